@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+# Language level, warnings, sanitizers and ccache. Warnings apply to our own targets only (consort_warnings).
+
+option(CONSORT_TESTS "Build the tests" ON)
+option(CONSORT_WERROR "Treat warnings as errors" OFF)
+option(CONSORT_FUZZ "Build libFuzzer targets (clang only)" OFF)
+set(CONSORT_SANITIZE "" CACHE STRING "Sanitizer: empty, address (with undefined) or thread")
+set_property(CACHE CONSORT_SANITIZE PROPERTY STRINGS "" address thread)
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_C_STANDARD 11)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+# Light debug information: full backtraces, half the build time and size of -g.
+set(CMAKE_CXX_FLAGS_DEBUG "-Og -g1")
+set(CMAKE_C_FLAGS_DEBUG "-Og -g1")
+# Cheap assertions stay on in release: they guard invariants, not performance.
+set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1")
+set(CMAKE_C_FLAGS_RELEASE "-O2 -g1")
+
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM)
+  set(CMAKE_C_COMPILER_LAUNCHER "${CCACHE_PROGRAM}")
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${CCACHE_PROGRAM}")
+endif()
+
+add_library(consort_warnings INTERFACE)
+target_compile_options(consort_warnings INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
+                       $<$<BOOL:${CONSORT_WERROR}>:-Werror>)
+
+if(CONSORT_SANITIZE STREQUAL "address")
+  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=address,undefined)
+elseif(CONSORT_SANITIZE STREQUAL "thread")
+  add_compile_options(-fsanitize=thread -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=thread)
+elseif(NOT CONSORT_SANITIZE STREQUAL "")
+  message(FATAL_ERROR "CONSORT_SANITIZE is '${CONSORT_SANITIZE}'; use address, thread or nothing")
+endif()
+if(CONSORT_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()

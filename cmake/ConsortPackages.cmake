@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+# Third-party packages, all from Debian, and llama.cpp as fetched by `./dev deps`.
+
+find_package(Threads REQUIRED)
+find_package(CapnProto REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(Boost 1.81 REQUIRED)
+find_package(OpenSSL REQUIRED)
+find_package(SQLite3 REQUIRED)
+find_package(prometheus-cpp REQUIRED)
+find_package(CAF REQUIRED)
+find_package(Llama REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(hwloc REQUIRED IMPORTED_TARGET hwloc)
+pkg_check_modules(cli11 REQUIRED IMPORTED_TARGET CLI11)
+pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
+if(CONSORT_TESTS)
+  find_package(GTest REQUIRED)
+  find_package(benchmark REQUIRED)
+endif()

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// How the gateway talks to the scheduler: metadata down, tickets and notices up. The production
+/// implementation is an actor's shell (actors/gateway_port); tests use a fake. All calls are
+/// thread-safe and never block; callbacks arrive on any thread and must not block.
+
+#include "scheduler/command.hpp"
+#include "scheduler/event.hpp"
+#include "scheduler/view.hpp"
+
+#include <functional>
+#include <memory>
+
+namespace consort::gateway {
+
+/// Receives what the scheduler says of one request, in order. After `on_reject` or the request's
+/// end: silence.
+class request_listener {
+public:
+  virtual ~request_listener() = default;
+  virtual void on_ticket(const core::grant_ticket& granted) = 0;
+  virtual void on_drop(const core::drop_attempt& dropped) = 0;
+  virtual void on_queue(const core::queue_notice& notice) = 0;
+  virtual void on_reject(const core::reject_request& rejected) = 0;
+};
+
+/// What a gateway reports of attempts; the subset of core events that is the gateway's to send.
+using gateway_report
+    = std::variant<core::request_cancelled, core::attempt_started, core::attempt_progressed,
+                   core::attempt_finished, core::attempt_failed>;
+
+/// What an operator asks through the admin API.
+using admin_request = std::variant<core::drain_changed, core::model_declared, core::model_removed,
+                                   core::compile_requested>;
+
+class scheduler_port {
+public:
+  virtual ~scheduler_port() = default;
+
+  /// The gateway's own id; request ids carry it.
+  [[nodiscard]] virtual gateway_id id() const = 0;
+  /// Microseconds on the scheduler's clock.
+  [[nodiscard]] virtual time_us now() const = 0;
+
+  virtual void submit(request_meta meta, std::shared_ptr<request_listener> listener) = 0;
+  virtual void report(gateway_report happened) = 0;
+  virtual void admin(admin_request wanted, std::function<void(result<done>)> answer) = 0;
+  /// Calls back within limits::port_timeout or with an error.
+  virtual void snapshot(std::function<void(result<core::snapshot>)> answer) = 0;
+  virtual void explain(std::string external_id,
+                       std::function<void(result<core::explanation>)> answer)
+      = 0;
+  /// Subscribes to records and notes from now on; events that a slow subscriber misses are dropped,
+  /// never queued for ever.
+  virtual void subscribe(std::function<void(const core::command&)> listener) = 0;
+};
+
+} // namespace consort::gateway

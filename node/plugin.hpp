@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// What knows one vendor: finds its devices, reads them, says what they can do and what they need
+/// built, and brings the runtime and the compilers. Implemented by `json_plugin` (a folder with
+/// plugin.json) and by built-in plugins, which are listed by hand in node/builtin.cpp. Called from
+/// the agent's worker threads, never from an actor; calls are serialised per plugin. Probes and
+/// readings have their own timeouts: no call blocks longer than limits::plugin_call_us_max.
+
+#include "node/runtime.hpp"
+
+#include <vector>
+
+namespace consort::node {
+
+struct plugin_metadata {
+  std::string name;
+  std::string version;
+  std::string vendor;
+  resource_type type = resource_type::cpu;
+  int priority = 0;   ///< Of several plugins that claim one device (same uuid) the highest wins.
+  std::string origin; ///< Folder, or `built-in`.
+};
+
+/// What a compile needs to know. Paths are the agent's own; nothing here came from the network but
+/// the key's words, which are compared with the plugin's own profiles and never executed.
+struct compile_request {
+  compile_id id;
+  artifact_key key;
+  std::string model_path;
+  std::string output_path; ///< Does not exist yet; the tool writes it.
+  std::string work_path;   ///< Scratch folder, removed by the caller.
+};
+
+struct compile_outcome {
+  std::map<std::string, std::string> quality; ///< What the tool measured.
+  duration_us took_us = 0;
+};
+
+/// A running compile; destroying it kills the tool's whole process group.
+class running_compile {
+public:
+  virtual ~running_compile() = default;
+};
+
+class plugin {
+public:
+  virtual ~plugin() = default;
+  [[nodiscard]] virtual const plugin_metadata& metadata() const = 0;
+  /// Whether its hardware or tools seem to be here; cheap. Returns: the reason when not.
+  [[nodiscard]] virtual result<done> available() = 0;
+  /// Finds its devices. Ids are assigned by the agent afterwards; `uuid` must be stable.
+  [[nodiscard]] virtual result<std::vector<device_spec>> probe() = 0;
+  /// Reads all its devices at once, keyed by uuid.
+  [[nodiscard]] virtual result<std::map<std::string, device_reading>> read() = 0;
+  /// Profiles whose compiler is installed on this node.
+  [[nodiscard]] virtual std::vector<build_profile> toolchains() = 0;
+  /// Starts the profile's compiler; `progress` gets per mille, `finished` is called once. Never
+  /// null.
+  virtual std::unique_ptr<running_compile>
+  compile(const compile_request& wanted, std::function<void(std::uint32_t)> progress,
+          std::function<void(result<compile_outcome>)> finished)
+      = 0;
+  /// The runtime for its devices; owned by the plugin. Null when it brings none.
+  [[nodiscard]] virtual runtime* device_runtime() = 0;
+};
+
+} // namespace consort::node

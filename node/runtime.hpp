@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// What runs models on a device: a runtime opens sessions (one loaded instance each), a session
+/// runs attempts. Shared by every kind of runtime (c-abi host process; server, remote and simulated
+/// later). Thread-safe; callbacks arrive on any thread, must not block, and may come before the
+/// call that caused them returns.
+
+#include "messages/attempt_service.hpp"
+
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace consort::node {
+
+/// What to load. Paths are local and verified by the caller (digest checked by the store).
+struct session_request {
+  instance_id instance;
+  device_spec device;
+  model_name model;
+  model_variant variant;
+  std::string path;                 ///< Weights or artifact payload.
+  std::uint32_t context_tokens = 0; ///< 0 = the model's own.
+};
+
+/// What a session can do and has done; nullopt and empty = unknown.
+struct session_stats {
+  capacity_vector capacity;
+  std::uint32_t sequences_running = 0;
+  std::uint64_t tokens_generated_total = 0;
+  std::uint64_t steps_total = 0;
+  std::uint64_t cancelled_total = 0;
+};
+
+/// One loaded instance. Destroying it unloads: attempts still running end with `attempt_aborted`.
+class runtime_session {
+public:
+  virtual ~runtime_session() = default;
+  /// Starts an attempt; every outcome arrives through the sink.
+  virtual void submit(const attempt_id& attempt, attempt_body body,
+                      std::shared_ptr<attempt_sink> sink)
+      = 0;
+  /// Stops an attempt; its terminal event follows. Unknown attempts are ignored.
+  virtual void cancel(const attempt_id& attempt) = 0;
+  /// Latest counters (asked for on `stats_every`, not on each call).
+  [[nodiscard]] virtual session_stats stats() const = 0;
+  [[nodiscard]] virtual runtime_capabilities capabilities() const = 0;
+};
+
+class runtime {
+public:
+  virtual ~runtime() = default;
+  /// Loads; `opened` is called once, with the session or why not, within the runtime's start
+  /// timeout. `died` is called at most once, later, if the session ends by itself (host crash); its
+  /// attempts were aborted before.
+  virtual void open(const session_request& wanted,
+                    std::function<void(result<std::shared_ptr<runtime_session>>)> opened,
+                    std::function<void(error)> died)
+      = 0;
+};
+
+} // namespace consort::node

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// The scheduler: a pure state machine. One owner feeds it events and carries out its commands; it
+/// has no clock, thread, socket, log or random device, so production, simulation, replay and
+/// fuzzing run the same object to the same decisions. Single-threaded. Every accepted request ends
+/// in exactly one `record_request`; every reservation is released once.
+
+#include "scheduler/command.hpp"
+#include "scheduler/event.hpp"
+#include "scheduler/limits.hpp"
+#include "scheduler/view.hpp"
+
+#include <memory>
+#include <string_view>
+
+namespace consort::core {
+
+/// Settings fixed for the core's life. Durations in microseconds.
+struct core_config {
+  std::string cluster = "default";
+  std::uint64_t seed = 1; ///< Of the one pseudo-random generator (exploration).
+  policy_name policy = policy_name::latency;
+  std::uint32_t queue_max = limits::queue_max;
+  duration_us lease_us = limits::lease_us;
+  duration_us queue_timeout_us = limits::queue_timeout_us;
+  std::uint32_t attempts_max = limits::attempts_max;
+  std::uint32_t explore_pm = 10; ///< Per mille of decisions that try an under-measured device.
+};
+
+class core {
+public:
+  explicit core(core_config config);
+  ~core();
+  core(const core&) = delete;
+  core& operator=(const core&) = delete;
+
+  /// Applies `happened` at `now` and appends what must be done to `out`, in order.
+  /// Requires: `now` never decreases between calls.
+  void step(const event& happened, time_us now, std::vector<command>& out);
+
+  /// When the core next wants a `tick` if nothing else happens; nullopt = never.
+  [[nodiscard]] std::optional<time_us> next_deadline() const;
+
+  /// Everything an operator sees, as of `now`.
+  [[nodiscard]] snapshot view(time_us now) const;
+
+  /// Why this device, or why it waits. `external_id` as the client saw it; the latest request of
+  /// that id.
+  [[nodiscard]] std::optional<explanation> explain(std::string_view external_id, time_us now) const;
+
+  /// A number over the whole state: equal states of equal history give equal digests on every
+  /// platform.
+  [[nodiscard]] std::uint64_t digest() const;
+
+  /// Recomputes derived state and compares. Returns: the first violation in words, or nothing.
+  [[nodiscard]] std::optional<std::string> check_invariants() const;
+
+private:
+  struct state;
+  std::unique_ptr<state> state_;
+};
+
+} // namespace consort::core

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// Everything that can happen to the core, in the past tense. With command.hpp this is the design
+/// document of the scheduler: the production actor, the simulator and the fuzzer feed exactly
+/// these. Any event may arrive late, twice, or about something unknown; the core ignores what it
+/// cannot use and never trusts a number it has not checked.
+
+#include "scheduler/types.hpp"
+
+#include <variant>
+
+namespace consort::core {
+
+// --- nodes and devices (from the node's agent) ---
+
+/// An agent said hello. A new incarnation of a known node replaces the old one, whose work is
+/// failed over.
+struct node_joined {
+  node_id node;
+  incarnation life;
+  std::string data_address; ///< Where its data port answers; empty in one process.
+  std::vector<build_profile>
+      toolchains; ///< Profiles that this node can compile (run capability is a device's).
+  std::map<std::string, std::string> attributes;
+};
+/// The link to a node dropped. A hint: starts no failover by itself, the lease decides, unless
+/// `process_ended` is sure.
+struct node_lost {
+  node_id node;
+  incarnation life;
+  bool process_ended = false;
+  std::string reason;
+};
+/// An agent asked to be believed alive for another lease period.
+struct lease_renewed {
+  node_id node;
+  incarnation life;
+};
+/// An operator (or the node itself, on SIGTERM) stopped new work on a node or device, or allowed it
+/// again.
+struct drain_changed {
+  std::string target; ///< Node or device id.
+  bool draining = true;
+  std::string reason;
+};
+/// An agent described one device in full. Again when anything about it changed.
+struct device_advertised {
+  device_spec spec;
+  incarnation life;
+};
+/// Periodic truth from a device: telemetry and what is running there (attempts the core believes in
+/// but the device does not, for longer than a grace, are failed over).
+struct device_reported {
+  device_id device;
+  incarnation life;
+  device_reading reading;
+  std::vector<attempt_id> running;
+  std::vector<std::pair<instance_id, capacity_vector>> endpoints;
+};
+/// A device is gone (unplugged, host process unusable).
+struct device_lost {
+  device_id device;
+  incarnation life;
+  std::string reason;
+};
+
+// --- models (from configuration or an operator) ---
+
+struct model_declared {
+  model_spec spec;
+};
+struct model_removed {
+  model_name name;
+};
+
+// --- requests and attempts (from a gateway) ---
+
+/// A gateway asks for a ticket.
+struct request_submitted {
+  request_meta meta;
+};
+/// The client left, or the gateway gave up. Ends the request.
+struct request_cancelled {
+  request_id request;
+  std::string reason;
+};
+/// The endpoint accepted the ticket and work began.
+struct attempt_started {
+  attempt_id attempt;
+};
+/// Tokens arrived since the last report; resets the stall watchdog.
+struct attempt_progressed {
+  attempt_id attempt;
+  std::uint32_t completion_tokens = 0; ///< So far, over all choices.
+};
+/// The attempt ended well. Ends the request.
+struct attempt_finished {
+  attempt_id attempt;
+  attempt_measurement measured;
+};
+/// The attempt ended badly. `failure.action` decides between another attempt and the end;
+/// `emitted_tokens` above 0 means that the client already saw text, so only a resume is honest.
+struct attempt_failed {
+  attempt_id attempt;
+  error failure;
+  std::uint32_t emitted_tokens = 0;
+  bool device_fault
+      = true; ///< False for client errors and cancels: they never count against a device.
+};
+/// A gateway process is gone: its requests end.
+struct gateway_lost {
+  gateway_id gateway;
+};
+
+// --- allocations and replicas (from the owning nodes) ---
+
+struct allocation_reserved {
+  allocation_id allocation;
+  node_id node;
+  incarnation life;
+  epoch fence;
+};
+struct allocation_refused {
+  allocation_id allocation;
+  node_id node;
+  incarnation life;
+  epoch fence;
+  error reason;
+};
+/// The leader finished loading; the instance takes requests.
+struct replica_loaded {
+  instance_id instance;
+  incarnation life;                       ///< Of the leader's node.
+  std::vector<capacity_vector> endpoints; ///< One per data-parallel rank.
+  runtime_capabilities runtime;
+  duration_us load_us = 0;
+};
+struct replica_unloaded {
+  instance_id instance;
+  incarnation life;
+};
+/// A load failed, or a loaded instance died (host process crash, a rank lost). All its attempts
+/// fail with it.
+struct replica_failed {
+  instance_id instance;
+  incarnation life;
+  error failure;
+};
+
+// --- artifacts and compiles (from nodes) ---
+
+/// A node's store holds this artifact, verified.
+struct artifact_found {
+  artifact_record record;
+  incarnation life;
+};
+/// A node's copy is gone or was corrupt and discarded.
+struct artifact_lost {
+  artifact_key key;
+  digest content;
+  node_id node;
+  incarnation life;
+  std::string reason;
+};
+struct compile_progressed {
+  compile_id compile;
+  incarnation life;
+  std::uint32_t done_pm = 0; ///< Per mille.
+};
+struct compile_finished {
+  compile_id compile;
+  incarnation life;
+  artifact_record record;
+};
+/// `failure.action` tells a deterministic failure (refuse: cached) from one worth retrying.
+struct compile_failed {
+  compile_id compile;
+  incarnation life;
+  error failure;
+};
+/// An operator asked to build ahead.
+struct compile_requested {
+  model_name model;
+  std::string selector;
+};
+
+/// Time passed; nothing else happened. Sent when `core::next_deadline()` is reached.
+struct tick {};
+
+using event
+    = std::variant<node_joined, node_lost, lease_renewed, drain_changed, device_advertised,
+                   device_reported, device_lost, model_declared, model_removed, request_submitted,
+                   request_cancelled, attempt_started, attempt_progressed, attempt_finished,
+                   attempt_failed, gateway_lost, allocation_reserved, allocation_refused,
+                   replica_loaded, replica_unloaded, replica_failed, artifact_found, artifact_lost,
+                   compile_progressed, compile_finished, compile_failed, compile_requested, tick>;
+
+} // namespace consort::core

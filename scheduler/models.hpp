@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// Models as people name them, their variants, and the artifacts built from them. Plain values.
+
+#include "scheduler/resources.hpp"
+
+namespace consort {
+
+/// One concrete form of a model. Variants of the same `equivalence` class may serve the same
+/// request.
+struct model_variant {
+  std::string format;       ///< `gguf`, `safetensors`, ...
+  std::string source;       ///< Path, `hf:` or `https:` reference; resolved by the node.
+  digest content;           ///< SHA-256 of the weights.
+  std::string shape;        ///< Architecture fingerprint, e.g. `llama-l6-d256-v2048`; what an
+                            ///< architecture-bound artifact needs.
+  std::string quantization; ///< `f16`, `q8_0`, ...
+  std::string equivalence;  ///< Class name; empty = the model's own.
+  digest tokenizer;         ///< Digest of tokenizer; empty = unknown.
+  digest chat_template;     ///< Digest of the template; empty = none.
+  std::uint64_t weight_bytes = 0;
+  std::uint32_t kv_bytes_per_token = 0;
+  std::uint32_t context_tokens = 0;
+  friend bool operator==(const model_variant&, const model_variant&) = default;
+};
+
+/// A served name. Aliases resolve to it.
+struct model_spec {
+  model_name name;
+  std::vector<model_name> aliases;
+  std::vector<model_variant> variants; ///< In order of preference.
+  std::uint32_t replicas_min = 0;
+  std::uint32_t replicas_max = 0;         ///< 0 = as many as devices.
+  duration_us idle_ttl_us = 0;            ///< Unload a replica idle this long; 0 = never.
+  std::uint32_t devices_per_instance = 1; ///< Ranks; above 1 the instance spans that many devices.
+  friend bool operator==(const model_spec&, const model_spec&) = default;
+};
+
+/// What an artifact binds. `engine_weights` is good for one digest, `engine_architecture` for any
+/// weights of one shape, `cache` is what a server compiles at its own start.
+enum class artifact_kind : std::uint8_t { engine_weights, engine_architecture, cache };
+
+/// Identity of an artifact before it is built. Equal keys are interchangeable on every compatible
+/// device and node.
+struct artifact_key {
+  artifact_kind kind = artifact_kind::engine_weights;
+  std::string binds; ///< Weights digest or architecture shape.
+  build_profile profile;
+  friend auto operator<=>(const artifact_key&, const artifact_key&) = default;
+};
+
+/// A built artifact as a node's store holds it.
+struct artifact_record {
+  artifact_key key;
+  digest content; ///< SHA-256 of the payload; the name it is stored under.
+  node_id node;
+  std::uint64_t size_bytes = 0;
+  duration_us build_us = 0; ///< How long its build took; 0 when imported.
+  std::map<std::string, std::string>
+      quality; ///< What calibration measured: `kl_mean`, `top1_agreement` ...
+  friend bool operator==(const artifact_record&, const artifact_record&) = default;
+};
+
+enum class artifact_state : std::uint8_t { absent, building, ready, failed };
+
+} // namespace consort

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// The resource model: devices and their partitions, what they can do, allocations of their shares,
+/// instances that run on an allocation, and the endpoints where instances take requests. Plain
+/// values; owned by whoever holds them. An unknown reading is `std::nullopt`, never zero. Bytes,
+/// tokens, milliwatts and microseconds are integers.
+
+#include "scheduler/ids.hpp"
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace consort {
+
+enum class resource_type : std::uint8_t { gpu, npu, pim, cpu, remote, hybrid };
+
+/// Where a capacity figure comes from; later ones are trusted over earlier ones.
+enum class figure_source : std::uint8_t { declared, measured, engine };
+
+/// One figure of a capacity vector: `value` nullopt = unknown, `age_us` since it was read.
+struct capacity_figure {
+  std::optional<std::uint64_t> value;
+  figure_source source = figure_source::declared;
+  duration_us age_us = 0;
+  friend bool operator==(const capacity_figure&, const capacity_figure&) = default;
+};
+
+/// What an endpoint can hold at once. Feasibility is judged by KV tokens, not by context length
+/// alone.
+struct capacity_vector {
+  capacity_figure sequences;         ///< Sequences decoded together.
+  capacity_figure kv_tokens;         ///< Tokens of KV cache over all sequences.
+  capacity_figure step_tokens;       ///< Tokens processed per engine step.
+  capacity_figure adapter_slots;     ///< LoRA adapters resident at once.
+  capacity_figure requests_per_min;  ///< Remote rate limit.
+  capacity_figure tokens_per_min;    ///< Remote rate limit.
+  capacity_figure foreign_sequences; ///< Load on the engine that is not ours.
+  std::vector<std::uint32_t>
+      shape_buckets; ///< Compiled prompt lengths, tokens, ascending; empty = any.
+  friend bool operator==(const capacity_vector&, const capacity_vector&) = default;
+};
+
+/// How a runtime can continue a stream that began elsewhere.
+enum class resume_support : std::uint8_t { none, text, tokens };
+
+/// What a runtime can do beside generating.
+struct runtime_capabilities {
+  resume_support resume = resume_support::none;
+  bool cancel = false;
+  bool priority = false;
+  bool preempt = false;
+  bool tokenize = false;
+  bool streaming = true;
+  bool adapters = false;
+  bool embeddings = false;
+  bool structured_output = false;
+  friend bool operator==(const runtime_capabilities&, const runtime_capabilities&) = default;
+};
+
+/// Spec-sheet speed that seeds the cost model until measurements replace it. Milli-units keep them
+/// integers.
+struct speed_spec {
+  std::uint64_t prefill_tokens_per_s = 0;
+  std::uint64_t decode_tokens_per_s = 0;     ///< One sequence alone.
+  std::uint32_t decode_batch_gain_pm = 1000; ///< Per mille of ITL growth per further sequence:
+                                             ///< ITL(b) = ITL(1) * (1 + (b-1)*gain/1000).
+  duration_us load_us = 0;                   ///< Typical load of an artifact or model.
+  std::uint64_t tdp_mw = 0;                  ///< Board power at full load, milliwatts; 0 = unknown.
+  std::uint64_t idle_mw = 0;                 ///< Milliwatts; 0 = unknown.
+  std::uint64_t cost_micros_per_hour = 0; ///< Money, 1e-6 of the cluster's currency unit, per hour.
+  friend bool operator==(const speed_spec&, const speed_spec&) = default;
+};
+
+/// A build profile: what an artifact must be built for, and by what. `compatible` fields form the
+/// compatibility key.
+struct build_profile {
+  std::string name;             ///< Profile name in the plugin, e.g. `refnpu`.
+  std::string target;           ///< Device model built for, e.g. `refnpu-1`.
+  std::string compiler;         ///< Tool name.
+  std::string compiler_version; ///< As the tool prints it; only `major.minor` when the plugin says
+                                ///< minor is enough.
+  std::string flags;            ///< Canonical extra flags.
+  std::uint32_t degree = 1;     ///< Parallel degree (ranks).
+  std::string dtype;            ///< Quantisation or number type, e.g. `q8_0`.
+  std::vector<std::uint32_t> shape_buckets; ///< Prompt lengths, tokens.
+  bool needs_device = false; ///< The compiler occupies a target device while it runs.
+  friend auto operator<=>(const build_profile&, const build_profile&) = default;
+};
+
+/// What a device's plugin says that it can do.
+struct device_capability {
+  std::uint32_t max_sequences = 1;
+  std::uint32_t max_context_tokens = 0; ///< 0 = the model's own limit.
+  std::vector<std::string> dtypes;
+  std::vector<std::string> formats; ///< Model formats run without an artifact, e.g. `gguf`.
+  std::vector<build_profile>
+      build_profiles; ///< Artifacts that it runs; empty = none. In order of preference.
+  std::vector<std::string> optimized_for; ///< `latency`, `throughput`, `energy` ...
+  runtime_capabilities runtime;
+  friend bool operator==(const device_capability&, const device_capability&) = default;
+};
+
+enum class device_health : std::uint8_t { healthy, degraded, unhealthy };
+
+/// A physical device, or a partition of one (`parent` set). Board power belongs to the parent's
+/// board and counts once.
+struct device_spec {
+  device_id id;
+  node_id node;
+  resource_type type = resource_type::cpu;
+  std::string vendor;
+  std::string model;      ///< SKU, e.g. `refnpu-1`.
+  std::string plugin;     ///< Name of the plugin that claimed it.
+  std::string uuid;       ///< Stable identity: UUID or PCI address, never an index.
+  bool simulated = false; ///< No hardware behind it; shown wherever the device is.
+  device_id parent;       ///< Empty for a physical device.
+  std::vector<device_id>
+      exclusive_siblings;         ///< Partitions that cannot be in use together with this one.
+  std::string topology_group;     ///< NVLink island, NUMA node, RSD group; empty = none.
+  std::uint64_t memory_bytes = 0; ///< For model and KV; 0 = unknown.
+  device_capability capability;
+  speed_spec spec;
+  std::vector<std::string> tags;
+  std::map<std::string, std::string> attributes; ///< For people: cores, NUMA, caches, SIMD ...
+  friend bool operator==(const device_spec&, const device_spec&) = default;
+};
+
+/// One telemetry reading of a device. nullopt = unknown.
+struct device_reading {
+  std::optional<std::uint64_t> memory_used_bytes;
+  std::optional<std::uint32_t> utilization_pm; ///< Per mille.
+  std::optional<std::uint64_t> power_mw;
+  std::optional<std::uint64_t> energy_mj;     ///< Counter, millijoules.
+  std::optional<std::int32_t> temperature_mc; ///< Millidegrees Celsius.
+  device_health health = device_health::healthy;
+  friend bool operator==(const device_reading&, const device_reading&) = default;
+};
+
+/// A share of one device: the whole of it, or a part of its memory.
+struct device_share {
+  device_id device;
+  bool whole = false;
+  std::uint64_t memory_bytes = 0; ///< Ignored when whole.
+  friend bool operator==(const device_share&, const device_share&) = default;
+};
+
+enum class allocation_state : std::uint8_t { reserving, granted, releasing };
+
+/// Shares of devices on one or more nodes, granted all or nothing, owned by an instance or a
+/// compile.
+struct allocation {
+  allocation_id id;
+  epoch fence;                      ///< Of this grant; a node refuses an older one.
+  std::vector<device_share> shares; ///< Leader's first.
+  std::string
+      topology; ///< Constraint: all shares in one topology group of this kind; empty = none.
+  instance_id owner_instance; ///< Exactly one of the two owners is set.
+  compile_id owner_compile;
+  allocation_state state = allocation_state::reserving;
+  friend bool operator==(const allocation&, const allocation&) = default;
+};
+
+/// How many ways an instance is split.
+struct parallelism {
+  std::uint32_t tp = 1, pp = 1, dp = 1, ep = 1;
+  friend bool operator==(const parallelism&, const parallelism&) = default;
+};
+
+enum class launch_kind : std::uint8_t { process, container, attach };
+/// `attached` and `shared` instances are servers that we did not start: never killed.
+enum class ownership_kind : std::uint8_t { managed, attached, shared };
+enum class instance_state : std::uint8_t { reserving, loading, ready, unloading, failed };
+
+} // namespace consort

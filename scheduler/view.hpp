@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// What the core shows of itself: a snapshot for operators and the explanation of one decision.
+/// Values copied out of the core, in a stable order (by id); they stay valid after the core moves
+/// on. Wire form in messages/, JSON in gateway/.
+
+#include "scheduler/types.hpp"
+
+namespace consort::core {
+
+struct node_view {
+  node_id node;
+  incarnation life;
+  bool alive = false;
+  bool draining = false;
+  epoch lease_epoch;
+  duration_us lease_left_us = 0;
+  std::string data_address;
+  std::vector<build_profile> toolchains;
+  std::map<std::string, std::string> attributes;
+  friend bool operator==(const node_view&, const node_view&) = default;
+};
+
+struct device_view {
+  device_spec spec;
+  device_reading reading;
+  bool alive = false;
+  bool draining = false;
+  std::string breaker = "closed"; ///< `closed`, `open`, `half-open`.
+  std::uint32_t running = 0;      ///< Attempts.
+  std::vector<model_name> loaded;
+  friend bool operator==(const device_view&, const device_view&) = default;
+};
+
+struct replica_view {
+  instance_id instance;
+  model_name model;
+  device_id leader;
+  std::vector<device_id> devices;
+  std::string state; ///< Word of instance_state.
+  std::uint32_t running = 0;
+  std::uint32_t sequences_max = 0;
+  std::uint64_t kv_tokens_max = 0;
+  std::uint64_t kv_tokens_reserved = 0;
+  digest artifact;                        ///< Empty when it runs the weights themselves.
+  std::uint64_t prefill_tokens_per_s = 0; ///< As learned so far.
+  std::uint64_t decode_tokens_per_s = 0;
+  friend bool operator==(const replica_view&, const replica_view&) = default;
+};
+
+struct model_view {
+  model_spec spec;
+  std::uint32_t replicas_ready = 0;
+  std::uint32_t replicas_loading = 0;
+  std::uint32_t waiting = 0;
+  friend bool operator==(const model_view&, const model_view&) = default;
+};
+
+/// One artifact key in the whole cluster.
+struct artifact_view {
+  artifact_key key;
+  model_name model; ///< Model it was last wanted for; empty when unknown.
+  artifact_state state = artifact_state::absent;
+  digest content; ///< When ready.
+  std::uint64_t size_bytes = 0;
+  std::vector<node_id> nodes; ///< That hold it, or the one that builds it.
+  std::uint32_t done_pm = 0;  ///< While building.
+  std::optional<duration_us> eta_us;
+  std::uint32_t builds = 0; ///< Builds started in this scheduler life.
+  std::string last_error;
+  std::map<std::string, std::string> quality;
+  friend bool operator==(const artifact_view&, const artifact_view&) = default;
+};
+
+struct request_view {
+  request_id id;
+  std::string external_id;
+  model_name model;
+  std::string state; ///< `queued`, `loading`, `compiling`, `running`.
+  device_id device;
+  std::uint32_t attempts = 0;
+  duration_us age_us = 0;
+  friend bool operator==(const request_view&, const request_view&) = default;
+};
+
+/// Counters since the core started.
+struct counters_view {
+  std::uint64_t submitted = 0, finished = 0, failed = 0, cancelled = 0, rejected = 0, expired = 0;
+  std::uint64_t attempts = 0, retries = 0, resumes = 0, builds_started = 0, builds_failed = 0,
+                loads = 0, decisions = 0;
+  friend bool operator==(const counters_view&, const counters_view&) = default;
+};
+
+struct snapshot {
+  std::string cluster;
+  time_us now = 0;
+  std::string policy;
+  std::vector<node_view> nodes;
+  std::vector<device_view> devices;
+  std::vector<replica_view> replicas;
+  std::vector<model_view> models;
+  std::vector<artifact_view> artifacts;
+  std::vector<request_view>
+      requests; ///< Live ones, oldest first; at most limits::snapshot_requests_max.
+  std::uint32_t queue_depth = 0;
+  std::uint32_t queue_depth_max = 0;
+  counters_view counters;
+  friend bool operator==(const snapshot&, const snapshot&) = default;
+};
+
+/// One term of a score, in micro-units of the policy's own measure (microseconds for `latency`).
+struct score_term {
+  std::string name;
+  std::int64_t value = 0;
+  friend bool operator==(const score_term&, const score_term&) = default;
+};
+
+/// One candidate of one decision: either `removed_by` a filter, with its reason, or scored.
+struct candidate_view {
+  device_id device;
+  instance_id instance;   ///< 0 when nothing is loaded there yet.
+  std::string removed_by; ///< Filter's name; empty = passed.
+  std::string reason;     ///< The filter's words, or what it would take to use it.
+  std::int64_t score = 0; ///< Lower is better; valid when not removed.
+  std::vector<score_term> terms;
+  friend bool operator==(const candidate_view&, const candidate_view&) = default;
+};
+
+/// One decision about one request.
+struct decision_view {
+  std::uint32_t attempt = 0; ///< The attempt it issued; 0 when it did not.
+  time_us at = 0;
+  std::string policy;
+  std::string outcome; ///< `ticket`, `queued`, `loading`, `compiling`, `rejected`.
+  std::string reason;
+  device_id winner;
+  std::vector<candidate_view> candidates; ///< At most limits::explain_candidates_max, best first.
+  std::uint32_t candidates_total = 0;
+  friend bool operator==(const decision_view&, const decision_view&) = default;
+};
+
+/// The recorded reasons about one request, oldest decision first.
+struct explanation {
+  request_view request;
+  std::vector<decision_view> decisions; ///< At most limits::explain_decisions_max.
+  std::string outcome;                  ///< Word of request_outcome once it ended.
+  friend bool operator==(const explanation&, const explanation&) = default;
+};
+
+} // namespace consort::core
