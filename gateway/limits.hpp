@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// Every bound of the HTTP side, with its unit in its name. `limit_set` is the same as values, so
+/// that tests reach each bound with tiny figures; production uses the defaults.
+
+#include "scheduler/ids.hpp"
+
+#include <cstddef>
+
+namespace consort::gateway::limits {
+
+inline constexpr duration_us second_us = 1'000'000;
+
+// --- what a client may send ---
+inline constexpr std::size_t header_bytes_max = 16 * 1024;        ///< Beyond: 431.
+inline constexpr duration_us header_time_us = 10 * second_us;     ///< First byte to blank line.
+inline constexpr std::size_t body_bytes_max = 8 * 1024 * 1024;    ///< Beyond: 413.
+inline constexpr duration_us body_time_us = 30 * second_us;       ///< The whole body.
+inline constexpr duration_us idle_time_us = 75 * second_us;       ///< Kept alive without a request.
+inline constexpr std::size_t pipeline_bytes_max = 64 * 1024;      ///< Read ahead while serving.
+inline constexpr std::size_t linger_bytes_max = 32 * 1024 * 1024; ///< Discarded after a refusal.
+inline constexpr duration_us linger_time_us = 2 * second_us;
+inline constexpr std::size_t json_depth_max = 64; ///< Nested arrays and objects.
+inline constexpr std::size_t model_name_bytes_max = 256;
+inline constexpr std::size_t selector_bytes_max = 256; ///< X-Consort-Device.
+inline constexpr std::size_t session_bytes_max = 256;
+inline constexpr std::size_t tenant_bytes_max = 64;
+inline constexpr std::uint32_t max_tokens_max = 1'000'000; ///< `max_tokens` itself.
+inline constexpr std::size_t prompts_max = 16;             ///< `prompt` as an array.
+inline constexpr std::size_t prefix_block_bytes = 256;     ///< Text behind one prefix hash.
+
+// --- how much at once ---
+inline constexpr std::size_t connections_max = 4'096; ///< More wait in the kernel's queue.
+inline constexpr int accept_queue_max = 1'024;        ///< That queue.
+inline constexpr std::size_t requests_max = 4'096;    ///< Inferences in flight; beyond: 429.
+inline constexpr std::size_t event_streams_max = 64;  ///< Open /api/v1/events; beyond: 429.
+inline constexpr std::size_t event_backlog_max = 256; ///< Events held for one of them.
+
+// --- how long and how large an answer ---
+inline constexpr std::size_t stream_backlog_bytes_max
+    = 1024 * 1024; ///< Undelivered text of one slow reader; beyond: cancelled.
+inline constexpr std::size_t response_bytes_max = 16 * 1024 * 1024; ///< One unstreamed answer.
+inline constexpr duration_us write_stall_us = 15 * second_us;       ///< A write that moves nothing.
+inline constexpr duration_us ticket_grace_us
+    = 15 * second_us; ///< Beyond the wait that the scheduler itself enforces.
+inline constexpr duration_us attempt_silence_us = 120 * second_us; ///< No event of an attempt.
+inline constexpr duration_us request_time_us = 3'600 * second_us;  ///< One request, whole.
+inline constexpr duration_us port_timeout_us = 5 * second_us;      ///< Admin answers.
+inline constexpr duration_us progress_every_us = 250'000;          ///< Between progress reports.
+inline constexpr duration_us event_ping_us = 15 * second_us;       ///< Comment on a quiet stream.
+inline constexpr duration_us drain_us = 5 * second_us;             ///< Of a graceful stop.
+inline constexpr duration_us stop_grace_us = 1 * second_us;        ///< After the drain, to say so.
+inline constexpr duration_us accept_backoff_us = 100'000;          ///< After accept() failed.
+inline constexpr std::size_t metric_models_max = 100;              ///< Distinct `model` labels.
+
+/// The bounds that a server can be given. Requires: all positive.
+struct limit_set {
+  std::size_t header_bytes = header_bytes_max;
+  duration_us header_time = header_time_us;
+  std::size_t body_bytes = body_bytes_max;
+  duration_us body_time = body_time_us;
+  duration_us idle_time = idle_time_us;
+  std::size_t connections = connections_max;
+  int accept_queue = accept_queue_max;
+  std::size_t requests = requests_max;
+  std::size_t event_streams = event_streams_max;
+  std::size_t stream_backlog_bytes = stream_backlog_bytes_max;
+  std::size_t response_bytes = response_bytes_max;
+  duration_us write_stall = write_stall_us;
+  duration_us ticket_grace = ticket_grace_us;
+  duration_us attempt_silence = attempt_silence_us;
+  duration_us request_time = request_time_us;
+  duration_us port_timeout = port_timeout_us;
+  duration_us progress_every = progress_every_us;
+  duration_us event_ping = event_ping_us;
+  duration_us drain = drain_us;
+  duration_us stop_grace = stop_grace_us;
+};
+
+} // namespace consort::gateway::limits
