@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// What `consort host --fd N --library PATH` runs: the process that holds one vendor shared object
+/// and one loaded instance, so that a crash costs that instance's requests and nothing else. It
+/// serves the host protocol (messages/host.capnp) over one AF_UNIX stream socket.
+///
+/// Threads: the calling thread makes every call into the vendor's object; a second one owns the
+/// socket, so events leave while a call is in progress and the end of the agent is noticed even
+/// while the vendor's code hangs. The process never outlives its agent: end of stream on the socket
+/// ends it at once, and so does the death of the thread that spawned it. Standard output and error
+/// belong to the vendor; the protocol never touches them.
+
+#include <string>
+
+namespace consort::node {
+
+/// How a host process ends; the agent turns it into words.
+enum host_exit : int {
+  host_exit_closed = 0,    ///< Asked to close, or the agent went away.
+  host_exit_protocol = 71, ///< The agent sent what the protocol does not allow.
+  host_exit_stalled = 72,  ///< The agent stopped reading events.
+  host_exit_setup = 73,    ///< No socket at that descriptor, or no thread or event descriptor.
+};
+
+/// Serves until closed; to be the only work of its process, since it changes limits, process group
+/// and signal dispositions. A library that cannot be used is reported through the protocol as the
+/// answer to `open`. Returns: the exit status.
+[[nodiscard]] int host_main(int socket_fd, std::string library);
+
+} // namespace consort::node
