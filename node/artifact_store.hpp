@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// Built artifacts on this node's disk, named by the SHA-256 of their content:
+/// `<data>/artifacts/<sha256>/{payload,manifest.json}`. An artifact is written in
+/// `<data>/staging`, synced, and renamed into place whole, so a crash leaves either all of it or
+/// nothing. Content is hashed before the first use in a process and whenever the file has changed
+/// since; a corrupt one is moved to `<data>/corrupt` and forgotten. Names are never taken from
+/// outside unchecked. Thread-safe.
+
+#include "node/limits.hpp"
+#include "scheduler/types.hpp"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace consort::node {
+
+class artifact_store;
+
+/// A private folder of the store for one build; removed with all its content on destruction,
+/// whether or not the artifact was put.
+class staging_folder {
+public:
+  explicit staging_folder(std::string path) : path_(std::move(path)) {}
+  ~staging_folder();
+  staging_folder(staging_folder&& other) noexcept;
+  staging_folder(const staging_folder&) = delete;
+  staging_folder& operator=(const staging_folder&) = delete;
+
+  [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] std::string output_path() const { return path_ + "/payload"; } ///< Not there yet.
+  [[nodiscard]] std::string work_path() const { return path_ + "/work"; }      ///< A folder.
+
+private:
+  std::string path_;
+};
+
+/// Keeps one artifact from being collected; released on destruction.
+using artifact_pin = std::shared_ptr<const digest>;
+
+/// What a collection removes: the least recently used beyond `size_bytes_max`, and all unused for
+/// `age_us_max`; 0 = no bound. Pinned artifacts stay.
+struct collection_rule {
+  std::uint64_t size_bytes_max = 0;
+  duration_us age_us_max = 0;
+};
+
+class artifact_store {
+public:
+  /// Opens or creates the store under `data_path` and reads its index. Leftovers of an earlier
+  /// process in staging are removed. Folders that are no artifacts are reported by `complaints`.
+  [[nodiscard]] static result<std::unique_ptr<artifact_store>> open(const std::string& data_path,
+                                                                    node_id node);
+  ~artifact_store();
+  artifact_store(const artifact_store&) = delete;
+  artifact_store& operator=(const artifact_store&) = delete;
+
+  /// What the scan found unusable, once each; empties the list.
+  [[nodiscard]] std::vector<error> complaints();
+  [[nodiscard]] std::vector<artifact_record> list() const; ///< In order of content.
+  [[nodiscard]] std::optional<artifact_record> find(const artifact_key& key) const;
+
+  /// A staging folder, after checking that `size_bytes` plus limits::disk_headroom_bytes are free.
+  [[nodiscard]] result<staging_folder> stage(std::uint64_t size_bytes);
+  /// Hashes, syncs and moves `from`'s payload into place under `key`. The same content twice is one
+  /// artifact; a second artifact of the same key replaces the first in `find`. Errors:
+  /// `artifact_empty`, `artifact_missing`, `disk_full`, `store_full`.
+  [[nodiscard]] result<artifact_record> put(staging_folder from, const artifact_key& key,
+                                            std::map<std::string, std::string> quality,
+                                            duration_us build_us);
+
+  /// The payload's path, verified. Errors: `artifact_missing`, `artifact_corrupt` (and the artifact
+  /// is gone from the index).
+  [[nodiscard]] result<std::string> path_of(const digest& content);
+  [[nodiscard]] result<std::string> path_of(const artifact_key& key);
+
+  [[nodiscard]] artifact_pin pin(const digest& content);
+  /// Errors: `artifact_missing`, `artifact_pinned`.
+  [[nodiscard]] result<done> remove(const digest& content);
+  /// Returns: what was removed.
+  std::vector<artifact_record> collect(const collection_rule& rule);
+
+private:
+  struct state;
+  explicit artifact_store(std::unique_ptr<state> opened);
+  std::unique_ptr<state> state_;
+};
+
+} // namespace consort::node

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// Runs a vendor's tool: an argument vector (never a shell), in a process group of its own, under
+/// time, memory, file-size and CPU limits, with both output streams read to their end and kept up
+/// to a bound. Whoever holds the object owns the group: the end of the tool, a timeout, a cancel,
+/// destruction, or the death of this process (SIGKILL included) ends every member of it. A tool
+/// that moves itself to another session escapes; nothing else does.
+///
+/// A guard process leads each group. It keeps the group's id from being reused until we have reaped
+/// it, and kills the group when our end of its pipe closes, which the kernel does whatever we die
+/// of. (A parent-death signal alone would miss grandchildren, and it follows the *thread* that
+/// forked: it is set only for run_child, whose caller waits.) Between fork and exec only
+/// async-signal-safe calls are made; all descriptors are close-on-exec.
+
+#include "node/limits.hpp"
+#include "scheduler/result.hpp"
+
+#include <boost/asio/io_context.hpp>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace consort::node {
+
+/// What to run. A limit of 0 means none, except for the timeout, which is always there.
+struct child_spec {
+  std::vector<std::string> argv;          ///< argv[0]: a path, or a name looked up in PATH.
+  std::map<std::string, std::string> env; ///< Added to, or replacing in, this process's own.
+  std::string work_path;                  ///< Current directory; empty = ours.
+  duration_us timeout_us = limits::plugin_call_us_max;
+  duration_us grace_us = limits::child_grace_us;
+  std::uint64_t memory_bytes = 0; ///< Address space of each process.
+  std::uint64_t file_bytes = 0;   ///< Largest file that it may write.
+  std::uint64_t cpu_s = 0;        ///< CPU seconds of each process.
+  std::size_t output_bytes_max = limits::child_output_bytes_max; ///< Kept per stream.
+};
+
+/// One output stream: its head up to the bound, its last bytes, and how much there was in all.
+struct captured_output {
+  std::string text; ///< First output_bytes_max bytes.
+  std::string tail; ///< Last limits::child_tail_bytes_max bytes.
+  std::uint64_t bytes_total = 0;
+  [[nodiscard]] bool cut() const { return bytes_total > text.size(); }
+};
+
+/// How the tool ended. Exactly one of: exited with `code`, died of `signal`.
+struct child_exit {
+  int code = 0;
+  int signal = 0;         ///< 0 = exited by itself.
+  bool timed_out = false; ///< We ended it because its time was up.
+  captured_output out;
+  captured_output err;
+  duration_us took_us = 0;
+  [[nodiscard]] bool ok() const { return code == 0 && signal == 0 && !timed_out; }
+};
+
+/// Runs to the end and waits; returns within timeout + grace. Errors (`tool_missing`,
+/// `tool_start_failed`) mean that nothing ran.
+[[nodiscard]] result<child_exit> run_child(const child_spec& spec);
+
+/// One line of output, without its end (`\n` or `\r`); `from_stderr` says which stream.
+using child_line_handler = std::function<void(std::string_view line, bool from_stderr)>;
+using child_exit_handler = std::function<void(child_exit)>;
+
+/// A tool running in the background. Thread-safe.
+class child_process {
+public:
+  /// Starts it; handlers run on `io`'s threads, one at a time; `on_exit` once, last. `io` outlives
+  /// nothing: when it goes first, the group is killed and `on_exit` never comes.
+  [[nodiscard]] static result<std::unique_ptr<child_process>> start(boost::asio::io_context& io,
+                                                                    const child_spec& spec,
+                                                                    child_line_handler on_line,
+                                                                    child_exit_handler on_exit);
+  /// TERM to the group, KILL after the grace, in the background. No handler runs once it returned.
+  ~child_process();
+  child_process(const child_process&) = delete;
+  child_process& operator=(const child_process&) = delete;
+
+  /// Asks the group to end (TERM, then KILL after the grace); `on_exit` follows.
+  void cancel();
+
+private:
+  struct state;
+  explicit child_process(std::shared_ptr<state> running);
+  std::shared_ptr<state> state_;
+};
+
+/// The absolute path that `name` stands for: as it is when it holds a slash (relative to `folder`),
+/// else an executable in `folder`, else one in PATH. Empty when there is none.
+[[nodiscard]] std::string find_program(const std::string& name, const std::string& folder = {});
+
+/// `exited with 3`, `was killed by signal 9`, `ran out of time`: for messages.
+[[nodiscard]] std::string describe_exit(const child_exit& end);
+
+} // namespace consort::node

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// SHA-256 of files and texts, and a cache for files that seldom change.
+
+#include "node/limits.hpp"
+#include "scheduler/types.hpp"
+
+#include <map>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+namespace consort::node {
+
+/// Which content a path stood for when it was last looked at. Equal stamps = unchanged.
+struct file_stamp {
+  std::uint64_t size_bytes = 0;
+  std::int64_t modified_ns = 0;
+  std::uint64_t inode = 0;
+  friend bool operator==(const file_stamp&, const file_stamp&) = default;
+};
+
+/// Errors: `file_missing` when it is not a readable regular file.
+[[nodiscard]] result<file_stamp> stamp_file(const std::string& path);
+/// Reads the whole file. Errors: `file_missing`, `file_unreadable`.
+[[nodiscard]] result<digest> hash_file(const std::string& path);
+[[nodiscard]] digest hash_text(std::string_view text);
+/// 64 lower-case hex digits.
+[[nodiscard]] bool is_digest(std::string_view text);
+
+/// Digests of model files, kept by (path, size, modification time, inode) and, when `cache_path` is
+/// given, across restarts; at most limits::digest_cache_entries_max. Thread-safe: one file is
+/// hashed at a time.
+class digest_cache {
+public:
+  explicit digest_cache(std::string cache_path = {});
+  [[nodiscard]] result<digest> digest_of(const std::string& path);
+
+private:
+  struct entry {
+    file_stamp stamp;
+    digest content;
+  };
+  void load();
+  void save() const;
+
+  std::mutex guard_;
+  std::string cache_path_;
+  std::map<std::string, entry> entries_;
+};
+
+} // namespace consort::node

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// A plugin that is a folder with plugin.json: runs the vendor's tools as children and reads what
+/// they print. Nothing from the network reaches a command line: placeholders are replaced by the
+/// agent's own paths, one whole argument each. Not thread-safe, as node/plugin.hpp says; its
+/// compiles run in the background on the given io_context and outlive no caller.
+
+#include "node/c_abi_spec.hpp"
+#include "node/plugin_document.hpp"
+
+#include <boost/asio/io_context.hpp>
+
+namespace consort::node {
+
+/// What the agent lends to its plugins.
+struct plugin_environment {
+  boost::asio::io_context& io; ///< Runs background compiles; outlives the plugins.
+  c_abi_factory make_c_abi;    ///< Called at most once per plugin.
+};
+
+class json_plugin : public plugin {
+public:
+  json_plugin(plugin_document document, std::string folder, plugin_environment environment);
+
+  [[nodiscard]] const plugin_metadata& metadata() const override { return document_.metadata; }
+  [[nodiscard]] result<done> available() override;
+  [[nodiscard]] result<std::vector<device_spec>> probe() override;
+  [[nodiscard]] result<std::map<std::string, device_reading>> read() override;
+  [[nodiscard]] std::vector<build_profile> toolchains() override;
+  std::unique_ptr<running_compile>
+  compile(const compile_request& wanted, std::function<void(std::uint32_t)> progress,
+          std::function<void(result<compile_outcome>)> finished) override;
+  [[nodiscard]] runtime* device_runtime() override;
+
+  [[nodiscard]] const plugin_document& document() const { return document_; }
+
+private:
+  struct known_compiler {
+    bool installed = false;
+    std::string version; ///< First version-looking word of version_command; empty = unknown.
+  };
+
+  /// Runs the query's tool with `{plugin}` replaced. Returns: its standard output.
+  [[nodiscard]] result<std::string> ask(const tool_query& query) const;
+  [[nodiscard]] const known_compiler& compiler(std::size_t rule);
+  [[nodiscard]] build_profile effective_profile(std::size_t rule);
+  [[nodiscard]] const build_rule* rule_for(const build_profile& wanted);
+  [[nodiscard]] device_spec describe(const std::map<std::string, std::string>& fields,
+                                     std::map<std::string, std::string> attributes);
+
+  plugin_document document_;
+  std::string folder_;
+  plugin_environment environment_;
+  std::map<std::size_t, known_compiler> compilers_;
+  std::unique_ptr<runtime> runtime_;
+};
+
+} // namespace consort::node

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// plugin.json as values, after validation: every unit converted, every default filled in, every
+/// regular expression known to compile. Owned by one json_plugin; never changes. The file format is
+/// docs/PLUGINS.md.
+
+#include "node/limits.hpp"
+#include "node/plugin.hpp"
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace consort::node {
+
+/// One thing that must be there: a path, or a program (in the plugin's folder or in PATH).
+struct availability_test {
+  enum class kind : std::uint8_t { path, command };
+  kind what = kind::path;
+  std::string name;
+};
+
+/// All tests, or at least one of them, must pass; none = always available.
+struct availability {
+  bool any = false;
+  std::vector<availability_test> tests;
+};
+
+/// Where a figure or word stands in a tool's answer, or the constant that replaces it.
+struct field_source {
+  std::string at; ///< JSON pointer, CSV column, capture group or file name, by `parse`.
+  std::optional<std::string> constant;
+  std::int64_t multiply = 1; ///< From the unit named in the file to ours.
+  std::int64_t divide = 1;
+  std::map<std::string, std::string> words; ///< Replaces a text by another (`ok` -> `healthy`).
+};
+
+enum class answer_format : std::uint8_t { json, csv, text, sysfs };
+
+/// One question to the vendor's tools: what to run or read, and how to split it into devices.
+struct tool_query {
+  std::vector<std::string> command; ///< Empty for sysfs.
+  answer_format parse = answer_format::json;
+  std::string each; ///< json: pointer to an array or object; text: pattern; sysfs: glob of folders.
+  duration_us timeout_us = limits::plugin_call_us_max;
+  std::map<std::string, field_source> fields; ///< By our own name: `id`, `memory_bytes` ...
+  std::map<std::string, field_source> attributes;
+};
+
+/// How a build's quality figures are read: a JSON object in a file, or lines of standard output.
+struct quality_source {
+  enum class kind : std::uint8_t { none, file, lines };
+  kind what = kind::none;
+  std::string text; ///< File name with placeholders, or a pattern with two groups: name and value.
+};
+
+enum class build_interface : std::uint8_t { cli, config };
+enum class version_scope : std::uint8_t { none, major, minor, exact };
+
+/// One entry of `build`: a compiler, and what its output is good for.
+struct build_rule {
+  build_profile profile; ///< compiler_version as declared; replaced by what the tool says.
+  artifact_kind binds = artifact_kind::engine_weights;
+  std::vector<std::string> formats; ///< Model formats it reads; empty = any.
+  build_interface interface = build_interface::cli;
+  std::vector<std::string> command; ///< Arguments, placeholders not yet replaced.
+  std::string config_template;      ///< File in the plugin's folder; interface config only.
+  std::string config_name;          ///< Name of the written file in the work folder.
+  std::vector<std::string> version_command;
+  version_scope version = version_scope::exact; ///< How much of the version must match.
+  std::string progress;                         ///< Pattern with one group: percent. Empty = none.
+  quality_source quality;
+  duration_us timeout_us = limits::compile_us_default;
+  std::uint64_t memory_bytes = 0; ///< Address-space limit; 0 = none.
+  std::uint64_t disk_bytes = 0;   ///< Largest output, and the free space it needs; 0 = unknown.
+};
+
+/// `runtime` of interface c-abi.
+struct runtime_rule {
+  bool present = false;
+  std::string library; ///< As written; relative to the plugin's folder.
+  std::string config_json = "{}";
+  duration_us start_timeout_us = limits::runtime_start_us_default;
+  std::uint64_t memory_bytes = 0;
+  std::uint32_t threads = 0;
+  std::map<std::string, std::string> env;
+};
+
+struct plugin_document {
+  plugin_metadata metadata;
+  bool simulated = false;
+  availability available;
+  tool_query probe;
+  std::optional<tool_query> telemetry;
+  duration_us telemetry_every_us = 2 * limits::second_us;
+  device_capability capability; ///< build_profiles empty: they depend on the installed compilers.
+  speed_spec spec;
+  std::map<std::string, std::string> attributes; ///< Of every device: tflops and the like.
+  std::vector<std::string> tags;
+  std::vector<build_rule> builds;
+  runtime_rule runtime;
+};
+
+} // namespace consort::node
