@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "node/plugins/llama/engine.hpp"
+
+#include "node/plugins/llama/json_fields.hpp"
+
+#include <algorithm>
+
+namespace consort::llama {
+namespace {
+
+std::uint32_t choose_context(const llama_model& model, std::uint32_t wanted) {
+  const auto trained = static_cast<std::uint32_t>(std::max(llama_model_n_ctx_train(&model), 1));
+  if (wanted == 0)
+    return std::min(trained, limits::context_tokens_default_max);
+  return std::min({wanted, trained, limits::context_tokens_max});
+}
+
+llama_context_params context_params(std::uint32_t context_tokens, std::uint32_t sequences,
+                                    std::uint32_t threads) {
+  llama_context_params params = llama_context_default_params();
+  params.n_ctx = context_tokens * sequences; // Partitioned: see batch_loop.hpp.
+  params.n_seq_max = sequences;
+  params.n_batch = params.n_ubatch = limits::batch_tokens;
+  params.n_threads = params.n_threads_batch = static_cast<std::int32_t>(threads);
+  params.no_perf = true;
+  return params;
+}
+
+bool is_terminal(std::uint32_t kind) {
+  return kind == CONSORT_EVENT_COMPLETED || kind == CONSORT_EVENT_FAILED;
+}
+
+} // namespace
+
+result<std::unique_ptr<session>> session::open(const engine_options& options, event_sink sink) {
+  if (auto loaded = load_backends(options.backend_dir); !loaded)
+    return loaded.failure();
+  auto model = load_model(options.model_path);
+  if (!model)
+    return model.failure();
+  const std::uint32_t context_tokens = choose_context(**model, options.context_tokens);
+  const std::uint32_t sequences = std::clamp(options.sequences, 1U, limits::sequences_max);
+  context_ptr context(llama_init_from_model(
+      model->get(), context_params(context_tokens, sequences, usable_threads(options.threads))));
+  if (!context)
+    return error{recovery::retry_elsewhere, "no_memory",
+                 "cannot make a context of " + std::to_string(sequences) + " x "
+                     + std::to_string(context_tokens)
+                     + " tokens: " + last_engine_error("not enough memory")};
+  return std::unique_ptr<session>(new session(std::move(*model), std::move(context), context_tokens,
+                                              sequences, std::move(sink)));
+}
+
+session::session(model_ptr model, context_ptr context, std::uint32_t context_tokens,
+                 std::uint32_t sequences, event_sink sink)
+    : model_(std::move(model)),
+      context_(std::move(context)),
+      words_(*model_),
+      facts_{words_.size(), sequences, llama_model_chat_template(model_.get(), nullptr)},
+      context_tokens_(context_tokens),
+      sink_(std::move(sink)),
+      loop_(*context_, words_, sequences, counters_,
+            [this](const consort_event& event) { on_event(event); }) {
+  // A step of a large model may take long: closing cuts it short.
+  llama_set_abort_callback(
+      context_.get(),
+      [](void* closing) { return static_cast<std::atomic<bool>*>(closing)->load(); }, &closing_);
+  thread_ = std::thread([this] { run(); });
+}
+
+session::~session() {
+  {
+    const std::lock_guard lock(mutex_);
+    closing_ = true;
+  }
+  wake_.notify_all();
+  thread_.join();
+}
+
+result<done> session::submit(const consort_request& request) {
+  if (counters_.requests_waiting >= limits::queue_max)
+    return error{recovery::retry_later, "busy",
+                 std::to_string(limits::queue_max) + " requests wait already"};
+  auto made = prepare_job(request, words_, facts_, context_tokens_);
+  if (!made && made.failure().code == "invalid_request")
+    return made.failure();
+  const std::lock_guard lock(mutex_);
+  if (!live_.insert(request.id).second)
+    return invalid("request id " + std::to_string(request.id) + " is in use");
+  if (made) {
+    ++counters_.requests_waiting;
+    inbox_.emplace_back(std::move(*made));
+  } else {
+    inbox_.emplace_back(rejection{request.id, made.failure()});
+  }
+  wake_.notify_one();
+  return done{};
+}
+
+void session::cancel(std::uint64_t id) {
+  const std::lock_guard lock(mutex_);
+  if (live_.contains(id))
+    inbox_.emplace_back(cancellation{id});
+  wake_.notify_one();
+}
+
+void session::run() {
+  std::vector<command> taken;
+  while (take_commands(taken)) {
+    for (command& each : taken) {
+      if (auto* wanted = std::get_if<job>(&each))
+        loop_.add(std::move(*wanted));
+      else if (const auto* refused = std::get_if<rejection>(&each))
+        loop_.reject(refused->id, refused->why);
+      else
+        loop_.cancel(std::get<cancellation>(each).id);
+    }
+    loop_.step();
+    working_ = !loop_.idle();
+  }
+}
+
+/// Waits for commands while the loop is idle. Returns: false when the session closes.
+bool session::take_commands(std::vector<command>& taken) {
+  taken.clear();
+  std::unique_lock lock(mutex_);
+  while (!closing_ && !working_ && inbox_.empty())
+    wake_.wait_for(lock, std::chrono::milliseconds(limits::idle_wait_ms));
+  taken.swap(inbox_);
+  return !closing_;
+}
+
+void session::on_event(const consort_event& event) {
+  if (closing_)
+    return;
+  if (is_terminal(event.kind)) {
+    const std::lock_guard lock(mutex_);
+    live_.erase(event.request);
+  }
+  sink_(event);
+}
+
+} // namespace consort::llama

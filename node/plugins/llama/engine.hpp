@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// llama.cpp wrapped once: a session is one model, one context and one thread that runs the batch
+/// loop. Every event leaves from that thread, in order per request. Calls are thread-safe except
+/// destruction, which stops all work without further events.
+
+#include "node/plugins/llama/batch_loop.hpp"
+#include "node/plugins/llama/limits.hpp"
+
+#include <condition_variable>
+#include <mutex>
+#include <set>
+#include <thread>
+#include <variant>
+
+namespace consort::llama {
+
+/// What to load, and how. Zero and empty = chosen here.
+struct engine_options {
+  std::string model_path;
+  std::uint32_t context_tokens = 0; ///< Per sequence; at most what the model was trained for.
+  std::uint32_t sequences = limits::sequences_default;
+  std::uint32_t threads = 1; ///< Clamped to one fewer than the machine has.
+  std::string backend_dir;   ///< Of ggml's back-ends; else the folder of libllama.
+};
+
+class session {
+public:
+  /// Loads the model. Failures: `bad_model` (the file), else the host is at fault.
+  [[nodiscard]] static result<std::unique_ptr<session>> open(const engine_options& options,
+                                                             event_sink sink);
+  ~session();
+  session(const session&) = delete;
+  session& operator=(const session&) = delete;
+
+  /// Queues a request; its events follow. Failures, after which none follow: `busy` (queue full),
+  /// `invalid_request`. What is well-formed but cannot be run here fails by an event, with its
+  /// code.
+  [[nodiscard]] result<done> submit(const consort_request& request);
+  /// Stops a request before the next step; unknown ids are ignored.
+  void cancel(std::uint64_t id);
+
+  [[nodiscard]] const engine_counters& counters() const { return counters_; }
+  [[nodiscard]] std::uint32_t context_tokens() const { return context_tokens_; }
+  [[nodiscard]] std::uint32_t sequences() const { return facts_.sequences; }
+  [[nodiscard]] std::uint64_t model_bytes() const { return llama_model_size(model_.get()); }
+
+private:
+  struct rejection {
+    std::uint64_t id;
+    error why;
+  };
+  struct cancellation {
+    std::uint64_t id;
+  };
+  using command = std::variant<job, rejection, cancellation>;
+
+  session(model_ptr model, context_ptr context, std::uint32_t context_tokens,
+          std::uint32_t sequences, event_sink sink);
+  void run();
+  bool take_commands(std::vector<command>& taken);
+  void on_event(const consort_event& event);
+
+  model_ptr model_;
+  context_ptr context_;
+  vocabulary words_;
+  model_facts facts_;
+  std::uint32_t context_tokens_;
+  event_sink sink_;
+  engine_counters counters_;
+  batch_loop loop_;      ///< Touched by `thread_` only, and `working_` too.
+  bool working_ = false; ///< The loop has work, so it does not sleep.
+
+  std::mutex mutex_; ///< Guards what follows, to `thread_`.
+  std::condition_variable wake_;
+  std::vector<command> inbox_;
+  std::set<std::uint64_t> live_; ///< Requests without a terminal event.
+  std::atomic<bool> closing_ = false;
+  std::thread thread_;
+};
+
+} // namespace consort::llama
