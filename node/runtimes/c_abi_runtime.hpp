@@ -34,8 +34,12 @@ struct c_abi_limits {
 struct c_abi_options {
   std::string executable;            ///< The consort binary; run as `EXE host --fd 3 --library L`.
   std::string library;               ///< Path of the vendor's shared object.
-  std::string config_json = "{}";    ///< Object merged over the standard fields of `open`.
+  std::string config_json = "{}";    ///< Object merged into what `open` gets; our keys win.
   std::vector<std::string> env;      ///< `NAME=value` beside the agent's own environment.
+  std::uint64_t memory_bytes = 0;    ///< Address-space limit of a host; 0 = none.
+  std::uint32_t threads = 0;         ///< Given to the object; 0 = its own choice.
+  std::uint32_t sequences = 0;       ///< Most at once; 0 = what the device declares.
+  std::string work_path;             ///< Current directory of a host; empty = the agent's.
   runtime_capabilities capabilities; ///< As the plugin declares them.
   c_abi_limits bounds;
 };
