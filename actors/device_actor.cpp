@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "actors/caf_compat.hpp"
+#include "actors/limits.hpp"
+#include "actors/node_actors.hpp"
+
+#include <spdlog/spdlog.h>
+
+namespace consort::actors {
+
+device_state::device_state(caf::event_based_actor* self, node::agent* agent, device_spec device,
+                           incarnation life, caf::actor door)
+    : self_(self), agent_(agent), device_(std::move(device)), life_(life), door_(std::move(door)) {}
+
+device_state::~device_state() {
+  for (const auto& [instance, held] : instances_)
+    agent_->attempts().detach(instance);
+}
+
+caf::behavior device_state::make_behavior() {
+  return {
+      [this](const device_order& order) { obey(order.what); },
+      [this](const session_opened& outcome) { opened(outcome); },
+      [this](const session_died& death) { died(death); },
+      [this](const device_sample& read) { sample(read.reading); },
+  };
+}
+
+void device_state::obey(const core::command& what) {
+  if (const auto* wanted = std::get_if<core::load_replica>(&what))
+    load(*wanted);
+  else if (const auto* unwanted = std::get_if<core::unload_replica>(&what))
+    unload(unwanted->instance);
+  else if (std::holds_alternative<core::fence_node>(what))
+    unload_all();
+}
+
+void device_state::load(const core::load_replica& wanted) {
+  if (instances_.contains(wanted.instance))
+    return;
+  auto& entry = instances_[wanted.instance];
+  entry.began_at = agent_->options().clock();
+  const auto self = caf::actor_cast<caf::actor>(self_);
+  const auto refuse = [&](const error& failure) {
+    post(self_, self, session_opened{wanted.instance, nullptr, failure});
+  };
+  if (wanted.artifact)
+    entry.pin = agent_->store().pin(wanted.artifact->content);
+  const auto path = agent_->verified_path(wanted.variant, wanted.artifact);
+  if (!path) {
+    if (path.failure().code == "artifact_corrupt" || path.failure().code == "artifact_missing")
+      tell(core::artifact_lost{wanted.artifact->key, wanted.artifact->content, device_.node, life_,
+                               path.failure().message});
+    return refuse(path.failure());
+  }
+  auto* runtime = agent_->plugins().runtime_of(device_.id);
+  if (runtime == nullptr)
+    return refuse(
+        {recovery::refuse, "no_runtime", device_.id.value + ": its plugin brings no runtime"});
+  node::session_request request{wanted.instance, device_, wanted.model,
+                                wanted.variant,  *path,   wanted.variant.context_tokens};
+  runtime->open(
+      request,
+      [self, instance = wanted.instance](result<std::shared_ptr<node::runtime_session>> outcome) {
+        post_from_outside(self, outcome ? session_opened{instance, *outcome, {}}
+                                        : session_opened{instance, nullptr, outcome.failure()});
+      },
+      [self, instance = wanted.instance](const error& failure) {
+        post_from_outside(self, session_died{instance, failure});
+      });
+}
+
+void device_state::opened(const session_opened& outcome) {
+  const auto found = instances_.find(outcome.instance);
+  if (found == instances_.end())
+    return; // Unloaded while it was loading: the session ends with this message.
+  if (!outcome.session) {
+    instances_.erase(found);
+    return tell(core::replica_failed{outcome.instance, life_, outcome.failure});
+  }
+  found->second.session = outcome.session;
+  agent_->attempts().attach(outcome.instance, outcome.session, device_.id);
+  core::replica_loaded loaded;
+  loaded.instance = outcome.instance;
+  loaded.life = life_;
+  loaded.endpoints.push_back(outcome.session->stats().capacity);
+  loaded.runtime = outcome.session->capabilities();
+  loaded.load_us = agent_->options().clock() - found->second.began_at;
+  tell(std::move(loaded));
+}
+
+void device_state::died(const session_died& death) {
+  agent_->attempts().detach(death.instance);
+  if (instances_.erase(death.instance) > 0)
+    tell(core::replica_failed{death.instance, life_, death.failure});
+}
+
+void device_state::unload(instance_id instance) {
+  agent_->attempts().detach(instance);
+  if (instances_.erase(instance) > 0)
+    tell(core::replica_unloaded{instance, life_});
+}
+
+void device_state::unload_all() {
+  for (const auto& [instance, held] : instances_)
+    agent_->attempts().detach(instance);
+  instances_.clear();
+}
+
+void device_state::sample(const device_reading& reading) {
+  core::device_reported report;
+  report.device = device_.id;
+  report.life = life_;
+  report.reading = reading;
+  report.running = agent_->attempts().running(device_.id);
+  for (const auto& [instance, held] : instances_)
+    if (held.session)
+      report.endpoints.emplace_back(instance, held.session->stats().capacity);
+  tell(std::move(report));
+}
+
+void device_state::tell(core::event happened) {
+  post(self_, door_, device_news{std::move(happened)});
+}
+
+} // namespace consort::actors

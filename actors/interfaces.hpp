@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// Every actor's messages, in one place. Between a node or gateway and the scheduler only `frame`
+/// travels (it may cross a link); the structs below stay inside one process and are never
+/// serialised.
+///
+///   scheduler      <- frame (hello, events, requests for views), deadline_tick
+///   node door      <- frame (hello answer, commands), device_news, renew_tick, compile_ended
+///   device         <- device_order, session_opened, session_died, device_sample
+///   compile        <- compile_advanced, compile_done; its exit kills the tool
+///   telemetry      <- sample_tick
+///   gateway link   <- frame (hello answer, commands, views), expire_tick
+
+#include "actors/type_ids.hpp"
+#include "node/plugin.hpp"
+#include "scheduler/command.hpp"
+#include "scheduler/event.hpp"
+
+namespace consort::actors {
+
+/// Door -> device or compile: a command of the scheduler that concerns it.
+struct device_order {
+  core::command what;
+};
+/// Device, compile or telemetry -> door: an event for the scheduler.
+struct device_news {
+  core::event what;
+};
+/// Telemetry -> device: one reading.
+struct device_sample {
+  device_reading reading;
+};
+/// Runtime -> device: a load ended.
+struct session_opened {
+  instance_id instance;
+  std::shared_ptr<node::runtime_session> session; ///< Null on failure.
+  error failure;
+};
+/// Runtime -> device: a loaded instance ended by itself.
+struct session_died {
+  instance_id instance;
+  error failure;
+};
+/// Tool -> compile: progress, per mille.
+struct compile_advanced {
+  std::uint32_t done_pm = 0;
+};
+/// Compiler -> compile: the end.
+struct compile_done {
+  std::shared_ptr<result<artifact_record>> outcome;
+};
+/// The core's deadline came. Only the latest generation counts: an earlier deadline may have
+/// replaced this one.
+struct deadline_tick {
+  std::uint64_t generation = 0;
+};
+/// Timers.
+struct renew_tick {};
+struct sample_tick {};
+struct expire_tick {};
+
+} // namespace consort::actors
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::device_order)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::device_news)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::device_sample)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::session_opened)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::session_died)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::compile_advanced)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::compile_done)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::deadline_tick)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::renew_tick)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::sample_tick)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::expire_tick)

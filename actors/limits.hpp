@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// Bounds of the actors' own waits and tables, with units in their names.
+
+#include "scheduler/ids.hpp"
+
+#include <cstddef>
+
+namespace consort::actors::limits {
+
+inline constexpr duration_us query_timeout_us = 5'000'000; ///< For a snapshot or an explanation.
+inline constexpr duration_us query_sweep_us
+    = 500'000;                                    ///< How often overdue queries are looked for.
+inline constexpr std::size_t queries_max = 1'024; ///< Unanswered at once, per gateway.
+inline constexpr std::size_t listeners_max
+    = 100'000; ///< Requests that a gateway has open at the scheduler.
+inline constexpr duration_us telemetry_every_us = 2'000'000; ///< Device readings.
+inline constexpr duration_us hello_timeout_us
+    = 5'000'000; ///< For the scheduler's answer; then said again.
+inline constexpr duration_us renewals_per_lease = 3;  ///< Lease renewals in one lease period.
+inline constexpr std::size_t compiles_max = 4;        ///< Running on one node at once.
+inline constexpr duration_us shutdown_us = 5'000'000; ///< For all actors to end.
+
+} // namespace consort::actors::limits

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// The actors of one host: a door per link to the scheduler, an actor per physical device, one per
+/// running compile, and one that reads telemetry. All use the node::agent, which outlives them.
+/// They translate between the scheduler's commands and the agent's calls; what to place, retry or
+/// build is decided elsewhere.
+
+#include "actors/interfaces.hpp"
+#include "actors/wire.hpp"
+#include "node/agent.hpp"
+
+#include <caf/all.hpp>
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+
+namespace consort::actors {
+
+struct node_options {
+  node::agent* agent = nullptr;
+  std::string cluster;
+  std::string join_token; ///< Empty inside one process.
+  incarnation life;       ///< Random, never 0.
+  caf::actor scheduler;
+  bool own_threads
+      = true; ///< Device, compile and telemetry actors block; tests run them on the test scheduler.
+};
+
+/// A fresh random incarnation, never 0.
+[[nodiscard]] incarnation random_incarnation();
+
+/// Speaks for the node on its link: says hello, renews the lease, advertises, holds the ledger, and
+/// hands commands to the device and compile actors that they concern.
+class door_state {
+public:
+  static inline const char* name = "node-door";
+
+  door_state(caf::event_based_actor* self, node_options options);
+  ~door_state();
+  caf::behavior make_behavior();
+
+private:
+  void receive(const frame& incoming);
+  void welcomed(const messages::hello_answer& answer);
+  void say_hello();
+  void renew();
+  void relay(const device_news& news);
+  void report(const core::event& happened);
+  void spawn_workers();
+  void stop_workers();
+
+  void carry_out(const core::grant_lease& lease);
+  void carry_out(const core::fence_node& fence);
+  void carry_out(const core::reserve_allocation& reserve);
+  void carry_out(const core::release_allocation& release);
+  void carry_out(const core::load_replica& load);
+  void carry_out(const core::unload_replica& unload);
+  void carry_out(const core::revoke_attempt& revoke);
+  void carry_out(const core::start_compile& start);
+  void carry_out(const core::cancel_compile& cancel);
+  void carry_out(const core::fetch_artifact& fetch);
+  void carry_out(const core::delete_artifact& remove);
+  /// Commands for gateways never come here.
+  template <class Other>
+  void carry_out(const Other&) {}
+  void order_device(const device_id& device, const core::command& what);
+
+  caf::event_based_actor* self_;
+  node_options options_;
+  messages::envelope own_;
+  bool greeted_ = false;
+  duration_us renew_every_us_;
+  std::map<device_id, caf::actor> devices_;
+  std::map<instance_id, device_id> leaders_;
+  std::map<allocation_id, epoch> grants_; ///< Held in the ledger, by fence.
+  std::map<compile_id, caf::actor> compiles_;
+  caf::actor telemetry_;
+};
+
+/// One physical device: loads and unloads instances on it and reports what runs.
+class device_state {
+public:
+  static inline const char* name = "device";
+
+  device_state(caf::event_based_actor* self, node::agent* agent, device_spec device,
+               incarnation life, caf::actor door);
+  ~device_state();
+  caf::behavior make_behavior();
+
+private:
+  void obey(const core::command& what);
+  void load(const core::load_replica& wanted);
+  void opened(const session_opened& outcome);
+  void died(const session_died& death);
+  void unload(instance_id instance);
+  void unload_all();
+  void sample(const device_reading& reading);
+  void tell(core::event happened);
+
+  struct loaded {
+    std::shared_ptr<node::runtime_session> session; ///< Null while loading.
+    node::artifact_pin pin;
+    time_us began_at = 0;
+  };
+
+  caf::event_based_actor* self_;
+  node::agent* agent_;
+  device_spec device_;
+  incarnation life_;
+  caf::actor door_;
+  std::map<instance_id, loaded> instances_;
+};
+
+/// One build: starts the compiler and passes on how it goes. Ends with it; stopping it kills the
+/// tool.
+class compile_state {
+public:
+  static inline const char* name = "compile";
+
+  compile_state(caf::event_based_actor* self, node::agent* agent, core::start_compile order,
+                incarnation life, caf::actor door);
+  caf::behavior make_behavior();
+
+private:
+  void finished(const result<artifact_record>& outcome);
+
+  caf::event_based_actor* self_;
+  node::agent* agent_;
+  core::start_compile order_;
+  incarnation life_;
+  caf::actor door_;
+  std::unique_ptr<node::running_compile> running_;
+};
+
+/// Reads every plugin's devices now and then and hands each device its reading.
+class telemetry_state {
+public:
+  static inline const char* name = "telemetry";
+
+  telemetry_state(caf::event_based_actor* self, node::agent* agent,
+                  std::map<device_id, caf::actor> devices);
+  caf::behavior make_behavior();
+
+private:
+  void sample();
+
+  caf::event_based_actor* self_;
+  node::agent* agent_;
+  std::map<device_id, caf::actor> devices_;
+  std::set<std::string> complained_; ///< Plugins whose last reading failed; logged once.
+};
+
+} // namespace consort::actors

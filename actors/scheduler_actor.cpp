@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "actors/scheduler_actor.hpp"
+
+#include "actors/caf_compat.hpp"
+#include "messages/ticket_seal.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <chrono>
+
+namespace consort::actors {
+
+namespace {
+
+spdlog::level::level_enum level_of(core::note::severity severity) {
+  switch (severity) {
+  case core::note::severity::error: return spdlog::level::err;
+  case core::note::severity::warning: return spdlog::level::warn;
+  case core::note::severity::info: break;
+  }
+  return spdlog::level::info;
+}
+
+} // namespace
+
+scheduler_state::scheduler_state(caf::event_based_actor* self, scheduler_options options)
+    : self_(self), options_(std::move(options)), core_(options_.core) {
+  own_.kind = messages::sender_kind::scheduler;
+  own_.sender = options_.core.cluster;
+  on_down(self_, [this](const caf::actor_addr& address) { peer_down(address); });
+  for (const auto& model : options_.models)
+    apply(core::model_declared{model});
+}
+
+scheduler_state::~scheduler_state() = default;
+
+caf::behavior scheduler_state::make_behavior() {
+  return {
+      [this](const frame& incoming) { receive(incoming); },
+      [this](deadline_tick due) { deadline_reached(due); },
+  };
+}
+
+void scheduler_state::receive(const frame& incoming) {
+  const auto kind = static_cast<messages::frame_kind>(incoming.kind);
+  if (kind == messages::frame_kind::hello) {
+    const auto hello = messages::decode_hello(incoming.bytes);
+    if (hello)
+      return greet(hello->from, hello->body);
+    return spdlog::warn("scheduler: refused a hello: {}", hello.failure().message);
+  }
+  if (sender() == nullptr)
+    return spdlog::warn("scheduler: dropped a frame of kind {} from a link that said no hello",
+                        incoming.kind);
+  if (kind == messages::frame_kind::event)
+    return receive_event(incoming);
+  answer_view(incoming);
+}
+
+void scheduler_state::greet(const messages::envelope& from, const messages::hello& hello) {
+  const auto address = caf::actor_cast<caf::actor>(self_->current_sender());
+  if (!address)
+    return;
+  const auto refusal = check_hello(hello, options_.core.cluster, options_.join_token);
+  if (refusal) {
+    spdlog::warn("scheduler: refused {}: {}", from.sender, refusal->message);
+    return post(self_, address, to_frame(own_, messages::hello_answer{.refusal = refusal}));
+  }
+  const auto addr = address.address();
+  self_->monitor(addr);
+  peers_[addr] = peer{address, from};
+  messages::hello_answer welcome;
+  welcome.scheduler_now = options_.clock();
+  if (from.kind == messages::sender_kind::node) {
+    nodes_[node_id{from.sender}] = addr;
+    welcome.ticket_key = options_.ticket_key;
+  } else {
+    gateways_[gateway_id{from.life.value}] = addr;
+  }
+  post(self_, address, to_frame(own_, welcome));
+}
+
+void scheduler_state::receive_event(const frame& incoming) {
+  auto event = messages::decode_event(incoming.bytes);
+  if (!event)
+    return spdlog::warn("scheduler: dropped an event from {}: {}", sender()->greeted.sender,
+                        event.failure().message);
+  if (!speaks_for_itself(sender()->greeted, event->from, event->body))
+    return spdlog::warn("scheduler: dropped an event that {} sent in another's name",
+                        sender()->greeted.sender);
+  apply(event->body);
+}
+
+void scheduler_state::answer_view(const frame& incoming) {
+  const auto query = messages::decode_query(incoming.bytes);
+  if (!query)
+    return spdlog::warn("scheduler: dropped a query: {}", query.failure().message);
+  messages::query_answer answer;
+  answer.number = query->body.number;
+  const auto now = options_.clock();
+  if (query->body.explain.empty())
+    answer.snapshot = core_.view(now);
+  else
+    answer.explanation = core_.explain(query->body.explain, now);
+  post(self_, sender()->address, to_frame(own_, answer));
+}
+
+void scheduler_state::peer_down(const caf::actor_addr& address) {
+  const auto found = peers_.find(address);
+  if (found == peers_.end())
+    return;
+  const auto gone = found->second.greeted;
+  peers_.erase(found);
+  if (gone.kind == messages::sender_kind::gateway) {
+    gateways_.erase(gateway_id{gone.life.value});
+    return apply(core::gateway_lost{gateway_id{gone.life.value}});
+  }
+  const auto node = nodes_.find(node_id{gone.sender});
+  if (node != nodes_.end() && node->second == address)
+    nodes_.erase(node);
+  apply(core::node_lost{node_id{gone.sender}, gone.life, false, "its link closed"});
+}
+
+void scheduler_state::apply(const core::event& happened) {
+  const auto began = std::chrono::steady_clock::now();
+  core_.step(happened, options_.clock(), commands_);
+  if (options_.observe_decision)
+    options_.observe_decision(
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count());
+  for (const auto& wanted : commands_)
+    carry_out(wanted);
+  commands_.clear();
+  arm();
+}
+
+void scheduler_state::carry_out(const core::command& wanted) {
+  std::visit(
+      [this, &wanted](const auto& what) {
+        using kind = std::decay_t<decltype(what)>;
+        if constexpr (std::is_same_v<kind, core::grant_ticket>) {
+          auto sealed = what;
+          sealed.granted.mac = messages::seal(sealed.granted, options_.ticket_key);
+          send_to_gateway(what.granted.attempt.request.gateway, sealed);
+        } else if constexpr (std::is_same_v<kind, core::drop_attempt>) {
+          send_to_gateway(what.attempt.request.gateway, wanted);
+        } else if constexpr (
+            std::is_same_v<kind,
+                           core::queue_notice> || std::is_same_v<kind, core::reject_request>) {
+          send_to_gateway(what.request.gateway, wanted);
+        } else if constexpr (std::is_same_v<kind, core::record_request>) {
+          send_to_all_gateways(wanted);
+        } else if constexpr (std::is_same_v<kind, core::note>) {
+          spdlog::log(level_of(what.level), "{}: {}", what.subject, what.text);
+          send_to_all_gateways(wanted);
+        } else {
+          send_to_node(what.node, wanted);
+        }
+      },
+      wanted);
+}
+
+void scheduler_state::send_to_node(const node_id& node, const core::command& wanted) {
+  const auto found = nodes_.find(node);
+  if (found != nodes_.end())
+    send(peers_.at(found->second), wanted);
+}
+
+void scheduler_state::send_to_gateway(gateway_id gateway, const core::command& wanted) {
+  const auto found = gateways_.find(gateway);
+  if (found != gateways_.end())
+    send(peers_.at(found->second), wanted);
+}
+
+void scheduler_state::send_to_all_gateways(const core::command& wanted) {
+  for (const auto& [id, address] : gateways_)
+    send(peers_.at(address), wanted);
+}
+
+void scheduler_state::send(const peer& to, const core::command& wanted) {
+  ++own_.sequence;
+  auto encoded = to_frame(own_, wanted);
+  if (!encoded)
+    return spdlog::error("scheduler: cannot encode a command for {}: {}", to.greeted.sender,
+                         encoded.failure().message);
+  post(self_, to.address, std::move(*encoded));
+}
+
+void scheduler_state::arm() {
+  const auto deadline = core_.next_deadline();
+  if (!deadline || (armed_for_ && *armed_for_ <= *deadline))
+    return;
+  armed_for_ = deadline;
+  const auto wait = std::max<time_us>(*deadline - options_.clock(), 0);
+  post_self_after(self_, std::chrono::microseconds(wait), deadline_tick{++generation_});
+}
+
+void scheduler_state::deadline_reached(deadline_tick due) {
+  if (due.generation != generation_)
+    return;
+  armed_for_.reset();
+  apply(core::tick{});
+}
+
+const scheduler_state::peer* scheduler_state::sender() const {
+  const auto address = caf::actor_cast<caf::actor_addr>(self_->current_sender());
+  const auto found = peers_.find(address);
+  return found == peers_.end() ? nullptr : &found->second;
+}
+
+} // namespace consort::actors

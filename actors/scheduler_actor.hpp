@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// The scheduler's shell: decodes frames into events, steps the core, encodes its commands to the
+/// links they concern, and keeps one timer armed for the core's next deadline. Owns the core. It
+/// decides nothing about scheduling.
+///
+/// A link speaks only after a hello of the right protocol version, cluster and token; what it then
+/// sends is believed only under the name and incarnation it said hello with.
+
+#include "actors/interfaces.hpp"
+#include "actors/wire.hpp"
+#include "scheduler/core.hpp"
+
+#include <caf/all.hpp>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+namespace consort::actors {
+
+struct scheduler_options {
+  core::core_config core;
+  std::string join_token; ///< Empty inside one process.
+  std::string ticket_key; ///< Seals tickets; handed to nodes in the answer to their hello. At least
+                          ///< 32 random bytes.
+  std::function<time_us()> clock;
+  std::vector<model_spec> models;
+  /// Told how long each step of the core took, in microseconds; may be empty. Called on the actor's
+  /// thread.
+  std::function<void(double)> observe_decision;
+};
+
+class scheduler_state {
+public:
+  static inline const char* name = "scheduler";
+
+  scheduler_state(caf::event_based_actor* self, scheduler_options options);
+  ~scheduler_state();
+  caf::behavior make_behavior();
+
+private:
+  /// One greeted node or gateway.
+  struct peer {
+    caf::actor address;
+    messages::envelope greeted;
+  };
+
+  void receive(const frame& incoming);
+  void greet(const messages::envelope& from, const messages::hello& hello);
+  void receive_event(const frame& incoming);
+  void answer_view(const frame& incoming);
+  void peer_down(const caf::actor_addr& address);
+
+  void apply(const core::event& happened);
+  void carry_out(const core::command& wanted);
+  void send_to_node(const node_id& node, const core::command& wanted);
+  void send_to_gateway(gateway_id gateway, const core::command& wanted);
+  void send_to_all_gateways(const core::command& wanted);
+  void send(const peer& to, const core::command& wanted);
+  void arm();
+  void deadline_reached(deadline_tick due);
+
+  [[nodiscard]] const peer* sender() const;
+
+  caf::event_based_actor* self_;
+  scheduler_options options_;
+  core::core core_;
+  messages::envelope own_;
+  std::map<caf::actor_addr, peer> peers_;
+  std::map<node_id, caf::actor_addr> nodes_;
+  std::map<gateway_id, caf::actor_addr> gateways_;
+  std::vector<core::command> commands_;
+  std::optional<time_us> armed_for_;
+  std::uint64_t generation_ = 0;
+};
+
+} // namespace consort::actors

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "node/agent.hpp"
+
+#include "node/builtin.hpp"
+#include "node/runtimes/c_abi_runtime.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <sys/sysinfo.h>
+#include <sys/utsname.h>
+#include <thread>
+
+namespace consort::node {
+
+namespace {
+
+/// Host processes for plugins; only the agent knows the io_context and the executable.
+c_abi_factory make_factory(boost::asio::io_context& io, const std::string& executable) {
+  return [&io, executable](const c_abi_spec& spec) -> std::unique_ptr<runtime> {
+    c_abi_options options;
+    options.executable = executable;
+    options.library = spec.library;
+    options.config_json = spec.config_json;
+    options.capabilities = spec.capabilities;
+    options.bounds.start_us = spec.start_timeout_us;
+    for (const auto& [name, value] : spec.env)
+      options.env.push_back(name + "=" + value);
+    return std::make_unique<c_abi_runtime>(io, std::move(options));
+  };
+}
+
+void log_once(const std::vector<error>& complaints) {
+  for (const auto& complaint : complaints)
+    spdlog::warn("node: {}", complaint.message);
+}
+
+} // namespace
+
+result<std::unique_ptr<agent>> agent::start(boost::asio::io_context& io, agent_options options) {
+  auto store = artifact_store::open(options.data_path, options.name);
+  if (!store)
+    return store.failure();
+  std::unique_ptr<agent> started(new agent(io, std::move(options), std::move(*store)));
+  started->load_plugins();
+  return started;
+}
+
+agent::agent(boost::asio::io_context& io, agent_options options,
+             std::unique_ptr<artifact_store> store)
+    : io_(io),
+      options_(std::move(options)),
+      store_(std::move(store)),
+      digests_(options_.data_path + "/digests.json"),
+      inventory_(options_.name),
+      ledger_(options_.name),
+      attempts_(gate_, options_.clock),
+      compiler_(
+          std::make_unique<compiler>(inventory_, *store_, digests_,
+                                     [](const model_variant& variant) { return variant.source; })) {
+}
+
+agent::~agent() = default;
+
+void agent::load_plugins() {
+  const auto factory = make_factory(io_, options_.executable);
+  log_once(store_->complaints());
+  builtin_config builtin;
+  builtin.cpu.llama_library = options_.llama_library;
+  builtin.cpu.make_c_abi = factory;
+  for (auto& plugin : builtin_plugins(std::move(builtin)))
+    inventory_.add(std::move(plugin));
+  for (const auto& directory : options_.plugin_dirs)
+    log_once(inventory_.load(directory, plugin_environment{io_, factory}));
+  log_once(inventory_.probe());
+  for (const auto& device : inventory_.devices())
+    ledger_.set_device(device);
+}
+
+result<std::string> agent::verified_path(const model_variant& variant,
+                                         const std::optional<artifact_record>& artifact) {
+  if (artifact)
+    return store_->path_of(artifact->content);
+  const auto sound = inspect_gguf_file(variant.source);
+  if (!sound)
+    return sound.failure();
+  const auto content = digests_.digest_of(variant.source);
+  if (!content)
+    return content.failure();
+  if (!variant.content.empty() && *content != variant.content)
+    return error{recovery::refuse, "model_changed",
+                 variant.source + " is not the file that was declared: its digest is "
+                     + content->value + "; restart or declare the model again"};
+  return variant.source;
+}
+
+std::map<std::string, std::string> host_attributes() {
+  std::map<std::string, std::string> facts;
+  utsname system{};
+  if (uname(&system) == 0) {
+    facts["kernel"] = system.release;
+    facts["architecture"] = system.machine;
+  }
+  struct sysinfo memory {};
+  if (sysinfo(&memory) == 0)
+    facts["memory_bytes"] = std::to_string(std::uint64_t{memory.totalram} * memory.mem_unit);
+  facts["cores"] = std::to_string(std::thread::hardware_concurrency());
+  return facts;
+}
+
+} // namespace consort::node

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// The agent of one host without its link: plugins and devices, artifact store, compiler, ticket
+/// gate and attempt service, put together. Owned by whoever runs the node's actors, which call it;
+/// `io` must outlive it and be run by threads that live as long. The ledger belongs to the node's
+/// door actor alone; everything else here is thread-safe.
+
+#include "node/compiler.hpp"
+#include "node/device_ledger.hpp"
+#include "node/local_attempts.hpp"
+
+#include <boost/asio/io_context.hpp>
+
+namespace consort::node {
+
+struct agent_options {
+  node_id name;
+  std::string data_path;                ///< State of this agent; created when missing.
+  std::vector<std::string> plugin_dirs; ///< Searched in order for plugin folders.
+  std::string executable;               ///< The consort binary; runs host processes.
+  std::string llama_library;            ///< The `llama` runtime's shared object.
+  std::function<time_us()> clock;       ///< The scheduler's axis.
+};
+
+class agent {
+public:
+  /// Opens the store, loads the plugins and probes. Blocks for as long as the plugins' probes take.
+  /// Broken plugins and damaged artifacts do not stop it; they are logged once.
+  [[nodiscard]] static result<std::unique_ptr<agent>> start(boost::asio::io_context& io,
+                                                            agent_options options);
+  ~agent();
+  agent(const agent&) = delete;
+  agent& operator=(const agent&) = delete;
+
+  [[nodiscard]] const agent_options& options() const { return options_; }
+  [[nodiscard]] inventory& plugins() { return inventory_; }
+  [[nodiscard]] artifact_store& store() { return *store_; }
+  [[nodiscard]] compiler& builds() { return *compiler_; }
+  [[nodiscard]] ticket_gate& gate() { return gate_; }
+  [[nodiscard]] local_attempt_service& attempts() { return attempts_; }
+  [[nodiscard]] device_ledger& ledger() { return ledger_; }
+  [[nodiscard]] digest_cache& digests() { return digests_; }
+
+  /// Path of what a load names, checked: the artifact's content by its digest, weights as a sound
+  /// GGUF of the digest the scheduler means. Reads whole files; call it where blocking is allowed.
+  [[nodiscard]] result<std::string> verified_path(const model_variant& variant,
+                                                  const std::optional<artifact_record>& artifact);
+
+private:
+  agent(boost::asio::io_context& io, agent_options options, std::unique_ptr<artifact_store> store);
+  void load_plugins();
+
+  boost::asio::io_context& io_;
+  agent_options options_;
+  std::unique_ptr<artifact_store> store_;
+  digest_cache digests_;
+  inventory inventory_;
+  device_ledger ledger_;
+  ticket_gate gate_;
+  local_attempt_service attempts_;
+  std::unique_ptr<compiler> compiler_;
+};
+
+/// Facts about this host for `consort nodes`: kernel, cores, memory.
+[[nodiscard]] std::map<std::string, std::string> host_attributes();
+
+} // namespace consort::node
