@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// Who says something, and the messages by which a link begins and views are asked for. Plain
+/// values; the wire form of each is in control.capnp.
+
+#include "scheduler/view.hpp"
+
+namespace consort::messages {
+
+/// Version of the protocol that this build speaks. A peer of another one is refused at hello.
+inline constexpr std::uint16_t protocol_version = 1;
+
+enum class sender_kind : std::uint8_t { scheduler, node, gateway };
+
+/// The outside of every control message. Receivers drop what comes from an incarnation that they
+/// did not greet; `sequence` counts a sender's messages from 1 and is for logs and tests.
+struct envelope {
+  std::uint16_t version = protocol_version;
+  sender_kind kind = sender_kind::node;
+  std::string sender; ///< Node id, gateway name, or the cluster's name for the scheduler.
+  incarnation life;   ///< Of the sending process.
+  std::uint64_t sequence = 0;
+  friend bool operator==(const envelope&, const envelope&) = default;
+};
+
+/// A decoded message and who sent it.
+template <class Body>
+struct decoded {
+  envelope from;
+  Body body;
+};
+
+/// First message of a node or gateway on a link. Its protocol version is the envelope's.
+struct hello {
+  std::string cluster;
+  std::string join_token; ///< Empty inside one process.
+  std::string software;   ///< `consort 0.1.0`, for people.
+  friend bool operator==(const hello&, const hello&) = default;
+};
+
+/// The scheduler's answer. With `refusal` the link is of no use: say hello again later.
+struct hello_answer {
+  std::optional<error> refusal;
+  time_us scheduler_now = 0; ///< The scheduler's clock, so that tickets' expiry can be judged.
+  std::string ticket_key;    ///< Opens tickets' seals; nodes only, bytes. Empty for gateways.
+  friend bool operator==(const hello_answer&, const hello_answer&) = default;
+};
+
+/// A gateway or node shows that its link works; the receiver sends it back with `answer` set.
+/// Nodes need none: lease_renewed is theirs.
+struct heartbeat {
+  time_us sent_at = 0; ///< On the clock of whoever sent it first.
+  bool answer = false;
+  friend bool operator==(const heartbeat&, const heartbeat&) = default;
+};
+
+/// A gateway asks for the snapshot, or for the explanation of one request.
+struct query {
+  std::uint64_t number = 0; ///< Echoed by the answer; unique per sender.
+  std::string explain;      ///< Request id as the client saw it; empty asks for the snapshot.
+  friend bool operator==(const query&, const query&) = default;
+};
+
+/// At most one of the two is set; neither means that the request is unknown.
+struct query_answer {
+  std::uint64_t number = 0;
+  std::optional<core::snapshot> snapshot;
+  std::optional<core::explanation> explanation;
+  friend bool operator==(const query_answer&, const query_answer&) = default;
+};
+
+} // namespace consort::messages
