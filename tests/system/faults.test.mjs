@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: damaged models, broken plugins, misbehaving compilers and crashing engines cost what they
+// must and nothing more, and each says what and where.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import test from 'node:test';
+import {
+  Cluster,
+  checker,
+  command_line,
+  descendants,
+  eventually,
+  expect_error,
+  model_file,
+  temp_dir,
+  with_cluster,
+} from './support.mjs';
+
+const npu = { 'X-Consort-Device': 'npu' };
+const cpu = { 'X-Consort-Device': 'cpu' };
+const resident_bytes_max = 1_500_000_000; // With sanitizers; a flood must not pile up.
+
+const fault = (name) => () => ({ env: { REFNPU_CC_FAULT: name } });
+
+/// Processes that run an engine for the agent.
+const hosts = (cluster) =>
+  descendants(cluster.pid).filter((one) => / host\b/.test(command_line(one.pid)));
+
+function resident_bytes(pid) {
+  return Number(/VmRSS:\s+(\d+) kB/.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))[1]) * 1024;
+}
+
+/// A folder with damaged models and a configuration that names them beside a good one.
+function damaged_models(folder) {
+  const whole = fs.readFileSync(model_file);
+  const write = (name, bytes) => {
+    fs.writeFileSync(path.join(folder, name), bytes);
+    return { source: path.join(folder, name) };
+  };
+  const hostile = Buffer.from(whole.subarray(0, 4096));
+  hostile.writeBigUInt64LE(0xffff_ffff_ffffn, 8); // Tensor count.
+  hostile.writeBigUInt64LE(0xffff_ffff_ffffn, 16); // Key-value count.
+  const models = {
+    good: { source: model_file },
+    truncated: write('truncated.gguf', whole.subarray(0, whole.length / 2)),
+    hostile: write('hostile.gguf', hostile),
+    text: write('text.gguf', 'this is no model\n'),
+    empty: write('empty.gguf', ''),
+  };
+  const file = path.join(folder, 'consort.json');
+  fs.writeFileSync(file, JSON.stringify({ models }));
+  return file;
+}
+
+test('truncated and hostile models', { timeout: 240_000 }, async (t) => {
+  const folder = temp_dir();
+  t.after(() => fs.rmSync(folder, { recursive: true, force: true }));
+  const cluster = new Cluster({ args: ['--config', damaged_models(folder)] });
+  t.after(() => cluster.destroy());
+  await cluster.start();
+  const check = checker(t, cluster);
+  for (const name of ['truncated', 'hostile', 'text', 'empty'])
+    await check(`${name}: an error, and the file is named in the log`, async () => {
+      const answer = await cluster.complete(
+        { model: name },
+        { ...cpu, 'X-Consort-Wait': '5s' },
+        90_000,
+      );
+      assert.ok(answer.status >= 400, answer.text);
+      assert.ok(answer.json?.error?.message, answer.text);
+      assert.ok(cluster.output.includes(`${name}.gguf`), 'the log names the file');
+    });
+  await check('the good one is served', async () => {
+    assert.equal((await cluster.complete({ model: 'good' }, cpu)).status, 200);
+  });
+  await check('stops', () => cluster.stop());
+});
+
+test(
+  'a broken plugin.json is named with file, line and field; the others load',
+  { timeout: 120_000 },
+  async (t) => {
+    const folder = temp_dir();
+    t.after(() => fs.rmSync(folder, { recursive: true, force: true }));
+    const plugin = (name, text) => {
+      fs.mkdirSync(path.join(folder, name));
+      fs.writeFileSync(path.join(folder, name, 'plugin.json'), text);
+    };
+    plugin(
+      'wrong-type',
+      '{\n  "schema": 1,\n  "name": "wrong-type",\n  "type": "npu",\n  "priority": "high"\n}\n',
+    );
+    plugin('no-json', '{\n  "schema": 1,\n  "name": \n');
+    const cluster = new Cluster({ args: ['--plugins', folder] });
+    t.after(() => cluster.destroy());
+    await cluster.start();
+    const check = checker(t, cluster);
+    await check('file, line and field are in the log', () => {
+      assert.match(cluster.output, /wrong-type\/plugin\.json:5.*priority/);
+      assert.match(cluster.output, /no-json\/plugin\.json:\d/);
+    });
+    await check('each is logged once', () => {
+      const lines = cluster.output
+        .split('\n')
+        .filter((line) => line.includes('wrong-type/plugin.json'));
+      assert.equal(lines.length, 1, lines.join('\n'));
+    });
+    await check('the other plugins work', async () => {
+      assert.equal((await cluster.list('devices')).length, 3);
+      assert.equal((await cluster.complete({}, cpu)).status, 200);
+    });
+    await check('stops', () => cluster.stop());
+  },
+);
+
+with_cluster('a compiler that fails', fault('fail'), async (check, cluster) => {
+  await check('a request that needs it gets an error, not silence', async () => {
+    const answer = await cluster.complete({}, { ...npu, 'X-Consort-Wait': '10s' }, 90_000);
+    expect_error(answer, answer.status);
+    assert.ok([422, 502, 503].includes(answer.status), answer.text);
+  });
+  await check('the artifact shows the reason', async () => {
+    const failed = await eventually('a failed artifact', async () =>
+      (await cluster.list('artifacts')).find((one) => one.last_error !== ''),
+    );
+    assert.match(failed.last_error, /refnpu-cc|exit|compile/i);
+  });
+  await check('others are served by the CPU', async () => {
+    const answer = await cluster.complete();
+    assert.equal(answer.status, 200, answer.text);
+    assert.match(answer.headers.get('x-consort-device'), /cpu/);
+  });
+  await check('it is not retried in a tight loop', async () => {
+    assert.ok((await cluster.builds()) <= 6, `${await cluster.builds()} builds`);
+  });
+});
+
+with_cluster('a compiler that hangs', fault('hang'), async (check, cluster) => {
+  await check('the caller waits no longer than it said', async () => {
+    const began = Date.now();
+    const answer = await cluster.complete({}, { ...npu, 'X-Consort-Wait': '1s' }, 30_000);
+    expect_error(answer, 503);
+    assert.ok(Date.now() - began < 10_000, `${Date.now() - began} ms`);
+  });
+  await check('others are served by the CPU', async () => {
+    assert.equal((await cluster.complete()).status, 200);
+  });
+});
+
+with_cluster('a compiler that floods its output', fault('flood'), async (check, cluster) => {
+  await check('memory stays bounded and the CPU serves', async () => {
+    await cluster.complete({}, { ...npu, 'X-Consort-Wait': '5s' }, 60_000);
+    assert.equal((await cluster.complete()).status, 200);
+    assert.ok(
+      resident_bytes(cluster.pid) < resident_bytes_max,
+      `${resident_bytes(cluster.pid)} bytes`,
+    );
+  });
+});
+
+with_cluster('an engine that produces garbage', fault('garbage'), async (check, cluster) => {
+  await check('is refused, and never becomes an artifact', async () => {
+    const answer = await cluster.complete({}, { ...npu, 'X-Consort-Wait': '10s' }, 90_000);
+    assert.ok(answer.status >= 400, answer.text);
+    assert.ok((await cluster.list('artifacts')).every((one) => one.state !== 'ready'));
+  });
+});
+
+with_cluster('an engine process killed in mid-stream', {}, async (check, cluster) => {
+  await check(
+    'the stream goes on elsewhere or ends with a clean error, never with silence',
+    async () => {
+      let end = 'silence';
+      let seen = 0;
+      for await (const event of cluster.stream({ max_tokens: 450, temperature: 1 }, cpu)) {
+        if (event.choices?.[0]?.text && ++seen === 5)
+          for (const one of hosts(cluster)) process.kill(one.pid, 'SIGKILL');
+        if (event.done || event.error) end = event.error ? 'error' : 'done';
+        if (event.error) assert.ok(event.error.message, JSON.stringify(event));
+      }
+      assert.ok(seen >= 5, `only ${seen} chunks`);
+      assert.notEqual(end, 'silence');
+    },
+  );
+  await check('a new engine process is started and serves', async () => {
+    const answer = await eventually(
+      'an answer from the cpu device',
+      async () => {
+        const one = await cluster.complete({}, cpu);
+        return one.status === 200 && one;
+      },
+      60_000,
+      250,
+    );
+    assert.equal(answer.headers.get('x-consort-device'), 'local/cpu0');
+  });
+  await check('nothing is lost: every submitted request ended once', async () => {
+    const { counters } = await eventually('all ended', async () => {
+      const view = await cluster.cluster_view();
+      const { submitted, finished, failed, cancelled, rejected, expired } = view.counters;
+      return submitted === finished + failed + cancelled + rejected + expired && view;
+    });
+    assert.ok(counters.finished >= 1);
+  });
+});

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: the same core in virtual time, deterministic by seed.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import test from 'node:test';
+import { root, run_cli, temp_dir } from './support.mjs';
+
+const scenario = path.join(root, 'scenarios/quickstart.json');
+const options = { timeout: 180_000 };
+
+async function simulate(...args) {
+  const done = await run_cli(['sim', ...args], { timeout_ms: 120_000 });
+  const digest = /digest\D*([0-9a-f]{8,64})/i.exec(done.stdout)?.[1];
+  return { ...done, digest };
+}
+
+test('quickstart keeps its expectations and prints a table', options, async () => {
+  const done = await simulate(scenario);
+  assert.equal(done.code, 0, done.stderr + done.stdout);
+  for (const word of [/ttft/i, /seed/i, /digest/i]) assert.match(done.stdout, word);
+});
+
+test('the same seed gives the same run, another seed another', options, async () => {
+  const [first, again, other] = [
+    await simulate(scenario, '--seed', '7'),
+    await simulate(scenario, '--seed', '7'),
+    await simulate(scenario, '--seed', '8'),
+  ];
+  assert.ok(first.digest, first.stdout + first.stderr);
+  assert.equal(first.digest, again.digest);
+  assert.notEqual(first.digest, other.digest);
+});
+
+test('a scenario whose expectation fails is exit code 1 and says which', options, async (t) => {
+  const folder = temp_dir();
+  t.after(() => fs.rmSync(folder, { recursive: true, force: true }));
+  const text = fs.readFileSync(scenario, 'utf8').replace(/^\s*\/\/.*$/gm, '');
+  const impossible = { ...JSON.parse(text), expect: { ttft_p99_ms: { max: 0 } } };
+  const file = path.join(folder, 'impossible.json');
+  fs.writeFileSync(file, JSON.stringify(impossible));
+  const done = await simulate(file);
+  assert.equal(done.code, 1, done.stdout + done.stderr);
+  assert.match(done.stdout + done.stderr, /ttft_p99_ms/);
+});
+
+test('a broken scenario is refused with line and field', options, async (t) => {
+  const folder = temp_dir();
+  t.after(() => fs.rmSync(folder, { recursive: true, force: true }));
+  const file = path.join(folder, 'broken.json');
+  fs.writeFileSync(file, '{\n  "name": "broken",\n  "nodez": []\n}\n');
+  const done = await simulate(file);
+  assert.ok(done.code === 1 || done.code === 2, `exit ${done.code}`);
+  assert.match(done.stderr, /broken\.json:3/);
+  assert.match(done.stderr, /nodez/);
+});
