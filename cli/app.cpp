@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/app.hpp"
+
+#include "cli/commands.hpp"
+#include "scheduler/nearest_name.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <ostream>
+
+namespace consort::cli {
+
+namespace {
+
+void add_global_flags(CLI::App& app, global_options& options) {
+  app.add_option("--config", options.config_path, "Configuration file (JSON with comments)")
+      ->type_name("FILE");
+  app.add_option("-o,--output", options.output, "table, wide or json")
+      ->check(CLI::IsMember({"table", "wide", "json"}))
+      ->type_name("FORMAT");
+  app.add_option("--server", options.server, "Server to ask (default http://127.0.0.1:8080)")
+      ->type_name("URL");
+  app.add_option("--api-key", options.api_key, "API key to present")->type_name("KEY");
+  app.add_option("--log-level", options.log_level, "trace, debug, info, warn, error or off")
+      ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}))
+      ->type_name("LEVEL");
+  app.add_option("--log-format", options.log_format, "text or json")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->type_name("FORMAT");
+}
+
+void bind_environment(CLI::App& app) {
+  for (auto* option : app.get_options())
+    if (!option->get_lnames().empty() && option->get_lnames().front() != "help"
+        && option->get_lnames().front() != "version")
+      option->envname(environment_name(option->get_lnames().front()));
+}
+
+std::vector<std::string> command_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const auto* command : app.get_subcommands([](const CLI::App*) { return true; }))
+    if (!command->get_group().empty()) // Commands of the empty group are hidden.
+      names.push_back(command->get_name());
+  return names;
+}
+
+/// The innermost command that was recognised; errors and suggestions are about its children.
+const CLI::App& deepest(const CLI::App& app) {
+  const auto parsed = app.get_subcommands();
+  return parsed.empty() ? app : deepest(*parsed.front());
+}
+
+std::string full_name(const CLI::App& command) {
+  const auto* parent = command.get_parent();
+  return parent ? full_name(*parent) + " " + command.get_name() : "consort";
+}
+
+std::string one_line(std::string text) {
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text;
+}
+
+/// What was typed where a command was expected, if anything was.
+std::string stray_word(const CLI::App& app) {
+  for (const auto& word : app.remaining(true))
+    if (!word.empty() && word.front() != '-')
+      return word;
+  return {};
+}
+
+error usage_error(const CLI::App& app, const CLI::ParseError& failure) {
+  const auto& command = deepest(app);
+  const auto names = command_names(command);
+  const auto word = stray_word(app);
+  const auto help = "; see " + full_name(command) + " --help";
+  if (!names.empty() && !word.empty())
+    return {recovery::refuse, "usage",
+            "unknown command `" + word + "`" + did_you_mean(word, names) + help};
+  if (!names.empty() && failure.get_name() == "RequiredError")
+    return {recovery::refuse, "usage", full_name(command) + " needs a command" + help};
+  return {recovery::refuse, "usage", one_line(failure.what()) + help};
+}
+
+} // namespace
+
+std::string environment_name(const std::string& flag) {
+  std::string name = "CONSORT_";
+  for (const char letter : flag)
+    name += letter == '-' ? '_'
+                          : static_cast<char>(std::toupper(static_cast<unsigned char>(letter)));
+  return name;
+}
+
+std::unique_ptr<CLI::App> make_app(context& env) {
+  auto app = std::make_unique<CLI::App>(
+      "One cluster of GPUs, NPUs, PIM, CPUs and remote APIs that serves language models.",
+      "consort");
+  app->set_version_flag("--version", "consort " CONSORT_VERSION);
+  app->require_subcommand(1);
+  app->fallthrough();
+  add_global_flags(*app, env.options);
+  bind_environment(*app);
+  for (auto* add :
+       {add_run, add_submit, add_status, add_nodes, add_devices, add_models, add_artifacts,
+        add_requests, add_explain, add_events, add_drain, add_compile, add_model, add_config})
+    add(*app, env);
+  return app;
+}
+
+exit_code parse_and_run(CLI::App& app, context& env, int argc, const char* const* argv) {
+  for (auto* command : app.get_subcommands([](const CLI::App*) { return true; }))
+    bind_environment(*command);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& asked) { // --help and --version
+    return app.exit(asked, env.out, env.err) == 0 ? exit_code::done : exit_code::failed;
+  } catch (const CLI::ParseError& failure) {
+    return complain(env, usage_error(app, failure));
+  }
+  return env.action ? env.action() : exit_code::usage;
+}
+
+} // namespace consort::cli

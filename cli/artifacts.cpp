@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/commands.hpp"
+#include "cli/list_command.hpp"
+
+namespace consort::cli {
+
+namespace {
+
+constexpr std::size_t digest_letters_shown = 12;
+
+/// How far a build is, e.g. `42.0% 3.2s left`.
+std::string progress(const json& artifact) {
+  if (text_at(artifact, "/state") != "building")
+    return {};
+  const auto left = duration_at(artifact, "/eta_us");
+  return percent_at(artifact, "/done_pm") + (left.empty() ? "" : " " + left + " left");
+}
+
+std::string quality(const json& artifact) {
+  std::string made;
+  const auto measured = artifact.value("quality", json::object());
+  for (const auto& [name, figure] : measured.items())
+    made += (made.empty() ? "" : " ") + name + "="
+            + (figure.is_string() ? figure.get<std::string>() : figure.dump());
+  return made;
+}
+
+} // namespace
+
+void add_artifacts(CLI::App& root, context& env) {
+  list_command command;
+  command.name = "artifacts";
+  command.help = "Engines built for devices, and builds under way";
+  command.columns = {{"MODEL"},
+                     {"PROFILE"},
+                     {"TARGET"},
+                     {"STATE", align::left, false, true},
+                     {"SIZE", align::right},
+                     {"NODES"},
+                     {"PROGRESS"},
+                     {"BUILDS", align::right},
+                     {"DIGEST"},
+                     {"COMPILER", align::left, true},
+                     {"DTYPE", align::left, true},
+                     {"QUALITY", align::left, true},
+                     {"LAST ERROR"}};
+  command.row = [](const json& artifact) -> std::vector<std::string> {
+    const bool ready = text_at(artifact, "/state") == "ready";
+    const auto compiler = text_at(artifact, "/key/profile/compiler");
+    const auto version = text_at(artifact, "/key/profile/compiler_version");
+    return {text_at(artifact, "/model"),
+            text_at(artifact, "/key/profile/name"),
+            text_at(artifact, "/key/profile/target"),
+            text_at(artifact, "/state"),
+            ready ? size_at(artifact, "/size_bytes") : "",
+            list_at(artifact, "/nodes"),
+            progress(artifact),
+            count_at(artifact, "/builds"),
+            text_at(artifact, "/content").substr(0, digest_letters_shown),
+            compiler + (version.empty() ? "" : " " + version),
+            text_at(artifact, "/key/profile/dtype"),
+            quality(artifact),
+            text_at(artifact, "/last_error")};
+  };
+  add_list_command(root, env, std::move(command));
+}
+
+} // namespace consort::cli

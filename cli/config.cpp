@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/config.hpp"
+
+#include "cli/limits.hpp"
+#include "scenarios/strict_json.hpp"
+#include "scheduler/nearest_name.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <sstream>
+
+namespace consort::cli {
+
+namespace fs = std::filesystem;
+using strict_json::object_reader;
+using strict_json::value;
+
+namespace {
+
+constexpr std::string_view shipped_model = "models/storyteller-5m-f16.gguf";
+constexpr std::string_view shipped_name = "storyteller";
+/// From build/<preset>/cli/consort up to the source tree.
+constexpr int folders_above_max = 4;
+
+/// Replaces `${env.NAME}`.
+result<std::string> interpolate(const std::string& text, const environment& lookup) {
+  std::string made;
+  for (std::size_t at = 0; at < text.size();) {
+    if (text.compare(at, 3, "$${") == 0) {
+      made += "${";
+      at += 3;
+      continue;
+    }
+    if (text.compare(at, 2, "${") != 0) {
+      made += text[at++];
+      continue;
+    }
+    const auto end = text.find('}', at);
+    const auto inside = text.substr(at + 2, end == std::string::npos ? end : end - at - 2);
+    if (end == std::string::npos || inside.rfind("env.", 0) != 0)
+      return error{recovery::refuse, "usage",
+                   "only ${env.NAME} can be substituted (write $${ for a literal ${)"};
+    const auto found = lookup(inside.substr(4));
+    if (!found)
+      return error{recovery::refuse, "usage",
+                   "environment variable " + inside.substr(4) + " is not set"};
+    made += *found;
+    at = end + 1;
+  }
+  return made;
+}
+
+std::string absolute_path(const std::string& path, const std::string& base_dir) {
+  if (path.empty() || fs::path(path).is_absolute())
+    return path;
+  return (fs::path(base_dir) / path).lexically_normal().string();
+}
+
+bool is_reference(const std::string& source) {
+  return source.rfind("hf:", 0) == 0 || source.rfind("https:", 0) == 0;
+}
+
+/// One parse: the file's name, its base folder, the first error.
+class config_reader {
+public:
+  config_reader(std::string_view origin, const std::string& base_dir)
+      : origin_(origin), base_dir_(base_dir) {}
+
+  result<cluster_config> read(const value& root) {
+    object_reader reader(root, origin_, failure_);
+    made_.cluster = name(reader, "cluster", made_.cluster);
+    if (const auto* section = reader.object("scheduler"))
+      read_scheduler(*section);
+    if (const auto* section = reader.object("models"))
+      read_models(*section);
+    if (const auto* section = reader.object("http"))
+      read_http(*section);
+    made_.data_dir = absolute_path(reader.text("data"), base_dir_);
+    for (const auto& folder : reader.texts("plugins"))
+      made_.plugin_dirs.push_back(absolute_path(folder, base_dir_));
+    reader.finish();
+    if (failure_)
+      return *failure_;
+    return std::move(made_);
+  }
+
+private:
+  std::string name(object_reader& reader, std::string_view field, const std::string& fallback) {
+    auto given = reader.text(field, fallback);
+    if (given.empty() || given.size() > limits::name_bytes_max)
+      reader.fail(field, "must have 1 to " + std::to_string(limits::name_bytes_max) + " bytes");
+    return given;
+  }
+
+  void read_scheduler(const value& section) {
+    object_reader reader(section, origin_, failure_);
+    const auto word = reader.text("policy", policy_words()[static_cast<int>(made_.policy)]);
+    if (const auto policy = parse_policy(word))
+      made_.policy = *policy;
+    else
+      reader.fail("policy", "unknown policy `" + word + "`" + did_you_mean(word, policy_words()));
+    if (const auto* slo = reader.object("slo")) {
+      object_reader targets(*slo, origin_, failure_);
+      made_.slo.ttft_us = positive(targets, "ttft", made_.slo.ttft_us);
+      made_.slo.itl_us = positive(targets, "itl", made_.slo.itl_us);
+      targets.finish();
+    }
+    made_.queue_max = static_cast<std::uint32_t>(
+        reader.integer("queue_max", made_.queue_max, 1, limits::queue_max));
+    made_.lease_us = positive(reader, "lease", made_.lease_us);
+    made_.queue_timeout_us = positive(reader, "queue_timeout", made_.queue_timeout_us);
+    reader.finish();
+  }
+
+  duration_us positive(object_reader& reader, std::string_view field, duration_us fallback) {
+    const auto given = reader.duration(field, fallback);
+    if (given <= 0)
+      reader.fail(field, "must be above 0");
+    return given;
+  }
+
+  void read_http(const value& section) {
+    object_reader reader(section, origin_, failure_);
+    const auto text = reader.text("listen", "127.0.0.1:8080");
+    if (const auto listen = parse_listen(text))
+      std::tie(made_.http_host, made_.http_port) = *listen;
+    else
+      reader.fail("listen", "`" + text + "` is not HOST:PORT");
+    reader.finish();
+  }
+
+  void read_models(const value& section) {
+    if (section.members.size() > limits::config_models_max && !failure_)
+      failure_ = strict_json::error_at(
+          origin_, section, "more than " + std::to_string(limits::config_models_max) + " models");
+    for (const auto& [model, entry] : section.members)
+      read_model(model, entry);
+  }
+
+  void read_model(const std::string& model, const value& entry) {
+    object_reader reader(entry, origin_, failure_);
+    model_config made;
+    made.name = model;
+    claim_name(model, entry);
+    reader.require("source");
+    made.source = reader.text("source");
+    if (made.source.empty())
+      reader.fail("source", "must not be empty");
+    if (!is_reference(made.source))
+      made.source = absolute_path(made.source, base_dir_);
+    made.aliases = reader.texts("aliases");
+    if (made.aliases.size() > limits::config_aliases_max)
+      reader.fail("aliases", "more than " + std::to_string(limits::config_aliases_max));
+    for (const auto& alias : made.aliases)
+      claim_name(alias, *entry.find("aliases"));
+    made.idle_ttl_us = reader.duration("ttl", made.idle_ttl_us);
+    if (const auto* replicas = reader.object("replicas"))
+      read_replicas(*replicas, made);
+    made.context_tokens
+        = static_cast<std::uint32_t>(reader.integer("context", 0, 0, 16 * 1024 * 1024));
+    made.devices_per_instance
+        = static_cast<std::uint32_t>(reader.integer("devices_per_instance", 1, 1, 1024));
+    reader.finish();
+    made_.models.push_back(std::move(made));
+  }
+
+  void read_replicas(const value& section, model_config& made) {
+    object_reader reader(section, origin_, failure_);
+    made.replicas_min = static_cast<std::uint32_t>(reader.integer("min", 0, 0, 100'000));
+    made.replicas_max = static_cast<std::uint32_t>(reader.integer("max", 0, 0, 100'000));
+    if (made.replicas_max != 0 && made.replicas_min > made.replicas_max)
+      reader.fail("min", "must not be above max");
+    reader.finish();
+  }
+
+  void claim_name(const std::string& taken, const value& where) {
+    if (failure_)
+      return;
+    if (taken.empty() || taken.size() > limits::name_bytes_max)
+      failure_ = strict_json::error_at(origin_, where,
+                                       "a model name must have 1 to "
+                                           + std::to_string(limits::name_bytes_max) + " bytes");
+    else if (!names_.insert(taken).second)
+      failure_ = strict_json::error_at(origin_, where, "`" + taken + "` names two models");
+  }
+
+  std::string_view origin_;
+  const std::string& base_dir_;
+  std::optional<error> failure_;
+  std::set<std::string> names_;
+  cluster_config made_;
+};
+
+std::optional<std::string> first_existing(const std::vector<fs::path>& places) {
+  std::error_code ignored;
+  for (const auto& place : places)
+    if (fs::exists(place, ignored))
+      return place.lexically_normal().string();
+  return std::nullopt;
+}
+
+std::optional<std::string> find_shipped_model(const fs::path& executable) {
+  const auto prefix = executable.parent_path().parent_path();
+  std::vector<fs::path> places{prefix / "share/consort" / shipped_model};
+  auto folder = executable.parent_path();
+  for (int up = 0; up < folders_above_max; ++up, folder = folder.parent_path())
+    places.push_back(folder / shipped_model);
+  return first_existing(places);
+}
+
+std::optional<std::string> default_data_dir(const environment& lookup) {
+  if (const auto state = lookup("XDG_STATE_HOME"); state && fs::path(*state).is_absolute())
+    return (fs::path(*state) / "consort").string();
+  if (const auto home = lookup("HOME"); home && !home->empty())
+    return (fs::path(*home) / ".local/state/consort").string();
+  return std::nullopt;
+}
+
+} // namespace
+
+environment process_environment() {
+  return [](const std::string& name) -> std::optional<std::string> {
+    const char* found = std::getenv(name.c_str());
+    return found ? std::optional<std::string>(found) : std::nullopt;
+  };
+}
+
+result<cluster_config> parse_config(std::string_view text, std::string_view origin,
+                                    const std::string& base_dir, const environment& lookup) {
+  auto root = strict_json::parse(text, origin);
+  if (!root)
+    return root.failure();
+  const auto change = [&](const std::string& given) { return interpolate(given, lookup); };
+  if (auto mapped = strict_json::map_strings(*root, origin, change); !mapped)
+    return mapped.failure();
+  return config_reader(origin, base_dir).read(*root);
+}
+
+result<cluster_config> load_config(const std::string& path, const environment& lookup) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  if (file)
+    text << file.rdbuf();
+  if (!file)
+    return error{recovery::refuse, "usage",
+                 "cannot read configuration " + path + ": check the path and its permissions"};
+  std::error_code ignored;
+  const auto base = fs::absolute(path, ignored).parent_path().string();
+  return parse_config(text.str(), path, base, lookup);
+}
+
+result<cluster_config> with_defaults(cluster_config config, const std::string& executable,
+                                     const environment& lookup) {
+  if (config.data_dir.empty()) {
+    const auto folder = default_data_dir(lookup);
+    if (!folder)
+      return error{recovery::refuse, "usage",
+                   "neither XDG_STATE_HOME nor HOME is set: say where data goes with --data DIR"};
+    config.data_dir = *folder;
+  }
+  const auto prefix = fs::path(executable).parent_path().parent_path();
+  if (config.plugin_dirs.empty())
+    for (const auto& folder :
+         {prefix / "share/consort/plugins", fs::path("/etc/consort/plugins.d")})
+      if (const auto found = first_existing({folder}))
+        config.plugin_dirs.push_back(*found);
+  if (config.models.empty())
+    if (const auto model = find_shipped_model(executable)) {
+      model_config made;
+      made.name = shipped_name;
+      made.source = *model;
+      made.aliases = {"default"};
+      config.models.push_back(std::move(made));
+    }
+  return config;
+}
+
+std::string executable_path() {
+  std::error_code failed;
+  const auto path = fs::read_symlink("/proc/self/exe", failed);
+  return failed ? std::string{} : path.string();
+}
+
+std::optional<std::pair<std::string, std::uint16_t>> parse_listen(std::string_view text) {
+  const auto colon = text.rfind(':');
+  if (colon == std::string_view::npos)
+    return std::nullopt;
+  auto host = text.substr(0, colon);
+  const auto digits = text.substr(colon + 1);
+  const bool bracketed = host.size() >= 2 && host.front() == '[' && host.back() == ']';
+  if (bracketed)
+    host = host.substr(1, host.size() - 2);
+  else if (host.find(':') != std::string_view::npos)
+    return std::nullopt;
+  std::uint16_t port = 0;
+  const auto [stop, status] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+  if (status != std::errc{} || stop != digits.data() + digits.size())
+    return std::nullopt;
+  return std::pair{host.empty() ? std::string("127.0.0.1") : std::string(host), port};
+}
+
+const std::vector<std::string>& policy_words() {
+  static const std::vector<std::string> words{"latency", "throughput", "energy", "cost", "hybrid"};
+  return words;
+}
+
+std::optional<policy_name> parse_policy(std::string_view word) {
+  const auto& words = policy_words();
+  const auto found = std::find(words.begin(), words.end(), word);
+  if (found == words.end())
+    return std::nullopt;
+  return static_cast<policy_name>(found - words.begin());
+}
+
+core::core_config core_settings(const cluster_config& config, std::uint64_t seed) {
+  core::core_config made;
+  made.cluster = config.cluster;
+  made.seed = seed;
+  made.policy = config.policy;
+  made.queue_max = config.queue_max;
+  made.lease_us = config.lease_us;
+  made.queue_timeout_us = config.queue_timeout_us;
+  return made;
+}
+
+} // namespace consort::cli

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// The configuration file: JSON with comments, checked whole, every error with file, line and
+/// field. Parsing is pure but for the environment it is given and the folder relative paths start
+/// from. `${env.NAME}` in any string is replaced; an unset NAME is an error, `$${` is a literal
+/// `${`.
+
+#include "scheduler/core.hpp"
+#include "scheduler/result.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace consort::cli {
+
+/// One entry of `models`. Relative `source` paths were made absolute by the parser; `hf:` and
+/// `https:` references stay as they are.
+struct model_config {
+  std::string name;
+  std::string source;
+  std::vector<std::string> aliases;
+  duration_us idle_ttl_us = 600'000'000; ///< 0 = never unload.
+  std::uint32_t replicas_min = 0;
+  std::uint32_t replicas_max = 0;   ///< 0 = as many as devices.
+  std::uint32_t context_tokens = 0; ///< 0 = the model's own.
+  std::uint32_t devices_per_instance = 1;
+  friend bool operator==(const model_config&, const model_config&) = default;
+};
+
+/// What a first token and the next ones may take before a request counts as a miss.
+struct slo_config {
+  duration_us ttft_us = 500'000;
+  duration_us itl_us = 50'000;
+  friend bool operator==(const slo_config&, const slo_config&) = default;
+};
+
+/// Everything `up`, and a `run` that starts its own cluster, need to know. Defaults are the
+/// contract's.
+struct cluster_config {
+  std::string cluster = "default";
+  policy_name policy = policy_name::latency;
+  slo_config slo;
+  std::uint32_t queue_max = core::limits::queue_max;
+  duration_us lease_us = core::limits::lease_us;
+  duration_us queue_timeout_us = core::limits::queue_timeout_us;
+  std::vector<model_config> models;
+  std::string http_host = "127.0.0.1";
+  std::uint16_t http_port = 8080; ///< 0 = any free port.
+  std::string data_dir;           ///< Empty until `with_defaults`.
+  std::vector<std::string> plugin_dirs;
+  friend bool operator==(const cluster_config&, const cluster_config&) = default;
+};
+
+/// Looks up one environment variable; nullopt = unset.
+using environment = std::function<std::optional<std::string>(const std::string&)>;
+/// The process's environment.
+[[nodiscard]] environment process_environment();
+
+/// Parses and checks a configuration. `origin` names the file in errors; relative paths inside it
+/// are relative to `base_dir`.
+[[nodiscard]] result<cluster_config> parse_config(std::string_view text, std::string_view origin,
+                                                  const std::string& base_dir,
+                                                  const environment& lookup);
+
+/// Reads and parses a file. Its `data_dir`, `plugin_dirs` and `models` stay empty when not given.
+[[nodiscard]] result<cluster_config> load_config(const std::string& path,
+                                                 const environment& lookup);
+
+/// Fills what the file left open: the data folder (`$XDG_STATE_HOME/consort`, else
+/// `~/.local/state/consort`), the plugin folders (`<prefix>/share/consort/plugins` and
+/// `/etc/consort/plugins.d`, those that exist) and, when no model is named, the model that ships,
+/// looked for under the prefix and in the folders above the executable.
+[[nodiscard]] result<cluster_config>
+with_defaults(cluster_config config, const std::string& executable, const environment& lookup);
+
+/// Absolute path of the running executable.
+[[nodiscard]] std::string executable_path();
+
+/// `host:port`, `[v6]:port` or `:port`; nothing when malformed.
+[[nodiscard]] std::optional<std::pair<std::string, std::uint16_t>>
+parse_listen(std::string_view text);
+
+/// Words of policy_name, in the enumeration's order.
+[[nodiscard]] const std::vector<std::string>& policy_words();
+[[nodiscard]] std::optional<policy_name> parse_policy(std::string_view word);
+
+/// The core's share of a configuration. `seed` of its one pseudo-random generator.
+[[nodiscard]] core::core_config core_settings(const cluster_config& config, std::uint64_t seed);
+
+} // namespace consort::cli

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/commands.hpp"
+#include "cli/config.hpp"
+
+#include <CLI/App.hpp>
+
+#include <memory>
+#include <ostream>
+
+namespace consort::cli {
+
+namespace {
+
+exit_code check(context& env, const std::string& path) {
+  const auto config = load_config(path, process_environment());
+  if (!config)
+    return complain(env, config.failure());
+  env.out << path << ": ok (cluster " << config->cluster << ", policy "
+          << policy_words()[static_cast<std::size_t>(config->policy)] << ", "
+          << config->models.size() << " models, http " << config->http_host << ":"
+          << config->http_port << ")\n";
+  return exit_code::done;
+}
+
+} // namespace
+
+void add_config(CLI::App& root, context& env) {
+  auto* config = root.add_subcommand("config", "The configuration file");
+  config->require_subcommand(1);
+  auto* command = config->add_subcommand("check", "Check a file; errors name line and field");
+  auto path = std::make_shared<std::string>();
+  command->add_option("FILE", *path, "The file to check")->required();
+  command->callback([&env, path] { env.action = [&env, path] { return check(env, *path); }; });
+}
+
+} // namespace consort::cli

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// `cordon` stops new work on a target, `drain` also waits for running work to end, `uncordon`
+// allows work again.
+#include "cli/api.hpp"
+#include "cli/commands.hpp"
+#include "cli/limits.hpp"
+#include "scheduler/units.hpp"
+
+#include <CLI/App.hpp>
+
+#include <chrono>
+#include <memory>
+#include <ostream>
+#include <thread>
+
+namespace consort::cli {
+
+namespace {
+
+struct drain_options {
+  std::string target;
+  std::string reason;
+  std::string deadline = "2m";
+};
+
+/// Devices have a slash in their id, nodes have none.
+bool is_device(const std::string& target) {
+  return target.find('/') != std::string::npos;
+}
+
+result<json> set_draining(const context& env, const drain_options& wanted, bool draining) {
+  const auto path = std::string(is_device(wanted.target) ? "/api/v1/devices/" : "/api/v1/nodes/")
+                    + escaped(wanted.target) + (draining ? "/drain" : "/undrain");
+  return send(env, "POST", path, {{"reason", wanted.reason}});
+}
+
+/// Attempts still running on the target.
+result<std::uint64_t> running_on(const context& env, const std::string& target) {
+  const auto answer = fetch(env, "/api/v1/devices");
+  if (!answer)
+    return answer.failure();
+  std::uint64_t running = 0;
+  for (const auto& device : answer->value("devices", json::array()))
+    if (text_at(device, is_device(target) ? "/spec/id" : "/spec/node") == target)
+      running += device.value("running", std::uint64_t{0});
+  return running;
+}
+
+exit_code wait_until_idle(context& env, const drain_options& wanted) {
+  const auto span = parse_duration(wanted.deadline);
+  if (!span)
+    return complain(env, {recovery::refuse, "usage",
+                          "--deadline `" + wanted.deadline + "` is not a duration such as 2m"});
+  const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(*span);
+  for (;;) {
+    const auto running = running_on(env, wanted.target);
+    if (!running)
+      return complain(env, running.failure());
+    if (*running == 0) {
+      env.out << wanted.target << ": drained\n";
+      return exit_code::done;
+    }
+    if (std::chrono::steady_clock::now() >= end)
+      return complain(env, {recovery::retry_later, "failed",
+                            wanted.target + " still runs " + std::to_string(*running)
+                                + " attempt(s) after " + wanted.deadline
+                                + ": it takes no new work; drain again to keep waiting"});
+    std::this_thread::sleep_for(limits::watch_interval);
+  }
+}
+
+exit_code change(context& env, const drain_options& wanted, bool draining, bool wait) {
+  const auto answer = set_draining(env, wanted, draining);
+  if (!answer)
+    return complain(env, answer.failure());
+  if (wait)
+    return wait_until_idle(env, wanted);
+  env.out << wanted.target << (draining ? ": takes no new work\n" : ": takes work again\n");
+  return exit_code::done;
+}
+
+void add_one(CLI::App& root, context& env, const char* name, const char* help, bool draining,
+             bool wait) {
+  auto* command = root.add_subcommand(name, help);
+  auto wanted = std::make_shared<drain_options>();
+  command->add_option("TARGET", wanted->target, "Node, or device as NODE/DEVICE")->required();
+  command->add_option("--reason", wanted->reason, "Shown to other operators");
+  if (wait)
+    command->add_option("--deadline", wanted->deadline, "Longest wait for running work");
+  command->callback([&env, wanted, draining, wait] {
+    env.action = [&env, wanted, draining, wait] { return change(env, *wanted, draining, wait); };
+  });
+}
+
+} // namespace
+
+void add_drain(CLI::App& root, context& env) {
+  add_one(root, env, "drain", "Stop new work on a node or device and wait for the rest", true,
+          true);
+  add_one(root, env, "cordon", "Stop new work on a node or device", true, false);
+  add_one(root, env, "uncordon", "Allow work on it again", false, false);
+}
+
+} // namespace consort::cli

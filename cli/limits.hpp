@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// Every bound of the command line, with its unit in its name.
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+namespace consort::cli::limits {
+
+inline constexpr std::size_t config_models_max = 10'000;
+inline constexpr std::size_t config_aliases_max = 64; ///< Per model.
+inline constexpr std::size_t name_bytes_max = 128;    ///< Of a cluster, model or alias.
+inline constexpr std::uint32_t queue_max = 1'000'000; ///< Largest `scheduler.queue_max`.
+inline constexpr std::size_t prompt_bytes_max = 16 * 1024 * 1024; ///< Read from stdin or argument.
+inline constexpr std::size_t response_bytes_max = 64 * 1024 * 1024; ///< One whole HTTP answer.
+inline constexpr std::size_t sse_line_bytes_max = 1024 * 1024;
+inline constexpr std::uint32_t bench_streams_max = 4'096;
+inline constexpr std::uint32_t bench_requests_max = 10'000'000;
+inline constexpr std::chrono::seconds connect_timeout{5};
+inline constexpr std::chrono::seconds answer_timeout{15};      ///< Of an admin call.
+inline constexpr std::chrono::seconds stream_gap_timeout{600}; ///< Longest silence of a stream.
+inline constexpr std::chrono::milliseconds probe_timeout{500}; ///< `run` asking if a server is up.
+inline constexpr std::chrono::milliseconds watch_interval{1'000};
+
+} // namespace consort::cli::limits

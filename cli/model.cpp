@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/api.hpp"
+#include "cli/commands.hpp"
+#include "scheduler/units.hpp"
+
+#include <CLI/App.hpp>
+
+#include <filesystem>
+#include <memory>
+#include <ostream>
+
+namespace consort::cli {
+
+namespace {
+
+struct model_options {
+  std::string name;
+  std::string source;
+  std::vector<std::string> aliases;
+  std::string ttl;
+  std::uint32_t replicas_min = 0;
+  std::uint32_t replicas_max = 0;
+};
+
+/// A local path is relative to where the command runs; the server may run elsewhere.
+std::string resolved(const std::string& source) {
+  if (source.rfind("hf:", 0) == 0 || source.rfind("https:", 0) == 0)
+    return source;
+  std::error_code failed;
+  const auto path = std::filesystem::absolute(source, failed);
+  return failed ? source : path.lexically_normal().string();
+}
+
+exit_code add(context& env, const model_options& wanted) {
+  json body{{"name", wanted.name},
+            {"source", resolved(wanted.source)},
+            {"aliases", wanted.aliases},
+            {"replicas_min", wanted.replicas_min},
+            {"replicas_max", wanted.replicas_max}};
+  if (!wanted.ttl.empty()) {
+    const auto ttl = parse_duration(wanted.ttl);
+    if (!ttl)
+      return complain(env, {recovery::refuse, "usage",
+                            "--ttl `" + wanted.ttl + "` is not a duration such as 10m"});
+    body["idle_ttl_us"] = *ttl;
+  }
+  const auto answer = send(env, "POST", "/api/v1/models", body);
+  if (!answer)
+    return complain(env, answer.failure());
+  env.out << wanted.name << ": added\n";
+  return exit_code::done;
+}
+
+exit_code remove(context& env, const model_options& wanted) {
+  const auto answer = send(env, "DELETE", "/api/v1/models/" + escaped(wanted.name), nullptr);
+  if (!answer)
+    return complain(env, answer.failure());
+  env.out << wanted.name << ": removed\n";
+  return exit_code::done;
+}
+
+} // namespace
+
+void add_model(CLI::App& root, context& env) {
+  auto* model = root.add_subcommand("model", "Add or remove a served model");
+  model->require_subcommand(1);
+  auto wanted = std::make_shared<model_options>();
+  auto* adding = model->add_subcommand("add", "Serve a model");
+  adding->add_option("NAME", wanted->name, "Name to serve it under")->required();
+  adding->add_option("SOURCE", wanted->source, "A path, hf: or https: reference")->required();
+  adding->add_option("--alias", wanted->aliases, "Further name; may be repeated");
+  adding->add_option("--ttl", wanted->ttl, "Unload a replica idle this long");
+  adding->add_option("--replicas-min", wanted->replicas_min, "Replicas kept loaded");
+  adding->add_option("--replicas-max", wanted->replicas_max, "Most replicas; 0 = any");
+  adding->callback([&env, wanted] { env.action = [&env, wanted] { return add(env, *wanted); }; });
+  auto* removing = model->add_subcommand("rm", "Stop serving a model");
+  removing->add_option("NAME", wanted->name, "Model name")->required();
+  removing->callback(
+      [&env, wanted] { env.action = [&env, wanted] { return remove(env, *wanted); }; });
+}
+
+} // namespace consort::cli

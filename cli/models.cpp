@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/commands.hpp"
+#include "cli/list_command.hpp"
+
+namespace consort::cli {
+
+namespace {
+
+std::string model_state(const json& model) {
+  if (model.value("replicas_ready", 0) > 0)
+    return "ready";
+  return model.value("replicas_loading", 0) > 0 ? "loading" : "idle";
+}
+
+std::string replica_bounds(const json& model) {
+  const auto max = count_at(model, "/spec/replicas_max");
+  return count_at(model, "/spec/replicas_min") + ".." + (max == "0" ? "any" : max);
+}
+
+} // namespace
+
+void add_models(CLI::App& root, context& env) {
+  list_command command;
+  command.name = "models";
+  command.help = "Served models and their replicas";
+  command.columns = {{"MODEL"},
+                     {"STATE", align::left, false, true},
+                     {"REPLICAS", align::right},
+                     {"LOADING", align::right},
+                     {"WAITING", align::right},
+                     {"ALIASES"},
+                     {"CONTEXT", align::right},
+                     {"WEIGHTS", align::right},
+                     {"BOUNDS", align::left, true},
+                     {"TTL", align::right, true},
+                     {"FORMAT", align::left, true},
+                     {"SOURCE", align::left, true}};
+  command.row = [](const json& model) -> std::vector<std::string> {
+    return {text_at(model, "/spec/name"),
+            model_state(model),
+            count_at(model, "/replicas_ready"),
+            count_at(model, "/replicas_loading"),
+            count_at(model, "/waiting"),
+            list_at(model, "/spec/aliases"),
+            count_at(model, "/spec/variants/0/context_tokens"),
+            size_at(model, "/spec/variants/0/weight_bytes"),
+            replica_bounds(model),
+            duration_at(model, "/spec/idle_ttl_us"),
+            text_at(model, "/spec/variants/0/format"),
+            text_at(model, "/spec/variants/0/source")};
+  };
+  add_list_command(root, env, std::move(command));
+}
+
+} // namespace consort::cli

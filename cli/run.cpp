@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/commands.hpp"
+#include "cli/limits.hpp"
+#include "cli/submission.hpp"
+
+#include <CLI/App.hpp>
+
+namespace consort::cli {
+
+namespace {
+
+bool answers(const std::string& url) {
+  http_client client(url, "");
+  const auto answer = client.call({"GET", "/healthz", "", {}}, limits::probe_timeout);
+  return answer && answer->status == 200;
+}
+
+/// Runs on a cluster of its own, on any free port, stopped again whatever the outcome.
+exit_code run_embedded(context& env, const submission& wanted) {
+  auto config = configuration(env);
+  if (!config)
+    return complain(env, config.failure());
+  config->http_host = "127.0.0.1";
+  config->http_port = 0;
+  auto cluster = env.start(*config);
+  if (!cluster)
+    return complain(env, cluster.failure());
+  const auto code = run_submission(env, (*cluster)->url(), wanted);
+  (*cluster)->stop();
+  return code;
+}
+
+exit_code run(context& env, submission& wanted) {
+  const auto url = server_url(env);
+  if (!url)
+    return complain(env, url.failure());
+  if (const auto read = read_prompt(env, wanted); !read)
+    return complain(env, read.failure());
+  // A server that was named is asked or the command fails; a default one may be absent.
+  if (!env.options.server.empty() || answers(*url) || !env.start)
+    return run_submission(env, *url, wanted);
+  return run_embedded(env, wanted);
+}
+
+} // namespace
+
+void add_run(CLI::App& root, context& env) {
+  auto* command = root.add_subcommand(
+      "run", "One answer, streamed: from the server if one is up, else from a cluster of its own");
+  const auto wanted = add_submission_flags(*command);
+  command->callback([&env, wanted] { env.action = [&env, wanted] { return run(env, *wanted); }; });
+}
+
+} // namespace consort::cli

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/sse.hpp"
+
+#include "cli/limits.hpp"
+
+namespace consort::cli {
+
+bool sse_parser::feed(std::string_view bytes) {
+  for (const char byte : bytes) {
+    if (stopped_)
+      return false;
+    const bool paired = byte == '\n' && after_return_;
+    after_return_ = byte == '\r';
+    if (paired)
+      continue;
+    if (byte == '\n' || byte == '\r') {
+      stopped_ = !end_line();
+    } else if (line_.size() >= limits::sse_line_bytes_max) {
+      line_too_long_ = stopped_ = true;
+    } else {
+      line_ += byte;
+    }
+  }
+  return !stopped_;
+}
+
+bool sse_parser::end_line() {
+  if (!line_.empty()) {
+    field(line_);
+    line_.clear();
+    return true;
+  }
+  if (!has_data_) {
+    event_ = {};
+    return true;
+  }
+  const auto whole = std::move(event_);
+  event_ = {};
+  has_data_ = false;
+  return on_event_(whole);
+}
+
+void sse_parser::field(std::string_view line) {
+  const auto colon = line.find(':');
+  const auto name = line.substr(0, colon);
+  auto text = colon == std::string_view::npos ? std::string_view{} : line.substr(colon + 1);
+  if (!text.empty() && text.front() == ' ')
+    text.remove_prefix(1);
+  if (name == "event")
+    event_.name = text;
+  if (name != "data")
+    return;
+  if (has_data_)
+    event_.data += '\n';
+  event_.data += text;
+  has_data_ = true;
+}
+
+} // namespace consort::cli

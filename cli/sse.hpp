@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// Server-sent events from a byte stream, however it is cut. Pure. Limit: one line at most
+/// limits::sse_line_bytes_max bytes; beyond it the parser fails and stays failed.
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+namespace consort::cli {
+
+/// One event: `name` empty means `message`; `data` has its lines joined with newlines.
+struct sse_event {
+  std::string name;
+  std::string data;
+};
+
+class sse_parser {
+public:
+  /// Called for each whole event; returns false to stop.
+  using handler = std::function<bool(const sse_event&)>;
+
+  explicit sse_parser(handler on_event) : on_event_(std::move(on_event)) {}
+  /// Returns: false once the handler stopped or a line was too long.
+  bool feed(std::string_view bytes);
+  [[nodiscard]] bool line_too_long() const { return line_too_long_; }
+
+private:
+  bool end_line();
+  void field(std::string_view line);
+
+  handler on_event_;
+  std::string line_;
+  sse_event event_;
+  bool has_data_ = false;
+  bool after_return_ = false; ///< The last byte was CR: an LF next belongs to it.
+  bool stopped_ = false;
+  bool line_too_long_ = false;
+};
+
+} // namespace consort::cli

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/api.hpp"
+#include "cli/commands.hpp"
+#include "cli/list_command.hpp"
+#include "cli/table.hpp"
+
+#include <CLI/App.hpp>
+
+#include <memory>
+#include <ostream>
+
+namespace consort::cli {
+
+namespace {
+
+std::string of(const json& cluster, const char* part, const char* whole) {
+  return count_at(cluster, part) + " of " + count_at(cluster, whole);
+}
+
+void show_table(context& env, const json& cluster) {
+  table summary({{"CLUSTER"},
+                 {"POLICY"},
+                 {"NODES ALIVE", align::right},
+                 {"DEVICES ALIVE", align::right},
+                 {"MODELS", align::right},
+                 {"REPLICAS", align::right},
+                 {"RUNNING", align::right},
+                 {"QUEUED", align::right}});
+  summary.add({text_at(cluster, "/cluster"), text_at(cluster, "/policy"),
+               of(cluster, "/totals/nodes_alive", "/totals/nodes"),
+               of(cluster, "/totals/devices_alive", "/totals/devices"),
+               count_at(cluster, "/totals/models"), count_at(cluster, "/totals/replicas_ready"),
+               count_at(cluster, "/totals/requests_running"), count_at(cluster, "/queue_depth")});
+  env.out << summary.render(env.wide(), env.colour) << '\n';
+  table counters({{"SUBMITTED", align::right},
+                  {"FINISHED", align::right},
+                  {"FAILED", align::right},
+                  {"REJECTED", align::right},
+                  {"CANCELLED", align::right},
+                  {"EXPIRED", align::right},
+                  {"RETRIES", align::right},
+                  {"BUILDS", align::right},
+                  {"LOADS", align::right},
+                  {"RESUMES", align::right, true},
+                  {"DECISIONS", align::right, true}});
+  std::vector<std::string> cells;
+  for (const auto* name : {"submitted", "finished", "failed", "rejected", "cancelled", "expired",
+                           "retries", "builds_started", "loads", "resumes", "decisions"})
+    cells.push_back(count_at(cluster, std::string("/counters/") + name));
+  counters.add(std::move(cells));
+  env.out << counters.render(env.wide(), env.colour);
+}
+
+exit_code show_status(context& env) {
+  const auto cluster = fetch(env, "/api/v1/cluster");
+  if (!cluster)
+    return complain(env, cluster.failure());
+  if (env.json())
+    env.out << cluster->dump(2) << '\n';
+  else
+    show_table(env, *cluster);
+  return exit_code::done;
+}
+
+} // namespace
+
+void add_status(CLI::App& root, context& env) {
+  auto* command = root.add_subcommand("status", "The cluster at a glance");
+  auto watch = std::make_shared<bool>(false);
+  command->add_flag("--watch", *watch, "Repeat every second until interrupted");
+  command->callback([&env, watch] {
+    env.action = [&env, watch] { return repeat(env, *watch, [&] { return show_status(env); }); };
+  });
+}
+
+} // namespace consort::cli
