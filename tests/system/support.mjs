@@ -372,7 +372,7 @@ export function checker(t, cluster) {
       try {
         await check();
       } catch (failure) {
-        failure.message += `\n${cluster.tail()}`;
+        failure.stack += `\n${cluster.tail()}`; // The runner prints the stack.
         throw failure;
       }
     });
