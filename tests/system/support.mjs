@@ -73,6 +73,16 @@ export function descendants(pid) {
   return found;
 }
 
+/// CPU time that processes have used so far, in milliseconds (the kernel counts in tens).
+export function cpu_ms(processes) {
+  const ticks = (one) => {
+    const text = fs.readFileSync(`/proc/${one.pid}/stat`, 'utf8');
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+    return Number(fields[11]) + Number(fields[12]);
+  };
+  return processes.reduce((sum, one) => sum + 10 * ticks(one), 0);
+}
+
 export function command_line(pid) {
   try {
     return fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').join(' ').trim();
@@ -199,6 +209,11 @@ export class Cluster {
     this.child.kill('SIGKILL');
     await eventually('exit after SIGKILL', () => this.ended, 5_000, 10);
     return children;
+  }
+
+  /// The processes that run an engine for the agent.
+  hosts() {
+    return descendants(this.pid).filter((one) => / host /.test(command_line(one.pid)));
   }
 
   /// Whatever happened, leaves nothing behind: the process group and all that is below it.
