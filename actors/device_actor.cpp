@@ -79,13 +79,13 @@ void device_state::opened(const session_opened& outcome) {
   }
   found->second.session = outcome.session;
   agent_->attempts().attach(outcome.instance, outcome.session, device_.id);
-  core::replica_loaded loaded;
-  loaded.instance = outcome.instance;
-  loaded.life = life_;
-  loaded.endpoints.push_back(outcome.session->stats().capacity);
-  loaded.runtime = outcome.session->capabilities();
-  loaded.load_us = agent_->options().clock() - found->second.began_at;
-  tell(std::move(loaded));
+  core::replica_loaded ready;
+  ready.instance = outcome.instance;
+  ready.life = life_;
+  ready.endpoints.push_back(outcome.session->stats().capacity);
+  ready.runtime = outcome.session->capabilities();
+  ready.load_us = agent_->options().clock() - found->second.began_at;
+  tell(std::move(ready));
 }
 
 void device_state::died(const session_died& death) {

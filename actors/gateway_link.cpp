@@ -215,7 +215,11 @@ gateway_link::gateway_link(caf::actor_system& system, caf::actor scheduler, gate
   messages::hello hello;
   hello.cluster = shared_->options.cluster;
   hello.join_token = shared_->options.join_token;
-  post_as(link_, scheduler_, to_frame(shared_->next_envelope(), hello));
+  auto encoded = to_frame(shared_->next_envelope(), hello);
+  if (encoded)
+    post_as(link_, scheduler_, std::move(*encoded));
+  else
+    spdlog::error("gateway: cannot say hello: {}", encoded.failure().message);
 }
 
 gateway_link::~gateway_link() {

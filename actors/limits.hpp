@@ -17,8 +17,9 @@ inline constexpr std::size_t listeners_max
 inline constexpr duration_us telemetry_every_us = 2'000'000; ///< Device readings.
 inline constexpr duration_us hello_timeout_us
     = 5'000'000; ///< For the scheduler's answer; then said again.
-inline constexpr duration_us renewals_per_lease = 3;  ///< Lease renewals in one lease period.
-inline constexpr std::size_t compiles_max = 4;        ///< Running on one node at once.
-inline constexpr duration_us shutdown_us = 5'000'000; ///< For all actors to end.
+inline constexpr duration_us renewals_per_lease = 3;      ///< Lease renewals in one lease period.
+inline constexpr duration_us renew_every_us_min = 50'000; ///< Whatever a lease says.
+inline constexpr std::size_t compiles_max = 4;            ///< Running on one node at once.
+inline constexpr duration_us shutdown_us = 5'000'000;     ///< For all actors to end.
 
 } // namespace consort::actors::limits

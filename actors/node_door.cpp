@@ -3,6 +3,7 @@
 #include "actors/limits.hpp"
 #include "actors/node_actors.hpp"
 #include "actors/spawn.hpp"
+#include "scheduler/limits.hpp"
 
 #include <spdlog/spdlog.h>
 
@@ -91,7 +92,7 @@ void door_state::say_hello() {
   messages::hello hello;
   hello.cluster = options_.cluster;
   hello.join_token = options_.join_token;
-  post(self_, options_.scheduler, to_frame(own_, hello));
+  post_frame(self_, options_.scheduler, to_frame(own_, hello));
 }
 
 void door_state::welcomed(const messages::hello_answer& answer) {
@@ -128,15 +129,15 @@ void door_state::relay(const device_news& news) {
 
 void door_state::report(const core::event& happened) {
   ++own_.sequence;
-  auto encoded = to_frame(own_, happened);
-  if (!encoded)
-    return spdlog::error("node: cannot encode an event: {}", encoded.failure().message);
-  post(self_, options_.scheduler, std::move(*encoded));
+  post_frame(self_, options_.scheduler, to_frame(own_, happened));
 }
 
 void door_state::carry_out(const core::grant_lease& lease) {
-  if (lease.life == own_.life)
-    options_.agent->gate().set_lease(lease.life, lease.lease_epoch, lease.until);
+  if (lease.life != own_.life)
+    return;
+  options_.agent->gate().set_lease(lease.life, lease.lease_epoch, lease.until);
+  const auto left = lease.until - options_.agent->options().clock();
+  renew_every_us_ = std::max(left / limits::renewals_per_lease, limits::renew_every_us_min);
 }
 
 void door_state::carry_out(const core::fence_node& fence) {

@@ -47,7 +47,10 @@ void scheduler_state::receive(const frame& incoming) {
     const auto hello = messages::decode_hello(incoming.bytes);
     if (hello)
       return greet(hello->from, hello->body);
-    return spdlog::warn("scheduler: refused a hello: {}", hello.failure().message);
+    spdlog::warn("scheduler: refused a hello: {}", hello.failure().message);
+    if (const auto address = caf::actor_cast<caf::actor>(self_->current_sender()))
+      refuse(address, hello.failure());
+    return;
   }
   if (sender() == nullptr)
     return spdlog::warn("scheduler: dropped a frame of kind {} from a link that said no hello",
@@ -64,7 +67,7 @@ void scheduler_state::greet(const messages::envelope& from, const messages::hell
   const auto refusal = check_hello(hello, options_.core.cluster, options_.join_token);
   if (refusal) {
     spdlog::warn("scheduler: refused {}: {}", from.sender, refusal->message);
-    return post(self_, address, to_frame(own_, messages::hello_answer{.refusal = refusal}));
+    return refuse(address, *refusal);
   }
   const auto addr = address.address();
   self_->monitor(addr);
@@ -77,7 +80,13 @@ void scheduler_state::greet(const messages::envelope& from, const messages::hell
   } else {
     gateways_[gateway_id{from.life.value}] = addr;
   }
-  post(self_, address, to_frame(own_, welcome));
+  post_frame(self_, address, to_frame(own_, welcome));
+}
+
+void scheduler_state::refuse(const caf::actor& address, const error& reason) {
+  messages::hello_answer answer;
+  answer.refusal = reason;
+  post_frame(self_, address, to_frame(own_, answer));
 }
 
 void scheduler_state::receive_event(const frame& incoming) {
@@ -102,7 +111,7 @@ void scheduler_state::answer_view(const frame& incoming) {
     answer.snapshot = core_.view(now);
   else
     answer.explanation = core_.explain(query->body.explain, now);
-  post(self_, sender()->address, to_frame(own_, answer));
+  post_frame(self_, sender()->address, to_frame(own_, answer));
 }
 
 void scheduler_state::peer_down(const caf::actor_addr& address) {
@@ -178,11 +187,7 @@ void scheduler_state::send_to_all_gateways(const core::command& wanted) {
 
 void scheduler_state::send(const peer& to, const core::command& wanted) {
   ++own_.sequence;
-  auto encoded = to_frame(own_, wanted);
-  if (!encoded)
-    return spdlog::error("scheduler: cannot encode a command for {}: {}", to.greeted.sender,
-                         encoded.failure().message);
-  post(self_, to.address, std::move(*encoded));
+  post_frame(self_, to.address, to_frame(own_, wanted));
 }
 
 void scheduler_state::arm() {

@@ -49,6 +49,7 @@ private:
 
   void receive(const frame& incoming);
   void greet(const messages::envelope& from, const messages::hello& hello);
+  void refuse(const caf::actor& address, const error& reason);
   void receive_event(const frame& incoming);
   void answer_view(const frame& incoming);
   void peer_down(const caf::actor_addr& address);
