@@ -8,11 +8,10 @@ import test from 'node:test';
 import {
   Cluster,
   checker,
-  command_line,
-  descendants,
   eventually,
   expect_error,
   model_file,
+  run_cli,
   temp_dir,
   with_cluster,
 } from './support.mjs';
@@ -23,55 +22,63 @@ const resident_bytes_max = 1_500_000_000; // With sanitizers; a flood must not p
 
 const fault = (name) => () => ({ env: { REFNPU_CC_FAULT: name } });
 
-/// Processes that run an engine for the agent.
-const hosts = (cluster) =>
-  descendants(cluster.pid).filter((one) => / host\b/.test(command_line(one.pid)));
-
 function resident_bytes(pid) {
   return Number(/VmRSS:\s+(\d+) kB/.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))[1]) * 1024;
 }
 
-/// A folder with damaged models and a configuration that names them beside a good one.
-function damaged_models(folder) {
+/// Damaged copies of the model, by what is wrong with them.
+function damaged_models() {
   const whole = fs.readFileSync(model_file);
-  const write = (name, bytes) => {
-    fs.writeFileSync(path.join(folder, name), bytes);
-    return { source: path.join(folder, name) };
-  };
-  const hostile = Buffer.from(whole.subarray(0, 4096));
+  const hostile = Buffer.from(whole);
   hostile.writeBigUInt64LE(0xffff_ffff_ffffn, 8); // Tensor count.
   hostile.writeBigUInt64LE(0xffff_ffff_ffffn, 16); // Key-value count.
-  const models = {
-    good: { source: model_file },
-    truncated: write('truncated.gguf', whole.subarray(0, whole.length / 2)),
-    hostile: write('hostile.gguf', hostile),
-    text: write('text.gguf', 'this is no model\n'),
-    empty: write('empty.gguf', ''),
+  const version = Buffer.from(whole);
+  version.writeUInt32LE(4_000_000_000, 4);
+  return {
+    truncated: whole.subarray(0, whole.length / 2),
+    header: whole.subarray(0, 20),
+    hostile,
+    version,
+    text: Buffer.from('this is no model\n'),
+    empty: Buffer.alloc(0),
   };
-  const file = path.join(folder, 'consort.json');
-  fs.writeFileSync(file, JSON.stringify({ models }));
-  return file;
 }
 
-test('truncated and hostile models', { timeout: 240_000 }, async (t) => {
+test('damaged models are refused at the start, by name', { timeout: 240_000 }, async (t) => {
   const folder = temp_dir();
   t.after(() => fs.rmSync(folder, { recursive: true, force: true }));
-  const cluster = new Cluster({ args: ['--config', damaged_models(folder)] });
+  for (const [name, bytes] of Object.entries(damaged_models()))
+    await t.test(name, async () => {
+      const file = path.join(folder, `${name}.gguf`);
+      fs.writeFileSync(file, bytes);
+      const args = ['up', '--listen', '127.0.0.1:0', '--model', file, '--data', folder];
+      const done = await run_cli(args, { data: folder, timeout_ms: 30_000 });
+      assert.equal(done.code, 1, done.stderr);
+      assert.ok(done.stderr.includes(`${name}.gguf`), done.stderr);
+      assert.doesNotMatch(done.stderr, /AddressSanitizer|runtime error:|terminate called/);
+    });
+});
+
+test('a model damaged while the cluster is up', { timeout: 240_000 }, async (t) => {
+  const folder = temp_dir();
+  t.after(() => fs.rmSync(folder, { recursive: true, force: true }));
+  const copy = path.join(folder, 'copy.gguf');
+  fs.copyFileSync(model_file, copy);
+  fs.chmodSync(copy, 0o644);
+  const models = ['--model', `good=${model_file}`, '--model', `copy=${copy}`];
+  const cluster = new Cluster({ args: models });
   t.after(() => cluster.destroy());
   await cluster.start();
   const check = checker(t, cluster);
-  for (const name of ['truncated', 'hostile', 'text', 'empty'])
-    await check(`${name}: an error, and the file is named in the log`, async () => {
-      const answer = await cluster.complete(
-        { model: name },
-        { ...cpu, 'X-Consort-Wait': '5s' },
-        90_000,
-      );
-      assert.ok(answer.status >= 400, answer.text);
-      assert.ok(answer.json?.error?.message, answer.text);
-      assert.ok(cluster.output.includes(`${name}.gguf`), 'the log names the file');
-    });
-  await check('the good one is served', async () => {
+  fs.truncateSync(copy, 5_000_000);
+  await check('a request for it gets an error, and the log names the file', async () => {
+    const headers = { ...cpu, 'X-Consort-Wait': '5s' };
+    const answer = await cluster.complete({ model: 'copy' }, headers, 90_000);
+    expect_error(answer, answer.status);
+    assert.ok(answer.status >= 400, answer.text);
+    assert.ok(cluster.output.includes('copy.gguf'), 'the log names the file');
+  });
+  await check('the other model is served', async () => {
     assert.equal((await cluster.complete({ model: 'good' }, cpu)).status, 200);
   });
   await check('stops', () => cluster.stop());
@@ -175,7 +182,7 @@ with_cluster('an engine process killed in mid-stream', {}, async (check, cluster
       let seen = 0;
       for await (const event of cluster.stream({ max_tokens: 450, temperature: 1 }, cpu)) {
         if (event.choices?.[0]?.text && ++seen === 5)
-          for (const one of hosts(cluster)) process.kill(one.pid, 'SIGKILL');
+          for (const one of cluster.hosts()) process.kill(one.pid, 'SIGKILL');
         if (event.done || event.error) end = event.error ? 'error' : 'done';
         if (event.error) assert.ok(event.error.message, JSON.stringify(event));
       }
