@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/cluster.hpp"
 #include "cli/executable_commands.hpp"
+#include "cli/logging.hpp"
 #include "cli/table.hpp"
 #include "scheduler/units.hpp"
 
@@ -127,6 +128,7 @@ exit_code up(context& env, const up_flags& flags) {
   if (!config)
     return complain(env, config.failure());
   std::signal(SIGPIPE, SIG_IGN);
+  set_up_logging(env.options.log_level, env.options.log_format);
   const auto cluster = local_cluster::start(*config);
   if (!cluster)
     return complain(env, cluster.failure());
