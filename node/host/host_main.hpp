@@ -10,6 +10,8 @@
 /// ends it at once, and so does the death of the thread that spawned it. Standard output and error
 /// belong to the vendor; the protocol never touches them.
 
+#include "node/host/limits.hpp"
+
 #include <string>
 
 namespace consort::node {
@@ -19,12 +21,20 @@ enum host_exit : int {
   host_exit_closed = 0,    ///< Asked to close, or the agent went away.
   host_exit_protocol = 71, ///< The agent sent what the protocol does not allow.
   host_exit_stalled = 72,  ///< The agent stopped reading events.
-  host_exit_setup = 73,    ///< No socket at that descriptor, or no thread or event descriptor.
+  host_exit_setup = 73,    ///< No stream socket at that descriptor, or out of threads.
+  host_exit_vendor = 74,   ///< The vendor's object broke the C ABI; said so on standard error.
 };
 
-/// Serves until closed; to be the only work of its process, since it changes limits, process group
-/// and signal dispositions. A library that cannot be used is reported through the protocol as the
-/// answer to `open`. Returns: the exit status.
-[[nodiscard]] int host_main(int socket_fd, std::string library);
+/// Bounds of a host; the defaults are the product's, tests lower them.
+struct host_bounds {
+  std::size_t unsent_bytes_max = limits::host_unsent_bytes_max;
+  std::size_t calls_max = limits::host_calls_max;
+  duration_us stall_us = limits::host_stall_us;
+};
+
+/// Serves until closed, then ends the process without returning. To be the only work of its
+/// process, since it changes limits, process group and signal dispositions. A library that cannot
+/// be used is the answer to `open`. Returns: `host_exit_setup` when it could not begin.
+[[nodiscard]] int host_main(int socket_fd, std::string library, host_bounds bounds = {});
 
 } // namespace consort::node

@@ -24,7 +24,6 @@ inline constexpr duration_us host_stall_us
 inline constexpr std::size_t attempts_per_session_max = 65'536;
 inline constexpr std::uint64_t events_per_attempt_max = 8'000'000; ///< Above it is a flood.
 inline constexpr std::size_t read_chunk_bytes = 256 * 1024;        ///< One read of a socket.
-inline constexpr std::uint32_t choices_max = 128;                  ///< OpenAI's own bound of `n`.
 inline constexpr std::size_t log_line_bytes_max = 1'024; ///< Longer lines of a vendor are cut.
 inline constexpr std::size_t log_tail_lines_max = 8;     ///< Kept for the message of a death.
 inline constexpr std::uint64_t log_lines_per_session_max = 1'000; ///< Logged; the rest are counted.

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/runtimes/host_process.hpp"
 
-#include "node/process_group.hpp"
-
 #include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <fcntl.h>
+#include <poll.h>
 #include <spawn.h>
 #include <sys/pidfd.h>
 #include <sys/resource.h>
@@ -121,18 +120,18 @@ result<host_process::started> host_process::spawn(const c_abi_options& options) 
   const spawn_plan plan(wire->theirs.get(), log->theirs.get(), options.work_path);
   if (const int failed = plan.run(options, pid); failed != 0)
     return spawn_error(options.executable.c_str(), failed);
-  std::unique_ptr<host_process> process(new host_process(pid));
-  if (options.memory_bytes != 0) {
-    const struct rlimit bound { options.memory_bytes, options.memory_bytes };
-    // In time: the host allocates nothing of size before it is told to open.
-    if (::prlimit(pid, RLIMIT_AS, &bound, nullptr) != 0)
-      return spawn_error("prlimit", errno);
-  }
-  const int exit_fd = ::pidfd_open(pid, 0);
-  if (exit_fd < 0)
-    return spawn_error("pidfd_open", errno);
-  ::fcntl(exit_fd, F_SETFL, O_NONBLOCK);
-  return started{std::move(process), wire->ours.release(), log->ours.release(), exit_fd};
+  unique_fd watch(::pidfd_open(pid, 0));
+  unique_fd exit(watch.get() < 0 ? -1 : ::fcntl(watch.get(), F_DUPFD_CLOEXEC, 0));
+  const int watch_error = errno;
+  // From here on the process is somebody's: an early return kills and reaps it.
+  std::unique_ptr<host_process> process(new host_process(pid, std::move(watch)));
+  if (exit.get() < 0)
+    return spawn_error("pidfd_open", watch_error);
+  const struct rlimit bound { options.memory_bytes, options.memory_bytes };
+  // In time: the host allocates nothing of size before it is told to open.
+  if (options.memory_bytes != 0 && ::prlimit(pid, RLIMIT_AS, &bound, nullptr) != 0)
+    return spawn_error("prlimit", errno);
+  return started{std::move(process), std::move(wire->ours), std::move(log->ours), std::move(exit)};
 }
 
 host_process::~host_process() {
@@ -154,13 +153,13 @@ std::string host_process::reap() {
     return ending_;
   // A vendor's helpers may have stayed behind in the group.
   ::kill(-pid_, SIGKILL);
+  pollfd ended{watch_.get(), POLLIN, 0};
+  ::poll(&ended, 1, static_cast<int>(limits::child_reap_us_max / 1'000));
   int status = 0;
-  pid_t got = -1;
-  do {
-    got = ::waitpid(pid_, &status, 0);
-  } while (got < 0 && errno == EINTR);
+  if (::waitpid(pid_, &status, WNOHANG) != pid_)
+    return "it cannot be killed, it is stuck in the system";
   reaped_ = true;
-  ending_ = got == pid_ ? in_words(status) : "reaped by someone else";
+  ending_ = in_words(status);
   return ending_;
 }
 

@@ -2,8 +2,10 @@
 #pragma once
 /// One host process: spawned with a socket at descriptor 3 and its output in a pipe, killed with
 /// its whole process group, reaped exactly once. Destroying it kills and reaps; nothing of it
-/// outlives the object, neither process, zombie nor descriptor. Thread-safe.
+/// outlives the object, neither process, zombie nor descriptor, unless the process is stuck inside
+/// a driver and cannot be killed. Thread-safe.
 
+#include "node/process_group.hpp"
 #include "node/runtimes/c_abi_runtime.hpp"
 
 #include <sys/types.h>
@@ -15,9 +17,9 @@ public:
   /// Ends of a new host that belong to the caller, close-on-exec.
   struct started {
     std::unique_ptr<host_process> process;
-    int socket_fd = -1; ///< Protocol, AF_UNIX stream, non-blocking.
-    int log_fd = -1;    ///< Read end of its output and error, non-blocking.
-    int exit_fd = -1;   ///< A pidfd: readable once the process has ended.
+    unique_fd socket; ///< Protocol, AF_UNIX stream, non-blocking.
+    unique_fd log;    ///< Read end of its output and error, non-blocking.
+    unique_fd exit;   ///< A pidfd: readable once the process has ended.
   };
 
   /// Runs `executable host --fd 3 --library L` in a process group of its own. It dies with the
@@ -30,15 +32,17 @@ public:
 
   /// Ends the process group at once; no effect after the process was reaped.
   void kill();
-  /// Waits for the end, which must be near: after kill(), or once `exit_fd` is readable. Returns:
-  /// how it ended, in words (`exit status 71`, `signal 11 (Segmentation fault)`).
+  /// Collects the process, waiting at most limits::child_reap_us_max: to be called after kill(), or
+  /// once `exit` is readable. Returns: how it ended, in words (`exit status 71`, `signal 11
+  /// (Segmentation fault)`).
   std::string reap();
   [[nodiscard]] pid_t pid() const { return pid_; }
 
 private:
-  explicit host_process(pid_t pid) : pid_(pid) {}
+  host_process(pid_t pid, unique_fd watch) : pid_(pid), watch_(std::move(watch)) {}
 
   const pid_t pid_;
+  const unique_fd watch_; ///< The same pidfd as `started::exit`.
   std::mutex mutex_;
   bool reaped_ = false;
   std::string ending_;
