@@ -166,13 +166,41 @@ with_cluster('a compiler that floods its output', fault('flood'), async (check, 
   });
 });
 
-with_cluster('an engine that produces garbage', fault('garbage'), async (check, cluster) => {
-  await check('is refused, and never becomes an artifact', async () => {
+with_cluster('a compiler whose output is garbage', fault('garbage'), async (check, cluster) => {
+  await check('its engine is never served', async () => {
     const answer = await cluster.complete({}, { ...npu, 'X-Consort-Wait': '10s' }, 90_000);
-    assert.ok(answer.status >= 400, answer.text);
-    assert.ok((await cluster.list('artifacts')).every((one) => one.state !== 'ready'));
+    expect_error(answer, answer.status);
+    assert.ok([422, 502, 503].includes(answer.status), answer.text);
+    assert.equal((await cluster.complete()).status, 200);
   });
 });
+
+for (const kind of ['crash', 'disk'])
+  with_cluster(`a compiler with fault ${kind}`, fault(kind), async (check, cluster) => {
+    await check('costs its own build only, and leaves no file behind', async () => {
+      const answer = await cluster.complete({}, { ...npu, 'X-Consort-Wait': '10s' }, 90_000);
+      expect_error(answer, answer.status);
+      assert.ok([422, 502, 503].includes(answer.status), answer.text);
+      assert.equal((await cluster.complete()).status, 200);
+      const failed = (await cluster.list('artifacts')).find((one) => one.last_error !== '');
+      assert.ok(failed, JSON.stringify(await cluster.list('artifacts')));
+    });
+  });
+
+with_cluster(
+  'an accelerator runtime that crashes in mid-stream',
+  { env: { REFNPU_FAULT: 'crash:20' } },
+  async (check, cluster) => {
+    await check('ends the pinned stream with a clean error', async () => {
+      let last;
+      for await (const event of cluster.stream({ max_tokens: 200 }, npu)) last = event;
+      assert.ok(last.error?.message, JSON.stringify(last));
+    });
+    await check('and costs nobody else anything', async () => {
+      assert.equal((await cluster.complete({ max_tokens: 64 }, cpu)).status, 200);
+    });
+  },
+);
 
 with_cluster('an engine process killed in mid-stream', {}, async (check, cluster) => {
   await check(
