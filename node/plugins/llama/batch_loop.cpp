@@ -269,6 +269,7 @@ void batch_loop::advance_one(llama_seq_id id, std::span<const float> logits) {
   const std::unique_ptr<choice_run> ended = std::move(current.run);
   const std::uint32_t choice = current.choice;
   release(id);
+  note_load(); // Whoever sees the end sees the counters without it.
   finish_choice(request, *ended, choice);
 }
 

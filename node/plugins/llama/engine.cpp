@@ -77,6 +77,15 @@ session::~session() {
   thread_.join();
 }
 
+std::uint64_t session::kv_bytes() const {
+  const auto of
+      = [&](auto read) { return static_cast<std::uint64_t>(std::max(read(model_.get()), 1)); };
+  const std::uint64_t width
+      = of(llama_model_n_embd) / of(llama_model_n_head) * of(llama_model_n_head_kv);
+  return std::uint64_t{facts_.sequences} * context_tokens_ * of(llama_model_n_layer) * width * 2
+         * sizeof(std::uint16_t);
+}
+
 result<done> session::submit(const consort_request& request) {
   if (counters_.requests_waiting >= limits::queue_max)
     return error{recovery::retry_later, "busy",

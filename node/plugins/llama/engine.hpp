@@ -44,6 +44,8 @@ public:
   [[nodiscard]] std::uint32_t context_tokens() const { return context_tokens_; }
   [[nodiscard]] std::uint32_t sequences() const { return facts_.sequences; }
   [[nodiscard]] std::uint64_t model_bytes() const { return llama_model_size(model_.get()); }
+  /// Memory set aside for the keys and values of all sequences (f16, as llama.cpp defaults to).
+  [[nodiscard]] std::uint64_t kv_bytes() const;
 
 private:
   struct rejection {
