@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an operator and a supervisor read. What they ask for is in admin_commands.cpp.
+#include "gateway/admin.hpp"
+
+#include "gateway/admin_json.hpp"
+#include "gateway/errors.hpp"
+#include "gateway/log.hpp"
+#include "scheduler/nearest_name.hpp"
+
+#include <algorithm>
+#include <ctime>
+
+namespace consort::gateway {
+
+namespace {
+
+task<void> respond_json(exchange& out, unsigned status, const json& body) {
+  auto text = body.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+  co_await out.respond({.status = status, .body = std::move(text)});
+}
+
+steady_time port_deadline(const gateway_context& context) {
+  return std::chrono::steady_clock::now()
+         + std::chrono::microseconds(context.config.limits.port_timeout);
+}
+
+error no_answer() {
+  return {recovery::retry_later, "scheduler_silent", "the scheduler gave no answer in time"};
+}
+
+json model_entry(const gateway_context& context, const core::model_view& view) {
+  auto aliases = json::array();
+  for (const auto& alias : view.spec.aliases)
+    aliases.push_back(alias.value);
+  return {{"id", view.spec.name.value},
+          {"object", "model"},
+          {"created", context.started_unix_s},
+          {"owned_by", "consort"},
+          {"consort",
+           {{"aliases", std::move(aliases)},
+            {"replicas_ready", view.replicas_ready},
+            {"replicas_loading", view.replicas_loading}}}};
+}
+
+api_error unknown_model(const core::snapshot& seen, const std::string& wanted) {
+  std::vector<std::string> known;
+  for (const auto& view : seen.models) {
+    known.push_back(view.spec.name.value);
+    for (const auto& alias : view.spec.aliases)
+      known.push_back(alias.value);
+  }
+  return {.status = 404,
+          .code = "model_not_found",
+          .message = "no model named `" + wanted.substr(0, limits::model_name_bytes_max) + "`"
+                     + did_you_mean(wanted, known),
+          .param = "model"};
+}
+
+} // namespace
+
+gateway_context::gateway_context(server_config with, scheduler_port& to, attempt_resolver by)
+    : config(std::move(with)),
+      port(to),
+      resolve(std::move(by)),
+      started_unix_s(std::time(nullptr)),
+      events(std::make_shared<event_hub>(config.limits.event_streams)) {}
+
+task<result<core::snapshot>> take_snapshot(gateway_context& context, exchange& out) {
+  auto answer = co_await await_answer<result<core::snapshot>>(
+      out.executor(), port_deadline(context),
+      [&context](auto reply) { context.port.snapshot(std::move(reply)); });
+  if (!answer)
+    co_return no_answer();
+  co_return std::move(*answer);
+}
+
+task<void> list_models(gateway_context& context, const http_request&, std::string, exchange& out) {
+  const auto seen = co_await take_snapshot(context, out);
+  if (!seen) {
+    co_await out.respond(to_response(from_admin(seen.failure())));
+    co_return;
+  }
+  json body{{"object", "list"}, {"data", json::array()}};
+  for (const auto& view : seen->models)
+    body["data"].push_back(model_entry(context, view));
+  co_await respond_json(out, 200, body);
+}
+
+task<void> show_model(gateway_context& context, const http_request&, std::string rest,
+                      exchange& out) {
+  const auto seen = co_await take_snapshot(context, out);
+  if (!seen) {
+    co_await out.respond(to_response(from_admin(seen.failure())));
+    co_return;
+  }
+  const model_name wanted(rest);
+  const auto found = std::find_if(seen->models.begin(), seen->models.end(), [&](const auto& view) {
+    const auto& aliases = view.spec.aliases;
+    return view.spec.name == wanted
+           || std::find(aliases.begin(), aliases.end(), wanted) != aliases.end();
+  });
+  if (found == seen->models.end())
+    co_await out.respond(to_response(unknown_model(*seen, rest)));
+  else
+    co_await respond_json(out, 200, model_entry(context, *found));
+}
+
+task<void> show_health(gateway_context&, const http_request&, std::string, exchange& out) {
+  co_await out.respond({.body = "{\"status\":\"ok\"}\n"});
+}
+
+task<void> show_readiness(gateway_context& context, const http_request&, std::string,
+                          exchange& out) {
+  std::string reason;
+  if (context.stopping) {
+    reason = "this gateway is stopping";
+  } else {
+    const auto seen = co_await take_snapshot(context, out);
+    if (!seen)
+      reason = seen.failure().message;
+    else if (std::none_of(seen->devices.begin(), seen->devices.end(),
+                          [](const auto& device) { return device.alive; }))
+      reason = "no device is alive";
+  }
+  json body{{"status", reason.empty() ? "ready" : "not_ready"}};
+  if (!reason.empty())
+    body["reason"] = reason;
+  co_await respond_json(out, reason.empty() ? 200 : 503, body);
+}
+
+task<void> show_metrics(gateway_context& context, const http_request&, std::string, exchange& out) {
+  const auto seen = co_await take_snapshot(context, out);
+  co_await out.respond({.content_type = "text/plain; version=0.0.4; charset=utf-8",
+                        .body = context.figures.render(seen ? &*seen : nullptr)});
+}
+
+task<void> show_cluster(gateway_context& context, const http_request&, std::string, exchange& out) {
+  const auto seen = co_await take_snapshot(context, out);
+  if (seen)
+    co_await respond_json(out, 200, cluster_json(*seen));
+  else
+    co_await out.respond(to_response(from_admin(seen.failure())));
+}
+
+task<void> show_list(gateway_context& context, const http_request& request, std::string,
+                     exchange& out) {
+  const auto seen = co_await take_snapshot(context, out);
+  const auto name = std::string_view(request.path).substr(request.path.rfind('/') + 1);
+  if (seen)
+    co_await respond_json(out, 200, list_json(*seen, name));
+  else
+    co_await out.respond(to_response(from_admin(seen.failure())));
+}
+
+task<void> show_explanation(gateway_context& context, const http_request&, std::string rest,
+                            exchange& out) {
+  auto answer = co_await await_answer<result<core::explanation>>(
+      out.executor(), port_deadline(context),
+      [&](auto reply) { context.port.explain(rest, std::move(reply)); });
+  const auto explained = answer ? std::move(*answer) : result<core::explanation>(no_answer());
+  if (explained) {
+    co_await respond_json(out, 200, to_json(*explained));
+    co_return;
+  }
+  auto failure = from_admin(explained.failure());
+  // The only thing that a caller can get wrong here is the id.
+  if (failure.status == 400)
+    failure.status = 404;
+  co_await out.respond(to_response(failure));
+}
+
+task<void> stream_events(gateway_context& context, const http_request& request, std::string,
+                         exchange& out) {
+  const auto box = std::make_shared<event_box>(out.executor(), limits::event_backlog_max, nullptr);
+  if (!context.events->add(box)) {
+    co_await out.respond(to_response({.status = 429,
+                                      .code = "too_many_event_streams",
+                                      .message = "as many event streams are open as may be",
+                                      .retry_after_us = limits::second_us}));
+    co_return;
+  }
+  bool gone = false;
+  out.on_gone([&gone, box](gone_reason) {
+    gone = true;
+    box->push(nullptr);
+  });
+  out.begin_stream({.content_type = "text/event-stream"});
+  bool open = co_await out.write(": connected\n\n") && request.method != "HEAD";
+  while (open && !gone) {
+    const auto until = std::chrono::steady_clock::now()
+                       + std::chrono::microseconds(context.config.limits.event_ping);
+    std::string text;
+    for (const auto& event : co_await box->take(until))
+      if (event)
+        text += *event;
+    if (text.empty() && std::chrono::steady_clock::now() >= until)
+      text = ": ping\n\n";
+    open = co_await out.write(text);
+  }
+  out.on_gone(nullptr);
+  context.events->remove(box);
+  box->close();
+  co_await out.end_stream();
+}
+
+} // namespace consort::gateway

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an operator asks for: checked here, decided by the scheduler.
+#include "gateway/admin.hpp"
+#include "gateway/admin_json.hpp"
+#include "gateway/errors.hpp"
+#include "gateway/log.hpp"
+#include "gateway/openai_request.hpp"
+
+namespace consort::gateway {
+
+namespace {
+
+/// Reads a flat object of strings. Returns: what is wrong with it.
+std::optional<api_error> read_strings(const std::string& body,
+                                      std::vector<std::pair<std::string, std::string*>> fields) {
+  json from;
+  if (auto failure = parse_json(body, from))
+    return failure;
+  if (!from.is_object())
+    return bad_request("invalid_type", "the body must be a JSON object");
+  for (const auto& [key, value] : from.items()) {
+    const auto field = std::find_if(fields.begin(), fields.end(),
+                                    [&](const auto& known) { return known.first == key; });
+    if (field == fields.end())
+      return bad_request("unknown_field", "`" + key + "` is not a known field", key);
+    if (!value.is_string())
+      return bad_request("invalid_type", "`" + key + "` must be a string", key);
+    *field->second = value.get<std::string>();
+  }
+  return std::nullopt;
+}
+
+api_error missing(const std::string& field) {
+  return bad_request("missing_field", "`" + field + "` is required", field);
+}
+
+task<void> ask(gateway_context& context, exchange& out, admin_request wanted) {
+  const auto until = std::chrono::steady_clock::now()
+                     + std::chrono::microseconds(context.config.limits.port_timeout);
+  const auto answer = co_await await_answer<result<done>>(out.executor(), until, [&](auto reply) {
+    context.port.admin(std::move(wanted), std::move(reply));
+  });
+  if (!answer)
+    co_await out.respond(to_response(from_admin(
+        {recovery::retry_later, "scheduler_silent", "the scheduler gave no answer in time"})));
+  else if (!*answer)
+    co_await out.respond(to_response(from_admin(answer->failure())));
+  else
+    co_await out.respond({.status = 202, .body = "{\"accepted\":true}\n"});
+}
+
+task<void> change_drain(gateway_context& context, const http_request& request, exchange& out,
+                        bool draining) {
+  core::drain_changed wanted;
+  wanted.draining = draining;
+  auto failure
+      = read_strings(request.body, {{"target", &wanted.target}, {"reason", &wanted.reason}});
+  if (!failure && wanted.target.empty())
+    failure = missing("target");
+  if (failure) {
+    co_await out.respond(to_response(*failure));
+    co_return;
+  }
+  log().info("{} {}: {}", request.path, wanted.target, wanted.reason);
+  co_await ask(context, out, std::move(wanted));
+}
+
+} // namespace
+
+task<void> post_drain(gateway_context& context, const http_request& request, std::string,
+                      exchange& out) {
+  co_await change_drain(context, request, out, true);
+}
+
+task<void> post_uncordon(gateway_context& context, const http_request& request, std::string,
+                         exchange& out) {
+  co_await change_drain(context, request, out, false);
+}
+
+task<void> post_model(gateway_context& context, const http_request& request, std::string,
+                      exchange& out) {
+  json from;
+  if (const auto failure = parse_json(request.body, from)) {
+    co_await out.respond(to_response(*failure));
+    co_return;
+  }
+  auto spec = model_spec_from_json(from);
+  if (!spec) {
+    co_await out.respond(to_response(from_admin(spec.failure())));
+    co_return;
+  }
+  log().info("model {} declared", spec->name.value);
+  co_await ask(context, out, core::model_declared{std::move(*spec)});
+}
+
+task<void> delete_model(gateway_context& context, const http_request&, std::string rest,
+                        exchange& out) {
+  log().info("model {} removed", rest);
+  co_await ask(context, out, core::model_removed{model_name(std::move(rest))});
+}
+
+task<void> post_compile(gateway_context& context, const http_request& request, std::string,
+                        exchange& out) {
+  core::compile_requested wanted;
+  auto failure
+      = read_strings(request.body, {{"model", &wanted.model.value}, {"for", &wanted.selector}});
+  if (!failure && wanted.model.empty())
+    failure = missing("model");
+  if (!failure && wanted.selector.empty())
+    failure = missing("for");
+  if (failure) {
+    co_await out.respond(to_response(*failure));
+    co_return;
+  }
+  co_await ask(context, out, std::move(wanted));
+}
+
+} // namespace consort::gateway

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+// The vocabulary (resources, models) as JSON; what the core shows of itself is in
+// admin_json_views.cpp.
+#include "gateway/admin_json.hpp"
+
+#include <array>
+#include <cstdio>
+
+namespace consort::gateway {
+
+namespace {
+
+template <class Enum, std::size_t Count>
+std::string_view pick(Enum value, const std::array<std::string_view, Count>& words) {
+  const auto index = static_cast<std::size_t>(value);
+  return index < words.size() ? words[index] : "unknown";
+}
+
+json strings(const std::vector<std::string>& list) {
+  return json(list);
+}
+
+template <class Name>
+json names(const std::vector<Name>& list) {
+  auto out = json::array();
+  for (const auto& name : list)
+    out.push_back(name.value);
+  return out;
+}
+
+template <class Value>
+json optional(const std::optional<Value>& value) {
+  return value ? json(*value) : json(nullptr);
+}
+
+json to_json_list(const std::vector<build_profile>& profiles) {
+  auto out = json::array();
+  for (const auto& profile : profiles)
+    out.push_back(to_json(profile));
+  return out;
+}
+
+} // namespace
+
+std::string to_hex(std::uint64_t number) {
+  std::array<char, 17> text{};
+  std::snprintf(text.data(), text.size(), "%016llx", static_cast<unsigned long long>(number));
+  return text.data();
+}
+
+std::string to_string(const request_id& id) {
+  return to_hex(id.gateway.value) + "-" + std::to_string(id.sequence);
+}
+
+std::string_view word_of(resource_type type) {
+  return pick(type,
+              std::array<std::string_view, 6>{"gpu", "npu", "pim", "cpu", "remote", "hybrid"});
+}
+std::string_view word_of(device_health health) {
+  return pick(health, std::array<std::string_view, 3>{"healthy", "degraded", "unhealthy"});
+}
+std::string_view word_of(figure_source source) {
+  return pick(source, std::array<std::string_view, 3>{"declared", "measured", "engine"});
+}
+std::string_view word_of(resume_support support) {
+  return pick(support, std::array<std::string_view, 3>{"none", "text", "tokens"});
+}
+std::string_view word_of(artifact_kind kind) {
+  return pick(kind,
+              std::array<std::string_view, 3>{"engine_weights", "engine_architecture", "cache"});
+}
+std::string_view word_of(artifact_state state) {
+  return pick(state, std::array<std::string_view, 4>{"absent", "building", "ready", "failed"});
+}
+std::string_view word_of(request_outcome outcome) {
+  return pick(outcome, std::array<std::string_view, 5>{"finished", "failed", "cancelled",
+                                                       "rejected", "expired"});
+}
+std::string_view word_of(core::note::severity level) {
+  return pick(level, std::array<std::string_view, 3>{"info", "warning", "error"});
+}
+
+json to_json(const build_profile& profile) {
+  return {{"name", profile.name},
+          {"target", profile.target},
+          {"compiler", profile.compiler},
+          {"compiler_version", profile.compiler_version},
+          {"flags", profile.flags},
+          {"degree", profile.degree},
+          {"dtype", profile.dtype},
+          {"shape_buckets", profile.shape_buckets},
+          {"needs_device", profile.needs_device}};
+}
+
+json to_json(const runtime_capabilities& runtime) {
+  return {{"resume", word_of(runtime.resume)},
+          {"cancel", runtime.cancel},
+          {"priority", runtime.priority},
+          {"preempt", runtime.preempt},
+          {"tokenize", runtime.tokenize},
+          {"streaming", runtime.streaming},
+          {"adapters", runtime.adapters},
+          {"embeddings", runtime.embeddings},
+          {"structured_output", runtime.structured_output}};
+}
+
+json to_json(const device_capability& capability) {
+  return {{"max_sequences", capability.max_sequences},
+          {"max_context_tokens", capability.max_context_tokens},
+          {"dtypes", strings(capability.dtypes)},
+          {"formats", strings(capability.formats)},
+          {"build_profiles", to_json_list(capability.build_profiles)},
+          {"optimized_for", strings(capability.optimized_for)},
+          {"runtime", to_json(capability.runtime)}};
+}
+
+json to_json(const speed_spec& spec) {
+  return {{"prefill_tokens_per_s", spec.prefill_tokens_per_s},
+          {"decode_tokens_per_s", spec.decode_tokens_per_s},
+          {"decode_batch_gain_pm", spec.decode_batch_gain_pm},
+          {"load_us", spec.load_us},
+          {"tdp_mw", spec.tdp_mw},
+          {"idle_mw", spec.idle_mw},
+          {"cost_micros_per_hour", spec.cost_micros_per_hour}};
+}
+
+json to_json(const device_spec& spec) {
+  return {{"id", spec.id.value},
+          {"node", spec.node.value},
+          {"type", word_of(spec.type)},
+          {"vendor", spec.vendor},
+          {"model", spec.model},
+          {"plugin", spec.plugin},
+          {"uuid", spec.uuid},
+          {"simulated", spec.simulated},
+          {"parent", spec.parent.value},
+          {"exclusive_siblings", names(spec.exclusive_siblings)},
+          {"topology_group", spec.topology_group},
+          {"memory_bytes", spec.memory_bytes},
+          {"capability", to_json(spec.capability)},
+          {"spec", to_json(spec.spec)},
+          {"tags", strings(spec.tags)},
+          {"attributes", spec.attributes}};
+}
+
+json to_json(const device_reading& reading) {
+  return {{"memory_used_bytes", optional(reading.memory_used_bytes)},
+          {"utilization_pm", optional(reading.utilization_pm)},
+          {"power_mw", optional(reading.power_mw)},
+          {"energy_mj", optional(reading.energy_mj)},
+          {"temperature_mc", optional(reading.temperature_mc)},
+          {"health", word_of(reading.health)}};
+}
+
+json to_json(const model_variant& variant) {
+  return {{"format", variant.format},
+          {"source", variant.source},
+          {"content", variant.content.value},
+          {"shape", variant.shape},
+          {"quantization", variant.quantization},
+          {"equivalence", variant.equivalence},
+          {"tokenizer", variant.tokenizer.value},
+          {"chat_template", variant.chat_template.value},
+          {"weight_bytes", variant.weight_bytes},
+          {"kv_bytes_per_token", variant.kv_bytes_per_token},
+          {"context_tokens", variant.context_tokens}};
+}
+
+json to_json(const model_spec& spec) {
+  auto variants = json::array();
+  for (const auto& variant : spec.variants)
+    variants.push_back(to_json(variant));
+  return {{"name", spec.name.value},
+          {"aliases", names(spec.aliases)},
+          {"variants", std::move(variants)},
+          {"replicas_min", spec.replicas_min},
+          {"replicas_max", spec.replicas_max},
+          {"idle_ttl_us", spec.idle_ttl_us},
+          {"devices_per_instance", spec.devices_per_instance}};
+}
+
+json to_json(const artifact_key& key) {
+  return {{"kind", word_of(key.kind)}, {"binds", key.binds}, {"profile", to_json(key.profile)}};
+}
+
+json to_json(const token_usage& usage) {
+  return {{"prompt_tokens", usage.prompt_tokens},
+          {"completion_tokens", usage.completion_tokens},
+          {"cached_tokens", usage.cached_tokens}};
+}
+
+} // namespace consort::gateway

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+// The core's snapshot, explanations and records as JSON.
+#include "gateway/admin_json.hpp"
+
+namespace consort::gateway {
+
+namespace {
+
+template <class Item>
+json list_of(const std::vector<Item>& items) {
+  auto out = json::array();
+  for (const auto& item : items)
+    out.push_back(to_json(item));
+  return out;
+}
+
+template <class Name>
+json names(const std::vector<Name>& list) {
+  auto out = json::array();
+  for (const auto& name : list)
+    out.push_back(name.value);
+  return out;
+}
+
+json span(const std::optional<duration_us>& value) {
+  return value ? json(*value) : json(nullptr);
+}
+
+json totals_json(const core::snapshot& seen) {
+  std::uint64_t nodes_alive = 0, devices_alive = 0, running = 0, replicas_ready = 0;
+  for (const auto& node : seen.nodes)
+    nodes_alive += node.alive ? 1 : 0;
+  for (const auto& device : seen.devices) {
+    devices_alive += device.alive ? 1 : 0;
+    running += device.running;
+  }
+  for (const auto& replica : seen.replicas)
+    replicas_ready += replica.state == "ready" ? 1 : 0;
+  return {{"nodes", seen.nodes.size()},         {"nodes_alive", nodes_alive},
+          {"devices", seen.devices.size()},     {"devices_alive", devices_alive},
+          {"models", seen.models.size()},       {"replicas_ready", replicas_ready},
+          {"artifacts", seen.artifacts.size()}, {"requests_running", running}};
+}
+
+} // namespace
+
+json to_json(const core::node_view& view) {
+  return {{"node", view.node.value},
+          {"life", to_hex(view.life.value)},
+          {"alive", view.alive},
+          {"draining", view.draining},
+          {"lease_epoch", view.lease_epoch.value},
+          {"lease_left_us", view.lease_left_us},
+          {"data_address", view.data_address},
+          {"toolchains", list_of(view.toolchains)},
+          {"attributes", view.attributes}};
+}
+
+json to_json(const core::device_view& view) {
+  return {{"spec", to_json(view.spec)},  {"reading", to_json(view.reading)},
+          {"alive", view.alive},         {"draining", view.draining},
+          {"breaker", view.breaker},     {"running", view.running},
+          {"loaded", names(view.loaded)}};
+}
+
+json to_json(const core::replica_view& view) {
+  return {{"instance", view.instance.value},
+          {"model", view.model.value},
+          {"leader", view.leader.value},
+          {"devices", names(view.devices)},
+          {"state", view.state},
+          {"running", view.running},
+          {"sequences_max", view.sequences_max},
+          {"kv_tokens_max", view.kv_tokens_max},
+          {"kv_tokens_reserved", view.kv_tokens_reserved},
+          {"artifact", view.artifact.value},
+          {"prefill_tokens_per_s", view.prefill_tokens_per_s},
+          {"decode_tokens_per_s", view.decode_tokens_per_s}};
+}
+
+json to_json(const core::model_view& view) {
+  return {{"spec", to_json(view.spec)},
+          {"replicas_ready", view.replicas_ready},
+          {"replicas_loading", view.replicas_loading},
+          {"waiting", view.waiting}};
+}
+
+json to_json(const core::artifact_view& view) {
+  return {{"key", to_json(view.key)},      {"model", view.model.value},
+          {"state", word_of(view.state)},  {"content", view.content.value},
+          {"size_bytes", view.size_bytes}, {"nodes", names(view.nodes)},
+          {"done_pm", view.done_pm},       {"eta_us", span(view.eta_us)},
+          {"builds", view.builds},         {"last_error", view.last_error},
+          {"quality", view.quality}};
+}
+
+json to_json(const core::request_view& view) {
+  return {{"id", to_string(view.id)},    {"external_id", view.external_id},
+          {"model", view.model.value},   {"state", view.state},
+          {"device", view.device.value}, {"attempts", view.attempts},
+          {"age_us", view.age_us}};
+}
+
+json to_json(const core::counters_view& view) {
+  return {{"submitted", view.submitted},
+          {"finished", view.finished},
+          {"failed", view.failed},
+          {"cancelled", view.cancelled},
+          {"rejected", view.rejected},
+          {"expired", view.expired},
+          {"attempts", view.attempts},
+          {"retries", view.retries},
+          {"resumes", view.resumes},
+          {"builds_started", view.builds_started},
+          {"builds_failed", view.builds_failed},
+          {"loads", view.loads},
+          {"decisions", view.decisions}};
+}
+
+json to_json(const core::candidate_view& view) {
+  auto terms = json::array();
+  for (const auto& term : view.terms)
+    terms.push_back({{"name", term.name}, {"value", term.value}});
+  return {{"device", view.device.value},   {"instance", view.instance.value},
+          {"removed_by", view.removed_by}, {"reason", view.reason},
+          {"score", view.score},           {"terms", std::move(terms)}};
+}
+
+json to_json(const core::decision_view& view) {
+  return {{"attempt", view.attempt},
+          {"at", view.at},
+          {"policy", view.policy},
+          {"outcome", view.outcome},
+          {"reason", view.reason},
+          {"winner", view.winner.value},
+          {"candidates", list_of(view.candidates)},
+          {"candidates_total", view.candidates_total}};
+}
+
+json to_json(const core::explanation& view) {
+  return {{"request", to_json(view.request)},
+          {"decisions", list_of(view.decisions)},
+          {"outcome", view.outcome}};
+}
+
+json to_json(const core::record_request& record) {
+  return {{"request", to_string(record.request)},
+          {"external_id", record.external_id},
+          {"model", record.model.value},
+          {"tenant", record.tenant.value},
+          {"outcome", word_of(record.outcome)},
+          {"device", record.device.value},
+          {"attempts", record.attempts},
+          {"queued_us", record.queued_us},
+          {"total_us", record.total_us},
+          {"usage", to_json(record.usage)},
+          {"code", record.code}};
+}
+
+json to_json(const core::note& note) {
+  return {{"level", word_of(note.level)}, {"subject", note.subject}, {"text", note.text}};
+}
+
+json cluster_json(const core::snapshot& seen) {
+  return {{"cluster", seen.cluster},
+          {"version", CONSORT_VERSION},
+          {"policy", seen.policy},
+          {"now", seen.now},
+          {"queue_depth", seen.queue_depth},
+          {"queue_depth_max", seen.queue_depth_max},
+          {"counters", to_json(seen.counters)},
+          {"totals", totals_json(seen)}};
+}
+
+json list_json(const core::snapshot& seen, std::string_view name) {
+  const auto wrap = [&](json list) { return json{{std::string(name), std::move(list)}}; };
+  if (name == "nodes")
+    return wrap(list_of(seen.nodes));
+  if (name == "devices")
+    return wrap(list_of(seen.devices));
+  if (name == "models")
+    return wrap(list_of(seen.models));
+  if (name == "replicas")
+    return wrap(list_of(seen.replicas));
+  if (name == "artifacts")
+    return wrap(list_of(seen.artifacts));
+  if (name == "requests")
+    return wrap(list_of(seen.requests));
+  return nullptr;
+}
+
+} // namespace consort::gateway

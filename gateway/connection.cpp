@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/connection.hpp"
+
+#include "gateway/errors.hpp"
+#include "gateway/log.hpp"
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/dispatch.hpp>
+#include <boost/beast/core/buffers_suffix.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/string_body.hpp>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+namespace consort::gateway {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+
+namespace {
+
+constexpr auto as_values = asio::as_tuple(asio::use_awaitable);
+constexpr std::size_t read_ahead_bytes = 4096;
+
+using request_parser = http::request_parser<http::string_body>;
+
+api_error too_slow(std::string_view what) {
+  return {.status = 408, .code = "request_timeout", .message = std::string(what)};
+}
+
+/// What a failed read says to the client.
+api_error describe(beast::error_code failed, const limits::limit_set& limits) {
+  if (failed == http::error::header_limit)
+    return {.status = 431,
+            .code = "headers_too_large",
+            .message
+            = "request line and headers exceed " + std::to_string(limits.header_bytes) + " bytes"};
+  if (failed == http::error::body_limit)
+    return {.status = 413,
+            .code = "body_too_large",
+            .message = "the body exceeds " + std::to_string(limits.body_bytes) + " bytes"};
+  return bad_request("malformed_http", "not a valid HTTP/1.1 request: " + failed.message());
+}
+
+/// The parser's message as our own value. Returns: an error when the target makes no sense.
+std::variant<http_request, api_error> convert(request_parser&& parser) {
+  const bool keep_alive = parser.keep_alive();
+  auto message = parser.release();
+  http_request out;
+  out.method = std::string(message.method_string());
+  out.http_1_0 = message.version() < 11;
+  out.keep_alive = keep_alive;
+  const auto target = std::string_view(message.target().data(), message.target().size());
+  const auto question = target.find('?');
+  auto path = percent_decode(target.substr(0, question));
+  if (!path || path->empty() || path->front() != '/')
+    return bad_request("malformed_http", "the request target is not a path");
+  out.path = std::move(*path);
+  if (question != std::string_view::npos)
+    out.query = std::string(target.substr(question + 1));
+  for (const auto& field : message.base()) {
+    std::string name(field.name_string());
+    std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) {
+      return static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
+    });
+    out.headers.emplace_back(std::move(name), std::string(field.value()));
+  }
+  out.body = std::move(message.body());
+  return out;
+}
+
+} // namespace
+
+connection::connection(asio::ip::tcp::socket socket, const limits::limit_set& limits,
+                       const request_handler& handle)
+    : socket_(std::move(socket)),
+      limits_(limits),
+      handle_(handle),
+      deadline_(socket_),
+      watch_ended_(socket_.get_executor()) {
+  beast::error_code ignored;
+  socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
+}
+
+asio::any_io_executor connection::executor() const {
+  // basic_socket hands its executor out of non-const objects only.
+  return const_cast<asio::ip::tcp::socket&>(socket_).get_executor();
+}
+
+task<void> connection::run() {
+  const auto self = shared_from_this();
+  while (!broken_ && !draining_ && co_await wait_first_byte()) {
+    auto got = co_await read_request();
+    if (auto* problem = std::get_if<api_error>(&got)) {
+      co_await refuse(*problem);
+      break;
+    }
+    const auto* request = std::get_if<http_request>(&got);
+    if (request == nullptr)
+      break;
+    co_await serve_request(*request);
+    if (!keep_alive_ || gone_)
+      break;
+  }
+  deadline_.stop();
+  beast::error_code ignored;
+  socket_.shutdown(asio::ip::tcp::socket::shutdown_both, ignored);
+  socket_.close(ignored);
+}
+
+task<bool> connection::wait_first_byte() {
+  if (buffer_.size() > 0)
+    co_return true;
+  idle_ = true;
+  deadline_.set(limits_.idle_time);
+  auto [failed, bytes]
+      = co_await socket_.async_read_some(buffer_.prepare(read_ahead_bytes), as_values);
+  idle_ = false;
+  buffer_.commit(bytes);
+  co_return !failed;
+}
+
+task<connection::incoming> connection::read_request() {
+  request_parser parser;
+  parser.header_limit(static_cast<std::uint32_t>(limits_.header_bytes));
+  parser.body_limit(limits_.body_bytes);
+  deadline_.set(limits_.header_time);
+  auto [bad_header, head_bytes]
+      = co_await http::async_read_header(socket_, buffer_, parser, as_values);
+  http_1_0_ = parser.get().version() < 11;
+  if (deadline_.expired())
+    co_return too_slow("the headers did not arrive in time");
+  if (bad_header == http::error::end_of_stream || bad_header == asio::error::connection_reset
+      || bad_header == asio::error::operation_aborted)
+    co_return closed{};
+  if (bad_header)
+    co_return describe(bad_header, limits_);
+
+  const auto expect = parser.get()[http::field::expect];
+  if (beast::iequals(expect, "100-continue") && !parser.is_done()) {
+    if (!co_await send("HTTP/1.1 100 Continue\r\n\r\n"))
+      co_return closed{};
+  } else if (!expect.empty() && !beast::iequals(expect, "100-continue")) {
+    co_return api_error{
+        .status = 417, .code = "expectation_failed", .message = "Expect takes 100-continue only"};
+  }
+  deadline_.set(limits_.body_time);
+  auto [bad_body, body_bytes] = co_await http::async_read(socket_, buffer_, parser, as_values);
+  if (deadline_.expired())
+    co_return too_slow("the body did not arrive in time");
+  deadline_.clear();
+  if (bad_body == http::error::partial_message || bad_body == asio::error::connection_reset
+      || bad_body == asio::error::operation_aborted)
+    co_return closed{};
+  if (bad_body)
+    co_return describe(bad_body, limits_);
+  auto request = convert(std::move(parser));
+  if (auto* problem = std::get_if<api_error>(&request))
+    co_return std::move(*problem);
+  co_return std::move(std::get<http_request>(request));
+}
+
+void connection::begin_answers(const http_request& request) {
+  answered_ = false;
+  streaming_ = false;
+  head_only_ = request.method == "HEAD";
+  http_1_0_ = request.http_1_0;
+  keep_alive_ = request.keep_alive;
+  held_head_.clear();
+}
+
+task<void> connection::serve_request(const http_request& request) {
+  begin_answers(request);
+  watch();
+  co_await handle_(request, *this);
+  on_gone_ = nullptr;
+  if (!answered_ && !gone_) {
+    log().error("{} {} was not answered: a defect", request.method, request.path);
+    co_await respond(to_response({.code = "internal", .message = "no answer was made"}));
+  }
+  co_await stop_watching();
+}
+
+/// An answer to what could not be read; then the rest of it is swallowed, since closing a socket
+/// with unread data would tear the answer away from the client.
+task<void> connection::refuse(const api_error& problem) {
+  keep_alive_ = false;
+  head_only_ = false;
+  answered_ = false;
+  log().info("refused a request: {} {}", problem.status, problem.message);
+  if (co_await respond(to_response(problem)))
+    co_await linger();
+}
+
+task<void> connection::linger() {
+  beast::error_code failed;
+  socket_.shutdown(asio::ip::tcp::socket::shutdown_send, failed);
+  deadline_.set(limits::linger_time_us);
+  std::vector<char> waste(64 * 1024);
+  for (std::size_t total = 0; !failed && total < limits::linger_bytes_max;) {
+    auto [ended, bytes] = co_await socket_.async_read_some(asio::buffer(waste), as_values);
+    failed = ended;
+    total += bytes;
+  }
+}
+
+// --- noticing that the client left ---
+
+void connection::watch() {
+  if (gone_ || buffer_.size() >= limits::pipeline_bytes_max)
+    return;
+  watching_ = true;
+  socket_.async_read_some(
+      buffer_.prepare(read_ahead_bytes),
+      asio::bind_cancellation_slot(stop_watch_.slot(),
+                                   [self = shared_from_this()](auto failed, std::size_t bytes) {
+                                     self->watched(failed, bytes);
+                                   }));
+}
+
+void connection::watched(boost::system::error_code failed, std::size_t bytes) {
+  watching_ = false;
+  buffer_.commit(bytes);
+  watch_ended_.cancel();
+  if (!failed)
+    watch();
+  else if (failed != asio::error::operation_aborted)
+    gone(gone_reason::client_left);
+}
+
+task<void> connection::stop_watching() {
+  while (watching_) {
+    stop_watch_.emit(asio::cancellation_type::all);
+    watch_ended_.expires_at(steady_time::max());
+    co_await watch_ended_.async_wait(as_values);
+  }
+}
+
+void connection::gone(gone_reason why) {
+  if (gone_)
+    return;
+  if (why == gone_reason::client_left)
+    gone_ = why;
+  if (const auto callback = on_gone_)
+    callback(why);
+}
+
+void connection::on_gone(std::function<void(gone_reason)> callback) {
+  on_gone_ = std::move(callback);
+  if (on_gone_ && gone_)
+    on_gone_(*gone_);
+}
+
+// --- answering ---
+
+task<bool> connection::send(std::string_view first, std::string_view second,
+                            std::string_view third) {
+  if (broken_)
+    co_return false;
+  const std::array<asio::const_buffer, 3> parts{asio::buffer(first), asio::buffer(second),
+                                                asio::buffer(third)};
+  beast::buffers_suffix<std::array<asio::const_buffer, 3>> rest(parts);
+  beast::error_code failed;
+  while (!failed && asio::buffer_size(rest) > 0) {
+    deadline_.set(limits_.write_stall);
+    auto [ended, bytes] = co_await socket_.async_write_some(rest, as_values);
+    failed = ended;
+    rest.consume(bytes);
+  }
+  deadline_.clear();
+  broken_ = broken_ || failed;
+  co_return !broken_;
+}
+
+task<bool> connection::respond(http_response answer) {
+  answered_ = true;
+  keep_alive_ = keep_alive_ && !draining_;
+  const auto head
+      = render_head(answer, "Content-Length: " + std::to_string(answer.body.size()), keep_alive_);
+  co_return co_await send(head, head_only_ ? std::string_view{} : std::string_view(answer.body));
+}
+
+void connection::begin_stream(http_response head) {
+  answered_ = true;
+  streaming_ = true;
+  keep_alive_ = keep_alive_ && !draining_ && !http_1_0_;
+  head.headers.emplace_back("Cache-Control", "no-store");
+  held_head_ = render_head(head, http_1_0_ ? "" : "Transfer-Encoding: chunked", keep_alive_);
+}
+
+task<bool> connection::write(std::string_view piece) {
+  if (piece.empty())
+    co_return !broken_;
+  auto lead = std::exchange(held_head_, {});
+  if (http_1_0_)
+    co_return co_await send(lead, piece);
+  std::array<char, 18> size{};
+  const auto end = std::to_chars(size.data(), size.data() + size.size(), piece.size(), 16).ptr;
+  lead.append(size.data(), end).append("\r\n");
+  co_return co_await send(lead, piece, "\r\n");
+}
+
+task<bool> connection::end_stream() {
+  streaming_ = false;
+  const auto lead = std::exchange(held_head_, {});
+  co_return co_await send(lead, http_1_0_ ? "" : "0\r\n\r\n");
+}
+
+// --- from other threads ---
+
+void connection::drain() {
+  draining_ = true;
+  asio::post(executor(), [self = shared_from_this()] {
+    beast::error_code ignored;
+    if (self->idle_)
+      self->socket_.close(ignored);
+  });
+}
+
+void connection::stop_request() {
+  asio::post(executor(), [self = shared_from_this()] { self->gone(gone_reason::stopping); });
+}
+
+void connection::close() {
+  draining_ = true;
+  asio::post(executor(), [self = shared_from_this()] {
+    beast::error_code ignored;
+    self->broken_ = true;
+    self->gone(gone_reason::client_left);
+    self->socket_.close(ignored);
+  });
+}
+
+} // namespace consort::gateway

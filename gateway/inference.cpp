@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a request does with the events that arrive; how it begins and ends is in serve.cpp.
+#include "gateway/inference.hpp"
+
+#include "gateway/admin_json.hpp"
+#include "gateway/log.hpp"
+
+namespace consort::gateway {
+
+namespace {
+
+duration_us between(steady_time from, steady_time to) {
+  return std::chrono::duration_cast<std::chrono::microseconds>(to - from).count();
+}
+
+} // namespace
+
+void inference::handle(const core::grant_ticket& granted) {
+  const auto& permission = granted.granted;
+  if (current_)
+    close_attempt(attempt_end::dropped); // The scheduler gave up on it without saying so.
+  attempts_ = permission.attempt.number;
+  device_ = permission.device.value;
+  model_ = permission.model.empty() ? parsed_.model.value : permission.model.value;
+  if (series_ == nullptr) {
+    series_ = &context_.figures.of_model(model_name(model_));
+    queued_us_ = between(started_, std::chrono::steady_clock::now());
+    series_->queued.Observe(seconds(queued_us_));
+  }
+  if (granted.resumed)
+    exact_ = exact_.value_or(true) && granted.exact;
+  open_attempt(granted);
+}
+
+void inference::open_attempt(const core::grant_ticket& granted) {
+  const auto& permission = granted.granted;
+  const auto now = std::chrono::steady_clock::now();
+  current_ = permission;
+  start_reported_ = false;
+  attempt_first_token_at_.reset();
+  opened_at_ = last_event_at_ = now;
+  if (head_sent_ && tokens_ > 0 && !meta_.resumable)
+    return fail_attempt({recovery::refuse, "not_resumable",
+                         "the device failed in the middle of an answer that cannot be continued"},
+                        false);
+  // Nothing was shown yet: unless told to continue, the answer starts anew.
+  if (!head_sent_ && !granted.resumed) {
+    emitted_ = {};
+    tokens_ = 0;
+    done_choices_.clear();
+    if (builder_)
+      builder_->reset();
+  }
+  auto* service = context_.resolve(permission);
+  if (service == nullptr)
+    return fail_attempt({recovery::retry_elsewhere, "node_unreachable",
+                         "the data port of " + permission.node.value + " cannot be reached"},
+                        true);
+  stream_ = service->open(permission, {meta_.kind, body_, emitted_},
+                          std::make_shared<bridge_sink>(box_, permission.attempt));
+}
+
+void inference::handle(const core::drop_attempt& dropped) {
+  if (!current_ || current_->attempt != dropped.attempt)
+    return;
+  log().info("request {}: attempt {} dropped: {}", meta_.external_id, dropped.attempt.number,
+             dropped.reason);
+  if (all_choices_done())
+    return complete({prompt_tokens_, tokens_, cached_tokens_}, 0, 0, last_event_at_);
+  close_attempt(attempt_end::dropped);
+}
+
+void inference::handle(const core::queue_notice& notice) {
+  notice_ = notice;
+  log().debug("request {}: {}: {}", meta_.external_id, notice.state, notice.reason);
+}
+
+void inference::handle(const core::reject_request& rejected) {
+  close_attempt(attempt_end::dropped);
+  if (!failure_)
+    failure_ = from_reject(rejected);
+  end(rejected.http_status == 408   ? request_end::expired
+      : rejected.http_status == 502 ? request_end::failed
+                                    : request_end::rejected);
+}
+
+void inference::handle(attempt_frame& frame) {
+  if (!current_ || frame.attempt != current_->attempt)
+    return; // Of an attempt that no longer counts.
+  last_event_at_ = frame.at;
+  if (!start_reported_ && !std::holds_alternative<attempt_aborted>(frame.happened)) {
+    start_reported_ = true;
+    context_.port.report(core::attempt_started{current_->attempt});
+  }
+  std::visit([&](auto& happened) { handle_event(happened, frame.at); }, frame.happened);
+}
+
+void inference::handle_event(const attempt_opened& opened, steady_time) {
+  // A resumed attempt's prompt holds emitted tokens too: the first count is the true one.
+  if (prompt_tokens_ == 0) {
+    prompt_tokens_ = opened.prompt_tokens;
+    cached_tokens_ = opened.cached_tokens;
+  }
+}
+
+void inference::handle_event(attempt_tokens& piece, steady_time at) {
+  const auto count = piece.token_ids.empty() ? std::size_t{piece.text.empty() ? 0U : 1U}
+                                             : piece.token_ids.size();
+  tokens_ += static_cast<std::uint32_t>(count);
+  if (!attempt_first_token_at_)
+    attempt_first_token_at_ = at;
+  if (!first_token_at_) {
+    first_token_at_ = at;
+    series_->first_token.Observe(seconds(between(started_, at)));
+  } else if (last_token_at_ && count > 0) {
+    series_->inter_token.Observe(seconds(between(*last_token_at_, at))
+                                 / static_cast<double>(count));
+  }
+  last_token_at_ = at;
+  if (piece.choice == 0) {
+    emitted_.text += piece.text;
+    emitted_.token_ids.insert(emitted_.token_ids.end(), piece.token_ids.begin(),
+                              piece.token_ids.end());
+  }
+  if (renderer_)
+    renderer_->tokens(pending_, piece);
+  else
+    builder_->tokens(piece);
+  report_progress(at);
+  if (builder_ && builder_->bytes() > context_.config.limits.response_bytes)
+    cancel_with(request_end::failed,
+                {.status = 502,
+                 .code = "answer_too_large",
+                 .message = "the answer exceeds "
+                            + std::to_string(context_.config.limits.response_bytes)
+                            + " bytes; ask for it as a stream"});
+}
+
+void inference::handle_event(const attempt_choice_done& ended, steady_time) {
+  if (!done_choices_.insert(ended.choice).second)
+    return; // Repeated after a resume.
+  if (renderer_)
+    renderer_->choice_done(pending_, ended.choice, ended.finish_reason);
+  else
+    builder_->choice_done(ended.choice, ended.finish_reason);
+}
+
+void inference::handle_event(const attempt_completed& completed, steady_time at) {
+  auto usage = completed.usage;
+  if (prompt_tokens_ > 0)
+    usage.prompt_tokens = prompt_tokens_;
+  usage.completion_tokens = std::max(usage.completion_tokens, tokens_);
+  complete(usage, completed.batch, completed.engine_queue_us, at);
+}
+
+void inference::handle_event(const attempt_aborted& aborted, steady_time at) {
+  if (all_choices_done())
+    return complete({prompt_tokens_, tokens_, cached_tokens_}, 0, 0, at);
+  fail_attempt(aborted.failure, aborted.device_fault);
+}
+
+void inference::complete(const token_usage& usage, std::uint32_t batch, duration_us engine_queue_us,
+                         steady_time at) {
+  usage_ = usage;
+  const auto first = attempt_first_token_at_.value_or(at);
+  context_.port.report(core::attempt_finished{current_->attempt,
+                                              {.usage = usage,
+                                               .first_token_us = between(opened_at_, first),
+                                               .total_us = between(opened_at_, at),
+                                               .batch = batch,
+                                               .engine_queue_us = engine_queue_us,
+                                               .energy_mj = std::nullopt}});
+  close_attempt(attempt_end::finished);
+  if (renderer_)
+    renderer_->finish(pending_, usage_, served());
+  end(request_end::finished);
+}
+
+bool inference::all_choices_done() const {
+  return done_choices_.size() >= parsed_.choices;
+}
+
+void inference::fail_attempt(const error& failure, bool device_fault) {
+  log().warn("request {}: attempt {} on {} failed: {}: {}", meta_.external_id,
+             current_->attempt.number, device_, failure.code, failure.message);
+  const std::uint32_t shown = head_sent_ ? tokens_ : 0;
+  context_.port.report(core::attempt_failed{current_->attempt, failure, shown, device_fault});
+  const bool final = failure.action == recovery::refuse && !device_fault;
+  close_attempt(final ? attempt_end::refused : attempt_end::failed);
+  if (!final)
+    return;
+  // No other device would answer differently, so the client need not wait for the scheduler.
+  failure_ = failure.code == "not_resumable"
+                 ? api_error{.status = 502, .code = failure.code, .message = failure.message}
+                 : from_refusal(failure);
+  end(failure.code == "not_resumable" ? request_end::failed : request_end::rejected);
+}
+
+void inference::close_attempt(attempt_end reason) {
+  if (!current_)
+    return;
+  stream_.reset();
+  current_.reset();
+  context_.figures.count(reason);
+  waiting_since_ = std::chrono::steady_clock::now();
+}
+
+void inference::report_progress(steady_time now) {
+  const auto every = std::chrono::microseconds(context_.config.limits.progress_every);
+  const bool first = attempt_first_token_at_ == now;
+  if (!first && now - last_report_at_ < every)
+    return;
+  last_report_at_ = now;
+  context_.port.report(core::attempt_progressed{current_->attempt, tokens_});
+}
+
+void inference::check_time() {
+  const auto now = std::chrono::steady_clock::now();
+  if (ended_ || now < next_look())
+    return;
+  const auto& bounds = context_.config.limits;
+  if (between(started_, now) >= bounds.request_time)
+    return cancel_with(request_end::expired,
+                       {.status = 408,
+                        .code = "request_timeout",
+                        .message = "the request took longer than this gateway allows"});
+  if (!current_)
+    return cancel_with(request_end::failed, {.status = 503,
+                                             .code = "scheduler_silent",
+                                             .message = "the scheduler gave no answer in time",
+                                             .state = notice_.state,
+                                             .retry_after_us = limits::second_us});
+  fail_attempt({recovery::retry_elsewhere, "attempt_silent",
+                "no event came from " + device_ + " for too long"},
+               true);
+}
+
+} // namespace consort::gateway

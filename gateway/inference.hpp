@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// One request's life: submitted, ticket, attempts, answer. A coroutine on the connection's strand,
+/// fed through a mailbox. It owns the client's body and all that was emitted; only events of the
+/// current attempt count. Ends in exactly one way: a whole answer, an error in its place, an error
+/// event at the end of a stream, or a client that left; and whatever the way, the scheduler was
+/// told and no attempt is left open.
+
+#include "gateway/attempt_bridge.hpp"
+#include "gateway/context.hpp"
+#include "gateway/errors.hpp"
+#include "gateway/openai_request.hpp"
+#include "gateway/openai_response.hpp"
+#include "gateway/request_headers.hpp"
+
+namespace consort::gateway {
+
+class inference {
+public:
+  inference(gateway_context& context, exchange& out, request_kind kind,
+            const request_options& options, const parsed_body& parsed, const std::string& body);
+  ~inference();
+  inference(const inference&) = delete;
+  inference& operator=(const inference&) = delete;
+
+  /// Serves it to the end. Call once.
+  task<void> run();
+
+private:
+  // What arrives.
+  void handle(const core::grant_ticket& granted);
+  void handle(const core::drop_attempt& dropped);
+  void handle(const core::queue_notice& notice);
+  void handle(const core::reject_request& rejected);
+  void handle(attempt_frame& frame);
+  void handle(const nudge&) {}
+  void handle_event(const attempt_opened& opened, steady_time at);
+  void handle_event(attempt_tokens& piece, steady_time at);
+  void handle_event(const attempt_choice_done& ended, steady_time at);
+  void handle_event(const attempt_completed& completed, steady_time at);
+  void handle_event(const attempt_aborted& aborted, steady_time at);
+  void check_time();
+
+  // Attempts.
+  void open_attempt(const core::grant_ticket& granted);
+  void fail_attempt(const error& failure, bool device_fault);
+  void close_attempt(attempt_end reason);
+  void report_progress(steady_time now);
+  void complete(const token_usage& usage, std::uint32_t batch, duration_us engine_queue_us,
+                steady_time at);
+  [[nodiscard]] bool all_choices_done() const;
+
+  // The end.
+  void abandon(gone_reason why);
+  void overflowed();
+  void cancel_with(request_end outcome, api_error failure);
+  void end(request_end outcome);
+
+  // The answer.
+  task<void> flush();
+  task<void> deliver_end();
+  [[nodiscard]] http_response head() const;
+  [[nodiscard]] served_by served() const;
+  [[nodiscard]] answer_identity identity() const;
+  [[nodiscard]] steady_time next_look() const;
+  void account();
+
+  gateway_context& context_;
+  exchange& out_;
+  const std::string& body_;
+  const parsed_body& parsed_;
+  request_meta meta_;
+  const steady_time started_;
+  const std::int64_t created_unix_s_;
+  std::shared_ptr<serve_box> box_;
+
+  // The current attempt; none while waiting.
+  std::optional<ticket> current_;
+  std::unique_ptr<attempt_stream> stream_;
+  steady_time waiting_since_, opened_at_, last_event_at_, last_report_at_;
+  std::optional<steady_time> attempt_first_token_at_;
+  bool start_reported_ = false;
+
+  // The request as a whole.
+  std::string device_; ///< Of the latest attempt.
+  std::string model_;  ///< As the scheduler resolved it.
+  std::uint32_t attempts_ = 0;
+  std::optional<bool> exact_;
+  duration_us queued_us_ = 0;
+  std::uint32_t prompt_tokens_ = 0; ///< As the first engine counted.
+  std::uint32_t cached_tokens_ = 0;
+  std::uint32_t tokens_ = 0; ///< Emitted by engines, all choices.
+  resume_state emitted_;     ///< Of choice 0.
+  std::set<std::uint32_t> done_choices_;
+  model_series* series_ = nullptr;
+  std::optional<steady_time> first_token_at_, last_token_at_;
+  core::queue_notice notice_; ///< Latest reason to wait.
+
+  // What the client gets.
+  std::optional<stream_renderer> renderer_;
+  std::optional<answer_builder> builder_;
+  std::string pending_; ///< Rendered, not yet written.
+  bool head_sent_ = false;
+  bool waiting_counted_ = false, running_counted_ = false;
+  std::optional<request_end> ended_;
+  std::optional<api_error> failure_;
+  token_usage usage_;
+};
+
+/// POST /v1/chat/completions and /v1/completions: reads, checks, serves.
+task<void> serve_inference(gateway_context& context, request_kind kind, const http_request& request,
+                           exchange& out);
+
+} // namespace consort::gateway

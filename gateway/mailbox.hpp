@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// A queue from callbacks on any thread to one coroutine on a strand. push() never blocks on I/O
+/// and is cheap when the coroutine is awake already, so that a burst costs one wake-up. Bounded by
+/// the bytes that its items claim. After close() every push is ignored and nothing of the
+/// io_context is held any more: whoever still has the pointer may outlive it.
+
+#include "gateway/http.hpp"
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include <chrono>
+#include <limits>
+#include <memory>
+#include <mutex>
+
+namespace consort::gateway {
+
+using steady_time = std::chrono::steady_clock::time_point;
+
+template <class T>
+class mailbox : public std::enable_shared_from_this<mailbox<T>> {
+public:
+  explicit mailbox(boost::asio::any_io_executor strand) { wake_.emplace(std::move(strand)); }
+  /// With a bound on undelivered bytes; `overflow` runs once, on the strand, when it is passed.
+  mailbox(boost::asio::any_io_executor strand, std::size_t bytes_max,
+          std::function<void()> overflow)
+      : bytes_max_(bytes_max), overflow_(std::move(overflow)) {
+    wake_.emplace(std::move(strand));
+  }
+
+  /// Appends; an item over the bound is dropped, one of no bytes always fits. Thread-safe.
+  void push(T item, std::size_t bytes = 0) {
+    const std::lock_guard lock(mutex_);
+    if (!wake_)
+      return;
+    if (bytes > 0 && bytes_ + bytes > bytes_max_) {
+      if (overflow_)
+        post([](mailbox& self) { self.overflow(); });
+      return;
+    }
+    bytes_ += bytes;
+    items_.push_back(std::move(item));
+    if (std::exchange(waiting_, false))
+      post([](mailbox& self) { self.ring(); });
+  }
+
+  /// Waits for at least one item or `until`, then takes all that is there. May come back early with
+  /// nothing. On the strand, one caller at a time.
+  task<std::vector<T>> take(steady_time until) {
+    if (arm()) {
+      wake_->timer.expires_at(until);
+      co_await wake_->timer.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
+    }
+    const std::lock_guard lock(mutex_);
+    waiting_ = false;
+    bytes_ = 0;
+    co_return std::exchange(items_, {});
+  }
+
+  /// Ends it. On the strand, not during a take().
+  void close() {
+    const std::lock_guard lock(mutex_);
+    wake_.reset();
+    overflow_ = nullptr;
+    items_.clear();
+  }
+
+private:
+  struct waker {
+    explicit waker(boost::asio::any_io_executor on) : strand(std::move(on)), timer(strand) {}
+    boost::asio::any_io_executor strand;
+    boost::asio::steady_timer timer;
+  };
+
+  template <class Action>
+  void post(Action action) {
+    boost::asio::post(wake_->strand, [self = this->shared_from_this(), action] { action(*self); });
+  }
+
+  /// Returns: whether the caller must wait; a push from now on will ring.
+  bool arm() {
+    const std::lock_guard lock(mutex_);
+    waiting_ = items_.empty();
+    return waiting_;
+  }
+  /// Runs on the strand, hence after the coroutine that armed has suspended.
+  void ring() {
+    const std::lock_guard lock(mutex_);
+    if (wake_)
+      wake_->timer.cancel();
+  }
+  void overflow() {
+    std::unique_lock lock(mutex_);
+    const auto call = wake_ ? std::exchange(overflow_, nullptr) : nullptr;
+    lock.unlock();
+    if (call)
+      call();
+  }
+
+  std::mutex mutex_;
+  std::vector<T> items_;
+  std::size_t bytes_ = 0;
+  std::size_t bytes_max_ = std::numeric_limits<std::size_t>::max();
+  std::function<void()> overflow_;
+  bool waiting_ = false;
+  std::optional<waker> wake_;
+};
+
+/// Starts something that answers once through a callback on any thread, and waits for the answer.
+/// Returns: nullopt when it did not come by `until`; a later answer is dropped.
+template <class T>
+task<std::optional<T>> await_answer(boost::asio::any_io_executor strand, steady_time until,
+                                    std::function<void(std::function<void(T)>)> start) {
+  auto box = std::make_shared<mailbox<T>>(std::move(strand));
+  start([box](T answer) { box->push(std::move(answer)); });
+  auto got = co_await box->take(until);
+  box->close();
+  if (got.empty())
+    co_return std::nullopt;
+  co_return std::move(got.front());
+}
+
+} // namespace consort::gateway

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// Figures for Prometheus. What this gateway measured is counted here; what the cluster knows is
+/// taken from a snapshot at scrape time. Label values are bounded: models only by names that the
+/// scheduler granted, at most limits::metric_models_max of them (then `other`). Thread-safe.
+
+#include "gateway/limits.hpp"
+#include "scheduler/view.hpp"
+
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+
+#include <atomic>
+#include <mutex>
+
+namespace consort::gateway {
+
+/// The series of one model; owned by `metrics`, valid as long as that is.
+struct model_series {
+  prometheus::Histogram& first_token;
+  prometheus::Histogram& inter_token;
+  prometheus::Histogram& whole;
+  prometheus::Histogram& queued;
+  prometheus::Counter& prompt_tokens;
+  prometheus::Counter& completion_tokens;
+};
+
+/// How an attempt ended, for attempts_total{reason}.
+enum class attempt_end { finished, failed, refused, dropped, cancelled };
+/// How a request ended at this gateway, for requests_total{outcome}. `invalid` never reached the
+/// scheduler.
+enum class request_end { finished, failed, cancelled, rejected, expired, invalid };
+
+[[nodiscard]] std::string_view word_of(request_end outcome);
+
+class metrics {
+public:
+  metrics();
+
+  /// Requires: the scheduler granted a ticket for this name.
+  model_series& of_model(const model_name& model);
+  void count(attempt_end reason);
+  void count(request_end outcome);
+  void running(int change) { running_->Increment(change); }
+  void waiting(int change) { waiting_->Increment(change); }
+  void connections(int change) { connections_->Increment(change); }
+
+  /// The exposition text; `seen` null = the scheduler did not answer.
+  [[nodiscard]] std::string render(const core::snapshot* seen) const;
+
+private:
+  template <class Type>
+  using family = prometheus::Family<Type>*;
+
+  prometheus::Registry registry_;
+  family<prometheus::Histogram> first_token_, inter_token_, whole_, queued_;
+  family<prometheus::Counter> tokens_, attempts_, requests_;
+  prometheus::Gauge* running_;
+  prometheus::Gauge* waiting_;
+  prometheus::Gauge* connections_;
+  std::mutex mutex_;
+  std::map<std::string, model_series> models_;
+};
+
+/// Families of what the snapshot shows: devices, queue, replicas, builds. Pure.
+[[nodiscard]] std::vector<prometheus::MetricFamily> snapshot_families(const core::snapshot& seen);
+
+/// Seconds of a span.
+[[nodiscard]] inline double seconds(duration_us span) {
+  return static_cast<double>(span) / 1e6;
+}
+
+} // namespace consort::gateway

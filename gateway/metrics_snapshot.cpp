@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the cluster knows, as metric families built at scrape time. An unknown reading has no line.
+#include "gateway/metrics.hpp"
+
+namespace consort::gateway {
+
+namespace {
+
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+
+using label_list = std::vector<prometheus::ClientMetric::Label>;
+
+class family_builder {
+public:
+  family_builder(const char* name, const char* help, MetricType type) {
+    family_.name = std::string("consort_") + name;
+    family_.help = help;
+    family_.type = type;
+  }
+  void add(double value, label_list labels = {}) {
+    prometheus::ClientMetric metric;
+    metric.label = std::move(labels);
+    (family_.type == MetricType::Counter ? metric.counter.value : metric.gauge.value) = value;
+    family_.metric.push_back(std::move(metric));
+  }
+  template <class Number>
+  void add_known(const std::optional<Number>& value, double factor, const label_list& labels) {
+    if (value)
+      add(static_cast<double>(*value) * factor, labels);
+  }
+  MetricFamily take() { return std::move(family_); }
+
+private:
+  MetricFamily family_;
+};
+
+MetricFamily single(const char* name, const char* help, MetricType type, std::uint64_t value) {
+  family_builder out(name, help, type);
+  out.add(static_cast<double>(value));
+  return out.take();
+}
+
+void add_devices(const core::snapshot& seen, std::vector<MetricFamily>& out) {
+  family_builder power("device_power_watts", "Board power.", MetricType::Gauge);
+  family_builder memory("device_memory_used_bytes", "Memory in use.", MetricType::Gauge);
+  family_builder busy("device_utilization_ratio", "0 to 1.", MetricType::Gauge);
+  family_builder warmth("device_temperature_celsius", "Temperature.", MetricType::Gauge);
+  family_builder energy("energy_joules_total", "Energy counter.", MetricType::Counter);
+  family_builder alive("device_up", "1 when the device is believed alive.", MetricType::Gauge);
+  family_builder running("device_attempts_running", "Attempts under way.", MetricType::Gauge);
+  for (const auto& device : seen.devices) {
+    const label_list labels{{"device", device.spec.id.value}};
+    const auto& reading = device.reading;
+    power.add_known(reading.power_mw, 1e-3, labels);
+    memory.add_known(reading.memory_used_bytes, 1, labels);
+    busy.add_known(reading.utilization_pm, 1e-3, labels);
+    warmth.add_known(reading.temperature_mc, 1e-3, labels);
+    energy.add_known(reading.energy_mj, 1e-3, labels);
+    alive.add(device.alive ? 1 : 0, labels);
+    running.add(device.running, labels);
+  }
+  for (auto* family : {&power, &memory, &busy, &warmth, &energy, &alive, &running})
+    out.push_back(family->take());
+}
+
+void add_builds(const core::snapshot& seen, std::vector<MetricFamily>& out) {
+  family_builder builds("artifact_builds_total", "Artifact builds.", MetricType::Counter);
+  const auto& counters = seen.counters;
+  builds.add(static_cast<double>(counters.builds_started), {{"outcome", "started"}});
+  builds.add(static_cast<double>(counters.builds_failed), {{"outcome", "failed"}});
+  out.push_back(builds.take());
+}
+
+} // namespace
+
+std::vector<MetricFamily> snapshot_families(const core::snapshot& seen) {
+  const auto& counters = seen.counters;
+  std::vector<MetricFamily> out;
+  add_devices(seen, out);
+  add_builds(seen, out);
+  out.push_back(single("queue_depth", "Requests waiting in the scheduler.", MetricType::Gauge,
+                       seen.queue_depth));
+  out.push_back(
+      single("queue_depth_max", "Most that may wait.", MetricType::Gauge, seen.queue_depth_max));
+  out.push_back(
+      single("decisions_total", "Placement decisions.", MetricType::Counter, counters.decisions));
+  out.push_back(single("retries_total", "Attempts after a failed one.", MetricType::Counter,
+                       counters.retries));
+  out.push_back(single("resumes_total", "Streams continued elsewhere.", MetricType::Counter,
+                       counters.resumes));
+  out.push_back(single("model_loads_total", "Replica loads.", MetricType::Counter, counters.loads));
+  return out;
+}
+
+} // namespace consort::gateway

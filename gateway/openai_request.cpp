@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/openai_request.hpp"
+
+#include "gateway/json_text.hpp"
+#include "gateway/limits.hpp"
+#include "gateway/prompt_blocks.hpp"
+#include "scheduler/limits.hpp"
+
+#include <nlohmann/json.hpp>
+
+namespace consort::gateway {
+
+namespace {
+
+using document = nlohmann::json; // Field order does not matter here; look-ups do.
+
+constexpr std::size_t bytes_per_token = 4;      ///< English text, most tokenizers.
+constexpr std::uint32_t tokens_per_message = 4; ///< Role and separators of a template.
+
+std::string quoted(std::string_view field) {
+  return "`" + std::string(field) + "`";
+}
+
+api_error wrong_type(std::string_view field, std::string_view wanted) {
+  return bad_request("invalid_type", quoted(field) + " must be " + std::string(wanted),
+                     std::string(field));
+}
+api_error wrong_value(std::string_view field, std::string_view wanted) {
+  return bad_request("invalid_value", quoted(field) + " must be " + std::string(wanted),
+                     std::string(field));
+}
+api_error missing(std::string_view field) {
+  return bad_request("missing_field", quoted(field) + " is required", std::string(field));
+}
+
+/// The member, or null when absent or JSON null (OpenAI clients send null for "default").
+const document* member(const document& from, std::string_view field) {
+  const auto found = from.find(field);
+  return found == from.end() || found->is_null() ? nullptr : &*found;
+}
+
+/// Reads the known fields of one body; keeps the first failure.
+class body_reader {
+public:
+  body_reader(const document& from, std::string_view model) : from_(from), prompt_(model) {}
+
+  void flag(std::string_view field, bool& out) {
+    if (const auto* value = member(from_, field); value != nullptr)
+      value->is_boolean() ? void(out = value->get<bool>())
+                          : fail(wrong_type(field, "true or false"));
+  }
+
+  void count(std::string_view field, std::uint32_t count_max, std::uint32_t& out) {
+    const auto* value = member(from_, field);
+    if (value == nullptr)
+      return;
+    if (!value->is_number_integer())
+      return fail(wrong_type(field, "a whole number"));
+    if (!value->is_number_unsigned() || value->get<std::uint64_t>() < 1
+        || value->get<std::uint64_t>() > count_max)
+      return fail(wrong_value(field, "from 1 to " + std::to_string(count_max)));
+    out = value->get<std::uint32_t>();
+  }
+
+  void stream_options(bool streaming, bool& include_usage) {
+    const auto* options = member(from_, "stream_options");
+    if (options == nullptr)
+      return;
+    if (!options->is_object())
+      return fail(wrong_type("stream_options", "an object"));
+    if (!streaming)
+      return fail(wrong_value("stream_options", "left out unless `stream` is true"));
+    if (const auto* value = member(*options, "include_usage"); value != nullptr)
+      value->is_boolean() ? void(include_usage = value->get<bool>())
+                          : fail(wrong_type("stream_options.include_usage", "true or false"));
+  }
+
+  void messages(parsed_body& out) {
+    const auto* list = member(from_, "messages");
+    if (list == nullptr)
+      return fail(missing("messages"));
+    if (!list->is_array())
+      return fail(wrong_type("messages", "an array of messages"));
+    if (list->empty())
+      return fail(wrong_value("messages", "an array of at least one message"));
+    for (std::size_t at = 0; at < list->size(); ++at)
+      message((*list)[at], "messages[" + std::to_string(at) + "]");
+    out.prompt_tokens = estimate(tokens_per_message * list->size());
+    out.prefix_blocks = prompt_.take();
+  }
+
+  void prompts(parsed_body& out) {
+    const auto* prompt = member(from_, "prompt");
+    if (prompt == nullptr)
+      return fail(missing("prompt"));
+    std::size_t tokens = 0;
+    std::size_t count = 1;
+    if (prompt->is_string())
+      prompt_.add(prompt->get_ref<const std::string&>());
+    else if (is_token_list(*prompt))
+      tokens = prompt->size();
+    else if (prompt->is_array() && !prompt->empty())
+      count = prompt_list(*prompt, tokens);
+    else
+      return fail(prompt->is_array() ? wrong_value("prompt", "an array of at least one prompt")
+                                     : wrong_type("prompt", "a string or an array"));
+    out.choices *= static_cast<std::uint32_t>(count);
+    out.prompt_tokens = estimate(tokens);
+    out.prefix_blocks = prompt_.take();
+  }
+
+  [[nodiscard]] const std::optional<api_error>& failure() const { return failure_; }
+
+private:
+  void fail(api_error problem) {
+    if (!failure_)
+      failure_ = std::move(problem);
+  }
+
+  void message(const document& one, const std::string& where) {
+    if (!one.is_object())
+      return fail(wrong_type(where, "an object"));
+    const auto* role = member(one, "role");
+    if (role == nullptr)
+      return fail(missing(where + ".role"));
+    if (!role->is_string())
+      return fail(wrong_type(where + ".role", "a string"));
+    prompt_.add(role->get_ref<const std::string&>());
+    prompt_.add("\n");
+    // Absent or null content is legal beside tool calls; whether it is here, the runtime knows.
+    if (const auto* text = member(one, "content"); text != nullptr)
+      content(*text, where + ".content");
+    prompt_.add("\n");
+  }
+
+  void content(const document& value, const std::string& where) {
+    if (value.is_string())
+      return prompt_.add(value.get_ref<const std::string&>());
+    if (!value.is_array())
+      return fail(wrong_type(where, "a string or an array of parts"));
+    for (const auto& part : value) {
+      if (!part.is_object())
+        return fail(wrong_type(where, "an array of objects"));
+      if (const auto* text = member(part, "text"); text != nullptr && text->is_string())
+        prompt_.add(text->get_ref<const std::string&>());
+    }
+  }
+
+  static bool is_token_list(const document& value) {
+    return value.is_array() && !value.empty() && value.front().is_number_integer();
+  }
+
+  /// Several prompts. Returns: how many.
+  std::size_t prompt_list(const document& list, std::size_t& tokens) {
+    if (list.size() > limits::prompts_max)
+      fail(wrong_value("prompt", "at most " + std::to_string(limits::prompts_max) + " prompts"));
+    for (const auto& one : list) {
+      if (one.is_string())
+        prompt_.add(one.get_ref<const std::string&>());
+      else if (is_token_list(one))
+        tokens += one.size();
+      else
+        fail(wrong_type("prompt", "an array of strings or of token arrays"));
+    }
+    return list.size();
+  }
+
+  [[nodiscard]] std::uint32_t estimate(std::size_t known_tokens) const {
+    return static_cast<std::uint32_t>(known_tokens + prompt_.bytes() / bytes_per_token + 1);
+  }
+
+  const document& from_;
+  prompt_hasher prompt_;
+  std::optional<api_error> failure_;
+};
+
+bool truthy(const document& from, std::string_view field) {
+  const auto* value = member(from, field);
+  if (value == nullptr)
+    return false;
+  return value->is_boolean() ? value->get<bool>() : !value->empty();
+}
+
+/// Whether a cut stream may be continued elsewhere: only where another engine's continuation is
+/// still one honest answer. No tools, grammars, log probabilities, echoes or several choices.
+bool is_resumable(const document& from, std::uint32_t choices) {
+  for (const auto* field :
+       {"tools", "functions", "logprobs", "top_logprobs", "echo", "grammar", "guided_json",
+        "guided_regex", "guided_choice", "guided_grammar", "structured_outputs"})
+    if (truthy(from, field))
+      return false;
+  const auto* best_of = member(from, "best_of");
+  const auto* format = member(from, "response_format");
+  const auto* type = format != nullptr && format->is_object() ? member(*format, "type") : nullptr;
+  const bool plain = format == nullptr || (type != nullptr && *type == "text");
+  return choices == 1 && plain && (best_of == nullptr || *best_of == 1);
+}
+
+std::variant<model_name, api_error> read_model(const document& from) {
+  const auto* model = member(from, "model");
+  if (model == nullptr)
+    return missing("model");
+  if (!model->is_string())
+    return wrong_type("model", "a string");
+  auto name = model->get<std::string>();
+  if (name.empty() || name.size() > limits::model_name_bytes_max)
+    return wrong_value("model",
+                       "1 to " + std::to_string(limits::model_name_bytes_max) + " bytes long");
+  return model_name(std::move(name));
+}
+
+} // namespace
+
+template <class Json>
+std::optional<api_error> parse_json(std::string_view body, Json& out) {
+  if (const auto at = find_invalid_utf8(body))
+    return bad_request("invalid_utf8",
+                       "the body is not valid UTF-8 at byte " + std::to_string(*at));
+  if (const auto at = find_too_deep(body, limits::json_depth_max))
+    return bad_request("json_too_deep", "the body nests deeper than "
+                                            + std::to_string(limits::json_depth_max)
+                                            + " levels at byte " + std::to_string(*at));
+  try {
+    out = Json::parse(body);
+  } catch (const nlohmann::json::parse_error& failed) {
+    return bad_request("invalid_json",
+                       "the body is not valid JSON at byte " + std::to_string(failed.byte));
+  } catch (const nlohmann::json::exception& failed) { // A number out of range.
+    return bad_request("invalid_json", std::string("the body is not valid JSON: ") + failed.what());
+  }
+  return std::nullopt;
+}
+
+template std::optional<api_error> parse_json(std::string_view, nlohmann::json&);
+template std::optional<api_error> parse_json(std::string_view, nlohmann::ordered_json&);
+
+std::variant<parsed_body, api_error> parse_body(request_kind kind, std::string_view body) {
+  document from;
+  if (auto failure = parse_json(body, from))
+    return *failure;
+  if (!from.is_object())
+    return bad_request("invalid_type", "the body must be a JSON object");
+  auto model = read_model(from);
+  if (auto* failure = std::get_if<api_error>(&model))
+    return std::move(*failure);
+
+  parsed_body out;
+  out.model = std::move(std::get<model_name>(model));
+  body_reader in(from, out.model.value);
+  in.flag("stream", out.stream);
+  in.stream_options(out.stream, out.include_usage);
+  in.count("n", core::limits::choices_max, out.choices);
+  in.count("max_tokens", limits::max_tokens_max, out.max_tokens);
+  if (kind == request_kind::chat) {
+    in.count("max_completion_tokens", limits::max_tokens_max, out.max_tokens);
+    in.messages(out);
+  } else {
+    in.prompts(out);
+  }
+  if (!in.failure() && out.choices > core::limits::choices_max)
+    return wrong_value("n", "at most " + std::to_string(core::limits::choices_max)
+                                + " over all prompts");
+  if (in.failure())
+    return *in.failure();
+  out.resumable = is_resumable(from, out.choices);
+  return out;
+}
+
+} // namespace consort::gateway

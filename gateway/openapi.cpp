@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/pages.hpp"
+
+#include "gateway/admin_json.hpp"
+
+#include <algorithm>
+
+namespace consort::gateway {
+
+namespace {
+
+/// `/api/v1/explain/*` as OpenAPI writes it.
+std::string templated(std::string_view pattern) {
+  std::string out(pattern);
+  if (out.ends_with('*'))
+    out.replace(out.size() - 1, 1, "{id}");
+  return out;
+}
+
+json header_parameters() {
+  const auto one = [](const char* name, const char* text, json schema) {
+    return json{{"name", name}, {"in", "header"}, {"description", text}, {"schema", schema}};
+  };
+  const json text{{"type", "string"}};
+  const auto words = [](std::vector<std::string> list) {
+    return json{{"type", "string"}, {"enum", std::move(list)}};
+  };
+  return json::array({
+      one("X-Consort-Device", "Selector: auto, a type, an id or glob", text),
+      one("X-Consort-Policy", "How to choose",
+          words({"latency", "throughput", "energy", "cost", "hybrid"})),
+      one("X-Consort-Priority", "Class", words({"interactive", "standard", "batch"})),
+      one("X-Consort-Deadline", "Duration such as 2s; passed: 408", text),
+      one("X-Consort-Wait", "Duration to wait for a load or compile; 0s = never", text),
+      one("X-Consort-Session", "Keeps a session together", text),
+      one("X-Request-Id", "Echoed; made when absent", text),
+  });
+}
+
+json chat_schema() {
+  return {{"type", "object"},
+          {"required", {"model", "messages"}},
+          {"properties",
+           {{"model", {{"type", "string"}}},
+            {"messages", {{"type", "array"}, {"minItems", 1}, {"items", {{"type", "object"}}}}},
+            {"stream", {{"type", "boolean"}}},
+            {"max_tokens", {{"type", "integer"}, {"minimum", 1}}},
+            {"n", {{"type", "integer"}, {"minimum", 1}}}}},
+          {"additionalProperties", true}};
+}
+
+json completion_schema() {
+  auto out = chat_schema();
+  out["required"] = {"model", "prompt"};
+  out["properties"].erase("messages");
+  out["properties"]["prompt"] = {{"description", "A string, strings, tokens or lists of tokens"}};
+  return out;
+}
+
+json body_of(json schema) {
+  return {{"required", true}, {"content", {{"application/json", {{"schema", std::move(schema)}}}}}};
+}
+
+json strings_schema(const std::vector<std::string>& required,
+                    const std::vector<std::string>& optional = {}) {
+  json out{{"type", "object"}, {"required", required}, {"properties", json::object()}};
+  for (const auto& list : {required, optional})
+    for (const auto& field : list)
+      out["properties"][field] = {{"type", "string"}};
+  return out;
+}
+
+json request_body(std::string_view pattern) {
+  if (pattern == "/v1/chat/completions")
+    return body_of(chat_schema());
+  if (pattern == "/v1/completions")
+    return body_of(completion_schema());
+  if (pattern == "/api/v1/compile")
+    return body_of(strings_schema({"model", "for"}));
+  if (pattern == "/api/v1/models")
+    return body_of(strings_schema({"name", "source"}));
+  return body_of(strings_schema({"target"}, {"reason"}));
+}
+
+json operation(const route& row) {
+  json out{{"tags", {row.tag}}, {"summary", row.summary}};
+  auto parameters
+      = row.tag == "openai" && row.method == "POST" ? header_parameters() : json::array();
+  if (row.pattern.ends_with('*'))
+    parameters.push_back(
+        {{"name", "id"}, {"in", "path"}, {"required", true}, {"schema", {{"type", "string"}}}});
+  if (!parameters.empty())
+    out["parameters"] = std::move(parameters);
+  if (row.method == "POST")
+    out["requestBody"] = request_body(row.pattern);
+  out["responses"] = {{"default", {{"description", "JSON; errors in OpenAI's envelope"}}}};
+  return out;
+}
+
+} // namespace
+
+std::string openapi_document(std::span<const route> rows) {
+  json paths = json::object();
+  for (const auto& row : rows) {
+    std::string method(row.method);
+    std::transform(method.begin(), method.end(), method.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    paths[templated(row.pattern)][method] = operation(row);
+  }
+  const json document{{"openapi", "3.1.0"},
+                      {"info", {{"title", "Consort"}, {"version", CONSORT_VERSION}}},
+                      {"paths", std::move(paths)}};
+  return document.dump() + "\n";
+}
+
+} // namespace consort::gateway

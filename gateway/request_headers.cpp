@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/request_headers.hpp"
+
+#include "gateway/limits.hpp"
+#include "scheduler/limits.hpp"
+#include "scheduler/units.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace consort::gateway {
+
+namespace {
+
+constexpr std::array<std::string_view, 3> priority_words{"interactive", "standard", "batch"};
+constexpr std::array<std::string_view, 5> policy_words{"latency", "throughput", "energy", "cost",
+                                                       "hybrid"};
+/// Session headers that agents and other routers already send, after our own.
+constexpr std::array<std::string_view, 4> session_headers{"x-consort-session", "x-session-id",
+                                                          "x-claude-code-session-id", "session-id"};
+
+bool printable(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
+}
+
+api_error bad_header(std::string_view name, const std::string& allowed) {
+  return bad_request("invalid_header", std::string(name) + " must be " + allowed,
+                     std::string(name));
+}
+
+template <std::size_t Count>
+std::string one_of(const std::array<std::string_view, Count>& words) {
+  std::string out = "one of ";
+  for (const auto word : words)
+    out.append(word).append(word == words.back() ? "" : ", ");
+  return out;
+}
+
+/// Reads one header after another; keeps the first failure.
+class header_reader {
+public:
+  explicit header_reader(const http_request& from) : from_(from) {}
+
+  template <class Enum, std::size_t Count, class Out>
+  void word(std::string_view key, std::string_view name,
+            const std::array<std::string_view, Count>& words, Out& out) {
+    const auto value = from_.header(key);
+    if (!value)
+      return;
+    const auto found = std::find(words.begin(), words.end(), *value);
+    if (found == words.end())
+      fail(bad_header(name, one_of(words)));
+    else
+      out = static_cast<Enum>(found - words.begin());
+  }
+
+  void span(std::string_view key, std::string_view name, bool zero_allowed,
+            std::optional<duration_us>& out) {
+    const auto value = from_.header(key);
+    if (!value)
+      return;
+    out = parse_duration(*value);
+    if (!out || (*out == 0 && !zero_allowed))
+      fail(bad_header(name, zero_allowed ? "a duration such as 0s, 250ms, 30s or 10m"
+                                         : "a duration above 0 such as 250ms, 30s or 10m"));
+  }
+
+  void text(std::string_view key, std::string_view name, std::size_t bytes_max, std::string& out) {
+    const auto value = from_.header(key);
+    if (!value)
+      return;
+    if (value->empty() || value->size() > bytes_max || !printable(*value))
+      fail(bad_header(name, "1 to " + std::to_string(bytes_max) + " printable ASCII characters"));
+    else
+      out = std::string(*value);
+  }
+
+  [[nodiscard]] const std::optional<api_error>& failure() const { return failure_; }
+
+private:
+  void fail(api_error problem) {
+    if (!failure_)
+      failure_ = std::move(problem);
+  }
+
+  const http_request& from_;
+  std::optional<api_error> failure_;
+};
+
+} // namespace
+
+std::string usable_request_id(const http_request& from) {
+  const auto value = from.header("x-request-id");
+  const bool usable = value && !value->empty()
+                      && value->size() <= core::limits::external_id_bytes_max && printable(*value);
+  return usable ? std::string(*value) : std::string{};
+}
+
+std::variant<request_options, api_error> read_request_options(const http_request& from) {
+  request_options out;
+  header_reader in(from);
+  out.external_id = usable_request_id(from);
+  in.text("x-consort-device", "X-Consort-Device", limits::selector_bytes_max, out.selector);
+  in.word<policy_name>("x-consort-policy", "X-Consort-Policy", policy_words, out.policy);
+  in.word<priority_class>("x-consort-priority", "X-Consort-Priority", priority_words, out.priority);
+  in.span("x-consort-deadline", "X-Consort-Deadline", false, out.deadline_us);
+  in.span("x-consort-wait", "X-Consort-Wait", true, out.wait_us);
+  in.text("x-consort-tenant", "X-Consort-Tenant", limits::tenant_bytes_max, out.tenant.value);
+  for (const auto name : session_headers)
+    if (out.session.empty())
+      in.text(name, name == session_headers.front() ? "X-Consort-Session" : name,
+              limits::session_bytes_max, out.session);
+  if (in.failure())
+    return *in.failure();
+  return out;
+}
+
+} // namespace consort::gateway

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/router.hpp"
+
+#include "gateway/admin.hpp"
+#include "gateway/errors.hpp"
+#include "gateway/inference.hpp"
+#include "gateway/pages.hpp"
+
+#include <array>
+
+namespace consort::gateway {
+
+namespace {
+
+task<void> chat(gateway_context& context, const http_request& request, std::string, exchange& out) {
+  co_await serve_inference(context, request_kind::chat, request, out);
+}
+task<void> completion(gateway_context& context, const http_request& request, std::string,
+                      exchange& out) {
+  co_await serve_inference(context, request_kind::completion, request, out);
+}
+task<void> openapi(gateway_context&, const http_request&, std::string, exchange& out) {
+  co_await out.respond({.body = openapi_document(routes())});
+}
+task<void> front_page(gateway_context&, const http_request&, std::string, exchange& out) {
+  co_await out.respond(
+      {.content_type = "text/html; charset=utf-8", .body = std::string(front_page_html())});
+}
+
+constexpr std::array table{
+    route{"POST", "/v1/chat/completions", chat, "openai", "Answer a conversation"},
+    route{"POST", "/v1/completions", completion, "openai", "Continue a text"},
+    route{"GET", "/v1/models", list_models, "openai", "Models served"},
+    route{"GET", "/v1/models/*", show_model, "openai", "One model, by name or alias"},
+    route{"GET", "/healthz", show_health, "operations", "The process is alive"},
+    route{"GET", "/readyz", show_readiness, "operations", "A request could be served now"},
+    route{"GET", "/metrics", show_metrics, "operations", "Prometheus exposition"},
+    route{"GET", "/openapi.json", openapi, "operations", "This document"},
+    route{"GET", "/", front_page, "operations", "Status page"},
+    route{"GET", "/api/v1/cluster", show_cluster, "admin", "Totals and counters"},
+    route{"GET", "/api/v1/nodes", show_list, "admin", "Nodes"},
+    route{"GET", "/api/v1/devices", show_list, "admin", "Devices"},
+    route{"GET", "/api/v1/models", show_list, "admin", "Declared models"},
+    route{"GET", "/api/v1/replicas", show_list, "admin", "Loaded instances"},
+    route{"GET", "/api/v1/artifacts", show_list, "admin", "Artifacts and builds"},
+    route{"GET", "/api/v1/requests", show_list, "admin", "Live requests"},
+    route{"GET", "/api/v1/events", stream_events, "admin", "Notes and finished requests (SSE)"},
+    route{"GET", "/api/v1/explain/*", show_explanation, "admin", "Why this device; why it waits"},
+    route{"POST", "/api/v1/drain", post_drain, "admin", "No new work; running work finishes"},
+    route{"POST", "/api/v1/cordon", post_drain, "admin", "No new work"},
+    route{"POST", "/api/v1/uncordon", post_uncordon, "admin", "New work again"},
+    route{"POST", "/api/v1/models", post_model, "admin", "Declare a model"},
+    route{"DELETE", "/api/v1/models/*", delete_model, "admin", "Remove a model"},
+    route{"POST", "/api/v1/compile", post_compile, "admin", "Build an artifact ahead"},
+};
+
+/// Returns: what `*` matched (empty for exact patterns), or nullopt when the path is another.
+std::optional<std::string_view> match(std::string_view pattern, std::string_view path) {
+  if (!pattern.ends_with('*'))
+    return pattern == path ? std::optional(std::string_view{}) : std::nullopt;
+  pattern.remove_suffix(1);
+  if (!path.starts_with(pattern) || path.size() == pattern.size())
+    return std::nullopt;
+  return path.substr(pattern.size());
+}
+
+} // namespace
+
+std::span<const route> routes() {
+  return table;
+}
+
+task<void> dispatch(gateway_context& context, const http_request& request, exchange& out) {
+  const std::string_view method = request.method == "HEAD" ? "GET" : request.method;
+  std::string allowed;
+  for (const auto& row : table) {
+    const auto rest = match(row.pattern, request.path);
+    if (!rest)
+      continue;
+    if (row.method == method) {
+      co_await row.handle(context, request, std::string(*rest), out);
+      co_return;
+    }
+    allowed.append(allowed.empty() ? "" : ", ").append(row.method);
+  }
+  const auto failure = allowed.empty() ? not_found("no such path: " + request.path.substr(0, 128)
+                                                   + "; /openapi.json lists them")
+                                       : wrong_method(request.path, allowed);
+  co_await out.respond(to_response(failure));
+}
+
+} // namespace consort::gateway

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/server.hpp"
+
+#include "gateway/connection.hpp"
+#include "gateway/context.hpp"
+#include "gateway/listen.hpp"
+#include "gateway/log.hpp"
+#include "gateway/router.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/dispatch.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/strand.hpp>
+
+#include <unordered_map>
+
+namespace consort::gateway {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+using std::chrono::microseconds;
+
+/// Everything of a server; connections keep it alive. Members below `strand` are touched on it
+/// only.
+struct server::state : std::enable_shared_from_this<server::state> {
+  state(asio::io_context& on, server_config with, scheduler_port& to, attempt_resolver by,
+        tcp::acceptor listening);
+
+  task<void> accept_loop();
+  task<void> serve(std::shared_ptr<connection> client);
+  void begin_stop(std::function<void()> stopped);
+  task<void> wait_for_clients(duration_us at_most);
+  task<void> finish_stop();
+  void hurry();
+  void ended(connection* client);
+
+  asio::io_context& io;
+  gateway_context context;
+  const request_handler handle;
+  const tcp::endpoint bound;
+
+  asio::strand<asio::io_context::executor_type> strand;
+  tcp::acceptor acceptor;
+  asio::steady_timer changed; ///< Rung when a connection ends or a stop is hurried.
+  std::unordered_map<connection*, std::shared_ptr<connection>> clients;
+  std::vector<std::function<void()>> stopped_calls;
+  bool accepting = true;
+  bool hurried = false;
+};
+
+server::state::state(asio::io_context& on, server_config with, scheduler_port& to,
+                     attempt_resolver by, tcp::acceptor listening)
+    : io(on),
+      context(std::move(with), to, std::move(by)),
+      handle([this](const http_request& request, exchange& out) {
+        return dispatch(context, request, out);
+      }),
+      bound(listening.local_endpoint()),
+      strand(asio::make_strand(on)),
+      acceptor(std::move(listening)),
+      changed(strand) {}
+
+task<void> server::state::accept_loop() {
+  const auto self = shared_from_this();
+  constexpr auto as_values = asio::as_tuple(asio::use_awaitable);
+  while (accepting) {
+    // At the bound, clients wait in the kernel's queue until one of ours ends.
+    if (clients.size() >= context.config.limits.connections) {
+      changed.expires_at(steady_time::max());
+      co_await changed.async_wait(as_values);
+      continue;
+    }
+    auto [failed, socket]
+        = co_await acceptor.async_accept(asio::make_strand(io.get_executor()), as_values);
+    if (!accepting)
+      break;
+    if (failed) {
+      log().warn("accept failed: {}", failed.message());
+      changed.expires_after(microseconds(limits::accept_backoff_us));
+      co_await changed.async_wait(as_values);
+      continue;
+    }
+    auto client = std::make_shared<connection>(tcp::socket(std::move(socket)),
+                                               context.config.limits, handle);
+    clients.emplace(client.get(), client);
+    asio::co_spawn(client->executor(), serve(client), asio::detached);
+  }
+}
+
+task<void> server::state::serve(std::shared_ptr<connection> client) {
+  const auto self = shared_from_this();
+  context.figures.connections(1);
+  co_await client->run();
+  context.figures.connections(-1);
+  asio::post(strand, [self, gone = std::move(client)] { self->ended(gone.get()); });
+}
+
+void server::state::ended(connection* client) {
+  clients.erase(client);
+  changed.cancel();
+}
+
+void server::state::begin_stop(std::function<void()> stopped) {
+  stopped_calls.push_back(std::move(stopped));
+  if (!accepting)
+    return;
+  accepting = false;
+  context.stopping = true;
+  boost::system::error_code ignored;
+  acceptor.close(ignored);
+  changed.cancel();
+  log().info("stopping: {} connections open", clients.size());
+  for (const auto& [key, client] : clients)
+    client->drain();
+  asio::co_spawn(strand, finish_stop(), asio::detached);
+}
+
+task<void> server::state::wait_for_clients(duration_us at_most) {
+  const auto until = std::chrono::steady_clock::now() + microseconds(at_most);
+  while (!clients.empty() && !hurried && std::chrono::steady_clock::now() < until) {
+    changed.expires_at(until);
+    co_await changed.async_wait(asio::as_tuple(asio::use_awaitable));
+  }
+}
+
+task<void> server::state::finish_stop() {
+  const auto self = shared_from_this();
+  constexpr auto as_values = asio::as_tuple(asio::use_awaitable);
+  const auto& bounds = context.config.limits;
+  co_await wait_for_clients(bounds.drain);
+  for (const auto& [key, client] : clients)
+    client->stop_request();
+  hurried = false;
+  co_await wait_for_clients(bounds.stop_grace);
+  for (const auto& [key, client] : clients)
+    client->close();
+  while (!clients.empty()) {
+    changed.expires_at(steady_time::max());
+    co_await changed.async_wait(as_values);
+  }
+  log().info("stopped");
+  for (const auto& call : std::exchange(stopped_calls, {}))
+    if (call)
+      call();
+}
+
+void server::state::hurry() {
+  hurried = true;
+  changed.cancel();
+}
+
+server::server(std::shared_ptr<state> shared) : state_(std::move(shared)) {}
+
+server::~server() {
+  // Without a stop() the acceptor still waits; closing it is safe since the io_context stands
+  // still.
+  state_->accepting = false;
+  boost::system::error_code ignored;
+  state_->acceptor.close(ignored);
+}
+
+result<std::unique_ptr<server>> server::start(asio::io_context& io, server_config config,
+                                              scheduler_port& port, attempt_resolver resolve) {
+  auto listening = listen_on(io.get_executor(), config);
+  if (!listening)
+    return listening.failure();
+  auto shared = std::make_shared<state>(io, std::move(config), port, std::move(resolve),
+                                        std::move(*listening));
+  port.subscribe([hub = std::weak_ptr<event_hub>(shared->context.events)](const auto& happened) {
+    if (const auto open = hub.lock())
+      open->publish(happened);
+  });
+  asio::co_spawn(shared->strand, shared->accept_loop(), asio::detached);
+  std::unique_ptr<server> out(new server(std::move(shared)));
+  log().info("listening on {}", out->url());
+  return out;
+}
+
+std::uint16_t server::port() const {
+  return state_->bound.port();
+}
+
+std::string server::url() const {
+  const auto address = state_->bound.address();
+  const auto host = address.is_v6() ? "[" + address.to_string() + "]" : address.to_string();
+  return "http://" + host + ":" + std::to_string(port());
+}
+
+void server::stop(std::function<void()> stopped) {
+  asio::post(state_->strand, [self = state_, call = std::move(stopped)]() mutable {
+    self->begin_stop(std::move(call));
+  });
+}
+
+void server::stop_now() {
+  asio::post(state_->strand, [self = state_] {
+    self->hurried = true;
+    self->begin_stop({});
+    self->hurry();
+  });
+}
+
+} // namespace consort::gateway
