@@ -142,6 +142,11 @@ TEST(TidyForm, UnfinishedWorkNeedsAKindAndPathsOfOneMachineAreRefused) {
                            "cd /work/"
                            "main\n")),
             "words");
+  EXPECT_EQ(first_rule(run(check_form, "node/a.cpp",
+                           license
+                               + "// As issue "
+                                 "12 asks.\n")),
+            "words");
   EXPECT_EQ(first_rule(run(check_form, "a/package-lock.json",
                            "https://registry."
                            "npmjs.org\n")),
@@ -149,8 +154,9 @@ TEST(TidyForm, UnfinishedWorkNeedsAKindAndPathsOfOneMachineAreRefused) {
 }
 
 TEST(TidyCalls, BannedCallsAreFoundAndMembersOfTheSameNameAreNot) {
-  for (const char* text : {"system(line);", "return std::rand();", "  ::popen(a, b);",
-                           "auto f = std::async(g);", "worker.detach();", "sprintf(a, b);"})
+  for (const char* text :
+       {"system(line);", "    rand();", "return std::rand();", "  ::popen(a, b);",
+        "auto f = std::async(g);", "worker.detach();", "sprintf(a, b);"})
     EXPECT_EQ(first_rule(run(check_calls, "node/a.cpp", text)), "calls") << text;
   for (const char* text : {"self->system().spawn();", "actor_system system(config);",
                            "snprintf(a, 1, b);", "host.system();", "spawn(x, detached);"})
