@@ -36,12 +36,13 @@ void log_once(const std::vector<error>& complaints) {
 
 } // namespace
 
-result<std::unique_ptr<agent>> agent::start(boost::asio::io_context& io, agent_options options) {
+result<std::unique_ptr<agent>> agent::start(boost::asio::io_context& io, agent_options options,
+                                            std::vector<std::unique_ptr<plugin>> further) {
   auto store = artifact_store::open(options.data_path, options.name);
   if (!store)
     return store.failure();
   std::unique_ptr<agent> started(new agent(io, std::move(options), std::move(*store)));
-  started->load_plugins();
+  started->load_plugins(std::move(further));
   return started;
 }
 
@@ -61,13 +62,15 @@ agent::agent(boost::asio::io_context& io, agent_options options,
 
 agent::~agent() = default;
 
-void agent::load_plugins() {
+void agent::load_plugins(std::vector<std::unique_ptr<plugin>> further) {
   const auto factory = make_factory(io_, options_.executable);
   log_once(store_->complaints());
   builtin_config builtin;
   builtin.cpu.llama_library = options_.llama_library;
   builtin.cpu.make_c_abi = factory;
   for (auto& plugin : builtin_plugins(std::move(builtin)))
+    inventory_.add(std::move(plugin));
+  for (auto& plugin : further)
     inventory_.add(std::move(plugin));
   for (const auto& directory : options_.plugin_dirs)
     log_once(inventory_.load(directory, plugin_environment{io_, factory}));

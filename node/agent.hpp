@@ -26,8 +26,10 @@ class agent {
 public:
   /// Opens the store, loads the plugins and probes. Blocks for as long as the plugins' probes take.
   /// Broken plugins and damaged artifacts do not stop it; they are logged once.
-  [[nodiscard]] static result<std::unique_ptr<agent>> start(boost::asio::io_context& io,
-                                                            agent_options options);
+  /// `further` plugins join those that are compiled in.
+  [[nodiscard]] static result<std::unique_ptr<agent>>
+  start(boost::asio::io_context& io, agent_options options,
+        std::vector<std::unique_ptr<plugin>> further = {});
   ~agent();
   agent(const agent&) = delete;
   agent& operator=(const agent&) = delete;
@@ -48,7 +50,7 @@ public:
 
 private:
   agent(boost::asio::io_context& io, agent_options options, std::unique_ptr<artifact_store> store);
-  void load_plugins();
+  void load_plugins(std::vector<std::unique_ptr<plugin>> further);
 
   boost::asio::io_context& io_;
   agent_options options_;

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "actors/gateway_link.hpp"
+#include "actors/limits.hpp"
+#include "actors/scheduler_actor.hpp"
+#include "actors/spawn.hpp"
+#include "tests/support/actor_fixture.hpp"
+
+namespace consort::actors {
+namespace {
+
+class heard final : public gateway::request_listener {
+public:
+  void on_ticket(const core::grant_ticket& granted) override { tickets.push_back(granted); }
+  void on_drop(const core::drop_attempt& dropped) override { drops.push_back(dropped); }
+  void on_queue(const core::queue_notice& notice) override { notices.push_back(notice); }
+  void on_reject(const core::reject_request& rejected) override { rejects.push_back(rejected); }
+
+  std::vector<core::grant_ticket> tickets;
+  std::vector<core::drop_attempt> drops;
+  std::vector<core::queue_notice> notices;
+  std::vector<core::reject_request> rejects;
+};
+
+class GatewayLink : public actor_fixture {
+protected:
+  void join(caf::actor scheduler) {
+    gateway_options options;
+    options.cluster = "test";
+    options.id = gateway_id{9};
+    options.clock = clock();
+    link_ = std::make_unique<gateway_link>(system_, std::move(scheduler), std::move(options));
+    run();
+  }
+  void TearDown() override {
+    link_.reset();
+    run();
+  }
+  caf::actor real_scheduler() {
+    scheduler_options options;
+    options.core.cluster = "test";
+    options.ticket_key = std::string(32, 'k');
+    options.clock = clock();
+    return remember(spawn_state<scheduler_state>(system_, std::move(options)));
+  }
+  static request_meta request(std::uint64_t sequence, const std::string& model = "m") {
+    request_meta meta;
+    meta.id = request_id{gateway_id{9}, sequence};
+    meta.external_id = "req-" + std::to_string(sequence);
+    meta.model = model_name{model};
+    return meta;
+  }
+
+  std::unique_ptr<gateway_link> link_;
+};
+
+TEST_F(GatewayLink, DeliversARejectToTheRequestsListenerOnce) {
+  join(real_scheduler());
+  const auto first = std::make_shared<heard>();
+  const auto second = std::make_shared<heard>();
+  link_->submit(request(1), first);
+  link_->submit(request(2), second);
+  run();
+  ASSERT_EQ(first->rejects.size(), 1u);
+  EXPECT_EQ(first->rejects[0].http_status, 404);
+  EXPECT_EQ(second->rejects.size(), 1u);
+}
+
+TEST_F(GatewayLink, RefusesARequestThatCannotTravel) {
+  join(real_scheduler());
+  const auto listener = std::make_shared<heard>();
+  link_->submit(request(1, std::string(5'000, 'x')), listener);
+  run();
+  ASSERT_EQ(listener->rejects.size(), 1u);
+  EXPECT_EQ(listener->rejects[0].http_status, 400);
+}
+
+TEST_F(GatewayLink, AnswersSnapshotsAndExplanations) {
+  join(real_scheduler());
+  std::optional<result<core::snapshot>> seen;
+  std::optional<result<core::explanation>> explained;
+  link_->snapshot([&](result<core::snapshot> got) { seen = std::move(got); });
+  link_->explain("never", [&](result<core::explanation> got) { explained = std::move(got); });
+  run();
+  ASSERT_TRUE(seen && seen->ok());
+  EXPECT_EQ((*seen)->cluster, "test");
+  ASSERT_TRUE(explained && !explained->ok());
+  EXPECT_EQ(explained->failure().code, "unknown_request");
+}
+
+TEST_F(GatewayLink, GivesUpOnASchedulerThatIsSilent) {
+  inbox mail;
+  join(probe(mail));
+  std::optional<result<core::snapshot>> seen;
+  link_->snapshot([&](result<core::snapshot> got) { seen = std::move(got); });
+  run();
+  EXPECT_FALSE(seen);
+  advance(limits::query_timeout_us + limits::query_sweep_us);
+  ASSERT_TRUE(seen && !seen->ok());
+  EXPECT_EQ(seen->failure().code, "scheduler_silent");
+}
+
+TEST_F(GatewayLink, RefusesMoreQueriesThanTheLimit) {
+  inbox mail;
+  join(probe(mail));
+  std::size_t refused = 0;
+  for (std::size_t i = 0; i <= limits::queries_max; ++i)
+    link_->snapshot([&](const result<core::snapshot>& got) { refused += got.ok() ? 0 : 1; });
+  EXPECT_EQ(refused, 1u);
+}
+
+TEST_F(GatewayLink, RefusesMoreOpenRequestsThanTheLimit) {
+  inbox mail;
+  join(probe(mail));
+  const auto listener = std::make_shared<heard>();
+  for (std::size_t i = 1; i <= limits::listeners_max + 1; ++i)
+    link_->submit(request(i), listener);
+  ASSERT_EQ(listener->rejects.size(), 1u);
+  EXPECT_EQ(listener->rejects[0].http_status, 429);
+}
+
+TEST_F(GatewayLink, PassesRecordsAndNotesToSubscribers) {
+  join(real_scheduler());
+  std::vector<core::command> told;
+  link_->subscribe([&](const core::command& what) { told.push_back(what); });
+  const auto listener = std::make_shared<heard>();
+  link_->submit(request(1), listener);
+  run();
+  EXPECT_EQ(std::count_if(told.begin(), told.end(),
+                          [](const auto& what) {
+                            return std::holds_alternative<core::record_request>(what);
+                          }),
+            1);
+}
+
+TEST_F(GatewayLink, ForgetsACancelledRequest) {
+  inbox mail;
+  const auto scheduler = probe(mail);
+  join(scheduler);
+  const auto listener = std::make_shared<heard>();
+  link_->submit(request(1), listener);
+  link_->report(core::request_cancelled{request(1).id, "the client left"});
+  run();
+  EXPECT_EQ(mail.events_of<core::request_submitted>().size(), 1u);
+  EXPECT_EQ(mail.events_of<core::request_cancelled>().size(), 1u);
+}
+
+} // namespace
+} // namespace consort::actors

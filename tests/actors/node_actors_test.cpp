@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "actors/limits.hpp"
+#include "actors/node_actors.hpp"
+#include "actors/spawn.hpp"
+#include "scheduler/limits.hpp"
+#include "tests/support/actor_fixture.hpp"
+#include "tests/support/fake_plugin.hpp"
+#include "tests/unit/node/temp_folder.hpp"
+
+#include <filesystem>
+#include <fstream>
+
+namespace consort::actors {
+namespace {
+
+constexpr std::string_view shipped_model = CONSORT_SOURCE_DIR "/models/storyteller-5m-f16.gguf";
+
+class NodeActors : public actor_fixture {
+protected:
+  NodeActors() {
+    device_.type = resource_type::npu;
+    device_.model = "fake-1";
+    device_.uuid = "FAKE-0";
+    device_.simulated = true;
+    device_.memory_bytes = 1'000'000'000;
+    profile_.name = "fake";
+    profile_.target = "fake-1";
+    device_.capability.build_profiles = {profile_};
+    node::agent_options options;
+    options.name = node_id{"edge"};
+    options.data_path = folder_.path();
+    options.clock = clock();
+    std::vector<std::unique_ptr<node::plugin>> plugins;
+    plugins.push_back(std::make_unique<node::fake_plugin>(controls_, device_, profile_));
+    auto started = node::agent::start(io_, std::move(options), std::move(plugins));
+    EXPECT_TRUE(started.ok());
+    agent_ = std::move(*started);
+    variant_ = *node::describe_gguf(std::string(shipped_model), agent_->digests());
+  }
+
+  /// Starts the node's actors and answers their hello as a scheduler would.
+  void join() {
+    scheduler_end_ = probe(mail_);
+    node_options options;
+    options.agent = agent_.get();
+    options.cluster = "test";
+    options.life = incarnation{7};
+    options.scheduler = scheduler_end_;
+    options.own_threads = false;
+    door_ = remember(spawn_state<door_state>(system_, std::move(options)));
+    run();
+    messages::hello_answer welcome;
+    welcome.ticket_key = std::string(32, 'k');
+    send(scheduler_end_, door_, scheduler_envelope(), welcome);
+    order(core::grant_lease{node_id{"edge"}, incarnation{7}, epoch{1}, now_ + 3'000'000});
+  }
+  void order(const core::command& wanted) {
+    send(scheduler_end_, door_, scheduler_envelope(), wanted);
+  }
+  static messages::envelope scheduler_envelope() {
+    messages::envelope from;
+    from.kind = messages::sender_kind::scheduler;
+    from.sender = "test";
+    return from;
+  }
+  allocation grant(std::uint64_t bytes, std::uint64_t id = 1) {
+    allocation wanted;
+    wanted.id = allocation_id{id};
+    wanted.fence = epoch{id};
+    wanted.owner_instance = instance_id{id};
+    wanted.shares = {device_share{device_id{"edge/npu0"}, false, bytes}};
+    return wanted;
+  }
+  core::load_replica load(std::uint64_t id = 1) {
+    core::load_replica wanted;
+    wanted.node = node_id{"edge"};
+    wanted.instance = instance_id{id};
+    wanted.grant = grant(1'000, id);
+    wanted.model = model_name{"story"};
+    wanted.variant = variant_;
+    return wanted;
+  }
+  core::start_compile compile(std::uint64_t id = 1) {
+    core::start_compile wanted;
+    wanted.node = node_id{"edge"};
+    wanted.compile = compile_id{id};
+    wanted.key = artifact_key{artifact_kind::engine_weights, variant_.content.value, profile_};
+    wanted.model = model_name{"story"};
+    wanted.source = variant_;
+    return wanted;
+  }
+
+  node::test::temp_folder folder_;
+  boost::asio::io_context io_;
+  std::shared_ptr<node::fake_controls> controls_ = std::make_shared<node::fake_controls>();
+  device_spec device_;
+  build_profile profile_;
+  model_variant variant_;
+  std::unique_ptr<node::agent> agent_;
+  inbox mail_;
+  caf::actor scheduler_end_;
+  caf::actor door_;
+};
+
+TEST_F(NodeActors, SayHelloThenAdvertiseEverything) {
+  join();
+  ASSERT_EQ(mail_.hellos.size(), 1u);
+  EXPECT_EQ(mail_.hellos[0].cluster, "test");
+  const auto joined = mail_.events_of<core::node_joined>();
+  ASSERT_EQ(joined.size(), 1u);
+  EXPECT_EQ(joined[0].toolchains, std::vector{profile_});
+  const auto devices = mail_.events_of<core::device_advertised>();
+  ASSERT_EQ(devices.size(), 1u);
+  EXPECT_EQ(devices[0].spec.id.value, "edge/npu0");
+  EXPECT_TRUE(devices[0].spec.simulated);
+  EXPECT_TRUE(mail_.undecodable.empty());
+}
+
+TEST_F(NodeActors, RepeatTheHelloUntilItIsAnswered) {
+  scheduler_end_ = probe(mail_);
+  node_options options;
+  options.agent = agent_.get();
+  options.cluster = "test";
+  options.life = incarnation{7};
+  options.scheduler = scheduler_end_;
+  options.own_threads = false;
+  remember(spawn_state<door_state>(system_, std::move(options)));
+  run();
+  advance(core::limits::lease_us);
+  EXPECT_GE(mail_.hellos.size(), 2u);
+  EXPECT_TRUE(mail_.events.empty()) << "nothing is advertised to a scheduler that did not answer";
+}
+
+TEST_F(NodeActors, RenewTheLeaseSeveralTimesInIt) {
+  join();
+  const auto before = mail_.events_of<core::lease_renewed>().size();
+  for (int i = 0; i < 30; ++i)
+    advance(100'000);
+  EXPECT_GE(mail_.events_of<core::lease_renewed>().size() - before, 2u);
+}
+
+TEST_F(NodeActors, RefuseAReservationThatDoesNotFit) {
+  join();
+  core::reserve_allocation reserve{node_id{"edge"}, grant(2'000'000'000)};
+  order(reserve);
+  const auto refused = mail_.events_of<core::allocation_refused>();
+  ASSERT_EQ(refused.size(), 1u);
+  EXPECT_EQ(refused[0].reason.code, "device_memory_short");
+  order(core::reserve_allocation{node_id{"edge"}, grant(1'000, 2)});
+  EXPECT_EQ(mail_.events_of<core::allocation_reserved>().size(), 1u);
+}
+
+TEST_F(NodeActors, LoadAnInstanceAndTellItsCapacity) {
+  join();
+  order(load());
+  ASSERT_EQ(controls_->runtime.openings.size(), 1u);
+  EXPECT_EQ(controls_->runtime.openings[0].wanted.path, shipped_model);
+  advance(5'000);
+  controls_->runtime.openings[0].opened(
+      std::shared_ptr<node::runtime_session>(std::make_shared<node::fake_session>()));
+  run();
+  const auto ready = mail_.events_of<core::replica_loaded>();
+  ASSERT_EQ(ready.size(), 1u);
+  EXPECT_EQ(ready[0].load_us, 5'000);
+  EXPECT_EQ(ready[0].endpoints.at(0).sequences.value, 4u);
+}
+
+TEST_F(NodeActors, TellWhyALoadFailed) {
+  join();
+  order(load());
+  controls_->runtime.openings.at(0).opened(error{recovery::refuse, "bad_model", "truncated"});
+  run();
+  const auto failed = mail_.events_of<core::replica_failed>();
+  ASSERT_EQ(failed.size(), 1u);
+  EXPECT_EQ(failed[0].failure.code, "bad_model");
+}
+
+TEST_F(NodeActors, RefuseWeightsOfAnotherDigest) {
+  join();
+  auto wanted = load();
+  wanted.variant.content = digest{std::string(64, 'b')};
+  order(wanted);
+  EXPECT_TRUE(controls_->runtime.openings.empty()) << "the engine never sees it";
+  ASSERT_EQ(mail_.events_of<core::replica_failed>().size(), 1u);
+  EXPECT_EQ(mail_.events_of<core::replica_failed>()[0].failure.code, "model_changed");
+}
+
+TEST_F(NodeActors, ReportAnArtifactThatIsMissing) {
+  join();
+  auto wanted = load();
+  artifact_record record;
+  record.key = compile().key;
+  record.content = digest{std::string(64, 'c')};
+  record.node = node_id{"edge"};
+  wanted.artifact = record;
+  order(wanted);
+  EXPECT_EQ(mail_.events_of<core::artifact_lost>().size(), 1u);
+  EXPECT_EQ(mail_.events_of<core::replica_failed>().size(), 1u);
+}
+
+TEST_F(NodeActors, ReportAnInstanceThatDied) {
+  join();
+  order(load());
+  controls_->runtime.openings.at(0).opened(
+      std::shared_ptr<node::runtime_session>(std::make_shared<node::fake_session>()));
+  run();
+  controls_->runtime.openings.at(0).died(
+      error{recovery::retry_elsewhere, "runtime_died", "signal 9"});
+  run();
+  ASSERT_EQ(mail_.events_of<core::replica_failed>().size(), 1u);
+  EXPECT_EQ(mail_.events_of<core::replica_failed>()[0].failure.code, "runtime_died");
+}
+
+TEST_F(NodeActors, UnloadEndsTheSession) {
+  join();
+  order(load());
+  auto session = std::make_shared<node::fake_session>();
+  const std::weak_ptr<node::fake_session> watched = session;
+  controls_->runtime.openings.at(0).opened(std::shared_ptr<node::runtime_session>(session));
+  session.reset();
+  run();
+  EXPECT_FALSE(watched.expired());
+  order(core::unload_replica{node_id{"edge"}, instance_id{1}, "idle"});
+  EXPECT_EQ(mail_.events_of<core::replica_unloaded>().size(), 1u);
+  EXPECT_TRUE(watched.expired());
+}
+
+TEST_F(NodeActors, AnswerForAnUnknownDevice) {
+  join();
+  auto wanted = load();
+  wanted.grant.shares[0].device = device_id{"edge/npu9"};
+  order(wanted);
+  ASSERT_EQ(mail_.events_of<core::replica_failed>().size(), 1u);
+  EXPECT_EQ(mail_.events_of<core::replica_failed>()[0].failure.code, "device_unknown");
+}
+
+TEST_F(NodeActors, CompileAndPutTheArtifactIntoTheStore) {
+  join();
+  order(compile());
+  ASSERT_EQ(controls_->compiles.size(), 1u);
+  controls_->compiles[0].progress(420);
+  run();
+  EXPECT_EQ(mail_.events_of<core::compile_progressed>().at(0).done_pm, 420u);
+  std::ofstream(controls_->compiles[0].wanted.output_path) << "engine";
+  controls_->compiles[0].finished(node::compile_outcome{{{"kl_mean", "0.01"}}, 1'000});
+  run();
+  const auto finished = mail_.events_of<core::compile_finished>();
+  ASSERT_EQ(finished.size(), 1u);
+  EXPECT_EQ(finished[0].record.key, compile().key);
+  EXPECT_EQ(agent_->store().list().size(), 1u);
+  EXPECT_EQ(controls_->killed, 1) << "the compile actor ended";
+}
+
+TEST_F(NodeActors, PassOnWhyACompileFailed) {
+  join();
+  order(compile());
+  controls_->compiles.at(0).finished(error{recovery::refuse, "compiler_refused", "no such op"});
+  run();
+  ASSERT_EQ(mail_.events_of<core::compile_failed>().size(), 1u);
+  EXPECT_EQ(mail_.events_of<core::compile_failed>()[0].failure.action, recovery::refuse);
+}
+
+TEST_F(NodeActors, KillTheToolOfACancelledCompile) {
+  join();
+  order(compile());
+  order(core::cancel_compile{node_id{"edge"}, compile_id{1}});
+  EXPECT_EQ(controls_->killed, 1);
+  EXPECT_TRUE(agent_->store().list().empty());
+}
+
+TEST_F(NodeActors, RunNoMoreCompilesAtOnceThanTheLimit) {
+  join();
+  for (std::uint64_t id = 1; id <= limits::compiles_max + 1; ++id)
+    order(compile(id));
+  EXPECT_EQ(controls_->compiles.size(), limits::compiles_max);
+  ASSERT_EQ(mail_.events_of<core::compile_failed>().size(), 1u);
+  EXPECT_EQ(mail_.events_of<core::compile_failed>()[0].failure.action, recovery::retry_later);
+}
+
+TEST_F(NodeActors, ReportReadingsAndWhatRuns) {
+  controls_->reading.power_mw = 12'000;
+  join();
+  advance(limits::telemetry_every_us);
+  const auto reports = mail_.events_of<core::device_reported>();
+  ASSERT_FALSE(reports.empty());
+  EXPECT_EQ(reports.back().device.value, "edge/npu0");
+  EXPECT_EQ(reports.back().reading.power_mw, 12'000u);
+}
+
+TEST_F(NodeActors, ReportDevicesWhoseReadingsFailAsUnknown) {
+  controls_->reading_fails = true;
+  join();
+  advance(limits::telemetry_every_us);
+  const auto reports = mail_.events_of<core::device_reported>();
+  ASSERT_FALSE(reports.empty());
+  EXPECT_FALSE(reports.back().reading.power_mw);
+}
+
+TEST_F(NodeActors, StartOverUnderANewLifeWhenFenced) {
+  join();
+  order(core::reserve_allocation{node_id{"edge"}, grant(900'000'000)});
+  order(load());
+  auto session = std::make_shared<node::fake_session>();
+  const std::weak_ptr<node::fake_session> watched = session;
+  controls_->runtime.openings.at(0).opened(std::shared_ptr<node::runtime_session>(session));
+  session.reset();
+  run();
+  order(core::fence_node{node_id{"edge"}, incarnation{7}, "lease expired"});
+  EXPECT_TRUE(watched.expired()) << "work of the old life is dropped";
+  EXPECT_EQ(mail_.hellos.size(), 2u);
+  send(scheduler_end_, door_, scheduler_envelope(), messages::hello_answer{});
+  const auto joined = mail_.events_of<core::node_joined>();
+  ASSERT_EQ(joined.size(), 2u);
+  EXPECT_NE(joined[1].life, incarnation{7});
+  order(core::reserve_allocation{node_id{"edge"}, grant(900'000'000, 2)});
+  EXPECT_EQ(mail_.events_of<core::allocation_reserved>().size(), 2u) << "the ledger was emptied";
+}
+
+TEST_F(NodeActors, IgnoreAFenceMeantForAnotherLife) {
+  join();
+  order(core::fence_node{node_id{"edge"}, incarnation{6}, "stale"});
+  EXPECT_EQ(mail_.hellos.size(), 1u);
+}
+
+} // namespace
+} // namespace consort::actors

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "actors/scheduler_actor.hpp"
+#include "actors/spawn.hpp"
+#include "tests/support/actor_fixture.hpp"
+
+namespace consort::actors {
+namespace {
+
+class SchedulerActor : public actor_fixture {
+protected:
+  caf::actor start() {
+    scheduler_options options;
+    options.core.cluster = "test";
+    options.join_token = "secret";
+    options.ticket_key = std::string(32, 'k');
+    options.clock = clock();
+    options.observe_decision = [this](double) { ++steps_; };
+    return remember(spawn_state<scheduler_state>(system_, std::move(options)));
+  }
+  static messages::envelope node_envelope(const std::string& name = "edge") {
+    messages::envelope from;
+    from.kind = messages::sender_kind::node;
+    from.sender = name;
+    from.life = incarnation{7};
+    return from;
+  }
+  static messages::envelope gateway_envelope(std::uint64_t id = 9) {
+    messages::envelope from;
+    from.kind = messages::sender_kind::gateway;
+    from.sender = "gateway";
+    from.life = incarnation{id};
+    return from;
+  }
+  static messages::hello hello(std::string cluster = "test", std::string token = "secret") {
+    messages::hello hello;
+    hello.cluster = std::move(cluster);
+    hello.join_token = std::move(token);
+    return hello;
+  }
+  static core::event request(const std::string& model, std::uint64_t gateway = 9) {
+    request_meta meta;
+    meta.id = request_id{gateway_id{gateway}, 1};
+    meta.external_id = "req-1";
+    meta.model = model_name{model};
+    meta.prompt_tokens = 10;
+    return core::request_submitted{meta};
+  }
+  static core::event joined(const std::string& name = "edge") {
+    core::node_joined event;
+    event.node = node_id{name};
+    event.life = incarnation{7};
+    return event;
+  }
+
+  int steps_ = 0;
+};
+
+TEST_F(SchedulerActor, RefusesAHelloOfAnotherClusterOrToken) {
+  const auto scheduler = start();
+  inbox mail;
+  const auto stranger = probe(mail);
+  send(stranger, scheduler, node_envelope(), hello("other"));
+  send(stranger, scheduler, node_envelope(), hello("test", "wrong!"));
+  ASSERT_EQ(mail.answers.size(), 2u);
+  ASSERT_TRUE(mail.answers[0].refusal && mail.answers[1].refusal);
+  EXPECT_EQ(mail.answers[0].refusal->code, "wrong_cluster");
+  EXPECT_EQ(mail.answers[1].refusal->code, "wrong_token");
+  EXPECT_TRUE(mail.answers[1].ticket_key.empty());
+}
+
+TEST_F(SchedulerActor, RefusesAHelloOfAnotherProtocolVersion) {
+  const auto scheduler = start();
+  inbox mail;
+  const auto stranger = probe(mail);
+  auto from = node_envelope();
+  from.version = messages::protocol_version + 1;
+  send(stranger, scheduler, from, hello());
+  ASSERT_EQ(mail.answers.size(), 1u);
+  ASSERT_TRUE(mail.answers[0].refusal);
+  EXPECT_EQ(mail.answers[0].refusal->code, "frame_version");
+}
+
+TEST_F(SchedulerActor, BelievesNothingBeforeAHello) {
+  const auto scheduler = start();
+  inbox mail;
+  const auto stranger = probe(mail);
+  const auto before = steps_;
+  send(stranger, scheduler, node_envelope(), joined());
+  EXPECT_EQ(steps_, before);
+  EXPECT_TRUE(mail.commands.empty());
+}
+
+TEST_F(SchedulerActor, GrantsALeaseToANodeThatSaidHello) {
+  const auto scheduler = start();
+  inbox mail;
+  const auto node = probe(mail);
+  send(node, scheduler, node_envelope(), hello());
+  ASSERT_EQ(mail.answers.size(), 1u);
+  EXPECT_EQ(mail.answers[0].ticket_key, std::string(32, 'k'));
+  send(node, scheduler, node_envelope(), joined());
+  const auto leases = mail.commands_of<core::grant_lease>();
+  ASSERT_EQ(leases.size(), 1u);
+  EXPECT_EQ(leases[0].life, incarnation{7});
+  EXPECT_GT(leases[0].until, now_);
+}
+
+TEST_F(SchedulerActor, DropsWhatIsSentInAnothersName) {
+  const auto scheduler = start();
+  inbox mail;
+  const auto node = probe(mail);
+  send(node, scheduler, node_envelope(), hello());
+  const auto before = steps_;
+  send(node, scheduler, node_envelope(), joined("victim"));
+  send(node, scheduler, node_envelope("victim"), joined("victim"));
+  send(node, scheduler, node_envelope(), request("m"));
+  EXPECT_EQ(steps_, before);
+}
+
+TEST_F(SchedulerActor, AnswersTheGatewayThatAsked) {
+  const auto scheduler = start();
+  inbox first_mail, second_mail;
+  const auto first = probe(first_mail);
+  const auto second = probe(second_mail);
+  send(first, scheduler, gateway_envelope(9), hello());
+  send(second, scheduler, gateway_envelope(10), hello());
+  send(first, scheduler, gateway_envelope(9), request("nowhere", 9));
+  ASSERT_EQ(first_mail.commands_of<core::reject_request>().size(), 1u);
+  EXPECT_EQ(first_mail.commands_of<core::reject_request>()[0].http_status, 404);
+  EXPECT_TRUE(second_mail.commands_of<core::reject_request>().empty());
+  EXPECT_TRUE(first_mail.answers[0].ticket_key.empty()) << "gateways cannot forge tickets";
+}
+
+TEST_F(SchedulerActor, ShowsASnapshotAndKnowsNoStrangersRequest) {
+  const auto scheduler = start();
+  inbox mail;
+  const auto gateway = probe(mail);
+  send(gateway, scheduler, gateway_envelope(), hello());
+  send(gateway, scheduler, gateway_envelope(), messages::query{1, ""});
+  send(gateway, scheduler, gateway_envelope(), messages::query{2, "req-never"});
+  ASSERT_EQ(mail.views.size(), 2u);
+  ASSERT_TRUE(mail.views[0].snapshot);
+  EXPECT_EQ(mail.views[0].snapshot->cluster, "test");
+  EXPECT_FALSE(mail.views[1].snapshot || mail.views[1].explanation);
+}
+
+TEST_F(SchedulerActor, TicksTheCoreWhenALeaseRunsOut) {
+  const auto scheduler = start();
+  inbox node_mail, gateway_mail;
+  const auto node = probe(node_mail);
+  const auto gateway = probe(gateway_mail);
+  send(gateway, scheduler, gateway_envelope(), hello());
+  send(node, scheduler, node_envelope(), hello());
+  send(node, scheduler, node_envelope(), joined());
+  const auto before = gateway_mail.commands_of<core::note>().size();
+  advance(core::limits::lease_us + 1);
+  send(gateway, scheduler, gateway_envelope(), messages::query{1, ""});
+  ASSERT_EQ(gateway_mail.views.size(), 1u);
+  ASSERT_EQ(gateway_mail.views[0].snapshot->nodes.size(), 1u);
+  EXPECT_FALSE(gateway_mail.views[0].snapshot->nodes[0].alive);
+  EXPECT_GT(gateway_mail.commands_of<core::note>().size(), before);
+}
+
+TEST_F(SchedulerActor, KeepsOneTimerHoweverManyEventsCome) {
+  const auto scheduler = start();
+  inbox mail;
+  const auto node = probe(mail);
+  send(node, scheduler, node_envelope(), hello());
+  send(node, scheduler, node_envelope(), joined());
+  for (int i = 0; i < 50; ++i) {
+    advance(1'000);
+    send(node, scheduler, node_envelope(), core::lease_renewed{node_id{"edge"}, incarnation{7}});
+  }
+  const auto before = steps_;
+  advance(core::limits::lease_us - 100'000);
+  EXPECT_LE(steps_ - before, 2) << "stale timers must not step the core";
+}
+
+TEST_F(SchedulerActor, SurvivesGarbageFrames) {
+  const auto scheduler = start();
+  inbox mail;
+  const auto node = probe(mail);
+  send(node, scheduler, node_envelope(), hello());
+  const auto before = steps_;
+  for (std::uint16_t kind = 0; kind < 40; ++kind)
+    post_as(node, scheduler, frame{kind, std::vector<char>(kind * 3u, char(0xa5))});
+  run();
+  EXPECT_EQ(steps_, before);
+  send(node, scheduler, node_envelope(), joined());
+  EXPECT_EQ(mail.commands_of<core::grant_lease>().size(), 1u);
+}
+
+TEST_F(SchedulerActor, EndsTheRequestsOfAGatewayThatIsGone) {
+  const auto scheduler = start();
+  inbox gone_mail, other_mail;
+  const auto gone = probe(gone_mail);
+  const auto other = probe(other_mail);
+  send(gone, scheduler, gateway_envelope(9), hello());
+  send(other, scheduler, gateway_envelope(10), hello());
+  model_spec model;
+  model.name = model_name{"m"};
+  model_variant variant;
+  variant.format = "gguf";
+  variant.content = digest{std::string(64, 'a')};
+  model.variants.push_back(variant);
+  send(other, scheduler, gateway_envelope(10), core::event{core::model_declared{model}});
+  send(gone, scheduler, gateway_envelope(9), request("m", 9));
+  EXPECT_TRUE(other_mail.commands_of<core::record_request>().empty());
+  stop(gone);
+  run();
+  const auto records = other_mail.commands_of<core::record_request>();
+  ASSERT_EQ(records.size(), 1u);
+  EXPECT_EQ(records[0].request.gateway, gateway_id{9});
+}
+
+} // namespace
+} // namespace consort::actors

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// A plugin in memory whose runtime and compiler do what a test says, when it says so. Devices are
+/// marked simulated.
+
+#include "node/plugin.hpp"
+
+namespace consort::node {
+
+class fake_session final : public runtime_session {
+public:
+  void submit(const attempt_id& attempt, attempt_body,
+              std::shared_ptr<attempt_sink> sink) override {
+    submitted.push_back(attempt);
+    sinks.push_back(std::move(sink));
+  }
+  void cancel(const attempt_id& attempt) override { cancelled.push_back(attempt); }
+  [[nodiscard]] session_stats stats() const override {
+    session_stats now;
+    now.capacity.sequences.value = 4;
+    return now;
+  }
+  [[nodiscard]] runtime_capabilities capabilities() const override { return {}; }
+
+  std::vector<attempt_id> submitted;
+  std::vector<attempt_id> cancelled;
+  std::vector<std::shared_ptr<attempt_sink>> sinks;
+};
+
+class fake_runtime final : public runtime {
+public:
+  struct opening {
+    session_request wanted;
+    std::function<void(result<std::shared_ptr<runtime_session>>)> opened;
+    std::function<void(error)> died;
+  };
+  void open(const session_request& wanted,
+            std::function<void(result<std::shared_ptr<runtime_session>>)> opened,
+            std::function<void(error)> died) override {
+    openings.push_back({wanted, std::move(opened), std::move(died)});
+  }
+  std::vector<opening> openings;
+};
+
+/// What a test holds on to while the agent owns the plugin.
+struct fake_controls {
+  struct compiling {
+    compile_request wanted;
+    std::function<void(std::uint32_t)> progress;
+    std::function<void(result<compile_outcome>)> finished;
+  };
+  fake_runtime runtime;
+  std::vector<compiling> compiles;
+  int killed = 0; ///< Compiles destroyed before they finished or after.
+  device_reading reading;
+  bool reading_fails = false;
+};
+
+class fake_plugin final : public plugin {
+public:
+  fake_plugin(std::shared_ptr<fake_controls> controls, device_spec device, build_profile profile)
+      : controls_(std::move(controls)), device_(std::move(device)), profile_(std::move(profile)) {
+    metadata_.name = "fake";
+    metadata_.type = device_.type;
+    metadata_.origin = "test";
+  }
+  [[nodiscard]] const plugin_metadata& metadata() const override { return metadata_; }
+  [[nodiscard]] result<done> available() override { return done{}; }
+  [[nodiscard]] result<std::vector<device_spec>> probe() override { return std::vector{device_}; }
+  [[nodiscard]] result<std::map<std::string, device_reading>> read() override {
+    if (controls_->reading_fails)
+      return error{recovery::retry_later, "no_reading", "the tool hung"};
+    return std::map<std::string, device_reading>{{device_.uuid, controls_->reading}};
+  }
+  [[nodiscard]] std::vector<build_profile> toolchains() override { return {profile_}; }
+  std::unique_ptr<running_compile>
+  compile(const compile_request& wanted, std::function<void(std::uint32_t)> progress,
+          std::function<void(result<compile_outcome>)> finished) override {
+    controls_->compiles.push_back({wanted, std::move(progress), std::move(finished)});
+    return std::make_unique<tool>(controls_);
+  }
+  [[nodiscard]] runtime* device_runtime() override { return &controls_->runtime; }
+
+private:
+  struct tool final : running_compile {
+    explicit tool(std::shared_ptr<fake_controls> of) : controls(std::move(of)) {}
+    ~tool() override { ++controls->killed; }
+    std::shared_ptr<fake_controls> controls;
+  };
+
+  std::shared_ptr<fake_controls> controls_;
+  device_spec device_;
+  build_profile profile_;
+  plugin_metadata metadata_;
+};
+
+} // namespace consort::node
