@@ -62,6 +62,8 @@ public:
   [[nodiscard]] std::vector<artifact_record> list() const; ///< In order of content.
   [[nodiscard]] std::optional<artifact_record> find(const artifact_key& key) const;
 
+  /// Free space beyond limits::disk_headroom_bytes.
+  [[nodiscard]] std::uint64_t free_bytes() const;
   /// A staging folder, after checking that `size_bytes` plus limits::disk_headroom_bytes are free.
   [[nodiscard]] result<staging_folder> stage(std::uint64_t size_bytes);
   /// Hashes, syncs and moves `from`'s payload into place under `key`. The same content twice is one

@@ -84,6 +84,8 @@ public:
   void cancel();
 
 private:
+  friend result<child_exit> run_child(const child_spec& spec);
+  [[nodiscard]] static result<child_exit> run(const child_spec& spec);
   struct state;
   explicit child_process(std::shared_ptr<state> running);
   std::shared_ptr<state> state_;

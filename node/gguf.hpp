@@ -34,9 +34,11 @@ struct gguf_info {
   std::string shape;    ///< Fingerprint: architecture and dimensions, e.g. `llama-l6-d256-v2048`.
 };
 
-/// Checks `bytes` as a whole file; used by the fuzzer.
-[[nodiscard]] result<gguf_info> inspect_gguf(std::span<const std::byte> bytes);
-/// Maps the file and checks it; the tensor data itself is not read.
+/// Checks a file of `file_bytes` bytes (at least `bytes.size()`) by its head: all that precedes the
+/// tensor data must be within `bytes`.
+[[nodiscard]] result<gguf_info> inspect_gguf(std::span<const std::byte> bytes,
+                                             std::uint64_t file_bytes = 0);
+/// Reads the file's head (up to limits::gguf_contents_bytes_max) and checks it.
 [[nodiscard]] result<gguf_info> inspect_gguf_file(const std::string& path);
 
 /// The variant that a GGUF file is, its digest included (from `digests`). `source` becomes `path`.

@@ -70,7 +70,7 @@ public:
 private:
   struct entry;
   struct found_device;
-  entry* entry_named(const std::string& name);
+  [[nodiscard]] entry* entry_named(const std::string& name) const;
   std::vector<found_device> ask_all(std::vector<error>& failures);
   void resolve(std::vector<found_device> found);
 

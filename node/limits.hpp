@@ -11,8 +11,10 @@ namespace consort::node::limits {
 inline constexpr duration_us second_us = 1'000'000;
 
 // Tools run as child processes.
-inline constexpr duration_us plugin_call_us_max = 5 * second_us;   ///< Probe, reading, version.
-inline constexpr duration_us child_grace_us = 2 * second_us;       ///< Between TERM and KILL.
+inline constexpr duration_us plugin_call_us_max = 5 * second_us; ///< Probe, reading, version.
+inline constexpr duration_us probe_grace_us = second_us / 2;     ///< The same after a probe.
+inline constexpr duration_us child_grace_us = 2 * second_us;     ///< Between TERM and KILL.
+inline constexpr duration_us child_reap_us_max = second_us;      ///< For a killed tool to be gone.
 inline constexpr std::size_t child_output_bytes_max = 1024 * 1024; ///< Kept per stream, its head.
 inline constexpr std::size_t child_tail_bytes_max = 4096; ///< Kept per stream beside it, its end.
 inline constexpr std::size_t child_line_bytes_max = 4096; ///< Longer lines are cut.
@@ -27,10 +29,12 @@ inline constexpr std::size_t plugin_devices_max = 256;       ///< Devices per pr
 inline constexpr std::size_t plugin_attributes_max = 64;     ///< Attributes per device.
 inline constexpr std::size_t plugin_text_bytes_max = 256;    ///< One field of a probe's answer.
 inline constexpr std::size_t plugin_pattern_bytes_max = 256; ///< One regular expression.
+inline constexpr std::size_t pattern_line_bytes_max = 1024;  ///< Of a line, what patterns see.
 inline constexpr std::size_t plugin_folders_max = 256;       ///< Plugin folders per directory.
 inline constexpr std::size_t json_depth_max = 64;            ///< Of a tool's answer.
 
 // GGUF files.
+inline constexpr std::uint64_t gguf_contents_bytes_max = 64 * 1024 * 1024; ///< All but the data.
 inline constexpr std::uint64_t gguf_keys_max = 65'536;
 inline constexpr std::uint64_t gguf_tensors_max = 65'536;
 inline constexpr std::uint64_t gguf_string_bytes_max = 16 * 1024 * 1024; ///< One value.

@@ -31,6 +31,7 @@ struct availability {
 struct field_source {
   std::string at; ///< JSON pointer, CSV column, capture group or file name, by `parse`.
   std::optional<std::string> constant;
+  std::string unit;          ///< As the file names it; a tool may print it behind the number.
   std::int64_t multiply = 1; ///< From the unit named in the file to ours.
   std::int64_t divide = 1;
   std::map<std::string, std::string> words; ///< Replaces a text by another (`ok` -> `healthy`).

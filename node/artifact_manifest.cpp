@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "node/artifact_manifest.hpp"
+
+#include "node/file_digest.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <array>
+
+namespace consort::node {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t text_bytes_max = 512;
+constexpr std::size_t buckets_max = 64;
+constexpr std::array<const char*, 3> kinds{"weights", "architecture", "cache"};
+
+/// Reads fields of one object and remembers the first that is wrong.
+class manifest_reader {
+public:
+  explicit manifest_reader(const json& object) : object_(object) {}
+
+  std::string text(const char* name) {
+    const auto* value = find(name, &json::is_string);
+    if (value == nullptr)
+      return {};
+    auto read = value->get<std::string>();
+    if (read.size() > text_bytes_max)
+      wrong_ = name;
+    return read;
+  }
+  std::uint64_t whole(const char* name) {
+    const auto* value = find(name, &json::is_number_unsigned);
+    return value == nullptr ? 0 : value->get<std::uint64_t>();
+  }
+  bool boolean(const char* name) {
+    const auto* value = find(name, &json::is_boolean);
+    return value != nullptr && value->get<bool>();
+  }
+  json object(const char* name) {
+    const auto* value = find(name, &json::is_object);
+    return value == nullptr ? json::object() : *value;
+  }
+  json array(const char* name) {
+    const auto* value = find(name, &json::is_array);
+    return value == nullptr ? json::array() : *value;
+  }
+  void fail(const char* name) { wrong_ = name; }
+  [[nodiscard]] const std::string& wrong() const { return wrong_; }
+
+private:
+  const json* find(const char* name, bool (json::*is)() const noexcept) {
+    const auto found = object_.find(name);
+    if (found != object_.end() && ((*found).*is)())
+      return &*found;
+    wrong_ = name;
+    return nullptr;
+  }
+
+  const json& object_;
+  std::string wrong_;
+};
+
+json write_profile(const build_profile& profile) {
+  return {{"name", profile.name},
+          {"target", profile.target},
+          {"compiler", profile.compiler},
+          {"compiler_version", profile.compiler_version},
+          {"flags", profile.flags},
+          {"degree", profile.degree},
+          {"dtype", profile.dtype},
+          {"shape_buckets", profile.shape_buckets},
+          {"needs_device", profile.needs_device}};
+}
+
+build_profile read_profile(const json& object, std::string& wrong) {
+  manifest_reader read(object);
+  build_profile profile;
+  profile.name = read.text("name");
+  profile.target = read.text("target");
+  profile.compiler = read.text("compiler");
+  profile.compiler_version = read.text("compiler_version");
+  profile.flags = read.text("flags");
+  profile.degree = static_cast<std::uint32_t>(read.whole("degree"));
+  profile.dtype = read.text("dtype");
+  profile.needs_device = read.boolean("needs_device");
+  const auto buckets = read.array("shape_buckets");
+  for (const auto& bucket : buckets) {
+    if (!bucket.is_number_unsigned() || profile.shape_buckets.size() == buckets_max) {
+      read.fail("shape_buckets");
+      break;
+    }
+    profile.shape_buckets.push_back(bucket.get<std::uint32_t>());
+  }
+  wrong = read.wrong();
+  return profile;
+}
+
+std::map<std::string, std::string> read_quality(const json& object, manifest_reader& read) {
+  std::map<std::string, std::string> quality;
+  for (const auto& [name, value] : object.items()) {
+    if (!value.is_string() || name.size() > text_bytes_max
+        || value.get_ref<const std::string&>().size() > text_bytes_max
+        || quality.size() == limits::quality_entries_max) {
+      read.fail("quality");
+      break;
+    }
+    quality[name] = value.get<std::string>();
+  }
+  return quality;
+}
+
+} // namespace
+
+std::string write_manifest(const artifact_manifest& manifest) {
+  const auto& record = manifest.record;
+  const json root{{"schema", 1},
+                  {"kind", kinds.at(static_cast<std::size_t>(record.key.kind))},
+                  {"binds", record.key.binds},
+                  {"profile", write_profile(record.key.profile)},
+                  {"sha256", record.content.value},
+                  {"size_bytes", record.size_bytes},
+                  {"build_us", record.build_us},
+                  {"created_s", manifest.created_s},
+                  {"quality", record.quality}};
+  return root.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
+result<artifact_manifest> read_manifest(std::string_view text) {
+  const auto root = text.size() > limits::manifest_bytes_max
+                        ? json()
+                        : json::parse(text.begin(), text.end(), nullptr, false);
+  if (!root.is_object())
+    return error{recovery::refuse, "artifact_manifest", "not a JSON object"};
+  manifest_reader read(root);
+  artifact_manifest manifest;
+  auto& record = manifest.record;
+  std::string wrong;
+  if (read.whole("schema") != 1)
+    read.fail("schema");
+  const auto kind = read.text("kind");
+  const auto* const found = std::find(kinds.begin(), kinds.end(), kind);
+  if (found == kinds.end())
+    read.fail("kind");
+  else
+    record.key.kind = static_cast<artifact_kind>(found - kinds.begin());
+  record.key.binds = read.text("binds");
+  record.key.profile = read_profile(read.object("profile"), wrong);
+  record.content = digest(read.text("sha256"));
+  if (!is_digest(record.content.value))
+    read.fail("sha256");
+  record.size_bytes = read.whole("size_bytes");
+  record.build_us = static_cast<duration_us>(read.whole("build_us") & 0x7fffffffffffffff);
+  manifest.created_s = static_cast<std::int64_t>(read.whole("created_s") & 0x7fffffffffffffff);
+  record.quality = read_quality(read.object("quality"), read);
+  if (!read.wrong().empty() || !wrong.empty())
+    return error{recovery::refuse, "artifact_manifest",
+                 "bad field " + (wrong.empty() ? read.wrong() : "profile/" + wrong)};
+  return manifest;
+}
+
+} // namespace consort::node

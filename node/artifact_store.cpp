@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "node/artifact_store.hpp"
+
+#include "node/artifact_manifest.hpp"
+#include "node/file_digest.hpp"
+#include "node/process_group.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <mutex>
+
+namespace consort::node {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+error disk_error(const std::string& path, int reason) {
+  const bool full = reason == ENOSPC || reason == EDQUOT;
+  return {recovery::retry_later, full ? "disk_full" : "disk_error",
+          path + ": " + std::strerror(reason)};
+}
+
+/// Flushes a file or folder to the disk.
+std::optional<error> sync_path(const std::string& path) {
+  const unique_fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.get() < 0 || ::fsync(file.get()) != 0)
+    return disk_error(path, errno);
+  return std::nullopt;
+}
+
+std::optional<error> write_synced(const std::string& path, const std::string& text) {
+  {
+    std::ofstream file(path, std::ios::binary | std::ios::trunc);
+    if (!(file << text) || !file.flush())
+      return disk_error(path, ENOSPC);
+  }
+  return sync_path(path);
+}
+
+std::optional<std::string> read_manifest_text(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file)
+    return std::nullopt;
+  std::string text(limits::manifest_bytes_max + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  return text;
+}
+
+std::int64_t unix_now_s() {
+  return std::chrono::duration_cast<std::chrono::seconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+error missing(const std::string& what) {
+  return {recovery::retry_elsewhere, "artifact_missing", "no artifact " + what + " on this node"};
+}
+
+} // namespace
+
+staging_folder::staging_folder(staging_folder&& other) noexcept
+    : path_(std::exchange(other.path_, {})) {}
+
+staging_folder::~staging_folder() {
+  std::error_code ignored;
+  if (!path_.empty())
+    fs::remove_all(path_, ignored);
+}
+
+struct artifact_store::state {
+  struct entry {
+    artifact_record record;
+    std::int64_t created_s = 0;
+    std::int64_t used_s = 0;            ///< Last use, for collection.
+    std::optional<file_stamp> verified; ///< Stamp under which the content was last hashed.
+    artifact_pin pin;                   ///< Use count above 1 = pinned by others.
+  };
+
+  std::string root;
+  node_id node;
+  mutable std::mutex guard;
+  std::map<digest, entry> entries;
+  std::vector<error> complaints;
+  std::uint64_t staged = 0;
+
+  [[nodiscard]] std::string folder(const digest& content) const {
+    return root + "/artifacts/" + content.value;
+  }
+  void scan();
+  void scan_one(const std::string& name);
+  result<std::string> verify(const digest& content);
+  void discard(const digest& content);
+  result<artifact_record> store(const staging_folder& from, artifact_manifest manifest);
+};
+
+void artifact_store::state::scan() {
+  std::error_code failed;
+  std::vector<std::string> names;
+  for (fs::directory_iterator at(root + "/artifacts", failed), end; at != end && !failed;
+       at.increment(failed))
+    names.push_back(at->path().filename().string());
+  std::sort(names.begin(), names.end());
+  for (const auto& name : names)
+    scan_one(name);
+}
+
+void artifact_store::state::scan_one(const std::string& name) {
+  const auto complain = [&](const std::string& why) {
+    complaints.push_back({recovery::refuse, "artifact_manifest",
+                          root + "/artifacts/" + name + ": " + why + "; ignored"});
+  };
+  if (!is_digest(name))
+    return complain("not an artifact");
+  if (entries.size() == limits::artifacts_max)
+    return complain("more than " + std::to_string(limits::artifacts_max) + " artifacts");
+  const auto path = folder(digest(name));
+  const auto text = read_manifest_text(path + "/manifest.json");
+  const auto manifest
+      = text ? read_manifest(*text)
+             : result<artifact_manifest>(error{recovery::refuse, "", "no manifest.json"});
+  if (!manifest)
+    return complain(manifest.failure().message);
+  const auto stamp = stamp_file(path + "/payload");
+  if (manifest->record.content.value != name || !stamp
+      || stamp->size_bytes != manifest->record.size_bytes)
+    return complain("payload and manifest disagree");
+  entry one;
+  one.record = manifest->record;
+  one.record.node = node;
+  one.created_s = manifest->created_s;
+  one.used_s = std::min(manifest->created_s, unix_now_s());
+  one.pin = std::make_shared<const digest>(name);
+  entries.emplace(digest(name), std::move(one));
+}
+
+/// Moves a bad artifact out of the way, for people to look at; only the latest is kept.
+void artifact_store::state::discard(const digest& content) {
+  std::error_code ignored;
+  fs::remove_all(root + "/corrupt", ignored);
+  fs::create_directories(root + "/corrupt", ignored);
+  fs::rename(folder(content), root + "/corrupt/" + content.value, ignored);
+  fs::remove_all(folder(content), ignored);
+  entries.erase(content);
+}
+
+/// Hashes without the lock: a large artifact must not hold up the others.
+result<std::string> artifact_store::state::verify(const digest& content) {
+  const auto path = folder(content) + "/payload";
+  const auto stamp = stamp_file(path);
+  {
+    const std::scoped_lock lock(guard);
+    const auto found = entries.find(content);
+    if (found == entries.end())
+      return missing(content.value);
+    found->second.used_s = unix_now_s();
+    if (stamp && found->second.verified == *stamp)
+      return path;
+  }
+  const auto actual = hash_file(path);
+  const std::scoped_lock lock(guard);
+  const auto found = entries.find(content);
+  if (found == entries.end())
+    return missing(content.value);
+  if (actual && *actual == content && stamp) {
+    found->second.verified = *stamp;
+    return path;
+  }
+  discard(content);
+  return error{recovery::retry_later, "artifact_corrupt",
+               "artifact " + content.value + " was corrupt (content is "
+                   + (actual ? actual->value : "unreadable") + ") and was discarded"};
+}
+
+result<artifact_record> artifact_store::state::store(const staging_folder& from,
+                                                     artifact_manifest manifest) {
+  const auto& content = manifest.record.content;
+  const auto target = folder(content);
+  const auto fresh = from.path() + "/artifact";
+  std::error_code failed;
+  fs::create_directory(fresh, failed);
+  fs::rename(from.output_path(), fresh + "/payload", failed);
+  if (failed)
+    return disk_error(fresh, failed.value());
+  ::chmod((fresh + "/payload").c_str(), 0444);
+  for (auto problem :
+       {sync_path(fresh + "/payload"),
+        write_synced(fresh + "/manifest.json", write_manifest(manifest)), sync_path(fresh)})
+    if (problem)
+      return *problem;
+  const std::scoped_lock lock(guard);
+  if (entries.size() >= limits::artifacts_max && !entries.contains(content))
+    return error{recovery::retry_later, "store_full",
+                 "more than " + std::to_string(limits::artifacts_max) + " artifacts"};
+  fs::remove_all(target, failed); // The same content again: its new manifest counts.
+  if (std::rename(fresh.c_str(), target.c_str()) != 0)
+    return disk_error(target, errno);
+  if (auto problem = sync_path(root + "/artifacts"))
+    return *problem;
+  auto& one = entries[content];
+  one.record = manifest.record;
+  one.created_s = manifest.created_s;
+  one.used_s = unix_now_s();
+  one.verified.reset();
+  if (const auto stamp = stamp_file(target + "/payload"))
+    one.verified = *stamp; // Hashed a moment ago, and only renamed since.
+  if (one.pin == nullptr)
+    one.pin = std::make_shared<const digest>(content);
+  return one.record;
+}
+
+artifact_store::artifact_store(std::unique_ptr<state> opened) : state_(std::move(opened)) {}
+artifact_store::~artifact_store() = default;
+
+result<std::unique_ptr<artifact_store>> artifact_store::open(const std::string& data_path,
+                                                             node_id node) {
+  auto opened = std::make_unique<state>();
+  opened->root = data_path;
+  opened->node = std::move(node);
+  std::error_code failed;
+  fs::remove_all(data_path + "/staging", failed);
+  for (const auto* name : {"/artifacts", "/staging"}) {
+    fs::create_directories(data_path + name, failed);
+    if (failed)
+      return error{recovery::refuse, "disk_error", data_path + name + ": " + failed.message()};
+  }
+  opened->scan();
+  return std::unique_ptr<artifact_store>(new artifact_store(std::move(opened)));
+}
+
+std::vector<error> artifact_store::complaints() {
+  const std::scoped_lock lock(state_->guard);
+  return std::exchange(state_->complaints, {});
+}
+
+std::vector<artifact_record> artifact_store::list() const {
+  const std::scoped_lock lock(state_->guard);
+  std::vector<artifact_record> all;
+  for (const auto& [content, one] : state_->entries)
+    all.push_back(one.record);
+  return all;
+}
+
+std::optional<artifact_record> artifact_store::find(const artifact_key& key) const {
+  const std::scoped_lock lock(state_->guard);
+  const state::entry* newest = nullptr;
+  for (const auto& [content, one] : state_->entries)
+    if (one.record.key == key && (newest == nullptr || one.created_s > newest->created_s))
+      newest = &one;
+  return newest == nullptr ? std::nullopt : std::optional(newest->record);
+}
+
+std::uint64_t artifact_store::free_bytes() const {
+  std::error_code failed;
+  const auto space = fs::space(state_->root, failed);
+  const auto free = failed ? 0 : space.available;
+  return free > limits::disk_headroom_bytes ? free - limits::disk_headroom_bytes : 0;
+}
+
+result<staging_folder> artifact_store::stage(std::uint64_t size_bytes) {
+  const auto free = free_bytes();
+  if (size_bytes > free || free == 0)
+    return error{recovery::retry_later, "disk_full",
+                 state_->root + ": " + std::to_string(size_bytes) + " bytes wanted, "
+                     + std::to_string(free) + " are free beyond the headroom"};
+  const std::scoped_lock lock(state_->guard);
+  staging_folder folder(state_->root + "/staging/" + std::to_string(++state_->staged));
+  std::error_code failed;
+  fs::create_directories(folder.work_path(), failed);
+  if (failed)
+    return disk_error(folder.path(), failed.value());
+  return folder;
+}
+
+result<artifact_record> artifact_store::put(staging_folder from, const artifact_key& key,
+                                            std::map<std::string, std::string> quality,
+                                            duration_us build_us) {
+  const auto stamp = stamp_file(from.output_path());
+  if (!stamp)
+    return error{recovery::refuse, "artifact_missing", stamp.failure().message};
+  if (stamp->size_bytes == 0)
+    return error{recovery::refuse, "artifact_empty", from.output_path() + ": empty"};
+  const auto content = hash_file(from.output_path());
+  if (!content)
+    return content.failure();
+  artifact_manifest manifest;
+  manifest.record = {key, *content, state_->node, stamp->size_bytes, build_us, std::move(quality)};
+  manifest.created_s = unix_now_s();
+  return state_->store(from, std::move(manifest));
+}
+
+result<std::string> artifact_store::path_of(const digest& content) {
+  // Also keeps names from outside off the disk: only digests become paths.
+  return is_digest(content.value) ? state_->verify(content) : missing("named so");
+}
+
+result<std::string> artifact_store::path_of(const artifact_key& key) {
+  const auto record = find(key);
+  return record ? path_of(record->content) : missing("for profile " + key.profile.name);
+}
+
+artifact_pin artifact_store::pin(const digest& content) {
+  const std::scoped_lock lock(state_->guard);
+  const auto found = state_->entries.find(content);
+  return found == state_->entries.end() ? nullptr : found->second.pin;
+}
+
+result<done> artifact_store::remove(const digest& content) {
+  const std::scoped_lock lock(state_->guard);
+  const auto found = state_->entries.find(content);
+  if (found == state_->entries.end())
+    return missing(is_digest(content.value) ? content.value : "named so");
+  if (found->second.pin.use_count() > 1)
+    return error{recovery::retry_later, "artifact_pinned", content.value + " is in use"};
+  std::error_code failed;
+  fs::remove_all(state_->folder(content), failed);
+  state_->entries.erase(found);
+  return done{};
+}
+
+std::vector<artifact_record> artifact_store::collect(const collection_rule& rule) {
+  struct candidate {
+    std::int64_t used_s;
+    artifact_record record;
+  };
+  std::vector<candidate> oldest_first;
+  std::uint64_t total = 0;
+  {
+    const std::scoped_lock lock(state_->guard);
+    for (const auto& [content, one] : state_->entries) {
+      oldest_first.push_back({one.used_s, one.record});
+      total += one.record.size_bytes;
+    }
+  }
+  std::stable_sort(oldest_first.begin(), oldest_first.end(),
+                   [](const auto& left, const auto& right) { return left.used_s < right.used_s; });
+  std::vector<artifact_record> removed;
+  const auto now_s = unix_now_s();
+  for (auto& [used_s, record] : oldest_first) {
+    const bool too_old
+        = rule.age_us_max > 0 && (now_s - used_s) >= rule.age_us_max / limits::second_us;
+    const bool too_much = rule.size_bytes_max > 0 && total > rule.size_bytes_max;
+    if ((!too_old && !too_much) || !remove(record.content))
+      continue;
+    total -= record.size_bytes;
+    removed.push_back(std::move(record));
+  }
+  return removed;
+}
+
+} // namespace consort::node

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "node/child_process.hpp"
+
+#include "node/process_group.hpp"
+
+#include <boost/asio/bind_executor.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
+
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <mutex>
+
+namespace consort::node {
+
+namespace {
+
+namespace asio = boost::asio;
+using clock = std::chrono::steady_clock;
+
+constexpr std::size_t read_bytes = 16 * 1024;
+/// What is read after the tool ended: a full pipe, and then some.
+constexpr std::size_t drain_bytes_max = 1024 * 1024;
+
+void keep(captured_output& kept, std::string_view data, std::size_t bytes_max) {
+  kept.bytes_total += data.size();
+  if (kept.text.size() < bytes_max)
+    kept.text.append(data.substr(0, bytes_max - kept.text.size()));
+  kept.tail.append(data);
+  if (kept.tail.size() > limits::child_tail_bytes_max)
+    kept.tail.erase(0, kept.tail.size() - limits::child_tail_bytes_max);
+}
+
+/// Cuts a stream into lines; what exceeds limits::child_line_bytes_max of one line is dropped.
+class line_splitter {
+public:
+  template <class Handler>
+  void feed(std::string_view data, const Handler& on_line) {
+    for (const char c : data) {
+      if (c == '\n' || c == '\r')
+        flush(on_line);
+      else if (line_.size() < limits::child_line_bytes_max)
+        line_ += c;
+    }
+  }
+  template <class Handler>
+  void flush(const Handler& on_line) {
+    if (!line_.empty())
+      on_line(line_);
+    line_.clear();
+  }
+
+private:
+  std::string line_;
+};
+
+} // namespace
+
+/// Kept alive by its pending operations. All but `silence` and `cancel` run on the strand.
+struct child_process::state : std::enable_shared_from_this<state> {
+  struct stream {
+    asio::posix::stream_descriptor pipe;
+    captured_output& kept;
+    bool is_stderr;
+    line_splitter lines;
+    std::array<char, read_bytes> buffer{};
+  };
+  enum class phase { running, terminating, killing, ended };
+
+  state(asio::io_context& io, process_group group_started, const child_spec& spec,
+        child_line_handler line_handler, child_exit_handler exit_handler)
+      : group(std::move(group_started)),
+        strand(asio::make_strand(io)),
+        out{asio::posix::stream_descriptor(strand, group.out.release()), end.out, false, {}, {}},
+        err{asio::posix::stream_descriptor(strand, group.err.release()), end.err, true, {}, {}},
+        watch(strand, group.watch.get()),
+        timer(strand),
+        grace_us(spec.grace_us),
+        bytes_max(spec.output_bytes_max),
+        on_line(std::move(line_handler)),
+        on_exit(std::move(exit_handler)) {}
+  ~state() {
+    // The group owns this descriptor and polls it while it ends.
+    watch.release();
+  }
+
+  void begin(duration_us timeout_us) {
+    read(out);
+    read(err);
+    watch.async_wait(asio::posix::descriptor_base::wait_read,
+                     [self = shared_from_this()](const boost::system::error_code& failed) {
+                       if (!failed)
+                         self->tool_ended();
+                     });
+    arm(timeout_us);
+  }
+
+  void read(stream& from) {
+    from.pipe.async_read_some(asio::buffer(from.buffer),
+                              [self = shared_from_this(),
+                               &from](const boost::system::error_code& failed, std::size_t count) {
+                                if (failed || self->now == phase::ended)
+                                  return;
+                                self->took(from, {from.buffer.data(), count});
+                                self->read(from);
+                              });
+  }
+
+  void took(stream& from, std::string_view data) {
+    keep(from.kept, data, bytes_max);
+    from.lines.feed(data, [&](std::string_view line) { say(line, from.is_stderr); });
+  }
+
+  void say(std::string_view line, bool is_stderr) {
+    const std::scoped_lock lock(delivery);
+    if (!silent && on_line)
+      on_line(line, is_stderr);
+  }
+
+  void arm(duration_us wait_us) {
+    timer.expires_after(std::chrono::microseconds(wait_us));
+    timer.async_wait([self = shared_from_this()](const boost::system::error_code& failed) {
+      if (!failed)
+        self->time_is_up();
+    });
+  }
+
+  void time_is_up() {
+    switch (now) {
+    case phase::running:
+      end.timed_out = true;
+      terminate();
+      return;
+    case phase::terminating:
+      now = phase::killing;
+      group.signal(SIGKILL);
+      arm(limits::child_reap_us_max);
+      return;
+    case phase::killing: finish(SIGKILL); return; // Stuck in the kernel: give up on it.
+    case phase::ended: return;
+    }
+  }
+
+  void terminate() {
+    if (now != phase::running)
+      return;
+    now = phase::terminating;
+    group.signal(SIGTERM);
+    arm(grace_us);
+  }
+
+  void tool_ended() {
+    const auto status = group.reap();
+    if (status && now != phase::ended)
+      finish(*status);
+  }
+
+  void finish(int wait_status) {
+    now = phase::ended;
+    if (WIFSIGNALED(wait_status))
+      end.signal = WTERMSIG(wait_status);
+    else
+      end.code = WEXITSTATUS(wait_status);
+    group.end();
+    drain(out);
+    drain(err);
+    end.took_us
+        = std::chrono::duration_cast<std::chrono::microseconds>(clock::now() - started).count();
+    timer.cancel();
+    watch.cancel();
+    const std::scoped_lock lock(delivery);
+    if (!silent && on_exit)
+      std::exchange(on_exit, nullptr)(std::move(end));
+    on_line = nullptr;
+  }
+
+  /// Takes what is in the pipe; does not wait for its other end, which an escaped process may hold.
+  void drain(stream& from) {
+    std::size_t taken = 0;
+    while (taken < drain_bytes_max) {
+      const auto count = ::read(from.pipe.native_handle(), from.buffer.data(), from.buffer.size());
+      if (count <= 0)
+        break;
+      took(from, {from.buffer.data(), static_cast<std::size_t>(count)});
+      taken += static_cast<std::size_t>(count);
+    }
+    from.lines.flush([&](std::string_view line) { say(line, from.is_stderr); });
+    from.pipe.close();
+  }
+
+  void silence() {
+    const std::scoped_lock lock(delivery);
+    silent = true;
+    on_line = nullptr;
+    on_exit = nullptr;
+  }
+
+  process_group group;
+  asio::strand<asio::io_context::executor_type> strand;
+  child_exit end;
+  stream out, err;
+  asio::posix::stream_descriptor watch;
+  asio::steady_timer timer;
+  const duration_us grace_us;
+  const std::size_t bytes_max;
+  const clock::time_point started = clock::now();
+  phase now = phase::running;
+  std::recursive_mutex delivery; ///< Held while a handler runs; a handler may destroy its child.
+  bool silent = false;
+  child_line_handler on_line;
+  child_exit_handler on_exit;
+};
+
+child_process::child_process(std::shared_ptr<state> running) : state_(std::move(running)) {}
+
+child_process::~child_process() {
+  state_->silence();
+  cancel();
+}
+
+void child_process::cancel() {
+  asio::post(state_->strand, [running = state_] { running->terminate(); });
+}
+
+result<std::unique_ptr<child_process>> child_process::start(asio::io_context& io,
+                                                            const child_spec& spec,
+                                                            child_line_handler on_line,
+                                                            child_exit_handler on_exit) {
+  auto group = process_group::start(spec, false);
+  if (!group)
+    return group.failure();
+  auto running = std::make_shared<state>(io, *std::move(group), spec, std::move(on_line),
+                                         std::move(on_exit));
+  asio::post(running->strand,
+             [running, timeout_us = spec.timeout_us] { running->begin(timeout_us); });
+  return std::unique_ptr<child_process>(new child_process(std::move(running)));
+}
+
+result<child_exit> child_process::run(const child_spec& spec) {
+  auto group = process_group::start(spec, true);
+  if (!group)
+    return group.failure();
+  asio::io_context io(1);
+  child_exit end;
+  std::make_shared<state>(io, *std::move(group), spec, nullptr, [&end](child_exit reported) {
+    end = std::move(reported);
+  })->begin(spec.timeout_us);
+  io.run();
+  return end;
+}
+
+result<child_exit> run_child(const child_spec& spec) {
+  return child_process::run(spec);
+}
+
+namespace {
+
+bool runnable(const std::string& path) {
+  struct stat found {};
+  return ::stat(path.c_str(), &found) == 0 && S_ISREG(found.st_mode)
+         && ::access(path.c_str(), X_OK) == 0;
+}
+
+} // namespace
+
+std::string find_program(const std::string& name, const std::string& folder) {
+  if (name.empty())
+    return {};
+  if (name.front() == '/')
+    return runnable(name) ? name : std::string{};
+  const auto local = (folder.empty() ? std::string(".") : folder) + "/" + name;
+  if (name.find('/') != std::string::npos || !folder.empty())
+    if (runnable(local))
+      return local;
+  if (name.find('/') != std::string::npos)
+    return {};
+  const char* path = std::getenv("PATH");
+  std::string_view rest = path == nullptr ? "/usr/local/bin:/usr/bin:/bin" : path;
+  while (!rest.empty()) {
+    const auto end = rest.find(':');
+    const auto entry = std::string(rest.substr(0, end));
+    if (!entry.empty() && runnable(entry + "/" + name))
+      return entry + "/" + name;
+    rest = end == std::string_view::npos ? std::string_view{} : rest.substr(end + 1);
+  }
+  return {};
+}
+
+std::string describe_exit(const child_exit& end) {
+  if (end.timed_out)
+    return "ran out of time";
+  if (end.signal != 0)
+    return "was killed by signal " + std::to_string(end.signal);
+  return "exited with " + std::to_string(end.code);
+}
+
+} // namespace consort::node

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "node/plugin_json.hpp"
+
+#include "node/plugin_json_parts.hpp"
+
+#include <algorithm>
+#include <fstream>
+
+namespace consort::node {
+
+namespace {
+
+bool plain_name(const std::string& name) {
+  return !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+  });
+}
+
+void read_metadata(json_section& section, plugin_document& document) {
+  section.require("schema", "1");
+  [[maybe_unused]] const auto schema = section.whole("schema", 1, 1, 1);
+  for (const auto* name : {"name", "version", "vendor", "type", "probe", "capability"})
+    section.require(name, std::string_view(name) == "probe" ? "how to find the devices"
+                                                            : "a value as docs/PLUGINS.md says");
+  auto& metadata = document.metadata;
+  metadata.name = section.text("name");
+  if (section.has("name") && !plain_name(metadata.name))
+    section.fail("name", "expected up to 64 lower-case letters, digits, - and _");
+  metadata.version = section.text("version");
+  metadata.vendor = section.text("vendor");
+  // In the order of resource_type; remote and hybrid resources are no plugin's devices.
+  metadata.type = static_cast<resource_type>(section.word("type", {"gpu", "npu", "pim", "cpu"}, 0));
+  metadata.priority = static_cast<int>(section.whole("priority", 50, 0, 1000));
+  document.simulated = section.boolean("simulated", false);
+  document.tags = section.texts("tags");
+}
+
+availability_test read_test(json_file& file, const std::string& pointer,
+                            const nlohmann::json& object) {
+  json_section section(file, pointer, object);
+  availability_test test;
+  const auto path = section.text("path"), command = section.text("command");
+  if (path.empty() == command.empty())
+    section.fail("", "expected either `path` or `command`");
+  test.what = path.empty() ? availability_test::kind::command : availability_test::kind::path;
+  test.name = path.empty() ? command : path;
+  section.finish();
+  return test;
+}
+
+device_capability read_capability(json_file& file, json_section& parent,
+                                  const nlohmann::json& object, bool has_builds) {
+  json_section section(file, parent.at("capability"), object);
+  device_capability can;
+  section.require("max_sequences", "how many sequences are decoded together");
+  can.max_sequences
+      = static_cast<std::uint32_t>(section.whole("max_sequences", 1, 1, limits::sequences_max));
+  can.max_context_tokens
+      = static_cast<std::uint32_t>(section.whole("max_context", 0, 1, 1U << 28U));
+  can.dtypes = section.texts("dtypes");
+  can.formats = section.texts("formats");
+  can.optimized_for = section.texts("optimized_for");
+  const bool artifacts_only = section.boolean("requires_artifact", false);
+  if (artifacts_only && !can.formats.empty())
+    section.fail("formats", "with requires_artifact the device runs no format as it is");
+  if (artifacts_only && !has_builds)
+    section.fail("requires_artifact", "needs at least one entry in `build`");
+  if (!artifacts_only && can.formats.empty())
+    section.fail("", "expected `formats` that it runs as they are, or `requires_artifact`: true");
+  if (const auto* runtime = section.find("runtime")) {
+    json_section inner(file, section.at("runtime"), *runtime);
+    auto& able = can.runtime;
+    able.resume = static_cast<resume_support>(inner.word("resume", {"none", "text", "tokens"}, 0));
+    able.cancel = inner.boolean("cancel", false);
+    able.priority = inner.boolean("priority", false);
+    able.preempt = inner.boolean("preempt", false);
+    able.tokenize = inner.boolean("tokenize", false);
+    able.streaming = inner.boolean("streaming", true);
+    able.adapters = inner.boolean("adapters", false);
+    able.embeddings = inner.boolean("embeddings", false);
+    able.structured_output = inner.boolean("structured_output", false);
+    inner.finish();
+  }
+  section.finish();
+  return can;
+}
+
+void read_spec(json_file& file, json_section& parent, const nlohmann::json& object,
+               plugin_document& document) {
+  json_section section(file, parent.at("spec"), object);
+  auto& spec = document.spec;
+  spec.prefill_tokens_per_s = section.scaled("prefill_tokens_per_s", 0, 1);
+  spec.decode_tokens_per_s = section.scaled("decode_tokens_per_s", 0, 1);
+  spec.decode_batch_gain_pm
+      = static_cast<std::uint32_t>(section.scaled("decode_batch_gain", 1000, 1000));
+  spec.load_us = section.duration("load", 0, limits::runtime_start_us_max);
+  spec.tdp_mw = section.scaled("tdp_watts", 0, 1000);
+  spec.idle_mw = section.scaled("idle_watts", 0, 1000);
+  spec.cost_micros_per_hour = section.scaled("cost_per_hour", 0, 1e6);
+  if (spec.decode_batch_gain_pm > 10'000)
+    section.fail("decode_batch_gain", "expected at most 10");
+  if (const auto* bandwidth = section.find("memory_gb_per_s"); bandwidth != nullptr) {
+    [[maybe_unused]] const auto checked = section.scaled("memory_gb_per_s", 0, 1);
+    document.attributes["memory_gb_per_s"] = bandwidth->dump();
+  }
+  if (const auto* tflops = section.find("tflops"); tflops != nullptr) {
+    json_section inner(file, section.at("tflops"), *tflops);
+    if (tflops->is_object())
+      for (const auto& [dtype, value] : tflops->items()) {
+        [[maybe_unused]] const auto checked = inner.scaled(dtype, 0, 1);
+        document.attributes["tflops_" + dtype] = value.dump();
+      }
+  }
+  section.finish();
+}
+
+void read_telemetry(json_file& file, json_section& root, plugin_document& document) {
+  const auto* object = root.find("telemetry");
+  if (object == nullptr)
+    return;
+  json_section section(file, root.at("telemetry"), *object);
+  constexpr duration_us every_us_max = 3'600 * limits::second_us;
+  document.telemetry_every_us = section.duration("every", 2 * limits::second_us, every_us_max);
+  document.telemetry = read_query(file, section, true);
+  section.finish();
+}
+
+plugin_document read_document(json_file& file) {
+  json_section root(file, "", file.root());
+  plugin_document document;
+  [[maybe_unused]] const auto schema_reference = root.text("$schema");
+  read_metadata(root, document);
+  if (const auto* object = root.find("available"))
+    document.available = read_availability(file, root.at("available"), *object);
+  if (const auto* object = root.find("probe")) {
+    json_section section(file, root.at("probe"), *object);
+    document.probe = read_query(file, section, false);
+    section.finish();
+  }
+  read_telemetry(file, root, document);
+  if (const auto* list = root.find("build"))
+    document.builds = read_builds(file, root.at("build"), *list);
+  if (const auto* object = root.find("capability"))
+    document.capability = read_capability(file, root, *object, !document.builds.empty());
+  if (const auto* object = root.find("spec"))
+    read_spec(file, root, *object, document);
+  if (const auto* object = root.find("runtime"))
+    document.runtime = read_runtime(file, root.at("runtime"), *object);
+  root.finish();
+  return document;
+}
+
+} // namespace
+
+availability read_availability(json_file& file, const std::string& pointer,
+                               const nlohmann::json& object) {
+  availability tests;
+  const bool any = object.is_object() && object.contains("any");
+  const bool all = object.is_object() && object.contains("all");
+  if (!any && !all) {
+    tests.tests.push_back(read_test(file, pointer, object));
+    return tests;
+  }
+  json_section section(file, pointer, object);
+  tests.any = any;
+  const std::string name = any ? "any" : "all";
+  const auto* list = section.find(name);
+  if (list->is_array())
+    for (std::size_t i = 0; i < list->size(); ++i)
+      tests.tests.push_back(
+          read_test(file, section.at(name) + "/" + std::to_string(i), (*list)[i]));
+  if (tests.tests.empty())
+    section.fail(name, "expected a list of tests");
+  section.finish();
+  return tests;
+}
+
+result<plugin_document> parse_plugin_json(std::string_view text, const std::string& origin) {
+  auto file = json_file::parse(text, origin);
+  if (!file)
+    return file.failure();
+  auto document = read_document(*file);
+  if (file->failure())
+    return *file->failure();
+  document.metadata.origin = origin;
+  return document;
+}
+
+result<plugin_document> load_plugin_json(const std::string& folder) {
+  const auto path = folder + "/plugin.json";
+  std::ifstream file(path, std::ios::binary);
+  if (!file)
+    return error{recovery::refuse, "plugin_json", path + ": cannot be read"};
+  std::string text(limits::plugin_json_bytes_max + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  auto document = parse_plugin_json(text, path);
+  if (document)
+    document->metadata.origin = folder;
+  return document;
+}
+
+} // namespace consort::node

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// Splits what a vendor's tool printed into devices, as the plugin's query says. Nothing in the
+/// answer is trusted: size, depth, number of devices and length of texts are bounded, bytes that
+/// are not printable ASCII become `?`, and a figure that is no number is unknown. Pure, but for
+/// parse sysfs, which reads files.
+
+#include "node/plugin_document.hpp"
+
+#include <string_view>
+
+namespace consort::node {
+
+/// One device of an answer: texts by field name, units not yet applied.
+struct answer_row {
+  std::map<std::string, std::string> fields;
+  std::map<std::string, std::string> attributes;
+};
+
+/// Returns: one row per device, ids present and unique. Errors (`plugin_answer`) say which row and
+/// field, or show the start of an answer that could not be read.
+[[nodiscard]] result<std::vector<answer_row>> split_answer(const tool_query& query,
+                                                           std::string_view answer);
+
+/// A row's figure in our unit; nothing when it is absent, not a number, or in another unit.
+[[nodiscard]] std::optional<std::int64_t> figure_of(const tool_query& query, const answer_row& row,
+                                                    const std::string& name);
+
+/// A row's text; empty when absent.
+[[nodiscard]] std::string text_of(const answer_row& row, const std::string& name);
+
+} // namespace consort::node

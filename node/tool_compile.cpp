@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "node/tool_compile.hpp"
+
+#include "node/placeholders.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <charconv>
+#include <csignal>
+#include <fstream>
+#include <regex>
+
+namespace consort::node {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t output_kept_bytes = 16 * 1024;
+constexpr std::size_t quality_text_bytes_max = 128;
+
+// A sanitizer reserves terabytes of address space in the tools of its own build.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool address_space_limited = false;
+#else
+constexpr bool address_space_limited = true;
+#endif
+
+std::map<std::string, std::string> values_for(const build_rule& rule, const std::string& folder,
+                                              const compile_request& wanted) {
+  const auto& profile = rule.profile;
+  return {{"plugin", folder},
+          {"model", wanted.model_path},
+          {"output", wanted.output_path},
+          {"work", wanted.work_path},
+          {"target", profile.target},
+          {"dtype", profile.dtype},
+          {"flags", profile.flags},
+          {"degree", std::to_string(profile.degree)},
+          {"config", wanted.work_path + "/" + rule.config_name}};
+}
+
+/// Reads at most `bytes_max`; nothing when the file is missing or larger.
+std::optional<std::string> read_small(const std::string& path, std::uint64_t bytes_max) {
+  std::ifstream file(path, std::ios::binary);
+  std::string text(bytes_max + 1, '\0');
+  if (!file)
+    return std::nullopt;
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  return text.size() > bytes_max ? std::nullopt : std::optional(text);
+}
+
+/// The tool's last words on one line: of stderr, or of stdout when that is empty.
+std::string last_words(const child_exit& end) {
+  const auto& tail = end.err.tail.empty() ? end.out.tail : end.err.tail;
+  const auto start = tail.size() - std::min(tail.size(), limits::compile_message_bytes_max);
+  std::string words;
+  for (const char c : std::string_view(tail).substr(start)) {
+    if (c >= ' ' && c <= '~')
+      words += c;
+    else if (!words.empty() && !words.ends_with(" | "))
+      words += c == '\n' || c == '\r' ? " | " : "?";
+  }
+  while (words.ends_with(" | "))
+    words.resize(words.size() - 3);
+  return words.empty() ? "it printed nothing" : words;
+}
+
+/// docs/PLUGINS.md, "What a compiler must do".
+error failure_of(const std::string& compiler, const child_exit& end) {
+  const auto message = compiler + " " + describe_exit(end) + ": " + last_words(end);
+  if (end.timed_out)
+    return {recovery::retry_later, "compiler_timeout", message};
+  if (end.signal == SIGXFSZ)
+    return {recovery::retry_later, "compiler_disk_limit", message};
+  if (end.signal != 0)
+    return {recovery::retry_later, "compiler_killed", message};
+  switch (end.code) {
+  case 2: return {recovery::refuse, "compiler_usage", message};
+  case 3: return {recovery::refuse, "compiler_unsupported", message};
+  case 4: return {recovery::refuse, "compiler_quality", message};
+  case 5: return {recovery::retry_later, "compiler_no_room", message};
+  default: return {recovery::refuse, "compiler_failed", message};
+  }
+}
+
+void keep_quality(std::map<std::string, std::string>& quality, const std::string& name,
+                  const std::string& value) {
+  const auto clean = [](const std::string& text) {
+    std::string out;
+    for (const char c : text.substr(0, quality_text_bytes_max))
+      out += c >= ' ' && c <= '~' ? c : '?';
+    return out;
+  };
+  if (quality.size() < limits::quality_entries_max || quality.contains(name))
+    quality[clean(name)] = clean(value);
+}
+
+result<std::map<std::string, std::string>> read_quality_file(const std::string& path) {
+  std::map<std::string, std::string> quality;
+  const auto text = read_small(path, limits::quality_bytes_max);
+  const auto root = text ? json::parse(*text, nullptr, false) : json();
+  if (!root.is_object())
+    return error{recovery::refuse, "compiler_bad_output",
+                 path + ": expected a JSON object of quality figures of at most "
+                     + std::to_string(limits::quality_bytes_max) + " bytes"};
+  for (const auto& [name, value] : root.items()) {
+    if (value.is_string())
+      keep_quality(quality, name, value.get<std::string>());
+    else if (value.is_number() || value.is_boolean())
+      keep_quality(quality, name, value.dump());
+  }
+  return quality;
+}
+
+/// Handlers run one at a time; the child is destroyed first, so none runs after it.
+class tool_compile : public running_compile {
+public:
+  tool_compile(const build_rule& rule, std::map<std::string, std::string> values,
+               std::function<void(std::uint32_t)> progress,
+               std::function<void(result<compile_outcome>)> finished)
+      : rule_(rule),
+        values_(std::move(values)),
+        progress_(std::move(progress)),
+        finished_(std::move(finished)) {}
+
+  void start(boost::asio::io_context& io, const std::string& folder,
+             const compile_request& wanted) {
+    auto spec = make_spec(folder, wanted);
+    if (auto failed = prepare(folder, spec))
+      return finish(*failed);
+    auto child = child_process::start(
+        io, spec, [this](std::string_view line, bool) { on_line(line); },
+        [this](child_exit end) { on_exit(end); });
+    if (!child)
+      return finish(child.failure());
+    child_ = *std::move(child);
+  }
+
+private:
+  [[nodiscard]] child_spec make_spec(const std::string& folder,
+                                     const compile_request& wanted) const {
+    child_spec spec;
+    for (const auto& argument : rule_.command)
+      spec.argv.push_back(replace_placeholders(argument, values_));
+    if (const auto program = find_program(spec.argv.front(), folder); !program.empty())
+      spec.argv.front() = program;
+    spec.work_path = wanted.work_path;
+    spec.timeout_us = rule_.timeout_us;
+    spec.memory_bytes = address_space_limited ? rule_.memory_bytes : 0;
+    spec.file_bytes = rule_.disk_bytes;
+    spec.output_bytes_max = output_kept_bytes;
+    return spec;
+  }
+
+  /// Compiles the patterns and writes the config file.
+  std::optional<error> prepare(const std::string& folder, const child_spec& spec) {
+    try {
+      if (!rule_.progress.empty())
+        progress_pattern_ = std::regex(rule_.progress);
+      if (rule_.quality.what == quality_source::kind::lines)
+        quality_pattern_ = std::regex(rule_.quality.text);
+    } catch (const std::regex_error& problem) {
+      return error{recovery::bug, "plugin_json", problem.what()};
+    }
+    if (rule_.interface != build_interface::config)
+      return std::nullopt;
+    const auto source = folder + "/" + rule_.config_template;
+    const auto text = read_small(source, limits::plugin_json_bytes_max);
+    if (!text)
+      return error{recovery::refuse, "plugin_template", source + ": missing or too large"};
+    const auto path = spec.work_path + "/" + rule_.config_name;
+    if (std::ofstream file(path, std::ios::binary); !(file << replace_placeholders(*text, values_)))
+      return error{recovery::retry_later, "disk_full", path + ": cannot be written"};
+    return std::nullopt;
+  }
+
+  void on_line(std::string_view line) {
+    // The library's matcher recurses per character: the line is cut before it sees it.
+    const std::string text(line.substr(0, limits::pattern_line_bytes_max));
+    std::smatch match;
+    if (progress_pattern_ && std::regex_search(text, match, *progress_pattern_))
+      advance(match[1].str());
+    if (quality_pattern_ && std::regex_search(text, match, *quality_pattern_))
+      keep_quality(quality_, match[1].str(), match[2].str());
+  }
+
+  void advance(const std::string& percent) {
+    double value = 0;
+    const auto [end, status]
+        = std::from_chars(percent.data(), percent.data() + percent.size(), value);
+    if (status != std::errc{} || !(value >= 0))
+      return;
+    const auto now_pm = static_cast<std::uint32_t>(std::min(value, 100.0) * 10);
+    if (now_pm > done_pm_ && progress_) {
+      done_pm_ = now_pm;
+      progress_(now_pm);
+    }
+  }
+
+  void on_exit(const child_exit& end) {
+    if (!end.ok())
+      return finish(failure_of(rule_.profile.compiler, end));
+    compile_outcome outcome;
+    outcome.took_us = end.took_us;
+    if (rule_.quality.what == quality_source::kind::file) {
+      auto read = read_quality_file(replace_placeholders(rule_.quality.text, values_));
+      if (!read)
+        return finish(read.failure());
+      quality_ = *std::move(read);
+    }
+    outcome.quality = quality_;
+    finish(std::move(outcome));
+  }
+
+  void finish(result<compile_outcome> ended) {
+    // A local copy: the callback may destroy this object.
+    const auto finished = std::exchange(finished_, nullptr);
+    if (finished)
+      finished(std::move(ended));
+  }
+
+  const build_rule rule_;
+  const std::map<std::string, std::string> values_;
+  std::function<void(std::uint32_t)> progress_;
+  std::function<void(result<compile_outcome>)> finished_;
+  std::optional<std::regex> progress_pattern_, quality_pattern_;
+  std::map<std::string, std::string> quality_;
+  std::uint32_t done_pm_ = 0;
+  std::unique_ptr<child_process> child_;
+};
+
+} // namespace
+
+std::unique_ptr<running_compile>
+start_tool_compile(boost::asio::io_context& io, const build_rule& rule, const std::string& folder,
+                   const compile_request& wanted, std::function<void(std::uint32_t)> progress,
+                   std::function<void(result<compile_outcome>)> finished) {
+  auto running = std::make_unique<tool_compile>(rule, values_for(rule, folder, wanted),
+                                                std::move(progress), std::move(finished));
+  running->start(io, folder, wanted);
+  return running;
+}
+
+std::string find_version(const std::string& text) {
+  static constexpr std::string_view digits = "0123456789";
+  std::string whole_number;
+  for (auto at = text.find_first_of(digits); at != std::string::npos;
+       at = text.find_first_of(digits, at)) {
+    auto end = text.find_first_not_of("0123456789.", at);
+    end = end == std::string::npos ? text.size() : end;
+    auto word = text.substr(at, std::min<std::size_t>(end - at, 64));
+    while (word.ends_with('.'))
+      word.pop_back();
+    if (word.find('.') != std::string::npos)
+      return word;
+    if (whole_number.empty())
+      whole_number = word;
+    at = end;
+  }
+  return whole_number;
+}
+
+std::string cut_version(const std::string& version, version_scope scope) {
+  if (scope == version_scope::none)
+    return {};
+  if (scope == version_scope::exact)
+    return version;
+  const auto first = version.find('.');
+  if (scope == version_scope::major || first == std::string::npos)
+    return version.substr(0, first);
+  return version.substr(0, version.find('.', first + 1));
+}
+
+} // namespace consort::node
