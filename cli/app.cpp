@@ -77,7 +77,7 @@ error usage_error(const CLI::App& app, const CLI::ParseError& failure) {
     return {recovery::refuse, "usage",
             "unknown command `" + word + "`" + did_you_mean(word, names) + help};
   if (!names.empty() && failure.get_name() == "RequiredError")
-    return {recovery::refuse, "usage", full_name(command) + " needs a command" + help};
+    return {recovery::refuse, "usage", "a command is missing" + help};
   return {recovery::refuse, "usage", one_line(failure.what()) + help};
 }
 
@@ -100,9 +100,9 @@ std::unique_ptr<CLI::App> make_app(context& env) {
   app->fallthrough();
   add_global_flags(*app, env.options);
   bind_environment(*app);
-  for (auto* add :
-       {add_run, add_submit, add_status, add_nodes, add_devices, add_models, add_artifacts,
-        add_requests, add_explain, add_events, add_drain, add_compile, add_model, add_config})
+  for (auto* add : {add_run, add_submit, add_status, add_nodes, add_devices, add_models,
+                    add_artifacts, add_requests, add_explain, add_events, add_drain, add_compile,
+                    add_model, add_bench, add_sim, add_config})
     add(*app, env);
   return app;
 }

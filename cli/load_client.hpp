@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// The load generator behind `bench`: a number of concurrent streams that send OpenAI completions
+/// to one server until the wanted number of requests is done, each stream on a connection of its
+/// own that it keeps. One thread drives them all. Every wait has a timeout. Limits:
+/// limits::bench_streams_max, limits::bench_requests_max.
+
+#include "scheduler/ids.hpp"
+#include "scheduler/result.hpp"
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace consort::cli {
+
+struct load_options {
+  std::string url;
+  std::string api_key;
+  std::string model;
+  std::string device;
+  std::string prompt;              ///< Empty = made up, different for each request.
+  std::uint32_t input_tokens = 32; ///< About as many in a made-up prompt.
+  std::uint32_t max_tokens = 64;
+  std::uint32_t streams = 1;
+  std::uint32_t requests = 16;
+};
+
+/// What was measured. Spans in microseconds, ascending.
+struct load_report {
+  std::vector<duration_us> first_token_us; ///< Request sent -> first text.
+  std::vector<duration_us> token_gap_us;   ///< Between chunks of one stream.
+  std::vector<duration_us> whole_us;       ///< Request sent -> end.
+  std::uint64_t finished = 0;
+  std::uint64_t tokens = 0; ///< By the server's usage, else chunks.
+  std::uint64_t chunks = 0;
+  std::map<std::string, std::uint64_t> errors; ///< By kind, e.g. `HTTP 429`.
+  duration_us wall_us = 0;
+};
+
+/// Runs the whole load. Returns: an error only when the URL is wrong or nothing answers at all.
+[[nodiscard]] result<load_report> run_load(const load_options& options);
+
+/// A prompt of about `tokens` tokens that differs by `number`, so that no prefix cache helps.
+[[nodiscard]] std::string made_up_prompt(std::uint32_t tokens, std::uint64_t number);
+
+} // namespace consort::cli

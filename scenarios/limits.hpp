@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// Every bound of a scenario and its run, with its unit in its name.
+
+#include "scheduler/ids.hpp"
+
+#include <cstddef>
+
+namespace consort::sim::limits {
+
+inline constexpr duration_us second_us = 1'000'000;
+
+inline constexpr std::uint32_t nodes_max = 10'000;
+inline constexpr std::size_t devices_per_node_max = 64;
+inline constexpr std::size_t models_max = 1'000;
+inline constexpr std::size_t workloads_max = 100;
+inline constexpr std::size_t faults_max = 10'000;
+inline constexpr std::size_t name_bytes_max = 100; ///< Leaves room for `/npu63` in a device id.
+inline constexpr duration_us duration_us_max = 7 * 24 * 3'600 * second_us;
+inline constexpr double rate_per_s_max = 100'000;
+inline constexpr double tokens_max = 1'000'000;           ///< Input or output of one request.
+inline constexpr std::uint64_t requests_max = 10'000'000; ///< Of one run.
+inline constexpr std::uint64_t steps_max = 2'000'000'000; ///< Heap entries of one run.
+inline constexpr duration_us settle_us = 180 * second_us; ///< Liveness phase, unless given.
+inline constexpr duration_us report_every_us = second_us; ///< A device's telemetry.
+inline constexpr duration_us progress_every_us = 250'000; ///< A gateway's reports of one attempt.
+inline constexpr duration_us open_timeout_us = 2 * second_us; ///< A ticket that nobody answers.
+
+} // namespace consort::sim::limits

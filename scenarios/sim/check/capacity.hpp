@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// Nothing is placed beyond capacity: the shares that the core reserves on a device never exceed
+/// its memory (a whole share excludes every other), and an endpoint never runs more sequences or
+/// holds more KV tokens than it declared.
+
+#include "scenarios/sim/observer.hpp"
+
+#include <map>
+
+namespace consort::sim {
+
+class capacity_checker : public checker {
+public:
+  void on_event(const core::event& happened, time_us now) override;
+  void on_command(const core::command& wanted, time_us now) override;
+  void on_ticket_honoured(const ticket& permission, const ticket_reception& how,
+                          time_us now) override;
+
+private:
+  void forget_node(const node_id& node);
+  void check_device(const device_id& device, time_us now);
+
+  std::map<device_id, device_spec> devices_;
+  std::map<node_id, incarnation> lives_;
+  std::map<allocation_id, allocation> allocations_; ///< Reserved and not released.
+};
+
+} // namespace consort::sim

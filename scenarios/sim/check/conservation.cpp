@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scenarios/sim/check/conservation.hpp"
+
+namespace consort::sim {
+
+void conservation_checker::on_event(const core::event& happened, time_us) {
+  submitted_ += std::holds_alternative<core::request_submitted>(happened) ? 1U : 0U;
+}
+
+void conservation_checker::on_command(const core::command& wanted, time_us now) {
+  if (!std::holds_alternative<core::record_request>(wanted))
+    return;
+  if (++recorded_ > submitted_)
+    violate("more requests ended than were submitted", now);
+}
+
+void conservation_checker::on_end(const core::snapshot& seen, time_us now) {
+  const auto& counted = seen.counters;
+  const auto ended
+      = counted.finished + counted.failed + counted.cancelled + counted.rejected + counted.expired;
+  if (counted.submitted != submitted_ || ended != counted.submitted || recorded_ != submitted_)
+    violate(std::to_string(submitted_) + " submitted, the core counts "
+                + std::to_string(counted.submitted) + " submitted and " + std::to_string(ended)
+                + " ended, " + std::to_string(recorded_) + " were recorded",
+            now);
+  if (!seen.requests.empty() || seen.queue_depth != 0)
+    violate(std::to_string(seen.requests.size()) + " requests are still inside the core", now);
+}
+
+} // namespace consort::sim

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// Requests are conserved: what the core counts as submitted is what clients submitted, and at the
+/// end it equals finished + failed + cancelled + rejected + expired, with nothing left inside.
+
+#include "scenarios/sim/observer.hpp"
+
+namespace consort::sim {
+
+class conservation_checker : public checker {
+public:
+  void on_event(const core::event& happened, time_us now) override;
+  void on_command(const core::command& wanted, time_us now) override;
+  void on_end(const core::snapshot& seen, time_us now) override;
+
+private:
+  std::uint64_t submitted_ = 0;
+  std::uint64_t recorded_ = 0;
+};
+
+} // namespace consort::sim

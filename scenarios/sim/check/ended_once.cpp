@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scenarios/sim/check/ended_once.hpp"
+
+namespace consort::sim {
+
+void ended_once_checker::on_submitted(const request_meta& meta, time_us) {
+  requests_[meta.id].external_id = meta.external_id;
+}
+
+void ended_once_checker::on_command(const core::command& wanted, time_us now) {
+  const auto* record = std::get_if<core::record_request>(&wanted);
+  if (!record)
+    return;
+  const auto found = requests_.find(record->request);
+  if (found == requests_.end())
+    violate("a request that nobody submitted was recorded: " + record->external_id, now);
+  else if (++found->second.records > 1)
+    violate("request " + record->external_id + " was recorded twice", now);
+}
+
+void ended_once_checker::on_answered(const client_answer& ended, time_us now) {
+  const auto found = requests_.find(ended.request);
+  if (found == requests_.end())
+    return violate("a client that never asked was answered", now);
+  const auto& who = found->second.external_id;
+  if (++found->second.answers > 1)
+    violate("request " + who + " was answered twice", now);
+  for (std::size_t at = 0; at < ended.token_ids.size(); ++at)
+    if (ended.token_ids[at] != static_cast<std::int32_t>(at))
+      return violate("the stream of request " + who + " has token "
+                         + std::to_string(ended.token_ids[at]) + " in place " + std::to_string(at),
+                     now);
+  if (ended.outcome == request_outcome::finished && ended.token_ids.size() != ended.tokens_due)
+    violate("request " + who + " finished with " + std::to_string(ended.token_ids.size()) + " of "
+                + std::to_string(ended.tokens_due) + " tokens",
+            now);
+}
+
+void ended_once_checker::on_end(const core::snapshot&, time_us now) {
+  for (const auto& [id, one] : requests_) {
+    if (one.answers == 0)
+      violate("request " + one.external_id + " was never answered", now);
+    if (one.records == 0)
+      violate("request " + one.external_id + " was never recorded", now);
+  }
+}
+
+} // namespace consort::sim

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// Nothing is lost and nothing is answered twice: every submitted request is answered to its client
+/// exactly once, recorded by the core exactly once, and a finished one carries every token exactly
+/// once and in order, whatever happened to its attempts.
+
+#include "scenarios/sim/observer.hpp"
+
+#include <map>
+
+namespace consort::sim {
+
+class ended_once_checker : public checker {
+public:
+  void on_submitted(const request_meta& meta, time_us now) override;
+  void on_command(const core::command& wanted, time_us now) override;
+  void on_answered(const client_answer& ended, time_us now) override;
+  void on_end(const core::snapshot& seen, time_us now) override;
+
+private:
+  struct life {
+    std::string external_id;
+    std::uint32_t answers = 0;
+    std::uint32_t records = 0;
+  };
+  std::map<request_id, life> requests_;
+};
+
+} // namespace consort::sim

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scenarios/sim/gateway_model.hpp"
+
+#include <cassert>
+#include <utility>
+
+namespace consort::sim {
+
+gateway_model::gateway_model(event_heap& heap, network& links, const observer_list& watchers)
+    : heap_(heap), links_(links), watchers_(watchers) {
+  links_.attach(gateway_address, *this);
+}
+
+request_id gateway_model::submit(request_meta meta, std::uint32_t output_tokens) {
+  meta.id = {id_, ++submitted_};
+  watchers_.each([&](observer& watcher) { watcher.on_submitted(meta, heap_.now()); });
+  auto& one = requests_[meta.id];
+  one.meta = meta;
+  one.output_tokens = output_tokens;
+  tell(core::request_submitted{meta});
+  return meta.id;
+}
+
+void gateway_model::leave(const request_id& id) {
+  const auto found = requests_.find(id);
+  if (found == requests_.end())
+    return;
+  end_attempt(found->second);
+  tell(core::request_cancelled{id, "the client left"});
+  answer(id, request_outcome::cancelled, "client_left");
+}
+
+void gateway_model::tell(const core::event& happened) {
+  const messages::envelope from{.kind = messages::sender_kind::gateway,
+                                .sender = "gateway",
+                                .life = incarnation(id_.value),
+                                .sequence = ++sequence_};
+  const auto payload = messages::encode(from, happened);
+  if (payload)
+    links_.send(gateway_address, scheduler_address, control_channel, messages::frame_kind::event,
+                *payload);
+  else
+    broken_ = "an event cannot be encoded: " + payload.failure().message;
+}
+
+void gateway_model::on_frame(address, channel stream, const messages::frame& received) {
+  if (received.kind == messages::frame_kind::command) {
+    const auto wanted = messages::decode_command(received.payload);
+    if (!wanted) {
+      broken_ = "the gateway could not decode a frame: " + wanted.failure().message;
+      return;
+    }
+    std::visit(
+        [this](const auto& body) {
+          if constexpr (requires { this->on(body); })
+            on(body);
+        },
+        wanted->body);
+    return;
+  }
+  const auto happened = messages::decode_attempt_event(received.payload);
+  if (!happened)
+    broken_ = "the gateway could not decode a frame: " + happened.failure().message;
+  else if (auto* one = by_stream(stream))
+    on_attempt(*one, *happened);
+}
+
+gateway_model::request* gateway_model::by_stream(channel stream) {
+  const auto found = streams_.find(stream);
+  return found == streams_.end() ? nullptr : &requests_.at(found->second);
+}
+
+void gateway_model::on_closed(address from, channel stream) {
+  const error lost{recovery::retry_elsewhere, "connection_lost", "the connection was reset"};
+  if (stream != control_channel) {
+    if (auto* one = by_stream(stream))
+      fail_attempt(*one, lost, true);
+    return;
+  }
+  for (auto& [id, one] : requests_) // The node's process died: every stream to it is reset.
+    if (one.stream != control_channel && addresses_.at(one.current.node) == from)
+      fail_attempt(one, lost, true);
+}
+
+void gateway_model::on(const core::grant_ticket& granted) {
+  const auto& permission = granted.granted;
+  const auto found = requests_.find(permission.attempt.request);
+  if (found == requests_.end()) { // Answered or forgotten in the meantime.
+    tell(core::request_cancelled{permission.attempt.request, "no client waits for it"});
+    return;
+  }
+  auto& one = found->second;
+  end_attempt(one);
+  if (forgetting_ > 0) {
+    --forgetting_;
+    requests_.erase(found);
+    return;
+  }
+  one.current = permission;
+  one.stream = ++last_stream_;
+  one.opened = false;
+  one.granted_at = one.progress_at = heap_.now();
+  one.first_token_at.reset();
+  streams_[one.stream] = one.meta.id;
+  messages::attempt_open opening;
+  opening.permission = permission;
+  opening.body.kind = one.meta.kind;
+  opening.body.json = "{\"prompt_tokens\":" + std::to_string(one.meta.prompt_tokens)
+                      + ",\"max_tokens\":" + std::to_string(one.output_tokens) + "}";
+  opening.body.resume.token_ids = one.token_ids;
+  const auto payload = messages::encode(opening);
+  if (!payload) {
+    broken_ = "a ticket cannot be opened: " + payload.failure().message;
+    return;
+  }
+  links_.send(gateway_address, addresses_.at(permission.node), one.stream,
+              messages::frame_kind::attempt_open, *payload);
+  heap_.after(limits::open_timeout_us,
+              [this, attempt = permission.attempt] { time_out_open(attempt); });
+}
+
+void gateway_model::time_out_open(const attempt_id& attempt) {
+  const auto found = requests_.find(attempt.request);
+  if (found != requests_.end() && found->second.current.attempt == attempt && !found->second.opened)
+    fail_attempt(found->second,
+                 {recovery::retry_elsewhere, "open_timeout", "the node did not answer"}, true);
+}
+
+void gateway_model::on(const core::drop_attempt& dropped) {
+  const auto found = requests_.find(dropped.attempt.request);
+  if (found != requests_.end() && found->second.current.attempt == dropped.attempt)
+    end_attempt(found->second);
+}
+
+void gateway_model::on(const core::reject_request& rejected) {
+  const auto found = requests_.find(rejected.request);
+  if (found == requests_.end())
+    return;
+  end_attempt(found->second);
+  const auto outcome = rejected.http_status == 408   ? request_outcome::expired
+                       : rejected.http_status == 502 ? request_outcome::failed
+                                                     : request_outcome::rejected;
+  answer(rejected.request, outcome, rejected.reason.code);
+}
+
+/// The core ended a request without a word to its client, which is right only after the client's
+/// own end.
+void gateway_model::on(const core::record_request& record) {
+  if (requests_.count(record.request) == 0)
+    return;
+  broken_ = "request " + record.external_id + " was recorded while its client still waits";
+}
+
+void gateway_model::on_attempt(request& one, const attempt_event& happened) {
+  if (std::holds_alternative<attempt_opened>(happened)) {
+    one.opened = true;
+    tell(core::attempt_started{one.current.attempt});
+  } else if (const auto* tokens = std::get_if<attempt_tokens>(&happened)) {
+    on_tokens(one, *tokens);
+  } else if (const auto* completed = std::get_if<attempt_completed>(&happened)) {
+    on_completed(one, *completed);
+  } else if (const auto* aborted = std::get_if<attempt_aborted>(&happened)) {
+    fail_attempt(one, aborted->failure, aborted->device_fault);
+  }
+}
+
+void gateway_model::on_tokens(request& one, const attempt_tokens& tokens) {
+  const auto now = heap_.now();
+  for (const auto token : tokens.token_ids) {
+    one.token_ids.push_back(token);
+    watchers_.each(
+        [&](observer& watcher) { watcher.on_token(one.meta.id, one.current.device, now); });
+  }
+  if (!one.first_token_at)
+    one.first_token_at = now;
+  else if (now - one.progress_at < limits::progress_every_us)
+    return;
+  one.progress_at = now;
+  tell(core::attempt_progressed{one.current.attempt,
+                                static_cast<std::uint32_t>(one.token_ids.size())});
+}
+
+void gateway_model::on_completed(request& one, const attempt_completed& completed) {
+  attempt_measurement measured;
+  measured.usage = completed.usage;
+  measured.first_token_us = one.first_token_at.value_or(heap_.now()) - one.granted_at;
+  measured.total_us = heap_.now() - one.granted_at;
+  measured.batch = completed.batch;
+  measured.engine_queue_us = completed.engine_queue_us;
+  tell(core::attempt_finished{one.current.attempt, measured});
+  const auto id = one.meta.id;
+  streams_.erase(one.stream);
+  answer(id, request_outcome::finished, "");
+}
+
+void gateway_model::fail_attempt(request& one, error failure, bool device_fault) {
+  const auto attempt = one.current.attempt;
+  end_attempt(one);
+  tell(core::attempt_failed{attempt, std::move(failure),
+                            static_cast<std::uint32_t>(one.token_ids.size()), device_fault});
+}
+
+/// Closes the current attempt's stream; later frames of it are dropped.
+void gateway_model::end_attempt(request& one) {
+  if (one.stream == control_channel)
+    return;
+  links_.close(gateway_address, addresses_.at(one.current.node), one.stream);
+  streams_.erase(one.stream);
+  one.stream = control_channel;
+  one.current = {};
+}
+
+void gateway_model::answer(const request_id& id, request_outcome outcome, const std::string& code) {
+  const auto found = requests_.find(id);
+  assert(found != requests_.end());
+  const client_answer ended{id, outcome, code, std::move(found->second.token_ids),
+                            found->second.output_tokens};
+  requests_.erase(found);
+  watchers_.each([&](observer& watcher) { watcher.on_answered(ended, heap_.now()); });
+}
+
+} // namespace consort::sim

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// A simulated gateway with its clients: submits requests, opens tickets at nodes, hands tokens to
+/// clients, reports attempts, resumes on further tickets with what was already emitted. It drops
+/// frames of any attempt but the current one, as the production gateway does. Single-threaded.
+
+#include "messages/codec.hpp"
+#include "scenarios/sim/network.hpp"
+#include "scenarios/sim/observer.hpp"
+
+#include <map>
+
+namespace consort::sim {
+
+class gateway_model : public network_peer {
+public:
+  gateway_model(event_heap& heap, network& links, const observer_list& watchers);
+
+  /// Where a node's name is reached. Requires: called for every node before it gets work.
+  void know_node(const node_id& node, address at) { addresses_[node] = at; }
+  /// A client asks for `output_tokens` tokens. Fills in the request's id. Returns: the id.
+  request_id submit(request_meta meta, std::uint32_t output_tokens);
+  /// The client leaves, if its request is still live.
+  void leave(const request_id& request);
+  /// The next request to get a ticket is forgotten: its client hears nothing more.
+  void forget_one() { ++forgetting_; }
+
+  [[nodiscard]] std::size_t live() const { return requests_.size(); }
+  /// What a frame could not be decoded for.
+  [[nodiscard]] const std::optional<std::string>& broken() const { return broken_; }
+
+  void on_frame(address from, channel stream, const messages::frame& received) override;
+  void on_closed(address from, channel stream) override;
+
+private:
+  struct request {
+    request_meta meta;
+    std::uint32_t output_tokens = 0;
+    std::vector<std::int32_t> token_ids;
+    ticket current; ///< Number 0 = no attempt now.
+    channel stream = control_channel;
+    bool opened = false;
+    time_us granted_at = 0;
+    std::optional<time_us> first_token_at; ///< Of the current attempt.
+    time_us progress_at = 0;               ///< Of the last report.
+  };
+
+  void tell(const core::event& happened);
+  void on(const core::grant_ticket& granted);
+  void on(const core::drop_attempt& dropped);
+  void on(const core::reject_request& rejected);
+  void on(const core::record_request& record);
+  void on_attempt(request& one, const attempt_event& happened);
+  void on_tokens(request& one, const attempt_tokens& tokens);
+  void on_completed(request& one, const attempt_completed& completed);
+  void fail_attempt(request& one, error failure, bool device_fault);
+  void end_attempt(request& one);
+  void answer(const request_id& id, request_outcome outcome, const std::string& code);
+  void time_out_open(const attempt_id& attempt);
+  request* by_stream(channel stream);
+
+  event_heap& heap_;
+  network& links_;
+  const observer_list& watchers_;
+  std::map<node_id, address> addresses_;
+  std::map<request_id, request> requests_; ///< Live ones.
+  std::map<channel, request_id> streams_;  ///< Open ones.
+  gateway_id id_{0x51};
+  std::uint64_t submitted_ = 0;
+  channel last_stream_ = control_channel;
+  std::uint64_t sequence_ = 0;
+  std::uint32_t forgetting_ = 0;
+  std::optional<std::string> broken_;
+};
+
+} // namespace consort::sim

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a simulated node does about each command of the core.
+#include "scenarios/sim/node_state.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+namespace consort::sim {
+
+namespace {
+
+/// Bytes per second between two stores.
+constexpr std::uint64_t transfer_bytes_per_s = 100'000'000;
+/// Per mille at which a compiler says how far it is.
+constexpr std::array<std::uint32_t, 3> progress_marks{250, 500, 750};
+
+/// A stand-in for SHA-256: 64 hex digits that depend on the key alone.
+digest content_of(const artifact_key& key) {
+  std::string text;
+  auto state = fold(fold(fold_start, key.binds), key.profile.name);
+  state = fold(fold(state, key.profile.target), key.profile.compiler_version);
+  for (int part = 0; part < 4; ++part) {
+    state = core::mix(state);
+    std::array<char, 17> digits{};
+    std::snprintf(digits.data(), digits.size(), "%016llx", static_cast<unsigned long long>(state));
+    text += digits.data();
+  }
+  return digest(text);
+}
+
+} // namespace
+
+void node_model::obey(const core::command& wanted) {
+  std::visit(
+      [this](const auto& body) {
+        if constexpr (requires { this->on(body); })
+          on(body);
+      },
+      wanted);
+}
+
+void node_model::on(const core::grant_lease& granted) {
+  if (granted.life == life_)
+    lease_epoch_ = granted.lease_epoch;
+}
+
+/// Drops everything and says hello under a new incarnation; clients' streams break.
+void node_model::on(const core::fence_node& fenced) {
+  if (fenced.life != life_)
+    return;
+  for (const auto& [attempt, stream] : streams_)
+    world_.links.close(at_, gateway_address, stream);
+  drop_all_work();
+  say_hello();
+}
+
+std::optional<std::string> node_model::why_not(const allocation& grant) const {
+  for (const auto& share : grant.shares) {
+    const auto found = std::find_if(devices_.begin(), devices_.end(),
+                                    [&](const device& one) { return one.spec.id == share.device; });
+    if (found == devices_.end())
+      continue; // Another node's share.
+    std::uint64_t used = share.whole ? found->spec.memory_bytes : share.memory_bytes;
+    for (const auto& [id, held] : allocations_)
+      for (const auto& other : held.shares)
+        if (other.device == share.device && id != grant.id)
+          used += other.whole ? found->spec.memory_bytes : other.memory_bytes;
+    if (used > found->spec.memory_bytes)
+      return share.device.value + " has not enough memory left";
+  }
+  return std::nullopt;
+}
+
+void node_model::on(const core::reserve_allocation& wanted) {
+  const auto& grant = wanted.grant;
+  const node_id me(description_.name);
+  if (const auto reason = why_not(grant)) {
+    tell(core::allocation_refused{
+        grant.id, me, life_, grant.fence, {recovery::retry_elsewhere, "no_memory", *reason}});
+    return;
+  }
+  allocations_[grant.id] = grant;
+  tell(core::allocation_reserved{grant.id, me, life_, grant.fence});
+}
+
+void node_model::on(const core::release_allocation& released) {
+  allocations_.erase(released.allocation);
+}
+
+void node_model::on(const core::load_replica& wanted) {
+  const auto fail = [&](recovery action, const char* code, const std::string& why) {
+    tell(core::replica_failed{wanted.instance, life_, {action, code, why}});
+  };
+  if (allocations_.count(wanted.grant.id) == 0)
+    return fail(recovery::retry_later, "no_allocation", "the allocation is not held here");
+  if (wanted.artifact && store_.count(wanted.artifact->content) == 0)
+    return fail(recovery::retry_later, "no_artifact", "the artifact is not in this store");
+  const auto& leader = device_of(wanted.grant.shares.front().device);
+  const auto load_us
+      = static_cast<duration_us>(static_cast<double>(leader.model->load_us) * leader.slowness);
+  after(load_us, [this, wanted, load_us] { finish_load(wanted, load_us); });
+}
+
+void node_model::finish_load(const core::load_replica& wanted, duration_us load_us) {
+  if (allocations_.count(wanted.grant.id) == 0)
+    return; // Released while loading.
+  const auto& share = wanted.grant.shares.front();
+  const auto& leader = device_of(share.device);
+  const auto memory = share.whole ? leader.spec.memory_bytes : share.memory_bytes;
+  const auto room = memory > wanted.variant.weight_bytes ? memory - wanted.variant.weight_bytes : 0;
+  const auto kv_tokens = room / std::max<std::uint64_t>(wanted.variant.kv_bytes_per_token, 1);
+  engine::callbacks calls;
+  calls.now = [this] { return world_.heap.now(); };
+  calls.after
+      = [this](duration_us delay, std::function<void()> what) { after(delay, std::move(what)); };
+  calls.on_token = [this](const attempt_id& attempt, std::int32_t token) {
+    if (const auto found = streams_.find(attempt); found != streams_.end())
+      send_event(found->second, attempt_tokens{0, "w ", {token}, {}});
+  };
+  calls.on_finished = [this](const engine_sequence& done) {
+    const auto found = streams_.find(done.attempt);
+    if (found == streams_.end())
+      return;
+    send_event(found->second, attempt_choice_done{0, "length"});
+    send_event(found->second, attempt_completed{{done.prompt_tokens, done.output_tokens, 0},
+                                                done.batch_max,
+                                                done.waited_us});
+    streams_.erase(found);
+  };
+  auto runs = std::make_unique<engine>(*leader.model, kv_tokens, std::move(calls));
+  runs->set_slowness(leader.slowness);
+  core::replica_loaded loaded;
+  loaded.instance = wanted.instance;
+  loaded.life = life_;
+  loaded.runtime = leader.spec.capability.runtime;
+  loaded.load_us = load_us;
+  auto& endpoint = loaded.endpoints.emplace_back();
+  endpoint.sequences = {runs->sequences_max(), figure_source::engine, 0};
+  endpoint.kv_tokens = {kv_tokens, figure_source::engine, 0};
+  endpoint.step_tokens = {leader.model->step_tokens, figure_source::engine, 0};
+  instances_[wanted.instance]
+      = {wanted.grant, wanted.model, wanted.variant, leader.spec.id, std::move(runs)};
+  tell(loaded);
+}
+
+void node_model::on(const core::unload_replica& wanted) {
+  if (instances_.count(wanted.instance) != 0) {
+    abort_attempts(wanted.instance, wanted.reason);
+    instances_.erase(wanted.instance);
+  }
+  tell(core::replica_unloaded{wanted.instance, life_});
+}
+
+void node_model::on(const core::revoke_attempt& revoked) {
+  const auto found = streams_.find(revoked.attempt);
+  if (found == streams_.end())
+    return;
+  for (auto& [number, one] : instances_)
+    one.runs->cancel(revoked.attempt);
+  world_.links.close(at_, gateway_address, found->second);
+  streams_.erase(found);
+}
+
+void node_model::on(const core::start_compile& wanted) {
+  compiling_.insert(wanted.compile);
+  duration_us took_us = limits::second_us;
+  for (const auto& one : devices_)
+    if (one.model->build_profile == wanted.key.profile.name)
+      took_us = one.model->compile_us;
+  for (const auto mark : progress_marks)
+    after(took_us * mark / 1'000, [this, wanted, mark] {
+      if (compiling_.count(wanted.compile) != 0)
+        tell(core::compile_progressed{wanted.compile, life_, mark});
+    });
+  after(took_us, [this, wanted, took_us] { finish_compile(wanted, took_us); });
+}
+
+void node_model::finish_compile(const core::start_compile& wanted, duration_us took_us) {
+  if (compiling_.erase(wanted.compile) == 0)
+    return;
+  artifact_record record;
+  record.key = wanted.key;
+  record.content = content_of(wanted.key);
+  record.node = node_id(description_.name);
+  record.size_bytes = wanted.source.weight_bytes / 2;
+  record.build_us = took_us;
+  store_[record.content] = record;
+  tell(core::compile_finished{wanted.compile, life_, record});
+}
+
+void node_model::on(const core::cancel_compile& cancelled) {
+  compiling_.erase(cancelled.compile);
+}
+
+void node_model::on(const core::fetch_artifact& wanted) {
+  artifact_record record;
+  record.key = wanted.key;
+  record.content = wanted.content;
+  record.node = node_id(description_.name);
+  record.size_bytes = 1'000'000;
+  const auto took = static_cast<duration_us>(record.size_bytes * 1'000'000 / transfer_bytes_per_s);
+  after(took, [this, record] {
+    store_[record.content] = record;
+    tell(core::artifact_found{record, life_});
+  });
+}
+
+void node_model::on(const core::delete_artifact& wanted) {
+  const auto found = store_.find(wanted.content);
+  if (found == store_.end())
+    return;
+  tell(core::artifact_lost{found->second.key, wanted.content, node_id(description_.name), life_,
+                           "deleted as told"});
+  store_.erase(found);
+}
+
+} // namespace consort::sim

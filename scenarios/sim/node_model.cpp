@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scenarios/sim/node_model.hpp"
+
+#include "scenarios/sim/node_state.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cassert>
+
+namespace consort::sim {
+
+namespace {
+
+resource_type type_of(std::string_view word) {
+  constexpr std::string_view words[] = {"gpu", "npu", "pim", "cpu", "remote", "hybrid"};
+  const auto* found = std::find(std::begin(words), std::end(words), word);
+  assert(found != std::end(words));
+  return static_cast<resource_type>(found - std::begin(words));
+}
+
+build_profile profile_of(const device_model& model) {
+  build_profile made;
+  made.name = model.build_profile;
+  made.target = model.name;
+  made.compiler = model.compiler;
+  made.compiler_version = model.compiler_version;
+  made.dtype = model.dtype;
+  return made;
+}
+
+device_spec spec_of(const device_model& model, const std::string& node, std::size_t number) {
+  device_spec made;
+  made.id = device_id(node + "/" + std::string(model.type) + std::to_string(number));
+  made.node = node_id(node);
+  made.type = type_of(model.type);
+  made.vendor = model.vendor;
+  made.model = model.name;
+  made.plugin = "simulated";
+  made.uuid = "sim-" + made.id.value;
+  made.simulated = true;
+  made.memory_bytes = model.memory_bytes;
+  auto& can = made.capability;
+  can.max_sequences = model.max_sequences;
+  can.max_context_tokens = model.max_context_tokens;
+  can.dtypes = {std::string(model.dtype)};
+  if (model.build_profile.empty())
+    can.formats = {"gguf"};
+  else
+    can.build_profiles = {profile_of(model)};
+  can.runtime.resume = resume_support::tokens;
+  can.runtime.cancel = true;
+  made.spec.prefill_tokens_per_s = model.prefill_tokens_per_s;
+  made.spec.decode_tokens_per_s = model.decode_tokens_per_s;
+  made.spec.decode_batch_gain_pm = model.decode_batch_gain_pm;
+  made.spec.load_us = model.load_us;
+  made.spec.tdp_mw = model.tdp_mw;
+  made.spec.idle_mw = model.idle_mw;
+  return made;
+}
+
+/// Tokens that an attempt's body asks for, written by the simulated gateway.
+std::pair<std::uint32_t, std::uint32_t> sizes_of(const std::string& body) {
+  const auto parsed = nlohmann::json::parse(body, nullptr, false);
+  return {parsed.value("prompt_tokens", 0U), parsed.value("max_tokens", 0U)};
+}
+
+} // namespace
+
+node_model::node_model(node_world world, scenario_node description, address at,
+                       random_source chance)
+    : world_(world), description_(std::move(description)), at_(at), chance_(chance) {
+  std::map<std::string_view, std::size_t> numbers;
+  for (const auto* model : description_.devices)
+    devices_.push_back({spec_of(*model, description_.name, numbers[model->type]++), model, 1, 0});
+}
+
+node_model::~node_model() = default;
+
+// --- its process ---
+
+void node_model::start() {
+  running_ = true;
+  world_.links.attach(at_, *this);
+  say_hello();
+}
+
+void node_model::kill() {
+  running_ = paused_ = false;
+  drop_all_work();
+  deferred_.clear();
+  world_.links.detach(at_);
+}
+
+void node_model::resume() {
+  paused_ = false;
+  auto missed = std::move(deferred_);
+  deferred_.clear();
+  for (auto& what : missed)
+    what();
+}
+
+void node_model::set_slowness(const std::string& id, double factor) {
+  device_of(device_id(id)).slowness = factor;
+  for (auto& [number, one] : instances_)
+    if (one.leader.value == id)
+      one.runs->set_slowness(factor);
+}
+
+void node_model::after(duration_us delay, std::function<void()> what) {
+  auto guarded = [this, process = process_, what = std::move(what)] {
+    if (process == process_)
+      what();
+  };
+  world_.heap.after(delay, [this, guarded = std::move(guarded)] {
+    if (paused_)
+      deferred_.emplace_back(guarded);
+    else
+      guarded();
+  });
+}
+
+void node_model::drop_all_work() {
+  ++process_;
+  instances_.clear();
+  allocations_.clear();
+  streams_.clear();
+  honoured_.clear();
+  compiling_.clear();
+  lease_epoch_ = {};
+}
+
+void node_model::say_hello() {
+  life_ = incarnation(chance_.bits() | 1U);
+  core::node_joined hello;
+  hello.node = node_id(description_.name);
+  hello.life = life_;
+  for (const auto& one : devices_)
+    for (const auto& profile : one.spec.capability.build_profiles)
+      if (std::find(hello.toolchains.begin(), hello.toolchains.end(), profile)
+          == hello.toolchains.end())
+        hello.toolchains.push_back(profile);
+  tell(hello);
+  for (const auto& one : devices_)
+    tell(core::device_advertised{one.spec, life_});
+  for (const auto& [content, record] : store_)
+    tell(core::artifact_found{record, life_});
+  after(world_.lease_us / 3, [this] { renew_lease(); });
+  after(limits::report_every_us, [this] { report_devices(); });
+}
+
+void node_model::renew_lease() {
+  tell(core::lease_renewed{node_id(description_.name), life_});
+  after(world_.lease_us / 3, [this] { renew_lease(); });
+}
+
+void node_model::report_devices() {
+  for (auto& one : devices_) {
+    core::device_reported report;
+    report.device = one.spec.id;
+    report.life = life_;
+    std::uint64_t used = 0;
+    std::uint32_t busy = 0;
+    for (const auto& [number, loaded] : instances_) {
+      if (loaded.leader != one.spec.id)
+        continue;
+      used += loaded.variant.weight_bytes
+              + loaded.runs->kv_tokens_used() * loaded.variant.kv_bytes_per_token;
+      busy += loaded.runs->running();
+      for (const auto& attempt : loaded.runs->attempts())
+        report.running.push_back(attempt);
+    }
+    std::sort(report.running.begin(), report.running.end());
+    const auto power = power_mw(*one.model, busy);
+    one.energy_mj += power * static_cast<std::uint64_t>(limits::report_every_us) / 1'000'000;
+    report.reading.memory_used_bytes = used;
+    report.reading.utilization_pm = busy > 0 ? 1'000U : 0U;
+    report.reading.power_mw = power;
+    report.reading.energy_mj = one.energy_mj;
+    tell(report);
+  }
+  after(limits::report_every_us, [this] { report_devices(); });
+}
+
+void node_model::tell(const core::event& happened) {
+  const messages::envelope from{.kind = messages::sender_kind::node,
+                                .sender = description_.name,
+                                .life = life_,
+                                .sequence = ++sequence_};
+  const auto payload = messages::encode(from, happened);
+  assert(payload.ok());
+  world_.links.send(at_, scheduler_address, control_channel, messages::frame_kind::event, *payload);
+}
+
+node_model::device& node_model::device_of(const device_id& id) {
+  const auto found = std::find_if(devices_.begin(), devices_.end(),
+                                  [&](const device& one) { return one.spec.id == id; });
+  assert(found != devices_.end());
+  return *found;
+}
+
+void node_model::on_frame(address from, channel stream, const messages::frame& received) {
+  if (paused_) {
+    deferred_.emplace_back([=, this, process = process_] {
+      if (process == process_)
+        on_frame(from, stream, received);
+    });
+    return;
+  }
+  if (received.kind == messages::frame_kind::command) {
+    const auto wanted = messages::decode_command(received.payload);
+    assert(wanted.ok());
+    return obey(wanted->body);
+  }
+  const auto wanted = messages::decode_attempt_open(received.payload);
+  assert(wanted.ok());
+  open(stream, *wanted);
+}
+
+void node_model::on_closed(address, channel stream) {
+  if (paused_) {
+    deferred_.emplace_back([=, this, process = process_] {
+      if (process == process_)
+        on_closed(gateway_address, stream);
+    });
+    return;
+  }
+  const auto found = std::find_if(streams_.begin(), streams_.end(),
+                                  [&](const auto& one) { return one.second == stream; });
+  if (found == streams_.end())
+    return;
+  for (auto& [number, one] : instances_)
+    one.runs->cancel(found->first);
+  streams_.erase(found);
+}
+
+// --- attempts ---
+
+std::optional<error> node_model::refusal(const ticket& permission) const {
+  const auto stale = [](const char* what) {
+    return error{recovery::retry_elsewhere, "stale_ticket", what};
+  };
+  if (permission.node_incarnation != life_)
+    return stale("the ticket names another incarnation");
+  if (permission.lease_epoch != lease_epoch_)
+    return stale("the ticket names another lease epoch");
+  if (permission.expires_at < world_.heap.now())
+    return stale("the ticket has expired");
+  if (honoured_.count(permission.attempt) != 0)
+    return stale("the ticket was used before");
+  if (instances_.count(permission.instance) == 0)
+    return error{recovery::retry_elsewhere, "not_loaded", "the instance is not loaded here"};
+  return std::nullopt;
+}
+
+void node_model::open(channel stream, const messages::attempt_open& wanted) {
+  const auto& permission = wanted.permission;
+  if (auto refused = refusal(permission)) {
+    send_event(stream, attempt_aborted{std::move(*refused), false});
+    return;
+  }
+  const auto [prompt, output] = sizes_of(wanted.body.json);
+  auto& runs = *instances_.at(permission.instance).runs;
+  if (std::uint64_t{prompt} + output > runs.kv_tokens_max()) {
+    send_event(stream, attempt_aborted{{recovery::refuse, "context_overflow",
+                                        "prompt and output exceed the KV cache"},
+                                       false});
+    return;
+  }
+  honoured_.insert(permission.attempt);
+  streams_[permission.attempt] = stream;
+  engine_sequence sequence;
+  sequence.attempt = permission.attempt;
+  sequence.prompt_tokens = prompt;
+  sequence.output_tokens = output;
+  sequence.emitted = static_cast<std::uint32_t>(wanted.body.resume.token_ids.size());
+  send_event(stream, attempt_opened{prompt, 0});
+  runs.add(sequence);
+  const ticket_reception how{life_,
+                             lease_epoch_,
+                             runs.running(),
+                             runs.sequences_max(),
+                             runs.kv_tokens_used(),
+                             runs.kv_tokens_max()};
+  world_.watchers.each(
+      [&](observer& watcher) { watcher.on_ticket_honoured(permission, how, world_.heap.now()); });
+}
+
+void node_model::send_event(channel stream, const attempt_event& happened) {
+  const auto payload = messages::encode(happened);
+  assert(payload.ok());
+  world_.links.send(at_, gateway_address, stream, messages::frame_kind::attempt_event, *payload);
+}
+
+void node_model::abort_attempts(instance_id which, const std::string& why) {
+  for (const auto& attempt : instances_.at(which).runs->attempts())
+    if (const auto found = streams_.find(attempt); found != streams_.end()) {
+      send_event(found->second,
+                 attempt_aborted{{recovery::retry_elsewhere, "unloaded", why}, false});
+      streams_.erase(found);
+    }
+}
+
+} // namespace consort::sim

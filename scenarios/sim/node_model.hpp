@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// A simulated node: an agent with its devices, engines, compiler and artifact store. It obeys the
+/// core's commands and judges tickets as a production node does: incarnation, lease epoch, expiry,
+/// single use, capacity of its own memory. Its store outlives its process; nothing else does.
+/// Single-threaded.
+
+#include "messages/codec.hpp"
+#include "scenarios/sim/engine.hpp"
+#include "scenarios/sim/network.hpp"
+#include "scenarios/sim/observer.hpp"
+
+#include <map>
+#include <memory>
+#include <set>
+
+namespace consort::sim {
+
+/// What a node shares with the rest of its run.
+struct node_world {
+  event_heap& heap;
+  network& links;
+  const observer_list& watchers;
+  duration_us lease_us;
+};
+
+class node_model : public network_peer {
+public:
+  node_model(node_world world, scenario_node description, address at, random_source chance);
+  ~node_model() override;
+
+  /// Starts a process under a new incarnation and says hello.
+  void start();
+  /// The process dies at once; its store stays.
+  void kill();
+  /// The process stands still: it neither hears nor speaks until resume().
+  void pause() { paused_ = true; }
+  void resume();
+  /// Requires: `device` is one of its ids.
+  void set_slowness(const std::string& device, double factor);
+
+  [[nodiscard]] bool running() const { return running_; }
+  [[nodiscard]] const std::string& name() const { return description_.name; }
+
+  void on_frame(address from, channel stream, const messages::frame& received) override;
+  void on_closed(address from, channel stream) override;
+
+private:
+  struct device;
+  struct instance;
+
+  // --- its process ---
+  void after(duration_us delay, std::function<void()> what);
+  void drop_all_work();
+  void say_hello();
+  void renew_lease();
+  void report_devices();
+  void tell(const core::event& happened);
+
+  // --- commands; one per kind that nodes get ---
+  void obey(const core::command& wanted);
+  void on(const core::grant_lease& granted);
+  void on(const core::fence_node& fenced);
+  void on(const core::reserve_allocation& wanted);
+  void on(const core::release_allocation& released);
+  void on(const core::load_replica& wanted);
+  void on(const core::unload_replica& wanted);
+  void on(const core::revoke_attempt& revoked);
+  void on(const core::start_compile& wanted);
+  void on(const core::cancel_compile& cancelled);
+  void on(const core::fetch_artifact& wanted);
+  void on(const core::delete_artifact& wanted);
+  [[nodiscard]] std::optional<std::string> why_not(const allocation& grant) const;
+  void finish_load(const core::load_replica& wanted, duration_us load_us);
+  void finish_compile(const core::start_compile& wanted, duration_us took_us);
+
+  // --- attempts ---
+  void open(channel stream, const messages::attempt_open& wanted);
+  [[nodiscard]] std::optional<error> refusal(const ticket& permission) const;
+  void send_event(channel stream, const attempt_event& happened);
+  void abort_attempts(instance_id which, const std::string& why);
+  device& device_of(const device_id& id);
+
+  node_world world_;
+  scenario_node description_;
+  address at_;
+  random_source chance_;
+  std::vector<device> devices_;
+  std::map<digest, artifact_record> store_; ///< Survives the process.
+
+  bool running_ = false;
+  bool paused_ = false;
+  std::uint64_t process_ = 0; ///< Counts processes and fences; timers of an earlier one are void.
+  std::vector<std::function<void()>> deferred_; ///< What a paused process has yet to notice.
+  incarnation life_;
+  epoch lease_epoch_;
+  std::uint64_t sequence_ = 0;
+  std::map<allocation_id, allocation> allocations_;
+  std::map<instance_id, instance> instances_;
+  std::map<attempt_id, channel> streams_;
+  std::set<attempt_id> honoured_;
+  std::set<compile_id> compiling_;
+};
+
+} // namespace consort::sim

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// The parts of a simulated node that its two sources (node_model.cpp: process and attempts,
+/// node_commands.cpp: the core's commands) share. Private to them.
+
+#include "scenarios/sim/node_model.hpp"
+
+namespace consort::sim {
+
+struct node_model::device {
+  device_spec spec;
+  const device_model* model = nullptr;
+  double slowness = 1;
+  std::uint64_t energy_mj = 0; ///< Counted at each report.
+};
+
+struct node_model::instance {
+  allocation grant;
+  model_name model;
+  model_variant variant;
+  device_id leader;
+  std::unique_ptr<engine> runs;
+};
+
+} // namespace consort::sim

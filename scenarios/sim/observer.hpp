@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// Who watches a run: the recorder, which makes the summary, and the checkers, which look for what
+/// must never happen. Observers see everything and change nothing. Called in order of virtual time.
+
+#include "scheduler/command.hpp"
+#include "scheduler/event.hpp"
+#include "scheduler/view.hpp"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace consort::sim {
+
+/// A node's own idea of itself when it honours a ticket, and how full the endpoint then is.
+struct ticket_reception {
+  incarnation life;
+  epoch lease_epoch;
+  std::uint32_t sequences_running = 0; ///< With this one, if it runs at once.
+  std::uint32_t sequences_max = 0;
+  std::uint64_t kv_tokens_used = 0;
+  std::uint64_t kv_tokens_max = 0;
+};
+
+/// How a client's request ended.
+struct client_answer {
+  request_id request;
+  request_outcome outcome = request_outcome::finished;
+  std::string code;
+  std::vector<std::int32_t> token_ids; ///< As the client saw them, in order.
+  std::uint32_t tokens_due = 0;        ///< Of an undisturbed run.
+};
+
+class observer {
+public:
+  virtual ~observer() = default;
+  /// A client asked.
+  virtual void on_submitted(const request_meta&, time_us) {}
+  /// The core is about to be told.
+  virtual void on_event(const core::event&, time_us) {}
+  /// The core commanded.
+  virtual void on_command(const core::command&, time_us) {}
+  /// A node began an attempt.
+  virtual void on_ticket_honoured(const ticket&, const ticket_reception&, time_us) {}
+  /// A client got a token.
+  virtual void on_token(const request_id&, const device_id&, time_us) {}
+  /// A client got its end.
+  virtual void on_answered(const client_answer&, time_us) {}
+  /// The liveness phase is over.
+  virtual void on_end(const core::snapshot&, time_us) {}
+};
+
+/// An observer with a verdict.
+class checker : public observer {
+public:
+  /// What was violated first, in words; nothing while all is well.
+  [[nodiscard]] const std::optional<std::string>& violation() const { return violation_; }
+
+protected:
+  void violate(const std::string& what, time_us now);
+
+private:
+  std::optional<std::string> violation_;
+};
+
+/// Tells several observers the same. Owned by a run; observers outlive it.
+class observer_list {
+public:
+  void add(observer& watcher) { watchers_.push_back(&watcher); }
+
+  template <class Call>
+  void each(const Call& call) const {
+    for (auto* watcher : watchers_)
+      call(*watcher);
+  }
+
+private:
+  std::vector<observer*> watchers_;
+};
+
+} // namespace consort::sim

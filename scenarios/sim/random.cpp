@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scenarios/sim/random.hpp"
+
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <numbers>
+#include <optional>
+#include <vector>
+
+namespace consort::sim {
+
+namespace {
+
+struct notation {
+  std::string_view word;
+  distribution::kind shape;
+  std::size_t parameters;
+};
+constexpr std::array<notation, 3> notations{{{"uniform", distribution::kind::uniform, 2},
+                                             {"exponential", distribution::kind::exponential, 1},
+                                             {"lognormal", distribution::kind::lognormal, 2}}};
+
+std::string_view trimmed(std::string_view text) {
+  while (!text.empty() && text.front() == ' ')
+    text.remove_prefix(1);
+  while (!text.empty() && text.back() == ' ')
+    text.remove_suffix(1);
+  return text;
+}
+
+/// A decimal number in [0, max].
+std::optional<double> parse_number(std::string_view text, double max) {
+  text = trimmed(text);
+  double number = 0;
+  const auto [stop, status]
+      = std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
+  if (status != std::errc{} || stop != text.data() + text.size() || !(number >= 0 && number <= max))
+    return std::nullopt;
+  return number;
+}
+
+std::optional<std::vector<double>> parse_parameters(std::string_view text, double max) {
+  std::vector<double> numbers;
+  for (;;) {
+    const auto comma = text.find(',');
+    const auto number = parse_number(text.substr(0, comma), max);
+    if (!number)
+      return std::nullopt;
+    numbers.push_back(*number);
+    if (comma == std::string_view::npos)
+      return numbers;
+    text.remove_prefix(comma + 1);
+  }
+}
+
+} // namespace
+
+random_source::random_source(std::uint64_t seed, std::string_view concern)
+    : generator_(core::mix(seed) ^ fold(fold_start, concern)) {}
+
+double random_source::unit() {
+  return static_cast<double>(bits() >> 11U) * 0x1.0p-53;
+}
+
+double random_source::exponential() {
+  return -std::log1p(-unit());
+}
+
+double random_source::normal() {
+  const double radius = std::sqrt(2 * exponential());
+  return radius * std::cos(2 * std::numbers::pi * unit());
+}
+
+double distribution::draw(random_source& chance) const {
+  switch (shape) {
+  case kind::uniform: return first + (second - first) * chance.unit();
+  case kind::exponential: return first * chance.exponential();
+  case kind::lognormal: return first * std::exp(second * chance.normal());
+  case kind::constant: break;
+  }
+  return first;
+}
+
+result<distribution> parse_distribution(std::string_view text, double max) {
+  const error malformed{recovery::refuse, "invalid_file",
+                        "`" + std::string(text)
+                            + "` is not a number, uniform(low,high), exponential(mean) or "
+                              "lognormal(median,sigma)"};
+  const auto whole = trimmed(text);
+  if (const auto number = parse_number(whole, max))
+    return distribution{distribution::kind::constant, *number, 0};
+  const auto open = whole.find('(');
+  if (open == std::string_view::npos || whole.back() != ')')
+    return malformed;
+  const auto parameters = parse_parameters(whole.substr(open + 1, whole.size() - open - 2), max);
+  for (const auto& known : notations)
+    if (known.word == whole.substr(0, open) && parameters && parameters->size() == known.parameters)
+      return distribution{known.shape, parameters->front(), parameters->back()};
+  return malformed;
+}
+
+std::uint64_t fold(std::uint64_t state, std::string_view bytes) {
+  for (const char byte : bytes) {
+    state ^= static_cast<unsigned char>(byte);
+    state *= 0x100000001b3ULL;
+  }
+  return state;
+}
+
+std::uint64_t fold(std::uint64_t state, std::uint64_t number) {
+  for (int shift = 0; shift < 64; shift += 8) {
+    state ^= (number >> static_cast<unsigned>(shift)) & 0xFFU;
+    state *= 0x100000001b3ULL;
+  }
+  return state;
+}
+
+} // namespace consort::sim

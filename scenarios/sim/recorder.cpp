@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scenarios/sim/recorder.hpp"
+
+namespace consort::sim {
+
+request_result& recorder::result_of(const request_id& request) {
+  return summary_.requests.at(places_.at(request));
+}
+
+void recorder::on_submitted(const request_meta& meta, time_us now) {
+  places_[meta.id] = summary_.requests.size();
+  auto& made = summary_.requests.emplace_back();
+  made.external_id = meta.external_id;
+  made.model = meta.model.value;
+  made.submitted_at = now;
+  made.prompt_tokens = meta.prompt_tokens;
+}
+
+void recorder::on_command(const core::command& wanted, time_us) {
+  auto& counts = summary_.counts;
+  counts.builds += std::holds_alternative<core::start_compile>(wanted) ? 1U : 0U;
+  counts.loads += std::holds_alternative<core::load_replica>(wanted) ? 1U : 0U;
+  const auto* granted = std::get_if<core::grant_ticket>(&wanted);
+  if (!granted || places_.count(granted->granted.attempt.request) == 0)
+    return;
+  const auto& attempt = granted->granted.attempt;
+  auto& one = result_of(attempt.request);
+  one.attempts = attempt.number;
+  one.device = granted->granted.device.value;
+  counts.failovers += attempt.number > 1 ? 1U : 0U;
+  counts.resumes += granted->resumed ? 1U : 0U;
+}
+
+void recorder::on_token(const request_id& request, const device_id& device, time_us now) {
+  auto& one = result_of(request);
+  ++one.completion_tokens;
+  ++summary_.device_tokens[device.value];
+  if (!one.first_token_at)
+    one.first_token_at = now;
+  else
+    summary_.token_gaps.push_back(now - last_token_[request]);
+  last_token_[request] = now;
+}
+
+void recorder::on_answered(const client_answer& ended, time_us now) {
+  auto& one = result_of(ended.request);
+  one.ended_at = now;
+  one.outcome = ended.outcome;
+  one.code = ended.code;
+  last_token_.erase(ended.request);
+}
+
+} // namespace consort::sim

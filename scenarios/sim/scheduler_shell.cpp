@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scenarios/sim/scheduler_shell.hpp"
+
+#include "messages/codec.hpp"
+
+#include <cassert>
+#include <type_traits>
+
+namespace consort::sim {
+
+namespace {
+
+/// The node a command is for; null when it is for gateways or for records.
+const node_id* receiving_node(const core::command& wanted) {
+  return std::visit(
+      [](const auto& body) -> const node_id* {
+        if constexpr (requires { body.node; })
+          return &body.node;
+        else
+          return nullptr;
+      },
+      wanted);
+}
+
+} // namespace
+
+scheduler_shell::scheduler_shell(event_heap& heap, network& links, const observer_list& watchers,
+                                 core::core_config config)
+    : heap_(heap), links_(links), watchers_(watchers), core_(std::move(config)) {
+  links_.attach(scheduler_address, *this);
+}
+
+void scheduler_shell::know_node(const node_id& node, address at) {
+  addresses_[node] = at;
+}
+
+void scheduler_shell::on_frame(address from, channel, const messages::frame& received) {
+  auto message = messages::decode_event(received.payload);
+  if (!message) {
+    broken_ = "the scheduler could not decode a frame: " + message.failure().message;
+    return;
+  }
+  if (const auto* joined = std::get_if<core::node_joined>(&message->body))
+    joined_[from] = {joined->node, joined->life};
+  apply(message->body);
+}
+
+void scheduler_shell::on_closed(address from, channel) {
+  const auto found = joined_.find(from);
+  if (found == joined_.end())
+    return;
+  const auto [node, life] = found->second;
+  joined_.erase(found);
+  apply(core::node_lost{node, life, false, "link closed"});
+}
+
+void scheduler_shell::apply(const core::event& happened) {
+  const auto now = heap_.now();
+  watchers_.each([&](observer& watcher) { watcher.on_event(happened, now); });
+  out_.clear();
+  core_.step(happened, now, out_);
+  if (!broken_)
+    if (auto violated = core_.check_invariants())
+      broken_ = "the core's invariant broke: " + *violated;
+  const auto commands = std::move(out_);
+  for (const auto& wanted : commands)
+    carry_out(wanted);
+  arm_tick();
+}
+
+void scheduler_shell::carry_out(const core::command& wanted) {
+  watchers_.each([&](observer& watcher) { watcher.on_command(wanted, heap_.now()); });
+  const auto* node = receiving_node(wanted);
+  if (!node)
+    return send(gateway_address, wanted);
+  const auto at = addresses_.find(*node);
+  if (at == addresses_.end())
+    broken_ = "the core commanded the unknown node " + node->value;
+  else
+    send(at->second, wanted);
+}
+
+void scheduler_shell::send(address to, const core::command& wanted) {
+  const messages::envelope from{.kind = messages::sender_kind::scheduler,
+                                .sender = "sim",
+                                .life = incarnation(1),
+                                .sequence = ++sequence_};
+  const auto payload = messages::encode(from, wanted);
+  if (payload)
+    links_.send(scheduler_address, to, control_channel, messages::frame_kind::command, *payload);
+  else
+    broken_ = "a command cannot be encoded: " + payload.failure().message;
+}
+
+/// Keeps the earliest wanted tick armed; a tick that came too early only asks again.
+void scheduler_shell::arm_tick() {
+  const auto wanted = core_.next_deadline();
+  if (!wanted || (armed_ && *armed_ <= *wanted))
+    return;
+  armed_ = *wanted;
+  heap_.at(*wanted, [this, at = *wanted] {
+    if (armed_ != at)
+      return; // An earlier tick replaced this one.
+    armed_.reset();
+    apply(core::tick{});
+  });
+}
+
+} // namespace consort::sim

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// The simulated scheduler process: the shipped core behind the shipped codec, as the production
+/// actor holds it. Frames become events, commands become frames, one tick is armed for the core's
+/// next deadline. The core's invariants are checked after every step.
+
+#include "messages/envelope.hpp"
+#include "scenarios/sim/network.hpp"
+#include "scenarios/sim/observer.hpp"
+#include "scheduler/core.hpp"
+
+#include <map>
+
+namespace consort::sim {
+
+class scheduler_shell : public network_peer {
+public:
+  scheduler_shell(event_heap& heap, network& links, const observer_list& watchers,
+                  core::core_config config);
+
+  /// Where a node's name is reached. Requires: called for every node before it speaks.
+  void know_node(const node_id& node, address at);
+  /// An event that comes from no link, such as a model's declaration.
+  void apply(const core::event& happened);
+
+  void on_frame(address from, channel stream, const messages::frame& received) override;
+  void on_closed(address from, channel stream) override;
+
+  [[nodiscard]] core::core& brain() { return core_; }
+  /// The first broken invariant of the core, or what a frame could not be decoded for.
+  [[nodiscard]] const std::optional<std::string>& broken() const { return broken_; }
+
+private:
+  void carry_out(const core::command& wanted);
+  void send(address to, const core::command& wanted);
+  void arm_tick();
+
+  event_heap& heap_;
+  network& links_;
+  const observer_list& watchers_;
+  core::core core_;
+  std::map<node_id, address> addresses_;
+  std::map<address, std::pair<node_id, incarnation>> joined_;
+  std::vector<core::command> out_;
+  std::optional<time_us> armed_;
+  std::optional<std::string> broken_;
+  std::uint64_t sequence_ = 0;
+};
+
+} // namespace consort::sim

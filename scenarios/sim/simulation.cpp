@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scenarios/sim/simulation.hpp"
+
+#include "scenarios/sim/check/capacity.hpp"
+#include "scenarios/sim/check/conservation.hpp"
+#include "scenarios/sim/check/ended_once.hpp"
+#include "scenarios/sim/check/fencing.hpp"
+#include "scenarios/sim/gateway_model.hpp"
+#include "scenarios/sim/node_model.hpp"
+#include "scenarios/sim/recorder.hpp"
+#include "scenarios/sim/scheduler_shell.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+namespace consort::sim {
+
+namespace {
+
+/// How often the liveness phase looks whether all is done.
+constexpr duration_us settle_check_us = 100'000;
+/// Time after the last answer for frames still under way, e.g. the last reports to the core.
+constexpr duration_us last_frames_us = limits::second_us;
+/// A run whose clock stands still for so many steps is stuck.
+constexpr std::uint64_t steps_at_one_time_max = 1'000'000;
+
+std::uint32_t whole_tokens(double drawn) {
+  return std::isfinite(drawn)
+             ? static_cast<std::uint32_t>(std::clamp(std::round(drawn), 1.0, limits::tokens_max))
+             : 1;
+}
+
+core::core_config settings_of(const scenario& plan, const run_options& options) {
+  core::core_config made;
+  made.cluster = "sim";
+  made.seed = options.seed;
+  made.policy = options.policy.value_or(plan.policy);
+  made.queue_max = plan.queue_max;
+  made.lease_us = plan.lease_us;
+  made.queue_timeout_us = plan.queue_timeout_us;
+  return made;
+}
+
+model_spec spec_of(const scenario_model& model) {
+  model_spec made;
+  made.name = model_name(model.name);
+  made.replicas_min = model.replicas_min;
+  made.replicas_max = model.replicas_max;
+  auto& variant = made.variants.emplace_back();
+  variant.format = "gguf";
+  variant.source = "sim:" + model.name;
+  std::string content;
+  auto state = fold(fold_start, model.name);
+  for (int part = 0; part < 64; ++part) {
+    state = core::mix(state);
+    content += "0123456789abcdef"[state & 15U];
+  }
+  variant.content = digest(content);
+  variant.shape = model.name;
+  variant.quantization = "f16";
+  variant.weight_bytes = model.weight_bytes;
+  variant.kv_bytes_per_token = model.kv_bytes_per_token;
+  variant.context_tokens = model.context_tokens;
+  return made;
+}
+
+/// Everything of one run.
+class simulation {
+public:
+  simulation(const scenario& plan, const run_options& options)
+      : plan_(plan),
+        options_(options),
+        policy_(options.policy.value_or(plan.policy)),
+        links_(heap_, plan.network, random_source(options.seed, "network")),
+        scheduler_(heap_, links_, watchers_, settings_of(plan, options)),
+        gateway_(heap_, links_, watchers_),
+        recorder_(summary_) {
+    watchers_.add(recorder_);
+    for (auto* one : checkers_)
+      watchers_.add(*one);
+    summary_.scenario = plan.name;
+    summary_.seed = options.seed;
+    summary_.policy = policy_words()[static_cast<std::size_t>(policy_)];
+  }
+
+  run_summary run() {
+    for (const auto& model : plan_.models)
+      scheduler_.apply(core::model_declared{spec_of(model)});
+    start_nodes();
+    for (std::size_t at = 0; at < plan_.workloads.size(); ++at)
+      start_workload(at);
+    for (const auto& fault : plan_.faults)
+      heap_.at(fault.at, [this, &fault] { inject(fault); });
+    heap_.at(plan_.safety_us, [this] { begin_liveness(); });
+    play();
+    finish();
+    return std::move(summary_);
+  }
+
+private:
+  struct workload_state {
+    random_source arrivals;
+    random_source sizes;
+  };
+
+  void start_nodes() {
+    random_source starts(options_.seed, "starts");
+    for (std::size_t number = 0; number < plan_.nodes.size(); ++number) {
+      const auto& described = plan_.nodes[number];
+      const auto at = static_cast<address>(first_node_address + number);
+      nodes_.push_back(std::make_unique<node_model>(
+          node_world{heap_, links_, watchers_, plan_.lease_us}, described, at,
+          random_source(options_.seed, "node " + described.name)));
+      scheduler_.know_node(node_id(described.name), at);
+      gateway_.know_node(node_id(described.name), at);
+      const auto delay = static_cast<duration_us>(starts.unit() * limits::second_us / 10);
+      heap_.at(delay, [node = nodes_.back().get()] { node->start(); });
+    }
+  }
+
+  // --- arrivals ---
+
+  void start_workload(std::size_t number) {
+    const auto name = std::to_string(number);
+    auto& state = workloads_.emplace_back(std::make_unique<workload_state>(
+        workload_state{random_source(options_.seed, "arrivals " + name),
+                       random_source(options_.seed, "sizes " + name)}));
+    schedule_arrival(plan_.workloads[number], *state, plan_.workloads[number].from);
+  }
+
+  void schedule_arrival(const scenario_workload& work, workload_state& state, time_us from) {
+    const auto gap = static_cast<duration_us>(state.arrivals.exponential() / work.rate_per_s * 1e6);
+    if (from + gap >= work.until || summary_.requests.size() >= limits::requests_max)
+      return;
+    heap_.at(from + gap, [this, &work, &state] {
+      arrive(work, state.sizes);
+      schedule_arrival(work, state, heap_.now());
+    });
+  }
+
+  void arrive(const scenario_workload& work, random_source& sizes) {
+    request_meta meta;
+    meta.external_id = "req-" + std::to_string(summary_.requests.size() + 1);
+    meta.model = model_name(work.model);
+    meta.selector = work.device;
+    meta.priority = work.priority;
+    meta.deadline_us = work.deadline_us;
+    meta.streaming = true;
+    meta.prompt_tokens = whole_tokens(work.input.draw(sizes));
+    meta.max_tokens = whole_tokens(work.output.draw(sizes));
+    const bool leaves = sizes.unit() < work.cancel_share;
+    const auto patience = static_cast<duration_us>(sizes.exponential() * limits::second_us / 2);
+    const auto output = meta.max_tokens;
+    const auto id = gateway_.submit(std::move(meta), output);
+    if (leaves)
+      heap_.after(patience, [this, id] { gateway_.leave(id); });
+  }
+
+  // --- faults ---
+
+  node_model& node_named(const std::string& target) {
+    const auto name = target.substr(0, target.find('/'));
+    return **std::find_if(nodes_.begin(), nodes_.end(),
+                          [&](const auto& node) { return node->name() == name; });
+  }
+
+  address address_of(const node_model& node) const {
+    const auto found = std::find_if(nodes_.begin(), nodes_.end(),
+                                    [&](const auto& one) { return one.get() == &node; });
+    return static_cast<address>(first_node_address + (found - nodes_.begin()));
+  }
+
+  void inject(const scenario_fault& fault) {
+    if (fault.kind == fault_kind::forget)
+      return gateway_.forget_one();
+    for (const auto& target : fault.targets) {
+      auto& node = node_named(target);
+      switch (fault.kind) {
+      case fault_kind::kill:
+        if (node.running())
+          node.kill();
+        break;
+      case fault_kind::pause: node.pause(); break;
+      case fault_kind::partition: links_.cut(address_of(node)); break;
+      case fault_kind::slow: node.set_slowness(target, fault.factor); break;
+      case fault_kind::forget: break;
+      }
+    }
+    if (fault.span_us > 0)
+      heap_.after(fault.span_us, [this, &fault] { heal(fault); });
+  }
+
+  /// Idempotent: the liveness phase heals everything again.
+  void heal(const scenario_fault& fault) {
+    for (const auto& target : fault.targets) {
+      auto& node = node_named(target);
+      switch (fault.kind) {
+      case fault_kind::kill:
+        if (!node.running())
+          node.start();
+        break;
+      case fault_kind::pause: node.resume(); break;
+      case fault_kind::partition:
+        if (links_.is_cut(address_of(node)))
+          links_.heal(address_of(node));
+        break;
+      case fault_kind::slow: node.set_slowness(target, 1); break;
+      case fault_kind::forget: break;
+      }
+    }
+  }
+
+  // --- phases ---
+
+  void begin_liveness() {
+    for (const auto& fault : plan_.faults)
+      heal(fault);
+    check_settled();
+  }
+
+  void check_settled() {
+    if (gateway_.live() == 0 && !done_at_)
+      done_at_ = heap_.now() + last_frames_us;
+    if (!done_at_)
+      heap_.after(settle_check_us, [this] { check_settled(); });
+  }
+
+  void play() {
+    const auto last = plan_.safety_us + plan_.settle_us;
+    std::uint32_t shown_pm = 0;
+    while (!violated() && !heap_.empty()) {
+      const auto next = heap_.next_time();
+      if (next > last || (done_at_ && next > *done_at_))
+        return;
+      steps_here_ = next == heap_.now() ? steps_here_ + 1 : 0;
+      heap_.run_next();
+      const auto now_pm = static_cast<std::uint32_t>(
+          std::min<duration_us>(heap_.now() * 1'000 / plan_.safety_us, 1'000));
+      if (options_.on_progress && now_pm >= shown_pm + 10)
+        options_.on_progress(shown_pm = now_pm);
+    }
+  }
+
+  /// Collects what is wrong. Returns: whether anything is.
+  bool violated() {
+    if (!summary_.violations.empty())
+      return true;
+    const auto add = [this](const char* who, const std::optional<std::string>& what) {
+      if (what)
+        summary_.violations.push_back(std::string(who) + ": " + *what);
+    };
+    add("scheduler", scheduler_.broken());
+    add("gateway", gateway_.broken());
+    add("ended_once", ended_once_.violation());
+    add("fencing", fencing_.violation());
+    add("capacity", capacity_.violation());
+    add("conservation", conservation_.violation());
+    if (steps_here_ > steps_at_one_time_max || heap_.steps() > limits::steps_max)
+      summary_.violations.emplace_back("driver: virtual time stands still");
+    return !summary_.violations.empty();
+  }
+
+  void finish() {
+    const auto now = heap_.now();
+    if (!violated()) {
+      const auto seen = scheduler_.brain().view(now);
+      watchers_.each([&](observer& watcher) { watcher.on_end(seen, now); });
+      violated();
+    }
+    summary_.ended_at = now;
+    summary_.counts.frames = links_.frames();
+    summary_.counts.steps = heap_.steps();
+    summary_.run_digest = fold(links_.digest(), scheduler_.brain().digest());
+    compute_figures(summary_, plan_.safety_us);
+    summary_.misses = missed_expectations(summary_, plan_.expectations);
+  }
+
+  const scenario& plan_;
+  const run_options& options_;
+  policy_name policy_;
+  run_summary summary_;
+  event_heap heap_;
+  observer_list watchers_;
+  network links_;
+  scheduler_shell scheduler_;
+  gateway_model gateway_;
+  std::vector<std::unique_ptr<node_model>> nodes_;
+  std::vector<std::unique_ptr<workload_state>> workloads_;
+  recorder recorder_;
+  ended_once_checker ended_once_;
+  fencing_checker fencing_;
+  capacity_checker capacity_;
+  conservation_checker conservation_;
+  std::array<checker*, 4> checkers_{&ended_once_, &fencing_, &capacity_, &conservation_};
+  std::optional<time_us> done_at_; ///< When the liveness phase may end.
+  std::uint64_t steps_here_ = 0;
+};
+
+} // namespace
+
+run_summary run_scenario(const scenario& plan, const run_options& options) {
+  return simulation(plan, options).run();
+}
+
+} // namespace consort::sim

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// One run of a scenario in virtual time: safety phase (arrivals and faults), then liveness phase
+/// (everything healed, no arrivals, every request must end within `settle`). Same scenario, seed
+/// and build: the same frames at the same times, hence the same digest. Single-threaded; runs share
+/// nothing.
+
+#include "scenarios/sim/scenario.hpp"
+#include "scenarios/sim/summary.hpp"
+
+#include <functional>
+
+namespace consort::sim {
+
+struct run_options {
+  std::uint64_t seed = 1;
+  std::optional<policy_name> policy; ///< Over the scenario's.
+  /// Called now and then with per mille of the safety phase.
+  std::function<void(std::uint32_t)> on_progress;
+};
+
+/// Runs to the end, or to the first violation of a checker.
+[[nodiscard]] run_summary run_scenario(const scenario& plan, const run_options& options);
+
+} // namespace consort::sim

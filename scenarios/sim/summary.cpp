@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scenarios/sim/summary.hpp"
+
+#include "scenarios/sim/scenario.hpp"
+#include "scheduler/units.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+namespace consort::sim {
+
+namespace {
+
+constexpr std::array<std::string_view, 5> outcome_words{"finished", "failed", "cancelled",
+                                                        "rejected", "expired"};
+
+struct percentile_name {
+  const char* suffix;
+  std::uint32_t per_mille;
+};
+constexpr std::array<percentile_name, 3> percentiles{{{"p50", 500}, {"p90", 900}, {"p99", 990}}};
+constexpr std::array<const char*, 3> spans{"ttft", "itl", "e2e"};
+
+std::string text(const char* format, double number) {
+  std::array<char, 64> buffer{};
+  std::snprintf(buffer.data(), buffer.size(), format, number);
+  return buffer.data();
+}
+
+std::string hex(std::uint64_t number) {
+  std::array<char, 17> buffer{};
+  std::snprintf(buffer.data(), buffer.size(), "%016llx", static_cast<unsigned long long>(number));
+  return buffer.data();
+}
+
+/// First tokens after, or whole lives of, finished requests; ascending.
+std::vector<duration_us> sorted_spans(const run_summary& summary, bool whole) {
+  std::vector<duration_us> made;
+  for (const auto& one : summary.requests)
+    if (one.outcome == request_outcome::finished && one.first_token_at)
+      made.push_back((whole ? *one.ended_at : *one.first_token_at) - one.submitted_at);
+  std::sort(made.begin(), made.end());
+  return made;
+}
+
+void add_percentiles(run_summary& summary, const std::string& span,
+                     const std::vector<duration_us>& sorted) {
+  for (const auto& [suffix, per_mille] : percentiles)
+    if (const auto found = percentile(sorted, per_mille))
+      summary.figures[span + "_" + suffix + "_ms"] = static_cast<double>(*found) / 1'000;
+}
+
+std::string figure(const run_summary& summary, const std::string& name, const char* format) {
+  const auto found = summary.figures.find(name);
+  return found == summary.figures.end() ? "-" : text(format, found->second);
+}
+
+std::string outcome_word(const request_result& one) {
+  return one.outcome ? std::string(outcome_words[static_cast<std::size_t>(*one.outcome)]) : "lost";
+}
+
+void add_row(std::string& made, const std::string& name, const std::string& figures) {
+  made += "  " + name + std::string(name.size() < 14 ? 14 - name.size() : 1, ' ') + figures + "\n";
+}
+
+} // namespace
+
+const std::vector<std::string>& summary_metrics() {
+  static const auto names = [] {
+    std::vector<std::string> made{"requests",     "finished",      "failed",        "cancelled",
+                                  "rejected",     "expired",       "lost_requests", "failovers",
+                                  "resumes",      "builds",        "loads",         "tokens",
+                                  "tokens_per_s", "requests_per_s"};
+    for (const auto* span : spans)
+      for (const auto& [suffix, per_mille] : percentiles)
+        made.push_back(std::string(span) + "_" + suffix + "_ms");
+    return made;
+  }();
+  return names;
+}
+
+std::optional<duration_us> percentile(const std::vector<duration_us>& sorted,
+                                      std::uint32_t per_mille) {
+  if (sorted.empty())
+    return std::nullopt;
+  const auto rank = (sorted.size() * per_mille + 999) / 1'000;
+  return sorted[std::max<std::size_t>(rank, 1) - 1];
+}
+
+void compute_figures(run_summary& summary, duration_us arrivals_us) {
+  auto& figures = summary.figures;
+  for (const auto word : outcome_words)
+    figures[std::string(word)] = 0;
+  double lost = 0;
+  double tokens = 0;
+  for (const auto& one : summary.requests) {
+    if (one.outcome)
+      ++figures[outcome_word(one)];
+    // An answer that a failure took away is as lost to its client as none at all.
+    lost += !one.outcome || *one.outcome == request_outcome::failed ? 1 : 0;
+    tokens += one.completion_tokens;
+  }
+  const double seconds = static_cast<double>(arrivals_us) / 1e6;
+  figures["requests"] = static_cast<double>(summary.requests.size());
+  figures["lost_requests"] = lost;
+  figures["failovers"] = static_cast<double>(summary.counts.failovers);
+  figures["resumes"] = static_cast<double>(summary.counts.resumes);
+  figures["builds"] = static_cast<double>(summary.counts.builds);
+  figures["loads"] = static_cast<double>(summary.counts.loads);
+  figures["tokens"] = tokens;
+  figures["tokens_per_s"] = tokens / seconds;
+  figures["requests_per_s"] = figures["finished"] / seconds;
+  std::sort(summary.token_gaps.begin(), summary.token_gaps.end());
+  add_percentiles(summary, "ttft", sorted_spans(summary, false));
+  add_percentiles(summary, "itl", summary.token_gaps);
+  add_percentiles(summary, "e2e", sorted_spans(summary, true));
+}
+
+std::vector<std::string>
+missed_expectations(const run_summary& summary,
+                    const std::vector<scenario_expectation>& expectations) {
+  std::vector<std::string> missed;
+  for (const auto& wanted : expectations) {
+    const auto found = summary.figures.find(wanted.metric);
+    if (found == summary.figures.end()) {
+      missed.push_back(wanted.metric + " is unknown: no request got that far");
+      continue;
+    }
+    const double value = found->second;
+    if (wanted.min && value < *wanted.min)
+      missed.push_back(wanted.metric + " is " + text("%g", value) + ", expected at least "
+                       + text("%g", *wanted.min));
+    if (wanted.max && value > *wanted.max)
+      missed.push_back(wanted.metric + " is " + text("%g", value) + ", expected at most "
+                       + text("%g", *wanted.max));
+  }
+  return missed;
+}
+
+std::string render_summary(const run_summary& summary) {
+  std::string made;
+  std::string ends;
+  for (const auto* name : {"finished", "failed", "cancelled", "rejected", "expired"})
+    ends += std::string(", ") + figure(summary, name, "%.0f") + " " + name;
+  add_row(made, "requests", figure(summary, "requests", "%.0f") + " submitted" + ends);
+  add_row(made, "throughput",
+          figure(summary, "tokens_per_s", "%.1f") + " tokens/s, "
+              + figure(summary, "requests_per_s", "%.2f") + " requests/s over arrivals");
+  for (const auto& [name, span] :
+       {std::pair{"TTFT", "ttft"}, std::pair{"ITL", "itl"}, std::pair{"E2E", "e2e"}}) {
+    std::string figures;
+    for (const auto& [suffix, per_mille] : percentiles)
+      figures += (figures.empty() ? "" : "  ") + std::string(suffix) + " "
+                 + figure(summary, std::string(span) + "_" + suffix + "_ms", "%.2f") + " ms";
+    add_row(made, name, figures);
+  }
+  add_row(made, "failovers",
+          figure(summary, "failovers", "%.0f") + ", of them " + figure(summary, "resumes", "%.0f")
+              + " resumed mid-stream");
+  add_row(made, "builds, loads",
+          figure(summary, "builds", "%.0f") + ", " + figure(summary, "loads", "%.0f"));
+  add_row(made, "frames", std::to_string(summary.counts.frames) + " through the codec");
+  double total = 0;
+  for (const auto& [device, tokens] : summary.device_tokens)
+    total += static_cast<double>(tokens);
+  for (const auto& [device, tokens] : summary.device_tokens)
+    add_row(made, device,
+            std::to_string(tokens) + " tokens ("
+                + text("%.1f%%", 100 * static_cast<double>(tokens) / total) + ")");
+  return made + "digest: " + hex(summary.run_digest) + "\n";
+}
+
+std::string summary_json(const run_summary& summary) {
+  nlohmann::ordered_json made;
+  made["scenario"] = summary.scenario;
+  made["seed"] = summary.seed;
+  made["policy"] = summary.policy;
+  made["digest"] = hex(summary.run_digest);
+  made["passed"] = summary.passed();
+  made["violations"] = summary.violations;
+  made["missed_expectations"] = summary.misses;
+  made["virtual_us"] = summary.ended_at;
+  made["figures"] = summary.figures;
+  made["device_tokens"] = summary.device_tokens;
+  return made.dump(2) + "\n";
+}
+
+std::string requests_csv(const run_summary& summary) {
+  std::string made = "request,model,outcome,code,device,attempts,submitted_us,first_token_us,"
+                     "ended_us,prompt_tokens,completion_tokens\n";
+  const auto time
+      = [](const std::optional<time_us>& at) { return at ? std::to_string(*at) : std::string{}; };
+  for (const auto& one : summary.requests)
+    made += one.external_id + "," + one.model + "," + outcome_word(one) + "," + one.code + ","
+            + one.device + "," + std::to_string(one.attempts) + ","
+            + std::to_string(one.submitted_at) + "," + time(one.first_token_at) + ","
+            + time(one.ended_at) + "," + std::to_string(one.prompt_tokens) + ","
+            + std::to_string(one.completion_tokens) + "\n";
+  return made;
+}
+
+} // namespace consort::sim

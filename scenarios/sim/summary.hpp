@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// What a run amounts to: one record per request, and the figures that tables, summary.json and
+/// `expect` are made of. Filled by the recorder, read-only afterwards.
+
+#include "scheduler/requests.hpp"
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace consort::sim {
+
+struct scenario_expectation;
+
+/// One request as its client saw it.
+struct request_result {
+  std::string external_id;
+  std::string model;
+  time_us submitted_at = 0;
+  std::optional<time_us> first_token_at;
+  std::optional<time_us> ended_at;
+  std::optional<request_outcome> outcome; ///< Empty = never answered.
+  std::string code;
+  std::string device; ///< Of the last attempt.
+  std::uint32_t attempts = 0;
+  std::uint32_t prompt_tokens = 0;
+  std::uint32_t completion_tokens = 0;
+};
+
+/// Counts of what happened inside.
+struct run_counts {
+  std::uint64_t failovers = 0; ///< Tickets granted beyond a request's first.
+  std::uint64_t resumes = 0;   ///< Of these, after text was already sent.
+  std::uint64_t builds = 0;
+  std::uint64_t loads = 0;
+  std::uint64_t frames = 0;
+  std::uint64_t steps = 0; ///< Of virtual time.
+};
+
+struct run_summary {
+  std::string scenario;
+  std::uint64_t seed = 0;
+  std::string policy;
+  time_us ended_at = 0; ///< When the liveness phase was over.
+  std::uint64_t run_digest = 0;
+  run_counts counts;
+  std::vector<request_result> requests;  ///< In order of submission.
+  std::vector<duration_us> token_gaps;   ///< Every gap between tokens of one stream, ascending.
+  std::map<std::string, double> figures; ///< By the names of summary_metrics().
+  std::map<std::string, std::uint64_t> device_tokens;
+  std::vector<std::string> violations; ///< Of checkers.
+  std::vector<std::string> misses;     ///< Of expectations.
+
+  [[nodiscard]] bool passed() const { return violations.empty() && misses.empty(); }
+};
+
+/// Names of the figures that a scenario may bound.
+[[nodiscard]] const std::vector<std::string>& summary_metrics();
+
+/// Computes `figures` from the rest. Sorts `token_gaps`.
+void compute_figures(run_summary& summary, duration_us arrivals_us);
+
+/// Compares figures with bounds. Returns: one line per missed bound.
+[[nodiscard]] std::vector<std::string>
+missed_expectations(const run_summary& summary,
+                    const std::vector<scenario_expectation>& expectations);
+
+/// The value below which `per_mille` of sorted values lie (nearest rank); nullopt when empty.
+[[nodiscard]] std::optional<duration_us> percentile(const std::vector<duration_us>& sorted,
+                                                    std::uint32_t per_mille);
+
+/// For people.
+[[nodiscard]] std::string render_summary(const run_summary& summary);
+/// `summary.json` and `requests.csv` of `--out`.
+[[nodiscard]] std::string summary_json(const run_summary& summary);
+[[nodiscard]] std::string requests_csv(const run_summary& summary);
+
+} // namespace consort::sim
