@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/app.hpp"
+#include "cli/cluster.hpp"
+#include "cli/executable_commands.hpp"
+#include "cli/logging.hpp"
 
 #include <cstdlib>
 #include <iostream>
@@ -16,7 +19,19 @@ int main(int argc, char** argv) {
               .start = {},
               .options = {},
               .action = {}};
+  env.start
+      = [&env](const cluster_config& config) -> consort::result<std::unique_ptr<running_cluster>> {
+    // Someone who wants one answer wants no story of how it came about.
+    set_up_logging(env.options.log_level == "info" ? "warn" : env.options.log_level,
+                   env.options.log_format);
+    auto cluster = local_cluster::start(config);
+    if (!cluster)
+      return cluster.failure();
+    return std::unique_ptr<running_cluster>(std::move(*cluster));
+  };
   const auto app = make_app(env);
+  add_up(*app, env);
+  add_host(*app, env);
   const auto code = parse_and_run(*app, env, argc, argv);
   std::cout.flush();
   return static_cast<int>(code);
