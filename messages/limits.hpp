@@ -23,7 +23,9 @@ inline constexpr std::size_t label_bytes_max = 256;    ///< Model names, words, 
 inline constexpr std::size_t text_bytes_max = 4'096;   ///< Sentences, paths, attribute values.
 inline constexpr std::size_t digest_bytes = 64;        ///< SHA-256 in lower-case hex.
 inline constexpr std::size_t secret_bytes_max = 4'096; ///< Join tokens, ticket keys, MACs.
-inline constexpr std::size_t json_bytes_max = std::size_t{8} << 20;       ///< A client's body.
+inline constexpr std::size_t json_bytes_max = std::size_t{8} << 20; ///< A client's body.
+inline constexpr std::size_t host_json_bytes_max
+    = std::size_t{256} << 10; ///< Configuration and counters of a host process.
 inline constexpr std::size_t token_text_bytes_max = std::size_t{1} << 19; ///< One token event.
 inline constexpr std::size_t resume_text_bytes_max = std::size_t{4} << 20;
 

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+// The envelope and its bodies to and from control.capnp.
+#include "messages/control.capnp.h"
+#include "messages/wire_messages.hpp"
+
+namespace consort::messages {
+
+template <>
+inline constexpr sender_kind last_enumerator<sender_kind> = sender_kind::gateway;
+
+namespace {
+
+using body_kind = wire::Envelope::Body::Which;
+
+void write(wire::Envelope::Builder to, const envelope& from, outgoing& out) {
+  to.setProtocolVersion(from.version);
+  to.setSenderKind(out.word<wire::SenderKind>(from.kind, "envelope.kind"));
+  to.setSender(out.name(from.sender, "envelope.sender"));
+  to.setIncarnation(from.life.value);
+  to.setSequence(from.sequence);
+}
+
+void read(wire::Envelope::Reader from, envelope& to, incoming& in) {
+  to.version = from.getProtocolVersion();
+  to.kind = in.word<sender_kind>(from.getSenderKind(), "envelope.kind");
+  to.sender = in.name(from.getSender(), "envelope.sender");
+  to.life = incarnation(from.getIncarnation());
+  to.sequence = from.getSequence();
+}
+
+/// An envelope whose body `fill(body, outgoing&)` writes.
+template <class Fill>
+encoded pack_envelope(frame_kind kind, const envelope& from, Fill fill) {
+  return pack<wire::Envelope>(kind, [&](wire::Envelope::Builder to, outgoing& out) {
+    write(to, from, out);
+    fill(to.getBody(), out);
+  });
+}
+
+/// The envelope and its body, which must be of kind `expected`. A hello of another protocol version
+/// is read as far as the envelope, so that it can be refused in words.
+template <class Body, class Take>
+result<decoded<Body>> unpack_envelope(frame_kind kind, body_kind expected,
+                                      std::span<const char> bytes, Take take) {
+  auto opened = unpack<wire::Envelope, decoded<Body>>(
+      kind, bytes, [&](wire::Envelope::Reader from, decoded<Body>& to, incoming& in) {
+        to.from.version = from.getProtocolVersion();
+        if (to.from.version != protocol_version)
+          return;
+        read(from, to.from, in);
+        const auto body = from.getBody();
+        if (body.which() != expected)
+          return in.unknown_kind("envelope.body", static_cast<unsigned>(body.which()));
+        take(body, to.body, in);
+      });
+  if (opened && opened->from.version != protocol_version)
+    return error{recovery::refuse, "frame_version",
+                 std::string(name_of(kind)) + " is of protocol version "
+                     + std::to_string(opened->from.version) + ", this build speaks "
+                     + std::to_string(protocol_version)};
+  return opened;
+}
+
+void read(wire::Hello::Reader from, hello& to, incoming& in) {
+  to.cluster = in.label(from.getCluster(), "hello.cluster");
+  to.join_token = in.text(from.getJoinToken(), "hello.join_token", limits::secret_bytes_max);
+  to.software = in.label(from.getSoftware(), "hello.software");
+}
+
+void read(wire::HelloAnswer::Reader from, hello_answer& to, incoming& in) {
+  if (from.hasRefusal())
+    read(from.getRefusal(), to.refusal.emplace(), in);
+  to.scheduler_now = in.time(from.getSchedulerNow(), "hello_answer.scheduler_now");
+  to.ticket_key = in.data(from.getTicketKey(), "hello_answer.ticket_key", limits::secret_bytes_max);
+}
+
+void read(wire::Query::Reader from, query& to, incoming& in) {
+  to.number = from.getNumber();
+  to.explain = in.label(from.getExplain(), "query.explain");
+}
+
+void read(wire::QueryAnswer::Reader from, query_answer& to, incoming& in) {
+  to.number = from.getNumber();
+  if (from.hasSnapshot() && from.hasExplanation())
+    return in.fail("query_answer", "has both a snapshot and an explanation");
+  if (from.hasSnapshot())
+    read(from.getSnapshot(), to.snapshot.emplace(), in);
+  if (from.hasExplanation())
+    read(from.getExplanation(), to.explanation.emplace(), in);
+}
+
+} // namespace
+
+encoded encode(const envelope& from, const hello& body) {
+  return pack_envelope(frame_kind::hello, from, [&](auto to, outgoing& out) {
+    auto hello = to.initHello();
+    hello.setCluster(out.label(body.cluster, "hello.cluster"));
+    hello.setJoinToken(out.text(body.join_token, "hello.join_token", limits::secret_bytes_max));
+    hello.setSoftware(out.label(body.software, "hello.software"));
+  });
+}
+
+encoded encode(const envelope& from, const hello_answer& body) {
+  return pack_envelope(frame_kind::hello_answer, from, [&](auto to, outgoing& out) {
+    auto answer = to.initHelloAnswer();
+    if (body.refusal)
+      write(answer.initRefusal(), *body.refusal, out);
+    answer.setSchedulerNow(out.time(body.scheduler_now, "hello_answer.scheduler_now"));
+    answer.setTicketKey(
+        out.data(body.ticket_key, "hello_answer.ticket_key", limits::secret_bytes_max));
+  });
+}
+
+encoded encode(const envelope& from, const heartbeat& body) {
+  return pack_envelope(frame_kind::heartbeat, from, [&](auto to, outgoing& out) {
+    auto beat = to.initHeartbeat();
+    beat.setSentAt(out.time(body.sent_at, "heartbeat.sent_at"));
+    beat.setAnswer(body.answer);
+  });
+}
+
+encoded encode(const envelope& from, const core::event& body) {
+  return pack_envelope(frame_kind::event, from,
+                       [&](auto to, outgoing& out) { write(to.initEvent(), body, out); });
+}
+
+encoded encode(const envelope& from, const core::command& body) {
+  return pack_envelope(frame_kind::command, from,
+                       [&](auto to, outgoing& out) { write(to.initCommand(), body, out); });
+}
+
+encoded encode(const envelope& from, const query& body) {
+  return pack_envelope(frame_kind::query, from, [&](auto to, outgoing& out) {
+    auto query = to.initQuery();
+    query.setNumber(body.number);
+    query.setExplain(out.label(body.explain, "query.explain"));
+  });
+}
+
+encoded encode(const envelope& from, const query_answer& body) {
+  return pack_envelope(frame_kind::query_answer, from, [&](auto to, outgoing& out) {
+    auto answer = to.initQueryAnswer();
+    answer.setNumber(body.number);
+    if (body.snapshot && body.explanation)
+      return out.fail("query_answer", "has both a snapshot and an explanation");
+    if (body.snapshot)
+      write(answer.initSnapshot(), *body.snapshot, out);
+    if (body.explanation)
+      write(answer.initExplanation(), *body.explanation, out);
+  });
+}
+
+result<decoded<hello>> decode_hello(std::span<const char> bytes) {
+  return unpack_envelope<hello>(
+      frame_kind::hello, body_kind::HELLO, bytes,
+      [](auto body, hello& to, incoming& in) { read(body.getHello(), to, in); });
+}
+
+result<decoded<hello_answer>> decode_hello_answer(std::span<const char> bytes) {
+  return unpack_envelope<hello_answer>(
+      frame_kind::hello_answer, body_kind::HELLO_ANSWER, bytes,
+      [](auto body, hello_answer& to, incoming& in) { read(body.getHelloAnswer(), to, in); });
+}
+
+result<decoded<heartbeat>> decode_heartbeat(std::span<const char> bytes) {
+  return unpack_envelope<heartbeat>(frame_kind::heartbeat, body_kind::HEARTBEAT, bytes,
+                                    [](auto body, heartbeat& to, incoming& in) {
+                                      to.sent_at = in.time(body.getHeartbeat().getSentAt(),
+                                                           "heartbeat.sent_at");
+                                      to.answer = body.getHeartbeat().getAnswer();
+                                    });
+}
+
+result<decoded<core::event>> decode_event(std::span<const char> bytes) {
+  return unpack_envelope<core::event>(
+      frame_kind::event, body_kind::EVENT, bytes,
+      [](auto body, core::event& to, incoming& in) { read(body.getEvent(), to, in); });
+}
+
+result<decoded<core::command>> decode_command(std::span<const char> bytes) {
+  return unpack_envelope<core::command>(
+      frame_kind::command, body_kind::COMMAND, bytes,
+      [](auto body, core::command& to, incoming& in) { read(body.getCommand(), to, in); });
+}
+
+result<decoded<query>> decode_query(std::span<const char> bytes) {
+  return unpack_envelope<query>(
+      frame_kind::query, body_kind::QUERY, bytes,
+      [](auto body, query& to, incoming& in) { read(body.getQuery(), to, in); });
+}
+
+result<decoded<query_answer>> decode_query_answer(std::span<const char> bytes) {
+  return unpack_envelope<query_answer>(
+      frame_kind::query_answer, body_kind::QUERY_ANSWER, bytes,
+      [](auto body, query_answer& to, incoming& in) { read(body.getQueryAnswer(), to, in); });
+}
+
+} // namespace consort::messages

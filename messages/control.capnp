@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+@0xf8e0b49f7dd7d651;
+# The link between the scheduler and a node or a further gateway. Every message is one Envelope; the
+# kind of its body is repeated outside, in the frame header or CAF's frame, so that a receiver can
+# refuse it before parsing. docs/PROTOCOL.md tells the phases.
+
+using Cxx = import "/capnp/c++.capnp";
+$Cxx.namespace("consort::messages::wire");
+using Common = import "common.capnp";
+using Events = import "event.capnp";
+using Commands = import "command.capnp";
+using Views = import "view.capnp";
+
+enum SenderKind { scheduler @0; node @1; gateway @2; }
+
+struct Envelope {
+  # A receiver refuses another protocolVersion, and drops what comes from an incarnation that it did
+  # not greet.
+  protocolVersion @0 :UInt16;
+  senderKind @1 :SenderKind;
+  sender @2 :Text;         # Node id, gateway name, or the cluster's name for the scheduler.
+  incarnation @3 :UInt64;  # Of the sending process.
+  sequence @4 :UInt64;     # Counts the sender's messages, from 1; for logs and tests.
+  body :union {
+    hello @5 :Hello;
+    helloAnswer @6 :HelloAnswer;
+    event @7 :Events.Event;
+    command @8 :Commands.Command;
+    query @9 :Query;
+    queryAnswer @10 :QueryAnswer;
+    heartbeat @11 :Heartbeat;
+  }
+}
+
+struct Hello {
+  # Node or gateway, first message on a link, and again until answered. Anything sent before the
+  # answer is dropped by the scheduler.
+  cluster @0 :Text;
+  joinToken @1 :Text;  # Secret; never logged.
+  software @2 :Text;   # For people.
+}
+
+struct HelloAnswer {
+  # Scheduler. With a refusal the link is of no use: wrong cluster, token or protocol version.
+  refusal @0 :Common.Error;  # Absent when welcome.
+  schedulerNow @1 :Int64;    # The scheduler's clock.
+  ticketKey @2 :Data;        # Opens tickets' seals; to nodes only. Secret; never logged.
+}
+
+struct Heartbeat {
+  # Gateway or scheduler, on an idle link; the receiver sends it back with `answer`. Nodes need
+  # none: leaseRenewed is theirs.
+  sentAt @0 :Int64;  # On the clock of whoever sent it first.
+  answer @1 :Bool;
+}
+
+struct Query {
+  # Gateway: show me. Answered by a QueryAnswer of the same number.
+  number @0 :UInt64;
+  explain @1 :Text;  # Request id as the client saw it; empty asks for the snapshot.
+}
+
+struct QueryAnswer {
+  # Scheduler. At most one of the two; neither means that the request is unknown.
+  number @0 :UInt64;
+  snapshot @1 :Views.Snapshot;
+  explanation @2 :Views.Explanation;
+}
