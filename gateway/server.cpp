@@ -47,6 +47,7 @@ struct server::state : std::enable_shared_from_this<server::state> {
   std::vector<std::function<void()>> stopped_calls;
   bool accepting = true;
   bool hurried = false;
+  bool finished = false;
 };
 
 server::state::state(asio::io_context& on, server_config with, scheduler_port& to,
@@ -102,6 +103,8 @@ void server::state::ended(connection* client) {
 }
 
 void server::state::begin_stop(std::function<void()> stopped) {
+  if (finished)
+    return stopped ? stopped() : void();
   stopped_calls.push_back(std::move(stopped));
   if (!accepting)
     return;
@@ -140,6 +143,7 @@ task<void> server::state::finish_stop() {
     co_await changed.async_wait(as_values);
   }
   log().info("stopped");
+  finished = true;
   for (const auto& call : std::exchange(stopped_calls, {}))
     if (call)
       call();

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/admin_json.hpp"
+
+#include "gateway/pages.hpp"
+
+#include <gtest/gtest.h>
+
+namespace consort::gateway {
+namespace {
+
+TEST(AdminJson, DevicesShowNamesWordsNumbersAndNulls) {
+  core::device_view view;
+  view.spec.id = device_id("local/npu0");
+  view.spec.type = resource_type::npu;
+  view.spec.capability.max_sequences = 4;
+  view.spec.capability.runtime.resume = resume_support::tokens;
+  view.reading.power_mw = 7'000;
+  view.alive = true;
+  view.loaded = {model_name("m")};
+  const auto out = to_json(view);
+  EXPECT_EQ(out["spec"]["id"], "local/npu0");
+  EXPECT_EQ(out["spec"]["type"], "npu");
+  EXPECT_EQ(out["spec"]["capability"]["runtime"]["resume"], "tokens");
+  EXPECT_EQ(out["reading"]["power_mw"], 7000);
+  EXPECT_TRUE(out["reading"]["memory_used_bytes"].is_null());
+  EXPECT_EQ(out["reading"]["health"], "healthy");
+  EXPECT_EQ(out["loaded"], json::array({"m"}));
+  EXPECT_EQ(out["breaker"], "closed");
+}
+
+TEST(AdminJson, IdsAreTextOrNumbersAsDocumented) {
+  core::node_view node;
+  node.node = node_id("local");
+  node.life = incarnation(0xdeadbeef);
+  node.lease_epoch = epoch(3);
+  EXPECT_EQ(to_json(node)["life"], "00000000deadbeef");
+  EXPECT_EQ(to_json(node)["lease_epoch"], 3);
+  core::request_view request;
+  request.id = {gateway_id(0xabc), 7};
+  EXPECT_EQ(to_json(request)["id"], "0000000000000abc-7");
+}
+
+TEST(AdminJson, ListsAreWrappedByTheirName) {
+  core::snapshot seen;
+  seen.replicas.resize(2);
+  seen.artifacts.resize(1);
+  for (const auto* name : {"nodes", "devices", "models", "replicas", "artifacts", "requests"})
+    EXPECT_TRUE(list_json(seen, name).at(name).is_array()) << name;
+  EXPECT_EQ(list_json(seen, "replicas")["replicas"].size(), 2U);
+  EXPECT_EQ(list_json(seen, "artifacts")["artifacts"][0]["state"], "absent");
+  EXPECT_TRUE(list_json(seen, "artifacts")["artifacts"][0]["eta_us"].is_null());
+  EXPECT_TRUE(list_json(seen, "secrets").is_null());
+}
+
+TEST(AdminJson, ClusterCountsWhatIsAlive) {
+  core::snapshot seen;
+  seen.cluster = "default";
+  seen.devices.resize(3);
+  seen.devices[0].alive = true;
+  seen.devices[0].running = 2;
+  seen.counters.finished = 9;
+  const auto out = cluster_json(seen);
+  EXPECT_EQ(out["cluster"], "default");
+  EXPECT_EQ(out["totals"]["devices"], 3);
+  EXPECT_EQ(out["totals"]["devices_alive"], 1);
+  EXPECT_EQ(out["totals"]["requests_running"], 2);
+  EXPECT_EQ(out["counters"]["finished"], 9);
+  EXPECT_FALSE(out["version"].get<std::string>().empty());
+}
+
+TEST(AdminJson, ExplanationsShowCandidatesAndTerms) {
+  core::explanation view;
+  core::decision_view decision;
+  decision.outcome = "ticket";
+  core::candidate_view candidate;
+  candidate.device = device_id("local/cpu0");
+  candidate.terms = {{"prefill", 12}, {"decode", 30}};
+  candidate.score = 42;
+  decision.candidates.push_back(candidate);
+  view.decisions.push_back(decision);
+  const auto out = to_json(view)["decisions"][0]["candidates"][0];
+  EXPECT_EQ(out["score"], 42);
+  EXPECT_EQ(out["terms"][1]["name"], "decode");
+  EXPECT_EQ(out["terms"][1]["value"], 30);
+}
+
+TEST(AdminJson, ModelDeclarationsRoundTrip) {
+  model_spec spec;
+  spec.name = model_name("storyteller");
+  spec.aliases = {model_name("default")};
+  spec.variants.resize(1);
+  spec.variants[0].format = "gguf";
+  spec.variants[0].source = "models/s.gguf";
+  spec.variants[0].weight_bytes = 10'000'000;
+  spec.replicas_max = 4;
+  const auto back = model_spec_from_json(to_json(spec));
+  ASSERT_TRUE(back.ok()) << back.failure().message;
+  EXPECT_EQ(*back, spec);
+}
+
+TEST(AdminJson, ShortDeclarationsGuessTheFormat) {
+  const auto got = model_spec_from_json({{"name", "m"}, {"source", "models/m.gguf"}});
+  ASSERT_TRUE(got.ok());
+  EXPECT_EQ(got->variants.at(0).format, "gguf");
+}
+
+TEST(AdminJson, WrongDeclarationsNameTheField) {
+  const std::vector<std::pair<const char*, std::string>> cases{
+      {R"([])", "must be an object"},
+      {R"({"source":"x"})", "`name` is missing"},
+      {R"({"name":"m"})", "`source` is missing"},
+      {R"({"name":1,"source":"x"})", "`name` must be a string"},
+      {R"({"name":"m","source":"x","replica_max":1})",
+       "`replica_max` is not a known field (did you mean replicas_max"},
+      {R"({"name":"m","source":"x","replicas_max":-1})", "`replicas_max` must be a whole"},
+      {R"({"name":"m","source":"x","replicas_max":4294967296})", "`replicas_max` must be a whole"},
+      {R"({"name":"m","variants":[{"format":"gguf"}]})", "`variants[0].source` is missing"},
+      {R"({"name":"m","source":"x","aliases":[1]})", "`aliases` must hold strings"}};
+  for (const auto& [text, words] : cases) {
+    const auto got = model_spec_from_json(json::parse(text));
+    ASSERT_FALSE(got.ok()) << text;
+    EXPECT_NE(got.failure().message.find(words), std::string::npos) << got.failure().message;
+  }
+}
+
+TEST(Pages, OpenapiHasEveryRoute) {
+  const auto document = json::parse(openapi_document(routes()));
+  EXPECT_EQ(document["openapi"], "3.1.0");
+  std::size_t operations = 0;
+  for (const auto& [path, item] : document["paths"].items())
+    operations += item.size();
+  EXPECT_EQ(operations, routes().size());
+  const auto& chat = document["paths"]["/v1/chat/completions"]["post"];
+  EXPECT_EQ(chat["tags"], json::array({"openai"}));
+  EXPECT_EQ(chat["requestBody"]["content"]["application/json"]["schema"]["required"],
+            json::array({"model", "messages"}));
+  EXPECT_TRUE(document["paths"].contains("/v1/models/{id}"));
+}
+
+TEST(Pages, FrontPageNeedsNothingFromElsewhere) {
+  const auto page = front_page_html();
+  EXPECT_EQ(page.find("http://"), std::string_view::npos);
+  EXPECT_EQ(page.find("https://"), std::string_view::npos);
+  EXPECT_EQ(page.find("innerHTML"), std::string_view::npos);
+}
+
+} // namespace
+} // namespace consort::gateway

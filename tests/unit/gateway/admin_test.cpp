@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+// The routes beside inference, over a real socket.
+#include "tests/unit/gateway/gateway_fixture.hpp"
+
+namespace consort::testing {
+namespace {
+
+class Admin : public gateway_fixture {
+protected:
+  void declare(const std::string& name, const std::string& alias) {
+    core::model_view view;
+    view.spec.name = model_name(name);
+    view.spec.aliases = {model_name(alias)};
+    port_.seen.models.push_back(view);
+  }
+  void add_device() {
+    core::device_view device;
+    device.spec.id = device_id("local/cpu0");
+    device.alive = true;
+    port_.seen.devices.push_back(device);
+  }
+};
+
+TEST_F(Admin, ModelsAreListedAndFoundByNameOrAlias) {
+  declare("org/storyteller", "default");
+  start();
+  http_client client(http_port());
+  const auto list = nlohmann::json::parse(client.get("/v1/models").body);
+  EXPECT_EQ(list["object"], "list");
+  EXPECT_EQ(list["data"][0]["id"], "org/storyteller");
+  EXPECT_EQ(list["data"][0]["object"], "model");
+  EXPECT_EQ(client.get("/v1/models/org%2Fstoryteller").status, 200);
+  EXPECT_EQ(client.get("/v1/models/org/storyteller").status, 200);
+  const auto alias = nlohmann::json::parse(client.get("/v1/models/default").body);
+  EXPECT_EQ(alias["id"], "org/storyteller");
+}
+
+TEST_F(Admin, UnknownModelsOfferTheNearest) {
+  declare("storyteller", "default");
+  start();
+  http_client client(http_port());
+  const auto answer = client.get("/v1/models/storytaller");
+  EXPECT_EQ(answer.status, 404);
+  EXPECT_EQ(error_of(answer)["code"], "model_not_found");
+  EXPECT_NE(error_of(answer)["message"].get<std::string>().find("storyteller"), std::string::npos);
+}
+
+TEST_F(Admin, ReadinessNeedsADevice) {
+  start();
+  http_client client(http_port());
+  EXPECT_EQ(client.get("/healthz").status, 200);
+  const auto before = client.get("/readyz");
+  EXPECT_EQ(before.status, 503);
+  EXPECT_NE(before.body.find("no device is alive"), std::string::npos);
+}
+
+TEST_F(Admin, ReadyWhenADeviceIsAlive) {
+  add_device();
+  start();
+  http_client client(http_port());
+  EXPECT_EQ(client.get("/readyz").status, 200);
+}
+
+TEST_F(Admin, EveryListAnswers) {
+  add_device();
+  declare("m", "d");
+  start();
+  http_client client(http_port());
+  for (const std::string name :
+       {"nodes", "devices", "models", "replicas", "artifacts", "requests"}) {
+    const auto answer = client.get("/api/v1/" + name);
+    EXPECT_EQ(answer.status, 200) << name;
+    EXPECT_TRUE(nlohmann::json::parse(answer.body).at(name).is_array()) << name;
+  }
+  EXPECT_EQ(nlohmann::json::parse(client.get("/api/v1/cluster").body)["totals"]["devices"], 1);
+  EXPECT_EQ(client.get("/openapi.json").status, 200);
+  EXPECT_EQ(client.get("/").headers.at("Content-Type"), "text/html; charset=utf-8");
+}
+
+TEST_F(Admin, SilentSchedulerIs503WithinTheTimeout) {
+  port_.silent = true;
+  config_.limits.port_timeout = 20 * ms;
+  start();
+  http_client client(http_port());
+  for (const auto* path : {"/v1/models", "/api/v1/cluster", "/readyz", "/api/v1/nodes"})
+    EXPECT_EQ(client.get(path).status, 503) << path;
+  EXPECT_EQ(client.post("/api/v1/drain", R"({"target":"local"})").status, 503);
+  EXPECT_EQ(client.get("/metrics").status, 200) << "what the gateway knows is still shown";
+}
+
+TEST_F(Admin, ExplainFindsByIdOrIs404) {
+  core::explanation found;
+  found.request.external_id = "mine";
+  found.outcome = "finished";
+  port_.explained = found;
+  start();
+  http_client client(http_port());
+  EXPECT_EQ(nlohmann::json::parse(client.get("/api/v1/explain/mine").body)["outcome"], "finished");
+  const auto missing = client.get("/api/v1/explain/other");
+  EXPECT_EQ(missing.status, 404);
+  EXPECT_EQ(error_of(missing)["code"], "unknown_request");
+}
+
+TEST_F(Admin, CommandsReachTheScheduler) {
+  start();
+  http_client client(http_port());
+  EXPECT_EQ(client.post("/api/v1/drain", R"({"target":"local/npu0","reason":"firmware"})").status,
+            202);
+  EXPECT_EQ(client.post("/api/v1/cordon", R"({"target":"local"})").status, 202);
+  EXPECT_EQ(client.post("/api/v1/uncordon", R"({"target":"local"})").status, 202);
+  EXPECT_EQ(client.post("/api/v1/models", R"({"name":"m","source":"models/m.gguf"})").status, 202);
+  EXPECT_EQ(client.post("/api/v1/compile", R"({"model":"m","for":"npu"})").status, 202);
+  client.send(http_client::request("DELETE", "/api/v1/models/m"));
+  EXPECT_EQ(client.read_answer().status, 202);
+
+  const auto asked = port_.admin_requests();
+  ASSERT_EQ(asked.size(), 6U);
+  const auto& drained = std::get<core::drain_changed>(asked[0]);
+  EXPECT_EQ(drained.target, "local/npu0");
+  EXPECT_EQ(drained.reason, "firmware");
+  EXPECT_TRUE(drained.draining);
+  EXPECT_TRUE(std::get<core::drain_changed>(asked[1]).draining);
+  EXPECT_FALSE(std::get<core::drain_changed>(asked[2]).draining);
+  EXPECT_EQ(std::get<core::model_declared>(asked[3]).spec.name.value, "m");
+  EXPECT_EQ(std::get<core::compile_requested>(asked[4]).selector, "npu");
+  EXPECT_EQ(std::get<core::model_removed>(asked[5]).name.value, "m");
+}
+
+TEST_F(Admin, WrongCommandsAre400NamingTheField) {
+  start();
+  http_client client(http_port());
+  const std::vector<std::array<std::string, 3>> cases{
+      {"/api/v1/drain", R"({"reason":"x"})", "target"},
+      {"/api/v1/drain", R"({"target":1})", "target"},
+      {"/api/v1/drain", R"({"target":"a","when":"now"})", "when"},
+      {"/api/v1/compile", R"({"model":"m"})", "for"},
+      {"/api/v1/compile", R"({"for":"npu"})", "model"}};
+  for (const auto& [path, body, param] : cases) {
+    const auto answer = client.post(path, body);
+    EXPECT_EQ(answer.status, 400) << body;
+    EXPECT_EQ(error_of(answer)["param"], param);
+  }
+  EXPECT_EQ(client.post("/api/v1/models", "{").status, 400);
+  EXPECT_TRUE(port_.admin_requests().empty());
+}
+
+TEST_F(Admin, RefusedCommandsSayWhy) {
+  port_.on_admin = [](const auto&) {
+    return result<done>(error{recovery::refuse, "unknown_target", "no node or device `x`"});
+  };
+  start();
+  http_client client(http_port());
+  const auto answer = client.post("/api/v1/drain", R"({"target":"x"})");
+  EXPECT_EQ(answer.status, 404);
+  EXPECT_EQ(error_of(answer)["message"], "no node or device `x`");
+}
+
+TEST_F(Admin, EventsStreamNotesAndRequests) {
+  start();
+  http_client client(http_port());
+  client.send(http_client::request("GET", "/api/v1/events"));
+  client.read_until(": connected");
+  core::note note;
+  note.subject = "local/npu0";
+  note.text = "compiling";
+  port_.publish(note);
+  core::record_request record;
+  record.external_id = "mine";
+  port_.publish(record);
+  port_.publish(core::grant_lease{});
+  const auto seen = client.read_until("\"mine\"");
+  EXPECT_NE(seen.find("event: note\ndata: {\"level\":\"info\",\"subject\":\"local/npu0\""),
+            std::string::npos)
+      << seen;
+  EXPECT_NE(seen.find("event: request\ndata: {"), std::string::npos);
+}
+
+TEST_F(Admin, QuietEventStreamsArePinged) {
+  config_.limits.event_ping = 10 * ms;
+  start();
+  http_client client(http_port());
+  client.send(http_client::request("GET", "/api/v1/events"));
+  EXPECT_NE(client.read_until(": ping").find(": ping\n\n"), std::string::npos);
+}
+
+TEST_F(Admin, EventStreamsAreBounded) {
+  config_.limits.event_streams = 1;
+  start();
+  http_client first(http_port());
+  first.send(http_client::request("GET", "/api/v1/events"));
+  first.read_until(": connected");
+  http_client second(http_port());
+  EXPECT_EQ(second.get("/api/v1/events").status, 429);
+}
+
+TEST_F(Admin, MetricsCountWhatWasServed) {
+  start();
+  http_client client(http_port());
+  client.post("/v1/chat/completions", chat_body);
+  client.post("/v1/chat/completions", "{");
+  client.post("/v1/completions", R"({"model":"unheard-of"})");
+  const auto text = client.get("/metrics").body;
+  EXPECT_NE(text.find("consort_requests_total{outcome=\"finished\"} 1"), std::string::npos);
+  EXPECT_NE(text.find("consort_requests_total{outcome=\"invalid\"} 2"), std::string::npos);
+  EXPECT_NE(text.find("consort_tokens_total{kind=\"completion\",model=\"storyteller\"} 3"),
+            std::string::npos)
+      << text;
+  EXPECT_EQ(text.find("unheard-of"), std::string::npos);
+}
+
+} // namespace
+} // namespace consort::testing

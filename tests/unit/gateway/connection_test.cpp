@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+// HTTP over a real loopback socket: framing, keep-alive, and every limit of a connection.
+#include "tests/unit/gateway/gateway_fixture.hpp"
+
+namespace consort::testing {
+namespace {
+
+class Connection : public gateway_fixture {};
+
+TEST_F(Connection, KeepsAliveOverManyRequests) {
+  start();
+  http_client client(http_port());
+  for (int round = 0; round < 5; ++round) {
+    const auto answer = client.get("/healthz");
+    EXPECT_EQ(answer.status, 200);
+    EXPECT_EQ(answer.headers.at("Connection"), "keep-alive");
+  }
+}
+
+TEST_F(Connection, AnswersPipelinedRequestsInOrder) {
+  start();
+  http_client client(http_port());
+  client.send(http_client::request("GET", "/healthz") + http_client::request("GET", "/nothing")
+              + http_client::request("POST", "/v1/chat/completions", chat_body)
+              + http_client::request("GET", "/readyz"));
+  EXPECT_EQ(client.read_answer().status, 200);
+  EXPECT_EQ(client.read_answer().status, 404);
+  EXPECT_NE(client.read_answer().body.find("Hello w"), std::string::npos);
+  EXPECT_EQ(client.read_answer().status, 503) << "no device";
+}
+
+TEST_F(Connection, HeadHasTheLengthButNoBody) {
+  start();
+  http_client client(http_port());
+  client.send(http_client::request("HEAD", "/healthz"));
+  const auto head = client.read_answer(true);
+  EXPECT_EQ(head.status, 200);
+  EXPECT_EQ(head.headers.at("Content-Length"), "16");
+  EXPECT_EQ(client.get("/healthz").body, "{\"status\":\"ok\"}\n") << "nothing came in between";
+}
+
+TEST_F(Connection, UnknownPathsAndMethodsAreJsonErrors) {
+  start();
+  http_client client(http_port());
+  const auto unknown = client.get("/v2/things");
+  EXPECT_EQ(unknown.status, 404);
+  EXPECT_EQ(error_of(unknown)["code"], "not_found");
+  const auto method = client.get("/v1/chat/completions");
+  EXPECT_EQ(method.status, 405);
+  EXPECT_EQ(method.headers.at("Allow"), "POST");
+  EXPECT_EQ(error_of(method)["code"], "method_not_allowed");
+}
+
+TEST_F(Connection, BodyInPiecesThatCutACharacterIsOneBody) {
+  start();
+  http_client client(http_port());
+  const std::string body
+      = "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"w\xC3\xB6rld\"}]}";
+  const auto cut = body.find('\xC3') + 1;
+  const auto chunk = [](const std::string& data) {
+    char size[16];
+    std::snprintf(size, sizeof size, "%zx\r\n", data.size());
+    return size + data + "\r\n";
+  };
+  client.send("POST /v1/chat/completions HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n"
+              + chunk(body.substr(0, cut)));
+  client.send(chunk(body.substr(cut)) + "0\r\n\r\n");
+  EXPECT_EQ(client.read_answer().status, 200);
+  EXPECT_EQ(node_.opened().body.json, body) << "byte for byte";
+}
+
+TEST_F(Connection, ExpectContinueIsAnsweredBeforeTheBody) {
+  start();
+  http_client client(http_port());
+  client.send("POST /v1/chat/completions HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\n"
+              "Content-Length: "
+              + std::to_string(chat_body.size()) + "\r\n\r\n");
+  EXPECT_EQ(client.read_until("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
+  client.send(chat_body);
+  const auto both = client.read_until("\"usage\"");
+  EXPECT_NE(both.find("HTTP/1.1 200 OK"), std::string::npos);
+}
+
+TEST_F(Connection, ExpectOfTooLargeABodyIsRefusedAtOnce) {
+  start();
+  http_client client(http_port());
+  client.send("POST /v1/chat/completions HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\n"
+              "Content-Length: 10000000\r\n\r\n");
+  EXPECT_EQ(client.read_answer().status, 413);
+}
+
+TEST_F(Connection, TenMegabyteBodyIs413AndTheClientGetsToReadIt) {
+  start();
+  http_client client(http_port());
+  client.send(http_client::request("POST", "/v1/chat/completions", std::string(10'000'000, 'x')));
+  const auto answer = client.read_answer();
+  EXPECT_EQ(answer.status, 413);
+  EXPECT_EQ(error_of(answer)["code"], "body_too_large");
+  EXPECT_EQ(port_.submitted_count(), 0U);
+}
+
+TEST_F(Connection, ChunkedBodyBeyondTheLimitIs413) {
+  config_.limits.body_bytes = 1000;
+  start();
+  http_client client(http_port());
+  client.send(
+      "POST /v1/completions HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n7d0\r\n"
+      + std::string(2000, 'x') + "\r\n0\r\n\r\n");
+  EXPECT_EQ(client.read_answer().status, 413);
+}
+
+TEST_F(Connection, HeadersBeyondTheLimitAre431) {
+  config_.limits.header_bytes = 1024;
+  start();
+  http_client client(http_port());
+  const auto answer = client.get("/healthz", "X-Long: " + std::string(4000, 'x') + "\r\n");
+  EXPECT_EQ(answer.status, 431);
+  EXPECT_EQ(error_of(answer)["code"], "headers_too_large");
+}
+
+TEST_F(Connection, GarbageIs400AndCloses) {
+  start();
+  http_client client(http_port());
+  client.send("\x16\x03\x01 this is not HTTP\r\n\r\n");
+  const auto answer = client.read_answer();
+  EXPECT_EQ(answer.status, 400);
+  EXPECT_EQ(answer.headers.at("Connection"), "close");
+  EXPECT_EQ(client.read_all(), "");
+}
+
+TEST_F(Connection, SlowHeadersAreCutOff) {
+  config_.limits.header_time = 30 * ms;
+  start();
+  http_client client(http_port());
+  client.send("GET /healthz HTTP/1.1\r\nX-Slow");
+  const auto answer = client.read_answer();
+  EXPECT_EQ(answer.status, 408);
+  EXPECT_EQ(error_of(answer)["code"], "request_timeout");
+  EXPECT_EQ(client.read_all(), "");
+}
+
+TEST_F(Connection, SlowBodiesAreCutOff) {
+  config_.limits.body_time = 30 * ms;
+  start();
+  http_client client(http_port());
+  client.send("POST /v1/completions HTTP/1.1\r\nHost: t\r\nContent-Length: 100\r\n\r\n{");
+  EXPECT_EQ(client.read_answer().status, 408);
+}
+
+TEST_F(Connection, IdleOnesAreClosedQuietly) {
+  config_.limits.idle_time = 30 * ms;
+  start();
+  http_client client(http_port());
+  EXPECT_EQ(client.get("/healthz").status, 200);
+  EXPECT_EQ(client.read_all(), "");
+}
+
+TEST_F(Connection, OnesBeyondTheBoundWaitForTheirTurn) {
+  config_.limits.connections = 1;
+  start();
+  auto first = std::make_unique<http_client>(http_port());
+  EXPECT_EQ(first->get("/healthz").status, 200);
+  http_client second(http_port());
+  second.send(http_client::request("GET", "/healthz"));
+  EXPECT_EQ(first->get("/healthz").status, 200) << "the first is still served";
+  first.reset();
+  EXPECT_EQ(second.read_answer().status, 200);
+}
+
+TEST_F(Connection, Http10GetsItsAnswerAndTheEnd) {
+  start();
+  http_client client(http_port());
+  client.send("GET /healthz HTTP/1.0\r\n\r\n");
+  EXPECT_EQ(client.read_answer().status, 200);
+  EXPECT_EQ(client.read_all(), "");
+
+  http_client streaming(http_port());
+  streaming.send("POST /v1/chat/completions HTTP/1.0\r\nContent-Length: "
+                 + std::to_string(chat_stream_body.size()) + "\r\n\r\n" + chat_stream_body);
+  const auto answer = streaming.read_answer();
+  EXPECT_FALSE(answer.headers.contains("Transfer-Encoding"));
+  EXPECT_TRUE(answer.body.ends_with("data: [DONE]\n\n")) << answer.body;
+}
+
+TEST_F(Connection, TargetsThatHideBytesAre400) {
+  start();
+  http_client client(http_port());
+  EXPECT_EQ(client.get("/v1/models/%00").status, 400);
+}
+
+} // namespace
+} // namespace consort::testing

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/errors.hpp"
+
+#include <gtest/gtest.h>
+
+namespace consort::gateway {
+namespace {
+
+std::string header_of(const http_response& from, const std::string& name) {
+  for (const auto& [key, value] : from.headers)
+    if (key == name)
+      return value;
+  return {};
+}
+
+TEST(Errors, EnvelopeIsOpenAis) {
+  EXPECT_EQ(error_body(bad_request("invalid_type", "`n` must be a number", "n")),
+            R"({"error":{"message":"`n` must be a number","type":"invalid_request_error",)"
+            R"("param":"n","code":"invalid_type"}})");
+}
+
+TEST(Errors, CompilingTellsStateEtaAndWhenToComeBack) {
+  core::reject_request rejected;
+  rejected.http_status = 503;
+  rejected.reason = {recovery::retry_later, "compiling", "an artifact is being built"};
+  rejected.state = "compiling";
+  rejected.eta_us = 2'500'000;
+  const auto answer = to_response(from_reject(rejected));
+  EXPECT_EQ(answer.status, 503U);
+  EXPECT_EQ(header_of(answer, "Retry-After"), "3") << "rounded up";
+  EXPECT_NE(answer.body.find(R"("consort":{"state":"compiling","eta_ms":2500})"),
+            std::string::npos);
+}
+
+TEST(Errors, BackPressureAlwaysSaysWhenToComeBack) {
+  core::reject_request rejected;
+  rejected.http_status = 429;
+  EXPECT_EQ(header_of(to_response(from_reject(rejected)), "Retry-After"), "1");
+  rejected.http_status = 422;
+  EXPECT_EQ(header_of(to_response(from_reject(rejected)), "Retry-After"), "");
+}
+
+TEST(Errors, TypeFollowsTheStatus) {
+  EXPECT_EQ(error_type(400), "invalid_request_error");
+  EXPECT_EQ(error_type(408), "timeout_error");
+  EXPECT_EQ(error_type(429), "rate_limit_error");
+  EXPECT_EQ(error_type(502), "server_error");
+  EXPECT_EQ(error_type(503), "overloaded_error");
+}
+
+TEST(Errors, AdminAnswersFollowTheRecoveryClass) {
+  EXPECT_EQ(from_admin({recovery::refuse, "unknown_device", ""}).status, 404U);
+  EXPECT_EQ(from_admin({recovery::refuse, "bad_selector", ""}).status, 400U);
+  EXPECT_EQ(from_admin({recovery::retry_later, "busy", ""}).status, 503U);
+  EXPECT_EQ(from_admin({recovery::bug, "x", ""}).status, 500U);
+}
+
+TEST(Http, PercentDecodingRefusesWhatHidesBytes) {
+  EXPECT_EQ(percent_decode("/v1/models/a%2Fb"), "/v1/models/a/b");
+  EXPECT_EQ(percent_decode("%00"), std::nullopt);
+  EXPECT_EQ(percent_decode("%4"), std::nullopt);
+  EXPECT_EQ(percent_decode("%zz"), std::nullopt);
+}
+
+TEST(Http, HeaderValuesCannotBreakTheHead) {
+  http_response answer;
+  answer.headers.emplace_back("X-Request-Id", "a\r\nSet-Cookie: x");
+  const auto head = render_head(answer, "Content-Length: 0", true);
+  EXPECT_NE(head.find("X-Request-Id: a  Set-Cookie: x\r\n"), std::string::npos);
+}
+
+} // namespace
+} // namespace consort::gateway

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/metrics.hpp"
+
+#include <gtest/gtest.h>
+
+namespace consort::gateway {
+namespace {
+
+bool has(const std::string& text, const std::string& line) {
+  return text.find(line) != std::string::npos;
+}
+
+TEST(Metrics, NamesAreThoseThatDashboardsExpect) {
+  metrics figures;
+  auto& series = figures.of_model(model_name("m"));
+  series.first_token.Observe(0.02);
+  series.inter_token.Observe(0.002);
+  series.whole.Observe(1);
+  series.queued.Observe(0);
+  series.completion_tokens.Increment(3);
+  figures.count(request_end::finished);
+  figures.count(attempt_end::failed);
+  const auto text = figures.render(nullptr);
+  for (const auto* line :
+       {"consort_time_to_first_token_seconds_count{model=\"m\"} 1",
+        "consort_inter_token_latency_seconds_count{model=\"m\"} 1",
+        "consort_e2e_request_latency_seconds_count{model=\"m\"} 1",
+        "consort_queue_wait_seconds_count{model=\"m\"} 1",
+        "consort_requests_total{outcome=\"finished\"} 1",
+        "consort_requests_total{outcome=\"invalid\"} 0",
+        "consort_attempts_total{reason=\"failed\"} 1", "consort_requests_running 0",
+        "consort_requests_waiting 0", "consort_http_connections 0"})
+    EXPECT_TRUE(has(text, line)) << line << "\n" << text;
+  EXPECT_TRUE(has(text, "consort_tokens_total{kind=\"completion\",model=\"m\"} 3")) << text;
+}
+
+TEST(Metrics, ModelLabelsAreBounded) {
+  metrics figures;
+  for (std::size_t at = 0; at < limits::metric_models_max + 50; ++at)
+    figures.of_model(model_name("model-" + std::to_string(at))).whole.Observe(1);
+  const auto text = figures.render(nullptr);
+  EXPECT_TRUE(has(text, "latency_seconds_count{model=\"other\"} 50")) << "the rest share one";
+  EXPECT_FALSE(has(text, "model-" + std::to_string(limits::metric_models_max)));
+}
+
+TEST(Metrics, DevicesComeFromTheSnapshotAndUnknownReadingsHaveNoLine) {
+  core::snapshot seen;
+  seen.queue_depth = 4;
+  seen.counters.builds_started = 2;
+  core::device_view device;
+  device.spec.id = device_id("local/npu0");
+  device.alive = true;
+  device.reading.power_mw = 12'500;
+  device.reading.utilization_pm = 250;
+  seen.devices.push_back(device);
+  const auto text = metrics().render(&seen);
+  EXPECT_TRUE(has(text, "consort_device_power_watts{device=\"local/npu0\"} 12.5")) << text;
+  EXPECT_TRUE(has(text, "consort_device_utilization_ratio{device=\"local/npu0\"} 0.25"));
+  EXPECT_TRUE(has(text, "consort_device_up{device=\"local/npu0\"} 1"));
+  EXPECT_TRUE(has(text, "consort_artifact_builds_total{outcome=\"started\"} 2"));
+  EXPECT_TRUE(has(text, "consort_queue_depth 4"));
+  EXPECT_FALSE(has(text, "consort_device_memory_used_bytes{"));
+}
+
+} // namespace
+} // namespace consort::gateway

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/request_headers.hpp"
+
+#include <gtest/gtest.h>
+
+namespace consort::gateway {
+namespace {
+
+std::variant<request_options, api_error> read(header_list headers) {
+  http_request from;
+  from.headers = std::move(headers);
+  return read_request_options(from);
+}
+
+TEST(RequestHeaders, DefaultsWithoutAny) {
+  const auto got = std::get<request_options>(read({}));
+  EXPECT_EQ(got.selector, "auto");
+  EXPECT_EQ(got.priority, priority_class::standard);
+  EXPECT_FALSE(got.policy || got.deadline_us || got.wait_us);
+  EXPECT_TRUE(got.external_id.empty());
+}
+
+TEST(RequestHeaders, ReadsEveryOne) {
+  const auto got = std::get<request_options>(read({{"x-consort-device", "npu"},
+                                                   {"x-consort-policy", "energy"},
+                                                   {"x-consort-priority", "batch"},
+                                                   {"x-consort-deadline", "2s"},
+                                                   {"x-consort-wait", "0s"},
+                                                   {"x-consort-session", "s1"},
+                                                   {"x-consort-tenant", "team-a"},
+                                                   {"x-request-id", "my-id"}}));
+  EXPECT_EQ(got.selector, "npu");
+  EXPECT_EQ(got.policy, policy_name::energy);
+  EXPECT_EQ(got.priority, priority_class::batch);
+  EXPECT_EQ(got.deadline_us, 2'000'000);
+  EXPECT_EQ(got.wait_us, 0);
+  EXPECT_EQ(got.session, "s1");
+  EXPECT_EQ(got.tenant.value, "team-a");
+  EXPECT_EQ(got.external_id, "my-id");
+}
+
+TEST(RequestHeaders, TakesTheSessionHeadersOfOthersToo) {
+  EXPECT_EQ(std::get<request_options>(read({{"session-id", "z"}})).session, "z");
+  EXPECT_EQ(
+      std::get<request_options>(read({{"session-id", "z"}, {"x-consort-session", "a"}})).session,
+      "a");
+}
+
+TEST(RequestHeaders, MalformedOnesNameThemselvesAndWhatIsAllowed) {
+  const std::vector<std::pair<header_list, std::string>> cases{
+      {{{"x-consort-policy", "fast"}}, "X-Consort-Policy must be one of latency, throughput,"},
+      {{{"x-consort-priority", "high"}}, "X-Consort-Priority must be one of interactive,"},
+      {{{"x-consort-deadline", "soon"}}, "X-Consort-Deadline must be a duration above 0"},
+      {{{"x-consort-deadline", "0s"}}, "X-Consort-Deadline must be a duration above 0"},
+      {{{"x-consort-wait", "-1s"}}, "X-Consort-Wait must be a duration such as 0s"},
+      {{{"x-consort-device", ""}}, "X-Consort-Device must be 1 to 256 printable"},
+      {{{"x-consort-device", std::string(257, 'd')}}, "X-Consort-Device must be 1 to 256"},
+      {{{"x-consort-tenant", std::string(65, 't')}}, "X-Consort-Tenant must be 1 to 64"},
+      {{{"x-consort-session", std::string(257, 's')}}, "X-Consort-Session must be 1 to 256"}};
+  for (const auto& [headers, words] : cases) {
+    const auto got = read(headers);
+    const auto* failure = std::get_if<api_error>(&got);
+    ASSERT_NE(failure, nullptr) << words;
+    EXPECT_EQ(failure->status, 400U);
+    EXPECT_TRUE(failure->message.starts_with(words)) << failure->message;
+    EXPECT_TRUE(words.starts_with(failure->param));
+  }
+}
+
+TEST(RequestHeaders, UnusableRequestIdsAreReplacedNotRefused) {
+  EXPECT_TRUE(std::get<request_options>(read({{"x-request-id", ""}})).external_id.empty());
+  EXPECT_TRUE(std::get<request_options>(read({{"x-request-id", std::string(129, 'x')}}))
+                  .external_id.empty());
+  EXPECT_TRUE(std::get<request_options>(read({{"x-request-id", "a\xC3\xB6"}})).external_id.empty());
+  EXPECT_EQ(
+      std::get<request_options>(read({{"x-request-id", std::string(128, 'x')}})).external_id.size(),
+      128U);
+}
+
+} // namespace
+} // namespace consort::gateway
