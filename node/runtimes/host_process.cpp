@@ -8,9 +8,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
-#include <sys/pidfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -120,7 +120,7 @@ result<host_process::started> host_process::spawn(const c_abi_options& options) 
   const spawn_plan plan(wire->theirs.get(), log->theirs.get(), options.work_path);
   if (const int failed = plan.run(options, pid); failed != 0)
     return spawn_error(options.executable.c_str(), failed);
-  unique_fd watch(::pidfd_open(pid, 0));
+  unique_fd watch(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   unique_fd exit(watch.get() < 0 ? -1 : ::fcntl(watch.get(), F_DUPFD_CLOEXEC, 0));
   const int watch_error = errno;
   // From here on the process is somebody's: an early return kills and reaps it.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// A vendor's shared object with a fault menu, for the tests of the host process. What it does
 /// wrong is asked for by words in the JSON of `open` and of each request:
-///   open:    "hang", "crash", "refuse", "busy", "fail", "bad_model", "chatter"
+///   open:    {"fault": hang, crash, refuse, busy, fail, bad_model, chatter or stats_garbage}
 ///   request: {"tokens": n, "fault": word, "at": k}; the fault happens before event k:
-///            crash, kill, unknown_id, double_terminal, no_opened, bad_text, ignore_cancel, hang,
-///            print, silent_submit; submit_refused, submit_busy, submit_failed
+///            crash, kill, print (then crash), hang, ignore_cancel, unknown_id, double_terminal,
+///            no_opened, bad_text, bad_kind, fail_busy, fail_refused, fail_device, fail_unasked;
+///            in submit itself: submit_refused, submit_busy, submit_failed, submit_hang
 /// Two other libraries are built from this file: FAKE_WRONG_ABI and FAKE_NO_SYMBOL.
 
 #include "node/plugin_abi.h"
@@ -139,6 +140,11 @@ bool consort_session::misbehave(const work& item) {
   }
   if (item.fault == "bad_text")
     token(item, 0, "\xff\xfe");
+  if (item.fault == "bad_kind") {
+    auto strange = event(item, CONSORT_EVENT_TOKENS);
+    strange.kind = 77;
+    emit(strange);
+  }
   if (item.fault == "fail_busy")
     return fail(item, CONSORT_BUSY, "no_slot"), true;
   if (item.fault == "fail_refused")
