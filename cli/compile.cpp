@@ -17,8 +17,8 @@ struct compile_options {
 };
 
 exit_code compile(context& env, const compile_options& wanted) {
-  const auto answer = send(env, "POST", "/api/v1/models/" + escaped(wanted.model) + "/compile",
-                           {{"selector", wanted.selector}});
+  const auto answer
+      = send(env, "POST", "/api/v1/compile", {{"model", wanted.model}, {"for", wanted.selector}});
   if (!answer)
     return complain(env, answer.failure());
   if (env.json())

@@ -28,10 +28,10 @@ bool is_device(const std::string& target) {
   return target.find('/') != std::string::npos;
 }
 
-result<json> set_draining(const context& env, const drain_options& wanted, bool draining) {
-  const auto path = std::string(is_device(wanted.target) ? "/api/v1/devices/" : "/api/v1/nodes/")
-                    + escaped(wanted.target) + (draining ? "/drain" : "/undrain");
-  return send(env, "POST", path, {{"reason", wanted.reason}});
+/// `verb` is the subcommand's name and the API's alike.
+result<json> set_draining(const context& env, const drain_options& wanted, const char* verb) {
+  return send(env, "POST", std::string("/api/v1/") + verb,
+              {{"target", wanted.target}, {"reason", wanted.reason}});
 }
 
 /// Attempts still running on the target.
@@ -69,36 +69,35 @@ exit_code wait_until_idle(context& env, const drain_options& wanted) {
   }
 }
 
-exit_code change(context& env, const drain_options& wanted, bool draining, bool wait) {
-  const auto answer = set_draining(env, wanted, draining);
+exit_code change(context& env, const drain_options& wanted, const char* verb) {
+  const auto answer = set_draining(env, wanted, verb);
   if (!answer)
     return complain(env, answer.failure());
-  if (wait)
+  const std::string_view word(verb);
+  if (word == "drain")
     return wait_until_idle(env, wanted);
-  env.out << wanted.target << (draining ? ": takes no new work\n" : ": takes work again\n");
+  env.out << wanted.target << (word == "cordon" ? ": takes no new work\n" : ": takes work again\n");
   return exit_code::done;
 }
 
-void add_one(CLI::App& root, context& env, const char* name, const char* help, bool draining,
-             bool wait) {
-  auto* command = root.add_subcommand(name, help);
+void add_one(CLI::App& root, context& env, const char* verb, const char* help) {
+  auto* command = root.add_subcommand(verb, help);
   auto wanted = std::make_shared<drain_options>();
   command->add_option("TARGET", wanted->target, "Node, or device as NODE/DEVICE")->required();
   command->add_option("--reason", wanted->reason, "Shown to other operators");
-  if (wait)
+  if (std::string_view(verb) == "drain")
     command->add_option("--deadline", wanted->deadline, "Longest wait for running work");
-  command->callback([&env, wanted, draining, wait] {
-    env.action = [&env, wanted, draining, wait] { return change(env, *wanted, draining, wait); };
+  command->callback([&env, wanted, verb] {
+    env.action = [&env, wanted, verb] { return change(env, *wanted, verb); };
   });
 }
 
 } // namespace
 
 void add_drain(CLI::App& root, context& env) {
-  add_one(root, env, "drain", "Stop new work on a node or device and wait for the rest", true,
-          true);
-  add_one(root, env, "cordon", "Stop new work on a node or device", true, false);
-  add_one(root, env, "uncordon", "Allow work on it again", false, false);
+  add_one(root, env, "drain", "Stop new work on a node or device and wait for the rest");
+  add_one(root, env, "cordon", "Stop new work on a node or device");
+  add_one(root, env, "uncordon", "Allow work on it again");
 }
 
 } // namespace consort::cli

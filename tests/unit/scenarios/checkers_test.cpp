@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+// Each checker is shown what it must accept and what it must find: a checker that cannot fail
+// proves nothing.
+#include "scenarios/sim/check/capacity.hpp"
+#include "scenarios/sim/check/conservation.hpp"
+#include "scenarios/sim/check/ended_once.hpp"
+#include "scenarios/sim/check/fencing.hpp"
+
+#include <gtest/gtest.h>
+
+namespace consort::sim {
+namespace {
+
+const request_id request{gateway_id(1), 1};
+
+request_meta submitted() {
+  request_meta made;
+  made.id = request;
+  made.external_id = "req-1";
+  return made;
+}
+
+core::record_request recorded() {
+  core::record_request made;
+  made.request = request;
+  made.external_id = "req-1";
+  return made;
+}
+
+client_answer finished(std::vector<std::int32_t> tokens, std::uint32_t due) {
+  return {request, request_outcome::finished, "", std::move(tokens), due};
+}
+
+TEST(EndedOnceChecker, AcceptsOneAnswerAndOneRecord) {
+  ended_once_checker check;
+  check.on_submitted(submitted(), 0);
+  check.on_answered(finished({0, 1, 2}, 3), 5);
+  check.on_command(recorded(), 6);
+  check.on_end({}, 9);
+  EXPECT_EQ(check.violation(), std::nullopt);
+}
+
+TEST(EndedOnceChecker, FindsARequestThatWasNeverAnswered) {
+  ended_once_checker check;
+  check.on_submitted(submitted(), 0);
+  check.on_command(recorded(), 6);
+  EXPECT_EQ(check.violation(), std::nullopt);
+  check.on_end({}, 9);
+  ASSERT_TRUE(check.violation());
+  EXPECT_NE(check.violation()->find("req-1 was never answered"), std::string::npos);
+}
+
+TEST(EndedOnceChecker, FindsARequestThatWasAnsweredTwice) {
+  ended_once_checker check;
+  check.on_submitted(submitted(), 0);
+  check.on_answered(finished({0}, 1), 5);
+  check.on_answered(finished({0}, 1), 6);
+  EXPECT_TRUE(check.violation());
+}
+
+TEST(EndedOnceChecker, FindsARequestThatWasRecordedTwice) {
+  ended_once_checker check;
+  check.on_submitted(submitted(), 0);
+  check.on_command(recorded(), 1);
+  check.on_command(recorded(), 2);
+  EXPECT_TRUE(check.violation());
+}
+
+TEST(EndedOnceChecker, FindsATokenThatIsMissingRepeatedOrShort) {
+  for (const auto& tokens : {std::vector<std::int32_t>{0, 2}, std::vector<std::int32_t>{0, 1, 1},
+                             std::vector<std::int32_t>{0, 1}}) {
+    ended_once_checker check;
+    check.on_submitted(submitted(), 0);
+    check.on_answered(finished(tokens, 3), 5);
+    EXPECT_TRUE(check.violation());
+  }
+}
+
+class FencingTest : public testing::Test {
+protected:
+  FencingTest() {
+    check_.on_event(core::node_joined{node_, incarnation(7), "", {}, {}}, 0);
+    check_.on_command(core::grant_lease{node_, incarnation(7), epoch(3), 1'000}, 0);
+    permission_.attempt = {request, 1};
+    permission_.node = node_;
+    permission_.node_incarnation = incarnation(7);
+    permission_.lease_epoch = epoch(3);
+    permission_.expires_at = 900;
+  }
+  void grant(time_us now) {
+    core::grant_ticket made;
+    made.granted = permission_;
+    check_.on_command(made, now);
+  }
+  void honour(time_us now, incarnation life = incarnation(7), epoch lease_epoch = epoch(3)) {
+    check_.on_ticket_honoured(permission_, {life, lease_epoch, 1, 8, 10, 100}, now);
+  }
+
+  node_id node_{"n"};
+  ticket permission_;
+  fencing_checker check_;
+};
+
+TEST_F(FencingTest, AcceptsATicketOnAHeldLease) {
+  grant(500);
+  honour(600);
+  EXPECT_EQ(check_.violation(), std::nullopt);
+}
+
+TEST_F(FencingTest, FindsAGrantOnAnExpiredLease) {
+  grant(1'001);
+  EXPECT_TRUE(check_.violation());
+}
+
+TEST_F(FencingTest, FindsAGrantToAnOldIncarnation) {
+  check_.on_event(core::node_joined{node_, incarnation(8), "", {}, {}}, 10);
+  grant(20);
+  EXPECT_TRUE(check_.violation());
+}
+
+TEST_F(FencingTest, FindsANodeThatHonoursAnOldEpoch) {
+  honour(10, incarnation(7), epoch(4));
+  EXPECT_TRUE(check_.violation());
+}
+
+TEST_F(FencingTest, FindsATicketHonouredTwiceOrLate) {
+  honour(10);
+  EXPECT_EQ(check_.violation(), std::nullopt);
+  honour(11);
+  EXPECT_TRUE(check_.violation());
+  fencing_checker late;
+  late.on_ticket_honoured(permission_, {incarnation(7), epoch(3), 1, 8, 10, 100}, 901);
+  EXPECT_TRUE(late.violation());
+}
+
+class CapacityTest : public testing::Test {
+protected:
+  CapacityTest() {
+    device_spec spec;
+    spec.id = device_;
+    spec.node = node_id("n");
+    spec.memory_bytes = 100;
+    check_.on_event(core::device_advertised{spec, incarnation(1)}, 0);
+    check_.on_event(core::node_joined{node_id("n"), incarnation(1), "", {}, {}}, 0);
+  }
+  void reserve(std::uint64_t id, std::uint64_t bytes, bool whole = false) {
+    allocation grant;
+    grant.id = allocation_id(id);
+    grant.shares = {{device_, whole, bytes}};
+    check_.on_command(core::reserve_allocation{node_id("n"), grant}, 1);
+  }
+
+  device_id device_{"n/npu0"};
+  capacity_checker check_;
+};
+
+TEST_F(CapacityTest, AcceptsSharesThatFitAndOnesThatWereReleased) {
+  reserve(1, 60);
+  reserve(2, 40);
+  check_.on_command(core::release_allocation{node_id("n"), allocation_id(1), epoch(1)}, 2);
+  reserve(3, 60);
+  EXPECT_EQ(check_.violation(), std::nullopt);
+}
+
+TEST_F(CapacityTest, FindsSharesBeyondTheMemory) {
+  reserve(1, 60);
+  reserve(2, 41);
+  EXPECT_TRUE(check_.violation());
+}
+
+TEST_F(CapacityTest, FindsAnythingBesideAWholeShare) {
+  reserve(1, 0, true);
+  EXPECT_EQ(check_.violation(), std::nullopt);
+  reserve(2, 0);
+  EXPECT_TRUE(check_.violation());
+}
+
+TEST_F(CapacityTest, ANewProcessHoldsNothing) {
+  reserve(1, 100);
+  check_.on_event(core::node_joined{node_id("n"), incarnation(2), "", {}, {}}, 5);
+  reserve(2, 100);
+  EXPECT_EQ(check_.violation(), std::nullopt);
+}
+
+TEST_F(CapacityTest, FindsAnEndpointBeyondItsSequencesOrKv) {
+  check_.on_ticket_honoured({}, {incarnation(1), epoch(1), 8, 8, 100, 100}, 1);
+  EXPECT_EQ(check_.violation(), std::nullopt);
+  check_.on_ticket_honoured({}, {incarnation(1), epoch(1), 8, 8, 101, 100}, 1);
+  EXPECT_TRUE(check_.violation());
+}
+
+TEST(ConservationChecker, FindsARequestThatLeaked) {
+  core::snapshot seen;
+  conservation_checker good;
+  good.on_event(core::request_submitted{submitted()}, 0);
+  good.on_command(recorded(), 1);
+  seen.counters.submitted = 1;
+  seen.counters.finished = 1;
+  good.on_end(seen, 2);
+  EXPECT_EQ(good.violation(), std::nullopt);
+
+  conservation_checker leaked;
+  leaked.on_event(core::request_submitted{submitted()}, 0);
+  seen.counters.finished = 0;
+  leaked.on_end(seen, 2);
+  EXPECT_TRUE(leaked.violation());
+}
+
+TEST(ConservationChecker, FindsMoreEndsThanSubmissions) {
+  conservation_checker check;
+  check.on_command(recorded(), 1);
+  EXPECT_TRUE(check.violation());
+}
+
+} // namespace
+} // namespace consort::sim

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scenarios/sim/summary.hpp"
+
+#include "scenarios/sim/scenario.hpp"
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+namespace consort::sim {
+namespace {
+
+run_summary sample() {
+  run_summary made;
+  made.scenario = "sample";
+  made.seed = 9;
+  made.policy = "latency";
+  for (int at = 0; at < 4; ++at) {
+    auto& one = made.requests.emplace_back();
+    one.external_id = "req-" + std::to_string(at + 1);
+    one.submitted_at = at * 1'000;
+    one.first_token_at = one.submitted_at + 10'000 * (at + 1);
+    one.ended_at = *one.first_token_at + 5'000;
+    one.outcome = request_outcome::finished;
+    one.completion_tokens = 5;
+    one.device = "n/cpu0";
+  }
+  made.requests[2].outcome = request_outcome::failed;
+  made.requests[3].outcome.reset();
+  made.token_gaps = {3'000, 1'000, 2'000};
+  made.device_tokens["n/cpu0"] = 20;
+  compute_figures(made, 2'000'000);
+  return made;
+}
+
+TEST(Summary, PercentilesAreByNearestRank) {
+  EXPECT_EQ(percentile({}, 500), std::nullopt);
+  EXPECT_EQ(percentile({7}, 0), 7);
+  EXPECT_EQ(percentile({1, 2, 3, 4}, 500), 2);
+  EXPECT_EQ(percentile({1, 2, 3, 4}, 501), 3);
+  EXPECT_EQ(percentile({1, 2, 3, 4}, 1'000), 4);
+}
+
+TEST(Summary, CountsFailedAndUnansweredRequestsAsLost) {
+  const auto summary = sample();
+  EXPECT_EQ(summary.figures.at("requests"), 4);
+  EXPECT_EQ(summary.figures.at("finished"), 2);
+  EXPECT_EQ(summary.figures.at("lost_requests"), 2);
+  EXPECT_EQ(summary.figures.at("tokens_per_s"), 10);
+  EXPECT_EQ(summary.figures.at("ttft_p50_ms"), 10);
+  EXPECT_EQ(summary.figures.at("ttft_p99_ms"), 20);
+  EXPECT_EQ(summary.figures.at("itl_p50_ms"), 2);
+}
+
+TEST(Summary, EveryMetricItComputesMayBeExpected) {
+  const auto summary = sample();
+  const auto& known = summary_metrics();
+  for (const auto& [name, value] : summary.figures)
+    EXPECT_NE(std::find(known.begin(), known.end(), name), known.end()) << name;
+}
+
+TEST(Summary, NamesTheMetricValueAndBoundOfAMissedExpectation) {
+  const auto summary = sample();
+  EXPECT_TRUE(missed_expectations(summary, {{"finished", 2, 2}}).empty());
+  const auto missed = missed_expectations(
+      summary, {{"lost_requests", 0, 0}, {"tokens_per_s", 11, {}}, {"ttft_p99_ms", {}, 19.5}});
+  ASSERT_EQ(missed.size(), 3U);
+  EXPECT_EQ(missed[0], "lost_requests is 2, expected at most 0");
+  EXPECT_EQ(missed[1], "tokens_per_s is 10, expected at least 11");
+  EXPECT_EQ(missed[2], "ttft_p99_ms is 20, expected at most 19.5");
+}
+
+TEST(Summary, AFigureThatNobodyReachedIsAMiss) {
+  run_summary empty;
+  compute_figures(empty, 1'000'000);
+  const auto missed = missed_expectations(empty, {{"ttft_p99_ms", {}, 100}});
+  ASSERT_EQ(missed.size(), 1U);
+  EXPECT_NE(missed[0].find("ttft_p99_ms is unknown"), std::string::npos);
+}
+
+TEST(Summary, WritesOneCsvLinePerRequestAndJsonThatParses) {
+  const auto summary = sample();
+  const auto csv = requests_csv(summary);
+  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 5);
+  EXPECT_NE(csv.find("req-4,,lost,"), std::string::npos);
+  const auto parsed = nlohmann::json::parse(summary_json(summary));
+  EXPECT_EQ(parsed["seed"], 9);
+  EXPECT_EQ(parsed["figures"]["finished"], 2);
+  EXPECT_NE(render_summary(summary).find("TTFT"), std::string::npos);
+}
+
+} // namespace
+} // namespace consort::sim
