@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "node/artifact_store.hpp"
+
+#include "node/artifact_manifest.hpp"
+#include "node/file_digest.hpp"
+
+#include "tests/unit/node/temp_folder.hpp"
+
+#include <cstdio>
+
+namespace consort::node {
+namespace {
+
+using test::read_file;
+using test::temp_folder;
+namespace fs = std::filesystem;
+
+artifact_key key_of(const std::string& name) {
+  artifact_key key;
+  key.binds = std::string(64, 'b');
+  key.profile.name = name;
+  key.profile.target = "fake-1";
+  key.profile.compiler_version = "1.2";
+  key.profile.shape_buckets = {128, 512};
+  return key;
+}
+
+class store_fixture : public ::testing::Test {
+protected:
+  void SetUp() override { reopen(); }
+  void reopen() {
+    store.reset();
+    auto opened = artifact_store::open(folder.path(), node_id("n"));
+    ASSERT_TRUE(opened.ok()) << opened.failure().message;
+    store = *std::move(opened);
+  }
+  result<artifact_record> put(const std::string& content, const artifact_key& key) {
+    auto staging = store->stage(content.size());
+    if (!staging)
+      return staging.failure();
+    std::ofstream(staging->output_path()) << content;
+    return store->put(*std::move(staging), key, {{"kl_mean", "0.01"}}, 5'000);
+  }
+  [[nodiscard]] std::string payload(const artifact_record& record) const {
+    return folder / ("artifacts/" + record.content.value + "/payload");
+  }
+  void overwrite(const std::string& path, const std::string& content) const {
+    fs::permissions(path, fs::perms::owner_all);
+    std::ofstream(path, std::ios::binary | std::ios::trunc) << content;
+  }
+
+  temp_folder folder;
+  std::unique_ptr<artifact_store> store;
+};
+
+using ArtifactStore = store_fixture;
+
+TEST_F(ArtifactStore, KeepsWhatWasPutAcrossARestart) {
+  const auto record = put("engine", key_of("p"));
+  ASSERT_TRUE(record.ok()) << record.failure().message;
+  EXPECT_EQ(record->content, hash_text("engine"));
+  EXPECT_EQ(record->size_bytes, 6U);
+  reopen();
+  EXPECT_TRUE(store->complaints().empty());
+  const auto found = store->find(key_of("p"));
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(*found, *record);
+  const auto path = store->path_of(key_of("p"));
+  ASSERT_TRUE(path.ok());
+  EXPECT_EQ(read_file(*path), "engine");
+  EXPECT_FALSE(store->find(key_of("other")).has_value());
+}
+
+TEST_F(ArtifactStore, LeavesNothingInStaging) {
+  ASSERT_TRUE(put("engine", key_of("p")).ok());
+  { const auto abandoned = store->stage(1); }
+  EXPECT_TRUE(fs::is_empty(folder / "staging"));
+  const auto left = folder.write("staging/9/payload", "of a crashed process");
+  reopen();
+  EXPECT_FALSE(fs::exists(left));
+}
+
+TEST_F(ArtifactStore, RefusesMissingAndEmptyOutput) {
+  EXPECT_EQ(put("", key_of("p")).failure().code, "artifact_empty");
+  auto staging = store->stage(1);
+  EXPECT_EQ(store->put(*std::move(staging), key_of("p"), {}, 0).failure().code, "artifact_missing");
+  EXPECT_TRUE(store->list().empty());
+}
+
+TEST_F(ArtifactStore, DetectsCorruptionAfterARestartAndForgetsTheArtifact) {
+  const auto record = put("engine", key_of("p"));
+  overwrite(payload(*record), "enginE");
+  reopen();
+  const auto path = store->path_of(record->content);
+  ASSERT_FALSE(path.ok());
+  EXPECT_EQ(path.failure().code, "artifact_corrupt");
+  EXPECT_TRUE(fs::exists(folder / ("corrupt/" + record->content.value)));
+  EXPECT_EQ(store->path_of(record->content).failure().code, "artifact_missing");
+  EXPECT_TRUE(put("engine", key_of("p")).ok()) << "it can be built again";
+  EXPECT_TRUE(store->path_of(record->content).ok());
+}
+
+TEST_F(ArtifactStore, NoticesAFileThatChangedWhileRunning) {
+  const auto record = put("engine", key_of("p"));
+  ASSERT_TRUE(store->path_of(record->content).ok());
+  overwrite(payload(*record), "another engine");
+  EXPECT_EQ(store->path_of(record->content).failure().code, "artifact_corrupt");
+}
+
+TEST_F(ArtifactStore, SameContentTwiceIsOneArtifact) {
+  ASSERT_TRUE(put("engine", key_of("p")).ok());
+  ASSERT_TRUE(put("engine", key_of("p")).ok());
+  EXPECT_EQ(store->list().size(), 1U);
+  EXPECT_TRUE(store->path_of(hash_text("engine")).ok());
+}
+
+TEST_F(ArtifactStore, NeverTurnsAForeignNameIntoAPath) {
+  folder.write("secret/payload", "x");
+  for (const auto* name : {"../secret", "", "/etc/passwd", "."}) {
+    EXPECT_EQ(store->path_of(digest(name)).failure().code, "artifact_missing");
+    EXPECT_EQ(store->remove(digest(name)).failure().code, "artifact_missing");
+  }
+  EXPECT_TRUE(fs::exists(folder / "secret/payload"));
+}
+
+TEST_F(ArtifactStore, ToleratesHostileFoldersAndManifests) {
+  const auto record = put("engine", key_of("p"));
+  const auto good = read_file(folder / ("artifacts/" + record->content.value + "/manifest.json"));
+  const std::vector<std::string> manifests{"",
+                                           "{",
+                                           "[]",
+                                           std::string(limits::manifest_bytes_max + 1, ' '),
+                                           good,
+                                           "{\"schema\": 1, \"sha256\": 5}",
+                                           std::string(10'000, '[')};
+  for (std::size_t i = 0; i < manifests.size(); ++i) {
+    const auto name = std::string(63, 'a') + std::to_string(i);
+    folder.write("artifacts/" + name + "/manifest.json", manifests[i]);
+    folder.write("artifacts/" + name + "/payload", "engine");
+  }
+  folder.write("artifacts/not-a-digest/manifest.json", good);
+  reopen();
+  EXPECT_EQ(store->complaints().size(), manifests.size() + 1);
+  EXPECT_TRUE(store->complaints().empty()) << "each is reported once";
+  EXPECT_EQ(store->list().size(), 1U);
+}
+
+TEST_F(ArtifactStore, RefusesMoreThanTheDiskHolds) {
+  const auto staging = store->stage(std::uint64_t{1} << 60U);
+  ASSERT_FALSE(staging.ok());
+  EXPECT_EQ(staging.failure().code, "disk_full");
+  EXPECT_EQ(staging.failure().action, recovery::retry_later);
+}
+
+TEST_F(ArtifactStore, CollectsTheLeastRecentlyUsedButNothingPinned) {
+  const auto first = put("aaaa", key_of("1")), second = put("bbbb", key_of("2"));
+  ASSERT_TRUE(first.ok() && second.ok());
+  auto pin = store->pin(first->content);
+  ASSERT_NE(pin, nullptr);
+  EXPECT_EQ(store->remove(first->content).failure().code, "artifact_pinned");
+  const auto removed = store->collect({1, 0});
+  ASSERT_EQ(removed.size(), 1U);
+  EXPECT_EQ(removed[0].content, second->content);
+  EXPECT_TRUE(store->path_of(first->content).ok());
+  EXPECT_FALSE(fs::exists(payload(*second)));
+  pin.reset();
+  EXPECT_EQ(store->collect({1, 0}).size(), 1U);
+  EXPECT_TRUE(store->collect({0, 1}).empty());
+}
+
+TEST_F(ArtifactStore, CollectsByAge) {
+  ASSERT_TRUE(put("aaaa", key_of("1")).ok());
+  EXPECT_TRUE(store->collect({0, 3'600 * limits::second_us}).empty());
+  // An old manifest is an old artifact.
+  const auto manifest = folder / ("artifacts/" + hash_text("aaaa").value + "/manifest.json");
+  auto text = read_file(manifest);
+  const auto at = text.find("\"created_s\": ") + 13;
+  text.replace(at, text.find(',', at) - at, "1000");
+  overwrite(manifest, text);
+  reopen();
+  EXPECT_EQ(store->collect({0, 3'600 * limits::second_us}).size(), 1U);
+}
+
+TEST(ArtifactManifest, SurvivesARoundTrip) {
+  artifact_manifest manifest;
+  manifest.record.key = key_of("p");
+  manifest.record.key.kind = artifact_kind::engine_architecture;
+  manifest.record.key.profile.needs_device = true;
+  manifest.record.content = hash_text("x");
+  manifest.record.size_bytes = 7;
+  manifest.record.build_us = 9;
+  manifest.record.quality = {{"kl", "0.1"}};
+  manifest.created_s = 11;
+  const auto read = read_manifest(write_manifest(manifest));
+  ASSERT_TRUE(read.ok()) << read.failure().message;
+  EXPECT_EQ(read->record, manifest.record);
+  EXPECT_EQ(read->created_s, 11);
+}
+
+TEST(ArtifactManifest, BoundsQuality) {
+  artifact_manifest manifest;
+  manifest.record.content = hash_text("x");
+  for (std::size_t i = 0; i <= limits::quality_entries_max; ++i)
+    manifest.record.quality["q" + std::to_string(i)] = "1";
+  EXPECT_NE(read_manifest(write_manifest(manifest)).failure().message.find("quality"),
+            std::string::npos);
+}
+
+} // namespace
+} // namespace consort::node

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "node/compiler.hpp"
+
+#include "tests/unit/node/plugin_samples.hpp"
+#include "tests/unit/node/temp_folder.hpp"
+
+namespace consort::node {
+namespace {
+
+using test::changed;
+using test::fake_plugin;
+using test::read_file;
+using test::temp_folder;
+
+/// A node with the fake vendor's plugin, a store and one model.
+class compiler_fixture : public ::testing::Test {
+protected:
+  void start(const std::string& compiler_body, const std::string& json = fake_plugin()) {
+    folder.write("plugins/fake/plugin.json", json);
+    folder.script("plugins/fake/fake-smi", "echo '{\"devices\": []}'");
+    folder.script("plugins/fake/fake-cc",
+                  "[ \"$1\" = --version ] && echo 3.1.4 && exit\n" + compiler_body);
+    auto opened = artifact_store::open(folder / "data", node_id("n"));
+    ASSERT_TRUE(opened.ok());
+    store = *std::move(opened);
+    ASSERT_TRUE(plugins.load(folder / "plugins", {io, nullptr}).empty());
+    ASSERT_TRUE(plugins.probe().empty());
+    order.id = compile_id(1);
+    order.model = model_name("m");
+    order.source.source = folder.write("model.bin", "weights");
+    order.source.content = hash_text("weights");
+    order.key.binds = order.source.content.value;
+    order.key.profile = plugins.toolchains().front();
+  }
+  result<artifact_record> build() {
+    compiler made(plugins, *store, digests,
+                  [](const model_variant& variant) { return variant.source; });
+    std::optional<result<artifact_record>> ended;
+    const auto running = made.build(
+        order, [&](std::uint32_t done_pm) { progress = done_pm; },
+        [&](result<artifact_record> record) {
+          EXPECT_FALSE(ended.has_value()) << "finished twice";
+          ended = std::move(record);
+        });
+    EXPECT_NE(running, nullptr);
+    io.restart();
+    io.run();
+    return ended ? *ended : error{recovery::bug, "silent", "finished was not called"};
+  }
+  void expect_failure(const char* code, recovery action) {
+    const auto record = build();
+    ASSERT_FALSE(record.ok());
+    EXPECT_EQ(record.failure().code, code) << record.failure().message;
+    EXPECT_EQ(record.failure().action, action);
+    EXPECT_TRUE(store->list().empty());
+    EXPECT_TRUE(std::filesystem::is_empty(folder / "data/staging"));
+  }
+
+  temp_folder folder;
+  boost::asio::io_context io;
+  inventory plugins{node_id("n")};
+  std::unique_ptr<artifact_store> store;
+  digest_cache digests;
+  build_order order;
+  std::uint32_t progress = 0;
+};
+
+using Compiler = compiler_fixture;
+
+TEST_F(Compiler, PutsWhatTheToolBuiltIntoTheStore) {
+  start("echo '50%'; echo 'quality kl=0.1'; echo \"engine of $(cat \"$1\")\" > \"$2\"");
+  const auto record = build();
+  ASSERT_TRUE(record.ok()) << record.failure().message;
+  EXPECT_EQ(record->key, order.key);
+  EXPECT_EQ(record->node, node_id("n"));
+  EXPECT_EQ(record->quality.at("kl"), "0.1");
+  EXPECT_GT(record->build_us, 0);
+  EXPECT_EQ(progress, 500U);
+  EXPECT_EQ(read_file(*store->path_of(order.key)), "engine of weights\n");
+  EXPECT_TRUE(std::filesystem::is_empty(folder / "data/staging"));
+}
+
+TEST_F(Compiler, RefusesAToolThatReportsSuccessWithoutOutput) {
+  start("exit 0");
+  expect_failure("compiler_bad_output", recovery::refuse);
+}
+
+TEST_F(Compiler, RefusesEmptyOutput) {
+  start(": > \"$2\"");
+  expect_failure("compiler_bad_output", recovery::refuse);
+}
+
+TEST_F(Compiler, RefusesAFolderAsOutput) {
+  start("mkdir \"$2\"");
+  expect_failure("compiler_bad_output", recovery::refuse);
+}
+
+TEST_F(Compiler, PassesOnADeterministicRefusal) {
+  start("echo 'layer 7 is too odd' >&2; echo junk > \"$2\"; exit 3");
+  expect_failure("compiler_unsupported", recovery::refuse);
+}
+
+TEST_F(Compiler, AHangingToolIsTriedAgainLater) {
+  start("exec sleep 600", changed("\"timeout\": \"1m\"", "\"timeout\": \"100ms\""));
+  expect_failure("compiler_timeout", recovery::retry_later);
+}
+
+TEST_F(Compiler, AToolThatFillsItsDiskShareIsTriedAgainLater) {
+  start("exec head -c 9000000 /dev/zero > \"$2\"");
+  expect_failure("compiler_disk_limit", recovery::retry_later);
+}
+
+TEST_F(Compiler, AFloodOfOutputDoesNoHarm) {
+  start(
+      "head -c 5000000 /dev/zero | tr '\\0' '\\n'; head -c 5000000 /dev/zero >&2; echo x > \"$2\"");
+  EXPECT_TRUE(build().ok());
+}
+
+TEST_F(Compiler, RefusesADamagedModelBeforeTheToolSeesIt) {
+  start("echo x > \"$2\"; touch " + (folder / "ran"));
+  order.source.format = "gguf";
+  expect_failure("bad_model", recovery::refuse);
+  EXPECT_FALSE(std::filesystem::exists(folder / "ran"));
+}
+
+TEST_F(Compiler, RefusesAModelThatIsNotTheOneOrdered) {
+  start("echo x > \"$2\"");
+  order.source.content = hash_text("other weights");
+  expect_failure("model_changed", recovery::retry_elsewhere);
+}
+
+TEST_F(Compiler, AMissingModelIsBuiltElsewhere) {
+  start("echo x > \"$2\"");
+  order.source.source = folder / "gone.bin";
+  expect_failure("model_missing", recovery::retry_elsewhere);
+}
+
+TEST_F(Compiler, AnUnknownProfileIsBuiltElsewhere) {
+  start("echo x > \"$2\"");
+  order.key.profile.compiler_version = "9.9";
+  expect_failure("no_compiler", recovery::retry_elsewhere);
+}
+
+TEST_F(Compiler, WantsRoomForTheOutputFirst) {
+  start("echo x > \"$2\"; touch " + (folder / "ran"));
+  order.source.weight_bytes = std::uint64_t{1} << 60U;
+  expect_failure("disk_full", recovery::retry_later);
+  EXPECT_FALSE(std::filesystem::exists(folder / "ran"));
+}
+
+TEST_F(Compiler, DestroyingABuildStopsTheToolAndRemovesItsFiles) {
+  start("echo '1%'; exec sleep 600");
+  compiler made(plugins, *store, digests,
+                [](const model_variant& variant) { return variant.source; });
+  std::unique_ptr<running_compile> running;
+  bool finished = false;
+  running = made.build(
+      order, [&](std::uint32_t) { running.reset(); },
+      [&](const result<artifact_record>&) { finished = true; });
+  io.run();
+  EXPECT_EQ(running, nullptr);
+  EXPECT_FALSE(finished);
+  EXPECT_TRUE(std::filesystem::is_empty(folder / "data/staging"));
+}
+
+TEST_F(Compiler, AHandlerMayDestroyItsBuild) {
+  start("echo x > \"$2\"");
+  compiler made(plugins, *store, digests,
+                [](const model_variant& variant) { return variant.source; });
+  std::unique_ptr<running_compile> running;
+  bool good = false;
+  running = made.build(order, nullptr, [&](const result<artifact_record>& record) {
+    good = record.ok();
+    running.reset();
+  });
+  io.run();
+  EXPECT_TRUE(good);
+}
+
+} // namespace
+} // namespace consort::node

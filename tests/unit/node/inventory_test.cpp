@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "node/inventory.hpp"
+
+#include "node/builtin.hpp"
+#include "node/cpu_readings.hpp"
+#include "node/host_topology.hpp"
+
+#include "tests/unit/node/plugin_samples.hpp"
+#include "tests/unit/node/temp_folder.hpp"
+
+namespace consort::node {
+namespace {
+
+using test::changed;
+using test::fake_plugin;
+using test::temp_folder;
+
+/// A plugin whose answers are given by the test.
+class scripted_plugin : public plugin {
+public:
+  scripted_plugin(std::string name, int priority, std::vector<std::string> uuids,
+                  resource_type type = resource_type::npu)
+      : uuids_(std::move(uuids)) {
+    metadata_.name = std::move(name);
+    metadata_.priority = priority;
+    metadata_.type = type;
+  }
+  [[nodiscard]] const plugin_metadata& metadata() const override { return metadata_; }
+  [[nodiscard]] result<done> available() override {
+    if (uuids_.empty())
+      return error{recovery::retry_later, "not_available", "nothing here"};
+    return done{};
+  }
+  [[nodiscard]] result<std::vector<device_spec>> probe() override {
+    if (uuids_.front() == "broken")
+      return error{recovery::retry_later, "tool_failed", "the tool burns"};
+    std::vector<device_spec> devices;
+    for (const auto& uuid : uuids_) {
+      device_spec device;
+      device.uuid = uuid;
+      device.type = metadata_.type;
+      device.plugin = metadata_.name;
+      devices.push_back(device);
+    }
+    return devices;
+  }
+  [[nodiscard]] result<std::map<std::string, device_reading>> read() override {
+    std::map<std::string, device_reading> readings;
+    for (const auto& uuid : uuids_)
+      readings[uuid].power_mw = uuid.size();
+    return readings;
+  }
+  [[nodiscard]] std::vector<build_profile> toolchains() override { return {}; }
+  std::unique_ptr<running_compile>
+  compile(const compile_request&, std::function<void(std::uint32_t)>,
+          std::function<void(result<compile_outcome>)> finished) override {
+    finished(error{});
+    return std::make_unique<running_compile>();
+  }
+  [[nodiscard]] runtime* device_runtime() override { return nullptr; }
+
+private:
+  plugin_metadata metadata_;
+  std::vector<std::string> uuids_;
+};
+
+std::unique_ptr<plugin> scripted(const char* name, int priority, std::vector<std::string> uuids,
+                                 resource_type type = resource_type::npu) {
+  return std::make_unique<scripted_plugin>(name, priority, std::move(uuids), type);
+}
+
+std::vector<std::string> ids_of(const inventory& all) {
+  std::vector<std::string> ids;
+  for (const auto& device : all.devices())
+    ids.push_back(device.id.value + "=" + device.uuid);
+  return ids;
+}
+
+TEST(Inventory, NamesDevicesByPluginThenUuidWhateverTheOrderOfLoading) {
+  for (const bool swapped : {false, true}) {
+    inventory all(node_id("edge-3"));
+    auto a = scripted("a", 1, {"z", "m"}), b = scripted("b", 9, {"c"});
+    all.add(swapped ? std::move(b) : std::move(a));
+    all.add(swapped ? std::move(a) : std::move(b));
+    all.add(scripted("cpu", 1, {"host"}, resource_type::cpu));
+    EXPECT_TRUE(all.probe().empty());
+    EXPECT_EQ(ids_of(all), (std::vector<std::string>{"edge-3/cpu0=host", "edge-3/npu0=m",
+                                                     "edge-3/npu1=z", "edge-3/npu2=c"}));
+    EXPECT_EQ(all.devices()[0].node, node_id("edge-3"));
+  }
+}
+
+TEST(Inventory, GivesADeviceToTheHighestPriorityAndSaysWhy) {
+  inventory all(node_id("n"));
+  all.add(scripted("generic", 10, {"u", "only"}));
+  all.add(scripted("vendor", 80, {"u", "tie"}));
+  all.add(scripted("rival", 80, {"tie"}));
+  EXPECT_TRUE(all.probe().empty());
+  ASSERT_EQ(all.claims().size(), 3U);
+  EXPECT_EQ(all.claims()[0].winner, "generic");
+  EXPECT_EQ(all.claims()[0].reason, "only claim");
+  EXPECT_EQ(all.claims()[1].winner, "rival");
+  EXPECT_EQ(all.claims()[1].reason, "equal priority 80, first by name before vendor");
+  EXPECT_EQ(all.claims()[2].winner, "vendor");
+  EXPECT_EQ(all.claims()[2].reason, "priority 80 over 10 (generic)");
+  EXPECT_EQ(all.claims()[2].losers, std::vector<std::string>{"generic"});
+  EXPECT_EQ(all.find(all.claims()[2].device)->plugin, "vendor");
+  EXPECT_EQ(all.plugins()[0].devices.size(), 1U);
+}
+
+TEST(Inventory, ABrokenPluginDoesNotStopTheOthers) {
+  inventory all(node_id("n"));
+  all.add(scripted("a-broken", 1, {"broken"}));
+  all.add(scripted("b-absent", 1, {}));
+  all.add(scripted("c-good", 1, {"u"}));
+  const auto failures = all.probe();
+  ASSERT_EQ(failures.size(), 1U);
+  EXPECT_EQ(all.devices().size(), 1U);
+  EXPECT_EQ(all.plugins()[0].reason, "the tool burns");
+  EXPECT_TRUE(all.plugins()[0].available);
+  EXPECT_FALSE(all.plugins()[1].available);
+  EXPECT_EQ(all.plugins()[1].reason, "nothing here");
+  EXPECT_TRUE(all.plugins()[2].reason.empty());
+}
+
+TEST(Inventory, LoadsFoldersAndReportsBrokenOnes) {
+  const temp_folder folder;
+  folder.write("a/plugin.json", fake_plugin());
+  folder.script("a/fake-smi", "echo '{\"devices\": [{\"uuid\": \"u1\", \"name\": \"fake-1\"}]}'");
+  folder.script("a/fake-cc", "echo 1.2.3");
+  folder.write("b/plugin.json", "{ \"schema\": 1,\n \"nmae\": \"x\" }");
+  folder.write("c/plugin.json", fake_plugin());
+  folder.write("d/readme", "no plugin");
+  boost::asio::io_context io;
+  inventory all(node_id("n"));
+  const auto failures = all.load(folder.path(), {io, nullptr});
+  ASSERT_EQ(failures.size(), 2U);
+  EXPECT_NE(failures[0].message.find("b/plugin.json:"), std::string::npos) << failures[0].message;
+  EXPECT_EQ(failures[1].code, "plugin_duplicate");
+  EXPECT_TRUE(all.probe().empty());
+  EXPECT_EQ(ids_of(all), std::vector<std::string>{"n/npu0=u1"});
+  ASSERT_EQ(all.toolchains().size(), 1U);
+  EXPECT_EQ(all.toolchains()[0].compiler_version, "1.2");
+  EXPECT_TRUE(all.load(folder / "missing", {io, nullptr}).empty());
+}
+
+TEST(Inventory, RefusesMoreFoldersThanItsLimit) {
+  const temp_folder folder;
+  for (std::size_t i = 0; i <= limits::plugin_folders_max; ++i)
+    folder.write("p" + std::to_string(i) + "/plugin.json", "");
+  boost::asio::io_context io;
+  inventory all(node_id("n"));
+  const auto failures = all.load(folder.path(), {io, nullptr});
+  EXPECT_EQ(failures.size(), limits::plugin_folders_max + 1);
+  EXPECT_EQ(failures.front().code, "plugin_folder");
+}
+
+TEST(Inventory, ReadsByDevice) {
+  inventory all(node_id("n"));
+  all.add(scripted("generic", 10, {"u", "four"}));
+  all.add(scripted("vendor", 80, {"u"}));
+  ASSERT_TRUE(all.probe().empty());
+  const auto readings = all.read("generic");
+  ASSERT_TRUE(readings.ok());
+  ASSERT_EQ(readings->size(), 1U) << "the other device is another plugin's";
+  EXPECT_EQ(readings->begin()->second.power_mw, 4U);
+  EXPECT_FALSE(all.read("nobody").ok());
+  EXPECT_EQ(all.runtime_of(device_id("n/npu9")), nullptr);
+}
+
+/// A fake root with the files that the cpu plugin reads.
+class fake_host {
+public:
+  fake_host() {
+    root.write("proc/cpuinfo",
+               "processor\t: 0\nmodel name\t: Test CPU\nflags\t\t: fpu avx2 fma avx512f\n");
+    root.write("proc/meminfo", "MemTotal: 1000 kB\nMemAvailable: 800 kB\n");
+    root.write("proc/stat", "cpu  100 0 100 800 0 0 0 0 0 0\ncpu0 ...\n");
+    root.write("proc/self/cgroup", "0::/a/b\n");
+    root.write("etc/machine-id", "0123456789abcdef\n");
+  }
+  temp_folder root;
+};
+
+TEST(CpuPlugin, DescribesTheHostAsOneDevice) {
+  const fake_host host;
+  const auto library = host.root.write("lib.so", "");
+  std::vector<c_abi_spec> asked;
+  builtin_config config;
+  config.cpu.llama_library = library;
+  config.cpu.root = host.root.path();
+  config.cpu.make_c_abi = [&](const c_abi_spec& spec) {
+    asked.push_back(spec);
+    return std::unique_ptr<runtime>();
+  };
+  inventory all(node_id("local"));
+  for (auto& one : builtin_plugins(config))
+    all.add(std::move(one));
+  ASSERT_TRUE(all.probe().empty());
+  ASSERT_EQ(all.devices().size(), 1U);
+  const auto& cpu = all.devices()[0];
+  EXPECT_EQ(cpu.id, device_id("local/cpu0"));
+  EXPECT_EQ(cpu.model, "Test CPU");
+  EXPECT_EQ(cpu.attributes.at("simd"), "avx2 fma avx512f");
+  EXPECT_EQ(cpu.memory_bytes, 800U * 1024 / 1000 * limits::cpu_memory_share_pm);
+  EXPECT_EQ(cpu.capability.formats, std::vector<std::string>{"gguf"});
+  EXPECT_LE(cpu.capability.max_sequences, limits::cpu_sequences_max);
+  EXPECT_GE(cpu.spec.decode_tokens_per_s, 1U);
+  EXPECT_EQ(cpu.uuid.find("0123456789abcdef"), std::string::npos) << "the machine id is private";
+  [[maybe_unused]] const auto* runtime = all.runtime_of(cpu.id);
+  ASSERT_EQ(asked.size(), 1U);
+  EXPECT_EQ(asked[0].library, library);
+  EXPECT_GE(asked[0].threads, 1U);
+  const auto reading = all.read("cpu");
+  ASSERT_TRUE(reading.ok());
+  EXPECT_EQ(reading->at(cpu.id).memory_used_bytes, 200U * 1024);
+  EXPECT_EQ(reading->at(cpu.id).power_mw, std::nullopt);
+}
+
+TEST(CpuPlugin, IsNotAvailableWithoutItsEngine) {
+  auto made = make_cpu_plugin({"/no/such/library.so", nullptr, 0, 0, {}});
+  ASSERT_FALSE(made->available().ok());
+  EXPECT_NE(made->available().failure().message.find("/no/such/library.so"), std::string::npos);
+}
+
+TEST(HostTopology, AgreesWithThisHost) {
+  const auto host = read_topology("");
+  EXPECT_GE(host.processors, host.cores);
+  EXPECT_GE(read_available_memory(""), 1024U * 1024);
+  EXPECT_EQ(read_host_identity(""), read_host_identity(""));
+}
+
+TEST(HostTopology, TakesTheTightestMemoryLimit) {
+  const fake_host host;
+  const auto& root = host.root;
+  EXPECT_EQ(read_available_memory(root.path()), 800U * 1024);
+  root.write("sys/fs/cgroup/a/b/memory.max", "max\n");
+  EXPECT_EQ(read_available_memory(root.path()), 800U * 1024);
+  root.write("sys/fs/cgroup/a/memory.max", "600000\n");
+  root.write("sys/fs/cgroup/a/memory.current", "100000\n");
+  EXPECT_EQ(read_available_memory(root.path()), 500'000U);
+  root.write("proc/self/cgroup", "4:memory:/v1\n0::/a/b\n");
+  root.write("sys/fs/cgroup/memory/v1/memory.limit_in_bytes", "300000\n");
+  root.write("sys/fs/cgroup/memory/v1/memory.usage_in_bytes", "400000\n");
+  EXPECT_EQ(read_available_memory(root.path()), 0U);
+}
+
+TEST(HostTopology, ReadsTheProcessorQuota) {
+  const fake_host host;
+  EXPECT_EQ(read_processor_quota(host.root.path()), std::nullopt);
+  host.root.write("sys/fs/cgroup/a/cpu.max", "250000 100000\n");
+  EXPECT_EQ(read_processor_quota(host.root.path()), 2U);
+  host.root.write("sys/fs/cgroup/a/b/cpu.max", "50000 100000\n");
+  EXPECT_EQ(read_processor_quota(host.root.path()), 1U);
+}
+
+TEST(CpuReadings, RatesCoverTheTimeBetweenTwoReadings) {
+  const fake_host host;
+  host.root.write("sys/class/powercap/intel-rapl:0/energy_uj", "1000000\n");
+  cpu_readings readings(host.root.path());
+  EXPECT_EQ(readings.read(0).utilization_pm, std::nullopt);
+  host.root.write("proc/stat", "cpu  125 0 100 875 0 0 0 0 0 0\n");
+  host.root.write("sys/class/powercap/intel-rapl:0/energy_uj", "21000000\n");
+  const auto second = readings.read(2'000'000);
+  EXPECT_EQ(second.utilization_pm, 250U);
+  EXPECT_EQ(second.power_mw, 10'000U);
+  EXPECT_EQ(second.energy_mj, 20'000U);
+  host.root.write("sys/class/powercap/intel-rapl:0/energy_uj", "5\n");
+  EXPECT_EQ(readings.read(4'000'000).power_mw, std::nullopt) << "the counter wrapped";
+}
+
+} // namespace
+} // namespace consort::node

@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "node/json_plugin.hpp"
+
+#include "node/plugin_json.hpp"
+#include "node/probe_answer.hpp"
+#include "node/tool_compile.hpp"
+
+#include "tests/unit/node/plugin_samples.hpp"
+#include "tests/unit/node/temp_folder.hpp"
+
+namespace consort::node {
+namespace {
+
+using test::changed;
+using test::fake_plugin;
+using test::read_file;
+using test::temp_folder;
+
+const char* const two_devices = R"(cat <<'END'
+{"devices": [
+ {"uuid": "u1", "name": "fake-1", "memory": 16, "pci": "01:00", "power": 4200, "busy": 55.5, "state": "ok"},
+ {"uuid": "u2", "name": "fake-2", "memory": null, "power": "[N/A]", "busy": "7 %", "state": "on fire"}]}
+END)";
+
+/// A plugin folder with fake tools, and the plugin made from it.
+class fake_vendor {
+public:
+  explicit fake_vendor(const std::string& json = fake_plugin()) {
+    folder.write("plugin.json", json);
+    folder.script("fake-smi", two_devices);
+    folder.script("fake-cc",
+                  "[ \"$1\" = --version ] && echo 'fake-cc release 3.1.4 (b77)' && exit");
+  }
+  json_plugin& plugin() {
+    if (!made_) {
+      auto document = load_plugin_json(folder.path());
+      EXPECT_TRUE(document.ok()) << document.failure().message;
+      made_ = std::make_unique<json_plugin>(*std::move(document), folder.path(),
+                                            plugin_environment{io, nullptr});
+    }
+    return *made_;
+  }
+  /// Runs the compiler of the first profile to its end. Returns: what it reported.
+  result<compile_outcome> compile(std::vector<std::uint32_t>* progress = nullptr) {
+    std::filesystem::create_directories(folder / "work");
+    const auto profiles = plugin().toolchains();
+    EXPECT_FALSE(profiles.empty());
+    compile_request wanted{
+        compile_id(1), {}, folder / "model.gguf", folder / "out", folder / "work"};
+    wanted.key.profile = profiles.empty() ? build_profile{} : profiles.front();
+    std::optional<result<compile_outcome>> ended;
+    const auto running = plugin().compile(
+        wanted,
+        [&](std::uint32_t done_pm) {
+          if (progress != nullptr)
+            progress->push_back(done_pm);
+        },
+        [&](result<compile_outcome> outcome) {
+          EXPECT_FALSE(ended.has_value()) << "finished twice";
+          ended = std::move(outcome);
+        });
+    io.restart();
+    io.run();
+    return ended ? *ended : error{recovery::bug, "silent", "finished was not called"};
+  }
+  /// The compiler: answers --version, else runs `body` ($1 = model, $2 = output).
+  void compiler(const std::string& body) {
+    folder.script("fake-cc", "[ \"$1\" = --version ] && echo 'fake-cc 3.1.4' && exit\n" + body);
+  }
+
+  temp_folder folder;
+  boost::asio::io_context io;
+
+private:
+  std::unique_ptr<json_plugin> made_;
+};
+
+TEST(JsonPlugin, ProbesItsDevices) {
+  fake_vendor vendor;
+  ASSERT_TRUE(vendor.plugin().available().ok());
+  const auto devices = vendor.plugin().probe();
+  ASSERT_TRUE(devices.ok()) << devices.failure().message;
+  ASSERT_EQ(devices->size(), 2U);
+  const auto& first = devices->front();
+  EXPECT_EQ(first.uuid, "u1");
+  EXPECT_EQ(first.model, "fake-1");
+  EXPECT_EQ(first.memory_bytes, 16U * 1024 * 1024);
+  EXPECT_EQ(first.attributes.at("pci"), "01:00");
+  EXPECT_EQ(first.attributes.at("tflops_int8"), "32");
+  EXPECT_TRUE(first.simulated);
+  ASSERT_EQ(first.capability.build_profiles.size(), 1U);
+  EXPECT_EQ(first.capability.build_profiles[0].compiler_version, "3.1");
+  EXPECT_EQ(devices->back().memory_bytes, 0U);
+  EXPECT_TRUE(devices->back().capability.build_profiles.empty()) << "built for fake-1 only";
+}
+
+TEST(JsonPlugin, ReadsTelemetryAndLeavesTheUnknownUnknown) {
+  fake_vendor vendor;
+  const auto readings = vendor.plugin().read();
+  ASSERT_TRUE(readings.ok()) << readings.failure().message;
+  EXPECT_EQ(readings->at("u1").power_mw, 4200U);
+  EXPECT_EQ(readings->at("u1").utilization_pm, 555U);
+  EXPECT_EQ(readings->at("u1").health, device_health::healthy);
+  EXPECT_EQ(readings->at("u2").power_mw, std::nullopt);
+  EXPECT_EQ(readings->at("u2").utilization_pm, 70U) << "the unit may stand behind the number";
+  EXPECT_EQ(readings->at("u2").health, device_health::unhealthy);
+  EXPECT_EQ(readings->at("u1").temperature_mc, std::nullopt);
+}
+
+TEST(JsonPlugin, SaysWhatIsMissing) {
+  fake_vendor vendor(
+      changed("{ \"command\": \"fake-smi\" }",
+              R"({ "all": [ { "path": "/dev/no-such-npu" }, { "command": "fake-smi" } ] })"));
+  const auto there = vendor.plugin().available();
+  ASSERT_FALSE(there.ok());
+  EXPECT_NE(there.failure().message.find("/dev/no-such-npu"), std::string::npos);
+  EXPECT_EQ(there.failure().message.find("fake-smi"), std::string::npos);
+  fake_vendor either(
+      changed("{ \"command\": \"fake-smi\" }",
+              R"({ "any": [ { "path": "/dev/no-such-npu" }, { "command": "fake-smi" } ] })"));
+  EXPECT_TRUE(either.plugin().available().ok());
+}
+
+struct bad_tool {
+  const char* script;
+  const char* complaint;
+};
+
+TEST(JsonPlugin, AToolThatMisbehavesIsAnErrorValue) {
+  const std::vector<bad_tool> tools{
+      {"exit 9", "exited with 9"},
+      {"echo 'driver not loaded' >&2; exit 1", "driver not loaded"},
+      {"kill -SEGV $$", "signal 11"},
+      {"sleep 60", "ran out of time"},
+      {"echo", "not JSON"},
+      {"echo '{\"devices\": [{\"uuid\": \"u1\"'", "not JSON"},
+      {"echo '{\"cards\": []}'", "nothing at /devices"},
+      {"echo '{\"devices\": [{\"name\": \"x\"}]}'", "device 0 has no id"},
+      {"echo '{\"devices\": [{\"uuid\": \"x\"}, {\"uuid\": \"x\"}]}'", "two devices have the id x"},
+      {"head -c 3000000 /dev/zero | tr '\\0' x", "printed more than"},
+      {"i=0; while [ $i -lt 70 ]; do printf '['; i=$((i+1)); done", "nested too deep"},
+  };
+  for (const auto& tool : tools) {
+    fake_vendor vendor(
+        changed("\"parse\": \"json\", \"each\"", "\"timeout\": \"500ms\", \"each\""));
+    vendor.folder.script("fake-smi", tool.script);
+    const auto devices = vendor.plugin().probe();
+    ASSERT_FALSE(devices.ok()) << tool.script;
+    EXPECT_NE(devices.failure().message.find(tool.complaint), std::string::npos)
+        << devices.failure().message;
+  }
+}
+
+tool_query query_of(const std::string& parse_and_each, const std::string& id,
+                    const std::string& model) {
+  auto text = changed("\"parse\": \"json\", \"each\": \"/devices\",", parse_and_each);
+  text = changed(
+      "\"id\": \"/uuid\", \"model\": \"/name\", \"memory_bytes\": { \"at\": \"/memory\", \"unit\": "
+      "\"MiB\" },\n             \"attributes\": { \"pci\": \"/pci\" } },",
+      "\"id\": " + id + ", \"model\": " + model + " },", text);
+  auto document = parse_plugin_json(text, "x");
+  EXPECT_TRUE(document.ok()) << document.failure().message;
+  return document ? document->probe : tool_query{};
+}
+
+TEST(ProbeAnswer, SplitsCsv) {
+  const auto rows = split_answer(query_of("\"parse\": \"csv\",", "\"uuid\"", "\"name\""),
+                                 "index, uuid, name\n0, u1, \"A, \"\"big\"\" one\"\r\n\n1, u2\n");
+  ASSERT_TRUE(rows.ok()) << rows.failure().message;
+  ASSERT_EQ(rows->size(), 2U);
+  EXPECT_EQ(text_of((*rows)[0], "model"), "A, \"big\" one");
+  EXPECT_EQ(text_of((*rows)[1], "model"), "");
+}
+
+TEST(ProbeAnswer, MatchesLinesOfText) {
+  const auto query
+      = query_of(R"json("parse": "text", "each": "^card (\\d+): (\\w+)",)json", "\"1\"", "\"2\"");
+  const auto rows = split_answer(query, "driver 3\ncard 7: alpha\nnoise\ncard 9: b\xc3\xa9ta\n");
+  ASSERT_TRUE(rows.ok());
+  ASSERT_EQ(rows->size(), 2U);
+  EXPECT_EQ(text_of((*rows)[0], "id"), "7");
+  EXPECT_EQ(text_of((*rows)[1], "model"), "b");
+  // A line beyond the matcher's bound is cut, not recursed into.
+  const auto long_line = "card 1: " + std::string(1'000'000, 'x');
+  EXPECT_EQ(text_of((*split_answer(query, long_line))[0], "model").size(),
+            limits::plugin_text_bytes_max);
+}
+
+TEST(ProbeAnswer, ReadsFilesOfFolders) {
+  const temp_folder folder;
+  folder.write("card0/serial", "S0\nmore\n");
+  folder.write("card1/serial", "S1");
+  folder.write("other/serial", "S2");
+  auto query = query_of("\"parse\": \"json\",", "\"/serial\"", "{ \"value\": \"fixed\" }");
+  query.parse = answer_format::sysfs;
+  query.each = folder / "card*";
+  query.fields["id"].at = "serial";
+  const auto rows = split_answer(query, "");
+  ASSERT_TRUE(rows.ok()) << rows.failure().message;
+  ASSERT_EQ(rows->size(), 2U);
+  EXPECT_EQ(text_of((*rows)[0], "id"), "S0");
+  EXPECT_EQ(text_of((*rows)[1], "model"), "fixed");
+}
+
+TEST(ProbeAnswer, BoundsDevicesAndCleansTexts) {
+  const auto query = query_of("\"parse\": \"csv\",", "\"id\"", "\"m\"");
+  std::string answer = "id,m\n";
+  for (std::size_t i = 0; i <= limits::plugin_devices_max; ++i)
+    answer += std::to_string(i) + ",x\n";
+  EXPECT_NE(split_answer(query, answer).failure().message.find("more than"), std::string::npos);
+  const auto rows = split_answer(query, "id,m\na\x1b[2J,\xff" + std::string(1000, 'y'));
+  EXPECT_EQ(text_of((*rows)[0], "id"), "a?[2J");
+  EXPECT_EQ(text_of((*rows)[0], "model").size(), limits::plugin_text_bytes_max);
+}
+
+TEST(Versions, AreFoundAndCut) {
+  EXPECT_EQ(find_version("Cuda12 compiler, release 12.4, V12.4.131"), "12.4");
+  EXPECT_EQ(find_version("version 7"), "7");
+  EXPECT_EQ(find_version("no digits"), "");
+  EXPECT_EQ(cut_version("1.2.3", version_scope::minor), "1.2");
+  EXPECT_EQ(cut_version("1.2.3", version_scope::major), "1");
+  EXPECT_EQ(cut_version("1", version_scope::minor), "1");
+  EXPECT_EQ(cut_version("1.2.3", version_scope::exact), "1.2.3");
+  EXPECT_EQ(cut_version("1.2.3", version_scope::none), "");
+}
+
+TEST(JsonPluginCompile, ReportsProgressAndQuality) {
+  fake_vendor vendor;
+  vendor.compiler("echo '10%'; echo '5%'; echo 'quality kl_mean=0.012'; echo '100%' >&2; "
+                  "echo 'quality top1=0.97'; echo done > \"$2\"");
+  std::vector<std::uint32_t> progress;
+  const auto ended = vendor.compile(&progress);
+  ASSERT_TRUE(ended.ok()) << ended.failure().message;
+  EXPECT_EQ(ended->quality,
+            (std::map<std::string, std::string>{{"kl_mean", "0.012"}, {"top1", "0.97"}}));
+  EXPECT_TRUE(std::is_sorted(progress.begin(), progress.end()));
+  EXPECT_NE(std::find(progress.begin(), progress.end(), 100U), progress.end());
+  EXPECT_EQ(read_file(vendor.folder / "out"), "done\n");
+}
+
+TEST(JsonPluginCompile, ReadsQualityFromAFileAndMakesTheConfig) {
+  auto json
+      = changed("{ \"lines\": \"^quality (\\\\w+)=(\\\\S+)\" }", "{ \"file\": \"{output}.json\" }");
+  json = changed("[\"fake-cc\", \"{model}\", \"{output}\"]",
+                 "[\"fake-cc\", \"{config}\"], \"interface\": \"config\", \"config\": { "
+                 "\"template\": \"in.ini\", "
+                 "\"name\": \"job.ini\" }",
+                 json);
+  fake_vendor vendor(json);
+  vendor.folder.write("in.ini", "model={model}\nout={output}\ntarget={target}\n");
+  vendor.compiler("cp \"$1\" " + (vendor.folder / "seen") + "; echo x > " + (vendor.folder / "out")
+                  + "; echo '{\"kl\": 0.5, \"ok\": true, \"deep\": {}}' > "
+                  + (vendor.folder / "out.json"));
+  const auto ended = vendor.compile();
+  ASSERT_TRUE(ended.ok()) << ended.failure().message;
+  EXPECT_EQ(ended->quality, (std::map<std::string, std::string>{{"kl", "0.5"}, {"ok", "true"}}));
+  EXPECT_EQ(read_file(vendor.folder / "seen"), "model=" + (vendor.folder / "model.gguf") + "\nout="
+                                                   + (vendor.folder / "out") + "\ntarget=fake-1\n");
+  vendor.compiler("echo x > " + (vendor.folder / "out") + "; echo garbage > "
+                  + (vendor.folder / "out.json"));
+  EXPECT_EQ(vendor.compile().failure().code, "compiler_bad_output");
+}
+
+TEST(JsonPluginCompile, TellsDeterministicFailuresFromPassingOnes) {
+  struct failing {
+    const char* body;
+    const char* code;
+    recovery action;
+  };
+  const std::vector<failing> compilers{
+      {"exit 2", "compiler_usage", recovery::refuse},
+      {"echo 'no rotary here' >&2; exit 3", "compiler_unsupported", recovery::refuse},
+      {"exit 4", "compiler_quality", recovery::refuse},
+      {"exit 5", "compiler_no_room", recovery::retry_later},
+      {"exit 77", "compiler_failed", recovery::refuse},
+      {"kill -KILL $$", "compiler_killed", recovery::retry_later},
+      {"exec head -c 3000000 /dev/zero > \"$2\"", "compiler_disk_limit", recovery::retry_later},
+  };
+  for (const auto& one : compilers) {
+    fake_vendor vendor;
+    vendor.compiler(one.body);
+    const auto ended = vendor.compile();
+    ASSERT_FALSE(ended.ok()) << one.body;
+    EXPECT_EQ(ended.failure().code, one.code) << ended.failure().message;
+    EXPECT_EQ(ended.failure().action, one.action) << one.body;
+  }
+}
+
+TEST(JsonPluginCompile, PutsTheLastLinesIntoTheError) {
+  fake_vendor vendor;
+  vendor.compiler(
+      "head -c 100000 /dev/zero | tr '\\0' x >&2; printf '\\nbad \\033[1mlayer\\n' >&2; exit 3");
+  const auto ended = vendor.compile();
+  ASSERT_FALSE(ended.ok());
+  EXPECT_TRUE(ended.failure().message.ends_with("bad ?[1mlayer")) << ended.failure().message;
+  EXPECT_LT(ended.failure().message.size(), limits::compile_message_bytes_max + 200);
+}
+
+TEST(JsonPluginCompile, AHangingCompilerRunsOutOfTime) {
+  fake_vendor vendor(changed("\"timeout\": \"1m\"", "\"timeout\": \"100ms\""));
+  vendor.compiler("exec sleep 600");
+  const auto ended = vendor.compile();
+  ASSERT_FALSE(ended.ok());
+  EXPECT_EQ(ended.failure().code, "compiler_timeout");
+  EXPECT_EQ(ended.failure().action, recovery::retry_later);
+}
+
+TEST(JsonPluginCompile, AnUnknownProfileIsRefused) {
+  fake_vendor vendor;
+  bool ended = false;
+  compile_request wanted;
+  wanted.key.profile.name = "$(reboot)";
+  const auto running = vendor.plugin().compile(wanted, nullptr, [&](const auto& outcome) {
+    ended = true;
+    EXPECT_EQ(outcome.failure().code, "no_compiler");
+  });
+  EXPECT_TRUE(ended);
+  EXPECT_NE(running, nullptr);
+}
+
+TEST(JsonPluginCompile, ACompilerWithoutVersionIsNoToolchain) {
+  fake_vendor vendor;
+  vendor.folder.script("fake-cc", "exit 1");
+  EXPECT_TRUE(vendor.plugin().toolchains().empty());
+  EXPECT_TRUE(vendor.plugin().probe()->front().capability.build_profiles.empty());
+}
+
+TEST(JsonPluginRuntime, IsMadeOnceFromTheFolder) {
+  struct no_runtime : runtime {
+    void open(const session_request&, std::function<void(result<std::shared_ptr<runtime_session>>)>,
+              std::function<void(error)>) override {}
+  };
+  boost::asio::io_context io;
+  auto document = parse_plugin_json(fake_plugin(), "x");
+  std::vector<c_abi_spec> asked;
+  json_plugin made(*document, "/plugins/fake", {io, [&](const c_abi_spec& spec) {
+                                                  asked.push_back(spec);
+                                                  return std::make_unique<no_runtime>();
+                                                }});
+  EXPECT_NE(made.device_runtime(), nullptr);
+  EXPECT_EQ(made.device_runtime(), made.device_runtime());
+  ASSERT_EQ(asked.size(), 1U);
+  EXPECT_EQ(asked[0].library, "/plugins/fake/libfake.so");
+  EXPECT_EQ(asked[0].sequences, 4U);
+  EXPECT_EQ(asked[0].config_json, R"({"tiles":4})");
+}
+
+} // namespace
+} // namespace consort::node

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "node/plugin_json.hpp"
+
+#include "node/json_file.hpp"
+#include "node/placeholders.hpp"
+
+#include "tests/unit/node/plugin_samples.hpp"
+#include "tests/unit/node/temp_folder.hpp"
+
+namespace consort::node {
+namespace {
+
+using test::changed;
+using test::fake_plugin;
+using test::temp_folder;
+
+std::string complaint(const std::string& text) {
+  const auto document = parse_plugin_json(text, "x/plugin.json");
+  return document ? "accepted" : document.failure().message;
+}
+
+TEST(PluginJson, ReadsACompletePlugin) {
+  const auto read = parse_plugin_json(fake_plugin(), "x/plugin.json");
+  ASSERT_TRUE(read.ok()) << read.failure().message;
+  EXPECT_EQ(read->metadata.name, "fake");
+  EXPECT_EQ(read->metadata.type, resource_type::npu);
+  EXPECT_EQ(read->metadata.priority, 60);
+  EXPECT_TRUE(read->simulated);
+  EXPECT_EQ(read->probe.fields.at("memory_bytes").multiply, 1024 * 1024);
+  EXPECT_EQ(read->telemetry->fields.at("power_watts").multiply, 1);
+  EXPECT_EQ(read->telemetry_every_us, 2 * limits::second_us);
+  EXPECT_EQ(read->capability.max_sequences, 4U);
+  EXPECT_TRUE(read->capability.formats.empty());
+  EXPECT_EQ(read->capability.runtime.resume, resume_support::tokens);
+  EXPECT_EQ(read->spec.decode_tokens_per_s, 100U);
+  EXPECT_EQ(read->spec.decode_batch_gain_pm, 250U);
+  EXPECT_EQ(read->spec.load_us, 50'000);
+  EXPECT_EQ(read->spec.tdp_mw, 12'500U);
+  EXPECT_EQ(read->attributes.at("tflops_int8"), "32");
+  ASSERT_EQ(read->builds.size(), 1U);
+  EXPECT_EQ(read->builds[0].version, version_scope::minor);
+  EXPECT_EQ(read->builds[0].disk_bytes, 1024U * 1024);
+  EXPECT_EQ(read->builds[0].timeout_us, 60 * limits::second_us);
+  EXPECT_EQ(read->runtime.library, "libfake.so");
+  EXPECT_EQ(read->runtime.config_json, R"({"tiles":4})");
+}
+
+TEST(PluginJson, ReadsTheReferencePlugin) {
+  const auto read = load_plugin_json(std::string(CONSORT_SOURCE_DIR) + "/node/plugins/reference");
+  EXPECT_TRUE(read.ok()) << read.failure().message;
+}
+
+struct wrong_case {
+  const char* from;
+  const char* to;
+  const char* complaint; ///< Part of the message after the file's name.
+};
+
+TEST(PluginJson, NamesLineColumnFieldAndWhatWasExpected) {
+  const std::vector<wrong_case> cases{
+      {"\"vendor\": \"Fake\",", "", ":1:1: /vendor: required"},
+      {"\"vendor\"", "\"vendr\"", ":2:51: /vendr: unknown key (did you mean vendor"},
+      {"\"priority\": 60", "\"priority\": \"60\"", ":3:3: /priority: expected a whole number"},
+      {"\"priority\": 60", "\"priority\": 6000",
+       ":3:3: /priority: expected a whole number from 0 to 1000"},
+      {"\"type\": \"npu\"", "\"type\": \"nup\"",
+       ":2:69: /type: `nup` is none of gpu, npu, pim, cpu (did you mean npu"},
+      {"\"schema\": 1", "\"schema\": 2", ":2:3: /schema"},
+      {"\"name\": \"fake\"", "\"name\": \"../fake\"", "/name: expected up to 64 lower-case"},
+      {"\"simulated\": true", "\"simulated\": 1",
+       "/simulated: expected true or false, not a number"},
+      {"\"tags\": [\"low-latency\"]", "\"tags\": [\"a\", 5]", ":3:47: /tags/1: expected a text"},
+      {"{ \"command\": \"fake-smi\" }", "{ \"any\": [] }",
+       "/available/any: expected a list of tests"},
+      {"{ \"command\": \"fake-smi\" }", "{ \"all\": [ { } ] }",
+       "/available/all/0: expected either"},
+      {"\"parse\": \"json\"", "\"parse\": \"xml\"", "/probe/parse: `xml` is none of json"},
+      {"\"/uuid\", \"model\"", "\"uuid\", \"model\"", "/probe/id: `uuid` is not a JSON pointer"},
+      {"\"unit\": \"MiB\"", "\"unit\": \"mib\"", "/probe/memory_bytes/unit: `mib` is none of"},
+      {"\"unit\": \"MiB\"", "\"value\": \"5\"",
+       "/probe/memory_bytes: expected either `at` or `value`"},
+      {"\"unit\": \"mW\"", "\"unit\": \"B\"", "/telemetry/power_watts/unit"},
+      {"\"command\": [\"fake-smi\", \"-j\"], \"parse\"", "\"parse\"",
+       "/probe: required, expected `command`"},
+      {"[\"fake-smi\", \"-j\"], \"parse\"", "[\"fake-smi\", \"{model}\"], \"parse\"",
+       "/probe/command: unknown placeholder {model}, expected one of {plugin}"},
+      {"\"max_sequences\": 4, ", "", "/capability/max_sequences: required"},
+      {"\"max_sequences\": 4", "\"max_sequences\": 5000", "from 1 to 4096"},
+      {"\"requires_artifact\": true", "\"requires_artifact\": false",
+       "/capability: expected `formats`"},
+      {"\"requires_artifact\": true", "\"requires_artifact\": true, \"formats\": [\"gguf\"]",
+       "/capability/formats: with requires_artifact"},
+      {"\"resume\": \"tokens\"", "\"resume\": \"token\"", "(did you mean tokens"},
+      {"\"load\": \"50ms\"", "\"load\": 50", "/spec/load: expected a duration"},
+      {"\"tdp_watts\": 12.5", "\"tdp_watts\": -1",
+       "/spec/tdp_watts: expected a number that is not negative"},
+      {"\"decode_batch_gain\": 0.25", "\"decode_batch_gain\": 11", "expected at most 10"},
+      {"[\"fake-cc\", \"{model}\", \"{output}\"]", "[\"fake-cc\", \"{model}\"]",
+       "/build/0/command: needs {output}"},
+      {"\"{output}\"]", "\"{output}\", \"{secret}\"]", "unknown placeholder {secret}"},
+      {"\"(\\\\d+)%\"", "\"(\\\\d+%\"", "/build/0/progress: not a regular expression"},
+      {"\"(\\\\d+)%\"", "\"\\\\d+%\"", "/build/0/progress: the regular expression needs 1 group"},
+      {"\"compiler_version:minor\"]", "\"compiler\"]", "`compiler` is none of"},
+      {"[\"target\", \"compiler_version:minor\"]", "[\"compiler_version\"]", "must list target"},
+      {"\"timeout\": \"1m\"", "\"timeout\": \"25h\"",
+       "/build/0/timeout: expected a duration above 0 and up to"},
+      {"\"disk\": \"1MiB\"", "\"disk\": \"1 lot\"", "/build/0/disk: expected a size"},
+      {"\"dtype\": \"q8_0\",", "\"dtype\": \"q8_0\", \"interface\": \"config\",",
+       "/build/0/command: needs {config}"},
+      {"{ \"lines\": \"^quality (\\\\w+)=(\\\\S+)\" }", "{ \"file\": \"/etc/passwd\" }",
+       "/build/0/quality/file: must start with {output} or {work}"},
+      {"\"c-abi\"", "\"server\"", "/runtime/interface: `server` is none of c-abi"},
+      {"\"c-abi\"", "\"c-abi\", \"interface\": \"c-abi\"", "/runtime/interface: key appears twice"},
+      {"{ \"tiles\": 4 }", "4", "/runtime/config: expected an object"},
+  };
+  for (const auto& one : cases) {
+    const auto message = complaint(changed(one.from, one.to));
+    EXPECT_TRUE(message.starts_with("x/plugin.json:")) << one.to << ": " << message;
+    EXPECT_NE(message.find(one.complaint), std::string::npos) << one.to << "\n" << message;
+  }
+}
+
+TEST(PluginJson, NamesTheLineOfASyntaxError) {
+  EXPECT_NE(complaint("{\n  \"schema\": 1,\n  \"name\" }\n").find("x/plugin.json:3:10: "),
+            std::string::npos)
+      << complaint("{\n  \"schema\": 1,\n  \"name\" }\n");
+  for (const auto* text :
+       {"", "[]", "null", "{", "{\"schema\": 1}}", "{\"a\": \"\xff\"}", "// only"})
+    EXPECT_TRUE(complaint(text).starts_with("x/plugin.json:")) << text << ": " << complaint(text);
+}
+
+TEST(PluginJson, RefusesWhatExceedsItsLimits) {
+  EXPECT_NE(complaint(std::string(limits::plugin_json_bytes_max + 1, ' ')).find("larger than"),
+            std::string::npos);
+  std::string deep;
+  for (std::size_t i = 0; i <= limits::plugin_json_depth_max; ++i)
+    deep += "{\"a\":";
+  EXPECT_NE(complaint(deep).find("nested deeper than"), std::string::npos);
+  const auto long_pattern = std::string(limits::plugin_pattern_bytes_max, 'x') + "(.)";
+  EXPECT_NE(complaint(changed("(\\\\d+)%", long_pattern)).find("longer than"), std::string::npos);
+  std::string attributes;
+  for (std::size_t i = 0; i <= limits::plugin_attributes_max; ++i)
+    attributes += (i == 0 ? "" : ", ") + ("\"a" + std::to_string(i)) + "\": \"/pci\"";
+  EXPECT_NE(
+      complaint(changed("\"pci\": \"/pci\"", attributes)).find("/probe/attributes: more than"),
+      std::string::npos);
+  std::string builds;
+  for (std::size_t i = 0; i < limits::plugin_builds_max; ++i)
+    builds += "{}, ";
+  EXPECT_NE(complaint(changed("\"build\": [ ", "\"build\": [ " + builds)).find("at most 32 builds"),
+            std::string::npos);
+}
+
+TEST(PluginJson, AcceptsOtherWaysToAsk) {
+  const auto csv = changed("\"parse\": \"json\", \"each\": \"/devices\",", "\"parse\": \"csv\",");
+  EXPECT_EQ(complaint(csv), "accepted");
+  EXPECT_NE(
+      complaint(changed("\"parse\": \"json\", \"each\": \"/devices\",", "\"parse\": \"text\","))
+          .find("`each` is required"),
+      std::string::npos);
+  EXPECT_NE(complaint(changed("\"command\": [\"fake-smi\", \"-j\"], \"parse\": \"json\"",
+                              "\"command\": [\"fake-smi\"], \"parse\": \"sysfs\""))
+                .find("/probe/command: not used with parse sysfs"),
+            std::string::npos);
+}
+
+TEST(PluginJson, AMissingFileIsAnErrorValue) {
+  const temp_folder folder;
+  EXPECT_NE(load_plugin_json(folder.path()).failure().message.find("cannot be read"),
+            std::string::npos);
+}
+
+TEST(Placeholders, ReplaceInsideOneArgumentOnly) {
+  const std::map<std::string, std::string> values{{"model", "/a b/{output}"}, {"output", "/x"}};
+  EXPECT_EQ(replace_placeholders("--in={model}", values), "--in=/a b/{output}");
+  EXPECT_EQ(replace_placeholders("{\"json\": {}} {Model} {", values), "{\"json\": {}} {Model} {");
+  EXPECT_EQ(replace_placeholders("{unknown}{output}", values), "{unknown}/x");
+  EXPECT_EQ(unknown_placeholder("{model} {port}", {"model"}), "port");
+  EXPECT_EQ(unknown_placeholder("{\"a\":1}", {}), std::nullopt);
+}
+
+TEST(JsonFile, FindsPositionsOfValuesOfEveryKind) {
+  const std::string text = "{\n  \"a\": [true,\n    null, -12.5e3,\n \"x\\\"y\", {\n\"b/c~\": 1}]}";
+  const std::vector<std::pair<std::string, std::string>> places{
+      {"", "f:1:1"},      {"/a", "f:2:3"},          {"/a/0", "f:2:9"},
+      {"/a/1", "f:3:5"},  {"/a/2", "f:3:11"},       {"/a/3", "f:4:2"},
+      {"/a/4", "f:4:10"}, {"/a/4/b~1c~0", "f:5:1"}, {"/a/4/none", "f:4:10"}};
+  for (const auto& [pointer, place] : places) {
+    auto file = json_file::parse(text, "f");
+    ASSERT_TRUE(file.ok()) << file.failure().message;
+    file->fail(pointer, "here");
+    EXPECT_EQ(file->failure()->message,
+              place + ": " + (pointer.empty() ? "/" : pointer) + ": here");
+  }
+}
+
+} // namespace
+} // namespace consort::node
