@@ -11,7 +11,7 @@ const options = { timeout: 180_000 };
 
 async function simulate(...args) {
   const done = await run_cli(['sim', ...args], { timeout_ms: 120_000 });
-  const digest = /digest\D*([0-9a-f]{8,64})/i.exec(done.stdout)?.[1];
+  const digest = /digest:?\s*([0-9a-f]{16})/i.exec(done.stdout)?.[1];
   return { ...done, digest };
 }
 
