@@ -3,8 +3,6 @@
 
 #include "node/process_group.hpp"
 
-#include <boost/asio/bind_executor.hpp>
-#include <boost/asio/buffer.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -104,15 +102,23 @@ struct child_process::state : std::enable_shared_from_this<state> {
     arm(timeout_us);
   }
 
+  /// Waits, then reads here: an asynchronous read could still hold data when the tool's end is
+  /// handled, and that data would be lost.
   void read(stream& from) {
-    from.pipe.async_read_some(asio::buffer(from.buffer),
-                              [self = shared_from_this(),
-                               &from](const boost::system::error_code& failed, std::size_t count) {
-                                if (failed || self->now == phase::ended)
-                                  return;
-                                self->took(from, {from.buffer.data(), count});
-                                self->read(from);
-                              });
+    from.pipe.async_wait(
+        asio::posix::descriptor_base::wait_read,
+        [self = shared_from_this(), &from](const boost::system::error_code& failed) {
+          if (!failed && self->now != phase::ended && self->read_once(from) != 0)
+            self->read(from);
+        });
+  }
+
+  /// Returns: as read(2).
+  ssize_t read_once(stream& from) {
+    const auto count = ::read(from.pipe.native_handle(), from.buffer.data(), from.buffer.size());
+    if (count > 0)
+      took(from, {from.buffer.data(), static_cast<std::size_t>(count)});
+    return count;
   }
 
   void took(stream& from, std::string_view data) {
@@ -178,30 +184,26 @@ struct child_process::state : std::enable_shared_from_this<state> {
     timer.cancel();
     watch.cancel();
     const std::scoped_lock lock(delivery);
-    if (!silent && on_exit)
-      std::exchange(on_exit, nullptr)(std::move(end));
+    const auto report = std::exchange(on_exit, nullptr);
+    if (!silent && report)
+      report(std::move(end));
     on_line = nullptr;
   }
 
   /// Takes what is in the pipe; does not wait for its other end, which an escaped process may hold.
   void drain(stream& from) {
     std::size_t taken = 0;
-    while (taken < drain_bytes_max) {
-      const auto count = ::read(from.pipe.native_handle(), from.buffer.data(), from.buffer.size());
-      if (count <= 0)
-        break;
-      took(from, {from.buffer.data(), static_cast<std::size_t>(count)});
+    for (auto count = read_once(from); count > 0 && taken < drain_bytes_max;
+         count = read_once(from))
       taken += static_cast<std::size_t>(count);
-    }
     from.lines.flush([&](std::string_view line) { say(line, from.is_stderr); });
     from.pipe.close();
   }
 
+  /// The handlers stay: one of them may be what is calling us.
   void silence() {
     const std::scoped_lock lock(delivery);
     silent = true;
-    on_line = nullptr;
-    on_exit = nullptr;
   }
 
   process_group group;

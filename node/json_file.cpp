@@ -214,16 +214,25 @@ result<json_file> json_file::parse(std::string_view text, std::string origin) {
 }
 
 void json_file::fail(const std::string& pointer, const std::string& message) {
-  if (failure_)
-    return;
+  if (!failure_)
+    failure_ = locate(pointer, message);
+}
+
+void json_file::fail_missing(const std::string& pointer, const std::string& message) {
+  if (!missing_)
+    missing_ = locate(pointer, message);
+}
+
+error json_file::locate(const std::string& pointer, const std::string& message) const {
   // A missing member is reported where its object stands.
   auto known = pointer;
   while (!positions_.contains(known) && !known.empty())
     known.erase(known.rfind('/'));
-  const auto where = positions_.contains(known) ? positions_[known] : position{};
-  failure_ = error{recovery::refuse, "plugin_json",
-                   origin_ + ":" + std::to_string(where.line) + ":" + std::to_string(where.column)
-                       + ": " + (pointer.empty() ? "/" : pointer) + ": " + message};
+  const auto found = positions_.find(known);
+  const auto where = found == positions_.end() ? position{} : found->second;
+  return {recovery::refuse, "plugin_json",
+          origin_ + ":" + std::to_string(where.line) + ":" + std::to_string(where.column) + ": "
+              + (pointer.empty() ? "/" : pointer) + ": " + message};
 }
 
 json_section::json_section(json_file& file, std::string pointer, const json& object)
@@ -259,7 +268,7 @@ void json_section::fail(const std::string& name, const std::string& message) {
 
 void json_section::require(const std::string& name, const char* expected) {
   if (object_.is_object() && !object_.contains(name))
-    fail(name, std::string("required, expected ") + expected);
+    file_.fail_missing(at(name), std::string("required, expected ") + expected);
 }
 
 std::string json_section::text(const std::string& name, std::string fallback) {

@@ -27,7 +27,11 @@ public:
   [[nodiscard]] const nlohmann::json& root() const { return root_; }
   /// Notes `message` about the field at `pointer`; the first stays.
   void fail(const std::string& pointer, const std::string& message);
-  [[nodiscard]] const std::optional<error>& failure() const { return failure_; }
+  /// Notes a missing field: outranked by any other error, since a misspelt key explains it best.
+  void fail_missing(const std::string& pointer, const std::string& message);
+  [[nodiscard]] const std::optional<error>& failure() const {
+    return failure_ ? failure_ : missing_;
+  }
 
 private:
   json_file() = default;
@@ -39,7 +43,10 @@ private:
   nlohmann::json root_;
   std::string origin_;
   std::map<std::string, position> positions_; ///< By JSON pointer: the key's, else the value's.
+  [[nodiscard]] error locate(const std::string& pointer, const std::string& message) const;
+
   std::optional<error> failure_;
+  std::optional<error> missing_;
 };
 
 /// Reads the object at `pointer` of a file. Accessors return their fallback when the field is

@@ -181,10 +181,10 @@ private:
     // The library's matcher recurses per character: the line is cut before it sees it.
     const std::string text(line.substr(0, limits::pattern_line_bytes_max));
     std::smatch match;
-    if (progress_pattern_ && std::regex_search(text, match, *progress_pattern_))
-      advance(match[1].str());
     if (quality_pattern_ && std::regex_search(text, match, *quality_pattern_))
       keep_quality(quality_, match[1].str(), match[2].str());
+    if (progress_pattern_ && std::regex_search(text, match, *progress_pattern_))
+      advance(match[1].str()); // Last: the handler may destroy this object.
   }
 
   void advance(const std::string& percent) {
@@ -194,10 +194,11 @@ private:
     if (status != std::errc{} || !(value >= 0))
       return;
     const auto now_pm = static_cast<std::uint32_t>(std::min(value, 100.0) * 10);
-    if (now_pm > done_pm_ && progress_) {
-      done_pm_ = now_pm;
-      progress_(now_pm);
-    }
+    if (now_pm <= done_pm_ || !progress_)
+      return;
+    done_pm_ = now_pm;
+    const auto handler = progress_;
+    handler(now_pm);
   }
 
   void on_exit(const child_exit& end) {
