@@ -16,7 +16,8 @@ namespace {
 
 task<void> respond_json(exchange& out, unsigned status, const json& body) {
   auto text = body.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
-  co_await out.respond({.status = status, .body = std::move(text)});
+  const auto answer = make_response(status, std::move(text));
+  co_await out.respond(answer);
 }
 
 steady_time port_deadline(const gateway_context& context) {
@@ -66,18 +67,19 @@ gateway_context::gateway_context(server_config with, scheduler_port& to, attempt
       events(std::make_shared<event_hub>(config.limits.event_streams)) {}
 
 task<result<core::snapshot>> take_snapshot(gateway_context& context, exchange& out) {
-  auto answer = co_await await_answer<result<core::snapshot>>(
-      out.executor(), port_deadline(context),
-      [&context](auto reply) { context.port.snapshot(std::move(reply)); });
+  const auto start = [&context](auto reply) { context.port.snapshot(std::move(reply)); };
+  auto answer = co_await await_answer<result<core::snapshot>>(out, port_deadline(context), start);
   if (!answer)
     co_return no_answer();
   co_return std::move(*answer);
 }
 
-task<void> list_models(gateway_context& context, const http_request&, std::string, exchange& out) {
+task<void> list_models(gateway_context& context, const http_request&, const std::string&,
+                       exchange& out) {
   const auto seen = co_await take_snapshot(context, out);
   if (!seen) {
-    co_await out.respond(to_response(from_admin(seen.failure())));
+    const auto failure = from_admin(seen.failure());
+    co_await respond_error(out, failure);
     co_return;
   }
   json body{{"object", "list"}, {"data", json::array()}};
@@ -86,11 +88,12 @@ task<void> list_models(gateway_context& context, const http_request&, std::strin
   co_await respond_json(out, 200, body);
 }
 
-task<void> show_model(gateway_context& context, const http_request&, std::string rest,
+task<void> show_model(gateway_context& context, const http_request&, const std::string& rest,
                       exchange& out) {
   const auto seen = co_await take_snapshot(context, out);
   if (!seen) {
-    co_await out.respond(to_response(from_admin(seen.failure())));
+    const auto failure = from_admin(seen.failure());
+    co_await respond_error(out, failure);
     co_return;
   }
   const model_name wanted(rest);
@@ -99,17 +102,21 @@ task<void> show_model(gateway_context& context, const http_request&, std::string
     return view.spec.name == wanted
            || std::find(aliases.begin(), aliases.end(), wanted) != aliases.end();
   });
-  if (found == seen->models.end())
-    co_await out.respond(to_response(unknown_model(*seen, rest)));
-  else
-    co_await respond_json(out, 200, model_entry(context, *found));
+  if (found == seen->models.end()) {
+    const auto failure = unknown_model(*seen, rest);
+    co_await respond_error(out, failure);
+    co_return;
+  }
+  const auto body = model_entry(context, *found);
+  co_await respond_json(out, 200, body);
 }
 
-task<void> show_health(gateway_context&, const http_request&, std::string, exchange& out) {
-  co_await out.respond({.body = "{\"status\":\"ok\"}\n"});
+task<void> show_health(gateway_context&, const http_request&, const std::string&, exchange& out) {
+  const json body{{"status", "ok"}};
+  co_await respond_json(out, 200, body);
 }
 
-task<void> show_readiness(gateway_context& context, const http_request&, std::string,
+task<void> show_readiness(gateway_context& context, const http_request&, const std::string&,
                           exchange& out) {
   std::string reason;
   if (context.stopping) {
@@ -128,55 +135,66 @@ task<void> show_readiness(gateway_context& context, const http_request&, std::st
   co_await respond_json(out, reason.empty() ? 200 : 503, body);
 }
 
-task<void> show_metrics(gateway_context& context, const http_request&, std::string, exchange& out) {
+task<void> show_metrics(gateway_context& context, const http_request&, const std::string&,
+                        exchange& out) {
   const auto seen = co_await take_snapshot(context, out);
-  co_await out.respond({.content_type = "text/plain; version=0.0.4; charset=utf-8",
-                        .body = context.figures.render(seen ? &*seen : nullptr)});
+  const auto answer = make_response(200, context.figures.render(seen ? &*seen : nullptr),
+                                    "text/plain; version=0.0.4; charset=utf-8");
+  co_await out.respond(answer);
 }
 
-task<void> show_cluster(gateway_context& context, const http_request&, std::string, exchange& out) {
+task<void> show_cluster(gateway_context& context, const http_request&, const std::string&,
+                        exchange& out) {
   const auto seen = co_await take_snapshot(context, out);
-  if (seen)
-    co_await respond_json(out, 200, cluster_json(*seen));
-  else
-    co_await out.respond(to_response(from_admin(seen.failure())));
+  if (!seen) {
+    const auto failure = from_admin(seen.failure());
+    co_await respond_error(out, failure);
+    co_return;
+  }
+  const auto body = cluster_json(*seen);
+  co_await respond_json(out, 200, body);
 }
 
-task<void> show_list(gateway_context& context, const http_request& request, std::string,
+task<void> show_list(gateway_context& context, const http_request& request, const std::string&,
                      exchange& out) {
   const auto seen = co_await take_snapshot(context, out);
+  if (!seen) {
+    const auto failure = from_admin(seen.failure());
+    co_await respond_error(out, failure);
+    co_return;
+  }
   const auto name = std::string_view(request.path).substr(request.path.rfind('/') + 1);
-  if (seen)
-    co_await respond_json(out, 200, list_json(*seen, name));
-  else
-    co_await out.respond(to_response(from_admin(seen.failure())));
+  const auto body = list_json(*seen, name);
+  co_await respond_json(out, 200, body);
 }
 
-task<void> show_explanation(gateway_context& context, const http_request&, std::string rest,
+task<void> show_explanation(gateway_context& context, const http_request&, const std::string& rest,
                             exchange& out) {
-  auto answer = co_await await_answer<result<core::explanation>>(
-      out.executor(), port_deadline(context),
-      [&](auto reply) { context.port.explain(rest, std::move(reply)); });
+  const auto start = [&](auto reply) { context.port.explain(rest, std::move(reply)); };
+  auto answer
+      = co_await await_answer<result<core::explanation>>(out, port_deadline(context), start);
   const auto explained = answer ? std::move(*answer) : result<core::explanation>(no_answer());
   if (explained) {
-    co_await respond_json(out, 200, to_json(*explained));
+    const auto body = to_json(*explained);
+    co_await respond_json(out, 200, body);
     co_return;
   }
   auto failure = from_admin(explained.failure());
   // The only thing that a caller can get wrong here is the id.
   if (failure.status == 400)
     failure.status = 404;
-  co_await out.respond(to_response(failure));
+  co_await respond_error(out, failure);
 }
 
-task<void> stream_events(gateway_context& context, const http_request& request, std::string,
+task<void> stream_events(gateway_context& context, const http_request& request, const std::string&,
                          exchange& out) {
   const auto box = std::make_shared<event_box>(out.executor(), limits::event_backlog_max, nullptr);
   if (!context.events->add(box)) {
-    co_await out.respond(to_response({.status = 429,
-                                      .code = "too_many_event_streams",
-                                      .message = "as many event streams are open as may be",
-                                      .retry_after_us = limits::second_us}));
+    const api_error full{.status = 429,
+                         .code = "too_many_event_streams",
+                         .message = "as many event streams are open as may be",
+                         .retry_after_us = limits::second_us};
+    co_await respond_error(out, full);
     co_return;
   }
   bool gone = false;
@@ -190,7 +208,8 @@ task<void> stream_events(gateway_context& context, const http_request& request, 
     const auto until = std::chrono::steady_clock::now()
                        + std::chrono::microseconds(context.config.limits.event_ping);
     std::string text;
-    for (const auto& event : co_await box->take(until))
+    const auto arrived = co_await box->take(until);
+    for (const auto& event : arrived)
       if (event)
         text += *event;
     if (text.empty() && std::chrono::steady_clock::now() >= until)

@@ -8,30 +8,43 @@
 namespace consort::gateway {
 
 // OpenAI's model list, from the scheduler's.
-task<void> list_models(gateway_context&, const http_request&, std::string rest, exchange& out);
-task<void> show_model(gateway_context&, const http_request&, std::string rest, exchange& out);
+task<void> list_models(gateway_context&, const http_request&, const std::string& rest,
+                       exchange& out);
+task<void> show_model(gateway_context&, const http_request&, const std::string& rest,
+                      exchange& out);
 
 // For supervisors and dashboards. Readiness: the scheduler answers, a device is alive, no stop.
-task<void> show_health(gateway_context&, const http_request&, std::string rest, exchange& out);
-task<void> show_readiness(gateway_context&, const http_request&, std::string rest, exchange& out);
-task<void> show_metrics(gateway_context&, const http_request&, std::string rest, exchange& out);
+task<void> show_health(gateway_context&, const http_request&, const std::string& rest,
+                       exchange& out);
+task<void> show_readiness(gateway_context&, const http_request&, const std::string& rest,
+                          exchange& out);
+task<void> show_metrics(gateway_context&, const http_request&, const std::string& rest,
+                        exchange& out);
 
 // What the core shows of itself, as admin_json.hpp renders it.
-task<void> show_cluster(gateway_context&, const http_request&, std::string rest, exchange& out);
+task<void> show_cluster(gateway_context&, const http_request&, const std::string& rest,
+                        exchange& out);
 /// The list named by the last part of the path.
-task<void> show_list(gateway_context&, const http_request&, std::string rest, exchange& out);
-task<void> show_explanation(gateway_context&, const http_request&, std::string rest, exchange& out);
+task<void> show_list(gateway_context&, const http_request&, const std::string& rest, exchange& out);
+task<void> show_explanation(gateway_context&, const http_request&, const std::string& rest,
+                            exchange& out);
 /// Server-sent events until the client leaves or the server stops; a comment every event_ping.
-task<void> stream_events(gateway_context&, const http_request&, std::string rest, exchange& out);
+task<void> stream_events(gateway_context&, const http_request&, const std::string& rest,
+                         exchange& out);
 
 // What an operator asks. 202 with {"accepted": true} once the scheduler has taken it.
 /// Body {"target": node or device id, "reason"?}.
-task<void> post_drain(gateway_context&, const http_request&, std::string rest, exchange& out);
-task<void> post_uncordon(gateway_context&, const http_request&, std::string rest, exchange& out);
+task<void> post_drain(gateway_context&, const http_request&, const std::string& rest,
+                      exchange& out);
+task<void> post_uncordon(gateway_context&, const http_request&, const std::string& rest,
+                         exchange& out);
 /// Body as model_spec_from_json reads it.
-task<void> post_model(gateway_context&, const http_request&, std::string rest, exchange& out);
-task<void> delete_model(gateway_context&, const http_request&, std::string rest, exchange& out);
+task<void> post_model(gateway_context&, const http_request&, const std::string& rest,
+                      exchange& out);
+task<void> delete_model(gateway_context&, const http_request&, const std::string& rest,
+                        exchange& out);
 /// Body {"model", "for": device selector}.
-task<void> post_compile(gateway_context&, const http_request&, std::string rest, exchange& out);
+task<void> post_compile(gateway_context&, const http_request&, const std::string& rest,
+                        exchange& out);
 
 } // namespace consort::gateway

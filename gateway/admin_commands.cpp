@@ -34,19 +34,24 @@ api_error missing(const std::string& field) {
   return bad_request("missing_field", "`" + field + "` is required", field);
 }
 
-task<void> ask(gateway_context& context, exchange& out, admin_request wanted) {
+error no_answer() {
+  return {recovery::retry_later, "scheduler_silent", "the scheduler gave no answer in time"};
+}
+
+/// Passes it on and answers with what the scheduler said of it.
+task<void> ask(gateway_context& context, exchange& out, const admin_request& wanted) {
   const auto until = std::chrono::steady_clock::now()
                      + std::chrono::microseconds(context.config.limits.port_timeout);
-  const auto answer = co_await await_answer<result<done>>(out.executor(), until, [&](auto reply) {
-    context.port.admin(std::move(wanted), std::move(reply));
-  });
-  if (!answer)
-    co_await out.respond(to_response(from_admin(
-        {recovery::retry_later, "scheduler_silent", "the scheduler gave no answer in time"})));
-  else if (!*answer)
-    co_await out.respond(to_response(from_admin(answer->failure())));
-  else
-    co_await out.respond({.status = 202, .body = "{\"accepted\":true}\n"});
+  const auto start = [&](auto reply) { context.port.admin(wanted, std::move(reply)); };
+  const auto reply = co_await await_answer<result<done>>(out, until, start);
+  const auto said = reply.value_or(no_answer());
+  if (!said) {
+    const auto failure = from_admin(said.failure());
+    co_await respond_error(out, failure);
+    co_return;
+  }
+  const auto answer = make_response(202, "{\"accepted\":true}\n");
+  co_await out.respond(answer);
 }
 
 task<void> change_drain(gateway_context& context, const http_request& request, exchange& out,
@@ -58,48 +63,52 @@ task<void> change_drain(gateway_context& context, const http_request& request, e
   if (!failure && wanted.target.empty())
     failure = missing("target");
   if (failure) {
-    co_await out.respond(to_response(*failure));
+    co_await respond_error(out, *failure);
     co_return;
   }
   log().info("{} {}: {}", request.path, wanted.target, wanted.reason);
-  co_await ask(context, out, std::move(wanted));
+  const admin_request asked = std::move(wanted);
+  co_await ask(context, out, asked);
 }
 
 } // namespace
 
-task<void> post_drain(gateway_context& context, const http_request& request, std::string,
+task<void> post_drain(gateway_context& context, const http_request& request, const std::string&,
                       exchange& out) {
   co_await change_drain(context, request, out, true);
 }
 
-task<void> post_uncordon(gateway_context& context, const http_request& request, std::string,
+task<void> post_uncordon(gateway_context& context, const http_request& request, const std::string&,
                          exchange& out) {
   co_await change_drain(context, request, out, false);
 }
 
-task<void> post_model(gateway_context& context, const http_request& request, std::string,
+task<void> post_model(gateway_context& context, const http_request& request, const std::string&,
                       exchange& out) {
   json from;
   if (const auto failure = parse_json(request.body, from)) {
-    co_await out.respond(to_response(*failure));
+    co_await respond_error(out, *failure);
     co_return;
   }
   auto spec = model_spec_from_json(from);
   if (!spec) {
-    co_await out.respond(to_response(from_admin(spec.failure())));
+    const auto failure = from_admin(spec.failure());
+    co_await respond_error(out, failure);
     co_return;
   }
   log().info("model {} declared", spec->name.value);
-  co_await ask(context, out, core::model_declared{std::move(*spec)});
+  const admin_request wanted = core::model_declared{std::move(*spec)};
+  co_await ask(context, out, wanted);
 }
 
-task<void> delete_model(gateway_context& context, const http_request&, std::string rest,
+task<void> delete_model(gateway_context& context, const http_request&, const std::string& rest,
                         exchange& out) {
   log().info("model {} removed", rest);
-  co_await ask(context, out, core::model_removed{model_name(std::move(rest))});
+  const admin_request wanted = core::model_removed{model_name(rest)};
+  co_await ask(context, out, wanted);
 }
 
-task<void> post_compile(gateway_context& context, const http_request& request, std::string,
+task<void> post_compile(gateway_context& context, const http_request& request, const std::string&,
                         exchange& out) {
   core::compile_requested wanted;
   auto failure
@@ -109,10 +118,11 @@ task<void> post_compile(gateway_context& context, const http_request& request, s
   if (!failure && wanted.selector.empty())
     failure = missing("for");
   if (failure) {
-    co_await out.respond(to_response(*failure));
+    co_await respond_error(out, *failure);
     co_return;
   }
-  co_await ask(context, out, std::move(wanted));
+  const admin_request asked = std::move(wanted);
+  co_await ask(context, out, asked);
 }
 
 } // namespace consort::gateway

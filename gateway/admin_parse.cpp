@@ -33,7 +33,9 @@ public:
     const auto* value = find(field);
     if (value == nullptr)
       return;
-    const bool whole = value->is_number_unsigned()
+    // A value made in the program, not parsed, is signed even when it is not negative.
+    const bool whole = value->is_number_integer()
+                       && (value->is_number_unsigned() || value->get<std::int64_t>() >= 0)
                        && value->get<std::uint64_t>()
                               <= static_cast<std::uint64_t>(std::numeric_limits<Number>::max());
     whole ? void(out = value->get<Number>()) : fail(path(field), "must be a whole number >= 0");

@@ -180,7 +180,8 @@ task<void> connection::serve_request(const http_request& request) {
   on_gone_ = nullptr;
   if (!answered_ && !gone_) {
     log().error("{} {} was not answered: a defect", request.method, request.path);
-    co_await respond(to_response({.code = "internal", .message = "no answer was made"}));
+    const api_error defect{.code = "internal", .message = "no answer was made"};
+    co_await respond_error(*this, defect);
   }
   co_await stop_watching();
 }
@@ -192,7 +193,8 @@ task<void> connection::refuse(const api_error& problem) {
   head_only_ = false;
   answered_ = false;
   log().info("refused a request: {} {}", problem.status, problem.message);
-  if (co_await respond(to_response(problem)))
+  const auto answer = to_response(problem);
+  if (co_await respond(answer))
     co_await linger();
 }
 
@@ -276,7 +278,7 @@ task<bool> connection::send(std::string_view first, std::string_view second,
   co_return !broken_;
 }
 
-task<bool> connection::respond(http_response answer) {
+task<bool> connection::respond(const http_response& answer) {
   answered_ = true;
   keep_alive_ = keep_alive_ && !draining_;
   const auto head

@@ -42,7 +42,7 @@ public:
 
   [[nodiscard]] boost::asio::any_io_executor executor() const override;
   void on_gone(std::function<void(gone_reason)> callback) override;
-  task<bool> respond(http_response answer) override;
+  task<bool> respond(const http_response& answer) override;
   void begin_stream(http_response head) override;
   task<bool> write(std::string_view piece) override;
   task<bool> end_stream() override;

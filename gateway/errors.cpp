@@ -110,6 +110,11 @@ http_response to_response(const api_error& failure) {
   return out;
 }
 
+task<void> respond_error(exchange& out, const api_error& failure) {
+  const auto answer = to_response(failure);
+  co_await out.respond(answer);
+}
+
 std::string error_event(const api_error& failure) {
   return "event: error\ndata: " + error_body(failure) + "\n\n";
 }

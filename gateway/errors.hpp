@@ -37,6 +37,8 @@ struct api_error {
 /// The envelope, one line.
 [[nodiscard]] std::string error_body(const api_error& failure);
 [[nodiscard]] http_response to_response(const api_error& failure);
+/// Answers with the failure. Requires: nothing was answered yet.
+task<void> respond_error(exchange& out, const api_error& failure);
 /// `event: error` with the envelope: how a stream that has begun ends badly.
 [[nodiscard]] std::string error_event(const api_error& failure);
 

@@ -30,6 +30,14 @@ std::optional<std::string_view> http_request::header(std::string_view name) cons
   return std::nullopt;
 }
 
+http_response make_response(unsigned status, std::string body, std::string content_type) {
+  http_response out;
+  out.status = status;
+  out.content_type = std::move(content_type);
+  out.body = std::move(body);
+  return out;
+}
+
 std::string_view reason_phrase(unsigned status) {
   switch (status) {
   case 200: return "OK";

@@ -15,6 +15,9 @@
 
 namespace consort::gateway {
 
+/// A coroutine of the gateway. GCC 12 copies temporaries inside a co_await expression bit by bit
+/// and frees them twice (its bug 99576): coroutines here take references or plain values, and
+/// callers name what they pass.
 template <class T>
 using task = boost::asio::awaitable<T>;
 
@@ -55,7 +58,7 @@ public:
   /// already happened. Empty = no longer interested. Must not destroy the exchange.
   virtual void on_gone(std::function<void(gone_reason)> callback) = 0;
   /// Sends a complete answer. Returns: false when the client could not be reached.
-  virtual task<bool> respond(http_response answer) = 0;
+  virtual task<bool> respond(const http_response& answer) = 0;
   /// Holds a head back until the first write, so that both travel together.
   virtual void begin_stream(http_response head) = 0;
   /// Sends `piece` whole, within the stall limit. Returns: false when the client is gone or stalls;
@@ -66,6 +69,9 @@ public:
   [[nodiscard]] virtual bool answered() const = 0;
 };
 
+/// An answer with a body.
+[[nodiscard]] http_response make_response(unsigned status, std::string body,
+                                          std::string content_type = "application/json");
 /// The reason phrase of a status; `Unknown` for others than ours.
 [[nodiscard]] std::string_view reason_phrase(unsigned status);
 /// Status line and headers with the blank line. `framing` is a complete header line such as

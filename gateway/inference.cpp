@@ -15,6 +15,13 @@ duration_us between(steady_time from, steady_time to) {
 
 } // namespace
 
+api_error answer_too_large(std::size_t bytes_max) {
+  return {.status = 502,
+          .code = "answer_too_large",
+          .message
+          = "the answer exceeds " + std::to_string(bytes_max) + " bytes; ask for it as a stream"};
+}
+
 void inference::handle(const core::grant_ticket& granted) {
   const auto& permission = granted.granted;
   if (current_)
@@ -128,12 +135,7 @@ void inference::handle_event(attempt_tokens& piece, steady_time at) {
     builder_->tokens(piece);
   report_progress(at);
   if (builder_ && builder_->bytes() > context_.config.limits.response_bytes)
-    cancel_with(request_end::failed,
-                {.status = 502,
-                 .code = "answer_too_large",
-                 .message = "the answer exceeds "
-                            + std::to_string(context_.config.limits.response_bytes)
-                            + " bytes; ask for it as a stream"});
+    cancel_with(request_end::failed, answer_too_large(context_.config.limits.response_bytes));
 }
 
 void inference::handle_event(const attempt_choice_done& ended, steady_time) {

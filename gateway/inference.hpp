@@ -15,6 +15,9 @@
 
 namespace consort::gateway {
 
+/// An unstreamed answer beyond its bound.
+[[nodiscard]] api_error answer_too_large(std::size_t bytes_max);
+
 class inference {
 public:
   inference(gateway_context& context, exchange& out, request_kind kind,

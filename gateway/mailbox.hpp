@@ -112,11 +112,10 @@ private:
 
 /// Starts something that answers once through a callback on any thread, and waits for the answer.
 /// Returns: nullopt when it did not come by `until`; a later answer is dropped.
-template <class T>
-task<std::optional<T>> await_answer(boost::asio::any_io_executor strand, steady_time until,
-                                    std::function<void(std::function<void(T)>)> start) {
-  auto box = std::make_shared<mailbox<T>>(std::move(strand));
-  start([box](T answer) { box->push(std::move(answer)); });
+template <class T, class Start>
+task<std::optional<T>> await_answer(const exchange& out, steady_time until, const Start& start) {
+  auto box = std::make_shared<mailbox<T>>(out.executor());
+  start(std::function<void(T)>([box](T answer) { box->push(std::move(answer)); }));
   auto got = co_await box->take(until);
   box->close();
   if (got.empty())

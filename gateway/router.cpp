@@ -12,19 +12,22 @@ namespace consort::gateway {
 
 namespace {
 
-task<void> chat(gateway_context& context, const http_request& request, std::string, exchange& out) {
+task<void> chat(gateway_context& context, const http_request& request, const std::string&,
+                exchange& out) {
   co_await serve_inference(context, request_kind::chat, request, out);
 }
-task<void> completion(gateway_context& context, const http_request& request, std::string,
+task<void> completion(gateway_context& context, const http_request& request, const std::string&,
                       exchange& out) {
   co_await serve_inference(context, request_kind::completion, request, out);
 }
-task<void> openapi(gateway_context&, const http_request&, std::string, exchange& out) {
-  co_await out.respond({.body = openapi_document(routes())});
+task<void> openapi(gateway_context&, const http_request&, const std::string&, exchange& out) {
+  const auto answer = make_response(200, openapi_document(routes()));
+  co_await out.respond(answer);
 }
-task<void> front_page(gateway_context&, const http_request&, std::string, exchange& out) {
-  co_await out.respond(
-      {.content_type = "text/html; charset=utf-8", .body = std::string(front_page_html())});
+task<void> front_page(gateway_context&, const http_request&, const std::string&, exchange& out) {
+  const auto answer
+      = make_response(200, std::string(front_page_html()), "text/html; charset=utf-8");
+  co_await out.respond(answer);
 }
 
 constexpr std::array table{
@@ -71,14 +74,15 @@ std::span<const route> routes() {
 }
 
 task<void> dispatch(gateway_context& context, const http_request& request, exchange& out) {
-  const std::string_view method = request.method == "HEAD" ? "GET" : request.method;
+  const auto method = request.method == "HEAD" ? "GET" : std::string_view(request.method);
   std::string allowed;
   for (const auto& row : table) {
     const auto rest = match(row.pattern, request.path);
     if (!rest)
       continue;
     if (row.method == method) {
-      co_await row.handle(context, request, std::string(*rest), out);
+      const std::string matched(*rest);
+      co_await row.handle(context, request, matched, out);
       co_return;
     }
     allowed.append(allowed.empty() ? "" : ", ").append(row.method);
@@ -86,7 +90,7 @@ task<void> dispatch(gateway_context& context, const http_request& request, excha
   const auto failure = allowed.empty() ? not_found("no such path: " + request.path.substr(0, 128)
                                                    + "; /openapi.json lists them")
                                        : wrong_method(request.path, allowed);
-  co_await out.respond(to_response(failure));
+  co_await respond_error(out, failure);
 }
 
 } // namespace consort::gateway

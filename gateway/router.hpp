@@ -11,7 +11,7 @@ namespace consort::gateway {
 
 /// `rest` is what the pattern's `*` matched, percent-decoded; empty without one.
 using route_handler = task<void> (*)(gateway_context& context, const http_request& request,
-                                     std::string rest, exchange& out);
+                                     const std::string& rest, exchange& out);
 
 struct route {
   std::string_view method;  ///< GET also answers HEAD.

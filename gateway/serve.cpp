@@ -54,7 +54,7 @@ task<void> refuse(gateway_context& context, const http_request& request, exchang
   if (auto id = usable_request_id(request); !id.empty())
     answer.headers.emplace_back("X-Request-Id", std::move(id));
   log().info("request {}: {} {}", usable_request_id(request), failure.status, failure.message);
-  co_await out.respond(std::move(answer));
+  co_await out.respond(answer);
 }
 
 std::optional<api_error> refusal(const gateway_context& context) {
@@ -197,12 +197,14 @@ void inference::abandon(gone_reason why) {
 }
 
 void inference::overflowed() {
+  const auto& bounds = context_.config.limits;
+  if (!parsed_.stream)
+    return cancel_with(request_end::failed, answer_too_large(bounds.response_bytes));
   cancel_with(request_end::cancelled,
-              {.status = 499,
+              {.status = 408,
                .code = "reader_too_slow",
                .message = "the client reads more slowly than it may: over "
-                          + std::to_string(context_.config.limits.stream_backlog_bytes)
-                          + " bytes wait for it"});
+                          + std::to_string(bounds.stream_backlog_bytes) + " bytes wait for it"});
 }
 
 /// Ends it from our side: the engine stops, the scheduler knows, the coroutine wakes.
@@ -224,18 +226,18 @@ void inference::end(request_end outcome) {
 task<void> inference::deliver_end() {
   const bool reachable = !failure_ || failure_->status != 499 || head_sent_;
   if (head_sent_) {
-    if (failure_)
-      co_await out_.write(error_event(*failure_));
+    const auto tail = failure_ ? error_event(*failure_) : std::string{};
+    co_await out_.write(tail);
     co_await out_.end_stream();
   } else if (failure_ && reachable) {
     auto answer = to_response(*failure_);
     for (auto& header : head().headers)
       answer.headers.push_back(std::move(header));
-    co_await out_.respond(std::move(answer));
+    co_await out_.respond(answer);
   } else if (!failure_) {
     auto answer = head();
     answer.body = builder_->render(usage_, served());
-    co_await out_.respond(std::move(answer));
+    co_await out_.respond(answer);
   }
   const auto took = std::chrono::steady_clock::now() - started_;
   context_.figures.count(*ended_);
