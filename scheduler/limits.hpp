@@ -38,5 +38,62 @@ inline constexpr duration_us load_backoff_min_us = 1 * second_us;
 inline constexpr duration_us load_backoff_max_us = 60 * second_us;
 inline constexpr duration_us orphan_grace_us
     = 2 * second_us; ///< Attempt unknown to its device for this long is lost.
+inline constexpr duration_us unload_timeout_us = 30 * second_us; ///< Then counted as unloaded.
+inline constexpr duration_us fetch_timeout_us = 600 * second_us; ///< Then fetched again if wanted.
+inline constexpr duration_us ticket_grace_us
+    = 1 * second_us; ///< For the news of an opened ticket to arrive.
+
+// --- admission and queue ---
+inline constexpr std::size_t selector_bytes_max = 256; ///< Longer: 400.
+inline constexpr std::size_t selectors_max = 1'024;    ///< Distinct ones remembered.
+inline constexpr std::size_t selector_terms_max = 32;  ///< In one selector.
+inline constexpr std::size_t message_devices_max = 32; ///< Named in one 422 message.
+inline constexpr std::size_t lane_bypass_max = 64;     ///< Blocked heads looked past in one lane.
+inline constexpr duration_us starvation_us
+    = 10 * second_us; ///< Waited longer: goes before every class, and nobody passes it.
+inline constexpr duration_us retry_after_min_us = 1 * second_us;
+inline constexpr duration_us retry_after_max_us = 60 * second_us;
+inline constexpr std::uint32_t endpoint_backlog_pm
+    = 100; ///< Beyond an endpoint's sequences, per mille of them; at least one.
+inline constexpr std::uint32_t endpoint_sequences_max = 65'536; ///< Believed of one endpoint.
+inline constexpr std::size_t endpoints_per_instance_max = 64;   ///< Data-parallel ranks.
+
+// --- failure ---
+inline constexpr duration_us stall_floor_us = 2 * second_us; ///< Between tokens.
+inline constexpr duration_us first_token_floor_us = 10 * second_us;
+inline constexpr std::int64_t stall_factor = 50;       ///< Times the predicted gap between tokens.
+inline constexpr std::int64_t first_token_factor = 10; ///< Times the predicted first token.
+inline constexpr duration_us stall_max_us = 120 * second_us;
+inline constexpr std::uint32_t retry_credit_pm = 200; ///< Earned per accepted request.
+inline constexpr std::uint32_t retry_cost_pm = 1'000; ///< Of one retry after a device error.
+inline constexpr std::uint32_t retry_credit_max_pm = 100'000;
+inline constexpr duration_us retry_later_us = 100'000; ///< Doubled by each attempt.
+inline constexpr std::uint32_t breaker_failures = 3;   ///< Device faults in a row that open it.
+inline constexpr duration_us breaker_open_min_us = 1 * second_us;
+inline constexpr duration_us breaker_open_max_us = 60 * second_us;
+
+// --- placement and artifacts ---
+inline constexpr std::uint32_t warmups_max = 4;     ///< Loads in progress per model beyond need.
+inline constexpr std::int64_t warmup_gain_pm = 900; ///< Worth a load: at most this of the best.
+inline constexpr std::int64_t wait_gain_pm
+    = 800; ///< Worth waiting for: at most this share of starting now.
+inline constexpr duration_us demand_window_us = 60 * second_us; ///< A model asked for that lately.
+inline constexpr duration_us recheck_us = 50'000; ///< Between looks at who chose to wait.
+inline constexpr std::uint32_t devices_per_instance_max = 64;
+inline constexpr std::uint32_t compiles_per_node_max = 2;
+inline constexpr duration_us build_guess_us = 60 * second_us; ///< Before any build was seen.
+inline constexpr duration_us load_guess_us = 2 * second_us;   ///< When the spec sheet is silent.
+inline constexpr std::size_t artifacts_max = 100'000;         ///< Keys remembered.
+inline constexpr std::int64_t scale_up_pm
+    = 250; ///< Waiting, of the sequences that serve them, before another replica loads.
+inline constexpr std::uint32_t lost_rebuilds_max = 1; ///< Of one key after its copies went bad.
+
+// --- learning ---
+inline constexpr std::uint32_t explore_samples = 8;            ///< Fewer: under-measured.
+inline constexpr std::uint32_t prompt_tokens_max = 16'777'216; ///< Believed of a gateway.
+inline constexpr std::uint32_t prompt_guess_tokens = 256;
+inline constexpr std::uint32_t output_guess_tokens = 128;
+inline constexpr std::size_t prefix_entries_max = 65'536; ///< Blocks remembered.
+inline constexpr std::size_t prefix_holders_max = 4;      ///< Instances per block, newest first.
 
 } // namespace consort::core::limits

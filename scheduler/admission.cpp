@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: Apache-2.0
+// Beginning and end of a request: what is taken, what is turned away and with which words, and the
+// one record of how it ended.
+#include "scheduler/handlers.hpp"
+#include "scheduler/nearest_name.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace consort::core {
+
+namespace {
+
+constexpr std::uint32_t output_tokens_max = 1'048'576;
+
+struct refusal {
+  std::uint16_t http_status = 0; ///< 0 = taken.
+  error reason;
+};
+
+refusal malformed(const char* what) {
+  return {400, {recovery::refuse, "request_malformed", what}};
+}
+
+refusal check_form(const request_meta& meta) {
+  if (meta.external_id.size() > limits::external_id_bytes_max)
+    return malformed("the request id is too long");
+  if (meta.prefix_blocks.size() > limits::prefix_blocks_max)
+    return malformed("too many prefix blocks");
+  if (meta.choices == 0 || meta.choices > limits::choices_max)
+    return malformed("n must be between 1 and 16");
+  if (meta.wait_us.value_or(0) < 0 || meta.deadline_us.value_or(0) < 0)
+    return malformed("waits and deadlines cannot be negative");
+  return {};
+}
+
+refusal unknown_model(const core_state& s, const model_name& wanted) {
+  std::vector<std::string> known;
+  for (const auto& [name, at] : s.model_names)
+    if (!s.models[at].removed)
+      known.push_back(name);
+  return {404,
+          {recovery::refuse, "model_not_found",
+           "no model '" + wanted.value + "'" + did_you_mean(wanted.value, known)}};
+}
+
+/// A free row of the selector table, which forgets what nobody uses once it is full.
+index selector_room(core_state& s) {
+  if (s.selectors.live() < limits::selectors_max)
+    return s.selectors.add();
+  for (index at = 0; at < s.selectors.end(); ++at) {
+    if (!s.selectors.holds(at) || s.selectors[at].users > 0)
+      continue;
+    s.selector_texts.erase(s.selectors[at].text);
+    for (index model = 0; model < s.models.end(); ++model)
+      s.models[model].outlooks.erase(at);
+    s.selectors.free(at);
+    return s.selectors.add();
+  }
+  return none;
+}
+
+result<index> selector_of(core_state& s, const std::string& text) {
+  const auto known = find(s.selector_texts, text);
+  if (known != none)
+    return known;
+  auto parsed = selector::parse(text);
+  if (!parsed)
+    return parsed.failure();
+  const auto at = selector_room(s);
+  if (at == none)
+    return error{recovery::retry_later, "selectors_full", "too many different device selectors"};
+  auto& row = s.selectors[at];
+  row.text = text;
+  row.parsed = std::move(*parsed);
+  for (index device = 0; device < s.devices.end(); ++device)
+    row.matches.push_back(row.parsed.matches(s.devices[device].spec) ? 1 : 0);
+  s.selector_texts.emplace(text, at);
+  return at;
+}
+
+void count(counters_view& counters, request_outcome outcome) {
+  switch (outcome) {
+  case request_outcome::finished: ++counters.finished; return;
+  case request_outcome::failed: ++counters.failed; return;
+  case request_outcome::cancelled: ++counters.cancelled; return;
+  case request_outcome::rejected: ++counters.rejected; return;
+  case request_outcome::expired: ++counters.expired; return;
+  }
+}
+
+/// Turned away at the door: answered and recorded, never a row.
+void turn_away(pass& p, const request_meta& meta, std::uint16_t status, error reason,
+               std::optional<duration_us> retry_after = {}) {
+  ++p.s.counters.submitted;
+  count(p.s.counters, request_outcome::rejected);
+  record_request record;
+  record.request = meta.id;
+  record.external_id = meta.external_id.substr(0, limits::external_id_bytes_max);
+  record.model = meta.model;
+  record.tenant = meta.tenant;
+  record.outcome = request_outcome::rejected;
+  record.code = reason.code;
+  p.send(reject_request{meta.id, status, std::move(reason), retry_after, {}, {}});
+  p.send(std::move(record));
+}
+
+index open_request(pass& p, const request_meta& meta, index model, index selector) {
+  auto& s = p.s;
+  const auto slot = s.requests.add();
+  auto& r = s.requests[slot];
+  auto& row = s.models[model];
+  r.meta = meta;
+  r.model = model;
+  r.selector = selector;
+  r.sequence = ++s.next_sequence;
+  r.submitted_at = r.waiting_since = p.now;
+  r.deadline_at = meta.deadline_us ? std::max<time_us>(p.now + *meta.deadline_us, 1) : 0;
+  r.size.prompt_tokens = std::min(meta.prompt_tokens, limits::prompt_tokens_max);
+  const auto bound = meta.max_tokens != 0 ? meta.max_tokens : output_tokens_max;
+  r.size.output_tokens
+      = std::min({bound, static_cast<std::uint32_t>(row.output_tokens), output_tokens_max});
+  row.prompt_tokens = std::max<std::int64_t>(
+      robust_mean(row.prompt_tokens, std::max(r.size.prompt_tokens, 1U)), 1);
+  ++s.selectors[selector].users;
+  s.request_ids.emplace(meta.id, slot);
+  ++s.counters.submitted;
+  s.retry_credit_pm
+      = std::min(s.retry_credit_pm + limits::retry_credit_pm, limits::retry_credit_max_pm);
+  r.explained = s.explained.open(r.sequence);
+  auto* entry = s.explained.find(r.explained, r.sequence);
+  entry->id = meta.id;
+  entry->external_id = meta.external_id;
+  entry->model = model;
+  entry->submitted_at = p.now;
+  return slot;
+}
+
+/// The first demand after a quiet time makes placement look at the model again.
+void note_demand(core_state& s, index model, index selector, time_us now) {
+  auto& row = s.models[model];
+  auto& seen = row.outlooks[selector];
+  const bool fresh = seen.asked_at == 0 || now - seen.asked_at > limits::demand_window_us;
+  seen.asked_at = std::max<time_us>(now, 1);
+  row.asked_at = seen.asked_at;
+  if (!fresh)
+    return;
+  row.placed_version = 0;
+  mark_dirty(s, model);
+}
+
+ending queue_full_ending(const core_state& s) {
+  ending how{request_outcome::rejected, 429, {}, limits::retry_after_min_us, {}, {}, {}};
+  how.reason = {recovery::retry_later, "queue_full",
+                std::to_string(s.waiting) + " requests are waiting: the queue is full"};
+  return how;
+}
+
+void start_waiting(pass& p, index slot) {
+  auto& s = p.s;
+  if (s.waiting >= s.config.queue_max)
+    return end_request(p, slot, queue_full_ending(s));
+  enqueue(s, slot);
+  s.waiting_max = std::max(s.waiting_max, s.waiting);
+  s.dues.set(slot, next_due(s, s.requests[slot]));
+}
+
+std::string_view word(request_outcome outcome) {
+  switch (outcome) {
+  case request_outcome::finished: return "finished";
+  case request_outcome::failed: return "failed";
+  case request_outcome::cancelled: return "cancelled";
+  case request_outcome::rejected: return "rejected";
+  case request_outcome::expired: return "expired";
+  }
+  return "failed";
+}
+
+void close_explanation(core_state& s, const request_row& r, request_outcome outcome, time_us now) {
+  auto* entry = s.explained.find(r.explained, r.sequence);
+  if (entry == nullptr)
+    return;
+  entry->outcome = word(outcome).data();
+  entry->ended_at = now;
+  entry->attempts = r.attempt;
+  entry->device = r.last_device;
+}
+
+record_request make_record(const core_state& s, request_row& r, const ending& how, time_us now) {
+  record_request record;
+  record.request = r.meta.id;
+  record.external_id = std::move(r.meta.external_id);
+  record.model = s.models[r.model].spec.name;
+  record.tenant = std::move(r.meta.tenant);
+  record.outcome = how.outcome;
+  if (r.last_device != none)
+    record.device = s.devices[r.last_device].spec.id;
+  record.attempts = r.attempt;
+  record.queued_us = r.attempt == 0 ? now - r.submitted_at : r.queued_us;
+  record.total_us = now - r.submitted_at;
+  record.usage = how.usage;
+  record.code = how.reason.code;
+  return record;
+}
+
+/// Takes the request out of wherever it stands.
+void leave(pass& p, index slot, const ending& how) {
+  auto& s = p.s;
+  auto& r = s.requests[slot];
+  if (r.phase == request_phase::waiting) {
+    dequeue(s, slot);
+  } else if (r.phase == request_phase::parked) {
+    --s.waiting;
+  } else if (how.outcome != request_outcome::finished) {
+    const auto& one = s.instances[r.instance];
+    const auto& device = s.devices[one.devices.front()];
+    s.pairs[s.models[r.model].endpoints.at(one.places[r.rank]).pair].fuse.ended_undecided();
+    p.send(revoke_attempt{s.nodes[device.node].id,
+                          device.spec.id,
+                          one.id,
+                          {r.meta.id, r.attempt},
+                          how.reason.message});
+  }
+  let_go(p, slot);
+}
+
+} // namespace
+
+lane_key lane_of(const request_row& r) {
+  return {r.selector, r.meta.priority, r.deadline_at != 0};
+}
+
+queue_place place_of(const request_row& r) {
+  return {r.deadline_at, r.sequence};
+}
+
+void enqueue(core_state& s, index slot) {
+  auto& r = s.requests[slot];
+  auto& model = s.models[r.model];
+  r.phase = request_phase::waiting;
+  model.queue.add(lane_of(r), place_of(r), {slot, r.submitted_at});
+  // Ahead of those known to be blocked it may fit where they did not.
+  if (model.queue.lanes().at(lane_of(r)).begin()->second.slot == slot)
+    ++model.releases;
+  ++s.waiting;
+  s.newcomers.push_back(slot);
+  mark_dirty(s, r.model);
+}
+
+void dequeue(core_state& s, index slot) {
+  auto& r = s.requests[slot];
+  auto& model = s.models[r.model];
+  if (!model.queue.remove(lane_of(r), place_of(r)))
+    return;
+  --s.waiting;
+  ++model.releases;
+  mark_dirty(s, r.model);
+}
+
+void on(pass& p, const request_submitted& e) {
+  auto& s = p.s;
+  const auto& meta = e.meta;
+  if (s.request_ids.contains(meta.id))
+    return;
+  if (auto bad = check_form(meta); bad.http_status != 0)
+    return turn_away(p, meta, bad.http_status, std::move(bad.reason));
+  const auto model = find(s.model_names, meta.model.value);
+  if (model == none || s.models[model].removed) {
+    auto bad = unknown_model(s, meta.model);
+    return turn_away(p, meta, bad.http_status, std::move(bad.reason));
+  }
+  const auto selector = selector_of(s, meta.selector);
+  if (!selector)
+    return turn_away(p, meta, selector.failure().action == recovery::refuse ? 400 : 429,
+                     selector.failure());
+  if (s.requests.live() >= limits::requests_max)
+    return turn_away(p, meta, 429,
+                     {recovery::retry_later, "requests_full", "too many live requests"},
+                     limits::retry_after_min_us);
+  const auto slot = open_request(p, meta, model, *selector);
+  note_demand(s, model, *selector, p.now);
+  // Behind others that wait it takes its turn in the settling pass.
+  if (!s.models[model].queue.empty())
+    return start_waiting(p, slot);
+  switch (try_grant(p, slot, {})) {
+  case verdict::granted: return;
+  case verdict::impossible: return end_request(p, slot, impossible_ending(s, slot));
+  case verdict::blocked: return start_waiting(p, slot);
+  }
+}
+
+void on(pass& p, const request_cancelled& e) {
+  const auto found = p.s.request_ids.find(e.request);
+  if (found == p.s.request_ids.end())
+    return;
+  ending how;
+  how.outcome = request_outcome::cancelled;
+  how.reason = {recovery::refuse, "cancelled", e.reason};
+  end_request(p, found->second, how);
+}
+
+void on(pass& p, const gateway_lost& e) {
+  std::vector<std::pair<std::uint64_t, index>> lost;
+  for (index slot = 0; slot < p.s.requests.end(); ++slot)
+    if (p.s.requests.holds(slot) && p.s.requests[slot].meta.id.gateway == e.gateway)
+      lost.emplace_back(p.s.requests[slot].sequence, slot);
+  std::sort(lost.begin(), lost.end());
+  ending how;
+  how.outcome = request_outcome::cancelled;
+  how.reason = {recovery::refuse, "gateway_lost", "its gateway is gone"};
+  for (const auto& [sequence, slot] : lost)
+    end_request(p, slot, how);
+}
+
+void end_request(pass& p, index slot, const ending& how) {
+  auto& s = p.s;
+  auto& r = s.requests[slot];
+  if (how.http_status != 0) {
+    record_wait(s, slot, "rejected", how.reason.message, p.now);
+    p.send(reject_request{r.meta.id, how.http_status, how.reason, how.retry_after_us, how.state,
+                          how.eta_us});
+  }
+  leave(p, slot, how);
+  count(s.counters, how.outcome);
+  close_explanation(s, r, how.outcome, p.now);
+  s.request_ids.erase(r.meta.id);
+  s.dues.drop(slot);
+  --s.selectors[r.selector].users;
+  p.send(make_record(s, r, how, p.now));
+  s.requests.free(slot);
+}
+
+ending impossible_ending(const core_state& s, index slot) {
+  const auto& r = s.requests[slot];
+  if (r.attempt > 0) {
+    ending failed{request_outcome::failed, 502, {}, {}, {}, {}, {}};
+    failed.reason = {recovery::retry_later, "device_failed",
+                     "the device failed and no other could take over: " + r.failure.message};
+    return failed;
+  }
+  ending how{request_outcome::rejected, 422, {}, {}, {}, {}, {}};
+  std::string message = "no device can serve '" + r.meta.model.value + "' for '"
+                        + s.selectors[r.selector].text + "':";
+  std::size_t named = 0;
+  for (const auto& one : s.models[r.model].options) {
+    if (++named > limits::message_devices_max)
+      continue;
+    auto facts = facts_of(s, r.model, one.device, &one);
+    facts.selected = s.selectors[r.selector].matches[one.device] != 0;
+    facts.embeddings_needed = r.meta.kind == request_kind::embedding;
+    auto refused = first_refusal(facts);
+    if (refused == filter_id::none)
+      refused = one.removed_by;
+    message += (named == 1 ? " " : "; ") + s.devices[one.device].spec.id.value + " " + word(refused)
+               + " (" + all_filters()[static_cast<std::size_t>(refused)].reason(facts) + ")";
+    if (one.artifact != none && refused == filter_id::artifact
+        && !s.artifacts[one.artifact].last_error.empty())
+      message += ": " + s.artifacts[one.artifact].last_error;
+  }
+  if (named > limits::message_devices_max)
+    message += "; and " + std::to_string(named - limits::message_devices_max) + " more";
+  how.reason = {recovery::refuse, "no_such_device", std::move(message)};
+  return how;
+}
+
+ending unavailable_ending(core_state& s, index slot, time_us now) {
+  const auto& r = s.requests[slot];
+  const auto& seen = outlook_of(s, r.model, r.selector, now);
+  ending how{request_outcome::rejected, 503, {}, {}, seen.state, {}, {}};
+  if (seen.eta_at > 0)
+    how.eta_us = std::max<duration_us>(seen.eta_at - now, 0);
+  how.retry_after_us = std::clamp(how.eta_us.value_or(limits::retry_after_min_us),
+                                  limits::retry_after_min_us, limits::retry_after_max_us);
+  const bool at_once = r.meta.wait_us && *r.meta.wait_us == 0;
+  how.reason = {recovery::retry_later,
+                std::strcmp(seen.state, "queued") == 0 ? "queue_timeout"
+                                                       : std::string("model_") + seen.state,
+                (at_once ? "not available now: " : "waited long enough: ") + seen.reason};
+  return how;
+}
+
+} // namespace consort::core

@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: Apache-2.0
+// Artifacts: absent -> building -> ready -> failed, one build per key in the whole cluster.
+#include "scheduler/handlers.hpp"
+#include "scheduler/units.hpp"
+
+#include <algorithm>
+
+namespace consort::core {
+
+namespace {
+
+std::string subject(const artifact_entry& entry) {
+  return entry.key.profile.name + ":" + entry.key.binds.substr(0, 12);
+}
+
+bool compiles(const node_state& node, const build_profile& profile) {
+  return std::find(node.toolchains.begin(), node.toolchains.end(), profile)
+         != node.toolchains.end();
+}
+
+/// The node near the device that wants it, else the least busy; ties by id.
+index builder_for(const core_state& s, const build_profile& profile, index near_node) {
+  index best = none;
+  for (const auto& [name, at] : s.node_names) {
+    const auto& node = s.nodes[at];
+    if (!node.alive || node.suspect || node.draining || !compiles(node, profile)
+        || node.compiles >= limits::compiles_per_node_max)
+      continue;
+    if (at == near_node)
+      return at;
+    if (best == none || node.compiles < s.nodes[best].compiles)
+      best = at;
+  }
+  return best;
+}
+
+/// A free device of the node that the profile builds for; none when all are in use.
+index device_for(const core_state& s, index node, const build_profile& profile) {
+  index best = none;
+  for (const auto device : s.nodes[node].devices) {
+    const auto& one = s.devices[device];
+    const auto& profiles = one.spec.capability.build_profiles;
+    const bool target = std::find(profiles.begin(), profiles.end(), profile) != profiles.end();
+    if (target && takes_work(s, device) && fits(s, {one.spec.id, true, 0})
+        && (best == none || one.spec.id < s.devices[best].spec.id))
+      best = device;
+  }
+  return best;
+}
+
+const model_variant* source_of(const core_state& s, const artifact_entry& entry) {
+  if (entry.model == none)
+    return nullptr;
+  for (const auto& variant : s.models[entry.model].spec.variants)
+    if (variant.content.value == entry.key.binds || variant.shape == entry.key.binds)
+      return &variant;
+  return nullptr;
+}
+
+/// Takes the compile off the books. Returns: what it was.
+compile_entry close_compile(pass& p, compile_id id) {
+  const auto found = p.s.compiles.find(id);
+  auto build = found->second;
+  p.s.compiles.erase(found);
+  p.s.artifacts[build.artifact].building = {};
+  --p.s.nodes[build.node].compiles;
+  release(p, build.grant);
+  changed_statically(p.s);
+  return build;
+}
+
+void add_copy(core_state& s, index artifact, index node, const artifact_record& record) {
+  auto& entry = s.artifacts[artifact];
+  auto& copies = entry.copies;
+  const auto at = std::find_if(copies.begin(), copies.end(),
+                               [&](const artifact_copy& one) { return one.node >= node; });
+  if (at != copies.end() && at->node == node)
+    at->record = record;
+  else
+    copies.insert(at, {node, record});
+  entry.fetching.erase(node);
+  entry.failures = 0;
+  entry.refused = false;
+  entry.last_error.clear();
+  if (record.build_us > 0)
+    entry.build_us
+        = entry.build_us == 0 ? record.build_us : robust_mean(entry.build_us, record.build_us);
+  changed_statically(s);
+}
+
+compile_entry* known_compile(core_state& s, compile_id id, incarnation life) {
+  const auto found = s.compiles.find(id);
+  if (found == s.compiles.end() || !believed(s, found->second.node, life))
+    return nullptr;
+  return &found->second;
+}
+
+} // namespace
+
+index artifact_of(core_state& s, const artifact_key& key) {
+  const auto found = s.artifact_keys.find(key);
+  if (found != s.artifact_keys.end())
+    return found->second;
+  if (s.artifacts.live() >= limits::artifacts_max)
+    return none;
+  const auto at = s.artifacts.add();
+  s.artifacts[at].key = key;
+  s.artifact_keys.emplace(key, at);
+  return at;
+}
+
+artifact_state state_of(const artifact_entry& entry, time_us) {
+  if (entry.building)
+    return artifact_state::building;
+  if (!entry.copies.empty())
+    return artifact_state::ready;
+  return entry.refused || entry.failures > 0 ? artifact_state::failed : artifact_state::absent;
+}
+
+bool held_by(const artifact_entry& entry, index node) {
+  return std::any_of(entry.copies.begin(), entry.copies.end(),
+                     [&](const artifact_copy& one) { return one.node == node; });
+}
+
+bool obtainable(const core_state& s, const artifact_entry& entry) {
+  if (!entry.copies.empty() || entry.building)
+    return true;
+  // A node that is down now may come back with its compiler.
+  for (const auto& [name, node] : s.node_names)
+    if (!entry.refused && compiles(s.nodes[node], entry.key.profile))
+      return true;
+  return false;
+}
+
+duration_us build_expected(const core_state& s, const artifact_entry& entry) {
+  if (entry.build_us > 0)
+    return entry.build_us;
+  // Another model's build by the same compiler is a better guess than none.
+  duration_us seen = 0;
+  for (const auto& [key, at] : s.artifact_keys)
+    if (key.profile == entry.key.profile)
+      seen = std::max(seen, s.artifacts[at].build_us);
+  return seen > 0 ? seen : limits::build_guess_us;
+}
+
+duration_us build_left(const core_state&, const compile_entry& build, time_us now) {
+  const auto spent = std::max<duration_us>(now - build.started_at, 0);
+  // Progress beats memory once there is enough of it to extrapolate.
+  if (build.started && build.done_pm >= 50)
+    return spent * (1000 - build.done_pm) / build.done_pm;
+  // Late builds are expected to stay late.
+  return std::max(build.expected_us - spent, spent / 4 + 1);
+}
+
+bool ensure_built(pass& p, index artifact, index model, index near_node) {
+  auto& s = p.s;
+  auto& entry = s.artifacts[artifact];
+  if (entry.building)
+    return true;
+  if (!entry.copies.empty() || entry.refused)
+    return false;
+  entry.model = model;
+  if (entry.retry_at > p.now)
+    return arm(s, entry.retry_at, timer_kind::model, model), false;
+  const auto node = builder_for(s, entry.key.profile, near_node);
+  if (node == none || source_of(s, entry) == nullptr)
+    return false;
+  const auto device
+      = entry.key.profile.needs_device ? device_for(s, node, entry.key.profile) : none;
+  if (entry.key.profile.needs_device && device == none)
+    return false;
+  const compile_id id{++s.next_number};
+  entry.building = id;
+  ++s.nodes[node].compiles;
+  auto& build = s.compiles[id];
+  build.artifact = artifact;
+  build.node = node;
+  build.device = device;
+  build.life = s.nodes[node].life;
+  build.started_at = p.now;
+  build.expected_us = build_expected(s, entry);
+  build.deadline = p.now + limits::compile_timeout_us;
+  arm(s, build.deadline, timer_kind::compile, id.value);
+  if (device != none)
+    build.grant = reserve(p, {{s.devices[device].spec.id, true, 0}}, {}, id);
+  else
+    begin_compile(p, id);
+  changed(s);
+  return true;
+}
+
+void begin_compile(pass& p, compile_id id) {
+  auto& s = p.s;
+  auto& build = s.compiles.at(id);
+  auto& entry = s.artifacts[build.artifact];
+  const auto* source = source_of(s, entry);
+  if (source == nullptr)
+    return fail_compile(p, id, {recovery::retry_later, "model_gone", "its model was removed"});
+  start_compile order;
+  order.node = s.nodes[build.node].id;
+  order.compile = id;
+  order.key = entry.key;
+  order.model = s.models[entry.model].spec.name;
+  order.source = *source;
+  if (build.grant)
+    order.grant = s.allocations.at(build.grant).grant;
+  build.started = true;
+  build.started_at = p.now;
+  ++entry.builds;
+  ++s.counters.builds_started;
+  p.tell(note::severity::info, subject(entry),
+         "compiling for " + s.models[entry.model].spec.name.value + " on " + order.node.value
+             + ", about " + format_duration(build.expected_us));
+  p.send(std::move(order));
+}
+
+void ensure_fetched(pass& p, index artifact, index node) {
+  auto& entry = p.s.artifacts[artifact];
+  const auto under_way = entry.fetching.find(node);
+  if (under_way != entry.fetching.end() && under_way->second > p.now)
+    return;
+  for (const auto& copy : entry.copies) {
+    const auto& from = p.s.nodes[copy.node];
+    if (!from.alive || from.suspect || copy.node == node)
+      continue;
+    entry.fetching[node] = p.now + limits::fetch_timeout_us;
+    arm(p.s, entry.fetching[node], timer_kind::fetch, artifact);
+    p.send(fetch_artifact{p.s.nodes[node].id, copy.record.content, entry.key, from.id,
+                          from.data_address});
+    return;
+  }
+}
+
+void fail_compile(pass& p, compile_id id, const error& failure) {
+  if (!p.s.compiles.contains(id))
+    return;
+  const auto build = close_compile(p, id);
+  auto& entry = p.s.artifacts[build.artifact];
+  entry.last_error = failure.message;
+  entry.refused = failure.action == recovery::refuse;
+  entry.retry_at
+      = p.now
+        + backoff(limits::build_backoff_min_us, limits::build_backoff_max_us, entry.failures++);
+  if (entry.model != none && !entry.refused)
+    arm(p.s, entry.retry_at, timer_kind::model, entry.model);
+  if (build.started)
+    ++p.s.counters.builds_failed;
+  p.tell(note::severity::error, subject(entry),
+         "compile failed on " + p.s.nodes[build.node].id.value + ": " + failure.message
+             + (entry.refused ? " (it will not be tried again)" : ""));
+}
+
+void check_compile(pass& p, compile_id id) {
+  const auto found = p.s.compiles.find(id);
+  if (found == p.s.compiles.end() || found->second.deadline > p.now)
+    return;
+  const auto& build = found->second;
+  if (build.started && believed(p.s, build.node, build.life))
+    p.send(cancel_compile{p.s.nodes[build.node].id, id});
+  fail_compile(p, id, {recovery::retry_later, "compile_timeout", "took longer than allowed"});
+}
+
+void forget_artifacts_of(pass& p, index node, const std::string& why) {
+  for (index at = 0; at < p.s.artifacts.end(); ++at) {
+    auto& entry = p.s.artifacts[at];
+    std::erase_if(entry.copies, [&](const artifact_copy& one) { return one.node == node; });
+    entry.fetching.erase(node);
+  }
+  std::vector<compile_id> lost;
+  for (const auto& [id, build] : p.s.compiles)
+    if (build.node == node)
+      lost.push_back(id);
+  for (const auto id : lost) {
+    const auto build = close_compile(p, id);
+    auto& entry = p.s.artifacts[build.artifact];
+    entry.last_error = "its node went down: " + why;
+    p.tell(note::severity::warning, subject(entry), "compile lost: " + entry.last_error);
+  }
+}
+
+void on(pass& p, const artifact_found& e) {
+  const auto node = find(p.s.node_names, e.record.node.value);
+  if (!believed(p.s, node, e.life) || e.record.content.empty())
+    return;
+  const auto at = artifact_of(p.s, e.record.key);
+  if (at != none)
+    add_copy(p.s, at, node, e.record);
+}
+
+void on(pass& p, const artifact_lost& e) {
+  const auto node = find(p.s.node_names, e.node.value);
+  const auto found = p.s.artifact_keys.find(e.key);
+  if (!believed(p.s, node, e.life) || found == p.s.artifact_keys.end())
+    return;
+  auto& entry = p.s.artifacts[found->second];
+  entry.fetching.erase(node);
+  const auto gone = std::erase_if(entry.copies, [&](const artifact_copy& one) {
+    return one.node == node && one.record.content == e.content;
+  });
+  if (gone == 0)
+    return;
+  p.tell(note::severity::warning, subject(entry), "copy lost on " + e.node.value + ": " + e.reason);
+  if (entry.copies.empty() && ++entry.losses > limits::lost_rebuilds_max) {
+    entry.refused = true;
+    entry.last_error = "lost again after a rebuild: " + e.reason;
+  }
+  changed_statically(p.s);
+}
+
+void on(pass& p, const compile_progressed& e) {
+  if (auto* build = known_compile(p.s, e.compile, e.life))
+    build->done_pm = std::max(build->done_pm, std::min(e.done_pm, 1000U));
+}
+
+void on(pass& p, const compile_finished& e) {
+  const auto* build = known_compile(p.s, e.compile, e.life);
+  if (build == nullptr || !build->started)
+    return on(p, artifact_found{e.record, e.life});
+  const auto& key = p.s.artifacts[build->artifact].key;
+  if (e.record.key != key || e.record.content.empty())
+    return fail_compile(p, e.compile,
+                        {recovery::refuse, "compile_wrong", "built something else than asked"});
+  const auto artifact = build->artifact;
+  const auto node = build->node;
+  const auto spent = p.now - build->started_at;
+  close_compile(p, e.compile);
+  auto record = e.record;
+  record.node = p.s.nodes[node].id;
+  if (record.build_us <= 0)
+    record.build_us = std::max<duration_us>(spent, 1);
+  add_copy(p.s, artifact, node, record);
+  p.tell(note::severity::info, subject(p.s.artifacts[artifact]),
+         "compiled on " + record.node.value + " in " + format_duration(record.build_us));
+}
+
+void on(pass& p, const compile_failed& e) {
+  if (known_compile(p.s, e.compile, e.life) != nullptr)
+    fail_compile(p, e.compile, e.failure);
+}
+
+void on(pass& p, const compile_requested& e) {
+  const auto model = find(p.s.model_names, e.model.value);
+  const auto wanted = selector::parse(e.selector);
+  if (model == none || p.s.models[model].removed || !wanted)
+    return p.tell(note::severity::warning, e.model.value,
+                  wanted ? "cannot compile: no such model" : wanted.failure().message);
+  refresh_options(p.s, model);
+  bool any = false;
+  for (const auto& one : p.s.models[model].options) {
+    if (one.artifact == none || !wanted->matches(p.s.devices[one.device].spec))
+      continue;
+    auto& entry = p.s.artifacts[one.artifact];
+    entry.ordered = true;
+    entry.model = model;
+    any = true;
+  }
+  if (!any)
+    p.tell(note::severity::warning, e.model.value,
+           "nothing to compile: no device of '" + e.selector + "' runs artifacts of it");
+  ++p.s.version;
+  mark_dirty(p.s, model);
+}
+
+} // namespace consort::core

@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: Apache-2.0
+// Attempts: from ticket to end, and what follows a failure. Every path gives the reservation back
+// exactly once, through let_go.
+#include "scheduler/handlers.hpp"
+
+#include <algorithm>
+#include <limits>
+
+namespace consort::core {
+
+namespace {
+
+bool out(const request_row& r) {
+  return r.phase == request_phase::ticketed || r.phase == request_phase::running;
+}
+
+endpoint& endpoint_of(core_state& s, const request_row& r) {
+  return s.models[r.model].endpoints.at(s.instances[r.instance].places[r.rank]);
+}
+
+/// The row of the attempt if it is the request's current one.
+index current(const core_state& s, const attempt_id& attempt) {
+  const auto found = s.request_ids.find(attempt.request);
+  if (found == s.request_ids.end())
+    return none;
+  const auto& r = s.requests[found->second];
+  return out(r) && r.attempt == attempt.number ? found->second : none;
+}
+
+duration_us allowance(std::int64_t predicted_ns, std::int64_t factor, duration_us floor) {
+  const auto span = std::min(predicted_ns / 1000, limits::stall_max_us) * factor;
+  return std::clamp(span, floor, limits::stall_max_us);
+}
+
+void begin_running(core_state& s, index slot, time_us now) {
+  auto& r = s.requests[slot];
+  if (r.phase == request_phase::running)
+    return;
+  r.phase = request_phase::running;
+  r.heard_at = now;
+  const auto& at = endpoint_of(s, r);
+  r.gap_us = allowance(at.work_ns, limits::first_token_factor, limits::first_token_floor_us);
+  s.dues.set_at_most(slot, next_due(s, r));
+}
+
+ticket make_ticket(const core_state& s, const request_row& r, const endpoint& at, time_us now) {
+  const auto& instance = s.instances[at.instance];
+  const auto& device = s.devices[at.device];
+  const auto& node = s.nodes[device.node];
+  ticket made;
+  made.attempt = {r.meta.id, r.attempt};
+  made.instance = instance.id;
+  made.endpoint_rank = at.rank;
+  made.device = device.spec.id;
+  made.node = node.id;
+  made.node_incarnation = node.life;
+  made.lease_epoch = node.lease_epoch;
+  made.data_address = node.data_address;
+  made.model = s.models[r.model].spec.name;
+  made.variant = instance.weights;
+  made.expires_at = now + limits::ticket_us;
+  return made;
+}
+
+void judge(pass& p, const request_row& r, bool fault) {
+  const auto at = endpoint_of(p.s, r).pair;
+  auto& pair = p.s.pairs[at];
+  const bool was_closed = pair.fuse.state() == breaker_state::closed;
+  if (!fault) {
+    pair.fuse.ended_undecided();
+  } else if (pair.fuse.failed(p.now)) {
+    arm(p.s, pair.fuse.retry_at(), timer_kind::pair, at);
+    p.tell(note::severity::warning, p.s.devices[pair.device].spec.id.value,
+           "circuit breaker opened for " + p.s.models[pair.model].spec.name.value);
+    ++p.s.version;
+    mark_dirty(p.s, pair.model);
+  }
+  if (!was_closed || pair.fuse.state() != breaker_state::closed)
+    refresh_device(p.s, pair.device);
+}
+
+ending gateway_502(const char* code, const std::string& what, const error& last) {
+  ending how{request_outcome::failed, 502, {}, {}, {}, {}, {}};
+  how.reason = {recovery::retry_later, code, what + ": " + last.message};
+  return how;
+}
+
+/// Whether another attempt may follow. Returns: how the request ends when not.
+std::optional<ending> no_more(pass& p, const request_row& r, const failover& how) {
+  const auto& last = how.failure;
+  if (last.action == recovery::refuse)
+    return ending{request_outcome::failed, 400, last, {}, {}, {}, {}};
+  if (r.attempt >= p.s.config.attempts_max)
+    return gateway_502("attempts_exhausted",
+                       "attempt " + std::to_string(r.attempt) + " was the last allowed", last);
+  if (r.emitted > 0 && !r.meta.resumable)
+    return gateway_502("not_resumable", "text was already sent and cannot be continued elsewhere",
+                       last);
+  if (!possible_for(p.s, r))
+    return gateway_502("device_failed", "the device failed and no other could take over", last);
+  if (!how.costs_credit)
+    return std::nullopt;
+  if (p.s.retry_credit_pm < limits::retry_cost_pm)
+    return gateway_502("retry_budget", "too many retries in the cluster", last);
+  p.s.retry_credit_pm -= limits::retry_cost_pm;
+  return std::nullopt;
+}
+
+void revoke(pass& p, const request_row& r, const std::string& why) {
+  const auto& instance = p.s.instances[r.instance];
+  const auto& device = p.s.devices[instance.devices.front()];
+  if (p.s.nodes[device.node].alive)
+    p.send(revoke_attempt{
+        p.s.nodes[device.node].id, device.spec.id, instance.id, {r.meta.id, r.attempt}, why});
+}
+
+/// Waits again: behind a pause when nothing is wrong but time, else at its old place in the queue.
+void wait_again(pass& p, index slot, const failover& how) {
+  auto& r = p.s.requests[slot];
+  r.waiting_since = p.now;
+  r.told = nullptr;
+  if (how.failure.action == recovery::retry_later) {
+    r.phase = request_phase::parked;
+    r.not_before = p.now + (limits::retry_later_us << std::min(r.attempt, 10U));
+    ++p.s.waiting;
+  } else {
+    enqueue(p.s, slot);
+  }
+  p.s.dues.set(slot, next_due(p.s, r));
+}
+
+void learn_from(pass& p, const request_row& r, const attempt_measurement& measured) {
+  auto& s = p.s;
+  auto& pair = s.pairs[endpoint_of(s, r).pair];
+  const bool was_closed = pair.fuse.state() == breaker_state::closed;
+  pair.fuse.succeeded();
+  learn(pair.speed, measured, r.meta.choices);
+  auto& model = s.models[r.model];
+  const auto completion = measured.usage.completion_tokens / std::max(r.meta.choices, 1U);
+  if (completion > 0)
+    model.output_tokens = std::clamp<std::int64_t>(robust_mean(model.output_tokens, completion), 1,
+                                                   limits::prompt_tokens_max);
+  if (!was_closed)
+    refresh_device(s, pair.device);
+}
+
+} // namespace
+
+time_us next_due(const core_state& s, const request_row& r) {
+  time_us due = std::numeric_limits<time_us>::max();
+  if (r.deadline_at != 0)
+    due = r.deadline_at;
+  switch (r.phase) {
+  case request_phase::parked: return std::min(due, r.not_before);
+  case request_phase::waiting:
+    due = std::min(due, r.waiting_since + s.config.queue_timeout_us);
+    if (r.attempt == 0 && r.meta.wait_us)
+      due = std::min(due, r.submitted_at + *r.meta.wait_us);
+    return due;
+  case request_phase::ticketed:
+    return std::min(due, r.granted_at + limits::ticket_us + limits::ticket_grace_us);
+  case request_phase::running: break;
+  }
+  due = std::min(due, r.heard_at + r.gap_us);
+  return r.missing_at == 0 ? due : std::min(due, r.missing_at + limits::orphan_grace_us);
+}
+
+void grant(pass& p, index slot, index place, bool exact) {
+  auto& s = p.s;
+  auto& r = s.requests[slot];
+  auto& model = s.models[r.model];
+  auto& at = model.endpoints.at(place);
+  const auto& hot = model.endpoints.hot()[place];
+  auto& pair = s.pairs[at.pair];
+  r.held = reservation_for(s, r, hot.itl_ns);
+  r.held.prefill_ns = prefill_term(r.size, hot.prefill_ns);
+  r.held.work_ns += r.held.prefill_ns;
+  if (at.kv_max != 0)
+    r.held.kv_tokens = std::min(r.held.kv_tokens, at.kv_max);
+  model.endpoints.reserve(place, r.held);
+  pair.fuse.started();
+  if (pair.fuse.state() == breaker_state::closed)
+    model.endpoints.refresh(place, pair.speed);
+  else
+    refresh_device(s, at.device);
+  auto& instance = s.instances[at.instance];
+  r.instance = at.instance;
+  r.rank = at.rank;
+  r.listed = static_cast<std::uint32_t>(instance.attempts.size());
+  instance.attempts.push_back(slot);
+  ++r.attempt;
+  ++s.counters.attempts;
+  s.counters.retries += r.attempt > 1 ? 1 : 0;
+  s.counters.resumes += r.emitted > 0 ? 1 : 0;
+  if (r.attempt == 1)
+    r.queued_us = p.now - r.submitted_at;
+  r.phase = request_phase::ticketed;
+  r.granted_at = p.now;
+  r.missing_at = 0;
+  r.tokens = 0;
+  r.last_device = at.device;
+  if (!r.meta.prefix_blocks.empty())
+    s.prefixes.remember(r.meta.prefix_blocks, instance.id);
+  s.dues.set_at_most(slot, next_due(s, r));
+  p.send(grant_ticket{make_ticket(s, r, at, p.now), r.emitted > 0, r.queued_us, exact});
+}
+
+void let_go(pass& p, index slot) {
+  auto& s = p.s;
+  auto& r = s.requests[slot];
+  if (r.instance == none)
+    return;
+  const auto instance = r.instance;
+  auto& one = s.instances[instance];
+  auto& model = s.models[r.model];
+  const auto place = one.places[r.rank];
+  model.endpoints.release(place, r.held);
+  model.endpoints.refresh(place, s.pairs[model.endpoints.at(place).pair].speed);
+  r.held = {};
+  r.instance = none;
+  const auto moved = one.attempts.back();
+  one.attempts[r.listed] = moved;
+  s.requests[moved].listed = r.listed;
+  one.attempts.pop_back();
+  ++model.releases;
+  if (!model.queue.empty())
+    mark_dirty(s, r.model);
+  became_idle(p, instance);
+}
+
+void fail_attempt(pass& p, index slot, const failover& how) {
+  auto& s = p.s;
+  auto& r = s.requests[slot];
+  if (!out(r))
+    return;
+  judge(p, r, how.fault);
+  if (how.revoke)
+    revoke(p, r, how.failure.message);
+  r.content = s.instances[r.instance].content;
+  r.emitted = std::max({r.emitted, how.emitted, r.tokens});
+  r.failure = how.failure;
+  if (how.exclude
+      && std::find(r.excluded.begin(), r.excluded.end(), r.last_device) == r.excluded.end())
+    r.excluded.push_back(r.last_device);
+  let_go(p, slot);
+  r.phase = request_phase::parked;
+  ++s.waiting;
+  if (const auto end = no_more(p, r, how))
+    return end_request(p, slot, *end);
+  --s.waiting;
+  if (how.drop)
+    p.send(drop_attempt{{r.meta.id, r.attempt}, how.failure.message});
+  wait_again(p, slot, how);
+}
+
+void fail_attempts(pass& p, std::vector<index> slots, const failover& how) {
+  std::sort(slots.begin(), slots.end(),
+            [&](index a, index b) { return p.s.requests[a].sequence < p.s.requests[b].sequence; });
+  for (const auto slot : slots)
+    fail_attempt(p, slot, how);
+}
+
+namespace {
+
+ending deadline_ending() {
+  ending how{request_outcome::expired, 408, {}, {}, {}, {}, {}};
+  how.reason = {recovery::refuse, "deadline_passed", "the request's deadline passed"};
+  return how;
+}
+
+void give_up_waiting(pass& p, index slot) {
+  const auto& r = p.s.requests[slot];
+  if (r.attempt > 0)
+    return end_request(
+        p, slot, gateway_502("device_failed", "no other device took over in time", r.failure));
+  end_request(p, slot, unavailable_ending(p.s, slot, p.now));
+}
+
+failover silent(const char* code, const char* message, bool fault) {
+  failover how;
+  how.failure = {recovery::retry_elsewhere, code, message};
+  how.fault = fault;
+  how.exclude = fault;
+  how.revoke = true;
+  return how;
+}
+
+} // namespace
+
+void check_request(pass& p, index slot) {
+  auto& s = p.s;
+  auto& r = s.requests[slot];
+  if (next_due(s, r) > p.now)
+    return s.dues.set(slot, next_due(s, r));
+  if (r.deadline_at != 0 && r.deadline_at <= p.now)
+    return end_request(p, slot, deadline_ending());
+  switch (r.phase) {
+  case request_phase::waiting: return give_up_waiting(p, slot);
+  case request_phase::parked:
+    --s.waiting;
+    r.waiting_since = p.now;
+    enqueue(s, slot);
+    return s.dues.set(slot, next_due(s, r));
+  case request_phase::ticketed:
+    return fail_attempt(p, slot, silent("ticket_expired", "nobody opened its ticket", false));
+  case request_phase::running: break;
+  }
+  if (r.missing_at != 0 && r.missing_at + limits::orphan_grace_us <= p.now)
+    return fail_attempt(p, slot, silent("attempt_orphaned", "its device does not run it", false));
+  fail_attempt(p, slot, silent("attempt_stalled", "its device fell silent", true));
+}
+
+void on(pass& p, const attempt_started& e) {
+  const auto slot = current(p.s, e.attempt);
+  if (slot != none)
+    begin_running(p.s, slot, p.now);
+}
+
+void on(pass& p, const attempt_progressed& e) {
+  const auto slot = current(p.s, e.attempt);
+  if (slot == none)
+    return;
+  auto& s = p.s;
+  auto& r = s.requests[slot];
+  begin_running(s, slot, p.now);
+  if (e.completion_tokens <= r.tokens)
+    return;
+  auto& model = s.models[r.model];
+  const auto place = s.instances[r.instance].places[r.rank];
+  if (r.tokens == 0) {
+    model.endpoints.first_token(place, r.held);
+    model.endpoints.refresh(place, s.pairs[model.endpoints.at(place).pair].speed);
+  }
+  r.tokens = e.completion_tokens;
+  r.heard_at = p.now;
+  r.missing_at = 0;
+  r.gap_us = allowance(model.endpoints.hot()[place].itl_ns, limits::stall_factor,
+                       limits::stall_floor_us);
+  s.dues.set_at_most(slot, next_due(s, r));
+}
+
+void on(pass& p, const attempt_finished& e) {
+  const auto slot = current(p.s, e.attempt);
+  if (slot == none)
+    return;
+  learn_from(p, p.s.requests[slot], e.measured);
+  ending how;
+  how.outcome = request_outcome::finished;
+  how.usage = e.measured.usage;
+  end_request(p, slot, how);
+}
+
+void on(pass& p, const attempt_failed& e) {
+  const auto slot = current(p.s, e.attempt);
+  if (slot == none)
+    return;
+  failover how;
+  how.failure = e.failure;
+  how.emitted = e.emitted_tokens;
+  how.fault = e.device_fault && e.failure.action != recovery::refuse
+              && e.failure.action != recovery::retry_later;
+  how.exclude = e.failure.action != recovery::retry_later;
+  how.costs_credit = true;
+  how.drop = false;
+  fail_attempt(p, slot, how);
+}
+
+} // namespace consort::core

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// One step: what was due, then what happened, then one pass of decisions.
+#include "scheduler/core.hpp"
+
+#include "scheduler/handlers.hpp"
+
+#include <algorithm>
+
+namespace consort::core {
+
+namespace {
+
+constexpr int settle_rounds_max = 16; ///< Of one step; what is left waits for the next.
+
+void fire(pass& p, const timer& due) {
+  const auto row = static_cast<index>(due.who);
+  switch (due.kind) {
+  case timer_kind::lease: return check_lease(p, row);
+  case timer_kind::allocation: return check_allocation(p, allocation_id{due.who});
+  case timer_kind::instance: return check_instance(p, row);
+  case timer_kind::compile: return check_compile(p, compile_id{due.who});
+  case timer_kind::pair: return check_pair(p, row);
+  case timer_kind::fetch: return changed(p.s);
+  case timer_kind::model: p.s.models[row].placed_version = 0; return mark_dirty(p.s, row);
+  }
+}
+
+void run_timers(pass& p) {
+  while (!p.s.timers.empty() && p.s.timers.begin()->at <= p.now) {
+    const auto due = *p.s.timers.begin();
+    p.s.timers.erase(p.s.timers.begin());
+    fire(p, due);
+  }
+}
+
+void run_dues(pass& p) {
+  for (auto first = p.s.dues.first(); first && first->at <= p.now; first = p.s.dues.first())
+    check_request(p, first->who);
+}
+
+void tell_newcomers(pass& p) {
+  auto& waiting = p.s.newcomers;
+  for (const auto slot : waiting)
+    if (p.s.requests.holds(slot) && p.s.requests[slot].told == nullptr)
+      tell_waiting(p, slot);
+  waiting.clear();
+}
+
+} // namespace
+
+void settle(pass& p) {
+  auto& s = p.s;
+  for (int round = 0; round < settle_rounds_max && !s.dirty_models.empty(); ++round) {
+    auto models = std::move(s.dirty_models);
+    s.dirty_models.clear();
+    std::sort(models.begin(), models.end());
+    for (const auto model : models)
+      s.models[model].dirty = false;
+    for (const auto model : models) {
+      run_queue(p, model);
+      place(p, model);
+    }
+  }
+  tell_newcomers(p);
+}
+
+void on(pass&, const tick&) {}
+
+struct core::state {
+  explicit state(core_config config) : all(std::move(config)) {}
+  core_state all;
+};
+
+core::core(core_config config) : state_(std::make_unique<state>(std::move(config))) {}
+core::~core() = default;
+
+void core::step(const event& happened, time_us now, std::vector<command>& out) {
+  auto& s = state_->all;
+  assert(now >= s.now);
+  s.now = std::max(now, s.now);
+  pass p{s, s.now, out};
+  run_timers(p);
+  run_dues(p);
+  std::visit([&](const auto& e) { on(p, e); }, happened);
+  settle(p);
+  // Whoever asked for now or never has had its chance.
+  run_dues(p);
+  settle(p);
+}
+
+std::optional<time_us> core::next_deadline() const {
+  const auto& s = state_->all;
+  std::optional<time_us> next;
+  const auto offer = [&](time_us at) { next = next ? std::min(*next, at) : at; };
+  if (!s.timers.empty())
+    offer(s.timers.begin()->at);
+  if (const auto first = s.dues.first())
+    offer(first->at);
+  if (!s.dirty_models.empty())
+    offer(s.now);
+  return next;
+}
+
+snapshot core::view(time_us now) const {
+  return view_all(state_->all, now);
+}
+
+std::optional<explanation> core::explain(std::string_view external_id, time_us now) const {
+  return explain_request(state_->all, external_id, now);
+}
+
+std::uint64_t core::digest() const {
+  return digest_of(state_->all);
+}
+
+std::optional<std::string> core::check_invariants() const {
+  return violation_of(state_->all);
+}
+
+} // namespace consort::core

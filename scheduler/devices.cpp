@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// Devices: what they are, how they do, and what they say is running.
+#include "scheduler/handlers.hpp"
+
+#include <algorithm>
+
+namespace consort::core {
+
+namespace {
+
+index device_row(pass& p, const device_spec& spec, index node) {
+  const auto known = find(p.s.device_names, spec.id.value);
+  if (known != none)
+    return p.s.devices[known].node == node ? known : none;
+  if (p.s.devices.live() >= limits::devices_max)
+    return none;
+  const auto at = p.s.devices.add();
+  p.s.devices[at].node = node;
+  p.s.device_names.emplace(spec.id.value, at);
+  p.s.nodes[node].devices.push_back(at);
+  return at;
+}
+
+void match_selectors(core_state& s, index device) {
+  for (index at = 0; at < s.selectors.end(); ++at) {
+    if (!s.selectors.holds(at))
+      continue;
+    auto& row = s.selectors[at];
+    row.matches.resize(s.devices.end(), 0);
+    row.matches[device] = row.parsed.matches(s.devices[device].spec) ? 1 : 0;
+  }
+}
+
+/// Unmeasured speeds follow a new spec sheet; measured ones stand.
+void reseed(core_state& s, index device) {
+  for (index at = 0; at < s.pairs.end(); ++at)
+    if (s.pairs.holds(at) && s.pairs[at].device == device && s.pairs[at].speed.samples == 0)
+      s.pairs[at].speed = seeded_speed(s.devices[device].spec.spec);
+}
+
+/// An attempt that its device does not run is lost after a grace, which covers news on the way.
+void reconcile(pass& p, index device, const std::vector<attempt_id>& running) {
+  const std::set<attempt_id> there(running.begin(), running.end());
+  for (const auto instance : p.s.devices[device].instances) {
+    const auto& one = p.s.instances[instance];
+    if (one.devices.front() != device)
+      continue;
+    for (const auto slot : one.attempts) {
+      auto& r = p.s.requests[slot];
+      if (r.phase != request_phase::running)
+        continue;
+      if (there.contains({r.meta.id, r.attempt})) {
+        r.missing_at = 0;
+      } else if (r.missing_at == 0) {
+        r.missing_at = p.now;
+        p.s.dues.set_at_most(slot, p.now + limits::orphan_grace_us);
+      }
+    }
+  }
+  for (const auto& attempt : running) {
+    const auto found = p.s.request_ids.find(attempt.request);
+    // A request that we do not know may be of an earlier scheduler life: its gateway still reads.
+    if (found == p.s.request_ids.end() || p.s.requests[found->second].attempt <= attempt.number)
+      continue;
+    const auto& one = p.s.devices[device];
+    p.send(revoke_attempt{p.s.nodes[one.node].id, one.spec.id, instance_id{}, attempt,
+                          "a later attempt took its place"});
+  }
+}
+
+std::uint64_t figure(const capacity_figure& read, std::uint64_t known) {
+  return read.value.value_or(known);
+}
+
+void update_capacity(core_state& s, index instance, std::uint32_t rank,
+                     const capacity_vector& read) {
+  const auto& one = s.instances[instance];
+  if (rank >= one.places.size())
+    return;
+  auto& at = s.models[one.model].endpoints.at(one.places[rank]);
+  const auto sequences = figure(read.sequences, at.seq_max);
+  at.seq_max = static_cast<std::uint32_t>(
+      std::clamp<std::uint64_t>(sequences, 1, limits::endpoint_sequences_max));
+  at.kv_max = figure(read.kv_tokens, at.kv_max);
+  at.seq_foreign = static_cast<std::uint32_t>(
+      std::min<std::uint64_t>(figure(read.foreign_sequences, 0), limits::endpoint_sequences_max));
+}
+
+} // namespace
+
+void on(pass& p, const device_advertised& e) {
+  const auto node = find(p.s.node_names, e.spec.node.value);
+  if (e.spec.id.empty() || !believed(p.s, node, e.life))
+    return;
+  const auto at = device_row(p, e.spec, node);
+  if (at == none)
+    return p.tell(note::severity::warning, e.spec.id.value,
+                  "device not taken: its id belongs to another node, or there are too many");
+  auto& device = p.s.devices[at];
+  if (device.present && device.spec == e.spec)
+    return;
+  if (!device.present)
+    p.tell(note::severity::info, e.spec.id.value, "device is up");
+  const bool respecified = device.spec != e.spec;
+  device.spec = e.spec;
+  device.present = true;
+  device.reading = {};
+  if (respecified)
+    reseed(p.s, at);
+  match_selectors(p.s, at);
+  refresh_device(p.s, at);
+  changed_statically(p.s);
+}
+
+void on(pass& p, const device_reported& e) {
+  const auto at = find(p.s.device_names, e.device.value);
+  if (at == none || !p.s.devices[at].present || !believed(p.s, p.s.devices[at].node, e.life))
+    return;
+  auto& device = p.s.devices[at];
+  const bool health_changed = device.reading.health != e.reading.health;
+  device.reading = e.reading;
+  std::map<instance_id, std::uint32_t> ranks;
+  for (const auto& [id, read] : e.endpoints) {
+    const auto found = p.s.instance_ids.find(id);
+    if (found == p.s.instance_ids.end() || p.s.instances[found->second].devices.front() != at)
+      continue;
+    update_capacity(p.s, found->second, ranks[id]++, read);
+    ++p.s.models[p.s.instances[found->second].model].releases;
+    mark_dirty(p.s, p.s.instances[found->second].model);
+  }
+  reconcile(p, at, e.running);
+  refresh_device(p.s, at);
+  if (health_changed)
+    changed(p.s);
+}
+
+void on(pass& p, const device_lost& e) {
+  const auto at = find(p.s.device_names, e.device.value);
+  if (at == none || !believed(p.s, p.s.devices[at].node, e.life))
+    return;
+  lose_device(p, at, e.reason.empty() ? "its node lost it" : e.reason);
+  changed(p.s);
+}
+
+void lose_device(pass& p, index at, const std::string& why) {
+  auto& device = p.s.devices[at];
+  if (!device.present)
+    return;
+  device.present = false;
+  p.tell(note::severity::warning, device.spec.id.value, "device is down: " + why);
+  const auto instances = device.instances;
+  for (const auto instance : instances)
+    fail_instance(p, instance, {{recovery::retry_elsewhere, "device_lost", why}, false, false});
+}
+
+void refresh_device(core_state& s, index device) {
+  for (const auto instance : s.devices[device].instances)
+    refresh_instance(s, instance);
+}
+
+void check_pair(pass& p, index at) {
+  auto& pair = p.s.pairs[at];
+  pair.fuse.wake(p.now);
+  refresh_device(p.s, pair.device);
+  ++p.s.version;
+  mark_dirty(p.s, pair.model);
+}
+
+} // namespace consort::core

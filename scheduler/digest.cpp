@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+// One number over everything that can reach a decision, by FNV-1a over fixed-width little-endian
+// fields in order of row or id, so that two runs can be compared step by step.
+#include "scheduler/modules.hpp"
+
+namespace consort::core {
+
+namespace {
+
+class hasher {
+public:
+  void number(std::uint64_t value) {
+    for (int byte = 0; byte < 8; ++byte, value >>= 8U)
+      state_ = (state_ ^ (value & 0xFFU)) * 0x100000001b3U;
+  }
+  void number(std::int64_t value) { number(static_cast<std::uint64_t>(value)); }
+  void number(std::uint32_t value) { number(std::uint64_t{value}); }
+  void flag(bool value) { number(std::uint64_t{value ? 1U : 0U}); }
+  void text(std::string_view value) {
+    number(std::uint64_t{value.size()});
+    for (const char c : value)
+      state_ = (state_ ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
+  }
+  [[nodiscard]] std::uint64_t value() const { return state_; }
+
+private:
+  std::uint64_t state_ = 0xcbf29ce484222325U;
+};
+
+template <class Enum>
+std::uint32_t ordinal(Enum value) {
+  return static_cast<std::uint32_t>(value);
+}
+
+void add_hardware(const core_state& s, hasher& into) {
+  for (const auto& [name, at] : s.node_names) {
+    const auto& one = s.nodes[at];
+    into.text(name);
+    into.number(one.life.value);
+    into.flag(one.alive);
+    into.flag(one.suspect);
+    into.flag(one.draining);
+    into.number(one.lease_epoch.value);
+    into.number(one.lease_until);
+    into.number(one.compiles);
+  }
+  for (const auto& [name, at] : s.device_names) {
+    const auto& one = s.devices[at];
+    into.text(name);
+    into.flag(one.present);
+    into.flag(one.draining);
+    into.number(ordinal(one.reading.health));
+    into.number(one.promised_bytes);
+    into.number(one.allocations);
+    into.number(one.whole);
+  }
+}
+
+void add_pairs(const core_state& s, hasher& into) {
+  for (index at = 0; at < s.pairs.end(); ++at) {
+    const auto& one = s.pairs[at];
+    into.number(one.device);
+    into.number(one.speed.prefill_ns);
+    into.number(one.speed.decode_ns);
+    into.number(one.speed.gain_pm);
+    into.number(one.speed.load_us);
+    into.number(one.speed.samples);
+    into.number(ordinal(one.fuse.state()));
+    into.number(one.fuse.failures());
+    into.number(one.load_failures);
+    into.number(one.load_retry_at);
+  }
+}
+
+void add_instances(const core_state& s, hasher& into) {
+  for (const auto& [id, at] : s.instance_ids) {
+    const auto& one = s.instances[at];
+    into.number(id.value);
+    into.number(one.model);
+    into.number(one.variant);
+    into.number(ordinal(one.state));
+    into.flag(one.retiring);
+    into.number(one.used_at);
+    for (const auto device : one.devices)
+      into.number(device);
+    for (const auto place : one.places) {
+      const auto& endpoint = s.models[one.model].endpoints.at(place);
+      into.number(place);
+      into.number(endpoint.seq_max);
+      into.number(endpoint.seq_used);
+      into.number(endpoint.kv_max);
+      into.number(endpoint.kv_used);
+      into.number(endpoint.work_ns);
+      into.flag(endpoint.open);
+    }
+  }
+  for (const auto& [id, entry] : s.allocations) {
+    into.number(id.value);
+    into.number(entry.grant.fence.value);
+    into.number(ordinal(entry.grant.state));
+    for (const auto& member : entry.members)
+      into.flag(member.reserved);
+  }
+}
+
+void add_artifacts(const core_state& s, hasher& into) {
+  for (const auto& [key, at] : s.artifact_keys) {
+    const auto& one = s.artifacts[at];
+    into.text(key.binds);
+    into.text(key.profile.name);
+    into.number(one.building.value);
+    into.flag(one.refused);
+    into.number(one.failures);
+    into.number(one.retry_at);
+    for (const auto& copy : one.copies) {
+      into.number(copy.node);
+      into.text(copy.record.content.value);
+    }
+  }
+  for (const auto& [id, build] : s.compiles) {
+    into.number(id.value);
+    into.number(build.node);
+    into.number(build.done_pm);
+    into.flag(build.started);
+  }
+}
+
+void add_requests(const core_state& s, hasher& into) {
+  for (index slot = 0; slot < s.requests.end(); ++slot) {
+    if (!s.requests.holds(slot))
+      continue;
+    const auto& r = s.requests[slot];
+    into.number(slot);
+    into.number(r.sequence);
+    into.number(r.meta.id.gateway.value);
+    into.number(r.meta.id.sequence);
+    into.number(ordinal(r.phase));
+    into.number(r.attempt);
+    into.number(r.emitted);
+    into.number(r.tokens);
+    into.number(r.heard_at);
+    into.number(r.missing_at);
+    into.number(r.held.kv_tokens);
+    into.number(r.held.work_ns);
+    for (const auto device : r.excluded)
+      into.number(device);
+  }
+}
+
+} // namespace
+
+std::uint64_t digest_of(const core_state& s) {
+  hasher into;
+  into.number(s.now);
+  into.number(s.random.fingerprint());
+  into.number(s.next_number);
+  into.number(s.next_epoch);
+  into.number(s.next_sequence);
+  into.number(s.version);
+  into.number(s.waiting);
+  into.number(s.retry_credit_pm);
+  add_hardware(s, into);
+  add_pairs(s, into);
+  add_instances(s, into);
+  add_artifacts(s, into);
+  for (index at = 0; at < s.models.end(); ++at) {
+    into.text(s.models[at].spec.name.value);
+    into.flag(s.models[at].removed);
+    into.number(s.models[at].output_tokens);
+    into.number(s.models[at].prompt_tokens);
+    into.number(std::uint64_t{s.models[at].queue.size()});
+  }
+  add_requests(s, into);
+  for (const auto& due : s.timers) {
+    into.number(due.at);
+    into.number(ordinal(due.kind));
+    into.number(due.who);
+  }
+  into.number(s.counters.decisions);
+  return into.value();
+}
+
+} // namespace consort::core

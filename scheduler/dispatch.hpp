@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// Parts of a decision that others need too: what a request asks of an endpoint and which ones it
+/// may use. Pure functions over the state.
+
+#include "scheduler/state.hpp"
+
+namespace consort::core {
+
+/// Selectors of starving requests: whatever they match is kept for them.
+using barriers = std::vector<index>;
+
+inline constexpr std::uint64_t kv_tokens_max = std::uint64_t{1} << 32U; ///< Of one sequence.
+inline constexpr duration_us term_us_max = term_ns_max / 1000;
+
+/// Selector, exclusions and kind; nothing about how the device does now.
+[[nodiscard]] bool may_serve(const core_state& s, const request_row& r, index device);
+/// Whether the endpoint's runtime can continue a stream begun elsewhere.
+[[nodiscard]] bool may_resume(const core_state& s, const endpoint& at);
+/// Same artifact and device model as the last attempt: the same text is promised.
+[[nodiscard]] bool resumes_exactly(const core_state& s, const request_row& r, const endpoint& at);
+/// Whether any device could ever serve it, exclusions included.
+[[nodiscard]] bool possible_for(const core_state& s, const request_row& r);
+
+/// What an attempt would hold: a sequence per choice, KV for prompt and answer. An unbounded answer
+/// may fill the context. Prefill work is left to the caller.
+[[nodiscard]] reservation reservation_for(const core_state& s, const request_row& r,
+                                          std::uint32_t itl_ns);
+
+/// Predicted rest of the wait for a device where the model is not ready yet.
+[[nodiscard]] duration_us setup_left(const prospect& one, time_us now);
+[[nodiscard]] score_terms terms_of(const prospect& one, const work_size& size, time_us now);
+
+/// Looks at the model again within limits::recheck_us although nothing may happen by then.
+void recheck_later(core_state& s, index model, time_us now);
+
+/// Records a decision that issued a ticket; cheap, words come later.
+void record_grant(pass& p, index slot, index place, bool explored);
+/// Records why it waits, or why it was turned away.
+void record_wait(core_state& s, index slot, const char* outcome, std::string reason, time_us now);
+/// Tells the gateway why the request waits, when that changed.
+void tell_waiting(pass& p, index slot);
+
+} // namespace consort::core

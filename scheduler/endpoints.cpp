@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scheduler/endpoints.hpp"
+
+#include "scheduler/limits.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <limits>
+
+namespace consort::core {
+
+std::uint32_t backlog_of(std::uint32_t sequences) {
+  return std::max<std::uint32_t>(
+      1, static_cast<std::uint32_t>(std::uint64_t{sequences} * limits::endpoint_backlog_pm / 1000));
+}
+
+void endpoint_table::insert(index place, const endpoint& one) {
+  all_.insert(all_.begin() + place, one);
+  hot_.insert(hot_.begin() + place, endpoint_hot{});
+}
+
+void endpoint_table::erase(index place) {
+  assert(all_[place].seq_used == 0 && all_[place].kv_used == 0);
+  all_.erase(all_.begin() + place);
+  hot_.erase(hot_.begin() + place);
+}
+
+void endpoint_table::refresh(index place, const speed_estimate& speed) {
+  const auto& one = all_[place];
+  auto& seen = hot_[place];
+  const auto used = one.seq_used + one.seq_foreign;
+  const bool full = used >= one.seq_max;
+  seen.queue_ns = queue_term(full, one.prefill_ahead_ns, one.work_ns, one.seq_max);
+  // An idle endpoint takes any request: only the engine knows whether it is too long.
+  const bool idle = one.seq_used == 0;
+  seen.kv_free = one.kv_max == 0 || idle ? std::numeric_limits<std::int64_t>::max()
+                                         : static_cast<std::int64_t>(one.kv_max)
+                                               - static_cast<std::int64_t>(one.kv_used);
+  seen.prefill_ns = speed.prefill_ns;
+  seen.itl_ns = speed.itl_ns(std::min(used + 1, one.seq_max));
+  const auto room = static_cast<std::int64_t>(one.seq_max) + backlog_of(one.seq_max) - used;
+  seen.seq_free = !one.open ? -1
+                  : idle    ? std::numeric_limits<std::int32_t>::max()
+                            : static_cast<std::int32_t>(std::max<std::int64_t>(room, 0));
+  seen.device = one.device;
+}
+
+void endpoint_table::reserve(index place, const reservation& held) {
+  auto& one = all_[place];
+  one.seq_used += held.sequences;
+  one.kv_used += held.kv_tokens;
+  one.work_ns += held.work_ns;
+  one.prefill_ahead_ns += held.prefill_ns;
+}
+
+void endpoint_table::release(index place, const reservation& held) {
+  auto& one = all_[place];
+  assert(one.seq_used >= held.sequences && one.kv_used >= held.kv_tokens);
+  one.seq_used -= held.sequences;
+  one.kv_used -= held.kv_tokens;
+  one.work_ns -= held.work_ns;
+  one.prefill_ahead_ns -= held.prefill_ns;
+}
+
+void endpoint_table::first_token(index place, reservation& held) {
+  all_[place].prefill_ahead_ns -= held.prefill_ns;
+  held.prefill_ns = 0;
+}
+
+} // namespace consort::core

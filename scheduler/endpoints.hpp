@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// Endpoints of one model, dense and in order of device id, then instance, then rank: what a
+/// decision scans. The ledger of outstanding work on each endpoint is ours and is the truth; what
+/// engines report only sets the limits. Owned by the model's state.
+
+#include "scheduler/cost_model.hpp"
+#include "scheduler/policy/terms.hpp"
+
+#include <vector>
+
+namespace consort::core {
+
+using index = std::uint32_t;
+inline constexpr index none = ~index{0};
+
+/// What a decision reads of an endpoint; derived from `endpoint` by endpoint_table::refresh.
+struct endpoint_hot {
+  std::int64_t queue_ns = 0;
+  std::int64_t kv_free = 0;     ///< Tokens; unlimited when unknown or idle.
+  std::uint32_t prefill_ns = 0; ///< Per token.
+  std::uint32_t itl_ns = 0;     ///< At the batch that one more would make.
+  std::int32_t seq_free = 0;    ///< Backlog included; negative when closed.
+  index device = none;
+};
+
+struct endpoint {
+  index instance = none;
+  std::uint32_t rank = 0;
+  index device = none; ///< The leader.
+  index pair = none;   ///< (device, model): speed and breaker.
+  std::uint32_t seq_max = 1;
+  std::uint32_t seq_used = 0;
+  std::uint32_t seq_foreign = 0; ///< Load that is not ours.
+  std::uint64_t kv_max = 0;      ///< Tokens; 0 = unknown.
+  std::uint64_t kv_used = 0;
+  std::int64_t work_ns = 0;          ///< Predicted work of all outstanding attempts.
+  std::int64_t prefill_ahead_ns = 0; ///< Of those without a first token.
+  bool open = false;                 ///< Takes new work.
+};
+
+/// What one attempt holds of an endpoint, from its ticket to its end.
+struct reservation {
+  std::uint32_t sequences = 0; ///< 0 = holds nothing.
+  std::uint64_t kv_tokens = 0;
+  std::int64_t work_ns = 0;
+  std::int64_t prefill_ns = 0; ///< 0 once the first token came.
+};
+
+class endpoint_table {
+public:
+  [[nodiscard]] std::size_t size() const { return all_.size(); }
+  [[nodiscard]] bool empty() const { return all_.empty(); }
+  [[nodiscard]] const endpoint& at(index place) const { return all_[place]; }
+  [[nodiscard]] endpoint& at(index place) { return all_[place]; }
+  [[nodiscard]] const std::vector<endpoint_hot>& hot() const { return hot_; }
+
+  /// Requires: the caller renumbers what refers to places at or behind `place`.
+  void insert(index place, const endpoint& one);
+  void erase(index place);
+  /// Recomputes what decisions read, from the endpoint and its learned speed.
+  void refresh(index place, const speed_estimate& speed);
+
+  void reserve(index place, const reservation& held);
+  void release(index place, const reservation& held);
+  void first_token(index place, reservation& held);
+
+private:
+  std::vector<endpoint> all_;
+  std::vector<endpoint_hot> hot_;
+};
+
+/// Places beyond the sequences themselves; see limits::endpoint_backlog_pm.
+[[nodiscard]] std::uint32_t backlog_of(std::uint32_t sequences);
+
+} // namespace consort::core

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: Apache-2.0
+// Records decisions as raw numbers; words are made when somebody asks.
+#include "scheduler/explain.hpp"
+
+#include "scheduler/modules.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+namespace consort::core {
+
+index explain_ring::open(std::uint64_t sequence) {
+  if (entries_.size() < limits::explain_requests_max)
+    entries_.emplace_back();
+  const auto slot = static_cast<index>(next_);
+  next_ = (next_ + 1) % limits::explain_requests_max;
+  auto& entry = entries_[slot];
+  entry.sequence = sequence;
+  entry.ended_at = 0;
+  entry.attempts = 0;
+  entry.device = none;
+  entry.outcome = "";
+  entry.used = 0;
+  return slot;
+}
+
+explained_request* explain_ring::find(index slot, std::uint64_t sequence) {
+  if (slot >= entries_.size() || entries_[slot].sequence != sequence)
+    return nullptr;
+  return &entries_[slot];
+}
+
+decision_record& explain_ring::add(explained_request& entry) {
+  if (entry.used == limits::explain_decisions_max) {
+    // The first stays: it says how the request began. The second oldest makes room.
+    std::rotate(entry.decisions.begin() + 1, entry.decisions.begin() + 2, entry.decisions.end());
+    --entry.used;
+  }
+  if (entry.used == entry.decisions.size())
+    entry.decisions.emplace_back();
+  auto& added = entry.decisions[entry.used++];
+  added.reason.clear();
+  added.candidates.clear();
+  added.winner = none;
+  added.attempt = 0;
+  return added;
+}
+
+const explained_request* explain_ring::latest(std::string_view external_id) const {
+  const explained_request* best = nullptr;
+  for (const auto& entry : entries_)
+    if (entry.sequence != 0 && entry.external_id == external_id
+        && (best == nullptr || best->sequence < entry.sequence))
+      best = &entry;
+  return best;
+}
+
+namespace {
+
+struct ranked_place {
+  std::int64_t score = 0;
+  index place = 0;
+};
+
+/// The best of the last decision's scores, best first, ties by place. Returns: how many.
+std::size_t best_places(const std::vector<std::int64_t>& scores,
+                        std::array<ranked_place, limits::explain_candidates_max>& best) {
+  std::size_t count = 0;
+  std::int64_t bar = std::numeric_limits<std::int64_t>::max();
+  for (index at = 0; at < scores.size(); ++at) {
+    if (scores[at] >= bar)
+      continue;
+    auto place = count < best.size() ? count++ : best.size() - 1;
+    for (; place > 0 && scores[at] < best[place - 1].score; --place)
+      best[place] = best[place - 1];
+    best[place] = {scores[at], at};
+    if (count == best.size())
+      bar = best.back().score;
+  }
+  return count;
+}
+
+candidate_record scored(const core_state& s, const request_row& r, index place,
+                        std::int64_t score) {
+  const auto& model = s.models[r.model];
+  const auto& at = model.endpoints.at(place);
+  const auto& hot = model.endpoints.hot()[place];
+  candidate_record one;
+  one.device = at.device;
+  one.instance = s.instances[at.instance].id;
+  one.score_ns = score;
+  one.terms.queue_ns = hot.queue_ns;
+  one.terms.prefill_ns = prefill_term(r.size, hot.prefill_ns);
+  one.terms.decode_ns = decode_term(r.size, hot.itl_ns);
+  one.terms.exact_ns = exact_term(r.emitted == 0 || resumes_exactly(s, r, at));
+  // What the known terms leave unexplained is the prefix that the decision found there.
+  one.terms.prefix_ns = std::max<std::int64_t>(latency_profile::score(one.terms) - score, 0);
+  return one;
+}
+
+candidate_facts request_facts(const core_state& s, const request_row& r, const option& by) {
+  auto facts = facts_of(s, r.model, by.device, &by);
+  facts.selected = s.selectors[r.selector].matches[by.device] != 0;
+  facts.excluded = std::find(r.excluded.begin(), r.excluded.end(), by.device) != r.excluded.end();
+  facts.embeddings_needed = r.meta.kind == request_kind::embedding;
+  return facts;
+}
+
+void add_endpoint_facts(const core_state& s, const request_row& r, const endpoint& at,
+                        candidate_facts& facts) {
+  const auto need = reservation_for(s, r, 0);
+  facts.loaded = true;
+  facts.draining = facts.draining || s.instances[at.instance].retiring;
+  facts.sequences_used = at.seq_used + at.seq_foreign;
+  facts.sequences_max = at.seq_max + backlog_of(at.seq_max);
+  facts.sequences_need = need.sequences;
+  facts.kv_need_tokens = at.kv_max == 0 ? 0 : need.kv_tokens;
+  facts.kv_free_tokens = at.kv_max - std::min(at.kv_used, at.kv_max);
+  facts.resume_needed = r.emitted > 0;
+  facts.resume = s.instances[at.instance].runtime.resume;
+}
+
+/// Devices of the model beside those already recorded: refused, or lacking a load or compile.
+void add_others(const core_state& s, const request_row& r, time_us now, decision_record& into) {
+  const auto& model = s.models[r.model];
+  const auto seen = model.outlooks.find(r.selector);
+  for (const auto& by : model.options) {
+    if (into.candidates.size() >= limits::explain_candidates_max)
+      return;
+    const bool known = std::any_of(into.candidates.begin(), into.candidates.end(),
+                                   [&](const auto& one) { return one.device == by.device; });
+    if (known)
+      continue;
+    auto facts = request_facts(s, r, by);
+    candidate_record one;
+    one.device = by.device;
+    for (index place = 0; place < model.endpoints.size(); ++place)
+      if (model.endpoints.at(place).device == by.device) {
+        add_endpoint_facts(s, r, model.endpoints.at(place), facts);
+        one.instance = s.instances[model.endpoints.at(place).instance].id;
+      }
+    one.removed_by = first_refusal(facts);
+    if (one.removed_by == filter_id::none && seen != model.outlooks.end())
+      for (const auto& each : seen->second.prospects)
+        if (model.options[each.option].device == by.device) {
+          one.terms = terms_of(each, r.size, now);
+          one.score_ns = latency_profile::score(one.terms);
+          one.compiling = each.compiling;
+        }
+    into.candidates.push_back(one);
+  }
+}
+
+bool better(const candidate_record& a, const candidate_record& b) {
+  const bool a_removed = a.removed_by != filter_id::none;
+  const bool b_removed = b.removed_by != filter_id::none;
+  return std::tuple(a_removed, a_removed ? 0 : a.score_ns)
+         < std::tuple(b_removed, b_removed ? 0 : b.score_ns);
+}
+
+decision_record* open_record(core_state& s, const request_row& r, const char* outcome,
+                             time_us now) {
+  auto* entry = s.explained.find(r.explained, r.sequence);
+  if (entry == nullptr)
+    return nullptr;
+  auto& record = explain_ring::add(*entry);
+  record.at = now;
+  record.outcome = outcome;
+  record.policy = r.meta.policy.value_or(s.config.policy);
+  record.candidates_total = static_cast<std::uint32_t>(s.models[r.model].options.size());
+  return &record;
+}
+
+} // namespace
+
+void record_grant(pass& p, index slot, index place, bool explored) {
+  auto& s = p.s;
+  const auto& r = s.requests[slot];
+  auto* record = open_record(s, r, "ticket", p.now);
+  if (record == nullptr)
+    return;
+  record->attempt = r.attempt + 1;
+  record->winner = s.models[r.model].endpoints.at(place).device;
+  if (explored)
+    record->reason = "sent to measure a device that is known too little";
+  std::array<ranked_place, limits::explain_candidates_max> best;
+  const auto count = best_places(s.scores, best);
+  record->candidates.reserve(count);
+  for (std::size_t at = 0; at < count; ++at)
+    record->candidates.push_back(scored(s, r, best[at].place, best[at].score));
+  if (count < s.models[r.model].options.size() && count < limits::explain_candidates_max) {
+    add_others(s, r, p.now, *record);
+    std::stable_sort(record->candidates.begin(), record->candidates.end(), better);
+  }
+}
+
+void record_wait(core_state& s, index slot, const char* outcome, std::string reason, time_us now) {
+  const auto& r = s.requests[slot];
+  auto* record = open_record(s, r, outcome, now);
+  if (record == nullptr)
+    return;
+  record->reason = std::move(reason);
+  add_others(s, r, now, *record);
+  std::stable_sort(record->candidates.begin(), record->candidates.end(), better);
+}
+
+void tell_waiting(pass& p, index slot) {
+  auto& s = p.s;
+  auto& r = s.requests[slot];
+  const auto& model = s.models[r.model];
+  const auto seen = model.outlooks.find(r.selector);
+  if (r.phase != request_phase::waiting || seen == model.outlooks.end()
+      || (r.told != nullptr && std::strcmp(r.told, seen->second.state) == 0))
+    return;
+  r.told = seen->second.state;
+  record_wait(s, slot, r.told, seen->second.reason, p.now);
+  queue_notice told{
+      r.meta.id, r.told, model.queue.position(lane_of(r), place_of(r)), {}, seen->second.reason};
+  if (seen->second.eta_at > 0)
+    told.eta_us = std::max<duration_us>(seen->second.eta_at - p.now, 0);
+  p.send(std::move(told));
+}
+
+namespace {
+
+void add_term(candidate_view& view, const char* name, std::int64_t ns) {
+  if (ns != 0)
+    view.terms.push_back({name, ns / 1000});
+}
+
+candidate_view render(const core_state& s, index model, const candidate_record& one) {
+  candidate_view view;
+  view.device = s.devices[one.device].spec.id;
+  view.instance = one.instance;
+  if (one.removed_by != filter_id::none) {
+    view.removed_by = word(one.removed_by);
+    const auto& options = s.models[model].options;
+    const auto by = std::find_if(options.begin(), options.end(),
+                                 [&](const option& each) { return each.device == one.device; });
+    const auto facts = facts_of(s, model, one.device, by == options.end() ? nullptr : &*by);
+    view.reason = all_filters()[static_cast<std::size_t>(one.removed_by)].reason(facts);
+    return view;
+  }
+  view.score = one.score_ns / 1000;
+  if (!one.instance)
+    view.reason = one.compiling ? "needs an artifact compiled, then a load" : "needs a load";
+  add_term(view, "queue", one.terms.queue_ns);
+  add_term(view, "setup", one.terms.setup_ns);
+  add_term(view, "prefill", one.terms.prefill_ns);
+  add_term(view, "prefix", -one.terms.prefix_ns);
+  add_term(view, "decode", one.terms.decode_ns);
+  add_term(view, "exact", one.terms.exact_ns);
+  return view;
+}
+
+decision_view render(const core_state& s, index model, const decision_record& record) {
+  decision_view view;
+  view.attempt = record.attempt;
+  view.at = record.at;
+  view.policy = profile_name(record.policy);
+  view.outcome = record.outcome;
+  view.reason = record.reason;
+  if (record.winner != none)
+    view.winner = s.devices[record.winner].spec.id;
+  for (const auto& one : record.candidates)
+    view.candidates.push_back(render(s, model, one));
+  view.candidates_total = record.candidates_total;
+  return view;
+}
+
+} // namespace
+
+std::optional<explanation> explain_request(const core_state& s, std::string_view external_id,
+                                           time_us now) {
+  const auto* entry = s.explained.latest(external_id);
+  if (entry == nullptr)
+    return std::nullopt;
+  explanation told;
+  const auto live = s.request_ids.find(entry->id);
+  if (live != s.request_ids.end() && s.requests[live->second].sequence == entry->sequence) {
+    told.request = view_request(s, live->second, now);
+  } else {
+    told.request = {entry->id,
+                    entry->external_id,
+                    s.models[entry->model].spec.name,
+                    entry->outcome,
+                    entry->device == none ? device_id{} : s.devices[entry->device].spec.id,
+                    entry->attempts,
+                    entry->ended_at - entry->submitted_at};
+    told.outcome = entry->outcome;
+  }
+  for (std::size_t at = 0; at < entry->used; ++at)
+    told.decisions.push_back(render(s, entry->model, entry->decisions[at]));
+  return told;
+}
+
+} // namespace consort::core

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// Recorded reasons: a ring of the last limits::explain_requests_max requests, each with its first
+/// and latest decisions as raw numbers. Words are made only when somebody asks. Owned by
+/// core_state.
+
+#include "scheduler/policy/profile.hpp"
+#include "scheduler/requests_state.hpp"
+#include "scheduler/view.hpp"
+
+namespace consort::core {
+
+/// One candidate as recorded: terms when it passed, the refusing filter and its facts when not.
+struct candidate_record {
+  index device = none;
+  instance_id instance;
+  filter_id removed_by = filter_id::none;
+  bool compiling = false; ///< Needs an artifact built first.
+  std::int64_t score_ns = 0;
+  score_terms terms;
+};
+
+struct decision_record {
+  std::uint32_t attempt = 0;
+  time_us at = 0;
+  policy_name policy = policy_name::latency;
+  const char* outcome = "";
+  std::string reason;
+  index winner = none;
+  std::vector<candidate_record> candidates; ///< Best first, then removed ones.
+  std::uint32_t candidates_total = 0;
+};
+
+struct explained_request {
+  std::uint64_t sequence = 0; ///< Of the request; 0 = free.
+  request_id id;
+  std::string external_id;
+  index model = none;
+  std::string model_text; ///< As asked, when the model is unknown.
+  time_us submitted_at = 0, ended_at = 0;
+  std::uint32_t attempts = 0;
+  index device = none;
+  const char* outcome = ""; ///< Set at the end.
+  std::vector<decision_record> decisions;
+  std::size_t used = 0; ///< Of `decisions`; the rest is kept for its memory.
+};
+
+class explain_ring {
+public:
+  /// Takes the oldest slot. Returns: its number.
+  index open(std::uint64_t sequence);
+  /// The request's entry, or null when the ring has moved on.
+  [[nodiscard]] explained_request* find(index slot, std::uint64_t sequence);
+  /// A decision to fill, cleared. The first and the latest ones are kept.
+  static decision_record& add(explained_request& entry);
+  /// The latest request of that id, or null. O(limits::explain_requests_max).
+  [[nodiscard]] const explained_request* latest(std::string_view external_id) const;
+  [[nodiscard]] const std::vector<explained_request>& entries() const { return entries_; }
+
+private:
+  std::vector<explained_request> entries_;
+  std::size_t next_ = 0;
+};
+
+} // namespace consort::core

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+// Recomputes everything derived and compares. Slow on purpose: tests, simulation and fuzzing run it
+// after every step.
+#include "scheduler/modules.hpp"
+
+#include <algorithm>
+
+namespace consort::core {
+
+namespace {
+
+using violation = std::optional<std::string>;
+
+std::string of(const char* what, std::uint64_t which) {
+  return std::string(what) + " (" + std::to_string(which) + ")";
+}
+
+bool out(const request_row& r) {
+  return r.phase == request_phase::ticketed || r.phase == request_phase::running;
+}
+
+violation check_request_row(const core_state& s, index slot) {
+  const auto& r = s.requests[slot];
+  const auto found = s.request_ids.find(r.meta.id);
+  if (found == s.request_ids.end() || found->second != slot)
+    return of("a live request is not found by its id", slot);
+  if (!s.dues.contains(slot))
+    return of("a live request has no deadline armed", slot);
+  if (s.dues.at(slot) > next_due(s, r))
+    return of("a request's deadline is armed too late", slot);
+  if (out(r) != (r.instance != none) || out(r) != (r.held.sequences != 0))
+    return of("a request holds an endpoint without an attempt, or the reverse", slot);
+  if (r.attempt > s.config.attempts_max)
+    return of("a request has more attempts than allowed", slot);
+  const auto& lanes = s.models[r.model].queue.lanes();
+  const auto lane = lanes.find(lane_of(r));
+  const bool queued = lane != lanes.end() && lane->second.contains(place_of(r));
+  if (queued != (r.phase == request_phase::waiting))
+    return of("a request's phase and its place in the queue disagree", slot);
+  if (!out(r))
+    return std::nullopt;
+  if (!s.instances.holds(r.instance) || s.instances[r.instance].model != r.model)
+    return of("an attempt runs on an instance that is gone", slot);
+  const auto& instance = s.instances[r.instance];
+  if (r.listed >= instance.attempts.size() || instance.attempts[r.listed] != slot)
+    return of("an attempt is not listed by its instance", slot);
+  const auto& node = s.nodes[s.devices[instance.devices.front()].node];
+  if (!node.alive || instance.state != instance_state::ready)
+    return of("an attempt is believed in on a node or instance that is not up", slot);
+  return std::nullopt;
+}
+
+violation check_requests(const core_state& s) {
+  std::size_t waiting = 0, live = 0, queued = 0;
+  for (index slot = 0; slot < s.requests.end(); ++slot) {
+    if (!s.requests.holds(slot))
+      continue;
+    ++live;
+    waiting += out(s.requests[slot]) ? 0 : 1;
+    queued += s.requests[slot].phase == request_phase::waiting ? 1 : 0;
+    if (auto bad = check_request_row(s, slot))
+      return bad;
+  }
+  if (live != s.request_ids.size() || live != s.dues.size())
+    return of("live requests, their ids and deadlines differ in number", live);
+  if (waiting != s.waiting)
+    return of("the count of waiting requests is wrong", s.waiting);
+  for (index at = 0; at < s.models.end(); ++at)
+    queued -= s.models[at].queue.size();
+  if (queued != 0)
+    return "queues hold other requests than those that wait";
+  const auto& seen = s.counters;
+  if (seen.submitted
+      != seen.finished + seen.failed + seen.cancelled + seen.rejected + seen.expired + live)
+    return "submitted requests are not all ended or live";
+  return std::nullopt;
+}
+
+violation check_endpoint(const core_state& s, const model_state& model, index place) {
+  const auto& at = model.endpoints.at(place);
+  const auto& instance = s.instances[at.instance];
+  if (at.rank >= instance.places.size() || instance.places[at.rank] != place)
+    return of("an endpoint is not where its instance says", place);
+  reservation sum;
+  for (const auto slot : instance.attempts) {
+    const auto& r = s.requests[slot];
+    if (r.rank != at.rank)
+      continue;
+    sum.sequences += r.held.sequences;
+    sum.kv_tokens += r.held.kv_tokens;
+    sum.work_ns += r.held.work_ns;
+    sum.prefill_ns += r.held.prefill_ns;
+  }
+  if (sum.sequences != at.seq_used || sum.kv_tokens != at.kv_used || sum.work_ns != at.work_ns
+      || sum.prefill_ns != at.prefill_ahead_ns)
+    return of("an endpoint's ledger differs from its attempts", instance.id.value);
+  const bool open = instance.state == instance_state::ready && !instance.retiring
+                    && s.pairs[at.pair].fuse.admits()
+                    && std::all_of(instance.devices.begin(), instance.devices.end(),
+                                   [&](index device) { return takes_work(s, device); });
+  if (open != at.open || (model.endpoints.hot()[place].seq_free >= 0) != open)
+    return of("an endpoint is open when it should not be, or the reverse", instance.id.value);
+  if (place == 0)
+    return std::nullopt;
+  const auto& before = model.endpoints.at(place - 1);
+  if (std::tuple(s.devices[before.device].spec.id, s.instances[before.instance].id, before.rank)
+      >= std::tuple(s.devices[at.device].spec.id, instance.id, at.rank))
+    return of("endpoints are out of order", place);
+  return std::nullopt;
+}
+
+violation check_instances(const core_state& s) {
+  if (s.instance_ids.size() != s.instances.live())
+    return "instances and their ids differ in number";
+  for (const auto& [id, at] : s.instance_ids) {
+    const auto& one = s.instances[at];
+    const auto grant = s.allocations.find(one.grant);
+    if (one.id != id || grant == s.allocations.end() || grant->second.grant.owner_instance != id)
+      return of("an instance has no allocation of its own", id.value);
+    const bool reserving = grant->second.grant.state == allocation_state::reserving;
+    if (reserving != (one.state == instance_state::reserving))
+      return of("an instance and its allocation are in different phases", id.value);
+    if (grant->second.grant.shares.size() != one.devices.size())
+      return of("an instance holds other devices than its allocation", id.value);
+    for (const auto device : one.devices)
+      if (!s.devices[device].present || !s.nodes[s.devices[device].node].alive)
+        return of("an instance is believed in on a device that is gone", id.value);
+    if (one.retiring && one.state == instance_state::ready && one.attempts.empty())
+      return of("an instance should have been unloaded", id.value);
+  }
+  for (index at = 0; at < s.models.end(); ++at)
+    for (index place = 0; place < s.models[at].endpoints.size(); ++place)
+      if (auto bad = check_endpoint(s, s.models[at], place))
+        return bad;
+  return std::nullopt;
+}
+
+violation check_device_ledger(const core_state& s) {
+  struct sums {
+    std::uint64_t bytes = 0;
+    std::uint32_t allocations = 0, whole = 0;
+  };
+  std::map<device_id, sums> promised;
+  for (const auto& [id, entry] : s.allocations) {
+    for (const auto& share : entry.grant.shares) {
+      auto& sum = promised[share.device];
+      ++sum.allocations;
+      sum.whole += share.whole ? 1 : 0;
+      sum.bytes += share.whole ? 0 : share.memory_bytes;
+    }
+    for (const auto& member : entry.members)
+      if (!believed(s, member.node, member.life))
+        return of("an allocation has a member that is gone", id.value);
+    const bool owned = entry.grant.owner_compile
+                           ? s.compiles.contains(entry.grant.owner_compile)
+                           : s.instance_ids.contains(entry.grant.owner_instance);
+    if (!owned)
+      return of("an allocation has no owner", id.value);
+  }
+  for (const auto& [name, at] : s.device_names) {
+    const auto& one = s.devices[at];
+    const auto& sum = promised[one.spec.id];
+    if (sum.bytes != one.promised_bytes || sum.allocations != one.allocations
+        || sum.whole != one.whole)
+      return "the ledger of " + name + " differs from its allocations";
+    if (one.whole > 1 || (one.whole == 1 && one.allocations > 1))
+      return name + " is held whole and by others";
+  }
+  return std::nullopt;
+}
+
+violation check_artifacts(const core_state& s) {
+  std::map<index, std::uint32_t> builds;
+  std::map<index, std::uint32_t> by_node;
+  for (const auto& [id, build] : s.compiles) {
+    if (++builds[build.artifact] > 1)
+      return of("an artifact is built twice at once", id.value);
+    if (s.artifacts[build.artifact].building != id)
+      return of("a compile is not the one its artifact knows", id.value);
+    if (!believed(s, build.node, build.life))
+      return of("a compile is believed in on a node that is gone", id.value);
+    ++by_node[build.node];
+  }
+  for (const auto& [key, at] : s.artifact_keys) {
+    const auto& one = s.artifacts[at];
+    if (one.building && !s.compiles.contains(one.building))
+      return "artifact " + key.profile.name + " waits for a build that is gone";
+    for (const auto& copy : one.copies)
+      if (!s.nodes[copy.node].alive)
+        return "artifact " + key.profile.name + " is believed to be on a node that is gone";
+  }
+  for (const auto& [name, at] : s.node_names)
+    if (s.nodes[at].compiles != by_node[at] || s.nodes[at].compiles > limits::compiles_per_node_max)
+      return "node " + name + " counts its compiles wrongly";
+  return std::nullopt;
+}
+
+violation check_leases(const core_state& s) {
+  for (const auto& [name, at] : s.node_names) {
+    const auto& one = s.nodes[at];
+    if (one.alive && one.lease_until <= s.now)
+      return "node " + name + " is believed alive beyond its lease";
+    if (one.lease_epoch.value > s.next_epoch)
+      return "node " + name + " has an epoch that was never given out";
+  }
+  if (!s.timers.empty() && s.timers.begin()->at <= s.now)
+    return "a timer that is due did not fire";
+  if (const auto first = s.dues.first(); first && first->at <= s.now)
+    return of("a request that is due was not looked at", first->who);
+  return std::nullopt;
+}
+
+violation check_selectors(const core_state& s) {
+  std::vector<std::uint32_t> users(s.selectors.end(), 0);
+  for (index slot = 0; slot < s.requests.end(); ++slot)
+    if (s.requests.holds(slot))
+      ++users[s.requests[slot].selector];
+  for (index at = 0; at < s.selectors.end(); ++at)
+    if (s.selectors.holds(at) && s.selectors[at].users != users[at])
+      return of("a selector counts its users wrongly", at);
+  return std::nullopt;
+}
+
+} // namespace
+
+std::optional<std::string> violation_of(const core_state& s) {
+  for (const auto check : {check_requests, check_instances, check_device_ledger, check_artifacts,
+                           check_leases, check_selectors})
+    if (auto bad = check(s))
+      return bad;
+  return std::nullopt;
+}
+
+} // namespace consort::core

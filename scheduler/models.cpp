@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// Served models: declared, replaced, removed.
+#include "scheduler/handlers.hpp"
+
+#include <algorithm>
+
+namespace consort::core {
+
+namespace {
+
+bool name_taken(const core_state& s, const model_name& name, index by) {
+  const auto owner = find(s.model_names, name.value);
+  return owner != none && owner != by && !s.models[owner].removed;
+}
+
+index model_row(pass& p, const model_name& name) {
+  const auto known = find(p.s.model_names, name.value);
+  if (known != none && p.s.models[known].spec.name == name)
+    return known;
+  if (known != none && !p.s.models[known].removed)
+    return none;
+  if (p.s.models.live() >= limits::models_max)
+    return none;
+  return p.s.models.add();
+}
+
+void claim_names(pass& p, index at) {
+  auto& names = p.s.model_names;
+  for (auto name = names.begin(); name != names.end();)
+    name = name->second == at ? names.erase(name) : std::next(name);
+  auto& spec = p.s.models[at].spec;
+  std::erase_if(spec.aliases, [&](const model_name& alias) {
+    const bool taken = alias.empty() || name_taken(p.s, alias, at);
+    if (taken)
+      p.tell(note::severity::warning, spec.name.value,
+             "alias '" + alias.value + "' belongs to another model: left out");
+    return taken;
+  });
+  names[spec.name.value] = at;
+  for (const auto& alias : spec.aliases)
+    names[alias.value] = at;
+}
+
+void retire_all(pass& p, index at, const std::string& why) {
+  const auto instances = p.s.models[at].instances;
+  for (const auto instance : instances)
+    retire(p, instance, why);
+}
+
+} // namespace
+
+void on(pass& p, const model_declared& e) {
+  if (e.spec.name.empty())
+    return;
+  const auto at = model_row(p, e.spec.name);
+  if (at == none)
+    return p.tell(note::severity::error, e.spec.name.value,
+                  "model not taken: its name is another's alias, or there are too many");
+  auto& model = p.s.models[at];
+  const bool reloads = !model.removed && model.spec.variants != e.spec.variants;
+  model.removed = false;
+  model.spec = e.spec;
+  model.spec.devices_per_instance
+      = std::clamp(e.spec.devices_per_instance, 1U, limits::devices_per_instance_max);
+  claim_names(p, at);
+  if (reloads)
+    retire_all(p, at, "the model was declared anew");
+  changed_statically(p.s);
+}
+
+void on(pass& p, const model_removed& e) {
+  const auto at = find(p.s.model_names, e.name.value);
+  if (at == none || p.s.models[at].removed)
+    return;
+  auto& model = p.s.models[at];
+  model.removed = true;
+  std::vector<index> waiting;
+  for (index slot = 0; slot < p.s.requests.end(); ++slot)
+    if (p.s.requests.holds(slot) && p.s.requests[slot].model == at
+        && (p.s.requests[slot].phase == request_phase::waiting
+            || p.s.requests[slot].phase == request_phase::parked))
+      waiting.push_back(slot);
+  for (const auto slot : waiting) {
+    ending how{request_outcome::rejected, 404, {}, {}, {}, {}, {}};
+    how.reason = {recovery::refuse, "model_not_found",
+                  "model '" + model.spec.name.value + "' was removed"};
+    end_request(p, slot, how);
+  }
+  retire_all(p, at, "the model was removed");
+  changed_statically(p.s);
+}
+
+} // namespace consort::core

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// What the modules of the core offer each other, grouped by the file that defines it. Every
+/// function works on the pass given and keeps the invariants of check_invariants() between events.
+
+#include "scheduler/dispatch.hpp"
+
+namespace consort::core {
+
+// --- nodes.cpp: leases and incarnations ---
+/// The node is gone: fails over its work, forgets its devices and copies.
+void lose_node(pass& p, index node, const std::string& why);
+void check_lease(pass& p, index node);
+/// Whether an event under `life` may be believed: the node is alive in that life.
+[[nodiscard]] bool believed(const core_state& s, index node, incarnation life);
+
+// --- devices.cpp ---
+void lose_device(pass& p, index device, const std::string& why);
+/// Recomputes what decisions read of everything led from the device.
+void refresh_device(core_state& s, index device);
+/// A breaker's open span is over.
+void check_pair(pass& p, index pair);
+
+// --- allocations.cpp: two phases over one or more nodes ---
+/// Whether the share is free by our ledger: memory, wholes, partitions and their siblings.
+[[nodiscard]] bool fits(const core_state& s, const device_share& share);
+/// First phase. Requires: every share fits and its node is alive.
+allocation_id reserve(pass& p, std::vector<device_share> shares, instance_id owner,
+                      compile_id compile);
+/// Gives everything back, once; unknown ids are ignored.
+void release(pass& p, allocation_id id);
+void check_allocation(pass& p, allocation_id id);
+
+// --- instances.cpp: life of replicas ---
+/// Starts loading the model by the option on its device and, for more than one rank, further ones.
+/// Returns: whether an instance was started.
+bool start_instance(pass& p, index model, const option& by);
+/// Second phase of its allocation.
+void begin_load(pass& p, index instance);
+/// Stops new work; unloads now when idle, else when its last attempt ends.
+void retire(pass& p, index instance, std::string reason);
+/// Fails its attempts over, gives its devices back and forgets it.
+struct instance_failure {
+  error failure;
+  bool fault = true;     ///< Counts as a failure to load or run there.
+  bool reported = false; ///< Its node said so, and need not be told.
+};
+void fail_instance(pass& p, index instance, const instance_failure& how);
+void check_instance(pass& p, index instance);
+/// Its last attempt ended: unloads it when it is retiring.
+void became_idle(pass& p, index instance);
+void refresh_instance(core_state& s, index instance);
+/// Devices for one instance led from `leader`; empty when there are not enough now.
+[[nodiscard]] std::vector<index> ranks_for(const core_state& s, const model_state& model,
+                                           const option& leader);
+[[nodiscard]] inline bool active(const instance_row& one) {
+  return one.state != instance_state::unloading && !one.retiring;
+}
+
+// --- artifacts.cpp: states, builds, fetches ---
+index artifact_of(core_state& s, const artifact_key& key);
+[[nodiscard]] artifact_state state_of(const artifact_entry& entry, time_us now);
+[[nodiscard]] bool held_by(const artifact_entry& entry, index node);
+/// Some alive node has its compiler, or has it, or builds it.
+[[nodiscard]] bool obtainable(const core_state& s, const artifact_entry& entry);
+/// How long a build is expected to take.
+[[nodiscard]] duration_us build_expected(const core_state& s, const artifact_entry& entry);
+/// Left of the running build.
+[[nodiscard]] duration_us build_left(const core_state& s, const compile_entry& build, time_us now);
+/// Starts a build unless one runs, is not due yet, or nobody can. Returns: whether one runs now.
+bool ensure_built(pass& p, index artifact, index model, index near_node);
+/// Pulls a copy to the node unless one is under way.
+void ensure_fetched(pass& p, index artifact, index node);
+void fail_compile(pass& p, compile_id id, const error& failure);
+void check_compile(pass& p, compile_id id);
+void begin_compile(pass& p, compile_id id);
+/// Forgets the node's copies, fetches and builds.
+void forget_artifacts_of(pass& p, index node, const std::string& why);
+
+// --- options.cpp: who could serve what, before any load ---
+void refresh_options(core_state& s, index model);
+/// The outlook with prospects of the present version.
+outlook& outlook_of(core_state& s, index model, index selector, time_us now);
+[[nodiscard]] candidate_facts facts_of(const core_state& s, index model, index device,
+                                       const option* by);
+
+// --- dispatch.cpp: who gets a ticket ---
+enum class verdict : std::uint8_t { granted, blocked, impossible };
+verdict try_grant(pass& p, index slot, const barriers& blocked);
+void run_queue(pass& p, index model);
+
+// --- placement.cpp: what is loaded where ---
+void place(pass& p, index model);
+
+// --- attempts.cpp: from ticket to end ---
+void grant(pass& p, index slot, index place, bool exact);
+/// Gives the reservation back, once.
+void let_go(pass& p, index slot);
+struct failover {
+  error failure;
+  std::uint32_t emitted = 0; ///< By the failed attempt.
+  bool fault = true;         ///< Counts against the device.
+  bool exclude = false;      ///< Never again on that device.
+  bool costs_credit = false; ///< Draws on the retry budget.
+  bool drop = true;          ///< Tell the gateway that the attempt is void.
+  bool revoke = false;       ///< Tell the node too.
+};
+/// The attempt is over; another follows or the request ends.
+void fail_attempt(pass& p, index slot, const failover& how);
+/// Something of the request is due: deadline, timeout, expiry, stall, orphan grace.
+void check_request(pass& p, index slot);
+/// When check_request has something to do next.
+[[nodiscard]] time_us next_due(const core_state& s, const request_row& r);
+/// Fails over or ends everything on the list, in order of submission.
+void fail_attempts(pass& p, std::vector<index> slots, const failover& how);
+
+// --- admission.cpp: beginning and end of a request ---
+struct ending {
+  request_outcome outcome = request_outcome::failed;
+  std::uint16_t http_status = 0; ///< 0 = the gateway already knows.
+  error reason;
+  std::optional<duration_us> retry_after_us;
+  std::string state;
+  std::optional<duration_us> eta_us;
+  token_usage usage;
+};
+/// Ends the request: releases, records once, forgets.
+void end_request(pass& p, index slot, const ending& how);
+void enqueue(core_state& s, index slot);
+/// Takes a waiting request off its queue, wherever it stands.
+void dequeue(core_state& s, index slot);
+[[nodiscard]] lane_key lane_of(const request_row& r);
+[[nodiscard]] queue_place place_of(const request_row& r);
+/// 422: names each device and the filter that removed it.
+[[nodiscard]] ending impossible_ending(const core_state& s, index slot);
+/// 503 with state, eta and Retry-After.
+[[nodiscard]] ending unavailable_ending(core_state& s, index slot, time_us now);
+
+// --- view.cpp, explain.cpp, digest.cpp, invariants.cpp: looking without touching ---
+[[nodiscard]] request_view view_request(const core_state& s, index slot, time_us now);
+[[nodiscard]] snapshot view_all(const core_state& s, time_us now);
+[[nodiscard]] std::optional<explanation> explain_request(const core_state& s,
+                                                         std::string_view external_id, time_us now);
+[[nodiscard]] std::uint64_t digest_of(const core_state& s);
+/// Returns: the first violation in words.
+[[nodiscard]] std::optional<std::string> violation_of(const core_state& s);
+
+// --- core.cpp ---
+/// Works off everything marked dirty.
+void settle(pass& p);
+
+} // namespace consort::core

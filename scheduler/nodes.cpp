@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// Leases and incarnations: who is believed alive, and under which epoch.
+#include "scheduler/handlers.hpp"
+#include "scheduler/nearest_name.hpp"
+
+namespace consort::core {
+
+namespace {
+
+void send_lease(pass& p, node_state& node) {
+  node.lease_until = p.now + p.s.config.lease_us;
+  p.send(grant_lease{node.id, node.life, node.lease_epoch, node.lease_until});
+}
+
+void fence(pass& p, const node_id& node, incarnation life, const std::string& why) {
+  p.send(fence_node{node, life, why});
+}
+
+index node_row(pass& p, const node_id& id) {
+  const auto known = find(p.s.node_names, id.value);
+  if (known != none || p.s.nodes.live() >= limits::nodes_max)
+    return known;
+  const auto at = p.s.nodes.add();
+  p.s.nodes[at].id = id;
+  p.s.node_names.emplace(id.value, at);
+  return at;
+}
+
+std::string suggest_target(const core_state& s, const std::string& wanted) {
+  std::vector<std::string> known;
+  for (const auto& [name, at] : s.node_names)
+    known.push_back(name);
+  for (const auto& [name, at] : s.device_names)
+    known.push_back(name);
+  return did_you_mean(wanted, known);
+}
+
+void refresh_node(pass& p, const node_state& node) {
+  for (const auto device : node.devices)
+    refresh_device(p.s, device);
+  changed(p.s);
+}
+
+} // namespace
+
+bool believed(const core_state& s, index node, incarnation life) {
+  return node != none && s.nodes[node].alive && s.nodes[node].life == life;
+}
+
+void on(pass& p, const node_joined& e) {
+  if (e.node.empty() || !e.life)
+    return;
+  const auto at = node_row(p, e.node);
+  if (at == none)
+    return fence(p, e.node, e.life, "the cluster is full: no more nodes are taken");
+  auto& node = p.s.nodes[at];
+  const bool same_life = node.life == e.life;
+  if (node.alive && !same_life)
+    lose_node(p, at, "a new incarnation said hello");
+  const bool tools_changed = node.toolchains != e.toolchains;
+  node.data_address = e.data_address;
+  node.toolchains = e.toolchains;
+  node.attributes = e.attributes;
+  node.suspect = false;
+  if (!node.alive) {
+    node.alive = true;
+    node.life = e.life;
+    node.lease_epoch = epoch{++p.s.next_epoch};
+    p.tell(note::severity::info, node.id.value, "node is up");
+    arm(p.s, p.now + p.s.config.lease_us, timer_kind::lease, at);
+  }
+  send_lease(p, node);
+  if (tools_changed)
+    changed_statically(p.s);
+  refresh_node(p, node);
+}
+
+void on(pass& p, const node_lost& e) {
+  const auto at = find(p.s.node_names, e.node.value);
+  if (!believed(p.s, at, e.life))
+    return;
+  if (e.process_ended)
+    return lose_node(p, at, e.reason.empty() ? "its process ended" : e.reason);
+  p.s.nodes[at].suspect = true;
+  refresh_node(p, p.s.nodes[at]);
+}
+
+void on(pass& p, const lease_renewed& e) {
+  const auto at = find(p.s.node_names, e.node.value);
+  if (!believed(p.s, at, e.life)) {
+    fence(p, e.node, e.life, "no lease is held under this incarnation: say hello again");
+    return;
+  }
+  auto& node = p.s.nodes[at];
+  send_lease(p, node);
+  if (!node.suspect)
+    return;
+  node.suspect = false;
+  refresh_node(p, node);
+}
+
+void check_lease(pass& p, index at) {
+  auto& node = p.s.nodes[at];
+  if (!node.alive)
+    return;
+  if (node.lease_until > p.now)
+    return arm(p.s, node.lease_until, timer_kind::lease, at);
+  const auto life = node.life;
+  lose_node(p, at, "its lease expired");
+  fence(p, node.id, life, "its lease expired");
+  p.tell(note::severity::warning, node.id.value, "fenced: what it still runs no longer counts");
+}
+
+void lose_node(pass& p, index at, const std::string& why) {
+  auto& node = p.s.nodes[at];
+  if (!node.alive)
+    return;
+  node.alive = false;
+  node.suspect = false;
+  p.tell(note::severity::warning, node.id.value, "node is down: " + why);
+  for (const auto device : node.devices)
+    lose_device(p, device, "node " + node.id.value + " is down: " + why);
+  forget_artifacts_of(p, at, why);
+  changed_statically(p.s);
+}
+
+void on(pass& p, const drain_changed& e) {
+  const auto node = find(p.s.node_names, e.target);
+  const auto device = find(p.s.device_names, e.target);
+  if (node == none && device == none)
+    return p.tell(note::severity::warning, e.target,
+                  "cannot drain: no such node or device" + suggest_target(p.s, e.target));
+  auto& flag = node != none ? p.s.nodes[node].draining : p.s.devices[device].draining;
+  if (flag == e.draining)
+    return;
+  flag = e.draining;
+  p.tell(note::severity::info, e.target,
+         (e.draining ? "draining" : "takes work again")
+             + (e.reason.empty() ? std::string() : ": " + e.reason));
+  if (node != none)
+    return refresh_node(p, p.s.nodes[node]);
+  refresh_device(p.s, device);
+  changed(p.s);
+}
+
+} // namespace consort::core

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who could serve what: the static fit of every device to a model, and for those that wait the
+// devices that could serve after a load or a compile.
+#include "scheduler/modules.hpp"
+
+#include <algorithm>
+
+namespace consort::core {
+
+namespace {
+
+bool has(const std::vector<std::string>& list, const std::string& one) {
+  return std::find(list.begin(), list.end(), one) != list.end();
+}
+
+std::uint64_t need_bytes(const model_variant& variant, std::uint32_t ranks) {
+  const auto kv = std::uint64_t{variant.kv_bytes_per_token} * variant.context_tokens;
+  const auto weights = std::min(variant.weight_bytes, std::uint64_t{1} << 60U);
+  return std::max<std::uint64_t>((weights + kv) / ranks, 1);
+}
+
+artifact_key key_of(const model_variant& variant, const build_profile& profile) {
+  const auto& binds = variant.content.empty() ? variant.source : variant.content.value;
+  return {artifact_kind::engine_weights, binds, profile};
+}
+
+/// Weights themselves before artifacts, then the model's order of variants, then the device's of
+/// profiles; of artifacts one that can be had before one that cannot.
+void choose_variant(core_state& s, const model_spec& spec, const device_capability& device,
+                    option& out) {
+  const auto count = static_cast<index>(spec.variants.size());
+  for (index at = 0; at < count; ++at)
+    if (has(device.formats, spec.variants[at].format)) {
+      out.variant = at;
+      return;
+    }
+  out.removed_by = filter_id::format;
+  for (index at = 0; at < count; ++at)
+    for (const auto& profile : device.build_profiles) {
+      if (profile.degree != spec.devices_per_instance)
+        continue;
+      const auto artifact = artifact_of(s, key_of(spec.variants[at], profile));
+      if (artifact == none)
+        continue;
+      const bool can = obtainable(s, s.artifacts[artifact]);
+      if (out.removed_by == filter_id::format || can) {
+        out.variant = at;
+        out.artifact = artifact;
+        out.removed_by = can ? filter_id::none : filter_id::artifact;
+      }
+      if (can)
+        return;
+    }
+}
+
+option fit(core_state& s, const model_spec& spec, index device) {
+  option one;
+  one.device = device;
+  const auto& known = s.devices[device].spec;
+  choose_variant(s, spec, known.capability, one);
+  if (one.removed_by != filter_id::none)
+    return one;
+  one.need_bytes = need_bytes(spec.variants[one.variant], spec.devices_per_instance);
+  if (known.memory_bytes != 0 && one.need_bytes > known.memory_bytes)
+    one.removed_by = filter_id::memory;
+  return one;
+}
+
+/// The active instance of the model that uses the device; none when there is none.
+index instance_on(const core_state& s, index model, index device) {
+  for (const auto at : s.devices[device].instances)
+    if (s.instances[at].model == model && active(s.instances[at]))
+      return at;
+  return none;
+}
+
+duration_us artifact_wait(const core_state& s, const option& by, time_us now, duration_us load_us) {
+  const auto& entry = s.artifacts[by.artifact];
+  switch (state_of(entry, now)) {
+  case artifact_state::ready: return held_by(entry, s.devices[by.device].node) ? 0 : load_us;
+  case artifact_state::building: return build_left(s, s.compiles.at(entry.building), now);
+  case artifact_state::absent:
+  case artifact_state::failed: break;
+  }
+  return std::max<duration_us>(entry.retry_at - now, 0) + build_expected(s, entry);
+}
+
+/// Nothing is loaded there yet: what it would take.
+prospect to_load(core_state& s, index model, const option& by, time_us now) {
+  const auto& pair = s.pairs[pair_of(s, model, by.device)];
+  prospect one;
+  one.prefill_ns = pair.speed.prefill_ns;
+  one.decode_ns = pair.speed.decode_ns;
+  one.setup_us = pair.speed.load_us + std::max<duration_us>(pair.load_retry_at - now, 0);
+  if (by.artifact == none)
+    return one;
+  const auto& entry = s.artifacts[by.artifact];
+  one.setup_us += artifact_wait(s, by, now, pair.speed.load_us);
+  one.compiling = entry.copies.empty();
+  if (entry.building)
+    one.ready_at = now + one.setup_us;
+  return one;
+}
+
+void add_prospect(core_state& s, index model, index at, time_us now, outlook& out) {
+  const auto& row = s.models[model];
+  const auto& by = row.options[at];
+  const auto instance = instance_on(s, model, by.device);
+  prospect one;
+  if (instance == none) {
+    if (!takes_work(s, by.device))
+      return;
+    one = to_load(s, model, by, now);
+    one.free = !ranks_for(s, row, by).empty();
+  } else {
+    const auto& under_way = s.instances[instance];
+    if (under_way.state == instance_state::ready || under_way.devices.front() != by.device)
+      return;
+    const auto& speed = s.pairs[pair_of(s, model, by.device)].speed;
+    one.prefill_ns = speed.prefill_ns;
+    one.decode_ns = speed.decode_ns;
+    one.ready_at = under_way.ready_at;
+  }
+  one.option = at;
+  out.prospects.push_back(one);
+}
+
+} // namespace
+
+void refresh_options(core_state& s, index model) {
+  auto& row = s.models[model];
+  if (row.options_version == s.static_version)
+    return;
+  row.options_version = s.static_version;
+  row.options.clear();
+  for (const auto& [name, device] : s.device_names)
+    row.options.push_back(fit(s, row.spec, device));
+}
+
+outlook& outlook_of(core_state& s, index model, index selector, time_us now) {
+  refresh_options(s, model);
+  auto& row = s.models[model];
+  auto& out = row.outlooks[selector];
+  if (out.version == s.version)
+    return out;
+  out.version = s.version;
+  out.prospects.clear();
+  out.possible = row.options.empty();
+  for (index at = 0; at < row.options.size(); ++at) {
+    const auto& one = row.options[at];
+    if (one.removed_by != filter_id::none || !s.selectors[selector].matches[one.device])
+      continue;
+    out.possible = true;
+    add_prospect(s, model, at, now, out);
+  }
+  return out;
+}
+
+candidate_facts facts_of(const core_state& s, index model, index device, const option* by) {
+  const auto& one = s.devices[device];
+  const auto& node = s.nodes[one.node];
+  candidate_facts facts;
+  facts.node_alive = one.present && node.alive && !node.suspect;
+  facts.draining = one.draining || node.draining;
+  facts.health = one.reading.health;
+  facts.memory_bytes = one.spec.memory_bytes;
+  facts.embeddings = one.spec.capability.runtime.embeddings;
+  if (by != nullptr) {
+    facts.format_known = by->removed_by != filter_id::format;
+    facts.artifact_obtainable = by->removed_by != filter_id::artifact;
+    facts.memory_need_bytes = by->need_bytes;
+  }
+  const auto& pairs = s.models[model].pairs;
+  const auto pair = pairs.find(device);
+  if (pair != pairs.end())
+    facts.breaker_admits = s.pairs[pair->second].fuse.admits();
+  return facts;
+}
+
+} // namespace consort::core

@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is loaded where: kept replicas, loads and compiles for those who wait, warm-ups of faster
+// devices in the background, room made by unloading the least recently used.
+#include "scheduler/modules.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace consort::core {
+
+namespace {
+
+bool under_way(const instance_row& one) {
+  return one.state == instance_state::reserving || one.state == instance_state::loading;
+}
+
+struct counts {
+  std::uint32_t active = 0, under_way = 0;
+};
+
+counts count_of(const core_state& s, const model_state& model) {
+  counts seen;
+  for (const auto at : model.instances) {
+    seen.active += active(s.instances[at]) ? 1 : 0;
+    seen.under_way += under_way(s.instances[at]) ? 1 : 0;
+  }
+  return seen;
+}
+
+bool may_grow(const core_state& s, const model_state& model) {
+  const auto seen = count_of(s, model);
+  return (model.spec.replicas_max == 0 || seen.active < model.spec.replicas_max)
+         && seen.under_way < limits::warmups_max;
+}
+
+work_size usual_size(const model_state& model) {
+  return {static_cast<std::uint32_t>(model.prompt_tokens),
+          static_cast<std::uint32_t>(model.output_tokens)};
+}
+
+/// The next step towards serving there: build, fetch or load. Returns: whether a load or a build is
+/// under way now.
+bool advance_option(pass& p, index at, const option& by) {
+  auto& s = p.s;
+  const auto& pair = s.pairs[pair_of(s, at, by.device)];
+  if (by.artifact != none && s.artifacts[by.artifact].copies.empty())
+    return ensure_built(p, by.artifact, at, s.devices[by.device].node);
+  if (pair.load_retry_at > p.now || !pair.fuse.admits() || !may_grow(s, s.models[at]))
+    return false;
+  return start_instance(p, at, by);
+}
+
+/// Prospects by predicted finish of a usual request, ties by device id.
+std::vector<index> ranked(const model_state& model, const outlook& seen, time_us now) {
+  std::vector<std::pair<std::int64_t, index>> order;
+  for (index at = 0; at < seen.prospects.size(); ++at)
+    order.emplace_back(latency_profile::score(terms_of(seen.prospects[at], usual_size(model), now)),
+                       at);
+  std::sort(order.begin(), order.end());
+  std::vector<index> result;
+  for (const auto& [score, at] : order)
+    result.push_back(at);
+  return result;
+}
+
+std::uint32_t waiting_for(const model_state& model, index selector) {
+  std::size_t count = 0;
+  for (const auto& [key, members] : model.queue.lanes())
+    if (key.selector == selector)
+      count += members.size();
+  return static_cast<std::uint32_t>(count);
+}
+
+/// Sequences of ready endpoints that the selector matches.
+std::uint64_t serving_sequences(const core_state& s, const model_state& model, index selector) {
+  std::uint64_t sequences = 0;
+  for (index at = 0; at < model.endpoints.size(); ++at) {
+    const auto& one = model.endpoints.at(at);
+    if (one.open && s.selectors[selector].matches[one.device] != 0)
+      sequences += one.seq_max;
+  }
+  return sequences;
+}
+
+bool may_leave(const core_state& s, const instance_row& one, index model, bool busy_too) {
+  const auto& owner = s.models[one.model];
+  return one.model != model && one.state == instance_state::ready && !one.retiring
+         && (busy_too || (one.attempts.empty() && owner.queue.empty()))
+         && count_of(s, owner).active > owner.spec.replicas_min;
+}
+
+std::uint64_t share_bytes(const core_state& s, const instance_row& one, const device_id& device) {
+  const auto grant = s.allocations.find(one.grant);
+  if (grant == s.allocations.end())
+    return 0;
+  for (const auto& share : grant->second.grant.shares)
+    if (share.device == device)
+      return share.memory_bytes;
+  return 0;
+}
+
+/// Unloads others from the device, least recently used first, when that makes room enough. What is
+/// leaving already counts as gone.
+bool make_room(pass& p, index model, const option& by, bool busy_too) {
+  auto& s = p.s;
+  const auto& device = s.devices[by.device];
+  const auto& memory = device.spec.memory_bytes;
+  std::vector<std::tuple<time_us, instance_id, index>> order;
+  auto used = device.promised_bytes;
+  for (const auto at : device.instances) {
+    const auto& one = s.instances[at];
+    if (!active(one))
+      used -= share_bytes(s, one, device.spec.id);
+    else if (may_leave(s, one, model, busy_too))
+      order.emplace_back(one.used_at, one.id, at);
+  }
+  std::sort(order.begin(), order.end());
+  const auto enough = [&] { return memory != 0 && used + by.need_bytes <= memory; };
+  std::vector<index> leaving;
+  for (const auto& [used_at, id, at] : order) {
+    if (enough())
+      break;
+    used -= share_bytes(s, s.instances[at], device.spec.id);
+    leaving.push_back(at);
+  }
+  const bool alone = memory == 0 && leaving.size() == device.allocations;
+  if (!enough() && !alone)
+    return false;
+  for (const auto at : leaving)
+    retire(p, at, "makes room for " + s.models[model].spec.name.value);
+  return !leaving.empty();
+}
+
+/// The oldest request with the selector.
+time_us oldest_wait(const model_state& model, index selector) {
+  time_us oldest = 0;
+  for (const auto& [key, members] : model.queue.lanes())
+    if (key.selector == selector && (oldest == 0 || members.begin()->second.since < oldest))
+      oldest = members.begin()->second.since;
+  return oldest;
+}
+
+/// Starts what those who wait need: the fastest to be ready first, more while the waiting exceed
+/// what is under way.
+void serve_waiting(pass& p, index at, index selector) {
+  auto& s = p.s;
+  auto& model = s.models[at];
+  const auto waiting = std::uint64_t{waiting_for(model, selector)};
+  const auto serving = serving_sequences(s, model, selector);
+  if (serving > 0 && waiting * 1000 < serving * limits::scale_up_pm)
+    return;
+  const auto prospects = outlook_of(s, at, selector, p.now);
+  std::uint64_t coming = 0;
+  for (const auto each : ranked(model, prospects, p.now)) {
+    const auto& one = prospects.prospects[each];
+    const auto by = model.options[one.option];
+    if (one.ready_at != 0 || (one.free && advance_option(p, at, by)))
+      coming += std::max(s.devices[by.device].spec.capability.max_sequences, 1U);
+    if (coming >= waiting)
+      return;
+  }
+  if (serving > 0 || coming > 0)
+    return;
+  const bool starves = p.now - oldest_wait(model, selector) > limits::starvation_us;
+  for (const auto each : ranked(model, prospects, p.now)) {
+    const auto& one = prospects.prospects[each];
+    const auto by = model.options[one.option];
+    if (!one.free && !one.compiling && make_room(p, at, by, starves))
+      return;
+  }
+}
+
+/// A faster device that lacks only a load or an artifact gets it while slower ones serve.
+void warm_up(pass& p, index at, index selector) {
+  auto& s = p.s;
+  auto& model = s.models[at];
+  const auto size = usual_size(model);
+  std::int64_t best = 0;
+  for (const auto each : model.instances) {
+    const auto& one = s.instances[each];
+    if (!active(one) || !s.selectors[selector].matches[one.devices.front()])
+      continue;
+    const auto service = s.pairs[pair_of(s, at, one.devices.front())].speed.service_ns(size);
+    best = best == 0 ? service : std::min(best, service);
+  }
+  if (best == 0)
+    return;
+  const auto prospects = outlook_of(s, at, selector, p.now);
+  for (const auto each : ranked(model, prospects, p.now)) {
+    const auto& one = prospects.prospects[each];
+    const auto by = model.options[one.option];
+    const auto service = s.pairs[pair_of(s, at, by.device)].speed.service_ns(size);
+    const bool building = by.artifact != none && s.artifacts[by.artifact].building;
+    if (!building && one.ready_at == 0 && one.free
+        && service / 1000 * 1000 <= best / 1000 * limits::warmup_gain_pm)
+      advance_option(p, at, by);
+  }
+}
+
+void keep_replicas(pass& p, index at) {
+  auto& s = p.s;
+  auto& model = s.models[at];
+  if (count_of(s, model).active >= model.spec.replicas_min)
+    return;
+  std::vector<std::pair<std::int64_t, index>> order;
+  for (index each = 0; each < model.options.size(); ++each) {
+    const auto& by = model.options[each];
+    const bool used = std::any_of(model.instances.begin(), model.instances.end(), [&](index one) {
+      const auto& devices = s.instances[one].devices;
+      return std::find(devices.begin(), devices.end(), by.device) != devices.end();
+    });
+    if (by.removed_by != filter_id::none || used || ranks_for(s, model, by).empty())
+      continue;
+    const auto& speed = s.pairs[pair_of(s, at, by.device)].speed;
+    order.emplace_back(speed.service_ns(usual_size(model)), each);
+  }
+  std::sort(order.begin(), order.end());
+  for (const auto& [score, each] : order) {
+    const auto by = model.options[each];
+    advance_option(p, at, by);
+    if (count_of(s, model).active >= model.spec.replicas_min)
+      return;
+  }
+}
+
+void build_ordered(pass& p, index at) {
+  auto& s = p.s;
+  const auto options = s.models[at].options;
+  for (const auto& by : options)
+    if (by.artifact != none && s.artifacts[by.artifact].ordered
+        && s.artifacts[by.artifact].copies.empty())
+      ensure_built(p, by.artifact, at, s.devices[by.device].node);
+}
+
+/// Distinct selectors of those who wait.
+std::vector<index> waiting_selectors(const model_state& model) {
+  std::vector<index> selectors;
+  for (const auto& [key, members] : model.queue.lanes())
+    if (selectors.empty() || selectors.back() != key.selector)
+      selectors.push_back(key.selector);
+  return selectors;
+}
+
+/// What those who wait are told: the best that is open, under way, or neither.
+void update_outlook(core_state& s, index at, index selector, time_us now) {
+  auto& model = s.models[at];
+  auto& seen = outlook_of(s, at, selector, now);
+  seen.state = "queued";
+  seen.eta_at = 0;
+  std::int64_t queue_ns = term_ns_max;
+  bool open = false;
+  for (index place = 0; place < model.endpoints.size(); ++place) {
+    const auto& one = model.endpoints.hot()[place];
+    if (one.seq_free < 0 || s.selectors[selector].matches[one.device] == 0)
+      continue;
+    open = true;
+    queue_ns = std::min(queue_ns, one.queue_ns);
+  }
+  if (open) {
+    seen.reason = "every endpoint that may serve it is busy";
+    seen.eta_at = now + queue_ns / 1000;
+    return;
+  }
+  seen.reason = s.devices.live() == 0 ? "no device is up yet" : "no device that may serve it is up";
+  for (const auto each : ranked(model, seen, now)) {
+    const auto& one = seen.prospects[each];
+    if (one.ready_at == 0)
+      continue;
+    seen.state = one.compiling ? "compiling" : "loading";
+    seen.eta_at = now + setup_left(one, now);
+    seen.reason = std::string(seen.state) + " for "
+                  + s.devices[model.options[one.option].device].spec.id.value;
+    return;
+  }
+  if (!seen.prospects.empty())
+    seen.reason = "a load or compile has to be tried again, or waits for room";
+}
+
+void tell_all(pass& p, index at, index selector) {
+  std::vector<index> slots;
+  for (const auto& [key, members] : p.s.models[at].queue.lanes())
+    if (key.selector == selector)
+      for (const auto& [place, who] : members)
+        slots.push_back(who.slot);
+  for (const auto slot : slots)
+    tell_waiting(p, slot);
+}
+
+void warm_up_asked(pass& p, index at) {
+  std::vector<index> asked;
+  for (const auto& [selector, seen] : p.s.models[at].outlooks)
+    if (seen.asked_at != 0 && p.now - seen.asked_at <= limits::demand_window_us)
+      asked.push_back(selector);
+  for (const auto selector : asked)
+    warm_up(p, at, selector);
+}
+
+} // namespace
+
+void place(pass& p, index at) {
+  auto& s = p.s;
+  auto& model = s.models[at];
+  if (model.removed || (model.placed_version == s.version && model.queue.empty()))
+    return;
+  refresh_options(s, at);
+  keep_replicas(p, at);
+  build_ordered(p, at);
+  for (const auto selector : waiting_selectors(model))
+    serve_waiting(p, at, selector);
+  warm_up_asked(p, at);
+  for (const auto selector : waiting_selectors(model)) {
+    const auto* before = model.outlooks[selector].state;
+    update_outlook(s, at, selector, p.now);
+    if (std::strcmp(before, model.outlooks[selector].state) != 0)
+      tell_all(p, at, selector);
+  }
+  model.placed_version = s.version;
+}
+
+} // namespace consort::core

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// What filters and terms look at: one candidate (a device, with or without a loaded instance) for
+/// one request, as plain integers. Built fresh from the state; owned by nobody.
+
+#include "scheduler/resources.hpp"
+
+namespace consort::core {
+
+struct candidate_facts {
+  // --- the device ---
+  bool selected = true;   ///< The request's selector matches it.
+  bool excluded = false;  ///< An earlier attempt of this request failed there.
+  bool node_alive = true; ///< Lease held, link up, device advertised by this life.
+  bool draining = false;  ///< The device or its node, or the instance is being unloaded.
+  device_health health = device_health::healthy;
+  bool breaker_admits = true;          ///< For this model.
+  std::uint64_t memory_bytes = 0;      ///< Of the device; 0 = unknown.
+  std::uint64_t memory_need_bytes = 0; ///< Of the model, this device's share.
+
+  // --- the model on the device ---
+  bool format_known = true;        ///< Runs a format of the model, or artifacts built for it.
+  bool artifact_obtainable = true; ///< Needs none, or it exists, or some node may build it.
+  bool embeddings_needed = false;
+  bool embeddings = false;
+
+  // --- the endpoint; meaningful when loaded ---
+  bool loaded = false;
+  std::uint32_t sequences_used = 0;
+  std::uint32_t sequences_max = 0; ///< Backlog included.
+  std::uint32_t sequences_need = 1;
+  std::uint64_t kv_free_tokens = 0;
+  std::uint64_t kv_need_tokens = 0;
+  bool resume_needed = false;
+  resume_support resume = resume_support::tokens;
+};
+
+} // namespace consort::core

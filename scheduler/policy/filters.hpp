@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// The filters in the order in which they are asked; the first that refuses is the one that people
+/// are told. Static ones (what a device is) come before dynamic ones (how it does now).
+
+#include "scheduler/policy/facts.hpp"
+
+#include <array>
+
+namespace consort::core {
+
+enum class filter_id : std::uint8_t {
+  selector,
+  format,
+  artifact,
+  embeddings,
+  memory,
+  excluded,
+  alive,
+  draining,
+  health,
+  breaker,
+  resume,
+  sequences,
+  kv,
+  none, ///< Passed all.
+};
+
+struct filter {
+  filter_id id = filter_id::none;
+  const char* name = "";
+  bool is_static = false; ///< Time alone changes nothing about it.
+  bool (*keeps)(const candidate_facts&) = nullptr;
+  std::string (*reason)(const candidate_facts&) = nullptr;
+};
+
+/// All filters, indexed by filter_id.
+[[nodiscard]] const std::array<filter, static_cast<std::size_t>(filter_id::none)>& all_filters();
+
+/// Returns: the first filter that refuses the candidate, or filter_id::none.
+[[nodiscard]] filter_id first_refusal(const candidate_facts& one);
+
+/// Empty for none.
+[[nodiscard]] const char* word(filter_id id);
+
+} // namespace consort::core

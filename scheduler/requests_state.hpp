@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// State about models and requests. Plain rows, owned by core_state; changed by admission,
+/// dispatch, attempts and placement.
+
+#include "scheduler/limits.hpp"
+#include "scheduler/policy/filters.hpp"
+#include "scheduler/queue.hpp"
+#include "scheduler/selector.hpp"
+#include "scheduler/tables.hpp"
+
+namespace consort::core {
+
+/// How one device could serve one model, by what both are. One per known device, in order of id.
+struct option {
+  index device = none;
+  index variant = 0;
+  index artifact = none;                  ///< none = runs the weights themselves.
+  std::uint64_t need_bytes = 0;           ///< This device's share.
+  filter_id removed_by = filter_id::none; ///< Static filter.
+};
+
+/// A device that could serve after a load or compile, as one decision sees it.
+struct prospect {
+  index option = none;
+  duration_us setup_us = 0; ///< When nothing is under way yet.
+  time_us ready_at = 0;     ///< Expected, when under way; else 0.
+  bool compiling = false;   ///< What is missing first is an artifact.
+  bool free = false;        ///< Nothing else must leave the device first.
+  std::uint32_t prefill_ns = 0, decode_ns = 0;
+};
+
+/// What everybody who waits in one (model, selector) is told.
+struct outlook {
+  std::uint64_t version = 0; ///< Of the state that the prospects were made from.
+  std::vector<prospect> prospects;
+  bool possible = true; ///< Some known device could serve, now or ever.
+  const char* state = "queued";
+  time_us eta_at = 0;   ///< When somebody who waits may start; 0 = unknown.
+  std::string reason;   ///< One line for people.
+  time_us asked_at = 0; ///< Last request with this selector.
+  // Since when its lanes are known to be blocked, so that they are not tried in vain.
+  std::uint64_t blocked_version = 0, blocked_releases = 0;
+  time_us recheck_at = 0;
+};
+
+struct model_state {
+  model_spec spec;
+  bool removed = false;
+  endpoint_table endpoints;
+  std::map<index, index> pairs; ///< Device -> pair.
+  std::vector<index> instances; ///< All but gone ones, in order of id.
+  request_queue queue;
+  std::vector<option> options;
+  std::uint64_t options_version = 0;
+  std::map<index, outlook> outlooks; ///< By selector.
+  std::uint64_t releases = 0;        ///< Bumped when capacity may have grown.
+  std::uint64_t placed_version = 0;
+  std::int64_t prompt_tokens = limits::prompt_guess_tokens; ///< Usual.
+  std::int64_t output_tokens = limits::output_guess_tokens; ///< Usual length of an answer.
+  time_us asked_at = 0;                                     ///< Last request; 0 = never.
+  time_us recheck_at = 0;                                   ///< Timer armed for.
+  bool dirty = false;                                       ///< In core_state::dirty_models.
+};
+
+enum class request_phase : std::uint8_t { waiting, parked, ticketed, running };
+
+struct request_row {
+  request_meta meta;
+  index model = none, selector = none;
+  std::uint64_t sequence = 0; ///< Order of submission; never reused.
+  request_phase phase = request_phase::waiting;
+  work_size size;
+  time_us submitted_at = 0;
+  time_us waiting_since = 0; ///< Of the present wait.
+  time_us deadline_at = 0;   ///< 0 = none.
+  time_us not_before = 0;    ///< While parked.
+  time_us granted_at = 0;
+  time_us heard_at = 0;   ///< Start or last token.
+  time_us missing_at = 0; ///< First report of its device without it; 0 = not missing.
+  duration_us queued_us = 0;
+  duration_us gap_us = 0; ///< Longest silence believed of this attempt.
+  std::uint32_t attempt = 0;
+  std::uint32_t emitted = 0; ///< Tokens of earlier attempts that the client saw.
+  std::uint32_t tokens = 0;  ///< Of this attempt.
+  index instance = none;
+  std::uint32_t rank = 0, listed = 0; ///< `listed`: place in instance's attempts.
+  reservation held;
+  std::vector<index> excluded; ///< Devices.
+  digest content;              ///< Artifact or weights of the last attempt.
+  index last_device = none;    ///< Of the last attempt.
+  error failure;               ///< Of the last attempt.
+  const char* told = nullptr;  ///< State in the last notice; compared by content.
+  index explained = none;      ///< Slot of the ring; valid while its sequence is ours.
+};
+
+struct selector_row {
+  std::string text;
+  selector parsed;
+  std::vector<std::uint8_t> matches; ///< By device index.
+  std::uint32_t users = 0;           ///< Live requests.
+};
+
+} // namespace consort::core

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// State about hardware and what runs on it: nodes, devices, (device, model) pairs, allocations,
+/// instances, artifacts, compiles. Plain rows; the functions that change them are in the module of
+/// the same job (nodes, devices, allocations, instances, artifacts). Owned by core_state.
+
+#include "scheduler/breaker.hpp"
+#include "scheduler/tables.hpp"
+
+namespace consort::core {
+
+struct node_state {
+  node_id id;
+  incarnation life; ///< Last one believed.
+  std::string data_address;
+  std::vector<build_profile> toolchains;
+  std::map<std::string, std::string> attributes;
+  bool alive = false;
+  bool suspect = false; ///< Its link dropped; no new work until it is heard again.
+  bool draining = false;
+  epoch lease_epoch; ///< New with each life and each revival; renewals extend it.
+  time_us lease_until = 0;
+  std::vector<index> devices;
+  std::uint32_t compiles = 0;
+};
+
+struct device_state {
+  device_spec spec;
+  index node = none;
+  bool present = false; ///< Advertised by the node's current life.
+  bool draining = false;
+  device_reading reading;
+  std::uint64_t promised_bytes = 0; ///< Over all allocations.
+  std::uint32_t allocations = 0;
+  std::uint32_t whole = 0;      ///< Allocations that hold all of it; at most one.
+  std::vector<index> instances; ///< That hold a share, leader or not.
+};
+
+/// What is known of one model on one device.
+struct pair_state {
+  index device = none, model = none;
+  speed_estimate speed;
+  breaker fuse;
+  std::uint32_t load_failures = 0; ///< In a row.
+  time_us load_retry_at = 0;
+  std::string load_error; ///< Of the last failure.
+};
+
+struct allocation_member {
+  index node = none;
+  incarnation life;
+  bool reserved = false;
+};
+struct allocation_entry {
+  allocation grant;
+  std::vector<allocation_member> members; ///< One per node, leader's first.
+  time_us deadline = 0;                   ///< Of the first phase.
+};
+
+struct instance_row {
+  instance_id id;
+  index model = none, variant = 0;
+  index artifact = none;
+  std::vector<index> devices; ///< Leader first.
+  allocation_id grant;
+  instance_state state = instance_state::reserving;
+  digest weights; ///< Of the variant.
+  digest content; ///< Of the artifact, or of the weights when it runs those.
+  std::uint32_t context_tokens = 0;
+  time_us started_at = 0;
+  time_us ready_at = 0;  ///< Expected until ready.
+  time_us deadline = 0;  ///< Of loading or unloading.
+  time_us used_at = 0;   ///< When its last attempt ended.
+  bool retiring = false; ///< No new work; unloads once idle.
+  std::string retire_reason;
+  runtime_capabilities runtime;
+  std::vector<index> places;   ///< In the model's endpoint table, by rank.
+  std::vector<index> attempts; ///< Request slots with a ticket or work here.
+};
+
+struct artifact_copy {
+  index node = none;
+  artifact_record record;
+};
+struct artifact_entry {
+  artifact_key key;
+  index model = none;                ///< Last wanted for.
+  std::vector<artifact_copy> copies; ///< In order of node index.
+  compile_id building;
+  bool ordered = false;       ///< An operator asked to build ahead.
+  bool refused = false;       ///< Failed in a way that repeats: never built again.
+  std::uint32_t failures = 0; ///< In a row.
+  std::uint32_t losses = 0;   ///< Rebuilds after its copies went bad.
+  std::uint32_t builds = 0;
+  time_us retry_at = 0;
+  duration_us build_us = 0; ///< As seen; 0 = never.
+  std::string last_error;
+  std::map<index, time_us> fetching; ///< Node -> when given up.
+};
+
+struct compile_entry {
+  index artifact = none, node = none, device = none; ///< Device only when it needs one.
+  incarnation life;
+  allocation_id grant;
+  bool started = false;
+  std::uint32_t done_pm = 0;
+  time_us started_at = 0, deadline = 0;
+  duration_us expected_us = 0;
+};
+
+} // namespace consort::core

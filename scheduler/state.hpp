@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// The whole state of the core, and the pass in which one event is worked off. Events change rows
+/// and mark models dirty; one pass at the end of the step decides. Single-threaded; nothing outside
+/// scheduler/ sees it.
+///
+///   event -> timers due -> on(event) -> settle: queues -> placement -> outlooks -> who gave up
+
+#include "scheduler/core.hpp"
+#include "scheduler/due_heap.hpp"
+#include "scheduler/explain.hpp"
+#include "scheduler/prefix_index.hpp"
+#include "scheduler/prng.hpp"
+#include "scheduler/requests_state.hpp"
+#include "scheduler/resources_state.hpp"
+
+#include <set>
+#include <unordered_map>
+
+namespace consort::core {
+
+enum class timer_kind : std::uint8_t { lease, allocation, instance, compile, fetch, model, pair };
+/// Fires at `at`; whoever it names looks whether it is really due and else arms again.
+struct timer {
+  time_us at = 0;
+  timer_kind kind = timer_kind::lease;
+  std::uint64_t who = 0; ///< Row index, or id for allocations and compiles.
+  friend auto operator<=>(const timer&, const timer&) = default;
+};
+
+struct request_hash {
+  std::size_t operator()(const request_id& id) const {
+    return mix(id.gateway.value ^ mix(id.sequence));
+  }
+};
+
+struct core_state {
+  explicit core_state(core_config fixed) : config(std::move(fixed)), random(config.seed) {}
+
+  core_config config;
+  time_us now = 0;
+  prng random;
+
+  table<node_state> nodes;
+  name_map node_names;
+  table<device_state> devices;
+  name_map device_names;
+  table<model_state> models;
+  name_map model_names; ///< Served names and aliases.
+  table<pair_state> pairs;
+  table<instance_row> instances;
+  std::map<instance_id, index> instance_ids;
+  std::map<allocation_id, allocation_entry> allocations;
+  table<artifact_entry> artifacts;
+  std::map<artifact_key, index> artifact_keys;
+  std::map<compile_id, compile_entry> compiles;
+  table<selector_row> selectors;
+  name_map selector_texts;
+  table<request_row> requests;
+  std::unordered_map<request_id, index, request_hash> request_ids; ///< Never iterated.
+  due_heap dues;
+  std::set<timer> timers;
+  prefix_index prefixes;
+  explain_ring explained;
+
+  std::uint64_t next_number = 0; ///< Of allocations, instances and compiles, shared.
+  std::uint64_t next_epoch = 0;  ///< Of leases and fences, shared.
+  std::uint64_t next_sequence = 0;
+  std::uint64_t version = 1;        ///< Bumped by whatever is not a request's.
+  std::uint64_t static_version = 1; ///< Bumped when what devices or models are has changed.
+  std::uint32_t waiting = 0;        ///< Requests waiting or parked.
+  std::uint32_t waiting_max = 0;
+  std::uint32_t retry_credit_pm = limits::retry_credit_max_pm;
+  counters_view counters;
+  std::vector<index> dirty_models;
+  std::vector<index> newcomers;      ///< Began to wait in this step.
+  std::vector<std::int64_t> scores;  ///< Scratch of a decision.
+  std::vector<prefix_match> matches; ///< Scratch of a decision.
+};
+
+/// One step: the state, the time, and where commands go.
+struct pass {
+  core_state& s;
+  time_us now;
+  std::vector<command>& out;
+
+  template <class Command>
+  void send(Command&& what) const {
+    out.emplace_back(std::forward<Command>(what));
+  }
+  void tell(note::severity level, std::string subject, std::string text) const {
+    out.emplace_back(note{level, std::move(subject), std::move(text)});
+  }
+};
+
+// --- small helpers that every module needs ---
+
+/// Something that is not a request's has changed: every model looks again.
+void changed(core_state& s);
+/// As changed(), and what devices or models are has changed too.
+void changed_statically(core_state& s);
+void mark_dirty(core_state& s, index model);
+void arm(core_state& s, time_us at, timer_kind kind, std::uint64_t who);
+
+/// The row of (model, device), made on first use with a seeded speed.
+index pair_of(core_state& s, index model, index device);
+/// Whether the device may get new work: lease, link, advertised, not drained, not unhealthy.
+[[nodiscard]] bool takes_work(const core_state& s, index device);
+/// Devices known, in order of id.
+[[nodiscard]] inline const name_map& devices_by_id(const core_state& s) {
+  return s.device_names;
+}
+
+} // namespace consort::core

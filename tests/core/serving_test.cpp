@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// One request from submission to record, and what a compile on miss looks like from outside.
+#include "tests/support/core_fixture.hpp"
+
+#include <gmock/gmock.h>
+
+namespace consort::core::testing {
+
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(Serving, RequestLoadsTheModelAndGetsATicket) {
+  core_fixture t;
+  t.join("local");
+  t.advertise(cpu_spec());
+  t.declare(story_spec());
+  const auto id = t.submit();
+  const auto asked = t.expect<reserve_allocation>();
+  EXPECT_EQ(asked.grant.shares.size(), 1U);
+  const auto notice = t.expect<queue_notice>();
+  EXPECT_EQ(notice.state, "loading");
+  EXPECT_EQ(notice.position, 1U);
+  EXPECT_TRUE(notice.eta_us);
+  t.feed(t.reserved(asked));
+  const auto load = t.expect<load_replica>();
+  EXPECT_EQ(load.model.value, "storyteller");
+  EXPECT_FALSE(load.artifact);
+  t.loaded(load);
+  const auto ticket = t.expect<grant_ticket>();
+  EXPECT_EQ(ticket.granted.attempt, (attempt_id{id, 1}));
+  EXPECT_EQ(ticket.granted.device.value, "local/cpu0");
+  EXPECT_EQ(ticket.granted.instance, load.instance);
+  EXPECT_FALSE(ticket.resumed);
+  t.start(ticket);
+  t.progress(ticket, 10);
+  t.finish(ticket);
+  const auto record = t.expect<record_request>();
+  EXPECT_EQ(record.outcome, request_outcome::finished);
+  EXPECT_EQ(record.attempts, 1U);
+  EXPECT_EQ(record.usage.completion_tokens, 50U);
+}
+
+TEST(Serving, FiftyRequestsAndTwoDevicesMakeOneCompile) {
+  core_fixture t;
+  t.example();
+  for (int i = 0; i < 50; ++i)
+    t.submit("npu");
+  const auto compiles = t.take_all<start_compile>();
+  ASSERT_EQ(compiles.size(), 1U);
+  EXPECT_EQ(t.take_all<queue_notice>().back().state, "compiling");
+  t.expect_empty();
+  t.compiled(compiles[0]);
+  const auto asked = t.take_all<reserve_allocation>();
+  ASSERT_EQ(asked.size(), 2U);
+  for (const auto& one : asked)
+    t.feed(t.reserved(one));
+  const auto loads = t.take_all<load_replica>();
+  ASSERT_EQ(loads.size(), 2U);
+  for (const auto& load : loads) {
+    ASSERT_TRUE(load.artifact);
+    EXPECT_EQ(load.artifact->content.value, std::string(64, 'c'));
+    t.loaded(load);
+  }
+  EXPECT_GE(t.take_all<grant_ticket>().size(), 8U);
+  EXPECT_TRUE(t.take_all<start_compile>().empty());
+  EXPECT_EQ(t.view().counters.builds_started, 1U);
+  t.drop_all();
+}
+
+TEST(Serving, AutoIsServedByTheCpuWhileTheNpuIsCompiledFor) {
+  core_fixture t;
+  t.example();
+  t.submit();
+  const auto compiles = t.take_all<start_compile>();
+  ASSERT_EQ(compiles.size(), 1U);
+  t.expect<reserve_allocation>();
+  t.drop_all();
+  const auto view = t.view();
+  ASSERT_EQ(view.replicas.size(), 1U);
+  EXPECT_EQ(view.replicas[0].leader.value, "local/cpu0");
+}
+
+TEST(Serving, BothNpusLoadTheArtifactInTheBackground) {
+  core_fixture t;
+  t.example();
+  t.submit();
+  const auto compile = t.take_all<start_compile>().at(0);
+  t.take_all<queue_notice>();
+  t.finish_load();
+  const auto ticket = t.expect<grant_ticket>();
+  EXPECT_EQ(ticket.granted.device.value, "local/cpu0");
+  t.finish(ticket);
+  t.expect<record_request>();
+  t.compiled(compile);
+  EXPECT_EQ(t.take_all<reserve_allocation>().size(), 2U);
+}
+
+TEST(Serving, NowOrNeverIsToldStateAndEta) {
+  core_fixture t;
+  t.example();
+  auto meta = t.request("npu");
+  meta.wait_us = 0;
+  t.submit(meta);
+  EXPECT_EQ(t.take_all<start_compile>().size(), 1U);
+  t.take_all<queue_notice>();
+  const auto reject = t.expect<reject_request>();
+  EXPECT_EQ(reject.http_status, 503);
+  EXPECT_EQ(reject.state, "compiling");
+  EXPECT_GT(reject.eta_us.value_or(0), 0);
+  EXPECT_GT(reject.retry_after_us.value_or(0), 0);
+  EXPECT_EQ(t.expect<record_request>().outcome, request_outcome::rejected);
+}
+
+TEST(Serving, ArtifactFoundAtStartBuildsNothing) {
+  core_fixture t;
+  t.join("local", 1, {refnpu_profile()});
+  artifact_record record;
+  record.key = {artifact_kind::engine_weights, story_spec().variants[0].content.value,
+                refnpu_profile()};
+  record.content = digest{std::string(64, 'c')};
+  record.node = node_id{"local"};
+  t.feed(artifact_found{record, incarnation{1}});
+  t.advertise(npu_spec());
+  t.declare(story_spec());
+  t.submit("npu");
+  EXPECT_EQ(t.take_all<queue_notice>().at(0).state, "loading");
+  const auto load = t.finish_load();
+  EXPECT_EQ(load.artifact->content, record.content);
+  t.expect<grant_ticket>();
+}
+
+TEST(Serving, UnknownModelIsRejectedWithTheNearestName) {
+  core_fixture t;
+  t.example();
+  auto meta = t.request();
+  meta.model = model_name{"storyteler"};
+  t.submit(meta);
+  const auto reject = t.expect<reject_request>();
+  EXPECT_EQ(reject.http_status, 404);
+  EXPECT_THAT(reject.reason.message, HasSubstr("did you mean storyteller"));
+  t.expect<record_request>();
+}
+
+TEST(Serving, ImpossibleDeviceNamesTheFilterOfEach) {
+  core_fixture t;
+  t.example();
+  t.submit("gpu");
+  const auto reject = t.expect<reject_request>();
+  EXPECT_EQ(reject.http_status, 422);
+  for (const char* part : {"local/cpu0 selector", "local/npu0 selector", "local/npu1 selector"})
+    EXPECT_THAT(reject.reason.message, HasSubstr(part));
+  t.expect<record_request>();
+}
+
+TEST(Serving, WithoutAnyNodeARequestWaitsUntilItsQueueTimeout) {
+  core_fixture t;
+  t.declare(story_spec());
+  t.submit();
+  EXPECT_EQ(t.expect<queue_notice>().state, "queued");
+  t.pass_time(limits::queue_timeout_us);
+  EXPECT_EQ(t.expect<reject_request>().http_status, 503);
+  t.expect<record_request>();
+}
+
+} // namespace
+
+} // namespace consort::core::testing
