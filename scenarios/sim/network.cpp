@@ -16,55 +16,54 @@ void network::attach(address at, network_peer& peer) {
 void network::detach(address at) {
   peers_.erase(at);
   for (const auto& [other, peer] : peers_)
-    heap_.at(arrival(at, other),
-             [this, at, to = other] { deliver_close(at, to, control_channel); });
+    close(at, other, control_channel);
 }
 
 void network::send(address from, address to, channel stream, messages::frame_kind kind,
                    std::span<const char> payload) {
   auto bytes = messages::write_frame(kind, payload);
   assert(bytes.ok());
-  heap_.at(arrival(from, to),
-           [this, from, to, stream, sent = std::move(*bytes)] { deliver(from, to, stream, sent); });
+  put(from, to,
+      [this, from, to, stream, sent = std::move(*bytes)] { deliver(from, to, stream, sent); });
 }
 
 void network::close(address from, address to, channel stream) {
-  heap_.at(arrival(from, to), [this, from, to, stream] { deliver_close(from, to, stream); });
+  put(from, to, [this, from, to, stream] { deliver_close(from, to, stream); });
 }
 
-time_us network::arrival(address from, address to) {
+void network::put(address from, address to, event_heap::action deliver) {
   const auto jitter
       = static_cast<duration_us>(static_cast<double>(settings_.jitter_us) * chance_.unit());
-  auto& last = last_arrival_[{from, to}];
-  last = std::max(last, heap_.now() + settings_.latency_us + jitter);
-  return last;
+  auto& way = under_way_[{from, to}];
+  way.last_due = std::max(way.last_due, heap_.now() + settings_.latency_us + jitter);
+  way.entries.push_back({way.last_due, std::move(deliver)});
+  heap_.at(way.last_due, [this, from, to] { pump({from, to}); });
+}
+
+void network::pump(const ends& which) {
+  auto& entries = under_way_[which].entries;
+  while (!entries.empty() && entries.front().due <= heap_.now() && passes(which)) {
+    const auto next = std::move(entries.front().deliver);
+    entries.pop_front();
+    next();
+  }
 }
 
 void network::heal(address at) {
   cut_.erase(at);
-  for (auto& [link, waiting] : held_) {
-    if (!passes(link.first, link.second))
-      continue;
-    for (auto& deliver_late : waiting)
-      heap_.at(arrival(link.first, link.second), std::move(deliver_late));
-    waiting.clear();
-  }
+  for (const auto& [which, way] : under_way_)
+    if (!way.entries.empty())
+      heap_.after(settings_.latency_us, [this, waiting = which] { pump(waiting); });
 }
 
-bool network::passes(address from, address to) const {
-  return cut_.count(from) == 0 && cut_.count(to) == 0;
+bool network::passes(const ends& which) const {
+  return cut_.count(which.first) == 0 && cut_.count(which.second) == 0;
 }
 
 void network::deliver(address from, address to, channel stream, const std::vector<char>& bytes) {
-  if (!passes(from, to)) {
-    held_[{from, to}].emplace_back([=, this] { deliver(from, to, stream, bytes); });
-    return;
-  }
   const auto peer = peers_.find(to);
-  if (peer == peers_.end()) { // Nobody listens there: the sender's connection is refused.
-    heap_.at(arrival(to, from), [this, from, to, stream] { deliver_close(to, from, stream); });
-    return;
-  }
+  if (peer == peers_.end()) // Nobody listens there: the sender's connection is refused.
+    return close(to, from, stream);
   messages::frame_reader reader;
   reader.feed(bytes);
   const auto received = reader.next();
@@ -77,10 +76,6 @@ void network::deliver(address from, address to, channel stream, const std::vecto
 }
 
 void network::deliver_close(address from, address to, channel stream) {
-  if (!passes(from, to)) {
-    held_[{from, to}].emplace_back([=, this] { deliver_close(from, to, stream); });
-    return;
-  }
   if (const auto peer = peers_.find(to); peer != peers_.end())
     peer->second->on_closed(from, stream);
 }

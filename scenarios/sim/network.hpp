@@ -10,6 +10,7 @@
 #include "scenarios/sim/random.hpp"
 #include "scenarios/sim/scenario.hpp"
 
+#include <deque>
 #include <map>
 #include <set>
 #include <span>
@@ -57,8 +58,21 @@ public:
   [[nodiscard]] std::uint64_t digest() const { return digest_; }
 
 private:
-  time_us arrival(address from, address to);
-  [[nodiscard]] bool passes(address from, address to) const;
+  /// What is under way from one address to another, in order.
+  struct link {
+    struct entry {
+      time_us due = 0;
+      event_heap::action deliver;
+    };
+    std::deque<entry> entries;
+    time_us last_due = 0;
+  };
+  using ends = std::pair<address, address>;
+
+  void put(address from, address to, event_heap::action deliver);
+  /// Delivers what is due and may pass.
+  void pump(const ends& which);
+  [[nodiscard]] bool passes(const ends& which) const;
   void deliver(address from, address to, channel stream, const std::vector<char>& bytes);
   void deliver_close(address from, address to, channel stream);
 
@@ -66,8 +80,7 @@ private:
   scenario_network settings_;
   random_source chance_;
   std::map<address, network_peer*> peers_;
-  std::map<std::pair<address, address>, time_us> last_arrival_;
-  std::map<std::pair<address, address>, std::vector<event_heap::action>> held_;
+  std::map<ends, link> under_way_;
   std::set<address> cut_;
   std::uint64_t frames_ = 0;
   std::uint64_t digest_ = fold_start;

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/unit/cli/command_run.hpp"
+#include "tests/unit/cli/test_server.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+namespace consort::cli {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(App, HelpIsThereOnEveryCommandAndEndsWell) {
+  for (const auto& command :
+       {"run", "submit", "status", "nodes", "devices", "models", "artifacts", "requests", "explain",
+        "events", "drain", "cordon", "uncordon", "compile", "model", "bench", "sim", "config"}) {
+    const auto done = run_command({command, "--help"});
+    EXPECT_EQ(done.code, exit_code::done) << command;
+    EXPECT_THAT(done.out, HasSubstr(command));
+    EXPECT_EQ(done.err, "");
+  }
+}
+
+TEST(App, VersionIsOneLine) {
+  const auto done = run_command({"--version"});
+  EXPECT_EQ(done.code, exit_code::done);
+  EXPECT_THAT(done.out, testing::StartsWith("consort "));
+}
+
+struct usage_case {
+  std::vector<std::string> arguments;
+  const char* expected;
+};
+
+class UsageError : public testing::TestWithParam<usage_case> {};
+
+TEST_P(UsageError, IsOneLineThatSaysWhatToDo) {
+  const auto done = run_command(GetParam().arguments);
+  EXPECT_EQ(done.code, exit_code::usage);
+  EXPECT_THAT(done.err, HasSubstr(GetParam().expected));
+  EXPECT_THAT(done.err, HasSubstr("--help"));
+  EXPECT_EQ(std::count(done.err.begin(), done.err.end(), '\n'), 1) << done.err;
+  EXPECT_EQ(done.out, "");
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Lines, UsageError,
+    testing::Values(usage_case{{}, "a command is missing"},
+                    usage_case{{"statsu"}, "did you mean status"},
+                    usage_case{{"config", "chek"}, "did you mean check"},
+                    usage_case{{"config"}, "a command is missing"},
+                    usage_case{{"devices", "--no-such-flag"}, "--no-such-flag"},
+                    usage_case{{"devices", "-o", "poem"}, "poem"}, usage_case{{"submit"}, "MODEL"},
+                    usage_case{{"submit", "m", "p", "--wait", "soon"}, "not a duration"},
+                    usage_case{{"bench", "-c", "5000"}, "--streams"},
+                    usage_case{{"sim", "x.json", "--policy", "fast"}, "fast"}));
+
+TEST(App, EnvironmentNamesAreUpperSnakeOfTheFlag) {
+  EXPECT_EQ(environment_name("api-key"), "CONSORT_API_KEY");
+  EXPECT_EQ(environment_name("server"), "CONSORT_SERVER");
+}
+
+TEST(App, AFlagWinsOverTheEnvironmentWhichWinsOverTheDefault) {
+  const auto from_environment = dead_url();
+  const auto from_flag = dead_url();
+  ASSERT_EQ(setenv("CONSORT_SERVER", from_environment.c_str(), 1), 0);
+  const auto by_environment = run_command({"status"});
+  const auto by_flag = run_command({"--server", from_flag, "status"});
+  ASSERT_EQ(unsetenv("CONSORT_SERVER"), 0);
+  EXPECT_THAT(by_environment.err, HasSubstr(from_environment));
+  EXPECT_THAT(by_flag.err, HasSubstr(from_flag));
+}
+
+TEST(App, GlobalFlagsMayFollowTheCommand) {
+  const auto url = dead_url();
+  const auto done = run_command({"status", "--server", url});
+  EXPECT_EQ(done.code, exit_code::unreachable);
+  EXPECT_THAT(done.err, HasSubstr(url));
+  EXPECT_THAT(done.err, HasSubstr("consort up"));
+}
+
+} // namespace
+} // namespace consort::cli

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+// The operator's commands against canned answers in the admin API's shapes.
+#include "cli/api.hpp"
+#include "tests/unit/cli/command_run.hpp"
+#include "tests/unit/cli/test_server.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace consort::cli {
+namespace {
+
+using testing::HasSubstr;
+
+canned_answer answer(std::string body, int status = 200) {
+  canned_answer made;
+  made.status = status;
+  made.body = std::move(body);
+  return made;
+}
+
+const std::string devices = R"({"devices":[
+  {"spec":{"id":"n/cpu0","node":"n","type":"cpu","model":"x86","memory_bytes":4294967296,
+           "simulated":false,"uuid":"u0"},
+   "reading":{"memory_used_bytes":null,"utilization_pm":425,"power_mw":12500,"health":"healthy"},
+   "alive":true,"draining":false,"breaker":"closed","running":0,"loaded":["m","o"]},
+  {"spec":{"id":"n/npu0","node":"n","type":"npu","model":"refnpu-1","memory_bytes":0,
+           "simulated":true,"uuid":"u1"},
+   "reading":{"memory_used_bytes":null,"utilization_pm":null,"power_mw":null,"health":"healthy"},
+   "alive":true,"draining":false,"breaker":"open","running":3,"loaded":[]}]})";
+
+class CommandsTest : public testing::Test {
+protected:
+  command_run ask(const test_server& server, std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"--server", server.url()});
+    return run_command(std::move(arguments));
+  }
+};
+
+TEST_F(CommandsTest, DevicesShowWhatIsKnownAndWhatIsSimulated) {
+  const test_server server({{"GET /api/v1/devices", answer(devices)}});
+  const auto done = ask(server, {"devices"});
+  EXPECT_EQ(done.code, exit_code::done) << done.err;
+  EXPECT_THAT(done.out, HasSubstr("n/cpu0"));
+  EXPECT_THAT(done.out, HasSubstr("- / 4GiB"));
+  EXPECT_THAT(done.out, HasSubstr("42.5%"));
+  EXPECT_THAT(done.out, HasSubstr("12.5W"));
+  EXPECT_THAT(done.out, HasSubstr("m,o"));
+  EXPECT_THAT(done.out, HasSubstr("simulated"));
+  EXPECT_THAT(done.out, HasSubstr("open"));
+  EXPECT_EQ(done.out.find("u0"), std::string::npos);
+  EXPECT_THAT(ask(server, {"devices", "-o", "wide"}).out, HasSubstr("u0"));
+}
+
+TEST_F(CommandsTest, JsonIsTheAnswerItself) {
+  const test_server server({{"GET /api/v1/devices", answer(devices)}});
+  EXPECT_EQ(json::parse(ask(server, {"devices", "-o", "json"}).out), json::parse(devices));
+}
+
+struct list_case {
+  const char* command;
+  const char* body;
+  std::vector<const char*> expected;
+};
+
+class ListCommand : public testing::TestWithParam<list_case> {};
+
+TEST_P(ListCommand, ShowsItsRowsAsATable) {
+  const auto& [command, body, expected] = GetParam();
+  const test_server server({{std::string("GET /api/v1/") + command, answer(body)}});
+  const auto done = run_command({"--server", server.url(), command, "-o", "wide"});
+  EXPECT_EQ(done.code, exit_code::done) << done.err;
+  for (const auto* part : expected)
+    EXPECT_THAT(done.out, HasSubstr(part));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Lists, ListCommand,
+    testing::Values(
+        list_case{"nodes",
+                  R"({"nodes":[{"node":"edge","life":"00ab","alive":true,"draining":true,
+                  "lease_epoch":3,"lease_left_us":2500000,"data_address":"",
+                  "toolchains":[{"name":"refnpu"}]},{"node":"gone","alive":false}]})",
+                  {"edge", "draining", "2.5s", "refnpu", "00ab", "gone", "lost"}},
+        list_case{"models",
+                  R"({"models":[{"spec":{"name":"m","aliases":["default"],"replicas_min":0,
+                  "replicas_max":0,"idle_ttl_us":600000000,"variants":[{"context_tokens":512,
+                  "weight_bytes":1048576,"format":"gguf","source":"/m.gguf"}]},
+                  "replicas_ready":0,"replicas_loading":1,"waiting":2}]})",
+                  {"loading", "default", "512", "1MiB", "0..any", "10m", "/m.gguf"}},
+        list_case{"artifacts",
+                  R"({"artifacts":[{"key":{"profile":{"name":"refnpu","target":"refnpu-1",
+                  "compiler":"refnpu-cc","compiler_version":"1.0","dtype":"q8_0"}},"model":"m",
+                  "state":"building","content":"","size_bytes":0,"nodes":["n"],"done_pm":420,
+                  "eta_us":3000000,"builds":1,"last_error":"","quality":{"kl_mean":"0.01"}}]})",
+                  {"refnpu-1", "building", "42.0% 3s left", "refnpu-cc 1.0", "kl_mean=0.01"}},
+        list_case{"requests",
+                  R"({"requests":[{"id":"00-1","external_id":"r1","model":"m","state":"queued",
+                  "device":"","attempts":0,"age_us":1500}]})",
+                  {"r1", "queued", "1.5ms", "00-1"}}));
+
+TEST_F(CommandsTest, AnEmptyListIsATableOfTitles) {
+  const test_server server({{"GET /api/v1/nodes", answer(R"({"nodes":[]})")}});
+  EXPECT_THAT(ask(server, {"nodes"}).out, testing::StartsWith("NODE"));
+}
+
+TEST_F(CommandsTest, StatusShowsTotalsAndCounters) {
+  const test_server server(
+      {{"GET /api/v1/cluster", answer(R"({"cluster":"lab","policy":"latency","queue_depth":4,
+        "totals":{"nodes":2,"nodes_alive":1,"devices":3,"devices_alive":3,"models":1,
+        "replicas_ready":2,"requests_running":5},"counters":{"submitted":123,"finished":99}})")}});
+  const auto done = ask(server, {"status"});
+  for (const auto* part : {"lab", "latency", "1 of 2", "3 of 3", "123", "99"})
+    EXPECT_THAT(done.out, HasSubstr(part));
+}
+
+TEST_F(CommandsTest, ExplainAsksForTheRequestByName) {
+  const test_server server({{"GET /api/v1/explain/why%20me", answer("{}")}});
+  EXPECT_EQ(ask(server, {"explain", "why me"}).code, exit_code::done);
+  const auto unknown = ask(server, {"explain", "other"});
+  EXPECT_EQ(unknown.code, exit_code::refused);
+  EXPECT_THAT(unknown.err, HasSubstr("no such thing"));
+}
+
+TEST_F(CommandsTest, DrainStopsNewWorkAndWaitsForTheRest) {
+  const test_server server({{"POST /api/v1/drain", answer("{}", 202)},
+                            {"POST /api/v1/cordon", answer("{}", 202)},
+                            {"POST /api/v1/uncordon", answer("{}", 202)},
+                            {"GET /api/v1/devices", answer(devices)}});
+  const auto idle = ask(server, {"drain", "n/cpu0", "--reason", "upgrade"});
+  EXPECT_EQ(idle.code, exit_code::done) << idle.err;
+  const auto body = json::parse(server.seen().at(0).body);
+  EXPECT_EQ(body["target"], "n/cpu0");
+  EXPECT_EQ(body["reason"], "upgrade");
+  const auto busy = ask(server, {"drain", "n", "--deadline", "0s"});
+  EXPECT_EQ(busy.code, exit_code::failed);
+  EXPECT_THAT(busy.err, HasSubstr("still runs 3"));
+  EXPECT_EQ(ask(server, {"cordon", "n"}).code, exit_code::done);
+  EXPECT_EQ(ask(server, {"uncordon", "n"}).code, exit_code::done);
+  EXPECT_EQ(ask(server, {"drain", "n", "--deadline", "soon"}).code, exit_code::usage);
+}
+
+TEST_F(CommandsTest, CompileAndModelSendWhatWasAsked) {
+  const test_server server({{"POST /api/v1/compile", answer("{}", 202)},
+                            {"POST /api/v1/models", answer("{}", 202)},
+                            {"DELETE /api/v1/models/m", answer("{}", 202)}});
+  EXPECT_EQ(ask(server, {"compile", "m", "--for", "npu"}).code, exit_code::done);
+  EXPECT_EQ(ask(server, {"model", "add", "m", "hf:o/n", "--alias", "a", "--ttl", "5s"}).code,
+            exit_code::done);
+  EXPECT_EQ(ask(server, {"model", "rm", "m"}).code, exit_code::done);
+  const auto seen = server.seen();
+  EXPECT_EQ(json::parse(seen.at(0).body)["for"], "npu");
+  const auto model = json::parse(seen.at(1).body);
+  EXPECT_EQ(model["source"], "hf:o/n");
+  EXPECT_EQ(model["aliases"][0], "a");
+  EXPECT_EQ(model["idle_ttl_us"], 5'000'000);
+  EXPECT_EQ(seen.at(2).method, "DELETE");
+}
+
+TEST_F(CommandsTest, EventsShowNotesAndEndedRequests) {
+  canned_answer events;
+  events.type = "text/event-stream";
+  events.body = "event: note\ndata: {\"level\":\"warning\",\"subject\":\"n\",\"text\":\"lost\"}\n\n"
+                "event: request\ndata: {\"external_id\":\"r1\",\"outcome\":\"finished\","
+                "\"device\":\"n/cpu0\",\"total_us\":2000000,\"usage\":{\"completion_tokens\":7},"
+                "\"code\":\"\"}\n\n";
+  const test_server server({{"GET /api/v1/events", events}});
+  EXPECT_EQ(ask(server, {"events", "--follow"}).out,
+            "warning n: lost\nrequest r1 finished on n/cpu0 after 2s, 7 tokens\n");
+  EXPECT_EQ(ask(server, {"events"}).out, "warning n: lost\n");
+}
+
+TEST_F(CommandsTest, AServerThatIsNoConsortIsSaidSo) {
+  const test_server server({{"GET /api/v1/nodes", answer("<html>")}});
+  const auto done = ask(server, {"nodes"});
+  EXPECT_EQ(done.code, exit_code::failed);
+  EXPECT_THAT(done.err, HasSubstr("is it a consort server?"));
+}
+
+TEST_F(CommandsTest, SimPrintsSeedTableAndDigestAndFailsWithAReplayCommand) {
+  const std::string folder = CONSORT_SOURCE_DIR "/scenarios/";
+  const auto canary = run_command({"sim", folder + "canary.json"});
+  EXPECT_EQ(canary.code, exit_code::failed);
+  EXPECT_THAT(canary.out, HasSubstr("seed 1"));
+  EXPECT_THAT(canary.out, HasSubstr("digest: "));
+  EXPECT_THAT(canary.err, HasSubstr("never answered"));
+  EXPECT_THAT(canary.err, HasSubstr("--seed 1 --policy latency"));
+  EXPECT_EQ(run_command({"sim", "no-such.json"}).code, exit_code::usage);
+}
+
+} // namespace
+} // namespace consort::cli

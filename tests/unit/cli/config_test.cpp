@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/config.hpp"
+
+#include "cli/limits.hpp"
+#include "tests/unit/cli/command_run.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+namespace consort::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+environment variables(std::map<std::string, std::string> known) {
+  return [known = std::move(known)](const std::string& name) -> std::optional<std::string> {
+    const auto found = known.find(name);
+    return found == known.end() ? std::nullopt : std::optional(found->second);
+  };
+}
+
+result<cluster_config> parsed(const std::string& text) {
+  return parse_config(text, "c.json", "/base", variables({{"WHERE", "/models"}}));
+}
+
+TEST(Config, AnEmptyObjectIsTheDefaults) {
+  const auto config = parsed("{ /* nothing */ }");
+  ASSERT_TRUE(config.ok()) << config.failure().message;
+  EXPECT_EQ(*config, cluster_config{});
+}
+
+TEST(Config, ReadsEveryField) {
+  const auto config = parsed(R"({
+    "cluster": "lab", // a comment
+    "scheduler": { "policy": "hybrid", "slo": { "ttft": "1s", "itl": "20ms" }, "queue_max": 5,
+                   "lease": "2s", "queue_timeout": "9s" },
+    "models": { "m": { "source": "${env.WHERE}/m.gguf", "aliases": ["n"], "ttl": "0",
+                       "replicas": { "min": 1, "max": 4 }, "context": 512,
+                       "devices_per_instance": 2 },
+                "h": { "source": "hf:org/name" }, "r": { "source": "m/r.gguf" } },
+    "http": { "listen": "127.0.0.1:0" },
+    "data": "state", "plugins": ["p", "/q"]
+  })");
+  ASSERT_TRUE(config.ok()) << config.failure().message;
+  EXPECT_EQ(config->cluster, "lab");
+  EXPECT_EQ(config->policy, policy_name::hybrid);
+  EXPECT_EQ(config->slo.ttft_us, 1'000'000);
+  EXPECT_EQ(config->slo.itl_us, 20'000);
+  EXPECT_EQ(config->queue_max, 5U);
+  EXPECT_EQ(config->lease_us, 2'000'000);
+  EXPECT_EQ(config->queue_timeout_us, 9'000'000);
+  ASSERT_EQ(config->models.size(), 3U);
+  const model_config full{"m", "/models/m.gguf", {"n"}, 0, 1, 4, 512, 2};
+  EXPECT_EQ(config->models[0], full);
+  EXPECT_EQ(config->models[1].source, "hf:org/name");
+  EXPECT_EQ(config->models[2].source, "/base/m/r.gguf");
+  EXPECT_EQ(config->http_port, 0);
+  EXPECT_EQ(config->data_dir, "/base/state");
+  EXPECT_EQ(config->plugin_dirs, (std::vector<std::string>{"/base/p", "/q"}));
+  EXPECT_EQ(core_settings(*config, 4).queue_max, 5U);
+  EXPECT_EQ(core_settings(*config, 4).policy, policy_name::hybrid);
+}
+
+struct complaint_case {
+  const char* text;
+  const char* expected;
+};
+
+class ConfigComplaint : public testing::TestWithParam<complaint_case> {};
+
+TEST_P(ConfigComplaint, NamesLineAndField) {
+  const auto config = parsed(GetParam().text);
+  ASSERT_FALSE(config.ok());
+  EXPECT_THAT(config.failure().message, HasSubstr(GetParam().expected));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Fields, ConfigComplaint,
+    testing::Values(
+        complaint_case{"{\n\"schedular\": {}}",
+                       "c.json:2: schedular: unknown key (did you mean sch"},
+        complaint_case{"{\"remotes\": {}}", "remotes: unknown key"},
+        complaint_case{"{\"scheduler\":\n{\"policy\": \"hybird\"}}",
+                       "c.json:2: scheduler.policy: unknown policy `hybird` (did you mean hybrid"},
+        complaint_case{"{\"scheduler\": {\"lease\": \"0\"}}", "scheduler.lease: must be above 0"},
+        complaint_case{"{\"scheduler\": {\"slo\": {\"ttft\": 5}}}", "expected a string"},
+        complaint_case{"{\"scheduler\": {\"queue_max\": 1000001}}", "between 1 and 1000000"},
+        complaint_case{"{\"http\": {\"listen\": \"8080\"}}", "is not HOST:PORT"},
+        complaint_case{"{\"models\": {\"m\": {}}}", "models.m: `source` is missing"},
+        complaint_case{"{\"models\": {\"m\": {\"source\": \"\"}}}", "must not be empty"},
+        complaint_case{"{\"models\": {\"m\": {\"source\": \"a\", \"replicas\": {\"min\": 3, "
+                       "\"max\": 2}}}}",
+                       "must not be above max"},
+        complaint_case{"{\"models\": {\"m\": {\"source\": \"a\", \"aliases\": [\"m\"]}}}",
+                       "`m` names two models"},
+        complaint_case{"{\"models\": {\"m\": {\"source\": \"a\"},\n\"n\": {\"source\": \"b\", "
+                       "\"aliases\": [\"m\"]}}}",
+                       "c.json:2: models.n.aliases: `m` names two models"},
+        complaint_case{"{\"data\": \"${env.NOWHERE}\"}", "data: environment variable NOWHERE"},
+        complaint_case{"{\"data\": \"${home}\"}", "only ${env.NAME}"},
+        complaint_case{"{\"data\": \"${env.WHERE\"}", "only ${env.NAME}"},
+        complaint_case{"{\"plugins\": [1]}", "plugins[0]: expected a string"},
+        complaint_case{"{\"cluster\": \"\"}", "cluster: must have 1 to 128 bytes"}));
+
+TEST(Config, ADoubledDollarIsLiteral) {
+  const auto config = parsed("{\"cluster\": \"a$${b}\"}");
+  ASSERT_TRUE(config.ok());
+  EXPECT_EQ(config->cluster, "a${b}");
+}
+
+TEST(Config, StopsAtItsLimits) {
+  const std::string long_name(limits::name_bytes_max + 1, 'x');
+  EXPECT_FALSE(parsed("{\"models\": {\"" + long_name + "\": {\"source\": \"a\"}}}").ok());
+  std::string aliases;
+  for (std::size_t at = 0; at <= limits::config_aliases_max; ++at)
+    aliases += (at == 0 ? "\"a" : ",\"a") + std::to_string(at) + "\"";
+  EXPECT_FALSE(
+      parsed("{\"models\": {\"m\": {\"source\": \"a\", \"aliases\": [" + aliases + "]}}}").ok());
+  std::string models;
+  for (std::size_t at = 0; at <= limits::config_models_max; ++at)
+    models += (at == 0 ? "\"m" : ",\"m") + std::to_string(at) + "\":{\"source\":\"a\"}";
+  const auto many = parsed("{\"models\":{" + models + "}}");
+  ASSERT_FALSE(many.ok());
+  EXPECT_THAT(many.failure().message, HasSubstr("more than 10000 models"));
+}
+
+TEST(Config, ParsesListenAddresses) {
+  const auto v6 = parse_listen("[::1]:80");
+  ASSERT_TRUE(v6);
+  EXPECT_EQ(v6->first, "::1");
+  EXPECT_EQ(v6->second, 80);
+  EXPECT_EQ(parse_listen(":9")->first, "127.0.0.1");
+  for (const auto* wrong : {"", "host", "host:", "host:65536", "::1:80", "host:8x"})
+    EXPECT_FALSE(parse_listen(wrong)) << wrong;
+}
+
+/// A prefix as an installation or a build tree lays it out.
+class ConfigDefaults : public testing::Test {
+protected:
+  ConfigDefaults() {
+    char pattern[] = "/tmp/consort-config-XXXXXX";
+    prefix_ = mkdtemp(pattern);
+    fs::create_directories(prefix_ / "bin");
+  }
+  ~ConfigDefaults() override { fs::remove_all(prefix_); }
+  void touch(const fs::path& relative) {
+    fs::create_directories((prefix_ / relative).parent_path());
+    std::ofstream(prefix_ / relative) << "x";
+  }
+  result<cluster_config> defaults(std::map<std::string, std::string> known,
+                                  const std::string& executable = "bin/consort") {
+    return with_defaults({}, (prefix_ / executable).string(), variables(std::move(known)));
+  }
+  fs::path prefix_;
+};
+
+TEST_F(ConfigDefaults, DataFollowsXdgThenHomeElseAsksForIt) {
+  EXPECT_EQ(defaults({{"XDG_STATE_HOME", "/s"}, {"HOME", "/h"}})->data_dir, "/s/consort");
+  EXPECT_EQ(defaults({{"XDG_STATE_HOME", "relative"}, {"HOME", "/h"}})->data_dir,
+            "/h/.local/state/consort");
+  const auto none = defaults({});
+  ASSERT_FALSE(none.ok());
+  EXPECT_THAT(none.failure().message, HasSubstr("--data"));
+}
+
+TEST_F(ConfigDefaults, FindsTheShippedModelUnderThePrefix) {
+  touch("share/consort/models/storyteller-5m-f16.gguf");
+  const auto config = defaults({{"HOME", "/h"}});
+  ASSERT_EQ(config->models.size(), 1U);
+  EXPECT_EQ(config->models[0].name, "storyteller");
+  EXPECT_EQ(config->models[0].source,
+            (prefix_ / "share/consort/models/storyteller-5m-f16.gguf").string());
+}
+
+TEST_F(ConfigDefaults, FindsTheShippedModelAboveABuildTree) {
+  touch("models/storyteller-5m-f16.gguf");
+  const auto config = defaults({{"HOME", "/h"}}, "build/dev/cli/consort");
+  ASSERT_EQ(config->models.size(), 1U);
+  EXPECT_EQ(config->models[0].source, (prefix_ / "models/storyteller-5m-f16.gguf").string());
+}
+
+TEST_F(ConfigDefaults, FindsThePluginFolderBesideTheExecutablesFolder) {
+  fs::create_directories(prefix_ / "share/consort/plugins");
+  const auto config = defaults({{"HOME", "/h"}});
+  EXPECT_THAT(config->plugin_dirs, testing::Contains((prefix_ / "share/consort/plugins").string()));
+}
+
+TEST_F(ConfigDefaults, CheckCommandAcceptsAGoodFileAndRefusesABadOne) {
+  std::ofstream(prefix_ / "good.json") << "{\"cluster\": \"lab\"}";
+  std::ofstream(prefix_ / "bad.json") << "{\n\"clustr\": \"lab\"}";
+  const auto good = run_command({"config", "check", (prefix_ / "good.json").string()});
+  EXPECT_EQ(good.code, exit_code::done) << good.err;
+  EXPECT_THAT(good.out, HasSubstr("ok (cluster lab"));
+  const auto bad = run_command({"config", "check", (prefix_ / "bad.json").string()});
+  EXPECT_EQ(bad.code, exit_code::usage);
+  EXPECT_THAT(bad.err, HasSubstr("bad.json:2: clustr: unknown key (did you mean cluster?)"));
+  const auto absent = run_command({"config", "check", (prefix_ / "none.json").string()});
+  EXPECT_EQ(absent.code, exit_code::usage);
+}
+
+} // namespace
+} // namespace consort::cli
