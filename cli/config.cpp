@@ -303,19 +303,6 @@ std::optional<std::pair<std::string, std::uint16_t>> parse_listen(std::string_vi
   return std::pair{host.empty() ? std::string("127.0.0.1") : std::string(host), port};
 }
 
-const std::vector<std::string>& policy_words() {
-  static const std::vector<std::string> words{"latency", "throughput", "energy", "cost", "hybrid"};
-  return words;
-}
-
-std::optional<policy_name> parse_policy(std::string_view word) {
-  const auto& words = policy_words();
-  const auto found = std::find(words.begin(), words.end(), word);
-  if (found == words.end())
-    return std::nullopt;
-  return static_cast<policy_name>(found - words.begin());
-}
-
 core::core_config core_settings(const cluster_config& config, std::uint64_t seed) {
   core::core_config made;
   made.cluster = config.cluster;

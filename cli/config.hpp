@@ -5,6 +5,7 @@
 /// from. `${env.NAME}` in any string is replaced; an unset NAME is an error, `$${` is a literal
 /// `${`.
 
+#include "scenarios/policy_words.hpp"
 #include "scheduler/core.hpp"
 #include "scheduler/result.hpp"
 
@@ -84,9 +85,8 @@ with_defaults(cluster_config config, const std::string& executable, const enviro
 [[nodiscard]] std::optional<std::pair<std::string, std::uint16_t>>
 parse_listen(std::string_view text);
 
-/// Words of policy_name, in the enumeration's order.
-[[nodiscard]] const std::vector<std::string>& policy_words();
-[[nodiscard]] std::optional<policy_name> parse_policy(std::string_view word);
+using sim::parse_policy;
+using sim::policy_words;
 
 /// The core's share of a configuration. `seed` of its one pseudo-random generator.
 [[nodiscard]] core::core_config core_settings(const cluster_config& config, std::uint64_t seed);

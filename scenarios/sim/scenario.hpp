@@ -6,6 +6,7 @@
 
 #include "scenarios/limits.hpp"
 #include "scenarios/models/device_model.hpp"
+#include "scenarios/policy_words.hpp"
 #include "scenarios/sim/random.hpp"
 #include "scheduler/requests.hpp"
 #include "scheduler/result.hpp"
@@ -94,8 +95,5 @@ struct scenario {
 /// Parses and checks. `origin` names the file in errors, which say line and field.
 [[nodiscard]] result<scenario> parse_scenario(std::string_view text, std::string_view origin);
 [[nodiscard]] result<scenario> load_scenario(const std::string& path);
-
-[[nodiscard]] const std::vector<std::string>& policy_words();
-[[nodiscard]] std::optional<policy_name> parse_policy(std::string_view word);
 
 } // namespace consort::sim

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scenarios/policy_words.hpp"
+
+#include <algorithm>
+
+namespace consort::sim {
+
+const std::vector<std::string>& policy_words() {
+  static const std::vector<std::string> words{"latency", "throughput", "energy", "cost", "hybrid"};
+  return words;
+}
+
+std::optional<policy_name> parse_policy(std::string_view word) {
+  const auto& words = policy_words();
+  const auto found = std::find(words.begin(), words.end(), word);
+  if (found == words.end())
+    return std::nullopt;
+  return static_cast<policy_name>(found - words.begin());
+}
+
+} // namespace consort::sim
