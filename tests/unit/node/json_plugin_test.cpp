@@ -18,8 +18,10 @@ using test::temp_folder;
 
 const char* const two_devices = R"(cat <<'END'
 {"devices": [
- {"uuid": "u1", "name": "fake-1", "memory": 16, "pci": "01:00", "power": 4200, "busy": 55.5, "state": "ok"},
- {"uuid": "u2", "name": "fake-2", "memory": null, "power": "[N/A]", "busy": "7 %", "state": "on fire"}]}
+ {"uuid": "u1", "name": "fake-1", "memory": 16, "pci": "01:00",
+  "power": 4200, "busy": 55.5, "state": "ok"},
+ {"uuid": "u2", "name": "fake-2", "memory": null, "pci": null,
+  "power": "[N/A]", "busy": "7 %", "state": "on fire"}]}
 END)";
 
 /// A plugin folder with fake tools, and the plugin made from it.

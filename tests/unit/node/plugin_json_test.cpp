@@ -12,6 +12,7 @@ namespace {
 
 using test::changed;
 using test::fake_plugin;
+using test::read_file;
 using test::temp_folder;
 
 std::string complaint(const std::string& text) {
@@ -162,6 +163,38 @@ TEST(PluginJson, AcceptsOtherWaysToAsk) {
                               "\"command\": [\"fake-smi\"], \"parse\": \"sysfs\""))
                 .find("/probe/command: not used with parse sysfs"),
             std::string::npos);
+}
+
+/// Goal: no key of the schema that editors use is unknown to the parser. Every key of every section
+/// is put into the sample in turn, with a value of no right type when it has none.
+TEST(PluginJson, KnowsEveryKeyOfItsSchema) {
+  const auto schema = nlohmann::json::parse(
+      read_file(std::string(CONSORT_SOURCE_DIR) + "/node/plugins/plugin.schema.json"));
+  const auto sample = nlohmann::json::parse(fake_plugin(), nullptr, true, true);
+  const auto& root = schema["properties"];
+  const std::vector<std::pair<std::string, nlohmann::json>> sections{
+      {"", root},
+      {"/probe", root["probe"]["properties"]},
+      {"/telemetry", root["telemetry"]["properties"]},
+      {"/capability", root["capability"]["properties"]},
+      {"/capability/runtime", root["capability"]["properties"]["runtime"]["properties"]},
+      {"/spec", root["spec"]["properties"]},
+      {"/build/0", root["build"]["items"]["properties"]},
+      {"/runtime", root["runtime"]["properties"]}};
+  for (const auto& [pointer, properties] : sections) {
+    for (const auto& [key, shape] : properties.items()) {
+      auto changed_sample = sample;
+      auto& object = changed_sample[nlohmann::json::json_pointer(pointer)];
+      if (!object.contains(key))
+        object[key] = nullptr; // Wrong for every key, but a known one.
+      EXPECT_EQ(complaint(changed_sample.dump()).find("unknown key"), std::string::npos)
+          << pointer << "/" << key;
+    }
+    auto closed = sample;
+    closed[nlohmann::json::json_pointer(pointer)]["no_such_key"] = 1;
+    EXPECT_NE(complaint(closed.dump()).find(pointer + "/no_such_key: unknown key"),
+              std::string::npos);
+  }
 }
 
 TEST(PluginJson, AMissingFileIsAnErrorValue) {
