@@ -21,6 +21,10 @@ c_abi_factory make_factory(boost::asio::io_context& io, const std::string& execu
     options.executable = executable;
     options.library = spec.library;
     options.config_json = spec.config_json;
+    options.memory_bytes = spec.memory_bytes;
+    options.threads = spec.threads;
+    options.sequences = spec.sequences;
+    options.work_path = spec.work_path;
     options.capabilities = spec.capabilities;
     options.bounds.start_us = spec.start_timeout_us;
     for (const auto& [name, value] : spec.env)

@@ -2,7 +2,8 @@
 #pragma once
 /// The host process's end of its socket. A thread of its own reads commands and writes reports, so
 /// that neither waits for the vendor's code; whatever is queued while a write is in progress leaves
-/// with the next one, so the events of one engine step need few writes and none waits for a timer.
+/// with the next one, so the events of one engine step need few writes and none waits for a timer;
+/// the first of a step is written by the vendor's own thread.
 ///
 /// It decides when the process ends: at once when the agent is gone (whatever the vendor's code is
 /// doing), when the agent breaks the protocol, or when it stops reading for `stall_us`.
@@ -10,6 +11,7 @@
 #include "messages/codec.hpp"
 #include "node/host/host_main.hpp"
 
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -39,6 +41,7 @@ private:
   void take_frames();
   void write_some();
   void wake();
+  [[nodiscard]] std::size_t write_now(const std::vector<char>& frame);
 
   const int fd_;
   int wake_fd_ = -1;
@@ -53,6 +56,8 @@ private:
   std::size_t command_bytes_ = 0;
   std::vector<char> queued_;
   bool woken_ = false;
+  bool idle_ = true; ///< The I/O thread has nothing left to write.
+  std::chrono::steady_clock::time_point wrote_at_;
   bool finishing_ = false;
 };
 

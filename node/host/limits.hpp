@@ -21,6 +21,8 @@ inline constexpr std::size_t host_calls_max
     = 4'096; ///< Messages read by the host and not yet given to the vendor's object.
 inline constexpr duration_us host_stall_us
     = 30'000'000; ///< Host waits this long for room to queue an event, then gives up.
+inline constexpr duration_us host_burst_us
+    = 100; ///< Reports closer together than this are gathered into one write.
 inline constexpr std::size_t attempts_per_session_max = 65'536;
 inline constexpr std::uint64_t events_per_attempt_max = 8'000'000; ///< Above it is a flood.
 inline constexpr std::size_t read_chunk_bytes = 256 * 1024;        ///< One read of a socket.
