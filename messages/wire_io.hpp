@@ -23,16 +23,20 @@ inline constexpr Enum last_enumerator = Enum{};
 /// call at the most, or as long as the value given.
 class outgoing : public wire_check {
 public:
+  /// An id that must be there.
   capnp::Text::Reader name(const std::string& text, std::string_view field) {
     return check_name(text, field) ? reader_of(text) : capnp::Text::Reader();
   }
+  /// An id that may be missing.
   capnp::Text::Reader name_or_none(const std::string& text, std::string_view field) {
     return text.empty() ? capnp::Text::Reader() : name(text, field);
   }
+  /// A word, version or address.
   capnp::Text::Reader label(const std::string& text, std::string_view field,
                             std::size_t bytes_max = limits::label_bytes_max) {
     return check_label(text, field, bytes_max) ? reader_of(text) : capnp::Text::Reader();
   }
+  /// Text that programs read: refused, never changed.
   capnp::Text::Reader text(const std::string& text, std::string_view field,
                            std::size_t bytes_max = limits::text_bytes_max) {
     return check_text(text, field, bytes_max) ? reader_of(text) : capnp::Text::Reader();
@@ -44,15 +48,18 @@ public:
     sentence_ = repaired(text, limits::text_bytes_max);
     return reader_of(sentence_);
   }
+  /// Bytes of any kind.
   capnp::Data::Reader data(const std::string& bytes, std::string_view field,
                            std::size_t bytes_max) {
     if (!check_bytes(bytes.size(), field, bytes_max))
       return {};
     return {reinterpret_cast<const kj::byte*>(bytes.data()), bytes.size()};
   }
+  /// A SHA-256, or nothing.
   capnp::Text::Reader digest(const consort::digest& hash, std::string_view field) {
     return check_digest(hash.value, field) ? reader_of(hash.value) : capnp::Text::Reader();
   }
+  /// An enumerator; one that the wire does not have is a violation.
   template <class WireEnum, class Enum>
   WireEnum word(Enum value, std::string_view field) {
     if (value > last_enumerator<Enum>)
@@ -71,7 +78,8 @@ private:
   std::string sentence_;
 };
 
-/// Checks and converts one message's fields as getters return them.
+/// Checks and converts one message's fields as getters return them: the same names as in outgoing,
+/// the same checks, the other way. What violates them reads as empty.
 class incoming : public wire_check {
 public:
   std::string name(capnp::Text::Reader text, std::string_view field) {
@@ -96,6 +104,7 @@ public:
   std::string digest(capnp::Text::Reader text, std::string_view field) {
     return check_digest(view_of(text), field) ? copy_of(text) : std::string();
   }
+  /// An enumerator; an unknown one, from a newer build, is a violation.
   template <class Enum, class WireEnum>
   Enum word(WireEnum value, std::string_view field) {
     if (static_cast<unsigned>(value) <= static_cast<unsigned>(last_enumerator<Enum>))
@@ -103,6 +112,7 @@ public:
     fail(field, "has an unknown kind " + std::to_string(static_cast<unsigned>(value)));
     return Enum{};
   }
+  /// A union member that this build does not know.
   void unknown_kind(std::string_view what, unsigned number) {
     fail(what, "has an unknown kind " + std::to_string(number));
   }

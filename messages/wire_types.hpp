@@ -44,17 +44,21 @@ inline constexpr request_outcome last_enumerator<request_outcome> = request_outc
 
 // --- collections ---
 
+/// Lists of short texts, and maps as lists of their entries.
 using texts = capnp::List<capnp::Text>;
 using attributes = capnp::List<wire::Attribute>;
 
 /// Words (tags, formats) as labels.
 void read_words(texts::Reader from, std::vector<std::string>& to, std::string_view field,
                 incoming& in);
+/// Entries in order of name. Requires: `to` has as many entries as `from`.
 void write_map(attributes::Builder to, const std::map<std::string, std::string>& from,
                std::string_view field, outgoing& out);
+/// A name that occurs twice is a violation.
 void read_map(attributes::Reader from, std::map<std::string, std::string>& to,
               std::string_view field, incoming& in);
 
+/// `init(count)` makes the list in its struct; here and below.
 template <class Init>
 void write_words(outgoing& out, const std::vector<std::string>& words, std::string_view field,
                  Init init) {
@@ -72,6 +76,8 @@ void write_attributes(outgoing& out, const std::map<std::string, std::string>& m
 }
 
 // --- structs, in the order of common.capnp ---
+//
+// Those without a wire_check have nothing that could be out of range.
 
 void write(wire::RequestId::Builder to, const request_id& from);
 void read(wire::RequestId::Reader from, request_id& to);
@@ -79,6 +85,9 @@ void write(wire::AttemptId::Builder to, const attempt_id& from);
 void read(wire::AttemptId::Reader from, attempt_id& to);
 void write(wire::Error::Builder to, const error& from, outgoing& out);
 void read(wire::Error::Reader from, error& to, incoming& in);
+
+// Resources.
+
 void write(wire::CapacityVector::Builder to, const capacity_vector& from, outgoing& out);
 void read(wire::CapacityVector::Reader from, capacity_vector& to, incoming& in);
 void write(wire::RuntimeCapabilities::Builder to, const runtime_capabilities& from, outgoing& out);
@@ -93,6 +102,9 @@ void write(wire::Allocation::Builder to, const allocation& from, outgoing& out);
 void read(wire::Allocation::Reader from, allocation& to, incoming& in);
 void write(wire::Parallelism::Builder to, const parallelism& from);
 void read(wire::Parallelism::Reader from, parallelism& to);
+
+// Models and artifacts.
+
 void write(wire::ModelVariant::Builder to, const model_variant& from, outgoing& out);
 void read(wire::ModelVariant::Reader from, model_variant& to, incoming& in);
 void write(wire::ModelSpec::Builder to, const model_spec& from, outgoing& out);
@@ -101,6 +113,9 @@ void write(wire::ArtifactKey::Builder to, const artifact_key& from, outgoing& ou
 void read(wire::ArtifactKey::Reader from, artifact_key& to, incoming& in);
 void write(wire::ArtifactRecord::Builder to, const artifact_record& from, outgoing& out);
 void read(wire::ArtifactRecord::Reader from, artifact_record& to, incoming& in);
+
+// Requests, tickets and what attempts measured.
+
 void write(wire::RequestMeta::Builder to, const request_meta& from, outgoing& out);
 void read(wire::RequestMeta::Reader from, request_meta& to, incoming& in);
 void write(wire::Ticket::Builder to, const ticket& from, outgoing& out);

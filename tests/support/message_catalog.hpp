@@ -8,13 +8,14 @@
 namespace consort::samples {
 
 struct catalog_entry {
-  std::string name; ///< Unique; a file name without its ending.
-  messages::frame_kind kind;
-  messages::encoded bytes;
+  std::string name;          ///< Unique; a file name without its ending.
+  messages::frame_kind kind; ///< Of its frame, and what recode() takes.
+  messages::encoded bytes;   ///< An error only if the samples break a limit.
 };
 
 namespace detail {
 
+/// One entry for each alternative of a variant, named after it.
 template <class Variant, class Names, class Encode>
 void add_all(std::vector<catalog_entry>& all, std::string_view prefix, messages::frame_kind kind,
              const Names& names, Encode encode) {
@@ -63,6 +64,7 @@ inline std::vector<catalog_entry> catalog() {
 
 namespace detail {
 
+/// With its envelope where it has one.
 template <class Decoded>
 messages::encoded encode_again(const result<Decoded>& message) {
   if (!message)
@@ -75,7 +77,8 @@ messages::encoded encode_again(const result<Decoded>& message) {
 
 } // namespace detail
 
-/// Decodes as `kind` and encodes what came out.
+/// Decodes as `kind` and encodes what came out. Returns: the bytes, or why either failed; `bug` for
+/// a kind that no decoder is for.
 inline messages::encoded recode(messages::frame_kind kind, std::span<const char> bytes) {
   using messages::frame_kind;
   switch (kind) {

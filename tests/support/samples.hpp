@@ -13,6 +13,7 @@
 
 namespace consort::samples {
 
+/// What kind of value a field is.
 template <class T>
 struct is_vector : std::false_type {};
 template <class T>
@@ -35,12 +36,16 @@ class filler {
 public:
   explicit filler(std::uint64_t seed = 0) : next_(seed) {}
 
+  /// A bool turns over, so that it differs from whatever default it had.
   void fill(bool& value) { value = !value; }
+  /// Only HTTP statuses have 16 bits.
   void fill(std::uint16_t& value) { value = static_cast<std::uint16_t>(400 + small()); }
   void fill(std::uint32_t& value) { value = static_cast<std::uint32_t>(2 + small()); }
   void fill(std::int32_t& value) { value = static_cast<std::int32_t>(2 + small()); }
+  /// Wider than any smaller type; durations stay within their limit.
   void fill(std::uint64_t& value) { value = (std::uint64_t{1} << 63) + small(); }
   void fill(std::int64_t& value) { value = (std::int64_t{1} << 40) + std::int64_t(small()); }
+  /// Good as a name, a label and a text.
   void fill(std::string& value) { value = "text-" + std::to_string(small()); }
   void fill(digest& value) {
     value.value = std::string(62, 'a') + std::to_string(10 + small() % 90);
@@ -53,15 +58,18 @@ public:
   void fill(strong_number<Tag>& value) {
     fill(value.value);
   }
+  /// In order of name, with text beyond ASCII.
   void fill(std::map<std::string, std::string>& value) {
     value = {{"one", "text " + std::to_string(small())}, {"two", "Zwölf ♫"}};
   }
+  /// The alternative that says most.
   void fill(attempt_event& value) { value = make<attempt_tokens>(); }
   /// The two answers exclude each other.
   void fill(messages::query_answer& value) {
     fill(value.number);
     fill(value.snapshot);
   }
+  /// Everything else by its shape: two elements in a list, every field of a struct.
   template <class T>
   void fill(T& value) {
     if constexpr (std::is_enum_v<T>) {
@@ -80,6 +88,7 @@ public:
     }
   }
 
+  /// A fresh value, filled.
   template <class T>
   T make() {
     T value{};
@@ -88,6 +97,7 @@ public:
   }
 
 private:
+  /// Small enough for every bounded number; a prime period, so that neighbours differ.
   std::uint64_t small() { return ++next_ % 97; }
   std::uint64_t next_;
 };
@@ -165,6 +175,7 @@ inline constexpr std::array host_command_names
     = {"open", "submit", "cancel", "read_stats", "close"};
 inline constexpr std::array host_report_names = {"opened", "open_failed", "event", "stats"};
 
+// A new alternative needs a name here, and its golden bytes.
 static_assert(event_names.size() == std::variant_size_v<core::event>);
 static_assert(command_names.size() == std::variant_size_v<core::command>);
 static_assert(attempt_event_names.size() == std::variant_size_v<attempt_event>);
