@@ -13,6 +13,7 @@ namespace {
 result<json> read_answer(const result<http_answer>& answer, const std::string& url) {
   if (!answer)
     return answer.failure();
+  // Whatever the cluster says beyond success is its refusal, in its own words.
   if (answer->status < 200 || answer->status > 299)
     return refusal(answer->status, answer->body);
   if (answer->body.empty())

@@ -29,6 +29,7 @@ void add_global_flags(CLI::App& app, global_options& options) {
       ->type_name("FORMAT");
 }
 
+/// Gives every long flag its environment variable; the library lets flags win.
 void bind_environment(CLI::App& app) {
   for (auto* option : app.get_options())
     if (!option->get_lnames().empty() && option->get_lnames().front() != "help"
@@ -73,6 +74,7 @@ error usage_error(const CLI::App& app, const CLI::ParseError& failure) {
   const auto names = command_names(command);
   const auto word = stray_word(app);
   const auto help = "; see " + full_name(command) + " --help";
+  // A mistyped command reaches here as a stray word, which is worth more than the raw complaint.
   if (!names.empty() && !word.empty())
     return {recovery::refuse, "usage",
             "unknown command `" + word + "`" + did_you_mean(word, names) + help};
@@ -108,6 +110,7 @@ std::unique_ptr<CLI::App> make_app(context& env) {
 }
 
 exit_code parse_and_run(CLI::App& app, context& env, int argc, const char* const* argv) {
+  // Here, not in make_app: the executable has added its own commands by now.
   for (auto* command : app.get_subcommands([](const CLI::App*) { return true; }))
     bind_environment(*command);
   try {

@@ -87,6 +87,7 @@ exit_code bench(context& env, bench_options wanted) {
   json all = json::array();
   bool well = true;
   for (const auto& [title, where] : runs) {
+    // The same load, one server after the other: they would compete for this machine otherwise.
     wanted.load.url = where;
     const auto report = run_load(wanted.load);
     if (!report)

@@ -21,6 +21,7 @@ using strict_json::value;
 
 namespace {
 
+// The model that comes with the source and with an installation.
 constexpr std::string_view shipped_model = "models/storyteller-5m-f16.gguf";
 constexpr std::string_view shipped_name = "storyteller";
 /// From build/<preset>/cli/consort up to the source tree.
@@ -54,6 +55,7 @@ result<std::string> interpolate(const std::string& text, const environment& look
   return made;
 }
 
+/// Paths in a file are relative to the file, not to where the command happens to run.
 std::string absolute_path(const std::string& path, const std::string& base_dir) {
   if (path.empty() || fs::path(path).is_absolute())
     return path;
@@ -150,6 +152,7 @@ private:
     made.source = reader.text("source");
     if (made.source.empty())
       reader.fail("source", "must not be empty");
+    // A reference is resolved by the node that needs it.
     if (!is_reference(made.source))
       made.source = absolute_path(made.source, base_dir_);
     made.aliases = reader.texts("aliases");
@@ -177,6 +180,7 @@ private:
     reader.finish();
   }
 
+  /// Names and aliases share one space: a request must mean one model.
   void claim_name(const std::string& taken, const value& where) {
     if (failure_)
       return;
@@ -206,6 +210,7 @@ std::optional<std::string> first_existing(const std::vector<fs::path>& places) {
 std::optional<std::string> find_shipped_model(const fs::path& executable) {
   const auto prefix = executable.parent_path().parent_path();
   std::vector<fs::path> places{prefix / "share/consort" / shipped_model};
+  // Lets a build tree serve the model of its source tree, with no path compiled in.
   auto folder = executable.parent_path();
   for (int up = 0; up < folders_above_max; ++up, folder = folder.parent_path())
     places.push_back(folder / shipped_model);
@@ -213,6 +218,7 @@ std::optional<std::string> find_shipped_model(const fs::path& executable) {
 }
 
 std::optional<std::string> default_data_dir(const environment& lookup) {
+  // The specification tells readers to ignore a relative path here.
   if (const auto state = lookup("XDG_STATE_HOME"); state && fs::path(*state).is_absolute())
     return (fs::path(*state) / "consort").string();
   if (const auto home = lookup("HOME"); home && !home->empty())
@@ -249,6 +255,7 @@ result<cluster_config> load_config(const std::string& path, const environment& l
     return error{recovery::refuse, "usage",
                  "cannot read configuration " + path + ": check the path and its permissions"};
   std::error_code ignored;
+  // Before any later change of the working directory.
   const auto base = fs::absolute(path, ignored).parent_path().string();
   return parse_config(text.str(), path, base, lookup);
 }
@@ -291,6 +298,7 @@ std::optional<std::pair<std::string, std::uint16_t>> parse_listen(std::string_vi
     return std::nullopt;
   auto host = text.substr(0, colon);
   const auto digits = text.substr(colon + 1);
+  // Brackets are how an IPv6 address keeps its colons apart from the port.
   const bool bracketed = host.size() >= 2 && host.front() == '[' && host.back() == ']';
   if (bracketed)
     host = host.substr(1, host.size() - 2);

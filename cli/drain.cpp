@@ -51,6 +51,7 @@ exit_code wait_until_idle(context& env, const drain_options& wanted) {
   if (!span)
     return complain(env, {recovery::refuse, "usage",
                           "--deadline `" + wanted.deadline + "` is not a duration such as 2m"});
+  // The scheduler needs no deadline: the target takes nothing new, only this command waits.
   const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(*span);
   for (;;) {
     const auto running = running_on(env, wanted.target);

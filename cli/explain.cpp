@@ -34,6 +34,7 @@ std::string candidate_table(const json& decision, bool wide, bool colour) {
     const auto removed_by = text_at(candidate, "/removed_by");
     const bool won = !winner.empty() && device == winner && removed_by.empty();
     const auto reason = text_at(candidate, "/reason");
+    // The losers' terms are noise until someone asks for them.
     const auto terms = won || wide ? terms_of(candidate) : std::string{};
     const auto why = reason.empty() ? terms : terms.empty() ? reason : reason + "; " + terms;
     rows.add({device,
@@ -59,6 +60,7 @@ std::string render_decision(const json& decision, std::size_t number, bool wide,
   made += candidate_table(decision, wide, colour);
   const auto shown = decision.value("candidates", json::array()).size();
   const auto total = decision.value("candidates_total", shown);
+  // The core keeps the best candidates only and counts the rest.
   if (total > shown)
     made += "  and " + std::to_string(total - shown) + " more candidates\n";
   return made;

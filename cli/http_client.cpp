@@ -86,6 +86,7 @@ public:
 
 private:
   void run() {
+    // Each operation runs the context until it has nothing left, which is when it is done.
     context_.restart();
     context_.run();
   }
@@ -106,6 +107,7 @@ error_code read_body(connection& link, body_parser& parser,
     parser.get().body().data = piece.data();
     parser.get().body().size = piece.size();
     auto failed = link.read_some(parser);
+    // The buffer is full, not the body: hand over the piece and read on.
     if (failed == http::error::need_buffer)
       failed = {};
     const auto read = piece.size() - parser.get().body().size;
@@ -165,6 +167,7 @@ result<http_target> parse_url(const std::string& url) {
     made.prefix.pop_back();
   made.port = "80";
   const auto colon = authority.rfind(':');
+  // A colon inside brackets belongs to an IPv6 address.
   if (colon != std::string::npos && authority.find(']', colon) == std::string::npos) {
     made.port = authority.substr(colon + 1);
     authority.resize(colon);
@@ -199,6 +202,7 @@ result<http_answer> http_client::stream(const http_request& request,
   if (const auto failed = link.send(to_beast(request, *target, api_key_)))
     return broke_off(base_url_, failed);
   body_parser parser;
+  // Streams have no length; whole bodies are bounded below.
   parser.body_limit(boost::none);
   if (const auto failed = link.read_header(parser))
     return broke_off(base_url_, failed);

@@ -47,6 +47,7 @@ exit_code repeat(context& env, bool watch, const std::function<exit_code()>& sho
       env.out << "\x1b[H\x1b[2J";
     const auto code = show();
     env.out.flush();
+    // A broken pipe ends a watch as surely as an error.
     if (!watch || code != exit_code::done || !env.out)
       return code;
     std::this_thread::sleep_for(limits::watch_interval);

@@ -31,6 +31,7 @@ using boost::system::error_code;
 namespace {
 
 using clock = std::chrono::steady_clock;
+// Errors come back beside the result instead of as exceptions.
 constexpr auto as_values = asio::as_tuple(asio::use_awaitable);
 
 duration_us between(clock::time_point from, clock::time_point to) {
@@ -61,6 +62,7 @@ public:
       return !(failed_ = true);
     if (const auto usage = count_at(chunk, "/usage/completion_tokens"); !usage.empty())
       usage_tokens_ = std::stoull(usage);
+    // Role, usage and finish chunks carry no text and are no tokens.
     if (text_at(chunk, "/choices/0/text").empty())
       return true;
     const auto now = clock::now();
@@ -139,6 +141,7 @@ asio::awaitable<std::string> read_answer(beast::tcp_stream& stream, beast::flat_
     if (status == 200)
       events.feed({piece.data(), piece.size() - parser.get().body().size});
   }
+  // Only after the whole answer: a half-read connection cannot carry another request.
   keep_alive = parser.keep_alive();
   co_return status == 200 ? meter.finish() : "HTTP " + std::to_string(status);
 }
@@ -165,6 +168,7 @@ asio::awaitable<void> run_stream(load_state& state) {
     answer_meter meter(state.report);
     stream.expires_after(limits::stream_gap_timeout);
     auto [unsent, bytes] = co_await http::async_write(stream, request, as_values);
+    // Until read_answer says otherwise; after any failure the next request reconnects.
     connected = false;
     std::string wrong = unsent ? unsent.message() : "";
     if (!unsent)
@@ -196,6 +200,7 @@ result<load_report> run_load(const load_options& options) {
   report.wall_us = between(start, clock::now());
   for (auto* spans : {&report.first_token_us, &report.token_gap_us, &report.whole_us})
     std::sort(spans->begin(), spans->end());
+  // Nothing but refused connections is a missing server, not a slow one.
   const bool refused = std::any_of(report.errors.begin(), report.errors.end(), [](const auto& one) {
     return one.first.rfind("connect: ", 0) == 0;
   });

@@ -21,6 +21,7 @@ exit_code run_embedded(context& env, const submission& wanted) {
   if (!config)
     return complain(env, config.failure());
   config->http_host = "127.0.0.1";
+  // Never the configured port: a real cluster may start there at any moment.
   config->http_port = 0;
   auto cluster = env.start(*config);
   if (!cluster)

@@ -9,6 +9,7 @@ bool sse_parser::feed(std::string_view bytes) {
   for (const char byte : bytes) {
     if (stopped_)
       return false;
+    // CRLF is one line end, even when the two bytes come in different pieces.
     const bool paired = byte == '\n' && after_return_;
     after_return_ = byte == '\r';
     if (paired)
@@ -30,6 +31,7 @@ bool sse_parser::end_line() {
     line_.clear();
     return true;
   }
+  // An event without data is dispatched to nobody (WHATWG HTML, 9.2.6).
   if (!has_data_) {
     event_ = {};
     return true;

@@ -41,6 +41,7 @@ public:
     if (event.data == "[DONE]")
       return finished_ = true, false;
     const auto chunk = json::parse(event.data, nullptr, false);
+    // After the first byte the status is already 200, so an error can only come as an event.
     if (event.name == "error" || (chunk.is_object() && chunk.contains("error"))) {
       failure_ = refusal(200, event.data);
       failure_->message = text_at(chunk, "/error/message");
@@ -59,6 +60,7 @@ public:
   }
 
   exit_code end(const http_answer& answer) {
+    // The shell's prompt belongs on a line of its own.
     if (last_letter_ != '\n')
       env_.out << '\n' << std::flush;
     if (failure_)
@@ -136,6 +138,7 @@ result<done> read_prompt(context& env, submission& wanted) {
       return error{recovery::refuse, "usage",
                    "the prompt is larger than " + format_size(limits::prompt_bytes_max)};
   }
+  // `echo` adds a newline that nobody means as part of the prompt.
   if (!wanted.prompt.empty() && wanted.prompt.back() == '\n')
     wanted.prompt.pop_back();
   if (wanted.prompt.empty())
@@ -159,6 +162,7 @@ http_request to_http(const submission& wanted, bool stream) {
   http_request made;
   made.method = "POST";
   made.path = wanted.chat ? "/v1/chat/completions" : "/v1/completions";
+  // Bytes that are no UTF-8 become U+FFFD here; the server would refuse them.
   made.body = body.dump(-1, ' ', false, json::error_handler_t::replace);
   const auto header = [&](const char* name, const std::string& text) {
     if (!text.empty())

@@ -50,6 +50,7 @@ char32_t next_point(std::string_view text, std::size_t& at) {
                                             : -1;
   if (extra <= 0)
     return extra == 0 ? lead : 0xFFFD;
+  // Cut off in the middle of a character.
   if (at + static_cast<std::size_t>(extra) > text.size())
     return 0xFFFD;
   char32_t point = lead & (0x3FU >> extra);
@@ -114,6 +115,7 @@ std::string table::render(bool wide, bool colour) const {
       made += (made.empty() ? "" : "  ")
               + padded(cell_of(at), widths[at], columns_[at].side,
                        colour ? std::string_view(colour_at(at)) : std::string_view{});
+    // Trailing blanks wrap on narrow terminals.
     made.erase(made.find_last_not_of(' ') + 1);
     return made + "\n";
   };

@@ -60,6 +60,7 @@ private:
   line_counter* counter_ = nullptr;
 };
 
+/// `file:line: field: `, the start of every message.
 std::string place(std::string_view origin, std::uint32_t line, const std::string& path) {
   return std::string(origin) + ":" + std::to_string(line) + ": "
          + (path.empty() ? "" : path + ": ");
@@ -106,6 +107,7 @@ public:
     auto& object = *open_.back();
     key_ = std::move(name);
     key_line_ = counter_.line;
+    // JSON leaves the meaning of a repeated key open; people never mean it.
     if (object.find(key_))
       return stop("`" + key_ + "` is given twice");
     return true;
@@ -113,6 +115,7 @@ public:
 
   bool parse_error(std::size_t, const std::string&,
                    const nlohmann::detail::exception& what) override {
+    // Drops the library's own prefix, `[json.exception...] `; line and column are said by place().
     const std::string text = what.what();
     const auto start = text.find(": ");
     return stop("not JSON: " + (start == std::string::npos ? text : text.substr(start + 2)));
@@ -136,6 +139,7 @@ private:
       made.path = parent.path + "[" + std::to_string(parent.items.size()) + "]";
       return &parent.items.emplace_back(std::move(made));
     }
+    // A member stands where its name does: that is where people look.
     made.line = key_line_;
     made.path = parent.path.empty() ? key_ : parent.path + "." + key_;
     return &parent.members.emplace_back(std::move(key_), std::move(made)).second;
@@ -213,6 +217,7 @@ object_reader::object_reader(const value& object, std::string_view origin,
 }
 
 void object_reader::finish() {
+  // Known are the names that were asked for, so the list cannot fall behind the code.
   for (const auto& [name, member] : object_.members) {
     if (std::find(known_.begin(), known_.end(), name) != known_.end())
       continue;
@@ -258,6 +263,7 @@ double object_reader::number(std::string_view name, double fallback, double min,
     return fallback;
   if (found->number >= min && found->number <= max)
     return found->number;
+  // %.15g shows whole numbers up to 2^49 without an exponent.
   char range[96];
   std::snprintf(range, sizeof range, "must be between %.15g and %.15g", min, max);
   fail(name, range);

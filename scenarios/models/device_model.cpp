@@ -67,6 +67,7 @@ std::vector<std::string> device_model_names() {
 std::int64_t step_us(const device_model& model, std::uint32_t decoding, std::uint32_t prefilled) {
   std::int64_t span = 0;
   if (decoding > 0) {
+    // ITL(b) = ITL(1) * (1 + (b-1) * gain), the shape that the core's cost model learns too.
     const auto alone = 1'000'000 / static_cast<std::int64_t>(model.decode_tokens_per_s);
     span += alone + alone * (decoding - 1) * model.decode_batch_gain_pm / 1'000;
   }

@@ -46,6 +46,7 @@ std::vector<attempt_id> engine::attempts() const {
 }
 
 void engine::admit() {
+  // In order: a small sequence never overtakes a large one, so nothing starves.
   while (!waiting_.empty() && running_.size() < model_.max_sequences
          && kv_tokens_used_ + kv_tokens_of(waiting_.front()) <= kv_tokens_max_) {
     auto& next = waiting_.front();
@@ -67,6 +68,7 @@ void engine::begin_step() {
   std::uint32_t prefilled = 0;
   for (auto& sequence : running_) {
     sequence.batch_max = std::max(sequence.batch_max, running());
+    // Earlier sequences take the prefill budget first; decoding needs none of it.
     sequence.prefill_now = std::min(sequence.prefill_left, budget - prefilled);
     prefilled += sequence.prefill_now;
     decoding += sequence.prefill_left == 0 ? 1 : 0;
@@ -94,6 +96,7 @@ void engine::end_step() {
     if (sequence.emitted >= sequence.output_tokens)
       finished.push_back(sequence);
   }
+  // Apart from the loop above, which holds references into running_.
   for (const auto& sequence : finished) {
     kv_tokens_used_ -= kv_tokens_of(sequence);
     std::erase_if(running_,

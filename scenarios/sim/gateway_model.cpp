@@ -13,6 +13,7 @@ gateway_model::gateway_model(event_heap& heap, network& links, const observer_li
 
 request_id gateway_model::submit(request_meta meta, std::uint32_t output_tokens) {
   meta.id = {id_, ++submitted_};
+  // Watchers first: what follows may end the request at once.
   watchers_.each([&](observer& watcher) { watcher.on_submitted(meta, heap_.now()); });
   auto& one = requests_[meta.id];
   one.meta = meta;
@@ -107,6 +108,7 @@ void gateway_model::on(const core::grant_ticket& granted) {
   opening.body.kind = one.meta.kind;
   opening.body.json = "{\"prompt_tokens\":" + std::to_string(one.meta.prompt_tokens)
                       + ",\"max_tokens\":" + std::to_string(one.output_tokens) + "}";
+  // A resume hands over what the client already has; the node continues after it.
   opening.body.resume.token_ids = one.token_ids;
   const auto payload = messages::encode(opening);
   if (!payload) {
@@ -171,6 +173,7 @@ void gateway_model::on_tokens(request& one, const attempt_tokens& tokens) {
     watchers_.each(
         [&](observer& watcher) { watcher.on_token(one.meta.id, one.current.device, now); });
   }
+  // The first token is reported at once, later ones are batched, as production does.
   if (!one.first_token_at)
     one.first_token_at = now;
   else if (now - one.progress_at < limits::progress_every_us)
@@ -189,6 +192,7 @@ void gateway_model::on_completed(request& one, const attempt_completed& complete
   measured.engine_queue_us = completed.engine_queue_us;
   tell(core::attempt_finished{one.current.attempt, measured});
   const auto id = one.meta.id;
+  // The node closed the stream by completing it.
   streams_.erase(one.stream);
   answer(id, request_outcome::finished, "");
 }
@@ -213,6 +217,7 @@ void gateway_model::end_attempt(request& one) {
 void gateway_model::answer(const request_id& id, request_outcome outcome, const std::string& code) {
   const auto found = requests_.find(id);
   assert(found != requests_.end());
+  // Out of the table before watchers look: a live count never includes an answered request.
   const client_answer ended{id, outcome, code, std::move(found->second.token_ids),
                             found->second.output_tokens};
   requests_.erase(found);

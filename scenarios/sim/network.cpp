@@ -35,6 +35,7 @@ void network::put(address from, address to, event_heap::action deliver) {
   const auto jitter
       = static_cast<duration_us>(static_cast<double>(settings_.jitter_us) * chance_.unit());
   auto& way = under_way_[{from, to}];
+  // Never before the frame in front of it: links keep their order.
   way.last_due = std::max(way.last_due, heap_.now() + settings_.latency_us + jitter);
   way.entries.push_back({way.last_due, std::move(deliver)});
   heap_.at(way.last_due, [this, from, to] { pump({from, to}); });
@@ -43,6 +44,7 @@ void network::put(address from, address to, event_heap::action deliver) {
 void network::pump(const ends& which) {
   auto& entries = under_way_[which].entries;
   while (!entries.empty() && entries.front().due <= heap_.now() && passes(which)) {
+    // Out of the queue first: delivering may send on this very link.
     const auto next = std::move(entries.front().deliver);
     entries.pop_front();
     next();
@@ -68,6 +70,7 @@ void network::deliver(address from, address to, channel stream, const std::vecto
   reader.feed(bytes);
   const auto received = reader.next();
   assert(received.ok() && received->has_value());
+  // Times and bytes of every frame are the run's fingerprint.
   ++frames_;
   digest_ = fold(digest_, static_cast<std::uint64_t>(heap_.now()));
   digest_ = fold(fold(digest_, from), to);

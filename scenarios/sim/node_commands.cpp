@@ -41,6 +41,7 @@ void node_model::obey(const core::command& wanted) {
 }
 
 void node_model::on(const core::grant_lease& granted) {
+  // A grant to an earlier life, late on the wire, must not revive its epoch.
   if (granted.life == life_)
     lease_epoch_ = granted.lease_epoch;
 }
@@ -61,6 +62,7 @@ std::optional<std::string> node_model::why_not(const allocation& grant) const {
                                     [&](const device& one) { return one.spec.id == share.device; });
     if (found == devices_.end())
       continue; // Another node's share.
+    // The node has the last word on its memory: it counts every share it holds.
     std::uint64_t used = share.whole ? found->spec.memory_bytes : share.memory_bytes;
     for (const auto& [id, held] : allocations_)
       for (const auto& other : held.shares)
@@ -108,6 +110,7 @@ void node_model::finish_load(const core::load_replica& wanted, duration_us load_
   const auto& share = wanted.grant.shares.front();
   const auto& leader = device_of(share.device);
   const auto memory = share.whole ? leader.spec.memory_bytes : share.memory_bytes;
+  // What the weights leave is KV cache.
   const auto room = memory > wanted.variant.weight_bytes ? memory - wanted.variant.weight_bytes : 0;
   const auto kv_tokens = room / std::max<std::uint64_t>(wanted.variant.kv_bytes_per_token, 1);
   engine::callbacks calls;
@@ -122,6 +125,7 @@ void node_model::finish_load(const core::load_replica& wanted, duration_us load_
     const auto found = streams_.find(done.attempt);
     if (found == streams_.end())
       return;
+    // Simulated outputs always end at their drawn length.
     send_event(found->second, attempt_choice_done{0, "length"});
     send_event(found->second, attempt_completed{{done.prompt_tokens, done.output_tokens, 0},
                                                 done.batch_max,
@@ -177,12 +181,14 @@ void node_model::on(const core::start_compile& wanted) {
 }
 
 void node_model::finish_compile(const core::start_compile& wanted, duration_us took_us) {
+  // Cancelled in the meantime.
   if (compiling_.erase(wanted.compile) == 0)
     return;
   artifact_record record;
   record.key = wanted.key;
   record.content = content_of(wanted.key);
   record.node = node_id(description_.name);
+  // Half of f16, as 8-bit weights are.
   record.size_bytes = wanted.source.weight_bytes / 2;
   record.build_us = took_us;
   store_[record.content] = record;

@@ -70,6 +70,7 @@ std::pair<std::uint32_t, std::uint32_t> sizes_of(const std::string& body) {
 node_model::node_model(node_world world, scenario_node description, address at,
                        random_source chance)
     : world_(world), description_(std::move(description)), at_(at), chance_(chance) {
+  // Ids count per type: cpu0, npu0, npu1.
   std::map<std::string_view, std::size_t> numbers;
   for (const auto* model : description_.devices)
     devices_.push_back({spec_of(*model, description_.name, numbers[model->type]++), model, 1, 0});
@@ -108,6 +109,7 @@ void node_model::set_slowness(const std::string& id, double factor) {
 }
 
 void node_model::after(duration_us delay, std::function<void()> what) {
+  // A timer of a dead or fenced process must not act in the name of its successor.
   auto guarded = [this, process = process_, what = std::move(what)] {
     if (process == process_)
       what();
@@ -121,6 +123,7 @@ void node_model::after(duration_us delay, std::function<void()> what) {
 }
 
 void node_model::drop_all_work() {
+  // The process may live on after a fence; for its timers it is another one.
   ++process_;
   instances_.clear();
   allocations_.clear();
@@ -131,6 +134,7 @@ void node_model::drop_all_work() {
 }
 
 void node_model::say_hello() {
+  // 0 means "none".
   life_ = incarnation(chance_.bits() | 1U);
   core::node_joined hello;
   hello.node = node_id(description_.name);
@@ -143,6 +147,7 @@ void node_model::say_hello() {
   tell(hello);
   for (const auto& one : devices_)
     tell(core::device_advertised{one.spec, life_});
+  // The store is on disk: what an earlier process built is still there.
   for (const auto& [content, record] : store_)
     tell(core::artifact_found{record, life_});
   after(world_.lease_us / 3, [this] { renew_lease(); });
@@ -170,6 +175,7 @@ void node_model::report_devices() {
       for (const auto& attempt : loaded.runs->attempts())
         report.running.push_back(attempt);
     }
+    // By id, as the wire wants it.
     std::sort(report.running.begin(), report.running.end());
     const auto power = power_mw(*one.model, busy);
     one.energy_mj += power * static_cast<std::uint64_t>(limits::report_every_us) / 1'000'000;
@@ -261,12 +267,14 @@ void node_model::open(channel stream, const messages::attempt_open& wanted) {
   }
   const auto [prompt, output] = sizes_of(wanted.body.json);
   auto& runs = *instances_.at(permission.instance).runs;
+  // Would wait for ever inside the engine: the request's own fault, the same on every device.
   if (std::uint64_t{prompt} + output > runs.kv_tokens_max()) {
     send_event(stream, attempt_aborted{{recovery::refuse, "context_overflow",
                                         "prompt and output exceed the KV cache"},
                                        false});
     return;
   }
+  // Before the work begins: a ticket is spent even if its attempt fails at once.
   honoured_.insert(permission.attempt);
   streams_[permission.attempt] = stream;
   engine_sequence sequence;
@@ -294,6 +302,7 @@ void node_model::send_event(channel stream, const attempt_event& happened) {
 
 void node_model::abort_attempts(instance_id which, const std::string& why) {
   for (const auto& attempt : instances_.at(which).runs->attempts())
+    // No stream: its client has already left.
     if (const auto found = streams_.find(attempt); found != streams_.end()) {
       send_event(found->second,
                  attempt_aborted{{recovery::retry_elsewhere, "unloaded", why}, false});

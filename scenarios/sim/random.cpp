@@ -60,10 +60,12 @@ random_source::random_source(std::uint64_t seed, std::string_view concern)
     : generator_(core::mix(seed) ^ fold(fold_start, concern)) {}
 
 double random_source::unit() {
+  // 53 bits: every double in [0, 1) of that spacing is equally likely.
   return static_cast<double>(bits() >> 11U) * 0x1.0p-53;
 }
 
 double random_source::exponential() {
+  // log1p keeps the small draws exact and never meets log(0).
   return -std::log1p(-unit());
 }
 

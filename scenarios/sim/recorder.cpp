@@ -25,6 +25,7 @@ void recorder::on_command(const core::command& wanted, time_us) {
     return;
   const auto& attempt = granted->granted.attempt;
   auto& one = result_of(attempt.request);
+  // The last ticket wins: that is where the request ended up.
   one.attempts = attempt.number;
   one.device = granted->granted.device.value;
   counts.failovers += attempt.number > 1 ? 1U : 0U;
@@ -38,6 +39,7 @@ void recorder::on_token(const request_id& request, const device_id& device, time
   if (!one.first_token_at)
     one.first_token_at = now;
   else
+    // A gap over a failover counts like any other: the client feels it.
     summary_.token_gaps.push_back(now - last_token_[request]);
   last_token_[request] = now;
 }

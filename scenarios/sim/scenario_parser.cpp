@@ -34,6 +34,7 @@ std::optional<double> parse_rate(std::string_view text) {
   return rate > 0 && rate <= limits::rate_per_s_max ? std::optional(rate) : std::nullopt;
 }
 
+/// One parse. Order matters in one place: models and nodes come before what names them.
 class scenario_reader {
 public:
   explicit scenario_reader(std::string_view origin) : origin_(origin) {}
@@ -85,6 +86,7 @@ private:
     return given;
   }
 
+  /// Only the first error is kept: later ones are often its consequences.
   void fail(const value& where, const std::string& message) {
     if (!failure_)
       failure_ = strict_json::error_at(origin_, where, message);
@@ -110,6 +112,7 @@ private:
     reader.finish();
   }
 
+  /// One entry stands for `count` nodes; `{n}` in its name counts from 0.
   void read_nodes(const value& item) {
     object_reader reader(item, origin_, failure_);
     reader.require("name");
@@ -194,6 +197,7 @@ private:
       work.rate_per_s = *parsed;
     else
       reader.fail("poisson", "`" + rate + "` is not a rate such as 20/s or 30/m");
+    // With one model there is nothing to choose, so naming it is optional.
     work.model = reader.text("model", model_names_.empty() ? "" : model_names_.front());
     if (std::find(model_names_.begin(), model_names_.end(), work.model) == model_names_.end())
       reader.fail("model",
@@ -206,6 +210,7 @@ private:
       work.deadline_us = span(reader, "deadline", 0);
     work.cancel_share = reader.number("cancel", 0, 0, 1);
     work.from = reader.duration("from", 0);
+    // Arrivals belong to the safety phase, whatever `until` says.
     work.until = std::min(reader.duration("until", made_.safety_us), made_.safety_us);
     reader.finish();
     made_.workloads.push_back(std::move(work));
@@ -221,6 +226,7 @@ private:
     return static_cast<priority_class>(found - priority_words.begin());
   }
 
+  /// A number, or a distribution in words.
   distribution quantity(object_reader& reader, std::string_view name, double fallback) {
     const auto* found = reader.member(name);
     if (!found)
@@ -252,6 +258,7 @@ private:
       reader.fail("at", "is after the scenario's duration");
     if (reader.member("for"))
       fault.span_us = span(reader, "for", 0);
+    // The kind of a fault is the key that names its targets.
     int kinds = 0;
     for (std::size_t at = 0; at < fault_words.size(); ++at)
       if (const auto* target = reader.member(fault_words[at])) {
@@ -268,6 +275,7 @@ private:
   }
 
   void read_targets(const value& given, scenario_fault& fault) {
+    // `forget` strikes the gateway, which has no name: its value is just true.
     if (fault.kind == fault_kind::forget) {
       if (given.type != strict_json::kind::boolean || !given.boolean)
         fail(given, "expected true");
@@ -299,6 +307,7 @@ private:
       if (std::find(known.begin(), known.end(), metric) == known.end())
         fail(bound, "unknown figure" + did_you_mean(metric, known));
       scenario_expectation made{metric, {}, {}};
+      // A bare number means exactly that.
       if (bound.type == strict_json::kind::number) {
         made.min = made.max = bound.number;
       } else {

@@ -40,6 +40,7 @@ void scheduler_shell::on_frame(address from, channel, const messages::frame& rec
     broken_ = "the scheduler could not decode a frame: " + message.failure().message;
     return;
   }
+  // So that a later reset of the link can name who was on it.
   if (const auto* joined = std::get_if<core::node_joined>(&message->body))
     joined_[from] = {joined->node, joined->life};
   apply(message->body);
@@ -62,6 +63,7 @@ void scheduler_shell::apply(const core::event& happened) {
   if (!broken_)
     if (auto violated = core_.check_invariants())
       broken_ = "the core's invariant broke: " + *violated;
+  // Every command of a step leaves before the next event comes in.
   const auto commands = std::move(out_);
   for (const auto& wanted : commands)
     carry_out(wanted);
@@ -73,6 +75,7 @@ void scheduler_shell::carry_out(const core::command& wanted) {
   const auto* node = receiving_node(wanted);
   if (!node)
     return send(gateway_address, wanted);
+  // The core knows no addresses: finding a node is the shell's job, as in production.
   const auto at = addresses_.find(*node);
   if (at == addresses_.end())
     broken_ = "the core commanded the unknown node " + node->value;

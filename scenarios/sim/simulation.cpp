@@ -77,6 +77,7 @@ public:
         gateway_(heap_, links_, watchers_),
         recorder_(summary_) {
     watchers_.add(recorder_);
+    // After the recorder, so that a summary already holds what a checker objects to.
     for (auto* one : checkers_)
       watchers_.add(*one);
     summary_.scenario = plan.name;
@@ -114,6 +115,7 @@ private:
           random_source(options_.seed, "node " + described.name)));
       scheduler_.know_node(node_id(described.name), at);
       gateway_.know_node(node_id(described.name), at);
+      // Real agents never start in step.
       const auto delay = static_cast<duration_us>(starts.unit() * limits::second_us / 10);
       heap_.at(delay, [node = nodes_.back().get()] { node->start(); });
     }
@@ -149,6 +151,7 @@ private:
     meta.streaming = true;
     meta.prompt_tokens = whole_tokens(work.input.draw(sizes));
     meta.max_tokens = whole_tokens(work.output.draw(sizes));
+    // Drawn for every request, so that `cancel` does not shift the sizes of later ones.
     const bool leaves = sizes.unit() < work.cancel_share;
     const auto patience = static_cast<duration_us>(sizes.exponential() * limits::second_us / 2);
     const auto output = meta.max_tokens;
@@ -220,6 +223,7 @@ private:
   }
 
   void check_settled() {
+    // No client waits any more; what is under way may still arrive.
     if (gateway_.live() == 0 && !done_at_)
       done_at_ = heap_.now() + last_frames_us;
     if (!done_at_)
@@ -271,6 +275,7 @@ private:
     summary_.ended_at = now;
     summary_.counts.frames = links_.frames();
     summary_.counts.steps = heap_.steps();
+    // All that crossed the wire, and the state it left behind.
     summary_.run_digest = fold(links_.digest(), scheduler_.brain().digest());
     compute_figures(summary_, plan_.safety_us);
     summary_.misses = missed_expectations(summary_, plan_.expectations);

@@ -38,6 +38,7 @@ std::string hex(std::uint64_t number) {
 
 /// First tokens after, or whole lives of, finished requests; ascending.
 std::vector<duration_us> sorted_spans(const run_summary& summary, bool whole) {
+  // Only finished requests: a refusal has no first token, and counting it as fast would flatter.
   std::vector<duration_us> made;
   for (const auto& one : summary.requests)
     if (one.outcome == request_outcome::finished && one.first_token_at)
@@ -86,6 +87,7 @@ std::optional<duration_us> percentile(const std::vector<duration_us>& sorted,
                                       std::uint32_t per_mille) {
   if (sorted.empty())
     return std::nullopt;
+  // Nearest rank: always a value that really occurred.
   const auto rank = (sorted.size() * per_mille + 999) / 1'000;
   return sorted[std::max<std::size_t>(rank, 1) - 1];
 }
@@ -103,6 +105,7 @@ void compute_figures(run_summary& summary, duration_us arrivals_us) {
     lost += !one.outcome || *one.outcome == request_outcome::failed ? 1 : 0;
     tokens += one.completion_tokens;
   }
+  // Over the arrivals only: the tail of the liveness phase says nothing about capacity.
   const double seconds = static_cast<double>(arrivals_us) / 1e6;
   figures["requests"] = static_cast<double>(summary.requests.size());
   figures["lost_requests"] = lost;
@@ -125,6 +128,7 @@ missed_expectations(const run_summary& summary,
   std::vector<std::string> missed;
   for (const auto& wanted : expectations) {
     const auto found = summary.figures.find(wanted.metric);
+    // No value is a miss, never a pass: a bound that nothing reached proves nothing.
     if (found == summary.figures.end()) {
       missed.push_back(wanted.metric + " is unknown: no request got that far");
       continue;

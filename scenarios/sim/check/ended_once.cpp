@@ -25,6 +25,7 @@ void ended_once_checker::on_answered(const client_answer& ended, time_us now) {
   const auto& who = found->second.external_id;
   if (++found->second.answers > 1)
     violate("request " + who + " was answered twice", now);
+  // Simulated token ids are positions, so a gap, a repeat and a swap all show.
   for (std::size_t at = 0; at < ended.token_ids.size(); ++at)
     if (ended.token_ids[at] != static_cast<std::int32_t>(at))
       return violate("the stream of request " + who + " has token "
