@@ -21,6 +21,7 @@ struct pending_query {
   time_us due = 0;
   snapshot_answer on_snapshot;
   explain_answer on_explanation;
+  std::string explains; ///< Request that the explanation is of.
 };
 
 void fail(const pending_query& query, const error& failure) {
@@ -37,11 +38,11 @@ void answer(const pending_query& query, messages::query_answer& from) {
                           : result<core::snapshot>(error{recovery::bug, "no_snapshot",
                                                          "the scheduler sent no snapshot"}));
   if (query.on_explanation)
-    query.on_explanation(from.explanation
-                             ? result<core::explanation>(std::move(*from.explanation))
-                             : result<core::explanation>(
-                                 error{recovery::refuse, "unknown_request",
-                                       "no such request, or it is too long ago to be explained"}));
+    query.on_explanation(from.explanation ? result<core::explanation>(std::move(*from.explanation))
+                                          : result<core::explanation>(error{
+                                              recovery::refuse, "unknown_request",
+                                              "no request `" + query.explains
+                                                  + "`, or it is too long ago to be explained"}));
 }
 
 } // namespace
@@ -286,7 +287,7 @@ void gateway_link::snapshot(snapshot_answer answer) {
     if (shared_->queries.size() < limits::queries_max) {
       wanted.number = ++shared_->query_number;
       shared_->queries[wanted.number]
-          = pending_query{now() + limits::query_timeout_us, std::move(answer), nullptr};
+          = pending_query{now() + limits::query_timeout_us, std::move(answer), nullptr, {}};
     }
   }
   if (wanted.number == 0)
@@ -297,13 +298,13 @@ void gateway_link::snapshot(snapshot_answer answer) {
 
 void gateway_link::explain(std::string external_id, explain_answer answer) {
   messages::query wanted;
-  wanted.explain = std::move(external_id);
+  wanted.explain = external_id;
   {
     const std::lock_guard lock(shared_->mutex);
     if (shared_->queries.size() < limits::queries_max) {
       wanted.number = ++shared_->query_number;
-      shared_->queries[wanted.number]
-          = pending_query{now() + limits::query_timeout_us, nullptr, std::move(answer)};
+      shared_->queries[wanted.number] = pending_query{now() + limits::query_timeout_us, nullptr,
+                                                      std::move(answer), std::move(external_id)};
     }
   }
   if (wanted.number == 0)

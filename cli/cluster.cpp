@@ -25,6 +25,9 @@ namespace {
 constexpr std::size_t io_threads = 2;
 constexpr std::size_t ticket_key_bytes = 32;
 constexpr auto stop_timeout = std::chrono::seconds(10);
+/// Streams may finish for this long after a signal; the rest of the contract's 5 s is for ending
+/// everything else.
+constexpr duration_us drain_us = 3'500'000;
 
 time_us steady_now() {
   static const auto began = std::chrono::steady_clock::now();
@@ -171,6 +174,7 @@ result<done> local_cluster::parts::start_gateway() {
   options.host = config.http_host;
   options.port = config.http_port;
   options.queue_timeout_us = config.queue_timeout_us;
+  options.limits.drain = drain_us;
   auto started = gateway::server::start(io, options, *link,
                                         [this](const ticket&) { return &agent->attempts(); });
   if (!started)

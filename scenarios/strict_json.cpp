@@ -224,6 +224,8 @@ void object_reader::finish() {
     if (!first_error_)
       first_error_ = error_at(origin_, member, "unknown key" + did_you_mean(name, known_));
   }
+  for (const auto& name : missing_)
+    fail("", "`" + name + "` is missing");
 }
 
 const value* object_reader::member(std::string_view name) {
@@ -316,7 +318,7 @@ std::vector<std::string> object_reader::texts(std::string_view name) {
 
 void object_reader::require(std::string_view name) {
   if (!object_.find(name))
-    fail("", "`" + std::string(name) + "` is missing");
+    missing_.emplace_back(name);
 }
 
 void object_reader::fail(std::string_view name, const std::string& message) {
