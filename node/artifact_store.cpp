@@ -11,7 +11,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -98,6 +100,7 @@ struct artifact_store::state {
   [[nodiscard]] std::string folder(const digest& content) const {
     return root + "/artifacts/" + content.value;
   }
+  void sweep() const;
   void scan();
   void scan_one(const std::string& name);
   result<std::string> verify(const digest& content);
@@ -220,6 +223,21 @@ result<artifact_record> artifact_store::state::store(const staging_folder& from,
   return one.record;
 }
 
+/// Removes what processes that ended left in staging; another one may be at work beside us.
+void artifact_store::state::sweep() const {
+  std::error_code failed;
+  for (fs::directory_iterator at(root + "/staging", failed), end; at != end && !failed;
+       at.increment(failed)) {
+    const auto name = at->path().filename().string();
+    pid_t owner = 0;
+    const auto [stop, status] = std::from_chars(name.data(), name.data() + name.size(), owner);
+    const bool alive = status == std::errc{} && *stop == '\0' && owner > 0 && owner != ::getpid()
+                       && (::kill(owner, 0) == 0 || errno == EPERM);
+    if (std::error_code ignored; !alive)
+      fs::remove_all(at->path(), ignored);
+  }
+}
+
 artifact_store::artifact_store(std::unique_ptr<state> opened) : state_(std::move(opened)) {}
 artifact_store::~artifact_store() = default;
 
@@ -229,12 +247,12 @@ result<std::unique_ptr<artifact_store>> artifact_store::open(const std::string& 
   opened->root = data_path;
   opened->node = std::move(node);
   std::error_code failed;
-  fs::remove_all(data_path + "/staging", failed);
   for (const auto* name : {"/artifacts", "/staging"}) {
     fs::create_directories(data_path + name, failed);
     if (failed)
       return error{recovery::refuse, "disk_error", data_path + name + ": " + failed.message()};
   }
+  opened->sweep();
   opened->scan();
   return std::unique_ptr<artifact_store>(new artifact_store(std::move(opened)));
 }
@@ -275,7 +293,8 @@ result<staging_folder> artifact_store::stage(std::uint64_t size_bytes) {
                  state_->root + ": " + std::to_string(size_bytes) + " bytes wanted, "
                      + std::to_string(free) + " are free beyond the headroom"};
   const std::scoped_lock lock(state_->guard);
-  staging_folder folder(state_->root + "/staging/" + std::to_string(++state_->staged));
+  staging_folder folder(state_->root + "/staging/" + std::to_string(::getpid()) + "/"
+                        + std::to_string(++state_->staged));
   std::error_code failed;
   fs::create_directories(folder.work_path(), failed);
   if (failed)

@@ -2,10 +2,10 @@
 #pragma once
 /// Built artifacts on this node's disk, named by the SHA-256 of their content:
 /// `<data>/artifacts/<sha256>/{payload,manifest.json}`. An artifact is written in
-/// `<data>/staging`, synced, and renamed into place whole, so a crash leaves either all of it or
-/// nothing. Content is hashed before the first use in a process and whenever the file has changed
-/// since; a corrupt one is moved to `<data>/corrupt` and forgotten. Names are never taken from
-/// outside unchecked. Thread-safe.
+/// `<data>/staging/<pid>`, synced, and renamed into place whole, so a crash leaves either all of it
+/// or nothing. Content is hashed before the first use in a process and whenever the file has
+/// changed since; a corrupt one is moved to `<data>/corrupt` and forgotten. Names are never taken
+/// from outside unchecked. Thread-safe.
 
 #include "node/limits.hpp"
 #include "scheduler/types.hpp"
@@ -49,8 +49,9 @@ struct collection_rule {
 
 class artifact_store {
 public:
-  /// Opens or creates the store under `data_path` and reads its index. Leftovers of an earlier
-  /// process in staging are removed. Folders that are no artifacts are reported by `complaints`.
+  /// Opens or creates the store under `data_path` and reads its index. What processes
+  /// that ended left in staging is removed. Folders that are no artifacts are reported by
+  /// `complaints`.
   [[nodiscard]] static result<std::unique_ptr<artifact_store>> open(const std::string& data_path,
                                                                     node_id node);
   ~artifact_store();

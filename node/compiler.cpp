@@ -90,8 +90,12 @@ compiler::build(const build_order& order, progress_handler progress, finished_ha
   }
   auto state
       = std::make_unique<build_state>(store_, *std::move(staging), order, std::move(finished));
-  const compile_request wanted{order.id, order.key, *model, state->staging.output_path(),
-                               state->staging.work_path()};
+  const compile_request wanted{order.id,
+                               order.key,
+                               *model,
+                               state->staging.output_path(),
+                               state->staging.work_path(),
+                               order.source.format};
   state->tool = plugins_.compile(
       wanted, std::move(progress),
       [held = state.get()](result<compile_outcome> ended) { held->tool_ended(std::move(ended)); });

@@ -52,7 +52,9 @@ std::vector<std::string> plugin_folders(const std::string& directory,
 
 struct inventory::entry {
   std::unique_ptr<plugin> owned;
-  std::mutex calls; ///< Held for the length of every call into the plugin.
+  /// Held for the length of every call into the plugin; recursive, because a compile that fails at
+  /// once reports inside the call, and its caller may ask for another.
+  std::recursive_mutex calls;
   plugin_status status;
   std::vector<build_profile> toolchains;
 };

@@ -227,6 +227,13 @@ json_plugin::compile(const compile_request& wanted, std::function<void(std::uint
                        + wanted.key.profile.name + " on this node"});
     return std::make_unique<running_compile>();
   }
+  const auto& formats = rule->formats;
+  if (!formats.empty() && !wanted.model_format.empty()
+      && std::find(formats.begin(), formats.end(), wanted.model_format) == formats.end()) {
+    finished(error{recovery::refuse, "compiler_unsupported",
+                   rule->profile.compiler + " does not read " + wanted.model_format});
+    return std::make_unique<running_compile>();
+  }
   return start_tool_compile(environment_.io, *rule, folder_, wanted, std::move(progress),
                             std::move(finished));
 }

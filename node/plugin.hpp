@@ -27,8 +27,9 @@ struct compile_request {
   compile_id id;
   artifact_key key;
   std::string model_path;
-  std::string output_path; ///< Does not exist yet; the tool writes it.
-  std::string work_path;   ///< Scratch folder, removed by the caller.
+  std::string output_path;       ///< Does not exist yet; the tool writes it.
+  std::string work_path;         ///< Scratch folder, removed by the caller.
+  std::string model_format = {}; ///< Word of model_variant::format; empty = unknown.
 };
 
 struct compile_outcome {

@@ -23,11 +23,21 @@ struct fd_pair {
   unique_fd write;
 };
 
+/// Moves a descriptor out of the way of 0 to 2, which it may have got when ours are closed.
+unique_fd above_stdio(unique_fd fd) {
+  return fd.get() > 2 ? std::move(fd) : unique_fd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 3));
+}
+
 std::optional<fd_pair> make_pipe() {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0)
     return std::nullopt;
-  return fd_pair{unique_fd(ends[0]), unique_fd(ends[1])};
+  // Both are held before either is moved, so that neither takes the other's number.
+  unique_fd read(ends[0]), write(ends[1]);
+  fd_pair pair{above_stdio(std::move(read)), above_stdio(std::move(write))};
+  if (pair.read.get() < 0 || pair.write.get() < 0)
+    return std::nullopt;
+  return pair;
 }
 
 error start_error(const std::string& what, int reason) {
@@ -236,7 +246,7 @@ std::optional<error> process_group::start_tool(const child_spec& spec, bool die_
     return error{recovery::refuse, "tool_missing", "no program " + spec.argv.front()};
   auto plan = plan_exec(spec, std::move(program));
   auto out_pipe = make_pipe(), err_pipe = make_pipe(), report = make_pipe();
-  const unique_fd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  const unique_fd null = above_stdio(unique_fd(::open("/dev/null", O_RDONLY | O_CLOEXEC)));
   if (!out_pipe || !err_pipe || !report || null.get() < 0)
     return start_error("pipe", errno);
   plan.group = guard_;

@@ -74,10 +74,13 @@ TEST_F(ArtifactStore, KeepsWhatWasPutAcrossARestart) {
 TEST_F(ArtifactStore, LeavesNothingInStaging) {
   ASSERT_TRUE(put("engine", key_of("p")).ok());
   { const auto abandoned = store->stage(1); }
-  EXPECT_TRUE(fs::is_empty(folder / "staging"));
-  const auto left = folder.write("staging/9/payload", "of a crashed process");
+  EXPECT_TRUE(fs::is_empty(folder / ("staging/" + std::to_string(::getpid()))));
+  // Above the kernel's largest process id, and process 1, which is always there.
+  const auto left = folder.write("staging/4194305/1/payload", "of a crashed process");
+  const auto busy = folder.write("staging/1/1/payload", "of a living process");
   reopen();
   EXPECT_FALSE(fs::exists(left));
+  EXPECT_TRUE(fs::exists(busy));
 }
 
 TEST_F(ArtifactStore, RefusesMissingAndEmptyOutput) {
@@ -179,6 +182,23 @@ TEST_F(ArtifactStore, CollectsByAge) {
   overwrite(manifest, text);
   reopen();
   EXPECT_EQ(store->collect({0, 3'600 * limits::second_us}).size(), 1U);
+}
+
+TEST_F(ArtifactStore, HoldsNoMoreThanItsLimit) {
+  artifact_manifest manifest;
+  manifest.record.size_bytes = 1;
+  for (std::size_t i = 0; i <= limits::artifacts_max; ++i) {
+    manifest.record.content = hash_text(std::to_string(i));
+    const auto path = "artifacts/" + manifest.record.content.value;
+    folder.write(path + "/manifest.json", write_manifest(manifest));
+    folder.write(path + "/payload", "x");
+  }
+  reopen();
+  EXPECT_EQ(store->list().size(), limits::artifacts_max);
+  EXPECT_EQ(store->complaints().size(), 1U);
+  const auto one_more = put("engine", key_of("p"));
+  ASSERT_FALSE(one_more.ok());
+  EXPECT_EQ(one_more.failure().code, "store_full");
 }
 
 TEST(ArtifactManifest, SurvivesARoundTrip) {

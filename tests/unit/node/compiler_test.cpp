@@ -53,7 +53,12 @@ protected:
     EXPECT_EQ(record.failure().code, code) << record.failure().message;
     EXPECT_EQ(record.failure().action, action);
     EXPECT_TRUE(store->list().empty());
-    EXPECT_TRUE(std::filesystem::is_empty(folder / "data/staging"));
+    EXPECT_TRUE(nothing_staged());
+  }
+
+  [[nodiscard]] bool nothing_staged() const {
+    const auto own = folder / ("data/staging/" + std::to_string(::getpid()));
+    return !std::filesystem::exists(own) || std::filesystem::is_empty(own);
   }
 
   temp_folder folder;
@@ -77,7 +82,7 @@ TEST_F(Compiler, PutsWhatTheToolBuiltIntoTheStore) {
   EXPECT_GT(record->build_us, 0);
   EXPECT_EQ(progress, 500U);
   EXPECT_EQ(read_file(*store->path_of(order.key)), "engine of weights\n");
-  EXPECT_TRUE(std::filesystem::is_empty(folder / "data/staging"));
+  EXPECT_TRUE(nothing_staged());
 }
 
 TEST_F(Compiler, RefusesAToolThatReportsSuccessWithoutOutput) {
@@ -98,6 +103,28 @@ TEST_F(Compiler, RefusesAFolderAsOutput) {
 TEST_F(Compiler, PassesOnADeterministicRefusal) {
   start("echo 'layer 7 is too odd' >&2; echo junk > \"$2\"; exit 3");
   expect_failure("compiler_unsupported", recovery::refuse);
+}
+
+TEST_F(Compiler, RefusesAFormatThatTheToolDoesNotRead) {
+  start("echo x > \"$2\"",
+        changed("\"dtype\": \"q8_0\",", "\"dtype\": \"q8_0\", \"formats\": [\"gguf\"],"));
+  order.source.format = "safetensors";
+  expect_failure("compiler_unsupported", recovery::refuse);
+}
+
+TEST_F(Compiler, AHandlerMayAskForAnotherBuildAtOnce) {
+  start("echo x > \"$2\"");
+  compiler made(plugins, *store, digests,
+                [](const model_variant& variant) { return variant.source; });
+  auto wrong = order;
+  wrong.key.profile.compiler_version = "9.9";
+  int failures = 0;
+  const auto running = made.build(wrong, nullptr, [&](const result<artifact_record>&) {
+    const auto again
+        = made.build(wrong, nullptr, [&](const result<artifact_record>&) { ++failures; });
+    ++failures;
+  });
+  EXPECT_EQ(failures, 2);
 }
 
 TEST_F(Compiler, AHangingToolIsTriedAgainLater) {
@@ -160,7 +187,7 @@ TEST_F(Compiler, DestroyingABuildStopsTheToolAndRemovesItsFiles) {
   io.run();
   EXPECT_EQ(running, nullptr);
   EXPECT_FALSE(finished);
-  EXPECT_TRUE(std::filesystem::is_empty(folder / "data/staging"));
+  EXPECT_TRUE(nothing_staged());
 }
 
 TEST_F(Compiler, AHandlerMayDestroyItsBuild) {

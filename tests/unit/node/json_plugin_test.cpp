@@ -261,6 +261,10 @@ TEST(JsonPluginCompile, ReadsQualityFromAFileAndMakesTheConfig) {
   vendor.compiler("echo x > " + (vendor.folder / "out") + "; echo garbage > "
                   + (vendor.folder / "out.json"));
   EXPECT_EQ(vendor.compile().failure().code, "compiler_bad_output");
+  vendor.folder.write("large", "{\"a\": \"" + std::string(limits::quality_bytes_max, 'x') + "\"}");
+  vendor.compiler("echo x > " + (vendor.folder / "out") + "; cp " + (vendor.folder / "large") + " "
+                  + (vendor.folder / "out.json"));
+  EXPECT_EQ(vendor.compile().failure().code, "compiler_bad_output");
 }
 
 TEST(JsonPluginCompile, TellsDeterministicFailuresFromPassingOnes) {
