@@ -203,8 +203,8 @@ task<void> stream_events(gateway_context& context, const http_request& request, 
     box->push(nullptr);
   });
   out.begin_stream({.content_type = "text/event-stream"});
-  bool open = co_await out.write(": connected\n\n") && request.method != "HEAD";
-  while (open && !gone) {
+  bool open = co_await out.write(": connected\n\n");
+  while (open && !gone && request.method != "HEAD") {
     const auto until = std::chrono::steady_clock::now()
                        + std::chrono::microseconds(context.config.limits.event_ping);
     std::string text;

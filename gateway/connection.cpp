@@ -93,7 +93,11 @@ asio::any_io_executor connection::executor() const {
 
 task<void> connection::run() {
   const auto self = shared_from_this();
-  while (!broken_ && !draining_ && co_await wait_first_byte()) {
+  // No co_await within && or ||: GCC 12 runs it whatever stands before.
+  while (!broken_ && !draining_ && keep_alive_ && !gone_) {
+    const bool more = co_await wait_first_byte();
+    if (!more)
+      break;
     auto got = co_await read_request();
     if (auto* problem = std::get_if<api_error>(&got)) {
       co_await refuse(*problem);
@@ -103,8 +107,6 @@ task<void> connection::run() {
     if (request == nullptr)
       break;
     co_await serve_request(*request);
-    if (!keep_alive_ || gone_)
-      break;
   }
   deadline_.stop();
   beast::error_code ignored;
@@ -142,7 +144,8 @@ task<connection::incoming> connection::read_request() {
 
   const auto expect = parser.get()[http::field::expect];
   if (beast::iequals(expect, "100-continue") && !parser.is_done()) {
-    if (!co_await send("HTTP/1.1 100 Continue\r\n\r\n"))
+    const bool told = co_await send("HTTP/1.1 100 Continue\r\n\r\n");
+    if (!told)
       co_return closed{};
   } else if (!expect.empty() && !beast::iequals(expect, "100-continue")) {
     co_return api_error{
@@ -194,7 +197,8 @@ task<void> connection::refuse(const api_error& problem) {
   answered_ = false;
   log().info("refused a request: {} {}", problem.status, problem.message);
   const auto answer = to_response(problem);
-  if (co_await respond(answer))
+  const bool told = co_await respond(answer);
+  if (told)
     co_await linger();
 }
 

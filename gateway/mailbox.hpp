@@ -38,7 +38,7 @@ public:
     if (!wake_)
       return;
     if (bytes > 0 && bytes_ + bytes > bytes_max_) {
-      if (overflow_)
+      if (!std::exchange(overflowed_, true) && overflow_)
         post([](mailbox& self) { self.overflow(); });
       return;
     }
@@ -59,6 +59,12 @@ public:
     waiting_ = false;
     bytes_ = 0;
     co_return std::exchange(items_, {});
+  }
+
+  /// Whether anything was ever dropped.
+  [[nodiscard]] bool overflowed() {
+    const std::lock_guard lock(mutex_);
+    return overflowed_;
   }
 
   /// Ends it. On the strand, not during a take().
@@ -106,6 +112,7 @@ private:
   std::size_t bytes_ = 0;
   std::size_t bytes_max_ = std::numeric_limits<std::size_t>::max();
   std::function<void()> overflow_;
+  bool overflowed_ = false;
   bool waiting_ = false;
   std::optional<waker> wake_;
 };

@@ -130,6 +130,8 @@ task<void> inference::run() {
   while (!ended_) {
     account();
     auto batch = co_await box_->take(next_look());
+    if (box_->overflowed())
+      overflowed(); // Something is missing, so nothing that came after it counts.
     for (auto& arrived : batch) {
       if (ended_)
         break;
@@ -164,7 +166,8 @@ task<void> inference::flush() {
     out_.begin_stream(head());
   }
   const auto piece = std::exchange(pending_, {});
-  if (!co_await out_.write(piece) && !ended_)
+  const bool taken = co_await out_.write(piece);
+  if (!taken)
     abandon(gone_reason::client_left);
 }
 

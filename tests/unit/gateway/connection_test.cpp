@@ -89,6 +89,12 @@ TEST_F(Connection, ExpectOfTooLargeABodyIsRefusedAtOnce) {
   EXPECT_EQ(client.read_answer().status, 413);
 }
 
+TEST_F(Connection, OtherExpectationsAre417) {
+  start();
+  http_client client(http_port());
+  EXPECT_EQ(client.post("/v1/chat/completions", chat_body, "Expect: miracles\r\n").status, 417);
+}
+
 TEST_F(Connection, TenMegabyteBodyIs413AndTheClientGetsToReadIt) {
   start();
   http_client client(http_port());
