@@ -13,8 +13,7 @@
 #include <utility>
 
 #if CAF_VERSION < 1706 || CAF_VERSION >= 1800
-#error                                                                                             \
-    "actors/caf_compat.hpp is written for CAF 0.17.6; adapt it before building against another release"
+#error "written for CAF 0.17.6: adapt this header before building against another release"
 #endif
 
 namespace consort::actors {

@@ -17,12 +17,14 @@ public:
   explicit deadline(boost::asio::ip::tcp::socket& watched)
       : socket_(watched), timer_(watched.get_executor()) {}
 
+  /// Moves the deadline, and lets a socket that had expired work again.
   void set(duration_us from_now) {
     expired_ = false;
     at_ = std::chrono::steady_clock::now() + std::chrono::microseconds(from_now);
     if (!armed_at_ || at_ < *armed_at_)
       arm(at_);
   }
+  /// No deadline until the next set().
   void clear() {
     expired_ = false;
     at_ = steady_time::max();

@@ -46,8 +46,8 @@ struct value {
 class object_reader {
 public:
   object_reader(const value& object, std::string_view origin, std::optional<error>& first_error);
-  /// Checks for unknown keys, offering the nearest known ones, then for missing ones (an unknown key
-  /// is often a missing one misspelt); call after the last accessor.
+  /// Checks for unknown keys, offering the nearest known ones, then for missing ones (an unknown
+  /// key is often a missing one misspelt); call after the last accessor.
   void finish();
 
   [[nodiscard]] const value* member(std::string_view name);

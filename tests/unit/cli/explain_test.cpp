@@ -25,7 +25,8 @@ json explanation() {
         "winner": "n/npu0",
         "candidates": [
           { "device": "n/npu0", "instance": 4, "removed_by": "", "reason": "", "score": 12000,
-            "terms": [ { "name": "queue", "value": 2000 }, { "name": "prefill", "value": 10000 } ] },
+            "terms": [ { "name": "queue", "value": 2000 },
+                       { "name": "prefill", "value": 10000 } ] },
           { "device": "n/cpu0", "instance": 5, "removed_by": "", "reason": "", "score": 90000,
             "terms": [ { "name": "prefill", "value": 90000 } ] } ],
         "candidates_total": 2 }

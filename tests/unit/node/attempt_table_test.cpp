@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "attempt_recorder.hpp"
 #include "node/runtimes/attempt_table.hpp"
 #include "node/runtimes/host_log.hpp"
 #include "node/runtimes/session_stats.hpp"
+#include "tests/unit/node/attempt_recorder.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hosted_runtime.hpp"
+#include "tests/unit/node/hosted_runtime.hpp"
 
 #include "messages/limits.hpp"
 

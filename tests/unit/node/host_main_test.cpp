@@ -2,10 +2,10 @@
 /// The host process by itself: the test is its agent and speaks the protocol through a plain
 /// blocking socket.
 
-#include "attempt_recorder.hpp"
 #include "messages/codec.hpp"
 #include "node/host/host_main.hpp"
 #include "node/runtimes/host_process.hpp"
+#include "tests/unit/node/attempt_recorder.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

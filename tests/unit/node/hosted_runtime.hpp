@@ -3,8 +3,8 @@
 /// A c_abi_runtime over the fake vendor library, in real host processes. Ends by waiting until
 /// every link has concluded, then checks that no process, zombie or descriptor is left.
 
-#include "attempt_recorder.hpp"
 #include "node/runtimes/c_abi_runtime.hpp"
+#include "tests/unit/node/attempt_recorder.hpp"
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <gmock/gmock.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "attempt_recorder.hpp"
 #include "messages/ticket_seal.hpp"
 #include "node/admission_limits.hpp"
 #include "node/local_attempts.hpp"
+#include "tests/unit/node/attempt_recorder.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
