@@ -92,6 +92,7 @@ struct artifact_store::state {
 
   std::string root;
   node_id node;
+  std::size_t artifacts_max = limits::artifacts_max;
   mutable std::mutex guard;
   std::map<digest, entry> entries;
   std::vector<error> complaints;
@@ -126,8 +127,8 @@ void artifact_store::state::scan_one(const std::string& name) {
   };
   if (!is_digest(name))
     return complain("not an artifact");
-  if (entries.size() == limits::artifacts_max)
-    return complain("more than " + std::to_string(limits::artifacts_max) + " artifacts");
+  if (entries.size() == artifacts_max)
+    return complain("more than " + std::to_string(artifacts_max) + " artifacts");
   const auto path = folder(digest(name));
   const auto text = read_manifest_text(path + "/manifest.json");
   const auto manifest
@@ -203,9 +204,9 @@ result<artifact_record> artifact_store::state::store(const staging_folder& from,
     if (problem)
       return *problem;
   const std::scoped_lock lock(guard);
-  if (entries.size() >= limits::artifacts_max && !entries.contains(content))
+  if (entries.size() >= artifacts_max && !entries.contains(content))
     return error{recovery::retry_later, "store_full",
-                 "more than " + std::to_string(limits::artifacts_max) + " artifacts"};
+                 "more than " + std::to_string(artifacts_max) + " artifacts"};
   fs::remove_all(target, failed); // The same content again: its new manifest counts.
   if (std::rename(fresh.c_str(), target.c_str()) != 0)
     return disk_error(target, errno);
@@ -241,11 +242,12 @@ void artifact_store::state::sweep() const {
 artifact_store::artifact_store(std::unique_ptr<state> opened) : state_(std::move(opened)) {}
 artifact_store::~artifact_store() = default;
 
-result<std::unique_ptr<artifact_store>> artifact_store::open(const std::string& data_path,
-                                                             node_id node) {
+result<std::unique_ptr<artifact_store>>
+artifact_store::open(const std::string& data_path, node_id node, std::size_t artifacts_max) {
   auto opened = std::make_unique<state>();
   opened->root = data_path;
   opened->node = std::move(node);
+  opened->artifacts_max = artifacts_max;
   std::error_code failed;
   for (const auto* name : {"/artifacts", "/staging"}) {
     fs::create_directories(data_path + name, failed);

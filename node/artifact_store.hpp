@@ -52,8 +52,10 @@ public:
   /// Opens or creates the store under `data_path` and reads its index. What processes
   /// that ended left in staging is removed. Folders that are no artifacts are reported by
   /// `complaints`.
-  [[nodiscard]] static result<std::unique_ptr<artifact_store>> open(const std::string& data_path,
-                                                                    node_id node);
+  /// `artifacts_max` is for tests; others leave it.
+  [[nodiscard]] static result<std::unique_ptr<artifact_store>>
+  open(const std::string& data_path, node_id node,
+       std::size_t artifacts_max = limits::artifacts_max);
   ~artifact_store();
   artifact_store(const artifact_store&) = delete;
   artifact_store& operator=(const artifact_store&) = delete;
