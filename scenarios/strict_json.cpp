@@ -221,11 +221,11 @@ void object_reader::finish() {
   for (const auto& [name, member] : object_.members) {
     if (std::find(known_.begin(), known_.end(), name) != known_.end())
       continue;
-    if (!first_error_)
-      first_error_ = error_at(origin_, member, "unknown key" + did_you_mean(name, known_));
+    if (first_error_ && !noted_missing_)
+      continue;
+    first_error_ = error_at(origin_, member, "unknown key" + did_you_mean(name, known_));
+    noted_missing_ = false;
   }
-  for (const auto& name : missing_)
-    fail("", "`" + name + "` is missing");
 }
 
 const value* object_reader::member(std::string_view name) {
@@ -317,8 +317,10 @@ std::vector<std::string> object_reader::texts(std::string_view name) {
 }
 
 void object_reader::require(std::string_view name) {
-  if (!object_.find(name))
-    missing_.emplace_back(name);
+  if (object_.find(name) || first_error_)
+    return;
+  fail("", "`" + std::string(name) + "` is missing");
+  noted_missing_ = true;
 }
 
 void object_reader::fail(std::string_view name, const std::string& message) {

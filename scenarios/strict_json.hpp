@@ -46,8 +46,8 @@ struct value {
 class object_reader {
 public:
   object_reader(const value& object, std::string_view origin, std::optional<error>& first_error);
-  /// Checks for unknown keys, offering the nearest known ones, then for missing ones (an unknown
-  /// key is often a missing one misspelt); call after the last accessor.
+  /// Checks for unknown keys, offering the nearest known ones. An unknown key is told rather than a
+  /// missing one, which it often is, misspelt. Call after the last accessor.
   void finish();
 
   [[nodiscard]] const value* member(std::string_view name);
@@ -64,7 +64,7 @@ public:
   [[nodiscard]] std::uint64_t size(std::string_view name, std::uint64_t fallback);
   /// An array of strings.
   [[nodiscard]] std::vector<std::string> texts(std::string_view name);
-  /// Makes a field required: `finish` notes it when it is missing.
+  /// Notes that a required field is missing.
   void require(std::string_view name);
   /// Notes an error about a field (or, with an empty name, about the object itself).
   void fail(std::string_view name, const std::string& message);
@@ -76,7 +76,7 @@ private:
   std::string_view origin_;
   std::optional<error>& first_error_;
   std::vector<std::string> known_;
-  std::vector<std::string> missing_;
+  bool noted_missing_ = false; ///< The first error is a missing field of this object.
 };
 
 /// `file:line: field: message`, as an error that refuses.
