@@ -22,6 +22,7 @@ using serve_event = std::variant<core::grant_ticket, core::drop_attempt, core::q
                                  core::reject_request, attempt_frame, nudge>;
 using serve_box = mailbox<serve_event>;
 
+/// What the scheduler says. Outlives the request harmlessly: a closed mailbox takes nothing.
 class bridge_listener final : public request_listener {
 public:
   explicit bridge_listener(std::shared_ptr<serve_box> box) : box_(std::move(box)) {}
@@ -34,7 +35,8 @@ private:
   std::shared_ptr<serve_box> box_;
 };
 
-/// Tokens claim their bytes, so that a reader too slow for its stream is noticed.
+/// What one attempt says. Tokens claim their bytes, so that a reader too slow for its stream is
+/// noticed; everything else always fits, so that an end is never lost.
 class bridge_sink final : public attempt_sink {
 public:
   bridge_sink(std::shared_ptr<serve_box> box, const attempt_id& attempt)

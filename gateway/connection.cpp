@@ -32,6 +32,10 @@ api_error too_slow(std::string_view what) {
   return {.status = 408, .code = "request_timeout", .message = std::string(what)};
 }
 
+api_error unmet_expectation() {
+  return {.status = 417, .code = "expectation_failed", .message = "Expect takes 100-continue only"};
+}
+
 /// What a failed read says to the client.
 api_error describe(beast::error_code failed, const limits::limit_set& limits) {
   if (failed == http::error::header_limit)
@@ -148,8 +152,7 @@ task<connection::incoming> connection::read_request() {
     if (!told)
       co_return closed{};
   } else if (!expect.empty() && !beast::iequals(expect, "100-continue")) {
-    co_return api_error{
-        .status = 417, .code = "expectation_failed", .message = "Expect takes 100-continue only"};
+    co_return unmet_expectation();
   }
   deadline_.set(limits_.body_time);
   auto [bad_body, body_bytes] = co_await http::async_read(socket_, buffer_, parser, as_values);

@@ -18,6 +18,7 @@ public:
       : socket_(watched), timer_(watched.get_executor()) {}
 
   /// Moves the deadline, and lets a socket that had expired work again.
+  /// Whatever is under way must end within that span.
   void set(duration_us from_now) {
     expired_ = false;
     at_ = std::chrono::steady_clock::now() + std::chrono::microseconds(from_now);
@@ -25,6 +26,7 @@ public:
       arm(at_);
   }
   /// No deadline until the next set().
+  /// Nothing is awaited; the timer may still fire once and finds nothing to do.
   void clear() {
     expired_ = false;
     at_ = steady_time::max();
@@ -34,9 +36,11 @@ public:
     clear();
     timer_.cancel();
   }
+  /// Whether it cancelled something since the last set() or clear().
   [[nodiscard]] bool expired() const { return expired_; }
 
 private:
+  /// Between cancels, while nothing took notice.
   static constexpr std::chrono::milliseconds again{20};
 
   void arm(steady_time when) {

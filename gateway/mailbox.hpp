@@ -24,6 +24,7 @@ using steady_time = std::chrono::steady_clock::time_point;
 template <class T>
 class mailbox : public std::enable_shared_from_this<mailbox<T>> {
 public:
+  /// Without a bound: for what answers once.
   explicit mailbox(boost::asio::any_io_executor strand) { wake_.emplace(std::move(strand)); }
   /// With a bound on undelivered bytes; `overflow` runs once, on the strand, when it is passed.
   mailbox(boost::asio::any_io_executor strand, std::size_t bytes_max,
@@ -76,6 +77,7 @@ public:
   }
 
 private:
+  /// What ties the mailbox to an io_context; gone after close().
   struct waker {
     explicit waker(boost::asio::any_io_executor on) : strand(std::move(on)), timer(strand) {}
     boost::asio::any_io_executor strand;
@@ -99,6 +101,7 @@ private:
     if (wake_)
       wake_->timer.cancel();
   }
+  /// Runs the handler outside the lock: it may push and close.
   void overflow() {
     std::unique_lock lock(mutex_);
     const auto call = wake_ ? std::exchange(overflow_, nullptr) : nullptr;
