@@ -7,6 +7,7 @@
 #include "actors/caf_compat.hpp"
 #include "actors/config.hpp"
 #include "actors/interfaces.hpp"
+#include "actors/spawn.hpp"
 #include "actors/wire.hpp"
 
 #include <caf/scheduler/test_coordinator.hpp>
@@ -72,11 +73,7 @@ protected:
     return started;
   }
   /// An actor that files what it gets into `into`, which outlives it.
-  caf::actor probe(inbox& into) {
-    return remember(system_.spawn([&into](caf::event_based_actor*) -> caf::behavior {
-      return {[&into](const frame& incoming) { file(into, incoming); }};
-    }));
-  }
+  caf::actor probe(inbox& into) { return remember(spawn_state<probe_state>(system_, &into)); }
   template <class Body>
   void send(const caf::actor& from, const caf::actor& to, const messages::envelope& as,
             const Body& body) {
@@ -93,6 +90,18 @@ protected:
   time_us now_ = 1'000'000;
 
 private:
+  class probe_state {
+  public:
+    static inline const char* name = "probe";
+    probe_state(caf::event_based_actor*, inbox* into) : into_(into) {}
+    caf::behavior make_behavior() {
+      return {[this](const frame& incoming) { file(*into_, incoming); }};
+    }
+
+  private:
+    inbox* into_;
+  };
+
   template <class Message, class Into>
   static void keep(result<messages::decoded<Message>> got, Into& into, inbox& all) {
     if (got)
