@@ -88,7 +88,7 @@ TEST_F(GatewayLink, AnswersSnapshotsAndExplanations) {
 }
 
 TEST_F(GatewayLink, GivesUpOnASchedulerThatIsSilent) {
-  inbox mail;
+  auto& mail = open_inbox();
   join(probe(mail));
   std::optional<result<core::snapshot>> seen;
   link_->snapshot([&](result<core::snapshot> got) { seen = std::move(got); });
@@ -100,7 +100,7 @@ TEST_F(GatewayLink, GivesUpOnASchedulerThatIsSilent) {
 }
 
 TEST_F(GatewayLink, RefusesMoreQueriesThanTheLimit) {
-  inbox mail;
+  auto& mail = open_inbox();
   join(probe(mail));
   std::size_t refused = 0;
   for (std::size_t i = 0; i <= limits::queries_max; ++i)
@@ -109,7 +109,7 @@ TEST_F(GatewayLink, RefusesMoreQueriesThanTheLimit) {
 }
 
 TEST_F(GatewayLink, RefusesMoreOpenRequestsThanTheLimit) {
-  inbox mail;
+  auto& mail = open_inbox();
   join(probe(mail));
   const auto listener = std::make_shared<heard>();
   for (std::size_t i = 1; i <= limits::listeners_max + 1; ++i)
@@ -133,7 +133,7 @@ TEST_F(GatewayLink, PassesRecordsAndNotesToSubscribers) {
 }
 
 TEST_F(GatewayLink, ForgetsACancelledRequest) {
-  inbox mail;
+  auto& mail = open_inbox();
   const auto scheduler = probe(mail);
   join(scheduler);
   const auto listener = std::make_shared<heard>();

@@ -97,7 +97,7 @@ protected:
   build_profile profile_;
   model_variant variant_;
   std::unique_ptr<node::agent> agent_;
-  inbox mail_;
+  inbox& mail_ = open_inbox();
   caf::actor scheduler_end_;
   caf::actor door_;
 };

@@ -57,7 +57,7 @@ protected:
 
 TEST_F(SchedulerActor, RefusesAHelloOfAnotherClusterOrToken) {
   const auto scheduler = start();
-  inbox mail;
+  auto& mail = open_inbox();
   const auto stranger = probe(mail);
   send(stranger, scheduler, node_envelope(), hello("other"));
   send(stranger, scheduler, node_envelope(), hello("test", "wrong!"));
@@ -70,7 +70,7 @@ TEST_F(SchedulerActor, RefusesAHelloOfAnotherClusterOrToken) {
 
 TEST_F(SchedulerActor, RefusesAHelloOfAnotherProtocolVersion) {
   const auto scheduler = start();
-  inbox mail;
+  auto& mail = open_inbox();
   const auto stranger = probe(mail);
   auto from = node_envelope();
   from.version = messages::protocol_version + 1;
@@ -82,7 +82,7 @@ TEST_F(SchedulerActor, RefusesAHelloOfAnotherProtocolVersion) {
 
 TEST_F(SchedulerActor, BelievesNothingBeforeAHello) {
   const auto scheduler = start();
-  inbox mail;
+  auto& mail = open_inbox();
   const auto stranger = probe(mail);
   const auto before = steps_;
   send(stranger, scheduler, node_envelope(), joined());
@@ -92,7 +92,7 @@ TEST_F(SchedulerActor, BelievesNothingBeforeAHello) {
 
 TEST_F(SchedulerActor, GrantsALeaseToANodeThatSaidHello) {
   const auto scheduler = start();
-  inbox mail;
+  auto& mail = open_inbox();
   const auto node = probe(mail);
   send(node, scheduler, node_envelope(), hello());
   ASSERT_EQ(mail.answers.size(), 1u);
@@ -106,7 +106,7 @@ TEST_F(SchedulerActor, GrantsALeaseToANodeThatSaidHello) {
 
 TEST_F(SchedulerActor, DropsWhatIsSentInAnothersName) {
   const auto scheduler = start();
-  inbox mail;
+  auto& mail = open_inbox();
   const auto node = probe(mail);
   send(node, scheduler, node_envelope(), hello());
   const auto before = steps_;
@@ -118,7 +118,8 @@ TEST_F(SchedulerActor, DropsWhatIsSentInAnothersName) {
 
 TEST_F(SchedulerActor, AnswersTheGatewayThatAsked) {
   const auto scheduler = start();
-  inbox first_mail, second_mail;
+  auto& first_mail = open_inbox();
+  auto& second_mail = open_inbox();
   const auto first = probe(first_mail);
   const auto second = probe(second_mail);
   send(first, scheduler, gateway_envelope(9), hello());
@@ -132,7 +133,7 @@ TEST_F(SchedulerActor, AnswersTheGatewayThatAsked) {
 
 TEST_F(SchedulerActor, ShowsASnapshotAndKnowsNoStrangersRequest) {
   const auto scheduler = start();
-  inbox mail;
+  auto& mail = open_inbox();
   const auto gateway = probe(mail);
   send(gateway, scheduler, gateway_envelope(), hello());
   send(gateway, scheduler, gateway_envelope(), messages::query{1, ""});
@@ -145,7 +146,8 @@ TEST_F(SchedulerActor, ShowsASnapshotAndKnowsNoStrangersRequest) {
 
 TEST_F(SchedulerActor, TicksTheCoreWhenALeaseRunsOut) {
   const auto scheduler = start();
-  inbox node_mail, gateway_mail;
+  auto& node_mail = open_inbox();
+  auto& gateway_mail = open_inbox();
   const auto node = probe(node_mail);
   const auto gateway = probe(gateway_mail);
   send(gateway, scheduler, gateway_envelope(), hello());
@@ -162,7 +164,7 @@ TEST_F(SchedulerActor, TicksTheCoreWhenALeaseRunsOut) {
 
 TEST_F(SchedulerActor, KeepsOneTimerHoweverManyEventsCome) {
   const auto scheduler = start();
-  inbox mail;
+  auto& mail = open_inbox();
   const auto node = probe(mail);
   send(node, scheduler, node_envelope(), hello());
   send(node, scheduler, node_envelope(), joined());
@@ -177,7 +179,7 @@ TEST_F(SchedulerActor, KeepsOneTimerHoweverManyEventsCome) {
 
 TEST_F(SchedulerActor, SurvivesGarbageFrames) {
   const auto scheduler = start();
-  inbox mail;
+  auto& mail = open_inbox();
   const auto node = probe(mail);
   send(node, scheduler, node_envelope(), hello());
   const auto before = steps_;
@@ -191,7 +193,8 @@ TEST_F(SchedulerActor, SurvivesGarbageFrames) {
 
 TEST_F(SchedulerActor, EndsTheRequestsOfAGatewayThatIsGone) {
   const auto scheduler = start();
-  inbox gone_mail, other_mail;
+  auto& gone_mail = open_inbox();
+  auto& other_mail = open_inbox();
   const auto gone = probe(gone_mail);
   const auto other = probe(other_mail);
   send(gone, scheduler, gateway_envelope(9), hello());

@@ -13,6 +13,8 @@
 #include <caf/scheduler/test_coordinator.hpp>
 #include <gtest/gtest.h>
 
+#include <deque>
+
 namespace consort::actors {
 
 /// Everything a probe was sent, decoded.
@@ -72,7 +74,9 @@ protected:
     started_.push_back(started);
     return started;
   }
-  /// An actor that files what it gets into `into`, which outlives it.
+  /// An inbox that outlives every actor of the test.
+  inbox& open_inbox() { return inboxes_.emplace_back(); }
+  /// An actor that files what it gets into `into`, from open_inbox().
   caf::actor probe(inbox& into) { return remember(spawn_state<probe_state>(system_, &into)); }
   template <class Body>
   void send(const caf::actor& from, const caf::actor& to, const messages::envelope& as,
@@ -83,6 +87,7 @@ protected:
     run();
   }
 
+  std::deque<inbox> inboxes_;
   testing_config config_;
   caf::actor_system system_{config_};
   caf::scheduler::test_coordinator& scheduler_
