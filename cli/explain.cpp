@@ -68,8 +68,11 @@ std::string render_decision(const json& decision, std::size_t number, bool wide,
 
 exit_code explain(context& env, const std::string& request) {
   const auto answer = fetch(env, "/api/v1/explain/" + escaped(request));
-  if (!answer)
-    return complain(env, answer.failure());
+  if (!answer) {
+    auto failure = answer.failure();
+    failure.message = "request " + printable(request) + ": " + failure.message;
+    return complain(env, failure);
+  }
   env.out << (env.json() ? answer->dump(2) + "\n"
                          : render_explanation(*answer, env.wide(), env.colour));
   return exit_code::done;

@@ -58,8 +58,11 @@ public:
     if (event.data == "[DONE]")
       return done_ = true;
     const auto chunk = json::parse(event.data, nullptr, false);
-    if (chunk.is_discarded() || chunk.contains("error"))
-      return !(failed_ = true);
+    if (chunk.is_discarded() || chunk.contains("error")) {
+      const auto code = chunk.is_discarded() ? "not JSON" : text_at(chunk, "/error/code");
+      wrong_ = "error event" + (code.empty() ? "" : ": " + code);
+      return false;
+    }
     if (const auto usage = count_at(chunk, "/usage/completion_tokens"); !usage.empty())
       usage_tokens_ = std::stoull(usage);
     // Role, usage and finish chunks carry no text and are no tokens.
@@ -76,8 +79,8 @@ public:
 
   /// Returns: what went wrong; empty = nothing.
   std::string finish() {
-    if (failed_)
-      return "error event";
+    if (!wrong_.empty())
+      return wrong_;
     if (!done_)
       return "stream ended early";
     ++report_.finished;
@@ -94,7 +97,7 @@ private:
   std::uint64_t chunks_ = 0;
   std::optional<std::uint64_t> usage_tokens_;
   bool done_ = false;
-  bool failed_ = false;
+  std::string wrong_; ///< What an error event said.
 };
 
 http::request<http::string_body> request_of(const load_state& state, std::uint32_t number) {

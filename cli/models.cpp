@@ -12,6 +12,12 @@ std::string model_state(const json& model) {
   return model.value("replicas_loading", 0) > 0 ? "loading" : "idle";
 }
 
+/// Unknown until a node has seen the file.
+std::string weights(const json& model) {
+  const auto* const at = "/spec/variants/0/weight_bytes";
+  return count_at(model, at) == "0" ? std::string{} : size_at(model, at);
+}
+
 std::string replica_bounds(const json& model) {
   const auto max = count_at(model, "/spec/replicas_max");
   return count_at(model, "/spec/replicas_min") + ".." + (max == "0" ? "any" : max);
@@ -43,7 +49,7 @@ void add_models(CLI::App& root, context& env) {
             count_at(model, "/waiting"),
             list_at(model, "/spec/aliases"),
             count_at(model, "/spec/variants/0/context_tokens"),
-            size_at(model, "/spec/variants/0/weight_bytes"),
+            weights(model),
             replica_bounds(model),
             duration_at(model, "/spec/idle_ttl_us"),
             text_at(model, "/spec/variants/0/format"),

@@ -119,7 +119,7 @@ TEST_F(CommandsTest, ExplainAsksForTheRequestByName) {
   EXPECT_EQ(ask(server, {"explain", "why me"}).code, exit_code::done);
   const auto unknown = ask(server, {"explain", "other"});
   EXPECT_EQ(unknown.code, exit_code::refused);
-  EXPECT_THAT(unknown.err, HasSubstr("no such thing"));
+  EXPECT_THAT(unknown.err, HasSubstr("request other: no such thing"));
 }
 
 TEST_F(CommandsTest, DrainStopsNewWorkAndWaitsForTheRest) {

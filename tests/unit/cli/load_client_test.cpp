@@ -56,6 +56,12 @@ TEST(LoadClient, CountsRefusalsAndBrokenStreamsByKind) {
   ASSERT_TRUE(broken.ok());
   EXPECT_EQ(broken->finished, 0U);
   EXPECT_EQ(broken->errors.at("stream ended early"), 7U);
+  auto failing = three_tokens();
+  failing.body = "event: error\ndata: {\"error\":{\"code\":\"model_loading\"}}\n\n";
+  const test_server loading({{"POST /v1/completions", failing}});
+  const auto failed = run_load(small(loading.url()));
+  ASSERT_TRUE(failed.ok());
+  EXPECT_EQ(failed->errors.at("error event: model_loading"), 7U);
 }
 
 TEST(LoadClient, IsUnreachableWhenNobodyListens) {
