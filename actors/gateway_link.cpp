@@ -238,7 +238,7 @@ time_us gateway_link::now() const {
 void gateway_link::submit(request_meta meta, listener_ptr listener) {
   {
     const std::lock_guard lock(shared_->mutex);
-    if (shared_->listeners.size() < limits::listeners_max) {
+    if (shared_->listeners.size() < shared_->options.listeners_max) {
       shared_->listeners[meta.id.sequence] = listener;
       listener = nullptr;
     }

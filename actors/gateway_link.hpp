@@ -6,6 +6,7 @@
 /// link; listeners then hear nothing more.
 
 #include "actors/interfaces.hpp"
+#include "actors/limits.hpp"
 #include "actors/wire.hpp"
 #include "gateway/scheduler_port.hpp"
 
@@ -21,6 +22,7 @@ struct gateway_options {
   std::string join_token; ///< Empty inside one process.
   gateway_id id;          ///< Random, never 0.
   std::function<time_us()> clock;
+  std::size_t listeners_max = limits::listeners_max; ///< Requests open at once.
 };
 
 class gateway_link final : public gateway::scheduler_port {
