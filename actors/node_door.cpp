@@ -124,7 +124,8 @@ void door_state::relay(const device_news& news) {
     compiles_.erase(ended->compile);
   if (const auto* ended = std::get_if<core::compile_failed>(&news.what))
     compiles_.erase(ended->compile);
-  report(news.what);
+  if (greeted_) // Nothing is said before hello; what was missed is advertised then.
+    report(news.what);
 }
 
 void door_state::report(const core::event& happened) {

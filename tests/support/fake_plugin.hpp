@@ -63,6 +63,7 @@ public:
     metadata_.name = "fake";
     metadata_.type = device_.type;
     metadata_.origin = "test";
+    device_.plugin = metadata_.name;
   }
   [[nodiscard]] const plugin_metadata& metadata() const override { return metadata_; }
   [[nodiscard]] result<done> available() override { return done{}; }
