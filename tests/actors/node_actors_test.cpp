@@ -38,6 +38,8 @@ protected:
     variant_ = *node::describe_gguf(std::string(shipped_model), agent_->digests());
   }
 
+  void TearDown() override { stop_all(); }
+
   /// Starts the node's actors and answers their hello as a scheduler would.
   void join() {
     scheduler_end_ = probe(mail_);

@@ -53,9 +53,13 @@ public:
 
 class actor_fixture : public ::testing::Test {
 protected:
-  ~actor_fixture() override {
+  ~actor_fixture() override { stop_all(); }
+
+  /// Ends every remembered actor; for a TearDown whose fixture owns what actors use.
+  void stop_all() {
     for (const auto& actor : started_)
       stop(actor);
+    started_.clear();
     run();
   }
 
