@@ -21,7 +21,7 @@ canned_answer answer(std::string body, int status = 200) {
 
 const std::string devices = R"({"devices":[
   {"spec":{"id":"n/cpu0","node":"n","type":"cpu","model":"x86","memory_bytes":4294967296,
-           "simulated":false,"uuid":"u0"},
+           "simulated":false,"uuid":"serial-0"},
    "reading":{"memory_used_bytes":null,"utilization_pm":425,"power_mw":12500,"health":"healthy"},
    "alive":true,"draining":false,"breaker":"closed","running":0,"loaded":["m","o"]},
   {"spec":{"id":"n/npu0","node":"n","type":"npu","model":"refnpu-1","memory_bytes":0,
@@ -48,8 +48,8 @@ TEST_F(CommandsTest, DevicesShowWhatIsKnownAndWhatIsSimulated) {
   EXPECT_THAT(done.out, HasSubstr("m,o"));
   EXPECT_THAT(done.out, HasSubstr("simulated"));
   EXPECT_THAT(done.out, HasSubstr("open"));
-  EXPECT_EQ(done.out.find("u0"), std::string::npos);
-  EXPECT_THAT(ask(server, {"devices", "-o", "wide"}).out, HasSubstr("u0"));
+  EXPECT_EQ(done.out.find("serial-0"), std::string::npos);
+  EXPECT_THAT(ask(server, {"devices", "-o", "wide"}).out, HasSubstr("serial-0"));
 }
 
 TEST_F(CommandsTest, JsonIsTheAnswerItself) {
