@@ -65,7 +65,8 @@ TEST_P(ScenarioComplaint, NamesLineFieldAndWhatWasExpected) {
 INSTANTIATE_TEST_SUITE_P(
     Fields, ScenarioComplaint,
     testing::Values(
-        complaint_case{"\"nodes\"", "\"nodez\"", "s.json:1: `nodes` is missing"},
+        complaint_case{"\"nodes\"", "\"nodez\"",
+                       "s.json:4: nodez: unknown key (did you mean nodes"},
         complaint_case{"\"policy\"", "\"polcy\"",
                        "s.json:9: polcy: unknown key (did you mean policy"},
         complaint_case{"\"latency\",", "\"latncy\",", "s.json:9: policy: unknown policy"},
