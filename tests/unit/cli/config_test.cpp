@@ -6,6 +6,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include <cstdlib>
 #include <filesystem>
@@ -106,6 +107,24 @@ INSTANTIATE_TEST_SUITE_P(
         complaint_case{"{\"data\": \"${env.WHERE\"}", "only ${env.NAME}"},
         complaint_case{"{\"plugins\": [1]}", "plugins[0]: expected a string"},
         complaint_case{"{\"cluster\": \"\"}", "cluster: must have 1 to 128 bytes"}));
+
+/// Whether the parser knows a key of an object that is otherwise `rest`.
+bool knows(const std::string& before, const std::string& key, const std::string& after) {
+  const auto config = parsed(before + "\"" + key + "\": null" + after);
+  EXPECT_FALSE(config.ok()) << key; // null is right nowhere.
+  return config.failure().message.find("unknown key") == std::string::npos;
+}
+
+TEST(Config, TheSchemaForEditorsNamesKeysThatTheParserKnows) {
+  std::ifstream file(CONSORT_SOURCE_DIR "/cli/config.schema.json");
+  const auto schema = nlohmann::json::parse(file);
+  for (const auto& [key, shape] : schema["properties"].items())
+    EXPECT_TRUE(knows("{", key, "}")) << key;
+  for (const auto& [key, shape] : schema["properties"]["scheduler"]["properties"].items())
+    EXPECT_TRUE(knows("{\"scheduler\": {", key, "}}")) << key;
+  for (const auto& [key, shape] : schema["definitions"]["model"]["properties"].items())
+    EXPECT_TRUE(knows("{\"models\": {\"m\": {", key, "}}}")) << key;
+}
 
 TEST(Config, ADoubledDollarIsLiteral) {
   const auto config = parsed("{\"cluster\": \"a$${b}\"}");
