@@ -349,7 +349,7 @@ ending impossible_ending(const core_state& s, index slot) {
     facts.selected = s.selectors[r.selector].matches[one.device] != 0;
     facts.embeddings_needed = r.meta.kind == request_kind::embedding;
     auto refused = first_refusal(facts);
-    if (refused == filter_id::none)
+    if (refused == filter_id::passed)
       refused = one.removed_by;
     message += (named == 1 ? " " : "; ") + s.devices[one.device].spec.id.value + " " + word(refused)
                + " (" + all_filters()[static_cast<std::size_t>(refused)].reason(facts) + ")";
@@ -365,6 +365,7 @@ ending impossible_ending(const core_state& s, index slot) {
 
 ending unavailable_ending(core_state& s, index slot, time_us now) {
   const auto& r = s.requests[slot];
+  update_outlook(s, r.model, r.selector, now);
   const auto& seen = outlook_of(s, r.model, r.selector, now);
   ending how{request_outcome::rejected, 503, {}, {}, seen.state, {}, {}};
   if (seen.eta_at > 0)

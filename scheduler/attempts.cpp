@@ -170,7 +170,7 @@ void grant(pass& p, index slot, index place, bool exact) {
   auto& r = s.requests[slot];
   auto& model = s.models[r.model];
   auto& at = model.endpoints.at(place);
-  const auto& hot = model.endpoints.hot()[place];
+  const auto& hot = model.endpoints.pace(place);
   auto& pair = s.pairs[at.pair];
   r.held = reservation_for(s, r, hot.itl_ns);
   r.held.prefill_ns = prefill_term(r.size, hot.prefill_ns);
@@ -334,8 +334,8 @@ void on(pass& p, const attempt_progressed& e) {
   r.tokens = e.completion_tokens;
   r.heard_at = p.now;
   r.missing_at = 0;
-  r.gap_us = allowance(model.endpoints.hot()[place].itl_ns, limits::stall_factor,
-                       limits::stall_floor_us);
+  r.gap_us
+      = allowance(model.endpoints.pace(place).itl_ns, limits::stall_factor, limits::stall_floor_us);
   s.dues.set_at_most(slot, next_due(s, r));
 }
 

@@ -43,34 +43,52 @@ demand demand_of(const core_state& s, const request_row& r) {
           static_cast<std::int64_t>(held.kv_tokens)};
 }
 
-bool startable(const endpoint_hot& one, const demand& need) {
+bool startable(const endpoint_room& one, const demand& need) {
   return one.seq_free >= need.sequences && one.kv_free >= need.kv_tokens;
 }
 
 template <class Profile>
-std::int64_t score_of(const endpoint_hot& one, const work_size& size, std::int64_t prefix_ns,
+std::int64_t score_of(const endpoint_pace& one, const work_size& size, std::int64_t prefix_ns,
                       std::int64_t exact_ns) {
   return Profile::score({one.queue_ns, 0, prefill_term(size, one.prefill_ns), prefix_ns,
                          decode_term(size, one.itl_ns), exact_ns});
 }
 
-/// Every endpoint is a candidate: the common case, and the hot loop of the core.
+/// Every endpoint is a candidate: the common case, and the hot loop of the core. Nearly all of them
+/// fail the first comparison, four at a time; what passes it may be the pick, or among the best to
+/// be explained. A full endpoint that is slower than the final pick is of no interest, so it may be
+/// missed.
 template <class Profile>
 scan_result scan_all(core_state& s, const model_state& model, const demand& need) {
   scan_result found;
-  const auto& hot = model.endpoints.hot();
-  s.scores.resize(hot.size());
-  for (index at = 0; at < hot.size(); ++at) {
-    const auto& one = hot[at];
-    const auto score = score_of<Profile>(one, need.size, 0, 0);
-    const bool open = one.seq_free >= 0;
-    const bool starts = startable(one, need);
-    s.scores[at] = open ? score : worst;
-    if (starts && score < found.start.score)
-      found.start = {at, score};
-    else if (open && !starts && score < found.full.score)
-      found.full = {at, score};
+  const auto& paces = model.endpoints.paces();
+  const auto count = static_cast<index>(paces.size());
+  s.best.reset(count > limits::explain_candidates_max ? limits::explain_crowd_max
+                                                      : limits::explain_candidates_max);
+  auto bar = worst;
+  const auto look = [&](index at, std::int64_t score) {
+    const auto& room = model.endpoints.room(at);
+    if (score >= bar || room.seq_free < 0)
+      return;
+    s.best.offer(at, score);
+    (startable(room, need) ? found.start : found.full).offer(at, score);
+    bar = std::max(s.best.bar(), found.start.score);
+  };
+  const auto score_at = [&](index at) { return score_of<Profile>(paces[at], need.size, 0, 0); };
+  const auto lower = [](std::int64_t a, std::int64_t b) { return a < b ? a : b; };
+  index at = 0;
+  for (; at + 4 <= count; at += 4) {
+    const auto first = score_at(at), second = score_at(at + 1);
+    const auto third = score_at(at + 2), fourth = score_at(at + 3);
+    if (lower(lower(first, second), lower(third, fourth)) >= bar)
+      continue;
+    look(at, first);
+    look(at + 1, second);
+    look(at + 2, third);
+    look(at + 3, fourth);
   }
+  for (; at < count; ++at)
+    look(at, score_at(at));
   return found;
 }
 
@@ -78,16 +96,15 @@ template <class Profile>
 scan_result scan_some(core_state& s, const model_state& model, const request_row& r,
                       const demand& need, const barriers& blocked) {
   scan_result found;
-  const auto& hot = model.endpoints.hot();
-  s.scores.assign(hot.size(), worst);
-  for (index at = 0; at < hot.size(); ++at) {
-    const auto& one = hot[at];
+  s.best.reset(limits::explain_candidates_max);
+  for (index at = 0; at < model.endpoints.size(); ++at) {
+    const auto& one = model.endpoints.room(at);
     if (one.seq_free < 0 || !may_serve(s, r, one.device)
         || (r.emitted > 0 && !may_resume(s, model.endpoints.at(at))))
       continue;
     const bool exact = r.emitted == 0 || resumes_exactly(s, r, model.endpoints.at(at));
-    const auto score = score_of<Profile>(one, need.size, 0, exact_term(exact));
-    s.scores[at] = score;
+    const auto score = score_of<Profile>(model.endpoints.pace(at), need.size, 0, exact_term(exact));
+    s.best.offer(at, score);
     const bool barred = std::any_of(blocked.begin(), blocked.end(), [&](index selector) {
       return s.selectors[selector].matches[one.device] != 0;
     });
@@ -106,15 +123,20 @@ void apply_prefixes(core_state& s, const model_state& model, const request_row& 
   s.prefixes.match(r.meta.prefix_blocks, s.matches);
   for (const auto& match : s.matches) {
     const auto instance = s.instance_ids.find(match.instance);
-    if (instance == s.instance_ids.end())
+    if (instance == s.instance_ids.end() || s.instances[instance->second].model != r.model)
       continue;
     for (const auto at : s.instances[instance->second].places) {
-      if (s.instances[instance->second].model != r.model || s.scores[at] == worst)
+      const auto& one = model.endpoints.room(at);
+      const auto& pace = model.endpoints.pace(at);
+      if (one.seq_free < 0 || !may_serve(s, r, one.device)
+          || (r.emitted > 0 && !may_resume(s, model.endpoints.at(at))))
         continue;
-      const auto& one = model.endpoints.hot()[at];
-      s.scores[at] -= prefix_term(prefill_term(need.size, one.prefill_ns), match.blocks,
-                                  r.meta.prefix_blocks.size());
-      (startable(one, need) ? found.start : found.full).offer(at, s.scores[at]);
+      const auto saved = prefix_term(prefill_term(need.size, pace.prefill_ns), match.blocks,
+                                     r.meta.prefix_blocks.size());
+      const bool exact = r.emitted == 0 || resumes_exactly(s, r, model.endpoints.at(at));
+      const auto score = score_of<Profile>(pace, need.size, saved, exact_term(exact));
+      s.best.offer_again(at, score);
+      (startable(one, need) ? found.start : found.full).offer(at, score);
     }
   }
 }
@@ -139,9 +161,9 @@ index explore(core_state& s, const model_state& model, const request_row& r, con
   index chosen = none;
   std::uint32_t fewest = limits::explore_samples;
   for (index at = 0; at < model.endpoints.size(); ++at) {
-    const auto samples = s.pairs[model.endpoints.at(at).pair].speed.samples;
-    if (s.scores[at] != worst && samples < fewest && startable(model.endpoints.hot()[at], need)) {
-      fewest = samples;
+    const auto& one = model.endpoints.room(at);
+    if (one.samples < fewest && startable(one, need) && may_serve(s, r, one.device)) {
+      fewest = one.samples;
       chosen = at;
     }
   }
@@ -219,7 +241,7 @@ bool possible_for(const core_state& s, const request_row& r) {
     return true;
   const auto& options = s.models[r.model].options;
   return options.empty() || std::any_of(options.begin(), options.end(), [&](const option& one) {
-           return one.removed_by == filter_id::none && may_serve(s, r, one.device);
+           return one.removed_by == filter_id::passed && may_serve(s, r, one.device);
          });
 }
 

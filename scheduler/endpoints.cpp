@@ -16,33 +16,40 @@ std::uint32_t backlog_of(std::uint32_t sequences) {
 
 void endpoint_table::insert(index place, const endpoint& one) {
   all_.insert(all_.begin() + place, one);
-  hot_.insert(hot_.begin() + place, endpoint_hot{});
+  paces_.insert(paces_.begin() + place, endpoint_pace{});
+  rooms_.insert(rooms_.begin() + place, endpoint_room{});
+  ids_.insert(ids_.begin() + place, one.id);
 }
 
 void endpoint_table::erase(index place) {
   assert(all_[place].seq_used == 0 && all_[place].kv_used == 0);
   all_.erase(all_.begin() + place);
-  hot_.erase(hot_.begin() + place);
+  paces_.erase(paces_.begin() + place);
+  rooms_.erase(rooms_.begin() + place);
+  ids_.erase(ids_.begin() + place);
 }
 
 void endpoint_table::refresh(index place, const speed_estimate& speed) {
   const auto& one = all_[place];
-  auto& seen = hot_[place];
+  auto& pace = paces_[place];
+  auto& room = rooms_[place];
   const auto used = one.seq_used + one.seq_foreign;
   const bool full = used >= one.seq_max;
-  seen.queue_ns = queue_term(full, one.prefill_ahead_ns, one.work_ns, one.seq_max);
+  pace.queue_ns
+      = one.open ? queue_term(full, one.prefill_ahead_ns, one.work_ns, one.seq_max) : term_ns_max;
+  pace.prefill_ns = speed.prefill_ns;
+  pace.itl_ns = speed.itl_ns(std::min(used + 1, one.seq_max));
   // An idle endpoint takes any request: only the engine knows whether it is too long.
   const bool idle = one.seq_used == 0;
-  seen.kv_free = one.kv_max == 0 || idle ? std::numeric_limits<std::int64_t>::max()
+  room.kv_free = one.kv_max == 0 || idle ? std::numeric_limits<std::int64_t>::max()
                                          : static_cast<std::int64_t>(one.kv_max)
                                                - static_cast<std::int64_t>(one.kv_used);
-  seen.prefill_ns = speed.prefill_ns;
-  seen.itl_ns = speed.itl_ns(std::min(used + 1, one.seq_max));
-  const auto room = static_cast<std::int64_t>(one.seq_max) + backlog_of(one.seq_max) - used;
-  seen.seq_free = !one.open ? -1
+  const auto left = std::int64_t{one.seq_max} + backlog_of(one.seq_max) - used;
+  room.seq_free = !one.open ? -1
                   : idle    ? std::numeric_limits<std::int32_t>::max()
-                            : static_cast<std::int32_t>(std::max<std::int64_t>(room, 0));
-  seen.device = one.device;
+                            : static_cast<std::int32_t>(std::max<std::int64_t>(left, 0));
+  room.device = one.device;
+  room.samples = speed.samples;
 }
 
 void endpoint_table::reserve(index place, const reservation& held) {

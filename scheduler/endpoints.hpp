@@ -14,18 +14,23 @@ namespace consort::core {
 using index = std::uint32_t;
 inline constexpr index none = ~index{0};
 
-/// What a decision reads of an endpoint; derived from `endpoint` by endpoint_table::refresh.
-struct endpoint_hot {
-  std::int64_t queue_ns = 0;
-  std::int64_t kv_free = 0;     ///< Tokens; unlimited when unknown or idle.
+/// What the scoring loop reads of an endpoint, packed for it; derived by endpoint_table::refresh.
+struct endpoint_pace {
+  std::int64_t queue_ns = 0;    ///< term_ns_max when closed: never among the best.
   std::uint32_t prefill_ns = 0; ///< Per token.
   std::uint32_t itl_ns = 0;     ///< At the batch that one more would make.
-  std::int32_t seq_free = 0;    ///< Backlog included; negative when closed.
+};
+/// What is looked at once the score is good; derived likewise.
+struct endpoint_room {
+  std::int64_t kv_free = 0;  ///< Tokens; unlimited when unknown or idle.
+  std::int32_t seq_free = 0; ///< Backlog included; negative when closed.
   index device = none;
+  std::uint32_t samples = 0; ///< Attempts learned from.
 };
 
 struct endpoint {
   index instance = none;
+  instance_id id;
   std::uint32_t rank = 0;
   index device = none; ///< The leader.
   index pair = none;   ///< (device, model): speed and breaker.
@@ -53,7 +58,11 @@ public:
   [[nodiscard]] bool empty() const { return all_.empty(); }
   [[nodiscard]] const endpoint& at(index place) const { return all_[place]; }
   [[nodiscard]] endpoint& at(index place) { return all_[place]; }
-  [[nodiscard]] const std::vector<endpoint_hot>& hot() const { return hot_; }
+  [[nodiscard]] const std::vector<endpoint_pace>& paces() const { return paces_; }
+  [[nodiscard]] const endpoint_pace& pace(index place) const { return paces_[place]; }
+  [[nodiscard]] const endpoint_room& room(index place) const { return rooms_[place]; }
+  /// Of the instance at a place, without touching its row.
+  [[nodiscard]] instance_id id_at(index place) const { return ids_[place]; }
 
   /// Requires: the caller renumbers what refers to places at or behind `place`.
   void insert(index place, const endpoint& one);
@@ -67,7 +76,9 @@ public:
 
 private:
   std::vector<endpoint> all_;
-  std::vector<endpoint_hot> hot_;
+  std::vector<endpoint_pace> paces_;
+  std::vector<endpoint_room> rooms_;
+  std::vector<instance_id> ids_;
 };
 
 /// Places beyond the sequences themselves; see limits::endpoint_backlog_pm.

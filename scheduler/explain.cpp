@@ -10,6 +10,26 @@
 
 namespace consort::core {
 
+void best_places::offer(index place, std::int64_t score) {
+  if (score >= bar())
+    return;
+  auto at = count_ < wanted_ ? count_++ : wanted_ - 1;
+  for (; at > 0 && score < places_[at - 1].score; --at)
+    places_[at] = places_[at - 1];
+  places_[at] = {score, place};
+}
+
+void best_places::offer_again(index place, std::int64_t score) {
+  const auto end = places_.begin() + static_cast<std::ptrdiff_t>(count_);
+  const auto known
+      = std::find_if(places_.begin(), end, [&](const scored& one) { return one.place == place; });
+  if (known != end) {
+    std::move(known + 1, end, known);
+    --count_;
+  }
+  offer(place, score);
+}
+
 index explain_ring::open(std::uint64_t sequence) {
   if (entries_.size() < limits::explain_requests_max)
     entries_.emplace_back();
@@ -58,45 +78,31 @@ const explained_request* explain_ring::latest(std::string_view external_id) cons
 
 namespace {
 
-struct ranked_place {
-  std::int64_t score = 0;
-  index place = 0;
-};
-
-/// The best of the last decision's scores, best first, ties by place. Returns: how many.
-std::size_t best_places(const std::vector<std::int64_t>& scores,
-                        std::array<ranked_place, limits::explain_candidates_max>& best) {
-  std::size_t count = 0;
-  std::int64_t bar = std::numeric_limits<std::int64_t>::max();
-  for (index at = 0; at < scores.size(); ++at) {
-    if (scores[at] >= bar)
-      continue;
-    auto place = count < best.size() ? count++ : best.size() - 1;
-    for (; place > 0 && scores[at] < best[place - 1].score; --place)
-      best[place] = best[place - 1];
-    best[place] = {scores[at], at};
-    if (count == best.size())
-      bar = best.back().score;
-  }
-  return count;
-}
-
 candidate_record scored(const core_state& s, const request_row& r, index place,
                         std::int64_t score) {
-  const auto& model = s.models[r.model];
-  const auto& at = model.endpoints.at(place);
-  const auto& hot = model.endpoints.hot()[place];
+  const auto& endpoints = s.models[r.model].endpoints;
+  const auto& hot = endpoints.pace(place);
   candidate_record one;
-  one.device = at.device;
-  one.instance = s.instances[at.instance].id;
+  one.device = endpoints.room(place).device;
+  one.instance = endpoints.id_at(place);
   one.score_ns = score;
-  one.terms.queue_ns = hot.queue_ns;
-  one.terms.prefill_ns = prefill_term(r.size, hot.prefill_ns);
-  one.terms.decode_ns = decode_term(r.size, hot.itl_ns);
-  one.terms.exact_ns = exact_term(r.emitted == 0 || resumes_exactly(s, r, at));
-  // What the known terms leave unexplained is the prefix that the decision found there.
-  one.terms.prefix_ns = std::max<std::int64_t>(latency_profile::score(one.terms) - score, 0);
+  one.wait_ns = hot.queue_ns;
+  one.prefill_ns = hot.prefill_ns;
+  one.itl_ns = hot.itl_ns;
+  if (r.emitted > 0 && !resumes_exactly(s, r, endpoints.at(place)))
+    one.exact_us = inexact_penalty_ns / 1000;
   return one;
+}
+
+/// The terms as they were; what they leave unexplained is the prefix found there.
+score_terms terms_of(const candidate_record& one, const work_size& size) {
+  score_terms terms;
+  (one.instance ? terms.queue_ns : terms.setup_ns) = one.wait_ns;
+  terms.prefill_ns = prefill_term(size, one.prefill_ns);
+  terms.decode_ns = decode_term(size, one.itl_ns);
+  terms.exact_ns = std::int64_t{one.exact_us} * 1000;
+  terms.prefix_ns = std::max<std::int64_t>(latency_profile::score(terms) - one.score_ns, 0);
+  return terms;
 }
 
 candidate_facts request_facts(const core_state& s, const request_row& r, const option& by) {
@@ -141,11 +147,14 @@ void add_others(const core_state& s, const request_row& r, time_us now, decision
         one.instance = s.instances[model.endpoints.at(place).instance].id;
       }
     one.removed_by = first_refusal(facts);
-    if (one.removed_by == filter_id::none && seen != model.outlooks.end())
+    if (one.removed_by == filter_id::passed && seen != model.outlooks.end())
       for (const auto& each : seen->second.prospects)
         if (model.options[each.option].device == by.device) {
-          one.terms = terms_of(each, r.size, now);
-          one.score_ns = latency_profile::score(one.terms);
+          const auto terms = terms_of(each, r.size, now);
+          one.score_ns = latency_profile::score(terms);
+          one.wait_ns = terms.setup_ns;
+          one.prefill_ns = each.prefill_ns;
+          one.itl_ns = each.decode_ns;
           one.compiling = each.compiling;
         }
     into.candidates.push_back(one);
@@ -153,8 +162,8 @@ void add_others(const core_state& s, const request_row& r, time_us now, decision
 }
 
 bool better(const candidate_record& a, const candidate_record& b) {
-  const bool a_removed = a.removed_by != filter_id::none;
-  const bool b_removed = b.removed_by != filter_id::none;
+  const bool a_removed = a.removed_by != filter_id::passed;
+  const bool b_removed = b.removed_by != filter_id::passed;
   return std::tuple(a_removed, a_removed ? 0 : a.score_ns)
          < std::tuple(b_removed, b_removed ? 0 : b.score_ns);
 }
@@ -168,6 +177,7 @@ decision_record* open_record(core_state& s, const request_row& r, const char* ou
   record.at = now;
   record.outcome = outcome;
   record.policy = r.meta.policy.value_or(s.config.policy);
+  record.size = r.size;
   record.candidates_total = static_cast<std::uint32_t>(s.models[r.model].options.size());
   return &record;
 }
@@ -184,12 +194,12 @@ void record_grant(pass& p, index slot, index place, bool explored) {
   record->winner = s.models[r.model].endpoints.at(place).device;
   if (explored)
     record->reason = "sent to measure a device that is known too little";
-  std::array<ranked_place, limits::explain_candidates_max> best;
-  const auto count = best_places(s.scores, best);
-  record->candidates.reserve(count);
-  for (std::size_t at = 0; at < count; ++at)
-    record->candidates.push_back(scored(s, r, best[at].place, best[at].score));
-  if (count < s.models[r.model].options.size() && count < limits::explain_candidates_max) {
+  record->candidates.reserve(s.best.size());
+  for (std::size_t at = 0; at < s.best.size(); ++at)
+    record->candidates.push_back(scored(s, r, s.best[at].place, s.best[at].score));
+  const auto& model = s.models[r.model];
+  if (model.endpoints.size() <= limits::explain_candidates_max
+      && s.best.size() < model.options.size()) {
     add_others(s, r, p.now, *record);
     std::stable_sort(record->candidates.begin(), record->candidates.end(), better);
   }
@@ -213,6 +223,7 @@ void tell_waiting(pass& p, index slot) {
   if (r.phase != request_phase::waiting || seen == model.outlooks.end()
       || (r.told != nullptr && std::strcmp(r.told, seen->second.state) == 0))
     return;
+  update_outlook(s, r.model, r.selector, p.now);
   r.told = seen->second.state;
   record_wait(s, slot, r.told, seen->second.reason, p.now);
   queue_notice told{
@@ -229,11 +240,12 @@ void add_term(candidate_view& view, const char* name, std::int64_t ns) {
     view.terms.push_back({name, ns / 1000});
 }
 
-candidate_view render(const core_state& s, index model, const candidate_record& one) {
+candidate_view render(const core_state& s, index model, const candidate_record& one,
+                      const work_size& size) {
   candidate_view view;
   view.device = s.devices[one.device].spec.id;
   view.instance = one.instance;
-  if (one.removed_by != filter_id::none) {
+  if (one.removed_by != filter_id::passed) {
     view.removed_by = word(one.removed_by);
     const auto& options = s.models[model].options;
     const auto by = std::find_if(options.begin(), options.end(),
@@ -245,12 +257,13 @@ candidate_view render(const core_state& s, index model, const candidate_record& 
   view.score = one.score_ns / 1000;
   if (!one.instance)
     view.reason = one.compiling ? "needs an artifact compiled, then a load" : "needs a load";
-  add_term(view, "queue", one.terms.queue_ns);
-  add_term(view, "setup", one.terms.setup_ns);
-  add_term(view, "prefill", one.terms.prefill_ns);
-  add_term(view, "prefix", -one.terms.prefix_ns);
-  add_term(view, "decode", one.terms.decode_ns);
-  add_term(view, "exact", one.terms.exact_ns);
+  const auto terms = terms_of(one, size);
+  add_term(view, "queue", terms.queue_ns);
+  add_term(view, "setup", terms.setup_ns);
+  add_term(view, "prefill", terms.prefill_ns);
+  add_term(view, "prefix", -terms.prefix_ns);
+  add_term(view, "decode", terms.decode_ns);
+  add_term(view, "exact", terms.exact_ns);
   return view;
 }
 
@@ -264,7 +277,7 @@ decision_view render(const core_state& s, index model, const decision_record& re
   if (record.winner != none)
     view.winner = s.devices[record.winner].spec.id;
   for (const auto& one : record.candidates)
-    view.candidates.push_back(render(s, model, one));
+    view.candidates.push_back(render(s, model, one, record.size));
   view.candidates_total = record.candidates_total;
   return view;
 }

@@ -8,22 +8,57 @@
 #include "scheduler/requests_state.hpp"
 #include "scheduler/view.hpp"
 
+#include <array>
+#include <limits>
+
 namespace consort::core {
 
-/// One candidate as recorded: terms when it passed, the refusing filter and its facts when not.
+/// The best endpoints of one decision by score, ties by place; a scratch reused by all decisions.
+/// Holds at most limits::explain_candidates_max.
+class best_places {
+public:
+  struct scored {
+    std::int64_t score = 0;
+    index place = none;
+  };
+  void reset(std::size_t wanted) {
+    wanted_ = wanted;
+    count_ = 0;
+  }
+  /// Offered in order of place, so that an equal score goes behind. Requires: place not yet there.
+  void offer(index place, std::int64_t score);
+  /// A better score of a place that may be there already.
+  void offer_again(index place, std::int64_t score);
+  /// Scores from here on are of no interest.
+  [[nodiscard]] std::int64_t bar() const {
+    return count_ < wanted_ ? std::numeric_limits<std::int64_t>::max() : places_[count_ - 1].score;
+  }
+  [[nodiscard]] std::size_t size() const { return count_; }
+  [[nodiscard]] const scored& operator[](std::size_t rank) const { return places_[rank]; }
+
+private:
+  std::array<scored, limits::explain_candidates_max> places_{};
+  std::size_t count_ = 0, wanted_ = limits::explain_candidates_max;
+};
+
+/// One candidate as recorded: figures when it passed, the refusing filter when not. Small, since
+/// many are written per decision.
 struct candidate_record {
   index device = none;
-  instance_id instance;
-  filter_id removed_by = filter_id::none;
+  filter_id removed_by = filter_id::passed;
   bool compiling = false; ///< Needs an artifact built first.
+  instance_id instance;   ///< 0 = not loaded.
   std::int64_t score_ns = 0;
-  score_terms terms;
+  std::int64_t wait_ns = 0; ///< Queue when loaded, else setup.
+  std::uint32_t prefill_ns = 0, itl_ns = 0;
+  std::uint32_t exact_us = 0;
 };
 
 struct decision_record {
   std::uint32_t attempt = 0;
   time_us at = 0;
   policy_name policy = policy_name::latency;
+  work_size size;
   const char* outcome = "";
   std::string reason;
   index winner = none;

@@ -75,6 +75,7 @@ void open_endpoint(core_state& s, index instance, const capacity_vector& declare
   const auto device = one.devices.front();
   endpoint fresh;
   fresh.instance = instance;
+  fresh.id = one.id;
   fresh.rank = static_cast<std::uint32_t>(one.places.size());
   fresh.device = device;
   fresh.pair = pair_of(s, one.model, device);

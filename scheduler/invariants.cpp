@@ -98,7 +98,7 @@ violation check_endpoint(const core_state& s, const model_state& model, index pl
                     && s.pairs[at.pair].fuse.admits()
                     && std::all_of(instance.devices.begin(), instance.devices.end(),
                                    [&](index device) { return takes_work(s, device); });
-  if (open != at.open || (model.endpoints.hot()[place].seq_free >= 0) != open)
+  if (open != at.open || (model.endpoints.room(place).seq_free >= 0) != open)
     return of("an endpoint is open when it should not be, or the reverse", instance.id.value);
   if (place == 0)
     return std::nullopt;

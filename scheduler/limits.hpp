@@ -22,6 +22,8 @@ inline constexpr std::uint32_t choices_max = 16;           ///< `n`.
 inline constexpr std::size_t explain_requests_max = 1'024; ///< Ring of explained requests.
 inline constexpr std::size_t explain_candidates_max
     = 32; ///< Per decision, best first; the rest are counted.
+inline constexpr std::size_t explain_crowd_max
+    = 8; ///< Kept of one ticket when more than explain_candidates_max passed.
 inline constexpr std::size_t explain_decisions_max
     = 16; ///< Per request; the first and the latest are kept.
 inline constexpr std::size_t snapshot_requests_max = 256;

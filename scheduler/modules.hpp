@@ -91,6 +91,9 @@ void run_queue(pass& p, index model);
 
 // --- placement.cpp: what is loaded where ---
 void place(pass& p, index model);
+/// Puts into words what those who wait there wait for: the best that is open, under way, or
+/// neither.
+void update_outlook(core_state& s, index model, index selector, time_us now);
 
 // --- attempts.cpp: from ticket to end ---
 void grant(pass& p, index slot, index place, bool exact);

@@ -46,7 +46,7 @@ void choose_variant(core_state& s, const model_spec& spec, const device_capabili
       if (out.removed_by == filter_id::format || can) {
         out.variant = at;
         out.artifact = artifact;
-        out.removed_by = can ? filter_id::none : filter_id::artifact;
+        out.removed_by = can ? filter_id::passed : filter_id::artifact;
       }
       if (can)
         return;
@@ -58,7 +58,7 @@ option fit(core_state& s, const model_spec& spec, index device) {
   one.device = device;
   const auto& known = s.devices[device].spec;
   choose_variant(s, spec, known.capability, one);
-  if (one.removed_by != filter_id::none)
+  if (one.removed_by != filter_id::passed)
     return one;
   one.need_bytes = need_bytes(spec.variants[one.variant], spec.devices_per_instance);
   if (known.memory_bytes != 0 && one.need_bytes > known.memory_bytes)
@@ -148,7 +148,7 @@ outlook& outlook_of(core_state& s, index model, index selector, time_us now) {
   out.possible = row.options.empty();
   for (index at = 0; at < row.options.size(); ++at) {
     const auto& one = row.options[at];
-    if (one.removed_by != filter_id::none || !s.selectors[selector].matches[one.device])
+    if (one.removed_by != filter_id::passed || !s.selectors[selector].matches[one.device])
       continue;
     out.possible = true;
     add_prospect(s, model, at, now, out);

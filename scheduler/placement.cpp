@@ -200,16 +200,15 @@ void warm_up(pass& p, index at, index selector) {
 void keep_replicas(pass& p, index at) {
   auto& s = p.s;
   auto& model = s.models[at];
-  if (count_of(s, model).active >= model.spec.replicas_min)
+  if (count_of(s, model).active >= model.spec.replicas_min || !may_grow(s, model))
     return;
   std::vector<std::pair<std::int64_t, index>> order;
   for (index each = 0; each < model.options.size(); ++each) {
     const auto& by = model.options[each];
-    const bool used = std::any_of(model.instances.begin(), model.instances.end(), [&](index one) {
-      const auto& devices = s.instances[one].devices;
-      return std::find(devices.begin(), devices.end(), by.device) != devices.end();
-    });
-    if (by.removed_by != filter_id::none || used || ranks_for(s, model, by).empty())
+    const auto& there = s.devices[by.device].instances;
+    const bool used = std::any_of(there.begin(), there.end(),
+                                  [&](index one) { return s.instances[one].model == at; });
+    if (by.removed_by != filter_id::passed || used || ranks_for(s, model, by).empty())
       continue;
     const auto& speed = s.pairs[pair_of(s, at, by.device)].speed;
     order.emplace_back(speed.service_ns(usual_size(model)), each);
@@ -218,7 +217,7 @@ void keep_replicas(pass& p, index at) {
   for (const auto& [score, each] : order) {
     const auto by = model.options[each];
     advance_option(p, at, by);
-    if (count_of(s, model).active >= model.spec.replicas_min)
+    if (count_of(s, model).active >= model.spec.replicas_min || !may_grow(s, model))
       return;
   }
 }
@@ -239,41 +238,6 @@ std::vector<index> waiting_selectors(const model_state& model) {
     if (selectors.empty() || selectors.back() != key.selector)
       selectors.push_back(key.selector);
   return selectors;
-}
-
-/// What those who wait are told: the best that is open, under way, or neither.
-void update_outlook(core_state& s, index at, index selector, time_us now) {
-  auto& model = s.models[at];
-  auto& seen = outlook_of(s, at, selector, now);
-  seen.state = "queued";
-  seen.eta_at = 0;
-  std::int64_t queue_ns = term_ns_max;
-  bool open = false;
-  for (index place = 0; place < model.endpoints.size(); ++place) {
-    const auto& one = model.endpoints.hot()[place];
-    if (one.seq_free < 0 || s.selectors[selector].matches[one.device] == 0)
-      continue;
-    open = true;
-    queue_ns = std::min(queue_ns, one.queue_ns);
-  }
-  if (open) {
-    seen.reason = "every endpoint that may serve it is busy";
-    seen.eta_at = now + queue_ns / 1000;
-    return;
-  }
-  seen.reason = s.devices.live() == 0 ? "no device is up yet" : "no device that may serve it is up";
-  for (const auto each : ranked(model, seen, now)) {
-    const auto& one = seen.prospects[each];
-    if (one.ready_at == 0)
-      continue;
-    seen.state = one.compiling ? "compiling" : "loading";
-    seen.eta_at = now + setup_left(one, now);
-    seen.reason = std::string(seen.state) + " for "
-                  + s.devices[model.options[one.option].device].spec.id.value;
-    return;
-  }
-  if (!seen.prospects.empty())
-    seen.reason = "a load or compile has to be tried again, or waits for room";
 }
 
 void tell_all(pass& p, index at, index selector) {
@@ -297,21 +261,66 @@ void warm_up_asked(pass& p, index at) {
 
 } // namespace
 
+/// What those who wait are told: the best that is open, under way, or neither.
+void update_outlook(core_state& s, index at, index selector, time_us now) {
+  auto& model = s.models[at];
+  auto& seen = outlook_of(s, at, selector, now);
+  seen.state = "queued";
+  seen.eta_at = 0;
+  std::int64_t queue_ns = term_ns_max;
+  bool open = false;
+  for (index place = 0; place < model.endpoints.size(); ++place) {
+    const auto& one = model.endpoints.room(place);
+    if (one.seq_free < 0 || s.selectors[selector].matches[one.device] == 0)
+      continue;
+    open = true;
+    queue_ns = std::min(queue_ns, model.endpoints.pace(place).queue_ns);
+  }
+  if (open) {
+    seen.reason = "every endpoint that may serve it is busy";
+    seen.eta_at = now + queue_ns / 1000;
+    return;
+  }
+  seen.reason = s.devices.live() == 0 ? "no device is up yet" : "no device that may serve it is up";
+  for (const auto each : ranked(model, seen, now)) {
+    const auto& one = seen.prospects[each];
+    if (one.ready_at == 0)
+      continue;
+    seen.state = one.compiling ? "compiling" : "loading";
+    seen.eta_at = now + setup_left(one, now);
+    seen.reason = std::string(seen.state) + " for "
+                  + s.devices[model.options[one.option].device].spec.id.value;
+    return;
+  }
+  if (!seen.prospects.empty())
+    seen.reason = "a load or compile has to be tried again, or waits for room";
+}
+
 void place(pass& p, index at) {
   auto& s = p.s;
   auto& model = s.models[at];
-  if (model.removed || (model.placed_version == s.version && model.queue.empty()))
+  const bool world_changed = model.placed_version != s.version;
+  if (model.removed || (!world_changed && model.queue.empty()))
     return;
-  refresh_options(s, at);
-  keep_replicas(p, at);
-  build_ordered(p, at);
-  for (const auto selector : waiting_selectors(model))
-    serve_waiting(p, at, selector);
-  warm_up_asked(p, at);
-  for (const auto selector : waiting_selectors(model)) {
-    const auto* before = model.outlooks[selector].state;
+  if (world_changed) {
+    refresh_options(s, at);
+    keep_replicas(p, at);
+    build_ordered(p, at);
+  }
+  const auto waiting = waiting_selectors(model);
+  for (const auto selector : waiting)
+    if (!outlook_of(s, at, selector, p.now).prospects.empty())
+      serve_waiting(p, at, selector);
+  if (world_changed)
+    warm_up_asked(p, at);
+  for (const auto selector : waiting) {
+    auto& seen = model.outlooks[selector];
+    if (seen.told_version == s.version)
+      continue;
+    const auto* before = seen.state;
     update_outlook(s, at, selector, p.now);
-    if (std::strcmp(before, model.outlooks[selector].state) != 0)
+    seen.told_version = s.version;
+    if (std::strcmp(before, seen.state) != 0)
       tell_all(p, at, selector);
   }
   model.placed_version = s.version;

@@ -17,7 +17,7 @@ struct option {
   index variant = 0;
   index artifact = none;                  ///< none = runs the weights themselves.
   std::uint64_t need_bytes = 0;           ///< This device's share.
-  filter_id removed_by = filter_id::none; ///< Static filter.
+  filter_id removed_by = filter_id::passed; ///< Static filter.
 };
 
 /// A device that could serve after a load or compile, as one decision sees it.
@@ -36,9 +36,10 @@ struct outlook {
   std::vector<prospect> prospects;
   bool possible = true; ///< Some known device could serve, now or ever.
   const char* state = "queued";
-  time_us eta_at = 0;   ///< When somebody who waits may start; 0 = unknown.
-  std::string reason;   ///< One line for people.
-  time_us asked_at = 0; ///< Last request with this selector.
+  time_us eta_at = 0;             ///< When somebody who waits may start; 0 = unknown.
+  std::uint64_t told_version = 0; ///< Of the state in which it was last put into words.
+  std::string reason;             ///< One line for people.
+  time_us asked_at = 0;           ///< Last request with this selector.
   // Since when its lanes are known to be blocked, so that they are not tried in vain.
   std::uint64_t blocked_version = 0, blocked_releases = 0;
   time_us recheck_at = 0;

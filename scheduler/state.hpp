@@ -74,7 +74,7 @@ struct core_state {
   counters_view counters;
   std::vector<index> dirty_models;
   std::vector<index> newcomers;      ///< Began to wait in this step.
-  std::vector<std::int64_t> scores;  ///< Scratch of a decision.
+  best_places best;                  ///< Scratch of a decision.
   std::vector<prefix_match> matches; ///< Scratch of a decision.
 };
 

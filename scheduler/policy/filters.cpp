@@ -26,8 +26,8 @@ constexpr filter make(filter_id id, bool is_static) {
 
 } // namespace
 
-const std::array<filter, static_cast<std::size_t>(filter_id::none)>& all_filters() {
-  static constexpr std::array<filter, static_cast<std::size_t>(filter_id::none)> table{
+const std::array<filter, static_cast<std::size_t>(filter_id::passed)>& all_filters() {
+  static constexpr std::array<filter, static_cast<std::size_t>(filter_id::passed)> table{
       make<filters::selector>(filter_id::selector, true),
       make<filters::format>(filter_id::format, true),
       make<filters::artifact>(filter_id::artifact, true),
@@ -49,11 +49,11 @@ filter_id first_refusal(const candidate_facts& one) {
   for (const auto& each : all_filters())
     if (!each.keeps(one))
       return each.id;
-  return filter_id::none;
+  return filter_id::passed;
 }
 
 const char* word(filter_id id) {
-  return id == filter_id::none ? "" : all_filters()[static_cast<std::size_t>(id)].name;
+  return id == filter_id::passed ? "" : all_filters()[static_cast<std::size_t>(id)].name;
 }
 
 } // namespace consort::core

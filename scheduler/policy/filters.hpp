@@ -23,11 +23,11 @@ enum class filter_id : std::uint8_t {
   resume,
   sequences,
   kv,
-  none, ///< Passed all.
+  passed, ///< By all.
 };
 
 struct filter {
-  filter_id id = filter_id::none;
+  filter_id id = filter_id::passed;
   const char* name = "";
   bool is_static = false; ///< Time alone changes nothing about it.
   bool (*keeps)(const candidate_facts&) = nullptr;
@@ -35,9 +35,9 @@ struct filter {
 };
 
 /// All filters, indexed by filter_id.
-[[nodiscard]] const std::array<filter, static_cast<std::size_t>(filter_id::none)>& all_filters();
+[[nodiscard]] const std::array<filter, static_cast<std::size_t>(filter_id::passed)>& all_filters();
 
-/// Returns: the first filter that refuses the candidate, or filter_id::none.
+/// Returns: the first filter that refuses the candidate, or filter_id::passed.
 [[nodiscard]] filter_id first_refusal(const candidate_facts& one);
 
 /// Empty for none.

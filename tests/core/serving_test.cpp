@@ -116,8 +116,8 @@ TEST(Serving, ArtifactFoundAtStartBuildsNothing) {
   core_fixture t;
   t.join("local", 1, {refnpu_profile()});
   artifact_record record;
-  record.key = {artifact_kind::engine_weights, story_spec().variants[0].content.value,
-                refnpu_profile()};
+  record.key
+      = {artifact_kind::engine_weights, story_spec().variants[0].content.value, refnpu_profile()};
   record.content = digest{std::string(64, 'c')};
   record.node = node_id{"local"};
   t.feed(artifact_found{record, incarnation{1}});

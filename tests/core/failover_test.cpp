@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+// What follows a failed attempt: another one elsewhere, a resume, or an honest end.
+#include "tests/support/core_fixture.hpp"
+
+namespace consort::core::testing {
+
+namespace {
+
+/// `devices` CPUs on one node, each with a ready replica.
+void ready(core_fixture& t, int devices = 2, std::uint64_t sequences = 4) {
+  t.join("local");
+  auto model = story_spec();
+  model.replicas_min = static_cast<std::uint32_t>(devices);
+  t.declare(model);
+  for (int i = 0; i < devices; ++i) {
+    t.advertise(cpu_spec("local", i));
+    t.finish_load(sequences);
+  }
+}
+
+TEST(Failover, RetriesElsewhereAndNeverOnWhatFailed) {
+  core_fixture t;
+  ready(t);
+  t.submit();
+  const auto first = t.expect<grant_ticket>();
+  t.start(first);
+  t.fail(first);
+  const auto second_try = t.expect<grant_ticket>();
+  EXPECT_NE(second_try.granted.device, first.granted.device);
+  EXPECT_FALSE(second_try.resumed);
+  t.start(second_try);
+  t.fail(second_try);
+  const auto end = t.expect<reject_request>();
+  EXPECT_EQ(end.http_status, 502);
+  EXPECT_EQ(end.reason.code, "device_failed");
+  const auto record = t.expect<record_request>();
+  EXPECT_EQ(record.outcome, request_outcome::failed);
+  EXPECT_EQ(record.attempts, 2U);
+}
+
+TEST(Failover, RefusalEndsTheRequestAndNotTheDevice) {
+  core_fixture t;
+  ready(t, 1);
+  for (std::uint32_t i = 0; i <= limits::breaker_failures; ++i) {
+    t.submit();
+    const auto ticket = t.expect<grant_ticket>();
+    t.start(ticket);
+    t.fail(ticket, recovery::refuse);
+    EXPECT_EQ(t.expect<reject_request>().http_status, 400);
+    t.expect<record_request>();
+  }
+  EXPECT_EQ(t.view().devices.at(0).breaker, "closed");
+}
+
+TEST(Failover, RetryLaterWaitsAndMayReturnToTheSameDevice) {
+  core_fixture t;
+  ready(t, 1);
+  t.submit();
+  const auto first = t.expect<grant_ticket>();
+  t.fail(first, recovery::retry_later);
+  t.expect_empty();
+  t.pass_time(limits::retry_later_us * 2);
+  EXPECT_EQ(t.expect<grant_ticket>().granted.attempt.number, 2U);
+}
+
+TEST(Failover, ResumesAfterTokensAndSaysWhetherExactly) {
+  core_fixture t;
+  ready(t);
+  t.submit();
+  const auto first = t.expect<grant_ticket>();
+  t.start(first);
+  t.progress(first, 12);
+  t.fail(first, recovery::retry_elsewhere, 12);
+  const auto resumed = t.expect<grant_ticket>();
+  EXPECT_TRUE(resumed.resumed);
+  EXPECT_TRUE(resumed.exact) << "same weights on the same device model";
+  EXPECT_EQ(t.view().counters.resumes, 1U);
+}
+
+TEST(Failover, ResumePrefersTheSameArtifactAndMarksAnother) {
+  core_fixture t;
+  ready(t, 1);
+  auto other = cpu_spec("local", 5);
+  other.model = "other-cpu";
+  t.advertise(other);
+  t.submit("local/cpu0|local/cpu5");
+  const auto first = t.expect<grant_ticket>();
+  t.start(first);
+  t.fail(first, recovery::retry_elsewhere, 3);
+  t.take_all<queue_notice>();
+  t.finish_load();
+  const auto resumed = t.expect<grant_ticket>();
+  EXPECT_TRUE(resumed.resumed);
+  EXPECT_FALSE(resumed.exact);
+}
+
+TEST(Failover, WhatCannotBeResumedEndsHonestly) {
+  core_fixture t;
+  ready(t);
+  auto meta = t.request();
+  meta.resumable = false;
+  t.submit(meta);
+  const auto first = t.expect<grant_ticket>();
+  t.start(first);
+  t.fail(first, recovery::retry_elsewhere, 1);
+  const auto end = t.expect<reject_request>();
+  EXPECT_EQ(end.http_status, 502);
+  EXPECT_EQ(end.reason.code, "not_resumable");
+  t.expect<record_request>();
+}
+
+TEST(Failover, AttemptsAreBounded) {
+  core_fixture t;
+  ready(t, static_cast<int>(limits::attempts_max) + 1);
+  t.submit();
+  for (std::uint32_t i = 0; i < limits::attempts_max; ++i)
+    t.fail(t.expect<grant_ticket>());
+  EXPECT_EQ(t.expect<reject_request>().reason.code, "attempts_exhausted");
+  t.expect<record_request>();
+}
+
+TEST(Failover, RetryBudgetIsBounded) {
+  core_fixture t;
+  ready(t, 2, 4'096);
+  const auto retries = limits::retry_credit_max_pm / limits::retry_cost_pm;
+  std::uint32_t refused = 0;
+  for (std::uint32_t i = 0; i < 2 * retries && refused == 0; ++i) {
+    t.submit();
+    const auto first = t.expect<grant_ticket>();
+    // Not the device's fault, so that no breaker interferes.
+    t.fail(first, recovery::retry_elsewhere, 0, false);
+    for (const auto& reject : t.take_all<reject_request>())
+      refused += reject.reason.code == "retry_budget" ? 1 : 0;
+    for (const auto& again : t.take_all<grant_ticket>())
+      t.finish(again);
+    t.take_all<record_request>();
+  }
+  EXPECT_EQ(refused, 1U);
+}
+
+TEST(Failover, UnopenedTicketExpires) {
+  core_fixture t;
+  ready(t, 1);
+  t.submit();
+  const auto first = t.expect<grant_ticket>();
+  EXPECT_EQ(first.granted.expires_at, t.now() + limits::ticket_us);
+  t.pass_time_renewing(limits::ticket_us + limits::ticket_grace_us);
+  EXPECT_EQ(t.take_all<revoke_attempt>().at(0).attempt, first.granted.attempt);
+  EXPECT_EQ(t.take_all<drop_attempt>().at(0).attempt, first.granted.attempt);
+  EXPECT_EQ(t.take_all<grant_ticket>().at(0).granted.attempt.number, 2U);
+}
+
+TEST(Failover, SilentDeviceIsNoticedBeforeItsLeaseEnds) {
+  core_fixture t;
+  ready(t);
+  t.submit();
+  const auto first = t.expect<grant_ticket>();
+  t.start(first);
+  t.progress(first, 5);
+  t.pass_time(limits::stall_floor_us - 1);
+  t.expect_empty();
+  t.pass_time(1);
+  EXPECT_EQ(t.expect<revoke_attempt>().attempt, first.granted.attempt);
+  EXPECT_EQ(t.expect<drop_attempt>().attempt, first.granted.attempt);
+  const auto resumed = t.expect<grant_ticket>();
+  EXPECT_TRUE(resumed.resumed);
+  EXPECT_NE(resumed.granted.device, first.granted.device);
+}
+
+TEST(Failover, ProgressKeepsTheWatchdogQuiet) {
+  core_fixture t;
+  ready(t);
+  t.submit();
+  const auto ticket = t.expect<grant_ticket>();
+  t.start(ticket);
+  for (std::uint32_t i = 1; i < 8; ++i) {
+    t.progress(ticket, i);
+    t.pass_time(second);
+    t.renew("local");
+  }
+  t.expect_empty();
+}
+
+TEST(Failover, AttemptUnknownToItsDeviceIsLostAfterAGrace) {
+  core_fixture t;
+  ready(t);
+  t.submit();
+  const auto first = t.expect<grant_ticket>();
+  t.start(first);
+  device_reported report;
+  report.device = first.granted.device;
+  report.life = incarnation{1};
+  report.running = {first.granted.attempt};
+  t.feed(report);
+  t.pass_time(second);
+  report.running.clear();
+  t.feed(report);
+  t.renew("local");
+  t.pass_time(limits::orphan_grace_us - 1);
+  t.expect_empty();
+  t.pass_time(1);
+  EXPECT_EQ(t.take_all<drop_attempt>().size(), 1U);
+  EXPECT_EQ(t.take_all<grant_ticket>().size(), 1U);
+  t.take_all<revoke_attempt>();
+}
+
+TEST(Failover, DeviceThatRunsAnOldAttemptIsToldToStop) {
+  core_fixture t;
+  ready(t);
+  t.submit();
+  const auto first = t.expect<grant_ticket>();
+  t.fail(first);
+  t.expect<grant_ticket>();
+  device_reported report;
+  report.device = first.granted.device;
+  report.life = incarnation{1};
+  report.running = {first.granted.attempt, {{gateway_id{99}, 5}, 1}};
+  t.feed(report);
+  EXPECT_EQ(t.expect<revoke_attempt>().attempt, first.granted.attempt);
+}
+
+TEST(Failover, BreakerOpensOnFaultsAndOneProbeClosesIt) {
+  core_fixture t;
+  ready(t, 2);
+  for (std::uint32_t i = 0; i < limits::breaker_failures; ++i) {
+    t.submit("local/cpu0");
+    t.fail(t.expect<grant_ticket>());
+    EXPECT_EQ(t.expect<reject_request>().http_status, 502);
+    t.expect<record_request>();
+  }
+  EXPECT_TRUE(t.noted("circuit breaker opened"));
+  t.submit("local/cpu0");
+  t.take_all<queue_notice>();
+  t.expect_empty();
+  t.pass_time(limits::breaker_open_min_us);
+  const auto probe = t.expect<grant_ticket>();
+  t.submit("local/cpu0");
+  t.take_all<queue_notice>();
+  t.expect_empty();
+  t.start(probe);
+  t.finish(probe);
+  t.expect<record_request>();
+  t.expect<grant_ticket>();
+  EXPECT_EQ(t.view().devices.at(0).breaker, "closed");
+}
+
+TEST(Failover, CancelRevokesAndRecordsOnce) {
+  core_fixture t;
+  ready(t, 1);
+  const auto id = t.submit();
+  const auto ticket = t.expect<grant_ticket>();
+  t.start(ticket);
+  t.feed(request_cancelled{id, "client left"});
+  EXPECT_EQ(t.expect<revoke_attempt>().attempt, ticket.granted.attempt);
+  EXPECT_EQ(t.expect<record_request>().outcome, request_outcome::cancelled);
+  t.feed(request_cancelled{id, "again"});
+  t.finish(ticket);
+  t.expect_empty();
+  EXPECT_EQ(t.view().replicas.at(0).running, 0U);
+}
+
+TEST(Failover, GatewayLostEndsItsRequests) {
+  core_fixture t;
+  ready(t, 1);
+  t.submit();
+  t.expect<grant_ticket>();
+  t.feed(gateway_lost{gateway_id{7}});
+  t.expect<revoke_attempt>();
+  EXPECT_EQ(t.expect<record_request>().code, "gateway_lost");
+}
+
+TEST(Failover, DeadlinePassedWhileRunningIs408) {
+  core_fixture t;
+  ready(t, 1);
+  auto meta = t.request();
+  meta.deadline_us = second;
+  t.submit(meta);
+  t.start(t.expect<grant_ticket>());
+  t.pass_time(second);
+  EXPECT_EQ(t.expect<reject_request>().http_status, 408);
+  t.expect<revoke_attempt>();
+  EXPECT_EQ(t.expect<record_request>().outcome, request_outcome::expired);
+}
+
+TEST(Failover, CrashedReplicaFailsOverAndIsLoadedAgainAfterABackoff) {
+  core_fixture t;
+  ready(t, 1);
+  t.submit();
+  const auto first = t.expect<grant_ticket>();
+  t.start(first);
+  t.feed(replica_failed{
+      first.granted.instance, incarnation{1}, {recovery::retry_elsewhere, "crash", "signal 11"}});
+  EXPECT_EQ(t.take_all<drop_attempt>().size(), 1U);
+  EXPECT_EQ(t.take_all<release_allocation>().size(), 1U);
+  t.take_all<queue_notice>();
+  t.expect_empty();
+  t.pass_time(limits::load_backoff_min_us);
+  t.take_all<queue_notice>();
+  t.finish_load();
+  EXPECT_EQ(t.expect<grant_ticket>().granted.attempt.number, 2U);
+}
+
+} // namespace
+
+} // namespace consort::core::testing

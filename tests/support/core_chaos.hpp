@@ -1,0 +1,437 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// A small hostile world around a core: nodes, devices, gateways and a network that answer what the
+/// core asks for, late, twice, wrongly or never, as a stream of draws decides. The same world is
+/// driven by a seeded generator (tests/property) and by raw bytes (tests/fuzz). After every step it
+/// checks the core's own invariants and, from outside, what no outsider may ever see broken. It
+/// reports the first violation as a string and then stands still.
+
+#include "scheduler/core.hpp"
+#include "scheduler/prng.hpp"
+
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace consort::core::testing {
+
+/// Where decisions of the world come from: a number in [0, bound). Requires: bound > 0.
+using draw_source = std::function<std::uint64_t(std::uint64_t bound)>;
+
+class core_chaos {
+public:
+  explicit core_chaos(draw_source draw, core_config config = {})
+      : draw_(std::move(draw)), config_(std::move(config)), core_(config_) {}
+
+  /// One thing happens.
+  void act() {
+    if (!failure_.empty())
+      return;
+    if (steps_++ == 0)
+      begin();
+    switch (draw_(16)) {
+    case 0:
+    case 1: return submit();
+    case 2:
+    case 3:
+    case 4:
+    case 5:
+    case 6: return answer();
+    case 7: return pass_time();
+    case 8: return node_event();
+    case 9: return device_event();
+    case 10: return model_event();
+    case 11: return report();
+    case 12: return stray();
+    case 13: return repeat();
+    case 14: return cancel();
+    default: return renew_all();
+    }
+  }
+
+  /// Faults stop, everything is answered, time passes. Every accepted request must end.
+  void heal() {
+    for (const auto& node : node_names)
+      if (failure_.empty()) {
+        feed(drain_changed{node, false, ""});
+        join(node);
+      }
+    for (int round = 0; round < 400 && failure_.empty() && (!live_.empty() || round < 3); ++round) {
+      renew_all();
+      while (!owed_.empty() && failure_.empty()) {
+        const auto next = owed_.front();
+        owed_.erase(owed_.begin());
+        feed(next);
+      }
+      advance(second_us / 2);
+    }
+    if (failure_.empty() && !live_.empty())
+      failure_ = std::to_string(live_.size()) + " accepted requests never ended";
+  }
+
+  [[nodiscard]] const std::string& failure() const { return failure_; }
+  [[nodiscard]] std::uint64_t digest() const { return core_.digest(); }
+  [[nodiscard]] std::uint64_t ended() const { return ended_; }
+  [[nodiscard]] const core& tested() const { return core_; }
+  [[nodiscard]] time_us now() const { return now_; }
+
+private:
+  static constexpr duration_us second_us = limits::second_us;
+  inline static const std::vector<std::string> node_names = {"a", "b", "c"};
+  inline static const std::vector<std::string> model_names = {"small", "large", "wide"};
+
+  // --- the world ---
+
+  static build_profile profile(bool needs_device) {
+    build_profile made;
+    made.name = needs_device ? "on-target" : "cross";
+    made.target = "chip";
+    made.needs_device = needs_device;
+    return made;
+  }
+
+  device_spec device(const std::string& node, std::uint64_t number) {
+    device_spec made;
+    made.node = node_id{node};
+    const bool cpu = number == 0;
+    made.id = device_id{node + (cpu ? "/cpu" : "/npu") + std::to_string(number)};
+    made.type = cpu ? resource_type::cpu : resource_type::npu;
+    made.model = cpu ? "core" : "chip";
+    made.memory_bytes = draw_(4) == 0 ? 0 : 1000;
+    made.capability.max_sequences = static_cast<std::uint32_t>(1 + draw_(4));
+    made.capability.runtime.resume = resume_support::tokens;
+    if (cpu || draw_(3) == 0)
+      made.capability.formats = {"gguf"};
+    else
+      made.capability.build_profiles = {profile(draw_(2) == 0)};
+    made.spec.prefill_tokens_per_s = 1 + draw_(10'000);
+    made.spec.decode_tokens_per_s = draw_(1'000);
+    made.spec.load_us = static_cast<duration_us>(draw_(3'000'000));
+    if (number > 1)
+      made.exclusive_siblings = {device_id{node + "/npu1"}};
+    return made;
+  }
+
+  model_spec model(std::uint64_t which) {
+    model_spec made;
+    made.name = model_name{model_names[which]};
+    model_variant variant;
+    variant.format = "gguf";
+    variant.content = consort::digest{"weights-" + model_names[which]};
+    variant.weight_bytes = which == 1 ? 700 : 200;
+    variant.context_tokens = 512;
+    made.variants = {variant};
+    made.devices_per_instance = which == 2 ? 2 : 1;
+    made.replicas_min = static_cast<std::uint32_t>(draw_(2));
+    made.replicas_max = static_cast<std::uint32_t>(draw_(4));
+    made.idle_ttl_us = draw_(2) == 0 ? 0 : static_cast<duration_us>(draw_(20)) * second_us;
+    return made;
+  }
+
+  void begin() {
+    for (const auto& node : node_names)
+      join(node);
+    for (std::uint64_t which = 0; which < model_names.size(); ++which)
+      feed(model_declared{model(which)});
+  }
+
+  void join(const std::string& node) {
+    auto& life = lives_[node];
+    if (life == 0 || draw_(3) == 0)
+      life = ++next_life_;
+    feed(node_joined{node_id{node}, incarnation{life}, "", {profile(false), profile(true)}, {}});
+    for (std::uint64_t number = 0; number < 3; ++number)
+      feed(device_advertised{device(node, number), incarnation{life}});
+  }
+
+  // --- feeding and checking ---
+
+  void feed(const event& happened) {
+    if (!failure_.empty())
+      return;
+    std::vector<command> out;
+    core_.step(happened, now_, out);
+    if (past_.size() < 64)
+      past_.push_back(happened);
+    else
+      past_[steps_ % past_.size()] = happened;
+    for (const auto& one : out)
+      std::visit([&](const auto& what) { heard(what); }, one);
+    if (const auto bad = core_.check_invariants(); bad && failure_.empty())
+      failure_ = *bad;
+  }
+
+  void broken(const std::string& what) {
+    if (failure_.empty())
+      failure_ = what;
+  }
+
+  template <class Command>
+  void heard(const Command&) {}
+
+  incarnation life_of(const node_id& node) { return incarnation{lives_[node.value]}; }
+
+  void heard(const reserve_allocation& asked) {
+    if (draw_(5) == 0)
+      owe(allocation_refused{asked.grant.id,
+                             asked.node,
+                             life_of(asked.node),
+                             asked.grant.fence,
+                             {recovery::retry_elsewhere, "no", "no"}});
+    else
+      owe(allocation_reserved{asked.grant.id, asked.node, life_of(asked.node), asked.grant.fence});
+  }
+  void heard(const load_replica& load) {
+    capacity_vector capacity;
+    capacity.sequences.value = 1 + draw_(4);
+    if (draw_(2) == 0)
+      capacity.kv_tokens.value = draw_(3'000);
+    runtime_capabilities runtime;
+    runtime.resume = draw_(3) == 0 ? resume_support::none : resume_support::text;
+    instances_[load.instance] = load.grant.shares.front().device;
+    if (draw_(5) == 0)
+      owe(replica_failed{
+          load.instance, life_of(load.node), {recovery::retry_elsewhere, "oom", "oom"}});
+    else
+      owe(replica_loaded{load.instance, life_of(load.node),
+                         std::vector<capacity_vector>(1 + draw_(2), capacity), runtime, 1'000});
+  }
+  void heard(const unload_replica& what) {
+    owe(replica_unloaded{what.instance, life_of(what.node)});
+  }
+  void heard(const start_compile& order) {
+    if (order.grant && order.grant->state != allocation_state::granted)
+      broken("a compile was started on devices that were not granted");
+    if (draw_(4) == 0)
+      return owe(compile_failed{
+          order.compile,
+          life_of(order.node),
+          {draw_(3) == 0 ? recovery::refuse : recovery::retry_later, "cc", "cc failed"}});
+    artifact_record record;
+    record.key = order.key;
+    record.content = consort::digest{"artifact-" + order.key.binds};
+    record.node = order.node;
+    owe(compile_finished{order.compile, life_of(order.node), record});
+  }
+  void heard(const fetch_artifact& what) {
+    artifact_record record;
+    record.key = what.key;
+    record.content = what.content;
+    record.node = what.node;
+    owe(artifact_found{record, life_of(what.node)});
+  }
+  void heard(const grant_ticket& granted) {
+    const auto& ticket = granted.granted;
+    auto& attempts = live_[ticket.attempt.request];
+    if (!accepted_.contains(ticket.attempt.request))
+      broken("a ticket was granted to a request that ended or never was");
+    if (ticket.attempt.number != attempts + 1 || ticket.attempt.number > config_.attempts_max)
+      broken("attempts are not counted up one by one");
+    attempts = ticket.attempt.number;
+    if (ticket.node_incarnation != life_of(ticket.node))
+      broken("a ticket names a dead incarnation");
+    owe(attempt_started{ticket.attempt});
+    for (std::uint64_t more = draw_(3); more > 0; --more)
+      owe(attempt_progressed{ticket.attempt, static_cast<std::uint32_t>(draw_(64))});
+    if (draw_(4) == 0)
+      return owe(attempt_failed{ticket.attempt,
+                                {static_cast<recovery>(draw_(4)), "engine", "broke"},
+                                static_cast<std::uint32_t>(draw_(3)),
+                                draw_(2) == 0});
+    attempt_measurement measured;
+    measured.usage
+        = {static_cast<std::uint32_t>(draw_(1'000)), static_cast<std::uint32_t>(draw_(1'000)), 0};
+    measured.first_token_us = static_cast<duration_us>(draw_(1'000'000));
+    measured.total_us = measured.first_token_us + static_cast<duration_us>(draw_(10'000'000));
+    measured.batch = static_cast<std::uint32_t>(draw_(5));
+    owe(attempt_finished{ticket.attempt, measured});
+  }
+  void heard(const reject_request& what) {
+    if (!rejected_.insert(what.request).second)
+      broken("a request was rejected twice");
+  }
+  void heard(const record_request& what) {
+    if (accepted_.erase(what.request) == 0)
+      broken("a request ended twice or was never submitted");
+    live_.erase(what.request);
+    ++ended_;
+  }
+
+  /// The world owes the core an event; when and whether it comes is drawn later.
+  void owe(event happened) {
+    if (owed_.size() < 512)
+      owed_.push_back(std::move(happened));
+  }
+
+  // --- actions ---
+
+  void submit() {
+    request_meta meta;
+    meta.id = {gateway_id{1 + draw_(2)}, ++sequence_};
+    meta.external_id = "r" + std::to_string(sequence_);
+    meta.model = model_name{draw_(12) == 0 ? "unknown" : model_names[draw_(3)]};
+    const std::vector<std::string> selectors
+        = {"auto", "auto", "cpu", "npu", "a/*", "gpu", "node=b|cpu", "=,"};
+    meta.selector = selectors[draw_(selectors.size())];
+    meta.kind = draw_(10) == 0 ? request_kind::embedding : request_kind::completion;
+    meta.priority = static_cast<priority_class>(draw_(3));
+    meta.prompt_tokens = static_cast<std::uint32_t>(draw_(2'000));
+    meta.max_tokens = static_cast<std::uint32_t>(draw_(100));
+    meta.choices = draw_(8) == 0 ? static_cast<std::uint32_t>(draw_(18)) : 1;
+    meta.resumable = draw_(3) != 0;
+    if (draw_(4) == 0)
+      meta.deadline_us = static_cast<duration_us>(draw_(20)) * second_us;
+    if (draw_(4) == 0)
+      meta.wait_us = static_cast<duration_us>(draw_(3)) * second_us;
+    for (std::uint64_t block = draw_(4); block > 0; --block)
+      meta.prefix_blocks.push_back(100 + block);
+    accepted_.insert(meta.id);
+    live_[meta.id] = 0;
+    feed(request_submitted{meta});
+  }
+
+  void answer() {
+    if (owed_.empty())
+      return submit();
+    // Mostly in order: what a link really does; now and then out of order, or lost.
+    const auto at = draw_(3) != 0 ? 0 : draw_(owed_.size());
+    const auto happened = owed_[at];
+    owed_.erase(owed_.begin() + static_cast<std::ptrdiff_t>(at));
+    if (draw_(12) != 0)
+      feed(happened);
+  }
+
+  void advance(duration_us span) {
+    const auto until = now_ + span;
+    for (auto next = core_.next_deadline(); next && *next <= until && failure_.empty();
+         next = core_.next_deadline()) {
+      now_ = std::max(now_, *next);
+      feed(tick{});
+    }
+    now_ = until;
+  }
+
+  void pass_time() {
+    const std::vector<duration_us> spans
+        = {0, 1, 1'000, 50'000, second_us, 3 * second_us, 11 * second_us, 61 * second_us};
+    // Mostly short steps: long ones expire every lease.
+    const auto at = draw_(4) == 0 ? draw_(spans.size()) : draw_(4);
+    advance(spans[at]);
+  }
+
+  void renew_all() {
+    for (const auto& node : node_names)
+      if (draw_(16) != 0)
+        feed(lease_renewed{node_id{node}, incarnation{lives_[node]}});
+  }
+
+  std::string some_node() { return node_names[draw_(node_names.size())]; }
+
+  void node_event() {
+    const auto node = some_node();
+    switch (draw_(5)) {
+    case 0: return join(node);
+    case 1: return feed(node_lost{node_id{node}, incarnation{lives_[node]}, draw_(2) == 0, "gone"});
+    case 2: return feed(drain_changed{node, draw_(2) == 0, "drawn"});
+    case 3: return feed(lease_renewed{node_id{node}, incarnation{1 + draw_(next_life_)}});
+    default: return feed(lease_renewed{node_id{node}, incarnation{lives_[node]}});
+    }
+  }
+
+  void device_event() {
+    const auto node = some_node();
+    const auto spec = device(node, draw_(4));
+    switch (draw_(4)) {
+    case 0: return feed(device_lost{spec.id, incarnation{lives_[node]}, "unplugged"});
+    case 1: return feed(drain_changed{spec.id.value, draw_(2) == 0, "drawn"});
+    default: return feed(device_advertised{spec, incarnation{lives_[node]}});
+    }
+  }
+
+  void model_event() {
+    const auto which = draw_(model_names.size());
+    switch (draw_(4)) {
+    case 0: return feed(model_removed{model_name{model_names[which]}});
+    case 1: return feed(compile_requested{model_name{model_names[which]}, "npu"});
+    case 2: {
+      artifact_record lost;
+      lost.key = {artifact_kind::engine_weights, "weights-" + model_names[which],
+                  profile(draw_(2) == 0)};
+      const auto node = some_node();
+      return feed(artifact_lost{lost.key, consort::digest{"artifact-" + lost.key.binds},
+                                node_id{node}, incarnation{lives_[node]}, "corrupt"});
+    }
+    default: return feed(model_declared{model(which)});
+    }
+  }
+
+  void report() {
+    const auto node = some_node();
+    device_reported said;
+    said.device = device(node, draw_(3)).id;
+    said.life = incarnation{lives_[node]};
+    said.reading.health = static_cast<device_health>(draw_(8) == 0 ? draw_(3) : 0);
+    for (const auto& [request, attempts] : live_)
+      if (attempts > 0 && draw_(2) == 0)
+        said.running.push_back({request, attempts});
+    for (const auto& [instance, device] : instances_)
+      if (device == said.device && draw_(2) == 0) {
+        capacity_vector capacity;
+        capacity.sequences.value = draw_(5);
+        said.endpoints.emplace_back(instance, capacity);
+      }
+    feed(said);
+  }
+
+  /// Events about things that nobody knows.
+  void stray() {
+    const attempt_id attempt{{gateway_id{9}, draw_(100)}, 1};
+    switch (draw_(7)) {
+    case 0: return feed(attempt_finished{attempt, {}});
+    case 1:
+      return feed(allocation_reserved{allocation_id{draw_(50)}, node_id{some_node()},
+                                      incarnation{lives_["a"]}, epoch{draw_(50)}});
+    case 2: return feed(replica_loaded{instance_id{draw_(50)}, incarnation{draw_(9)}, {}, {}, -1});
+    case 3: return feed(compile_failed{compile_id{draw_(50)}, incarnation{lives_["a"]}, {}});
+    case 4: return feed(replica_failed{instance_id{draw_(50)}, incarnation{lives_["b"]}, {}});
+    case 5: return feed(lease_renewed{node_id{"stranger"}, incarnation{1}});
+    default: return feed(tick{});
+    }
+  }
+
+  void repeat() {
+    if (past_.empty())
+      return;
+    const auto again = past_[draw_(past_.size())];
+    // A gateway never submits one id twice, and a node never says hello with an old life.
+    if (!std::holds_alternative<request_submitted>(again)
+        && !std::holds_alternative<node_joined>(again))
+      feed(again);
+  }
+
+  void cancel() {
+    if (draw_(20) == 0)
+      return feed(gateway_lost{gateway_id{1 + draw_(2)}});
+    if (live_.empty())
+      return;
+    auto one = live_.begin();
+    std::advance(one, static_cast<std::ptrdiff_t>(draw_(live_.size())));
+    feed(request_cancelled{one->first, "left"});
+  }
+
+  draw_source draw_;
+  core_config config_;
+  core core_;
+  time_us now_ = 1;
+  std::uint64_t steps_ = 0, sequence_ = 0, next_life_ = 0, ended_ = 0;
+  std::map<std::string, std::uint64_t> lives_;
+  std::map<request_id, std::uint32_t> live_; ///< Attempts so far.
+  std::set<request_id> accepted_, rejected_;
+  std::map<instance_id, device_id> instances_;
+  std::vector<event> owed_, past_;
+  std::string failure_;
+};
+
+} // namespace consort::core::testing

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scheduler/endpoints.hpp"
+
+#include "scheduler/explain.hpp"
+#include "scheduler/limits.hpp"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+
+namespace consort::core {
+
+namespace {
+
+speed_estimate speed() {
+  speed_estimate known;
+  known.prefill_ns = 10;
+  known.decode_ns = 100;
+  known.gain_pm = 500;
+  return known;
+}
+
+endpoint_table table_of(std::uint32_t sequences, std::uint64_t kv) {
+  endpoint one;
+  one.seq_max = sequences;
+  one.kv_max = kv;
+  one.open = true;
+  endpoint_table table;
+  table.insert(0, one);
+  table.refresh(0, speed());
+  return table;
+}
+
+TEST(Endpoints, IdleOneTakesAnything) {
+  const auto table = table_of(1, 10);
+  EXPECT_EQ(table.room(0).kv_free, std::numeric_limits<std::int64_t>::max());
+  EXPECT_EQ(table.room(0).seq_free, std::numeric_limits<std::int32_t>::max());
+}
+
+TEST(Endpoints, ReservationsAreSubtractedAndGivenBack) {
+  auto table = table_of(4, 1'000);
+  const reservation held{1, 300, 900, 200};
+  table.reserve(0, held);
+  table.refresh(0, speed());
+  EXPECT_EQ(table.room(0).kv_free, 700);
+  EXPECT_EQ(table.room(0).seq_free, 4);
+  EXPECT_EQ(table.pace(0).queue_ns, 200);
+  EXPECT_EQ(table.pace(0).itl_ns, 150U);
+  table.release(0, held);
+  table.refresh(0, speed());
+  EXPECT_EQ(table.at(0).work_ns, 0);
+  EXPECT_EQ(table.pace(0).queue_ns, 0);
+}
+
+TEST(Endpoints, FirstTokenEndsThePrefillAhead) {
+  auto table = table_of(4, 0);
+  reservation held{1, 0, 900, 200};
+  table.reserve(0, held);
+  table.first_token(0, held);
+  EXPECT_EQ(table.at(0).prefill_ahead_ns, 0);
+  EXPECT_EQ(held.prefill_ns, 0);
+}
+
+TEST(Endpoints, FullOneQueuesBehindItsWork) {
+  auto table = table_of(2, 0);
+  table.reserve(0, {2, 0, 1'000, 0});
+  table.refresh(0, speed());
+  EXPECT_EQ(table.pace(0).queue_ns, 500);
+  EXPECT_EQ(table.room(0).seq_free, 1) << "its short backlog";
+  table.reserve(0, {1, 0, 500, 0});
+  table.refresh(0, speed());
+  EXPECT_EQ(table.room(0).seq_free, 0);
+}
+
+TEST(Endpoints, BacklogIsAShareOfTheSequencesAndAtLeastOne) {
+  EXPECT_EQ(backlog_of(1), 1U);
+  EXPECT_EQ(backlog_of(8), 1U);
+  EXPECT_EQ(backlog_of(256), 256 * limits::endpoint_backlog_pm / 1000);
+}
+
+TEST(Endpoints, ClosedOneHasNoRoom) {
+  auto table = table_of(4, 0);
+  table.at(0).open = false;
+  table.refresh(0, speed());
+  EXPECT_LT(table.room(0).seq_free, 0);
+}
+
+TEST(BestPlaces, KeepsTheBestInOrderWithTiesByPlace) {
+  best_places best;
+  best.reset(3);
+  for (const auto& [place, score] :
+       std::vector<std::pair<index, std::int64_t>>{{0, 5}, {1, 3}, {2, 5}, {3, 1}, {4, 3}, {5, 9}})
+    best.offer(place, score);
+  ASSERT_EQ(best.size(), 3U);
+  EXPECT_EQ(best[0].place, 3U);
+  EXPECT_EQ(best[1].place, 1U);
+  EXPECT_EQ(best[2].place, 4U);
+  EXPECT_EQ(best.bar(), 3);
+  best.offer_again(4, 0);
+  EXPECT_EQ(best[0].place, 4U);
+  EXPECT_EQ(best.size(), 3U);
+}
+
+} // namespace
+
+} // namespace consort::core
