@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// Every bound of a link between processes, with its unit in its name. `limit_set` is the same as
+/// values, so that tests reach each bound with tiny figures; production uses the defaults.
+
+#include "scheduler/ids.hpp"
+
+#include <cstddef>
+
+namespace consort::links::limits {
+
+inline constexpr duration_us second_us = 1'000'000;
+
+// --- an established link ---
+inline constexpr duration_us heartbeat_us = 250'000;    ///< Sent after that much of own silence.
+inline constexpr duration_us silence_us = second_us;    ///< Of the peer; beyond: `link_silent`.
+inline constexpr std::size_t queue_frames_max = 65'536; ///< Unsent; beyond: `peer_too_slow`.
+inline constexpr std::size_t queue_bytes_max = std::size_t{32} << 20; ///< The same, in bytes.
+inline constexpr std::int64_t frames_per_s = 20'000; ///< Received; beyond: reading pauses.
+inline constexpr std::int64_t frames_burst = 40'000; ///< At once, after a quiet time.
+inline constexpr std::int64_t bytes_per_s = std::int64_t{32} << 20;
+inline constexpr std::int64_t bytes_burst = std::int64_t{64} << 20;
+inline constexpr duration_us pauses_us_max
+    = 5 * second_us; ///< Of reading, in sum without a calm moment; beyond: `peer_too_fast`.
+inline constexpr duration_us drain_us = second_us / 2; ///< For what was queued when it closes.
+inline constexpr std::size_t read_bytes = std::size_t{64} << 10;   ///< Taken from a socket at once.
+inline constexpr std::size_t write_bytes = std::size_t{256} << 10; ///< Given to a socket at once.
+
+// --- before it is established, at the guard ---
+inline constexpr int accept_queue_max = 1'024;                ///< In the kernel.
+inline constexpr duration_us accept_backoff_us = 100'000;     ///< After accept() failed.
+inline constexpr std::size_t connections_max = 8'192;         ///< Of all peers, whatever state.
+inline constexpr std::size_t address_connections_max = 2'048; ///< Of one address.
+inline constexpr std::size_t unfinished_max = 1'024;       ///< Before hello; the oldest gives way.
+inline constexpr std::size_t address_unfinished_max = 512; ///< Of one address; likewise.
+inline constexpr std::int64_t address_connects_per_s = 1'000; ///< Beyond: closed unheard.
+inline constexpr std::int64_t address_connects_burst = 4'000;
+inline constexpr duration_us handshake_us = 2 * second_us;  ///< TLS, from accept() or connect().
+inline constexpr duration_us hello_us = 2 * second_us;      ///< From there to a whole hello.
+inline constexpr std::size_t hello_bytes_max = 16 * 1'024;  ///< Payload of a hello.
+inline constexpr duration_us refusal_us = second_us;        ///< For the answer that refuses.
+inline constexpr duration_us log_every_us = 60 * second_us; ///< Lines about one address.
+inline constexpr std::size_t addresses_max = 4'096;         ///< Remembered without a connection.
+
+// --- the connector ---
+inline constexpr duration_us resolve_us = 5 * second_us;  ///< Name service.
+inline constexpr duration_us connect_us = 3 * second_us;  ///< TCP, each address of the name.
+inline constexpr duration_us welcome_us = 10 * second_us; ///< From link to the answered hello.
+inline constexpr duration_us backoff_first_us = 200'000;
+inline constexpr duration_us backoff_max_us = 10 * second_us;
+
+// --- certificates ---
+inline constexpr std::size_t pem_bytes_max = 256 * 1'024; ///< One file of credentials.
+inline constexpr std::size_t name_bytes_max = 128;        ///< Cluster or peer, in a certificate.
+inline constexpr std::size_t revoked_max = 65'536;        ///< Serials.
+inline constexpr int chain_depth_max = 2;                 ///< Certificates above a peer's own.
+
+/// The bounds that a guard, a connector or a link can be given. Requires: all positive.
+struct limit_set {
+  duration_us heartbeat = heartbeat_us;
+  duration_us silence = silence_us;
+  std::size_t queue_frames = queue_frames_max;
+  std::size_t queue_bytes = queue_bytes_max;
+  std::int64_t frames_rate = frames_per_s;
+  std::int64_t frames_at_once = frames_burst;
+  std::int64_t bytes_rate = bytes_per_s;
+  std::int64_t bytes_at_once = bytes_burst;
+  duration_us pauses = pauses_us_max;
+  duration_us drain = drain_us;
+  int accept_queue = accept_queue_max;
+  std::size_t connections = connections_max;
+  std::size_t address_connections = address_connections_max;
+  std::size_t unfinished = unfinished_max;
+  std::size_t address_unfinished = address_unfinished_max;
+  std::int64_t address_connects_rate = address_connects_per_s;
+  std::int64_t address_connects_at_once = address_connects_burst;
+  duration_us handshake = handshake_us;
+  duration_us hello = hello_us;
+  std::size_t hello_bytes = hello_bytes_max;
+  duration_us refusal = refusal_us;
+  duration_us log_every = log_every_us;
+  duration_us resolve = resolve_us;
+  duration_us connect = connect_us;
+  duration_us welcome = welcome_us;
+};
+
+} // namespace consort::links::limits
