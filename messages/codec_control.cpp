@@ -7,6 +7,8 @@ namespace consort::messages {
 
 template <>
 inline constexpr sender_kind last_enumerator<sender_kind> = sender_kind::gateway;
+template <>
+inline constexpr core::view_part last_enumerator<core::view_part> = core::view_part::requests;
 
 namespace {
 
@@ -74,9 +76,23 @@ void read(wire::HelloAnswer::Reader from, hello_answer& to, incoming& in) {
   to.ticket_key = in.data(from.getTicketKey(), "hello_answer.ticket_key", limits::secret_bytes_max);
 }
 
+void write(wire::ViewCursor::Builder to, const core::view_cursor& from, outgoing& out) {
+  to.setPart(out.word<wire::ViewPart>(from.part, "cursor.part"));
+  to.setName(out.label(from.name, "cursor.name"));
+  to.setNumber(from.number);
+}
+
+void read(wire::ViewCursor::Reader from, core::view_cursor& to, incoming& in) {
+  to.part = in.word<core::view_part>(from.getPart(), "cursor.part");
+  to.name = in.label(from.getName(), "cursor.name");
+  to.number = from.getNumber();
+}
+
 void read(wire::Query::Reader from, query& to, incoming& in) {
   to.number = from.getNumber();
   to.explain = in.label(from.getExplain(), "query.explain");
+  if (from.hasFrom())
+    read(from.getFrom(), to.from, in);
 }
 
 void read(wire::QueryAnswer::Reader from, query_answer& to, incoming& in) {
@@ -87,6 +103,8 @@ void read(wire::QueryAnswer::Reader from, query_answer& to, incoming& in) {
     read(from.getSnapshot(), to.snapshot.emplace(), in);
   if (from.hasExplanation())
     read(from.getExplanation(), to.explanation.emplace(), in);
+  if (from.hasNext())
+    read(from.getNext(), to.next.emplace(), in);
 }
 
 } // namespace
@@ -134,6 +152,8 @@ encoded encode(const envelope& from, const query& body) {
     auto query = to.initQuery();
     query.setNumber(body.number);
     query.setExplain(out.label(body.explain, "query.explain"));
+    if (body.from != core::view_cursor{})
+      write(query.initFrom(), body.from, out);
   });
 }
 
@@ -147,6 +167,8 @@ encoded encode(const envelope& from, const query_answer& body) {
       write(answer.initSnapshot(), *body.snapshot, out);
     if (body.explanation)
       write(answer.initExplanation(), *body.explanation, out);
+    if (body.next)
+      write(answer.initNext(), *body.next, out);
   });
 }
 

@@ -203,6 +203,41 @@ struct event_writer {
   }
 
   void operator()(const core::tick&) { to.setTick(); }
+
+  void operator()(const core::request_restored& from) {
+    auto restored = to.initRequestRestored();
+    write(restored.initMeta(), from.meta, out);
+    restored.setAttempts(from.attempts);
+    restored.setEmittedTokens(from.emitted_tokens);
+    if (from.running)
+      write(restored.initRunning(), *from.running, out);
+  }
+
+  void operator()(const core::gateway_restored& from) { to.setGatewayRestored(from.gateway.value); }
+
+  void operator()(const core::replica_found& from) {
+    auto found = to.initReplicaFound();
+    found.setInstance(from.instance.value);
+    found.setLife(from.life.value);
+    write(found.initGrant(), from.grant, out);
+    found.setModel(out.label(from.model.value, "replica_found.model"));
+    found.setWeights(out.digest(from.weights, "replica_found.weights"));
+    found.setArtifact(out.digest(from.artifact, "replica_found.artifact"));
+    write_list(
+        out, from.endpoints, limits::endpoints_max, "replica_found.endpoints",
+        [&](unsigned size) { return found.initEndpoints(size); },
+        [&](auto endpoint, const capacity_vector& value) { write(endpoint, value, out); });
+    write(found.initRuntime(), from.runtime, out);
+  }
+
+  void operator()(const core::fetch_failed& from) {
+    auto failed = to.initFetchFailed();
+    write(failed.initKey(), from.key, out);
+    failed.setContent(out.digest(from.content, "fetch_failed.content"));
+    failed.setNode(out.name(from.node.value, "fetch_failed.node"));
+    failed.setLife(from.life.value);
+    write(failed.initFailure(), from.failure, out);
+  }
 };
 
 core::node_joined take(wire::NodeJoined::Reader from, incoming& in) {
@@ -398,6 +433,40 @@ core::compile_failed take(wire::CompileFailed::Reader from, incoming& in) {
   return to;
 }
 
+core::request_restored take(wire::RequestRestored::Reader from, incoming& in) {
+  core::request_restored to;
+  read(from.getMeta(), to.meta, in);
+  to.attempts = from.getAttempts();
+  to.emitted_tokens = from.getEmittedTokens();
+  if (from.hasRunning())
+    read(from.getRunning(), to.running.emplace(), in);
+  return to;
+}
+
+core::replica_found take(wire::ReplicaFound::Reader from, incoming& in) {
+  core::replica_found to;
+  to.instance = instance_id(from.getInstance());
+  to.life = incarnation(from.getLife());
+  read(from.getGrant(), to.grant, in);
+  to.model.value = in.label(from.getModel(), "replica_found.model");
+  to.weights.value = in.digest(from.getWeights(), "replica_found.weights");
+  to.artifact.value = in.digest(from.getArtifact(), "replica_found.artifact");
+  read_list(in, from.getEndpoints(), to.endpoints, limits::endpoints_max, "replica_found.endpoints",
+            [&](auto endpoint, capacity_vector& value) { read(endpoint, value, in); });
+  read(from.getRuntime(), to.runtime, in);
+  return to;
+}
+
+core::fetch_failed take(wire::FetchFailed::Reader from, incoming& in) {
+  core::fetch_failed to;
+  read(from.getKey(), to.key, in);
+  to.content.value = in.digest(from.getContent(), "fetch_failed.content");
+  to.node.value = in.name(from.getNode(), "fetch_failed.node");
+  to.life = incarnation(from.getLife());
+  read(from.getFailure(), to.failure, in);
+  return to;
+}
+
 core::compile_requested take(wire::CompileRequested::Reader from, incoming& in) {
   core::compile_requested to;
   to.model.value = in.label(from.getModel(), "compile_requested.model");
@@ -447,6 +516,12 @@ void read(wire::Event::Reader from, core::event& to, incoming& in) {
   case kind::COMPILE_FAILED: to = take(from.getCompileFailed(), in); return;
   case kind::COMPILE_REQUESTED: to = take(from.getCompileRequested(), in); return;
   case kind::TICK: to = core::tick{}; return;
+  case kind::REQUEST_RESTORED: to = take(from.getRequestRestored(), in); return;
+  case kind::GATEWAY_RESTORED:
+    to = core::gateway_restored{gateway_id(from.getGatewayRestored())};
+    return;
+  case kind::REPLICA_FOUND: to = take(from.getReplicaFound(), in); return;
+  case kind::FETCH_FAILED: to = take(from.getFetchFailed(), in); return;
   }
   in.unknown_kind("event", static_cast<unsigned>(from.which()));
 }

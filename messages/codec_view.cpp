@@ -25,6 +25,7 @@ void write(wire::NodeView::Builder to, const core::node_view& from, outgoing& ou
   to.setNode(out.name(from.node.value, "node_view.node"));
   to.setLife(from.life.value);
   to.setAlive(from.alive);
+  to.setSuspect(from.suspect);
   to.setDraining(from.draining);
   to.setLeaseEpoch(from.lease_epoch.value);
   to.setLeaseLeftUs(out.time(from.lease_left_us, "node_view.lease_left_us"));
@@ -39,6 +40,7 @@ void read(wire::NodeView::Reader from, core::node_view& to, incoming& in) {
   to.node.value = in.name(from.getNode(), "node_view.node");
   to.life = incarnation(from.getLife());
   to.alive = from.getAlive();
+  to.suspect = from.getSuspect();
   to.draining = from.getDraining();
   to.lease_epoch = epoch(from.getLeaseEpoch());
   to.lease_left_us = in.time(from.getLeaseLeftUs(), "node_view.lease_left_us");

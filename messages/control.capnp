@@ -58,11 +58,14 @@ struct Query {
   # Gateway: show me. Answered by a QueryAnswer of the same number.
   number @0 :UInt64;
   explain @1 :Text;  # Request id as the client saw it; empty asks for the snapshot.
+  from @2 :Views.ViewCursor;  # Of the snapshot: the page that begins here; absent = the first.
 }
 
 struct QueryAnswer {
-  # Scheduler. At most one of the two; neither means that the request is unknown.
+  # Scheduler. At most one of snapshot and explanation; neither means that the request is unknown.
+  # A snapshot has as many rows as fit the frame.
   number @0 :UInt64;
   snapshot @1 :Views.Snapshot;
   explanation @2 :Views.Explanation;
+  next @3 :Views.ViewCursor;  # Where the snapshot goes on; absent after its last page.
 }

@@ -56,15 +56,18 @@ struct heartbeat {
 
 /// A gateway asks for the snapshot, or for the explanation of one request.
 struct query {
-  std::uint64_t number = 0; ///< Echoed by the answer; unique per sender.
-  std::string explain;      ///< Request id as the client saw it; empty asks for the snapshot.
+  std::uint64_t number = 0;    ///< Echoed by the answer; unique per sender.
+  std::string explain;         ///< Request id as the client saw it; empty asks for the snapshot.
+  core::view_cursor from = {}; ///< Of the snapshot: the page that begins here.
   friend bool operator==(const query&, const query&) = default;
 };
 
-/// At most one of the two is set; neither means that the request is unknown.
+/// At most one of snapshot and explanation is set; neither means that the request is unknown. Rows
+/// that do not fit one answer are left to the next: ask from `next` and core::append() the pages.
 struct query_answer {
   std::uint64_t number = 0;
   std::optional<core::snapshot> snapshot;
+  std::optional<core::view_cursor> next = {}; ///< Where the snapshot goes on.
   std::optional<core::explanation> explanation;
   friend bool operator==(const query_answer&, const query_answer&) = default;
 };

@@ -31,7 +31,8 @@ struct Event {
     attemptFinished @13 :AttemptFinished;
     attemptFailed @14 :AttemptFailed;
     gatewayLost @15 :UInt64;
-    # Made by the scheduler when a gateway's link closes; refused from a link. Its incarnation.
+    # Made by the scheduler when a gateway's link closes; refused from a link. Its incarnation. A
+    # hint: the gateway may come back with gatewayRestored.
     allocationReserved @16 :AllocationAnswer;
     allocationRefused @17 :AllocationAnswer;
     replicaLoaded @18 :ReplicaLoaded;
@@ -47,6 +48,11 @@ struct Event {
     compileRequested @26 :CompileRequested;
     tick @27 :Void;
     # Made by the scheduler when a deadline comes; refused from a link.
+    requestRestored @28 :RequestRestored;
+    gatewayRestored @29 :UInt64;
+    # A gateway, after the last requestRestored: that was all. Its incarnation.
+    replicaFound @30 :ReplicaFound;
+    fetchFailed @31 :FetchFailed;
   }
 }
 
@@ -196,4 +202,34 @@ struct CompileRequested {
   # A gateway, for an operator: build ahead.
   model @0 :Text;
   selector @1 :Text;  # Devices to build for.
+}
+
+struct RequestRestored {
+  # A gateway with a fresh link, once for each request that it still has, after helloAnswer and
+  # before anything else about that request.
+  meta @0 :Common.RequestMeta;  # Deadline and wait: what is left of them.
+  attempts @1 :UInt32;          # Number of the latest ticket that it got; 0 = none.
+  emittedTokens @2 :UInt32;     # That the client saw, over all attempts.
+  running @3 :Common.Ticket;    # Of the attempt that still streams; absent when none does.
+}
+
+struct ReplicaFound {
+  # A node with a fresh link, after its devices, once for each instance that it leads and has loaded.
+  instance @0 :UInt64;
+  life @1 :UInt64;
+  grant @2 :Common.Allocation;
+  model @3 :Text;
+  weights @4 :Text;   # SHA-256 of the variant.
+  artifact @5 :Text;  # SHA-256; empty when it runs the weights themselves.
+  endpoints @6 :List(Common.CapacityVector);  # One per data-parallel rank.
+  runtime @7 :Common.RuntimeCapabilities;
+}
+
+struct FetchFailed {
+  # A node: the copy that fetchArtifact asked for did not arrive.
+  key @0 :Common.ArtifactKey;
+  content @1 :Text;
+  node @2 :Text;
+  life @3 :UInt64;
+  failure @4 :Common.Error;
 }

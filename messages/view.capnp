@@ -32,6 +32,7 @@ struct NodeView {
   dataAddress @6 :Text;
   toolchains @7 :List(Common.BuildProfile);
   attributes @8 :List(Common.Attribute);
+  suspect @9 :Bool;  # Its link dropped, and it was not heard since.
 }
 
 struct DeviceView {
@@ -136,4 +137,13 @@ struct CandidateView {
 struct ScoreTerm {
   name @0 :Text;
   value @1 :Int64;  # Micro-units of the policy's own measure.
+}
+
+enum ViewPart { nodes @0; devices @1; replicas @2; models @3; artifacts @4; requests @5; }
+
+struct ViewCursor {
+  # A page of a snapshot begins behind this row of this list, and goes on with the lists after it.
+  part @0 :ViewPart;
+  name @1 :Text;      # Of nodes, devices and models; empty = their first row.
+  number @2 :UInt64;  # Of the other lists; 0 = their first row.
 }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 namespace consort::core {
 
@@ -108,6 +109,10 @@ void turn_away(pass& p, const request_meta& meta, std::uint16_t status, error re
 index open_request(pass& p, const request_meta& meta, index model, index selector) {
   auto& s = p.s;
   const auto slot = s.requests.add();
+  const auto gateway = gateway_of(s, meta.id.gateway);
+  ++s.gateways[gateway].requests;
+  s.requests[slot].gateway = gateway;
+  s.requests[slot].round = s.gateways[gateway].round;
   auto& r = s.requests[slot];
   auto& row = s.models[model];
   r.meta = meta;
@@ -211,6 +216,8 @@ void leave(pass& p, index slot, const ending& how) {
     dequeue(s, slot);
   } else if (r.phase == request_phase::parked) {
     --s.waiting;
+  } else if (r.phase == request_phase::adopted) {
+    forget_sought(s, slot);
   } else if (how.outcome != request_outcome::finished) {
     const auto& one = s.instances[r.instance];
     const auto& device = s.devices[one.devices.front()];
@@ -237,6 +244,12 @@ queue_place place_of(const request_row& r) {
 void enqueue(core_state& s, index slot) {
   auto& r = s.requests[slot];
   auto& model = s.models[r.model];
+  if (unreachable(s, r)) {
+    r.phase = request_phase::parked;
+    r.not_before = std::numeric_limits<time_us>::max();
+    ++s.waiting;
+    return;
+  }
   r.phase = request_phase::waiting;
   model.queue.add(lane_of(r), place_of(r), {slot, r.submitted_at});
   // Ahead of those known to be blocked it may fit where they did not.
@@ -257,30 +270,39 @@ void dequeue(core_state& s, index slot) {
   mark_dirty(s, r.model);
 }
 
-void on(pass& p, const request_submitted& e) {
+index admit(pass& p, const request_meta& meta) {
   auto& s = p.s;
-  const auto& meta = e.meta;
-  if (s.request_ids.contains(meta.id))
-    return;
+  const auto refuse = [&](std::uint16_t status, error reason) {
+    turn_away(p, meta, status, std::move(reason),
+              status == 429 ? std::optional(limits::retry_after_min_us) : std::nullopt);
+    return none;
+  };
   if (auto bad = check_form(meta); bad.http_status != 0)
-    return turn_away(p, meta, bad.http_status, std::move(bad.reason));
+    return refuse(bad.http_status, std::move(bad.reason));
   const auto model = find(s.model_names, meta.model.value);
   if (model == none || s.models[model].removed) {
     auto bad = unknown_model(s, meta.model);
-    return turn_away(p, meta, bad.http_status, std::move(bad.reason));
+    return refuse(bad.http_status, std::move(bad.reason));
   }
   const auto selector = selector_of(s, meta.selector);
   if (!selector)
-    return turn_away(p, meta, selector.failure().action == recovery::refuse ? 400 : 429,
-                     selector.failure());
+    return refuse(selector.failure().action == recovery::refuse ? 400 : 429, selector.failure());
   if (s.requests.live() >= limits::requests_max)
-    return turn_away(p, meta, 429,
-                     {recovery::retry_later, "requests_full", "too many live requests"},
-                     limits::retry_after_min_us);
+    return refuse(429, {recovery::retry_later, "requests_full", "too many live requests"});
   const auto slot = open_request(p, meta, model, *selector);
   note_demand(s, model, *selector, p.now);
+  return slot;
+}
+
+void on(pass& p, const request_submitted& e) {
+  auto& s = p.s;
+  if (s.request_ids.contains(e.meta.id))
+    return;
+  const auto slot = admit(p, e.meta);
+  if (slot == none)
+    return;
   // Behind others that wait it takes its turn in the settling pass.
-  if (!s.models[model].queue.empty())
+  if (!s.models[s.requests[slot].model].queue.empty() || unreachable(s, s.requests[slot]))
     return start_waiting(p, slot);
   switch (try_grant(p, slot, {})) {
   case verdict::granted: return;
@@ -299,19 +321,6 @@ void on(pass& p, const request_cancelled& e) {
   end_request(p, found->second, how);
 }
 
-void on(pass& p, const gateway_lost& e) {
-  std::vector<std::pair<std::uint64_t, index>> lost;
-  for (index slot = 0; slot < p.s.requests.end(); ++slot)
-    if (p.s.requests.holds(slot) && p.s.requests[slot].meta.id.gateway == e.gateway)
-      lost.emplace_back(p.s.requests[slot].sequence, slot);
-  std::sort(lost.begin(), lost.end());
-  ending how;
-  how.outcome = request_outcome::cancelled;
-  how.reason = {recovery::refuse, "gateway_lost", "its gateway is gone"};
-  for (const auto& [sequence, slot] : lost)
-    end_request(p, slot, how);
-}
-
 void end_request(pass& p, index slot, const ending& how) {
   auto& s = p.s;
   auto& r = s.requests[slot];
@@ -327,7 +336,9 @@ void end_request(pass& p, index slot, const ending& how) {
   s.dues.drop(slot);
   --s.selectors[r.selector].users;
   p.send(make_record(s, r, how, p.now));
+  const auto gateway = r.gateway;
   s.requests.free(slot);
+  leave_gateway(s, gateway);
 }
 
 ending impossible_ending(const core_state& s, index slot) {

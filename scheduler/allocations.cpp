@@ -101,6 +101,19 @@ allocation_id reserve(pass& p, std::vector<device_share> shares, instance_id own
   return id;
 }
 
+void adopt_allocation(pass& p, const allocation& grant) {
+  auto& entry = p.s.allocations[grant.id];
+  entry.grant = grant;
+  entry.grant.state = allocation_state::granted;
+  for (const auto& share : grant.shares) {
+    promise(p.s, share);
+    const auto node = p.s.devices[find(p.s.device_names, share.device.value)].node;
+    if (std::none_of(entry.members.begin(), entry.members.end(),
+                     [&](const allocation_member& one) { return one.node == node; }))
+      entry.members.push_back({node, p.s.nodes[node].life, true});
+  }
+}
+
 void release(pass& p, allocation_id id) {
   const auto found = p.s.allocations.find(id);
   if (found == p.s.allocations.end())
@@ -120,7 +133,7 @@ void check_allocation(pass& p, allocation_id id) {
   const auto found = p.s.allocations.find(id);
   if (found == p.s.allocations.end() || found->second.grant.state != allocation_state::reserving
       || found->second.deadline > p.now)
-    return;
+    return; // When the deadline moved, another timer was armed for it.
   abandon(p, id,
           {recovery::retry_elsewhere, "reserve_timeout", "a node did not answer for its devices"});
 }

@@ -216,19 +216,32 @@ void begin_compile(pass& p, compile_id id) {
 
 void ensure_fetched(pass& p, index artifact, index node) {
   auto& entry = p.s.artifacts[artifact];
-  const auto under_way = entry.fetching.find(node);
-  if (under_way != entry.fetching.end() && under_way->second > p.now)
+  auto& fetch = entry.fetching[node];
+  if (fetch.until > p.now)
     return;
+  // A holder that failed last is tried again only when there is no other.
+  const artifact_copy* chosen = nullptr;
   for (const auto& copy : entry.copies) {
     const auto& from = p.s.nodes[copy.node];
     if (!from.alive || from.suspect || copy.node == node)
       continue;
-    entry.fetching[node] = p.now + limits::fetch_timeout_us;
-    arm(p.s, entry.fetching[node], timer_kind::fetch, artifact);
-    p.send(fetch_artifact{p.s.nodes[node].id, copy.record.content, entry.key, from.id,
-                          from.data_address});
-    return;
+    if (chosen == nullptr || chosen->node == fetch.from)
+      chosen = &copy;
   }
+  if (chosen == nullptr)
+    return;
+  fetch.from = chosen->node;
+  fetch.under_way = true;
+  fetch.until = p.now + limits::fetch_timeout_us;
+  arm(p.s, fetch.until, timer_kind::fetch, artifact);
+  const auto& from = p.s.nodes[chosen->node];
+  p.send(fetch_artifact{p.s.nodes[node].id, chosen->record.content, entry.key, from.id,
+                        from.data_address});
+}
+
+void forget_fetches_of(pass& p, index node) {
+  for (const auto& [key, at] : p.s.artifact_keys)
+    p.s.artifacts[at].fetching.erase(node);
 }
 
 void fail_compile(pass& p, compile_id id, const error& failure) {
@@ -265,6 +278,10 @@ void forget_artifacts_of(pass& p, index node, const std::string& why) {
     auto& entry = p.s.artifacts[at];
     std::erase_if(entry.copies, [&](const artifact_copy& one) { return one.node == node; });
     entry.fetching.erase(node);
+    // Who was fetching from it fetches elsewhere.
+    for (auto& [to, fetch] : entry.fetching)
+      if (fetch.under_way && fetch.from == node)
+        fetch = {node, false, 0, fetch.failures};
   }
   std::vector<compile_id> lost;
   for (const auto& [id, build] : p.s.compiles)
@@ -285,6 +302,25 @@ void on(pass& p, const artifact_found& e) {
   const auto at = artifact_of(p.s, e.record.key);
   if (at != none)
     add_copy(p.s, at, node, e.record);
+}
+
+void on(pass& p, const fetch_failed& e) {
+  const auto node = find(p.s.node_names, e.node.value);
+  const auto found = p.s.artifact_keys.find(e.key);
+  if (!believed(p.s, node, e.life) || found == p.s.artifact_keys.end())
+    return;
+  auto& entry = p.s.artifacts[found->second];
+  const auto fetch = entry.fetching.find(node);
+  if (fetch == entry.fetching.end() || !fetch->second.under_way)
+    return;
+  p.tell(note::severity::warning, subject(entry),
+         "copy to " + e.node.value + " failed: " + e.failure.message);
+  auto& tried = fetch->second;
+  tried.under_way = false;
+  tried.until
+      = p.now
+        + backoff(limits::fetch_backoff_min_us, limits::fetch_backoff_max_us, tried.failures++);
+  arm(p.s, tried.until, timer_kind::fetch, found->second);
 }
 
 void on(pass& p, const artifact_lost& e) {

@@ -27,9 +27,25 @@ index current(const core_state& s, const attempt_id& attempt) {
   return out(r) && r.attempt == attempt.number ? found->second : none;
 }
 
+/// The row of an attempt of an earlier scheduler life whose instance is not known yet.
+index adopted_row(const core_state& s, const attempt_id& attempt) {
+  const auto found = s.request_ids.find(attempt.request);
+  if (found == s.request_ids.end())
+    return none;
+  const auto& r = s.requests[found->second];
+  return r.phase == request_phase::adopted && r.attempt == attempt.number ? found->second : none;
+}
+
 duration_us allowance(std::int64_t predicted_ns, std::int64_t factor, duration_us floor) {
   const auto span = std::min(predicted_ns / 1000, limits::stall_max_us) * factor;
   return std::clamp(span, floor, limits::stall_max_us);
+}
+
+/// What is prefilled before it, itself included, and a turn of the queue when the engine is full.
+std::int64_t first_token_ns(const endpoint& at, const endpoint_pace& pace) {
+  const bool full = at.seq_used + at.seq_foreign > at.seq_max;
+  const auto queue = full ? at.work_ns / std::max<std::int64_t>(at.seq_max, 1) : 0;
+  return at.prefill_ahead_ns + queue + pace.itl_ns;
 }
 
 void begin_running(core_state& s, index slot, time_us now) {
@@ -38,9 +54,73 @@ void begin_running(core_state& s, index slot, time_us now) {
     return;
   r.phase = request_phase::running;
   r.heard_at = now;
-  const auto& at = endpoint_of(s, r);
-  r.gap_us = allowance(at.work_ns, limits::first_token_factor, limits::first_token_floor_us);
+  const auto& model = s.models[r.model];
+  const auto place = s.instances[r.instance].places[r.rank];
+  const auto predicted = first_token_ns(model.endpoints.at(place), model.endpoints.pace(place));
+  const bool known = model.endpoints.room(place).samples >= limits::explore_samples;
+  r.gap_us = allowance(predicted, limits::first_token_factor,
+                       known ? limits::first_token_floor_us : limits::first_token_unknown_us);
+  r.pace_us = std::min(predicted / 1000, limits::stall_max_us) * limits::suspect_prefill_pm / 1000
+              / limits::suspect_tokens;
   s.dues.set_at_most(slot, next_due(s, r));
+}
+
+/// The gateway told of more tokens: its own pace, and how long reports take to come just now, say
+/// what silence is believed next.
+void learn_pace(core_state& s, request_row& r, std::uint32_t tokens, time_us now) {
+  auto& at = endpoint_of(s, r);
+  if (r.tokens > 0) {
+    const auto gap = std::max<duration_us>(now - r.heard_at, 0);
+    const auto each = gap / (tokens - r.tokens);
+    at.saw_gap(gap, now);
+    r.pace_us = r.paced ? (3 * r.pace_us + each) / 4 : each;
+    r.paced = true;
+  } else {
+    const auto place = s.instances[r.instance].places[r.rank];
+    r.pace_us = s.models[r.model].endpoints.pace(place).itl_ns / 1000;
+  }
+  r.gap_us = std::clamp(std::max(limits::stall_tokens * std::min(r.pace_us, limits::stall_max_us),
+                                 limits::stall_reports * at.worst_gap(now)),
+                        limits::stall_floor_us, limits::stall_max_us);
+}
+
+/// Silence that is believed of an attempt at most, whatever else is known.
+duration_us patience(const core_state& s, const request_row& r) {
+  if (r.tokens == 0)
+    return std::max(r.gap_us, limits::first_token_unknown_us);
+  const auto place = s.instances[r.instance].places[r.rank];
+  return std::max(r.gap_us, allowance(s.models[r.model].endpoints.pace(place).itl_ns,
+                                      limits::stall_alone_tokens, limits::stall_alone_us));
+}
+
+/// Another endpoint could start it now, so that giving up early gains something.
+bool may_move(const core_state& s, const request_row& r) {
+  const auto& model = s.models[r.model];
+  const bool resumes = r.emitted > 0 || r.tokens > 0;
+  if (resumes && !r.meta.resumable)
+    return false;
+  for (index place = 0; place < model.endpoints.size(); ++place) {
+    const auto& room = model.endpoints.room(place);
+    if (room.seq_free > 0 && room.device != r.last_device && may_serve(s, r, room.device)
+        && (!resumes || may_resume(s, model.endpoints.at(place))))
+      return true;
+  }
+  return false;
+}
+
+/// Its gateway said nothing since either, although it has streams on other nodes: more likely the
+/// gateway or its link stands still than every device at once.
+bool gateway_stands_still(const core_state& s, const request_row& r) {
+  const auto& gateway = s.gateways[r.gateway];
+  if (gateway.heard_at - r.heard_at >= limits::report_period_us)
+    return false;
+  std::uint32_t here = 0;
+  for (const auto device : s.nodes[node_of(s, s.instances[r.instance])].devices)
+    for (const auto instance : s.devices[device].instances)
+      if (s.instances[instance].devices.front() == device)
+        for (const auto slot : s.instances[instance].attempts)
+          here += s.requests[slot].gateway == r.gateway ? 1 : 0;
+  return gateway.running > here;
 }
 
 ticket make_ticket(const core_state& s, const request_row& r, const endpoint& at, time_us now) {
@@ -129,6 +209,15 @@ void wait_again(pass& p, index slot, const failover& how) {
   p.s.dues.set(slot, next_due(p.s, r));
 }
 
+/// Never again on the device of the last attempt.
+void exclude(const core_state& s, request_row& r, bool spare_last) {
+  if (std::find(r.excluded.begin(), r.excluded.end(), r.last_device) != r.excluded.end())
+    return;
+  r.excluded.push_back(r.last_device);
+  if (spare_last && !possible_for(s, r))
+    r.excluded.pop_back();
+}
+
 void learn_from(pass& p, const request_row& r, const attempt_measurement& measured) {
   auto& s = p.s;
   auto& pair = s.pairs[endpoint_of(s, r).pair];
@@ -144,6 +233,41 @@ void learn_from(pass& p, const request_row& r, const attempt_measurement& measur
     refresh_device(s, pair.device);
 }
 
+/// How long the attempt may be silent.
+duration_us silence_of(const core_state& s, const request_row& r) {
+  const bool opened = r.phase == request_phase::running;
+  const auto usual = opened ? r.gap_us : limits::ticket_us + limits::ticket_grace_us;
+  if (!s.nodes[node_of(s, s.instances[r.instance])].suspect)
+    return usual;
+  const auto pace = opened ? std::min(r.pace_us, limits::stall_max_us) : 0;
+  return std::min(usual, std::max(limits::suspect_silence_us, limits::suspect_tokens * pace));
+}
+
+/// Counts an attempt at its endpoint.
+void occupy(core_state& s, index slot, index place) {
+  auto& r = s.requests[slot];
+  auto& model = s.models[r.model];
+  auto& at = model.endpoints.at(place);
+  const auto& hot = model.endpoints.pace(place);
+  r.held = reservation_for(s, r, hot.itl_ns);
+  r.held.prefill_ns = prefill_term(r.size, hot.prefill_ns);
+  r.held.work_ns += r.held.prefill_ns;
+  if (at.kv_max != 0)
+    r.held.kv_tokens = std::min(r.held.kv_tokens, at.kv_max);
+  model.endpoints.reserve(place, r.held);
+  auto& instance = s.instances[at.instance];
+  r.instance = at.instance;
+  r.rank = at.rank;
+  r.listed = static_cast<std::uint32_t>(instance.attempts.size());
+  instance.attempts.push_back(slot);
+  ++s.gateways[r.gateway].running;
+  r.missing_at = 0;
+  r.tokens = 0;
+  r.paced = false;
+  r.quiet_until = 0;
+  r.last_device = at.device;
+}
+
 } // namespace
 
 time_us next_due(const core_state& s, const request_row& r) {
@@ -151,17 +275,20 @@ time_us next_due(const core_state& s, const request_row& r) {
   if (r.deadline_at != 0)
     due = r.deadline_at;
   switch (r.phase) {
-  case request_phase::parked: return std::min(due, r.not_before);
+  case request_phase::parked:
+  case request_phase::adopted: return std::min(due, r.not_before);
   case request_phase::waiting:
     due = std::min(due, r.waiting_since + s.config.queue_timeout_us);
     if (r.attempt == 0 && r.meta.wait_us)
       due = std::min(due, r.submitted_at + *r.meta.wait_us);
     return due;
   case request_phase::ticketed:
-    return std::min(due, r.granted_at + limits::ticket_us + limits::ticket_grace_us);
+    return std::min(due, std::max(r.granted_at + silence_of(s, r), r.quiet_until));
   case request_phase::running: break;
   }
-  due = std::min(due, r.heard_at + r.gap_us);
+  // Without its gateway nothing is heard of it, whatever it does.
+  if (!unreachable(s, r))
+    due = std::min(due, std::max(r.heard_at + silence_of(s, r), r.quiet_until));
   return r.missing_at == 0 ? due : std::min(due, r.missing_at + limits::orphan_grace_us);
 }
 
@@ -170,24 +297,13 @@ void grant(pass& p, index slot, index place, bool exact) {
   auto& r = s.requests[slot];
   auto& model = s.models[r.model];
   auto& at = model.endpoints.at(place);
-  const auto& hot = model.endpoints.pace(place);
   auto& pair = s.pairs[at.pair];
-  r.held = reservation_for(s, r, hot.itl_ns);
-  r.held.prefill_ns = prefill_term(r.size, hot.prefill_ns);
-  r.held.work_ns += r.held.prefill_ns;
-  if (at.kv_max != 0)
-    r.held.kv_tokens = std::min(r.held.kv_tokens, at.kv_max);
-  model.endpoints.reserve(place, r.held);
+  occupy(s, slot, place);
   pair.fuse.started();
   if (pair.fuse.state() == breaker_state::closed)
     model.endpoints.refresh(place, pair.speed);
   else
     refresh_device(s, at.device);
-  auto& instance = s.instances[at.instance];
-  r.instance = at.instance;
-  r.rank = at.rank;
-  r.listed = static_cast<std::uint32_t>(instance.attempts.size());
-  instance.attempts.push_back(slot);
   ++r.attempt;
   ++s.counters.attempts;
   s.counters.retries += r.attempt > 1 ? 1 : 0;
@@ -196,11 +312,8 @@ void grant(pass& p, index slot, index place, bool exact) {
     r.queued_us = p.now - r.submitted_at;
   r.phase = request_phase::ticketed;
   r.granted_at = p.now;
-  r.missing_at = 0;
-  r.tokens = 0;
-  r.last_device = at.device;
   if (!r.meta.prefix_blocks.empty())
-    s.prefixes.remember(r.meta.prefix_blocks, instance.id);
+    s.prefixes.remember(r.meta.prefix_blocks, at.id);
   s.dues.set_at_most(slot, next_due(s, r));
   p.send(grant_ticket{make_ticket(s, r, at, p.now), r.emitted > 0, r.queued_us, exact});
 }
@@ -218,6 +331,7 @@ void let_go(pass& p, index slot) {
   model.endpoints.refresh(place, s.pairs[model.endpoints.at(place).pair].speed);
   r.held = {};
   r.instance = none;
+  --s.gateways[r.gateway].running;
   const auto moved = one.attempts.back();
   one.attempts[r.listed] = moved;
   s.requests[moved].listed = r.listed;
@@ -239,9 +353,8 @@ void fail_attempt(pass& p, index slot, const failover& how) {
   r.content = s.instances[r.instance].content;
   r.emitted = std::max({r.emitted, how.emitted, r.tokens});
   r.failure = how.failure;
-  if (how.exclude
-      && std::find(r.excluded.begin(), r.excluded.end(), r.last_device) == r.excluded.end())
-    r.excluded.push_back(r.last_device);
+  if (how.exclude)
+    exclude(s, r, how.spare_last);
   let_go(p, slot);
   r.phase = request_phase::parked;
   ++s.waiting;
@@ -285,6 +398,33 @@ failover silent(const char* code, const char* message, bool fault) {
   return how;
 }
 
+/// Nobody heard of the attempt for as long as silence_of() believes. Where nothing is gained by
+/// giving up early, or the silence may be the gateway's, it is given more time.
+void judge_silence(pass& p, index slot) {
+  auto& s = p.s;
+  auto& r = s.requests[slot];
+  const bool suspect = s.nodes[node_of(s, s.instances[r.instance])].suspect;
+  const bool opened = r.phase == request_phase::running;
+  const auto since = opened ? r.heard_at : r.granted_at;
+  const auto most
+      = opened ? patience(s, r) : duration_us{limits::ticket_us + limits::ticket_grace_us};
+  if (since + most > p.now && (!may_move(s, r) || (!suspect && gateway_stands_still(s, r)))) {
+    r.quiet_until
+        = suspect ? std::min(p.now + limits::suspect_silence_us, since + most) : since + most;
+    return s.dues.set(slot, next_due(s, r));
+  }
+  if (suspect && since + most > p.now) {
+    auto how = silent("node_silent", "its node fell silent", false);
+    how.exclude = how.spare_last = true;
+    return fail_attempt(p, slot, how);
+  }
+  if (!opened)
+    return fail_attempt(p, slot, silent("ticket_expired", "nobody opened its ticket", false));
+  // Should it have been alive after all, the endpoint is given more time from now on.
+  endpoint_of(s, r).saw_gap(p.now - r.heard_at, p.now);
+  fail_attempt(p, slot, silent("attempt_stalled", "its device fell silent", true));
+}
+
 } // namespace
 
 void check_request(pass& p, index slot) {
@@ -301,29 +441,85 @@ void check_request(pass& p, index slot) {
     r.waiting_since = p.now;
     enqueue(s, slot);
     return s.dues.set(slot, next_due(s, r));
+  case request_phase::adopted:
+    return lose_adopted(
+        p, slot, {recovery::retry_elsewhere, "attempt_orphaned", "nobody knows its instance"},
+        true);
   case request_phase::ticketed:
-    return fail_attempt(p, slot, silent("ticket_expired", "nobody opened its ticket", false));
   case request_phase::running: break;
   }
   if (r.missing_at != 0 && r.missing_at + limits::orphan_grace_us <= p.now)
     return fail_attempt(p, slot, silent("attempt_orphaned", "its device does not run it", false));
-  fail_attempt(p, slot, silent("attempt_stalled", "its device fell silent", true));
+  judge_silence(p, slot);
+}
+
+bool attach(pass& p, index slot) {
+  auto& s = p.s;
+  auto& r = s.requests[slot];
+  const auto found = s.instance_ids.find(r.sought);
+  if (found == s.instance_ids.end())
+    return false;
+  const auto& one = s.instances[found->second];
+  if (one.model != r.model || one.state != instance_state::ready || r.rank >= one.places.size())
+    return false;
+  forget_sought(s, slot);
+  const auto place = one.places[r.rank];
+  auto& endpoints = s.models[r.model].endpoints;
+  occupy(s, slot, place);
+  endpoints.refresh(place, s.pairs[endpoints.at(place).pair].speed);
+  // Whether it is still at its prompt is not known: the next report tells.
+  begin_running(s, slot, p.now);
+  return true;
+}
+
+void forget_sought(core_state& s, index slot) {
+  auto& r = s.requests[slot];
+  const auto [first, last] = s.sought.equal_range(r.sought);
+  for (auto at = first; at != last; ++at)
+    if (at->second == slot) {
+      s.sought.erase(at);
+      break;
+    }
+  r.sought = {};
+}
+
+void lose_adopted(pass& p, index slot, const error& failure, bool tell_gateway) {
+  auto& s = p.s;
+  auto& r = s.requests[slot];
+  forget_sought(s, slot);
+  failover how;
+  how.failure = r.failure = failure;
+  r.phase = request_phase::parked;
+  ++s.waiting;
+  if (const auto end = no_more(p, r, how))
+    return end_request(p, slot, *end);
+  --s.waiting;
+  if (tell_gateway)
+    p.send(drop_attempt{{r.meta.id, r.attempt}, failure.message});
+  wait_again(p, slot, how);
 }
 
 void on(pass& p, const attempt_started& e) {
+  heard_gateway(p.s, e.attempt.request.gateway, p.now);
   const auto slot = current(p.s, e.attempt);
   if (slot != none)
     begin_running(p.s, slot, p.now);
 }
 
 void on(pass& p, const attempt_progressed& e) {
+  heard_gateway(p.s, e.attempt.request.gateway, p.now);
   const auto slot = current(p.s, e.attempt);
-  if (slot == none)
-    return;
+  if (slot != none)
+    return confirm_attempt(p, slot, e.completion_tokens);
+  if (const auto adopted = adopted_row(p.s, e.attempt); adopted != none)
+    p.s.requests[adopted].emitted = std::max(p.s.requests[adopted].emitted, e.completion_tokens);
+}
+
+void confirm_attempt(pass& p, index slot, std::uint32_t tokens) {
   auto& s = p.s;
   auto& r = s.requests[slot];
   begin_running(s, slot, p.now);
-  if (e.completion_tokens <= r.tokens)
+  if (tokens <= r.tokens)
     return;
   auto& model = s.models[r.model];
   const auto place = s.instances[r.instance].places[r.rank];
@@ -331,19 +527,23 @@ void on(pass& p, const attempt_progressed& e) {
     model.endpoints.first_token(place, r.held);
     model.endpoints.refresh(place, s.pairs[model.endpoints.at(place).pair].speed);
   }
-  r.tokens = e.completion_tokens;
+  learn_pace(s, r, tokens, p.now);
+  r.tokens = tokens;
   r.heard_at = p.now;
   r.missing_at = 0;
-  r.gap_us
-      = allowance(model.endpoints.pace(place).itl_ns, limits::stall_factor, limits::stall_floor_us);
+  r.quiet_until = 0;
   s.dues.set_at_most(slot, next_due(s, r));
 }
 
 void on(pass& p, const attempt_finished& e) {
-  const auto slot = current(p.s, e.attempt);
+  heard_gateway(p.s, e.attempt.request.gateway, p.now);
+  auto slot = current(p.s, e.attempt);
+  if (slot != none)
+    learn_from(p, p.s.requests[slot], e.measured);
+  else
+    slot = adopted_row(p.s, e.attempt);
   if (slot == none)
     return;
-  learn_from(p, p.s.requests[slot], e.measured);
   ending how;
   how.outcome = request_outcome::finished;
   how.usage = e.measured.usage;
@@ -351,17 +551,30 @@ void on(pass& p, const attempt_finished& e) {
 }
 
 void on(pass& p, const attempt_failed& e) {
+  heard_gateway(p.s, e.attempt.request.gateway, p.now);
   const auto slot = current(p.s, e.attempt);
-  if (slot == none)
+  if (slot == none) {
+    if (const auto adopted = adopted_row(p.s, e.attempt); adopted != none) {
+      p.s.requests[adopted].emitted = std::max(p.s.requests[adopted].emitted, e.emitted_tokens);
+      lose_adopted(p, adopted, e.failure, false);
+    }
     return;
+  }
+  const bool link_lost = e.failure.code == data_link_lost;
+  const auto node = node_of(p.s, p.s.instances[p.s.requests[slot].instance]);
   failover how;
   how.failure = e.failure;
   how.emitted = e.emitted_tokens;
   how.fault = e.device_fault && e.failure.action != recovery::refuse
               && e.failure.action != recovery::retry_later;
   how.exclude = e.failure.action != recovery::retry_later;
-  how.costs_credit = true;
+  // A process that ends takes all its streams with it: that is no storm of retries.
+  how.costs_credit = !link_lost;
+  how.spare_last = link_lost;
   how.drop = false;
+  // Before another ticket is granted there.
+  if (link_lost)
+    suspect_node(p, node, "a gateway's link to its data port broke");
   fail_attempt(p, slot, how);
 }
 

@@ -21,6 +21,8 @@ void fire(pass& p, const timer& due) {
   case timer_kind::compile: return check_compile(p, compile_id{due.who});
   case timer_kind::pair: return check_pair(p, row);
   case timer_kind::fetch: return changed(p.s);
+  case timer_kind::gateway: return check_gateway(p, row);
+  case timer_kind::look: p.s.looking = false; return look_later(p);
   case timer_kind::model: p.s.models[row].placed_version = 0; return mark_dirty(p.s, row);
   }
 }
@@ -79,6 +81,7 @@ void core::step(const event& happened, time_us now, std::vector<command>& out) {
   assert(now >= s.now);
   s.now = std::max(now, s.now);
   pass p{s, s.now, out};
+  make_up_for_pause(p);
   run_timers(p);
   run_dues(p);
   std::visit([&](const auto& e) { on(p, e); }, happened);
@@ -90,19 +93,15 @@ void core::step(const event& happened, time_us now, std::vector<command>& out) {
 
 std::optional<time_us> core::next_deadline() const {
   const auto& s = state_->all;
-  std::optional<time_us> next;
-  const auto offer = [&](time_us at) { next = next ? std::min(*next, at) : at; };
-  if (!s.timers.empty())
-    offer(s.timers.begin()->at);
-  if (const auto first = s.dues.first())
-    offer(first->at);
-  if (!s.dirty_models.empty())
-    offer(s.now);
-  return next;
+  return s.dirty_models.empty() ? earliest_due(s) : s.now;
 }
 
 snapshot core::view(time_us now) const {
   return view_all(state_->all, now);
+}
+
+snapshot_page core::view_page(const view_cursor& from, std::size_t bytes_max, time_us now) const {
+  return view_page_of(state_->all, from, bytes_max, now);
 }
 
 std::optional<explanation> core::explain(std::string_view external_id, time_us now) const {

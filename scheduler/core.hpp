@@ -24,7 +24,10 @@ struct core_config {
   duration_us lease_us = limits::lease_us;
   duration_us queue_timeout_us = limits::queue_timeout_us;
   std::uint32_t attempts_max = limits::attempts_max;
-  std::uint32_t explore_pm = 10; ///< Per mille of decisions that try an under-measured device.
+  std::uint32_t explore_pm = 10;  ///< Per mille of decisions that try an under-measured device.
+  std::uint64_t numbers_from = 0; ///< Ids and epochs count from here. A scheduler that takes the
+                                  ///< place of another passes more than that one can have reached,
+                                  ///< e.g. the time of day in microseconds.
 };
 
 class core {
@@ -43,6 +46,10 @@ public:
 
   /// Everything an operator sees, as of `now`.
   [[nodiscard]] snapshot view(time_us now) const;
+
+  /// As much of it as fits `bytes_max` on the wire, from `from` on; at least one row.
+  [[nodiscard]] snapshot_page view_page(const view_cursor& from, std::size_t bytes_max,
+                                        time_us now) const;
 
   /// Why this device, or why it waits. `external_id` as the client saw it; the latest request of
   /// that id.

@@ -3,6 +3,7 @@
 #include "scheduler/handlers.hpp"
 
 #include <algorithm>
+#include <tuple>
 
 namespace consort::core {
 
@@ -39,8 +40,8 @@ void reseed(core_state& s, index device) {
 }
 
 /// An attempt that its device does not run is lost after a grace, which covers news on the way.
-void reconcile(pass& p, index device, const std::vector<attempt_id>& running) {
-  const std::set<attempt_id> there(running.begin(), running.end());
+void reconcile(pass& p, index device, std::vector<attempt_id> running) {
+  std::sort(running.begin(), running.end());
   for (const auto instance : p.s.devices[device].instances) {
     const auto& one = p.s.instances[instance];
     if (one.devices.front() != device)
@@ -49,7 +50,7 @@ void reconcile(pass& p, index device, const std::vector<attempt_id>& running) {
       auto& r = p.s.requests[slot];
       if (r.phase != request_phase::running)
         continue;
-      if (there.contains({r.meta.id, r.attempt})) {
+      if (std::binary_search(running.begin(), running.end(), attempt_id{r.meta.id, r.attempt})) {
         r.missing_at = 0;
       } else if (r.missing_at == 0) {
         r.missing_at = p.now;
@@ -72,18 +73,21 @@ std::uint64_t figure(const capacity_figure& read, std::uint64_t known) {
   return read.value.value_or(known);
 }
 
-void update_capacity(core_state& s, index instance, std::uint32_t rank,
+/// Returns: whether anything is different from what was known.
+bool update_capacity(core_state& s, index instance, std::uint32_t rank,
                      const capacity_vector& read) {
   const auto& one = s.instances[instance];
   if (rank >= one.places.size())
-    return;
+    return false;
   auto& at = s.models[one.model].endpoints.at(one.places[rank]);
+  const auto before = std::tuple(at.seq_max, at.kv_max, at.seq_foreign);
   const auto sequences = figure(read.sequences, at.seq_max);
   at.seq_max = static_cast<std::uint32_t>(
       std::clamp<std::uint64_t>(sequences, 1, limits::endpoint_sequences_max));
   at.kv_max = figure(read.kv_tokens, at.kv_max);
   at.seq_foreign = static_cast<std::uint32_t>(
       std::min<std::uint64_t>(figure(read.foreign_sequences, 0), limits::endpoint_sequences_max));
+  return before != std::tuple(at.seq_max, at.kv_max, at.seq_foreign);
 }
 
 } // namespace
@@ -92,6 +96,7 @@ void on(pass& p, const device_advertised& e) {
   const auto node = find(p.s.node_names, e.spec.node.value);
   if (e.spec.id.empty() || !believed(p.s, node, e.life))
     return;
+  const bool fresh = find(p.s.device_names, e.spec.id.value) == none;
   const auto at = device_row(p, e.spec, node);
   if (at == none)
     return p.tell(note::severity::warning, e.spec.id.value,
@@ -105,7 +110,7 @@ void on(pass& p, const device_advertised& e) {
   device.spec = e.spec;
   device.present = true;
   device.reading = {};
-  if (respecified)
+  if (respecified && !fresh)
     reseed(p.s, at);
   match_selectors(p.s, at);
   refresh_device(p.s, at);
@@ -124,14 +129,17 @@ void on(pass& p, const device_reported& e) {
     const auto found = p.s.instance_ids.find(id);
     if (found == p.s.instance_ids.end() || p.s.instances[found->second].devices.front() != at)
       continue;
-    update_capacity(p.s, found->second, ranks[id]++, read);
+    if (!update_capacity(p.s, found->second, ranks[id]++, read))
+      continue;
+    refresh_instance(p.s, found->second);
     ++p.s.models[p.s.instances[found->second].model].releases;
     mark_dirty(p.s, p.s.instances[found->second].model);
   }
   reconcile(p, at, e.running);
+  if (!health_changed)
+    return;
   refresh_device(p.s, at);
-  if (health_changed)
-    changed(p.s);
+  changed(p.s);
 }
 
 void on(pass& p, const device_lost& e) {

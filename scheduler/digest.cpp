@@ -91,6 +91,7 @@ void add_instances(const core_state& s, hasher& into) {
       into.number(endpoint.kv_max);
       into.number(endpoint.kv_used);
       into.number(endpoint.work_ns);
+      into.number(endpoint.worst_gap_us);
       into.flag(endpoint.open);
     }
   }
@@ -140,10 +141,26 @@ void add_requests(const core_state& s, hasher& into) {
     into.number(r.tokens);
     into.number(r.heard_at);
     into.number(r.missing_at);
+    into.number(r.gap_us);
+    into.number(r.quiet_until);
+    into.number(r.round);
+    into.number(r.sought.value);
     into.number(r.held.kv_tokens);
     into.number(r.held.work_ns);
     for (const auto device : r.excluded)
       into.number(device);
+  }
+}
+
+void add_gateways(const core_state& s, hasher& into) {
+  for (const auto& [id, at] : s.gateway_ids) {
+    const auto& one = s.gateways[at];
+    into.number(id.value);
+    into.number(one.requests);
+    into.flag(one.away);
+    into.number(one.until);
+    into.number(one.heard_at);
+    into.number(one.round);
   }
 }
 
@@ -171,6 +188,7 @@ std::uint64_t digest_of(const core_state& s) {
     into.number(std::uint64_t{s.models[at].queue.size()});
   }
   add_requests(s, into);
+  add_gateways(s, into);
   for (const auto& due : s.timers) {
     into.number(due.at);
     into.number(ordinal(due.kind));

@@ -14,6 +14,16 @@ std::uint32_t backlog_of(std::uint32_t sequences) {
       1, static_cast<std::uint32_t>(std::uint64_t{sequences} * limits::endpoint_backlog_pm / 1000));
 }
 
+duration_us endpoint::worst_gap(time_us now) const {
+  return std::max(worst_gap_us - (now - worst_gap_at) / limits::worst_gap_decay,
+                  limits::report_period_us);
+}
+
+void endpoint::saw_gap(duration_us gap, time_us now) {
+  worst_gap_us = std::min(std::max(gap, worst_gap(now)), limits::stall_max_us);
+  worst_gap_at = now;
+}
+
 void endpoint_table::insert(index place, const endpoint& one) {
   all_.insert(all_.begin() + place, one);
   paces_.insert(paces_.begin() + place, endpoint_pace{});

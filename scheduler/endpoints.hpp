@@ -42,6 +42,12 @@ struct endpoint {
   std::int64_t work_ns = 0;          ///< Predicted work of all outstanding attempts.
   std::int64_t prefill_ahead_ns = 0; ///< Of those without a first token.
   bool open = false;                 ///< Takes new work.
+  duration_us worst_gap_us = 0;      ///< Between two reports of one attempt, lately.
+  time_us worst_gap_at = 0;
+
+  /// Fades with time, never below the period of reports.
+  [[nodiscard]] duration_us worst_gap(time_us now) const;
+  void saw_gap(duration_us gap, time_us now);
 };
 
 /// What one attempt holds of an endpoint, from its ticket to its end.

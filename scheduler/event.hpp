@@ -23,8 +23,9 @@ struct node_joined {
       toolchains; ///< Profiles that this node can compile (run capability is a device's).
   std::map<std::string, std::string> attributes;
 };
-/// The link to a node dropped. A hint: starts no failover by itself, the lease decides, unless
-/// `process_ended` is sure.
+/// The link to a node dropped. A hint, unless `process_ended` is sure: until the node is heard
+/// again it gets no new work, and attempts on it that fall silent fail over; the lease decides the
+/// rest.
 struct node_lost {
   node_id node;
   incarnation life;
@@ -107,8 +108,22 @@ struct attempt_failed {
   bool device_fault
       = true; ///< False for client errors and cancels: they never count against a device.
 };
-/// A gateway process is gone: its requests end.
+/// The link to a gateway dropped. A hint: its running streams go on and keep their capacity, and it
+/// gets nothing new; without gateway_restored within limits::gateway_grace_us its requests end.
 struct gateway_lost {
+  gateway_id gateway;
+};
+/// A gateway has a fresh link, to the scheduler that it lost or to a new one, and tells of one
+/// request that it still has. Takes the place of request_submitted there.
+struct request_restored {
+  request_meta meta;                ///< `deadline_us` and `wait_us`: what is left of them.
+  std::uint32_t attempts = 0;       ///< Number of the latest ticket that it got; 0 = none.
+  std::uint32_t emitted_tokens = 0; ///< That the client saw, over all attempts.
+  std::optional<ticket> running; ///< Of the attempt that still streams, whose number is `attempts`.
+};
+/// It has told of all its requests: what else is known of this gateway is over. Follows the last
+/// request_restored, or stands alone when there are none.
+struct gateway_restored {
   gateway_id gateway;
 };
 
@@ -139,6 +154,18 @@ struct replica_unloaded {
   instance_id instance;
   incarnation life;
 };
+/// A node with a fresh link tells of an instance that it has loaded: one that the scheduler lost
+/// sight of, or an earlier scheduler's, which is taken over as it is.
+struct replica_found {
+  instance_id instance;
+  incarnation life; ///< Of the leader's node.
+  allocation grant;
+  model_name model;
+  digest weights;  ///< Of the variant.
+  digest artifact; ///< Content; empty when it runs the weights themselves.
+  std::vector<capacity_vector> endpoints;
+  runtime_capabilities runtime;
+};
 /// A load failed, or a loaded instance died (host process crash, a rank lost). All its attempts
 /// fail with it.
 struct replica_failed {
@@ -161,6 +188,14 @@ struct artifact_lost {
   node_id node;
   incarnation life;
   std::string reason;
+};
+/// A copy that fetch_artifact asked for did not arrive. Another holder is tried, or this one later.
+struct fetch_failed {
+  artifact_key key;
+  digest content;
+  node_id node;
+  incarnation life;
+  error failure;
 };
 struct compile_progressed {
   compile_id compile;
@@ -193,6 +228,7 @@ using event
                    request_cancelled, attempt_started, attempt_progressed, attempt_finished,
                    attempt_failed, gateway_lost, allocation_reserved, allocation_refused,
                    replica_loaded, replica_unloaded, replica_failed, artifact_found, artifact_lost,
-                   compile_progressed, compile_finished, compile_failed, compile_requested, tick>;
+                   compile_progressed, compile_finished, compile_failed, compile_requested, tick,
+                   request_restored, gateway_restored, replica_found, fetch_failed>;
 
 } // namespace consort::core

@@ -23,7 +23,10 @@ void on(pass& p, const model_removed& e);
 // admission.cpp
 void on(pass& p, const request_submitted& e);
 void on(pass& p, const request_cancelled& e);
+// gateways.cpp
 void on(pass& p, const gateway_lost& e);
+void on(pass& p, const request_restored& e);
+void on(pass& p, const gateway_restored& e);
 // attempts.cpp
 void on(pass& p, const attempt_started& e);
 void on(pass& p, const attempt_progressed& e);
@@ -36,9 +39,11 @@ void on(pass& p, const allocation_refused& e);
 void on(pass& p, const replica_loaded& e);
 void on(pass& p, const replica_unloaded& e);
 void on(pass& p, const replica_failed& e);
+void on(pass& p, const replica_found& e);
 // artifacts.cpp
 void on(pass& p, const artifact_found& e);
 void on(pass& p, const artifact_lost& e);
+void on(pass& p, const fetch_failed& e);
 void on(pass& p, const compile_progressed& e);
 void on(pass& p, const compile_finished& e);
 void on(pass& p, const compile_failed& e);

@@ -56,6 +56,29 @@ void send_unload(pass& p, const instance_row& one, const std::string& reason) {
     p.send(unload_replica{p.s.nodes[p.s.devices[one.devices.front()].node].id, one.id, reason});
 }
 
+/// Second phase, as it was or is ordered. Requires: its allocation is granted.
+load_replica load_order(const core_state& s, const instance_row& one) {
+  load_replica order;
+  const auto leader = node_of(s, one);
+  const auto& spec = s.models[one.model].spec;
+  order.node = s.nodes[leader].id;
+  order.instance = one.id;
+  order.grant = s.allocations.at(one.grant).grant;
+  order.model = spec.name;
+  order.variant = spec.variants[one.variant];
+  if (one.artifact != none)
+    order.artifact = copy_for(s, one.artifact, leader)->record;
+  order.ways.tp = static_cast<std::uint32_t>(one.devices.size());
+  return order;
+}
+
+/// What it would load is gone.
+bool outdated(const core_state& s, const instance_row& one) {
+  const auto& variants = s.models[one.model].spec.variants;
+  return one.variant >= variants.size() || variants[one.variant].content != one.weights
+         || (one.artifact != none && copy_for(s, one.artifact, node_of(s, one)) == nullptr);
+}
+
 /// Later places move down by one.
 void close_endpoints(core_state& s, index instance) {
   auto& one = s.instances[instance];
@@ -97,6 +120,15 @@ void open_endpoint(core_state& s, index instance, const capacity_vector& declare
   one.places.push_back(place);
   for (index at = place + 1; at < endpoints.size(); ++at)
     s.instances[endpoints.at(at).instance].places[endpoints.at(at).rank] = at;
+}
+
+/// One per data-parallel rank.
+void open_endpoints(core_state& s, index at, const std::vector<capacity_vector>& endpoints) {
+  const auto ranks
+      = std::clamp<std::size_t>(endpoints.size(), 1, limits::endpoints_per_instance_max);
+  for (std::size_t rank = 0; rank < ranks; ++rank)
+    open_endpoint(s, at, rank < endpoints.size() ? endpoints[rank] : capacity_vector{});
+  refresh_instance(s, at);
 }
 
 /// Gives the devices back and forgets the row. Requires: no attempts.
@@ -204,25 +236,12 @@ bool start_instance(pass& p, index model, const option& by) {
 void begin_load(pass& p, index instance) {
   auto& s = p.s;
   auto& one = s.instances[instance];
-  const auto leader = s.devices[one.devices.front()].node;
-  load_replica order;
-  const auto& spec = s.models[one.model].spec;
-  const bool stale
-      = one.variant >= spec.variants.size() || spec.variants[one.variant].content != one.weights;
-  const auto* copy = one.artifact == none ? nullptr : copy_for(s, one.artifact, leader);
-  if (stale || (one.artifact != none && copy == nullptr))
+  if (outdated(s, one))
     return fail_instance(
         p, instance,
         {{recovery::retry_later, "load_outdated", "what to load is gone"}, false, true});
-  order.node = s.nodes[leader].id;
-  order.instance = one.id;
-  order.grant = s.allocations.at(one.grant).grant;
-  order.model = spec.name;
-  order.variant = spec.variants[one.variant];
-  if (copy != nullptr)
-    order.artifact = copy->record;
-  order.ways.tp = static_cast<std::uint32_t>(one.devices.size());
-  one.content = copy != nullptr ? copy->record.content : one.weights;
+  auto order = load_order(s, one);
+  one.content = order.artifact ? order.artifact->content : one.weights;
   one.state = instance_state::loading;
   one.deadline = p.now + limits::load_timeout_us;
   one.ready_at = p.now + s.pairs[pair_of(s, one.model, one.devices.front())].speed.load_us;
@@ -241,6 +260,21 @@ void refresh_instance(core_state& s, index instance) {
                              [&](index device) { return takes_work(s, device); });
     endpoints.refresh(place, pair.speed);
   }
+}
+
+void repeat_orders(pass& p, index node) {
+  auto& s = p.s;
+  forget_fetches_of(p, node);
+  for (const auto device : s.nodes[node].devices)
+    for (const auto at : s.devices[device].instances) {
+      const auto& one = s.instances[at];
+      if (one.devices.front() != device)
+        continue;
+      if (one.state == instance_state::loading && !outdated(s, one))
+        p.send(load_order(s, one));
+      else if (one.state == instance_state::unloading)
+        send_unload(p, one, one.retire_reason);
+    }
 }
 
 void retire(pass& p, index instance, std::string reason) {
@@ -320,11 +354,7 @@ void on(pass& p, const replica_loaded& e) {
   pair.load_error.clear();
   if (e.load_us > 0 && e.load_us <= limits::load_timeout_us)
     pair.speed.load_us = robust_mean(pair.speed.load_us, e.load_us);
-  const auto ranks
-      = std::clamp<std::size_t>(e.endpoints.size(), 1, limits::endpoints_per_instance_max);
-  for (std::size_t rank = 0; rank < ranks; ++rank)
-    open_endpoint(s, at, rank < e.endpoints.size() ? e.endpoints[rank] : capacity_vector{});
-  refresh_instance(s, at);
+  open_endpoints(s, at, e.endpoints);
   ++s.counters.loads;
   p.tell(note::severity::info, s.devices[one.devices.front()].spec.id.value,
          "replica of " + s.models[one.model].spec.name.value + " is ready");
@@ -332,6 +362,125 @@ void on(pass& p, const replica_loaded& e) {
     arm(s, p.now + s.models[one.model].spec.idle_ttl_us, timer_kind::instance, at);
   ++s.models[one.model].releases;
   changed(s);
+}
+
+namespace {
+
+/// What is found makes a load of the same model there needless that is only under way.
+void prefer_found(pass& p, index model, index device) {
+  const auto there = p.s.devices[device].instances;
+  for (const auto at : there) {
+    const auto& one = p.s.instances[at];
+    if (one.model == model
+        && (one.state == instance_state::reserving || one.state == instance_state::loading))
+      fail_instance(p, at,
+                    {{recovery::retry_later, "replica_found", "its node has one"}, false, false});
+  }
+}
+
+/// The devices of the grant; empty when not all of them are here, or not free.
+std::vector<index> devices_of(const core_state& s, const allocation& grant) {
+  std::vector<index> devices;
+  for (const auto& share : grant.shares) {
+    const auto at = find(s.device_names, share.device.value);
+    if (at == none || !s.devices[at].present || !fits(s, share)
+        || std::find(devices.begin(), devices.end(), at) != devices.end())
+      return {};
+    devices.push_back(at);
+  }
+  return devices;
+}
+
+index artifact_with(const core_state& s, const digest& content, index node) {
+  for (const auto& [key, at] : s.artifact_keys)
+    for (const auto& copy : s.artifacts[at].copies)
+      if (copy.node == node && copy.record.content == content)
+        return at;
+  return none;
+}
+
+/// Nobody here wants it: its node gives everything back.
+void dismiss(pass& p, const replica_found& e, index node) {
+  p.send(unload_replica{p.s.nodes[node].id, e.instance, "not wanted any more"});
+  p.send(release_allocation{p.s.nodes[node].id, e.grant.id, e.grant.fence});
+}
+
+index adopt_instance(pass& p, const replica_found& e, index model, index variant,
+                     std::vector<index> devices) {
+  auto& s = p.s;
+  const auto at = s.instances.add();
+  auto& one = s.instances[at];
+  one.id = e.instance;
+  one.model = model;
+  one.variant = variant;
+  one.weights = e.weights;
+  one.content = e.artifact.empty() ? e.weights : e.artifact;
+  one.devices = std::move(devices);
+  if (!e.artifact.empty())
+    one.artifact = artifact_with(s, e.artifact, node_of(s, one));
+  one.context_tokens = s.models[model].spec.variants[variant].context_tokens;
+  one.started_at = one.ready_at = one.used_at = p.now;
+  one.state = instance_state::ready;
+  one.runtime = e.runtime;
+  one.grant = e.grant.id;
+  adopt_allocation(p, e.grant);
+  s.allocations.at(one.grant).grant.owner_instance = one.id;
+  s.allocations.at(one.grant).grant.owner_compile = {};
+  s.instance_ids.emplace(one.id, at);
+  auto& listed = s.models[model].instances;
+  listed.insert(std::find_if(listed.begin(), listed.end(),
+                             [&](index other) { return s.instances[other].id > one.id; }),
+                at);
+  for (const auto device : one.devices)
+    s.devices[device].instances.push_back(at);
+  // Numbers of our own must not meet those of an earlier life.
+  s.next_number = std::max({s.next_number, e.instance.value, e.grant.id.value});
+  s.next_epoch = std::max(s.next_epoch, e.grant.fence.value);
+  return at;
+}
+
+/// Attempts of an earlier scheduler life that waited for their instance.
+void attach_sought(pass& p, instance_id id) {
+  std::vector<index> slots;
+  const auto [first, last] = p.s.sought.equal_range(id);
+  for (auto at = first; at != last; ++at)
+    slots.push_back(at->second);
+  for (const auto slot : slots)
+    attach(p, slot);
+}
+
+} // namespace
+
+void on(pass& p, const replica_found& e) {
+  auto& s = p.s;
+  if (e.grant.shares.empty() || !e.instance || !e.grant.id)
+    return;
+  const auto leader = find(s.device_names, e.grant.shares.front().device.value);
+  if (leader == none || !believed(s, s.devices[leader].node, e.life))
+    return;
+  if (s.instance_ids.contains(e.instance)) // The news of its load may have been lost.
+    return on(p, replica_loaded{e.instance, e.life, e.endpoints, e.runtime, 0});
+  const auto model = find(s.model_names, e.model.value);
+  const auto node = s.devices[leader].node;
+  if (model == none || s.models[model].removed || s.allocations.contains(e.grant.id))
+    return dismiss(p, e, node);
+  prefer_found(p, model, leader);
+  const auto& spec = s.models[model].spec;
+  const auto variant = std::find_if(spec.variants.begin(), spec.variants.end(),
+                                    [&](const auto& one) { return one.content == e.weights; });
+  auto devices = devices_of(s, e.grant);
+  if (variant == spec.variants.end() || devices.size() != spec.devices_per_instance)
+    return dismiss(p, e, node);
+  const auto at
+      = adopt_instance(p, e, model, static_cast<index>(variant - spec.variants.begin()), devices);
+  open_endpoints(s, at, e.endpoints);
+  p.tell(note::severity::info, s.devices[leader].spec.id.value,
+         "replica of " + spec.name.value + " is taken over as it is");
+  if (spec.idle_ttl_us > 0)
+    arm(s, p.now + spec.idle_ttl_us, timer_kind::instance, at);
+  ++s.models[model].releases;
+  changed(s);
+  attach_sought(p, e.instance);
 }
 
 void on(pass& p, const replica_unloaded& e) {

@@ -56,7 +56,8 @@ violation check_requests(const core_state& s) {
     if (!s.requests.holds(slot))
       continue;
     ++live;
-    waiting += out(s.requests[slot]) ? 0 : 1;
+    const auto phase = s.requests[slot].phase;
+    waiting += phase == request_phase::waiting || phase == request_phase::parked ? 1 : 0;
     queued += s.requests[slot].phase == request_phase::waiting ? 1 : 0;
     if (auto bad = check_request_row(s, slot))
       return bad;
@@ -73,6 +74,37 @@ violation check_requests(const core_state& s) {
   if (seen.submitted
       != seen.finished + seen.failed + seen.cancelled + seen.rejected + seen.expired + live)
     return "submitted requests are not all ended or live";
+  return std::nullopt;
+}
+
+violation check_gateways(const core_state& s) {
+  std::map<index, std::pair<std::uint32_t, std::uint32_t>> counted;
+  std::size_t adopted = 0;
+  for (index slot = 0; slot < s.requests.end(); ++slot) {
+    if (!s.requests.holds(slot))
+      continue;
+    const auto& r = s.requests[slot];
+    ++counted[r.gateway].first;
+    counted[r.gateway].second += out(r) ? 1 : 0;
+    if (r.phase == request_phase::waiting && unreachable(s, r))
+      return of("a request waits for a ticket that cannot reach its gateway", slot);
+    if (r.phase != request_phase::adopted)
+      continue;
+    ++adopted;
+    if (s.instance_ids.contains(r.sought)
+        && s.instances[s.instance_ids.at(r.sought)].state == instance_state::ready
+        && s.instances[s.instance_ids.at(r.sought)].model == r.model
+        && r.rank < s.instances[s.instance_ids.at(r.sought)].places.size())
+      return of("an adopted request does not know that its instance is here", slot);
+  }
+  if (adopted != s.sought.size())
+    return of("adopted requests and the instances they seek differ in number", adopted);
+  if (counted.size() != s.gateway_ids.size() || counted.size() != s.gateways.live())
+    return "a gateway without requests is remembered, or the reverse";
+  for (const auto& [id, at] : s.gateway_ids)
+    if (s.gateways[at].requests != counted[at].first
+        || s.gateways[at].running != counted[at].second)
+      return of("a gateway counts its requests wrongly", id.value);
   return std::nullopt;
 }
 
@@ -224,8 +256,8 @@ violation check_selectors(const core_state& s) {
 } // namespace
 
 std::optional<std::string> violation_of(const core_state& s) {
-  for (const auto check : {check_requests, check_instances, check_device_ledger, check_artifacts,
-                           check_leases, check_selectors})
+  for (const auto check : {check_requests, check_gateways, check_instances, check_device_ledger,
+                           check_artifacts, check_leases, check_selectors})
     if (auto bad = check(s))
       return bad;
   return std::nullopt;

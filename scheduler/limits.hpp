@@ -42,6 +42,8 @@ inline constexpr duration_us orphan_grace_us
     = 2 * second_us; ///< Attempt unknown to its device for this long is lost.
 inline constexpr duration_us unload_timeout_us = 30 * second_us; ///< Then counted as unloaded.
 inline constexpr duration_us fetch_timeout_us = 600 * second_us; ///< Then fetched again if wanted.
+inline constexpr duration_us fetch_backoff_min_us = 1 * second_us;
+inline constexpr duration_us fetch_backoff_max_us = 60 * second_us;
 inline constexpr duration_us ticket_grace_us
     = 1 * second_us; ///< For the news of an opened ticket to arrive.
 
@@ -61,11 +63,31 @@ inline constexpr std::uint32_t endpoint_sequences_max = 65'536; ///< Believed of
 inline constexpr std::size_t endpoints_per_instance_max = 64;   ///< Data-parallel ranks.
 
 // --- failure ---
-inline constexpr duration_us stall_floor_us = 2 * second_us; ///< Between tokens.
-inline constexpr duration_us first_token_floor_us = 10 * second_us;
-inline constexpr std::int64_t stall_factor = 50;       ///< Times the predicted gap between tokens.
+inline constexpr duration_us report_period_us = 250'000; ///< Gateways report progress that often.
+inline constexpr duration_us stall_floor_us = 3 * report_period_us; ///< Silence between tokens.
+inline constexpr std::int64_t stall_tokens = 30;    ///< Times the attempt's own gap between tokens.
+inline constexpr std::int64_t stall_reports = 3;    ///< Times the endpoint's worst gap lately.
+inline constexpr std::int64_t worst_gap_decay = 32; ///< It is forgotten at 1/32 of the time passed.
+inline constexpr duration_us stall_alone_us
+    = 2 * second_us; ///< Floor when nobody could take over, or the gateway stands still.
+inline constexpr std::int64_t stall_alone_tokens = 50;
+inline constexpr duration_us first_token_floor_us = 3 * second_us;
+inline constexpr duration_us first_token_unknown_us
+    = 10 * second_us; ///< Floor on a device that is known too little.
 inline constexpr std::int64_t first_token_factor = 10; ///< Times the predicted first token.
 inline constexpr duration_us stall_max_us = 120 * second_us;
+inline constexpr duration_us suspect_silence_us
+    = 2 * report_period_us;                        ///< Of an attempt on a node whose link dropped.
+inline constexpr std::int64_t suspect_tokens = 10; ///< Times its own gap between tokens.
+inline constexpr std::int64_t suspect_prefill_pm = 2'500; ///< Times the predicted first token.
+inline constexpr duration_us look_us = second_us / 2; ///< Longest wait between looks at the clock.
+inline constexpr duration_us starved_us
+    = second_us / 5; ///< A deadline handled later than that: this process stood still.
+inline constexpr duration_us starved_grace_us
+    = second_us / 4; ///< On top, for news that piled up meanwhile.
+inline constexpr duration_us gateway_grace_us = 5 * second_us; ///< For a gateway to come back.
+inline constexpr duration_us adopt_grace_us
+    = 5 * second_us; ///< For a node to tell of an instance whose attempts go on.
 inline constexpr std::uint32_t retry_credit_pm = 200; ///< Earned per accepted request.
 inline constexpr std::uint32_t retry_cost_pm = 1'000; ///< Of one retry after a device error.
 inline constexpr std::uint32_t retry_credit_max_pm = 100'000;

@@ -11,6 +11,30 @@ namespace consort::core {
 /// The node is gone: fails over its work, forgets its devices and copies.
 void lose_node(pass& p, index node, const std::string& why);
 void check_lease(pass& p, index node);
+/// A hint that it may be gone: no new work, and silent attempts fail over.
+void suspect_node(pass& p, index node, const std::string& why);
+/// The node that leads the instance.
+[[nodiscard]] inline index node_of(const core_state& s, const instance_row& one) {
+  return s.devices[one.devices.front()].node;
+}
+
+// --- pauses.cpp: when this process itself stood still ---
+/// Gives everybody the time that we were not there to hear them.
+void make_up_for_pause(pass& p);
+/// When something is due; nullopt = never.
+[[nodiscard]] std::optional<time_us> earliest_due(const core_state& s);
+void look_later(pass& p);
+
+// --- gateways.cpp: who submits, and whether it can be reached ---
+/// The gateway's row, made on first use.
+index gateway_of(core_state& s, gateway_id id);
+/// Its last request ended: forgets it.
+void leave_gateway(core_state& s, index gateway);
+void heard_gateway(core_state& s, gateway_id id, time_us now);
+void check_gateway(pass& p, index gateway);
+[[nodiscard]] inline bool unreachable(const core_state& s, const request_row& r) {
+  return s.gateways[r.gateway].away;
+}
 /// Whether an event under `life` may be believed: the node is alive in that life.
 [[nodiscard]] bool believed(const core_state& s, index node, incarnation life);
 
@@ -30,6 +54,8 @@ allocation_id reserve(pass& p, std::vector<device_share> shares, instance_id own
 /// Gives everything back, once; unknown ids are ignored.
 void release(pass& p, allocation_id id);
 void check_allocation(pass& p, allocation_id id);
+/// Takes over a grant as its nodes hold it. Requires: every share fits, the id is not known.
+void adopt_allocation(pass& p, const allocation& grant);
 
 // --- instances.cpp: life of replicas ---
 /// Starts loading the model by the option on its device and, for more than one rank, further ones.
@@ -47,6 +73,8 @@ struct instance_failure {
 };
 void fail_instance(pass& p, index instance, const instance_failure& how);
 void check_instance(pass& p, index instance);
+/// Repeats orders to a node that may have been lost with its link.
+void repeat_orders(pass& p, index node);
 /// Its last attempt ended: unloads it when it is retiring.
 void became_idle(pass& p, index instance);
 void refresh_instance(core_state& s, index instance);
@@ -74,6 +102,8 @@ void ensure_fetched(pass& p, index artifact, index node);
 void fail_compile(pass& p, compile_id id, const error& failure);
 void check_compile(pass& p, compile_id id);
 void begin_compile(pass& p, compile_id id);
+/// Forgets what the node was told to fetch: its link dropped since.
+void forget_fetches_of(pass& p, index node);
 /// Forgets the node's copies, fetches and builds.
 void forget_artifacts_of(pass& p, index node, const std::string& why);
 
@@ -99,11 +129,21 @@ void update_outlook(core_state& s, index model, index selector, time_us now);
 void grant(pass& p, index slot, index place, bool exact);
 /// Gives the reservation back, once.
 void let_go(pass& p, index slot);
+/// Counts a running attempt of an earlier scheduler life where it runs. Returns: whether its
+/// instance is known.
+bool attach(pass& p, index slot);
+/// Requires: the request is adopted.
+void forget_sought(core_state& s, index slot);
+/// The attempt goes on nowhere that we know: the request waits for another, or ends.
+void lose_adopted(pass& p, index slot, const error& failure, bool tell_gateway);
+/// The gateway says that this attempt streams, and how far it is.
+void confirm_attempt(pass& p, index slot, std::uint32_t tokens);
 struct failover {
   error failure;
   std::uint32_t emitted = 0; ///< By the failed attempt.
   bool fault = true;         ///< Counts against the device.
   bool exclude = false;      ///< Never again on that device.
+  bool spare_last = false;   ///< Unless no other could ever serve it.
   bool costs_credit = false; ///< Draws on the retry budget.
   bool drop = true;          ///< Tell the gateway that the attempt is void.
   bool revoke = false;       ///< Tell the node too.
@@ -127,8 +167,11 @@ struct ending {
   std::optional<duration_us> eta_us;
   token_usage usage;
 };
+/// Checks a new request and opens its row. Returns: the row; none when it was turned away.
+[[nodiscard]] index admit(pass& p, const request_meta& meta);
 /// Ends the request: releases, records once, forgets.
 void end_request(pass& p, index slot, const ending& how);
+/// To its place in the queue; while its gateway cannot be reached, aside.
 void enqueue(core_state& s, index slot);
 /// Takes a waiting request off its queue, wherever it stands.
 void dequeue(core_state& s, index slot);
@@ -141,6 +184,8 @@ void dequeue(core_state& s, index slot);
 
 // --- view.cpp, explain.cpp, digest.cpp, invariants.cpp: looking without touching ---
 [[nodiscard]] request_view view_request(const core_state& s, index slot, time_us now);
+[[nodiscard]] snapshot_page view_page_of(const core_state& s, const view_cursor& from,
+                                         std::size_t bytes_max, time_us now);
 [[nodiscard]] snapshot view_all(const core_state& s, time_us now);
 [[nodiscard]] std::optional<explanation> explain_request(const core_state& s,
                                                          std::string_view external_id, time_us now);

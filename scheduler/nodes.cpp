@@ -55,6 +55,9 @@ void on(pass& p, const node_joined& e) {
     return fence(p, e.node, e.life, "the cluster is full: no more nodes are taken");
   auto& node = p.s.nodes[at];
   const bool same_life = node.life == e.life;
+  // What it still runs was given to others: it must drop that first.
+  if (!node.alive && same_life)
+    return fence(p, e.node, e.life, "its lease ended in this incarnation");
   if (node.alive && !same_life)
     lose_node(p, at, "a new incarnation said hello");
   const bool tools_changed = node.toolchains != e.toolchains;
@@ -68,8 +71,11 @@ void on(pass& p, const node_joined& e) {
     node.lease_epoch = epoch{++p.s.next_epoch};
     p.tell(note::severity::info, node.id.value, "node is up");
     arm(p.s, p.now + p.s.config.lease_us, timer_kind::lease, at);
+    look_later(p);
   }
   send_lease(p, node);
+  if (same_life)
+    repeat_orders(p, at);
   if (tools_changed)
     changed_statically(p.s);
   refresh_node(p, node);
@@ -81,8 +87,23 @@ void on(pass& p, const node_lost& e) {
     return;
   if (e.process_ended)
     return lose_node(p, at, e.reason.empty() ? "its process ended" : e.reason);
-  p.s.nodes[at].suspect = true;
-  refresh_node(p, p.s.nodes[at]);
+  suspect_node(p, at, e.reason.empty() ? "its link dropped" : e.reason);
+}
+
+void suspect_node(pass& p, index at, const std::string& why) {
+  auto& s = p.s;
+  auto& node = s.nodes[at];
+  if (!node.alive || node.suspect)
+    return;
+  node.suspect = true;
+  node.suspect_at = p.now;
+  p.tell(note::severity::warning, node.id.value, "suspect, no new work: " + why);
+  for (const auto device : node.devices)
+    for (const auto instance : s.devices[device].instances)
+      if (s.instances[instance].devices.front() == device)
+        for (const auto slot : s.instances[instance].attempts)
+          s.dues.set_at_most(slot, next_due(s, s.requests[slot]));
+  refresh_node(p, node);
 }
 
 void on(pass& p, const lease_renewed& e) {

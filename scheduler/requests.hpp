@@ -74,6 +74,10 @@ struct attempt_measurement {
   friend bool operator==(const attempt_measurement&, const attempt_measurement&) = default;
 };
 
+/// Code of an attempt's failure when its data link broke before the attempt ended: the node's
+/// process is gone, or cannot be reached.
+inline constexpr const char* data_link_lost = "data_link_lost";
+
 /// How a request ended. Every accepted request ends exactly once, in one of these.
 enum class request_outcome : std::uint8_t { finished, failed, cancelled, rejected, expired };
 

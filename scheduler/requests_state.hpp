@@ -15,8 +15,8 @@ namespace consort::core {
 struct option {
   index device = none;
   index variant = 0;
-  index artifact = none;                  ///< none = runs the weights themselves.
-  std::uint64_t need_bytes = 0;           ///< This device's share.
+  index artifact = none;                    ///< none = runs the weights themselves.
+  std::uint64_t need_bytes = 0;             ///< This device's share.
   filter_id removed_by = filter_id::passed; ///< Static filter.
 };
 
@@ -64,23 +64,42 @@ struct model_state {
   bool dirty = false;                                       ///< In core_state::dirty_models.
 };
 
-enum class request_phase : std::uint8_t { waiting, parked, ticketed, running };
+/// `adopted`: an attempt goes on where an instance is not known yet, only before a scheduler knows
+/// all nodes.
+enum class request_phase : std::uint8_t { waiting, parked, ticketed, running, adopted };
+
+/// One gateway process, for as long as it has live requests.
+struct gateway_state {
+  gateway_id id;
+  std::uint32_t requests = 0; ///< Live ones.
+  std::uint32_t running = 0;  ///< Of these, with a ticket.
+  bool away = false;          ///< Its link dropped: nothing reaches it.
+  time_us until = 0;          ///< When it is given up, while away.
+  time_us heard_at = 0;
+  std::uint64_t round = 0; ///< Counts its absences; requests that it tells of anew catch up.
+};
 
 struct request_row {
   request_meta meta;
-  index model = none, selector = none;
+  index model = none, selector = none, gateway = none;
   std::uint64_t sequence = 0; ///< Order of submission; never reused.
   request_phase phase = request_phase::waiting;
   work_size size;
   time_us submitted_at = 0;
   time_us waiting_since = 0; ///< Of the present wait.
   time_us deadline_at = 0;   ///< 0 = none.
-  time_us not_before = 0;    ///< While parked.
+  time_us not_before = 0;    ///< While parked; while adopted: given up then.
   time_us granted_at = 0;
   time_us heard_at = 0;   ///< Start or last token.
   time_us missing_at = 0; ///< First report of its device without it; 0 = not missing.
   duration_us queued_us = 0;
-  duration_us gap_us = 0; ///< Longest silence believed of this attempt.
+  duration_us gap_us = 0;  ///< Longest silence believed of this attempt.
+  duration_us pace_us = 0; ///< Usual gap between its tokens; before the first, a share of the
+                           ///< predicted wait for it.
+  bool paced = false;      ///< Its own pace is known.
+  time_us quiet_until = 0; ///< Not judged for its silence before.
+  std::uint64_t round = 0; ///< Of its gateway, when that last told of it.
+  instance_id sought;      ///< While adopted.
   std::uint32_t attempt = 0;
   std::uint32_t emitted = 0; ///< Tokens of earlier attempts that the client saw.
   std::uint32_t tokens = 0;  ///< Of this attempt.

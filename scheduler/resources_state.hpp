@@ -17,6 +17,7 @@ struct node_state {
   std::map<std::string, std::string> attributes;
   bool alive = false;
   bool suspect = false; ///< Its link dropped; no new work until it is heard again.
+  time_us suspect_at = 0;
   bool draining = false;
   epoch lease_epoch; ///< New with each life and each revival; renewals extend it.
   time_us lease_until = 0;
@@ -82,6 +83,13 @@ struct artifact_copy {
   index node = none;
   artifact_record record;
 };
+/// One copy on its way to a node, or the failures of the last tries.
+struct artifact_fetch {
+  index from = none;
+  bool under_way = false;
+  time_us until = 0; ///< Given up then; after a failure: not tried before.
+  std::uint32_t failures = 0;
+};
 struct artifact_entry {
   artifact_key key;
   index model = none;                ///< Last wanted for.
@@ -95,7 +103,7 @@ struct artifact_entry {
   time_us retry_at = 0;
   duration_us build_us = 0; ///< As seen; 0 = never.
   std::string last_error;
-  std::map<index, time_us> fetching; ///< Node -> when given up.
+  std::map<index, artifact_fetch> fetching; ///< By node.
 };
 
 struct compile_entry {

@@ -19,7 +19,17 @@
 
 namespace consort::core {
 
-enum class timer_kind : std::uint8_t { lease, allocation, instance, compile, fetch, model, pair };
+enum class timer_kind : std::uint8_t {
+  lease,
+  allocation,
+  instance,
+  compile,
+  fetch,
+  model,
+  pair,
+  gateway,
+  look
+};
 /// Fires at `at`; whoever it names looks whether it is really due and else arms again.
 struct timer {
   time_us at = 0;
@@ -35,7 +45,11 @@ struct request_hash {
 };
 
 struct core_state {
-  explicit core_state(core_config fixed) : config(std::move(fixed)), random(config.seed) {}
+  explicit core_state(core_config fixed)
+      : config(std::move(fixed)),
+        random(config.seed),
+        next_number(config.numbers_from),
+        next_epoch(config.numbers_from) {}
 
   core_config config;
   time_us now = 0;
@@ -58,11 +72,15 @@ struct core_state {
   name_map selector_texts;
   table<request_row> requests;
   std::unordered_map<request_id, index, request_hash> request_ids; ///< Never iterated.
+  table<gateway_state> gateways;                                   ///< That have live requests.
+  std::map<gateway_id, index> gateway_ids;
+  std::multimap<instance_id, index> sought; ///< Adopted requests by the instance that runs them.
   due_heap dues;
   std::set<timer> timers;
   prefix_index prefixes;
   explain_ring explained;
 
+  bool looking = false;          ///< The timer that looks at the clock is armed.
   std::uint64_t next_number = 0; ///< Of allocations, instances and compiles, shared.
   std::uint64_t next_epoch = 0;  ///< Of leases and fences, shared.
   std::uint64_t next_sequence = 0;

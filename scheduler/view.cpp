@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The snapshot that operators see, in order of id.
 #include "scheduler/modules.hpp"
+#include "scheduler/view_bytes.hpp"
 
 #include <algorithm>
+#include <iterator>
+#include <limits>
 
 namespace consort::core {
 
@@ -23,12 +26,58 @@ std::string cut(const std::string& text) {
   return text.substr(0, limits::external_id_bytes_max);
 }
 
-void view_nodes(const core_state& s, time_us now, snapshot& into) {
-  for (const auto& [name, at] : s.node_names) {
-    const auto& one = s.nodes[at];
-    into.nodes.push_back({one.id, one.life, one.alive, one.draining, one.lease_epoch,
-                          one.alive ? std::max<duration_us>(one.lease_until - now, 0) : 0,
-                          one.data_address, one.toolchains, one.attributes});
+/// The page being filled, from its cursor on, until its bytes are used up.
+struct page {
+  snapshot_page made;
+  view_cursor behind; ///< The last row that is on it, or on those before it.
+  view_cursor from;
+  std::size_t bytes_left = 0;
+  bool empty = true;
+
+  /// Adds the row unless the page is full; a page has at least one. Returns: whether it did.
+  template <class Row>
+  bool add(std::vector<Row>& rows, Row row, view_cursor row_at) {
+    const auto bytes = bytes_of(row);
+    if (!empty && bytes > bytes_left) {
+      made.next = behind;
+      return false;
+    }
+    empty = false;
+    bytes_left -= std::min(bytes, bytes_left);
+    behind = std::move(row_at);
+    rows.push_back(std::move(row));
+    return true;
+  }
+  /// Where a list goes on that is ordered by name, or by number: its end when it has no rows here.
+  template <class Map>
+  auto first_of(view_part part, const Map& names) const {
+    if (made.next || part < from.part)
+      return names.end();
+    return part > from.part || from.name.empty() ? names.begin() : names.upper_bound(from.name);
+  }
+  std::uint64_t number_of(view_part part) const {
+    if (made.next || part < from.part)
+      return std::numeric_limits<std::uint64_t>::max();
+    return part > from.part ? 0 : from.number;
+  }
+};
+
+void view_nodes(const core_state& s, time_us now, page& into) {
+  auto at = into.first_of(view_part::nodes, s.node_names);
+  for (; at != s.node_names.end(); ++at) {
+    const auto& one = s.nodes[at->second];
+    node_view view{one.id,
+                   one.life,
+                   one.alive,
+                   one.suspect,
+                   one.draining,
+                   one.lease_epoch,
+                   one.alive ? std::max<duration_us>(one.lease_until - now, 0) : 0,
+                   one.data_address,
+                   one.toolchains,
+                   one.attributes};
+    if (!into.add(into.made.rows.nodes, std::move(view), {view_part::nodes, at->first, 0}))
+      return;
   }
 }
 
@@ -44,103 +93,130 @@ std::string breaker_word(const core_state& s, index device) {
   return std::string(word(worst));
 }
 
-void view_devices(const core_state& s, snapshot& into) {
-  for (const auto& [name, at] : s.device_names) {
-    const auto& one = s.devices[at];
-    device_view view;
-    view.spec = one.spec;
-    view.reading = one.reading;
-    view.alive = one.present && s.nodes[one.node].alive;
-    view.draining = one.draining || s.nodes[one.node].draining;
-    view.breaker = breaker_word(s, at);
-    for (const auto instance : one.instances) {
-      const auto& running = s.instances[instance];
-      if (running.devices.front() == at)
-        view.running += static_cast<std::uint32_t>(running.attempts.size());
-      if (running.state == instance_state::ready)
-        view.loaded.push_back(s.models[running.model].spec.name);
-    }
-    std::sort(view.loaded.begin(), view.loaded.end());
-    into.devices.push_back(std::move(view));
+device_view view_device(const core_state& s, index at) {
+  const auto& one = s.devices[at];
+  device_view view;
+  view.spec = one.spec;
+  view.reading = one.reading;
+  view.alive = one.present && s.nodes[one.node].alive;
+  view.draining = one.draining || s.nodes[one.node].draining;
+  view.breaker = breaker_word(s, at);
+  for (const auto instance : one.instances) {
+    const auto& running = s.instances[instance];
+    if (running.devices.front() == at)
+      view.running += static_cast<std::uint32_t>(running.attempts.size());
+    if (running.state == instance_state::ready)
+      view.loaded.push_back(s.models[running.model].spec.name);
+  }
+  std::sort(view.loaded.begin(), view.loaded.end());
+  return view;
+}
+
+void view_devices(const core_state& s, page& into) {
+  auto at = into.first_of(view_part::devices, s.device_names);
+  for (; at != s.device_names.end(); ++at)
+    if (!into.add(into.made.rows.devices, view_device(s, at->second),
+                  {view_part::devices, at->first, 0}))
+      return;
+}
+
+replica_view view_replica(const core_state& s, const instance_row& one) {
+  const auto& model = s.models[one.model];
+  replica_view view;
+  view.instance = one.id;
+  view.model = model.spec.name;
+  view.leader = s.devices[one.devices.front()].spec.id;
+  for (const auto device : one.devices)
+    view.devices.push_back(s.devices[device].spec.id);
+  view.state = state_word(one.state);
+  view.running = static_cast<std::uint32_t>(one.attempts.size());
+  for (const auto place : one.places) {
+    const auto& endpoint = model.endpoints.at(place);
+    view.sequences_max += endpoint.seq_max;
+    view.kv_tokens_max += endpoint.kv_max;
+    view.kv_tokens_reserved += endpoint.kv_used;
+  }
+  if (one.artifact != none)
+    view.artifact = one.content;
+  const auto pair = model.pairs.find(one.devices.front());
+  if (pair != model.pairs.end()) {
+    view.prefill_tokens_per_s = rate_of(s.pairs[pair->second].speed.prefill_ns);
+    view.decode_tokens_per_s = rate_of(s.pairs[pair->second].speed.decode_ns);
+  }
+  return view;
+}
+
+void view_replicas(const core_state& s, page& into) {
+  auto at = s.instance_ids.upper_bound(instance_id{into.number_of(view_part::replicas)});
+  for (; at != s.instance_ids.end(); ++at)
+    if (!into.add(into.made.rows.replicas, view_replica(s, s.instances[at->second]),
+                  {view_part::replicas, {}, at->first.value}))
+      return;
+}
+
+model_view view_model(const core_state& s, const model_state& one) {
+  model_view view;
+  view.spec = one.spec;
+  view.waiting = static_cast<std::uint32_t>(one.queue.size());
+  for (const auto instance : one.instances) {
+    const auto state = s.instances[instance].state;
+    view.replicas_ready += state == instance_state::ready ? 1 : 0;
+    view.replicas_loading
+        += state == instance_state::reserving || state == instance_state::loading ? 1 : 0;
+  }
+  return view;
+}
+
+void view_models(const core_state& s, page& into) {
+  auto at = into.first_of(view_part::models, s.model_names);
+  for (; at != s.model_names.end(); ++at) {
+    const auto& one = s.models[at->second];
+    if (one.removed || one.spec.name.value != at->first)
+      continue; // An alias.
+    if (!into.add(into.made.rows.models, view_model(s, one), {view_part::models, at->first, 0}))
+      return;
   }
 }
 
-void view_replicas(const core_state& s, snapshot& into) {
-  for (const auto& [id, at] : s.instance_ids) {
-    const auto& one = s.instances[at];
-    const auto& model = s.models[one.model];
-    replica_view view;
-    view.instance = id;
-    view.model = model.spec.name;
-    view.leader = s.devices[one.devices.front()].spec.id;
-    for (const auto device : one.devices)
-      view.devices.push_back(s.devices[device].spec.id);
-    view.state = state_word(one.state);
-    view.running = static_cast<std::uint32_t>(one.attempts.size());
-    for (const auto place : one.places) {
-      const auto& endpoint = model.endpoints.at(place);
-      view.sequences_max += endpoint.seq_max;
-      view.kv_tokens_max += endpoint.kv_max;
-      view.kv_tokens_reserved += endpoint.kv_used;
-    }
-    if (one.artifact != none)
-      view.artifact = one.content;
-    const auto pair = model.pairs.find(one.devices.front());
-    if (pair != model.pairs.end()) {
-      view.prefill_tokens_per_s = rate_of(s.pairs[pair->second].speed.prefill_ns);
-      view.decode_tokens_per_s = rate_of(s.pairs[pair->second].speed.decode_ns);
-    }
-    into.replicas.push_back(std::move(view));
+artifact_view view_artifact(const core_state& s, const artifact_entry& one, time_us now) {
+  artifact_view view;
+  view.key = one.key;
+  if (one.model != none)
+    view.model = s.models[one.model].spec.name;
+  view.state = state_of(one, now);
+  view.builds = one.builds;
+  view.last_error = one.last_error;
+  for (const auto& copy : one.copies)
+    view.nodes.push_back(s.nodes[copy.node].id);
+  if (!one.copies.empty()) {
+    view.content = one.copies.front().record.content;
+    view.size_bytes = one.copies.front().record.size_bytes;
+    view.quality = one.copies.front().record.quality;
   }
+  if (one.building) {
+    const auto& build = s.compiles.at(one.building);
+    view.nodes.push_back(s.nodes[build.node].id);
+    view.done_pm = build.done_pm;
+    view.eta_us = build_left(s, build, now);
+  }
+  std::sort(view.nodes.begin(), view.nodes.end());
+  return view;
 }
 
-void view_models(const core_state& s, snapshot& into) {
-  for (const auto& [name, at] : s.model_names) {
-    const auto& one = s.models[at];
-    if (one.removed || one.spec.name.value != name)
-      continue;
-    model_view view;
-    view.spec = one.spec;
-    view.waiting = static_cast<std::uint32_t>(one.queue.size());
-    for (const auto instance : one.instances) {
-      const auto state = s.instances[instance].state;
-      view.replicas_ready += state == instance_state::ready ? 1 : 0;
-      view.replicas_loading
-          += state == instance_state::reserving || state == instance_state::loading ? 1 : 0;
-    }
-    into.models.push_back(std::move(view));
-  }
+/// In the order in which they were first wanted; whoever puts pages together sorts them.
+void view_artifacts(const core_state& s, time_us now, page& into) {
+  for (auto at = into.number_of(view_part::artifacts); at < s.artifacts.end(); ++at)
+    if (s.artifacts.holds(static_cast<index>(at))
+        && !into.add(into.made.rows.artifacts,
+                     view_artifact(s, s.artifacts[static_cast<index>(at)], now),
+                     {view_part::artifacts, {}, at + 1}))
+      return;
 }
 
-void view_artifacts(const core_state& s, time_us now, snapshot& into) {
-  for (const auto& [key, at] : s.artifact_keys) {
-    const auto& one = s.artifacts[at];
-    artifact_view view;
-    view.key = key;
-    if (one.model != none)
-      view.model = s.models[one.model].spec.name;
-    view.state = state_of(one, now);
-    view.builds = one.builds;
-    view.last_error = one.last_error;
-    for (const auto& copy : one.copies)
-      view.nodes.push_back(s.nodes[copy.node].id);
-    if (!one.copies.empty()) {
-      view.content = one.copies.front().record.content;
-      view.size_bytes = one.copies.front().record.size_bytes;
-      view.quality = one.copies.front().record.quality;
-    }
-    if (one.building) {
-      const auto& build = s.compiles.at(one.building);
-      view.nodes.push_back(s.nodes[build.node].id);
-      view.done_pm = build.done_pm;
-      view.eta_us = build_left(s, build, now);
-    }
-    std::sort(view.nodes.begin(), view.nodes.end());
-    into.artifacts.push_back(std::move(view));
-  }
-}
-
-void view_requests(const core_state& s, time_us now, snapshot& into) {
+void view_requests(const core_state& s, time_us now, page& into) {
+  const auto after = into.number_of(view_part::requests);
+  if (after == std::numeric_limits<std::uint64_t>::max())
+    return;
   std::vector<std::pair<std::uint64_t, index>> live;
   for (index slot = 0; slot < s.requests.end(); ++slot)
     if (s.requests.holds(slot))
@@ -148,7 +224,20 @@ void view_requests(const core_state& s, time_us now, snapshot& into) {
   const auto shown = std::min(live.size(), limits::snapshot_requests_max);
   std::partial_sort(live.begin(), live.begin() + static_cast<std::ptrdiff_t>(shown), live.end());
   for (std::size_t at = 0; at < shown; ++at)
-    into.requests.push_back(view_request(s, live[at].second, now));
+    if (live[at].first > after
+        && !into.add(into.made.rows.requests, view_request(s, live[at].second, now),
+                     {view_part::requests, {}, live[at].first}))
+      return;
+}
+
+bool by_key(const artifact_view& one, const artifact_view& other) {
+  return one.key < other.key;
+}
+
+template <class Row>
+void move_behind(std::vector<Row>& into, std::vector<Row>& rows) {
+  into.insert(into.end(), std::make_move_iterator(rows.begin()),
+              std::make_move_iterator(rows.end()));
 }
 
 } // namespace
@@ -168,21 +257,47 @@ request_view view_request(const core_state& s, index slot, time_us now) {
   return view;
 }
 
+snapshot_page view_page_of(const core_state& s, const view_cursor& from, std::size_t bytes_max,
+                           time_us now) {
+  page filled;
+  filled.from = filled.behind = from;
+  filled.bytes_left = bytes_max;
+  auto& head = filled.made.rows;
+  head.cluster = s.config.cluster;
+  head.now = now;
+  head.policy = profile_name(s.config.policy);
+  head.queue_depth = s.waiting;
+  head.queue_depth_max = s.waiting_max;
+  head.counters = s.counters;
+  view_nodes(s, now, filled);
+  view_devices(s, filled);
+  view_replicas(s, filled);
+  view_models(s, filled);
+  view_artifacts(s, now, filled);
+  view_requests(s, now, filled);
+  return std::move(filled.made);
+}
+
 snapshot view_all(const core_state& s, time_us now) {
-  snapshot all;
-  all.cluster = s.config.cluster;
-  all.now = now;
-  all.policy = profile_name(s.config.policy);
-  view_nodes(s, now, all);
-  view_devices(s, all);
-  view_replicas(s, all);
-  view_models(s, all);
-  view_artifacts(s, now, all);
-  view_requests(s, now, all);
-  all.queue_depth = s.waiting;
-  all.queue_depth_max = s.waiting_max;
-  all.counters = s.counters;
+  auto all = view_page_of(s, {}, std::numeric_limits<std::size_t>::max(), now).rows;
+  std::sort(all.artifacts.begin(), all.artifacts.end(), by_key);
   return all;
+}
+
+void append(snapshot& into, snapshot page) {
+  into.cluster = std::move(page.cluster);
+  into.now = page.now;
+  into.policy = std::move(page.policy);
+  into.queue_depth = page.queue_depth;
+  into.queue_depth_max = page.queue_depth_max;
+  into.counters = page.counters;
+  move_behind(into.nodes, page.nodes);
+  move_behind(into.devices, page.devices);
+  move_behind(into.replicas, page.replicas);
+  move_behind(into.models, page.models);
+  move_behind(into.artifacts, page.artifacts);
+  move_behind(into.requests, page.requests);
+  std::sort(into.artifacts.begin(), into.artifacts.end(), by_key);
 }
 
 } // namespace consort::core

@@ -12,6 +12,7 @@ struct node_view {
   node_id node;
   incarnation life;
   bool alive = false;
+  bool suspect = false; ///< Its link dropped, and it was not heard since.
   bool draining = false;
   epoch lease_epoch;
   duration_us lease_left_us = 0;
@@ -107,6 +108,26 @@ struct snapshot {
   counters_view counters;
   friend bool operator==(const snapshot&, const snapshot&) = default;
 };
+
+/// Lists of a snapshot, in the order in which pages carry them.
+enum class view_part : std::uint8_t { nodes, devices, replicas, models, artifacts, requests };
+
+/// Where a page begins: behind this row of this list. Default: at the beginning.
+struct view_cursor {
+  view_part part = view_part::nodes;
+  std::string name;         ///< Of nodes, devices and models; empty = their first.
+  std::uint64_t number = 0; ///< Of the others.
+  friend bool operator==(const view_cursor&, const view_cursor&) = default;
+};
+
+/// Some rows of a snapshot, with its head; `next` is where the following page begins.
+struct snapshot_page {
+  snapshot rows;
+  std::optional<view_cursor> next; ///< Nothing after the last.
+};
+
+/// Appends a later page to those before it; its head replaces theirs.
+void append(snapshot& into, snapshot page);
 
 /// One term of a score, in micro-units of the policy's own measure (microseconds for `latency`).
 struct score_term {

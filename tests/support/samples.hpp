@@ -68,6 +68,7 @@ public:
   void fill(messages::query_answer& value) {
     fill(value.number);
     fill(value.snapshot);
+    fill(value.next);
   }
   /// Everything else by its shape: two elements in a list, every field of a struct.
   template <class T>
@@ -151,7 +152,8 @@ inline constexpr std::array event_names
        "attempt_progressed",  "attempt_finished",   "attempt_failed",    "gateway_lost",
        "allocation_reserved", "allocation_refused", "replica_loaded",    "replica_unloaded",
        "replica_failed",      "artifact_found",     "artifact_lost",     "compile_progressed",
-       "compile_finished",    "compile_failed",     "compile_requested", "tick"};
+       "compile_finished",    "compile_failed",     "compile_requested", "tick",
+       "request_restored",    "gateway_restored",   "replica_found",     "fetch_failed"};
 inline constexpr std::array command_names = {"grant_lease",
                                              "fence_node",
                                              "reserve_allocation",

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// How many bytes a row of a snapshot takes on the wire, at most: what its values take here, where
+/// a text costs 32 bytes beside its characters and there 16, and so on for lists and maps. Pure
+/// functions, for filling pages.
+
+#include "scheduler/view.hpp"
+
+namespace consort::core {
+
+[[nodiscard]] inline std::size_t texts_of(const std::string& text) {
+  return text.size();
+}
+template <class Tag>
+[[nodiscard]] std::size_t texts_of(const strong_name<Tag>& name) {
+  return name.value.size();
+}
+[[nodiscard]] inline std::size_t texts_of(const build_profile& one) {
+  return one.name.size() + one.target.size() + one.compiler.size() + one.compiler_version.size()
+         + one.flags.size() + one.dtype.size() + sizeof(std::uint32_t) * one.shape_buckets.size();
+}
+[[nodiscard]] inline std::size_t texts_of(const model_variant& one) {
+  return one.format.size() + one.source.size() + texts_of(one.content) + one.shape.size()
+         + one.quantization.size() + one.equivalence.size() + texts_of(one.tokenizer)
+         + texts_of(one.chat_template);
+}
+/// With what the elements themselves take.
+template <class Element>
+[[nodiscard]] std::size_t list_of(const std::vector<Element>& list) {
+  std::size_t bytes = list.size() * sizeof(Element);
+  for (const auto& each : list)
+    bytes += texts_of(each);
+  return bytes;
+}
+[[nodiscard]] inline std::size_t map_of(const std::map<std::string, std::string>& map) {
+  std::size_t bytes = map.size() * 2 * sizeof(std::string);
+  for (const auto& [name, value] : map)
+    bytes += name.size() + value.size();
+  return bytes;
+}
+
+[[nodiscard]] inline std::size_t bytes_of(const node_view& row) {
+  return sizeof(row) + texts_of(row.node) + row.data_address.size() + list_of(row.toolchains)
+         + map_of(row.attributes);
+}
+[[nodiscard]] inline std::size_t bytes_of(const device_view& row) {
+  const auto& spec = row.spec;
+  const auto& can = spec.capability;
+  return sizeof(row) + texts_of(spec.id) + texts_of(spec.node) + spec.vendor.size()
+         + spec.model.size() + spec.plugin.size() + spec.uuid.size() + texts_of(spec.parent)
+         + list_of(spec.exclusive_siblings) + spec.topology_group.size() + list_of(spec.tags)
+         + map_of(spec.attributes) + list_of(can.dtypes) + list_of(can.formats)
+         + list_of(can.build_profiles) + list_of(can.optimized_for) + row.breaker.size()
+         + list_of(row.loaded);
+}
+[[nodiscard]] inline std::size_t bytes_of(const replica_view& row) {
+  return sizeof(row) + texts_of(row.model) + texts_of(row.leader) + list_of(row.devices)
+         + row.state.size() + texts_of(row.artifact);
+}
+[[nodiscard]] inline std::size_t bytes_of(const model_view& row) {
+  return sizeof(row) + texts_of(row.spec.name) + list_of(row.spec.aliases)
+         + list_of(row.spec.variants);
+}
+[[nodiscard]] inline std::size_t bytes_of(const artifact_view& row) {
+  return sizeof(row) + row.key.binds.size() + texts_of(row.key.profile) + texts_of(row.model)
+         + texts_of(row.content) + list_of(row.nodes) + row.last_error.size() + map_of(row.quality);
+}
+[[nodiscard]] inline std::size_t bytes_of(const request_view& row) {
+  return sizeof(row) + row.external_id.size() + texts_of(row.model) + row.state.size()
+         + texts_of(row.device);
+}
+
+} // namespace consort::core
