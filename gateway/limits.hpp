@@ -77,4 +77,33 @@ struct limit_set {
   duration_us stop_grace = stop_grace_us;
 };
 
+// --- data ports of nodes ---
+inline constexpr duration_us data_resolve_us = 2 * second_us;   ///< Name service.
+inline constexpr duration_us data_connect_us = 1 * second_us;   ///< TCP.
+inline constexpr duration_us data_handshake_us = 2 * second_us; ///< TLS.
+inline constexpr duration_us data_answer_us = 10 * second_us;   ///< Request sent, head received.
+inline constexpr duration_us data_tail_us = 1 * second_us;      ///< Between last event and end.
+inline constexpr duration_us data_idle_us = 30 * second_us;     ///< Kept alive; less than the node.
+inline constexpr std::size_t data_idle_max = 64;                ///< Kept alive per node.
+inline constexpr std::size_t data_open_max = 4'096; ///< Attempts per node; beyond: retry later.
+inline constexpr std::size_t data_head_bytes_max = 8 * 1024;     ///< Head of an answer.
+inline constexpr std::size_t data_refusal_bytes_max = 16 * 1024; ///< Body of a refusal.
+inline constexpr std::size_t data_read_bytes = 64 * 1024;        ///< Taken from a socket at once.
+inline constexpr std::size_t data_ports_max = 16'384;            ///< Nodes with a client.
+inline constexpr duration_us data_forget_us = 60 * second_us;    ///< Unused clients.
+
+/// The bounds that clients of data ports can be given. Requires: all positive.
+struct data_limit_set {
+  duration_us resolve = data_resolve_us;
+  duration_us connect = data_connect_us;
+  duration_us handshake = data_handshake_us;
+  duration_us answer = data_answer_us;
+  duration_us tail = data_tail_us;
+  duration_us idle = data_idle_us;
+  std::size_t idle_connections = data_idle_max;
+  std::size_t open = data_open_max;
+  std::size_t ports = data_ports_max;
+  duration_us forget = data_forget_us;
+};
+
 } // namespace consort::gateway::limits

@@ -64,4 +64,61 @@ inline constexpr std::uint32_t threads_max = 1'024;       ///< Given to a runtim
 inline constexpr std::uint32_t cpu_sequences_max = 8;     ///< Of the built-in cpu device.
 inline constexpr std::uint32_t cpu_memory_share_pm = 700; ///< Of available memory, per mille.
 
+// Data port, serving side.
+inline constexpr std::size_t data_connections_max = 4'096; ///< Beyond: the longest idle gives way.
+inline constexpr int data_accept_queue_max = 1'024;        ///< In the kernel.
+inline constexpr duration_us data_accept_backoff_us = second_us / 10; ///< After accept() failed.
+inline constexpr duration_us data_handshake_us = 2 * second_us;       ///< TLS, from accept().
+inline constexpr duration_us data_idle_us = 75 * second_us;    ///< Kept alive without a request.
+inline constexpr duration_us data_head_us = 5 * second_us;     ///< First byte to blank line.
+inline constexpr duration_us data_body_us = 30 * second_us;    ///< The whole body.
+inline constexpr duration_us data_stall_us = 15 * second_us;   ///< A write that moves nothing.
+inline constexpr std::size_t data_head_bytes_max = 8 * 1024;   ///< Request line and headers.
+inline constexpr std::size_t data_ahead_bytes_max = 64 * 1024; ///< Sent before its answer ended.
+inline constexpr std::size_t data_linger_bytes_max = 32 * 1024 * 1024; ///< Read after a refusal.
+inline constexpr duration_us data_linger_us = 2 * second_us;
+inline constexpr std::size_t data_backlog_bytes_max
+    = 4 * 1024 * 1024; ///< Of one attempt, unsent; beyond: cancelled, `reader_too_slow`.
+inline constexpr std::size_t artifact_streams_max = 8; ///< Artifacts sent at once; beyond: 503.
+inline constexpr std::uint64_t artifact_bytes_per_s = 1'024 * 1'024 * 1'024; ///< Over all of them.
+inline constexpr std::size_t artifact_piece_bytes = 256 * 1'024; ///< Read from disk at once.
+inline constexpr std::size_t disk_threads = 2;                   ///< Of a data port or a fetcher.
+
+/// The bounds that a data port can be given. Requires: all positive.
+struct data_port_set {
+  std::size_t connections = data_connections_max;
+  duration_us handshake = data_handshake_us;
+  duration_us idle = data_idle_us;
+  duration_us head = data_head_us;
+  duration_us body = data_body_us;
+  duration_us stall = data_stall_us;
+  std::size_t ahead_bytes = data_ahead_bytes_max;
+  std::size_t backlog_bytes = data_backlog_bytes_max;
+  std::size_t artifact_streams = artifact_streams_max;
+  std::uint64_t artifact_rate = artifact_bytes_per_s;
+};
+
+// Artifacts from other nodes.
+inline constexpr std::size_t fetches_running_max = 2;              ///< At once; more wait.
+inline constexpr std::size_t fetches_waiting_max = 64;             ///< Beyond: `fetch_queue_full`.
+inline constexpr std::size_t fetch_tries_max = 5;                  ///< In a row without a new byte.
+inline constexpr duration_us fetch_backoff_us = second_us / 4;     ///< Doubled with every such try.
+inline constexpr duration_us fetch_connect_us = 3 * second_us;     ///< Name, TCP and TLS.
+inline constexpr duration_us fetch_stall_us = 15 * second_us;      ///< A read that brings nothing.
+inline constexpr duration_us fetch_us_max = 4 * 3'600 * second_us; ///< One artifact, whole.
+inline constexpr std::uint64_t fetch_bytes_max = 1ULL << 40;       ///< One artifact.
+inline constexpr std::size_t fetch_refusal_bytes_max = 16 * 1'024; ///< An answer that refuses.
+
+/// The bounds that a fetcher can be given. Requires: all positive.
+struct fetch_set {
+  std::size_t running = fetches_running_max;
+  std::size_t waiting = fetches_waiting_max;
+  std::size_t tries = fetch_tries_max;
+  duration_us backoff = fetch_backoff_us;
+  duration_us connect = fetch_connect_us;
+  duration_us stall = fetch_stall_us;
+  duration_us whole = fetch_us_max;
+  std::uint64_t bytes = fetch_bytes_max;
+};
+
 } // namespace consort::node::limits
