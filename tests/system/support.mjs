@@ -105,7 +105,8 @@ export async function expect_gone(processes, timeout_ms = orphan_ms_max) {
   assert.deepEqual(names, [], 'processes left running');
 }
 
-const clean_env = (extra, data) => {
+/// The caller's environment without its own settings for Consort; state under `data`.
+export const clean_env = (extra, data) => {
   const env = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !name.startsWith('CONSORT_')),
   );
@@ -147,20 +148,7 @@ export class Cluster {
   /// Starts and waits until it is ready. Rejects with the end of the log if not.
   async start() {
     const args = ['up', '--listen', '127.0.0.1:0', '--data', this.data, ...this.args];
-    this.output = '';
-    this.ended = null;
-    this.child = spawn(binary, args, {
-      env: clean_env(this.env, this.data),
-      cwd: root,
-      detached: true,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    const collect = (piece) => (this.output = (this.output + piece).slice(-1_000_000));
-    this.child.stdout.on('data', collect);
-    this.child.stderr.on('data', collect);
-    this.child.on('error', (failure) => (this.ended = { code: null, signal: failure.message }));
-    this.child.on('exit', (code, signal) => (this.ended = { code, signal }));
-    this.pid = this.child.pid;
+    this.launch(args);
     try {
       await eventually('the listening line', () => this.#find_url(), ready_ms_max);
       await eventually(
@@ -173,6 +161,27 @@ export class Cluster {
       throw new Error(`${binary} ${args.join(' ')}: ${failure.message}\n${this.tail()}`);
     }
     return this;
+  }
+
+  /// Starts the binary with these arguments and keeps what it prints. Does not wait.
+  launch(args) {
+    this.output = '';
+    this.ended = null;
+    const child = spawn(binary, args, {
+      env: clean_env(this.env, this.data),
+      cwd: root,
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const collect = (piece) => (this.output = (this.output + piece).slice(-1_000_000));
+    child.stdout.on('data', collect);
+    child.stderr.on('data', collect);
+    child.on('error', (failure) => (this.ended = { code: null, signal: failure.message }));
+    child.on('exit', (code, signal) => {
+      if (this.child === child) this.ended = { code, signal };
+    });
+    this.child = child;
+    this.pid = child.pid;
   }
 
   #find_url() {

@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: a cluster of several processes over TLS serves exact text through a separate gateway, and
+// whatever happens to a node, a link or the scheduler, the client sees one unbroken stream.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { Authority, serial_of } from './hosts_certs.mjs';
+import { Server, expect_whole, read_stream, with_hosts } from './hosts_support.mjs';
+import { Peer, hello } from './hosts_wire.mjs';
+import {
+  command_line,
+  descendants,
+  eventually,
+  root,
+  run_cli,
+  sleep,
+  temp_dir,
+} from './support.mjs';
+
+const golden = JSON.parse(fs.readFileSync(path.join(root, 'models/golden.json'), 'utf8'))[0];
+const cpu = { 'X-Consort-Device': 'cpu' };
+const npu = { 'X-Consort-Device': 'npu' };
+const long = { prompt: golden.prompt, max_tokens: 160 };
+const longer = { prompt: golden.prompt, max_tokens: 400 }; // Outlasts a restart of the scheduler.
+const slow_engine = { REFNPU_FAULT: 'slow:8' }; // Per token: a stream on an npu lasts seconds.
+const death_gap_ms_max = 3_000; // The aim is 100 ms and a prefill; sanitizers and two cores.
+const silence_gap_ms_max = 8_000; // The aim is 1 s.
+const refusal_ms_max = 20_000;
+
+const widest_gap = (seen) =>
+  seen.at.slice(1).reduce((most, at, i) => Math.max(most, at - seen.at[i]), 0);
+
+/// Streams on `headers`' devices and does something to the node that serves, once `at` pieces have
+/// come. Returns: {seen, victim}.
+async function disturb(hosts, fault, { headers = cpu, fields = long, at = 5 } = {}) {
+  let victim;
+  const seen = await read_stream(hosts.gateway, fields, headers, async (count, so_far) => {
+    if (count !== at) return;
+    victim = hosts.node_of(so_far.first_device);
+    await fault(victim);
+  });
+  return { seen, victim };
+}
+
+const host_processes = (node) =>
+  descendants(node.pid).filter((one) => / host /.test(command_line(one.pid)));
+
+with_hosts(
+  'many hosts over TLS',
+  { tls: true, proxied: true, nodes: ['a', 'b', 'c'], env: slow_engine },
+  async (check, hosts, t) => {
+    const expected = {}; // The undisturbed text by kind of device.
+
+    await check('every host has joined, and its devices are there', async () => {
+      const nodes = await hosts.scheduler.list('nodes');
+      assert.deepEqual(nodes.map((one) => one.node).sort(), ['a', 'b', 'c']);
+      for (const one of nodes)
+        assert.equal(one.data_address, hosts.node(one.node).data_proxy.address);
+      const ids = (await hosts.scheduler.list('devices')).map((one) => one.spec.id);
+      for (const name of ['a', 'b', 'c'])
+        for (const device of ['cpu0', 'npu0', 'npu1']) assert.ok(ids.includes(`${name}/${device}`));
+    });
+
+    await check('text through the separate gateway is the golden text', async () => {
+      const fields = { prompt: golden.prompt, max_tokens: golden.greedy_ids.length };
+      for (const name of ['a', 'b', 'c']) {
+        const seen = await read_stream(hosts.gateway, fields, {
+          'X-Consort-Device': `${name}/cpu0`,
+        });
+        expect_whole(seen, golden.greedy_text.slice(golden.prompt.length));
+        assert.equal(seen.device, `${name}/cpu0`);
+        assert.equal(seen.attempts, 1);
+      }
+      const whole = await hosts.gateway.complete({ ...fields, temperature: 0 }, cpu);
+      assert.equal(whole.json.choices[0].text, golden.greedy_text.slice(golden.prompt.length));
+    });
+
+    await check('the scheduler serves through its own gateway too', async () => {
+      const seen = await read_stream(hosts.scheduler, long, cpu);
+      expect_whole(seen);
+      expected.cpu = seen.text;
+      expected.tokens = seen.usage.completion_tokens;
+    });
+
+    await check('one build is enough: other hosts fetch the engine', async () => {
+      for (const name of ['a', 'b', 'c']) {
+        const seen = await read_stream(hosts.gateway, long, { 'X-Consort-Device': `${name}/npu0` });
+        expect_whole(seen, expected.npu);
+        expected.npu ??= seen.text;
+      }
+      assert.equal(await hosts.scheduler.builds(), 1);
+      expected.longer = (await read_stream(hosts.gateway, longer, npu)).text;
+      assert.ok(expected.longer.startsWith(expected.npu));
+    });
+
+    const unbroken = ({ seen }, text, gap_ms_max) => {
+      expect_whole(seen, text);
+      assert.equal(seen.usage.completion_tokens, expected.tokens, 'each token counts once');
+      assert.ok(seen.attempts >= 2, `the fault missed: ${seen.attempts} attempts`);
+      t.diagnostic(`widest gap ${Math.round(widest_gap(seen))} ms, ${seen.attempts} attempts`);
+      assert.ok(widest_gap(seen) < gap_ms_max, `${widest_gap(seen)} ms without a token`);
+    };
+
+    await check('kill -9 of the node that serves: one unbroken stream, same text', async () => {
+      const done = await disturb(hosts, (node) => node.kill());
+      unbroken(done, expected.cpu, death_gap_ms_max);
+      await done.victim.start();
+      await hosts.expect_alive(['a', 'b', 'c']);
+    });
+
+    await check('the same on accelerators: resumed on the same engine elsewhere', async () => {
+      const done = await disturb(hosts, (node) => node.kill(), { headers: npu });
+      unbroken(done, expected.npu, death_gap_ms_max);
+      await done.victim.start();
+      await hosts.expect_alive(['a', 'b', 'c']);
+    });
+
+    await check('kill -9 before the first token: retried, nobody notices', async () => {
+      for (const target of ['b', 'c']) await hosts.scheduler.post('/api/v1/cordon', { target });
+      hosts.node('a').pause();
+      const answer = read_stream(hosts.gateway, long, cpu);
+      await eventually('it is sent to a', async () =>
+        (await hosts.scheduler.list('requests')).some((one) => one.device === 'a/cpu0'),
+      );
+      for (const target of ['b', 'c']) await hosts.scheduler.post('/api/v1/uncordon', { target });
+      await hosts.node('a').kill();
+      const seen = await answer;
+      expect_whole(seen, expected.cpu);
+      assert.equal(seen.attempts, 2);
+      await hosts.node('a').start();
+      await hosts.expect_alive(['a', 'b', 'c']);
+    });
+
+    await check('a node that sleeps and wakes: no token lost or doubled', async () => {
+      const done = await disturb(hosts, (node) => node.pause());
+      unbroken(done, expected.cpu, silence_gap_ms_max);
+      done.victim.resume();
+      await hosts.expect_alive(['a', 'b', 'c']);
+      const again = await read_stream(hosts.gateway, long, {
+        'X-Consort-Device': `${done.victim.name}/cpu0`,
+      });
+      expect_whole(again, expected.cpu);
+    });
+
+    await check('a node that sleeps past its lease comes back with a new one', async () => {
+      const node = hosts.node('b');
+      const epoch_of = async () =>
+        (await hosts.scheduler.list('nodes')).find((one) => one.node === 'b').lease_epoch;
+      const before = await epoch_of();
+      node.pause();
+      await hosts.expect_alive(['a', 'c']);
+      await eventually('the lease of b ends', async () =>
+        (await hosts.scheduler.list('nodes')).some((one) => one.node === 'b' && !one.alive),
+      );
+      node.resume();
+      await hosts.expect_alive(['a', 'b', 'c']);
+      assert.ok((await epoch_of()) > before, 'the old epoch is over');
+      const seen = await read_stream(hosts.gateway, long, { 'X-Consort-Device': 'b/cpu0' });
+      expect_whole(seen, expected.cpu);
+    });
+
+    await check('a crashed host process costs its stream nothing', async () => {
+      const done = await disturb(hosts, (node) => {
+        for (const one of host_processes(node)) process.kill(one.pid, 'SIGKILL');
+      });
+      unbroken(done, expected.cpu, death_gap_ms_max);
+      assert.ok(done.victim.running, 'the agent outlives it');
+    });
+
+    await check('a stalled engine is noticed by its silence, its host being well', async () => {
+      let stopped = [];
+      const done = await disturb(hosts, (node) => {
+        stopped = host_processes(node);
+        for (const one of stopped) process.kill(one.pid, 'SIGSTOP');
+      });
+      for (const one of stopped) process.kill(one.pid, 'SIGCONT');
+      unbroken(done, expected.cpu, silence_gap_ms_max);
+    });
+
+    await check('a cut link: its stream goes on, and the node joins again', async () => {
+      const done = await disturb(hosts, (node) => node.link_proxy.cut(), { headers: npu });
+      expect_whole(done.seen, expected.npu);
+      done.victim.link_proxy.heal();
+      await hosts.expect_alive(['a', 'b', 'c']);
+    });
+
+    await check('a cut data port: the stream goes on elsewhere', async () => {
+      const done = await disturb(hosts, (node) => node.data_proxy.cut());
+      unbroken(done, expected.cpu, death_gap_ms_max);
+      done.victim.data_proxy.heal();
+    });
+
+    await check('a slow client slows only itself', async () => {
+      const slow = hosts.gateway.raw();
+      const body = JSON.stringify({
+        ...{ ...long, model: await hosts.gateway.model() },
+        ...{ n: 16, stream: true, temperature: 1 },
+      });
+      slow.socket.write(
+        'POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n' +
+          `Connection: close\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+      );
+      await eventually('its first token', () => slow.received().includes('"text"'));
+      slow.socket.pause();
+      const seen = await Promise.all([1, 2, 3].map(() => read_stream(hosts.gateway, long, cpu)));
+      for (const one of seen) expect_whole(one);
+      slow.socket.resume();
+      const all = await slow.closed;
+      assert.match(all, /\[DONE\]|event: error/);
+    });
+
+    await check('the scheduler dies: streams go on, who waits is answered after', async () => {
+      const streams = [1, 2, 3].map(() => read_stream(hosts.gateway, longer, npu));
+      const names = ['a', 'b', 'c'];
+      await eventually('three run', async () => (await hosts.scheduler.running()) >= 3);
+      for (const name of names)
+        await hosts.scheduler.post('/api/v1/cordon', { target: `${name}/cpu0` });
+      const waiting = read_stream(hosts.gateway, long, cpu);
+      await eventually(
+        'one waits',
+        async () => (await hosts.scheduler.list('requests')).length > 3,
+      );
+      await hosts.scheduler.kill();
+      await sleep(300); // Long enough for everyone to have noticed.
+      await hosts.scheduler.start();
+      await hosts.expect_alive(names);
+      for (const name of names)
+        await hosts.scheduler.post('/api/v1/uncordon', { target: `${name}/cpu0` });
+      for (const seen of await Promise.all(streams)) {
+        expect_whole(seen, expected.longer);
+        assert.equal(seen.attempts, 1, 'it did not even notice');
+      }
+      expect_whole(await waiting, expected.cpu);
+    });
+
+    await check('a revoked certificate is cut at once and stays out', async () => {
+      const folder = (server) => server.args[server.args.indexOf('--cert') + 1];
+      const serial = serial_of(folder(hosts.node('c'))).toLowerCase();
+      fs.appendFileSync(path.join(folder(hosts.scheduler), 'revoked.txt'), `${serial}\n`);
+      hosts.scheduler.signal('SIGHUP');
+      await hosts.expect_alive(['a', 'b'], 5_000);
+      await eventually('c says why', () => /revoked/.test(hosts.node('c').log));
+    });
+
+    await check('at the end nothing is open, running or reserved', async () => {
+      await hosts.expect_idle();
+    });
+  },
+);
+
+with_hosts(
+  'strangers are refused, and both sides say why',
+  { tls: true, nodes: ['a'], gateways: [], proxied: true },
+  async (check, hosts) => {
+    /// Starts a node that must not get in; its log and the scheduler's figures must name the reason.
+    const refused_node = async (options, reason, said) => {
+      const node = await hosts.add_node(`bad${reason}`.replaceAll('_', ''), options);
+      try {
+        await eventually(`${reason}: the node says so`, () => said.test(node.log), refusal_ms_max);
+        assert.deepEqual(await hosts.alive(), ['a']);
+      } finally {
+        await node.destroy();
+        hosts.nodes.splice(hosts.nodes.indexOf(node), 1);
+      }
+      assert.match(hosts.scheduler.log, said);
+    };
+    const foreign = new Authority(temp_dir('consort-foreign'));
+
+    await check('a wrong token', () =>
+      refused_node({ token: 'f'.repeat(64) }, 'wrong_token', /token/),
+    );
+    await check("another cluster's certificate", () =>
+      refused_node({ cert: foreign.issue('node', 'badforeign') }, 'foreign', /certificate|TLS/i),
+    );
+    await check("a gateway's certificate", () =>
+      refused_node({ cert: hosts.authority.issue('gateway', 'badrole') }, 'role', /role|gateway/),
+    );
+    await check("another node's certificate", () =>
+      refused_node({ cert: hosts.authority.issue('node', 'other') }, 'name', /name|other/),
+    );
+    await check('an expired certificate is refused where it lies', async () => {
+      const cert = hosts.authority.issue('node', 'late', { days: -1 });
+      const data = hosts.data_of('late');
+      const args = ['node', '--join', `127.0.0.1:${hosts.link_port}`, '--name', 'late'];
+      const done = await run_cli([...args, '--token', hosts.token, '--cert', cert, '--data', data]);
+      assert.notEqual(done.code, 0);
+      assert.match(done.stderr, /expired/);
+    });
+    await check('and by the scheduler', async () => {
+      const cert = hosts.authority.issue('node', 'late', { days: -1 });
+      const peer = new Peer(hosts.link_port, { cert, from: '127.0.2.1' });
+      peer.ready.then(() => peer.send(hello({ token: hosts.token }, { sender: 'late' })));
+      await peer.closed;
+      await eventually('the log says so', () => /127\.0\.2\.1.*expired/.test(hosts.scheduler.log));
+    });
+    await check('a version from the future', async () => {
+      const cert = hosts.authority.issue('node', 'future');
+      const peer = new Peer(hosts.link_port, { cert, from: '127.0.2.2' });
+      const said = hello(
+        { token: hosts.token, version: 99 },
+        { sender: 'future', protocolVersion: 99 },
+      );
+      peer.ready.then(() => peer.send(said));
+      await peer.closed;
+      assert.match(peer.answer() ?? '', /refusal.*version/, 'the peer can read why');
+      await eventually('the log says so', () => /127\.0\.2\.2.*version/.test(hosts.scheduler.log));
+    });
+    await check('another cluster', async () => {
+      const cert = hosts.authority.issue('node', 'lost');
+      const peer = new Peer(hosts.link_port, { cert, from: '127.0.2.3' });
+      const said = hello({ token: hosts.token, cluster: 'elsewhere' }, { sender: 'lost' });
+      peer.ready.then(() => peer.send(said));
+      await peer.closed;
+      assert.match(peer.answer() ?? '', /refusal.*cluster/);
+    });
+  },
+);
+
+with_hosts('plain links on one machine', { nodes: [], gateways: [] }, async (check, hosts) => {
+  await check('the printed command joins a node, pasted as it is', async () => {
+    const line = /consort (node --join .*)/.exec(hosts.scheduler.output)[1];
+    const [role, ...args] = line.trim().split(/\s+/);
+    const node = new Server({
+      role,
+      name: 'pasted',
+      data: hosts.data_of('pasted'),
+      args: [...args, '--name', 'pasted', '--data', hosts.data_of('pasted')],
+    });
+    hosts.nodes.push(node);
+    await node.start();
+    await hosts.expect_alive(['pasted']);
+  });
+
+  await check('and a gateway serves', async () => {
+    const gateway = await hosts.add_gateway('g1');
+    const fields = { prompt: golden.prompt, max_tokens: golden.greedy_ids.length };
+    const seen = await read_stream(gateway, fields, cpu);
+    expect_whole(seen, golden.greedy_text.slice(golden.prompt.length));
+  });
+
+  await check('beyond loopback without certificates: refused, with what to type', async () => {
+    const data = hosts.data_of('exposed');
+    const join = ['--join', '127.0.0.1:1', '--token', 'x', '--data', data];
+    const exposed = [
+      ['scheduler', '--link-listen', '0.0.0.0:0', '--listen', '127.0.0.1:0', '--data', data],
+      ['node', '--join', '192.0.2.1:4280', '--token', 'x', '--data', data],
+      ['node', ...join, '--data-listen', '0.0.0.0:0'],
+      ['gateway', '--join', '192.0.2.1:4280', '--token', 'x', '--data', data],
+    ];
+    const ends = await Promise.all(exposed.map((args) => run_cli(args, { timeout_ms: 20_000 })));
+    ends.forEach((done, i) => {
+      assert.ok(done.code !== 0 && done.code !== null, `${exposed[i].join(' ')}: ${done.code}`);
+      assert.match(done.stderr, /consort cert/, exposed[i].join(' '));
+    });
+  });
+
+  await check('no token: refused, with what to type', async () => {
+    const args = ['node', '--join', '127.0.0.1:1', '--data', hosts.data_of('tokenless')];
+    const done = await run_cli(args, { timeout_ms: 20_000 });
+    assert.ok(done.code !== 0 && done.code !== null);
+    assert.match(done.stderr, /consort token/);
+  });
+});
