@@ -185,7 +185,8 @@ function report({ records, splits }, texts) {
   );
   say(`  text the same as undisturbed: ${same.length} of ${resumed.length} resumed`);
   say(
-    `  wrong ends, lost or doubled tokens, unmarked differences: ${JSON.stringify(count_by(faults, (one) => one))}`,
+    '  wrong ends, lost or doubled tokens, unmarked differences: ' +
+      JSON.stringify(count_by(faults, (one) => one)),
   );
   return percentile(known('noticed_and_sent'), 0.99);
 }

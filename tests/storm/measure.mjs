@@ -211,9 +211,8 @@ function report_chunks(runs) {
   console.log(
     `chunks/s, ${options.runs} x ${options.seconds} s, ${options.streams} streams, medians`,
   );
-  console.log(
-    `  engine alone   ${median(runs.map((one) => one.direct.chunks / one.direct.seconds)).toFixed(0)}`,
-  );
+  const alone = median(runs.map((one) => one.direct.chunks / one.direct.seconds));
+  console.log(`  engine alone   ${alone.toFixed(0)}`);
   for (const side of ['gateway', 'haproxy'])
     console.log(
       `  ${side.padEnd(14)} ${of(side, 'rate').toFixed(0)}, ` +

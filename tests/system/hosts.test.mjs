@@ -252,7 +252,7 @@ with_hosts(
   'strangers are refused, and both sides say why',
   { tls: true, nodes: ['a'], gateways: [], proxied: true },
   async (check, hosts) => {
-    /// Starts a node that must not get in; its log and the scheduler's figures must name the reason.
+    /// Starts a node that must not get in; its own log and the scheduler's must name the reason.
     const refused_node = async (options, reason, said) => {
       const node = await hosts.add_node(`bad${reason}`.replaceAll('_', ''), options);
       try {

@@ -45,7 +45,7 @@ export class Proxy {
     this.tap = null; // Called with what dialler and target say: (from_dialler, bytes).
   }
 
-  /// `from`: the loopback address that the target sees, so that limits per address tell peers apart.
+  /// `from`: the loopback address that the target sees; limits per address tell peers apart.
   static async start(target_port, from = '127.0.0.1') {
     const made = new Proxy();
     Object.assign(made, { target_port, from });
@@ -194,8 +194,8 @@ export class Server extends Cluster {
 // --- all of them ---------------------------------------------------------------------------------
 
 export class Hosts {
-  /// tls: certificates on every link. proxied: every node's and gateway's link to the scheduler, and
-  /// every data port, runs through a Proxy. binary_args come before the role's own.
+  /// tls: certificates on every link. proxied: every link to the scheduler, and every data port,
+  /// runs through a Proxy. gateways_ready: wait until each could serve.
   constructor({
     tls = false,
     nodes = ['a', 'b'],

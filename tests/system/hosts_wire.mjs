@@ -89,7 +89,7 @@ export function split_frames(bytes) {
   return frames;
 }
 
-/// One connection of a stranger. `cert` is a credentials folder; without it the connection is plain.
+/// One connection of a stranger. `cert` is a credentials folder; without it there is no TLS.
 /// `from` is the loopback address that it comes from (127.0.0.0/8), so that limits per address hit
 /// nobody else.
 export class Peer {
