@@ -74,10 +74,7 @@ private:
   void answer() {
     left_ = events_;
     send(answer_head);
-    clock_.subscribe([weak = weak_from_this()] {
-      const auto self = weak.lock();
-      return self && self->step();
-    });
+    clock_.subscribe([self = shared_from_this()] { return self->step(); });
   }
 
   bool step() {
