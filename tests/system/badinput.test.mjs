@@ -7,9 +7,32 @@ import { cpu_ms, eventually, expect_error, sleep, with_cluster } from './support
 const completions = '/v1/completions';
 const chat = '/v1/chat/completions';
 const header_cut_ms_max = 20_000; // The gateway cuts a header that is not complete in 10 s.
+const report_ms_max = 4_000; // Counters are read every second and reported every other.
 const cancel_ms_max = 100; // The contract's: how long an engine works on for a client that left.
 const watched_ms = 500; // Eight streams left running would be busy for all of it.
 const cpu = { 'X-Consort-Device': 'cpu' };
+
+/// What the engine counted, read when a later change must have been reported.
+async function engine_counters(cluster) {
+  await sleep(report_ms_max);
+  const of = (name) => cluster.metric(`consort_engine_${name}`, { device: 'local/cpu0' });
+  return {
+    tokens: await of('tokens_total'),
+    steps: await of('steps_total'),
+    cancelled: await of('cancelled_total'),
+    running: await of('sequences_running'),
+  };
+}
+
+/// How fast the engine is with so many streams at once.
+async function tokens_per_ms(cluster, streams) {
+  const began = Date.now();
+  const answers = await Promise.all(
+    Array.from({ length: streams }, () => cluster.complete({ max_tokens: 200 }, cpu)),
+  );
+  const tokens = answers.reduce((sum, one) => sum + one.json.usage.completion_tokens, 0);
+  return tokens / (Date.now() - began);
+}
 
 with_cluster('bad input', {}, async (check, cluster) => {
   const model = await cluster.model();
@@ -187,6 +210,31 @@ with_cluster('bad input', {}, async (check, cluster) => {
     assert.equal(await cluster.running(), 0);
     assert.ok((await cluster.cluster_view()).counters.cancelled >= 8);
     await still_works();
+  });
+
+  await check('clients that leave: the engine stops in 100 ms, by its own counters', async () => {
+    const count = 8;
+    const speed = await tokens_per_ms(cluster, count);
+    const before = await engine_counters(cluster);
+    await Promise.all(
+      Array.from({ length: count }, async () => {
+        const abort = new AbortController();
+        const events = cluster.stream({ max_tokens: 450, temperature: 1 }, cpu, abort.signal);
+        await events.next(); // The headers.
+        await events.next(); // The first token.
+        abort.abort();
+        await events.return().catch(() => {});
+      }),
+    );
+    const after = await engine_counters(cluster);
+    const made = after.tokens - before.tokens;
+    const most = count + speed * cancel_ms_max;
+    assert.ok(made >= count, `only ${made} tokens, and each client saw one`);
+    assert.ok(made <= most, `${made} tokens, and 100 ms allow ${most.toFixed(0)} at most`);
+    assert.equal(after.cancelled - before.cancelled, count);
+    assert.equal(after.running, 0);
+    const later = await engine_counters(cluster);
+    assert.deepEqual(later, after, 'the engine went on');
   });
 
   await check('clients that leave before anything is answered', async () => {

@@ -235,9 +235,12 @@ with_hosts(
     });
 
     await check('each reason was counted', async () => {
-      const some = ['handshake_timeout', 'tls_failed', 'bad_frame', 'frame_too_large'];
-      const more = ['wrong_token', 'wrong_cluster', 'wrong_role', 'wrong_name', 'frame_version'];
-      for (const reason of [...some, ...more, 'not_hello', 'hello_timeout'])
+      const reasons = [
+        ...['handshake_timeout', 'not_tls', 'bad_frame', 'frame_too_large', 'not_hello'],
+        ...['wrong_token', 'wrong_cluster', 'wrong_role', 'wrong_name', 'frame_version'],
+        ...['foreign_certificate', 'certificate_expired', 'hello_timeout'],
+      ];
+      for (const reason of reasons)
         assert.ok((await refused(reason)) > 0, `no ${reason} in /metrics`);
     });
     await check('each address has a line in the log, and no more than one a minute', () => {

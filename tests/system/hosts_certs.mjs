@@ -6,6 +6,7 @@ import { execFileSync } from 'node:child_process';
 import crypto from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
+import { binary } from './support.mjs';
 
 const openssl_ms_max = 20_000;
 const authority_days = 30;
@@ -14,27 +15,48 @@ function openssl(args) {
   execFileSync('openssl', args, { timeout: openssl_ms_max, stdio: ['ignore', 'ignore', 'pipe'] });
 }
 
+/// `consort cert` as an operator uses it.
+function consort(args) {
+  execFileSync(binary, ['cert', ...args], {
+    timeout: openssl_ms_max,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+}
+
 const new_key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
 
 export class Authority {
-  /// `folder` must exist; identities become folders below it.
-  constructor(folder, cluster = 'default') {
+  /// `folder` must exist; identities become folders below it. `product`: what `consort cert` can
+  /// make, it makes.
+  constructor(folder, { cluster = 'default', product = false } = {}) {
+    this.product = product;
     this.folder = folder;
     this.cluster = cluster;
     this.ca = path.join(folder, 'ca.pem');
     this.key = path.join(folder, 'ca-key.pem');
+    if (product) return void consort(['init', '--dir', folder, '--cluster', cluster]);
     openssl([
       ...['req', '-x509', ...new_key, '-keyout', this.key, '-out', this.ca],
       ...['-days', `${authority_days}`, '-subj', `/CN=consort ${cluster}`],
       ...['-addext', 'basicConstraints=critical,CA:TRUE,pathlen:0'],
       ...['-addext', 'keyUsage=critical,keyCertSign,cRLSign'],
+      ...['-addext', `subjectAltName=URI:consort://${cluster}`],
     ]);
     fs.chmodSync(this.key, 0o600);
   }
 
+  /// No link with a certificate of that name any more. Requires: a product's authority.
+  revoke(name) {
+    consort(['revoke', name, '--dir', this.folder]);
+  }
+
   /// A folder with a certificate for `name` in `role`; `days` below zero makes it expired. Returns:
-  /// its path. Its serial number is in serial_of().
+  /// its path.
   issue(role, name, { days = 10, cluster = this.cluster } = {}) {
+    if (this.product && days > 0 && cluster === this.cluster) {
+      consort([role, name, '--dir', this.folder]);
+      return path.join(this.folder, name);
+    }
     const folder = fs.mkdtempSync(path.join(this.folder, `${role}-${name}-`));
     const at = (file) => path.join(folder, file);
     const serial = crypto.randomBytes(8);
@@ -71,10 +93,4 @@ export function tls_options(folder) {
     key: read('key.pem'),
     checkServerIdentity: () => undefined,
   };
-}
-
-/// Upper-case hex, as openssl prints it.
-export function serial_of(folder) {
-  const pem = fs.readFileSync(path.join(folder, 'cert.pem'));
-  return new crypto.X509Certificate(pem).serialNumber;
 }

@@ -194,7 +194,7 @@ export class Server extends Cluster {
 // --- all of them ---------------------------------------------------------------------------------
 
 export class Hosts {
-  /// tls: certificates on every link. proxied: every link to the scheduler, and every data port,
+  /// tls: certificates on every link; `product`: made by `consort cert`. proxied: every link to the scheduler, and every data port,
   /// runs through a Proxy. gateways_ready: wait until each could serve.
   constructor({
     tls = false,
@@ -209,7 +209,7 @@ export class Hosts {
     Object.assign(this, { tls, proxied, env, node_args, scheduler_args, gateways_ready });
     this.wanted = { nodes, gateways };
     this.folder = temp_dir('consort-hosts');
-    this.authority = tls ? new Authority(this.folder) : null;
+    this.authority = tls ? new Authority(this.folder, { product: tls === 'product' }) : null;
     this.nodes = [];
     this.gateways = [];
   }
