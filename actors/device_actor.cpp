@@ -9,7 +9,12 @@ namespace consort::actors {
 
 device_state::device_state(caf::event_based_actor* self, node::agent* agent, device_spec device,
                            incarnation life, caf::actor door)
-    : self_(self), agent_(agent), device_(std::move(device)), life_(life), door_(std::move(door)) {}
+    : self_(self),
+      agent_(agent),
+      device_(std::move(device)),
+      life_(life),
+      door_(std::move(door)),
+      meter_(device_.spec.cost_micros_per_hour) {}
 
 device_state::~device_state() {
   for (const auto& [instance, held] : instances_)
@@ -19,6 +24,7 @@ device_state::~device_state() {
 caf::behavior device_state::make_behavior() {
   return {
       [this](const device_order& order) { obey(order.what); },
+      [this](inventory_wanted) { tell_inventory(); },
       [this](const session_opened& outcome) { opened(outcome); },
       [this](const session_died& death) { died(death); },
       [this](const device_sample& read) { sample(read.reading); },
@@ -38,6 +44,7 @@ void device_state::load(const core::load_replica& wanted) {
   if (instances_.contains(wanted.instance))
     return;
   auto& entry = instances_[wanted.instance];
+  entry.order = wanted;
   entry.began_at = agent_->options().clock();
   const auto self = caf::actor_cast<caf::actor>(self_);
   const auto refuse = [&](const error& failure) {
@@ -100,6 +107,24 @@ void device_state::unload(instance_id instance) {
     tell(core::replica_unloaded{instance, life_});
 }
 
+void device_state::tell_inventory() {
+  for (const auto& [instance, held] : instances_) {
+    if (!held.session)
+      continue; // replica_loaded will tell.
+    core::replica_found found;
+    found.instance = instance;
+    found.life = life_;
+    found.grant = held.order.grant;
+    found.model = held.order.model;
+    found.weights = held.order.variant.content;
+    if (held.order.artifact)
+      found.artifact = held.order.artifact->content;
+    found.endpoints.push_back(held.session->stats().capacity);
+    found.runtime = held.session->capabilities();
+    tell(std::move(found));
+  }
+}
+
 void device_state::unload_all() {
   for (const auto& [instance, held] : instances_)
     agent_->attempts().detach(instance);
@@ -111,11 +136,28 @@ void device_state::sample(const device_reading& reading) {
   report.device = device_.id;
   report.life = life_;
   report.reading = reading;
+  count_into(report.reading);
   report.running = agent_->attempts().running(device_.id);
   for (const auto& [instance, held] : instances_)
     if (held.session)
       report.endpoints.emplace_back(instance, held.session->stats().capacity);
   tell(std::move(report));
+}
+
+/// Adds what the device itself cannot tell.
+void device_state::count_into(device_reading& reading) {
+  const auto now = agent_->options().clock();
+  meter_.pass(now - metered_at_.value_or(now), reading.power_mw);
+  metered_at_ = now;
+  std::map<instance_id, node::session_stats> engines;
+  for (const auto& [instance, held] : instances_)
+    if (held.session)
+      engines.emplace(instance, held.session->stats());
+  meter_.count(std::move(engines));
+  reading.engine = meter_.engines();
+  reading.cost_micros = meter_.cost_micros();
+  if (!reading.energy_mj)
+    reading.energy_mj = meter_.energy_mj();
 }
 
 void device_state::tell(core::event happened) {

@@ -3,10 +3,14 @@
 
 #include "actors/caf_compat.hpp"
 #include "actors/limits.hpp"
+#include "actors/link_actors.hpp"
+#include "actors/open_requests.hpp"
 #include "actors/spawn.hpp"
 
 #include <spdlog/spdlog.h>
 
+#include <deque>
+#include <limits>
 #include <mutex>
 
 namespace consort::actors {
@@ -17,12 +21,11 @@ using snapshot_answer = std::function<void(result<core::snapshot>)>;
 using explain_answer = std::function<void(result<core::explanation>)>;
 using listener_ptr = std::shared_ptr<gateway::request_listener>;
 
-struct pending_query {
-  time_us due = 0;
-  snapshot_answer on_snapshot;
-  explain_answer on_explanation;
-  std::string explains; ///< Request that the explanation is of.
-};
+constexpr time_us time_max = std::numeric_limits<time_us>::max();
+const error scheduler_away{recovery::retry_later, "scheduler_away",
+                           "there is no link to the scheduler just now; try again"};
+
+using pending_query = pending_view;
 
 void fail(const pending_query& query, const error& failure) {
   if (query.on_snapshot)
@@ -48,29 +51,29 @@ void answer(const pending_query& query, messages::query_answer& from) {
 } // namespace
 
 /// What the HTTP threads and the link actor share. Callbacks are copied out under the lock and
-/// called without it.
+/// called without it; frames are posted under it, so that what a fresh link is told first comes
+/// first. Posting never blocks.
 struct gateway_link::shared {
-  explicit shared(gateway_options opts) : options(std::move(opts)) {
+  shared(gateway_options opts, caf::actor peer)
+      : options(std::move(opts)),
+        scheduler(std::move(peer)),
+        requests(options.listeners_max),
+        speaking(!options.linked) {
     own.kind = messages::sender_kind::gateway;
-    own.sender = "gateway";
+    own.sender = options.name;
     own.life = incarnation{options.id.value};
   }
 
-  messages::envelope next_envelope() {
-    const std::lock_guard lock(mutex);
+  /// Posts as the link actor. Requires: the lock is held. Returns: why it cannot be sent, when it
+  /// breaks a limit of the wire.
+  template <class Body>
+  std::optional<error> send(const Body& body) {
     ++own.sequence;
-    return own;
-  }
-
-  listener_ptr listener_of(const request_id& request) {
-    const std::lock_guard lock(mutex);
-    const auto found = listeners.find(request.sequence);
-    return found == listeners.end() ? nullptr : found->second;
-  }
-
-  void forget(const request_id& request) {
-    const std::lock_guard lock(mutex);
-    listeners.erase(request.sequence);
+    auto encoded = to_frame(own, body);
+    if (!encoded)
+      return encoded.failure();
+    post_as(link, scheduler, std::move(*encoded));
+    return std::nullopt;
   }
 
   std::optional<pending_query> take_query(std::uint64_t number) {
@@ -97,34 +100,122 @@ struct gateway_link::shared {
     return overdue;
   }
 
+  void say_hello();
+  void welcomed(time_us scheduler_now);
+  bool next_page(messages::query_answer& reply);
+  void link_lost();
+  std::optional<error> submit(const request_meta& meta);
+  void report(const gateway::gateway_report& happened);
   void deliver(const core::command& told);
 
-  gateway_options options;
+  const gateway_options options;
+  const caf::actor scheduler;
+  caf::actor link; ///< Set once, before anything is sent.
   std::mutex mutex;
   messages::envelope own;
-  std::map<std::uint64_t, listener_ptr> listeners; ///< By request sequence.
-  std::map<std::uint64_t, pending_query> queries;  ///< By query number.
+  open_requests requests;
+  bool speaking;                     ///< Greeted; what happens before is told at the welcome.
+  std::deque<core::event> ends_held; ///< Ends that happened while no link was open.
+  std::map<std::uint64_t, pending_query> queries; ///< By query number.
   std::uint64_t query_number = 0;
   std::vector<std::function<void(const core::command&)>> subscribers;
 };
 
+void gateway_link::shared::say_hello() {
+  const std::lock_guard lock(mutex);
+  messages::hello hello;
+  hello.cluster = options.cluster;
+  hello.join_token = options.join_token;
+  if (const auto unsendable = send(hello))
+    spdlog::error("gateway: cannot say hello: {}", unsendable->message);
+}
+
+/// Tells of every open request, and of those that ended meanwhile, before anything newer.
+void gateway_link::shared::welcomed(time_us scheduler_now) {
+  if (options.on_scheduler_time)
+    options.on_scheduler_time(scheduler_now);
+  const std::lock_guard lock(mutex);
+  if (speaking)
+    return;
+  speaking = true;
+  for (const auto& end : ends_held)
+    send(end);
+  ends_held.clear();
+  for (const auto& open : requests.restored(options.clock()))
+    send(open);
+  send(core::event(core::gateway_restored{options.id}));
+}
+
+/// Keeps what came and asks for what follows, or puts the pages together. Returns: whether more is
+/// to come.
+bool gateway_link::shared::next_page(messages::query_answer& reply) {
+  const std::lock_guard lock(mutex);
+  const auto found = queries.find(reply.number);
+  if (found == queries.end() || !reply.snapshot)
+    return false;
+  auto& query = found->second;
+  core::append(query.pages, std::move(*reply.snapshot));
+  if (reply.next) {
+    query.due = options.clock() + limits::query_timeout_us;
+    messages::query wanted;
+    wanted.number = reply.number;
+    wanted.from = *reply.next;
+    if (!send(wanted))
+      return true;
+  }
+  reply.snapshot = std::move(query.pages);
+  return false;
+}
+
+void gateway_link::shared::link_lost() {
+  const std::lock_guard lock(mutex);
+  speaking = false;
+}
+
+std::optional<error> gateway_link::shared::submit(const request_meta& meta) {
+  const std::lock_guard lock(mutex);
+  return speaking ? send(core::event(core::request_submitted{meta})) : std::nullopt;
+}
+
+void gateway_link::shared::report(const gateway::gateway_report& happened) {
+  const std::lock_guard lock(mutex);
+  requests.reported(happened);
+  const auto event = std::visit([](const auto& what) { return core::event(what); }, happened);
+  if (!speaking) {
+    const bool end = std::holds_alternative<core::attempt_finished>(happened)
+                     || std::holds_alternative<core::request_cancelled>(happened);
+    if (end && ends_held.size() < limits::ends_held_max)
+      ends_held.push_back(event);
+    return;
+  }
+  if (const auto unsendable = send(event))
+    spdlog::error("gateway: cannot encode a report: {}", unsendable->message);
+}
+
 void gateway_link::shared::deliver(const core::command& told) {
+  const auto listener_of = [this](const request_id& request, const auto& change) {
+    const std::lock_guard lock(mutex);
+    auto listener = requests.listener_of(request);
+    change();
+    return listener;
+  };
   std::visit(
-      [this, &told](const auto& what) {
+      [this, &told, &listener_of](const auto& what) {
         using kind = std::decay_t<decltype(what)>;
         if constexpr (std::is_same_v<kind, core::grant_ticket>) {
-          if (const auto listener = listener_of(what.granted.attempt.request))
+          if (const auto listener
+              = listener_of(what.granted.attempt.request, [&] { requests.granted(what.granted); }))
             listener->on_ticket(what);
         } else if constexpr (std::is_same_v<kind, core::drop_attempt>) {
-          if (const auto listener = listener_of(what.attempt.request))
+          if (const auto listener
+              = listener_of(what.attempt.request, [&] { requests.dropped(what.attempt); }))
             listener->on_drop(what);
         } else if constexpr (std::is_same_v<kind, core::queue_notice>) {
-          if (const auto listener = listener_of(what.request))
+          if (const auto listener = listener_of(what.request, [] {}))
             listener->on_queue(what);
         } else if constexpr (std::is_same_v<kind, core::reject_request>) {
-          const auto listener = listener_of(what.request);
-          forget(what.request);
-          if (listener)
+          if (const auto listener
+              = listener_of(what.request, [&] { requests.forget(what.request); }))
             listener->on_reject(what);
         } else if constexpr (std::is_same_v<
                                  kind, core::record_request> || std::is_same_v<kind, core::note>) {
@@ -142,7 +233,8 @@ void gateway_link::shared::deliver(const core::command& told) {
 
 namespace {
 
-/// The actor behind the port: decodes what the scheduler sends and sweeps overdue queries.
+/// The actor behind the port: says hello on every fresh link, decodes what the scheduler sends, and
+/// sweeps overdue queries.
 template <class Shared>
 class link_state {
 public:
@@ -155,6 +247,8 @@ public:
     sweep_later();
     return {
         [this](const frame& incoming) { receive(incoming); },
+        [this](link_restored) { shared_->say_hello(); },
+        [this](link_lost) { lost(); },
         [this](expire_tick) {
           expire();
           sweep_later();
@@ -163,6 +257,12 @@ public:
   }
 
 private:
+  void lost() {
+    shared_->link_lost();
+    for (const auto& query : shared_->take_overdue(time_max))
+      fail(query, scheduler_away);
+  }
+
   void receive(const frame& incoming) {
     switch (static_cast<messages::frame_kind>(incoming.kind)) {
     case messages::frame_kind::command: return receive_command(incoming);
@@ -183,14 +283,19 @@ private:
     auto reply = messages::decode_query_answer(incoming.bytes);
     if (!reply)
       return spdlog::warn("gateway: dropped an answer: {}", reply.failure().message);
+    if (shared_->next_page(reply->body))
+      return;
     if (const auto query = shared_->take_query(reply->body.number))
       answer(*query, reply->body);
   }
 
   void receive_welcome(const frame& incoming) {
     const auto welcome = messages::decode_hello_answer(incoming.bytes);
-    if (welcome && welcome->body.refusal)
-      spdlog::error("gateway: the scheduler refused it: {}", welcome->body.refusal->message);
+    if (!welcome)
+      return spdlog::warn("gateway: dropped an answer: {}", welcome.failure().message);
+    if (welcome->body.refusal)
+      return spdlog::error("gateway: the scheduler refused it: {}", welcome->body.refusal->message);
+    shared_->welcomed(welcome->body.scheduler_now);
   }
 
   void expire() {
@@ -210,17 +315,11 @@ private:
 } // namespace
 
 gateway_link::gateway_link(caf::actor_system& system, caf::actor scheduler, gateway_options options)
-    : shared_(std::make_shared<shared>(std::move(options))),
-      scheduler_(std::move(scheduler)),
+    : shared_(std::make_shared<shared>(std::move(options), std::move(scheduler))),
       link_(spawn_state<link_state<shared>>(system, shared_)) {
-  messages::hello hello;
-  hello.cluster = shared_->options.cluster;
-  hello.join_token = shared_->options.join_token;
-  auto encoded = to_frame(shared_->next_envelope(), hello);
-  if (encoded)
-    post_as(link_, scheduler_, std::move(*encoded));
-  else
-    spdlog::error("gateway: cannot say hello: {}", encoded.failure().message);
+  shared_->link = link_;
+  if (!shared_->options.linked)
+    shared_->say_hello();
 }
 
 gateway_link::~gateway_link() {
@@ -236,81 +335,54 @@ time_us gateway_link::now() const {
 }
 
 void gateway_link::submit(request_meta meta, listener_ptr listener) {
-  {
-    const std::lock_guard lock(shared_->mutex);
-    if (shared_->listeners.size() < shared_->options.listeners_max) {
-      shared_->listeners[meta.id.sequence] = listener;
-      listener = nullptr;
-    }
-  }
   core::reject_request rejected;
   rejected.request = meta.id;
-  if (listener) {
+  bool fits = false;
+  {
+    const std::lock_guard lock(shared_->mutex);
+    fits = shared_->requests.add(meta, listener, now());
+  }
+  if (!fits) {
     rejected.http_status = 429;
     rejected.reason
         = error{recovery::retry_later, "gateway_full", "this gateway has too many requests open"};
     rejected.retry_after_us = limits::query_timeout_us;
     return listener->on_reject(rejected);
   }
-  const auto unsendable = send_event(core::request_submitted{std::move(meta)});
+  const auto unsendable = shared_->submit(meta);
   if (!unsendable)
     return;
+  {
+    const std::lock_guard lock(shared_->mutex);
+    shared_->requests.forget(meta.id);
+  }
   rejected.http_status = 400;
   rejected.reason = *unsendable;
-  listener = shared_->listener_of(rejected.request);
-  shared_->forget(rejected.request);
   listener->on_reject(rejected);
 }
 
 void gateway_link::report(gateway::gateway_report happened) {
-  if (const auto* cancelled = std::get_if<core::request_cancelled>(&happened))
-    shared_->forget(cancelled->request);
-  if (const auto* finished = std::get_if<core::attempt_finished>(&happened))
-    shared_->forget(finished->attempt.request);
-  const auto unsendable
-      = std::visit([this](auto&& what) { return send_event(core::event(std::move(what))); },
-                   std::move(happened));
-  if (unsendable)
-    spdlog::error("gateway: cannot encode a report: {}", unsendable->message);
+  shared_->report(happened);
 }
 
 void gateway_link::admin(gateway::admin_request wanted, std::function<void(result<done>)> answer) {
-  const auto unsendable = std::visit(
-      [this](auto&& what) { return send_event(core::event(std::move(what))); }, std::move(wanted));
-  answer(unsendable ? result<done>(*unsendable) : result<done>(done{}));
+  const auto event
+      = std::visit([](auto&& what) { return core::event(std::move(what)); }, std::move(wanted));
+  std::optional<error> failure = scheduler_away;
+  {
+    const std::lock_guard lock(shared_->mutex);
+    if (shared_->speaking)
+      failure = shared_->send(event);
+  }
+  answer(failure ? result<done>(*failure) : result<done>(done{}));
 }
 
 void gateway_link::snapshot(snapshot_answer answer) {
-  messages::query wanted;
-  {
-    const std::lock_guard lock(shared_->mutex);
-    if (shared_->queries.size() < limits::queries_max) {
-      wanted.number = ++shared_->query_number;
-      shared_->queries[wanted.number]
-          = pending_query{now() + limits::query_timeout_us, std::move(answer), nullptr, {}};
-    }
-  }
-  if (wanted.number == 0)
-    return answer(
-        error{recovery::retry_later, "gateway_full", "too many unanswered queries; try again"});
-  send_query(std::move(wanted));
+  ask({}, pending_query{0, std::move(answer), nullptr, {}});
 }
 
 void gateway_link::explain(std::string external_id, explain_answer answer) {
-  messages::query wanted;
-  wanted.explain = external_id;
-  {
-    const std::lock_guard lock(shared_->mutex);
-    if (shared_->queries.size() < limits::queries_max) {
-      wanted.number = ++shared_->query_number;
-      shared_->queries[wanted.number] = pending_query{now() + limits::query_timeout_us, nullptr,
-                                                      std::move(answer), std::move(external_id)};
-    }
-  }
-  if (wanted.number == 0)
-    return answer(
-        error{recovery::retry_later, "gateway_full", "too many unanswered queries; try again"});
-  send_query(std::move(wanted));
+  ask(external_id, pending_query{0, nullptr, std::move(answer), external_id});
 }
 
 void gateway_link::subscribe(std::function<void(const core::command&)> listener) {
@@ -318,19 +390,27 @@ void gateway_link::subscribe(std::function<void(const core::command&)> listener)
   shared_->subscribers.push_back(std::move(listener));
 }
 
-std::optional<error> gateway_link::send_event(const core::event& happened) {
-  auto encoded = to_frame(shared_->next_envelope(), happened);
-  if (!encoded)
-    return encoded.failure();
-  post_as(link_, scheduler_, std::move(*encoded));
-  return std::nullopt;
-}
-
-void gateway_link::send_query(messages::query wanted) {
-  auto encoded = to_frame(shared_->next_envelope(), wanted);
-  if (!encoded)
-    return spdlog::error("gateway: cannot encode a query: {}", encoded.failure().message);
-  post_as(link_, scheduler_, std::move(*encoded));
+void gateway_link::ask(std::string explain, pending_query query) {
+  std::optional<error> failure;
+  {
+    const std::lock_guard lock(shared_->mutex);
+    if (!shared_->speaking)
+      failure = scheduler_away;
+    else if (shared_->queries.size() >= limits::queries_max)
+      failure
+          = error{recovery::retry_later, "gateway_full", "too many unanswered queries; try again"};
+    messages::query wanted;
+    wanted.explain = std::move(explain);
+    wanted.number = shared_->query_number + 1;
+    if (!failure)
+      failure = shared_->send(wanted);
+    if (!failure) {
+      query.due = now() + limits::query_timeout_us;
+      shared_->queries[++shared_->query_number] = std::move(query);
+      return;
+    }
+  }
+  fail(query, *failure);
 }
 
 } // namespace consort::actors

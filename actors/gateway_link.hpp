@@ -17,21 +17,38 @@
 
 namespace consort::actors {
 
+/// Someone waits for a view of the scheduler.
+struct pending_view {
+  time_us due = 0;
+  std::function<void(result<core::snapshot>)> on_snapshot;
+  std::function<void(result<core::explanation>)> on_explanation;
+  std::string explains;      ///< Request that the explanation is of.
+  core::snapshot pages = {}; ///< That came so far.
+};
+
 struct gateway_options {
   std::string cluster;
-  std::string join_token; ///< Empty inside one process.
-  gateway_id id;          ///< Random, never 0.
-  std::function<time_us()> clock;
+  std::string join_token;         ///< Empty inside one process.
+  std::string name = "gateway";   ///< As its certificate has it, where there is one.
+  gateway_id id;                  ///< Random, never 0.
+  std::function<time_us()> clock; ///< The scheduler's axis.
+  bool linked = false;            ///< An uplink stands for the scheduler: hello waits for a link.
+  /// Told the scheduler's clock at every welcome; empty where both share one clock.
+  std::function<void(time_us)> on_scheduler_time;
   std::size_t listeners_max = limits::listeners_max; ///< Requests open at once.
 };
 
 class gateway_link final : public gateway::scheduler_port {
 public:
-  /// Says hello to `scheduler` at once.
+  /// Says hello to `scheduler` at once, or, when it is an uplink, on every fresh link; then tells
+  /// it of every request that is open here.
   gateway_link(caf::actor_system& system, caf::actor scheduler, gateway_options options);
   ~gateway_link() override;
   gateway_link(const gateway_link&) = delete;
   gateway_link& operator=(const gateway_link&) = delete;
+
+  /// What speaks to the scheduler; an uplink must know it.
+  [[nodiscard]] const caf::actor& actor() const { return link_; }
 
   [[nodiscard]] gateway_id id() const override;
   [[nodiscard]] time_us now() const override;
@@ -45,12 +62,9 @@ public:
 
 private:
   struct shared;
-  /// Returns: why it cannot be sent, when it breaks a limit of the wire.
-  std::optional<error> send_event(const core::event& happened);
-  void send_query(messages::query wanted);
+  void ask(std::string explain, pending_view query);
 
   std::shared_ptr<shared> shared_;
-  caf::actor scheduler_;
   caf::actor link_;
 };
 

@@ -5,11 +5,12 @@
 /// serialised.
 ///
 ///   scheduler      <- frame (hello, events, requests for views), deadline_tick
-///   node door      <- frame (hello answer, commands), device_news, renew_tick, compile_ended
-///   device         <- device_order, session_opened, session_died, device_sample
-///   compile        <- compile_advanced, compile_done; its exit kills the tool
+///   node door      <- frame (hello answer, commands), device_news, link_restored, link_lost,
+///   renew_tick device         <- device_order, inventory_wanted, session_opened, session_died,
+///   device_sample compile        <- compile_advanced, compile_done; its exit kills the tool
 ///   telemetry      <- sample_tick
-///   gateway link   <- frame (hello answer, commands, views), expire_tick
+///   gateway link   <- frame (hello answer, commands, views), link_restored, link_lost, expire_tick
+///   peer, uplink   <- see link_actors.hpp
 
 #include "actors/type_ids.hpp"
 #include "node/plugin.hpp"
@@ -22,6 +23,8 @@ namespace consort::actors {
 struct device_order {
   core::command what;
 };
+/// Door -> device: the scheduler may not know what is loaded; tell it.
+struct inventory_wanted {};
 /// Device, compile or telemetry -> door: an event for the scheduler.
 struct device_news {
   core::event what;
@@ -56,12 +59,16 @@ struct deadline_tick {
 };
 /// Timers.
 struct renew_tick {};
-struct sample_tick {};
+/// Of one plugin, by its place in the inventory.
+struct sample_tick {
+  std::size_t plugin = 0;
+};
 struct expire_tick {};
 
 } // namespace consort::actors
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::device_order)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::inventory_wanted)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::device_news)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::device_sample)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::session_opened)

@@ -14,7 +14,11 @@ inline constexpr duration_us query_sweep_us
 inline constexpr std::size_t queries_max = 1'024; ///< Unanswered at once, per gateway.
 inline constexpr std::size_t listeners_max
     = 100'000; ///< Requests that a gateway has open at the scheduler.
-inline constexpr duration_us telemetry_every_us = 2'000'000; ///< Device readings.
+inline constexpr std::size_t ends_held_max
+    = 10'000; ///< Ends of requests that a gateway keeps for the scheduler while no link is open.
+inline constexpr duration_us telemetry_every_us
+    = 2'000'000; ///< Longest between two reports of a device, however seldom it is read.
+inline constexpr duration_us telemetry_every_us_min = 100'000; ///< Whatever a plugin asks for.
 inline constexpr duration_us hello_timeout_us
     = 5'000'000; ///< For the scheduler's answer; then said again.
 inline constexpr duration_us renewals_per_lease = 3;      ///< Lease renewals in one lease period.

@@ -8,9 +8,12 @@
 #include "actors/interfaces.hpp"
 #include "actors/wire.hpp"
 #include "node/agent.hpp"
+#include "node/artifact_fetch.hpp"
+#include "node/device_meter.hpp"
 
 #include <caf/all.hpp>
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <set>
@@ -21,9 +24,14 @@ namespace consort::actors {
 struct node_options {
   node::agent* agent = nullptr;
   std::string cluster;
-  std::string join_token; ///< Empty inside one process.
-  incarnation life;       ///< Random, never 0.
-  caf::actor scheduler;
+  std::string join_token;   ///< Empty inside one process.
+  incarnation life;         ///< Random, never 0.
+  caf::actor scheduler;     ///< The scheduler itself, or the uplink that stands for it.
+  std::string data_address; ///< Where others reach the data port; empty inside one process.
+  /// Pulls artifacts from other nodes; null inside one process. Outlives the actors.
+  node::artifact_fetcher* fetcher = nullptr;
+  /// Told the scheduler's clock at every welcome; empty where both share one clock.
+  std::function<void(time_us)> on_scheduler_time;
   bool own_threads
       = true; ///< Device, compile and telemetry actors block; tests run them on the test scheduler.
 };
@@ -43,10 +51,13 @@ public:
 
 private:
   void receive(const frame& incoming);
-  void welcomed(const messages::hello_answer& answer);
+  void welcomed(const messages::hello_answer& answer, incarnation scheduler_life);
   void say_hello();
   void renew();
+  void advertise();
+  void forget_old_grants();
   void relay(const device_news& news);
+  void hold(const core::event& happened);
   void report(const core::event& happened);
   void spawn_workers();
   void stop_workers();
@@ -67,14 +78,22 @@ private:
   void carry_out(const Other&) {}
   void order_device(const device_id& device, const core::command& what);
 
+  /// Who leads an instance, and on what.
+  struct led_instance {
+    device_id device;
+    allocation_id allocation;
+  };
+
   caf::event_based_actor* self_;
   node_options options_;
   messages::envelope own_;
   bool greeted_ = false;
   duration_us renew_every_us_;
+  incarnation scheduler_life_; ///< That welcomed it last.
   std::map<device_id, caf::actor> devices_;
-  std::map<instance_id, device_id> leaders_;
+  std::map<instance_id, led_instance> leaders_;
   std::map<allocation_id, epoch> grants_; ///< Held in the ledger, by fence.
+  std::deque<core::event> ends_held_;     ///< Ends that happened while no link was open.
   std::map<compile_id, caf::actor> compiles_;
   caf::actor telemetry_;
 };
@@ -91,15 +110,18 @@ public:
 
 private:
   void obey(const core::command& what);
+  void tell_inventory();
   void load(const core::load_replica& wanted);
   void opened(const session_opened& outcome);
   void died(const session_died& death);
   void unload(instance_id instance);
   void unload_all();
   void sample(const device_reading& reading);
+  void count_into(device_reading& reading);
   void tell(core::event happened);
 
   struct loaded {
+    core::load_replica order;
     std::shared_ptr<node::runtime_session> session; ///< Null while loading.
     node::artifact_pin pin;
     time_us began_at = 0;
@@ -111,6 +133,8 @@ private:
   incarnation life_;
   caf::actor door_;
   std::map<instance_id, loaded> instances_;
+  node::device_meter meter_;
+  std::optional<time_us> metered_at_;
 };
 
 /// One build: starts the compiler and passes on how it goes. Ends with it; stopping it kills the
@@ -134,7 +158,8 @@ private:
   std::unique_ptr<node::running_compile> running_;
 };
 
-/// Reads every plugin's devices now and then and hands each device its reading.
+/// Reads every plugin's devices as often as the plugin asks for, and hands each device its reading;
+/// the last one again where a plugin is asked seldom, since what runs is reported with it.
 class telemetry_state {
 public:
   static inline const char* name = "telemetry";
@@ -144,12 +169,20 @@ public:
   caf::behavior make_behavior();
 
 private:
-  void sample();
+  /// What one plugin said last.
+  struct asked {
+    std::map<device_id, device_reading> readings;
+    std::optional<time_us> next_at; ///< Nothing before the first.
+    bool complained = false;        ///< Its last reading failed; logged once.
+  };
+
+  void sample(std::size_t plugin);
+  void ask(const node::plugin_status& plugin, asked& last);
 
   caf::event_based_actor* self_;
   node::agent* agent_;
   std::map<device_id, caf::actor> devices_;
-  std::set<std::string> complained_; ///< Plugins whose last reading failed; logged once.
+  std::map<std::size_t, asked> asked_;
 };
 
 } // namespace consort::actors

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "actors/caf_compat.hpp"
 #include "actors/limits.hpp"
+#include "actors/link_actors.hpp"
 #include "actors/node_actors.hpp"
 #include "actors/spawn.hpp"
 #include "scheduler/limits.hpp"
@@ -47,6 +48,11 @@ caf::behavior door_state::make_behavior() {
   return {
       [this](const frame& incoming) { receive(incoming); },
       [this](const device_news& news) { relay(news); },
+      [this](link_restored) {
+        greeted_ = false;
+        say_hello();
+      },
+      [this](link_lost) { greeted_ = false; },
       [this](renew_tick) {
         renew();
         post_self_after(self_, std::chrono::microseconds(renew_every_us_), renew_tick{});
@@ -79,7 +85,7 @@ void door_state::receive(const frame& incoming) {
   const auto kind = static_cast<messages::frame_kind>(incoming.kind);
   if (kind == messages::frame_kind::hello_answer) {
     const auto answer = messages::decode_hello_answer(incoming.bytes);
-    return answer ? welcomed(answer->body)
+    return answer ? welcomed(answer->body, answer->from.life)
                   : spdlog::warn("node: dropped an answer: {}", answer.failure().message);
   }
   auto command = messages::decode_command(incoming.bytes);
@@ -95,14 +101,27 @@ void door_state::say_hello() {
   post_frame(self_, options_.scheduler, to_frame(own_, hello));
 }
 
-void door_state::welcomed(const messages::hello_answer& answer) {
+void door_state::welcomed(const messages::hello_answer& answer, incarnation scheduler_life) {
   if (answer.refusal)
     return spdlog::error("node: the scheduler refused it: {}", answer.refusal->message);
   greeted_ = true;
+  if (options_.on_scheduler_time)
+    options_.on_scheduler_time(answer.scheduler_now);
   options_.agent->gate().set_key(answer.ticket_key);
+  if (scheduler_life != scheduler_life_) {
+    ends_held_.clear(); // Another scheduler knew what they are about.
+    forget_old_grants();
+  }
+  scheduler_life_ = scheduler_life;
+  advertise();
+}
+
+/// Everything that a scheduler must know of this node, whatever it knew before.
+void door_state::advertise() {
   core::node_joined joined;
   joined.node = options_.agent->options().name;
   joined.life = own_.life;
+  joined.data_address = options_.data_address;
   joined.toolchains = options_.agent->plugins().toolchains();
   joined.attributes = node::host_attributes();
   report(joined);
@@ -110,6 +129,27 @@ void door_state::welcomed(const messages::hello_answer& answer) {
     report(core::device_advertised{device, own_.life});
   for (const auto& record : options_.agent->store().list())
     report(core::artifact_found{record, own_.life});
+  for (const auto& [id, device] : devices_)
+    post(self_, device, inventory_wanted{});
+  for (const auto& end : ends_held_)
+    report(end);
+  ends_held_.clear();
+}
+
+/// A scheduler that took another's place knows of instances that are loaded, not of grants that
+/// were still on their way to one.
+void door_state::forget_old_grants() {
+  std::set<allocation_id> in_use;
+  for (const auto& [instance, led] : leaders_)
+    in_use.insert(led.allocation);
+  for (auto it = grants_.begin(); it != grants_.end();) {
+    if (in_use.contains(it->first)) {
+      ++it;
+      continue;
+    }
+    options_.agent->ledger().release(it->first, it->second);
+    it = grants_.erase(it);
+  }
 }
 
 void door_state::renew() {
@@ -124,8 +164,22 @@ void door_state::relay(const device_news& news) {
     compiles_.erase(ended->compile);
   if (const auto* ended = std::get_if<core::compile_failed>(&news.what))
     compiles_.erase(ended->compile);
+  if (const auto* ended = std::get_if<core::replica_failed>(&news.what))
+    leaders_.erase(ended->instance);
   if (greeted_) // Nothing is said before hello; what was missed is advertised then.
     report(news.what);
+  else
+    hold(news.what);
+}
+
+/// Only ends need keeping: what goes on is advertised at the welcome.
+void door_state::hold(const core::event& happened) {
+  const bool end = std::holds_alternative<core::compile_finished>(happened)
+                   || std::holds_alternative<core::compile_failed>(happened)
+                   || std::holds_alternative<core::replica_failed>(happened)
+                   || std::holds_alternative<core::replica_unloaded>(happened);
+  if (end && ends_held_.size() < limits::ends_held_max)
+    ends_held_.push_back(happened);
 }
 
 void door_state::report(const core::event& happened) {
@@ -173,15 +227,16 @@ void door_state::carry_out(const core::load_replica& load) {
   if (load.grant.shares.empty())
     return report(core::replica_failed{
         load.instance, own_.life, {recovery::bug, "no_shares", "a load without device shares"}});
-  leaders_[load.instance] = load.grant.shares.front().device;
-  order_device(leaders_[load.instance], load);
+  const auto& device = load.grant.shares.front().device;
+  leaders_[load.instance] = {device, load.grant.id};
+  order_device(device, load);
 }
 
 void door_state::carry_out(const core::unload_replica& unload) {
   const auto found = leaders_.find(unload.instance);
   if (found == leaders_.end())
     return report(core::replica_unloaded{unload.instance, own_.life});
-  order_device(found->second, unload);
+  order_device(found->second.device, unload);
   leaders_.erase(found);
 }
 
@@ -210,9 +265,22 @@ void door_state::carry_out(const core::cancel_compile& cancel) {
 }
 
 void door_state::carry_out(const core::fetch_artifact& fetch) {
-  report(core::artifact_lost{fetch.key, fetch.content, fetch.node, own_.life,
-                             "it cannot be fetched from " + fetch.from.value
-                                 + ": the nodes have no data ports in one process"});
+  core::fetch_failed failed{
+      fetch.key,
+      fetch.content,
+      fetch.node,
+      own_.life,
+      {recovery::retry_elsewhere, "no_data_port", "this node cannot fetch: it has no data port"}};
+  if (options_.fetcher == nullptr)
+    return report(failed);
+  options_.fetcher->fetch(
+      {fetch.content, fetch.key, fetch.from, fetch.from_address},
+      [door = caf::actor_cast<caf::actor>(self_), failed](result<artifact_record> got) mutable {
+        if (got)
+          return post_from_outside(door, device_news{core::artifact_found{*got, failed.life}});
+        failed.failure = got.failure();
+        post_from_outside(door, device_news{failed});
+      });
 }
 
 void door_state::carry_out(const core::delete_artifact& remove) {

@@ -6,6 +6,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <chrono>
 
 namespace consort::actors {
@@ -21,12 +22,23 @@ spdlog::level::level_enum level_of(core::note::severity severity) {
   return spdlog::level::info;
 }
 
+/// Whether a command says what becomes of some work; leases, notes and records do not.
+bool decides(const core::command& wanted) {
+  return std::holds_alternative<core::grant_ticket>(wanted)
+         || std::holds_alternative<core::queue_notice>(wanted)
+         || std::holds_alternative<core::reject_request>(wanted)
+         || std::holds_alternative<core::reserve_allocation>(wanted)
+         || std::holds_alternative<core::load_replica>(wanted)
+         || std::holds_alternative<core::start_compile>(wanted);
+}
+
 } // namespace
 
 scheduler_state::scheduler_state(caf::event_based_actor* self, scheduler_options options)
     : self_(self), options_(std::move(options)), core_(options_.core) {
   own_.kind = messages::sender_kind::scheduler;
   own_.sender = options_.core.cluster;
+  own_.life = options_.life;
   on_down(self_, [this](const caf::actor_addr& address) { peer_down(address); });
   for (const auto& model : options_.models)
     apply(core::model_declared{model});
@@ -78,7 +90,10 @@ void scheduler_state::greet(const messages::envelope& from, const messages::hell
     nodes_[node_id{from.sender}] = addr;
     welcome.ticket_key = options_.ticket_key;
   } else {
-    gateways_[gateway_id{from.life.value}] = addr;
+    const gateway_id gateway{from.life.value};
+    if (gateways_.contains(gateway)) // Its earlier link is still to close.
+      apply(core::gateway_lost{gateway});
+    gateways_[gateway] = addr;
   }
   post_frame(self_, address, to_frame(own_, welcome));
 }
@@ -107,10 +122,13 @@ void scheduler_state::answer_view(const frame& incoming) {
   messages::query_answer answer;
   answer.number = query->body.number;
   const auto now = options_.clock();
-  if (query->body.explain.empty())
-    answer.snapshot = core_.view(now);
-  else
+  if (query->body.explain.empty()) {
+    auto page = core_.view_page(query->body.from, messages::limits::page_bytes_max, now);
+    answer.snapshot = std::move(page.rows);
+    answer.next = std::move(page.next);
+  } else {
     answer.explanation = core_.explain(query->body.explain, now);
+  }
   post_frame(self_, sender()->address, to_frame(own_, answer));
 }
 
@@ -120,20 +138,25 @@ void scheduler_state::peer_down(const caf::actor_addr& address) {
     return;
   const auto gone = found->second.greeted;
   peers_.erase(found);
+  // A later link of the same peer may stand already.
   if (gone.kind == messages::sender_kind::gateway) {
-    gateways_.erase(gateway_id{gone.life.value});
+    const auto gateway = gateways_.find(gateway_id{gone.life.value});
+    if (gateway == gateways_.end() || gateway->second != address)
+      return;
+    gateways_.erase(gateway);
     return apply(core::gateway_lost{gateway_id{gone.life.value}});
   }
   const auto node = nodes_.find(node_id{gone.sender});
-  if (node != nodes_.end() && node->second == address)
-    nodes_.erase(node);
+  if (node == nodes_.end() || node->second != address)
+    return;
+  nodes_.erase(node);
   apply(core::node_lost{node_id{gone.sender}, gone.life, false, "its link closed"});
 }
 
 void scheduler_state::apply(const core::event& happened) {
   const auto began = std::chrono::steady_clock::now();
   core_.step(happened, options_.clock(), commands_);
-  if (options_.observe_decision)
+  if (options_.observe_decision && std::any_of(commands_.begin(), commands_.end(), decides))
     options_.observe_decision(
         std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count());
   for (const auto& wanted : commands_)

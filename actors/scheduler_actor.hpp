@@ -22,13 +22,14 @@ namespace consort::actors {
 
 struct scheduler_options {
   core::core_config core;
+  incarnation life; ///< Of this scheduler's process; random, never 0. Peers notice a restart by it.
   std::string join_token; ///< Empty inside one process.
   std::string ticket_key; ///< Seals tickets; handed to nodes in the answer to their hello. At least
                           ///< 32 random bytes.
   std::function<time_us()> clock;
   std::vector<model_spec> models;
-  /// Told how long each step of the core took, in microseconds; may be empty. Called on the actor's
-  /// thread.
+  /// Told how long each step of the core took that decided about work, in seconds; may be empty.
+  /// Called on the actor's thread.
   std::function<void(double)> observe_decision;
 };
 

@@ -5,6 +5,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+
 namespace consort::actors {
 
 telemetry_state::telemetry_state(caf::event_based_actor* self, node::agent* agent,
@@ -12,36 +14,39 @@ telemetry_state::telemetry_state(caf::event_based_actor* self, node::agent* agen
     : self_(self), agent_(agent), devices_(std::move(devices)) {}
 
 caf::behavior telemetry_state::make_behavior() {
-  post(self_, caf::actor_cast<caf::actor>(self_), sample_tick{});
+  const auto& plugins = agent_->plugins().plugins();
+  for (std::size_t at = 0; at < plugins.size(); ++at)
+    if (!plugins[at].devices.empty())
+      post(self_, caf::actor_cast<caf::actor>(self_), sample_tick{at});
   return {
-      [this](sample_tick) {
-        sample();
-        post_self_after(self_, std::chrono::microseconds(limits::telemetry_every_us),
-                        sample_tick{});
-      },
+      [this](sample_tick due) { sample(due.plugin); },
   };
 }
 
-void telemetry_state::sample() {
-  for (const auto& plugin : agent_->plugins().plugins()) {
-    if (plugin.devices.empty())
-      continue;
-    const auto readings = agent_->plugins().read(plugin.metadata.name);
-    if (!readings) {
-      if (complained_.insert(plugin.metadata.name).second)
-        spdlog::warn("node: no readings from {}: {}", plugin.metadata.name,
-                     readings.failure().message);
-      // An unread device is still reported: what runs on it is known without its telemetry.
-      for (const auto& device : plugin.devices)
-        post(self_, devices_.at(device), device_sample{});
-      continue;
-    }
-    complained_.erase(plugin.metadata.name);
-    for (const auto& device : plugin.devices) {
-      const auto found = readings->find(device);
-      post(self_, devices_.at(device),
-           device_sample{found == readings->end() ? device_reading{} : found->second});
-    }
+void telemetry_state::sample(std::size_t at) {
+  const auto& plugin = agent_->plugins().plugins()[at];
+  auto& last = asked_[at];
+  const auto now = agent_->options().clock();
+  if (now >= last.next_at.value_or(now)) {
+    last.next_at = now + plugin.metadata.telemetry_every_us;
+    ask(plugin, last);
+  }
+  // An unread device is still reported: what runs on it is known without its telemetry.
+  for (const auto& device : plugin.devices)
+    post(self_, devices_.at(device), device_sample{last.readings[device]});
+  const auto span = std::clamp(plugin.metadata.telemetry_every_us, limits::telemetry_every_us_min,
+                               limits::telemetry_every_us);
+  post_self_after(self_, std::chrono::microseconds(span), sample_tick{at});
+}
+
+void telemetry_state::ask(const node::plugin_status& plugin, asked& last) {
+  auto readings = agent_->plugins().read(plugin.metadata.name);
+  last.readings.clear();
+  if (readings) {
+    last.readings = std::move(*readings);
+    last.complained = false;
+  } else if (!std::exchange(last.complained, true)) {
+    spdlog::warn("node: no readings from {}: {}", plugin.metadata.name, readings.failure().message);
   }
 }
 

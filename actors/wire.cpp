@@ -49,6 +49,8 @@ struct speaker_check {
       return gateway(event.request);
     } else if constexpr (requires { event.meta; }) {
       return gateway(event.meta.id);
+    } else if constexpr (requires { event.gateway; }) {
+      return gateway({event.gateway, 0});
     } else {
       // What an operator asks comes through gateways; a node may drain itself; nobody sends ticks.
       return greeted.kind == messages::sender_kind::gateway

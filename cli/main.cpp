@@ -24,13 +24,19 @@ int main(int argc, char** argv) {
     // Someone who wants one answer wants no story of how it came about.
     set_up_logging(env.options.log_level == "info" ? "warn" : env.options.log_level,
                    env.options.log_format);
-    auto cluster = local_cluster::start(config);
+    process_config whole{config, {}, {}, nullptr};
+    whole.links.name = "local";
+    auto cluster = cluster_process::start(std::move(whole));
     if (!cluster)
       return cluster.failure();
     return std::unique_ptr<running_cluster>(std::move(*cluster));
   };
   const auto app = make_app(env);
   add_up(*app, env);
+  add_scheduler(*app, env);
+  add_gateway(*app, env);
+  add_node(*app, env);
+  add_doctor(*app, env);
   add_host(*app, env);
   const auto code = parse_and_run(*app, env, argc, argv);
   std::cout.flush();

@@ -17,7 +17,8 @@ constexpr std::string_view shipped_model = CONSORT_SOURCE_DIR "/models/storytell
 
 class NodeActors : public actor_fixture {
 protected:
-  NodeActors() {
+  explicit NodeActors(duration_us telemetry_every_us = node::limits::telemetry_every_us) {
+    controls_->telemetry_every_us = telemetry_every_us;
     device_.type = resource_type::npu;
     device_.model = "fake-1";
     device_.uuid = "FAKE-0";
@@ -287,6 +288,54 @@ TEST_F(NodeActors, ReportReadingsAndWhatRuns) {
   ASSERT_FALSE(reports.empty());
   EXPECT_EQ(reports.back().device.value, "edge/npu0");
   EXPECT_EQ(reports.back().reading.power_mw, 12'000u);
+}
+
+class SlowTelemetry : public NodeActors {
+protected:
+  SlowTelemetry() : NodeActors(3 * limits::telemetry_every_us) {}
+};
+
+TEST_F(SlowTelemetry, IsAskedAsSeldomAsThePluginWantsAndReportedMeanwhile) {
+  controls_->reading.power_mw = 12'000;
+  join();
+  EXPECT_EQ(controls_->reads, 1);
+  for (int i = 0; i < 2; ++i)
+    advance(limits::telemetry_every_us);
+  EXPECT_EQ(controls_->reads, 1);
+  const auto reports = mail_.events_of<core::device_reported>();
+  EXPECT_EQ(reports.size(), 3u) << "what runs is told all the same";
+  EXPECT_EQ(reports.back().reading.power_mw, 12'000u);
+  advance(limits::telemetry_every_us);
+  EXPECT_EQ(controls_->reads, 2);
+}
+
+class QuickTelemetry : public NodeActors {
+protected:
+  QuickTelemetry() : NodeActors(1) {}
+};
+
+TEST_F(QuickTelemetry, IsBoundedWhateverThePluginWants) {
+  join();
+  const auto before = controls_->reads;
+  for (int i = 0; i < 4; ++i)
+    advance(limits::telemetry_every_us_min);
+  EXPECT_EQ(controls_->reads - before, 4);
+}
+
+TEST_F(NodeActors, ReportWhatTheEnginesDidAfterTheyAreGone) {
+  controls_->reading.power_mw = 12'000;
+  join();
+  order(load());
+  const auto session = std::make_shared<node::fake_session>();
+  session->tokens = 40;
+  controls_->runtime.openings.at(0).opened(std::shared_ptr<node::runtime_session>(session));
+  advance(limits::telemetry_every_us);
+  order(core::unload_replica{node_id{"edge"}, instance_id{1}, "idle"});
+  advance(limits::telemetry_every_us);
+  const auto last = mail_.events_of<core::device_reported>().back().reading;
+  ASSERT_TRUE(last.engine);
+  EXPECT_EQ(last.engine->tokens, 40u);
+  EXPECT_EQ(last.energy_mj, 12u * limits::telemetry_every_us / 1'000 * 2) << "12 W, two rounds";
 }
 
 TEST_F(NodeActors, ReportDevicesWhoseReadingsFailAsUnknown) {

@@ -154,7 +154,7 @@ TEST_F(SchedulerActor, TicksTheCoreWhenALeaseRunsOut) {
   send(node, scheduler, node_envelope(), hello());
   send(node, scheduler, node_envelope(), joined());
   const auto before = gateway_mail.commands_of<core::note>().size();
-  advance(core::limits::lease_us + 1);
+  advance_steadily(core::limits::lease_us + 1);
   send(gateway, scheduler, gateway_envelope(), messages::query{1, ""});
   ASSERT_EQ(gateway_mail.views.size(), 1u);
   ASSERT_EQ(gateway_mail.views[0].snapshot->nodes.size(), 1u);
@@ -210,6 +210,8 @@ TEST_F(SchedulerActor, EndsTheRequestsOfAGatewayThatIsGone) {
   EXPECT_TRUE(other_mail.commands_of<core::record_request>().empty());
   stop(gone);
   run();
+  EXPECT_TRUE(other_mail.commands_of<core::record_request>().empty()) << "it may come back";
+  advance_steadily(core::limits::gateway_grace_us);
   const auto records = other_mail.commands_of<core::record_request>();
   ASSERT_EQ(records.size(), 1u);
   EXPECT_EQ(records[0].request.gateway, gateway_id{9});

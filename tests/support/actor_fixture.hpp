@@ -71,6 +71,12 @@ protected:
     scheduler_.advance_time(std::chrono::microseconds(span));
     run();
   }
+  /// The same in small steps, as a process that is never starved sees time pass.
+  void advance_steadily(duration_us span) {
+    constexpr duration_us step = 50'000;
+    for (duration_us left = span; left > 0; left -= step)
+      advance(std::min(left, step));
+  }
   [[nodiscard]] std::function<time_us()> clock() {
     return [this] { return now_; };
   }

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// What a server process consists of, by role. Private to cli/cluster*.cpp.
+
+#include "actors/config.hpp"
+#include "actors/gateway_link.hpp"
+#include "cli/cluster.hpp"
+#include "cli/scheduler_clock.hpp"
+#include "gateway/data_ports.hpp"
+#include "gateway/decision_times.hpp"
+#include "gateway/server.hpp"
+#include "links/connector.hpp"
+#include "links/credentials.hpp"
+#include "links/guard.hpp"
+#include "node/agent.hpp"
+#include "node/artifact_fetch.hpp"
+#include "node/data_port.hpp"
+#include "node/file_digest.hpp"
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+
+#include <atomic>
+#include <thread>
+
+namespace consort::cli {
+
+/// Members are in order of construction; each uses only those above it.
+struct cluster_process::parts {
+  explicit parts(process_config wanted);
+  ~parts();
+
+  result<done> start_node();
+  result<done> describe_models();
+  result<done> start_actors();
+  result<done> start_links();
+  result<done> start_gateway();
+  void stop_gateway();
+
+  node::digest_cache& digests();
+  result<done> start_scheduler();
+  result<done> start_guard();
+  result<done> start_connector();
+  result<done> start_data_port();
+  void start_door();
+  void start_gateway_link();
+  void link_accepted(const std::shared_ptr<links::link>& link, messages::frame hello);
+  void link_up(const std::shared_ptr<links::link>& link);
+
+  process_config config;
+  const incarnation life; ///< Of this process.
+  scheduler_clock clock;
+  boost::asio::io_context io;
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> guard_work;
+  std::vector<std::thread> threads;
+  std::vector<model_spec> models;
+  std::unique_ptr<node::digest_cache> own_digests; ///< Of a scheduler without an agent.
+  std::shared_ptr<gateway::decision_times> decisions = std::make_shared<gateway::decision_times>();
+  std::unique_ptr<node::agent> agent;
+  std::unique_ptr<node::data_port> data_port;
+  std::unique_ptr<node::artifact_fetcher> fetcher;
+  std::unique_ptr<gateway::data_ports> data_ports;
+  actors::system_config actor_config;
+  std::unique_ptr<caf::actor_system> actor_system;
+  caf::actor scheduler; ///< The scheduler itself, or the uplink to it.
+  caf::actor door;
+  std::unique_ptr<actors::gateway_link> link;
+  std::unique_ptr<links::guard> guard;
+  std::unique_ptr<links::connector> connector;
+  std::atomic<std::uint64_t> links_made{0};
+  std::unique_ptr<gateway::server> server;
+};
+
+} // namespace consort::cli

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/server_flags.hpp"
+
+#include "cli/foreground.hpp"
+#include "cli/join_token.hpp"
+#include "cli/logging.hpp"
+#include "cli/table.hpp"
+#include "links/credentials.hpp"
+#include "scheduler/units.hpp"
+
+#include <CLI/App.hpp>
+
+#include <boost/asio/ip/address.hpp>
+
+#include <csignal>
+#include <filesystem>
+#include <ostream>
+#include <unistd.h>
+
+namespace consort::cli {
+
+namespace {
+
+error usage(std::string message) {
+  return {recovery::refuse, "usage", std::move(message)};
+}
+
+/// `NAME=FILE`, or `FILE` served under its own name without the extension.
+model_config model_of(const std::string& text) {
+  const auto split = text.find('=');
+  const auto path
+      = std::filesystem::absolute(split == std::string::npos ? text : text.substr(split + 1));
+  model_config model;
+  model.name = split == std::string::npos ? path.stem().string() : text.substr(0, split);
+  model.source = path.lexically_normal().string();
+  return model;
+}
+
+std::string host_name() {
+  char name[256] = {};
+  return ::gethostname(name, sizeof name - 1) == 0 && name[0] != '\0' ? name : "node";
+}
+
+result<done> apply_cluster_flags(cluster_config& config, const server_flags& flags) {
+  if (!flags.listen.empty()) {
+    const auto address = parse_listen(flags.listen);
+    if (!address)
+      return usage("--listen wants HOST:PORT, e.g. 127.0.0.1:8080, not `" + flags.listen + "`");
+    std::tie(config.http_host, config.http_port) = *address;
+  }
+  if (!flags.data.empty())
+    config.data_dir = std::filesystem::absolute(flags.data).string();
+  for (const auto& directory : flags.plugins)
+    config.plugin_dirs.push_back(std::filesystem::absolute(directory).string());
+  if (!flags.models.empty())
+    config.models.clear();
+  for (const auto& model : flags.models)
+    config.models.push_back(model_of(model));
+  if (const auto policy = parse_policy(flags.policy))
+    config.policy = *policy;
+  config.http_insecure = config.http_insecure || flags.insecure;
+  return done{};
+}
+
+/// A link address that others can reach needs certificates on both ends.
+result<done> check_exposed(const std::string& flag, const std::string& address,
+                           const link_config& links) {
+  const auto parsed = parse_listen(address);
+  if (!parsed)
+    return usage(flag + " wants HOST:PORT, not `" + address + "`");
+  if (is_loopback(parsed->first) || !links.cert_dir.empty())
+    return done{};
+  return usage(
+      flag + " " + address
+      + " reaches beyond this machine and needs certificates: run `consort cert init`, "
+        "then `consort cert node NAME` (or scheduler, gateway), and pass --cert FOLDER; or "
+        "stay on 127.0.0.1");
+}
+
+result<done> check_links(const link_config& links, const process_roles& roles) {
+  if (roles.listens)
+    if (const auto fine = check_exposed("--link-listen", links.listen, links); !fine)
+      return fine;
+  if (roles.scheduler)
+    return done{};
+  if (const auto fine = check_exposed("--join", links.join, links); !fine)
+    return fine;
+  return roles.node ? check_exposed("--data-listen", links.data_listen, links)
+                    : result<done>(done{});
+}
+
+/// The scheduler makes the token; others were given it, or share the scheduler's data folder.
+result<done> find_token(link_config& links, const std::string& data_dir,
+                        const process_roles& roles) {
+  if (!links.token.empty() || (roles.scheduler && !roles.listens))
+    return done{};
+  const auto token = roles.scheduler ? ensure_join_token(data_dir) : read_join_token(data_dir);
+  if (!token)
+    return token.failure();
+  if (token->empty())
+    return usage("no join token: run `consort token` on the scheduler's host and pass it with "
+                 "--token (or CONSORT_TOKEN)");
+  links.token = *token;
+  return done{};
+}
+
+links::peer_role role_of(const process_roles& roles) {
+  return roles.scheduler ? links::peer_role::scheduler
+         : roles.node    ? links::peer_role::node
+                         : links::peer_role::gateway;
+}
+
+/// A certificate says who this process is; a name given beside it must agree.
+result<done> load_credentials(process_config& made, const std::string& name_given) {
+  if (made.links.cert_dir.empty())
+    return done{};
+  auto loaded = links::credentials::load(made.links.cert_dir);
+  if (!loaded)
+    return loaded.failure();
+  const auto self = (*loaded)->self();
+  const auto role = role_of(made.roles);
+  if (self.role != role)
+    return usage("the certificate in " + made.links.cert_dir + " is a "
+                 + std::string(links::name_of(self.role))
+                 + "'s; this command needs one made by `consort cert "
+                 + std::string(links::name_of(role)) + " NAME`");
+  if (!name_given.empty() && name_given != self.name)
+    return usage("--name " + name_given + " is not the certificate's name, " + self.name);
+  made.links.name = self.name;
+  made.cluster.cluster = self.cluster;
+  made.credentials = std::move(*loaded);
+  return done{};
+}
+
+} // namespace
+
+bool is_loopback(const std::string& host) {
+  if (host == "localhost")
+    return true;
+  boost::system::error_code failed;
+  const auto address = boost::asio::ip::make_address(host, failed);
+  return !failed && address.is_loopback();
+}
+
+void add_http_flags(CLI::App& command, server_flags& flags) {
+  command.add_option("--listen", flags.listen, "HTTP address (default 127.0.0.1:8080)")
+      ->type_name("HOST:PORT");
+  command.add_flag("--insecure", flags.insecure,
+                   "Listen for HTTP beyond loopback although nothing checks keys");
+}
+
+void add_data_flag(CLI::App& command, server_flags& flags) {
+  command.add_option("--data", flags.data, "Folder for artifacts and state")->type_name("DIR");
+}
+
+void add_model_flags(CLI::App& command, server_flags& flags) {
+  command.add_option("--model", flags.models, "Serve this GGUF file (default: the story model)")
+      ->type_name("[NAME=]FILE");
+  command.add_option("--policy", flags.policy, "latency, throughput, energy, cost or hybrid")
+      ->check(CLI::IsMember(policy_words()));
+}
+
+void add_plugin_flag(CLI::App& command, server_flags& flags) {
+  command.add_option("--plugins", flags.plugins, "Further plugin folders")->type_name("DIR");
+}
+
+void add_link_flags(CLI::App& command, server_flags& flags) {
+  command
+      .add_option("--cert", flags.links.cert_dir,
+                  "Folder with this process's certificate (`consort cert`); without it links stay "
+                  "on loopback")
+      ->type_name("DIR");
+  command.add_option("--token", flags.links.token, "The cluster's join token (`consort token`)");
+}
+
+result<process_config> configured(const context& env, const server_flags& flags,
+                                  const process_roles& roles) {
+  auto config = configuration(env);
+  if (!config)
+    return config.failure();
+  if (const auto applied = apply_cluster_flags(*config, flags); !applied)
+    return applied.failure();
+  process_config made{std::move(*config), flags.links, roles, nullptr};
+  if (made.links.name.empty())
+    made.links.name = roles.listens ? "scheduler" : roles.scheduler ? "local" : host_name();
+  if (!links::valid_name(made.links.name))
+    return usage("--name `" + made.links.name
+                 + "` may have only letters, digits, `.`, `_` and `-`");
+  if (const auto fine = check_links(made.links, roles); !fine)
+    return fine.failure();
+  if (const auto loaded = load_credentials(made, flags.links.name); !loaded)
+    return loaded.failure();
+  if (const auto found = find_token(made.links, made.cluster.data_dir, roles); !found)
+    return found.failure();
+  // Several agents of one host keep their stores apart.
+  if (!roles.scheduler && roles.node && flags.data.empty())
+    made.cluster.data_dir += "/nodes/" + made.links.name;
+  return made;
+}
+
+exit_code serve(context& env, const result<process_config>& config,
+                const std::function<void(std::ostream&, const cluster_process&)>& greet) {
+  if (!config)
+    return complain(env, config.failure());
+  std::signal(SIGPIPE, SIG_IGN);
+  set_up_logging(env.options.log_level, env.options.log_format);
+  const auto process = cluster_process::start(*config);
+  if (!process)
+    return complain(env, process.failure());
+  greet(env.out, **process);
+  env.out << "\npress Ctrl-C to stop\n" << std::flush;
+  serve_until_signalled(
+      {[&] { (*process)->stop(); }, [&] { (*process)->stop_now(); }, [&] { (*process)->reload(); }},
+      env.err);
+  return exit_code::done;
+}
+
+namespace {
+
+std::string attribute(const device_spec& device, const std::string& name) {
+  const auto found = device.attributes.find(name);
+  return found == device.attributes.end() ? std::string{} : found->second;
+}
+
+std::string formats_of(const device_spec& device) {
+  if (!device.capability.formats.empty())
+    return device.capability.formats.front();
+  if (!device.capability.build_profiles.empty())
+    return "engines of " + device.capability.build_profiles.front().compiler;
+  return {};
+}
+
+} // namespace
+
+void show_devices(std::ostream& out, const cluster_process& process, bool colour) {
+  table devices({{"DEVICE"}, {"MODEL"}, {"MEMORY", align::right}, {"RUNS"}, {"PLUGIN"}, {"NOTE"}});
+  for (const auto& device : process.devices())
+    devices.add(
+        {device.id.value, printable(device.model),
+         device.memory_bytes == 0 ? "" : format_size(device.memory_bytes), formats_of(device),
+         device.plugin,
+         device.simulated ? "simulated: software, no hardware" : attribute(device, "simd")});
+  out << devices.render(true, colour) << '\n';
+}
+
+void show_models(std::ostream& out, const cluster_process& process) {
+  for (const auto& model : process.models()) {
+    const auto& variant = model.variants.front();
+    out << "serving " << model.name.value << " (" << variant.quantization << ", "
+        << format_size(variant.weight_bytes) << ", context " << variant.context_tokens << ")\n";
+  }
+}
+
+void show_curl(std::ostream& out, const cluster_process& process) {
+  const auto& models = process.models();
+  const auto first = models.empty() ? std::string("MODEL") : models.front().name.value;
+  out << "listening on " << process.url() << "\n\ntry it:\n  curl -N " << process.url()
+      << "/v1/completions -H 'Content-Type: application/json' \\\n    -d '{\"model\": \"" << first
+      << "\", \"prompt\": \"Once upon a time\", \"max_tokens\": 60, \"stream\": true}'\n"
+      << "  consort status --server " << process.url() << "\n";
+}
+
+} // namespace consort::cli
