@@ -29,12 +29,14 @@ void add_global_flags(CLI::App& app, global_options& options) {
       ->type_name("FORMAT");
 }
 
-/// Gives every long flag its environment variable; the library lets flags win.
+/// Gives every long flag, of subcommands too, its environment variable; the library lets flags win.
 void bind_environment(CLI::App& app) {
   for (auto* option : app.get_options())
     if (!option->get_lnames().empty() && option->get_lnames().front() != "help"
         && option->get_lnames().front() != "version")
       option->envname(environment_name(option->get_lnames().front()));
+  for (auto* command : app.get_subcommands([](const CLI::App*) { return true; }))
+    bind_environment(*command);
 }
 
 std::vector<std::string> command_names(const CLI::App& app) {
@@ -101,18 +103,15 @@ std::unique_ptr<CLI::App> make_app(context& env) {
   app->require_subcommand(1);
   app->fallthrough();
   add_global_flags(*app, env.options);
-  bind_environment(*app);
   for (auto* add : {add_run, add_submit, add_status, add_nodes, add_devices, add_models,
                     add_artifacts, add_requests, add_explain, add_events, add_drain, add_compile,
-                    add_model, add_bench, add_sim, add_config})
+                    add_model, add_bench, add_sim, add_config, add_cert, add_token})
     add(*app, env);
   return app;
 }
 
 exit_code parse_and_run(CLI::App& app, context& env, int argc, const char* const* argv) {
-  // Here, not in make_app: the executable has added its own commands by now.
-  for (auto* command : app.get_subcommands([](const CLI::App*) { return true; }))
-    bind_environment(*command);
+  bind_environment(app); // Here, not in make_app: by now the executable has added its own commands.
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& asked) { // --help and --version

@@ -8,11 +8,13 @@
 #include "actors/node_actors.hpp"
 #include "actors/scheduler_actor.hpp"
 #include "actors/spawn.hpp"
+#include "links/certificates.hpp"
 
 #include <openssl/rand.h>
 #include <spdlog/spdlog.h>
 
 #include <chrono>
+#include <filesystem>
 
 namespace consort::cli {
 
@@ -102,9 +104,26 @@ void cluster_process::parts::start_gateway_link() {
 }
 
 result<done> cluster_process::parts::start_links() {
-  if (config.roles.listens)
-    return start_guard();
-  return config.joins() ? start_connector() : result<done>(done{});
+  const auto started = config.roles.listens ? start_guard()
+                       : config.joins()     ? start_connector()
+                                            : result<done>(done{});
+  if (!started || !config.credentials)
+    return started;
+  revocations = std::make_unique<file_watch>(
+      io, std::filesystem::path(config.links.cert_dir) / links::revoked_file,
+      [this] { apply_revocations(); });
+  apply_revocations(); // What came between loading and watching.
+  return done{};
+}
+
+void cluster_process::parts::apply_revocations() {
+  const auto serials = links::read_revoked(config.links.cert_dir);
+  if (!serials)
+    return spdlog::error("kept the old list of revoked certificates: {}",
+                         serials.failure().message);
+  config.credentials->revoke(*serials);
+  if (guard)
+    guard->drop(*serials);
 }
 
 result<done> cluster_process::parts::start_guard() {
@@ -195,6 +214,7 @@ void cluster_process::reload() {
     return;
   if (const auto reloaded = credentials->reload(); !reloaded)
     return spdlog::error("kept the old certificates: {}", reloaded.failure().message);
+  parts_->apply_revocations();
   spdlog::info("read the certificates again");
 }
 

@@ -5,6 +5,7 @@
 #include "actors/config.hpp"
 #include "actors/gateway_link.hpp"
 #include "cli/cluster.hpp"
+#include "cli/file_watch.hpp"
 #include "cli/scheduler_clock.hpp"
 #include "gateway/data_ports.hpp"
 #include "gateway/decision_times.hpp"
@@ -46,6 +47,8 @@ struct cluster_process::parts {
   void start_gateway_link();
   void link_accepted(const std::shared_ptr<links::link>& link, messages::frame hello);
   void link_up(const std::shared_ptr<links::link>& link);
+  /// Takes up revoked.txt of the credentials folder now.
+  void apply_revocations();
 
   process_config config;
   const incarnation life; ///< Of this process.
@@ -67,6 +70,7 @@ struct cluster_process::parts {
   std::unique_ptr<actors::gateway_link> link;
   std::unique_ptr<links::guard> guard;
   std::unique_ptr<links::connector> connector;
+  std::unique_ptr<file_watch> revocations; ///< With certificates only.
   std::atomic<std::uint64_t> links_made{0};
   std::unique_ptr<gateway::server> server;
 };

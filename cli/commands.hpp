@@ -28,5 +28,7 @@ void add_run(CLI::App& root, context& env);
 void add_bench(CLI::App& root, context& env);
 void add_sim(CLI::App& root, context& env);
 void add_config(CLI::App& root, context& env);
+void add_cert(CLI::App& root, context& env);
+void add_token(CLI::App& root, context& env);
 
 } // namespace consort::cli

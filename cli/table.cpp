@@ -66,10 +66,12 @@ char32_t next_point(std::string_view text, std::size_t& at) {
 
 /// SGR code for a state word; empty = none.
 std::string_view colour_of(std::string_view word) {
-  constexpr std::array good{"alive", "ready", "finished", "running", "closed", "healthy"};
-  constexpr std::array bad{"lost", "failed", "open", "unhealthy", "error", "rejected"};
-  constexpr std::array pending{"draining",  "loading",   "building", "queued",
-                               "compiling", "half-open", "degraded", "warning"};
+  constexpr std::array good{"alive",  "ready",   "finished", "running",
+                            "closed", "healthy", "ok",       "valid"};
+  constexpr std::array bad{"lost",     "failed", "open",    "unhealthy", "error",
+                           "rejected", "FAIL",   "expired", "revoked"};
+  constexpr std::array pending{"draining",  "loading",  "building", "queued", "compiling",
+                               "half-open", "degraded", "warning",  "warn",   "suspect"};
   const auto among = [&](const auto& words) {
     return std::find(words.begin(), words.end(), word) != words.end();
   };
