@@ -81,6 +81,8 @@ public:
       read_models(*section);
     if (const auto* section = reader.object("http"))
       read_http(*section);
+    if (const auto* section = reader.object("link"))
+      read_link(*section);
     made_.data_dir = absolute_path(reader.text("data"), base_dir_);
     for (const auto& folder : reader.texts("plugins"))
       made_.plugin_dirs.push_back(absolute_path(folder, base_dir_));
@@ -133,6 +135,27 @@ private:
     else
       reader.fail("listen", "`" + text + "` is not HOST:PORT");
     reader.finish();
+  }
+
+  /// Whether an address may reach beyond this machine is judged where it is used.
+  void read_link(const value& section) {
+    object_reader reader(section, origin_, failure_);
+    auto& links = made_.links;
+    links.listen = address(reader, "listen", links.listen);
+    links.join = address(reader, "join", links.join);
+    links.data_listen = address(reader, "data_listen", links.data_listen);
+    links.advertise = reader.text("advertise");
+    links.cert_dir = absolute_path(reader.text("cert"), base_dir_);
+    links.token = reader.text("token");
+    links.name = reader.text("name");
+    reader.finish();
+  }
+
+  std::string address(object_reader& reader, std::string_view field, std::string fallback) {
+    auto given = reader.text(field, fallback);
+    if (given != fallback && !parse_listen(given))
+      reader.fail(field, "`" + given + "` is not HOST:PORT");
+    return given;
   }
 
   void read_models(const value& section) {
@@ -227,6 +250,22 @@ std::optional<std::string> default_data_dir(const environment& lookup) {
 }
 
 } // namespace
+
+link_config no_links() {
+  link_config none;
+  none.listen.clear();
+  none.data_listen.clear();
+  return none;
+}
+
+link_config overlaid(link_config file, const link_config& flags) {
+  for (const auto field :
+       {&link_config::listen, &link_config::join, &link_config::cert_dir, &link_config::token,
+        &link_config::name, &link_config::data_listen, &link_config::advertise})
+    if (!(flags.*field).empty())
+      file.*field = flags.*field;
+  return file;
+}
 
 environment process_environment() {
   return [](const std::string& name) -> std::optional<std::string> {

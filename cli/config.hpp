@@ -39,6 +39,19 @@ struct slo_config {
   friend bool operator==(const slo_config&, const slo_config&) = default;
 };
 
+/// How this process links with others. Addresses are `host:port`; beyond loopback each of them
+/// needs certificates.
+struct link_config {
+  std::string listen = "127.0.0.1:4280"; ///< Where a scheduler takes links.
+  std::string join;                      ///< The scheduler to dial.
+  std::string cert_dir; ///< Folder of `consort cert node`; empty = plain TCP, loopback only.
+  std::string token;    ///< The cluster's join token.
+  std::string name;     ///< This node's or gateway's name.
+  std::string data_listen = "127.0.0.1:0"; ///< The data port; port 0 = any free one.
+  std::string advertise; ///< How others reach the data port, `host[:port]`; empty = as it listens.
+  friend bool operator==(const link_config&, const link_config&) = default;
+};
+
 /// Everything `up`, and a `run` that starts its own cluster, need to know. Defaults are the
 /// contract's.
 struct cluster_config {
@@ -51,10 +64,17 @@ struct cluster_config {
   std::vector<model_config> models;
   std::string http_host = "127.0.0.1";
   std::uint16_t http_port = 8080; ///< 0 = any free port.
+  bool http_insecure = false;     ///< HTTP beyond loopback without keys.
   std::string data_dir;           ///< Empty until `with_defaults`.
   std::vector<std::string> plugin_dirs;
+  link_config links;
   friend bool operator==(const cluster_config&, const cluster_config&) = default;
 };
+
+/// Flags over a file: what is not empty in `flags` wins.
+[[nodiscard]] link_config overlaid(link_config file, const link_config& flags);
+/// For flags of which none was given yet: empty, without the defaults.
+[[nodiscard]] link_config no_links();
 
 /// Looks up one environment variable; nullopt = unset.
 using environment = std::function<std::optional<std::string>(const std::string&)>;

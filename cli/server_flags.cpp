@@ -83,6 +83,9 @@ result<done> check_links(const link_config& links, const process_roles& roles) {
       return fine;
   if (roles.scheduler)
     return done{};
+  if (links.join.empty())
+    return usage("no scheduler to join: pass --join HOST:PORT as `consort scheduler` prints it, or "
+                 "set link.join in the configuration");
   if (const auto fine = check_exposed("--join", links.join, links); !fine)
     return fine;
   return roles.node ? check_exposed("--data-listen", links.data_listen, links)
@@ -180,7 +183,9 @@ result<process_config> configured(const context& env, const server_flags& flags,
     return config.failure();
   if (const auto applied = apply_cluster_flags(*config, flags); !applied)
     return applied.failure();
-  process_config made{std::move(*config), flags.links, roles, nullptr};
+  auto links = overlaid(config->links, flags.links);
+  const auto name_given = links.name;
+  process_config made{std::move(*config), std::move(links), roles, nullptr};
   if (made.links.name.empty())
     made.links.name = roles.listens ? "scheduler" : roles.scheduler ? "local" : host_name();
   if (!links::valid_name(made.links.name))
@@ -188,7 +193,7 @@ result<process_config> configured(const context& env, const server_flags& flags,
                  + "` may have only letters, digits, `.`, `_` and `-`");
   if (const auto fine = check_links(made.links, roles); !fine)
     return fine.failure();
-  if (const auto loaded = load_credentials(made, flags.links.name); !loaded)
+  if (const auto loaded = load_credentials(made, name_given); !loaded)
     return loaded.failure();
   if (const auto found = find_token(made.links, made.cluster.data_dir, roles); !found)
     return found.failure();

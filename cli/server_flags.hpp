@@ -21,7 +21,7 @@ struct server_flags {
   std::vector<std::string> plugins;
   std::vector<std::string> models;
   std::string policy;
-  link_config links;
+  link_config links = no_links();
   bool insecure = false;
 };
 

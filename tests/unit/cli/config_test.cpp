@@ -45,6 +45,9 @@ TEST(Config, ReadsEveryField) {
                        "devices_per_instance": 2 },
                 "h": { "source": "hf:org/name" }, "r": { "source": "m/r.gguf" } },
     "http": { "listen": "127.0.0.1:0" },
+    "link": { "listen": "[::1]:1", "join": "10.0.0.1:4280", "cert": "certs/n",
+              "token": "t${env.WHERE}",
+              "name": "n", "data_listen": "10.0.0.2:0", "advertise": "n.lan" },
     "data": "state", "plugins": ["p", "/q"]
   })");
   ASSERT_TRUE(config.ok()) << config.failure().message;
@@ -63,6 +66,9 @@ TEST(Config, ReadsEveryField) {
   EXPECT_EQ(config->http_port, 0);
   EXPECT_EQ(config->data_dir, "/base/state");
   EXPECT_EQ(config->plugin_dirs, (std::vector<std::string>{"/base/p", "/q"}));
+  const link_config links{"[::1]:1", "10.0.0.1:4280", "/base/certs/n", "t/models",
+                          "n",       "10.0.0.2:0",    "n.lan"};
+  EXPECT_EQ(config->links, links);
   EXPECT_EQ(core_settings(*config, 4).queue_max, 5U);
   EXPECT_EQ(core_settings(*config, 4).policy, policy_name::hybrid);
 }
@@ -92,6 +98,10 @@ INSTANTIATE_TEST_SUITE_P(
         complaint_case{"{\"scheduler\": {\"slo\": {\"ttft\": 5}}}", "expected a string"},
         complaint_case{"{\"scheduler\": {\"queue_max\": 1000001}}", "between 1 and 1000000"},
         complaint_case{"{\"http\": {\"listen\": \"8080\"}}", "is not HOST:PORT"},
+        complaint_case{"{\"link\": {\"join\":\n\"host\"}}",
+                       "c.json:1: link.join: `host` is not HOST:PORT"},
+        complaint_case{"{\"link\": {\"data-listen\": \"\"}}",
+                       "unknown key (did you mean data_listen"},
         complaint_case{"{\"models\": {\"m\": {}}}", "models.m: `source` is missing"},
         complaint_case{"{\"models\": {\"m\": {\"source\": \"\"}}}", "must not be empty"},
         complaint_case{"{\"models\": {\"m\": {\"source\": \"a\", \"replicas\": {\"min\": 3, "
@@ -122,8 +132,22 @@ TEST(Config, TheSchemaForEditorsNamesKeysThatTheParserKnows) {
     EXPECT_TRUE(knows("{", key, "}")) << key;
   for (const auto& [key, shape] : schema["properties"]["scheduler"]["properties"].items())
     EXPECT_TRUE(knows("{\"scheduler\": {", key, "}}")) << key;
+  for (const auto& [key, shape] : schema["properties"]["link"]["properties"].items())
+    EXPECT_TRUE(knows("{\"link\": {", key, "}}")) << key;
   for (const auto& [key, shape] : schema["definitions"]["model"]["properties"].items())
     EXPECT_TRUE(knows("{\"models\": {\"m\": {", key, "}}}")) << key;
+}
+
+TEST(Config, LinkFlagsWinOverTheFileFieldByField) {
+  const link_config file{"h:1", "h:2", "c", "t", "n", "h:3", "a"};
+  const link_config flags{"H:1", "H:2", "C", "T", "N", "H:3", "A"};
+  EXPECT_EQ(overlaid(file, flags), flags);
+  EXPECT_EQ(overlaid(file, no_links()), file);
+  auto one = no_links();
+  one.token = "T";
+  EXPECT_EQ(overlaid(link_config{}, one).listen, "127.0.0.1:4280");
+  EXPECT_EQ(overlaid(file, one).token, "T");
+  EXPECT_EQ(overlaid(file, one).join, "h:2");
 }
 
 TEST(Config, ADoubledDollarIsLiteral) {
