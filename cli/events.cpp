@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/api.hpp"
 #include "cli/commands.hpp"
+#include "cli/interrupt.hpp"
 #include "cli/limits.hpp"
 #include "cli/table.hpp"
 
@@ -25,14 +26,18 @@ std::string line_of(const sse_event& event) {
     return printable(event.data);
   const auto device = text_at(data, "/device");
   const auto code = text_at(data, "/code");
+  const auto attempts = data.value("attempts", json(1));
+  const bool moved = attempts.is_number_unsigned() && attempts > 1; // It failed over.
   return printable("request " + text_at(data, "/external_id") + " " + text_at(data, "/outcome")
                    + (device.empty() ? "" : " on " + device) + " after "
                    + duration_at(data, "/total_us") + ", "
                    + count_at(data, "/usage/completion_tokens") + " tokens"
+                   + (moved ? ", " + attempts.dump() + " attempts" : "")
                    + (code.empty() ? "" : " (" + code + ")"));
 }
 
 exit_code follow(context& env, bool until_interrupted) {
+  const interrupt_ends_well scope;
   auto client = connect_client(env);
   if (!client)
     return complain(env, client.failure());

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/list_command.hpp"
 
+#include "cli/interrupt.hpp"
 #include "cli/limits.hpp"
 
 #include <CLI/App.hpp>
 
 #include <memory>
 #include <ostream>
+#include <sstream>
 #include <thread>
 
 namespace consort::cli {
@@ -28,6 +30,26 @@ exit_code show_list(context& env, const list_command& command) {
   return exit_code::done;
 }
 
+struct shown {
+  exit_code code = exit_code::done;
+  std::string text;
+};
+
+/// Renders into a string, so that a terminal shows whole pictures only.
+shown render(context& env, const show_once& show) {
+  std::ostringstream text;
+  context apart{.in = env.in,
+                .out = text,
+                .err = env.out_is_tty ? text : env.err,
+                .out_is_tty = env.out_is_tty,
+                .colour = env.colour,
+                .start = {},
+                .options = env.options,
+                .action = {}};
+  const auto code = show(apart);
+  return {code, text.str()};
+}
+
 } // namespace
 
 void add_list_command(CLI::App& root, context& env, list_command command) {
@@ -36,21 +58,39 @@ void add_list_command(CLI::App& root, context& env, list_command command) {
   added->add_flag("--watch", *watch, "Repeat every second until interrupted");
   added->callback([&env, watch, command = std::move(command)] {
     env.action = [&env, watch, command] {
-      return repeat(env, *watch, [&] { return show_list(env, command); });
+      const auto show = [&](context& with) { return show_list(with, command); };
+      return *watch ? repeat(env, show, limits::watch_interval) : show(env);
     };
   });
 }
 
-exit_code repeat(context& env, bool watch, const std::function<exit_code()>& show) {
+std::string in_place(const std::string& text) {
+  constexpr auto to_top = "\x1b[H";
+  constexpr auto clear_line_rest = "\x1b[K";
+  constexpr auto clear_below = "\x1b[J";
+  std::string made = to_top;
+  for (const char letter : text) {
+    if (letter == '\n')
+      made += clear_line_rest;
+    made += letter;
+  }
+  return made + clear_below;
+}
+
+exit_code repeat(context& env, const show_once& show, std::chrono::milliseconds interval) {
+  const interrupt_ends_well scope;
+  bool seen = false;
+  if (env.out_is_tty)
+    env.out << "\x1b[2J";
   for (;;) {
-    if (watch && env.out_is_tty)
-      env.out << "\x1b[H\x1b[2J";
-    const auto code = show();
-    env.out.flush();
-    // A broken pipe ends a watch as surely as an error.
-    if (!watch || code != exit_code::done || !env.out)
+    const auto [code, text] = render(env, show);
+    env.out << (env.out_is_tty ? in_place(text) : text) << std::flush;
+    seen = seen || code == exit_code::done;
+    // A server that was there and restarts comes back; one that never answered, or a reader that
+    // left, ends it.
+    if ((code != exit_code::done && !(seen && code == exit_code::unreachable)) || !env.out)
       return code;
-    std::this_thread::sleep_for(limits::watch_interval);
+    std::this_thread::sleep_for(interval);
   }
 }
 

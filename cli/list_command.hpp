@@ -6,6 +6,7 @@
 #include "cli/api.hpp"
 #include "cli/table.hpp"
 
+#include <chrono>
 #include <functional>
 #include <string>
 #include <vector>
@@ -26,7 +27,15 @@ struct list_command {
 
 void add_list_command(CLI::App& root, context& env, list_command command);
 
-/// Runs `show` once, or with `watch` until it fails, clearing the terminal between.
-exit_code repeat(context& env, bool watch, const std::function<exit_code()>& show);
+/// Shows one picture on the streams of the context that it gets.
+using show_once = std::function<exit_code(context&)>;
+
+/// Runs `show` again and again, redrawing in place on a terminal and appending elsewhere; waits
+/// through restarts of a server that has answered once. Ends with `done` on an interrupt, else with
+/// the first failure or when nobody reads any more.
+exit_code repeat(context& env, const show_once& show, std::chrono::milliseconds interval);
+
+/// Text with the escapes that draw it over what the terminal shows.
+[[nodiscard]] std::string in_place(const std::string& text);
 
 } // namespace consort::cli

@@ -17,7 +17,10 @@ void add_nodes(CLI::App& root, context& env) {
                      {"DATA ADDRESS", align::left, true}};
   command.row = [](const json& node) -> std::vector<std::string> {
     const bool alive = true_at(node, "/alive");
-    const auto state = !alive ? "lost" : true_at(node, "/draining") ? "draining" : "alive";
+    const auto* const state = !alive                       ? "lost"
+                              : true_at(node, "/suspect")  ? "suspect"
+                              : true_at(node, "/draining") ? "draining"
+                                                           : "alive";
     std::string toolchains;
     for (const auto& profile : node.value("toolchains", json::array()))
       toolchains += (toolchains.empty() ? "" : ",") + text_at(profile, "/name");

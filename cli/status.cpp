@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/api.hpp"
 #include "cli/commands.hpp"
+#include "cli/limits.hpp"
 #include "cli/list_command.hpp"
 #include "cli/table.hpp"
 
@@ -69,7 +70,9 @@ void add_status(CLI::App& root, context& env) {
   auto watch = std::make_shared<bool>(false);
   command->add_flag("--watch", *watch, "Repeat every second until interrupted");
   command->callback([&env, watch] {
-    env.action = [&env, watch] { return repeat(env, *watch, [&] { return show_status(env); }); };
+    env.action = [&env, watch] {
+      return *watch ? repeat(env, show_status, limits::watch_interval) : show_status(env);
+    };
   });
 }
 

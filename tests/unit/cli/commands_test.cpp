@@ -80,8 +80,9 @@ INSTANTIATE_TEST_SUITE_P(
         list_case{"nodes",
                   R"({"nodes":[{"node":"edge","life":"00ab","alive":true,"draining":true,
                   "lease_epoch":3,"lease_left_us":2500000,"data_address":"",
-                  "toolchains":[{"name":"refnpu"}]},{"node":"gone","alive":false}]})",
-                  {"edge", "draining", "2.5s", "refnpu", "00ab", "gone", "lost"}},
+                  "toolchains":[{"name":"refnpu"}]},{"node":"gone","alive":false},
+                  {"node":"mute","alive":true,"suspect":true,"draining":true}]})",
+                  {"edge", "draining", "2.5s", "refnpu", "00ab", "gone", "lost", "suspect"}},
         list_case{"models",
                   R"({"models":[{"spec":{"name":"m","aliases":["default"],"replicas_min":0,
                   "replicas_max":0,"idle_ttl_us":600000000,"variants":[{"context_tokens":512,
@@ -163,10 +164,14 @@ TEST_F(CommandsTest, EventsShowNotesAndEndedRequests) {
   events.body = "event: note\ndata: {\"level\":\"warning\",\"subject\":\"n\",\"text\":\"lost\"}\n\n"
                 "event: request\ndata: {\"external_id\":\"r1\",\"outcome\":\"finished\","
                 "\"device\":\"n/cpu0\",\"total_us\":2000000,\"usage\":{\"completion_tokens\":7},"
-                "\"code\":\"\"}\n\n";
+                "\"code\":\"\"}\n\n"
+                "event: request\ndata: {\"external_id\":\"r2\",\"outcome\":\"finished\","
+                "\"device\":\"m/cpu0\",\"total_us\":3000000,\"usage\":{\"completion_tokens\":9},"
+                "\"attempts\":2,\"code\":\"\"}\n\n";
   const test_server server({{"GET /api/v1/events", events}});
   EXPECT_EQ(ask(server, {"events", "--follow"}).out,
-            "warning n: lost\nrequest r1 finished on n/cpu0 after 2s, 7 tokens\n");
+            "warning n: lost\nrequest r1 finished on n/cpu0 after 2s, 7 tokens\n"
+            "request r2 finished on m/cpu0 after 3s, 9 tokens, 2 attempts\n");
   EXPECT_EQ(ask(server, {"events"}).out, "warning n: lost\n");
 }
 
