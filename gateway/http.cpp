@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/http.hpp"
 
+#include <ctime>
+
 namespace consort::gateway {
 
 namespace {
@@ -19,6 +21,16 @@ int hex_digit(char c) {
 void append_value(std::string& out, std::string_view value) {
   for (const char c : value)
     out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? ' ' : c;
+}
+
+/// `Date: Tue, 24 Nov 2026 10:00:00 GMT`, as RFC 9110 asks of servers that have a clock.
+void append_date(std::string& out) {
+  const auto now = std::time(nullptr);
+  std::tm parts{};
+  char text[64] = {};
+  if (gmtime_r(&now, &parts) != nullptr
+      && std::strftime(text, sizeof text, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &parts) != 0)
+    out.append(text);
 }
 
 } // namespace
@@ -68,6 +80,7 @@ std::string render_head(const http_response& answer, std::string_view framing, b
   out.reserve(256);
   out.append("HTTP/1.1 ").append(std::to_string(answer.status)).append(" ");
   out.append(reason_phrase(answer.status)).append("\r\nServer: consort\r\n");
+  append_date(out);
   if (!answer.content_type.empty())
     out.append("Content-Type: ").append(answer.content_type).append("\r\n");
   if (!framing.empty())

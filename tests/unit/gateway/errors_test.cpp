@@ -69,5 +69,12 @@ TEST(Http, HeaderValuesCannotBreakTheHead) {
   EXPECT_NE(head.find("X-Request-Id: a  Set-Cookie: x\r\n"), std::string::npos);
 }
 
+TEST(Http, EveryHeadTellsTheServersTime) {
+  const auto head = render_head({}, "", false);
+  const auto at = head.find("\r\nDate: ");
+  ASSERT_NE(at, std::string::npos);
+  EXPECT_EQ(head.substr(at + 8 + 25, 6), " GMT\r\n"); // "Tue, 24 Nov 2026 10:00:00"
+}
+
 } // namespace
 } // namespace consort::gateway
