@@ -230,6 +230,15 @@ void write(wire::DeviceReading::Builder to, const device_reading& from, outgoing
         out.number(*from.temperature_mc, limits::temperature_mc_min, limits::temperature_mc_max,
                    "device_reading.temperature_mc"));
   to.setHealth(out.word<wire::DeviceHealth>(from.health, "device_reading.health"));
+  if (from.cost_micros)
+    to.getCostMicros().setCost(*from.cost_micros);
+  if (from.engine) {
+    auto engine = to.initEngine();
+    engine.setTokens(from.engine->tokens);
+    engine.setSteps(from.engine->steps);
+    engine.setCancelled(from.engine->cancelled);
+    engine.setSequencesRunning(from.engine->sequences_running);
+  }
 }
 
 void read(wire::DeviceReading::Reader from, device_reading& to, incoming& in) {
@@ -248,6 +257,13 @@ void read(wire::DeviceReading::Reader from, device_reading& to, incoming& in) {
         = in.number(from.getTemperatureMc().getTemperature(), limits::temperature_mc_min,
                     limits::temperature_mc_max, "device_reading.temperature_mc");
   to.health = in.word<device_health>(from.getHealth(), "device_reading.health");
+  if (from.getCostMicros().isCost())
+    to.cost_micros = from.getCostMicros().getCost();
+  if (from.hasEngine()) {
+    const auto engine = from.getEngine();
+    to.engine = {engine.getTokens(), engine.getSteps(), engine.getCancelled(),
+                 engine.getSequencesRunning()};
+  }
 }
 
 void write(wire::Allocation::Builder to, const allocation& from, outgoing& out) {

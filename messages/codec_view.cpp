@@ -167,6 +167,8 @@ void write(wire::CountersView::Builder to, const core::counters_view& from) {
   to.setBuildsFailed(from.builds_failed);
   to.setLoads(from.loads);
   to.setDecisions(from.decisions);
+  to.setBuildsFinished(from.builds_finished);
+  to.setBuildUsTotal(from.build_us_total);
 }
 
 void read(wire::CountersView::Reader from, core::counters_view& to) {
@@ -183,6 +185,8 @@ void read(wire::CountersView::Reader from, core::counters_view& to) {
   to.builds_failed = from.getBuildsFailed();
   to.loads = from.getLoads();
   to.decisions = from.getDecisions();
+  to.builds_finished = from.getBuildsFinished();
+  to.build_us_total = from.getBuildUsTotal();
 }
 
 void write(wire::CandidateView::Builder to, const core::candidate_view& from, outgoing& out) {

@@ -156,6 +156,16 @@ struct DeviceReading {
   energyMj :union { energyUnknown @6 :Void; energy @7 :UInt64; }  # Counter.
   temperatureMc :union { temperatureUnknown @8 :Void; temperature @9 :Int32; }  # Millidegrees C.
   health @10 :DeviceHealth;
+  engine @11 :EngineCounters;  # Absent until an engine ran.
+  costMicros :union { costUnknown @12 :Void; cost @13 :UInt64; }  # Counter, since its agent started.
+}
+
+struct EngineCounters {
+  # What the engines on one device have done since its agent started. Counters never go back.
+  tokens @0 :UInt64;  # Generated.
+  steps @1 :UInt64;   # Decoded batches.
+  cancelled @2 :UInt64;
+  sequencesRunning @3 :UInt32;  # At this moment.
 }
 
 struct DeviceShare {

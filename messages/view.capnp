@@ -106,6 +106,8 @@ struct CountersView {
   buildsFailed @10 :UInt64;
   loads @11 :UInt64;
   decisions @12 :UInt64;
+  buildsFinished @13 :UInt64;
+  buildUsTotal @14 :UInt64;  # Time that finished builds took.
 }
 
 struct Explanation {

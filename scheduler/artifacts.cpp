@@ -365,6 +365,8 @@ void on(pass& p, const compile_finished& e) {
   if (record.build_us <= 0)
     record.build_us = std::max<duration_us>(spent, 1);
   add_copy(p.s, artifact, node, record);
+  ++p.s.counters.builds_finished;
+  p.s.counters.build_us_total += static_cast<std::uint64_t>(record.build_us);
   p.tell(note::severity::info, subject(p.s.artifacts[artifact]),
          "compiled on " + record.node.value + " in " + format_duration(record.build_us));
 }

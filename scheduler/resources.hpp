@@ -127,6 +127,15 @@ struct device_spec {
   friend bool operator==(const device_spec&, const device_spec&) = default;
 };
 
+/// What the engines on one device have done since its agent started; counters never go back.
+struct engine_counters {
+  std::uint64_t tokens = 0;            ///< Generated.
+  std::uint64_t steps = 0;             ///< Decoded batches.
+  std::uint64_t cancelled = 0;         ///< Requests that were stopped.
+  std::uint32_t sequences_running = 0; ///< At this moment.
+  friend bool operator==(const engine_counters&, const engine_counters&) = default;
+};
+
 /// One telemetry reading of a device. nullopt = unknown.
 struct device_reading {
   std::optional<std::uint64_t> memory_used_bytes;
@@ -135,6 +144,8 @@ struct device_reading {
   std::optional<std::uint64_t> energy_mj;     ///< Counter, millijoules.
   std::optional<std::int32_t> temperature_mc; ///< Millidegrees Celsius.
   device_health health = device_health::healthy;
+  std::optional<engine_counters> engine;    ///< Nothing until an engine ran.
+  std::optional<std::uint64_t> cost_micros; ///< Counter, since its agent started.
   friend bool operator==(const device_reading&, const device_reading&) = default;
 };
 

@@ -88,7 +88,7 @@ struct request_view {
 struct counters_view {
   std::uint64_t submitted = 0, finished = 0, failed = 0, cancelled = 0, rejected = 0, expired = 0;
   std::uint64_t attempts = 0, retries = 0, resumes = 0, builds_started = 0, builds_failed = 0,
-                loads = 0, decisions = 0;
+                loads = 0, decisions = 0, builds_finished = 0, build_us_total = 0;
   friend bool operator==(const counters_view&, const counters_view&) = default;
 };
 
