@@ -143,13 +143,22 @@ json to_json(const device_spec& spec) {
           {"attributes", spec.attributes}};
 }
 
+json to_json(const engine_counters& engine) {
+  return {{"tokens", engine.tokens},
+          {"steps", engine.steps},
+          {"cancelled", engine.cancelled},
+          {"sequences_running", engine.sequences_running}};
+}
+
 json to_json(const device_reading& reading) {
   return {{"memory_used_bytes", optional(reading.memory_used_bytes)},
           {"utilization_pm", optional(reading.utilization_pm)},
           {"power_mw", optional(reading.power_mw)},
           {"energy_mj", optional(reading.energy_mj)},
           {"temperature_mc", optional(reading.temperature_mc)},
-          {"health", word_of(reading.health)}};
+          {"health", word_of(reading.health)},
+          {"engine", reading.engine ? to_json(*reading.engine) : json(nullptr)},
+          {"cost_micros", optional(reading.cost_micros)}};
 }
 
 json to_json(const model_variant& variant) {

@@ -33,6 +33,7 @@ using json = nlohmann::ordered_json;
 [[nodiscard]] json to_json(const device_capability& capability);
 [[nodiscard]] json to_json(const speed_spec& spec);
 [[nodiscard]] json to_json(const device_spec& spec);
+[[nodiscard]] json to_json(const engine_counters& engine);
 [[nodiscard]] json to_json(const device_reading& reading);
 [[nodiscard]] json to_json(const model_variant& variant);
 [[nodiscard]] json to_json(const model_spec& spec);

@@ -48,6 +48,7 @@ json to_json(const core::node_view& view) {
   return {{"node", view.node.value},
           {"life", to_hex(view.life.value)},
           {"alive", view.alive},
+          {"suspect", view.suspect},
           {"draining", view.draining},
           {"lease_epoch", view.lease_epoch.value},
           {"lease_left_us", view.lease_left_us},
@@ -114,7 +115,9 @@ json to_json(const core::counters_view& view) {
           {"builds_started", view.builds_started},
           {"builds_failed", view.builds_failed},
           {"loads", view.loads},
-          {"decisions", view.decisions}};
+          {"decisions", view.decisions},
+          {"builds_finished", view.builds_finished},
+          {"build_us_total", view.build_us_total}};
 }
 
 json to_json(const core::candidate_view& view) {

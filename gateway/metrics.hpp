@@ -4,6 +4,7 @@
 /// taken from a snapshot at scrape time. Label values are bounded: models only by names that the
 /// scheduler granted, at most limits::metric_models_max of them (then `other`). Thread-safe.
 
+#include "gateway/decision_times.hpp"
 #include "gateway/limits.hpp"
 #include "scheduler/view.hpp"
 
@@ -47,8 +48,10 @@ public:
   void waiting(int change) { waiting_->Increment(change); }
   void connections(int change) { connections_->Increment(change); }
 
-  /// The exposition text; `seen` null = the scheduler did not answer.
-  [[nodiscard]] std::string render(const core::snapshot* seen) const;
+  /// The exposition text; `seen` null = the scheduler did not answer, `decisions` null = it is not
+  /// in this process.
+  [[nodiscard]] std::string render(const core::snapshot* seen,
+                                   const decision_times* decisions = nullptr) const;
 
 private:
   template <class Type>
@@ -66,6 +69,8 @@ private:
 
 /// Families of what the snapshot shows: devices, queue, replicas, builds. Pure.
 [[nodiscard]] std::vector<prometheus::MetricFamily> snapshot_families(const core::snapshot& seen);
+/// decision_seconds.
+[[nodiscard]] prometheus::MetricFamily decision_family(const decision_times& decisions);
 
 /// Seconds of a span.
 [[nodiscard]] inline double seconds(duration_us span) {

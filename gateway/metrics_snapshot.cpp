@@ -2,6 +2,8 @@
 // What the cluster knows, as metric families built at scrape time. An unknown reading has no line.
 #include "gateway/metrics.hpp"
 
+#include <limits>
+
 namespace consort::gateway {
 
 namespace {
@@ -22,6 +24,13 @@ public:
     prometheus::ClientMetric metric;
     metric.label = std::move(labels);
     (family_.type == MetricType::Counter ? metric.counter.value : metric.gauge.value) = value;
+    family_.metric.push_back(std::move(metric));
+  }
+  /// Requires: a summary. It has no quantiles.
+  void add_sum(std::uint64_t count, double sum) {
+    prometheus::ClientMetric metric;
+    metric.summary.sample_count = count;
+    metric.summary.sample_sum = sum;
     family_.metric.push_back(std::move(metric));
   }
   template <class Number>
@@ -46,7 +55,9 @@ void add_devices(const core::snapshot& seen, std::vector<MetricFamily>& out) {
   family_builder memory("device_memory_used_bytes", "Memory in use.", MetricType::Gauge);
   family_builder busy("device_utilization_ratio", "0 to 1.", MetricType::Gauge);
   family_builder warmth("device_temperature_celsius", "Temperature.", MetricType::Gauge);
-  family_builder energy("energy_joules_total", "Energy counter.", MetricType::Counter);
+  family_builder energy("energy_joules_total", "Energy, counted or power times time.",
+                        MetricType::Counter);
+  family_builder cost("cost_total", "Money, in the cluster's currency.", MetricType::Counter);
   family_builder alive("device_up", "1 when the device is believed alive.", MetricType::Gauge);
   family_builder running("device_attempts_running", "Attempts under way.", MetricType::Gauge);
   for (const auto& device : seen.devices) {
@@ -57,10 +68,31 @@ void add_devices(const core::snapshot& seen, std::vector<MetricFamily>& out) {
     busy.add_known(reading.utilization_pm, 1e-3, labels);
     warmth.add_known(reading.temperature_mc, 1e-3, labels);
     energy.add_known(reading.energy_mj, 1e-3, labels);
+    cost.add_known(reading.cost_micros, 1e-6, labels);
     alive.add(device.alive ? 1 : 0, labels);
     running.add(device.running, labels);
   }
-  for (auto* family : {&power, &memory, &busy, &warmth, &energy, &alive, &running})
+  for (auto* family : {&power, &memory, &busy, &warmth, &energy, &cost, &alive, &running})
+    out.push_back(family->take());
+}
+
+/// Counters of the engines themselves, as old as the last report of their device.
+void add_engines(const core::snapshot& seen, std::vector<MetricFamily>& out) {
+  family_builder tokens("engine_tokens_total", "Tokens generated.", MetricType::Counter);
+  family_builder steps("engine_steps_total", "Batches decoded.", MetricType::Counter);
+  family_builder cancelled("engine_cancelled_total", "Requests stopped.", MetricType::Counter);
+  family_builder running("engine_sequences_running", "Sequences in work.", MetricType::Gauge);
+  for (const auto& device : seen.devices) {
+    const auto& engine = device.reading.engine;
+    if (!engine)
+      continue;
+    const label_list labels{{"device", device.spec.id.value}};
+    tokens.add(static_cast<double>(engine->tokens), labels);
+    steps.add(static_cast<double>(engine->steps), labels);
+    cancelled.add(static_cast<double>(engine->cancelled), labels);
+    running.add(engine->sequences_running, labels);
+  }
+  for (auto* family : {&tokens, &steps, &cancelled, &running})
     out.push_back(family->take());
 }
 
@@ -68,8 +100,13 @@ void add_builds(const core::snapshot& seen, std::vector<MetricFamily>& out) {
   family_builder builds("artifact_builds_total", "Artifact builds.", MetricType::Counter);
   const auto& counters = seen.counters;
   builds.add(static_cast<double>(counters.builds_started), {{"outcome", "started"}});
+  builds.add(static_cast<double>(counters.builds_finished), {{"outcome", "finished"}});
   builds.add(static_cast<double>(counters.builds_failed), {{"outcome", "failed"}});
   out.push_back(builds.take());
+  family_builder took("artifact_build_seconds", "Time of finished builds.", MetricType::Summary);
+  took.add_sum(counters.builds_finished,
+               seconds(static_cast<duration_us>(counters.build_us_total)));
+  out.push_back(took.take());
 }
 
 } // namespace
@@ -78,6 +115,7 @@ std::vector<MetricFamily> snapshot_families(const core::snapshot& seen) {
   const auto& counters = seen.counters;
   std::vector<MetricFamily> out;
   add_devices(seen, out);
+  add_engines(seen, out);
   add_builds(seen, out);
   out.push_back(single("queue_depth", "Requests waiting in the scheduler.", MetricType::Gauge,
                        seen.queue_depth));
@@ -91,6 +129,23 @@ std::vector<MetricFamily> snapshot_families(const core::snapshot& seen) {
                        counters.resumes));
   out.push_back(single("model_loads_total", "Replica loads.", MetricType::Counter, counters.loads));
   return out;
+}
+
+MetricFamily decision_family(const decision_times& decisions) {
+  prometheus::ClientMetric metric;
+  auto& histogram = metric.histogram;
+  for (std::size_t at = 0; at <= decision_times::bounds.size(); ++at) {
+    histogram.sample_count += decisions.count(at);
+    const bool last = at == decision_times::bounds.size();
+    histogram.bucket.push_back(
+        {histogram.sample_count,
+         last ? std::numeric_limits<double>::infinity() : decision_times::bounds[at]});
+  }
+  histogram.sample_sum = decisions.sum_seconds();
+  return {"consort_decision_seconds",
+          "Steps of the scheduler that decided something.",
+          MetricType::Histogram,
+          {std::move(metric)}};
 }
 
 } // namespace consort::gateway

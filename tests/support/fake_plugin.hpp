@@ -18,10 +18,12 @@ public:
   [[nodiscard]] session_stats stats() const override {
     session_stats now;
     now.capacity.sequences.value = 4;
+    now.tokens_generated_total = tokens;
     return now;
   }
   [[nodiscard]] runtime_capabilities capabilities() const override { return {}; }
 
+  std::uint64_t tokens = 0; ///< What its counter says.
   std::vector<attempt_id> submitted;
   std::vector<attempt_id> cancelled;
   std::vector<std::shared_ptr<attempt_sink>> sinks;
@@ -54,6 +56,8 @@ struct fake_controls {
   int killed = 0; ///< Compiles destroyed before they finished or after.
   device_reading reading;
   bool reading_fails = false;
+  int reads = 0;
+  duration_us telemetry_every_us = limits::telemetry_every_us; ///< To be set before the plugin is.
 };
 
 class fake_plugin final : public plugin {
@@ -63,12 +67,14 @@ public:
     metadata_.name = "fake";
     metadata_.type = device_.type;
     metadata_.origin = "test";
+    metadata_.telemetry_every_us = controls_->telemetry_every_us;
     device_.plugin = metadata_.name;
   }
   [[nodiscard]] const plugin_metadata& metadata() const override { return metadata_; }
   [[nodiscard]] result<done> available() override { return done{}; }
   [[nodiscard]] result<std::vector<device_spec>> probe() override { return std::vector{device_}; }
   [[nodiscard]] result<std::map<std::string, device_reading>> read() override {
+    ++controls_->reads;
     if (controls_->reading_fails)
       return error{recovery::retry_later, "no_reading", "the tool hung"};
     return std::map<std::string, device_reading>{{device_.uuid, controls_->reading}};

@@ -47,19 +47,48 @@ TEST(Metrics, DevicesComeFromTheSnapshotAndUnknownReadingsHaveNoLine) {
   core::snapshot seen;
   seen.queue_depth = 4;
   seen.counters.builds_started = 2;
+  seen.counters.builds_finished = 1;
+  seen.counters.build_us_total = 1'500'000;
   core::device_view device;
   device.spec.id = device_id("local/npu0");
   device.alive = true;
   device.reading.power_mw = 12'500;
   device.reading.utilization_pm = 250;
+  device.reading.engine = engine_counters{100, 40, 3, 2};
+  device.reading.cost_micros = 2'500'000;
+  seen.devices.push_back(device);
+  device.spec.id = device_id("local/npu1");
+  device.reading.engine.reset();
   seen.devices.push_back(device);
   const auto text = metrics().render(&seen);
   EXPECT_TRUE(has(text, "consort_device_power_watts{device=\"local/npu0\"} 12.5")) << text;
   EXPECT_TRUE(has(text, "consort_device_utilization_ratio{device=\"local/npu0\"} 0.25"));
   EXPECT_TRUE(has(text, "consort_device_up{device=\"local/npu0\"} 1"));
   EXPECT_TRUE(has(text, "consort_artifact_builds_total{outcome=\"started\"} 2"));
+  EXPECT_TRUE(has(text, "consort_artifact_builds_total{outcome=\"finished\"} 1"));
+  EXPECT_TRUE(has(text, "consort_artifact_build_seconds_count 1"));
+  EXPECT_TRUE(has(text, "consort_artifact_build_seconds_sum 1.5"));
+  EXPECT_TRUE(has(text, "consort_engine_tokens_total{device=\"local/npu0\"} 100"));
+  EXPECT_TRUE(has(text, "consort_engine_steps_total{device=\"local/npu0\"} 40"));
+  EXPECT_TRUE(has(text, "consort_engine_cancelled_total{device=\"local/npu0\"} 3"));
+  EXPECT_TRUE(has(text, "consort_engine_sequences_running{device=\"local/npu0\"} 2"));
+  EXPECT_TRUE(has(text, "consort_cost_total{device=\"local/npu0\"} 2.5"));
+  EXPECT_FALSE(has(text, "consort_engine_tokens_total{device=\"local/npu1\"}")) << "none ran yet";
   EXPECT_TRUE(has(text, "consort_queue_depth 4"));
   EXPECT_FALSE(has(text, "consort_device_memory_used_bytes{"));
+}
+
+TEST(Metrics, DecisionTimesAreShownWhereTheSchedulerIs) {
+  decision_times times;
+  times.observe(4e-6);
+  times.observe(2e-5);
+  times.observe(5);
+  const auto text = metrics().render(nullptr, &times);
+  EXPECT_TRUE(has(text, "consort_decision_seconds_count 3")) << text;
+  EXPECT_TRUE(has(text, "consort_decision_seconds_bucket{le=\"5e-06\"} 1")) << text;
+  EXPECT_TRUE(has(text, "consort_decision_seconds_bucket{le=\"1\"} 2"));
+  EXPECT_TRUE(has(text, "consort_decision_seconds_bucket{le=\"+Inf\"} 3"));
+  EXPECT_FALSE(has(metrics().render(nullptr), "consort_decision_seconds"));
 }
 
 } // namespace
