@@ -51,12 +51,12 @@ result<json> fetch(const context& env, const std::string& path) {
 }
 
 result<json> send(const context& env, const std::string& method, const std::string& path,
-                  const json& body) {
+                  const json& body, std::chrono::milliseconds timeout) {
   auto client = connect_client(env);
   if (!client)
     return client.failure();
   http_request request{method, path, body.is_null() ? "" : body.dump(), {}};
-  return read_answer(client->call(request, limits::answer_timeout), client->base_url());
+  return read_answer(client->call(request, timeout), client->base_url());
 }
 
 error refusal(int status, const std::string& body) {

@@ -5,6 +5,7 @@
 
 #include "cli/context.hpp"
 #include "cli/http_client.hpp"
+#include "cli/limits.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -19,9 +20,10 @@ using json = nlohmann::ordered_json;
 
 /// GET. Returns: the JSON, or an error (`unreachable`, `refused_by_cluster`, `failed`).
 [[nodiscard]] result<json> fetch(const context& env, const std::string& path);
-/// POST or DELETE with a JSON body (null = none).
+/// POST or DELETE with a JSON body (null = none); `timeout` bounds the answer.
 [[nodiscard]] result<json> send(const context& env, const std::string& method,
-                                const std::string& path, const json& body);
+                                const std::string& path, const json& body,
+                                std::chrono::milliseconds timeout = limits::answer_timeout);
 
 /// The error of an OpenAI envelope, in one line with its HTTP status.
 [[nodiscard]] error refusal(int status, const std::string& body);

@@ -19,6 +19,7 @@ inline constexpr std::uint32_t bench_streams_max = 4'096;
 inline constexpr std::uint32_t bench_requests_max = 10'000'000;
 inline constexpr std::chrono::seconds connect_timeout{5};
 inline constexpr std::chrono::seconds answer_timeout{15};      ///< Of an admin call.
+inline constexpr std::chrono::seconds model_add_timeout{600};  ///< The server reads the whole file.
 inline constexpr std::chrono::seconds stream_gap_timeout{600}; ///< Longest silence of a stream.
 inline constexpr std::chrono::milliseconds probe_timeout{500}; ///< `run` asking if a server is up.
 inline constexpr std::chrono::milliseconds watch_interval{1'000};

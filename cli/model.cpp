@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/api.hpp"
 #include "cli/commands.hpp"
+#include "cli/limits.hpp"
 #include "scheduler/units.hpp"
 
 #include <CLI/App.hpp>
@@ -44,7 +45,7 @@ exit_code add(context& env, const model_options& wanted) {
                             "--ttl `" + wanted.ttl + "` is not a duration such as 10m"});
     body["idle_ttl_us"] = *ttl;
   }
-  const auto answer = send(env, "POST", "/api/v1/models", body);
+  const auto answer = send(env, "POST", "/api/v1/models", body, limits::model_add_timeout);
   if (!answer)
     return complain(env, answer.failure());
   env.out << wanted.name << ": added\n";
@@ -67,7 +68,7 @@ void add_model(CLI::App& root, context& env) {
   auto wanted = std::make_shared<model_options>();
   auto* adding = model->add_subcommand("add", "Serve a model");
   adding->add_option("NAME", wanted->name, "Name to serve it under")->required();
-  adding->add_option("SOURCE", wanted->source, "A path, hf: or https: reference")->required();
+  adding->add_option("SOURCE", wanted->source, "A GGUF file on the server")->required();
   adding->add_option("--alias", wanted->aliases, "Further name; may be repeated");
   adding->add_option("--ttl", wanted->ttl, "Unload a replica idle this long");
   adding->add_option("--replicas-min", wanted->replicas_min, "Replicas kept loaded");

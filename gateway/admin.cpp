@@ -138,8 +138,9 @@ task<void> show_readiness(gateway_context& context, const http_request&, const s
 task<void> show_metrics(gateway_context& context, const http_request&, const std::string&,
                         exchange& out) {
   const auto seen = co_await take_snapshot(context, out);
-  const auto answer = make_response(200, context.figures.render(seen ? &*seen : nullptr),
-                                    "text/plain; version=0.0.4; charset=utf-8");
+  const auto answer = make_response(
+      200, context.figures.render(seen ? &*seen : nullptr, context.config.decisions.get()),
+      "text/plain; version=0.0.4; charset=utf-8");
   co_await out.respond(answer);
 }
 

@@ -6,6 +6,8 @@
 #include "gateway/log.hpp"
 #include "gateway/openai_request.hpp"
 
+#include <boost/asio/post.hpp>
+
 namespace consort::gateway {
 
 namespace {
@@ -54,6 +56,38 @@ task<void> ask(gateway_context& context, exchange& out, const admin_request& wan
   co_await out.respond(answer);
 }
 
+/// Off this thread: a file of many gigabytes is read whole.
+task<result<model_spec>> describe(gateway_context& context, exchange& out,
+                                  const model_spec& declared) {
+  if (!context.config.describe)
+    co_return error{recovery::refuse, "no_models_here",
+                    "this gateway adds no models: ask the scheduler's own"};
+  if (context.describing.exchange(true))
+    co_return error{recovery::retry_later, "describing",
+                    "the files of another model are being read; try again when that is done"};
+  const auto start = [&](auto reply) {
+    boost::asio::post(context.files, [&context, declared, reply] {
+      auto described = context.config.describe(declared);
+      context.describing = false;
+      reply(std::move(described));
+    });
+  };
+  const auto until = std::chrono::steady_clock::now()
+                     + std::chrono::microseconds(context.config.limits.describe_time);
+  const auto answer = co_await await_answer<result<model_spec>>(out, until, start);
+  co_return answer.value_or(error{recovery::retry_later, "describing",
+                                  "its files are still being read; add it again later"});
+}
+
+/// What is wrong with the file is no fault of the request's form.
+api_error from_description(const error& failure) {
+  auto out = from_admin(failure);
+  for (const auto* code : {"bad_model", "model_changed", "source_unsupported", "no_models_here"})
+    if (failure.code == code)
+      out.status = 422;
+  return out;
+}
+
 task<void> change_drain(gateway_context& context, const http_request& request, exchange& out,
                         bool draining) {
   core::drain_changed wanted;
@@ -96,8 +130,15 @@ task<void> post_model(gateway_context& context, const http_request& request, con
     co_await respond_error(out, failure);
     co_return;
   }
-  log().info("model {} declared", spec->name.value);
-  const admin_request wanted = core::model_declared{std::move(*spec)};
+  const auto described = co_await describe(context, out, *spec);
+  if (!described) {
+    log().warn("model {} refused: {}", spec->name.value, described.failure().message);
+    const auto failure = from_description(described.failure());
+    co_await respond_error(out, failure);
+    co_return;
+  }
+  log().info("model {} declared", described->name.value);
+  const admin_request wanted = core::model_declared{*described};
   co_await ask(context, out, wanted);
 }
 

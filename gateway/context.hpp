@@ -8,6 +8,8 @@
 #include "gateway/metrics.hpp"
 #include "gateway/server.hpp"
 
+#include <boost/asio/thread_pool.hpp>
+
 #include <atomic>
 
 namespace consort::gateway {
@@ -25,6 +27,9 @@ struct gateway_context {
   std::atomic<std::uint64_t> sequence = 0; ///< Of request ids.
   std::atomic<std::size_t> in_flight = 0;  ///< Inferences.
   std::atomic<bool> stopping = false;
+  std::atomic<bool> describing = false; ///< A model's files are being read.
+  /// Runs config.describe. Last: joined before anything else goes.
+  boost::asio::thread_pool files{1};
 };
 
 /// The scheduler's snapshot, or why there is none within the port's timeout.

@@ -46,6 +46,7 @@ inline constexpr duration_us ticket_grace_us
 inline constexpr duration_us attempt_silence_us = 120 * second_us; ///< No event of an attempt.
 inline constexpr duration_us request_time_us = 3'600 * second_us;  ///< One request, whole.
 inline constexpr duration_us port_timeout_us = 5 * second_us;      ///< Admin answers.
+inline constexpr duration_us describe_time_us = 600 * second_us;   ///< Files of an added model.
 inline constexpr duration_us progress_every_us = 250'000;          ///< Between progress reports.
 inline constexpr duration_us event_ping_us = 15 * second_us;       ///< Comment on a quiet stream.
 inline constexpr duration_us drain_us = 5 * second_us;             ///< Of a graceful stop.
@@ -71,6 +72,7 @@ struct limit_set {
   duration_us attempt_silence = attempt_silence_us;
   duration_us request_time = request_time_us;
   duration_us port_timeout = port_timeout_us;
+  duration_us describe_time = describe_time_us;
   duration_us progress_every = progress_every_us;
   duration_us event_ping = event_ping_us;
   duration_us drain = drain_us;
@@ -88,6 +90,7 @@ inline constexpr std::size_t data_idle_max = 64;                ///< Kept alive 
 inline constexpr std::size_t data_open_max = 4'096; ///< Attempts per node; beyond: retry later.
 inline constexpr std::size_t data_head_bytes_max = 8 * 1024;     ///< Head of an answer.
 inline constexpr std::size_t data_refusal_bytes_max = 16 * 1024; ///< Body of a refusal.
+inline constexpr std::size_t chunk_line_bytes_max = 256;         ///< Size line of a chunk.
 inline constexpr std::size_t data_read_bytes = 64 * 1024;        ///< Taken from a socket at once.
 inline constexpr std::size_t data_ports_max = 16'384;            ///< Nodes with a client.
 inline constexpr duration_us data_forget_us = 60 * second_us;    ///< Unused clients.

@@ -18,6 +18,12 @@ class io_context;
 
 namespace consort::gateway {
 
+class decision_times;
+
+/// Looks into the files of a declared model and says what they are. Called on a thread of its own,
+/// one call at a time; may take minutes. Ends soon once the process stops.
+using model_describer = std::function<result<model_spec>(model_spec declared)>;
+
 /// Where to listen and what to allow.
 struct server_config {
   std::string host = "127.0.0.1"; ///< An address, or `localhost`.
@@ -27,6 +33,8 @@ struct server_config {
       = 60
         * limits::second_us; ///< The scheduler's; a request without X-Consort-Wait waits so long.
   limits::limit_set limits;
+  model_describer describe;                        ///< Empty: this gateway adds no models.
+  std::shared_ptr<const decision_times> decisions; ///< Of a scheduler in this process; else null.
 };
 
 /// Finds the data port of a ticket's node; null when it cannot be reached. Called on any thread;

@@ -63,7 +63,7 @@ result<file_stamp> stamp_file(const std::string& path) {
                     found.st_mtim.tv_sec * 1'000'000'000 + found.st_mtim.tv_nsec, found.st_ino};
 }
 
-result<digest> hash_file(const std::string& path) {
+result<digest> hash_file(const std::string& path, const std::atomic<bool>* stop) {
   if (const auto stamp = stamp_file(path); !stamp)
     return stamp.failure();
   const unique_fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -72,6 +72,8 @@ result<digest> hash_file(const std::string& path) {
   sha256 hash;
   std::vector<char> block(hash_block_bytes);
   for (;;) {
+    if (stop != nullptr && *stop)
+      return error{recovery::retry_later, "hash_stopped", path + ": this process is stopping"};
     const auto count = ::read(file.get(), block.data(), block.size());
     if (count == 0)
       return hash.finish();
@@ -97,16 +99,18 @@ digest_cache::digest_cache(std::string cache_path) : cache_path_(std::move(cache
 }
 
 result<digest> digest_cache::digest_of(const std::string& path) {
-  const std::scoped_lock lock(guard_);
   const auto stamp = stamp_file(path);
   if (!stamp)
     return stamp.failure();
-  if (const auto known = entries_.find(path);
-      known != entries_.end() && known->second.stamp == *stamp)
-    return known->second.content;
-  auto content = hash_file(path);
+  if (const auto content = known(path, *stamp))
+    return *content;
+  const std::scoped_lock one_at_a_time(hashing_);
+  if (const auto content = known(path, *stamp)) // Hashed while this one waited.
+    return *content;
+  auto content = hash_file(path, &stopped_);
   if (!content)
     return content;
+  const std::scoped_lock lock(guard_);
   // A file still being written has another stamp by now; its digest is not worth remembering.
   const auto after = stamp_file(path);
   if (after && *after == *stamp) {
@@ -116,6 +120,14 @@ result<digest> digest_cache::digest_of(const std::string& path) {
     save();
   }
   return content;
+}
+
+std::optional<digest> digest_cache::known(const std::string& path, const file_stamp& stamp) {
+  const std::scoped_lock lock(guard_);
+  const auto found = entries_.find(path);
+  return found != entries_.end() && found->second.stamp == stamp
+             ? std::optional(found->second.content)
+             : std::nullopt;
 }
 
 void digest_cache::load() {

@@ -5,8 +5,10 @@
 #include "node/limits.hpp"
 #include "scheduler/types.hpp"
 
+#include <atomic>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -22,29 +24,36 @@ struct file_stamp {
 
 /// Errors: `file_missing` when it is not a readable regular file.
 [[nodiscard]] result<file_stamp> stamp_file(const std::string& path);
-/// Reads the whole file. Errors: `file_missing`, `file_unreadable`.
-[[nodiscard]] result<digest> hash_file(const std::string& path);
+/// Reads the whole file, unless `stop` becomes true. Errors: `file_missing`, `file_unreadable`,
+/// `hash_stopped`.
+[[nodiscard]] result<digest> hash_file(const std::string& path,
+                                       const std::atomic<bool>* stop = nullptr);
 [[nodiscard]] digest hash_text(std::string_view text);
 /// 64 lower-case hex digits.
 [[nodiscard]] bool is_digest(std::string_view text);
 
 /// Digests of model files, kept by (path, size, modification time, inode) and, when `cache_path` is
 /// given, across restarts; at most limits::digest_cache_entries_max. Thread-safe: one file is
-/// hashed at a time.
+/// hashed at a time, and those that are known are answered meanwhile.
 class digest_cache {
 public:
   explicit digest_cache(std::string cache_path = {});
   [[nodiscard]] result<digest> digest_of(const std::string& path);
+  /// For good: what is being hashed, and what would be, ends with `hash_stopped`.
+  void stop() { stopped_ = true; }
 
 private:
   struct entry {
     file_stamp stamp;
     digest content;
   };
+  [[nodiscard]] std::optional<digest> known(const std::string& path, const file_stamp& stamp);
   void load();
   void save() const;
 
+  std::mutex hashing_; ///< Taken before guard_.
   std::mutex guard_;
+  std::atomic<bool> stopped_ = false;
   std::string cache_path_;
   std::map<std::string, entry> entries_;
 };

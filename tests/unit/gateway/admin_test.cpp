@@ -102,6 +102,10 @@ TEST_F(Admin, ExplainFindsByIdOrIs404) {
 }
 
 TEST_F(Admin, CommandsReachTheScheduler) {
+  config_.describe = [](model_spec declared) {
+    declared.variants.at(0).quantization = "q8_0";
+    return declared;
+  };
   start();
   http_client client(http_port());
   EXPECT_EQ(client.post("/api/v1/drain", R"({"target":"local/npu0","reason":"firmware"})").status,
@@ -121,7 +125,9 @@ TEST_F(Admin, CommandsReachTheScheduler) {
   EXPECT_TRUE(drained.draining);
   EXPECT_TRUE(std::get<core::drain_changed>(asked[1]).draining);
   EXPECT_FALSE(std::get<core::drain_changed>(asked[2]).draining);
-  EXPECT_EQ(std::get<core::model_declared>(asked[3]).spec.name.value, "m");
+  const auto& added = std::get<core::model_declared>(asked[3]).spec;
+  EXPECT_EQ(added.name.value, "m");
+  EXPECT_EQ(added.variants.at(0).quantization, "q8_0") << "as its file is, not as declared";
   EXPECT_EQ(std::get<core::compile_requested>(asked[4]).selector, "npu");
   EXPECT_EQ(std::get<core::model_removed>(asked[5]).name.value, "m");
 }
@@ -142,6 +148,47 @@ TEST_F(Admin, WrongCommandsAre400NamingTheField) {
   }
   EXPECT_EQ(client.post("/api/v1/models", "{").status, 400);
   EXPECT_TRUE(port_.admin_requests().empty());
+}
+
+TEST_F(Admin, ModelsWhoseFilesAreNoGoodAreRefused) {
+  config_.describe = [](const model_spec& declared) -> result<model_spec> {
+    const auto& source = declared.variants.at(0).source;
+    return error{recovery::refuse, source == "/none" ? "file_missing" : "bad_model",
+                 source + ": why"};
+  };
+  start();
+  http_client client(http_port());
+  const auto damaged = client.post("/api/v1/models", R"({"name":"m","source":"/half.gguf"})");
+  EXPECT_EQ(damaged.status, 422);
+  EXPECT_EQ(error_of(damaged)["code"], "bad_model");
+  EXPECT_EQ(error_of(damaged)["message"], "/half.gguf: why");
+  EXPECT_EQ(client.post("/api/v1/models", R"({"name":"m","source":"/none"})").status, 400);
+  EXPECT_TRUE(port_.admin_requests().empty());
+}
+
+TEST_F(Admin, GatewaysWithoutFilesAddNoModels) {
+  start();
+  http_client client(http_port());
+  EXPECT_EQ(client.post("/api/v1/models", R"({"name":"m","source":"/m.gguf"})").status, 422);
+}
+
+TEST_F(Admin, OneModelAtATimeIsReadAndOthersAreServedMeanwhile) {
+  std::promise<void> go_on;
+  config_.describe = [gate = go_on.get_future().share()](model_spec declared) {
+    gate.wait();
+    return declared;
+  };
+  config_.limits.describe_time = 20 * ms;
+  start();
+  http_client client(http_port());
+  const auto slow = client.post("/api/v1/models", R"({"name":"m","source":"/m.gguf"})");
+  EXPECT_EQ(slow.status, 503) << "not read within describe_time";
+  EXPECT_EQ(client.get("/healthz").status, 200);
+  const auto second = client.post("/api/v1/models", R"({"name":"n","source":"/n.gguf"})");
+  EXPECT_EQ(second.status, 503);
+  EXPECT_NE(second.body.find("another model"), std::string::npos) << second.body;
+  EXPECT_TRUE(port_.admin_requests().empty());
+  go_on.set_value();
 }
 
 TEST_F(Admin, RefusedCommandsSayWhy) {

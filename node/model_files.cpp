@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "node/model_files.hpp"
+
+#include "node/gguf.hpp"
+
+#include <algorithm>
+
+namespace consort::node {
+
+namespace {
+
+std::optional<error> objection(const std::string& source) {
+  for (const auto* scheme : {"hf:", "https:", "http:"})
+    if (source.starts_with(scheme))
+      return error{recovery::refuse, "source_unsupported",
+                   source + ": only files of the server are served; fetch it there first"};
+  if (!source.starts_with('/'))
+    return error{recovery::refuse, "source_relative",
+                 source + ": must be an absolute path on the server"};
+  return std::nullopt;
+}
+
+result<model_variant> describe_variant(const model_variant& declared, digest_cache& digests) {
+  if (auto failure = objection(declared.source))
+    return *failure;
+  auto found = describe_gguf(declared.source, digests);
+  if (!found)
+    return found.failure();
+  if (!declared.content.empty() && declared.content != found->content)
+    return error{recovery::refuse, "model_changed",
+                 declared.source + ": its digest is " + found->content.value + ", not "
+                     + declared.content.value};
+  if (declared.context_tokens > 0)
+    found->context_tokens = std::min(found->context_tokens, declared.context_tokens);
+  if (!declared.equivalence.empty())
+    found->equivalence = declared.equivalence;
+  return found;
+}
+
+} // namespace
+
+result<model_spec> describe_model(model_spec declared, digest_cache& digests) {
+  for (auto& variant : declared.variants) {
+    auto found = describe_variant(variant, digests);
+    if (!found)
+      return error{found.failure().action, found.failure().code,
+                   "model `" + declared.name.value + "`: " + found.failure().message};
+    variant = std::move(*found);
+  }
+  return declared;
+}
+
+} // namespace consort::node
