@@ -12,6 +12,7 @@ inline constexpr duration_us second_us = 1'000'000;
 
 // Tools run as child processes.
 inline constexpr duration_us plugin_call_us_max = 5 * second_us; ///< Probe, reading, version.
+inline constexpr duration_us telemetry_every_us = 2 * second_us;  ///< Unless the plugin says so.
 inline constexpr duration_us probe_grace_us = second_us / 2;     ///< The same after a probe.
 inline constexpr duration_us child_grace_us = 2 * second_us;     ///< Between TERM and KILL.
 inline constexpr duration_us child_reap_us_max = second_us;      ///< For a killed tool to be gone.
@@ -69,12 +70,11 @@ inline constexpr std::size_t data_connections_max = 4'096; ///< Beyond: the long
 inline constexpr int data_accept_queue_max = 1'024;        ///< In the kernel.
 inline constexpr duration_us data_accept_backoff_us = second_us / 10; ///< After accept() failed.
 inline constexpr duration_us data_handshake_us = 2 * second_us;       ///< TLS, from accept().
-inline constexpr duration_us data_idle_us = 75 * second_us;    ///< Kept alive without a request.
-inline constexpr duration_us data_head_us = 5 * second_us;     ///< First byte to blank line.
-inline constexpr duration_us data_body_us = 30 * second_us;    ///< The whole body.
-inline constexpr duration_us data_stall_us = 15 * second_us;   ///< A write that moves nothing.
-inline constexpr std::size_t data_head_bytes_max = 8 * 1024;   ///< Request line and headers.
-inline constexpr std::size_t data_ahead_bytes_max = 64 * 1024; ///< Sent before its answer ended.
+inline constexpr duration_us data_idle_us = 75 * second_us;  ///< Kept alive without a request.
+inline constexpr duration_us data_head_us = 5 * second_us;   ///< First byte to blank line.
+inline constexpr duration_us data_body_us = 30 * second_us;  ///< The whole body.
+inline constexpr duration_us data_stall_us = 15 * second_us; ///< A write that moves nothing.
+inline constexpr std::size_t data_head_bytes_max = 8 * 1024; ///< Request line and headers.
 inline constexpr std::size_t data_linger_bytes_max = 32 * 1024 * 1024; ///< Read after a refusal.
 inline constexpr duration_us data_linger_us = 2 * second_us;
 inline constexpr std::size_t data_backlog_bytes_max
@@ -92,7 +92,6 @@ struct data_port_set {
   duration_us head = data_head_us;
   duration_us body = data_body_us;
   duration_us stall = data_stall_us;
-  std::size_t ahead_bytes = data_ahead_bytes_max;
   std::size_t backlog_bytes = data_backlog_bytes_max;
   std::size_t artifact_streams = artifact_streams_max;
   std::uint64_t artifact_rate = artifact_bytes_per_s;

@@ -6,6 +6,7 @@
 /// the agent's worker threads, never from an actor; calls are serialised per plugin. Probes and
 /// readings have their own timeouts: no call blocks longer than limits::plugin_call_us_max.
 
+#include "node/limits.hpp"
 #include "node/runtime.hpp"
 
 #include <vector>
@@ -19,6 +20,7 @@ struct plugin_metadata {
   resource_type type = resource_type::cpu;
   int priority = 0;   ///< Of several plugins that claim one device (same uuid) the highest wins.
   std::string origin; ///< Folder, or `built-in`.
+  duration_us telemetry_every_us = limits::telemetry_every_us; ///< Between two readings.
 };
 
 /// What a compile needs to know. Paths are the agent's own; nothing here came from the network but

@@ -94,7 +94,6 @@ struct plugin_document {
   availability available;
   tool_query probe;
   std::optional<tool_query> telemetry;
-  duration_us telemetry_every_us = 2 * limits::second_us;
   device_capability capability; ///< build_profiles empty: they depend on the installed compilers.
   speed_spec spec;
   std::map<std::string, std::string> attributes; ///< Of every device: tflops and the like.

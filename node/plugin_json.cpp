@@ -120,7 +120,8 @@ void read_telemetry(json_file& file, json_section& root, plugin_document& docume
     return;
   json_section section(file, root.at("telemetry"), *object);
   constexpr duration_us every_us_max = 3'600 * limits::second_us;
-  document.telemetry_every_us = section.duration("every", 2 * limits::second_us, every_us_max);
+  document.metadata.telemetry_every_us
+      = section.duration("every", limits::telemetry_every_us, every_us_max);
   document.telemetry = read_query(file, section, true);
   section.finish();
 }

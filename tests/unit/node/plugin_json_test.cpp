@@ -29,7 +29,7 @@ TEST(PluginJson, ReadsACompletePlugin) {
   EXPECT_TRUE(read->simulated);
   EXPECT_EQ(read->probe.fields.at("memory_bytes").multiply, 1024 * 1024);
   EXPECT_EQ(read->telemetry->fields.at("power_watts").multiply, 1);
-  EXPECT_EQ(read->telemetry_every_us, 2 * limits::second_us);
+  EXPECT_EQ(read->metadata.telemetry_every_us, 2 * limits::second_us);
   EXPECT_EQ(read->capability.max_sequences, 4U);
   EXPECT_TRUE(read->capability.formats.empty());
   EXPECT_EQ(read->capability.runtime.resume, resume_support::tokens);
