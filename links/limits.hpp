@@ -22,9 +22,11 @@ inline constexpr std::int64_t bytes_per_s = std::int64_t{32} << 20;
 inline constexpr std::int64_t bytes_burst = std::int64_t{64} << 20;
 inline constexpr duration_us pauses_us_max
     = 5 * second_us; ///< Of reading, in sum without a calm moment; beyond: `peer_too_fast`.
+inline constexpr duration_us write_stall_us = 5 * second_us; ///< Nothing of a write moves.
 inline constexpr duration_us drain_us = second_us / 2; ///< For what was queued when it closes.
-inline constexpr std::size_t read_bytes = std::size_t{64} << 10;   ///< Taken from a socket at once.
-inline constexpr std::size_t write_bytes = std::size_t{256} << 10; ///< Given to a socket at once.
+inline constexpr std::size_t kept_bytes_max = std::size_t{1}
+                                              << 20; ///< Of memory that an empty queue keeps.
+inline constexpr std::size_t read_bytes = std::size_t{8} << 10; ///< Taken from a socket at once.
 
 // --- before it is established, at the guard ---
 inline constexpr int accept_queue_max = 1'024;                ///< In the kernel.
@@ -35,16 +37,19 @@ inline constexpr std::size_t unfinished_max = 1'024;       ///< Before hello; th
 inline constexpr std::size_t address_unfinished_max = 512; ///< Of one address; likewise.
 inline constexpr std::int64_t address_connects_per_s = 1'000; ///< Beyond: closed unheard.
 inline constexpr std::int64_t address_connects_burst = 4'000;
-inline constexpr duration_us handshake_us = 2 * second_us;  ///< TLS, from accept() or connect().
-inline constexpr duration_us hello_us = 2 * second_us;      ///< From there to a whole hello.
-inline constexpr std::size_t hello_bytes_max = 16 * 1'024;  ///< Payload of a hello.
-inline constexpr duration_us refusal_us = second_us;        ///< For the answer that refuses.
+inline constexpr duration_us handshake_us = 2 * second_us; ///< TLS, from accept() or connect().
+inline constexpr duration_us hello_us = 2 * second_us;     ///< From there to a whole hello.
+inline constexpr std::size_t hello_bytes_max = 16 * 1'024; ///< Payload of a hello.
+inline constexpr duration_us refusal_us = second_us;       ///< For the answer that refuses.
+inline constexpr std::size_t refusal_waste_bytes_max
+    = std::size_t{1} << 20; ///< Read and thrown away behind that answer.
 inline constexpr duration_us log_every_us = 60 * second_us; ///< Lines about one address.
 inline constexpr std::size_t addresses_max = 4'096;         ///< Remembered without a connection.
 
 // --- the connector ---
 inline constexpr duration_us resolve_us = 5 * second_us;  ///< Name service.
 inline constexpr duration_us connect_us = 3 * second_us;  ///< TCP, each address of the name.
+inline constexpr std::size_t endpoints_max = 8;           ///< Addresses of one name that are tried.
 inline constexpr duration_us welcome_us = 10 * second_us; ///< From link to the answered hello.
 inline constexpr duration_us backoff_first_us = 200'000;
 inline constexpr duration_us backoff_max_us = 10 * second_us;
@@ -66,6 +71,7 @@ struct limit_set {
   std::int64_t bytes_rate = bytes_per_s;
   std::int64_t bytes_at_once = bytes_burst;
   duration_us pauses = pauses_us_max;
+  duration_us write_stall = write_stall_us;
   duration_us drain = drain_us;
   int accept_queue = accept_queue_max;
   std::size_t connections = connections_max;

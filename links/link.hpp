@@ -17,8 +17,9 @@
 
 namespace consort::links {
 
-struct link_core;
+class link_core;
 
+/// Both are required.
 struct link_callbacks {
   std::function<void(messages::frame)> on_frame;
   /// Last call, exactly once; why says who ended it: `link_silent`, `peer_too_slow`,
@@ -38,12 +39,12 @@ public:
   /// are released after on_closed.
   void start(link_callbacks callbacks);
 
-  /// Queues a frame. Returns: false when the link is closed, or closes now because the queue is
-  /// full or the frame is over its kind's limit.
+  /// Queues a frame. Returns: false when nothing will be sent: the link is closed, or closes now
+  /// because the queue is full, or the frame alone is over its kind's limit (logged).
   bool send(const messages::frame& outgoing);
 
-  /// Sends what is queued within limits::drain_us, then ends; on_closed gets `why`. Later calls and
-  /// whatever else happens change nothing.
+  /// Hands nothing on from now; sends what is queued and waits for the other end to see it, within
+  /// limits::drain_us; then ends, and on_closed gets `why`. Later calls change nothing.
   void close(const error& why);
 
   [[nodiscard]] const peer_identity& peer() const;

@@ -86,20 +86,26 @@ std::size_t payload_bytes_max(frame_kind kind) {
   return carries_body ? limits::body_frame_bytes_max : limits::frame_bytes_max;
 }
 
-result<std::vector<char>> write_frame(frame_kind kind, std::span<const char> payload) {
+result<done> append_frame(std::vector<char>& out, frame_kind kind, std::span<const char> payload) {
   if (!known(kind))
     return refusal("bad_frame", "no such kind of frame");
   if (payload.size() > payload_bytes_max(kind))
     return refusal("frame_too_large", std::string(name_of(kind)) + " of "
                                           + std::to_string(payload.size()) + " bytes; the limit is "
                                           + std::to_string(payload_bytes_max(kind)));
-  std::vector<char> out;
-  out.reserve(frame_header_bytes + payload.size());
   put(out, frame_magic);
   put(out, static_cast<std::uint16_t>(kind));
   put(out, protocol_version);
   put(out, static_cast<std::uint32_t>(payload.size()));
   out.insert(out.end(), payload.begin(), payload.end());
+  return done{};
+}
+
+result<std::vector<char>> write_frame(frame_kind kind, std::span<const char> payload) {
+  std::vector<char> out;
+  out.reserve(frame_header_bytes + std::min(payload.size(), payload_bytes_max(kind)));
+  if (const auto written = append_frame(out, kind, payload); !written)
+    return written.failure();
   return out;
 }
 
@@ -119,6 +125,8 @@ result<std::optional<frame>> frame_reader::next() {
     return std::optional<frame>();
   const header head = parse_header(buffer_.data() + taken_);
   refused_ = judge(head);
+  if (!refused_ && check_)
+    refused_ = check_(head.kind, head.payload_bytes);
   if (refused_) {
     buffer_ = {};
     taken_ = 0;

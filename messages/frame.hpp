@@ -12,6 +12,7 @@
 #include "scheduler/result.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -52,12 +53,23 @@ struct frame {
 
 /// Header and payload in one buffer. Returns: `frame_too_large` (refuse) over the kind's limit.
 [[nodiscard]] result<std::vector<char>> write_frame(frame_kind kind, std::span<const char> payload);
+/// The same at the end of a buffer; on an error the buffer is as it was.
+[[nodiscard]] result<done> append_frame(std::vector<char>& out, frame_kind kind,
+                                        std::span<const char> payload);
 
 /// Takes a byte stream apart, in whatever pieces it comes. Not thread-safe. A refusal is final: the
 /// stream has lost its frame boundaries, so its owner closes it. Holds at most one payload and the
 /// bytes fed but not yet taken.
 class frame_reader {
 public:
+  /// Asked about every header that is in order, before its payload is buffered; an error refuses
+  /// it.
+  using header_check
+      = std::function<std::optional<error>(frame_kind kind, std::size_t payload_bytes)>;
+
+  frame_reader() = default;
+  explicit frame_reader(header_check check) : check_(std::move(check)) {}
+
   /// Appends bytes of the stream. Requires: next() was called until it had nothing more, or else
   /// what waits keeps growing.
   void feed(std::span<const char> bytes);
@@ -70,6 +82,7 @@ public:
   [[nodiscard]] std::size_t buffered() const { return buffer_.size() - taken_; }
 
 private:
+  header_check check_;
   std::vector<char> buffer_;
   std::size_t taken_ = 0;
   std::optional<error> refused_;

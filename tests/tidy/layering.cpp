@@ -21,11 +21,12 @@ const std::vector<layer>& layers() {
   static const std::vector<layer> table = {
       {"scheduler", {}},
       {"messages", {"scheduler"}},
-      {"node", {"messages", "scheduler", "scenarios/models"}},
-      {"gateway", {"messages", "scheduler"}},
-      {"actors", {"gateway", "node", "messages", "scheduler"}},
+      {"links", {"messages", "scheduler"}},
+      {"node", {"links", "messages", "scheduler", "scenarios/models"}},
+      {"gateway", {"links", "messages", "scheduler"}},
+      {"actors", {"gateway", "node", "links", "messages", "scheduler"}},
       {"scenarios", {"messages", "scheduler"}},
-      {"cli", {"actors", "gateway", "node", "scenarios", "messages", "scheduler"}},
+      {"cli", {"actors", "gateway", "node", "scenarios", "links", "messages", "scheduler"}},
   };
   return table;
 }
@@ -40,8 +41,8 @@ const std::vector<family>& families() {
   static const std::vector<family> table = {
       {{"caf/"}, {"actors/", "tests/actors/", "tests/unit/actors/", "tests/support/actor"}},
       {{"capnp/", "kj/"}, {"messages/", "tests/"}},
-      {{"boost/"}, {"gateway/", "node/", "actors/", "cli/", "tests/"}},
-      {{"spdlog/"}, {"gateway/", "node/", "actors/", "cli/", "tests/"}},
+      {{"boost/"}, {"links/", "gateway/", "node/", "actors/", "cli/", "tests/"}},
+      {{"spdlog/"}, {"links/", "gateway/", "node/", "actors/", "cli/", "tests/"}},
       {{"nlohmann/"}, {"gateway/", "node/", "actors/", "scenarios/", "cli/", "tests/"}},
       {{"hwloc"}, {"node/", "tests/"}},
       {{"llama", "ggml", "gguf"}, {"node/", "tests/"}},

@@ -42,6 +42,9 @@ TEST(TidyLayering, LowerFoldersMayNotIncludeHigherOnes) {
             "layering");
   EXPECT_EQ(first_rule(run(check_layering, "gateway/a.cpp", "#include \"node/b.hpp\"\n")),
             "layering");
+  EXPECT_EQ(first_rule(run(check_layering, "links/a.cpp", "#include \"gateway/b.hpp\"\n")),
+            "layering");
+  EXPECT_TRUE(run(check_layering, "gateway/a.cpp", "#include \"links/b.hpp\"\n").empty());
   EXPECT_TRUE(run(check_layering, "actors/a.cpp", "#include \"gateway/b.hpp\"\n").empty());
   EXPECT_TRUE(run(check_layering, "node/a.cpp", "#include \"scenarios/models/b.hpp\"\n").empty());
   EXPECT_FALSE(run(check_layering, "node/a.cpp", "#include \"scenarios/sim/b.hpp\"\n").empty());

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "links/admission.hpp"
+
+namespace consort::links {
+
+namespace {
+
+constexpr std::size_t v6_prefix_bytes = 8;
+
+std::string key_of(const boost::asio::ip::address& address) {
+  if (address.is_v4())
+    return address.to_string();
+  const auto bytes = address.to_v6().to_bytes();
+  if (address.to_v6().is_v4_mapped())
+    return boost::asio::ip::make_address_v4(boost::asio::ip::v4_mapped, address.to_v6())
+        .to_string();
+  return {bytes.begin(), bytes.begin() + v6_prefix_bytes};
+}
+
+} // namespace
+
+admission::visitors::iterator admission::visit(const boost::asio::ip::address& address,
+                                               time_us now) {
+  if (addresses_.size() >= limits::addresses_max)
+    forget_idle(now);
+  return addresses_.try_emplace(key_of(address), limits_).first;
+}
+
+/// Addresses without a connection are remembered for their rate only. If all of them are still
+/// under it, they are forgotten nevertheless: memory goes before the rate of a stranger.
+void admission::forget_idle(time_us now) {
+  for (auto at = addresses_.begin(); at != addresses_.end();) {
+    const bool idle = at->second.connections == 0 && at->second.connects.full(now);
+    at = idle ? addresses_.erase(at) : std::next(at);
+  }
+  if (addresses_.size() >= limits::addresses_max)
+    std::erase_if(addresses_, [](const auto& one) { return one.second.connections == 0; });
+}
+
+admission::verdict admission::admit(connection_id id, const boost::asio::ip::address& address,
+                                    time_us now) {
+  verdict out;
+  const auto known = visit(address, now);
+  auto& own = known->second;
+  if (!own.connects.try_take(1, now)) {
+    out.refused = "too_many_connects";
+    return out;
+  }
+  if (own.connections >= limits_.address_connections
+      || own.unfinished.size() >= limits_.address_unfinished) {
+    if (own.unfinished.empty()) {
+      out.refused = "too_many_of_address";
+      return out;
+    }
+    displace(*own.unfinished.begin(), out);
+  }
+  if (owners_.size() >= limits_.connections || unfinished_.size() >= limits_.unfinished) {
+    if (unfinished_.empty()) {
+      out.refused = "too_many_connections";
+      return out;
+    }
+    displace(*unfinished_.begin(), out);
+  }
+  ++own.connections;
+  own.unfinished.insert(id);
+  unfinished_.insert(id);
+  owners_.emplace(id, known);
+  return out;
+}
+
+void admission::displace(connection_id id, verdict& out) {
+  out.displaced.push_back(id);
+  gone(id);
+}
+
+bool admission::finish(connection_id id) {
+  const auto owner = owners_.find(id);
+  if (owner == owners_.end())
+    return false;
+  owner->second->second.unfinished.erase(id);
+  unfinished_.erase(id);
+  return true;
+}
+
+void admission::gone(connection_id id) {
+  const auto owner = owners_.find(id);
+  if (owner == owners_.end())
+    return;
+  auto& own = owner->second->second;
+  --own.connections;
+  own.unfinished.erase(id);
+  unfinished_.erase(id);
+  owners_.erase(owner);
+}
+
+std::optional<admission::connection_id> admission::displace_oldest() {
+  if (unfinished_.empty())
+    return std::nullopt;
+  const auto oldest = *unfinished_.begin();
+  gone(oldest);
+  return oldest;
+}
+
+std::optional<std::uint64_t> quiet_log::may_log(const std::string& address, time_us now) {
+  if (seen_.size() >= limits::addresses_max && !seen_.contains(address)) {
+    std::erase_if(seen_, [&](const auto& one) { return now - one.second.logged_at >= every_; });
+    if (seen_.size() >= limits::addresses_max)
+      return std::nullopt; // Thousands of addresses in one period: the counters tell the rest.
+  }
+  const auto [found, first] = seen_.try_emplace(address);
+  auto& seen = found->second;
+  if (!first && now - seen.logged_at < every_) {
+    ++seen.left_out;
+    return std::nullopt;
+  }
+  seen.logged_at = now;
+  return std::exchange(seen.left_out, 0);
+}
+
+} // namespace consort::links

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// A TCP connection, bare or under TLS, behind one pair of operations. Its executor is a strand, on
+/// which everything here is called. One read and one write may be under way at a time. Owned by a
+/// door first, then by a link. Private to links/.
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/stream.hpp>
+
+#include <chrono>
+#include <variant>
+
+namespace consort::links {
+
+/// Microseconds of the clock that sessions are given.
+[[nodiscard]] inline std::int64_t steady_now_us() {
+  return std::chrono::duration_cast<std::chrono::microseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+class channel {
+public:
+  using tcp = boost::asio::ip::tcp;
+  using tls_stream = boost::asio::ssl::stream<tcp::socket>;
+
+  explicit channel(tcp::socket socket) : stream_(std::move(socket)) {
+    boost::system::error_code ignored;
+    this->socket().set_option(tcp::no_delay(true), ignored);
+  }
+
+  /// From now on TLS. Requires: a bare channel with nothing under way.
+  tls_stream& secure(boost::asio::ssl::context& context) {
+    auto bare = std::move(std::get<tcp::socket>(stream_));
+    return stream_.emplace<tls_stream>(std::move(bare), context);
+  }
+
+  [[nodiscard]] tcp::socket& socket() {
+    auto* const tls = std::get_if<tls_stream>(&stream_);
+    return tls != nullptr ? tls->next_layer() : std::get<tcp::socket>(stream_);
+  }
+
+  template <class Token>
+  auto read_some(boost::asio::mutable_buffer into, Token token) {
+    if (auto* const tls = std::get_if<tls_stream>(&stream_))
+      return tls->async_read_some(into, std::move(token));
+    return std::get<tcp::socket>(stream_).async_read_some(into, std::move(token));
+  }
+
+  template <class Token>
+  auto write_some(boost::asio::const_buffer from, Token token) {
+    if (auto* const tls = std::get_if<tls_stream>(&stream_))
+      return tls->async_write_some(from, std::move(token));
+    return std::get<tcp::socket>(stream_).async_write_some(from, std::move(token));
+  }
+
+  /// Ends whatever is under way.
+  void cut() {
+    boost::system::error_code ignored;
+    socket().shutdown(tcp::socket::shutdown_both, ignored);
+    socket().close(ignored);
+  }
+
+private:
+  std::variant<tcp::socket, tls_stream> stream_;
+};
+
+} // namespace consort::links

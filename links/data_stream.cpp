@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "links/data_stream.hpp"
+
+namespace consort::links {
+
+task<result<peer_identity>> data_stream::greet(const credentials& own,
+                                               boost::asio::ssl::stream_base::handshake_type side) {
+  const auto context
+      = side == boost::asio::ssl::stream_base::server ? own.server_context() : own.client_context();
+  auto& tls = channel_.secure(*context);
+  const auto [failed] = co_await tls.async_handshake(side, as_values);
+  if (failed)
+    co_return error{recovery::retry_elsewhere, "tls_failed",
+                    "the TLS handshake failed: " + failed.message()};
+  co_return own.identify(tls.native_handle());
+}
+
+void data_stream::cut_reading() {
+  boost::system::error_code ignored;
+  socket().shutdown(boost::asio::ip::tcp::socket::shutdown_receive, ignored);
+}
+
+void moving_deadline::set(duration_us from_now) {
+  expired_ = false;
+  at_ = clock::now() + std::chrono::microseconds(from_now);
+  if (!armed_at_ || at_ < *armed_at_)
+    arm(at_);
+}
+
+void moving_deadline::clear() {
+  expired_ = false;
+  at_ = clock::time_point::max();
+}
+
+void moving_deadline::stop() {
+  at_ = clock::time_point::max();
+  armed_at_.reset();
+  action_ = nullptr;
+  timer_.cancel();
+}
+
+void moving_deadline::arm(clock::time_point when) {
+  armed_at_ = when;
+  timer_.expires_at(when);
+  timer_.async_wait([this, life = std::weak_ptr<int>(life_)](boost::system::error_code failed) {
+    if (!failed && !life.expired())
+      fired();
+  });
+}
+
+void moving_deadline::fired() {
+  armed_at_.reset();
+  if (at_ == clock::time_point::max())
+    return;
+  if (clock::now() < at_)
+    return arm(at_);
+  at_ = clock::time_point::max();
+  expired_ = true;
+  if (const auto action = action_)
+    action();
+}
+
+} // namespace consort::links

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// One accepted connection on its way to being a link: first bytes, TLS, certificate, hello, each
+/// under a deadline. Runs as one coroutine on its own strand and reports once. Private to links/.
+
+#include "links/credentials.hpp"
+#include "links/link_core.hpp"
+#include "links/task.hpp"
+
+namespace consort::links {
+
+/// What doors of one guard share; outlives them.
+struct door_rules {
+  std::shared_ptr<const links::credentials> credentials; ///< Null = no TLS.
+  std::string cluster;
+  std::string join_token;
+  incarnation life;
+  limits::limit_set limits;
+};
+
+/// How it ended: a link and the hello that it began with, or a refusal.
+struct door_outcome {
+  std::shared_ptr<link_core> core; ///< Null when refused.
+  messages::frame hello;
+  error refusal;
+};
+
+class door : public std::enable_shared_from_this<door> {
+public:
+  /// `socket` is on a strand of its own.
+  door(channel::tcp::socket socket, std::string address, std::shared_ptr<const door_rules> rules);
+
+  /// Takes its course; `report` is called once, on the strand. Call once, from any thread.
+  void run(std::function<void(door_outcome)> report);
+  /// Ends it: the report comes soon, and is a refusal. Thread-safe.
+  void cut();
+
+private:
+  task<door_outcome> pass();
+  task<std::optional<error>> open();
+  task<std::optional<error>> shake_hands();
+  task<result<messages::frame>> hear_hello();
+  task<void> refuse(const error& why);
+  void limit(duration_us span);
+  [[nodiscard]] error lost(const char* late, boost::system::error_code failed) const;
+
+  channel stream_;
+  std::string address_;
+  std::shared_ptr<const door_rules> rules_;
+  std::unique_ptr<session> session_;
+  std::shared_ptr<hello_rules> hello_rules_;
+  bool speaks_ = false; ///< An answer would be read: TLS, where there is any, is done.
+  time_limit limit_;
+};
+
+} // namespace consort::links

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "links/hello_check.hpp"
+
+#include "messages/codec.hpp"
+
+#include <openssl/crypto.h>
+
+#include <array>
+
+namespace consort::links {
+
+namespace {
+
+constexpr unsigned char tls_handshake_record = 0x16;
+constexpr unsigned char tls_major_version = 0x03;
+
+error refuse(const char* code, std::string message) {
+  return {recovery::refuse, code, std::move(message)};
+}
+
+bool same_secret(const std::string& left, const std::string& right) {
+  return left.size() == right.size() && CRYPTO_memcmp(left.data(), right.data(), left.size()) == 0;
+}
+
+bool begins_like(std::span<const char> bytes, std::span<const unsigned char> pattern) {
+  for (std::size_t at = 0; at < std::min(bytes.size(), pattern.size()); ++at)
+    if (static_cast<unsigned char>(bytes[at]) != pattern[at])
+      return false;
+  return true;
+}
+
+/// A scheduler is dialled and never dials, so its word is not in question.
+std::optional<peer_role> role_of(messages::sender_kind kind) {
+  switch (kind) {
+  case messages::sender_kind::node: return peer_role::node;
+  case messages::sender_kind::gateway: return peer_role::gateway;
+  case messages::sender_kind::scheduler: break;
+  }
+  return std::nullopt;
+}
+
+} // namespace
+
+std::optional<error> judge_opening(std::span<const char> first, bool tls) {
+  constexpr std::array<unsigned char, 2> tls_record = {tls_handshake_record, tls_major_version};
+  constexpr std::array<unsigned char, 4> magic = {'C', 'S', 'R', 'T'};
+  if (tls && !begins_like(first, tls_record))
+    return refuse("not_tls", "the connection does not begin with a TLS handshake");
+  if (!tls && !begins_like(first, magic))
+    return refuse("bad_frame", "the stream does not begin with a frame");
+  return std::nullopt;
+}
+
+result<peer_identity> judge_hello(const messages::frame& hello, const hello_rules& rules) {
+  const auto said = messages::decode_hello(hello.payload);
+  if (!said)
+    return said.failure();
+  const auto& from = said->from;
+  if (said->body.cluster != rules.cluster)
+    return refuse("wrong_cluster",
+                  "this is cluster `" + rules.cluster + "`, not `" + said->body.cluster + "`");
+  if (!same_secret(said->body.join_token, rules.join_token))
+    return refuse("wrong_token", "the join token is not this cluster's");
+  const auto role = role_of(from.kind);
+  if (!role)
+    return refuse("wrong_role", "only nodes and gateways say hello");
+  if (!rules.certified)
+    return peer_identity{rules.cluster, *role, from.sender, {}, 0};
+  if (rules.certified->role != *role)
+    return refuse("wrong_role", "a " + std::string(name_of(*role)) + " says hello with a "
+                                    + std::string(name_of(rules.certified->role))
+                                    + "'s certificate");
+  if (rules.certified->name != from.sender)
+    return refuse("wrong_name", "`" + from.sender + "` says hello with the certificate of `"
+                                    + rules.certified->name + "`");
+  return *rules.certified;
+}
+
+bool understands_answers(const error& refusal) {
+  return refusal.code != "bad_frame" && refusal.code != "not_tls";
+}
+
+std::vector<char> refusal_bytes(const error& why, const std::string& cluster, incarnation life) {
+  const messages::envelope from{messages::protocol_version, messages::sender_kind::scheduler,
+                                cluster, life, 0};
+  const messages::hello_answer body{why, 0, {}};
+  const auto payload = messages::encode(from, body);
+  if (!payload)
+    return {};
+  auto framed = messages::write_frame(messages::frame_kind::hello_answer, *payload);
+  return framed ? std::move(*framed) : std::vector<char>{};
+}
+
+} // namespace consort::links
