@@ -306,19 +306,49 @@ result<staging_folder> artifact_store::stage(std::uint64_t size_bytes) {
 
 result<artifact_record> artifact_store::put(staging_folder from, const artifact_key& key,
                                             std::map<std::string, std::string> quality,
-                                            duration_us build_us) {
+                                            duration_us build_us, const std::atomic<bool>* stop) {
   const auto stamp = stamp_file(from.output_path());
   if (!stamp)
     return error{recovery::refuse, "artifact_missing", stamp.failure().message};
   if (stamp->size_bytes == 0)
     return error{recovery::refuse, "artifact_empty", from.output_path() + ": empty"};
-  const auto content = hash_file(from.output_path());
+  const auto content = hash_file(from.output_path(), stop);
   if (!content)
     return content.failure();
   artifact_manifest manifest;
   manifest.record = {key, *content, state_->node, stamp->size_bytes, build_us, std::move(quality)};
   manifest.created_s = unix_now_s();
   return state_->store(from, std::move(manifest));
+}
+
+result<artifact_record> artifact_store::put_copy(staging_folder from,
+                                                 const artifact_record& expected) {
+  const auto stamp = stamp_file(from.output_path());
+  if (!stamp)
+    return error{recovery::refuse, "artifact_missing", stamp.failure().message};
+  const auto content = hash_file(from.output_path());
+  if (!content)
+    return content.failure();
+  if (*content != expected.content)
+    return error{recovery::retry_elsewhere, "artifact_corrupt",
+                 "the copy of artifact " + expected.content.value + " has content "
+                     + content->value};
+  artifact_manifest manifest;
+  manifest.record = expected;
+  manifest.record.node = state_->node;
+  manifest.record.size_bytes = stamp->size_bytes;
+  manifest.created_s = unix_now_s();
+  return state_->store(from, std::move(manifest));
+}
+
+result<held_artifact> artifact_store::hold(const digest& content) {
+  const std::scoped_lock lock(state_->guard);
+  const auto found = state_->entries.find(content);
+  if (found == state_->entries.end())
+    return missing(is_digest(content.value) ? content.value : "named so");
+  found->second.used_s = unix_now_s();
+  return held_artifact{found->second.record, state_->folder(content) + "/payload",
+                       found->second.pin};
 }
 
 result<std::string> artifact_store::path_of(const digest& content) {

@@ -47,6 +47,13 @@ struct collection_rule {
   duration_us age_us_max = 0;
 };
 
+/// An artifact that stays where it is for as long as this lives. Its content was not looked at.
+struct held_artifact {
+  artifact_record record;
+  std::string path;
+  artifact_pin pin;
+};
+
 class artifact_store {
 public:
   /// Opens or creates the store under `data_path` and reads its index. What processes
@@ -71,15 +78,23 @@ public:
   [[nodiscard]] result<staging_folder> stage(std::uint64_t size_bytes);
   /// Hashes, syncs and moves `from`'s payload into place under `key`. The same content twice is one
   /// artifact; a second artifact of the same key replaces the first in `find`. Errors:
-  /// `artifact_empty`, `artifact_missing`, `disk_full`, `store_full`.
+  /// `artifact_empty`, `artifact_missing`, `disk_full`, `store_full`; `hash_stopped` once `stop`.
   [[nodiscard]] result<artifact_record> put(staging_folder from, const artifact_key& key,
                                             std::map<std::string, std::string> quality,
-                                            duration_us build_us);
+                                            duration_us build_us,
+                                            const std::atomic<bool>* stop = nullptr);
+  /// The same for a copy from elsewhere: only `expected.content` is let in. Further error:
+  /// `artifact_corrupt`.
+  [[nodiscard]] result<artifact_record> put_copy(staging_folder from,
+                                                 const artifact_record& expected);
 
   /// The payload's path, verified. Errors: `artifact_missing`, `artifact_corrupt` (and the artifact
   /// is gone from the index).
   [[nodiscard]] result<std::string> path_of(const digest& content);
   [[nodiscard]] result<std::string> path_of(const artifact_key& key);
+
+  /// The same without reading it, for those who check what they get. Errors: `artifact_missing`.
+  [[nodiscard]] result<held_artifact> hold(const digest& content);
 
   [[nodiscard]] artifact_pin pin(const digest& content);
   /// Errors: `artifact_missing`, `artifact_pinned`.

@@ -2,7 +2,9 @@
 #include "node/compiler.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
+#include <thread>
 
 namespace consort::node {
 
@@ -32,15 +34,34 @@ struct compiler::build_state : running_compile {
         order(std::move(wanted)),
         finished(std::move(handler)) {}
 
+  ~build_state() override {
+    stopping = true;
+    tool.reset(); // From here on nothing starts the keeper.
+    if (!keeper.joinable())
+      return;
+    if (keeper.get_id() == std::this_thread::get_id())
+      keeper.detach(); // The handler destroys the build that told it.
+    else
+      keeper.join();
+  }
+
   void tool_ended(result<compile_outcome> ended) {
+    if (ended) { // Hashing and syncing gigabytes is no work for the tools' io thread.
+      keeper = std::thread([this, outcome = std::move(*ended)]() mutable { keep(outcome); });
+      return;
+    }
     // A local copy: the handler may destroy this object.
     const auto handler = std::exchange(finished, nullptr);
-    if (!handler)
+    if (handler)
+      handler(judge(ended.failure(), store));
+  }
+
+  void keep(compile_outcome& built) {
+    const auto handler = std::exchange(finished, nullptr);
+    auto record = store.put(std::move(staging), order.key, std::move(built.quality), built.took_us,
+                            &stopping);
+    if (!handler || stopping)
       return;
-    if (!ended)
-      return handler(judge(ended.failure(), store));
-    auto record
-        = store.put(std::move(staging), order.key, std::move(ended->quality), ended->took_us);
     if (record)
       return handler(std::move(record));
     const auto& why = record.failure();
@@ -54,7 +75,9 @@ struct compiler::build_state : running_compile {
   staging_folder staging;
   build_order order;
   finished_handler finished;
+  std::atomic<bool> stopping = false;
   std::unique_ptr<running_compile> tool;
+  std::thread keeper;
 };
 
 compiler::compiler(inventory& plugins, artifact_store& store, digest_cache& digests,

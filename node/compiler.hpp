@@ -4,8 +4,9 @@
 /// compiler in a staging folder, checks what it wrote, and puts it into the store. Every way to
 /// fail ends in one error with the recovery class that the scheduler acts on: `refuse` when the
 /// same input would fail again (cached), `retry_later` when only time, memory or disk was missing.
-/// Used by the compile actor. Thread-safe; callbacks run on the plugins' io_context or, for
-/// failures before the tool starts, inside `build`.
+/// Used by the compile actor. Thread-safe; callbacks run on the plugins' io_context, on a
+/// thread that puts the output into the store, or, for failures before the tool starts, inside
+/// `build`.
 
 #include "node/artifact_store.hpp"
 #include "node/gguf.hpp"

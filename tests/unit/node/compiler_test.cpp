@@ -4,6 +4,9 @@
 #include "tests/unit/node/plugin_samples.hpp"
 #include "tests/unit/node/temp_folder.hpp"
 
+#include <future>
+#include <thread>
+
 namespace consort::node {
 namespace {
 
@@ -11,6 +14,8 @@ using test::changed;
 using test::fake_plugin;
 using test::read_file;
 using test::temp_folder;
+
+constexpr std::chrono::seconds patience{10}; // For a thread to say that it is done.
 
 /// A node with the fake vendor's plugin, a store and one model.
 class compiler_fixture : public ::testing::Test {
@@ -36,15 +41,18 @@ protected:
     compiler made(plugins, *store, digests,
                   [](const model_variant& variant) { return variant.source; });
     std::optional<result<artifact_record>> ended;
+    std::promise<void> told;
     const auto running = made.build(
         order, [&](std::uint32_t done_pm) { progress = done_pm; },
         [&](result<artifact_record> record) {
           EXPECT_FALSE(ended.has_value()) << "finished twice";
           ended = std::move(record);
+          told.set_value();
         });
     EXPECT_NE(running, nullptr);
     io.restart();
     io.run();
+    told.get_future().wait_for(patience);
     return ended ? *ended : error{recovery::bug, "silent", "finished was not called"};
   }
   void expect_failure(const char* code, recovery action) {
@@ -83,6 +91,20 @@ TEST_F(Compiler, PutsWhatTheToolBuiltIntoTheStore) {
   EXPECT_EQ(progress, 500U);
   EXPECT_EQ(read_file(*store->path_of(order.key)), "engine of weights\n");
   EXPECT_TRUE(nothing_staged());
+}
+
+TEST_F(Compiler, KeepsTheOutputOnAThreadOfItsOwn) {
+  start("echo x > \"$2\"");
+  compiler made(plugins, *store, digests,
+                [](const model_variant& variant) { return variant.source; });
+  std::promise<std::thread::id> kept_by;
+  const auto running = made.build(order, nullptr, [&](const result<artifact_record>&) {
+    kept_by.set_value(std::this_thread::get_id());
+  });
+  io.run();
+  auto told = kept_by.get_future();
+  ASSERT_EQ(told.wait_for(patience), std::future_status::ready);
+  EXPECT_NE(told.get(), std::this_thread::get_id()) << "the io thread is free meanwhile";
 }
 
 TEST_F(Compiler, RefusesAToolThatReportsSuccessWithoutOutput) {
@@ -195,13 +217,16 @@ TEST_F(Compiler, AHandlerMayDestroyItsBuild) {
   compiler made(plugins, *store, digests,
                 [](const model_variant& variant) { return variant.source; });
   std::unique_ptr<running_compile> running;
-  bool good = false;
+  std::promise<bool> good;
   running = made.build(order, nullptr, [&](const result<artifact_record>& record) {
-    good = record.ok();
+    const bool ok = record.ok();
     running.reset();
+    good.set_value(ok);
   });
   io.run();
-  EXPECT_TRUE(good);
+  auto told = good.get_future();
+  ASSERT_EQ(told.wait_for(patience), std::future_status::ready);
+  EXPECT_TRUE(told.get());
 }
 
 } // namespace
