@@ -16,12 +16,6 @@ namespace consort::cli {
 
 namespace {
 
-/// `<prefix>/lib/consort`, beside `<prefix>/{bin,cli}/consort`.
-std::string llama_library() {
-  const auto prefix = std::filesystem::path(executable_path()).parent_path().parent_path();
-  return (prefix / "lib" / "consort" / "libconsort-llama.so").string();
-}
-
 result<model_spec> describe(const model_config& wanted, node::digest_cache& digests) {
   auto variant = node::describe_gguf(wanted.source, digests);
   if (!variant)
@@ -51,7 +45,7 @@ result<done> cluster_process::parts::start_node() {
   options.data_path = config.cluster.data_dir;
   options.plugin_dirs = config.cluster.plugin_dirs;
   options.executable = executable_path();
-  options.llama_library = llama_library();
+  options.llama_library = engine_library();
   options.clock = [this] { return clock.now(); };
   auto started = node::agent::start(io, std::move(options));
   if (!started)

@@ -331,6 +331,11 @@ std::string executable_path() {
   return failed ? std::string{} : path.string();
 }
 
+std::string engine_library() {
+  const auto prefix = fs::path(executable_path()).parent_path().parent_path();
+  return (prefix / "lib" / "consort" / "libconsort-llama.so").string();
+}
+
 std::optional<std::pair<std::string, std::uint16_t>> parse_listen(std::string_view text) {
   const auto colon = text.rfind(':');
   if (colon == std::string_view::npos)

@@ -100,6 +100,8 @@ with_defaults(cluster_config config, const std::string& executable, const enviro
 
 /// Absolute path of the running executable.
 [[nodiscard]] std::string executable_path();
+/// The `llama` runtime: `<prefix>/lib/consort`, beside `<prefix>/{bin,cli}/consort`.
+[[nodiscard]] std::string engine_library();
 
 /// `host:port`, `[v6]:port` or `:port`; nothing when malformed.
 [[nodiscard]] std::optional<std::pair<std::string, std::uint16_t>>

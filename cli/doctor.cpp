@@ -28,12 +28,6 @@ struct doctor_flags {
   std::string data;
 };
 
-/// `<prefix>/lib/consort`, beside `<prefix>/{bin,cli}/consort`.
-std::string engine_library() {
-  const auto prefix = std::filesystem::path(executable_path()).parent_path().parent_path();
-  return (prefix / "lib" / "consort" / "libconsort-llama.so").string();
-}
-
 /// A plugin that is not for this host is as it should be; a broken one is not.
 void check_plugins(const cluster_config& config, std::vector<check>& checks) {
   boost::asio::io_context io; // Tools are run by the calling thread; nothing is started on it.

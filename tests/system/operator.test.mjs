@@ -2,9 +2,12 @@
 // Goal: an operator sees nodes, devices, models, artifacts and reasons, as tables and as JSON, and
 // the exit codes are those of the contract.
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
 import {
   expect_error,
   metric_of,
+  model_file,
   run_cli,
   sse_events,
   table_rows,
@@ -130,6 +133,47 @@ with_cluster('the operator view', {}, async (check, cluster) => {
     assert.equal((await cluster.complete({}, { 'X-Consort-Device': 'local/cpu0' })).status, 200);
   });
 
+  await check('a model added at run time serves text, a damaged one is refused', async () => {
+    const half = path.join(cluster.data, 'half.gguf');
+    fs.writeFileSync(half, fs.readFileSync(model_file).subarray(0, 2_000_000));
+    await ok(cluster, ['model', 'add', 'second', model_file, '--alias', 'another']);
+    const answer = await cluster.complete({ model: 'another', temperature: 0 }, { 'X-Consort-Device': 'cpu' });
+    assert.equal(answer.status, 200, answer.text);
+    assert.ok(answer.json.choices[0].text.length > 0);
+    const [added] = (await cluster.list('models')).filter((one) => one.spec.name === 'second');
+    assert.equal(added.spec.variants[0].quantization, 'f16');
+    assert.match(added.spec.variants[0].content, /^[0-9a-f]{64}$/);
+
+    const damaged = await cluster.post('/api/v1/models', { name: 'bad', source: half });
+    assert.ok(expect_error(damaged, 422).message.includes(half));
+    const refused = await cluster.cli(['model', 'add', 'bad', half]);
+    assert.equal(refused.code, exit.refused, refused.stderr);
+    assert.ok(refused.stderr.includes(half), refused.stderr);
+    const none = await cluster.post('/api/v1/models', { name: 'bad', source: '/no/such.gguf' });
+    assert.match(expect_error(none, 400).message, /\/no\/such\.gguf/);
+    assert.ok((await cluster.list('models')).every((one) => one.spec.name !== 'bad'));
+
+    await ok(cluster, ['model', 'rm', 'second']);
+    assert.equal((await cluster.complete({ model: 'second' })).status, 404);
+  });
+
+  await check('plugins are listed with what they found, and one can be checked', async () => {
+    const { plugins, broken } = JSON.parse(await ok(cluster, ['plugins', '-o', 'json']));
+    const npu = plugins.find((one) => one.name === 'refnpu');
+    assert.deepEqual(npu.devices, ['local/npu0', 'local/npu1']);
+    assert.deepEqual(broken, []);
+    assert.match(await ok(cluster, ['plugins']), /cpu +.*local\/cpu0/);
+    const good = await ok(cluster, ['plugin', 'check', npu.origin]);
+    assert.match(good, /plugin\.json is good/);
+    assert.match(good, /2 of 2 devices read/);
+    const folder = path.join(cluster.data, 'odd-plugin');
+    fs.mkdirSync(folder);
+    fs.writeFileSync(path.join(folder, 'plugin.json'), '{\n  "schema": 1,\n  "nmae": "x"\n}\n');
+    const bad = await cluster.cli(['plugin', 'check', folder]);
+    assert.equal(bad.code, exit.failed, bad.stderr);
+    assert.match(bad.stderr, /odd-plugin\/plugin\.json:3.*nmae/);
+  });
+
   await check('metrics carry the core figures', async () => {
     const { text, headers } = await cluster.get('/metrics');
     assert.match(headers.get('content-type'), /^text\/plain/);
@@ -143,6 +187,13 @@ with_cluster('the operator view', {}, async (check, cluster) => {
       'requests_waiting',
       'tokens_total',
       'attempts_total',
+      'decision_seconds_count',
+      'artifact_builds_total',
+      'artifact_build_seconds_count',
+      'engine_tokens_total',
+      'engine_steps_total',
+      'engine_cancelled_total',
+      'engine_sequences_running',
     ])
       assert.match(text, new RegExp(`^consort_${name}[ {]`, 'm'), name);
     assert.ok(metric_of(text, 'consort_requests_total', { outcome: 'finished' }) >= 3);
