@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+// The life of a connection to a data port; what its answers mean is in data_answer.cpp.
+#include "gateway/data_connection.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/connect.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/strand.hpp>
+
+namespace consort::gateway {
+
+namespace asio = boost::asio;
+using boost::system::error_code;
+using links::as_values;
+using links::task;
+
+namespace {
+
+error unreachable(const std::string& address, const std::string& why) {
+  return {recovery::retry_elsewhere, "node_unreachable",
+          "the data port " + address + " cannot be reached: " + why};
+}
+
+error link_lost(const std::string& address, const std::string& why) {
+  return {recovery::retry_elsewhere, "data_link_lost",
+          "the connection to the data port " + address + " was lost: " + why};
+}
+
+} // namespace
+
+data_connection::data_connection(std::shared_ptr<data_pool> pool)
+    : pool_(std::move(pool)),
+      stream_(asio::ip::tcp::socket(asio::make_strand(pool_->io))),
+      resolver_(stream_.get_executor()),
+      deadline_(stream_.get_executor(), [this] {
+        lost(phase_ == phase::connecting ? unreachable(pool_->address, "no answer in time")
+                                         : link_lost(pool_->address, "no answer in time"),
+             true);
+      }) {}
+
+void data_connection::start(std::shared_ptr<data_call> call) {
+  call_ = std::move(call);
+  asio::co_spawn(stream_.get_executor(), run(), asio::detached);
+}
+
+task<void> data_connection::run() {
+  const auto self = shared_from_this();
+  const auto failed = co_await connect();
+  if (failed || phase_ == phase::ended) {
+    stream_.cut(); // A step that had ended already may have gone on.
+    if (failed)
+      lost(*failed, true);
+    co_return;
+  }
+  phase_ = phase::idle;
+  if (call_ && !call_->cancelled())
+    begin();
+  else
+    finish_exchange();
+  while (phase_ != phase::ended) {
+    const auto into = buffer_.prepare(limits::data_read_bytes);
+    const auto [broken, size] = co_await stream_.async_read_some(into, as_values);
+    if (broken) {
+      lost(link_lost(pool_->address, broken.message()), true);
+      break;
+    }
+    buffer_.commit(size);
+    const auto arrived = static_cast<const char*>(buffer_.data().data());
+    buffer_.consume(consume({arrived, buffer_.size()}));
+  }
+}
+
+// --- connecting ---
+
+task<std::optional<error>> data_connection::connect() {
+  const auto target = links::parse_address(pool_->address);
+  if (!target)
+    co_return target.failure();
+  if (!pool_->credentials && !links::stays_on_loopback(target->host))
+    co_return error{recovery::retry_elsewhere, "address_unprotected",
+                    "the data port " + pool_->address
+                        + " is not on this machine and there are no certificates"};
+  deadline_.set(pool_->limits.resolve);
+  const auto port = std::to_string(target->port);
+  const auto [unknown, found] = co_await resolver_.async_resolve(target->host, port, as_values);
+  if (unknown)
+    co_return unreachable(pool_->address, unknown.message());
+  deadline_.set(pool_->limits.connect);
+  const auto [refused, at] = co_await asio::async_connect(stream_.socket(), found, as_values);
+  if (refused)
+    co_return unreachable(pool_->address, refused.message());
+  error_code ignored;
+  stream_.socket().set_option(asio::ip::tcp::no_delay(true), ignored);
+  auto stranger = co_await greet();
+  deadline_.clear();
+  co_return stranger;
+}
+
+task<std::optional<error>> data_connection::greet() {
+  if (!pool_->credentials)
+    co_return std::nullopt;
+  deadline_.set(pool_->limits.handshake);
+  auto peer = co_await stream_.greet(*pool_->credentials, asio::ssl::stream_base::client);
+  if (!peer && peer.failure().code == "tls_failed")
+    co_return unreachable(pool_->address, peer.failure().message);
+  if (!peer)
+    co_return error{recovery::retry_elsewhere, peer.failure().code, peer.failure().message};
+  peer_ = std::move(*peer);
+  co_return std::nullopt;
+}
+
+// --- calls ---
+
+void data_connection::carry(std::shared_ptr<data_call> call) {
+  asio::post(stream_.get_executor(), [self = shared_from_this(), call = std::move(call)]() mutable {
+    // Nothing of it was sent yet: another connection may do it.
+    if (self->phase_ == phase::ended)
+      return self->pool_->dispatch(call);
+    self->call_ = std::move(call);
+    if (self->call_->cancelled())
+      return self->finish_exchange();
+    self->begin();
+  });
+}
+
+/// Whether the node at the other end is the one that the ticket names.
+bool data_connection::check_peer() {
+  if (!peer_ || (peer_->role == links::peer_role::node && peer_->name == call_->node().value))
+    return true;
+  lost({recovery::retry_elsewhere, "wrong_node",
+        "at " + pool_->address + " is the " + std::string(links::name_of(peer_->role)) + " "
+            + peer_->name + ", not the node " + call_->node().value},
+       true);
+  return false;
+}
+
+void data_connection::begin() {
+  if (!check_peer())
+    return;
+  phase_ = phase::head;
+  head_.emplace();
+  head_->header_limit(static_cast<std::uint32_t>(limits::data_head_bytes_max));
+  head_->body_limit(boost::none);
+  chunks_ = {};
+  frames_ = messages::frame_reader([](messages::frame_kind kind, std::size_t) {
+    return kind == messages::frame_kind::attempt_event
+               ? std::optional<error>()
+               : error{recovery::refuse, "wrong_kind", "a data port sends attempt events only"};
+  });
+  refusal_.clear();
+  keep_alive_ = true;
+  sent_ = 0;
+  deadline_.set(pool_->limits.answer);
+  send_rest();
+}
+
+void data_connection::send_rest() {
+  const auto& request = call_->request();
+  if (sent_ == request.size()) {
+    call_->request() = {};
+    return;
+  }
+  writing_ = true;
+  stream_.async_write_some(asio::buffer(request.data() + sent_, request.size() - sent_),
+                           [self = shared_from_this()](error_code failed, std::size_t size) {
+                             self->writing_ = false;
+                             if (self->phase_ == phase::ended)
+                               return;
+                             if (failed)
+                               return self->lost(link_lost(self->pool_->address, failed.message()),
+                                                 true);
+                             self->sent_ += size;
+                             if (self->call_)
+                               self->send_rest();
+                           });
+}
+
+void data_connection::abandon(std::shared_ptr<data_call> call) {
+  asio::post(stream_.get_executor(), [self = shared_from_this(), call = std::move(call)] {
+    if (self->call_ == call && !call->ended())
+      self->end(); // The node notices and stops the engine.
+    call->abort({recovery::refuse, "cancelled", "the attempt was cancelled"}, false);
+  });
+}
+
+/// The answer is whole: back to the pool.
+void data_connection::finish_exchange() {
+  call_.reset();
+  if (!keep_alive_ || writing_)
+    return end();
+  phase_ = phase::idle;
+  deadline_.set(pool_->limits.idle);
+  if (!pool_->keep(shared_from_this()))
+    end();
+}
+
+// --- the end ---
+
+void data_connection::cut() {
+  asio::post(stream_.get_executor(), [self = shared_from_this()] {
+    self->lost(link_lost(self->pool_->address, "this gateway let go of it"), false);
+  });
+}
+
+void data_connection::lost(const error& why, bool device_fault) {
+  const auto call = call_;
+  end();
+  if (call)
+    call->abort(why, device_fault);
+}
+
+void data_connection::end() {
+  if (phase_ == phase::ended)
+    return;
+  phase_ = phase::ended;
+  deadline_.stop();
+  resolver_.cancel();
+  stream_.cut();
+  call_.reset();
+  pool_->forget(shared_from_this());
+}
+
+} // namespace consort::gateway
