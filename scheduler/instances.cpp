@@ -10,10 +10,15 @@ namespace consort::core {
 
 namespace {
 
-device_share share_of(const device_state& device, std::uint64_t need_bytes) {
+/// KV for all sequences where that much is free, else for as many as there is room for, at least
+/// one.
+device_share share_of(const device_state& device, const option& by) {
+  const auto memory = device.spec.memory_bytes;
   // Without a known size there is nothing to divide.
-  const bool whole = device.spec.memory_bytes == 0;
-  return {device.spec.id, whole, whole ? 0 : need_bytes};
+  if (memory == 0)
+    return {device.spec.id, true, 0};
+  const auto free = memory - std::min(device.promised_bytes, memory);
+  return {device.spec.id, false, std::clamp(free, by.least_bytes, by.need_bytes)};
 }
 
 /// Same SKU as the leader and, when it is in one, the same topology group.
@@ -185,8 +190,7 @@ index known_instance(const core_state& s, instance_id id, incarnation life) {
 
 std::vector<index> ranks_for(const core_state& s, const model_state& model, const option& leader) {
   std::vector<index> chosen{leader.device};
-  const auto free
-      = [&](index device) { return fits(s, share_of(s.devices[device], leader.need_bytes)); };
+  const auto free = [&](index device) { return fits(s, share_of(s.devices[device], leader)); };
   if (!takes_work(s, leader.device) || !free(leader.device))
     return {};
   if (model.spec.devices_per_instance == 1)
@@ -226,7 +230,7 @@ bool start_instance(pass& p, index model, const option& by) {
   std::vector<device_share> shares;
   for (const auto device : devices) {
     s.devices[device].instances.push_back(at);
-    shares.push_back(share_of(s.devices[device], by.need_bytes));
+    shares.push_back(share_of(s.devices[device], by));
   }
   one.grant = reserve(p, std::move(shares), one.id, {});
   changed(s);

@@ -102,6 +102,9 @@ inline constexpr std::int64_t warmup_gain_pm = 900; ///< Worth a load: at most t
 inline constexpr std::int64_t wait_gain_pm
     = 800; ///< Worth waiting for: at most this share of starting now.
 inline constexpr duration_us demand_window_us = 60 * second_us; ///< A model asked for that lately.
+inline constexpr std::size_t paced_devices = 512; ///< From here on a look at all of them has a
+                                                  ///< pace; below, it follows every change.
+inline constexpr duration_us pace_us = 20'000;    ///< Between two such looks.
 inline constexpr duration_us recheck_us = 50'000; ///< Between looks at who chose to wait.
 inline constexpr std::uint32_t devices_per_instance_max = 64;
 inline constexpr std::uint32_t compiles_per_node_max = 2;

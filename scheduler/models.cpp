@@ -60,6 +60,7 @@ void on(pass& p, const model_declared& e) {
   const bool reloads = !model.removed && model.spec.variants != e.spec.variants;
   model.removed = false;
   model.spec = e.spec;
+  model.options_version = 0;
   model.spec.devices_per_instance
       = std::clamp(e.spec.devices_per_instance, 1U, limits::devices_per_instance_max);
   claim_names(p, at);

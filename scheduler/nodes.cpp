@@ -3,12 +3,15 @@
 #include "scheduler/handlers.hpp"
 #include "scheduler/nearest_name.hpp"
 
+#include <algorithm>
+
 namespace consort::core {
 
 namespace {
 
 void send_lease(pass& p, node_state& node) {
-  node.lease_until = p.now + p.s.config.lease_us;
+  // A lease that was extended is not cut.
+  node.lease_until = std::max(node.lease_until, p.now + p.s.config.lease_us);
   p.send(grant_lease{node.id, node.life, node.lease_epoch, node.lease_until});
 }
 
@@ -67,6 +70,7 @@ void on(pass& p, const node_joined& e) {
   node.suspect = false;
   if (!node.alive) {
     node.alive = true;
+    node.lease_until = 0;
     node.life = e.life;
     node.lease_epoch = epoch{++p.s.next_epoch};
     p.tell(note::severity::info, node.id.value, "node is up");

@@ -13,10 +13,18 @@ bool has(const std::vector<std::string>& list, const std::string& one) {
   return std::find(list.begin(), list.end(), one) != list.end();
 }
 
-std::uint64_t need_bytes(const model_variant& variant, std::uint32_t ranks) {
+/// Weights, and a context of KV for each of the sequences, over all ranks.
+std::uint64_t need_bytes(const model_variant& variant, std::uint64_t sequences,
+                         std::uint32_t ranks) {
+  constexpr auto most = std::uint64_t{1} << 60U;
   const auto kv = std::uint64_t{variant.kv_bytes_per_token} * variant.context_tokens;
-  const auto weights = std::min(variant.weight_bytes, std::uint64_t{1} << 60U);
-  return std::max<std::uint64_t>((weights + kv) / ranks, 1);
+  const auto all_kv = kv > most / sequences ? most : kv * sequences;
+  return std::max<std::uint64_t>((std::min(variant.weight_bytes, most) + all_kv) / ranks, 1);
+}
+
+/// On a large cluster what is made of all devices is made anew only so often.
+bool fresh_enough(const core_state& s, time_us made_at) {
+  return s.devices.live() >= limits::paced_devices && s.now - made_at < limits::pace_us;
 }
 
 artifact_key key_of(const model_variant& variant, const build_profile& profile) {
@@ -60,8 +68,11 @@ option fit(core_state& s, const model_spec& spec, index device) {
   choose_variant(s, spec, known.capability, one);
   if (one.removed_by != filter_id::passed)
     return one;
-  one.need_bytes = need_bytes(spec.variants[one.variant], spec.devices_per_instance);
-  if (known.memory_bytes != 0 && one.need_bytes > known.memory_bytes)
+  const auto& variant = spec.variants[one.variant];
+  const auto sequences = std::max(known.capability.max_sequences, 1U);
+  one.least_bytes = need_bytes(variant, 1, spec.devices_per_instance);
+  one.need_bytes = need_bytes(variant, sequences, spec.devices_per_instance);
+  if (known.memory_bytes != 0 && one.least_bytes > known.memory_bytes)
     one.removed_by = filter_id::memory;
   return one;
 }
@@ -129,21 +140,24 @@ void add_prospect(core_state& s, index model, index at, time_us now, outlook& ou
 
 void refresh_options(core_state& s, index model) {
   auto& row = s.models[model];
-  if (row.options_version == s.static_version)
+  if (row.options_version == s.static_version
+      || (row.options_version != 0 && fresh_enough(s, row.options_at)))
     return;
   row.options_version = s.static_version;
+  row.options_at = s.now;
+  ++row.options_made;
   row.options.clear();
   for (const auto& [name, device] : s.device_names)
     row.options.push_back(fit(s, row.spec, device));
 }
 
-outlook& outlook_of(core_state& s, index model, index selector, time_us now) {
-  refresh_options(s, model);
+namespace {
+
+void make_outlook(core_state& s, index model, index selector, time_us now, outlook& out) {
   auto& row = s.models[model];
-  auto& out = row.outlooks[selector];
-  if (out.version == s.version)
-    return out;
   out.version = s.version;
+  out.made_at = s.now;
+  out.options_made = row.options_made;
   out.prospects.clear();
   out.possible = row.options.empty();
   for (index at = 0; at < row.options.size(); ++at) {
@@ -152,6 +166,25 @@ outlook& outlook_of(core_state& s, index model, index selector, time_us now) {
       continue;
     out.possible = true;
     add_prospect(s, model, at, now, out);
+  }
+}
+
+} // namespace
+
+outlook& outlook_of(core_state& s, index model, index selector, time_us now) {
+  refresh_options(s, model);
+  auto& row = s.models[model];
+  auto& out = row.outlooks[selector];
+  if (out.version == s.version
+      || (out.version != 0 && out.possible && out.options_made == row.options_made
+          && fresh_enough(s, out.made_at)))
+    return out;
+  make_outlook(s, model, selector, now, out);
+  if (!out.possible && row.options_version != s.static_version) {
+    // Nothing is called impossible by what may be out of date.
+    row.options_version = 0;
+    refresh_options(s, model);
+    make_outlook(s, model, selector, now, out);
   }
   return out;
 }
@@ -168,7 +201,7 @@ candidate_facts facts_of(const core_state& s, index model, index device, const o
   if (by != nullptr) {
     facts.format_known = by->removed_by != filter_id::format;
     facts.artifact_obtainable = by->removed_by != filter_id::artifact;
-    facts.memory_need_bytes = by->need_bytes;
+    facts.memory_need_bytes = by->least_bytes;
   }
   const auto& pairs = s.models[model].pairs;
   const auto pair = pairs.find(device);

@@ -115,7 +115,7 @@ bool make_room(pass& p, index model, const option& by, bool busy_too) {
       order.emplace_back(one.used_at, one.id, at);
   }
   std::sort(order.begin(), order.end());
-  const auto enough = [&] { return memory != 0 && used + by.need_bytes <= memory; };
+  const auto enough = [&] { return memory != 0 && used + by.least_bytes <= memory; };
   std::vector<index> leaving;
   for (const auto& [used_at, id, at] : order) {
     if (enough())
@@ -259,6 +259,11 @@ void warm_up_asked(pass& p, index at) {
     warm_up(p, at, selector);
 }
 
+/// A look at every device of a large cluster is not taken after each of many changes.
+bool looked_lately(const core_state& s, const model_state& model) {
+  return s.devices.live() >= limits::paced_devices && s.now - model.placed_at < limits::pace_us;
+}
+
 } // namespace
 
 /// What those who wait are told: the best that is open, under way, or neither.
@@ -299,7 +304,10 @@ void update_outlook(core_state& s, index at, index selector, time_us now) {
 void place(pass& p, index at) {
   auto& s = p.s;
   auto& model = s.models[at];
-  const bool world_changed = model.placed_version != s.version;
+  const bool changed = model.placed_version != s.version;
+  const bool world_changed = changed && !looked_lately(s, model);
+  if (changed && !world_changed)
+    arm(s, model.placed_at + limits::pace_us, timer_kind::model, at);
   if (model.removed || (!world_changed && model.queue.empty()))
     return;
   if (world_changed) {
@@ -323,7 +331,10 @@ void place(pass& p, index at) {
     if (std::strcmp(before, seen.state) != 0)
       tell_all(p, at, selector);
   }
+  if (!world_changed)
+    return;
   model.placed_version = s.version;
+  model.placed_at = s.now;
 }
 
 } // namespace consort::core

@@ -16,7 +16,8 @@ struct option {
   index device = none;
   index variant = 0;
   index artifact = none;                    ///< none = runs the weights themselves.
-  std::uint64_t need_bytes = 0;             ///< This device's share.
+  std::uint64_t need_bytes = 0;             ///< This device's share, with KV for all its sequences.
+  std::uint64_t least_bytes = 0;            ///< With KV for one.
   filter_id removed_by = filter_id::passed; ///< Static filter.
 };
 
@@ -33,6 +34,8 @@ struct prospect {
 /// What everybody who waits in one (model, selector) is told.
 struct outlook {
   std::uint64_t version = 0; ///< Of the state that the prospects were made from.
+  time_us made_at = 0;
+  std::uint64_t options_made = 0; ///< Of the model's options that they refer to.
   std::vector<prospect> prospects;
   bool possible = true; ///< Some known device could serve, now or ever.
   const char* state = "queued";
@@ -53,10 +56,13 @@ struct model_state {
   std::vector<index> instances; ///< All but gone ones, in order of id.
   request_queue queue;
   std::vector<option> options;
-  std::uint64_t options_version = 0;
+  std::uint64_t options_version = 0; ///< 0 = to be made anew whatever their age.
+  time_us options_at = 0;
+  std::uint64_t options_made = 0;    ///< How often.
   std::map<index, outlook> outlooks; ///< By selector.
   std::uint64_t releases = 0;        ///< Bumped when capacity may have grown.
   std::uint64_t placed_version = 0;
+  time_us placed_at = 0;
   std::int64_t prompt_tokens = limits::prompt_guess_tokens; ///< Usual.
   std::int64_t output_tokens = limits::output_guess_tokens; ///< Usual length of an answer.
   time_us asked_at = 0;                                     ///< Last request; 0 = never.

@@ -175,10 +175,128 @@ TEST(Failover, ProgressKeepsTheWatchdogQuiet) {
   t.start(ticket);
   for (std::uint32_t i = 1; i < 8; ++i) {
     t.progress(ticket, i);
-    t.pass_time(second);
+    t.pass_time(limits::stall_floor_us - 1);
     t.renew("local");
   }
   t.expect_empty();
+}
+
+TEST(Failover, SlowStreamIsJudgedByItsOwnPace) {
+  core_fixture t;
+  ready(t);
+  t.submit();
+  const auto ticket = t.expect<grant_ticket>();
+  t.start(ticket);
+  t.progress(ticket, 1);
+  const auto gap = limits::report_period_us; // One token each.
+  for (std::uint32_t i = 2; i < 6; ++i) {
+    t.pass_time(gap);
+    t.progress(ticket, i);
+  }
+  t.pass_time_renewing(limits::stall_tokens * gap - 1);
+  t.take_all<grant_lease>();
+  t.expect_empty();
+  t.pass_time(1);
+  EXPECT_EQ(t.take_all<drop_attempt>().size(), 1U);
+  t.drop_all();
+}
+
+TEST(Failover, BusyMachineIsGivenMoreTimeThanItsWorstGapLately) {
+  core_fixture t;
+  ready(t);
+  t.submit();
+  const auto ticket = t.expect<grant_ticket>();
+  t.start(ticket);
+  t.progress(ticket, 100);
+  t.pass_time(limits::stall_floor_us - 1); // A hiccup, just believed.
+  t.progress(ticket, 200);
+  t.pass_time(2 * limits::stall_floor_us);
+  t.expect_empty();
+  t.pass_time_renewing(limits::stall_floor_us);
+  EXPECT_EQ(t.take_all<drop_attempt>().size(), 1U);
+  t.drop_all();
+}
+
+TEST(Failover, NobodyElseToTakeOverBuysTime) {
+  core_fixture t;
+  ready(t, 1);
+  t.submit();
+  const auto ticket = t.expect<grant_ticket>();
+  t.start(ticket);
+  t.progress(ticket, 5);
+  t.pass_time(limits::stall_alone_us - 1);
+  t.expect_empty();
+  t.pass_time(1);
+  EXPECT_EQ(t.take_all<revoke_attempt>().size(), 1U);
+  t.drop_all();
+}
+
+TEST(Failover, GatewayThatStandsStillIsNotTakenForStalledDevices) {
+  core_fixture t;
+  t.join("a");
+  t.join("b");
+  auto model = story_spec();
+  model.replicas_min = 2;
+  t.declare(model);
+  for (const char* node : {"a", "b"}) {
+    t.advertise(cpu_spec(node));
+    t.finish_load(1);
+  }
+  std::vector<grant_ticket> running;
+  for (int i = 0; i < 2; ++i) {
+    t.submit();
+    running.push_back(t.expect<grant_ticket>());
+    t.start(running.back());
+    t.progress(running.back(), 1);
+  }
+  EXPECT_NE(running[0].granted.node, running[1].granted.node);
+  t.pass_time(limits::stall_alone_us - 1);
+  t.expect_empty();
+}
+
+TEST(Failover, BrokenDataLinkFailsOverAtOnceAndSparesItsNode) {
+  core_fixture t;
+  t.join("a");
+  t.join("b");
+  auto model = story_spec();
+  model.replicas_min = 3;
+  t.declare(model);
+  for (const auto& spec : {cpu_spec("a", 0), cpu_spec("a", 1), cpu_spec("b")}) {
+    t.advertise(spec);
+    t.finish_load();
+  }
+  t.submit();
+  const auto first = t.expect<grant_ticket>();
+  EXPECT_EQ(first.granted.node.value, "a");
+  t.start(first);
+  t.progress(first, 7);
+  t.feed(attempt_failed{
+      first.granted.attempt, {recovery::retry_elsewhere, data_link_lost, "reset"}, 7, true});
+  const auto next = t.expect<grant_ticket>();
+  EXPECT_EQ(next.granted.node.value, "b") << "its other device is as dead";
+  EXPECT_TRUE(next.resumed);
+  EXPECT_TRUE(t.view().nodes.at(0).suspect);
+  t.renew("a");
+  EXPECT_FALSE(t.view().nodes.at(0).suspect);
+}
+
+TEST(Failover, DeadProcessOfTheOnlyDeviceIsWaitedFor) {
+  core_fixture t;
+  ready(t, 1);
+  t.submit();
+  const auto first = t.expect<grant_ticket>();
+  t.start(first);
+  t.feed(attempt_failed{
+      first.granted.attempt, {recovery::retry_elsewhere, data_link_lost, "reset"}, 0, true});
+  t.take_all<queue_notice>();
+  t.expect_empty();
+  t.feed(node_joined{node_id{"local"}, incarnation{2}, "local:1", {}, {}});
+  t.set_life("local", 2);
+  t.take_all<grant_lease>();
+  t.advertise(cpu_spec("local", 0));
+  t.take_all<queue_notice>();
+  t.finish_load();
+  EXPECT_EQ(t.expect<grant_ticket>().granted.attempt.number, 2U);
 }
 
 TEST(Failover, AttemptUnknownToItsDeviceIsLostAfterAGrace) {
@@ -259,12 +377,15 @@ TEST(Failover, CancelRevokesAndRecordsOnce) {
   EXPECT_EQ(t.view().replicas.at(0).running, 0U);
 }
 
-TEST(Failover, GatewayLostEndsItsRequests) {
+TEST(Failover, GatewayThatStaysAwayEndsItsRequests) {
   core_fixture t;
   ready(t, 1);
   t.submit();
   t.expect<grant_ticket>();
   t.feed(gateway_lost{gateway_id{7}});
+  t.pass_time_renewing(limits::gateway_grace_us - 1);
+  t.expect_empty();
+  t.pass_time(1);
   t.expect<revoke_attempt>();
   EXPECT_EQ(t.expect<record_request>().code, "gateway_lost");
 }

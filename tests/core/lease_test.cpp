@@ -60,7 +60,9 @@ TEST(Lease, LateRenewalIsFencedUntilANewHello) {
   t.feed(lease_renewed{node_id{"a"}, incarnation{11}});
   t.expect<fence_node>();
   t.feed(node_joined{node_id{"a"}, incarnation{11}, "", {}, {}});
-  EXPECT_EQ(t.expect<grant_lease>().lease_epoch.value, 2U) << "a revival is a new epoch";
+  EXPECT_EQ(t.expect<fence_node>().life.value, 11U) << "what it still runs is others' by now";
+  t.feed(node_joined{node_id{"a"}, incarnation{12}, "", {}, {}});
+  EXPECT_EQ(t.expect<grant_lease>().lease_epoch.value, 2U) << "another life is a new epoch";
 }
 
 TEST(Lease, OldIncarnationIsNotBelieved) {
@@ -85,6 +87,122 @@ TEST(Lease, LostLinkIsOnlyAHintAndTakesNoNewWork) {
   EXPECT_EQ(t.expect<grant_ticket>().granted.node.value, "b");
   t.renew("a");
   EXPECT_TRUE(t.view().nodes.at(0).alive);
+}
+
+TEST(Lease, SilentAttemptOfASuspectNodeFailsOverBeforeItsLeaseEnds) {
+  core_fixture t;
+  two_nodes(t);
+  t.submit();
+  const auto first = t.expect<grant_ticket>();
+  t.start(first);
+  t.progress(first, 5);
+  t.feed(node_lost{node_id{"a"}, incarnation{11}, false, "silent"});
+  t.pass_time(limits::suspect_silence_us - 1);
+  t.expect_empty();
+  t.pass_time(1);
+  EXPECT_EQ(t.expect<revoke_attempt>().attempt, first.granted.attempt);
+  EXPECT_EQ(t.expect<drop_attempt>().attempt, first.granted.attempt);
+  EXPECT_EQ(t.expect<grant_ticket>().granted.node.value, "b");
+  EXPECT_EQ(t.view().devices.at(0).breaker, "closed") << "no fault of the device";
+}
+
+TEST(Lease, SilenceBeforeTheHintCounts) {
+  core_fixture t;
+  two_nodes(t);
+  t.submit();
+  const auto first = t.expect<grant_ticket>();
+  t.start(first);
+  t.progress(first, 5);
+  t.pass_time(limits::suspect_silence_us);
+  t.expect_empty();
+  t.feed(node_lost{node_id{"a"}, incarnation{11}, false, "silent"});
+  EXPECT_EQ(t.take_all<drop_attempt>().size(), 1U) << "at once";
+  t.take_all<revoke_attempt>();
+  EXPECT_EQ(t.expect<grant_ticket>().granted.node.value, "b");
+}
+
+TEST(Lease, StreamsOfASuspectNodeThatStillFlowGoOn) {
+  core_fixture t;
+  two_nodes(t);
+  t.submit();
+  const auto ticket = t.expect<grant_ticket>();
+  t.start(ticket);
+  t.progress(ticket, 1);
+  t.feed(node_lost{node_id{"a"}, incarnation{11}, false, "link"});
+  EXPECT_TRUE(t.view().nodes.at(0).suspect);
+  for (std::uint32_t i = 2; i < 8; ++i) {
+    t.pass_time(limits::report_period_us);
+    t.progress(ticket, i);
+  }
+  t.feed(node_joined{node_id{"a"}, incarnation{11}, "a:1", {}, {}});
+  EXPECT_EQ(t.expect<grant_lease>().lease_epoch, ticket.granted.lease_epoch);
+  EXPECT_FALSE(t.view().nodes.at(0).suspect);
+  t.finish(ticket);
+  EXPECT_EQ(t.expect<record_request>().attempts, 1U);
+}
+
+TEST(Lease, SuspectNodeKeepsSilentAttemptsThatNobodyCouldTakeOver) {
+  core_fixture t;
+  auto model = story_spec();
+  model.replicas_min = 1;
+  t.declare(model);
+  t.join("a", 11);
+  t.advertise(cpu_spec("a"));
+  t.finish_load();
+  t.submit();
+  const auto ticket = t.expect<grant_ticket>();
+  t.start(ticket);
+  t.progress(ticket, 1);
+  t.feed(node_lost{node_id{"a"}, incarnation{11}, false, "link"});
+  t.pass_time(limits::suspect_silence_us * 2);
+  t.expect_empty();
+}
+
+TEST(Lease, OrdersThatALinkMayHaveLostAreRepeated) {
+  core_fixture t;
+  t.join("a", 11);
+  t.advertise(cpu_spec("a"));
+  t.declare(story_spec());
+  t.submit();
+  t.grant_next_allocation();
+  t.take_all<queue_notice>();
+  const auto load = t.expect<load_replica>();
+  t.feed(node_lost{node_id{"a"}, incarnation{11}, false, "link"});
+  t.take_all<queue_notice>();
+  t.feed(node_joined{node_id{"a"}, incarnation{11}, "a:1", {}, {}});
+  t.expect<grant_lease>();
+  const auto again = t.expect<load_replica>();
+  EXPECT_EQ(again.instance, load.instance);
+  t.loaded(again);
+  t.take_all<queue_notice>();
+  t.expect<grant_ticket>();
+}
+
+TEST(Lease, StandingStillExpiresNobody) {
+  core_fixture t;
+  two_nodes(t);
+  t.submit();
+  const auto ticket = t.expect<grant_ticket>();
+  t.start(ticket);
+  t.progress(ticket, 1);
+  t.sleep(10 * limits::lease_us);
+  const auto extended = t.take_all<grant_lease>();
+  ASSERT_EQ(extended.size(), 2U) << "both sides go by the same lease";
+  EXPECT_GT(extended[0].until, t.now());
+  EXPECT_TRUE(t.noted("the scheduler stood still"));
+  t.pass_time(limits::starved_grace_us / 2);
+  t.progress(ticket, 2);
+  t.renew("a");
+  t.renew("b");
+  t.expect_empty();
+}
+
+TEST(Lease, LatenessWithinTheLimitExtendsNothing) {
+  core_fixture t;
+  t.join("a", 11);
+  t.pass_time(limits::lease_us - limits::look_us);
+  t.sleep(limits::look_us + limits::starved_us);
+  EXPECT_EQ(t.expect<fence_node>().life.value, 11U);
 }
 
 TEST(Lease, EndedProcessFailsOverAtOnce) {

@@ -11,6 +11,7 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -23,7 +24,9 @@ using draw_source = std::function<std::uint64_t(std::uint64_t bound)>;
 class core_chaos {
 public:
   explicit core_chaos(draw_source draw, core_config config = {})
-      : draw_(std::move(draw)), config_(std::move(config)), core_(config_) {}
+      : draw_(std::move(draw)),
+        config_(std::move(config)),
+        core_(std::make_unique<core>(config_)) {}
 
   /// One thing happens.
   void act() {
@@ -39,12 +42,12 @@ public:
     case 4:
     case 5:
     case 6: return answer();
-    case 7: return pass_time();
+    case 7: return draw_(8) == 0 ? stand_still() : pass_time();
     case 8: return node_event();
     case 9: return device_event();
     case 10: return model_event();
     case 11: return report();
-    case 12: return stray();
+    case 12: return draw_(2) == 0 ? stray() : reconnect();
     case 13: return repeat();
     case 14: return cancel();
     default: return renew_all();
@@ -72,9 +75,9 @@ public:
   }
 
   [[nodiscard]] const std::string& failure() const { return failure_; }
-  [[nodiscard]] std::uint64_t digest() const { return core_.digest(); }
+  [[nodiscard]] std::uint64_t digest() const { return core_->digest(); }
   [[nodiscard]] std::uint64_t ended() const { return ended_; }
-  [[nodiscard]] const core& tested() const { return core_; }
+  [[nodiscard]] const core& tested() const { return *core_; }
   [[nodiscard]] time_us now() const { return now_; }
 
 private:
@@ -141,6 +144,14 @@ private:
     auto& life = lives_[node];
     if (life == 0 || draw_(3) == 0)
       life = ++next_life_;
+    hello(node);
+    if (fenced_.contains(incarnation{life})) {
+      life = ++next_life_;
+      hello(node);
+    }
+  }
+  void hello(const std::string& node) {
+    const auto life = lives_[node];
     feed(node_joined{node_id{node}, incarnation{life}, "", {profile(false), profile(true)}, {}});
     for (std::uint64_t number = 0; number < 3; ++number)
       feed(device_advertised{device(node, number), incarnation{life}});
@@ -151,15 +162,19 @@ private:
   void feed(const event& happened) {
     if (!failure_.empty())
       return;
+    if (const auto* told = std::get_if<request_restored>(&happened))
+      known_.insert(told->meta.id);
+    if (const auto* told = std::get_if<request_submitted>(&happened))
+      known_.insert(told->meta.id);
     std::vector<command> out;
-    core_.step(happened, now_, out);
+    core_->step(happened, now_, out);
     if (past_.size() < 64)
       past_.push_back(happened);
     else
       past_[steps_ % past_.size()] = happened;
     for (const auto& one : out)
       std::visit([&](const auto& what) { heard(what); }, one);
-    if (const auto bad = core_.check_invariants(); bad && failure_.empty())
+    if (const auto bad = core_->check_invariants(); bad && failure_.empty())
       failure_ = *bad;
   }
 
@@ -191,6 +206,7 @@ private:
     runtime_capabilities runtime;
     runtime.resume = draw_(3) == 0 ? resume_support::none : resume_support::text;
     instances_[load.instance] = load.grant.shares.front().device;
+    loads_[load.instance] = load;
     if (draw_(5) == 0)
       owe(replica_failed{
           load.instance, life_of(load.node), {recovery::retry_elsewhere, "oom", "oom"}});
@@ -215,7 +231,14 @@ private:
     record.node = order.node;
     owe(compile_finished{order.compile, life_of(order.node), record});
   }
+  void heard(const fence_node& what) { fenced_.insert(what.life); }
   void heard(const fetch_artifact& what) {
+    if (draw_(4) == 0)
+      return owe(fetch_failed{what.key,
+                              what.content,
+                              what.node,
+                              life_of(what.node),
+                              {recovery::retry_elsewhere, "gone", "holder gone"}});
     artifact_record record;
     record.key = what.key;
     record.content = what.content;
@@ -230,6 +253,7 @@ private:
     if (ticket.attempt.number != attempts + 1 || ticket.attempt.number > config_.attempts_max)
       broken("attempts are not counted up one by one");
     attempts = ticket.attempt.number;
+    tickets_[ticket.attempt.request] = ticket;
     if (ticket.node_incarnation != life_of(ticket.node))
       broken("a ticket names a dead incarnation");
     owe(attempt_started{ticket.attempt});
@@ -256,6 +280,8 @@ private:
     if (accepted_.erase(what.request) == 0)
       broken("a request ended twice or was never submitted");
     live_.erase(what.request);
+    metas_.erase(what.request);
+    tickets_.erase(what.request);
     ++ended_;
   }
 
@@ -289,6 +315,7 @@ private:
       meta.prefix_blocks.push_back(100 + block);
     accepted_.insert(meta.id);
     live_[meta.id] = 0;
+    metas_[meta.id] = meta;
     feed(request_submitted{meta});
   }
 
@@ -305,8 +332,8 @@ private:
 
   void advance(duration_us span) {
     const auto until = now_ + span;
-    for (auto next = core_.next_deadline(); next && *next <= until && failure_.empty();
-         next = core_.next_deadline()) {
+    for (auto next = core_->next_deadline(); next && *next <= until && failure_.empty();
+         next = core_->next_deadline()) {
       now_ = std::max(now_, *next);
       feed(tick{});
     }
@@ -367,6 +394,92 @@ private:
     }
   }
 
+  /// The process slept: nothing was handled at its deadline.
+  void stand_still() {
+    now_ += static_cast<duration_us>(1 + draw_(8)) * second_us;
+    feed(tick{});
+  }
+
+  /// A link dropped and came back, or the scheduler was replaced.
+  void reconnect() {
+    switch (draw_(8)) {
+    case 0: return restart();
+    case 1:
+    case 2: return found(some_node());
+    default: break;
+    }
+    const gateway_id gateway{1 + draw_(2)};
+    if (draw_(3) != 0)
+      feed(gateway_lost{gateway});
+    if (draw_(3) != 0)
+      restore(gateway);
+  }
+
+  /// A gateway tells of what it still has; now and then it forgot something, or missed a ticket.
+  void restore(gateway_id gateway) {
+    const auto all = metas_;
+    for (const auto& [id, meta] : all) {
+      if (id.gateway != gateway || draw_(8) == 0 || !live_.contains(id))
+        continue;
+      request_restored told{meta, live_[id], static_cast<std::uint32_t>(draw_(3)), {}};
+      if (told.attempts > 0 && draw_(8) == 0)
+        --told.attempts;
+      if (told.attempts > 0 && tickets_[id].attempt.number == told.attempts && draw_(3) != 0)
+        told.running = tickets_[id];
+      // Unknown ones begin anew, with the attempts that their gateway knows of.
+      if (accepted_.insert(id).second || !known_.contains(id))
+        live_[id] = told.attempts;
+      feed(told);
+    }
+    feed(gateway_restored{gateway});
+  }
+
+  void found(const std::string& node) {
+    for (const auto& [instance, load] : loads_) {
+      if (load.node.value != node || draw_(2) == 0)
+        continue;
+      replica_found told{instance,
+                         incarnation{lives_[node]},
+                         load.grant,
+                         load.model,
+                         load.variant.content,
+                         load.artifact ? load.artifact->content : consort::digest{},
+                         std::vector<capacity_vector>(draw_(3)),
+                         {}};
+      if (draw_(4) == 0) { // Of an earlier scheduler.
+        told.instance = instance_id{instance.value + 1'000'000};
+        told.grant.id = allocation_id{load.grant.id.value + 1'000'000};
+      }
+      feed(told);
+    }
+  }
+
+  /// Another scheduler takes over; nodes and gateways tell it what they have.
+  void restart() {
+    config_.numbers_from += 1'000'000'000;
+    core_ = std::make_unique<core>(config_);
+    known_.clear();
+    for (std::uint64_t which = 0; which < model_names.size(); ++which)
+      feed(model_declared{model(which)});
+    for (const auto& node : node_names) {
+      hello(node);
+      found(node);
+    }
+    for (const std::uint64_t gateway : {1, 2})
+      restore(gateway_id{gateway});
+    // What no gateway told of again ended with the earlier scheduler.
+    for (auto one = live_.begin(); one != live_.end();) {
+      const auto id = one->first;
+      ++one;
+      if (known_.contains(id))
+        continue;
+      accepted_.erase(id);
+      live_.erase(id);
+      metas_.erase(id);
+      tickets_.erase(id);
+    }
+  }
+
   void report() {
     const auto node = some_node();
     device_reported said;
@@ -423,12 +536,17 @@ private:
 
   draw_source draw_;
   core_config config_;
-  core core_;
+  std::unique_ptr<core> core_;
   time_us now_ = 1;
   std::uint64_t steps_ = 0, sequence_ = 0, next_life_ = 0, ended_ = 0;
   std::map<std::string, std::uint64_t> lives_;
   std::map<request_id, std::uint32_t> live_; ///< Attempts so far.
+  std::map<request_id, request_meta> metas_; ///< Of live ones, like tickets_.
+  std::map<request_id, ticket> tickets_;
   std::set<request_id> accepted_, rejected_;
+  std::set<request_id> known_; ///< To the present scheduler, once told.
+  std::map<instance_id, load_replica> loads_;
+  std::set<incarnation> fenced_;
   std::map<instance_id, device_id> instances_;
   std::vector<event> owed_, past_;
   std::string failure_;

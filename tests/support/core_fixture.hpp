@@ -107,6 +107,11 @@ public:
     now_ = until;
     feed(tick{});
   }
+  /// Time passes and nobody calls the core: its process stood still.
+  void sleep(duration_us span) {
+    now_ += span;
+    feed(tick{});
+  }
   /// As pass_time(), but keeps the node's lease alive.
   void pass_time_renewing(duration_us span, const std::vector<std::string>& nodes = {"local"}) {
     for (duration_us spent = 0; spent < span; spent += second) {
