@@ -8,6 +8,7 @@
 #include "cli/file_watch.hpp"
 #include "cli/scheduler_clock.hpp"
 #include "gateway/data_ports.hpp"
+#include "gateway/metrics.hpp"
 #include "gateway/decision_times.hpp"
 #include "gateway/server.hpp"
 #include "links/connector.hpp"
@@ -39,6 +40,8 @@ struct cluster_process::parts {
   void stop_gateway();
 
   node::digest_cache& digests();
+  [[nodiscard]] std::vector<gateway::process_figure> link_figures() const;
+
   result<done> start_scheduler();
   result<done> start_guard();
   result<done> start_connector();
@@ -68,11 +71,11 @@ struct cluster_process::parts {
   caf::actor scheduler; ///< The scheduler itself, or the uplink to it.
   caf::actor door;
   std::unique_ptr<actors::gateway_link> link;
-  std::unique_ptr<links::guard> guard;
-  std::unique_ptr<links::connector> connector;
+  std::unique_ptr<links::guard> guard; ///< Of a scheduler that listens.
+  std::unique_ptr<links::connector> connector; ///< Of a process that joins.
   std::unique_ptr<file_watch> revocations; ///< With certificates only.
   std::atomic<std::uint64_t> links_made{0};
-  std::unique_ptr<gateway::server> server;
+  std::unique_ptr<gateway::server> server; ///< HTTP, where there is a gateway.
 };
 
 } // namespace consort::cli
