@@ -72,6 +72,7 @@ result<done> cluster_process::parts::start_gateway() {
       return node::describe_model(std::move(declared), digests());
     };
   }
+  options.figures = [this] { return link_figures(); };
   auto started = gateway::server::start(io, options, *link, [this](const ticket& permission) {
     return agent && permission.data_address.empty()
                ? static_cast<attempt_service*>(&agent->attempts())

@@ -226,4 +226,22 @@ std::string cluster_process::data_address() const {
   return parts_->data_port ? parts_->data_port->address() : std::string();
 }
 
+std::vector<gateway::process_figure> cluster_process::parts::link_figures() const {
+  if (!guard)
+    return {};
+  const auto seen = guard->counters();
+  std::vector<gateway::process_figure> out{
+      {"links_open", "Links of nodes and gateways.", false, {}, static_cast<double>(seen.links)},
+      {"links_unfinished", "Connections that said no hello yet.", false, {},
+       static_cast<double>(seen.unfinished)},
+      {"links_accepted_total", "Connections to the link port.", true, {},
+       static_cast<double>(seen.accepted)},
+      {"links_greeted_total", "Links after a hello in order.", true, {},
+       static_cast<double>(seen.greeted)}};
+  for (const auto& [reason, count] : seen.refused)
+    out.push_back({"links_refused_total", "Connections and hellos refused.", true,
+                   {{"reason", reason}}, static_cast<double>(count)});
+  return out;
+}
+
 } // namespace consort::cli

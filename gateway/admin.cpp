@@ -138,8 +138,10 @@ task<void> show_readiness(gateway_context& context, const http_request&, const s
 task<void> show_metrics(gateway_context& context, const http_request&, const std::string&,
                         exchange& out) {
   const auto seen = co_await take_snapshot(context, out);
+  const auto others
+      = context.config.figures ? context.config.figures() : std::vector<process_figure>{};
   const auto answer = make_response(
-      200, context.figures.render(seen ? &*seen : nullptr, context.config.decisions.get()),
+      200, context.figures.render(seen ? &*seen : nullptr, context.config.decisions.get(), others),
       "text/plain; version=0.0.4; charset=utf-8");
   co_await out.respond(answer);
 }

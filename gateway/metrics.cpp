@@ -91,13 +91,16 @@ void metrics::count(request_end outcome) {
   requests_->Add({{"outcome", std::string(word_of(outcome))}}).Increment();
 }
 
-std::string metrics::render(const core::snapshot* seen, const decision_times* decisions) const {
+std::string metrics::render(const core::snapshot* seen, const decision_times* decisions,
+                            const std::vector<process_figure>& others) const {
   auto families = registry_.Collect();
   if (seen != nullptr)
     for (auto& seen_family : snapshot_families(*seen))
       families.push_back(std::move(seen_family));
   if (decisions != nullptr)
     families.push_back(decision_family(*decisions));
+  for (auto& other : figure_families(others))
+    families.push_back(std::move(other));
   return prometheus::TextSerializer().Serialize(families);
 }
 

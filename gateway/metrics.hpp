@@ -14,6 +14,7 @@
 #include <prometheus/registry.h>
 
 #include <atomic>
+#include <map>
 #include <mutex>
 
 namespace consort::gateway {
@@ -36,6 +37,15 @@ enum class request_end { finished, failed, cancelled, rejected, expired, invalid
 
 [[nodiscard]] std::string_view word_of(request_end outcome);
 
+/// One line of `/metrics` about another part of this process. Lines of one name stand together.
+struct process_figure {
+  std::string name; ///< Without the `consort_` prefix.
+  std::string help;
+  bool counter = true; ///< Else a gauge.
+  std::map<std::string, std::string> labels;
+  double value = 0;
+};
+
 class metrics {
 public:
   metrics();
@@ -49,9 +59,10 @@ public:
   void connections(int change) { connections_->Increment(change); }
 
   /// The exposition text; `seen` null = the scheduler did not answer, `decisions` null = it is not
-  /// in this process.
+  /// in this process. `others` are of parts that the gateway does not know.
   [[nodiscard]] std::string render(const core::snapshot* seen,
-                                   const decision_times* decisions = nullptr) const;
+                                   const decision_times* decisions = nullptr,
+                                   const std::vector<process_figure>& others = {}) const;
 
 private:
   template <class Type>
@@ -69,6 +80,8 @@ private:
 
 /// Families of what the snapshot shows: devices, queue, replicas, builds. Pure.
 [[nodiscard]] std::vector<prometheus::MetricFamily> snapshot_families(const core::snapshot& seen);
+[[nodiscard]] std::vector<prometheus::MetricFamily>
+figure_families(const std::vector<process_figure>& figures);
 /// decision_seconds.
 [[nodiscard]] prometheus::MetricFamily decision_family(const decision_times& decisions);
 

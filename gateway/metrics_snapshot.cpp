@@ -111,6 +111,25 @@ void add_builds(const core::snapshot& seen, std::vector<MetricFamily>& out) {
 
 } // namespace
 
+std::vector<MetricFamily> figure_families(const std::vector<process_figure>& figures) {
+  std::vector<MetricFamily> out;
+  for (const auto& figure : figures) {
+    const auto name = "consort_" + figure.name;
+    if (out.empty() || out.back().name != name) {
+      out.emplace_back();
+      out.back().name = name;
+      out.back().help = figure.help;
+      out.back().type = figure.counter ? MetricType::Counter : MetricType::Gauge;
+    }
+    prometheus::ClientMetric metric;
+    for (const auto& [label, value] : figure.labels)
+      metric.label.push_back({label, value});
+    (figure.counter ? metric.counter.value : metric.gauge.value) = figure.value;
+    out.back().metric.push_back(std::move(metric));
+  }
+  return out;
+}
+
 std::vector<MetricFamily> snapshot_families(const core::snapshot& seen) {
   const auto& counters = seen.counters;
   std::vector<MetricFamily> out;

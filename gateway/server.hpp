@@ -19,6 +19,7 @@ class io_context;
 namespace consort::gateway {
 
 class decision_times;
+struct process_figure;
 
 /// Looks into the files of a declared model and says what they are. Called on a thread of its own,
 /// one call at a time; may take minutes. Ends soon once the process stops.
@@ -35,6 +36,8 @@ struct server_config {
   limits::limit_set limits;
   model_describer describe;                        ///< Empty: this gateway adds no models.
   std::shared_ptr<const decision_times> decisions; ///< Of a scheduler in this process; else null.
+  /// Figures of other parts of this process for `/metrics`; asked at each scrape, may be empty.
+  std::function<std::vector<process_figure>()> figures;
 };
 
 /// Finds the data port of a ticket's node; null when it cannot be reached. Called on any thread;
