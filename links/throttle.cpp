@@ -7,7 +7,8 @@ namespace consort::links {
 
 namespace {
 
-/// A pause ends with that much of the rate as credit, so that pauses are few and not tiny.
+/// A pause ends with that much of the rate as credit, or half of the burst, so that pauses are few
+/// and not tiny, and never end in a full bucket, which would pass for calm.
 constexpr duration_us credit_us = 10'000;
 
 } // namespace
@@ -42,7 +43,7 @@ duration_us token_bucket::wait(time_us now) {
   refill(now);
   if (level_micro_ >= 0)
     return 0;
-  return -level_micro_ / per_s_ + 1 + std::min(credit_us, burst_micro_ / per_s_);
+  return -level_micro_ / per_s_ + 1 + std::min(credit_us, burst_micro_ / per_s_ / 2);
 }
 
 bool token_bucket::full(time_us now) {
