@@ -7,9 +7,9 @@
 #include <boost/asio/signal_set.hpp>
 
 #include <csignal>
-#include <cstdlib>
 #include <ostream>
 #include <string_view>
+#include <sys/time.h>
 #include <thread>
 #include <unistd.h>
 
@@ -17,17 +17,26 @@ namespace consort::cli {
 
 namespace {
 
-/// Ends the process `after` from now, unless it ended by itself. The thread owns nothing, so it may
-/// outlive main's objects.
+/// Only what a signal handler may do.
+void leave(int) {
+  constexpr std::string_view last_words
+      = "consort: some part did not stop in time; leaving without it\n";
+  [[maybe_unused]] const auto written
+      = ::write(STDERR_FILENO, last_words.data(), last_words.size());
+  ::_exit(static_cast<int>(exit_code::failed));
+}
+
+/// Ends the process `after` from now, unless it ended by itself; a later call replaces an earlier
+/// one. A timer of the kernel, so that nothing which hangs in here can hold it up.
 void leave_by_force(std::chrono::milliseconds after) {
-  std::thread([after] {
-    std::this_thread::sleep_for(after);
-    constexpr std::string_view last_words
-        = "consort: some part did not stop in time; leaving without it\n";
-    [[maybe_unused]] const auto written
-        = ::write(STDERR_FILENO, last_words.data(), last_words.size());
-    std::_Exit(static_cast<int>(exit_code::failed));
-  }).detach();
+  struct sigaction action {};
+  action.sa_handler = leave;
+  action.sa_flags = SA_RESTART;
+  ::sigaction(SIGALRM, &action, nullptr);
+  itimerval timer{};
+  timer.it_value.tv_sec = after.count() / 1'000;
+  timer.it_value.tv_usec = (after.count() % 1'000) * 1'000;
+  ::setitimer(ITIMER_REAL, &timer, nullptr);
 }
 
 } // namespace
