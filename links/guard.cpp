@@ -148,11 +148,13 @@ void guard::shell::accepted(boost::system::error_code failed, tcp::socket socket
   count_present();
 }
 
-/// Most likely no descriptors are left; then the one that has been silent longest gives its own.
+/// Most likely no descriptors are left; then those that have been silent longest give theirs, a
+/// quarter of them, so that a peer behind many silent ones is not kept waiting.
 void guard::shell::retry_later(boost::system::error_code failed) {
   refused("accept_failed", "accept", failed.message());
-  if (const auto oldest = book.displace_oldest())
-    displace(*oldest);
+  for (auto spare = book.unfinished() / 4 + 1; spare > 0; --spare)
+    if (const auto oldest = book.displace_oldest())
+      displace(*oldest);
   retry.expires_after(std::chrono::microseconds(limits::accept_backoff_us));
   retry.async_wait([self = shared_from_this()](boost::system::error_code stopped) {
     if (!stopped && !self->gate.is_shut())

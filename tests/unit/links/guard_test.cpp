@@ -2,6 +2,10 @@
 // The guard over bare loopback: who gets in, who is told why not, and what silence costs.
 #include "tests/unit/links/link_fixture.hpp"
 
+#include <sys/resource.h>
+
+#include <filesystem>
+
 namespace consort::links {
 namespace {
 
@@ -206,6 +210,27 @@ TEST_F(Guard, AnAddressThatConnectsTooOftenIsNotHeard) {
   fourth->begin();
   ASSERT_TRUE(run_until([&] { return fourth->closed(); }));
   EXPECT_EQ(refused("too_many_connects"), 1U);
+}
+
+/// All connections are in the kernel's queue, the peer last, when few descriptors are left.
+TEST_F(Guard, RunningOutOfDescriptorsCostsTheSilent) {
+  start_guard();
+  std::vector<std::shared_ptr<raw_peer>> silent;
+  for (int at = 0; at < 40; ++at)
+    silent.push_back(dial());
+  const auto peer = dial();
+  peer->begin();
+  peer->send(hello_frame());
+  const std::filesystem::directory_iterator open("/proc/self/fd");
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit few = before;
+  few.rlim_cur = static_cast<rlim_t>(std::distance(begin(open), end(open))) + 8;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  EXPECT_TRUE(run_until([&] { return links_.size() == 1; }));
+  EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_GT(refused("accept_failed"), 0U);
+  EXPECT_GT(refused("displaced"), 0U);
 }
 
 // --- the handle ---
