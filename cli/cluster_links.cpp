@@ -171,7 +171,7 @@ result<done> cluster_process::parts::start_connector() {
   auto started = links::connector::start(
       io, std::move(options),
       [this](const std::shared_ptr<links::link>& established) { link_up(established); },
-      [](const error& why) { spdlog::warn("no link to the scheduler: {}", why.message); });
+      [](const error& why) { spdlog::debug("no link to the scheduler: {}", why.message); });
   if (!started)
     return started.failure();
   connector = std::move(*started);

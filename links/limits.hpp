@@ -52,7 +52,7 @@ inline constexpr duration_us connect_us = 3 * second_us;  ///< TCP, each address
 inline constexpr std::size_t endpoints_max = 8;           ///< Addresses of one name that are tried.
 inline constexpr duration_us welcome_us = 10 * second_us; ///< From link to the answered hello.
 inline constexpr duration_us backoff_first_us = 200'000;
-inline constexpr duration_us backoff_max_us = 10 * second_us;
+inline constexpr duration_us backoff_max_us = 3 * second_us;
 
 // --- certificates ---
 inline constexpr std::size_t pem_bytes_max = 256 * 1'024; ///< One file of credentials.
