@@ -41,11 +41,11 @@ data_connection::data_connection(std::shared_ptr<data_pool> pool)
 
 void data_connection::start(std::shared_ptr<data_call> call) {
   call_ = std::move(call);
-  asio::co_spawn(stream_.get_executor(), run(), asio::detached);
+  asio::co_spawn(
+      stream_.get_executor(), [self = shared_from_this()] { return self->run(); }, asio::detached);
 }
 
 task<void> data_connection::run() {
-  const auto self = shared_from_this();
   const auto failed = co_await connect();
   if (failed || phase_ == phase::ended) {
     stream_.cut(); // A step that had ended already may have gone on.

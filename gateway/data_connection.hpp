@@ -2,7 +2,7 @@
 #pragma once
 /// One connection to a data port, and the pool that keeps those that are idle. A connection carries
 /// one call at a time and reads all the time, so that its end is noticed at once, idle or not.
-/// Lives on its own strand and keeps itself alive while it is open. Private to the data port's
+/// Lives on its own strand and by itself while it is open. Private to the data port's
 /// client.
 
 #include "gateway/chunked_body.hpp"
@@ -23,7 +23,7 @@ namespace consort::gateway {
 
 class data_connection;
 
-/// All connections to one address. Thread-safe.
+/// All connections to one address, which live by themselves. Thread-safe.
 struct data_pool : std::enable_shared_from_this<data_pool> {
   data_pool(boost::asio::io_context& on, std::string to,
             std::shared_ptr<const links::credentials> with, limits::data_limit_set within);
@@ -48,8 +48,9 @@ struct data_pool : std::enable_shared_from_this<data_pool> {
   const limits::data_limit_set limits;
 
   mutable std::mutex mutex;
-  std::set<std::shared_ptr<data_connection>> all;
-  std::vector<std::shared_ptr<data_connection>> idle; ///< The latest last.
+  using connection_ref = std::weak_ptr<data_connection>;
+  std::set<connection_ref, std::owner_less<>> all;
+  std::vector<connection_ref> idle; ///< The latest last.
   std::size_t open = 0;
   std::uint64_t dialled = 0, reused = 0;
   std::chrono::steady_clock::time_point used_at = std::chrono::steady_clock::now();

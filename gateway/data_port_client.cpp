@@ -65,9 +65,11 @@ void data_pool::dispatch(const std::shared_ptr<data_call>& call) {
     return call->abort({recovery::retry_elsewhere, "data_link_lost", "this gateway is stopping"},
                        false);
   }
-  if (!idle.empty()) {
-    const auto one = std::move(idle.back());
+  while (!idle.empty()) {
+    const auto one = idle.back().lock();
     idle.pop_back();
+    if (!one)
+      continue;
     ++reused;
     call->carried_by(one);
     return one->carry(call);
@@ -96,7 +98,7 @@ bool data_pool::keep(const std::shared_ptr<data_connection>& one) {
 void data_pool::forget(const std::shared_ptr<data_connection>& one) {
   const std::lock_guard lock(mutex);
   all.erase(one);
-  std::erase(idle, one);
+  std::erase_if(idle, [&](const auto& kept) { return kept.lock() == one; });
 }
 
 bool data_pool::reserve() {
@@ -115,14 +117,15 @@ void data_pool::release() {
 }
 
 void data_pool::close() {
-  std::set<std::shared_ptr<data_connection>> cutting;
+  decltype(all) cutting;
   {
     const std::lock_guard lock(mutex);
     closed = true;
     cutting = all;
   }
-  for (const auto& one : cutting)
-    one->cut();
+  for (const auto& ref : cutting)
+    if (const auto one = ref.lock())
+      one->cut();
 }
 
 // --- the client ---

@@ -67,7 +67,9 @@ void artifact_fetcher::shared::begin_next() {
         = [self = shared_from_this(), content](const result<artifact_record>& outcome) {
             self->finished(content, outcome);
           };
-    boost::asio::co_spawn(next.pull->executor(), next.pull->run(done), boost::asio::detached);
+    boost::asio::co_spawn(
+        next.pull->executor(), [pull = next.pull, done] { return pull->run(done); },
+        boost::asio::detached);
   }
 }
 

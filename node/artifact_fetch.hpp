@@ -39,9 +39,9 @@ public:
   artifact_fetcher& operator=(const artifact_fetcher&) = delete;
 
   /// `ended` is called once, on any thread: with the record of what lies in the store now, or with
-  /// `bad_address`, `fetch_queue_full`, `node_unreachable`, `wrong_node`, `artifact_missing`,
-  /// `artifact_corrupt`, `artifact_too_large`, `disk_full`, `fetch_timeout`, `fetch_stopped`, or
-  /// what the other node or the store said.
+  /// `bad_address`, `bad_digest`, `fetch_queue_full`, `node_unreachable`, `tls_failed`,
+  /// `wrong_node`, `artifact_missing`, `artifact_corrupt`, `artifact_too_large`, `disk_full`,
+  /// `fetch_timeout`, `fetch_stopped`, or what the other node or the store said.
   void fetch(fetch_request wanted, callback ended);
 
   /// Running and waiting.

@@ -93,7 +93,6 @@ void artifact_pull::cut() {
 }
 
 task<void> artifact_pull::run(artifact_fetcher::callback ended) {
-  const auto self = shared_from_this();
   const auto record = co_await fetch();
   deadline_.stop();
   staging_.reset();

@@ -32,7 +32,8 @@ class artifact_pull : public std::enable_shared_from_this<artifact_pull> {
 public:
   artifact_pull(std::shared_ptr<pull_means> means, fetch_request wanted);
 
-  /// To its end, which `ended` is told on the strand. Call once; on the executor.
+  /// To its end, which `ended` is told on the strand. Call once, on the executor, by one who keeps
+  /// this alive.
   links::task<void> run(artifact_fetcher::callback ended);
   [[nodiscard]] boost::asio::any_io_executor executor() const { return strand_; }
   /// Ends it soon. Thread-safe.

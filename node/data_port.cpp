@@ -90,7 +90,6 @@ struct data_port::shell : std::enable_shared_from_this<data_port::shell> {
         pause(strand) {}
 
   task<void> accept_loop();
-  task<void> serve(connection one);
   void admit(tcp::socket socket);
   bool make_room();
   void close();
@@ -107,7 +106,6 @@ struct data_port::shell : std::enable_shared_from_this<data_port::shell> {
 };
 
 task<void> data_port::shell::accept_loop() {
-  const auto self = shared_from_this();
   while (accepting) {
     auto [failed, socket]
         = co_await acceptor.async_accept(asio::make_strand(shared->io.get_executor()), as_values);
@@ -137,7 +135,8 @@ void data_port::shell::admit(tcp::socket socket) {
       self->shared->connections = self->connections.size();
     });
   };
-  asio::co_spawn(one->executor(), one->run(), done);
+  asio::co_spawn(
+      one->executor(), [one] { return one->run(); }, done);
 }
 
 /// Cuts the oldest connection that has not finished its handshake, else the oldest idle one: a
@@ -187,7 +186,8 @@ result<std::unique_ptr<data_port>> data_port::start(asio::io_context& io, data_p
   auto shared = std::make_shared<data_port_shared>(io, std::move(options), attempts, artifacts);
   auto started
       = std::make_shared<shell>(std::move(shared), *std::move(acceptor), *std::move(address));
-  asio::co_spawn(started->strand, started->accept_loop(), asio::detached);
+  asio::co_spawn(
+      started->strand, [started] { return started->accept_loop(); }, asio::detached);
   return std::unique_ptr<data_port>(new data_port(std::move(started)));
 }
 

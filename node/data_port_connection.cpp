@@ -33,7 +33,6 @@ data_port_connection::data_port_connection(asio::ip::tcp::socket socket,
       changed_(stream_.get_executor()) {}
 
 task<void> data_port_connection::run() {
-  const auto self = shared_from_this();
   bool more = co_await greet();
   while (more && keep_alive_ && !gone_) {
     more = co_await wait_request();

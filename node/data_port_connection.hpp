@@ -24,7 +24,7 @@ public:
   data_port_connection(boost::asio::ip::tcp::socket socket,
                        std::shared_ptr<data_port_shared> shared);
 
-  /// Serves until the connection ends.
+  /// Serves until the connection ends. Whoever spawns it keeps this alive.
   links::task<void> run();
 
   /// Ends it and its attempt. Thread-safe.

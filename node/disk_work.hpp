@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// A few threads for what blocks on the disk, awaited by coroutines that live on strands. Owned by
-/// whoever serves or writes files; stop() before destruction.
+/// whoever serves or writes files; stop() before destruction. Work waits without a bound: callers
+/// bound how many of them there are. Thread-safe.
 
 #include "links/task.hpp"
 
@@ -38,6 +39,7 @@ public:
   }
 
 private:
+  /// The handler is moved along and runs on its strand, whichever way it ends.
   template <class Value, class Handler, class Work>
   void start(Handler handler, Work work) {
     const auto strand = boost::asio::get_associated_executor(handler);

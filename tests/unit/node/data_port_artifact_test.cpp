@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// Artifacts of a data port, and who may do what there.
+#include "node/byte_range.hpp"
+#include "tests/unit/node/data_port_fixture.hpp"
+
+namespace consort::node {
+namespace {
+
+using namespace test;
+using links::peer_role;
+using DataPortArtifacts = data_port_fixture;
+
+TEST_F(DataPortArtifacts, SendsAWholeOneAndParts) {
+  const auto record = put("0123456789");
+  start();
+  auto peer = client();
+  peer.send(get(record.content));
+  const auto [whole, text] = peer.answer();
+  EXPECT_EQ(whole.status, 200U);
+  EXPECT_EQ(text, "0123456789");
+  EXPECT_EQ(whole.header("ETag"), "\"" + record.content.value + "\"");
+  EXPECT_EQ(whole.header("X-Consort-Build-Us"), "5000");
+  peer.send(get(record.content, "Range: bytes=3-\r\n"));
+  const auto [part, rest] = peer.answer();
+  EXPECT_EQ(part.status, 206U);
+  EXPECT_EQ(rest, "3456789");
+  EXPECT_EQ(part.header("Content-Range"), "bytes 3-9/10");
+  peer.send(get(record.content, "Range: bytes=3-\r\nIf-Range: \"another\"\r\n"));
+  EXPECT_EQ(peer.answer().second, "0123456789");
+  peer.send(get(record.content, "Range: bytes=10-\r\n"));
+  const auto [beyond, nothing] = peer.answer();
+  EXPECT_EQ(beyond.status, 416U);
+  EXPECT_EQ(beyond.header("Content-Range"), "bytes */10");
+  peer.send(get(record.content, "", "HEAD"));
+  EXPECT_EQ(peer.head().header("Content-Length"), "10");
+  peer.send(get(digest(std::string(64, 'a'))));
+  const auto [missing, why] = peer.answer();
+  EXPECT_EQ(missing.status, 404U);
+  EXPECT_EQ(code_of(why), "artifact_missing");
+  EXPECT_EQ(port_->counters().accepted, 1U);
+}
+
+TEST_F(DataPortArtifacts, SendsNoMoreThanSoManyAtOnceAndSoFast) {
+  const auto record = put(std::string(2 * limits::artifact_piece_bytes, 'x'));
+  limits::data_port_set limits;
+  limits.artifact_streams = 1;
+  limits.artifact_rate = limits::artifact_piece_bytes * 4; // The second piece waits 250 ms.
+  start(limits);
+  auto first = client();
+  const auto from = std::chrono::steady_clock::now();
+  first.send(get(record.content));
+  EXPECT_EQ(first.head().status, 200U);
+  auto second = client();
+  second.send(get(record.content));
+  const auto [busy, why] = second.answer();
+  EXPECT_EQ(busy.status, 503U);
+  EXPECT_EQ(busy.header("Retry-After"), "1");
+  EXPECT_EQ(code_of(why), "artifact_streams_full");
+  EXPECT_EQ(first.exactly(record.size_bytes).size(), record.size_bytes);
+  EXPECT_GE(std::chrono::steady_clock::now() - from, std::chrono::milliseconds(240));
+}
+
+class data_port_tls_fixture : public data_port_fixture {
+protected:
+  void start_tls(limits::data_port_set limits = {}) {
+    start(limits, cluster_.credentials_of(peer_role::node, "n1"));
+  }
+  raw_http as(peer_role role, const std::string& name) {
+    return raw_http(port_->port(), cluster_.credentials_of(role, name)->client_context());
+  }
+  links::testing_support::test_cluster cluster_;
+};
+using DataPortTls = data_port_tls_fixture;
+
+TEST_F(DataPortTls, EveryRoleMayDoItsOwn) {
+  const auto record = put("engine");
+  start_tls();
+  struct expectation {
+    peer_role role;
+    unsigned attempt, artifact;
+  };
+  for (const auto& [role, attempt, artifact] :
+       std::vector<expectation>{{peer_role::gateway, 200, 403},
+                                {peer_role::scheduler, 200, 200},
+                                {peer_role::node, 403, 200},
+                                {peer_role::admin, 403, 403}}) {
+    auto opening = as(role, "p");
+    opening.send(post(open_frame()));
+    EXPECT_EQ(opening.head().status, attempt) << links::name_of(role);
+    auto fetching = as(role, "p");
+    fetching.send(get(record.content));
+    EXPECT_EQ(fetching.head().status, artifact) << links::name_of(role);
+  }
+  EXPECT_EQ(refused("wrong_role"), 4U);
+}
+
+TEST_F(DataPortTls, StreamsUnderTls) {
+  start_tls();
+  auto gateway = as(peer_role::gateway, "g");
+  for (std::size_t number = 0; number < 2; ++number) {
+    gateway.send(post(open_frame(number)));
+    EXPECT_EQ(gateway.head().status, 200U);
+    attempts_.say(number, testing::say_tokens(std::string(100'000, 'x')));
+    attempts_.say(number, attempt_completed{});
+    EXPECT_EQ(events_of(gateway.chunked()).size(), 2U);
+  }
+  gateway.send(post(open_frame(9)));
+  EXPECT_EQ(gateway.head().status, 200U);
+  gateway.close();
+  EXPECT_TRUE(attempts_.closed(2));
+}
+
+TEST_F(DataPortTls, ARevokedCertificateEndsWhatItRuns) {
+  const auto own = cluster_.credentials_of(peer_role::node, "n1");
+  start({}, own);
+  auto gateway = as(peer_role::gateway, "g");
+  gateway.send(post(open_frame()));
+  gateway.head();
+  auto idle = as(peer_role::gateway, "g");
+  ASSERT_TRUE(eventually([&] { return port_->counters().connections == 2; }));
+  const auto serial = cluster_.credentials_of(peer_role::gateway, "g")->self().serial;
+  own->revoke({serial});
+  idle.send(post(open_frame(2)));
+  EXPECT_EQ(code_of(idle.answer().second), "certificate_revoked");
+  port_->drop({serial});
+  EXPECT_TRUE(attempts_.closed());
+  EXPECT_TRUE(gateway.at_end());
+}
+
+TEST_F(DataPortTls, CutsHandshakesThatFailOrNeverEnd) {
+  limits::data_port_set limits;
+  limits.handshake = 50 * ms;
+  start_tls(limits);
+  raw_http silent(port_->port());
+  EXPECT_TRUE(silent.at_end());
+  EXPECT_TRUE(eventually([&] { return refused("handshake_timeout") == 1; }));
+  raw_http bare(port_->port());
+  bare.send(post(open_frame()));
+  EXPECT_TRUE(eventually([&] { return refused("tls_failed") == 1; }));
+  links::testing_support::test_cluster foreign("elsewhere");
+  raw_http stranger(port_->port(),
+                    foreign.credentials_of(peer_role::gateway, "g")->client_context());
+  EXPECT_TRUE(stranger.failed() || stranger.at_end());
+  EXPECT_TRUE(eventually([&] { return refused("tls_failed") == 2; }));
+}
+
+TEST(ByteRange, UnderstandsOneRangeAndIgnoresTheRest) {
+  const auto judged = [](std::string_view header) {
+    const auto got = judge_range(header, 10);
+    return std::tuple(got.verdict, got.range.begin, got.range.size);
+  };
+  using enum range_verdict;
+  EXPECT_EQ(judged("bytes=2-4"), std::tuple(partial, 2U, 3U));
+  EXPECT_EQ(judged("bytes=2-"), std::tuple(partial, 2U, 8U));
+  EXPECT_EQ(judged("bytes=2-99"), std::tuple(partial, 2U, 8U));
+  EXPECT_EQ(judged("bytes=-3"), std::tuple(partial, 7U, 3U));
+  EXPECT_EQ(judged("bytes=-99"), std::tuple(partial, 0U, 10U));
+  EXPECT_EQ(judged("bytes=10-"), std::tuple(beyond, 0U, 0U));
+  EXPECT_EQ(judged("bytes=-0"), std::tuple(beyond, 0U, 0U));
+  for (const auto* odd : {"", "bytes=", "bytes=4-2", "bytes=1-2,5-6", "lines=1-2", "bytes=a-b",
+                          "bytes=-", "bytes=99999999999999999999-"})
+    EXPECT_EQ(judged(odd), std::tuple(whole, 0U, 10U)) << odd;
+}
+
+TEST(ByteRange, ReadsWhatItWrites) {
+  const auto got = parse_content_range(format_content_range({3, 4}, 10));
+  ASSERT_TRUE(got.has_value());
+  EXPECT_EQ(got->range, (byte_range{3, 4}));
+  EXPECT_EQ(got->size_bytes, 10U);
+  for (const auto* odd : {"", "bytes */10", "bytes 3-2/10", "bytes 3-10/10", "bytes 3-4/10x"})
+    EXPECT_FALSE(parse_content_range(odd).has_value()) << odd;
+}
+
+} // namespace
+} // namespace consort::node

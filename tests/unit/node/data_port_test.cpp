@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "messages/limits.hpp"
+#include "tests/unit/node/data_port_fixture.hpp"
+
+namespace consort::node {
+namespace {
+
+using namespace test;
+using testing::say_tokens;
+using DataPort = data_port_fixture;
+
+TEST_F(DataPort, SendsTheHeadBeforeAnythingHappened) {
+  start();
+  auto gateway = client();
+  ASSERT_TRUE(gateway.send(post(open_frame(3, R"({"a":1})"))));
+  const auto head = gateway.head();
+  EXPECT_EQ(head.status, 200U);
+  EXPECT_EQ(head.header("Transfer-Encoding"), "chunked");
+  EXPECT_EQ(attempts_.opened().body.json, R"({"a":1})");
+  EXPECT_EQ(attempts_.opened().permission.attempt.request.sequence, 3U);
+}
+
+TEST_F(DataPort, StreamsAttemptsOneAfterAnotherOnOneConnection) {
+  start();
+  auto gateway = client();
+  for (std::size_t number = 0; number < 3; ++number) {
+    gateway.send(post(open_frame(number)));
+    EXPECT_EQ(gateway.head().status, 200U);
+    attempts_.say(number, attempt_opened{5, 2});
+    attempts_.say(number, say_tokens("Once"));
+    EXPECT_FALSE(events_of(gateway.chunk()).empty()); // Before the attempt has ended.
+    attempts_.say(number, attempt_completed{{5, 1, 2}, 1, 0});
+    EXPECT_TRUE(std::holds_alternative<attempt_completed>(events_of(gateway.chunked()).back()));
+    EXPECT_TRUE(attempts_.closed(number));
+  }
+  EXPECT_EQ(port_->counters().accepted, 1U);
+  EXPECT_EQ(port_->counters().attempts, 3U);
+  EXPECT_EQ(port_->counters().frames, 9U);
+}
+
+TEST_F(DataPort, SaysARefusedTicketInTheStream) {
+  attempts_.on_open = [](const ticket&, attempt_sink& sink) {
+    sink.on_event(attempt_aborted{{recovery::refuse, "ticket_used", "again"}, false});
+  };
+  start();
+  auto gateway = client();
+  gateway.send(post(open_frame()));
+  EXPECT_EQ(gateway.head().status, 200U);
+  const auto events = events_of(gateway.chunked());
+  ASSERT_EQ(events.size(), 1U);
+  EXPECT_EQ(std::get<attempt_aborted>(events[0]).failure.code, "ticket_used");
+}
+
+TEST_F(DataPort, CancelsWhenTheGatewayCloses) {
+  start();
+  auto gateway = client();
+  gateway.send(post(open_frame()));
+  gateway.head();
+  attempts_.say(0, say_tokens("Once"));
+  gateway.chunk();
+  const auto from = std::chrono::steady_clock::now();
+  gateway.close();
+  EXPECT_TRUE(attempts_.closed());
+  EXPECT_LT(std::chrono::steady_clock::now() - from, std::chrono::seconds(1));
+  EXPECT_TRUE(eventually([&] { return port_->counters().attempts_open == 0; }));
+  EXPECT_EQ(port_->counters().abandoned, 1U);
+}
+
+TEST_F(DataPort, RefusesBodiesThatAreNoAttemptAndGoesOn) {
+  const auto wrong_kind = messages::write_frame(messages::frame_kind::heartbeat, {});
+  const auto whole = open_frame();
+  auto later = whole;
+  later[6] = 99;
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"no frame at all, but long enough", "bad_frame"},
+      {std::string(wrong_kind->begin(), wrong_kind->end()), "wrong_kind"},
+      {whole.substr(0, whole.size() - 8), "bad_frame"},
+      {whole + whole, "bad_frame"},
+      {later, "frame_version"},
+      {whole.substr(0, 12) + std::string(whole.size() - 12, '\xff'), "bad_frame"},
+      {"", "bad_frame"},
+  };
+  start();
+  auto gateway = client();
+  for (const auto& [body, code] : cases) {
+    gateway.send(post(body));
+    const auto [head, text] = gateway.answer();
+    EXPECT_EQ(head.status, 400U) << code;
+    EXPECT_EQ(code_of(text), code);
+  }
+  gateway.send(post(whole));
+  EXPECT_EQ(gateway.head().status, 200U);
+  EXPECT_EQ(attempts_.count(), 1U);
+  EXPECT_EQ(port_->counters().accepted, 1U);
+}
+
+TEST_F(DataPort, RefusesWhatItDoesNotServeAndCloses) {
+  const std::string digits(64, 'a');
+  const std::vector<std::tuple<std::string, unsigned, std::string>> cases = {
+      {post("", "", "/v1/other"), 404, "unknown_path"},
+      {"GET /v1/artifacts/../../etc/passwd HTTP/1.1\r\n\r\n", 404, "unknown_path"},
+      {"GET /v1/attempts HTTP/1.1\r\n\r\n", 405, "wrong_method"},
+      {post("", "", "/v1/artifacts/" + digits), 405, "wrong_method"},
+      {"HELO\r\n\r\n", 400, "malformed_http"},
+      {"GET /v1/attempts HTTP/1.1\r\nA: " + std::string(limits::data_head_bytes_max, 'a')
+           + "\r\n\r\n",
+       431, "head_too_large"},
+      {"POST /v1/attempts HTTP/1.1\r\nContent-Length: "
+           + std::to_string(messages::limits::body_frame_bytes_max + messages::frame_header_bytes
+                            + 1)
+           + "\r\n\r\n",
+       413, "body_too_large"},
+  };
+  start();
+  for (const auto& [request, status, code] : cases) {
+    auto gateway = client();
+    gateway.send(request);
+    const auto [head, text] = gateway.answer();
+    EXPECT_EQ(head.status, status) << code;
+    EXPECT_EQ(code_of(text), code);
+    EXPECT_TRUE(gateway.at_end()) << code;
+    EXPECT_EQ(refused(code) > 0, true) << code;
+  }
+  EXPECT_EQ(attempts_.count(), 0U);
+}
+
+TEST_F(DataPort, SaysSoWhenARequestIsLate) {
+  limits::data_port_set limits;
+  limits.head = limits.body = 50 * ms;
+  start(limits);
+  auto slow_head = client();
+  slow_head.send("POST /v1/att");
+  EXPECT_EQ(code_of(slow_head.answer().second), "head_timeout");
+  EXPECT_TRUE(slow_head.at_end());
+  auto slow_body = client();
+  slow_body.send("POST /v1/attempts HTTP/1.1\r\nContent-Length: 100\r\n\r\nabc");
+  EXPECT_EQ(code_of(slow_body.answer().second), "body_timeout");
+  EXPECT_TRUE(slow_body.at_end());
+}
+
+TEST_F(DataPort, ClosesWhatIsIdleForTooLong) {
+  limits::data_port_set limits;
+  limits.idle = 50 * ms;
+  start(limits);
+  auto silent = client();
+  EXPECT_TRUE(silent.at_end());
+  EXPECT_TRUE(eventually([&] { return port_->counters().connections == 0; }));
+}
+
+TEST_F(DataPort, AReaderThatIsTooSlowLosesItsOwnStreamOnly) {
+  limits::data_port_set limits;
+  limits.backlog_bytes = 256 * 1024;
+  start(limits);
+  auto slow = client();
+  auto quick = client();
+  slow.send(post(open_frame(1)));
+  attempts_.opened(0);
+  quick.send(post(open_frame(2)));
+  attempts_.opened(1);
+  EXPECT_EQ(quick.head().status, 200U);
+  const std::string piece(64 * 1024, 'x');
+  while (!attempts_.opened(0).closed)
+    attempts_.say(0, say_tokens(piece));
+  attempts_.say(1, say_tokens("on time"));
+  attempts_.say(1, attempt_completed{});
+  EXPECT_EQ(events_of(quick.chunked()).size(), 2U);
+  // What was already gathered still comes, then the reason.
+  slow.head();
+  const auto events = events_of(slow.chunked());
+  ASSERT_FALSE(events.empty());
+  const auto* end = std::get_if<attempt_aborted>(&events.back());
+  ASSERT_NE(end, nullptr);
+  EXPECT_EQ(end->failure.code, "reader_too_slow");
+  EXPECT_FALSE(end->device_fault);
+  EXPECT_TRUE(eventually([&] { return port_->counters().overflowed == 1; }));
+}
+
+TEST_F(DataPort, CutsAPeerThatTakesNothing) {
+  limits::data_port_set limits;
+  limits.stall = 50 * ms;
+  start(limits);
+  auto stuck = client();
+  stuck.send(post(open_frame()));
+  const std::string piece(512 * 1024, 'x');
+  while (!attempts_.opened().closed)
+    attempts_.say(0, say_tokens(piece));
+  EXPECT_TRUE(eventually([&] { return port_->counters().connections == 0; }));
+}
+
+TEST_F(DataPort, EndsAnAttemptWhoseEventCannotBeSent) {
+  start();
+  auto gateway = client();
+  gateway.send(post(open_frame()));
+  attempts_.say(0, say_tokens(std::string(messages::limits::token_text_bytes_max + 1, 'x')));
+  gateway.head();
+  const auto events = events_of(gateway.chunked());
+  ASSERT_EQ(events.size(), 1U);
+  EXPECT_TRUE(std::get<attempt_aborted>(events[0]).device_fault);
+  EXPECT_TRUE(attempts_.closed());
+}
+
+TEST_F(DataPort, MakesRoomByCuttingTheLongestIdle) {
+  limits::data_port_set limits;
+  limits.connections = 2;
+  start(limits);
+  auto busy = client();
+  busy.send(post(open_frame()));
+  EXPECT_EQ(busy.head().status, 200U);
+  auto idle = client();
+  ASSERT_TRUE(eventually([&] { return port_->counters().connections == 2; }));
+  auto late = client();
+  EXPECT_TRUE(idle.at_end());
+  late.send(post(open_frame(2)));
+  EXPECT_EQ(late.head().status, 200U);
+  auto one_too_many = client();
+  EXPECT_TRUE(one_too_many.at_end());
+  EXPECT_TRUE(eventually([&] { return refused("too_many_connections") == 1; }));
+  EXPECT_EQ(refused("displaced"), 1U);
+}
+
+TEST_F(DataPort, StoppingCancelsWhatRuns) {
+  start();
+  auto gateway = client();
+  gateway.send(post(open_frame()));
+  gateway.head();
+  port_->stop();
+  EXPECT_TRUE(attempts_.closed());
+  EXPECT_TRUE(gateway.at_end());
+}
+
+TEST_F(DataPort, SaysWhyItCannotStart) {
+  const auto why = [&](data_port_options options) {
+    const auto got = data_port::start(threads_.io(), std::move(options), attempts_, *store_);
+    return got ? std::string("started") : got.failure().code;
+  };
+  start();
+  EXPECT_EQ(why({"nowhere", 0, "", nullptr, {}}), "bad_address");
+  EXPECT_EQ(why({"0.0.0.0", 0, "h", nullptr, {}}), "address_unprotected");
+  EXPECT_EQ(why({"127.0.0.1", port_->port(), "", nullptr, {}}), "port_in_use");
+  EXPECT_EQ(why({"127.0.0.1", 0, "a:b:c", nullptr, {}}), "bad_address");
+  links::testing_support::test_cluster cluster;
+  const auto own = cluster.credentials_of(links::peer_role::node, "n1");
+  EXPECT_EQ(why({"0.0.0.0", 0, "", own, {}}), "advertise_missing");
+  EXPECT_EQ(why({"0.0.0.0", 0, "host.example", own, {}}), "started");
+}
+
+TEST_F(DataPort, AdvertisesTheBoundPortUnderTheNameItWasGiven) {
+  const auto started = data_port::start(
+      threads_.io(), {"127.0.0.1", 0, "host.example", nullptr, {}}, attempts_, *store_);
+  ASSERT_TRUE(started.ok());
+  EXPECT_EQ((*started)->address(), "host.example:" + std::to_string((*started)->port()));
+}
+
+} // namespace
+} // namespace consort::node
