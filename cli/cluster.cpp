@@ -5,6 +5,7 @@
 #include "actors/node_actors.hpp"
 #include "node/model_files.hpp"
 
+#include <boost/asio/post.hpp>
 #include <spdlog/spdlog.h>
 
 #include <cstdlib>
@@ -21,6 +22,8 @@ constexpr std::size_t io_threads = 2;
 constexpr duration_us drain_us = 3'500'000;
 /// Past the drain and its grace; then the gateway is left behind.
 constexpr auto gateway_stop_timeout = std::chrono::milliseconds(4'600);
+constexpr int settle_rounds = 8;
+constexpr auto settle_timeout = std::chrono::milliseconds(50);
 
 } // namespace
 
@@ -51,10 +54,27 @@ cluster_process::parts::~parts() {
   door = nullptr;
   scheduler = nullptr;
   actor_system.reset();
+  fetcher.reset();
+  data_port.reset();
+  data_ports.reset();
+  connector.reset();
+  guard.reset();
+  settle();
   guard_work.reset();
   io.stop();
   for (auto& thread : threads)
     thread.join();
+}
+
+/// Lets what the parts posted on their way out run: a close, the read that it ends, and what was
+/// held by that read.
+void cluster_process::parts::settle() {
+  for (int round = 0; round < settle_rounds && !threads.empty(); ++round) {
+    auto passed = std::make_shared<std::promise<void>>();
+    auto waiting = passed->get_future();
+    boost::asio::post(io, [passed] { passed->set_value(); });
+    waiting.wait_for(settle_timeout);
+  }
 }
 
 result<done> cluster_process::parts::start_gateway() {

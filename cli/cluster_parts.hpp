@@ -38,6 +38,7 @@ struct cluster_process::parts {
   result<done> start_links();
   result<done> start_gateway();
   void stop_gateway();
+  void settle();
 
   node::digest_cache& digests();
   [[nodiscard]] std::vector<gateway::process_figure> link_figures() const;
