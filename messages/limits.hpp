@@ -12,6 +12,8 @@ namespace consort::messages::limits {
 // --- frames ---
 
 inline constexpr std::size_t frame_bytes_max = std::size_t{1} << 20; ///< Payload, control frames.
+inline constexpr std::size_t page_bytes_max
+    = std::size_t{768} << 10; ///< Rows of one page of a snapshot; its head fits the rest.
 inline constexpr std::size_t body_frame_bytes_max
     = std::size_t{16} << 20;                     ///< Payload of frames that carry a client's body.
 inline constexpr std::uint32_t nesting_max = 32; ///< Pointers followed from the root.

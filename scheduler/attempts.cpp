@@ -36,91 +36,14 @@ index adopted_row(const core_state& s, const attempt_id& attempt) {
   return r.phase == request_phase::adopted && r.attempt == attempt.number ? found->second : none;
 }
 
-duration_us allowance(std::int64_t predicted_ns, std::int64_t factor, duration_us floor) {
-  const auto span = std::min(predicted_ns / 1000, limits::stall_max_us) * factor;
-  return std::clamp(span, floor, limits::stall_max_us);
-}
-
-/// What is prefilled before it, itself included, and a turn of the queue when the engine is full.
-std::int64_t first_token_ns(const endpoint& at, const endpoint_pace& pace) {
-  const bool full = at.seq_used + at.seq_foreign > at.seq_max;
-  const auto queue = full ? at.work_ns / std::max<std::int64_t>(at.seq_max, 1) : 0;
-  return at.prefill_ahead_ns + queue + pace.itl_ns;
-}
-
 void begin_running(core_state& s, index slot, time_us now) {
   auto& r = s.requests[slot];
   if (r.phase == request_phase::running)
     return;
   r.phase = request_phase::running;
   r.heard_at = now;
-  const auto& model = s.models[r.model];
-  const auto place = s.instances[r.instance].places[r.rank];
-  const auto predicted = first_token_ns(model.endpoints.at(place), model.endpoints.pace(place));
-  const bool known = model.endpoints.room(place).samples >= limits::explore_samples;
-  r.gap_us = allowance(predicted, limits::first_token_factor,
-                       known ? limits::first_token_floor_us : limits::first_token_unknown_us);
-  r.pace_us = std::min(predicted / 1000, limits::stall_max_us) * limits::suspect_prefill_pm / 1000
-              / limits::suspect_tokens;
+  expect_first_token(s, r);
   s.dues.set_at_most(slot, next_due(s, r));
-}
-
-/// The gateway told of more tokens: its own pace, and how long reports take to come just now, say
-/// what silence is believed next.
-void learn_pace(core_state& s, request_row& r, std::uint32_t tokens, time_us now) {
-  auto& at = endpoint_of(s, r);
-  if (r.tokens > 0) {
-    const auto gap = std::max<duration_us>(now - r.heard_at, 0);
-    const auto each = gap / (tokens - r.tokens);
-    at.saw_gap(gap, now);
-    r.pace_us = r.paced ? (3 * r.pace_us + each) / 4 : each;
-    r.paced = true;
-  } else {
-    const auto place = s.instances[r.instance].places[r.rank];
-    r.pace_us = s.models[r.model].endpoints.pace(place).itl_ns / 1000;
-  }
-  r.gap_us = std::clamp(std::max(limits::stall_tokens * std::min(r.pace_us, limits::stall_max_us),
-                                 limits::stall_reports * at.worst_gap(now)),
-                        limits::stall_floor_us, limits::stall_max_us);
-}
-
-/// Silence that is believed of an attempt at most, whatever else is known.
-duration_us patience(const core_state& s, const request_row& r) {
-  if (r.tokens == 0)
-    return std::max(r.gap_us, limits::first_token_unknown_us);
-  const auto place = s.instances[r.instance].places[r.rank];
-  return std::max(r.gap_us, allowance(s.models[r.model].endpoints.pace(place).itl_ns,
-                                      limits::stall_alone_tokens, limits::stall_alone_us));
-}
-
-/// Another endpoint could start it now, so that giving up early gains something.
-bool may_move(const core_state& s, const request_row& r) {
-  const auto& model = s.models[r.model];
-  const bool resumes = r.emitted > 0 || r.tokens > 0;
-  if (resumes && !r.meta.resumable)
-    return false;
-  for (index place = 0; place < model.endpoints.size(); ++place) {
-    const auto& room = model.endpoints.room(place);
-    if (room.seq_free > 0 && room.device != r.last_device && may_serve(s, r, room.device)
-        && (!resumes || may_resume(s, model.endpoints.at(place))))
-      return true;
-  }
-  return false;
-}
-
-/// Its gateway said nothing since either, although it has streams on other nodes: more likely the
-/// gateway or its link stands still than every device at once.
-bool gateway_stands_still(const core_state& s, const request_row& r) {
-  const auto& gateway = s.gateways[r.gateway];
-  if (gateway.heard_at - r.heard_at >= limits::report_period_us)
-    return false;
-  std::uint32_t here = 0;
-  for (const auto device : s.nodes[node_of(s, s.instances[r.instance])].devices)
-    for (const auto instance : s.devices[device].instances)
-      if (s.instances[instance].devices.front() == device)
-        for (const auto slot : s.instances[instance].attempts)
-          here += s.requests[slot].gateway == r.gateway ? 1 : 0;
-  return gateway.running > here;
 }
 
 ticket make_ticket(const core_state& s, const request_row& r, const endpoint& at, time_us now) {
@@ -233,16 +156,6 @@ void learn_from(pass& p, const request_row& r, const attempt_measurement& measur
     refresh_device(s, pair.device);
 }
 
-/// How long the attempt may be silent.
-duration_us silence_of(const core_state& s, const request_row& r) {
-  const bool opened = r.phase == request_phase::running;
-  const auto usual = opened ? r.gap_us : limits::ticket_us + limits::ticket_grace_us;
-  if (!s.nodes[node_of(s, s.instances[r.instance])].suspect)
-    return usual;
-  const auto pace = opened ? std::min(r.pace_us, limits::stall_max_us) : 0;
-  return std::min(usual, std::max(limits::suspect_silence_us, limits::suspect_tokens * pace));
-}
-
 /// Counts an attempt at its endpoint.
 void occupy(core_state& s, index slot, index place) {
   auto& r = s.requests[slot];
@@ -269,28 +182,6 @@ void occupy(core_state& s, index slot, index place) {
 }
 
 } // namespace
-
-time_us next_due(const core_state& s, const request_row& r) {
-  time_us due = std::numeric_limits<time_us>::max();
-  if (r.deadline_at != 0)
-    due = r.deadline_at;
-  switch (r.phase) {
-  case request_phase::parked:
-  case request_phase::adopted: return std::min(due, r.not_before);
-  case request_phase::waiting:
-    due = std::min(due, r.waiting_since + s.config.queue_timeout_us);
-    if (r.attempt == 0 && r.meta.wait_us)
-      due = std::min(due, r.submitted_at + *r.meta.wait_us);
-    return due;
-  case request_phase::ticketed:
-    return std::min(due, std::max(r.granted_at + silence_of(s, r), r.quiet_until));
-  case request_phase::running: break;
-  }
-  // Without its gateway nothing is heard of it, whatever it does.
-  if (!unreachable(s, r))
-    due = std::min(due, std::max(r.heard_at + silence_of(s, r), r.quiet_until));
-  return r.missing_at == 0 ? due : std::min(due, r.missing_at + limits::orphan_grace_us);
-}
 
 void grant(pass& p, index slot, index place, bool exact) {
   auto& s = p.s;
@@ -387,42 +278,6 @@ void give_up_waiting(pass& p, index slot) {
     return end_request(
         p, slot, gateway_502("device_failed", "no other device took over in time", r.failure));
   end_request(p, slot, unavailable_ending(p.s, slot, p.now));
-}
-
-failover silent(const char* code, const char* message, bool fault) {
-  failover how;
-  how.failure = {recovery::retry_elsewhere, code, message};
-  how.fault = fault;
-  how.exclude = fault;
-  how.revoke = true;
-  return how;
-}
-
-/// Nobody heard of the attempt for as long as silence_of() believes. Where nothing is gained by
-/// giving up early, or the silence may be the gateway's, it is given more time.
-void judge_silence(pass& p, index slot) {
-  auto& s = p.s;
-  auto& r = s.requests[slot];
-  const bool suspect = s.nodes[node_of(s, s.instances[r.instance])].suspect;
-  const bool opened = r.phase == request_phase::running;
-  const auto since = opened ? r.heard_at : r.granted_at;
-  const auto most
-      = opened ? patience(s, r) : duration_us{limits::ticket_us + limits::ticket_grace_us};
-  if (since + most > p.now && (!may_move(s, r) || (!suspect && gateway_stands_still(s, r)))) {
-    r.quiet_until
-        = suspect ? std::min(p.now + limits::suspect_silence_us, since + most) : since + most;
-    return s.dues.set(slot, next_due(s, r));
-  }
-  if (suspect && since + most > p.now) {
-    auto how = silent("node_silent", "its node fell silent", false);
-    how.exclude = how.spare_last = true;
-    return fail_attempt(p, slot, how);
-  }
-  if (!opened)
-    return fail_attempt(p, slot, silent("ticket_expired", "nobody opened its ticket", false));
-  // Should it have been alive after all, the endpoint is given more time from now on.
-  endpoint_of(s, r).saw_gap(p.now - r.heard_at, p.now);
-  fail_attempt(p, slot, silent("attempt_stalled", "its device fell silent", true));
 }
 
 } // namespace

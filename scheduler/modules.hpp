@@ -152,10 +152,22 @@ struct failover {
 void fail_attempt(pass& p, index slot, const failover& how);
 /// Something of the request is due: deadline, timeout, expiry, stall, orphan grace.
 void check_request(pass& p, index slot);
-/// When check_request has something to do next.
-[[nodiscard]] time_us next_due(const core_state& s, const request_row& r);
 /// Fails over or ends everything on the list, in order of submission.
 void fail_attempts(pass& p, std::vector<index> slots, const failover& how);
+
+// --- silence.cpp: how long an attempt may say nothing ---
+/// When check_request has something to do next.
+[[nodiscard]] time_us next_due(const core_state& s, const request_row& r);
+/// It began: silence is believed by the predicted first token.
+void expect_first_token(core_state& s, request_row& r);
+/// The gateway told of more tokens: the attempt's own pace, and how long reports take to come just
+/// now, say what silence is believed next. Requires: tokens > r.tokens.
+void learn_pace(core_state& s, request_row& r, std::uint32_t tokens, time_us now);
+/// Nobody heard of the attempt for as long as is believed. Where nothing is gained by giving up
+/// early, or the silence may be the gateway's, it is given more time.
+void judge_silence(pass& p, index slot);
+/// A failure that only silence tells of; a fault counts against the device and excludes it.
+[[nodiscard]] failover silent(const char* code, const char* message, bool fault);
 
 // --- admission.cpp: beginning and end of a request ---
 struct ending {

@@ -7,6 +7,8 @@
 
 #include <benchmark/benchmark.h>
 
+#include <malloc.h>
+
 #include <deque>
 
 namespace consort::core {
@@ -158,6 +160,150 @@ void decide(benchmark::State& state) {
   state.SetItemsProcessed(static_cast<std::int64_t>(decided));
 }
 BENCHMARK(decide)->Arg(10)->Arg(100)->Arg(1'000)->MinTime(2.0);
+
+/// A device that is simulated in every respect, as an agent describes it.
+device_spec described(const node_id& node, std::uint64_t number) {
+  device_spec spec;
+  spec.id = device_id{node.value + "/npu" + std::to_string(number)};
+  spec.node = node;
+  spec.type = resource_type::npu;
+  spec.vendor = "reference";
+  spec.model = "refnpu-1";
+  spec.plugin = "refnpu";
+  spec.uuid = "refnpu-00000000-0000-0000-0000-0000000000" + std::to_string(10 + number);
+  spec.memory_bytes = std::uint64_t{1} << 30U;
+  spec.capability.max_sequences = sequences;
+  spec.capability.formats = {"gguf"};
+  spec.attributes = {{"driver", "1.0"}, {"firmware", "1.0.3"}, {"numa", "0"}};
+  spec.spec.decode_tokens_per_s = 1'000;
+  return spec;
+}
+
+/// Agents of eight devices each, with a model loaded on every device or not.
+class fleet {
+public:
+  explicit fleet(std::uint64_t devices, bool loaded) : core_(core_config{}) {
+    model_spec model;
+    model.name = model_name{"storyteller"};
+    model.variants.emplace_back().format = "gguf";
+    model.variants.back().content = digest{std::string(64, 'a')};
+    model.variants.back().weight_bytes = 10 << 20U;
+    model.replicas_min = loaded ? static_cast<std::uint32_t>(devices) : 0;
+    feed(model_declared{model});
+    for (std::uint64_t each = 0; each < devices; ++each) {
+      const node_id node{"agent-" + std::to_string(each / 8)};
+      if (each % 8 == 0)
+        feed(node_joined{node, incarnation{1}, "10.0.0.1:4281", {}, {}});
+      ids_.push_back(described(node, each % 8).id);
+      feed(device_advertised{described(node, each % 8), incarnation{1}});
+    }
+    // Virtual time goes on until every load was answered.
+    for (int idle = 0; loaded && idle < 4;) {
+      now_ += 25'000;
+      if (now_ > renewed_at_ + 1'000'000)
+        renew();
+      const auto before = instances_.size();
+      feed(tick{});
+      answer();
+      idle = instances_.size() == before ? idle + 1 : 0;
+      if (instances_.size() == devices)
+        break;
+    }
+  }
+  /// Ten thousand a second: as fast as virtual time goes.
+  void report() {
+    const auto at = next_++ % ids_.size();
+    device_reported said;
+    said.device = ids_[at];
+    said.life = incarnation{1};
+    said.reading.utilization_pm = static_cast<std::uint32_t>(next_ % 1'000);
+    if (at < instances_.size()) {
+      capacity_vector capacity;
+      capacity.sequences.value = sequences;
+      said.endpoints.emplace_back(instances_[at], capacity);
+    }
+    feed(said);
+    if (at % 8 == 0)
+      feed(lease_renewed{node_id{ids_[at].value.substr(0, ids_[at].value.find('/'))},
+                         incarnation{1}});
+  }
+  [[nodiscard]] std::size_t loaded() const { return instances_.size(); }
+  [[nodiscard]] std::size_t page(const view_cursor& from) const {
+    return core_.view_page(from, 768 << 10U, now_).rows.devices.size();
+  }
+
+private:
+  void feed(const event& happened) {
+    now_ += 100;
+    std::vector<command> out;
+    core_.step(happened, now_, out);
+    pending_.insert(pending_.end(), out.begin(), out.end());
+  }
+  void renew() {
+    renewed_at_ = now_;
+    for (std::size_t each = 0; each < ids_.size(); each += 8)
+      feed(lease_renewed{node_id{ids_[each].value.substr(0, ids_[each].value.find('/'))},
+                         incarnation{1}});
+  }
+  void answer() {
+    while (!pending_.empty()) {
+      const auto one = pending_.front();
+      pending_.pop_front();
+      if (const auto* asked = std::get_if<reserve_allocation>(&one))
+        feed(allocation_reserved{asked->grant.id, asked->node, incarnation{1}, asked->grant.fence});
+      if (const auto* load = std::get_if<load_replica>(&one)) {
+        feed(replica_loaded{load->instance, incarnation{1}, {}, {}, 1'000});
+        instances_.push_back(load->instance);
+      }
+    }
+  }
+
+  core core_;
+  time_us now_ = 0, renewed_at_ = 0;
+  std::uint64_t next_ = 0;
+  std::vector<device_id> ids_;
+  std::vector<instance_id> instances_;
+  std::deque<command> pending_;
+};
+
+/// Time for all to join, and what a device costs in memory.
+void join(benchmark::State& state) {
+  const auto devices = static_cast<std::uint64_t>(state.range(0));
+  for (auto step : state) {
+    (void)step;
+    const auto before = mallinfo2().uordblks + mallinfo2().hblkhd;
+    const fleet world(devices, state.range(1) != 0);
+    const auto used = mallinfo2().uordblks + mallinfo2().hblkhd - before;
+    state.counters["bytes_per_device"] = static_cast<double>(used) / static_cast<double>(devices);
+    state.counters["loaded"] = static_cast<double>(world.loaded());
+  }
+}
+BENCHMARK(join)
+    ->Args({1'000, 0})
+    ->Args({8'000, 0})
+    ->Args({1'000, 1})
+    ->Args({8'000, 1})
+    ->Iterations(1)
+    ->Unit(benchmark::kMillisecond);
+
+void report(benchmark::State& state) {
+  fleet world(static_cast<std::uint64_t>(state.range(0)), true);
+  for (auto step : state) {
+    (void)step;
+    world.report();
+  }
+  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()));
+}
+BENCHMARK(report)->Arg(1'000)->Arg(8'000);
+
+void page(benchmark::State& state) {
+  const fleet world(static_cast<std::uint64_t>(state.range(0)), false);
+  for (auto step : state) {
+    (void)step;
+    benchmark::DoNotOptimize(world.page({view_part::devices, "agent-500/npu0", 0}));
+  }
+}
+BENCHMARK(page)->Arg(8'000)->Unit(benchmark::kMicrosecond);
 
 } // namespace
 

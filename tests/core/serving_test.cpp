@@ -153,6 +153,30 @@ TEST(Serving, ImpossibleDeviceNamesTheFilterOfEach) {
   t.expect<record_request>();
 }
 
+TEST(Serving, LargeClusterIsLookedAtAtAPace) {
+  core_fixture t;
+  t.pass_time(second);
+  for (std::size_t n = 0; n * 64 < limits::paced_devices; ++n) {
+    const auto node = "n" + std::to_string(n);
+    t.join(node);
+    for (int d = 0; d < 64; ++d)
+      t.advertise(npu_spec(node, d)); // Runs nothing: its artifact is nowhere built.
+  }
+  auto model = story_spec();
+  model.replicas_min = 1;
+  t.declare(model);
+  t.expect_empty();
+  t.advertise(cpu_spec("n0", 70));
+  t.expect_empty();
+  t.pass_time(limits::pace_us);
+  EXPECT_EQ(t.expect<reserve_allocation>().grant.shares.at(0).device.value, "n0/cpu70");
+  // What may be out of date makes nothing impossible.
+  t.advertise(cpu_spec("n0", 71));
+  t.submit("n0/cpu71");
+  EXPECT_FALSE(t.take_all<queue_notice>().empty());
+  t.take_all<reserve_allocation>();
+}
+
 TEST(Serving, WithoutAnyNodeARequestWaitsUntilItsQueueTimeout) {
   core_fixture t;
   t.declare(story_spec());
