@@ -12,6 +12,10 @@
 
 namespace consort::gateway {
 
+error scheduler_silent() {
+  return {recovery::retry_later, "scheduler_silent", "the scheduler gave no answer in time"};
+}
+
 namespace {
 
 task<void> respond_json(exchange& out, unsigned status, const json& body) {
@@ -23,10 +27,6 @@ task<void> respond_json(exchange& out, unsigned status, const json& body) {
 steady_time port_deadline(const gateway_context& context) {
   return std::chrono::steady_clock::now()
          + std::chrono::microseconds(context.config.limits.port_timeout);
-}
-
-error no_answer() {
-  return {recovery::retry_later, "scheduler_silent", "the scheduler gave no answer in time"};
 }
 
 json model_entry(const gateway_context& context, const core::model_view& view) {
@@ -70,7 +70,7 @@ task<result<core::snapshot>> take_snapshot(gateway_context& context, exchange& o
   const auto start = [&context](auto reply) { context.port.snapshot(std::move(reply)); };
   auto answer = co_await await_answer<result<core::snapshot>>(out, port_deadline(context), start);
   if (!answer)
-    co_return no_answer();
+    co_return scheduler_silent();
   co_return std::move(*answer);
 }
 
@@ -176,7 +176,8 @@ task<void> show_explanation(gateway_context& context, const http_request&, const
   const auto start = [&](auto reply) { context.port.explain(rest, std::move(reply)); };
   auto answer
       = co_await await_answer<result<core::explanation>>(out, port_deadline(context), start);
-  const auto explained = answer ? std::move(*answer) : result<core::explanation>(no_answer());
+  const auto explained
+      = answer ? std::move(*answer) : result<core::explanation>(scheduler_silent());
   if (explained) {
     const auto body = to_json(*explained);
     co_await respond_json(out, 200, body);

@@ -7,6 +7,9 @@
 
 namespace consort::gateway {
 
+/// What stands for an answer of the scheduler that did not come within port_timeout.
+[[nodiscard]] error scheduler_silent();
+
 // OpenAI's model list, from the scheduler's.
 task<void> list_models(gateway_context&, const http_request&, const std::string& rest,
                        exchange& out);

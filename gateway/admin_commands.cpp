@@ -32,12 +32,8 @@ std::optional<api_error> read_strings(const std::string& body,
   return std::nullopt;
 }
 
-api_error missing(const std::string& field) {
+api_error missing_field(const std::string& field) {
   return bad_request("missing_field", "`" + field + "` is required", field);
-}
-
-error no_answer() {
-  return {recovery::retry_later, "scheduler_silent", "the scheduler gave no answer in time"};
 }
 
 /// Passes it on and answers with what the scheduler said of it.
@@ -46,7 +42,7 @@ task<void> ask(gateway_context& context, exchange& out, const admin_request& wan
                      + std::chrono::microseconds(context.config.limits.port_timeout);
   const auto start = [&](auto reply) { context.port.admin(wanted, std::move(reply)); };
   const auto reply = co_await await_answer<result<done>>(out, until, start);
-  const auto said = reply.value_or(no_answer());
+  const auto said = reply.value_or(scheduler_silent());
   if (!said) {
     const auto failure = from_admin(said.failure());
     co_await respond_error(out, failure);
@@ -95,7 +91,7 @@ task<void> change_drain(gateway_context& context, const http_request& request, e
   auto failure
       = read_strings(request.body, {{"target", &wanted.target}, {"reason", &wanted.reason}});
   if (!failure && wanted.target.empty())
-    failure = missing("target");
+    failure = missing_field("target");
   if (failure) {
     co_await respond_error(out, *failure);
     co_return;
@@ -155,9 +151,9 @@ task<void> post_compile(gateway_context& context, const http_request& request, c
   auto failure
       = read_strings(request.body, {{"model", &wanted.model.value}, {"for", &wanted.selector}});
   if (!failure && wanted.model.empty())
-    failure = missing("model");
+    failure = missing_field("model");
   if (!failure && wanted.selector.empty())
-    failure = missing("for");
+    failure = missing_field("for");
   if (failure) {
     co_await respond_error(out, *failure);
     co_return;

@@ -20,14 +20,6 @@ json strings(const std::vector<std::string>& list) {
   return json(list);
 }
 
-template <class Name>
-json names(const std::vector<Name>& list) {
-  auto out = json::array();
-  for (const auto& name : list)
-    out.push_back(name.value);
-  return out;
-}
-
 template <class Value>
 json optional(const std::optional<Value>& value) {
   return value ? json(*value) : json(nullptr);
@@ -134,7 +126,7 @@ json to_json(const device_spec& spec) {
           {"uuid", spec.uuid},
           {"simulated", spec.simulated},
           {"parent", spec.parent.value},
-          {"exclusive_siblings", names(spec.exclusive_siblings)},
+          {"exclusive_siblings", names_json(spec.exclusive_siblings)},
           {"topology_group", spec.topology_group},
           {"memory_bytes", spec.memory_bytes},
           {"capability", to_json(spec.capability)},
@@ -180,7 +172,7 @@ json to_json(const model_spec& spec) {
   for (const auto& variant : spec.variants)
     variants.push_back(to_json(variant));
   return {{"name", spec.name.value},
-          {"aliases", names(spec.aliases)},
+          {"aliases", names_json(spec.aliases)},
           {"variants", std::move(variants)},
           {"replicas_min", spec.replicas_min},
           {"replicas_max", spec.replicas_max},

@@ -18,6 +18,14 @@ using json = nlohmann::ordered_json;
 [[nodiscard]] std::string to_string(const request_id& id);
 /// Sixteen lower-case hex digits.
 [[nodiscard]] std::string to_hex(std::uint64_t number);
+/// The bare texts of a list of names.
+template <class Name>
+[[nodiscard]] json names_json(const std::vector<Name>& list) {
+  auto out = json::array();
+  for (const auto& name : list)
+    out.push_back(name.value);
+  return out;
+}
 /// Words of the enums, as every API and table spells them.
 [[nodiscard]] std::string_view word_of(resource_type type);
 [[nodiscard]] std::string_view word_of(device_health health);

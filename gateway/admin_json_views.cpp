@@ -14,14 +14,6 @@ json list_of(const std::vector<Item>& items) {
   return out;
 }
 
-template <class Name>
-json names(const std::vector<Name>& list) {
-  auto out = json::array();
-  for (const auto& name : list)
-    out.push_back(name.value);
-  return out;
-}
-
 json span(const std::optional<duration_us>& value) {
   return value ? json(*value) : json(nullptr);
 }
@@ -58,17 +50,20 @@ json to_json(const core::node_view& view) {
 }
 
 json to_json(const core::device_view& view) {
-  return {{"spec", to_json(view.spec)},  {"reading", to_json(view.reading)},
-          {"alive", view.alive},         {"draining", view.draining},
-          {"breaker", view.breaker},     {"running", view.running},
-          {"loaded", names(view.loaded)}};
+  return {{"spec", to_json(view.spec)},
+          {"reading", to_json(view.reading)},
+          {"alive", view.alive},
+          {"draining", view.draining},
+          {"breaker", view.breaker},
+          {"running", view.running},
+          {"loaded", names_json(view.loaded)}};
 }
 
 json to_json(const core::replica_view& view) {
   return {{"instance", view.instance.value},
           {"model", view.model.value},
           {"leader", view.leader.value},
-          {"devices", names(view.devices)},
+          {"devices", names_json(view.devices)},
           {"state", view.state},
           {"running", view.running},
           {"sequences_max", view.sequences_max},
@@ -89,7 +84,7 @@ json to_json(const core::model_view& view) {
 json to_json(const core::artifact_view& view) {
   return {{"key", to_json(view.key)},      {"model", view.model.value},
           {"state", word_of(view.state)},  {"content", view.content.value},
-          {"size_bytes", view.size_bytes}, {"nodes", names(view.nodes)},
+          {"size_bytes", view.size_bytes}, {"nodes", names_json(view.nodes)},
           {"done_pm", view.done_pm},       {"eta_us", span(view.eta_us)},
           {"builds", view.builds},         {"last_error", view.last_error},
           {"quality", view.quality}};

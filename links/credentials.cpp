@@ -5,6 +5,7 @@
 #include "links/credential_files.hpp"
 #include "links/limits.hpp"
 #include "links/openssl.hpp"
+#include "links/refusal.hpp"
 
 #include <boost/asio/buffer.hpp>
 
@@ -23,10 +24,6 @@ struct folder_texts {
   std::string certificate;
   std::string key;
 };
-
-error refuse(const char* code, std::string message) {
-  return {recovery::refuse, code, std::move(message)};
-}
 
 result<folder_texts> read_texts(const fs::path& folder) {
   if (others_may_read(folder / key_file))

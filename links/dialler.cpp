@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "links/dialler.hpp"
 
+#include "links/refusal.hpp"
 #include "links/tls_error.hpp"
 
 namespace consort::links {
@@ -11,10 +12,6 @@ using asio::ip::tcp;
 namespace {
 
 constexpr std::size_t host_bytes_max = 253; ///< Of a name in the name service.
-
-error refuse(const char* code, std::string message) {
-  return {recovery::refuse, code, std::move(message)};
-}
 
 error later(const char* code, std::string message) {
   return {recovery::retry_later, code, std::move(message)};

@@ -5,6 +5,7 @@
 #include "links/call_gate.hpp"
 #include "links/door.hpp"
 #include "links/log.hpp"
+#include "links/refusal.hpp"
 
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/dispatch.hpp>
@@ -19,10 +20,6 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 
 namespace {
-
-error refuse(const char* code, std::string message) {
-  return {recovery::refuse, code, std::move(message)};
-}
 
 std::string text_of(const tcp::endpoint& endpoint) {
   const auto host = endpoint.address().to_string();

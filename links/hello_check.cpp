@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "links/hello_check.hpp"
 
+#include "links/refusal.hpp"
 #include "messages/codec.hpp"
 
 #include <openssl/crypto.h>
@@ -13,10 +14,6 @@ namespace {
 
 constexpr unsigned char tls_handshake_record = 0x16;
 constexpr unsigned char tls_major_version = 0x03;
-
-error refuse(const char* code, std::string message) {
-  return {recovery::refuse, code, std::move(message)};
-}
 
 bool same_secret(const std::string& left, const std::string& right) {
   return left.size() == right.size() && CRYPTO_memcmp(left.data(), right.data(), left.size()) == 0;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "links/session.hpp"
 
+#include "links/refusal.hpp"
+
 #include <algorithm>
 
 namespace consort::links {
@@ -8,10 +10,6 @@ namespace consort::links {
 namespace {
 
 using messages::frame_kind;
-
-error refuse(const char* code, std::string message) {
-  return {recovery::refuse, code, std::move(message)};
-}
 
 bool own_heartbeat(const messages::frame& frame) {
   return frame.kind == frame_kind::heartbeat && frame.payload.empty();

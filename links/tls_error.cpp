@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "links/tls_error.hpp"
 
+#include "links/refusal.hpp"
+
 #include <boost/asio/error.hpp>
 #include <boost/asio/ssl/error.hpp>
 
@@ -32,10 +34,6 @@ bool certificate_alert(boost::system::error_code failed) {
   case SSL_R_TLSV1_ALERT_UNKNOWN_CA: return true;
   default: return false;
   }
-}
-
-error refuse(const char* code, std::string message) {
-  return {recovery::refuse, code, std::move(message)};
 }
 
 } // namespace

@@ -15,7 +15,7 @@ std::string of(const char* what, std::uint64_t which) {
   return std::string(what) + " (" + std::to_string(which) + ")";
 }
 
-bool out(const request_row& r) {
+bool is_out(const request_row& r) {
   return r.phase == request_phase::ticketed || r.phase == request_phase::running;
 }
 
@@ -28,7 +28,7 @@ violation check_request_row(const core_state& s, index slot) {
     return of("a live request has no deadline armed", slot);
   if (s.dues.at(slot) > next_due(s, r))
     return of("a request's deadline is armed too late", slot);
-  if (out(r) != (r.instance != none) || out(r) != (r.held.sequences != 0))
+  if (is_out(r) != (r.instance != none) || is_out(r) != (r.held.sequences != 0))
     return of("a request holds an endpoint without an attempt, or the reverse", slot);
   if (r.attempt > s.config.attempts_max)
     return of("a request has more attempts than allowed", slot);
@@ -37,7 +37,7 @@ violation check_request_row(const core_state& s, index slot) {
   const bool queued = lane != lanes.end() && lane->second.contains(place_of(r));
   if (queued != (r.phase == request_phase::waiting))
     return of("a request's phase and its place in the queue disagree", slot);
-  if (!out(r))
+  if (!is_out(r))
     return std::nullopt;
   if (!s.instances.holds(r.instance) || s.instances[r.instance].model != r.model)
     return of("an attempt runs on an instance that is gone", slot);
@@ -85,7 +85,7 @@ violation check_gateways(const core_state& s) {
       continue;
     const auto& r = s.requests[slot];
     ++counted[r.gateway].first;
-    counted[r.gateway].second += out(r) ? 1 : 0;
+    counted[r.gateway].second += is_out(r) ? 1 : 0;
     if (r.phase == request_phase::waiting && unreachable(s, r))
       return of("a request waits for a ticket that cannot reach its gateway", slot);
     if (r.phase != request_phase::adopted)

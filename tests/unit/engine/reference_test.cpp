@@ -99,7 +99,7 @@ protected:
   std::string engine;
 };
 
-const json greedy
+const json greedy_request
     = {{"prompt", "Once upon a time there was a king who"}, {"temperature", 0}, {"max_tokens", 24}};
 
 TEST_F(Reference, TheBuildLaysOutAWholePluginFolder) {
@@ -122,7 +122,7 @@ TEST_F(Reference, CompiledEngineGeneratesText) {
   EXPECT_LT(fs::file_size(engine), fs::file_size(model_path()));
   runtime_client client(library());
   ASSERT_EQ(client.open({{"model", engine}}), CONSORT_OK) << client.message();
-  const answer got = client.complete(greedy);
+  const answer got = client.complete(greedy_request);
   EXPECT_EQ(got.completion_tokens, 24U);
   EXPECT_EQ(got.text.at(0).rfind(" had a daughter", 0), 0U) << got.text.at(0);
 }
@@ -221,7 +221,7 @@ TEST_F(Reference, LoadedEnginesShowInTheTelemetryOfTheirDevice) {
   runtime_client client(library());
   EXPECT_EQ(client.open({{"model", engine}, {"device", "9"}}), CONSORT_FAILED);
   ASSERT_EQ(client.open({{"model", engine}, {"device", reference::device_uuid(1)}}), CONSORT_OK);
-  (void)client.complete(greedy);
+  (void)client.complete(greedy_request);
   // The first reading is written when the session opens, by a thread of its own.
   std::uint64_t used = 0;
   for (int i = 0; i < 200 && used == 0; ++i)
@@ -248,7 +248,7 @@ TEST_F(Reference, TheRuntimeCrashesOnRequest) {
       {
         runtime_client client(library());
         if (client.open({{"model", engine}}) == CONSORT_OK)
-          (void)client.complete(greedy);
+          (void)client.complete(greedy_request);
       },
       "");
 }

@@ -11,15 +11,15 @@ namespace {
 
 using namespace testing_support;
 
-constexpr time_us start = 1'000'000;
+constexpr time_us opened_at = 1'000'000;
 
 class Session : public testing::Test {
 protected:
   /// The code of the refusal that `bytes` lead to; empty when there is none.
   std::string refusal_of(const std::vector<char>& bytes) {
-    peer_.feed(bytes, start);
+    peer_.feed(bytes, opened_at);
     for (;;) {
-      const auto next = peer_.next(start);
+      const auto next = peer_.next(opened_at);
       if (!next)
         return next.failure().code;
       if (!*next)
@@ -30,7 +30,7 @@ protected:
   void admit(peer_role role, const hello_rules* rules = nullptr) { peer_.admit(role, rules); }
 
   limits::limit_set limits_;
-  session peer_{limits_, start};
+  session peer_{limits_, opened_at};
   std::vector<messages::frame> taken_;
 };
 
@@ -45,10 +45,10 @@ TEST_F(Session, AHelloIsTakenFromAnyPieces) {
 TEST_F(Session, NothingButAHelloComesFirst) {
   for (const auto kind : {frame_kind::event, frame_kind::heartbeat, frame_kind::hello_answer,
                           frame_kind::attempt_open, frame_kind::host_command}) {
-    session fresh(limits_, start);
+    session fresh(limits_, opened_at);
     fresh.feed(header_bytes(static_cast<std::uint16_t>(kind), messages::protocol_version, 0),
-               start);
-    const auto next = fresh.next(start);
+               opened_at);
+    const auto next = fresh.next(opened_at);
     ASSERT_FALSE(next);
     EXPECT_EQ(next.failure().code, "not_hello");
   }
@@ -62,9 +62,9 @@ TEST_F(Session, AHeaderThatClaimsGigabytesIsRefusedUnbuffered) {
 TEST_F(Session, AHelloHasItsOwnSmallerLimit) {
   const auto bytes = static_cast<std::uint32_t>(limits::hello_bytes_max);
   EXPECT_EQ(refusal_of(header_bytes(1, messages::protocol_version, bytes + 1)), "frame_too_large");
-  session other(limits_, start);
-  other.feed(header_bytes(1, messages::protocol_version, bytes), start);
-  EXPECT_TRUE(other.next(start)) << "waits for its payload";
+  session other(limits_, opened_at);
+  other.feed(header_bytes(1, messages::protocol_version, bytes), opened_at);
+  EXPECT_TRUE(other.next(opened_at)) << "waits for its payload";
 }
 
 TEST_F(Session, AVersionFromTheFutureIsNamed) {
@@ -126,14 +126,14 @@ TEST_F(Session, AHelloInAnothersNameEndsTheLink) {
 TEST_F(Session, TooManyFramesPauseAndThenEndTheLink) {
   limits_.frames_rate = limits_.frames_at_once = 100;
   limits_.pauses = 5'000'000;
-  session fast(limits_, start);
+  session fast(limits_, opened_at);
   fast.admit(peer_role::node, nullptr);
   std::vector<char> hundred;
   for (int at = 0; at < 100; ++at) {
     const auto one = bytes_of(event_frame());
     hundred.insert(hundred.end(), one.begin(), one.end());
   }
-  auto now = start;
+  auto now = opened_at;
   std::string refusal;
   for (int round = 0; round < 100 && refusal.empty(); ++round) {
     fast.feed(hundred, now);
@@ -147,14 +147,14 @@ TEST_F(Session, TooManyFramesPauseAndThenEndTheLink) {
     now += fast.pause(now);
   }
   EXPECT_EQ(refusal, "peer_too_fast");
-  EXPECT_GT(now - start, limits_.pauses) << "it was slowed for that long before";
+  EXPECT_GT(now - opened_at, limits_.pauses) << "it was slowed for that long before";
 }
 
 // --- signs of life ---
 
 TEST_F(Session, AnIdleLinkBeats) {
-  EXPECT_EQ(peer_.next_tick(), start + limits::heartbeat_us);
-  EXPECT_EQ(peer_.tick(start + limits::heartbeat_us - 1), tick_action::none);
+  EXPECT_EQ(peer_.next_tick(), opened_at + limits::heartbeat_us);
+  EXPECT_EQ(peer_.tick(opened_at + limits::heartbeat_us - 1), tick_action::none);
   auto now = peer_.next_tick();
   for (int beat = 0; beat < 3; ++beat) {
     EXPECT_EQ(peer_.tick(now), tick_action::beat);
@@ -167,7 +167,7 @@ TEST_F(Session, AnIdleLinkBeats) {
 }
 
 TEST_F(Session, ABusyLinkNeedsNoBeat) {
-  auto now = start;
+  auto now = opened_at;
   for (int round = 0; round < 10; ++round) {
     now += 100'000;
     peer_.writing(now);
@@ -178,17 +178,17 @@ TEST_F(Session, ABusyLinkNeedsNoBeat) {
 }
 
 TEST_F(Session, OneSecondOfSilenceIsTheEnd) {
-  auto now = start;
+  auto now = opened_at;
   tick_action last = tick_action::none;
-  while (last != tick_action::silent && now < start + 10 * limits::silence_us) {
+  while (last != tick_action::silent && now < opened_at + 10 * limits::silence_us) {
     now = peer_.next_tick();
     last = peer_.tick(now);
   }
-  EXPECT_EQ(now, start + limits::silence_us);
+  EXPECT_EQ(now, opened_at + limits::silence_us);
 }
 
 TEST_F(Session, ALateTickIsNotHeldAgainstThePeer) {
-  const auto late = start + 5 * limits::second_us; // This process slept.
+  const auto late = opened_at + 5 * limits::second_us; // This process slept.
   EXPECT_EQ(peer_.tick(late), tick_action::beat);
   peer_.writing(late);
   peer_.written(late);
@@ -203,38 +203,38 @@ TEST_F(Session, ALateTickIsNotHeldAgainstThePeer) {
 
 TEST_F(Session, APausedPeerIsNotSilent) {
   limits_.frames_rate = limits_.frames_at_once = 1;
-  session paused(limits_, start);
+  session paused(limits_, opened_at);
   paused.admit(peer_role::node, nullptr);
   std::vector<char> bytes;
   for (int at = 0; at < 5; ++at) {
     const auto one = bytes_of(event_frame());
     bytes.insert(bytes.end(), one.begin(), one.end());
   }
-  paused.feed(bytes, start);
+  paused.feed(bytes, opened_at);
   for (int at = 0; at < 5; ++at)
-    ASSERT_TRUE(paused.next(start));
-  ASSERT_TRUE(paused.next(start));
-  const auto span = paused.pause(start);
+    ASSERT_TRUE(paused.next(opened_at));
+  ASSERT_TRUE(paused.next(opened_at));
+  const auto span = paused.pause(opened_at);
   EXPECT_GT(span, limits::silence_us);
-  for (auto now = paused.next_tick(); now < start + span; now = paused.next_tick())
+  for (auto now = paused.next_tick(); now < opened_at + span; now = paused.next_tick())
     ASSERT_NE(paused.tick(now), tick_action::silent);
 }
 
 TEST_F(Session, AWriteThatMovesNothingIsAStall) {
-  peer_.writing(start);
-  auto now = start;
+  peer_.writing(opened_at);
+  auto now = opened_at;
   tick_action last = tick_action::none;
-  while (last == tick_action::none && now < start + 10 * limits::write_stall_us) {
+  while (last == tick_action::none && now < opened_at + 10 * limits::write_stall_us) {
     now = peer_.next_tick();
     peer_.feed({}, now); // It speaks, but does not listen.
     last = peer_.tick(now);
   }
   EXPECT_EQ(last, tick_action::stalled);
-  EXPECT_LT(now - start, limits::write_stall_us + 2 * limits::heartbeat_us);
+  EXPECT_LT(now - opened_at, limits::write_stall_us + 2 * limits::heartbeat_us);
 }
 
 TEST_F(Session, AWriteThatMovesIsNone) {
-  auto now = start;
+  auto now = opened_at;
   for (int round = 0; round < 100; ++round) {
     peer_.writing(now);
     peer_.feed({}, now);

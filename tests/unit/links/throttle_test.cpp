@@ -6,34 +6,34 @@
 namespace consort::links {
 namespace {
 
-constexpr time_us start = 1'000'000;
+constexpr time_us began = 1'000'000;
 constexpr duration_us second = limits::second_us;
 
 TEST(TokenBucket, GivesItsBurstThenItsRate) {
   token_bucket bucket(100, 10);
   for (int at = 0; at < 10; ++at)
-    EXPECT_TRUE(bucket.try_take(1, start));
-  EXPECT_FALSE(bucket.try_take(1, start));
-  EXPECT_FALSE(bucket.try_take(1, start + 9'999)) << "one token takes 10 ms";
-  EXPECT_TRUE(bucket.try_take(1, start + 10'000));
-  EXPECT_FALSE(bucket.try_take(1, start + 10'000));
+    EXPECT_TRUE(bucket.try_take(1, began));
+  EXPECT_FALSE(bucket.try_take(1, began));
+  EXPECT_FALSE(bucket.try_take(1, began + 9'999)) << "one token takes 10 ms";
+  EXPECT_TRUE(bucket.try_take(1, began + 10'000));
+  EXPECT_FALSE(bucket.try_take(1, began + 10'000));
 }
 
 TEST(TokenBucket, DebtIsWaitedOff) {
   token_bucket bucket(1'000, 100);
-  bucket.take(600, start);
-  const auto span = bucket.wait(start);
+  bucket.take(600, began);
+  const auto span = bucket.wait(began);
   EXPECT_GE(span, 500'000) << "500 over, at 1,000 a second";
   EXPECT_LE(span, 520'000);
-  EXPECT_EQ(bucket.wait(start + span), 0);
-  EXPECT_TRUE(bucket.try_take(1, start + span)) << "with some credit to go on";
+  EXPECT_EQ(bucket.wait(began + span), 0);
+  EXPECT_TRUE(bucket.try_take(1, began + span)) << "with some credit to go on";
 }
 
 TEST(TokenBucket, IsFullAgainAfterAnyQuietTime) {
   token_bucket bucket(limits::bytes_per_s, limits::bytes_burst);
-  bucket.take(limits::bytes_burst, start);
-  EXPECT_FALSE(bucket.full(start + second));
-  const time_us century = start + duration_us{100} * 366 * 24 * 3'600 * second;
+  bucket.take(limits::bytes_burst, began);
+  EXPECT_FALSE(bucket.full(began + second));
+  const time_us century = began + duration_us{100} * 366 * 24 * 3'600 * second;
   EXPECT_TRUE(bucket.full(century));
   EXPECT_TRUE(bucket.try_take(limits::bytes_burst, century));
   EXPECT_FALSE(bucket.try_take(1, century)) << "never more than the burst";
@@ -41,9 +41,9 @@ TEST(TokenBucket, IsFullAgainAfterAnyQuietTime) {
 
 TEST(TokenBucket, AClockThatStepsBackGivesNothing) {
   token_bucket bucket(1'000, 1);
-  EXPECT_TRUE(bucket.try_take(1, start));
-  EXPECT_FALSE(bucket.try_take(1, start - second));
-  EXPECT_TRUE(bucket.try_take(1, start + 1'000));
+  EXPECT_TRUE(bucket.try_take(1, began));
+  EXPECT_FALSE(bucket.try_take(1, began - second));
+  EXPECT_TRUE(bucket.try_take(1, began + 1'000));
 }
 
 TEST(Throttle, FramesAndBytesEachMakeAPause) {
@@ -51,14 +51,14 @@ TEST(Throttle, FramesAndBytesEachMakeAPause) {
   limits.frames_rate = limits.frames_at_once = 100;
   limits.bytes_rate = limits.bytes_at_once = 10'000;
   throttle frames(limits);
-  frames.received(150, 1, start);
-  EXPECT_GE(frames.pause(start), second / 2);
+  frames.received(150, 1, began);
+  EXPECT_GE(frames.pause(began), second / 2);
   throttle bytes(limits);
-  bytes.received(1, 20'000, start);
-  EXPECT_GE(bytes.pause(start), second);
+  bytes.received(1, 20'000, began);
+  EXPECT_GE(bytes.pause(began), second);
   throttle neither(limits);
-  neither.received(100, 10'000, start);
-  EXPECT_EQ(neither.pause(start), 0) << "the burst itself is allowed";
+  neither.received(100, 10'000, began);
+  EXPECT_EQ(neither.pause(began), 0) << "the burst itself is allowed";
 }
 
 /// A peer at twice its rate is paused half of the time; it is cut when the pauses add up.
@@ -67,14 +67,14 @@ TEST(Throttle, APeerThatNeverCalmsDownIsAbuse) {
   limits.frames_rate = limits.frames_at_once = 1'000;
   limits.pauses = 2 * second;
   throttle busy(limits);
-  time_us now = start;
+  time_us now = began;
   int rounds = 0;
   for (; !busy.abused() && rounds < 1'000; ++rounds) {
     busy.received(200, 0, now);
     now += 100'000 + busy.pause(now);
   }
   EXPECT_LT(rounds, 40);
-  EXPECT_GT(now - start, 3 * second) << "not at once, either";
+  EXPECT_GT(now - began, 3 * second) << "not at once, either";
 }
 
 TEST(Throttle, ACalmMomentForgivesEarlierPauses) {
@@ -82,7 +82,7 @@ TEST(Throttle, ACalmMomentForgivesEarlierPauses) {
   limits.frames_rate = limits.frames_at_once = 1'000;
   limits.pauses = second;
   throttle bursts(limits);
-  time_us now = start;
+  time_us now = began;
   for (int round = 0; round < 100; ++round) {
     bursts.received(1'500, 0, now);
     EXPECT_GT(bursts.pause(now), 0);
@@ -94,7 +94,7 @@ TEST(Throttle, ACalmMomentForgivesEarlierPauses) {
 TEST(Throttle, ARateJustBelowTheLimitIsNeverPaused) {
   limits::limit_set limits;
   throttle steady(limits);
-  time_us now = start;
+  time_us now = began;
   for (int round = 0; round < 20'000; ++round, now += 1'000) {
     steady.received(limits::frames_per_s / 1'000, limits::bytes_per_s / 1'001, now);
     ASSERT_EQ(steady.pause(now), 0);
