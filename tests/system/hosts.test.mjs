@@ -75,6 +75,13 @@ with_hosts(
       assert.equal(whole.json.choices[0].text, golden.greedy_text.slice(golden.prompt.length));
     });
 
+    await check("engines' counters reach every gateway", async () => {
+      for (const gateway of [hosts.scheduler, hosts.gateway])
+        await eventually('counters of a device elsewhere', () =>
+          gateway.metric('consort_engine_tokens_total', { device: 'a/cpu0' }),
+        );
+    });
+
     await check('the scheduler serves through its own gateway too', async () => {
       const seen = await read_stream(hosts.scheduler, long, cpu);
       expect_whole(seen);
