@@ -3,6 +3,7 @@
 
 option(CONSORT_TESTS "Build the tests" ON)
 option(CONSORT_WERROR "Treat warnings as errors" OFF)
+option(CONSORT_UNITY "Compile a folder's sources a few at a time" OFF)
 option(CONSORT_FUZZ "Build libFuzzer targets (clang only)" OFF)
 set(CONSORT_SANITIZE "" CACHE STRING "Sanitizer: empty, address (with undefined) or thread")
 set_property(CACHE CONSORT_SANITIZE PROPERTY STRINGS "" address thread)
@@ -29,6 +30,10 @@ endif()
 add_library(consort_warnings INTERFACE)
 target_compile_options(consort_warnings INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
                        $<$<BOOL:${CONSORT_WERROR}>:-Werror>)
+if(CONSORT_UNITY AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # It takes an included source for a header whose local types could clash elsewhere.
+  target_compile_options(consort_warnings INTERFACE -Wno-subobject-linkage)
+endif()
 
 if(CONSORT_SANITIZE STREQUAL "address")
   add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
