@@ -2,11 +2,15 @@
 #pragma once
 /// How many bytes a row of a snapshot takes on the wire, at most: what its values take here, where
 /// a text costs 32 bytes beside its characters and there 16, and so on for lists and maps. Pure
-/// functions, for filling pages.
+/// functions, for filling pages; the codec's tests hold them against what is really encoded.
+///
+/// `texts_of` is what hangs off a value, `bytes_of` the value and all that hangs off it.
 
 #include "scheduler/view.hpp"
 
 namespace consort::core {
+
+// --- what hangs off a value ---
 
 [[nodiscard]] inline std::size_t texts_of(const std::string& text) {
   return text.size();
@@ -15,6 +19,7 @@ template <class Tag>
 [[nodiscard]] std::size_t texts_of(const strong_name<Tag>& name) {
   return name.value.size();
 }
+/// Of its buckets too, which are numbers.
 [[nodiscard]] inline std::size_t texts_of(const build_profile& one) {
   return one.name.size() + one.target.size() + one.compiler.size() + one.compiler_version.size()
          + one.flags.size() + one.dtype.size() + sizeof(std::uint32_t) * one.shape_buckets.size();
@@ -32,12 +37,15 @@ template <class Element>
     bytes += texts_of(each);
   return bytes;
 }
+/// Names and values, and the two strings that hold them.
 [[nodiscard]] inline std::size_t map_of(const std::map<std::string, std::string>& map) {
   std::size_t bytes = map.size() * 2 * sizeof(std::string);
   for (const auto& [name, value] : map)
     bytes += name.size() + value.size();
   return bytes;
 }
+
+// --- rows, one for each list of a snapshot ---
 
 [[nodiscard]] inline std::size_t bytes_of(const node_view& row) {
   return sizeof(row) + texts_of(row.node) + row.data_address.size() + list_of(row.toolchains)
