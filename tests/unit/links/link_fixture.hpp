@@ -23,6 +23,21 @@ namespace consort::links::testing_support {
 namespace asio = boost::asio;
 using asio::ip::tcp;
 
+/// Raw peers show no signs of life and machines are busy: what a test did not set is generous.
+inline limits::limit_set patient(limits::limit_set limits) {
+  constexpr duration_us long_us = 60 * limits::second_us;
+  for (auto [span, usual] :
+       {std::pair(&limits.silence, limits::silence_us),
+        std::pair(&limits.handshake, limits::handshake_us),
+        std::pair(&limits.hello, limits::hello_us), std::pair(&limits.refusal, limits::refusal_us),
+        std::pair(&limits.connect, limits::connect_us),
+        std::pair(&limits.welcome, limits::welcome_us),
+        std::pair(&limits.write_stall, limits::write_stall_us)})
+    if (*span == usual)
+      *span = long_us;
+  return limits;
+}
+
 /// A connection that sends any bytes and remembers what came back.
 class raw_peer : public std::enable_shared_from_this<raw_peer> {
 public:
@@ -169,6 +184,7 @@ protected:
     options.cluster = cluster;
     options.join_token = token;
     options.life = incarnation{9};
+    options.limits = patient(options.limits);
     auto started = guard::start(
         io_, options, [this](const std::shared_ptr<link>& made, messages::frame hello) {
           auto& heard = links_.emplace_back(heard_link{made, std::move(hello), {}, {}});

@@ -173,7 +173,9 @@ TEST_F(Link, ItsPeerCannotBecomeAnother) {
 }
 
 TEST_F(Link, CloseSendsWhatIsQueued) {
-  const auto peer = linked();
+  limits::limit_set limits;
+  limits.drain = 60 * limits::second_us;
+  const auto peer = linked(limits);
   for (std::uint64_t at = 1; at <= 200; ++at)
     EXPECT_TRUE(ours().handle->send(event_frame(at)));
   peer->send(std::vector<char>(100, 'x')); // Unread input must not tear the answer away.
