@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/compiler.hpp"
 
+#include <boost/asio/post.hpp>
+
 #include <algorithm>
 #include <atomic>
 #include <filesystem>
-#include <thread>
+#include <mutex>
 
 namespace consort::node {
 
@@ -24,60 +26,74 @@ error judge(error failure, const artifact_store& store) {
 
 } // namespace
 
-/// Lives as long as the caller keeps it; the plugin's compile is destroyed first, so no callback
-/// finds it gone.
-struct compiler::build_state : running_compile {
-  build_state(artifact_store& shared_store, staging_folder folder, build_order wanted,
-              finished_handler handler)
-      : store(shared_store),
-        staging(std::move(folder)),
-        order(std::move(wanted)),
-        finished(std::move(handler)) {}
+/// What becomes of one build once its tool has ended. Shared by the build and by the thread that
+/// puts its output away; the handler is called under the lock, which is recursive because it may
+/// destroy the build.
+class compiler::ending : public std::enable_shared_from_this<compiler::ending> {
+public:
+  ending(artifact_store& store, boost::asio::thread_pool& disk, staging_folder folder,
+         build_order order, finished_handler handler)
+      : store_(store),
+        disk_(disk),
+        staging_(std::move(folder)),
+        order_(std::move(order)),
+        finished_(std::move(handler)) {}
 
-  ~build_state() override {
-    stopping = true;
-    tool.reset(); // From here on nothing starts the keeper.
-    if (!keeper.joinable())
-      return;
-    if (keeper.get_id() == std::this_thread::get_id())
-      keeper.detach(); // The handler destroys the build that told it.
-    else
-      keeper.join();
-  }
+  [[nodiscard]] const staging_folder& staging() const { return staging_; }
 
   void tool_ended(result<compile_outcome> ended) {
-    if (ended) { // Hashing and syncing gigabytes is no work for the tools' io thread.
-      keeper = std::thread([this, outcome = std::move(*ended)]() mutable { keep(outcome); });
-      return;
-    }
-    // A local copy: the handler may destroy this object.
-    const auto handler = std::exchange(finished, nullptr);
-    if (handler)
-      handler(judge(ended.failure(), store));
+    const auto self = shared_from_this();
+    if (!ended)
+      return tell(judge(ended.failure(), store_));
+    // Hashing and syncing gigabytes is no work for the tools' io thread.
+    boost::asio::post(disk_, [self, built = std::move(*ended)]() mutable { self->keep(built); });
   }
 
+  /// The build is wanted no more: a hash under way ends soon, and nobody is told.
+  void abandon() {
+    stopping_ = true;
+    const std::scoped_lock lock(mutex_);
+    finished_ = nullptr;
+  }
+
+private:
   void keep(compile_outcome& built) {
-    const auto handler = std::exchange(finished, nullptr);
-    auto record = store.put(std::move(staging), order.key, std::move(built.quality), built.took_us,
-                            &stopping);
-    if (!handler || stopping)
-      return;
+    auto record = store_.put(std::move(staging_), order_.key, std::move(built.quality),
+                             built.took_us, &stopping_);
     if (record)
-      return handler(std::move(record));
+      return tell(std::move(record));
     const auto& why = record.failure();
     const bool lied = why.code == "artifact_missing" || why.code == "artifact_empty";
-    handler(lied ? error{recovery::refuse, "compiler_bad_output",
-                         order.key.profile.compiler + " reported success but wrote no output"}
-                 : why);
+    tell(lied ? error{recovery::refuse, "compiler_bad_output",
+                      order_.key.profile.compiler + " reported success but wrote no output"}
+              : why);
   }
 
-  artifact_store& store;
-  staging_folder staging;
-  build_order order;
-  finished_handler finished;
-  std::atomic<bool> stopping = false;
+  void tell(result<artifact_record> outcome) {
+    const std::scoped_lock lock(mutex_);
+    if (const auto handler = std::exchange(finished_, nullptr))
+      handler(std::move(outcome));
+  }
+
+  artifact_store& store_;
+  boost::asio::thread_pool& disk_;
+  staging_folder staging_;
+  const build_order order_;
+  std::atomic<bool> stopping_ = false;
+  std::recursive_mutex mutex_;
+  finished_handler finished_;
+};
+
+/// Lives as long as the caller keeps it.
+struct compiler::build_state : running_compile {
+  explicit build_state(std::shared_ptr<ending> shared) : end(std::move(shared)) {}
+  ~build_state() override {
+    end->abandon();
+    tool.reset();
+  }
+
+  std::shared_ptr<ending> end;
   std::unique_ptr<running_compile> tool;
-  std::thread keeper;
 };
 
 compiler::compiler(inventory& plugins, artifact_store& store, digest_cache& digests,
@@ -111,17 +127,18 @@ compiler::build(const build_order& order, progress_handler progress, finished_ha
     finished(staging.failure());
     return std::make_unique<running_compile>();
   }
-  auto state
-      = std::make_unique<build_state>(store_, *std::move(staging), order, std::move(finished));
+  const auto end
+      = std::make_shared<ending>(store_, disk_, *std::move(staging), order, std::move(finished));
+  auto state = std::make_unique<build_state>(end);
   const compile_request wanted{order.id,
                                order.key,
                                *model,
-                               state->staging.output_path(),
-                               state->staging.work_path(),
+                               end->staging().output_path(),
+                               end->staging().work_path(),
                                order.source.format};
-  state->tool = plugins_.compile(
-      wanted, std::move(progress),
-      [held = state.get()](result<compile_outcome> ended) { held->tool_ended(std::move(ended)); });
+  state->tool = plugins_.compile(wanted, std::move(progress), [end](result<compile_outcome> ended) {
+    end->tool_ended(std::move(ended));
+  });
   return state;
 }
 

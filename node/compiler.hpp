@@ -12,6 +12,8 @@
 #include "node/gguf.hpp"
 #include "node/inventory.hpp"
 
+#include <boost/asio/thread_pool.hpp>
+
 #include <functional>
 
 namespace consort::node {
@@ -42,12 +44,14 @@ public:
 
 private:
   struct build_state;
+  class ending;
   [[nodiscard]] result<std::string> checked_model(const build_order& order);
 
   inventory& plugins_;
   artifact_store& store_;
   digest_cache& digests_;
   source_resolver resolve_;
+  boost::asio::thread_pool disk_{1}; ///< Puts outputs into the store.
 };
 
 } // namespace consort::node

@@ -9,6 +9,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 namespace consort::actors {
 namespace {
@@ -56,6 +57,14 @@ protected:
     welcome.ticket_key = std::string(32, 'k');
     send(scheduler_end_, door_, scheduler_envelope(), welcome);
     order(core::grant_lease{node_id{"edge"}, incarnation{7}, epoch{1}, now_ + 3'000'000});
+  }
+  /// For what another thread has a part in; gives up in the end.
+  void run_until(const std::function<bool()>& there) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    do {
+      run();
+      std::this_thread::yield();
+    } while (!there() && std::chrono::steady_clock::now() < end);
   }
   void order(const core::command& wanted) {
     send(scheduler_end_, door_, scheduler_envelope(), wanted);
@@ -246,7 +255,7 @@ TEST_F(NodeActors, CompileAndPutTheArtifactIntoTheStore) {
   EXPECT_EQ(mail_.events_of<core::compile_progressed>().at(0).done_pm, 420u);
   std::ofstream(controls_->compiles[0].wanted.output_path) << "engine";
   controls_->compiles[0].finished(node::compile_outcome{{{"kl_mean", "0.01"}}, 1'000});
-  run();
+  run_until([this] { return !mail_.events_of<core::compile_finished>().empty(); });
   const auto finished = mail_.events_of<core::compile_finished>();
   ASSERT_EQ(finished.size(), 1u);
   EXPECT_EQ(finished[0].record.key, compile().key);
@@ -303,7 +312,7 @@ TEST_F(SlowTelemetry, IsAskedAsSeldomAsThePluginWantsAndReportedMeanwhile) {
     advance(limits::telemetry_every_us);
   EXPECT_EQ(controls_->reads, 1);
   const auto reports = mail_.events_of<core::device_reported>();
-  EXPECT_EQ(reports.size(), 3u) << "what runs is told all the same";
+  EXPECT_EQ(reports.size(), 2u) << "what runs is told all the same";
   EXPECT_EQ(reports.back().reading.power_mw, 12'000u);
   advance(limits::telemetry_every_us);
   EXPECT_EQ(controls_->reads, 2);

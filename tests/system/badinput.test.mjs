@@ -23,8 +23,8 @@ async function engine_counters(cluster) {
   };
 }
 
-/// The most tokens that came within any `span_ms` of an uncut run of so many streams. A busy machine
-/// runs in bursts, which an average would hide.
+/// The most tokens that came within any `span_ms` of an uncut run of so many streams. A busy
+/// machine runs in bursts, which an average would hide.
 async function most_in(span_ms, cluster, streams) {
   const times = [];
   const read = async () => {

@@ -137,7 +137,10 @@ with_cluster('the operator view', {}, async (check, cluster) => {
     const half = path.join(cluster.data, 'half.gguf');
     fs.writeFileSync(half, fs.readFileSync(model_file).subarray(0, 2_000_000));
     await ok(cluster, ['model', 'add', 'second', model_file, '--alias', 'another']);
-    const answer = await cluster.complete({ model: 'another', temperature: 0 }, { 'X-Consort-Device': 'cpu' });
+    const answer = await cluster.complete(
+      { model: 'another', temperature: 0 },
+      { 'X-Consort-Device': 'cpu' },
+    );
     assert.equal(answer.status, 200, answer.text);
     assert.ok(answer.json.choices[0].text.length > 0);
     const [added] = (await cluster.list('models')).filter((one) => one.spec.name === 'second');
