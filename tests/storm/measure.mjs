@@ -157,7 +157,7 @@ async function chunk_rates() {
   const folder = temp_dir('consort-relay');
   try {
     await hosts.start();
-    const cert = hosts.authority.issue('node', 'instant');
+    const cert = await hosts.authority.issue('node', 'instant');
     const link = `127.0.0.1:${hosts.link_port}`;
     const engine = run('taskset', [
       ...[

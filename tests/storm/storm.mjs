@@ -115,7 +115,7 @@ async function rage() {
   let scheduler_pid = 0;
   for (let number = 1; number <= options.faults;) {
     if (hosts.failed) throw hosts.failed;
-    assert.ok(hosts.gateway.running, `the gateway ended\n${hosts.gateway.tail()}`);
+    assert.ok(hosts.gateway.up, `the gateway ended\n${hosts.gateway.tail()}`);
     if (await one_fault(number)) {
       number += 1;
       if (number % 50 === 0) say(`${number} faults, ${load.records.length} requests ended`);

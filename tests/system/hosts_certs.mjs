@@ -2,59 +2,57 @@
 // A certificate authority of the tests' own, made with the openssl program: it also issues what the
 // product's never would (expired, of another cluster, of a role that does not fit). Every identity
 // is a folder as `--cert` wants it: ca.pem, cert.pem, key.pem.
-import { execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import crypto from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { binary } from './support.mjs';
 
 const openssl_ms_max = 20_000;
 const authority_days = 30;
 
-function openssl(args) {
-  execFileSync('openssl', args, { timeout: openssl_ms_max, stdio: ['ignore', 'ignore', 'pipe'] });
-}
-
+// Never blocks: proxies of a running cluster live in this process.
+const run = promisify(execFile);
+const openssl = (args) => run('openssl', args, { timeout: openssl_ms_max });
 /// `consort cert` as an operator uses it.
-function consort(args) {
-  execFileSync(binary, ['cert', ...args], {
-    timeout: openssl_ms_max,
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-}
+const consort = (args) => run(binary, ['cert', ...args], { timeout: openssl_ms_max });
 
 const new_key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
 
 export class Authority {
   /// `folder` must exist; identities become folders below it. `product`: what `consort cert` can
   /// make, it makes.
-  constructor(folder, { cluster = 'default', product = false } = {}) {
-    this.product = product;
-    this.folder = folder;
-    this.cluster = cluster;
-    this.ca = path.join(folder, 'ca.pem');
-    this.key = path.join(folder, 'ca-key.pem');
-    if (product) return void consort(['init', '--dir', folder, '--cluster', cluster]);
-    openssl([
+  static async make(folder, { cluster = 'default', product = false } = {}) {
+    const made = new Authority();
+    Object.assign(made, { folder, cluster, product });
+    made.ca = path.join(folder, 'ca.pem');
+    made.key = path.join(folder, 'ca-key.pem');
+    if (product) await consort(['init', '--dir', folder, '--cluster', cluster]);
+    else await made.#self_sign();
+    return made;
+  }
+  async #self_sign() {
+    await openssl([
       ...['req', '-x509', ...new_key, '-keyout', this.key, '-out', this.ca],
-      ...['-days', `${authority_days}`, '-subj', `/CN=consort ${cluster}`],
+      ...['-days', `${authority_days}`, '-subj', `/CN=consort ${this.cluster}`],
       ...['-addext', 'basicConstraints=critical,CA:TRUE,pathlen:0'],
       ...['-addext', 'keyUsage=critical,keyCertSign,cRLSign'],
-      ...['-addext', `subjectAltName=URI:consort://${cluster}`],
+      ...['-addext', `subjectAltName=URI:consort://${this.cluster}`],
     ]);
     fs.chmodSync(this.key, 0o600);
   }
 
   /// No link with a certificate of that name any more. Requires: a product's authority.
-  revoke(name) {
-    consort(['revoke', name, '--dir', this.folder]);
+  async revoke(name) {
+    await consort(['revoke', name, '--dir', this.folder]);
   }
 
   /// A folder with a certificate for `name` in `role`; `days` below zero makes it expired. Returns:
   /// its path.
-  issue(role, name, { days = 10, cluster = this.cluster } = {}) {
+  async issue(role, name, { days = 10, cluster = this.cluster } = {}) {
     if (this.product && days > 0 && cluster === this.cluster) {
-      consort([role, name, '--dir', this.folder]);
+      await consort([role, name, '--dir', this.folder]);
       return path.join(this.folder, name);
     }
     const folder = fs.mkdtempSync(path.join(this.folder, `${role}-${name}-`));
@@ -67,11 +65,11 @@ export class Authority {
         'extendedKeyUsage=serverAuth,clientAuth\nbasicConstraints=critical,CA:FALSE\n' +
         'keyUsage=critical,digitalSignature\n',
     );
-    openssl([
+    await openssl([
       ...['req', '-new', ...new_key, '-keyout', at('key.pem'), '-out', at('request')],
       ...['-subj', `/CN=${name}`],
     ]);
-    openssl([
+    await openssl([
       ...['x509', '-req', '-in', at('request'), '-CA', this.ca, '-CAkey', this.key],
       ...['-set_serial', `0x${serial.toString('hex')}`, '-days', `${days}`],
       ...['-extfile', at('extensions'), '-out', at('cert.pem')],

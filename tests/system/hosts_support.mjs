@@ -141,16 +141,14 @@ export class Server extends Cluster {
   async start() {
     this.earlier = this.output ? this.log : this.earlier;
     this.launch([this.role, ...this.args]);
-    const greeting = this.role === 'node' ? /joins \S+/ : /listening on (http:\/\/\S+)/;
-    const seen = await eventually(
+    await eventually(
       `${this.role} ${this.name} starts`,
-      () => {
-        if (this.ended) assert.fail(`ended: ${JSON.stringify(this.ended)}\n${this.tail()}`);
-        return greeting.exec(this.output);
-      },
+      () => this.ended || /press Ctrl-C to stop/.test(this.output), // The greeting's last line.
       up_ms_max,
     ).catch((failure) => this.#complain(failure));
-    this.url = seen[1];
+    if (this.ended)
+      await this.#complain(new Error(`ended: ${JSON.stringify(this.ended)}\n${this.tail()}`));
+    this.url = /^listening on (http:\/\/\S+)/m.exec(this.output)?.[1];
     return this;
   }
 
@@ -159,7 +157,7 @@ export class Server extends Cluster {
     throw new Error(`consort ${this.role} ${this.args.join(' ')}: ${failure.message}`);
   }
 
-  get running() {
+  get up() {
     return this.child !== undefined && this.ended === null;
   }
   signal(name) {
@@ -172,7 +170,7 @@ export class Server extends Cluster {
     this.signal('SIGCONT');
   }
   async restart() {
-    if (this.running) await this.kill();
+    if (this.up) await this.kill();
     return this.start();
   }
 
@@ -209,13 +207,14 @@ export class Hosts {
     Object.assign(this, { tls, proxied, env, node_args, scheduler_args, gateways_ready });
     this.wanted = { nodes, gateways };
     this.folder = temp_dir('consort-hosts');
-    this.authority = tls ? new Authority(this.folder, { product: tls === 'product' }) : null;
     this.nodes = [];
     this.gateways = [];
   }
 
   async start() {
     try {
+      if (this.tls)
+        this.authority = await Authority.make(this.folder, { product: this.tls === 'product' });
       await this.start_scheduler();
       await Promise.all(this.wanted.nodes.map((name) => this.add_node(name)));
       await this.expect_alive(this.wanted.nodes);
@@ -233,8 +232,8 @@ export class Hosts {
     fs.mkdirSync(folder, { recursive: true });
     return folder;
   }
-  cert_args(role, name) {
-    return this.authority ? ['--cert', this.authority.issue(role, name)] : [];
+  async cert_args(role, name) {
+    return this.authority ? ['--cert', await this.authority.issue(role, name)] : [];
   }
 
   async start_scheduler() {
@@ -247,7 +246,11 @@ export class Hosts {
       env: this.env,
       args: [
         ...['--listen', `127.0.0.1:${http}`, '--link-listen', `127.0.0.1:${this.link_port}`],
-        ...['--data', this.data_of('scheduler'), ...this.cert_args('scheduler', 'scheduler')],
+        ...[
+          '--data',
+          this.data_of('scheduler'),
+          ...(await this.cert_args('scheduler', 'scheduler')),
+        ],
         ...this.scheduler_args,
       ],
     });
@@ -271,7 +274,7 @@ export class Hosts {
         ...['--token', token ?? this.token, '--data', this.data_of(name)],
         ...['--data-listen', `127.0.0.1:${data_port}`],
         ...(data ? ['--advertise', data.address] : []),
-        ...(cert ? ['--cert', cert] : this.cert_args('node', name)),
+        ...(cert ? ['--cert', cert] : await this.cert_args('node', name)),
         ...this.node_args,
         ...args,
       ],
@@ -294,7 +297,7 @@ export class Hosts {
         ...['--join', link?.address ?? `127.0.0.1:${this.link_port}`, '--name', name],
         ...['--token', token ?? this.token, '--listen', `127.0.0.1:${http}`],
         ...['--data', this.data_of(name)],
-        ...(cert ? ['--cert', cert] : this.cert_args('gateway', name)),
+        ...(cert ? ['--cert', cert] : await this.cert_args('gateway', name)),
         ...args,
       ],
     });
@@ -327,6 +330,16 @@ export class Hosts {
   }
   get all() {
     return [...this.gateways, ...this.nodes, this.scheduler].filter(Boolean);
+  }
+
+  /// Every one of these devices answers once, so that its engine is loaded.
+  async warm(devices) {
+    const answers = await Promise.all(
+      devices.map((device) =>
+        this.gateway.complete({ max_tokens: 1 }, { 'X-Consort-Device': device }, 90_000),
+      ),
+    );
+    for (const answer of answers) assert.equal(answer.status, 200, answer.text);
   }
 
   // --- what the scheduler believes ---
@@ -376,19 +389,33 @@ export class Hosts {
     );
   }
 
+  /// Undoes whatever a failed check may have left: everybody runs, is linked and takes work.
+  async calm() {
+    for (const node of this.nodes) {
+      node.link_proxy?.heal();
+      node.data_proxy?.heal();
+      if (node.up) node.resume();
+      else await node.start();
+    }
+    if (!this.scheduler.up) await this.scheduler.start();
+    await this.expect_alive(this.nodes.map((one) => one.name));
+    for (const one of await this.scheduler.list('devices'))
+      if (one.draining) await this.scheduler.post('/api/v1/uncordon', { target: one.spec.id });
+    for (const one of await this.scheduler.list('nodes'))
+      if (one.draining) await this.scheduler.post('/api/v1/uncordon', { target: one.node });
+  }
+
   // --- the end ---
 
   /// Every process of the cluster and everything below.
   processes() {
-    return this.all
-      .filter((one) => one.running)
-      .flatMap((one) => [one.self(), ...descendants(one.pid)]);
+    return this.all.filter((one) => one.up).flatMap((one) => [one.self(), ...descendants(one.pid)]);
   }
 
   /// SIGTERM to gateways, nodes, scheduler: each exits with 0 in time and leaves no process behind.
   async stop() {
     const processes = this.processes();
-    const running = this.all.filter((one) => one.running);
+    const running = this.all.filter((one) => one.up);
     for (const group of [this.gateways, this.nodes, [this.scheduler]]) {
       const ending = group.filter((one) => running.includes(one));
       for (const one of ending) one.signal('SIGTERM');
@@ -410,12 +437,19 @@ export class Hosts {
     assert.deepEqual(server.ended, { code: 0, signal: null }, `${what}\n${server.tail()}`);
   }
 
+  /// Kills one process and forgets its proxies.
+  async discard(server) {
+    await server.destroy();
+    server.link_proxy?.close();
+    server.data_proxy?.close();
+  }
+
   /// Whatever happened, leaves nothing behind.
   async destroy() {
+    const keep = process.env.CONSORT_LOGS; // A folder for whole logs, when a failure is hunted.
     for (const one of this.all) {
-      await one.destroy();
-      one.link_proxy?.close();
-      one.data_proxy?.close();
+      await this.discard(one);
+      if (keep) fs.writeFileSync(path.join(keep, `${one.role}-${one.name}.log`), one.log);
     }
     fs.rmSync(this.folder, { recursive: true, force: true });
   }
@@ -438,7 +472,7 @@ export class Hosts {
 
 /// One test per cluster, its checks as subtests; at the end a clean stop, which is a check too.
 export function with_hosts(title, options, body) {
-  test(title, { timeout: 240_000 }, async (t) => {
+  test(title, { timeout: 360_000 }, async (t) => {
     const hosts = new Hosts(options);
     t.after(() => hosts.destroy());
     await hosts.start();
