@@ -86,6 +86,8 @@ void device_state::opened(const session_opened& outcome) {
   }
   found->second.session = outcome.session;
   agent_->attempts().attach(outcome.instance, outcome.session, device_.id);
+  if (found->second.untold) // Ordered by a scheduler that another may have replaced.
+    return tell(inventory_of(outcome.instance, found->second));
   core::replica_loaded ready;
   ready.instance = outcome.instance;
   ready.life = life_;
@@ -107,22 +109,26 @@ void device_state::unload(instance_id instance) {
     tell(core::replica_unloaded{instance, life_});
 }
 
+core::replica_found device_state::inventory_of(instance_id instance, const loaded& what) const {
+  core::replica_found found;
+  found.instance = instance;
+  found.life = life_;
+  found.grant = what.order.grant;
+  found.model = what.order.model;
+  found.weights = what.order.variant.content;
+  if (what.order.artifact)
+    found.artifact = what.order.artifact->content;
+  found.endpoints.push_back(what.session->stats().capacity);
+  found.runtime = what.session->capabilities();
+  return found;
+}
+
 void device_state::tell_inventory() {
-  for (const auto& [instance, held] : instances_) {
-    if (!held.session)
-      continue; // replica_loaded will tell.
-    core::replica_found found;
-    found.instance = instance;
-    found.life = life_;
-    found.grant = held.order.grant;
-    found.model = held.order.model;
-    found.weights = held.order.variant.content;
-    if (held.order.artifact)
-      found.artifact = held.order.artifact->content;
-    found.endpoints.push_back(held.session->stats().capacity);
-    found.runtime = held.session->capabilities();
-    tell(std::move(found));
-  }
+  for (auto& [instance, what] : instances_)
+    if (what.session)
+      tell(inventory_of(instance, what));
+    else
+      what.untold = true;
 }
 
 void device_state::unload_all() {

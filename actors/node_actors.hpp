@@ -88,6 +88,7 @@ private:
   node_options options_;
   messages::envelope own_;
   bool greeted_ = false;
+  bool greeted_before_ = false; ///< In this incarnation, by any scheduler.
   duration_us renew_every_us_;
   incarnation scheduler_life_; ///< That welcomed it last.
   std::map<device_id, caf::actor> devices_;
@@ -125,7 +126,9 @@ private:
     std::shared_ptr<node::runtime_session> session; ///< Null while loading.
     node::artifact_pin pin;
     time_us began_at = 0;
+    bool untold = false; ///< Was still loading when the inventory was told.
   };
+  [[nodiscard]] core::replica_found inventory_of(instance_id instance, const loaded& what) const;
 
   caf::event_based_actor* self_;
   node::agent* agent_;

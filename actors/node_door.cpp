@@ -9,6 +9,7 @@
 #include <spdlog/spdlog.h>
 
 #include <random>
+#include <utility>
 
 namespace consort::actors {
 
@@ -121,6 +122,7 @@ void door_state::advertise() {
   core::node_joined joined;
   joined.node = options_.agent->options().name;
   joined.life = own_.life;
+  joined.returning = std::exchange(greeted_before_, true);
   joined.data_address = options_.data_address;
   joined.toolchains = options_.agent->plugins().toolchains();
   joined.attributes = node::host_attributes();
@@ -204,6 +206,7 @@ void door_state::carry_out(const core::fence_node& fence) {
     options_.agent->ledger().release(id, grant);
   grants_.clear();
   own_.life = random_incarnation();
+  greeted_before_ = false;
   greeted_ = false;
   spawn_workers();
   say_hello();

@@ -33,6 +33,16 @@ caf::actor spawn_state(caf::actor_system& system, Ts&&... args) {
   return system.spawn<state_actor<State>>(std::forward<Ts>(args)...);
 }
 
+/// The same, called on a thread that is neither CAF's nor the one that ends the system. CAF leaves
+/// a hold on the system's logger with every thread that spawns, and the system's destructor waits
+/// for the last of them: it is let go here.
+template <class State, class... Ts>
+caf::actor spawn_state_from_outside(caf::actor_system& system, Ts&&... args) {
+  auto spawned = spawn_state<State>(system, std::forward<Ts>(args)...);
+  caf::logger::set_current_actor_system(nullptr);
+  return spawned;
+}
+
 /// Spawns on a thread of its own, for actors whose handlers touch files, devices or processes.
 template <class State, class... Ts>
 caf::actor spawn_blocking_state(caf::actor_system& system, Ts&&... args) {

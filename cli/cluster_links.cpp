@@ -151,7 +151,8 @@ result<done> cluster_process::parts::start_guard() {
 /// A greeted process: an actor stands for it, and its hello is the first thing that actor says.
 void cluster_process::parts::link_accepted(const std::shared_ptr<links::link>& accepted,
                                            messages::frame hello) {
-  const auto peer = actors::spawn_state<actors::peer_state>(*actor_system, ends_of(accepted));
+  const auto peer
+      = actors::spawn_state_from_outside<actors::peer_state>(*actor_system, ends_of(accepted));
   actors::post_as(peer, scheduler, from_link(std::move(hello)));
   accepted->start({[peer, this](messages::frame incoming) {
                      actors::post_as(peer, scheduler, from_link(std::move(incoming)));
@@ -232,15 +233,27 @@ std::vector<gateway::process_figure> cluster_process::parts::link_figures() cons
   const auto seen = guard->counters();
   std::vector<gateway::process_figure> out{
       {"links_open", "Links of nodes and gateways.", false, {}, static_cast<double>(seen.links)},
-      {"links_unfinished", "Connections that said no hello yet.", false, {},
+      {"links_unfinished",
+       "Connections that said no hello yet.",
+       false,
+       {},
        static_cast<double>(seen.unfinished)},
-      {"links_accepted_total", "Connections to the link port.", true, {},
+      {"links_accepted_total",
+       "Connections to the link port.",
+       true,
+       {},
        static_cast<double>(seen.accepted)},
-      {"links_greeted_total", "Links after a hello in order.", true, {},
+      {"links_greeted_total",
+       "Links after a hello in order.",
+       true,
+       {},
        static_cast<double>(seen.greeted)}};
   for (const auto& [reason, count] : seen.refused)
-    out.push_back({"links_refused_total", "Connections and hellos refused.", true,
-                   {{"reason", reason}}, static_cast<double>(count)});
+    out.push_back({"links_refused_total",
+                   "Connections and hellos refused.",
+                   true,
+                   {{"reason", reason}},
+                   static_cast<double>(count)});
   return out;
 }
 

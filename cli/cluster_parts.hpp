@@ -8,8 +8,8 @@
 #include "cli/file_watch.hpp"
 #include "cli/scheduler_clock.hpp"
 #include "gateway/data_ports.hpp"
-#include "gateway/metrics.hpp"
 #include "gateway/decision_times.hpp"
+#include "gateway/metrics.hpp"
 #include "gateway/server.hpp"
 #include "links/connector.hpp"
 #include "links/credentials.hpp"
@@ -72,9 +72,9 @@ struct cluster_process::parts {
   caf::actor scheduler; ///< The scheduler itself, or the uplink to it.
   caf::actor door;
   std::unique_ptr<actors::gateway_link> link;
-  std::unique_ptr<links::guard> guard; ///< Of a scheduler that listens.
+  std::unique_ptr<links::guard> guard;         ///< Of a scheduler that listens.
   std::unique_ptr<links::connector> connector; ///< Of a process that joins.
-  std::unique_ptr<file_watch> revocations; ///< With certificates only.
+  std::unique_ptr<file_watch> revocations;     ///< With certificates only.
   std::atomic<std::uint64_t> links_made{0};
   std::unique_ptr<gateway::server> server; ///< HTTP, where there is a gateway.
 };

@@ -33,24 +33,34 @@ data_connection::data_connection(std::shared_ptr<data_pool> pool)
     : pool_(std::move(pool)),
       stream_(asio::ip::tcp::socket(asio::make_strand(pool_->io))),
       resolver_(stream_.get_executor()),
-      deadline_(stream_.get_executor(), [this] {
-        lost(phase_ == phase::connecting ? unreachable(pool_->address, "no answer in time")
-                                         : link_lost(pool_->address, "no answer in time"),
-             true);
-      }) {}
+      deadline_(stream_.get_executor(), [this] { out_of_time(); }) {}
+
+void data_connection::out_of_time() {
+  if (phase_ != phase::connecting)
+    return lost(link_lost(pool_->address, "no answer in time"), true);
+  late_ = unreachable(pool_->address, "no answer in time");
+  lost(*late_, true);
+}
 
 void data_connection::start(std::shared_ptr<data_call> call) {
   call_ = std::move(call);
-  asio::co_spawn(
-      stream_.get_executor(), [self = shared_from_this()] { return self->run(); }, asio::detached);
+  // Posted, since co_spawn may begin at once and the pool's lock is held.
+  asio::post(stream_.get_executor(), [self = shared_from_this()] {
+    asio::co_spawn(
+        self->stream_.get_executor(), [self] { return self->run(); }, asio::detached);
+  });
 }
 
 task<void> data_connection::run() {
-  const auto failed = co_await connect();
-  if (failed || phase_ == phase::ended) {
-    stream_.cut(); // A step that had ended already may have gone on.
-    if (failed)
-      lost(*failed, true);
+  auto failed = co_await connect();
+  if (phase_ == phase::ended) { // Late, or nobody wants it any more.
+    stream_.cut();              // A step that had ended already may have gone on.
+    pool_->dialled_out(late_);
+    co_return;
+  }
+  pool_->dialled_out(failed);
+  if (failed) {
+    lost(*failed, true);
     co_return;
   }
   phase_ = phase::idle;

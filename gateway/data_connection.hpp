@@ -17,6 +17,7 @@
 #include <boost/beast/http/buffer_body.hpp>
 #include <boost/beast/http/parser.hpp>
 
+#include <deque>
 #include <set>
 
 namespace consort::gateway {
@@ -28,8 +29,11 @@ struct data_pool : std::enable_shared_from_this<data_pool> {
   data_pool(boost::asio::io_context& on, std::string to,
             std::shared_ptr<const links::credentials> with, limits::data_limit_set within);
 
-  /// On a connection kept alive, else on a new one. Never calls the sink while locked.
+  /// On a connection kept alive, else on a new one, else on whichever is there first: handshakes
+  /// that all run at once would all be late. Never calls the sink while locked.
   void dispatch(const std::shared_ptr<data_call>& call);
+  /// A connection has been made, or not. A failure is every waiting call's.
+  void dialled_out(const std::optional<error>& failure);
   /// Nobody has further use for a call: its connection, if it still has one, ends it.
   void abandon(const std::shared_ptr<data_call>& call);
   /// A connection is free. Returns: whether it is kept.
@@ -51,10 +55,18 @@ struct data_pool : std::enable_shared_from_this<data_pool> {
   using connection_ref = std::weak_ptr<data_connection>;
   std::set<connection_ref, std::owner_less<>> all;
   std::vector<connection_ref> idle; ///< The latest last.
+  std::deque<std::shared_ptr<data_call>> waiting;
+  std::size_t dialling = 0;
   std::size_t open = 0;
   std::uint64_t dialled = 0, reused = 0;
   std::chrono::steady_clock::time_point used_at = std::chrono::steady_clock::now();
   bool closed = false;
+
+private:
+  using calls = std::deque<std::shared_ptr<data_call>>;
+  /// Requires: the lock.
+  void dial(const std::shared_ptr<data_call>& call);
+  [[nodiscard]] std::shared_ptr<data_call> next_waiting();
 };
 
 class data_connection : public std::enable_shared_from_this<data_connection> {
@@ -91,6 +103,7 @@ private:
   void take_frames();
   void finish_exchange();
 
+  void out_of_time();
   void lost(const error& why, bool device_fault);
   void end();
 
@@ -102,6 +115,7 @@ private:
   phase phase_ = phase::connecting;
   std::optional<links::peer_identity> peer_;
   std::shared_ptr<data_call> call_;
+  std::optional<error> late_; ///< Connecting took too long.
   std::size_t sent_ = 0;
   bool writing_ = false;
   bool keep_alive_ = true;

@@ -4,6 +4,8 @@
 #include "gateway/data_connection.hpp"
 #include "messages/codec.hpp"
 
+#include <boost/asio/post.hpp>
+
 namespace consort::gateway {
 
 namespace {
@@ -74,22 +76,67 @@ void data_pool::dispatch(const std::shared_ptr<data_call>& call) {
     call->carried_by(one);
     return one->carry(call);
   }
+  if (dialling < limits.dialling)
+    dial(call);
+  else
+    waiting.push_back(call);
+}
+
+void data_pool::dial(const std::shared_ptr<data_call>& call) {
   ++dialled;
+  ++dialling;
   const auto one = std::make_shared<data_connection>(shared_from_this());
   all.insert(one);
   call->carried_by(one);
   one->start(call);
 }
 
+std::shared_ptr<data_call> data_pool::next_waiting() {
+  if (waiting.empty())
+    return nullptr;
+  auto next = std::move(waiting.front());
+  waiting.pop_front();
+  return next;
+}
+
+void data_pool::dialled_out(const std::optional<error>& failure) {
+  calls failed;
+  {
+    const std::lock_guard lock(mutex);
+    --dialling;
+    if (failure)
+      failed.swap(waiting);
+    else if (const auto next = closed ? nullptr : next_waiting())
+      dial(next);
+  }
+  for (const auto& call : failed)
+    call->abort(*failure, true);
+}
+
 void data_pool::abandon(const std::shared_ptr<data_call>& call) {
   call->cancel();
-  if (const auto one = call->carrier())
-    one->abandon(call);
+  std::unique_lock lock(mutex);
+  std::erase(waiting, call);
+  const auto one = call->carrier();
+  lock.unlock();
+  if (one)
+    return one->abandon(call);
+  boost::asio::post(io, [call] {
+    call->abort({recovery::refuse, "cancelled", "the attempt was cancelled"}, false);
+  });
 }
 
 bool data_pool::keep(const std::shared_ptr<data_connection>& one) {
   const std::lock_guard lock(mutex);
-  if (closed || idle.size() >= limits.idle_connections)
+  if (closed)
+    return false;
+  if (const auto next = next_waiting()) {
+    ++reused;
+    next->carried_by(one);
+    one->carry(next);
+    return true;
+  }
+  if (idle.size() >= limits.idle_connections)
     return false;
   idle.push_back(one);
   return true;
@@ -118,11 +165,15 @@ void data_pool::release() {
 
 void data_pool::close() {
   decltype(all) cutting;
+  calls ending;
   {
     const std::lock_guard lock(mutex);
     closed = true;
     cutting = all;
+    ending.swap(waiting);
   }
+  for (const auto& call : ending)
+    call->abort({recovery::retry_elsewhere, "data_link_lost", "this gateway let go of it"}, false);
   for (const auto& ref : cutting)
     if (const auto one = ref.lock())
       one->cut();

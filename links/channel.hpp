@@ -24,6 +24,7 @@ public:
   using tcp = boost::asio::ip::tcp;
   using tls_stream = boost::asio::ssl::stream<tcp::socket>;
 
+  /// Sends without delay, if the socket is open by now.
   explicit channel(tcp::socket socket) : stream_(std::move(socket)) {
     boost::system::error_code ignored;
     this->socket().set_option(tcp::no_delay(true), ignored);

@@ -113,6 +113,8 @@ task<result<std::shared_ptr<link_core>>> dialler::dial_endpoint(const endpoint& 
     co_return later("cannot_connect",
                     "cannot reach " + address + ": "
                         + (limit_.expired() ? std::string("no answer in time") : failed.message()));
+  boost::system::error_code ignored;
+  stream_->socket().set_option(tcp::no_delay(true), ignored);
   limit(options_.limits.handshake);
   auto peer = co_await shake_hands(address);
   limit_.clear();

@@ -15,8 +15,6 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr std::size_t opening_bytes = 4; ///< Enough to tell TLS and our frames from rubbish.
-
 error no_link(const char* code, std::string message) {
   return {recovery::retry_later, code, std::move(message)};
 }
@@ -86,29 +84,52 @@ task<door_outcome> door::pass() {
   co_return outcome;
 }
 
-/// Up to who this is by its certificate. Nothing is kept for a connection that stays silent but the
-/// socket: TLS state comes with the first byte.
+/// Up to who this is by its certificate. Nothing is kept for a connection that stays silent or half
+/// spoken but the socket.
 task<std::optional<error>> door::open() {
   limit(rules_->limits.handshake);
-  auto [unheard] = co_await stream_.socket().async_wait(asio::socket_base::wait_read, as_values);
-  std::array<char, opening_bytes> first{};
-  boost::system::error_code failed = unheard;
-  std::size_t bytes = 0;
-  if (!failed)
-    bytes = stream_.socket().receive(asio::buffer(first), asio::socket_base::message_peek, failed);
-  if (failed)
-    co_return lost("handshake_timeout", failed);
-  const bool tls = rules_->credentials != nullptr;
-  auto unlike = judge_opening(std::span(first.data(), bytes), tls);
+  auto unlike = co_await look();
   if (unlike)
     co_return unlike;
   hello_rules_
       = std::make_shared<hello_rules>(hello_rules{rules_->cluster, rules_->join_token, {}});
   session_ = std::make_unique<session>(rules_->limits, steady_now_us());
-  speaks_ = !tls;
-  if (!tls)
+  speaks_ = rules_->credentials == nullptr;
+  if (speaks_)
     co_return std::nullopt;
   co_return co_await shake_hands();
+}
+
+/// Waits for the first bytes, and under TLS for the whole first record, and leaves them where they
+/// are: the kernel wakes us when that much is there.
+task<std::optional<error>> door::look() {
+  auto& socket = stream_.socket();
+  const bool tls = rules_->credentials != nullptr;
+  std::array<char, opening_bytes> first{};
+  for (std::size_t wanted = 1;;) {
+    boost::system::error_code failed;
+    socket.set_option(asio::socket_base::receive_low_watermark(static_cast<int>(wanted)), failed);
+    auto [unheard] = co_await socket.async_wait(asio::socket_base::wait_read, as_values);
+    failed = unheard;
+    std::size_t bytes = 0;
+    if (!failed)
+      bytes = socket.receive(asio::buffer(first), asio::socket_base::message_peek, failed);
+    const auto there = failed ? 0 : socket.available(failed);
+    if (!failed && there < wanted)
+      failed = asio::error::eof;
+    if (failed)
+      co_return lost("handshake_timeout", failed);
+    const std::span seen(first.data(), bytes);
+    auto unlike = judge_opening(seen, tls);
+    if (unlike)
+      co_return unlike;
+    if (there >= opening_wanted(seen, tls))
+      break;
+    wanted = opening_wanted(seen, tls);
+  }
+  boost::system::error_code failed;
+  socket.set_option(asio::socket_base::receive_low_watermark(1), failed);
+  co_return std::nullopt;
 }
 
 task<std::optional<error>> door::shake_hands() {

@@ -38,6 +38,7 @@ public:
 private:
   task<door_outcome> pass();
   task<std::optional<error>> open();
+  task<std::optional<error>> look();
   task<std::optional<error>> shake_hands();
   task<result<messages::frame>> hear_hello();
   task<void> refuse(const error& why);

@@ -14,6 +14,7 @@ namespace {
 
 constexpr unsigned char tls_handshake_record = 0x16;
 constexpr unsigned char tls_major_version = 0x03;
+constexpr std::size_t tls_record_bytes_max = std::size_t{1} << 14;
 
 bool same_secret(const std::string& left, const std::string& right) {
   return left.size() == right.size() && CRYPTO_memcmp(left.data(), right.data(), left.size()) == 0;
@@ -24,6 +25,12 @@ bool begins_like(std::span<const char> bytes, std::span<const unsigned char> pat
     if (static_cast<unsigned char>(bytes[at]) != pattern[at])
       return false;
   return true;
+}
+
+/// Of a record whose header is there.
+std::size_t record_bytes(std::span<const char> header) {
+  return std::size_t{static_cast<unsigned char>(header[3])} << 8U
+         | static_cast<unsigned char>(header[4]);
 }
 
 /// A scheduler is dialled and never dials, so its word is not in question.
@@ -41,11 +48,19 @@ std::optional<peer_role> role_of(messages::sender_kind kind) {
 std::optional<error> judge_opening(std::span<const char> first, bool tls) {
   constexpr std::array<unsigned char, 2> tls_record = {tls_handshake_record, tls_major_version};
   constexpr std::array<unsigned char, 4> magic = {'C', 'S', 'R', 'T'};
-  if (tls && !begins_like(first, tls_record))
+  const bool sized = !tls || first.size() < opening_bytes
+                     || (record_bytes(first) > 0 && record_bytes(first) <= tls_record_bytes_max);
+  if (tls && !(begins_like(first, tls_record) && sized))
     return refuse("not_tls", "the connection does not begin with a TLS handshake");
   if (!tls && !begins_like(first, magic))
     return refuse("bad_frame", "the stream does not begin with a frame");
   return std::nullopt;
+}
+
+std::size_t opening_wanted(std::span<const char> first, bool tls) {
+  if (!tls)
+    return 1;
+  return first.size() < opening_bytes ? opening_bytes : opening_bytes + record_bytes(first);
 }
 
 result<peer_identity> judge_hello(const messages::frame& hello, const hello_rules& rules) {

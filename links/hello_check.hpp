@@ -23,6 +23,11 @@ struct hello_rules {
 /// of a hello. Judges whatever prefix is there, so that rubbish costs no TLS state at all.
 /// Returns: `not_tls`, `bad_frame` (both refuse).
 [[nodiscard]] std::optional<error> judge_opening(std::span<const char> first, bool tls);
+/// How many bytes must be there before it is worth going on: under TLS the whole first record, so
+/// that half a handshake costs no TLS state either. Requires: judge_opening() had no objection.
+[[nodiscard]] std::size_t opening_wanted(std::span<const char> first, bool tls);
+/// Bytes of a record's header: what the two above look at.
+inline constexpr std::size_t opening_bytes = 5;
 
 /// Returns: who says hello; or `bad_frame`, `frame_version`, `wrong_cluster`, `wrong_token`
 /// (compared in constant time), `wrong_role`, `wrong_name`; all refuse, in this order.

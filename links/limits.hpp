@@ -29,9 +29,9 @@ inline constexpr std::size_t kept_bytes_max = std::size_t{1}
 inline constexpr std::size_t read_bytes = std::size_t{8} << 10; ///< Taken from a socket at once.
 
 // --- before it is established, at the guard ---
-inline constexpr int accept_queue_max = 1'024;                ///< In the kernel.
-inline constexpr duration_us accept_backoff_us = 20'000;      ///< After accept() failed.
-inline constexpr std::size_t connections_max = 8'192;         ///< Of all peers, whatever state.
+inline constexpr int accept_queue_max = 4'096;           ///< In the kernel, which may grant less.
+inline constexpr duration_us accept_backoff_us = 20'000; ///< After accept() failed.
+inline constexpr std::size_t connections_max = 8'192;    ///< Of all peers, whatever state.
 inline constexpr std::size_t address_connections_max = 2'048; ///< Of one address.
 inline constexpr std::size_t unfinished_max = 1'024;       ///< Before hello; the oldest gives way.
 inline constexpr std::size_t address_unfinished_max = 512; ///< Of one address; likewise.

@@ -21,6 +21,7 @@ struct event_writer {
                    [&](unsigned size) { return joined.initToolchains(size); });
     write_attributes(out, from.attributes, "node_joined.attributes",
                      [&](unsigned size) { return joined.initAttributes(size); });
+    joined.setReturning(from.returning);
   }
 
   void operator()(const core::node_lost& from) {
@@ -247,6 +248,7 @@ core::node_joined take(wire::NodeJoined::Reader from, incoming& in) {
   to.data_address = in.label(from.getDataAddress(), "node_joined.data_address");
   read_profiles(in, from.getToolchains(), to.toolchains, "node_joined.toolchains");
   read_map(from.getAttributes(), to.attributes, "node_joined.attributes", in);
+  to.returning = from.getReturning();
   return to;
 }
 

@@ -63,6 +63,7 @@ struct NodeJoined {
   dataAddress @2 :Text;  # `host:port` of its data port; empty in one process.
   toolchains @3 :List(Common.BuildProfile);  # What it can compile.
   attributes @4 :List(Common.Attribute);
+  returning @5 :Bool;  # This process was greeted before, by this scheduler or an earlier one.
 }
 
 struct NodeLost {

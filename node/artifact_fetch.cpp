@@ -6,6 +6,7 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
 
 #include <deque>
 #include <map>
@@ -67,9 +68,11 @@ void artifact_fetcher::shared::begin_next() {
         = [self = shared_from_this(), content](const result<artifact_record>& outcome) {
             self->finished(content, outcome);
           };
-    boost::asio::co_spawn(
-        next.pull->executor(), [pull = next.pull, done] { return pull->run(done); },
-        boost::asio::detached);
+    // Posted, since co_spawn may begin at once and the lock is held.
+    boost::asio::post(next.pull->executor(), [pull = next.pull, done] {
+      boost::asio::co_spawn(
+          pull->executor(), [pull, done] { return pull->run(done); }, boost::asio::detached);
+    });
   }
 }
 

@@ -24,6 +24,8 @@ inline constexpr std::uint64_t steps_max = 2'000'000'000; ///< Heap entries of o
 inline constexpr duration_us settle_us = 180 * second_us; ///< Liveness phase, unless given.
 inline constexpr duration_us report_every_us = second_us; ///< A device's telemetry.
 inline constexpr duration_us progress_every_us = 250'000; ///< A gateway's reports of one attempt.
+inline constexpr duration_us link_silence_us = second_us; ///< Then the scheduler closes a link.
+inline constexpr duration_us redial_us = 100'000;         ///< Until a link stands again.
 inline constexpr duration_us open_timeout_us = 2 * second_us; ///< A ticket that nobody answers.
 
 } // namespace consort::sim::limits

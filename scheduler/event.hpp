@@ -22,6 +22,7 @@ struct node_joined {
   std::vector<build_profile>
       toolchains; ///< Profiles that this node can compile (run capability is a device's).
   std::map<std::string, std::string> attributes;
+  bool returning = false; ///< This process was greeted before, by this scheduler or an earlier one.
 };
 /// The link to a node dropped. A hint, unless `process_ended` is sure: until the node is heard
 /// again it gets no new work, and attempts on it that fall silent fail over; the lease decides the

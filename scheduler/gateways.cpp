@@ -74,6 +74,8 @@ void take_over(pass& p, const request_restored& e) {
   const auto slot = admit(p, e.meta);
   if (slot == none)
     return;
+  if (e.attempts > 0)
+    note_takeover(s, p.now);
   auto& r = s.requests[slot];
   r.attempt = std::min(e.attempts, s.config.attempts_max);
   r.emitted = e.emitted_tokens;

@@ -120,6 +120,9 @@ verdict try_grant(pass& p, index slot, const barriers& blocked);
 void run_queue(pass& p, index model);
 
 // --- placement.cpp: what is loaded where ---
+/// Somebody knew an earlier scheduler: for one lease period nothing is loaded or built that another
+/// may be about to tell of. Only the first to say so counts.
+void note_takeover(core_state& s, time_us now);
 void place(pass& p, index model);
 /// Puts into words what those who wait there wait for: the best that is open, under way, or
 /// neither.

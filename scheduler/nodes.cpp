@@ -76,6 +76,8 @@ void on(pass& p, const node_joined& e) {
     p.tell(note::severity::info, node.id.value, "node is up");
     arm(p.s, p.now + p.s.config.lease_us, timer_kind::lease, at);
     look_later(p);
+    if (e.returning)
+      note_takeover(p.s, p.now);
   }
   send_lease(p, node);
   if (same_life)

@@ -301,9 +301,16 @@ void update_outlook(core_state& s, index at, index selector, time_us now) {
     seen.reason = "a load or compile has to be tried again, or waits for room";
 }
 
+void note_takeover(core_state& s, time_us now) {
+  if (s.taking_over_until == 0)
+    s.taking_over_until = now + s.config.lease_us;
+}
+
 void place(pass& p, index at) {
   auto& s = p.s;
   auto& model = s.models[at];
+  if (p.now < s.taking_over_until)
+    return arm(s, s.taking_over_until, timer_kind::model, at);
   const bool changed = model.placed_version != s.version;
   const bool world_changed = changed && !looked_lately(s, model);
   if (changed && !world_changed)

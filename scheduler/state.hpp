@@ -80,6 +80,8 @@ struct core_state {
   prefix_index prefixes;
   explain_ring explained;
 
+  time_us taking_over_until = 0; ///< Before, nothing is loaded or built: others are still to tell
+                                 ///< what they have.
   bool looking = false;          ///< The timer that looks at the clock is armed.
   std::uint64_t next_number = 0; ///< Of allocations, instances and compiles, shared.
   std::uint64_t next_epoch = 0;  ///< Of leases and fences, shared.

@@ -36,6 +36,14 @@ bool engine::cancel(const attempt_id& attempt) {
   return true;
 }
 
+capacity_vector engine::capacity() const {
+  capacity_vector made;
+  made.sequences = {sequences_max(), figure_source::engine, 0};
+  made.kv_tokens = {kv_tokens_max_, figure_source::engine, 0};
+  made.step_tokens = {model_.step_tokens, figure_source::engine, 0};
+  return made;
+}
+
 std::vector<attempt_id> engine::attempts() const {
   std::vector<attempt_id> made;
   for (const auto& sequence : running_)

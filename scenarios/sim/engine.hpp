@@ -52,6 +52,8 @@ public:
   [[nodiscard]] std::uint32_t sequences_max() const { return model_.max_sequences; }
   [[nodiscard]] std::uint64_t kv_tokens_used() const { return kv_tokens_used_; }
   [[nodiscard]] std::uint64_t kv_tokens_max() const { return kv_tokens_max_; }
+  /// As it tells the scheduler.
+  [[nodiscard]] capacity_vector capacity() const;
   /// Attempts inside, running ones first.
   [[nodiscard]] std::vector<attempt_id> attempts() const;
 

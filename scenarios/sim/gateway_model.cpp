@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scenarios/sim/gateway_model.hpp"
 
+#include <algorithm>
 #include <cassert>
 #include <utility>
 
@@ -18,6 +19,7 @@ request_id gateway_model::submit(request_meta meta, std::uint32_t output_tokens)
   auto& one = requests_[meta.id];
   one.meta = meta;
   one.output_tokens = output_tokens;
+  one.submitted_at = heap_.now();
   tell(core::request_submitted{meta});
   return meta.id;
 }
@@ -29,6 +31,22 @@ void gateway_model::leave(const request_id& id) {
   end_attempt(found->second);
   tell(core::request_cancelled{id, "the client left"});
   answer(id, request_outcome::cancelled, "client_left");
+}
+
+void gateway_model::reconnect() {
+  for (const auto& [id, one] : requests_) {
+    core::request_restored told;
+    told.meta = one.meta;
+    if (told.meta.deadline_us)
+      *told.meta.deadline_us
+          = std::max<duration_us>(*told.meta.deadline_us - (heap_.now() - one.submitted_at), 1);
+    told.attempts = one.attempts;
+    told.emitted_tokens = static_cast<std::uint32_t>(one.token_ids.size());
+    if (one.stream != control_channel)
+      told.running = one.current;
+    tell(told);
+  }
+  tell(core::gateway_restored{id_});
 }
 
 void gateway_model::tell(const core::event& happened) {
@@ -72,7 +90,7 @@ gateway_model::request* gateway_model::by_stream(channel stream) {
 }
 
 void gateway_model::on_closed(address from, channel stream) {
-  const error lost{recovery::retry_elsewhere, "connection_lost", "the connection was reset"};
+  const error lost{recovery::retry_elsewhere, data_link_lost, "the connection was reset"};
   if (stream != control_channel) {
     if (auto* one = by_stream(stream))
       fail_attempt(*one, lost, true);
@@ -98,6 +116,7 @@ void gateway_model::on(const core::grant_ticket& granted) {
     return;
   }
   one.current = permission;
+  one.attempts = permission.attempt.number;
   one.stream = ++last_stream_;
   one.opened = false;
   one.granted_at = one.progress_at = heap_.now();

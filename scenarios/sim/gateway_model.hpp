@@ -25,6 +25,10 @@ public:
   /// The next request to get a ticket is forgotten: its client hears nothing more.
   void forget_one() { ++forgetting_; }
 
+  /// A fresh link to the scheduler: tells of every request that it still has.
+  void reconnect();
+  [[nodiscard]] static gateway_id id() { return gateway_id{0x51}; }
+
   [[nodiscard]] std::size_t live() const { return requests_.size(); }
   /// What a frame could not be decoded for.
   [[nodiscard]] const std::optional<std::string>& broken() const { return broken_; }
@@ -36,6 +40,8 @@ private:
   struct request {
     request_meta meta;
     std::uint32_t output_tokens = 0;
+    time_us submitted_at = 0;
+    std::uint32_t attempts = 0; ///< Tickets that it got.
     std::vector<std::int32_t> token_ids;
     ticket current; ///< Number 0 = no attempt now.
     channel stream = control_channel;
@@ -65,7 +71,7 @@ private:
   std::map<node_id, address> addresses_;
   std::map<request_id, request> requests_; ///< Live ones.
   std::map<channel, request_id> streams_;  ///< Open ones.
-  gateway_id id_{0x51};
+  gateway_id id_ = id();
   std::uint64_t submitted_ = 0;
   channel last_stream_ = control_channel;
   std::uint64_t sequence_ = 0;

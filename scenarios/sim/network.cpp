@@ -63,6 +63,8 @@ bool network::passes(const ends& which) const {
 }
 
 void network::deliver(address from, address to, channel stream, const std::vector<char>& bytes) {
+  if (stream == control_channel && severed_.count(std::minmax(from, to)) != 0)
+    return;
   const auto peer = peers_.find(to);
   if (peer == peers_.end()) // Nobody listens there: the sender's connection is refused.
     return close(to, from, stream);

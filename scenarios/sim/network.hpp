@@ -10,6 +10,7 @@
 #include "scenarios/sim/random.hpp"
 #include "scenarios/sim/scenario.hpp"
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <set>
@@ -52,6 +53,10 @@ public:
   void cut(address at) { cut_.insert(at); }
   void heal(address at);
   [[nodiscard]] bool is_cut(address at) const { return cut_.count(at) != 0; }
+  /// The control link between the two breaks, and what is under way on it is lost; it cannot be
+  /// made anew before join(). Streams between them are not touched.
+  void sever(address one, address other) { severed_.insert(std::minmax(one, other)); }
+  void join(address one, address other) { severed_.erase(std::minmax(one, other)); }
 
   [[nodiscard]] std::uint64_t frames() const { return frames_; }
   /// Over the time, ends and bytes of every delivered frame.
@@ -82,6 +87,7 @@ private:
   std::map<address, network_peer*> peers_;
   std::map<ends, link> under_way_;
   std::set<address> cut_;
+  std::set<std::pair<address, address>> severed_; ///< Lower address first.
   std::uint64_t frames_ = 0;
   std::uint64_t digest_ = fold_start;
 };

@@ -91,6 +91,9 @@ void node_model::on(const core::release_allocation& released) {
 }
 
 void node_model::on(const core::load_replica& wanted) {
+  // An order that was repeated because its link dropped.
+  if (loading_.count(wanted.instance) != 0 || instances_.count(wanted.instance) != 0)
+    return;
   const auto fail = [&](recovery action, const char* code, const std::string& why) {
     tell(core::replica_failed{wanted.instance, life_, {action, code, why}});
   };
@@ -99,12 +102,14 @@ void node_model::on(const core::load_replica& wanted) {
   if (wanted.artifact && store_.count(wanted.artifact->content) == 0)
     return fail(recovery::retry_later, "no_artifact", "the artifact is not in this store");
   const auto& leader = device_of(wanted.grant.shares.front().device);
+  loading_.insert(wanted.instance);
   const auto load_us
       = static_cast<duration_us>(static_cast<double>(leader.model->load_us) * leader.slowness);
   after(load_us, [this, wanted, load_us] { finish_load(wanted, load_us); });
 }
 
 void node_model::finish_load(const core::load_replica& wanted, duration_us load_us) {
+  loading_.erase(wanted.instance);
   if (allocations_.count(wanted.grant.id) == 0)
     return; // Released while loading.
   const auto& share = wanted.grant.shares.front();
@@ -139,12 +144,11 @@ void node_model::finish_load(const core::load_replica& wanted, duration_us load_
   loaded.life = life_;
   loaded.runtime = leader.spec.capability.runtime;
   loaded.load_us = load_us;
-  auto& endpoint = loaded.endpoints.emplace_back();
-  endpoint.sequences = {runs->sequences_max(), figure_source::engine, 0};
-  endpoint.kv_tokens = {kv_tokens, figure_source::engine, 0};
-  endpoint.step_tokens = {leader.model->step_tokens, figure_source::engine, 0};
+  loaded.endpoints = {runs->capacity()};
   instances_[wanted.instance]
-      = {wanted.grant, wanted.model, wanted.variant, leader.spec.id, std::move(runs)};
+      = {wanted.grant,   wanted.model,
+         wanted.variant, wanted.artifact ? wanted.artifact->content : digest{},
+         leader.spec.id, std::move(runs)};
   tell(loaded);
 }
 

@@ -126,6 +126,7 @@ void node_model::drop_all_work() {
   // The process may live on after a fence; for its timers it is another one.
   ++process_;
   instances_.clear();
+  loading_.clear();
   allocations_.clear();
   streams_.clear();
   honoured_.clear();
@@ -136,9 +137,40 @@ void node_model::drop_all_work() {
 void node_model::say_hello() {
   // 0 means "none".
   life_ = incarnation(chance_.bits() | 1U);
+  advertise(false);
+  after(world_.lease_us / 3, [this] { renew_lease(); });
+  after(limits::report_every_us, [this] { report_devices(); });
+}
+
+void node_model::reconnect() {
+  if (!running_ || paused_)
+    return;
+  advertise(true);
+  std::set<allocation_id> used;
+  for (const auto& [number, one] : instances_) {
+    core::replica_found told;
+    told.instance = number;
+    told.life = life_;
+    told.grant = one.grant;
+    told.model = one.model;
+    told.weights = one.variant.content;
+    told.artifact = one.artifact;
+    told.endpoints = {one.runs->capacity()};
+    told.runtime = device_of(one.leader).spec.capability.runtime;
+    tell(told);
+    used.insert(one.grant.id);
+  }
+  // Whoever does not know of the others has them given back.
+  for (const auto& [number, grant] : allocations_)
+    if (used.count(number) == 0)
+      tell(core::allocation_reserved{number, node_id(description_.name), life_, grant.fence});
+}
+
+void node_model::advertise(bool returning) {
   core::node_joined hello;
   hello.node = node_id(description_.name);
   hello.life = life_;
+  hello.returning = returning;
   for (const auto& one : devices_)
     for (const auto& profile : one.spec.capability.build_profiles)
       if (std::find(hello.toolchains.begin(), hello.toolchains.end(), profile)
@@ -150,8 +182,6 @@ void node_model::say_hello() {
   // The store is on disk: what an earlier process built is still there.
   for (const auto& [content, record] : store_)
     tell(core::artifact_found{record, life_});
-  after(world_.lease_us / 3, [this] { renew_lease(); });
-  after(limits::report_every_us, [this] { report_devices(); });
 }
 
 void node_model::renew_lease() {

@@ -36,10 +36,13 @@ public:
   /// The process stands still: it neither hears nor speaks until resume().
   void pause() { paused_ = true; }
   void resume();
+  /// A fresh link to the scheduler: the same process says hello again and tells what it has.
+  void reconnect();
   /// Requires: `device` is one of its ids.
   void set_slowness(const std::string& device, double factor);
 
   [[nodiscard]] bool running() const { return running_; }
+  [[nodiscard]] bool paused() const { return paused_; }
   [[nodiscard]] const std::string& name() const { return description_.name; }
 
   void on_frame(address from, channel stream, const messages::frame& received) override;
@@ -53,6 +56,7 @@ private:
   void after(duration_us delay, std::function<void()> what);
   void drop_all_work();
   void say_hello();
+  void advertise(bool returning);
   void renew_lease();
   void report_devices();
   void tell(const core::event& happened);
@@ -97,6 +101,7 @@ private:
   std::uint64_t sequence_ = 0;
   std::map<allocation_id, allocation> allocations_;
   std::map<instance_id, instance> instances_;
+  std::set<instance_id> loading_;
   std::map<attempt_id, channel> streams_;
   std::set<attempt_id> honoured_;
   std::set<compile_id> compiling_;

@@ -18,6 +18,7 @@ struct node_model::instance {
   allocation grant;
   model_name model;
   model_variant variant;
+  digest artifact; ///< Empty when it runs the weights.
   device_id leader;
   std::unique_ptr<engine> runs;
 };

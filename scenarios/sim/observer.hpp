@@ -48,6 +48,10 @@ public:
   virtual void on_token(const request_id&, const device_id&, time_us) {}
   /// A client got its end.
   virtual void on_answered(const client_answer&, time_us) {}
+  /// The scheduler died, and its books with it.
+  virtual void on_scheduler_lost(time_us) {}
+  /// Its successor was told by the gateway: what ended between the two is in nobody's books.
+  virtual void on_scheduler_replaced(time_us) {}
   /// The liveness phase is over.
   virtual void on_end(const core::snapshot&, time_us) {}
 };

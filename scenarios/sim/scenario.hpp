@@ -57,12 +57,14 @@ enum class fault_kind : std::uint8_t {
   partition, ///< Nodes are cut off from everyone.
   slow,      ///< A device runs slower by `factor`.
   forget,    ///< The gateway drops a request: a bug that the checkers must find.
+  cut,       ///< The link of a node, or of the gateway, to the scheduler breaks; streams go on.
+  restart,   ///< The scheduler dies, and another takes its place after `span_us`.
 };
 
 struct scenario_fault {
   fault_kind kind = fault_kind::kill;
   time_us at = 0;
-  std::vector<std::string> targets; ///< Nodes; a device for `slow`.
+  std::vector<std::string> targets; ///< Nodes; a device for `slow`; `gateway` for `cut`.
   duration_us span_us = 0;          ///< 0 = until the liveness phase.
   double factor = 1;
 };

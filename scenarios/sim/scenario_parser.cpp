@@ -18,8 +18,10 @@ using strict_json::value;
 
 namespace {
 
-constexpr std::array<std::string_view, 5> fault_words{"kill", "pause", "partition", "slow",
-                                                      "forget"};
+constexpr std::array<std::string_view, 7> fault_words{"kill",   "pause", "partition", "slow",
+                                                      "forget", "cut",   "restart"};
+/// Not a node, but its link can be cut too.
+constexpr std::string_view gateway_word = "gateway";
 const std::vector<std::string> priority_words{"interactive", "standard", "batch"};
 
 /// `20/s`, `0.5/s` or `30/m`: arrivals per second.
@@ -267,7 +269,7 @@ private:
         read_targets(*target, fault);
       }
     if (kinds != 1)
-      fail(item, "needs exactly one of kill, pause, partition, slow, forget");
+      fail(item, "needs exactly one of kill, pause, partition, slow, forget, cut, restart");
     if (fault.kind == fault_kind::slow)
       fault.factor = reader.number("factor", 2, 1, 1'000);
     reader.finish();
@@ -275,8 +277,8 @@ private:
   }
 
   void read_targets(const value& given, scenario_fault& fault) {
-    // `forget` strikes the gateway, which has no name: its value is just true.
-    if (fault.kind == fault_kind::forget) {
+    // The gateway and the scheduler have no names: the value is just true.
+    if (fault.kind == fault_kind::forget || fault.kind == fault_kind::restart) {
       if (given.type != strict_json::kind::boolean || !given.boolean)
         fail(given, "expected true");
       return;
@@ -293,7 +295,8 @@ private:
   void add_target(const value& given, scenario_fault& fault) {
     const auto node = given.text.substr(0, given.text.find('/'));
     const bool device = node != given.text;
-    if (std::find(node_names_.begin(), node_names_.end(), node) == node_names_.end())
+    const bool gateway = fault.kind == fault_kind::cut && given.text == gateway_word;
+    if (!gateway && std::find(node_names_.begin(), node_names_.end(), node) == node_names_.end())
       fail(given, "unknown node `" + node + "`" + did_you_mean(node, node_names_));
     if (device != (fault.kind == fault_kind::slow))
       fail(given,

@@ -2,6 +2,7 @@
 #include "scenarios/sim/scheduler_shell.hpp"
 
 #include "messages/codec.hpp"
+#include "scenarios/sim/gateway_model.hpp"
 
 #include <cassert>
 #include <type_traits>
@@ -26,8 +27,34 @@ const node_id* receiving_node(const core::command& wanted) {
 
 scheduler_shell::scheduler_shell(event_heap& heap, network& links, const observer_list& watchers,
                                  core::core_config config)
-    : heap_(heap), links_(links), watchers_(watchers), core_(std::move(config)) {
+    : heap_(heap),
+      links_(links),
+      watchers_(watchers),
+      config_(std::move(config)),
+      core_(std::make_unique<core::core>(config_)) {
   links_.attach(scheduler_address, *this);
+}
+
+void scheduler_shell::kill() {
+  core_.reset();
+  armed_.reset();
+  joined_.clear();
+  links_.detach(scheduler_address);
+  watchers_.each([&](observer& watcher) { watcher.on_scheduler_lost(heap_.now()); });
+}
+
+void scheduler_shell::start() {
+  // Beyond any number that its predecessor can have given out.
+  config_.numbers_from += 1'000'000'000;
+  core_ = std::make_unique<core::core>(config_);
+  links_.attach(scheduler_address, *this);
+}
+
+void scheduler_shell::lose_link(address from) {
+  if (from == gateway_address)
+    apply(core::gateway_lost{gateway_model::id()});
+  else
+    on_closed(from, control_channel);
 }
 
 void scheduler_shell::know_node(const node_id& node, address at) {
@@ -56,12 +83,14 @@ void scheduler_shell::on_closed(address from, channel) {
 }
 
 void scheduler_shell::apply(const core::event& happened) {
+  if (!core_)
+    return;
   const auto now = heap_.now();
   watchers_.each([&](observer& watcher) { watcher.on_event(happened, now); });
   out_.clear();
-  core_.step(happened, now, out_);
+  core_->step(happened, now, out_);
   if (!broken_)
-    if (auto violated = core_.check_invariants())
+    if (auto violated = core_->check_invariants())
       broken_ = "the core's invariant broke: " + *violated;
   // Every command of a step leaves before the next event comes in.
   const auto commands = std::move(out_);
@@ -97,7 +126,7 @@ void scheduler_shell::send(address to, const core::command& wanted) {
 
 /// Keeps the earliest wanted tick armed; a tick that came too early only asks again.
 void scheduler_shell::arm_tick() {
-  const auto wanted = core_.next_deadline();
+  const auto wanted = core_->next_deadline();
   if (!wanted || (armed_ && *armed_ <= *wanted))
     return;
   armed_ = *wanted;

@@ -10,6 +10,7 @@
 #include "scheduler/core.hpp"
 
 #include <map>
+#include <memory>
 
 namespace consort::sim {
 
@@ -26,7 +27,16 @@ public:
   void on_frame(address from, channel stream, const messages::frame& received) override;
   void on_closed(address from, channel stream) override;
 
-  [[nodiscard]] core::core& brain() { return core_; }
+  /// The process dies: its core is gone, its links are reset.
+  void kill();
+  /// Another takes its place, with an empty core. Nodes and gateways dial it by themselves.
+  void start();
+  /// A link is believed dead: `from` was silent, or its link broke.
+  void lose_link(address from);
+
+  [[nodiscard]] bool running() const { return core_ != nullptr; }
+  /// Requires: running().
+  [[nodiscard]] core::core& brain() { return *core_; }
   /// The first broken invariant of the core, or what a frame could not be decoded for.
   [[nodiscard]] const std::optional<std::string>& broken() const { return broken_; }
 
@@ -38,7 +48,8 @@ private:
   event_heap& heap_;
   network& links_;
   const observer_list& watchers_;
-  core::core core_;
+  core::core_config config_;
+  std::unique_ptr<core::core> core_; ///< Null while dead.
   std::map<node_id, address> addresses_;
   std::map<address, std::pair<node_id, incarnation>> joined_;
   std::vector<core::command> out_;

@@ -86,8 +86,7 @@ public:
   }
 
   run_summary run() {
-    for (const auto& model : plan_.models)
-      scheduler_.apply(core::model_declared{spec_of(model)});
+    declare_models();
     start_nodes();
     for (std::size_t at = 0; at < plan_.workloads.size(); ++at)
       start_workload(at);
@@ -104,6 +103,11 @@ private:
     random_source arrivals;
     random_source sizes;
   };
+
+  void declare_models() {
+    for (const auto& model : plan_.models)
+      scheduler_.apply(core::model_declared{spec_of(model)});
+  }
 
   void start_nodes() {
     random_source starts(options_.seed, "starts");
@@ -174,20 +178,81 @@ private:
     return static_cast<address>(first_node_address + (found - nodes_.begin()));
   }
 
+  /// A process whose link stood still for too long is one that lost it.
+  void lose_link_later(address at, duration_us span, bool (simulation::*still)(address)) {
+    const auto silence
+        = span > 0 ? std::min(span, limits::link_silence_us) : limits::link_silence_us;
+    heap_.after(silence, [this, at, still] {
+      if ((this->*still)(at))
+        scheduler_.lose_link(at);
+    });
+  }
+  bool stands_still(address at) {
+    const auto& node = *nodes_[at - first_node_address];
+    return node.running() && (node.paused() || links_.is_cut(at));
+  }
+  bool always(address) { return true; }
+
+  /// A fresh link, once it is dialled.
+  void reconnect(address at) {
+    heap_.after(limits::redial_us, [this, at] {
+      if (!scheduler_.running())
+        return; // Its successor will be dialled.
+      if (at == gateway_address)
+        gateway_.reconnect();
+      else if (!links_.is_cut(at))
+        nodes_[at - first_node_address]->reconnect();
+    });
+  }
+
+  void cut_link(const scenario_fault& fault, const std::string& target) {
+    const auto at = target == "gateway" ? gateway_address : address_of(node_named(target));
+    links_.sever(at, scheduler_address);
+    lose_link_later(at, fault.span_us, &simulation::always);
+  }
+
+  void restart_scheduler() {
+    if (scheduler_.running())
+      return;
+    scheduler_.start();
+    declare_models();
+    reconnect(gateway_address);
+    for (std::size_t number = 0; number < nodes_.size(); ++number)
+      reconnect(static_cast<address>(first_node_address + number));
+    // What ended before the gateway told is in nobody's books.
+    heap_.after(limits::redial_us, [this] {
+      watchers_.each([&](observer& watcher) { watcher.on_scheduler_replaced(heap_.now()); });
+    });
+  }
+
   void inject(const scenario_fault& fault) {
     if (fault.kind == fault_kind::forget)
       return gateway_.forget_one();
+    if (fault.kind == fault_kind::restart)
+      scheduler_.kill();
     for (const auto& target : fault.targets) {
+      if (fault.kind == fault_kind::cut) {
+        cut_link(fault, target);
+        continue;
+      }
       auto& node = node_named(target);
       switch (fault.kind) {
       case fault_kind::kill:
         if (node.running())
           node.kill();
         break;
-      case fault_kind::pause: node.pause(); break;
-      case fault_kind::partition: links_.cut(address_of(node)); break;
+      case fault_kind::pause:
+        node.pause();
+        lose_link_later(address_of(node), 0, &simulation::stands_still);
+        break;
+      case fault_kind::partition:
+        links_.cut(address_of(node));
+        lose_link_later(address_of(node), 0, &simulation::stands_still);
+        break;
       case fault_kind::slow: node.set_slowness(target, fault.factor); break;
-      case fault_kind::forget: break;
+      case fault_kind::forget:
+      case fault_kind::cut:
+      case fault_kind::restart: break;
       }
     }
     if (fault.span_us > 0)
@@ -196,20 +261,36 @@ private:
 
   /// Idempotent: the liveness phase heals everything again.
   void heal(const scenario_fault& fault) {
+    if (fault.kind == fault_kind::restart)
+      restart_scheduler();
     for (const auto& target : fault.targets) {
+      if (fault.kind == fault_kind::cut) {
+        const auto at = target == "gateway" ? gateway_address : address_of(node_named(target));
+        links_.join(at, scheduler_address);
+        reconnect(at);
+        continue;
+      }
       auto& node = node_named(target);
       switch (fault.kind) {
       case fault_kind::kill:
         if (!node.running())
           node.start();
         break;
-      case fault_kind::pause: node.resume(); break;
+      case fault_kind::pause:
+        if (node.paused())
+          reconnect(address_of(node));
+        node.resume();
+        break;
       case fault_kind::partition:
-        if (links_.is_cut(address_of(node)))
+        if (links_.is_cut(address_of(node))) {
           links_.heal(address_of(node));
+          reconnect(address_of(node));
+        }
         break;
       case fault_kind::slow: node.set_slowness(target, 1); break;
-      case fault_kind::forget: break;
+      case fault_kind::forget:
+      case fault_kind::cut:
+      case fault_kind::restart: break;
       }
     }
   }

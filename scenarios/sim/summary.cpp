@@ -21,7 +21,8 @@ struct percentile_name {
   const char* suffix;
   std::uint32_t per_mille;
 };
-constexpr std::array<percentile_name, 3> percentiles{{{"p50", 500}, {"p90", 900}, {"p99", 990}}};
+constexpr std::array<percentile_name, 4> percentiles{
+    {{"p50", 500}, {"p90", 900}, {"p99", 990}, {"max", 1'000}}};
 constexpr std::array<const char*, 3> spans{"ttft", "itl", "e2e"};
 
 std::string text(const char* format, double number) {

@@ -140,10 +140,8 @@ TEST(Restore, NewSchedulerTakesOverReplicasAndTheirStreams) {
   t.expect_empty();
   t.join("a", 11);
   t.advertise(cpu_spec("a"));
-  const auto asked = t.expect<reserve_allocation>();
+  t.expect_empty(); // Nothing is loaded that a node may be about to tell of.
   t.feed(found(load));
-  EXPECT_EQ(t.expect<release_allocation>().allocation, asked.grant.id)
-      << "what is found makes a load needless";
   auto view = t.view();
   ASSERT_EQ(view.replicas.size(), 1U);
   EXPECT_EQ(view.replicas[0].instance, load.instance);
@@ -153,6 +151,36 @@ TEST(Restore, NewSchedulerTakesOverReplicasAndTheirStreams) {
   t.finish(ticket);
   EXPECT_EQ(t.expect<record_request>().attempts, 1U);
   EXPECT_EQ(t.view().replicas.at(0).kv_tokens_reserved, 0U);
+}
+
+TEST(Restore, WhatIsFoundMakesALoadUnderWayNeedless) {
+  core_fixture before;
+  const auto load = one_device(before);
+  core_fixture t(successor());
+  auto model = story_spec();
+  model.replicas_min = 1;
+  t.declare(model);
+  t.join("a", 11);
+  t.advertise(cpu_spec("a"));
+  const auto asked = t.expect<reserve_allocation>();
+  t.feed(found(load));
+  EXPECT_EQ(t.expect<release_allocation>().allocation, asked.grant.id);
+  EXPECT_EQ(t.view().replicas.at(0).instance, load.instance);
+}
+
+TEST(Restore, NothingIsLoadedForALeasePeriodWhileNodesReturn) {
+  core_fixture t(successor());
+  auto model = story_spec();
+  model.replicas_min = 1;
+  t.declare(model);
+  t.feed(node_joined{node_id{"a"}, incarnation{11}, "a:1", {}, {}, true});
+  t.expect<grant_lease>();
+  t.set_life("a", 11);
+  t.advertise(cpu_spec("a"));
+  t.pass_time_renewing(limits::lease_us - 1, {"a"});
+  t.expect_empty();
+  t.pass_time(1);
+  t.expect<reserve_allocation>();
 }
 
 TEST(Restore, TakenOverStreamThatFailsIsResumedAsTheNextAttempt) {
@@ -197,8 +225,9 @@ TEST(Restore, StreamWhoseNodeDoesNotReturnGetsAnotherAttempt) {
   t.feed(gateway_restored{the_gateway});
   t.join("b", 22);
   t.advertise(cpu_spec("b"));
+  t.pass_time_renewing(limits::lease_us, {"b"});
   t.finish_load();
-  t.pass_time_renewing(limits::adopt_grace_us - 1, {"b"});
+  t.pass_time_renewing(limits::adopt_grace_us - limits::lease_us - 1, {"b"});
   t.expect_empty();
   t.pass_time(1);
   EXPECT_EQ(t.expect<drop_attempt>().attempt, old.granted.attempt);

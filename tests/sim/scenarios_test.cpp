@@ -51,6 +51,8 @@ TEST(Simulation, ANodeThatDiesMidStreamLosesNothingAndItsStreamsResume) {
   auto plan = load("quickstart");
   plan.safety_us = 20 * limits::second_us;
   plan.workloads[0].rate_per_s = 40; // Busy enough that the death always hits running work.
+  plan.models[0].replicas_min = 9;   // Wherever it strikes.
+  plan.workloads[0].output = {distribution::kind::constant, 200, 0};
   plan.workloads[0].until = plan.safety_us;
   plan.faults[0].at = 12 * limits::second_us;
   plan.faults[0].span_us = 3 * limits::second_us;
@@ -58,6 +60,21 @@ TEST(Simulation, ANodeThatDiesMidStreamLosesNothingAndItsStreamsResume) {
   const auto summary = run(plan, 3);
   EXPECT_TRUE(summary.passed()) << troubles(summary);
 }
+
+/// A scenario that keeps what it says it proves, whatever the seed.
+class EveryScenario : public testing::TestWithParam<std::tuple<const char*, std::uint64_t>> {};
+
+TEST_P(EveryScenario, KeepsItsExpectations) {
+  const auto& [name, shift] = GetParam();
+  const auto plan = load(name);
+  const auto summary = run(plan, *plan.seed + shift);
+  EXPECT_TRUE(summary.passed()) << troubles(summary);
+  EXPECT_GT(summary.figures.at("finished"), 100);
+}
+
+INSTANTIATE_TEST_SUITE_P(Faults, EveryScenario,
+                         testing::Combine(testing::Values("kill", "pause", "link-cut", "restart"),
+                                          testing::Values(0, 100, 200)));
 
 class EverySeed : public testing::TestWithParam<std::uint64_t> {};
 

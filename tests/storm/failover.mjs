@@ -149,7 +149,7 @@ async function measure() {
       const one = await split(record, load.faults, offset);
       if (one) splits.push(one);
     }
-    if (number % 20 === 0) say(`${number} faults, ${splits.length} streams moved`);
+    if (number % 10 === 0) say(`${number} faults, ${splits.length} streams moved`);
   }
   return { records: await load.stop(), splits };
 }

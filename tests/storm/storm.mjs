@@ -27,7 +27,7 @@ const options = options_from({
   tokens: 64,
   plain: false,
 });
-const pause_ms = [100, 500]; // Between two faults.
+const pause_ms = [200, 900]; // Between two faults.
 const settle_ms_max = 120_000; // After the last fault: until nothing is open any more.
 const grown_bytes_max = 48 << 20; // After a warm-up of a tenth of the faults.
 const grown_descriptors_max = 40;

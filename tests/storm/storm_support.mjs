@@ -141,6 +141,9 @@ export class Load {
 export function fault_of(record, texts) {
   if (record.broken) return `broken: ${record.broken.cause?.code ?? record.broken.message}`;
   if (record.ends !== 1) return record.ends === 0 ? 'silence' : 'two ends';
+  const status = record.errors[0]?.status ?? 500;
+  if (status < 500 && status !== 408 && status !== 429)
+    return `refused: ${status} ${record.errors[0].code}`; // What is asked for exists.
   if (record.errors.length > 0) return null; // An honest error; counted elsewhere.
   if (record.wanted.choices > 1) return null;
   const counted = record.usage?.completion_tokens;

@@ -513,7 +513,14 @@ export async function read_stream(server, fields = {}, headers = {}, on_chunk = 
       await on_chunk(seen.chunks, seen);
     }
   } catch (failure) {
-    seen.broken = failure;
+    // A refusal before the stream is an end too: stream() expects 200 and says what came.
+    if (typeof failure.actual === 'number') {
+      const refusal = JSON.parse(failure.message.split('\n')[0]).error;
+      seen.errors.push({ status: failure.actual, ...refusal });
+      seen.ends += 1;
+    } else {
+      seen.broken = failure;
+    }
   }
   seen.device = seen.usage?.consort?.device;
   seen.attempts = seen.usage?.consort?.attempts;

@@ -4,12 +4,22 @@
 namespace consort::sim {
 
 void conservation_checker::on_event(const core::event& happened, time_us) {
-  submitted_ += std::holds_alternative<core::request_submitted>(happened) ? 1U : 0U;
+  if (const auto* asked = std::get_if<core::request_submitted>(&happened))
+    submitted_ += open_.insert(asked->meta.id).second ? 1U : 0U;
+  if (const auto* asked = std::get_if<core::request_restored>(&happened))
+    submitted_ += open_.insert(asked->meta.id).second ? 1U : 0U;
+}
+
+void conservation_checker::on_scheduler_lost(time_us) {
+  open_.clear();
+  submitted_ = recorded_ = 0;
 }
 
 void conservation_checker::on_command(const core::command& wanted, time_us now) {
-  if (!std::holds_alternative<core::record_request>(wanted))
+  const auto* record = std::get_if<core::record_request>(&wanted);
+  if (record == nullptr)
     return;
+  open_.erase(record->request);
   if (++recorded_ > submitted_)
     violate("more requests ended than were submitted", now);
 }
@@ -23,6 +33,9 @@ void conservation_checker::on_end(const core::snapshot& seen, time_us now) {
                 + std::to_string(counted.submitted) + " submitted and " + std::to_string(ended)
                 + " ended, " + std::to_string(recorded_) + " were recorded",
             now);
+  for (const auto& replica : seen.replicas)
+    if (replica.running != 0 || replica.kv_tokens_reserved != 0)
+      violate("a reservation is left on " + replica.leader.value, now);
   if (!seen.requests.empty() || seen.queue_depth != 0)
     violate(std::to_string(seen.requests.size()) + " requests are still inside the core", now);
 }

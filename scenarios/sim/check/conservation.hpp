@@ -5,16 +5,20 @@
 
 #include "scenarios/sim/observer.hpp"
 
+#include <set>
+
 namespace consort::sim {
 
 class conservation_checker : public checker {
 public:
   void on_event(const core::event& happened, time_us now) override;
   void on_command(const core::command& wanted, time_us now) override;
+  void on_scheduler_lost(time_us now) override;
   void on_end(const core::snapshot& seen, time_us now) override;
 
 private:
-  std::uint64_t submitted_ = 0;
+  std::set<request_id> open_;   ///< In the books of the present scheduler.
+  std::uint64_t submitted_ = 0; ///< To it, like recorded_.
   std::uint64_t recorded_ = 0;
 };
 

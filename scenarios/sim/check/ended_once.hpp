@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Nothing is lost and nothing is answered twice: every submitted request is answered to its client
-/// exactly once, recorded by the core exactly once, and a finished one carries every token exactly
-/// once and in order, whatever happened to its attempts.
+/// exactly once, recorded by the core exactly once (unless it ended while there was no scheduler),
+/// and a finished one carries every token exactly once and in order, whatever happened to its
+/// attempts.
 
 #include "scenarios/sim/observer.hpp"
 
@@ -15,6 +16,7 @@ public:
   void on_submitted(const request_meta& meta, time_us now) override;
   void on_command(const core::command& wanted, time_us now) override;
   void on_answered(const client_answer& ended, time_us now) override;
+  void on_scheduler_replaced(time_us now) override;
   void on_end(const core::snapshot& seen, time_us now) override;
 
 private:
@@ -22,6 +24,7 @@ private:
     std::string external_id;
     std::uint32_t answers = 0;
     std::uint32_t records = 0;
+    bool excused = false; ///< Ended while no scheduler could record it.
   };
   std::map<request_id, life> requests_;
 };

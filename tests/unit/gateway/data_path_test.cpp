@@ -119,6 +119,42 @@ TEST_F(DataPath, AHandshakeThatNeverEndsIsGivenUp) {
   EXPECT_EQ(sink->abort().failure.code, "node_unreachable");
 }
 
+TEST_F(DataPath, DialsOnlySoManyAtOnceAndServesAllTheSame) {
+  start_path(true);
+  limits::data_limit_set limits;
+  limits.dialling = 2;
+  data_ports careful(threads_.io(), cluster_.credentials_of(peer_role::gateway, "g"), limits);
+  attempts_.on_open = [](const ticket&, attempt_sink& said) { said.on_event(attempt_completed{}); };
+  std::vector<std::shared_ptr<recording_sink>> sinks;
+  std::vector<std::unique_ptr<attempt_stream>> streams;
+  for (std::uint64_t number = 0; number < 40; ++number) {
+    sinks.push_back(std::make_shared<recording_sink>());
+    streams.push_back(careful.open(make_ticket(port_->address(), number), {}, sinks.back()));
+  }
+  for (const auto& sink : sinks)
+    EXPECT_TRUE(std::holds_alternative<attempt_completed>(sink->wait_end().back()));
+  // Those that waited took over what others had done with.
+  EXPECT_LT(port_->counters().accepted, 40U);
+}
+
+TEST_F(DataPath, WhoeverWaitsForADialHearsOfItsFailureOrOfItsOwnCancel) {
+  testing::scripted_server silent({testing::scripted_server::await_end});
+  limits::data_limit_set limits;
+  limits.dialling = 1;
+  limits.handshake = 1'000 * ms;
+  data_ports patient(threads_.io(), cluster_.credentials_of(peer_role::gateway, "g"), limits);
+  const auto dialling = std::make_shared<recording_sink>();
+  const auto waiting = std::make_shared<recording_sink>();
+  const auto leaving = std::make_shared<recording_sink>();
+  const auto first = patient.open(make_ticket(silent.address(), 1), {}, dialling);
+  const auto second = patient.open(make_ticket(silent.address(), 2), {}, waiting);
+  const auto third = patient.open(make_ticket(silent.address(), 3), {}, leaving);
+  third->cancel();
+  EXPECT_EQ(leaving->abort().failure.code, "cancelled");
+  EXPECT_EQ(dialling->abort().failure.code, "node_unreachable");
+  EXPECT_EQ(waiting->abort().failure.code, "node_unreachable");
+}
+
 TEST_F(DataPath, LeavesNothingOpen) {
   start_path(false);
   for (std::uint64_t number = 0; number < 200; ++number) {

@@ -98,11 +98,48 @@ TEST_F(GuardTls, HalfAHandshakeIsCutAtTheDeadline) {
   EXPECT_TRUE(counts("handshake_timeout"));
 }
 
+TEST_F(GuardTls, AHandshakeThatIsAbandonedHalfwayIsCountedAtOnce) {
+  start();
+  const auto half = dial();
+  half->begin();
+  half->send({0x16, 0x03, 0x01});
+  ASSERT_TRUE(run_until([&] { return half->all_sent() && guard_->counters().unfinished == 1; }));
+  half->close();
+  EXPECT_TRUE(counts("closed_early"));
+}
+
+TEST_F(GuardTls, AHandshakeInSmallPiecesSucceeds) {
+  start();
+  // A hand in the middle passes the client's bytes on one at a time.
+  tcp::acceptor middle(io_, {asio::ip::make_address("127.0.0.1"), 0});
+  const auto client = raw_peer::dial(io_, middle.local_endpoint().port());
+  tcp::socket near(io_);
+  middle.accept(near);
+  tcp::socket far(io_);
+  far.connect({asio::ip::make_address("127.0.0.1"), guard_->port()});
+  far.set_option(tcp::no_delay(true));
+  client->begin_tls(node_->client_context());
+  client->send(hello_frame());
+  near.non_blocking(true);
+  far.non_blocking(true);
+  std::array<char, 4096> room{};
+  ASSERT_TRUE(run_until([&] {
+    boost::system::error_code none;
+    char byte = 0;
+    if (near.read_some(asio::buffer(&byte, 1), none) == 1)
+      asio::write(far, asio::buffer(&byte, 1), none);
+    const auto back = far.read_some(asio::buffer(room), none);
+    asio::write(near, asio::buffer(room, back), none);
+    return links_.size() == 1;
+  }));
+  client->close();
+}
+
 TEST_F(GuardTls, ABrokenHandshakeIsCut) {
   start();
   const auto broken = dial();
   broken->begin();
-  auto bytes = std::vector<char>(600, '\x7f');
+  auto bytes = std::vector<char>(600, '\x7f'); // More than the record that they claim.
   const std::vector<char> record = {0x16, 0x03, 0x01, 0x02, 0x00};
   std::copy(record.begin(), record.end(), bytes.begin());
   broken->send(bytes);

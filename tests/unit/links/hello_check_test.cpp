@@ -77,6 +77,19 @@ TEST(HelloCheck, TheFirstByteTellsRubbish) {
     EXPECT_EQ(bare(bad)->code, "bad_frame");
 }
 
+TEST(HelloCheck, AWholeFirstRecordIsWaitedFor) {
+  const auto wanted = [](std::string_view bytes) { return opening_wanted(bytes, true); };
+  EXPECT_EQ(wanted("\x16"), 5U);
+  EXPECT_EQ(wanted("\x16\x03\x01\x02"), 5U);
+  EXPECT_EQ(wanted(std::string_view("\x16\x03\x01\x02\x00", 5)), 5U + 512U);
+  EXPECT_EQ(wanted(std::string_view("\x16\x03\x01\x40\x00", 5)), 5U + 16'384U);
+  EXPECT_EQ(opening_wanted(std::string_view("C"), false), 1U);
+  for (const auto record :
+       {std::string_view("\x16\x03\x01\x40\x01", 5), std::string_view("\x16\x03\x01\xff\xff", 5),
+        std::string_view("\x16\x03\x01\x00\x00", 5)})
+    EXPECT_EQ(judge_opening(record, true)->code, "not_tls") << "no record has that size";
+}
+
 TEST(HelloCheck, ARefusalReadsAsOneOnTheOtherSide) {
   const error why{recovery::refuse, "wrong_token", "the join token is not this cluster's"};
   session reader(limits::limit_set{}, 0);

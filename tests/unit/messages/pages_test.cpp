@@ -43,7 +43,8 @@ void fill(core::core& brain, int nodes, int devices) {
     model.name = model_name{name};
     model.aliases = {model_name{std::string("alias-of-") + name}};
     model.variants.emplace_back().format = "onnx";
-    model.variants.back().content = digest{std::string(64, name[0])};
+    model.variants.back().content
+        = digest{std::string(64, "0123456789abcdef"[static_cast<unsigned char>(name[0]) % 16])};
     artifact_record record;
     record.key.binds = std::string("shape-") + name;
     record.content = digest{std::string(64, 'a')};
@@ -60,7 +61,9 @@ std::pair<core::snapshot, int> through_the_wire(const core::core& brain, std::si
   for (int pages = 1;; ++pages) {
     auto page = brain.view_page(wanted.from, bytes_max, now);
     const messages::query_answer answer{1, std::move(page.rows), page.next, {}};
-    const auto bytes = messages::encode(messages::envelope{.sender = "sim"}, answer);
+    messages::envelope from;
+    from.sender = "sim";
+    const auto bytes = messages::encode(from, answer);
     EXPECT_TRUE(bytes.ok()) << bytes.failure().message;
     auto read = messages::decode_query_answer(*bytes);
     EXPECT_TRUE(read.ok()) << read.failure().message;

@@ -50,6 +50,26 @@ TEST(EndedOnceChecker, FindsARequestThatWasNeverAnswered) {
   EXPECT_NE(check.violation()->find("req-1 was never answered"), std::string::npos);
 }
 
+TEST(EndedOnceChecker, ExcusesAMissingRecordOnlyOfWhatEndedWithoutAScheduler) {
+  ended_once_checker check;
+  check.on_submitted(submitted(), 0);
+  check.on_answered(finished({0}, 1), 5);
+  auto other = check;
+  check.on_scheduler_replaced(6);
+  check.on_end({}, 9);
+  other.on_end({}, 9);
+  EXPECT_EQ(check.violation(), std::nullopt);
+  EXPECT_TRUE(other.violation());
+}
+
+TEST(ConservationChecker, FindsAReservationThatIsLeft) {
+  conservation_checker check;
+  core::snapshot seen;
+  seen.replicas.emplace_back().kv_tokens_reserved = 1;
+  check.on_end(seen, 9);
+  EXPECT_TRUE(check.violation());
+}
+
 TEST(EndedOnceChecker, FindsARequestThatWasAnsweredTwice) {
   ended_once_checker check;
   check.on_submitted(submitted(), 0);
