@@ -192,7 +192,8 @@ export class Server extends Cluster {
 // --- all of them ---------------------------------------------------------------------------------
 
 export class Hosts {
-  /// tls: certificates on every link; `product`: made by `consort cert`. proxied: every link to the scheduler, and every data port,
+  /// tls: certificates on every link; `product`: made by `consort cert`. proxied: every link to
+  /// the scheduler, and every data port,
   /// runs through a Proxy. gateways_ready: wait until each could serve.
   constructor({
     tls = false,
