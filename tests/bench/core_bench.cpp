@@ -60,6 +60,8 @@ public:
     measured.first_token_us = static_cast<duration_us>(20'000 + chance_.below(60'000));
     measured.total_us = measured.first_token_us + static_cast<duration_us>(chance_.below(900'000));
     measured.batch = 1;
+    if (running_.empty())
+      return feed(tick{}); // Everything waits; the counter `running` tells.
     feed(attempt_finished{running_.front(), measured});
     running_.pop_front();
     start_granted();
