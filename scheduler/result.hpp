@@ -5,6 +5,7 @@
 /// third-party code at a process edge.
 
 #include <cassert>
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <variant>
