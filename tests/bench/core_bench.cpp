@@ -37,8 +37,9 @@ public:
     for (std::uint64_t each = 0; each < devices; ++each)
       add_device(each);
     feed(model_declared{model});
-    while (answer_loads())
-      continue;
+    while (answer_loads() || loaded_ < devices)
+      if (pending_.empty())
+        wait();
   }
 
   /// Submits one request; its ticket comes at once or, when waiting is predicted to be faster, with
@@ -113,17 +114,29 @@ private:
 
   void owed() { pending_.insert(pending_.end(), out_.begin(), out_.end()); }
 
+  /// Until the core wants to look again: on a large cluster that has a pace.
+  void wait() {
+    now_ = std::max(now_, core_.next_deadline().value_or(now_));
+    for (const auto& node : nodes_) {
+      feed(lease_renewed{node, incarnation{1}});
+      owed();
+    }
+    out_.clear();
+  }
+
   bool answer_loads() {
     owed();
     auto commands = std::move(pending_);
     pending_.clear();
     for (const auto& one : commands) {
-      if (const auto* asked = std::get_if<reserve_allocation>(&one))
+      if (const auto* asked = std::get_if<reserve_allocation>(&one)) {
         feed(allocation_reserved{asked->grant.id, asked->node, incarnation{1}, asked->grant.fence});
-      else if (const auto* load = std::get_if<load_replica>(&one))
+      } else if (const auto* load = std::get_if<load_replica>(&one)) {
         feed(replica_loaded{load->instance, incarnation{1}, {}, {}, 1'000});
-      else
+        ++loaded_;
+      } else {
         continue;
+      }
       owed();
       out_.clear();
     }
@@ -133,7 +146,7 @@ private:
   core core_;
   prng chance_{42};
   time_us now_ = 0;
-  std::uint64_t sequence_ = 0;
+  std::uint64_t sequence_ = 0, loaded_ = 0;
   std::vector<node_id> nodes_;
   std::vector<command> out_;
   std::deque<command> pending_;
