@@ -5,6 +5,7 @@
 #include <caf/all.hpp>
 
 #include <cstddef>
+#include <vector>
 
 namespace consort::actors {
 

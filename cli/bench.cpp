@@ -10,6 +10,7 @@
 #include <CLI/App.hpp>
 
 #include <array>
+#include <cstdio>
 #include <memory>
 #include <ostream>
 

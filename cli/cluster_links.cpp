@@ -15,6 +15,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <tuple>
 
 namespace consort::cli {
 

@@ -13,6 +13,7 @@
 #include <future>
 #include <map>
 #include <thread>
+#include <tuple>
 
 namespace consort::cli {
 

@@ -15,6 +15,7 @@
 #include <csignal>
 #include <filesystem>
 #include <ostream>
+#include <tuple>
 #include <unistd.h>
 
 namespace consort::cli {

@@ -5,6 +5,8 @@
 #include "gateway/admin_json.hpp"
 #include "gateway/log.hpp"
 
+#include <algorithm>
+
 namespace consort::gateway {
 
 namespace {

@@ -3,6 +3,7 @@
 
 #include "gateway/json_text.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 

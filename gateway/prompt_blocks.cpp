@@ -7,6 +7,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include <algorithm>
+
 namespace consort::gateway {
 
 prompt_hasher::prompt_hasher(std::string_view model)

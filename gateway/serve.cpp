@@ -4,6 +4,7 @@
 #include "gateway/inference.hpp"
 #include "gateway/log.hpp"
 
+#include <algorithm>
 #include <ctime>
 
 namespace consort::gateway {

@@ -8,6 +8,7 @@
 #include <boost/asio/ssl/stream.hpp>
 
 #include <chrono>
+#include <cstdint>
 #include <variant>
 
 namespace consort::links {

@@ -10,6 +10,7 @@
 #include "node/limits.hpp"
 #include "scheduler/types.hpp"
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>

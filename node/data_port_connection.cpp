@@ -6,6 +6,8 @@
 #include <boost/beast/http/read.hpp>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+
 namespace consort::node {
 
 namespace asio = boost::asio;

@@ -5,6 +5,7 @@
 #include "scheduler/units.hpp"
 
 #include <algorithm>
+#include <tuple>
 
 namespace consort::core {
 

@@ -4,6 +4,7 @@
 #include "scheduler/modules.hpp"
 
 #include <algorithm>
+#include <tuple>
 
 namespace consort::core {
 

@@ -5,6 +5,8 @@
 #include "actors/spawn.hpp"
 #include "tests/support/actor_fixture.hpp"
 
+#include <algorithm>
+
 namespace consort::actors {
 namespace {
 

@@ -12,6 +12,7 @@
 #include <boost/asio/streambuf.hpp>
 #include <spdlog/spdlog.h>
 
+#include <chrono>
 #include <cstdio>
 #include <deque>
 #include <filesystem>

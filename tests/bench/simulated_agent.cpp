@@ -4,6 +4,8 @@
 #include "scheduler/limits.hpp"
 #include "scheduler/prng.hpp"
 
+#include <chrono>
+
 namespace consort::bench {
 
 namespace {

@@ -8,6 +8,7 @@
 #include <boost/asio/write.hpp>
 
 #include <array>
+#include <cstdio>
 #include <deque>
 #include <istream>
 #include <string_view>

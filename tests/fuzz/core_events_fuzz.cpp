@@ -4,6 +4,7 @@
 // world heals and every accepted request must have ended.
 #include "tests/support/core_chaos.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 

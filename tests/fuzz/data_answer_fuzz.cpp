@@ -4,6 +4,7 @@
 #include "gateway/chunked_body.hpp"
 #include "node/byte_range.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <string>

@@ -5,6 +5,7 @@
 
 #include "tests/support/message_catalog.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 

@@ -13,6 +13,7 @@
 #include <caf/scheduler/test_coordinator.hpp>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <deque>
 
 namespace consort::actors {

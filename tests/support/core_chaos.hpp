@@ -9,6 +9,7 @@
 #include "scheduler/core.hpp"
 #include "scheduler/prng.hpp"
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <memory>

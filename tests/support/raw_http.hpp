@@ -13,7 +13,10 @@
 
 #include <sys/socket.h>
 
+#include <array>
+#include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>

@@ -5,6 +5,7 @@
 #include "node/plugins/llama/json_fields.hpp"
 #include "node/plugins/llama/limits.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <random>
 

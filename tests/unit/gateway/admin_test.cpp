@@ -2,6 +2,8 @@
 // The routes beside inference, over a real socket.
 #include "tests/unit/gateway/gateway_fixture.hpp"
 
+#include <array>
+
 namespace consort::testing {
 namespace {
 

@@ -2,6 +2,8 @@
 // HTTP over a real loopback socket: framing, keep-alive, and every limit of a connection.
 #include "tests/unit/gateway/gateway_fixture.hpp"
 
+#include <cstdio>
+
 namespace consort::testing {
 namespace {
 

@@ -6,6 +6,7 @@
 #include "tests/support/raw_http.hpp"
 #include "tests/support/scripted_attempts.hpp"
 
+#include <cstdio>
 #include <future>
 
 namespace consort::gateway {

@@ -7,6 +7,8 @@
 #include <gmock/gmock.h>
 #include <openssl/err.h>
 
+#include <array>
+#include <cstdio>
 #include <ctime>
 #include <fstream>
 

@@ -2,6 +2,7 @@
 // The dialling end: redials, deadlines, refusals, and whom it believes.
 #include "tests/unit/links/link_fixture.hpp"
 
+#include <algorithm>
 #include <fstream>
 
 namespace consort::links {

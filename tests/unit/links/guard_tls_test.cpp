@@ -2,6 +2,8 @@
 // The guard under TLS: certificates against hellos, half handshakes, revocation.
 #include "tests/unit/links/link_fixture.hpp"
 
+#include <algorithm>
+
 namespace consort::links {
 namespace {
 

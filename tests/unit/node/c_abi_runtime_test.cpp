@@ -3,6 +3,8 @@
 
 #include "messages/limits.hpp"
 
+#include <atomic>
+
 namespace consort::node::test {
 namespace {
 

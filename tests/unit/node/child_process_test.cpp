@@ -5,8 +5,11 @@
 
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <cstdio>
+#include <optional>
 #include <thread>
 
 namespace consort::node {

@@ -4,6 +4,7 @@
 #include "tests/unit/node/plugin_samples.hpp"
 #include "tests/unit/node/temp_folder.hpp"
 
+#include <chrono>
 #include <future>
 #include <thread>
 

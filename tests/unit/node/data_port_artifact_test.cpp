@@ -3,6 +3,8 @@
 #include "node/byte_range.hpp"
 #include "tests/unit/node/data_port_fixture.hpp"
 
+#include <tuple>
+
 namespace consort::node {
 namespace {
 

@@ -2,6 +2,8 @@
 #include "messages/limits.hpp"
 #include "tests/unit/node/data_port_fixture.hpp"
 
+#include <tuple>
+
 namespace consort::node {
 namespace {
 

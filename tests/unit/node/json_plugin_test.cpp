@@ -8,6 +8,8 @@
 #include "tests/unit/node/plugin_samples.hpp"
 #include "tests/unit/node/temp_folder.hpp"
 
+#include <algorithm>
+
 namespace consort::node {
 namespace {
 
