@@ -37,10 +37,14 @@ function(consort_batch out name)
   set(${out} ${result} PARENT_SCOPE)
 endfunction()
 
-# consort_library(NAME SOURCES ... LINK ... [PRIVATE_LINK ...]): a static library of one folder; includes are written from the root.
+# consort_library(NAME SOURCES ... LINK ... [PRIVATE_LINK ...] [APART]): a static library of one folder; includes are
+# written from the root. APART: never batched, since its sources' private overload sets would hide one another's.
 function(consort_library name)
-  cmake_parse_arguments(arg "" "" "SOURCES;LINK;PRIVATE_LINK" ${ARGN})
-  consort_batch(sources ${name} ${arg_SOURCES})
+  cmake_parse_arguments(arg "APART" "" "SOURCES;LINK;PRIVATE_LINK" ${ARGN})
+  set(sources ${arg_SOURCES})
+  if(NOT arg_APART)
+    consort_batch(sources ${name} ${arg_SOURCES})
+  endif()
   add_library(${name} STATIC ${sources})
   target_include_directories(${name} PUBLIC "${PROJECT_SOURCE_DIR}" "${PROJECT_BINARY_DIR}/generated")
   target_link_libraries(${name} PUBLIC ${arg_LINK} PRIVATE consort_warnings ${arg_PRIVATE_LINK})

@@ -3,6 +3,7 @@
 
 #include "gateway/errors.hpp"
 #include "gateway/log.hpp"
+#include "links/task.hpp"
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/dispatch.hpp>
@@ -23,7 +24,7 @@ namespace http = boost::beast::http;
 
 namespace {
 
-constexpr auto as_values = asio::as_tuple(asio::use_awaitable);
+using links::as_values;
 constexpr std::size_t read_ahead_bytes = 4096;
 
 using request_parser = http::request_parser<http::string_body>;

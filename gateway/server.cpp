@@ -6,6 +6,7 @@
 #include "gateway/listen.hpp"
 #include "gateway/log.hpp"
 #include "gateway/router.hpp"
+#include "links/task.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -19,6 +20,7 @@ namespace consort::gateway {
 
 namespace asio = boost::asio;
 using asio::ip::tcp;
+using links::as_values;
 using std::chrono::microseconds;
 
 /// Everything of a server; connections keep it alive. Members below `strand` are touched on it
@@ -64,7 +66,6 @@ server::state::state(asio::io_context& on, server_config with, scheduler_port& t
 
 task<void> server::state::accept_loop() {
   const auto self = shared_from_this();
-  constexpr auto as_values = asio::as_tuple(asio::use_awaitable);
   while (accepting) {
     // At the bound, clients wait in the kernel's queue until one of ours ends.
     if (clients.size() >= context.config.limits.connections) {
@@ -123,13 +124,12 @@ task<void> server::state::wait_for_clients(duration_us at_most) {
   const auto until = std::chrono::steady_clock::now() + microseconds(at_most);
   while (!clients.empty() && !hurried && std::chrono::steady_clock::now() < until) {
     changed.expires_at(until);
-    co_await changed.async_wait(asio::as_tuple(asio::use_awaitable));
+    co_await changed.async_wait(as_values);
   }
 }
 
 task<void> server::state::finish_stop() {
   const auto self = shared_from_this();
-  constexpr auto as_values = asio::as_tuple(asio::use_awaitable);
   const auto& bounds = context.config.limits;
   co_await wait_for_clients(bounds.drain);
   for (const auto& [key, client] : clients)

@@ -2,7 +2,7 @@
 #pragma once
 /// A TCP connection, bare or under TLS, behind one pair of operations. Its executor is a strand, on
 /// which everything here is called. One read and one write may be under way at a time. Owned by a
-/// door first, then by a link. Private to links/.
+/// door first, then by a link.
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/stream.hpp>

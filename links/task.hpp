@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Coroutines of this folder and the time limit over their steps. Private to links/.
+/// Coroutines over sockets, here and at the data ports, and the time limit over their steps.
 
 #include "scheduler/ids.hpp"
 

@@ -119,15 +119,15 @@ private:
 
   void on(const messages::host_read_stats& command) {
     require_open();
-    std::string json(4096, '\0');
-    auto needed = table_->stats(session_, json.data(), json.size());
-    if (needed > json.size() && needed <= limits::stats_json_bytes_max) {
-      json.assign(needed, '\0');
-      needed = table_->stats(session_, json.data(), json.size());
+    std::string text(4096, '\0');
+    auto needed = table_->stats(session_, text.data(), text.size());
+    if (needed > text.size() && needed <= limits::stats_json_bytes_max) {
+      text.assign(needed, '\0');
+      needed = table_->stats(session_, text.data(), text.size());
     }
-    const bool whole = needed > 0 && needed <= json.size();
-    json.resize(whole ? needed - 1 : 0);
-    port_.send(messages::host_stats{command.number, std::move(json)});
+    const bool whole = needed > 0 && needed <= text.size();
+    text.resize(whole ? needed - 1 : 0);
+    port_.send(messages::host_stats{command.number, std::move(text)});
   }
 
   void on(const messages::host_close&) {

@@ -45,8 +45,8 @@ public:
     boost::system::error_code failed;
     socket().connect({boost::asio::ip::make_address("127.0.0.1"), port}, failed);
     // A lost answer fails the test instead of holding it up.
-    const timeval patience{20, 0};
-    ::setsockopt(socket().native_handle(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    const timeval time_limit{20, 0};
+    ::setsockopt(socket().native_handle(), SOL_SOCKET, SO_RCVTIMEO, &time_limit, sizeof time_limit);
     if (secure_ && !failed)
       stream_.handshake(boost::asio::ssl::stream_base::client, failed);
     failed_ = bool(failed);

@@ -18,7 +18,7 @@ namespace consort::cli {
 namespace {
 
 namespace fs = std::filesystem;
-using nlohmann::json;
+using json = nlohmann::ordered_json;
 using testing::HasSubstr;
 
 class CertTest : public testing::Test {

@@ -5,6 +5,7 @@
 #include "tests/support/io_threads.hpp"
 #include "tests/support/raw_http.hpp"
 #include "tests/support/scripted_attempts.hpp"
+#include "tests/unit/node/data_port_fixture.hpp"
 
 #include <cstdio>
 #include <future>
@@ -12,13 +13,12 @@
 namespace consort::gateway {
 namespace {
 
+using node::test::ms;
 using testing::make_ticket;
 using testing::recording_sink;
 using testing::say_tokens;
 using testing::scripted_server;
 using tcp = boost::asio::ip::tcp;
-
-constexpr duration_us ms = 1'000;
 
 const std::string stream_head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 const std::string last_chunk = "0\r\n\r\n";
