@@ -7,6 +7,7 @@
 #include <caf/all.hpp>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace consort::actors {
@@ -15,6 +16,8 @@ namespace consort::actors {
 struct frame {
   std::uint16_t kind = 0;
   std::vector<char> bytes;
+  /// Whoever received it from a link is told by its end that the frame was worked on.
+  std::shared_ptr<const void> hold = nullptr;
 };
 
 template <class Inspector>

@@ -43,7 +43,7 @@ messages::frame to_link(const actors::frame& outgoing) {
 }
 
 actors::frame from_link(messages::frame incoming) {
-  return {static_cast<std::uint16_t>(incoming.kind), std::move(incoming.payload)};
+  return {static_cast<std::uint16_t>(incoming.kind), std::move(incoming.payload), nullptr};
 }
 
 std::shared_ptr<const actors::link_ends> ends_of(const std::shared_ptr<links::link>& link) {
@@ -125,6 +125,8 @@ void cluster_process::parts::apply_revocations() {
   config.credentials->revoke(*serials);
   if (guard)
     guard->drop(*serials);
+  if (data_port)
+    data_port->drop(*serials);
 }
 
 result<done> cluster_process::parts::start_guard() {
@@ -155,8 +157,10 @@ void cluster_process::parts::link_accepted(const std::shared_ptr<links::link>& a
   const auto peer
       = actors::spawn_state_from_outside<actors::peer_state>(*actor_system, ends_of(accepted));
   actors::post_as(peer, scheduler, from_link(std::move(hello)));
-  accepted->start({[peer, this](messages::frame incoming) {
-                     actors::post_as(peer, scheduler, from_link(std::move(incoming)));
+  accepted->start({[peer, this, accepted](messages::frame incoming) {
+                     auto received = from_link(std::move(incoming));
+                     received.hold = accepted->hold();
+                     actors::post_as(peer, scheduler, std::move(received));
                    },
                    [peer](const error&) { actors::stop(peer); }});
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `cordon` stops new work on a target, `drain` also waits for running work to end, `uncordon`
-// allows work again.
+// `cordon` stops new work on a target, `drain` also empties it by a deadline, `uncordon` allows
+// work again.
 #include "cli/api.hpp"
 #include "cli/commands.hpp"
 #include "cli/limits.hpp"
@@ -30,8 +30,10 @@ bool is_device(const std::string& target) {
 
 /// `verb` is the subcommand's name and the API's alike.
 result<json> set_draining(const context& env, const drain_options& wanted, const char* verb) {
-  return send(env, "POST", std::string("/api/v1/") + verb,
-              {{"target", wanted.target}, {"reason", wanted.reason}});
+  json body{{"target", wanted.target}, {"reason", wanted.reason}};
+  if (std::string_view(verb) == "drain")
+    body["deadline"] = wanted.deadline;
+  return send(env, "POST", std::string("/api/v1/") + verb, body);
 }
 
 /// Attempts still running on the target.
@@ -46,13 +48,10 @@ result<std::uint64_t> running_on(const context& env, const std::string& target) 
   return running;
 }
 
-exit_code wait_until_idle(context& env, const drain_options& wanted) {
-  const auto span = parse_duration(wanted.deadline);
-  if (!span)
-    return complain(env, {recovery::refuse, "usage",
-                          "--deadline `" + wanted.deadline + "` is not a duration such as 2m"});
-  // The scheduler needs no deadline: the target takes nothing new, only this command waits.
-  const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(*span);
+/// The scheduler moves what is left at the deadline; a little later nothing runs there.
+exit_code wait_until_idle(context& env, const drain_options& wanted, duration_us span) {
+  const auto end
+      = std::chrono::steady_clock::now() + std::chrono::microseconds(span) + limits::drain_grace;
   for (;;) {
     const auto running = running_on(env, wanted.target);
     if (!running)
@@ -65,18 +64,22 @@ exit_code wait_until_idle(context& env, const drain_options& wanted) {
       return complain(env, {recovery::retry_later, "failed",
                             wanted.target + " still runs " + std::to_string(*running)
                                 + " attempt(s) after " + wanted.deadline
-                                + ": it takes no new work; drain again to keep waiting"});
+                                + ": see `consort events`; drain again to keep waiting"});
     std::this_thread::sleep_for(limits::watch_interval);
   }
 }
 
 exit_code change(context& env, const drain_options& wanted, const char* verb) {
+  const auto span = parse_duration(wanted.deadline);
+  if (!span || *span < 0)
+    return complain(env, {recovery::refuse, "usage",
+                          "--deadline `" + wanted.deadline + "` is not a duration such as 2m"});
   const auto answer = set_draining(env, wanted, verb);
   if (!answer)
     return complain(env, answer.failure());
   const std::string_view word(verb);
   if (word == "drain")
-    return wait_until_idle(env, wanted);
+    return wait_until_idle(env, wanted, *span);
   env.out << wanted.target << (word == "cordon" ? ": takes no new work\n" : ": takes work again\n");
   return exit_code::done;
 }
@@ -87,7 +90,8 @@ void add_one(CLI::App& root, context& env, const char* verb, const char* help) {
   command->add_option("TARGET", wanted->target, "Node, or device as NODE/DEVICE")->required();
   command->add_option("--reason", wanted->reason, "Shown to other operators");
   if (std::string_view(verb) == "drain")
-    command->add_option("--deadline", wanted->deadline, "Longest wait for running work");
+    command->add_option("--deadline", wanted->deadline,
+                        "What still runs then is moved to other devices");
   command->callback([&env, wanted, verb] {
     env.action = [&env, wanted, verb] { return change(env, *wanted, verb); };
   });
@@ -96,7 +100,7 @@ void add_one(CLI::App& root, context& env, const char* verb, const char* help) {
 } // namespace
 
 void add_drain(CLI::App& root, context& env) {
-  add_one(root, env, "drain", "Stop new work on a node or device and wait for the rest");
+  add_one(root, env, "drain", "Empty a node or device: no new work, the rest ends or moves");
   add_one(root, env, "cordon", "Stop new work on a node or device");
   add_one(root, env, "uncordon", "Allow work on it again");
 }

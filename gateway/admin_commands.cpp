@@ -5,6 +5,7 @@
 #include "gateway/errors.hpp"
 #include "gateway/log.hpp"
 #include "gateway/openai_request.hpp"
+#include "scheduler/units.hpp"
 
 #include <boost/asio/post.hpp>
 
@@ -90,10 +91,16 @@ task<void> change_drain(gateway_context& context, const http_request& request, e
                         bool draining) {
   core::drain_changed wanted;
   wanted.draining = draining;
-  auto failure
-      = read_strings(request.body, {{"target", &wanted.target}, {"reason", &wanted.reason}});
+  std::string deadline;
+  auto failure = read_strings(
+      request.body,
+      {{"target", &wanted.target}, {"reason", &wanted.reason}, {"deadline", &deadline}});
   if (!failure && wanted.target.empty())
     failure = missing_field("target");
+  const auto after = parse_duration(deadline.empty() ? "0s" : deadline);
+  if (!failure && (!after || *after < 0))
+    failure = bad_request("invalid_value", "`deadline` must be a duration such as 2m", "deadline");
+  wanted.move_after_us = after.value_or(0);
   if (failure) {
     co_await respond_error(out, *failure);
     co_return;

@@ -58,6 +58,7 @@ public:
   [[nodiscard]] const node_id& node() const { return node_; }
   /// Head and body. The connection lets go of it when it is sent.
   [[nodiscard]] std::vector<char>& request() { return request_; }
+  [[nodiscard]] const std::vector<char>& request() const { return request_; }
 
 private:
   const node_id node_;

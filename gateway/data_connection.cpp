@@ -172,18 +172,28 @@ void data_connection::send_rest() {
     return;
   }
   writing_ = true;
-  stream_.async_write_some(asio::buffer(request.data() + sent_, request.size() - sent_),
-                           [self = shared_from_this()](error_code failed, std::size_t size) {
-                             self->writing_ = false;
-                             if (self->phase_ == phase::ended)
-                               return;
-                             if (failed)
-                               return self->lost(link_lost(self->pool_->address, failed.message()),
-                                                 true);
-                             self->sent_ += size;
-                             if (self->call_)
-                               self->send_rest();
-                           });
+  // The call holds the bytes.
+  stream_.async_write_some(
+      asio::buffer(request.data() + sent_, request.size() - sent_),
+      [self = shared_from_this(), call = call_](error_code failed, std::size_t size) {
+        self->wrote(*call, failed, size);
+      });
+}
+
+void data_connection::wrote(const data_call& call, error_code failed, std::size_t size) {
+  writing_ = false;
+  if (phase_ == phase::ended)
+    return;
+  if (failed)
+    return lost(link_lost(pool_->address, failed.message()), true);
+  sent_ += size;
+  if (call_)
+    return send_rest();
+  // The whole answer was heard of first.
+  if (sent_ == call.request().size())
+    keep();
+  else
+    end();
 }
 
 void data_connection::abandon(std::shared_ptr<data_call> call) {
@@ -197,9 +207,14 @@ void data_connection::abandon(std::shared_ptr<data_call> call) {
 /// The answer is whole: back to the pool.
 void data_connection::finish_exchange() {
   call_.reset();
-  if (!keep_alive_ || writing_)
+  if (!keep_alive_)
     return end();
   phase_ = phase::idle;
+  if (!writing_)
+    keep();
+}
+
+void data_connection::keep() {
   deadline_.set(pool_->limits.idle);
   if (!pool_->keep(shared_from_this()))
     end();

@@ -93,6 +93,7 @@ private:
 
   void begin();
   void send_rest();
+  void wrote(const data_call& call, boost::system::error_code failed, std::size_t size);
   [[nodiscard]] bool check_peer();
 
   /// What arrived. Returns: how much of it is done with; nothing more is asked of an ended one.
@@ -102,6 +103,7 @@ private:
   std::size_t consume_events(bytes arrived);
   void take_frames();
   void finish_exchange();
+  void keep();
 
   void out_of_time();
   void lost(const error& why, bool device_fault);

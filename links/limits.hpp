@@ -16,8 +16,13 @@ inline constexpr duration_us heartbeat_us = 250'000;    ///< Sent after that muc
 inline constexpr duration_us silence_us = second_us;    ///< Of the peer; beyond: `link_silent`.
 inline constexpr std::size_t queue_frames_max = 65'536; ///< Unsent; beyond: `peer_too_slow`.
 inline constexpr std::size_t queue_bytes_max = std::size_t{32} << 20; ///< The same, in bytes.
-inline constexpr std::int64_t frames_per_s = 20'000; ///< Received; beyond: reading pauses.
-inline constexpr std::int64_t frames_burst = 40'000; ///< At once, after a quiet time.
+inline constexpr std::int64_t frames_per_s = 20'000;     ///< Received; beyond: reading pauses.
+inline constexpr std::int64_t frames_burst = 40'000;     ///< At once, after a quiet time.
+inline constexpr std::int64_t node_frames_per_s = 4'000; ///< As frames_per_s, of a node, which has
+                                                         ///< no streams to tell of.
+inline constexpr std::int64_t node_frames_burst = 8'000;
+inline constexpr std::size_t held_frames_max
+    = 1'024; ///< Handed on and not yet done with; then reading waits.
 inline constexpr std::int64_t bytes_per_s = std::int64_t{32} << 20;
 inline constexpr std::int64_t bytes_burst = std::int64_t{64} << 20;
 inline constexpr duration_us pauses_us_max
@@ -68,6 +73,9 @@ struct limit_set {
   std::size_t queue_bytes = queue_bytes_max;
   std::int64_t frames_rate = frames_per_s;
   std::int64_t frames_at_once = frames_burst;
+  std::int64_t node_frames_rate = node_frames_per_s;
+  std::int64_t node_frames_at_once = node_frames_burst;
+  std::size_t held_frames = held_frames_max;
   std::int64_t bytes_rate = bytes_per_s;
   std::int64_t bytes_at_once = bytes_burst;
   duration_us pauses = pauses_us_max;

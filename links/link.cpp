@@ -23,6 +23,10 @@ void link::close(const error& why) {
   core_->close(why);
 }
 
+frame_hold link::hold() {
+  return core_->hold();
+}
+
 const peer_identity& link::peer() const {
   return core_->peer;
 }

@@ -4,7 +4,8 @@
 /// both. Made by a guard or a connector after every check; a user only sends, hears and closes.
 ///
 /// Limits: unsent frames and their bytes; rate of what is received (reading pauses, so that TCP
-/// slows the peer; a peer that never calms down is cut); silence. An empty frame of kind heartbeat
+/// slows the peer; a peer that never calms down is cut); frames handed on and not done with;
+/// silence. An empty frame of kind heartbeat
 /// is the link's own sign of life and is not handed on. Threads: everything may be called on any
 /// thread; callbacks run one at a time, on a thread of the io_context.
 
@@ -18,6 +19,9 @@
 namespace consort::links {
 
 class link_core;
+
+/// Of a frame that somebody still works on.
+using frame_hold = std::shared_ptr<const void>;
 
 /// Both are required.
 struct link_callbacks {
@@ -46,6 +50,10 @@ public:
   /// Hands nothing on from now; sends what is queued and waits for the other end to see it, within
   /// limits::drain_us; then ends, and on_closed gets `why`. Later calls change nothing.
   void close(const error& why);
+
+  /// For use in on_frame: the frame counts as unread until the hold is gone. At limits::held_frames
+  /// reading pauses, so that one peer never fills the mailbox that all share. May outlive the link.
+  [[nodiscard]] frame_hold hold();
 
   [[nodiscard]] const peer_identity& peer() const;
   /// `host:port` of the other end.

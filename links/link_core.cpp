@@ -43,6 +43,8 @@ void link_core::post(Action action) {
 // --- from any thread ---
 
 void link_core::start(link_callbacks callbacks) {
+  held_->few = limits_.held_frames / 2;
+  held_->link = weak_from_this();
   post([callbacks = std::move(callbacks)](link_core& self) mutable {
     self.begin(std::move(callbacks));
   });
@@ -102,6 +104,16 @@ void link_core::release() {
   });
 }
 
+frame_hold link_core::hold() {
+  ++held_->count;
+  return {held_.get(), [held = held_](const void*) {
+            if (--held->count != held->few)
+              return;
+            if (const auto link = held->link.lock(); link && !link->closing())
+              link->post([](link_core& self) { self.resume_reading(); });
+          }};
+}
+
 bool link_core::closing() {
   const std::lock_guard lock(mutex_);
   return closing_.has_value();
@@ -142,7 +154,7 @@ void link_core::did_read(boost::system::error_code failed, std::size_t bytes) {
 }
 
 void link_core::hand_on() {
-  while (!closing()) {
+  while (!closing() && !crowded()) {
     auto frame = session_->next(steady_now_us());
     if (!frame)
       return finish(frame.failure());
@@ -151,6 +163,10 @@ void link_core::hand_on() {
     if (hooks.on_frame)
       hooks.on_frame(**frame);
     callbacks_.on_frame(*std::move(*frame));
+  }
+  if (crowded() && !closing()) {
+    crowded_out_ = true;
+    return;
   }
   const auto span = session_->pause(steady_now_us());
   if (span > 0 && !closing())
@@ -164,6 +180,13 @@ void link_core::pause_reading(duration_us span) {
     if (!failed)
       self->read();
   });
+}
+
+void link_core::resume_reading() {
+  if (ended_ || !std::exchange(crowded_out_, false))
+    return;
+  session_->excuse(steady_now_us());
+  hand_on();
 }
 
 // --- writing ---
@@ -251,6 +274,8 @@ void link_core::ticked() {
   if (hooks.revoked && hooks.revoked())
     return finish({recovery::refuse, "certificate_revoked",
                    "the certificate " + peer.serial + " of `" + peer.name + "` is revoked"});
+  if (crowded_out_)
+    session_->excuse(steady_now_us());
   switch (session_->tick(steady_now_us())) {
   case tick_action::silent:
     return finish(link_error("link_silent", address + " shows no sign of life"));

@@ -9,6 +9,7 @@
 
 #include <boost/asio/steady_timer.hpp>
 
+#include <atomic>
 #include <mutex>
 
 namespace consort::links {
@@ -43,12 +44,20 @@ public:
   void cut(const error& why);
   /// Its last holder went: ends it if nobody started it.
   void release();
+  frame_hold hold();
 
   const peer_identity peer;
   const std::string address;
   link_hooks hooks;
 
 private:
+  /// Apart from the link, which may end before the last frame was worked on.
+  struct hold_count {
+    std::atomic<std::size_t> count{0};
+    std::size_t few = 0; ///< Then reading goes on.
+    std::weak_ptr<link_core> link;
+  };
+
   template <class Action>
   void post(Action action);
 
@@ -57,6 +66,8 @@ private:
   void did_read(boost::system::error_code failed, std::size_t bytes);
   void hand_on();
   void pause_reading(duration_us span);
+  bool crowded() const { return held_->count >= limits_.held_frames; }
+  void resume_reading();
 
   void enqueue(const std::vector<char>& bytes);
   void flush();
@@ -77,9 +88,11 @@ private:
   boost::asio::steady_timer ticker_;
   boost::asio::steady_timer pauser_; ///< Of reading; later, of closing.
   link_callbacks callbacks_;
+  std::shared_ptr<hold_count> held_ = std::make_shared<hold_count>();
   bool started_ = false;
   bool reading_ = false;
-  bool leaving_ = false; ///< The time for last words runs.
+  bool crowded_out_ = false; ///< Reading waits for holds to go.
+  bool leaving_ = false;     ///< The time for last words runs.
   std::optional<error> ended_;
   std::vector<char> input_;
   std::vector<char> output_; ///< Being written.

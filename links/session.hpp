@@ -45,6 +45,9 @@ public:
   /// peer is not silent meanwhile.
   [[nodiscard]] duration_us pause(time_us now);
 
+  /// The peer was not read for reasons of our own: it is not silent.
+  void excuse(time_us now) { heard_at_ = std::max(heard_at_, now); }
+
   /// A write began, moved, or ended because all is sent.
   void writing(time_us now);
   void written(time_us now);
@@ -67,6 +70,7 @@ private:
   const duration_us silence_;
   const duration_us write_stall_;
   const std::size_t hello_bytes_;
+  const token_bucket node_frames_;
   throttle throttle_;
   messages::frame_reader reader_;
   std::optional<peer_role> admitted_;

@@ -41,6 +41,9 @@ public:
         bytes_(limits.bytes_rate, limits.bytes_at_once),
         pauses_max_(limits.pauses) {}
 
+  /// From now on as a node's, whose frames are fewer.
+  void narrow(token_bucket frames) { frames_ = frames; }
+
   void received(std::int64_t frames, std::int64_t bytes, time_us now);
   /// How long not to read now; counts as paused. 0 = read on.
   [[nodiscard]] duration_us pause(time_us now);

@@ -84,6 +84,7 @@ struct DrainChanged {
   target @0 :Text;  # Node or device id.
   draining @1 :Bool;
   reason @2 :Text;
+  moveAfterUs @3 :Int64;  # What still runs there then is moved elsewhere; 0 = never.
 }
 
 struct DeviceAdvertised {

@@ -3,6 +3,8 @@
 
 #include "messages/codec.hpp"
 
+#include <algorithm>
+#include <array>
 #include <string_view>
 
 namespace consort::node {
@@ -37,6 +39,18 @@ attempt_aborted too_slow(std::size_t bytes_max) {
           false};
 }
 
+/// The gate's own words only: what a runtime says becomes no label of a figure.
+std::string ticket_code(const attempt_event& happened) {
+  constexpr std::array words{"ticket_no_key",      "ticket_forged",  "ticket_stale_incarnation",
+                             "ticket_stale_epoch", "ticket_expired", "ticket_used",
+                             "ticket_memory_full"};
+  const auto* aborted = std::get_if<attempt_aborted>(&happened);
+  if (aborted == nullptr
+      || std::find(words.begin(), words.end(), aborted->failure.code) == words.end())
+    return {};
+  return aborted->failure.code;
+}
+
 } // namespace
 
 /// Requires: the lock. An event that cannot be encoded becomes the end that says so.
@@ -58,6 +72,11 @@ void attempt_outbox::append(const attempt_event& happened) {
   ++frames_;
 }
 
+std::string attempt_outbox::ticket_refusal() const {
+  const std::lock_guard lock(mutex_);
+  return ticket_refusal_;
+}
+
 void attempt_outbox::on_event(attempt_event happened) {
   std::function<void()> call;
   {
@@ -70,6 +89,8 @@ void attempt_outbox::on_event(attempt_event happened) {
       waiting_ = true; // Even in the middle of a write: the engine must be stopped now.
       happened = too_slow(bytes_max_);
     }
+    if (!std::exchange(begun_, true))
+      ticket_refusal_ = ticket_code(happened);
     append(happened);
     if (std::exchange(waiting_, false))
       call = wake_;

@@ -28,6 +28,8 @@ public:
   [[nodiscard]] bool drained() const;
   /// Whether the bound was passed.
   [[nodiscard]] bool overflowed() const;
+  /// Code of a ticket that was turned away; empty when it was not.
+  [[nodiscard]] std::string ticket_refusal() const;
   /// Takes and wakes no more.
   void close();
 
@@ -43,6 +45,8 @@ private:
   bool ended_ = false; ///< The terminal event is in.
   bool drained_ = false;
   bool overflowed_ = false;
+  bool begun_ = false; ///< Something was said.
+  std::string ticket_refusal_;
 };
 
 } // namespace consort::node

@@ -81,6 +81,8 @@ task<void> data_port_connection::serve_attempt(const request_message& request) {
   outbox_->close();
   if (outbox_->overflowed())
     ++shared_->overflowed;
+  if (const auto code = outbox_->ticket_refusal(); !code.empty())
+    shared_->refused(code);
   outbox_.reset();
 }
 
@@ -122,6 +124,13 @@ task<void> data_port_connection::serve_artifact(const request_message& request,
     co_return;
   }
   co_await send_artifact(request, *held);
+}
+
+task<void> data_port_connection::serve_metrics() {
+  const auto text = render_metrics(shared_->counted());
+  const auto head = render_metrics_head(text.size(), keep_alive_);
+  const auto whole = head + text;
+  co_await write(whole);
 }
 
 task<void> data_port_connection::send_artifact(const request_message& request,

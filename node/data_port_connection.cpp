@@ -105,6 +105,8 @@ task<bool> data_port_connection::serve_one() {
   watch();
   if (route.target == data_target::attempts)
     co_await serve_attempt(request);
+  else if (route.target == data_target::metrics)
+    co_await serve_metrics();
   else
     co_await serve_artifact(request, route);
   co_return true;

@@ -48,6 +48,7 @@ private:
 
   links::task<void> serve_attempt(const request_message& request);
   links::task<void> stream_attempt();
+  links::task<void> serve_metrics();
   links::task<void> serve_artifact(const request_message& request, const data_route& route);
   links::task<void> send_artifact(const request_message& request, const held_artifact& held);
   links::task<void> send_file(int file, byte_range range);

@@ -43,6 +43,13 @@ std::string begin_head(unsigned status, bool keep_alive) {
   return head;
 }
 
+void add_figure(std::string& text, const std::string& name, std::string_view kind,
+                std::string_view help, std::uint64_t value) {
+  text.append("# HELP consort_data_").append(name).append(" ").append(help);
+  text.append("\n# TYPE consort_data_").append(name).append(" ").append(kind);
+  text.append("\nconsort_data_").append(name).append(" ").append(std::to_string(value) + "\n");
+}
+
 std::variant<data_route, refusal> wrong_method(std::string_view path, std::string_view allowed) {
   return refuse(405, "wrong_method", std::string(path) + " takes " + std::string(allowed));
 }
@@ -62,12 +69,17 @@ std::variant<data_route, refusal> find_route(const request_message& request) {
     return data_route{data_target::artifact,
                       digest(std::string(target.substr(artifacts_path.size())))};
   }
+  if (target == "/metrics") {
+    if (request.method() != http::verb::get)
+      return wrong_method(target, "GET");
+    return data_route{data_target::metrics, {}};
+  }
   return refuse(404, "unknown_path",
-                "a data port has /v1/attempts and /v1/artifacts/SHA256, nothing else");
+                "a data port has /v1/attempts, /v1/artifacts/SHA256 and /metrics, nothing else");
 }
 
 bool may_use(links::peer_role role, data_target target) {
-  if (role == links::peer_role::scheduler)
+  if (role == links::peer_role::scheduler || target == data_target::metrics)
     return true;
   return role
          == (target == data_target::attempts ? links::peer_role::gateway : links::peer_role::node);
@@ -128,6 +140,35 @@ std::string render_stream_head(bool keep_alive) {
   auto head = begin_head(200, keep_alive);
   add(head, "Content-Type", "application/vnd.consort.frames");
   add(head, "Transfer-Encoding", "chunked");
+  return head.append("\r\n");
+}
+
+std::string render_metrics(const data_port_counters& seen) {
+  std::string text;
+  add_figure(text, "connections", "gauge", "Connections to this data port.", seen.connections);
+  add_figure(text, "attempts_open", "gauge", "Attempts under way.", seen.attempts_open);
+  add_figure(text, "accepted_total", "counter", "TCP connections.", seen.accepted);
+  add_figure(text, "attempts_total", "counter", "Attempts opened, refused tickets included.",
+             seen.attempts);
+  add_figure(text, "frames_total", "counter", "Attempt events handed to sockets.", seen.frames);
+  add_figure(text, "overflowed_total", "counter", "Attempts ended because the peer was too slow.",
+             seen.overflowed);
+  add_figure(text, "abandoned_total", "counter", "Attempts ended by peers that closed.",
+             seen.abandoned);
+  add_figure(text, "artifact_bytes_total", "counter", "Bytes of artifacts sent.",
+             seen.artifact_bytes);
+  text.append("# HELP consort_data_refused_total Requests and connections refused.\n"
+              "# TYPE consort_data_refused_total counter\n");
+  for (const auto& [reason, count] : seen.refused) // Codes are words of our own.
+    text.append("consort_data_refused_total{reason=\"" + reason + "\"} " + std::to_string(count)
+                + "\n");
+  return text;
+}
+
+std::string render_metrics_head(std::size_t bytes, bool keep_alive) {
+  auto head = begin_head(200, keep_alive);
+  add(head, "Content-Type", "text/plain; version=0.0.4");
+  add(head, "Content-Length", std::to_string(bytes));
   return head.append("\r\n");
 }
 

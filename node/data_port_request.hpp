@@ -7,6 +7,7 @@
 #include "messages/codec.hpp"
 #include "node/artifact_store.hpp"
 #include "node/byte_range.hpp"
+#include "node/data_port.hpp"
 
 #include <boost/beast/http/message.hpp>
 #include <boost/beast/http/parser.hpp>
@@ -23,7 +24,7 @@ struct refusal {
   error why;
 };
 
-enum class data_target : std::uint8_t { attempts, artifact };
+enum class data_target : std::uint8_t { attempts, artifact, metrics };
 
 struct data_route {
   data_target target = data_target::attempts;
@@ -32,7 +33,8 @@ struct data_route {
 
 /// What a request line asks for. Refusals: `unknown_path` 404, `wrong_method` 405.
 [[nodiscard]] std::variant<data_route, refusal> find_route(const request_message& request);
-/// Whether a role may go there: gateways and schedulers open attempts, nodes and schedulers fetch.
+/// Whether a role may go there: gateways and schedulers open attempts, nodes and schedulers fetch,
+/// everybody reads figures.
 [[nodiscard]] bool may_use(links::peer_role role, data_target target);
 /// The one frame of a body. Refusals: `bad_frame`, `frame_version`, `wrong_kind` 400,
 /// `frame_too_large` 413.
@@ -49,5 +51,10 @@ read_attempt_open(std::span<const char> body);
 /// The head of an artifact, whole or in part, or of the answer that there is no such part.
 [[nodiscard]] std::string render_artifact_head(const artifact_record& record,
                                                const range_answer& asked, bool keep_alive);
+
+/// The counters in Prometheus' text format 0.0.4.
+[[nodiscard]] std::string render_metrics(const data_port_counters& seen);
+/// The head of that text.
+[[nodiscard]] std::string render_metrics_head(std::size_t bytes, bool keep_alive);
 
 } // namespace consort::node

@@ -99,7 +99,7 @@ std::optional<ending> no_more(pass& p, const request_row& r, const failover& how
   if (r.emitted > 0 && !r.meta.resumable)
     return gateway_502("not_resumable", "text was already sent and cannot be continued elsewhere",
                        last);
-  if (!possible_for(p.s, r))
+  if (!possible_for(p.s, r) && p.now >= p.s.taking_over_until)
     return gateway_502("device_failed", "the device failed and no other could take over", last);
   if (!how.costs_credit)
     return std::nullopt;
@@ -181,6 +181,15 @@ void occupy(core_state& s, index slot, index place) {
   r.last_device = at.device;
 }
 
+/// The story of a failover, for who reads the events.
+void tell_again(const pass& p, const request_row& r, const device_id& device) {
+  const auto how = r.emitted > 0 ? "goes on here after " + std::to_string(r.emitted) + " tokens"
+                                 : std::string("is tried again here");
+  p.tell(note::severity::info, device.value,
+         "request " + r.meta.external_id + " " + how + ", attempt " + std::to_string(r.attempt)
+             + (r.failure.message.empty() ? "" : ": " + r.failure.message));
+}
+
 } // namespace
 
 void grant(pass& p, index slot, index place, bool exact) {
@@ -201,6 +210,8 @@ void grant(pass& p, index slot, index place, bool exact) {
   s.counters.resumes += r.emitted > 0 ? 1 : 0;
   if (r.attempt == 1)
     r.queued_us = p.now - r.submitted_at;
+  else
+    tell_again(p, r, s.devices[at.device].spec.id);
   r.phase = request_phase::ticketed;
   r.granted_at = p.now;
   if (!r.meta.prefix_blocks.empty())

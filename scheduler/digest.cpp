@@ -40,6 +40,7 @@ void add_hardware(const core_state& s, hasher& into) {
     into.flag(one.alive);
     into.flag(one.suspect);
     into.flag(one.draining);
+    into.number(one.move_at);
     into.number(one.lease_epoch.value);
     into.number(one.lease_until);
     into.number(one.compiles);
@@ -49,6 +50,7 @@ void add_hardware(const core_state& s, hasher& into) {
     into.text(name);
     into.flag(one.present);
     into.flag(one.draining);
+    into.number(one.move_at);
     into.number(ordinal(one.reading.health));
     into.number(one.promised_bytes);
     into.number(one.allocations);

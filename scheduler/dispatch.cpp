@@ -54,9 +54,9 @@ std::int64_t score_of(const endpoint_pace& one, const work_size& size, std::int6
                          decode_term(size, one.itl_ns), exact_ns});
 }
 
-/// Every endpoint is a candidate: the common case, and the hot loop of the core. Nearly all of them
-/// fail the first comparison, four at a time; what passes it may be the pick, or among the best to
-/// be explained. A full endpoint that is slower than the final pick is of no interest, so it may be
+/// Every endpoint is a candidate: the common case, and the hot loop of the core. Nearly all fail
+/// the first comparison, a block at a time; what passes it may be the pick, or among the best to be
+/// explained. A full endpoint that is slower than the final pick is of no interest, so it may be
 /// missed.
 template <class Profile>
 scan_result scan_all(core_state& s, const model_state& model, const demand& need) {
@@ -74,21 +74,14 @@ scan_result scan_all(core_state& s, const model_state& model, const demand& need
     (startable(room, need) ? found.start : found.full).offer(at, score);
     bar = std::max(s.best.bar(), found.start.score);
   };
-  const auto score_at = [&](index at) { return score_of<Profile>(paces[at], need.size, 0, 0); };
-  const auto lower = [](std::int64_t a, std::int64_t b) { return a < b ? a : b; };
-  index at = 0;
-  for (; at + 4 <= count; at += 4) {
-    const auto first = score_at(at), second = score_at(at + 1);
-    const auto third = score_at(at + 2), fourth = score_at(at + 3);
-    if (lower(lower(first, second), lower(third, fourth)) >= bar)
+  const auto& floors = model.endpoints.floors();
+  for (index block = 0; block < floors.size(); ++block) {
+    if (score_of<Profile>(floors[block], need.size, 0, 0) >= bar)
       continue;
-    look(at, first);
-    look(at + 1, second);
-    look(at + 2, third);
-    look(at + 3, fourth);
+    const auto first = block * pace_block;
+    for (auto at = first; at < std::min(first + pace_block, count); ++at)
+      look(at, score_of<Profile>(paces[at], need.size, 0, 0));
   }
-  for (; at < count; ++at)
-    look(at, score_at(at));
   return found;
 }
 
@@ -190,6 +183,15 @@ bool better_to_wait(const model_state& model, const request_row& r, const scan_r
   return full < bar || later.score < bar;
 }
 
+/// Nothing is called impossible while nodes are still to say what they have.
+verdict no_start(core_state& s, const request_row& r, bool possible, time_us now) {
+  if (!possible && now >= s.taking_over_until)
+    return verdict::impossible;
+  if (!possible)
+    recheck_later(s, r.model, now);
+  return verdict::blocked;
+}
+
 template <class Profile>
 verdict decide(pass& p, index slot, const barriers& blocked) {
   auto& s = p.s;
@@ -205,7 +207,7 @@ verdict decide(pass& p, index slot, const barriers& blocked) {
   ++s.counters.decisions;
   const auto& seen = outlook_of(s, r.model, r.selector, p.now);
   if (found.start.place == none)
-    return seen.possible && possible_for(s, r) ? verdict::blocked : verdict::impossible;
+    return no_start(s, r, seen.possible && possible_for(s, r), p.now);
   const auto later = best_prospect(s, r, seen, p.now);
   if (better_to_wait(model, r, found, later, p.now)) {
     recheck_later(s, r.model, p.now);

@@ -29,6 +29,7 @@ void endpoint_table::insert(index place, const endpoint& one) {
   paces_.insert(paces_.begin() + place, endpoint_pace{});
   rooms_.insert(rooms_.begin() + place, endpoint_room{});
   ids_.insert(ids_.begin() + place, one.id);
+  lower_floors_from(place);
 }
 
 void endpoint_table::erase(index place) {
@@ -37,6 +38,26 @@ void endpoint_table::erase(index place) {
   paces_.erase(paces_.begin() + place);
   rooms_.erase(rooms_.begin() + place);
   ids_.erase(ids_.begin() + place);
+  lower_floors_from(place);
+}
+
+void endpoint_table::lower_floor(index block) {
+  const auto first = block * pace_block;
+  const auto end = std::min<std::size_t>(first + pace_block, paces_.size());
+  auto floor = paces_[first];
+  for (std::size_t at = first + 1; at < end; ++at) {
+    floor.queue_ns = std::min(floor.queue_ns, paces_[at].queue_ns);
+    floor.prefill_ns = std::min(floor.prefill_ns, paces_[at].prefill_ns);
+    floor.itl_ns = std::min(floor.itl_ns, paces_[at].itl_ns);
+  }
+  floors_[block] = floor;
+}
+
+/// Places at and behind this one have moved.
+void endpoint_table::lower_floors_from(index place) {
+  floors_.resize((paces_.size() + pace_block - 1) / pace_block);
+  for (auto block = place / pace_block; block < floors_.size(); ++block)
+    lower_floor(block);
 }
 
 void endpoint_table::refresh(index place, const speed_estimate& speed) {
@@ -49,6 +70,7 @@ void endpoint_table::refresh(index place, const speed_estimate& speed) {
       = one.open ? queue_term(full, one.prefill_ahead_ns, one.work_ns, one.seq_max) : term_ns_max;
   pace.prefill_ns = speed.prefill_ns;
   pace.itl_ns = speed.itl_ns(std::min(used + 1, one.seq_max));
+  lower_floor(place / pace_block);
   // An idle endpoint takes any request: only the engine knows whether it is too long.
   const bool idle = one.seq_used == 0;
   room.kv_free = one.kv_max == 0 || idle ? std::numeric_limits<std::int64_t>::max()

@@ -20,6 +20,8 @@ struct endpoint_pace {
   std::uint32_t prefill_ns = 0; ///< Per token.
   std::uint32_t itl_ns = 0;     ///< At the batch that one more would make.
 };
+/// Endpoints in a row that share a floor.
+inline constexpr index pace_block = 8;
 /// What is looked at once the score is good; derived likewise.
 struct endpoint_room {
   std::int64_t kv_free = 0;  ///< Tokens; unlimited when unknown or idle.
@@ -66,6 +68,8 @@ public:
   [[nodiscard]] endpoint& at(index place) { return all_[place]; }
   [[nodiscard]] const std::vector<endpoint_pace>& paces() const { return paces_; }
   [[nodiscard]] const endpoint_pace& pace(index place) const { return paces_[place]; }
+  /// Of each block of `pace_block` places the least of every member: no score there is lower.
+  [[nodiscard]] const std::vector<endpoint_pace>& floors() const { return floors_; }
   [[nodiscard]] const endpoint_room& room(index place) const { return rooms_[place]; }
   /// Of the instance at a place, without touching its row.
   [[nodiscard]] instance_id id_at(index place) const { return ids_[place]; }
@@ -81,8 +85,12 @@ public:
   void first_token(index place, reservation& held);
 
 private:
+  void lower_floor(index block);
+  void lower_floors_from(index place);
+
   std::vector<endpoint> all_;
   std::vector<endpoint_pace> paces_;
+  std::vector<endpoint_pace> floors_;
   std::vector<endpoint_room> rooms_;
   std::vector<instance_id> ids_;
 };

@@ -44,6 +44,7 @@ struct drain_changed {
   std::string target; ///< Node or device id.
   bool draining = true;
   std::string reason;
+  duration_us move_after_us = 0; ///< What still runs there then is moved elsewhere; 0 = never.
 };
 /// An agent described one device in full. Again when anything about it changed.
 struct device_advertised {

@@ -11,6 +11,9 @@ namespace consort::core {
 /// The node is gone: fails over its work, forgets its devices and copies.
 void lose_node(pass& p, index node, const std::string& why);
 void check_lease(pass& p, index node);
+/// Drained: what still runs there at the deadline is moved elsewhere.
+void check_drained_node(pass& p, index node);
+void check_drained_device(pass& p, index device);
 /// A hint that it may be gone: no new work, and silent attempts fail over.
 void suspect_node(pass& p, index node, const std::string& why);
 /// The node that leads the instance.

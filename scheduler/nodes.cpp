@@ -2,6 +2,7 @@
 // Leases and incarnations: who is believed alive, and under which epoch.
 #include "scheduler/handlers.hpp"
 #include "scheduler/nearest_name.hpp"
+#include "scheduler/units.hpp"
 
 #include <algorithm>
 
@@ -67,6 +68,8 @@ void on(pass& p, const node_joined& e) {
   node.data_address = e.data_address;
   node.toolchains = e.toolchains;
   node.attributes = e.attributes;
+  if (node.suspect && same_life)
+    p.tell(note::severity::info, node.id.value, "linked again, takes work");
   node.suspect = false;
   if (!node.alive) {
     node.alive = true;
@@ -123,6 +126,7 @@ void on(pass& p, const lease_renewed& e) {
   if (!node.suspect)
     return;
   node.suspect = false;
+  p.tell(note::severity::info, node.id.value, "heard again, takes work");
   refresh_node(p, node);
 }
 
@@ -151,6 +155,39 @@ void lose_node(pass& p, index at, const std::string& why) {
   changed_statically(p.s);
 }
 
+namespace {
+
+/// Whatever has a share of the device ends there: an instance lives and dies as one.
+void move_away(pass& p, index device) {
+  failover how;
+  how.failure
+      = {recovery::retry_elsewhere, "drained", p.s.devices[device].spec.id.value + " was drained"};
+  how.fault = false;
+  how.revoke = true;
+  const auto there = p.s.devices[device].instances;
+  for (const auto instance : there)
+    fail_attempts(p, p.s.instances[instance].attempts, how);
+}
+
+} // namespace
+
+void check_drained_node(pass& p, index at) {
+  auto& node = p.s.nodes[at];
+  if (node.move_at == 0 || node.move_at > p.now)
+    return;
+  node.move_at = 0;
+  for (const auto device : node.devices)
+    move_away(p, device);
+}
+
+void check_drained_device(pass& p, index at) {
+  auto& device = p.s.devices[at];
+  if (device.move_at == 0 || device.move_at > p.now)
+    return;
+  device.move_at = 0;
+  move_away(p, at);
+}
+
 void on(pass& p, const drain_changed& e) {
   const auto node = find(p.s.node_names, e.target);
   const auto device = find(p.s.device_names, e.target);
@@ -158,11 +195,19 @@ void on(pass& p, const drain_changed& e) {
     return p.tell(note::severity::warning, e.target,
                   "cannot drain: no such node or device" + suggest_target(p.s, e.target));
   auto& flag = node != none ? p.s.nodes[node].draining : p.s.devices[device].draining;
-  if (flag == e.draining)
+  auto& move_at = node != none ? p.s.nodes[node].move_at : p.s.devices[device].move_at;
+  const auto after = std::clamp<duration_us>(e.move_after_us, 0, limits::drain_wait_max_us);
+  const auto until = e.draining && after > 0 ? p.now + after : 0;
+  if (flag == e.draining && move_at == until)
     return;
   flag = e.draining;
+  move_at = until;
+  if (until != 0)
+    arm(p.s, until, node != none ? timer_kind::drain_node : timer_kind::drain_device,
+        node != none ? node : device);
   p.tell(note::severity::info, e.target,
          (e.draining ? "draining" : "takes work again")
+             + (until != 0 ? ", what still runs in " + format_duration(after) + " is moved" : "")
              + (e.reason.empty() ? std::string() : ": " + e.reason));
   if (node != none)
     return refresh_node(p, p.s.nodes[node]);

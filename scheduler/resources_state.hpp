@@ -19,7 +19,8 @@ struct node_state {
   bool suspect = false; ///< Its link dropped; no new work until it is heard again.
   time_us suspect_at = 0;
   bool draining = false;
-  epoch lease_epoch; ///< New with each life and each revival; renewals extend it.
+  time_us move_at = 0; ///< Draining: what still runs then is moved elsewhere; 0 = never.
+  epoch lease_epoch;   ///< New with each life and each revival; renewals extend it.
   time_us lease_until = 0;
   std::vector<index> devices;
   std::uint32_t compiles = 0;
@@ -30,6 +31,7 @@ struct device_state {
   index node = none;
   bool present = false; ///< Advertised by the node's current life.
   bool draining = false;
+  time_us move_at = 0; ///< As a node's.
   device_reading reading;
   std::uint64_t promised_bytes = 0; ///< Over all allocations.
   std::uint32_t allocations = 0;

@@ -28,6 +28,8 @@ enum class timer_kind : std::uint8_t {
   model,
   pair,
   gateway,
+  drain_node,
+  drain_device,
   look
 };
 /// Fires at `at`; whoever it names looks whether it is really due and else arms again.

@@ -34,6 +34,7 @@ void gateway_model::leave(const request_id& id) {
 }
 
 void gateway_model::reconnect() {
+  linked_ = true;
   for (const auto& [id, one] : requests_) {
     core::request_restored told;
     told.meta = one.meta;
@@ -50,6 +51,8 @@ void gateway_model::reconnect() {
 }
 
 void gateway_model::tell(const core::event& happened) {
+  if (!linked_)
+    return; // What matters is told anew on the next link.
   const messages::envelope from{.kind = messages::sender_kind::gateway,
                                 .sender = "gateway",
                                 .life = incarnation(id_.value),
@@ -90,6 +93,10 @@ gateway_model::request* gateway_model::by_stream(channel stream) {
 }
 
 void gateway_model::on_closed(address from, channel stream) {
+  if (from == scheduler_address) {
+    linked_ = false;
+    return;
+  }
   const error lost{recovery::retry_elsewhere, data_link_lost, "the connection was reset"};
   if (stream != control_channel) {
     if (auto* one = by_stream(stream))

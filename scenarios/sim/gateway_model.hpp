@@ -76,6 +76,7 @@ private:
   channel last_stream_ = control_channel;
   std::uint64_t sequence_ = 0;
   std::uint32_t forgetting_ = 0;
+  bool linked_ = true; ///< To the scheduler.
   std::optional<std::string> broken_;
 };
 

@@ -82,6 +82,7 @@ node_model::~node_model() = default;
 
 void node_model::start() {
   running_ = true;
+  linked_ = true;
   world_.links.attach(at_, *this);
   say_hello();
 }
@@ -145,6 +146,7 @@ void node_model::say_hello() {
 void node_model::reconnect() {
   if (!running_ || paused_)
     return;
+  linked_ = true;
   advertise(true);
   std::set<allocation_id> used;
   for (const auto& [number, one] : instances_) {
@@ -219,6 +221,8 @@ void node_model::report_devices() {
 }
 
 void node_model::tell(const core::event& happened) {
+  if (!linked_)
+    return;
   const messages::envelope from{.kind = messages::sender_kind::node,
                                 .sender = description_.name,
                                 .life = life_,
@@ -253,14 +257,16 @@ void node_model::on_frame(address from, channel stream, const messages::frame& r
   open(stream, *wanted);
 }
 
-void node_model::on_closed(address, channel stream) {
+void node_model::on_closed(address from, channel stream) {
   if (paused_) {
     deferred_.emplace_back([=, this, process = process_] {
       if (process == process_)
-        on_closed(gateway_address, stream);
+        on_closed(from, stream);
     });
     return;
   }
+  if (from == scheduler_address)
+    linked_ = false;
   const auto found = std::find_if(streams_.begin(), streams_.end(),
                                   [&](const auto& one) { return one.second == stream; });
   if (found == streams_.end())

@@ -93,6 +93,7 @@ private:
   std::map<digest, artifact_record> store_; ///< Survives the process.
 
   bool running_ = false;
+  bool linked_ = true; ///< Nothing is said to a scheduler before hello.
   bool paused_ = false;
   std::uint64_t process_ = 0; ///< Counts processes and fences; timers of an earlier one are void.
   std::vector<std::function<void()>> deferred_; ///< What a paused process has yet to notice.

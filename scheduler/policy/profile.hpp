@@ -2,7 +2,8 @@
 #pragma once
 /// A policy's profile: how the terms make one score, lower is better, ties by device id. `latency`
 /// is the one that exists; the others are decided by it until they have a profile of their own, and
-/// a decision's record names the profile that really decided.
+/// a decision's record names the profile that really decided. A score never falls when a term other
+/// than prefix grows: endpoints are skipped by lower bounds.
 ///
 ///   latency = queue + setup + prefill - prefix + decode + exact     (predicted finish)
 

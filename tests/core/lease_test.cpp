@@ -232,6 +232,69 @@ TEST(Lease, DrainedNodeFinishesItsWorkAndGetsNoMore) {
   EXPECT_TRUE(t.noted("a: draining: kernel update"));
 }
 
+TEST(Lease, WhatStillRunsAtTheDeadlineOfADrainIsMoved) {
+  core_fixture t;
+  two_nodes(t);
+  t.submit();
+  const auto running = t.expect<grant_ticket>();
+  ASSERT_EQ(running.granted.node.value, "a");
+  t.start(running);
+  t.progress(running, 7);
+  t.feed(drain_changed{"a", true, "kernel update", 2 * second});
+  for (std::uint32_t half = 1; half < 4; ++half) {
+    t.pass_time_renewing(second / 2, {"a", "b"});
+    t.progress(running, 7 + half);
+  }
+  t.expect_empty();
+  t.pass_time(second / 2);
+  EXPECT_EQ(t.expect<revoke_attempt>().attempt, running.granted.attempt);
+  EXPECT_EQ(t.expect<drop_attempt>().attempt, running.granted.attempt);
+  const auto moved = t.expect<grant_ticket>();
+  EXPECT_EQ(moved.granted.node.value, "b");
+  EXPECT_TRUE(moved.resumed);
+  EXPECT_TRUE(t.noted("what still runs in 2s is moved: kernel update"));
+  EXPECT_TRUE(
+      t.noted("b/cpu0: request r1 goes on here after 10 tokens, attempt 2: a/cpu0 was drained"));
+}
+
+TEST(Lease, UncordonedBeforeTheDeadlineKeepsItsWork) {
+  core_fixture t;
+  two_nodes(t);
+  t.submit();
+  const auto running = t.expect<grant_ticket>();
+  t.start(running);
+  t.feed(drain_changed{running.granted.device.value, true, "", second});
+  t.feed(drain_changed{running.granted.device.value, false, ""});
+  t.pass_time_renewing(2 * second, {"a", "b"});
+  t.expect_empty();
+}
+
+TEST(Lease, DrainOfADeviceMovesItsWorkAndWaitsAtMostADay) {
+  core_fixture t;
+  two_nodes(t);
+  t.submit();
+  const auto running = t.expect<grant_ticket>();
+  t.start(running);
+  t.feed(drain_changed{running.granted.device.value, true, "", second});
+  t.pass_time(second);
+  EXPECT_EQ(t.expect<revoke_attempt>().attempt, running.granted.attempt);
+  t.take_all<drop_attempt>();
+  EXPECT_NE(t.expect<grant_ticket>().granted.device, running.granted.device);
+  t.feed(drain_changed{"b", true, "", 100 * limits::drain_wait_max_us});
+  EXPECT_TRUE(t.noted("b: draining, what still runs in 1d is moved"));
+}
+
+TEST(Lease, NodeThatIsHeardAgainIsSaidToBe) {
+  core_fixture t;
+  two_nodes(t);
+  t.feed(node_lost{node_id{"a"}, t.life_of("a"), false, "its link dropped"});
+  t.renew("a");
+  EXPECT_TRUE(t.noted("a: heard again, takes work"));
+  t.feed(node_lost{node_id{"a"}, t.life_of("a"), false, "its link dropped"});
+  t.join("a", t.life_of("a").value);
+  EXPECT_TRUE(t.noted("a: linked again, takes work"));
+}
+
 TEST(Lease, DrainOfTheUnknownSaysWhatIsNear) {
   core_fixture t;
   t.join("edge-1");

@@ -183,6 +183,29 @@ TEST(Restore, NothingIsLoadedForALeasePeriodWhileNodesReturn) {
   t.expect<reserve_allocation>();
 }
 
+TEST(Restore, NothingIsImpossibleForALeasePeriodWhileNodesReturn) {
+  core_fixture t(successor());
+  t.declare(story_spec());
+  t.feed(node_joined{node_id{"a"}, incarnation{11}, "a:1", {}, {}, true});
+  t.expect<grant_lease>();
+  t.set_life("a", 11);
+  t.advertise(cpu_spec("a"));
+  t.submit("b/cpu0");
+  t.submit("c/cpu0");
+  t.take_all<queue_notice>();
+  t.expect_empty();
+  t.feed(node_joined{node_id{"b"}, incarnation{22}, "b:1", {}, {}, true});
+  t.take_all<grant_lease>();
+  t.set_life("b", 22);
+  t.advertise(cpu_spec("b"));
+  t.pass_time_renewing(limits::lease_us, {"a", "b"});
+  t.take_all<queue_notice>();
+  EXPECT_EQ(t.expect<reject_request>().reason.code, "no_such_device") << "c never came";
+  t.expect<record_request>();
+  EXPECT_EQ(t.finish_load().node.value, "b");
+  EXPECT_EQ(t.expect<grant_ticket>().granted.node.value, "b");
+}
+
 TEST(Restore, TakenOverStreamThatFailsIsResumedAsTheNextAttempt) {
   core_fixture before;
   const auto load = one_device(before);

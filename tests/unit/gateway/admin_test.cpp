@@ -110,8 +110,10 @@ TEST_F(Admin, CommandsReachTheScheduler) {
   };
   start();
   http_client client(http_port());
-  EXPECT_EQ(client.post("/api/v1/drain", R"({"target":"local/npu0","reason":"firmware"})").status,
-            202);
+  EXPECT_EQ(
+      client.post("/api/v1/drain", R"({"target":"local/npu0","reason":"firmware","deadline":"2m"})")
+          .status,
+      202);
   EXPECT_EQ(client.post("/api/v1/cordon", R"({"target":"local"})").status, 202);
   EXPECT_EQ(client.post("/api/v1/uncordon", R"({"target":"local"})").status, 202);
   EXPECT_EQ(client.post("/api/v1/models", R"({"name":"m","source":"models/m.gguf"})").status, 202);
@@ -125,6 +127,7 @@ TEST_F(Admin, CommandsReachTheScheduler) {
   EXPECT_EQ(drained.target, "local/npu0");
   EXPECT_EQ(drained.reason, "firmware");
   EXPECT_TRUE(drained.draining);
+  EXPECT_EQ(drained.move_after_us, 120'000'000);
   EXPECT_TRUE(std::get<core::drain_changed>(asked[1]).draining);
   EXPECT_FALSE(std::get<core::drain_changed>(asked[2]).draining);
   const auto& added = std::get<core::model_declared>(asked[3]).spec;
@@ -141,6 +144,7 @@ TEST_F(Admin, WrongCommandsAre400NamingTheField) {
       {"/api/v1/drain", R"({"reason":"x"})", "target"},
       {"/api/v1/drain", R"({"target":1})", "target"},
       {"/api/v1/drain", R"({"target":"a","when":"now"})", "when"},
+      {"/api/v1/drain", R"({"target":"a","deadline":"soon"})", "deadline"},
       {"/api/v1/compile", R"({"model":"m"})", "for"},
       {"/api/v1/compile", R"({"for":"npu"})", "model"}};
   for (const auto& [path, body, param] : cases) {

@@ -142,9 +142,15 @@ struct heard_link {
   messages::frame hello;
   std::vector<messages::frame> frames;
   std::optional<error> closed;
+  bool slow = false; ///< Every frame is still worked on.
+  std::vector<frame_hold> holds = {};
 
   void listen() {
-    handle->start({[this](messages::frame frame) { frames.push_back(std::move(frame)); },
+    handle->start({[this](messages::frame frame) {
+                     frames.push_back(std::move(frame));
+                     if (slow)
+                       holds.push_back(handle->hold());
+                   },
                    [this](const error& why) { closed = why; }});
   }
   [[nodiscard]] std::string closed_by() const { return closed ? closed->code : ""; }

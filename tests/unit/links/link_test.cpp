@@ -132,8 +132,8 @@ TEST_F(Link, AQueueThatDrainsTakesMoreThanItsLimitInSum) {
 
 TEST_F(Link, AFastPeerIsSlowedNotCut) {
   limits::limit_set limits;
-  limits.frames_rate = 2'000;
-  limits.frames_at_once = 100;
+  limits.node_frames_rate = 2'000;
+  limits.node_frames_at_once = 100;
   const auto peer = linked(limits);
   const auto begun = std::chrono::steady_clock::now();
   for (int at = 0; at < 600; ++at)
@@ -145,14 +145,44 @@ TEST_F(Link, AFastPeerIsSlowedNotCut) {
 
 TEST_F(Link, APeerThatNeverCalmsDownIsCut) {
   limits::limit_set limits;
-  limits.frames_rate = 1'000; // Less than the slowest machine takes in.
-  limits.frames_at_once = 1'000;
+  limits.node_frames_rate = 1'000; // Less than the slowest machine takes in.
+  limits.node_frames_at_once = 1'000;
   limits.pauses = 50'000;
   const auto peer = linked(limits);
   for (int at = 0; at < 5'000; ++at)
     peer->send(event_frame());
   ASSERT_TRUE(ends());
   EXPECT_EQ(ours().closed_by(), "peer_too_fast");
+}
+
+TEST_F(Link, ReadingWaitsForWhoeverWorksOnItsFrames) {
+  limits::limit_set limits;
+  limits.held_frames = 10;
+  limits.heartbeat = 10'000;
+  limits.silence = 40'000;
+  const auto peer = linked(limits);
+  ours().slow = true;
+  for (int at = 0; at < 30; ++at)
+    peer->send(event_frame());
+  ASSERT_TRUE(run_until([&] { return ours().frames.size() == 10; }));
+  const auto beats = peer->frames().size();
+  ASSERT_TRUE(run_until([&] { return peer->frames().size() > beats + 10; })) << "time passes";
+  EXPECT_EQ(ours().frames.size(), 10U);
+  EXPECT_FALSE(ours().closed) << "it is not read, so it is not silent";
+  ours().slow = false;
+  ours().holds.clear();
+  ASSERT_TRUE(run_until([&] { return ours().frames.size() == 30; }));
+}
+
+TEST_F(Link, HoldsOutliveTheLink) {
+  const auto peer = linked();
+  ours().slow = true;
+  peer->send(event_frame());
+  ASSERT_TRUE(run_until([&] { return !ours().holds.empty(); }));
+  peer->close();
+  ASSERT_TRUE(ends());
+  ours().handle.reset();
+  ours().holds.clear();
 }
 
 TEST_F(Link, WhatItsRoleMayNotSendEndsIt) {

@@ -126,7 +126,7 @@ TEST_F(Session, AHelloInAnothersNameEndsTheLink) {
 }
 
 TEST_F(Session, TooManyFramesPauseAndThenEndTheLink) {
-  limits_.frames_rate = limits_.frames_at_once = 100;
+  limits_.node_frames_rate = limits_.node_frames_at_once = 100;
   limits_.pauses = 5'000'000;
   session fast(limits_, opened_at);
   fast.admit(peer_role::node, nullptr);
@@ -205,6 +205,7 @@ TEST_F(Session, ALateTickIsNotHeldAgainstThePeer) {
 
 TEST_F(Session, APausedPeerIsNotSilent) {
   limits_.frames_rate = limits_.frames_at_once = 1;
+  limits_.node_frames_rate = limits_.node_frames_at_once = 1;
   session paused(limits_, opened_at);
   paused.admit(peer_role::node, nullptr);
   std::vector<char> bytes;

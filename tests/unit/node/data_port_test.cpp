@@ -96,12 +96,33 @@ TEST_F(DataPort, RefusesBodiesThatAreNoAttemptAndGoesOn) {
   EXPECT_EQ(port_->counters().accepted, 1U);
 }
 
+TEST_F(DataPort, CountsTicketsThatAreTurnedAwayAndShowsItsFigures) {
+  start();
+  auto gateway = client();
+  gateway.send(post(open_frame(0)));
+  EXPECT_EQ(gateway.head().status, 200U);
+  attempts_.say(0, attempt_aborted{{recovery::refuse, "ticket_forged", "no"}, false});
+  gateway.chunked();
+  gateway.send(post(open_frame(1)));
+  EXPECT_EQ(gateway.head().status, 200U);
+  attempts_.say(1, attempt_aborted{{recovery::refuse, "its \"own\" word", "no"}, false});
+  gateway.chunked();
+  gateway.send("GET /metrics HTTP/1.1\r\n\r\n");
+  const auto [head, text] = gateway.answer();
+  EXPECT_EQ(head.status, 200U);
+  EXPECT_NE(text.find("\nconsort_data_attempts_total 2\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("\nconsort_data_refused_total{reason=\"ticket_forged\"} 1\n"),
+            std::string::npos);
+  EXPECT_EQ(text.find("own"), std::string::npos) << "only words of ours become labels";
+}
+
 TEST_F(DataPort, RefusesWhatItDoesNotServeAndCloses) {
   const std::string digits(64, 'a');
   const std::vector<std::tuple<std::string, unsigned, std::string>> cases = {
       {post("", "", "/v1/other"), 404, "unknown_path"},
       {"GET /v1/artifacts/../../etc/passwd HTTP/1.1\r\n\r\n", 404, "unknown_path"},
       {"GET /v1/attempts HTTP/1.1\r\n\r\n", 405, "wrong_method"},
+      {post("", "", "/metrics"), 405, "wrong_method"},
       {post("", "", "/v1/artifacts/" + digits), 405, "wrong_method"},
       {"HELO\r\n\r\n", 400, "malformed_http"},
       {"GET /v1/attempts HTTP/1.1\r\nA: " + std::string(limits::data_head_bytes_max, 'a')

@@ -3,6 +3,7 @@
 
 #include "scheduler/explain.hpp"
 #include "scheduler/limits.hpp"
+#include "scheduler/prng.hpp"
 
 #include <gtest/gtest.h>
 
@@ -83,6 +84,52 @@ TEST(Endpoints, ClosedOneHasNoRoom) {
   table.at(0).open = false;
   table.refresh(0, speed());
   EXPECT_LT(table.room(0).seq_free, 0);
+}
+
+/// The floors of the table are the least of each block, recomputed the slow way.
+void expect_floors(const endpoint_table& table) {
+  ASSERT_EQ(table.floors().size(), (table.size() + pace_block - 1) / pace_block);
+  for (std::size_t block = 0; block < table.floors().size(); ++block) {
+    endpoint_pace least{term_ns_max, ~0U, ~0U};
+    for (auto at = block * pace_block; at < std::min(table.size(), (block + 1) * pace_block);
+         ++at) {
+      const auto& one = table.paces()[at];
+      least.queue_ns = std::min(least.queue_ns, one.queue_ns);
+      least.prefill_ns = std::min(least.prefill_ns, one.prefill_ns);
+      least.itl_ns = std::min(least.itl_ns, one.itl_ns);
+    }
+    EXPECT_EQ(table.floors()[block].queue_ns, least.queue_ns);
+    EXPECT_EQ(table.floors()[block].prefill_ns, least.prefill_ns);
+    EXPECT_EQ(table.floors()[block].itl_ns, least.itl_ns);
+  }
+}
+
+TEST(Endpoints, FloorsAreTheLeastOfEachBlockWhateverChanges) {
+  prng chance(7);
+  endpoint_table table;
+  for (int step = 0; step < 400; ++step) {
+    const auto size = static_cast<std::uint32_t>(table.size());
+    const auto at = static_cast<index>(chance.below(size + 1));
+    if (at == size || chance.below(3) > 0) {
+      endpoint one;
+      one.open = chance.below(4) > 0;
+      one.seq_max = 4;
+      table.insert(at, one);
+    } else if (table.at(at).seq_used == 0) {
+      table.erase(at);
+    }
+    if (table.empty())
+      continue;
+    speed_estimate known;
+    known.prefill_ns = static_cast<std::uint32_t>(1 + chance.below(1'000));
+    known.decode_ns = static_cast<std::uint32_t>(1 + chance.below(1'000));
+    const auto place = static_cast<index>(chance.below(table.size()));
+    if (chance.below(2) == 0)
+      table.reserve(place, {1, 0, 500, static_cast<std::int64_t>(chance.below(900))});
+    table.refresh(place, known);
+    expect_floors(table);
+  }
+  EXPECT_GT(table.size(), 3 * pace_block);
 }
 
 TEST(BestPlaces, KeepsTheBestInOrderWithTiesByPlace) {
