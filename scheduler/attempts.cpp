@@ -99,7 +99,7 @@ std::optional<ending> no_more(pass& p, const request_row& r, const failover& how
   if (r.emitted > 0 && !r.meta.resumable)
     return gateway_502("not_resumable", "text was already sent and cannot be continued elsewhere",
                        last);
-  if (!possible_for(p.s, r) && p.now >= p.s.taking_over_until)
+  if (!possible_for(p.s, r) && p.now >= p.s.returning_until)
     return gateway_502("device_failed", "the device failed and no other could take over", last);
   if (!how.costs_credit)
     return std::nullopt;

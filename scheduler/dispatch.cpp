@@ -185,7 +185,7 @@ bool better_to_wait(const model_state& model, const request_row& r, const scan_r
 
 /// Nothing is called impossible while nodes are still to say what they have.
 verdict no_start(core_state& s, const request_row& r, bool possible, time_us now) {
-  if (!possible && now >= s.taking_over_until)
+  if (!possible && now >= s.returning_until)
     return verdict::impossible;
   if (!possible)
     recheck_later(s, r.model, now);

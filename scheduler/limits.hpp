@@ -87,6 +87,8 @@ inline constexpr duration_us starved_us
 inline constexpr duration_us starved_grace_us
     = second_us / 4; ///< On top, for news that piled up meanwhile.
 inline constexpr duration_us gateway_grace_us = 5 * second_us; ///< For a gateway to come back.
+inline constexpr duration_us return_grace_us
+    = 10 * second_us; ///< For nodes to dial a scheduler that took another's place.
 inline constexpr duration_us adopt_grace_us
     = 5 * second_us; ///< For a node to tell of an instance whose attempts go on.
 inline constexpr std::uint32_t retry_credit_pm = 200; ///< Earned per accepted request.

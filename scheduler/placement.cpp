@@ -305,6 +305,8 @@ void update_outlook(core_state& s, index at, index selector, time_us now) {
 void note_takeover(core_state& s, time_us now) {
   if (s.taking_over_until == 0)
     s.taking_over_until = now + s.config.lease_us;
+  if (s.returning_until == 0)
+    s.returning_until = now + limits::return_grace_us;
 }
 
 void place(pass& p, index at) {

@@ -84,6 +84,7 @@ struct core_state {
 
   time_us taking_over_until = 0; ///< Before, nothing is loaded or built: others are still to tell
                                  ///< what they have.
+  time_us returning_until = 0;   ///< Before, no request is called impossible: nodes still dial.
   bool looking = false;          ///< The timer that looks at the clock is armed.
   std::uint64_t next_number = 0; ///< Of allocations, instances and compiles, shared.
   std::uint64_t next_epoch = 0;  ///< Of leases and fences, shared.

@@ -183,7 +183,7 @@ TEST(Restore, NothingIsLoadedForALeasePeriodWhileNodesReturn) {
   t.expect<reserve_allocation>();
 }
 
-TEST(Restore, NothingIsImpossibleForALeasePeriodWhileNodesReturn) {
+TEST(Restore, NothingIsImpossibleWhileNodesReturn) {
   core_fixture t(successor());
   t.declare(story_spec());
   t.feed(node_joined{node_id{"a"}, incarnation{11}, "a:1", {}, {}, true});
@@ -200,10 +200,14 @@ TEST(Restore, NothingIsImpossibleForALeasePeriodWhileNodesReturn) {
   t.advertise(cpu_spec("b"));
   t.pass_time_renewing(limits::lease_us, {"a", "b"});
   t.take_all<queue_notice>();
+  EXPECT_EQ(t.finish_load().node.value, "b");
+  const auto ticket = t.expect<grant_ticket>();
+  EXPECT_EQ(ticket.granted.node.value, "b");
+  t.finish(ticket);
+  t.expect<record_request>();
+  t.pass_time_renewing(limits::return_grace_us - limits::lease_us, {"a", "b"});
   EXPECT_EQ(t.expect<reject_request>().reason.code, "no_such_device") << "c never came";
   t.expect<record_request>();
-  EXPECT_EQ(t.finish_load().node.value, "b");
-  EXPECT_EQ(t.expect<grant_ticket>().granted.node.value, "b");
 }
 
 TEST(Restore, TakenOverStreamThatFailsIsResumedAsTheNextAttempt) {
