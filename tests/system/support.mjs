@@ -22,6 +22,17 @@ const log_lines_shown = 40;
 
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
+/// What `promise` comes to, or nothing after that long; no timer is left behind.
+export async function within(ms, promise) {
+  let timer;
+  const late = new Promise((resolve) => (timer = setTimeout(resolve, ms)));
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /// Polls until `probe` returns something truthy; fails with `what` after `timeout_ms`.
 export async function eventually(what, probe, timeout_ms = 20_000, every_ms = 50) {
   const end = Date.now() + timeout_ms;
