@@ -2,6 +2,7 @@
 # Language level, warnings, sanitizers and ccache. Warnings apply to our own targets only (consort_warnings).
 
 option(CONSORT_TESTS "Build the tests" ON)
+option(CONSORT_UNIT_TESTS "Of the tests, also those that start no program of users" ON)
 option(CONSORT_WERROR "Treat warnings as errors" OFF)
 option(CONSORT_UNITY "Compile a folder's sources a few at a time" OFF)
 option(CONSORT_FUZZ "Build libFuzzer targets (clang only)" OFF)

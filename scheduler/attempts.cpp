@@ -93,7 +93,8 @@ std::optional<ending> no_more(pass& p, const request_row& r, const failover& how
   const auto& last = how.failure;
   if (last.action == recovery::refuse)
     return ending{request_outcome::failed, 400, last, {}, {}, {}, {}};
-  if (r.attempt >= p.s.config.attempts_max)
+  // A stream that moves on is no request that kills whatever serves it.
+  if (r.fruitless >= p.s.config.attempts_max || r.attempt >= limits::attempts_total_max)
     return gateway_502("attempts_exhausted",
                        "attempt " + std::to_string(r.attempt) + " was the last allowed", last);
   if (r.emitted > 0 && !r.meta.resumable)
@@ -253,7 +254,9 @@ void fail_attempt(pass& p, index slot, const failover& how) {
   if (how.revoke)
     revoke(p, r, how.failure.message);
   r.content = s.instances[r.instance].content;
-  r.emitted = std::max({r.emitted, how.emitted, r.tokens});
+  const auto emitted = std::max({r.emitted, how.emitted, r.tokens});
+  r.fruitless = emitted > r.emitted ? 0 : r.fruitless + 1;
+  r.emitted = emitted;
   r.failure = how.failure;
   if (how.exclude)
     exclude(s, r, how.spare_last);
@@ -355,6 +358,7 @@ void lose_adopted(pass& p, index slot, const error& failure, bool tell_gateway) 
   forget_sought(s, slot);
   failover how;
   how.failure = r.failure = failure;
+  ++r.fruitless;
   r.phase = request_phase::parked;
   ++s.waiting;
   if (const auto end = no_more(p, r, how))

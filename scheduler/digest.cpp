@@ -140,6 +140,7 @@ void add_requests(const core_state& s, hasher& into) {
     into.number(ordinal(r.phase));
     into.number(r.attempt);
     into.number(r.emitted);
+    into.number(r.fruitless);
     into.number(r.tokens);
     into.number(r.heard_at);
     into.number(r.missing_at);

@@ -77,7 +77,7 @@ void take_over(pass& p, const request_restored& e) {
   if (e.attempts > 0)
     note_takeover(s, p.now);
   auto& r = s.requests[slot];
-  r.attempt = std::min(e.attempts, s.config.attempts_max);
+  r.attempt = std::min(e.attempts, limits::attempts_total_max);
   r.emitted = e.emitted_tokens;
   if (e.running && e.running->attempt == attempt_id{e.meta.id, r.attempt}) {
     r.phase = request_phase::adopted;

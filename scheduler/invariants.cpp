@@ -31,7 +31,7 @@ violation check_request_row(const core_state& s, index slot) {
     return of("a request's deadline is armed too late", slot);
   if (is_out(r) != (r.instance != none) || is_out(r) != (r.held.sequences != 0))
     return of("a request holds an endpoint without an attempt, or the reverse", slot);
-  if (r.attempt > s.config.attempts_max)
+  if (r.attempt > limits::attempts_total_max)
     return of("a request has more attempts than allowed", slot);
   const auto& lanes = s.models[r.model].queue.lanes();
   const auto lane = lanes.find(lane_of(r));

@@ -107,8 +107,9 @@ struct request_row {
   std::uint64_t round = 0; ///< Of its gateway, when that last told of it.
   instance_id sought;      ///< While adopted.
   std::uint32_t attempt = 0;
-  std::uint32_t emitted = 0; ///< Tokens of earlier attempts that the client saw.
-  std::uint32_t tokens = 0;  ///< Of this attempt.
+  std::uint32_t fruitless = 0; ///< Ended attempts in a row that brought no token.
+  std::uint32_t emitted = 0;   ///< Tokens of earlier attempts that the client saw.
+  std::uint32_t tokens = 0;    ///< Of this attempt.
   index instance = none;
   std::uint32_t rank = 0, listed = 0; ///< `listed`: place in instance's attempts.
   reservation held;

@@ -119,6 +119,20 @@ TEST(Failover, AttemptsAreBounded) {
   t.expect<record_request>();
 }
 
+TEST(Failover, AStreamThatGetsOnIsMovedMoreOften) {
+  core_fixture t;
+  ready(t, static_cast<int>(limits::attempts_total_max) + 1);
+  t.submit();
+  for (std::uint32_t i = 1; i <= limits::attempts_total_max; ++i) {
+    const auto granted = t.expect<grant_ticket>();
+    t.start(granted);
+    t.progress(granted, i);
+    t.fail(granted, recovery::retry_elsewhere, i);
+  }
+  EXPECT_EQ(t.expect<reject_request>().reason.code, "attempts_exhausted");
+  EXPECT_EQ(t.expect<record_request>().attempts, limits::attempts_total_max);
+}
+
 TEST(Failover, RetryBudgetIsBounded) {
   core_fixture t;
   ready(t, 2, 4'096);

@@ -251,7 +251,7 @@ private:
     auto& attempts = live_[ticket.attempt.request];
     if (!accepted_.contains(ticket.attempt.request))
       broken("a ticket was granted to a request that ended or never was");
-    if (ticket.attempt.number != attempts + 1 || ticket.attempt.number > config_.attempts_max)
+    if (ticket.attempt.number != attempts + 1 || ticket.attempt.number > limits::attempts_total_max)
       broken("attempts are not counted up one by one");
     attempts = ticket.attempt.number;
     tickets_[ticket.attempt.request] = ticket;
