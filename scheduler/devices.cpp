@@ -161,6 +161,21 @@ void lose_device(pass& p, index at, const std::string& why) {
     fail_instance(p, instance, {{recovery::retry_elsewhere, "device_lost", why}, false, false});
 }
 
+void forgive_device(core_state& s, index device) {
+  for (index model = 0; model < s.models.end(); ++model) {
+    const auto known = s.models[model].pairs.find(device);
+    if (known == s.models[model].pairs.end())
+      continue;
+    auto& pair = s.pairs[known->second];
+    pair.fuse = {};
+    pair.load_failures = 0;
+    pair.load_retry_at = 0;
+  }
+  for (index slot = 0; slot < s.requests.end(); ++slot)
+    if (s.requests.holds(slot))
+      std::erase(s.requests[slot].excluded, device);
+}
+
 void refresh_device(core_state& s, index device) {
   for (const auto instance : s.devices[device].instances)
     refresh_instance(s, instance);

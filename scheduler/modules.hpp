@@ -43,6 +43,8 @@ void check_gateway(pass& p, index gateway);
 
 // --- devices.cpp ---
 void lose_device(pass& p, index device, const std::string& why);
+/// Another process speaks for the device: what its predecessor did is not held against it.
+void forgive_device(core_state& s, index device);
 /// Recomputes what decisions read of everything led from the device.
 void refresh_device(core_state& s, index device);
 /// A breaker's open span is over.

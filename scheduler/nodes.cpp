@@ -73,6 +73,8 @@ void on(pass& p, const node_joined& e) {
   node.suspect = false;
   if (!node.alive) {
     node.alive = true;
+    for (const auto device : node.devices)
+      forgive_device(p.s, device);
     node.lease_until = 0;
     node.life = e.life;
     node.lease_epoch = epoch{++p.s.next_epoch};

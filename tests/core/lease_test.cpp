@@ -215,6 +215,32 @@ TEST(Lease, EndedProcessFailsOverAtOnce) {
   EXPECT_EQ(t.expect<grant_ticket>().granted.node.value, "b");
 }
 
+TEST(Lease, ANewProcessIsNotBlamedForTheOld) {
+  core_fixture t;
+  two_nodes(t);
+  t.submit();
+  const auto first = t.expect<grant_ticket>();
+  ASSERT_EQ(first.granted.node.value, "a");
+  t.start(first);
+  t.fail(first, recovery::retry_elsewhere, 5);
+  const auto second = t.expect<grant_ticket>();
+  t.start(second);
+  for (std::uint32_t i = 1; i < limits::breaker_failures; ++i) {
+    auto meta = t.request("a/cpu0");
+    t.submit(meta);
+    t.fail(t.expect<grant_ticket>());
+    t.expect<reject_request>();
+    t.expect<record_request>();
+  }
+  EXPECT_EQ(t.view().devices.at(0).breaker, "open");
+  t.join("a", 12);
+  t.advertise(cpu_spec("a"));
+  EXPECT_EQ(t.view().devices.at(0).breaker, "closed");
+  t.finish_load();
+  t.fail(second, recovery::retry_elsewhere, 9);
+  EXPECT_EQ(t.expect<grant_ticket>().granted.node.value, "a") << "excluded no more";
+}
+
 TEST(Lease, DrainedNodeFinishesItsWorkAndGetsNoMore) {
   core_fixture t;
   two_nodes(t);
