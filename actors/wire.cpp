@@ -51,10 +51,13 @@ struct speaker_check {
       return gateway(event.meta.id);
     } else if constexpr (requires { event.gateway; }) {
       return gateway({event.gateway, 0});
+    } else if constexpr (requires { event.target; }) {
+      // An operator, through a gateway; or a node about what is its own.
+      return greeted.kind == messages::sender_kind::gateway || node(node_id{event.target})
+             || device(device_id{event.target});
     } else {
-      // What an operator asks comes through gateways; a node may drain itself; nobody sends ticks.
-      return greeted.kind == messages::sender_kind::gateway
-             || std::is_same_v<Event, core::drain_changed>;
+      // What an operator asks comes through gateways; nobody sends ticks.
+      return greeted.kind == messages::sender_kind::gateway;
     }
   }
 };

@@ -34,6 +34,7 @@ cluster_process::parts::parts(process_config wanted)
 }
 
 cluster_process::parts::~parts() {
+  revocations.reset(); // Before what it cuts links of.
   stop_gateway();
   if (guard)
     guard->stop();

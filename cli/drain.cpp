@@ -8,6 +8,7 @@
 
 #include <CLI/App.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <ostream>
@@ -36,16 +37,37 @@ result<json> set_draining(const context& env, const drain_options& wanted, const
   return send(env, "POST", std::string("/api/v1/") + verb, body);
 }
 
-/// Attempts still running on the target.
+/// Whether the device is the target or on it.
+bool covers(const std::string& target, const std::string& device) {
+  return device == target || device.starts_with(target + "/");
+}
+
+/// Attempts of every instance that has a share of the target.
 result<std::uint64_t> running_on(const context& env, const std::string& target) {
-  const auto answer = fetch(env, "/api/v1/devices");
+  const auto answer = fetch(env, "/api/v1/replicas");
   if (!answer)
     return answer.failure();
   std::uint64_t running = 0;
-  for (const auto& device : answer->value("devices", json::array()))
-    if (text_at(device, is_device(target) ? "/spec/id" : "/spec/node") == target)
-      running += device.value("running", std::uint64_t{0});
+  for (const auto& replica : answer->value("replicas", json::array())) {
+    const auto devices = replica.value("devices", std::vector<std::string>());
+    if (std::any_of(devices.begin(), devices.end(),
+                    [&](const auto& device) { return covers(target, device); }))
+      running += replica.value("running", std::uint64_t{0});
+  }
   return running;
+}
+
+/// Otherwise a typing error would be told as drained.
+std::optional<error> check_known(const context& env, const std::string& target) {
+  const auto* list = is_device(target) ? "devices" : "nodes";
+  const auto answer = fetch(env, std::string("/api/v1/") + list);
+  if (!answer)
+    return answer.failure();
+  for (const auto& one : answer->value(list, json::array()))
+    if (text_at(one, is_device(target) ? "/spec/id" : "/node") == target)
+      return std::nullopt;
+  return error{recovery::refuse, "usage",
+               "no such node or device: `" + target + "`; see `consort " + list + "`"};
 }
 
 /// The scheduler moves what is left at the deadline; a little later nothing runs there.
@@ -74,6 +96,8 @@ exit_code change(context& env, const drain_options& wanted, const char* verb) {
   if (!span || *span < 0)
     return complain(env, {recovery::refuse, "usage",
                           "--deadline `" + wanted.deadline + "` is not a duration such as 2m"});
+  if (const auto unknown = check_known(env, wanted.target))
+    return complain(env, *unknown);
   const auto answer = set_draining(env, wanted, verb);
   if (!answer)
     return complain(env, answer.failure());

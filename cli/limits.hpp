@@ -23,6 +23,6 @@ inline constexpr std::chrono::seconds model_add_timeout{600};  ///< The server r
 inline constexpr std::chrono::seconds stream_gap_timeout{600}; ///< Longest silence of a stream.
 inline constexpr std::chrono::milliseconds probe_timeout{500}; ///< `run` asking if a server is up.
 inline constexpr std::chrono::milliseconds watch_interval{1'000};
-inline constexpr std::chrono::seconds drain_grace{15}; ///< For what is moved at the deadline.
+inline constexpr std::chrono::seconds drain_grace{2}; ///< For what is moved at the deadline.
 
 } // namespace consort::cli::limits

@@ -87,20 +87,32 @@ api_error from_description(const error& failure) {
   return out;
 }
 
+/// Reads what to drain, and with a deadline where one may be given.
+std::optional<api_error> read_drain(const std::string& body, bool may_move,
+                                    core::drain_changed& wanted) {
+  std::string deadline;
+  std::vector<std::pair<std::string, std::string*>> fields{{"target", &wanted.target},
+                                                           {"reason", &wanted.reason}};
+  if (may_move)
+    fields.emplace_back("deadline", &deadline);
+  if (auto failure = read_strings(body, fields))
+    return failure;
+  if (wanted.target.empty())
+    return missing_field("target");
+  if (deadline.empty())
+    return std::nullopt;
+  const auto after = parse_duration(deadline);
+  if (!after || *after < 0)
+    return bad_request("invalid_value", "`deadline` must be a duration such as 2m", "deadline");
+  wanted.move_after_us = std::max<duration_us>(*after, 1); // At once is not never.
+  return std::nullopt;
+}
+
 task<void> change_drain(gateway_context& context, const http_request& request, exchange& out,
-                        bool draining) {
+                        bool draining, bool may_move) {
   core::drain_changed wanted;
   wanted.draining = draining;
-  std::string deadline;
-  auto failure = read_strings(
-      request.body,
-      {{"target", &wanted.target}, {"reason", &wanted.reason}, {"deadline", &deadline}});
-  if (!failure && wanted.target.empty())
-    failure = missing_field("target");
-  const auto after = parse_duration(deadline.empty() ? "0s" : deadline);
-  if (!failure && (!after || *after < 0))
-    failure = bad_request("invalid_value", "`deadline` must be a duration such as 2m", "deadline");
-  wanted.move_after_us = after.value_or(0);
+  const auto failure = read_drain(request.body, may_move, wanted);
   if (failure) {
     co_await respond_error(out, *failure);
     co_return;
@@ -114,12 +126,17 @@ task<void> change_drain(gateway_context& context, const http_request& request, e
 
 task<void> post_drain(gateway_context& context, const http_request& request, const std::string&,
                       exchange& out) {
-  co_await change_drain(context, request, out, true);
+  co_await change_drain(context, request, out, true, true);
+}
+
+task<void> post_cordon(gateway_context& context, const http_request& request, const std::string&,
+                       exchange& out) {
+  co_await change_drain(context, request, out, true, false);
 }
 
 task<void> post_uncordon(gateway_context& context, const http_request& request, const std::string&,
                          exchange& out) {
-  co_await change_drain(context, request, out, false);
+  co_await change_drain(context, request, out, false, false);
 }
 
 task<void> post_model(gateway_context& context, const http_request& request, const std::string&,

@@ -79,6 +79,8 @@ json request_body(std::string_view pattern) {
     return body_of(strings_schema({"model", "for"}));
   if (pattern == "/api/v1/models")
     return body_of(strings_schema({"name", "source"}));
+  if (pattern == "/api/v1/drain")
+    return body_of(strings_schema({"target"}, {"reason", "deadline"}));
   return body_of(strings_schema({"target"}, {"reason"}));
 }
 

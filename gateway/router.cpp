@@ -51,7 +51,7 @@ constexpr std::array table{
     route{"GET", "/api/v1/explain/*", show_explanation, "admin", "Why this device; why it waits"},
     route{"POST", "/api/v1/drain", post_drain, "admin",
           "No new work; what runs at the deadline moves elsewhere"},
-    route{"POST", "/api/v1/cordon", post_drain, "admin", "No new work"},
+    route{"POST", "/api/v1/cordon", post_cordon, "admin", "No new work"},
     route{"POST", "/api/v1/uncordon", post_uncordon, "admin", "New work again"},
     route{"POST", "/api/v1/models", post_model, "admin", "Declare a model"},
     route{"DELETE", "/api/v1/models/*", delete_model, "admin", "Remove a model"},

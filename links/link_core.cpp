@@ -154,7 +154,8 @@ void link_core::did_read(boost::system::error_code failed, std::size_t bytes) {
 }
 
 void link_core::hand_on() {
-  while (!closing() && !crowded()) {
+  bool full = false; // Looked at once: a hold may go meanwhile.
+  while (!closing() && !(full = crowded())) {
     auto frame = session_->next(steady_now_us());
     if (!frame)
       return finish(frame.failure());
@@ -164,7 +165,7 @@ void link_core::hand_on() {
       hooks.on_frame(**frame);
     callbacks_.on_frame(*std::move(*frame));
   }
-  if (crowded() && !closing()) {
+  if (full && !closing()) {
     crowded_out_ = true;
     return;
   }

@@ -42,7 +42,7 @@ struct event_writer {
     auto changed = to.initDrainChanged();
     changed.setTarget(out.name(from.target, "drain_changed.target"));
     changed.setDraining(from.draining);
-    changed.setMoveAfterUs(from.move_after_us);
+    changed.setMoveAfterUs(out.duration(from.move_after_us, "drain_changed.move_after_us"));
     changed.setReason(out.sentence(from.reason));
   }
 
@@ -274,7 +274,7 @@ core::drain_changed take(wire::DrainChanged::Reader from, incoming& in) {
   to.target = in.name(from.getTarget(), "drain_changed.target");
   to.draining = from.getDraining();
   to.reason = in.text(from.getReason(), "drain_changed.reason");
-  to.move_after_us = from.getMoveAfterUs();
+  to.move_after_us = in.duration(from.getMoveAfterUs(), "drain_changed.move_after_us");
   return to;
 }
 

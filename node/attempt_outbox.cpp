@@ -41,9 +41,9 @@ attempt_aborted too_slow(std::size_t bytes_max) {
 
 /// The gate's own words only: what a runtime says becomes no label of a figure.
 std::string ticket_code(const attempt_event& happened) {
-  constexpr std::array words{"ticket_no_key",      "ticket_forged",  "ticket_stale_incarnation",
-                             "ticket_stale_epoch", "ticket_expired", "ticket_used",
-                             "ticket_memory_full"};
+  constexpr std::array words{
+      "lease_expired",      "ticket_no_key",  "ticket_forged", "ticket_stale_incarnation",
+      "ticket_stale_epoch", "ticket_expired", "ticket_used",   "ticket_memory_full"};
   const auto* aborted = std::get_if<attempt_aborted>(&happened);
   if (aborted == nullptr
       || std::find(words.begin(), words.end(), aborted->failure.code) == words.end())

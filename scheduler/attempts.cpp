@@ -255,7 +255,9 @@ void fail_attempt(pass& p, index slot, const failover& how) {
     revoke(p, r, how.failure.message);
   r.content = s.instances[r.instance].content;
   const auto emitted = std::max({r.emitted, how.emitted, r.tokens});
-  r.fruitless = emitted > r.emitted ? 0 : r.fruitless + 1;
+  // What breaks its engine time and again is no stream that gets on.
+  const bool broke = how.fault && how.failure.code != data_link_lost;
+  r.fruitless = emitted > r.emitted && !broke ? 0 : r.fruitless + 1;
   r.emitted = emitted;
   r.failure = how.failure;
   if (how.exclude)

@@ -340,6 +340,15 @@ bool advance(const model_state& model, cursor& at) {
 
 } // namespace
 
+namespace {
+
+/// Fewer endpoints may serve it than its lane says: others of the lane may pass it.
+bool particular(const request_row& r) {
+  return !r.excluded.empty() || r.emitted > 0 || r.meta.kind == request_kind::embedding;
+}
+
+} // namespace
+
 void run_queue(pass& p, index at) {
   auto& s = p.s;
   auto& model = s.models[at];
@@ -356,7 +365,7 @@ void run_queue(pass& p, index at) {
       dequeue(s, slot);
     else if (outcome == verdict::impossible)
       end_request(p, slot, impossible_ending(s, slot));
-    else if (s.requests[slot].excluded.empty() || ++first->passed > limits::lane_bypass_max) {
+    else if (!particular(s.requests[slot]) || ++first->passed > limits::lane_bypass_max) {
       if (starving(first->who, p.now) && !model.endpoints.empty())
         blocked.push_back(first->key.selector);
       note_blocked(s, model, first->key.selector, p.now);

@@ -165,6 +165,7 @@ void move_away(pass& p, index device) {
   how.failure
       = {recovery::retry_elsewhere, "drained", p.s.devices[device].spec.id.value + " was drained"};
   how.fault = false;
+  how.exclude = true; // Nowhere else to go is an end, not a wait for what is being emptied.
   how.revoke = true;
   const auto there = p.s.devices[device].instances;
   for (const auto instance : there)
@@ -202,11 +203,13 @@ void on(pass& p, const drain_changed& e) {
   const auto until = e.draining && after > 0 ? p.now + after : 0;
   if (flag == e.draining && move_at == until)
     return;
+  const auto kind = node != none ? timer_kind::drain_node : timer_kind::drain_device;
+  const auto row = node != none ? node : device;
+  p.s.timers.erase({move_at, kind, row});
   flag = e.draining;
   move_at = until;
   if (until != 0)
-    arm(p.s, until, node != none ? timer_kind::drain_node : timer_kind::drain_device,
-        node != none ? node : device);
+    arm(p.s, until, kind, row);
   p.tell(note::severity::info, e.target,
          (e.draining ? "draining" : "takes work again")
              + (until != 0 ? ", what still runs in " + format_duration(after) + " is moved" : "")

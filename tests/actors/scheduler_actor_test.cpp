@@ -113,7 +113,13 @@ TEST_F(SchedulerActor, DropsWhatIsSentInAnothersName) {
   send(node, scheduler, node_envelope(), joined("victim"));
   send(node, scheduler, node_envelope("victim"), joined("victim"));
   send(node, scheduler, node_envelope(), request("m"));
+  send(node, scheduler, node_envelope(), core::drain_changed{"victim", true, "", 1});
+  send(node, scheduler, node_envelope(), core::drain_changed{"victim/npu0", true, "", 1});
   EXPECT_EQ(steps_, before);
+  const auto self = node_envelope().sender;
+  send(node, scheduler, node_envelope(), core::drain_changed{self, true, "", 0});
+  send(node, scheduler, node_envelope(), core::drain_changed{self + "/npu0", true, "", 0});
+  EXPECT_EQ(steps_, before + 2);
 }
 
 TEST_F(SchedulerActor, AnswersTheGatewayThatAsked) {

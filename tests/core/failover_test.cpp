@@ -127,10 +127,24 @@ TEST(Failover, AStreamThatGetsOnIsMovedMoreOften) {
     const auto granted = t.expect<grant_ticket>();
     t.start(granted);
     t.progress(granted, i);
-    t.fail(granted, recovery::retry_elsewhere, i);
+    t.fail(granted, recovery::retry_elsewhere, i, false);
   }
   EXPECT_EQ(t.expect<reject_request>().reason.code, "attempts_exhausted");
   EXPECT_EQ(t.expect<record_request>().attempts, limits::attempts_total_max);
+}
+
+TEST(Failover, AStreamThatBreaksItsEnginesIsNot) {
+  core_fixture t;
+  ready(t, static_cast<int>(limits::attempts_max) + 1);
+  t.submit();
+  for (std::uint32_t i = 1; i <= limits::attempts_max; ++i) {
+    const auto granted = t.expect<grant_ticket>();
+    t.start(granted);
+    t.progress(granted, i);
+    t.fail(granted, recovery::retry_elsewhere, i);
+  }
+  EXPECT_EQ(t.expect<reject_request>().reason.code, "attempts_exhausted");
+  t.expect<record_request>();
 }
 
 TEST(Failover, RetryBudgetIsBounded) {

@@ -283,6 +283,31 @@ TEST(Lease, WhatStillRunsAtTheDeadlineOfADrainIsMoved) {
       t.noted("b/cpu0: request r1 goes on here after 10 tokens, attempt 2: a/cpu0 was drained"));
 }
 
+TEST(Lease, WhatCannotBeMovedEndsAtTheDeadline) {
+  core_fixture t;
+  two_nodes(t);
+  auto stuck = t.request();
+  stuck.resumable = false;
+  t.submit(stuck);
+  const auto first = t.expect<grant_ticket>();
+  t.start(first);
+  t.progress(first, 3);
+  t.feed(drain_changed{first.granted.node.value, true, "", 1});
+  t.pass_time(1);
+  t.expect<revoke_attempt>();
+  EXPECT_EQ(t.expect<reject_request>().reason.code, "not_resumable");
+  t.expect<record_request>();
+  t.submit();
+  const auto second = t.expect<grant_ticket>();
+  t.start(second);
+  t.feed(drain_changed{second.granted.node.value, true, "", 1});
+  t.pass_time(1);
+  t.expect<revoke_attempt>();
+  t.take_all<drop_attempt>();
+  t.take_all<queue_notice>();
+  t.expect_empty();
+}
+
 TEST(Lease, UncordonedBeforeTheDeadlineKeepsItsWork) {
   core_fixture t;
   two_nodes(t);

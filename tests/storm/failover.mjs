@@ -5,7 +5,7 @@
 //   redispatch  from there -> the scheduler's next decision (explain, on its clock)
 //   prefill     from there -> the next token at the client
 // Usage: CONSORT_BIN=... node tests/storm/failover.mjs [--kills 200] [--fault kill|pause]
-//        [--streams 6] [--nodes 3] [--tokens 300] [--seed 1] [--device cpu] [--plain]
+//        [--streams 6] [--nodes 3] [--tokens 300] [--seed 1] [--device cpu] [--cold] [--plain]
 import { Hosts } from '../system/hosts_support.mjs';
 import { eventually, sleep } from '../system/support.mjs';
 import {
@@ -28,6 +28,7 @@ const options = options_from({
   tokens: 300,
   seed: 1,
   device: 'cpu',
+  cold: false,
   plain: false,
 });
 const calm_ms = [150, 450]; // Between everybody being back and the next fault.
@@ -64,6 +65,8 @@ async function clock_offset() {
 
 /// Does one fault to a node that serves and undoes it. Returns: {node, at}.
 async function one_fault(load) {
+  // Where to go must be loaded, as with `replicas.min`; a load would be measured else.
+  if (!options.cold) await hosts.warm(names.map((name) => `${name}/${options.device}0`));
   const busy = await eventually(
     'a node that serves',
     async () => {

@@ -35,6 +35,7 @@ const quiet_share = 0.4; // The scheduler is not restarted in the last part, so 
 // Ties in the logits: the same engine, in another batch, takes the other of two equal tokens. Streams
 // that were moved may differ by that much more often than those that never were.
 const tie_share_more_max = 0.01;
+const tie_share_max = 0.1; // Of all.
 const mix = { kinds: { cpu: 6, npu: 2, any: 2 }, two_choices: 0.04 };
 const weights = {
   kill: 5,
@@ -195,6 +196,8 @@ function judge(records, texts, findings) {
   for (const { one, fault } of [...wrong, ...differing].slice(0, 10))
     say(describe(one, fault, texts));
   if (wrong.length > 0) findings.push(`${wrong.length} requests ended wrongly`);
+  if (differing.length > tie_share_max * finished.length)
+    findings.push(`${differing.length} texts differ without a mark`);
   if (more > tie_share_more_max) findings.push('moved streams differ more often than others');
 }
 

@@ -362,7 +362,9 @@ private:
     switch (draw_(5)) {
     case 0: return join(node);
     case 1: return feed(node_lost{node_id{node}, incarnation{lives_[node]}, draw_(2) == 0, "gone"});
-    case 2: return feed(drain_changed{node, draw_(2) == 0, "drawn"});
+    case 2:
+      return feed(drain_changed{node, draw_(2) == 0, "drawn",
+                                static_cast<duration_us>(draw_(3)) * limits::second_us});
     case 3: return feed(lease_renewed{node_id{node}, incarnation{1 + draw_(next_life_)}});
     default: return feed(lease_renewed{node_id{node}, incarnation{lives_[node]}});
     }

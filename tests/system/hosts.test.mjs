@@ -205,6 +205,15 @@ with_hosts(
       await hosts.expect_alive(['a', 'b', 'c']);
     });
 
+    await check('a drain moves its stream at the deadline, and nobody notices', async () => {
+      const done = await disturb(hosts, async (node) => {
+        const order = { target: node.name, deadline: '0s' };
+        assert.equal((await hosts.scheduler.post('/api/v1/drain', order)).status, 202);
+      });
+      await hosts.scheduler.post('/api/v1/uncordon', { target: done.victim.name });
+      unbroken(done, expected.cpu, death_gap_ms_max);
+    });
+
     await check('a cut data port: the stream goes on elsewhere', async () => {
       const done = await disturb(hosts, (node) => node.data_proxy.cut());
       unbroken(done, expected.cpu, death_gap_ms_max);

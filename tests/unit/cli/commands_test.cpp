@@ -124,15 +124,23 @@ TEST_F(CommandsTest, ExplainAsksForTheRequestByName) {
 }
 
 TEST_F(CommandsTest, DrainStopsNewWorkAndWaitsForTheRest) {
-  const test_server server({{"POST /api/v1/drain", answer("{}", 202)},
-                            {"POST /api/v1/cordon", answer("{}", 202)},
-                            {"POST /api/v1/uncordon", answer("{}", 202)},
-                            {"GET /api/v1/devices", answer(devices)}});
+  const test_server server(
+      {{"POST /api/v1/drain", answer("{}", 202)},
+       {"POST /api/v1/cordon", answer("{}", 202)},
+       {"POST /api/v1/uncordon", answer("{}", 202)},
+       {"GET /api/v1/nodes", answer(R"({"nodes":[{"node":"n"}]})")},
+       {"GET /api/v1/replicas", answer(R"({"replicas":[{"devices":["n/npu0","n/npu1"],"running":3},
+                                                    {"devices":["nn/cpu0"],"running":5}]})")},
+       {"GET /api/v1/devices", answer(devices)}});
   const auto idle = ask(server, {"drain", "n/cpu0", "--reason", "upgrade"});
   EXPECT_EQ(idle.code, exit_code::done) << idle.err;
-  const auto body = json::parse(server.seen().at(0).body);
+  const auto body = json::parse(server.seen().at(1).body);
   EXPECT_EQ(body["target"], "n/cpu0");
   EXPECT_EQ(body["reason"], "upgrade");
+  EXPECT_EQ(body["deadline"], "2m");
+  const auto typo = ask(server, {"drain", "n/cpu7"});
+  EXPECT_EQ(typo.code, exit_code::usage);
+  EXPECT_THAT(typo.err, HasSubstr("n/cpu7"));
   const auto busy = ask(server, {"drain", "n", "--deadline", "0s"});
   EXPECT_EQ(busy.code, exit_code::failed);
   EXPECT_THAT(busy.err, HasSubstr("still runs 3"));
