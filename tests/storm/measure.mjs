@@ -4,10 +4,11 @@
 // Usage: CONSORT_BIN=... BENCH=build/release/tests/bench/relay_bench node tests/storm/measure.mjs
 //        [--runs 5] [--requests 200] [--streams 32] [--seconds 5] [--step-us 2000]
 //        [--skip-ttft] [--skip-chunks]
-import { execFileSync, spawn } from 'node:child_process';
+import { execFile, execFileSync, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { Hosts, free_port } from '../system/hosts_support.mjs';
 import { Cluster, cpu_ms, eventually, root, sleep, temp_dir } from '../system/support.mjs';
 import { median, options_from, percentile } from './storm_support.mjs';
@@ -125,19 +126,21 @@ function pin(pid, core) {
 }
 
 /// Lines of JSON from a relay_bench that loads this address. Returns: {chunks, seconds, requests}.
-function load(port, target) {
+async function load(port, target) {
   const args = ['load', `127.0.0.1:${port}`, target, options.streams, options.seconds];
-  const text = execFileSync('taskset', ['-c', '0', program, ...args.map(String)], {
-    encoding: 'utf8',
-    timeout: (options.seconds + 30) * 1_000,
-  });
-  return JSON.parse(text);
+  // Not blocking: a server whose log nobody reads stands still.
+  const { stdout } = await promisify(execFile)(
+    'taskset',
+    ['-c', '0', program, ...args.map(String)],
+    { timeout: (options.seconds + 30) * 1_000 },
+  );
+  return JSON.parse(stdout);
 }
 
 /// One run against a proxy whose processes are `pids`: rate, and chunks per second of its CPU.
-function measure_proxy(pid, port, target) {
+async function measure_proxy(pid, port, target) {
   const before = cpu_ms([{ pid }]);
-  const seen = load(port, target);
+  const seen = await load(port, target);
   const used_s = (cpu_ms([{ pid }]) - before) / 1_000;
   return { rate: seen.chunks / seen.seconds, per_cpu_s: seen.chunks / Math.max(used_s, 0.01) };
 }
@@ -194,9 +197,9 @@ async function chunk_rates() {
     const runs = [];
     for (let i = 0; i < options.runs; ++i)
       runs.push({
-        direct: load(engine_port, model),
-        gateway: measure_proxy(hosts.gateway.pid, gateway_port, model),
-        haproxy: measure_proxy(proxy.pid, listen, model),
+        direct: await load(engine_port, model),
+        gateway: await measure_proxy(hosts.gateway.pid, gateway_port, model),
+        haproxy: await measure_proxy(proxy.pid, listen, model),
       });
     report_chunks(runs);
   } finally {

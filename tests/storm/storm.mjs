@@ -32,8 +32,8 @@ const settle_ms_max = 120_000; // After the last fault: until nothing is open an
 const grown_bytes_max = 48 << 20; // After a warm-up of a tenth of the faults.
 const grown_descriptors_max = 40;
 const quiet_share = 0.4; // The scheduler is not restarted in the last part, so that growth shows.
-// Ties in the logits: the same engine, in another batch, takes the other of two equal tokens. Streams
-// that were moved may differ by that much more often than those that never were.
+// Ties in the logits: the same engine, in another batch, takes the other of two equal tokens.
+// Streams that were moved may differ by that much more often than those that never were.
 const tie_share_more_max = 0.01;
 const tie_share_max = 0.1; // Of all.
 const mix = { kinds: { cpu: 6, npu: 2, any: 2 }, two_choices: 0.04 };
