@@ -521,6 +521,10 @@ private:
     if (past_.empty())
       return;
     const auto again = past_[draw_(past_.size())];
+    // A gateway tells nothing anew of what has ended.
+    if (const auto* told = std::get_if<request_restored>(&again);
+        told != nullptr && !live_.contains(told->meta.id))
+      return;
     // A gateway never submits one id twice, and a node never says hello with an old life.
     if (!std::holds_alternative<request_submitted>(again)
         && !std::holds_alternative<node_joined>(again))
