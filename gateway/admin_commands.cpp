@@ -87,13 +87,16 @@ api_error from_description(const error& failure) {
   return out;
 }
 
-/// Reads what to drain, and with a deadline where one may be given.
-std::optional<api_error> read_drain(const std::string& body, bool may_move,
+enum class drain_order : std::uint8_t { drain, cordon, uncordon };
+
+/// Only a drain has a deadline.
+std::optional<api_error> read_drain(const std::string& body, drain_order order,
                                     core::drain_changed& wanted) {
+  wanted.draining = order != drain_order::uncordon;
   std::string deadline;
   std::vector<std::pair<std::string, std::string*>> fields{{"target", &wanted.target},
                                                            {"reason", &wanted.reason}};
-  if (may_move)
+  if (order == drain_order::drain)
     fields.emplace_back("deadline", &deadline);
   if (auto failure = read_strings(body, fields))
     return failure;
@@ -109,10 +112,9 @@ std::optional<api_error> read_drain(const std::string& body, bool may_move,
 }
 
 task<void> change_drain(gateway_context& context, const http_request& request, exchange& out,
-                        bool draining, bool may_move) {
+                        drain_order order) {
   core::drain_changed wanted;
-  wanted.draining = draining;
-  const auto failure = read_drain(request.body, may_move, wanted);
+  const auto failure = read_drain(request.body, order, wanted);
   if (failure) {
     co_await respond_error(out, *failure);
     co_return;
@@ -126,17 +128,17 @@ task<void> change_drain(gateway_context& context, const http_request& request, e
 
 task<void> post_drain(gateway_context& context, const http_request& request, const std::string&,
                       exchange& out) {
-  co_await change_drain(context, request, out, true, true);
+  co_await change_drain(context, request, out, drain_order::drain);
 }
 
 task<void> post_cordon(gateway_context& context, const http_request& request, const std::string&,
                        exchange& out) {
-  co_await change_drain(context, request, out, true, false);
+  co_await change_drain(context, request, out, drain_order::cordon);
 }
 
 task<void> post_uncordon(gateway_context& context, const http_request& request, const std::string&,
                          exchange& out) {
-  co_await change_drain(context, request, out, false, false);
+  co_await change_drain(context, request, out, drain_order::uncordon);
 }
 
 task<void> post_model(gateway_context& context, const http_request& request, const std::string&,

@@ -5,9 +5,9 @@
 ///
 /// Limits: unsent frames and their bytes; rate of what is received (reading pauses, so that TCP
 /// slows the peer; a peer that never calms down is cut); frames handed on and not done with;
-/// silence. An empty frame of kind heartbeat
-/// is the link's own sign of life and is not handed on. Threads: everything may be called on any
-/// thread; callbacks run one at a time, on a thread of the io_context.
+/// silence. An empty frame of kind heartbeat is the link's own sign of life and is not handed on.
+/// Threads: everything may be called on any thread; callbacks run one at a time, on a thread of the
+/// io_context.
 
 #include "links/identity.hpp"
 #include "links/limits.hpp"

@@ -338,10 +338,6 @@ bool advance(const model_state& model, cursor& at) {
   return true;
 }
 
-} // namespace
-
-namespace {
-
 /// Fewer endpoints may serve it than its lane says: others of the lane may pass it.
 bool particular(const request_row& r) {
   return !r.excluded.empty() || r.emitted > 0 || r.meta.kind == request_kind::embedding;

@@ -119,32 +119,28 @@ TEST(Failover, AttemptsAreBounded) {
   t.expect<record_request>();
 }
 
-TEST(Failover, AStreamThatGetsOnIsMovedMoreOften) {
-  core_fixture t;
-  ready(t, static_cast<int>(limits::attempts_total_max) + 1);
+/// A request whose every attempt brings one token more and fails, as often as attempts are granted.
+void stumble(core_fixture& t, std::uint32_t times, bool fault) {
+  ready(t, static_cast<int>(times) + 1);
   t.submit();
-  for (std::uint32_t i = 1; i <= limits::attempts_total_max; ++i) {
+  for (std::uint32_t i = 1; i <= times; ++i) {
     const auto granted = t.expect<grant_ticket>();
     t.start(granted);
     t.progress(granted, i);
-    t.fail(granted, recovery::retry_elsewhere, i, false);
+    t.fail(granted, recovery::retry_elsewhere, i, fault);
   }
   EXPECT_EQ(t.expect<reject_request>().reason.code, "attempts_exhausted");
-  EXPECT_EQ(t.expect<record_request>().attempts, limits::attempts_total_max);
+  EXPECT_EQ(t.expect<record_request>().attempts, times);
+}
+
+TEST(Failover, AStreamThatGetsOnIsMovedMoreOften) {
+  core_fixture t;
+  stumble(t, limits::attempts_total_max, false);
 }
 
 TEST(Failover, AStreamThatBreaksItsEnginesIsNot) {
   core_fixture t;
-  ready(t, static_cast<int>(limits::attempts_max) + 1);
-  t.submit();
-  for (std::uint32_t i = 1; i <= limits::attempts_max; ++i) {
-    const auto granted = t.expect<grant_ticket>();
-    t.start(granted);
-    t.progress(granted, i);
-    t.fail(granted, recovery::retry_elsewhere, i);
-  }
-  EXPECT_EQ(t.expect<reject_request>().reason.code, "attempts_exhausted");
-  t.expect<record_request>();
+  stumble(t, limits::attempts_max, true);
 }
 
 TEST(Failover, RetryBudgetIsBounded) {

@@ -18,6 +18,14 @@ void two_nodes(core_fixture& t) {
   }
 }
 
+/// A request whose attempt runs.
+grant_ticket start_one(core_fixture& t) {
+  t.submit();
+  const auto granted = t.expect<grant_ticket>();
+  t.start(granted);
+  return granted;
+}
+
 TEST(Lease, JoinGrantsItAndRenewalExtendsTheSameEpoch) {
   core_fixture t;
   t.feed(node_joined{node_id{"a"}, incarnation{5}, "", {}, {}});
@@ -92,9 +100,7 @@ TEST(Lease, LostLinkIsOnlyAHintAndTakesNoNewWork) {
 TEST(Lease, SilentAttemptOfASuspectNodeFailsOverBeforeItsLeaseEnds) {
   core_fixture t;
   two_nodes(t);
-  t.submit();
-  const auto first = t.expect<grant_ticket>();
-  t.start(first);
+  const auto first = start_one(t);
   t.progress(first, 5);
   t.feed(node_lost{node_id{"a"}, incarnation{11}, false, "silent"});
   t.pass_time(limits::suspect_silence_us - 1);
@@ -109,9 +115,7 @@ TEST(Lease, SilentAttemptOfASuspectNodeFailsOverBeforeItsLeaseEnds) {
 TEST(Lease, SilenceBeforeTheHintCounts) {
   core_fixture t;
   two_nodes(t);
-  t.submit();
-  const auto first = t.expect<grant_ticket>();
-  t.start(first);
+  const auto first = start_one(t);
   t.progress(first, 5);
   t.pass_time(limits::suspect_silence_us);
   t.expect_empty();
@@ -124,9 +128,7 @@ TEST(Lease, SilenceBeforeTheHintCounts) {
 TEST(Lease, StreamsOfASuspectNodeThatStillFlowGoOn) {
   core_fixture t;
   two_nodes(t);
-  t.submit();
-  const auto ticket = t.expect<grant_ticket>();
-  t.start(ticket);
+  const auto ticket = start_one(t);
   t.progress(ticket, 1);
   t.feed(node_lost{node_id{"a"}, incarnation{11}, false, "link"});
   EXPECT_TRUE(t.view().nodes.at(0).suspect);
@@ -149,9 +151,7 @@ TEST(Lease, SuspectNodeKeepsSilentAttemptsThatNobodyCouldTakeOver) {
   t.join("a", 11);
   t.advertise(cpu_spec("a"));
   t.finish_load();
-  t.submit();
-  const auto ticket = t.expect<grant_ticket>();
-  t.start(ticket);
+  const auto ticket = start_one(t);
   t.progress(ticket, 1);
   t.feed(node_lost{node_id{"a"}, incarnation{11}, false, "link"});
   t.pass_time(limits::suspect_silence_us * 2);
@@ -181,9 +181,7 @@ TEST(Lease, OrdersThatALinkMayHaveLostAreRepeated) {
 TEST(Lease, StandingStillExpiresNobody) {
   core_fixture t;
   two_nodes(t);
-  t.submit();
-  const auto ticket = t.expect<grant_ticket>();
-  t.start(ticket);
+  const auto ticket = start_one(t);
   t.progress(ticket, 1);
   t.sleep(10 * limits::lease_us);
   const auto extended = t.take_all<grant_lease>();
@@ -218,10 +216,8 @@ TEST(Lease, EndedProcessFailsOverAtOnce) {
 TEST(Lease, ANewProcessIsNotBlamedForTheOld) {
   core_fixture t;
   two_nodes(t);
-  t.submit();
-  const auto first = t.expect<grant_ticket>();
+  const auto first = start_one(t);
   ASSERT_EQ(first.granted.node.value, "a");
-  t.start(first);
   t.fail(first, recovery::retry_elsewhere, 5);
   const auto second = t.expect<grant_ticket>();
   t.start(second);
@@ -244,9 +240,7 @@ TEST(Lease, ANewProcessIsNotBlamedForTheOld) {
 TEST(Lease, DrainedNodeFinishesItsWorkAndGetsNoMore) {
   core_fixture t;
   two_nodes(t);
-  t.submit();
-  const auto running = t.expect<grant_ticket>();
-  t.start(running);
+  const auto running = start_one(t);
   t.feed(drain_changed{"a", true, "kernel update"});
   t.submit();
   EXPECT_EQ(t.expect<grant_ticket>().granted.node.value, "b");
@@ -261,10 +255,8 @@ TEST(Lease, DrainedNodeFinishesItsWorkAndGetsNoMore) {
 TEST(Lease, WhatStillRunsAtTheDeadlineOfADrainIsMoved) {
   core_fixture t;
   two_nodes(t);
-  t.submit();
-  const auto running = t.expect<grant_ticket>();
+  const auto running = start_one(t);
   ASSERT_EQ(running.granted.node.value, "a");
-  t.start(running);
   t.progress(running, 7);
   t.feed(drain_changed{"a", true, "kernel update", 2 * second});
   for (std::uint32_t half = 1; half < 4; ++half) {
@@ -297,9 +289,7 @@ TEST(Lease, WhatCannotBeMovedEndsAtTheDeadline) {
   t.expect<revoke_attempt>();
   EXPECT_EQ(t.expect<reject_request>().reason.code, "not_resumable");
   t.expect<record_request>();
-  t.submit();
-  const auto second = t.expect<grant_ticket>();
-  t.start(second);
+  const auto second = start_one(t);
   t.feed(drain_changed{second.granted.node.value, true, "", 1});
   t.pass_time(1);
   t.expect<revoke_attempt>();
@@ -311,9 +301,7 @@ TEST(Lease, WhatCannotBeMovedEndsAtTheDeadline) {
 TEST(Lease, UncordonedBeforeTheDeadlineKeepsItsWork) {
   core_fixture t;
   two_nodes(t);
-  t.submit();
-  const auto running = t.expect<grant_ticket>();
-  t.start(running);
+  const auto running = start_one(t);
   t.feed(drain_changed{running.granted.device.value, true, "", second});
   t.feed(drain_changed{running.granted.device.value, false, ""});
   t.pass_time_renewing(2 * second, {"a", "b"});
@@ -323,9 +311,7 @@ TEST(Lease, UncordonedBeforeTheDeadlineKeepsItsWork) {
 TEST(Lease, DrainOfADeviceMovesItsWorkAndWaitsAtMostADay) {
   core_fixture t;
   two_nodes(t);
-  t.submit();
-  const auto running = t.expect<grant_ticket>();
-  t.start(running);
+  const auto running = start_one(t);
   t.feed(drain_changed{running.granted.device.value, true, "", second});
   t.pass_time(second);
   EXPECT_EQ(t.expect<revoke_attempt>().attempt, running.granted.attempt);
