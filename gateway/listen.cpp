@@ -77,7 +77,7 @@ error describe(boost::system::error_code failed, const server_config& config) {
   const auto owner = who_listens_on(config.port);
   return cannot("port_in_use", "port " + std::to_string(config.port) + " of " + config.host
                                    + " is taken by " + (owner.empty() ? "another process" : owner)
-                                   + "; stop it or choose another with --port");
+                                   + "; stop it or choose another with --listen");
 }
 
 } // namespace

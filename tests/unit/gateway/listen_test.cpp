@@ -26,7 +26,7 @@ TEST(Listen, TakenPortNamesWhoHasIt) {
   EXPECT_NE(second.failure().message.find("(pid " + std::to_string(::getpid()) + ")"),
             std::string::npos)
       << second.failure().message;
-  EXPECT_NE(second.failure().message.find("--port"), std::string::npos) << "what to do next";
+  EXPECT_NE(second.failure().message.find("--listen"), std::string::npos) << "what to do next";
 }
 
 TEST(Listen, NobodyListensOnAFreePort) {
