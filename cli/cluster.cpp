@@ -8,6 +8,9 @@
 #include <boost/asio/post.hpp>
 #include <spdlog/spdlog.h>
 
+#include <sched.h>
+
+#include <algorithm>
 #include <cstdlib>
 #include <future>
 #include <iostream>
@@ -16,7 +19,7 @@ namespace consort::cli {
 
 namespace {
 
-constexpr std::size_t io_threads = 2;
+constexpr std::size_t io_threads_max = 16;
 /// Streams may finish for this long after a signal; the rest of the contract's 5 s is for ending
 /// everything else.
 constexpr duration_us drain_us = 3'500'000;
@@ -25,11 +28,24 @@ constexpr auto gateway_stop_timeout = std::chrono::milliseconds(4'600);
 constexpr int settle_rounds = 8;
 constexpr auto settle_timeout = std::chrono::milliseconds(50);
 
+/// One for each core that this process may run on: more would only take turns. But a node hashes
+/// files on them, and its links must not wait for that.
+int io_threads(const process_roles& roles) {
+  cpu_set_t usable;
+  CPU_ZERO(&usable);
+  const bool known = sched_getaffinity(0, sizeof usable, &usable) == 0;
+  const auto cores = known ? static_cast<std::size_t>(CPU_COUNT(&usable)) : 1;
+  return static_cast<int>(std::clamp<std::size_t>(cores, roles.node ? 2 : 1, io_threads_max));
+}
+
 } // namespace
 
 cluster_process::parts::parts(process_config wanted)
-    : config(std::move(wanted)), life(actors::random_incarnation()), guard_work(io.get_executor()) {
-  for (std::size_t i = 0; i < io_threads; ++i)
+    : config(std::move(wanted)),
+      life(actors::random_incarnation()),
+      io(io_threads(config.roles)),
+      guard_work(io.get_executor()) {
+  for (int i = 0; i < io_threads(config.roles); ++i)
     threads.emplace_back([this] { io.run(); });
 }
 

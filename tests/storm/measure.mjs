@@ -7,6 +7,7 @@
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import http from 'node:http';
+import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { Hosts, free_port } from '../system/hosts_support.mjs';
@@ -121,8 +122,8 @@ backend engine
 `;
 
 /// Both proxies run on this core, engine and client on the other ones.
-function pin(pid, core) {
-  execFileSync('taskset', ['-a', '-c', '-p', `${core}`, `${pid}`], { stdio: 'ignore' });
+function pin(pid, cores) {
+  execFileSync('taskset', ['-a', '-c', '-p', `${cores}`, `${pid}`], { stdio: 'ignore' });
 }
 
 /// Lines of JSON from a relay_bench that loads this address. Returns: {chunks, seconds, requests}.
@@ -191,7 +192,15 @@ async function chunk_rates() {
     const proxy = run(haproxy, ['-db', '-f', path.join(folder, 'haproxy.cfg')]);
     await sleep(500);
     pin(proxy.pid, 1);
-    pin(hosts.gateway.pid, 1);
+    // Born there, so that it starts as many threads as it has cores.
+    pin(process.pid, 1);
+    await hosts.gateway.restart();
+    pin(process.pid, `0-${os.cpus().length - 1}`);
+    await eventually(
+      'the gateway serves again',
+      async () => (await hosts.gateway.get('/readyz')).status === 200,
+      20_000,
+    );
     const model = await hosts.scheduler.model();
     const gateway_port = new URL(hosts.gateway.url).port;
     const runs = [];
