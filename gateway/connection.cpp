@@ -305,13 +305,53 @@ void connection::begin_stream(http_response head) {
 task<bool> connection::write(std::string_view piece) {
   if (piece.empty())
     co_return !broken_;
+  const auto lead = lead_of(piece.size());
+  co_return co_await send(lead, piece, http_1_0_ ? "" : "\r\n");
+}
+
+/// What stands before a piece of a stream: a head that was held back, and the size of its chunk.
+std::string connection::lead_of(std::size_t piece_bytes) {
   auto lead = std::exchange(held_head_, {});
   if (http_1_0_)
-    co_return co_await send(lead, piece);
+    return lead;
   std::array<char, 18> size{};
-  const auto end = std::to_chars(size.data(), size.data() + size.size(), piece.size(), 16).ptr;
+  const auto end = std::to_chars(size.data(), size.data() + size.size(), piece_bytes, 16).ptr;
   lead.append(size.data(), end).append("\r\n");
-  co_return co_await send(lead, piece, "\r\n");
+  return lead;
+}
+
+void connection::start_write(std::string piece, std::function<void(bool)> done) {
+  out_.lead = lead_of(piece.size());
+  out_.piece = std::move(piece);
+  out_.tail = http_1_0_ ? "" : "\r\n";
+  out_.sent = 0;
+  out_.done = std::move(done);
+  if (!broken_)
+    return send_on();
+  asio::post(executor(),
+             [self = shared_from_this()] { std::exchange(self->out_.done, {})(false); });
+}
+
+void connection::send_on() {
+  std::array<asio::const_buffer, 3> rest{asio::buffer(out_.lead), asio::buffer(out_.piece),
+                                         asio::buffer(out_.tail)};
+  auto skipped = out_.sent;
+  for (auto& part : rest) {
+    const auto passed = std::min(skipped, part.size());
+    part += passed;
+    skipped -= passed;
+  }
+  deadline_.set(limits_.write_stall);
+  socket_.async_write_some(rest, [self = shared_from_this()](auto failed, std::size_t bytes) {
+    auto& out = self->out_;
+    out.sent += bytes;
+    const auto whole = out.lead.size() + out.piece.size() + out.tail.size();
+    if (!failed && out.sent < whole)
+      return self->send_on();
+    self->deadline_.clear();
+    self->broken_ = self->broken_ || failed;
+    std::exchange(out.done, {})(!self->broken_);
+  });
 }
 
 task<bool> connection::end_stream() {

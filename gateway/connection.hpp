@@ -45,6 +45,7 @@ public:
   task<bool> respond(const http_response& answer) override;
   void begin_stream(http_response head) override;
   task<bool> write(std::string_view piece) override;
+  void start_write(std::string piece, std::function<void(bool)> done) override;
   task<bool> end_stream() override;
   [[nodiscard]] bool answered() const override { return answered_; }
 
@@ -60,6 +61,16 @@ private:
   task<void> linger();
   task<bool> send(std::string_view first, std::string_view second = {},
                   std::string_view third = {});
+
+  [[nodiscard]] std::string lead_of(std::size_t piece_bytes);
+  /// A piece of a stream on its way.
+  struct outgoing {
+    std::string lead, piece;
+    std::string_view tail;
+    std::size_t sent = 0;
+    std::function<void(bool)> done;
+  };
+  void send_on();
 
   void watch();
   void watched(boost::system::error_code failed, std::size_t bytes);
@@ -89,6 +100,7 @@ private:
   bool streaming_ = false;
   bool broken_ = false; ///< A write failed: nothing more can be said.
   std::string held_head_;
+  outgoing out_;
   std::atomic<bool> draining_ = false;
 };
 

@@ -26,6 +26,7 @@ struct gateway_context {
   const std::shared_ptr<event_hub> events;
   std::atomic<std::uint64_t> sequence = 0; ///< Of request ids.
   std::atomic<std::size_t> in_flight = 0;  ///< Inferences.
+  std::atomic<std::size_t> backlog = 0;    ///< Bytes that clients have not taken yet.
   std::atomic<bool> stopping = false;
   std::atomic<bool> describing = false; ///< A model's files are being read.
   /// Runs config.describe. Last: joined before anything else goes.

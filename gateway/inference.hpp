@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// One request's life: submitted, ticket, attempts, answer. A coroutine on the connection's strand,
-/// fed through a mailbox. It owns the client's body and all that was emitted; only events of the
-/// current attempt count. Ends in exactly one way: a whole answer, an error in its place, an error
-/// event at the end of a stream, or a client that left; and whatever the way, the scheduler was
-/// told and no attempt is left open.
+/// fed through a mailbox; what the client is to get is written beside it, so that a slow reader
+/// holds up neither the reports of its attempt nor its end. It owns the client's body and all that
+/// was emitted; only events of the current attempt count. Ends in exactly one way: a whole answer,
+/// an error in its place, an error event at the end of a stream, or a client that left; and
+/// whatever the way, the scheduler was told and no attempt is left open.
 
 #include "gateway/attempt_bridge.hpp"
 #include "gateway/context.hpp"
@@ -60,7 +61,9 @@ private:
   void end(request_end outcome);
 
   // The answer.
-  task<void> flush();
+  void flush();
+  void wrote(bool taken);
+  void weigh_backlog();
   task<void> deliver_end();
   [[nodiscard]] http_response head() const;
   [[nodiscard]] served_by served() const;
@@ -102,7 +105,9 @@ private:
   // What the client gets.
   std::optional<stream_renderer> renderer_;
   std::optional<answer_builder> builder_;
-  std::string pending_; ///< Rendered, not yet written.
+  std::string pending_;     ///< Rendered, not yet being written.
+  std::size_t writing_ = 0; ///< Bytes being written.
+  std::size_t weighed_ = 0; ///< Bytes of both in the context's sum.
   bool head_sent_ = false;
   bool waiting_counted_ = false, running_counted_ = false;
   std::optional<request_end> ended_;

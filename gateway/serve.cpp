@@ -117,6 +117,7 @@ inference::inference(gateway_context& context, exchange& out, request_kind kind,
 inference::~inference() {
   out_.on_gone(nullptr);
   box_->close();
+  context_.backlog -= weighed_;
 }
 
 answer_identity inference::identity() const {
@@ -142,10 +143,12 @@ task<void> inference::run() {
         parsed_.stream ? void(renderer_.emplace(identity())) : void(builder_.emplace(identity()));
     }
     check_time();
-    co_await flush();
+    flush();
   }
   account();
   stream_.reset();
+  while (writing_ > 0) // Each step of it within the stall limit.
+    co_await box_->take(steady_time::max());
   co_await deliver_end();
 }
 
@@ -159,17 +162,38 @@ steady_time inference::next_look() const {
   return std::min(whole, step);
 }
 
-task<void> inference::flush() {
-  if (pending_.empty())
-    co_return;
+void inference::flush() {
+  weigh_backlog();
+  if (pending_.empty() || writing_ > 0)
+    return;
   if (!head_sent_) {
     head_sent_ = true;
     out_.begin_stream(head());
   }
-  const auto piece = std::exchange(pending_, {});
-  const bool taken = co_await out_.write(piece);
-  if (!taken)
+  writing_ = pending_.size();
+  out_.start_write(std::exchange(pending_, {}), [this](bool taken) { wrote(taken); });
+}
+
+void inference::wrote(bool taken) {
+  writing_ = 0;
+  if (!taken) {
+    pending_.clear();
     abandon(gone_reason::client_left);
+  }
+  flush();
+  if (ended_ && writing_ == 0)
+    box_->push(nudge{});
+}
+
+/// What the reader has not taken counts, by itself and with all others.
+void inference::weigh_backlog() {
+  const auto& bounds = context_.config.limits;
+  const auto bytes = pending_.size() + writing_;
+  const auto all = context_.backlog += bytes - weighed_;
+  const bool grew = bytes > weighed_;
+  weighed_ = bytes;
+  if (grew && (bytes > bounds.stream_backlog_bytes || all > bounds.all_backlogs_bytes))
+    overflowed();
 }
 
 http_response inference::head() const {
@@ -208,7 +232,8 @@ void inference::overflowed() {
               {.status = 408,
                .code = "reader_too_slow",
                .message = "the client reads more slowly than it may: over "
-                          + std::to_string(bounds.stream_backlog_bytes) + " bytes wait for it"});
+                          + std::to_string(bounds.stream_backlog_bytes) + " bytes wait for it, or "
+                          + std::to_string(bounds.all_backlogs_bytes) + " for all clients"});
 }
 
 /// Ends it from our side: the engine stops, the scheduler knows, the coroutine wakes.

@@ -230,6 +230,37 @@ TEST_F(Serve, ReaderThatStallsIsCancelled) {
   EXPECT_TRUE(node_.wait_closed(1));
 }
 
+TEST_F(Serve, SlowReaderHoldsUpNothingButItsStream) {
+  config_.limits.stream_backlog_bytes = 64 * 1024 * 1024;
+  config_.limits.progress_every = 0;
+  hold_node();
+  start();
+  http_client client(http_port(), 4096);
+  client.send(http_client::request("POST", "/v1/chat/completions", chat_stream_body));
+  const auto attempt = node_.opened();
+  // More than the kernel's buffers take while the client reads nothing.
+  attempt.sink->on_event(attempt_tokens{0, std::string(32 * 1024 * 1024, 'x'), {1}, ""});
+  attempt.sink->on_event(attempt_tokens{0, "last words", {2}, ""});
+  attempt.sink->on_event(attempt_choice_done{0, "stop"});
+  attempt.sink->on_event(attempt_completed{{1, 2, 0}, 1, 0});
+  EXPECT_TRUE(port_.wait_report<core::attempt_finished>()) << "the device is still taken";
+  const auto answer = client.read_answer();
+  EXPECT_NE(answer.body.find("last words"), std::string::npos);
+  EXPECT_NE(answer.body.find("[DONE]"), std::string::npos);
+}
+
+TEST_F(Serve, BacklogOfAllReadersIsBounded) {
+  config_.limits.all_backlogs_bytes = 64 * 1024;
+  hold_node();
+  start();
+  http_client client(http_port(), 4096);
+  client.send(http_client::request("POST", "/v1/chat/completions", chat_stream_body));
+  node_.opened().sink->on_event(attempt_tokens{0, std::string(96 * 1024, 'x'), {1}, ""});
+  const auto cancelled = port_.wait_report<core::request_cancelled>();
+  ASSERT_TRUE(cancelled);
+  EXPECT_EQ(cancelled->reason, "reader_too_slow");
+}
+
 TEST_F(Serve, BacklogOfASlowReaderIsBounded) {
   config_.limits.stream_backlog_bytes = 64 * 1024;
   hold_node();
