@@ -64,7 +64,8 @@ std::string absolute_path(const std::string& path, const std::string& base_dir) 
 }
 
 bool is_reference(const std::string& source) {
-  return source.rfind("hf:", 0) == 0 || source.rfind("https:", 0) == 0;
+  return source.rfind("hf:", 0) == 0 || source.rfind("https:", 0) == 0
+         || source.rfind("server:", 0) == 0;
 }
 
 /// One parse: the file's name, its base folder, the first error.

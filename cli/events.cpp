@@ -15,7 +15,7 @@ namespace consort::cli {
 namespace {
 
 /// One line of an event: a note, or the record of a request that ended.
-std::string line_of(const sse_event& event) {
+std::string line_of(const links::sse_event& event) {
   const auto data = json::parse(event.data, nullptr, false);
   if (!data.is_object())
     return printable(event.data);
@@ -41,7 +41,7 @@ exit_code follow(context& env, bool until_interrupted) {
   auto client = connect_client(env);
   if (!client)
     return complain(env, client.failure());
-  const auto show = [&](const sse_event& event) {
+  const auto show = [&](const links::sse_event& event) {
     env.out << (env.json() ? event.data : line_of(event)) << std::endl;
     return until_interrupted && env.out.good();
   };

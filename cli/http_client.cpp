@@ -192,7 +192,7 @@ result<http_answer> http_client::call(const http_request& request,
 }
 
 result<http_answer> http_client::stream(const http_request& request,
-                                        const sse_parser::handler& on_event,
+                                        const links::sse_parser::handler& on_event,
                                         std::chrono::milliseconds gap) {
   const auto target = parse_url(base_url_);
   if (!target)
@@ -209,7 +209,7 @@ result<http_answer> http_client::stream(const http_request& request,
     return broke_off(base_url_, failed);
   auto answer = head_of(parser);
   const bool events = on_event && answer.headers["content-type"].rfind("text/event-stream", 0) == 0;
-  sse_parser reader(on_event);
+  links::sse_parser reader(on_event);
   bool too_large = false;
   const auto failed = read_body(link, parser, [&](std::string_view piece) {
     if (events)

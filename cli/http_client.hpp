@@ -5,7 +5,7 @@
 /// `failed` when the answer broke off. Not thread-safe. Limit: answers of
 /// limits::response_bytes_max bytes.
 
-#include "cli/sse.hpp"
+#include "links/sse.hpp"
 #include "scheduler/result.hpp"
 
 #include <chrono>
@@ -49,7 +49,7 @@ public:
   /// Sends and, when the answer is an event stream, hands over its events until it ends or
   /// `on_event` returns false; `gap` bounds each silence. Any other answer is returned whole.
   [[nodiscard]] result<http_answer> stream(const http_request& request,
-                                           const sse_parser::handler& on_event,
+                                           const links::sse_parser::handler& on_event,
                                            std::chrono::milliseconds gap);
 
   [[nodiscard]] const std::string& base_url() const { return base_url_; }

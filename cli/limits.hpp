@@ -14,7 +14,6 @@ inline constexpr std::size_t name_bytes_max = 128;    ///< Of a cluster, model o
 inline constexpr std::uint32_t queue_max = 1'000'000; ///< Largest `scheduler.queue_max`.
 inline constexpr std::size_t prompt_bytes_max = 16 * 1024 * 1024; ///< Read from stdin or argument.
 inline constexpr std::size_t response_bytes_max = 64 * 1024 * 1024; ///< One whole HTTP answer.
-inline constexpr std::size_t sse_line_bytes_max = 1024 * 1024;
 inline constexpr std::uint32_t bench_streams_max = 4'096;
 inline constexpr std::uint32_t bench_requests_max = 10'000'000;
 inline constexpr std::chrono::seconds connect_timeout{5};

@@ -4,7 +4,7 @@
 #include "cli/api.hpp"
 #include "cli/http_client.hpp"
 #include "cli/limits.hpp"
-#include "cli/sse.hpp"
+#include "links/sse.hpp"
 #include "scheduler/prng.hpp"
 
 #include <boost/asio/as_tuple.hpp>
@@ -54,7 +54,7 @@ class answer_meter {
 public:
   explicit answer_meter(load_report& report) : report_(report) {}
 
-  bool on_event(const sse_event& event) {
+  bool on_event(const links::sse_event& event) {
     if (event.data == "[DONE]")
       return done_ = true;
     const auto chunk = json::parse(event.data, nullptr, false);
@@ -132,7 +132,8 @@ asio::awaitable<std::string> read_answer(beast::tcp_stream& stream, beast::flat_
   if (failed)
     co_return failed.message();
   const auto status = parser.get().result_int();
-  sse_parser events([&meter](const sse_event& event) { return meter.on_event(event); });
+  links::sse_parser events(
+      [&meter](const links::sse_event& event) { return meter.on_event(event); });
   std::array<char, 16 * 1024> piece{};
   while (!parser.is_done()) {
     parser.get().body().data = piece.data();

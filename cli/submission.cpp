@@ -37,7 +37,7 @@ class stream_printer {
 public:
   explicit stream_printer(context& env) : env_(env) {}
 
-  bool on_event(const sse_event& event) {
+  bool on_event(const links::sse_event& event) {
     if (event.data == "[DONE]")
       return finished_ = true, false;
     const auto chunk = json::parse(event.data, nullptr, false);
@@ -182,7 +182,7 @@ exit_code run_submission(context& env, const std::string& url, const submission&
     return print_whole(env, client.call(request, limits::stream_gap_timeout));
   stream_printer printer(env);
   const auto answer = client.stream(
-      request, [&](const sse_event& event) { return printer.on_event(event); },
+      request, [&](const links::sse_event& event) { return printer.on_event(event); },
       limits::stream_gap_timeout);
   if (!answer)
     return complain(env, answer.failure());

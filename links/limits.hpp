@@ -65,6 +65,9 @@ inline constexpr std::size_t name_bytes_max = 128;        ///< Cluster or peer, 
 inline constexpr std::size_t revoked_max = 65'536;        ///< Serials.
 inline constexpr int chain_depth_max = 2;                 ///< Certificates above a peer's own.
 
+// Streams of events over HTTP.
+inline constexpr std::size_t sse_line_bytes_max = 1024 * 1024; ///< One line.
+
 /// The bounds that a guard, a connector or a link can be given. Requires: all positive.
 struct limit_set {
   duration_us heartbeat = heartbeat_us;

@@ -2,7 +2,9 @@
 #include "node/agent.hpp"
 
 #include "node/builtin.hpp"
+#include "node/model_files.hpp"
 #include "node/runtimes/c_abi_runtime.hpp"
+#include "node/runtimes/server_runtime.hpp"
 
 #include <spdlog/spdlog.h>
 
@@ -31,6 +33,10 @@ c_abi_factory make_factory(boost::asio::io_context& io, const std::string& execu
       options.env.push_back(name + "=" + value);
     return std::make_unique<c_abi_runtime>(io, std::move(options));
   };
+}
+
+server_factory make_server_factory(boost::asio::io_context& io) {
+  return [&io](const server_spec& spec) { return std::make_unique<server_runtime>(io, spec); };
 }
 
 void log_once(const std::vector<error>& complaints) {
@@ -68,6 +74,7 @@ agent::~agent() = default;
 
 void agent::load_plugins(std::vector<std::unique_ptr<plugin>> further) {
   const auto factory = make_factory(io_, options_.executable);
+  const auto servers = make_server_factory(io_);
   log_once(store_->complaints());
   builtin_config builtin;
   builtin.cpu.llama_library = options_.llama_library;
@@ -77,7 +84,7 @@ void agent::load_plugins(std::vector<std::unique_ptr<plugin>> further) {
   for (auto& plugin : further)
     inventory_.add(std::move(plugin));
   for (const auto& directory : options_.plugin_dirs)
-    log_once(inventory_.load(directory, plugin_environment{io_, factory}));
+    log_once(inventory_.load(directory, plugin_environment{io_, factory, servers}));
   log_once(inventory_.probe());
   for (const auto& device : inventory_.devices())
     ledger_.set_device(device);
@@ -87,6 +94,8 @@ result<std::string> agent::verified_path(const model_variant& variant,
                                          const std::optional<artifact_record>& artifact) {
   if (artifact)
     return store_->path_of(artifact->content);
+  if (auto name = name_at_server(variant.source))
+    return *std::move(name);
   const auto sound = inspect_gguf_file(variant.source);
   if (!sound)
     return sound.failure();

@@ -99,7 +99,8 @@ struct child_process::state : std::enable_shared_from_this<state> {
                        if (!failed)
                          self->tool_ended();
                      });
-    arm(timeout_us);
+    if (timeout_us > 0)
+      arm(timeout_us);
   }
 
   /// Waits, then reads here: an asynchronous read could still hold data when the tool's end is

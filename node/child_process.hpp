@@ -26,7 +26,7 @@
 
 namespace consort::node {
 
-/// What to run. A limit of 0 means none, except for the timeout, which is always there.
+/// What to run. A limit of 0 means none; run_child() needs a timeout.
 struct child_spec {
   std::vector<std::string> argv;          ///< argv[0]: a path, or a name looked up in PATH.
   std::map<std::string, std::string> env; ///< Added to, or replacing in, this process's own.

@@ -125,6 +125,9 @@ result<std::vector<device_spec>> json_plugin::probe() {
     auto device = describe(row.fields, row.attributes);
     const auto memory = figure_of(document_.probe, row, "memory_bytes");
     device.memory_bytes = static_cast<std::uint64_t>(std::max<std::int64_t>(memory.value_or(0), 0));
+    // Servers are told their device by its place, as vendors' variables want it.
+    if (document_.runtime.interface == runtime_interface::server)
+      device.attributes.emplace("index", std::to_string(devices.size()));
     devices.push_back(std::move(device));
   }
   return devices;
@@ -240,21 +243,48 @@ json_plugin::compile(const compile_request& wanted, std::function<void(std::uint
 
 runtime* json_plugin::device_runtime() {
   const auto& rule = document_.runtime;
-  if (runtime_ == nullptr && rule.present && environment_.make_c_abi) {
-    c_abi_spec spec;
-    spec.plugin = document_.metadata.name;
-    spec.library = rule.library.starts_with('/') ? rule.library : folder_ + "/" + rule.library;
-    spec.config_json = rule.config_json;
-    spec.start_timeout_us = rule.start_timeout_us;
-    spec.memory_bytes = rule.memory_bytes;
-    spec.threads = rule.threads;
-    spec.sequences = document_.capability.max_sequences;
-    spec.env = rule.env;
-    spec.work_path = folder_;
-    spec.capabilities = document_.capability.runtime;
-    runtime_ = environment_.make_c_abi(spec);
-  }
+  if (runtime_ == nullptr && rule.present)
+    runtime_ = rule.interface == runtime_interface::server ? make_server() : make_c_abi();
   return runtime_.get();
+}
+
+std::unique_ptr<runtime> json_plugin::make_c_abi() const {
+  if (!environment_.make_c_abi)
+    return nullptr;
+  const auto& rule = document_.runtime;
+  c_abi_spec spec;
+  spec.plugin = document_.metadata.name;
+  spec.library = rule.library.starts_with('/') ? rule.library : folder_ + "/" + rule.library;
+  spec.config_json = rule.config_json;
+  spec.start_timeout_us = rule.start_timeout_us;
+  spec.memory_bytes = rule.memory_bytes;
+  spec.threads = rule.threads;
+  spec.sequences = document_.capability.max_sequences;
+  spec.env = rule.env;
+  spec.work_path = folder_;
+  spec.capabilities = document_.capability.runtime;
+  return environment_.make_c_abi(spec);
+}
+
+std::unique_ptr<runtime> json_plugin::make_server() const {
+  if (!environment_.make_server)
+    return nullptr;
+  const auto& rule = document_.runtime;
+  server_spec spec;
+  spec.plugin = document_.metadata.name;
+  spec.command = rule.command;
+  spec.url = rule.url;
+  spec.ready = rule.ready;
+  spec.model = rule.model;
+  spec.key_env = rule.key_env;
+  spec.start_timeout_us = rule.start_timeout_us;
+  spec.silence_us = rule.silence_us;
+  spec.memory_bytes = rule.memory_bytes;
+  spec.env = rule.env;
+  spec.work_path = folder_;
+  spec.sequences = document_.capability.max_sequences;
+  spec.capabilities = document_.capability.runtime;
+  return environment_.make_server(spec);
 }
 
 } // namespace consort::node

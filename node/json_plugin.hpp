@@ -7,6 +7,7 @@
 
 #include "node/c_abi_spec.hpp"
 #include "node/plugin_document.hpp"
+#include "node/server_spec.hpp"
 
 #include <boost/asio/io_context.hpp>
 
@@ -15,7 +16,8 @@ namespace consort::node {
 /// What the agent lends to its plugins.
 struct plugin_environment {
   boost::asio::io_context& io; ///< Runs background compiles; outlives the plugins.
-  c_abi_factory make_c_abi;    ///< Called at most once per plugin.
+  c_abi_factory make_c_abi;    ///< Called at most once per plugin, as the next.
+  server_factory make_server = nullptr;
 };
 
 class json_plugin : public plugin {
@@ -45,6 +47,8 @@ private:
   [[nodiscard]] const known_compiler& compiler(std::size_t rule);
   [[nodiscard]] build_profile effective_profile(std::size_t rule);
   [[nodiscard]] const build_rule* rule_for(const build_profile& wanted);
+  [[nodiscard]] std::unique_ptr<runtime> make_c_abi() const;
+  [[nodiscard]] std::unique_ptr<runtime> make_server() const;
   [[nodiscard]] device_spec describe(const std::map<std::string, std::string>& fields,
                                      std::map<std::string, std::string> attributes);
 

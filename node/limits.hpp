@@ -60,10 +60,23 @@ inline constexpr std::size_t compile_message_bytes_max = 1024; ///< Of a tool's 
 // Runtimes.
 inline constexpr duration_us runtime_start_us_default = 60 * second_us;
 inline constexpr duration_us runtime_start_us_max = 1'800 * second_us;
-inline constexpr std::uint32_t sequences_max = 4'096;     ///< Declared by a plugin.
-inline constexpr std::uint32_t threads_max = 1'024;       ///< Given to a runtime.
-inline constexpr std::uint32_t cpu_sequences_max = 8;     ///< Of the built-in cpu device.
-inline constexpr std::uint32_t cpu_memory_share_pm = 700; ///< Of available memory, per mille.
+inline constexpr duration_us server_silence_us = 120 * second_us; ///< Of a stream.
+inline constexpr duration_us server_silence_us_max = 3'600 * second_us;
+inline constexpr duration_us server_connect_us = 2 * second_us; ///< TCP.
+inline constexpr duration_us server_look_us = second_us / 5;    ///< Between looks whether ready.
+inline constexpr duration_us server_watch_us = 5 * second_us;   ///< Once it serves.
+inline constexpr int server_watch_failures_max = 3;             ///< In a row; beyond: lost.
+inline constexpr duration_us server_answer_us = 5 * second_us;  ///< To such a look.
+inline constexpr duration_us server_head_us = 600 * second_us;  ///< Request sent, head received.
+inline constexpr std::size_t server_head_bytes_max = 16 * 1024;
+inline constexpr std::size_t server_refusal_bytes_max = 64 * 1024; ///< Body of a refusal, kept.
+inline constexpr std::size_t server_message_bytes_max = 512;       ///< Of a message, kept.
+inline constexpr std::uint64_t server_answer_bytes_max = 64 * 1024 * 1024; ///< One whole answer.
+inline constexpr std::size_t server_read_bytes = 32 * 1024; ///< Taken from a socket at once.
+inline constexpr std::uint32_t sequences_max = 4'096;       ///< Declared by a plugin.
+inline constexpr std::uint32_t threads_max = 1'024;         ///< Given to a runtime.
+inline constexpr std::uint32_t cpu_sequences_max = 8;       ///< Of the built-in cpu device.
+inline constexpr std::uint32_t cpu_memory_share_pm = 700;   ///< Of available memory, per mille.
 
 // Data port, serving side.
 inline constexpr std::size_t data_connections_max = 4'096; ///< Beyond: the longest idle gives way.

@@ -9,6 +9,8 @@ namespace consort::node {
 
 namespace {
 
+constexpr std::string_view server_scheme = "server:";
+
 std::optional<error> objection(const std::string& source) {
   for (const auto* scheme : {"hf:", "https:", "http:"})
     if (source.starts_with(scheme))
@@ -21,6 +23,13 @@ std::optional<error> objection(const std::string& source) {
 }
 
 result<model_variant> describe_variant(const model_variant& declared, digest_cache& digests) {
+  if (const auto name = name_at_server(declared.source)) {
+    if (name->empty())
+      return error{recovery::refuse, "source_unsupported", "server: needs the model's name there"};
+    auto served = declared;
+    served.format = "server/" + *name;
+    return served;
+  }
   if (auto failure = objection(declared.source))
     return *failure;
   auto found = describe_gguf(declared.source, digests);
@@ -38,6 +47,12 @@ result<model_variant> describe_variant(const model_variant& declared, digest_cac
 }
 
 } // namespace
+
+std::optional<std::string> name_at_server(const std::string& source) {
+  if (!source.starts_with(server_scheme))
+    return std::nullopt;
+  return source.substr(server_scheme.size());
+}
 
 result<model_spec> describe_model(model_spec declared, digest_cache& digests) {
   for (auto& variant : declared.variants) {

@@ -77,11 +77,20 @@ struct build_rule {
   std::uint64_t disk_bytes = 0;   ///< Largest output, and the free space it needs; 0 = unknown.
 };
 
-/// `runtime` of interface c-abi.
+enum class runtime_interface : std::uint8_t { c_abi, server };
+
+/// `runtime`.
 struct runtime_rule {
   bool present = false;
-  std::string library; ///< As written; relative to the plugin's folder.
-  std::string config_json = "{}";
+  runtime_interface interface = runtime_interface::c_abi;
+  std::string library;              ///< c-abi: as written; relative to the plugin's folder.
+  std::string config_json = "{}";   ///< c-abi.
+  std::vector<std::string> command; ///< server: arguments; empty = `url` runs already.
+  std::string url;                  ///< server.
+  std::string ready = "/health";    ///< server.
+  std::string model;                ///< server: what it calls the model; empty = our name.
+  std::string key_env;              ///< server: variable that holds its key; empty = none.
+  duration_us silence_us = limits::server_silence_us; ///< server.
   duration_us start_timeout_us = limits::runtime_start_us_default;
   std::uint64_t memory_bytes = 0;
   std::uint32_t threads = 0;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/plugin_json_parts.hpp"
+#include "node/runtimes/server_http.hpp"
+#include "node/server_spec.hpp"
 
 #include <algorithm>
 
@@ -168,13 +170,9 @@ std::vector<build_rule> read_builds(json_file& file, const std::string& pointer,
   return rules;
 }
 
-runtime_rule read_runtime(json_file& file, const std::string& pointer,
-                          const nlohmann::json& object) {
-  json_section section(file, pointer, object);
-  runtime_rule rule;
-  rule.present = true;
-  section.require("interface", "c-abi");
-  [[maybe_unused]] const auto interface = section.word("interface", {"c-abi"}, 0);
+namespace {
+
+void read_library(json_section& section, runtime_rule& rule) {
   section.require("library", "the shared object's file name");
   rule.library = section.text("library");
   if (const auto* config = section.find("config")) {
@@ -183,11 +181,51 @@ runtime_rule read_runtime(json_file& file, const std::string& pointer,
     else
       section.fail("config", "expected an object");
   }
+  rule.threads = static_cast<std::uint32_t>(section.whole("threads", 0, 0, limits::threads_max));
+}
+
+void read_server(json_section& section, runtime_rule& rule) {
+  [[maybe_unused]] const auto protocol = section.word("protocol", {"openai"}, 0);
+  rule.command = section.texts("command");
+  check_placeholders(section, "command", rule.command, server_placeholders());
+  rule.url = section.text("url");
+  if (rule.command.empty() == rule.url.empty())
+    section.fail("", "expected either `command`, which starts a server, or `url` of one that runs");
+  if (!rule.url.empty())
+    if (const auto address = parse_server_url(rule.url); !address)
+      section.fail("url", address.failure().message);
+  rule.ready = section.text("ready", "/health");
+  const bool plain = rule.ready.starts_with('/')
+                     && std::all_of(rule.ready.begin(), rule.ready.end(),
+                                    [](char c) { return c > ' ' && c < 0x7f; });
+  if (!plain)
+    section.fail("ready", "expected a path such as /health");
+  rule.model = section.text("model");
+  check_placeholders(section, "model", {rule.model}, server_placeholders());
+  rule.key_env = section.text("key_env");
+  rule.silence_us
+      = section.duration("silence", limits::server_silence_us, limits::server_silence_us_max);
+}
+
+} // namespace
+
+runtime_rule read_runtime(json_file& file, const std::string& pointer,
+                          const nlohmann::json& object) {
+  json_section section(file, pointer, object);
+  runtime_rule rule;
+  rule.present = true;
+  section.require("interface", "c-abi or server");
+  rule.interface = static_cast<runtime_interface>(
+      section.word("interface", {"c-abi", "server"}, 0));
+  rule.interface == runtime_interface::c_abi ? read_library(section, rule)
+                                             : read_server(section, rule);
   rule.start_timeout_us = section.duration("start_timeout", limits::runtime_start_us_default,
                                            limits::runtime_start_us_max);
   rule.memory_bytes = section.size("memory", 0);
-  rule.threads = static_cast<std::uint32_t>(section.whole("threads", 0, 0, limits::threads_max));
   rule.env = section.text_map("env");
+  if (rule.interface == runtime_interface::server)
+    for (const auto& [name, text] : rule.env)
+      check_placeholders(section, "env", {text}, server_placeholders());
   section.finish();
   return rule;
 }

@@ -63,7 +63,7 @@ TEST(HttpClient, HandsOverEventsAndStopsWhenTold) {
   std::string seen;
   const auto answer = client.stream(
       {"GET", "/e", "", {}},
-      [&](const sse_event& event) {
+      [&](const links::sse_event& event) {
         seen += event.data;
         return seen.size() < 2;
       },
@@ -76,7 +76,7 @@ TEST(HttpClient, ReturnsTheWholeBodyOfARefusedStream) {
   const test_server server({});
   http_client client(server.url(), "");
   const auto answer = client.stream(
-      {"GET", "/e", "", {}}, [](const sse_event&) { return true; }, patience);
+      {"GET", "/e", "", {}}, [](const links::sse_event&) { return true; }, patience);
   ASSERT_TRUE(answer.ok());
   EXPECT_EQ(answer->status, 404);
   EXPECT_THAT(answer->body, HasSubstr("no such thing"));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/sse.hpp"
+#include "links/sse.hpp"
 
 #include "cli/limits.hpp"
 
@@ -15,7 +15,7 @@ const std::string stream = "event: note\ndata: one\n\n: a comment\ndata: two\r\n
 
 std::vector<std::string> read(std::size_t piece) {
   std::vector<std::string> seen;
-  sse_parser parser([&](const sse_event& event) {
+  links::sse_parser parser([&](const links::sse_event& event) {
     seen.push_back(event.name + "|" + event.data);
     return true;
   });
@@ -32,7 +32,7 @@ TEST(SseParser, ReadsTheSameEventsHoweverTheStreamIsCut) {
 
 TEST(SseParser, StopsWhenItsHandlerStops) {
   int seen = 0;
-  sse_parser parser([&](const sse_event&) { return ++seen < 2; });
+  links::sse_parser parser([&](const links::sse_event&) { return ++seen < 2; });
   EXPECT_FALSE(parser.feed("data: a\n\ndata: b\n\ndata: c\n\n"));
   EXPECT_FALSE(parser.feed("data: d\n\n"));
   EXPECT_EQ(seen, 2);
@@ -40,8 +40,8 @@ TEST(SseParser, StopsWhenItsHandlerStops) {
 }
 
 TEST(SseParser, RefusesALineBeyondItsLimit) {
-  sse_parser parser([](const sse_event&) { return true; });
-  EXPECT_TRUE(parser.feed(std::string(limits::sse_line_bytes_max, 'x')));
+  links::sse_parser parser([](const links::sse_event&) { return true; });
+  EXPECT_TRUE(parser.feed(std::string(links::limits::sse_line_bytes_max, 'x')));
   EXPECT_FALSE(parser.feed("x"));
   EXPECT_TRUE(parser.line_too_long());
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Server-sent events from a byte stream, however it is cut. Pure. Limit: one line at most
-/// limits::sse_line_bytes_max bytes; beyond it the parser fails and stays failed.
+/// Server-sent events (WHATWG HTML, 9.2) from a byte stream, however it is cut. Pure. Limit: one
+/// line at most limits::sse_line_bytes_max bytes; beyond it the parser fails and stays failed.
 
 #include <functional>
 #include <string>
 #include <string_view>
 
-namespace consort::cli {
+namespace consort::links {
 
 /// One event: `name` empty means `message`; `data` has its lines joined with newlines.
 struct sse_event {
@@ -38,4 +38,4 @@ private:
   bool line_too_long_ = false;
 };
 
-} // namespace consort::cli
+} // namespace consort::links

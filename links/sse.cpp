@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/sse.hpp"
+#include "links/sse.hpp"
 
-#include "cli/limits.hpp"
+#include "links/limits.hpp"
 
-namespace consort::cli {
+namespace consort::links {
 
 bool sse_parser::feed(std::string_view bytes) {
   for (const char byte : bytes) {
@@ -58,4 +58,4 @@ void sse_parser::field(std::string_view line) {
   has_data_ = true;
 }
 
-} // namespace consort::cli
+} // namespace consort::links

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "node/runtimes/openai_answer.hpp"
+
+#include "node/limits.hpp"
+#include "node/runtimes/server_errors.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <numeric>
+
+namespace consort::node {
+
+namespace {
+
+using nlohmann::json;
+
+/// What a choice holds beside its text, for the gateway to pass on; empty when there is nothing.
+std::string extras_of(const json& choice) {
+  json extra = json::object();
+  for (const auto& [key, value] : choice.items()) {
+    if (value.is_null() || key == "index" || key == "text" || key == "finish_reason"
+        || key == "stop_reason" || key == "token_ids" || key == "prompt_token_ids")
+      continue;
+    if (key != "delta" && key != "message") {
+      extra[key] = value;
+      continue;
+    }
+    json rest = json::object();
+    for (const auto& [name, inner] : value.items())
+      if (name != "content" && name != "role" && !inner.is_null()
+          && !(inner.is_array() && inner.empty()))
+        rest[name] = inner;
+    if (!rest.empty())
+      extra[key] = std::move(rest);
+  }
+  return extra.empty() ? std::string() : extra.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+/// The text of a choice, streamed or whole, chat or not.
+std::string text_of(const json& choice) {
+  for (const auto* name : {"delta", "message"})
+    if (const auto inner = choice.find(name); inner != choice.end() && inner->is_object()) {
+      const auto content = inner->find("content");
+      return content != inner->end() && content->is_string() ? content->get<std::string>()
+                                                             : std::string();
+    }
+  const auto text = choice.find("text");
+  return text != choice.end() && text->is_string() ? text->get<std::string>() : std::string();
+}
+
+} // namespace
+
+openai_answer::openai_answer(std::uint32_t choices, std::uint32_t max_tokens)
+    : choices_(choices),
+      max_tokens_(max_tokens),
+      events_([this](const links::sse_event& event) { return on_data(event.data); }) {}
+
+void openai_answer::begin(bool event_stream) {
+  streamed_ = event_stream;
+  out_.emplace_back(attempt_opened{});
+}
+
+void openai_answer::feed(std::string_view bytes) {
+  if (ended_)
+    return;
+  bytes_ += bytes.size();
+  if (bytes_ > limits::server_answer_bytes_max)
+    return fail("server_protocol",
+                "the answer exceeds " + std::to_string(limits::server_answer_bytes_max) + " bytes");
+  if (!streamed_) {
+    whole_.append(bytes);
+    return;
+  }
+  if (!events_.feed(bytes) && events_.line_too_long())
+    fail("server_protocol", "a line of its stream is too long");
+}
+
+void openai_answer::finish() {
+  if (ended_)
+    return;
+  if (!streamed_) {
+    const auto body = read_server_json(whole_);
+    if (body.is_discarded())
+      return fail("server_protocol", "its answer is no JSON: " + server_message(whole_));
+    on_object(body);
+  }
+  if (ended_)
+    return;
+  if (!choices_done())
+    return fail("server_broke_off", "its answer ends in the middle");
+  complete();
+}
+
+/// Returns: whether to go on.
+bool openai_answer::on_data(std::string_view data) {
+  if (data == "[DONE]") {
+    if (choices_done())
+      complete();
+    else
+      fail("server_broke_off", "it says that it is done and never said why it stopped");
+    return false;
+  }
+  const auto body = read_server_json(data);
+  if (!body.is_object())
+    fail("server_protocol", "an event of its stream is no JSON object: " + server_message(data));
+  else
+    on_object(body);
+  return !ended_;
+}
+
+void openai_answer::on_object(const json& body) {
+  const auto choices = body.find("choices");
+  if (choices == body.end() || !choices->is_array()) {
+    const auto said = message_in(body);
+    if (body.contains("error") || !said.empty())
+      return fail("server_failed", said.empty() ? "an error without a message" : said);
+    if (!body.contains("usage"))
+      return fail("server_protocol", "what it sent has no `choices`");
+  } else {
+    for (const auto& choice : *choices) {
+      if (ended_)
+        return;
+      on_choice(choice);
+    }
+  }
+  if (const auto usage = body.find("usage"); usage != body.end() && usage->is_object())
+    on_usage(*usage);
+}
+
+void openai_answer::on_choice(const json& choice) {
+  if (!choice.is_object())
+    return fail("server_protocol", "one of its choices is no object");
+  const auto index = whole_at(choice, "index");
+  if (index >= choices_)
+    return fail("server_protocol", "it answers a choice that nobody asked for");
+  if (!done_.contains(index)) {
+    on_piece(index, choice);
+    if (const auto why = choice.find("finish_reason"); why != choice.end() && why->is_string())
+      finish_choice(index, why->get<std::string>());
+  }
+}
+
+void openai_answer::on_piece(std::uint32_t index, const json& choice) {
+  auto text = text_of(choice);
+  auto extra = extras_of(choice);
+  if (text.empty() && extra.empty())
+    return;
+  const auto pieces = text.empty() ? 0 : ++pieces_[index];
+  if (streamed_ && max_tokens_ > 0 && pieces > max_tokens_)
+    return finish_choice(index, "length");
+  out_.emplace_back(attempt_tokens{index, std::move(text), {}, std::move(extra)});
+}
+
+void openai_answer::finish_choice(std::uint32_t index, std::string reason) {
+  if (!done_.insert(index).second)
+    return;
+  // A reason is a word; anything else would go to the client as it is.
+  const bool plain = !reason.empty() && reason.size() <= 32
+                     && std::all_of(reason.begin(), reason.end(),
+                                    [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; });
+  out_.emplace_back(attempt_choice_done{index, plain ? std::move(reason) : "stop"});
+}
+
+void openai_answer::on_usage(const json& usage) {
+  token_usage seen;
+  seen.prompt_tokens = whole_at(usage, "prompt_tokens");
+  seen.completion_tokens = whole_at(usage, "completion_tokens");
+  if (const auto details = usage.find("prompt_tokens_details");
+      details != usage.end() && details->is_object())
+    seen.cached_tokens = whole_at(*details, "cached_tokens");
+  usage_ = seen;
+}
+
+void openai_answer::complete() {
+  const auto counted
+      = std::accumulate(pieces_.begin(), pieces_.end(), 0U,
+                        [](std::uint32_t sum, const auto& of) { return sum + of.second; });
+  end(attempt_completed{usage_.value_or(token_usage{0, counted, 0}), 0, 0});
+}
+
+void openai_answer::fail(std::string code, const std::string& what) {
+  end(attempt_aborted{
+      {recovery::retry_elsewhere, std::move(code), "the model server failed: " + what}, true});
+}
+
+void openai_answer::end(attempt_event last) {
+  if (std::exchange(ended_, true))
+    return;
+  out_.push_back(std::move(last));
+}
+
+} // namespace consort::node

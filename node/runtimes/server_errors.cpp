@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "node/runtimes/server_errors.hpp"
+
+#include "node/limits.hpp"
+#include "node/runtimes/host_log.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+
+namespace consort::node {
+
+namespace {
+
+using nlohmann::json;
+
+std::string text_at(const json& object, const char* name) {
+  const auto found = object.find(name);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+/// FastAPI's list: where, and what is wrong there.
+std::string detail_list(const json& list) {
+  std::string out;
+  for (const auto& item : list) {
+    if (!item.is_object())
+      continue;
+    const auto where = item.find("loc");
+    out += out.empty() ? "" : "; ";
+    if (where != item.end() && where->is_array() && !where->empty() && where->back().is_string())
+      out += where->back().get<std::string>() + ": ";
+    out += text_at(item, "msg");
+  }
+  return out;
+}
+
+/// At most so many bytes, on one line, and nothing that a terminal would obey.
+std::string printable(std::string text) {
+  text.resize(std::min(text.size(), limits::server_message_bytes_max));
+  const bool good = is_utf8(text);
+  std::replace_if(
+      text.begin(), text.end(),
+      [&](char byte) {
+        const auto code = static_cast<unsigned char>(byte);
+        return code < 0x20 || code == 0x7f || (code >= 0x80 && !good);
+      },
+      ' ');
+  return text;
+}
+
+} // namespace
+
+json read_server_json(std::string_view text) {
+  bool too_deep = false;
+  const auto document = json::parse(
+      text,
+      [&](int depth, json::parse_event_t, json&) {
+        too_deep = too_deep || depth > static_cast<int>(limits::json_depth_max);
+        return !too_deep;
+      },
+      false);
+  return too_deep ? json(json::value_t::discarded) : document;
+}
+
+std::uint32_t whole_at(const json& object, const char* name) {
+  const auto found = object.find(name);
+  if (found == object.end() || !found->is_number_unsigned())
+    return 0;
+  constexpr std::uint64_t most = 1U << 30U;
+  return static_cast<std::uint32_t>(std::min(found->get<std::uint64_t>(), most));
+}
+
+std::string message_in(const json& body) {
+  if (!body.is_object())
+    return {};
+  if (const auto said = body.find("error"); said != body.end()) {
+    if (said->is_string())
+      return printable(said->get<std::string>());
+    if (said->is_object())
+      return printable(text_at(*said, "message"));
+  }
+  if (const auto detail = body.find("detail"); detail != body.end())
+    return printable(detail->is_string()  ? detail->get<std::string>()
+                     : detail->is_array() ? detail_list(*detail)
+                                          : detail->dump(-1, ' ', true));
+  return printable(text_at(body, "message"));
+}
+
+std::string server_message(std::string_view body) {
+  const auto document = read_server_json(body);
+  auto found = message_in(document);
+  return found.empty() ? printable(std::string(body.substr(0, limits::server_message_bytes_max)))
+                       : found;
+}
+
+attempt_aborted judge_refusal(unsigned status, std::string_view body) {
+  const auto message
+      = "the model server answered " + std::to_string(status) + ": " + server_message(body);
+  switch (status) {
+  case 400:
+  case 413:
+  case 422: return {{recovery::refuse, "server_refused", message}, false};
+  case 401:
+  case 403: return {{recovery::retry_elsewhere, "server_key", message}, true};
+  case 404: return {{recovery::retry_elsewhere, "server_model", message}, true};
+  case 408:
+  case 429:
+  case 503: return {{recovery::retry_elsewhere, "server_busy", message}, false};
+  default: return {{recovery::retry_elsewhere, "server_failed", message}, true};
+  }
+}
+
+} // namespace consort::node

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// Reading what model servers say: JSON within bounds, and what a refusal means for an attempt.
+/// Pure.
+
+#include "messages/attempt_service.hpp"
+
+#include <nlohmann/json_fwd.hpp>
+
+#include <string_view>
+
+namespace consort::node {
+
+/// Returns: discarded when it is no JSON, not UTF-8, or deeper than limits::json_depth_max.
+[[nodiscard]] nlohmann::json read_server_json(std::string_view text);
+
+/// A whole number of an object; 0 when absent or no such number.
+[[nodiscard]] std::uint32_t whole_at(const nlohmann::json& object, const char* name);
+
+/// The message inside an error body, in any of the shapes that servers use: OpenAI's
+/// `{"error": {"message"}}`, vLLM's older `{"object": "error", "message"}`, FastAPI's `{"detail"}`
+/// (a text or a list of `{"loc", "msg"}`), TGI's `{"error": "text"}`; else the beginning of the
+/// text (HTML included), made printable.
+[[nodiscard]] std::string server_message(std::string_view body);
+
+/// The same of a JSON value; empty when it is in none of those shapes.
+[[nodiscard]] std::string message_in(const nlohmann::json& body);
+
+/// How an attempt ends that was answered with this status. The request's own fault (400, 413, 422)
+/// is refused; an unknown model or key (401, 403, 404), a broken server (5xx) is the device's; a
+/// busy one (408, 429, 503) is nobody's.
+[[nodiscard]] attempt_aborted judge_refusal(unsigned status, std::string_view body);
+
+} // namespace consort::node

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "node/runtimes/server_http.hpp"
+
+#include "links/address.hpp"
+
+#include <boost/asio/connect.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/core/string.hpp>
+#include <boost/beast/http/read.hpp>
+
+namespace consort::node {
+
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+using links::as_values;
+using links::task;
+
+result<server_address> parse_server_url(const std::string& url) {
+  constexpr std::string_view scheme = "http://";
+  const error bad{recovery::refuse, "bad_url",
+                  "`" + url + "` is not http://HOST:PORT, with or without a path"};
+  if (!url.starts_with(scheme))
+    return bad;
+  const auto rest = std::string_view(url).substr(scheme.size());
+  const auto slash = rest.find('/');
+  std::string authority(rest.substr(0, slash));
+  const bool has_port = authority.find(':', authority.rfind(']') + 1) != std::string::npos;
+  const auto address = links::parse_address(has_port ? authority : authority + ":80");
+  if (!address)
+    return bad;
+  server_address out{address->host, address->port, {}, {}};
+  if (slash != std::string_view::npos)
+    out.prefix = rest.substr(slash);
+  while (out.prefix.ends_with('/'))
+    out.prefix.pop_back();
+  // It becomes part of a request line.
+  for (const char c : out.prefix)
+    if (c <= ' ' || c >= 0x7f || c == '?' || c == '#')
+      return bad;
+  return out;
+}
+
+server_http::server_http(const asio::any_io_executor& strand, const server_address& at)
+    : at_(at), socket_(strand), resolver_(strand), deadline_(strand, [this] { cut(); }) {
+  parser_.header_limit(static_cast<std::uint32_t>(limits::server_head_bytes_max));
+  parser_.body_limit(boost::none);
+}
+
+void server_http::cut() {
+  boost::system::error_code ignored;
+  resolver_.cancel();
+  socket_.close(ignored);
+}
+
+error server_http::lost(const char* code, const std::string& why) const {
+  const bool late = deadline_.expired();
+  return {recovery::retry_elsewhere, late ? "server_stalled" : code,
+          "the model server at " + links::format_address(links::host_port{at_.host, at_.port})
+              + ": " + (late ? "nothing came in time" : why)};
+}
+
+task<boost::system::error_code> server_http::connect() {
+  deadline_.set(limits::server_connect_us);
+  const auto port = std::to_string(at_.port);
+  const auto [unknown, found] = co_await resolver_.async_resolve(at_.host, port, as_values);
+  if (unknown)
+    co_return unknown;
+  const auto [refused, end] = co_await asio::async_connect(socket_, found, as_values);
+  if (refused)
+    co_return refused;
+  boost::system::error_code ignored;
+  socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
+  co_return boost::system::error_code{};
+}
+
+task<result<unsigned>> server_http::ask(const std::string& path, const std::string& body,
+                                        duration_us head_us) {
+  const auto refused = co_await connect();
+  if (refused)
+    co_return lost("server_unreachable", refused.message());
+  std::string request
+      = (body.empty() ? "GET " : "POST ") + at_.prefix + path
+        + " HTTP/1.1\r\nHost: " + links::format_address(links::host_port{at_.host, at_.port})
+        + "\r\nConnection: close\r\nAccept: text/event-stream, application/json\r\n";
+  if (!at_.key.empty())
+    request += "Authorization: Bearer " + at_.key + "\r\n";
+  if (!body.empty())
+    request += "Content-Type: application/json\r\nContent-Length: " + std::to_string(body.size())
+               + "\r\n";
+  request += "\r\n" + body;
+  deadline_.set(head_us);
+  const auto from = asio::buffer(request);
+  // A server may answer before it has read the whole of what it refuses.
+  const auto [unsent, sent] = co_await asio::async_write(socket_, from, as_values);
+  const auto [failed, size]
+      = co_await http::async_read_header(socket_, buffer_, parser_, as_values);
+  if (failed)
+    co_return lost("server_broke_off", unsent ? unsent.message() : failed.message());
+  co_return parser_.get().result_int();
+}
+
+bool server_http::event_stream() const {
+  const auto type = parser_.get()[http::field::content_type];
+  return boost::beast::iequals(type.substr(0, type.find(';')), "text/event-stream");
+}
+
+task<result<std::size_t>> server_http::read(std::span<char> into, duration_us silence_us) {
+  auto& body = parser_.get().body();
+  std::size_t got = 0;
+  while (got == 0 && !parser_.is_done()) {
+    body.data = into.data();
+    body.size = into.size();
+    deadline_.set(silence_us);
+    const auto [failed, size]
+        = co_await http::async_read_some(socket_, buffer_, parser_, as_values);
+    got = into.size() - body.size;
+    if (failed && failed != http::error::need_buffer)
+      co_return lost("server_broke_off", failed.message());
+  }
+  deadline_.clear();
+  co_return got;
+}
+
+task<std::string> server_http::read_text(std::size_t bytes_max, duration_us silence_us) {
+  std::string text(bytes_max, '\0');
+  std::size_t have = 0;
+  while (have < bytes_max) {
+    const auto into = std::span(text).subspan(have);
+    const auto got = co_await read(into, silence_us);
+    if (!got || *got == 0)
+      break;
+    have += *got;
+  }
+  text.resize(have);
+  co_return text;
+}
+
+} // namespace consort::node

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// One HTTP/1.1 request to a model server, on a connection of its own, and its answer piece by
+/// piece. Used on one strand by one coroutine; cut() too. Every step has a limit.
+
+#include "links/data_stream.hpp"
+#include "links/task.hpp"
+#include "node/limits.hpp"
+#include "scheduler/result.hpp"
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/buffer_body.hpp>
+#include <boost/beast/http/parser.hpp>
+
+#include <optional>
+#include <span>
+
+namespace consort::node {
+
+/// Where a server is.
+struct server_address {
+  std::string host;
+  std::uint16_t port = 0;
+  std::string prefix; ///< Of every path; empty, or `/` and more.
+  std::string key;    ///< Bearer token; empty = none. Never logged.
+};
+
+/// `http://HOST:PORT[/PREFIX]`; the port may be left out. Returns: `bad_url` (refuse) for others.
+[[nodiscard]] result<server_address> parse_server_url(const std::string& url);
+
+class server_http {
+public:
+  server_http(const boost::asio::any_io_executor& strand, const server_address& at);
+
+  /// Sends it and reads the answer's head. `body` empty = GET. Returns: the status;
+  /// `server_unreachable`, `server_broke_off` or `server_stalled` (retry elsewhere).
+  links::task<result<unsigned>> ask(const std::string& path, const std::string& body,
+                                    duration_us head_us);
+  /// Returns: how many bytes of the body came; 0 = it is whole; the errors of ask().
+  links::task<result<std::size_t>> read(std::span<char> into, duration_us silence_us);
+  /// Up to `bytes_max` bytes of the body; less when it breaks off.
+  links::task<std::string> read_text(std::size_t bytes_max, duration_us silence_us);
+  [[nodiscard]] bool event_stream() const;
+
+  /// Ends what is under way with an error. May be called again.
+  void cut();
+
+private:
+  using parser = boost::beast::http::response_parser<boost::beast::http::buffer_body>;
+  links::task<boost::system::error_code> connect();
+  [[nodiscard]] error lost(const char* code, const std::string& why) const;
+
+  const server_address& at_;
+  boost::asio::ip::tcp::socket socket_;
+  boost::asio::ip::tcp::resolver resolver_;
+  links::moving_deadline deadline_;
+  boost::beast::flat_buffer buffer_;
+  parser parser_;
+};
+
+} // namespace consort::node

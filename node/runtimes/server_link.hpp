@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// One instance at a model server: starts the server (or finds the one that runs already), waits
+/// until it is ready, makes sure of the model's name, and relays attempts until it ends. Kept alive
+/// by its own pending operations. Public functions are thread-safe, all state lives on one strand.
+///
+/// A server that we started and that exits ends the instance: attempts with `runtime_died`, then
+/// `died`. One that we did not start is never signalled; it is asked every
+/// limits::server_watch_us whether it is still there, and the instance ends when it is not,
+/// limits::server_watch_failures_max times in a row.
+
+#include "node/child_process.hpp"
+#include "node/runtimes/host_log.hpp"
+#include "node/runtimes/server_attempt.hpp"
+
+#include <boost/asio/strand.hpp>
+
+#include <set>
+
+namespace consort::node {
+
+class server_link : public std::enable_shared_from_this<server_link> {
+public:
+  using opened_handler = std::function<void(result<std::shared_ptr<runtime_session>>)>;
+  using died_handler = std::function<void(error)>;
+
+  server_link(boost::asio::io_context& io, std::shared_ptr<const server_spec> spec,
+              session_request wanted, opened_handler opened, died_handler died);
+
+  void start();
+  void submit(const attempt_id& attempt, attempt_body body, std::shared_ptr<attempt_sink> sink);
+  void cancel(const attempt_id& attempt);
+  /// The session, or the runtime, is destroyed: ends its attempts and the server that it started.
+  void close();
+  [[nodiscard]] session_stats stats() const;
+  [[nodiscard]] const runtime_capabilities& capabilities() const { return spec_->capabilities; }
+
+private:
+  enum class phase { starting, open, ended };
+
+  links::task<void> live();
+  links::task<result<done>> prepare();
+  [[nodiscard]] result<done> find_server();
+  [[nodiscard]] result<done> launch();
+  [[nodiscard]] std::map<std::string, std::string> values() const;
+  void exited(const child_exit& end);
+
+  links::task<result<done>> wait_ready();
+  links::task<result<done>> settle_name();
+  links::task<void> watch();
+  links::task<bool> ready();
+
+  links::task<void> serve(attempt_id attempt, attempt_body body,
+                          std::shared_ptr<server_attempt> running);
+  void conclude_open(result<std::shared_ptr<runtime_session>> outcome);
+  /// The instance is over by itself.
+  void end(const error& why);
+  void release(const error& why, bool device_fault);
+
+  boost::asio::io_context& io_;
+  const std::shared_ptr<const server_spec> spec_;
+  const session_request wanted_;
+  opened_handler opened_;
+  died_handler died_;
+  const boost::asio::any_io_executor strand_;
+  boost::asio::steady_timer pause_;
+
+  phase phase_ = phase::starting;
+  std::optional<error> cause_; ///< Why it ended before it opened.
+  std::unique_ptr<child_process> process_;
+  std::unique_ptr<server_http> asking_; ///< Whether it is ready.
+  server_address at_;
+  std::string model_; ///< As the server calls it.
+  host_log log_;
+  std::map<attempt_id, std::shared_ptr<server_attempt>> attempts_;
+
+  mutable std::mutex stats_mutex_;
+  session_stats stats_;
+};
+
+} // namespace consort::node

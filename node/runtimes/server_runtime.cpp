@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "node/runtimes/server_runtime.hpp"
+
+#include "node/runtimes/server_link.hpp"
+
+namespace consort::node {
+
+const std::vector<std::string>& server_placeholders() {
+  static const std::vector<std::string> names{"artifact", "context", "index", "model",    "name",
+                                              "plugin",   "port",    "uuid",  "sequences"};
+  return names;
+}
+
+server_runtime::server_runtime(boost::asio::io_context& io, server_spec spec)
+    : io_(io), spec_(std::make_shared<const server_spec>(std::move(spec))) {}
+
+server_runtime::~server_runtime() {
+  const std::lock_guard lock(mutex_);
+  for (const auto& known : links_)
+    if (const auto link = known.lock())
+      link->close();
+}
+
+void server_runtime::open(const session_request& wanted,
+                          std::function<void(result<std::shared_ptr<runtime_session>>)> opened,
+                          std::function<void(error)> died) {
+  auto link = std::make_shared<server_link>(io_, spec_, wanted, std::move(opened), std::move(died));
+  {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(links_, [](const auto& known) { return known.expired(); });
+    links_.push_back(link);
+  }
+  link->start();
+}
+
+} // namespace consort::node

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// How a model server is reached; made from plugin.json's `runtime` of interface `server`, consumed
+/// by the server runtime. Plain values. Texts may hold the placeholders of limits below; what they
+/// become is the agent's own, never the network's.
+
+#include "node/limits.hpp"
+#include "node/runtime.hpp"
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace consort::node {
+
+/// What the server speaks. `openai`: POST /v1/completions and /v1/chat/completions, streamed.
+enum class server_protocol : std::uint8_t { openai };
+
+struct server_spec {
+  std::string plugin; ///< Name of the plugin it belongs to, for messages.
+  server_protocol protocol = server_protocol::openai;
+  std::vector<std::string> command; ///< Starts one server per instance; empty: `url` runs already.
+  std::string url;                  ///< `http://HOST:PORT[/PREFIX]` of a server that is not ours.
+  std::string ready = "/health";    ///< GET answers 200 when it can serve.
+  std::string model;                ///< What the server calls the model; empty = `{name}`.
+  std::string key_env;              ///< Variable that holds the API key; empty = none is sent.
+  duration_us start_timeout_us = limits::runtime_start_us_default; ///< Start to ready.
+  duration_us silence_us = limits::server_silence_us; ///< Of a stream; beyond: it has stalled.
+  std::uint64_t memory_bytes = 0;         ///< Address-space limit of its processes; 0 = none.
+  std::map<std::string, std::string> env; ///< Added to its environment.
+  std::string work_path;                  ///< The plugin's folder: its current directory.
+  std::uint32_t sequences = 0;            ///< Most at once.
+  runtime_capabilities capabilities;      ///< What the plugin declares.
+};
+
+/// What texts of a server's rule may hold.
+[[nodiscard]] const std::vector<std::string>& server_placeholders();
+
+/// Makes the runtime for one plugin; never null. Owned by the agent, passed to plugins so that they
+/// do not depend on how servers are run.
+using server_factory = std::function<std::unique_ptr<runtime>(const server_spec&)>;
+
+} // namespace consort::node
