@@ -128,6 +128,7 @@ void inference::handle_event(attempt_tokens& piece, steady_time at) {
   last_token_at_ = at;
   if (piece.choice == 0) {
     emitted_.text += piece.text;
+    emitted_.tokens += static_cast<std::uint32_t>(count);
     emitted_.token_ids.insert(emitted_.token_ids.end(), piece.token_ids.begin(),
                               piece.token_ids.end());
   }

@@ -157,6 +157,8 @@ void server::state::hurry() {
 server::server(std::shared_ptr<state> shared) : state_(std::move(shared)) {}
 
 server::~server() {
+  if (!state_->accepting)
+    return;
   // Without a stop() the acceptor still waits; closing it is safe since the io_context stands
   // still.
   state_->accepting = false;

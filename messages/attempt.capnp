@@ -12,6 +12,7 @@ struct AttemptBody {
   json @1 :Data;            # The client's OpenAI body, untouched. Bytes: the runtime judges them.
   resumeText @2 :Text;      # Emitted so far, of choice 0.
   resumeIds @3 :List(Int32);  # Emitted so far; empty when ids are unknown.
+  resumeTokens @4 :UInt32;    # How many were emitted, where ids are unknown too; 0 = not said.
 }
 
 struct AttemptOpen {

@@ -17,6 +17,7 @@ namespace consort {
 struct resume_state {
   std::string text;                    ///< Emitted so far, of choice 0.
   std::vector<std::int32_t> token_ids; ///< Emitted so far; empty when ids are unknown.
+  std::uint32_t tokens = 0;            ///< How many, where ids are unknown too; 0 = not said.
   friend bool operator==(const resume_state&, const resume_state&) = default;
 };
 

@@ -98,6 +98,7 @@ void write(wire::AttemptBody::Builder to, const attempt_body& from, outgoing& ou
       out.text(from.resume.text, "attempt_body.resume.text", limits::resume_text_bytes_max));
   write_numbers(out, from.resume.token_ids, limits::resume_ids_max, "attempt_body.resume.token_ids",
                 [&](unsigned size) { return to.initResumeIds(size); });
+  to.setResumeTokens(from.resume.tokens);
 }
 
 void read(wire::AttemptBody::Reader from, attempt_body& to, incoming& in) {
@@ -107,6 +108,7 @@ void read(wire::AttemptBody::Reader from, attempt_body& to, incoming& in) {
       = in.text(from.getResumeText(), "attempt_body.resume.text", limits::resume_text_bytes_max);
   read_numbers(in, from.getResumeIds(), to.resume.token_ids, limits::resume_ids_max,
                "attempt_body.resume.token_ids");
+  to.resume.tokens = from.getResumeTokens();
 }
 
 void write(wire::AttemptEvent::Builder to, const attempt_event& from, outgoing& out) {

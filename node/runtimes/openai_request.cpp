@@ -13,12 +13,9 @@ namespace {
 
 using nlohmann::json;
 
-/// Tokens of what was emitted elsewhere; where ids are unknown a token is taken for four bytes, as
-/// is usual for English text.
+/// Tokens of what was emitted elsewhere.
 std::uint32_t emitted_tokens(const resume_state& resume) {
-  constexpr std::size_t bytes_per_token = 4;
-  const auto guess = (resume.text.size() + bytes_per_token - 1) / bytes_per_token;
-  return static_cast<std::uint32_t>(resume.token_ids.empty() ? guess : resume.token_ids.size());
+  return std::max(static_cast<std::uint32_t>(resume.token_ids.size()), resume.tokens);
 }
 
 std::optional<error> go_on(json& body, request_kind kind, const std::string& text) {

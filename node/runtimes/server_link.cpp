@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/runtimes/server_link.hpp"
 
+#include "node/host/limits.hpp"
 #include "node/placeholders.hpp"
 #include "node/runtimes/server_errors.hpp"
 
@@ -285,7 +286,8 @@ void server_link::submit(const attempt_id& attempt, attempt_body body,
     };
     if (self->phase_ != phase::open)
       return refuse("runtime_died", "its model server has ended");
-    if (self->attempts_.size() >= self->spec_->sequences)
+    // More than it decodes together is its own to queue.
+    if (self->attempts_.size() >= limits::attempts_per_session_max)
       return refuse("session_full", "the instance runs as many attempts as it may");
     if (self->attempts_.contains(attempt))
       return refuse("attempt_repeated", "the attempt is running already");

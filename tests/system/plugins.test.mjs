@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: an accelerator that nobody has heard of is attached by a folder with scripts, serves, and whatever its tools
+// and its server do wrong ends in a clear error, a state with its reason, and requests that move elsewhere.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import test from 'node:test';
+import {
+  Cluster,
+  checker,
+  eventually,
+  expect_error,
+  expect_gone,
+  descendants,
+  root,
+  run_cli,
+  temp_dir,
+} from './support.mjs';
+
+const vendor = path.join(root, 'tests/plugins/fakevendor');
+const pim = { 'X-Consort-Device': 'pim' };
+
+/// A copy of the vendor's folder, in a folder of plugins, with a switch for its faults.
+class FakeVendor {
+  constructor() {
+    this.plugins = temp_dir('consort-plugins');
+    this.folder = path.join(this.plugins, 'fakevendor');
+    fs.cpSync(vendor, this.folder, { recursive: true });
+  }
+  faults(...lines) {
+    fs.writeFileSync(path.join(this.folder, 'faults'), `${lines.join('\n')}\n`);
+  }
+  remove() {
+    fs.rmSync(this.plugins, { recursive: true, force: true });
+  }
+}
+
+// --- the monitor ---------------------------------------------------------------------------------
+
+const monitor_faults = {
+  exit: /exited with 9: cannot talk to the driver/,
+  empty: /fake-smi|JSON|empty/,
+  truncated: /JSON/,
+  types: /serial|id/,
+  flood: /printed more than/,
+  hang: /ran out of time/,
+  format: /boards/,
+  twins: /FV-0001/,
+};
+
+test('what a monitor does wrong is said by plugin check', { timeout: 240_000 }, async (t) => {
+  const fake = new FakeVendor();
+  t.after(() => fake.remove());
+  for (const [fault, pattern] of Object.entries(monitor_faults))
+    await t.test(fault, async () => {
+      fake.faults(`smi=${fault}`);
+      const began = Date.now();
+      const done = await run_cli(['plugin', 'check', fake.folder]);
+      assert.notEqual(done.code, 0, done.stdout);
+      assert.match(done.stdout + done.stderr, pattern);
+      assert.ok(Date.now() - began < 15_000, 'within the limits of a probe');
+    });
+  await t.test('na: an unreadable figure is unknown, and the device is good', async () => {
+    fake.faults('smi=na');
+    const done = await run_cli(['plugin', 'check', fake.folder]);
+    assert.equal(done.code, 0, done.stderr);
+    assert.match(done.stdout, /2 of 2 devices read/);
+  });
+});
+
+test('a monitor that is broken costs its own devices only', { timeout: 240_000 }, async (t) => {
+  const fake = new FakeVendor();
+  fake.faults('smi=children');
+  const cluster = new Cluster({ args: ['--plugins', fake.plugins] });
+  t.after(async () => {
+    await cluster.destroy();
+    fake.remove();
+  });
+  await cluster.start();
+  const types = (await cluster.list('devices')).map((one) => one.spec.id).sort();
+  assert.ok(types.includes('local/pim0') && types.includes('local/cpu0'), types.join());
+  fake.faults('smi=dead');
+  await eventually('the dead board is named unhealthy', async () =>
+    (await cluster.list('devices')).some((one) => one.spec.id === 'local/pim0' && one.reading.health === 'unhealthy'),
+  );
+});
+
+// --- the server ----------------------------------------------------------------------------------
+
+test('a made-up accelerator with its own compiler and server', { timeout: 540_000 }, async (t) => {
+  const fake = new FakeVendor();
+  const cluster = new Cluster({ args: ['--plugins', fake.plugins] });
+  t.after(async () => {
+    await cluster.destroy();
+    fake.remove();
+  });
+  await cluster.start();
+  const check = checker(t, cluster);
+  const ask = (fields = {}, headers = pim) =>
+    cluster.complete({ max_tokens: 24, temperature: 0, ...fields }, headers, 60_000);
+  const text_of = (answer) => answer.json.choices[0].text;
+  let expected = '';
+
+  await check('it is compiled for, loaded and serves', async () => {
+    const answer = await ask();
+    assert.equal(answer.status, 200, answer.text);
+    assert.equal(answer.json.usage.completion_tokens, 24);
+    assert.match(answer.headers.get('x-consort-device'), /^local\/pim/);
+    expected = text_of(answer);
+    assert.match(expected, /^( (ash|birch|cedar|elm|fir|larch|oak|pine|rowan|yew)){24}$/);
+  });
+  await check('the other board too, with the same text and no second build', async () => {
+    for (const device of ['local/pim0', 'local/pim1'])
+      assert.equal(text_of(await ask({}, { 'X-Consort-Device': device })), expected);
+    assert.equal(await cluster.builds(), 1);
+  });
+  await check('a client that leaves stops the server', async () => {
+    const leaving = new AbortController();
+    const url = `${cluster.url}/v1/completions`;
+    const body = JSON.stringify({
+      ...{ model: await cluster.model(), prompt: 'Once', max_tokens: 4000, stream: true },
+    });
+    const answer = await fetch(url, { method: 'POST', body, headers: pim, signal: leaving.signal });
+    await answer.body.getReader().read();
+    leaving.abort();
+    await eventually('nothing runs', async () => (await cluster.running()) === 0, 5_000);
+  });
+
+  // One board misbehaves: four streams at once use both, and every one of them gets the whole text.
+  for (const fault of ['die', 'stall', 'malformed', 'not-utf8', 'cut', 'error-in-stream', 'busy', 'html'])
+    await check(`${fault}: the streams go on at the other board`, async () => {
+      fake.faults();
+      for (const device of ['local/pim0', 'local/pim1'])
+        await eventually(
+          `${device} serves`,
+          async () => (await ask({ max_tokens: 2 }, { 'X-Consort-Device': device })).status === 200,
+          60_000,
+        );
+      fake.faults(`server@0=${fault}`);
+      const failed = () => cluster.metric('consort_attempts_total', { reason: 'failed' });
+      const before = (await failed()) ?? 0;
+      const answers = await Promise.all(Array.from({ length: 6 }, () => ask()));
+      for (const answer of answers) {
+        assert.equal(answer.status, 200, answer.text);
+        assert.equal(text_of(answer), expected);
+      }
+      if (fault !== 'stall') assert.ok((await failed()) > before, 'nothing failed: the test is void');
+    });
+
+  const refusals = { 'openai-400': 'openai', 'vllm-400': 'vllm', 'fastapi-422': 'fastapi', 'tgi-422': 'tgi' };
+  for (const [fault, word] of Object.entries(refusals))
+    await check(`${fault}: the vendor's words reach the client`, async () => {
+      fake.faults(`server=${fault}`);
+      expect_error(await ask(), 400, new RegExp(`${word} shape says no`));
+    });
+
+  await check('too-many: no more than was asked for', async () => {
+    fake.faults('server=too-many');
+    const answer = await ask();
+    assert.equal(text_of(answer), expected);
+    assert.equal(answer.json.choices[0].finish_reason, 'length');
+  });
+  await check('whole: a server that does not stream', async () => {
+    fake.faults('server=whole');
+    const answer = await ask();
+    assert.equal(text_of(answer), expected);
+    assert.equal(answer.json.usage.completion_tokens, 24);
+  });
+
+  await check('with the agent every server ends', async () => {
+    const family = descendants(cluster.pid);
+    await cluster.kill();
+    await expect_gone(family);
+  });
+});
+
+const start_faults = {
+  refuse: /no license found/,
+  'die-loading': /exited with 9/,
+  'load-forever': /was not ready/,
+};
+
+test('a server that does not start is named, and others serve', { timeout: 540_000 }, async (t) => {
+  for (const [fault, pattern] of Object.entries(start_faults))
+    await t.test(fault, async () => {
+      const fake = new FakeVendor();
+      const file = path.join(fake.folder, 'plugin.json');
+      fs.writeFileSync(file, fs.readFileSync(file, 'utf8').replace('"20s", "env"', '"2s", "env"'));
+      fake.faults(`server=${fault}`);
+      const cluster = new Cluster({ args: ['--plugins', fake.plugins] });
+      try {
+        await cluster.start();
+        const answer = await cluster.complete({ max_tokens: 4 }, { 'X-Consort-Device': 'pim|cpu', 'X-Consort-Wait': '20s' }, 60_000);
+        assert.equal(answer.status, 200, answer.text);
+        const only = { ...pim, 'X-Consort-Wait': '6s' };
+        const refused = await cluster.complete({ max_tokens: 4 }, only, 60_000);
+        assert.ok(refused.status >= 500, refused.text);
+        assert.match(cluster.output + refused.text, pattern);
+      } finally {
+        await cluster.destroy();
+        fake.remove();
+      }
+    });
+});
+
+test('a server that runs already is attached and never signalled', { timeout: 240_000 }, async (t) => {
+  const first = new Cluster({});
+  const plugins = temp_dir('consort-plugins');
+  t.after(async () => {
+    await first.destroy();
+    fs.rmSync(plugins, { recursive: true, force: true });
+  });
+  await first.start();
+  const name = await first.model();
+  fs.mkdirSync(path.join(plugins, 'next-door'));
+  const document = {
+    ...{ schema: 1, name: 'next-door', version: '1', vendor: 'another cluster', type: 'gpu' },
+    probe: { command: ['echo', JSON.stringify({ id: first.url, model: 'server' })], id: '/id', model: '/model' },
+    capability: { max_sequences: 8, formats: [`server/${name}`], runtime: { cancel: true, resume: 'text' } },
+    runtime: { interface: 'server', url: first.url, model: name, ready: '/healthz' },
+  };
+  fs.writeFileSync(path.join(plugins, 'next-door', 'plugin.json'), JSON.stringify(document));
+  const second = new Cluster({ args: ['--plugins', plugins] });
+  try {
+    await second.start();
+    const added = await second.post('/api/v1/models', { name: 'far', source: `server:${name}` });
+    assert.ok(added.status < 300, added.text);
+    const far = await second.complete({ model: 'far', prompt: 'Once', max_tokens: 12, temperature: 0 });
+    assert.equal(far.status, 200, far.text);
+    const near = await first.complete({ prompt: 'Once', max_tokens: 12, temperature: 0 });
+    assert.equal(far.json.choices[0].text, near.json.choices[0].text);
+    await first.kill();
+    const lost = await second.complete({ model: 'far', max_tokens: 4 }, { 'X-Consort-Wait': '3s' }, 60_000);
+    assert.ok(lost.status >= 500, lost.text);
+  } finally {
+    await second.destroy();
+  }
+});
