@@ -59,10 +59,11 @@ void device_state::load(const core::load_replica& wanted) {
                                path.failure().message});
     return refuse(path.failure());
   }
-  auto* runtime = agent_->plugins().runtime_of(device_.id);
+  const auto runtime = agent_->plugins().runtime_of(device_.id);
   if (runtime == nullptr)
     return refuse(
         {recovery::refuse, "no_runtime", device_.id.value + ": its plugin brings no runtime"});
+  entry.runtime = runtime;
   node::session_request request{wanted.instance, device_, wanted.model,
                                 wanted.variant,  *path,   wanted.variant.context_tokens};
   runtime->open(

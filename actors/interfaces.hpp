@@ -6,14 +6,15 @@
 ///
 ///   scheduler      <- frame (hello, events, requests for views), deadline_tick
 ///   node door      <- frame (hello answer, commands), device_news, link_restored, link_lost,
-///   renew_tick device         <- device_order, inventory_wanted, session_opened, session_died,
-///   device_sample compile        <- compile_advanced, compile_done; its exit kills the tool
-///   telemetry      <- sample_tick
+///                     renew_tick, reload_wanted, plugins_changed
+///   device         <- device_order, inventory_wanted, session_opened, session_died, device_sample
+///   compile        <- compile_advanced, compile_done; its exit kills the tool
+///   telemetry      <- sample_tick, reload_wanted
 ///   gateway link   <- frame (hello answer, commands, views), link_restored, link_lost, expire_tick
 ///   peer, uplink   <- see link_actors.hpp
 
 #include "actors/type_ids.hpp"
-#include "node/plugin.hpp"
+#include "node/inventory.hpp"
 #include "scheduler/command.hpp"
 #include "scheduler/event.hpp"
 
@@ -32,6 +33,12 @@ struct device_news {
 /// Telemetry -> device: one reading.
 struct device_sample {
   device_reading reading;
+};
+/// Outside -> door -> telemetry: look at the plugin folders again.
+struct reload_wanted {};
+/// Telemetry -> door: what that changed.
+struct plugins_changed {
+  std::shared_ptr<const node::inventory_change> what;
 };
 /// Runtime -> device: a load ended.
 struct session_opened {
@@ -71,6 +78,8 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::device_order)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::inventory_wanted)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::device_news)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::device_sample)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::reload_wanted)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::plugins_changed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::session_opened)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::session_died)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::compile_advanced)

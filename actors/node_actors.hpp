@@ -60,7 +60,10 @@ private:
   void hold(const core::event& happened);
   void report(const core::event& happened);
   void spawn_workers();
+  void spawn_device(const device_spec& device);
+  void spawn_telemetry();
   void stop_workers();
+  void apply(const node::inventory_change& change);
 
   void carry_out(const core::grant_lease& lease);
   void carry_out(const core::fence_node& fence);
@@ -123,6 +126,7 @@ private:
 
   struct loaded {
     core::load_replica order;
+    std::shared_ptr<node::runtime> runtime;         ///< Outlives its session.
     std::shared_ptr<node::runtime_session> session; ///< Null while loading.
     node::artifact_pin pin;
     time_us began_at = 0;
@@ -162,13 +166,14 @@ private:
 };
 
 /// Reads every plugin's devices as often as the plugin asks for, and hands each device its reading;
-/// the last one again where a plugin is asked seldom, since what runs is reported with it.
+/// the last one again where a plugin is asked seldom, since what runs is reported with it. Also
+/// looks at the plugin folders again when told to, since that blocks as readings do.
 class telemetry_state {
 public:
   static inline const char* name = "telemetry";
 
   telemetry_state(caf::event_based_actor* self, node::agent* agent,
-                  std::map<device_id, caf::actor> devices);
+                  std::map<device_id, caf::actor> devices, caf::actor door);
   caf::behavior make_behavior();
 
 private:
@@ -181,10 +186,13 @@ private:
 
   void sample(std::size_t plugin);
   void ask(const node::plugin_status& plugin, asked& last);
+  void reload();
 
   caf::event_based_actor* self_;
   node::agent* agent_;
   std::map<device_id, caf::actor> devices_;
+  caf::actor door_;
+  std::vector<node::plugin_status> plugins_;
   std::map<std::size_t, asked> asked_;
 };
 

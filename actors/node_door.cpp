@@ -55,6 +55,8 @@ caf::behavior door_state::make_behavior() {
         say_hello();
       },
       [this](link_lost) { greeted_ = false; },
+      [this](reload_wanted again) { post(self_, telemetry_, again); },
+      [this](const plugins_changed& change) { apply(*change.what); },
       [this](renew_tick) {
         renew();
         post_self_after(self_, std::chrono::microseconds(renew_every_us_), renew_tick{});
@@ -76,11 +78,44 @@ void door_state::stop_workers() {
 }
 
 void door_state::spawn_workers() {
-  const auto door = caf::actor_cast<caf::actor>(self_);
   for (const auto& device : options_.agent->plugins().devices())
-    devices_[device.id] = spawn_worker<device_state>(self_, options_.own_threads, options_.agent,
-                                                     device, own_.life, door);
-  telemetry_ = spawn_worker<telemetry_state>(self_, options_.own_threads, options_.agent, devices_);
+    spawn_device(device);
+  spawn_telemetry();
+}
+
+void door_state::spawn_device(const device_spec& device) {
+  devices_[device.id]
+      = spawn_worker<device_state>(self_, options_.own_threads, options_.agent, device, own_.life,
+                                   caf::actor_cast<caf::actor>(self_));
+}
+
+void door_state::spawn_telemetry() {
+  telemetry_ = spawn_worker<telemetry_state>(self_, options_.own_threads, options_.agent, devices_,
+                                             caf::actor_cast<caf::actor>(self_));
+}
+
+/// Devices that went are lost, with what runs on them; all others go on.
+void door_state::apply(const node::inventory_change& change) {
+  spdlog::info("node: read the plugins again: {} devices came, {} went", change.appeared.size(),
+               change.gone.size());
+  for (const auto& id : change.gone) {
+    if (const auto found = devices_.find(id); found != devices_.end())
+      stop(found->second);
+    devices_.erase(id);
+    std::erase_if(leaders_, [&](const auto& led) { return led.second.device == id; });
+    options_.agent->ledger().remove_device(id);
+    if (greeted_)
+      report(core::device_lost{id, own_.life, "its plugin no longer finds it"});
+  }
+  for (const auto& device : options_.agent->plugins().devices()) {
+    options_.agent->ledger().set_device(device);
+    if (!devices_.contains(device.id))
+      spawn_device(device);
+  }
+  stop(telemetry_);
+  spawn_telemetry();
+  if (greeted_)
+    advertise();
 }
 
 void door_state::receive(const frame& incoming) {

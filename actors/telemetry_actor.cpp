@@ -10,21 +10,30 @@
 namespace consort::actors {
 
 telemetry_state::telemetry_state(caf::event_based_actor* self, node::agent* agent,
-                                 std::map<device_id, caf::actor> devices)
-    : self_(self), agent_(agent), devices_(std::move(devices)) {}
+                                 std::map<device_id, caf::actor> devices, caf::actor door)
+    : self_(self),
+      agent_(agent),
+      devices_(std::move(devices)),
+      door_(std::move(door)),
+      plugins_(agent->plugins().plugins()) {}
 
 caf::behavior telemetry_state::make_behavior() {
-  const auto& plugins = agent_->plugins().plugins();
-  for (std::size_t at = 0; at < plugins.size(); ++at)
-    if (!plugins[at].devices.empty())
+  for (std::size_t at = 0; at < plugins_.size(); ++at)
+    if (!plugins_[at].devices.empty())
       post(self_, caf::actor_cast<caf::actor>(self_), sample_tick{at});
   return {
       [this](sample_tick due) { sample(due.plugin); },
+      [this](reload_wanted) { reload(); },
   };
 }
 
+void telemetry_state::reload() {
+  auto change = std::make_shared<const node::inventory_change>(agent_->reload_plugins());
+  post(self_, door_, plugins_changed{std::move(change)});
+}
+
 void telemetry_state::sample(std::size_t at) {
-  const auto& plugin = agent_->plugins().plugins()[at];
+  const auto& plugin = plugins_[at];
   auto& last = asked_[at];
   const auto now = agent_->options().clock();
   if (now >= last.next_at.value_or(now)) {
@@ -45,6 +54,10 @@ void telemetry_state::ask(const node::plugin_status& plugin, asked& last) {
   if (readings) {
     last.readings = std::move(*readings);
     last.complained = false;
+    // What its own monitor no longer lists is in no state to work.
+    for (const auto& device : plugin.devices)
+      if (!last.readings.empty() && !last.readings.contains(device))
+        last.readings[device].health = device_health::unhealthy;
   } else if (!std::exchange(last.complained, true)) {
     spdlog::warn("node: no readings from {}: {}", plugin.metadata.name, readings.failure().message);
   }

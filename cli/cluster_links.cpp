@@ -215,6 +215,8 @@ result<done> cluster_process::parts::start_data_port() {
 }
 
 void cluster_process::reload() {
+  if (parts_->door)
+    actors::post_from_outside(parts_->door, actors::reload_wanted{});
   const auto& credentials = parts_->config.credentials;
   if (!credentials)
     return;

@@ -72,19 +72,27 @@ agent::agent(boost::asio::io_context& io, agent_options options,
 
 agent::~agent() = default;
 
+plugin_environment agent::environment() {
+  return {io_, make_factory(io_, options_.executable), make_server_factory(io_)};
+}
+
+inventory_change agent::reload_plugins() {
+  auto change = inventory_.reload(options_.plugin_dirs, environment());
+  log_once(change.complaints);
+  return change;
+}
+
 void agent::load_plugins(std::vector<std::unique_ptr<plugin>> further) {
-  const auto factory = make_factory(io_, options_.executable);
-  const auto servers = make_server_factory(io_);
   log_once(store_->complaints());
   builtin_config builtin;
   builtin.cpu.llama_library = options_.llama_library;
-  builtin.cpu.make_c_abi = factory;
+  builtin.cpu.make_c_abi = make_factory(io_, options_.executable);
   for (auto& plugin : builtin_plugins(std::move(builtin)))
     inventory_.add(std::move(plugin));
   for (auto& plugin : further)
     inventory_.add(std::move(plugin));
   for (const auto& directory : options_.plugin_dirs)
-    log_once(inventory_.load(directory, plugin_environment{io_, factory, servers}));
+    log_once(inventory_.load(directory, environment()));
   log_once(inventory_.probe());
   for (const auto& device : inventory_.devices())
     ledger_.set_device(device);

@@ -43,6 +43,10 @@ public:
   [[nodiscard]] device_ledger& ledger() { return ledger_; }
   [[nodiscard]] digest_cache& digests() { return digests_; }
 
+  /// Looks at the plugin folders again (inventory::reload) and logs what is wrong with them. One
+  /// caller at a time; blocks for as long as the probes take. The ledger is the caller's to update.
+  [[nodiscard]] inventory_change reload_plugins();
+
   /// Path of what a load names, checked: the artifact's content by its digest, weights as a sound
   /// GGUF of the digest the scheduler means. Reads whole files; call it where blocking is allowed.
   [[nodiscard]] result<std::string> verified_path(const model_variant& variant,
@@ -50,6 +54,7 @@ public:
 
 private:
   agent(boost::asio::io_context& io, agent_options options, std::unique_ptr<artifact_store> store);
+  [[nodiscard]] plugin_environment environment();
   void load_plugins(std::vector<std::unique_ptr<plugin>> further);
 
   boost::asio::io_context& io_;

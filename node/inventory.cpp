@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <tuple>
 
 namespace consort::node {
@@ -52,57 +53,105 @@ std::vector<std::string> plugin_folders(const std::string& directory,
 
 struct inventory::entry {
   std::unique_ptr<plugin> owned;
+  std::string folder; ///< Empty for one that is compiled in.
+  std::string text;   ///< Its plugin.json when it was loaded.
   /// Held for the length of every call into the plugin; recursive, because a compile that fails at
   /// once reports inside the call, and its caller may ask for another.
   std::recursive_mutex calls;
   plugin_status status;
   std::vector<build_profile> toolchains;
+  std::vector<device_spec> devices; ///< As it found them last.
 };
 
 struct inventory::found_device {
   device_spec spec;
-  entry* by = nullptr;
+  entry_ref by;
 };
+
+namespace {
+
+/// Keeps a plugin alive for as long as one of its compiles runs.
+struct owned_compile final : running_compile {
+  owned_compile(std::shared_ptr<const void> of, std::unique_ptr<running_compile> what)
+      : owner(std::move(of)), running(std::move(what)) {}
+  const std::shared_ptr<const void> owner;
+  const std::unique_ptr<running_compile> running; ///< Goes first.
+};
+
+/// What a plugin.json holds; empty when it cannot be read.
+std::string text_in(const std::string& folder) {
+  std::ifstream file(folder + "/plugin.json", std::ios::binary);
+  std::string text(limits::plugin_json_bytes_max, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  return text;
+}
+
+} // namespace
 
 inventory::inventory(node_id node) : node_(std::move(node)) {}
 inventory::~inventory() = default;
 
-inventory::entry* inventory::entry_named(const std::string& name) const {
+inventory::entry_ref inventory::entry_named(const std::string& name) const {
   const auto found = std::find_if(entries_.begin(), entries_.end(), [&](const auto& one) {
     return one->status.metadata.name == name;
   });
-  return found == entries_.end() ? nullptr : found->get();
+  return found == entries_.end() ? nullptr : *found;
+}
+
+inventory::entry_ref inventory::entry_of(const device_id& device) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = seen_.owners.find(device);
+  return found == seen_.owners.end() ? nullptr : found->second;
 }
 
 bool inventory::add(std::unique_ptr<plugin> one) {
   if (entry_named(one->metadata().name) != nullptr)
     return false;
-  auto fresh = std::make_unique<entry>();
+  auto fresh = std::make_shared<entry>();
   fresh->status.metadata = one->metadata();
   fresh->owned = std::move(one);
-  entries_.push_back(std::move(fresh));
-  std::sort(entries_.begin(), entries_.end(), [](const auto& left, const auto& right) {
-    return left->status.metadata.name < right->status.metadata.name;
-  });
+  insert(std::move(fresh));
   return true;
+}
+
+void inventory::insert(entry_ref one) {
+  const auto after = std::upper_bound(
+      entries_.begin(), entries_.end(), one, [](const auto& left, const auto& right) {
+        return left->status.metadata.name < right->status.metadata.name;
+      });
+  entries_.insert(after, std::move(one));
 }
 
 std::vector<error> inventory::load(const std::string& directory,
                                    const plugin_environment& environment) {
   std::vector<error> failures;
-  for (const auto& folder : plugin_folders(directory, failures)) {
-    auto document = load_plugin_json(folder);
-    if (!document) {
-      failures.push_back(document.failure());
-      continue;
-    }
-    const auto name = document->metadata.name;
-    if (!add(std::make_unique<json_plugin>(*std::move(document), folder, environment)))
-      failures.push_back({recovery::refuse, "plugin_duplicate",
-                          folder + ": plugin " + name + " is already loaded from "
-                              + entry_named(name)->status.metadata.origin});
-  }
+  for (const auto& folder : plugin_folders(directory, failures))
+    take(folder, environment, failures);
   return failures;
+}
+
+/// Loads one folder. Returns: whether there is a plugin more.
+bool inventory::take(const std::string& folder, const plugin_environment& environment,
+                     std::vector<error>& complaints) {
+  auto text = text_in(folder);
+  auto document = load_plugin_json(folder);
+  if (!document) {
+    complaints.push_back(document.failure());
+    return false;
+  }
+  const auto name = document->metadata.name;
+  const bool added = add(std::make_unique<json_plugin>(*std::move(document), folder, environment));
+  const auto holder = entry_named(name);
+  if (!added) {
+    complaints.push_back({recovery::refuse, "plugin_duplicate",
+                          folder + ": plugin " + name + " is already loaded from "
+                              + holder->status.metadata.origin});
+    return false;
+  }
+  holder->folder = folder;
+  holder->text = std::move(text);
+  return true;
 }
 
 std::vector<inventory::found_device> inventory::ask_all(std::vector<error>& failures) {
@@ -116,51 +165,126 @@ std::vector<inventory::found_device> inventory::ask_all(std::vector<error>& fail
     status.reason = there ? "" : there.failure().message;
     // A compiler may be installed on a host without the hardware.
     one->toolchains = one->owned->toolchains();
-    if (!there)
-      continue;
-    auto devices = one->owned->probe();
-    if (!devices) {
-      status.reason = devices.failure().message;
-      failures.push_back(devices.failure());
+    if (!there) {
+      one->devices.clear();
       continue;
     }
-    for (auto& device : *devices)
-      found.push_back({std::move(device), one.get()});
+    if (auto devices = one->owned->probe()) {
+      one->devices = *std::move(devices);
+    } else {
+      status.reason = devices.failure().message;
+      failures.push_back(devices.failure());
+    }
+    for (const auto& device : one->devices)
+      found.push_back({device, one});
   }
   return found;
 }
 
 std::vector<error> inventory::probe() {
   std::vector<error> failures;
-  resolve(ask_all(failures));
-  toolchains_.clear();
-  statuses_.clear();
+  tables fresh;
+  resolve(ask_all(failures), fresh);
   for (const auto& one : entries_) {
-    toolchains_.insert(toolchains_.end(), one->toolchains.begin(), one->toolchains.end());
-    statuses_.push_back(one->status);
+    for (const auto& profile : one->toolchains)
+      fresh.toolchains.emplace_back(profile, one);
+    fresh.statuses.push_back(one->status);
   }
+  const std::lock_guard lock(mutex_);
+  std::swap(seen_, fresh);
   return failures;
+}
+
+// --- again ---
+
+/// Makes entries_ what the folders hold now. Returns: what it was.
+std::vector<inventory::entry_ref>
+inventory::load_folders(const std::vector<std::string>& directories,
+                        const plugin_environment& environment, std::vector<error>& complaints) {
+  const auto before = entries_;
+  std::erase_if(entries_, [](const auto& one) { return !one->folder.empty(); });
+  for (const auto& directory : directories)
+    for (const auto& folder : plugin_folders(directory, complaints)) {
+      const auto known = std::find_if(before.begin(), before.end(),
+                                      [&](const auto& one) { return one->folder == folder; });
+      const bool same = known != before.end() && (*known)->text == text_in(folder);
+      if (!same && take(folder, environment, complaints))
+        continue;
+      if (known != before.end() && entry_named((*known)->status.metadata.name) == nullptr)
+        insert(*known);
+    }
+  return before;
+}
+
+inventory_change inventory::reload(const std::vector<std::string>& directories,
+                                   const plugin_environment& environment) {
+  inventory_change out;
+  tables before;
+  {
+    const std::lock_guard lock(mutex_);
+    before = seen_;
+  }
+  for (const auto& one : load_folders(directories, environment, out.complaints))
+    out.retired.push_back(one);
+  for (auto& complaint : probe())
+    out.complaints.push_back(std::move(complaint));
+  const std::lock_guard lock(mutex_);
+  const auto profiles = [](const tables& of) {
+    std::vector<build_profile> all;
+    for (const auto& [profile, by] : of.toolchains)
+      all.push_back(profile);
+    return all;
+  };
+  out.toolchains = profiles(before) != profiles(seen_);
+  for (const auto& device : before.devices) {
+    const auto now = seen_.owners.find(device.id);
+    if (now == seen_.owners.end() || now->second != before.owners.at(device.id))
+      out.gone.push_back(device.id);
+  }
+  for (const auto& device : seen_.devices) {
+    const auto then = before.owners.find(device.id);
+    if (then == before.owners.end() || then->second != seen_.owners.at(device.id))
+      out.appeared.push_back(device);
+  }
+  return out;
+}
+
+// --- claims and names ---
+
+/// The id that the device had before, else the next number of its type.
+device_id inventory::id_for(const device_spec& device) {
+  const auto known = ids_.find(device.uuid);
+  const auto stem = node_.value + "/" + type_word(device.type);
+  if (known != ids_.end() && known->second.value.starts_with(stem))
+    return known->second;
+  std::uint32_t number = 0;
+  const auto taken = [&](const std::string& id) {
+    return std::any_of(ids_.begin(), ids_.end(),
+                       [&](const auto& given) { return given.second.value == id; });
+  };
+  while (taken(stem + std::to_string(number)))
+    ++number;
+  return ids_[device.uuid] = device_id(stem + std::to_string(number));
 }
 
 /// Claims: highest priority, then name. Ids: in order of the winner's name, then uuid, counted per
 /// type, so that a host names its devices the same way at every start.
-void inventory::resolve(std::vector<found_device> found) {
+void inventory::resolve(std::vector<found_device> found, tables& into) {
   std::stable_sort(found.begin(), found.end(), [](const auto& left, const auto& right) {
     const auto& l = left.by->status.metadata;
     const auto& r = right.by->status.metadata;
     return std::tie(left.spec.uuid, r.priority, l.name)
            < std::tie(right.spec.uuid, l.priority, r.name);
   });
-  claims_.clear();
   std::vector<found_device> winners;
   for (auto& one : found) {
     const auto& metadata = one.by->status.metadata;
     if (winners.empty() || winners.back().spec.uuid != one.spec.uuid) {
-      claims_.push_back({one.spec.uuid, {}, metadata.name, {}, "only claim"});
+      into.claims.push_back({one.spec.uuid, {}, metadata.name, {}, "only claim"});
       winners.push_back(std::move(one));
       continue;
     }
-    auto& claim = claims_.back();
+    auto& claim = into.claims.back();
     const auto best = winners.back().by->status.metadata.priority;
     if (claim.losers.empty())
       claim.reason = best == metadata.priority
@@ -174,68 +298,107 @@ void inventory::resolve(std::vector<found_device> found) {
     return std::tie(left.by->status.metadata.name, left.spec.uuid)
            < std::tie(right.by->status.metadata.name, right.spec.uuid);
   });
-  devices_.clear();
-  std::map<resource_type, std::uint32_t> counted;
   for (auto& one : winners) {
     auto& spec = one.spec;
     spec.node = node_;
-    spec.id = device_id(node_.value + "/" + type_word(spec.type)
-                        + std::to_string(counted[spec.type]++));
+    spec.id = id_for(spec);
+    into.owners[spec.id] = one.by;
     one.by->status.devices.push_back(spec.id);
-    std::find_if(claims_.begin(), claims_.end(),
+    std::find_if(into.claims.begin(), into.claims.end(),
                  [&](const auto& claim) { return claim.uuid == spec.uuid; })
         ->device
         = spec.id;
-    devices_.push_back(std::move(spec));
+    into.devices.push_back(std::move(spec));
   }
-  std::sort(devices_.begin(), devices_.end(),
+  std::sort(into.devices.begin(), into.devices.end(),
             [](const auto& left, const auto& right) { return left.id < right.id; });
 }
 
-const device_spec* inventory::find(const device_id& device) const {
-  const auto found = std::find_if(devices_.begin(), devices_.end(),
-                                  [&](const auto& one) { return one.id == device; });
-  return found == devices_.end() ? nullptr : &*found;
+// --- what the outside asks ---
+
+std::vector<device_spec> inventory::devices() const {
+  const std::lock_guard lock(mutex_);
+  return seen_.devices;
+}
+
+std::vector<build_profile> inventory::toolchains() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<build_profile> profiles;
+  for (const auto& [profile, by] : seen_.toolchains)
+    profiles.push_back(profile);
+  return profiles;
+}
+
+std::vector<plugin_status> inventory::plugins() const {
+  const std::lock_guard lock(mutex_);
+  return seen_.statuses;
+}
+
+std::vector<device_claim> inventory::claims() const {
+  const std::lock_guard lock(mutex_);
+  return seen_.claims;
+}
+
+std::optional<device_spec> inventory::find(const device_id& device) const {
+  const std::lock_guard lock(mutex_);
+  for (const auto& one : seen_.devices)
+    if (one.id == device)
+      return one;
+  return std::nullopt;
 }
 
 result<std::map<device_id, device_reading>> inventory::read(const std::string& plugin) {
-  auto* const one = entry_named(plugin);
+  std::map<std::string, device_id> ids;
+  entry_ref one;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& device : seen_.devices)
+      if (device.plugin == plugin) {
+        ids.emplace(device.uuid, device.id);
+        one = seen_.owners.at(device.id);
+      }
+  }
   if (one == nullptr)
-    return error{recovery::bug, "no_plugin", "no plugin " + plugin};
+    return error{recovery::bug, "no_plugin", "no plugin " + plugin + " with a device"};
   const std::scoped_lock lock(one->calls);
   const auto readings = one->owned->read();
   if (!readings)
     return readings.failure();
   std::map<device_id, device_reading> by_device;
-  for (const auto& device : devices_)
-    if (const auto found = readings->find(device.uuid);
-        device.plugin == plugin && found != readings->end())
-      by_device[device.id] = found->second;
+  for (const auto& [uuid, id] : ids)
+    if (const auto found = readings->find(uuid); found != readings->end())
+      by_device[id] = found->second;
   return by_device;
 }
 
-runtime* inventory::runtime_of(const device_id& device) {
-  const auto* spec = find(device);
-  auto* const one = spec == nullptr ? nullptr : entry_named(spec->plugin);
+std::shared_ptr<runtime> inventory::runtime_of(const device_id& device) {
+  const auto one = entry_of(device);
   if (one == nullptr)
     return nullptr;
   const std::scoped_lock lock(one->calls);
-  return one->owned->device_runtime();
+  auto* const brought = one->owned->device_runtime();
+  return brought == nullptr ? nullptr : std::shared_ptr<runtime>(one, brought);
 }
 
 std::unique_ptr<running_compile>
 inventory::compile(const compile_request& wanted, std::function<void(std::uint32_t)> progress,
                    std::function<void(result<compile_outcome>)> finished) {
-  for (const auto& one : entries_) {
-    if (std::find(one->toolchains.begin(), one->toolchains.end(), wanted.key.profile)
-        == one->toolchains.end())
-      continue;
-    const std::scoped_lock lock(one->calls);
-    return one->owned->compile(wanted, std::move(progress), std::move(finished));
+  entry_ref one;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found
+        = std::find_if(seen_.toolchains.begin(), seen_.toolchains.end(),
+                       [&](const auto& tool) { return tool.first == wanted.key.profile; });
+    one = found == seen_.toolchains.end() ? nullptr : found->second;
   }
-  finished(error{recovery::retry_elsewhere, "no_compiler",
-                 "no compiler for profile " + wanted.key.profile.name + " on this node"});
-  return std::make_unique<running_compile>();
+  if (one == nullptr) {
+    finished(error{recovery::retry_elsewhere, "no_compiler",
+                   "no compiler for profile " + wanted.key.profile.name + " on this node"});
+    return std::make_unique<running_compile>();
+  }
+  const std::scoped_lock lock(one->calls);
+  return std::make_unique<owned_compile>(
+      one, one->owned->compile(wanted, std::move(progress), std::move(finished)));
 }
 
 } // namespace consort::node

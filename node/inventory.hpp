@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// What this host has: its plugins, the devices they found, who claimed each and why, and the
-/// compilers installed here. Owns the plugins and serialises calls to each. Filled once by
-/// `add`, `load` and `probe`, from one thread; afterwards the reading functions are thread-safe.
+/// compilers installed here. Owns the plugins and serialises calls to each. Filled by `add`,
+/// `load` and `probe`, and anew by `reload`, from one thread at a time; the functions that ask are
+/// thread-safe all the while.
 
 #include "node/json_plugin.hpp"
 
 #include <mutex>
+#include <optional>
 #include <string_view>
 
 namespace consort::node {
@@ -29,6 +31,16 @@ struct device_claim {
   std::string reason; ///< `only claim`, `priority 80 over 50 (generic-gpu)` ...
 };
 
+/// What a reload changed.
+struct inventory_change {
+  std::vector<device_spec> appeared; ///< New, or of another plugin than before.
+  std::vector<device_id> gone;       ///< No longer there, or of another plugin now.
+  bool toolchains = false;           ///< Other compilers than before.
+  std::vector<error> complaints;
+  /// Keeps the plugins that went alive: whoever runs something of theirs ends it first.
+  std::vector<std::shared_ptr<const void>> retired;
+};
+
 class inventory {
 public:
   explicit inventory(node_id node);
@@ -47,20 +59,26 @@ public:
   /// assigns ids `<node>/<type><n>` in order of plugin name, then uuid. Returns: one error per
   /// plugin whose probe failed.
   [[nodiscard]] std::vector<error> probe();
+  /// Looks at the folders again: new and changed plugins are loaded, missing ones go, unchanged
+  /// ones stay as they are; then all are probed. A folder whose new plugin.json is broken keeps its
+  /// old plugin, and a probe that fails changes nothing about its devices. A device keeps its id
+  /// for as long as its uuid is the same. One caller at a time; blocks as probe() does.
+  [[nodiscard]] inventory_change reload(const std::vector<std::string>& directories,
+                                        const plugin_environment& environment);
 
   [[nodiscard]] const node_id& node() const { return node_; }
-  [[nodiscard]] const std::vector<device_spec>& devices() const { return devices_; }
-  [[nodiscard]] const std::vector<build_profile>& toolchains() const { return toolchains_; }
-  [[nodiscard]] const std::vector<plugin_status>& plugins() const { return statuses_; }
-  [[nodiscard]] const std::vector<device_claim>& claims() const { return claims_; }
-  [[nodiscard]] const device_spec* find(const device_id& device) const;
+  [[nodiscard]] std::vector<device_spec> devices() const;
+  [[nodiscard]] std::vector<build_profile> toolchains() const;
+  [[nodiscard]] std::vector<plugin_status> plugins() const;
+  [[nodiscard]] std::vector<device_claim> claims() const;
+  [[nodiscard]] std::optional<device_spec> find(const device_id& device) const;
 
   /// One reading of each device of one plugin, by device; blocks for at most
   /// limits::plugin_call_us_max. Devices that the plugin says nothing about are left out.
   [[nodiscard]] result<std::map<device_id, device_reading>> read(const std::string& plugin);
-  /// The runtime of a device's plugin; null when it brings none or the device is unknown. Owned by
-  /// the plugin.
-  [[nodiscard]] runtime* runtime_of(const device_id& device);
+  /// The runtime of a device's plugin, which lives as long; null when it brings none or the device
+  /// is unknown.
+  [[nodiscard]] std::shared_ptr<runtime> runtime_of(const device_id& device);
   /// Starts the compiler that `wanted.key.profile` names. Always calls `finished` once, at once
   /// with `no_compiler` when no plugin has that profile. Never null.
   std::unique_ptr<running_compile> compile(const compile_request& wanted,
@@ -69,17 +87,33 @@ public:
 
 private:
   struct entry;
+  using entry_ref = std::shared_ptr<entry>;
   struct found_device;
-  [[nodiscard]] entry* entry_named(const std::string& name) const;
+  /// What the outside sees, as of one probe.
+  struct tables {
+    std::vector<device_spec> devices; ///< In order of id.
+    std::map<device_id, entry_ref> owners;
+    std::vector<std::pair<build_profile, entry_ref>> toolchains;
+    std::vector<plugin_status> statuses;
+    std::vector<device_claim> claims;
+  };
+  [[nodiscard]] entry_ref entry_named(const std::string& name) const;
+  [[nodiscard]] entry_ref entry_of(const device_id& device) const;
+  void insert(entry_ref one);
+  bool take(const std::string& folder, const plugin_environment& environment,
+            std::vector<error>& complaints);
+  std::vector<entry_ref> load_folders(const std::vector<std::string>& directories,
+                                      const plugin_environment& environment,
+                                      std::vector<error>& complaints);
   std::vector<found_device> ask_all(std::vector<error>& failures);
-  void resolve(std::vector<found_device> found);
+  void resolve(std::vector<found_device> found, tables& into);
+  [[nodiscard]] device_id id_for(const device_spec& device);
 
   node_id node_;
-  std::vector<std::unique_ptr<entry>> entries_; ///< In order of plugin name.
-  std::vector<device_spec> devices_;            ///< In order of id.
-  std::vector<build_profile> toolchains_;
-  std::vector<plugin_status> statuses_;
-  std::vector<device_claim> claims_;
+  std::vector<entry_ref> entries_;       ///< In order of plugin name; of the prober alone.
+  std::map<std::string, device_id> ids_; ///< Ever given, by uuid; of the prober alone.
+  mutable std::mutex mutex_;
+  tables seen_; ///< Behind the mutex.
 };
 
 } // namespace consort::node

@@ -206,6 +206,7 @@ build_profile json_plugin::effective_profile(std::size_t rule) {
 }
 
 std::vector<build_profile> json_plugin::toolchains() {
+  compilers_.clear(); // One may have come, gone or changed since it was asked last.
   std::vector<build_profile> profiles;
   for (std::size_t i = 0; i < document_.builds.size(); ++i)
     if (compiler(i).installed)

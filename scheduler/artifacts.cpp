@@ -4,6 +4,7 @@
 #include "scheduler/units.hpp"
 
 #include <algorithm>
+#include <tuple>
 
 namespace consort::core {
 
@@ -18,17 +19,24 @@ bool compiles(const node_state& node, const build_profile& profile) {
          != node.toolchains.end();
 }
 
-/// The node near the device that wants it, else the least busy; ties by id.
-index builder_for(const core_state& s, const build_profile& profile, index near_node) {
+bool avoided(const artifact_entry& entry, index node, time_us now) {
+  const auto found = entry.avoided.find(node);
+  return found != entry.avoided.end() && found->second > now;
+}
+
+/// The node near the device that wants it, else the least busy, ties by id; one that could not
+/// build it lately only when there is no other.
+index builder_for(const core_state& s, const artifact_entry& entry, index near_node, time_us now) {
   index best = none;
+  const auto cost = [&](index at) {
+    return std::tuple(avoided(entry, at, now), at != near_node, s.nodes[at].compiles);
+  };
   for (const auto& [name, at] : s.node_names) {
     const auto& node = s.nodes[at];
-    if (!node.alive || node.suspect || node.draining || !compiles(node, profile)
+    if (!node.alive || node.suspect || node.draining || !compiles(node, entry.key.profile)
         || node.compiles >= limits::compiles_per_node_max)
       continue;
-    if (at == near_node)
-      return at;
-    if (best == none || node.compiles < s.nodes[best].compiles)
+    if (best == none || cost(at) < cost(best))
       best = at;
   }
   return best;
@@ -69,6 +77,15 @@ compile_entry close_compile(pass& p, compile_id id) {
   return build;
 }
 
+/// As if no build of it had failed.
+void forgive(artifact_entry& entry) {
+  entry.failures = 0;
+  entry.refused = false;
+  entry.retry_at = 0;
+  entry.avoided.clear();
+  entry.last_error.clear();
+}
+
 void add_copy(core_state& s, index artifact, index node, const artifact_record& record) {
   auto& entry = s.artifacts[artifact];
   auto& copies = entry.copies;
@@ -79,13 +96,25 @@ void add_copy(core_state& s, index artifact, index node, const artifact_record& 
   else
     copies.insert(at, {node, record});
   entry.fetching.erase(node);
-  entry.failures = 0;
-  entry.refused = false;
-  entry.last_error.clear();
+  forgive(entry);
   if (record.build_us > 0)
     entry.build_us
         = entry.build_us == 0 ? record.build_us : robust_mean(entry.build_us, record.build_us);
   changed_statically(s);
+}
+
+bool fetched_by_any(const artifact_entry& entry) {
+  return std::any_of(entry.fetching.begin(), entry.fetching.end(),
+                     [](const auto& one) { return one.second.under_way; });
+}
+
+/// Whether a node that is there and did not fail to build it has its compiler.
+bool another_builds(const core_state& s, const artifact_entry& entry, time_us now) {
+  return std::any_of(s.node_names.begin(), s.node_names.end(), [&](const auto& named) {
+    const auto& node = s.nodes[named.second];
+    return node.alive && !node.suspect && compiles(node, entry.key.profile)
+           && !avoided(entry, named.second, now);
+  });
 }
 
 compile_entry* known_compile(core_state& s, compile_id id, incarnation life) {
@@ -162,7 +191,7 @@ bool ensure_built(pass& p, index artifact, index model, index near_node) {
   entry.model = model;
   if (entry.retry_at > p.now)
     return arm(s, entry.retry_at, timer_kind::model, model), false;
-  const auto node = builder_for(s, entry.key.profile, near_node);
+  const auto node = builder_for(s, entry, near_node, p.now);
   if (node == none || source_of(s, entry) == nullptr)
     return false;
   const auto device
@@ -219,20 +248,30 @@ void ensure_fetched(pass& p, index artifact, index node) {
   auto& fetch = entry.fetching[node];
   if (fetch.until > p.now)
     return;
-  // A holder that failed last is tried again only when there is no other.
-  const artifact_copy* chosen = nullptr;
-  for (const auto& copy : entry.copies) {
+  // The holder that served least; one that failed last only when there is no other.
+  artifact_copy* chosen = nullptr;
+  const auto cost = [&](const artifact_copy& copy) {
+    return std::pair(fetch.failures > 0 && copy.node == fetch.from, copy.served);
+  };
+  for (auto& copy : entry.copies) {
     const auto& from = p.s.nodes[copy.node];
     if (!from.alive || from.suspect || copy.node == node)
       continue;
-    if (chosen == nullptr || chosen->node == fetch.from)
+    if (chosen == nullptr || cost(copy) < cost(*chosen))
       chosen = &copy;
   }
   if (chosen == nullptr)
     return;
+  // It has done its share: whoever fetches it now serves the others.
+  if (chosen->served >= limits::fetches_per_copy && fetched_by_any(entry))
+    return arm(p.s, p.now + limits::fetch_turn_us, timer_kind::fetch, artifact);
+  ++chosen->served;
   fetch.from = chosen->node;
   fetch.under_way = true;
-  fetch.until = p.now + limits::fetch_timeout_us;
+  fetch.until
+      = p.now + limits::fetch_timeout_us
+        + static_cast<duration_us>(chosen->record.size_bytes / limits::fetch_bytes_per_s_min)
+              * second_us;
   arm(p.s, fetch.until, timer_kind::fetch, artifact);
   const auto& from = p.s.nodes[chosen->node];
   p.send(fetch_artifact{p.s.nodes[node].id, chosen->record.content, entry.key, from.id,
@@ -254,6 +293,11 @@ void fail_compile(pass& p, compile_id id, const error& failure) {
   entry.retry_at
       = p.now
         + backoff(limits::build_backoff_min_us, limits::build_backoff_max_us, entry.failures++);
+  if (failure.action == recovery::retry_elsewhere) {
+    entry.avoided[build.node] = p.now + limits::build_backoff_max_us;
+    if (another_builds(p.s, entry, p.now))
+      entry.retry_at = p.now;
+  }
   if (entry.model != none && !entry.refused)
     arm(p.s, entry.retry_at, timer_kind::model, entry.model);
   if (build.started)
@@ -271,6 +315,12 @@ void check_compile(pass& p, compile_id id) {
   if (build.started && believed(p.s, build.node, build.life))
     p.send(cancel_compile{p.s.nodes[build.node].id, id});
   fail_compile(p, id, {recovery::retry_later, "compile_timeout", "took longer than allowed"});
+}
+
+void forgive_builds_of(core_state& s, index node) {
+  for (index at = 0; at < s.artifacts.end(); ++at)
+    if (compiles(s.nodes[node], s.artifacts[at].key.profile) && s.artifacts[at].copies.empty())
+      forgive(s.artifacts[at]);
 }
 
 void forget_artifacts_of(pass& p, index node, const std::string& why) {
@@ -388,6 +438,8 @@ void on(pass& p, const compile_requested& e) {
     if (one.artifact == none || !wanted->matches(p.s.devices[one.device].spec))
       continue;
     auto& entry = p.s.artifacts[one.artifact];
+    forgive(entry); // Whoever asks has mended what it failed of.
+    entry.losses = 0;
     entry.ordered = true;
     entry.model = model;
     any = true;

@@ -44,6 +44,9 @@ inline constexpr duration_us orphan_grace_us
     = 2 * second_us; ///< Attempt unknown to its device for this long is lost.
 inline constexpr duration_us unload_timeout_us = 30 * second_us; ///< Then counted as unloaded.
 inline constexpr duration_us fetch_timeout_us = 600 * second_us; ///< Then fetched again if wanted.
+inline constexpr std::uint64_t fetch_bytes_per_s_min = 1024 * 1024; ///< Slower: fetched again.
+inline constexpr std::uint32_t fetches_per_copy = 2;    ///< Then others serve, once they have it.
+inline constexpr duration_us fetch_turn_us = second_us; ///< Between looks for such another.
 inline constexpr duration_us fetch_backoff_min_us = 1 * second_us;
 inline constexpr duration_us fetch_backoff_max_us = 60 * second_us;
 inline constexpr duration_us ticket_grace_us

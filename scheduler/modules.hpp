@@ -111,6 +111,8 @@ void begin_compile(pass& p, compile_id id);
 void forget_fetches_of(pass& p, index node);
 /// Forgets the node's copies, fetches and builds.
 void forget_artifacts_of(pass& p, index node, const std::string& why);
+/// Builds that failed may be tried again where that node has the compiler: it was mended or is new.
+void forgive_builds_of(core_state& s, index node);
 
 // --- options.cpp: who could serve what, before any load ---
 void refresh_options(core_state& s, index model);

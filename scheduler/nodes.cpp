@@ -87,6 +87,8 @@ void on(pass& p, const node_joined& e) {
   send_lease(p, node);
   if (same_life)
     repeat_orders(p, at);
+  if (tools_changed || !same_life)
+    forgive_builds_of(p.s, at);
   if (tools_changed)
     changed_statically(p.s);
   refresh_node(p, node);

@@ -84,6 +84,7 @@ struct instance_row {
 struct artifact_copy {
   index node = none;
   artifact_record record;
+  std::uint32_t served = 0; ///< Fetches that were ordered from it.
 };
 /// One copy on its way to a node, or the failures of the last tries.
 struct artifact_fetch {
@@ -103,7 +104,8 @@ struct artifact_entry {
   std::uint32_t losses = 0;   ///< Rebuilds after its copies went bad.
   std::uint32_t builds = 0;
   time_us retry_at = 0;
-  duration_us build_us = 0; ///< As seen; 0 = never.
+  std::map<index, time_us> avoided; ///< Nodes that could not build it, and until when.
+  duration_us build_us = 0;         ///< As seen; 0 = never.
   std::string last_error;
   std::map<index, artifact_fetch> fetching; ///< By node.
 };

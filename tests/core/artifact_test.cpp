@@ -82,6 +82,87 @@ TEST(Artifact, IsBuiltAgainWhenEveryHolderDied) {
   EXPECT_EQ(t.expect<start_compile>().node.value, "c");
 }
 
+error could_not(recovery action) {
+  return {action, "compiler_failed", "E1042"};
+}
+
+/// Devices on `a` and `b`, which both have the compiler. Returns: the build that a request began.
+start_compile build_somewhere(core_fixture& t) {
+  t.join("a", 11, {refnpu_profile()});
+  t.join("b", 22, {refnpu_profile()});
+  t.advertise(npu_spec("a", 0));
+  t.declare(story_spec());
+  t.submit("npu");
+  t.take_all<queue_notice>();
+  return t.expect<start_compile>();
+}
+
+TEST(Artifact, BuildThatFailsOnOneNodeIsTriedOnAnother) {
+  core_fixture t;
+  const auto first = build_somewhere(t);
+  ASSERT_EQ(first.node.value, "a");
+  t.feed(compile_failed{first.compile, incarnation{11}, could_not(recovery::retry_elsewhere)});
+  t.take_all<queue_notice>();
+  const auto second = t.expect<start_compile>();
+  EXPECT_EQ(second.node.value, "b");
+  // Neither can: both wait, and the one that failed longer ago is not asked at once.
+  t.feed(compile_failed{second.compile, incarnation{22}, could_not(recovery::retry_elsewhere)});
+  t.take_all<queue_notice>();
+  t.expect_empty();
+}
+
+TEST(Artifact, RefusedBuildIsTriedAgainWhenAskedForOrWhenItsCompilerIsNew) {
+  core_fixture t;
+  const auto first = build_somewhere(t);
+  t.feed(compile_failed{first.compile, incarnation{11}, could_not(recovery::refuse)});
+  t.take_all<queue_notice>();
+  t.take_all<reject_request>();
+  t.expect_empty();
+  t.feed(compile_requested{model_name{"storyteller"}, "npu"});
+  const auto second = t.expect<start_compile>();
+  t.feed(compile_failed{second.compile, incarnation{11}, could_not(recovery::refuse)});
+  t.expect_empty();
+  t.join("c", 33, {refnpu_profile()});
+  t.submit("npu");
+  t.take_all<queue_notice>();
+  t.expect<start_compile>();
+}
+
+TEST(Artifact, EachHolderServesTwoBeforeOthersDo) {
+  core_fixture t;
+  constexpr std::uint64_t pullers = 8;
+  t.join("source", 100);
+  t.feed(artifact_found{built_on("source"), incarnation{100}});
+  t.declare(story_spec());
+  std::map<std::string, int> served;
+  std::vector<fetch_artifact> under_way;
+  for (std::uint64_t at = 0; at < pullers; ++at) {
+    const auto name = "n" + std::to_string(at);
+    t.join(name, 1 + at);
+    t.advertise(npu_spec(name, 0));
+    t.submit(name + "/*");
+  }
+  const auto order = [&] {
+    t.take_all<queue_notice>();
+    t.take_all<reserve_allocation>();
+    for (auto& fetch : t.take_all<fetch_artifact>()) {
+      ++served[fetch.from.value];
+      under_way.push_back(fetch);
+    }
+  };
+  order();
+  EXPECT_EQ(served["source"], 2);
+  for (std::size_t done = 0; done < pullers; ++done) {
+    ASSERT_LT(done, under_way.size()) << "somebody waits for ever";
+    const auto to = under_way[done].node;
+    t.feed(artifact_found{built_on(to.value), t.life_of(to.value)});
+    order();
+  }
+  EXPECT_EQ(under_way.size(), pullers);
+  for (const auto& [holder, count] : served)
+    EXPECT_LE(count, 2) << holder;
+}
+
 TEST(Memory, ContextIsReservedForEverySequenceThatHasRoom) {
   core_fixture t;
   const auto variant = story_spec().variants[0];
