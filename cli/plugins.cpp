@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// `plugins` lists what this host's plugin folders hold; `plugin check` exercises one folder. Both
-// work on this host without a server: a plugin runs where its hardware is.
+// `plugins` lists what this host's plugin folders hold and who claimed what; `plugin check`
+// exercises one folder. Both work on this host without a server: a plugin runs where its hardware
+// is.
 #include "cli/api.hpp"
 #include "cli/executable_commands.hpp"
+#include "cli/plugin_check.hpp"
 #include "cli/table.hpp"
 #include "node/builtin.hpp"
 #include "node/inventory.hpp"
-#include "node/plugin_json.hpp"
 
 #include <CLI/App.hpp>
 
-#include <filesystem>
 #include <memory>
 #include <ostream>
 
@@ -58,9 +58,15 @@ json plugin_json(const node::plugin_status& plugin) {
 }
 
 void show_json(context& env, const local_plugins& seen) {
-  json whole{{"plugins", json::array()}, {"broken", json::array()}};
+  json whole{{"plugins", json::array()}, {"claims", json::array()}, {"broken", json::array()}};
   for (const auto& plugin : seen.found.plugins())
     whole["plugins"].push_back(plugin_json(plugin));
+  for (const auto& claim : seen.found.claims())
+    whole["claims"].push_back({{"uuid", claim.uuid},
+                               {"device", claim.device.value},
+                               {"winner", claim.winner},
+                               {"losers", claim.losers},
+                               {"reason", claim.reason}});
   for (const auto& one : seen.broken)
     whole["broken"].push_back(one.message);
   env.out << whole.dump(2) << '\n';
@@ -81,6 +87,10 @@ void show_table(context& env, const local_plugins& seen) {
               printable(plugin.reason), std::to_string(plugin.metadata.priority),
               plugin.metadata.origin});
   env.out << rows.render(env.wide(), env.colour);
+  for (const auto& claim : seen.found.claims())
+    if (!claim.losers.empty())
+      env.out << printable(claim.uuid) << ": " << claim.winner << " has it as "
+              << claim.device.value << ": " << claim.reason << '\n';
   for (const auto& one : seen.broken)
     env.err << "consort: " << printable(one.message) << '\n';
 }
@@ -97,36 +107,6 @@ exit_code list(context& env, const std::vector<std::string>& further) {
   return exit_code::done;
 }
 
-exit_code check(context& env, const std::string& given) {
-  std::error_code failed; // A path that cannot be made absolute is refused by the loader.
-  const auto folder = std::filesystem::absolute(given, failed).lexically_normal().string();
-  auto document = node::load_plugin_json(folder);
-  if (!document)
-    return complain(env, document.failure());
-  boost::asio::io_context io;
-  node::json_plugin plugin(std::move(*document), folder, node::plugin_environment{io, {}});
-  const auto& about = plugin.metadata();
-  env.out << about.name << " " << about.version << " (" << about.vendor
-          << "): plugin.json is good\n";
-  if (const auto there = plugin.available(); !there) {
-    env.out << "not available on this host: " << printable(there.failure().message) << '\n';
-    return exit_code::done;
-  }
-  const auto devices = plugin.probe();
-  if (!devices)
-    return complain(env, devices.failure());
-  for (const auto& device : *devices)
-    env.out << "device " << printable(device.uuid) << ": " << printable(device.model) << '\n';
-  if (const auto readings = plugin.read(); !readings)
-    return complain(env, readings.failure());
-  else
-    env.out << "telemetry: " << readings->size() << " of " << devices->size() << " devices read\n";
-  for (const auto& profile : plugin.toolchains())
-    env.out << "compiler " << printable(profile.compiler) << " "
-            << printable(profile.compiler_version) << " for " << printable(profile.target) << '\n';
-  return exit_code::done;
-}
-
 } // namespace
 
 void add_plugins(CLI::App& root, context& env) {
@@ -138,10 +118,13 @@ void add_plugins(CLI::App& root, context& env) {
   auto* plugin = root.add_subcommand("plugin", "One plugin folder");
   plugin->require_subcommand(1);
   auto* checking = plugin->add_subcommand("check", "Validate a folder and try it on this host");
-  const auto folder = std::make_shared<std::string>();
-  checking->add_option("DIR", *folder, "Folder with a plugin.json")->required();
+  const auto flags = std::make_shared<plugin_check_flags>();
+  checking->add_option("DIR", flags->folder, "Folder with a plugin.json")->required();
+  checking->add_option("--model", flags->model, "Model to build and run (default: the shipped one)")
+      ->type_name("FILE");
+  checking->add_flag("--no-run", flags->no_run, "Start neither its compiler nor its runtime");
   checking->callback(
-      [&env, folder] { env.action = [&env, folder] { return check(env, *folder); }; });
+      [&env, flags] { env.action = [&env, flags] { return check_plugin(env, *flags); }; });
 }
 
 } // namespace consort::cli

@@ -3,8 +3,7 @@
 
 #include "node/builtin.hpp"
 #include "node/model_files.hpp"
-#include "node/runtimes/c_abi_runtime.hpp"
-#include "node/runtimes/server_runtime.hpp"
+#include "node/plugin_environment.hpp"
 
 #include <spdlog/spdlog.h>
 
@@ -15,29 +14,6 @@
 namespace consort::node {
 
 namespace {
-
-/// Host processes for plugins; only the agent knows the io_context and the executable.
-c_abi_factory make_factory(boost::asio::io_context& io, const std::string& executable) {
-  return [&io, executable](const c_abi_spec& spec) -> std::unique_ptr<runtime> {
-    c_abi_options options;
-    options.executable = executable;
-    options.library = spec.library;
-    options.config_json = spec.config_json;
-    options.memory_bytes = spec.memory_bytes;
-    options.threads = spec.threads;
-    options.sequences = spec.sequences;
-    options.work_path = spec.work_path;
-    options.capabilities = spec.capabilities;
-    options.bounds.start_us = spec.start_timeout_us;
-    for (const auto& [name, value] : spec.env)
-      options.env.push_back(name + "=" + value);
-    return std::make_unique<c_abi_runtime>(io, std::move(options));
-  };
-}
-
-server_factory make_server_factory(boost::asio::io_context& io) {
-  return [&io](const server_spec& spec) { return std::make_unique<server_runtime>(io, spec); };
-}
 
 void log_once(const std::vector<error>& complaints) {
   for (const auto& complaint : complaints)
@@ -72,27 +48,25 @@ agent::agent(boost::asio::io_context& io, agent_options options,
 
 agent::~agent() = default;
 
-plugin_environment agent::environment() {
-  return {io_, make_factory(io_, options_.executable), make_server_factory(io_)};
-}
-
 inventory_change agent::reload_plugins() {
-  auto change = inventory_.reload(options_.plugin_dirs, environment());
+  auto change
+      = inventory_.reload(options_.plugin_dirs, make_plugin_environment(io_, options_.executable));
   log_once(change.complaints);
   return change;
 }
 
 void agent::load_plugins(std::vector<std::unique_ptr<plugin>> further) {
+  const auto environment = make_plugin_environment(io_, options_.executable);
   log_once(store_->complaints());
   builtin_config builtin;
   builtin.cpu.llama_library = options_.llama_library;
-  builtin.cpu.make_c_abi = make_factory(io_, options_.executable);
+  builtin.cpu.make_c_abi = environment.make_c_abi;
   for (auto& plugin : builtin_plugins(std::move(builtin)))
     inventory_.add(std::move(plugin));
   for (auto& plugin : further)
     inventory_.add(std::move(plugin));
   for (const auto& directory : options_.plugin_dirs)
-    log_once(inventory_.load(directory, environment()));
+    log_once(inventory_.load(directory, environment));
   log_once(inventory_.probe());
   for (const auto& device : inventory_.devices())
     ledger_.set_device(device);

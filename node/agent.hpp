@@ -54,7 +54,6 @@ public:
 
 private:
   agent(boost::asio::io_context& io, agent_options options, std::unique_ptr<artifact_store> store);
-  [[nodiscard]] plugin_environment environment();
   void load_plugins(std::vector<std::unique_ptr<plugin>> further);
 
   boost::asio::io_context& io_;

@@ -271,7 +271,7 @@ void ensure_fetched(pass& p, index artifact, index node) {
   fetch.until
       = p.now + limits::fetch_timeout_us
         + static_cast<duration_us>(chosen->record.size_bytes / limits::fetch_bytes_per_s_min)
-              * second_us;
+              * limits::second_us;
   arm(p.s, fetch.until, timer_kind::fetch, artifact);
   const auto& from = p.s.nodes[chosen->node];
   p.send(fetch_artifact{p.s.nodes[node].id, chosen->record.content, entry.key, from.id,

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/plugin_trial.hpp"
+
+#include "cli/config.hpp"
+#include "node/file_digest.hpp"
+#include "node/gguf.hpp"
+#include "node/plugin_environment.hpp"
+#include "scheduler/units.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <charconv>
+#include <condition_variable>
+#include <csignal>
+#include <fstream>
+#include <unistd.h>
+
+namespace consort::cli {
+
+namespace {
+
+namespace fs = std::filesystem;
+using std::chrono::steady_clock;
+
+constexpr std::size_t threads = 2;
+constexpr auto grace = std::chrono::seconds(10);      ///< Beyond what the plugin itself allows.
+constexpr auto answer_time = std::chrono::minutes(5); ///< One short answer.
+constexpr auto end_time = std::chrono::seconds(10);   ///< After a cancel or a kill.
+constexpr std::uint32_t short_tokens = 8, long_tokens = 100'000;
+
+error skipped(std::string why) {
+  return {recovery::refuse, "skipped", std::move(why)};
+}
+error failed(std::string why) {
+  return {recovery::refuse, "failed", std::move(why)};
+}
+
+std::string since(steady_clock::time_point began) {
+  const auto spent = steady_clock::now() - began;
+  return format_duration(std::chrono::duration_cast<std::chrono::microseconds>(spent).count());
+}
+
+/// Every process below this one, by the parents that /proc names.
+std::vector<pid_t> descendants() {
+  std::multimap<pid_t, pid_t> children;
+  std::error_code ignored;
+  for (const auto& one : fs::directory_iterator("/proc", ignored)) {
+    const auto name = one.path().filename().string();
+    pid_t pid = 0;
+    if (std::from_chars(name.data(), name.data() + name.size(), pid).ec != std::errc())
+      continue;
+    std::ifstream file(one.path() / "stat");
+    std::string text{std::istreambuf_iterator<char>(file), {}};
+    // After the command's name, which may hold anything: state, parent.
+    const auto end = text.rfind(')');
+    if (end == std::string::npos || end + 4 >= text.size())
+      continue;
+    pid_t parent = 0;
+    std::from_chars(text.data() + end + 4, text.data() + text.size(), parent);
+    children.emplace(parent, pid);
+  }
+  std::vector<pid_t> found{::getpid()};
+  for (std::size_t at = 0; at < found.size(); ++at) {
+    const auto [from, to] = children.equal_range(found[at]);
+    for (auto child = from; child != to; ++child)
+      found.push_back(child->second);
+  }
+  found.erase(found.begin());
+  return found;
+}
+
+} // namespace
+
+/// Hears an attempt to its end.
+class plugin_trial::listener final : public attempt_sink {
+public:
+  void on_event(attempt_event happened) override {
+    const std::lock_guard lock(mutex_);
+    if (const auto* piece = std::get_if<attempt_tokens>(&happened)) {
+      text_ += piece->text;
+      tokens_ += std::max<std::size_t>(piece->token_ids.size(), piece->text.empty() ? 0 : 1);
+    }
+    if (std::holds_alternative<attempt_completed>(happened)
+        || std::holds_alternative<attempt_aborted>(happened))
+      end_ = std::move(happened);
+    changed_.notify_all();
+  }
+  /// Returns: whether it came within that time.
+  bool first_token(std::chrono::milliseconds within) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, within, [this] { return tokens_ > 0 || end_; });
+    return tokens_ > 0;
+  }
+  std::optional<attempt_event> end(std::chrono::milliseconds within) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, within, [this] { return end_.has_value(); });
+    return end_;
+  }
+  std::string text() {
+    const std::lock_guard lock(mutex_);
+    return text_;
+  }
+  std::size_t tokens() {
+    const std::lock_guard lock(mutex_);
+    return tokens_;
+  }
+
+private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::string text_;
+  std::size_t tokens_ = 0;
+  std::optional<attempt_event> end_;
+};
+
+plugin_trial::plugin_trial(node::plugin_document document, const std::string& folder,
+                           std::string model)
+    : work_(io_.get_executor()),
+      scratch_(fs::temp_directory_path() / ("consort-check-" + std::to_string(::getpid()))),
+      model_(std::move(model)),
+      plugin_(std::make_unique<node::json_plugin>(
+          std::move(document), folder, node::make_plugin_environment(io_, executable_path()))) {
+  for (std::size_t i = 0; i < threads; ++i)
+    threads_.emplace_back([this] { io_.run(); });
+}
+
+plugin_trial::~plugin_trial() {
+  session_.reset();
+  plugin_.reset();
+  work_.reset();
+  io_.stop();
+  for (auto& thread : threads_)
+    thread.join();
+  std::error_code ignored;
+  fs::remove_all(scratch_, ignored);
+}
+
+result<std::vector<device_spec>> plugin_trial::probe() {
+  auto devices = plugin_->probe();
+  if (devices && devices->empty())
+    return failed("it answers, and lists no device");
+  if (devices) {
+    device_ = devices->front();
+    device_->id = device_id(std::string("local/") + plugin_->metadata().name);
+  }
+  return devices;
+}
+
+/// What the plugin runs as it is: `gguf` or `server/NAME`; empty when it runs engines only.
+std::string plugin_trial::format() const {
+  const auto& formats = plugin_->document().capability.formats;
+  return formats.empty() ? std::string() : formats.front();
+}
+
+result<std::string> plugin_trial::build() {
+  const auto profiles = device_->capability.build_profiles;
+  if (!format().empty())
+    engine_ = format() == "gguf" ? model_ : format().substr(format().find('/') + 1);
+  if (profiles.empty() && !format().empty())
+    return skipped("it runs " + format() + " as it is");
+  if (plugin_->toolchains().empty())
+    return skipped("no compiler of it is on this host");
+  if (profiles.empty())
+    return failed("no build profile is for " + device_->model);
+  node::digest_cache digests((scratch_ / "digests.json").string());
+  std::error_code ignored;
+  fs::create_directories(scratch_ / "work", ignored);
+  const auto weights = node::describe_gguf(model_, digests);
+  if (!weights)
+    return weights.failure();
+  node::compile_request order;
+  order.key = {artifact_kind::engine_weights, weights->content.value, profiles.front()};
+  order.model_path = model_;
+  order.model_format = weights->format;
+  order.output_path = (scratch_ / "engine").string();
+  order.work_path = (scratch_ / "work").string();
+  auto ended = std::make_shared<std::promise<result<node::compile_outcome>>>();
+  auto outcome = ended->get_future();
+  const auto began = steady_clock::now();
+  const auto running = plugin_->compile(
+      order, [](std::uint32_t) {},
+      [ended](result<node::compile_outcome> how) { ended->set_value(std::move(how)); });
+  const auto built = outcome.get(); // Within the compiler's own limit.
+  if (!built)
+    return built.failure();
+  const auto size = fs::file_size(order.output_path, ignored);
+  if (ignored || size == 0)
+    return failed("the compiler said that it succeeded and wrote nothing to {output}");
+  engine_ = order.output_path;
+  return profiles.front().name + ": " + std::to_string(size) + " bytes in " + since(began);
+}
+
+result<std::string> plugin_trial::load() {
+  auto* const runtime = plugin_->device_runtime();
+  if (runtime == nullptr)
+    return skipped("plugin.json has no `runtime`");
+  if (engine_.empty())
+    return skipped("there is nothing to load");
+  node::session_request wanted;
+  wanted.instance = instance_id{1};
+  wanted.device = *device_;
+  wanted.model = model_name(format().starts_with("server/") ? engine_ : "check");
+  wanted.path = engine_;
+  wanted.variant.format = format();
+  auto opened = std::make_shared<std::promise<result<std::shared_ptr<node::runtime_session>>>>();
+  auto outcome = opened->get_future();
+  const auto began = steady_clock::now();
+  runtime->open(
+      wanted, [opened](auto how) { opened->set_value(std::move(how)); },
+      [this](const error& why) { died_.set_value(why); });
+  const auto patience = std::chrono::microseconds(plugin_->document().runtime.start_timeout_us);
+  if (outcome.wait_for(patience + grace) != std::future_status::ready)
+    return failed("it neither loaded nor failed within its start_timeout");
+  auto session = outcome.get();
+  if (!session)
+    return session.failure();
+  session_ = *std::move(session);
+  return "on " + device_->uuid + " in " + since(began);
+}
+
+attempt_id plugin_trial::latest() const {
+  return {request_id{gateway_id{1}, attempts_}, 1};
+}
+
+std::shared_ptr<plugin_trial::listener> plugin_trial::submit(std::uint32_t max_tokens) {
+  const auto heard = std::make_shared<listener>();
+  attempt_body body;
+  body.kind = request_kind::completion;
+  const nlohmann::json asked{{"model", "check"},
+                             {"prompt", "Once upon a time"},
+                             {"max_tokens", max_tokens},
+                             {"temperature", 0}};
+  body.json = asked.dump();
+  ++attempts_;
+  session_->submit(latest(), std::move(body), heard);
+  return heard;
+}
+
+result<std::string> plugin_trial::generate() {
+  if (!session_)
+    return skipped("nothing is loaded");
+  const auto began = steady_clock::now();
+  const auto heard = submit(short_tokens);
+  const auto end = heard->end(answer_time);
+  if (!end)
+    return failed("no end of an answer within " + since(began));
+  if (const auto* why = std::get_if<attempt_aborted>(&*end))
+    return why->failure;
+  if (heard->tokens() == 0)
+    return failed("it completed without a token");
+  return std::to_string(heard->tokens()) + " tokens in " + since(began) + ": \""
+         + heard->text().substr(0, 60) + "\"";
+}
+
+result<std::string> plugin_trial::cancel() {
+  if (!session_)
+    return skipped("nothing is loaded");
+  const auto heard = submit(long_tokens);
+  if (!heard->first_token(answer_time))
+    return failed("no token came of a long answer");
+  const auto began = steady_clock::now();
+  session_->cancel(latest());
+  const auto end = heard->end(end_time);
+  if (!end)
+    return failed("it went on for " + since(began) + " after it was cancelled");
+  if (std::holds_alternative<attempt_completed>(*end))
+    return skipped("the answer was complete before it could be cancelled");
+  return "ended " + since(began) + " after it was asked to";
+}
+
+result<std::string> plugin_trial::kill() {
+  if (!session_)
+    return skipped("nothing is loaded");
+  const auto& rule = plugin_->document().runtime;
+  if (rule.interface == node::runtime_interface::server && rule.command.empty())
+    return skipped("the server is not ours to kill");
+  const auto heard = submit(long_tokens);
+  heard->first_token(answer_time);
+  const auto began = steady_clock::now();
+  for (const auto pid : descendants())
+    ::kill(pid, SIGKILL);
+  auto died = died_.get_future();
+  if (died.wait_for(end_time) != std::future_status::ready)
+    return failed("nobody noticed within " + since(began) + " that its processes were killed");
+  const auto why = died.get();
+  if (!heard->end(end_time))
+    return failed("an attempt that ran then has no end");
+  return "noticed after " + since(began) + ": " + why.message;
+}
+
+} // namespace consort::cli

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// One plugin on trial: builds for its first device, loads, generates, cancels, and kills what it
+/// started. Owns a scratch folder and the threads that runtimes need; leaves nothing behind.
+/// Blocking; one step at a time, in the order of the functions. A step that makes no sense here
+/// fails with the code `skipped`.
+
+#include "node/json_plugin.hpp"
+
+#include <boost/asio/executor_work_guard.hpp>
+
+#include <filesystem>
+#include <future>
+#include <thread>
+
+namespace consort::cli {
+
+class plugin_trial {
+public:
+  plugin_trial(node::plugin_document document, const std::string& folder, std::string model);
+  ~plugin_trial();
+  plugin_trial(const plugin_trial&) = delete;
+  plugin_trial& operator=(const plugin_trial&) = delete;
+
+  [[nodiscard]] node::json_plugin& plugin() { return *plugin_; }
+
+  [[nodiscard]] result<std::vector<device_spec>> probe();
+  // Each returns what it saw, for people.
+  [[nodiscard]] result<std::string> build();
+  [[nodiscard]] result<std::string> load();
+  [[nodiscard]] result<std::string> generate();
+  [[nodiscard]] result<std::string> cancel();
+  [[nodiscard]] result<std::string> kill();
+
+private:
+  class listener;
+  [[nodiscard]] std::string format() const;
+  [[nodiscard]] attempt_id latest() const;
+  [[nodiscard]] std::shared_ptr<listener> submit(std::uint32_t max_tokens);
+
+  boost::asio::io_context io_;
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
+  std::vector<std::thread> threads_;
+  const std::filesystem::path scratch_;
+  const std::string model_;
+  std::unique_ptr<node::json_plugin> plugin_;
+  std::optional<device_spec> device_;
+  std::string engine_; ///< What to load.
+  std::shared_ptr<node::runtime_session> session_;
+  std::promise<error> died_;
+  std::uint32_t attempts_ = 0;
+};
+
+} // namespace consort::cli

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// How runtimes are run, for whoever has an io_context and the consort binary. Pure composition.
+
+#include "node/json_plugin.hpp"
+
+namespace consort::node {
+
+/// Runtimes behind the C ABI in processes of `executable`, and model servers; all on `io`, which
+/// outlives them.
+[[nodiscard]] plugin_environment make_plugin_environment(boost::asio::io_context& io,
+                                                         const std::string& executable);
+
+} // namespace consort::node
