@@ -112,6 +112,7 @@ void door_state::apply(const node::inventory_change& change) {
     if (!devices_.contains(device.id))
       spawn_device(device);
   }
+  options_.agent->store().rescan(); // Something may have been imported.
   stop(telemetry_);
   spawn_telemetry();
   if (greeted_)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/api.hpp"
 #include "cli/commands.hpp"
+#include "cli/list_command.hpp"
+#include "cli/table.hpp"
 
 #include <CLI/App.hpp>
 
@@ -14,9 +16,35 @@ namespace {
 struct compile_options {
   std::string model;
   std::string selector;
+  bool dry_run = false;
 };
 
+exit_code plan(context& env, const compile_options& wanted) {
+  const auto answer = send(env, "POST", "/api/v1/compile/plan",
+                           {{"model", wanted.model}, {"for", wanted.selector}});
+  if (!answer)
+    return complain(env, answer.failure());
+  if (env.json()) {
+    env.out << answer->dump(2) << '\n';
+    return exit_code::done;
+  }
+  table rows({{"DEVICE"},
+              {"STATE", align::left, false, true},
+              {"PROFILE"},
+              {"COMPILER"},
+              {"NODE"},
+              {"DETAIL"}});
+  for (const auto& one : answer->value("builds", json::array()))
+    rows.add({text_at(one, "/device"), text_at(one, "/state"), text_at(one, "/profile"),
+              text_at(one, "/compiler") + " " + text_at(one, "/compiler_version"),
+              text_at(one, "/node"), printable(text_at(one, "/detail"))});
+  env.out << rows.render(env.wide(), env.colour);
+  return exit_code::done;
+}
+
 exit_code compile(context& env, const compile_options& wanted) {
+  if (wanted.dry_run)
+    return plan(env, wanted);
   const auto answer
       = send(env, "POST", "/api/v1/compile", {{"model", wanted.model}, {"for", wanted.selector}});
   if (!answer)
@@ -37,6 +65,7 @@ void add_compile(CLI::App& root, context& env) {
   command->add_option("MODEL", wanted->model, "Model name or alias")->required();
   command->add_option("--for", wanted->selector, "Device or type, e.g. npu or local/npu0")
       ->required();
+  command->add_flag("--dry-run", wanted->dry_run, "Say what would be built and where");
   command->callback(
       [&env, wanted] { env.action = [&env, wanted] { return compile(env, *wanted); }; });
 }

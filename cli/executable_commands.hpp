@@ -23,6 +23,8 @@ void add_gateway(CLI::App& root, context& env);
 void add_doctor(CLI::App& root, context& env);
 /// This host's plugins, and a check of one plugin folder.
 void add_plugins(CLI::App& root, context& env);
+/// What looks into an artifact store's folder; below `artifacts`.
+void add_store(CLI::App& root, context& env);
 /// The host process of one vendor library; hidden.
 void add_host(CLI::App& root, context& env);
 

@@ -56,7 +56,9 @@ void add_list_command(CLI::App& root, context& env, list_command command) {
   auto* added = root.add_subcommand(command.name, command.help);
   auto watch = std::make_shared<bool>(false);
   added->add_flag("--watch", *watch, "Repeat every second until interrupted");
-  added->callback([&env, watch, command = std::move(command)] {
+  added->callback([&env, watch, added, command = std::move(command)] {
+    if (!added->get_subcommands().empty())
+      return; // Something below it was meant.
     env.action = [&env, watch, command] {
       const auto show = [&](context& with) { return show_list(with, command); };
       return *watch ? repeat(env, show, limits::watch_interval) : show(env);

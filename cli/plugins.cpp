@@ -5,12 +5,14 @@
 #include "cli/api.hpp"
 #include "cli/executable_commands.hpp"
 #include "cli/plugin_check.hpp"
+#include "cli/plugin_init.hpp"
 #include "cli/table.hpp"
 #include "node/builtin.hpp"
 #include "node/inventory.hpp"
 
 #include <CLI/App.hpp>
 
+#include <filesystem>
 #include <memory>
 #include <ostream>
 
@@ -100,7 +102,7 @@ exit_code list(context& env, const std::vector<std::string>& further) {
   if (!config)
     return complain(env, config.failure());
   for (const auto& folder : further)
-    config->plugin_dirs.push_back(folder);
+    config->plugin_dirs.push_back(std::filesystem::absolute(folder).lexically_normal().string());
   local_plugins seen;
   load(seen, config->plugin_dirs);
   env.json() ? show_json(env, seen) : show_table(env, seen);
@@ -125,6 +127,17 @@ void add_plugins(CLI::App& root, context& env) {
   checking->add_flag("--no-run", flags->no_run, "Start neither its compiler nor its runtime");
   checking->callback(
       [&env, flags] { env.action = [&env, flags] { return check_plugin(env, *flags); }; });
+  auto* making = plugin->add_subcommand("init", "Write a plugin folder, new or around a server");
+  const auto wanted = std::make_shared<plugin_init_flags>();
+  making->add_option("NAME", wanted->name, "Name of the plugin and its folder");
+  making->add_option("--type", wanted->type, "gpu, npu, pim or cpu")->type_name("TYPE");
+  making->add_option("--from-url", wanted->from_url, "A model server that runs already")
+      ->type_name("URL");
+  making->add_option("--from-command", wanted->from_command,
+                     "A command that starts one, with {port} where it is told its port");
+  making->add_option("--dir", wanted->directory, "Where to make the folder")->type_name("DIR");
+  making->callback(
+      [&env, wanted] { env.action = [&env, wanted] { return init_plugin(env, *wanted); }; });
 }
 
 } // namespace consort::cli

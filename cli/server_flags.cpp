@@ -26,12 +26,17 @@ error usage(std::string message) {
   return {recovery::refuse, "usage", std::move(message)};
 }
 
-/// `NAME=FILE`, or `FILE` served under its own name without the extension.
+/// `NAME=FILE`, `NAME=server:NAME`, or `FILE` served under its own name without the extension.
 model_config model_of(const std::string& text) {
   const auto split = text.find('=');
-  const auto path
-      = std::filesystem::absolute(split == std::string::npos ? text : text.substr(split + 1));
   model_config model;
+  const auto source = split == std::string::npos ? text : text.substr(split + 1);
+  if (split != std::string::npos && source.starts_with("server:")) {
+    model.name = text.substr(0, split);
+    model.source = source;
+    return model;
+  }
+  const auto path = std::filesystem::absolute(source);
   model.name = split == std::string::npos ? path.stem().string() : text.substr(0, split);
   model.source = path.lexically_normal().string();
   return model;

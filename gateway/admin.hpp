@@ -49,6 +49,8 @@ task<void> post_model(gateway_context&, const http_request&, const std::string& 
 task<void> delete_model(gateway_context&, const http_request&, const std::string& rest,
                         exchange& out);
 /// Body {"model", "for": device selector}.
+task<void> post_compile_plan(gateway_context& context, const http_request& request,
+                             const std::string& rest, exchange& out);
 task<void> post_compile(gateway_context&, const http_request&, const std::string& rest,
                         exchange& out);
 

@@ -5,6 +5,7 @@
 #include "gateway/errors.hpp"
 #include "gateway/log.hpp"
 #include "gateway/openai_request.hpp"
+#include "scheduler/compile_plan.hpp"
 #include "scheduler/units.hpp"
 
 #include <boost/asio/post.hpp>
@@ -85,6 +86,34 @@ api_error from_description(const error& failure) {
     if (failure.code == code)
       out.status = 422;
   return out;
+}
+
+/// Reads what to build for what, and what that comes to. Returns: nothing once it has answered why
+/// not.
+task<std::optional<std::vector<core::planned_build>>> plan_builds(gateway_context& context,
+                                                                  const http_request& request,
+                                                                  exchange& out,
+                                                                  core::compile_requested& wanted) {
+  auto failure
+      = read_strings(request.body, {{"model", &wanted.model.value}, {"for", &wanted.selector}});
+  if (!failure && wanted.model.empty())
+    failure = missing_field("model");
+  if (!failure && wanted.selector.empty())
+    failure = missing_field("for");
+  if (!failure) {
+    const auto seen = co_await take_snapshot(context, out);
+    auto plans = seen ? core::plan_compile(*seen, wanted.model, wanted.selector)
+                      : result<std::vector<core::planned_build>>(seen.failure());
+    if (plans)
+      co_return *std::move(plans);
+    failure = from_admin(plans.failure());
+    if (plans.failure().code == "model_unknown")
+      failure->status = 404;
+    if (plans.failure().code == "nothing_selected")
+      failure->status = 422;
+  }
+  co_await respond_error(out, *failure);
+  co_return std::nullopt;
 }
 
 enum class drain_order : std::uint8_t { drain, cordon, uncordon };
@@ -176,18 +205,43 @@ task<void> delete_model(gateway_context& context, const http_request&, const std
 task<void> post_compile(gateway_context& context, const http_request& request, const std::string&,
                         exchange& out) {
   core::compile_requested wanted;
-  auto failure
-      = read_strings(request.body, {{"model", &wanted.model.value}, {"for", &wanted.selector}});
-  if (!failure && wanted.model.empty())
-    failure = missing_field("model");
-  if (!failure && wanted.selector.empty())
-    failure = missing_field("for");
-  if (failure) {
-    co_await respond_error(out, *failure);
+  const auto plans = co_await plan_builds(context, request, out, wanted);
+  if (!plans)
+    co_return;
+  const bool any = std::any_of(plans->begin(), plans->end(), [](const auto& one) {
+    return one.state != "as-is" && one.state != "no-compiler";
+  });
+  if (!any) {
+    const api_error nothing{.status = 422,
+                            .code = "nothing_to_build",
+                            .message = "nothing can be built for " + plans->front().device.value
+                                       + ": " + plans->front().detail};
+    co_await respond_error(out, nothing);
     co_return;
   }
   const admin_request asked = std::move(wanted);
   co_await ask(context, out, asked);
+}
+
+task<void> post_compile_plan(gateway_context& context, const http_request& request,
+                             const std::string&, exchange& out) {
+  core::compile_requested wanted;
+  const auto plans = co_await plan_builds(context, request, out, wanted);
+  if (!plans)
+    co_return;
+  auto list = json::array();
+  for (const auto& one : *plans)
+    list.push_back({{"device", one.device.value},
+                    {"state", one.state},
+                    {"profile", one.profile.name},
+                    {"compiler", one.profile.compiler},
+                    {"compiler_version", one.profile.compiler_version},
+                    {"target", one.profile.target},
+                    {"node", one.where.value},
+                    {"detail", one.detail}});
+  const json body{{"builds", std::move(list)}};
+  const auto answer = make_response(200, body.dump() + "\n");
+  co_await out.respond(answer);
 }
 
 } // namespace consort::gateway

@@ -75,7 +75,7 @@ json request_body(std::string_view pattern) {
     return body_of(chat_schema());
   if (pattern == "/v1/completions")
     return body_of(completion_schema());
-  if (pattern == "/api/v1/compile")
+  if (pattern == "/api/v1/compile" || pattern == "/api/v1/compile/plan")
     return body_of(strings_schema({"model", "for"}));
   if (pattern == "/api/v1/models")
     return body_of(strings_schema({"name", "source"}));

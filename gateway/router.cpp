@@ -56,6 +56,8 @@ constexpr std::array table{
     route{"POST", "/api/v1/models", post_model, "admin", "Declare a model"},
     route{"DELETE", "/api/v1/models/*", delete_model, "admin", "Remove a model"},
     route{"POST", "/api/v1/compile", post_compile, "admin", "Build an artifact ahead"},
+    route{"POST", "/api/v1/compile/plan", post_compile_plan, "admin",
+          "What that would build, and where"},
 };
 
 /// Returns: what `*` matched (empty for exact patterns), or nullopt when the path is another.

@@ -6,6 +6,7 @@
 #include "node/process_group.hpp"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <map>
 #include <mutex>
 
@@ -97,10 +99,16 @@ struct artifact_store::state {
   std::map<digest, entry> entries;
   std::vector<error> complaints;
   std::uint64_t staged = 0;
+  unique_fd lock; ///< Shared by whoever has the store open.
 
   [[nodiscard]] std::string folder(const digest& content) const {
     return root + "/artifacts/" + content.value;
   }
+  /// Of this process.
+  [[nodiscard]] std::string staging() {
+    return root + "/staging/" + std::to_string(::getpid()) + "/" + std::to_string(++staged);
+  }
+  void drop(const std::string& path);
   void sweep() const;
   void scan();
   void scan_one(const std::string& name);
@@ -127,6 +135,8 @@ void artifact_store::state::scan_one(const std::string& name) {
   };
   if (!is_digest(name))
     return complain("not an artifact");
+  if (entries.contains(digest(name)))
+    return;
   if (entries.size() == artifacts_max)
     return complain("more than " + std::to_string(artifacts_max) + " artifacts");
   const auto path = folder(digest(name));
@@ -147,6 +157,15 @@ void artifact_store::state::scan_one(const std::string& name) {
   one.used_s = std::min(manifest->created_s, unix_now_s());
   one.pin = std::make_shared<const digest>(name);
   entries.emplace(digest(name), std::move(one));
+}
+
+/// Removes a folder so that no process that dies meanwhile leaves half of it.
+void artifact_store::state::drop(const std::string& path) {
+  const auto away = staging();
+  std::error_code ignored;
+  fs::create_directories(fs::path(away).parent_path(), ignored);
+  fs::rename(path, away, ignored);
+  fs::remove_all(ignored ? path : away, ignored);
 }
 
 /// Moves a bad artifact out of the way, for people to look at; only the latest is kept.
@@ -207,7 +226,7 @@ result<artifact_record> artifact_store::state::store(const staging_folder& from,
   if (entries.size() >= artifacts_max && !entries.contains(content))
     return error{recovery::retry_later, "store_full",
                  "more than " + std::to_string(artifacts_max) + " artifacts"};
-  fs::remove_all(target, failed); // The same content again: its new manifest counts.
+  drop(target); // The same content again: its new manifest counts.
   if (std::rename(fresh.c_str(), target.c_str()) != 0)
     return disk_error(target, errno);
   if (auto problem = sync_path(root + "/artifacts"))
@@ -254,6 +273,13 @@ artifact_store::open(const std::string& data_path, node_id node, std::size_t art
     if (failed)
       return error{recovery::refuse, "disk_error", data_path + name + ": " + failed.message()};
   }
+  const auto lock_path = data_path + "/artifacts.lock";
+  opened->lock = unique_fd(::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (opened->lock.get() < 0)
+    return disk_error(lock_path, errno);
+  if (::flock(opened->lock.get(), LOCK_SH | LOCK_NB) != 0)
+    return error{recovery::retry_later, "store_busy",
+                 data_path + ": its artifacts are being collected; try again when that is done"};
   opened->sweep();
   opened->scan();
   return std::unique_ptr<artifact_store>(new artifact_store(std::move(opened)));
@@ -295,8 +321,7 @@ result<staging_folder> artifact_store::stage(std::uint64_t size_bytes) {
                  state_->root + ": " + std::to_string(size_bytes) + " bytes wanted, "
                      + std::to_string(free) + " are free beyond the headroom"};
   const std::scoped_lock lock(state_->guard);
-  staging_folder folder(state_->root + "/staging/" + std::to_string(::getpid()) + "/"
-                        + std::to_string(++state_->staged));
+  staging_folder folder(state_->staging());
   std::error_code failed;
   fs::create_directories(folder.work_path(), failed);
   if (failed)
@@ -374,13 +399,12 @@ result<done> artifact_store::remove(const digest& content) {
     return missing(is_digest(content.value) ? content.value : "named so");
   if (found->second.pin.use_count() > 1)
     return error{recovery::retry_later, "artifact_pinned", content.value + " is in use"};
-  std::error_code failed;
-  fs::remove_all(state_->folder(content), failed);
+  state_->drop(state_->folder(content));
   state_->entries.erase(found);
   return done{};
 }
 
-std::vector<artifact_record> artifact_store::collect(const collection_rule& rule) {
+std::vector<artifact_record> artifact_store::collectable(const collection_rule& rule) const {
   struct candidate {
     std::int64_t used_s;
     artifact_record record;
@@ -390,24 +414,93 @@ std::vector<artifact_record> artifact_store::collect(const collection_rule& rule
   {
     const std::scoped_lock lock(state_->guard);
     for (const auto& [content, one] : state_->entries) {
-      oldest_first.push_back({one.used_s, one.record});
       total += one.record.size_bytes;
+      if (one.pin.use_count() == 1)
+        oldest_first.push_back({one.used_s, one.record});
     }
   }
   std::stable_sort(oldest_first.begin(), oldest_first.end(),
                    [](const auto& left, const auto& right) { return left.used_s < right.used_s; });
-  std::vector<artifact_record> removed;
+  std::vector<artifact_record> chosen;
   const auto now_s = unix_now_s();
   for (auto& [used_s, record] : oldest_first) {
     const bool too_old
         = rule.age_us_max > 0 && (now_s - used_s) >= rule.age_us_max / limits::second_us;
     const bool too_much = rule.size_bytes_max > 0 && total > rule.size_bytes_max;
-    if ((!too_old && !too_much) || !remove(record.content))
+    if ((!too_old && !too_much) || kept(record.content))
       continue;
     total -= record.size_bytes;
-    removed.push_back(std::move(record));
+    chosen.push_back(std::move(record));
   }
+  return chosen;
+}
+
+std::vector<artifact_record> artifact_store::collect(const collection_rule& rule) {
+  auto removed = collectable(rule);
+  std::erase_if(removed, [&](const auto& record) { return !remove(record.content); });
   return removed;
+}
+
+void artifact_store::rescan() {
+  const std::scoped_lock lock(state_->guard);
+  state_->scan();
+}
+
+bool artifact_store::alone() {
+  return ::flock(state_->lock.get(), LOCK_EX | LOCK_NB) == 0;
+}
+
+// --- beside the payload ---
+
+result<done> artifact_store::mark_kept(const digest& content, bool wanted) {
+  const auto held = hold(content);
+  if (!held)
+    return held.failure();
+  const auto path = state_->folder(content) + "/kept";
+  if (!wanted) {
+    std::error_code failed;
+    fs::remove(path, failed);
+    return failed ? result<done>(disk_error(path, failed.value())) : done{};
+  }
+  if (auto problem = write_synced(path, ""))
+    return *problem;
+  return done{};
+}
+
+bool artifact_store::kept(const digest& content) const {
+  std::error_code failed;
+  return fs::exists(state_->folder(content) + "/kept", failed);
+}
+
+std::optional<std::string> artifact_store::log_of(const digest& content) const {
+  std::ifstream file(state_->folder(content) + "/build.log", std::ios::binary);
+  if (!file)
+    return std::nullopt;
+  return std::string{std::istreambuf_iterator<char>(file), {}};
+}
+
+void artifact_store::keep_log(const digest& content, const std::string& text) {
+  std::ofstream file(state_->folder(content) + "/build.log", std::ios::binary);
+  file << text;
+}
+
+std::string artifact_store::keep_failed_log(const std::string& name, const std::string& text) {
+  const auto folder = fs::path(state_->root) / "logs";
+  std::error_code failed;
+  fs::create_directories(folder, failed);
+  const auto path = folder / (name + ".log");
+  std::ofstream file(path, std::ios::binary | std::ios::trunc);
+  file << text;
+  file.close();
+  if (!file)
+    return {};
+  std::vector<std::pair<fs::file_time_type, fs::path>> all;
+  for (const auto& one : fs::directory_iterator(folder, failed))
+    all.emplace_back(fs::last_write_time(one.path(), failed), one.path());
+  std::sort(all.begin(), all.end());
+  for (std::size_t at = 0; at + limits::failed_logs_max < all.size(); ++at)
+    fs::remove(all[at].second, failed);
+  return path.string();
 }
 
 } // namespace consort::node

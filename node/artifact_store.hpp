@@ -33,6 +33,7 @@ public:
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] std::string output_path() const { return path_ + "/payload"; } ///< Not there yet.
   [[nodiscard]] std::string work_path() const { return path_ + "/work"; }      ///< A folder.
+  [[nodiscard]] std::string log_path() const { return path_ + "/build.log"; }  ///< Not there yet.
 
 private:
   std::string path_;
@@ -42,7 +43,8 @@ private:
 using artifact_pin = std::shared_ptr<const digest>;
 
 /// What a collection removes: the least recently used beyond `size_bytes_max`, and all unused for
-/// `age_us_max`; 0 = no bound. Pinned artifacts stay.
+/// `age_us_max`; 0 = no bound. Pinned artifacts and
+/// those marked as kept stay.
 struct collection_rule {
   std::uint64_t size_bytes_max = 0;
   duration_us age_us_max = 0;
@@ -60,7 +62,7 @@ public:
   /// Opens or creates the store under `data_path` and reads its index. What processes
   /// that ended left in staging is removed. Folders that are no artifacts are reported by
   /// `complaints`.
-  /// `artifacts_max` is for tests; others leave it.
+  /// `artifacts_max` is for tests; others leave it. Errors: `disk_error`, `store_busy`.
   [[nodiscard]] static result<std::unique_ptr<artifact_store>>
   open(const std::string& data_path, node_id node,
        std::size_t artifacts_max = limits::artifacts_max);
@@ -100,8 +102,27 @@ public:
   [[nodiscard]] artifact_pin pin(const digest& content);
   /// Errors: `artifact_missing`, `artifact_pinned`.
   [[nodiscard]] result<done> remove(const digest& content);
+  /// What collect() would remove, the oldest first.
+  [[nodiscard]] std::vector<artifact_record> collectable(const collection_rule& rule) const;
   /// Returns: what was removed.
   std::vector<artifact_record> collect(const collection_rule& rule);
+
+  /// Takes up what another process put into the store since.
+  void rescan();
+  /// Whether no other process has the store open; then none can open it for as long as this is.
+  [[nodiscard]] bool alone();
+
+  /// A mark that keeps an artifact from being collected, by any process, until it is taken off.
+  /// Errors: `artifact_missing`, `disk_error`.
+  [[nodiscard]] result<done> mark_kept(const digest& content, bool wanted);
+  [[nodiscard]] bool kept(const digest& content) const;
+
+  /// What its compiler printed; nothing when that is not known. Keeping one is best effort.
+  [[nodiscard]] std::optional<std::string> log_of(const digest& content) const;
+  void keep_log(const digest& content, const std::string& text);
+  /// Of a build that failed, in `logs/` of the data folder; the latest limits::failed_logs_max
+  /// stay. Returns: its path; empty when it could not be written.
+  std::string keep_failed_log(const std::string& name, const std::string& text);
 
 private:
   struct state;

@@ -6,7 +6,10 @@
 #include <algorithm>
 #include <atomic>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <mutex>
+#include <unistd.h>
 
 namespace consort::node {
 
@@ -43,8 +46,13 @@ public:
 
   void tool_ended(result<compile_outcome> ended) {
     const auto self = shared_from_this();
-    if (!ended)
-      return tell(judge(ended.failure(), store_));
+    if (!ended) {
+      auto failure = judge(ended.failure(), store_);
+      if (const auto log = read_log(); !log.empty())
+        if (const auto kept = store_.keep_failed_log(log_name(), log); !kept.empty())
+          failure.message += " (log: " + kept + ")";
+      return tell(std::move(failure));
+    }
     // Hashing and syncing gigabytes is no work for the tools' io thread.
     boost::asio::post(disk_, [self, built = std::move(*ended)]() mutable { self->keep(built); });
   }
@@ -57,11 +65,23 @@ public:
   }
 
 private:
+  [[nodiscard]] std::string read_log() const {
+    std::ifstream file(staging_.log_path(), std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+  /// Nothing of it came from the network but the number.
+  [[nodiscard]] std::string log_name() const {
+    return "build-" + std::to_string(order_.id.value) + "-" + std::to_string(::getpid());
+  }
+
   void keep(compile_outcome& built) {
+    const auto log = read_log();
     auto record = store_.put(std::move(staging_), order_.key, std::move(built.quality),
                              built.took_us, &stopping_);
-    if (record)
+    if (record) {
+      store_.keep_log(record->content, log);
       return tell(std::move(record));
+    }
     const auto& why = record.failure();
     const bool lied = why.code == "artifact_missing" || why.code == "artifact_empty";
     tell(lied ? error{recovery::refuse, "compiler_bad_output",
@@ -135,7 +155,8 @@ compiler::build(const build_order& order, progress_handler progress, finished_ha
                                *model,
                                end->staging().output_path(),
                                end->staging().work_path(),
-                               order.source.format};
+                               order.source.format,
+                               end->staging().log_path()};
   state->tool = plugins_.compile(wanted, std::move(progress), [end](result<compile_outcome> ended) {
     end->tool_ended(std::move(ended));
   });

@@ -55,7 +55,10 @@ inline constexpr std::uint64_t quality_bytes_max = 64 * 1024;          ///< A to
 // Compiles.
 inline constexpr duration_us compile_us_default = 3'600 * second_us;
 inline constexpr duration_us compile_us_max = 24 * 3'600 * second_us;
-inline constexpr std::size_t compile_message_bytes_max = 1024; ///< Of a tool's last lines.
+inline constexpr std::size_t compile_message_bytes_max = 1024;  ///< Of a tool's last lines.
+inline constexpr std::size_t build_log_bytes_max = 1024 * 1024; ///< Kept of what a compiler prints.
+inline constexpr std::size_t failed_logs_max = 20;              ///< Of builds that failed.
+inline constexpr std::size_t build_failures_max = 64;           ///< Rules of one build.
 
 // Runtimes.
 inline constexpr duration_us runtime_start_us_default = 60 * second_us;

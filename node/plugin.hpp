@@ -32,6 +32,7 @@ struct compile_request {
   std::string output_path;       ///< Does not exist yet; the tool writes it.
   std::string work_path;         ///< Scratch folder, removed by the caller.
   std::string model_format = {}; ///< Word of model_variant::format; empty = unknown.
+  std::string log_path = {};     ///< Where what the tool prints is written; empty = nowhere.
 };
 
 struct compile_outcome {

@@ -59,6 +59,16 @@ struct quality_source {
 enum class build_interface : std::uint8_t { cli, config };
 enum class version_scope : std::uint8_t { none, major, minor, exact };
 
+/// What a failure of a compiler means: it fails again, it lacks room here, or it may pass.
+enum class failure_class : std::uint8_t { deterministic, resource, transient };
+
+/// One way to fail, by exit code, by a line that it printed, or both.
+struct failure_rule {
+  std::optional<int> exit;
+  std::string match; ///< Pattern; empty = any line.
+  failure_class means = failure_class::deterministic;
+};
+
 /// One entry of `build`: a compiler, and what its output is good for.
 struct build_rule {
   build_profile profile; ///< compiler_version as declared; replaced by what the tool says.
@@ -72,6 +82,8 @@ struct build_rule {
   version_scope version = version_scope::exact; ///< How much of the version must match.
   std::string progress;                         ///< Pattern with one group: percent. Empty = none.
   quality_source quality;
+  std::vector<failure_rule>
+      failures; ///< The first that fits counts, before docs/PLUGINS.md's table.
   duration_us timeout_us = limits::compile_us_default;
   std::uint64_t memory_bytes = 0; ///< Address-space limit; 0 = none.
   std::uint64_t disk_bytes = 0;   ///< Largest output, and the free space it needs; 0 = unknown.

@@ -135,6 +135,29 @@ void read_buckets(json_section& section, build_profile& profile) {
   std::sort(profile.shape_buckets.begin(), profile.shape_buckets.end());
 }
 
+void read_failures(json_file& file, json_section& section, build_rule& rule) {
+  const auto* list = section.find("failures");
+  if (list == nullptr)
+    return;
+  if (!list->is_array() || list->size() > limits::build_failures_max)
+    return section.fail("failures", "expected a list of at most "
+                                        + std::to_string(limits::build_failures_max) + " rules");
+  for (std::size_t at = 0; at < list->size(); ++at) {
+    json_section inner(file, section.at("failures") + "/" + std::to_string(at), (*list)[at]);
+    failure_rule one;
+    if (inner.has("exit"))
+      one.exit = static_cast<int>(inner.whole("exit", 1, 1, 255));
+    one.match = inner.pattern("match", 0);
+    if (!one.exit && one.match.empty())
+      inner.fail("", "expected `exit`, `match`, or both");
+    inner.require("class", "deterministic, resource or transient");
+    one.means = static_cast<failure_class>(
+        inner.word("class", {"deterministic", "resource", "transient"}, 0));
+    inner.finish();
+    rule.failures.push_back(std::move(one));
+  }
+}
+
 build_rule read_build(json_file& file, const std::string& pointer, const nlohmann::json& object) {
   json_section section(file, pointer, object);
   build_rule rule;
@@ -148,6 +171,7 @@ build_rule read_build(json_file& file, const std::string& pointer, const nlohman
   read_compatibility(section, rule);
   rule.progress = section.pattern("progress", 1);
   read_quality(file, section, rule);
+  read_failures(file, section, rule);
   rule.timeout_us = section.duration("timeout", limits::compile_us_default, limits::compile_us_max);
   rule.memory_bytes = section.size("memory", 0);
   rule.disk_bytes = section.size("disk", 0);

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <csignal>
 #include <fstream>
@@ -131,6 +132,8 @@ public:
     auto spec = make_spec(folder, wanted);
     if (auto failed = prepare(folder, spec))
       return finish(*failed);
+    if (!wanted.log_path.empty())
+      log_.open(wanted.log_path, std::ios::binary);
     auto child = child_process::start(
         io, spec, [this](std::string_view line, bool) { on_line(line); },
         [this](child_exit end) { on_exit(end); });
@@ -162,6 +165,9 @@ private:
         progress_pattern_ = std::regex(rule_.progress);
       if (rule_.quality.what == quality_source::kind::lines)
         quality_pattern_ = std::regex(rule_.quality.text);
+      for (const auto& one : rule_.failures)
+        failure_patterns_.emplace_back(one.match.empty() ? ".?" : one.match);
+      failures_seen_.assign(rule_.failures.size(), false);
     } catch (const std::regex_error& problem) {
       return error{recovery::bug, "plugin_json", problem.what()};
     }
@@ -178,9 +184,15 @@ private:
   }
 
   void on_line(std::string_view line) {
+    if (logged_ + line.size() < limits::build_log_bytes_max && log_) {
+      log_ << line << '\n';
+      logged_ += line.size() + 1;
+    }
     // The library's matcher recurses per character: the line is cut before it sees it.
     const std::string text(line.substr(0, limits::pattern_line_bytes_max));
     std::smatch match;
+    for (std::size_t at = 0; at < failures_seen_.size(); ++at)
+      failures_seen_[at] = failures_seen_[at] || std::regex_search(text, failure_patterns_[at]);
     if (quality_pattern_ && std::regex_search(text, match, *quality_pattern_))
       keep_quality(quality_, match[1].str(), match[2].str());
     if (progress_pattern_ && std::regex_search(text, match, *progress_pattern_))
@@ -202,8 +214,9 @@ private:
   }
 
   void on_exit(const child_exit& end) {
+    log_.close();
     if (!end.ok())
-      return finish(failure_of(rule_.profile.compiler, end));
+      return finish(judged(failure_of(rule_.profile.compiler, end), end));
     compile_outcome outcome;
     outcome.took_us = end.took_us;
     if (rule_.quality.what == quality_source::kind::file) {
@@ -214,6 +227,21 @@ private:
     }
     outcome.quality = quality_;
     finish(std::move(outcome));
+  }
+
+  /// The plugin's own word on it counts before our table.
+  [[nodiscard]] error judged(error failure, const child_exit& end) const {
+    constexpr std::array actions{recovery::refuse, recovery::retry_elsewhere,
+                                 recovery::retry_later};
+    for (std::size_t at = 0; at < rule_.failures.size(); ++at) {
+      const auto& one = rule_.failures[at];
+      const bool exits = !one.exit || (end.signal == 0 && *one.exit == end.code);
+      if (!exits || !(failures_seen_[at] || one.match.empty()))
+        continue;
+      failure.action = actions[static_cast<std::size_t>(one.means)];
+      break;
+    }
+    return failure;
   }
 
   void finish(result<compile_outcome> ended) {
@@ -228,6 +256,10 @@ private:
   std::function<void(std::uint32_t)> progress_;
   std::function<void(result<compile_outcome>)> finished_;
   std::optional<std::regex> progress_pattern_, quality_pattern_;
+  std::vector<std::regex> failure_patterns_;
+  std::vector<bool> failures_seen_; ///< By rule: a line matched.
+  std::ofstream log_;
+  std::size_t logged_ = 0; ///< Bytes.
   std::map<std::string, std::string> quality_;
   std::uint32_t done_pm_ = 0;
   std::unique_ptr<child_process> child_;

@@ -8,6 +8,7 @@ import test from 'node:test';
 import {
   Cluster,
   checker,
+  command_line,
   eventually,
   expect_error,
   expect_gone,
@@ -171,6 +172,108 @@ test('a made-up accelerator with its own compiler and server', { timeout: 540_00
     const family = descendants(cluster.pid);
     await cluster.kill();
     await expect_gone(family);
+  });
+});
+
+test('a folder dropped into a running cluster is served from, and taken out again', { timeout: 240_000 }, async (t) => {
+  const plugins = temp_dir('consort-plugins');
+  const cluster = new Cluster({ args: ['--plugins', plugins] });
+  t.after(async () => {
+    await cluster.destroy();
+    fs.rmSync(plugins, { recursive: true, force: true });
+  });
+  await cluster.start();
+  const check = checker(t, cluster);
+  const ids = async () => (await cluster.list('devices')).map((one) => one.spec.id).sort();
+  const folder = path.join(plugins, 'fakevendor');
+  const running = cluster.stream({ max_tokens: 400, temperature: 0 }, { 'X-Consort-Device': 'npu' });
+  await running.next();
+  await running.next();
+  const before = await ids();
+
+  await check('it comes with SIGHUP, and keeps everything else as it was', async () => {
+    fs.cpSync(vendor, folder, { recursive: true });
+    process.kill(cluster.pid, 'SIGHUP');
+    await eventually('its devices are there', async () => (await ids()).includes('local/pim1'));
+    assert.deepEqual(await ids(), [...before, 'local/pim0', 'local/pim1'].sort());
+    const answer = await cluster.complete({ max_tokens: 4 }, pim, 60_000);
+    assert.equal(answer.status, 200, answer.text);
+  });
+  await check('a broken new version leaves the old one in place', async () => {
+    const file = path.join(folder, 'plugin.json');
+    const good = fs.readFileSync(file);
+    fs.writeFileSync(file, '{ "schema": 1, ');
+    process.kill(cluster.pid, 'SIGHUP');
+    await eventually('it is complained of', () => /fakevendor\/plugin\.json:\d/.test(cluster.output));
+    assert.equal((await cluster.complete({ max_tokens: 4 }, pim, 60_000)).status, 200);
+    fs.writeFileSync(file, good);
+  });
+  await check('it goes with SIGHUP, with its server', async () => {
+    fs.rmSync(folder, { recursive: true });
+    process.kill(cluster.pid, 'SIGHUP');
+    await eventually('its devices are lost', async () =>
+      (await cluster.list('devices')).every((one) => one.spec.type !== 'pim' || !one.alive),
+    );
+    await eventually('its server has ended', () =>
+      descendants(cluster.pid).every((one) => !/fake-server/.test(command_line(one.pid))),
+    );
+  });
+  await check('a stream on another device never noticed', async () => {
+    let text = '';
+    for await (const event of running) text += event.choices?.[0]?.text ?? '';
+    assert.ok(text.length > 100);
+  });
+});
+
+test('plugin init writes folders that check', { timeout: 240_000 }, async (t) => {
+  const folder = temp_dir('consort-plugins');
+  const made = (name) => path.join(folder, name);
+  t.after(() => fs.rmSync(folder, { recursive: true, force: true }));
+  const cli = (...args) => run_cli(['plugin', ...args], { data: folder, timeout_ms: 120_000 });
+  await t.test('a skeleton', async () => {
+    const done = await cli('init', '--type', 'npu', '--dir', folder, 'my-npu');
+    assert.equal(done.code, 0, done.stderr);
+    const checked = await cli('check', '--no-run', made('my-npu'));
+    assert.equal(checked.code, 0, checked.stdout + checked.stderr);
+    assert.match(checked.stdout, /fixture probe\.json +pass/);
+    assert.equal((await cli('init', '--dir', folder, 'my-npu')).code, 2, 'never overwritten');
+  });
+  await t.test('around a command', async () => {
+    fs.writeFileSync(made('engine'), 'FAKE ENGINE 1\n');
+    const server = path.join(vendor, 'fake-server');
+    const command = `"${server}" --engine ${made('engine')} --name wrapped --port {port}`;
+    const done = await cli('init', '--dir', folder, 'by-command', '--from-command', command);
+    assert.equal(done.code, 0, done.stderr);
+    assert.match(done.stdout, /consort model add wrapped server:wrapped/);
+    const checked = await cli('check', made('by-command'));
+    assert.equal(checked.code, 0, checked.stdout + checked.stderr);
+    for (const step of ['load', 'generate', 'cancel', 'kill'])
+      assert.match(checked.stdout, new RegExp(`^${step} +pass`, 'm'));
+  });
+  await t.test('around a server that runs', async () => {
+    const cluster = await new Cluster({}).start();
+    try {
+      const done = await cli('init', '--dir', folder, 'by-url', '--from-url', cluster.url);
+      assert.equal(done.code, 0, done.stderr);
+      const checked = await cli('check', made('by-url'));
+      assert.match(checked.stdout, /^generate +pass/m, checked.stdout + checked.stderr);
+      assert.match(checked.stdout, /^kill +skip/m);
+    } finally {
+      await cluster.destroy();
+    }
+  });
+  await t.test('what cannot be wrapped is said', async () => {
+    for (const url of ['http://127.0.0.1:9', 'ftp://x']) {
+      const done = await cli('init', '--dir', folder, 'nothing', '--from-url', url);
+      assert.notEqual(done.code, 0);
+      assert.ok(!fs.existsSync(made('nothing')));
+    }
+    const portless = await cli('init', '--dir', folder, 'nothing', '--from-command', 'sleep 1');
+    assert.match(portless.stderr, /\{port\}/);
+    const quote = await cli('init', '--dir', folder, 'nothing', '--from-command', '"open {port}');
+    assert.match(quote.stderr, /quote/);
+    const dead = await cli('init', '--dir', folder, 'nothing', '--from-command', 'sh -c "exit 3" {port}');
+    assert.match(dead.stderr, /exited with 3/);
   });
 });
 

@@ -71,6 +71,50 @@ TEST_F(ArtifactStore, KeepsWhatWasPutAcrossARestart) {
   EXPECT_FALSE(store->find(key_of("other")).has_value());
 }
 
+TEST_F(ArtifactStore, WhatIsMarkedAsKeptStays) {
+  const auto kept = put("one", key_of("p"));
+  ASSERT_TRUE(put("two", key_of("q")));
+  ASSERT_TRUE(store->mark_kept(kept->content, true));
+  reopen();
+  EXPECT_TRUE(store->kept(kept->content));
+  const collection_rule all{1, 0};
+  EXPECT_EQ(store->collectable(all).size(), 1U);
+  EXPECT_EQ(store->list().size(), 2U) << "looking removes nothing";
+  EXPECT_EQ(store->collect(all).size(), 1U);
+  ASSERT_EQ(store->list().size(), 1U);
+  EXPECT_EQ(store->list()[0].content, kept->content);
+  ASSERT_TRUE(store->mark_kept(kept->content, false));
+  EXPECT_EQ(store->collect(all).size(), 1U);
+  EXPECT_EQ(store->mark_kept(kept->content, true).failure().code, "artifact_missing");
+}
+
+TEST_F(ArtifactStore, KnowsWhetherAnotherHasItOpen) {
+  {
+    auto other = artifact_store::open(folder.path(), node_id("m"));
+    ASSERT_TRUE(other);
+    EXPECT_FALSE(store->alone());
+    const auto put_beside = put("late", key_of("late"));
+    EXPECT_FALSE((*other)->find(key_of("late")));
+    (*other)->rescan();
+    EXPECT_TRUE((*other)->find(key_of("late")));
+  }
+  EXPECT_TRUE(store->alone());
+  EXPECT_EQ(artifact_store::open(folder.path(), node_id("m")).failure().code, "store_busy");
+}
+
+TEST_F(ArtifactStore, LogsAreKeptBesideArtifactsAndOfTheLatestFailures) {
+  const auto record = put("engine", key_of("p"));
+  EXPECT_FALSE(store->log_of(record->content));
+  store->keep_log(record->content, "lowering\ndone\n");
+  reopen();
+  EXPECT_TRUE(store->complaints().empty());
+  EXPECT_EQ(store->log_of(record->content), "lowering\ndone\n");
+  for (std::size_t i = 0; i < limits::failed_logs_max + 3; ++i)
+    EXPECT_FALSE(store->keep_failed_log("build-" + std::to_string(i), "E1042\n").empty());
+  const auto kept = std::distance(fs::directory_iterator(folder / "logs"), {});
+  EXPECT_EQ(static_cast<std::size_t>(kept), limits::failed_logs_max);
+}
+
 TEST_F(ArtifactStore, LeavesNothingInStaging) {
   ASSERT_TRUE(put("engine", key_of("p")).ok());
   { const auto abandoned = store->stage(1); }

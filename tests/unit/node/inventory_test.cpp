@@ -144,6 +144,84 @@ TEST(Inventory, LoadsFoldersAndReportsBrokenOnes) {
   EXPECT_TRUE(all.load(folder / "missing", {io, nullptr}).empty());
 }
 
+/// A folder of plugins with the made-up vendor in it, that can be changed.
+class reload_fixture : public ::testing::Test {
+protected:
+  void SetUp() override {
+    vendor("a", "u1");
+    ASSERT_TRUE(all.load(folder.path(), environment).empty());
+    ASSERT_TRUE(all.probe().empty());
+  }
+  /// A plugin that finds these devices; its name is the folder's.
+  void vendor(const std::string& name, const std::string& uuid) {
+    folder.write(name + "/plugin.json", changed("\"name\": \"fake\"", "\"name\": \"" + name + "\""));
+    monitor(name, "echo '{\"devices\": [{\"uuid\": \"" + uuid + "\", \"name\": \"fake-1\"}]}'");
+    folder.script(name + "/fake-cc", "echo 1.2.3");
+  }
+  void monitor(const std::string& name, const std::string& body) {
+    folder.script(name + "/fake-smi", body);
+  }
+  inventory_change reload() { return all.reload({folder.path()}, environment); }
+
+  const temp_folder folder;
+  boost::asio::io_context io;
+  const plugin_environment environment{io, nullptr};
+  inventory all{node_id("n")};
+};
+
+using InventoryReload = reload_fixture;
+
+TEST_F(InventoryReload, NewPluginsComeAndIdsStay) {
+  vendor("0-first", "u0"); // Would have been npu0, had it been there at the start.
+  const auto change = reload();
+  ASSERT_EQ(change.appeared.size(), 1U);
+  EXPECT_EQ(change.appeared[0].uuid, "u0");
+  EXPECT_TRUE(change.gone.empty());
+  EXPECT_TRUE(change.toolchains);
+  EXPECT_EQ(ids_of(all), (std::vector<std::string>{"n/npu0=u1", "n/npu1=u0"}));
+  const auto nothing = reload();
+  EXPECT_TRUE(nothing.appeared.empty() && nothing.gone.empty() && !nothing.toolchains);
+}
+
+TEST_F(InventoryReload, MissingPluginsGoAndTheirIdsAreRemembered) {
+  vendor("b", "u2");
+  EXPECT_EQ(reload().appeared.size(), 1U);
+  std::filesystem::remove_all(folder / "a");
+  const auto change = reload();
+  EXPECT_EQ(change.gone, std::vector<device_id>{device_id("n/npu0")});
+  EXPECT_EQ(ids_of(all), std::vector<std::string>{"n/npu1=u2"});
+  EXPECT_FALSE(all.find(device_id("n/npu0")));
+  EXPECT_EQ(all.runtime_of(device_id("n/npu0")), nullptr);
+  vendor("a", "u1");
+  EXPECT_EQ(reload().appeared.size(), 1U);
+  EXPECT_EQ(ids_of(all), (std::vector<std::string>{"n/npu0=u1", "n/npu1=u2"}));
+}
+
+TEST_F(InventoryReload, ChangedPluginTakesOverItsDevices) {
+  folder.write("a/plugin.json", changed("\"name\": \"fake\"", "\"name\": \"renamed\""));
+  const auto change = reload();
+  EXPECT_EQ(change.gone.size(), 1U);
+  ASSERT_EQ(change.appeared.size(), 1U);
+  EXPECT_EQ(change.appeared[0].plugin, "renamed");
+  EXPECT_EQ(ids_of(all), std::vector<std::string>{"n/npu0=u1"});
+}
+
+TEST_F(InventoryReload, WhatIsBrokenLeavesThingsAsTheyAre) {
+  folder.write("a/plugin.json", "{ \"schema\": 1,");
+  const auto broken = reload();
+  ASSERT_EQ(broken.complaints.size(), 1U);
+  EXPECT_TRUE(broken.gone.empty() && broken.appeared.empty());
+  vendor("a", "u1");
+  EXPECT_TRUE(reload().gone.empty());
+  monitor("a", "exit 3");
+  const auto silent = reload();
+  EXPECT_EQ(silent.complaints.size(), 1U);
+  EXPECT_TRUE(silent.gone.empty());
+  EXPECT_EQ(all.devices().size(), 1U);
+  monitor("a", "echo '{\"devices\": []}'");
+  EXPECT_EQ(reload().gone.size(), 1U);
+}
+
 TEST(Inventory, RefusesMoreFoldersThanItsLimit) {
   const temp_folder folder;
   for (std::size_t i = 0; i <= limits::plugin_folders_max; ++i)

@@ -269,6 +269,23 @@ TEST(JsonPluginCompile, ReadsQualityFromAFileAndMakesTheConfig) {
   EXPECT_EQ(vendor.compile().failure().code, "compiler_bad_output");
 }
 
+TEST(JsonPluginCompile, PluginSaysWhatItsFailuresMean) {
+  fake_vendor vendor(changed("\"timeout\": \"1m\"",
+                             "\"timeout\": \"1m\", \"failures\": ["
+                             "{\"match\": \"out of HBM\", \"class\": \"resource\"},"
+                             "{\"exit\": 77, \"class\": \"transient\"},"
+                             "{\"exit\": 5, \"match\": \"E1042\", \"class\": \"deterministic\"}]"));
+  const auto action = [&](const std::string& body) {
+    vendor.compiler(body);
+    return vendor.compile().failure().action;
+  };
+  EXPECT_EQ(action("echo 'fatal: out of HBM' >&2; exit 1"), recovery::retry_elsewhere);
+  EXPECT_EQ(action("exit 77"), recovery::retry_later);
+  EXPECT_EQ(action("echo E1042; exit 5"), recovery::refuse);
+  EXPECT_EQ(action("exit 5"), recovery::retry_later) << "the table of docs/PLUGINS.md";
+  EXPECT_EQ(action("exit 1"), recovery::refuse);
+}
+
 TEST(JsonPluginCompile, TellsDeterministicFailuresFromPassingOnes) {
   struct failing {
     const char* body;

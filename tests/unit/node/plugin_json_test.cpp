@@ -111,11 +111,16 @@ TEST(PluginJson, NamesLineColumnFieldAndWhatWasExpected) {
       {"{ \"tiles\": 4 }", "{}, \"start_timeout\": \"31m\"",
        "/runtime/start_timeout: expected a duration above 0 and up to 30m"},
       {"\"disk\": \"1MiB\"", "\"disk\": \"1 lot\"", "/build/0/disk: expected a size"},
+      {"\"disk\": \"1MiB\"", "\"failures\": [{\"exit\": 1}]", "/build/0/failures/0/class"},
+      {"\"disk\": \"1MiB\"", "\"failures\": [{\"class\": \"transient\"}]",
+       "expected `exit`, `match`, or both"},
+      {"\"disk\": \"1MiB\"", "\"failures\": [{\"exit\": 256, \"class\": \"transient\"}]",
+       "/build/0/failures/0/exit"},
       {"\"dtype\": \"q8_0\",", "\"dtype\": \"q8_0\", \"interface\": \"config\",",
        "/build/0/command: needs {config}"},
       {"{ \"lines\": \"^quality (\\\\w+)=(\\\\S+)\" }", "{ \"file\": \"/etc/passwd\" }",
        "/build/0/quality/file: must start with {output} or {work}"},
-      {"\"c-abi\"", "\"server\"", "/runtime/interface: `server` is none of c-abi"},
+      {"\"c-abi\"", "\"grpc\"", "/runtime/interface: `grpc` is none of c-abi"},
       {"\"c-abi\"", "\"c-abi\", \"interface\": \"c-abi\"", "/runtime/interface: key appears twice"},
       {"{ \"tiles\": 4 }", "4", "/runtime/config: expected an object"},
   };
@@ -157,6 +162,35 @@ TEST(PluginJson, RefusesWhatExceedsItsLimits) {
             std::string::npos);
 }
 
+TEST(PluginJson, ServerRuntimeIsStartedOrAttached) {
+  auto sample = nlohmann::json::parse(fake_plugin(), nullptr, true, true);
+  const auto with = [&](const nlohmann::json& more) {
+    sample["runtime"] = {{"interface", "server"}};
+    sample["runtime"].update(more);
+    return complaint(sample.dump());
+  };
+  EXPECT_EQ(with({{"command", {"serve", "{artifact}", "--port={port}"}},
+                  {"env", {{"BOARDS", "{index}"}}},
+                  {"model", "{name}"},
+                  {"silence", "30s"}}),
+            "accepted");
+  EXPECT_EQ(with({{"url", "http://10.0.0.7:8000/v1x/"}, {"ready", "/ready"}, {"key_env", "KEY"}}),
+            "accepted");
+  const std::pair<nlohmann::json, const char*> cases[] = {
+      {nlohmann::json::object(), "expected either `command`"},
+      {{{"url", "http://h:1"}, {"command", {"x"}}}, "expected either `command`"},
+      {{{"url", "https://h"}}, "/runtime/url: `https://h` is not http://HOST:PORT"},
+      {{{"url", "http://h:1/a b"}}, "/runtime/url: "},
+      {{{"url", "http://h:1"}, {"ready", "health"}}, "/runtime/ready: expected a path"},
+      {{{"url", "http://h:1"}, {"library", "x.so"}}, "/runtime/library: unknown key"},
+      {{{"url", "http://h:1"}, {"protocol", "tgi"}}, "/runtime/protocol: `tgi` is none of openai"},
+      {{{"url", "http://h:1"}, {"silence", "2h"}}, "/runtime/silence: expected a duration"},
+      {{{"command", {"serve", "{secret}"}}}, "unknown placeholder {secret}"},
+      {{{"command", {"serve"}}, {"env", {{"A", "{secret}"}}}}, "unknown placeholder {secret}"}};
+  for (const auto& [more, wanted] : cases)
+    EXPECT_NE(with(more).find(wanted), std::string::npos) << more << "\n" << with(more);
+}
+
 TEST(PluginJson, AcceptsOtherWaysToAsk) {
   const auto csv = changed("\"parse\": \"json\", \"each\": \"/devices\",", "\"parse\": \"csv\",");
   EXPECT_EQ(complaint(csv), "accepted");
@@ -177,25 +211,34 @@ TEST(PluginJson, KnowsEveryKeyOfItsSchema) {
       read_file(std::string(CONSORT_SOURCE_DIR) + "/node/plugins/plugin.schema.json"));
   const auto sample = nlohmann::json::parse(fake_plugin(), nullptr, true, true);
   const auto& root = schema["properties"];
-  const std::vector<std::pair<std::string, nlohmann::json>> sections{
-      {"", root},
-      {"/probe", root["probe"]["properties"]},
-      {"/telemetry", root["telemetry"]["properties"]},
-      {"/capability", root["capability"]["properties"]},
-      {"/capability/runtime", root["capability"]["properties"]["runtime"]["properties"]},
-      {"/spec", root["spec"]["properties"]},
-      {"/build/0", root["build"]["items"]["properties"]},
-      {"/runtime", root["runtime"]["properties"]}};
-  for (const auto& [pointer, properties] : sections) {
+  auto serving = sample;
+  serving["runtime"] = {{"interface", "server"}, {"url", "http://h:1"}};
+  struct section {
+    std::string pointer;
+    nlohmann::json properties;
+    const nlohmann::json& in;
+  };
+  const auto& runtimes = root["runtime"]["oneOf"];
+  const std::vector<section> sections{
+      {"", root, sample},
+      {"/probe", root["probe"]["properties"], sample},
+      {"/telemetry", root["telemetry"]["properties"], sample},
+      {"/capability", root["capability"]["properties"], sample},
+      {"/capability/runtime", root["capability"]["properties"]["runtime"]["properties"], sample},
+      {"/spec", root["spec"]["properties"], sample},
+      {"/build/0", root["build"]["items"]["properties"], sample},
+      {"/runtime", runtimes[0]["properties"], sample},
+      {"/runtime", runtimes[1]["properties"], serving}};
+  for (const auto& [pointer, properties, in] : sections) {
     for (const auto& [key, shape] : properties.items()) {
-      auto changed_sample = sample;
+      auto changed_sample = in;
       auto& object = changed_sample[nlohmann::json::json_pointer(pointer)];
       if (!object.contains(key))
         object[key] = nullptr; // Wrong for every key, but a known one.
       EXPECT_EQ(complaint(changed_sample.dump()).find("unknown key"), std::string::npos)
           << pointer << "/" << key;
     }
-    auto closed = sample;
+    auto closed = in;
     closed[nlohmann::json::json_pointer(pointer)]["no_such_key"] = 1;
     EXPECT_NE(complaint(closed.dump()).find(pointer + "/no_such_key: unknown key"),
               std::string::npos);

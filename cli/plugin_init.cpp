@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/plugin_init.hpp"
+
+#include "cli/api.hpp"
+#include "cli/http_client.hpp"
+#include "cli/table.hpp"
+#include "node/child_process.hpp"
+#include "node/placeholders.hpp"
+#include "node/plugin_json.hpp"
+
+#include <boost/asio/ip/tcp.hpp>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <ostream>
+#include <thread>
+
+namespace consort::cli {
+
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+using std::chrono::steady_clock;
+
+constexpr auto look_time = std::chrono::seconds(3);
+constexpr auto look_every = std::chrono::milliseconds(200);
+constexpr auto start_time = std::chrono::minutes(10); ///< A server that loads a large model.
+constexpr std::size_t models_max = 64;
+constexpr int served_sequences = 16;
+
+error usage(std::string message) {
+  return {recovery::refuse, "usage", std::move(message)};
+}
+
+/// What a server turned out to be.
+struct found_server {
+  std::string ready; ///< Path that says 200.
+  std::vector<std::string> models;
+};
+
+int status_of(const std::string& url, const std::string& path) {
+  const auto answer = http_client(url, "").call({"GET", path, "", {}}, look_time);
+  return answer ? answer->status : 0;
+}
+
+/// Asks a server what it speaks. Errors: `unreachable`; `failed` for what is not OpenAI's protocol.
+result<found_server> look_at(const std::string& url) {
+  const auto answer = http_client(url, "").call({"GET", "/v1/models", "", {}}, look_time);
+  if (!answer)
+    return answer.failure();
+  found_server out;
+  const auto body = json::parse(answer->body, nullptr, false);
+  if (answer->status == 200 && body.is_object() && body.contains("data") && body["data"].is_array())
+    for (const auto& one : body["data"])
+      if (one.is_object() && one.contains("id") && one["id"].is_string()
+          && out.models.size() < models_max)
+        out.models.push_back(one["id"].get<std::string>());
+  if (out.models.empty()) {
+    const bool tgi = status_of(url, "/info") == 200;
+    return error{recovery::refuse, "failed",
+                 url + (tgi ? " speaks TGI's protocol only" : " does not list models at /v1/models")
+                     + std::string("; OpenAI's is the one that can be wrapped")};
+  }
+  for (const auto* path : {"/health", "/healthz", "/v1/models"})
+    if (status_of(url, path) == 200) {
+      out.ready = path;
+      break;
+    }
+  return out;
+}
+
+std::string plain_name(const std::string& from) {
+  std::string name;
+  for (const char c : from)
+    name += (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ? c
+            : c >= 'A' && c <= 'Z'                           ? static_cast<char>(c + 32)
+                                                             : '-';
+  name.resize(std::min<std::size_t>(name.size(), 48));
+  return name;
+}
+
+ordered_json document_of(const plugin_init_flags& flags, const std::string& name,
+                         const found_server& server) {
+  auto formats = ordered_json::array();
+  for (const auto& model : server.models)
+    formats.push_back("server/" + model);
+  const ordered_json device{{"id", name}, {"model", "server"}};
+  return {{"schema", 1},
+          {"name", name},
+          {"version", "0.1"},
+          {"vendor", "unknown"},
+          {"type", flags.type},
+          {"probe", {{"command", {"echo", device.dump()}}, {"id", "/id"}, {"model", "/model"}}},
+          {"capability",
+           {{"max_sequences", served_sequences},
+            {"formats", std::move(formats)},
+            {"runtime", {{"cancel", true}}}}}};
+}
+
+result<done> write_file(const fs::path& path, const std::string& text, bool program = false) {
+  std::ofstream file(path, std::ios::binary);
+  file << text;
+  file.close();
+  std::error_code failed;
+  if (file && program)
+    fs::permissions(path,
+                    fs::perms::owner_all | fs::perms::group_read | fs::perms::group_exec
+                        | fs::perms::others_read | fs::perms::others_exec,
+                    failed);
+  if (file && !failed)
+    return done{};
+  return error{recovery::refuse, "failed", path.string() + " cannot be written"};
+}
+
+/// A new folder; refuses one that is there.
+result<fs::path> make_folder(const plugin_init_flags& flags, const std::string& name) {
+  const auto folder = fs::absolute(flags.directory).lexically_normal() / name;
+  std::error_code failed;
+  if (fs::exists(folder, failed))
+    return usage(folder.string() + " is there already; choose another name");
+  fs::create_directories(folder, failed);
+  if (failed)
+    return error{recovery::refuse, "failed", folder.string() + ": " + failed.message()};
+  return folder;
+}
+
+exit_code write_around(context& env, const plugin_init_flags& flags, const found_server& server,
+                       ordered_json runtime, const std::string& default_name) {
+  const auto name = flags.name.empty() ? default_name : flags.name;
+  auto document = document_of(flags, name, server);
+  document["runtime"] = std::move(runtime);
+  const auto text = document.dump(2) + "\n";
+  // Whatever was typed must be as good as what people write by hand.
+  if (const auto checked = node::parse_plugin_json(text, name + "/plugin.json"); !checked)
+    return complain(env, checked.failure());
+  const auto folder = make_folder(flags, name);
+  if (!folder)
+    return complain(env, folder.failure());
+  if (const auto written = write_file(*folder / "plugin.json", text); !written)
+    return complain(env, written.failure());
+  env.out << "wrote " << (*folder / "plugin.json").string() << ", ready when GET " << server.ready
+          << " says 200\n\nnext:\n  consort plugin check " << folder->string()
+          << "\n  consort up --plugins " << folder->parent_path().string() << '\n';
+  for (const auto& model : server.models)
+    env.out << "  consort model add " << printable(plain_name(model))
+            << " server:" << printable(model) << '\n';
+  return exit_code::done;
+}
+
+exit_code wrap_url(context& env, const plugin_init_flags& flags) {
+  const auto target = parse_url(flags.from_url);
+  if (!target)
+    return complain(env, target.failure());
+  const auto server = look_at(flags.from_url);
+  if (!server)
+    return complain(env, server.failure());
+  ordered_json runtime{{"interface", "server"},
+                       {"protocol", "openai"},
+                       {"url", flags.from_url},
+                       {"ready", server->ready}};
+  if (server->models.size() == 1)
+    runtime["model"] = server->models.front();
+  return write_around(env, flags, *server, std::move(runtime),
+                      plain_name(target->host + "-" + target->port));
+}
+
+std::uint16_t free_port() {
+  boost::asio::io_context io;
+  const boost::asio::ip::tcp::acceptor any(io, {boost::asio::ip::address_v4::loopback(), 0});
+  return any.local_endpoint().port();
+}
+
+/// Runs the command once, to see what it serves.
+result<found_server> try_command(context& env, const std::vector<std::string>& words,
+                                 std::uint16_t port) {
+  boost::asio::io_context io;
+  node::child_spec child;
+  for (const auto& word : words)
+    child.argv.push_back(
+        node::replace_placeholders(word, {{"port", std::to_string(port)}, {"index", "0"}}));
+  child.timeout_us = std::chrono::duration_cast<std::chrono::microseconds>(start_time).count();
+  std::string last;
+  std::optional<node::child_exit> ended;
+  auto started = node::child_process::start(
+      io, child, [&last](std::string_view line, bool) { last = line; },
+      [&ended](node::child_exit end) { ended = std::move(end); });
+  if (!started)
+    return started.failure();
+  const auto url = "http://127.0.0.1:" + std::to_string(port);
+  env.err << "starting it once, to see what it serves ...\n";
+  auto found = look_at(url);
+  while (!found && !ended && found.failure().code == "unreachable") {
+    io.run_for(look_every);
+    found = look_at(url);
+  }
+  if (ended)
+    return error{recovery::refuse, "failed",
+                 words.front() + " " + node::describe_exit(*ended) + ": " + printable(last)};
+  (*started)->cancel();
+  io.run_for(look_time);
+  return found;
+}
+
+exit_code wrap_command(context& env, const plugin_init_flags& flags) {
+  const auto words = split_words(flags.from_command);
+  if (!words)
+    return complain(env, words.failure());
+  if (flags.from_command.find("{port}") == std::string::npos)
+    return complain(env, usage("--from-command must say {port} where the server is told its port, "
+                               "e.g. --from-command \"serve --port {port}\""));
+  const auto server = try_command(env, *words, free_port());
+  if (!server)
+    return complain(env, server.failure());
+  ordered_json runtime{{"interface", "server"},
+                       {"protocol", "openai"},
+                       {"command", *words},
+                       {"ready", server->ready},
+                       {"start_timeout", "10m"}};
+  if (server->models.size() == 1)
+    runtime["model"] = server->models.front();
+  return write_around(env, flags, *server, std::move(runtime),
+                      plain_name(fs::path(words->front()).filename().string()));
+}
+
+// --- a skeleton ---
+
+std::string skeleton(const plugin_init_flags& flags) {
+  return R"(// How this accelerator is found, read, compiled for and run. Every field: docs/PLUGINS.md.
+// After each change: consort plugin check .
+{
+  "schema": 1,
+  "name": ")"
+         + flags.name + R"(", "version": "0.1", "vendor": "Unknown", "type": ")" + flags.type
+         + R"(", "priority": 50,
+  // Whether it is on this host: a device file, or the vendor's tool.
+  "available": { "command": "probe" },
+  // One question that lists the devices. `probe` beside this file answers in the vendor's place.
+  "probe": {
+    "command": ["probe"], "parse": "json", "each": "/devices",
+    "id": "/uuid", "model": "/name", "memory_bytes": { "at": "/memory_mib", "unit": "MiB" }
+  },
+  "telemetry": {
+    "every": "2s", "command": ["probe"], "parse": "json", "each": "/devices", "id": "/uuid",
+    "power_watts": { "at": "/power", "unit": "W" }
+  },
+  // Runs GGUF files as they are. With a compiler: "requires_artifact": true instead of "formats", and `build`.
+  "capability": { "max_sequences": 8, "formats": ["gguf"], "runtime": { "cancel": true } },
+  // "build": [ { "profile": ")"
+         + flags.name + R"(", "compiler": "vendor-cc", "formats": ["gguf"],
+  //   "command": ["vendor-cc", "{model}", "-o", "{output}"], "version_command": ["vendor-cc", "--version"] } ],
+  // A server that speaks OpenAI's protocol; or "interface": "c-abi" with the vendor's "library".
+  "runtime": {
+    "interface": "server", "protocol": "openai",
+    "command": ["vendor-serve", "--model", "{model}", "--port", "{port}"],
+    "ready": "/health", "start_timeout": "10m", "env": { "VENDOR_VISIBLE_DEVICES": "{index}" }
+  }
+}
+)";
+}
+
+constexpr const char* probe_script = R"(#!/bin/sh
+# Stands for the vendor's monitor. Replace it by the real tool in plugin.json.
+cat "$(dirname "$0")/fixtures/probe.json"
+)";
+
+constexpr const char* probe_fixture = R"({"devices": [
+  {"uuid": "EXAMPLE-0001", "name": "example-1", "memory_mib": 8192, "power": 11.5}
+]}
+)";
+
+exit_code write_skeleton(context& env, const plugin_init_flags& flags) {
+  if (flags.name.empty())
+    return complain(env, usage("how is the plugin called? e.g. consort plugin init --type npu "
+                               "my-npu; or wrap a server: --from-url, --from-command"));
+  const auto text = skeleton(flags);
+  if (const auto checked = node::parse_plugin_json(text, flags.name + "/plugin.json"); !checked)
+    return complain(env, checked.failure());
+  const auto folder = make_folder(flags, flags.name);
+  if (!folder)
+    return complain(env, folder.failure());
+  std::error_code failed;
+  fs::create_directories(*folder / "fixtures", failed);
+  for (const auto& written : {write_file(*folder / "plugin.json", text),
+                              write_file(*folder / "probe", probe_script, true),
+                              write_file(*folder / "fixtures/probe.json", probe_fixture)})
+    if (!written)
+      return complain(env, written.failure());
+  env.out << "wrote " << folder->string()
+          << ": plugin.json, probe, fixtures/probe.json\n\nnext:\n  consort plugin check --no-run "
+          << folder->string() << "\n  then replace the example by the vendor's tools and server\n";
+  return exit_code::done;
+}
+
+} // namespace
+
+result<std::vector<std::string>> split_words(const std::string& text) {
+  std::vector<std::string> words;
+  bool inside = false; // A word has begun, be it empty.
+  char quote = 0;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const char c = text[at];
+    const bool blank = c == ' ' || c == '\t' || c == '\n';
+    if (quote == 0 && blank) {
+      inside = false;
+      continue;
+    }
+    if (!inside) {
+      words.emplace_back();
+      inside = true;
+    }
+    if (quote != 0 && c == quote)
+      quote = 0;
+    else if (quote == 0 && (c == '"' || c == '\''))
+      quote = c;
+    else if (c == '\\' && quote != '\'' && at + 1 < text.size())
+      words.back() += text[++at];
+    else
+      words.back() += c;
+  }
+  if (quote != 0)
+    return usage("a quote is not closed in: " + text);
+  if (words.empty())
+    return usage("an empty command");
+  return words;
+}
+
+exit_code init_plugin(context& env, const plugin_init_flags& flags) {
+  if (!flags.from_url.empty() && !flags.from_command.empty())
+    return complain(env, usage("either --from-url or --from-command"));
+  if (!flags.from_url.empty())
+    return wrap_url(env, flags);
+  return flags.from_command.empty() ? write_skeleton(env, flags) : wrap_command(env, flags);
+}
+
+} // namespace consort::cli

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+// `artifacts show|verify|gc|pin|unpin|export|import`: the store of this host, by its folder,
+// whether an agent runs on it or not.
+#include "cli/api.hpp"
+#include "cli/executable_commands.hpp"
+#include "cli/table.hpp"
+#include "node/artifact_manifest.hpp"
+#include "node/artifact_store.hpp"
+#include "node/file_digest.hpp"
+#include "scheduler/units.hpp"
+
+#include <CLI/App.hpp>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <ostream>
+
+namespace consort::cli {
+
+namespace {
+
+namespace fs = std::filesystem;
+using store_ref = std::unique_ptr<node::artifact_store>;
+
+struct store_flags {
+  std::string data; ///< Empty = the configuration's.
+  std::string name; ///< The beginning of a digest.
+  std::string file;
+  std::string size_max, age_max;
+  bool log = false;
+  bool dry_run = false;
+};
+
+error usage(std::string message) {
+  return {recovery::refuse, "usage", std::move(message)};
+}
+
+result<store_ref> open_store(context& env, const store_flags& flags) {
+  auto folder = flags.data;
+  if (folder.empty()) {
+    const auto config = configuration(env);
+    if (!config)
+      return config.failure();
+    folder = config->data_dir;
+  }
+  if (std::error_code failed; !fs::is_directory(fs::path(folder) / "artifacts", failed))
+    return usage("no artifacts below " + folder + "; --data names the data folder of an agent");
+  return node::artifact_store::open(folder, node_id{"local"});
+}
+
+/// The one whose digest begins so.
+result<artifact_record> find_by(const node::artifact_store& store, const std::string& name) {
+  std::vector<artifact_record> found;
+  for (const auto& one : store.list())
+    if (!name.empty() && one.content.value.starts_with(name))
+      found.push_back(one);
+  if (found.size() == 1)
+    return found.front();
+  return usage(found.empty()
+                   ? "no artifact begins with `" + name
+                         + "`; `consort artifacts -o wide` lists digests"
+                   : "`" + name + "` is the beginning of several digests: give more of it");
+}
+
+std::string compiler_of(const build_profile& profile) {
+  return profile.compiler
+         + (profile.compiler_version.empty() ? "" : " " + profile.compiler_version);
+}
+
+json to_json(const node::artifact_store& store, const artifact_record& one) {
+  json quality = json::object();
+  for (const auto& [name, figure] : one.quality)
+    quality[name] = figure;
+  return {{"content", one.content.value},
+          {"size_bytes", one.size_bytes},
+          {"profile", one.key.profile.name},
+          {"target", one.key.profile.target},
+          {"compiler", compiler_of(one.key.profile)},
+          {"dtype", one.key.profile.dtype},
+          {"model_content", one.key.binds},
+          {"build_us", one.build_us},
+          {"kept", store.kept(one.content)},
+          {"quality", std::move(quality)}};
+}
+
+exit_code show(context& env, const store_flags& flags) {
+  const auto store = open_store(env, flags);
+  if (!store)
+    return complain(env, store.failure());
+  const auto found = find_by(**store, flags.name);
+  if (!found)
+    return complain(env, found.failure());
+  if (flags.log) {
+    const auto text = (*store)->log_of(found->content);
+    if (!text)
+      return complain(env, {recovery::refuse, "failed",
+                            "its log is not here: it was built elsewhere or imported"});
+    env.out << *text;
+    return exit_code::done;
+  }
+  const auto facts = to_json(**store, *found);
+  if (env.json()) {
+    env.out << facts.dump(2) << '\n';
+    return exit_code::done;
+  }
+  table rows({{"FIELD"}, {"VALUE"}});
+  for (const auto& [name, value] : facts.items())
+    rows.add({name, printable(value.is_string() ? value.get<std::string>() : value.dump())});
+  env.out << rows.render(false, env.colour);
+  return exit_code::done;
+}
+
+/// Reads every artifact whole. Changes nothing, whatever it finds.
+exit_code verify(context& env, const store_flags& flags) {
+  const auto store = open_store(env, flags);
+  if (!store)
+    return complain(env, store.failure());
+  std::size_t bad = 0;
+  table rows(
+      {{"DIGEST"}, {"PROFILE"}, {"SIZE", align::right}, {"STATE", align::left, false, true}});
+  for (const auto& one : (*store)->list()) {
+    const auto held = (*store)->hold(one.content);
+    const auto actual = held ? node::hash_file(held->path) : result<digest>(held.failure());
+    const bool good = actual && *actual == one.content;
+    bad += good ? 0 : 1;
+    rows.add({one.content.value.substr(0, 12), printable(one.key.profile.name),
+              format_size(one.size_bytes), good ? "ready" : "corrupt"});
+  }
+  for (const auto& one : (*store)->complaints()) {
+    ++bad;
+    env.err << "consort: " << printable(one.message) << '\n';
+  }
+  env.out << rows.render(env.wide(), env.colour);
+  if (bad == 0)
+    return exit_code::done;
+  return complain(env, {recovery::refuse, "failed",
+                        std::to_string(bad)
+                            + " of them cannot be used; an agent sets a corrupt one "
+                              "aside before use and has it built again"});
+}
+
+result<node::collection_rule> rule_of(const store_flags& flags) {
+  node::collection_rule rule;
+  if (!flags.size_max.empty()) {
+    const auto size = parse_size(flags.size_max);
+    if (!size || *size == 0)
+      return usage("--max-size wants a size such as 50GiB");
+    rule.size_bytes_max = *size;
+  }
+  if (!flags.age_max.empty()) {
+    const auto age = parse_duration(flags.age_max);
+    if (!age || *age <= 0)
+      return usage("--max-age wants a duration such as 720h");
+    rule.age_us_max = *age;
+  }
+  if (rule.size_bytes_max == 0 && rule.age_us_max == 0)
+    return usage("what is too much? --max-size 50GiB, --max-age 720h, or both");
+  return rule;
+}
+
+exit_code collect(context& env, const store_flags& flags) {
+  const auto rule = rule_of(flags);
+  if (!rule)
+    return complain(env, rule.failure());
+  const auto store = open_store(env, flags);
+  if (!store)
+    return complain(env, store.failure());
+  if (!flags.dry_run && !(*store)->alone())
+    return complain(env, {recovery::retry_later, "failed",
+                          "an agent uses this store, and what is in use is not removed: stop it "
+                          "first, or look with --dry-run"});
+  const auto chosen = flags.dry_run ? (*store)->collectable(*rule) : (*store)->collect(*rule);
+  std::uint64_t bytes = 0;
+  for (const auto& one : chosen) {
+    bytes += one.size_bytes;
+    env.out << one.content.value.substr(0, 12) << ' ' << printable(one.key.profile.name) << ' '
+            << format_size(one.size_bytes) << '\n';
+  }
+  env.out << chosen.size() << (flags.dry_run ? " would be removed, " : " removed, ")
+          << format_size(bytes) << '\n';
+  return exit_code::done;
+}
+
+exit_code keep(context& env, const store_flags& flags, bool wanted) {
+  const auto store = open_store(env, flags);
+  if (!store)
+    return complain(env, store.failure());
+  const auto found = find_by(**store, flags.name);
+  if (!found)
+    return complain(env, found.failure());
+  if (const auto marked = (*store)->mark_kept(found->content, wanted); !marked)
+    return complain(env, marked.failure());
+  env.out << found->content.value << (wanted ? " is kept\n" : " may be collected\n");
+  return exit_code::done;
+}
+
+/// FILE gets the payload, FILE.json its manifest.
+exit_code export_one(context& env, const store_flags& flags) {
+  const auto store = open_store(env, flags);
+  if (!store)
+    return complain(env, store.failure());
+  const auto found = find_by(**store, flags.name);
+  if (!found)
+    return complain(env, found.failure());
+  const auto path = (*store)->path_of(found->content);
+  if (!path)
+    return complain(env, path.failure());
+  std::error_code failed;
+  if (fs::exists(flags.file, failed))
+    return complain(env, usage(flags.file + " is there already"));
+  fs::copy_file(*path, flags.file, failed);
+  std::ofstream manifest(flags.file + ".json", std::ios::binary);
+  manifest << node::write_manifest({*found, 0});
+  manifest.close();
+  if (failed || !manifest)
+    return complain(env, {recovery::refuse, "failed",
+                          flags.file + ": " + (failed ? failed.message() : "cannot be written")});
+  env.out << "wrote " << flags.file << " and " << flags.file << ".json\n";
+  return exit_code::done;
+}
+
+exit_code import_one(context& env, const store_flags& flags) {
+  std::ifstream file(flags.file + ".json", std::ios::binary);
+  if (!file)
+    return complain(env, usage(flags.file + ".json, which says what it is, cannot be read"));
+  std::string text(node::limits::manifest_bytes_max + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  const auto manifest = node::read_manifest(text);
+  if (!manifest)
+    return complain(env, manifest.failure());
+  auto store = open_store(env, flags);
+  if (!store)
+    return complain(env, store.failure());
+  std::error_code failed;
+  const auto size = fs::file_size(flags.file, failed);
+  auto staging = failed ? result<node::staging_folder>(usage(flags.file + " cannot be read"))
+                        : (*store)->stage(size);
+  if (!staging)
+    return complain(env, staging.failure());
+  fs::copy_file(flags.file, staging->output_path(), failed);
+  if (failed)
+    return complain(env, {recovery::retry_later, "failed", flags.file + ": " + failed.message()});
+  const auto kept = (*store)->put_copy(*std::move(staging), manifest->record);
+  if (!kept)
+    return complain(env, kept.failure());
+  env.out << "imported " << kept->content.value << "; a running agent takes it up on SIGHUP\n";
+  return exit_code::done;
+}
+
+} // namespace
+
+void add_store(CLI::App& root, context& env) {
+  auto* artifacts = root.get_subcommand("artifacts");
+  const auto flags = std::make_shared<store_flags>();
+  using act = exit_code (*)(context&, const store_flags&);
+  const auto add = [&](const char* name, const char* help, act run) {
+    auto* made = artifacts->add_subcommand(name, help);
+    made->add_option("--data", flags->data, "Data folder of the agent")->type_name("DIR");
+    made->callback(
+        [&env, flags, run] { env.action = [&env, flags, run] { return run(env, *flags); }; });
+    return made;
+  };
+  const auto named = [&](CLI::App* made) {
+    made->add_option("DIGEST", flags->name, "The beginning of its digest")->required();
+    return made;
+  };
+  named(add("show", "What one artifact is, and what its compiler printed", show))
+      ->add_flag("--log", flags->log, "What its compiler printed");
+  add("verify", "Read every artifact of this host and compare its digest", verify);
+  auto* gc = add("gc", "Remove the artifacts that were not used for longest", collect);
+  gc->add_option("--max-size", flags->size_max, "Of all that stay, e.g. 50GiB");
+  gc->add_option("--max-age", flags->age_max, "Since its last use, e.g. 720h");
+  gc->add_flag("--dry-run", flags->dry_run, "Say what would be removed");
+  named(add("pin", "Keep one from being collected",
+            [](context& with, const store_flags& given) { return keep(with, given, true); }));
+  named(add("unpin", "Let it be collected again",
+            [](context& with, const store_flags& given) { return keep(with, given, false); }));
+  named(add("export", "Write one to FILE, and what it is to FILE.json", export_one))
+      ->add_option("FILE", flags->file, "Where to")
+      ->required();
+  add("import", "Take in what export wrote, on another host", import_one)
+      ->add_option("FILE", flags->file, "Written by export, with FILE.json beside it")
+      ->required();
+}
+
+} // namespace consort::cli

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scheduler/compile_plan.hpp"
+
+#include "scheduler/nearest_name.hpp"
+#include "scheduler/selector.hpp"
+#include "scheduler/units.hpp"
+
+#include <algorithm>
+
+namespace consort::core {
+
+namespace {
+
+const model_spec* find_model(const snapshot& seen, const model_name& name) {
+  for (const auto& model : seen.models) {
+    const auto& aliases = model.spec.aliases;
+    if (model.spec.name == name || std::find(aliases.begin(), aliases.end(), name) != aliases.end())
+      return &model.spec;
+  }
+  return nullptr;
+}
+
+error unknown_model(const snapshot& seen, const model_name& name) {
+  std::vector<std::string> known;
+  for (const auto& model : seen.models) {
+    known.push_back(model.spec.name.value);
+    for (const auto& alias : model.spec.aliases)
+      known.push_back(alias.value);
+  }
+  return {recovery::refuse, "model_unknown",
+          "no model `" + name.value + "`" + did_you_mean(name.value, known)};
+}
+
+/// Who would build: the device's own node, else the first that can.
+node_id builder_of(const snapshot& seen, const build_profile& profile, const node_id& near) {
+  node_id found;
+  for (const auto& node : seen.nodes) {
+    const auto& tools = node.toolchains;
+    if (!node.alive || node.draining
+        || std::find(tools.begin(), tools.end(), profile) == tools.end())
+      continue;
+    if (node.node == near)
+      return near;
+    if (found.empty())
+      found = node.node;
+  }
+  return found;
+}
+
+planned_build from_view(planned_build plan, const artifact_view& known) {
+  if (!known.nodes.empty())
+    plan.where = known.nodes.front();
+  switch (known.state) {
+  case artifact_state::ready:
+    plan.state = "ready";
+    plan.detail = known.content.value.substr(0, 12);
+    break;
+  case artifact_state::building:
+    plan.state = "building";
+    plan.detail = known.eta_us ? format_duration(*known.eta_us) + " left" : "";
+    break;
+  case artifact_state::failed:
+    plan.state = "failed";
+    plan.detail = known.last_error;
+    break;
+  case artifact_state::absent: break;
+  }
+  return plan;
+}
+
+planned_build plan_of(const snapshot& seen, const model_variant& variant,
+                      const build_profile& profile, const device_spec& device) {
+  planned_build plan{device.id, "build", profile, builder_of(seen, profile, device.node), {}};
+  const auto& binds = variant.content.empty() ? variant.source : variant.content.value;
+  for (const auto& known : seen.artifacts)
+    if (known.key.binds == binds && known.key.profile == profile
+        && known.state != artifact_state::absent)
+      return from_view(std::move(plan), known);
+  if (plan.where.empty()) {
+    plan.state = "no-compiler";
+    plan.detail = "no node has " + profile.compiler + " " + profile.compiler_version;
+  }
+  return plan;
+}
+
+/// What the scheduler would choose for the device (options.cpp): weights as they are before
+/// engines, an engine that can be had before one that cannot.
+planned_build plan_device(const snapshot& seen, const model_spec& model,
+                          const device_spec& device) {
+  const auto& can = device.capability;
+  planned_build best{device.id, "no-compiler", {}, {}, "it runs no format of this model"};
+  for (const auto& variant : model.variants)
+    if (std::find(can.formats.begin(), can.formats.end(), variant.format) != can.formats.end())
+      return {device.id, "as-is", {}, {}, "runs " + variant.format + ", nothing is built"};
+  for (const auto& variant : model.variants)
+    for (const auto& profile : can.build_profiles) {
+      if (profile.degree != model.devices_per_instance)
+        continue;
+      auto plan = plan_of(seen, variant, profile, device);
+      const bool can_be_had = plan.state != "no-compiler" && plan.state != "failed";
+      if (can_be_had)
+        return plan;
+      if (best.profile == build_profile{})
+        best = std::move(plan);
+    }
+  return best;
+}
+
+} // namespace
+
+result<std::vector<planned_build>> plan_compile(const snapshot& seen, const model_name& model,
+                                                const std::string& devices) {
+  const auto wanted = selector::parse(devices);
+  if (!wanted)
+    return wanted.failure();
+  const auto* spec = find_model(seen, model);
+  if (spec == nullptr)
+    return unknown_model(seen, model);
+  std::vector<planned_build> plans;
+  for (const auto& device : seen.devices)
+    if (device.alive && wanted->matches(device.spec))
+      plans.push_back(plan_device(seen, *spec, device.spec));
+  if (plans.empty())
+    return error{recovery::refuse, "nothing_selected", "no device matches `" + devices + "`"};
+  return plans;
+}
+
+} // namespace consort::core

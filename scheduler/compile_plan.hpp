@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// What building a model ahead for some devices would come to: for `consort compile --dry-run`, and
+/// to refuse what cannot be built. Pure; works on a snapshot, so that it can be asked anywhere.
+
+#include "scheduler/view.hpp"
+
+namespace consort::core {
+
+/// One device that was selected, and what it would load.
+struct planned_build {
+  device_id device;
+  /// `ready`, `building`, `build`, `failed`, `no-compiler`, or `as-is`: it runs the weights.
+  std::string state;
+  build_profile profile; ///< Default for `as-is`.
+  node_id where;      ///< Who has, builds or would build it; empty for `as-is` and `no-compiler`.
+  std::string detail; ///< For people: the last error, the digest, how long is left.
+  friend bool operator==(const planned_build&, const planned_build&) = default;
+};
+
+/// In order of device. Errors: `model_unknown` (refuse, with the nearest names), what
+/// selector::parse says, `nothing_selected` (refuse) when no device matches.
+[[nodiscard]] result<std::vector<planned_build>>
+plan_compile(const snapshot& seen, const model_name& model, const std::string& devices);
+
+} // namespace consort::core

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: what is said of a build ahead is what the scheduler would do.
+#include "scheduler/compile_plan.hpp"
+#include "tests/support/core_fixture.hpp"
+
+namespace consort::core::testing {
+
+namespace {
+
+std::vector<planned_build> plan(core_fixture& t, const std::string& devices) {
+  const auto plans = plan_compile(t.view(), model_name{"storyteller"}, devices);
+  EXPECT_TRUE(plans) << (plans ? "" : plans.failure().message);
+  return plans ? *plans : std::vector<planned_build>{};
+}
+
+TEST(CompilePlan, SaysWhatWouldBeBuiltAndWhere) {
+  core_fixture t;
+  t.join("a", 11);
+  t.join("b", 22, {refnpu_profile()});
+  t.advertise(cpu_spec("a", 0));
+  t.advertise(npu_spec("a", 0));
+  t.declare(story_spec());
+  auto plans = plan(t, "auto");
+  ASSERT_EQ(plans.size(), 2U);
+  EXPECT_EQ(plans[0].device.value, "a/cpu0");
+  EXPECT_EQ(plans[0].state, "as-is");
+  EXPECT_EQ(plans[1].state, "build");
+  EXPECT_EQ(plans[1].where.value, "b");
+  EXPECT_EQ(plans[1].profile, refnpu_profile());
+
+  t.feed(compile_requested{model_name{"storyteller"}, "npu"});
+  const auto order = t.expect<start_compile>();
+  EXPECT_EQ(order.node.value, "b");
+  EXPECT_EQ(plan(t, "npu")[0].state, "building");
+
+  artifact_record built;
+  built.key = order.key;
+  built.content = digest{std::string(64, 'c')};
+  t.feed(compile_finished{order.compile, incarnation{22}, built});
+  EXPECT_EQ(plan(t, "npu")[0].state, "ready");
+  EXPECT_EQ(plan(t, "npu")[0].where.value, "b");
+}
+
+TEST(CompilePlan, WithoutACompilerItSaysWhichIsMissing) {
+  core_fixture t;
+  t.join("a", 11);
+  t.advertise(npu_spec("a", 0));
+  t.declare(story_spec());
+  const auto plans = plan(t, "npu");
+  ASSERT_EQ(plans.size(), 1U);
+  EXPECT_EQ(plans[0].state, "no-compiler");
+  EXPECT_NE(plans[0].detail.find(refnpu_profile().compiler), std::string::npos);
+}
+
+TEST(CompilePlan, RefusesWhatMakesNoSense) {
+  core_fixture t;
+  t.join("a", 11);
+  t.advertise(cpu_spec("a", 0));
+  t.declare(story_spec());
+  const auto seen = t.view();
+  const auto code = [&](const char* model, const char* devices) {
+    const auto plans = plan_compile(seen, model_name{model}, devices);
+    return plans ? std::string() : plans.failure().code;
+  };
+  EXPECT_EQ(code("storyteler", "auto"), "model_unknown");
+  EXPECT_EQ(code("storyteller", "gpu"), "nothing_selected");
+  EXPECT_EQ(code("storyteller", ","), "selector_malformed");
+}
+
+} // namespace
+
+} // namespace consort::core::testing
