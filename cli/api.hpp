@@ -4,7 +4,7 @@
 /// are those of gateway/README.md.
 
 #include "cli/context.hpp"
-#include "cli/http_client.hpp"
+#include "cli/transport.hpp"
 #include "cli/limits.hpp"
 
 #include <nlohmann/json.hpp>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/doctor_report.hpp"
 #include "cli/executable_commands.hpp"
-#include "cli/http_client.hpp"
+#include "cli/transport.hpp"
 #include "cli/join_token.hpp"
 #include "cli/limits.hpp"
 #include "gateway/listen.hpp"

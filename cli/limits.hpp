@@ -13,10 +13,8 @@ inline constexpr std::size_t config_aliases_max = 64; ///< Per model.
 inline constexpr std::size_t name_bytes_max = 128;    ///< Of a cluster, model or alias.
 inline constexpr std::uint32_t queue_max = 1'000'000; ///< Largest `scheduler.queue_max`.
 inline constexpr std::size_t prompt_bytes_max = 16 * 1024 * 1024; ///< Read from stdin or argument.
-inline constexpr std::size_t response_bytes_max = 64 * 1024 * 1024; ///< One whole HTTP answer.
 inline constexpr std::uint32_t bench_streams_max = 4'096;
 inline constexpr std::uint32_t bench_requests_max = 10'000'000;
-inline constexpr std::chrono::seconds connect_timeout{5};
 inline constexpr std::chrono::seconds answer_timeout{15};      ///< Of an admin call.
 inline constexpr std::chrono::seconds model_add_timeout{600};  ///< The server reads the whole file.
 inline constexpr std::chrono::seconds stream_gap_timeout{600}; ///< Longest silence of a stream.

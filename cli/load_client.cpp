@@ -2,7 +2,8 @@
 #include "cli/load_client.hpp"
 
 #include "cli/api.hpp"
-#include "cli/http_client.hpp"
+#include "cli/transport.hpp"
+#include "client/limits.hpp"
 #include "cli/limits.hpp"
 #include "links/sse.hpp"
 #include "scheduler/prng.hpp"
@@ -160,7 +161,7 @@ asio::awaitable<void> run_stream(load_state& state) {
     if (!connected) {
       buffer.clear();
       stream.close();
-      stream.expires_after(limits::connect_timeout);
+      stream.expires_after(transport::limits::connect_timeout);
       auto [failed, where] = co_await stream.async_connect(state.addresses, as_values);
       if (failed) {
         state.count_error("connect: " + failed.message());

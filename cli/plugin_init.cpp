@@ -2,7 +2,7 @@
 #include "cli/plugin_init.hpp"
 
 #include "cli/api.hpp"
-#include "cli/http_client.hpp"
+#include "cli/transport.hpp"
 #include "cli/table.hpp"
 #include "node/child_process.hpp"
 #include "node/placeholders.hpp"

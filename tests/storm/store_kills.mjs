@@ -21,12 +21,13 @@ const data = temp_dir('consort-kills');
 let built = 0;
 let bad = 0;
 for (let round = 0; round < options.rounds; ++round) {
-  const cluster = new Cluster({ data });
-  await cluster.start();
-  if ((await cluster.builds()) === 0 && fs.readdirSync(path.join(data, 'artifacts')).length > 0) {
-    fs.rmSync(path.join(data, 'artifacts'), { recursive: true });
+  const store = path.join(data, 'artifacts');
+  if (fs.existsSync(store) && fs.readdirSync(store).length > 0) {
+    fs.rmSync(store, { recursive: true });
     ++built;
   }
+  const cluster = new Cluster({ data });
+  await cluster.start();
   await cluster.post('/api/v1/compile', { model: await cluster.model(), for: 'npu' });
   await sleep(random() * latest_ms);
   const family = descendants(cluster.pid);

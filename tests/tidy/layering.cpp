@@ -26,7 +26,10 @@ const std::vector<layer>& layers() {
       {"gateway", {"links", "messages", "scheduler"}},
       {"actors", {"gateway", "node", "links", "messages", "scheduler"}},
       {"scenarios", {"messages", "scheduler"}},
-      {"cli", {"actors", "gateway", "node", "scenarios", "links", "messages", "scheduler"}},
+      {"client", {"links", "scheduler", "include"}},
+      {"examples", {"include"}},
+      {"cli",
+       {"actors", "gateway", "node", "scenarios", "client", "links", "messages", "scheduler"}},
   };
   return table;
 }
@@ -41,9 +44,9 @@ const std::vector<family>& families() {
   static const std::vector<family> table = {
       {{"caf/"}, {"actors/", "tests/actors/", "tests/unit/actors/", "tests/support/actor"}},
       {{"capnp/", "kj/"}, {"messages/", "tests/"}},
-      {{"boost/"}, {"links/", "gateway/", "node/", "actors/", "cli/", "tests/"}},
+      {{"boost/"}, {"links/", "client/", "gateway/", "node/", "actors/", "cli/", "tests/"}},
       {{"spdlog/"}, {"links/", "gateway/", "node/", "actors/", "cli/", "tests/"}},
-      {{"nlohmann/"}, {"gateway/", "node/", "actors/", "scenarios/", "cli/", "tests/"}},
+      {{"nlohmann/"}, {"client/", "gateway/", "node/", "actors/", "scenarios/", "cli/", "tests/"}},
       {{"hwloc"}, {"node/", "tests/"}},
       {{"llama", "ggml", "gguf"}, {"node/", "tests/"}},
       {{"prometheus/"}, {"gateway/", "cli/", "tests/"}},

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/http_client.hpp"
+#include "cli/transport.hpp"
 
 #include "tests/unit/cli/test_server.hpp"
 

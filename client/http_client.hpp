@@ -13,7 +13,7 @@
 #include <map>
 #include <string>
 
-namespace consort::cli {
+namespace consort::transport {
 
 /// Where a base URL points. Only `http` for now: TLS ends at the server's own listener.
 struct http_target {
@@ -59,4 +59,4 @@ private:
   std::string api_key_;
 };
 
-} // namespace consort::cli
+} // namespace consort::transport

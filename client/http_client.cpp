@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/http_client.hpp"
+#include "client/http_client.hpp"
 
-#include "cli/limits.hpp"
+#include "client/limits.hpp"
 
 #include <boost/asio/connect.hpp>
 #include <boost/asio/io_context.hpp>
@@ -14,7 +14,7 @@
 #include <cctype>
 #include <optional>
 
-namespace consort::cli {
+namespace consort::transport {
 
 namespace beast = boost::beast;
 namespace http = beast::http;
@@ -225,4 +225,4 @@ result<http_answer> http_client::stream(const http_request& request,
   return answer;
 }
 
-} // namespace consort::cli
+} // namespace consort::transport

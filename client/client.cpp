@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "consort/client.hpp"
+
+#include "client/http_client.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+
+namespace consort {
+
+namespace {
+
+using nlohmann::json;
+
+/// Anything absent or of another type is empty.
+std::string text_in(const json& from, const char* pointer) {
+  const json::json_pointer at(pointer);
+  return from.contains(at) && from[at].is_string() ? from[at].get<std::string>() : std::string();
+}
+
+std::uint32_t number_in(const json& from, const char* pointer) {
+  const json::json_pointer at(pointer);
+  return from.contains(at) && from[at].is_number_unsigned() ? from[at].get<std::uint32_t>() : 0;
+}
+
+client_error lost(const error& failure) {
+  return {failure.code == "unreachable" ? "unreachable" : "broke_off", failure.message, 0};
+}
+
+client_error refused(const transport::http_answer& answer) {
+  const auto body = json::parse(answer.body, nullptr, false);
+  client_error out{text_in(body, "/error/code"), text_in(body, "/error/message"), answer.status};
+  if (out.code.empty())
+    out.code = "http_" + std::to_string(answer.status);
+  if (out.message.empty())
+    out.message = "the server answered with status " + std::to_string(answer.status);
+  return out;
+}
+
+transport::http_request request_of(const generate_request& wanted) {
+  json body{{"model", wanted.model},
+            {"prompt", wanted.prompt},
+            {"max_tokens", wanted.max_tokens},
+            {"stream", true},
+            {"stream_options", {{"include_usage", true}}}};
+  if (wanted.temperature)
+    body["temperature"] = *wanted.temperature;
+  transport::http_request out{
+      "POST",
+      "/v1/completions",
+      body.dump(-1, ' ', false, json::error_handler_t::replace),
+      {{"Content-Type", "application/json"}, {"X-Consort-Device", wanted.device}}};
+  if (!wanted.policy.empty())
+    out.headers["X-Consort-Policy"] = wanted.policy;
+  if (!wanted.wait.empty())
+    out.headers["X-Consort-Wait"] = wanted.wait;
+  return out;
+}
+
+/// What a stream adds up to.
+class collector {
+public:
+  collector(const client::on_text& piece, const std::atomic<bool>* cancel)
+      : piece_(piece), cancel_(cancel) {}
+
+  bool on_event(const links::sse_event& event) {
+    if (event.data == "[DONE]")
+      return whole_ = true, false;
+    const auto body = json::parse(event.data, nullptr, false);
+    if (!body.is_object() || body.contains("error")) {
+      failure_ = client_error{text_in(body, "/error/code"), text_in(body, "/error/message"), 200};
+      return false;
+    }
+    if (const auto why = text_in(body, "/choices/0/finish_reason"); !why.empty())
+      made_.finish_reason = why;
+    if (body.contains("usage") && body["usage"].is_object()) {
+      made_.prompt_tokens = number_in(body, "/usage/prompt_tokens");
+      made_.completion_tokens = number_in(body, "/usage/completion_tokens");
+      made_.attempts = number_in(body, "/usage/consort/attempts");
+      made_.device = text_in(body, "/usage/consort/device");
+    }
+    const auto text = text_in(body, "/choices/0/text");
+    made_.text += text;
+    const bool go_on = text.empty() || !piece_ || piece_(text);
+    stopped_ = !go_on || (cancel_ != nullptr && *cancel_);
+    return !stopped_;
+  }
+
+  outcome<generation> end() {
+    if (failure_)
+      return *failure_;
+    if (stopped_)
+      return client_error{"cancelled", "it was stopped by its caller", 200};
+    if (!whole_)
+      return client_error{"broke_off", "the stream ended early", 200};
+    return made_;
+  }
+
+private:
+  const client::on_text& piece_;
+  const std::atomic<bool>* cancel_;
+  generation made_;
+  std::optional<client_error> failure_;
+  bool whole_ = false, stopped_ = false;
+};
+
+} // namespace
+
+struct client::state {
+  client_options options;
+  transport::http_client http{options.url, options.api_key};
+};
+
+client::client(client_options options) : state_(new state{std::move(options)}) {}
+client::~client() = default;
+client::client(client&&) noexcept = default;
+client& client::operator=(client&&) noexcept = default;
+
+outcome<std::string> client::load_model(const std::string& model, const std::string& device,
+                                        const std::string& wait) {
+  generate_request probe;
+  probe.model = model;
+  probe.prompt = ".";
+  probe.max_tokens = 1; // Nothing is loaded more surely than what has answered.
+  probe.device = device;
+  probe.wait = wait;
+  const auto answered = generate(probe);
+  if (!answered)
+    return answered.error();
+  return answered->device;
+}
+
+outcome<generation> client::generate(const generate_request& wanted) {
+  return generate(wanted, nullptr);
+}
+
+outcome<generation> client::generate(const generate_request& wanted, const on_text& piece,
+                                     const std::atomic<bool>* cancel) {
+  collector made(piece, cancel);
+  const auto answer = state_->http.stream(
+      request_of(wanted), [&made](const links::sse_event& event) { return made.on_event(event); },
+      state_->options.timeout);
+  if (!answer)
+    return lost(answer.failure());
+  if (answer->status != 200)
+    return refused(*answer);
+  return made.end();
+}
+
+} // namespace consort
