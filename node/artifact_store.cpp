@@ -99,7 +99,7 @@ struct artifact_store::state {
   std::map<digest, entry> entries;
   std::vector<error> complaints;
   std::uint64_t staged = 0;
-  unique_fd lock; ///< Shared by whoever has the store open.
+  unique_fd opened_lock; ///< Shared by whoever has the store open.
 
   [[nodiscard]] std::string folder(const digest& content) const {
     return root + "/artifacts/" + content.value;
@@ -274,10 +274,10 @@ artifact_store::open(const std::string& data_path, node_id node, std::size_t art
       return error{recovery::refuse, "disk_error", data_path + name + ": " + failed.message()};
   }
   const auto lock_path = data_path + "/artifacts.lock";
-  opened->lock = unique_fd(::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (opened->lock.get() < 0)
+  opened->opened_lock = unique_fd(::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (opened->opened_lock.get() < 0)
     return disk_error(lock_path, errno);
-  if (::flock(opened->lock.get(), LOCK_SH | LOCK_NB) != 0)
+  if (::flock(opened->opened_lock.get(), LOCK_SH | LOCK_NB) != 0)
     return error{recovery::retry_later, "store_busy",
                  data_path + ": its artifacts are being collected; try again when that is done"};
   opened->sweep();
@@ -447,7 +447,7 @@ void artifact_store::rescan() {
 }
 
 bool artifact_store::alone() {
-  return ::flock(state_->lock.get(), LOCK_EX | LOCK_NB) == 0;
+  return ::flock(state_->opened_lock.get(), LOCK_EX | LOCK_NB) == 0;
 }
 
 // --- beside the payload ---
