@@ -17,13 +17,13 @@ device_state::device_state(caf::event_based_actor* self, node::agent* agent, dev
       meter_(device_.spec.cost_micros_per_hour) {}
 
 device_state::~device_state() {
-  for (const auto& [instance, held] : instances_)
-    agent_->attempts().detach(instance);
+  unload_all();
 }
 
 caf::behavior device_state::make_behavior() {
   return {
       [this](const device_order& order) { obey(order.what); },
+      [this](const device_described& now) { device_ = now.spec; },
       [this](inventory_wanted) { tell_inventory(); },
       [this](const session_opened& outcome) { opened(outcome); },
       [this](const session_died& death) { died(death); },
@@ -106,6 +106,7 @@ void device_state::died(const session_died& death) {
 
 void device_state::unload(instance_id instance) {
   agent_->attempts().detach(instance);
+  stop_loading(instance);
   if (instances_.erase(instance) > 0)
     tell(core::replica_unloaded{instance, life_});
 }
@@ -133,9 +134,18 @@ void device_state::tell_inventory() {
 }
 
 void device_state::unload_all() {
-  for (const auto& [instance, held] : instances_)
+  for (const auto& [instance, held] : instances_) {
     agent_->attempts().detach(instance);
+    stop_loading(instance);
+  }
   instances_.clear();
+}
+
+/// Nobody holds a session of it yet, whose end would be its end.
+void device_state::stop_loading(instance_id instance) {
+  const auto found = instances_.find(instance);
+  if (found != instances_.end() && found->second.runtime && !found->second.session)
+    found->second.runtime->abandon(instance);
 }
 
 void device_state::sample(const device_reading& reading) {

@@ -7,7 +7,8 @@
 ///   scheduler      <- frame (hello, events, requests for views), deadline_tick
 ///   node door      <- frame (hello answer, commands), device_news, link_restored, link_lost,
 ///                     renew_tick, reload_wanted, plugins_changed
-///   device         <- device_order, inventory_wanted, session_opened, session_died, device_sample
+///   device         <- device_order, device_described, inventory_wanted, session_opened,
+///                     session_died, device_sample
 ///   compile        <- compile_advanced, compile_done; its exit kills the tool
 ///   telemetry      <- sample_tick, reload_wanted
 ///   gateway link   <- frame (hello answer, commands, views), link_restored, link_lost, expire_tick
@@ -33,6 +34,10 @@ struct device_news {
 /// Telemetry -> device: one reading.
 struct device_sample {
   device_reading reading;
+};
+/// Door -> device: it is described otherwise now.
+struct device_described {
+  device_spec spec;
 };
 /// Outside -> door -> telemetry: look at the plugin folders again.
 struct reload_wanted {};
@@ -78,6 +83,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::device_order)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::inventory_wanted)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::device_news)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::device_sample)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::device_described)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::reload_wanted)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::plugins_changed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::session_opened)

@@ -120,6 +120,7 @@ private:
   void died(const session_died& death);
   void unload(instance_id instance);
   void unload_all();
+  void stop_loading(instance_id instance);
   void sample(const device_reading& reading);
   void count_into(device_reading& reading);
   void tell(core::event happened);

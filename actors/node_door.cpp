@@ -104,15 +104,16 @@ void door_state::apply(const node::inventory_change& change) {
     devices_.erase(id);
     std::erase_if(leaders_, [&](const auto& led) { return led.second.device == id; });
     options_.agent->ledger().remove_device(id);
-    if (greeted_)
-      report(core::device_lost{id, own_.life, "its plugin no longer finds it"});
+    const core::event lost = core::device_lost{id, own_.life, "its plugin no longer finds it"};
+    greeted_ ? report(lost) : hold(lost);
   }
   for (const auto& device : options_.agent->plugins().devices()) {
     options_.agent->ledger().set_device(device);
-    if (!devices_.contains(device.id))
+    if (const auto known = devices_.find(device.id); known != devices_.end())
+      post(self_, known->second, device_described{device});
+    else
       spawn_device(device);
   }
-  options_.agent->store().rescan(); // Something may have been imported.
   stop(telemetry_);
   spawn_telemetry();
   if (greeted_)
@@ -216,7 +217,8 @@ void door_state::hold(const core::event& happened) {
   const bool end = std::holds_alternative<core::compile_finished>(happened)
                    || std::holds_alternative<core::compile_failed>(happened)
                    || std::holds_alternative<core::replica_failed>(happened)
-                   || std::holds_alternative<core::replica_unloaded>(happened);
+                   || std::holds_alternative<core::replica_unloaded>(happened)
+                   || std::holds_alternative<core::device_lost>(happened);
   if (end && ends_held_.size() < limits::ends_held_max)
     ends_held_.push_back(happened);
 }

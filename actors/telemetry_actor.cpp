@@ -56,7 +56,7 @@ void telemetry_state::ask(const node::plugin_status& plugin, asked& last) {
     last.complained = false;
     // What its own monitor no longer lists is in no state to work.
     for (const auto& device : plugin.devices)
-      if (!last.readings.empty() && !last.readings.contains(device))
+      if (plugin.metadata.telemetry && !last.readings.contains(device))
         last.readings[device].health = device_health::unhealthy;
   } else if (!std::exchange(last.complained, true)) {
     spdlog::warn("node: no readings from {}: {}", plugin.metadata.name, readings.failure().message);

@@ -7,7 +7,7 @@
 #include "actors/link_actors.hpp"
 #include "actors/node_actors.hpp"
 #include "actors/spawn.hpp"
-#include "node/gguf.hpp"
+#include "node/model_files.hpp"
 
 #include <algorithm>
 #include <filesystem>
@@ -17,22 +17,19 @@ namespace consort::cli {
 namespace {
 
 result<model_spec> describe(const model_config& wanted, node::digest_cache& digests) {
-  auto variant = node::describe_gguf(wanted.source, digests);
-  if (!variant)
-    return error{recovery::refuse, variant.failure().code,
-                 "model `" + wanted.name + "`: " + variant.failure().message};
-  if (wanted.context_tokens > 0)
-    variant->context_tokens = std::min(variant->context_tokens, wanted.context_tokens);
   model_spec spec;
+  model_variant variant;
+  variant.source = wanted.source;
+  variant.context_tokens = wanted.context_tokens;
   spec.name = model_name{wanted.name};
   for (const auto& alias : wanted.aliases)
     spec.aliases.emplace_back(alias);
-  spec.variants.push_back(std::move(*variant));
+  spec.variants.push_back(std::move(variant));
   spec.replicas_min = wanted.replicas_min;
   spec.replicas_max = wanted.replicas_max;
   spec.idle_ttl_us = wanted.idle_ttl_us;
   spec.devices_per_instance = wanted.devices_per_instance;
-  return spec;
+  return node::describe_model(std::move(spec), digests);
 }
 
 } // namespace

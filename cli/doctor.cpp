@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/doctor_report.hpp"
 #include "cli/executable_commands.hpp"
-#include "cli/transport.hpp"
 #include "cli/join_token.hpp"
 #include "cli/limits.hpp"
+#include "cli/transport.hpp"
 #include "gateway/listen.hpp"
 #include "node/builtin.hpp"
 #include "node/inventory.hpp"

@@ -2,9 +2,9 @@
 #include "cli/load_client.hpp"
 
 #include "cli/api.hpp"
+#include "cli/limits.hpp"
 #include "cli/transport.hpp"
 #include "client/limits.hpp"
-#include "cli/limits.hpp"
 #include "links/sse.hpp"
 #include "scheduler/prng.hpp"
 

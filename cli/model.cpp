@@ -69,7 +69,7 @@ void add_model(CLI::App& root, context& env) {
   auto wanted = std::make_shared<model_options>();
   auto* adding = model->add_subcommand("add", "Serve a model");
   adding->add_option("NAME", wanted->name, "Name to serve it under")->required();
-  adding->add_option("SOURCE", wanted->source, "A GGUF file on the server, or server:NAME of a model server")->required();
+  adding->add_option("SOURCE", wanted->source, "A GGUF file, or server:NAME")->required();
   adding->add_option("--alias", wanted->aliases, "Further name; may be repeated");
   adding->add_option("--ttl", wanted->ttl, "Unload a replica idle this long");
   adding->add_option("--replicas-min", wanted->replicas_min, "Replicas kept loaded");

@@ -45,7 +45,9 @@ public:
       auto all = json::array();
       for (const auto& one : steps_)
         all.push_back({{"step", one.name}, {"outcome", one.outcome}, {"detail", one.detail}});
-      env.out << json{{"passed", !failed()}, {"steps", std::move(all)}}.dump(2) << '\n';
+      env.out << json{{"passed", !failed()}, {"steps", std::move(all)}}.dump(
+          2, ' ', false, json::error_handler_t::replace)
+              << '\n';
       return;
     }
     table rows({{"STEP"}, {"RESULT", align::left, false, true}, {"DETAIL"}});

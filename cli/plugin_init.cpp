@@ -2,8 +2,8 @@
 #include "cli/plugin_init.hpp"
 
 #include "cli/api.hpp"
-#include "cli/transport.hpp"
 #include "cli/table.hpp"
+#include "cli/transport.hpp"
 #include "node/child_process.hpp"
 #include "node/placeholders.hpp"
 #include "node/plugin_json.hpp"
@@ -191,7 +191,9 @@ result<found_server> try_command(context& env, const std::vector<std::string>& w
   const auto url = "http://127.0.0.1:" + std::to_string(port);
   env.err << "starting it once, to see what it serves ...\n";
   auto found = look_at(url);
-  while (!found && !ended && found.failure().code == "unreachable") {
+  // It may listen, and answer with anything, long before it has loaded.
+  const auto until = steady_clock::now() + start_time;
+  while (!found && !ended && steady_clock::now() < until) {
     io.run_for(look_every);
     found = look_at(url);
   }
@@ -227,7 +229,7 @@ exit_code wrap_command(context& env, const plugin_init_flags& flags) {
 // --- a skeleton ---
 
 std::string skeleton(const plugin_init_flags& flags) {
-  return R"(// How this accelerator is found, read, compiled for and run. Every field: docs/PLUGINS.md.
+  return R"(// How this accelerator is found, read, compiled for and run: docs/PLUGINS.md.
 // After each change: consort plugin check .
 {
   "schema": 1,
@@ -245,11 +247,13 @@ std::string skeleton(const plugin_init_flags& flags) {
     "every": "2s", "command": ["probe"], "parse": "json", "each": "/devices", "id": "/uuid",
     "power_watts": { "at": "/power", "unit": "W" }
   },
-  // Runs GGUF files as they are. With a compiler: "requires_artifact": true instead of "formats", and `build`.
+  // Runs GGUF files as they are. With a compiler: "requires_artifact": true in the place of
+  // "formats", and `build`.
   "capability": { "max_sequences": 8, "formats": ["gguf"], "runtime": { "cancel": true } },
   // "build": [ { "profile": ")"
          + flags.name + R"(", "compiler": "vendor-cc", "formats": ["gguf"],
-  //   "command": ["vendor-cc", "{model}", "-o", "{output}"], "version_command": ["vendor-cc", "--version"] } ],
+  //   "command": ["vendor-cc", "{model}", "-o", "{output}"],
+  //   "version_command": ["vendor-cc", "--version"] } ],
   // A server that speaks OpenAI's protocol; or "interface": "c-abi" with the vendor's "library".
   "runtime": {
     "interface": "server", "protocol": "openai",

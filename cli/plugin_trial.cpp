@@ -41,6 +41,12 @@ std::string since(steady_clock::time_point began) {
   return format_duration(std::chrono::duration_cast<std::chrono::microseconds>(spent).count());
 }
 
+/// A folder of ours alone; empty when there is no room for one.
+fs::path fresh_folder() {
+  auto name = (fs::temp_directory_path() / "consort-check-XXXXXX").string();
+  return ::mkdtemp(name.data()) == nullptr ? fs::path() : fs::path(name);
+}
+
 /// Every process below this one, by the parents that /proc names.
 std::vector<pid_t> descendants() {
   std::multimap<pid_t, pid_t> children;
@@ -117,7 +123,7 @@ private:
 plugin_trial::plugin_trial(node::plugin_document document, const std::string& folder,
                            std::string model)
     : work_(io_.get_executor()),
-      scratch_(fs::temp_directory_path() / ("consort-check-" + std::to_string(::getpid()))),
+      scratch_(fresh_folder()),
       model_(std::move(model)),
       plugin_(std::make_unique<node::json_plugin>(
           std::move(document), folder, node::make_plugin_environment(io_, executable_path()))) {
@@ -133,7 +139,8 @@ plugin_trial::~plugin_trial() {
   for (auto& thread : threads_)
     thread.join();
   std::error_code ignored;
-  fs::remove_all(scratch_, ignored);
+  if (!scratch_.empty())
+    fs::remove_all(scratch_, ignored);
 }
 
 result<std::vector<device_spec>> plugin_trial::probe() {
@@ -166,6 +173,8 @@ result<std::string> plugin_trial::build() {
   node::digest_cache digests((scratch_ / "digests.json").string());
   std::error_code ignored;
   fs::create_directories(scratch_ / "work", ignored);
+  if (scratch_.empty())
+    return failed("no scratch folder can be made in " + fs::temp_directory_path().string());
   const auto weights = node::describe_gguf(model_, digests);
   if (!weights)
     return weights.failure();

@@ -11,6 +11,7 @@
 
 #include <CLI/App.hpp>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -97,7 +98,11 @@ exit_code show(context& env, const store_flags& flags) {
     if (!text)
       return complain(env, {recovery::refuse, "failed",
                             "its log is not here: it was built elsewhere or imported"});
-    env.out << *text;
+    for (std::size_t at = 0; at < text->size();) { // A tool may print what a terminal would obey.
+      const auto end = std::min(text->find('\n', at), text->size());
+      env.out << printable(std::string_view(*text).substr(at, end - at)) << '\n';
+      at = end + 1;
+    }
     return exit_code::done;
   }
   const auto facts = to_json(**store, *found);
@@ -208,8 +213,9 @@ exit_code export_one(context& env, const store_flags& flags) {
   if (!path)
     return complain(env, path.failure());
   std::error_code failed;
-  if (fs::exists(flags.file, failed))
-    return complain(env, usage(flags.file + " is there already"));
+  for (const auto& path_of_it : {flags.file, flags.file + ".json"})
+    if (fs::exists(path_of_it, failed))
+      return complain(env, usage(path_of_it + " is there already"));
   fs::copy_file(*path, flags.file, failed);
   std::ofstream manifest(flags.file + ".json", std::ios::binary);
   manifest << node::write_manifest({*found, 0});

@@ -2,6 +2,7 @@
 #include "consort/client.hpp"
 
 #include "client/http_client.hpp"
+#include "scheduler/units.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -138,9 +139,16 @@ outcome<generation> client::generate(const generate_request& wanted) {
 outcome<generation> client::generate(const generate_request& wanted, const on_text& piece,
                                      const std::atomic<bool>* cancel) {
   collector made(piece, cancel);
+  for (const auto* text : {&wanted.device, &wanted.policy, &wanted.wait})
+    if (std::any_of(text->begin(), text->end(), [](char c) { return c < ' ' || c == 0x7f; }))
+      return client_error{"invalid_value", "device, policy and wait are printable ASCII", 0};
+  // Nothing is heard of a load or a build before its first token.
+  auto patience = state_->options.timeout;
+  if (const auto wait = parse_duration(wanted.wait))
+    patience += std::chrono::milliseconds(*wait / 1000);
   const auto answer = state_->http.stream(
       request_of(wanted), [&made](const links::sse_event& event) { return made.on_event(event); },
-      state_->options.timeout);
+      patience);
   if (!answer)
     return lost(answer.failure());
   if (answer->status != 200)

@@ -209,7 +209,7 @@ task<void> post_compile(gateway_context& context, const http_request& request, c
   if (!plans)
     co_return;
   const bool any = std::any_of(plans->begin(), plans->end(), [](const auto& one) {
-    return one.state != "as-is" && one.state != "no-compiler";
+    return one.profile != build_profile{}; // Who has the compiler may be away now.
   });
   if (!any) {
     const api_error nothing{.status = 422,
@@ -240,7 +240,8 @@ task<void> post_compile_plan(gateway_context& context, const http_request& reque
                     {"node", one.where.value},
                     {"detail", one.detail}});
   const json body{{"builds", std::move(list)}};
-  const auto answer = make_response(200, body.dump() + "\n");
+  const auto answer
+      = make_response(200, body.dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
   co_await out.respond(answer);
 }
 

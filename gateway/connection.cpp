@@ -360,6 +360,12 @@ task<bool> connection::end_stream() {
   co_return co_await send(lead, http_1_0_ ? "" : "0\r\n\r\n");
 }
 
+void connection::cut() {
+  beast::error_code ignored;
+  broken_ = true;
+  socket_.close(ignored);
+}
+
 // --- from other threads ---
 
 void connection::drain() {

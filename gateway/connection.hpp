@@ -47,6 +47,7 @@ public:
   task<bool> write(std::string_view piece) override;
   void start_write(std::string piece, std::function<void(bool)> done) override;
   task<bool> end_stream() override;
+  void cut() override;
   [[nodiscard]] bool answered() const override { return answered_; }
 
 private:

@@ -68,6 +68,8 @@ public:
   /// before this returns. Keeps itself alive meanwhile. Requires: nothing else is being sent.
   virtual void start_write(std::string piece, std::function<void(bool)> done) = 0;
   virtual task<bool> end_stream() = 0;
+  /// Ends the connection under whatever is being sent.
+  virtual void cut() = 0;
   /// Whether anything of the answer has been sent or held back.
   [[nodiscard]] virtual bool answered() const = 0;
 };

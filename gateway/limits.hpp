@@ -40,7 +40,10 @@ inline constexpr std::size_t event_backlog_max = 256; ///< Events held for one o
 inline constexpr std::size_t stream_backlog_bytes_max
     = 4 * 1024 * 1024; ///< Not yet taken by one slow reader; beyond: cancelled.
 inline constexpr std::size_t all_backlogs_bytes_max
-    = 512 * 1024 * 1024; ///< By all of them; beyond: whoever adds to it is cancelled.
+    = 512 * 1024 * 1024; ///< By all of them; beyond: those with much of it that add are cancelled.
+inline constexpr std::size_t backlog_share = 8; ///< Much: that part of what one may hold.
+inline constexpr duration_us leave_time_us
+    = 300 * second_us; ///< To read what is left once the answer has ended.
 inline constexpr std::size_t response_bytes_max = 16 * 1024 * 1024; ///< One unstreamed answer.
 inline constexpr duration_us write_stall_us = 15 * second_us;       ///< A write that moves nothing.
 inline constexpr duration_us ticket_grace_us
@@ -69,6 +72,7 @@ struct limit_set {
   std::size_t event_streams = event_streams_max;
   std::size_t stream_backlog_bytes = stream_backlog_bytes_max;
   std::size_t all_backlogs_bytes = all_backlogs_bytes_max;
+  duration_us leave_time = leave_time_us;
   std::size_t response_bytes = response_bytes_max;
   duration_us write_stall = write_stall_us;
   duration_us ticket_grace = ticket_grace_us;

@@ -147,8 +147,14 @@ task<void> inference::run() {
   }
   account();
   stream_.reset();
-  while (writing_ > 0) // Each step of it within the stall limit.
-    co_await box_->take(steady_time::max());
+  // Each step of it within the stall limit, all of it within another.
+  const auto until
+      = std::chrono::steady_clock::now() + microseconds(context_.config.limits.leave_time);
+  while (writing_ > 0) {
+    co_await box_->take(until);
+    if (writing_ > 0 && std::chrono::steady_clock::now() >= until)
+      out_.cut();
+  }
   co_await deliver_end();
 }
 
@@ -192,7 +198,11 @@ void inference::weigh_backlog() {
   const auto all = context_.backlog += bytes - weighed_;
   const bool grew = bytes > weighed_;
   weighed_ = bytes;
-  if (grew && (bytes > bounds.stream_backlog_bytes || all > bounds.all_backlogs_bytes))
+  // Of all, those go first who hold the most of it; what keeps up is not theirs to pay.
+  const auto share = bounds.stream_backlog_bytes / limits::backlog_share;
+  if (grew
+      && (bytes > bounds.stream_backlog_bytes
+          || (all > bounds.all_backlogs_bytes && bytes > share)))
     overflowed();
 }
 
@@ -243,6 +253,7 @@ void inference::cancel_with(request_end outcome, api_error failure) {
   context_.port.report(core::request_cancelled{meta_.id, failure.code});
   close_attempt(attempt_end::cancelled);
   failure_ = std::move(failure);
+  pending_.clear(); // Whole events: what is being written stays whole, too.
   end(outcome);
   box_->push(nudge{});
 }

@@ -49,6 +49,9 @@ agent::agent(boost::asio::io_context& io, agent_options options,
 agent::~agent() = default;
 
 inventory_change agent::reload_plugins() {
+  const std::lock_guard lock(reloading_);
+  store_->rescan(); // Something may have been imported.
+  log_once(store_->complaints());
   auto change
       = inventory_.reload(options_.plugin_dirs, make_plugin_environment(io_, options_.executable));
   log_once(change.complaints);

@@ -43,8 +43,9 @@ public:
   [[nodiscard]] device_ledger& ledger() { return ledger_; }
   [[nodiscard]] digest_cache& digests() { return digests_; }
 
-  /// Looks at the plugin folders again (inventory::reload) and logs what is wrong with them. One
-  /// caller at a time; blocks for as long as the probes take. The ledger is the caller's to update.
+  /// Looks at the plugin folders again (inventory::reload) and logs what is wrong with them. Blocks
+  /// for as long as the probes take, and for another caller's. The ledger is the caller's to
+  /// update.
   [[nodiscard]] inventory_change reload_plugins();
 
   /// Path of what a load names, checked: the artifact's content by its digest, weights as a sound
@@ -61,6 +62,7 @@ private:
   std::unique_ptr<artifact_store> store_;
   digest_cache digests_;
   inventory inventory_;
+  std::mutex reloading_;
   device_ledger ledger_;
   ticket_gate gate_;
   local_attempt_service attempts_;

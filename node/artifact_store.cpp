@@ -62,6 +62,18 @@ std::optional<std::string> read_manifest_text(const std::string& path) {
   return text;
 }
 
+/// Marks the time of a use, for collections by processes to come; best effort.
+void touch(const std::string& path) {
+  const unique_fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+  if (file.get() >= 0)
+    static_cast<void>(::futimens(file.get(), nullptr));
+}
+
+std::int64_t last_touched_s(const std::string& path) {
+  struct stat found {};
+  return ::stat(path.c_str(), &found) == 0 ? static_cast<std::int64_t>(found.st_mtime) : 0;
+}
+
 std::int64_t unix_now_s() {
   return std::chrono::duration_cast<std::chrono::seconds>(
              std::chrono::system_clock::now().time_since_epoch())
@@ -154,7 +166,8 @@ void artifact_store::state::scan_one(const std::string& name) {
   one.record = manifest->record;
   one.record.node = node;
   one.created_s = manifest->created_s;
-  one.used_s = std::min(manifest->created_s, unix_now_s());
+  one.used_s
+      = std::min(std::max(manifest->created_s, last_touched_s(path + "/used")), unix_now_s());
   one.pin = std::make_shared<const digest>(name);
   entries.emplace(digest(name), std::move(one));
 }
@@ -188,6 +201,7 @@ result<std::string> artifact_store::state::verify(const digest& content) {
     if (found == entries.end())
       return missing(content.value);
     found->second.used_s = unix_now_s();
+    touch(folder(content) + "/used");
     if (stamp && found->second.verified == *stamp)
       return path;
   }
@@ -226,7 +240,10 @@ result<artifact_record> artifact_store::state::store(const staging_folder& from,
   if (entries.size() >= artifacts_max && !entries.contains(content))
     return error{recovery::retry_later, "store_full",
                  "more than " + std::to_string(artifacts_max) + " artifacts"};
-  drop(target); // The same content again: its new manifest counts.
+  // The same content again: its new manifest counts, and what stood beside it stays.
+  for (const auto* beside : {"/kept", "/build.log", "/used"})
+    fs::copy_file(target + beside, fresh + beside, failed);
+  drop(target);
   if (std::rename(fresh.c_str(), target.c_str()) != 0)
     return disk_error(target, errno);
   if (auto problem = sync_path(root + "/artifacts"))

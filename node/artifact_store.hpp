@@ -109,7 +109,8 @@ public:
 
   /// Takes up what another process put into the store since.
   void rescan();
-  /// Whether no other process has the store open; then none can open it for as long as this is.
+  /// Whether no other process has the store open; then none can open it for as long as this is. To
+  /// be asked once: whoever asked in vain no longer counts as having it open.
   [[nodiscard]] bool alone();
 
   /// A mark that keeps an artifact from being collected, by any process, until it is taken off.

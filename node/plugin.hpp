@@ -21,6 +21,7 @@ struct plugin_metadata {
   int priority = 0;   ///< Of several plugins that claim one device (same uuid) the highest wins.
   std::string origin; ///< Folder, or `built-in`.
   duration_us telemetry_every_us = limits::telemetry_every_us; ///< Between two readings.
+  bool telemetry = false;                                      ///< Reads its devices at all.
 };
 
 /// What a compile needs to know. Paths are the agent's own; nothing here came from the network but

@@ -123,6 +123,7 @@ void read_telemetry(json_file& file, json_section& root, plugin_document& docume
   document.metadata.telemetry_every_us
       = section.duration("every", limits::telemetry_every_us, every_us_max);
   document.telemetry = read_query(file, section, true);
+  document.metadata.telemetry = true;
   section.finish();
 }
 

@@ -57,6 +57,9 @@ public:
                     std::function<void(result<std::shared_ptr<runtime_session>>)> opened,
                     std::function<void(error)> died)
       = 0;
+  /// Gives up on a load whose `opened` was not called yet; it is called with an error. Others are
+  /// left alone. Runtimes that load within seconds need not.
+  virtual void abandon(instance_id) {}
 };
 
 } // namespace consort::node

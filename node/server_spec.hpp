@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// How a model server is reached; made from plugin.json's `runtime` of interface `server`, consumed
-/// by the server runtime. Plain values. Texts may hold the placeholders of limits below; what they
-/// become is the agent's own, never the network's.
+/// by the server runtime. Plain values. Texts may hold server_placeholders(); what they become is
+/// the agent's own, but for the model's name, which whoever declares it chose: the runtime lets
+/// plain names in only.
 
 #include "node/limits.hpp"
 #include "node/runtime.hpp"

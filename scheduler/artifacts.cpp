@@ -103,17 +103,11 @@ void add_copy(core_state& s, index artifact, index node, const artifact_record& 
   changed_statically(s);
 }
 
-bool fetched_by_any(const artifact_entry& entry) {
-  return std::any_of(entry.fetching.begin(), entry.fetching.end(),
-                     [](const auto& one) { return one.second.under_way; });
-}
-
-/// Whether a node that is there and did not fail to build it has its compiler.
-bool another_builds(const core_state& s, const artifact_entry& entry, time_us now) {
-  return std::any_of(s.node_names.begin(), s.node_names.end(), [&](const auto& named) {
-    const auto& node = s.nodes[named.second];
-    return node.alive && !node.suspect && compiles(node, entry.key.profile)
-           && !avoided(entry, named.second, now);
+/// Whether somebody may soon have it and serve others: not one that takes long.
+bool fetched_soon(const artifact_entry& entry, time_us now) {
+  return std::any_of(entry.fetching.begin(), entry.fetching.end(), [now](const auto& one) {
+    const auto& fetch = one.second;
+    return fetch.under_way && fetch.until > now && now - fetch.since < limits::fetch_patience_us;
   });
 }
 
@@ -263,11 +257,12 @@ void ensure_fetched(pass& p, index artifact, index node) {
   if (chosen == nullptr)
     return;
   // It has done its share: whoever fetches it now serves the others.
-  if (chosen->served >= limits::fetches_per_copy && fetched_by_any(entry))
+  if (chosen->served >= limits::fetches_per_copy && fetched_soon(entry, p.now))
     return arm(p.s, p.now + limits::fetch_turn_us, timer_kind::fetch, artifact);
   ++chosen->served;
   fetch.from = chosen->node;
   fetch.under_way = true;
+  fetch.since = p.now;
   fetch.until
       = p.now + limits::fetch_timeout_us
         + static_cast<duration_us>(chosen->record.size_bytes / limits::fetch_bytes_per_s_min)
@@ -295,11 +290,16 @@ void fail_compile(pass& p, compile_id id, const error& failure) {
         + backoff(limits::build_backoff_min_us, limits::build_backoff_max_us, entry.failures++);
   if (failure.action == recovery::retry_elsewhere) {
     entry.avoided[build.node] = p.now + limits::build_backoff_max_us;
-    if (another_builds(p.s, entry, p.now))
-      entry.retry_at = p.now;
+    const auto next = builder_for(p.s, entry, build.node, p.now);
+    if (next != none && !avoided(entry, next, p.now))
+      entry.retry_at = 0;
   }
-  if (entry.model != none && !entry.refused)
+  if (entry.model != none && entry.retry_at == 0) {
+    p.s.models[entry.model].placed_version = 0; // In this very step.
+    mark_dirty(p.s, entry.model);
+  } else if (entry.model != none && !entry.refused) {
     arm(p.s, entry.retry_at, timer_kind::model, entry.model);
+  }
   if (build.started)
     ++p.s.counters.builds_failed;
   p.tell(note::severity::error, subject(entry),
@@ -328,10 +328,11 @@ void forget_artifacts_of(pass& p, index node, const std::string& why) {
     auto& entry = p.s.artifacts[at];
     std::erase_if(entry.copies, [&](const artifact_copy& one) { return one.node == node; });
     entry.fetching.erase(node);
+    entry.avoided.erase(node);
     // Who was fetching from it fetches elsewhere.
     for (auto& [to, fetch] : entry.fetching)
       if (fetch.under_way && fetch.from == node)
-        fetch = {node, false, 0, fetch.failures};
+        fetch = {node, false, 0, fetch.failures, 0};
   }
   std::vector<compile_id> lost;
   for (const auto& [id, build] : p.s.compiles)
@@ -367,6 +368,9 @@ void on(pass& p, const fetch_failed& e) {
          "copy to " + e.node.value + " failed: " + e.failure.message);
   auto& tried = fetch->second;
   tried.under_way = false;
+  for (auto& copy : entry.copies) // It has not served, after all.
+    if (copy.node == tried.from && copy.served > 0)
+      --copy.served;
   tried.until
       = p.now
         + backoff(limits::fetch_backoff_min_us, limits::fetch_backoff_max_us, tried.failures++);

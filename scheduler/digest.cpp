@@ -115,9 +115,22 @@ void add_artifacts(const core_state& s, hasher& into) {
     into.flag(one.refused);
     into.number(one.failures);
     into.number(one.retry_at);
+    into.number(one.losses);
+    into.flag(one.ordered);
     for (const auto& copy : one.copies) {
       into.number(copy.node);
       into.text(copy.record.content.value);
+      into.number(copy.served);
+    }
+    for (const auto& [node, until] : one.avoided) {
+      into.number(node);
+      into.number(until);
+    }
+    for (const auto& [node, fetch] : one.fetching) {
+      into.number(node);
+      into.number(fetch.from);
+      into.number(fetch.until);
+      into.flag(fetch.under_way);
     }
   }
   for (const auto& [id, build] : s.compiles) {

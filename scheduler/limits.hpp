@@ -47,6 +47,7 @@ inline constexpr duration_us fetch_timeout_us = 600 * second_us; ///< Then fetch
 inline constexpr std::uint64_t fetch_bytes_per_s_min = 1024 * 1024; ///< Slower: fetched again.
 inline constexpr std::uint32_t fetches_per_copy = 2;    ///< Then others serve, once they have it.
 inline constexpr duration_us fetch_turn_us = second_us; ///< Between looks for such another.
+inline constexpr duration_us fetch_patience_us = 60 * second_us; ///< For one that fetches.
 inline constexpr duration_us fetch_backoff_min_us = 1 * second_us;
 inline constexpr duration_us fetch_backoff_max_us = 60 * second_us;
 inline constexpr duration_us ticket_grace_us

@@ -92,6 +92,7 @@ struct artifact_fetch {
   bool under_way = false;
   time_us until = 0; ///< Given up then; after a failure: not tried before.
   std::uint32_t failures = 0;
+  time_us since = 0; ///< When it was ordered.
 };
 struct artifact_entry {
   artifact_key key;

@@ -36,8 +36,13 @@ std::string detail_list(const json& list) {
 
 /// At most so many bytes, on one line, and nothing that a terminal would obey.
 std::string printable(std::string text) {
-  text.resize(std::min(text.size(), limits::server_message_bytes_max));
   const bool good = is_utf8(text);
+  auto end = std::min(text.size(), limits::server_message_bytes_max);
+  // Never in the middle of a character.
+  while (good && end < text.size() && end > 0
+         && (static_cast<unsigned char>(text[end]) & 0xc0U) == 0x80U)
+    --end;
+  text.resize(end);
   std::replace_if(
       text.begin(), text.end(),
       [&](char byte) {

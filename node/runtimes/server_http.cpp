@@ -48,6 +48,7 @@ server_http::server_http(const asio::any_io_executor& strand, const server_addre
 
 void server_http::cut() {
   boost::system::error_code ignored;
+  cut_ = true;
   resolver_.cancel();
   socket_.close(ignored);
 }
@@ -62,12 +63,25 @@ error server_http::lost(const char* code, const std::string& why) const {
 task<boost::system::error_code> server_http::connect() {
   deadline_.set(limits::server_connect_us);
   const auto port = std::to_string(at_.port);
-  const auto [unknown, found] = co_await resolver_.async_resolve(at_.host, port, as_values);
-  if (unknown)
-    co_return unknown;
-  const auto [refused, end] = co_await asio::async_connect(socket_, found, as_values);
-  if (refused)
-    co_return refused;
+  boost::system::error_code no_address;
+  const auto literal = asio::ip::make_address(at_.host, no_address);
+  std::vector<asio::ip::tcp::endpoint> ends;
+  if (no_address) { // Names only: one that hangs holds up every other.
+    const auto [unknown, found] = co_await resolver_.async_resolve(at_.host, port, as_values);
+    if (unknown)
+      co_return unknown;
+    ends.assign(found.begin(), found.end());
+  } else {
+    ends.emplace_back(literal, at_.port);
+  }
+  // What cut() closed would be opened again.
+  if (cut_)
+    co_return asio::error::operation_aborted;
+  const auto [refused, end] = co_await asio::async_connect(socket_, ends, as_values);
+  if (cut_)
+    cut();
+  if (refused || cut_)
+    co_return refused ? refused : asio::error::operation_aborted;
   boost::system::error_code ignored;
   socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
   co_return boost::system::error_code{};

@@ -57,6 +57,7 @@ private:
   links::moving_deadline deadline_;
   boost::beast::flat_buffer buffer_;
   parser parser_;
+  bool cut_ = false;
 };
 
 } // namespace consort::node

@@ -12,6 +12,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cstdlib>
 
 namespace consort::node {
@@ -54,6 +55,15 @@ result<std::uint16_t> free_port(asio::io_context& io) {
   return one.local_endpoint().port();
 }
 
+bool is_plain(const std::string& name) {
+  return !name.empty() && name.front() != '-'
+         && std::all_of(name.begin(), name.end(), [](unsigned char c) {
+              return std::isalnum(c) != 0
+                     || std::string_view("._:/@+-").find(static_cast<char>(c))
+                            != std::string_view::npos;
+            });
+}
+
 const attempt_aborted cancelled_attempt{
     {recovery::refuse, "cancelled", "the attempt was cancelled"}, false};
 
@@ -91,7 +101,7 @@ task<void> server_link::live() {
   }
   phase_ = phase::open;
   spdlog::info("{}: {} is served by {} as {}", wanted_.device.id.value, wanted_.model.value,
-               process_ ? "its own server" : spec_->url, model_);
+               process_ ? "its own server" : spec_->url, server_message(std::string_view(model_)));
   conclude_open(
       std::shared_ptr<runtime_session>(std::make_shared<server_session>(shared_from_this())));
   if (!process_)
@@ -155,6 +165,12 @@ std::map<std::string, std::string> server_link::values() const {
 }
 
 result<done> server_link::launch() {
+  // Both may come from whoever declares models: they become words, never options.
+  if (!is_plain(wanted_.model.value) || (!wanted_.path.starts_with('/') && !is_plain(wanted_.path)))
+    return error{recovery::refuse, "bad_name",
+                 "a model server is not started with the name `"
+                     + server_message(std::string_view(wanted_.model.value))
+                     + "`: only letters, digits and ._:/@+- are, and no - in front"};
   const auto known = values();
   child_spec child;
   for (const auto& argument : spec_->command)
@@ -238,22 +254,23 @@ task<result<done>> server_link::settle_name() {
   const auto body = read_server_json(text);
   if (!body.is_object() || !body.contains("data") || !body["data"].is_array())
     co_return done{};
-  std::string listed;
+  std::string listed, only;
   for (const auto& one : body["data"]) {
     if (!one.is_object() || !one.contains("id") || !one["id"].is_string())
       continue;
     const auto id = one["id"].get<std::string>();
     if (id == model_)
       co_return done{};
+    only = id;
     listed += (listed.empty() ? "" : ", ") + id;
   }
   // A server of our own serves what it was given, whatever it calls it.
   const bool alone = body["data"].size() == 1 && !listed.empty();
   if (alone && process_ && spec_->model.empty()) {
-    model_ = listed;
+    model_ = only;
     co_return done{};
   }
-  listed.resize(std::min(listed.size(), limits::server_message_bytes_max));
+  listed = server_message(std::string_view(listed)); // Printable, and not too long.
   co_return error{recovery::retry_elsewhere, "server_model",
                   wanted_.device.id.value + ": the model server serves "
                       + (listed.empty() ? "nothing" : listed) + ", not " + model_};
@@ -309,7 +326,9 @@ task<void> server_link::serve(attempt_id attempt, attempt_body body,
     ++stats_.sequences_running;
   }
   co_await running->run(body, model_, spec_->silence_us);
-  attempts_.erase(attempt);
+  if (const auto found = attempts_.find(attempt);
+      found != attempts_.end() && found->second == running)
+    attempts_.erase(found);
   const std::lock_guard lock(stats_mutex_);
   --stats_.sequences_running;
   stats_.tokens_generated_total += running->tokens();
@@ -340,6 +359,13 @@ void server_link::close() {
     self->died_ = nullptr;
     self->release({recovery::retry_elsewhere, "session_closed", "its instance was unloaded"},
                   false);
+  });
+}
+
+void server_link::give_up() {
+  asio::post(strand_, [self = shared_from_this()] {
+    if (self->phase_ == phase::starting)
+      self->close();
   });
 }
 

@@ -32,6 +32,9 @@ public:
   void cancel(const attempt_id& attempt);
   /// The session, or the runtime, is destroyed: ends its attempts and the server that it started.
   void close();
+  /// Closes it unless it has opened.
+  void give_up();
+  [[nodiscard]] instance_id instance() const { return wanted_.instance; }
   [[nodiscard]] session_stats stats() const;
   [[nodiscard]] const runtime_capabilities& capabilities() const { return spec_->capabilities; }
 

@@ -21,6 +21,13 @@ server_runtime::~server_runtime() {
       link->close();
 }
 
+void server_runtime::abandon(instance_id instance) {
+  const std::lock_guard lock(mutex_);
+  for (const auto& known : links_)
+    if (const auto link = known.lock(); link && link->instance() == instance)
+      link->give_up();
+}
+
 void server_runtime::open(const session_request& wanted,
                           std::function<void(result<std::shared_ptr<runtime_session>>)> opened,
                           std::function<void(error)> died) {

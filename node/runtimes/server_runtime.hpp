@@ -25,6 +25,7 @@ public:
   void open(const session_request& wanted,
             std::function<void(result<std::shared_ptr<runtime_session>>)> opened,
             std::function<void(error)> died) override;
+  void abandon(instance_id instance) override;
 
 private:
   boost::asio::io_context& io_;

@@ -117,6 +117,7 @@ TEST(Artifact, RefusedBuildIsTriedAgainWhenAskedForOrWhenItsCompilerIsNew) {
   t.feed(compile_failed{first.compile, incarnation{11}, could_not(recovery::refuse)});
   t.take_all<queue_notice>();
   t.take_all<reject_request>();
+  t.take_all<record_request>();
   t.expect_empty();
   t.feed(compile_requested{model_name{"storyteller"}, "npu"});
   const auto second = t.expect<start_compile>();
@@ -140,8 +141,9 @@ TEST(Artifact, EachHolderServesTwoBeforeOthersDo) {
     const auto name = "n" + std::to_string(at);
     t.join(name, 1 + at);
     t.advertise(npu_spec(name, 0));
-    t.submit(name + "/*");
   }
+  for (std::uint64_t at = 0; at < pullers; ++at)
+    t.submit("n" + std::to_string(at) + "/*");
   const auto order = [&] {
     t.take_all<queue_notice>();
     t.take_all<reserve_allocation>();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kills the agent at random moments of a build and of putting it away; each time the store must verify clean, no
-// process may be left, and the next start must serve.
+// Kills the agent at random moments of a build and of putting it away; each time the store must
+// verify clean, no process may be left, and the next start must serve.
 // Usage: CONSORT_BIN=... node tests/storm/store_kills.mjs [--rounds 100] [--seed 1]
 import fs from 'node:fs';
 import path from 'node:path';
@@ -40,7 +40,8 @@ for (let round = 0; round < options.rounds; ++round) {
   }
 }
 console.log(
-  `${options.rounds} kills, seed ${options.seed}: ${built} after the build was put away, ${bad} stores that do not verify`,
+  `${options.rounds} kills, seed ${options.seed}: ${built} after the build was put away, ` +
+    `${bad} stores that do not verify`,
 );
 fs.rmSync(data, { recursive: true, force: true });
 process.exit(bad === 0 ? 0 : 1);

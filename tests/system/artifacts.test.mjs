@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: operators see what a build would come to, what an artifact is and why a build failed, carry artifacts between
-// hosts, and remove what nobody uses; one application runs on every kind of device.
+// Goal: operators see what a build would come to, what an artifact is and why a build failed, carry
+// artifacts between hosts, and remove what nobody uses; one application runs on every kind of device.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import fs from 'node:fs';
@@ -90,7 +90,8 @@ test('builds ahead, and the store of this host', { timeout: 240_000 }, async (t)
     await good('unpin', digest);
   });
   await check('one application on three kinds of device', async () => {
-    const { stdout } = await promisify(execFile)(application, [cluster.url, model, 'cpu', 'npu', 'pim']);
+    const args = [cluster.url, model, 'cpu', 'npu', 'pim'];
+    const { stdout } = await promisify(execFile)(application, args);
     assert.match(stdout, /\[local\/cpu0: 24 tokens, length\]/);
     assert.match(stdout, /\[local\/npu\d: 24 tokens, length\]/);
     assert.match(stdout, /\[local\/pim\d: 24 tokens, length\]/);

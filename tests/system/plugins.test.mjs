@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: an accelerator that nobody has heard of is attached by a folder with scripts, serves, and whatever its tools
-// and its server do wrong ends in a clear error, a state with its reason, and requests that move elsewhere.
+// Goal: an accelerator that nobody has heard of is attached by a folder with scripts, serves, and
+// whatever its tools and its server do wrong ends in a clear error, a state with its reason, and
+// requests that move elsewhere.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -13,6 +14,7 @@ import {
   expect_error,
   expect_gone,
   descendants,
+  model_file,
   root,
   run_cli,
   temp_dir,
@@ -80,10 +82,13 @@ test('a monitor that is broken costs its own devices only', { timeout: 240_000 }
   await cluster.start();
   const types = (await cluster.list('devices')).map((one) => one.spec.id).sort();
   assert.ok(types.includes('local/pim0') && types.includes('local/cpu0'), types.join());
-  fake.faults('smi=dead');
-  await eventually('the dead board is named unhealthy', async () =>
-    (await cluster.list('devices')).some((one) => one.spec.id === 'local/pim0' && one.reading.health === 'unhealthy'),
-  );
+  const health = async (id) =>
+    (await cluster.list('devices')).find((one) => one.spec.id === id).reading.health;
+  for (const fault of ['dead', 'gone']) {
+    fake.faults(`smi=${fault}`);
+    const board = fault === 'dead' ? 'local/pim0' : 'local/pim1';
+    await eventually(`${fault}: unhealthy`, async () => (await health(board)) === 'unhealthy');
+  }
 });
 
 // --- the server ----------------------------------------------------------------------------------
@@ -99,6 +104,7 @@ test('a made-up accelerator with its own compiler and server', { timeout: 540_00
   const check = checker(t, cluster);
   const ask = (fields = {}, headers = pim) =>
     cluster.complete({ max_tokens: 24, temperature: 0, ...fields }, headers, 60_000);
+  const on = (device) => ({ 'X-Consort-Device': device });
   const text_of = (answer) => answer.json.choices[0].text;
   let expected = '';
 
@@ -128,13 +134,14 @@ test('a made-up accelerator with its own compiler and server', { timeout: 540_00
   });
 
   // One board misbehaves: four streams at once use both, and every one of them gets the whole text.
-  for (const fault of ['die', 'stall', 'malformed', 'not-utf8', 'cut', 'error-in-stream', 'busy', 'html'])
+  const broken = ['die', 'stall', 'malformed', 'not-utf8', 'cut', 'error-in-stream'];
+  for (const fault of [...broken, 'busy', 'html'])
     await check(`${fault}: the streams go on at the other board`, async () => {
       fake.faults();
       for (const device of ['local/pim0', 'local/pim1'])
         await eventually(
           `${device} serves`,
-          async () => (await ask({ max_tokens: 2 }, { 'X-Consort-Device': device })).status === 200,
+          async () => (await ask({ max_tokens: 2 }, on(device))).status === 200,
           60_000,
         );
       fake.faults(`server@0=${fault}`);
@@ -145,14 +152,13 @@ test('a made-up accelerator with its own compiler and server', { timeout: 540_00
         assert.equal(answer.status, 200, answer.text);
         assert.equal(text_of(answer), expected);
       }
-      if (fault !== 'stall') assert.ok((await failed()) > before, 'nothing failed: the test is void');
+      if (fault !== 'stall') assert.ok((await failed()) > before, 'nothing failed: void');
     });
 
-  const refusals = { 'openai-400': 'openai', 'vllm-400': 'vllm', 'fastapi-422': 'fastapi', 'tgi-422': 'tgi' };
-  for (const [fault, word] of Object.entries(refusals))
+  for (const fault of ['openai-400', 'vllm-400', 'fastapi-422', 'tgi-422'])
     await check(`${fault}: the vendor's words reach the client`, async () => {
       fake.faults(`server=${fault}`);
-      expect_error(await ask(), 400, new RegExp(`${word} shape says no`));
+      expect_error(await ask(), 400, new RegExp(`${fault.split('-')[0]} shape says no`));
     });
 
   await check('too-many: no more than was asked for', async () => {
@@ -175,7 +181,7 @@ test('a made-up accelerator with its own compiler and server', { timeout: 540_00
   });
 });
 
-test('a folder dropped into a running cluster is served from, and taken out again', { timeout: 240_000 }, async (t) => {
+test('a folder dropped into a running cluster, and taken out', { timeout: 240_000 }, async (t) => {
   const plugins = temp_dir('consort-plugins');
   const cluster = new Cluster({ args: ['--plugins', plugins] });
   t.after(async () => {
@@ -186,7 +192,8 @@ test('a folder dropped into a running cluster is served from, and taken out agai
   const check = checker(t, cluster);
   const ids = async () => (await cluster.list('devices')).map((one) => one.spec.id).sort();
   const folder = path.join(plugins, 'fakevendor');
-  const running = cluster.stream({ max_tokens: 400, temperature: 0 }, { 'X-Consort-Device': 'npu' });
+  const npu = { 'X-Consort-Device': 'npu' };
+  const running = cluster.stream({ max_tokens: 400, temperature: 0 }, npu);
   await running.next();
   await running.next();
   const before = await ids();
@@ -204,7 +211,8 @@ test('a folder dropped into a running cluster is served from, and taken out agai
     const good = fs.readFileSync(file);
     fs.writeFileSync(file, '{ "schema": 1, ');
     process.kill(cluster.pid, 'SIGHUP');
-    await eventually('it is complained of', () => /fakevendor\/plugin\.json:\d/.test(cluster.output));
+    const complaint = /fakevendor\/plugin\.json:\d/;
+    await eventually('it is complained of', () => complaint.test(cluster.output));
     assert.equal((await cluster.complete({ max_tokens: 4 }, pim, 60_000)).status, 200);
     fs.writeFileSync(file, good);
   });
@@ -272,7 +280,8 @@ test('plugin init writes folders that check', { timeout: 240_000 }, async (t) =>
     assert.match(portless.stderr, /\{port\}/);
     const quote = await cli('init', '--dir', folder, 'nothing', '--from-command', '"open {port}');
     assert.match(quote.stderr, /quote/);
-    const dead = await cli('init', '--dir', folder, 'nothing', '--from-command', 'sh -c "exit 3" {port}');
+    const command = 'sh -c "exit 3" {port}';
+    const dead = await cli('init', '--dir', folder, 'nothing', '--from-command', command);
     assert.match(dead.stderr, /exited with 3/);
   });
 });
@@ -293,7 +302,8 @@ test('a server that does not start is named, and others serve', { timeout: 540_0
       const cluster = new Cluster({ args: ['--plugins', fake.plugins] });
       try {
         await cluster.start();
-        const answer = await cluster.complete({ max_tokens: 4 }, { 'X-Consort-Device': 'pim|cpu', 'X-Consort-Wait': '20s' }, 60_000);
+        const either = { 'X-Consort-Device': 'pim|cpu', 'X-Consort-Wait': '20s' };
+        const answer = await cluster.complete({ max_tokens: 4 }, either, 60_000);
         assert.equal(answer.status, 200, answer.text);
         const only = { ...pim, 'X-Consort-Wait': '6s' };
         const refused = await cluster.complete({ max_tokens: 4 }, only, 60_000);
@@ -318,22 +328,28 @@ test('a server that runs already is attached and never signalled', { timeout: 24
   fs.mkdirSync(path.join(plugins, 'next-door'));
   const document = {
     ...{ schema: 1, name: 'next-door', version: '1', vendor: 'another cluster', type: 'gpu' },
-    probe: { command: ['echo', JSON.stringify({ id: first.url, model: 'server' })], id: '/id', model: '/model' },
-    capability: { max_sequences: 8, formats: [`server/${name}`], runtime: { cancel: true, resume: 'text' } },
+    probe: { command: ['echo', `{"id": "${first.url}", "model": "s"}`], id: '/id', model: '/model' },
+    capability: { max_sequences: 8, formats: [`server/${name}`], runtime: { cancel: true } },
     runtime: { interface: 'server', url: first.url, model: name, ready: '/healthz' },
   };
   fs.writeFileSync(path.join(plugins, 'next-door', 'plugin.json'), JSON.stringify(document));
-  const second = new Cluster({ args: ['--plugins', plugins] });
+  // One is declared while it runs, the other at its start.
+  const args = ['--plugins', plugins, '--model', `near=${model_file}`];
+  const second = new Cluster({ args: [...args, '--model', `early=server:${name}`] });
   try {
     await second.start();
     const added = await second.post('/api/v1/models', { name: 'far', source: `server:${name}` });
     assert.ok(added.status < 300, added.text);
-    const far = await second.complete({ model: 'far', prompt: 'Once', max_tokens: 12, temperature: 0 });
-    assert.equal(far.status, 200, far.text);
-    const near = await first.complete({ prompt: 'Once', max_tokens: 12, temperature: 0 });
-    assert.equal(far.json.choices[0].text, near.json.choices[0].text);
+    const story = { prompt: 'Once', max_tokens: 12, temperature: 0 };
+    const near = await first.complete(story);
+    for (const model of ['far', 'early']) {
+      const answer = await second.complete({ ...story, model });
+      assert.equal(answer.status, 200, answer.text);
+      assert.equal(answer.json.choices[0].text, near.json.choices[0].text);
+    }
     await first.kill();
-    const lost = await second.complete({ model: 'far', max_tokens: 4 }, { 'X-Consort-Wait': '3s' }, 60_000);
+    const soon = { 'X-Consort-Wait': '3s' };
+    const lost = await second.complete({ model: 'far', max_tokens: 4 }, soon, 60_000);
     assert.ok(lost.status >= 500, lost.text);
   } finally {
     await second.destroy();

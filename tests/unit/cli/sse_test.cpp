@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "links/sse.hpp"
 
+#include "links/limits.hpp"
+
 #include "cli/limits.hpp"
 
 #include <gtest/gtest.h>

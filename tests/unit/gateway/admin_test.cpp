@@ -103,7 +103,44 @@ TEST_F(Admin, ExplainFindsByIdOrIs404) {
   EXPECT_EQ(error_of(missing)["code"], "unknown_request");
 }
 
+/// A device that runs what one profile builds for the model.
+core::device_view builds_for(const model_spec& model) {
+  core::device_view device;
+  device.spec.id = device_id("local/npu0");
+  device.spec.type = resource_type::npu;
+  device.alive = true;
+  build_profile profile;
+  profile.name = "p";
+  profile.compiler = "fake-cc";
+  profile.degree = model.devices_per_instance;
+  device.spec.capability.build_profiles = {profile};
+  return device;
+}
+
+TEST_F(Admin, BuildsAheadArePlannedAndWhatMakesNoSenseIsRefused) {
+  declare("m", "d");
+  port_.seen.models[0].spec.variants.resize(1);
+  port_.seen.devices.push_back(builds_for(port_.seen.models[0].spec));
+  add_device();
+  start();
+  http_client client(http_port());
+  const auto ask = [&](const char* body) { return client.post("/api/v1/compile/plan", body); };
+  const auto plan = nlohmann::json::parse(ask(R"({"model":"d","for":"npu"})").body)["builds"];
+  ASSERT_EQ(plan.size(), 1U);
+  EXPECT_EQ(plan[0]["state"], "no-compiler");
+  EXPECT_EQ(plan[0]["compiler"], "fake-cc");
+  EXPECT_EQ(ask(R"({"model":"n","for":"npu"})").status, 404);
+  EXPECT_EQ(ask(R"({"model":"m","for":"gpu"})").status, 422);
+  EXPECT_EQ(ask(R"({"model":"m","for":","})").status, 400);
+  EXPECT_EQ(ask(R"({"model":"m"})").status, 400);
+  EXPECT_EQ(client.post("/api/v1/compile", R"({"model":"m","for":"cpu"})").status, 422);
+  EXPECT_TRUE(port_.admin_requests().empty());
+}
+
 TEST_F(Admin, CommandsReachTheScheduler) {
+  declare("m", "d");
+  port_.seen.models[0].spec.variants.resize(1);
+  port_.seen.devices.push_back(builds_for(port_.seen.models[0].spec));
   config_.describe = [](model_spec declared) {
     declared.variants.at(0).quantization = "q8_0";
     return declared;

@@ -154,7 +154,8 @@ protected:
   }
   /// A plugin that finds these devices; its name is the folder's.
   void vendor(const std::string& name, const std::string& uuid) {
-    folder.write(name + "/plugin.json", changed("\"name\": \"fake\"", "\"name\": \"" + name + "\""));
+    folder.write(name + "/plugin.json",
+                 changed("\"name\": \"fake\"", "\"name\": \"" + name + "\""));
     monitor(name, "echo '{\"devices\": [{\"uuid\": \"" + uuid + "\", \"name\": \"fake-1\"}]}'");
     folder.script(name + "/fake-cc", "echo 1.2.3");
   }

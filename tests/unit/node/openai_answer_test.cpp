@@ -2,6 +2,7 @@
 // Goal: whatever a model server says becomes a sequence of events that an attempt may have.
 #include "node/runtimes/openai_answer.hpp"
 
+#include "links/limits.hpp"
 #include "node/limits.hpp"
 #include "node/runtimes/openai_request.hpp"
 #include "node/runtimes/server_errors.hpp"
@@ -16,8 +17,8 @@ namespace {
 using nlohmann::json;
 
 /// Feeds in pieces of that size. Returns: all events.
-std::vector<attempt_event> read(const std::string& body, bool streamed = true,
-                                std::uint32_t max_tokens = 0, std::size_t piece = 7) {
+std::vector<attempt_event> answer_events(const std::string& body, bool streamed = true,
+                                         std::uint32_t max_tokens = 0, std::size_t piece = 7) {
   openai_answer answer(1, max_tokens);
   answer.begin(streamed);
   for (std::size_t at = 0; at < body.size(); at += piece)
@@ -37,8 +38,8 @@ std::string heard(const std::vector<attempt_event>& events) {
       out += "open";
     else if (const auto* text = std::get_if<attempt_tokens>(&one))
       out += '"' + text->text + '"' + text->extra_json;
-    else if (const auto* done = std::get_if<attempt_choice_done>(&one))
-      out += "done " + done->finish_reason;
+    else if (const auto* ended = std::get_if<attempt_choice_done>(&one))
+      out += "done " + ended->finish_reason;
     else if (const auto* end = std::get_if<attempt_completed>(&one))
       out += "end " + std::to_string(end->usage.prompt_tokens) + "+"
              + std::to_string(end->usage.completion_tokens);
@@ -48,77 +49,83 @@ std::string heard(const std::vector<attempt_event>& events) {
   return out;
 }
 
-std::string event(const json& data) {
+std::string sse_data(const json& data) {
   return "data: " + data.dump() + "\n\n";
 }
-std::string text(const std::string& piece, const json& why = nullptr) {
-  return event({{"choices", {{{"index", 0}, {"text", piece}, {"finish_reason", why}}}}});
+std::string spoken(const std::string& piece, const json& why = nullptr) {
+  return sse_data({{"choices", {{{"index", 0}, {"text", piece}, {"finish_reason", why}}}}});
 }
-const std::string done = "data: [DONE]\n\n";
+const std::string stream_end = "data: [DONE]\n\n";
 
 TEST(OpenaiAnswer, StreamBecomesEvents) {
-  const auto usage
-      = event({{"choices", json::array()}, {"usage", {{"prompt_tokens", 5}, {"completion_tokens", 2}}}});
-  EXPECT_EQ(heard(read(text("a") + text("b") + text("", "stop") + usage + done)),
-            R"(open "a" "b" done stop end 5+2)");
+  const auto usage = sse_data(
+      {{"choices", json::array()}, {"usage", {{"prompt_tokens", 5}, {"completion_tokens", 2}}}});
+  EXPECT_EQ(
+      heard(answer_events(spoken("a") + spoken("b") + spoken("", "stop") + usage + stream_end)),
+      R"(open "a" "b" done stop end 5+2)");
 }
 
 TEST(OpenaiAnswer, WithoutUsagePiecesAreCounted) {
-  EXPECT_EQ(heard(read(text("a") + text("b", "length") + done)),
+  EXPECT_EQ(heard(answer_events(spoken("a") + spoken("b", "length") + stream_end)),
             R"(open "a" "b" done length end 0+2)");
 }
 
 TEST(OpenaiAnswer, EndsWithItsConnectionWhenEveryChoiceEnded) {
-  EXPECT_EQ(heard(read(text("a", "stop"))), R"(open "a" done stop end 0+1)");
-  EXPECT_EQ(heard(read(text("a"))), R"(open "a" fail server_broke_off)");
-  EXPECT_EQ(heard(read(text("a") + done)), R"(open "a" fail server_broke_off)");
-  EXPECT_EQ(heard(read("")), "open fail server_broke_off");
+  EXPECT_EQ(heard(answer_events(spoken("a", "stop"))), R"(open "a" done stop end 0+1)");
+  EXPECT_EQ(heard(answer_events(spoken("a"))), R"(open "a" fail server_broke_off)");
+  EXPECT_EQ(heard(answer_events(spoken("a") + stream_end)), R"(open "a" fail server_broke_off)");
+  EXPECT_EQ(heard(answer_events("")), "open fail server_broke_off");
 }
 
 TEST(OpenaiAnswer, WholeAnswerIsOnePiece) {
   const json body{{"choices", {{{"index", 0}, {"text", "all"}, {"finish_reason", "length"}}}},
                   {"usage", {{"prompt_tokens", 1}, {"completion_tokens", 9}}}};
-  EXPECT_EQ(heard(read(body.dump(), false)), R"(open "all" done length end 1+9)");
+  EXPECT_EQ(heard(answer_events(body.dump(), false)), R"(open "all" done length end 1+9)");
   const json chat{
-      {"choices", {{{"message", {{"role", "assistant"}, {"content", "hi"}}}, {"finish_reason", "stop"}}}}};
-  EXPECT_EQ(heard(read(chat.dump(), false)), R"(open "hi" done stop end 0+1)");
-  EXPECT_EQ(heard(read("<html>", false)), "open fail server_protocol");
-  EXPECT_EQ(heard(read(R"({"error": {"message": "no"}})", false)), "open fail server_failed");
+      {"choices",
+       {{{"message", {{"role", "assistant"}, {"content", "hi"}}}, {"finish_reason", "stop"}}}}};
+  EXPECT_EQ(heard(answer_events(chat.dump(), false)), R"(open "hi" done stop end 0+1)");
+  EXPECT_EQ(heard(answer_events("<html>", false)), "open fail server_protocol");
+  EXPECT_EQ(heard(answer_events(R"({"error": {"message": "no"}})", false)),
+            "open fail server_failed");
 }
 
 TEST(OpenaiAnswer, WhatIsNotTextPassesThrough) {
-  const auto chat = event(
+  const auto chat = sse_data(
       {{"choices",
         {{{"index", 0},
           {"delta", {{"role", "assistant"}, {"content", nullptr}, {"tool_calls", {{{"id", "x"}}}}}},
           {"logprobs", {{"content", json::array()}}}}}}});
-  const auto end = event({{"choices", {{{"index", 0}, {"delta", json::object()}, {"finish_reason", "tool_calls"}}}}});
-  EXPECT_EQ(heard(read(chat + end)),
-            R"(open ""{"delta":{"tool_calls":[{"id":"x"}]},"logprobs":{"content":[]}} done tool_calls end 0+0)");
+  const auto end = sse_data(
+      {{"choices", {{{"index", 0}, {"delta", json::object()}, {"finish_reason", "tool_calls"}}}}});
+  const std::string extra = R"({"delta":{"tool_calls":[{"id":"x"}]},"logprobs":{"content":[]}})";
+  EXPECT_EQ(heard(answer_events(chat + end)), "open \"\"" + extra + " done tool_calls end 0+0");
 }
 
 TEST(OpenaiAnswer, MoreThanWasAskedForIsCut) {
   std::string body;
   for (int i = 0; i < 9; ++i)
-    body += text("x");
-  EXPECT_EQ(heard(read(body + text("", "stop") + done, true, 2)),
+    body += spoken("x");
+  EXPECT_EQ(heard(answer_events(body + spoken("", "stop") + stream_end, true, 2)),
             R"(open "x" "x" done length end 0+2)");
 }
 
 TEST(OpenaiAnswer, NonsenseIsTheServersFault) {
-  EXPECT_EQ(heard(read("data: {\n\n")), "open fail server_protocol");
-  EXPECT_EQ(heard(read("data: []\n\n")), "open fail server_protocol");
-  EXPECT_EQ(heard(read("data: {}\n\n")), "open fail server_protocol");
-  EXPECT_EQ(heard(read("data: {\"choices\": [1]}\n\n")), "open fail server_protocol");
-  EXPECT_EQ(heard(read("data: {\"choices\": [{\"text\": \"\xff\"}]}\n\n")),
+  EXPECT_EQ(heard(answer_events("data: {\n\n")), "open fail server_protocol");
+  EXPECT_EQ(heard(answer_events("data: []\n\n")), "open fail server_protocol");
+  EXPECT_EQ(heard(answer_events("data: {}\n\n")), "open fail server_protocol");
+  EXPECT_EQ(heard(answer_events("data: {\"choices\": [1]}\n\n")), "open fail server_protocol");
+  EXPECT_EQ(heard(answer_events("data: {\"choices\": [{\"text\": \"\xff\"}]}\n\n")),
             "open fail server_protocol");
-  EXPECT_EQ(heard(read(event({{"choices", {{{"index", 7}, {"text", "x"}}}}}))),
+  EXPECT_EQ(heard(answer_events(sse_data({{"choices", {{{"index", 7}, {"text", "x"}}}}}))),
             "open fail server_protocol");
-  EXPECT_EQ(heard(read("data: " + std::string(limits::json_depth_max + 2, '[') + "\n\n")),
+  EXPECT_EQ(heard(answer_events("data: " + std::string(limits::json_depth_max + 2, '[') + "\n\n")),
             "open fail server_protocol");
-  EXPECT_EQ(heard(read(event({{"error", {{"message", "fire"}}}}))), "open fail server_failed");
-  EXPECT_EQ(heard(read(text("a") + "data: " + std::string(links::limits::sse_line_bytes_max, 'x'),
-                       true, 0, 65'536)),
+  EXPECT_EQ(heard(answer_events(sse_data({{"error", {{"message", "fire"}}}}))),
+            "open fail server_failed");
+  EXPECT_EQ(heard(answer_events(
+                spoken("a") + "data: " + std::string(links::limits::sse_line_bytes_max, 'x'), true,
+                0, 65'536)),
             R"(open "a" fail server_protocol)");
 }
 
@@ -134,19 +141,19 @@ TEST(OpenaiAnswer, SizeIsBounded) {
 }
 
 TEST(OpenaiAnswer, ReasonsAreWords) {
-  EXPECT_EQ(heard(read(text("", "<script>") + done)), "open done stop end 0+0");
+  EXPECT_EQ(heard(answer_events(spoken("", "<script>") + stream_end)), "open done stop end 0+0");
 }
 
 TEST(ServerErrors, EveryVendorsShapeIsUnderstood) {
-  const std::pair<const char*, const char*> bodies[] = {
-      {R"({"error": {"message": "openai", "code": 1}})", "openai"},
-      {R"({"object": "error", "message": "vllm", "code": 400})", "vllm"},
-      {R"({"detail": "fastapi"})", "fastapi"},
-      {R"({"detail": [{"loc": ["body", "n"], "msg": "too small"}, {"msg": "odd"}]})",
-       "n: too small; odd"},
-      {R"({"error": "tgi", "error_type": "validation"})", "tgi"},
-      {"<html>\n<b>502</b>\x1b[31m", "<html> <b>502</b> [31m"},
-      {"", ""}};
+  const std::pair<const char*, const char*> bodies[]
+      = {{R"({"error": {"message": "openai", "code": 1}})", "openai"},
+         {R"({"object": "error", "message": "vllm", "code": 400})", "vllm"},
+         {R"({"detail": "fastapi"})", "fastapi"},
+         {R"({"detail": [{"loc": ["body", "n"], "msg": "too small"}, {"msg": "odd"}]})",
+          "n: too small; odd"},
+         {R"({"error": "tgi", "error_type": "validation"})", "tgi"},
+         {"<html>\n<b>502</b>\x1b[31m", "<html> <b>502</b> [31m"},
+         {"", ""}};
   for (const auto& [body, message] : bodies)
     EXPECT_EQ(server_message(std::string_view(body)), message);
   EXPECT_EQ(server_message(std::string(limits::server_message_bytes_max + 9, 'x')).size(),
@@ -170,9 +177,10 @@ TEST(ServerErrors, StatusDecidesWhoIsToBlame) {
 }
 
 TEST(OpenaiRequest, BodyIsTheClientsWithOurModel) {
-  const attempt_body from{request_kind::chat,
-                          R"({"model": "m", "messages": [], "n": 2, "max_completion_tokens": 9, "tools": [1]})",
-                          {}};
+  const attempt_body from{
+      request_kind::chat,
+      R"({"model": "m", "messages": [], "n": 2, "max_completion_tokens": 9, "tools": [1]})",
+      {}};
   const auto made = render_openai_request(from, "theirs");
   ASSERT_TRUE(made);
   EXPECT_EQ(made->path, "/v1/chat/completions");
@@ -195,7 +203,8 @@ TEST(OpenaiRequest, AnswerThatBeganElsewhereGoesOn) {
   EXPECT_EQ(json::parse(text_on->body)["max_tokens"], 6);
   from.json = R"({"prompt": ["a", "b"]})";
   EXPECT_EQ(render_openai_request(from, "m").failure().code, "not_resumable");
-  from = {request_kind::chat, R"({"messages": [{"role": "user", "content": "hi"}]})", {" upon", {}, 4}};
+  from = {
+      request_kind::chat, R"({"messages": [{"role": "user", "content": "hi"}]})", {" upon", {}, 4}};
   const auto chat_on = json::parse(render_openai_request(from, "m")->body);
   EXPECT_EQ(chat_on["messages"].back()["content"], " upon");
   EXPECT_EQ(chat_on["continue_final_message"], true);

@@ -111,11 +111,6 @@ TEST(PluginJson, NamesLineColumnFieldAndWhatWasExpected) {
       {"{ \"tiles\": 4 }", "{}, \"start_timeout\": \"31m\"",
        "/runtime/start_timeout: expected a duration above 0 and up to 30m"},
       {"\"disk\": \"1MiB\"", "\"disk\": \"1 lot\"", "/build/0/disk: expected a size"},
-      {"\"disk\": \"1MiB\"", "\"failures\": [{\"exit\": 1}]", "/build/0/failures/0/class"},
-      {"\"disk\": \"1MiB\"", "\"failures\": [{\"class\": \"transient\"}]",
-       "expected `exit`, `match`, or both"},
-      {"\"disk\": \"1MiB\"", "\"failures\": [{\"exit\": 256, \"class\": \"transient\"}]",
-       "/build/0/failures/0/exit"},
       {"\"dtype\": \"q8_0\",", "\"dtype\": \"q8_0\", \"interface\": \"config\",",
        "/build/0/command: needs {config}"},
       {"{ \"lines\": \"^quality (\\\\w+)=(\\\\S+)\" }", "{ \"file\": \"/etc/passwd\" }",
@@ -129,6 +124,18 @@ TEST(PluginJson, NamesLineColumnFieldAndWhatWasExpected) {
     EXPECT_TRUE(message.starts_with("x/plugin.json:")) << one.to << ": " << message;
     EXPECT_NE(message.find(one.complaint), std::string::npos) << one.to << "\n" << message;
   }
+}
+
+TEST(PluginJson, FailuresNeedWhatTheyMeanAndHowTheyLook) {
+  const auto with = [](const char* rule) {
+    return complaint(changed("\"disk\": \"1MiB\"", std::string("\"failures\": [") + rule + "]"));
+  };
+  EXPECT_EQ(with(R"({"exit": 9, "match": "x+", "class": "resource"})"), "accepted");
+  EXPECT_NE(with(R"({"exit": 1})").find("/build/0/failures/0/class"), std::string::npos);
+  EXPECT_NE(with(R"({"class": "transient"})").find("expected `exit`, `match`, or both"),
+            std::string::npos);
+  EXPECT_NE(with(R"({"exit": 256, "class": "transient"})").find("/build/0/failures/0/exit"),
+            std::string::npos);
 }
 
 TEST(PluginJson, NamesTheLineOfASyntaxError) {
