@@ -316,7 +316,7 @@ test('a server that does not start is named, and others serve', { timeout: 540_0
     });
 });
 
-test('a server that runs already is attached and never signalled', { timeout: 240_000 }, async (t) => {
+test('a server that runs already is attached', { timeout: 240_000 }, async (t) => {
   const first = new Cluster({});
   const plugins = temp_dir('consort-plugins');
   t.after(async () => {
@@ -328,7 +328,7 @@ test('a server that runs already is attached and never signalled', { timeout: 24
   fs.mkdirSync(path.join(plugins, 'next-door'));
   const document = {
     ...{ schema: 1, name: 'next-door', version: '1', vendor: 'another cluster', type: 'gpu' },
-    probe: { command: ['echo', `{"id": "${first.url}", "model": "s"}`], id: '/id', model: '/model' },
+    probe: { command: ['echo', `{"id": "${first.url}"}`], id: '/id', model: { value: 'server' } },
     capability: { max_sequences: 8, formats: [`server/${name}`], runtime: { cancel: true } },
     runtime: { interface: 'server', url: first.url, model: name, ready: '/healthz' },
   };
