@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "consort/client.hpp"
+#include "include/consort/client.hpp"
 
 #include "client/http_client.hpp"
 #include "scheduler/units.hpp"

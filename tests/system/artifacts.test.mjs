@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal: operators see what a build would come to, what an artifact is and why a build failed, carry
-// artifacts between hosts, and remove what nobody uses; one application runs on every kind of device.
+// artifacts between hosts, and remove what nobody uses; one application runs on every device.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import fs from 'node:fs';

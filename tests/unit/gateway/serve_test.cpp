@@ -251,6 +251,7 @@ TEST_F(Serve, SlowReaderHoldsUpNothingButItsStream) {
 
 TEST_F(Serve, BacklogOfAllReadersIsBounded) {
   config_.limits.all_backlogs_bytes = 64 * 1024;
+  config_.limits.stream_backlog_bytes = 512 * 1024; // An eighth of it is much.
   hold_node();
   start();
   http_client client(http_port(), 4096);
