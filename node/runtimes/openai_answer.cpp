@@ -147,8 +147,12 @@ void openai_answer::on_piece(std::uint32_t index, const json& choice) {
   if (text.empty() && extra.empty())
     return;
   const auto pieces = text.empty() ? 0 : ++pieces_[index];
-  if (streamed_ && max_tokens_ > 0 && pieces > max_tokens_)
-    return finish_choice(index, "length");
+  if (streamed_ && max_tokens_ > 0 && pieces > max_tokens_) {
+    pieces_[index] = max_tokens_;
+    finish_choice(index, "length");
+    // Whatever else it says is not waited for.
+    return choices_done() ? complete() : void();
+  }
   out_.emplace_back(attempt_tokens{index, std::move(text), {}, std::move(extra)});
 }
 

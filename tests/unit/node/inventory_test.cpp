@@ -277,7 +277,7 @@ TEST(CpuPlugin, DescribesTheHostAsOneDevice) {
     all.add(std::move(one));
   ASSERT_TRUE(all.probe().empty());
   ASSERT_EQ(all.devices().size(), 1U);
-  const auto& cpu = all.devices()[0];
+  const auto cpu = all.devices()[0];
   EXPECT_EQ(cpu.id, device_id("local/cpu0"));
   EXPECT_EQ(cpu.model, "Test CPU");
   EXPECT_EQ(cpu.attributes.at("simd"), "avx2 fma avx512f");
