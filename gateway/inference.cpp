@@ -161,6 +161,11 @@ void inference::handle_event(const attempt_completed& completed, steady_time at)
 void inference::handle_event(const attempt_aborted& aborted, steady_time at) {
   if (all_choices_done())
     return complete({prompt_tokens_, tokens_, cached_tokens_}, 0, 0, at);
+  // Its node ended it for the scheduler, which may not have said so here yet: had we asked for it,
+  // we would not listen any more.
+  if (aborted.failure.code == "cancelled")
+    return fail_attempt(
+        {recovery::retry_elsewhere, "attempt_revoked", "its node ended the attempt"}, false);
   fail_attempt(aborted.failure, aborted.device_fault);
 }
 
