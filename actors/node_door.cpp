@@ -96,8 +96,8 @@ void door_state::spawn_telemetry() {
 
 /// Devices that went are lost, with what runs on them; all others go on.
 void door_state::apply(const node::inventory_change& change) {
-  spdlog::info("node: read the plugins again: {} devices came, {} went", change.appeared.size(),
-               change.gone.size());
+  spdlog::info("node: read the plugins again: {} devices came, {} went{}", change.appeared.size(),
+               change.gone.size(), change.toolchains ? ", other compilers" : "");
   for (const auto& id : change.gone) {
     if (const auto found = devices_.find(id); found != devices_.end())
       stop(found->second);

@@ -49,7 +49,8 @@ public:
   void stop() override;
   /// Ends running streams at once; for a second signal while stop() drains. Thread-safe.
   void stop_now();
-  /// Reads certificates and revocations again; running links stay unless they are revoked.
+  /// Has the plugin folders looked at again, and reads certificates and revocations: running links
+  /// stay unless they are revoked.
   void reload();
 
   /// Of this process's agent; empty without one.

@@ -7,8 +7,7 @@
 #include "node/child_process.hpp"
 #include "node/placeholders.hpp"
 #include "node/plugin_json.hpp"
-
-#include <boost/asio/ip/tcp.hpp>
+#include "node/runtimes/server_http.hpp"
 
 #include <algorithm>
 #include <filesystem>
@@ -166,20 +165,16 @@ exit_code wrap_url(context& env, const plugin_init_flags& flags) {
                       plain_name(target->host + "-" + target->port));
 }
 
-std::uint16_t free_port() {
-  boost::asio::io_context io;
-  const boost::asio::ip::tcp::acceptor any(io, {boost::asio::ip::address_v4::loopback(), 0});
-  return any.local_endpoint().port();
-}
-
 /// Runs the command once, to see what it serves.
-result<found_server> try_command(context& env, const std::vector<std::string>& words,
-                                 std::uint16_t port) {
+result<found_server> try_command(context& env, const std::vector<std::string>& words) {
   boost::asio::io_context io;
+  const auto port = node::free_loopback_port(io);
+  if (!port)
+    return port.failure();
   node::child_spec child;
   for (const auto& word : words)
     child.argv.push_back(
-        node::replace_placeholders(word, {{"port", std::to_string(port)}, {"index", "0"}}));
+        node::replace_placeholders(word, {{"port", std::to_string(*port)}, {"index", "0"}}));
   child.timeout_us = std::chrono::duration_cast<std::chrono::microseconds>(start_time).count();
   std::string last;
   std::optional<node::child_exit> ended;
@@ -188,7 +183,7 @@ result<found_server> try_command(context& env, const std::vector<std::string>& w
       [&ended](node::child_exit end) { ended = std::move(end); });
   if (!started)
     return started.failure();
-  const auto url = "http://127.0.0.1:" + std::to_string(port);
+  const auto url = "http://127.0.0.1:" + std::to_string(*port);
   env.err << "starting it once, to see what it serves ...\n";
   auto found = look_at(url);
   // It may listen, and answer with anything, long before it has loaded.
@@ -212,7 +207,7 @@ exit_code wrap_command(context& env, const plugin_init_flags& flags) {
   if (flags.from_command.find("{port}") == std::string::npos)
     return complain(env, usage("--from-command must say {port} where the server is told its port, "
                                "e.g. --from-command \"serve --port {port}\""));
-  const auto server = try_command(env, *words, free_port());
+  const auto server = try_command(env, *words);
   if (!server)
     return complain(env, server.failure());
   ordered_json runtime{{"interface", "server"},

@@ -86,15 +86,20 @@ json to_json(const node::artifact_store& store, const artifact_record& one) {
           {"quality", std::move(quality)}};
 }
 
-exit_code show(context& env, const store_flags& flags) {
+/// Opens the store and finds the artifact that was named.
+template <class Act>
+exit_code with_one(context& env, const store_flags& flags, const Act& act) {
   const auto store = open_store(env, flags);
   if (!store)
     return complain(env, store.failure());
   const auto found = find_by(**store, flags.name);
-  if (!found)
-    return complain(env, found.failure());
+  return found ? act(**store, *found) : complain(env, found.failure());
+}
+
+exit_code show_one(context& env, const store_flags& flags, node::artifact_store& store,
+                   const artifact_record& found) {
   if (flags.log) {
-    const auto text = (*store)->log_of(found->content);
+    const auto text = store.log_of(found.content);
     if (!text)
       return complain(env, {recovery::refuse, "failed",
                             "its log is not here: it was built elsewhere or imported"});
@@ -105,7 +110,7 @@ exit_code show(context& env, const store_flags& flags) {
     }
     return exit_code::done;
   }
-  const auto facts = to_json(**store, *found);
+  const auto facts = to_json(store, found);
   if (env.json()) {
     env.out << facts.dump(2) << '\n';
     return exit_code::done;
@@ -115,6 +120,12 @@ exit_code show(context& env, const store_flags& flags) {
     rows.add({name, printable(value.is_string() ? value.get<std::string>() : value.dump())});
   env.out << rows.render(false, env.colour);
   return exit_code::done;
+}
+
+exit_code show(context& env, const store_flags& flags) {
+  return with_one(env, flags, [&](auto& store, const auto& found) {
+    return show_one(env, flags, store, found);
+  });
 }
 
 /// Reads every artifact whole. Changes nothing, whatever it finds.
@@ -189,42 +200,39 @@ exit_code collect(context& env, const store_flags& flags) {
 }
 
 exit_code keep(context& env, const store_flags& flags, bool wanted) {
-  const auto store = open_store(env, flags);
-  if (!store)
-    return complain(env, store.failure());
-  const auto found = find_by(**store, flags.name);
-  if (!found)
-    return complain(env, found.failure());
-  if (const auto marked = (*store)->mark_kept(found->content, wanted); !marked)
-    return complain(env, marked.failure());
-  env.out << found->content.value << (wanted ? " is kept\n" : " may be collected\n");
-  return exit_code::done;
+  return with_one(env, flags, [&](auto& store, const auto& found) {
+    if (const auto marked = store.mark_kept(found.content, wanted); !marked)
+      return complain(env, marked.failure());
+    env.out << found.content.value << (wanted ? " is kept\n" : " may be collected\n");
+    return exit_code::done;
+  });
 }
 
 /// FILE gets the payload, FILE.json its manifest.
-exit_code export_one(context& env, const store_flags& flags) {
-  const auto store = open_store(env, flags);
-  if (!store)
-    return complain(env, store.failure());
-  const auto found = find_by(**store, flags.name);
-  if (!found)
-    return complain(env, found.failure());
-  const auto path = (*store)->path_of(found->content);
+exit_code export_to(context& env, const std::string& file, node::artifact_store& store,
+                    const artifact_record& found) {
+  const auto path = store.path_of(found.content);
   if (!path)
     return complain(env, path.failure());
   std::error_code failed;
-  for (const auto& path_of_it : {flags.file, flags.file + ".json"})
-    if (fs::exists(path_of_it, failed))
-      return complain(env, usage(path_of_it + " is there already"));
-  fs::copy_file(*path, flags.file, failed);
-  std::ofstream manifest(flags.file + ".json", std::ios::binary);
-  manifest << node::write_manifest({*found, 0});
+  for (const auto& written : {file, file + ".json"})
+    if (fs::exists(written, failed))
+      return complain(env, usage(written + " is there already"));
+  fs::copy_file(*path, file, failed);
+  std::ofstream manifest(file + ".json", std::ios::binary);
+  manifest << node::write_manifest({found, 0});
   manifest.close();
   if (failed || !manifest)
     return complain(env, {recovery::refuse, "failed",
-                          flags.file + ": " + (failed ? failed.message() : "cannot be written")});
-  env.out << "wrote " << flags.file << " and " << flags.file << ".json\n";
+                          file + ": " + (failed ? failed.message() : "cannot be written")});
+  env.out << "wrote " << file << " and " << file << ".json\n";
   return exit_code::done;
+}
+
+exit_code export_one(context& env, const store_flags& flags) {
+  return with_one(env, flags, [&](auto& store, const auto& found) {
+    return export_to(env, flags.file, store, found);
+  });
 }
 
 exit_code import_one(context& env, const store_flags& flags) {

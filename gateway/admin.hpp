@@ -48,7 +48,7 @@ task<void> post_model(gateway_context&, const http_request&, const std::string& 
                       exchange& out);
 task<void> delete_model(gateway_context&, const http_request&, const std::string& rest,
                         exchange& out);
-/// Body {"model", "for": device selector}.
+/// Both: body {"model", "for": device selector}. The plan orders nothing.
 task<void> post_compile_plan(gateway_context& context, const http_request& request,
                              const std::string& rest, exchange& out);
 task<void> post_compile(gateway_context&, const http_request&, const std::string& rest,

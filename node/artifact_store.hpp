@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Built artifacts on this node's disk, named by the SHA-256 of their content:
-/// `<data>/artifacts/<sha256>/{payload,manifest.json}`. An artifact is written in
+/// `<data>/artifacts/<sha256>/{payload,manifest.json}`, beside them `build.log`, and `used` and
+/// `kept`, whose time and presence are what they say. An artifact is written in
 /// `<data>/staging/<pid>`, synced, and renamed into place whole, so a crash leaves either all of it
 /// or nothing. Content is hashed before the first use in a process and whenever the file has
 /// changed since; a corrupt one is moved to `<data>/corrupt` and forgotten. Names are never taken

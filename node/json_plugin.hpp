@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// A plugin that is a folder with plugin.json: runs the vendor's tools as children and reads what
-/// they print. Nothing from the network reaches a command line: placeholders are replaced by the
-/// agent's own paths, one whole argument each. Not thread-safe, as node/plugin.hpp says; its
-/// compiles run in the background on the given io_context and outlive no caller.
+/// they print. Nothing from the network reaches a shell: placeholders are replaced by the
+/// agent's own paths and numbers, and for model servers by plain names of models, one whole
+/// argument each. Not thread-safe, as node/plugin.hpp says; its compiles run in the background on
+/// the given io_context and outlive no caller.
 
 #include "node/c_abi_spec.hpp"
 #include "node/plugin_document.hpp"

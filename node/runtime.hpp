@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// What runs models on a device: a runtime opens sessions (one loaded instance each), a session
-/// runs attempts. Shared by every kind of runtime (c-abi host process; server, remote and simulated
-/// later). Thread-safe; callbacks arrive on any thread, must not block, and may come before the
-/// call that caused them returns.
+/// runs attempts. Shared by every kind of runtime (c-abi host process, model server). Thread-safe;
+/// callbacks arrive on any thread, must not block, and may come before the call that caused them
+/// returns.
 
 #include "messages/attempt_service.hpp"
 

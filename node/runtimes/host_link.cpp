@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/runtimes/host_link.hpp"
 
+#include "node/runtimes/linked_session.hpp"
 #include "node/runtimes/session_stats.hpp"
 #include "scheduler/units.hpp"
 
@@ -28,25 +29,6 @@ time_us now_us() {
 error protocol_error(const std::string& what) {
   return error{recovery::retry_elsewhere, "host_protocol", "broke the host protocol: " + what};
 }
-
-/// What the agent holds: the link lives on its own operations, so that it can close politely after
-/// its session is gone.
-class linked_session final : public runtime_session {
-public:
-  explicit linked_session(std::shared_ptr<host_link> link) : link_(std::move(link)) {}
-  ~linked_session() override { link_->close(); }
-
-  void submit(const attempt_id& attempt, attempt_body body,
-              std::shared_ptr<attempt_sink> sink) override {
-    link_->submit(attempt, std::move(body), std::move(sink));
-  }
-  void cancel(const attempt_id& attempt) override { link_->cancel(attempt); }
-  [[nodiscard]] session_stats stats() const override { return link_->stats(); }
-  [[nodiscard]] runtime_capabilities capabilities() const override { return link_->capabilities(); }
-
-private:
-  const std::shared_ptr<host_link> link_;
-};
 
 } // namespace
 
@@ -398,8 +380,8 @@ result<done> host_link::on(messages::host_stats report) {
   }
   if (phase_ == phase::measuring) {
     phase_ = phase::open;
-    conclude_open(
-        std::shared_ptr<runtime_session>(std::make_shared<linked_session>(shared_from_this())));
+    conclude_open(std::shared_ptr<runtime_session>(
+        std::make_shared<linked_session<host_link>>(shared_from_this())));
   }
   return done{};
 }

@@ -40,6 +40,18 @@ result<server_address> parse_server_url(const std::string& url) {
   return out;
 }
 
+result<std::uint16_t> free_loopback_port(asio::io_context& io) {
+  boost::system::error_code failed;
+  asio::ip::tcp::acceptor one(io);
+  const asio::ip::tcp::endpoint any(asio::ip::address_v4::loopback(), 0);
+  one.open(any.protocol(), failed);
+  if (!failed)
+    one.bind(any, failed);
+  if (failed)
+    return error{recovery::retry_later, "no_port", "no free port: " + failed.message()};
+  return one.local_endpoint().port();
+}
+
 server_http::server_http(const asio::any_io_executor& strand, const server_address& at)
     : at_(at), socket_(strand), resolver_(strand), deadline_(strand, [this] { cut(); }) {
   parser_.header_limit(static_cast<std::uint32_t>(limits::server_head_bytes_max));

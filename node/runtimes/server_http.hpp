@@ -8,6 +8,7 @@
 #include "node/limits.hpp"
 #include "scheduler/result.hpp"
 
+#include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/buffer_body.hpp>
@@ -28,6 +29,9 @@ struct server_address {
 
 /// `http://HOST:PORT[/PREFIX]`; the port may be left out. Returns: `bad_url` (refuse) for others.
 [[nodiscard]] result<server_address> parse_server_url(const std::string& url);
+
+/// A port of the loopback interface that is free now; its server takes it a moment later.
+[[nodiscard]] result<std::uint16_t> free_loopback_port(boost::asio::io_context& io);
 
 class server_http {
 public:

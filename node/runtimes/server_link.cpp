@@ -3,6 +3,7 @@
 
 #include "node/host/limits.hpp"
 #include "node/placeholders.hpp"
+#include "node/runtimes/linked_session.hpp"
 #include "node/runtimes/server_errors.hpp"
 
 #include <boost/asio/co_spawn.hpp>
@@ -24,36 +25,6 @@ using std::chrono::microseconds;
 using std::chrono::steady_clock;
 
 namespace {
-
-/// What the caller of open() holds.
-class server_session final : public runtime_session {
-public:
-  explicit server_session(std::shared_ptr<server_link> link) : link_(std::move(link)) {}
-  ~server_session() override { link_->close(); }
-  void submit(const attempt_id& attempt, attempt_body body,
-              std::shared_ptr<attempt_sink> sink) override {
-    link_->submit(attempt, std::move(body), std::move(sink));
-  }
-  void cancel(const attempt_id& attempt) override { link_->cancel(attempt); }
-  [[nodiscard]] session_stats stats() const override { return link_->stats(); }
-  [[nodiscard]] runtime_capabilities capabilities() const override { return link_->capabilities(); }
-
-private:
-  const std::shared_ptr<server_link> link_;
-};
-
-/// A port of the loopback interface that is free now; the server takes it a moment later.
-result<std::uint16_t> free_port(asio::io_context& io) {
-  boost::system::error_code failed;
-  asio::ip::tcp::acceptor one(io);
-  const asio::ip::tcp::endpoint any(asio::ip::address_v4::loopback(), 0);
-  one.open(any.protocol(), failed);
-  if (!failed)
-    one.bind(any, failed);
-  if (failed)
-    return error{recovery::retry_later, "no_port", "no free port: " + failed.message()};
-  return one.local_endpoint().port();
-}
 
 bool is_plain(const std::string& name) {
   return !name.empty() && name.front() != '-'
@@ -102,8 +73,8 @@ task<void> server_link::live() {
   phase_ = phase::open;
   spdlog::info("{}: {} is served by {} as {}", wanted_.device.id.value, wanted_.model.value,
                process_ ? "its own server" : spec_->url, server_message(std::string_view(model_)));
-  conclude_open(
-      std::shared_ptr<runtime_session>(std::make_shared<server_session>(shared_from_this())));
+  conclude_open(std::shared_ptr<runtime_session>(
+      std::make_shared<linked_session<server_link>>(shared_from_this())));
   if (!process_)
     co_await watch();
 }
@@ -129,7 +100,7 @@ result<done> server_link::find_server() {
       return found.failure();
     at_ = *std::move(found);
   } else {
-    const auto port = free_port(io_);
+    const auto port = free_loopback_port(io_);
     if (!port)
       return port.failure();
     at_ = {"127.0.0.1", *port, {}, {}};

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: a model server is started or found, asked, cancelled and given up as its plugin says; each
+// attempt ends once, and no process is left.
+#include "node/runtimes/server_runtime.hpp"
+
+#include "node/runtimes/server_http.hpp"
+#include "tests/unit/cli/test_server.hpp"
+#include "tests/unit/node/attempt_recorder.hpp"
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/write.hpp>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <future>
+#include <thread>
+
+namespace consort::node::test {
+namespace {
+
+using cli::canned_answer;
+using cli::test_server;
+using ::testing::HasSubstr;
+using session_ref = std::shared_ptr<runtime_session>;
+
+canned_answer json_answer(std::string body, int status = 200) {
+  canned_answer made;
+  made.status = status;
+  made.body = std::move(body);
+  return made;
+}
+
+canned_answer no_answer() {
+  canned_answer made;
+  made.silent = true;
+  return made;
+}
+
+canned_answer story() {
+  canned_answer made;
+  made.type = "text/event-stream";
+  made.body = "data: {\"choices\": [{\"index\": 0, \"text\": \"once\", \"finish_reason\": "
+              "\"stop\"}], \"usage\": {\"prompt_tokens\": 3, \"completion_tokens\": 1}}\n\n"
+              "data: [DONE]\n\n";
+  return made;
+}
+
+class ServerRuntime : public ::testing::Test {
+protected:
+  ServerRuntime() {
+    spec.plugin = "fake";
+    spec.sequences = 4;
+    spec.work_path = "/";
+    spec.start_timeout_us = limits::second_us;
+    wanted.instance = instance_id{7};
+    wanted.device.id = device_id("n/npu0");
+    wanted.model = model_name("tale");
+    wanted.path = "/models/any";
+  }
+  void TearDown() override {
+    runtime.reset();
+    work.reset();
+    runner.join();
+  }
+
+  std::future<result<session_ref>> begin() {
+    runtime = std::make_unique<server_runtime>(io, spec);
+    auto opened = std::make_shared<std::promise<result<session_ref>>>();
+    runtime->open(
+        wanted, [opened](result<session_ref> how) { opened->set_value(std::move(how)); },
+        [](const error&) {});
+    return opened->get_future();
+  }
+  result<session_ref> open() {
+    auto answer = begin();
+    if (answer.wait_for(patience) != std::future_status::ready)
+      return error{recovery::bug, "no_answer", "open did not answer"};
+    return answer.get();
+  }
+  session_ref attach(const test_server& to) {
+    spec.url = to.url();
+    auto opened = open();
+    EXPECT_TRUE(opened) << (opened ? "" : opened.failure().message);
+    return opened ? *opened : nullptr;
+  }
+  static std::shared_ptr<attempt_recorder> submit(const session_ref& to, std::uint64_t number) {
+    auto sink = std::make_shared<attempt_recorder>();
+    to->submit(attempt(number), {request_kind::completion, R"({"prompt": "x"})", {}}, sink);
+    return sink;
+  }
+
+  boost::asio::io_context io;
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work{io.get_executor()};
+  std::thread runner{[this] { io.run(); }};
+  server_spec spec;
+  session_request wanted;
+  std::unique_ptr<server_runtime> runtime;
+};
+
+TEST_F(ServerRuntime, AttachesToOneThatRunsAndRelaysItsAnswers) {
+  const test_server server({{"GET /health", {}},
+                            {"GET /v1/models", json_answer(R"({"data": [{"id": "tale"}]})")},
+                            {"POST /v1/completions", story()}});
+  const auto loaded = attach(server);
+  ASSERT_TRUE(loaded);
+  const auto events = submit(loaded, 1)->wait_end();
+  ASSERT_EQ(events.size(), 4U);
+  EXPECT_EQ(events[0], attempt_event(attempt_opened{}));
+  EXPECT_EQ(events[1], attempt_event(attempt_tokens{0, "once", {}, ""}));
+  EXPECT_EQ(events[3], attempt_event(attempt_completed{{3, 1, 0}, 0, 0}));
+  EXPECT_EQ(loaded->stats().capacity.sequences.value, 4U);
+  EXPECT_THAT(server.seen().back().body, HasSubstr(R"("model":"tale")"));
+}
+
+TEST_F(ServerRuntime, RefusalsAndUnknownModelsAreNamed) {
+  const test_server server(
+      {{"GET /health", {}},
+       {"GET /v1/models", json_answer(R"({"data": [{"id": "x"}, {"id": "y"}]})")},
+       {"POST /v1/completions", json_answer(R"({"detail": "too odd"})", 422)}});
+  spec.url = server.url();
+  const auto wrong = open();
+  ASSERT_FALSE(wrong);
+  EXPECT_EQ(wrong.failure().code, "server_model");
+  EXPECT_THAT(wrong.failure().message, HasSubstr("serves x, y, not tale"));
+  spec.model = "y";
+  const auto loaded = attach(server);
+  ASSERT_TRUE(loaded);
+  const auto refused = submit(loaded, 1)->failure();
+  EXPECT_EQ(refused.failure.action, recovery::refuse);
+  EXPECT_THAT(refused.failure.message, HasSubstr("too odd"));
+  EXPECT_FALSE(refused.device_fault);
+}
+
+TEST_F(ServerRuntime, CancelAndUnloadEndAttempts) {
+  const test_server server({{"GET /health", {}}, {"POST /v1/completions", no_answer()}});
+  auto loaded = attach(server);
+  ASSERT_TRUE(loaded);
+  const auto cancelled = submit(loaded, 1);
+  loaded->cancel(attempt(1));
+  loaded->cancel(attempt(99));
+  EXPECT_EQ(cancelled->failure().failure.code, "cancelled");
+  const auto left = submit(loaded, 2);
+  loaded.reset();
+  EXPECT_EQ(left->failure().failure.code, "session_closed");
+}
+
+TEST_F(ServerRuntime, KeyComesFromTheEnvironmentAndGoesAlong) {
+  const test_server server({{"GET /health", {}}, {"POST /v1/completions", story()}});
+  spec.key_env = "CONSORT_TEST_NO_SUCH_KEY";
+  spec.url = server.url();
+  EXPECT_EQ(open().failure().code, "key_missing");
+  spec.key_env = "CONSORT_TEST_KEY";
+  ::setenv("CONSORT_TEST_KEY", "two\nlines", 1);
+  EXPECT_EQ(open().failure().code, "key_invalid");
+  ::setenv("CONSORT_TEST_KEY", "sesame", 1);
+  const auto loaded = attach(server);
+  ASSERT_TRUE(loaded);
+  submit(loaded, 1)->wait_end();
+  EXPECT_EQ(server.seen().back().headers.at("authorization"), "Bearer sesame");
+}
+
+/// Sends the head of a stream, and then nothing.
+TEST_F(ServerRuntime, StreamThatFallsSilentHasStalled) {
+  using boost::asio::ip::tcp;
+  boost::asio::io_context own;
+  tcp::acceptor acceptor(own, {boost::asio::ip::address_v4::loopback(), 0});
+  std::vector<tcp::socket> held;
+  std::thread mute([&] {
+    for (int count = 0; count < 3; ++count) { // Ready, its models, the attempt.
+      held.push_back(acceptor.accept());
+      boost::system::error_code failed;
+      const std::string head = count == 2 ? "HTTP/1.1 200 x\r\nContent-Type: text/event-stream\r\n"
+                                            "Content-Length: 99\r\n\r\n"
+                                          : "HTTP/1.1 200 x\r\nContent-Length: 0\r\n\r\n";
+      boost::asio::write(held.back(), boost::asio::buffer(head), failed);
+    }
+  });
+  spec.url = "http://127.0.0.1:" + std::to_string(acceptor.local_endpoint().port());
+  spec.silence_us = limits::second_us / 20;
+  const auto loaded = open();
+  ASSERT_TRUE(loaded);
+  const auto stalled = submit(*loaded, 1)->failure();
+  EXPECT_EQ(stalled.failure.code, "server_stalled");
+  EXPECT_TRUE(stalled.device_fault);
+  mute.join();
+}
+
+// --- servers of its own ---
+
+TEST_F(ServerRuntime, OneThatIsNeverReadyIsEnded) {
+  spec.command = {"sh", "-c", "echo loading shards; exec sleep 600"};
+  spec.start_timeout_us = limits::second_us / 5;
+  const auto failed = open();
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.failure().code, "runtime_start_timeout");
+  EXPECT_THAT(failed.failure().message, HasSubstr("loading shards"));
+}
+
+TEST_F(ServerRuntime, OneThatExitsIsNamedWithItsLastWords) {
+  spec.command = {"sh", "-c", "echo no license for {name} on {index}; exit 7"};
+  const auto failed = open();
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.failure().code, "runtime_died");
+  EXPECT_THAT(failed.failure().message, HasSubstr("exited with 7"));
+  EXPECT_THAT(failed.failure().message, HasSubstr("no license for tale on 0"));
+}
+
+TEST_F(ServerRuntime, LoadIsGivenUpWhenNobodyWantsIt) {
+  spec.command = {"sleep", "600"};
+  spec.start_timeout_us = 600 * limits::second_us;
+  auto answer = begin();
+  runtime->abandon(instance_id{8});
+  runtime->abandon(wanted.instance);
+  ASSERT_EQ(answer.wait_for(patience), std::future_status::ready);
+  EXPECT_EQ(answer.get().failure().code, "unloaded");
+}
+
+TEST_F(ServerRuntime, NamesBecomeNoOptions) {
+  spec.command = {"sleep", "{name}"};
+  for (const auto* name : {"--help", "a b", "", "x;y", "\x1b[31m"}) {
+    wanted.model = model_name(name);
+    EXPECT_EQ(open().failure().code, "bad_name") << name;
+  }
+  wanted.model = model_name("tale");
+  wanted.path = "-rf"; // Of `server:-rf`.
+  EXPECT_EQ(open().failure().code, "bad_name");
+  wanted.path = "/models/any";
+  spec.command = {"consort-no-such-tool"};
+  EXPECT_EQ(open().failure().code, "tool_missing");
+}
+
+TEST(ServerUrl, IsHttpWithAHostAndPerhapsAPath) {
+  const auto whole = parse_server_url("http://host:8000/a/b/");
+  ASSERT_TRUE(whole);
+  EXPECT_EQ(whole->host, "host");
+  EXPECT_EQ(whole->port, 8000);
+  EXPECT_EQ(whole->prefix, "/a/b");
+  EXPECT_EQ(parse_server_url("http://[::1]")->port, 80);
+  for (const auto* bad : {"", "host:1", "https://h", "http://", "http://h:0", "http://h:1/a b",
+                          "http://h:1/a?b", "http://h:1/\r\nx"})
+    EXPECT_FALSE(parse_server_url(bad)) << bad;
+}
+
+} // namespace
+} // namespace consort::node::test
