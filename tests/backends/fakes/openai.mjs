@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// The OpenAI protocol as a part of any fake: /v1/models, /v1/completions and
+// /v1/chat/completions, streamed with usage. Run by itself it is an API provider that asks for a
+// key and counts requests and tokens.
+import { pathToFileURL } from 'node:url';
+import { FakeServer, parse_arguments } from './server.mjs';
+import { count_tokens } from './story.mjs';
+
+const text_of = (content) =>
+  typeof content === 'string' ? content : content.map((part) => part.text ?? '').join('');
+
+/// Adds the routes under `prefix`. `shape(choice)` may change what a choice looks like, and
+/// `guard(request, response)` may answer first: it returns whether it did.
+export function speak_openai(server, { prefix = '/v1', guard = () => false, model = {} } = {}) {
+  server.on('GET', `${prefix}/models`, (request, response) =>
+    server.json(response, 200, {
+      object: 'list',
+      data: [{ id: server.fault() === 'wrong-model' ? 'somebody-else' : server.model, ...model }],
+    }),
+  );
+  for (const chat of [false, true]) {
+    const target = `${prefix}/${chat ? 'chat/completions' : 'completions'}`;
+    server.on('POST', target, (request, response, body) => {
+      if (guard(request, response) || server.refused(response)) return;
+      answer(server, response, JSON.parse(body), chat);
+    });
+  }
+}
+
+function answer(server, response, asked, chat) {
+  const prompt = chat ? asked.messages.map((one) => text_of(one.content)).join('\n') : asked.prompt;
+  const count = asked.max_completion_tokens ?? asked.max_tokens ?? 16;
+  const head = { id: 'fake-1', created: 1, model: asked.model };
+  const usage = (made) => ({
+    prompt_tokens: count_tokens(prompt),
+    completion_tokens: made,
+    total_tokens: count_tokens(prompt) + made,
+    prompt_tokens_details: null,
+  });
+  const whole = server.fault() === 'whole' || !asked.stream;
+  let all = '';
+  const send = (data) => response.write(`data: ${JSON.stringify(data)}\n\n`);
+  const chunk = (piece, reason) => ({
+    ...{ ...head, object: chat ? 'chat.completion.chunk' : 'text_completion' },
+    choices: [
+      {
+        ...{ index: 0, logprobs: null, finish_reason: reason },
+        ...(chat ? { delta: reason ? {} : { content: piece } } : { text: piece }),
+      },
+    ],
+  });
+  if (!whole) response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' });
+  const piece = (word, made, reason) => {
+    all += word;
+    if (whole && reason) {
+      const message = chat ? { message: { role: 'assistant', content: all } } : { text: all };
+      const choice = { index: 0, ...message, finish_reason: reason };
+      server.json(response, 200, { ...head, choices: [choice], usage: usage(made) });
+    }
+    if (whole) return;
+    send(chunk(word, null));
+    if (!reason) return;
+    send(chunk('', reason));
+    if (asked.stream_options?.include_usage) send({ ...head, choices: [], usage: usage(made) });
+    response.end('data: [DONE]\n\n');
+  };
+  const broken = 'data: {"choices": [{"index": 0, "text": "\xff\xfe"}]}\n\n';
+  server.decode(response, prompt, count, piece, {
+    malformed: () => response.write('data: {"choices": [{"index": 0, "text"\n\n'),
+    'not-utf8': () => response.write(Buffer.from(broken, 'latin1')),
+    'error-in-stream': () => send({ error: { message: 'the engine is on fire', code: 500 } }),
+  });
+}
+
+export const openai_error = (message, type, code = null) => ({
+  error: { message, type, param: null, code },
+});
+
+if (import.meta.url === pathToFileURL(process.argv[1]).href) {
+  const flags = parse_arguments(process.argv.slice(2));
+  const server = new FakeServer({
+    ...{ name: flags['--fake'] ?? 'openai', model: flags['--name'], port: flags['--port'] },
+    device: flags['--device'] ?? '',
+  });
+  server.on('GET', '/health', (request, response) =>
+    response.writeHead(server.loaded ? 200 : 503).end(),
+  );
+  speak_openai(server);
+  server.start({ opens_early: true });
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// `vllm serve MODEL`: the port opens once the model is loaded; /health is 200 or, when the engine's
+// core has died, 503; /metrics in Prometheus text with the names of the V1 engine. Errors: nested
+// as of 0.11, flat before it (`vllm-flat-400`).
+import { FakeServer, parse_arguments } from './server.mjs';
+import { openai_error, speak_openai } from './openai.mjs';
+
+const flags = parse_arguments(process.argv.slice(2), ['--enable-prefix-caching']);
+const devices = ['CUDA_VISIBLE_DEVICES', 'HIP_VISIBLE_DEVICES', 'ROCR_VISIBLE_DEVICES'];
+const more = ['RBLN_DEVICES', 'ASCEND_RT_VISIBLE_DEVICES', 'HABANA_VISIBLE_MODULES'];
+const env = [...devices, ...more, 'ZE_AFFINITY_MASK', 'NEURON_RT_VISIBLE_CORES'];
+if (flags.alone[0] === '--version' || flags['--version'] !== undefined) {
+  console.log('0.11.0');
+  process.exit(0);
+}
+const server = new FakeServer({
+  ...{ name: 'vllm', device: env.map((one) => process.env[one]).find(Boolean) ?? '', env },
+  ...{ model: flags['--served-model-name'] ?? flags.alone[1], port: flags['--port'] },
+  ...{ slots: Number(flags['--max-num-seqs'] ?? 256) },
+});
+const flat = (message, type, code) => ({ object: 'error', message, type, param: null, code });
+server.refusals = {
+  'vllm-400': [400, openai_error('vllm says no', 'BadRequestError', 400)],
+  'vllm-flat-400': [400, flat('vllm says no', 'BadRequestError', 400)],
+  'vllm-404': [404, openai_error('The model `x` does not exist.', 'NotFoundError', 404)],
+  'vllm-500': [500, openai_error('EngineCore died', 'InternalServerError', 500)],
+  'vllm-503': [503, openai_error('overloaded', 'ServiceUnavailableError', 503)],
+};
+const label = `{model_name="${server.model}",engine="0"}`;
+const blocks = { block_size: 16, num_gpu_blocks: 2048 };
+server.on('GET', '/health', (request, response) =>
+  response.writeHead(server.fault() === 'core-dead' ? 503 : 200).end(),
+);
+server.on('GET', '/version', (request, response) =>
+  server.json(response, 200, { version: '0.11.0' }),
+);
+server.on('GET', '/metrics', (request, response) => {
+  const used = server.running / 64;
+  const info = Object.entries(blocks).map(([name, value]) => `${name}="${value}"`);
+  response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4' }).end(
+    [
+      '# HELP vllm:num_requests_running Number of requests in model execution batches.',
+      '# TYPE vllm:num_requests_running gauge',
+      `vllm:num_requests_running${label} ${server.running}.0`,
+      `vllm:num_requests_waiting${label} ${server.waiting.length}.0`,
+      `vllm:kv_cache_usage_perc${label} ${used}`,
+      `vllm:cache_config_info{engine="0",${info.join(',')}} 1.0`,
+      `vllm:prompt_tokens_total${label} ${server.prompted}.0`,
+      `vllm:generation_tokens_total${label} ${server.tokens}.0`,
+      '',
+    ].join('\n'),
+  );
+});
+speak_openai(server, { model: { object: 'model', owned_by: 'vllm', max_model_len: 4096 } });
+server.start({ refusal: 'ValueError: No CUDA GPUs are available' });

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where a backend is tried without its hardware: a cluster of the real binary with the plugin
+// folders as they ship, a PATH on which fakes stand for the vendor's tools and servers, a second
+// vendor's backend for what has to move, and the journal of what the fakes saw.
+import { spawn } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Cluster, eventually, root, run_cli, temp_dir } from '../system/support.mjs';
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+export const shipped = path.join(root, 'node/plugins');
+export const load_ms = 100;
+
+const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+
+/// A program that prints the first file whose pattern fits its arguments; none fits: exit 2.
+function tool_script(name, cases, fakes) {
+  const faults = quoted(path.join(fakes, 'faults'));
+  const fault = `fault=$(sed -n 's/^${name}=//p' ${faults} 2>/dev/null)`;
+  const lines = cases.map(([pattern, file]) => {
+    const full = path.isAbsolute(file) ? file : path.join(shipped, file);
+    return `  *${pattern ? quoted(pattern) : ''}*) exec cat ${quoted(full)} ;;`;
+  });
+  return `#!/bin/sh
+${fault}
+case "$fault" in
+  exit) echo 'cannot talk to the driver' >&2; exit 9 ;;
+  hang) exec sleep 600 ;;
+  empty) exit 0 ;;
+  truncated) printf '{"x": [{"y' ; exit 0 ;;
+  ?*) exec cat "$fault" ;;
+esac
+case "$*" in
+${lines.join('\n')}
+esac
+echo "unknown arguments: $*" >&2
+exit 2
+`;
+}
+
+export class Stand {
+  constructor(backend) {
+    this.backend = backend;
+    this.folder = temp_dir('consort-backend');
+    this.fakes = path.join(this.folder, 'fakes');
+    this.bin = path.join(this.folder, 'bin');
+    this.plugins = path.join(this.folder, 'plugins');
+    for (const one of [this.fakes, this.bin, this.plugins]) fs.mkdirSync(one);
+    for (const name of backend.plugins)
+      fs.cpSync(path.join(shipped, name), path.join(this.plugins, name), { recursive: true });
+    for (const [name, cases] of Object.entries(backend.tools ?? {}))
+      this.#program(name, tool_script(name, cases, this.fakes));
+    for (const [name, fake] of Object.entries(backend.servers ?? {}))
+      this.#program(name, this.#runs(fake));
+    this.env = {
+      PATH: `${this.bin}:${process.env.PATH}`,
+      CONSORT_FAKES: this.fakes,
+      CONSORT_FAKE_LOAD_MS: String(load_ms),
+      ...backend.env,
+    };
+    this.faults();
+  }
+
+  #program(name, text) {
+    fs.writeFileSync(path.join(this.bin, name), text, { mode: 0o755 });
+  }
+  #runs(fake) {
+    const file = path.isAbsolute(fake) ? fake : path.join(here, 'fakes', fake);
+    return `#!/bin/sh\nexec ${quoted(process.execPath)} ${quoted(file)} "$@"\n`;
+  }
+
+  /// What the fakes do wrong from now on: lines NAME=FAULT.
+  faults(...lines) {
+    const file = path.join(this.fakes, 'faults');
+    fs.writeFileSync(`${file}.new`, `${lines.join('\n')}\n`);
+    fs.renameSync(`${file}.new`, file); // Never read half written.
+  }
+
+  journal(what) {
+    const file = path.join(this.fakes, 'journal');
+    const text = fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : '';
+    const lines = text.split('\n').filter(Boolean);
+    return lines.map((line) => JSON.parse(line)).filter((one) => !what || one.what === what);
+  }
+
+  cli(args, options = {}) {
+    return run_cli(args, { data: this.folder, env: this.env, timeout_ms: 60_000, ...options });
+  }
+
+  /// A backend of nobody's, that serves the same model and can go on with what others began.
+  add_other_vendor() {
+    const folder = path.join(this.plugins, 'other-vendor');
+    const fake = path.join(here, 'fakes/openai.mjs');
+    const command = [process.execPath, fake, '--fake', 'other', '--port', '{port}'];
+    const device = { id: 'OTHER-1', model: 'other-1' };
+    const spec = { prefill_tokens_per_s: 100, decode_tokens_per_s: 80 };
+    fs.mkdirSync(folder);
+    fs.writeFileSync(
+      path.join(folder, 'plugin.json'),
+      JSON.stringify({
+        ...{ schema: 1, name: 'other-vendor', version: '1', vendor: 'Other', type: 'pim' },
+        spec,
+        probe: { command: ['echo', JSON.stringify(device)], id: '/id', model: '/model' },
+        capability: {
+          ...{ max_sequences: 64, formats: [`server/${this.backend.model}`] },
+          runtime: { resume: 'text', cancel: true },
+        },
+        runtime: {
+          ...{ interface: 'server', command: [...command, '--name', '{name}'] },
+          env: { CONSORT_FAKE_STEP_MS: '12' }, // Slower, so that it is the second choice.
+        },
+      }),
+    );
+  }
+
+  /// Starts a fake that the plugin attaches to; ends with the stand.
+  async attach() {
+    const { fake, args, port_env, scheme = 'http' } = this.backend.attach;
+    const port = await free_port();
+    const file = path.join(here, 'fakes', fake);
+    this.attached = spawn(process.execPath, [file, '--port', String(port), ...args], {
+      env: { ...process.env, ...this.env },
+      stdio: ['ignore', 'inherit', 'inherit'],
+    });
+    this.env[port_env] = `${scheme}://127.0.0.1:${port}${this.backend.attach.path ?? ''}`;
+    await eventually('the fake listens', () => fetch(`http://127.0.0.1:${port}/`));
+  }
+
+  async start() {
+    if (this.backend.attach) await this.attach();
+    const env = { ...this.env };
+    this.cluster = new Cluster({ args: ['--plugins', this.plugins], env });
+    await this.cluster.start();
+    const { model, weights } = this.backend;
+    const source = weights ?? `server:${model}`;
+    const added = await this.cluster.post('/api/v1/models', { name: model, source });
+    if (added.status >= 300) throw new Error(added.text);
+    return this.cluster;
+  }
+
+  async devices() {
+    const all = await this.cluster.list('devices');
+    return all.filter((one) => this.backend.plugins.includes(one.spec.plugin));
+  }
+
+  async destroy() {
+    await this.cluster?.destroy();
+    this.attached?.kill('SIGKILL');
+    fs.rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+async function free_port() {
+  const net = await import('node:net');
+  const server = net.createServer();
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every backend has to pass, whatever is behind it. Each check is one function over a stand;
+// a backend that cannot do something says so in `lacks`, and its page says why.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { eventually, expect_error } from '../system/support.mjs';
+import { story } from './fakes/story.mjs';
+import { shipped, Stand } from './stand.mjs';
+
+const prompt = 'Once upon a time';
+const tokens = 12;
+const cancel_ms_max = 100; // From the client's leaving to the fake's seeing its connection close.
+const other = { 'X-Consort-Device': 'pim' };
+
+/// A request to the backend under test alone, or to any with `headers` empty.
+function ask(stand, fields = {}, headers = { 'X-Consort-Device': stand.backend.type }) {
+  const body = { model: stand.backend.model, prompt, max_tokens: tokens, temperature: 0 };
+  return stand.cluster.complete({ ...body, ...fields }, headers, 30_000);
+}
+
+const text_of = (answer) => answer.json.choices[0].text;
+
+// --- without a cluster ---------------------------------------------------------------------------
+
+const before_start = {
+  'its folder is sound and reads what was recorded of its tools': async (stand) => {
+    for (const name of stand.backend.plugins) {
+      const done = await stand.cli(['plugin', 'check', '--no-run', path.join(stand.plugins, name)]);
+      assert.equal(done.code, 0, done.stdout + done.stderr);
+      assert.match(done.stdout, /^plugin\.json +pass/m);
+      const recorded = path.join(shipped, name, 'fixtures');
+      for (const file of fs.existsSync(recorded) ? fs.readdirSync(recorded) : [])
+        if (/^(probe|telemetry)/.test(file)) assert.ok(done.stdout.includes(file), file);
+    }
+  },
+  'where its tools are not, it says so and costs nothing': async (stand) => {
+    const env = Object.fromEntries(Object.keys(stand.env).map((name) => [name, undefined]));
+    const began = Date.now();
+    const args = ['plugins', '--plugins', stand.plugins, '-o', 'json'];
+    const done = await stand.cli(args, { env: { ...env, PATH: process.env.PATH } });
+    assert.equal(done.code, 0, done.stderr);
+    for (const name of stand.backend.plugins) {
+      const seen = JSON.parse(done.stdout).plugins.find((one) => one.name === name);
+      assert.equal(seen.available, false, name);
+      assert.match(seen.reason, stand.backend.absent ?? /not on this host: \S+/);
+    }
+    assert.ok(Date.now() - began < 5_000);
+  },
+};
+
+// --- on a running cluster ------------------------------------------------------------------------
+
+const running = {
+  'probe and telemetry are what its tools print, in our units': async (stand) => {
+    const wanted = stand.backend.devices;
+    const seen = await eventually('its devices, read', async () => {
+      const all = await stand.devices();
+      return all.length === wanted.length && all;
+    });
+    for (const expected of wanted) {
+      const one = seen.find(({ spec }) => spec.uuid === expected.uuid);
+      assert.ok(one, `no device ${expected.uuid} among ${seen.map(({ spec }) => spec.uuid)}`);
+      assert.equal(one.spec.type, stand.backend.type);
+      assert.equal(one.spec.model, expected.model);
+      if (expected.memory_bytes) assert.equal(one.spec.memory_bytes, expected.memory_bytes);
+      for (const [name, figure] of Object.entries(expected.reading ?? {}))
+        assert.deepEqual(one.reading[name] ?? null, figure, name);
+    }
+  },
+  'it generates, with usage': async (stand) => {
+    const answer = await ask(stand);
+    assert.equal(answer.status, 200, answer.text);
+    assert.equal(text_of(answer), story(prompt, tokens));
+    assert.equal(answer.json.usage.completion_tokens, tokens);
+    if (!lacks(stand, 'prompt-usage')) assert.equal(answer.json.usage.prompt_tokens, 4);
+    assert.ok(answer.headers.get('x-consort-device').includes(`/${stand.backend.type}`));
+  },
+  'the device was chosen as its vendor wants it': async (stand) => {
+    const started = stand.journal('start').find((one) => one.name === stand.backend.fake);
+    for (const [name, value] of Object.entries(stand.backend.chosen ?? {}))
+      assert.match(String(started.env[name]), value, name);
+    for (const word of stand.backend.arguments ?? [])
+      assert.ok(started.argv.includes(word), `${word} in ${started.argv.join(' ')}`);
+  },
+  'chats are answered too': async (stand) => {
+    if (lacks(stand, 'chat')) return;
+    const messages = [{ role: 'user', content: prompt }];
+    const headers = { 'X-Consort-Device': stand.backend.type };
+    const body = { model: stand.backend.model, messages, max_tokens: tokens };
+    const answer = await stand.cluster.post('/v1/chat/completions', body, headers);
+    assert.equal(answer.status, 200, answer.text);
+    assert.equal(answer.json.choices[0].message.content, story(prompt, tokens));
+  },
+  'it streams': async (stand) => {
+    const headers = { 'X-Consort-Device': stand.backend.type };
+    const fields = { model: stand.backend.model, max_tokens: tokens };
+    let text = '';
+    let pieces = 0;
+    let reason;
+    for await (const event of stand.cluster.stream(fields, headers)) {
+      const choice = event.choices?.[0];
+      text += choice?.text ?? '';
+      pieces += choice?.text ? 1 : 0;
+      reason = choice?.finish_reason ?? reason;
+    }
+    assert.equal(text, story(prompt, tokens));
+    assert.equal(reason, 'length');
+    if (!lacks(stand, 'stream')) assert.ok(pieces > 3, `${pieces} pieces`);
+  },
+  'stop reasons are told apart': async (stand) => {
+    assert.equal((await ask(stand)).json.choices[0].finish_reason, 'length');
+    stand.faults(`${stand.backend.fake}=stop`);
+    const stopped = await ask(stand);
+    assert.equal(stopped.json.choices[0].finish_reason, 'stop');
+    assert.equal(text_of(stopped), story(prompt, 6));
+  },
+  'a client that leaves closes the connection within 100 ms': async (stand) => {
+    const leaving = new AbortController();
+    const body = JSON.stringify({
+      ...{ model: stand.backend.model, prompt: 'Leaving', max_tokens: 4000, stream: true },
+    });
+    const headers = { 'X-Consort-Device': stand.backend.type };
+    const url = `${stand.cluster.url}/v1/completions`;
+    const mine = (what) => stand.journal(what).find((one) => one.prompt?.includes('Leaving'));
+    const answer = fetch(url, { method: 'POST', body, headers, signal: leaving.signal });
+    answer.catch(() => {});
+    await eventually('it decodes', () => mine('decode'), 10_000, 10);
+    if (!lacks(stand, 'stream')) await (await answer).body.getReader().read();
+    const left = Date.now();
+    leaving.abort();
+    const end = await eventually('the fake sees it', () => mine('end'), 5_000, 5);
+    assert.equal(end.how, 'abort');
+    assert.ok(end.at - left <= cancel_ms_max, `it took ${end.at - left} ms`);
+    await eventually('nothing runs', async () => (await stand.cluster.running()) === 0, 5_000);
+  },
+  'what it refuses reaches the client in its words': async (stand) => {
+    for (const [fault, [status, pattern]] of Object.entries(stand.backend.refuses ?? {})) {
+      stand.faults(`${stand.backend.fake}=${fault}`);
+      expect_error(await ask(stand, {}, {}), status, pattern);
+    }
+  },
+};
+
+// --- with a second vendor ------------------------------------------------------------------------
+
+const serves = (stand, headers) =>
+  eventually('it serves', async () => {
+    const answer = await ask(stand, { max_tokens: 2 }, headers);
+    return answer.status === 200;
+  });
+
+/// Requests that may go anywhere, of which the first go to the backend, which is the faster one.
+async function moves(stand, fault) {
+  stand.faults();
+  await serves(stand, other);
+  await serves(stand);
+  stand.faults(`${stand.backend.fake}=${fault}`);
+  const failed = () => stand.cluster.metric('consort_attempts_total', { reason: 'failed' });
+  const before = await failed();
+  const answers = await Promise.all([1, 2, 3, 4].map(() => ask(stand, {}, {})));
+  for (const answer of answers) {
+    assert.equal(answer.status, 200, `${fault}: ${answer.text}`);
+    assert.equal(text_of(answer), story(prompt, tokens), fault);
+  }
+  assert.ok((await failed()) > before, `${fault}: nothing failed, so nothing was shown`);
+}
+
+const with_other = {
+  'what is the fault of the server moves to another vendor': async (stand) => {
+    for (const fault of stand.backend.moves ?? ['html']) await moves(stand, fault);
+  },
+  'a stream that breaks goes on at another vendor': async (stand) => {
+    const usual = ['cut', 'malformed', 'not-utf8', 'error-in-stream', 'die'];
+    for (const fault of stand.backend.breaks ?? usual) await moves(stand, fault);
+  },
+  'one that dies while loading is named, and the other serves': async (stand) => {
+    const { fake } = stand.backend;
+    await serves(stand);
+    stand.faults(`${fake}=die`);
+    const held = await ask(stand, {}, type_of(stand));
+    assert.ok(held.status >= 500, held.text);
+    stand.faults(`${fake}=die-loading`);
+    const refused = await ask(stand, {}, { ...type_of(stand), 'X-Consort-Wait': '2s' });
+    assert.ok(refused.status >= 500, refused.text);
+    assert.match(stand.cluster.output + refused.text, /exited with 9/);
+    assert.equal((await ask(stand, {}, {})).status, 200);
+  },
+};
+
+const type_of = (stand) => ({ 'X-Consort-Device': stand.backend.type });
+const lacks = (stand, what) => (stand.backend.lacks ?? []).includes(what);
+
+/// Runs every check that the backend's `lacks` does not name by its group.
+export async function conformance(t, backend) {
+  const stand = new Stand(backend);
+  t.after(() => stand.destroy());
+  const group = async (checks) => {
+    for (const [name, check] of Object.entries(checks))
+      await t.test(name, { timeout: 60_000 }, async () => {
+        stand.faults();
+        try {
+          await check(stand);
+        } catch (failure) {
+          failure.stack += stand.cluster ? `\n${stand.cluster.tail()}` : '';
+          throw failure;
+        }
+      });
+  };
+  await group(before_start);
+  await group(backend.before ?? {});
+  const runs = !lacks(stand, 'run');
+  if (runs) stand.add_other_vendor();
+  await stand.start();
+  if (!runs) return group({ [Object.keys(running)[0]]: Object.values(running)[0] });
+  await group(running);
+  await group(backend.checks ?? {});
+  if (!lacks(stand, 'other')) await group(with_other);
+}
+
+export { ask, text_of, prompt, tokens, lacks };
