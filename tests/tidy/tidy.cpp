@@ -39,7 +39,8 @@ std::vector<source_file> read_tree(const fs::path& root) {
   for (fs::recursive_directory_iterator at(root), end; at != end; ++at) {
     if (at->is_directory() && is_skipped_folder(at->path()))
       at.disable_recursion_pending();
-    else if (at->is_regular_file() && is_text(at->path()) && at->file_size() <= file_bytes_max)
+    else if (at->is_regular_file() && at->path().filename() != ".git" // Of a worktree.
+             && is_text(at->path()) && at->file_size() <= file_bytes_max)
       tree.push_back(consort::tidy::parse_source(fs::relative(at->path(), root).generic_string(),
                                                  read_file(at->path())));
   }
