@@ -11,6 +11,8 @@ compile_state::compile_state(caf::event_based_actor* self, node::agent* agent,
 caf::behavior compile_state::make_behavior() {
   const auto self = caf::actor_cast<caf::actor>(self_);
   node::build_order build{order_.compile, order_.key, order_.model, order_.source};
+  if (order_.grant)
+    build.devices = node::place_of(*order_.grant, agent_->plugins().devices(), 0, 1).devices;
   running_ = agent_->builds().build(
       build, [self](std::uint32_t done_pm) { post_from_outside(self, compile_advanced{done_pm}); },
       [self](result<artifact_record> outcome) {

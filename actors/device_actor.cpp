@@ -66,6 +66,8 @@ void device_state::load(const core::load_replica& wanted) {
   entry.runtime = runtime;
   node::session_request request{wanted.instance, device_, wanted.model,
                                 wanted.variant,  *path,   wanted.variant.context_tokens};
+  request.place
+      = node::place_of(wanted.grant, agent_->plugins().devices(), wanted.rank, wanted.ranks);
   runtime->open(
       request,
       [self, instance = wanted.instance](result<std::shared_ptr<node::runtime_session>> outcome) {
@@ -86,6 +88,11 @@ void device_state::opened(const session_opened& outcome) {
     return tell(core::replica_failed{outcome.instance, life_, outcome.failure});
   }
   found->second.session = outcome.session;
+  if (found->second.order.rank != 0) { // Its leader takes the requests, and says that all is well.
+    if (found->second.untold)
+      tell(inventory_of(outcome.instance, found->second));
+    return;
+  }
   agent_->attempts().attach(outcome.instance, outcome.session, device_.id);
   if (found->second.untold) // Ordered by a scheduler that another may have replaced.
     return tell(inventory_of(outcome.instance, found->second));
@@ -114,6 +121,7 @@ void device_state::unload(instance_id instance) {
 core::replica_found device_state::inventory_of(instance_id instance, const loaded& what) const {
   core::replica_found found;
   found.instance = instance;
+  found.node = device_.node;
   found.life = life_;
   found.grant = what.order.grant;
   found.model = what.order.model;
@@ -156,7 +164,7 @@ void device_state::sample(const device_reading& reading) {
   count_into(report.reading);
   report.running = agent_->attempts().running(device_.id);
   for (const auto& [instance, held] : instances_)
-    if (held.session)
+    if (held.session && held.order.rank == 0)
       report.endpoints.emplace_back(instance, held.session->stats().capacity);
   tell(std::move(report));
 }

@@ -81,8 +81,8 @@ private:
   void carry_out(const Other&) {}
   void order_device(const device_id& device, const core::command& what);
 
-  /// Who leads an instance, and on what.
-  struct led_instance {
+  /// The device whose actor runs an instance here, or our rank of it, and on what grant.
+  struct hosted_instance {
     device_id device;
     allocation_id allocation;
   };
@@ -95,7 +95,7 @@ private:
   duration_us renew_every_us_;
   incarnation scheduler_life_; ///< That welcomed it last.
   std::map<device_id, caf::actor> devices_;
-  std::map<instance_id, led_instance> leaders_;
+  std::map<instance_id, hosted_instance> hosted_;
   std::map<allocation_id, epoch> grants_; ///< Held in the ledger, by fence.
   std::deque<core::event> ends_held_;     ///< Ends that happened while no link was open.
   std::map<compile_id, caf::actor> compiles_;

@@ -73,7 +73,7 @@ void door_state::stop_workers() {
     stop(telemetry_);
   compiles_.clear();
   devices_.clear();
-  leaders_.clear();
+  hosted_.clear();
   telemetry_ = nullptr;
 }
 
@@ -102,7 +102,7 @@ void door_state::apply(const node::inventory_change& change) {
     if (const auto found = devices_.find(id); found != devices_.end())
       stop(found->second);
     devices_.erase(id);
-    std::erase_if(leaders_, [&](const auto& led) { return led.second.device == id; });
+    std::erase_if(hosted_, [&](const auto& one) { return one.second.device == id; });
     options_.agent->ledger().remove_device(id);
     const core::event lost = core::device_lost{id, own_.life, "its plugin no longer finds it"};
     greeted_ ? report(lost) : hold(lost);
@@ -180,8 +180,8 @@ void door_state::advertise() {
 /// were still on their way to one.
 void door_state::forget_old_grants() {
   std::set<allocation_id> in_use;
-  for (const auto& [instance, led] : leaders_)
-    in_use.insert(led.allocation);
+  for (const auto& [instance, hosted] : hosted_)
+    in_use.insert(hosted.allocation);
   for (auto it = grants_.begin(); it != grants_.end();) {
     if (in_use.contains(it->first)) {
       ++it;
@@ -205,7 +205,7 @@ void door_state::relay(const device_news& news) {
   if (const auto* ended = std::get_if<core::compile_failed>(&news.what))
     compiles_.erase(ended->compile);
   if (const auto* ended = std::get_if<core::replica_failed>(&news.what))
-    leaders_.erase(ended->instance);
+    hosted_.erase(ended->instance);
   if (greeted_) // Nothing is said before hello; what was missed is advertised then.
     report(news.what);
   else
@@ -257,7 +257,15 @@ void door_state::carry_out(const core::reserve_allocation& reserve) {
     return report(core::allocation_refused{reserve.grant.id, reserve.node, own_.life,
                                            reserve.grant.fence, held.failure()});
   grants_[reserve.grant.id] = reserve.grant.fence;
-  report(core::allocation_reserved{reserve.grant.id, reserve.node, own_.life, reserve.grant.fence});
+  core::allocation_reserved answer{reserve.grant.id, reserve.node, own_.life, reserve.grant.fence};
+  // The leader offers a place where the ranks of other nodes meet it.
+  const auto here = [this](const device_share& one) { return devices_.contains(one.device); };
+  const auto& shares = reserve.grant.shares;
+  if (here(shares.front()) && !std::all_of(shares.begin(), shares.end(), here)) {
+    const auto free = node::rendezvous_address(options_.data_address);
+    answer.rendezvous = free ? *free : std::string();
+  }
+  report(answer);
 }
 
 void door_state::carry_out(const core::release_allocation& release) {
@@ -269,17 +277,21 @@ void door_state::carry_out(const core::load_replica& load) {
   if (load.grant.shares.empty())
     return report(core::replica_failed{
         load.instance, own_.life, {recovery::bug, "no_shares", "a load without device shares"}});
-  const auto& device = load.grant.shares.front().device;
-  leaders_[load.instance] = {device, load.grant.id};
+  const auto& shares = load.grant.shares;
+  const auto mine = std::find_if(shares.begin(), shares.end(), [this](const device_share& one) {
+    return devices_.contains(one.device);
+  });
+  const auto& device = mine == shares.end() ? shares.front().device : mine->device;
+  hosted_[load.instance] = {device, load.grant.id};
   order_device(device, load);
 }
 
 void door_state::carry_out(const core::unload_replica& unload) {
-  const auto found = leaders_.find(unload.instance);
-  if (found == leaders_.end())
+  const auto found = hosted_.find(unload.instance);
+  if (found == hosted_.end())
     return report(core::replica_unloaded{unload.instance, own_.life});
   order_device(found->second.device, unload);
-  leaders_.erase(found);
+  hosted_.erase(found);
 }
 
 void door_state::carry_out(const core::revoke_attempt& revoke) {

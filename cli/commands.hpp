@@ -14,6 +14,7 @@ namespace consort::cli {
 
 void add_status(CLI::App& root, context& env);
 void add_nodes(CLI::App& root, context& env);
+void add_pools(CLI::App& root, context& env);
 void add_devices(CLI::App& root, context& env);
 void add_models(CLI::App& root, context& env);
 void add_artifacts(CLI::App& root, context& env);

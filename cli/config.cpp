@@ -81,6 +81,8 @@ public:
       read_scheduler(*section);
     if (const auto* section = reader.object("models"))
       read_models(*section);
+    if (const auto* section = reader.object("pools"))
+      read_pools(*section);
     if (const auto* section = reader.object("http"))
       read_http(*section);
     if (const auto* section = reader.object("link"))
@@ -158,6 +160,24 @@ private:
     if (given != fallback && !parse_listen(given))
       reader.fail(field, "`" + given + "` is not HOST:PORT");
     return given;
+  }
+
+  /// All are read before any is checked: one may name another that follows.
+  void read_pools(const value& section) {
+    object_reader reader(section, origin_, failure_);
+    if (section.members.size() > core::limits::pools_max)
+      reader.fail("", "more than " + std::to_string(core::limits::pools_max) + " pools");
+    for (const auto& [pool, entry] : section.members) {
+      made_.pools[pool] = reader.text(pool);
+      const bool plain = !pool.empty() && pool.size() <= limits::name_bytes_max
+                         && pool.find_first_of(",|!= ") == std::string::npos;
+      if (!plain)
+        reader.fail(pool, "a pool's name has 1 to " + std::to_string(limits::name_bytes_max)
+                              + " bytes and none of `,|!=` or blanks");
+    }
+    for (const auto& [pool, meaning] : made_.pools)
+      if (const auto parsed = core::selector::parse("pool=" + pool, made_.pools); !parsed)
+        reader.fail(pool, parsed.failure().message);
   }
 
   void read_models(const value& section) {
@@ -362,6 +382,7 @@ core::core_config core_settings(const cluster_config& config, std::uint64_t seed
   made.cluster = config.cluster;
   made.seed = seed;
   made.policy = config.policy;
+  made.pools = config.pools;
   made.queue_max = config.queue_max;
   made.lease_us = config.lease_us;
   made.queue_timeout_us = config.queue_timeout_us;

@@ -98,6 +98,8 @@ json to_json(const runtime_capabilities& runtime) {
 
 json to_json(const device_capability& capability) {
   return {{"max_sequences", capability.max_sequences},
+          {"devices_max", capability.devices_max},
+          {"nodes_max", capability.nodes_max},
           {"max_context_tokens", capability.max_context_tokens},
           {"dtypes", strings(capability.dtypes)},
           {"formats", strings(capability.formats)},

@@ -159,6 +159,24 @@ json to_json(const core::note& note) {
   return {{"level", word_of(note.level)}, {"subject", note.subject}, {"text", note.text}};
 }
 
+namespace {
+
+/// Each with the devices that it matches now.
+json pools_json(const core::snapshot& seen) {
+  auto pools = json::array();
+  for (const auto& [name, meaning] : seen.pools) {
+    const auto parsed = core::selector::parse(meaning, seen.pools);
+    auto devices = json::array();
+    for (const auto& device : seen.devices)
+      if (parsed && parsed->matches(device.spec))
+        devices.push_back(device.spec.id.value);
+    pools.push_back({{"name", name}, {"selector", meaning}, {"devices", std::move(devices)}});
+  }
+  return pools;
+}
+
+} // namespace
+
 json cluster_json(const core::snapshot& seen) {
   return {{"cluster", seen.cluster},
           {"version", CONSORT_VERSION},
@@ -174,6 +192,8 @@ json list_json(const core::snapshot& seen, std::string_view name) {
   const auto wrap = [&](json list) { return json{{std::string(name), std::move(list)}}; };
   if (name == "nodes")
     return wrap(list_of(seen.nodes));
+  if (name == "pools")
+    return wrap(pools_json(seen));
   if (name == "devices")
     return wrap(list_of(seen.devices));
   if (name == "models")

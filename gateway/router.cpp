@@ -43,6 +43,7 @@ constexpr std::array table{
     route{"GET", "/api/v1/cluster", show_cluster, "admin", "Totals and counters"},
     route{"GET", "/api/v1/nodes", show_list, "admin", "Nodes"},
     route{"GET", "/api/v1/devices", show_list, "admin", "Devices"},
+    route{"GET", "/api/v1/pools", show_list, "admin", "Pools and their devices now"},
     route{"GET", "/api/v1/models", show_list, "admin", "Declared models"},
     route{"GET", "/api/v1/replicas", show_list, "admin", "Loaded instances"},
     route{"GET", "/api/v1/artifacts", show_list, "admin", "Artifacts and builds"},

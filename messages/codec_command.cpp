@@ -55,6 +55,8 @@ struct command_writer {
     write(load.initWays(), from.ways);
     load.setLaunch(out.word<wire::LaunchKind>(from.launch, "load_replica.launch"));
     load.setOwnership(out.word<wire::OwnershipKind>(from.ownership, "load_replica.ownership"));
+    load.setRank(from.rank);
+    load.setRanks(from.ranks);
   }
 
   void operator()(const core::unload_replica& from) {
@@ -211,6 +213,8 @@ core::load_replica take(wire::LoadReplica::Reader from, incoming& in) {
   read(from.getWays(), to.ways);
   to.launch = in.word<launch_kind>(from.getLaunch(), "load_replica.launch");
   to.ownership = in.word<ownership_kind>(from.getOwnership(), "load_replica.ownership");
+  to.rank = from.getRank();
+  to.ranks = from.getRanks();
   return to;
 }
 

@@ -125,6 +125,7 @@ struct event_writer {
     reserved.setNode(out.name(from.node.value, "allocation_reserved.node"));
     reserved.setLife(from.life.value);
     reserved.setFence(from.fence.value);
+    reserved.setRendezvous(out.label(from.rendezvous, "allocation_reserved.rendezvous"));
   }
 
   void operator()(const core::allocation_refused& from) {
@@ -230,6 +231,7 @@ struct event_writer {
         [&](unsigned size) { return found.initEndpoints(size); },
         [&](auto endpoint, const capacity_vector& value) { write(endpoint, value, out); });
     write(found.initRuntime(), from.runtime, out);
+    found.setNode(out.label(from.node.value, "replica_found.node"));
   }
 
   void operator()(const core::fetch_failed& from) {
@@ -362,6 +364,7 @@ core::allocation_reserved take_reserved(wire::AllocationAnswer::Reader from, inc
   to.node.value = in.name(from.getNode(), "allocation_reserved.node");
   to.life = incarnation(from.getLife());
   to.fence = epoch(from.getFence());
+  to.rendezvous = in.label(from.getRendezvous(), "allocation_reserved.rendezvous");
   return to;
 }
 
@@ -458,6 +461,7 @@ core::replica_found take(wire::ReplicaFound::Reader from, incoming& in) {
   read_list(in, from.getEndpoints(), to.endpoints, limits::endpoints_max, "replica_found.endpoints",
             [&](auto endpoint, capacity_vector& value) { read(endpoint, value, in); });
   read(from.getRuntime(), to.runtime, in);
+  to.node.value = in.label(from.getNode(), "replica_found.node");
   return to;
 }
 

@@ -82,6 +82,8 @@ void write(wire::DeviceCapability::Builder to, const device_capability& from, ou
   write_words(out, from.optimized_for, "device_capability.optimized_for",
               [&](unsigned size) { return to.initOptimizedFor(size); });
   write(to.initRuntime(), from.runtime, out);
+  to.setDevicesMax(from.devices_max);
+  to.setNodesMax(from.nodes_max);
 }
 
 void read(wire::DeviceCapability::Reader from, device_capability& to, incoming& in) {
@@ -92,6 +94,8 @@ void read(wire::DeviceCapability::Reader from, device_capability& to, incoming& 
   read_profiles(in, from.getBuildProfiles(), to.build_profiles, "device_capability.build_profiles");
   read_words(from.getOptimizedFor(), to.optimized_for, "device_capability.optimized_for", in);
   read(from.getRuntime(), to.runtime, in);
+  to.devices_max = from.getDevicesMax();
+  to.nodes_max = from.getNodesMax();
 }
 
 } // namespace
@@ -281,6 +285,7 @@ void write(wire::Allocation::Builder to, const allocation& from, outgoing& out) 
   to.setOwnerInstance(from.owner_instance.value);
   to.setOwnerCompile(from.owner_compile.value);
   to.setState(out.word<wire::AllocationState>(from.state, "allocation.state"));
+  to.setMaster(out.label(from.master, "allocation.master"));
 }
 
 void read(wire::Allocation::Reader from, allocation& to, incoming& in) {
@@ -296,6 +301,7 @@ void read(wire::Allocation::Reader from, allocation& to, incoming& in) {
   to.owner_instance = instance_id(from.getOwnerInstance());
   to.owner_compile = compile_id(from.getOwnerCompile());
   to.state = in.word<allocation_state>(from.getState(), "allocation.state");
+  to.master = in.label(from.getMaster(), "allocation.master");
 }
 
 void write(wire::Parallelism::Builder to, const parallelism& from) {

@@ -295,6 +295,8 @@ void write(wire::Snapshot::Builder to, const core::snapshot& from, outgoing& out
   to.setQueueDepth(from.queue_depth);
   to.setQueueDepthMax(from.queue_depth_max);
   write(to.initCounters(), from.counters);
+  write_attributes(out, from.pools, "snapshot.pools",
+                   [&](unsigned size) { return to.initPools(size); });
 }
 
 void read(wire::Snapshot::Reader from, core::snapshot& to, incoming& in) {
@@ -310,6 +312,7 @@ void read(wire::Snapshot::Reader from, core::snapshot& to, incoming& in) {
   to.queue_depth = from.getQueueDepth();
   to.queue_depth_max = from.getQueueDepthMax();
   read(from.getCounters(), to.counters);
+  read_map(from.getPools(), to.pools, "snapshot.pools", in);
 }
 
 void write(wire::Explanation::Builder to, const core::explanation& from, outgoing& out) {

@@ -64,8 +64,8 @@ struct ReleaseAllocation {
 }
 
 struct LoadReplica {
-  # Second phase, to the leader's node: start an instance. Answered by replicaLoaded or
-  # replicaFailed.
+  # Second phase, to each node of the allocation: start the instance, or this node's rank of it.
+  # Answered by replicaLoaded (the leader, once all ranks met it) or replicaFailed (any).
   node @0 :Text;
   instance @1 :UInt64;
   grant @2 :Common.Allocation;
@@ -75,10 +75,12 @@ struct LoadReplica {
   ways @6 :Common.Parallelism;
   launch @7 :Common.LaunchKind;
   ownership @8 :Common.OwnershipKind;
+  rank @9 :UInt32;       # Of this node among those of the allocation; 0 = it leads.
+  ranks @10 :UInt32 = 1; # Nodes of the allocation.
 }
 
 struct UnloadReplica {
-  # Answered by replicaUnloaded.
+  # To each node of the allocation. Answered by replicaUnloaded.
   node @0 :Text;
   instance @1 :UInt64;
   reason @2 :Text;

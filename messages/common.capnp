@@ -124,6 +124,8 @@ struct DeviceCapability {
   buildProfiles @4 :List(BuildProfile);  # Artifacts that it runs, in order of preference.
   optimizedFor @5 :List(Text);
   runtime @6 :RuntimeCapabilities;
+  devicesMax @7 :UInt32 = 1;    # That one instance may span.
+  nodesMax @8 :UInt32 = 1;      # Over which these devices may be spread.
 }
 
 enum DeviceHealth { healthy @0; degraded @1; unhealthy @2; }
@@ -185,6 +187,7 @@ struct Allocation {
   ownerInstance @4 :UInt64;      # Exactly one of the two owners is not 0.
   ownerCompile @5 :UInt64;
   state @6 :AllocationState;
+  master @7 :Text;               # host:port where ranks meet; empty on one node or until granted.
 }
 
 struct Parallelism {

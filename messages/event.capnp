@@ -37,9 +37,9 @@ struct Event {
     allocationRefused @17 :AllocationAnswer;
     replicaLoaded @18 :ReplicaLoaded;
     replicaUnloaded @19 :ReplicaEnded;
-    # The leader's node: the instance is gone, as was asked.
+    # Any of its nodes: the instance, or its rank of it, is gone, as was asked.
     replicaFailed @20 :ReplicaEnded;
-    # The leader's node: a load failed, or a loaded instance died. `failure` says why.
+    # Any of its nodes: a load failed, or a loaded instance or rank died. `failure` says why.
     artifactFound @21 :ArtifactFound;
     artifactLost @22 :ArtifactLost;
     compileProgressed @23 :CompileProgressed;
@@ -147,6 +147,7 @@ struct AllocationAnswer {
   life @2 :UInt64;
   fence @3 :UInt64;
   refusal @4 :Common.Error;  # Absent when reserved.
+  rendezvous @5 :Text;       # host:port that is free there, for ranks of other nodes; empty on one node.
 }
 
 struct ReplicaLoaded {
@@ -216,7 +217,8 @@ struct RequestRestored {
 }
 
 struct ReplicaFound {
-  # A node with a fresh link, after its devices, once for each instance that it leads and has loaded.
+  # A node with a fresh link, after its devices, once for each instance that it has loaded or holds a
+  # rank of.
   instance @0 :UInt64;
   life @1 :UInt64;
   grant @2 :Common.Allocation;
@@ -225,6 +227,7 @@ struct ReplicaFound {
   artifact @5 :Text;  # SHA-256; empty when it runs the weights themselves.
   endpoints @6 :List(Common.CapacityVector);  # One per data-parallel rank.
   runtime @7 :Common.RuntimeCapabilities;
+  node @8 :Text;  # That tells; empty = the leader's.
 }
 
 struct FetchFailed {

@@ -20,6 +20,7 @@ struct Snapshot {
   queueDepth @9 :UInt32;
   queueDepthMax @10 :UInt32;
   counters @11 :CountersView;
+  pools @12 :List(Common.Attribute);  # Selectors by the pools' names.
 }
 
 struct NodeView {

@@ -156,7 +156,8 @@ compiler::build(const build_order& order, progress_handler progress, finished_ha
                                end->staging().output_path(),
                                end->staging().work_path(),
                                order.source.format,
-                               end->staging().log_path()};
+                               end->staging().log_path(),
+                               order.devices};
   state->tool = plugins_.compile(wanted, std::move(progress), [end](result<compile_outcome> ended) {
     end->tool_ended(std::move(ended));
   });

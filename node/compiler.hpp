@@ -24,6 +24,7 @@ struct build_order {
   artifact_key key;
   model_name model;
   model_variant source;
+  std::vector<device_spec> devices = {}; ///< Granted to the tool while it runs.
 };
 
 class compiler {

@@ -34,6 +34,8 @@ struct compile_request {
   std::string work_path;         ///< Scratch folder, removed by the caller.
   std::string model_format = {}; ///< Word of model_variant::format; empty = unknown.
   std::string log_path = {};     ///< Where what the tool prints is written; empty = nowhere.
+  std::vector<device_spec> devices
+      = {}; ///< Held for the tool; empty unless the profile needs some.
 };
 
 struct compile_outcome {

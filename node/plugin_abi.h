@@ -104,8 +104,11 @@ typedef struct consort_runtime_table {
   /**
    * Loads a model or artifact. `config_json` is an object: {"model": path, "device": index or uuid,
    * "context": tokens, "sequences": count, "threads": count} and what plugin.json adds under
-   * `runtime.config`; absent = runtime's choice. Returns a consort_status; on CONSORT_OK *out is a
-   * session, to be closed once.
+   * `runtime.config`; absent = runtime's choice. For an instance over several devices also
+   * {"devices": [uuids on this node], "tp": devices over all nodes, "first": of ours among them,
+   * "rank": of this node (0 leads and takes the requests), "ranks": nodes, "master": "host:port"
+   * where the ranks of several nodes meet, or ""}. Returns a consort_status; on CONSORT_OK *out is
+   * a session, to be closed once.
    */
   int (*open)(const char* config_json, const consort_sink* sink, consort_session** out,
               char* message, size_t message_bytes);

@@ -2,6 +2,7 @@
 #include "node/plugin_json.hpp"
 
 #include "node/plugin_json_parts.hpp"
+#include "scheduler/limits.hpp"
 
 #include <algorithm>
 #include <fstream>
@@ -52,6 +53,10 @@ device_capability read_capability(json_file& file, json_section& parent,
                                   const nlohmann::json& object, bool has_builds) {
   json_section section(file, parent.at("capability"), object);
   device_capability can;
+  can.devices_max = static_cast<std::uint32_t>(
+      section.whole("devices_max", 1, 1, core::limits::devices_per_instance_max));
+  can.nodes_max = static_cast<std::uint32_t>(
+      section.whole("nodes_max", 1, 1, core::limits::devices_per_instance_max));
   section.require("max_sequences", "how many sequences are decoded together");
   can.max_sequences
       = static_cast<std::uint32_t>(section.whole("max_sequences", 1, 1, limits::sequences_max));

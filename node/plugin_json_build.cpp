@@ -10,8 +10,8 @@ namespace consort::node {
 namespace {
 
 const std::vector<std::string>& build_placeholders() {
-  static const std::vector<std::string> names{"plugin", "model", "output", "work",
-                                              "target", "dtype", "flags",  "degree"};
+  static const std::vector<std::string> names{"plugin", "model", "output", "work",    "target",
+                                              "dtype",  "flags", "degree", "devices", "indexes"};
   return names;
 }
 

@@ -6,6 +6,7 @@
 /// returns.
 
 #include "messages/attempt_service.hpp"
+#include "node/rank_place.hpp"
 
 #include <functional>
 #include <memory>
@@ -21,6 +22,7 @@ struct session_request {
   model_variant variant;
   std::string path;                 ///< Weights or artifact payload.
   std::uint32_t context_tokens = 0; ///< 0 = the model's own.
+  rank_place place = {};            ///< Of an instance over several devices.
 };
 
 /// What a session can do and has done; nullopt and empty = unknown.

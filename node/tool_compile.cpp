@@ -39,6 +39,8 @@ std::map<std::string, std::string> values_for(const build_rule& rule, const std:
           {"dtype", profile.dtype},
           {"flags", profile.flags},
           {"degree", std::to_string(profile.degree)},
+          {"devices", joined_uuids(wanted.devices)},
+          {"indexes", joined_indexes(wanted.devices)},
           {"config", wanted.work_path + "/" + rule.config_name}};
 }
 

@@ -65,7 +65,7 @@ result<index> selector_of(core_state& s, const std::string& text) {
   const auto known = find(s.selector_texts, text);
   if (known != none)
     return known;
-  auto parsed = selector::parse(text);
+  auto parsed = selector::parse(text, s.config.pools);
   if (!parsed)
     return parsed.failure();
   const auto at = selector_room(s);

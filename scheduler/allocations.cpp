@@ -42,7 +42,7 @@ void abandon(pass& p, allocation_id id, const error& why) {
     return fail_compile(p, grant.owner_compile, why);
   const auto found = p.s.instance_ids.find(grant.owner_instance);
   if (found != p.s.instance_ids.end())
-    fail_instance(p, found->second, {why, true, true});
+    fail_instance(p, found->second, {why, true});
 }
 
 allocation_member* member_of(core_state& s, allocation_entry& entry, const node_id& node,
@@ -152,6 +152,8 @@ void on(pass& p, const allocation_reserved& e) {
   if (member == nullptr || entry.grant.state != allocation_state::reserving)
     return;
   member->reserved = true;
+  if (member == &entry.members.front())
+    entry.grant.master = e.rendezvous;
   if (!std::all_of(entry.members.begin(), entry.members.end(),
                    [](const allocation_member& one) { return one.reserved; }))
     return;

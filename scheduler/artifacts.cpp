@@ -432,7 +432,7 @@ void on(pass& p, const compile_failed& e) {
 
 void on(pass& p, const compile_requested& e) {
   const auto model = find(p.s.model_names, e.model.value);
-  const auto wanted = selector::parse(e.selector);
+  const auto wanted = selector::parse(e.selector, p.s.config.pools);
   if (model == none || p.s.models[model].removed || !wanted)
     return p.tell(note::severity::warning, e.model.value,
                   wanted ? "cannot compile: no such model" : wanted.failure().message);

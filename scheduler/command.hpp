@@ -38,18 +38,22 @@ struct release_allocation {
   allocation_id allocation;
   epoch fence;
 };
-/// Second phase, to the leader's node: start an instance on a granted allocation.
+/// Second phase, one to each node of a granted allocation: start the instance, or this node's rank
+/// of it. Only the leader answers with replica_loaded, once all ranks met it.
 struct load_replica {
-  node_id node; ///< The leader's.
+  node_id node;
   instance_id instance;
   allocation grant;
   model_name model;
   model_variant variant;
   std::optional<artifact_record> artifact; ///< Set when the device runs artifacts only.
   parallelism ways;
+  std::uint32_t rank = 0;  ///< Of this node among those of the allocation; 0 = it leads.
+  std::uint32_t ranks = 1; ///< Nodes of the allocation.
   launch_kind launch = launch_kind::process;
   ownership_kind ownership = ownership_kind::managed;
 };
+/// To every node of the allocation.
 struct unload_replica {
   node_id node;
   instance_id instance;

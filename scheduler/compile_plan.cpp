@@ -110,7 +110,7 @@ planned_build plan_device(const snapshot& seen, const model_spec& model,
 
 result<std::vector<planned_build>> plan_compile(const snapshot& seen, const model_name& model,
                                                 const std::string& devices) {
-  const auto wanted = selector::parse(devices);
+  const auto wanted = selector::parse(devices, seen.pools);
   if (!wanted)
     return wanted.failure();
   const auto* spec = find_model(seen, model);

@@ -24,6 +24,7 @@ void fire(pass& p, const timer& due) {
   case timer_kind::gateway: return check_gateway(p, row);
   case timer_kind::drain_node: return check_drained_node(p, row);
   case timer_kind::drain_device: return check_drained_device(p, row);
+  case timer_kind::found: return judge_found(p);
   case timer_kind::look: p.s.looking = false; return look_later(p);
   case timer_kind::model: p.s.models[row].placed_version = 0; return mark_dirty(p.s, row);
   }

@@ -20,6 +20,7 @@ struct core_config {
   std::string cluster = "default";
   std::uint64_t seed = 1; ///< Of the one pseudo-random generator (exploration).
   policy_name policy = policy_name::latency;
+  pool_map pools; ///< Each parses: selector::parse(text, pools).
   std::uint32_t queue_max = limits::queue_max;
   duration_us lease_us = limits::lease_us;
   duration_us queue_timeout_us = limits::queue_timeout_us;

@@ -115,6 +115,7 @@ void on(pass& p, const device_advertised& e) {
   match_selectors(p.s, at);
   refresh_device(p.s, at);
   changed_statically(p.s);
+  judge_found(p);
 }
 
 void on(pass& p, const device_reported& e) {
@@ -158,7 +159,7 @@ void lose_device(pass& p, index at, const std::string& why) {
   p.tell(note::severity::warning, device.spec.id.value, "device is down: " + why);
   const auto instances = device.instances;
   for (const auto instance : instances)
-    fail_instance(p, instance, {{recovery::retry_elsewhere, "device_lost", why}, false, false});
+    fail_instance(p, instance, {{recovery::retry_elsewhere, "device_lost", why}, false});
 }
 
 void forgive_device(core_state& s, index device) {

@@ -193,6 +193,7 @@ std::uint64_t digest_of(const core_state& s) {
   into.number(s.waiting);
   into.number(s.taking_over_until);
   into.number(s.returning_until);
+  into.number(s.found_early.size());
   into.number(s.retry_credit_pm);
   add_hardware(s, into);
   add_pairs(s, into);

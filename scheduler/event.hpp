@@ -136,6 +136,8 @@ struct allocation_reserved {
   node_id node;
   incarnation life;
   epoch fence;
+  /// `host:port` that is free there, for ranks of other nodes to meet; empty on one node.
+  std::string rendezvous = {};
 };
 struct allocation_refused {
   allocation_id allocation;
@@ -156,11 +158,12 @@ struct replica_unloaded {
   instance_id instance;
   incarnation life;
 };
-/// A node with a fresh link tells of an instance that it has loaded: one that the scheduler lost
-/// sight of, or an earlier scheduler's, which is taken over as it is.
+/// A node with a fresh link tells of an instance that it has loaded, or of its rank of one: one
+/// that the scheduler lost sight of, or an earlier scheduler's, which is taken over as it is.
 struct replica_found {
   instance_id instance;
-  incarnation life; ///< Of the leader's node.
+  node_id node; ///< That tells: the leader's, or another member's, which only holds a rank.
+  incarnation life;
   allocation grant;
   model_name model;
   digest weights;  ///< Of the variant.
@@ -168,8 +171,8 @@ struct replica_found {
   std::vector<capacity_vector> endpoints;
   runtime_capabilities runtime;
 };
-/// A load failed, or a loaded instance died (host process crash, a rank lost). All its attempts
-/// fail with it.
+/// A load failed, or a loaded instance or a rank of it died (host process crash). Any of its nodes
+/// may say so; the whole instance fails, and all its attempts with it.
 struct replica_failed {
   instance_id instance;
   incarnation life;

@@ -49,40 +49,57 @@ bool copies_ready(pass& p, index artifact, const std::vector<index>& devices) {
   return ready;
 }
 
-bool leader_listens(const core_state& s, const instance_row& one) {
+/// Tells each node that has an order for it, but for the one that said so itself.
+void send_unload(pass& p, const instance_row& one, const std::string& reason, index but = none) {
+  const auto entry = p.s.allocations.find(one.grant);
+  if (one.state == instance_state::reserving || entry == p.s.allocations.end())
+    return;
+  for (const auto& member : entry->second.members)
+    if (member.node != but && believed(p.s, member.node, member.life))
+      p.send(unload_replica{p.s.nodes[member.node].id, one.id, reason});
+}
+
+/// Whether some node of it still has to say that it unloaded.
+bool awaits_unload(const core_state& s, const instance_row& one) {
   const auto entry = s.allocations.find(one.grant);
-  const auto node = s.devices[one.devices.front()].node;
-  const bool told = one.state != instance_state::reserving;
-  return told && entry != s.allocations.end()
-         && believed(s, node, entry->second.members.front().life);
+  if (one.state == instance_state::reserving || entry == s.allocations.end())
+    return false;
+  const auto& members = entry->second.members;
+  return std::any_of(members.begin(), members.end(), [&](const allocation_member& member) {
+    const bool said
+        = std::find(one.unloaded.begin(), one.unloaded.end(), member.node) != one.unloaded.end();
+    return !said && believed(s, member.node, member.life);
+  });
 }
 
-void send_unload(pass& p, const instance_row& one, const std::string& reason) {
-  if (leader_listens(p.s, one))
-    p.send(unload_replica{p.s.nodes[p.s.devices[one.devices.front()].node].id, one.id, reason});
-}
-
-/// Second phase, as it was or is ordered. Requires: its allocation is granted.
-load_replica load_order(const core_state& s, const instance_row& one) {
+/// Second phase for one of its nodes, as it was or is ordered. Requires: its allocation is granted.
+load_replica load_order(const core_state& s, const instance_row& one, std::uint32_t rank) {
   load_replica order;
-  const auto leader = node_of(s, one);
+  const auto& entry = s.allocations.at(one.grant);
+  const auto node = entry.members[rank].node;
   const auto& spec = s.models[one.model].spec;
-  order.node = s.nodes[leader].id;
+  order.node = s.nodes[node].id;
   order.instance = one.id;
-  order.grant = s.allocations.at(one.grant).grant;
+  order.grant = entry.grant;
   order.model = spec.name;
   order.variant = spec.variants[one.variant];
   if (one.artifact != none)
-    order.artifact = copy_for(s, one.artifact, leader)->record;
+    order.artifact = copy_for(s, one.artifact, node)->record;
   order.ways.tp = static_cast<std::uint32_t>(one.devices.size());
+  order.rank = rank;
+  order.ranks = static_cast<std::uint32_t>(entry.members.size());
   return order;
 }
 
 /// What it would load is gone.
 bool outdated(const core_state& s, const instance_row& one) {
   const auto& variants = s.models[one.model].spec.variants;
-  return one.variant >= variants.size() || variants[one.variant].content != one.weights
-         || (one.artifact != none && copy_for(s, one.artifact, node_of(s, one)) == nullptr);
+  if (one.variant >= variants.size() || variants[one.variant].content != one.weights)
+    return true;
+  return one.artifact != none
+         && std::any_of(one.devices.begin(), one.devices.end(), [&](index device) {
+              return copy_for(s, one.artifact, s.devices[device].node) == nullptr;
+            });
 }
 
 /// Later places move down by one.
@@ -128,7 +145,8 @@ void open_endpoint(core_state& s, index instance, const capacity_vector& declare
     s.instances[endpoints.at(at).instance].places[endpoints.at(at).rank] = at;
 }
 
-/// One per data-parallel rank.
+} // namespace
+
 void open_endpoints(core_state& s, index at, const std::vector<capacity_vector>& endpoints) {
   const auto ranks
       = std::clamp<std::size_t>(endpoints.size(), 1, limits::endpoints_per_instance_max);
@@ -136,6 +154,8 @@ void open_endpoints(core_state& s, index at, const std::vector<capacity_vector>&
     open_endpoint(s, at, rank < endpoints.size() ? endpoints[rank] : capacity_vector{});
   refresh_instance(s, at);
 }
+
+namespace {
 
 /// Gives the devices back and forgets the row. Requires: no attempts.
 void forget(pass& p, index instance) {
@@ -157,7 +177,7 @@ void begin_unload(pass& p, index instance) {
   auto& one = p.s.instances[instance];
   assert(one.attempts.empty());
   close_endpoints(p.s, instance);
-  if (!leader_listens(p.s, one))
+  if (!awaits_unload(p.s, one))
     return forget(p, instance);
   send_unload(p, one, one.retire_reason);
   one.state = instance_state::unloading;
@@ -187,6 +207,20 @@ index known_instance(const core_state& s, instance_id id, incarnation life) {
   return believed(s, s.devices[leader].node, life) ? found->second : none;
 }
 
+/// The node of the instance that lives this life; none when there is no such.
+index member_node(const core_state& s, instance_id id, incarnation life) {
+  const auto found = s.instance_ids.find(id);
+  if (found == s.instance_ids.end())
+    return none;
+  const auto entry = s.allocations.find(s.instances[found->second].grant);
+  if (entry == s.allocations.end())
+    return none;
+  for (const auto& member : entry->second.members)
+    if (member.life == life && believed(s, member.node, life))
+      return member.node;
+  return none;
+}
+
 } // namespace
 
 std::vector<index> ranks_for(const core_state& s, const model_state& model, const option& leader) {
@@ -197,12 +231,19 @@ std::vector<index> ranks_for(const core_state& s, const model_state& model, cons
   if (model.spec.devices_per_instance == 1)
     return chosen;
   // Ranks on the leader's own node first: they talk faster.
+  std::vector<index> nodes{s.devices[leader.device].node};
+  const auto nodes_max = s.devices[leader.device].spec.capability.nodes_max;
   for (const bool near : {true, false})
     for (const auto& [name, device] : s.device_names) {
-      const bool same_node = s.devices[device].node == s.devices[leader.device].node;
-      if (chosen.size() < model.spec.devices_per_instance && same_node == near
-          && may_join(s, leader.device, device) && free(device))
-        chosen.push_back(device);
+      const auto node = s.devices[device].node;
+      const bool known = std::find(nodes.begin(), nodes.end(), node) != nodes.end();
+      if (chosen.size() == model.spec.devices_per_instance || (node == nodes.front()) != near
+          || (!known && nodes.size() >= nodes_max) || !may_join(s, leader.device, device)
+          || !free(device))
+        continue;
+      chosen.push_back(device);
+      if (!known)
+        nodes.push_back(node);
     }
   if (chosen.size() < model.spec.devices_per_instance)
     chosen.clear();
@@ -242,16 +283,17 @@ void begin_load(pass& p, index instance) {
   auto& s = p.s;
   auto& one = s.instances[instance];
   if (outdated(s, one))
-    return fail_instance(
-        p, instance,
-        {{recovery::retry_later, "load_outdated", "what to load is gone"}, false, true});
-  auto order = load_order(s, one);
-  one.content = order.artifact ? order.artifact->content : one.weights;
+    return fail_instance(p, instance,
+                         {{recovery::retry_later, "load_outdated", "what to load is gone"}, false});
+  const auto ranks = s.allocations.at(one.grant).members.size();
+  for (std::uint32_t rank = 0; rank < ranks; ++rank)
+    p.send(load_order(s, one, rank));
+  one.content = one.artifact != none ? copy_for(s, one.artifact, node_of(s, one))->record.content
+                                     : one.weights;
   one.state = instance_state::loading;
   one.deadline = p.now + limits::load_timeout_us;
   one.ready_at = p.now + s.pairs[pair_of(s, one.model, one.devices.front())].speed.load_us;
   arm(s, one.deadline, timer_kind::instance, instance);
-  p.send(std::move(order));
 }
 
 void refresh_instance(core_state& s, index instance) {
@@ -273,12 +315,18 @@ void repeat_orders(pass& p, index node) {
   for (const auto device : s.nodes[node].devices)
     for (const auto at : s.devices[device].instances) {
       const auto& one = s.instances[at];
-      if (one.devices.front() != device)
+      const auto first = std::find_if(one.devices.begin(), one.devices.end(),
+                                      [&](index each) { return s.devices[each].node == node; });
+      const auto entry = s.allocations.find(one.grant);
+      if (*first != device || entry == s.allocations.end())
         continue;
+      const auto& members = entry->second.members;
+      const auto member = std::find_if(members.begin(), members.end(),
+                                       [&](const auto& each) { return each.node == node; });
       if (one.state == instance_state::loading && !outdated(s, one))
-        p.send(load_order(s, one));
-      else if (one.state == instance_state::unloading)
-        send_unload(p, one, one.retire_reason);
+        p.send(load_order(s, one, static_cast<std::uint32_t>(member - members.begin())));
+      else if (one.state == instance_state::unloading && believed(s, node, member->life))
+        p.send(unload_replica{s.nodes[node].id, one.id, one.retire_reason});
     }
 }
 
@@ -304,11 +352,10 @@ void fail_instance(pass& p, index instance, const instance_failure& how) {
   auto& one = p.s.instances[instance];
   const auto device = p.s.devices[one.devices.front()].spec.id;
   const auto model = p.s.models[one.model].spec.name;
-  if (how.fault)
-    count_failure(p, one, how.failure);
-  if (!how.reported)
-    send_unload(p, one, how.failure.message);
   const bool unloading = one.state == instance_state::unloading;
+  if (how.fault && !unloading) // A rank that ends because another was told to is none.
+    count_failure(p, one, how.failure);
+  send_unload(p, one, how.failure.message, how.reporter);
   one.state = instance_state::failed;
   refresh_instance(p.s, instance);
   if (!unloading)
@@ -369,141 +416,30 @@ void on(pass& p, const replica_loaded& e) {
   changed(s);
 }
 
-namespace {
-
-/// What is found makes a load of the same model there needless that is only under way.
-void prefer_found(pass& p, index model, index device) {
-  const auto there = p.s.devices[device].instances;
-  for (const auto at : there) {
-    const auto& one = p.s.instances[at];
-    if (one.model == model
-        && (one.state == instance_state::reserving || one.state == instance_state::loading))
-      fail_instance(p, at,
-                    {{recovery::retry_later, "replica_found", "its node has one"}, false, false});
-  }
-}
-
-/// The devices of the grant; empty when not all of them are here, or not free.
-std::vector<index> devices_of(const core_state& s, const allocation& grant) {
-  std::vector<index> devices;
-  for (const auto& share : grant.shares) {
-    const auto at = find(s.device_names, share.device.value);
-    if (at == none || !s.devices[at].present || !fits(s, share)
-        || std::find(devices.begin(), devices.end(), at) != devices.end())
-      return {};
-    devices.push_back(at);
-  }
-  return devices;
-}
-
-index artifact_with(const core_state& s, const digest& content, index node) {
-  for (const auto& [key, at] : s.artifact_keys)
-    for (const auto& copy : s.artifacts[at].copies)
-      if (copy.node == node && copy.record.content == content)
-        return at;
-  return none;
-}
-
-/// Nobody here wants it: its node gives everything back.
-void dismiss(pass& p, const replica_found& e, index node) {
-  p.send(unload_replica{p.s.nodes[node].id, e.instance, "not wanted any more"});
-  p.send(release_allocation{p.s.nodes[node].id, e.grant.id, e.grant.fence});
-}
-
-index adopt_instance(pass& p, const replica_found& e, index model, index variant,
-                     std::vector<index> devices) {
-  auto& s = p.s;
-  const auto at = s.instances.add();
-  auto& one = s.instances[at];
-  one.id = e.instance;
-  one.model = model;
-  one.variant = variant;
-  one.weights = e.weights;
-  one.content = e.artifact.empty() ? e.weights : e.artifact;
-  one.devices = std::move(devices);
-  if (!e.artifact.empty())
-    one.artifact = artifact_with(s, e.artifact, node_of(s, one));
-  one.context_tokens = s.models[model].spec.variants[variant].context_tokens;
-  one.started_at = one.ready_at = one.used_at = p.now;
-  one.state = instance_state::ready;
-  one.runtime = e.runtime;
-  one.grant = e.grant.id;
-  adopt_allocation(p, e.grant);
-  s.allocations.at(one.grant).grant.owner_instance = one.id;
-  s.allocations.at(one.grant).grant.owner_compile = {};
-  s.instance_ids.emplace(one.id, at);
-  auto& listed = s.models[model].instances;
-  listed.insert(std::find_if(listed.begin(), listed.end(),
-                             [&](index other) { return s.instances[other].id > one.id; }),
-                at);
-  for (const auto device : one.devices)
-    s.devices[device].instances.push_back(at);
-  // Numbers of our own must not meet those of an earlier life.
-  s.next_number = std::max({s.next_number, e.instance.value, e.grant.id.value});
-  s.next_epoch = std::max(s.next_epoch, e.grant.fence.value);
-  return at;
-}
-
-/// Attempts of an earlier scheduler life that waited for their instance.
-void attach_sought(pass& p, instance_id id) {
-  std::vector<index> slots;
-  const auto [first, last] = p.s.sought.equal_range(id);
-  for (auto at = first; at != last; ++at)
-    slots.push_back(at->second);
-  for (const auto slot : slots)
-    attach(p, slot);
-}
-
-} // namespace
-
-void on(pass& p, const replica_found& e) {
-  auto& s = p.s;
-  if (e.grant.shares.empty() || !e.instance || !e.grant.id)
-    return;
-  const auto leader = find(s.device_names, e.grant.shares.front().device.value);
-  if (leader == none || !believed(s, s.devices[leader].node, e.life))
-    return;
-  if (s.instance_ids.contains(e.instance)) // The news of its load may have been lost.
-    return on(p, replica_loaded{e.instance, e.life, e.endpoints, e.runtime, 0});
-  const auto model = find(s.model_names, e.model.value);
-  const auto node = s.devices[leader].node;
-  if (model == none || s.models[model].removed || s.allocations.contains(e.grant.id))
-    return dismiss(p, e, node);
-  prefer_found(p, model, leader);
-  const auto& spec = s.models[model].spec;
-  const auto variant = std::find_if(spec.variants.begin(), spec.variants.end(),
-                                    [&](const auto& one) { return one.content == e.weights; });
-  auto devices = devices_of(s, e.grant);
-  if (variant == spec.variants.end() || devices.size() != spec.devices_per_instance)
-    return dismiss(p, e, node);
-  const auto at
-      = adopt_instance(p, e, model, static_cast<index>(variant - spec.variants.begin()), devices);
-  open_endpoints(s, at, e.endpoints);
-  p.tell(note::severity::info, s.devices[leader].spec.id.value,
-         "replica of " + spec.name.value + " is taken over as it is");
-  if (spec.idle_ttl_us > 0)
-    arm(s, p.now + spec.idle_ttl_us, timer_kind::instance, at);
-  ++s.models[model].releases;
-  changed(s);
-  attach_sought(p, e.instance);
-}
-
 void on(pass& p, const replica_unloaded& e) {
-  const auto at = known_instance(p.s, e.instance, e.life);
-  if (at == none || p.s.instances[at].state == instance_state::reserving)
+  const auto node = member_node(p.s, e.instance, e.life);
+  if (node == none)
     return;
-  if (p.s.instances[at].state == instance_state::unloading)
-    return forget(p, at);
-  fail_instance(
-      p, at,
-      {{recovery::retry_elsewhere, "replica_unloaded", "its node unloaded it"}, false, true});
+  const auto at = p.s.instance_ids.at(e.instance);
+  auto& one = p.s.instances[at];
+  if (one.state == instance_state::reserving)
+    return;
+  if (one.state != instance_state::unloading)
+    return fail_instance(
+        p, at,
+        {{recovery::retry_elsewhere, "replica_unloaded", "its node unloaded it"}, false, node});
+  one.unloaded.push_back(node);
+  if (!awaits_unload(p.s, one))
+    forget(p, at);
 }
 
 void on(pass& p, const replica_failed& e) {
-  const auto at = known_instance(p.s, e.instance, e.life);
-  if (at == none || p.s.instances[at].state == instance_state::reserving)
+  const auto node = member_node(p.s, e.instance, e.life);
+  if (node == none)
     return;
-  fail_instance(p, at, {e.failure, true, true});
+  const auto at = p.s.instance_ids.at(e.instance);
+  if (p.s.instances[at].state != instance_state::reserving)
+    fail_instance(p, at, {e.failure, true, node});
 }
 
 } // namespace consort::core

@@ -56,6 +56,8 @@ inline constexpr duration_us ticket_grace_us
 // --- admission and queue ---
 inline constexpr std::size_t selector_bytes_max = 256; ///< Longer: 400.
 inline constexpr std::size_t selectors_max = 1'024;    ///< Distinct ones remembered.
+inline constexpr std::size_t pool_depth_max = 8;       ///< Pools within pools of one selector.
+inline constexpr std::size_t pools_max = 256;          ///< Of one cluster.
 inline constexpr std::size_t selector_terms_max = 32;  ///< In one selector.
 inline constexpr std::size_t message_devices_max = 32; ///< Named in one 422 message.
 inline constexpr std::size_t lane_bypass_max = 64;     ///< Blocked heads looked past in one lane.
@@ -94,6 +96,8 @@ inline constexpr duration_us starved_grace_us
 inline constexpr duration_us gateway_grace_us = 5 * second_us; ///< For a gateway to come back.
 inline constexpr duration_us return_grace_us
     = 10 * second_us; ///< For nodes to dial a scheduler that took another's place.
+inline constexpr std::size_t found_early_max
+    = 4'096; ///< Loaded instances and ranks that wait to be judged; more are not taken over.
 inline constexpr duration_us adopt_grace_us
     = 5 * second_us; ///< For a node to tell of an instance whose attempts go on.
 inline constexpr std::uint32_t retry_credit_pm = 200; ///< Earned per accepted request.

@@ -74,9 +74,11 @@ void retire(pass& p, index instance, std::string reason);
 struct instance_failure {
   error failure;
   bool fault = true;     ///< Counts as a failure to load or run there.
-  bool reported = false; ///< Its node said so, and need not be told.
+  index reporter = none; ///< The node that said so, and need not be told.
 };
 void fail_instance(pass& p, index instance, const instance_failure& how);
+/// It is ready: one endpoint per data-parallel rank, open to work.
+void open_endpoints(core_state& s, index instance, const std::vector<capacity_vector>& endpoints);
 void check_instance(pass& p, index instance);
 /// Repeats orders to a node that may have been lost with its link.
 void repeat_orders(pass& p, index node);
@@ -89,6 +91,10 @@ void refresh_instance(core_state& s, index instance);
 [[nodiscard]] inline bool active(const instance_row& one) {
   return one.state != instance_state::unloading && !one.retiring;
 }
+
+// --- adoption.cpp: instances of an earlier scheduler life ---
+/// Looks again at what was told too early to be judged.
+void judge_found(pass& p);
 
 // --- artifacts.cpp: states, builds, fetches ---
 index artifact_of(core_state& s, const artifact_key& key);

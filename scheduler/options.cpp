@@ -68,6 +68,10 @@ option fit(core_state& s, const model_spec& spec, index device) {
   choose_variant(s, spec, known.capability, one);
   if (one.removed_by != filter_id::passed)
     return one;
+  if (spec.devices_per_instance > known.capability.devices_max) {
+    one.removed_by = filter_id::ranks;
+    return one;
+  }
   const auto& variant = spec.variants[one.variant];
   const auto sequences = std::max(known.capability.max_sequences, 1U);
   one.least_bytes = need_bytes(variant, 1, spec.devices_per_instance);
@@ -198,6 +202,8 @@ candidate_facts facts_of(const core_state& s, index model, index device, const o
   facts.health = one.reading.health;
   facts.memory_bytes = one.spec.memory_bytes;
   facts.embeddings = one.spec.capability.runtime.embeddings;
+  facts.ranks_need = s.models[model].spec.devices_per_instance;
+  facts.ranks_max = one.spec.capability.devices_max;
   if (by != nullptr) {
     facts.format_known = by->removed_by != filter_id::format;
     facts.artifact_obtainable = by->removed_by != filter_id::artifact;

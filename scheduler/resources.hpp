@@ -93,6 +93,8 @@ struct build_profile {
 struct device_capability {
   std::uint32_t max_sequences = 1;
   std::uint32_t max_context_tokens = 0; ///< 0 = the model's own limit.
+  std::uint32_t devices_max = 1;        ///< That one instance may span.
+  std::uint32_t nodes_max = 1;          ///< Over which these devices may be spread.
   std::vector<std::string> dtypes;
   std::vector<std::string> formats; ///< Model formats run without an artifact, e.g. `gguf`.
   std::vector<build_profile>
@@ -170,6 +172,9 @@ struct allocation {
   instance_id owner_instance; ///< Exactly one of the two owners is set.
   compile_id owner_compile;
   allocation_state state = allocation_state::reserving;
+  /// `host:port` on the leader's node where ranks of other nodes meet it; set once granted, empty
+  /// on one node.
+  std::string master;
   friend bool operator==(const allocation&, const allocation&) = default;
 };
 

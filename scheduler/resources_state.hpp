@@ -71,10 +71,11 @@ struct instance_row {
   digest content; ///< Of the artifact, or of the weights when it runs those.
   std::uint32_t context_tokens = 0;
   time_us started_at = 0;
-  time_us ready_at = 0;  ///< Expected until ready.
-  time_us deadline = 0;  ///< Of loading or unloading.
-  time_us used_at = 0;   ///< When its last attempt ended.
-  bool retiring = false; ///< No new work; unloads once idle.
+  time_us ready_at = 0;        ///< Expected until ready.
+  time_us deadline = 0;        ///< Of loading or unloading.
+  time_us used_at = 0;         ///< When its last attempt ended.
+  std::vector<index> unloaded; ///< Nodes of it that said so while it unloads.
+  bool retiring = false;       ///< No new work; unloads once idle.
   std::string retire_reason;
   runtime_capabilities runtime;
   std::vector<index> places;   ///< In the model's endpoint table, by rank.

@@ -2,6 +2,7 @@
 #include "scheduler/selector.hpp"
 
 #include "scheduler/limits.hpp"
+#include "scheduler/nearest_name.hpp"
 
 #include <algorithm>
 #include <array>
@@ -21,11 +22,11 @@ std::string_view trimmed(std::string_view text) {
   return text;
 }
 
-error malformed(std::string_view text, const char* why) {
+error malformed(std::string_view text, const std::string& why) {
   return {recovery::refuse, "selector_malformed",
           "device selector '" + std::string(text.substr(0, limits::selector_bytes_max)) + "' " + why
-              + "; write auto, a type (npu), an id or glob (edge-*/npu0), tag=, vendor=, model= or"
-                " node=, joined with , (and) and | (or)"};
+              + "; write auto, a type (npu), an id or glob (edge-*/npu0), tag=, vendor=, model=,"
+                " node= or pool=, joined with , (and) and | (or)"};
 }
 
 /// Splits at every `separator`; always at least one part.
@@ -84,7 +85,26 @@ std::string_view word(resource_type type) {
   return "cpu";
 }
 
-result<selector::term> selector::parse_term(std::string_view text) {
+result<selector::term> selector::parse_pool(std::string_view text, term named, parsing& all) {
+  const auto found = all.pools.find(named.value);
+  if (found == all.pools.end()) {
+    std::vector<std::string> known;
+    for (const auto& [name, meaning] : all.pools)
+      known.push_back(name);
+    return malformed(text, "names an unknown pool" + did_you_mean(named.value, known));
+  }
+  if (all.depth >= limits::pool_depth_max)
+    return malformed(text, "is nested too deep, or contains itself");
+  ++all.depth;
+  auto inside = parse(found->second, all);
+  --all.depth;
+  if (!inside)
+    return inside.failure();
+  named.inside.push_back(std::move(*inside));
+  return named;
+}
+
+result<selector::term> selector::parse_term(std::string_view text, parsing& all) {
   term parsed;
   std::string_view rest = text;
   if (!rest.empty() && rest.front() == '!') {
@@ -103,32 +123,37 @@ result<selector::term> selector::parse_term(std::string_view text) {
   }
   const auto key = trimmed(rest.substr(0, equals));
   parsed.value = trimmed(rest.substr(equals + 1));
-  constexpr std::array<std::pair<std::string_view, field>, 6> keys = {{{"tag", field::tag},
+  constexpr std::array<std::pair<std::string_view, field>, 7> keys = {{{"tag", field::tag},
                                                                        {"vendor", field::vendor},
                                                                        {"model", field::model},
                                                                        {"node", field::node},
                                                                        {"type", field::type},
-                                                                       {"id", field::id}}};
+                                                                       {"id", field::id},
+                                                                       {"pool", field::pool}}};
   const auto found
       = std::find_if(keys.begin(), keys.end(), [&](const auto& one) { return one.first == key; });
   if (found == keys.end() || parsed.value.empty())
     return malformed(text, found == keys.end() ? "has an unknown key" : "has an empty value");
   parsed.what = found->second;
-  return parsed;
+  return parsed.what == field::pool ? parse_pool(text, std::move(parsed), all) : parsed;
 }
 
-result<selector> selector::parse(std::string_view text) {
+result<selector> selector::parse(std::string_view text, const pool_map& pools) {
+  parsing all{pools};
+  return parse(text, all);
+}
+
+result<selector> selector::parse(std::string_view text, parsing& all) {
   if (text.size() > limits::selector_bytes_max)
     return malformed(text, "is too long");
   selector parsed;
-  std::size_t terms = 0;
   for (const auto part : split(text.empty() ? std::string_view("auto") : text, '|')) {
     auto& all_of = parsed.any_of_.emplace_back();
     for (const auto piece : split(part, ',')) {
-      auto one = parse_term(piece);
+      auto one = parse_term(piece, all);
       if (!one)
         return one.failure();
-      if (++terms > limits::selector_terms_max)
+      if (++all.terms > limits::selector_terms_max)
         return malformed(text, "has too many terms");
       all_of.push_back(std::move(*one));
     }
@@ -147,6 +172,7 @@ bool selector::matches(const term& wanted, const device_spec& device) {
   case field::vendor: return same_word(wanted.value, device.vendor);
   case field::model: return same_word(wanted.value, device.model);
   case field::node: return glob_matches(wanted.value, device.node.value);
+  case field::pool: return wanted.inside.front().matches(device);
   case field::tag:
     return std::find(device.tags.begin(), device.tags.end(), wanted.value) != device.tags.end();
   }

@@ -30,7 +30,8 @@ enum class timer_kind : std::uint8_t {
   gateway,
   drain_node,
   drain_device,
-  look
+  look,
+  found
 };
 /// Fires at `at`; whoever it names looks whether it is really due and else arms again.
 struct timer {
@@ -77,6 +78,7 @@ struct core_state {
   table<gateway_state> gateways;                                   ///< That have live requests.
   std::map<gateway_id, index> gateway_ids;
   std::multimap<instance_id, index> sought; ///< Adopted requests by the instance that runs them.
+  std::vector<replica_found> found_early;   ///< Told before all that they stand on was known.
   due_heap dues;
   std::set<timer> timers;
   prefix_index prefixes;

@@ -266,6 +266,7 @@ snapshot_page view_page_of(const core_state& s, const view_cursor& from, std::si
   head.cluster = s.config.cluster;
   head.now = now;
   head.policy = profile_name(s.config.policy);
+  head.pools = s.config.pools;
   head.queue_depth = s.waiting;
   head.queue_depth_max = s.waiting_max;
   head.counters = s.counters;
@@ -288,6 +289,7 @@ void append(snapshot& into, snapshot page) {
   into.cluster = std::move(page.cluster);
   into.now = page.now;
   into.policy = std::move(page.policy);
+  into.pools = std::move(page.pools);
   into.queue_depth = page.queue_depth;
   into.queue_depth_max = page.queue_depth_max;
   into.counters = page.counters;

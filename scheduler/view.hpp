@@ -4,6 +4,7 @@
 /// Values copied out of the core, in a stable order (by id); they stay valid after the core moves
 /// on. Wire form in messages/, JSON in gateway/.
 
+#include "scheduler/selector.hpp"
 #include "scheduler/types.hpp"
 
 namespace consort::core {
@@ -96,6 +97,7 @@ struct snapshot {
   std::string cluster;
   time_us now = 0;
   std::string policy;
+  pool_map pools; ///< By name: their selectors.
   std::vector<node_view> nodes;
   std::vector<device_view> devices;
   std::vector<replica_view> replicas;

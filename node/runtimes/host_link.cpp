@@ -199,6 +199,16 @@ result<std::string> host_link::open_config() const {
     config["sequences"] = sequences;
   if (options_->threads != 0)
     config["threads"] = options_->threads;
+  if (const auto& place = wanted_.place; place.degree > 1) {
+    auto& devices = config["devices"] = nlohmann::json::array();
+    for (const auto& one : place.devices)
+      devices.push_back(one.uuid.empty() ? one.id.value : one.uuid);
+    config["tp"] = place.degree;
+    config["first"] = place.first;
+    config["rank"] = place.rank;
+    config["ranks"] = place.ranks;
+    config["master"] = place.master;
+  }
   return config.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 

@@ -45,6 +45,7 @@ server_link::server_link(asio::io_context& io, std::shared_ptr<const server_spec
     : io_(io),
       spec_(std::move(spec)),
       wanted_(std::move(wanted)),
+      place_(wanted_.place),
       opened_(std::move(opened)),
       died_(std::move(died)),
       strand_(asio::make_strand(io)),
@@ -71,8 +72,10 @@ task<void> server_link::live() {
     co_return;
   }
   phase_ = phase::open;
-  spdlog::info("{}: {} is served by {} as {}", wanted_.device.id.value, wanted_.model.value,
-               process_ ? "its own server" : spec_->url, server_message(std::string_view(model_)));
+  if (place_.leads())
+    spdlog::info("{}: {} is served by {} as {}", wanted_.device.id.value, wanted_.model.value,
+                 process_ ? "its own server" : spec_->url,
+                 server_message(std::string_view(model_)));
   conclude_open(std::shared_ptr<runtime_session>(
       std::make_shared<linked_session<server_link>>(shared_from_this())));
   if (!process_)
@@ -83,7 +86,7 @@ task<result<done>> server_link::prepare() {
   auto begun = find_server();
   if (begun && !spec_->command.empty())
     begun = launch();
-  if (!begun)
+  if (!begun || !place_.leads()) // Whether a further rank is up is for its leader to see.
     co_return begun;
   auto waited = co_await wait_ready();
   if (!waited || phase_ == phase::ended)
@@ -104,6 +107,12 @@ result<done> server_link::find_server() {
     if (!port)
       return port.failure();
     at_ = {"127.0.0.1", *port, {}, {}};
+    if (place_.master.empty()) { // Ranks on one node meet somewhere too.
+      const auto meeting = free_loopback_port(io_);
+      if (!meeting)
+        return meeting.failure();
+      place_.master = "127.0.0.1:" + std::to_string(*meeting);
+    }
   }
   if (spec_->key_env.empty())
     return done{};
@@ -124,15 +133,18 @@ std::map<std::string, std::string> server_link::values() const {
   const auto index = attributes.find("index");
   const auto context
       = wanted_.context_tokens > 0 ? wanted_.context_tokens : wanted_.variant.context_tokens;
-  return {{"plugin", spec_->work_path},
-          {"artifact", wanted_.path},
-          {"model", wanted_.path},
-          {"name", wanted_.model.value},
-          {"port", std::to_string(at_.port)},
-          {"uuid", wanted_.device.uuid},
-          {"index", index == attributes.end() ? "0" : index->second},
-          {"context", std::to_string(context)},
-          {"sequences", std::to_string(spec_->sequences)}};
+  auto known = rank_values(place_, wanted_.device);
+  known.merge(
+      std::map<std::string, std::string>{{"plugin", spec_->work_path},
+                                         {"artifact", wanted_.path},
+                                         {"model", wanted_.path},
+                                         {"name", wanted_.model.value},
+                                         {"port", std::to_string(at_.port)},
+                                         {"uuid", wanted_.device.uuid},
+                                         {"index", index == attributes.end() ? "0" : index->second},
+                                         {"context", std::to_string(context)},
+                                         {"sequences", std::to_string(spec_->sequences)}});
+  return known;
 }
 
 result<done> server_link::launch() {

@@ -63,6 +63,7 @@ private:
   boost::asio::io_context& io_;
   const std::shared_ptr<const server_spec> spec_;
   const session_request wanted_;
+  rank_place place_; ///< As wanted, with a place to meet.
   opened_handler opened_;
   died_handler died_;
   const boost::asio::any_io_executor strand_;

@@ -6,8 +6,10 @@
 namespace consort::node {
 
 const std::vector<std::string>& server_placeholders() {
-  static const std::vector<std::string> names{"artifact", "context", "index", "model",    "name",
-                                              "plugin",   "port",    "uuid",  "sequences"};
+  static const std::vector<std::string> names{
+      "artifact",   "context", "devices",    "index", "indexes",  "master",
+      "masterhost", "model",   "masterport", "name",  "plugin",   "port",
+      "rank",       "ranks",   "tp",         "uuid",  "sequences"};
   return names;
 }
 

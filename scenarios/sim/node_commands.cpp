@@ -101,6 +101,8 @@ void node_model::on(const core::load_replica& wanted) {
     return fail(recovery::retry_later, "no_allocation", "the allocation is not held here");
   if (wanted.artifact && store_.count(wanted.artifact->content) == 0)
     return fail(recovery::retry_later, "no_artifact", "the artifact is not in this store");
+  if (wanted.rank != 0)
+    return; // Its part of the work is the leader's model's affair.
   const auto& leader = device_of(wanted.grant.shares.front().device);
   loading_.insert(wanted.instance);
   const auto load_us

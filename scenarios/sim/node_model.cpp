@@ -152,6 +152,7 @@ void node_model::reconnect() {
   for (const auto& [number, one] : instances_) {
     core::replica_found told;
     told.instance = number;
+    told.node = node_id(description_.name);
     told.life = life_;
     told.grant = one.grant;
     told.model = one.model;

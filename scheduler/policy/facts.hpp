@@ -21,6 +21,8 @@ struct candidate_facts {
   // --- the model on the device ---
   bool format_known = true;        ///< Runs a format of the model, or artifacts built for it.
   bool artifact_obtainable = true; ///< Needs none, or it exists, or some node may build it.
+  std::uint32_t ranks_need = 1;    ///< Devices of one instance of the model.
+  std::uint32_t ranks_max = 1;     ///< Devices that one instance may span here.
   bool embeddings_needed = false;
   bool embeddings = false;
 

@@ -11,6 +11,7 @@
 #include "scheduler/policy/filter_health.hpp"
 #include "scheduler/policy/filter_kv.hpp"
 #include "scheduler/policy/filter_memory.hpp"
+#include "scheduler/policy/filter_ranks.hpp"
 #include "scheduler/policy/filter_resume.hpp"
 #include "scheduler/policy/filter_selector.hpp"
 #include "scheduler/policy/filter_sequences.hpp"
@@ -30,6 +31,7 @@ const std::array<filter, static_cast<std::size_t>(filter_id::passed)>& all_filte
   static constexpr std::array<filter, static_cast<std::size_t>(filter_id::passed)> table{
       make<filters::selector>(filter_id::selector, true),
       make<filters::format>(filter_id::format, true),
+      make<filters::ranks>(filter_id::ranks, true),
       make<filters::artifact>(filter_id::artifact, true),
       make<filters::embeddings>(filter_id::embeddings, true),
       make<filters::memory>(filter_id::memory, true),

@@ -14,12 +14,19 @@ model_spec wide_spec() {
   return model;
 }
 
+device_spec wide_cpu(const std::string& node) {
+  auto device = cpu_spec(node);
+  device.capability.devices_max = 4;
+  device.capability.nodes_max = 2;
+  return device;
+}
+
 /// One request that needs two devices on two nodes. Returns: the two halves asked for.
 std::vector<reserve_allocation> ask_two(core_fixture& t) {
   t.join("a", 11);
   t.join("b", 22);
-  t.advertise(cpu_spec("a"));
-  t.advertise(cpu_spec("b"));
+  t.advertise(wide_cpu("a"));
+  t.advertise(wide_cpu("b"));
   t.declare(wide_spec());
   t.submit();
   auto asked = t.take_all<reserve_allocation>();
@@ -44,11 +51,21 @@ TEST(Allocation, TwoNodesAreLoadedOnlyWhenBothGranted) {
   t.expect_empty();
   t.feed(t.reserved(asked[1]));
   t.expect_empty();
-  t.feed(t.reserved(asked[0]));
+  auto leader = t.reserved(asked[0]);
+  leader.rendezvous = "10.0.0.1:4242";
+  t.feed(leader);
   const auto load = t.expect<load_replica>();
   EXPECT_EQ(load.node.value, "a");
   EXPECT_EQ(load.ways.tp, 2U);
+  EXPECT_EQ(load.rank, 0U);
+  EXPECT_EQ(load.ranks, 2U);
   EXPECT_EQ(load.grant.state, allocation_state::granted);
+  EXPECT_EQ(load.grant.master, "10.0.0.1:4242");
+  const auto further = t.expect<load_replica>();
+  EXPECT_EQ(further.node.value, "b");
+  EXPECT_EQ(further.rank, 1U);
+  EXPECT_EQ(further.instance, load.instance);
+  EXPECT_EQ(further.grant, load.grant);
   t.loaded(load);
   EXPECT_EQ(t.expect<grant_ticket>().granted.device.value, "a/cpu0");
   EXPECT_EQ(t.view().replicas.at(0).devices.size(), 2U);
@@ -97,6 +114,7 @@ TEST(Allocation, MemberLostFailsTheInstanceAndReleasesTheOtherHalf) {
   for (const auto& one : ask_two(t))
     t.feed(t.reserved(one));
   t.loaded(t.expect<load_replica>());
+  t.expect<load_replica>();
   const auto first = t.expect<grant_ticket>();
   t.start(first);
   t.feed(node_lost{node_id{"b"}, incarnation{22}, true, "power"});
@@ -110,6 +128,86 @@ TEST(Allocation, MemberLostFailsTheInstanceAndReleasesTheOtherHalf) {
   EXPECT_EQ(t.take_all<queue_notice>().size(), 1U);
   EXPECT_TRUE(t.view().replicas.empty());
   EXPECT_EQ(t.view().requests.at(0).state, "queued");
+}
+
+/// Two ranks on two nodes, ready and serving one request.
+grant_ticket serve_two(core_fixture& t, load_replica& leader) {
+  for (const auto& one : ask_two(t))
+    t.feed(t.reserved(one));
+  leader = t.expect<load_replica>();
+  t.expect<load_replica>();
+  t.loaded(leader);
+  const auto granted = t.expect<grant_ticket>();
+  t.start(granted);
+  return granted;
+}
+
+TEST(Allocation, RankThatDiesFailsTheInstanceAndIsNotToldSo) {
+  core_fixture t;
+  load_replica leader;
+  const auto granted = serve_two(t, leader);
+  t.feed(replica_failed{
+      leader.instance, t.life_of("b"), {recovery::retry_elsewhere, "runtime_died", "signal 9"}});
+  const auto unload = t.expect<unload_replica>();
+  EXPECT_EQ(unload.node.value, "a");
+  EXPECT_EQ(t.expect<drop_attempt>().attempt, granted.granted.attempt);
+  EXPECT_EQ(nodes_of(t.take_all<release_allocation>()), (std::set<std::string>{"a", "b"}));
+  for (const auto& one : t.view().replicas)
+    EXPECT_NE(one.instance, leader.instance);
+  t.take_all<reserve_allocation>();
+  t.take_all<queue_notice>();
+}
+
+TEST(Allocation, DevicesAreGivenBackWhenTheLastRankUnloaded) {
+  core_fixture t;
+  load_replica leader;
+  t.finish(serve_two(t, leader));
+  auto gone = wide_spec();
+  t.feed(model_removed{gone.name});
+  EXPECT_EQ(t.take_all<unload_replica>().size(), 2U);
+  t.feed(replica_unloaded{leader.instance, t.life_of("a")});
+  EXPECT_TRUE(t.take_all<release_allocation>().empty()) << "the other half still runs";
+  t.feed(replica_unloaded{leader.instance, t.life_of("b")});
+  EXPECT_EQ(nodes_of(t.take_all<release_allocation>()), (std::set<std::string>{"a", "b"}));
+  EXPECT_TRUE(t.take_all<record_request>().size() == 1U);
+}
+
+TEST(Allocation, RuntimeThatSpansOneDeviceIsNoCandidate) {
+  core_fixture t;
+  t.join("a");
+  t.advertise(cpu_spec("a", 0));
+  t.advertise(cpu_spec("a", 1));
+  t.declare(wide_spec());
+  t.submit();
+  const auto refused = t.expect<reject_request>();
+  EXPECT_EQ(refused.http_status, 422);
+  EXPECT_NE(refused.reason.message.find("spans 1 of 2 devices"), std::string::npos)
+      << refused.reason.message;
+  t.take_all<record_request>();
+}
+
+TEST(Allocation, RanksStayWithinTheNodesThatARuntimeSpans) {
+  core_fixture t;
+  t.join("a", 11);
+  t.join("b", 22);
+  for (const auto* node : {"a", "b"}) {
+    auto device = wide_cpu(node);
+    device.capability.nodes_max = 1;
+    t.advertise(device);
+  }
+  t.declare(wide_spec());
+  t.submit();
+  EXPECT_TRUE(t.take_all<reserve_allocation>().empty()) << "one device on each node is no pair";
+  t.take_all<queue_notice>();
+  auto second = wide_cpu("b");
+  second.id = device_id{"b/cpu1"};
+  second.capability.nodes_max = 1;
+  t.advertise(second);
+  const auto asked = t.expect<reserve_allocation>();
+  EXPECT_EQ(asked.node.value, "b");
+  EXPECT_EQ(asked.grant.shares.size(), 2U);
+  t.take_all<queue_notice>();
+  t.expect_empty();
 }
 
 TEST(Allocation, MemoryIsPromisedOnce) {

@@ -24,16 +24,22 @@ request_restored restored(const request_meta& meta, const grant_ticket& granted,
   return {meta, granted.granted.attempt.number, emitted, granted.granted};
 }
 
-replica_found found(const load_replica& load, std::uint64_t life = 11) {
+replica_found found(const load_replica& load, std::uint64_t life = 11,
+                    const std::string& node = {}) {
   capacity_vector capacity;
   capacity.sequences.value = 4;
   capacity.kv_tokens.value = 100'000;
   runtime_capabilities runtime;
   runtime.resume = resume_support::tokens;
-  return {load.instance,        incarnation{life},
-          load.grant,           load.model,
-          load.variant.content, {},
-          {capacity},           runtime};
+  return {load.instance,
+          node_id{node},
+          incarnation{life},
+          load.grant,
+          load.model,
+          load.variant.content,
+          {},
+          {capacity},
+          runtime};
 }
 
 core_config successor() {

@@ -113,6 +113,8 @@ private:
     made.spec.prefill_tokens_per_s = 1 + draw_(10'000);
     made.spec.decode_tokens_per_s = draw_(1'000);
     made.spec.load_us = static_cast<duration_us>(draw_(3'000'000));
+    made.capability.devices_max = static_cast<std::uint32_t>(1 + draw_(3));
+    made.capability.nodes_max = static_cast<std::uint32_t>(1 + draw_(2));
     if (number > 1)
       made.exclusive_siblings = {device_id{node + "/npu1"}};
     return made;
@@ -206,9 +208,13 @@ private:
       capacity.kv_tokens.value = draw_(3'000);
     runtime_capabilities runtime;
     runtime.resume = draw_(3) == 0 ? resume_support::none : resume_support::text;
-    instances_[load.instance] = load.grant.shares.front().device;
-    loads_[load.instance] = load;
-    if (draw_(5) == 0)
+    if (load.rank == 0) {
+      instances_[load.instance] = load.grant.shares.front().device;
+      loads_[load.instance] = load;
+    }
+    if (load.rank != 0 && draw_(5) != 0)
+      return; // Only the leader says that all is well.
+    if (load.rank != 0 || draw_(5) == 0)
       owe(replica_failed{
           load.instance, life_of(load.node), {recovery::retry_elsewhere, "oom", "oom"}});
     else
@@ -442,6 +448,7 @@ private:
       if (load.node.value != node || draw_(2) == 0)
         continue;
       replica_found told{instance,
+                         node_id{node},
                          incarnation{lives_[node]},
                          load.grant,
                          load.model,

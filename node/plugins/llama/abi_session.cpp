@@ -77,16 +77,19 @@ int submit_request(consort_session* session, const consort_request* request, cha
     return fail(invalid("no session, request or body"), message, message_bytes);
   if (request->size < sizeof(consort_request))
     return fail(invalid("the request comes from an older ABI"), message, message_bytes);
+  if (session->engine == nullptr)
+    return fail(invalid("this rank takes no requests: its leader does"), message, message_bytes);
   const auto submitted = session->engine->submit(*request);
   return submitted ? CONSORT_OK : fail(submitted.failure(), message, message_bytes);
 }
 
 void cancel_request(consort_session* session, std::uint64_t request) {
-  session->engine->cancel(request);
+  if (session->engine != nullptr)
+    session->engine->cancel(request);
 }
 
 std::size_t write_stats(consort_session* session, char* json, std::size_t json_bytes) {
-  const std::string text = stats_json(*session->engine);
+  const std::string text = session->engine == nullptr ? "{}" : stats_json(*session->engine);
   if (json != nullptr && json_bytes > text.size())
     std::memcpy(json, text.c_str(), text.size() + 1);
   return text.size() + 1;

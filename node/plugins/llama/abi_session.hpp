@@ -13,7 +13,7 @@
 /// destroyed before the engine only in its own destructor, so it stops the engine there first.
 struct consort_session {
   virtual ~consort_session() = default;
-  std::unique_ptr<consort::llama::session> engine; ///< Never null once opened.
+  std::unique_ptr<consort::llama::session> engine; ///< Null when it takes no requests.
 };
 
 namespace consort::llama {

@@ -27,9 +27,10 @@ void set_text(consort_event& event, std::string_view text) {
 } // namespace
 
 batch_loop::batch_loop(llama_context& context, const vocabulary& words, std::uint32_t sequences,
-                       engine_counters& counters, event_sink sink)
+                       engine_counters& counters, event_sink sink, step_peers* peers)
     : context_(context),
       words_(words),
+      peers_(peers),
       counters_(counters),
       sink_(std::move(sink)),
       batch_(static_cast<std::int32_t>(limits::batch_tokens)),
@@ -162,7 +163,7 @@ bool batch_loop::step_generating() {
     return false;
   const bool worked = decode();
   for (const llama_seq_id id : fillers)
-    llama_memory_seq_rm(llama_get_memory(&context_), id, -1, -1);
+    forget_sequence(id);
   if (worked)
     for (const llama_seq_id id : std::exchange(fed_, {}))
       advance(id);
@@ -205,7 +206,11 @@ void batch_loop::feed(llama_seq_id id) {
 /// Computes the batch and empties it. Returns: false when nothing may be read from the engine.
 bool batch_loop::decode() {
   ++counters_.steps_total;
+  if (peers_ != nullptr)
+    peers_->begin_step(batch_.raw());
   const std::int32_t failed = llama_decode(&context_, batch_.raw());
+  if (peers_ != nullptr)
+    failed == 0 ? peers_->finish_step(context_, batch_.raw()) : peers_->drop_step();
   batch_.clear();
   if (failed == 0)
     return true;
@@ -238,6 +243,8 @@ void batch_loop::start_followers(llama_seq_id first, std::span<const float> logi
       continue;
     const auto id = static_cast<llama_seq_id>(other);
     llama_memory_seq_cp(llama_get_memory(&context_), first, id, -1, -1);
+    if (peers_ != nullptr)
+      peers_->copy_sequence(first, id);
     follower.state = phase::decode;
     follower.position = position;
     advance_one(id, logits);
@@ -287,7 +294,7 @@ void batch_loop::finish_choice(running_request& request, const choice_run& run,
 }
 
 void batch_loop::release(llama_seq_id id) {
-  llama_memory_seq_rm(llama_get_memory(&context_), id, -1, -1);
+  forget_sequence(id);
   sequences_[static_cast<std::size_t>(id)] = sequence{};
 }
 
@@ -308,6 +315,14 @@ void batch_loop::fail_running(const std::string& why) {
     emit_failed(id, failed);
   }
   llama_memory_clear(llama_get_memory(&context_), true);
+  if (peers_ != nullptr)
+    peers_->forget_all();
+}
+
+void batch_loop::forget_sequence(llama_seq_id id) {
+  llama_memory_seq_rm(llama_get_memory(&context_), id, -1, -1);
+  if (peers_ != nullptr)
+    peers_->forget_sequence(id);
 }
 
 void batch_loop::note_load() {

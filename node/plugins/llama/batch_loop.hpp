@@ -13,6 +13,7 @@
 #include "node/plugins/llama/backend.hpp"
 #include "node/plugins/llama/choice_run.hpp"
 #include "node/plugins/llama/job.hpp"
+#include "node/plugins/llama/step_peers.hpp"
 
 #include <atomic>
 #include <deque>
@@ -37,9 +38,9 @@ using event_sink = std::function<void(const consort_event&)>;
 
 class batch_loop {
 public:
-  /// Borrows all of them. `sequences` is the context's n_seq_max.
+  /// Borrows all of them. `sequences` is the context's n_seq_max; `peers` null = none.
   batch_loop(llama_context& context, const vocabulary& words, std::uint32_t sequences,
-             engine_counters& counters, event_sink sink);
+             engine_counters& counters, event_sink sink, step_peers* peers = nullptr);
 
   /// Queues a job behind the others.
   void add(job wanted);
@@ -78,6 +79,7 @@ private:
   bool step_generating();
   bool step_prompts();
   void feed(llama_seq_id id);
+  void forget_sequence(llama_seq_id id);
   bool decode();
   void advance(llama_seq_id id);
   void start_followers(llama_seq_id first, std::span<const float> logits);
@@ -97,6 +99,7 @@ private:
 
   llama_context& context_;
   const vocabulary& words_;
+  step_peers* const peers_;
   engine_counters& counters_;
   event_sink sink_;
   token_batch batch_;

@@ -32,35 +32,53 @@ bool is_terminal(std::uint32_t kind) {
 
 } // namespace
 
-result<std::unique_ptr<session>> session::open(const engine_options& options, event_sink sink) {
+result<loaded_engine> load_engine(const engine_options& options) {
   if (auto loaded = load_backends(options.backend_dir); !loaded)
     return loaded.failure();
   auto model = load_model(options.model_path);
   if (!model)
     return model.failure();
-  const std::uint32_t context_tokens = choose_context(**model, options.context_tokens);
-  const std::uint32_t sequences = std::clamp(options.sequences, 1U, limits::sequences_max);
-  context_ptr context(llama_init_from_model(
-      model->get(), context_params(context_tokens, sequences, usable_threads(options.threads))));
-  if (!context)
+  loaded_engine made;
+  made.model = std::move(*model);
+  made.context_tokens = choose_context(*made.model, options.context_tokens);
+  made.sequences = std::clamp(options.sequences, 1U, limits::sequences_max);
+  made.context.reset(
+      llama_init_from_model(made.model.get(), context_params(made.context_tokens, made.sequences,
+                                                             usable_threads(options.threads))));
+  if (!made.context)
     return error{recovery::retry_elsewhere, "no_memory",
-                 "cannot make a context of " + std::to_string(sequences) + " x "
-                     + std::to_string(context_tokens)
+                 "cannot make a context of " + std::to_string(made.sequences) + " x "
+                     + std::to_string(made.context_tokens)
                      + " tokens: " + last_engine_error("not enough memory")};
-  return std::unique_ptr<session>(new session(std::move(*model), std::move(context), context_tokens,
-                                              sequences, std::move(sink)));
+  return made;
 }
 
-session::session(model_ptr model, context_ptr context, std::uint32_t context_tokens,
-                 std::uint32_t sequences, event_sink sink)
-    : model_(std::move(model)),
-      context_(std::move(context)),
+std::uint64_t kv_bytes_of(const llama_model& model, std::uint32_t context_tokens,
+                          std::uint32_t sequences) {
+  const auto of = [&](auto read) { return static_cast<std::uint64_t>(std::max(read(&model), 1)); };
+  const std::uint64_t width
+      = of(llama_model_n_embd) / of(llama_model_n_head) * of(llama_model_n_head_kv);
+  return std::uint64_t{sequences} * context_tokens * of(llama_model_n_layer) * width * 2
+         * sizeof(std::uint16_t);
+}
+
+result<std::unique_ptr<session>> session::open(const engine_options& options, event_sink sink) {
+  auto loaded = load_engine(options);
+  if (!loaded)
+    return loaded.failure();
+  return std::unique_ptr<session>(new session(*std::move(loaded), options.peers, std::move(sink)));
+}
+
+session::session(loaded_engine loaded, step_peers* peers, event_sink sink)
+    : model_(std::move(loaded.model)),
+      context_(std::move(loaded.context)),
       words_(*model_),
-      facts_{words_.size(), sequences, llama_model_chat_template(model_.get(), nullptr)},
-      context_tokens_(context_tokens),
+      facts_{words_.size(), loaded.sequences, llama_model_chat_template(model_.get(), nullptr)},
+      context_tokens_(loaded.context_tokens),
       sink_(std::move(sink)),
-      loop_(*context_, words_, sequences, counters_,
-            [this](const consort_event& event) { on_event(event); }) {
+      loop_(
+          *context_, words_, loaded.sequences, counters_,
+          [this](const consort_event& event) { on_event(event); }, peers) {
   // A step of a large model may take long: closing cuts it short.
   llama_set_abort_callback(
       context_.get(),
@@ -75,15 +93,6 @@ session::~session() {
   }
   wake_.notify_all();
   thread_.join();
-}
-
-std::uint64_t session::kv_bytes() const {
-  const auto of
-      = [&](auto read) { return static_cast<std::uint64_t>(std::max(read(model_.get()), 1)); };
-  const std::uint64_t width
-      = of(llama_model_n_embd) / of(llama_model_n_head) * of(llama_model_n_head_kv);
-  return std::uint64_t{facts_.sequences} * context_tokens_ * of(llama_model_n_layer) * width * 2
-         * sizeof(std::uint16_t);
 }
 
 result<done> session::submit(const consort_request& request) {

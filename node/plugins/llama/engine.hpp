@@ -20,9 +20,23 @@ struct engine_options {
   std::string model_path;
   std::uint32_t context_tokens = 0; ///< Per sequence; at most what the model was trained for.
   std::uint32_t sequences = limits::sequences_default;
-  std::uint32_t threads = 1; ///< Clamped to one fewer than the machine has.
-  std::string backend_dir;   ///< Of ggml's back-ends; else the folder of libllama.
+  std::uint32_t threads = 1;   ///< Clamped to one fewer than the machine has.
+  std::string backend_dir;     ///< Of ggml's back-ends; else the folder of libllama.
+  step_peers* peers = nullptr; ///< Borrowed; outlives the session.
 };
+
+/// A model and a context over it, as a session has them.
+struct loaded_engine {
+  model_ptr model;
+  context_ptr context; ///< Freed before its model.
+  std::uint32_t context_tokens = 0;
+  std::uint32_t sequences = 0;
+};
+/// Loads what a session would run on. Failures as session::open's.
+[[nodiscard]] result<loaded_engine> load_engine(const engine_options& options);
+/// Memory that the keys and values of all sequences take (f16, as llama.cpp defaults to).
+[[nodiscard]] std::uint64_t kv_bytes_of(const llama_model& model, std::uint32_t context_tokens,
+                                        std::uint32_t sequences);
 
 class session {
 public:
@@ -43,9 +57,11 @@ public:
   [[nodiscard]] const engine_counters& counters() const { return counters_; }
   [[nodiscard]] std::uint32_t context_tokens() const { return context_tokens_; }
   [[nodiscard]] std::uint32_t sequences() const { return facts_.sequences; }
+  [[nodiscard]] std::int32_t words() const { return words_.size(); }
   [[nodiscard]] std::uint64_t model_bytes() const { return llama_model_size(model_.get()); }
-  /// Memory set aside for the keys and values of all sequences (f16, as llama.cpp defaults to).
-  [[nodiscard]] std::uint64_t kv_bytes() const;
+  [[nodiscard]] std::uint64_t kv_bytes() const {
+    return kv_bytes_of(*model_, context_tokens_, facts_.sequences);
+  }
 
 private:
   struct rejection {
@@ -57,8 +73,7 @@ private:
   };
   using command = std::variant<job, rejection, cancellation>;
 
-  session(model_ptr model, context_ptr context, std::uint32_t context_tokens,
-          std::uint32_t sequences, event_sink sink);
+  session(loaded_engine loaded, step_peers* peers, event_sink sink);
   void run();
   bool take_commands(std::vector<command>& taken);
   void on_event(const consort_event& event);

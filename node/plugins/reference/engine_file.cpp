@@ -86,6 +86,7 @@ std::string header_text(const engine_header& header) {
               {"compiler_version", header.compiler_version},
               {"source_sha256", header.source_sha256},
               {"weights", header.weights},
+              {"degree", header.degree},
               {"quality",
                {{"kl_mean", header.quality.kl_mean},
                 {"top1", header.quality.top1},
@@ -103,6 +104,7 @@ result<engine_header> parse_header(const std::string& text, const std::string& p
     parsed.at("compiler_version").get_to(header.compiler_version);
     parsed.at("source_sha256").get_to(header.source_sha256);
     parsed.at("weights").get_to(header.weights);
+    header.degree = parsed.value("degree", 1U); // Engines of before are of one device.
     parsed.at("quality").at("kl_mean").get_to(header.quality.kl_mean);
     parsed.at("quality").at("top1").get_to(header.quality.top1);
     parsed.at("quality").at("tokens").get_to(header.quality.tokens);

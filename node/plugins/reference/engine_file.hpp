@@ -31,6 +31,7 @@ struct engine_header {
   std::string compiler_version;
   std::string source_sha256; ///< Hex digest of the GGUF that was compiled.
   std::string weights;       ///< Type of the payload's weights, e.g. `Q8_0`.
+  std::uint32_t degree = 1;  ///< Devices that run it together.
   engine_quality quality;
   std::uint64_t payload_bytes = 0;
   std::uint64_t payload_xxh64 = 0;

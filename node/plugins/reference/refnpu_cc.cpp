@@ -43,13 +43,15 @@ struct arguments {
   std::string work;
   std::string calibration;
   std::uint32_t threads = 1;
+  std::uint32_t degree = 1; ///< Devices that run the engine together.
   double kl_max = limits::kl_mean_max_default;
   double top1_min = limits::top1_min_default;
 };
 
 const char* const usage_text
     = "usage: refnpu-cc --model IN.gguf --output OUT.rnpu [--target refnpu-1] [--work DIR]\n"
-      "                 [--threads N] [--kl-max NATS] [--top1-min SHARE] [--calibration TEXT]\n"
+      "                 [--degree DEVICES] [--threads N] [--kl-max NATS] [--top1-min SHARE] "
+      "[--calibration TEXT]\n"
       "       refnpu-cc --version\n";
 
 template <class Number>
@@ -75,6 +77,9 @@ ending read_arguments(int count, char** words, arguments& into) {
       *text->second = value;
     else if (name == "--threads")
       good = read_number(value, into.threads);
+    else if (name == "--degree")
+      good = read_number(value, into.degree) && into.degree > 0
+             && into.degree <= limits::devices_max;
     else if (name == "--kl-max")
       good = read_number(value, into.kl_max);
     else if (name == "--top1-min")
@@ -207,6 +212,7 @@ ending compile(const arguments& given, const std::string& quantised) {
   if (!source)
     return of(source.failure());
   header.target = given.target;
+  header.degree = given.degree;
   header.compiler_version = stack_version;
   header.source_sha256 = *source;
   header.weights = "Q8_0";

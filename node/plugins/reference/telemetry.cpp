@@ -7,6 +7,7 @@
 #include <atomic>
 #include <bit>
 #include <unistd.h>
+#include <utility>
 
 namespace consort::reference {
 namespace {
@@ -18,8 +19,11 @@ std::uint64_t next_session() {
 
 } // namespace
 
-telemetry::telemetry(std::uint32_t device, const llama::session& engine)
-    : device_(device), session_(next_session()), engine_(engine), thread_([this] { run(); }) {}
+telemetry::telemetry(std::uint32_t device, std::function<engine_load()> engine)
+    : device_(device),
+      session_(next_session()),
+      engine_(std::move(engine)),
+      thread_([this] { run(); }) {}
 
 telemetry::~telemetry() {
   {
@@ -34,19 +38,17 @@ telemetry::~telemetry() {
 void telemetry::run() {
   std::unique_lock lock(mutex_);
   do {
-    write_reading(
-        {device_, getpid(), engine_.model_bytes() + engine_.kv_bytes(), utilization(), unix_ms()},
-        session_);
+    const auto now = engine_();
+    write_reading({device_, getpid(), now.memory_bytes, utilization(now), unix_ms()}, session_);
   } while (!wake_.wait_for(lock, std::chrono::milliseconds(limits::telemetry_every_ms),
                            [&] { return closing_; }));
 }
 
 /// Share of the last four samples in which the engine computed.
-double telemetry::utilization() {
+double telemetry::utilization(const engine_load& now) {
   constexpr std::uint32_t window = 0xF;
-  const std::uint64_t steps = engine_.counters().steps_total;
-  const bool busy = steps != steps_seen_ || engine_.counters().sequences_running > 0;
-  steps_seen_ = steps;
+  const bool busy = now.steps_total != steps_seen_ || now.busy;
+  steps_seen_ = now.steps_total;
   busy_samples_ = (busy_samples_ << 1U | (busy ? 1U : 0U)) & window;
   return std::popcount(busy_samples_) / 4.0;
 }

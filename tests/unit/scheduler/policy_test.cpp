@@ -21,6 +21,7 @@ TEST(Filters, EachRefusesItsOwnFactAndSaysWhy) {
   const std::vector<filter_case> cases = {
       {filter_id::selector, [](auto& f) { f.selected = false; }, "selector"},
       {filter_id::format, [](auto& f) { f.format_known = false; }, "format"},
+      {filter_id::ranks, [](auto& f) { f.ranks_need = 2; }, "spans 1 of 2"},
       {filter_id::artifact, [](auto& f) { f.artifact_obtainable = false; }, "artifact"},
       {filter_id::embeddings, [](auto& f) { f.embeddings_needed = true; }, "embeddings"},
       {filter_id::memory,

@@ -75,6 +75,43 @@ TEST(Selector, RefusesBeyondItsLimits) {
   EXPECT_FALSE(selector::parse(many + ",a"));
 }
 
+TEST(Selector, PoolsStandForTheirSelectors) {
+  const pool_map pools{
+      {"fast", "npu|gpu"}, {"edge", "node=edge-*"}, {"both", "pool=fast,pool=edge"}};
+  device_spec device;
+  device.id = device_id{"edge-1/npu0"};
+  device.node = node_id{"edge-1"};
+  device.type = resource_type::npu;
+  EXPECT_TRUE(selector::parse("pool=both", pools)->matches(device));
+  EXPECT_FALSE(selector::parse("!pool=both", pools)->matches(device));
+  EXPECT_FALSE(selector::parse("pool=both", pools)->everything());
+  device.node = node_id{"rack"};
+  EXPECT_FALSE(selector::parse("pool=both", pools)->matches(device));
+  EXPECT_TRUE(selector::parse("pool=both|pool=fast", pools)->matches(device));
+}
+
+TEST(Selector, PoolsThatCannotBeAreRefused) {
+  const auto refusal = [](const char* text, const pool_map& pools) {
+    const auto parsed = selector::parse(text, pools);
+    return parsed ? std::string() : parsed.failure().message;
+  };
+  EXPECT_NE(refusal("pool=fsat", {{"fast", "npu"}}).find("did you mean"), std::string::npos)
+      << refusal("pool=fsat", {{"fast", "npu"}});
+  EXPECT_NE(refusal("pool=a", {{"a", "pool=b"}, {"b", "pool=a"}}).find("contains itself"),
+            std::string::npos);
+  pool_map deep{{"p0", "npu"}};
+  for (std::size_t at = 1; at <= limits::pool_depth_max; ++at)
+    deep["p" + std::to_string(at)] = "pool=p" + std::to_string(at - 1);
+  const auto last = "pool=p" + std::to_string(limits::pool_depth_max - 1);
+  EXPECT_TRUE(selector::parse(last, deep));
+  EXPECT_FALSE(selector::parse("pool=p" + std::to_string(limits::pool_depth_max), deep));
+  std::string wide = "npu";
+  for (std::size_t at = 1; at < limits::selector_terms_max; ++at)
+    wide += "|npu";
+  EXPECT_TRUE(selector::parse(wide));
+  EXPECT_FALSE(selector::parse("pool=w", {{"w", wide}})) << "terms count over all pools";
+}
+
 TEST(Glob, MatchesRunsAndSingles) {
   EXPECT_TRUE(glob_matches("*", ""));
   EXPECT_TRUE(glob_matches("a*b*c", "axxbyyc"));

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// An instance over two nodes meets a scheduler that took over from the one that placed it: its
+// leader and its rank are told of one by one, before or after the devices that they stand on.
+#include "tests/support/core_fixture.hpp"
+
+namespace consort::core::testing {
+
+namespace {
+
+device_spec wide(const std::string& node) {
+  auto device = cpu_spec(node);
+  device.capability.devices_max = 2;
+  device.capability.nodes_max = 2;
+  return device;
+}
+
+model_spec two_devices() {
+  auto model = story_spec();
+  model.devices_per_instance = 2;
+  return model;
+}
+
+/// What the earlier scheduler had placed: leader on a, rank on b.
+allocation earlier_grant() {
+  allocation grant;
+  grant.id = allocation_id{41};
+  grant.fence = epoch{17};
+  grant.shares = {{wide("a").id, false, 1 << 20U}, {wide("b").id, false, 1 << 20U}};
+  grant.owner_instance = instance_id{40};
+  grant.state = allocation_state::granted;
+  grant.master = "10.0.0.1:4242";
+  return grant;
+}
+
+replica_found told_by(const std::string& node, std::uint64_t life) {
+  replica_found told;
+  told.instance = instance_id{40};
+  told.node = node_id{node};
+  told.life = incarnation{life};
+  told.grant = earlier_grant();
+  told.model = two_devices().name;
+  told.weights = two_devices().variants[0].content;
+  told.endpoints.resize(1);
+  return told;
+}
+
+void returns(core_fixture& t, const std::string& node, std::uint64_t life) {
+  t.set_life(node, life);
+  t.feed(node_joined{node_id{node}, incarnation{life}, node + ":1", {}, {}, true});
+  t.take_all<grant_lease>();
+}
+
+TEST(Adoption, LeaderWaitsForTheNodeOfItsRank) {
+  core_fixture t;
+  t.declare(two_devices());
+  returns(t, "a", 11);
+  t.advertise(wide("a"));
+  t.feed(told_by("a", 11));
+  EXPECT_TRUE(t.view().replicas.empty());
+  t.expect_empty();
+  returns(t, "b", 22);
+  t.advertise(wide("b"));
+  ASSERT_EQ(t.view().replicas.size(), 1U) << "taken over as soon as both devices are here";
+  t.feed(told_by("b", 22));
+  t.pass_time_renewing(2 * limits::return_grace_us, {"a", "b"});
+  EXPECT_EQ(t.view().replicas.size(), 1U);
+  t.expect_empty();
+}
+
+TEST(Adoption, RankThatIsToldOfFirstWaitsForItsLeader) {
+  core_fixture t;
+  t.declare(two_devices());
+  returns(t, "b", 22);
+  t.advertise(wide("b"));
+  t.feed(told_by("b", 22));
+  t.expect_empty();
+  returns(t, "a", 11);
+  t.advertise(wide("a"));
+  t.feed(told_by("a", 11));
+  EXPECT_EQ(t.view().replicas.size(), 1U);
+  t.pass_time_renewing(2 * limits::return_grace_us, {"a", "b"});
+  EXPECT_EQ(t.view().replicas.size(), 1U);
+  t.expect_empty();
+}
+
+TEST(Adoption, RankWhoseLeaderNeverComesGivesItsDeviceBack) {
+  core_fixture t;
+  t.declare(two_devices());
+  returns(t, "b", 22);
+  t.advertise(wide("b"));
+  t.feed(told_by("b", 22));
+  t.pass_time_renewing(limits::return_grace_us + second, {"b"});
+  EXPECT_EQ(t.expect<unload_replica>().node.value, "b");
+  EXPECT_EQ(t.expect<release_allocation>().allocation, earlier_grant().id);
+}
+
+TEST(Adoption, LeaderWhoseRankNeverComesGivesItsDeviceBack) {
+  core_fixture t;
+  t.declare(two_devices());
+  returns(t, "a", 11);
+  t.advertise(wide("a"));
+  t.feed(told_by("a", 11));
+  t.pass_time_renewing(limits::return_grace_us + second, {"a"});
+  EXPECT_EQ(t.expect<unload_replica>().node.value, "a");
+  EXPECT_EQ(t.expect<release_allocation>().node.value, "a");
+  EXPECT_TRUE(t.view().replicas.empty());
+}
+
+TEST(Adoption, NoMoreIsKeptThanTheLimit) {
+  core_fixture t;
+  t.declare(two_devices());
+  returns(t, "b", 22);
+  t.advertise(wide("b"));
+  auto told = told_by("b", 22);
+  for (std::size_t count = 0; count < limits::found_early_max + 10; ++count) {
+    ++told.instance.value;
+    t.feed(told);
+  }
+  t.pass_time_renewing(limits::return_grace_us + second, {"b"});
+  EXPECT_EQ(t.take_all<unload_replica>().size(), limits::found_early_max);
+  t.take_all<release_allocation>();
+}
+
+} // namespace
+
+} // namespace consort::core::testing
