@@ -4,8 +4,8 @@
 /// are those of gateway/README.md.
 
 #include "cli/context.hpp"
-#include "cli/transport.hpp"
 #include "cli/limits.hpp"
+#include "cli/transport.hpp"
 
 #include <nlohmann/json.hpp>
 

@@ -29,6 +29,7 @@ result<model_spec> describe(const model_config& wanted, node::digest_cache& dige
   spec.replicas_max = wanted.replicas_max;
   spec.idle_ttl_us = wanted.idle_ttl_us;
   spec.devices_per_instance = wanted.devices_per_instance;
+  spec.policy = wanted.policy;
   return node::describe_model(std::move(spec), digests);
 }
 

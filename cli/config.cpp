@@ -2,6 +2,7 @@
 #include "cli/config.hpp"
 
 #include "cli/limits.hpp"
+#include "cli/policy_config.hpp"
 #include "scenarios/strict_json.hpp"
 #include "scheduler/nearest_name.hpp"
 
@@ -106,17 +107,7 @@ private:
 
   void read_scheduler(const value& section) {
     object_reader reader(section, origin_, failure_);
-    const auto word = reader.text("policy", policy_words()[static_cast<int>(made_.policy)]);
-    if (const auto policy = parse_policy(word))
-      made_.policy = *policy;
-    else
-      reader.fail("policy", "unknown policy `" + word + "`" + did_you_mean(word, policy_words()));
-    if (const auto* slo = reader.object("slo")) {
-      object_reader targets(*slo, origin_, failure_);
-      made_.slo.ttft_us = positive(targets, "ttft", made_.slo.ttft_us);
-      made_.slo.itl_us = positive(targets, "itl", made_.slo.itl_us);
-      targets.finish();
-    }
+    read_policies(reader, origin_, failure_, made_);
     made_.queue_max = static_cast<std::uint32_t>(
         reader.integer("queue_max", made_.queue_max, 1, limits::queue_max));
     made_.lease_us = positive(reader, "lease", made_.lease_us);
@@ -212,6 +203,7 @@ private:
         = static_cast<std::uint32_t>(reader.integer("context", 0, 0, 16 * 1024 * 1024));
     made.devices_per_instance
         = static_cast<std::uint32_t>(reader.integer("devices_per_instance", 1, 1, 1024));
+    made.policy = read_policy_name(reader, "policy", {}, made_);
     reader.finish();
     made_.models.push_back(std::move(made));
   }
@@ -383,6 +375,9 @@ core::core_config core_settings(const cluster_config& config, std::uint64_t seed
   made.seed = seed;
   made.policy = config.policy;
   made.pools = config.pools;
+  made.profiles = config.profiles;
+  made.tenant_policy = config.tenant_policy;
+  made.slo = config.slo;
   made.queue_max = config.queue_max;
   made.lease_us = config.lease_us;
   made.queue_timeout_us = config.queue_timeout_us;

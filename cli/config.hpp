@@ -29,14 +29,8 @@ struct model_config {
   std::uint32_t replicas_max = 0;   ///< 0 = as many as devices.
   std::uint32_t context_tokens = 0; ///< 0 = the model's own.
   std::uint32_t devices_per_instance = 1;
+  policy_name policy; ///< Of its requests that name none; empty = the cluster's.
   friend bool operator==(const model_config&, const model_config&) = default;
-};
-
-/// What a first token and the next ones may take before a request counts as a miss.
-struct slo_config {
-  duration_us ttft_us = 500'000;
-  duration_us itl_us = 50'000;
-  friend bool operator==(const slo_config&, const slo_config&) = default;
 };
 
 /// How this process links with others. Addresses are `host:port`; beyond loopback each of them
@@ -56,8 +50,10 @@ struct link_config {
 /// contract's.
 struct cluster_config {
   std::string cluster = "default";
-  policy_name policy = policy_name::latency;
-  slo_config slo;
+  policy_name policy{"latency"};
+  core::slo_targets slo = core::core_config{}.slo; ///< By class.
+  std::vector<core::profile_config> profiles;      ///< Beside the built-in ones.
+  std::map<tenant_id, policy_name> tenant_policy;
   std::uint32_t queue_max = core::limits::queue_max;
   duration_us lease_us = core::limits::lease_us;
   duration_us queue_timeout_us = core::limits::queue_timeout_us;

@@ -15,9 +15,8 @@ exit_code check(context& env, const std::string& path) {
   const auto config = load_config(path, process_environment());
   if (!config)
     return complain(env, config.failure());
-  env.out << path << ": ok (cluster " << config->cluster << ", policy "
-          << policy_words()[static_cast<std::size_t>(config->policy)] << ", "
-          << config->models.size() << " models, http " << config->http_host << ":"
+  env.out << path << ": ok (cluster " << config->cluster << ", policy " << config->policy.value
+          << ", " << config->models.size() << " models, http " << config->http_host << ":"
           << config->http_port << ")\n";
   return exit_code::done;
 }

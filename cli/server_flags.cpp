@@ -4,14 +4,17 @@
 #include "cli/foreground.hpp"
 #include "cli/join_token.hpp"
 #include "cli/logging.hpp"
+#include "cli/policy_config.hpp"
 #include "cli/table.hpp"
 #include "links/credentials.hpp"
+#include "scheduler/nearest_name.hpp"
 #include "scheduler/units.hpp"
 
 #include <CLI/App.hpp>
 
 #include <boost/asio/ip/address.hpp>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <ostream>
@@ -62,8 +65,13 @@ result<done> apply_cluster_flags(cluster_config& config, const server_flags& fla
     config.models.clear();
   for (const auto& model : flags.models)
     config.models.push_back(model_of(model));
-  if (const auto policy = parse_policy(flags.policy))
-    config.policy = *policy;
+  if (!flags.policy.empty()) {
+    const auto known = known_policies(config);
+    if (std::find(known.begin(), known.end(), flags.policy) == known.end())
+      return usage("--policy: unknown policy `" + flags.policy + "`"
+                   + did_you_mean(flags.policy, known));
+    config.policy = policy_name{flags.policy};
+  }
   config.http_insecure = config.http_insecure || flags.insecure;
   return done{};
 }
@@ -165,8 +173,8 @@ void add_data_flag(CLI::App& command, server_flags& flags) {
 void add_model_flags(CLI::App& command, server_flags& flags) {
   command.add_option("--model", flags.models, "Serve this GGUF file (default: the story model)")
       ->type_name("[NAME=]FILE");
-  command.add_option("--policy", flags.policy, "latency, throughput, energy, cost or hybrid")
-      ->check(CLI::IsMember(policy_words()));
+  command.add_option("--policy", flags.policy,
+                     "Profile of requests that name none: latency, energy, hybrid ...");
 }
 
 void add_plugin_flag(CLI::App& command, server_flags& flags) {

@@ -98,8 +98,8 @@ exit_code simulate(context& env, const sim_options& wanted) {
     options.policy = policy;
     if (!env.json())
       env.out << "scenario " << plan->name << ", seed " << options.seed << ", policy "
-              << sim::policy_words()[static_cast<std::size_t>(policy)] << ", " << plan->nodes.size()
-              << " nodes, " << plan->faults.size() << " faults\n"
+              << policy.value << ", " << plan->nodes.size() << " nodes, " << plan->faults.size()
+              << " faults\n"
               << std::flush;
     sim::run_summary summary;
     well = run_one(env, wanted, *plan, options, summary) && well;

@@ -118,8 +118,7 @@ std::shared_ptr<submission> add_submission_flags(CLI::App& command) {
   command.add_option("--temperature", wanted.temperature, "0 is greedy")->check(CLI::Range(0., 2.));
   command.add_option("--seed", wanted.random_seed, "Of the sampler");
   command.add_option("--device", wanted.device, "Selector: a type, an id or glob, tag=..., auto");
-  command.add_option("--policy", wanted.policy, "Placement policy for this request")
-      ->check(CLI::IsMember(policy_words()));
+  command.add_option("--policy", wanted.policy, "Profile for this request, e.g. hybrid");
   command.add_option("--priority", wanted.priority, "interactive, standard or batch")
       ->check(CLI::IsMember({"interactive", "standard", "batch"}));
   command.add_option("--wait", wanted.wait, "Longest wait for a load, compile or queue, e.g. 0s")

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/pages.hpp"
+#include "scheduler/policy/profile.hpp"
 
 #include "gateway/admin_json.hpp"
 
@@ -27,8 +28,8 @@ json header_parameters() {
   };
   return json::array({
       one("X-Consort-Device", "Selector: auto, a type, an id or glob", text),
-      one("X-Consort-Policy", "How to choose",
-          words({"latency", "throughput", "energy", "cost", "hybrid"})),
+      one("X-Consort-Policy", "Profile that chooses: a built-in one or a configured one",
+          json{{"type", "string"}, {"examples", core::policy_words()}}),
       one("X-Consort-Priority", "Class", words({"interactive", "standard", "batch"})),
       one("X-Consort-Deadline", "Duration such as 2s; passed: 408", text),
       one("X-Consort-Wait", "Duration to wait for a load or compile; 0s = never", text),

@@ -13,8 +13,6 @@ namespace consort::gateway {
 namespace {
 
 constexpr std::array<std::string_view, 3> priority_words{"interactive", "standard", "batch"};
-constexpr std::array<std::string_view, 5> policy_words{"latency", "throughput", "energy", "cost",
-                                                       "hybrid"};
 /// Session headers that agents and other routers already send, after our own.
 constexpr std::array<std::string_view, 4> session_headers{"x-consort-session", "x-session-id",
                                                           "x-claude-code-session-id", "session-id"};
@@ -101,7 +99,11 @@ std::variant<request_options, api_error> read_request_options(const http_request
   header_reader in(from);
   out.external_id = usable_request_id(from);
   in.text("x-consort-device", "X-Consort-Device", limits::selector_bytes_max, out.selector);
-  in.word<policy_name>("x-consort-policy", "X-Consort-Policy", policy_words, out.policy);
+  // Which profiles there are only the scheduler knows.
+  std::string policy;
+  in.text("x-consort-policy", "X-Consort-Policy", core::limits::policy_bytes_max, policy);
+  if (!policy.empty())
+    out.policy = policy_name{std::move(policy)};
   in.word<priority_class>("x-consort-priority", "X-Consort-Priority", priority_words, out.priority);
   in.span("x-consort-deadline", "X-Consort-Deadline", false, out.deadline_us);
   in.span("x-consort-wait", "X-Consort-Wait", true, out.wait_us);

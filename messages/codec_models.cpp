@@ -58,6 +58,7 @@ void write(wire::ModelSpec::Builder to, const model_spec& from, outgoing& out) {
   to.setReplicasMax(from.replicas_max);
   to.setIdleTtlUs(out.duration(from.idle_ttl_us, "model_spec.idle_ttl_us"));
   to.setDevicesPerInstance(from.devices_per_instance);
+  to.setPolicyText(out.label(from.policy.value, "model_spec.policy"));
 }
 
 void read(wire::ModelSpec::Reader from, model_spec& to, incoming& in) {
@@ -72,6 +73,7 @@ void read(wire::ModelSpec::Reader from, model_spec& to, incoming& in) {
   to.replicas_max = from.getReplicasMax();
   to.idle_ttl_us = in.duration(from.getIdleTtlUs(), "model_spec.idle_ttl_us");
   to.devices_per_instance = from.getDevicesPerInstance();
+  to.policy.value = in.label(from.getPolicyText(), "model_spec.policy");
 }
 
 void write(wire::ArtifactKey::Builder to, const artifact_key& from, outgoing& out) {

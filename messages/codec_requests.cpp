@@ -36,6 +36,22 @@ void read(wire::TokenUsage::Reader from, token_usage& to) {
   to.cached_tokens = from.getCachedTokens();
 }
 
+namespace {
+
+/// What a gateway means that does not know profiles by name.
+policy_name older_policy(wire::PolicyName word) {
+  switch (word) {
+  case wire::PolicyName::LATENCY: return policy_name{"latency"};
+  case wire::PolicyName::THROUGHPUT: return policy_name{"throughput"};
+  case wire::PolicyName::ENERGY: return policy_name{"energy"};
+  case wire::PolicyName::COST: return policy_name{"cost"};
+  case wire::PolicyName::HYBRID: return policy_name{"hybrid"};
+  }
+  return policy_name{"latency"};
+}
+
+} // namespace
+
 void write(wire::RequestMeta::Builder to, const request_meta& from, outgoing& out) {
   write(to.initId(), from.id);
   to.setExternalId(out.label(from.external_id, "request_meta.external_id", limits::name_bytes_max));
@@ -46,7 +62,7 @@ void write(wire::RequestMeta::Builder to, const request_meta& from, outgoing& ou
   to.setSelector(out.label(from.selector, "request_meta.selector"));
   to.setPriority(out.word<wire::PriorityClass>(from.priority, "request_meta.priority"));
   if (from.policy)
-    to.getPolicy().setPolicy(out.word<wire::PolicyName>(*from.policy, "request_meta.policy"));
+    to.setPolicyText(out.label(from.policy->value, "request_meta.policy"));
   to.setPromptTokens(from.prompt_tokens);
   to.setMaxTokens(from.max_tokens);
   to.setChoices(
@@ -71,8 +87,10 @@ void read(wire::RequestMeta::Reader from, request_meta& to, incoming& in) {
   to.session = in.label(from.getSession(), "request_meta.session");
   to.selector = in.label(from.getSelector(), "request_meta.selector");
   to.priority = in.word<priority_class>(from.getPriority(), "request_meta.priority");
-  if (from.getPolicy().isPolicy())
-    to.policy = in.word<policy_name>(from.getPolicy().getPolicy(), "request_meta.policy");
+  if (from.hasPolicyText() && from.getPolicyText().size() > 0)
+    to.policy = policy_name{in.label(from.getPolicyText(), "request_meta.policy")};
+  else if (from.getPolicy().isPolicy())
+    to.policy = older_policy(from.getPolicy().getPolicy());
   to.prompt_tokens = from.getPromptTokens();
   to.max_tokens = from.getMaxTokens();
   to.choices

@@ -230,6 +230,7 @@ struct ModelSpec {
   replicasMax @4 :UInt32;  # 0 = as many as devices.
   idleTtlUs @5 :Int64;     # Unload a replica idle this long; 0 = never.
   devicesPerInstance @6 :UInt32 = 1;
+  policyText @7 :Text;     # Profile of its requests that name none; empty = the cluster's.
 }
 
 enum ArtifactKind {
@@ -260,6 +261,7 @@ enum ArtifactState { absent @0; building @1; ready @2; failed @3; }
 
 enum RequestKind { chat @0; completion @1; embedding @2; }
 enum PriorityClass { interactive @0; standard @1; batch @2; }
+# Of an older gateway; a newer one names its profile in text.
 enum PolicyName { latency @0; throughput @1; energy @2; cost @3; hybrid @4; }
 enum RequestOutcome { finished @0; failed @1; cancelled @2; rejected @3; expired @4; }
 
@@ -282,6 +284,7 @@ struct RequestMeta {
   deadlineUs :union { noDeadline @15 :Void; deadline @16 :Int64; }  # From submission.
   waitUs :union { defaultWait @17 :Void; wait @18 :Int64; }  # For load, compile or queue.
   prefixBlocks @19 :List(UInt64);  # Chained hashes of prompt blocks.
+  policyText @20 :Text;      # Name of the profile, built-in or configured; goes before `policy`.
 }
 
 struct Ticket {

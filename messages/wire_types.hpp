@@ -38,8 +38,6 @@ inline constexpr request_kind last_enumerator<request_kind> = request_kind::embe
 template <>
 inline constexpr priority_class last_enumerator<priority_class> = priority_class::batch;
 template <>
-inline constexpr policy_name last_enumerator<policy_name> = policy_name::hybrid;
-template <>
 inline constexpr request_outcome last_enumerator<request_outcome> = request_outcome::expired;
 
 // --- collections ---

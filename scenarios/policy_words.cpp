@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scenarios/policy_words.hpp"
 
+#include "scheduler/policy/profile.hpp"
+
 #include <algorithm>
 
 namespace consort::sim {
 
 const std::vector<std::string>& policy_words() {
-  static const std::vector<std::string> words{"latency", "throughput", "energy", "cost", "hybrid"};
-  return words;
+  return core::policy_words();
 }
 
 std::optional<policy_name> parse_policy(std::string_view word) {
@@ -15,7 +16,7 @@ std::optional<policy_name> parse_policy(std::string_view word) {
   const auto found = std::find(words.begin(), words.end(), word);
   if (found == words.end())
     return std::nullopt;
-  return static_cast<policy_name>(found - words.begin());
+  return policy_name{*found};
 }
 
 } // namespace consort::sim

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// The names of placement policies as scenario files, configuration and flags spell them. Pure.
+/// The names of built-in profiles as scenario files, configuration and flags spell them. Pure.
 
 #include "scheduler/requests.hpp"
 
@@ -11,7 +11,7 @@
 
 namespace consort::sim {
 
-/// In the order of policy_name.
+/// In the order of docs/POLICIES.md.
 [[nodiscard]] const std::vector<std::string>& policy_words();
 /// Nothing for an unknown word.
 [[nodiscard]] std::optional<policy_name> parse_policy(std::string_view word);

@@ -45,6 +45,27 @@ refusal unknown_model(const core_state& s, const model_name& wanted) {
            "no model '" + wanted.value + "'" + did_you_mean(wanted.value, known)}};
 }
 
+/// Of the request, else of its tenant, of its model or of the cluster; what nobody knows counts as
+/// not said.
+index profile_for(const core_state& s, const request_meta& meta, index model) {
+  auto at = meta.policy ? profile_named(s, *meta.policy) : none;
+  if (const auto of = s.config.tenant_policy.find(meta.tenant);
+      at == none && of != s.config.tenant_policy.end())
+    at = profile_named(s, of->second);
+  if (at == none && !s.models[model].spec.policy.empty())
+    at = profile_named(s, s.models[model].spec.policy);
+  return at == none ? s.cluster_profile : at;
+}
+
+refusal unknown_policy(const core_state& s, const policy_name& wanted) {
+  std::vector<std::string> known;
+  for (const auto& one : s.profiles)
+    known.push_back(one.name.value);
+  return {400,
+          {recovery::refuse, "policy_not_found",
+           "no policy '" + wanted.value + "'" + did_you_mean(wanted.value, known)}};
+}
+
 /// A free row of the selector table, which forgets what nobody uses once it is full.
 index selector_room(core_state& s) {
   if (s.selectors.live() < limits::selectors_max)
@@ -118,6 +139,7 @@ index open_request(pass& p, const request_meta& meta, index model, index selecto
   r.meta = meta;
   r.model = model;
   r.selector = selector;
+  r.profile = profile_for(s, meta, model);
   r.sequence = ++s.next_sequence;
   r.submitted_at = r.waiting_since = p.now;
   r.deadline_at = meta.deadline_us ? std::max<time_us>(p.now + *meta.deadline_us, 1) : 0;
@@ -298,6 +320,11 @@ void on(pass& p, const request_submitted& e) {
   auto& s = p.s;
   if (s.request_ids.contains(e.meta.id))
     return;
+  // Only what is new is turned away for it: a stream goes on whatever a later scheduler knows.
+  if (e.meta.policy && profile_named(s, *e.meta.policy) == none) {
+    auto bad = unknown_policy(s, *e.meta.policy);
+    return turn_away(p, e.meta, bad.http_status, std::move(bad.reason));
+  }
   const auto slot = admit(p, e.meta);
   if (slot == none)
     return;

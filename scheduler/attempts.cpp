@@ -164,7 +164,7 @@ void occupy(core_state& s, index slot, index place) {
   auto& at = model.endpoints.at(place);
   const auto& hot = model.endpoints.pace(place);
   r.held = reservation_for(s, r, hot.itl_ns);
-  r.held.prefill_ns = prefill_term(r.size, hot.prefill_ns);
+  r.held.prefill_ns = std::int64_t{r.size.prompt_tokens} * hot.prefill_ns;
   r.held.work_ns += r.held.prefill_ns;
   if (at.kv_max != 0)
     r.held.kv_tokens = std::min(r.held.kv_tokens, at.kv_max);

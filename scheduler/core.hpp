@@ -8,18 +8,34 @@
 #include "scheduler/command.hpp"
 #include "scheduler/event.hpp"
 #include "scheduler/limits.hpp"
+#include "scheduler/policy/profile.hpp"
 #include "scheduler/view.hpp"
 
+#include <array>
 #include <memory>
 #include <string_view>
 
 namespace consort::core {
 
+/// What requests of one class are promised. A first token within ttft + ttft_per_1000 for each
+/// 1,000 prompt tokens that were not cached, counted from submission; then a gap of itl.
+struct slo_target {
+  duration_us ttft_us = 500'000;
+  duration_us ttft_per_1000_us = 200'000;
+  duration_us itl_us = 50'000;
+  friend bool operator==(const slo_target&, const slo_target&) = default;
+};
+/// By priority_class.
+using slo_targets = std::array<slo_target, 3>;
+
 /// Settings fixed for the core's life. Durations in microseconds.
 struct core_config {
   std::string cluster = "default";
-  std::uint64_t seed = 1; ///< Of the one pseudo-random generator (exploration).
-  policy_name policy = policy_name::latency;
+  std::uint64_t seed = 1;               ///< Of the one pseudo-random generator (exploration).
+  policy_name policy{"latency"};        ///< Of requests whose tenant and model have none.
+  std::vector<profile_config> profiles; ///< Beside the built-in ones; bad ones are left out.
+  std::map<tenant_id, policy_name> tenant_policy; ///< Before the model's.
+  slo_targets slo{slo_target{}, slo_target{}, {60'000'000, 1'000'000, 1'000'000}};
   pool_map pools; ///< Each parses: selector::parse(text, pools).
   std::uint32_t queue_max = limits::queue_max;
   duration_us lease_us = limits::lease_us;

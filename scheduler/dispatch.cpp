@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who gets a ticket: filter -> score -> pick over the ready endpoints of a model, against devices
-// that could serve after a load or compile. Late binding: what cannot start now stays in the queue.
+// Who gets a ticket: the pick among the ready endpoints of a model, against devices that could
+// serve after a load or compile. Late binding: what cannot start now stays in the queue.
 #include "scheduler/dispatch.hpp"
 
 #include "scheduler/modules.hpp"
+#include "scheduler/picks.hpp"
 
 #include <algorithm>
 #include <limits>
@@ -12,150 +13,34 @@ namespace consort::core {
 
 namespace {
 
-constexpr auto worst = std::numeric_limits<std::int64_t>::max();
+/// Endpoints drawn to find one that is known too little; fewer are all looked at.
+constexpr index explore_draws = 16;
 
-struct pick {
-  index place = none;
-  std::int64_t score = worst;
-  /// Lower score wins; equal ones go to the lower place, which is the lower device id.
-  void offer(index at, std::int64_t offered) {
-    if (offered < score || (offered == score && at < place)) {
-      score = offered;
-      place = at;
-    }
-  }
-};
-
-/// Best endpoint that can start it now, and best of those that are full.
-struct scan_result {
-  pick start, full;
-};
-
-struct demand {
-  work_size size;
-  std::int32_t sequences = 1;
-  std::int64_t kv_tokens = 0;
-};
-
-demand demand_of(const core_state& s, const request_row& r) {
-  const auto held = reservation_for(s, r, 0);
-  return {r.size, static_cast<std::int32_t>(held.sequences),
-          static_cast<std::int64_t>(held.kv_tokens)};
-}
-
-bool startable(const endpoint_room& one, const demand& need) {
-  return one.seq_free >= need.sequences && one.kv_free >= need.kv_tokens;
-}
-
-template <class Profile>
-std::int64_t score_of(const endpoint_pace& one, const work_size& size, std::int64_t prefix_ns,
-                      std::int64_t exact_ns) {
-  return Profile::score({one.queue_ns, 0, prefill_term(size, one.prefill_ns), prefix_ns,
-                         decode_term(size, one.itl_ns), exact_ns});
-}
-
-/// Every endpoint is a candidate: the common case, and the hot loop of the core. Nearly all fail
-/// the first comparison, a block at a time; what passes it may be the pick, or among the best to be
-/// explained. A full endpoint that is slower than the final pick is of no interest, so it may be
-/// missed.
-template <class Profile>
-scan_result scan_all(core_state& s, const model_state& model, const demand& need) {
-  scan_result found;
-  const auto& paces = model.endpoints.paces();
-  const auto count = static_cast<index>(paces.size());
-  s.best.reset(count > limits::explain_candidates_max ? limits::explain_crowd_max
-                                                      : limits::explain_candidates_max);
-  auto bar = worst;
-  const auto look = [&](index at, std::int64_t score) {
-    const auto& room = model.endpoints.room(at);
-    if (score >= bar || room.seq_free < 0)
-      return;
-    s.best.offer(at, score);
-    (startable(room, need) ? found.start : found.full).offer(at, score);
-    bar = std::max(s.best.bar(), found.start.score);
-  };
-  const auto& floors = model.endpoints.floors();
-  for (index block = 0; block < floors.size(); ++block) {
-    if (score_of<Profile>(floors[block], need.size, 0, 0) >= bar)
-      continue;
-    const auto first = block * pace_block;
-    for (auto at = first; at < std::min(first + pace_block, count); ++at)
-      look(at, score_of<Profile>(paces[at], need.size, 0, 0));
-  }
-  return found;
-}
-
-template <class Profile>
-scan_result scan_some(core_state& s, const model_state& model, const request_row& r,
-                      const demand& need, const barriers& blocked) {
-  scan_result found;
-  s.best.reset(limits::explain_candidates_max);
-  for (index at = 0; at < model.endpoints.size(); ++at) {
-    const auto& one = model.endpoints.room(at);
-    if (one.seq_free < 0 || !may_serve(s, r, one.device)
-        || (r.emitted > 0 && !may_resume(s, model.endpoints.at(at))))
-      continue;
-    const bool exact = r.emitted == 0 || resumes_exactly(s, r, model.endpoints.at(at));
-    const auto score = score_of<Profile>(model.endpoints.pace(at), need.size, 0, exact_term(exact));
-    s.best.offer(at, score);
-    const bool barred = std::any_of(blocked.begin(), blocked.end(), [&](index selector) {
-      return s.selectors[selector].matches[one.device] != 0;
-    });
-    if (startable(one, need) && !barred)
-      found.start.offer(at, score);
-    else
-      found.full.offer(at, score);
-  }
-  return found;
-}
-
-/// Endpoints that hold the prompt's beginning are scored again without that part of the prefill.
-template <class Profile>
-void apply_prefixes(core_state& s, const model_state& model, const request_row& r,
-                    const demand& need, scan_result& found) {
-  s.prefixes.match(r.meta.prefix_blocks, s.matches);
-  for (const auto& match : s.matches) {
-    const auto instance = s.instance_ids.find(match.instance);
-    if (instance == s.instance_ids.end() || s.instances[instance->second].model != r.model)
-      continue;
-    for (const auto at : s.instances[instance->second].places) {
-      const auto& one = model.endpoints.room(at);
-      const auto& pace = model.endpoints.pace(at);
-      if (one.seq_free < 0 || !may_serve(s, r, one.device)
-          || (r.emitted > 0 && !may_resume(s, model.endpoints.at(at))))
-        continue;
-      const auto saved = prefix_term(prefill_term(need.size, pace.prefill_ns), match.blocks,
-                                     r.meta.prefix_blocks.size());
-      const bool exact = r.emitted == 0 || resumes_exactly(s, r, model.endpoints.at(at));
-      const auto score = score_of<Profile>(pace, need.size, saved, exact_term(exact));
-      s.best.offer_again(at, score);
-      (startable(one, need) ? found.start : found.full).offer(at, score);
-    }
-  }
-}
-
-pick best_prospect(const core_state& s, const request_row& r, const outlook& seen, time_us now) {
+pick best_prospect(const core_state& s, const question& asked, const outlook& seen) {
   pick best;
-  for (index at = 0; at < seen.prospects.size(); ++at) {
+  for (const auto at : seen.coming) {
     const auto& one = seen.prospects[at];
-    if (!may_serve(s, r, s.models[r.model].options[one.option].device))
-      continue;
-    // What nobody has started may never start: placement's business, no reason to wait.
-    if (one.ready_at != 0)
-      best.offer(at, latency_profile::score(terms_of(one, r.size, now)));
+    const auto device = s.models[asked.r.model].options[one.option].device;
+    if (may_serve(s, asked.r, device))
+      best.offer(at, asked.how.weigh(figures_of(s, device, one, asked.now)).of(asked.need.size), 0);
   }
   return best;
 }
 
 /// Few attempts tell little about a device: now and then one more is sent there.
-index explore(core_state& s, const model_state& model, const request_row& r, const demand& need) {
-  if (s.random.below(1000) >= s.config.explore_pm || r.attempt > 0 || r.meta.deadline_us)
+index explore(core_state& s, const model_state& model, const question& asked) {
+  const auto& r = asked.r;
+  if (!asked.how.waits || s.random.below(1000) >= s.config.explore_pm || r.attempt > 0
+      || r.meta.deadline_us)
     return none;
+  const auto count = static_cast<index>(model.endpoints.size());
   index chosen = none;
   std::uint32_t fewest = limits::explore_samples;
-  for (index at = 0; at < model.endpoints.size(); ++at) {
+  for (index draw = 0; draw < std::min(count, explore_draws); ++draw) {
+    const auto at = count <= explore_draws ? draw : static_cast<index>(s.random.below(count));
     const auto& one = model.endpoints.room(at);
-    if (one.samples < fewest && startable(one, need) && may_serve(s, r, one.device)) {
+    if (one.seq_free >= 0 && one.samples < fewest && startable(one, asked.need)
+        && admits(s, model, asked, at)) {
       fewest = one.samples;
       chosen = at;
     }
@@ -163,24 +48,30 @@ index explore(core_state& s, const model_state& model, const request_row& r, con
   return chosen;
 }
 
-/// Waiting is chosen only over a start that is clearly slower, and never longer than that start
-/// would have taken: at worst twice the best choice.
-bool better_to_wait(const model_state& model, const request_row& r, const scan_result& found,
-                    const pick& later, time_us now) {
-  if (r.meta.wait_us && *r.meta.wait_us <= 0 && r.attempt == 0)
+/// Waiting is chosen only over a start that is clearly worse, and never longer than that start is
+/// predicted to take: at worst the request ends after twice that time.
+bool better_to_wait(const model_state& model, const question& asked, const choice& found,
+                    const pick& later) {
+  const auto& r = asked.r;
+  if (!asked.how.waits || (r.meta.wait_us && *r.meta.wait_us <= 0 && r.attempt == 0))
     return false;
-  const auto start = found.start.score;
-  if (now - r.waiting_since > start / 1000)
+  const auto finish_ns = finish_of(model.endpoints.pace(found.start.place)).of(asked.need.size);
+  if (asked.now - r.waiting_since > finish_ns / 1000)
     return false;
-  const auto bar = start / 1000 * limits::wait_gain_pm;
-  auto full = found.full.score;
-  if (found.full.place != none) {
-    const auto& one = model.endpoints.at(found.full.place);
-    const auto ahead = static_cast<std::int64_t>(model.queue.size());
-    full += std::min(full / std::max<std::int64_t>(one.seq_max, 1), term_ns_max / (ahead + 1))
-            * ahead;
-  }
-  return full < bar || later.score < bar;
+  const auto bar = found.start.score / 1000 * limits::wait_gain_pm;
+  if (later.score < bar)
+    return true;
+  if (found.full.place == none || found.full.score >= bar)
+    return false;
+  // Whoever waits already is served before it.
+  const auto& pace = model.endpoints.pace(found.full.place);
+  const auto each = finish_of(pace).of(asked.need.size)
+                    / std::max<std::int64_t>(model.endpoints.at(found.full.place).seq_max, 1);
+  const auto ahead = static_cast<std::int64_t>(model.queue.size());
+  const auto wait_ns = std::min(each, term_ns_max / (ahead + 1)) * ahead;
+  const auto delay = std::max<std::int64_t>(asked.how.weight(scorer_id::queue), 1);
+  return found.full.score + std::min(wait_ns, term_ns_max / delay) * delay < bar
+         && pace.queue_ns + wait_ns < finish_ns;
 }
 
 /// Nothing is called impossible while nodes are still to say what they have.
@@ -190,34 +81,6 @@ verdict no_start(core_state& s, const request_row& r, bool possible, time_us now
   if (!possible)
     recheck_later(s, r.model, now);
   return verdict::blocked;
-}
-
-template <class Profile>
-verdict decide(pass& p, index slot, const barriers& blocked) {
-  auto& s = p.s;
-  auto& r = s.requests[slot];
-  auto& model = s.models[r.model];
-  const auto need = demand_of(s, r);
-  const bool plain = s.selectors[r.selector].parsed.everything() && r.excluded.empty()
-                     && r.emitted == 0 && r.meta.kind != request_kind::embedding && blocked.empty();
-  auto found
-      = plain ? scan_all<Profile>(s, model, need) : scan_some<Profile>(s, model, r, need, blocked);
-  if (!r.meta.prefix_blocks.empty() && blocked.empty())
-    apply_prefixes<Profile>(s, model, r, need, found);
-  ++s.counters.decisions;
-  const auto& seen = outlook_of(s, r.model, r.selector, p.now);
-  if (found.start.place == none)
-    return no_start(s, r, seen.possible && possible_for(s, r), p.now);
-  const auto later = best_prospect(s, r, seen, p.now);
-  if (better_to_wait(model, r, found, later, p.now)) {
-    recheck_later(s, r.model, p.now);
-    return verdict::blocked;
-  }
-  const auto explored = explore(s, model, r, need);
-  const auto place = explored == none ? found.start.place : explored;
-  record_grant(p, slot, place, explored != none);
-  grant(p, slot, place, r.emitted == 0 || resumes_exactly(s, r, model.endpoints.at(place)));
-  return verdict::granted;
 }
 
 } // namespace
@@ -258,7 +121,7 @@ reservation reservation_for(const core_state& s, const request_row& r, std::uint
   reservation held;
   held.sequences = r.meta.choices;
   held.kv_tokens = std::min<std::uint64_t>(tokens, kv_tokens_max) * r.meta.choices;
-  held.work_ns = decode_term(r.size, itl_ns) * r.meta.choices;
+  held.work_ns = std::int64_t{r.size.output_tokens} * itl_ns * r.meta.choices;
   return held;
 }
 
@@ -269,13 +132,22 @@ duration_us setup_left(const prospect& one, time_us now) {
   return std::max<duration_us>(one.ready_at - now, (now - one.ready_at) / 2 + 1'000);
 }
 
-score_terms terms_of(const prospect& one, const work_size& size, time_us now) {
-  return {0,
-          std::min(setup_left(one, now), term_us_max) * 1000,
-          prefill_term(size, one.prefill_ns),
-          0,
-          decode_term(size, one.decode_ns),
-          0};
+std::int64_t finish_of(const prospect& one, const work_size& size, time_us now) {
+  return linear_score{std::min(setup_left(one, now), term_us_max) * 1000, one.prefill_ns,
+                      one.decode_ns}
+      .of(size);
+}
+
+endpoint_figures figures_of(const core_state& s, index device, const prospect& one, time_us now) {
+  const auto& spec = s.devices[device].spec;
+  endpoint_figures made;
+  made.setup_ns = std::min(setup_left(one, now), term_us_max) * 1000;
+  made.prefill_ns = one.prefill_ns;
+  made.itl_ns = one.decode_ns;
+  made.active_mw = static_cast<std::uint32_t>(active_power_mw(spec));
+  made.price_micros = static_cast<std::uint32_t>(
+      std::min(spec.spec.cost_micros_per_hour, limits::price_micros_max));
+  return made;
 }
 
 void recheck_later(core_state& s, index model, time_us now) {
@@ -287,9 +159,28 @@ void recheck_later(core_state& s, index model, time_us now) {
 }
 
 verdict try_grant(pass& p, index slot, const barriers& blocked) {
-  const auto& r = p.s.requests[slot];
-  return with_profile(r.meta.policy.value_or(p.s.config.policy),
-                      [&](auto profile) { return decide<decltype(profile)>(p, slot, blocked); });
+  auto& s = p.s;
+  auto& r = s.requests[slot];
+  auto& model = s.models[r.model];
+  question asked{r, s.profiles[r.profile], demand_of(s, r), blocked};
+  asked.plain = s.selectors[r.selector].parsed.everything() && r.excluded.empty() && r.emitted == 0
+                && r.meta.kind != request_kind::embedding;
+  asked.waited_us = p.now - r.submitted_at;
+  asked.now = p.now;
+  const auto found = choose(s, model, asked);
+  ++s.counters.decisions;
+  const auto& seen = outlook_of(s, r.model, r.selector, p.now);
+  if (found.start.place == none)
+    return no_start(s, r, seen.possible && possible_for(s, r), p.now);
+  if (better_to_wait(model, asked, found, best_prospect(s, asked, seen))) {
+    recheck_later(s, r.model, p.now);
+    return verdict::blocked;
+  }
+  const auto explored = explore(s, model, asked);
+  const auto place = explored == none ? found.start.place : explored;
+  record_grant(p, slot, place, explored != none);
+  grant(p, slot, place, r.emitted == 0 || resumes_exactly(s, r, model.endpoints.at(place)));
+  return verdict::granted;
 }
 
 namespace {

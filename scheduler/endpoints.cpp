@@ -24,53 +24,88 @@ void endpoint::saw_gap(duration_us gap, time_us now) {
   worst_gap_at = now;
 }
 
-void endpoint_table::insert(index place, const endpoint& one) {
-  all_.insert(all_.begin() + place, one);
-  paces_.insert(paces_.begin() + place, endpoint_pace{});
-  rooms_.insert(rooms_.begin() + place, endpoint_room{});
-  ids_.insert(ids_.begin() + place, one.id);
-  lower_floors_from(place);
-}
-
-void endpoint_table::erase(index place) {
-  assert(all_[place].seq_used == 0 && all_[place].kv_used == 0);
-  all_.erase(all_.begin() + place);
-  paces_.erase(paces_.begin() + place);
-  rooms_.erase(rooms_.begin() + place);
-  ids_.erase(ids_.begin() + place);
-  lower_floors_from(place);
-}
-
-void endpoint_table::lower_floor(index block) {
-  const auto first = block * pace_block;
-  const auto end = std::min<std::size_t>(first + pace_block, paces_.size());
-  auto floor = paces_[first];
-  for (std::size_t at = first + 1; at < end; ++at) {
-    floor.queue_ns = std::min(floor.queue_ns, paces_[at].queue_ns);
-    floor.prefill_ns = std::min(floor.prefill_ns, paces_[at].prefill_ns);
-    floor.itl_ns = std::min(floor.itl_ns, paces_[at].itl_ns);
+index endpoint_table::add(const endpoint& one) {
+  index place = none;
+  if (free_.empty()) {
+    place = static_cast<index>(all_.size());
+    all_.push_back(one);
+    figures_.emplace_back().queue_ns = term_ns_max;
+    rooms_.emplace_back();
+    ids_.push_back(one.id);
+    room_row_.emplace_back();
+    room_tree_.grow(room_row_);
+    for (std::size_t at = 0; at < views_.size(); ++at) {
+      views_[at].scores.push_back(profiles_[at].weigh(figures_[place]));
+      views_[at].floors.grow(views_[at].scores);
+    }
+  } else {
+    place = free_.back();
+    free_.pop_back();
+    all_[place] = one;
+    ids_[place] = one.id;
   }
-  floors_[block] = floor;
+  return place;
 }
 
-/// Places at and behind this one have moved.
-void endpoint_table::lower_floors_from(index place) {
-  floors_.resize((paces_.size() + pace_block - 1) / pace_block);
-  for (auto block = place / pace_block; block < floors_.size(); ++block)
-    lower_floor(block);
+void endpoint_table::remove(index place) {
+  assert(used(place) && all_[place].seq_used == 0 && all_[place].kv_used == 0);
+  all_[place] = endpoint{};
+  figures_[place] = endpoint_figures{};
+  figures_[place].queue_ns = term_ns_max;
+  rooms_[place] = endpoint_room{};
+  ids_[place] = {};
+  publish(place);
+  free_.push_back(place);
+}
+
+/// Tells views and floors of new figures and room.
+void endpoint_table::publish(index place) {
+  const auto& room = rooms_[place];
+  const bool open = room.seq_free >= 0;
+  room_row_[place] = {room.seq_free > 0 ? room.kv_free : -1, room.seq_free,
+                      open ? std::uint32_t{1} << all_[place].kind : 0};
+  room_tree_.update(place, room_row_);
+  for (std::size_t at = 0; at < views_.size(); ++at) {
+    auto& view = views_[at];
+    view.scores[place] = profiles_[at].weigh(figures_[place]);
+    view.floors.update(place, view.scores);
+  }
+}
+
+const score_view& endpoint_table::scores_by(index number, const profile& how) {
+  const auto known = std::find_if(views_.begin(), views_.end(),
+                                  [&](const score_view& one) { return one.profile == number; });
+  if (known != views_.end())
+    return *known;
+  profiles_.push_back(how);
+  auto& made = views_.emplace_back();
+  made.profile = number;
+  made.scores.reserve(figures_.size());
+  for (const auto& one : figures_) {
+    made.scores.push_back(how.weigh(one));
+    made.floors.grow(made.scores);
+  }
+  return made;
 }
 
 void endpoint_table::refresh(index place, const speed_estimate& speed) {
   const auto& one = all_[place];
-  auto& pace = paces_[place];
+  auto& figures = figures_[place];
   auto& room = rooms_[place];
   const auto used = one.seq_used + one.seq_foreign;
   const bool full = used >= one.seq_max;
-  pace.queue_ns
+  figures.queue_ns
       = one.open ? queue_term(full, one.prefill_ahead_ns, one.work_ns, one.seq_max) : term_ns_max;
-  pace.prefill_ns = speed.prefill_ns;
-  pace.itl_ns = speed.itl_ns(std::min(used + 1, one.seq_max));
-  lower_floor(place / pace_block);
+  figures.prefill_ns = speed.prefill_ns;
+  figures.batch = std::min(used + 1, one.seq_max);
+  figures.itl_ns = speed.itl_ns(figures.batch);
+  figures.step_ns
+      = figures.batch == 1
+            ? 0
+            : figures.itl_ns - std::min(speed.itl_ns(figures.batch - 1), figures.itl_ns);
+  figures.running = used;
+  figures.active_mw = one.active_mw;
+  figures.price_micros = one.price_micros;
   // An idle endpoint takes any request: only the engine knows whether it is too long.
   const bool idle = one.seq_used == 0;
   room.kv_free = one.kv_max == 0 || idle ? std::numeric_limits<std::int64_t>::max()
@@ -82,6 +117,7 @@ void endpoint_table::refresh(index place, const speed_estimate& speed) {
                             : static_cast<std::int32_t>(std::max<std::int64_t>(left, 0));
   room.device = one.device;
   room.samples = speed.samples;
+  publish(place);
 }
 
 void endpoint_table::reserve(index place, const reservation& held) {

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Endpoints of one model, dense and in order of device id, then instance, then rank: what a
-/// decision scans. The ledger of outstanding work on each endpoint is ours and is the truth; what
-/// engines report only sets the limits. Owned by the model's state.
+/// Endpoints of one model at stable places, and what decisions read of them: figures, room, and per
+/// profile in use a score with floors over all. The ledger of outstanding work on each endpoint is
+/// ours and is the truth; what engines report only sets the limits. Owned by the model's state.
+///
+/// Places are given in the order in which endpoints open; a closed one's place is given again, the
+/// last freed first. A place that nobody has is closed and matches nothing.
 
-#include "scheduler/cost_model.hpp"
-#include "scheduler/policy/terms.hpp"
+#include "scheduler/floor_tree.hpp"
+#include "scheduler/policy/profile.hpp"
 
+#include <deque>
 #include <vector>
 
 namespace consort::core {
@@ -14,28 +18,32 @@ namespace consort::core {
 using index = std::uint32_t;
 inline constexpr index none = ~index{0};
 
-/// What the scoring loop reads of an endpoint, packed for it; derived by endpoint_table::refresh.
-struct endpoint_pace {
-  std::int64_t queue_ns = 0;    ///< term_ns_max when closed: never among the best.
-  std::uint32_t prefill_ns = 0; ///< Per token.
-  std::uint32_t itl_ns = 0;     ///< At the batch that one more would make.
-};
-/// Endpoints in a row that share a floor.
-inline constexpr index pace_block = 8;
-/// What is looked at once the score is good; derived likewise.
+/// What is looked at once the score is good; derived by endpoint_table::refresh.
 struct endpoint_room {
-  std::int64_t kv_free = 0;  ///< Tokens; unlimited when unknown or idle.
-  std::int32_t seq_free = 0; ///< Backlog included; negative when closed.
+  std::int64_t kv_free = 0;   ///< Tokens; unlimited when unknown or idle.
+  std::int32_t seq_free = -1; ///< Backlog included; negative when closed.
   index device = none;
   std::uint32_t samples = 0; ///< Attempts learned from.
 };
 
+/// The most that any of some endpoints can take.
+struct room_floor {
+  std::int64_t kv_free = -1;  ///< Of those with a free sequence; -1 = none has.
+  std::int32_t seq_free = -1; ///< -1 = all are closed.
+  std::uint32_t kinds = 0;    ///< Bit by endpoint::kind of those that are open.
+  static room_floor join(const room_floor& a, const room_floor& b) {
+    return {std::max(a.kv_free, b.kv_free), std::max(a.seq_free, b.seq_free), a.kinds | b.kinds};
+  }
+  friend bool operator==(const room_floor&, const room_floor&) = default;
+};
+
 struct endpoint {
-  index instance = none;
+  index instance = none; ///< none = nobody has the place.
   instance_id id;
   std::uint32_t rank = 0;
-  index device = none; ///< The leader.
-  index pair = none;   ///< (device, model): speed and breaker.
+  index device = none;    ///< The leader.
+  index pair = none;      ///< (device, model): speed and breaker.
+  std::uint32_t kind = 0; ///< Of the device model, 0 to 31; several may share one.
   std::uint32_t seq_max = 1;
   std::uint32_t seq_used = 0;
   std::uint32_t seq_foreign = 0; ///< Load that is not ours.
@@ -43,8 +51,10 @@ struct endpoint {
   std::uint64_t kv_used = 0;
   std::int64_t work_ns = 0;          ///< Predicted work of all outstanding attempts.
   std::int64_t prefill_ahead_ns = 0; ///< Of those without a first token.
-  bool open = false;                 ///< Takes new work.
-  duration_us worst_gap_us = 0;      ///< Between two reports of one attempt, lately.
+  std::uint32_t active_mw = 0;       ///< Of all its devices; see endpoint_figures.
+  std::uint32_t price_micros = 0;
+  bool open = false;            ///< Takes new work.
+  duration_us worst_gap_us = 0; ///< Between two reports of one attempt, lately.
   time_us worst_gap_at = 0;
 
   /// Fades with time, never below the period of reports.
@@ -60,23 +70,34 @@ struct reservation {
   std::int64_t prefill_ns = 0; ///< 0 once the first token came.
 };
 
+/// Scores of all endpoints by one profile.
+struct score_view {
+  index profile = none;
+  std::vector<linear_score> scores; ///< By place.
+  floor_tree<linear_score> floors;
+};
+
 class endpoint_table {
 public:
+  /// One past the highest place ever used.
   [[nodiscard]] std::size_t size() const { return all_.size(); }
-  [[nodiscard]] bool empty() const { return all_.empty(); }
+  /// Whether nobody has a place.
+  [[nodiscard]] bool empty() const { return all_.size() == free_.size(); }
+  [[nodiscard]] bool used(index place) const { return all_[place].instance != none; }
   [[nodiscard]] const endpoint& at(index place) const { return all_[place]; }
   [[nodiscard]] endpoint& at(index place) { return all_[place]; }
-  [[nodiscard]] const std::vector<endpoint_pace>& paces() const { return paces_; }
-  [[nodiscard]] const endpoint_pace& pace(index place) const { return paces_[place]; }
-  /// Of each block of `pace_block` places the least of every member: no score there is lower.
-  [[nodiscard]] const std::vector<endpoint_pace>& floors() const { return floors_; }
+  [[nodiscard]] const endpoint_figures& pace(index place) const { return figures_[place]; }
   [[nodiscard]] const endpoint_room& room(index place) const { return rooms_[place]; }
+  [[nodiscard]] const floor_tree<room_floor>& room_floors() const { return room_tree_; }
   /// Of the instance at a place, without touching its row.
   [[nodiscard]] instance_id id_at(index place) const { return ids_[place]; }
+  /// The scores by `how`, which has this number in the core's list; made on first use.
+  const score_view& scores_by(index number, const profile& how);
 
-  /// Requires: the caller renumbers what refers to places at or behind `place`.
-  void insert(index place, const endpoint& one);
-  void erase(index place);
+  /// Returns: its place, closed until refreshed.
+  index add(const endpoint& one);
+  /// Requires: nothing is reserved there.
+  void remove(index place);
   /// Recomputes what decisions read, from the endpoint and its learned speed.
   void refresh(index place, const speed_estimate& speed);
 
@@ -85,14 +106,17 @@ public:
   void first_token(index place, reservation& held);
 
 private:
-  void lower_floor(index block);
-  void lower_floors_from(index place);
+  void publish(index place);
 
   std::vector<endpoint> all_;
-  std::vector<endpoint_pace> paces_;
-  std::vector<endpoint_pace> floors_;
+  std::vector<index> free_;
+  std::vector<endpoint_figures> figures_;
   std::vector<endpoint_room> rooms_;
+  std::vector<room_floor> room_row_;
+  floor_tree<room_floor> room_tree_;
   std::vector<instance_id> ids_;
+  std::vector<profile> profiles_; ///< Of the views, in their order.
+  std::deque<score_view> views_;  ///< Never moved: picks refer to them.
 };
 
 /// Places beyond the sequences themselves; see limits::endpoint_backlog_pm.

@@ -11,24 +11,23 @@
 
 namespace consort::core {
 
-void best_places::offer(index place, std::int64_t score) {
-  if (score >= bar())
-    return;
-  auto at = count_ < wanted_ ? count_++ : wanted_ - 1;
-  for (; at > 0 && score < places_[at - 1].score; --at)
-    places_[at] = places_[at - 1];
-  places_[at] = {score, place};
-}
-
-void best_places::offer_again(index place, std::int64_t score) {
-  const auto end = places_.begin() + static_cast<std::ptrdiff_t>(count_);
+void best_places::offer(index place, std::int64_t score, std::uint32_t saved) {
   const auto known
-      = std::find_if(places_.begin(), end, [&](const scored& one) { return one.place == place; });
-  if (known != end) {
-    std::move(known + 1, end, known);
+      = std::find_if(places_.begin(), places_.begin() + static_cast<std::ptrdiff_t>(count_),
+                     [&](const scored& one) { return one.place == place; });
+  if (known != places_.begin() + static_cast<std::ptrdiff_t>(count_)) {
+    std::move(known + 1, places_.begin() + static_cast<std::ptrdiff_t>(count_), known);
     --count_;
   }
-  offer(place, score);
+  const auto before = [&](const scored& other) {
+    return score < other.score || (score == other.score && place < other.place);
+  };
+  if (count_ == wanted_ && !before(places_[count_ - 1]))
+    return;
+  auto at = count_ < wanted_ ? count_++ : wanted_ - 1;
+  for (; at > 0 && before(places_[at - 1]); --at)
+    places_[at] = places_[at - 1];
+  places_[at] = {score, place, saved};
 }
 
 index explain_ring::open(std::uint64_t sequence) {
@@ -79,31 +78,40 @@ const explained_request* explain_ring::latest(std::string_view external_id) cons
 
 namespace {
 
-candidate_record scored(const core_state& s, const request_row& r, index place,
-                        std::int64_t score) {
+candidate_record scored(const core_state& s, const request_row& r,
+                        const best_places::scored& best) {
   const auto& endpoints = s.models[r.model].endpoints;
-  const auto& hot = endpoints.pace(place);
+  const auto& hot = endpoints.pace(best.place);
   candidate_record one;
-  one.device = endpoints.room(place).device;
-  one.instance = endpoints.id_at(place);
-  one.score_ns = score;
+  one.device = endpoints.room(best.place).device;
+  one.instance = endpoints.id_at(best.place);
+  one.score = best.score;
+  one.saved = best.saved;
   one.wait_ns = hot.queue_ns;
   one.prefill_ns = hot.prefill_ns;
   one.itl_ns = hot.itl_ns;
-  if (r.emitted > 0 && !resumes_exactly(s, r, endpoints.at(place)))
-    one.exact_us = inexact_penalty_ns / 1000;
+  one.step_ns = hot.step_ns;
+  one.batch = hot.batch;
+  one.running = hot.running;
+  one.exact = r.emitted == 0 || resumes_exactly(s, r, endpoints.at(best.place));
   return one;
 }
 
-/// The terms as they were; what they leave unexplained is the prefix found there.
-score_terms terms_of(const candidate_record& one, const work_size& size) {
-  score_terms terms;
-  (one.instance ? terms.queue_ns : terms.setup_ns) = one.wait_ns;
-  terms.prefill_ns = prefill_term(size, one.prefill_ns);
-  terms.decode_ns = decode_term(size, one.itl_ns);
-  terms.exact_ns = std::int64_t{one.exact_us} * 1000;
-  terms.prefix_ns = std::max<std::int64_t>(latency_profile::score(terms) - one.score_ns, 0);
-  return terms;
+/// As they were; power and price as they are.
+endpoint_figures figures_of(const core_state& s, const candidate_record& one) {
+  const auto& spec = s.devices[one.device].spec;
+  endpoint_figures made;
+  (one.instance ? made.queue_ns : made.setup_ns) = one.wait_ns;
+  made.exact_ns = one.exact ? 0 : inexact_penalty_ns;
+  made.prefill_ns = one.prefill_ns;
+  made.itl_ns = one.itl_ns;
+  made.step_ns = one.step_ns;
+  made.batch = one.batch;
+  made.running = one.running;
+  made.active_mw = static_cast<std::uint32_t>(active_power_mw(spec));
+  made.price_micros = static_cast<std::uint32_t>(
+      std::min(spec.spec.cost_micros_per_hour, limits::price_micros_max));
+  return made;
 }
 
 candidate_facts request_facts(const core_state& s, const request_row& r, const option& by) {
@@ -142,18 +150,20 @@ void add_others(const core_state& s, const request_row& r, time_us now, decision
     auto facts = request_facts(s, r, by);
     candidate_record one;
     one.device = by.device;
-    for (index place = 0; place < model.endpoints.size(); ++place)
-      if (model.endpoints.at(place).device == by.device) {
-        add_endpoint_facts(s, r, model.endpoints.at(place), facts);
-        one.instance = s.instances[model.endpoints.at(place).instance].id;
-      }
-    one.removed_by = first_refusal(facts);
+    for (const auto instance : s.devices[by.device].instances)
+      for (const auto place : s.instances[instance].places)
+        if (s.instances[instance].model == r.model
+            && model.endpoints.at(place).device == by.device) {
+          add_endpoint_facts(s, r, model.endpoints.at(place), facts);
+          one.instance = s.instances[instance].id;
+        }
+    one.removed_by = first_refusal(facts, s.profiles[r.profile].filters);
     if (one.removed_by == filter_id::passed && seen != model.outlooks.end())
       for (const auto& each : seen->second.prospects)
         if (model.options[each.option].device == by.device) {
-          const auto terms = terms_of(each, r.size, now);
-          one.score_ns = latency_profile::score(terms);
-          one.wait_ns = terms.setup_ns;
+          const auto figures = figures_of(s, by.device, each, now);
+          one.score = s.profiles[r.profile].weigh(figures).of(r.size);
+          one.wait_ns = figures.setup_ns;
           one.prefill_ns = each.prefill_ns;
           one.itl_ns = each.decode_ns;
           one.compiling = each.compiling;
@@ -165,8 +175,8 @@ void add_others(const core_state& s, const request_row& r, time_us now, decision
 bool better(const candidate_record& a, const candidate_record& b) {
   const bool a_removed = a.removed_by != filter_id::passed;
   const bool b_removed = b.removed_by != filter_id::passed;
-  return std::tuple(a_removed, a_removed ? 0 : a.score_ns)
-         < std::tuple(b_removed, b_removed ? 0 : b.score_ns);
+  return std::tuple(a_removed, a_removed ? 0 : a.score)
+         < std::tuple(b_removed, b_removed ? 0 : b.score);
 }
 
 decision_record* open_record(core_state& s, const request_row& r, const char* outcome,
@@ -177,7 +187,7 @@ decision_record* open_record(core_state& s, const request_row& r, const char* ou
   auto& record = explain_ring::add(*entry);
   record.at = now;
   record.outcome = outcome;
-  record.policy = r.meta.policy.value_or(s.config.policy);
+  record.profile = r.profile;
   record.size = r.size;
   record.candidates_total = static_cast<std::uint32_t>(s.models[r.model].options.size());
   return &record;
@@ -197,7 +207,7 @@ void record_grant(pass& p, index slot, index place, bool explored) {
     record->reason = "sent to measure a device that is known too little";
   record->candidates.reserve(s.best.size());
   for (std::size_t at = 0; at < s.best.size(); ++at)
-    record->candidates.push_back(scored(s, r, s.best[at].place, s.best[at].score));
+    record->candidates.push_back(scored(s, r, s.best[at]));
   const auto& model = s.models[r.model];
   if (model.endpoints.size() <= limits::explain_candidates_max
       && s.best.size() < model.options.size()) {
@@ -236,13 +246,21 @@ void tell_waiting(pass& p, index slot) {
 
 namespace {
 
-void add_term(candidate_view& view, const char* name, std::int64_t ns) {
-  if (ns != 0)
-    view.terms.push_back({name, ns / 1000});
+/// What each scorer added, in the order of the scorers; what a cached beginning took off is one
+/// term of its own.
+void add_terms(const profile& how, const endpoint_figures& figures, const work_size& size,
+               std::uint32_t saved, candidate_view& view) {
+  for (const auto& one : all_scorers()) {
+    auto value = one.of(figures).of(size) * how.weight(one.id);
+    if (one.id == scorer_id::prefix && how.weight(one.id) != 0)
+      value = -how.weigh(figures).per_prompt * saved;
+    if (value != 0)
+      view.terms.push_back({one.name, value / 1000});
+  }
 }
 
 candidate_view render(const core_state& s, index model, const candidate_record& one,
-                      const work_size& size) {
+                      const decision_record& record) {
   candidate_view view;
   view.device = s.devices[one.device].spec.id;
   view.instance = one.instance;
@@ -255,16 +273,10 @@ candidate_view render(const core_state& s, index model, const candidate_record& 
     view.reason = all_filters()[static_cast<std::size_t>(one.removed_by)].reason(facts);
     return view;
   }
-  view.score = one.score_ns / 1000;
+  view.score = one.score / 1000;
   if (!one.instance)
     view.reason = one.compiling ? "needs an artifact compiled, then a load" : "needs a load";
-  const auto terms = terms_of(one, size);
-  add_term(view, "queue", terms.queue_ns);
-  add_term(view, "setup", terms.setup_ns);
-  add_term(view, "prefill", terms.prefill_ns);
-  add_term(view, "prefix", -terms.prefix_ns);
-  add_term(view, "decode", terms.decode_ns);
-  add_term(view, "exact", terms.exact_ns);
+  add_terms(s.profiles[record.profile], figures_of(s, one), record.size, one.saved, view);
   return view;
 }
 
@@ -272,13 +284,13 @@ decision_view render(const core_state& s, index model, const decision_record& re
   decision_view view;
   view.attempt = record.attempt;
   view.at = record.at;
-  view.policy = profile_name(record.policy);
+  view.policy = s.profiles[record.profile].name.value;
   view.outcome = record.outcome;
   view.reason = record.reason;
   if (record.winner != none)
     view.winner = s.devices[record.winner].spec.id;
   for (const auto& one : record.candidates)
-    view.candidates.push_back(render(s, model, one, record.size));
+    view.candidates.push_back(render(s, model, one, record));
   view.candidates_total = record.candidates_total;
   return view;
 }

@@ -20,19 +20,14 @@ public:
   struct scored {
     std::int64_t score = 0;
     index place = none;
+    std::uint32_t saved = 0; ///< Prompt tokens that its cache probably holds.
   };
   void reset(std::size_t wanted) {
     wanted_ = wanted;
     count_ = 0;
   }
-  /// Offered in order of place, so that an equal score goes behind. Requires: place not yet there.
-  void offer(index place, std::int64_t score);
-  /// A better score of a place that may be there already.
-  void offer_again(index place, std::int64_t score);
-  /// Scores from here on are of no interest.
-  [[nodiscard]] std::int64_t bar() const {
-    return count_ < wanted_ ? std::numeric_limits<std::int64_t>::max() : places_[count_ - 1].score;
-  }
+  /// The score of a place, also of one that is there already. Equal scores: lower place first.
+  void offer(index place, std::int64_t score, std::uint32_t saved);
   [[nodiscard]] std::size_t size() const { return count_; }
   [[nodiscard]] const scored& operator[](std::size_t rank) const { return places_[rank]; }
 
@@ -48,16 +43,17 @@ struct candidate_record {
   filter_id removed_by = filter_id::passed;
   bool compiling = false; ///< Needs an artifact built first.
   instance_id instance;   ///< 0 = not loaded.
-  std::int64_t score_ns = 0;
+  bool exact = true;
+  std::int64_t score = 0;
   std::int64_t wait_ns = 0; ///< Queue when loaded, else setup.
-  std::uint32_t prefill_ns = 0, itl_ns = 0;
-  std::uint32_t exact_us = 0;
+  std::uint32_t prefill_ns = 0, itl_ns = 0, step_ns = 0, batch = 1, running = 0;
+  std::uint32_t saved = 0; ///< Prompt tokens, cached there.
 };
 
 struct decision_record {
   std::uint32_t attempt = 0;
   time_us at = 0;
-  policy_name policy = policy_name::latency;
+  index profile = 0;
   work_size size;
   const char* outcome = "";
   std::string reason;

@@ -52,6 +52,8 @@ using model_name = strong_name<struct model_tag>;
 using digest = strong_name<struct digest_tag>;
 /// Who submitted the work; empty is the anonymous tenant.
 using tenant_id = strong_name<struct tenant_tag>;
+/// A scheduling profile, built-in or configured, e.g. `latency`.
+using policy_name = strong_name<struct policy_tag>;
 
 /// Random id of one process start; fences messages of an earlier life.
 using incarnation = strong_number<struct incarnation_tag>;

@@ -102,17 +102,22 @@ bool outdated(const core_state& s, const instance_row& one) {
             });
 }
 
-/// Later places move down by one.
 void close_endpoints(core_state& s, index instance) {
   auto& one = s.instances[instance];
-  auto& endpoints = s.models[one.model].endpoints;
-  while (!one.places.empty()) {
-    const auto place = one.places.back();
-    one.places.pop_back();
-    endpoints.erase(place);
-    for (index at = place; at < endpoints.size(); ++at)
-      s.instances[endpoints.at(at).instance].places[endpoints.at(at).rank] = at;
+  for (const auto place : one.places)
+    s.models[one.model].endpoints.remove(place);
+  one.places.clear();
+}
+
+/// Power above idle and price of an instance, all its devices together.
+void add_rates(const core_state& s, const instance_row& one, endpoint& to) {
+  std::uint64_t active_mw = 0, price = 0;
+  for (const auto device : one.devices) {
+    active_mw += active_power_mw(s.devices[device].spec);
+    price += std::min(s.devices[device].spec.spec.cost_micros_per_hour, limits::price_micros_max);
   }
+  to.active_mw = static_cast<std::uint32_t>(std::min(active_mw, limits::power_mw_max));
+  to.price_micros = static_cast<std::uint32_t>(std::min(price, limits::price_micros_max));
 }
 
 void open_endpoint(core_state& s, index instance, const capacity_vector& declared) {
@@ -130,19 +135,9 @@ void open_endpoint(core_state& s, index instance, const capacity_vector& declare
   fresh.seq_max = static_cast<std::uint32_t>(
       std::clamp<std::uint64_t>(sequences, 1, limits::endpoint_sequences_max));
   fresh.kv_max = declared.kv_tokens.value.value_or(0);
-  const auto& id = s.devices[device].spec.id;
-  const auto goes_after = [&](const endpoint& other) {
-    const auto& other_id = s.devices[other.device].spec.id;
-    return std::tuple(other_id, s.instances[other.instance].id, other.rank)
-           < std::tuple(id, one.id, fresh.rank);
-  };
-  index place = 0;
-  while (place < endpoints.size() && goes_after(endpoints.at(place)))
-    ++place;
-  endpoints.insert(place, fresh);
-  one.places.push_back(place);
-  for (index at = place + 1; at < endpoints.size(); ++at)
-    s.instances[endpoints.at(at).instance].places[endpoints.at(at).rank] = at;
+  fresh.kind = kind_of(s, s.devices[device].spec);
+  add_rates(s, one, fresh);
+  one.places.push_back(endpoints.add(fresh));
 }
 
 } // namespace

@@ -18,6 +18,7 @@ inline constexpr std::uint32_t requests_max = 1'000'000; ///< Live requests, wai
 inline constexpr std::uint32_t attempts_max = 4;         ///< Of a request in a row without a token.
 inline constexpr std::uint32_t attempts_total_max = 32;  ///< Of a request.
 inline constexpr std::size_t external_id_bytes_max = 128;
+inline constexpr std::size_t policy_bytes_max = 64;        ///< Of a profile's name.
 inline constexpr std::size_t prefix_blocks_max = 1'024;    ///< Per request.
 inline constexpr std::uint32_t choices_max = 16;           ///< `n`.
 inline constexpr std::size_t explain_requests_max = 1'024; ///< Ring of explained requests.
@@ -107,6 +108,13 @@ inline constexpr duration_us retry_later_us = 100'000; ///< Doubled by each atte
 inline constexpr std::uint32_t breaker_failures = 3;   ///< Device faults in a row that open it.
 inline constexpr duration_us breaker_open_min_us = 1 * second_us;
 inline constexpr duration_us breaker_open_max_us = 60 * second_us;
+
+// --- policies ---
+inline constexpr duration_us hybrid_hold_us
+    = 2 * second_us; ///< Between two changes of the preferred kind of device of a size class.
+inline constexpr std::int64_t hybrid_gain_pm = 100; ///< Cheaper by that, to be preferred instead.
+inline constexpr std::uint64_t power_mw_max = 1'000'000'000;     ///< Believed of one instance.
+inline constexpr std::uint64_t price_micros_max = 1'000'000'000; ///< Per hour, believed likewise.
 
 // --- placement and artifacts ---
 inline constexpr std::uint32_t warmups_max = 4;     ///< Loads in progress per model beyond need.

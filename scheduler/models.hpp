@@ -33,6 +33,7 @@ struct model_spec {
   std::uint32_t replicas_max = 0;         ///< 0 = as many as devices.
   duration_us idle_ttl_us = 0;            ///< Unload a replica idle this long; 0 = never.
   std::uint32_t devices_per_instance = 1; ///< Ranks; above 1 the instance spans that many devices.
+  policy_name policy;                     ///< Of its requests without one; empty = the cluster's.
   friend bool operator==(const model_spec&, const model_spec&) = default;
 };
 

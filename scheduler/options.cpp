@@ -137,6 +137,9 @@ void add_prospect(core_state& s, index model, index at, time_us now, outlook& ou
     one.ready_at = under_way.ready_at;
   }
   one.option = at;
+  // What nobody has started may never start: placement's business, no reason to wait.
+  if (one.ready_at != 0)
+    out.coming.push_back(static_cast<index>(out.prospects.size()));
   out.prospects.push_back(one);
 }
 
@@ -163,6 +166,7 @@ void make_outlook(core_state& s, index model, index selector, time_us now, outlo
   out.made_at = s.now;
   out.options_made = row.options_made;
   out.prospects.clear();
+  out.coming.clear();
   out.possible = row.options.empty();
   for (index at = 0; at < row.options.size(); ++at) {
     const auto& one = row.options[at];
@@ -204,6 +208,7 @@ candidate_facts facts_of(const core_state& s, index model, index device, const o
   facts.embeddings = one.spec.capability.runtime.embeddings;
   facts.ranks_need = s.models[model].spec.devices_per_instance;
   facts.ranks_max = one.spec.capability.devices_max;
+  facts.remote = one.spec.type == resource_type::remote;
   if (by != nullptr) {
     facts.format_known = by->removed_by != filter_id::format;
     facts.artifact_obtainable = by->removed_by != filter_id::artifact;
@@ -213,6 +218,7 @@ candidate_facts facts_of(const core_state& s, index model, index device, const o
   const auto pair = pairs.find(device);
   if (pair != pairs.end())
     facts.breaker_admits = s.pairs[pair->second].fuse.admits();
+  facts.samples = pair == pairs.end() ? 0 : s.pairs[pair->second].speed.samples;
   return facts;
 }
 

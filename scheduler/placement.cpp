@@ -55,8 +55,7 @@ bool advance_option(pass& p, index at, const option& by) {
 std::vector<index> ranked(const model_state& model, const outlook& seen, time_us now) {
   std::vector<std::pair<std::int64_t, index>> order;
   for (index at = 0; at < seen.prospects.size(); ++at)
-    order.emplace_back(latency_profile::score(terms_of(seen.prospects[at], usual_size(model), now)),
-                       at);
+    order.emplace_back(finish_of(seen.prospects[at], usual_size(model), now), at);
   std::sort(order.begin(), order.end());
   std::vector<index> result;
   for (const auto& [score, at] : order)

@@ -10,7 +10,6 @@ namespace consort {
 
 enum class request_kind : std::uint8_t { chat, completion, embedding };
 enum class priority_class : std::uint8_t { interactive, standard, batch };
-enum class policy_name : std::uint8_t { latency, throughput, energy, cost, hybrid };
 
 /// What the gateway knows about a request without reading its meaning.
 struct request_meta {
@@ -23,7 +22,7 @@ struct request_meta {
   std::string session;           ///< X-Consort-Session; empty = none.
   std::string selector = "auto"; ///< Device selector as the contract defines it.
   priority_class priority = priority_class::standard;
-  std::optional<policy_name> policy; ///< nullopt = the cluster's.
+  std::optional<policy_name> policy; ///< nullopt = the tenant's, the model's or the cluster's.
   std::uint32_t prompt_tokens = 0;   ///< Estimated from bytes; only the engine knows.
   std::uint32_t max_tokens = 0;      ///< Upper bound over one choice; 0 = unbounded by the client.
   std::uint32_t choices = 1;         ///< `n`.

@@ -37,7 +37,8 @@ struct outlook {
   time_us made_at = 0;
   std::uint64_t options_made = 0; ///< Of the model's options that they refer to.
   std::vector<prospect> prospects;
-  bool possible = true; ///< Some known device could serve, now or ever.
+  std::vector<index> coming; ///< Of these, the ones under way.
+  bool possible = true;      ///< Some known device could serve, now or ever.
   const char* state = "queued";
   time_us eta_at = 0;             ///< When somebody who waits may start; 0 = unknown.
   std::uint64_t told_version = 0; ///< Of the state in which it was last put into words.
@@ -47,6 +48,15 @@ struct outlook {
   std::uint64_t blocked_version = 0, blocked_releases = 0;
   time_us recheck_at = 0;
 };
+
+/// Which kind of device requests of one size class prefer under a profile that picks by SLO.
+struct preferred_kind {
+  std::uint32_t kind = 0;
+  time_us since = 0;  ///< Last change.
+  time_us met_at = 0; ///< Last time that one of them could meet the SLO.
+  bool set = false;
+};
+inline constexpr std::size_t size_classes = 64;
 
 struct model_state {
   model_spec spec;
@@ -67,7 +77,9 @@ struct model_state {
   std::int64_t output_tokens = limits::output_guess_tokens; ///< Usual length of an answer.
   time_us asked_at = 0;                                     ///< Last request; 0 = never.
   time_us recheck_at = 0;                                   ///< Timer armed for.
-  bool dirty = false;                                       ///< In core_state::dirty_models.
+  index turn = 0;                        ///< Where the next turn of round-robin begins.
+  std::vector<preferred_kind> preferred; ///< By size class; empty until needed.
+  bool dirty = false;                    ///< In core_state::dirty_models.
 };
 
 /// `adopted`: an attempt goes on where an instance is not known yet, only before a scheduler knows
@@ -90,6 +102,7 @@ struct request_row {
   index model = none, selector = none, gateway = none;
   std::uint64_t sequence = 0; ///< Order of submission; never reused.
   request_phase phase = request_phase::waiting;
+  index profile = 0; ///< In core_state::profiles.
   work_size size;
   time_us submitted_at = 0;
   time_us waiting_since = 0; ///< Of the present wait.

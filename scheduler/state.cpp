@@ -28,6 +28,49 @@ void arm(core_state& s, time_us at, timer_kind kind, std::uint64_t who) {
   s.timers.insert({at, kind, who});
 }
 
+core_state::core_state(core_config fixed)
+    : config(std::move(fixed)),
+      profiles(builtin_profiles()),
+      random(config.seed),
+      next_number(config.numbers_from),
+      next_epoch(config.numbers_from) {
+  for (const auto& one : config.profiles)
+    if (auto made = profile_of(one);
+        made && profiles.size() < profiles_max && profile_named(*this, one.name) == none)
+      profiles.push_back(std::move(*made));
+  const auto named = profile_named(*this, config.policy);
+  cluster_profile = named == none ? 0 : named;
+}
+
+index profile_named(const core_state& s, const policy_name& name) {
+  for (index at = 0; at < s.profiles.size(); ++at)
+    if (s.profiles[at].name == name)
+      return at;
+  return none;
+}
+
+std::uint32_t kind_of(core_state& s, const device_spec& spec) {
+  const auto name = spec.vendor + '/' + spec.model;
+  const auto next = static_cast<index>(s.kind_names.size());
+  return s.kind_names.emplace(name, next).first->second % 32;
+}
+
+std::uint64_t active_power_mw(const device_spec& spec) {
+  constexpr std::uint64_t watt = 1'000;
+  const auto& sheet = spec.spec;
+  if (sheet.tdp_mw > sheet.idle_mw)
+    return std::min(sheet.tdp_mw - sheet.idle_mw, limits::power_mw_max);
+  switch (spec.type) {
+  case resource_type::gpu: return 300 * watt;
+  case resource_type::npu: return 60 * watt;
+  case resource_type::pim: return 40 * watt;
+  case resource_type::cpu: return 100 * watt;
+  case resource_type::remote: return 300 * watt;
+  case resource_type::hybrid: return 300 * watt;
+  }
+  return 300 * watt;
+}
+
 namespace {
 
 /// Devices of the same SKU run the model alike: start from the best measured of them.

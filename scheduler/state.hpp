@@ -48,16 +48,15 @@ struct request_hash {
 };
 
 struct core_state {
-  explicit core_state(core_config fixed)
-      : config(std::move(fixed)),
-        random(config.seed),
-        next_number(config.numbers_from),
-        next_epoch(config.numbers_from) {}
+  explicit core_state(core_config fixed);
 
   core_config config;
+  std::vector<profile> profiles; ///< Built-in ones, then configured ones; fixed.
+  index cluster_profile = 0;
   time_us now = 0;
   prng random;
 
+  name_map kind_names; ///< Device models, numbered as they came.
   table<node_state> nodes;
   name_map node_names;
   table<device_state> devices;
@@ -101,6 +100,7 @@ struct core_state {
   std::vector<index> newcomers;      ///< Began to wait in this step.
   best_places best;                  ///< Scratch of a decision.
   std::vector<prefix_match> matches; ///< Scratch of a decision.
+  std::vector<index> holders;        ///< Scratch of a decision: places that `matches` led to.
 };
 
 /// One step: the state, the time, and where commands go.
@@ -126,6 +126,13 @@ void changed(core_state& s);
 void changed_statically(core_state& s);
 void mark_dirty(core_state& s, index model);
 void arm(core_state& s, time_us at, timer_kind kind, std::uint64_t who);
+
+/// The profile of that name; none when there is none.
+[[nodiscard]] index profile_named(const core_state& s, const policy_name& name);
+/// Of a device model, 0 to 31: the bit that endpoints on such devices have in floors.
+[[nodiscard]] std::uint32_t kind_of(core_state& s, const device_spec& spec);
+/// Power above idle at full load; where the spec sheet is silent, a guess of its kind.
+[[nodiscard]] std::uint64_t active_power_mw(const device_spec& spec);
 
 /// The row of (model, device), made on first use with a seeded speed.
 index pair_of(core_state& s, index model, index device);

@@ -265,8 +265,8 @@ snapshot_page view_page_of(const core_state& s, const view_cursor& from, std::si
   auto& head = filled.made.rows;
   head.cluster = s.config.cluster;
   head.now = now;
-  head.policy = profile_name(s.config.policy);
   head.pools = s.config.pools;
+  head.policy = s.profiles[s.cluster_profile].name.value;
   head.queue_depth = s.waiting;
   head.queue_depth_max = s.waiting_max;
   head.counters = s.counters;

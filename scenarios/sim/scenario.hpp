@@ -87,7 +87,7 @@ struct scenario {
   std::vector<scenario_workload> workloads;
   scenario_network network;
   std::vector<scenario_fault> faults;
-  policy_name policy = policy_name::latency;
+  policy_name policy{"latency"};
   std::uint32_t queue_max = 10'000;
   duration_us lease_us = 3 * limits::second_us;
   duration_us queue_timeout_us = 60 * limits::second_us;

@@ -82,7 +82,7 @@ public:
       watchers_.add(*one);
     summary_.scenario = plan.name;
     summary_.seed = options.seed;
-    summary_.policy = policy_words()[static_cast<std::size_t>(policy_)];
+    summary_.policy = policy_.value;
   }
 
   run_summary run() {

@@ -25,6 +25,8 @@ struct candidate_facts {
   std::uint32_t ranks_max = 1;     ///< Devices that one instance may span here.
   bool embeddings_needed = false;
   bool embeddings = false;
+  bool remote = false;       ///< Somebody else's machine.
+  std::uint32_t samples = 0; ///< Attempts that its speed was learned from.
 
   // --- the endpoint; meaningful when loaded ---
   bool loaded = false;

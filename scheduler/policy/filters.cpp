@@ -10,19 +10,22 @@
 #include "scheduler/policy/filter_format.hpp"
 #include "scheduler/policy/filter_health.hpp"
 #include "scheduler/policy/filter_kv.hpp"
+#include "scheduler/policy/filter_local.hpp"
+#include "scheduler/policy/filter_measured.hpp"
 #include "scheduler/policy/filter_memory.hpp"
 #include "scheduler/policy/filter_ranks.hpp"
 #include "scheduler/policy/filter_resume.hpp"
 #include "scheduler/policy/filter_selector.hpp"
 #include "scheduler/policy/filter_sequences.hpp"
+#include "scheduler/policy/filter_steady.hpp"
 
 namespace consort::core {
 
 namespace {
 
 template <class Filter>
-constexpr filter make(filter_id id, bool is_static) {
-  return {id, Filter::name, is_static, &Filter::keeps, &Filter::reason};
+constexpr filter make(filter_id id, bool is_static, bool optional = false) {
+  return {id, Filter::name, is_static, optional, &Filter::keeps, &Filter::reason};
 }
 
 } // namespace
@@ -43,13 +46,16 @@ const std::array<filter, static_cast<std::size_t>(filter_id::passed)>& all_filte
       make<filters::resume>(filter_id::resume, false),
       make<filters::sequences>(filter_id::sequences, false),
       make<filters::kv>(filter_id::kv, false),
+      make<filters::local>(filter_id::local, true, true),
+      make<filters::steady>(filter_id::steady, false, true),
+      make<filters::measured>(filter_id::measured, false, true),
   };
   return table;
 }
 
-filter_id first_refusal(const candidate_facts& one) {
+filter_id first_refusal(const candidate_facts& one, std::uint32_t set) {
   for (const auto& each : all_filters())
-    if (!each.keeps(one))
+    if ((set & bit_of(each.id)) != 0 && !each.keeps(one))
       return each.id;
   return filter_id::passed;
 }

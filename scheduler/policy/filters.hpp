@@ -24,6 +24,9 @@ enum class filter_id : std::uint8_t {
   resume,
   sequences,
   kv,
+  local,
+  steady,
+  measured,
   passed, ///< By all.
 };
 
@@ -31,6 +34,7 @@ struct filter {
   filter_id id = filter_id::passed;
   const char* name = "";
   bool is_static = false; ///< Time alone changes nothing about it.
+  bool optional = false;  ///< Asked only by profiles that name it.
   bool (*keeps)(const candidate_facts&) = nullptr;
   std::string (*reason)(const candidate_facts&) = nullptr;
 };
@@ -38,8 +42,15 @@ struct filter {
 /// All filters, indexed by filter_id.
 [[nodiscard]] const std::array<filter, static_cast<std::size_t>(filter_id::passed)>& all_filters();
 
-/// Returns: the first filter that refuses the candidate, or filter_id::passed.
-[[nodiscard]] filter_id first_refusal(const candidate_facts& one);
+[[nodiscard]] constexpr std::uint32_t bit_of(filter_id id) {
+  return std::uint32_t{1} << static_cast<unsigned>(id);
+}
+/// Those that every profile asks: all before `local`.
+inline constexpr std::uint32_t required_filters = bit_of(filter_id::local) - 1;
+
+/// Returns: the first filter of the set that refuses the candidate, or filter_id::passed.
+[[nodiscard]] filter_id first_refusal(const candidate_facts& one,
+                                      std::uint32_t set = required_filters);
 
 /// Empty for none.
 [[nodiscard]] const char* word(filter_id id);

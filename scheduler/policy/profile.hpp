@@ -1,40 +1,69 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// A policy's profile: how the terms make one score, lower is better, ties by device id. `latency`
-/// is the one that exists; the others are decided by it until they have a profile of their own, and
-/// a decision's record names the profile that really decided. A score never falls when a term other
-/// than prefix grows: endpoints are skipped by lower bounds.
+/// A policy's profile: which filters it asks beyond those that always hold, what each scorer
+/// weighs, and how one of the scored candidates is picked. Lower scores win, ties go to the
+/// endpoint in front. Pure values, made once when the core starts. docs/POLICIES.md says of each
+/// built-in what it is for, with its formula.
 ///
-///   latency = queue + setup + prefill - prefix + decode + exact     (predicted finish)
+///   score = sum over scorers of weight * scorer(candidate, request without its cached beginning)
+///
+/// To add a built-in: its line in profile.cpp and its section in docs/POLICIES.md.
 
-#include "scheduler/policy/terms.hpp"
+#include "scheduler/policy/filters.hpp"
+#include "scheduler/policy/scorers.hpp"
+#include "scheduler/result.hpp"
+
+#include <vector>
 
 namespace consort::core {
 
-struct latency_profile {
-  static constexpr const char* name = "latency";
-  static constexpr std::int64_t score(const score_terms& terms) {
-    return terms.queue_ns + terms.setup_ns + terms.prefill_ns - terms.prefix_ns + terms.decode_ns
-           + terms.exact_ns;
-  }
+enum class pick_kind : std::uint8_t {
+  best,        ///< The lowest score.
+  slo,         ///< The lowest score among those predicted to meet the SLO; if none, the fastest.
+  random,      ///< Any that can start, all alike likely.
+  turn,        ///< One after the other.
+  two_choices, ///< The better of two drawn at random.
+  prefix,      ///< Who holds most of the prompt; if nobody does, the lowest score.
 };
 
-/// Calls `use` with the profile that decides for `policy`. The one place to add a profile.
-template <class Use>
-decltype(auto) with_profile(policy_name policy, Use&& use) {
-  switch (policy) {
-  case policy_name::latency:
-  case policy_name::throughput:
-  case policy_name::energy:
-  case policy_name::cost:
-  case policy_name::hybrid: break;
-  }
-  return use(latency_profile{});
-}
+/// A profile as configuration spells it.
+struct profile_config {
+  policy_name name;
+  std::map<std::string, std::uint32_t> weights; ///< By scorer, 0 to weight_max; others are 0.
+  std::vector<std::string> filters;             ///< Optional ones that it adds.
+  std::string pick = "best";
+  bool waits = true; ///< May wait for a busy candidate that is clearly better.
+  friend bool operator==(const profile_config&, const profile_config&) = default;
+};
 
-/// Name of the profile that decides for `policy`.
-[[nodiscard]] inline const char* profile_name(policy_name policy) {
-  return with_profile(policy, [](auto profile) { return decltype(profile)::name; });
-}
+inline constexpr std::uint32_t weight_max = 1'000;
+inline constexpr std::size_t profiles_max = 32; ///< Built-in and custom.
+
+struct profile {
+  policy_name name;
+  std::array<std::uint16_t, scorer_count> weights{};
+  std::uint32_t filters = required_filters; ///< Bit by filter_id.
+  pick_kind pick = pick_kind::best;
+  bool waits = false;
+
+  [[nodiscard]] std::uint16_t weight(scorer_id of) const {
+    return weights[static_cast<std::size_t>(of)];
+  }
+  /// The candidate's score as a function of the request's size.
+  [[nodiscard]] linear_score weigh(const endpoint_figures& at) const;
+  [[nodiscard]] bool has_optional_filters() const { return filters != required_filters; }
+};
+
+/// In the order of docs/POLICIES.md: the five of the mission, then baselines to compare with.
+[[nodiscard]] const std::vector<profile>& builtin_profiles();
+/// Their names.
+[[nodiscard]] const std::vector<std::string>& policy_words();
+
+/// Returns: the profile, or what is wrong with its name, a weight, a filter or the pick, with the
+/// nearest known names.
+[[nodiscard]] result<profile> profile_of(const profile_config& wanted);
+
+/// Predicted finish: queue + setup + prefill + decode + exact, each as it is.
+[[nodiscard]] linear_score finish_of(const endpoint_figures& at);
 
 } // namespace consort::core

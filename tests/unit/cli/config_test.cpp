@@ -38,11 +38,15 @@ TEST(Config, AnEmptyObjectIsTheDefaults) {
 TEST(Config, ReadsEveryField) {
   const auto config = parsed(R"({
     "cluster": "lab", // a comment
-    "scheduler": { "policy": "hybrid", "slo": { "ttft": "1s", "itl": "20ms" }, "queue_max": 5,
+    "scheduler": { "policy": "hybrid", "slo": { "ttft": "1s", "itl": "20ms",
+                   "batch": { "ttft": "9s", "ttft_per_1000_tokens": "0" } }, "queue_max": 5,
+                   "profiles": { "night": { "weights": { "energy": 7 }, "filters": ["local"],
+                                            "pick": "slo", "waits": false } },
+                   "tenant_policy": { "t": "night" },
                    "lease": "2s", "queue_timeout": "9s" },
     "models": { "m": { "source": "${env.WHERE}/m.gguf", "aliases": ["n"], "ttl": "0",
                        "replicas": { "min": 1, "max": 4 }, "context": 512,
-                       "devices_per_instance": 2 },
+                       "devices_per_instance": 2, "policy": "cost" },
                 "h": { "source": "hf:org/name" }, "r": { "source": "m/r.gguf" } },
     "http": { "listen": "127.0.0.1:0" },
     "link": { "listen": "[::1]:1", "join": "10.0.0.1:4280", "cert": "certs/n",
@@ -52,14 +56,17 @@ TEST(Config, ReadsEveryField) {
   })");
   ASSERT_TRUE(config.ok()) << config.failure().message;
   EXPECT_EQ(config->cluster, "lab");
-  EXPECT_EQ(config->policy, policy_name::hybrid);
-  EXPECT_EQ(config->slo.ttft_us, 1'000'000);
-  EXPECT_EQ(config->slo.itl_us, 20'000);
+  EXPECT_EQ(config->policy, policy_name{"hybrid"});
+  const core::slo_target near{1'000'000, 200'000, 20'000};
+  EXPECT_EQ(config->slo, (core::slo_targets{near, near, {9'000'000, 0, 1'000'000}}));
+  const core::profile_config night{policy_name{"night"}, {{"energy", 7}}, {"local"}, "slo", false};
+  EXPECT_EQ(config->profiles, std::vector{night});
+  EXPECT_EQ(config->tenant_policy.at(tenant_id{"t"}), policy_name{"night"});
   EXPECT_EQ(config->queue_max, 5U);
   EXPECT_EQ(config->lease_us, 2'000'000);
   EXPECT_EQ(config->queue_timeout_us, 9'000'000);
   ASSERT_EQ(config->models.size(), 3U);
-  const model_config full{"m", "/models/m.gguf", {"n"}, 0, 1, 4, 512, 2};
+  const model_config full{"m", "/models/m.gguf", {"n"}, 0, 1, 4, 512, 2, policy_name{"cost"}};
   EXPECT_EQ(config->models[0], full);
   EXPECT_EQ(config->models[1].source, "hf:org/name");
   EXPECT_EQ(config->models[2].source, "/base/m/r.gguf");
@@ -70,7 +77,7 @@ TEST(Config, ReadsEveryField) {
                           "n",       "10.0.0.2:0",    "n.lan"};
   EXPECT_EQ(config->links, links);
   EXPECT_EQ(core_settings(*config, 4).queue_max, 5U);
-  EXPECT_EQ(core_settings(*config, 4).policy, policy_name::hybrid);
+  EXPECT_EQ(core_settings(*config, 4).policy, policy_name{"hybrid"});
 }
 
 struct complaint_case {
@@ -94,6 +101,14 @@ INSTANTIATE_TEST_SUITE_P(
         complaint_case{"{\"remotes\": {}}", "remotes: unknown key"},
         complaint_case{"{\"scheduler\":\n{\"policy\": \"hybird\"}}",
                        "c.json:2: scheduler.policy: unknown policy `hybird` (did you mean hybrid"},
+        complaint_case{
+            "{\"scheduler\": {\"profiles\":\n{\"p\": {\"weights\": {\"enrgy\": 1}}}}}",
+            "c.json:2: scheduler.profiles.p.weights.enrgy: unknown key (did you mean energy"},
+        complaint_case{"{\"scheduler\": {\"profiles\": {\"p\": {\"filters\": [\"loca\"]}}}}",
+                       "unknown filter `loca` (did you mean local"},
+        complaint_case{"{\"scheduler\": {\"tenant_policy\": {\"t\": \"cots\"}}}",
+                       "scheduler.tenant_policy.t: unknown policy `cots` (did you mean cost"},
+        complaint_case{"{\"scheduler\": {\"slo\": {\"itl\": \"0\"}}}", "slo.itl: must be above 0"},
         complaint_case{"{\"scheduler\": {\"lease\": \"0\"}}", "scheduler.lease: must be above 0"},
         complaint_case{"{\"scheduler\": {\"slo\": {\"ttft\": 5}}}", "expected a string"},
         complaint_case{"{\"scheduler\": {\"queue_max\": 1000001}}", "between 1 and 1000000"},

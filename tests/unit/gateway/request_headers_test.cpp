@@ -30,7 +30,7 @@ TEST(RequestHeaders, ReadsEveryOne) {
                                                    {"x-consort-tenant", "team-a"},
                                                    {"x-request-id", "my-id"}}));
   EXPECT_EQ(got.selector, "npu");
-  EXPECT_EQ(got.policy, policy_name::energy);
+  EXPECT_EQ(got.policy, policy_name{"energy"});
   EXPECT_EQ(got.priority, priority_class::batch);
   EXPECT_EQ(got.deadline_us, 2'000'000);
   EXPECT_EQ(got.wait_us, 0);
@@ -48,7 +48,7 @@ TEST(RequestHeaders, TakesTheSessionHeadersOfOthersToo) {
 
 TEST(RequestHeaders, MalformedOnesNameThemselvesAndWhatIsAllowed) {
   const std::vector<std::pair<header_list, std::string>> cases{
-      {{{"x-consort-policy", "fast"}}, "X-Consort-Policy must be one of latency, throughput,"},
+      {{{"x-consort-policy", std::string(65, 'p')}}, "X-Consort-Policy must be 1 to 64"},
       {{{"x-consort-priority", "high"}}, "X-Consort-Priority must be one of interactive,"},
       {{{"x-consort-deadline", "soon"}}, "X-Consort-Deadline must be a duration above 0"},
       {{{"x-consort-deadline", "0s"}}, "X-Consort-Deadline must be a duration above 0"},

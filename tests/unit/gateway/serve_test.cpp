@@ -79,7 +79,7 @@ TEST_F(Serve, SchedulerGetsMetadataAndTheNodeTheBody) {
   EXPECT_EQ(meta.id.gateway.value, 0xabcU);
   EXPECT_EQ(meta.external_id, "req-0000000000000abc-1");
   EXPECT_EQ(meta.selector, "npu");
-  EXPECT_EQ(meta.policy, policy_name::energy);
+  EXPECT_EQ(meta.policy, policy_name{"energy"});
   EXPECT_EQ(meta.priority, priority_class::batch);
   EXPECT_EQ(meta.deadline_us, 2'000'000);
   EXPECT_EQ(meta.wait_us, 0);

@@ -215,7 +215,6 @@ TEST(Schema, HasAsManyWordsAsTheCode) {
   expect_words<wire::ArtifactState>(artifact_state::failed);
   expect_words<wire::RequestKind>(request_kind::embedding);
   expect_words<wire::PriorityClass>(priority_class::batch);
-  expect_words<wire::PolicyName>(policy_name::hybrid);
   expect_words<wire::RequestOutcome>(request_outcome::expired);
   expect_words<wire::Note::Severity>(core::note::severity::error);
   expect_words<wire::SenderKind>(messages::sender_kind::gateway);

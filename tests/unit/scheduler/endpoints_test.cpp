@@ -23,11 +23,12 @@ speed_estimate speed() {
 
 endpoint_table table_of(std::uint32_t sequences, std::uint64_t kv) {
   endpoint one;
+  one.instance = 0;
   one.seq_max = sequences;
   one.kv_max = kv;
   one.open = true;
   endpoint_table table;
-  table.insert(0, one);
+  table.add(one);
   table.refresh(0, speed());
   return table;
 }
@@ -86,37 +87,36 @@ TEST(Endpoints, ClosedOneHasNoRoom) {
   EXPECT_LT(table.room(0).seq_free, 0);
 }
 
-/// The floors of the table are the least of each block, recomputed the slow way.
-void expect_floors(const endpoint_table& table) {
-  ASSERT_EQ(table.floors().size(), (table.size() + pace_block - 1) / pace_block);
-  for (std::size_t block = 0; block < table.floors().size(); ++block) {
-    endpoint_pace least{term_ns_max, ~0U, ~0U};
-    for (auto at = block * pace_block; at < std::min(table.size(), (block + 1) * pace_block);
-         ++at) {
-      const auto& one = table.paces()[at];
-      least.queue_ns = std::min(least.queue_ns, one.queue_ns);
-      least.prefill_ns = std::min(least.prefill_ns, one.prefill_ns);
-      least.itl_ns = std::min(least.itl_ns, one.itl_ns);
-    }
-    EXPECT_EQ(table.floors()[block].queue_ns, least.queue_ns);
-    EXPECT_EQ(table.floors()[block].prefill_ns, least.prefill_ns);
-    EXPECT_EQ(table.floors()[block].itl_ns, least.itl_ns);
+/// What the floors over all say is what the slow way finds.
+void expect_floors(const endpoint_table& table, const score_view& view) {
+  linear_score least = view.scores.front();
+  room_floor most{-1, -1, 0};
+  for (index at = 0; at < table.size(); ++at) {
+    least = linear_score::join(least, view.scores[at]);
+    const auto& room = table.room(at);
+    most = room_floor::join(most, {room.seq_free > 0 ? room.kv_free : -1, room.seq_free,
+                                   room.seq_free < 0 ? 0 : 1U << table.at(at).kind});
   }
+  EXPECT_EQ(view.floors.top(), least);
+  EXPECT_EQ(table.room_floors().top(), most);
 }
 
-TEST(Endpoints, FloorsAreTheLeastOfEachBlockWhateverChanges) {
+TEST(Endpoints, FloorsAreTheLeastWhateverChanges) {
   prng chance(7);
   endpoint_table table;
-  for (int step = 0; step < 400; ++step) {
+  const auto& how = builtin_profiles().front();
+  for (int step = 0; step < 2'000; ++step) {
     const auto size = static_cast<std::uint32_t>(table.size());
     const auto at = static_cast<index>(chance.below(size + 1));
     if (at == size || chance.below(3) > 0) {
       endpoint one;
+      one.instance = 0;
       one.open = chance.below(4) > 0;
+      one.kind = static_cast<std::uint32_t>(chance.below(32));
       one.seq_max = 4;
-      table.insert(at, one);
-    } else if (table.at(at).seq_used == 0) {
-      table.erase(at);
+      table.add(one);
+    } else if (table.used(at) && table.at(at).seq_used == 0) {
+      table.remove(at);
     }
     if (table.empty())
       continue;
@@ -124,12 +124,32 @@ TEST(Endpoints, FloorsAreTheLeastOfEachBlockWhateverChanges) {
     known.prefill_ns = static_cast<std::uint32_t>(1 + chance.below(1'000));
     known.decode_ns = static_cast<std::uint32_t>(1 + chance.below(1'000));
     const auto place = static_cast<index>(chance.below(table.size()));
+    if (!table.used(place))
+      continue;
     if (chance.below(2) == 0)
       table.reserve(place, {1, 0, 500, static_cast<std::int64_t>(chance.below(900))});
     table.refresh(place, known);
-    expect_floors(table);
+    // Made late, so that both ways to make it are tried.
+    expect_floors(table, table.scores_by(step < 100 ? 0 : 1, how));
   }
-  EXPECT_GT(table.size(), 3 * pace_block);
+  EXPECT_GT(table.size(), 64U) << "three levels";
+}
+
+TEST(Endpoints, PlacesAreGivenAgainAndNobodysPlaceIsClosed) {
+  endpoint_table table;
+  endpoint one;
+  one.instance = 7;
+  one.open = true;
+  EXPECT_EQ(table.add(one), 0U);
+  EXPECT_EQ(table.add(one), 1U);
+  table.refresh(0, speed());
+  table.remove(0);
+  EXPECT_FALSE(table.used(0));
+  EXPECT_LT(table.room(0).seq_free, 0);
+  EXPECT_EQ(table.add(one), 0U);
+  table.remove(0);
+  table.remove(1);
+  EXPECT_TRUE(table.empty());
 }
 
 TEST(BestPlaces, KeepsTheBestInOrderWithTiesByPlace) {
@@ -137,14 +157,14 @@ TEST(BestPlaces, KeepsTheBestInOrderWithTiesByPlace) {
   best.reset(3);
   for (const auto& [place, score] :
        std::vector<std::pair<index, std::int64_t>>{{0, 5}, {1, 3}, {2, 5}, {3, 1}, {4, 3}, {5, 9}})
-    best.offer(place, score);
+    best.offer(place, score, 0);
   ASSERT_EQ(best.size(), 3U);
   EXPECT_EQ(best[0].place, 3U);
   EXPECT_EQ(best[1].place, 1U);
   EXPECT_EQ(best[2].place, 4U);
-  EXPECT_EQ(best.bar(), 3);
-  best.offer_again(4, 0);
+  best.offer(4, 0, 7);
   EXPECT_EQ(best[0].place, 4U);
+  EXPECT_EQ(best[0].saved, 7U);
   EXPECT_EQ(best.size(), 3U);
 }
 

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 
 namespace consort::core {
@@ -56,13 +57,15 @@ TEST(Filters, EachRefusesItsOwnFactAndSaysWhy) {
          f.kv_free_tokens = 9;
        },
        "needs 10 KV tokens, has 9"},
+      {filter_id::local, [](auto& f) { f.remote = true; }, "remote API"},
+      {filter_id::steady, [](auto& f) { f.health = device_health::degraded; }, "degraded"},
+      {filter_id::measured, [](auto& f) { f.loaded = true; }, "only 0 attempts"},
   };
   ASSERT_EQ(cases.size(), all_filters().size());
   for (const auto& one : cases) {
     candidate_facts facts;
-    ASSERT_EQ(first_refusal(facts), filter_id::passed);
     one.spoil(facts);
-    EXPECT_EQ(first_refusal(facts), one.id) << word(one.id);
+    EXPECT_EQ(first_refusal(facts, ~0U), one.id) << word(one.id);
     const auto said = all_filters()[static_cast<std::size_t>(one.id)].reason(facts);
     EXPECT_NE(said.find(one.says), std::string::npos) << said;
   }
@@ -89,25 +92,128 @@ TEST(Filters, UnknownMemoryIsLeftToTheNode) {
   EXPECT_EQ(first_refusal(facts), filter_id::passed);
 }
 
-TEST(Terms, FollowTheirFormulas) {
-  const work_size size{100, 50};
-  EXPECT_EQ(prefill_term(size, 7), 700);
-  EXPECT_EQ(decode_term(size, 3), 150);
-  EXPECT_EQ(prefix_term(1'000, 2, 10), 200);
-  EXPECT_EQ(prefix_term(1'000, 99, 10), 1'000);
+TEST(Filters, OptionalOnesAreAskedOnlyByName) {
+  candidate_facts facts;
+  facts.remote = true;
+  EXPECT_EQ(first_refusal(facts), filter_id::passed);
+  EXPECT_EQ(first_refusal(facts, required_filters | bit_of(filter_id::local)), filter_id::local);
+}
+
+endpoint_figures busy() {
+  endpoint_figures at;
+  at.queue_ns = 5;
+  at.setup_ns = 3;
+  at.prefill_ns = 7;
+  at.itl_ns = 40;
+  at.step_ns = 10;
+  at.batch = 4;
+  at.running = 3;
+  at.active_mw = 2'000;
+  at.price_micros = 3'600'000;
+  return at;
+}
+
+linear_score scored(scorer_id id) {
+  return all_scorers()[static_cast<std::size_t>(id)].of(busy());
+}
+
+TEST(Scorers, FollowTheirFormulas) {
+  EXPECT_EQ(scored(scorer_id::queue), (linear_score{5, 0, 0}));
+  EXPECT_EQ(scored(scorer_id::setup), (linear_score{3, 0, 0}));
+  EXPECT_EQ(scored(scorer_id::prefill), (linear_score{0, 7, 0}));
+  EXPECT_EQ(scored(scorer_id::decode), (linear_score{0, 0, 40}));
+  EXPECT_EQ(scored(scorer_id::crowding), (linear_score{0, 21, 30}));
+  EXPECT_EQ(scored(scorer_id::energy), (linear_score{0, 14, 20}))
+      << "2 W for 7 ns; a quarter of 40";
+  EXPECT_EQ(scored(scorer_id::money), (linear_score{0, 7, 10})) << "3.6 an hour is 1e-12 a ns";
+  EXPECT_EQ(scored(scorer_id::load), (linear_score{3'000'000'000, 0, 0}));
+  EXPECT_EQ(scored(scorer_id::prefix), linear_score{});
+}
+
+TEST(Scorers, TableIsIndexedById) {
+  for (std::size_t at = 0; at < all_scorers().size(); ++at)
+    EXPECT_EQ(static_cast<std::size_t>(all_scorers()[at].id), at);
+}
+
+TEST(Scores, AreLinearInTheSizeOfTheRequest) {
+  EXPECT_EQ((linear_score{1, 10, 100}).of(work_size{3, 2}), 231);
+  EXPECT_EQ(saved_tokens(1'000, 2, 10), 200U);
+  EXPECT_EQ(saved_tokens(1'000, 99, 10), 1'000U);
   EXPECT_EQ(queue_term(false, 40, 1'000, 4), 40);
   EXPECT_EQ(queue_term(true, 40, 1'000, 4), 250);
-  EXPECT_EQ(exact_term(true), 0);
-  EXPECT_GT(exact_term(false), 0);
 }
 
-TEST(LatencyProfile, IsThePredictedFinish) {
-  EXPECT_EQ(latency_profile::score({1, 10, 100, 50, 1'000, 10'000}), 11'061);
+const profile& named(const char* name) {
+  const auto& all = builtin_profiles();
+  return *std::find_if(all.begin(), all.end(),
+                       [&](const profile& one) { return one.name.value == name; });
 }
 
-TEST(LatencyProfile, DecidesForPoliciesWithoutOneAndSaysSo) {
-  EXPECT_STREQ(profile_name(policy_name::latency), "latency");
-  EXPECT_STREQ(profile_name(policy_name::energy), "latency");
+TEST(Profiles, ScoreAsTheirFormulasSay) {
+  EXPECT_EQ(named("latency").weigh(busy()), (linear_score{8, 7, 40}));
+  EXPECT_EQ(named("throughput").weigh(busy()), (linear_score{8, 28, 70}));
+  EXPECT_EQ(named("energy").weigh(busy()), (linear_score{8, 147, 240}));
+  EXPECT_EQ(named("cost").weigh(busy()), (linear_score{8, 7'007, 10'040}));
+  EXPECT_EQ(named("hybrid").weigh(busy()), (linear_score{8, 7'147, 10'240}));
+  EXPECT_EQ(named("least-loaded").weigh(busy()), (linear_score{3'000'000'000, 0, 0}));
+}
+
+TEST(Profiles, ClosedEndpointIsNobodysChoice) {
+  auto closed = busy();
+  closed.queue_ns = term_ns_max;
+  for (const auto& one : builtin_profiles())
+    EXPECT_EQ(one.weigh(closed).fixed, term_ns_max) << one.name.value;
+}
+
+TEST(Profiles, LargestFiguresDoNotOverflow) {
+  endpoint_figures worst;
+  worst.queue_ns = worst.setup_ns = worst.exact_ns = term_ns_max;
+  worst.prefill_ns = worst.itl_ns = worst.step_ns = worst.running = ~0U;
+  worst.batch = 65'536;
+  worst.active_mw = worst.price_micros = 1'000'000'000;
+  profile_config all;
+  all.name = policy_name{"all"};
+  for (const auto& one : all_scorers())
+    all.weights[one.name] = one.id == scorer_id::prefix ? 1 : weight_max;
+  const auto score = profile_of(all)->weigh(worst).of(work_size{~0U, ~0U});
+  EXPECT_GT(score, 0);
+  EXPECT_LT(score, std::int64_t{1} << 62U);
+}
+
+TEST(Profiles, ConfiguredOnesAreReadByName) {
+  profile_config mine;
+  mine.name = policy_name{"night"};
+  mine.weights = {{"energy", 5}, {"queue", 2}};
+  mine.filters = {"local"};
+  mine.pick = "slo";
+  const auto made = profile_of(mine);
+  ASSERT_TRUE(made) << made.failure().message;
+  EXPECT_EQ(made->weight(scorer_id::energy), 5);
+  EXPECT_EQ(made->weight(scorer_id::decode), 0);
+  EXPECT_EQ(made->pick, pick_kind::slo);
+  EXPECT_TRUE(made->has_optional_filters());
+}
+
+TEST(Profiles, MistakesNameWhatIsNearest) {
+  const auto complaint = [](auto change) {
+    profile_config mine;
+    mine.name = policy_name{"night"};
+    change(mine);
+    const auto made = profile_of(mine);
+    return made ? std::string("taken") : made.failure().message;
+  };
+  EXPECT_EQ(complaint([](auto& c) { c.weights["enrgy"] = 1; }),
+            "profile `night`: unknown scorer `enrgy` (did you mean energy?)");
+  EXPECT_EQ(complaint([](auto& c) { c.filters = {"loca"}; }),
+            "profile `night`: unknown filter `loca` (did you mean local?)");
+  EXPECT_EQ(complaint([](auto& c) { c.pick = "bset"; }),
+            "profile `night`: unknown pick `bset` (did you mean best?)");
+  EXPECT_NE(complaint([](auto& c) { c.weights["energy"] = weight_max + 1; }).find("between"),
+            std::string::npos);
+  EXPECT_NE(complaint([](auto& c) { c.name.value = "latency"; }).find("built-in"),
+            std::string::npos);
+  EXPECT_NE(complaint([](auto& c) { c.name.value = std::string(65, 'x'); }).find("64"),
+            std::string::npos);
 }
 
 } // namespace

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// Floors over a row of values: for each `tree_width` neighbours what none of them is below, then
+/// for as many of those, up to one floor over all. Whoever looks for a least value descends only
+/// where the floor leaves hope. Changing a value costs O(log n); nothing allocates unless the row
+/// grows. Single-threaded.
+
+#include <algorithm>
+#include <cassert>
+#include <cstdint>
+#include <vector>
+
+namespace consort::core {
+
+inline constexpr std::uint32_t tree_width = 8;
+
+/// Requires of Floor: equality, and `static Floor join(const Floor&, const Floor&)`.
+template <class Floor>
+class floor_tree {
+public:
+  using index = std::uint32_t;
+
+  /// Floors above the row; 0 for an empty row.
+  [[nodiscard]] index height() const { return static_cast<index>(levels_.size()); }
+  /// The floor over `tree_width` members of the level below (of the row itself when level is 0).
+  [[nodiscard]] const Floor& at(index level, index place) const { return levels_[level][place]; }
+  [[nodiscard]] index width(index level) const { return static_cast<index>(levels_[level].size()); }
+  /// The floor over all. Requires: height() > 0.
+  [[nodiscard]] const Floor& top() const { return levels_.back().front(); }
+
+  /// The row has a new last value.
+  void grow(const std::vector<Floor>& row) {
+    auto count = row.size();
+    for (std::size_t level = 0; level == 0 || count > 1; ++level) {
+      count = (count + tree_width - 1) / tree_width;
+      if (levels_.size() == level)
+        levels_.emplace_back();
+      levels_[level].resize(count);
+    }
+    lower(static_cast<index>(row.size() - 1), row, true);
+  }
+  /// The value at `place` of the row changed.
+  void update(index place, const std::vector<Floor>& row) { lower(place, row, false); }
+
+private:
+  void lower(index place, const std::vector<Floor>& row, bool fresh) {
+    const auto* below = &row;
+    for (auto& level : levels_) {
+      place /= tree_width;
+      const auto first = std::size_t{place} * tree_width;
+      const auto end = std::min(first + tree_width, below->size());
+      auto floor = (*below)[first];
+      for (auto each = first + 1; each < end; ++each)
+        floor = Floor::join(floor, (*below)[each]);
+      // Every floor above follows from this one.
+      if (!fresh && level[place] == floor)
+        return;
+      level[place] = floor;
+      below = &level;
+    }
+  }
+
+  std::vector<std::vector<Floor>> levels_;
+};
+
+} // namespace consort::core

@@ -1,0 +1,411 @@
+// SPDX-License-Identifier: Apache-2.0
+// The picks. All but the random ones descend the floors of a profile's scores: the most promising
+// branch first, and no branch whose floor is no better than what was found.
+#include "scheduler/picks.hpp"
+
+#include "scheduler/modules.hpp"
+
+#include <algorithm>
+#include <bit>
+
+namespace consort::core {
+
+namespace {
+
+/// Draws before the next free place in order is taken.
+constexpr int draws_max = 16;
+
+bool has_room(const room_floor& some, const demand& need) {
+  return some.seq_free >= need.sequences && some.kv_free >= need.kv_tokens;
+}
+
+bool barred(const core_state& s, const question& asked, index device) {
+  return std::any_of(asked.blocked.begin(), asked.blocked.end(),
+                     [&](index selector) { return s.selectors[selector].matches[device] != 0; });
+}
+
+/// Added to a score where the text may turn out different.
+std::int64_t inexact(const core_state& s, const model_state& model, const question& asked,
+                     index place) {
+  if (asked.r.emitted == 0 || resumes_exactly(s, asked.r, model.endpoints.at(place)))
+    return 0;
+  return asked.how.weight(scorer_id::exact) * inexact_penalty_ns;
+}
+
+bool optional_filters_keep(const core_state& s, const model_state& model, const question& asked,
+                           index place) {
+  const auto& one = model.endpoints.at(place);
+  candidate_facts facts;
+  facts.loaded = true;
+  facts.remote = s.devices[one.device].spec.type == resource_type::remote;
+  facts.health = s.devices[one.device].reading.health;
+  facts.samples = model.endpoints.room(place).samples;
+  return first_refusal(facts, asked.how.filters & ~required_filters) == filter_id::passed;
+}
+
+/// Looks for the lowest score among endpoints of some kinds, within bounds of first token and gap
+/// when there are any.
+class search {
+public:
+  search(core_state& s, model_state& model, const question& asked, const score_view& by)
+      : s_(s),
+        model_(model),
+        asked_(asked),
+        by_(by),
+        all_(model.endpoints.size() <= limits::explain_candidates_max) {}
+
+  /// Only endpoints of these kinds, by bits.
+  void among(std::uint32_t kinds) { kinds_ = kinds; }
+  /// Only those that are predicted to meet the SLO, by the scores of a predicted finish.
+  void within_slo(const score_view& finish) {
+    finish_ = &finish;
+    bounds_ = slo_of(s_, asked_, 0);
+  }
+  /// What was found before, e.g. where the prompt's beginning is cached.
+  choice found;
+
+  void run() {
+    const auto& floors = model_.endpoints.room_floors();
+    if (floors.height() == 0)
+      return;
+    // Nothing can start it: who is full is of no interest either.
+    if (!has_room(floors.top(), asked_.need))
+      return;
+    descend(floors.height() - 1, 0);
+  }
+
+  void look(index place, std::uint32_t saved) {
+    const auto& room = model_.endpoints.room(place);
+    if (room.seq_free < 0 || (kinds_ >> model_.endpoints.at(place).kind & 1U) == 0)
+      return;
+    const auto score = score_at(place, saved);
+    if (!all_ && !hopeful(place, score))
+      return;
+    if (!admits(s_, model_, asked_, place) || (finish_ != nullptr && !meets_slo(place, saved)))
+      return;
+    const auto total = score + inexact(s_, model_, asked_, place);
+    s_.best.offer(place, total, saved);
+    const bool now = startable(room, asked_.need) && !barred(s_, asked_, room.device);
+    (now ? found.start : found.full).offer(place, total, saved);
+  }
+
+private:
+  struct branch {
+    std::int64_t bound = 0;
+    index at = 0;
+  };
+
+  [[nodiscard]] std::int64_t score_at(index place, std::uint32_t saved) const {
+    return by_.scores[place].of(asked_.need.size.prompt_tokens - saved,
+                                asked_.need.size.output_tokens);
+  }
+
+  /// Such a score, or a lower one at a higher place, may still be of use. A full endpoint is only
+  /// waited for when it is clearly better than a start.
+  [[nodiscard]] bool hopeful(index place, std::int64_t bound) const {
+    if (found.start.yields_to(place, bound))
+      return true;
+    return asked_.how.waits && found.full.yields_to(place, bound)
+           && bound < found.start.score / 1000 * limits::wait_gain_pm;
+  }
+
+  [[nodiscard]] bool meets_slo(index place, std::uint32_t saved) const {
+    const auto bounds = slo_of(s_, asked_, saved);
+    const auto& finish = finish_->scores[place];
+    return finish.per_output <= bounds.itl_ns
+           && (asked_.r.emitted > 0
+               || finish.of(asked_.need.size.prompt_tokens - saved, 0) <= bounds.ttft_ns);
+  }
+
+  [[nodiscard]] bool may_meet_slo(const linear_score& finish) const {
+    return finish.per_output <= bounds_.itl_ns
+           && (asked_.r.emitted > 0
+               || finish.of(asked_.need.size.prompt_tokens, 0) <= bounds_.ttft_ns);
+  }
+
+  void descend(index level, index node) {
+    const auto first = node * tree_width;
+    if (level == 0) {
+      const auto end
+          = std::min<index>(first + tree_width, static_cast<index>(model_.endpoints.size()));
+      for (auto place = first; place < end; ++place)
+        if (!known(place))
+          look(place, 0);
+      return;
+    }
+    const auto below = level - 1;
+    std::array<branch, tree_width> order;
+    std::size_t count = 0;
+    const auto end = std::min(first + tree_width, by_.floors.width(below));
+    for (auto at = first; at < end; ++at) {
+      const auto& room = model_.endpoints.room_floors().at(below, at);
+      if (room.seq_free < 0 || (room.kinds & kinds_) == 0
+          || (finish_ != nullptr && !may_meet_slo(finish_->floors.at(below, at))))
+        continue;
+      const auto bound = by_.floors.at(below, at).of(asked_.need.size);
+      auto place = count++;
+      for (; place > 0 && bound < order[place - 1].bound; --place)
+        order[place] = order[place - 1];
+      order[place] = {bound, at};
+    }
+    for (std::size_t each = 0; each < count; ++each)
+      if (worth(below, order[each]))
+        descend(below, order[each].at);
+  }
+
+  [[nodiscard]] bool worth(index level, const branch& one) const {
+    if (all_)
+      return true;
+    // The first place under it: floors of a level stand 8, 64, ... places apart.
+    const auto first = one.at << (3U * (level + 1));
+    const bool may_start = has_room(model_.endpoints.room_floors().at(level, one.at), asked_.need);
+    if (may_start && found.start.yields_to(first, one.bound))
+      return true;
+    return asked_.how.waits && found.full.yields_to(first, one.bound)
+           && one.bound < found.start.score / 1000 * limits::wait_gain_pm;
+  }
+
+  /// Looked at already, with its cache.
+  [[nodiscard]] bool known(index place) const {
+    return std::find(s_.holders.begin(), s_.holders.end(), place) != s_.holders.end();
+  }
+
+  core_state& s_;
+  model_state& model_;
+  const question& asked_;
+  const score_view& by_;
+  const score_view* finish_ = nullptr;
+  slo_bounds bounds_; ///< Without anything cached, which no request beats.
+  std::uint32_t kinds_ = ~std::uint32_t{0};
+  bool all_; ///< Few enough to look at every one.
+};
+
+/// Endpoints that probably hold the prompt's beginning, with the tokens that they hold.
+template <class Use>
+void each_holder(core_state& s, const question& asked, Use&& use) {
+  s.holders.clear();
+  const auto& blocks = asked.r.meta.prefix_blocks;
+  if (blocks.empty()
+      || (asked.how.weight(scorer_id::prefix) == 0 && asked.how.pick != pick_kind::prefix))
+    return;
+  s.prefixes.match(blocks, s.matches);
+  for (const auto& match : s.matches) {
+    const auto instance = s.instance_ids.find(match.instance);
+    if (instance == s.instance_ids.end() || s.instances[instance->second].model != asked.r.model)
+      continue;
+    const auto saved = saved_tokens(asked.need.size.prompt_tokens, match.blocks, blocks.size());
+    for (const auto place : s.instances[instance->second].places) {
+      s.holders.push_back(place);
+      use(place, saved);
+    }
+  }
+}
+
+choice pick_best(core_state& s, model_state& model, const question& asked, const score_view& by) {
+  search lowest(s, model, asked, by);
+  each_holder(s, asked, [&](index place, std::uint32_t saved) { lowest.look(place, saved); });
+  lowest.run();
+  return lowest.found;
+}
+
+// --- slo ---
+
+choice pick_within_slo(core_state& s, model_state& model, const question& asked,
+                       const score_view& by, std::uint32_t kinds) {
+  search cheapest(s, model, asked, by);
+  cheapest.among(kinds);
+  cheapest.within_slo(model.endpoints.scores_by(0, s.profiles[0]));
+  each_holder(s, asked, [&](index place, std::uint32_t saved) { cheapest.look(place, saved); });
+  cheapest.run();
+  return cheapest.found;
+}
+
+/// Requests of about the same size share what they prefer.
+std::size_t size_class(work_size size) {
+  const auto rung = [](std::uint32_t tokens) {
+    return std::clamp<std::size_t>(std::bit_width(tokens) / 2, 3, 10) - 3;
+  };
+  return rung(size.prompt_tokens) * 8 + rung(size.output_tokens);
+}
+
+/// Cheapest that meets the SLO, staying with the kind of device that its size class prefers: that
+/// one is left for another only when the other is cheaper by limits::hybrid_gain_pm, or when it met
+/// no SLO for limits::hybrid_hold_us, and at most once in that span. Where the preferred kind has
+/// nobody in time, the cheapest other one serves, and the preference stands.
+choice pick_slo(core_state& s, model_state& model, const question& asked, const score_view& by) {
+  const auto cheapest = pick_within_slo(s, model, asked, by, ~std::uint32_t{0});
+  if (cheapest.start.place == none) {
+    s.best.reset(limits::explain_candidates_max);
+    return pick_best(s, model, asked, model.endpoints.scores_by(0, s.profiles[0]));
+  }
+  if (model.preferred.empty())
+    model.preferred.resize(size_classes);
+  auto& preferred = model.preferred[size_class(asked.need.size)];
+  const auto kind = model.endpoints.at(cheapest.start.place).kind;
+  const auto prefer = [&] {
+    preferred = {kind, asked.now, asked.now, true};
+    return cheapest;
+  };
+  if (!preferred.set)
+    return prefer();
+  if (kind == preferred.kind) {
+    preferred.met_at = asked.now;
+    return cheapest;
+  }
+  const bool held = asked.now - preferred.since < limits::hybrid_hold_us;
+  const auto stay = pick_within_slo(s, model, asked, by, std::uint32_t{1} << preferred.kind);
+  if (stay.start.place == none) {
+    const bool lost = asked.now - preferred.met_at >= limits::hybrid_hold_us;
+    return lost && !held ? prefer() : cheapest;
+  }
+  preferred.met_at = asked.now;
+  const bool cheaper
+      = cheapest.start.score < stay.start.score / 1000 * (1000 - limits::hybrid_gain_pm);
+  return cheaper && !held ? prefer() : stay;
+}
+
+// --- baselines ---
+
+bool usable(const core_state& s, const model_state& model, const question& asked, index place) {
+  const auto& room = model.endpoints.room(place);
+  return room.seq_free >= 0 && startable(room, asked.need) && admits(s, model, asked, place)
+         && !barred(s, asked, room.device);
+}
+
+/// The first place at or behind `from` that can start it; none when there is none.
+index usable_from(const core_state& s, const model_state& model, const question& asked, index level,
+                  index node, index from) {
+  const auto first = node * tree_width;
+  const auto& floors = model.endpoints.room_floors();
+  const auto count
+      = level == 0 ? static_cast<index>(model.endpoints.size()) : floors.width(level - 1);
+  for (auto at = first; at < std::min(first + tree_width, count); ++at) {
+    if (level == 0) {
+      if (at >= from && usable(s, model, asked, at))
+        return at;
+      continue;
+    }
+    const auto behind = std::uint64_t{at + 1} << (3U * level);
+    if (behind <= from || !has_room(floors.at(level - 1, at), asked.need))
+      continue;
+    const auto inside = usable_from(s, model, asked, level - 1, at, from);
+    if (inside != none)
+      return inside;
+  }
+  return none;
+}
+
+/// As usable_from, and from the beginning when there is none behind.
+index next_usable(const core_state& s, const model_state& model, const question& asked,
+                  index from) {
+  const auto height = model.endpoints.room_floors().height();
+  if (height == 0)
+    return none;
+  const auto behind = usable_from(s, model, asked, height - 1, 0, from);
+  return behind != none || from == 0 ? behind : usable_from(s, model, asked, height - 1, 0, 0);
+}
+
+index draw(core_state& s, const model_state& model, const question& asked) {
+  const auto count = model.endpoints.size();
+  if (count == 0)
+    return none;
+  index place = 0;
+  for (int tries = 0; tries < draws_max; ++tries) {
+    place = static_cast<index>(s.random.below(count));
+    if (usable(s, model, asked, place))
+      return place;
+  }
+  return next_usable(s, model, asked, place);
+}
+
+choice chosen(core_state& s, const score_view& by, const question& asked, index place,
+              std::uint32_t saved = 0) {
+  choice made;
+  if (place == none)
+    return made;
+  const auto score = by.scores[place].of(asked.need.size);
+  s.best.offer(place, score, saved);
+  made.start.offer(place, score, saved);
+  return made;
+}
+
+choice pick_two(core_state& s, model_state& model, const question& asked, const score_view& by) {
+  const auto one = draw(s, model, asked);
+  const auto other = draw(s, model, asked);
+  if (one == none)
+    return {};
+  auto made = chosen(s, by, asked, one);
+  const auto second = chosen(s, by, asked, other);
+  made.start.offer(second.start.place, second.start.score, 0);
+  return made;
+}
+
+choice pick_prefix(core_state& s, model_state& model, const question& asked, const score_view& by) {
+  index place = none;
+  std::uint32_t most = 0;
+  each_holder(s, asked, [&](index at, std::uint32_t saved) {
+    if (!usable(s, model, asked, at) || saved < most
+        || (saved == most && place != none && by.scores[at].fixed >= by.scores[place].fixed))
+      return;
+    place = at;
+    most = saved;
+  });
+  s.holders.clear();
+  if (place != none && most > 0)
+    return chosen(s, by, asked, place, most);
+  search lowest(s, model, asked, by);
+  lowest.run();
+  return lowest.found;
+}
+
+} // namespace
+
+demand demand_of(const core_state& s, const request_row& r) {
+  const auto held = reservation_for(s, r, 0);
+  return {r.size, static_cast<std::int32_t>(held.sequences),
+          static_cast<std::int64_t>(held.kv_tokens)};
+}
+
+bool startable(const endpoint_room& one, const demand& need) {
+  return one.seq_free >= need.sequences && one.kv_free >= need.kv_tokens;
+}
+
+bool admits(const core_state& s, const model_state& model, const question& asked, index place) {
+  const auto device = model.endpoints.room(place).device;
+  if (!asked.plain
+      && (!may_serve(s, asked.r, device)
+          || (asked.r.emitted > 0 && !may_resume(s, model.endpoints.at(place)))))
+    return false;
+  return !asked.how.has_optional_filters() || optional_filters_keep(s, model, asked, place);
+}
+
+slo_bounds slo_of(const core_state& s, const question& asked, std::uint32_t saved) {
+  const auto& promised = s.config.slo[static_cast<std::size_t>(asked.r.meta.priority)];
+  const auto fresh = std::int64_t{asked.need.size.prompt_tokens} - saved;
+  const auto ttft_us
+      = promised.ttft_us + promised.ttft_per_1000_us * fresh / 1000 - asked.waited_us;
+  return {ttft_us * 1000, promised.itl_us * 1000};
+}
+
+choice choose(core_state& s, model_state& model, const question& asked) {
+  const auto profile = static_cast<index>(&asked.how - s.profiles.data());
+  s.best.reset(model.endpoints.size() > limits::explain_candidates_max
+                   ? limits::explain_crowd_max
+                   : limits::explain_candidates_max);
+  const auto& by = model.endpoints.scores_by(profile, asked.how);
+  switch (asked.how.pick) {
+  case pick_kind::best: return pick_best(s, model, asked, by);
+  case pick_kind::slo: return pick_slo(s, model, asked, by);
+  case pick_kind::random: return chosen(s, by, asked, draw(s, model, asked));
+  case pick_kind::turn: {
+    const auto place = next_usable(s, model, asked, model.turn);
+    model.turn = place == none ? model.turn : place + 1;
+    return chosen(s, by, asked, place);
+  }
+  case pick_kind::two_choices: return pick_two(s, model, asked, by);
+  case pick_kind::prefix: return pick_prefix(s, model, asked, by);
+  }
+  return {};
+}
+
+} // namespace consort::core

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scheduler/policy/profile.hpp"
+
+#include "scheduler/limits.hpp"
+#include "scheduler/nearest_name.hpp"
+
+#include <algorithm>
+
+namespace consort::core {
+
+namespace {
+
+using weights_by_scorer = std::array<std::uint16_t, scorer_count>;
+
+struct weighted {
+  scorer_id scorer;
+  std::uint16_t weight;
+};
+
+weights_by_scorer weights_of(std::initializer_list<weighted> parts) {
+  weights_by_scorer made{};
+  for (const auto& one : parts)
+    made[static_cast<std::size_t>(one.scorer)] = one.weight;
+  return made;
+}
+
+/// The predicted finish, and `more` on top.
+weights_by_scorer finish_and(std::initializer_list<weighted> more) {
+  auto made = weights_of({{scorer_id::queue, 1},
+                          {scorer_id::setup, 1},
+                          {scorer_id::prefill, 1},
+                          {scorer_id::prefix, 1},
+                          {scorer_id::decode, 1},
+                          {scorer_id::exact, 1}});
+  for (const auto& one : more)
+    made[static_cast<std::size_t>(one.scorer)] = one.weight;
+  return made;
+}
+
+profile built(const char* name, weights_by_scorer weights, pick_kind pick, bool waits) {
+  profile made;
+  made.name = policy_name{name};
+  made.weights = weights;
+  made.pick = pick;
+  made.waits = waits;
+  return made;
+}
+
+std::vector<profile> make_builtin() {
+  const auto load = weights_of({{scorer_id::load, 1}});
+  const auto nothing = weights_of({});
+  return {
+      built("latency", finish_and({}), pick_kind::best, true),
+      built("throughput", finish_and({{scorer_id::crowding, 1}}), pick_kind::best, true),
+      // A second is worth 100 mJ, or a millionth of the currency unit: it breaks ties.
+      built("energy", finish_and({{scorer_id::energy, 10}}), pick_kind::best, true),
+      built("cost", finish_and({{scorer_id::money, 1'000}}), pick_kind::best, true),
+      built("hybrid", finish_and({{scorer_id::energy, 10}, {scorer_id::money, 1'000}}),
+            pick_kind::slo, true),
+      built("random", nothing, pick_kind::random, false),
+      built("round-robin", nothing, pick_kind::turn, false),
+      built("least-loaded", load, pick_kind::best, false),
+      built("power-of-two", load, pick_kind::two_choices, false),
+      built("prefix-only", load, pick_kind::prefix, false),
+  };
+}
+
+struct pick_word {
+  pick_kind kind;
+  const char* word;
+};
+constexpr std::array<pick_word, 6> pick_words{{{pick_kind::best, "best"},
+                                               {pick_kind::slo, "slo"},
+                                               {pick_kind::random, "random"},
+                                               {pick_kind::turn, "turn"},
+                                               {pick_kind::two_choices, "two-choices"},
+                                               {pick_kind::prefix, "prefix"}}};
+
+error unknown(const policy_name& profile, const std::string& what, const std::string& word,
+              const std::vector<std::string>& known) {
+  return {recovery::refuse, "profile_invalid",
+          "profile `" + profile.value + "`: unknown " + what + " `" + word + "`"
+              + did_you_mean(word, known)};
+}
+
+result<done> read_weights(const profile_config& wanted, profile& made) {
+  std::vector<std::string> known;
+  for (const auto& one : all_scorers())
+    known.emplace_back(one.name);
+  for (const auto& [word, weight] : wanted.weights) {
+    const auto at = std::find(known.begin(), known.end(), word);
+    if (at == known.end())
+      return unknown(wanted.name, "scorer", word, known);
+    const auto most = word == std::string_view("prefix") ? 1 : weight_max;
+    if (weight > most)
+      return error{recovery::refuse, "profile_invalid",
+                   "profile `" + wanted.name.value + "`: the weight of " + word
+                       + " must be between 0 and " + std::to_string(most)};
+    made.weights[static_cast<std::size_t>(at - known.begin())] = static_cast<std::uint16_t>(weight);
+  }
+  return done{};
+}
+
+result<done> read_filters(const profile_config& wanted, profile& made) {
+  std::vector<std::string> known;
+  for (const auto& one : all_filters())
+    if (one.optional)
+      known.emplace_back(one.name);
+  for (const auto& word : wanted.filters) {
+    const auto& table = all_filters();
+    const auto at = std::find_if(table.begin(), table.end(), [&](const filter& one) {
+      return one.optional && word == one.name;
+    });
+    if (at == table.end())
+      return unknown(wanted.name, "filter", word, known);
+    made.filters |= bit_of(at->id);
+  }
+  return done{};
+}
+
+} // namespace
+
+linear_score profile::weigh(const endpoint_figures& at) const {
+  linear_score sum;
+  for (const auto& one : all_scorers()) {
+    const auto factor = std::int64_t{weight(one.id)};
+    if (factor == 0)
+      continue;
+    const auto part = one.of(at);
+    // Spans near the bound mean "never", whatever they weigh.
+    sum.fixed += std::min(part.fixed, term_ns_max / factor) * factor;
+    sum.fixed = std::min(sum.fixed, term_ns_max);
+    sum.per_prompt = std::min(sum.per_prompt + part.per_prompt * factor, per_token_max);
+    sum.per_output = std::min(sum.per_output + part.per_output * factor, per_token_max);
+  }
+  // A closed endpoint is nobody's choice, also of those to whom queues are nothing.
+  if (at.queue_ns >= term_ns_max)
+    sum.fixed = term_ns_max;
+  return sum;
+}
+
+linear_score finish_of(const endpoint_figures& at) {
+  return {std::min(at.queue_ns + at.setup_ns + at.exact_ns, term_ns_max), at.prefill_ns, at.itl_ns};
+}
+
+const std::vector<profile>& builtin_profiles() {
+  static const auto table = make_builtin();
+  return table;
+}
+
+const std::vector<std::string>& policy_words() {
+  static const auto words = [] {
+    std::vector<std::string> made;
+    for (const auto& one : builtin_profiles())
+      made.push_back(one.name.value);
+    return made;
+  }();
+  return words;
+}
+
+result<profile> profile_of(const profile_config& wanted) {
+  profile made;
+  made.name = wanted.name;
+  made.waits = wanted.waits;
+  const auto& taken = policy_words();
+  if (wanted.name.empty() || wanted.name.value.size() > limits::policy_bytes_max)
+    return error{recovery::refuse, "profile_invalid",
+                 "a profile's name must have 1 to " + std::to_string(limits::policy_bytes_max)
+                     + " bytes"};
+  if (std::find(taken.begin(), taken.end(), wanted.name.value) != taken.end())
+    return error{recovery::refuse, "profile_invalid",
+                 "profile `" + wanted.name.value + "` has the name of a built-in one"};
+  const auto pick = std::find_if(pick_words.begin(), pick_words.end(),
+                                 [&](const pick_word& one) { return wanted.pick == one.word; });
+  if (pick == pick_words.end()) {
+    std::vector<std::string> known;
+    for (const auto& one : pick_words)
+      known.emplace_back(one.word);
+    return unknown(wanted.name, "pick", wanted.pick, known);
+  }
+  made.pick = pick->kind;
+  if (const auto read = read_weights(wanted, made); !read)
+    return read.failure();
+  if (const auto read = read_filters(wanted, made); !read)
+    return read.failure();
+  return made;
+}
+
+} // namespace consort::core

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// Money charged to it, in 1e-12 of the currency unit: the price of the engine's time, shared by
+/// those who decode together. A device without a price is free.
+
+#include "scheduler/policy/figures.hpp"
+
+namespace consort::core::scores {
+
+struct money {
+  static constexpr const char* name = "money";
+  static constexpr const char* unit = "p¤";
+  static linear_score of(const endpoint_figures& at) {
+    constexpr std::int64_t ns_micros_per_pico = 3'600'000; // An hour in ns, micros in picos.
+    const auto pico = [&](std::int64_t ns) {
+      return std::min(ns * at.price_micros / ns_micros_per_pico, per_token_max);
+    };
+    return {0, pico(at.prefill_ns), pico(at.itl_ns) / std::max<std::int64_t>(at.batch, 1)};
+  }
+};
+
+} // namespace consort::core::scores

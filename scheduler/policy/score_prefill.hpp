@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// Time to read the prompt: tokens times what one takes.
+
+#include "scheduler/policy/figures.hpp"
+
+namespace consort::core::scores {
+
+struct prefill {
+  static constexpr const char* name = "prefill";
+  static constexpr const char* unit = "ns";
+  static linear_score of(const endpoint_figures& at) { return {0, at.prefill_ns, 0}; }
+};
+
+} // namespace consort::core::scores

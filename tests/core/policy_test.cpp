@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+// What each profile chooses, as seen from outside: devices in tickets.
+#include "tests/support/loaded_cluster.hpp"
+
+#include <gmock/gmock.h>
+
+namespace consort::core::testing {
+
+namespace {
+
+using ::testing::HasSubstr;
+
+std::vector<device_spec> fast_and_frugal() {
+  return {fast_spec(), frugal_spec()};
+}
+
+TEST(Policies, LatencyTakesTheFastestAndEnergyAndCostTheFrugal) {
+  for (const auto& [policy, device] : std::map<std::string, std::string>{
+           {"latency", "local/gpu0"}, {"energy", "local/npu0"}, {"cost", "local/npu0"}}) {
+    loaded_cluster t(fast_and_frugal());
+    EXPECT_EQ(t.device_for(t.by(policy)), device) << policy;
+  }
+}
+
+TEST(Policies, ThroughputCountsTheDelayOfThoseWhoRunThere) {
+  // Alone the first is a little faster; beside three others it would hold all of them up.
+  auto first = cpu_spec("local", 0), second = cpu_spec("local", 1);
+  first.spec.decode_tokens_per_s = 110;
+  first.spec.decode_batch_gain_pm = second.spec.decode_batch_gain_pm = 10;
+  loaded_cluster t({first, second});
+  for (int i = 0; i < 3; ++i)
+    t.ask(t.request("local/cpu0"));
+  EXPECT_EQ(t.device_for(t.by("throughput")), "local/cpu1");
+}
+
+TEST(Policies, RoundRobinTakesOneAfterTheOther) {
+  loaded_cluster t(alike(3));
+  std::vector<std::string> seen;
+  for (int i = 0; i < 6; ++i)
+    seen.push_back(t.device_for(t.by("round-robin")));
+  EXPECT_EQ(seen, (std::vector<std::string>{"local/cpu0", "local/cpu1", "local/cpu2", "local/cpu0",
+                                            "local/cpu1", "local/cpu2"}));
+}
+
+TEST(Policies, RoundRobinPassesOverWhoIsFull) {
+  loaded_cluster t(alike(3));
+  for (int i = 0; i < 5; ++i)
+    t.ask(t.request("local/cpu1"));
+  std::vector<std::string> seen;
+  for (int i = 0; i < 3; ++i)
+    seen.push_back(t.device_for(t.by("round-robin")));
+  EXPECT_EQ(seen, (std::vector<std::string>{"local/cpu0", "local/cpu2", "local/cpu0"}));
+}
+
+TEST(Policies, RandomReachesEveryDeviceAndRepeatsWithItsSeed) {
+  const auto run = [](std::uint64_t seed) {
+    auto config = core_fixture::quiet();
+    config.seed = seed;
+    loaded_cluster t(alike(4), config);
+    std::vector<std::string> seen;
+    for (int i = 0; i < 40; ++i) {
+      const auto ticket = t.ask(t.by("random"));
+      seen.push_back(ticket.granted.device.value);
+      t.finish(ticket);
+      t.drop_all();
+    }
+    return seen;
+  };
+  const auto seen = run(3);
+  EXPECT_EQ(std::set<std::string>(seen.begin(), seen.end()).size(), 4U);
+  EXPECT_EQ(run(3), seen);
+  EXPECT_NE(run(4), seen);
+}
+
+TEST(Policies, LeastLoadedCountsSequencesWhateverTheSpeed) {
+  auto slow = frugal_spec();
+  slow.spec.prefill_tokens_per_s = 10;
+  loaded_cluster t({fast_spec(), slow});
+  EXPECT_EQ(t.device_for(t.by("least-loaded")), "local/gpu0");
+  EXPECT_EQ(t.device_for(t.by("least-loaded")), "local/npu0");
+  EXPECT_EQ(t.device_for(t.by("least-loaded")), "local/gpu0");
+}
+
+TEST(Policies, PowerOfTwoBalancesBetterThanRandom) {
+  const auto heaviest = [](const std::string& policy) {
+    auto devices = alike(16);
+    for (auto& one : devices)
+      one.capability.max_sequences = 64;
+    loaded_cluster t(devices);
+    std::map<std::string, int> counts;
+    int most = 0;
+    for (int i = 0; i < 160; ++i)
+      most = std::max(most, ++counts[t.device_for(t.by(policy))]);
+    return most;
+  };
+  EXPECT_LT(heaviest("power-of-two"), heaviest("random"));
+  EXPECT_LE(heaviest("power-of-two"), 13);
+}
+
+TEST(Policies, PrefixOnlyFollowsTheCacheAndElseTheLeastLoaded) {
+  loaded_cluster t(alike(3));
+  auto first = t.by("prefix-only");
+  first.prefix_blocks = {1, 2, 3};
+  EXPECT_EQ(t.device_for(first), "local/cpu0");
+  auto second = t.by("prefix-only");
+  second.prefix_blocks = {9};
+  EXPECT_EQ(t.device_for(second), "local/cpu1");
+  auto again = t.by("prefix-only");
+  again.prefix_blocks = {1, 2, 7};
+  EXPECT_EQ(t.device_for(again), "local/cpu0");
+}
+
+TEST(Policies, ClosedAndFullDevicesAreNobodysChoice) {
+  for (const auto& policy : policy_words()) {
+    loaded_cluster t(alike(3));
+    t.feed(drain_changed{"local/cpu0", true, "", 0});
+    t.drop_all();
+    for (int i = 0; i < 10; ++i)
+      EXPECT_NE(t.device_for(t.by(policy)), "local/cpu0") << policy;
+    EXPECT_EQ(t.device_for(t.by(policy)), "") << policy << ": both are full, so it waits";
+  }
+}
+
+TEST(Policies, UnknownOneIsRefusedWithTheNearest) {
+  loaded_cluster t(alike(1));
+  t.submit(t.by("latncy"));
+  const auto refused = t.expect<reject_request>();
+  EXPECT_EQ(refused.http_status, 400);
+  EXPECT_EQ(refused.reason.code, "policy_not_found");
+  EXPECT_THAT(refused.reason.message, HasSubstr("did you mean latency"));
+  t.expect<record_request>();
+}
+
+TEST(Policies, RequestGoesBeforeTenantBeforeModelBeforeCluster) {
+  auto config = core_fixture::quiet();
+  config.policy = policy_name{"latency"};
+  config.tenant_policy[tenant_id{"thrifty"}] = policy_name{"cost"};
+  loaded_cluster t(fast_and_frugal(), config);
+  EXPECT_EQ(t.device_for(t.request()), "local/gpu0");
+  auto model = story_spec();
+  model.variants[0].context_tokens = 0;
+  model.replicas_min = 2;
+  model.policy = policy_name{"energy"};
+  t.declare(model);
+  t.drop_all();
+  EXPECT_EQ(t.device_for(t.request()), "local/npu0") << "the model's";
+  auto tenants = t.request();
+  tenants.tenant = tenant_id{"thrifty"};
+  EXPECT_EQ(t.device_for(tenants), "local/npu0");
+  EXPECT_EQ(t.tested().explain(tenants.external_id, t.now())->decisions.at(0).policy, "cost");
+  tenants = t.by("latency");
+  tenants.tenant = tenant_id{"thrifty"};
+  EXPECT_EQ(t.device_for(tenants), "local/gpu0");
+}
+
+TEST(Policies, ConfiguredProfileWeighsAndFilters) {
+  auto config = core_fixture::quiet();
+  profile_config mine;
+  mine.name = policy_name{"at-home"};
+  mine.weights = {{"decode", 1}};
+  mine.filters = {"local"};
+  config.profiles = {mine};
+  auto remote = fast_spec();
+  remote.id = device_id{"local/remote0"};
+  remote.type = resource_type::remote;
+  loaded_cluster t({remote, frugal_spec()}, config);
+  const auto meta = t.by("at-home");
+  EXPECT_EQ(t.device_for(meta), "local/npu0");
+  const auto told = t.tested().explain(meta.external_id, t.now());
+  ASSERT_TRUE(told);
+  const auto& decision = told->decisions.at(0);
+  EXPECT_EQ(decision.policy, "at-home");
+  ASSERT_EQ(decision.candidates.size(), 2U);
+  EXPECT_EQ(decision.candidates[0].terms.size(), 1U) << "decode alone has a weight";
+  EXPECT_EQ(decision.candidates[1].removed_by, "local");
+}
+
+TEST(Policies, ExplanationAddsUpForEveryProfile) {
+  for (const auto& policy : policy_words()) {
+    loaded_cluster t(fast_and_frugal());
+    auto meta = t.by(policy);
+    meta.prefix_blocks = {1, 2, 3, 4};
+    t.ask(meta);
+    meta = t.by(policy);
+    meta.prefix_blocks = {1, 2, 3, 5};
+    t.ask(meta);
+    const auto told = t.tested().explain(meta.external_id, t.now());
+    ASSERT_TRUE(told) << policy;
+    for (const auto& one : told->decisions.at(0).candidates) {
+      std::int64_t sum = 0;
+      for (const auto& term : one.terms)
+        sum += term.value;
+      EXPECT_NEAR(static_cast<double>(sum), static_cast<double>(one.score), 10)
+          << policy << ' ' << one.device.value;
+    }
+  }
+}
+
+} // namespace
+
+} // namespace consort::core::testing
