@@ -40,6 +40,8 @@ void answer(const pending_query& query, messages::query_answer& from) {
                           ? result<core::snapshot>(std::move(*from.snapshot))
                           : result<core::snapshot>(error{recovery::bug, "no_snapshot",
                                                          "the scheduler sent no snapshot"}));
+  if (query.on_explanation && from.refusal)
+    return query.on_explanation(*from.refusal);
   if (query.on_explanation)
     query.on_explanation(from.explanation ? result<core::explanation>(std::move(*from.explanation))
                                           : result<core::explanation>(error{
@@ -378,11 +380,16 @@ void gateway_link::admin(gateway::admin_request wanted, std::function<void(resul
 }
 
 void gateway_link::snapshot(snapshot_answer answer) {
-  ask({}, pending_query{0, std::move(answer), nullptr, {}});
+  ask({}, {}, pending_query{0, std::move(answer), nullptr, {}});
 }
 
 void gateway_link::explain(std::string external_id, explain_answer answer) {
-  ask(external_id, pending_query{0, nullptr, std::move(answer), external_id});
+  ask(external_id, {}, pending_query{0, nullptr, std::move(answer), external_id});
+}
+
+void gateway_link::explain(request_meta meta, explain_answer answer) {
+  auto id = meta.external_id;
+  ask({}, std::move(meta), pending_query{0, nullptr, std::move(answer), std::move(id)});
 }
 
 void gateway_link::subscribe(std::function<void(const core::command&)> listener) {
@@ -390,7 +397,8 @@ void gateway_link::subscribe(std::function<void(const core::command&)> listener)
   shared_->subscribers.push_back(std::move(listener));
 }
 
-void gateway_link::ask(std::string explain, pending_query query) {
+void gateway_link::ask(std::string explain, std::optional<request_meta> dry_run,
+                       pending_query query) {
   std::optional<error> failure;
   {
     const std::lock_guard lock(shared_->mutex);
@@ -401,6 +409,7 @@ void gateway_link::ask(std::string explain, pending_query query) {
           = error{recovery::retry_later, "gateway_full", "too many unanswered queries; try again"};
     messages::query wanted;
     wanted.explain = std::move(explain);
+    wanted.dry_run = std::move(dry_run);
     wanted.number = shared_->query_number + 1;
     if (!failure)
       failure = shared_->send(wanted);

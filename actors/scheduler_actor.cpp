@@ -122,7 +122,13 @@ void scheduler_state::answer_view(const frame& incoming) {
   messages::query_answer answer;
   answer.number = query->body.number;
   const auto now = options_.clock();
-  if (query->body.explain.empty()) {
+  if (query->body.dry_run) {
+    auto told = core_.explain(*query->body.dry_run, now);
+    if (told)
+      answer.explanation = *std::move(told);
+    else
+      answer.refusal = told.failure();
+  } else if (query->body.explain.empty()) {
     auto page = core_.view_page(query->body.from, messages::limits::page_bytes_max, now);
     answer.snapshot = std::move(page.rows);
     answer.next = std::move(page.next);

@@ -90,7 +90,10 @@ std::string render_explanation(const json& explanation, bool wide, bool colour) 
   if (!device.empty())
     made += " on " + device;
   made += ", " + count_at(explanation, "/request/attempts") + " attempt(s), age "
-          + duration_at(explanation, "/request/age_us") + "\n";
+          + duration_at(explanation, "/request/age_us");
+  if (explanation.contains("starts_in_us"))
+    made += ", expected to start in " + duration_at(explanation, "/starts_in_us");
+  made += "\n";
   std::size_t number = 0;
   for (const auto& decision : explanation.value("decisions", json::array()))
     made += render_decision(decision, ++number, wide, colour);

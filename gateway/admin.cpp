@@ -4,6 +4,7 @@
 
 #include "gateway/admin_json.hpp"
 #include "gateway/errors.hpp"
+#include "gateway/inference.hpp"
 #include "gateway/log.hpp"
 #include "scheduler/nearest_name.hpp"
 
@@ -186,6 +187,30 @@ task<void> show_explanation(gateway_context& context, const http_request&, const
   auto failure = from_admin(explained.failure());
   // The only thing that a caller can get wrong here is the id.
   if (failure.status == 400)
+    failure.status = 404;
+  co_await respond_error(out, failure);
+}
+
+task<void> post_explanation(gateway_context& context, const http_request& request,
+                            const std::string&, exchange& out) {
+  auto meta = meta_of(context, request);
+  if (const auto* failure = std::get_if<api_error>(&meta)) {
+    co_await respond_error(out, *failure);
+    co_return;
+  }
+  const auto start
+      = [&](auto reply) { context.port.explain(std::get<request_meta>(meta), std::move(reply)); };
+  auto answer
+      = co_await await_answer<result<core::explanation>>(out, port_deadline(context), start);
+  const auto explained
+      = answer ? std::move(*answer) : result<core::explanation>(scheduler_silent());
+  if (explained) {
+    const auto body = to_json(*explained);
+    co_await respond_json(out, 200, body);
+    co_return;
+  }
+  auto failure = from_admin(explained.failure());
+  if (explained.failure().code == "model_not_found")
     failure.status = 404;
   co_await respond_error(out, failure);
 }

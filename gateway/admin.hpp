@@ -32,6 +32,9 @@ task<void> show_list(gateway_context&, const http_request&, const std::string& r
 task<void> show_explanation(gateway_context&, const http_request&, const std::string& rest,
                             exchange& out);
 /// Server-sent events until the client leaves or the server stops; a comment every event_ping.
+/// The body and headers of an OpenAI request.
+task<void> post_explanation(gateway_context&, const http_request&, const std::string& rest,
+                            exchange& out);
 task<void> stream_events(gateway_context&, const http_request&, const std::string& rest,
                          exchange& out);
 

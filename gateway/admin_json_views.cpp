@@ -71,7 +71,10 @@ json to_json(const core::replica_view& view) {
           {"kv_tokens_reserved", view.kv_tokens_reserved},
           {"artifact", view.artifact.value},
           {"prefill_tokens_per_s", view.prefill_tokens_per_s},
-          {"decode_tokens_per_s", view.decode_tokens_per_s}};
+          {"decode_tokens_per_s", view.decode_tokens_per_s},
+          {"predictions", view.predictions},
+          {"first_error_p50_pm", view.first_error_p50_pm},
+          {"first_error_p90_pm", view.first_error_p90_pm}};
 }
 
 json to_json(const core::model_view& view) {
@@ -136,9 +139,12 @@ json to_json(const core::decision_view& view) {
 }
 
 json to_json(const core::explanation& view) {
-  return {{"request", to_json(view.request)},
-          {"decisions", list_of(view.decisions)},
-          {"outcome", view.outcome}};
+  json made{{"request", to_json(view.request)},
+            {"decisions", list_of(view.decisions)},
+            {"outcome", view.outcome}};
+  if (view.starts_in_us)
+    made["starts_in_us"] = *view.starts_in_us;
+  return made;
 }
 
 json to_json(const core::record_request& record) {

@@ -115,6 +115,11 @@ private:
   token_usage usage_;
 };
 
+/// What the scheduler would be told of an OpenAI request: a conversation when it has `messages`,
+/// else a text to continue. Returns: or what is wrong with it.
+[[nodiscard]] std::variant<request_meta, api_error> meta_of(gateway_context& context,
+                                                            const http_request& request);
+
 /// POST /v1/chat/completions and /v1/completions: reads, checks, serves.
 task<void> serve_inference(gateway_context& context, request_kind kind, const http_request& request,
                            exchange& out);

@@ -96,6 +96,27 @@ void add_engines(const core::snapshot& seen, std::vector<MetricFamily>& out) {
     out.push_back(family->take());
 }
 
+/// How good the scheduler's predictions are where it has compared any.
+void add_predictions(const core::snapshot& seen, std::vector<MetricFamily>& out) {
+  family_builder error("prediction_error_ratio",
+                       "How far predicted times to a first token were off, of what was measured.",
+                       MetricType::Gauge);
+  family_builder compared("predictions_compared", "Predictions that the ratio is of, at most 8000.",
+                          MetricType::Gauge);
+  for (const auto& one : seen.replicas) {
+    if (one.predictions == 0)
+      continue;
+    label_list labels{{"device", one.leader.value}, {"model", one.model.value}};
+    compared.add(one.predictions, labels);
+    labels.push_back({"quantile", "0.5"});
+    error.add(one.first_error_p50_pm / 1e3, labels);
+    labels.back().value = "0.9";
+    error.add(one.first_error_p90_pm / 1e3, labels);
+  }
+  out.push_back(error.take());
+  out.push_back(compared.take());
+}
+
 void add_builds(const core::snapshot& seen, std::vector<MetricFamily>& out) {
   family_builder builds("artifact_builds_total", "Artifact builds.", MetricType::Counter);
   const auto& counters = seen.counters;
@@ -136,6 +157,7 @@ std::vector<MetricFamily> snapshot_families(const core::snapshot& seen) {
   add_devices(seen, out);
   add_engines(seen, out);
   add_builds(seen, out);
+  add_predictions(seen, out);
   out.push_back(single("queue_depth", "Requests waiting in the scheduler.", MetricType::Gauge,
                        seen.queue_depth));
   out.push_back(

@@ -50,6 +50,8 @@ constexpr std::array table{
     route{"GET", "/api/v1/requests", show_list, "admin", "Live requests"},
     route{"GET", "/api/v1/events", stream_events, "admin", "Notes and finished requests (SSE)"},
     route{"GET", "/api/v1/explain/*", show_explanation, "admin", "Why this device; why it waits"},
+    route{"POST", "/api/v1/explain", post_explanation, "admin",
+          "Where a request would go, without running it"},
     route{"POST", "/api/v1/drain", post_drain, "admin",
           "No new work; what runs at the deadline moves elsewhere"},
     route{"POST", "/api/v1/cordon", post_cordon, "admin", "No new work"},

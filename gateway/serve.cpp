@@ -97,6 +97,23 @@ task<void> serve_inference(gateway_context& context, request_kind kind, const ht
   co_await serving.run();
 }
 
+std::variant<request_meta, api_error> meta_of(gateway_context& context,
+                                              const http_request& request) {
+  const auto options = read_request_options(request);
+  if (const auto* failure = std::get_if<api_error>(&options))
+    return *failure;
+  nlohmann::json body;
+  if (const auto failure = parse_json(request.body, body))
+    return *failure;
+  const bool chat = body.is_object() && body.contains("messages");
+  const auto kind = chat ? request_kind::chat : request_kind::completion;
+  const auto parsed = parse_body(kind, request.body);
+  if (const auto* failure = std::get_if<api_error>(&parsed))
+    return *failure;
+  return make_meta(context, kind, std::get<request_options>(options),
+                   std::get<parsed_body>(parsed));
+}
+
 inference::inference(gateway_context& context, exchange& out, request_kind kind,
                      const request_options& options, const parsed_body& parsed,
                      const std::string& body)

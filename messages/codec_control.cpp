@@ -93,6 +93,8 @@ void read(wire::Query::Reader from, query& to, incoming& in) {
   to.explain = in.label(from.getExplain(), "query.explain");
   if (from.hasFrom())
     read(from.getFrom(), to.from, in);
+  if (from.hasDryRun())
+    read(from.getDryRun(), to.dry_run.emplace(), in);
 }
 
 void read(wire::QueryAnswer::Reader from, query_answer& to, incoming& in) {
@@ -105,6 +107,8 @@ void read(wire::QueryAnswer::Reader from, query_answer& to, incoming& in) {
     read(from.getExplanation(), to.explanation.emplace(), in);
   if (from.hasNext())
     read(from.getNext(), to.next.emplace(), in);
+  if (from.hasRefusal())
+    read(from.getRefusal(), to.refusal.emplace(), in);
 }
 
 } // namespace
@@ -154,6 +158,8 @@ encoded encode(const envelope& from, const query& body) {
     query.setExplain(out.label(body.explain, "query.explain"));
     if (body.from != core::view_cursor{})
       write(query.initFrom(), body.from, out);
+    if (body.dry_run)
+      write(query.initDryRun(), *body.dry_run, out);
   });
 }
 
@@ -169,6 +175,8 @@ encoded encode(const envelope& from, const query_answer& body) {
       write(answer.initExplanation(), *body.explanation, out);
     if (body.next)
       write(answer.initNext(), *body.next, out);
+    if (body.refusal)
+      write(answer.initRefusal(), *body.refusal, out);
   });
 }
 

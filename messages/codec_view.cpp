@@ -84,6 +84,9 @@ void write(wire::ReplicaView::Builder to, const core::replica_view& from, outgoi
   to.setArtifact(out.digest(from.artifact, "replica_view.artifact"));
   to.setPrefillTokensPerS(from.prefill_tokens_per_s);
   to.setDecodeTokensPerS(from.decode_tokens_per_s);
+  to.setPredictions(from.predictions);
+  to.setFirstErrorP50Pm(from.first_error_p50_pm);
+  to.setFirstErrorP90Pm(from.first_error_p90_pm);
 }
 
 void read(wire::ReplicaView::Reader from, core::replica_view& to, incoming& in) {
@@ -99,6 +102,9 @@ void read(wire::ReplicaView::Reader from, core::replica_view& to, incoming& in) 
   to.artifact.value = in.digest(from.getArtifact(), "replica_view.artifact");
   to.prefill_tokens_per_s = from.getPrefillTokensPerS();
   to.decode_tokens_per_s = from.getDecodeTokensPerS();
+  to.predictions = from.getPredictions();
+  to.first_error_p50_pm = from.getFirstErrorP50Pm();
+  to.first_error_p90_pm = from.getFirstErrorP90Pm();
 }
 
 void write(wire::ModelView::Builder to, const core::model_view& from, outgoing& out) {
@@ -322,6 +328,8 @@ void write(wire::Explanation::Builder to, const core::explanation& from, outgoin
       [&](unsigned size) { return to.initDecisions(size); },
       [&](auto decision, const core::decision_view& value) { write(decision, value, out); });
   to.setOutcome(out.label(from.outcome, "explanation.outcome"));
+  if (from.starts_in_us)
+    to.getStartsInUs().setStartsIn(out.duration(*from.starts_in_us, "explanation.starts_in_us"));
 }
 
 void read(wire::Explanation::Reader from, core::explanation& to, incoming& in) {
@@ -329,6 +337,8 @@ void read(wire::Explanation::Reader from, core::explanation& to, incoming& in) {
   read_list(in, from.getDecisions(), to.decisions, limits::decisions_max, "explanation.decisions",
             [&](auto decision, core::decision_view& value) { read(decision, value, in); });
   to.outcome = in.label(from.getOutcome(), "explanation.outcome");
+  if (from.getStartsInUs().isStartsIn())
+    to.starts_in_us = in.duration(from.getStartsInUs().getStartsIn(), "explanation.starts_in_us");
 }
 
 } // namespace consort::messages

@@ -59,6 +59,7 @@ struct Query {
   number @0 :UInt64;
   explain @1 :Text;  # Request id as the client saw it; empty asks for the snapshot.
   from @2 :Views.ViewCursor;  # Of the snapshot: the page that begins here; absent = the first.
+  dryRun @3 :Common.RequestMeta;  # What would be decided about it; it is not run. Goes before the rest.
 }
 
 struct QueryAnswer {
@@ -68,4 +69,5 @@ struct QueryAnswer {
   snapshot @1 :Views.Snapshot;
   explanation @2 :Views.Explanation;
   next @3 :Views.ViewCursor;  # Where the snapshot goes on; absent after its last page.
+  refusal @4 :Common.Error;   # Of a dry run that would be turned away at the door.
 }

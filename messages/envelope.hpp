@@ -59,6 +59,7 @@ struct query {
   std::uint64_t number = 0;    ///< Echoed by the answer; unique per sender.
   std::string explain;         ///< Request id as the client saw it; empty asks for the snapshot.
   core::view_cursor from = {}; ///< Of the snapshot: the page that begins here.
+  std::optional<request_meta> dry_run = {}; ///< What would be decided about it; goes before both.
   friend bool operator==(const query&, const query&) = default;
 };
 
@@ -69,6 +70,7 @@ struct query_answer {
   std::optional<core::snapshot> snapshot;
   std::optional<core::view_cursor> next = {}; ///< Where the snapshot goes on.
   std::optional<core::explanation> explanation;
+  std::optional<error> refusal = {}; ///< Of a dry run.
   friend bool operator==(const query_answer&, const query_answer&) = default;
 };
 

@@ -59,6 +59,10 @@ struct ReplicaView {
   artifact @9 :Text;  # SHA-256; empty when it runs the weights themselves.
   prefillTokensPerS @10 :UInt64;  # As learned so far.
   decodeTokensPerS @11 :UInt64;
+  # How far predictions of its first tokens were off, per mille of what was measured.
+  predictions @12 :UInt32;  # How many were compared.
+  firstErrorP50Pm @13 :UInt32;
+  firstErrorP90Pm @14 :UInt32;
 }
 
 struct ModelView {
@@ -115,6 +119,7 @@ struct Explanation {
   request @0 :RequestView;
   decisions @1 :List(DecisionView);  # Oldest first.
   outcome @2 :Text;  # Once it ended.
+  startsInUs :union { unknownStart @3 :Void; startsIn @4 :Int64; }  # Of one that waits.
 }
 
 struct DecisionView {

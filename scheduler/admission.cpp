@@ -24,6 +24,8 @@ refusal malformed(const char* what) {
 }
 
 refusal check_form(const request_meta& meta) {
+  if (meta.id == request_id{})
+    return malformed("the request has no id");
   if (meta.external_id.size() > limits::external_id_bytes_max)
     return malformed("the request id is too long");
   if (meta.prefix_blocks.size() > limits::prefix_blocks_max)
@@ -127,6 +129,28 @@ void turn_away(pass& p, const request_meta& meta, std::uint16_t status, error re
   p.send(std::move(record));
 }
 
+/// Of an answer to the tenant, by what it asked for before.
+std::uint32_t usual_length(const model_state& model, const tenant_id& tenant) {
+  const auto known = tenant.empty() ? model.lengths.end() : model.lengths.find(tenant);
+  return static_cast<std::uint32_t>(known == model.lengths.end() ? model.output_tokens
+                                                                 : known->second);
+}
+
+/// What the request is to the core, whether it gets a row of the table or not.
+void describe(const core_state& s, const request_meta& meta, index model, index selector,
+              request_row& r) {
+  const auto& row = s.models[model];
+  r.meta = meta;
+  r.model = model;
+  r.selector = selector;
+  r.profile = profile_for(s, meta, model);
+  r.submitted_at = r.waiting_since = s.now;
+  r.deadline_at = meta.deadline_us ? std::max<time_us>(s.now + *meta.deadline_us, 1) : 0;
+  r.size.prompt_tokens = std::min(meta.prompt_tokens, limits::prompt_tokens_max);
+  const auto bound = meta.max_tokens != 0 ? meta.max_tokens : output_tokens_max;
+  r.size.output_tokens = std::min({bound, usual_length(row, meta.tenant), output_tokens_max});
+}
+
 index open_request(pass& p, const request_meta& meta, index model, index selector) {
   auto& s = p.s;
   const auto slot = s.requests.add();
@@ -136,17 +160,8 @@ index open_request(pass& p, const request_meta& meta, index model, index selecto
   s.requests[slot].round = s.gateways[gateway].round;
   auto& r = s.requests[slot];
   auto& row = s.models[model];
-  r.meta = meta;
-  r.model = model;
-  r.selector = selector;
-  r.profile = profile_for(s, meta, model);
+  describe(s, meta, model, selector, r);
   r.sequence = ++s.next_sequence;
-  r.submitted_at = r.waiting_since = p.now;
-  r.deadline_at = meta.deadline_us ? std::max<time_us>(p.now + *meta.deadline_us, 1) : 0;
-  r.size.prompt_tokens = std::min(meta.prompt_tokens, limits::prompt_tokens_max);
-  const auto bound = meta.max_tokens != 0 ? meta.max_tokens : output_tokens_max;
-  r.size.output_tokens
-      = std::min({bound, static_cast<std::uint32_t>(row.output_tokens), output_tokens_max});
   row.prompt_tokens = std::max<std::int64_t>(
       robust_mean(row.prompt_tokens, std::max(r.size.prompt_tokens, 1U)), 1);
   ++s.selectors[selector].users;
@@ -290,6 +305,22 @@ void dequeue(core_state& s, index slot) {
   --s.waiting;
   ++model.releases;
   mark_dirty(s, r.model);
+}
+
+result<request_row> draft_request(core_state& s, const request_meta& meta) {
+  if (auto bad = check_form(meta); bad.http_status != 0)
+    return std::move(bad.reason);
+  const auto model = find(s.model_names, meta.model.value);
+  if (model == none || s.models[model].removed)
+    return unknown_model(s, meta.model).reason;
+  if (meta.policy && profile_named(s, *meta.policy) == none)
+    return unknown_policy(s, *meta.policy).reason;
+  const auto selector = selector_of(s, meta.selector);
+  if (!selector)
+    return selector.failure();
+  request_row r;
+  describe(s, meta, model, *selector, r);
+  return r;
 }
 
 index admit(pass& p, const request_meta& meta) {

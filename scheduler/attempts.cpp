@@ -142,29 +142,66 @@ void exclude(const core_state& s, request_row& r, bool spare_last) {
     r.excluded.pop_back();
 }
 
+/// Sequences that ran beside the attempt and itself, sixteenths, in the mean of its life.
+std::uint32_t mean_batch16(const request_row& r, const endpoint& at, time_us now) {
+  const auto span = now - r.granted_at;
+  if (span <= 0)
+    return 16;
+  const auto mean = (at.load_until(now) - r.load_begin) * 16 / span;
+  return static_cast<std::uint32_t>(std::clamp<std::int64_t>(mean, 16, 65'536 * 16));
+}
+
+void learn_length(model_state& model, const request_row& r, std::uint32_t tokens) {
+  const auto closer = [&](std::int64_t& usual) {
+    usual = std::clamp<std::int64_t>(robust_mean(usual, tokens), 1, limits::prompt_tokens_max);
+  };
+  closer(model.output_tokens);
+  if (r.meta.tenant.empty())
+    return;
+  const auto known = model.lengths.find(r.meta.tenant);
+  if (known != model.lengths.end())
+    closer(known->second);
+  else if (model.lengths.size() < limits::length_tenants_max)
+    model.lengths.emplace(r.meta.tenant, tokens);
+}
+
 void learn_from(pass& p, const request_row& r, const attempt_measurement& measured) {
   auto& s = p.s;
-  auto& pair = s.pairs[endpoint_of(s, r).pair];
+  const auto& at = endpoint_of(s, r);
+  auto& pair = s.pairs[at.pair];
   const bool was_closed = pair.fuse.state() == breaker_state::closed;
   pair.fuse.succeeded();
-  learn(pair.speed, measured, r.meta.choices);
   auto& model = s.models[r.model];
+  if (measured.first_token_us > 0 && r.first_predicted_ns > 0)
+    pair.first_error.saw(r.first_predicted_ns / 1000, measured.first_token_us);
+  auto& pool = model.pools.at(pair.kind);
+  const attempt_context context{r.meta.choices, r.queue_predicted_ns, r.saved,
+                                mean_batch16(r, at, p.now), r.batch_begin};
+  if (learn(pool, pair.pace, measured, context)) {
+    derive(pool, pair.pace, pair.speed);
+    pair.speed.samples = std::min(pair.speed.samples + 1, limits::samples_max);
+  }
   const auto completion = measured.usage.completion_tokens / std::max(r.meta.choices, 1U);
   if (completion > 0)
-    model.output_tokens = std::clamp<std::int64_t>(robust_mean(model.output_tokens, completion), 1,
-                                                   limits::prompt_tokens_max);
+    learn_length(model, r, completion);
   if (!was_closed)
     refresh_device(s, pair.device);
 }
 
 /// Counts an attempt at its endpoint.
-void occupy(core_state& s, index slot, index place) {
+void occupy(core_state& s, index slot, index place, std::uint32_t saved) {
   auto& r = s.requests[slot];
   auto& model = s.models[r.model];
   auto& at = model.endpoints.at(place);
   const auto& hot = model.endpoints.pace(place);
+  at.count_load(s.now);
+  r.load_begin = at.load_us;
+  r.batch_begin = hot.batch;
+  r.saved = std::min(saved, r.size.prompt_tokens);
   r.held = reservation_for(s, r, hot.itl_ns);
-  r.held.prefill_ns = std::int64_t{r.size.prompt_tokens} * hot.prefill_ns;
+  r.held.prefill_ns = hot.first_ns + std::int64_t{r.size.prompt_tokens - r.saved} * hot.prefill_ns;
+  r.queue_predicted_ns = hot.queue_ns;
+  r.first_predicted_ns = std::min(hot.queue_ns, term_ns_max / 2) + r.held.prefill_ns;
   r.held.work_ns += r.held.prefill_ns;
   if (at.kv_max != 0)
     r.held.kv_tokens = std::min(r.held.kv_tokens, at.kv_max);
@@ -193,13 +230,13 @@ void tell_again(const pass& p, const request_row& r, const device_id& device) {
 
 } // namespace
 
-void grant(pass& p, index slot, index place, bool exact) {
+void grant(pass& p, index slot, index place, bool exact, std::uint32_t saved) {
   auto& s = p.s;
   auto& r = s.requests[slot];
   auto& model = s.models[r.model];
   auto& at = model.endpoints.at(place);
   auto& pair = s.pairs[at.pair];
-  occupy(s, slot, place);
+  occupy(s, slot, place, saved);
   pair.fuse.started();
   if (pair.fuse.state() == breaker_state::closed)
     model.endpoints.refresh(place, pair.speed);
@@ -230,6 +267,7 @@ void let_go(pass& p, index slot) {
   auto& one = s.instances[instance];
   auto& model = s.models[r.model];
   const auto place = one.places[r.rank];
+  model.endpoints.at(place).count_load(p.now);
   model.endpoints.release(place, r.held);
   model.endpoints.refresh(place, s.pairs[model.endpoints.at(place).pair].speed);
   r.held = {};
@@ -336,7 +374,8 @@ bool attach(pass& p, index slot) {
   forget_sought(s, slot);
   const auto place = one.places[r.rank];
   auto& endpoints = s.models[r.model].endpoints;
-  occupy(s, slot, place);
+  occupy(s, slot, place, 0);
+  r.first_predicted_ns = 0; // It began under another scheduler.
   endpoints.refresh(place, s.pairs[endpoints.at(place).pair].speed);
   // Whether it is still at its prompt is not known: the next report tells.
   begin_running(s, slot, p.now);

@@ -56,7 +56,8 @@ void tell_newcomers(pass& p) {
 void settle(pass& p) {
   auto& s = p.s;
   for (int round = 0; round < settle_rounds_max && !s.dirty_models.empty(); ++round) {
-    auto models = std::move(s.dirty_models);
+    auto& models = s.settling_models;
+    models.swap(s.dirty_models);
     s.dirty_models.clear();
     std::sort(models.begin(), models.end());
     for (const auto model : models)
@@ -109,6 +110,12 @@ snapshot_page core::view_page(const view_cursor& from, std::size_t bytes_max, ti
 
 std::optional<explanation> core::explain(std::string_view external_id, time_us now) const {
   return explain_request(state_->all, external_id, now);
+}
+
+result<explanation> core::explain(const request_meta& meta, time_us now) {
+  auto& s = state_->all;
+  s.now = std::max(now, s.now);
+  return explain_dry(s, meta);
 }
 
 std::uint64_t core::digest() const {

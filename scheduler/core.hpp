@@ -72,6 +72,10 @@ public:
   /// that id.
   [[nodiscard]] std::optional<explanation> explain(std::string_view external_id, time_us now) const;
 
+  /// What would be decided about this request now, which is not run. Nothing that later decisions
+  /// depend on changes. Returns: its one decision, or why it would be turned away at the door.
+  [[nodiscard]] result<explanation> explain(const request_meta& meta, time_us now);
+
   /// A number over the whole state: equal states of equal history give equal digests on every
   /// platform.
   [[nodiscard]] std::uint64_t digest() const;

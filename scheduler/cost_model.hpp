@@ -1,14 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Learned speed of one model on one device, in integer nanoseconds per token. Pure values.
+/// Learned speed of one model on one device, in integers. Pure values.
 ///
-/// Assumptions: a prompt is prefilled at a constant rate; the gap between tokens grows by a
-/// constant share per further sequence, ITL(b) = ITL(1) * (1 + (b-1) * gain). Algorithm: seeded by
-/// the spec sheet, or by what other devices of the same SKU measured (the pool); then a weighted
-/// mean with weight 1/8 over samples clamped to a factor of 4 around the current value, so that one
-/// outlier moves it by at most three eighths. Time in the engine's own queue and cached prompt
-/// tokens are taken out of a sample first.
+/// What devices of one kind (vendor, device model) have in common for a model is one *pool*: the
+/// time to a first token as a line over prompt tokens, the gap between tokens as a line over the
+/// batch, and by how much a batch slows prefill. A device differs from its pool by two *factors*,
+/// of prefill and of decode, which follow it quickly: throttled, shared with strangers, mended.
+/// Seeded by the spec sheet; learned from every finished attempt.
+///
+///   first token = queue + factor * (fixed + per_token * fresh tokens) * (1 + (batch-1) * stall)
+///   gap         = factor * (alone + growth * (batch-1))
+///
+/// Taken out of a sample first: the engine's queue if it tells, else the prefill that was ahead of
+/// it in our ledger; prompt tokens served from the cache, also where the engine does not tell and
+/// the time says so; others that ran beside it. Outliers count for at most twice what is believed;
+/// several in a row the same way are no outliers.
 
+#include "scheduler/line_fit.hpp"
 #include "scheduler/requests.hpp"
 
 namespace consort::core {
@@ -19,8 +27,11 @@ struct work_size {
   std::uint32_t output_tokens = 0; ///< Expected, per sequence.
 };
 
+/// What is believed of a device now: what decisions compute with.
 struct speed_estimate {
-  std::uint32_t prefill_ns = 0; ///< Per prompt token.
+  std::uint32_t first_ns = 0;   ///< Before any prompt token.
+  std::uint32_t prefill_ns = 0; ///< Per prompt token, alone.
+  std::uint32_t stall_ppm = 0;  ///< Slower prefill per further sequence, millionths.
   std::uint32_t decode_ns = 0;  ///< Per token, one sequence alone.
   std::uint32_t gain_pm = 0;    ///< Growth of the gap per further sequence, per mille.
   duration_us load_us = 0;
@@ -28,9 +39,12 @@ struct speed_estimate {
 
   /// Gap between tokens with `batch` sequences together. Requires: batch >= 1.
   [[nodiscard]] std::uint32_t itl_ns(std::uint32_t batch) const;
+  /// Prefill time per token, and before any, beside others. Requires: batch >= 1.
+  [[nodiscard]] std::uint32_t prefill_ns_at(std::uint32_t batch) const;
+  [[nodiscard]] std::uint32_t first_ns_at(std::uint32_t batch) const;
   /// Service time alone on the device, without queue or load.
   [[nodiscard]] std::int64_t service_ns(work_size size) const {
-    return std::int64_t{prefill_ns} * size.prompt_tokens
+    return first_ns + std::int64_t{prefill_ns} * size.prompt_tokens
            + std::int64_t{decode_ns} * size.output_tokens;
   }
   friend bool operator==(const speed_estimate&, const speed_estimate&) = default;
@@ -39,13 +53,56 @@ struct speed_estimate {
 /// From the spec sheet; unknown figures get guesses slower than any real accelerator.
 [[nodiscard]] speed_estimate seeded_speed(const speed_spec& spec);
 
-/// Learns from one finished attempt of `choices` sequences. Returns: whether it said anything.
-bool learn(speed_estimate& speed, const attempt_measurement& measured, std::uint32_t choices);
+/// What devices of one kind have in common for one model.
+struct speed_pool {
+  speed_estimate sheet; ///< Seed of the first of them.
+  line_fit first;       ///< Nanoseconds over fresh prompt tokens, alone.
+  line_fit gap;         ///< Nanoseconds over further sequences, in parts.
+  std::int64_t stall_ppm = 0;
+  std::int64_t batch16 = 16; ///< Usual batch, sixteenths.
+  std::uint32_t samples = 0;
+};
+[[nodiscard]] speed_pool seeded_pool(const speed_spec& spec);
+
+/// How one device differs from its pool, per mille of its times.
+struct device_pace {
+  std::uint32_t prefill_pm = 1000, decode_pm = 1000;
+  drift_watch prefill_drift, decode_drift;
+  friend bool operator==(const device_pace&, const device_pace&) = default;
+};
+/// As its own spec sheet says.
+[[nodiscard]] device_pace seeded_pace(const speed_pool& pool, const speed_spec& spec);
+
+/// What the core knew of an attempt that the measurement does not say.
+struct attempt_context {
+  std::uint32_t choices = 1;
+  std::int64_t queue_ns = 0; ///< Prefill ahead of it, when its ticket was issued.
+  std::uint32_t saved = 0;   ///< Prompt tokens that were thought to be cached there.
+  std::uint32_t batch16 = 0; ///< Sequences beside it and itself over its life, sixteenths; 0 = as
+                             ///< the measurement says.
+  std::uint32_t batch_begin = 1; ///< When its ticket was issued, itself included.
+};
+
+/// Learns from one finished attempt. Returns: whether it said anything.
+bool learn(speed_pool& pool, device_pace& pace, const attempt_measurement& measured,
+           const attempt_context& context);
+/// What pool and pace make together; load time and samples as they were.
+void derive(const speed_pool& pool, const device_pace& pace, speed_estimate& into);
 
 /// One robust step of an integer mean: the sample is clamped to [mean/4, mean*4], weight 1/8.
 [[nodiscard]] std::int64_t robust_mean(std::int64_t mean, std::int64_t sample);
 
 /// Tokens per second of a per-token time; 0 when unknown.
 [[nodiscard]] std::uint64_t rate_of(std::uint32_t ns_per_token);
+
+/// Relative error of predictions, per mille of what was measured: how many there were, and its
+/// median and 90th percentile, each followed by small steps that are larger while it is far off.
+struct prediction_error {
+  std::uint32_t count = 0;
+  std::uint32_t p50_pm = 0, p90_pm = 0;
+  /// Requires: measured > 0.
+  void saw(std::int64_t predicted, std::int64_t measured);
+  friend bool operator==(const prediction_error&, const prediction_error&) = default;
+};
 
 } // namespace consort::core

@@ -62,11 +62,14 @@ void add_pairs(const core_state& s, hasher& into) {
   for (index at = 0; at < s.pairs.end(); ++at) {
     const auto& one = s.pairs[at];
     into.number(one.device);
+    into.number(one.speed.first_ns);
     into.number(one.speed.prefill_ns);
     into.number(one.speed.decode_ns);
     into.number(one.speed.gain_pm);
     into.number(one.speed.load_us);
     into.number(one.speed.samples);
+    into.number(one.pace.prefill_pm);
+    into.number(one.pace.decode_pm);
     into.number(ordinal(one.fuse.state()));
     into.number(one.fuse.failures());
     into.number(one.load_failures);

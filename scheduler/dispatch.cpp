@@ -158,15 +158,24 @@ void recheck_later(core_state& s, index model, time_us now) {
   arm(s, row.recheck_at, timer_kind::model, model);
 }
 
+namespace {
+
+question question_of(const core_state& s, const request_row& r, const barriers& blocked) {
+  question asked{r, s.profiles[r.profile], demand_of(s, r), blocked};
+  asked.plain = s.selectors[r.selector].parsed.everything() && r.excluded.empty() && r.emitted == 0
+                && r.meta.kind != request_kind::embedding;
+  asked.waited_us = s.now - r.submitted_at;
+  asked.now = s.now;
+  return asked;
+}
+
+} // namespace
+
 verdict try_grant(pass& p, index slot, const barriers& blocked) {
   auto& s = p.s;
   auto& r = s.requests[slot];
   auto& model = s.models[r.model];
-  question asked{r, s.profiles[r.profile], demand_of(s, r), blocked};
-  asked.plain = s.selectors[r.selector].parsed.everything() && r.excluded.empty() && r.emitted == 0
-                && r.meta.kind != request_kind::embedding;
-  asked.waited_us = p.now - r.submitted_at;
-  asked.now = p.now;
+  const auto asked = question_of(s, r, blocked);
   const auto found = choose(s, model, asked);
   ++s.counters.decisions;
   const auto& seen = outlook_of(s, r.model, r.selector, p.now);
@@ -179,8 +188,40 @@ verdict try_grant(pass& p, index slot, const barriers& blocked) {
   const auto explored = explore(s, model, asked);
   const auto place = explored == none ? found.start.place : explored;
   record_grant(p, slot, place, explored != none);
-  grant(p, slot, place, r.emitted == 0 || resumes_exactly(s, r, model.endpoints.at(place)));
+  grant(p, slot, place, r.emitted == 0 || resumes_exactly(s, r, model.endpoints.at(place)),
+        explored == none ? found.start.saved : 0);
   return verdict::granted;
+}
+
+dry_verdict decide_dry(core_state& s, const request_row& r) {
+  auto& model = s.models[r.model];
+  const barriers nothing;
+  const auto asked = question_of(s, r, nothing);
+  // What a pick remembers is not for a request that is not run.
+  const auto random = s.random;
+  const auto turn = model.turn;
+  const auto preferred = model.preferred;
+  const auto found = choose(s, model, asked);
+  s.random = random;
+  model.turn = turn;
+  model.preferred = preferred;
+  const auto& seen = outlook_of(s, r.model, r.selector, s.now);
+  dry_verdict told;
+  told.possible = seen.possible && possible_for(s, r);
+  const bool behind = !model.queue.empty();
+  const bool waits = found.start.place != none
+                     && better_to_wait(model, asked, found, best_prospect(s, asked, seen));
+  if (found.start.place != none && !waits && !behind) {
+    told.device = model.endpoints.at(found.start.place).device;
+    return told;
+  }
+  update_outlook(s, r.model, r.selector, s.now);
+  told.outcome = told.possible ? seen.state : "rejected";
+  told.reason = !told.possible ? std::string("no device can serve it")
+                : behind       ? std::to_string(model.queue.size()) + " requests wait before it"
+                : waits        ? "a busy or loading device is worth waiting for"
+                               : seen.reason;
+  return told;
 }
 
 namespace {

@@ -96,8 +96,9 @@ void endpoint_table::refresh(index place, const speed_estimate& speed) {
   const bool full = used >= one.seq_max;
   figures.queue_ns
       = one.open ? queue_term(full, one.prefill_ahead_ns, one.work_ns, one.seq_max) : term_ns_max;
-  figures.prefill_ns = speed.prefill_ns;
   figures.batch = std::min(used + 1, one.seq_max);
+  figures.first_ns = speed.first_ns_at(figures.batch);
+  figures.prefill_ns = speed.prefill_ns_at(figures.batch);
   figures.itl_ns = speed.itl_ns(figures.batch);
   figures.step_ns
       = figures.batch == 1
@@ -135,6 +136,15 @@ void endpoint_table::release(index place, const reservation& held) {
   one.kv_used -= held.kv_tokens;
   one.work_ns -= held.work_ns;
   one.prefill_ahead_ns -= held.prefill_ns;
+}
+
+std::int64_t endpoint::load_until(time_us now) const {
+  return load_us + std::int64_t{std::min(seq_used + seq_foreign, seq_max)} * (now - load_at);
+}
+
+void endpoint::count_load(time_us now) {
+  load_us = load_until(now);
+  load_at = now;
 }
 
 void endpoint_table::first_token(index place, reservation& held) {

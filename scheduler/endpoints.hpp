@@ -53,13 +53,19 @@ struct endpoint {
   std::int64_t prefill_ahead_ns = 0; ///< Of those without a first token.
   std::uint32_t active_mw = 0;       ///< Of all its devices; see endpoint_figures.
   std::uint32_t price_micros = 0;
-  bool open = false;            ///< Takes new work.
+  bool open = false;        ///< Takes new work.
+  std::int64_t load_us = 0; ///< Sequences times time, up to load_at.
+  time_us load_at = 0;
   duration_us worst_gap_us = 0; ///< Between two reports of one attempt, lately.
   time_us worst_gap_at = 0;
 
   /// Fades with time, never below the period of reports.
   [[nodiscard]] duration_us worst_gap(time_us now) const;
   void saw_gap(duration_us gap, time_us now);
+  /// Sequences times time up to `now`: two of these tell the mean batch between.
+  [[nodiscard]] std::int64_t load_until(time_us now) const;
+  /// Before what runs there changes.
+  void count_load(time_us now);
 };
 
 /// What one attempt holds of an endpoint, from its ticket to its end.

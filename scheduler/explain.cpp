@@ -88,6 +88,7 @@ candidate_record scored(const core_state& s, const request_row& r,
   one.score = best.score;
   one.saved = best.saved;
   one.wait_ns = hot.queue_ns;
+  one.first_ns = hot.first_ns;
   one.prefill_ns = hot.prefill_ns;
   one.itl_ns = hot.itl_ns;
   one.step_ns = hot.step_ns;
@@ -103,6 +104,7 @@ endpoint_figures figures_of(const core_state& s, const candidate_record& one) {
   endpoint_figures made;
   (one.instance ? made.queue_ns : made.setup_ns) = one.wait_ns;
   made.exact_ns = one.exact ? 0 : inexact_penalty_ns;
+  made.first_ns = one.first_ns;
   made.prefill_ns = one.prefill_ns;
   made.itl_ns = one.itl_ns;
   made.step_ns = one.step_ns;
@@ -179,18 +181,37 @@ bool better(const candidate_record& a, const candidate_record& b) {
          < std::tuple(b_removed, b_removed ? 0 : b.score);
 }
 
+void begin(const core_state& s, const request_row& r, const char* outcome, time_us now,
+           decision_record& record) {
+  record.at = now;
+  record.outcome = outcome;
+  record.profile = r.profile;
+  record.size = r.size;
+  record.candidates_total = static_cast<std::uint32_t>(s.models[r.model].options.size());
+}
+
 decision_record* open_record(core_state& s, const request_row& r, const char* outcome,
                              time_us now) {
   auto* entry = s.explained.find(r.explained, r.sequence);
   if (entry == nullptr)
     return nullptr;
   auto& record = explain_ring::add(*entry);
-  record.at = now;
-  record.outcome = outcome;
-  record.profile = r.profile;
-  record.size = r.size;
-  record.candidates_total = static_cast<std::uint32_t>(s.models[r.model].options.size());
+  begin(s, r, outcome, now, record);
   return &record;
+}
+
+/// What the decision looked at, best first, then who was refused, where they are few.
+void add_candidates(const core_state& s, const request_row& r, time_us now,
+                    decision_record& record) {
+  record.candidates.reserve(s.best.size());
+  for (std::size_t at = 0; at < s.best.size(); ++at)
+    record.candidates.push_back(scored(s, r, s.best[at]));
+  const auto& model = s.models[r.model];
+  if (model.endpoints.size() > limits::explain_candidates_max
+      || s.best.size() >= model.options.size())
+    return;
+  add_others(s, r, now, record);
+  std::stable_sort(record.candidates.begin(), record.candidates.end(), better);
 }
 
 } // namespace
@@ -205,15 +226,7 @@ void record_grant(pass& p, index slot, index place, bool explored) {
   record->winner = s.models[r.model].endpoints.at(place).device;
   if (explored)
     record->reason = "sent to measure a device that is known too little";
-  record->candidates.reserve(s.best.size());
-  for (std::size_t at = 0; at < s.best.size(); ++at)
-    record->candidates.push_back(scored(s, r, s.best[at]));
-  const auto& model = s.models[r.model];
-  if (model.endpoints.size() <= limits::explain_candidates_max
-      && s.best.size() < model.options.size()) {
-    add_others(s, r, p.now, *record);
-    std::stable_sort(record->candidates.begin(), record->candidates.end(), better);
-  }
+  add_candidates(s, r, p.now, *record);
 }
 
 void record_wait(core_state& s, index slot, const char* outcome, std::string reason, time_us now) {
@@ -297,6 +310,62 @@ decision_view render(const core_state& s, index model, const decision_record& re
 
 } // namespace
 
+time_us expected_start(const core_state& s, const request_row& r, std::uint32_t position,
+                       time_us now) {
+  const auto& model = s.models[r.model];
+  const auto seen = model.outlooks.find(r.selector);
+  if (seen == model.outlooks.end() || seen->second.eta_at == 0)
+    return 0;
+  // Those ahead are served by all sequences together, each as long as a usual request takes.
+  std::int64_t sequences = 0, service_ns = 0;
+  const work_size usual{static_cast<std::uint32_t>(model.prompt_tokens),
+                        static_cast<std::uint32_t>(model.output_tokens)};
+  for (index place = 0; place < model.endpoints.size(); ++place) {
+    const auto& at = model.endpoints.at(place);
+    if (!at.open || s.selectors[r.selector].matches[at.device] == 0)
+      continue;
+    sequences += at.seq_max;
+    service_ns += std::min(finish_of(model.endpoints.pace(place)).of(usual)
+                               - model.endpoints.pace(place).queue_ns,
+                           term_ns_max / limits::devices_max)
+                  / 1000 * at.seq_max;
+  }
+  const auto start = std::max(seen->second.eta_at, now);
+  if (sequences == 0 || position <= 1)
+    return start;
+  return start + service_ns / sequences / sequences * (position - 1);
+}
+
+result<explanation> explain_dry(core_state& s, const request_meta& meta) {
+  auto drafted = draft_request(s, meta);
+  if (!drafted)
+    return drafted.failure();
+  const auto& r = *drafted;
+  const auto verdict = decide_dry(s, r);
+  decision_record record;
+  begin(s, r, verdict.outcome, s.now, record);
+  record.reason = verdict.reason;
+  record.winner = verdict.device;
+  if (verdict.device != none)
+    add_candidates(s, r, s.now, record);
+  else
+    add_others(s, r, s.now, record);
+  std::stable_sort(record.candidates.begin(), record.candidates.end(), better);
+  explanation told;
+  told.request.external_id = meta.external_id;
+  told.request.model = s.models[r.model].spec.name;
+  told.request.state = "dry-run";
+  if (verdict.device == none && verdict.possible) {
+    const auto ahead = static_cast<std::uint32_t>(s.models[r.model].queue.size());
+    if (const auto start = expected_start(s, r, ahead + 1, s.now); start != 0)
+      told.starts_in_us = start - s.now;
+  } else if (verdict.device != none) {
+    told.starts_in_us = 0;
+  }
+  told.decisions.push_back(render(s, r.model, record));
+  return told;
+}
+
 std::optional<explanation> explain_request(const core_state& s, std::string_view external_id,
                                            time_us now) {
   const auto* entry = s.explained.latest(external_id);
@@ -306,6 +375,12 @@ std::optional<explanation> explain_request(const core_state& s, std::string_view
   const auto live = s.request_ids.find(entry->id);
   if (live != s.request_ids.end() && s.requests[live->second].sequence == entry->sequence) {
     told.request = view_request(s, live->second, now);
+    const auto& r = s.requests[live->second];
+    if (r.phase == request_phase::waiting) {
+      const auto position = s.models[r.model].queue.position(lane_of(r), place_of(r));
+      if (const auto start = expected_start(s, r, position, now); start != 0)
+        told.starts_in_us = std::max<duration_us>(start - now, 0);
+    }
   } else {
     told.request = {entry->id,
                     entry->external_id,

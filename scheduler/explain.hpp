@@ -46,7 +46,7 @@ struct candidate_record {
   bool exact = true;
   std::int64_t score = 0;
   std::int64_t wait_ns = 0; ///< Queue when loaded, else setup.
-  std::uint32_t prefill_ns = 0, itl_ns = 0, step_ns = 0, batch = 1, running = 0;
+  std::uint32_t first_ns = 0, prefill_ns = 0, itl_ns = 0, step_ns = 0, batch = 1, running = 0;
   std::uint32_t saved = 0; ///< Prompt tokens, cached there.
 };
 

@@ -135,7 +135,7 @@ void open_endpoint(core_state& s, index instance, const capacity_vector& declare
   fresh.seq_max = static_cast<std::uint32_t>(
       std::clamp<std::uint64_t>(sequences, 1, limits::endpoint_sequences_max));
   fresh.kv_max = declared.kv_tokens.value.value_or(0);
-  fresh.kind = kind_of(s, s.devices[device].spec);
+  fresh.kind = kind_number(s, s.devices[device].spec) % 32;
   add_rates(s, one, fresh);
   one.places.push_back(endpoints.add(fresh));
 }

@@ -136,7 +136,10 @@ inline constexpr std::int64_t scale_up_pm
 inline constexpr std::uint32_t lost_rebuilds_max = 1; ///< Of one key after its copies went bad.
 
 // --- learning ---
-inline constexpr std::uint32_t explore_samples = 8;            ///< Fewer: under-measured.
+inline constexpr std::uint32_t explore_samples = 8; ///< Fewer: under-measured.
+inline constexpr std::uint32_t samples_max = 8'000; ///< Counted so far.
+inline constexpr std::size_t length_tenants_max
+    = 1'024; ///< Per model, whose usual length of an answer is kept apart.
 inline constexpr std::uint32_t prompt_tokens_max = 16'777'216; ///< Believed of a gateway.
 inline constexpr std::uint32_t prompt_guess_tokens = 256;
 inline constexpr std::uint32_t output_guess_tokens = 128;

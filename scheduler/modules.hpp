@@ -130,6 +130,14 @@ outlook& outlook_of(core_state& s, index model, index selector, time_us now);
 // --- dispatch.cpp: who gets a ticket ---
 enum class verdict : std::uint8_t { granted, blocked, impossible };
 verdict try_grant(pass& p, index slot, const barriers& blocked);
+/// What would happen to a request with that row, which is in no table.
+struct dry_verdict {
+  const char* outcome = "ticket"; ///< Or the state in which it would wait.
+  std::string reason;
+  index device = none;
+  bool possible = true;
+};
+[[nodiscard]] dry_verdict decide_dry(core_state& s, const request_row& r);
 void run_queue(pass& p, index model);
 
 // --- placement.cpp: what is loaded where ---
@@ -142,7 +150,8 @@ void place(pass& p, index model);
 void update_outlook(core_state& s, index model, index selector, time_us now);
 
 // --- attempts.cpp: from ticket to end ---
-void grant(pass& p, index slot, index place, bool exact);
+/// `saved`: prompt tokens that are thought to be cached there.
+void grant(pass& p, index slot, index place, bool exact, std::uint32_t saved);
 /// Gives the reservation back, once.
 void let_go(pass& p, index slot);
 /// Counts a running attempt of an earlier scheduler life where it runs. Returns: whether its
@@ -197,6 +206,8 @@ struct ending {
 };
 /// Checks a new request and opens its row. Returns: the row; none when it was turned away.
 [[nodiscard]] index admit(pass& p, const request_meta& meta);
+/// The row that the request would have, or why it would be turned away at the door.
+[[nodiscard]] result<request_row> draft_request(core_state& s, const request_meta& meta);
 /// Ends the request: releases, records once, forgets.
 void end_request(pass& p, index slot, const ending& how);
 /// To its place in the queue; while its gateway cannot be reached, aside.
@@ -217,6 +228,12 @@ void dequeue(core_state& s, index slot);
 [[nodiscard]] snapshot view_all(const core_state& s, time_us now);
 [[nodiscard]] std::optional<explanation> explain_request(const core_state& s,
                                                          std::string_view external_id, time_us now);
+/// What would be decided about the request now; it is not run, and nothing that decides about
+/// others changes.
+[[nodiscard]] result<explanation> explain_dry(core_state& s, const request_meta& meta);
+/// When a request at that place of its queue may be expected to start; 0 = nobody knows.
+[[nodiscard]] time_us expected_start(const core_state& s, const request_row& r,
+                                     std::uint32_t position, time_us now);
 [[nodiscard]] std::uint64_t digest_of(const core_state& s);
 /// Returns: the first violation in words.
 [[nodiscard]] std::optional<std::string> violation_of(const core_state& s);

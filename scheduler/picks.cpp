@@ -220,12 +220,13 @@ choice pick_within_slo(core_state& s, model_state& model, const question& asked,
   return cheapest.found;
 }
 
-/// Requests of about the same size share what they prefer.
-std::size_t size_class(work_size size) {
+/// Requests of about the same size and with the same SLO share what they prefer.
+std::size_t size_class(work_size size, priority_class priority) {
   const auto rung = [](std::uint32_t tokens) {
     return std::clamp<std::size_t>(std::bit_width(tokens) / 2, 3, 10) - 3;
   };
-  return rung(size.prompt_tokens) * 8 + rung(size.output_tokens);
+  return static_cast<std::size_t>(priority) * 64 + rung(size.prompt_tokens) * 8
+         + rung(size.output_tokens);
 }
 
 /// Cheapest that meets the SLO, staying with the kind of device that its size class prefers: that
@@ -240,7 +241,7 @@ choice pick_slo(core_state& s, model_state& model, const question& asked, const 
   }
   if (model.preferred.empty())
     model.preferred.resize(size_classes);
-  auto& preferred = model.preferred[size_class(asked.need.size)];
+  auto& preferred = model.preferred[size_class(asked.need.size, asked.r.meta.priority)];
   const auto kind = model.endpoints.at(cheapest.start.place).kind;
   const auto prefer = [&] {
     preferred = {kind, asked.now, asked.now, true};

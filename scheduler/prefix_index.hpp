@@ -6,11 +6,12 @@
 /// ids are never reused, so a reload or restart is forgotten by itself. A guess that only enters
 /// predicted time; a wrong one costs a prefill.
 
+#include "scheduler/flat_map.hpp"
 #include "scheduler/ids.hpp"
 #include "scheduler/limits.hpp"
+#include "scheduler/prng.hpp"
 
 #include <array>
-#include <unordered_map>
 #include <vector>
 
 namespace consort::core {
@@ -33,6 +34,9 @@ public:
 private:
   using index = std::uint32_t;
   static constexpr index none = ~index{0};
+  struct block_hash {
+    std::size_t operator()(std::uint64_t block) const { return mix(block); }
+  };
   struct entry {
     std::uint64_t block = 0;
     std::array<instance_id, limits::prefix_holders_max> holders{}; ///< Newest first.
@@ -44,7 +48,7 @@ private:
 
   std::size_t entries_max_;
   std::vector<entry> entries_;
-  std::unordered_map<std::uint64_t, index> places_; ///< Looked up, never iterated.
+  flat_map<std::uint64_t, index, block_hash> places_;
   index newest_ = none, oldest_ = none;
 };
 

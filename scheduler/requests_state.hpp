@@ -56,7 +56,7 @@ struct preferred_kind {
   time_us met_at = 0; ///< Last time that one of them could meet the SLO.
   bool set = false;
 };
-inline constexpr std::size_t size_classes = 64;
+inline constexpr std::size_t size_classes = 64 * 3; ///< By tokens and by priority.
 
 struct model_state {
   model_spec spec;
@@ -75,11 +75,13 @@ struct model_state {
   time_us placed_at = 0;
   std::int64_t prompt_tokens = limits::prompt_guess_tokens; ///< Usual.
   std::int64_t output_tokens = limits::output_guess_tokens; ///< Usual length of an answer.
-  time_us asked_at = 0;                                     ///< Last request; 0 = never.
-  time_us recheck_at = 0;                                   ///< Timer armed for.
-  index turn = 0;                        ///< Where the next turn of round-robin begins.
-  std::vector<preferred_kind> preferred; ///< By size class; empty until needed.
-  bool dirty = false;                    ///< In core_state::dirty_models.
+  std::map<tenant_id, std::int64_t> lengths; ///< The same by tenant, at most length_tenants_max.
+  std::map<index, speed_pool> pools;         ///< By kind of device.
+  time_us asked_at = 0;                      ///< Last request; 0 = never.
+  time_us recheck_at = 0;                    ///< Timer armed for.
+  index turn = 0;                            ///< Where the next turn of round-robin begins.
+  std::vector<preferred_kind> preferred;     ///< By size class; empty until needed.
+  bool dirty = false;                        ///< In core_state::dirty_models.
 };
 
 /// `adopted`: an attempt goes on where an instance is not known yet, only before a scheduler knows
@@ -126,12 +128,17 @@ struct request_row {
   index instance = none;
   std::uint32_t rank = 0, listed = 0; ///< `listed`: place in instance's attempts.
   reservation held;
-  std::vector<index> excluded; ///< Devices.
-  digest content;              ///< Artifact or weights of the last attempt.
-  index last_device = none;    ///< Of the last attempt.
-  error failure;               ///< Of the last attempt.
-  const char* told = nullptr;  ///< State in the last notice; compared by content.
-  index explained = none;      ///< Slot of the ring; valid while its sequence is ours.
+  // What was predicted when its ticket was issued, to learn from how it went.
+  std::int64_t first_predicted_ns = 0, queue_predicted_ns = 0;
+  std::uint32_t saved = 0;       ///< Prompt tokens thought to be cached there.
+  std::uint32_t batch_begin = 1; ///< Sequences there, itself included.
+  std::int64_t load_begin = 0;   ///< endpoint::load_until then.
+  std::vector<index> excluded;   ///< Devices.
+  digest content;                ///< Artifact or weights of the last attempt.
+  index last_device = none;      ///< Of the last attempt.
+  error failure;                 ///< Of the last attempt.
+  const char* told = nullptr;    ///< State in the last notice; compared by content.
+  index explained = none;        ///< Slot of the ring; valid while its sequence is ours.
 };
 
 struct selector_row {

@@ -42,7 +42,10 @@ struct device_state {
 /// What is known of one model on one device.
 struct pair_state {
   index device = none, model = none;
-  speed_estimate speed;
+  index kind = none;            ///< Of the device: its pool in the model's row.
+  device_pace pace;             ///< How it differs from its pool.
+  speed_estimate speed;         ///< What pool and pace make together.
+  prediction_error first_error; ///< Of its first tokens.
   breaker fuse;
   std::uint32_t load_failures = 0; ///< In a row.
   time_us load_retry_at = 0;

@@ -20,7 +20,7 @@ duration_us allowance(std::int64_t predicted_ns, std::int64_t factor, duration_u
 }
 
 /// What is prefilled before it, itself included, and a turn of the queue when the engine is full.
-std::int64_t first_token_ns(const endpoint& at, const endpoint_pace& pace) {
+std::int64_t first_token_ns(const endpoint& at, const endpoint_figures& pace) {
   const bool full = at.seq_used + at.seq_foreign > at.seq_max;
   const auto queue = full ? at.work_ns / std::max<std::int64_t>(at.seq_max, 1) : 0;
   return at.prefill_ahead_ns + queue + pace.itl_ns;

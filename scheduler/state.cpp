@@ -49,10 +49,9 @@ index profile_named(const core_state& s, const policy_name& name) {
   return none;
 }
 
-std::uint32_t kind_of(core_state& s, const device_spec& spec) {
-  const auto name = spec.vendor + '/' + spec.model;
+index kind_number(core_state& s, const device_spec& spec) {
   const auto next = static_cast<index>(s.kind_names.size());
-  return s.kind_names.emplace(name, next).first->second % 32;
+  return s.kind_names.emplace(spec.vendor + '/' + spec.model, next).first->second;
 }
 
 std::uint64_t active_power_mw(const device_spec& spec) {
@@ -71,26 +70,6 @@ std::uint64_t active_power_mw(const device_spec& spec) {
   return 300 * watt;
 }
 
-namespace {
-
-/// Devices of the same SKU run the model alike: start from the best measured of them.
-speed_estimate first_speed(const core_state& s, const model_state& model, const device_spec& spec) {
-  auto speed = seeded_speed(spec.spec);
-  std::uint32_t samples = 0;
-  for (const auto& [device, pair] : model.pairs) {
-    const auto& other = s.pairs[pair].speed;
-    const auto& sku = s.devices[device].spec;
-    if (other.samples <= samples || sku.model != spec.model || sku.vendor != spec.vendor)
-      continue;
-    samples = other.samples;
-    speed = other;
-  }
-  speed.samples = 0;
-  return speed;
-}
-
-} // namespace
-
 index pair_of(core_state& s, index model, index device) {
   auto& pairs = s.models[model].pairs;
   const auto found = pairs.find(device);
@@ -100,7 +79,14 @@ index pair_of(core_state& s, index model, index device) {
   auto& pair = s.pairs[at];
   pair.device = device;
   pair.model = model;
-  pair.speed = first_speed(s, s.models[model], s.devices[device].spec);
+  const auto& spec = s.devices[device].spec;
+  pair.kind = kind_number(s, spec);
+  const auto& pool
+      = s.models[model].pools.try_emplace(pair.kind, seeded_pool(spec.spec)).first->second;
+  pair.pace = seeded_pace(pool, spec.spec);
+  pair.speed = seeded_speed(spec.spec);
+  if (pool.samples > 0)
+    derive(pool, pair.pace, pair.speed);
   pairs.emplace(device, at);
   return at;
 }

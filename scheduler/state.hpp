@@ -9,13 +9,13 @@
 #include "scheduler/core.hpp"
 #include "scheduler/due_heap.hpp"
 #include "scheduler/explain.hpp"
+#include "scheduler/flat_map.hpp"
 #include "scheduler/prefix_index.hpp"
 #include "scheduler/prng.hpp"
 #include "scheduler/requests_state.hpp"
 #include "scheduler/resources_state.hpp"
 
 #include <set>
-#include <unordered_map>
 
 namespace consort::core {
 
@@ -73,8 +73,8 @@ struct core_state {
   table<selector_row> selectors;
   name_map selector_texts;
   table<request_row> requests;
-  std::unordered_map<request_id, index, request_hash> request_ids; ///< Never iterated.
-  table<gateway_state> gateways;                                   ///< That have live requests.
+  flat_map<request_id, index, request_hash> request_ids;
+  table<gateway_state> gateways; ///< That have live requests.
   std::map<gateway_id, index> gateway_ids;
   std::multimap<instance_id, index> sought; ///< Adopted requests by the instance that runs them.
   std::vector<replica_found> found_early;   ///< Told before all that they stand on was known.
@@ -97,10 +97,11 @@ struct core_state {
   std::uint32_t retry_credit_pm = limits::retry_credit_max_pm;
   counters_view counters;
   std::vector<index> dirty_models;
-  std::vector<index> newcomers;      ///< Began to wait in this step.
-  best_places best;                  ///< Scratch of a decision.
-  std::vector<prefix_match> matches; ///< Scratch of a decision.
-  std::vector<index> holders;        ///< Scratch of a decision: places that `matches` led to.
+  std::vector<index> settling_models; ///< Scratch of a pass.
+  std::vector<index> newcomers;       ///< Began to wait in this step.
+  best_places best;                   ///< Scratch of a decision.
+  std::vector<prefix_match> matches;  ///< Scratch of a decision.
+  std::vector<index> holders;         ///< Scratch of a decision: places that `matches` led to.
 };
 
 /// One step: the state, the time, and where commands go.
@@ -129,8 +130,8 @@ void arm(core_state& s, time_us at, timer_kind kind, std::uint64_t who);
 
 /// The profile of that name; none when there is none.
 [[nodiscard]] index profile_named(const core_state& s, const policy_name& name);
-/// Of a device model, 0 to 31: the bit that endpoints on such devices have in floors.
-[[nodiscard]] std::uint32_t kind_of(core_state& s, const device_spec& spec);
+/// Of a vendor's device model, as they came.
+[[nodiscard]] index kind_number(core_state& s, const device_spec& spec);
 /// Power above idle at full load; where the spec sheet is silent, a guess of its kind.
 [[nodiscard]] std::uint64_t active_power_mw(const device_spec& spec);
 

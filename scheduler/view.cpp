@@ -142,6 +142,10 @@ replica_view view_replica(const core_state& s, const instance_row& one) {
   if (pair != model.pairs.end()) {
     view.prefill_tokens_per_s = rate_of(s.pairs[pair->second].speed.prefill_ns);
     view.decode_tokens_per_s = rate_of(s.pairs[pair->second].speed.decode_ns);
+    const auto& error = s.pairs[pair->second].first_error;
+    view.predictions = error.count;
+    view.first_error_p50_pm = error.p50_pm;
+    view.first_error_p90_pm = error.p90_pm;
   }
   return view;
 }

@@ -47,6 +47,9 @@ struct replica_view {
   digest artifact;                        ///< Empty when it runs the weights themselves.
   std::uint64_t prefill_tokens_per_s = 0; ///< As learned so far.
   std::uint64_t decode_tokens_per_s = 0;
+  std::uint32_t predictions = 0;        ///< First tokens whose prediction was compared.
+  std::uint32_t first_error_p50_pm = 0; ///< Of these, off by that much of what was measured.
+  std::uint32_t first_error_p90_pm = 0;
   friend bool operator==(const replica_view&, const replica_view&) = default;
 };
 
@@ -165,8 +168,9 @@ struct decision_view {
 /// The recorded reasons about one request, oldest decision first.
 struct explanation {
   request_view request;
-  std::vector<decision_view> decisions; ///< At most limits::explain_decisions_max.
-  std::string outcome;                  ///< Word of request_outcome once it ended.
+  std::vector<decision_view> decisions;    ///< At most limits::explain_decisions_max.
+  std::string outcome;                     ///< Word of request_outcome once it ended.
+  std::optional<duration_us> starts_in_us; ///< Of one that waits, or was not to run: expected.
   friend bool operator==(const explanation&, const explanation&) = default;
 };
 

@@ -22,6 +22,7 @@ struct endpoint_figures {
   std::int64_t queue_ns = 0;      ///< Until it could start there; term_ns_max when closed.
   std::int64_t setup_ns = 0;      ///< Until the model is loaded there, compile included.
   std::int64_t exact_ns = 0;      ///< Penalty of resuming on another artifact or device model.
+  std::uint32_t first_ns = 0;     ///< Of prefill, before any token.
   std::uint32_t prefill_ns = 0;   ///< Per prompt token.
   std::uint32_t itl_ns = 0;       ///< Gap between tokens at the batch that one more would make.
   std::uint32_t step_ns = 0;      ///< Of this gap, what the one more adds.

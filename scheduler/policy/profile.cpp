@@ -140,7 +140,8 @@ linear_score profile::weigh(const endpoint_figures& at) const {
 }
 
 linear_score finish_of(const endpoint_figures& at) {
-  return {std::min(at.queue_ns + at.setup_ns + at.exact_ns, term_ns_max), at.prefill_ns, at.itl_ns};
+  return {std::min(at.queue_ns + at.setup_ns + at.exact_ns + at.first_ns, term_ns_max),
+          at.prefill_ns, at.itl_ns};
 }
 
 const std::vector<profile>& builtin_profiles() {

@@ -12,7 +12,7 @@ struct crowding {
   static constexpr const char* unit = "ns";
   static linear_score of(const endpoint_figures& at) {
     const auto others = std::int64_t{at.batch} - 1;
-    return {0, std::min(others * at.prefill_ns, per_token_max),
+    return {others * at.first_ns, std::min(others * at.prefill_ns, per_token_max),
             std::min(others * at.step_ns, per_token_max)};
   }
 };

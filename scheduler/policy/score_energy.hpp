@@ -13,7 +13,8 @@ struct energy {
   static linear_score of(const endpoint_figures& at) {
     const auto nj
         = [&](std::int64_t ns) { return std::min(ns * at.active_mw / 1000, per_token_max); };
-    return {0, nj(at.prefill_ns), nj(at.itl_ns) / std::max<std::int64_t>(at.batch, 1)};
+    return {nj(at.first_ns), nj(at.prefill_ns),
+            nj(at.itl_ns) / std::max<std::int64_t>(at.batch, 1)};
   }
 };
 

@@ -15,7 +15,8 @@ struct money {
     const auto pico = [&](std::int64_t ns) {
       return std::min(ns * at.price_micros / ns_micros_per_pico, per_token_max);
     };
-    return {0, pico(at.prefill_ns), pico(at.itl_ns) / std::max<std::int64_t>(at.batch, 1)};
+    return {pico(at.first_ns), pico(at.prefill_ns),
+            pico(at.itl_ns) / std::max<std::int64_t>(at.batch, 1)};
   }
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Time to read the prompt: tokens times what one takes.
+/// Time to read the prompt: what comes before any token, and tokens times what one takes.
 
 #include "scheduler/policy/figures.hpp"
 
@@ -9,7 +9,7 @@ namespace consort::core::scores {
 struct prefill {
   static constexpr const char* name = "prefill";
   static constexpr const char* unit = "ns";
-  static linear_score of(const endpoint_figures& at) { return {0, at.prefill_ns, 0}; }
+  static linear_score of(const endpoint_figures& at) { return {at.first_ns, at.prefill_ns, 0}; }
 };
 
 } // namespace consort::core::scores

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Decisions per second of the core alone: one iteration is a request's whole life (submitted,
-// ticket, started, finished) on a cluster whose devices all serve one model, with an attempt
-// running on every device, so that scores differ and the scan has something to choose.
-#include "scheduler/core.hpp"
-#include "scheduler/prng.hpp"
+// ticket, started, finished) on a cluster with an attempt running on every device, so that scores
+// differ and a pick has something to choose. Percentiles are of the step that submits and decides.
+#include "tests/bench/core_world.hpp"
 
 #include <benchmark/benchmark.h>
 
 #include <malloc.h>
 
 #include <algorithm>
+#include <array>
+#include <bit>
+#include <chrono>
 #include <deque>
 
 namespace consort::core {
@@ -18,164 +20,129 @@ namespace {
 
 constexpr std::uint32_t sequences = 8;
 
-class cluster {
+/// Latencies in buckets a sixteenth of a power of two wide.
+class percentiles {
 public:
-  explicit cluster(std::uint64_t devices) : core_(core_config{}) {
-    model_spec model;
-    model.name = model_name{"storyteller"};
-    model.variants = {{"gguf",
-                       "model.gguf",
-                       digest{std::string(64, 'a')},
-                       "",
-                       "f16",
-                       "",
-                       {},
-                       {},
-                       1 << 20U,
-                       1024,
-                       4096}};
-    model.replicas_min = static_cast<std::uint32_t>(devices);
-    for (std::uint64_t each = 0; each < devices; ++each)
-      add_device(each);
-    feed(model_declared{model});
-    while (answer_loads() || loaded_ < devices)
-      if (pending_.empty())
-        wait();
+  void add(std::uint64_t ns) {
+    const auto width = static_cast<unsigned>(std::bit_width(ns | 16U));
+    ++counts_[width * 16 + (ns >> (width - 5) & 15U)];
+    ++total_;
   }
-
-  /// Submits one request; its ticket comes at once or, when waiting is predicted to be faster, with
-  /// a later end.
-  void submit() {
-    request_meta meta;
-    meta.id = {gateway_id{1}, ++sequence_};
-    meta.external_id = "request-" + std::to_string(sequence_);
-    meta.model = model_name{"storyteller"};
-    meta.prompt_tokens = static_cast<std::uint32_t>(16 + chance_.below(2'000));
-    meta.max_tokens = static_cast<std::uint32_t>(1 + chance_.below(256));
-    feed(request_submitted{std::move(meta)});
-    start_granted();
-  }
-  /// The oldest running attempt ends.
-  void finish_one() {
-    attempt_measurement measured;
-    measured.usage = {1'000, 100, 0};
-    measured.first_token_us = static_cast<duration_us>(20'000 + chance_.below(60'000));
-    measured.total_us = measured.first_token_us + static_cast<duration_us>(chance_.below(900'000));
-    measured.batch = 1;
-    if (running_.empty())
-      return feed(tick{}); // Everything waits; the counter `running` tells.
-    feed(attempt_finished{running_.front(), measured});
-    running_.pop_front();
-    start_granted();
-  }
-  [[nodiscard]] std::uint64_t decisions() const { return core_.view(now_).counters.decisions; }
-  [[nodiscard]] std::size_t running() const { return running_.size(); }
-  void keep_alive() {
-    for (const auto& node : nodes_)
-      feed(lease_renewed{node, incarnation{1}});
+  [[nodiscard]] double us(double quantile) const {
+    auto left = static_cast<std::uint64_t>(static_cast<double>(total_) * quantile);
+    for (std::size_t at = 0; at < counts_.size(); ++at) {
+      if (left < counts_[at])
+        return static_cast<double>((16 + at % 16) << (at / 16)) / 32 / 1e3;
+      left -= counts_[at];
+    }
+    return 0;
   }
 
 private:
-  void feed(const event& happened) {
-    out_.clear();
-    core_.step(happened, ++now_, out_);
-  }
-
-  void start_granted() {
-    granted_.clear();
-    for (const auto& one : out_)
-      if (const auto* granted = std::get_if<grant_ticket>(&one))
-        granted_.push_back(granted->granted.attempt);
-    for (const auto& attempt : granted_) {
-      running_.push_back(attempt);
-      feed(attempt_started{attempt});
-    }
-  }
-
-  void add_device(std::uint64_t number) {
-    const node_id node{"n" + std::to_string(number / 8)};
-    if (number % 8 == 0) {
-      nodes_.push_back(node);
-      feed(node_joined{node, incarnation{1}, "10.0.0.1:4281", {}, {}});
-    }
-    device_spec spec;
-    spec.id = device_id{node.value + "/gpu" + std::to_string(number % 8)};
-    spec.node = node;
-    spec.type = resource_type::gpu;
-    spec.model = "sku";
-    spec.memory_bytes = std::uint64_t{1} << 34U;
-    spec.capability.formats = {"gguf"};
-    spec.capability.max_sequences = sequences;
-    spec.spec.prefill_tokens_per_s = 10'000 + chance_.below(20'000);
-    spec.spec.decode_tokens_per_s = 50 + chance_.below(150);
-    spec.spec.decode_batch_gain_pm = 50;
-    feed(device_advertised{spec, incarnation{1}});
-    owed();
-  }
-
-  void owed() { pending_.insert(pending_.end(), out_.begin(), out_.end()); }
-
-  /// Until the core wants to look again: on a large cluster that has a pace.
-  void wait() {
-    now_ = std::max(now_, core_.next_deadline().value_or(now_));
-    for (const auto& node : nodes_) {
-      feed(lease_renewed{node, incarnation{1}});
-      owed();
-    }
-    out_.clear();
-  }
-
-  bool answer_loads() {
-    owed();
-    auto commands = std::move(pending_);
-    pending_.clear();
-    for (const auto& one : commands) {
-      if (const auto* asked = std::get_if<reserve_allocation>(&one)) {
-        feed(allocation_reserved{asked->grant.id, asked->node, incarnation{1}, asked->grant.fence});
-      } else if (const auto* load = std::get_if<load_replica>(&one)) {
-        feed(replica_loaded{load->instance, incarnation{1}, {}, {}, 1'000});
-        ++loaded_;
-      } else {
-        continue;
-      }
-      owed();
-      out_.clear();
-    }
-    return !pending_.empty();
-  }
-
-  core core_;
-  prng chance_{42};
-  time_us now_ = 0;
-  std::uint64_t sequence_ = 0, loaded_ = 0;
-  std::vector<node_id> nodes_;
-  std::vector<command> out_;
-  std::deque<command> pending_;
-  std::vector<attempt_id> granted_;
-  std::deque<attempt_id> running_;
+  std::array<std::uint64_t, 65 * 16> counts_{};
+  std::uint64_t total_ = 0;
 };
 
-void decide(benchmark::State& state) {
-  const auto devices = static_cast<std::uint64_t>(state.range(0));
-  cluster world(devices);
-  for (std::uint64_t each = 0; each < devices; ++each)
+void play(benchmark::State& state, core_world& world) {
+  for (std::uint64_t each = 0; each < world.devices(); ++each)
     world.submit();
+  percentiles seen;
   const auto before = world.decisions();
   std::uint64_t decided = 0;
   for (auto step : state) {
     (void)step;
+    const auto began = std::chrono::steady_clock::now();
     world.submit();
+    seen.add(static_cast<std::uint64_t>((std::chrono::steady_clock::now() - began).count()));
     world.finish_one();
-    // Virtual time moves by a microsecond per event: leases last as in production.
     if (++decided % 500'000 == 0)
       world.keep_alive();
   }
   state.counters["scans_each"] = static_cast<double>(world.decisions() - before)
                                  / static_cast<double>(std::max<std::uint64_t>(decided, 1));
   state.counters["running"] = static_cast<double>(world.running());
+  state.counters["p50_us"] = seen.us(0.5);
+  state.counters["p99_us"] = seen.us(0.99);
+  state.counters["p999_us"] = seen.us(0.999);
   state.SetItemsProcessed(static_cast<std::int64_t>(decided));
 }
-BENCHMARK(decide)->Arg(10)->Arg(100)->Arg(1'000)->MinTime(2.0);
+
+/// By devices.
+void decide(benchmark::State& state) {
+  world_shape shape;
+  shape.devices = static_cast<std::uint64_t>(state.range(0));
+  core_world world(shape);
+  play(state, world);
+}
+BENCHMARK(decide)->Arg(10)->Arg(100)->Arg(1'000)->Arg(10'000)->Arg(100'000)->MinTime(1.0);
+
+/// Some devices of many have the model; with what all of it takes in memory.
+void replicas(benchmark::State& state) {
+  world_shape shape;
+  shape.devices = static_cast<std::uint64_t>(state.range(0));
+  shape.replicas = static_cast<std::uint64_t>(state.range(1));
+  const auto before = mallinfo2().uordblks + mallinfo2().hblkhd;
+  core_world world(shape);
+  for (std::uint64_t each = 0; each < shape.replicas; ++each)
+    world.submit();
+  percentiles seen;
+  for (auto step : state) {
+    (void)step;
+    const auto began = std::chrono::steady_clock::now();
+    world.submit();
+    seen.add(static_cast<std::uint64_t>((std::chrono::steady_clock::now() - began).count()));
+    world.finish_one();
+  }
+  const auto used = mallinfo2().uordblks + mallinfo2().hblkhd - before;
+  state.counters["MB"] = static_cast<double>(used) / 1e6;
+  state.counters["p50_us"] = seen.us(0.5);
+  state.counters["p99_us"] = seen.us(0.99);
+  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()));
+}
+BENCHMARK(replicas)->Args({10'000, 1'000})->MinTime(1.0);
+
+/// By policy, on 1,000 devices, in the order of docs/POLICIES.md.
+void policies(benchmark::State& state) {
+  world_shape shape;
+  shape.policy = policy_words()[static_cast<std::size_t>(state.range(0))];
+  state.SetLabel(shape.policy);
+  core_world world(shape);
+  play(state, world);
+}
+BENCHMARK(policies)->DenseRange(0, 9)->MinTime(0.5);
+
+/// By blocks of a prompt, half of them known.
+void prompts(benchmark::State& state) {
+  world_shape shape;
+  shape.prefix_blocks = static_cast<std::uint64_t>(state.range(0));
+  core_world world(shape);
+  play(state, world);
+}
+BENCHMARK(prompts)->Arg(0)->Arg(16)->Arg(128)->Arg(1'024)->MinTime(0.5);
+
+/// By requests that wait: each end of an attempt starts one of them.
+void waiting(benchmark::State& state) {
+  world_shape shape;
+  shape.devices = 100;
+  shape.queue_max = 2'000'000;
+  core_world world(shape);
+  while (world.submit())
+    ;
+  for (std::int64_t each = 1; each < state.range(0); ++each)
+    world.submit();
+  percentiles seen;
+  for (auto step : state) {
+    (void)step;
+    world.submit();
+    const auto began = std::chrono::steady_clock::now();
+    world.finish_one();
+    seen.add(static_cast<std::uint64_t>((std::chrono::steady_clock::now() - began).count()));
+  }
+  state.counters["p50_us"] = seen.us(0.5);
+  state.counters["p99_us"] = seen.us(0.99);
+  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()));
+}
+BENCHMARK(waiting)->Arg(1)->Arg(1'000)->Arg(100'000)->Arg(900'000)->MinTime(0.5);
 
 /// A device that is simulated in every respect, as an agent describes it.
 device_spec described(const node_id& node, std::uint64_t number) {

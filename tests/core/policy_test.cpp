@@ -196,6 +196,52 @@ TEST(Policies, ExplanationAddsUpForEveryProfile) {
   }
 }
 
+TEST(DryRun, SaysWhatWouldBeDecidedAndChangesNothing) {
+  for (const auto& policy : policy_words()) {
+    loaded_cluster t(fast_and_frugal());
+    const auto before = t.tested().digest();
+    const auto meta = t.by(policy);
+    const auto told = t.tested().explain(meta, t.now());
+    ASSERT_TRUE(told) << policy;
+    EXPECT_EQ(t.tested().digest(), before) << policy;
+    ASSERT_EQ(told->decisions.size(), 1U);
+    EXPECT_EQ(told->decisions[0].outcome, "ticket");
+    EXPECT_EQ(told->decisions[0].candidates_total, 2U);
+    EXPECT_EQ(told->starts_in_us, 0);
+    EXPECT_EQ(told->decisions[0].winner.value, t.device_for(meta)) << policy;
+  }
+}
+
+TEST(DryRun, SaysWhyItWouldBeTurnedAway) {
+  loaded_cluster t(alike(1));
+  auto meta = t.request();
+  meta.model = model_name{"storyteler"};
+  EXPECT_EQ(t.tested().explain(meta, t.now()).failure().code, "model_not_found");
+  EXPECT_EQ(t.tested().explain(t.by("fast"), t.now()).failure().code, "policy_not_found");
+  const auto told = t.tested().explain(t.request("npu"), t.now());
+  ASSERT_TRUE(told);
+  EXPECT_EQ(told->decisions[0].outcome, "rejected");
+  EXPECT_EQ(told->decisions[0].candidates.at(0).removed_by, "selector");
+  EXPECT_FALSE(told->starts_in_us);
+}
+
+TEST(Explain, WaitingRequestIsToldWhenItMayStart) {
+  loaded_cluster t(alike(1));
+  for (int i = 0; i < 5; ++i)
+    t.ask(t.request());
+  const auto first = t.request(), second = t.request();
+  EXPECT_EQ(t.device_for(first), "");
+  EXPECT_EQ(t.device_for(second), "");
+  const auto told = t.tested().explain(first.external_id, t.now());
+  const auto later = t.tested().explain(second.external_id, t.now());
+  ASSERT_TRUE(told->starts_in_us && later->starts_in_us);
+  EXPECT_GT(*told->starts_in_us, 0);
+  EXPECT_GT(*later->starts_in_us, *told->starts_in_us);
+  const auto dry = t.tested().explain(t.request(), t.now());
+  EXPECT_GT(*dry->starts_in_us, *later->starts_in_us);
+  EXPECT_EQ(dry->decisions[0].outcome, "queued");
+}
+
 } // namespace
 
 } // namespace consort::core::testing

@@ -44,7 +44,8 @@ public:
       = [](const gateway::admin_request&) { return done{}; };
   core::snapshot seen;
   std::optional<core::explanation> explained;
-  bool silent = false; ///< Admin calls are never answered.
+  std::optional<request_meta> dry_run; ///< The last that was only to be explained.
+  bool silent = false;                 ///< Admin calls are never answered.
 
   [[nodiscard]] gateway_id id() const override { return gateway_id(0xabc); }
   [[nodiscard]] time_us now() const override { return 0; }
@@ -92,6 +93,14 @@ public:
       answer(*explained);
     else
       answer(error{recovery::refuse, "unknown_request", "no request `" + external_id + "`"});
+  }
+
+  void explain(request_meta meta, std::function<void(result<core::explanation>)> answer) override {
+    dry_run = std::move(meta);
+    if (explained)
+      answer(*explained);
+    else
+      answer(error{recovery::refuse, "model_not_found", "no model of that name"});
   }
 
   void subscribe(std::function<void(const core::command&)> listener) override {

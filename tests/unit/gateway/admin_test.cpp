@@ -103,6 +103,24 @@ TEST_F(Admin, ExplainFindsByIdOrIs404) {
   EXPECT_EQ(error_of(missing)["code"], "unknown_request");
 }
 
+TEST_F(Admin, ExplainSaysWhereARequestWouldGo) {
+  core::explanation told;
+  told.request.state = "dry-run";
+  told.starts_in_us = 5;
+  port_.explained = told;
+  start();
+  http_client client(http_port());
+  const auto answer = client.post("/api/v1/explain", chat_body);
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(nlohmann::json::parse(answer.body)["starts_in_us"], 5);
+  ASSERT_TRUE(port_.dry_run);
+  EXPECT_EQ(port_.dry_run->kind, request_kind::chat);
+  EXPECT_EQ(port_.dry_run->model.value, "storyteller");
+  EXPECT_EQ(client.post("/api/v1/explain", "{").status, 400);
+  port_.explained.reset();
+  EXPECT_EQ(client.post("/api/v1/explain", chat_body).status, 404);
+}
+
 /// A device that runs what one profile builds for the model.
 core::device_view builds_for(const model_spec& model) {
   core::device_view device;

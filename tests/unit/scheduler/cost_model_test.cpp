@@ -49,55 +49,182 @@ TEST(CostModel, GapGrowsWithTheBatch) {
   EXPECT_EQ(speed.itl_ns(11), 20'000'000U);
 }
 
+/// One device of a kind of its own.
+struct learner {
+  speed_pool pool = seeded_pool(sheet());
+  device_pace pace;
+  speed_estimate speed = seeded_speed(sheet());
+  bool learns(const attempt_measurement& from, const attempt_context& context = {}) {
+    const bool learned = learn(pool, pace, from, context);
+    derive(pool, pace, speed);
+    return learned;
+  }
+  [[nodiscard]] double first_us(double tokens) const {
+    return (speed.first_ns + speed.prefill_ns * tokens) / 1e3;
+  }
+};
+
+TEST(CostModel, PoolOfASpecSheetSaysWhatTheSheetSays) {
+  learner one;
+  derive(one.pool, one.pace, one.speed);
+  EXPECT_NEAR(one.speed.prefill_ns, 100'000, 100);
+  EXPECT_NEAR(one.speed.decode_ns, 10'000'000, 10'000);
+  EXPECT_NEAR(one.speed.gain_pm, 100, 1);
+  EXPECT_LT(one.speed.first_ns, 100'000U);
+}
+
 TEST(CostModel, LearnsPrefillAndDecode) {
-  auto speed = seeded_speed(sheet());
+  learner one;
   for (int i = 0; i < 60; ++i)
-    EXPECT_TRUE(learn(speed, measured(1'000, 101, 50'000, 5'000), 1));
-  EXPECT_NEAR(speed.prefill_ns, 50'000, 1'000);
-  EXPECT_NEAR(speed.decode_ns, 5'000'000, 100'000);
-  EXPECT_NEAR(static_cast<double>(rate_of(speed.decode_ns)), 200, 5);
+    EXPECT_TRUE(one.learns(measured(1'000, 101, 50'000, 5'000)));
+  EXPECT_NEAR(one.first_us(1'000), 50'000, 1'000);
+  EXPECT_NEAR(one.speed.itl_ns(1), 5'000'000, 100'000);
 }
 
-TEST(CostModel, LearnsTheGrowthFromFullBatches) {
-  auto speed = seeded_speed(sheet());
-  for (int i = 0; i < 60; ++i)
-    learn(speed, measured(1'000, 101, 100'000, 40'000, 4), 1);
-  EXPECT_EQ(speed.decode_ns, 10'000'000U);
-  EXPECT_NEAR(speed.gain_pm, 1'000, 20);
+TEST(CostModel, LearnsWhatComesBeforeAnyToken) {
+  learner one;
+  for (int i = 0; i < 200; ++i)
+    one.learns(measured(i % 2 == 0 ? 100 : 4'000, 2, i % 2 == 0 ? 30'000 : 225'000, 10'000));
+  EXPECT_NEAR(one.speed.first_ns / 1e3, 25'000, 2'500);
+  EXPECT_NEAR(one.speed.prefill_ns, 50'000, 2'500);
 }
 
-TEST(CostModel, OneOutlierMovesItByAtMostThreeEighths) {
-  auto speed = seeded_speed(sheet());
-  learn(speed, measured(1'000, 101, 900'000'000, 50'000'000), 1);
-  EXPECT_LE(speed.prefill_ns, 100'000U * 11 / 8 + 1);
-  EXPECT_LE(speed.decode_ns, 10'000'000U * 11 / 8 + 1);
+TEST(CostModel, LearnsTheGrowthFromBatchesOfManySizes) {
+  learner one;
+  for (int i = 0; i < 400; ++i) {
+    const auto batch = 1U + static_cast<std::uint32_t>(i % 16);
+    one.learns(measured(1'000, 101, 100'000, 8'000 + 2'000 * (batch - 1), batch));
+  }
+  EXPECT_NEAR(one.speed.itl_ns(1) / 1e3, 8'000, 800);
+  EXPECT_NEAR(one.speed.itl_ns(16) / 1e3, 38'000, 3'800);
+}
+
+TEST(CostModel, FullBatchesAloneDoNotMakeASequenceFree) {
+  learner one;
+  for (int i = 0; i < 600; ++i)
+    one.learns(measured(1'000, 101, 100'000, 60'000, 30));
+  EXPECT_NEAR(one.speed.itl_ns(30) / 1e3, 60'000, 3'000);
+  EXPECT_GE(one.speed.itl_ns(1) / 1e3, 400);
+}
+
+TEST(CostModel, OneOutlierMovesLittle) {
+  learner one;
+  for (int i = 0; i < 50; ++i)
+    one.learns(measured(1'000, 101, 100'000, 10'000));
+  one.learns(measured(1'000, 101, 900'000'000, 50'000'000));
+  EXPECT_LE(one.first_us(1'000), 120'000);
+  EXPECT_LE(one.speed.itl_ns(1), 12'000'000U);
+}
+
+TEST(CostModel, DriftIsFollowedWithinTenAttempts) {
+  learner one;
+  for (int i = 0; i < 100; ++i)
+    one.learns(measured(1'000, 101, 100'000, 10'000));
+  for (int i = 0; i < 10; ++i)
+    one.learns(measured(1'000, 101, 300'000, 30'000));
+  EXPECT_NEAR(one.first_us(1'000), 300'000, 45'000);
+  EXPECT_NEAR(one.speed.itl_ns(1) / 1e3, 30'000, 4'500);
+}
+
+TEST(CostModel, KindIsLearnedOnceForAllAndDevicesDiffer) {
+  auto pool = seeded_pool(sheet());
+  device_pace known, slow, fresh;
+  for (int i = 0; i < 100; ++i) {
+    learn(pool, known, measured(1'000, 101, 50'000, 5'000), {});
+    learn(pool, slow, measured(1'000, 101, 100'000, 10'000), {});
+  }
+  speed_estimate fast_speed, slow_speed, fresh_speed;
+  derive(pool, known, fast_speed);
+  derive(pool, slow, slow_speed);
+  derive(pool, fresh, fresh_speed);
+  EXPECT_NEAR(static_cast<double>(slow_speed.itl_ns(1)) / fast_speed.itl_ns(1), 2, 0.2);
+  EXPECT_LT(fresh_speed.itl_ns(1), 10'100'000U) << "better known than its spec sheet";
 }
 
 TEST(CostModel, TakesOutQueueingAndCachedTokens) {
-  auto speed = seeded_speed(sheet());
+  learner told;
   auto one = measured(1'000, 1, 100'000, 0);
   one.engine_queue_us = 50'000;
   one.usage.cached_tokens = 500;
-  learn(speed, one, 1);
-  EXPECT_EQ(speed.prefill_ns, 100'000U);
+  for (int i = 0; i < 20; ++i)
+    told.learns(one);
+  EXPECT_NEAR(told.first_us(1'000), 100'000, 2'000);
+
+  learner ledger;
+  for (int i = 0; i < 20; ++i)
+    ledger.learns(measured(1'000, 1, 150'000, 0), {1, 50'000'000, 0, 0, 1});
+  EXPECT_NEAR(ledger.first_us(1'000), 100'000, 2'000) << "by our own ledger";
+
+  learner silent;
+  for (int i = 0; i < 20; ++i)
+    silent.learns(measured(1'000, 1, i % 2 == 0 ? 50'000 : 100'000, 0), {1, 0, 500, 0, 1});
+  EXPECT_NEAR(silent.first_us(1'000), 100'000, 2'000) << "the time tells whether it was cached";
+}
+
+TEST(CostModel, MostlyQueueSaysNothingOfThePrompt) {
+  learner one;
+  EXPECT_FALSE(one.learns(measured(1'000, 1, 100'000, 0), {1, 90'000'000, 0, 0, 1}));
 }
 
 TEST(CostModel, SaysNothingOfNonsense) {
-  auto speed = seeded_speed(sheet());
-  const auto before = speed;
-  auto one = measured(1'000, 10, 1'000, 1'000);
-  one.total_us = 10;
-  EXPECT_FALSE(learn(speed, one, 1));
-  one = {};
-  EXPECT_FALSE(learn(speed, one, 0));
-  EXPECT_EQ(speed, before);
+  learner one;
+  auto wrong = measured(1'000, 10, 1'000, 1'000);
+  wrong.total_us = 10;
+  EXPECT_FALSE(one.learns(wrong));
+  EXPECT_FALSE(one.learns({}, {0, 0, 0, 0, 0}));
+  EXPECT_EQ(one.pace, device_pace{});
 }
 
 TEST(CostModel, CountsSamplesOnlySoFar) {
-  auto speed = seeded_speed(sheet());
-  for (std::uint32_t i = 0; i < limits::explore_samples * 1'000 + 5; ++i)
-    learn(speed, measured(1'000, 2, 100'000, 10'000), 1);
-  EXPECT_EQ(speed.samples, limits::explore_samples * 1'000);
+  learner one;
+  for (std::uint32_t i = 0; i < limits::samples_max + 5; ++i)
+    one.learns(measured(1'000, 2, 100'000, 10'000));
+  EXPECT_EQ(one.pool.samples, limits::samples_max);
+}
+
+TEST(CostModel, LargestFiguresDoNotOverflow) {
+  learner one;
+  constexpr duration_us day = 86'400 * limits::second_us;
+  for (const auto prompt : {1U, 16'777'216U, 5U, 4'000'000'000U})
+    for (int i = 0; i < 50; ++i) {
+      attempt_measurement wild;
+      wild.usage = {prompt, 4'000'000'000U, 0};
+      wild.first_token_us = i % 2 == 0 ? day : 1;
+      wild.total_us = day;
+      one.learns(wild, {1, i % 3 == 0 ? std::int64_t{1} << 59U : 0, prompt / 2, 1U << 20U, 65'536});
+      EXPECT_GE(one.speed.prefill_ns, 1U);
+      EXPECT_GE(one.speed.decode_ns, 1U);
+    }
+}
+
+TEST(PredictionError, FollowsMedianAndNinetiethPercentile) {
+  prediction_error error;
+  for (int i = 0; i < 4'000; ++i)
+    error.saw(1'000'000 + 10'000 * (i * 7 % 10), 1'000'000); // 0 to 9 per cent, all alike often.
+  EXPECT_NEAR(error.p50_pm, 45, 12);
+  EXPECT_NEAR(error.p90_pm, 85, 12);
+  EXPECT_EQ(error.count, 4'000U);
+}
+
+TEST(LineFit, FindsALineThroughNoise) {
+  line_fit line;
+  line.seed(0, 1'000, 64, 4'096);
+  for (int i = 0; i < 500; ++i) {
+    const std::int64_t x = 32 << (i % 8);
+    const std::int64_t exact = 400'000 + 250 * x;
+    line.add(x, exact * (95 + i * 13 % 11) / 100);
+  }
+  for (const std::int64_t x : {64, 500, 2'000})
+    EXPECT_NEAR(static_cast<double>(line.at(x)) / static_cast<double>(400'000 + 250 * x), 1, 0.05)
+        << x;
+}
+
+TEST(DriftWatch, FiveInARowToOneSideAreNoOutliers) {
+  drift_watch watch;
+  for (const auto ratio : {1'500, 1'600, 900, 1'500, 1'400, 1'700, 1'600})
+    EXPECT_EQ(watch.saw(ratio), 1'000);
+  EXPECT_EQ(watch.saw(1'550), 1'550);
+  EXPECT_EQ(watch.saw(1'550), 1'000) << "counts anew";
 }
 
 TEST(RobustMean, ArrivesFromBothSides) {

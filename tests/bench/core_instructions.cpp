@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// Plays a fixed number of request lives through the core, for tests/bench/instructions.sh to count
+// instructions of: two runs that differ only in that number differ by the lives alone.
+// Usage: core_instructions DEVICES LIVES [POLICY]
+#include "tests/bench/core_world.hpp"
+
+#include <cstdlib>
+#include <iostream>
+
+int main(int count, char** words) {
+  if (count < 3) {
+    std::cerr << "usage: core_instructions DEVICES LIVES [POLICY]\n";
+    return 2;
+  }
+  consort::core::world_shape shape;
+  shape.devices = std::strtoull(words[1], nullptr, 10);
+  if (count > 3)
+    shape.policy = words[3];
+  consort::core::core_world world(shape);
+  for (std::uint64_t each = 0; each < shape.devices; ++each)
+    world.submit();
+  for (auto left = std::strtoull(words[2], nullptr, 10); left > 0; --left) {
+    world.submit();
+    world.finish_one();
+  }
+  std::cout << world.decisions() << " decisions\n";
+  return 0;
+}

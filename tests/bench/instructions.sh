@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# instructions.sh BUILD [--write]: instructions per request life in the core (submitted, decided, started, finished), by
+# callgrind, which counts the same on every run. Compares with instructions.txt: more than 10 % above it is a failure.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+program=$1/tests/bench/core_instructions
+expected=$here/instructions.txt
+command -v valgrind >/dev/null || { echo "instructions.sh: install valgrind first (apt-get install valgrind)"; exit 2; }
+
+# Instructions of a whole run with so many lives.
+collected() {
+  valgrind --tool=callgrind --callgrind-out-file=/dev/null "$program" "$1" "$2" "$3" 2>&1 |
+    sed -n 's/.*Collected : \([0-9]*\).*/\1/p'
+}
+
+failed=0
+while read -r devices policy bound; do
+  few=$(collected "$devices" 500 "$policy")
+  many=$(collected "$devices" 2500 "$policy")
+  each=$(( (many - few) / 2000 ))
+  if [ "${2:-}" = --write ]; then
+    sed -i "s/^$devices $policy .*/$devices $policy $each/" "$expected"
+    bound=$each
+  fi
+  verdict=ok
+  [ "$each" -le $(( bound * 11 / 10 )) ] || { verdict="more than 10 % above $bound"; failed=1; }
+  printf '%8d devices  %-14s %8d instructions a life  %s\n' "$devices" "$policy" "$each" "$verdict"
+done < <(grep -v '^#' "$expected")
+exit $failed

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scheduler/flat_map.hpp"
+
+#include "scheduler/prng.hpp"
+
+#include <gtest/gtest.h>
+
+#include <map>
+
+namespace consort::core {
+
+namespace {
+
+/// Few homes, so that runs are long and wrap around.
+struct poor_hash {
+  std::size_t operator()(std::uint64_t key) const { return key % 7 + 11; }
+};
+
+TEST(FlatMap, HoldsWhatAMapHoldsWhateverIsErased) {
+  flat_map<std::uint64_t, std::uint32_t, poor_hash> tested;
+  std::map<std::uint64_t, std::uint32_t> expected;
+  prng chance(5);
+  for (std::uint32_t step = 0; step < 20'000; ++step) {
+    const auto key = 1 + chance.below(60);
+    if (chance.below(2) == 0) {
+      tested.emplace(key, step);
+      expected.emplace(key, step);
+    } else {
+      EXPECT_EQ(tested.erase(key), expected.erase(key));
+    }
+    ASSERT_EQ(tested.size(), expected.size());
+    const auto looked = 1 + chance.below(60);
+    const auto found = expected.find(looked);
+    ASSERT_EQ(tested.contains(looked), found != expected.end());
+    if (found != expected.end()) {
+      EXPECT_EQ(tested.find(looked)->second, found->second);
+    }
+  }
+}
+
+TEST(FlatMap, EmptyKeyIsNeverKept) {
+  flat_map<std::uint64_t, int, poor_hash> tested;
+  tested.emplace(0, 3);
+  EXPECT_EQ(tested.size(), 0U);
+  tested.emplace(1, 3);
+  EXPECT_FALSE(tested.contains(0));
+  EXPECT_EQ(tested.erase(0), 0U);
+}
+
+} // namespace
+
+} // namespace consort::core
