@@ -380,16 +380,26 @@ void gateway_link::admin(gateway::admin_request wanted, std::function<void(resul
 }
 
 void gateway_link::snapshot(snapshot_answer answer) {
-  ask({}, {}, pending_query{0, std::move(answer), nullptr, {}});
+  ask({}, pending_query{0, std::move(answer), nullptr, {}});
 }
 
 void gateway_link::explain(std::string external_id, explain_answer answer) {
-  ask(external_id, {}, pending_query{0, nullptr, std::move(answer), external_id});
+  messages::query wanted;
+  wanted.explain = external_id;
+  ask(std::move(wanted), pending_query{0, nullptr, std::move(answer), external_id});
 }
 
 void gateway_link::explain(request_meta meta, explain_answer answer) {
   auto id = meta.external_id;
-  ask({}, std::move(meta), pending_query{0, nullptr, std::move(answer), std::move(id)});
+  messages::query wanted;
+  wanted.dry_run = std::move(meta);
+  ask(std::move(wanted), pending_query{0, nullptr, std::move(answer), std::move(id)});
+}
+
+void gateway_link::plan(core::plan_wish wish, explain_answer answer) {
+  messages::query wanted;
+  wanted.plan = std::move(wish);
+  ask(std::move(wanted), pending_query{0, nullptr, std::move(answer), {}});
 }
 
 void gateway_link::subscribe(std::function<void(const core::command&)> listener) {
@@ -397,8 +407,7 @@ void gateway_link::subscribe(std::function<void(const core::command&)> listener)
   shared_->subscribers.push_back(std::move(listener));
 }
 
-void gateway_link::ask(std::string explain, std::optional<request_meta> dry_run,
-                       pending_query query) {
+void gateway_link::ask(messages::query wanted, pending_query query) {
   std::optional<error> failure;
   {
     const std::lock_guard lock(shared_->mutex);
@@ -407,9 +416,6 @@ void gateway_link::ask(std::string explain, std::optional<request_meta> dry_run,
     else if (shared_->queries.size() >= limits::queries_max)
       failure
           = error{recovery::retry_later, "gateway_full", "too many unanswered queries; try again"};
-    messages::query wanted;
-    wanted.explain = std::move(explain);
-    wanted.dry_run = std::move(dry_run);
     wanted.number = shared_->query_number + 1;
     if (!failure)
       failure = shared_->send(wanted);

@@ -59,11 +59,12 @@ public:
   void explain(std::string external_id,
                std::function<void(result<core::explanation>)> answer) override;
   void explain(request_meta meta, std::function<void(result<core::explanation>)> answer) override;
+  void plan(core::plan_wish wish, std::function<void(result<core::explanation>)> answer) override;
   void subscribe(std::function<void(const core::command&)> listener) override;
 
 private:
   struct shared;
-  void ask(std::string explain, std::optional<request_meta> dry_run, pending_view query);
+  void ask(messages::query wanted, pending_view query);
 
   std::shared_ptr<shared> shared_;
   caf::actor link_;

@@ -128,6 +128,8 @@ void scheduler_state::answer_view(const frame& incoming) {
       answer.explanation = *std::move(told);
     else
       answer.refusal = told.failure();
+  } else if (query->body.plan) {
+    answer.explanation = core_.plan(*query->body.plan, now);
   } else if (query->body.explain.empty()) {
     auto page = core_.view_page(query->body.from, messages::limits::page_bytes_max, now);
     answer.snapshot = std::move(page.rows);
@@ -168,7 +170,16 @@ void scheduler_state::apply(const core::event& happened) {
   for (const auto& wanted : commands_)
     carry_out(wanted);
   commands_.clear();
+  keep_holds();
   arm();
+}
+
+void scheduler_state::keep_holds() {
+  if (core_.holds_version() == holds_kept_)
+    return;
+  holds_kept_ = core_.holds_version();
+  if (options_.keep_holds)
+    options_.keep_holds(core_.holds(options_.clock()));
 }
 
 void scheduler_state::carry_out(const core::command& wanted) {

@@ -31,6 +31,9 @@ struct scheduler_options {
   /// Told how long each step of the core took that decided about work, in seconds; may be empty.
   /// Called on the actor's thread.
   std::function<void(double)> observe_decision;
+  /// Told of what operators stopped whenever that changes, to be kept for the next life; may be
+  /// empty. Called on the actor's thread.
+  std::function<void(const core::hold_map&)> keep_holds;
 };
 
 class scheduler_state {
@@ -56,6 +59,7 @@ private:
   void peer_down(const caf::actor_addr& address);
 
   void apply(const core::event& happened);
+  void keep_holds();
   void carry_out(const core::command& wanted);
   void send_to_node(const node_id& node, const core::command& wanted);
   void send_to_gateway(gateway_id gateway, const core::command& wanted);
@@ -76,6 +80,7 @@ private:
   std::vector<core::command> commands_;
   std::optional<time_us> armed_for_;
   std::uint64_t generation_ = 0;
+  std::uint64_t holds_kept_ = 0; ///< Version.
 };
 
 } // namespace consort::actors

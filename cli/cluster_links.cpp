@@ -75,8 +75,20 @@ result<done> cluster_process::parts::start_scheduler() {
   const auto key = random_key();
   if (!key)
     return key.failure();
+  auto store = state_store::open(config.cluster.data_dir);
+  if (!store)
+    return store.failure();
+  kept_state = std::move(*store);
+  auto holds = kept_state->load_holds();
+  if (!holds)
+    return holds.failure();
   actors::scheduler_options options;
   options.core = core_settings(config.cluster, actors::random_incarnation().value);
+  options.core.holds = std::move(*holds);
+  options.keep_holds = [this](const core::hold_map& stopped) {
+    if (const auto saved = kept_state->save_holds(stopped); !saved)
+      spdlog::error("not kept over a restart: {}", saved.failure().message);
+  };
   options.core.numbers_from = wall_clock_us();
   options.life = life;
   options.join_token = config.links.token;

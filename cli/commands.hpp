@@ -22,6 +22,7 @@ void add_requests(CLI::App& root, context& env);
 void add_explain(CLI::App& root, context& env);
 void add_events(CLI::App& root, context& env);
 void add_drain(CLI::App& root, context& env); ///< Also `cordon` and `uncordon`.
+void add_plan(CLI::App& root, context& env);
 void add_compile(CLI::App& root, context& env);
 void add_model(CLI::App& root, context& env);
 void add_submit(CLI::App& root, context& env);

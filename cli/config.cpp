@@ -112,7 +112,40 @@ private:
         reader.integer("queue_max", made_.queue_max, 1, limits::queue_max));
     made_.lease_us = positive(reader, "lease", made_.lease_us);
     made_.queue_timeout_us = positive(reader, "queue_timeout", made_.queue_timeout_us);
+    if (const auto* weights = reader.object("tenant_weights"))
+      read_weights(*weights);
+    if (const auto* remote = reader.object("remote"))
+      read_remote(*remote);
     reader.finish();
+  }
+
+  void read_weights(const value& section) {
+    object_reader reader(section, origin_, failure_);
+    for (const auto& [tenant, weight] : section.members)
+      made_.tenant_weights[tenant]
+          = static_cast<std::uint32_t>(reader.integer(tenant, 1, 1, limits::tenant_weight_max));
+    reader.finish();
+  }
+
+  /// Money in thousandths, so that no fraction is needed.
+  void read_remote(const value& section) {
+    object_reader reader(section, origin_, failure_);
+    const auto word = reader.text("use", "free");
+    const auto& words = remote_words();
+    const auto known = std::find(words.begin(), words.end(), word);
+    if (known == words.end())
+      reader.fail("use", "unknown use `" + word + "`" + did_you_mean(word, words));
+    else
+      made_.remote = static_cast<core::remote_use>(known - words.begin());
+    made_.remote_budget_micros_per_hour
+        = static_cast<std::uint64_t>(reader.integer("budget_milli_per_hour", 0, 0, 1'000'000'000))
+          * 1'000;
+    reader.finish();
+  }
+
+  static const std::vector<std::string>& remote_words() {
+    static const std::vector<std::string> words{"free", "overflow", "never"};
+    return words;
   }
 
   duration_us positive(object_reader& reader, std::string_view field, duration_us fallback) {
@@ -381,6 +414,9 @@ core::core_config core_settings(const cluster_config& config, std::uint64_t seed
   made.queue_max = config.queue_max;
   made.lease_us = config.lease_us;
   made.queue_timeout_us = config.queue_timeout_us;
+  made.tenant_weights = config.tenant_weights;
+  made.remote = config.remote;
+  made.remote_budget_micros_per_hour = config.remote_budget_micros_per_hour;
   return made;
 }
 

@@ -58,7 +58,10 @@ struct cluster_config {
   duration_us lease_us = core::limits::lease_us;
   duration_us queue_timeout_us = core::limits::queue_timeout_us;
   std::vector<model_config> models;
-  core::pool_map pools; ///< Selectors by name; each parses.
+  std::map<std::string, std::uint32_t> tenant_weights; ///< Of contended models; others have 1.
+  core::remote_use remote = core::remote_use::free;
+  std::uint64_t remote_budget_micros_per_hour = 0; ///< 0 = unbounded.
+  core::pool_map pools;                            ///< Selectors by name; each parses.
   std::string http_host = "127.0.0.1";
   std::uint16_t http_port = 8080; ///< 0 = any free port.
   bool http_insecure = false;     ///< HTTP beyond loopback without keys.

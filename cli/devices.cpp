@@ -11,6 +11,8 @@ std::string device_state(const json& device) {
     return "lost";
   if (true_at(device, "/draining"))
     return "draining";
+  if (true_at(device, "/cordoned"))
+    return "cordoned";
   const auto breaker = text_at(device, "/breaker");
   if (breaker != "closed")
     return breaker;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `cordon` stops new work on a target, `drain` also empties it by a deadline, `uncordon` allows
-// work again.
+// `cordon` stops new work on a target, `drain` also empties it by a deadline; `undrain` and
+// `uncordon` lift them.
 #include "cli/api.hpp"
 #include "cli/commands.hpp"
 #include "cli/limits.hpp"
@@ -74,6 +74,7 @@ std::optional<error> check_known(const context& env, const std::string& target) 
 exit_code wait_until_idle(context& env, const drain_options& wanted, duration_us span) {
   const auto end
       = std::chrono::steady_clock::now() + std::chrono::microseconds(span) + limits::drain_grace;
+  std::optional<std::uint64_t> running_before;
   for (;;) {
     const auto running = running_on(env, wanted.target);
     if (!running)
@@ -82,6 +83,9 @@ exit_code wait_until_idle(context& env, const drain_options& wanted, duration_us
       env.out << wanted.target << ": drained\n";
       return exit_code::done;
     }
+    if (running_before != *running)
+      env.out << wanted.target << ": " << *running << " in flight\n" << std::flush;
+    running_before = *running;
     if (std::chrono::steady_clock::now() >= end)
       return complain(env, {recovery::retry_later, "failed",
                             wanted.target + " still runs " + std::to_string(*running)
@@ -104,7 +108,10 @@ exit_code change(context& env, const drain_options& wanted, const char* verb) {
   const std::string_view word(verb);
   if (word == "drain")
     return wait_until_idle(env, wanted, *span);
-  env.out << wanted.target << (word == "cordon" ? ": takes no new work\n" : ": takes work again\n");
+  env.out << wanted.target
+          << (word == "cordon"    ? ": takes no new work\n"
+              : word == "undrain" ? ": no longer drained\n"
+                                  : ": takes work again\n");
   return exit_code::done;
 }
 
@@ -125,8 +132,9 @@ void add_one(CLI::App& root, context& env, const char* verb, const char* help) {
 
 void add_drain(CLI::App& root, context& env) {
   add_one(root, env, "drain", "Empty a node or device: no new work, the rest ends or moves");
-  add_one(root, env, "cordon", "Stop new work on a node or device");
-  add_one(root, env, "uncordon", "Allow work on it again");
+  add_one(root, env, "undrain", "End a drain; a cordon stays");
+  add_one(root, env, "cordon", "Stop new work on a node or device; what runs there stays");
+  add_one(root, env, "uncordon", "Allow work on it again: ends a cordon and a drain");
 }
 
 } // namespace consort::cli

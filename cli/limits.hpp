@@ -8,6 +8,7 @@
 
 namespace consort::cli::limits {
 
+inline constexpr std::int64_t tenant_weight_max = 1'000'000;
 inline constexpr std::size_t config_models_max = 10'000;
 inline constexpr std::size_t config_aliases_max = 64; ///< Per model.
 inline constexpr std::size_t name_bytes_max = 128;    ///< Of a cluster, model or alias.

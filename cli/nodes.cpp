@@ -20,6 +20,7 @@ void add_nodes(CLI::App& root, context& env) {
     const auto* const state = !alive                       ? "lost"
                               : true_at(node, "/suspect")  ? "suspect"
                               : true_at(node, "/draining") ? "draining"
+                              : true_at(node, "/cordoned") ? "cordoned"
                                                            : "alive";
     std::string toolchains;
     for (const auto& profile : node.value("toolchains", json::array()))

@@ -70,8 +70,9 @@ std::string_view colour_of(std::string_view word) {
                             "closed", "healthy", "ok",       "valid"};
   constexpr std::array bad{"lost",     "failed", "open",    "unhealthy", "error",
                            "rejected", "FAIL",   "expired", "revoked"};
-  constexpr std::array pending{"draining",  "loading",  "building", "queued", "compiling",
-                               "half-open", "degraded", "warning",  "warn",   "suspect"};
+  constexpr std::array pending{"draining", "cordoned",  "loading",   "building",
+                               "queued",   "compiling", "half-open", "degraded",
+                               "warning",  "warn",      "suspect"};
   const auto among = [&](const auto& words) {
     return std::find(words.begin(), words.end(), word) != words.end();
   };

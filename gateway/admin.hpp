@@ -42,6 +42,9 @@ task<void> stream_events(gateway_context&, const http_request&, const std::strin
 /// Body {"target": node or device id, "reason"?}.
 task<void> post_drain(gateway_context&, const http_request&, const std::string& rest,
                       exchange& out);
+task<void> post_undrain(gateway_context&, const http_request&, const std::string& rest,
+                        exchange& out);
+task<void> post_plan(gateway_context&, const http_request&, const std::string& rest, exchange& out);
 task<void> post_cordon(gateway_context&, const http_request&, const std::string& rest,
                        exchange& out);
 task<void> post_uncordon(gateway_context&, const http_request&, const std::string& rest,

@@ -116,12 +116,19 @@ task<std::optional<std::vector<core::planned_build>>> plan_builds(gateway_contex
   co_return std::nullopt;
 }
 
-enum class drain_order : std::uint8_t { drain, cordon, uncordon };
+/// A step for people and programs, of the decision that it is.
+json step_json(const core::decision_view& step) {
+  return {{"action", step.outcome}, {"where", step.winner.value}, {"detail", step.reason}};
+}
+
+enum class drain_order : std::uint8_t { drain, undrain, cordon, uncordon };
 
 /// Only a drain has a deadline.
 std::optional<api_error> read_drain(const std::string& body, drain_order order,
                                     core::drain_changed& wanted) {
-  wanted.draining = order != drain_order::uncordon;
+  wanted.draining = order == drain_order::drain || order == drain_order::cordon;
+  if (order != drain_order::uncordon) // Which lifts both.
+    wanted.kind = order == drain_order::cordon ? core::hold_kind::cordon : core::hold_kind::drain;
   std::string deadline;
   std::vector<std::pair<std::string, std::string*>> fields{{"target", &wanted.target},
                                                            {"reason", &wanted.reason}};
@@ -160,6 +167,11 @@ task<void> post_drain(gateway_context& context, const http_request& request, con
   co_await change_drain(context, request, out, drain_order::drain);
 }
 
+task<void> post_undrain(gateway_context& context, const http_request& request, const std::string&,
+                        exchange& out) {
+  co_await change_drain(context, request, out, drain_order::undrain);
+}
+
 task<void> post_cordon(gateway_context& context, const http_request& request, const std::string&,
                        exchange& out) {
   co_await change_drain(context, request, out, drain_order::cordon);
@@ -168,6 +180,36 @@ task<void> post_cordon(gateway_context& context, const http_request& request, co
 task<void> post_uncordon(gateway_context& context, const http_request& request, const std::string&,
                          exchange& out) {
   co_await change_drain(context, request, out, drain_order::uncordon);
+}
+
+task<void> post_plan(gateway_context& context, const http_request& request, const std::string&,
+                     exchange& out) {
+  core::plan_wish wish;
+  auto failure = read_strings(
+      request.body,
+      {{"model", &wish.model.value}, {"for", &wish.selector}, {"drain", &wish.drain}});
+  if (!failure && wish.model.empty() && wish.drain.empty())
+    failure = missing_field("model");
+  if (failure) {
+    co_await respond_error(out, *failure);
+    co_return;
+  }
+  const auto until = std::chrono::steady_clock::now()
+                     + std::chrono::microseconds(context.config.limits.port_timeout);
+  const auto start = [&](auto reply) { context.port.plan(wish, std::move(reply)); };
+  auto answer = co_await await_answer<result<core::explanation>>(out, until, start);
+  const auto planned = answer ? std::move(*answer) : result<core::explanation>(scheduler_silent());
+  if (!planned) {
+    const auto refused = from_admin(planned.failure());
+    co_await respond_error(out, refused);
+    co_return;
+  }
+  json body{{"steps", json::array()}};
+  for (const auto& step : planned->decisions)
+    body["steps"].push_back(step_json(step));
+  const auto said
+      = make_response(200, body.dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
+  co_await out.respond(said);
 }
 
 task<void> post_model(gateway_context& context, const http_request& request, const std::string&,

@@ -42,6 +42,8 @@ json to_json(const core::node_view& view) {
           {"alive", view.alive},
           {"suspect", view.suspect},
           {"draining", view.draining},
+          {"cordoned", view.cordoned},
+          {"running", view.running},
           {"lease_epoch", view.lease_epoch.value},
           {"lease_left_us", view.lease_left_us},
           {"data_address", view.data_address},
@@ -50,13 +52,10 @@ json to_json(const core::node_view& view) {
 }
 
 json to_json(const core::device_view& view) {
-  return {{"spec", to_json(view.spec)},
-          {"reading", to_json(view.reading)},
-          {"alive", view.alive},
-          {"draining", view.draining},
-          {"breaker", view.breaker},
-          {"running", view.running},
-          {"loaded", names_json(view.loaded)}};
+  return {{"spec", to_json(view.spec)}, {"reading", to_json(view.reading)},
+          {"alive", view.alive},        {"draining", view.draining},
+          {"cordoned", view.cordoned},  {"breaker", view.breaker},
+          {"running", view.running},    {"loaded", names_json(view.loaded)}};
 }
 
 json to_json(const core::replica_view& view) {
@@ -115,7 +114,8 @@ json to_json(const core::counters_view& view) {
           {"loads", view.loads},
           {"decisions", view.decisions},
           {"builds_finished", view.builds_finished},
-          {"build_us_total", view.build_us_total}};
+          {"build_us_total", view.build_us_total},
+          {"preemptions", view.preemptions}};
 }
 
 json to_json(const core::candidate_view& view) {

@@ -168,6 +168,8 @@ std::vector<MetricFamily> snapshot_families(const core::snapshot& seen) {
                        counters.retries));
   out.push_back(single("resumes_total", "Streams continued elsewhere.", MetricType::Counter,
                        counters.resumes));
+  out.push_back(single("preemptions_total", "Batch attempts stopped for interactive work.",
+                       MetricType::Counter, counters.preemptions));
   out.push_back(single("model_loads_total", "Replica loads.", MetricType::Counter, counters.loads));
   return out;
 }

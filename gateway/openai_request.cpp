@@ -4,6 +4,7 @@
 #include "gateway/json_text.hpp"
 #include "gateway/limits.hpp"
 #include "gateway/prompt_blocks.hpp"
+#include "gateway/request_headers.hpp"
 #include "scheduler/limits.hpp"
 
 #include <nlohmann/json.hpp>
@@ -73,6 +74,22 @@ public:
     if (const auto* value = member(*options, "include_usage"); value != nullptr)
       value->is_boolean() ? void(include_usage = value->get<bool>())
                           : fail(wrong_type("stream_options.include_usage", "true or false"));
+  }
+
+  /// OpenAI's `metadata` is a map of strings that every client library passes on.
+  void labels(std::vector<std::string>& out) {
+    const auto* metadata = member(from_, "metadata");
+    const auto* value = metadata != nullptr && metadata->is_object()
+                            ? member(*metadata, "consort_labels")
+                            : nullptr;
+    if (value == nullptr)
+      return;
+    auto parsed
+        = value->is_string() ? parse_labels(value->get_ref<const std::string&>()) : std::nullopt;
+    if (parsed)
+      out = std::move(*parsed);
+    else
+      fail(wrong_value("metadata.consort_labels", labels_allowed));
   }
 
   void messages(parsed_body& out) {
@@ -249,6 +266,7 @@ std::variant<parsed_body, api_error> parse_body(request_kind kind, std::string_v
   body_reader in(from, out.model.value);
   in.flag("stream", out.stream);
   in.stream_options(out.stream, out.include_usage);
+  in.labels(out.labels);
   in.count("n", core::limits::choices_max, out.choices);
   in.count("max_tokens", limits::max_tokens_max, out.max_tokens);
   if (kind == request_kind::chat) {

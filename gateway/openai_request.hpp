@@ -21,6 +21,7 @@ struct parsed_body {
   std::uint32_t choices = 1;    ///< `n` times the number of prompts.
   bool resumable = true;
   std::vector<std::uint64_t> prefix_blocks;
+  std::vector<std::string> labels; ///< metadata.consort_labels
 };
 
 /// Requires: `kind` is chat or completion.

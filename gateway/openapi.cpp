@@ -33,6 +33,8 @@ json header_parameters() {
       one("X-Consort-Priority", "Class", words({"interactive", "standard", "batch"})),
       one("X-Consort-Deadline", "Duration such as 2s; passed: 408", text),
       one("X-Consort-Wait", "Duration to wait for a load or compile; 0s = never", text),
+      one("X-Consort-Tenant", "Who shares fairly with the others; empty = the anonymous one", text),
+      one("X-Consort-Labels", "Of its data, e.g. local-only: never to a REMOTE device", text),
       one("X-Consort-Session", "Keeps a session together", text),
       one("X-Request-Id", "Echoed; made when absent", text),
   });
@@ -80,6 +82,8 @@ json request_body(std::string_view pattern) {
     return body_of(strings_schema({"model", "for"}));
   if (pattern == "/api/v1/models")
     return body_of(strings_schema({"name", "source"}));
+  if (pattern == "/api/v1/plan")
+    return body_of(strings_schema({}, {"model", "for", "drain"}));
   if (pattern == "/api/v1/drain")
     return body_of(strings_schema({"target"}, {"reason", "deadline"}));
   return body_of(strings_schema({"target"}, {"reason"}));

@@ -2,6 +2,7 @@
 #include "gateway/request_headers.hpp"
 
 #include "gateway/limits.hpp"
+#include "scheduler/labels.hpp"
 #include "scheduler/limits.hpp"
 #include "scheduler/units.hpp"
 
@@ -73,6 +74,16 @@ public:
       out = std::string(*value);
   }
 
+  void labels(std::string_view key, std::string_view name, std::vector<std::string>& out) {
+    const auto value = from_.header(key);
+    if (!value)
+      return;
+    if (auto parsed = parse_labels(*value))
+      out = std::move(*parsed);
+    else
+      fail(bad_header(name, std::string(labels_allowed)));
+  }
+
   [[nodiscard]] const std::optional<api_error>& failure() const { return failure_; }
 
 private:
@@ -86,6 +97,24 @@ private:
 };
 
 } // namespace
+
+std::optional<std::vector<std::string>> parse_labels(std::string_view text) {
+  std::vector<std::string> labels;
+  for (;;) {
+    const auto comma = text.find(',');
+    auto one = text.substr(0, comma);
+    while (!one.empty() && one.front() == ' ')
+      one.remove_prefix(1);
+    while (!one.empty() && one.back() == ' ')
+      one.remove_suffix(1);
+    if (!core::label_well_formed(one) || labels.size() == core::limits::labels_max)
+      return std::nullopt;
+    labels.emplace_back(one);
+    if (comma == std::string_view::npos)
+      return labels;
+    text.remove_prefix(comma + 1);
+  }
+}
 
 std::string usable_request_id(const http_request& from) {
   const auto value = from.header("x-request-id");
@@ -108,6 +137,7 @@ std::variant<request_options, api_error> read_request_options(const http_request
   in.span("x-consort-deadline", "X-Consort-Deadline", false, out.deadline_us);
   in.span("x-consort-wait", "X-Consort-Wait", true, out.wait_us);
   in.text("x-consort-tenant", "X-Consort-Tenant", limits::tenant_bytes_max, out.tenant.value);
+  in.labels("x-consort-labels", "X-Consort-Labels", out.labels);
   for (const auto name : session_headers)
     if (out.session.empty())
       in.text(name, name == session_headers.front() ? "X-Consort-Session" : name,

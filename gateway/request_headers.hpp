@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// What a client asks for by header: device, policy, priority, deadline, wait, session, tenant and
-/// request id. Pure. A malformed header is a 400 that names it and what it may hold.
+/// What a client asks for by header: device, policy, priority, deadline, wait, session, tenant,
+/// labels of its data and request id. Pure. A malformed header is a 400 that names it and what it
+/// may hold.
 
 #include "gateway/errors.hpp"
 #include "scheduler/types.hpp"
@@ -9,6 +10,11 @@
 #include <variant>
 
 namespace consort::gateway {
+
+/// What a list of labels may hold, in words.
+inline constexpr std::string_view labels_allowed
+    = "1 to 8 labels joined by commas, such as local-only; each of lower-case letters, digits, `-`,"
+      " `_` and `.`, beginning with a letter";
 
 /// Defaults are those of a request without any header.
 struct request_options {
@@ -20,7 +26,12 @@ struct request_options {
   std::optional<policy_name> policy;
   std::optional<duration_us> deadline_us;
   std::optional<duration_us> wait_us;
+  std::vector<std::string> labels; ///< X-Consort-Labels.
 };
+
+/// `a, b` as a header or the body's `metadata.consort_labels` has it. Returns: the labels, or
+/// nothing when one is malformed or there are too many.
+[[nodiscard]] std::optional<std::vector<std::string>> parse_labels(std::string_view text);
 
 [[nodiscard]] std::variant<request_options, api_error>
 read_request_options(const http_request& from);

@@ -53,6 +53,9 @@ public:
   /// What would be decided about a request that is not run.
   virtual void explain(request_meta meta, std::function<void(result<core::explanation>)> answer)
       = 0;
+  /// What would be done next, step by step (core::plan).
+  virtual void plan(core::plan_wish wish, std::function<void(result<core::explanation>)> answer)
+      = 0;
   /// Subscribes to records and notes from now on; events that a slow subscriber misses are dropped,
   /// never queued for ever.
   virtual void subscribe(std::function<void(const core::command&)> listener) = 0;

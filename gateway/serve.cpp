@@ -33,6 +33,8 @@ request_meta make_meta(gateway_context& context, request_kind kind, const reques
   out.deadline_us = options.deadline_us;
   out.wait_us = options.wait_us;
   out.prefix_blocks = parsed.prefix_blocks;
+  out.labels = options.labels;
+  out.labels.insert(out.labels.end(), parsed.labels.begin(), parsed.labels.end());
   return out;
 }
 

@@ -88,6 +88,18 @@ void read(wire::ViewCursor::Reader from, core::view_cursor& to, incoming& in) {
   to.number = from.getNumber();
 }
 
+void write(wire::PlanWish::Builder to, const core::plan_wish& from, outgoing& out) {
+  to.setModel(out.label(from.model.value, "plan_wish.model"));
+  to.setSelector(out.label(from.selector, "plan_wish.selector"));
+  to.setDrain(out.label(from.drain, "plan_wish.drain"));
+}
+
+void read(wire::PlanWish::Reader from, core::plan_wish& to, incoming& in) {
+  to.model.value = in.label(from.getModel(), "plan_wish.model");
+  to.selector = in.label(from.getSelector(), "plan_wish.selector");
+  to.drain = in.label(from.getDrain(), "plan_wish.drain");
+}
+
 void read(wire::Query::Reader from, query& to, incoming& in) {
   to.number = from.getNumber();
   to.explain = in.label(from.getExplain(), "query.explain");
@@ -95,6 +107,8 @@ void read(wire::Query::Reader from, query& to, incoming& in) {
     read(from.getFrom(), to.from, in);
   if (from.hasDryRun())
     read(from.getDryRun(), to.dry_run.emplace(), in);
+  if (from.hasPlan())
+    read(from.getPlan(), to.plan.emplace(), in);
 }
 
 void read(wire::QueryAnswer::Reader from, query_answer& to, incoming& in) {
@@ -160,6 +174,8 @@ encoded encode(const envelope& from, const query& body) {
       write(query.initFrom(), body.from, out);
     if (body.dry_run)
       write(query.initDryRun(), *body.dry_run, out);
+    if (body.plan)
+      write(query.initPlan(), *body.plan, out);
   });
 }
 

@@ -5,6 +5,9 @@
 
 namespace consort::messages {
 
+template <>
+inline constexpr core::hold_kind last_enumerator<core::hold_kind> = core::hold_kind::cordon;
+
 namespace {
 
 /// Writes one event into the union.
@@ -44,6 +47,7 @@ struct event_writer {
     changed.setDraining(from.draining);
     changed.setMoveAfterUs(out.duration(from.move_after_us, "drain_changed.move_after_us"));
     changed.setReason(out.sentence(from.reason));
+    changed.setKind(out.word<wire::HoldKind>(from.kind, "drain_changed.kind"));
   }
 
   void operator()(const core::device_advertised& from) {
@@ -277,6 +281,7 @@ core::drain_changed take(wire::DrainChanged::Reader from, incoming& in) {
   to.draining = from.getDraining();
   to.reason = in.text(from.getReason(), "drain_changed.reason");
   to.move_after_us = in.duration(from.getMoveAfterUs(), "drain_changed.move_after_us");
+  to.kind = in.word<core::hold_kind>(from.getKind(), "drain_changed.kind");
   return to;
 }
 

@@ -75,6 +75,8 @@ void write(wire::RequestMeta::Builder to, const request_meta& from, outgoing& ou
     to.getWaitUs().setWait(out.duration(*from.wait_us, "request_meta.wait_us"));
   write_numbers(out, from.prefix_blocks, limits::prefix_blocks_max, "request_meta.prefix_blocks",
                 [&](unsigned size) { return to.initPrefixBlocks(size); });
+  write_words(out, from.labels, "request_meta.labels",
+              [&](unsigned size) { return to.initLabels(size); });
 }
 
 void read(wire::RequestMeta::Reader from, request_meta& to, incoming& in) {
@@ -103,6 +105,7 @@ void read(wire::RequestMeta::Reader from, request_meta& to, incoming& in) {
     to.wait_us = in.duration(from.getWaitUs().getWait(), "request_meta.wait_us");
   read_numbers(in, from.getPrefixBlocks(), to.prefix_blocks, limits::prefix_blocks_max,
                "request_meta.prefix_blocks");
+  read_words(from.getLabels(), to.labels, "request_meta.labels", in);
 }
 
 void write(wire::Ticket::Builder to, const ticket& from, outgoing& out) {

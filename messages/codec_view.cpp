@@ -27,6 +27,7 @@ void write(wire::NodeView::Builder to, const core::node_view& from, outgoing& ou
   to.setAlive(from.alive);
   to.setSuspect(from.suspect);
   to.setDraining(from.draining);
+  to.setCordoned(from.cordoned);
   to.setLeaseEpoch(from.lease_epoch.value);
   to.setLeaseLeftUs(out.time(from.lease_left_us, "node_view.lease_left_us"));
   to.setDataAddress(out.label(from.data_address, "node_view.data_address"));
@@ -34,6 +35,7 @@ void write(wire::NodeView::Builder to, const core::node_view& from, outgoing& ou
                  [&](unsigned size) { return to.initToolchains(size); });
   write_attributes(out, from.attributes, "node_view.attributes",
                    [&](unsigned size) { return to.initAttributes(size); });
+  to.setRunning(from.running);
 }
 
 void read(wire::NodeView::Reader from, core::node_view& to, incoming& in) {
@@ -42,11 +44,13 @@ void read(wire::NodeView::Reader from, core::node_view& to, incoming& in) {
   to.alive = from.getAlive();
   to.suspect = from.getSuspect();
   to.draining = from.getDraining();
+  to.cordoned = from.getCordoned();
   to.lease_epoch = epoch(from.getLeaseEpoch());
   to.lease_left_us = in.time(from.getLeaseLeftUs(), "node_view.lease_left_us");
   to.data_address = in.label(from.getDataAddress(), "node_view.data_address");
   read_profiles(in, from.getToolchains(), to.toolchains, "node_view.toolchains");
   read_map(from.getAttributes(), to.attributes, "node_view.attributes", in);
+  to.running = from.getRunning();
 }
 
 void write(wire::DeviceView::Builder to, const core::device_view& from, outgoing& out) {
@@ -54,6 +58,7 @@ void write(wire::DeviceView::Builder to, const core::device_view& from, outgoing
   write(to.initReading(), from.reading, out);
   to.setAlive(from.alive);
   to.setDraining(from.draining);
+  to.setCordoned(from.cordoned);
   to.setBreaker(out.label(from.breaker, "device_view.breaker"));
   to.setRunning(from.running);
   write_ids(out, from.loaded, "device_view.loaded",
@@ -65,6 +70,7 @@ void read(wire::DeviceView::Reader from, core::device_view& to, incoming& in) {
   read(from.getReading(), to.reading, in);
   to.alive = from.getAlive();
   to.draining = from.getDraining();
+  to.cordoned = from.getCordoned();
   to.breaker = in.label(from.getBreaker(), "device_view.breaker");
   to.running = from.getRunning();
   read_ids(in, from.getLoaded(), to.loaded, "device_view.loaded");
@@ -175,6 +181,7 @@ void write(wire::CountersView::Builder to, const core::counters_view& from) {
   to.setDecisions(from.decisions);
   to.setBuildsFinished(from.builds_finished);
   to.setBuildUsTotal(from.build_us_total);
+  to.setPreemptions(from.preemptions);
 }
 
 void read(wire::CountersView::Reader from, core::counters_view& to) {
@@ -193,6 +200,7 @@ void read(wire::CountersView::Reader from, core::counters_view& to) {
   to.decisions = from.getDecisions();
   to.builds_finished = from.getBuildsFinished();
   to.build_us_total = from.getBuildUsTotal();
+  to.preemptions = from.getPreemptions();
 }
 
 void write(wire::CandidateView::Builder to, const core::candidate_view& from, outgoing& out) {

@@ -285,6 +285,7 @@ struct RequestMeta {
   waitUs :union { defaultWait @17 :Void; wait @18 :Int64; }  # For load, compile or queue.
   prefixBlocks @19 :List(UInt64);  # Chained hashes of prompt blocks.
   policyText @20 :Text;      # Name of the profile, built-in or configured; goes before `policy`.
+  labels @21 :List(Text);    # Of its data, e.g. `local-only`.
 }
 
 struct Ticket {

@@ -60,6 +60,13 @@ struct Query {
   explain @1 :Text;  # Request id as the client saw it; empty asks for the snapshot.
   from @2 :Views.ViewCursor;  # Of the snapshot: the page that begins here; absent = the first.
   dryRun @3 :Common.RequestMeta;  # What would be decided about it; it is not run. Goes before the rest.
+  plan @4 :PlanWish;  # Present: what would be done. Answered by an explanation.
+}
+
+struct PlanWish {
+  model @0 :Text;
+  selector @1 :Text;  # Empty = `auto`.
+  drain @2 :Text;     # Node or device; then the others are not looked at.
 }
 
 struct QueryAnswer {

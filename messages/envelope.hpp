@@ -60,6 +60,7 @@ struct query {
   std::string explain;         ///< Request id as the client saw it; empty asks for the snapshot.
   core::view_cursor from = {}; ///< Of the snapshot: the page that begins here.
   std::optional<request_meta> dry_run = {}; ///< What would be decided about it; goes before both.
+  std::optional<core::plan_wish> plan = {}; ///< Set: what would be done, as an explanation.
   friend bool operator==(const query&, const query&) = default;
 };
 

@@ -85,6 +85,13 @@ struct DrainChanged {
   draining @1 :Bool;
   reason @2 :Text;
   moveAfterUs @3 :Int64;  # What still runs there then is moved elsewhere; 0 = never.
+  kind @4 :HoldKind;
+}
+
+enum HoldKind {
+  any @0;  # A drain when set, both when lifted.
+  drain @1;
+  cordon @2;
 }
 
 struct DeviceAdvertised {

@@ -34,6 +34,8 @@ struct NodeView {
   toolchains @7 :List(Common.BuildProfile);
   attributes @8 :List(Common.Attribute);
   suspect @9 :Bool;  # Its link dropped, and it was not heard since.
+  cordoned @10 :Bool;
+  running @11 :UInt32;  # Attempts on its devices.
 }
 
 struct DeviceView {
@@ -44,6 +46,7 @@ struct DeviceView {
   breaker @4 :Text;    # `closed`, `open`, `half-open`.
   running @5 :UInt32;  # Attempts.
   loaded @6 :List(Text);  # Model names.
+  cordoned @7 :Bool;
 }
 
 struct ReplicaView {
@@ -113,6 +116,7 @@ struct CountersView {
   decisions @12 :UInt64;
   buildsFinished @13 :UInt64;
   buildUsTotal @14 :UInt64;  # Time that finished builds took.
+  preemptions @15 :UInt64;   # Attempts of batch work that made room for interactive work.
 }
 
 struct Explanation {

@@ -32,6 +32,11 @@ refusal check_form(const request_meta& meta) {
     return malformed("too many prefix blocks");
   if (meta.choices == 0 || meta.choices > limits::choices_max)
     return malformed("n must be between 1 and 16");
+  if (meta.labels.size() > limits::labels_max)
+    return malformed("more than 8 labels");
+  if (!std::all_of(meta.labels.begin(), meta.labels.end(), label_well_formed))
+    return malformed("a label has 1 to 64 lower-case letters, digits, '-', '_' or '.', and begins"
+                     " with a letter");
   if (meta.wait_us.value_or(0) < 0 || meta.deadline_us.value_or(0) < 0)
     return malformed("waits and deadlines cannot be negative");
   return {};
@@ -75,7 +80,7 @@ index selector_room(core_state& s) {
   for (index at = 0; at < s.selectors.end(); ++at) {
     if (!s.selectors.holds(at) || s.selectors[at].users > 0)
       continue;
-    s.selector_texts.erase(s.selectors[at].text);
+    s.selector_texts.erase(s.selectors[at].key);
     for (index model = 0; model < s.models.end(); ++model)
       s.models[model].outlooks.erase(at);
     s.selectors.free(at);
@@ -84,22 +89,30 @@ index selector_room(core_state& s) {
   return none;
 }
 
-result<index> selector_of(core_state& s, const std::string& text) {
-  const auto known = find(s.selector_texts, text);
+result<index> selector_of(core_state& s, const request_meta& meta) {
+  // Most have no labels, and their key is made of nothing new.
+  auto key = meta.selector;
+  const auto labels = meta.labels.empty() ? meta.labels : ordered_labels(meta.labels);
+  for (const auto& label : labels)
+    key += '\n' + label;
+  const auto known = find(s.selector_texts, key);
   if (known != none)
     return known;
-  auto parsed = selector::parse(text, s.config.pools);
+  auto parsed = selector::parse(meta.selector, s.config.pools);
   if (!parsed)
     return parsed.failure();
   const auto at = selector_room(s);
   if (at == none)
     return error{recovery::retry_later, "selectors_full", "too many different device selectors"};
   auto& row = s.selectors[at];
-  row.text = text;
+  row.text = meta.selector + labels_text(labels);
+  row.key = key;
   row.parsed = std::move(*parsed);
+  row.labels = labels;
+  row.everything = row.parsed.everything() && labels.empty();
   for (index device = 0; device < s.devices.end(); ++device)
-    row.matches.push_back(row.parsed.matches(s.devices[device].spec) ? 1 : 0);
-  s.selector_texts.emplace(text, at);
+    row.matches.push_back(row.admits(s.devices[device].spec) ? 1 : 0);
+  s.selector_texts.emplace(std::move(key), at);
   return at;
 }
 
@@ -161,6 +174,7 @@ index open_request(pass& p, const request_meta& meta, index model, index selecto
   auto& r = s.requests[slot];
   auto& row = s.models[model];
   describe(s, meta, model, selector, r);
+  r.tenant = enter_tenant(s, meta.tenant, p.now);
   r.sequence = ++s.next_sequence;
   row.prompt_tokens = std::max<std::int64_t>(
       robust_mean(row.prompt_tokens, std::max(r.size.prompt_tokens, 1U)), 1);
@@ -191,17 +205,30 @@ void note_demand(core_state& s, index model, index selector, time_us now) {
   mark_dirty(s, model);
 }
 
-ending queue_full_ending(const core_state& s) {
-  ending how{request_outcome::rejected, 429, {}, limits::retry_after_min_us, {}, {}, {}};
+/// When those who wait for the model now will have begun, as an honest Retry-After.
+std::optional<duration_us> drained_in(const model_state& model, time_us now) {
+  const auto drain = model.queue.predicted_drain(model.queue.size() + 1, now);
+  if (!drain)
+    return std::nullopt;
+  return std::clamp(*drain, limits::retry_after_min_us, limits::retry_after_max_us);
+}
+
+ending queue_full_ending(const core_state& s, const request_row& r) {
+  ending how{request_outcome::rejected, 429, {}, {}, {}, {}, {}};
+  how.retry_after_us = drained_in(s.models[r.model], s.now).value_or(limits::retry_after_min_us);
   how.reason = {recovery::retry_later, "queue_full",
-                std::to_string(s.waiting) + " requests are waiting: the queue is full"};
+                std::to_string(s.waiting) + " requests are waiting"
+                    + (s.waiting < s.config.queue_max
+                           ? ", " + std::to_string(s.tenants[r.tenant].waiting)
+                                 + " of this tenant: the last places are kept for others"
+                           : ": the queue is full")};
   return how;
 }
 
 void start_waiting(pass& p, index slot) {
   auto& s = p.s;
-  if (s.waiting >= s.config.queue_max)
-    return end_request(p, slot, queue_full_ending(s));
+  if (!queue_has_room(s, s.requests[slot]))
+    return end_request(p, slot, queue_full_ending(s, s.requests[slot]));
   enqueue(s, slot);
   s.waiting_max = std::max(s.waiting_max, s.waiting);
   s.dues.set(slot, next_due(s, s.requests[slot]));
@@ -252,7 +279,7 @@ void leave(pass& p, index slot, const ending& how) {
   if (r.phase == request_phase::waiting) {
     dequeue(s, slot);
   } else if (r.phase == request_phase::parked) {
-    --s.waiting;
+    count_waiting(s, r, false);
   } else if (r.phase == request_phase::adopted) {
     forget_sought(s, slot);
   } else if (how.outcome != request_outcome::finished) {
@@ -271,11 +298,17 @@ void leave(pass& p, index slot, const ending& how) {
 } // namespace
 
 lane_key lane_of(const request_row& r) {
-  return {r.selector, r.meta.priority, r.deadline_at != 0};
+  return {r.selector, r.meta.priority};
 }
 
 queue_place place_of(const request_row& r) {
-  return {r.deadline_at, r.sequence};
+  return {r.deadline_at != 0 ? r.deadline_at : queue_place::no_deadline, r.sequence};
+}
+
+void count_waiting(core_state& s, const request_row& r, bool waits) {
+  auto& of_tenant = s.tenants[r.tenant].waiting;
+  s.waiting = waits ? s.waiting + 1 : s.waiting - 1;
+  of_tenant = waits ? of_tenant + 1 : of_tenant - 1;
 }
 
 void enqueue(core_state& s, index slot) {
@@ -284,15 +317,16 @@ void enqueue(core_state& s, index slot) {
   if (unreachable(s, r)) {
     r.phase = request_phase::parked;
     r.not_before = std::numeric_limits<time_us>::max();
-    ++s.waiting;
+    count_waiting(s, r, true);
     return;
   }
   r.phase = request_phase::waiting;
-  model.queue.add(lane_of(r), place_of(r), {slot, r.submitted_at});
+  model.queue.add(lane_of(r), key_of_tenant(s, r), place_of(r),
+                  {slot, r.preempted > 0 ? r.waiting_since : r.submitted_at});
   // Ahead of those known to be blocked it may fit where they did not.
-  if (model.queue.lanes().at(lane_of(r)).begin()->second.slot == slot)
+  if (const auto first = model.queue.head(lane_of(r), false, {}); first && first->who.slot == slot)
     ++model.releases;
-  ++s.waiting;
+  count_waiting(s, r, true);
   s.newcomers.push_back(slot);
   mark_dirty(s, r.model);
 }
@@ -300,9 +334,9 @@ void enqueue(core_state& s, index slot) {
 void dequeue(core_state& s, index slot) {
   auto& r = s.requests[slot];
   auto& model = s.models[r.model];
-  if (!model.queue.remove(lane_of(r), place_of(r)))
+  if (!model.queue.remove(lane_of(r), r.tenant, place_of(r)))
     return;
-  --s.waiting;
+  count_waiting(s, r, false);
   ++model.releases;
   mark_dirty(s, r.model);
 }
@@ -315,7 +349,7 @@ result<request_row> draft_request(core_state& s, const request_meta& meta) {
     return unknown_model(s, meta.model).reason;
   if (meta.policy && profile_named(s, *meta.policy) == none)
     return unknown_policy(s, *meta.policy).reason;
-  const auto selector = selector_of(s, meta.selector);
+  const auto selector = selector_of(s, meta);
   if (!selector)
     return selector.failure();
   request_row r;
@@ -337,7 +371,7 @@ index admit(pass& p, const request_meta& meta) {
     auto bad = unknown_model(s, meta.model);
     return refuse(bad.http_status, std::move(bad.reason));
   }
-  const auto selector = selector_of(s, meta.selector);
+  const auto selector = selector_of(s, meta);
   if (!selector)
     return refuse(selector.failure().action == recovery::refuse ? 400 : 429, selector.failure());
   if (s.requests.live() >= limits::requests_max)
@@ -388,6 +422,7 @@ void end_request(pass& p, index slot, const ending& how) {
                           how.eta_us});
   }
   leave(p, slot, how);
+  leave_tenant(s, slot, how);
   count(s.counters, how.outcome);
   close_explanation(s, r, how.outcome, p.now);
   s.request_ids.erase(r.meta.id);
@@ -417,9 +452,16 @@ ending impossible_ending(const core_state& s, index slot) {
     auto facts = facts_of(s, r.model, one.device, &one);
     facts.selected = s.selectors[r.selector].matches[one.device] != 0;
     facts.embeddings_needed = r.meta.kind == request_kind::embedding;
+    for (index place = 0; place < s.models[r.model].endpoints.size(); ++place)
+      if (s.models[r.model].endpoints.at(place).device == one.device)
+        add_endpoint_facts(s, r, s.models[r.model].endpoints.at(place), facts);
+    facts.sequences_used = 0; // What is only busy is no reason.
+    facts.kv_need_tokens = 0;
     auto refused = first_refusal(facts);
     if (refused == filter_id::passed)
       refused = one.removed_by;
+    if (refused == filter_id::passed)
+      continue;
     message += (named == 1 ? " " : "; ") + s.devices[one.device].spec.id.value + " " + word(refused)
                + " (" + all_filters()[static_cast<std::size_t>(refused)].reason(facts) + ")";
     if (one.artifact != none && refused == filter_id::artifact
@@ -441,6 +483,9 @@ ending unavailable_ending(core_state& s, index slot, time_us now) {
     how.eta_us = std::max<duration_us>(seen.eta_at - now, 0);
   how.retry_after_us = std::clamp(how.eta_us.value_or(limits::retry_after_min_us),
                                   limits::retry_after_min_us, limits::retry_after_max_us);
+  if (std::strcmp(seen.state, "queued") == 0)
+    if (const auto drained = drained_in(s.models[r.model], now))
+      how.retry_after_us = drained;
   const bool at_once = r.meta.wait_us && *r.meta.wait_us == 0;
   how.reason = {recovery::retry_later,
                 std::strcmp(seen.state, "queued") == 0 ? "queue_timeout"

@@ -33,7 +33,7 @@ index builder_for(const core_state& s, const artifact_entry& entry, index near_n
   };
   for (const auto& [name, at] : s.node_names) {
     const auto& node = s.nodes[at];
-    if (!node.alive || node.suspect || node.draining || !compiles(node, entry.key.profile)
+    if (!node.alive || node.suspect || node.stopped() || !compiles(node, entry.key.profile)
         || node.compiles >= limits::compiles_per_node_max)
       continue;
     if (best == none || cost(at) < cost(best))

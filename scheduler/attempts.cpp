@@ -100,6 +100,10 @@ std::optional<ending> no_more(pass& p, const request_row& r, const failover& how
   if (r.emitted > 0 && !r.meta.resumable)
     return gateway_502("not_resumable", "text was already sent and cannot be continued elsewhere",
                        last);
+  if (r.emitted > 0 && r.excluded.empty() && !possible_for(p.s, r))
+    return gateway_502("not_resumable",
+                       "no device runs what began it, nor the same quantisation and template",
+                       last);
   if (!possible_for(p.s, r) && p.now >= p.s.returning_until)
     return gateway_502("device_failed", "the device failed and no other could take over", last);
   if (!how.costs_credit)
@@ -118,15 +122,34 @@ void revoke(pass& p, const request_row& r, const std::string& why) {
         p.s.nodes[device.node].id, device.spec.id, instance.id, {r.meta.id, r.attempt}, why});
 }
 
-/// Waits again: behind a pause when nothing is wrong but time, else at its old place in the queue.
+/// Who was only full is not asked again before the others were.
+void shun(request_row& r) {
+  r.shunned.push_back(r.last_device);
+  if (std::find(r.excluded.begin(), r.excluded.end(), r.last_device) == r.excluded.end())
+    r.excluded.push_back(r.last_device);
+}
+
+void shun_nobody(request_row& r) {
+  for (const auto device : r.shunned)
+    std::erase(r.excluded, device);
+  r.shunned.clear();
+}
+
+/// Waits again: at once at its old place in the queue when another could take it; behind a pause
+/// when nothing is wrong but time.
 void wait_again(pass& p, index slot, const failover& how) {
   auto& r = p.s.requests[slot];
   r.waiting_since = p.now;
   r.told = nullptr;
-  if (how.failure.action == recovery::retry_later) {
+  const bool later = how.failure.action == recovery::retry_later;
+  if (later && may_move(p.s, r)) {
+    shun(r);
+    enqueue(p.s, slot);
+  } else if (later) {
+    shun_nobody(r);
     r.phase = request_phase::parked;
     r.not_before = p.now + (limits::retry_later_us << std::min(r.attempt, 10U));
-    ++p.s.waiting;
+    count_waiting(p.s, r, true);
   } else {
     enqueue(p.s, slot);
   }
@@ -165,12 +188,32 @@ void learn_length(model_state& model, const request_row& r, std::uint32_t tokens
     model.lengths.emplace(r.meta.tenant, tokens);
 }
 
+/// An engine that tells nothing of its queue shows it by a late first token.
+void judge_window(core_state& s, const request_row& r, const attempt_measurement& measured) {
+  auto& at = endpoint_of(s, r);
+  if (at.told)
+    return;
+  const auto place = s.instances[r.instance].places[r.rank];
+  const auto& pace = s.models[r.model].endpoints.pace(place);
+  const auto expected_us
+      = (std::int64_t{r.size.prompt_tokens} * pace.prefill_ns + pace.itl_ns) / 1000;
+  if (s.models[r.model].endpoints.room(place).samples >= limits::explore_samples
+      && measured.first_token_us
+             > limits::window_slow_factor * std::max<duration_us>(expected_us, 1))
+    at.overloaded(s.now);
+  else
+    at.ended_well();
+}
+
 void learn_from(pass& p, const request_row& r, const attempt_measurement& measured) {
   auto& s = p.s;
   const auto& at = endpoint_of(s, r);
   auto& pair = s.pairs[at.pair];
   const bool was_closed = pair.fuse.state() == breaker_state::closed;
   pair.fuse.succeeded();
+  judge_window(s, r, measured);
+  if (r.tokens == 0) // It ended before anything of it was reported.
+    endpoint_of(s, r).showed_life();
   auto& model = s.models[r.model];
   if (measured.first_token_us > 0 && r.first_predicted_ns > 0)
     pair.first_error.saw(r.first_predicted_ns / 1000, measured.first_token_us);
@@ -206,8 +249,13 @@ void occupy(core_state& s, index slot, index place, std::uint32_t saved) {
   if (at.kv_max != 0)
     r.held.kv_tokens = std::min(r.held.kv_tokens, at.kv_max);
   model.endpoints.reserve(place, r.held);
+  if (r.meta.priority == priority_class::batch) {
+    at.batch_used += r.held.sequences;
+    ++model.batch_running;
+  }
   auto& instance = s.instances[at.instance];
   r.instance = at.instance;
+  r.weights = instance.weights;
   r.rank = at.rank;
   r.listed = static_cast<std::uint32_t>(instance.attempts.size());
   instance.attempts.push_back(slot);
@@ -215,6 +263,7 @@ void occupy(core_state& s, index slot, index place, std::uint32_t saved) {
   r.missing_at = 0;
   r.tokens = 0;
   r.paced = false;
+  r.slow_since = 0;
   r.quiet_until = 0;
   r.last_device = at.device;
 }
@@ -237,6 +286,7 @@ void grant(pass& p, index slot, index place, bool exact, std::uint32_t saved) {
   auto& at = model.endpoints.at(place);
   auto& pair = s.pairs[at.pair];
   occupy(s, slot, place, saved);
+  charge_expected(s, slot);
   pair.fuse.started();
   if (pair.fuse.state() == breaker_state::closed)
     model.endpoints.refresh(place, pair.speed);
@@ -269,6 +319,10 @@ void let_go(pass& p, index slot) {
   const auto place = one.places[r.rank];
   model.endpoints.at(place).count_load(p.now);
   model.endpoints.release(place, r.held);
+  if (r.meta.priority == priority_class::batch) {
+    model.endpoints.at(place).batch_used -= r.held.sequences;
+    --model.batch_running;
+  }
   model.endpoints.refresh(place, s.pairs[model.endpoints.at(place).pair].speed);
   r.held = {};
   r.instance = none;
@@ -295,17 +349,18 @@ void fail_attempt(pass& p, index slot, const failover& how) {
   const auto emitted = std::max({r.emitted, how.emitted, r.tokens});
   // What breaks its engine time and again is no stream that gets on.
   const bool broke = how.fault && how.failure.code != data_link_lost;
-  r.fruitless = emitted > r.emitted && !broke ? 0 : r.fruitless + 1;
+  if (how.counts)
+    r.fruitless = emitted > r.emitted && !broke ? 0 : r.fruitless + 1;
   r.emitted = emitted;
   r.failure = how.failure;
   if (how.exclude)
     exclude(s, r, how.spare_last);
   let_go(p, slot);
   r.phase = request_phase::parked;
-  ++s.waiting;
+  count_waiting(s, r, true);
   if (const auto end = no_more(p, r, how))
     return end_request(p, slot, *end);
-  --s.waiting;
+  count_waiting(s, r, false);
   if (how.drop)
     p.send(drop_attempt{{r.meta.id, r.attempt}, how.failure.message});
   wait_again(p, slot, how);
@@ -346,7 +401,7 @@ void check_request(pass& p, index slot) {
   switch (r.phase) {
   case request_phase::waiting: return give_up_waiting(p, slot);
   case request_phase::parked:
-    --s.waiting;
+    count_waiting(s, r, false);
     r.waiting_since = p.now;
     enqueue(s, slot);
     return s.dues.set(slot, next_due(s, r));
@@ -401,10 +456,10 @@ void lose_adopted(pass& p, index slot, const error& failure, bool tell_gateway) 
   how.failure = r.failure = failure;
   ++r.fruitless;
   r.phase = request_phase::parked;
-  ++s.waiting;
+  count_waiting(s, r, true);
   if (const auto end = no_more(p, r, how))
     return end_request(p, slot, *end);
-  --s.waiting;
+  count_waiting(s, r, false);
   if (tell_gateway)
     p.send(drop_attempt{{r.meta.id, r.attempt}, failure.message});
   wait_again(p, slot, how);
@@ -435,7 +490,12 @@ void confirm_attempt(pass& p, index slot, std::uint32_t tokens) {
   auto& model = s.models[r.model];
   const auto place = s.instances[r.instance].places[r.rank];
   if (r.tokens == 0) {
+    const bool ramps = model.endpoints.at(place).ramp != 0;
     model.endpoints.first_token(place, r.held);
+    if (ramps && !model.queue.empty()) {
+      ++model.releases;
+      mark_dirty(s, r.model);
+    }
     model.endpoints.refresh(place, s.pairs[model.endpoints.at(place).pair].speed);
   }
   learn_pace(s, r, tokens, p.now);
@@ -443,6 +503,9 @@ void confirm_attempt(pass& p, index slot, std::uint32_t tokens) {
   r.heard_at = p.now;
   r.missing_at = 0;
   r.quiet_until = 0;
+  if (crawls(s, r, p.now))
+    return fail_attempt(p, slot,
+                        silent("device_slow", "its device is ten times slower than it was", true));
   s.dues.set_at_most(slot, next_due(s, r));
 }
 
@@ -483,6 +546,8 @@ void on(pass& p, const attempt_failed& e) {
   how.costs_credit = !link_lost;
   how.spare_last = link_lost;
   how.drop = false;
+  if (e.failure.action == recovery::retry_later)
+    endpoint_of(p.s, p.s.requests[slot]).overloaded(p.now);
   // Before another ticket is granted there.
   if (link_lost)
     suspect_node(p, node, "a gateway's link to its data port broke");

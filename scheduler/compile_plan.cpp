@@ -36,7 +36,7 @@ node_id builder_of(const snapshot& seen, const build_profile& profile, const nod
   node_id found;
   for (const auto& node : seen.nodes) {
     const auto& tools = node.toolchains;
-    if (!node.alive || node.draining
+    if (!node.alive || node.draining || node.cordoned
         || std::find(tools.begin(), tools.end(), profile) == tools.end())
       continue;
     if (node.node == near)

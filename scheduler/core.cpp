@@ -5,6 +5,8 @@
 #include "scheduler/handlers.hpp"
 
 #include <algorithm>
+#include <limits>
+#include <tuple>
 
 namespace consort::core {
 
@@ -25,6 +27,7 @@ void fire(pass& p, const timer& due) {
   case timer_kind::drain_node: return check_drained_node(p, row);
   case timer_kind::drain_device: return check_drained_device(p, row);
   case timer_kind::found: return judge_found(p);
+  case timer_kind::trust: return refresh_node(p, row);
   case timer_kind::look: p.s.looking = false; return look_later(p);
   case timer_kind::model: p.s.models[row].placed_version = 0; return mark_dirty(p.s, row);
   }
@@ -51,6 +54,14 @@ void tell_newcomers(pass& p) {
   waiting.clear();
 }
 
+/// Since when; never when nobody waits.
+time_us oldest_waiting(const model_state& model) {
+  auto oldest = std::numeric_limits<time_us>::max();
+  for (const auto& [key, lane] : model.queue.lanes())
+    oldest = std::min(oldest, lane.by_age.begin()->second.since);
+  return oldest;
+}
+
 } // namespace
 
 void settle(pass& p) {
@@ -59,7 +70,11 @@ void settle(pass& p) {
     auto& models = s.settling_models;
     models.swap(s.dirty_models);
     s.dirty_models.clear();
-    std::sort(models.begin(), models.end());
+    // What waits longest is looked at first: two models may want the same device.
+    std::sort(models.begin(), models.end(), [&](index one, index other) {
+      return std::tuple(oldest_waiting(s.models[one]), one)
+             < std::tuple(oldest_waiting(s.models[other]), other);
+    });
     for (const auto model : models)
       s.models[model].dirty = false;
     for (const auto model : models) {
@@ -116,6 +131,18 @@ result<explanation> core::explain(const request_meta& meta, time_us now) {
   auto& s = state_->all;
   s.now = std::max(now, s.now);
   return explain_dry(s, meta);
+}
+
+explanation core::plan(const plan_wish& wish, time_us now) const {
+  return plan_of(state_->all, wish, now);
+}
+
+hold_map core::holds(time_us now) const {
+  return holds_of(state_->all, now);
+}
+
+std::uint64_t core::holds_version() const {
+  return state_->all.holds_version;
 }
 
 std::uint64_t core::digest() const {

@@ -28,6 +28,20 @@ struct slo_target {
 /// By priority_class.
 using slo_targets = std::array<slo_target, 3>;
 
+/// What an operator stopped. Outlives scheduler lives: whoever owns the core keeps it.
+struct hold {
+  bool draining = false, cordoned = false;
+  std::string reason;
+  duration_us move_after_us = 0; ///< Left of a drain's deadline; 0 = none.
+  friend bool operator==(const hold&, const hold&) = default;
+};
+/// By node or device id.
+using hold_map = std::map<std::string, hold>;
+
+/// When work goes to REMOTE devices: as the policy scores them; only what none of the cluster's own
+/// can start, requests with a deadline apart; never. Labels go before all of these.
+enum class remote_use : std::uint8_t { free, overflow, never };
+
 /// Settings fixed for the core's life. Durations in microseconds.
 struct core_config {
   std::string cluster = "default";
@@ -45,6 +59,12 @@ struct core_config {
   std::uint64_t numbers_from = 0; ///< Ids and epochs count from here. A scheduler that takes the
                                   ///< place of another passes more than that one can have reached,
                                   ///< e.g. the time of day in microseconds.
+  remote_use remote = remote_use::free;
+  std::uint64_t remote_budget_micros_per_hour
+      = 0; ///< By predicted time and price; used up: barred until it comes back. 0 = unbounded.
+  hold_map holds; ///< Of an earlier life; apply once their target is seen.
+  std::map<std::string, std::uint32_t>
+      tenant_weights; ///< Shares of contended models; who is not listed has weight 1.
 };
 
 class core {
@@ -75,6 +95,16 @@ public:
   /// What would be decided about this request now, which is not run. Nothing that later decisions
   /// depend on changes. Returns: its one decision, or why it would be turned away at the door.
   [[nodiscard]] result<explanation> explain(const request_meta& meta, time_us now);
+
+  /// What would be done next, without doing it: each step is a decision whose outcome is the action
+  /// (`load`, `build`, `fetch`, `unload`, `serve`, `stop`, `wait`, `refuse`), whose winner is
+  /// where. Works on a copy of the state.
+  [[nodiscard]] explanation plan(const plan_wish& wish, time_us now) const;
+
+  /// What operators stopped, as of `now`, and a number that changes with it: to be kept for the
+  /// next scheduler life.
+  [[nodiscard]] hold_map holds(time_us now) const;
+  [[nodiscard]] std::uint64_t holds_version() const;
 
   /// A number over the whole state: equal states of equal history give equal digests on every
   /// platform.

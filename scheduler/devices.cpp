@@ -19,6 +19,7 @@ index device_row(pass& p, const device_spec& spec, index node) {
   p.s.devices[at].node = node;
   p.s.device_names.emplace(spec.id.value, at);
   p.s.nodes[node].devices.push_back(at);
+  claim_hold(p, spec.id.value);
   return at;
 }
 
@@ -28,7 +29,7 @@ void match_selectors(core_state& s, index device) {
       continue;
     auto& row = s.selectors[at];
     row.matches.resize(s.devices.end(), 0);
-    row.matches[device] = row.parsed.matches(s.devices[device].spec) ? 1 : 0;
+    row.matches[device] = row.admits(s.devices[device].spec) ? 1 : 0;
   }
 }
 
@@ -69,6 +70,21 @@ void reconcile(pass& p, index device, std::vector<attempt_id> running) {
   }
 }
 
+/// What is used beyond our promises is others'. A load or unload shows late in a reading, so that
+/// only what two in a row say is believed. Returns: whether it matters.
+bool learn_foreign(device_state& device) {
+  const auto memory = device.spec.memory_bytes;
+  const auto used = device.reading.memory_used_bytes.value_or(0);
+  const auto now = std::min(used - std::min(used, device.promised_bytes), memory);
+  const auto believed_now = std::min(now, device.foreign_seen);
+  device.foreign_seen = now;
+  const auto step = memory / limits::foreign_steps + 1;
+  if (believed_now + step > device.foreign_bytes && device.foreign_bytes + step > believed_now)
+    return false;
+  device.foreign_bytes = believed_now;
+  return true;
+}
+
 std::uint64_t figure(const capacity_figure& read, std::uint64_t known) {
   return read.value.value_or(known);
 }
@@ -81,10 +97,12 @@ bool update_capacity(core_state& s, index instance, std::uint32_t rank,
     return false;
   auto& at = s.models[one.model].endpoints.at(one.places[rank]);
   const auto before = std::tuple(at.seq_max, at.kv_max, at.seq_foreign);
+  at.told = at.told || read.sequences.value.has_value();
   const auto sequences = figure(read.sequences, at.seq_max);
   at.seq_max = static_cast<std::uint32_t>(
       std::clamp<std::uint64_t>(sequences, 1, limits::endpoint_sequences_max));
   at.kv_max = figure(read.kv_tokens, at.kv_max);
+  note_kv(s.models[one.model], at.kv_max);
   at.seq_foreign = static_cast<std::uint32_t>(
       std::min<std::uint64_t>(figure(read.foreign_sequences, 0), limits::endpoint_sequences_max));
   return before != std::tuple(at.seq_max, at.kv_max, at.seq_foreign);
@@ -110,6 +128,7 @@ void on(pass& p, const device_advertised& e) {
   device.spec = e.spec;
   device.present = true;
   device.reading = {};
+  device.foreign_bytes = device.foreign_seen = 0;
   if (respecified && !fresh)
     reseed(p.s, at);
   match_selectors(p.s, at);
@@ -125,6 +144,8 @@ void on(pass& p, const device_reported& e) {
   auto& device = p.s.devices[at];
   const bool health_changed = device.reading.health != e.reading.health;
   device.reading = e.reading;
+  if (learn_foreign(device) && p.s.waiting > 0)
+    changed(p.s);
   std::map<instance_id, std::uint32_t> ranks;
   for (const auto& [id, read] : e.endpoints) {
     const auto found = p.s.instance_ids.find(id);

@@ -40,19 +40,25 @@ void add_hardware(const core_state& s, hasher& into) {
     into.flag(one.alive);
     into.flag(one.suspect);
     into.flag(one.draining);
+    into.flag(one.cordoned);
     into.number(one.move_at);
     into.number(one.lease_epoch.value);
     into.number(one.lease_until);
     into.number(one.compiles);
+    into.number(one.losses);
+    into.number(one.trusted_at);
   }
   for (const auto& [name, at] : s.device_names) {
     const auto& one = s.devices[at];
     into.text(name);
     into.flag(one.present);
     into.flag(one.draining);
+    into.flag(one.cordoned);
     into.number(one.move_at);
     into.number(ordinal(one.reading.health));
     into.number(one.promised_bytes);
+    into.number(one.foreign_bytes);
+    into.number(one.foreign_seen);
     into.number(one.allocations);
     into.number(one.whole);
   }
@@ -85,6 +91,7 @@ void add_instances(const core_state& s, hasher& into) {
     into.number(one.variant);
     into.number(ordinal(one.state));
     into.flag(one.retiring);
+    into.flag(one.superseded);
     into.number(one.used_at);
     for (const auto device : one.devices)
       into.number(device);
@@ -97,6 +104,8 @@ void add_instances(const core_state& s, hasher& into) {
       into.number(endpoint.kv_used);
       into.number(endpoint.work_ns);
       into.number(endpoint.worst_gap_us);
+      into.number(endpoint.ramp);
+      into.number(endpoint.grown);
       into.flag(endpoint.open);
     }
   }
@@ -157,11 +166,15 @@ void add_requests(const core_state& s, hasher& into) {
     into.number(r.attempt);
     into.number(r.emitted);
     into.number(r.fruitless);
+    into.number(r.preempted);
+    into.number(r.tenant);
+    into.number(r.charged);
     into.number(r.tokens);
     into.number(r.heard_at);
     into.number(r.missing_at);
     into.number(r.gap_us);
     into.number(r.quiet_until);
+    into.number(r.slow_since);
     into.number(r.round);
     into.number(r.sought.value);
     into.number(r.held.kv_tokens);
@@ -198,6 +211,7 @@ std::uint64_t digest_of(const core_state& s) {
   into.number(s.returning_until);
   into.number(s.found_early.size());
   into.number(s.retry_credit_pm);
+  into.number(s.remote_left_micros);
   add_hardware(s, into);
   add_pairs(s, into);
   add_instances(s, into);
@@ -208,6 +222,7 @@ std::uint64_t digest_of(const core_state& s) {
     into.number(s.models[at].output_tokens);
     into.number(s.models[at].prompt_tokens);
     into.number(std::uint64_t{s.models[at].queue.size()});
+    into.number(s.models[at].batch_running);
   }
   add_requests(s, into);
   add_gateways(s, into);

@@ -83,17 +83,52 @@ verdict no_start(core_state& s, const request_row& r, bool possible, time_us now
   return verdict::blocked;
 }
 
+/// Interactive work that could only queue, here or in an engine, while batch work runs.
+bool would_queue(const model_state& model, const request_row& r, index start) {
+  if (r.meta.priority != priority_class::interactive || model.batch_running == 0)
+    return false;
+  if (start == none)
+    return true;
+  const auto& at = model.endpoints.at(start);
+  return at.seq_used + at.seq_foreign >= at.seq_max;
+}
+
 } // namespace
 
 bool may_serve(const core_state& s, const request_row& r, index device) {
   return s.selectors[r.selector].matches[device] != 0
+         && !(r.stays && s.devices[device].spec.type == resource_type::remote)
          && std::find(r.excluded.begin(), r.excluded.end(), device) == r.excluded.end()
          && (r.meta.kind != request_kind::embedding
              || s.devices[device].spec.capability.runtime.embeddings);
 }
 
-bool may_resume(const core_state& s, const endpoint& at) {
-  return s.instances[at.instance].runtime.resume != resume_support::none;
+namespace {
+
+const model_variant* variant_with(const model_spec& spec, const digest& weights) {
+  for (const auto& one : spec.variants)
+    if (one.content == weights)
+      return &one;
+  return nullptr;
+}
+
+/// Whether text of one may be continued by the other.
+bool same_voice(const core_state& s, const request_row& r, const digest& weights) {
+  if (r.weights.empty() || weights.empty() || r.weights == weights)
+    return true;
+  const auto& spec = s.models[r.model].spec;
+  const auto* before = variant_with(spec, r.weights);
+  const auto* after = variant_with(spec, weights);
+  return before != nullptr && after != nullptr && !before->tokenizer.empty()
+         && before->tokenizer == after->tokenizer && before->chat_template == after->chat_template
+         && before->quantization == after->quantization;
+}
+
+} // namespace
+
+bool may_resume(const core_state& s, const request_row& r, const endpoint& at) {
+  const auto& one = s.instances[at.instance];
+  return one.runtime.resume != resume_support::none && same_voice(s, r, one.weights);
 }
 
 bool resumes_exactly(const core_state& s, const request_row& r, const endpoint& at) {
@@ -102,12 +137,48 @@ bool resumes_exactly(const core_state& s, const request_row& r, const endpoint& 
 }
 
 bool possible_for(const core_state& s, const request_row& r) {
-  if (r.excluded.empty() && r.meta.kind != request_kind::embedding)
+  const bool streamed = r.emitted > 0 && !r.weights.empty();
+  if (r.excluded.empty() && !streamed && r.meta.kind != request_kind::embedding)
     return true;
-  const auto& options = s.models[r.model].options;
-  return options.empty() || std::any_of(options.begin(), options.end(), [&](const option& one) {
-           return one.removed_by == filter_id::passed && may_serve(s, r, one.device);
-         });
+  const auto& model = s.models[r.model];
+  const auto& variants = model.spec.variants;
+  if (model.options.empty()
+      || std::any_of(model.options.begin(), model.options.end(), [&](const option& one) {
+           return one.removed_by == filter_id::passed && may_serve(s, r, one.device)
+                  && (!streamed || same_voice(s, r, variants[one.variant].content));
+         }))
+    return true;
+  // What runs a former version may still be there.
+  for (index place = 0; streamed && place < model.endpoints.size(); ++place)
+    if (model.endpoints.at(place).instance != none
+        && may_serve(s, r, model.endpoints.at(place).device)
+        && may_resume(s, r, model.endpoints.at(place)))
+      return true;
+  return false;
+}
+
+bool fits_somewhere(const core_state& s, const request_row& r) {
+  const auto& model = s.models[r.model];
+  if (least_kv(r) <= model.kv_smallest)
+    return true;
+  return std::any_of(model.options.begin(), model.options.end(), [&](const option& by) {
+    return by.removed_by == filter_id::passed && may_serve(s, r, by.device)
+           && largest_kv(s, r.model, by.device) >= least_kv(r);
+  });
+}
+
+std::int64_t largest_kv(const core_state& s, index model, index device) {
+  std::int64_t largest = -1;
+  for (const auto at : s.devices[device].instances) {
+    const auto& one = s.instances[at];
+    if (one.model != model || !active(one))
+      continue;
+    if (one.places.empty()) // Under way: its engine is still to say.
+      return std::numeric_limits<std::int64_t>::max();
+    for (const auto place : one.places)
+      largest = std::max(largest, s.models[model].endpoints.room(place).kv_all);
+  }
+  return largest < 0 ? std::numeric_limits<std::int64_t>::max() : largest;
 }
 
 reservation reservation_for(const core_state& s, const request_row& r, std::uint32_t itl_ns) {
@@ -160,18 +231,26 @@ void recheck_later(core_state& s, index model, time_us now) {
 
 namespace {
 
+/// `saved`: tokens of its prompt that are thought to be cached there.
+void issue(pass& p, index slot, index place, bool explored, std::uint32_t saved) {
+  const auto& r = p.s.requests[slot];
+  charge_remote(p.s, p.s.models[r.model].endpoints.at(place).device,
+                finish_of(p.s.models[r.model].endpoints.pace(place)).of(r.size));
+  record_grant(p, slot, place, explored);
+  grant(p, slot, place,
+        r.emitted == 0 || resumes_exactly(p.s, r, p.s.models[r.model].endpoints.at(place)), saved);
+}
+
 question question_of(const core_state& s, const request_row& r, const barriers& blocked) {
   question asked{r, s.profiles[r.profile], demand_of(s, r), blocked};
-  asked.plain = s.selectors[r.selector].parsed.everything() && r.excluded.empty() && r.emitted == 0
-                && r.meta.kind != request_kind::embedding;
+  asked.plain = s.selectors[r.selector].everything && r.excluded.empty() && r.emitted == 0
+                && r.meta.kind != request_kind::embedding && !r.stays;
   asked.waited_us = s.now - r.submitted_at;
   asked.now = s.now;
   return asked;
 }
 
-} // namespace
-
-verdict try_grant(pass& p, index slot, const barriers& blocked) {
+verdict try_once(pass& p, index slot, const barriers& blocked) {
   auto& s = p.s;
   auto& r = s.requests[slot];
   auto& model = s.models[r.model];
@@ -179,18 +258,41 @@ verdict try_grant(pass& p, index slot, const barriers& blocked) {
   const auto found = choose(s, model, asked);
   ++s.counters.decisions;
   const auto& seen = outlook_of(s, r.model, r.selector, p.now);
+  if (would_queue(model, r, found.start.place))
+    if (const auto freed = make_place(p, slot); freed != none) {
+      issue(p, slot, freed, false, 0);
+      return verdict::granted;
+    }
   if (found.start.place == none)
-    return no_start(s, r, seen.possible && possible_for(s, r), p.now);
+    return no_start(s, r, seen.possible && possible_for(s, r) && fits_somewhere(s, r), p.now);
   if (better_to_wait(model, asked, found, best_prospect(s, asked, seen))) {
     recheck_later(s, r.model, p.now);
     return verdict::blocked;
   }
   const auto explored = explore(s, model, asked);
   const auto place = explored == none ? found.start.place : explored;
-  record_grant(p, slot, place, explored != none);
-  grant(p, slot, place, r.emitted == 0 || resumes_exactly(s, r, model.endpoints.at(place)),
-        explored == none ? found.start.saved : 0);
+  issue(p, slot, place, explored != none, explored == none ? found.start.saved : 0);
   return verdict::granted;
+}
+
+} // namespace
+
+verdict try_grant(pass& p, index slot, const barriers& blocked) {
+  auto& r = p.s.requests[slot];
+  const bool barred = remote_barred(p.s);
+  const bool first_here = stays_first(p.s, r);
+  r.stays = barred || first_here;
+  const auto outcome = try_once(p, slot, blocked);
+  r.stays = false;
+  if (outcome == verdict::granted || (!barred && !first_here))
+    return outcome;
+  if (!barred)
+    return try_once(p, slot, blocked);
+  // What is only spent for now is not impossible, and comes back without anything happening.
+  const bool for_good = p.s.config.remote == remote_use::never;
+  if (!for_good)
+    recheck_later(p.s, r.model, p.now);
+  return outcome == verdict::impossible && !for_good ? verdict::blocked : outcome;
 }
 
 dry_verdict decide_dry(core_state& s, const request_row& r) {
@@ -222,87 +324,6 @@ dry_verdict decide_dry(core_state& s, const request_row& r) {
                 : waits        ? "a busy or loading device is worth waiting for"
                                : seen.reason;
   return told;
-}
-
-namespace {
-
-struct cursor {
-  lane_key key;
-  queue_place place;
-  waiting_request who;
-  std::size_t passed = 0;
-};
-
-bool lane_known_blocked(const model_state& model, const outlook& seen, std::uint64_t version,
-                        time_us now) {
-  return seen.blocked_version == version && seen.blocked_releases == model.releases
-         && now < seen.recheck_at;
-}
-
-void note_blocked(core_state& s, model_state& model, index selector, time_us now) {
-  auto& seen = model.outlooks[selector];
-  seen.blocked_version = s.version;
-  seen.blocked_releases = model.releases;
-  seen.recheck_at = model.recheck_at > now ? model.recheck_at : std::numeric_limits<time_us>::max();
-}
-
-std::vector<cursor> heads_of(core_state& s, model_state& model, time_us now) {
-  std::vector<cursor> heads;
-  for (const auto& [key, members] : model.queue.lanes()) {
-    const auto seen = model.outlooks.find(key.selector);
-    if (seen != model.outlooks.end() && lane_known_blocked(model, seen->second, s.version, now))
-      continue;
-    heads.push_back({key, members.begin()->first, members.begin()->second});
-  }
-  return heads;
-}
-
-/// Moves to the next of its lane behind `after`. Returns: whether there is one.
-bool advance(const model_state& model, cursor& at) {
-  const auto lane = model.queue.lanes().find(at.key);
-  if (lane == model.queue.lanes().end())
-    return false;
-  const auto next = lane->second.upper_bound(at.place);
-  if (next == lane->second.end())
-    return false;
-  at.place = next->first;
-  at.who = next->second;
-  return true;
-}
-
-/// Fewer endpoints may serve it than its lane says: others of the lane may pass it.
-bool particular(const request_row& r) {
-  return !r.excluded.empty() || r.emitted > 0 || r.meta.kind == request_kind::embedding;
-}
-
-} // namespace
-
-void run_queue(pass& p, index at) {
-  auto& s = p.s;
-  auto& model = s.models[at];
-  auto heads = heads_of(s, model, p.now);
-  barriers blocked;
-  while (!heads.empty()) {
-    const auto first
-        = std::min_element(heads.begin(), heads.end(), [&](const cursor& a, const cursor& b) {
-            return goes_before(a.key, a.place, a.who, b.key, b.place, b.who, p.now);
-          });
-    const auto slot = first->who.slot;
-    const auto outcome = try_grant(p, slot, blocked);
-    if (outcome == verdict::granted)
-      dequeue(s, slot);
-    else if (outcome == verdict::impossible)
-      end_request(p, slot, impossible_ending(s, slot));
-    else if (!particular(s.requests[slot]) || ++first->passed > limits::lane_bypass_max) {
-      if (starving(first->who, p.now) && !model.endpoints.empty())
-        blocked.push_back(first->key.selector);
-      note_blocked(s, model, first->key.selector, p.now);
-      heads.erase(first);
-      continue;
-    }
-    if (!advance(model, *first))
-      heads.erase(first);
-  }
 }
 
 } // namespace consort::core

@@ -15,12 +15,28 @@ inline constexpr duration_us term_us_max = term_ns_max / 1000;
 
 /// Selector, exclusions and kind; nothing about how the device does now.
 [[nodiscard]] bool may_serve(const core_state& s, const request_row& r, index device);
-/// Whether the endpoint's runtime can continue a stream begun elsewhere.
-[[nodiscard]] bool may_resume(const core_state& s, const endpoint& at);
+/// Whether the endpoint can honestly continue the request's stream, begun elsewhere: its runtime is
+/// able to, and it runs the same weights, or others of the same quantisation, tokenizer and
+/// template.
+[[nodiscard]] bool may_resume(const core_state& s, const request_row& r, const endpoint& at);
 /// Same artifact and device model as the last attempt: the same text is promised.
 [[nodiscard]] bool resumes_exactly(const core_state& s, const request_row& r, const endpoint& at);
 /// Whether any device could ever serve it, exclusions included.
 [[nodiscard]] bool possible_for(const core_state& s, const request_row& r);
+
+/// Tokens of KV without which a request cannot even begin: its prompt, as estimated, and one more.
+[[nodiscard]] inline std::int64_t least_kv(const request_row& r) {
+  return std::int64_t{r.size.prompt_tokens} + 1;
+}
+/// Most tokens of KV that one endpoint of the model has there, or may have once it is loaded.
+[[nodiscard]] std::int64_t largest_kv(const core_state& s, index model, index device);
+/// An engine has so many tokens of KV; 0 = unknown.
+inline void note_kv(model_state& model, std::uint64_t tokens) {
+  if (tokens != 0)
+    model.kv_smallest = std::min(model.kv_smallest, static_cast<std::int64_t>(tokens));
+}
+/// Whether some device that may serve it has KV for its prompt.
+[[nodiscard]] bool fits_somewhere(const core_state& s, const request_row& r);
 
 /// What an attempt would hold: a sequence per choice, KV for prompt and answer. An unbounded answer
 /// may fill the context. Prefill work is left to the caller.
@@ -38,6 +54,9 @@ inline constexpr duration_us term_us_max = term_ns_max / 1000;
 /// Looks at the model again within limits::recheck_us although nothing may happen by then.
 void recheck_later(core_state& s, index model, time_us now);
 
+/// What filters look at of a loaded endpoint.
+void add_endpoint_facts(const core_state& s, const request_row& r, const endpoint& at,
+                        candidate_facts& facts);
 /// Records a decision that issued a ticket; cheap, words come later.
 void record_grant(pass& p, index slot, index place, bool explored);
 /// Records why it waits, or why it was turned away.

@@ -19,6 +19,30 @@ duration_us endpoint::worst_gap(time_us now) const {
                   limits::report_period_us);
 }
 
+void endpoint::ended_well() {
+  if (told || seq_used < seq_max || ++grown < seq_max)
+    return;
+  grown = 0;
+  seq_max = std::min(seq_max + 1, limits::endpoint_sequences_max);
+}
+
+void endpoint::overloaded(time_us now) {
+  if (told || (cut_at != 0 && now - cut_at < limits::window_cut_us))
+    return;
+  cut_at = now;
+  grown = 0;
+  seq_max = std::max(std::min(seq_used, seq_max) / 2, 1U);
+}
+
+void endpoint::start_slowly() {
+  ramp = std::max(seq_max / limits::ramp_share, 1U);
+}
+
+void endpoint::showed_life() {
+  if (ramp != 0 && ++ramp >= seq_max)
+    ramp = 0;
+}
+
 void endpoint::saw_gap(duration_us gap, time_us now) {
   worst_gap_us = std::min(std::max(gap, worst_gap(now)), limits::stall_max_us);
   worst_gap_at = now;
@@ -107,12 +131,17 @@ void endpoint_table::refresh(index place, const speed_estimate& speed) {
   figures.running = used;
   figures.active_mw = one.active_mw;
   figures.price_micros = one.price_micros;
-  // An idle endpoint takes any request: only the engine knows whether it is too long.
+  // An idle endpoint takes any request whose prompt can be held at all: the answer may be shorter
+  // than its bound.
   const bool idle = one.seq_used == 0;
   room.kv_free = one.kv_max == 0 || idle ? std::numeric_limits<std::int64_t>::max()
                                          : static_cast<std::int64_t>(one.kv_max)
                                                - static_cast<std::int64_t>(one.kv_used);
-  const auto left = std::int64_t{one.seq_max} + backlog_of(one.seq_max) - used;
+  room.kv_all = one.kv_max == 0 ? std::numeric_limits<std::int64_t>::max()
+                                : static_cast<std::int64_t>(one.kv_max);
+  const auto places = one.ramp != 0 ? std::int64_t{std::min(one.ramp, one.seq_max)}
+                                    : std::int64_t{one.seq_max} + backlog_of(one.seq_max);
+  const auto left = places - used;
   room.seq_free = !one.open ? -1
                   : idle    ? std::numeric_limits<std::int32_t>::max()
                             : static_cast<std::int32_t>(std::max<std::int64_t>(left, 0));
@@ -148,8 +177,10 @@ void endpoint::count_load(time_us now) {
 }
 
 void endpoint_table::first_token(index place, reservation& held) {
-  all_[place].prefill_ahead_ns -= held.prefill_ns;
+  auto& one = all_[place];
+  one.prefill_ahead_ns -= held.prefill_ns;
   held.prefill_ns = 0;
+  one.showed_life();
 }
 
 } // namespace consort::core

@@ -21,6 +21,7 @@ inline constexpr index none = ~index{0};
 /// What is looked at once the score is good; derived by endpoint_table::refresh.
 struct endpoint_room {
   std::int64_t kv_free = 0;   ///< Tokens; unlimited when unknown or idle.
+  std::int64_t kv_all = 0;    ///< Tokens in all; unlimited when unknown.
   std::int32_t seq_free = -1; ///< Backlog included; negative when closed.
   index device = none;
   std::uint32_t samples = 0; ///< Attempts learned from.
@@ -47,6 +48,7 @@ struct endpoint {
   std::uint32_t seq_max = 1;
   std::uint32_t seq_used = 0;
   std::uint32_t seq_foreign = 0; ///< Load that is not ours.
+  std::uint32_t batch_used = 0;  ///< Of seq_used, by batch work.
   std::uint64_t kv_max = 0;      ///< Tokens; 0 = unknown.
   std::uint64_t kv_used = 0;
   std::int64_t work_ns = 0;          ///< Predicted work of all outstanding attempts.
@@ -54,10 +56,23 @@ struct endpoint {
   std::uint32_t active_mw = 0;       ///< Of all its devices; see endpoint_figures.
   std::uint32_t price_micros = 0;
   bool open = false;        ///< Takes new work.
+  bool told = true;         ///< Its engine says how many sequences it takes.
+  std::uint32_t grown = 0;  ///< Untold: attempts that ended well in a full window.
+  time_us cut_at = 0;       ///< Untold: when its window was last cut.
+  std::uint32_t ramp = 0;   ///< Back after an outage: so many at once; 0 = no bound.
   std::int64_t load_us = 0; ///< Sequences times time, up to load_at.
   time_us load_at = 0;
   duration_us worst_gap_us = 0; ///< Between two reports of one attempt, lately.
   time_us worst_gap_at = 0;
+
+  /// Its engine tells nothing of its window, so it is found: one more after as many good ends in a
+  /// full window as it has places, half of it when the engine is full or slow.
+  void ended_well();
+  void overloaded(time_us now);
+  /// Begins with a share of its places, so that what waits does not fall upon it at once.
+  void start_slowly();
+  /// An attempt there brought a token: one more may begin beside it.
+  void showed_life();
 
   /// Fades with time, never below the period of reports.
   [[nodiscard]] duration_us worst_gap(time_us now) const;

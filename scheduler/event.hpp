@@ -38,13 +38,18 @@ struct lease_renewed {
   node_id node;
   incarnation life;
 };
+/// What stops new work: a drain is on its way to empty, a cordon leaves alone what runs. They are
+/// set and lifted apart; `any` is a drain when set, and both when lifted.
+enum class hold_kind : std::uint8_t { any, drain, cordon };
 /// An operator (or the node itself, on SIGTERM) stopped new work on a node or device, or allowed it
 /// again.
 struct drain_changed {
   std::string target; ///< Node or device id.
   bool draining = true;
   std::string reason;
-  duration_us move_after_us = 0; ///< What still runs there then is moved elsewhere; 0 = never.
+  duration_us move_after_us = 0; ///< What still runs there then is moved elsewhere; 0 = never. Of
+                                 ///< a drain only.
+  hold_kind kind = hold_kind::any;
 };
 /// An agent described one device in full. Again when anything about it changed.
 struct device_advertised {

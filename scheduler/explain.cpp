@@ -124,6 +124,8 @@ candidate_facts request_facts(const core_state& s, const request_row& r, const o
   return facts;
 }
 
+} // namespace
+
 void add_endpoint_facts(const core_state& s, const request_row& r, const endpoint& at,
                         candidate_facts& facts) {
   const auto need = reservation_for(s, r, 0);
@@ -133,10 +135,14 @@ void add_endpoint_facts(const core_state& s, const request_row& r, const endpoin
   facts.sequences_max = at.seq_max + backlog_of(at.seq_max);
   facts.sequences_need = need.sequences;
   facts.kv_need_tokens = at.kv_max == 0 ? 0 : need.kv_tokens;
+  facts.kv_all_tokens = at.kv_max;
+  facts.kv_least_tokens = static_cast<std::uint64_t>(least_kv(r));
   facts.kv_free_tokens = at.kv_max - std::min(at.kv_used, at.kv_max);
   facts.resume_needed = r.emitted > 0;
   facts.resume = s.instances[at.instance].runtime.resume;
 }
+
+namespace {
 
 /// Devices of the model beside those already recorded: refused, or lacking a load or compile.
 void add_others(const core_state& s, const request_row& r, time_us now, decision_record& into) {
@@ -250,8 +256,11 @@ void tell_waiting(pass& p, index slot) {
   update_outlook(s, r.model, r.selector, p.now);
   r.told = seen->second.state;
   record_wait(s, slot, r.told, seen->second.reason, p.now);
-  queue_notice told{
-      r.meta.id, r.told, model.queue.position(lane_of(r), place_of(r)), {}, seen->second.reason};
+  queue_notice told{r.meta.id,
+                    r.told,
+                    model.queue.position(lane_of(r), r.tenant, place_of(r)),
+                    {},
+                    seen->second.reason};
   if (seen->second.eta_at > 0)
     told.eta_us = std::max<duration_us>(seen->second.eta_at - p.now, 0);
   p.send(std::move(told));
@@ -377,7 +386,7 @@ std::optional<explanation> explain_request(const core_state& s, std::string_view
     told.request = view_request(s, live->second, now);
     const auto& r = s.requests[live->second];
     if (r.phase == request_phase::waiting) {
-      const auto position = s.models[r.model].queue.position(lane_of(r), place_of(r));
+      const auto position = s.models[r.model].queue.position(lane_of(r), r.tenant, place_of(r));
       if (const auto start = expected_start(s, r, position, now); start != 0)
         told.starts_in_us = std::max<duration_us>(start - now, 0);
     }

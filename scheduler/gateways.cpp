@@ -55,7 +55,8 @@ void bring_together(pass& p, index slot, const request_restored& e) {
       return try_again(p, slot, e);
     // Tokens of earlier attempts say nothing about this one.
     confirm_attempt(p, slot, e.emitted_tokens > r.emitted ? e.emitted_tokens : 0);
-    r.heard_at = p.now; // It could not be heard before.
+    if (r.phase == request_phase::running) // And not given up for its pace.
+      r.heard_at = p.now;                  // It could not be heard before.
     return;
   }
   r.emitted = std::max(r.emitted, e.emitted_tokens);

@@ -12,6 +12,7 @@ namespace consort::core {
 void on(pass& p, const node_joined& e);
 void on(pass& p, const node_lost& e);
 void on(pass& p, const lease_renewed& e);
+// holds.cpp
 void on(pass& p, const drain_changed& e);
 // devices.cpp
 void on(pass& p, const device_advertised& e);

@@ -5,6 +5,7 @@
 #include "scheduler/units.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <tuple>
 
 namespace consort::core {
@@ -18,8 +19,7 @@ device_share share_of(const device_state& device, const option& by) {
   // Without a known size there is nothing to divide.
   if (memory == 0)
     return {device.spec.id, true, 0};
-  const auto free = memory - std::min(device.promised_bytes, memory);
-  return {device.spec.id, false, std::clamp(free, by.least_bytes, by.need_bytes)};
+  return {device.spec.id, false, std::clamp(device.free_bytes(), by.least_bytes, by.need_bytes)};
 }
 
 /// Same SKU as the leader and, when it is in one, the same topology group.
@@ -120,6 +120,23 @@ void add_rates(const core_state& s, const instance_row& one, endpoint& to) {
   to.price_micros = static_cast<std::uint32_t>(std::min(price, limits::price_micros_max));
 }
 
+/// KV tokens for which its grant has room beside the weights; 0 = unknown.
+std::uint64_t granted_kv(const core_state& s, const instance_row& one) {
+  const auto grant = s.allocations.find(one.grant);
+  const auto& variants = s.models[one.model].spec.variants;
+  if (grant == s.allocations.end() || one.variant >= variants.size()
+      || variants[one.variant].kv_bytes_per_token == 0)
+    return 0;
+  std::uint64_t bytes = 0;
+  for (const auto& share : grant->second.grant.shares) {
+    if (share.whole || share.memory_bytes > std::numeric_limits<std::uint64_t>::max() - bytes)
+      return 0;
+    bytes += share.memory_bytes;
+  }
+  const auto& variant = variants[one.variant];
+  return (bytes - std::min(bytes, variant.weight_bytes)) / variant.kv_bytes_per_token;
+}
+
 void open_endpoint(core_state& s, index instance, const capacity_vector& declared) {
   auto& one = s.instances[instance];
   auto& endpoints = s.models[one.model].endpoints;
@@ -134,7 +151,12 @@ void open_endpoint(core_state& s, index instance, const capacity_vector& declare
       = declared.sequences.value.value_or(s.devices[device].spec.capability.max_sequences);
   fresh.seq_max = static_cast<std::uint32_t>(
       std::clamp<std::uint64_t>(sequences, 1, limits::endpoint_sequences_max));
-  fresh.kv_max = declared.kv_tokens.value.value_or(0);
+  fresh.told = declared.sequences.value.has_value();
+  fresh.kv_max = declared.kv_tokens.value.value_or(granted_kv(s, one));
+  const auto& node = s.nodes[s.devices[device].node];
+  if (node.losses > 0 && s.now - node.lost_at <= limits::flap_window_us)
+    fresh.start_slowly();
+  note_kv(s.models[one.model], fresh.kv_max);
   fresh.kind = kind_number(s, s.devices[device].spec) % 32;
   add_rates(s, one, fresh);
   one.places.push_back(endpoints.add(fresh));
@@ -220,7 +242,10 @@ index member_node(const core_state& s, instance_id id, incarnation life) {
 
 std::vector<index> ranks_for(const core_state& s, const model_state& model, const option& leader) {
   std::vector<index> chosen{leader.device};
-  const auto free = [&](index device) { return fits(s, share_of(s.devices[device], leader)); };
+  const auto free = [&](index device) {
+    const auto share = share_of(s.devices[device], leader);
+    return fits(s, share) && (share.whole || share.memory_bytes <= s.devices[device].free_bytes());
+  };
   if (!takes_work(s, leader.device) || !free(leader.device))
     return {};
   if (model.spec.devices_per_instance == 1)
@@ -297,9 +322,13 @@ void refresh_instance(core_state& s, index instance) {
   for (const auto place : one.places) {
     auto& at = endpoints.at(place);
     const auto& pair = s.pairs[at.pair];
+    const bool was_open = at.open;
     at.open = one.state == instance_state::ready && !one.retiring && pair.fuse.admits()
               && std::all_of(one.devices.begin(), one.devices.end(),
                              [&](index device) { return takes_work(s, device); });
+    // A node that was away looks the best of all: what waits must not fall upon it at once.
+    if (at.open && !was_open && one.ready_at < s.now)
+      at.start_slowly();
     endpoints.refresh(place, pair.speed);
   }
 }

@@ -33,9 +33,7 @@ violation check_request_row(const core_state& s, index slot) {
     return of("a request holds an endpoint without an attempt, or the reverse", slot);
   if (r.attempt > limits::attempts_total_max)
     return of("a request has more attempts than allowed", slot);
-  const auto& lanes = s.models[r.model].queue.lanes();
-  const auto lane = lanes.find(lane_of(r));
-  const bool queued = lane != lanes.end() && lane->second.contains(place_of(r));
+  const bool queued = s.models[r.model].queue.contains(lane_of(r), r.tenant, place_of(r));
   if (queued != (r.phase == request_phase::waiting))
     return of("a request's phase and its place in the queue disagree", slot);
   if (!is_out(r))
@@ -115,17 +113,19 @@ violation check_endpoint(const core_state& s, const model_state& model, index pl
   if (at.rank >= instance.places.size() || instance.places[at.rank] != place)
     return of("an endpoint is not where its instance says", place);
   reservation sum;
+  std::uint32_t batch = 0;
   for (const auto slot : instance.attempts) {
     const auto& r = s.requests[slot];
     if (r.rank != at.rank)
       continue;
     sum.sequences += r.held.sequences;
+    batch += r.meta.priority == priority_class::batch ? r.held.sequences : 0;
     sum.kv_tokens += r.held.kv_tokens;
     sum.work_ns += r.held.work_ns;
     sum.prefill_ns += r.held.prefill_ns;
   }
   if (sum.sequences != at.seq_used || sum.kv_tokens != at.kv_used || sum.work_ns != at.work_ns
-      || sum.prefill_ns != at.prefill_ahead_ns)
+      || sum.prefill_ns != at.prefill_ahead_ns || batch != at.batch_used)
     return of("an endpoint's ledger differs from its attempts", instance.id.value);
   const bool open = instance.state == instance_state::ready && !instance.retiring
                     && s.pairs[at.pair].fuse.admits()
@@ -238,6 +238,27 @@ violation check_leases(const core_state& s) {
   return std::nullopt;
 }
 
+violation check_tenants(const core_state& s) {
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> counted(s.tenants.size());
+  std::vector<std::uint32_t> batch(s.models.end(), 0);
+  for (index slot = 0; slot < s.requests.end(); ++slot) {
+    if (!s.requests.holds(slot))
+      continue;
+    const auto& r = s.requests[slot];
+    ++counted[r.tenant].first;
+    counted[r.tenant].second
+        += r.phase == request_phase::waiting || r.phase == request_phase::parked ? 1 : 0;
+    batch[r.model] += is_out(r) && r.meta.priority == priority_class::batch ? 1 : 0;
+  }
+  for (index at = 0; at < s.tenants.size(); ++at)
+    if (s.tenants[at].live != counted[at].first || s.tenants[at].waiting != counted[at].second)
+      return of("a tenant counts its requests wrongly", at);
+  for (index at = 0; at < s.models.end(); ++at)
+    if (s.models[at].batch_running != batch[at])
+      return of("a model counts its batch work wrongly", at);
+  return std::nullopt;
+}
+
 violation check_selectors(const core_state& s) {
   std::vector<std::uint32_t> users(s.selectors.end(), 0);
   for (index slot = 0; slot < s.requests.end(); ++slot)
@@ -253,7 +274,7 @@ violation check_selectors(const core_state& s) {
 
 std::optional<std::string> violation_of(const core_state& s) {
   for (const auto check : {check_requests, check_gateways, check_instances, check_device_ledger,
-                           check_artifacts, check_leases, check_selectors})
+                           check_artifacts, check_leases, check_selectors, check_tenants})
     if (auto bad = check(s))
       return bad;
   return std::nullopt;

@@ -18,8 +18,10 @@ inline constexpr std::uint32_t requests_max = 1'000'000; ///< Live requests, wai
 inline constexpr std::uint32_t attempts_max = 4;         ///< Of a request in a row without a token.
 inline constexpr std::uint32_t attempts_total_max = 32;  ///< Of a request.
 inline constexpr std::size_t external_id_bytes_max = 128;
-inline constexpr std::size_t policy_bytes_max = 64;        ///< Of a profile's name.
-inline constexpr std::size_t prefix_blocks_max = 1'024;    ///< Per request.
+inline constexpr std::size_t policy_bytes_max = 64;     ///< Of a profile's name.
+inline constexpr std::size_t prefix_blocks_max = 1'024; ///< Per request.
+inline constexpr std::size_t labels_max = 8;            ///< Of one request's data.
+inline constexpr std::size_t label_bytes_max = 64;
 inline constexpr std::uint32_t choices_max = 16;           ///< `n`.
 inline constexpr std::size_t explain_requests_max = 1'024; ///< Ring of explained requests.
 inline constexpr std::size_t explain_candidates_max
@@ -63,15 +65,33 @@ inline constexpr std::size_t selector_terms_max = 32;  ///< In one selector.
 inline constexpr std::size_t message_devices_max = 32; ///< Named in one 422 message.
 inline constexpr std::size_t lane_bypass_max = 64;     ///< Blocked heads looked past in one lane.
 inline constexpr duration_us starvation_us
-    = 10 * second_us; ///< Waited longer: goes before every class, and nobody passes it.
+    = 10 * second_us; ///< Waited longer: its lane gets a share of the grants, and nobody passes it.
+inline constexpr std::uint32_t aged_every = 4; ///< Of a model's grants one goes to such a lane.
+inline constexpr std::uint32_t tenants_max = 4'096; ///< Remembered; more share a row.
+inline constexpr std::uint32_t queue_reserve_share
+    = 16; ///< One of so many places in the queue is kept for tenants that hold few.
+inline constexpr std::uint32_t preemptions_max = 3; ///< Of one request.
+inline constexpr duration_us preempt_wait_us_min
+    = second_us / 4; ///< A shorter predicted wait stops nobody.
 inline constexpr duration_us retry_after_min_us = 1 * second_us;
-inline constexpr duration_us retry_after_max_us = 60 * second_us;
+inline constexpr duration_us retry_after_max_us = 600 * second_us;
 inline constexpr std::uint32_t endpoint_backlog_pm
     = 100; ///< Beyond an endpoint's sequences, per mille of them; at least one.
+inline constexpr duration_us window_cut_us = second_us; ///< Between two cuts of a found window.
+inline constexpr std::int64_t window_slow_factor
+    = 4; ///< First token later than so many times its prediction: a found window is cut.
+inline constexpr std::uint32_t ramp_share
+    = 4; ///< Part of its places that a returning one begins with.
 inline constexpr std::uint32_t endpoint_sequences_max = 65'536; ///< Believed of one endpoint.
 inline constexpr std::size_t endpoints_per_instance_max = 64;   ///< Data-parallel ranks.
 
 // --- failure ---
+inline constexpr duration_us flap_window_us = 300 * second_us; ///< Losses closer than that add up.
+inline constexpr duration_us flap_pause_min_us = 1 * second_us;
+inline constexpr duration_us flap_pause_max_us = 60 * second_us; ///< Before a flapping node works.
+inline constexpr std::uint32_t flaps_max = 1'000;                ///< Counted.
+inline constexpr std::int64_t slow_factor = 10; ///< Times its own model: the device is failing.
+inline constexpr duration_us slow_after_us = 2 * second_us; ///< When it stays that slow so long.
 inline constexpr duration_us report_period_us = 250'000; ///< Gateways report progress that often.
 inline constexpr duration_us stall_floor_us = 3 * report_period_us; ///< Silence between tokens.
 inline constexpr std::int64_t stall_tokens = 30;    ///< Times the attempt's own gap between tokens.
@@ -117,7 +137,14 @@ inline constexpr std::uint64_t power_mw_max = 1'000'000'000;     ///< Believed o
 inline constexpr std::uint64_t price_micros_max = 1'000'000'000; ///< Per hour, believed likewise.
 
 // --- placement and artifacts ---
-inline constexpr std::uint32_t warmups_max = 4;     ///< Loads in progress per model beyond need.
+inline constexpr std::uint64_t money_micros_max
+    = std::uint64_t{1} << 40U; ///< An hour's price or budget that is believed.
+inline constexpr std::uint64_t foreign_steps
+    = 64; ///< A change of others' memory below such a part of the device's changes nothing.
+inline constexpr std::size_t plan_steps_max = 64; ///< Of one plan; as many as fit an explanation.
+inline constexpr std::uint32_t warmups_max = 4;   ///< Loads in progress per model beyond need.
+inline constexpr std::int64_t spread_pm
+    = 250; ///< So much slower a node looks for each replica of the model that it has.
 inline constexpr std::int64_t warmup_gain_pm = 900; ///< Worth a load: at most this of the best.
 inline constexpr std::int64_t wait_gain_pm
     = 800; ///< Worth waiting for: at most this share of starting now.

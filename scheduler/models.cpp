@@ -57,14 +57,17 @@ void on(pass& p, const model_declared& e) {
     return p.tell(note::severity::error, e.spec.name.value,
                   "model not taken: its name is another's alias, or there are too many");
   auto& model = p.s.models[at];
-  const bool reloads = !model.removed && model.spec.variants != e.spec.variants;
+  const bool changes = !model.removed && model.spec.variants != e.spec.variants;
+  const auto devices_before = model.spec.devices_per_instance;
   model.removed = false;
   model.spec = e.spec;
   model.options_version = 0;
   model.spec.devices_per_instance
       = std::clamp(e.spec.devices_per_instance, 1U, limits::devices_per_instance_max);
   claim_names(p, at);
-  if (reloads)
+  if (changes && model.spec.devices_per_instance == devices_before)
+    supersede(p, at);
+  else if (changes)
     retire_all(p, at, "the model was declared anew");
   changed_statically(p.s);
 }

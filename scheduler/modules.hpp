@@ -11,15 +11,22 @@ namespace consort::core {
 /// The node is gone: fails over its work, forgets its devices and copies.
 void lose_node(pass& p, index node, const std::string& why);
 void check_lease(pass& p, index node);
-/// Drained: what still runs there at the deadline is moved elsewhere.
-void check_drained_node(pass& p, index node);
-void check_drained_device(pass& p, index device);
+/// Everything led from it is looked at again.
+void refresh_node(pass& p, index node);
 /// A hint that it may be gone: no new work, and silent attempts fail over.
 void suspect_node(pass& p, index node, const std::string& why);
 /// The node that leads the instance.
 [[nodiscard]] inline index node_of(const core_state& s, const instance_row& one) {
   return s.devices[one.devices.front()].node;
 }
+
+// --- holds.cpp: drains and cordons ---
+/// Drained: what still runs there at the deadline is moved elsewhere.
+void check_drained_node(pass& p, index node);
+void check_drained_device(pass& p, index device);
+/// A node or device is seen for the first time: what an earlier life was told of it holds.
+void claim_hold(pass& p, const std::string& id);
+[[nodiscard]] hold_map holds_of(const core_state& s, time_us now);
 
 // --- pauses.cpp: when this process itself stood still ---
 /// Gives everybody the time that we were not there to hear them.
@@ -96,6 +103,13 @@ void refresh_instance(core_state& s, index instance);
 /// Looks again at what was told too early to be judged.
 void judge_found(pass& p);
 
+// --- rollout.cpp: a model that is declared anew ---
+/// Its variants changed: what runs others is of a former version from now on, and what runs one of
+/// them no more.
+void supersede(pass& p, index model);
+/// The next step of replacing the former version, if there is one.
+void roll_out(pass& p, index model);
+
 // --- artifacts.cpp: states, builds, fetches ---
 index artifact_of(core_state& s, const artifact_key& key);
 [[nodiscard]] artifact_state state_of(const artifact_entry& entry, time_us now);
@@ -124,6 +138,9 @@ void forgive_builds_of(core_state& s, index node);
 void refresh_options(core_state& s, index model);
 /// The outlook with prospects of the present version.
 outlook& outlook_of(core_state& s, index model, index selector, time_us now);
+/// The active instance of the model's present version that uses the device; none when there is
+/// none.
+[[nodiscard]] index instance_on(const core_state& s, index model, index device);
 [[nodiscard]] candidate_facts facts_of(const core_state& s, index model, index device,
                                        const option* by);
 
@@ -138,13 +155,30 @@ struct dry_verdict {
   bool possible = true;
 };
 [[nodiscard]] dry_verdict decide_dry(core_state& s, const request_row& r);
+
+// --- serve_queue.cpp: who of those who wait is tried next ---
 void run_queue(pass& p, index model);
+
+// --- spill.cpp: REMOTE devices ---
+/// Configured so, or their budget is used up.
+[[nodiscard]] bool remote_barred(core_state& s);
+/// Whether the request is tried on the cluster's own devices first.
+[[nodiscard]] bool stays_first(const core_state& s, const request_row& r);
+void charge_remote(core_state& s, index device, std::int64_t predicted_ns);
+
+// --- preemption.cpp: batch work makes room ---
+/// Stops what gives an interactive request its room at an endpoint. Returns: its place; none when
+/// nothing can or need be stopped.
+index make_place(pass& p, index slot);
 
 // --- placement.cpp: what is loaded where ---
 /// Somebody knew an earlier scheduler: for one lease period nothing is loaded or built that another
 /// may be about to tell of. Only the first to say so counts.
 void note_takeover(core_state& s, time_us now);
 void place(pass& p, index model);
+/// The next step towards serving there: build, fetch or load. Returns: whether a load or a build is
+/// under way now.
+bool advance_option(pass& p, index model, const option& by);
 /// Puts into words what those who wait there wait for: the best that is open, under way, or
 /// neither.
 void update_outlook(core_state& s, index model, index selector, time_us now);
@@ -170,6 +204,7 @@ struct failover {
   bool exclude = false;      ///< Never again on that device.
   bool spare_last = false;   ///< Unless no other could ever serve it.
   bool costs_credit = false; ///< Draws on the retry budget.
+  bool counts = true;        ///< As an attempt that brought nothing.
   bool drop = true;          ///< Tell the gateway that the attempt is void.
   bool revoke = false;       ///< Tell the node too.
 };
@@ -181,6 +216,8 @@ void check_request(pass& p, index slot);
 void fail_attempts(pass& p, std::vector<index> slots, const failover& how);
 
 // --- silence.cpp: how long an attempt may say nothing ---
+/// Another endpoint than the last could start it now, so that giving up early gains something.
+[[nodiscard]] bool may_move(const core_state& s, const request_row& r);
 /// When check_request has something to do next.
 [[nodiscard]] time_us next_due(const core_state& s, const request_row& r);
 /// It began: silence is believed by the predicted first token.
@@ -188,6 +225,9 @@ void expect_first_token(core_state& s, request_row& r);
 /// The gateway told of more tokens: the attempt's own pace, and how long reports take to come just
 /// now, say what silence is believed next. Requires: tokens > r.tokens.
 void learn_pace(core_state& s, request_row& r, std::uint32_t tokens, time_us now);
+/// Its tokens come, but for a while already slower by limits::slow_factor than its device's own
+/// model, and another could take over.
+[[nodiscard]] bool crawls(core_state& s, request_row& r, time_us now);
 /// Nobody heard of the attempt for as long as is believed. Where nothing is gained by giving up
 /// early, or the silence may be the gateway's, it is given more time.
 void judge_silence(pass& p, index slot);
@@ -204,6 +244,8 @@ struct ending {
   std::optional<duration_us> eta_us;
   token_usage usage;
 };
+/// Turns the counts of those who wait.
+void count_waiting(core_state& s, const request_row& r, bool waits);
 /// Checks a new request and opens its row. Returns: the row; none when it was turned away.
 [[nodiscard]] index admit(pass& p, const request_meta& meta);
 /// The row that the request would have, or why it would be turned away at the door.
@@ -221,6 +263,17 @@ void dequeue(core_state& s, index slot);
 /// 503 with state, eta and Retry-After.
 [[nodiscard]] ending unavailable_ending(core_state& s, index slot, time_us now);
 
+// --- tenants.cpp: who shares fairly ---
+/// The tenant's row, made on first use; the first one is shared by those for whom there is no room.
+index enter_tenant(core_state& s, const tenant_id& id, time_us now);
+[[nodiscard]] tenant_key key_of_tenant(const core_state& s, const request_row& r);
+/// Counts what the request is expected to use, once.
+void charge_expected(core_state& s, index slot);
+/// It ends: what it was counted too much or too little is made good.
+void leave_tenant(core_state& s, index slot, const ending& how);
+/// Whether another of its tenant may wait: the last places are kept for those who hold few.
+[[nodiscard]] bool queue_has_room(const core_state& s, const request_row& r);
+
 // --- view.cpp, explain.cpp, digest.cpp, invariants.cpp: looking without touching ---
 [[nodiscard]] request_view view_request(const core_state& s, index slot, time_us now);
 [[nodiscard]] snapshot_page view_page_of(const core_state& s, const view_cursor& from,
@@ -234,6 +287,7 @@ void dequeue(core_state& s, index slot);
 /// When a request at that place of its queue may be expected to start; 0 = nobody knows.
 [[nodiscard]] time_us expected_start(const core_state& s, const request_row& r,
                                      std::uint32_t position, time_us now);
+[[nodiscard]] explanation plan_of(const core_state& s, const plan_wish& wish, time_us now);
 [[nodiscard]] std::uint64_t digest_of(const core_state& s);
 /// Returns: the first violation in words.
 [[nodiscard]] std::optional<std::string> violation_of(const core_state& s);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Leases and incarnations: who is believed alive, and under which epoch.
 #include "scheduler/handlers.hpp"
-#include "scheduler/nearest_name.hpp"
 #include "scheduler/units.hpp"
 
 #include <algorithm>
@@ -27,25 +26,30 @@ index node_row(pass& p, const node_id& id) {
   const auto at = p.s.nodes.add();
   p.s.nodes[at].id = id;
   p.s.node_names.emplace(id.value, at);
+  claim_hold(p, id.value);
   return at;
 }
 
-std::string suggest_target(const core_state& s, const std::string& wanted) {
-  std::vector<std::string> known;
-  for (const auto& [name, at] : s.node_names)
-    known.push_back(name);
-  for (const auto& [name, at] : s.device_names)
-    known.push_back(name);
-  return did_you_mean(wanted, known);
-}
-
-void refresh_node(pass& p, const node_state& node) {
-  for (const auto device : node.devices)
-    refresh_device(p.s, device);
-  changed(p.s);
+/// A node that comes and goes is given work again only after a while that doubles.
+void put_on_probation(pass& p, index at) {
+  auto& node = p.s.nodes[at];
+  if (node.losses < 2 || p.now - node.lost_at > limits::flap_window_us)
+    return;
+  const auto pause = backoff(limits::flap_pause_min_us, limits::flap_pause_max_us, node.losses - 2);
+  node.trusted_at = p.now + pause;
+  arm(p.s, node.trusted_at, timer_kind::trust, at);
+  p.tell(note::severity::warning, node.id.value,
+         "was lost " + std::to_string(node.losses) + " times lately: takes work in "
+             + format_duration(pause));
 }
 
 } // namespace
+
+void refresh_node(pass& p, index at) {
+  for (const auto device : p.s.nodes[at].devices)
+    refresh_device(p.s, device);
+  changed(p.s);
+}
 
 bool believed(const core_state& s, index node, incarnation life) {
   return node != none && s.nodes[node].alive && s.nodes[node].life == life;
@@ -81,6 +85,7 @@ void on(pass& p, const node_joined& e) {
     p.tell(note::severity::info, node.id.value, "node is up");
     arm(p.s, p.now + p.s.config.lease_us, timer_kind::lease, at);
     look_later(p);
+    put_on_probation(p, at);
     if (e.returning)
       note_takeover(p.s, p.now);
   }
@@ -91,7 +96,7 @@ void on(pass& p, const node_joined& e) {
     forgive_builds_of(p.s, at);
   if (tools_changed)
     changed_statically(p.s);
-  refresh_node(p, node);
+  refresh_node(p, at);
 }
 
 void on(pass& p, const node_lost& e) {
@@ -116,7 +121,7 @@ void suspect_node(pass& p, index at, const std::string& why) {
       if (s.instances[instance].devices.front() == device)
         for (const auto slot : s.instances[instance].attempts)
           s.dues.set_at_most(slot, next_due(s, s.requests[slot]));
-  refresh_node(p, node);
+  refresh_node(p, at);
 }
 
 void on(pass& p, const lease_renewed& e) {
@@ -131,7 +136,7 @@ void on(pass& p, const lease_renewed& e) {
     return;
   node.suspect = false;
   p.tell(note::severity::info, node.id.value, "heard again, takes work");
-  refresh_node(p, node);
+  refresh_node(p, at);
 }
 
 void check_lease(pass& p, index at) {
@@ -152,74 +157,14 @@ void lose_node(pass& p, index at, const std::string& why) {
     return;
   node.alive = false;
   node.suspect = false;
+  const bool again = node.losses > 0 && p.now - node.lost_at <= limits::flap_window_us;
+  node.losses = again ? std::min(node.losses + 1, limits::flaps_max) : 1;
+  node.lost_at = p.now;
   p.tell(note::severity::warning, node.id.value, "node is down: " + why);
   for (const auto device : node.devices)
     lose_device(p, device, "node " + node.id.value + " is down: " + why);
   forget_artifacts_of(p, at, why);
   changed_statically(p.s);
-}
-
-namespace {
-
-/// Whatever has a share of the device ends there: an instance lives and dies as one.
-void move_away(pass& p, index device) {
-  failover how;
-  how.failure
-      = {recovery::retry_elsewhere, "drained", p.s.devices[device].spec.id.value + " was drained"};
-  how.fault = false;
-  how.exclude = true; // Nowhere else to go is an end, not a wait for what is being emptied.
-  how.revoke = true;
-  const auto there = p.s.devices[device].instances;
-  for (const auto instance : there)
-    fail_attempts(p, p.s.instances[instance].attempts, how);
-}
-
-} // namespace
-
-void check_drained_node(pass& p, index at) {
-  auto& node = p.s.nodes[at];
-  if (node.move_at == 0 || node.move_at > p.now)
-    return;
-  node.move_at = 0;
-  for (const auto device : node.devices)
-    move_away(p, device);
-}
-
-void check_drained_device(pass& p, index at) {
-  auto& device = p.s.devices[at];
-  if (device.move_at == 0 || device.move_at > p.now)
-    return;
-  device.move_at = 0;
-  move_away(p, at);
-}
-
-void on(pass& p, const drain_changed& e) {
-  const auto node = find(p.s.node_names, e.target);
-  const auto device = find(p.s.device_names, e.target);
-  if (node == none && device == none)
-    return p.tell(note::severity::warning, e.target,
-                  "cannot drain: no such node or device" + suggest_target(p.s, e.target));
-  auto& flag = node != none ? p.s.nodes[node].draining : p.s.devices[device].draining;
-  auto& move_at = node != none ? p.s.nodes[node].move_at : p.s.devices[device].move_at;
-  const auto after = std::clamp<duration_us>(e.move_after_us, 0, limits::drain_wait_max_us);
-  const auto until = e.draining && after > 0 ? p.now + after : 0;
-  if (flag == e.draining && move_at == until)
-    return;
-  const auto kind = node != none ? timer_kind::drain_node : timer_kind::drain_device;
-  const auto row = node != none ? node : device;
-  p.s.timers.erase({move_at, kind, row});
-  flag = e.draining;
-  move_at = until;
-  if (until != 0)
-    arm(p.s, until, kind, row);
-  p.tell(note::severity::info, e.target,
-         (e.draining ? "draining" : "takes work again")
-             + (until != 0 ? ", what still runs in " + format_duration(after) + " is moved" : "")
-             + (e.reason.empty() ? std::string() : ": " + e.reason));
-  if (node != none)
-    return refresh_node(p, p.s.nodes[node]);
-  refresh_device(p.s, device);
-  changed(p.s);
 }
 
 } // namespace consort::core

@@ -81,14 +81,6 @@ option fit(core_state& s, const model_spec& spec, index device) {
   return one;
 }
 
-/// The active instance of the model that uses the device; none when there is none.
-index instance_on(const core_state& s, index model, index device) {
-  for (const auto at : s.devices[device].instances)
-    if (s.instances[at].model == model && active(s.instances[at]))
-      return at;
-  return none;
-}
-
 duration_us artifact_wait(const core_state& s, const option& by, time_us now, duration_us load_us) {
   const auto& entry = s.artifacts[by.artifact];
   switch (state_of(entry, now)) {
@@ -197,12 +189,22 @@ outlook& outlook_of(core_state& s, index model, index selector, time_us now) {
   return out;
 }
 
+index instance_on(const core_state& s, index model, index device) {
+  for (const auto at : s.devices[device].instances) {
+    const auto& one = s.instances[at];
+    if (one.model == model && active(one) && !one.superseded)
+      return at;
+  }
+  return none;
+}
+
 candidate_facts facts_of(const core_state& s, index model, index device, const option* by) {
   const auto& one = s.devices[device];
   const auto& node = s.nodes[one.node];
   candidate_facts facts;
-  facts.node_alive = one.present && node.alive && !node.suspect;
+  facts.node_alive = one.present && node.alive && !node.suspect && s.now >= node.trusted_at;
   facts.draining = one.draining || node.draining;
+  facts.cordoned = one.cordoned || node.cordoned;
   facts.health = one.reading.health;
   facts.memory_bytes = one.spec.memory_bytes;
   facts.embeddings = one.spec.capability.runtime.embeddings;

@@ -364,7 +364,7 @@ choice pick_prefix(core_state& s, model_state& model, const question& asked, con
 demand demand_of(const core_state& s, const request_row& r) {
   const auto held = reservation_for(s, r, 0);
   return {r.size, static_cast<std::int32_t>(held.sequences),
-          static_cast<std::int64_t>(held.kv_tokens)};
+          static_cast<std::int64_t>(held.kv_tokens), least_kv(r)};
 }
 
 bool startable(const endpoint_room& one, const demand& need) {
@@ -373,9 +373,11 @@ bool startable(const endpoint_room& one, const demand& need) {
 
 bool admits(const core_state& s, const model_state& model, const question& asked, index place) {
   const auto device = model.endpoints.room(place).device;
+  if (model.endpoints.room(place).kv_all < asked.need.kv_least)
+    return false;
   if (!asked.plain
       && (!may_serve(s, asked.r, device)
-          || (asked.r.emitted > 0 && !may_resume(s, model.endpoints.at(place)))))
+          || (asked.r.emitted > 0 && !may_resume(s, asked.r, model.endpoints.at(place)))))
     return false;
   return !asked.how.has_optional_filters() || optional_filters_keep(s, model, asked, place);
 }

@@ -19,6 +19,7 @@ struct demand {
   work_size size;
   std::int32_t sequences = 1;
   std::int64_t kv_tokens = 0;
+  std::int64_t kv_least = 0; ///< Prompt and one token: with less an engine would stop for ever.
 };
 [[nodiscard]] demand demand_of(const core_state& s, const request_row& r);
 

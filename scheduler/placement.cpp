@@ -22,7 +22,7 @@ struct counts {
 counts count_of(const core_state& s, const model_state& model) {
   counts seen;
   for (const auto at : model.instances) {
-    seen.active += active(s.instances[at]) ? 1 : 0;
+    seen.active += active(s.instances[at]) && !s.instances[at].superseded ? 1 : 0;
     seen.under_way += under_way(s.instances[at]) ? 1 : 0;
   }
   return seen;
@@ -39,18 +39,6 @@ work_size usual_size(const model_state& model) {
           static_cast<std::uint32_t>(model.output_tokens)};
 }
 
-/// The next step towards serving there: build, fetch or load. Returns: whether a load or a build is
-/// under way now.
-bool advance_option(pass& p, index at, const option& by) {
-  auto& s = p.s;
-  const auto& pair = s.pairs[pair_of(s, at, by.device)];
-  if (by.artifact != none && s.artifacts[by.artifact].copies.empty())
-    return ensure_built(p, by.artifact, at, s.devices[by.device].node);
-  if (pair.load_retry_at > p.now || !pair.fuse.admits() || !may_grow(s, s.models[at]))
-    return false;
-  return start_instance(p, at, by);
-}
-
 /// Prospects by predicted finish of a usual request, ties by device id.
 std::vector<index> ranked(const model_state& model, const outlook& seen, time_us now) {
   std::vector<std::pair<std::int64_t, index>> order;
@@ -65,9 +53,9 @@ std::vector<index> ranked(const model_state& model, const outlook& seen, time_us
 
 std::uint32_t waiting_for(const model_state& model, index selector) {
   std::size_t count = 0;
-  for (const auto& [key, members] : model.queue.lanes())
+  for (const auto& [key, lane] : model.queue.lanes())
     if (key.selector == selector)
-      count += members.size();
+      count += lane.by_age.size();
   return static_cast<std::uint32_t>(count);
 }
 
@@ -106,7 +94,7 @@ bool make_room(pass& p, index model, const option& by, bool busy_too) {
   const auto& device = s.devices[by.device];
   const auto& memory = device.spec.memory_bytes;
   std::vector<std::tuple<time_us, instance_id, index>> order;
-  auto used = device.promised_bytes;
+  auto used = device.promised_bytes + device.foreign_bytes;
   for (const auto at : device.instances) {
     const auto& one = s.instances[at];
     if (!active(one))
@@ -134,9 +122,10 @@ bool make_room(pass& p, index model, const option& by, bool busy_too) {
 /// The oldest request with the selector.
 time_us oldest_wait(const model_state& model, index selector) {
   time_us oldest = 0;
-  for (const auto& [key, members] : model.queue.lanes())
-    if (key.selector == selector && (oldest == 0 || members.begin()->second.since < oldest))
-      oldest = members.begin()->second.since;
+  for (const auto& [key, lane] : model.queue.lanes())
+    if (const auto since = lane.by_age.begin()->second.since;
+        key.selector == selector && (oldest == 0 || since < oldest))
+      oldest = since;
   return oldest;
 }
 
@@ -161,7 +150,10 @@ void serve_waiting(pass& p, index at, index selector) {
   }
   if (serving > 0 || coming > 0)
     return;
-  const bool starves = p.now - oldest_wait(model, selector) > limits::starvation_us;
+  const auto oldest = oldest_wait(model, selector);
+  const bool starves = p.now - oldest > limits::starvation_us;
+  if (!starves) // Looked at again when it does: whoever is busy must leave then.
+    arm(s, oldest + limits::starvation_us + 1, timer_kind::model, at);
   for (const auto each : ranked(model, prospects, p.now)) {
     const auto& one = prospects.prospects[each];
     const auto by = model.options[one.option];
@@ -197,28 +189,60 @@ void warm_up(pass& p, index at, index selector) {
   }
 }
 
-void keep_replicas(pass& p, index at) {
-  auto& s = p.s;
-  auto& model = s.models[at];
-  if (count_of(s, model).active >= model.spec.replicas_min || !may_grow(s, model))
-    return;
+/// Replicas of one model on one node die together: each that is there makes another there look
+/// slower.
+std::int64_t spread(const core_state& s, const model_state& model, index device,
+                    std::int64_t score) {
+  std::int64_t there = 0;
+  for (const auto at : model.instances) {
+    const auto& one = s.instances[at];
+    there += active(one) && !one.superseded
+                     && s.devices[one.devices.front()].node == s.devices[device].node
+                 ? 1
+                 : 0;
+  }
+  const auto percent = 1000 + std::min<std::int64_t>(there, 64) * limits::spread_pm;
+  return score > term_ns_max / percent ? term_ns_max : score * percent / 1000;
+}
+
+/// Devices that have no replica of the model yet, best first.
+std::vector<std::pair<std::int64_t, index>> places_for(const core_state& s, index at) {
+  const auto& model = s.models[at];
   std::vector<std::pair<std::int64_t, index>> order;
   for (index each = 0; each < model.options.size(); ++each) {
     const auto& by = model.options[each];
     const auto& there = s.devices[by.device].instances;
-    const bool used = std::any_of(there.begin(), there.end(),
-                                  [&](index one) { return s.instances[one].model == at; });
+    const bool used = std::any_of(there.begin(), there.end(), [&](index one) {
+      return s.instances[one].model == at && !s.instances[one].superseded;
+    });
     if (by.removed_by != filter_id::passed || used || ranks_for(s, model, by).empty())
       continue;
-    const auto& speed = s.pairs[pair_of(s, at, by.device)].speed;
-    order.emplace_back(speed.service_ns(usual_size(model)), each);
+    const auto pair = model.pairs.find(by.device);
+    const auto speed = pair != model.pairs.end() ? s.pairs[pair->second].speed
+                                                 : seeded_speed(s.devices[by.device].spec.spec);
+    order.emplace_back(spread(s, model, by.device, speed.service_ns(usual_size(model))), each);
   }
   std::sort(order.begin(), order.end());
-  for (const auto& [score, each] : order) {
-    const auto by = model.options[each];
-    advance_option(p, at, by);
-    if (count_of(s, model).active >= model.spec.replicas_min || !may_grow(s, model))
-      return;
+  return order;
+}
+
+void keep_replicas(pass& p, index at) {
+  auto& s = p.s;
+  auto& model = s.models[at];
+  const auto missing
+      = [&] { return count_of(s, model).active < model.spec.replicas_min && may_grow(s, model); };
+  bool started = true;
+  while (started && missing()) {
+    started = false;
+    // Each that starts changes what is best for the next.
+    for (const auto& [score, each] : places_for(s, at)) {
+      const auto by = model.options[each];
+      const auto before = count_of(s, model).active;
+      advance_option(p, at, by);
+      started = count_of(s, model).active > before;
+      if (started || !missing())
+        break;
+    }
   }
 }
 
@@ -234,7 +258,7 @@ void build_ordered(pass& p, index at) {
 /// Distinct selectors of those who wait.
 std::vector<index> waiting_selectors(const model_state& model) {
   std::vector<index> selectors;
-  for (const auto& [key, members] : model.queue.lanes())
+  for (const auto& [key, lane] : model.queue.lanes())
     if (selectors.empty() || selectors.back() != key.selector)
       selectors.push_back(key.selector);
   return selectors;
@@ -242,9 +266,9 @@ std::vector<index> waiting_selectors(const model_state& model) {
 
 void tell_all(pass& p, index at, index selector) {
   std::vector<index> slots;
-  for (const auto& [key, members] : p.s.models[at].queue.lanes())
+  for (const auto& [key, lane] : p.s.models[at].queue.lanes())
     if (key.selector == selector)
-      for (const auto& [place, who] : members)
+      for (const auto& [age, who] : lane.by_age)
         slots.push_back(who.slot);
   for (const auto slot : slots)
     tell_waiting(p, slot);
@@ -265,6 +289,16 @@ bool looked_lately(const core_state& s, const model_state& model) {
 }
 
 } // namespace
+
+bool advance_option(pass& p, index at, const option& by) {
+  auto& s = p.s;
+  const auto& pair = s.pairs[pair_of(s, at, by.device)];
+  if (by.artifact != none && s.artifacts[by.artifact].copies.empty())
+    return ensure_built(p, by.artifact, at, s.devices[by.device].node);
+  if (pair.load_retry_at > p.now || !pair.fuse.admits() || !may_grow(s, s.models[at]))
+    return false;
+  return start_instance(p, at, by);
+}
 
 /// What those who wait are told: the best that is open, under way, or neither.
 void update_outlook(core_state& s, index at, index selector, time_us now) {
@@ -321,6 +355,7 @@ void place(pass& p, index at) {
     return;
   if (world_changed) {
     refresh_options(s, at);
+    roll_out(p, at);
     keep_replicas(p, at);
     build_ordered(p, at);
   }

@@ -33,6 +33,8 @@ struct request_meta {
       wait_us; ///< Most the caller waits for load, compile or queue; 0 = now or never.
   std::vector<std::uint64_t>
       prefix_blocks; ///< Chained hashes of prompt blocks; at most limits::prefix_blocks_max.
+  std::vector<std::string> labels; ///< Of its data; each is a constraint on devices
+                                   ///< (scheduler/labels.hpp). At most limits::labels_max.
   friend bool operator==(const request_meta&, const request_meta&) = default;
 };
 

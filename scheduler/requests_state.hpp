@@ -3,11 +3,14 @@
 /// State about models and requests. Plain rows, owned by core_state; changed by admission,
 /// dispatch, attempts and placement.
 
+#include "scheduler/labels.hpp"
 #include "scheduler/limits.hpp"
 #include "scheduler/policy/filters.hpp"
 #include "scheduler/queue.hpp"
 #include "scheduler/selector.hpp"
 #include "scheduler/tables.hpp"
+
+#include <limits>
 
 namespace consort::core {
 
@@ -65,12 +68,15 @@ struct model_state {
   std::map<index, index> pairs; ///< Device -> pair.
   std::vector<index> instances; ///< All but gone ones, in order of id.
   request_queue queue;
+  std::int64_t kv_smallest = std::numeric_limits<std::int64_t>::max(); ///< Any engine ever had.
+  std::uint32_t batch_running = 0; ///< Attempts of batch work with a ticket.
   std::vector<option> options;
   std::uint64_t options_version = 0; ///< 0 = to be made anew whatever their age.
   time_us options_at = 0;
   std::uint64_t options_made = 0;    ///< How often.
   std::map<index, outlook> outlooks; ///< By selector.
   std::uint64_t releases = 0;        ///< Bumped when capacity may have grown.
+  std::uint32_t rollout_wanted = 0;  ///< Replicas of a former version that are being replaced.
   std::uint64_t placed_version = 0;
   time_us placed_at = 0;
   std::int64_t prompt_tokens = limits::prompt_guess_tokens; ///< Usual.
@@ -101,7 +107,7 @@ struct gateway_state {
 
 struct request_row {
   request_meta meta;
-  index model = none, selector = none, gateway = none;
+  index model = none, selector = none, gateway = none, tenant = 0;
   std::uint64_t sequence = 0; ///< Order of submission; never reused.
   request_phase phase = request_phase::waiting;
   index profile = 0; ///< In core_state::profiles.
@@ -118,10 +124,14 @@ struct request_row {
   duration_us pace_us = 0; ///< Usual gap between its tokens; before the first, a share of the
                            ///< predicted wait for it.
   bool paced = false;      ///< Its own pace is known.
+  time_us slow_since = 0;  ///< Far slower than its device's model says; 0 = not.
   time_us quiet_until = 0; ///< Not judged for its silence before.
   std::uint64_t round = 0; ///< Of its gateway, when that last told of it.
   instance_id sought;      ///< While adopted.
   std::uint32_t attempt = 0;
+  bool stays = false;          ///< While it is tried on the cluster's own devices only.
+  std::uint32_t preempted = 0; ///< How often it made room for interactive work.
+  std::int64_t charged = 0;    ///< Tokens counted to its tenant so far.
   std::uint32_t fruitless = 0; ///< Ended attempts in a row that brought no token.
   std::uint32_t emitted = 0;   ///< Tokens of earlier attempts that the client saw.
   std::uint32_t tokens = 0;    ///< Of this attempt.
@@ -134,6 +144,8 @@ struct request_row {
   std::uint32_t batch_begin = 1; ///< Sequences there, itself included.
   std::int64_t load_begin = 0;   ///< endpoint::load_until then.
   std::vector<index> excluded;   ///< Devices.
+  std::vector<index> shunned;    ///< Of these, only full; free again when all are.
+  digest weights;                ///< Of the last attempt; empty = unknown.
   digest content;                ///< Artifact or weights of the last attempt.
   index last_device = none;      ///< Of the last attempt.
   error failure;                 ///< Of the last attempt.
@@ -141,11 +153,30 @@ struct request_row {
   index explained = none;        ///< Slot of the ring; valid while its sequence is ours.
 };
 
+/// Who submits; the anonymous tenant has an empty name.
+struct tenant_row {
+  tenant_id id;
+  std::uint32_t weight = 1;
+  std::uint32_t live = 0;    ///< Requests.
+  std::uint32_t waiting = 0; ///< Of these, waiting or parked.
+  std::uint32_t generation = 0;
+  time_us used_at = 0;
+};
+
+/// A device selector and the labels of the data that goes there: together they say which devices
+/// may serve.
 struct selector_row {
-  std::string text;
+  std::string text; ///< For people.
+  std::string key;  ///< Of selector_texts.
   selector parsed;
+  std::vector<std::string> labels;   ///< In order.
+  bool everything = false;           ///< Every device matches.
   std::vector<std::uint8_t> matches; ///< By device index.
   std::uint32_t users = 0;           ///< Live requests.
+
+  [[nodiscard]] bool admits(const device_spec& device) const {
+    return parsed.matches(device) && labels_admit(labels, device);
+  }
 };
 
 } // namespace consort::core

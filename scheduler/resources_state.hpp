@@ -7,9 +7,20 @@
 #include "scheduler/breaker.hpp"
 #include "scheduler/tables.hpp"
 
+#include <algorithm>
+
 namespace consort::core {
 
-struct node_state {
+/// What operators stopped on a node or device; see hold in core.hpp.
+struct held_row {
+  bool draining = false;
+  bool cordoned = false;
+  time_us move_at = 0; ///< Draining: what still runs then is moved elsewhere; 0 = never.
+  std::string hold_reason;
+  [[nodiscard]] bool stopped() const { return draining || cordoned; }
+};
+
+struct node_state : held_row {
   node_id id;
   incarnation life; ///< Last one believed.
   std::string data_address;
@@ -18,25 +29,32 @@ struct node_state {
   bool alive = false;
   bool suspect = false; ///< Its link dropped; no new work until it is heard again.
   time_us suspect_at = 0;
-  bool draining = false;
-  time_us move_at = 0; ///< Draining: what still runs then is moved elsewhere; 0 = never.
-  epoch lease_epoch;   ///< New with each life and each revival; renewals extend it.
+  epoch lease_epoch; ///< New with each life and each revival; renewals extend it.
   time_us lease_until = 0;
   std::vector<index> devices;
   std::uint32_t compiles = 0;
+  std::uint32_t losses = 0; ///< In a row, each within limits::flap_window_us of the one before.
+  time_us lost_at = 0;
+  time_us trusted_at = 0; ///< Back after several: no work before.
 };
 
-struct device_state {
+struct device_state : held_row {
   device_spec spec;
   index node = none;
   bool present = false; ///< Advertised by the node's current life.
-  bool draining = false;
-  time_us move_at = 0; ///< As a node's.
   device_reading reading;
   std::uint64_t promised_bytes = 0; ///< Over all allocations.
+  std::uint64_t foreign_bytes = 0;  ///< Of memory that others than us use, as reported.
+  std::uint64_t foreign_seen = 0;   ///< In the latest report; believed when two agree.
   std::uint32_t allocations = 0;
   std::uint32_t whole = 0;      ///< Allocations that hold all of it; at most one.
   std::vector<index> instances; ///< That hold a share, leader or not.
+
+  /// Neither promised nor used by others. Requires: the size is known.
+  [[nodiscard]] std::uint64_t free_bytes() const {
+    const auto left = spec.memory_bytes - std::min(promised_bytes, spec.memory_bytes);
+    return left - std::min(foreign_bytes, left);
+  }
 };
 
 /// What is known of one model on one device.
@@ -79,6 +97,7 @@ struct instance_row {
   time_us used_at = 0;         ///< When its last attempt ended.
   std::vector<index> unloaded; ///< Nodes of it that said so while it unloads.
   bool retiring = false;       ///< No new work; unloads once idle.
+  bool superseded = false;     ///< Of a former version of its model; serves until replaced.
   std::string retire_reason;
   runtime_capabilities runtime;
   std::vector<index> places;   ///< In the model's endpoint table, by rank.

@@ -35,21 +35,6 @@ duration_us patience(const core_state& s, const request_row& r) {
                                       limits::stall_alone_tokens, limits::stall_alone_us));
 }
 
-/// Another endpoint could start it now, so that giving up early gains something.
-bool may_move(const core_state& s, const request_row& r) {
-  const auto& model = s.models[r.model];
-  const bool resumes = r.emitted > 0 || r.tokens > 0;
-  if (resumes && !r.meta.resumable)
-    return false;
-  for (index place = 0; place < model.endpoints.size(); ++place) {
-    const auto& room = model.endpoints.room(place);
-    if (room.seq_free > 0 && room.device != r.last_device && may_serve(s, r, room.device)
-        && (!resumes || may_resume(s, model.endpoints.at(place))))
-      return true;
-  }
-  return false;
-}
-
 /// Its gateway said nothing since either, although it has streams on other nodes: more likely the
 /// gateway or its link stands still than every device at once.
 bool gateway_stands_still(const core_state& s, const request_row& r) {
@@ -77,6 +62,20 @@ duration_us silence_of(const core_state& s, const request_row& r) {
 
 } // namespace
 
+bool may_move(const core_state& s, const request_row& r) {
+  const auto& model = s.models[r.model];
+  const bool resumes = r.emitted > 0 || r.tokens > 0;
+  if (resumes && !r.meta.resumable)
+    return false;
+  for (index place = 0; place < model.endpoints.size(); ++place) {
+    const auto& room = model.endpoints.room(place);
+    if (room.seq_free > 0 && room.device != r.last_device && may_serve(s, r, room.device)
+        && (!resumes || may_resume(s, r, model.endpoints.at(place))))
+      return true;
+  }
+  return false;
+}
+
 void expect_first_token(core_state& s, request_row& r) {
   const auto& model = s.models[r.model];
   const auto place = s.instances[r.instance].places[r.rank];
@@ -103,6 +102,20 @@ void learn_pace(core_state& s, request_row& r, std::uint32_t tokens, time_us now
   r.gap_us = std::clamp(std::max(limits::stall_tokens * std::min(r.pace_us, limits::stall_max_us),
                                  limits::stall_reports * at.worst_gap(now)),
                         limits::stall_floor_us, limits::stall_max_us);
+}
+
+bool crawls(core_state& s, request_row& r, time_us now) {
+  const auto& endpoints = s.models[r.model].endpoints;
+  const auto place = s.instances[r.instance].places[r.rank];
+  const bool known = endpoints.room(place).samples >= limits::explore_samples;
+  const auto bar = limits::slow_factor * (endpoints.pace(place).itl_ns / 1000 + 1);
+  if (!known || !r.paced || r.pace_us <= bar) {
+    r.slow_since = 0;
+    return false;
+  }
+  if (r.slow_since == 0)
+    r.slow_since = now;
+  return now - r.slow_since >= limits::slow_after_us && may_move(s, r);
 }
 
 time_us next_due(const core_state& s, const request_row& r) {

@@ -32,8 +32,11 @@ core_state::core_state(core_config fixed)
     : config(std::move(fixed)),
       profiles(builtin_profiles()),
       random(config.seed),
+      holds_to_come(config.holds),
       next_number(config.numbers_from),
       next_epoch(config.numbers_from) {
+  remote_left_micros = static_cast<std::int64_t>(
+      std::min(config.remote_budget_micros_per_hour, limits::money_micros_max));
   for (const auto& one : config.profiles)
     if (auto made = profile_of(one);
         made && profiles.size() < profiles_max && profile_named(*this, one.name) == none)
@@ -94,8 +97,8 @@ index pair_of(core_state& s, index model, index device) {
 bool takes_work(const core_state& s, index device) {
   const auto& one = s.devices[device];
   const auto& node = s.nodes[one.node];
-  return one.present && node.alive && !node.suspect && !node.draining && !one.draining
-         && one.reading.health != device_health::unhealthy;
+  return one.present && node.alive && s.now >= node.trusted_at && !node.suspect && !node.stopped()
+         && !one.stopped() && one.reading.health != device_health::unhealthy;
 }
 
 } // namespace consort::core

@@ -31,7 +31,8 @@ enum class timer_kind : std::uint8_t {
   drain_node,
   drain_device,
   look,
-  found
+  found,
+  trust
 };
 /// Fires at `at`; whoever it names looks whether it is really due and else arms again.
 struct timer {
@@ -72,6 +73,8 @@ struct core_state {
   std::map<compile_id, compile_entry> compiles;
   table<selector_row> selectors;
   name_map selector_texts;
+  std::vector<tenant_row> tenants; ///< At most limits::tenants_max.
+  name_map tenant_names;
   table<request_row> requests;
   flat_map<request_id, index, request_hash> request_ids;
   table<gateway_state> gateways; ///< That have live requests.
@@ -86,6 +89,10 @@ struct core_state {
   time_us taking_over_until = 0; ///< Before, nothing is loaded or built: others are still to tell
                                  ///< what they have.
   time_us returning_until = 0;   ///< Before, no request is called impossible: nodes still dial.
+  hold_map holds_to_come;        ///< Of an earlier life, whose targets were not seen yet.
+  std::uint64_t holds_version = 0;
+  std::int64_t remote_left_micros = 0; ///< Of the hour's budget for REMOTE.
+  time_us remote_refilled_at = 0;
   bool looking = false;          ///< The timer that looks at the clock is armed.
   std::uint64_t next_number = 0; ///< Of allocations, instances and compiles, shared.
   std::uint64_t next_epoch = 0;  ///< Of leases and fences, shared.

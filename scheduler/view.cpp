@@ -62,20 +62,27 @@ struct page {
   }
 };
 
+/// Attempts of the instances that it leads.
+std::uint32_t running_on(const core_state& s, const node_state& node) {
+  std::uint32_t running = 0;
+  for (const auto device : node.devices)
+    for (const auto at : s.devices[device].instances)
+      if (s.instances[at].devices.front() == device)
+        running += static_cast<std::uint32_t>(s.instances[at].attempts.size());
+  return running;
+}
+
 void view_nodes(const core_state& s, time_us now, page& into) {
   auto at = into.first_of(view_part::nodes, s.node_names);
   for (; at != s.node_names.end(); ++at) {
     const auto& one = s.nodes[at->second];
-    node_view view{one.id,
-                   one.life,
-                   one.alive,
-                   one.suspect,
-                   one.draining,
-                   one.lease_epoch,
-                   one.alive ? std::max<duration_us>(one.lease_until - now, 0) : 0,
-                   one.data_address,
-                   one.toolchains,
-                   one.attributes};
+    node_view view{
+        one.id,           one.life,
+        one.alive,        one.suspect,
+        one.draining,     one.cordoned,
+        one.lease_epoch,  one.alive ? std::max<duration_us>(one.lease_until - now, 0) : 0,
+        one.data_address, one.toolchains,
+        one.attributes,   running_on(s, one)};
     if (!into.add(into.made.rows.nodes, std::move(view), {view_part::nodes, at->first, 0}))
       return;
   }
@@ -100,6 +107,7 @@ device_view view_device(const core_state& s, index at) {
   view.reading = one.reading;
   view.alive = one.present && s.nodes[one.node].alive;
   view.draining = one.draining || s.nodes[one.node].draining;
+  view.cordoned = one.cordoned || s.nodes[one.node].cordoned;
   view.breaker = breaker_word(s, at);
   for (const auto instance : one.instances) {
     const auto& running = s.instances[instance];

@@ -15,11 +15,13 @@ struct node_view {
   bool alive = false;
   bool suspect = false; ///< Its link dropped, and it was not heard since.
   bool draining = false;
+  bool cordoned = false;
   epoch lease_epoch;
   duration_us lease_left_us = 0;
   std::string data_address;
   std::vector<build_profile> toolchains;
   std::map<std::string, std::string> attributes;
+  std::uint32_t running = 0; ///< Attempts on its devices.
   friend bool operator==(const node_view&, const node_view&) = default;
 };
 
@@ -27,7 +29,8 @@ struct device_view {
   device_spec spec;
   device_reading reading;
   bool alive = false;
-  bool draining = false;
+  bool draining = false;          ///< Or its node.
+  bool cordoned = false;          ///< Likewise.
   std::string breaker = "closed"; ///< `closed`, `open`, `half-open`.
   std::uint32_t running = 0;      ///< Attempts.
   std::vector<model_name> loaded;
@@ -93,6 +96,7 @@ struct counters_view {
   std::uint64_t submitted = 0, finished = 0, failed = 0, cancelled = 0, rejected = 0, expired = 0;
   std::uint64_t attempts = 0, retries = 0, resumes = 0, builds_started = 0, builds_failed = 0,
                 loads = 0, decisions = 0, builds_finished = 0, build_us_total = 0;
+  std::uint64_t preemptions = 0; ///< Attempts of batch work that made room for interactive work.
   friend bool operator==(const counters_view&, const counters_view&) = default;
 };
 
@@ -172,6 +176,14 @@ struct explanation {
   std::string outcome;                     ///< Word of request_outcome once it ended.
   std::optional<duration_us> starts_in_us; ///< Of one that waits, or was not to run: expected.
   friend bool operator==(const explanation&, const explanation&) = default;
+};
+
+/// What a plan is asked for: a request of this model now, or the end of a drain.
+struct plan_wish {
+  model_name model;
+  std::string selector; ///< Empty = `auto`.
+  std::string drain;    ///< Node or device; then the others are not looked at.
+  friend bool operator==(const plan_wish&, const plan_wish&) = default;
 };
 
 } // namespace consort::core

@@ -36,6 +36,7 @@ scheduler_shell::scheduler_shell(event_heap& heap, network& links, const observe
 }
 
 void scheduler_shell::kill() {
+  config_.holds = core_->holds(heap_.now()); // Which a real one finds on its disk.
   core_.reset();
   armed_.reset();
   joined_.clear();

@@ -13,6 +13,7 @@ struct candidate_facts {
   bool excluded = false;  ///< An earlier attempt of this request failed there.
   bool node_alive = true; ///< Lease held, link up, device advertised by this life.
   bool draining = false;  ///< The device or its node, or the instance is being unloaded.
+  bool cordoned = false;  ///< The device or its node.
   device_health health = device_health::healthy;
   bool breaker_admits = true;          ///< For this model.
   std::uint64_t memory_bytes = 0;      ///< Of the device; 0 = unknown.
@@ -34,6 +35,8 @@ struct candidate_facts {
   std::uint32_t sequences_max = 0; ///< Backlog included.
   std::uint32_t sequences_need = 1;
   std::uint64_t kv_free_tokens = 0;
+  std::uint64_t kv_all_tokens = 0;   ///< 0 = unknown.
+  std::uint64_t kv_least_tokens = 0; ///< Of the prompt alone.
   std::uint64_t kv_need_tokens = 0;
   bool resume_needed = false;
   resume_support resume = resume_support::tokens;

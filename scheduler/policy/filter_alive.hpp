@@ -10,7 +10,7 @@ struct alive {
   static constexpr const char* name = "alive";
   static bool keeps(const candidate_facts& one) { return one.node_alive; }
   static std::string reason(const candidate_facts&) {
-    return "its node is not known to be alive, or no longer has it";
+    return "its node is not known to be alive, no longer has it, or came and went too often lately";
   }
 };
 

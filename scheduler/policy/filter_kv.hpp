@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Keeps endpoints whose free KV cache holds the whole request. An idle endpoint is kept: only the
-/// engine knows whether a request is too long for it.
+/// Keeps endpoints whose free KV cache holds the whole request. An idle endpoint is kept when its
+/// cache holds the prompt: the answer may be shorter than its bound. A prompt that it cannot hold
+/// would stop its engine for ever.
 
 #include "scheduler/policy/facts.hpp"
 
@@ -10,9 +11,17 @@ namespace consort::core::filters {
 struct kv {
   static constexpr const char* name = "kv";
   static bool keeps(const candidate_facts& one) {
-    return !one.loaded || one.sequences_used == 0 || one.kv_need_tokens <= one.kv_free_tokens;
+    return !one.loaded
+           || (!too_small(one)
+               && (one.sequences_used == 0 || one.kv_need_tokens <= one.kv_free_tokens));
+  }
+  static bool too_small(const candidate_facts& one) {
+    return one.kv_all_tokens != 0 && one.kv_least_tokens > one.kv_all_tokens;
   }
   static std::string reason(const candidate_facts& one) {
+    if (too_small(one))
+      return "its prompt needs " + std::to_string(one.kv_least_tokens) + " KV tokens, it has "
+             + std::to_string(one.kv_all_tokens) + " in all";
     return "needs " + std::to_string(one.kv_need_tokens) + " KV tokens, has "
            + std::to_string(one.kv_free_tokens);
   }

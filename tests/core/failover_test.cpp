@@ -109,6 +109,53 @@ TEST(Failover, WhatCannotBeResumedEndsHonestly) {
   t.expect<record_request>();
 }
 
+/// A CPU that runs the one form of the model, and a GPU that runs the other; an attempt on the
+/// first fails after three tokens.
+void two_forms(core_fixture& t, const std::string& other_quantization) {
+  t.join("local");
+  auto model = story_spec();
+  model.variants[0].tokenizer = model.variants[0].chat_template = digest{std::string(64, 't')};
+  model.variants[0].quantization = "f16";
+  model.variants.push_back(model.variants[0]);
+  model.variants[1].format = "safetensors";
+  model.variants[1].content = digest{std::string(64, 'b')};
+  model.variants[1].quantization = other_quantization;
+  model.replicas_min = 2;
+  t.declare(model);
+  t.advertise(cpu_spec());
+  t.finish_load();
+  auto gpu = cpu_spec("local", 1);
+  gpu.type = resource_type::gpu;
+  gpu.model = "gpu";
+  gpu.capability.formats = {"safetensors"};
+  gpu.spec.decode_tokens_per_s /= 2;
+  t.advertise(gpu);
+  t.finish_load();
+  t.submit();
+  const auto first = t.expect<grant_ticket>();
+  EXPECT_EQ(first.granted.device.value, "local/cpu0");
+  t.start(first);
+  t.progress(first, 3);
+  t.fail(first, recovery::retry_elsewhere, 3);
+}
+
+TEST(Failover, AnotherFormOfTheSameModelGoesOn) {
+  core_fixture t;
+  two_forms(t, "f16");
+  const auto resumed = t.expect<grant_ticket>();
+  EXPECT_EQ(resumed.granted.device.value, "local/cpu1");
+  EXPECT_TRUE(resumed.resumed);
+  EXPECT_FALSE(resumed.exact);
+}
+
+TEST(Failover, AnotherQuantisationDoesNotGoOn) {
+  core_fixture t;
+  two_forms(t, "q4_0");
+  const auto end = t.expect<reject_request>();
+  EXPECT_EQ(end.http_status, 502);
+  t.expect<record_request>();
+}
+
 TEST(Failover, AttemptsAreBounded) {
   core_fixture t;
   ready(t, static_cast<int>(limits::attempts_max) + 1);

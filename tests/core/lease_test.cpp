@@ -6,18 +6,6 @@ namespace consort::core::testing {
 
 namespace {
 
-/// Two nodes with a CPU each, both loaded; returns with nothing unexpected.
-void two_nodes(core_fixture& t) {
-  auto model = story_spec();
-  model.replicas_min = 2;
-  t.declare(model);
-  for (const char* node : {"a", "b"}) {
-    t.join(node, node[0] == 'a' ? 11 : 22);
-    t.advertise(cpu_spec(node));
-    t.finish_load();
-  }
-}
-
 /// A request whose attempt runs.
 grant_ticket start_one(core_fixture& t) {
   t.submit();
@@ -41,7 +29,7 @@ TEST(Lease, JoinGrantsItAndRenewalExtendsTheSameEpoch) {
 
 TEST(Lease, ExpiryFencesTheNodeAndFailsItsAttemptsOver) {
   core_fixture t;
-  two_nodes(t);
+  t.two_ready_nodes();
   const auto id = t.submit();
   const auto first = t.expect<grant_ticket>();
   EXPECT_EQ(first.granted.node.value, "a");
@@ -86,7 +74,7 @@ TEST(Lease, OldIncarnationIsNotBelieved) {
 
 TEST(Lease, LostLinkIsOnlyAHintAndTakesNoNewWork) {
   core_fixture t;
-  two_nodes(t);
+  t.two_ready_nodes();
   t.submit();
   t.start(t.expect<grant_ticket>());
   t.feed(node_lost{node_id{"a"}, incarnation{11}, false, "link"});
@@ -99,7 +87,7 @@ TEST(Lease, LostLinkIsOnlyAHintAndTakesNoNewWork) {
 
 TEST(Lease, SilentAttemptOfASuspectNodeFailsOverBeforeItsLeaseEnds) {
   core_fixture t;
-  two_nodes(t);
+  t.two_ready_nodes();
   const auto first = start_one(t);
   t.progress(first, 5);
   t.feed(node_lost{node_id{"a"}, incarnation{11}, false, "silent"});
@@ -114,7 +102,7 @@ TEST(Lease, SilentAttemptOfASuspectNodeFailsOverBeforeItsLeaseEnds) {
 
 TEST(Lease, SilenceBeforeTheHintCounts) {
   core_fixture t;
-  two_nodes(t);
+  t.two_ready_nodes();
   const auto first = start_one(t);
   t.progress(first, 5);
   t.pass_time(limits::suspect_silence_us);
@@ -127,7 +115,7 @@ TEST(Lease, SilenceBeforeTheHintCounts) {
 
 TEST(Lease, StreamsOfASuspectNodeThatStillFlowGoOn) {
   core_fixture t;
-  two_nodes(t);
+  t.two_ready_nodes();
   const auto ticket = start_one(t);
   t.progress(ticket, 1);
   t.feed(node_lost{node_id{"a"}, incarnation{11}, false, "link"});
@@ -180,7 +168,7 @@ TEST(Lease, OrdersThatALinkMayHaveLostAreRepeated) {
 
 TEST(Lease, StandingStillExpiresNobody) {
   core_fixture t;
-  two_nodes(t);
+  t.two_ready_nodes();
   const auto ticket = start_one(t);
   t.progress(ticket, 1);
   t.sleep(10 * limits::lease_us);
@@ -205,7 +193,7 @@ TEST(Lease, LatenessWithinTheLimitExtendsNothing) {
 
 TEST(Lease, EndedProcessFailsOverAtOnce) {
   core_fixture t;
-  two_nodes(t);
+  t.two_ready_nodes();
   t.submit();
   t.start(t.expect<grant_ticket>());
   t.feed(node_lost{node_id{"a"}, incarnation{11}, true, ""});
@@ -215,7 +203,7 @@ TEST(Lease, EndedProcessFailsOverAtOnce) {
 
 TEST(Lease, ANewProcessIsNotBlamedForTheOld) {
   core_fixture t;
-  two_nodes(t);
+  t.two_ready_nodes();
   const auto first = start_one(t);
   ASSERT_EQ(first.granted.node.value, "a");
   t.fail(first, recovery::retry_elsewhere, 5);
@@ -239,7 +227,7 @@ TEST(Lease, ANewProcessIsNotBlamedForTheOld) {
 
 TEST(Lease, DrainedNodeFinishesItsWorkAndGetsNoMore) {
   core_fixture t;
-  two_nodes(t);
+  t.two_ready_nodes();
   const auto running = start_one(t);
   t.feed(drain_changed{"a", true, "kernel update"});
   t.submit();
@@ -254,7 +242,7 @@ TEST(Lease, DrainedNodeFinishesItsWorkAndGetsNoMore) {
 
 TEST(Lease, WhatStillRunsAtTheDeadlineOfADrainIsMoved) {
   core_fixture t;
-  two_nodes(t);
+  t.two_ready_nodes();
   const auto running = start_one(t);
   ASSERT_EQ(running.granted.node.value, "a");
   t.progress(running, 7);
@@ -277,7 +265,7 @@ TEST(Lease, WhatStillRunsAtTheDeadlineOfADrainIsMoved) {
 
 TEST(Lease, WhatCannotBeMovedEndsAtTheDeadline) {
   core_fixture t;
-  two_nodes(t);
+  t.two_ready_nodes();
   auto stuck = t.request();
   stuck.resumable = false;
   t.submit(stuck);
@@ -300,7 +288,7 @@ TEST(Lease, WhatCannotBeMovedEndsAtTheDeadline) {
 
 TEST(Lease, UncordonedBeforeTheDeadlineKeepsItsWork) {
   core_fixture t;
-  two_nodes(t);
+  t.two_ready_nodes();
   const auto running = start_one(t);
   t.feed(drain_changed{running.granted.device.value, true, "", second});
   t.feed(drain_changed{running.granted.device.value, false, ""});
@@ -310,7 +298,7 @@ TEST(Lease, UncordonedBeforeTheDeadlineKeepsItsWork) {
 
 TEST(Lease, DrainOfADeviceMovesItsWorkAndWaitsAtMostADay) {
   core_fixture t;
-  two_nodes(t);
+  t.two_ready_nodes();
   const auto running = start_one(t);
   t.feed(drain_changed{running.granted.device.value, true, "", second});
   t.pass_time(second);
@@ -323,7 +311,7 @@ TEST(Lease, DrainOfADeviceMovesItsWorkAndWaitsAtMostADay) {
 
 TEST(Lease, NodeThatIsHeardAgainIsSaidToBe) {
   core_fixture t;
-  two_nodes(t);
+  t.two_ready_nodes();
   t.feed(node_lost{node_id{"a"}, t.life_of("a"), false, "its link dropped"});
   t.renew("a");
   EXPECT_TRUE(t.noted("a: heard again, takes work"));

@@ -7,7 +7,9 @@
 /// reports the first violation as a string and then stands still.
 
 #include "scheduler/core.hpp"
+#include "scheduler/labels.hpp"
 #include "scheduler/prng.hpp"
+#include "scheduler/selector.hpp"
 
 #include <algorithm>
 #include <functional>
@@ -57,11 +59,12 @@ public:
 
   /// Faults stop, everything is answered, time passes. Every accepted request must end.
   void heal() {
+    const auto held = held_;
+    for (const auto& [target, kinds] : held)
+      feed(drain_changed{target, false, ""});
     for (const auto& node : node_names)
-      if (failure_.empty()) {
-        feed(drain_changed{node, false, ""});
+      if (failure_.empty())
         join(node);
-      }
     for (int round = 0; round < 400 && failure_.empty() && (!live_.empty() || round < 3); ++round) {
       renew_all();
       while (!owed_.empty() && failure_.empty()) {
@@ -73,6 +76,9 @@ public:
     }
     if (failure_.empty() && !live_.empty())
       failure_ = std::to_string(live_.size()) + " accepted requests never ended";
+    for (const auto& replica : core_->view(now_).replicas)
+      if (failure_.empty() && (replica.running != 0 || replica.kv_tokens_reserved != 0))
+        failure_ = "at rest an instance still holds something";
   }
 
   [[nodiscard]] const std::string& failure() const { return failure_; }
@@ -100,13 +106,20 @@ private:
     device_spec made;
     made.node = node_id{node};
     const bool cpu = number == 0;
-    made.id = device_id{node + (cpu ? "/cpu" : "/npu") + std::to_string(number)};
-    made.type = cpu ? resource_type::cpu : resource_type::npu;
+    const bool remote = number == 3;
+    made.id = device_id{node
+                        + (cpu      ? "/cpu"
+                           : remote ? "/remote"
+                                    : "/npu")
+                        + std::to_string(number)};
+    made.type = cpu ? resource_type::cpu : remote ? resource_type::remote : resource_type::npu;
+    if (draw_(3) == 0)
+      made.tags = {"data:pii"};
     made.model = cpu ? "core" : "chip";
     made.memory_bytes = draw_(4) == 0 ? 0 : 1000;
     made.capability.max_sequences = static_cast<std::uint32_t>(1 + draw_(4));
     made.capability.runtime.resume = resume_support::tokens;
-    if (cpu || draw_(3) == 0)
+    if (cpu || remote || draw_(3) == 0)
       made.capability.formats = {"gguf"};
     else
       made.capability.build_profiles = {profile(draw_(2) == 0)};
@@ -115,7 +128,7 @@ private:
     made.spec.load_us = static_cast<duration_us>(draw_(3'000'000));
     made.capability.devices_max = static_cast<std::uint32_t>(1 + draw_(3));
     made.capability.nodes_max = static_cast<std::uint32_t>(1 + draw_(2));
-    if (number > 1)
+    if (number == 2)
       made.exclusive_siblings = {device_id{node + "/npu1"}};
     return made;
   }
@@ -156,7 +169,7 @@ private:
   void hello(const std::string& node) {
     const auto life = lives_[node];
     feed(node_joined{node_id{node}, incarnation{life}, "", {profile(false), profile(true)}, {}});
-    for (std::uint64_t number = 0; number < 3; ++number)
+    for (std::uint64_t number = 0; number < 4; ++number)
       feed(device_advertised{device(node, number), incarnation{life}});
   }
 
@@ -169,6 +182,8 @@ private:
       known_.insert(told->meta.id);
     if (const auto* told = std::get_if<request_submitted>(&happened))
       known_.insert(told->meta.id);
+    if (const auto* said = std::get_if<drain_changed>(&happened))
+      note_hold(*said);
     std::vector<command> out;
     core_->step(happened, now_, out);
     if (past_.size() < 64)
@@ -179,6 +194,27 @@ private:
       std::visit([&](const auto& what) { heard(what); }, one);
     if (const auto bad = core_->check_invariants(); bad && failure_.empty())
       failure_ = *bad;
+  }
+
+  /// As the core must take it: a device has to be known.
+  void note_hold(const drain_changed& said) {
+    const bool node = said.target.find('/') == std::string::npos;
+    const bool known = node ? lives_.contains(said.target) : has_device(said.target);
+    if (!known && !(held_.contains(said.target) && !said.draining))
+      return;
+    auto& kinds = held_[said.target];
+    if (said.kind != hold_kind::cordon)
+      kinds.first = said.draining;
+    if (said.kind == hold_kind::cordon || (said.kind == hold_kind::any && !said.draining))
+      kinds.second = said.draining;
+    if (!kinds.first && !kinds.second)
+      held_.erase(said.target);
+  }
+  [[nodiscard]] bool has_device(const std::string& id) const {
+    for (const auto& one : core_->view(now_).devices)
+      if (one.spec.id.value == id)
+        return true;
+    return false;
   }
 
   void broken(const std::string& what) {
@@ -203,11 +239,13 @@ private:
   }
   void heard(const load_replica& load) {
     capacity_vector capacity;
-    capacity.sequences.value = 1 + draw_(4);
+    if (draw_(4) != 0)
+      capacity.sequences.value = 1 + draw_(4);
     if (draw_(2) == 0)
       capacity.kv_tokens.value = draw_(3'000);
     runtime_capabilities runtime;
     runtime.resume = draw_(3) == 0 ? resume_support::none : resume_support::text;
+    runtime.cancel = draw_(2) == 0;
     if (load.rank == 0) {
       instances_[load.instance] = load.grant.shares.front().device;
       loads_[load.instance] = load;
@@ -238,6 +276,7 @@ private:
     record.node = order.node;
     owe(compile_finished{order.compile, life_of(order.node), record});
   }
+  void heard(const grant_lease& what) { leases_[what.node] = what.until; }
   void heard(const fence_node& what) { fenced_.insert(what.life); }
   void heard(const fetch_artifact& what) {
     if (draw_(4) == 0)
@@ -263,6 +302,11 @@ private:
     tickets_[ticket.attempt.request] = ticket;
     if (ticket.node_incarnation != life_of(ticket.node))
       broken("a ticket names a dead incarnation");
+    if (leases_[ticket.node] <= now_)
+      broken("a ticket was granted on an expired lease");
+    if (held_.contains(ticket.node.value) || held_.contains(ticket.device.value))
+      broken("a ticket was granted where an operator stopped work: " + ticket.device.value);
+    check_labels(ticket);
     owe(attempt_started{ticket.attempt});
     for (std::uint64_t more = draw_(3); more > 0; --more)
       owe(attempt_progressed{ticket.attempt, static_cast<std::uint32_t>(draw_(64))});
@@ -279,7 +323,40 @@ private:
     measured.batch = static_cast<std::uint32_t>(draw_(5));
     owe(attempt_finished{ticket.attempt, measured});
   }
+  void check_labels(const ticket& granted) {
+    const auto& labels = metas_[granted.attempt.request].labels;
+    for (const auto& one : core_->view(now_).devices)
+      if (one.spec.id == granted.device && !labels_admit(labels, one.spec))
+        broken("data went to a device that its labels forbid");
+  }
+  /// Some device could serve it, now or ever: formats alone, since whether an artifact can be had
+  /// is the core's business.
+  [[nodiscard]] bool feasible(const request_meta& meta) const {
+    const auto seen = core_->view(now_);
+    const auto selected = selector::parse(meta.selector);
+    const auto served
+        = std::find_if(seen.models.begin(), seen.models.end(),
+                       [&](const model_view& one) { return one.spec.name == meta.model; });
+    if (!selected || served == seen.models.end() || meta.kind == request_kind::embedding)
+      return false;
+    const auto need = served->spec.variants.at(0).weight_bytes / served->spec.devices_per_instance;
+    return std::any_of(seen.devices.begin(), seen.devices.end(), [&](const device_view& one) {
+      const auto& spec = one.spec;
+      const bool small = std::any_of(
+          seen.replicas.begin(), seen.replicas.end(), [&](const replica_view& replica) {
+            return replica.leader == spec.id && replica.model == meta.model
+                   && replica.kv_tokens_max != 0
+                   && replica.kv_tokens_max <= 2 * (std::uint64_t{meta.prompt_tokens} + 1);
+          });
+      return !spec.capability.formats.empty() && selected->matches(spec)
+             && labels_admit(meta.labels, spec) && !small
+             && (spec.memory_bytes == 0 || spec.memory_bytes >= need);
+    });
+  }
   void heard(const reject_request& what) {
+    if (what.http_status == 422 && metas_.contains(what.request) && feasible(metas_[what.request]))
+      broken("a request that some device could serve was called impossible: "
+             + what.reason.message);
     if (!rejected_.insert(what.request).second)
       broken("a request was rejected twice");
   }
@@ -310,6 +387,9 @@ private:
     meta.selector = selectors[draw_(selectors.size())];
     meta.kind = draw_(10) == 0 ? request_kind::embedding : request_kind::completion;
     meta.priority = static_cast<priority_class>(draw_(3));
+    meta.tenant = tenant_id{"t" + std::to_string(draw_(4))};
+    if (draw_(6) == 0)
+      meta.labels = {draw_(2) == 0 ? "local-only" : "pii"};
     meta.prompt_tokens = static_cast<std::uint32_t>(draw_(2'000));
     meta.max_tokens = static_cast<std::uint32_t>(draw_(100));
     meta.choices = draw_(8) == 0 ? static_cast<std::uint32_t>(draw_(18)) : 1;
@@ -370,7 +450,8 @@ private:
     case 1: return feed(node_lost{node_id{node}, incarnation{lives_[node]}, draw_(2) == 0, "gone"});
     case 2:
       return feed(drain_changed{node, draw_(2) == 0, "drawn",
-                                static_cast<duration_us>(draw_(3)) * limits::second_us});
+                                static_cast<duration_us>(draw_(3)) * limits::second_us,
+                                static_cast<hold_kind>(draw_(3))});
     case 3: return feed(lease_renewed{node_id{node}, incarnation{1 + draw_(next_life_)}});
     default: return feed(lease_renewed{node_id{node}, incarnation{lives_[node]}});
     }
@@ -381,7 +462,9 @@ private:
     const auto spec = device(node, draw_(4));
     switch (draw_(4)) {
     case 0: return feed(device_lost{spec.id, incarnation{lives_[node]}, "unplugged"});
-    case 1: return feed(drain_changed{spec.id.value, draw_(2) == 0, "drawn"});
+    case 1:
+      return feed(drain_changed{spec.id.value, draw_(2) == 0, "drawn", 0,
+                                static_cast<hold_kind>(draw_(3))});
     default: return feed(device_advertised{spec, incarnation{lives_[node]}});
     }
   }
@@ -399,7 +482,12 @@ private:
       return feed(artifact_lost{lost.key, consort::digest{"artifact-" + lost.key.binds},
                                 node_id{node}, incarnation{lives_[node]}, "corrupt"});
     }
-    default: return feed(model_declared{model(which)});
+    default: {
+      auto spec = model(which);
+      if (draw_(4) == 0) // A version that replaces the other.
+        spec.variants[0].content = consort::digest{"weights-2-" + model_names[which]};
+      return feed(model_declared{spec});
+    }
     }
   }
 
@@ -467,6 +555,8 @@ private:
   /// Another scheduler takes over; nodes and gateways tell it what they have.
   void restart() {
     config_.numbers_from += 1'000'000'000;
+    config_.holds = core_->holds(now_);
+    leases_.clear();
     core_ = std::make_unique<core>(config_);
     known_.clear();
     for (std::uint64_t which = 0; which < model_names.size(); ++which)
@@ -495,6 +585,8 @@ private:
     device_reported said;
     said.device = device(node, draw_(3)).id;
     said.life = incarnation{lives_[node]};
+    if (draw_(2) == 0)
+      said.reading.memory_used_bytes = draw_(1'200);
     said.reading.health = static_cast<device_health>(draw_(8) == 0 ? draw_(3) : 0);
     for (const auto& [request, attempts] : live_)
       if (attempts > 0 && draw_(2) == 0)
@@ -502,7 +594,8 @@ private:
     for (const auto& [instance, device] : instances_)
       if (device == said.device && draw_(2) == 0) {
         capacity_vector capacity;
-        capacity.sequences.value = draw_(5);
+        if (draw_(3) != 0)
+          capacity.sequences.value = draw_(5);
         said.endpoints.emplace_back(instance, capacity);
       }
     feed(said);
@@ -561,6 +654,8 @@ private:
   std::set<request_id> known_; ///< To the present scheduler, once told.
   std::map<instance_id, load_replica> loads_;
   std::set<incarnation> fenced_;
+  std::map<node_id, time_us> leases_;
+  std::map<std::string, std::pair<bool, bool>> held_; ///< Drained, cordoned.
   std::map<instance_id, device_id> instances_;
   std::vector<event> owed_, past_;
   std::string failure_;

@@ -146,6 +146,18 @@ public:
     declare(story_spec());
   }
 
+  /// Nodes `a` and `b` with a CPU each, both loaded; nothing unexpected is left.
+  void two_ready_nodes() {
+    auto model = story_spec();
+    model.replicas_min = 2;
+    declare(model);
+    for (const char* node : {"a", "b"}) {
+      join(node, node[0] == 'a' ? 11 : 22);
+      advertise(cpu_spec(node));
+      finish_load();
+    }
+  }
+
   request_meta request(const std::string& selector = "auto") {
     request_meta meta;
     meta.id = {gateway_id{7}, ++sequence_};

@@ -45,6 +45,7 @@ public:
   core::snapshot seen;
   std::optional<core::explanation> explained;
   std::optional<request_meta> dry_run; ///< The last that was only to be explained.
+  core::plan_wish planned;             ///< The latest.
   bool silent = false;                 ///< Admin calls are never answered.
 
   [[nodiscard]] gateway_id id() const override { return gateway_id(0xabc); }
@@ -101,6 +102,11 @@ public:
       answer(*explained);
     else
       answer(error{recovery::refuse, "model_not_found", "no model of that name"});
+  }
+
+  void plan(core::plan_wish wish, std::function<void(result<core::explanation>)> answer) override {
+    planned = std::move(wish);
+    answer(explained.value_or(core::explanation{}));
   }
 
   void subscribe(std::function<void(const core::command&)> listener) override {

@@ -49,6 +49,7 @@ const std::vector<family>& families() {
       {{"nlohmann/"}, {"client/", "gateway/", "node/", "actors/", "scenarios/", "cli/", "tests/"}},
       {{"hwloc"}, {"node/", "tests/"}},
       {{"llama", "ggml", "gguf"}, {"node/", "tests/"}},
+      {{"sqlite3"}, {"cli/", "tests/"}},
       {{"prometheus/"}, {"gateway/", "cli/", "tests/"}},
       {{"CLI/"}, {"cli/", "tests/unit/cli/"}},
       {{"gtest/", "gmock/", "benchmark/"}, {"tests/"}},

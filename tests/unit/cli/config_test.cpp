@@ -40,6 +40,7 @@ TEST(Config, ReadsEveryField) {
     "cluster": "lab", // a comment
     "scheduler": { "policy": "hybrid", "slo": { "ttft": "1s", "itl": "20ms",
                    "batch": { "ttft": "9s", "ttft_per_1000_tokens": "0" } }, "queue_max": 5,
+      "tenant_weights": { "gold": 3 }, "remote": { "use": "overflow", "budget_milli_per_hour": 2500 },
                    "profiles": { "night": { "weights": { "energy": 7 }, "filters": ["local"],
                                             "pick": "slo", "waits": false } },
                    "tenant_policy": { "t": "night" },
@@ -63,6 +64,9 @@ TEST(Config, ReadsEveryField) {
   EXPECT_EQ(config->profiles, std::vector{night});
   EXPECT_EQ(config->tenant_policy.at(tenant_id{"t"}), policy_name{"night"});
   EXPECT_EQ(config->queue_max, 5U);
+  EXPECT_EQ(core_settings(*config, 4).tenant_weights.at("gold"), 3U);
+  EXPECT_EQ(core_settings(*config, 4).remote, core::remote_use::overflow);
+  EXPECT_EQ(core_settings(*config, 4).remote_budget_micros_per_hour, 2'500'000U);
   EXPECT_EQ(config->lease_us, 2'000'000);
   EXPECT_EQ(config->queue_timeout_us, 9'000'000);
   ASSERT_EQ(config->models.size(), 3U);
@@ -112,6 +116,10 @@ INSTANTIATE_TEST_SUITE_P(
         complaint_case{"{\"scheduler\": {\"lease\": \"0\"}}", "scheduler.lease: must be above 0"},
         complaint_case{"{\"scheduler\": {\"slo\": {\"ttft\": 5}}}", "expected a string"},
         complaint_case{"{\"scheduler\": {\"queue_max\": 1000001}}", "between 1 and 1000000"},
+        complaint_case{"{\"scheduler\": {\"tenant_weights\": {\"a\": 0}}}",
+                       "between 1 and 1000000"},
+        complaint_case{"{\"scheduler\": {\"remote\": {\"use\": \"overflw\"}}}",
+                       "did you mean overflow?"},
         complaint_case{"{\"http\": {\"listen\": \"8080\"}}", "is not HOST:PORT"},
         complaint_case{"{\"link\": {\"join\":\n\"host\"}}",
                        "c.json:1: link.join: `host` is not HOST:PORT"},

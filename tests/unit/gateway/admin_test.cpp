@@ -171,25 +171,50 @@ TEST_F(Admin, CommandsReachTheScheduler) {
       202);
   EXPECT_EQ(client.post("/api/v1/cordon", R"({"target":"local"})").status, 202);
   EXPECT_EQ(client.post("/api/v1/uncordon", R"({"target":"local"})").status, 202);
+  EXPECT_EQ(client.post("/api/v1/undrain", R"({"target":"local"})").status, 202);
   EXPECT_EQ(client.post("/api/v1/models", R"({"name":"m","source":"models/m.gguf"})").status, 202);
   EXPECT_EQ(client.post("/api/v1/compile", R"({"model":"m","for":"npu"})").status, 202);
   client.send(http_client::request("DELETE", "/api/v1/models/m"));
   EXPECT_EQ(client.read_answer().status, 202);
 
   const auto asked = port_.admin_requests();
-  ASSERT_EQ(asked.size(), 6U);
+  ASSERT_EQ(asked.size(), 7U);
   const auto& drained = std::get<core::drain_changed>(asked[0]);
   EXPECT_EQ(drained.target, "local/npu0");
   EXPECT_EQ(drained.reason, "firmware");
   EXPECT_TRUE(drained.draining);
   EXPECT_EQ(drained.move_after_us, 120'000'000);
-  EXPECT_TRUE(std::get<core::drain_changed>(asked[1]).draining);
-  EXPECT_FALSE(std::get<core::drain_changed>(asked[2]).draining);
-  const auto& added = std::get<core::model_declared>(asked[3]).spec;
+  EXPECT_EQ(drained.kind, core::hold_kind::drain);
+  const auto hold = [&](std::size_t at) {
+    const auto& said = std::get<core::drain_changed>(asked[at]);
+    return std::pair(said.draining, said.kind);
+  };
+  EXPECT_EQ(hold(1), std::pair(true, core::hold_kind::cordon));
+  EXPECT_EQ(hold(2), std::pair(false, core::hold_kind::any));
+  EXPECT_EQ(hold(3), std::pair(false, core::hold_kind::drain));
+  const auto& added = std::get<core::model_declared>(asked[4]).spec;
   EXPECT_EQ(added.name.value, "m");
   EXPECT_EQ(added.variants.at(0).quantization, "q8_0") << "as its file is, not as declared";
-  EXPECT_EQ(std::get<core::compile_requested>(asked[4]).selector, "npu");
-  EXPECT_EQ(std::get<core::model_removed>(asked[5]).name.value, "m");
+  EXPECT_EQ(std::get<core::compile_requested>(asked[5]).selector, "npu");
+  EXPECT_EQ(std::get<core::model_removed>(asked[6]).name.value, "m");
+}
+
+TEST_F(Admin, PlanIsAListOfSteps) {
+  core::decision_view step;
+  step.outcome = "load";
+  step.reason = "m, 1MiB";
+  step.winner = device_id{"local/npu0"};
+  port_.explained = core::explanation{{}, {step}, ""};
+  start();
+  http_client client(http_port());
+  const auto answer = client.post("/api/v1/plan", R"({"model":"m","for":"npu"})");
+  EXPECT_EQ(answer.status, 200);
+  const auto steps = nlohmann::json::parse(answer.body)["steps"];
+  ASSERT_EQ(steps.size(), 1U);
+  EXPECT_EQ(steps[0]["action"], "load");
+  EXPECT_EQ(steps[0]["where"], "local/npu0");
+  EXPECT_EQ(port_.planned, (core::plan_wish{model_name{"m"}, "npu", {}}));
+  EXPECT_EQ(client.post("/api/v1/plan", R"({"for":"npu"})").status, 400);
 }
 
 TEST_F(Admin, WrongCommandsAre400NamingTheField) {

@@ -128,6 +128,18 @@ TEST(OpenaiRequest, ReadsWhatTheGatewayMustKnow) {
   EXPECT_FALSE(got.resumable) << "two choices";
 }
 
+TEST(OpenaiRequest, LabelsOfItsDataAreReadFromMetadata) {
+  const auto labels = [](const std::string& value) {
+    return parse_body(text, R"({"model":"m","prompt":"p","metadata":{"user":"u","consort_labels":)"
+                                + value + "}}");
+  };
+  EXPECT_EQ(std::get<parsed_body>(labels(R"("local-only,pii")")).labels,
+            (std::vector<std::string>{"local-only", "pii"}));
+  EXPECT_TRUE(std::get<parsed_body>(labels("null")).labels.empty());
+  for (const auto* bad : {R"("Local")", "[\"pii\"]", R"("")"})
+    EXPECT_EQ(std::get<api_error>(labels(bad)).param, "metadata.consort_labels");
+}
+
 TEST(OpenaiRequest, TokenPromptsCountAsTheyAre) {
   EXPECT_EQ(good(text, R"({"model":"m","prompt":[1,2,3,4]})").prompt_tokens, 5U);
   EXPECT_EQ(good(text, R"({"model":"m","prompt":[[1,2],[3]],"n":2})").choices, 4U);

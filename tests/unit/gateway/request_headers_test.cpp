@@ -28,6 +28,7 @@ TEST(RequestHeaders, ReadsEveryOne) {
                                                    {"x-consort-wait", "0s"},
                                                    {"x-consort-session", "s1"},
                                                    {"x-consort-tenant", "team-a"},
+                                                   {"x-consort-labels", "local-only, pii"},
                                                    {"x-request-id", "my-id"}}));
   EXPECT_EQ(got.selector, "npu");
   EXPECT_EQ(got.policy, policy_name{"energy"});
@@ -37,6 +38,7 @@ TEST(RequestHeaders, ReadsEveryOne) {
   EXPECT_EQ(got.session, "s1");
   EXPECT_EQ(got.tenant.value, "team-a");
   EXPECT_EQ(got.external_id, "my-id");
+  EXPECT_EQ(got.labels, (std::vector<std::string>{"local-only", "pii"}));
 }
 
 TEST(RequestHeaders, TakesTheSessionHeadersOfOthersToo) {
@@ -53,6 +55,9 @@ TEST(RequestHeaders, MalformedOnesNameThemselvesAndWhatIsAllowed) {
       {{{"x-consort-deadline", "soon"}}, "X-Consort-Deadline must be a duration above 0"},
       {{{"x-consort-deadline", "0s"}}, "X-Consort-Deadline must be a duration above 0"},
       {{{"x-consort-wait", "-1s"}}, "X-Consort-Wait must be a duration such as 0s"},
+      {{{"x-consort-labels", "Local"}}, "X-Consort-Labels must be 1 to 8 labels joined by commas"},
+      {{{"x-consort-labels", "a,,b"}}, "X-Consort-Labels must be 1 to 8 labels"},
+      {{{"x-consort-labels", "a,b,c,d,e,f,g,h,i"}}, "X-Consort-Labels must be 1 to 8 labels"},
       {{{"x-consort-device", ""}}, "X-Consort-Device must be 1 to 256 printable"},
       {{{"x-consort-device", std::string(257, 'd')}}, "X-Consort-Device must be 1 to 256"},
       {{{"x-consort-tenant", std::string(65, 't')}}, "X-Consort-Tenant must be 1 to 64"},

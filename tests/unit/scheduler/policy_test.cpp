@@ -71,6 +71,36 @@ TEST(Filters, EachRefusesItsOwnFactAndSaysWhy) {
   }
 }
 
+/// The first that refuses is the one that people are told: of any two the earlier one.
+TEST(Filters, AreAskedInTheirOrder) {
+  const std::vector<std::pair<filter_id, std::function<void(candidate_facts&)>>> order{
+      {filter_id::selector, [](auto& f) { f.selected = false; }},
+      {filter_id::format, [](auto& f) { f.format_known = false; }},
+      {filter_id::artifact, [](auto& f) { f.artifact_obtainable = false; }},
+      {filter_id::embeddings, [](auto& f) { f.embeddings_needed = true; }},
+      {filter_id::memory, [](auto& f) { f.memory_bytes = 1, f.memory_need_bytes = 2; }},
+      {filter_id::excluded, [](auto& f) { f.excluded = true; }},
+      {filter_id::alive, [](auto& f) { f.node_alive = false; }},
+      {filter_id::draining, [](auto& f) { f.cordoned = true; }},
+      {filter_id::health, [](auto& f) { f.health = device_health::unhealthy; }},
+      {filter_id::breaker, [](auto& f) { f.breaker_admits = false; }},
+      {filter_id::resume, [](auto& f) { f.resume_needed = true, f.resume = resume_support::none; }},
+      {filter_id::sequences,
+       [](auto& f) { f.loaded = true, f.sequences_used = f.sequences_max = 5; }},
+      {filter_id::kv,
+       [](auto& f) { f.loaded = true, f.kv_all_tokens = 9, f.kv_least_tokens = 10; }},
+  };
+  ASSERT_EQ(order.size(), all_filters().size());
+  for (std::size_t first = 0; first < order.size(); ++first)
+    for (std::size_t second = first; second < order.size(); ++second) {
+      candidate_facts facts;
+      order[second].second(facts);
+      order[first].second(facts);
+      EXPECT_EQ(first_refusal(facts), order[first].first)
+          << word(order[first].first) << " before " << word(order[second].first);
+    }
+}
+
 TEST(Filters, TableIsIndexedById) {
   for (std::size_t at = 0; at < all_filters().size(); ++at)
     EXPECT_EQ(static_cast<std::size_t>(all_filters()[at].id), at);

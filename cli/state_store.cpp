@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/state_store.hpp"
+
+#include <sqlite3.h>
+
+#include <algorithm>
+#include <chrono>
+
+namespace consort::cli {
+
+namespace {
+
+constexpr int schema_version = 1;
+constexpr int busy_timeout_ms = 2'000;
+constexpr const char* make_tables
+    = "CREATE TABLE IF NOT EXISTS holds (target TEXT PRIMARY KEY, draining INTEGER NOT NULL,"
+      " cordoned INTEGER NOT NULL, reason TEXT NOT NULL, move_at_unix_us INTEGER NOT NULL)";
+
+/// Time of day: the scheduler's own clock begins anew with its process.
+std::int64_t unix_us() {
+  return std::chrono::duration_cast<std::chrono::microseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+/// One prepared statement, finalised when it goes.
+class statement {
+public:
+  statement(sqlite3* handle, const char* text) {
+    ready_ = sqlite3_prepare_v2(handle, text, -1, &made_, nullptr) == SQLITE_OK;
+  }
+  ~statement() { sqlite3_finalize(made_); }
+  statement(const statement&) = delete;
+  statement& operator=(const statement&) = delete;
+
+  [[nodiscard]] bool ready() const { return ready_; }
+  void bind(int at, std::int64_t value) { sqlite3_bind_int64(made_, at, value); }
+  void bind(int at, const std::string& value) {
+    sqlite3_bind_text(made_, at, value.data(), static_cast<int>(value.size()), SQLITE_TRANSIENT);
+  }
+  int step() { return sqlite3_step(made_); }
+  void reset() { sqlite3_reset(made_); }
+  [[nodiscard]] std::int64_t number(int column) const {
+    return sqlite3_column_int64(made_, column);
+  }
+  [[nodiscard]] std::string text(int column) const {
+    const auto* bytes = reinterpret_cast<const char*>(sqlite3_column_text(made_, column));
+    return bytes == nullptr ? std::string()
+                            : std::string(bytes, sqlite3_column_bytes(made_, column));
+  }
+
+private:
+  sqlite3_stmt* made_ = nullptr;
+  bool ready_ = false;
+};
+
+} // namespace
+
+error state_store::failure(const char* doing) const {
+  return {recovery::refuse, "state_unreadable",
+          path_ + ": cannot " + doing + ": " + sqlite3_errmsg(handle_)
+              + "; mend the disk or its permissions, or move the file away to forget what was "
+                "drained and cordoned"};
+}
+
+result<done> state_store::run(const char* text) const {
+  if (sqlite3_exec(handle_, text, nullptr, nullptr, nullptr) != SQLITE_OK)
+    return failure("write");
+  return done{};
+}
+
+state_store::~state_store() {
+  sqlite3_close(handle_);
+}
+
+result<std::unique_ptr<state_store>> state_store::open(const std::string& folder) {
+  const auto path = folder + "/scheduler.db";
+  sqlite3* handle = nullptr;
+  const auto opened
+      = sqlite3_open_v2(path.c_str(), &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
+  std::unique_ptr<state_store> store(new state_store(handle, path));
+  if (opened != SQLITE_OK)
+    return store->failure("open");
+  sqlite3_busy_timeout(handle, busy_timeout_ms);
+  statement version(handle, "PRAGMA user_version");
+  if (!version.ready() || version.step() != SQLITE_ROW)
+    return store->failure("read");
+  if (version.number(0) > schema_version)
+    return error{recovery::refuse, "state_unreadable",
+                 path + " was written by a newer version of consort: use that, or move it away"};
+  for (const auto* text : {"PRAGMA synchronous = FULL", make_tables, "PRAGMA user_version = 1"})
+    if (const auto ran = store->run(text); !ran)
+      return ran.failure();
+  return store;
+}
+
+result<core::hold_map> state_store::load_holds() const {
+  core::hold_map holds;
+  statement rows(handle_, "SELECT target, draining, cordoned, reason, move_at_unix_us FROM holds");
+  if (!rows.ready())
+    return failure("read");
+  int code = rows.step();
+  for (; code == SQLITE_ROW; code = rows.step()) {
+    auto& one = holds[rows.text(0)];
+    one.draining = rows.number(1) != 0;
+    one.cordoned = rows.number(2) != 0;
+    one.reason = rows.text(3);
+    if (const auto at = rows.number(4); at != 0)
+      one.move_after_us = std::max<duration_us>(at - unix_us(), 1);
+  }
+  return code == SQLITE_DONE ? result<core::hold_map>(std::move(holds)) : failure("read");
+}
+
+result<done> state_store::save_holds(const core::hold_map& holds) {
+  if (const auto begun = run("BEGIN IMMEDIATE; DELETE FROM holds"); !begun)
+    return begun;
+  statement row(handle_, "INSERT INTO holds VALUES (?, ?, ?, ?, ?)");
+  bool written = row.ready();
+  for (const auto& [target, one] : holds) {
+    if (!written)
+      break;
+    row.bind(1, target);
+    row.bind(2, std::int64_t{one.draining ? 1 : 0});
+    row.bind(3, std::int64_t{one.cordoned ? 1 : 0});
+    row.bind(4, one.reason);
+    row.bind(5, one.move_after_us > 0 ? unix_us() + one.move_after_us : std::int64_t{0});
+    written = row.step() == SQLITE_DONE;
+    row.reset();
+  }
+  if (written && run("COMMIT"))
+    return done{};
+  const auto why = failure("write");
+  sqlite3_exec(handle_, "ROLLBACK", nullptr, nullptr, nullptr);
+  return why;
+}
+
+} // namespace consort::cli

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// What a scheduler must still know after a restart, in an SQLite file of its data folder: which
+/// nodes and devices operators stopped. Everything else is told anew by nodes and gateways. One
+/// process writes it. Every change is one transaction and on disk when save() returns.
+
+#include "scheduler/core.hpp"
+
+#include <memory>
+
+struct sqlite3;
+
+namespace consort::cli {
+
+class state_store {
+public:
+  /// Opens or makes `scheduler.db` in the folder, which exists. Errors: `state_unreadable` names
+  /// the file, the reason and what to do.
+  [[nodiscard]] static result<std::unique_ptr<state_store>> open(const std::string& folder);
+  ~state_store();
+  state_store(const state_store&) = delete;
+  state_store& operator=(const state_store&) = delete;
+
+  /// Deadlines of drains are what is left of them now; one that passed meanwhile is due at once.
+  [[nodiscard]] result<core::hold_map> load_holds() const;
+  /// Replaces what was kept before.
+  [[nodiscard]] result<done> save_holds(const core::hold_map& holds);
+
+private:
+  state_store(sqlite3* handle, std::string path) : handle_(handle), path_(std::move(path)) {}
+  [[nodiscard]] error failure(const char* doing) const;
+  [[nodiscard]] result<done> run(const char* statement) const;
+
+  sqlite3* handle_;
+  std::string path_;
+};
+
+} // namespace consort::cli

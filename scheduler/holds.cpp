@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// Drains and cordons: what operators stopped, until when, and what is kept of it for the next
+// scheduler life.
+#include "scheduler/handlers.hpp"
+#include "scheduler/nearest_name.hpp"
+#include "scheduler/units.hpp"
+
+#include <algorithm>
+
+namespace consort::core {
+
+namespace {
+
+/// A node or device by its id; `row` is null when there is no such thing.
+struct hold_target {
+  held_row* row = nullptr;
+  index at = none;
+  bool is_node = false;
+};
+
+hold_target target_of(core_state& s, const std::string& id) {
+  if (const auto node = find(s.node_names, id); node != none)
+    return {&s.nodes[node], node, true};
+  if (const auto device = find(s.device_names, id); device != none)
+    return {&s.devices[device], device, false};
+  return {};
+}
+
+std::string suggest_target(const core_state& s, const std::string& wanted) {
+  std::vector<std::string> known;
+  for (const auto& [name, at] : s.node_names)
+    known.push_back(name);
+  for (const auto& [name, at] : s.device_names)
+    known.push_back(name);
+  return did_you_mean(wanted, known);
+}
+
+void set_deadline(pass& p, const hold_target& target, time_us until) {
+  const auto kind = target.is_node ? timer_kind::drain_node : timer_kind::drain_device;
+  p.s.timers.erase({target.row->move_at, kind, target.at});
+  target.row->move_at = until;
+  if (until != 0)
+    arm(p.s, until, kind, target.at);
+}
+
+/// Whatever has a share of the device ends there: an instance lives and dies as one.
+void move_away(pass& p, index device) {
+  failover how;
+  how.failure
+      = {recovery::retry_elsewhere, "drained", p.s.devices[device].spec.id.value + " was drained"};
+  how.fault = false;
+  how.exclude = true; // Nowhere else to go is an end, not a wait for what is being emptied.
+  how.revoke = true;
+  const auto there = p.s.devices[device].instances;
+  for (const auto instance : there)
+    fail_attempts(p, p.s.instances[instance].attempts, how);
+}
+
+std::string words_of(const drain_changed& e, duration_us after) {
+  const std::string what = e.kind == hold_kind::cordon ? "cordoned" : "draining";
+  const std::string lifted = e.kind == hold_kind::any ? "takes work again" : "no longer " + what;
+  return (e.draining ? what : lifted)
+         + (after > 0 ? ", what still runs in " + format_duration(after) + " is moved" : "")
+         + (e.reason.empty() ? std::string() : ": " + e.reason);
+}
+
+void view_hold(const held_row& row, const std::string& id, time_us now, hold_map& into) {
+  if (row.stopped())
+    into[id] = {row.draining, row.cordoned, row.hold_reason,
+                row.move_at == 0 ? 0 : std::max<duration_us>(row.move_at - now, 1)};
+}
+
+} // namespace
+
+void claim_hold(pass& p, const std::string& id) {
+  const auto kept = p.s.holds_to_come.find(id);
+  if (kept == p.s.holds_to_come.end())
+    return;
+  const auto told = std::move(kept->second);
+  p.s.holds_to_come.erase(kept);
+  const auto target = target_of(p.s, id);
+  target.row->draining = told.draining;
+  target.row->cordoned = told.cordoned;
+  target.row->hold_reason = told.reason;
+  if (told.move_after_us > 0)
+    set_deadline(p, target,
+                 p.now + std::min<duration_us>(told.move_after_us, limits::drain_wait_max_us));
+  p.tell(note::severity::info, id,
+         std::string(told.draining ? "is still draining" : "is still cordoned")
+             + (told.reason.empty() ? "" : ": " + told.reason));
+}
+
+hold_map holds_of(const core_state& s, time_us now) {
+  auto all = s.holds_to_come;
+  for (const auto& [name, at] : s.node_names)
+    view_hold(s.nodes[at], name, now, all);
+  for (const auto& [name, at] : s.device_names)
+    view_hold(s.devices[at], name, now, all);
+  return all;
+}
+
+void check_drained_node(pass& p, index at) {
+  auto& node = p.s.nodes[at];
+  if (node.move_at == 0 || node.move_at > p.now)
+    return;
+  node.move_at = 0;
+  for (const auto device : node.devices)
+    move_away(p, device);
+}
+
+void check_drained_device(pass& p, index at) {
+  auto& device = p.s.devices[at];
+  if (device.move_at == 0 || device.move_at > p.now)
+    return;
+  device.move_at = 0;
+  move_away(p, at);
+}
+
+void on(pass& p, const drain_changed& e) {
+  auto& s = p.s;
+  const auto target = target_of(s, e.target);
+  if (target.row == nullptr) {
+    // Its node may never come back: what was kept of it can be lifted all the same.
+    if (!e.draining && s.holds_to_come.erase(e.target) > 0)
+      ++s.holds_version;
+    else
+      p.tell(note::severity::warning, e.target,
+             "cannot drain: no such node or device" + suggest_target(s, e.target));
+    return;
+  }
+  const bool drains = e.kind != hold_kind::cordon;
+  const bool cordons = e.kind == hold_kind::cordon || (e.kind == hold_kind::any && !e.draining);
+  const auto after = drains && e.draining
+                         ? std::clamp<duration_us>(e.move_after_us, 0, limits::drain_wait_max_us)
+                         : 0;
+  const auto until = after > 0 ? p.now + after : drains ? 0 : target.row->move_at;
+  auto& row = *target.row;
+  const bool was_draining = row.draining;
+  const bool was_cordoned = row.cordoned;
+  if (drains)
+    row.draining = e.draining;
+  if (cordons)
+    row.cordoned = e.draining;
+  if (row.draining == was_draining && row.cordoned == was_cordoned && row.move_at == until)
+    return;
+  set_deadline(p, target, until);
+  row.hold_reason = row.stopped() ? e.reason : std::string();
+  ++s.holds_version;
+  p.tell(note::severity::info, e.target, words_of(e, after));
+  if (target.is_node)
+    return refresh_node(p, target.at);
+  refresh_device(s, target.at);
+  changed(s);
+}
+
+} // namespace consort::core

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// What would be done, by doing it to a copy of the state: the same rules decide, and nothing is
+// ordered. Slow on purpose, as large as the state; only operators ask.
+#include "scheduler/handlers.hpp"
+#include "scheduler/units.hpp"
+
+namespace consort::core {
+
+namespace {
+
+constexpr gateway_id nobody{~std::uint64_t{0}};
+
+/// Commands in words, one step each; what only tells somebody is none.
+class step_teller {
+public:
+  step_teller(const core_state& s, time_us now) : s_(s), now_(now) {}
+
+  void operator()(const reserve_allocation& what) {
+    if (!what.grant.owner_instance)
+      return;
+    const auto& share = what.grant.shares.front();
+    const auto at = s_.instances[s_.instance_ids.at(what.grant.owner_instance)];
+    add("load", share.device,
+        s_.models[at.model].spec.name.value
+            + (share.whole ? ", the whole device" : ", " + format_size(share.memory_bytes))
+            + ", ready in " + format_duration(std::max<duration_us>(at.ready_at - now_, 0)));
+  }
+  void operator()(const start_compile& what) {
+    add("build", device_id{what.node.value},
+        what.model.value + " for " + what.key.profile.target + " with "
+            + what.key.profile.compiler);
+  }
+  void operator()(const fetch_artifact& what) {
+    add("fetch", device_id{what.node.value}, "an artifact from " + what.from.value);
+  }
+  void operator()(const unload_replica& what) {
+    add("unload", leader_of(what.instance), what.reason);
+  }
+  void operator()(const grant_ticket& what) {
+    const auto& id = what.granted.attempt.request;
+    add("serve", what.granted.device,
+        id.gateway == nobody ? "at once"
+                             : "what ran elsewhere goes on here, attempt "
+                                   + std::to_string(what.granted.attempt.number));
+  }
+  void operator()(const revoke_attempt& what) { add("stop", what.device, what.reason); }
+  void operator()(const queue_notice& what) {
+    if (what.request.gateway == nobody)
+      add("wait", {},
+          what.reason + (what.eta_us ? ", about " + format_duration(*what.eta_us) : std::string()));
+  }
+  void operator()(const reject_request& what) { add("refuse", {}, what.reason.message); }
+  template <class Other>
+  void operator()(const Other&) {}
+
+  [[nodiscard]] std::vector<decision_view> take() { return std::move(steps_); }
+
+private:
+  void add(const char* action, const device_id& where, std::string detail) {
+    decision_view step;
+    step.at = now_;
+    step.outcome = action;
+    step.reason = std::move(detail);
+    step.winner = where;
+    if (steps_.size() < limits::plan_steps_max)
+      steps_.push_back(std::move(step));
+  }
+  [[nodiscard]] device_id leader_of(instance_id id) const {
+    const auto known = s_.instance_ids.find(id);
+    return known == s_.instance_ids.end()
+               ? device_id{}
+               : s_.devices[s_.instances[known->second].devices.front()].spec.id;
+  }
+
+  const core_state& s_;
+  time_us now_;
+  std::vector<decision_view> steps_;
+};
+
+/// As core::step, to the copy.
+void happen(core_state& trial, const event& happened, std::vector<command>& out) {
+  pass p{trial, trial.now, out};
+  std::visit([&](const auto& e) { on(p, e); }, happened);
+  settle(p);
+}
+
+} // namespace
+
+explanation plan_of(const core_state& s, const plan_wish& wish, time_us now) {
+  core_state trial = s;
+  trial.now = std::max(now, s.now);
+  std::vector<command> out;
+  if (!wish.drain.empty()) {
+    // One moment later its deadline is there.
+    happen(trial, drain_changed{wish.drain, true, "planned", 1, hold_kind::drain}, out);
+    trial.now += 1;
+    pass p{trial, trial.now, out};
+    const auto node = find(trial.node_names, wish.drain);
+    const auto device = find(trial.device_names, wish.drain);
+    if (node != none)
+      check_drained_node(p, node);
+    else if (device != none)
+      check_drained_device(p, device);
+    settle(p);
+  } else {
+    request_meta meta;
+    meta.id = {nobody, 1};
+    meta.external_id = "plan";
+    meta.model = wish.model;
+    meta.selector = wish.selector.empty() ? "auto" : wish.selector;
+    meta.prompt_tokens = limits::prompt_guess_tokens;
+    happen(trial, request_submitted{meta}, out);
+  }
+  step_teller teller(trial, trial.now);
+  for (const auto& one : out)
+    std::visit(teller, one);
+  explanation told;
+  told.request.external_id = wish.drain.empty() ? wish.model.value : wish.drain;
+  told.request.model = wish.model;
+  told.decisions = teller.take();
+  told.outcome = told.decisions.empty() ? "nothing to do" : "";
+  return told;
+}
+
+} // namespace consort::core

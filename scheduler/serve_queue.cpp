@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who of those who wait is tried next: lanes by class and share, aged ones in their turn, and none
+// of them in vain.
+#include "scheduler/modules.hpp"
+
+#include <algorithm>
+#include <limits>
+
+namespace consort::core {
+
+namespace {
+
+/// One walk over the lanes of a model, until each is empty or blocked.
+struct queue_walk {
+  std::vector<lane_key> closed;
+  barriers blocked;
+  std::vector<std::uint32_t> passed; ///< Looked past: others of their lane may be served.
+};
+
+bool lane_known_blocked(const model_state& model, const outlook& seen, std::uint64_t version,
+                        time_us now) {
+  return seen.blocked_version == version && seen.blocked_releases == model.releases
+         && now < seen.recheck_at;
+}
+
+void note_blocked(core_state& s, model_state& model, index selector, time_us now) {
+  auto& seen = model.outlooks[selector];
+  seen.blocked_version = s.version;
+  seen.blocked_releases = model.releases;
+  seen.recheck_at = model.recheck_at > now ? model.recheck_at : std::numeric_limits<time_us>::max();
+}
+
+/// Fewer endpoints may serve it than its lane says: others of the lane may pass it.
+bool particular(const request_row& r) {
+  return !r.excluded.empty() || r.emitted > 0 || r.meta.kind == request_kind::embedding;
+}
+
+/// Lanes that are known to be blocked are not tried.
+std::vector<lane_key> blocked_lanes(core_state& s, const model_state& model, time_us now) {
+  std::vector<lane_key> blocked;
+  for (const auto& [key, lane] : model.queue.lanes()) {
+    const auto seen = model.outlooks.find(key.selector);
+    if (seen != model.outlooks.end() && lane_known_blocked(model, seen->second, s.version, now))
+      blocked.push_back(key);
+  }
+  return blocked;
+}
+
+bool is_closed(const queue_walk& walk, const lane_key& key) {
+  return std::find(walk.closed.begin(), walk.closed.end(), key) != walk.closed.end();
+}
+
+struct next_one {
+  std::optional<queue_head> head;
+  bool aged = false;
+};
+
+next_one next_of(const request_queue& queue, const queue_walk& walk, time_us now) {
+  if (const auto* due = queue.aged_lane(now); due != nullptr && !is_closed(walk, *due))
+    if (auto head = queue.head(*due, true, walk.passed))
+      return {std::move(head), true};
+  next_one best;
+  for (const auto& [key, lane] : queue.lanes()) {
+    if (is_closed(walk, key))
+      continue;
+    auto head = queue.head(key, false, walk.passed);
+    if (head && (!best.head || goes_before(*head, *best.head)))
+      best.head = std::move(head);
+  }
+  return best;
+}
+
+/// Nothing of the lane can start now.
+void close_lane(core_state& s, model_state& model, const queue_head& head, queue_walk& walk) {
+  if (starving(head.who, s.now) && !model.endpoints.empty())
+    walk.blocked.push_back(head.key.selector);
+  note_blocked(s, model, head.key.selector, s.now);
+  walk.closed.push_back(head.key);
+}
+
+} // namespace
+
+void run_queue(pass& p, index at) {
+  auto& s = p.s;
+  auto& model = s.models[at];
+  if (model.queue.empty())
+    return;
+  queue_walk walk;
+  walk.closed = blocked_lanes(s, model, p.now);
+  for (auto next = next_of(model.queue, walk, p.now); next.head;
+       next = next_of(model.queue, walk, p.now)) {
+    const auto slot = next.head->who.slot;
+    switch (try_grant(p, slot, walk.blocked)) {
+    case verdict::granted:
+      dequeue(s, slot);
+      model.queue.granted(next.aged, p.now);
+      break;
+    case verdict::impossible: end_request(p, slot, impossible_ending(s, slot)); break;
+    case verdict::blocked:
+      if (particular(s.requests[slot]) && walk.passed.size() < limits::lane_bypass_max)
+        walk.passed.push_back(slot);
+      else
+        close_lane(s, model, *next.head, walk);
+    }
+  }
+}
+
+} // namespace consort::core

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// Spill-over to REMOTE devices and back: whether a request is tried on the cluster's own devices
+// first, and what may be spent on others'.
+#include "scheduler/modules.hpp"
+
+#include <algorithm>
+
+namespace consort::core {
+
+namespace {
+
+constexpr std::int64_t hour_ms = 3'600'000;
+
+std::int64_t budget_of(const core_state& s) {
+  return static_cast<std::int64_t>(
+      std::min(s.config.remote_budget_micros_per_hour, limits::money_micros_max));
+}
+
+/// An hour's budget comes back over an hour, a little every moment, and is never saved up beyond.
+void refill(core_state& s) {
+  const auto span_ms = std::clamp<std::int64_t>((s.now - s.remote_refilled_at) / 1000, 0, hour_ms);
+  const auto gained = budget_of(s) * span_ms / hour_ms;
+  if (gained == 0)
+    return;
+  s.remote_refilled_at = s.now;
+  s.remote_left_micros = std::min(s.remote_left_micros + gained, budget_of(s));
+}
+
+} // namespace
+
+bool remote_barred(core_state& s) {
+  if (s.config.remote == remote_use::never)
+    return true;
+  if (s.config.remote_budget_micros_per_hour == 0)
+    return false;
+  refill(s);
+  return s.remote_left_micros <= 0;
+}
+
+bool stays_first(const core_state& s, const request_row& r) {
+  // A deadline is met by whoever meets it.
+  return s.config.remote == remote_use::overflow && r.deadline_at == 0;
+}
+
+void charge_remote(core_state& s, index device, std::int64_t predicted_ns) {
+  const auto& spec = s.devices[device].spec;
+  if (s.config.remote_budget_micros_per_hour == 0 || spec.type != resource_type::remote)
+    return;
+  const auto price = static_cast<std::int64_t>(
+      std::min(spec.spec.cost_micros_per_hour, limits::money_micros_max));
+  const auto span_ms = std::clamp<std::int64_t>(predicted_ns / 1'000'000, 1, hour_ms);
+  s.remote_left_micros -= price * span_ms / hour_ms + 1;
+}
+
+} // namespace consort::core

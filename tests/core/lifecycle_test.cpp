@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is loaded where and when: versions that replace each other, models that share a device,
+// memory that others use, replicas apart from each other.
+#include "tests/support/core_fixture.hpp"
+
+#include <set>
+
+namespace consort::core::testing {
+
+namespace {
+
+model_spec version_of(char version, std::uint32_t replicas = 1) {
+  auto made = story_spec();
+  made.variants[0].content = consort::digest{std::string(64, version)};
+  made.replicas_min = replicas;
+  return made;
+}
+
+/// So many nodes with a CPU each, and a ready replica of version `a` on each.
+void serving(core_fixture& t, std::uint32_t nodes, std::uint64_t memory = std::uint64_t{8} << 30U) {
+  t.declare(version_of('a', nodes));
+  for (std::uint32_t at = 0; at < nodes; ++at) {
+    const std::string name(1, static_cast<char>('a' + at));
+    t.join(name);
+    auto spec = cpu_spec(name);
+    spec.memory_bytes = memory;
+    t.advertise(spec);
+    t.finish_load();
+  }
+}
+
+std::string version_that_serves(core_fixture& t) {
+  t.submit();
+  const auto granted = t.take_all<grant_ticket>();
+  EXPECT_EQ(granted.size(), 1U);
+  t.finish(granted.at(0));
+  t.take_all<record_request>();
+  return granted[0].granted.variant.value.substr(0, 1);
+}
+
+TEST(Rollout, TheOldServesUntilTheNewIsReady) {
+  core_fixture t;
+  serving(t, 1);
+  t.declare(version_of('b'));
+  EXPECT_EQ(version_that_serves(t), "a");
+  t.grant_next_allocation();
+  EXPECT_EQ(version_that_serves(t), "a") << "while the new one loads";
+  const auto load = t.expect<load_replica>();
+  EXPECT_EQ(load.variant.content.value.substr(0, 1), "b");
+  t.loaded(load);
+  EXPECT_EQ(t.expect<unload_replica>().reason, "replaced by the version that was declared since");
+  EXPECT_EQ(version_that_serves(t), "b");
+}
+
+TEST(Rollout, AStreamOfTheOldVersionEndsThere) {
+  core_fixture t;
+  serving(t, 1);
+  t.submit();
+  const auto running = t.expect<grant_ticket>();
+  t.start(running);
+  t.declare(version_of('b'));
+  t.finish_load();
+  t.expect_empty();
+  EXPECT_EQ(version_that_serves(t), "b");
+  t.finish(running);
+  t.expect<unload_replica>();
+  t.expect<record_request>();
+}
+
+TEST(Rollout, OneReplicaForAnother) {
+  core_fixture t;
+  serving(t, 3);
+  t.declare(version_of('b', 3));
+  for (const auto& one : t.take_all<reserve_allocation>())
+    t.feed(t.reserved(one));
+  const auto loads = t.take_all<load_replica>();
+  ASSERT_EQ(loads.size(), 3U);
+  for (const auto& one : loads) {
+    t.loaded(one);
+    EXPECT_EQ(t.take_all<unload_replica>().size(), 1U);
+    std::uint32_t up = 0;
+    for (const auto& replica : t.view().replicas)
+      up += replica.state == "ready" ? 1 : 0;
+    EXPECT_EQ(up, 3U) << "never fewer than before";
+  }
+  t.drop_all();
+}
+
+TEST(Rollout, DeclaredAsBeforeItIsBackAtOnce) {
+  core_fixture t;
+  serving(t, 1);
+  t.declare(version_of('b'));
+  const auto asked = t.expect<reserve_allocation>();
+  t.declare(version_of('a'));
+  t.feed(t.reserved(asked));
+  EXPECT_EQ(version_that_serves(t), "a");
+  EXPECT_TRUE(t.take_all<unload_replica>().empty()) << "the old one stays";
+  EXPECT_TRUE(t.take_all<load_replica>().empty()) << "and nothing else comes up";
+  t.drop_all();
+}
+
+TEST(Rollout, AVersionThatDoesNotLoadReplacesNothing) {
+  core_fixture t;
+  serving(t, 1);
+  t.declare(version_of('b'));
+  for (int tries = 0; tries < 3; ++tries) {
+    t.grant_next_allocation();
+    const auto load = t.expect<load_replica>();
+    t.feed(replica_failed{
+        load.instance, t.life_of("a"), {recovery::retry_elsewhere, "bad_file", "cannot be read"}});
+    t.take_all<release_allocation>();
+    EXPECT_EQ(version_that_serves(t), "a");
+    t.pass_time_renewing(limits::load_backoff_min_us << tries, {"a"});
+  }
+  EXPECT_TRUE(t.take_all<unload_replica>().empty());
+  t.drop_all();
+}
+
+TEST(Rollout, WithoutRoomForBothOneMakesRoom) {
+  core_fixture t;
+  const auto one_only = (10U << 20U) + std::uint64_t{1024} * 512 + 1;
+  serving(t, 2, one_only);
+  t.declare(version_of('b', 2));
+  const auto first = t.take_all<unload_replica>();
+  ASSERT_EQ(first.size(), 1U) << "not both at once";
+  EXPECT_EQ(version_that_serves(t), "a") << "the other serves on";
+  t.feed(replica_unloaded{first[0].instance, t.life_of(first[0].node.value)});
+  t.take_all<release_allocation>();
+  t.finish_load();
+  EXPECT_EQ(t.take_all<unload_replica>().size(), 1U);
+  EXPECT_EQ(version_that_serves(t), "b");
+}
+
+// --- models that share a device ---
+
+/// Device that holds one model at a time, and three models.
+void one_for_three(core_fixture& t) {
+  t.join("local");
+  auto spec = cpu_spec();
+  spec.memory_bytes = 12U << 20U;
+  t.advertise(spec);
+  for (const std::string name : {"A", "B", "C"})
+    t.declare(story_spec(name));
+}
+
+TEST(Swap, RequestsAreServedInRuns) {
+  core_fixture t;
+  one_for_three(t);
+  for (const std::string name : {"A", "B", "A", "A", "C", "A", "B", "C"}) {
+    auto meta = t.request();
+    meta.model = model_name{name};
+    t.submit(meta);
+  }
+  std::string order;
+  std::uint32_t loads = 0;
+  for (int guard = 0; order.size() < 8 && guard < 200; ++guard) {
+    for (const auto& one : t.take_all<reserve_allocation>())
+      t.feed(t.reserved(one));
+    for (const auto& one : t.take_all<load_replica>()) {
+      ++loads;
+      t.loaded(one, 1);
+    }
+    for (const auto& one : t.take_all<unload_replica>())
+      t.feed(replica_unloaded{one.instance, t.life_of("local")});
+    for (const auto& one : t.take_all<grant_ticket>()) {
+      order += one.granted.model.value;
+      t.start(one);
+      t.finish(one);
+    }
+    t.pass_time_renewing(second / 10);
+  }
+  EXPECT_EQ(order, "AAAABBCC");
+  EXPECT_EQ(loads, 3U);
+  t.drop_all();
+}
+
+TEST(Swap, NobodyWaitsLongerThanTheBoundForAModelThatIsNotLoaded) {
+  core_fixture t;
+  one_for_three(t);
+  auto rare = t.request();
+  rare.model = model_name{"B"};
+  std::optional<time_us> served;
+  time_us submitted = 0;
+  std::deque<grant_ticket> running;
+  for (int tick = 0; tick < 400 && !served; ++tick) {
+    auto usual = t.request();
+    usual.model = model_name{"A"};
+    t.submit(usual); // There is always one for the model that is loaded.
+    for (int more = 0; tick < 5 && more < 3; ++more) {
+      usual.id = t.request().id;
+      t.submit(usual);
+    }
+    if (tick == 20) {
+      t.submit(rare);
+      submitted = t.now();
+    }
+    for (const auto& one : t.take_all<reserve_allocation>())
+      t.feed(t.reserved(one));
+    for (const auto& one : t.take_all<load_replica>())
+      t.loaded(one, 1);
+    for (const auto& one : t.take_all<unload_replica>())
+      t.feed(replica_unloaded{one.instance, t.life_of("local")});
+    for (const auto& one : t.take_all<grant_ticket>()) {
+      t.start(one);
+      running.push_back(one);
+      if (one.granted.attempt.request == rare.id)
+        served = t.now();
+    }
+    if (!running.empty()) {
+      t.finish(running.front());
+      running.pop_front();
+    }
+    t.pass_time_renewing(second / 10);
+  }
+  ASSERT_TRUE(served);
+  EXPECT_LE(*served - submitted, limits::starvation_us + 2 * second);
+  t.drop_all();
+}
+
+// --- memory that is not ours ---
+
+device_reported reading(const core_fixture& t, std::uint64_t used) {
+  device_reported said;
+  said.device = device_id{"local/cpu0"};
+  said.life = t.life_of("local");
+  said.reading.memory_used_bytes = used;
+  return said;
+}
+
+TEST(ForeignMemory, IsNotGivenAway) {
+  core_fixture t;
+  t.join("local");
+  t.advertise(cpu_spec());
+  const auto all = cpu_spec().memory_bytes;
+  for (int i = 0; i < 2; ++i)
+    t.feed(reading(t, all - (1U << 20U)));
+  t.declare(story_spec());
+  t.submit();
+  EXPECT_TRUE(t.take_all<reserve_allocation>().empty()) << "others have nearly all of it";
+  EXPECT_EQ(t.take_all<queue_notice>().size(), 1U) << "it waits, it is not impossible";
+  for (int i = 0; i < 2; ++i)
+    t.feed(reading(t, all / 2));
+  const auto asked = t.expect<reserve_allocation>();
+  EXPECT_LE(asked.grant.shares.at(0).memory_bytes, all / 2);
+  t.drop_all();
+}
+
+TEST(ForeignMemory, OneOddReadingIsNotBelieved) {
+  core_fixture t;
+  t.join("local");
+  t.advertise(cpu_spec());
+  t.feed(reading(t, cpu_spec().memory_bytes));
+  t.declare(story_spec());
+  t.submit();
+  EXPECT_EQ(t.take_all<reserve_allocation>().size(), 1U);
+  t.drop_all();
+}
+
+TEST(ForeignMemory, OurOwnIsNotCountedTwice) {
+  core_fixture t;
+  t.join("local");
+  auto spec = cpu_spec();
+  spec.memory_bytes = 26U << 20U;
+  t.advertise(spec);
+  t.declare(story_spec("A"));
+  t.declare(story_spec("B"));
+  auto meta = t.request();
+  meta.model = model_name{"A"};
+  t.submit(meta);
+  t.finish_load();
+  t.finish(t.expect<grant_ticket>());
+  for (int i = 0; i < 2; ++i)
+    t.feed(reading(t, 12U << 20U));
+  meta = t.request();
+  meta.model = model_name{"B"};
+  t.submit(meta);
+  EXPECT_EQ(t.take_all<reserve_allocation>().size(), 1U) << "there is room beside it";
+  EXPECT_TRUE(t.take_all<unload_replica>().empty());
+  t.drop_all();
+}
+
+// --- apart from each other ---
+
+TEST(Spread, ReplicasAreKeptOnDifferentNodes) {
+  core_fixture t;
+  for (const std::string node : {"a", "b"}) {
+    t.join(node);
+    for (int number = 0; number < 2; ++number)
+      t.advertise(cpu_spec(node, number));
+  }
+  auto model = story_spec();
+  model.replicas_min = 2;
+  t.declare(model);
+  std::set<std::string> nodes;
+  for (int replica = 0; replica < 2; ++replica)
+    nodes.insert(t.finish_load().node.value);
+  EXPECT_EQ(nodes.size(), 2U);
+  t.drop_all();
+}
+
+TEST(Spread, IsWorthAQuarterOfTheSpeedAndNoMore) {
+  core_fixture t;
+  t.join("a");
+  t.join("b");
+  for (int number = 0; number < 2; ++number)
+    t.advertise(cpu_spec("a", number));
+  auto slow = cpu_spec("b");
+  slow.spec.decode_tokens_per_s /= 2;
+  t.advertise(slow);
+  auto model = story_spec();
+  model.replicas_min = 2;
+  t.declare(model);
+  for (int replica = 0; replica < 2; ++replica)
+    EXPECT_EQ(t.finish_load().node.value, "a");
+  t.drop_all();
+}
+
+} // namespace
+
+} // namespace consort::core::testing

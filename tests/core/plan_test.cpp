@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// A plan says what would be done, and nothing is done.
+#include "tests/support/core_fixture.hpp"
+
+namespace consort::core::testing {
+
+namespace {
+
+std::vector<std::string> steps_of(core_fixture& t, const plan_wish& wish) {
+  std::vector<std::string> steps;
+  for (const auto& one : t.tested().plan(wish, t.now()).decisions)
+    steps.push_back(one.outcome + " " + one.winner.value);
+  return steps;
+}
+
+plan_wish asked(const std::string& selector = "auto") {
+  return {model_name{"storyteller"}, selector, {}};
+}
+
+TEST(Plan, SaysWhatARequestWouldSetGoing) {
+  core_fixture t;
+  t.example();
+  const auto before = t.tested().digest();
+  const auto steps = steps_of(t, asked());
+  EXPECT_EQ(steps.at(0), "load local/cpu0");
+  EXPECT_NE(std::find(steps.begin(), steps.end(), "build local"), steps.end());
+  EXPECT_EQ(steps.back(), "wait ");
+  EXPECT_EQ(t.tested().digest(), before) << "nothing was done";
+  t.expect_empty();
+  // And it is what is done then.
+  t.submit();
+  EXPECT_EQ(t.expect<reserve_allocation>().grant.shares.at(0).device.value, "local/cpu0");
+  EXPECT_EQ(t.take_all<start_compile>().size(), 1U);
+  t.drop_all();
+}
+
+TEST(Plan, SaysWhoServesAtOnceAndWhatIsImpossible) {
+  core_fixture t;
+  t.two_ready_nodes();
+  EXPECT_EQ(steps_of(t, asked()), (std::vector<std::string>{"serve a/cpu0"}));
+  EXPECT_EQ(steps_of(t, asked("gpu")), (std::vector<std::string>{"refuse "}));
+  EXPECT_EQ(steps_of(t, {model_name{"storytelle"}, "", {}}), (std::vector<std::string>{"refuse "}));
+}
+
+TEST(Plan, OfADrainSaysWhereItsWorkGoes) {
+  core_fixture t;
+  t.two_ready_nodes();
+  t.submit("a/cpu0|b/cpu0");
+  t.start(t.expect<grant_ticket>());
+  const auto steps = steps_of(t, {{}, {}, "a"});
+  EXPECT_EQ(steps, (std::vector<std::string>{"stop a/cpu0", "serve b/cpu0"}));
+  EXPECT_FALSE(t.view().nodes.at(0).draining);
+}
+
+} // namespace
+
+} // namespace consort::core::testing

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// Work leaves for a REMOTE only as configured, and comes back.
+#include "tests/support/core_fixture.hpp"
+
+namespace consort::core::testing {
+
+namespace {
+
+/// A CPU and a REMOTE ten times as fast, both ready; each takes one and another in its backlog.
+void home_and_away(core_fixture& t, std::uint64_t price_per_hour = 0) {
+  t.join("local");
+  auto model = story_spec();
+  model.replicas_min = 2;
+  t.declare(model);
+  t.advertise(cpu_spec());
+  t.finish_load(1);
+  auto away = cpu_spec("local", 1);
+  away.id = device_id{"local/remote0"};
+  away.type = resource_type::remote;
+  away.model = "api";
+  away.spec.prefill_tokens_per_s *= 10;
+  away.spec.decode_tokens_per_s *= 10;
+  away.spec.cost_micros_per_hour = price_per_hour;
+  t.advertise(away);
+  t.finish_load(100);
+}
+
+core_config using_remote(remote_use use, std::uint64_t budget = 0) {
+  auto config = core_fixture::quiet();
+  config.remote = use;
+  config.remote_budget_micros_per_hour = budget;
+  return config;
+}
+
+std::vector<std::string> where(core_fixture& t, int requests,
+                               std::optional<duration_us> deadline = {}) {
+  std::vector<std::string> devices;
+  for (int at = 0; at < requests; ++at) {
+    auto meta = t.request();
+    meta.deadline_us = deadline;
+    t.submit(meta);
+    for (const auto& one : t.take_all<grant_ticket>())
+      devices.push_back(one.granted.device.value.substr(6));
+  }
+  t.take_all<queue_notice>();
+  return devices;
+}
+
+TEST(Spill, FreelyTheFastestServes) {
+  core_fixture t(using_remote(remote_use::free));
+  home_and_away(t);
+  EXPECT_EQ(where(t, 1), (std::vector<std::string>{"remote0"}));
+}
+
+TEST(Spill, AsOverflowOnlyWhatCannotStartHereLeavesAndTheNextComesBack) {
+  core_fixture t(using_remote(remote_use::overflow));
+  home_and_away(t);
+  t.submit();
+  const auto first = t.expect<grant_ticket>();
+  EXPECT_EQ(first.granted.device.value, "local/cpu0");
+  EXPECT_EQ(where(t, 3), (std::vector<std::string>{"cpu0", "remote0", "remote0"}));
+  t.finish(first);
+  t.expect<record_request>();
+  EXPECT_EQ(where(t, 1), (std::vector<std::string>{"cpu0"}));
+}
+
+TEST(Spill, ADeadlineIsMetByWhoeverMeetsIt) {
+  core_fixture t(using_remote(remote_use::overflow));
+  home_and_away(t);
+  EXPECT_EQ(where(t, 1, 30 * second), (std::vector<std::string>{"remote0"}));
+}
+
+TEST(Spill, NeverMeansNever) {
+  core_fixture t(using_remote(remote_use::never));
+  home_and_away(t);
+  EXPECT_EQ(where(t, 5), (std::vector<std::string>{"cpu0", "cpu0"}));
+  EXPECT_EQ(t.view().queue_depth, 3U);
+}
+
+TEST(Spill, EndsWithItsBudgetWhichComesBackOverAnHour) {
+  // Half a second each at 7,200,000 an hour: 1,000 and a little; the budget has room for three.
+  core_fixture t(using_remote(remote_use::overflow, 3'000));
+  home_and_away(t, 72'000'000);
+  t.pass_time_renewing(second);
+  const auto devices = where(t, 12);
+  const auto away = std::count(devices.begin(), devices.end(), "remote0");
+  EXPECT_GE(away, 1);
+  EXPECT_LT(away, 10) << "the rest waits here";
+  EXPECT_GT(t.view().queue_depth, 0U);
+  t.drop_all();
+}
+
+} // namespace
+
+} // namespace consort::core::testing

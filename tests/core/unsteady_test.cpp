@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+// Devices that fail without dying: slow ones, nodes that come and go, storms of retries.
+#include "tests/support/core_fixture.hpp"
+
+namespace consort::core::testing {
+
+namespace {
+
+void fleet_of(core_fixture& t, int devices) {
+  t.join("local");
+  auto model = story_spec();
+  model.replicas_min = static_cast<std::uint32_t>(devices);
+  t.declare(model);
+  for (int at = 0; at < devices; ++at) {
+    t.advertise(cpu_spec("local", at));
+    t.finish_load();
+  }
+}
+
+/// As its device's spec sheet says: 10 ms between tokens.
+void finish_as_specified(core_fixture& t, const grant_ticket& one) {
+  attempt_measurement seen;
+  seen.usage = {100, 51, 0};
+  seen.first_token_us = 50'000;
+  seen.total_us = 550'000;
+  seen.batch = 1;
+  t.feed(attempt_finished{one.granted.attempt, seen});
+  t.take_all<record_request>();
+}
+
+/// The device's model is known.
+void measured(core_fixture& t, const std::string& selector) {
+  for (std::uint32_t i = 0; i < limits::explore_samples; ++i) {
+    t.submit(selector);
+    finish_as_specified(t, t.expect<grant_ticket>());
+  }
+}
+
+/// Tokens come at `per_report` each quarter of a second. Returns: whether the attempt was moved.
+bool moved(core_fixture& t, const grant_ticket& running, std::uint32_t per_report, int reports) {
+  for (int at = 1; at <= reports; ++at) {
+    t.pass_time(limits::report_period_us);
+    t.renew("local");
+    t.progress(running, static_cast<std::uint32_t>(at) * per_report);
+    if (!t.take_all<drop_attempt>().empty())
+      return true;
+  }
+  return false;
+}
+
+TEST(SlowDevice, TenTimesSlowerThanItWasIsTreatedAsFailing) {
+  core_fixture t;
+  fleet_of(t, 2);
+  measured(t, "local/cpu0");
+  t.submit("local/cpu0|local/cpu1");
+  const auto running = t.expect<grant_ticket>();
+  ASSERT_EQ(running.granted.device.value, "local/cpu0");
+  t.start(running);
+  EXPECT_TRUE(moved(t, running, 1, 20)) << "250 ms a token; it is never silent";
+  EXPECT_EQ(t.take_all<revoke_attempt>().at(0).reason,
+            "its device is ten times slower than it was");
+  const auto resumed = t.expect<grant_ticket>();
+  EXPECT_TRUE(resumed.resumed);
+  EXPECT_EQ(resumed.granted.device.value, "local/cpu1");
+  t.drop_all();
+}
+
+TEST(SlowDevice, ThatStaysSlowLosesItsPlace) {
+  core_fixture t;
+  fleet_of(t, 2);
+  measured(t, "local/cpu0");
+  for (std::uint32_t i = 0; i < limits::breaker_failures; ++i) {
+    t.submit("local/cpu0|local/cpu1");
+    auto running = t.expect<grant_ticket>();
+    ASSERT_EQ(running.granted.device.value, "local/cpu0");
+    t.start(running);
+    ASSERT_TRUE(moved(t, running, 1, 20));
+    finish_as_specified(t, t.take_all<grant_ticket>().at(0));
+    t.drop_all();
+  }
+  EXPECT_EQ(t.view().devices.at(0).breaker, "open");
+}
+
+TEST(SlowDevice, SomewhatSlowerIsNot) {
+  core_fixture t;
+  fleet_of(t, 2);
+  measured(t, "local/cpu0");
+  t.submit("local/cpu0|local/cpu1");
+  const auto running = t.expect<grant_ticket>();
+  t.start(running);
+  EXPECT_FALSE(moved(t, running, 5, 20)) << "50 ms a token";
+  t.drop_all();
+}
+
+TEST(SlowDevice, IsKeptWhereNobodyCouldTakeOver) {
+  core_fixture t;
+  fleet_of(t, 1);
+  measured(t, "auto");
+  t.submit();
+  const auto running = t.expect<grant_ticket>();
+  t.start(running);
+  EXPECT_FALSE(moved(t, running, 1, 20));
+  t.drop_all();
+}
+
+// --- nodes that come and go ---
+
+void lose_and_return(core_fixture& t, std::uint64_t life) {
+  t.feed(node_lost{node_id{"a"}, t.life_of("a"), true, "crashed"});
+  t.drop_all();
+  t.join("a", life);
+  t.advertise(cpu_spec("a"));
+}
+
+TEST(Flapping, NodeIsGivenWorkAgainAfterAPauseThatDoubles) {
+  core_fixture t;
+  t.join("a");
+  t.advertise(cpu_spec("a"));
+  t.declare(story_spec());
+  lose_and_return(t, 2);
+  t.submit();
+  EXPECT_EQ(t.take_all<reserve_allocation>().size(), 1U) << "once is an accident";
+  duration_us pause = limits::flap_pause_min_us;
+  for (std::uint64_t life = 3; life < 6; ++life, pause *= 2) {
+    lose_and_return(t, life);
+    t.drop_all();
+    t.pass_time_renewing(pause - 1, {"a"});
+    EXPECT_TRUE(t.take_all<reserve_allocation>().empty()) << "life " << life;
+    t.pass_time(1);
+    EXPECT_EQ(t.take_all<reserve_allocation>().size(), 1U) << "life " << life;
+  }
+  EXPECT_TRUE(t.noted("a: was lost 4 times lately: takes work in 4s"));
+  t.drop_all();
+}
+
+TEST(Flapping, IsForgottenAfterAQuietTime) {
+  core_fixture t;
+  t.join("a");
+  t.advertise(cpu_spec("a"));
+  t.declare(story_spec());
+  lose_and_return(t, 2);
+  t.pass_time_renewing(limits::flap_window_us + second, {"a"});
+  lose_and_return(t, 3);
+  t.submit();
+  EXPECT_EQ(t.take_all<reserve_allocation>().size(), 1U);
+  t.drop_all();
+}
+
+TEST(Flapping, PauseIsBounded) {
+  core_fixture t;
+  t.join("a");
+  t.advertise(cpu_spec("a"));
+  t.declare(story_spec());
+  for (std::uint64_t life = 2; life < 30; ++life)
+    lose_and_return(t, life);
+  t.submit();
+  t.pass_time_renewing(limits::flap_pause_max_us - second, {"a"});
+  EXPECT_TRUE(t.take_all<reserve_allocation>().empty());
+  t.pass_time_renewing(2 * second, {"a"});
+  t.drop_all();
+  t.submit();
+  EXPECT_EQ(t.view().replicas.size(), 1U) << "it is loaded there again";
+  t.drop_all();
+}
+
+// --- storms ---
+
+TEST(RetryStorm, OfAWholeClusterEndsWithItsBudget) {
+  core_fixture t;
+  fleet_of(t, 4);
+  const auto budget = limits::retry_credit_max_pm / limits::retry_cost_pm;
+  std::uint32_t attempts = 0;
+  std::uint32_t requests = 0;
+  for (; requests < 400; ++requests) {
+    t.submit();
+    for (auto granted = t.take_all<grant_ticket>(); !granted.empty();
+         granted = t.take_all<grant_ticket>())
+      for (const auto& one : granted) {
+        ++attempts;
+        t.fail(one, recovery::retry_elsewhere, 0, false);
+      }
+    t.drop_all();
+  }
+  const auto retries = attempts - requests;
+  EXPECT_LE(retries, budget + requests * limits::retry_credit_pm / limits::retry_cost_pm + 1)
+      << "what was saved, and a fifth of what comes in";
+  EXPECT_GT(retries, budget / 2);
+}
+
+} // namespace
+
+} // namespace consort::core::testing

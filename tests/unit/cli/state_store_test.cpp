@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/state_store.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+namespace consort::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+class StateStoreTest : public testing::Test {
+protected:
+  StateStoreTest() {
+    char pattern[] = "/tmp/consort-state-XXXXXX";
+    folder_ = mkdtemp(pattern);
+  }
+  ~StateStoreTest() override { fs::remove_all(folder_); }
+
+  std::unique_ptr<state_store> opened() {
+    auto store = state_store::open(folder_);
+    EXPECT_TRUE(store);
+    return store ? std::move(*store) : nullptr;
+  }
+  std::string folder_;
+};
+
+TEST_F(StateStoreTest, KeepsHoldsOverARestart) {
+  const core::hold_map holds{{"a", {false, true, "an 'odd' reason", 0}},
+                             {"b/npu0", {true, false, "", 3'600'000'000}}};
+  ASSERT_TRUE(opened()->save_holds(holds));
+  auto loaded = opened()->load_holds();
+  ASSERT_TRUE(loaded);
+  auto& left = loaded->at("b/npu0").move_after_us;
+  EXPECT_LE(left, 3'600'000'000);
+  EXPECT_GT(left, 3'500'000'000);
+  left = 3'600'000'000;
+  EXPECT_EQ(*loaded, holds);
+}
+
+TEST_F(StateStoreTest, ReplacesWhatItKept) {
+  const auto store = opened();
+  ASSERT_TRUE(store->save_holds({{"a", {true, false, "", 0}}, {"b", {false, true, "", 0}}}));
+  ASSERT_TRUE(store->save_holds({{"b", {false, true, "", 0}}}));
+  EXPECT_EQ(store->load_holds()->size(), 1U);
+  ASSERT_TRUE(store->save_holds({}));
+  EXPECT_TRUE(store->load_holds()->empty());
+}
+
+TEST_F(StateStoreTest, DeadlineThatPassedMeanwhileIsDueAtOnce) {
+  ASSERT_TRUE(opened()->save_holds({{"a", {true, false, "", 1}}}));
+  EXPECT_EQ(opened()->load_holds()->at("a").move_after_us, 1);
+}
+
+TEST_F(StateStoreTest, SaysWhatToDoAboutAFileThatIsNone) {
+  std::ofstream(folder_ + "/scheduler.db") << std::string(4'096, 'x');
+  const auto store = state_store::open(folder_);
+  ASSERT_FALSE(store);
+  EXPECT_NE(store.failure().message.find("scheduler.db"), std::string::npos);
+  EXPECT_NE(store.failure().message.find("move the file away"), std::string::npos);
+}
+
+} // namespace
+} // namespace consort::cli
