@@ -27,5 +27,12 @@ inline constexpr duration_us progress_every_us = 250'000; ///< A gateway's repor
 inline constexpr duration_us link_silence_us = second_us; ///< Then the scheduler closes a link.
 inline constexpr duration_us redial_us = 100'000;         ///< Until a link stands again.
 inline constexpr duration_us open_timeout_us = 2 * second_us; ///< A ticket that nobody answers.
+inline constexpr duration_us restart_us = second_us; ///< A node that is replaced is away for it.
+inline constexpr double loss_share_max = 0.5;        ///< Above it, call it a partition.
+inline constexpr duration_us resend_us = 200'000;    ///< TCP's first retransmission; then doubled.
+inline constexpr std::uint32_t resends_max = 5;      ///< Of one frame.
+inline constexpr duration_us build_timeout_us = 60 * second_us; ///< Of a compiler that hangs.
+inline constexpr duration_us drain_us = 2 * second_us; ///< Then an upgrade moves what still runs.
+inline constexpr duration_us drain_max_us = 15 * second_us; ///< Then it stops the node anyway.
 
 } // namespace consort::sim::limits

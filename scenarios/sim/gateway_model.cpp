@@ -116,6 +116,8 @@ void gateway_model::on(const core::grant_ticket& granted) {
     return;
   }
   auto& one = found->second;
+  if (permission.attempt.number <= one.attempts)
+    return; // It came twice.
   end_attempt(one);
   if (forgetting_ > 0) {
     --forgetting_;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// A simulated network of connections between processes. Everything crosses it as whole encoded
-/// frames. A link keeps its order, as TCP does; a frame takes the latency plus a uniform share of
-/// the jitter. Frames to or from a cut address are held and arrive after it heals, in order, as TCP
-/// retransmits; a dead address answers with a reset. Owned by one run; single-threaded.
+/// frames. A connection keeps its order, as TCP does, and connections overtake each other; a frame
+/// takes the latency plus a uniform share of the jitter. Frames to or from a cut address are held
+/// and arrive after it heals, in order, as TCP retransmits; a lost frame delays those behind it. A
+/// dead address answers with a reset. Owned by one run; single-threaded.
 
 #include "messages/frame.hpp"
 #include "scenarios/sim/event_heap.hpp"
@@ -39,7 +40,7 @@ public:
 
 class network {
 public:
-  network(event_heap& heap, const scenario_network& settings, random_source chance);
+  network(event_heap& heap, const scenario_network& settings, std::uint64_t seed);
 
   /// Requires: `peer` outlives the network or is detached first.
   void attach(address at, network_peer& peer);
@@ -50,13 +51,22 @@ public:
             std::span<const char> payload);
   void close(address from, address to, channel stream);
 
-  void cut(address at) { cut_.insert(at); }
+  /// Holds what is sent to or from `at`, or both.
+  void cut(address at, fault_direction direction = fault_direction::both);
   void heal(address at);
-  [[nodiscard]] bool is_cut(address at) const { return cut_.count(at) != 0; }
+  [[nodiscard]] bool is_cut(address at) const { return deaf_.count(at) + mute_.count(at) != 0; }
   /// The control link between the two breaks, and what is under way on it is lost; it cannot be
   /// made anew before join(). Streams between them are not touched.
   void sever(address one, address other) { severed_.insert(std::minmax(one, other)); }
   void join(address one, address other) { severed_.erase(std::minmax(one, other)); }
+
+  /// What every link of `at` suffers from now on: each is 0 when it is well.
+  struct troubles {
+    double loss = 0;            ///< Share of frames that are sent again.
+    double duplicate = 0;       ///< Share of control frames that arrive twice.
+    duration_us reorder_us = 0; ///< Further delay of a connection's frames, at most.
+  };
+  [[nodiscard]] troubles& troubles_of(address at) { return troubles_[at]; }
 
   [[nodiscard]] std::uint64_t frames() const { return frames_; }
   /// Over the time, ends and bytes of every delivered frame.
@@ -72,21 +82,33 @@ private:
     std::deque<entry> entries;
     time_us last_due = 0;
   };
-  using ends = std::pair<address, address>;
+  /// From, to, and which of the connections between the two: the control link is 0, streams share
+  /// a few lanes.
+  struct way {
+    address from = 0;
+    address to = 0;
+    std::uint32_t lane = 0;
+    friend auto operator<=>(const way&, const way&) = default;
+  };
 
-  void put(address from, address to, event_heap::action deliver);
+  void put(address from, address to, channel stream, event_heap::action deliver);
+  /// What trouble adds to a frame's way, in microseconds. Returns: whether it arrives twice.
+  bool suffer(address at, channel stream, duration_us& delay);
   /// Delivers what is due and may pass.
-  void pump(const ends& which);
-  [[nodiscard]] bool passes(const ends& which) const;
+  void pump(const way& which);
+  [[nodiscard]] bool passes(const way& which) const;
   void deliver(address from, address to, channel stream, const std::vector<char>& bytes);
   void deliver_close(address from, address to, channel stream);
 
   event_heap& heap_;
   scenario_network settings_;
   random_source chance_;
+  random_source trouble_chance_;
   std::map<address, network_peer*> peers_;
-  std::map<ends, link> under_way_;
-  std::set<address> cut_;
+  std::map<way, link> under_way_;
+  std::set<address> deaf_; ///< Nothing reaches them.
+  std::set<address> mute_; ///< Nothing of theirs arrives.
+  std::map<address, troubles> troubles_;
   std::set<std::pair<address, address>> severed_; ///< Lower address first.
   std::uint64_t frames_ = 0;
   std::uint64_t digest_ = fold_start;

@@ -11,7 +11,7 @@ namespace consort::sim {
 namespace {
 
 /// Bytes per second between two stores.
-constexpr std::uint64_t transfer_bytes_per_s = 100'000'000;
+constexpr double transfer_bytes_per_s = 100e6;
 /// Per mille at which a compiler says how far it is.
 constexpr std::array<std::uint32_t, 3> progress_marks{250, 500, 750};
 
@@ -42,8 +42,11 @@ void node_model::obey(const core::command& wanted) {
 
 void node_model::on(const core::grant_lease& granted) {
   // A grant to an earlier life, late on the wire, must not revive its epoch.
-  if (granted.life == life_)
-    lease_epoch_ = granted.lease_epoch;
+  if (granted.life != life_)
+    return;
+  greeted_ = true;
+  lease_epoch_ = granted.lease_epoch;
+  lease_until_ = granted.until;
 }
 
 /// Drops everything and says hello under a new incarnation; clients' streams break.
@@ -62,6 +65,8 @@ std::optional<std::string> node_model::why_not(const allocation& grant) const {
                                     [&](const device& one) { return one.spec.id == share.device; });
     if (found == devices_.end())
       continue; // Another node's share.
+    if (found->out_of_memory)
+      return share.device.value + " has no memory left: somebody else uses it";
     // The node has the last word on its memory: it counts every share it holds.
     std::uint64_t used = share.whole ? found->spec.memory_bytes : share.memory_bytes;
     for (const auto& [id, held] : allocations_)
@@ -99,8 +104,9 @@ void node_model::on(const core::load_replica& wanted) {
   };
   if (allocations_.count(wanted.grant.id) == 0)
     return fail(recovery::retry_later, "no_allocation", "the allocation is not held here");
-  if (wanted.artifact && store_.count(wanted.artifact->content) == 0)
-    return fail(recovery::retry_later, "no_artifact", "the artifact is not in this store");
+  if (wanted.artifact && !verify(wanted.artifact->content))
+    return fail(recovery::retry_later, "no_artifact",
+                "this store has no good copy of the artifact");
   if (wanted.rank != 0)
     return; // Its part of the work is the leader's model's affair.
   const auto& leader = device_of(wanted.grant.shares.front().device);
@@ -116,6 +122,12 @@ void node_model::finish_load(const core::load_replica& wanted, duration_us load_
     return; // Released while loading.
   const auto& share = wanted.grant.shares.front();
   const auto& leader = device_of(share.device);
+  if (leader.crashes || leader.out_of_memory)
+    return tell(core::replica_failed{wanted.instance,
+                                     life_,
+                                     {recovery::retry_elsewhere,
+                                      leader.crashes ? "runtime_died" : "out_of_memory",
+                                      "the runtime did not survive loading"}});
   const auto memory = share.whole ? leader.spec.memory_bytes : share.memory_bytes;
   // What the weights leave is KV cache.
   const auto room = memory > wanted.variant.weight_bytes ? memory - wanted.variant.weight_bytes : 0;
@@ -156,7 +168,7 @@ void node_model::finish_load(const core::load_replica& wanted, duration_us load_
 
 void node_model::on(const core::unload_replica& wanted) {
   if (instances_.count(wanted.instance) != 0) {
-    abort_attempts(wanted.instance, wanted.reason);
+    abort_attempts(wanted.instance, {recovery::retry_elsewhere, "unloaded", wanted.reason}, false);
     instances_.erase(wanted.instance);
   }
   tell(core::replica_unloaded{wanted.instance, life_});
@@ -173,7 +185,16 @@ void node_model::on(const core::revoke_attempt& revoked) {
 }
 
 void node_model::on(const core::start_compile& wanted) {
-  compiling_.insert(wanted.compile);
+  // An order that was repeated.
+  if (!compiling_.insert(wanted.compile).second)
+    return;
+  if (compilers_ == compiler_trouble::hangs) {
+    hanging_.insert(wanted.compile);
+    return after(limits::build_timeout_us, [this, which = wanted.compile] {
+      if (hanging_.erase(which) != 0)
+        give_up_compile(which, "stopped: it took too long");
+    });
+  }
   duration_us took_us = limits::second_us;
   for (const auto& one : devices_)
     if (one.model->build_profile == wanted.key.profile.name)
@@ -190,6 +211,12 @@ void node_model::finish_compile(const core::start_compile& wanted, duration_us t
   // Cancelled in the meantime.
   if (compiling_.erase(wanted.compile) == 0)
     return;
+  if (compilers_ == compiler_trouble::fails || compilers_ == compiler_trouble::refuses) {
+    const auto action
+        = compilers_ == compiler_trouble::refuses ? recovery::refuse : recovery::retry_later;
+    return tell(core::compile_failed{
+        wanted.compile, life_, {action, "compile_failed", "the compiler exited with status 1"}});
+  }
   artifact_record record;
   record.key = wanted.key;
   record.content = content_of(wanted.key);
@@ -203,16 +230,32 @@ void node_model::finish_compile(const core::start_compile& wanted, duration_us t
 
 void node_model::on(const core::cancel_compile& cancelled) {
   compiling_.erase(cancelled.compile);
+  hanging_.erase(cancelled.compile);
+}
+
+std::optional<artifact_record> node_model::hand_out(const digest& content) {
+  if (!running_ || paused_ || world_.links.is_cut(at_) || !verify(content))
+    return std::nullopt;
+  return store_.at(content);
 }
 
 void node_model::on(const core::fetch_artifact& wanted) {
-  artifact_record record;
-  record.key = wanted.key;
-  record.content = wanted.content;
-  record.node = node_id(description_.name);
-  record.size_bytes = 1'000'000;
-  const auto took = static_cast<duration_us>(record.size_bytes * 1'000'000 / transfer_bytes_per_s);
-  after(took, [this, record] {
+  // The holder is asked over a data link of its own, which is no part of the simulated network.
+  auto* holder = world_.find_node(wanted.from);
+  const auto found = holder ? holder->hand_out(wanted.content) : std::nullopt;
+  if (!found) {
+    return after(limits::second_us, [this, wanted] {
+      tell(core::fetch_failed{wanted.key,
+                              wanted.content,
+                              node_id(description_.name),
+                              life_,
+                              {recovery::retry_elsewhere, "fetch_failed", "no good copy came"}});
+    });
+  }
+  const auto took = static_cast<duration_us>(static_cast<double>(found->size_bytes) * 1e6
+                                             / transfer_bytes_per_s);
+  after(took, [this, record = *found]() mutable {
+    record.node = node_id(description_.name);
     store_[record.content] = record;
     tell(core::artifact_found{record, life_});
   });

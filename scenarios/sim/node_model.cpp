@@ -73,7 +73,8 @@ node_model::node_model(node_world world, scenario_node description, address at,
   // Ids count per type: cpu0, npu0, npu1.
   std::map<std::string_view, std::size_t> numbers;
   for (const auto* model : description_.devices)
-    devices_.push_back({spec_of(*model, description_.name, numbers[model->type]++), model, 1, 0});
+    devices_.push_back(
+        {.spec = spec_of(*model, description_.name, numbers[model->type]++), .model = model});
 }
 
 node_model::~node_model() = default;
@@ -102,13 +103,6 @@ void node_model::resume() {
     what();
 }
 
-void node_model::set_slowness(const std::string& id, double factor) {
-  device_of(device_id(id)).slowness = factor;
-  for (auto& [number, one] : instances_)
-    if (one.leader.value == id)
-      one.runs->set_slowness(factor);
-}
-
 void node_model::after(duration_us delay, std::function<void()> what) {
   // A timer of a dead or fenced process must not act in the name of its successor.
   auto guarded = [this, process = process_, what = std::move(what)] {
@@ -132,12 +126,15 @@ void node_model::drop_all_work() {
   streams_.clear();
   honoured_.clear();
   compiling_.clear();
+  hanging_.clear();
   lease_epoch_ = {};
+  lease_until_ = 0;
 }
 
 void node_model::say_hello() {
   // 0 means "none".
   life_ = incarnation(chance_.bits() | 1U);
+  greeted_ = false;
   advertise(false);
   after(world_.lease_us / 3, [this] { renew_lease(); });
   after(limits::report_every_us, [this] { report_devices(); });
@@ -147,7 +144,7 @@ void node_model::reconnect() {
   if (!running_ || paused_)
     return;
   linked_ = true;
-  advertise(true);
+  advertise(greeted_);
   std::set<allocation_id> used;
   for (const auto& [number, one] : instances_) {
     core::replica_found told;
@@ -216,6 +213,9 @@ void node_model::report_devices() {
     report.reading.utilization_pm = busy > 0 ? 1'000U : 0U;
     report.reading.power_mw = power;
     report.reading.energy_mj = one.energy_mj;
+    report.reading.temperature_mc = temperature_of(one);
+    if (one.hot)
+      report.reading.health = device_health::degraded;
     tell(report);
   }
   after(limits::report_every_us, [this] { report_devices(); });
@@ -287,7 +287,9 @@ std::optional<error> node_model::refusal(const ticket& permission) const {
     return stale("the ticket names another incarnation");
   if (permission.lease_epoch != lease_epoch_)
     return stale("the ticket names another lease epoch");
-  if (permission.expires_at < world_.heap.now())
+  if (lease_until_ < own_time())
+    return stale("this node's lease has run out");
+  if (permission.expires_at < own_time())
     return stale("the ticket has expired");
   if (honoured_.count(permission.attempt) != 0)
     return stale("the ticket was used before");
@@ -302,6 +304,8 @@ void node_model::open(channel stream, const messages::attempt_open& wanted) {
     send_event(stream, attempt_aborted{std::move(*refused), false});
     return;
   }
+  if (auto storm = stormed(device_of(permission.device)))
+    return send_event(stream, *storm);
   const auto [prompt, output] = sizes_of(wanted.body.json);
   auto& runs = *instances_.at(permission.instance).runs;
   // Would wait for ever inside the engine: the request's own fault, the same on every device.
@@ -323,6 +327,8 @@ void node_model::open(channel stream, const messages::attempt_open& wanted) {
   runs.add(sequence);
   const ticket_reception how{life_,
                              lease_epoch_,
+                             own_time(),
+                             lease_until_,
                              runs.running(),
                              runs.sequences_max(),
                              runs.kv_tokens_used(),
@@ -337,12 +343,11 @@ void node_model::send_event(channel stream, const attempt_event& happened) {
   world_.links.send(at_, gateway_address, stream, messages::frame_kind::attempt_event, *payload);
 }
 
-void node_model::abort_attempts(instance_id which, const std::string& why) {
+void node_model::abort_attempts(instance_id which, const error& why, bool device_fault) {
   for (const auto& attempt : instances_.at(which).runs->attempts())
     // No stream: its client has already left.
     if (const auto found = streams_.find(attempt); found != streams_.end()) {
-      send_event(found->second,
-                 attempt_aborted{{recovery::retry_elsewhere, "unloaded", why}, false});
+      send_event(found->second, attempt_aborted{why, device_fault});
       streams_.erase(found);
     }
 }

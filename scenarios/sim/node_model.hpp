@@ -16,12 +16,23 @@
 
 namespace consort::sim {
 
+class node_model;
+
 /// What a node shares with the rest of its run.
 struct node_world {
   event_heap& heap;
   network& links;
   const observer_list& watchers;
   duration_us lease_us;
+  std::function<node_model*(const node_id&)> find_node; ///< Null when there is none.
+};
+
+/// What is wrong with a node's compilers.
+enum class compiler_trouble : std::uint8_t {
+  none,
+  fails,   ///< Worth another try.
+  refuses, ///< The same every time.
+  hangs,
 };
 
 class node_model : public network_peer {
@@ -34,12 +45,31 @@ public:
   /// The process dies at once; its store stays.
   void kill();
   /// The process stands still: it neither hears nor speaks until resume().
-  void pause() { paused_ = true; }
+  void pause();
   void resume();
   /// A fresh link to the scheduler: the same process says hello again and tells what it has.
   void reconnect();
-  /// Requires: `device` is one of its ids.
-  void set_slowness(const std::string& device, double factor);
+
+  // --- faults (node_faults.cpp). Requires: `device` is one of its ids ---
+  /// `hot` = it says so in its telemetry.
+  void set_slowness(const device_id& device, double factor, bool hot);
+  /// The runtimes on it die; with `again`, each later one does so on loading, until let_run().
+  void crash(const device_id& device, bool again);
+  void let_run(const device_id& device);
+  /// Its memory is taken by somebody else, or given back.
+  void exhaust(const device_id& device, bool full);
+  /// A `share` of attempts is answered with HTTP `status` from now on; 0 = none.
+  void set_storm(const device_id& device, std::uint32_t status, double share);
+  void set_compilers(compiler_trouble trouble);
+  /// All artifacts in its store rot; whoever looks finds out.
+  void corrupt_store();
+  /// Its idea of the scheduler's time is off by so much.
+  void set_skew(duration_us by) { skew_us_ = by; }
+
+  /// Nothing runs for anybody.
+  [[nodiscard]] bool idle() const { return streams_.empty() && compiling_.empty(); }
+  /// A copy of an artifact, as another node asks for it; nothing when there is no good one.
+  [[nodiscard]] std::optional<artifact_record> hand_out(const digest& content);
 
   [[nodiscard]] bool running() const { return running_; }
   [[nodiscard]] bool paused() const { return paused_; }
@@ -82,8 +112,16 @@ private:
   void open(channel stream, const messages::attempt_open& wanted);
   [[nodiscard]] std::optional<error> refusal(const ticket& permission) const;
   void send_event(channel stream, const attempt_event& happened);
-  void abort_attempts(instance_id which, const std::string& why);
+  void abort_attempts(instance_id which, const error& why, bool device_fault);
   device& device_of(const device_id& id);
+  [[nodiscard]] time_us own_time() const { return world_.heap.now() + skew_us_; }
+
+  // --- faults ---
+  void end_runtimes(const device_id& id, const char* code, const std::string& why);
+  void give_up_compile(compile_id which, const char* why);
+  [[nodiscard]] bool verify(const digest& content);
+  [[nodiscard]] std::optional<attempt_aborted> stormed(const device& on);
+  [[nodiscard]] static std::optional<std::int32_t> temperature_of(const device& one);
 
   node_world world_;
   scenario_node description_;
@@ -98,7 +136,13 @@ private:
   std::uint64_t process_ = 0; ///< Counts processes and fences; timers of an earlier one are void.
   std::vector<std::function<void()>> deferred_; ///< What a paused process has yet to notice.
   incarnation life_;
+  bool greeted_ = false; ///< This life was given a lease.
   epoch lease_epoch_;
+  time_us lease_until_ = 0;
+  duration_us skew_us_ = 0;
+  compiler_trouble compilers_ = compiler_trouble::none;
+  std::set<digest> rotten_;
+  std::set<compile_id> hanging_; ///< Of compiling_.
   std::uint64_t sequence_ = 0;
   std::map<allocation_id, allocation> allocations_;
   std::map<instance_id, instance> instances_;

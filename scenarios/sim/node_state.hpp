@@ -11,6 +11,11 @@ struct node_model::device {
   device_spec spec;
   const device_model* model = nullptr;
   double slowness = 1;
+  bool hot = false;               ///< Throttled, and says so.
+  bool crashes = false;           ///< Whatever is loaded dies at once.
+  bool out_of_memory = false;     ///< Somebody else has it.
+  std::uint32_t storm_status = 0; ///< What attempts are answered with; 0 = they run.
+  double storm_share = 0;
   std::uint64_t energy_mj = 0; ///< Counted at each report.
 };
 

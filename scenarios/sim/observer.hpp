@@ -18,6 +18,8 @@ namespace consort::sim {
 struct ticket_reception {
   incarnation life;
   epoch lease_epoch;
+  time_us now = 0;                     ///< As the node believes.
+  time_us lease_until = 0;             ///< As it was told.
   std::uint32_t sequences_running = 0; ///< With this one, if it runs at once.
   std::uint32_t sequences_max = 0;
   std::uint64_t kv_tokens_used = 0;
@@ -52,6 +54,8 @@ public:
   virtual void on_scheduler_lost(time_us) {}
   /// Its successor was told by the gateway: what ended between the two is in nobody's books.
   virtual void on_scheduler_replaced(time_us) {}
+  /// A fault strikes or heals, by its word in scenario files; heals may be told more than once.
+  virtual void on_fault(std::string_view, const std::string&, bool, time_us) {}
   /// The liveness phase is over.
   virtual void on_end(const core::snapshot&, time_us) {}
 };

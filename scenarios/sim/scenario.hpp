@@ -7,6 +7,7 @@
 #include "scenarios/limits.hpp"
 #include "scenarios/models/device_model.hpp"
 #include "scenarios/policy_words.hpp"
+#include "scenarios/sim/faults.hpp"
 #include "scenarios/sim/random.hpp"
 #include "scheduler/requests.hpp"
 #include "scheduler/result.hpp"
@@ -51,24 +52,6 @@ struct scenario_network {
   duration_us jitter_us = 100;
 };
 
-enum class fault_kind : std::uint8_t {
-  kill,      ///< A node's process dies; it returns, with its store, after `span_us` if that is set.
-  pause,     ///< A node's process stands still, as by SIGSTOP.
-  partition, ///< Nodes are cut off from everyone.
-  slow,      ///< A device runs slower by `factor`.
-  forget,    ///< The gateway drops a request: a bug that the checkers must find.
-  cut,       ///< The link of a node, or of the gateway, to the scheduler breaks; streams go on.
-  restart,   ///< The scheduler dies, and another takes its place after `span_us`.
-};
-
-struct scenario_fault {
-  fault_kind kind = fault_kind::kill;
-  time_us at = 0;
-  std::vector<std::string> targets; ///< Nodes; a device for `slow`; `gateway` for `cut`.
-  duration_us span_us = 0;          ///< 0 = until the liveness phase.
-  double factor = 1;
-};
-
 /// A bound on one figure of the summary.
 struct scenario_expectation {
   std::string metric;
@@ -93,6 +76,9 @@ struct scenario {
   duration_us queue_timeout_us = 60 * limits::second_us;
   std::vector<scenario_expectation> expectations;
 };
+
+/// Ids of a node's devices, in its order. They count per type: cpu0, npu0, npu1.
+[[nodiscard]] std::vector<std::string> device_ids(const scenario_node& node);
 
 /// Parses and checks. `origin` names the file in errors, which say line and field.
 [[nodiscard]] result<scenario> parse_scenario(std::string_view text, std::string_view origin);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "scenarios/sim/fault_parser.hpp"
 #include "scenarios/sim/scenario.hpp"
 #include "scenarios/sim/summary.hpp"
 #include "scenarios/strict_json.hpp"
@@ -9,6 +10,8 @@
 #include <array>
 #include <charconv>
 #include <fstream>
+#include <map>
+#include <set>
 #include <sstream>
 
 namespace consort::sim {
@@ -18,10 +21,6 @@ using strict_json::value;
 
 namespace {
 
-constexpr std::array<std::string_view, 7> fault_words{"kill",   "pause", "partition", "slow",
-                                                      "forget", "cut",   "restart"};
-/// Not a node, but its link can be cut too.
-constexpr std::string_view gateway_word = "gateway";
 const std::vector<std::string> priority_words{"interactive", "standard", "batch"};
 
 /// `20/s`, `0.5/s` or `30/m`: arrivals per second.
@@ -57,7 +56,7 @@ public:
     each(reader, "workload", true, [&](const value& item) { read_workload(item); });
     if (const auto* section = reader.object("network"))
       read_network(*section);
-    each(reader, "faults", false, [&](const value& item) { read_fault(item); });
+    read_faults(reader);
     if (const auto* section = reader.object("expect"))
       read_expectations(*section);
     reader.finish();
@@ -141,14 +140,14 @@ private:
     auto name = pattern;
     if (place != std::string::npos)
       name.replace(place, 3, std::to_string(number));
-    if (name.empty() || name.size() > limits::name_bytes_max || name.find('/') != std::string::npos)
+    if (name.empty() || name.size() > limits::name_bytes_max
+        || name.find_first_of("/*") != std::string::npos || name == gateway_word)
       fail(item, "a node name has 1 to " + std::to_string(limits::name_bytes_max)
-                     + " bytes and no slash");
-    if (std::find(node_names_.begin(), node_names_.end(), name) != node_names_.end())
+                     + " bytes, no slash and no star, and is not `gateway`");
+    if (!node_names_.insert(name).second)
       fail(item, "two nodes are named `" + name + "`");
     if (made_.nodes.size() >= limits::nodes_max)
       fail(item, "more than " + std::to_string(limits::nodes_max) + " nodes");
-    node_names_.push_back(name);
     made_.nodes.push_back({std::move(name), devices});
   }
 
@@ -249,59 +248,26 @@ private:
     reader.finish();
   }
 
-  void read_fault(const value& item) {
-    if (made_.faults.size() >= limits::faults_max)
-      fail(item, "more than " + std::to_string(limits::faults_max) + " faults");
-    object_reader reader(item, origin_, failure_);
-    scenario_fault fault;
-    reader.require("at");
-    fault.at = reader.duration("at", 0);
-    if (fault.at > made_.safety_us)
-      reader.fail("at", "is after the scenario's duration");
-    if (reader.member("for"))
-      fault.span_us = span(reader, "for", 0);
-    // The kind of a fault is the key that names its targets.
-    int kinds = 0;
-    for (std::size_t at = 0; at < fault_words.size(); ++at)
-      if (const auto* target = reader.member(fault_words[at])) {
-        ++kinds;
-        fault.kind = static_cast<fault_kind>(at);
-        read_targets(*target, fault);
-      }
-    if (kinds != 1)
-      fail(item, "needs exactly one of kill, pause, partition, slow, forget, cut, restart");
-    if (fault.kind == fault_kind::slow)
-      fault.factor = reader.number("factor", 2, 1, 1'000);
-    reader.finish();
-    made_.faults.push_back(std::move(fault));
-  }
-
-  void read_targets(const value& given, scenario_fault& fault) {
-    // The gateway and the scheduler have no names: the value is just true.
-    if (fault.kind == fault_kind::forget || fault.kind == fault_kind::restart) {
-      if (given.type != strict_json::kind::boolean || !given.boolean)
-        fail(given, "expected true");
+  void read_faults(object_reader& outer) {
+    if (outer.member("faults") == nullptr)
       return;
-    }
-    if (given.type == strict_json::kind::string)
-      add_target(given, fault);
-    else if (given.type == strict_json::kind::array && !given.items.empty())
-      for (const auto& item : given.items)
-        add_target(item, fault);
-    else
-      fail(given, "expected a name or a list of names");
+    const auto names = names_for_faults();
+    each(outer, "faults", false, [&](const value& item) {
+      if (made_.faults.size() >= limits::faults_max)
+        fail(item, "more than " + std::to_string(limits::faults_max) + " faults");
+      made_.faults.push_back(read_fault(item, origin_, names, failure_));
+    });
   }
 
-  void add_target(const value& given, scenario_fault& fault) {
-    const auto node = given.text.substr(0, given.text.find('/'));
-    const bool device = node != given.text;
-    const bool gateway = fault.kind == fault_kind::cut && given.text == gateway_word;
-    if (!gateway && std::find(node_names_.begin(), node_names_.end(), node) == node_names_.end())
-      fail(given, "unknown node `" + node + "`" + did_you_mean(node, node_names_));
-    if (device != (fault.kind == fault_kind::slow))
-      fail(given,
-           device ? "expected a node, not a device" : "expected a device such as edge-0/npu0");
-    fault.targets.push_back(given.text);
+  fault_names names_for_faults() const {
+    fault_names names;
+    names.safety_us = made_.safety_us;
+    for (const auto& node : made_.nodes) {
+      names.nodes.push_back(node.name);
+      for (auto& id : device_ids(node))
+        names.devices.push_back(std::move(id));
+    }
+    return names;
   }
 
   void read_expectations(const value& section) {
@@ -327,12 +293,21 @@ private:
 
   std::string_view origin_;
   std::optional<error> failure_;
-  std::vector<std::string> node_names_;
+  std::set<std::string> node_names_;
   std::vector<std::string> model_names_;
   scenario made_;
 };
 
 } // namespace
+
+std::vector<std::string> device_ids(const scenario_node& node) {
+  std::vector<std::string> made;
+  std::map<std::string_view, std::size_t> numbers;
+  for (const auto* model : node.devices)
+    made.push_back(node.name + "/" + std::string(model->type)
+                   + std::to_string(numbers[model->type]++));
+  return made;
+}
 
 result<scenario> parse_scenario(std::string_view text, std::string_view origin) {
   const auto root = strict_json::parse(text, origin);

@@ -5,14 +5,13 @@
 #include "scenarios/sim/check/conservation.hpp"
 #include "scenarios/sim/check/ended_once.hpp"
 #include "scenarios/sim/check/fencing.hpp"
-#include "scenarios/sim/gateway_model.hpp"
-#include "scenarios/sim/node_model.hpp"
+#include "scenarios/sim/fault_injector.hpp"
 #include "scenarios/sim/recorder.hpp"
-#include "scenarios/sim/scheduler_shell.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <unordered_map>
 
 namespace consort::sim {
 
@@ -72,7 +71,7 @@ public:
       : plan_(plan),
         options_(options),
         policy_(options.policy.value_or(plan.policy)),
-        links_(heap_, plan.network, random_source(options.seed, "network")),
+        links_(heap_, plan.network, options.seed),
         scheduler_(heap_, links_, watchers_, settings_of(plan, options)),
         gateway_(heap_, links_, watchers_),
         recorder_(summary_) {
@@ -90,8 +89,7 @@ public:
     start_nodes();
     for (std::size_t at = 0; at < plan_.workloads.size(); ++at)
       start_workload(at);
-    for (const auto& fault : plan_.faults)
-      heap_.at(fault.at, [this, &fault] { inject(fault); });
+    faults_.schedule(plan_.faults);
     heap_.at(plan_.safety_us, [this] { begin_liveness(); });
     play();
     finish();
@@ -115,14 +113,21 @@ private:
       const auto& described = plan_.nodes[number];
       const auto at = static_cast<address>(first_node_address + number);
       nodes_.push_back(std::make_unique<node_model>(
-          node_world{heap_, links_, watchers_, plan_.lease_us}, described, at,
-          random_source(options_.seed, "node " + described.name)));
+          node_world{heap_, links_, watchers_, plan_.lease_us,
+                     [this](const node_id& name) { return find_node(name); }},
+          described, at, random_source(options_.seed, "node " + described.name)));
+      node_places_[described.name] = number;
       scheduler_.know_node(node_id(described.name), at);
       gateway_.know_node(node_id(described.name), at);
       // Real agents never start in step.
       const auto delay = static_cast<duration_us>(starts.unit() * limits::second_us / 10);
       heap_.at(delay, [node = nodes_.back().get()] { node->start(); });
     }
+  }
+
+  node_model* find_node(const node_id& name) {
+    const auto found = node_places_.find(name.value);
+    return found == node_places_.end() ? nullptr : nodes_[found->second].get();
   }
 
   // --- arrivals ---
@@ -164,142 +169,10 @@ private:
       heap_.after(patience, [this, id] { gateway_.leave(id); });
   }
 
-  // --- faults ---
-
-  node_model& node_named(const std::string& target) {
-    const auto name = target.substr(0, target.find('/'));
-    return **std::find_if(nodes_.begin(), nodes_.end(),
-                          [&](const auto& node) { return node->name() == name; });
-  }
-
-  address address_of(const node_model& node) const {
-    const auto found = std::find_if(nodes_.begin(), nodes_.end(),
-                                    [&](const auto& one) { return one.get() == &node; });
-    return static_cast<address>(first_node_address + (found - nodes_.begin()));
-  }
-
-  /// A process whose link stood still for too long is one that lost it.
-  void lose_link_later(address at, duration_us span, bool (simulation::*still)(address)) {
-    const auto silence
-        = span > 0 ? std::min(span, limits::link_silence_us) : limits::link_silence_us;
-    heap_.after(silence, [this, at, still] {
-      if ((this->*still)(at))
-        scheduler_.lose_link(at);
-    });
-  }
-  bool stands_still(address at) {
-    const auto& node = *nodes_[at - first_node_address];
-    return node.running() && (node.paused() || links_.is_cut(at));
-  }
-  bool always(address) { return true; }
-
-  /// A fresh link, once it is dialled.
-  void reconnect(address at) {
-    heap_.after(limits::redial_us, [this, at] {
-      if (!scheduler_.running())
-        return; // Its successor will be dialled.
-      if (at == gateway_address)
-        gateway_.reconnect();
-      else if (!links_.is_cut(at))
-        nodes_[at - first_node_address]->reconnect();
-    });
-  }
-
-  void cut_link(const scenario_fault& fault, const std::string& target) {
-    const auto at = target == "gateway" ? gateway_address : address_of(node_named(target));
-    links_.sever(at, scheduler_address);
-    lose_link_later(at, fault.span_us, &simulation::always);
-  }
-
-  void restart_scheduler() {
-    if (scheduler_.running())
-      return;
-    scheduler_.start();
-    declare_models();
-    reconnect(gateway_address);
-    for (std::size_t number = 0; number < nodes_.size(); ++number)
-      reconnect(static_cast<address>(first_node_address + number));
-    // What ended before the gateway told is in nobody's books.
-    heap_.after(limits::redial_us, [this] {
-      watchers_.each([&](observer& watcher) { watcher.on_scheduler_replaced(heap_.now()); });
-    });
-  }
-
-  void inject(const scenario_fault& fault) {
-    if (fault.kind == fault_kind::forget)
-      return gateway_.forget_one();
-    if (fault.kind == fault_kind::restart)
-      scheduler_.kill();
-    for (const auto& target : fault.targets) {
-      if (fault.kind == fault_kind::cut) {
-        cut_link(fault, target);
-        continue;
-      }
-      auto& node = node_named(target);
-      switch (fault.kind) {
-      case fault_kind::kill:
-        if (node.running())
-          node.kill();
-        break;
-      case fault_kind::pause:
-        node.pause();
-        lose_link_later(address_of(node), 0, &simulation::stands_still);
-        break;
-      case fault_kind::partition:
-        links_.cut(address_of(node));
-        lose_link_later(address_of(node), 0, &simulation::stands_still);
-        break;
-      case fault_kind::slow: node.set_slowness(target, fault.factor); break;
-      case fault_kind::forget:
-      case fault_kind::cut:
-      case fault_kind::restart: break;
-      }
-    }
-    if (fault.span_us > 0)
-      heap_.after(fault.span_us, [this, &fault] { heal(fault); });
-  }
-
-  /// Idempotent: the liveness phase heals everything again.
-  void heal(const scenario_fault& fault) {
-    if (fault.kind == fault_kind::restart)
-      restart_scheduler();
-    for (const auto& target : fault.targets) {
-      if (fault.kind == fault_kind::cut) {
-        const auto at = target == "gateway" ? gateway_address : address_of(node_named(target));
-        links_.join(at, scheduler_address);
-        reconnect(at);
-        continue;
-      }
-      auto& node = node_named(target);
-      switch (fault.kind) {
-      case fault_kind::kill:
-        if (!node.running())
-          node.start();
-        break;
-      case fault_kind::pause:
-        if (node.paused())
-          reconnect(address_of(node));
-        node.resume();
-        break;
-      case fault_kind::partition:
-        if (links_.is_cut(address_of(node))) {
-          links_.heal(address_of(node));
-          reconnect(address_of(node));
-        }
-        break;
-      case fault_kind::slow: node.set_slowness(target, 1); break;
-      case fault_kind::forget:
-      case fault_kind::cut:
-      case fault_kind::restart: break;
-      }
-    }
-  }
-
   // --- phases ---
 
   void begin_liveness() {
-    for (const auto& fault : plan_.faults)
-      heal(fault);
+    faults_.heal_all();
     check_settled();
   }
 
@@ -372,6 +245,9 @@ private:
   scheduler_shell scheduler_;
   gateway_model gateway_;
   std::vector<std::unique_ptr<node_model>> nodes_;
+  std::unordered_map<std::string, std::size_t> node_places_; ///< Looked up, never walked.
+  fault_injector faults_{
+      {heap_, links_, scheduler_, gateway_, nodes_, watchers_, [this] { declare_models(); }}};
   std::vector<std::unique_ptr<workload_state>> workloads_;
   recorder recorder_;
   ended_once_checker ended_once_;

@@ -38,8 +38,11 @@ void fencing_checker::on_ticket_honoured(const ticket& permission, const ticket_
                                          time_us now) {
   if (permission.node_incarnation != how.life || permission.lease_epoch != how.lease_epoch)
     violate(named(permission) + " was honoured under another incarnation or epoch", now);
-  if (permission.expires_at < now)
+  // By its own clock: a skewed node may be wrong about the time, not about what it believes.
+  if (permission.expires_at < how.now)
     violate(named(permission) + " was honoured after its expiry", now);
+  if (how.lease_until < how.now)
+    violate(named(permission) + " was honoured without a lease", now);
   if (!honoured_.insert(permission.attempt).second)
     violate(named(permission) + " was honoured twice", now);
 }
