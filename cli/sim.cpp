@@ -69,6 +69,8 @@ bool run_one(context& env, const sim_options& wanted, const sim::scenario& plan,
   summary = sim::run_scenario(plan, options);
   if (live)
     env.err << "\r       \r";
+  if (summary.input_failure)
+    return false;
   if (wanted.check && sim::run_scenario(plan, options).run_digest != summary.run_digest)
     summary.violations.emplace_back("digest: a second run of the same seed differs");
   env.out << (env.json() ? sim::summary_json(summary) : sim::render_summary(summary));
@@ -103,6 +105,8 @@ exit_code simulate(context& env, const sim_options& wanted) {
               << std::flush;
     sim::run_summary summary;
     well = run_one(env, wanted, *plan, options, summary) && well;
+    if (summary.input_failure)
+      return complain(env, *summary.input_failure);
     if (!wanted.out_dir.empty())
       if (const auto written = write_results(wanted, summary, policies.size() > 1); !written)
         return complain(env, written.failure());

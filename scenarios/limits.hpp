@@ -12,8 +12,11 @@ inline constexpr duration_us second_us = 1'000'000;
 
 inline constexpr std::uint32_t nodes_max = 10'000;
 inline constexpr std::size_t devices_per_node_max = 64;
+inline constexpr std::int64_t chips_max = 64; ///< That work as one device, of each kind of split.
 inline constexpr std::size_t models_max = 1'000;
 inline constexpr std::size_t workloads_max = 100;
+inline constexpr std::size_t servegen_clients_max = 10'000;
+inline constexpr std::size_t traces_max = 100; ///< Files of one workload.
 inline constexpr std::size_t faults_max = 10'000;
 inline constexpr std::size_t name_bytes_max = 100; ///< Leaves room for `/npu63` in a device id.
 inline constexpr duration_us duration_us_max = 7 * 24 * 3'600 * second_us;

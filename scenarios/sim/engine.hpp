@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// A continuous-batching engine in virtual time: one loaded instance of a model on a device. Each
-/// step decodes one token of every prefilled sequence and prefills prompts, first come first
-/// served, within the device model's step budget. Sequences beyond its capacity wait inside, in
-/// order. Never runs more than its declared sequences or KV tokens. Single-threaded.
+/// A loaded instance of a model on a device, in virtual time: a batch (scenarios/models/batch.hpp)
+/// whose steps are entries of the run's heap; two of them where prefill and decode are split.
+/// Sequences beyond its capacity wait inside, in order. Owned by its node; single-threaded.
+///
+/// Tokens are handed over as they come (`each`), one step at a time; or gathered (`gathered`), many
+/// steps at a time: the first at once, later ones every limits::progress_every_us and at the end.
+/// What a batch computes is the same; a sequence lost with its process loses what was gathered.
 
+#include "scenarios/models/batch.hpp"
 #include "scenarios/models/device_model.hpp"
+#include "scenarios/sim/random.hpp"
 #include "scheduler/requests.hpp"
 
-#include <deque>
 #include <functional>
+#include <map>
 #include <memory>
+#include <unordered_map>
 #include <vector>
 
 namespace consort::sim {
@@ -19,14 +25,17 @@ namespace consort::sim {
 struct engine_sequence {
   attempt_id attempt;
   std::uint32_t prompt_tokens = 0;
-  std::uint32_t output_tokens = 0; ///< In all, those before a resume included.
-  std::uint32_t emitted = 0;       ///< So far, those before a resume included.
-  std::uint32_t prefill_left = 0;  ///< Tokens; set by the engine.
-  std::uint32_t prefill_now = 0;   ///< Of the step under way; set by the engine.
-  std::uint32_t batch_max = 0;     ///< Most sequences that ran beside it, itself included.
-  duration_us waited_us = 0;       ///< For a slot; set by the engine.
-  time_us added_at = 0;
+  std::uint32_t output_tokens = 0;   ///< In all, those before a resume included.
+  std::uint32_t emitted = 0;         ///< So far, those before a resume included.
+  std::vector<std::uint64_t> prefix; ///< Chained hashes of prompt blocks; empty = none known.
+  std::uint32_t prefix_tokens = 0;   ///< Of each such block.
+  std::uint32_t cached_tokens = 0;   ///< Of the prompt, found in the cache; set by the engine.
+  std::uint32_t batch_max = 0;       ///< Most sequences that ran beside it, itself included.
+  duration_us waited_us = 0;         ///< For a slot; set by the engine.
 };
+
+/// When tokens leave the engine.
+enum class token_delivery : std::uint8_t { each, gathered };
 
 class engine {
 public:
@@ -34,11 +43,18 @@ public:
     std::function<time_us()> now;
     /// Runs an action later; dropped when the process dies first.
     std::function<void(duration_us, std::function<void()>)> after;
-    std::function<void(const attempt_id&, std::int32_t token)> on_token;
+    /// Tokens `first` to `first + count - 1`.
+    std::function<void(const attempt_id&, std::uint32_t first, std::uint32_t count)> on_tokens;
     std::function<void(const engine_sequence&)> on_finished;
+    /// `count` tokens came this long after the one before; those behind a stream's first alone.
+    std::function<void(duration_us gap, std::uint64_t count)> on_gaps;
+    /// Energy above the board's idle power.
+    std::function<void(double millijoules)> on_energy;
   };
 
-  engine(const device_model& model, std::uint64_t kv_tokens_max, callbacks calls);
+  engine(device_model_ptr model, const model_shape& shape, std::uint64_t kv_tokens_max,
+         token_delivery delivery, random_source chance, callbacks calls);
+  ~engine();
 
   void add(engine_sequence sequence);
   /// Returns: whether it was there.
@@ -46,32 +62,61 @@ public:
   /// Steps take `factor` times as long from the next one on.
   void set_slowness(double factor) { slowness_ = factor; }
 
-  [[nodiscard]] std::uint32_t running() const {
-    return static_cast<std::uint32_t>(running_.size());
-  }
+  [[nodiscard]] std::uint32_t running() const;
   [[nodiscard]] std::uint32_t sequences_max() const { return model_.max_sequences; }
-  [[nodiscard]] std::uint64_t kv_tokens_used() const { return kv_tokens_used_; }
-  [[nodiscard]] std::uint64_t kv_tokens_max() const { return kv_tokens_max_; }
+  [[nodiscard]] std::uint64_t kv_tokens_used() const;
+  [[nodiscard]] std::uint64_t kv_tokens_max() const;
   /// As it tells the scheduler.
   [[nodiscard]] capacity_vector capacity() const;
-  /// Attempts inside, running ones first.
+  /// Attempts inside, in order of arrival.
   [[nodiscard]] std::vector<attempt_id> attempts() const;
+  /// Power now, 0 = idle, 1 = its limit.
+  [[nodiscard]] double intensity() const;
+  /// When it last had work; now, if it has.
+  [[nodiscard]] time_us busy_at() const;
+  [[nodiscard]] std::uint64_t preemptions() const;
+  [[nodiscard]] std::uint64_t cached_tokens() const { return cached_tokens_; }
 
 private:
-  static std::uint64_t kv_tokens_of(const engine_sequence& sequence);
-  void admit();
-  void begin_step();
-  void end_step();
+  /// One batch and its step under way.
+  struct lane {
+    explicit lane(const device_model& of, batch made) : model(&of), work(std::move(made)) {}
+    const device_model* model;
+    batch work;
+    double began_us = 0;
+    double free_us = 0; ///< Exact end of the last step, between two ticks of the clock.
+    double factor = 1;  ///< Of the step under way: slowness and power cap.
+    batch::plan now;
+    std::uint64_t generation = 0; ///< Voids the ends of steps that were cut.
+    time_us flushed_at = 0;
+    time_us idle_since = 0;
+  };
 
+  void admit(std::uint64_t id);
+  void touch(lane& at);
+  void begin(lane& at);
+  void schedule_end(lane& at, double us);
+  void end(lane& at);
+  void deliver(lane& at, bool all);
+  void hand_over(batch_sequence& one);
+  void complete(batch_sequence& done);
+  void complete_prefill(batch_sequence& done);
+  [[nodiscard]] bool split() const { return lanes_.size() > 1; }
+  lane& decode_lane() { return *lanes_.front(); }
+
+  device_model_ptr device_;
   const device_model& model_;
-  std::uint64_t kv_tokens_max_;
+  token_delivery delivery_;
+  random_source chance_;
   callbacks calls_;
-  std::vector<engine_sequence> running_;
-  std::deque<engine_sequence> waiting_;
-  std::uint64_t kv_tokens_used_ = 0;
+  std::vector<std::unique_ptr<lane>> lanes_;        ///< Decode, or all; then prefill, if apart.
+  std::map<std::uint64_t, engine_sequence> inside_; ///< By order of arrival.
+  std::map<attempt_id, std::uint64_t> ids_;
+  std::uint64_t arrivals_ = 0;
+  std::uint64_t cached_tokens_ = 0;
   double slowness_ = 1;
-  bool stepping_ = false;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true); ///< Voids a step under way.
+  double kv_bytes_ = 0; ///< Of one token, for its way between the two sides.
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true); ///< Voids what is still to come.
 };
 
 } // namespace consort::sim

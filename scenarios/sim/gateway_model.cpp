@@ -7,18 +7,41 @@
 
 namespace consort::sim {
 
+namespace {
+
+/// What stands for a prompt's text: its sizes, and the hashes of its blocks.
+std::string body_of(std::uint32_t prompt_tokens, std::uint32_t output_tokens,
+                    const client_prompt& prompt) {
+  auto made = "{\"prompt_tokens\":" + std::to_string(prompt_tokens)
+              + ",\"max_tokens\":" + std::to_string(output_tokens);
+  if (!prompt.prefix.empty()) {
+    made += ",\"block_tokens\":" + std::to_string(prompt.prefix_tokens) + ",\"blocks\":[";
+    for (const auto hash : prompt.prefix)
+      made += std::to_string(hash) + ",";
+    made.back() = ']';
+  }
+  return made + "}";
+}
+
+} // namespace
+
 gateway_model::gateway_model(event_heap& heap, network& links, const observer_list& watchers)
     : heap_(heap), links_(links), watchers_(watchers) {
   links_.attach(gateway_address, *this);
 }
 
-request_id gateway_model::submit(request_meta meta, std::uint32_t output_tokens) {
+request_id gateway_model::submit(request_meta meta, std::uint32_t output_tokens,
+                                 client_prompt prompt,
+                                 const std::function<void(const request_id&)>& known) {
   meta.id = {id_, ++submitted_};
+  if (known)
+    known(meta.id);
   // Watchers first: what follows may end the request at once.
   watchers_.each([&](observer& watcher) { watcher.on_submitted(meta, heap_.now()); });
   auto& one = requests_[meta.id];
   one.meta = meta;
   one.output_tokens = output_tokens;
+  one.prompt = std::move(prompt);
   one.submitted_at = heap_.now();
   tell(core::request_submitted{meta});
   return meta.id;
@@ -134,8 +157,7 @@ void gateway_model::on(const core::grant_ticket& granted) {
   messages::attempt_open opening;
   opening.permission = permission;
   opening.body.kind = one.meta.kind;
-  opening.body.json = "{\"prompt_tokens\":" + std::to_string(one.meta.prompt_tokens)
-                      + ",\"max_tokens\":" + std::to_string(one.output_tokens) + "}";
+  opening.body.json = body_of(one.meta.prompt_tokens, one.output_tokens, one.prompt);
   // A resume hands over what the client already has; the node continues after it.
   opening.body.resume.token_ids = one.token_ids;
   const auto payload = messages::encode(opening);
@@ -196,11 +218,10 @@ void gateway_model::on_attempt(request& one, const attempt_event& happened) {
 
 void gateway_model::on_tokens(request& one, const attempt_tokens& tokens) {
   const auto now = heap_.now();
-  for (const auto token : tokens.token_ids) {
-    one.token_ids.push_back(token);
-    watchers_.each(
-        [&](observer& watcher) { watcher.on_token(one.meta.id, one.current.device, now); });
-  }
+  one.token_ids.insert(one.token_ids.end(), tokens.token_ids.begin(), tokens.token_ids.end());
+  const auto count = static_cast<std::uint32_t>(tokens.token_ids.size());
+  watchers_.each(
+      [&](observer& watcher) { watcher.on_tokens(one.meta.id, one.current.device, count, now); });
   // The first token is reported at once, later ones are batched, as production does.
   if (!one.first_token_at)
     one.first_token_at = now;

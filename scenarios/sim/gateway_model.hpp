@@ -12,14 +12,22 @@
 
 namespace consort::sim {
 
+/// What of a prompt its client and the engine know, and the scheduler only in part.
+struct client_prompt {
+  std::vector<std::uint64_t> prefix; ///< Chained hashes of full blocks.
+  std::uint32_t prefix_tokens = 0;   ///< Of each.
+};
+
 class gateway_model : public network_peer {
 public:
   gateway_model(event_heap& heap, network& links, const observer_list& watchers);
 
   /// Where a node's name is reached. Requires: called for every node before it gets work.
   void know_node(const node_id& node, address at) { addresses_[node] = at; }
-  /// A client asks for `output_tokens` tokens. Fills in the request's id. Returns: the id.
-  request_id submit(request_meta meta, std::uint32_t output_tokens);
+  /// A client asks for `output_tokens` tokens. Fills in the request's id, and tells it to `known`
+  /// before anything comes of it. Returns: the id.
+  request_id submit(request_meta meta, std::uint32_t output_tokens, client_prompt prompt = {},
+                    const std::function<void(const request_id&)>& known = {});
   /// The client leaves, if its request is still live.
   void leave(const request_id& request);
   /// The next request to get a ticket is forgotten: its client hears nothing more.
@@ -40,6 +48,7 @@ private:
   struct request {
     request_meta meta;
     std::uint32_t output_tokens = 0;
+    client_prompt prompt;
     time_us submitted_at = 0;
     std::uint32_t attempts = 0; ///< Tickets that it got.
     std::vector<std::int32_t> token_ids;

@@ -59,7 +59,7 @@ bool network::suffer(address at, channel stream, duration_us& delay) {
   return now.duplicate > 0 && stream == control_channel && trouble_chance_.unit() < now.duplicate;
 }
 
-void network::put(address from, address to, channel stream, event_heap::action deliver) {
+void network::put(address from, address to, channel stream, std::function<void()> deliver) {
   const auto jitter
       = static_cast<duration_us>(static_cast<double>(settings_.jitter_us) * chance_.unit());
   auto delay = settings_.latency_us + jitter;
@@ -81,7 +81,7 @@ void network::pump(const way& which) {
   auto& entries = under_way_[which].entries;
   while (!entries.empty() && entries.front().due <= heap_.now() && passes(which)) {
     // Out of the queue first: delivering may send on this very link.
-    const auto next = std::move(entries.front().deliver);
+    auto next = std::move(entries.front().deliver);
     entries.pop_front();
     next();
   }

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <functional>
 #include <map>
 #include <set>
 #include <span>
@@ -77,7 +78,7 @@ private:
   struct link {
     struct entry {
       time_us due = 0;
-      event_heap::action deliver;
+      std::function<void()> deliver;
     };
     std::deque<entry> entries;
     time_us last_due = 0;
@@ -91,7 +92,7 @@ private:
     friend auto operator<=>(const way&, const way&) = default;
   };
 
-  void put(address from, address to, channel stream, event_heap::action deliver);
+  void put(address from, address to, channel stream, std::function<void()> deliver);
   /// What trouble adds to a frame's way, in microseconds. Returns: whether it arrives twice.
   bool suffer(address at, channel stream, duration_us& delay);
   /// Delivers what is due and may pass.

@@ -111,9 +111,72 @@ void node_model::on(const core::load_replica& wanted) {
     return; // Its part of the work is the leader's model's affair.
   const auto& leader = device_of(wanted.grant.shares.front().device);
   loading_.insert(wanted.instance);
-  const auto load_us
-      = static_cast<duration_us>(static_cast<double>(leader.model->load_us) * leader.slowness);
+  const auto alone_us = load_us_of(*leader.model, wanted.variant.weight_bytes);
+  const auto load_us = static_cast<duration_us>(static_cast<double>(alone_us) * leader.slowness);
   after(load_us, [this, wanted, load_us] { finish_load(wanted, load_us); });
+}
+
+/// The devices of a grant as one: those of a node split each layer, nodes follow each other.
+device_model_ptr node_model::joined_devices(const allocation& grant) const {
+  const auto& leader = grant.shares.front();
+  const auto found = std::find_if(devices_.begin(), devices_.end(),
+                                  [&](const device& one) { return one.spec.id == leader.device; });
+  if (grant.shares.size() == 1)
+    return found->model;
+  const auto node_of = [](const device_share& share) {
+    return share.device.value.substr(0, share.device.value.find('/'));
+  };
+  std::set<std::string> nodes;
+  for (const auto& share : grant.shares)
+    nodes.insert(node_of(share));
+  auto made = *found->model;
+  const auto count = static_cast<std::uint32_t>(grant.shares.size());
+  made.group.pp *= static_cast<std::uint32_t>(nodes.size());
+  made.group.tp *= count / static_cast<std::uint32_t>(nodes.size());
+  made.memory_bytes *= count;
+  made.tdp_mw *= count;
+  made.idle_mw *= count;
+  return std::make_shared<const device_model>(std::move(made));
+}
+
+engine::callbacks node_model::engine_calls(const device_id& leader) {
+  engine::callbacks calls;
+  calls.now = [this] { return world_.heap.now(); };
+  calls.after
+      = [this](duration_us delay, std::function<void()> what) { after(delay, std::move(what)); };
+  calls.on_tokens = [this](const attempt_id& attempt, std::uint32_t first, std::uint32_t count) {
+    const auto found = streams_.find(attempt);
+    if (found == streams_.end())
+      return;
+    attempt_tokens made{0, "w ", {}, {}};
+    for (auto token = first; token < first + count; ++token)
+      made.token_ids.push_back(static_cast<std::int32_t>(token));
+    send_event(found->second, made);
+  };
+  if (world_.delivery == token_delivery::gathered)
+    calls.on_gaps = [this](duration_us gap, std::uint64_t count) {
+      world_.watchers.each([&](observer& watcher) { watcher.on_gaps(gap, count); });
+    };
+  calls.on_energy = [this, leader](double mj) { device_of(leader).energy_mj += mj; };
+  calls.on_finished = [this, leader](const engine_sequence& done) {
+    auto& served_by = device_of(leader);
+    const auto& terms = served_by.model->remote;
+    served_by.cost_micros
+        += (static_cast<double>(terms.micros_per_1k_input) * done.prompt_tokens
+            + static_cast<double>(terms.micros_per_1k_output) * done.output_tokens)
+           / 1'000;
+    const auto found = streams_.find(done.attempt);
+    if (found == streams_.end())
+      return;
+    // Simulated outputs always end at their drawn length.
+    send_event(found->second, attempt_choice_done{0, "length"});
+    send_event(found->second,
+               attempt_completed{{done.prompt_tokens, done.output_tokens, done.cached_tokens},
+                                 done.batch_max,
+                                 done.waited_us});
+    streams_.erase(found);
+  };
+  return calls;
 }
 
 void node_model::finish_load(const core::load_replica& wanted, duration_us load_us) {
@@ -128,30 +191,15 @@ void node_model::finish_load(const core::load_replica& wanted, duration_us load_
                                      {recovery::retry_elsewhere,
                                       leader.crashes ? "runtime_died" : "out_of_memory",
                                       "the runtime did not survive loading"}});
-  const auto memory = share.whole ? leader.spec.memory_bytes : share.memory_bytes;
+  std::uint64_t memory = 0;
+  for (const auto& each : wanted.grant.shares)
+    memory += each.whole ? leader.spec.memory_bytes : each.memory_bytes;
   // What the weights leave is KV cache.
   const auto room = memory > wanted.variant.weight_bytes ? memory - wanted.variant.weight_bytes : 0;
   const auto kv_tokens = room / std::max<std::uint64_t>(wanted.variant.kv_bytes_per_token, 1);
-  engine::callbacks calls;
-  calls.now = [this] { return world_.heap.now(); };
-  calls.after
-      = [this](duration_us delay, std::function<void()> what) { after(delay, std::move(what)); };
-  calls.on_token = [this](const attempt_id& attempt, std::int32_t token) {
-    if (const auto found = streams_.find(attempt); found != streams_.end())
-      send_event(found->second, attempt_tokens{0, "w ", {token}, {}});
-  };
-  calls.on_finished = [this](const engine_sequence& done) {
-    const auto found = streams_.find(done.attempt);
-    if (found == streams_.end())
-      return;
-    // Simulated outputs always end at their drawn length.
-    send_event(found->second, attempt_choice_done{0, "length"});
-    send_event(found->second, attempt_completed{{done.prompt_tokens, done.output_tokens, 0},
-                                                done.batch_max,
-                                                done.waited_us});
-    streams_.erase(found);
-  };
-  auto runs = std::make_unique<engine>(*leader.model, kv_tokens, std::move(calls));
+  auto runs = std::make_unique<engine>(
+      joined_devices(wanted.grant), model_of(wanted.model).shape, kv_tokens, world_.delivery,
+      random_source(chance_.bits(), "engine"), engine_calls(share.device));
   runs->set_slowness(leader.slowness);
   core::replica_loaded loaded;
   loaded.instance = wanted.instance;
@@ -198,7 +246,7 @@ void node_model::on(const core::start_compile& wanted) {
   duration_us took_us = limits::second_us;
   for (const auto& one : devices_)
     if (one.model->build_profile == wanted.key.profile.name)
-      took_us = one.model->compile_us;
+      took_us = compile_us_of(*one.model, wanted.source.weight_bytes);
   for (const auto mark : progress_marks)
     after(took_us * mark / 1'000, [this, wanted, mark] {
       if (compiling_.count(wanted.compile) != 0)

@@ -3,10 +3,11 @@
 
 #include "scenarios/sim/node_state.hpp"
 
-#include <nlohmann/json.hpp>
+#include "scenarios/workloads/flat_json.hpp"
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 namespace consort::sim {
 
@@ -29,7 +30,8 @@ build_profile profile_of(const device_model& model) {
   return made;
 }
 
-device_spec spec_of(const device_model& model, const std::string& node, std::size_t number) {
+device_spec spec_of(const device_model& model, const model_shape& usual, const std::string& node,
+                    std::size_t number) {
   device_spec made;
   made.id = device_id(node + "/" + std::string(model.type) + std::to_string(number));
   made.node = node_id(node);
@@ -50,19 +52,35 @@ device_spec spec_of(const device_model& model, const std::string& node, std::siz
     can.build_profiles = {profile_of(model)};
   can.runtime.resume = resume_support::tokens;
   can.runtime.cancel = true;
-  made.spec.prefill_tokens_per_s = model.prefill_tokens_per_s;
-  made.spec.decode_tokens_per_s = model.decode_tokens_per_s;
-  made.spec.decode_batch_gain_pm = model.decode_batch_gain_pm;
-  made.spec.load_us = model.load_us;
+  const auto claim = claim_of(model, usual);
+  made.spec.prefill_tokens_per_s = claim.prefill_tokens_per_s;
+  made.spec.decode_tokens_per_s = claim.decode_tokens_per_s;
+  made.spec.decode_batch_gain_pm = claim.decode_batch_gain_pm;
+  made.spec.load_us = load_us_of(model, usual.weight_bytes());
+  made.spec.cost_micros_per_hour = model.cost_micros_per_hour;
   made.spec.tdp_mw = model.tdp_mw;
   made.spec.idle_mw = model.idle_mw;
   return made;
 }
 
-/// Tokens that an attempt's body asks for, written by the simulated gateway.
-std::pair<std::uint32_t, std::uint32_t> sizes_of(const std::string& body) {
-  const auto parsed = nlohmann::json::parse(body, nullptr, false);
-  return {parsed.value("prompt_tokens", 0U), parsed.value("max_tokens", 0U)};
+/// What an attempt's body asks for, written by the simulated gateway.
+engine_sequence sequence_of(const messages::attempt_open& wanted) {
+  engine_sequence made;
+  made.attempt = wanted.permission.attempt;
+  made.emitted = static_cast<std::uint32_t>(wanted.body.resume.token_ids.size());
+  flat_json body;
+  const auto wrong = body.read(wanted.body.json);
+  assert(wrong.empty());
+  const auto number = [&](const char* name) {
+    const auto found = body.numbers.find(name);
+    return found == body.numbers.end() ? 0 : static_cast<std::uint32_t>(found->second);
+  };
+  made.prompt_tokens = number("prompt_tokens");
+  made.output_tokens = number("max_tokens");
+  made.prefix_tokens = number("block_tokens");
+  if (const auto found = body.arrays.find("blocks"); found != body.arrays.end())
+    made.prefix = std::move(found->second);
+  return made;
 }
 
 } // namespace
@@ -72,9 +90,20 @@ node_model::node_model(node_world world, scenario_node description, address at,
     : world_(world), description_(std::move(description)), at_(at), chance_(chance) {
   // Ids count per type: cpu0, npu0, npu1.
   std::map<std::string_view, std::size_t> numbers;
-  for (const auto* model : description_.devices)
-    devices_.push_back(
-        {.spec = spec_of(*model, description_.name, numbers[model->type]++), .model = model});
+  // A spec sheet speaks of one model: the largest there is.
+  const auto& usual = std::max_element(world_.models.begin(), world_.models.end(),
+                                       [](const scenario_model& a, const scenario_model& b) {
+                                         return a.weight_bytes < b.weight_bytes;
+                                       })
+                          ->shape;
+  for (const auto& model : description_.devices) {
+    device made;
+    made.spec = spec_of(*model, usual, description_.name, numbers[model->type]++);
+    made.model = model;
+    made.requests_left = model->remote.requests_per_min;
+    made.tokens_left = static_cast<double>(model->remote.tokens_per_min);
+    devices_.push_back(std::move(made));
+  }
 }
 
 node_model::~node_model() = default;
@@ -190,35 +219,46 @@ void node_model::renew_lease() {
 }
 
 void node_model::report_devices() {
-  for (auto& one : devices_) {
-    core::device_reported report;
-    report.device = one.spec.id;
-    report.life = life_;
-    std::uint64_t used = 0;
-    std::uint32_t busy = 0;
-    for (const auto& [number, loaded] : instances_) {
-      if (loaded.leader != one.spec.id)
-        continue;
-      used += loaded.variant.weight_bytes
-              + loaded.runs->kv_tokens_used() * loaded.variant.kv_bytes_per_token;
-      busy += loaded.runs->running();
-      for (const auto& attempt : loaded.runs->attempts())
-        report.running.push_back(attempt);
-    }
-    // By id, as the wire wants it.
-    std::sort(report.running.begin(), report.running.end());
-    const auto power = power_mw(*one.model, busy);
-    one.energy_mj += power * static_cast<std::uint64_t>(limits::report_every_us) / 1'000'000;
-    report.reading.memory_used_bytes = used;
-    report.reading.utilization_pm = busy > 0 ? 1'000U : 0U;
-    report.reading.power_mw = power;
-    report.reading.energy_mj = one.energy_mj;
-    report.reading.temperature_mc = temperature_of(one);
-    if (one.hot)
-      report.reading.health = device_health::degraded;
-    tell(report);
-  }
+  for (auto& one : devices_)
+    tell(report_of(one));
   after(limits::report_every_us, [this] { report_devices(); });
+}
+
+core::device_reported node_model::report_of(device& one) {
+  core::device_reported report;
+  report.device = one.spec.id;
+  report.life = life_;
+  std::uint64_t used = 0;
+  double intensity = 0;
+  for (const auto& [number, loaded] : instances_) {
+    if (loaded.leader != one.spec.id)
+      continue;
+    used += loaded.variant.weight_bytes
+            + loaded.runs->kv_tokens_used() * loaded.variant.kv_bytes_per_token;
+    intensity = std::max(intensity, loaded.runs->intensity());
+    one.busy_at = std::max(one.busy_at, loaded.runs->busy_at());
+    for (const auto& attempt : loaded.runs->attempts())
+      report.running.push_back(attempt);
+  }
+  // By id, as the wire wants it.
+  std::sort(report.running.begin(), report.running.end());
+  const auto now = world_.heap.now();
+  const auto& model = *one.model;
+  const bool asleep = model.sleep_after_us > 0 && now - one.busy_at > model.sleep_after_us;
+  const auto floor_mw = static_cast<double>(asleep ? model.sleep_mw : model.idle_mw);
+  const auto seconds = static_cast<double>(now - std::exchange(one.counted_at, now)) / 1e6;
+  one.energy_mj += floor_mw * seconds;
+  one.cost_micros += static_cast<double>(model.cost_micros_per_hour) * seconds / 3'600;
+  report.reading.memory_used_bytes = used;
+  report.reading.utilization_pm = static_cast<std::uint32_t>(intensity * 1'000);
+  report.reading.power_mw
+      = static_cast<std::uint64_t>(intensity > 0 ? power_mw(model, intensity) : floor_mw);
+  report.reading.energy_mj = static_cast<std::uint64_t>(one.energy_mj);
+  report.reading.cost_micros = static_cast<std::uint64_t>(one.cost_micros);
+  report.reading.temperature_mc = temperature_of(one);
+  if (one.hot)
+    report.reading.health = device_health::degraded;
+  return report;
 }
 
 void node_model::tell(const core::event& happened) {
@@ -231,6 +271,14 @@ void node_model::tell(const core::event& happened) {
   const auto payload = messages::encode(from, happened);
   assert(payload.ok());
   world_.links.send(at_, scheduler_address, control_channel, messages::frame_kind::event, *payload);
+}
+
+const scenario_model& node_model::model_of(const model_name& name) const {
+  const auto found
+      = std::find_if(world_.models.begin(), world_.models.end(),
+                     [&](const scenario_model& one) { return one.name == name.value; });
+  assert(found != world_.models.end());
+  return *found;
 }
 
 node_model::device& node_model::device_of(const device_id& id) {
@@ -298,6 +346,25 @@ std::optional<error> node_model::refusal(const ticket& permission) const {
   return std::nullopt;
 }
 
+std::optional<error> node_model::over_limit(const ticket& permission, std::uint64_t tokens) {
+  auto& one = device_of(permission.device);
+  const auto& terms = one.model->remote;
+  if (terms.requests_per_min == 0 && terms.tokens_per_min == 0)
+    return std::nullopt;
+  const auto now = world_.heap.now();
+  const auto minutes = static_cast<double>(now - std::exchange(one.refilled_at, now)) / 60e6;
+  const auto refill
+      = [&](double& left, double per_min) { left = std::min(left + per_min * minutes, per_min); };
+  refill(one.requests_left, terms.requests_per_min);
+  refill(one.tokens_left, static_cast<double>(terms.tokens_per_min));
+  if ((terms.requests_per_min > 0 && one.requests_left < 1)
+      || (terms.tokens_per_min > 0 && one.tokens_left < static_cast<double>(tokens)))
+    return error{recovery::retry_later, "rate_limited", "429 from the remote service"};
+  one.requests_left -= 1;
+  one.tokens_left -= static_cast<double>(tokens);
+  return std::nullopt;
+}
+
 void node_model::open(channel stream, const messages::attempt_open& wanted) {
   const auto& permission = wanted.permission;
   if (auto refused = refusal(permission)) {
@@ -306,8 +373,14 @@ void node_model::open(channel stream, const messages::attempt_open& wanted) {
   }
   if (auto storm = stormed(device_of(permission.device)))
     return send_event(stream, *storm);
-  const auto [prompt, output] = sizes_of(wanted.body.json);
+  auto sequence = sequence_of(wanted);
+  const auto prompt = sequence.prompt_tokens;
+  const auto output = sequence.output_tokens;
   auto& runs = *instances_.at(permission.instance).runs;
+  if (auto refused = over_limit(permission, std::uint64_t{prompt} + output)) {
+    send_event(stream, attempt_aborted{std::move(*refused), false});
+    return;
+  }
   // Would wait for ever inside the engine: the request's own fault, the same on every device.
   if (std::uint64_t{prompt} + output > runs.kv_tokens_max()) {
     send_event(stream, attempt_aborted{{recovery::refuse, "context_overflow",
@@ -318,13 +391,8 @@ void node_model::open(channel stream, const messages::attempt_open& wanted) {
   // Before the work begins: a ticket is spent even if its attempt fails at once.
   honoured_.insert(permission.attempt);
   streams_[permission.attempt] = stream;
-  engine_sequence sequence;
-  sequence.attempt = permission.attempt;
-  sequence.prompt_tokens = prompt;
-  sequence.output_tokens = output;
-  sequence.emitted = static_cast<std::uint32_t>(wanted.body.resume.token_ids.size());
   send_event(stream, attempt_opened{prompt, 0});
-  runs.add(sequence);
+  runs.add(std::move(sequence));
   const ticket_reception how{life_,
                              lease_epoch_,
                              own_time(),

@@ -25,6 +25,8 @@ struct node_world {
   const observer_list& watchers;
   duration_us lease_us;
   std::function<node_model*(const node_id&)> find_node; ///< Null when there is none.
+  const std::vector<scenario_model>& models;
+  token_delivery delivery = token_delivery::each;
 };
 
 /// What is wrong with a node's compilers.
@@ -105,12 +107,16 @@ private:
   void on(const core::fetch_artifact& wanted);
   void on(const core::delete_artifact& wanted);
   [[nodiscard]] std::optional<std::string> why_not(const allocation& grant) const;
+  [[nodiscard]] engine::callbacks engine_calls(const device_id& leader);
+  [[nodiscard]] device_model_ptr joined_devices(const allocation& grant) const;
   void finish_load(const core::load_replica& wanted, duration_us load_us);
   void finish_compile(const core::start_compile& wanted, duration_us took_us);
 
   // --- attempts ---
   void open(channel stream, const messages::attempt_open& wanted);
   [[nodiscard]] std::optional<error> refusal(const ticket& permission) const;
+  /// Of a remote service's rate limits; counts the request against them if it passes.
+  [[nodiscard]] std::optional<error> over_limit(const ticket& permission, std::uint64_t tokens);
   void send_event(channel stream, const attempt_event& happened);
   void abort_attempts(instance_id which, const error& why, bool device_fault);
   device& device_of(const device_id& id);
@@ -122,6 +128,8 @@ private:
   [[nodiscard]] bool verify(const digest& content);
   [[nodiscard]] std::optional<attempt_aborted> stormed(const device& on);
   [[nodiscard]] static std::optional<std::int32_t> temperature_of(const device& one);
+  [[nodiscard]] const scenario_model& model_of(const model_name& name) const;
+  [[nodiscard]] core::device_reported report_of(device& one);
 
   node_world world_;
   scenario_node description_;

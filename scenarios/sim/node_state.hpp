@@ -9,14 +9,20 @@ namespace consort::sim {
 
 struct node_model::device {
   device_spec spec;
-  const device_model* model = nullptr;
+  device_model_ptr model;
   double slowness = 1;
   bool hot = false;               ///< Throttled, and says so.
   bool crashes = false;           ///< Whatever is loaded dies at once.
   bool out_of_memory = false;     ///< Somebody else has it.
   std::uint32_t storm_status = 0; ///< What attempts are answered with; 0 = they run.
   double storm_share = 0;
-  std::uint64_t energy_mj = 0; ///< Counted at each report.
+  double energy_mj = 0;     ///< Since its process started; idle power is added at each report.
+  double cost_micros = 0;   ///< Likewise: money by the hour, or by the token.
+  time_us counted_at = 0;   ///< Up to when.
+  time_us busy_at = 0;      ///< When an engine on it last had work.
+  double requests_left = 0; ///< Of a remote service's limits: what may come at this moment.
+  double tokens_left = 0;
+  time_us refilled_at = 0;
 };
 
 struct node_model::instance {

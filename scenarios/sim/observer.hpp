@@ -48,6 +48,14 @@ public:
   virtual void on_ticket_honoured(const ticket&, const ticket_reception&, time_us) {}
   /// A client got a token.
   virtual void on_token(const request_id&, const device_id&, time_us) {}
+  /// A client got one or more tokens at once; one after the other unless it is overridden.
+  virtual void on_tokens(const request_id& request, const device_id& device, std::uint32_t count,
+                         time_us now) {
+    while (count-- > 0)
+      on_token(request, device, now);
+  }
+  /// Where engines gather tokens: so many came after that gap, each behind one of its stream.
+  virtual void on_gaps(duration_us, std::uint64_t) {}
   /// A client got its end.
   virtual void on_answered(const client_answer&, time_us) {}
   /// The scheduler died, and its books with it.

@@ -32,16 +32,22 @@ void recorder::on_command(const core::command& wanted, time_us) {
   counts.resumes += granted->resumed ? 1U : 0U;
 }
 
-void recorder::on_token(const request_id& request, const device_id& device, time_us now) {
+void recorder::on_tokens(const request_id& request, const device_id& device, std::uint32_t count,
+                         time_us now) {
   auto& one = result_of(request);
-  ++one.completion_tokens;
-  ++summary_.device_tokens[device.value];
+  one.completion_tokens += count;
+  summary_.device_tokens[device.value] += count;
   if (!one.first_token_at)
     one.first_token_at = now;
-  else
+  else if (!gathered_)
     // A gap over a failover counts like any other: the client feels it.
-    summary_.token_gaps.push_back(now - last_token_[request]);
-  last_token_[request] = now;
+    summary_.token_gaps.add(now - last_token_[request], count);
+  if (!gathered_)
+    last_token_[request] = now;
+}
+
+void recorder::on_gaps(duration_us gap, std::uint64_t count) {
+  summary_.token_gaps.add(gap, count);
 }
 
 void recorder::on_answered(const client_answer& ended, time_us now) {

@@ -6,9 +6,13 @@
 
 #include "scenarios/limits.hpp"
 #include "scenarios/models/device_model.hpp"
+#include "scenarios/models/model_shape.hpp"
 #include "scenarios/policy_words.hpp"
 #include "scenarios/sim/faults.hpp"
 #include "scenarios/sim/random.hpp"
+#include "scenarios/workloads/servegen.hpp"
+#include "scenarios/workloads/synthetic.hpp"
+#include "scenarios/workloads/trace_reader.hpp"
 #include "scheduler/requests.hpp"
 #include "scheduler/result.hpp"
 
@@ -21,24 +25,31 @@ namespace consort::sim {
 
 struct scenario_node {
   std::string name;
-  std::vector<const device_model*> devices; ///< Never null; ids are `<name>/<type><n>`.
+  std::vector<device_model_ptr> devices; ///< Never null; ids are `<name>/<type><n>`.
 };
 
 struct scenario_model {
   std::string name;
+  model_shape shape; ///< Named, or guessed from the sizes below.
   std::uint64_t weight_bytes = 0;
   std::uint32_t kv_bytes_per_token = 0;
   std::uint32_t context_tokens = 0;
   std::uint32_t replicas_min = 0;
   std::uint32_t replicas_max = 0;
+  std::uint32_t devices_per_instance = 1;
 };
 
 /// A stream of arrivals.
 struct scenario_workload {
   std::string model;
-  double rate_per_s = 1; ///< Poisson.
-  distribution input;    ///< Prompt tokens.
-  distribution output;   ///< Tokens generated.
+  double rate_per_s = 1;                ///< Of drawn ones.
+  distribution input;                   ///< Prompt tokens, likewise.
+  distribution output;                  ///< Tokens generated, likewise.
+  synthetic_settings drawn;             ///< The rest of how they are drawn.
+  std::vector<std::string> trace_paths; ///< Not empty: recorded, one file behind the other.
+  trace_lens lens;                      ///< Of traces.
+  std::string servegen_folder;          ///< Not empty: ServeGen's clients.
+  double servegen_scale = 1;
   std::string device = "auto";
   priority_class priority = priority_class::standard;
   std::optional<duration_us> deadline_us;
@@ -65,6 +76,8 @@ struct scenario {
   std::optional<std::uint64_t> seed;
   duration_us safety_us = 60 * limits::second_us; ///< Safety phase: arrivals and faults.
   duration_us settle_us = limits::settle_us;
+  bool engine_only = false;    ///< No scheduler: see engine_replay.hpp.
+  bool gathers_tokens = false; ///< See token_delivery: fewer frames, the same engine.
   std::vector<scenario_node> nodes;
   std::vector<scenario_model> models;
   std::vector<scenario_workload> workloads;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scenarios/sim/fault_parser.hpp"
 #include "scenarios/sim/scenario.hpp"
+#include "scenarios/sim/scenario_devices.hpp"
+#include "scenarios/sim/scenario_workloads.hpp"
 #include "scenarios/sim/summary.hpp"
 #include "scenarios/strict_json.hpp"
 #include "scheduler/nearest_name.hpp"
@@ -8,7 +10,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <fstream>
 #include <map>
 #include <set>
@@ -20,20 +21,6 @@ using strict_json::object_reader;
 using strict_json::value;
 
 namespace {
-
-const std::vector<std::string> priority_words{"interactive", "standard", "batch"};
-
-/// `20/s`, `0.5/s` or `30/m`: arrivals per second.
-std::optional<double> parse_rate(std::string_view text) {
-  double number = 0;
-  const auto [stop, status]
-      = std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
-  const auto unit = text.substr(static_cast<std::size_t>(stop - text.data()));
-  if (status != std::errc{} || (unit != "/s" && unit != "/m"))
-    return std::nullopt;
-  const double rate = unit == "/m" ? number / 60 : number;
-  return rate > 0 && rate <= limits::rate_per_s_max ? std::optional(rate) : std::nullopt;
-}
 
 /// One parse. Order matters in one place: models and nodes come before what names them.
 class scenario_reader {
@@ -49,11 +36,18 @@ public:
       made_.seed = static_cast<std::uint64_t>(reader.integer("seed", 0, 0, 1LL << 53));
     made_.safety_us = span(reader, "duration", made_.safety_us);
     made_.settle_us = span(reader, "settle", made_.settle_us);
+    read_tokens(reader);
+    made_.engine_only = reader.boolean("engine_only", false);
     read_policy(reader);
     read_scheduler(reader);
     each(reader, "nodes", true, [&](const value& item) { read_nodes(item); });
     read_models(reader);
-    each(reader, "workload", true, [&](const value& item) { read_workload(item); });
+    each(reader, "workload", true, [&](const value& item) {
+      if (made_.workloads.size() >= limits::workloads_max)
+        fail(item, "more than " + std::to_string(limits::workloads_max) + " workloads");
+      made_.workloads.push_back(
+          read_workload(item, origin_, model_names_, made_.safety_us, failure_));
+    });
     if (const auto* section = reader.object("network"))
       read_network(*section);
     read_faults(reader);
@@ -93,6 +87,13 @@ private:
       failure_ = strict_json::error_at(origin_, where, message);
   }
 
+  void read_tokens(object_reader& reader) {
+    const auto word = reader.text("tokens", "each");
+    made_.gathers_tokens = word == "gathered";
+    if (word != "each" && word != "gathered")
+      reader.fail("tokens", "unknown word `" + word + "`: expected each or gathered");
+  }
+
   void read_policy(object_reader& reader) {
     const auto word = reader.text("policy", "latency");
     if (const auto policy = parse_policy(word))
@@ -120,10 +121,10 @@ private:
     reader.require("devices");
     const auto pattern = reader.text("name");
     const auto count = reader.integer("count", 1, 1, limits::nodes_max);
-    std::vector<const device_model*> devices;
+    std::vector<device_model_ptr> devices;
     if (const auto* list = reader.array("devices"))
       for (const auto& device : list->items)
-        devices.push_back(device_named(device));
+        devices.push_back(read_device(device, origin_, failure_));
     if (devices.empty() || devices.size() > limits::devices_per_node_max)
       reader.fail("devices",
                   "must name 1 to " + std::to_string(limits::devices_per_node_max) + " devices");
@@ -136,7 +137,7 @@ private:
   }
 
   void add_node(const value& item, const std::string& pattern, std::size_t place,
-                std::int64_t number, const std::vector<const device_model*>& devices) {
+                std::int64_t number, const std::vector<device_model_ptr>& devices) {
     auto name = pattern;
     if (place != std::string::npos)
       name.replace(place, 3, std::to_string(number));
@@ -151,15 +152,6 @@ private:
     made_.nodes.push_back({std::move(name), devices});
   }
 
-  const device_model* device_named(const value& item) {
-    const auto* found
-        = item.type == strict_json::kind::string ? find_device_model(item.text) : nullptr;
-    if (!found)
-      fail(item,
-           "unknown device `" + item.text + "`" + did_you_mean(item.text, device_model_names()));
-    return found;
-  }
-
   void read_models(object_reader& outer) {
     outer.require("models");
     const auto* section = outer.object("models");
@@ -171,12 +163,17 @@ private:
       object_reader reader(entry, origin_, failure_);
       scenario_model model;
       model.name = name;
-      reader.require("weights");
-      model.weight_bytes = reader.size("weights", 0);
-      model.kv_bytes_per_token
-          = static_cast<std::uint32_t>(reader.integer("kv_bytes_per_token", 0, 0, 1LL << 31));
-      model.context_tokens
-          = static_cast<std::uint32_t>(reader.integer("context", 4096, 1, 1 << 24));
+      const auto shape = read_shape(reader);
+      if (!shape)
+        reader.require("weights");
+      model.weight_bytes = reader.size("weights", shape ? shape->weight_bytes() : 0);
+      model.kv_bytes_per_token = static_cast<std::uint32_t>(reader.integer(
+          "kv_bytes_per_token", shape ? shape->kv_bytes_per_token() : 0, 0, 1LL << 31));
+      model.context_tokens = static_cast<std::uint32_t>(
+          reader.integer("context", shape ? shape->context : 4096, 1, 1 << 24));
+      model.shape = shape ? *shape : shape_of_sizes(model.weight_bytes, model.kv_bytes_per_token);
+      model.devices_per_instance = static_cast<std::uint32_t>(
+          reader.integer("devices_per_instance", 1, 1, limits::chips_max));
       model.replicas_min
           = static_cast<std::uint32_t>(reader.integer("replicas_min", 0, 0, 100'000));
       model.replicas_max
@@ -185,60 +182,6 @@ private:
       model_names_.push_back(name);
       made_.models.push_back(std::move(model));
     }
-  }
-
-  void read_workload(const value& item) {
-    if (made_.workloads.size() >= limits::workloads_max)
-      fail(item, "more than " + std::to_string(limits::workloads_max) + " workloads");
-    object_reader reader(item, origin_, failure_);
-    scenario_workload work;
-    reader.require("poisson");
-    const auto rate = reader.text("poisson", "1/s");
-    if (const auto parsed = parse_rate(rate))
-      work.rate_per_s = *parsed;
-    else
-      reader.fail("poisson", "`" + rate + "` is not a rate such as 20/s or 30/m");
-    // With one model there is nothing to choose, so naming it is optional.
-    work.model = reader.text("model", model_names_.empty() ? "" : model_names_.front());
-    if (std::find(model_names_.begin(), model_names_.end(), work.model) == model_names_.end())
-      reader.fail("model",
-                  "unknown model `" + work.model + "`" + did_you_mean(work.model, model_names_));
-    work.input = quantity(reader, "input", 64);
-    work.output = quantity(reader, "output", 32);
-    work.device = reader.text("device", work.device);
-    work.priority = priority(reader);
-    if (reader.member("deadline"))
-      work.deadline_us = span(reader, "deadline", 0);
-    work.cancel_share = reader.number("cancel", 0, 0, 1);
-    work.from = reader.duration("from", 0);
-    // Arrivals belong to the safety phase, whatever `until` says.
-    work.until = std::min(reader.duration("until", made_.safety_us), made_.safety_us);
-    reader.finish();
-    made_.workloads.push_back(std::move(work));
-  }
-
-  priority_class priority(object_reader& reader) {
-    const auto word = reader.text("priority", "standard");
-    const auto found = std::find(priority_words.begin(), priority_words.end(), word);
-    if (found == priority_words.end()) {
-      reader.fail("priority", "unknown class `" + word + "`" + did_you_mean(word, priority_words));
-      return priority_class::standard;
-    }
-    return static_cast<priority_class>(found - priority_words.begin());
-  }
-
-  /// A number, or a distribution in words.
-  distribution quantity(object_reader& reader, std::string_view name, double fallback) {
-    const auto* found = reader.member(name);
-    if (!found)
-      return {distribution::kind::constant, fallback, 0};
-    if (found->type == strict_json::kind::number)
-      return {distribution::kind::constant, reader.number(name, 1, 1, limits::tokens_max), 0};
-    auto parsed = parse_distribution(reader.text(name, "1"), limits::tokens_max);
-    if (parsed)
-      return *parsed;
-    reader.fail(name, parsed.failure().message);
-    return {};
   }
 
   void read_network(const value& section) {
@@ -303,7 +246,7 @@ private:
 std::vector<std::string> device_ids(const scenario_node& node) {
   std::vector<std::string> made;
   std::map<std::string_view, std::size_t> numbers;
-  for (const auto* model : node.devices)
+  for (const auto& model : node.devices)
     made.push_back(node.name + "/" + std::string(model->type)
                    + std::to_string(numbers[model->type]++));
   return made;

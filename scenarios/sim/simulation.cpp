@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scenarios/sim/simulation.hpp"
 
+#include "scenarios/sim/arrivals.hpp"
 #include "scenarios/sim/check/capacity.hpp"
 #include "scenarios/sim/check/conservation.hpp"
 #include "scenarios/sim/check/ended_once.hpp"
 #include "scenarios/sim/check/fencing.hpp"
+#include "scenarios/sim/engine_replay.hpp"
 #include "scenarios/sim/fault_injector.hpp"
 #include "scenarios/sim/recorder.hpp"
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <unordered_map>
 
 namespace consort::sim {
@@ -23,12 +24,6 @@ constexpr duration_us settle_check_us = 100'000;
 constexpr duration_us last_frames_us = limits::second_us;
 /// A run whose clock stands still for so many steps is stuck.
 constexpr std::uint64_t steps_at_one_time_max = 1'000'000;
-
-std::uint32_t whole_tokens(double drawn) {
-  return std::isfinite(drawn)
-             ? static_cast<std::uint32_t>(std::clamp(std::round(drawn), 1.0, limits::tokens_max))
-             : 1;
-}
 
 core::core_config settings_of(const scenario& plan, const run_options& options) {
   core::core_config made;
@@ -46,6 +41,7 @@ model_spec spec_of(const scenario_model& model) {
   made.name = model_name(model.name);
   made.replicas_min = model.replicas_min;
   made.replicas_max = model.replicas_max;
+  made.devices_per_instance = model.devices_per_instance;
   auto& variant = made.variants.emplace_back();
   variant.format = "gguf";
   variant.source = "sim:" + model.name;
@@ -74,11 +70,14 @@ public:
         links_(heap_, plan.network, options.seed),
         scheduler_(heap_, links_, watchers_, settings_of(plan, options)),
         gateway_(heap_, links_, watchers_),
-        recorder_(summary_) {
+        arrivals_(heap_, gateway_, plan, options.seed),
+        recorder_(summary_, plan.gathers_tokens) {
     watchers_.add(recorder_);
     // After the recorder, so that a summary already holds what a checker objects to.
     for (auto* one : checkers_)
       watchers_.add(*one);
+    // Last: what it does upon an answer belongs to what comes after it.
+    watchers_.add(arrivals_);
     summary_.scenario = plan.name;
     summary_.seed = options.seed;
     summary_.policy = policy_.value;
@@ -87,8 +86,7 @@ public:
   run_summary run() {
     declare_models();
     start_nodes();
-    for (std::size_t at = 0; at < plan_.workloads.size(); ++at)
-      start_workload(at);
+    arrivals_.start();
     faults_.schedule(plan_.faults);
     heap_.at(plan_.safety_us, [this] { begin_liveness(); });
     play();
@@ -97,11 +95,6 @@ public:
   }
 
 private:
-  struct workload_state {
-    random_source arrivals;
-    random_source sizes;
-  };
-
   void declare_models() {
     for (const auto& model : plan_.models)
       scheduler_.apply(core::model_declared{spec_of(model)});
@@ -114,7 +107,8 @@ private:
       const auto at = static_cast<address>(first_node_address + number);
       nodes_.push_back(std::make_unique<node_model>(
           node_world{heap_, links_, watchers_, plan_.lease_us,
-                     [this](const node_id& name) { return find_node(name); }},
+                     [this](const node_id& name) { return find_node(name); }, plan_.models,
+                     plan_.gathers_tokens ? token_delivery::gathered : token_delivery::each},
           described, at, random_source(options_.seed, "node " + described.name)));
       node_places_[described.name] = number;
       scheduler_.know_node(node_id(described.name), at);
@@ -128,45 +122,6 @@ private:
   node_model* find_node(const node_id& name) {
     const auto found = node_places_.find(name.value);
     return found == node_places_.end() ? nullptr : nodes_[found->second].get();
-  }
-
-  // --- arrivals ---
-
-  void start_workload(std::size_t number) {
-    const auto name = std::to_string(number);
-    auto& state = workloads_.emplace_back(std::make_unique<workload_state>(
-        workload_state{random_source(options_.seed, "arrivals " + name),
-                       random_source(options_.seed, "sizes " + name)}));
-    schedule_arrival(plan_.workloads[number], *state, plan_.workloads[number].from);
-  }
-
-  void schedule_arrival(const scenario_workload& work, workload_state& state, time_us from) {
-    const auto gap = static_cast<duration_us>(state.arrivals.exponential() / work.rate_per_s * 1e6);
-    if (from + gap >= work.until || summary_.requests.size() >= limits::requests_max)
-      return;
-    heap_.at(from + gap, [this, &work, &state] {
-      arrive(work, state.sizes);
-      schedule_arrival(work, state, heap_.now());
-    });
-  }
-
-  void arrive(const scenario_workload& work, random_source& sizes) {
-    request_meta meta;
-    meta.external_id = "req-" + std::to_string(summary_.requests.size() + 1);
-    meta.model = model_name(work.model);
-    meta.selector = work.device;
-    meta.priority = work.priority;
-    meta.deadline_us = work.deadline_us;
-    meta.streaming = true;
-    meta.prompt_tokens = whole_tokens(work.input.draw(sizes));
-    meta.max_tokens = whole_tokens(work.output.draw(sizes));
-    // Drawn for every request, so that `cancel` does not shift the sizes of later ones.
-    const bool leaves = sizes.unit() < work.cancel_share;
-    const auto patience = static_cast<duration_us>(sizes.exponential() * limits::second_us / 2);
-    const auto output = meta.max_tokens;
-    const auto id = gateway_.submit(std::move(meta), output);
-    if (leaves)
-      heap_.after(patience, [this, id] { gateway_.leave(id); });
   }
 
   // --- phases ---
@@ -187,7 +142,7 @@ private:
   void play() {
     const auto last = plan_.safety_us + plan_.settle_us;
     std::uint32_t shown_pm = 0;
-    while (!violated() && !heap_.empty()) {
+    while (!violated() && !heap_.empty() && !arrivals_.failure()) {
       const auto next = heap_.next_time();
       if (next > last || (done_at_ && next > *done_at_))
         return;
@@ -227,6 +182,7 @@ private:
       violated();
     }
     summary_.ended_at = now;
+    summary_.input_failure = arrivals_.failure();
     summary_.counts.frames = links_.frames();
     summary_.counts.steps = heap_.steps();
     // All that crossed the wire, and the state it left behind.
@@ -248,7 +204,7 @@ private:
   std::unordered_map<std::string, std::size_t> node_places_; ///< Looked up, never walked.
   fault_injector faults_{
       {heap_, links_, scheduler_, gateway_, nodes_, watchers_, [this] { declare_models(); }}};
-  std::vector<std::unique_ptr<workload_state>> workloads_;
+  arrivals arrivals_;
   recorder recorder_;
   ended_once_checker ended_once_;
   fencing_checker fencing_;
@@ -262,6 +218,8 @@ private:
 } // namespace
 
 run_summary run_scenario(const scenario& plan, const run_options& options) {
+  if (plan.engine_only)
+    return replay_engine(plan, options);
   return simulation(plan, options).run();
 }
 

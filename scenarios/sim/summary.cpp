@@ -117,9 +117,10 @@ void compute_figures(run_summary& summary, duration_us arrivals_us) {
   figures["tokens"] = tokens;
   figures["tokens_per_s"] = tokens / seconds;
   figures["requests_per_s"] = figures["finished"] / seconds;
-  std::sort(summary.token_gaps.begin(), summary.token_gaps.end());
   add_percentiles(summary, "ttft", sorted_spans(summary, false));
-  add_percentiles(summary, "itl", summary.token_gaps);
+  for (const auto& [suffix, per_mille] : percentiles)
+    if (const auto found = summary.token_gaps.percentile(per_mille))
+      summary.figures[std::string("itl_") + suffix + "_ms"] = static_cast<double>(*found) / 1'000;
   add_percentiles(summary, "e2e", sorted_spans(summary, true));
 }
 

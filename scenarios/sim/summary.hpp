@@ -3,6 +3,7 @@
 /// What a run amounts to: one record per request, and the figures that tables, summary.json and
 /// `expect` are made of. Filled by the recorder, read-only afterwards.
 
+#include "scenarios/sim/span_histogram.hpp"
 #include "scheduler/requests.hpp"
 
 #include <map>
@@ -47,19 +48,22 @@ struct run_summary {
   std::uint64_t run_digest = 0;
   run_counts counts;
   std::vector<request_result> requests;  ///< In order of submission.
-  std::vector<duration_us> token_gaps;   ///< Every gap between tokens of one stream, ascending.
+  span_histogram token_gaps;             ///< Every gap between tokens of one stream.
   std::map<std::string, double> figures; ///< By the names of summary_metrics().
   std::map<std::string, std::uint64_t> device_tokens;
+  std::optional<error> input_failure;  ///< A trace that could not be read to its end.
   std::vector<std::string> violations; ///< Of checkers.
   std::vector<std::string> misses;     ///< Of expectations.
 
-  [[nodiscard]] bool passed() const { return violations.empty() && misses.empty(); }
+  [[nodiscard]] bool passed() const {
+    return violations.empty() && misses.empty() && !input_failure;
+  }
 };
 
 /// Names of the figures that a scenario may bound.
 [[nodiscard]] const std::vector<std::string>& summary_metrics();
 
-/// Computes `figures` from the rest. Sorts `token_gaps`.
+/// Computes `figures` from the rest.
 void compute_figures(run_summary& summary, duration_us arrivals_us);
 
 /// Compares figures with bounds. Returns: one line per missed bound.

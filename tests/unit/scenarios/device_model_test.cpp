@@ -3,40 +3,159 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace consort::sim {
 namespace {
+
+const model_shape& llama8 = *find_model_shape("llama-3.1-8b");
+
+double decode_us(const device_model& device, const model_shape& shape, std::uint32_t sequences,
+                 double context) {
+  const auto line = cost_of(device, shape)->line_of(sequences, sequences * context);
+  return line.base_us + line.slope_us * sequences * context;
+}
 
 TEST(DeviceModel, EveryNameResolvesToConsistentFigures) {
   ASSERT_FALSE(device_model_names().empty());
   for (const auto& name : device_model_names()) {
-    const auto* model = find_device_model(name);
+    const auto model = find_device_model(name);
     ASSERT_NE(model, nullptr) << name;
-    EXPECT_GT(model->prefill_tokens_per_s, 0U) << name;
-    EXPECT_GT(model->decode_tokens_per_s, 0U) << name;
+    const auto claim = claim_of(*model, llama8);
+    EXPECT_GT(claim.prefill_tokens_per_s, 0U) << name;
+    EXPECT_GT(claim.decode_tokens_per_s, 0U) << name;
     EXPECT_GT(model->step_tokens, 0U) << name;
+    EXPECT_GT(model->memory_bytes, 0U) << name;
     EXPECT_GE(model->tdp_mw, model->idle_mw) << name;
     EXPECT_EQ(model->build_profile.empty(), model->compile_us == 0) << name;
   }
   EXPECT_EQ(find_device_model("no-such-device"), nullptr);
 }
 
-TEST(DeviceModel, AStepGrowsWithBatchAndPrefillButBatchingPays) {
-  const auto& npu = *find_device_model("refnpu-1");
-  const auto one = step_us(npu, 1, 0);
-  const auto eight = step_us(npu, 8, 0);
-  EXPECT_EQ(one, 1'000);
-  EXPECT_GT(eight, one);
-  EXPECT_LT(eight, 8 * one);
-  EXPECT_EQ(step_us(npu, 0, 200), 10'000);
-  EXPECT_EQ(step_us(npu, 1, 200), 11'000);
-  EXPECT_EQ(step_us(npu, 0, 0), 1);
+TEST(DeviceModel, EveryChipSaysWhereItsFiguresComeFrom) {
+  for (const auto& name : chip_spec_names()) {
+    const auto* chip = find_chip_spec(name);
+    ASSERT_NE(chip, nullptr);
+    EXPECT_FALSE(chip->source.empty()) << name;
+    EXPECT_GT(chip->memory_gbps, 0) << name;
+    EXPECT_GE(chip->tdp_w, chip->idle_w) << name;
+  }
+  EXPECT_EQ(find_chip_spec("H100-SXM"), find_chip_spec("h100-sxm"));
 }
 
-TEST(DeviceModel, PowerRunsFromIdleToTheLimit) {
-  const auto& cpu = *find_device_model("cpu-local");
-  EXPECT_EQ(power_mw(cpu, 0), cpu.idle_mw);
-  EXPECT_EQ(power_mw(cpu, cpu.max_sequences), cpu.tdp_mw);
-  EXPECT_EQ(power_mw(cpu, 1'000), cpu.tdp_mw);
+TEST(DeviceModel, ShapesCountTheParametersThatTheirNamesSay) {
+  const auto billions
+      = [](const char* name) { return double(find_model_shape(name)->weight_bytes()) / 2e9; };
+  EXPECT_NEAR(billions("llama-3.1-8b"), 8.03, 0.05);
+  EXPECT_NEAR(billions("llama-3.1-70b"), 70.6, 0.3);
+  EXPECT_NEAR(billions("llama-2-7b"), 6.74, 0.05);
+  EXPECT_NEAR(billions("qwen3-32b"), 32.8, 0.3);
+  EXPECT_NEAR(billions("mixtral-8x7b"), 46.7, 0.3);
+  EXPECT_NEAR(billions("qwen3-30b-a3b"), 30.5, 0.3);
+  EXPECT_NEAR(billions("gpt-oss-120b"), 116.8, 4);
+  EXPECT_EQ(llama8.kv_bytes_per_token(), 131'072U);
+  EXPECT_EQ(find_model_shape("llama-3.1-70b")->kv_bytes_per_token(), 327'680U);
+}
+
+TEST(DeviceModel, AMixtureTouchesFewExpertsForOneTokenAndAllForMany) {
+  const auto& moe = *find_model_shape("qwen3-30b-a3b");
+  EXPECT_NEAR(moe.touched_bytes(1) / 2, moe.active_params() + moe.head_params(), 1e3);
+  EXPECT_NEAR(moe.touched_bytes(1'000) / double(moe.weight_bytes()), 1, 0.02);
+}
+
+TEST(DeviceModel, RatesMakeAStepGrowWithBatchAndPrefill) {
+  const auto npu = find_device_model("refnpu-1");
+  const auto cost = cost_of(*npu, llama8);
+  EXPECT_DOUBLE_EQ(decode_us(*npu, llama8, 1, 0), 1'000);
+  EXPECT_DOUBLE_EQ(decode_us(*npu, llama8, 8, 0), 1'840);
+  step_load load;
+  load.chunks = {{200, 0}};
+  EXPECT_DOUBLE_EQ(cost->step_us(load), 10'000);
+  load.decoding = 1;
+  EXPECT_DOUBLE_EQ(cost->step_us(load), 11'000);
+}
+
+TEST(DeviceModel, ADecodeStepOfARooflineReadsTheWeightsAndTheCache) {
+  auto device = *find_device_model("h100-sxm");
+  device.constants = {0, 1, 1, 1, 0, 0, 0};
+  // Without overheads and at full efficiency: bytes over bandwidth.
+  const double weights = llama8.touched_bytes(1) / 3'350e3;
+  EXPECT_NEAR(decode_us(device, llama8, 1, 0), weights, 1);
+  const double cache = 32 * 2'000 * 131'072.0 / 3'350e3;
+  EXPECT_NEAR(decode_us(device, llama8, 32, 2'000), weights + cache, 1);
+  // A long prompt is bound by arithmetic: two operations for each parameter and token, and
+  // attention's four for each pair, layer and head.
+  step_load load;
+  load.chunks = {{8'192, 0}};
+  load.rows = 1;
+  const double flops = 2 * (llama8.active_params() * 8'192 + llama8.head_params())
+                       + 4.0 * 32 * 4'096 * 8'192 * 4'096;
+  EXPECT_NEAR(cost_of(device, llama8)->step_us(load), flops / 989e6, 1);
+}
+
+TEST(DeviceModel, TensorParallelChipsShareTheWorkAndPayForTheExchange) {
+  const auto* chip = find_chip_spec("h100-sxm");
+  const auto alone = device_of_chips(*chip, {});
+  const auto four = device_of_chips(*chip, {4, 1, 0});
+  EXPECT_EQ(four.memory_bytes, 4 * alone.memory_bytes);
+  EXPECT_EQ(four.tdp_mw, 4 * alone.tdp_mw);
+  const auto& big = *find_model_shape("llama-3.1-70b");
+  const auto ratio = decode_us(alone, big, 8, 1'000) / decode_us(four, big, 8, 1'000);
+  EXPECT_GT(ratio, 2);
+  EXPECT_LT(ratio, 4);
+}
+
+TEST(DeviceModel, APipelineKeepsABatchInEachStage) {
+  const auto* chip = find_chip_spec("a100-80g");
+  const auto& big = *find_model_shape("llama-3.1-70b");
+  const auto alone = device_of_chips(*chip, {});
+  const auto four = device_of_chips(*chip, {1, 4, 0});
+  // 32 sequences in four batches of 8: a step as long as 8 take on one chip, and the hops.
+  EXPECT_NEAR(decode_us(four, big, 32, 1'000), decode_us(alone, big, 8, 1'000), 100);
+}
+
+TEST(DeviceModel, AnNpuComputesTheBatchThatWasCompiled) {
+  auto npu = *find_device_model("rngd");
+  ASSERT_FALSE(npu.batch_buckets.empty());
+  npu.constants.c2_us = 0;
+  EXPECT_DOUBLE_EQ(decode_us(npu, llama8, 5, 0), decode_us(npu, llama8, 8, 0));
+  EXPECT_FALSE(npu.build_profile.empty());
+  EXPECT_GT(compile_us_of(npu, 16'000'000'000), npu.compile_us);
+}
+
+TEST(DeviceModel, MemoryThatComputesDecodesWellAndPrefillsBadly) {
+  const auto& pim = *find_device_model("cent-cxl-pim");
+  const auto& gpu = *find_device_model("a100-80g");
+  const auto& shape = *find_model_shape("llama-2-7b");
+  EXPECT_LT(decode_us(pim, shape, 1, 4'000), decode_us(gpu, shape, 1, 4'000));
+  EXPECT_LT(claim_of(pim, shape).prefill_tokens_per_s, claim_of(gpu, shape).prefill_tokens_per_s);
+}
+
+TEST(DeviceModel, PowerRunsFromIdleToTheLimitAndACapSlowsDown) {
+  auto cpu = *find_device_model("cpu-local");
+  EXPECT_DOUBLE_EQ(power_mw(cpu, 0), double(cpu.idle_mw));
+  EXPECT_DOUBLE_EQ(power_mw(cpu, 1), double(cpu.tdp_mw));
+  EXPECT_DOUBLE_EQ(slowdown_of_cap(cpu, 1), 1);
+  cpu.cap_mw = 20'000;
+  EXPECT_DOUBLE_EQ(power_mw(cpu, 1), 20'000);
+  EXPECT_GT(slowdown_of_cap(cpu, 1), 1.3);
+  EXPECT_LT(slowdown_of_cap(cpu, 1), 2);
+}
+
+TEST(DeviceModel, AProfileIsReadWithTheLineOfWhatIsWrong) {
+  const auto good = read_profile("# learned\nkind,size,us\ndecode,1,100\ndecode,8,170\n"
+                                 "prefill,100,400\nprefill,200,700\n");
+  ASSERT_TRUE(good.error.empty()) << good.error;
+  const rates_cost cost(good.points);
+  EXPECT_DOUBLE_EQ(cost.line_of(4, 0).base_us, 130);
+  EXPECT_DOUBLE_EQ(cost.line_of(15, 0).base_us, 240);
+  step_load load;
+  load.chunks = {{150, 0}};
+  EXPECT_DOUBLE_EQ(cost.step_us(load), 550);
+  EXPECT_EQ(read_profile("kind,size,us\ndecode,1,nan\n").line, 2U);
+  EXPECT_EQ(read_profile("kind,size,us\ndecode,8,1\ndecode,1,1\n").line, 3U);
+  EXPECT_NE(read_profile("kind,size,us\ndecode,1,5\n").error.find("prefill"), std::string::npos);
+  EXPECT_FALSE(read_profile("").error.empty());
 }
 
 } // namespace

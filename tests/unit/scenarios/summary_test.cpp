@@ -28,7 +28,8 @@ run_summary sample() {
   }
   made.requests[2].outcome = request_outcome::failed;
   made.requests[3].outcome.reset();
-  made.token_gaps = {3'000, 1'000, 2'000};
+  for (const auto gap : {3'000, 1'000, 2'000})
+    made.token_gaps.add(gap);
   made.device_tokens["n/cpu0"] = 20;
   compute_figures(made, 2'000'000);
   return made;

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scenarios/models/rates_cost.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+
+namespace consort::sim {
+
+double interpolate(const std::vector<rate_point>& points, double size, bool from_zero) {
+  const auto above = std::find_if(points.begin(), points.end(),
+                                  [&](const rate_point& one) { return one.size >= size; });
+  if (above == points.begin())
+    return from_zero ? above->us * size / above->size : above->us;
+  if (above == points.end() && points.size() == 1)
+    return points[0].us * size / points[0].size;
+  const auto& right = above == points.end() ? points.back() : *above;
+  const auto& left = above == points.end() ? points[points.size() - 2] : *(above - 1);
+  return left.us + (right.us - left.us) * (size - left.size) / (right.size - left.size);
+}
+
+rate_points points_of_rates(std::uint64_t prefill_tokens_per_s, std::uint64_t decode_tokens_per_s,
+                            std::uint32_t gain_pm) {
+  const double alone = std::floor(1e6 / double(decode_tokens_per_s));
+  rate_points made;
+  made.prefill = {{1'000'000, 1e12 / double(prefill_tokens_per_s)}};
+  made.decode = {{1, alone}, {1'001, alone * (1 + gain_pm)}};
+  return made;
+}
+
+double rates_cost::step_us(const step_load& load) const {
+  double span = load.decoding == 0 ? 0 : interpolate(points_.decode, load.decoding, false);
+  if (const auto tokens = load.prefill_tokens(); tokens > 0)
+    span += interpolate(points_.prefill, tokens, true);
+  return std::max(span, 1.0);
+}
+
+decode_line rates_cost::line_of(std::uint32_t decoding, double) const {
+  return {std::max(interpolate(points_.decode, decoding, false), 1.0), 0};
+}
+
+double rates_cost::intensity(const step_load& load) const {
+  if (!load.chunks.empty())
+    return 1;
+  return std::clamp(load.decoding / points_.decode.back().size, 0.1, 1.0);
+}
+
+namespace {
+
+bool read_number(std::string_view text, double& out) {
+  const auto [stop, status] = std::from_chars(text.data(), text.data() + text.size(), out);
+  return status == std::errc{} && stop == text.data() + text.size() && std::isfinite(out);
+}
+
+/// Returns: what is wrong with the line; empty when nothing is.
+std::string read_point(std::string_view line, rate_points& out) {
+  std::array<std::string_view, 3> fields;
+  for (auto& field : fields) {
+    const auto comma = line.find(',');
+    field = line.substr(0, comma);
+    line = comma == std::string_view::npos ? std::string_view{} : line.substr(comma + 1);
+  }
+  rate_point point;
+  if (!read_number(fields[1], point.size) || !read_number(fields[2], point.us) || point.size <= 0
+      || point.us <= 0)
+    return "expected `decode,<sequences>,<us>` or `prefill,<tokens>,<us>`, both above 0";
+  if (fields[0] != "decode" && fields[0] != "prefill")
+    return "unknown kind `" + std::string(fields[0]) + "`: expected decode or prefill";
+  auto& list = fields[0] == "decode" ? out.decode : out.prefill;
+  if (!list.empty() && list.back().size >= point.size)
+    return "sizes of one kind must ascend";
+  list.push_back(point);
+  return {};
+}
+
+} // namespace
+
+profile_reading read_profile(std::string_view text) {
+  profile_reading made;
+  std::uint32_t number = 0;
+  bool header = false;
+  while (!text.empty()) {
+    const auto end = text.find('\n');
+    auto line = text.substr(0, end);
+    text = end == std::string_view::npos ? std::string_view{} : text.substr(end + 1);
+    ++number;
+    if (!line.empty() && line.back() == '\r')
+      line.remove_suffix(1);
+    if (line.empty() || line.front() == '#')
+      continue;
+    if (!header) {
+      header = true;
+      made.error = line == "kind,size,us" ? "" : "expected the header `kind,size,us`";
+    } else {
+      made.error = read_point(line, made.points);
+    }
+    made.line = number;
+    if (!made.error.empty())
+      return made;
+  }
+  made.line = std::max(number, 1U);
+  if (made.points.decode.empty() || made.points.prefill.empty())
+    made.error = "needs at least one decode and one prefill point";
+  else
+    made.line = 0;
+  return made;
+}
+
+} // namespace consort::sim

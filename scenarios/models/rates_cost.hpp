@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// Step times from measured points: how long a decode step takes by batch size, how long a prompt
+/// takes by length. What `consort bench --profile` learns from a live device, and, with two points,
+/// what a spec in tokens per second says. Standard library only; immutable.
+
+#include "scenarios/models/step_cost.hpp"
+
+#include <string>
+#include <string_view>
+
+namespace consort::sim {
+
+/// A measured point; times between two are interpolated, beyond the last they go on in a line.
+struct rate_point {
+  double size = 0; ///< Sequences of a decode step, or tokens of a prompt.
+  double us = 0;
+};
+
+/// Requires: each list has a point, sizes ascend.
+struct rate_points {
+  std::vector<rate_point> decode;
+  std::vector<rate_point> prefill;
+};
+
+/// Decode with `gain_pm` per mille of growth per further sequence; prefill at a constant rate.
+[[nodiscard]] rate_points points_of_rates(std::uint64_t prefill_tokens_per_s,
+                                          std::uint64_t decode_tokens_per_s, std::uint32_t gain_pm);
+
+/// What a profile holds, or what is wrong with it.
+struct profile_reading {
+  rate_points points;
+  std::uint32_t line = 0; ///< Of the error; 0 = none.
+  std::string error;
+};
+
+/// Reads lines `decode,<sequences>,<us>` and `prefill,<tokens>,<us>` below the header
+/// `kind,size,us`; `#` begins a comment.
+[[nodiscard]] profile_reading read_profile(std::string_view text);
+
+class rates_cost final : public step_cost {
+public:
+  explicit rates_cost(rate_points points) : points_(std::move(points)) {}
+
+  [[nodiscard]] double step_us(const step_load& load) const override;
+  [[nodiscard]] decode_line line_of(std::uint32_t decoding, double decode_kv) const override;
+  [[nodiscard]] double intensity(const step_load& load) const override;
+
+private:
+  rate_points points_;
+};
+
+/// Interpolates; below the first point through the origin when `from_zero`, else flat.
+[[nodiscard]] double interpolate(const std::vector<rate_point>& points, double size,
+                                 bool from_zero);
+
+} // namespace consort::sim

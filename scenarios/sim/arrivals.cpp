@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scenarios/sim/arrivals.hpp"
+
+#include "scenarios/limits.hpp"
+#include "scheduler/limits.hpp"
+
+#include <algorithm>
+
+namespace consort::sim {
+
+result<arrival_source_ptr> open_workload(const scenario_workload& work, std::uint64_t seed,
+                                         const std::string& name) {
+  if (!work.trace_paths.empty())
+    return open_traces(work.trace_paths, work.lens);
+  if (!work.servegen_folder.empty())
+    return open_servegen({work.servegen_folder, work.servegen_scale, work.lens.skip_us,
+                          core::mix(seed ^ fold(fold_start, name)), 0, work.until - work.from});
+  auto settings = work.drawn;
+  settings.rate = work.rate_per_s;
+  settings.input = work.input;
+  settings.output = work.output;
+  return arrival_source_ptr(
+      std::make_unique<synthetic_source>(settings, seed, name, 0, work.until - work.from));
+}
+
+arrivals::arrivals(event_heap& heap, gateway_model& gateway, const scenario& plan,
+                   std::uint64_t seed)
+    : heap_(heap), gateway_(gateway), plan_(plan) {
+  for (std::size_t number = 0; number < plan_.workloads.size(); ++number) {
+    const auto name = std::to_string(number);
+    const auto& work = plan_.workloads[number];
+    auto opened = open_workload(work, seed, name);
+    if (!opened) {
+      failure_ = opened.failure();
+      return;
+    }
+    const bool listens = work.drawn.process == arrival_process::closed || work.drawn.turns > 1;
+    workloads_.push_back(std::make_unique<workload_state>(
+        workload_state{&work, std::move(*opened), random_source(seed, "patience " + name),
+                       core::mix(number + 1), listens}));
+  }
+}
+
+void arrivals::start() {
+  for (auto& one : workloads_)
+    pull(*one);
+}
+
+void arrivals::pull(workload_state& of) {
+  for (;;) {
+    if (failure_ || submitted_ + listened_.size() >= limits::requests_max)
+      return;
+    auto next = of.source->next();
+    if (!next) {
+      failure_ = next.failure();
+      return;
+    }
+    if (!*next)
+      return;
+    (**next).at += of.work->from;
+    if ((**next).at >= of.work->until)
+      return;
+    // A closed loop gives all its clients at once; the rest come one after the other.
+    const bool open = of.work->drawn.process != arrival_process::closed;
+    schedule(of, std::move(**next), open);
+    if (open)
+      return;
+  }
+}
+
+void arrivals::schedule(workload_state& of, arrival next, bool then_pull) {
+  const auto at = next.at;
+  heap_.at(at, [this, &of, due = std::make_shared<arrival>(std::move(next)), then_pull] {
+    arrive(of, std::move(*due));
+    if (then_pull)
+      pull(of);
+  });
+}
+
+request_meta arrivals::meta_of(const workload_state& of, arrival& now) {
+  request_meta meta;
+  meta.external_id = "req-" + std::to_string(++submitted_);
+  meta.model = model_name(of.work->model);
+  meta.selector = of.work->device;
+  meta.priority = of.work->priority;
+  meta.deadline_us = of.work->deadline_us;
+  meta.streaming = true;
+  meta.prompt_tokens = now.prompt_tokens;
+  meta.max_tokens = now.output_tokens;
+  for (auto& hash : now.prefix)
+    hash = core::mix(hash ^ of.salt);
+  const auto told = std::min(now.prefix.size(), core::limits::prefix_blocks_max);
+  meta.prefix_blocks.assign(now.prefix.begin(),
+                            now.prefix.begin() + static_cast<std::ptrdiff_t>(told));
+  return meta;
+}
+
+void arrivals::arrive(workload_state& of, arrival now) {
+  auto meta = meta_of(of, now);
+  const auto& work = *of.work;
+  // Drawn for every request, so that `cancel` does not shift those of later ones.
+  const bool leaves = work.cancel_share > 0 && of.patience.unit() < work.cancel_share;
+  const auto output = now.output_tokens;
+  const client_prompt prompt{std::exchange(now.prefix, {}), now.prefix_tokens};
+  const auto id = gateway_.submit(std::move(meta), output, prompt, [&](const request_id& made) {
+    if (of.listens)
+      listened_.emplace(made, std::pair(&of, std::move(now)));
+  });
+  if (leaves)
+    heap_.after(static_cast<duration_us>(of.patience.exponential() * limits::second_us / 2),
+                [this, id] { gateway_.leave(id); });
+}
+
+void arrivals::on_answered(const client_answer& ended, time_us now) {
+  const auto found = listened_.find(ended.request);
+  if (found == listened_.end())
+    return;
+  auto [of, done] = std::move(found->second);
+  listened_.erase(found);
+  auto next = of->source->ended(done, now - of->work->from);
+  if (!next || failure_)
+    return;
+  next->at += of->work->from;
+  schedule(*of, std::move(*next), false);
+}
+
+} // namespace consort::sim

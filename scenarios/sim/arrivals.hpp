@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// The clients of a run: pulls requests of every workload as they are due, submits them, and tells
+/// closed loops and conversations how theirs ended. Holds one pending request for each workload and
+/// those whose end matters; owned by its run, single-threaded.
+
+#include "scenarios/sim/event_heap.hpp"
+#include "scenarios/sim/gateway_model.hpp"
+#include "scenarios/sim/observer.hpp"
+#include "scenarios/sim/scenario.hpp"
+
+#include <map>
+#include <memory>
+#include <vector>
+
+namespace consort::sim {
+
+/// Opens what a workload describes: a trace, ServeGen's clients, or a generator.
+[[nodiscard]] result<arrival_source_ptr> open_workload(const scenario_workload& work,
+                                                       std::uint64_t seed, const std::string& name);
+
+class arrivals : public observer {
+public:
+  /// Requires: all three outlive it.
+  arrivals(event_heap& heap, gateway_model& gateway, const scenario& plan, std::uint64_t seed);
+
+  void start();
+  [[nodiscard]] std::uint64_t submitted() const { return submitted_; }
+  /// What is wrong with a trace, found while reading it; arrivals stop there.
+  [[nodiscard]] const std::optional<error>& failure() const { return failure_; }
+
+  void on_answered(const client_answer& ended, time_us now) override;
+
+private:
+  struct workload_state {
+    const scenario_workload* work = nullptr;
+    arrival_source_ptr source;
+    random_source patience;
+    std::uint64_t salt = 0; ///< Keeps prefixes of different workloads apart.
+    bool listens = false;   ///< Its source wants to know of ends.
+  };
+
+  void pull(workload_state& of);
+  void schedule(workload_state& of, arrival next, bool then_pull);
+  void arrive(workload_state& of, arrival now);
+  [[nodiscard]] request_meta meta_of(const workload_state& of, arrival& now);
+
+  event_heap& heap_;
+  gateway_model& gateway_;
+  const scenario& plan_;
+  std::vector<std::unique_ptr<workload_state>> workloads_;
+  std::map<request_id, std::pair<workload_state*, arrival>> listened_;
+  std::uint64_t submitted_ = 0;
+  std::optional<error> failure_;
+};
+
+} // namespace consort::sim

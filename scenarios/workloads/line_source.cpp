@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scenarios/workloads/line_source.hpp"
+
+#include <lzma.h>
+
+#include <array>
+#include <cstdio>
+
+namespace consort::sim {
+
+namespace {
+
+constexpr std::string_view xz_magic("\xFD"
+                                    "7zXZ\0",
+                                    6);
+
+} // namespace
+
+/// The open file, and the decoder in front of it.
+struct line_source::file {
+  std::FILE* handle = nullptr;
+  bool compressed = false;
+  bool ended = false; ///< The file, or the xz stream.
+  lzma_stream decoder = LZMA_STREAM_INIT;
+  std::array<std::uint8_t, buffer_bytes> input{};
+
+  ~file() {
+    if (compressed)
+      lzma_end(&decoder);
+    if (handle)
+      std::fclose(handle);
+  }
+};
+
+line_source::line_source(std::string path)
+    : path_(std::move(path)), file_(std::make_unique<file>()) {}
+line_source::line_source(line_source&&) noexcept = default;
+line_source& line_source::operator=(line_source&&) noexcept = default;
+line_source::~line_source() = default;
+
+result<line_source> line_source::open(const std::string& path) {
+  line_source made(path);
+  auto& source = *made.file_;
+  source.handle = std::fopen(path.c_str(), "rb");
+  if (!source.handle)
+    return error{recovery::refuse, "usage",
+                 "cannot read " + path + ": check the path and its permissions"};
+  const auto size = std::fread(source.input.data(), 1, xz_magic.size(), source.handle);
+  const std::string_view start(reinterpret_cast<const char*>(source.input.data()), size);
+  source.compressed = start == xz_magic;
+  if (!source.compressed) {
+    made.text_ = start;
+    return made;
+  }
+  if (lzma_stream_decoder(&source.decoder, xz_memory_max, LZMA_CONCATENATED) != LZMA_OK)
+    return error{recovery::refuse, "usage", "cannot decompress " + path + ": not enough memory"};
+  source.decoder.next_in = source.input.data();
+  source.decoder.avail_in = size;
+  return made;
+}
+
+result<bool> line_source::fill() {
+  auto& source = *file_;
+  if (source.ended)
+    return false;
+  const auto held = text_.size();
+  text_.resize(held + buffer_bytes);
+  auto* out = text_.data() + held;
+  if (!source.compressed) {
+    const auto size = std::fread(out, 1, buffer_bytes, source.handle);
+    text_.resize(held + size);
+    if (std::ferror(source.handle) != 0)
+      return wrong("", "cannot be read further: check the disk");
+    source.ended = size == 0;
+    return size > 0;
+  }
+  auto& decoder = source.decoder;
+  decoder.next_out = reinterpret_cast<std::uint8_t*>(out);
+  decoder.avail_out = buffer_bytes;
+  auto status = LZMA_OK;
+  while (status == LZMA_OK && decoder.avail_out > 0) {
+    if (decoder.avail_in == 0 && std::feof(source.handle) == 0) {
+      decoder.next_in = source.input.data();
+      decoder.avail_in = std::fread(source.input.data(), 1, source.input.size(), source.handle);
+    }
+    const bool last = decoder.avail_in == 0 && std::feof(source.handle) != 0;
+    status = lzma_code(&decoder, last ? LZMA_FINISH : LZMA_RUN);
+  }
+  text_.resize(held + buffer_bytes - decoder.avail_out);
+  if (status == LZMA_BUF_ERROR)
+    return wrong("", "the xz stream is truncated: fetch the file again");
+  if (status != LZMA_OK && status != LZMA_STREAM_END)
+    return wrong("", "the xz stream is damaged: fetch the file again");
+  source.ended = status == LZMA_STREAM_END;
+  return text_.size() > held;
+}
+
+result<bool> line_source::next(std::string& line) {
+  for (std::size_t searched = from_;;) {
+    const auto end = text_.find('\n', searched);
+    if (end != std::string::npos) {
+      line.assign(text_, from_, end - from_);
+      from_ = end + 1;
+      break;
+    }
+    // Only what was not handed out is kept, so the buffer stays small.
+    text_.erase(0, from_);
+    from_ = 0;
+    searched = text_.size();
+    ++number_; // For errors: they are about the line that is being read.
+    if (text_.size() > line_bytes_max)
+      return wrong("", "is longer than " + std::to_string(line_bytes_max) + " bytes");
+    const auto more = fill();
+    if (!more)
+      return more.failure();
+    --number_;
+    if (!*more) {
+      if (text_.empty())
+        return false;
+      line = std::move(text_);
+      text_.clear();
+      break;
+    }
+  }
+  ++number_;
+  if (!line.empty() && line.back() == '\r')
+    line.pop_back();
+  return true;
+}
+
+error line_source::wrong(std::string_view field, const std::string& message) const {
+  return {recovery::refuse, "usage",
+          path_ + ":" + std::to_string(number_) + ": "
+              + (field.empty() ? "" : std::string(field) + ": ") + message};
+}
+
+} // namespace consort::sim

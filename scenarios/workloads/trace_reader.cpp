@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scenarios/workloads/trace_reader.hpp"
+
+#include "scenarios/limits.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+namespace consort::sim {
+
+namespace {
+
+struct time_name {
+  std::string_view name;
+  double unit_us; ///< 0 = date and time.
+};
+constexpr std::array<time_name, 12> time_names{{{"TIMESTAMP", 0},
+                                                {"timestamp_ns", 1e-3},
+                                                {"arrival_ns", 1e-3},
+                                                {"submitted_us", 1},
+                                                {"arrival_us", 1},
+                                                {"timestamp", 1e3},
+                                                {"timestamp_ms", 1e3},
+                                                {"arrival_ms", 1e3},
+                                                {"created", 1e6},
+                                                {"arrived_at", 1e6},
+                                                {"arrival_s", 1e6},
+                                                {"time_s", 1e6}}};
+constexpr std::array<std::string_view, 7> input_names{
+    "ContextTokens", "input_length",       "input_toks",    "prompt_tokens",
+    "input_tokens",  "num_prefill_tokens", "request_tokens"};
+constexpr std::array<std::string_view, 7> output_names{
+    "GeneratedTokens", "output_length",     "output_toks",    "completion_tokens",
+    "output_tokens",   "num_decode_tokens", "response_tokens"};
+/// Bytes of text in a token where nothing else is known.
+constexpr double token_bytes = 4;
+/// A Unix time in seconds is larger than any trace's own clock in milliseconds should be.
+constexpr double unix_seconds_min = 1e9;
+
+std::vector<std::string_view> split(std::string_view line) {
+  std::vector<std::string_view> made;
+  for (;;) {
+    const auto comma = line.find(',');
+    made.push_back(line.substr(0, comma));
+    if (comma == std::string_view::npos)
+      return made;
+    line.remove_prefix(comma + 1);
+  }
+}
+
+std::optional<double> number_of(std::string_view text) {
+  double made = 0;
+  const auto [stop, status] = std::from_chars(text.data(), text.data() + text.size(), made);
+  if (status != std::errc{} || stop != text.data() + text.size() || !std::isfinite(made))
+    return std::nullopt;
+  return made;
+}
+
+/// `2023-11-16 18:15:46.6805900`, with a space or a T, as microseconds from an epoch of its own.
+std::optional<double> date_us(std::string_view text) {
+  std::array<double, 6> parts{};
+  constexpr std::string_view ends = "-- ::";
+  for (std::size_t at = 0; at < parts.size(); ++at) {
+    auto stop = at < ends.size() ? text.find(ends[at]) : text.size();
+    if (at == 2 && stop == std::string_view::npos)
+      stop = text.find('T');
+    if (stop == std::string_view::npos)
+      return std::nullopt;
+    const auto part = number_of(text.substr(0, stop));
+    if (!part || *part < 0)
+      return std::nullopt;
+    parts[at] = *part;
+    text.remove_prefix(std::min(stop + 1, text.size()));
+  }
+  if (parts[1] < 1 || parts[1] > 12 || parts[2] < 1 || parts[2] > 31 || parts[3] > 24
+      || parts[4] > 60 || parts[5] > 61)
+    return std::nullopt;
+  // Days by the civil calendar, the year beginning in March.
+  const double year = parts[0] - (parts[1] <= 2 ? 1 : 0);
+  const double month = std::fmod(parts[1] + 9, 12);
+  const double days = 365 * year + std::floor(year / 4) - std::floor(year / 100)
+                      + std::floor(year / 400) + std::floor((153 * month + 2) / 5) + parts[2];
+  return (((days * 24 + parts[3]) * 60 + parts[4]) * 60 + parts[5]) * 1e6;
+}
+
+} // namespace
+
+result<arrival_source_ptr> trace_reader::open(const std::string& path) {
+  auto lines = line_source::open(path);
+  if (!lines)
+    return lines.failure();
+  auto made = std::unique_ptr<trace_reader>(new trace_reader(std::move(*lines)));
+  if (auto wrong = made->read_header())
+    return *wrong;
+  return arrival_source_ptr(std::move(made));
+}
+
+std::optional<error> trace_reader::read_header() {
+  const auto more = lines_.next(line_);
+  if (!more)
+    return more.failure();
+  if (!*more)
+    return lines_.wrong("", "the trace is empty");
+  csv_ = line_.empty() || line_.front() != '{';
+  pending_ = !csv_;
+  if (!csv_)
+    return std::nullopt;
+  const auto header = split(line_);
+  const auto place = [&](std::string_view name) {
+    return static_cast<std::size_t>(std::find(header.begin(), header.end(), name) - header.begin());
+  };
+  const auto find = [&](field which, std::string_view name) {
+    if (!names_[which].empty() || place(name) == header.size())
+      return false;
+    columns_[which] = place(name);
+    names_[which] = name;
+    return true;
+  };
+  for (const auto& [name, unit] : time_names)
+    if (find(time, name))
+      time_unit_us_ = unit;
+  for (const auto name : input_names)
+    find(input, name);
+  for (const auto name : output_names)
+    find(output, name);
+  constexpr std::array<const char*, fields> what{"time", "prompt tokens", "output tokens"};
+  for (std::size_t which = 0; which < fields; ++which)
+    if (names_[which].empty())
+      return lines_.wrong("", std::string("no column that could be ") + what[which]
+                                  + ": expected names such as TIMESTAMP,ContextTokens,"
+                                    "GeneratedTokens");
+  return std::nullopt;
+}
+
+result<std::optional<arrival>> trace_reader::next() {
+  do {
+    if (!pending_) {
+      const auto more = lines_.next(line_);
+      if (!more)
+        return more.failure();
+      if (!*more)
+        return std::optional<arrival>{};
+    }
+    pending_ = false;
+  } while (line_.empty());
+  arrival made;
+  double time_us = 0;
+  if (auto wrong = csv_ ? read_row(made, time_us) : read_json(made, time_us))
+    return *wrong;
+  if (!first_us_)
+    first_us_ = last_us_ = time_us;
+  if (time_us < last_us_)
+    return lines_.wrong(names_[time], "goes back in time: sort the trace first");
+  if (time_us - *first_us_ > static_cast<double>(limits::duration_us_max))
+    return lines_.wrong(names_[time], "is more than a week after the first");
+  last_us_ = time_us;
+  made.at = std::llround(time_us - *first_us_);
+  return std::optional(std::move(made));
+}
+
+std::optional<error> trace_reader::set_tokens(std::string_view name, double value,
+                                              std::uint32_t& out) const {
+  if (!(value >= 0 && value <= limits::tokens_max))
+    return lines_.wrong(name, "must be between 0 and "
+                                  + std::to_string(static_cast<int>(limits::tokens_max)));
+  // Nothing asked for or answered still takes a token of each.
+  out = static_cast<std::uint32_t>(std::max(value, 1.0));
+  return std::nullopt;
+}
+
+std::optional<error> trace_reader::read_row(arrival& out, double& time_us) {
+  const auto row = split(line_);
+  for (const auto column : columns_)
+    if (column >= row.size())
+      return lines_.wrong("", "has " + std::to_string(row.size()) + " columns, the header more");
+  const auto when
+      = time_unit_us_ == 0 ? date_us(row[columns_[time]]) : number_of(row[columns_[time]]);
+  if (!when || *when < 0)
+    return lines_.wrong(names_[time], "`" + std::string(row[columns_[time]]) + "` is not a time");
+  time_us = time_unit_us_ == 0 ? *when : *when * time_unit_us_;
+  for (const auto which : {input, output}) {
+    const auto value = number_of(row[columns_[which]]);
+    if (!value)
+      return lines_.wrong(names_[which],
+                          "`" + std::string(row[columns_[which]]) + "` is not a number");
+    auto& tokens = which == input ? out.prompt_tokens : out.output_tokens;
+    if (auto wrong = set_tokens(names_[which], *value, tokens))
+      return wrong;
+  }
+  return std::nullopt;
+}
+
+std::optional<double> trace_reader::json_number(std::string_view name) const {
+  for (const auto* where : {"", "usage.", "response.usage.", "response.body.usage."})
+    if (const auto found = json_.numbers.find(where + std::string(name));
+        found != json_.numbers.end())
+      return found->second;
+  return std::nullopt;
+}
+
+std::optional<error> trace_reader::read_json(arrival& out, double& time_us) {
+  if (const auto wrong = json_.read(line_); !wrong.empty())
+    return lines_.wrong("", wrong);
+  std::optional<double> when;
+  for (const auto& [name, unit] : time_names)
+    if (const auto found = json_number(name); found && !when) {
+      when = *found * (name == "timestamp" && *found > unix_seconds_min ? 1e6 : unit);
+      names_[time] = name;
+    }
+  if (!when || !(*when >= 0))
+    return lines_.wrong("timestamp", when ? "is negative" : "is missing or no number");
+  time_us = *when;
+  const auto tokens = [&](const auto& names, std::uint32_t& into) -> std::optional<error> {
+    for (const auto name : names)
+      if (const auto found = json_number(name))
+        return set_tokens(name, *found, into);
+    return lines_.wrong(names[1], "is missing or no number");
+  };
+  double text = 0;
+  for (const auto& [path, bytes] : json_.text_bytes)
+    if (path.ends_with("messages.content") || path.ends_with("prompt"))
+      text += static_cast<double>(bytes);
+  if (!json_number("prompt_tokens") && text > 0) {
+    // A request as it was sent: nobody counted its tokens.
+    const auto most = json_.numbers.find("body.max_tokens");
+    const auto bound
+        = most != json_.numbers.end() ? std::optional(most->second) : json_number("max_tokens");
+    if (auto wrong = set_tokens("prompt", std::ceil(text / token_bytes), out.prompt_tokens))
+      return wrong;
+    return set_tokens("max_tokens", bound.value_or(128), out.output_tokens);
+  }
+  if (auto wrong = tokens(input_names, out.prompt_tokens))
+    return wrong;
+  if (auto wrong = tokens(output_names, out.output_tokens))
+    return wrong;
+  for (const auto& [name, block] : {std::pair{"hash_ids", 512U}, std::pair{"hash_ids_blk16", 16U}})
+    if (const auto found = json_.arrays.find(name); found != json_.arrays.end()) {
+      out.prefix = std::move(found->second);
+      out.prefix_tokens = block;
+      // A last block that is not full is nobody else's.
+      out.prefix.resize(std::min<std::size_t>(out.prefix.size(), out.prompt_tokens / block));
+    }
+  return std::nullopt;
+}
+
+// --- lens ---
+
+namespace {
+
+class spliced_traces final : public arrival_source {
+public:
+  spliced_traces(std::vector<std::string> paths, const trace_lens& lens)
+      : paths_(std::move(paths)), lens_(lens) {}
+
+  std::optional<error> open_first() {
+    auto opened = trace_reader::open(paths_.front());
+    if (!opened)
+      return opened.failure();
+    current_ = std::move(*opened);
+    return std::nullopt;
+  }
+
+  result<std::optional<arrival>> next() override {
+    for (;;) {
+      auto one = current_->next();
+      if (!one)
+        return one;
+      if (*one && (**one).at < lens_.skip_us)
+        continue;
+      if (*one && (lens_.take_us == 0 || (**one).at - lens_.skip_us < lens_.take_us))
+        return std::optional(seen(std::move(**one)));
+      if (++played_ == paths_.size() * lens_.repeat)
+        return std::optional<arrival>{};
+      auto opened = trace_reader::open(paths_[played_ % paths_.size()]);
+      if (!opened)
+        return opened.failure();
+      current_ = std::move(*opened);
+      // The next begins where this one ends: after its whole length, or a moment after its last.
+      offset_ = lens_.take_us > 0 ? offset_ + scaled(lens_.take_us) : last_ + 1;
+    }
+  }
+
+private:
+  duration_us scaled(duration_us span) const {
+    return static_cast<duration_us>(static_cast<double>(span) / lens_.speed);
+  }
+
+  arrival seen(arrival one) {
+    one.at = last_ = offset_ + scaled(one.at - lens_.skip_us);
+    const auto scale = [](std::uint32_t& tokens, double factor) {
+      tokens = static_cast<std::uint32_t>(
+          std::clamp(std::round(tokens * factor), 1.0, limits::tokens_max));
+    };
+    if (lens_.input_scale != 1) {
+      scale(one.prompt_tokens, lens_.input_scale);
+      one.prefix.clear();
+    }
+    scale(one.output_tokens, lens_.output_scale);
+    return one;
+  }
+
+  std::vector<std::string> paths_;
+  trace_lens lens_;
+  arrival_source_ptr current_;
+  std::size_t played_ = 0;
+  time_us offset_ = 0;
+  time_us last_ = 0;
+};
+
+} // namespace
+
+result<arrival_source_ptr> open_traces(std::vector<std::string> paths, const trace_lens& lens) {
+  auto made = std::make_unique<spliced_traces>(std::move(paths), lens);
+  if (auto wrong = made->open_first())
+    return *wrong;
+  return arrival_source_ptr(std::move(made));
+}
+
+} // namespace consort::sim

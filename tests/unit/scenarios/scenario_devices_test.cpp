@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+// Devices, shapes and workloads as scenario files write them, and what is said about bad ones.
+#include "scenarios/sim/scenario.hpp"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace consort::sim {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A scenario with one device, one model and one workload, each given.
+std::string text(const std::string& device, const std::string& model, const std::string& work) {
+  return R"({ "name": "x",
+"nodes": [{ "name": "n", "devices": [)"
+         + device + R"(] }],
+"models": { "m": )"
+         + model + R"( },
+"workload": [)"
+         + work + "] }";
+}
+
+constexpr const char* shape = R"({ "shape": "llama-3.1-8b" })";
+constexpr const char* work = R"({ "poisson": "1/s" })";
+
+class ScenarioDevicesTest : public testing::Test {
+protected:
+  ScenarioDevicesTest()
+      : folder_(fs::temp_directory_path()
+                / (std::string("scenario-devices-")
+                   + testing::UnitTest::GetInstance()->current_test_info()->name())) {
+    fs::create_directories(folder_);
+  }
+  ~ScenarioDevicesTest() override { fs::remove_all(folder_); }
+
+  void write(const std::string& name, const std::string& content) {
+    std::ofstream(folder_ / name) << content;
+  }
+  result<scenario> parse(const std::string& of) {
+    return parse_scenario(of, (folder_ / "s.json").string());
+  }
+  std::string complaint(const std::string& of) {
+    const auto plan = parse(of);
+    return plan ? "" : plan.failure().message;
+  }
+  device_model device(const std::string& of) {
+    const auto plan = parse(text(of, shape, work));
+    EXPECT_TRUE(plan.ok()) << plan.failure().message;
+    return *plan->nodes[0].devices[0];
+  }
+
+  fs::path folder_;
+};
+
+TEST_F(ScenarioDevicesTest, ADeviceIsASpecAndWhatDiffersFromIt) {
+  const auto made = device(R"({ "spec": "h100-sxm", "tp": 4, "max_sequences": 32, "kv_blocks": 1000,
+    "step_overhead": "2ms", "mfu": 0.3, "power_cap_w": 1000, "load": "3s", "usd_per_h": 12.5 })");
+  EXPECT_EQ(made.name, "h100-sxm-tp4");
+  EXPECT_EQ(made.type, "gpu");
+  EXPECT_EQ(made.memory_bytes, 288'000'000'000U);
+  EXPECT_EQ(made.max_sequences, 32U);
+  EXPECT_EQ(made.kv_blocks, 1'000U);
+  EXPECT_DOUBLE_EQ(made.constants.c0_us, 2'000);
+  EXPECT_DOUBLE_EQ(made.constants.mfu, 0.3);
+  EXPECT_EQ(made.cap_mw, 1'000'000U);
+  EXPECT_EQ(made.load_us, 3'000'000);
+  EXPECT_EQ(made.cost_micros_per_hour, 12'500'000U);
+}
+
+TEST_F(ScenarioDevicesTest, AModelIsItsShape) {
+  const auto plan
+      = parse(text("\"rngd\"", R"({ "shape": "llama-3.1-70b", "dtype": "fp8" })", work));
+  ASSERT_TRUE(plan.ok()) << plan.failure().message;
+  EXPECT_NEAR(double(plan->models[0].weight_bytes), 70.6e9, 0.3e9);
+  EXPECT_EQ(plan->models[0].kv_bytes_per_token, 327'680U);
+  EXPECT_EQ(plan->models[0].context_tokens, 131'072U);
+}
+
+TEST_F(ScenarioDevicesTest, APrefillSideMakesAHybrid) {
+  const auto made = device(R"({ "spec": "h100-sxm",
+    "prefill": { "device": { "spec": "h100-sxm", "tp": 2 }, "transfer_gbps": 40 } })");
+  EXPECT_EQ(made.type, "hybrid");
+  EXPECT_EQ(made.prefill.device->group.tp, 2U);
+  EXPECT_EQ(made.tdp_mw, 2'100'000U);
+}
+
+TEST_F(ScenarioDevicesTest, ARemoteServiceHasItsTerms) {
+  const auto made = device(R"({ "spec": "remote-api", "name": "elsewhere", "requests_per_min": 5,
+    "usd_per_1m_input": 2.5, "first_token": "1s", "tokens_per_s": 100 })");
+  EXPECT_EQ(made.name, "elsewhere");
+  EXPECT_EQ(made.remote.requests_per_min, 5U);
+  EXPECT_EQ(made.remote.micros_per_1k_input, 2'500U);
+  EXPECT_EQ(made.remote.first_token_us, 1'000'000);
+  EXPECT_EQ(claim_of(made, *find_model_shape("llama-3.1-8b")).decode_tokens_per_s, 100U);
+}
+
+TEST_F(ScenarioDevicesTest, ReadsARecordedProfileBesideTheFile) {
+  write("p.csv", "kind,size,us\ndecode,1,10000\ndecode,4,16000\nprefill,100,5000\n");
+  const auto made = device(R"({ "spec": "cpu-local", "profile": "p.csv" })");
+  EXPECT_DOUBLE_EQ(cost_of(made, {})->line_of(2, 0).base_us, 12'000);
+  write("p.csv", "kind,size,us\ndecode,0,1\n");
+  const auto said = complaint(text(R"({ "spec": "cpu-local", "profile": "p.csv" })", shape, work));
+  EXPECT_NE(said.find("nodes[0].devices[0].profile: "), std::string::npos) << said;
+  EXPECT_NE(said.find("p.csv:2: expected"), std::string::npos) << said;
+}
+
+TEST_F(ScenarioDevicesTest, ReadsTablesOfOperatorsBesideTheFile) {
+  write("dense.csv", "layer,tokens,time_us\nqkv,1,10\nqkv,100,20\nembedding,1,5\n");
+  write("per_sequence.csv", "layer,sequences,time_us\nlm_head,1,100\nlm_head,2,110\n");
+  write("attention.csv", "prefill_chunk,kv_prefill,n_decode,kv_decode,time_us\n"
+                         "0,0,0,0,0\n0,0,1,0,1\n0,0,1,100,3\n100,0,0,0,7\n");
+  const auto made = device(R"({ "spec": "l4", "table": "." })");
+  const auto& eight = *find_model_shape("llama-3.1-8b");
+  const auto line = cost_of(made, eight)->line_of(1, 50);
+  // 32 layers of 10 us and attention of 2, once the embedding and the head.
+  EXPECT_NEAR(line.base_us + line.slope_us * 50, 32 * (10 + 2) + 5 + 100, 1e-6);
+  write("attention.csv", "prefill_chunk,kv_prefill,n_decode,kv_decode,time_us\n0,0,1,nan,1\n");
+  const auto said = complaint(text(R"({ "spec": "l4", "table": "." })", shape, work));
+  EXPECT_NE(said.find("attention.csv:2: expected"), std::string::npos) << said;
+}
+
+TEST_F(ScenarioDevicesTest, WorkloadsComeFromProcessesTracesAndClients) {
+  write("t.csv", "time_s,prompt_tokens,output_tokens\n0,5,6\n1,5,6\n");
+  const auto plan = parse(text("\"l4\"", shape, R"json(
+    { "gamma": { "rate": "5/s", "cv": 3 }, "sessions": { "turns": 4, "think_s": "exponential(5)"
+}
+},
+    { "closed": { "clients": 64, "think_s": 1 },
+      "shared_prefix": { "groups": 150, "tokens": 6000, "skew": 1 } },
+    { "bursts": { "rate": "1/s", "peak": "50/s", "on": "10s", "off": "50s" } },
+    { "diurnal": { "rate": "5/s", "depth": 0.5, "period": "1h" } },
+    { "trace": ["t.csv", "t.csv"], "speed": 2, "skip": "1s" })json"));
+  ASSERT_TRUE(plan.ok()) << plan.failure().message;
+EXPECT_EQ(plan->workloads[0].drawn.process, arrival_process::gamma);
+EXPECT_EQ(plan->workloads[0].drawn.turns, 4U);
+EXPECT_EQ(plan->workloads[1].drawn.clients, 64U);
+EXPECT_EQ(plan->workloads[1].drawn.prefix_groups, 150U);
+EXPECT_EQ(plan->workloads[2].drawn.on_us, 10'000'000);
+EXPECT_EQ(plan->workloads[3].drawn.process, arrival_process::diurnal);
+EXPECT_EQ(plan->workloads[4].trace_paths.size(), 2U);
+}
+
+TEST_F(ScenarioDevicesTest, SaysWhatIsWrongAndWhere) {
+  write("bad.csv", "a,b,c\n");
+  const auto expect = [&](const std::string& of, const std::string& part) {
+    const auto said = complaint(of);
+    EXPECT_NE(said.find(part), std::string::npos) << said;
+  };
+  const auto device = [&](const std::string& of) { return text(of, shape, work); };
+  expect(device("\"h100-sx\""), "s.json:2: nodes[0].devices[0]: unknown device `h100-sx` (did you "
+                                "mean h100-sxm");
+  expect(device(R"({ "spec": "h1000" })"), "devices[0].spec: unknown device `h1000`");
+  expect(device(R"({ "spec": "l4", "tpp": 2 })"), "tpp: unknown key (did you mean tp");
+  expect(device(R"({ "spec": "l4", "tp": -1 })"), "tp: must be between 1 and 64");
+  expect(device(R"({ "spec": "cpu-local", "tp": 2 })"), "only a chip's spec can be joined");
+  expect(device(R"({ "spec": "l4", "mfu": 99 })"), "mfu: must be between");
+  expect(device(R"({ "spec": "l4", "power_cap_w": 5 })"), "power_cap_w: must be above idle_w");
+  expect(device(R"({ "spec": "l4", "batch_buckets": [4, 2] })"), "must be ascending");
+  expect(device(R"({ "spec": "l4", "profile": "none.csv" })"), "cannot read ");
+  expect(device(R"({ "spec": "l4", "prefill": { "device": "rngd" } })"), "built artifacts");
+  expect(device("{}"), "spec: ");
+  expect(text("\"l4\"", R"({ "shape": "llama-3.1-8" })", work),
+         "unknown shape `llama-3.1-8` (did you mean llama-3.1-8b");
+  expect(text("\"l4\"", R"({ "shape": "llama-3.1-8b", "dtype": "bf17" })", work),
+         "dtype: unknown number type `bf17`");
+  expect(text("\"l4\"", "{}", work), "weights: ");
+  expect(text("\"l4\"", shape, R"({ "trace": "none.csv" })"), "workload[0].trace: cannot read ");
+  expect(text("\"l4\"", shape, R"({ "trace": "bad.csv" })"), "bad.csv:1: no column");
+  expect(text("\"l4\"", shape, R"({ "trace": [] })"), "must name 1 to 100 files");
+  expect(text("\"l4\"", shape, R"({ "poisson": "1/s", "trace": "x" })"), "exactly one of");
+  expect(text("\"l4\"", shape, "{}"), "poisson");
+  expect(text("\"l4\"", shape, R"({ "servegen": "." })"), "holds no client");
+  expect(text("\"l4\"", shape, R"({ "gamma": { "cv": 1 } })"), "gamma.rate: ");
+  expect(text("\"l4\"", shape, R"({ "closed": { "clients": 0 } })"), "clients: must be between");
+}
+
+} // namespace
+} // namespace consort::sim

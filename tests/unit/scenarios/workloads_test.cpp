@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where requests come from: traces of every known format, bad ones, and generators.
+#include "scenarios/limits.hpp"
+#include "scenarios/workloads/flat_json.hpp"
+#include "scenarios/workloads/servegen.hpp"
+#include "scenarios/workloads/synthetic.hpp"
+#include "scenarios/workloads/trace_reader.hpp"
+
+#include <lzma.h>
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+namespace consort::sim {
+namespace {
+
+namespace fs = std::filesystem;
+
+class WorkloadsTest : public testing::Test {
+protected:
+  WorkloadsTest() {
+    folder_ = fs::temp_directory_path()
+              / ("workloads-" + std::to_string(::testing::UnitTest::GetInstance()->random_seed())
+                 + testing::UnitTest::GetInstance()->current_test_info()->name());
+    fs::create_directories(folder_);
+  }
+  ~WorkloadsTest() override { fs::remove_all(folder_); }
+
+  std::string write(const std::string& name, const std::string& text) {
+    const auto path = (folder_ / name).string();
+    std::ofstream(path, std::ios::binary) << text;
+    return path;
+  }
+
+  /// All of a source, or the error that ended it.
+  static std::vector<arrival> drain(arrival_source& source, std::string* wrong = nullptr) {
+    std::vector<arrival> made;
+    for (;;) {
+      auto next = source.next();
+      if (!next) {
+        if (wrong)
+          *wrong = next.failure().message;
+        else
+          ADD_FAILURE() << next.failure().message;
+        return made;
+      }
+      if (!*next)
+        return made;
+      made.push_back(**next);
+    }
+  }
+
+  std::vector<arrival> read(const std::string& text) {
+    auto opened = trace_reader::open(write("trace", text));
+    EXPECT_TRUE(opened.ok()) << opened.failure().message;
+    return drain(**opened);
+  }
+
+  std::string complaint(const std::string& text) {
+    auto opened = trace_reader::open(write("trace", text));
+    if (!opened)
+      return opened.failure().message;
+    std::string wrong;
+    drain(**opened, &wrong);
+    return wrong;
+  }
+
+  fs::path folder_;
+};
+
+std::string compressed(const std::string& text) {
+  std::string made(lzma_stream_buffer_bound(text.size()), '\0');
+  std::size_t size = 0;
+  EXPECT_EQ(lzma_easy_buffer_encode(
+                1, LZMA_CHECK_CRC32, nullptr, reinterpret_cast<const std::uint8_t*>(text.data()),
+                text.size(), reinterpret_cast<std::uint8_t*>(made.data()), &size, made.size()),
+            LZMA_OK);
+  made.resize(size);
+  return made;
+}
+
+TEST_F(WorkloadsTest, ReadsAzuresTracesWithTheirDates) {
+  const auto made = read("TIMESTAMP,ContextTokens,GeneratedTokens\n"
+                         "2023-11-16 18:15:46.6805900,374,44\r\n"
+                         "2023-11-16 18:15:50.9951690,396,109\n"
+                         "2023-11-17 00:00:00.0000000,1,0\n");
+  ASSERT_EQ(made.size(), 3U);
+  EXPECT_EQ(made[0].at, 0);
+  EXPECT_EQ(made[1].at, 4'314'579);
+  EXPECT_EQ(made[1].prompt_tokens, 396U);
+  EXPECT_EQ(made[1].output_tokens, 109U);
+  EXPECT_EQ(made[2].at, 20'653'319'410);
+  EXPECT_EQ(made[2].output_tokens, 1U);
+}
+
+TEST_F(WorkloadsTest, ReadsMooncakesPrefixesAndDropsTheBlockThatIsNotFull) {
+  const auto made
+      = read(R"({"timestamp": 5, "input_length": 1200, "output_length": 7, "hash_ids": [4, 9, 11]}
+{"timestamp": 12, "input_length": 100, "output_length": 3, "hash_ids": [12]})");
+  ASSERT_EQ(made.size(), 2U);
+  EXPECT_EQ(made[0].prefix, (std::vector<std::uint64_t>{4, 9}));
+  EXPECT_EQ(made[0].prefix_tokens, 512U);
+  EXPECT_EQ(made[1].at, 7'000);
+  EXPECT_TRUE(made[1].prefix.empty());
+}
+
+TEST_F(WorkloadsTest, ReadsOpenAiStyleLinesWithUsageAndWithout) {
+  const auto made = read(
+      R"({"created":1700000000,"model":"m","usage":{"prompt_tokens":12,"completion_tokens":34}}
+{"timestamp":1700000002.5,"body":{"messages":[{"role":"user","content":"twelve bytes and \"more\""}],"max_tokens":50}})");
+  ASSERT_EQ(made.size(), 2U);
+  EXPECT_EQ(made[0].prompt_tokens, 12U);
+  EXPECT_EQ(made[0].output_tokens, 34U);
+  EXPECT_EQ(made[1].at, 2'500'000);
+  EXPECT_EQ(made[1].prompt_tokens, 7U);
+  EXPECT_EQ(made[1].output_tokens, 50U);
+}
+
+TEST_F(WorkloadsTest, ReadsWhatARunOfOursWrote) {
+  const auto made = read("request,model,submitted_us,prompt_tokens,completion_tokens\n"
+                         "req-1,m,100,5,6\nreq-2,m,250,7,8\n");
+  ASSERT_EQ(made.size(), 2U);
+  EXPECT_EQ(made[1].at, 150);
+  EXPECT_EQ(made[1].prompt_tokens, 7U);
+}
+
+TEST_F(WorkloadsTest, ReadsXzAndSaysWhenItIsCutOffOrDamaged) {
+  std::string text = "timestamp_ms,prompt_tokens,output_tokens\n";
+  for (int line = 0; line < 20'000; ++line)
+    text += std::to_string(line * 10) + "," + std::to_string(line % 977 + 1) + ",2\n";
+  auto packed = compressed(text);
+  const auto made = read(packed);
+  ASSERT_EQ(made.size(), 20'000U);
+  EXPECT_EQ(made.back().at, 199'990'000);
+  EXPECT_NE(complaint(packed.substr(0, packed.size() / 2)).find("truncated"), std::string::npos);
+  packed[packed.size() / 2] = static_cast<char>(packed[packed.size() / 2] ^ 0x55);
+  EXPECT_NE(complaint(packed).find("xz stream is"), std::string::npos);
+}
+
+TEST_F(WorkloadsTest, NamesFileLineAndFieldOfWhatIsWrong) {
+  const std::string header = "timestamp_ms,prompt_tokens,output_tokens\n";
+  const auto expect = [&](const std::string& text, const std::string& part) {
+    const auto said = complaint(text);
+    EXPECT_NE(said.find(part), std::string::npos) << said;
+  };
+  expect(header + "5,1,1\n4,1,1\n", "trace:3: timestamp_ms: goes back in time");
+  expect(header + "5,nan,1\n", "trace:2: prompt_tokens: `nan` is not a number");
+  expect(header + "5,1,-2\n", "trace:2: output_tokens: must be between 0 and 1000000");
+  expect(header + "5,2000000,1\n", "trace:2: prompt_tokens: must be between");
+  expect(header + "inf,1,1\n", "trace:2: timestamp_ms: `inf` is not a time");
+  expect(header + "-1,1,1\n", "trace:2: timestamp_ms: `-1` is not a time");
+  expect(header + "5,1\n", "trace:2: has 2 columns");
+  expect(header + "0,1,1\n700000000,1,1\n", "trace:3: timestamp_ms: is more than a week");
+  expect("a,b,c\n1,2,3\n", "no column that could be time");
+  expect("TIMESTAMP,ContextTokens,GeneratedTokens\nyesterday,1,1\n", "`yesterday` is not a time");
+  expect("", "the trace is empty");
+  expect("{\"timestamp\": 1, \"input_length\": 3}\n", "trace:1: ");
+  expect("{\"timestamp\": 1, \"input_length\": }\n", "is not JSON from column 33");
+  expect("{\"input_length\": 1, \"output_length\": 1}\n", "timestamp: is missing");
+  EXPECT_FALSE(trace_reader::open((folder_ / "none").string()).ok());
+}
+
+TEST_F(WorkloadsTest, ALensSkipsTakesSpeedsUpRepeatsAndSplices) {
+  const auto first
+      = write("a", "time_s,prompt_tokens,output_tokens\n0,1,10\n1,2,10\n2,3,10\n3,4,10\n");
+  const auto second = write("b", "time_s,prompt_tokens,output_tokens\n0,7,10\n1,8,10\n2,9,10\n");
+  trace_lens lens;
+  lens.skip_us = limits::second_us;
+  lens.take_us = 2 * limits::second_us;
+  lens.speed = 2;
+  lens.repeat = 2;
+  lens.output_scale = 0.5;
+  auto opened = open_traces({first, second}, lens);
+  ASSERT_TRUE(opened.ok());
+  std::vector<std::pair<time_us, std::uint32_t>> seen;
+  for (const auto& one : drain(**opened)) {
+    seen.emplace_back(one.at, one.prompt_tokens);
+    EXPECT_EQ(one.output_tokens, 5U);
+  }
+  const std::vector<std::pair<time_us, std::uint32_t>> expected{
+      {0, 2},         {500'000, 3},   {1'000'000, 8}, {1'500'000, 9},
+      {2'000'000, 2}, {2'500'000, 3}, {3'000'000, 8}, {3'500'000, 9}};
+  EXPECT_EQ(seen, expected);
+}
+
+TEST_F(WorkloadsTest, ALineOfTracesIsBounded) {
+  const auto said = complaint("{\"a\": \"" + std::string(line_source::line_bytes_max + 10, 'x'));
+  EXPECT_NE(said.find("longer than 4194304 bytes"), std::string::npos) << said;
+}
+
+TEST_F(WorkloadsTest, FlatJsonSkipsWhatItDoesNotKnowAndRefusesDepth) {
+  flat_json json;
+  EXPECT_EQ(json.read(R"( {"a":{"b":[1,2,{"c":"x"}],"d":true},"e":-2.5e3, "f":null} )"), "");
+  EXPECT_EQ(json.arrays["a.b"], (std::vector<std::uint64_t>{1, 2}));
+  EXPECT_EQ(json.numbers["e"], -2'500);
+  EXPECT_EQ(json.texts["a.b.c"], "x");
+  EXPECT_NE(json.read("{\"a\":" + std::string(30, '[')), "");
+  EXPECT_NE(json.read("[1]"), "");
+  EXPECT_NE(json.read("{\"a\":1} x"), "");
+}
+
+std::vector<arrival> drawn(const synthetic_settings& settings, duration_us until) {
+  synthetic_source source(settings, 7, "0", 0, until);
+  std::vector<arrival> made;
+  for (;;) {
+    auto next = source.next();
+    if (!*next)
+      return made;
+    made.push_back(**next);
+  }
+}
+
+/// Coefficient of variation of the gaps.
+double variation(const std::vector<arrival>& all) {
+  double sum = 0;
+  double squares = 0;
+  for (std::size_t at = 1; at < all.size(); ++at) {
+    const auto gap = double(all[at].at - all[at - 1].at);
+    sum += gap;
+    squares += gap * gap;
+  }
+  const double count = double(all.size()) - 1;
+  return std::sqrt(squares / count - sum / count * sum / count) / (sum / count);
+}
+
+TEST_F(WorkloadsTest, ProcessesHaveTheRateAndTheVariationThatTheySay) {
+  synthetic_settings settings;
+  settings.rate = 50;
+  constexpr auto hour = 3'600 * limits::second_us;
+  const auto poisson = drawn(settings, hour);
+  EXPECT_NEAR(double(poisson.size()), 180'000, 2'000);
+  EXPECT_NEAR(variation(poisson), 1, 0.02);
+  settings.process = arrival_process::gamma;
+  settings.cv = 3;
+  const auto gamma = drawn(settings, hour);
+  EXPECT_NEAR(double(gamma.size()), 180'000, 6'000);
+  EXPECT_NEAR(variation(gamma), 3, 0.15);
+  settings.process = arrival_process::bursts;
+  settings.rate = 1;
+  settings.peak_rate = 100;
+  settings.on_us = 10 * limits::second_us;
+  settings.off_us = 90 * limits::second_us;
+  const auto bursts = drawn(settings, hour);
+  EXPECT_NEAR(double(bursts.size()), 36'000 + 3'240, 1'000);
+  settings.process = arrival_process::diurnal;
+  settings.rate = 20;
+  settings.depth = 0.9;
+  settings.period_us = hour;
+  const auto wave = drawn(settings, hour);
+  const auto first_half = std::count_if(wave.begin(), wave.end(),
+                                        [](const arrival& one) { return one.at < hour / 2; });
+  EXPECT_NEAR(double(first_half) / double(wave.size()), 0.5 + 0.9 / 3.1416, 0.01);
+}
+
+TEST_F(WorkloadsTest, AClosedLoopSendsAgainOnlyAfterAnAnswer) {
+  synthetic_settings settings;
+  settings.process = arrival_process::closed;
+  settings.clients = 3;
+  settings.think_s = {distribution::kind::constant, 2, 0};
+  synthetic_source source(settings, 1, "0", 0, 10 * limits::second_us);
+  for (int client = 0; client < 3; ++client)
+    EXPECT_TRUE(source.next()->has_value());
+  EXPECT_FALSE(source.next()->has_value());
+  const auto again = source.ended({}, limits::second_us);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->at, 3 * limits::second_us + 1);
+  EXPECT_FALSE(source.ended({}, 9 * limits::second_us));
+}
+
+TEST_F(WorkloadsTest, TurnsOfAConversationBeginWithAllThatWasSaid) {
+  synthetic_settings settings;
+  settings.rate = 1;
+  settings.turns = 3;
+  settings.input = {distribution::kind::constant, 40, 0};
+  settings.output = {distribution::kind::constant, 24, 0};
+  settings.prefix_groups = 2;
+  settings.prefix_tokens = 64;
+  synthetic_source source(settings, 1, "0", 0, 1'000 * limits::second_us);
+  const auto first = **source.next();
+  EXPECT_EQ(first.prompt_tokens, 104U);
+  const auto second = source.ended(first, first.at + 5);
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->prompt_tokens, 104U + 24 + 40);
+  ASSERT_GT(second->prefix.size(), first.prefix.size());
+  EXPECT_TRUE(std::equal(first.prefix.begin(), first.prefix.end(), second->prefix.begin()));
+  EXPECT_TRUE(source.ended(*second, second->at));
+  // Another conversation shares the group's beginning at most.
+  std::set<std::uint64_t> starts;
+  for (int more = 0; more < 50; ++more) {
+    const auto other = **source.next();
+    starts.insert(other.prefix.front());
+    EXPECT_NE(other.prefix.back(), first.prefix.back());
+  }
+  EXPECT_EQ(starts.size(), 2U);
+}
+
+TEST_F(WorkloadsTest, ServegensClientsAreMergedInOrderOfTime) {
+  write("a-trace.csv", "0,0.5,1,Gamma,1.0,2.0\n600,0,0,,0,0\n1200,0.5,1,Weibull,1.0,2.0\n");
+  write("a-dataset.json",
+        R"({"0": {"input_tokens": "{10: 0.5, 20: 0.5}", "output_tokens": "{5: 1.0}"}})");
+  write("b-trace.csv", "0,0.2,1,,0,0\n");
+  write("b-dataset.json", R"({"0": {"input_tokens": "{300: 1.0}", "output_tokens": "{9: 1.0}"}})");
+  write("c-trace.csv", "0,9,1,,0,0\n");
+  servegen_settings settings;
+  settings.folder = folder_.string();
+  settings.until = 1'800 * limits::second_us;
+  auto opened = open_servegen(settings);
+  ASSERT_TRUE(opened.ok()) << opened.failure().message;
+  const auto made = drain(**opened);
+  EXPECT_NEAR(double(made.size()), 600 * 0.5 * 2 + 600 * 0.2, 120);
+  EXPECT_TRUE(std::is_sorted(made.begin(), made.end(),
+                             [](const arrival& x, const arrival& y) { return x.at < y.at; }));
+  for (const auto& one : made)
+    EXPECT_TRUE(one.prompt_tokens == 10 || one.prompt_tokens == 20 || one.prompt_tokens == 300);
+  write("b-trace.csv", "0,fast,1,,0,0\n");
+  opened = open_servegen(settings);
+  ASSERT_FALSE(opened.ok());
+  EXPECT_NE(opened.failure().message.find("b-trace.csv:1"), std::string::npos);
+  settings.folder = "/nowhere";
+  EXPECT_FALSE(open_servegen(settings).ok());
+}
+
+} // namespace
+} // namespace consort::sim
