@@ -76,6 +76,8 @@ void gateway_model::reconnect() {
 void gateway_model::tell(const core::event& happened) {
   if (!linked_)
     return; // What matters is told anew on the next link.
+  if (links_.plain())
+    return links_.hand_over(gateway_address, scheduler_address, control_channel, happened);
   const messages::envelope from{.kind = messages::sender_kind::gateway,
                                 .sender = "gateway",
                                 .life = incarnation(id_.value),
@@ -95,19 +97,29 @@ void gateway_model::on_frame(address, channel stream, const messages::frame& rec
       broken_ = "the gateway could not decode a frame: " + wanted.failure().message;
       return;
     }
-    std::visit(
-        [this](const auto& body) {
-          if constexpr (requires { this->on(body); })
-            on(body);
-        },
-        wanted->body);
-    return;
+    return obey(wanted->body);
   }
   const auto happened = messages::decode_attempt_event(received.payload);
   if (!happened)
     broken_ = "the gateway could not decode a frame: " + happened.failure().message;
   else if (auto* one = by_stream(stream))
     on_attempt(*one, *happened);
+}
+
+void gateway_model::on_parcel(address, channel stream, const parcel& received) {
+  if (const auto* wanted = std::get_if<core::command>(&received))
+    obey(*wanted);
+  else if (auto* one = by_stream(stream))
+    on_attempt(*one, std::get<attempt_event>(received));
+}
+
+void gateway_model::obey(const core::command& wanted) {
+  std::visit(
+      [this](const auto& body) {
+        if constexpr (requires { this->on(body); })
+          on(body);
+      },
+      wanted);
 }
 
 gateway_model::request* gateway_model::by_stream(channel stream) {
@@ -157,18 +169,25 @@ void gateway_model::on(const core::grant_ticket& granted) {
   messages::attempt_open opening;
   opening.permission = permission;
   opening.body.kind = one.meta.kind;
-  opening.body.json = body_of(one.meta.prompt_tokens, one.output_tokens, one.prompt);
   // A resume hands over what the client already has; the node continues after it.
   opening.body.resume.token_ids = one.token_ids;
-  const auto payload = messages::encode(opening);
-  if (!payload) {
-    broken_ = "a ticket cannot be opened: " + payload.failure().message;
-    return;
-  }
-  links_.send(gateway_address, addresses_.at(permission.node), one.stream,
-              messages::frame_kind::attempt_open, *payload);
+  open(one, std::move(opening));
   heap_.after(limits::open_timeout_us,
               [this, attempt = permission.attempt] { time_out_open(attempt); });
+}
+
+void gateway_model::open(const request& one, messages::attempt_open opening) {
+  const auto to = addresses_.at(one.current.node);
+  if (links_.plain())
+    return links_.hand_over(
+        gateway_address, to, one.stream,
+        plain_open{std::move(opening), one.prompt, one.meta.prompt_tokens, one.output_tokens});
+  opening.body.json = body_of(one.meta.prompt_tokens, one.output_tokens, one.prompt);
+  const auto payload = messages::encode(opening);
+  if (payload)
+    links_.send(gateway_address, to, one.stream, messages::frame_kind::attempt_open, *payload);
+  else
+    broken_ = "a ticket cannot be opened: " + payload.failure().message;
 }
 
 void gateway_model::time_out_open(const attempt_id& attempt) {

@@ -12,12 +12,6 @@
 
 namespace consort::sim {
 
-/// What of a prompt its client and the engine know, and the scheduler only in part.
-struct client_prompt {
-  std::vector<std::uint64_t> prefix; ///< Chained hashes of full blocks.
-  std::uint32_t prefix_tokens = 0;   ///< Of each.
-};
-
 class gateway_model : public network_peer {
 public:
   gateway_model(event_heap& heap, network& links, const observer_list& watchers);
@@ -42,6 +36,7 @@ public:
   [[nodiscard]] const std::optional<std::string>& broken() const { return broken_; }
 
   void on_frame(address from, channel stream, const messages::frame& received) override;
+  void on_parcel(address from, channel stream, const parcel& received) override;
   void on_closed(address from, channel stream) override;
 
 private:
@@ -61,6 +56,8 @@ private:
   };
 
   void tell(const core::event& happened);
+  void obey(const core::command& wanted);
+  void open(const request& one, messages::attempt_open opening);
   void on(const core::grant_ticket& granted);
   void on(const core::drop_attempt& dropped);
   void on(const core::reject_request& rejected);

@@ -33,12 +33,15 @@ void network::send(address from, address to, channel stream, messages::frame_kin
                    std::span<const char> payload) {
   auto bytes = messages::write_frame(kind, payload);
   assert(bytes.ok());
-  put(from, to, stream,
-      [this, from, to, stream, sent = std::move(*bytes)] { deliver(from, to, stream, sent); });
+  put({from, to, stream, std::make_shared<const contents>(contents{std::move(*bytes), {}})});
+}
+
+void network::hand_over(address from, address to, channel stream, parcel what) {
+  put({from, to, stream, std::make_shared<const contents>(contents{{}, std::move(what)})});
 }
 
 void network::close(address from, address to, channel stream) {
-  put(from, to, stream, [this, from, to, stream] { deliver_close(from, to, stream); });
+  put({from, to, stream, nullptr});
 }
 
 bool network::suffer(address at, channel stream, duration_us& delay) {
@@ -59,32 +62,52 @@ bool network::suffer(address at, channel stream, duration_us& delay) {
   return now.duplicate > 0 && stream == control_channel && trouble_chance_.unit() < now.duplicate;
 }
 
-void network::put(address from, address to, channel stream, std::function<void()> deliver) {
+network::way network::way_of(const shipment& sent) {
+  const auto lane = sent.stream == control_channel
+                        ? 0U
+                        : 1U + static_cast<std::uint32_t>(sent.stream % stream_lanes);
+  return {sent.from, sent.to, lane};
+}
+
+void network::put(shipment sent) {
   const auto jitter
       = static_cast<duration_us>(static_cast<double>(settings_.jitter_us) * chance_.unit());
   auto delay = settings_.latency_us + jitter;
-  const bool twice = !troubles_.empty()
-                     && (int{suffer(from, stream, delay)} + int{suffer(to, stream, delay)}) > 0;
-  const way which{
-      from, to,
-      stream == control_channel ? 0U : 1U + static_cast<std::uint32_t>(stream % stream_lanes)};
-  auto& line = under_way_[which];
+  const bool twice
+      = !troubles_.empty()
+        && (int{suffer(sent.from, sent.stream, delay)} + int{suffer(sent.to, sent.stream, delay)})
+               > 0;
+  const auto which = way_of(sent);
+  auto& due
+      = last_due_[(std::uint64_t{which.from} << 32U | which.to) * (stream_lanes + 1) + which.lane];
   // Never before the frame in front of it: a connection keeps its order.
-  line.last_due = std::max(line.last_due, heap_.now() + delay);
+  due = std::max(due, heap_.now() + delay);
   if (twice)
-    line.entries.push_back({line.last_due, deliver});
-  line.entries.push_back({line.last_due, std::move(deliver)});
-  heap_.at(line.last_due, [this, which] { pump(which); });
+    heap_.at(due, [this, sent] { arrive(sent); });
+  heap_.at(due, [this, sent = std::move(sent)] { arrive(sent); });
+}
+
+void network::arrive(shipment sent) {
+  const auto which = way_of(sent);
+  const auto found = held_.find(which);
+  if (found == held_.end() && passes(which))
+    return deliver(sent);
+  held_[which].push_back(std::move(sent));
 }
 
 void network::pump(const way& which) {
-  auto& entries = under_way_[which].entries;
-  while (!entries.empty() && entries.front().due <= heap_.now() && passes(which)) {
+  const auto found = held_.find(which);
+  if (found == held_.end())
+    return;
+  auto& waiting = found->second;
+  while (!waiting.empty() && passes(which)) {
     // Out of the queue first: delivering may send on this very link.
-    auto next = std::move(entries.front().deliver);
-    entries.pop_front();
-    next();
+    const auto next = std::move(waiting.front());
+    waiting.pop_front();
+    deliver(next);
   }
+  if (waiting.empty())
+    held_.erase(found);
 }
 
 void network::cut(address at, fault_direction direction) {
@@ -97,36 +120,40 @@ void network::cut(address at, fault_direction direction) {
 void network::heal(address at) {
   deaf_.erase(at);
   mute_.erase(at);
-  for (const auto& [which, line] : under_way_)
-    if (!line.entries.empty())
-      heap_.after(settings_.latency_us, [this, waiting = which] { pump(waiting); });
+  for (const auto& [which, waiting] : held_)
+    heap_.after(settings_.latency_us, [this, which = which] { pump(which); });
 }
 
 bool network::passes(const way& which) const {
   return mute_.count(which.from) == 0 && deaf_.count(which.to) == 0;
 }
 
-void network::deliver(address from, address to, channel stream, const std::vector<char>& bytes) {
+void network::deliver(const shipment& sent) {
+  const auto [from, to, stream, what] = sent;
+  const auto peer = peers_.find(to);
+  if (!what) {
+    if (peer != peers_.end())
+      peer->second->on_closed(from, stream);
+    return;
+  }
   if (stream == control_channel && severed_.count(std::minmax(from, to)) != 0)
     return;
-  const auto peer = peers_.find(to);
   if (peer == peers_.end()) // Nobody listens there: the sender's connection is refused.
     return close(to, from, stream);
-  messages::frame_reader reader;
-  reader.feed(bytes);
-  const auto received = reader.next();
-  assert(received.ok() && received->has_value());
   // Times and bytes of every frame are the run's fingerprint.
   ++frames_;
   digest_ = fold(digest_, static_cast<std::uint64_t>(heap_.now()));
   digest_ = fold(fold(digest_, from), to);
-  digest_ = fold(digest_, std::string_view(bytes.data(), bytes.size()));
+  if (what->value) {
+    digest_ = fold(digest_, what->value->index());
+    return peer->second->on_parcel(from, stream, *what->value);
+  }
+  digest_ = fold(digest_, std::string_view(what->bytes.data(), what->bytes.size()));
+  messages::frame_reader reader;
+  reader.feed(what->bytes);
+  const auto received = reader.next();
+  assert(received.ok() && received->has_value());
   peer->second->on_frame(from, stream, **received);
-}
-
-void network::deliver_close(address from, address to, channel stream) {
-  if (const auto peer = peers_.find(to); peer != peers_.end())
-    peer->second->on_closed(from, stream);
 }
 
 } // namespace consort::sim

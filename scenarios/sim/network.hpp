@@ -1,22 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// A simulated network of connections between processes. Everything crosses it as whole encoded
-/// frames. A connection keeps its order, as TCP does, and connections overtake each other; a frame
-/// takes the latency plus a uniform share of the jitter. Frames to or from a cut address are held
-/// and arrive after it heals, in order, as TCP retransmits; a lost frame delays those behind it. A
-/// dead address answers with a reset. Owned by one run; single-threaded.
+/// frames, or, where a scenario asks for speed, as the values themselves; the rest is the same. A
+/// connection keeps its order, as TCP does, and connections overtake each other; a frame takes the
+/// latency plus a uniform share of the jitter. Frames to or from a cut address are held and arrive
+/// after it heals, in order, as TCP retransmits; a lost frame delays those behind it. A dead
+/// address answers with a reset. Owned by one run; single-threaded.
 
 #include "messages/frame.hpp"
 #include "scenarios/sim/event_heap.hpp"
+#include "scenarios/sim/parcel.hpp"
 #include "scenarios/sim/random.hpp"
 #include "scenarios/sim/scenario.hpp"
 
 #include <algorithm>
 #include <deque>
-#include <functional>
 #include <map>
+#include <memory>
+#include <optional>
 #include <set>
 #include <span>
+#include <unordered_map>
 
 namespace consort::sim {
 
@@ -35,6 +39,8 @@ class network_peer {
 public:
   virtual ~network_peer() = default;
   virtual void on_frame(address from, channel stream, const messages::frame& received) = 0;
+  /// The same, unencoded: only where network::plain().
+  virtual void on_parcel(address /*from*/, channel /*stream*/, const parcel& /*received*/) {}
   /// The stream ended: the other side closed it, or its process died (then with every stream).
   virtual void on_closed(address from, channel stream) = 0;
 };
@@ -42,6 +48,11 @@ public:
 class network {
 public:
   network(event_heap& heap, const scenario_network& settings, std::uint64_t seed);
+
+  /// Senders hand over values instead of frames.
+  [[nodiscard]] bool plain() const { return settings_.plain; }
+  /// Requires: plain().
+  void hand_over(address from, address to, channel stream, parcel what);
 
   /// Requires: `peer` outlives the network or is detached first.
   void attach(address at, network_peer& peer);
@@ -74,14 +85,17 @@ public:
   [[nodiscard]] std::uint64_t digest() const { return digest_; }
 
 private:
-  /// What is under way from one address to another, in order.
-  struct link {
-    struct entry {
-      time_us due = 0;
-      std::function<void()> deliver;
-    };
-    std::deque<entry> entries;
-    time_us last_due = 0;
+  /// One frame under way: its bytes, its value, or, without either, the end of its stream. Shared
+  /// by its copies where it arrives twice.
+  struct contents {
+    std::vector<char> bytes;
+    std::optional<parcel> value;
+  };
+  struct shipment {
+    address from = 0;
+    address to = 0;
+    channel stream = control_channel;
+    std::shared_ptr<const contents> what;
   };
   /// From, to, and which of the connections between the two: the control link is 0, streams share
   /// a few lanes.
@@ -91,24 +105,27 @@ private:
     std::uint32_t lane = 0;
     friend auto operator<=>(const way&, const way&) = default;
   };
+  [[nodiscard]] static way way_of(const shipment& sent);
 
-  void put(address from, address to, channel stream, std::function<void()> deliver);
+  void put(shipment sent);
   /// What trouble adds to a frame's way, in microseconds. Returns: whether it arrives twice.
   bool suffer(address at, channel stream, duration_us& delay);
-  /// Delivers what is due and may pass.
+  /// It is due: delivers it, or holds it behind what is held.
+  void arrive(shipment sent);
+  /// Delivers what is held and may pass.
   void pump(const way& which);
   [[nodiscard]] bool passes(const way& which) const;
-  void deliver(address from, address to, channel stream, const std::vector<char>& bytes);
-  void deliver_close(address from, address to, channel stream);
+  void deliver(const shipment& sent);
 
   event_heap& heap_;
   scenario_network settings_;
   random_source chance_;
   random_source trouble_chance_;
   std::map<address, network_peer*> peers_;
-  std::map<way, link> under_way_;
-  std::set<address> deaf_; ///< Nothing reaches them.
-  std::set<address> mute_; ///< Nothing of theirs arrives.
+  std::unordered_map<std::uint64_t, time_us> last_due_; ///< By way. Looked up, never walked.
+  std::map<way, std::deque<shipment>> held_;            ///< Due, and cut off; none is empty.
+  std::set<address> deaf_;                              ///< Nothing reaches them.
+  std::set<address> mute_;                              ///< Nothing of theirs arrives.
   std::map<address, troubles> troubles_;
   std::set<std::pair<address, address>> severed_; ///< Lower address first.
   std::uint64_t frames_ = 0;

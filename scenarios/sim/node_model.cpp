@@ -264,6 +264,8 @@ core::device_reported node_model::report_of(device& one) {
 void node_model::tell(const core::event& happened) {
   if (!linked_)
     return;
+  if (world_.links.plain())
+    return world_.links.hand_over(at_, scheduler_address, control_channel, happened);
   const messages::envelope from{.kind = messages::sender_kind::node,
                                 .sender = description_.name,
                                 .life = life_,
@@ -303,7 +305,28 @@ void node_model::on_frame(address from, channel stream, const messages::frame& r
   }
   const auto wanted = messages::decode_attempt_open(received.payload);
   assert(wanted.ok());
-  open(stream, *wanted);
+  open(stream, wanted->permission, sequence_of(*wanted));
+}
+
+void node_model::on_parcel(address from, channel stream, const parcel& received) {
+  if (paused_) {
+    deferred_.emplace_back([=, this, process = process_] {
+      if (process == process_)
+        on_parcel(from, stream, received);
+    });
+    return;
+  }
+  if (const auto* wanted = std::get_if<core::command>(&received))
+    return obey(*wanted);
+  const auto& opened = std::get<plain_open>(received);
+  engine_sequence sequence;
+  sequence.attempt = opened.wanted.permission.attempt;
+  sequence.emitted = static_cast<std::uint32_t>(opened.wanted.body.resume.token_ids.size());
+  sequence.prompt_tokens = opened.prompt_tokens;
+  sequence.output_tokens = opened.output_tokens;
+  sequence.prefix = opened.prompt.prefix;
+  sequence.prefix_tokens = opened.prompt.prefix_tokens;
+  open(stream, opened.wanted.permission, std::move(sequence));
 }
 
 void node_model::on_closed(address from, channel stream) {
@@ -365,15 +388,13 @@ std::optional<error> node_model::over_limit(const ticket& permission, std::uint6
   return std::nullopt;
 }
 
-void node_model::open(channel stream, const messages::attempt_open& wanted) {
-  const auto& permission = wanted.permission;
+void node_model::open(channel stream, const ticket& permission, engine_sequence sequence) {
   if (auto refused = refusal(permission)) {
     send_event(stream, attempt_aborted{std::move(*refused), false});
     return;
   }
   if (auto storm = stormed(device_of(permission.device)))
     return send_event(stream, *storm);
-  auto sequence = sequence_of(wanted);
   const auto prompt = sequence.prompt_tokens;
   const auto output = sequence.output_tokens;
   auto& runs = *instances_.at(permission.instance).runs;
@@ -406,6 +427,8 @@ void node_model::open(channel stream, const messages::attempt_open& wanted) {
 }
 
 void node_model::send_event(channel stream, const attempt_event& happened) {
+  if (world_.links.plain())
+    return world_.links.hand_over(at_, gateway_address, stream, happened);
   const auto payload = messages::encode(happened);
   assert(payload.ok());
   world_.links.send(at_, gateway_address, stream, messages::frame_kind::attempt_event, *payload);

@@ -78,6 +78,7 @@ public:
   [[nodiscard]] const std::string& name() const { return description_.name; }
 
   void on_frame(address from, channel stream, const messages::frame& received) override;
+  void on_parcel(address from, channel stream, const parcel& received) override;
   void on_closed(address from, channel stream) override;
 
 private:
@@ -113,7 +114,7 @@ private:
   void finish_compile(const core::start_compile& wanted, duration_us took_us);
 
   // --- attempts ---
-  void open(channel stream, const messages::attempt_open& wanted);
+  void open(channel stream, const ticket& permission, engine_sequence sequence);
   [[nodiscard]] std::optional<error> refusal(const ticket& permission) const;
   /// Of a remote service's rate limits; counts the request against them if it passes.
   [[nodiscard]] std::optional<error> over_limit(const ticket& permission, std::uint64_t tokens);

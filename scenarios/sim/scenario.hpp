@@ -61,6 +61,7 @@ struct scenario_workload {
 struct scenario_network {
   duration_us latency_us = 200;
   duration_us jitter_us = 100;
+  bool plain = false; ///< Values cross it unencoded: faster, and decided the same.
 };
 
 /// A bound on one figure of the summary.
@@ -76,8 +77,9 @@ struct scenario {
   std::optional<std::uint64_t> seed;
   duration_us safety_us = 60 * limits::second_us; ///< Safety phase: arrivals and faults.
   duration_us settle_us = limits::settle_us;
-  bool engine_only = false;    ///< No scheduler: see engine_replay.hpp.
-  bool gathers_tokens = false; ///< See token_delivery: fewer frames, the same engine.
+  bool engine_only = false;      ///< No scheduler: see engine_replay.hpp.
+  std::uint32_t check_every = 1; ///< Steps of the core between two looks at its invariants.
+  bool gathers_tokens = false;   ///< See token_delivery: fewer frames, the same engine.
   std::vector<scenario_node> nodes;
   std::vector<scenario_model> models;
   std::vector<scenario_workload> workloads;

@@ -37,6 +37,8 @@ public:
     made_.safety_us = span(reader, "duration", made_.safety_us);
     made_.settle_us = span(reader, "settle", made_.settle_us);
     read_tokens(reader);
+    made_.check_every
+        = static_cast<std::uint32_t>(reader.integer("check_every", 1, 1, 1'000'000'000));
     made_.engine_only = reader.boolean("engine_only", false);
     read_policy(reader);
     read_scheduler(reader);
@@ -188,6 +190,7 @@ private:
     object_reader reader(section, origin_, failure_);
     made_.network.latency_us = reader.duration("latency", made_.network.latency_us);
     made_.network.jitter_us = reader.duration("jitter", made_.network.jitter_us);
+    made_.network.plain = !reader.boolean("encoded", true);
     reader.finish();
   }
 

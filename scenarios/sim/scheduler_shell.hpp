@@ -2,7 +2,7 @@
 #pragma once
 /// The simulated scheduler process: the shipped core behind the shipped codec, as the production
 /// actor holds it. Frames become events, commands become frames, one tick is armed for the core's
-/// next deadline. The core's invariants are checked after every step.
+/// next deadline. The core's invariants are checked after every step, or every so many.
 
 #include "messages/envelope.hpp"
 #include "scenarios/sim/network.hpp"
@@ -17,7 +17,7 @@ namespace consort::sim {
 class scheduler_shell : public network_peer {
 public:
   scheduler_shell(event_heap& heap, network& links, const observer_list& watchers,
-                  core::core_config config);
+                  core::core_config config, std::uint32_t check_every = 1);
 
   /// Where a node's name is reached. Requires: called for every node before it speaks.
   void know_node(const node_id& node, address at);
@@ -25,6 +25,7 @@ public:
   void apply(const core::event& happened);
 
   void on_frame(address from, channel stream, const messages::frame& received) override;
+  void on_parcel(address from, channel stream, const parcel& received) override;
   void on_closed(address from, channel stream) override;
 
   /// The process dies: its core is gone, its links are reset.
@@ -41,6 +42,7 @@ public:
   [[nodiscard]] const std::optional<std::string>& broken() const { return broken_; }
 
 private:
+  void hear(address from, const core::event& happened);
   void carry_out(const core::command& wanted);
   void send(address to, const core::command& wanted);
   void arm_tick();
@@ -52,6 +54,8 @@ private:
   std::unique_ptr<core::core> core_; ///< Null while dead.
   std::map<node_id, address> addresses_;
   std::map<address, std::pair<node_id, incarnation>> joined_;
+  std::uint32_t check_every_;
+  std::uint64_t steps_ = 0;
   std::vector<core::command> out_;
   std::optional<time_us> armed_;
   std::optional<std::string> broken_;

@@ -68,7 +68,7 @@ public:
         options_(options),
         policy_(options.policy.value_or(plan.policy)),
         links_(heap_, plan.network, options.seed),
-        scheduler_(heap_, links_, watchers_, settings_of(plan, options)),
+        scheduler_(heap_, links_, watchers_, settings_of(plan, options), plan.check_every),
         gateway_(heap_, links_, watchers_),
         arrivals_(heap_, gateway_, plan, options.seed),
         recorder_(summary_, plan.gathers_tokens) {
