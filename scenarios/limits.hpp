@@ -21,7 +21,9 @@ inline constexpr std::size_t faults_max = 10'000;
 inline constexpr std::size_t name_bytes_max = 100; ///< Leaves room for `/npu63` in a device id.
 inline constexpr duration_us duration_us_max = 7 * 24 * 3'600 * second_us;
 inline constexpr double rate_per_s_max = 100'000;
-inline constexpr double tokens_max = 1'000'000;           ///< Input or output of one request.
+inline constexpr double tokens_max = 1'000'000;       ///< Input or output of one request.
+inline constexpr std::size_t records_max = 1'000'000; ///< Requests kept one by one; of later ones
+                                                      ///< only counts and histograms.
 inline constexpr std::uint64_t requests_max = 10'000'000; ///< Of one run.
 inline constexpr std::uint64_t steps_max = 2'000'000'000; ///< Heap entries of one run.
 inline constexpr duration_us settle_us = 180 * second_us; ///< Liveness phase, unless given.

@@ -3,13 +3,18 @@
 
 namespace consort::sim {
 
-request_result& recorder::result_of(const request_id& request) {
-  return summary_.requests.at(places_.at(request));
+request_result& recorder::result_of(live& one) {
+  return one.place < limits::records_max ? summary_.requests[one.place] : one.apart;
 }
 
 void recorder::on_submitted(const request_meta& meta, time_us now) {
-  places_[meta.id] = summary_.requests.size();
-  auto& made = summary_.requests.emplace_back();
+  auto& one = live_[meta.id];
+  one.place = std::min(summary_.requests.size(), limits::records_max);
+  if (one.place < limits::records_max)
+    summary_.requests.emplace_back();
+  else
+    ++summary_.further.requests;
+  auto& made = result_of(one);
   made.external_id = meta.external_id;
   made.model = meta.model.value;
   made.submitted_at = now;
@@ -21,10 +26,13 @@ void recorder::on_command(const core::command& wanted, time_us) {
   counts.builds += std::holds_alternative<core::start_compile>(wanted) ? 1U : 0U;
   counts.loads += std::holds_alternative<core::load_replica>(wanted) ? 1U : 0U;
   const auto* granted = std::get_if<core::grant_ticket>(&wanted);
-  if (!granted || places_.count(granted->granted.attempt.request) == 0)
+  if (!granted)
     return;
   const auto& attempt = granted->granted.attempt;
-  auto& one = result_of(attempt.request);
+  const auto found = live_.find(attempt.request);
+  if (found == live_.end())
+    return;
+  auto& one = result_of(found->second);
   // The last ticket wins: that is where the request ended up.
   one.attempts = attempt.number;
   one.device = granted->granted.device.value;
@@ -34,16 +42,16 @@ void recorder::on_command(const core::command& wanted, time_us) {
 
 void recorder::on_tokens(const request_id& request, const device_id& device, std::uint32_t count,
                          time_us now) {
-  auto& one = result_of(request);
+  auto& stream = live_.at(request);
+  auto& one = result_of(stream);
   one.completion_tokens += count;
   summary_.device_tokens[device.value] += count;
   if (!one.first_token_at)
     one.first_token_at = now;
   else if (!gathered_)
     // A gap over a failover counts like any other: the client feels it.
-    summary_.token_gaps.add(now - last_token_[request], count);
-  if (!gathered_)
-    last_token_[request] = now;
+    summary_.token_gaps.add(now - stream.last_token_at, count);
+  stream.last_token_at = now;
 }
 
 void recorder::on_gaps(duration_us gap, std::uint64_t count) {
@@ -51,11 +59,24 @@ void recorder::on_gaps(duration_us gap, std::uint64_t count) {
 }
 
 void recorder::on_answered(const client_answer& ended, time_us now) {
-  auto& one = result_of(ended.request);
+  const auto found = live_.find(ended.request);
+  auto& one = result_of(found->second);
   one.ended_at = now;
   one.outcome = ended.outcome;
   one.code = ended.code;
-  last_token_.erase(ended.request);
+  if (found->second.place == limits::records_max)
+    count(one);
+  live_.erase(found);
+}
+
+void recorder::count(const request_result& one) {
+  auto& further = summary_.further;
+  ++further.outcomes[static_cast<std::size_t>(*one.outcome)];
+  further.tokens += one.completion_tokens;
+  if (one.outcome != request_outcome::finished || !one.first_token_at)
+    return;
+  further.first_tokens.add(*one.first_token_at - one.submitted_at);
+  further.lives.add(*one.ended_at - one.submitted_at);
 }
 
 } // namespace consort::sim

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// The observer that writes down a run: one result per request, token gaps, counts. Keeps every
-/// request of the run (limits::requests_max).
+/// The observer that writes down a run: one result per request, token gaps, counts. Keeps the first
+/// limits::records_max requests, and counts the others.
 
+#include "scenarios/limits.hpp"
 #include "scenarios/sim/observer.hpp"
 #include "scenarios/sim/summary.hpp"
 
@@ -23,12 +24,17 @@ public:
   void on_answered(const client_answer& ended, time_us now) override;
 
 private:
-  request_result& result_of(const request_id& request);
+  struct live {
+    std::size_t place = 0;     ///< In summary_.requests; records_max = kept here.
+    request_result apart;      ///< Of those that are not kept.
+    time_us last_token_at = 0; ///< Of its stream.
+  };
+  request_result& result_of(live& one);
+  void count(const request_result& one);
 
   run_summary& summary_;
   bool gathered_;
-  std::map<request_id, std::size_t> places_; ///< In summary_.requests.
-  std::map<request_id, time_us> last_token_; ///< Of live streams.
+  std::map<request_id, live> live_; ///< Not answered yet.
 };
 
 } // namespace consort::sim

@@ -66,6 +66,8 @@ public:
   device_reader(const value& item, std::string_view origin, std::optional<error>& failure)
       : item_(item), origin_(origin), failure_(failure), reader_(item, origin, failure) {}
 
+  [[nodiscard]] std::uint32_t count() const { return count_; }
+
   device_model_ptr read() {
     reader_.require("spec");
     const auto spec = reader_.text("spec");
@@ -115,6 +117,7 @@ private:
   void read_batching() {
     made_.max_sequences = whole(reader_, "max_sequences", made_.max_sequences, 65'536);
     made_.step_tokens = whole(reader_, "step_tokens", made_.step_tokens, 1 << 24);
+    count_ = whole(reader_, "count", 1, limits::devices_per_node_max);
     made_.prefix_cache = reader_.boolean("prefix_cache", made_.prefix_cache);
     made_.reserves_output = reader_.boolean("reserves_output", made_.reserves_output);
     read_buckets(reader_, "batch_buckets", made_.batch_buckets);
@@ -212,7 +215,7 @@ private:
     made_.prefill.device = nullptr;
     side.require("device");
     if (const auto* device = side.member("device"))
-      made_.prefill.device = read_device(*device, origin_, failure_);
+      made_.prefill.device = read_devices(*device, origin_, failure_).front();
     made_.prefill.transfer_gbps = side.number("transfer_gbps", slot_gbps, 0.001, 1e6);
     made_.prefill.transfer_us = side.duration("transfer_latency", 0);
     side.finish();
@@ -232,20 +235,24 @@ private:
   std::optional<error>& failure_;
   object_reader reader_;
   device_model made_;
+  std::uint32_t count_ = 1;
 };
 
 } // namespace
 
-device_model_ptr read_device(const value& item, std::string_view origin,
-                             std::optional<error>& failure) {
-  if (item.type == strict_json::kind::object)
-    return device_reader(item, origin, failure).read();
+std::vector<device_model_ptr> read_devices(const value& item, std::string_view origin,
+                                           std::optional<error>& failure) {
+  if (item.type == strict_json::kind::object) {
+    device_reader reader(item, origin, failure);
+    const auto made = reader.read();
+    return std::vector<device_model_ptr>(reader.count(), made);
+  }
   auto found = item.type == strict_json::kind::string ? find_device_model(item.text) : nullptr;
   if (!found && !failure)
     failure = strict_json::error_at(origin, item,
                                     "unknown device `" + item.text + "`"
                                         + did_you_mean(item.text, device_model_names()));
-  return found;
+  return {found};
 }
 
 std::optional<model_shape> read_shape(object_reader& reader) {

@@ -126,7 +126,8 @@ private:
     std::vector<device_model_ptr> devices;
     if (const auto* list = reader.array("devices"))
       for (const auto& device : list->items)
-        devices.push_back(read_device(device, origin_, failure_));
+        for (const auto& made : read_devices(device, origin_, failure_))
+          devices.push_back(made);
     if (devices.empty() || devices.size() > limits::devices_per_node_max)
       reader.fail("devices",
                   "must name 1 to " + std::to_string(limits::devices_per_node_max) + " devices");

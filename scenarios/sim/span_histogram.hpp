@@ -26,6 +26,14 @@ public:
     longest_ = std::max(longest_, span);
   }
 
+  void add_all(const span_histogram& other) {
+    counts_.resize(std::max(counts_.size(), other.counts_.size()));
+    for (std::size_t at = 0; at < other.counts_.size(); ++at)
+      counts_[at] += other.counts_[at];
+    total_ += other.total_;
+    longest_ = std::max(longest_, other.longest_);
+  }
+
   [[nodiscard]] std::uint64_t total() const { return total_; }
 
   /// The span below which `per_mille` of them lie (nearest rank); nullopt when empty.

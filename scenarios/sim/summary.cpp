@@ -48,10 +48,16 @@ std::vector<duration_us> sorted_spans(const run_summary& summary, bool whole) {
   return made;
 }
 
+/// Exact where every request was kept, else from histograms.
 void add_percentiles(run_summary& summary, const std::string& span,
-                     const std::vector<duration_us>& sorted) {
+                     const std::vector<duration_us>& sorted, const span_histogram& further) {
+  auto all = further;
+  if (further.total() > 0)
+    for (const auto one : sorted)
+      all.add(one);
   for (const auto& [suffix, per_mille] : percentiles)
-    if (const auto found = percentile(sorted, per_mille))
+    if (const auto found
+        = further.total() > 0 ? all.percentile(per_mille) : percentile(sorted, per_mille))
       summary.figures[span + "_" + suffix + "_ms"] = static_cast<double>(*found) / 1'000;
 }
 
@@ -106,9 +112,20 @@ void compute_figures(run_summary& summary, duration_us arrivals_us) {
     lost += !one.outcome || *one.outcome == request_outcome::failed ? 1 : 0;
     tokens += one.completion_tokens;
   }
+  const auto& further = summary.further;
+  double ended = 0;
+  for (std::size_t at = 0; at < outcome_words.size(); ++at) {
+    const auto count = static_cast<double>(further.outcomes[at]);
+    figures[std::string(outcome_words[at])] += count;
+    ended += count;
+  }
+  tokens += static_cast<double>(further.tokens);
+  lost
+      += static_cast<double>(further.requests) - ended
+         + static_cast<double>(further.outcomes[static_cast<std::size_t>(request_outcome::failed)]);
   // Over the arrivals only: the tail of the liveness phase says nothing about capacity.
   const double seconds = static_cast<double>(arrivals_us) / 1e6;
-  figures["requests"] = static_cast<double>(summary.requests.size());
+  figures["requests"] = static_cast<double>(summary.requests.size() + further.requests);
   figures["lost_requests"] = lost;
   figures["failovers"] = static_cast<double>(summary.counts.failovers);
   figures["resumes"] = static_cast<double>(summary.counts.resumes);
@@ -117,11 +134,11 @@ void compute_figures(run_summary& summary, duration_us arrivals_us) {
   figures["tokens"] = tokens;
   figures["tokens_per_s"] = tokens / seconds;
   figures["requests_per_s"] = figures["finished"] / seconds;
-  add_percentiles(summary, "ttft", sorted_spans(summary, false));
+  add_percentiles(summary, "ttft", sorted_spans(summary, false), further.first_tokens);
   for (const auto& [suffix, per_mille] : percentiles)
     if (const auto found = summary.token_gaps.percentile(per_mille))
       summary.figures[std::string("itl_") + suffix + "_ms"] = static_cast<double>(*found) / 1'000;
-  add_percentiles(summary, "e2e", sorted_spans(summary, true));
+  add_percentiles(summary, "e2e", sorted_spans(summary, true), further.lives);
 }
 
 std::vector<std::string>

@@ -6,6 +6,7 @@
 #include "scenarios/sim/span_histogram.hpp"
 #include "scheduler/requests.hpp"
 
+#include <array>
 #include <map>
 #include <optional>
 #include <string>
@@ -40,6 +41,15 @@ struct run_counts {
   std::uint64_t steps = 0; ///< Of virtual time.
 };
 
+/// Requests that are not kept one by one.
+struct run_tally {
+  std::uint64_t requests = 0;
+  std::uint64_t tokens = 0;
+  std::array<std::uint64_t, 5> outcomes{}; ///< By request_outcome; unanswered ones are in none.
+  span_histogram first_tokens;             ///< Of finished ones.
+  span_histogram lives;                    ///< Likewise.
+};
+
 struct run_summary {
   std::string scenario;
   std::uint64_t seed = 0;
@@ -47,7 +57,8 @@ struct run_summary {
   time_us ended_at = 0; ///< When the liveness phase was over.
   std::uint64_t run_digest = 0;
   run_counts counts;
-  std::vector<request_result> requests;  ///< In order of submission.
+  std::vector<request_result> requests;  ///< In order of submission; at most records_max.
+  run_tally further;                     ///< The others.
   span_histogram token_gaps;             ///< Every gap between tokens of one stream.
   std::map<std::string, double> figures; ///< By the names of summary_metrics().
   std::map<std::string, std::uint64_t> device_tokens;
