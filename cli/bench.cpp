@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/api.hpp"
+#include "cli/bench_profile.hpp"
 #include "cli/commands.hpp"
 #include "cli/limits.hpp"
 #include "cli/load_client.hpp"
@@ -11,6 +12,7 @@
 
 #include <array>
 #include <cstdio>
+#include <fstream>
 #include <memory>
 #include <ostream>
 
@@ -21,6 +23,7 @@ namespace {
 struct bench_options {
   load_options load;
   std::string direct_url;
+  std::string profile; ///< File to write what was learned to; empty = a plain load.
 };
 
 constexpr std::array<std::pair<const char*, std::uint32_t>, 3> percentiles{
@@ -77,11 +80,30 @@ void print_report(context& env, const std::string& title, const load_report& rep
     env.out << "errors: " << count << " x " << kind << '\n';
 }
 
+exit_code learn(context& env, const bench_options& wanted) {
+  const auto points = learn_profile(wanted.load, run_load);
+  if (!points)
+    return complain(env, points.failure());
+  std::ofstream file(wanted.profile, std::ios::binary);
+  file << profile_text(*points, "learned by `consort bench --profile` from " + wanted.load.model
+                                    + " on " + wanted.load.device + " at " + wanted.load.url);
+  if (!file.flush())
+    return complain(
+        env, {recovery::refuse, "failed", "cannot write " + wanted.profile + ": check --profile"});
+  env.out << wanted.profile << ": " << points->decode.size() << " decode and "
+          << points->prefill.size() << " prefill points\n";
+  return exit_code::done;
+}
+
 exit_code bench(context& env, bench_options wanted) {
   const auto url = server_url(env);
   if (!url)
     return complain(env, url.failure());
   wanted.load.api_key = env.options.api_key;
+  if (!wanted.profile.empty()) {
+    wanted.load.url = *url;
+    return learn(env, wanted);
+  }
   std::vector<std::pair<std::string, std::string>> runs{{"consort", *url}};
   if (!wanted.direct_url.empty())
     runs.emplace_back("direct", wanted.direct_url);
@@ -124,6 +146,9 @@ void add_bench(CLI::App& root, context& env) {
       ->check(CLI::Range(1, 1'000'000));
   command->add_option("--device", load.device, "Selector: a type, an id or glob, tag=..., auto");
   command->add_option("--direct", wanted->direct_url, "Another server to put the same load on");
+  command->add_option("--profile", wanted->profile,
+                      "Learn a device model for the simulator up to --streams and "
+                      "--input-tokens, and write it to this file");
   command->callback(
       [&env, wanted] { env.action = [&env, wanted] { return bench(env, *wanted); }; });
 }

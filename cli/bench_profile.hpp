@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// `bench --profile FILE`: learns a device model from a live device. Decode steps by the number of
+/// streams, prefill by the length of a prompt, written as the simulator's devices read it
+/// (scenarios/README.md). Sizes double up to the bounds given.
+
+#include "cli/load_client.hpp"
+#include "scenarios/models/rates_cost.hpp"
+
+#include <functional>
+#include <string>
+
+namespace consort::cli {
+
+/// Measures with `load.streams` and `load.input_tokens` as the largest sizes. `run` puts one load
+/// on the server, as run_load() does. Returns: an error when a load failed, or told nothing.
+[[nodiscard]] result<sim::rate_points>
+learn_profile(const load_options& load,
+              const std::function<result<load_report>(const load_options&)>& run);
+
+/// The file's text; `about` is a line of comment.
+[[nodiscard]] std::string profile_text(const sim::rate_points& points, const std::string& about);
+
+} // namespace consort::cli
