@@ -60,10 +60,8 @@ void batch::end() {
   stepping_ = false;
   first_.clear();
   finished_.clear();
-  // Growth first: those that join below have their blocks already.
-  if (!settings_.reserves_output && decoding_ > 0)
-    blocks_.take(growth_over(plan_.steps));
   steps_ += plan_.steps;
+  grown_steps_ = 0;
   decode_kv_ += std::uint64_t{decoding_} * plan_.steps;
   for (const auto at : chunked_) {
     auto& one = slots_[at];
@@ -157,6 +155,9 @@ void batch::leave_decode(slot& one) {
   --phases_[(one.kv_tokens + block - one.joined_step % block) % block];
   one.own_blocks += grown_blocks(one);
   one.kv_tokens += grown;
+  // What was taken for steps that it will not take part in.
+  if (!settings_.reserves_output)
+    blocks_.give(blocks_of(std::uint64_t{one.kv_tokens} + grown_steps_) - blocks_of(one.kv_tokens));
   refresh(one);
   one.decoding = false;
   --decoding_;

@@ -141,6 +141,7 @@ private:
   [[nodiscard]] std::uint64_t grown_blocks(const slot& one) const;
   // --- batch_plan.cpp: what a step holds ---
   void plan_decode();
+  void grow_for(std::uint32_t steps);
   void plan_running_chunks(std::uint32_t& budget);
   void admit(std::uint32_t& budget);
   bool admit_first(std::uint32_t& budget);
@@ -175,6 +176,8 @@ private:
   std::unordered_map<std::uint64_t, std::uint32_t> places_; ///< Looked up, never walked.
 
   bool stepping_ = false;
+  /// Steps from `steps_` on for which every decoding sequence has its blocks already.
+  std::uint32_t grown_steps_ = 0;
   bool preempted_ = false; ///< While planning this step.
   plan plan_;
   step_load load_;

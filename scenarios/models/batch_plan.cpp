@@ -23,8 +23,10 @@ std::optional<batch::plan> batch::begin(double now_us, double most_us) {
       if (!std::exchange(slots_[at].admitted, true))
         slots_[at].shown.waited_us = now_us - slots_[at].added_us;
   }
-  if (running_ == 0)
+  if (running_ == 0) {
+    grown_steps_ = 0;
     return std::nullopt;
+  }
   stepping_ = true;
   load_.decoding = decoding_;
   load_.decode_kv = decode_kv_;
@@ -34,6 +36,7 @@ std::optional<batch::plan> batch::begin(double now_us, double most_us) {
     line_ = cost_->line_of(decoding_, double(decode_kv_));
     plan_.steps = static_cast<std::uint32_t>(macro_steps(most_us));
     plan_.us = span_us(plan_.steps);
+    grow_for(plan_.steps);
   } else {
     plan_.us = cost_->step_us(load_);
     // Seen by whoever prefills now; those that decode are looked at when they are told.
@@ -55,6 +58,7 @@ double batch::cut(double elapsed_us) {
     else
       low = middle + 1;
   }
+  grow_for(low);
   plan_.steps = low;
   return plan_.us = span_us(low);
 }
@@ -65,6 +69,21 @@ void batch::plan_decode() {
     return;
   while (decoding_ > 0 && growth_at(steps_) > blocks_.available())
     preempt(tail_);
+  blocks_.take(growth_at(steps_));
+  grown_steps_ = 1;
+}
+
+/// Blocks for `steps` steps instead of those that were taken for.
+void batch::grow_for(std::uint32_t steps) {
+  if (settings_.reserves_output)
+    return;
+  const auto held = growth_over(grown_steps_);
+  const auto wanted = growth_over(steps);
+  if (wanted > held)
+    blocks_.take(wanted - held);
+  else
+    blocks_.give(held - wanted);
+  grown_steps_ = steps;
 }
 
 void batch::plan_running_chunks(std::uint32_t& budget) {
@@ -230,7 +249,7 @@ std::uint64_t batch::macro_steps(double most_us) const {
     most -= std::max<std::uint64_t>(most / 16, 1);
   // To where blocks run out: whole rounds of a block take one for each sequence.
   if (!settings_.reserves_output)
-    while (most > 1 && growth_over(most) > blocks_.available())
+    while (most > 1 && growth_over(most) - growth_over(1) > blocks_.available())
       most -= std::max<std::uint64_t>(most / 8, 1);
   return most;
 }

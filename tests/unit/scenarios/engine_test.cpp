@@ -215,7 +215,7 @@ TEST_F(EngineTest, ADeviceThatSleptWakesFirst) {
 }
 
 TEST_F(EngineTest, EnergyAboveIdleIsCountedForEveryStep) {
-  auto runs = make();
+  auto runs = make(100'000);
   runs->add(sequence(1, 20'000, 1));
   play();
   // A second of prefill at the board's limit: 25 W, of which 4 are idle.
