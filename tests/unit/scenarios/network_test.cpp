@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace consort::sim {
 namespace {
 
@@ -21,8 +23,8 @@ protected:
     links_.attach(1, gateway_);
     links_.attach(2, node_);
   }
-  void send(char letter, address from = 1, address to = 2) {
-    links_.send(from, to, 5, messages::frame_kind::event, std::span(&letter, 1));
+  void send(char letter, address from = 1, address to = 2, channel stream = 5) {
+    links_.send(from, to, stream, messages::frame_kind::event, std::span(&letter, 1));
   }
   void play() {
     while (heap_.run_next()) {
@@ -30,7 +32,7 @@ protected:
   }
 
   event_heap heap_;
-  network links_{heap_, {1'000, 5'000}, random_source(1, "network")};
+  network links_{heap_, {1'000, 5'000}, 1};
   listener gateway_;
   listener node_;
 };
@@ -72,7 +74,7 @@ TEST_F(NetworkTest, TheDigestDependsOnEveryByte) {
   play();
   const auto before = links_.digest();
   event_heap other_heap;
-  network other(other_heap, {1'000, 5'000}, random_source(1, "network"));
+  network other(other_heap, {1'000, 5'000}, 1);
   listener node;
   other.attach(2, node);
   const char letter = 'b';
@@ -80,6 +82,57 @@ TEST_F(NetworkTest, TheDigestDependsOnEveryByte) {
   while (other_heap.run_next()) {
   }
   EXPECT_NE(other.digest(), before);
+}
+
+TEST_F(NetworkTest, AOneWayCutHoldsOneDirectionOnly) {
+  links_.cut(2, fault_direction::inbound);
+  send('a');
+  send('b', 2, 1);
+  play();
+  EXPECT_EQ(node_.heard, "");
+  EXPECT_EQ(gateway_.heard, "b");
+  links_.heal(2);
+  links_.cut(2, fault_direction::outbound);
+  send('c', 2, 1);
+  play();
+  EXPECT_EQ(node_.heard, "a");
+  EXPECT_EQ(gateway_.heard, "b");
+}
+
+TEST_F(NetworkTest, LossDelaysAndKeepsTheOrderOfAConnection) {
+  links_.troubles_of(2).loss = limits::loss_share_max;
+  for (char letter = 'a'; letter <= 'z'; ++letter)
+    send(letter);
+  play();
+  EXPECT_EQ(node_.heard, "abcdefghijklmnopqrstuvwxyz");
+  EXPECT_GT(heap_.now(), limits::resend_us);
+  // Even if every try of one frame failed.
+  EXPECT_LE(heap_.now(), 2 * (limits::resend_us << limits::resends_max));
+}
+
+TEST_F(NetworkTest, OnlyControlFramesArriveTwice) {
+  links_.troubles_of(1).duplicate = 1;
+  send('a');
+  send('b', 1, 2, control_channel);
+  play();
+  EXPECT_EQ(std::count(node_.heard.begin(), node_.heard.end(), 'a'), 1);
+  EXPECT_EQ(std::count(node_.heard.begin(), node_.heard.end(), 'b'), 2);
+}
+
+TEST_F(NetworkTest, ConnectionsOvertakeEachOtherAndEachKeepsItsOrder) {
+  links_.troubles_of(2).reorder_us = 500'000;
+  for (char letter = 'a'; letter <= 'e'; ++letter) {
+    send(letter, 1, 2, 1);
+    send(static_cast<char>(letter - 'a' + 'A'), 1, 2, 2);
+  }
+  play();
+  std::string small;
+  std::string large;
+  for (const char letter : node_.heard)
+    (letter >= 'a' ? small : large) += letter;
+  EXPECT_EQ(small, "abcde");
+  EXPECT_EQ(large, "ABCDE");
+  EXPECT_NE(node_.heard, "aAbBcCdDeE");
 }
 
 } // namespace
