@@ -16,6 +16,7 @@ inline constexpr std::int64_t chips_max = 64; ///< That work as one device, of e
 inline constexpr std::size_t models_max = 1'000;
 inline constexpr std::size_t workloads_max = 100;
 inline constexpr std::size_t servegen_clients_max = 10'000;
+inline constexpr std::size_t stages_max = 1'000; ///< Of one workload.
 inline constexpr std::size_t traces_max = 100; ///< Files of one workload.
 inline constexpr std::size_t faults_max = 10'000;
 inline constexpr std::size_t name_bytes_max = 100; ///< Leaves room for `/npu63` in a device id.

@@ -18,8 +18,8 @@ namespace {
 
 const std::vector<std::string> priority_words{"interactive", "standard", "batch"};
 /// What a workload's requests come from; exactly one of them.
-constexpr std::array<const char*, 7> origins{"poisson", "gamma", "bursts",  "diurnal",
-                                             "closed",  "trace", "servegen"};
+constexpr std::array<const char*, 8> origins{"poisson", "gamma",  "bursts", "diurnal",
+                                             "stages",  "closed", "trace",  "servegen"};
 
 /// `20/s`, `0.5/s` or `30/m`: arrivals per second.
 std::optional<double> parse_rate(std::string_view text) {
@@ -96,16 +96,35 @@ private:
     if (std::none_of(origins.begin(), origins.end(), given))
       return reader_.require("poisson");
     if (std::count_if(origins.begin(), origins.end(), given) > 1)
-      return reader_.fail("", "needs exactly one of poisson, gamma, bursts, diurnal, closed, "
-                              "trace, servegen");
+      return reader_.fail("", "needs exactly one of poisson, gamma, bursts, diurnal, stages, "
+                              "closed, trace, servegen");
     if (given("poisson"))
       made_.rate_per_s = rate(reader_, "poisson");
     else if (given("trace"))
       read_trace();
     else if (given("servegen"))
       read_servegen();
+    else if (given("stages"))
+      read_stages();
     else
       read_process();
+  }
+
+  void read_stages() {
+    auto& drawn = made_.drawn;
+    drawn.process = arrival_process::stages;
+    const auto* list = reader_.array("stages");
+    if (!list)
+      return;
+    if (list->items.empty() || list->items.size() > limits::stages_max)
+      reader_.fail("stages", "must be 1 to " + std::to_string(limits::stages_max) + " stages");
+    for (const auto& item : list->items) {
+      object_reader reader(item, origin_, failure_);
+      reader.require("for");
+      const auto each = rate(reader, "rate");
+      drawn.stages.emplace_back(each, span(reader, "for", limits::second_us));
+      reader.finish();
+    }
   }
 
   void read_process() {
@@ -198,6 +217,7 @@ private:
       };
       drawn.prefix_groups = whole("groups", 1);
       drawn.prefix_tokens = whole("tokens", 1);
+      drawn.prefix_prompts = static_cast<std::uint32_t>(reader.integer("prompts", 0, 0, 1'000'000));
       drawn.block_tokens = whole("block_tokens", drawn.block_tokens);
       drawn.prefix_skew = reader.number("skew", 0, 0, 10);
       reader.finish();

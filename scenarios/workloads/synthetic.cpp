@@ -53,6 +53,12 @@ double synthetic_source::rate_at(time_us now) const {
   if (settings_.process == arrival_process::bursts)
     return now % (settings_.on_us + settings_.off_us) < settings_.on_us ? settings_.peak_rate
                                                                         : settings_.rate;
+  if (settings_.process == arrival_process::stages) {
+    for (const auto& [rate, span] : settings_.stages)
+      if ((now -= span) < 0)
+        return rate;
+    return 0;
+  }
   if (settings_.process == arrival_process::diurnal)
     return settings_.rate
            * (1
@@ -69,9 +75,11 @@ time_us synthetic_source::gap() {
   if (settings_.process == arrival_process::poisson)
     return static_cast<time_us>(arrivals_.exponential() / settings_.rate * 1e6);
   // Thinning: candidates at the highest rate, each kept with the share that its moment has of it.
-  const double most = settings_.process == arrival_process::bursts
-                          ? std::max(settings_.peak_rate, settings_.rate)
-                          : settings_.rate * (1 + settings_.depth);
+  double most = std::max(settings_.peak_rate, settings_.rate);
+  if (settings_.process == arrival_process::diurnal)
+    most = settings_.rate * (1 + settings_.depth);
+  for (const auto& [rate, span] : settings_.stages)
+    most = std::max(most, rate);
   time_us passed = 0;
   do
     passed += static_cast<time_us>(arrivals_.exponential() / most * 1e6) + 1;
@@ -137,9 +145,15 @@ arrival synthetic_source::turn(std::uint64_t session, talk& of, time_us at) {
   made.output_tokens = tokens_of(settings_.output.draw(sizes_));
   if (settings_.prefix_groups == 0 && settings_.turns <= 1)
     return made;
-  // What is this conversation's own is hashed as well: its next turn shares it.
+  // What is this conversation's own is hashed as well: its next turn shares it. So is a prompt that
+  // others of its group send, too.
   if (settings_.turns > 1)
     extend(of.prefix, session, of.tokens);
+  else if (settings_.prefix_prompts > 0)
+    extend(of.prefix,
+           core::mix(of.group)
+               + static_cast<std::uint64_t>(sizes_.unit() * settings_.prefix_prompts),
+           of.tokens);
   made.prefix = of.prefix;
   made.prefix_tokens = settings_.block_tokens;
   return made;

@@ -17,6 +17,7 @@ enum class arrival_process : std::uint8_t {
   gamma,   ///< Gaps of a Gamma distribution: `cv` above 1 is burstier than Poisson.
   bursts,  ///< Poisson at `peak_rate` for `on_us`, at `rate` for `off_us`, in turn.
   diurnal, ///< Poisson whose rate is a wave of `period_us`: rate * (1 + depth * sin).
+  stages,  ///< Poisson, one rate after the other.
   closed,  ///< `clients` that each send again `think_us` (exponential) after an answer.
 };
 
@@ -27,7 +28,8 @@ struct synthetic_settings {
   double peak_rate = 1;
   duration_us on_us = 0;
   duration_us off_us = 0;
-  double depth = 0; ///< 0 to 1.
+  std::vector<std::pair<double, duration_us>> stages; ///< Rate, and for how long.
+  double depth = 0;                                   ///< 0 to 1.
   duration_us period_us = 0;
   std::uint32_t clients = 0;
   distribution think_s{distribution::kind::constant, 0, 0};
@@ -35,10 +37,12 @@ struct synthetic_settings {
   distribution output; ///< Tokens generated.
 
   /// A common beginning (system prompt, document) shared by all of one group.
-  std::uint32_t prefix_groups = 0; ///< 0 = none.
-  std::uint32_t prefix_tokens = 0; ///< Its length, on top of `input`.
-  double prefix_skew = 0;          ///< Exponent of a Zipf law over groups; 0 = all alike.
-  std::uint32_t block_tokens = 16; ///< Of the hashes.
+  std::uint32_t prefix_groups = 0;  ///< 0 = none.
+  std::uint32_t prefix_tokens = 0;  ///< Its length, on top of `input`.
+  std::uint32_t prefix_prompts = 0; ///< Whole prompts of each group, asked again and again; 0 = new
+                                    ///< ones every time.
+  double prefix_skew = 0;           ///< Exponent of a Zipf law over groups; 0 = all alike.
+  std::uint32_t block_tokens = 16;  ///< Of the hashes.
 
   /// A conversation: the next turn comes `think_s` after an answer, with all before it as prefix.
   std::uint32_t turns = 1;

@@ -246,6 +246,10 @@ TEST_F(WorkloadsTest, ProcessesHaveTheRateAndTheVariationThatTheySay) {
   settings.off_us = 90 * limits::second_us;
   const auto bursts = drawn(settings, hour);
   EXPECT_NEAR(double(bursts.size()), 36'000 + 3'240, 1'000);
+  settings.process = arrival_process::stages;
+  settings.stages = {{2, hour / 2}, {8, hour / 4}};
+  EXPECT_NEAR(double(drawn(settings, hour).size()), 3'600 + 7'200, 400);
+  settings.stages.clear();
   settings.process = arrival_process::diurnal;
   settings.rate = 20;
   settings.depth = 0.9;
