@@ -21,6 +21,14 @@ void recorder::on_submitted(const request_meta& meta, time_us now) {
   made.prompt_tokens = meta.prompt_tokens;
 }
 
+void recorder::on_event(const core::event& happened, time_us) {
+  const auto* finished = std::get_if<core::attempt_finished>(&happened);
+  if (!finished)
+    return;
+  summary_.counts.prompt_tokens += finished->measured.usage.prompt_tokens;
+  summary_.counts.cached_tokens += finished->measured.usage.cached_tokens;
+}
+
 void recorder::on_command(const core::command& wanted, time_us) {
   auto& counts = summary_.counts;
   counts.builds += std::holds_alternative<core::start_compile>(wanted) ? 1U : 0U;

@@ -17,6 +17,7 @@ public:
   recorder(run_summary& summary, bool gathered) : summary_(summary), gathered_(gathered) {}
 
   void on_submitted(const request_meta& meta, time_us now) override;
+  void on_event(const core::event& happened, time_us now) override;
   void on_command(const core::command& wanted, time_us now) override;
   void on_tokens(const request_id& request, const device_id& device, std::uint32_t count,
                  time_us now) override;

@@ -24,6 +24,7 @@ public:
     counts_[at] += count;
     total_ += count;
     longest_ = std::max(longest_, span);
+    sum_us_ += static_cast<double>(span) * static_cast<double>(count);
   }
 
   void add_all(const span_histogram& other) {
@@ -32,9 +33,12 @@ public:
       counts_[at] += other.counts_[at];
     total_ += other.total_;
     longest_ = std::max(longest_, other.longest_);
+    sum_us_ += other.sum_us_;
   }
 
   [[nodiscard]] std::uint64_t total() const { return total_; }
+  /// Exact. Requires: total() > 0.
+  [[nodiscard]] double mean_us() const { return sum_us_ / static_cast<double>(total_); }
 
   /// The span below which `per_mille` of them lie (nearest rank); nullopt when empty.
   [[nodiscard]] std::optional<duration_us> percentile(std::uint32_t per_mille) const {
@@ -65,6 +69,7 @@ private:
   std::vector<std::uint64_t> counts_;
   std::uint64_t total_ = 0;
   duration_us longest_ = 0;
+  double sum_us_ = 0;
 };
 
 } // namespace consort::sim

@@ -52,9 +52,10 @@ std::vector<duration_us> sorted_spans(const run_summary& summary, bool whole) {
 void add_percentiles(run_summary& summary, const std::string& span,
                      const std::vector<duration_us>& sorted, const span_histogram& further) {
   auto all = further;
-  if (further.total() > 0)
-    for (const auto one : sorted)
-      all.add(one);
+  for (const auto one : sorted)
+    all.add(one);
+  if (all.total() > 0)
+    summary.figures[span + "_mean_ms"] = all.mean_us() / 1'000;
   for (const auto& [suffix, per_mille] : percentiles)
     if (const auto found
         = further.total() > 0 ? all.percentile(per_mille) : percentile(sorted, per_mille))
@@ -82,6 +83,7 @@ const std::vector<std::string>& summary_metrics() {
                                   "rejected",     "expired",       "lost_requests", "failovers",
                                   "resumes",      "builds",        "loads",         "tokens",
                                   "tokens_per_s", "requests_per_s"};
+    made.insert(made.end(), {"cached_share", "ttft_mean_ms", "e2e_mean_ms"});
     for (const auto* span : spans)
       for (const auto& [suffix, per_mille] : percentiles)
         made.push_back(std::string(span) + "_" + suffix + "_ms");
@@ -123,6 +125,9 @@ void compute_figures(run_summary& summary, duration_us arrivals_us) {
   lost
       += static_cast<double>(further.requests) - ended
          + static_cast<double>(further.outcomes[static_cast<std::size_t>(request_outcome::failed)]);
+  if (summary.counts.prompt_tokens > 0)
+    figures["cached_share"] = static_cast<double>(summary.counts.cached_tokens)
+                              / static_cast<double>(summary.counts.prompt_tokens);
   // Over the arrivals only: the tail of the liveness phase says nothing about capacity.
   const double seconds = static_cast<double>(arrivals_us) / 1e6;
   figures["requests"] = static_cast<double>(summary.requests.size() + further.requests);

@@ -37,6 +37,8 @@ struct run_counts {
   std::uint64_t resumes = 0;   ///< Of these, after text was already sent.
   std::uint64_t builds = 0;
   std::uint64_t loads = 0;
+  std::uint64_t prompt_tokens = 0; ///< Of attempts that came to their end.
+  std::uint64_t cached_tokens = 0; ///< Of these, found in an engine's cache.
   std::uint64_t frames = 0;
   std::uint64_t steps = 0; ///< Of virtual time.
 };
