@@ -11,7 +11,8 @@ if (!policies.length) {
 }
 
 const seconds = (figures, name) => (figures[name] / 1e3).toFixed(3).padStart(9);
-console.log('policy              tokens/s  TTFT mean       p50       p90       p99   cached  wall s');
+console.log(
+  'policy              tokens/s  TTFT mean       p50       p90       p99   cached  wall s');
 for (const policy of policies) {
   const start = Date.now();
   const run = spawnSync(consort, ['sim', scenario, '--policy', policy, '-o', 'json'],

@@ -19,7 +19,8 @@ constexpr std::string_view unverified = "unverified";
 constexpr std::array chips{
     chip_spec{"h100-sxm", "gpu", "nvidia", 80, 3350, 989, 1979, 700, 70, 2.5, 450, sheet},
     chip_spec{"h200-sxm", "gpu", "nvidia", 141, 4800, 989, 1979, 700, 75, 3.5, 450, sheet},
-    chip_spec{"b200-sxm", "gpu", "nvidia", 180, 8000, 2250, 4500, 1000, 140, 5.5, 900, sheet_price},
+    chip_spec{"b200-sxm", "gpu", "nvidia", 180, 8000, 2250, 4500, 1000, 140, 5.5, 900,
+              sheet_price},
     chip_spec{"a100-80g", "gpu", "nvidia", 80, 2039, 312, 624, 400, 55, 1.3, 300, sheet},
     chip_spec{"a100-40g", "gpu", "nvidia", 40, 1555, 312, 624, 400, 50, 1.1, 300, sheet_price},
     chip_spec{"a800-80g", "gpu", "nvidia", 80, 2039, 312, 624, 400, 55, 1.3, 200,
@@ -31,9 +32,11 @@ constexpr std::array chips{
     chip_spec{"t4", "gpu", "nvidia", 16, 320, 65, 130, 70, 10, 0.35, 0, sheet_price},
     chip_spec{"v100-16g", "gpu", "nvidia", 16, 900, 125, 0, 300, 40, 0.8, 150, sheet_price},
     chip_spec{"rtx-4090", "gpu", "nvidia", 24, 1008, 165.2, 330, 450, 20, 0.4, 0, sheet_price},
-    chip_spec{"rtx-pro-6000", "gpu", "nvidia", 96, 1792, 251.9, 503.8, 600, 30, 1.8, 0, sheet_price},
+    chip_spec{"rtx-pro-6000", "gpu", "nvidia", 96, 1792, 251.9, 503.8, 600, 30, 1.8, 0,
+              sheet_price},
     chip_spec{"mi300x", "gpu", "amd", 192, 5300, 1307, 2615, 750, 130, 2.5, 448, sheet_price},
-    chip_spec{"gaudi3", "npu", "intel", 128, 3670, 1835, 1835, 900, 220, 0, 300, "Hot Chips slides"},
+    chip_spec{"gaudi3", "npu", "intel", 128, 3670, 1835, 1835, 900, 220, 0, 300,
+              "Hot Chips slides"},
     chip_spec{"rbln-ca22", "npu", "rebellions", 16, 256, 32, 128, 75, 18, 0, 0,
               "data sheet, unverified; memory and idle power read from a card"},
     chip_spec{"rbln-ca25", "npu", "rebellions", 64, 1024, 128, 512, 350, 42, 0, 0, unverified},
@@ -50,11 +53,11 @@ constexpr std::array chips{
     chip_spec{"ascend-910b2", "npu", "huawei", 64, 1600, 376, 752, 400, 101, 0, 196, unverified},
     // One memory device each; `devices` of a scenario joins several, as their systems do.
     chip_spec{"upmem-pim-ai-dimm", "pim", "upmem", 8, 1638, 80, 80, 23, 10, 0, 22,
-              "upmem_llm_framework's simulator configuration: 16 chips; memory and power unverified"},
+              "upmem_llm_framework, simulated: 16 chips; memory and power unverified"},
     chip_spec{"aim-gddr6-chip", "pim", "skhynix", 1, 512, 1, 1, 0, 0, 0, 0, "Hot Chips slides"},
     chip_spec{"hbm-pim-stack", "pim", "samsung", 6, 1230, 1.2, 1.2, 15, 0, 0, 0, unverified},
     chip_spec{"cent-cxl-pim", "pim", "skhynix", 16, 16384, 16, 16, 34, 5, 0, 64,
-              "CENT (ASPLOS'25): 16 GDDR6-PIM chips behind one CXL controller; 32 of them draw 1076 W"},
+              "CENT (ASPLOS'25): 16 GDDR6-PIM chips on a CXL controller; 32 draw 1076 W"},
     chip_spec{"epyc-9654", "cpu", "amd", 384, 460, 5, 20, 360, 120, 3, 0, unverified},
 };
 // clang-format on

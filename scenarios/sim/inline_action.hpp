@@ -14,7 +14,9 @@ class inline_action {
 public:
   static constexpr std::size_t bytes = 72; ///< A larger one lives on the heap.
 
+  /// Nothing to do.
   inline_action() = default;
+  /// Takes a callable, which need not be copyable.
   template <class What>
   requires(!std::is_same_v<std::decay_t<What>, inline_action>)
       inline_action(What&& what) { // NOLINT: implicit by design, as std::function's is.
@@ -43,9 +45,11 @@ public:
   void operator()() { handle_(verb::call, &store_, nullptr); }
 
 private:
+  /// All that is ever done to what is kept, behind one pointer.
   enum class verb : unsigned char { call, move, drop };
   using handler = void (*)(verb, void*, void*);
 
+  /// Of something in `store_`; `to` = where it moves.
   template <class Kept>
   static void handle_inside(verb what, void* at, void* to) {
     auto& kept = *static_cast<Kept*>(at);
@@ -57,6 +61,7 @@ private:
       kept.~Kept();
     }
   }
+  /// Of something on the heap: `store_` holds a pointer to it.
   template <class Kept>
   static void handle_apart(verb what, void* at, void* to) {
     auto* kept = *static_cast<Kept**>(at);
@@ -68,6 +73,7 @@ private:
       delete kept;
   }
 
+  /// `other` is empty afterwards. Requires: this is.
   void take(inline_action& other) noexcept {
     handle_ = std::exchange(other.handle_, nullptr);
     if (handle_)
@@ -78,7 +84,7 @@ private:
       held(verb::drop, &store_, nullptr);
   }
 
-  handler handle_ = nullptr;
+  handler handle_ = nullptr; ///< Null = empty.
   alignas(std::max_align_t) std::byte store_[bytes];
 };
 

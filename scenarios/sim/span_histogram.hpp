@@ -27,6 +27,7 @@ public:
     sum_us_ += static_cast<double>(span) * static_cast<double>(count);
   }
 
+  /// As if all of the other's were added here.
   void add_all(const span_histogram& other) {
     counts_.resize(std::max(counts_.size(), other.counts_.size()));
     for (std::size_t at = 0; at < other.counts_.size(); ++at)
@@ -36,6 +37,7 @@ public:
     sum_us_ += other.sum_us_;
   }
 
+  /// Spans added.
   [[nodiscard]] std::uint64_t total() const { return total_; }
   /// Exact. Requires: total() > 0.
   [[nodiscard]] double mean_us() const { return sum_us_ / static_cast<double>(total_); }
@@ -57,19 +59,21 @@ public:
 private:
   static constexpr std::uint64_t fine = 1'024; ///< Steps of each power of two.
 
+  /// A count for each of the first 2,048 us, then `fine` for each power of two.
   static std::size_t place_of(std::uint64_t span) {
     const int shift = span < 2 * fine ? 0 : static_cast<int>(std::bit_width(span)) - 11;
     return static_cast<std::size_t>(static_cast<std::uint64_t>(shift) * fine + (span >> shift));
   }
+  /// The least span of a place.
   static duration_us span_at(std::size_t place) {
     const auto shift = place < 2 * fine ? 0 : place / fine - 1;
     return static_cast<duration_us>((place - shift * fine) << shift);
   }
 
-  std::vector<std::uint64_t> counts_;
+  std::vector<std::uint64_t> counts_; ///< By place; as long as the largest so far needs.
   std::uint64_t total_ = 0;
   duration_us longest_ = 0;
-  double sum_us_ = 0;
+  double sum_us_ = 0; ///< Not rounded to places.
 };
 
 } // namespace consort::sim

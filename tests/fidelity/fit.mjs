@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fits the roofline's four constants to measured closed-loop points, by chip, engine and model: on the
-// even rows of each group, scored on the odd ones: node tests/fidelity/fit.mjs POINTS.csv
-// Columns used: source, device, n_dev, model, precision, engine, concurrency, isl, osl, tpot_ms, as in
-// aiconfigurator's silicon samples (Apache-2.0).
+// Fits the roofline's four constants to measured closed-loop points, by chip, engine and model: on
+// the even rows of each group, scored on the odd ones: node tests/fidelity/fit.mjs POINTS.csv
+// Columns used: source, device, n_dev, model, precision, engine, concurrency, isl, osl, tpot_ms, as
+// in aiconfigurator's silicon samples (Apache-2.0).
 import { readFileSync } from 'node:fs';
 
 const path = process.argv[2];

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 namespace consort::sim {
 namespace {
 
@@ -105,6 +107,70 @@ TEST(Simulation, AnImpossibleExpectationIsMissed) {
   const auto summary = run(plan, 1);
   ASSERT_EQ(summary.misses.size(), 1U) << troubles(summary);
   EXPECT_NE(summary.misses.front().find("ttft_p99_ms"), std::string::npos);
+}
+
+TEST(Simulation, SkippingTheCodecDecidesTheSame) {
+  auto plan = load("quickstart");
+  const auto encoded = run(plan, 7);
+  plan.network.plain = true;
+  const auto plain = run(plan, 7);
+  EXPECT_TRUE(plain.passed()) << troubles(plain);
+  EXPECT_EQ(requests_csv(encoded), requests_csv(plain));
+  EXPECT_EQ(encoded.counts.frames, plain.counts.frames);
+  EXPECT_EQ(encoded.device_tokens, plain.device_tokens);
+}
+
+TEST(Simulation, GatheredTokensEndAtTheSameTimeWithFewerFrames) {
+  auto plan = load("quickstart");
+  plan.faults.clear();
+  const auto each = run(plan, 7);
+  plan.gathers_tokens = true;
+  const auto gathered = run(plan, 7);
+  EXPECT_TRUE(gathered.passed()) << troubles(gathered);
+  EXPECT_EQ(each.figures.at("tokens"), gathered.figures.at("tokens"));
+  EXPECT_LT(gathered.counts.frames * 2, each.counts.frames);
+  for (const auto* name : {"ttft_p50_ms", "e2e_p50_ms", "e2e_p99_ms", "itl_p50_ms"})
+    EXPECT_NEAR(gathered.figures.at(name) / each.figures.at(name), 1, 0.05) << name;
+}
+
+/// Every kind of device serves, those that need an artifact once it is built.
+TEST(Simulation, AMixedFleetServesOnEveryKindOfDevice) {
+  const auto plan = parse_scenario(R"json({
+    "name": "mixed", "duration": "300s", "tokens": "gathered",
+    "nodes": [{ "name": "n", "devices": [
+      "h100-sxm", { "spec": "rngd", "compile": "20s", "compile_per_s": "10GiB" }, "cent-cxl-pim",
+      "epyc-9654", { "spec": "remote-api", "requests_per_min": 30 },
+      { "spec": "a100-80g", "prefill": { "device": "h100-sxm" } } ] }],
+    "models": { "m": { "shape": "llama-2-7b", "replicas_min": 6 } },
+    "workload": [
+      { "poisson": "4/s", "input": 300, "output": 60, "from": "100s" },
+      { "poisson": "0.2/s", "device": "npu", "input": 100, "output": 20, "from": "100s" },
+      { "poisson": "0.2/s", "device": "pim", "input": 100, "output": 20, "from": "100s" },
+      { "poisson": "0.05/s", "device": "cpu", "input": 50, "output": 5, "from": "100s" },
+      { "poisson": "0.2/s", "device": "remote", "input": 100, "output": 20, "from": "100s" },
+      { "poisson": "0.2/s", "device": "hybrid", "input": 100, "output": 20, "from": "100s" } ]
+  })json",
+                                   "mixed.json");
+  ASSERT_TRUE(plan.ok()) << plan.failure().message;
+  const auto summary = run(*plan, 1);
+  EXPECT_TRUE(summary.passed()) << troubles(summary);
+  EXPECT_EQ(summary.figures.at("lost_requests"), 0) << troubles(summary);
+  EXPECT_GE(summary.figures.at("builds"), 1);
+  for (const auto* type : {"gpu", "npu", "pim", "cpu", "remote", "hybrid"})
+    EXPECT_GT(summary.device_tokens.count(std::string("n/") + type + "0"), 0U) << type;
+}
+
+TEST(Simulation, ATraceThatIsWrongEndsTheRunAndSaysWhere) {
+  auto plan = load("quickstart");
+  const auto path = testing::TempDir() + "/backwards.csv";
+  std::ofstream(path) << "time_s,prompt_tokens,output_tokens\n1,20,5\n2,20,5\n1,20,5\n";
+  plan.workloads[0].trace_paths = {path};
+  const auto summary = run(plan, 1);
+  ASSERT_TRUE(summary.input_failure);
+  EXPECT_NE(summary.input_failure->message.find("backwards.csv:4: time_s: goes back"),
+            std::string::npos)
+      << summary.input_failure->message;
+  EXPECT_FALSE(summary.passed());
 }
 
 } // namespace
