@@ -17,7 +17,7 @@ inline constexpr std::size_t models_max = 1'000;
 inline constexpr std::size_t workloads_max = 100;
 inline constexpr std::size_t servegen_clients_max = 10'000;
 inline constexpr std::size_t stages_max = 1'000; ///< Of one workload.
-inline constexpr std::size_t traces_max = 100; ///< Files of one workload.
+inline constexpr std::size_t traces_max = 100;   ///< Files of one workload.
 inline constexpr std::size_t faults_max = 10'000;
 inline constexpr std::size_t name_bytes_max = 100; ///< Leaves room for `/npu63` in a device id.
 inline constexpr duration_us duration_us_max = 7 * 24 * 3'600 * second_us;
@@ -30,6 +30,8 @@ inline constexpr std::uint64_t steps_max = 2'000'000'000; ///< Heap entries of o
 inline constexpr duration_us settle_us = 180 * second_us; ///< Liveness phase, unless given.
 inline constexpr duration_us report_every_us = second_us; ///< A device's telemetry.
 inline constexpr duration_us progress_every_us = 250'000; ///< A gateway's reports of one attempt.
+inline constexpr duration_us gather_every_us = 260'000;   ///< Tokens in one; over a gateway's
+                                                          ///< period, so that each is reported.
 inline constexpr duration_us link_silence_us = second_us; ///< Then the scheduler closes a link.
 inline constexpr duration_us redial_us = 100'000;         ///< Until a link stands again.
 inline constexpr duration_us open_timeout_us = 2 * second_us; ///< A ticket that nobody answers.

@@ -107,7 +107,7 @@ void engine::begin(lane& at) {
   const auto now = calls_.now();
   double most = std::numeric_limits<double>::infinity();
   if (delivery_ == token_delivery::gathered)
-    most = std::max(double(at.flushed_at + limits::progress_every_us - now), 0.0) / slowness_;
+    most = std::max(double(at.flushed_at + limits::gather_every_us - now), 0.0) / slowness_;
   else
     most = 0; // One step at a time.
   const bool slept = at.model->sleep_after_us > 0 && at.work.running() == 0
@@ -145,8 +145,7 @@ void engine::end(lane& at) {
                      * at.factor / 1e6);
   at.work.end();
   at.idle_since = now;
-  deliver(at,
-          delivery_ == token_delivery::each || now - at.flushed_at >= limits::progress_every_us);
+  deliver(at, delivery_ == token_delivery::each || now - at.flushed_at >= limits::gather_every_us);
   // Callbacks may add or cancel, and so begin a step.
   if (!at.work.stepping())
     begin(at);

@@ -5,7 +5,7 @@
 /// Sequences beyond its capacity wait inside, in order. Owned by its node; single-threaded.
 ///
 /// Tokens are handed over as they come (`each`), one step at a time; or gathered (`gathered`), many
-/// steps at a time: the first at once, later ones every limits::progress_every_us and at the end.
+/// steps at a time: the first at once, later ones every limits::gather_every_us and at the end.
 /// What a batch computes is the same; a sequence lost with its process loses what was gathered.
 
 #include "scenarios/models/batch.hpp"
