@@ -84,7 +84,10 @@ void device_state::opened(const session_opened& outcome) {
   if (found == instances_.end())
     return; // Unloaded while it was loading: the session ends with this message.
   if (!outcome.session) {
+    const auto artifact = found->second.order.artifact;
     instances_.erase(found);
+    if (artifact && outcome.failure.code == "artifact_unfit")
+      drop(*artifact, outcome.failure.message);
     return tell(core::replica_failed{outcome.instance, life_, outcome.failure});
   }
   found->second.session = outcome.session;
@@ -103,6 +106,15 @@ void device_state::opened(const session_opened& outcome) {
   ready.runtime = outcome.session->capabilities();
   ready.load_us = agent_->options().clock() - found->second.began_at;
   tell(std::move(ready));
+}
+
+/// The engine will not have it: it is built anew, once, as any artifact that went bad.
+void device_state::drop(const artifact_record& artifact, const std::string& why) {
+  if (const auto gone = agent_->store().remove(artifact.content); !gone)
+    spdlog::warn("{}: artifact {} stays: {}", device_.id.value, artifact.content.value,
+                 gone.failure().message);
+  else
+    tell(core::artifact_lost{artifact.key, artifact.content, device_.node, life_, why});
 }
 
 void device_state::died(const session_died& death) {

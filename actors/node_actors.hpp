@@ -118,6 +118,7 @@ private:
   void load(const core::load_replica& wanted);
   void opened(const session_opened& outcome);
   void died(const session_died& death);
+  void drop(const artifact_record& artifact, const std::string& why);
   void unload(instance_id instance);
   void unload_all();
   void stop_loading(instance_id instance);

@@ -70,7 +70,20 @@ std::string names_of(const std::vector<device_spec>& devices) {
   return made;
 }
 
-/// Recorded answers of the vendor's tools: `fixtures/probe*` and `fixtures/telemetry*`.
+/// What a recorded answer is to be read with, by its name: `probe*`, `telemetry*`, and `also1*`,
+/// `also2*` ... for the further questions of telemetry. Null: of no question.
+const node::tool_query* query_for(const node::plugin_document& document, const std::string& name) {
+  if (name.starts_with("probe"))
+    return &document.probe;
+  if (name.starts_with("telemetry"))
+    return document.telemetry ? &*document.telemetry : nullptr;
+  for (std::size_t at = 0; at < document.telemetry_also.size(); ++at)
+    if (name.starts_with("also" + std::to_string(at + 1)))
+      return &document.telemetry_also[at];
+  return nullptr;
+}
+
+/// Recorded answers of the vendor's tools, in `fixtures/`.
 void check_fixtures(report& out, const node::plugin_document& document, const fs::path& folder) {
   std::error_code failed;
   std::vector<fs::path> files;
@@ -81,12 +94,12 @@ void check_fixtures(report& out, const node::plugin_document& document, const fs
     return out.skip("fixtures", "no recorded answers in fixtures/");
   for (const auto& file : files) {
     const auto name = file.filename().string();
-    const bool probe = name.starts_with("probe");
-    if (!probe && !(name.starts_with("telemetry") && document.telemetry))
+    const auto* query = query_for(document, name);
+    if (query == nullptr || query->parse == node::answer_format::sysfs)
       continue;
     std::ifstream in(file, std::ios::binary);
     const std::string text{std::istreambuf_iterator<char>(in), {}};
-    const auto rows = node::split_answer(probe ? document.probe : *document.telemetry, text);
+    const auto rows = node::split_answer(*query, text);
     out.judge("fixture " + name,
               rows ? result<std::string>(std::to_string(rows->size()) + " devices")
                    : result<std::string>(rows.failure()));

@@ -4,6 +4,7 @@
 #include "cli/config.hpp"
 #include "node/file_digest.hpp"
 #include "node/gguf.hpp"
+#include "node/model_folder.hpp"
 #include "node/plugin_environment.hpp"
 #include "scheduler/units.hpp"
 
@@ -39,6 +40,17 @@ error failed(std::string why) {
 std::string since(steady_clock::time_point began) {
   const auto spent = steady_clock::now() - began;
   return format_duration(std::chrono::duration_cast<std::chrono::microseconds>(spent).count());
+}
+
+/// Of a file, or of all files below a folder.
+std::uint64_t bytes_in(const fs::path& output) {
+  std::error_code ignored;
+  if (!fs::is_directory(output, ignored))
+    return fs::is_regular_file(output, ignored) ? fs::file_size(output, ignored) : 0;
+  std::uint64_t sum = 0;
+  for (const auto& one : fs::recursive_directory_iterator(output, ignored))
+    sum += one.is_regular_file(ignored) ? one.file_size(ignored) : 0;
+  return sum;
 }
 
 /// A folder of ours alone; empty when there is no room for one.
@@ -160,6 +172,13 @@ std::string plugin_trial::format() const {
   return formats.empty() ? std::string() : formats.front();
 }
 
+std::vector<std::string> plugin_trial::formats_of(const build_profile& built) const {
+  for (const auto& rule : plugin_->document().builds)
+    if (rule.profile.name == built.name)
+      return rule.formats;
+  return {};
+}
+
 result<std::string> plugin_trial::build() {
   const auto profiles = device_->capability.build_profiles;
   if (!format().empty())
@@ -175,9 +194,14 @@ result<std::string> plugin_trial::build() {
   fs::create_directories(scratch_ / "work", ignored);
   if (scratch_.empty())
     return failed("no scratch folder can be made in " + fs::temp_directory_path().string());
-  const auto weights = node::describe_gguf(model_, digests);
+  const auto weights = node::is_model_folder(model_) ? node::describe_model_folder(model_, digests)
+                                                     : node::describe_gguf(model_, digests);
   if (!weights)
     return weights.failure();
+  if (const auto wanted = formats_of(profiles.front());
+      !wanted.empty() && std::find(wanted.begin(), wanted.end(), weights->format) == wanted.end())
+    return skipped("its compiler reads " + wanted.front() + ", and " + model_ + " is "
+                   + weights->format + ": name a model with --model");
   node::compile_request order;
   order.key = {artifact_kind::engine_weights, weights->content.value, profiles.front()};
   order.model_path = model_;
@@ -193,8 +217,8 @@ result<std::string> plugin_trial::build() {
   const auto built = outcome.get(); // Within the compiler's own limit.
   if (!built)
     return built.failure();
-  const auto size = fs::file_size(order.output_path, ignored);
-  if (ignored || size == 0)
+  const auto size = bytes_in(order.output_path);
+  if (size == 0)
     return failed("the compiler said that it succeeded and wrote nothing to {output}");
   engine_ = order.output_path;
   return profiles.front().name + ": " + std::to_string(size) + " bytes in " + since(began);
@@ -212,6 +236,7 @@ result<std::string> plugin_trial::load() {
   wanted.model = model_name(format().starts_with("server/") ? engine_ : "check");
   wanted.path = engine_;
   wanted.variant.format = format();
+  wanted.variant.source = model_;
   auto opened = std::make_shared<std::promise<result<std::shared_ptr<node::runtime_session>>>>();
   auto outcome = opened->get_future();
   const auto began = steady_clock::now();

@@ -35,6 +35,7 @@ public:
 private:
   class listener;
   [[nodiscard]] std::string format() const;
+  [[nodiscard]] std::vector<std::string> formats_of(const build_profile& built) const;
   [[nodiscard]] attempt_id latest() const;
   [[nodiscard]] std::shared_ptr<listener> submit(std::uint32_t max_tokens);
 

@@ -4,6 +4,7 @@
 /// socket, each in a frame of its own (frame.hpp). Plain values; the wire form is host.capnp.
 
 #include "messages/attempt_service.hpp"
+#include "messages/frame.hpp" // First: its kinds have the names of types below.
 
 namespace consort::messages {
 

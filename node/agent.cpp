@@ -3,6 +3,7 @@
 
 #include "node/builtin.hpp"
 #include "node/model_files.hpp"
+#include "node/model_folder.hpp"
 #include "node/plugin_environment.hpp"
 
 #include <spdlog/spdlog.h>
@@ -81,10 +82,12 @@ result<std::string> agent::verified_path(const model_variant& variant,
     return store_->path_of(artifact->content);
   if (auto name = name_at_server(variant.source))
     return *std::move(name);
-  const auto sound = inspect_gguf_file(variant.source);
-  if (!sound)
-    return sound.failure();
-  const auto content = digests_.digest_of(variant.source);
+  const bool folder = is_model_folder(variant.source);
+  if (!folder)
+    if (const auto sound = inspect_gguf_file(variant.source); !sound)
+      return sound.failure();
+  const auto content
+      = folder ? digest_of_folder(variant.source, digests_) : digests_.digest_of(variant.source);
   if (!content)
     return content.failure();
   if (!variant.content.empty() && *content != variant.content)

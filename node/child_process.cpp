@@ -38,15 +38,16 @@ void keep(captured_output& kept, std::string_view data, std::size_t bytes_max) {
     kept.tail.erase(0, kept.tail.size() - limits::child_tail_bytes_max);
 }
 
-/// Cuts a stream into lines; what exceeds limits::child_line_bytes_max of one line is dropped.
+/// Cuts a stream into lines; what exceeds a line's bound is dropped.
 class line_splitter {
 public:
+  explicit line_splitter(std::size_t bytes_max) : bytes_max_(bytes_max) {}
   template <class Handler>
   void feed(std::string_view data, const Handler& on_line) {
     for (const char c : data) {
       if (c == '\n' || c == '\r')
         flush(on_line);
-      else if (line_.size() < limits::child_line_bytes_max)
+      else if (line_.size() < bytes_max_)
         line_ += c;
     }
   }
@@ -58,6 +59,7 @@ public:
   }
 
 private:
+  const std::size_t bytes_max_;
   std::string line_;
 };
 
@@ -78,8 +80,16 @@ struct child_process::state : std::enable_shared_from_this<state> {
         child_line_handler line_handler, child_exit_handler exit_handler)
       : group(std::move(group_started)),
         strand(asio::make_strand(io)),
-        out{asio::posix::stream_descriptor(strand, group.out.release()), end.out, false, {}, {}},
-        err{asio::posix::stream_descriptor(strand, group.err.release()), end.err, true, {}, {}},
+        out{asio::posix::stream_descriptor(strand, group.out.release()),
+            end.out,
+            false,
+            line_splitter(spec.line_bytes_max),
+            {}},
+        err{asio::posix::stream_descriptor(strand, group.err.release()),
+            end.err,
+            true,
+            line_splitter(spec.line_bytes_max),
+            {}},
         watch(strand, group.watch.get()),
         timer(strand),
         grace_us(spec.grace_us),

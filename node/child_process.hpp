@@ -37,6 +37,7 @@ struct child_spec {
   std::uint64_t file_bytes = 0;   ///< Largest file that it may write.
   std::uint64_t cpu_s = 0;        ///< CPU seconds of each process.
   std::size_t output_bytes_max = limits::child_output_bytes_max; ///< Kept per stream.
+  std::size_t line_bytes_max = limits::child_line_bytes_max;     ///< Longer lines are cut.
 };
 
 /// One output stream: its head up to the bound, its last bytes, and how much there was in all.

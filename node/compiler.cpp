@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/compiler.hpp"
 
+#include "node/artifact_folder.hpp"
+#include "node/model_folder.hpp"
+
 #include <boost/asio/post.hpp>
 
 #include <algorithm>
@@ -76,6 +79,8 @@ private:
 
   void keep(compile_outcome& built) {
     const auto log = read_log();
+    if (auto packed = pack_output(); !packed)
+      return tell(packed.failure().code == "artifact_empty" ? no_output() : packed.failure());
     auto record = store_.put(std::move(staging_), order_.key, std::move(built.quality),
                              built.took_us, &stopping_);
     if (record) {
@@ -84,9 +89,26 @@ private:
     }
     const auto& why = record.failure();
     const bool lied = why.code == "artifact_missing" || why.code == "artifact_empty";
-    tell(lied ? error{recovery::refuse, "compiler_bad_output",
-                      order_.key.profile.compiler + " reported success but wrote no output"}
-              : why);
+    tell(lied ? no_output() : why);
+  }
+
+  [[nodiscard]] error no_output() const {
+    return {recovery::refuse, "compiler_bad_output",
+            order_.key.profile.compiler + " reported success but wrote no output"};
+  }
+
+  /// What the compiler wrote becomes one file, if it is a folder.
+  [[nodiscard]] result<done> pack_output() const {
+    namespace fs = std::filesystem;
+    const auto output = staging_.output_path();
+    std::error_code failed;
+    if (!fs::is_directory(output, failed))
+      return done{};
+    const auto folder = output + ".folder";
+    fs::rename(output, folder, failed);
+    if (failed)
+      return error{recovery::retry_later, "disk_error", folder + ": " + failed.message()};
+    return pack_folder(folder, output);
   }
 
   void tell(result<artifact_record> outcome) {
@@ -126,7 +148,8 @@ result<std::string> compiler::checked_model(const build_order& order) {
     return error{recovery::retry_elsewhere, "model_missing",
                  "the weights of " + order.model.value + " (" + order.source.source
                      + ") are not on this node"};
-  const auto content = digests_.digest_of(path);
+  const auto content
+      = is_model_folder(path) ? digest_of_folder(path, digests_) : digests_.digest_of(path);
   if (!content)
     return error{recovery::retry_elsewhere, "model_missing", content.failure().message};
   if (!order.source.content.empty() && *content != order.source.content)

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <tuple>
 
 namespace consort::node {
@@ -171,6 +172,8 @@ std::vector<inventory::found_device> inventory::ask_all(std::vector<error>& fail
     }
     if (auto devices = one->owned->probe()) {
       one->devices = *std::move(devices);
+      status.available = !one->devices.empty();
+      status.reason = status.available ? "" : "no device found";
     } else {
       status.reason = devices.failure().message;
       failures.push_back(devices.failure());
@@ -251,10 +254,11 @@ inventory_change inventory::reload(const std::vector<std::string>& directories,
 
 // --- claims and names ---
 
-/// The id that the device had before, else the next number of its type.
+/// The id that the device had before, else the next number of its type, or of its parent's parts.
 device_id inventory::id_for(const device_spec& device) {
   const auto known = ids_.find(device.uuid);
-  const auto stem = node_.value + "/" + type_word(device.type);
+  const auto stem = device.parent.empty() ? node_.value + "/" + type_word(device.type)
+                                          : device.parent.value + ".";
   if (known != ids_.end() && known->second.value.starts_with(stem))
     return known->second;
   std::uint32_t number = 0;
@@ -298,9 +302,16 @@ void inventory::resolve(std::vector<found_device> found, tables& into) {
     return std::tie(left.by->status.metadata.name, left.spec.uuid)
            < std::tie(right.by->status.metadata.name, right.spec.uuid);
   });
+  // A part's id begins with its parent's, which therefore comes first.
+  std::stable_partition(winners.begin(), winners.end(),
+                        [](const auto& one) { return one.spec.parent.empty(); });
   for (auto& one : winners) {
     auto& spec = one.spec;
     spec.node = node_;
+    if (const auto parent = ids_.find(spec.parent.value); parent != ids_.end())
+      spec.parent = parent->second;
+    else
+      spec.parent = {}; // A part of nothing that is here is a device of its own.
     spec.id = id_for(spec);
     into.owners[spec.id] = one.by;
     one.by->status.devices.push_back(spec.id);
@@ -310,8 +321,30 @@ void inventory::resolve(std::vector<found_device> found, tables& into) {
         = spec.id;
     into.devices.push_back(std::move(spec));
   }
+  name_siblings(into.devices);
   std::sort(into.devices.begin(), into.devices.end(),
             [](const auto& left, const auto& right) { return left.id < right.id; });
+}
+
+/// Plugins know siblings by uuid. A device whose tool lists parts of it is split for good: it is
+/// there for its board's sake, and runs nothing itself.
+void inventory::name_siblings(std::vector<device_spec>& devices) const {
+  std::set<device_id> split;
+  for (auto& one : devices) {
+    std::vector<device_id> named;
+    for (const auto& sibling : one.exclusive_siblings)
+      if (const auto known = ids_.find(sibling.value); known != ids_.end())
+        named.push_back(known->second);
+    one.exclusive_siblings = std::move(named);
+    if (!one.parent.empty() && !one.attributes.contains("partition"))
+      split.insert(one.parent);
+  }
+  for (auto& one : devices)
+    if (split.contains(one.id)) {
+      one.capability.formats.clear();
+      one.capability.build_profiles.clear();
+      one.attributes["split"] = "its partitions run models";
+    }
 }
 
 // --- what the outside asks ---

@@ -108,6 +108,7 @@ private:
   std::vector<found_device> ask_all(std::vector<error>& failures);
   void resolve(std::vector<found_device> found, tables& into);
   [[nodiscard]] device_id id_for(const device_spec& device);
+  void name_siblings(std::vector<device_spec>& devices) const;
 
   node_id node_;
   std::vector<entry_ref> entries_;       ///< In order of plugin name; of the prober alone.

@@ -6,18 +6,23 @@
 #include "node/probe_answer.hpp"
 #include "node/tool_compile.hpp"
 
-#include <sys/stat.h>
+#include <glob.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
+#include <regex>
 
 namespace consort::node {
 
 namespace {
 
+/// Whether anything matches `path`, in which `*`, `?` and `[` stand for names.
 bool exists(const std::string& path) {
-  struct stat found {};
-  return ::stat(path.c_str(), &found) == 0;
+  glob_t found{};
+  const bool any = ::glob(path.c_str(), 0, nullptr, &found) == 0;
+  ::globfree(&found);
+  return any;
 }
 
 std::string last_line(const std::string& text) {
@@ -28,9 +33,9 @@ std::string last_line(const std::string& text) {
   return text.substr(start == std::string::npos ? 0 : start + 1).substr(0, 200);
 }
 
-/// Runs a plugin's command: found in its folder first, run there.
-result<child_exit> run_tool(const std::vector<std::string>& command, const std::string& folder,
-                            duration_us timeout_us) {
+/// A plugin's command: found in its folder first, run there.
+result<child_spec> tool_of(const std::vector<std::string>& command, const std::string& folder,
+                           duration_us timeout_us) {
   child_spec spec;
   for (const auto& argument : command)
     spec.argv.push_back(replace_placeholders(argument, {{"plugin", folder}}));
@@ -42,31 +47,25 @@ result<child_exit> run_tool(const std::vector<std::string>& command, const std::
   spec.work_path = folder;
   spec.timeout_us = timeout_us;
   spec.grace_us = limits::probe_grace_us;
-  return run_child(spec);
+  return spec;
 }
 
-device_reading reading_of(const tool_query& query, const answer_row& row) {
-  device_reading reading;
-  const auto whole = [&](const char* name) -> std::optional<std::uint64_t> {
-    const auto figure = figure_of(query, row, name);
-    return figure && *figure >= 0 ? std::optional(static_cast<std::uint64_t>(*figure))
-                                  : std::nullopt;
-  };
-  reading.memory_used_bytes = whole("memory_used_bytes");
-  reading.power_mw = whole("power_watts");
-  reading.energy_mj = whole("energy_joules");
-  if (const auto busy = whole("utilization"))
-    reading.utilization_pm = static_cast<std::uint32_t>(std::min<std::uint64_t>(*busy, 1000));
-  if (const auto heat = figure_of(query, row, "temperature_celsius");
-      heat && std::abs(*heat) < 1'000'000)
-    reading.temperature_mc = static_cast<std::int32_t>(*heat);
-  // An unknown word is no good sign: only the three known ones are taken at their word.
-  const auto health = text_of(row, "health");
-  if (health == "degraded")
-    reading.health = device_health::degraded;
-  else if (!health.empty() && health != "healthy")
-    reading.health = device_health::unhealthy;
-  return reading;
+result<child_exit> run_tool(const std::vector<std::string>& command, const std::string& folder,
+                            duration_us timeout_us) {
+  const auto spec = tool_of(command, folder, timeout_us);
+  return spec ? run_child(*spec) : result<child_exit>(spec.failure());
+}
+
+duration_us steady_us() {
+  return std::chrono::duration_cast<std::chrono::microseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+/// Where this host's own files are, for an agent in a container; empty = where they always are.
+std::string host_root() {
+  const char* root = std::getenv("CONSORT_HOST_ROOT");
+  return root == nullptr ? std::string() : std::string(root);
 }
 
 } // namespace
@@ -75,18 +74,40 @@ json_plugin::json_plugin(plugin_document document, std::string folder,
                          plugin_environment environment)
     : document_(std::move(document)),
       folder_(std::move(folder)),
-      environment_(std::move(environment)) {}
+      environment_(std::move(environment)) {
+  const auto root = host_root();
+  const auto move = [&](tool_query& query) {
+    if (query.parse == answer_format::sysfs)
+      query.each = root + query.each;
+  };
+  move(document_.probe);
+  if (document_.telemetry)
+    move(*document_.telemetry);
+  std::for_each(document_.telemetry_also.begin(), document_.telemetry_also.end(), move);
+  for (auto& test : document_.available.tests)
+    if (test.what == availability_test::kind::path && test.name.starts_with('/'))
+      test.name.insert(0, root);
+}
+
+bool json_plugin::there(const availability_test& test) const {
+  if (test.what == availability_test::kind::path)
+    return exists(replace_placeholders(test.name, {{"plugin", folder_}}));
+  if (test.what == availability_test::kind::command)
+    return !find_program(test.name, folder_).empty();
+  const char* value = std::getenv(test.name.c_str());
+  return value != nullptr && *value != '\0';
+}
 
 result<done> json_plugin::available() {
   std::string missing;
   bool any = false;
   for (const auto& test : document_.available.tests) {
-    const bool there = test.what == availability_test::kind::path
-                           ? exists(replace_placeholders(test.name, {{"plugin", folder_}}))
-                           : !find_program(test.name, folder_).empty();
-    any = any || there;
-    if (!there)
-      missing += (missing.empty() ? "" : ", ") + test.name;
+    const bool here = there(test);
+    any = any || here;
+    if (!here)
+      missing += (missing.empty() ? "" : ", ")
+                 + (test.what == availability_test::kind::variable ? "$" : std::string())
+                 + test.name;
   }
   const bool good
       = document_.available.tests.empty() || (document_.available.any ? any : missing.empty());
@@ -95,9 +116,22 @@ result<done> json_plugin::available() {
   return error{recovery::retry_later, "not_available", "not on this host: " + missing};
 }
 
-result<std::string> json_plugin::ask(const tool_query& query) const {
+result<std::string> json_plugin::listen(const tool_query& query) {
+  auto& stream = streams_[query.command]; // Questions to one tool share it.
+  if (stream == nullptr) {
+    auto spec = tool_of(query.command, folder_, 0);
+    if (!spec)
+      return spec.failure();
+    stream = std::make_unique<tool_stream>(environment_.io, *std::move(spec));
+  }
+  return stream->latest(query.timeout_us);
+}
+
+result<std::string> json_plugin::ask(const tool_query& query) {
   if (query.command.empty())
     return std::string{};
+  if (query.stream)
+    return listen(query);
   const auto end = run_tool(query.command, folder_, query.timeout_us);
   if (!end)
     return end.failure();
@@ -123,13 +157,15 @@ result<std::vector<device_spec>> json_plugin::probe() {
   std::vector<device_spec> devices;
   for (const auto& row : *rows) {
     auto device = describe(row.fields, row.attributes);
-    const auto memory = figure_of(document_.probe, row, "memory_bytes");
+    const auto memory = figure_of(row, "memory_bytes");
     device.memory_bytes = static_cast<std::uint64_t>(std::max<std::int64_t>(memory.value_or(0), 0));
     // Servers are told their device by its place, as vendors' variables want it.
     if (document_.runtime.interface == runtime_interface::server)
       device.attributes.emplace("index", std::to_string(devices.size()));
     devices.push_back(std::move(device));
   }
+  readings_.devices(devices);
+  add_partitions(devices);
   return devices;
 }
 
@@ -146,12 +182,45 @@ device_spec json_plugin::describe(const std::map<std::string, std::string>& fiel
   device.uuid = text("id");
   device.model = text("model");
   device.topology_group = text("topology_group");
+  device.parent = device_id(text("parent")); // Its uuid: the agent knows it under an id.
   device.simulated = document_.simulated;
   device.capability = document_.capability;
-  device.spec = document_.spec;
   device.tags = document_.tags;
-  device.attributes = document_.attributes;
-  device.attributes.merge(attributes);
+  device.attributes = std::move(attributes);
+  const auto* sheet = sheet_for(device.model);
+  device.spec = sheet == nullptr ? document_.spec : sheet->spec;
+  device.attributes.merge(std::map(sheet == nullptr ? document_.attributes : sheet->attributes));
+  choose_profiles(device);
+  if (const auto missing = missing_library(); !missing.empty()) {
+    device.capability.formats.clear();
+    device.capability.build_profiles.clear();
+    device.attributes["runtime"] = "missing: " + missing;
+  }
+  return device;
+}
+
+const model_sheet* json_plugin::sheet_for(const std::string& model) const {
+  for (const auto& sheet : document_.sheets)
+    if (std::regex_search(model, std::regex(sheet.match)))
+      return &sheet;
+  return nullptr;
+}
+
+/// A vendor's runtime that is not installed yet: the device is shown, and runs nothing.
+std::string json_plugin::missing_library() const {
+  const auto& rule = document_.runtime;
+  if (!rule.present || rule.interface != runtime_interface::c_abi)
+    return {};
+  const auto path = library_path();
+  return exists(path) ? std::string() : path;
+}
+
+std::string json_plugin::library_path() const {
+  const auto& library = document_.runtime.library;
+  return library.starts_with('/') ? library : folder_ + "/" + library;
+}
+
+void json_plugin::choose_profiles(device_spec& device) {
   for (std::size_t i = 0; i < document_.builds.size(); ++i) {
     const auto& rule = document_.builds[i];
     const auto profile = effective_profile(i);
@@ -161,22 +230,80 @@ device_spec json_plugin::describe(const std::map<std::string, std::string>& fiel
     if ((rule.profile.target.empty() || rule.profile.target == device.model) && !unknown)
       device.capability.build_profiles.push_back(profile);
   }
-  return device;
 }
 
-result<std::map<std::string, device_reading>> json_plugin::read() {
-  std::map<std::string, device_reading> readings;
-  if (!document_.telemetry)
-    return readings;
-  const auto answer = ask(*document_.telemetry);
+namespace {
+
+std::uint64_t part_of(std::uint64_t whole, const partition_rule& part) {
+  return whole / part.of * (part.last - part.first + 1)
+         + whole % part.of * (part.last - part.first + 1) / part.of;
+}
+
+bool overlap(const partition_rule& one, const partition_rule& other) {
+  return one.first <= other.last && other.first <= one.last;
+}
+
+} // namespace
+
+/// What the tool does not list but the device can be split into.
+void json_plugin::add_partitions(std::vector<device_spec>& devices) {
+  const auto whole_count = devices.size();
+  for (std::size_t at = 0; at < whole_count; ++at)
+    for (const auto& part : document_.partitions) {
+      auto child = devices[at];
+      child.parent = device_id(child.uuid);
+      child.attributes["partition"] = part.text;
+      for (const auto& other : document_.partitions)
+        if (&other != &part && overlap(part, other))
+          child.exclusive_siblings.emplace_back(child.uuid + "/" + other.name);
+      child.uuid += "/" + part.name;
+      child.memory_bytes = part_of(child.memory_bytes, part);
+      for (auto* figure :
+           {&child.spec.prefill_tokens_per_s, &child.spec.decode_tokens_per_s, &child.spec.tdp_mw,
+            &child.spec.idle_mw, &child.spec.cost_micros_per_hour})
+        *figure = part_of(*figure, part);
+      if (!part.model.empty()) {
+        child.model = part.model;
+        child.capability.build_profiles.clear();
+        choose_profiles(child);
+      }
+      devices.push_back(std::move(child));
+    }
+}
+
+/// Parts are as well as their device is; its power is the board's, and stays there.
+void json_plugin::read_partitions(std::map<std::string, device_reading>& readings) const {
+  std::map<std::string, device_reading> parts;
+  for (const auto& [uuid, reading] : readings)
+    for (const auto& part : document_.partitions)
+      parts[uuid + "/" + part.name].health = reading.health;
+  readings.merge(parts);
+}
+
+result<done> json_plugin::read_into(const tool_query& query) {
+  const auto answer = ask(query);
   if (!answer)
     return answer.failure();
-  const auto rows = split_answer(*document_.telemetry, *answer);
+  const auto rows = split_answer(query, *answer);
   if (!rows)
     return error{rows.failure().action, rows.failure().code,
                  document_.metadata.name + ": telemetry: " + rows.failure().message};
-  for (const auto& row : *rows)
-    readings[text_of(row, "id")] = reading_of(*document_.telemetry, row);
+  readings_.add(query, *rows, steady_us());
+  return done{};
+}
+
+result<std::map<std::string, device_reading>> json_plugin::read() {
+  if (!document_.telemetry)
+    return std::map<std::string, device_reading>{};
+  auto read = read_into(*document_.telemetry);
+  // What only a further tool knows is unknown while that one fails.
+  for (const auto& query : document_.telemetry_also)
+    if (read)
+      static_cast<void>(read_into(query));
+  auto readings = readings_.take();
+  if (!read)
+    return read.failure();
+  read_partitions(readings);
   return readings;
 }
 
@@ -255,7 +382,7 @@ std::unique_ptr<runtime> json_plugin::make_c_abi() const {
   const auto& rule = document_.runtime;
   c_abi_spec spec;
   spec.plugin = document_.metadata.name;
-  spec.library = rule.library.starts_with('/') ? rule.library : folder_ + "/" + rule.library;
+  spec.library = library_path();
   spec.config_json = rule.config_json;
   spec.start_timeout_us = rule.start_timeout_us;
   spec.memory_bytes = rule.memory_bytes;
@@ -276,6 +403,7 @@ std::unique_ptr<runtime> json_plugin::make_server() const {
   spec.command = rule.command;
   spec.url = rule.url;
   spec.ready = rule.ready;
+  spec.base = rule.base;
   spec.model = rule.model;
   spec.key_env = rule.key_env;
   spec.start_timeout_us = rule.start_timeout_us;
@@ -285,6 +413,7 @@ std::unique_ptr<runtime> json_plugin::make_server() const {
   spec.work_path = folder_;
   spec.sequences = document_.capability.max_sequences;
   spec.capabilities = document_.capability.runtime;
+  spec.failures = rule.failures;
   return environment_.make_server(spec);
 }
 

@@ -7,8 +7,10 @@
 /// the given io_context and outlive no caller.
 
 #include "node/c_abi_spec.hpp"
+#include "node/device_readings.hpp"
 #include "node/plugin_document.hpp"
 #include "node/server_spec.hpp"
+#include "node/tool_stream.hpp"
 
 #include <boost/asio/io_context.hpp>
 
@@ -43,8 +45,11 @@ private:
     std::string version; ///< First version-looking word of version_command; empty = unknown.
   };
 
+  [[nodiscard]] bool there(const availability_test& test) const;
   /// Runs the query's tool with `{plugin}` replaced. Returns: its standard output.
-  [[nodiscard]] result<std::string> ask(const tool_query& query) const;
+  [[nodiscard]] result<std::string> ask(const tool_query& query);
+  [[nodiscard]] result<std::string> listen(const tool_query& query);
+  [[nodiscard]] result<done> read_into(const tool_query& query);
   [[nodiscard]] const known_compiler& compiler(std::size_t rule);
   [[nodiscard]] build_profile effective_profile(std::size_t rule);
   [[nodiscard]] const build_rule* rule_for(const build_profile& wanted);
@@ -52,10 +57,18 @@ private:
   [[nodiscard]] std::unique_ptr<runtime> make_server() const;
   [[nodiscard]] device_spec describe(const std::map<std::string, std::string>& fields,
                                      std::map<std::string, std::string> attributes);
+  [[nodiscard]] const model_sheet* sheet_for(const std::string& model) const;
+  [[nodiscard]] std::string library_path() const;
+  [[nodiscard]] std::string missing_library() const; ///< Its path; empty = it is there.
+  void choose_profiles(device_spec& device);
+  void add_partitions(std::vector<device_spec>& devices);
+  void read_partitions(std::map<std::string, device_reading>& readings) const;
 
   plugin_document document_;
   std::string folder_;
   plugin_environment environment_;
+  std::map<std::vector<std::string>, std::unique_ptr<tool_stream>> streams_; ///< By command.
+  device_readings readings_;
   std::map<std::size_t, known_compiler> compilers_;
   std::unique_ptr<runtime> runtime_;
 };

@@ -19,6 +19,9 @@ inline constexpr duration_us child_reap_us_max = second_us;      ///< For a kill
 inline constexpr std::size_t child_output_bytes_max = 1024 * 1024; ///< Kept per stream, its head.
 inline constexpr std::size_t child_tail_bytes_max = 4096; ///< Kept per stream beside it, its end.
 inline constexpr std::size_t child_line_bytes_max = 4096; ///< Longer lines are cut.
+inline constexpr std::size_t stream_line_bytes_max = 1024 * 1024;    ///< Of a tool that goes on.
+inline constexpr duration_us stream_restart_us = 10 * second_us;     ///< Between two starts of it.
+inline constexpr duration_us stream_silence_us_max = 30 * second_us; ///< Beyond: it is stuck.
 inline constexpr std::size_t child_arguments_max = 256;
 inline constexpr std::size_t child_argument_bytes_max = 64 * 1024; ///< Over all arguments.
 
@@ -29,6 +32,12 @@ inline constexpr std::size_t plugin_builds_max = 32;         ///< Build profiles
 inline constexpr std::size_t plugin_devices_max = 256;       ///< Devices per probe.
 inline constexpr std::size_t plugin_attributes_max = 64;     ///< Attributes per device.
 inline constexpr std::size_t plugin_text_bytes_max = 256;    ///< One field of a probe's answer.
+inline constexpr std::size_t partitions_max = 64;            ///< Parts of one device.
+inline constexpr std::size_t spec_models_max = 32;           ///< Spec sheets of one plugin.
+inline constexpr std::size_t field_places_max = 8;           ///< Where one field may stand.
+inline constexpr std::size_t telemetry_also_max = 4;         ///< Further questions of telemetry.
+inline constexpr std::size_t block_lines_max = 256;          ///< Of one device, parse blocks.
+inline constexpr std::size_t sysfs_file_bytes_max = 4096;    ///< Read of one file, parse sysfs.
 inline constexpr std::size_t plugin_pattern_bytes_max = 256; ///< One regular expression.
 inline constexpr std::size_t pattern_line_bytes_max = 1024;  ///< Of a line, what patterns see.
 inline constexpr std::size_t plugin_folders_max = 256;       ///< Plugin folders per directory.
@@ -44,6 +53,10 @@ inline constexpr std::uint64_t gguf_tensor_name_bytes_max = 127;
 inline constexpr std::uint64_t gguf_array_items_max = 16'777'216;
 inline constexpr std::uint64_t gguf_alignment_max = 1024 * 1024; ///< Bytes.
 
+// Models as folders.
+inline constexpr std::size_t model_folder_files_max = 4'096;
+inline constexpr std::uint64_t model_config_bytes_max = 1024 * 1024; ///< config.json.
+
 // Artifact store.
 inline constexpr std::size_t artifacts_max = 4'096;                    ///< Indexed per node.
 inline constexpr std::size_t manifest_bytes_max = 64 * 1024;           ///< manifest.json.
@@ -57,12 +70,15 @@ inline constexpr duration_us compile_us_default = 3'600 * second_us;
 inline constexpr duration_us compile_us_max = 24 * 3'600 * second_us;
 inline constexpr std::size_t compile_message_bytes_max = 1024;  ///< Of a tool's last lines.
 inline constexpr std::size_t build_log_bytes_max = 1024 * 1024; ///< Kept of what a compiler prints.
+inline constexpr duration_us pack_us_max = 3'600 * second_us;   ///< A folder to or from one file.
 inline constexpr std::size_t failed_logs_max = 20;              ///< Of builds that failed.
 inline constexpr std::size_t build_failures_max = 64;           ///< Rules of one build.
 
 // Runtimes.
 inline constexpr duration_us runtime_start_us_default = 60 * second_us;
-inline constexpr duration_us runtime_start_us_max = 1'800 * second_us;
+inline constexpr duration_us runtime_start_us_max
+    = 3 * 3'600 * second_us; ///< Cold starts of some servers compile for two hours.
+inline constexpr std::size_t runtime_failures_max = 64;           ///< Rules of one runtime.
 inline constexpr duration_us server_silence_us = 120 * second_us; ///< Of a stream.
 inline constexpr duration_us server_silence_us_max = 3'600 * second_us;
 inline constexpr duration_us server_connect_us = 2 * second_us; ///< TCP.

@@ -2,6 +2,7 @@
 #include "node/model_files.hpp"
 
 #include "node/gguf.hpp"
+#include "node/model_folder.hpp"
 
 #include <algorithm>
 
@@ -32,7 +33,8 @@ result<model_variant> describe_variant(const model_variant& declared, digest_cac
   }
   if (auto failure = objection(declared.source))
     return *failure;
-  auto found = describe_gguf(declared.source, digests);
+  auto found = is_model_folder(declared.source) ? describe_model_folder(declared.source, digests)
+                                                : describe_gguf(declared.source, digests);
   if (!found)
     return found.failure();
   if (!declared.content.empty() && declared.content != found->content)

@@ -6,6 +6,7 @@
 
 #include "node/limits.hpp"
 #include "node/plugin.hpp"
+#include "node/server_spec.hpp"
 
 #include <map>
 #include <optional>
@@ -14,9 +15,10 @@
 
 namespace consort::node {
 
-/// One thing that must be there: a path, or a program (in the plugin's folder or in PATH).
+/// One thing that must be there: a path (a pattern of paths), a program (in the plugin's folder or
+/// in PATH), or a variable of the agent's environment that is not empty.
 struct availability_test {
-  enum class kind : std::uint8_t { path, command };
+  enum class kind : std::uint8_t { path, command, variable };
   kind what = kind::path;
   std::string name;
 };
@@ -27,23 +29,37 @@ struct availability {
   std::vector<availability_test> tests;
 };
 
+/// What becomes of several values, which a JSON pointer with `*` in it finds.
+enum class field_take : std::uint8_t { first, sum, mean, max, join };
+
 /// Where a figure or word stands in a tool's answer, or the constant that replaces it.
 struct field_source {
-  std::string at; ///< JSON pointer, CSV column, capture group or file name, by `parse`.
+  std::string at; ///< JSON pointer, CSV column, capture group, file name or pattern, by `parse`.
   std::optional<std::string> constant;
+  std::string match; ///< Pattern; its group is what counts of the text. Empty = all of it.
+  field_take take = field_take::first;
   std::string unit;          ///< As the file names it; a tool may print it behind the number.
   std::int64_t multiply = 1; ///< From the unit named in the file to ours.
   std::int64_t divide = 1;
+  bool busy_time = false; ///< Utilization only: time so far, in microseconds once scaled.
   std::map<std::string, std::string> words; ///< Replaces a text by another (`ok` -> `healthy`).
+  std::vector<field_source> otherwise;      ///< In order, when this gives nothing.
 };
 
-enum class answer_format : std::uint8_t { json, csv, text, sysfs };
+/// `blocks` is text in which several lines belong to one device.
+enum class answer_format : std::uint8_t { json, csv, text, sysfs, blocks };
 
 /// One question to the vendor's tools: what to run or read, and how to split it into devices.
 struct tool_query {
   std::vector<std::string> command; ///< Empty for sysfs.
   answer_format parse = answer_format::json;
-  std::string each; ///< json: pointer to an array or object; text: pattern; sysfs: glob of folders.
+  std::string each; ///< json: pointer to an array or object; text: pattern; sysfs: glob of folders;
+                    ///< blocks: pattern of a device's first line.
+  std::vector<std::string> each_otherwise;  ///< json: further pointers; the first there counts.
+  std::vector<std::string> columns;         ///< csv without a header line: what it would say.
+  std::map<std::string, std::string> where; ///< Place -> pattern: others are no devices of ours.
+  std::string id_attribute; ///< Telemetry: which attribute of the device `id` is; empty = its uuid.
+  bool stream = false;      ///< Json: the tool goes on, one answer per line.
   duration_us timeout_us = limits::plugin_call_us_max;
   std::map<std::string, field_source> fields; ///< By our own name: `id`, `memory_bytes` ...
   std::map<std::string, field_source> attributes;
@@ -100,6 +116,7 @@ struct runtime_rule {
   std::vector<std::string> command; ///< server: arguments; empty = `url` runs already.
   std::string url;                  ///< server.
   std::string ready = "/health";    ///< server.
+  std::string base = "/v1";         ///< server.
   std::string model;                ///< server: what it calls the model; empty = our name.
   std::string key_env;              ///< server: variable that holds its key; empty = none.
   duration_us silence_us = limits::server_silence_us; ///< server.
@@ -107,6 +124,25 @@ struct runtime_rule {
   std::uint64_t memory_bytes = 0;
   std::uint32_t threads = 0;
   std::map<std::string, std::string> env;
+  std::vector<start_failure_rule> failures; ///< server: the first that fits counts.
+};
+
+/// A part of a device that can be used by itself: units `first` to `last` of `of`. Parts that share
+/// a unit exclude each other.
+struct partition_rule {
+  std::string name;  ///< Ends the uuid: `<uuid>/<name>`.
+  std::string model; ///< SKU; empty = the device's own.
+  std::string text;  ///< `{partition}` of a server's rule.
+  std::uint32_t first = 0;
+  std::uint32_t last = 0;
+  std::uint32_t of = 1;
+};
+
+/// A spec sheet for the device models that a pattern matches.
+struct model_sheet {
+  std::string match;
+  speed_spec spec;
+  std::map<std::string, std::string> attributes; ///< Bandwidth, tflops.
 };
 
 struct plugin_document {
@@ -115,8 +151,11 @@ struct plugin_document {
   availability available;
   tool_query probe;
   std::optional<tool_query> telemetry;
+  std::vector<tool_query> telemetry_also; ///< What further tools know about the same devices.
   device_capability capability; ///< build_profiles empty: they depend on the installed compilers.
   speed_spec spec;
+  std::vector<model_sheet> sheets; ///< The first that fits replaces `spec` and its attributes.
+  std::vector<partition_rule> partitions;
   std::map<std::string, std::string> attributes; ///< Of every device: tflops and the like.
   std::vector<std::string> tags;
   std::vector<build_rule> builds;

@@ -41,10 +41,13 @@ availability_test read_test(json_file& file, const std::string& pointer,
   json_section section(file, pointer, object);
   availability_test test;
   const auto path = section.text("path"), command = section.text("command");
-  if (path.empty() == command.empty())
-    section.fail("", "expected either `path` or `command`");
-  test.what = path.empty() ? availability_test::kind::command : availability_test::kind::path;
-  test.name = path.empty() ? command : path;
+  const auto variable = section.text("env");
+  if ((path.empty() ? 0 : 1) + (command.empty() ? 0 : 1) + (variable.empty() ? 0 : 1) != 1)
+    section.fail("", "expected one of `path`, `command` and `env`");
+  test.what = !path.empty()      ? availability_test::kind::path
+              : !command.empty() ? availability_test::kind::command
+                                 : availability_test::kind::variable;
+  test.name = path + command + variable;
   section.finish();
   return test;
 }
@@ -90,10 +93,9 @@ device_capability read_capability(json_file& file, json_section& parent,
   return can;
 }
 
-void read_spec(json_file& file, json_section& parent, const nlohmann::json& object,
-               plugin_document& document) {
-  json_section section(file, parent.at("spec"), object);
-  auto& spec = document.spec;
+/// A spec sheet: the plugin's own, or one for some models.
+void read_sheet(json_file& file, json_section& section, model_sheet& sheet) {
+  auto& spec = sheet.spec;
   spec.prefill_tokens_per_s = section.scaled("prefill_tokens_per_s", 0, 1);
   spec.decode_tokens_per_s = section.scaled("decode_tokens_per_s", 0, 1);
   spec.decode_batch_gain_pm
@@ -106,17 +108,87 @@ void read_spec(json_file& file, json_section& parent, const nlohmann::json& obje
     section.fail("decode_batch_gain", "expected at most 10");
   if (const auto* bandwidth = section.find("memory_gb_per_s"); bandwidth != nullptr) {
     [[maybe_unused]] const auto checked = section.scaled("memory_gb_per_s", 0, 1);
-    document.attributes["memory_gb_per_s"] = bandwidth->dump();
+    sheet.attributes["memory_gb_per_s"] = bandwidth->dump();
   }
   if (const auto* tflops = section.find("tflops"); tflops != nullptr) {
     json_section inner(file, section.at("tflops"), *tflops);
     if (tflops->is_object())
       for (const auto& [dtype, value] : tflops->items()) {
         [[maybe_unused]] const auto checked = inner.scaled(dtype, 0, 1);
-        document.attributes["tflops_" + dtype] = value.dump();
+        sheet.attributes["tflops_" + dtype] = value.dump();
       }
   }
+}
+
+void read_spec(json_file& file, json_section& parent, const nlohmann::json& object,
+               plugin_document& document) {
+  json_section section(file, parent.at("spec"), object);
+  model_sheet common;
+  read_sheet(file, section, common);
+  document.spec = common.spec;
+  document.attributes = common.attributes;
+  const auto* list = section.find("models");
+  if (list != nullptr && (!list->is_array() || list->size() > limits::spec_models_max))
+    section.fail("models", "expected a list of at most " + std::to_string(limits::spec_models_max)
+                               + " spec sheets");
+  else if (list != nullptr)
+    for (std::size_t at = 0; at < list->size(); ++at) {
+      json_section inner(file, section.at("models") + "/" + std::to_string(at), (*list)[at]);
+      model_sheet sheet;
+      inner.require("match", "a regular expression for the device's model");
+      sheet.match = inner.pattern("match", 0);
+      read_sheet(file, inner, sheet);
+      inner.finish();
+      document.sheets.push_back(std::move(sheet));
+    }
   section.finish();
+}
+
+/// `list` of `partitions`: parts of a device, each units FIRST to LAST of `of`.
+partition_rule read_partition(json_file& file, const std::string& pointer,
+                              const nlohmann::json& object, std::uint32_t of) {
+  json_section section(file, pointer, object);
+  partition_rule part;
+  part.of = of;
+  section.require("name", "a name, unique in the device");
+  section.require("first", "its first unit");
+  section.require("last", "its last unit");
+  part.name = section.text("name");
+  if (section.has("name") && !plain_name(part.name))
+    section.fail("name", "expected up to 64 lower-case letters, digits, - and _");
+  part.model = section.text("model");
+  part.text = section.text("text");
+  part.first = static_cast<std::uint32_t>(section.whole("first", 0, 0, of - 1));
+  part.last = static_cast<std::uint32_t>(section.whole("last", part.first, part.first, of - 1));
+  section.finish();
+  return part;
+}
+
+void read_partitions(json_file& file, json_section& root, plugin_document& document) {
+  const auto* object = root.find("partitions");
+  if (object == nullptr)
+    return;
+  json_section section(file, root.at("partitions"), *object);
+  section.require("of", "how many units a device has");
+  section.require("list", "its parts");
+  const bool offered = section.boolean("offer", true);
+  const auto of = static_cast<std::uint32_t>(section.whole("of", 1, 1, 1024));
+  const auto* list = section.find("list");
+  if (list != nullptr && (!list->is_array() || list->size() > limits::partitions_max))
+    section.fail("list",
+                 "expected a list of at most " + std::to_string(limits::partitions_max) + " parts");
+  else if (list != nullptr)
+    for (std::size_t at = 0; at < list->size(); ++at) {
+      auto part
+          = read_partition(file, section.at("list") + "/" + std::to_string(at), (*list)[at], of);
+      for (const auto& other : document.partitions)
+        if (other.name == part.name)
+          section.fail("list", "two parts are named " + part.name);
+      document.partitions.push_back(std::move(part));
+    }
+  section.finish();
+  if (!offered)
+    document.partitions.clear();
 }
 
 void read_telemetry(json_file& file, json_section& root, plugin_document& document) {
@@ -129,6 +201,17 @@ void read_telemetry(json_file& file, json_section& root, plugin_document& docume
       = section.duration("every", limits::telemetry_every_us, every_us_max);
   document.telemetry = read_query(file, section, true);
   document.metadata.telemetry = true;
+  if (const auto* list = section.find("also")) {
+    if (!list->is_array() || list->size() > limits::telemetry_also_max)
+      section.fail("also", "expected a list of at most "
+                               + std::to_string(limits::telemetry_also_max) + " further questions");
+    else
+      for (std::size_t at = 0; at < list->size(); ++at) {
+        json_section inner(file, section.at("also") + "/" + std::to_string(at), (*list)[at]);
+        document.telemetry_also.push_back(read_query(file, inner, true));
+        inner.finish();
+      }
+  }
   section.finish();
 }
 
@@ -151,6 +234,7 @@ plugin_document read_document(json_file& file) {
     document.capability = read_capability(file, root, *object, !document.builds.empty());
   if (const auto* object = root.find("spec"))
     read_spec(file, root, *object, document);
+  read_partitions(file, root, document);
   if (const auto* object = root.find("runtime"))
     document.runtime = read_runtime(file, root.at("runtime"), *object);
   root.finish();

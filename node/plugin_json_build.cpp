@@ -84,7 +84,7 @@ void read_compatibility(json_section& section, build_rule& rule) {
                                           + "` is none of target, compiler_version, "
                                             "compiler_version:major, compiler_version:minor");
   }
-  if (!binds_target && !rule.profile.target.empty())
+  if (!binds_target && section.has("target"))
     section.fail("compatible_with", "a build for one target must list target");
 }
 
@@ -110,7 +110,8 @@ void read_profile(json_section& section, build_profile& profile) {
   section.require("compiler", "the compiler's name");
   profile.name = section.text("profile");
   profile.compiler = section.text("compiler");
-  profile.target = section.text("target");
+  if (const auto* target = section.find("target"); target == nullptr || !target->is_array())
+    profile.target = section.text("target");
   profile.compiler_version = section.text("compiler_version");
   profile.flags = section.text("flags");
   profile.dtype = section.text("dtype");
@@ -135,6 +136,19 @@ void read_buckets(json_section& section, build_profile& profile) {
   std::sort(profile.shape_buckets.begin(), profile.shape_buckets.end());
 }
 
+/// One way to fail, and which of the words it means.
+template <class Rule>
+void read_failure(json_section& section, Rule& one, const std::vector<std::string>& words) {
+  if (section.has("exit"))
+    one.exit = static_cast<int>(section.whole("exit", 1, 1, 255));
+  one.match = section.pattern("match", 0);
+  if (!one.exit && one.match.empty())
+    section.fail("", "expected `exit`, `match`, or both");
+  section.require("class", "what it means");
+  one.means = static_cast<decltype(one.means)>(section.word("class", words, 0));
+  section.finish();
+}
+
 void read_failures(json_file& file, json_section& section, build_rule& rule) {
   const auto* list = section.find("failures");
   if (list == nullptr)
@@ -145,20 +159,29 @@ void read_failures(json_file& file, json_section& section, build_rule& rule) {
   for (std::size_t at = 0; at < list->size(); ++at) {
     json_section inner(file, section.at("failures") + "/" + std::to_string(at), (*list)[at]);
     failure_rule one;
-    if (inner.has("exit"))
-      one.exit = static_cast<int>(inner.whole("exit", 1, 1, 255));
-    one.match = inner.pattern("match", 0);
-    if (!one.exit && one.match.empty())
-      inner.fail("", "expected `exit`, `match`, or both");
-    inner.require("class", "deterministic, resource or transient");
-    one.means = static_cast<failure_class>(
-        inner.word("class", {"deterministic", "resource", "transient"}, 0));
-    inner.finish();
+    read_failure(inner, one, {"deterministic", "resource", "transient"});
     rule.failures.push_back(std::move(one));
   }
 }
 
-build_rule read_build(json_file& file, const std::string& pointer, const nlohmann::json& object) {
+/// One rule per target, where an entry has a list of them: `NAME-TARGET` for each.
+std::vector<build_rule> for_each_target(json_section& section, const build_rule& rule) {
+  const auto* list = section.find("target");
+  if (list == nullptr || !list->is_array())
+    return {rule};
+  std::vector<build_rule> rules;
+  for (const auto& target : section.texts("target")) {
+    rules.push_back(rule);
+    rules.back().profile.name += "-" + target;
+    rules.back().profile.target = target;
+  }
+  if (rules.empty())
+    section.fail("target", "expected a device model, or a list of them");
+  return rules;
+}
+
+std::vector<build_rule> read_build(json_file& file, const std::string& pointer,
+                                   const nlohmann::json& object) {
   json_section section(file, pointer, object);
   build_rule rule;
   read_profile(section, rule.profile);
@@ -175,8 +198,9 @@ build_rule read_build(json_file& file, const std::string& pointer, const nlohman
   rule.timeout_us = section.duration("timeout", limits::compile_us_default, limits::compile_us_max);
   rule.memory_bytes = section.size("memory", 0);
   rule.disk_bytes = section.size("disk", 0);
+  auto rules = for_each_target(section, rule);
   section.finish();
-  return rule;
+  return rules;
 }
 
 } // namespace
@@ -190,7 +214,11 @@ std::vector<build_rule> read_builds(json_file& file, const std::string& pointer,
     return rules;
   }
   for (std::size_t i = 0; i < list.size(); ++i)
-    rules.push_back(read_build(file, pointer + "/" + std::to_string(i), list[i]));
+    for (auto& one : read_build(file, pointer + "/" + std::to_string(i), list[i]))
+      rules.push_back(std::move(one));
+  if (rules.size() > limits::plugin_builds_max)
+    file.fail(pointer, "more than " + std::to_string(limits::plugin_builds_max)
+                           + " builds, those for each target counted");
   return rules;
 }
 
@@ -208,6 +236,21 @@ void read_library(json_section& section, runtime_rule& rule) {
   rule.threads = static_cast<std::uint32_t>(section.whole("threads", 0, 0, limits::threads_max));
 }
 
+void read_start_failures(json_file& file, json_section& section, runtime_rule& rule) {
+  const auto* list = section.find("failures");
+  if (list == nullptr)
+    return;
+  if (!list->is_array() || list->size() > limits::runtime_failures_max)
+    return section.fail("failures", "expected a list of at most "
+                                        + std::to_string(limits::runtime_failures_max) + " rules");
+  for (std::size_t at = 0; at < list->size(); ++at) {
+    json_section inner(file, section.at("failures") + "/" + std::to_string(at), (*list)[at]);
+    start_failure_rule one;
+    read_failure(inner, one, {"rebuild", "elsewhere", "refuse", "later"});
+    rule.failures.push_back(std::move(one));
+  }
+}
+
 void read_server(json_section& section, runtime_rule& rule) {
   [[maybe_unused]] const auto protocol = section.word("protocol", {"openai"}, 0);
   rule.command = section.texts("command");
@@ -218,12 +261,15 @@ void read_server(json_section& section, runtime_rule& rule) {
   if (!rule.url.empty())
     if (const auto address = parse_server_url(rule.url); !address)
       section.fail("url", address.failure().message);
-  rule.ready = section.text("ready", "/health");
-  const bool plain = rule.ready.starts_with('/')
-                     && std::all_of(rule.ready.begin(), rule.ready.end(),
-                                    [](char c) { return c > ' ' && c < 0x7f; });
-  if (!plain)
-    section.fail("ready", "expected a path such as /health");
+  const auto path = [&](const char* name, const char* usual) {
+    auto text = section.text(name, usual);
+    if (!text.starts_with('/')
+        || !std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7f; }))
+      section.fail(name, std::string("expected a path such as ") + usual);
+    return text;
+  };
+  rule.ready = path("ready", "/health");
+  rule.base = path("base", "/v1");
   rule.model = section.text("model");
   check_placeholders(section, "model", {rule.model}, server_placeholders());
   rule.key_env = section.text("key_env");
@@ -241,8 +287,12 @@ runtime_rule read_runtime(json_file& file, const std::string& pointer,
   section.require("interface", "c-abi or server");
   rule.interface = static_cast<runtime_interface>(
       section.word("interface", {"c-abi", "server"}, 0));
-  rule.interface == runtime_interface::c_abi ? read_library(section, rule)
-                                             : read_server(section, rule);
+  if (rule.interface == runtime_interface::c_abi) {
+    read_library(section, rule);
+  } else {
+    read_server(section, rule);
+    read_start_failures(file, section, rule);
+  }
   rule.start_timeout_us = section.duration("start_timeout", limits::runtime_start_us_default,
                                            limits::runtime_start_us_max);
   rule.memory_bytes = section.size("memory", 0);

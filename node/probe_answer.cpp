@@ -20,14 +20,20 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t shown_bytes = 80;
+constexpr std::string_view degree_sign = "\xc2\xb0";
 
 /// Looks up where a field stands in one device; nothing when it is not there.
 using lookup = std::function<std::optional<std::string>(const std::string& at)>;
 
 std::string clean(std::string_view text) {
   std::string out;
-  for (const char c : text.substr(0, limits::plugin_text_bytes_max))
-    out += c >= ' ' && c <= '~' ? c : '?';
+  text = text.substr(0, limits::plugin_text_bytes_max);
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (text.substr(at, degree_sign.size()) == degree_sign)
+      ++at; // `29.81 °C` is in C.
+    else
+      out += text[at] >= ' ' && text[at] <= '~' ? text[at] : '?';
+  }
   return out;
 }
 
@@ -42,37 +48,156 @@ error bad_answer(const std::string& message) {
   return {recovery::retry_later, "plugin_answer", message};
 }
 
-std::optional<std::string> read_source(const field_source& source, const lookup& find) {
+std::vector<std::string_view> split_lines(std::string_view text) {
+  std::vector<std::string_view> lines;
+  while (!text.empty()) {
+    const auto end = text.find('\n');
+    if (const auto line = trim(text.substr(0, end)); !line.empty())
+      lines.push_back(line);
+    text = end == std::string_view::npos ? std::string_view{} : text.substr(end + 1);
+  }
+  return lines;
+}
+
+/// The group of `pattern` in the first line of `text` that it matches; nothing without one.
+std::optional<std::string> matched(const std::string& pattern, std::string_view text) {
+  const std::regex wanted(pattern);
+  for (const auto line : split_lines(text)) {
+    // The library's matcher recurses per character: the line is cut before it sees it.
+    const std::string cut(line.substr(0, limits::pattern_line_bytes_max));
+    if (std::smatch found; std::regex_search(cut, found, wanted))
+      return found[found.size() > 1 ? 1 : 0].str();
+  }
+  return std::nullopt;
+}
+
+/// One place, and the units that it is in.
+struct found_text {
+  std::string text;
+  const field_source* source;
+};
+
+/// A number with nothing but its unit behind it.
+std::optional<double> number_in(std::string_view text, const std::string& unit) {
+  double number = 0;
+  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const auto rest = trim(text.substr(static_cast<std::size_t>(end - text.data())));
+  if (status != std::errc{} || !std::isfinite(number) || (!rest.empty() && rest != unit))
+    return std::nullopt;
+  return number;
+}
+
+/// What several values come to, those that cannot be read left out; nothing when none can.
+std::optional<std::string> folded(const field_source& source, std::string_view lines) {
+  std::optional<double> sum;
+  int count = 0;
+  for (const auto line : split_lines(lines)) {
+    const auto text = source.match.empty() ? clean(line) : matched(source.match, line).value_or("");
+    const auto one = number_in(text, source.unit);
+    if (!one)
+      continue;
+    ++count;
+    sum = source.take == field_take::max ? std::max(sum.value_or(*one), *one)
+                                         : sum.value_or(0) + *one;
+  }
+  if (!sum)
+    return std::nullopt;
+  const double value = source.take == field_take::mean ? *sum / count : *sum;
+  return json(value).dump();
+}
+
+std::optional<std::string> read_one(const field_source& source, const lookup& find) {
   auto text = source.constant ? source.constant : find(source.at);
+  if (text && source.take == field_take::join)
+    std::replace(text->begin(), text->end(), '\n', ',');
+  else if (text && source.take != field_take::first)
+    return folded(source, *text);
+  if (text && !source.match.empty())
+    text = matched(source.match, *text);
   if (!text)
     return std::nullopt;
-  auto cleaned = clean(trim(*text));
+  auto cleaned = clean(trim(std::string_view(*text).substr(0, text->find('\n'))));
   if (const auto word = source.words.find(cleaned); word != source.words.end())
     return word->second;
   return cleaned;
 }
 
-answer_row read_row(const tool_query& query, const lookup& find) {
-  answer_row row;
-  for (const auto& [name, source] : query.fields)
-    if (auto text = read_source(source, find))
-      row.fields[name] = *std::move(text);
-  for (const auto& [name, source] : query.attributes)
-    if (auto text = read_source(source, find))
-      row.attributes[name] = *std::move(text);
-  return row;
+/// Whether a text says something: `N/A` in its spellings is no value at all.
+bool says_something(const std::string& text) {
+  static const std::set<std::string, std::less<>> nothing{
+      "", "-", "N/A", "[N/A]", "n/a", "NA", "[Not Supported]", "Not Supported", "[Unknown Error]"};
+  return !nothing.contains(text);
 }
 
-std::optional<std::string> json_text(const json& device, const std::string& at) {
-  const json::json_pointer pointer(at);
-  if (!device.contains(pointer))
-    return std::nullopt;
-  const auto& value = device[pointer];
+/// The value of several places, in the order given.
+std::optional<found_text> read_source(const field_source& source, const lookup& find) {
+  const auto first = read_one(source, find);
+  if (source.otherwise.empty() || (first && says_something(*first)))
+    return first ? std::optional(found_text{*first, &source}) : std::nullopt;
+  for (const auto& other : source.otherwise)
+    if (auto text = read_one(other, find); text && says_something(*text))
+      return found_text{*std::move(text), &other};
+  return first ? std::optional(found_text{*first, &source}) : std::nullopt;
+}
+
+bool wanted(const tool_query& query, const lookup& find) {
+  return std::all_of(query.where.begin(), query.where.end(), [&](const auto& condition) {
+    const auto text = find(condition.first);
+    return text && matched(condition.second, *text).has_value();
+  });
+}
+
+void add_row(const tool_query& query, const lookup& find, std::vector<answer_row>& rows) {
+  if (rows.size() > limits::plugin_devices_max || !wanted(query, find))
+    return;
+  answer_row row;
+  for (const auto& [name, source] : query.fields)
+    if (auto found = read_source(source, find)) {
+      row.fields[name] = std::move(found->text);
+      row.sources[name] = found->source;
+    }
+  for (const auto& [name, source] : query.attributes)
+    if (auto found = read_source(source, find))
+      row.attributes[name] = std::move(found->text);
+  rows.push_back(std::move(row));
+}
+
+std::optional<std::string> value_text(const json& value) {
   if (value.is_string())
     return value.get<std::string>();
   if (value.is_number() || value.is_boolean())
     return value.dump();
   return std::nullopt;
+}
+
+/// Every value at a pointer in which `*` stands for each member.
+void collect(const json& from, std::string_view at, std::vector<std::string>& into) {
+  const auto star = at.find("/*");
+  const auto after = star + 2;
+  const bool is_step = star != std::string_view::npos && (after == at.size() || at[after] == '/');
+  const json::json_pointer pointer(std::string(is_step ? at.substr(0, star) : at));
+  if (into.size() >= limits::plugin_devices_max || !from.contains(pointer))
+    return;
+  const auto& value = from[pointer];
+  if (!is_step) {
+    if (auto text = value_text(value))
+      into.push_back(*std::move(text));
+  } else if (value.is_structured()) {
+    for (const auto& member : value)
+      collect(member, at.substr(after), into);
+  }
+}
+
+/// Several values come as lines of one text, and fold later, where their unit is known.
+std::optional<std::string> json_text(const json& device, const std::string& at) {
+  std::vector<std::string> all;
+  collect(device, at, all);
+  if (all.empty())
+    return std::nullopt;
+  std::string joined;
+  for (const auto& one : all)
+    joined += (joined.empty() ? "" : "\n") + one;
+  return joined;
 }
 
 result<std::vector<answer_row>> split_json(const tool_query& query, std::string_view answer) {
@@ -87,33 +212,24 @@ result<std::vector<answer_row>> split_json(const tool_query& query, std::string_
   if (too_deep || root.is_discarded())
     return bad_answer(too_deep ? "JSON nested too deep"
                                : "not JSON: `" + clean(answer.substr(0, shown_bytes)) + "`");
-  const json::json_pointer each(query.each);
+  auto place = query.each;
+  for (const auto& other : query.each_otherwise)
+    if (!root.contains(json::json_pointer(place)))
+      place = other;
+  const json::json_pointer each(place);
   if (!root.contains(each))
     return bad_answer("nothing at " + query.each);
   const auto& devices = root[each];
   std::vector<answer_row> rows;
   const auto add = [&](const json& device) {
-    rows.push_back(read_row(query, [&](const std::string& at) { return json_text(device, at); }));
+    add_row(
+        query, [&](const std::string& at) { return json_text(device, at); }, rows);
   };
-  if (devices.is_array() || (devices.is_object() && !query.each.empty()))
-    std::for_each(devices.begin(), devices.end(), [&](const json& device) {
-      if (rows.size() <= limits::plugin_devices_max)
-        add(device);
-    });
+  if (devices.is_array() || (devices.is_object() && !place.empty()))
+    std::for_each(devices.begin(), devices.end(), add);
   else
     add(devices);
   return rows;
-}
-
-std::vector<std::string_view> split_lines(std::string_view text) {
-  std::vector<std::string_view> lines;
-  while (!text.empty()) {
-    const auto end = text.find('\n');
-    if (const auto line = trim(text.substr(0, end)); !line.empty())
-      lines.push_back(line);
-    text = end == std::string_view::npos ? std::string_view{} : text.substr(end + 1);
-  }
-  return lines;
 }
 
 std::vector<std::string> split_columns(std::string_view line) {
@@ -137,43 +253,84 @@ std::vector<std::string> split_columns(std::string_view line) {
 
 result<std::vector<answer_row>> split_csv(const tool_query& query, std::string_view answer) {
   const auto lines = split_lines(answer);
-  if (lines.empty())
+  const bool headed = query.columns.empty();
+  if (headed && lines.empty())
     return bad_answer("no header line");
-  const auto header = split_columns(lines.front());
+  const auto header = headed ? split_columns(lines.front()) : query.columns;
   std::vector<answer_row> rows;
-  for (std::size_t i = 1; i < lines.size() && rows.size() <= limits::plugin_devices_max; ++i) {
+  for (std::size_t i = headed ? 1 : 0; i < lines.size(); ++i) {
     const auto columns = split_columns(lines[i]);
-    rows.push_back(read_row(query, [&](const std::string& at) -> std::optional<std::string> {
+    const auto column = [&](const std::string& at) -> std::optional<std::string> {
       const auto found = std::find(header.begin(), header.end(), at);
       const auto index = static_cast<std::size_t>(found - header.begin());
       if (found == header.end() || index >= columns.size())
         return std::nullopt;
       return columns[index];
-    }));
+    };
+    add_row(query, column, rows);
   }
   return rows;
 }
 
 result<std::vector<answer_row>> split_text(const tool_query& query, std::string_view answer) {
   std::vector<answer_row> rows;
-  try {
-    const std::regex each(query.each);
-    for (const auto line : split_lines(answer)) {
-      // The library's matcher recurses per character: the line is cut before it sees it.
-      const std::string text(line.substr(0, limits::pattern_line_bytes_max));
-      std::smatch match;
-      if (rows.size() > limits::plugin_devices_max || !std::regex_search(text, match, each))
-        continue;
-      rows.push_back(read_row(query, [&](const std::string& at) -> std::optional<std::string> {
-        std::size_t group = 0;
-        std::from_chars(at.data(), at.data() + at.size(), group);
-        return group < match.size() ? std::optional(match[group].str()) : std::nullopt;
-      }));
-    }
-  } catch (const std::regex_error& problem) {
-    return bad_answer(std::string("pattern failed: ") + problem.what());
+  const std::regex each(query.each);
+  for (const auto line : split_lines(answer)) {
+    // The library's matcher recurses per character: the line is cut before it sees it.
+    const std::string text(line.substr(0, limits::pattern_line_bytes_max));
+    std::smatch match;
+    if (!std::regex_search(text, match, each))
+      continue;
+    const auto captured = [&](const std::string& at) -> std::optional<std::string> {
+      std::size_t group = 0;
+      std::from_chars(at.data(), at.data() + at.size(), group);
+      return group < match.size() ? std::optional(match[group].str()) : std::nullopt;
+    };
+    add_row(query, captured, rows);
   }
   return rows;
+}
+
+/// Each block goes on to the next line that `each` matches; what comes before the first is none.
+result<std::vector<answer_row>> split_blocks(const tool_query& query, std::string_view answer) {
+  std::vector<std::string> blocks;
+  std::vector<answer_row> rows;
+  const std::regex each(query.each);
+  std::size_t lines = 0;
+  for (const auto line : split_lines(answer)) {
+    const std::string text(line.substr(0, limits::pattern_line_bytes_max));
+    if (std::regex_search(text, each)) {
+      if (blocks.size() > limits::plugin_devices_max)
+        break;
+      blocks.emplace_back();
+      lines = 0;
+    }
+    if (!blocks.empty() && lines++ < limits::block_lines_max)
+      blocks.back() += text + "\n";
+  }
+  for (const auto& block : blocks)
+    add_row(
+        query, [&](const std::string& at) { return matched(at, block); }, rows);
+  return rows;
+}
+
+/// What stands in a file of a folder; of several, named with `+` between them, joined by `:`.
+std::optional<std::string> folder_text(const std::string& folder, std::string_view at) {
+  if (const auto plus = at.find('+'); plus != std::string_view::npos) {
+    const auto first = folder_text(folder, at.substr(0, plus));
+    const auto rest = folder_text(folder, at.substr(plus + 1));
+    if (!first || !rest)
+      return std::nullopt;
+    return std::string(trim(*first)) + ":" + *rest;
+  }
+  if (at == ".")
+    return folder;
+  std::ifstream file(folder + "/" + std::string(at));
+  std::string text(limits::sysfs_file_bytes_max, '\0');
+  if (!file.read(text.data(), static_cast<std::streamsize>(text.size())) && file.gcount() == 0)
+    return std::nullopt;
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  return text;
 }
 
 result<std::vector<answer_row>> read_folders(const tool_query& query) {
@@ -185,16 +342,8 @@ result<std::vector<answer_row>> read_folders(const tool_query& query) {
     return bad_answer(query.each + ": cannot be listed");
   std::vector<answer_row> rows;
   for (const auto& folder : folders) {
-    if (rows.size() > limits::plugin_devices_max)
-      break;
-    rows.push_back(read_row(query, [&](const std::string& at) -> std::optional<std::string> {
-      std::ifstream file(folder + "/" + at);
-      std::string text(limits::plugin_text_bytes_max, '\0');
-      if (!file.read(text.data(), static_cast<std::streamsize>(text.size())) && file.gcount() == 0)
-        return std::nullopt;
-      text.resize(static_cast<std::size_t>(file.gcount()));
-      return text.substr(0, text.find('\n'));
-    }));
+    const auto read = [&](const std::string& at) { return folder_text(folder, at); };
+    add_row(query, read, rows);
   }
   return rows;
 }
@@ -205,6 +354,7 @@ result<std::vector<answer_row>> split(const tool_query& query, std::string_view 
   case answer_format::csv: return split_csv(query, answer);
   case answer_format::text: return split_text(query, answer);
   case answer_format::sysfs: return read_folders(query);
+  case answer_format::blocks: return split_blocks(query, answer);
   }
   return bad_answer("unknown format");
 }
@@ -212,7 +362,12 @@ result<std::vector<answer_row>> split(const tool_query& query, std::string_view 
 } // namespace
 
 result<std::vector<answer_row>> split_answer(const tool_query& query, std::string_view answer) {
-  auto rows = split(query, answer);
+  result<std::vector<answer_row>> rows{std::vector<answer_row>{}};
+  try {
+    rows = split(query, answer);
+  } catch (const std::regex_error& problem) { // Too much for the matcher.
+    return bad_answer(std::string("pattern failed: ") + problem.what());
+  }
   if (!rows)
     return rows;
   if (rows->size() > limits::plugin_devices_max)
@@ -228,21 +383,17 @@ result<std::vector<answer_row>> split_answer(const tool_query& query, std::strin
   return rows;
 }
 
-std::optional<std::int64_t> figure_of(const tool_query& query, const answer_row& row,
-                                      const std::string& name) {
-  const auto source = query.fields.find(name);
-  const auto text = text_of(row, name);
-  if (source == query.fields.end() || text.empty())
+std::optional<std::int64_t> figure_of(const answer_row& row, const std::string& name) {
+  const auto source = row.sources.find(name);
+  if (source == row.sources.end())
     return std::nullopt;
-  double number = 0;
-  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), number);
-  const auto rest
-      = trim(std::string_view(end, static_cast<std::size_t>(text.data() + text.size() - end)));
-  if (status != std::errc{} || (!rest.empty() && rest != source->second.unit))
+  const auto& from = *source->second;
+  const auto number = number_in(text_of(row, name), from.unit);
+  if (!number)
     return std::nullopt;
   constexpr double figure_max = 9e15; // Exact in a double, and far above any device.
-  const double scaled = number * static_cast<double>(source->second.multiply)
-                        / static_cast<double>(source->second.divide);
+  const double scaled
+      = *number * static_cast<double>(from.multiply) / static_cast<double>(from.divide);
   if (!std::isfinite(scaled) || std::abs(scaled) > figure_max)
     return std::nullopt;
   return std::llround(scaled);

@@ -4,6 +4,7 @@
 /// answer is trusted: size, depth, number of devices and length of texts are bounded, bytes that
 /// are not printable ASCII become `?`, and a figure that is no number is unknown. Pure, but for
 /// parse sysfs, which reads files.
+/// Of several places for one field the first that says something counts, and its units with it.
 
 #include "node/plugin_document.hpp"
 
@@ -14,6 +15,7 @@ namespace consort::node {
 /// One device of an answer: texts by field name, units not yet applied.
 struct answer_row {
   std::map<std::string, std::string> fields;
+  std::map<std::string, const field_source*> sources; ///< Of the query, which outlives the row.
   std::map<std::string, std::string> attributes;
 };
 
@@ -23,8 +25,7 @@ struct answer_row {
                                                            std::string_view answer);
 
 /// A row's figure in our unit; nothing when it is absent, not a number, or in another unit.
-[[nodiscard]] std::optional<std::int64_t> figure_of(const tool_query& query, const answer_row& row,
-                                                    const std::string& name);
+[[nodiscard]] std::optional<std::int64_t> figure_of(const answer_row& row, const std::string& name);
 
 /// A row's text; empty when absent.
 [[nodiscard]] std::string text_of(const answer_row& row, const std::string& name);

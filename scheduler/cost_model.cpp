@@ -146,13 +146,18 @@ std::uint32_t speed_estimate::first_ns_at(std::uint32_t batch) const {
                 first_ns_max);
 }
 
+duration_us load_timeout(const speed_spec& spec) {
+  const auto usual = std::min(spec.load_us, limits::load_timeout_us_max / 4);
+  return std::max(limits::load_timeout_us, usual * 4);
+}
+
 speed_estimate seeded_speed(const speed_spec& spec) {
   speed_estimate seeded;
   seeded.prefill_ns = ns_of_rate(spec.prefill_tokens_per_s, prefill_guess_ns);
   seeded.decode_ns = ns_of_rate(spec.decode_tokens_per_s, decode_guess_ns);
   seeded.gain_pm = std::min(spec.decode_batch_gain_pm, gain_pm_max);
-  seeded.load_us
-      = spec.load_us > 0 ? std::min(spec.load_us, limits::load_timeout_us) : limits::load_guess_us;
+  seeded.load_us = spec.load_us > 0 ? std::min(spec.load_us, limits::load_timeout_us_max)
+                                    : limits::load_guess_us;
   return seeded;
 }
 

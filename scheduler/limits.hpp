@@ -35,10 +35,13 @@ inline constexpr duration_us lease_us = 3 * second_us;
 inline constexpr duration_us queue_timeout_us = 60 * second_us;
 inline constexpr duration_us drain_wait_max_us = 24 * 3600 * second_us; ///< Before work is moved.
 inline constexpr duration_us ticket_us = 10 * second_us; ///< A ticket not opened by then is void.
-inline constexpr duration_us load_timeout_us = 600 * second_us;
+inline constexpr duration_us load_timeout_us = 600 * second_us; ///< Unless its plugin says longer.
+inline constexpr duration_us load_timeout_us_max
+    = 3 * 3600 * second_us; ///< Cold starts of some servers compile for two hours.
 inline constexpr duration_us reserve_timeout_us
     = 5 * second_us; ///< For a node's answer to reserve_allocation.
-inline constexpr duration_us compile_timeout_us = 7'200 * second_us;
+inline constexpr duration_us compile_timeout_us
+    = 25 * 3'600 * second_us; ///< A node ends its compilers sooner, as their plugins say.
 inline constexpr duration_us build_backoff_min_us = 1 * second_us;
 inline constexpr duration_us build_backoff_max_us = 300 * second_us;
 inline constexpr duration_us load_backoff_min_us = 1 * second_us;

@@ -33,7 +33,8 @@ task<void> server_attempt::relay(const attempt_body& body, const std::string& mo
     deliver({attempt_aborted{request.failure(), false}});
     co_return;
   }
-  const auto status = co_await http_.ask(request->path, request->body, limits::server_head_us);
+  const auto status
+      = co_await http_.ask(http_.api(request->path), request->body, limits::server_head_us);
   if (stopped_)
     co_return;
   if (!status) {

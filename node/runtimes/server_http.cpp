@@ -28,7 +28,9 @@ result<server_address> parse_server_url(const std::string& url) {
   const auto address = links::parse_address(has_port ? authority : authority + ":80");
   if (!address)
     return bad;
-  server_address out{address->host, address->port, {}, {}};
+  server_address out;
+  out.host = address->host;
+  out.port = address->port;
   if (slash != std::string_view::npos)
     out.prefix = rest.substr(slash);
   while (out.prefix.ends_with('/'))
@@ -97,6 +99,10 @@ task<boost::system::error_code> server_http::connect() {
   boost::system::error_code ignored;
   socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
   co_return boost::system::error_code{};
+}
+
+std::string server_http::api(const std::string& path) const {
+  return at_.base + path.substr(std::string_view("/v1").size());
 }
 
 task<result<unsigned>> server_http::ask(const std::string& path, const std::string& body,

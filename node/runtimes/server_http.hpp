@@ -23,8 +23,9 @@ namespace consort::node {
 struct server_address {
   std::string host;
   std::uint16_t port = 0;
-  std::string prefix; ///< Of every path; empty, or `/` and more.
-  std::string key;    ///< Bearer token; empty = none. Never logged.
+  std::string prefix;       ///< Of every path; empty, or `/` and more.
+  std::string base = "/v1"; ///< Stands for `/v1` of the protocol's paths.
+  std::string key;          ///< Bearer token; empty = none. Never logged.
 };
 
 /// `http://HOST:PORT[/PREFIX]`; the port may be left out. Returns: `bad_url` (refuse) for others.
@@ -36,6 +37,9 @@ struct server_address {
 class server_http {
 public:
   server_http(const boost::asio::any_io_executor& strand, const server_address& at);
+
+  /// Where this server has what the protocol calls `path`, which begins with `/v1`.
+  [[nodiscard]] std::string api(const std::string& path) const;
 
   /// Sends it and reads the answer's head. `body` empty = GET. Returns: the status;
   /// `server_unreachable`, `server_broke_off` or `server_stalled` (retry elsewhere).

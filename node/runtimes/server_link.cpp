@@ -13,6 +13,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <cstdlib>
 
@@ -35,6 +36,14 @@ bool is_plain(const std::string& name) {
             });
 }
 
+bool uses(const server_spec& spec, const char* placeholder) {
+  const auto has
+      = [&](const std::string& text) { return text.find(placeholder) != std::string::npos; };
+  return std::any_of(spec.command.begin(), spec.command.end(), has)
+         || std::any_of(spec.env.begin(), spec.env.end(),
+                        [&](const auto& one) { return has(one.second); });
+}
+
 const attempt_aborted cancelled_attempt{
     {recovery::refuse, "cancelled", "the attempt was cancelled"}, false};
 
@@ -52,6 +61,9 @@ server_link::server_link(asio::io_context& io, std::shared_ptr<const server_spec
       pause_(strand_),
       log_(wanted_.device.id.value) {
   stats_.capacity.sequences = {spec_->sequences, figure_source::declared, 0};
+  for (const auto& rule : spec_->failures)
+    patterns_.emplace_back(
+        rule.match.empty() ? std::nullopt : std::optional<std::regex>(rule.match), false);
 }
 
 void server_link::start() {
@@ -84,8 +96,11 @@ task<void> server_link::live() {
 
 task<result<done>> server_link::prepare() {
   auto begun = find_server();
-  if (begun && !spec_->command.empty())
-    begun = launch();
+  if (begun && !spec_->command.empty()) {
+    begun = co_await unpack();
+    if (begun && phase_ == phase::starting)
+      begun = launch();
+  }
   if (!begun || !place_.leads()) // Whether a further rank is up is for its leader to see.
     co_return begun;
   auto waited = co_await wait_ready();
@@ -106,7 +121,8 @@ result<done> server_link::find_server() {
     const auto port = free_loopback_port(io_);
     if (!port)
       return port.failure();
-    at_ = {"127.0.0.1", *port, {}, {}};
+    at_.host = "127.0.0.1";
+    at_.port = *port;
     if (place_.master.empty()) { // Ranks on one node meet somewhere too.
       const auto meeting = free_loopback_port(io_);
       if (!meeting)
@@ -114,6 +130,7 @@ result<done> server_link::find_server() {
       place_.master = "127.0.0.1:" + std::to_string(*meeting);
     }
   }
+  at_.base = spec_->base;
   if (spec_->key_env.empty())
     return done{};
   const char* key = std::getenv(spec_->key_env.c_str());
@@ -128,28 +145,70 @@ result<done> server_link::find_server() {
   return done{};
 }
 
+task<result<done>> server_link::unpack() {
+  if (!uses(*spec_, "{artifact_folder}"))
+    co_return done{};
+  if (auto there = unpacked_folder(wanted_.path)) {
+    folder_ = *std::move(there);
+    co_return done{};
+  }
+  const auto begun = begin_unpack(wanted_.path);
+  if (!begun)
+    co_return begun.failure();
+  auto started = child_process::start(
+      io_, begun->tool, [](std::string_view, bool) {},
+      [weak = weak_from_this()](child_exit end) {
+        if (const auto self = weak.lock())
+          asio::post(self->strand_, [self, end = std::move(end)] {
+            self->unpacked_ = end;
+            self->pause_.cancel();
+          });
+      });
+  if (!started)
+    co_return started.failure();
+  unpacking_ = *std::move(started);
+  pause_.expires_after(microseconds(limits::pack_us_max));
+  while (!unpacked_ && phase_ == phase::starting)
+    if (const auto [failed] = co_await pause_.async_wait(as_values); !failed)
+      break; // Its time is up; the tool ends by itself then.
+  unpacking_.reset();
+  child_exit late; // Of a tool whose end nobody saw.
+  late.timed_out = true;
+  auto folder = end_unpack(wanted_.path, *begun, unpacked_.value_or(late));
+  if (!folder)
+    co_return folder.failure();
+  folder_ = *std::move(folder);
+  co_return done{};
+}
+
 std::map<std::string, std::string> server_link::values() const {
   const auto& attributes = wanted_.device.attributes;
-  const auto index = attributes.find("index");
+  const auto index = attributes.find("index"), part = attributes.find("partition");
   const auto context
       = wanted_.context_tokens > 0 ? wanted_.context_tokens : wanted_.variant.context_tokens;
   auto known = rank_values(place_, wanted_.device);
-  known.merge(
-      std::map<std::string, std::string>{{"plugin", spec_->work_path},
-                                         {"artifact", wanted_.path},
-                                         {"model", wanted_.path},
-                                         {"name", wanted_.model.value},
-                                         {"port", std::to_string(at_.port)},
-                                         {"uuid", wanted_.device.uuid},
-                                         {"index", index == attributes.end() ? "0" : index->second},
-                                         {"context", std::to_string(context)},
-                                         {"sequences", std::to_string(spec_->sequences)}});
+  known.merge(std::map<std::string, std::string>{
+      {"plugin", spec_->work_path},
+      {"artifact", wanted_.path},
+      {"artifact_folder", folder_},
+      {"weights", wanted_.variant.source},
+      {"partition", part == attributes.end() ? "" : part->second},
+      {"model", wanted_.path},
+      {"name", wanted_.model.value},
+      {"port", std::to_string(at_.port)},
+      {"uuid", wanted_.device.uuid},
+      {"index", index == attributes.end() ? "0" : index->second},
+      {"context", std::to_string(context)},
+      {"sequences", std::to_string(spec_->sequences)}});
   return known;
 }
 
 result<done> server_link::launch() {
   // Both may come from whoever declares models: they become words, never options.
-  if (!is_plain(wanted_.model.value) || (!wanted_.path.starts_with('/') && !is_plain(wanted_.path)))
+  const auto sound
+      = [](const std::string& path) { return path.starts_with('/') || is_plain(path); };
+  if (!is_plain(wanted_.model.value) || !sound(wanted_.path)
+      || (uses(*spec_, "{weights}") && !sound(wanted_.variant.source)))
     return error{recovery::refuse, "bad_name",
                  "a model server is not started with the name `"
                      + server_message(std::string_view(wanted_.model.value))
@@ -173,8 +232,7 @@ result<done> server_link::launch() {
       io_, child,
       [weak](std::string_view line, bool) {
         if (const auto self = weak.lock())
-          asio::post(self->strand_,
-                     [self, text = std::string(line) + "\n"] { self->log_.feed(text); });
+          asio::post(self->strand_, [self, text = std::string(line)] { self->heard(text); });
       },
       [weak](child_exit end) {
         if (const auto self = weak.lock())
@@ -188,9 +246,37 @@ result<done> server_link::launch() {
 
 void server_link::exited(const child_exit& end) {
   const auto last = log_.tail();
-  this->end({recovery::retry_elsewhere, "runtime_died",
-             wanted_.device.id.value + ": its model server " + describe_exit(end)
-                 + (last.empty() ? "" : ": " + last)});
+  this->end(judged({recovery::retry_elsewhere, "runtime_died",
+                    wanted_.device.id.value + ": its model server " + describe_exit(end)
+                        + (last.empty() ? "" : ": " + last)},
+                   &end));
+}
+
+void server_link::heard(const std::string& line) {
+  log_.feed(line + "\n");
+  // The library's matcher recurses per character: the line is cut before it sees it.
+  const auto cut = line.substr(0, limits::pattern_line_bytes_max);
+  for (auto& [pattern, seen] : patterns_)
+    seen = seen || (pattern && std::regex_search(cut, *pattern));
+}
+
+/// The plugin's own word on it. What was served once is no artifact to be built anew.
+error server_link::judged(error failure, const child_exit* end) const {
+  for (std::size_t at = 0; at < spec_->failures.size(); ++at) {
+    const auto& rule = spec_->failures[at];
+    const bool exits
+        = !rule.exit || (end != nullptr && end->signal == 0 && end->code == *rule.exit);
+    const bool said = rule.match.empty() || patterns_[at].second;
+    if (!exits || !said || (rule.match.empty() && end == nullptr))
+      continue;
+    constexpr std::array actions{recovery::retry_later, recovery::retry_elsewhere, recovery::refuse,
+                                 recovery::retry_later};
+    failure.action = actions[static_cast<std::size_t>(rule.means)];
+    if (rule.means == start_failure::rebuild && phase_ == phase::starting)
+      failure.code = "artifact_unfit";
+    break;
+  }
+  return failure;
 }
 
 // --- whether it is there ---
@@ -211,11 +297,12 @@ task<result<done>> server_link::wait_ready() {
       break;
     if (steady_clock::now() >= until) {
       const auto last = log_.tail();
-      co_return error{recovery::retry_elsewhere, "runtime_start_timeout",
-                      wanted_.device.id.value + ": its model server was not ready (GET "
-                          + spec_->ready + ") within "
-                          + std::to_string(spec_->start_timeout_us / limits::second_us) + " s"
-                          + (last.empty() ? "" : "; it said: " + last)};
+      co_return judged({recovery::retry_elsewhere, "runtime_start_timeout",
+                        wanted_.device.id.value + ": its model server was not ready (GET "
+                            + spec_->ready + ") within "
+                            + std::to_string(spec_->start_timeout_us / limits::second_us) + " s"
+                            + (last.empty() ? "" : "; it said: " + last)},
+                       nullptr);
     }
     pause_.expires_after(microseconds(limits::server_look_us));
     co_await pause_.async_wait(as_values);
@@ -228,7 +315,7 @@ task<result<done>> server_link::settle_name() {
   const auto known = values();
   model_ = spec_->model.empty() ? wanted_.model.value : replace_placeholders(spec_->model, known);
   asking_ = std::make_unique<server_http>(strand_, at_);
-  const std::string path = "/v1/models", nothing;
+  const std::string path = asking_->api("/v1/models"), nothing;
   const auto status = co_await asking_->ask(path, nothing, limits::server_answer_us);
   std::string text;
   if (status && *status == 200)
@@ -371,6 +458,7 @@ void server_link::release(const error& why, bool device_fault) {
   if (asking_)
     asking_->cut();
   pause_.cancel();
+  unpacking_.reset();
   process_.reset();
 }
 

@@ -9,12 +9,14 @@
 /// limits::server_watch_us whether it is still there, and the instance ends when it is not,
 /// limits::server_watch_failures_max times in a row.
 
+#include "node/artifact_folder.hpp"
 #include "node/child_process.hpp"
 #include "node/runtimes/host_log.hpp"
 #include "node/runtimes/server_attempt.hpp"
 
 #include <boost/asio/strand.hpp>
 
+#include <regex>
 #include <set>
 
 namespace consort::node {
@@ -43,6 +45,11 @@ private:
 
   links::task<void> live();
   links::task<result<done>> prepare();
+  /// Makes `folder_`, when the server's rule wants one.
+  links::task<result<done>> unpack();
+  /// What it means that the server said `lines`, or ended so, before `failure` came of it.
+  [[nodiscard]] error judged(error failure, const child_exit* end) const;
+  void heard(const std::string& line);
   [[nodiscard]] result<done> find_server();
   [[nodiscard]] result<done> launch();
   [[nodiscard]] std::map<std::string, std::string> values() const;
@@ -74,7 +81,12 @@ private:
   std::unique_ptr<child_process> process_;
   std::unique_ptr<server_http> asking_; ///< Whether it is ready.
   server_address at_;
-  std::string model_; ///< As the server calls it.
+  std::string model_;                        ///< As the server calls it.
+  std::string folder_;                       ///< `{artifact_folder}`; empty = none is wanted.
+  std::unique_ptr<child_process> unpacking_; ///< While it is made.
+  std::optional<child_exit> unpacked_;
+  /// By rule of the spec's failures: its pattern, and whether a line matched it.
+  std::vector<std::pair<std::optional<std::regex>, bool>> patterns_;
   host_log log_;
   std::map<attempt_id, std::shared_ptr<server_attempt>> attempts_;
 

@@ -25,7 +25,7 @@ void check_rows(const node::tool_query& query, std::string_view answer) {
     for (const auto& [name, text] : row.fields)
       if (text.size() > node::limits::plugin_text_bytes_max)
         std::abort();
-    [[maybe_unused]] const auto figure = node::figure_of(query, row, "memory_bytes");
+    [[maybe_unused]] const auto figure = node::figure_of(row, "memory_bytes");
   }
 }
 

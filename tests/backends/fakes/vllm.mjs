@@ -8,7 +8,8 @@ import { openai_error, speak_openai } from './openai.mjs';
 const flags = parse_arguments(process.argv.slice(2), ['--enable-prefix-caching']);
 const devices = ['CUDA_VISIBLE_DEVICES', 'HIP_VISIBLE_DEVICES', 'ROCR_VISIBLE_DEVICES'];
 const more = ['RBLN_DEVICES', 'ASCEND_RT_VISIBLE_DEVICES', 'HABANA_VISIBLE_MODULES'];
-const env = [...devices, ...more, 'ZE_AFFINITY_MASK', 'NEURON_RT_VISIBLE_CORES'];
+const others = ['TPU_VISIBLE_CHIPS', 'HABANA_VISIBLE_DEVICES', 'QAIC_VISIBLE_DEVICES'];
+const env = [...devices, ...more, ...others, 'ZE_AFFINITY_MASK', 'NEURON_RT_VISIBLE_CORES'];
 if (flags.alone[0] === '--version' || flags['--version'] !== undefined) {
   console.log('0.11.0');
   process.exit(0);

@@ -31,6 +31,7 @@ class fake_vendor {
 public:
   explicit fake_vendor(const std::string& json = fake_plugin()) {
     folder.write("plugin.json", json);
+    folder.write("libfake.so", "Without it nothing runs.");
     folder.script("fake-smi", two_devices);
     folder.script("fake-cc",
                   "[ \"$1\" = --version ] && echo 'fake-cc release 3.1.4 (b77)' && exit");

@@ -3,9 +3,11 @@
 // attempt ends once, and no process is left.
 #include "node/runtimes/server_runtime.hpp"
 
+#include "node/artifact_folder.hpp"
 #include "node/runtimes/server_http.hpp"
 #include "tests/unit/cli/test_server.hpp"
 #include "tests/unit/node/attempt_recorder.hpp"
+#include "tests/unit/node/temp_folder.hpp"
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -113,6 +115,17 @@ TEST_F(ServerRuntime, AttachesToOneThatRunsAndRelaysItsAnswers) {
   EXPECT_THAT(server.seen().back().body, HasSubstr(R"("model":"tale")"));
 }
 
+TEST_F(ServerRuntime, ItsPathsMayHaveAnotherBase) {
+  const test_server server({{"GET /v2/health/ready", {}},
+                            {"GET /v3/models", json_answer(R"({"data": [{"id": "tale"}]})")},
+                            {"POST /v3/completions", story()}});
+  spec.base = "/v3";
+  spec.ready = "/v2/health/ready";
+  const auto loaded = attach(server);
+  ASSERT_TRUE(loaded);
+  EXPECT_EQ(submit(loaded, 1)->wait_end().size(), 4U);
+}
+
 TEST_F(ServerRuntime, RefusalsAndUnknownModelsAreNamed) {
   const test_server server(
       {{"GET /health", {}},
@@ -204,6 +217,49 @@ TEST_F(ServerRuntime, OneThatExitsIsNamedWithItsLastWords) {
   EXPECT_EQ(failed.failure().code, "runtime_died");
   EXPECT_THAT(failed.failure().message, HasSubstr("exited with 7"));
   EXPECT_THAT(failed.failure().message, HasSubstr("no license for tale on 0"));
+}
+
+TEST_F(ServerRuntime, ItsPluginSaysWhatItsEndMeans) {
+  spec.failures = {{std::nullopt, "compiled with newer", start_failure::rebuild},
+                   {4, "", start_failure::elsewhere},
+                   {5, "license", start_failure::refuse}};
+  const auto end = [&](const char* script) {
+    spec.command = {"sh", "-c", script};
+    return open().failure();
+  };
+  const auto stale = end("echo 'model was compiled with newer version of optimum-rbln'; exit 1");
+  EXPECT_EQ(stale.code, "artifact_unfit");
+  EXPECT_EQ(stale.action, recovery::retry_later);
+  EXPECT_EQ(end("exit 4").action, recovery::retry_elsewhere);
+  EXPECT_EQ(end("echo no license; exit 5").action, recovery::refuse);
+  EXPECT_EQ(end("exit 5").action, recovery::retry_elsewhere) << "both, or neither";
+  EXPECT_EQ(end("exit 5").code, "runtime_died");
+  spec.start_timeout_us = limits::second_us / 5;
+  const auto hanging = end("echo compiled with newer; exec sleep 600");
+  EXPECT_EQ(hanging.code, "artifact_unfit") << "said, and not ready in time";
+}
+
+TEST_F(ServerRuntime, FolderArtifactIsUnpackedForIt) {
+  const temp_folder folder;
+  folder.write("built/rbln_config.json", "{}");
+  folder.write("built/prefill.rbln", "the engine");
+  ASSERT_TRUE(pack_folder(folder / "built", folder / "payload").ok());
+  wanted.path = folder / "payload";
+  wanted.variant.source = "/models/weights";
+  wanted.device.attributes["partition"] = ":0-3";
+  spec.command = {"sh",
+                  "-c",
+                  "echo $0 of $1 on $2; cat $0/prefill.rbln; exit 3",
+                  "{artifact_folder}",
+                  "{weights}",
+                  "npu:{index}{partition}"};
+  const auto died = open();
+  ASSERT_FALSE(died);
+  EXPECT_THAT(died.failure().message, HasSubstr("the engine"));
+  EXPECT_THAT(died.failure().message, HasSubstr("payload.d of /models/weights on npu:0:0-3"));
+  folder.write("other", "no folder");
+  wanted.path = folder / "other";
+  EXPECT_EQ(open().failure().code, "artifact_unfit");
 }
 
 TEST_F(ServerRuntime, LoadIsGivenUpWhenNobodyWantsIt) {

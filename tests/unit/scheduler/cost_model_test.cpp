@@ -43,6 +43,16 @@ TEST(CostModel, SilentSpecSheetGetsSlowGuesses) {
   EXPECT_EQ(speed.load_us, limits::load_guess_us);
 }
 
+TEST(CostModel, ALoadMayTakeFourTimesWhatTheSpecSheetSaysWithinBounds) {
+  speed_spec spec;
+  EXPECT_EQ(load_timeout(spec), limits::load_timeout_us);
+  spec.load_us = limits::load_timeout_us;
+  EXPECT_EQ(load_timeout(spec), 4 * limits::load_timeout_us);
+  spec.load_us = 100 * limits::load_timeout_us_max;
+  EXPECT_EQ(load_timeout(spec), limits::load_timeout_us_max);
+  EXPECT_EQ(seeded_speed(spec).load_us, limits::load_timeout_us_max);
+}
+
 TEST(CostModel, GapGrowsWithTheBatch) {
   const auto speed = seeded_speed(sheet());
   EXPECT_EQ(speed.itl_ns(1), 10'000'000U);

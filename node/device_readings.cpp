@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "node/device_readings.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace consort::node {
+
+namespace {
+
+constexpr std::uint64_t per_mille = 1000;
+
+std::optional<std::uint64_t> whole(const answer_row& row, const char* name) {
+  const auto figure = figure_of(row, name);
+  return figure && *figure >= 0 ? std::optional(static_cast<std::uint64_t>(*figure)) : std::nullopt;
+}
+
+void set_known(std::optional<std::uint64_t>& figure, std::optional<std::uint64_t> now) {
+  if (now)
+    figure = now;
+}
+
+device_health health_of(const std::string& word) {
+  // An unknown word is no good sign: only the three known ones are taken at their word.
+  if (word.empty() || word == "healthy")
+    return device_health::healthy;
+  return word == "degraded" ? device_health::degraded : device_health::unhealthy;
+}
+
+/// Splits what all devices of a board show alike; the first takes what does not divide.
+void split(std::map<std::string, device_reading>& round, const std::vector<std::string>& board,
+           std::optional<std::uint64_t> device_reading::*figure) {
+  std::optional<std::uint64_t> shown;
+  for (const auto& uuid : board)
+    if (const auto& one = round[uuid].*figure; one)
+      shown = std::max(shown.value_or(0), *one);
+  if (!shown)
+    return;
+  const auto share = *shown / board.size();
+  for (const auto& uuid : board)
+    round[uuid].*figure = share;
+  round[board.front()].*figure = *shown - share * (board.size() - 1);
+}
+
+} // namespace
+
+void device_readings::devices(const std::vector<device_spec>& found) {
+  attributes_.clear();
+  for (const auto& one : found)
+    attributes_[one.uuid] = one.attributes;
+}
+
+std::string device_readings::uuid_of(const tool_query& query, const answer_row& row) const {
+  auto id = text_of(row, "id");
+  if (query.id_attribute.empty())
+    return id;
+  for (const auto& [uuid, attributes] : attributes_)
+    if (const auto found = attributes.find(query.id_attribute);
+        found != attributes.end() && found->second == id)
+      return uuid;
+  return {};
+}
+
+void device_readings::read_busy(const std::string& uuid, const answer_row& row, duration_us now_us,
+                                device_reading& into) {
+  const auto busy_us = figure_of(row, "utilization");
+  if (!busy_us)
+    return;
+  const auto before = busy_.find(uuid);
+  if (before != busy_.end()) {
+    const auto grown = *busy_us - before->second.busy_us;
+    const auto passed = now_us - before->second.at_us;
+    // A counter that went back began anew.
+    if (grown >= 0 && passed > 0)
+      into.utilization_pm = static_cast<std::uint32_t>(std::min(
+          static_cast<double>(grown) * static_cast<double>(per_mille) / static_cast<double>(passed),
+          static_cast<double>(per_mille)));
+  }
+  busy_[uuid] = {*busy_us, now_us};
+}
+
+void device_readings::add(const tool_query& query, const std::vector<answer_row>& rows,
+                          duration_us now_us) {
+  for (const auto& row : rows) {
+    const auto uuid = uuid_of(query, row);
+    if (uuid.empty())
+      continue;
+    auto& reading = round_[uuid];
+    set_known(reading.memory_used_bytes, whole(row, "memory_used_bytes"));
+    set_known(reading.power_mw, whole(row, "power_watts"));
+    set_known(reading.energy_mj, whole(row, "energy_joules"));
+    const auto busy = row.sources.find("utilization");
+    if (busy != row.sources.end() && busy->second->busy_time)
+      read_busy(uuid, row, now_us, reading);
+    else if (const auto share = whole(row, "utilization"))
+      reading.utilization_pm = static_cast<std::uint32_t>(std::min(*share, per_mille));
+    if (const auto heat = figure_of(row, "temperature_celsius");
+        heat && std::abs(*heat) < 1'000'000)
+      reading.temperature_mc = static_cast<std::int32_t>(*heat);
+    reading.health = std::max(reading.health, health_of(text_of(row, "health")));
+    if (const auto board = text_of(row, "board"); !board.empty())
+      boards_[board].push_back(uuid);
+  }
+}
+
+std::map<std::string, device_reading> device_readings::take() {
+  for (const auto& [name, uuids] : boards_) {
+    split(round_, uuids, &device_reading::power_mw);
+    split(round_, uuids, &device_reading::energy_mj);
+  }
+  boards_.clear();
+  return std::exchange(round_, {});
+}
+
+} // namespace consort::node

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// Puts together what the tools of one plugin say about its devices: one round of readings after
+/// another, each of one or several answers. Remembers the last busy times, of which utilization is
+/// the growth per time that passed, and under which attributes the probe showed the devices, since
+/// not every tool knows their uuids. Owned by one json_plugin. Pure: time comes from outside.
+///
+/// A board's power and energy, which a tool repeats for each device on it, are split evenly over
+/// those devices to the last milliwatt, so that a sum over devices counts every board once.
+
+#include "node/probe_answer.hpp"
+
+namespace consort::node {
+
+class device_readings {
+public:
+  /// What the probe found last; needed by queries with an `id_attribute`.
+  void devices(const std::vector<device_spec>& found);
+  /// One answer, `now_us` on any steady clock. Rows of unknown devices are left out where
+  /// `id_attribute` counts. An unreadable figure stays unknown.
+  void add(const tool_query& query, const std::vector<answer_row>& rows, duration_us now_us);
+  /// The round as it is now, keyed by uuid; the next one begins empty.
+  [[nodiscard]] std::map<std::string, device_reading> take();
+
+private:
+  struct busy_time {
+    std::int64_t busy_us = 0;
+    duration_us at_us = 0;
+  };
+  [[nodiscard]] std::string uuid_of(const tool_query& query, const answer_row& row) const;
+  void read_busy(const std::string& uuid, const answer_row& row, duration_us now_us,
+                 device_reading& into);
+
+  std::map<std::string, std::map<std::string, std::string>> attributes_; ///< By uuid.
+  std::map<std::string, busy_time> busy_;                                ///< By uuid.
+  std::map<std::string, device_reading> round_;
+  std::map<std::string, std::vector<std::string>> boards_; ///< Uuids on each, of this round.
+};
+
+} // namespace consort::node

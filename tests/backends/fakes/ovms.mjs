@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// OpenVINO Model Server: the language model under /v3, health under /v2; the port opens at once,
+// and /v2/health/ready is 503 until the graph is loaded.
+import fs from 'node:fs';
+import path from 'node:path';
+import { speak_openai } from './openai.mjs';
+import { FakeServer, parse_arguments } from './server.mjs';
+
+const flags = parse_arguments(process.argv.slice(2));
+const server = new FakeServer({
+  ...{ name: 'ovms', model: flags['--model_name'], port: flags['--rest_port'] },
+  ...{ device: flags['--target_device'], slots: Number(flags['--max_num_seqs']) },
+});
+if (!fs.existsSync(path.join(flags['--model_path'], 'openvino_model.xml'))) {
+  console.error(`[serving][error] no model in ${flags['--model_path']}`);
+  process.exit(1);
+}
+server.refusals = {
+  'ovms-400': [400, { error: 'Mediapipe graph error: ovms says no' }],
+  'ovms-500': [500, { error: 'Mediapipe execution failed' }],
+};
+server.on('GET', '/v2/health/ready', (request, response) =>
+  response.writeHead(server.loaded ? 200 : 503).end(),
+);
+speak_openai(server, { prefix: '/v3' });
+server.start({ opens_early: true, refusal: 'Cannot load library libopenvino_intel_npu_plugin.so' });

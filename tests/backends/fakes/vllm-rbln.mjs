@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// `vllm serve FOLDER` with the vllm-rbln plugin: reads what optimum-rbln wrote, refuses what was
+// made by another version of it, for another SoC or incompletely, and is vLLM from there on.
+// CONSORT_FAKE_RBLN is the installed version, CONSORT_FAKE_SOC the SoC of the card.
+import fs from 'node:fs';
+import path from 'node:path';
+import { compiler_fault, fail } from './compiler.mjs';
+
+const folder = process.argv[3];
+const config = JSON.parse(fs.readFileSync(path.join(folder, 'rbln_config.json'), 'utf8'));
+const installed = process.env.CONSORT_FAKE_RBLN ?? '0.9.4';
+const other = config.optimum_rbln_version !== installed;
+if (other || compiler_fault('rbln-artifact') === 'stale')
+  fail(1, 'ValueError: The model was compiled with older version of optimum-rbln. Recompile it.');
+const soc = process.env.CONSORT_FAKE_SOC;
+if (soc && soc !== config.npu)
+  fail(1, `RuntimeError: ${config.npu} is not compatible with ${soc}`);
+for (const file of ['prefill', ...config.decoder_batch_sizes.map((one) => `decoder_batch_${one}`)])
+  if (!fs.existsSync(path.join(folder, `${file}.rbln`)))
+    fail(1, `FileNotFoundError: ${folder}/${file}.rbln`);
+await import('./vllm.mjs');

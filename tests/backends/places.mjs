@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where the test data of backends lies: models that compilers are shown, and hosts' /sys and /dev.
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+export const model_folder = (name) => path.join(here, 'models', name);
+/// Variables under which an agent sees that host's files.
+export const host_root = (name) => ({ CONSORT_HOST_ROOT: path.join(here, 'roots', name) });
+export const no_device = /no device found|not on this host/;

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+import { model_folder } from '../places.mjs';
+
+export default {
+  name: 'ascend',
+  plugins: ['ascend'],
+  type: 'npu',
+  tools: { 'npu-smi': [['info', 'ascend/fixtures/probe-24.1.0-910b.txt']] },
+  servers: { vllm: 'vllm.mjs' },
+  fake: 'vllm',
+  model: 'tiny-llama',
+  weights: model_folder('tiny-llama'),
+  devices: [
+    {
+      ...{ uuid: '0000:C1:00.0', model: '910B2', memory_bytes: 65536 * 1024 * 1024 },
+      reading: {
+        ...{ memory_used_bytes: 3372 * 1024 * 1024, utilization_pm: 0, power_mw: 101100 },
+        ...{ temperature_mc: 41000, health: 'healthy' },
+      },
+    },
+    {
+      ...{ uuid: '0000:81:00.0', model: '910B2', memory_bytes: 65536 * 1024 * 1024 },
+      reading: {
+        ...{ memory_used_bytes: 51233 * 1024 * 1024, utilization_pm: 870, power_mw: 256400 },
+        ...{ temperature_mc: 66000, health: 'degraded' },
+      },
+    },
+  ],
+  chosen: { ASCEND_RT_VISIBLE_DEVICES: /^[01]$/ },
+  arguments: ['serve', model_folder('tiny-llama'), '--served-model-name', 'tiny-llama'],
+  refuses: { 'vllm-400': [400, /vllm says no/], 'vllm-flat-400': [400, /vllm says no/] },
+  moves: ['vllm-500', 'vllm-503', 'html'],
+};

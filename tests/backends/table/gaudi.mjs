@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+import { model_folder } from '../places.mjs';
+
+const memory_bytes = 131072 * 1024 * 1024;
+
+export default {
+  name: 'gaudi',
+  plugins: ['gaudi'],
+  type: 'gpu',
+  tools: { 'hl-smi': [['-Q index,uuid,name', 'gaudi/fixtures/probe-1.22.1.csv']] },
+  servers: { vllm: 'vllm.mjs' },
+  fake: 'vllm',
+  model: 'tiny-llama',
+  weights: model_folder('tiny-llama'),
+  devices: [
+    {
+      ...{ uuid: '01P4-HL3090A0-18-U4V193-22-07-00', model: 'HL-325L', memory_bytes },
+      reading: {
+        ...{ memory_used_bytes: 672 * 1024 * 1024, utilization_pm: 0, power_mw: 226000 },
+        ...{ temperature_mc: 36000, health: 'healthy' },
+      },
+    },
+    {
+      ...{ uuid: '01P4-HL3090A0-18-U4V193-22-08-00', model: 'HL-325L', memory_bytes },
+      reading: { utilization_pm: 880, power_mw: null, temperature_mc: 61000 },
+    },
+  ],
+  chosen: { HABANA_VISIBLE_DEVICES: /^[01]$/ },
+  arguments: ['serve', model_folder('tiny-llama'), '--block-size', '128'],
+  refuses: { 'vllm-400': [400, /vllm says no/] },
+  moves: ['vllm-500', 'html'],
+};

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+import { host_root, model_folder, no_device } from '../places.mjs';
+
+export default {
+  name: 'intel-npu',
+  plugins: ['intel-npu'],
+  type: 'npu',
+  servers: { ovms: 'ovms.mjs' },
+  env: host_root('intel-npu'),
+  absent: no_device,
+  fake: 'ovms',
+  model: 'tiny-ov',
+  weights: model_folder('tiny-openvino'),
+  devices: [
+    {
+      ...{ uuid: '0000:00:0b.0', model: 'npu-4000' },
+      reading: { memory_used_bytes: 1073741824, power_mw: null, health: 'healthy' },
+    },
+  ],
+  arguments: ['--target_device', 'NPU', '--model_path', model_folder('tiny-openvino')],
+  refuses: { 'ovms-400': [400, /ovms says no/] },
+  moves: ['ovms-500', 'html'],
+};

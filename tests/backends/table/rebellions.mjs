@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import { shipped } from '../stand.mjs';
+import { eventually } from '../../system/support.mjs';
+import { ask } from '../suite.mjs';
+import { model_folder } from '../places.mjs';
+
+const fixtures = (name) => path.join(shipped, 'rebellions/fixtures', name);
+const type = { 'X-Consort-Device': 'npu' };
+const builds = (stand) => stand.journal('compile').length;
+
+export default {
+  name: 'rebellions',
+  plugins: ['rebellions'],
+  type: 'npu',
+  tools: { 'rbln-smi': [['-j', 'rebellions/fixtures/probe-3.0.0-ca22.json']] },
+  servers: { 'optimum-rbln-cli': 'optimum-rbln-cli.mjs', vllm: 'vllm-rbln.mjs' },
+  fake: 'vllm',
+  model: 'tiny-llama',
+  weights: model_folder('tiny-llama'),
+  devices: [
+    {
+      uuid: '3a5d0c51-0000-4000-8000-000000000001',
+      model: 'RBLN-CA22',
+      memory_bytes: 16877879296,
+      reading: {
+        ...{ memory_used_bytes: 75497472, utilization_pm: 0, power_mw: 18110 },
+        ...{ temperature_mc: 29000, health: 'healthy' },
+      },
+    },
+  ],
+  chosen: { RBLN_DEVICES: /^0$/ },
+  arguments: ['serve', '--max-num-seqs', '8', '--served-model-name', 'tiny-llama'],
+  refuses: { 'vllm-400': [400, /vllm says no/] },
+  moves: ['vllm-500', 'html'],
+  checks: {
+    'a stale engine is dropped and built once more': async (stand) => {
+      const before = builds(stand);
+      stand.faults('vllm=die');
+      await ask(stand, {}, type);
+      stand.faults('rbln-artifact=stale');
+      await ask(stand, {}, { ...type, 'X-Consort-Wait': '2s' });
+      await eventually('built again', () => builds(stand) > before, 20_000);
+      stand.faults();
+      await eventually('it serves', async () => (await ask(stand, {}, type)).status === 200);
+      assert.equal(builds(stand), before + 1);
+    },
+    'dies of a card share its power, and their numbers repeat': async (stand) => {
+      stand.faults(`rbln-smi=${fixtures('probe-1.3.73-atom-max.json')}`);
+      const done = await stand.cli(['plugin', 'check', '--no-run', `${stand.plugins}/rebellions`]);
+      assert.match(done.stdout, /telemetry +pass +8 of 8 devices read/);
+    },
+  },
+};

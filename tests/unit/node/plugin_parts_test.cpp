@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: a device's parts are devices of their own that exclude what they share, models of one
+// plugin have their own spec sheets, a runtime that is not installed runs nothing, and folders that
+// compilers write are artifacts like any other.
+#include "node/artifact_folder.hpp"
+#include "node/inventory.hpp"
+#include "node/plugin_json.hpp"
+
+#include "tests/unit/node/plugin_samples.hpp"
+#include "tests/unit/node/temp_folder.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <gmock/gmock.h>
+
+namespace consort::node {
+namespace {
+
+using test::changed;
+using test::fake_plugin;
+using test::read_file;
+using test::temp_folder;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+const char* const board_answer = R"(cat <<'END'
+{"devices": [{"uuid": "u1", "name": "fake-1", "memory": 16, "power": 4000, "state": "on fire"},
+             {"uuid": "u2", "name": "big-2", "memory": 1000}]}
+END)";
+
+const std::string halves_json = R"("partitions": { "of": 8, "list": [
+  { "name": "low", "first": 0, "last": 3, "text": ":0-3", "model": "fake-half" },
+  { "name": "high", "first": 4, "last": 7, "text": ":4-7" },
+  { "name": "mid", "first": 2, "last": 4 } ] }, )";
+
+/// A folder of plugins with the fake one in it, changed.
+class PluginParts : public testing::Test {
+protected:
+  void write(const std::string& json) {
+    folder.write("fake/plugin.json", json);
+    folder.script("fake/fake-smi", board_answer);
+    folder.script("fake/fake-cc", "echo 'fake-cc 3.1.4'");
+    folder.write("fake/libfake.so", "there");
+  }
+  void probe() {
+    all.load(folder.path(), plugin_environment{io, nullptr});
+    const auto failures = all.probe();
+    ASSERT_TRUE(failures.empty()) << failures.front().message;
+  }
+  static std::string complaint(const std::string& json) {
+    const auto document = parse_plugin_json(json, "x");
+    return document ? "accepted" : document.failure().message;
+  }
+  temp_folder folder;
+  boost::asio::io_context io;
+  inventory all{node_id("n")};
+};
+
+TEST_F(PluginParts, AreDevicesThatExcludeWhatTheyShare) {
+  write(changed("\"capability\"", halves_json + "\"capability\""));
+  probe();
+  const auto devices = all.devices();
+  ASSERT_EQ(devices.size(), 8U);
+  const auto find = [&](const char* uuid) {
+    for (const auto& one : devices)
+      if (one.uuid == uuid)
+        return one;
+    return device_spec{};
+  };
+  const auto whole = find("u2"), low = find("u2/low"), high = find("u2/high"), mid = find("u2/mid");
+  EXPECT_EQ(whole.id.value, "n/npu1");
+  EXPECT_TRUE(whole.parent.empty());
+  for (const auto* part : {&low, &high, &mid}) {
+    EXPECT_EQ(part->parent, whole.id);
+    EXPECT_TRUE(part->id.value.starts_with("n/npu1.")) << part->id.value;
+  }
+  EXPECT_THAT(low.exclusive_siblings, ElementsAre(mid.id));
+  EXPECT_THAT(high.exclusive_siblings, ElementsAre(mid.id));
+  EXPECT_THAT(mid.exclusive_siblings, ElementsAre(low.id, high.id));
+  EXPECT_EQ(low.memory_bytes, 500U << 20U);
+  EXPECT_EQ(mid.memory_bytes, 375U << 20U);
+  EXPECT_EQ(low.spec.prefill_tokens_per_s, 500U);
+  EXPECT_EQ(low.attributes.at("partition"), ":0-3");
+  EXPECT_EQ(low.model, "fake-half");
+  EXPECT_TRUE(find("u1/low").capability.build_profiles.empty()) << "built for another model";
+  EXPECT_EQ(find("u1/high").capability.build_profiles.size(), 1U);
+}
+
+TEST_F(PluginParts, AreAsWellAsTheirBoardWhosePowerStaysWithTheWhole) {
+  write(changed("\"capability\"", halves_json + "\"capability\""));
+  probe();
+  const auto readings = all.read("fake");
+  ASSERT_TRUE(readings.ok()) << readings.failure().message;
+  for (const auto& device : all.devices()) {
+    const auto& reading = readings->at(device.id);
+    const bool burns = device.uuid.starts_with("u1");
+    EXPECT_EQ(reading.health == device_health::unhealthy, burns) << device.uuid;
+    EXPECT_EQ(reading.power_mw.has_value(), device.uuid == "u1") << device.uuid;
+  }
+}
+
+TEST_F(PluginParts, ThatTheToolListsLeaveTheirDeviceNothingToRun) {
+  auto text = changed("\"attributes\": { \"pci\": \"/pci\" }", "\"parent\": \"/of\"");
+  write(text);
+  folder.script("fake/fake-smi", R"(echo '{"devices": [{"uuid": "z", "name": "fake-1"},
+    {"uuid": "b", "name": "fake-1", "of": "z"}, {"uuid": "a", "name": "fake-1", "of": "z"},
+    {"uuid": "c", "name": "fake-1", "of": "nobody"}]}')");
+  probe();
+  std::vector<std::string> seen;
+  for (const auto& one : all.devices())
+    seen.push_back(one.id.value + "=" + one.uuid + (one.parent.empty() ? "" : " of ")
+                   + one.parent.value + (one.capability.build_profiles.empty() ? " idle" : ""));
+  EXPECT_THAT(seen, ElementsAre("n/npu0=z idle", "n/npu0.0=a of n/npu0", "n/npu0.1=b of n/npu0",
+                                "n/npu1=c"));
+}
+
+TEST_F(PluginParts, MayBeListedAndNotOffered) {
+  write(changed("\"capability\"",
+                changed("\"of\": 8", "\"offer\": false, \"of\": 8", halves_json) + "\"capability\""));
+  probe();
+  EXPECT_EQ(all.devices().size(), 2U);
+}
+
+TEST_F(PluginParts, AreCheckedAndBounded) {
+  const auto with = [](const std::string& list, const std::string& of = "8") {
+    return complaint(changed("\"capability\"", "\"partitions\": { \"of\": " + of + ", \"list\": ["
+                                                   + list + "] }, \"capability\""));
+  };
+  const std::string good = R"({ "name": "a", "first": 0, "last": 1 })";
+  EXPECT_EQ(with(good), "accepted");
+  EXPECT_THAT(with(good + "," + good), HasSubstr("two parts are named a"));
+  EXPECT_THAT(with(R"({ "name": "a", "first": 0, "last": 8 })"), HasSubstr("/last"));
+  EXPECT_THAT(with(R"({ "name": "a", "first": 3, "last": 2 })"), HasSubstr("/last"));
+  EXPECT_THAT(with(R"({ "name": "A/b", "first": 0, "last": 0 })"), HasSubstr("lower-case"));
+  EXPECT_THAT(with(good, "0"), HasSubstr("/partitions/of"));
+  std::string many;
+  for (std::size_t at = 0; at <= limits::partitions_max; ++at)
+    many += (at > 0 ? "," : "") + std::string(R"({ "name": "p)") + std::to_string(at)
+            + R"(", "first": 0, "last": 1 })";
+  EXPECT_THAT(with(many), HasSubstr("at most 64 parts"));
+}
+
+TEST_F(PluginParts, EachModelHasItsSpecSheet) {
+  write(changed(
+      "\"tflops\": { \"int8\": 32 }",
+      R"("models": [ { "match": "^big-", "decode_tokens_per_s": 7, "tflops": { "fp8": 9 } } ])"));
+  probe();
+  const auto devices = all.devices();
+  EXPECT_EQ(devices[0].spec.decode_tokens_per_s, 100U);
+  EXPECT_EQ(devices[1].spec.decode_tokens_per_s, 7U);
+  EXPECT_EQ(devices[1].spec.prefill_tokens_per_s, 0U) << "a sheet is whole";
+  EXPECT_EQ(devices[1].attributes.at("tflops_fp8"), "9");
+  std::string many;
+  for (std::size_t at = 0; at <= limits::spec_models_max; ++at)
+    many += (at > 0 ? "," : "") + std::string(R"({ "match": "x" })");
+  const auto spec = [](const std::string& list) {
+    return complaint(changed("\"tflops\": { \"int8\": 32 }", "\"models\": [" + list + "]"));
+  };
+  EXPECT_THAT(spec(many), HasSubstr("at most 32 spec sheets"));
+  EXPECT_THAT(spec("{}"), HasSubstr("/spec/models/0/match"));
+}
+
+TEST_F(PluginParts, ARuntimeThatIsNotInstalledRunsNothing) {
+  write(fake_plugin());
+  std::filesystem::remove(folder / "fake/libfake.so");
+  probe();
+  const auto device = all.devices().front();
+  EXPECT_TRUE(device.capability.build_profiles.empty());
+  EXPECT_THAT(device.attributes.at("runtime"), HasSubstr("missing: "));
+  EXPECT_THAT(device.attributes.at("runtime"), HasSubstr("/libfake.so"));
+  folder.write("fake/libfake.so", "now it is");
+  ASSERT_TRUE(all.probe().empty());
+  EXPECT_FALSE(all.devices().front().capability.build_profiles.empty());
+}
+
+TEST_F(PluginParts, StartFailuresSayWhatTheyMean) {
+  const auto with = [](const std::string& failures) {
+    return complaint(
+        changed(R"("interface": "c-abi", "library": "libfake.so", "config": { "tiles": 4 })",
+                R"("interface": "server", "url": "http://h:1", "failures": )" + failures));
+  };
+  EXPECT_EQ(with(R"([{ "exit": 4, "class": "rebuild" }, { "match": "SM", "class": "elsewhere" }])"),
+            "accepted");
+  EXPECT_THAT(with(R"([{ "class": "later" }])"), HasSubstr("expected `exit`, `match`, or both"));
+  EXPECT_THAT(with(R"([{ "exit": 4 }])"), HasSubstr("what it means"));
+  EXPECT_THAT(with(R"([{ "exit": 4, "class": "perhaps" }])"),
+              HasSubstr("/runtime/failures/0/class"));
+  std::string many = "[";
+  for (std::size_t at = 0; at <= limits::runtime_failures_max; ++at)
+    many += (at > 0 ? "," : "") + std::string(R"({ "exit": 4, "class": "later" })");
+  EXPECT_THAT(with(many + "]"), HasSubstr("at most 64 rules"));
+}
+
+TEST_F(PluginParts, ABuildForSeveralTargetsIsOneForEach) {
+  write(changed("\"target\": \"fake-1\"", "\"target\": [\"fake-1\", \"big-2\"]"));
+  probe();
+  const auto devices = all.devices();
+  ASSERT_EQ(devices[1].capability.build_profiles.size(), 1U);
+  EXPECT_EQ(devices[0].capability.build_profiles[0].name, "fake-fake-1");
+  EXPECT_EQ(devices[1].capability.build_profiles[0].name, "fake-big-2");
+  EXPECT_EQ(devices[1].capability.build_profiles[0].target, "big-2");
+  EXPECT_EQ(all.toolchains().size(), 2U);
+  const auto with = [](const std::string& list) {
+    return complaint(changed("\"target\": \"fake-1\"", "\"target\": " + list));
+  };
+  EXPECT_THAT(with("[]"), HasSubstr("a device model, or a list"));
+  EXPECT_THAT(with("[1]"), HasSubstr("/build/0/target/0"));
+  std::string many = "[";
+  for (std::size_t at = 0; at <= limits::plugin_builds_max; ++at)
+    many += (at > 0 ? ",\"t" : "\"t") + std::to_string(at) + "\"";
+  EXPECT_THAT(with(many + "]"), HasSubstr("more than 32 builds"));
+}
+
+// --- folders ---
+
+TEST(ArtifactFolder, ComesBackAsItWasAndIsTheSameBytesWhoeverPacksIt) {
+  const temp_folder folder;
+  folder.write("built/b/decoder.rbln", "weights");
+  folder.write("built/a.json", "{}");
+  ASSERT_TRUE(pack_folder(folder / "built", folder / "one").ok());
+  folder.write("again/a.json", "{}");
+  folder.write("again/b/decoder.rbln", "weights");
+  std::filesystem::permissions(folder / "again/a.json", std::filesystem::perms::owner_all);
+  std::filesystem::permissions(folder / "again/a.json", std::filesystem::perms::owner_read
+                                                            | std::filesystem::perms::owner_write);
+  ASSERT_TRUE(pack_folder(folder / "again", folder / "two").ok());
+  EXPECT_EQ(read_file(folder / "one"), read_file(folder / "two"));
+  EXPECT_EQ(unpacked_folder(folder / "one"), std::nullopt);
+  EXPECT_EQ(unpacked_folder(folder / "built"), folder / "built") << "a folder is ready";
+  for (int round = 0; round < 2; ++round) { // The second is late, and finds it done.
+    const auto begun = begin_unpack(folder / "one");
+    ASSERT_TRUE(begun.ok());
+    const auto end = run_child(begun->tool);
+    ASSERT_TRUE(end.ok());
+    const auto place = end_unpack(folder / "one", *begun, *end);
+    ASSERT_TRUE(place.ok()) << place.failure().message;
+    EXPECT_EQ(*place, unpacked_folder(folder / "one"));
+    EXPECT_EQ(read_file(*place + "/b/decoder.rbln"), "weights");
+    EXPECT_FALSE(std::filesystem::exists(begun->scratch));
+  }
+}
+
+TEST(ArtifactFolder, WithoutContentIsNoneAndAFileIsNoPackedFolder) {
+  const temp_folder folder;
+  folder.write("empty/nothing", "");
+  EXPECT_EQ(pack_folder(folder / "empty", folder / "one").failure().code, "artifact_empty");
+  folder.write("payload", "FAKE ENGINE 1\n");
+  const auto begun = begin_unpack(folder / "payload");
+  ASSERT_TRUE(begun.ok());
+  const auto end = run_child(begun->tool);
+  ASSERT_TRUE(end.ok());
+  EXPECT_EQ(end_unpack(folder / "payload", *begun, *end).failure().code, "artifact_unfit");
+  EXPECT_FALSE(std::filesystem::exists(begun->scratch));
+  EXPECT_EQ(unpacked_folder(folder / "payload"), std::nullopt);
+}
+
+} // namespace
+} // namespace consort::node
