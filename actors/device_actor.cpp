@@ -23,11 +23,11 @@ device_state::~device_state() {
 caf::behavior device_state::make_behavior() {
   return {
       [this](const device_order& order) { obey(order.what); },
-      [this](const device_described& now) { device_ = now.spec; },
+      [this](const device_described& now) { describe(now.spec); },
       [this](inventory_wanted) { tell_inventory(); },
       [this](const session_opened& outcome) { opened(outcome); },
       [this](const session_died& death) { died(death); },
-      [this](const device_sample& read) { sample(read.reading); },
+      [this](const device_sample& read) { sample(read.reading, read.fresh); },
   };
 }
 
@@ -59,10 +59,14 @@ void device_state::load(const core::load_replica& wanted) {
                                path.failure().message});
     return refuse(path.failure());
   }
-  const auto runtime = agent_->plugins().runtime_of(device_.id);
+  const auto runtime = agent_->plugins().runtime_of(
+      device_.id, wanted.variant.format,
+      wanted.artifact ? wanted.artifact->key.profile.name : std::string());
   if (runtime == nullptr)
     return refuse(
         {recovery::refuse, "no_runtime", device_.id.value + ": its plugin brings no runtime"});
+  if (const auto known = unused_by_.find(runtime.get()); known != unused_by_.end())
+    return refuse(known->second);
   entry.runtime = runtime;
   node::session_request request{wanted.instance, device_, wanted.model,
                                 wanted.variant,  *path,   wanted.variant.context_tokens};
@@ -168,12 +172,42 @@ void device_state::stop_loading(instance_id instance) {
     found->second.runtime->abandon(instance);
 }
 
-void device_state::sample(const device_reading& reading) {
+/// The plugins were read again: whatever was wrong with an engine may be mended.
+void device_state::describe(const device_spec& now) {
+  device_ = now;
+  unused_by_.clear();
+}
+
+/// What runs here does not run on the device: it is ended, and its engine is not tried again.
+void device_state::expose() {
+  const error why{recovery::retry_elsewhere, "device_unused",
+                  device_.id.value
+                      + ": its engine generates, and the device does nothing: the "
+                        "engine computes elsewhere. Mend its driver or its back-end, "
+                        "then send SIGHUP"};
+  spdlog::error("{}", why.message);
+  std::vector<instance_id> ended;
+  for (const auto& [instance, held] : instances_)
+    if (held.session) {
+      unused_by_.emplace(held.runtime.get(), why);
+      ended.push_back(instance);
+    }
+  for (const auto instance : ended)
+    died({instance, why});
+}
+
+void device_state::sample(const device_reading& reading, bool fresh) {
   core::device_reported report;
   report.device = device_.id;
   report.life = life_;
   report.reading = reading;
   count_into(report.reading);
+  // Readings of what is simulated are made up.
+  if (fresh && report.reading.engine && !device_.simulated
+      && use_.look(agent_->options().clock(), report.reading.engine->tokens, reading))
+    expose();
+  if (!unused_by_.empty() && report.reading.health == device_health::healthy)
+    report.reading.health = device_health::degraded;
   report.running = agent_->attempts().running(device_.id);
   for (const auto& [instance, held] : instances_)
     if (held.session && held.order.rank == 0)

@@ -34,6 +34,7 @@ struct device_news {
 /// Telemetry -> device: one reading.
 struct device_sample {
   device_reading reading;
+  bool fresh = true; ///< Read just now; else the last one once more.
 };
 /// Door -> device: it is described otherwise now.
 struct device_described {

@@ -10,6 +10,7 @@
 #include "node/agent.hpp"
 #include "node/artifact_fetch.hpp"
 #include "node/device_meter.hpp"
+#include "node/use_watch.hpp"
 
 #include <caf/all.hpp>
 
@@ -122,7 +123,9 @@ private:
   void unload(instance_id instance);
   void unload_all();
   void stop_loading(instance_id instance);
-  void sample(const device_reading& reading);
+  void describe(const device_spec& now);
+  void expose();
+  void sample(const device_reading& reading, bool fresh);
   void count_into(device_reading& reading);
   void tell(core::event happened);
 
@@ -143,6 +146,8 @@ private:
   caf::actor door_;
   std::map<instance_id, loaded> instances_;
   node::device_meter meter_;
+  node::use_watch use_;
+  std::map<const node::runtime*, error> unused_by_; ///< Engines that do not use the device.
   std::optional<time_us> metered_at_;
 };
 

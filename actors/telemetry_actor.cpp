@@ -36,13 +36,14 @@ void telemetry_state::sample(std::size_t at) {
   const auto& plugin = plugins_[at];
   auto& last = asked_[at];
   const auto now = agent_->options().clock();
-  if (now >= last.next_at.value_or(now)) {
+  const bool due = now >= last.next_at.value_or(now);
+  if (due) {
     last.next_at = now + plugin.metadata.telemetry_every_us;
     ask(plugin, last);
   }
   // An unread device is still reported: what runs on it is known without its telemetry.
   for (const auto& device : plugin.devices)
-    post(self_, devices_.at(device), device_sample{last.readings[device]});
+    post(self_, devices_.at(device), device_sample{last.readings[device], due});
   const auto span = std::clamp(plugin.metadata.telemetry_every_us, limits::telemetry_every_us_min,
                                limits::telemetry_every_us);
   post_self_after(self_, std::chrono::microseconds(span), sample_tick{at});

@@ -70,6 +70,13 @@ std::string names_of(const std::vector<device_spec>& devices) {
   return made;
 }
 
+std::string hosts_of(const node::plugin_document& document) {
+  std::string made;
+  for (const auto& [name, how] : document.runs_on)
+    made += (made.empty() ? "" : ", ") + name;
+  return made;
+}
+
 /// What a recorded answer is to be read with, by its name: `probe*`, `telemetry*`, and `also1*`,
 /// `also2*` ... for the further questions of telemetry. Null: of no question.
 const node::tool_query* query_for(const node::plugin_document& document, const std::string& name) {
@@ -107,7 +114,9 @@ void check_fixtures(report& out, const node::plugin_document& document, const fs
 }
 
 void check_tools(report& out, node::json_plugin& plugin, const std::vector<device_spec>& devices) {
-  if (!plugin.document().telemetry)
+  if (plugin.metadata().engine)
+    out.skip("telemetry", "its devices' own plugins read them");
+  else if (!plugin.document().telemetry)
     out.skip("telemetry", "plugin.json has none: readings are unknown");
   else if (const auto readings = plugin.read(); !readings)
     out.fail("telemetry", readings.failure().message);
@@ -158,7 +167,8 @@ exit_code check_plugin(context& env, const plugin_check_flags& flags) {
   const auto shipped = config->models.empty() ? std::string() : config->models.front().source;
   spdlog::set_level(spdlog::level::err); // The table says it.
   report out;
-  plugin_trial trial(*std::move(document), folder, flags.model.empty() ? shipped : flags.model);
+  plugin_trial trial(*std::move(document), folder, flags.model.empty() ? shipped : flags.model,
+                     !flags.model.empty());
   auto& plugin = trial.plugin();
   const auto& about = plugin.metadata();
   out.pass("plugin.json", about.name + " " + about.version + " (" + about.vendor + ")");
@@ -170,8 +180,11 @@ exit_code check_plugin(context& env, const plugin_check_flags& flags) {
   }
   out.pass("available", "on this host");
   const auto devices = trial.probe();
-  out.judge("probe", devices ? result<std::string>(names_of(*devices))
-                             : result<std::string>(devices.failure()));
+  if (about.engine)
+    out.skip("probe", "an engine: it runs on devices of " + hosts_of(plugin.document()));
+  else
+    out.judge("probe", devices ? result<std::string>(names_of(*devices))
+                               : result<std::string>(devices.failure()));
   if (devices) {
     check_tools(out, plugin, *devices);
     if (flags.no_run)

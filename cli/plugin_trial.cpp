@@ -133,10 +133,11 @@ private:
 };
 
 plugin_trial::plugin_trial(node::plugin_document document, const std::string& folder,
-                           std::string model)
+                           std::string model, bool named)
     : work_(io_.get_executor()),
       scratch_(fresh_folder()),
       model_(std::move(model)),
+      named_(named),
       plugin_(std::make_unique<node::json_plugin>(
           std::move(document), folder, node::make_plugin_environment(io_, executable_path()))) {
   for (std::size_t i = 0; i < threads; ++i)
@@ -157,6 +158,14 @@ plugin_trial::~plugin_trial() {
 
 result<std::vector<device_spec>> plugin_trial::probe() {
   auto devices = plugin_->probe();
+  if (const auto& hosts = plugin_->document().runs_on; devices && !hosts.empty()) {
+    device_spec stand_in; // The first device of one of those plugins, wherever it is.
+    stand_in.uuid = "first";
+    stand_in.plugin = hosts.begin()->first;
+    stand_in.attributes["index"] = "0";
+    stand_in.capability = plugin_->adds_to(stand_in).value_or(device_capability{});
+    devices->push_back(std::move(stand_in));
+  }
   if (devices && devices->empty())
     return failed("it answers, and lists no device");
   if (devices) {
@@ -181,8 +190,12 @@ std::vector<std::string> plugin_trial::formats_of(const build_profile& built) co
 
 result<std::string> plugin_trial::build() {
   const auto profiles = device_->capability.build_profiles;
+  const bool any = format().find('*') != std::string::npos;
+  if (any && !named_)
+    return skipped("say with --model what it is to run");
   if (!format().empty())
-    engine_ = format() == "gguf" ? model_ : format().substr(format().find('/') + 1);
+    engine_ = format().starts_with("server/") && !any ? format().substr(format().find('/') + 1)
+                                                      : model_;
   if (profiles.empty() && !format().empty())
     return skipped("it runs " + format() + " as it is");
   if (plugin_->toolchains().empty())
@@ -307,7 +320,7 @@ result<std::string> plugin_trial::kill() {
   if (!session_)
     return skipped("nothing is loaded");
   const auto& rule = plugin_->document().runtime;
-  if (rule.interface == node::runtime_interface::server && rule.command.empty())
+  if (rule.interface == node::runtime_interface::server && rule.server.command.empty())
     return skipped("the server is not ours to kill");
   const auto heard = submit(long_tokens);
   heard->first_token(answer_time);

@@ -17,7 +17,9 @@ namespace consort::cli {
 
 class plugin_trial {
 public:
-  plugin_trial(node::plugin_document document, const std::string& folder, std::string model);
+  /// `named`: somebody chose the model; else it is the one that ships.
+  plugin_trial(node::plugin_document document, const std::string& folder, std::string model,
+               bool named);
   ~plugin_trial();
   plugin_trial(const plugin_trial&) = delete;
   plugin_trial& operator=(const plugin_trial&) = delete;
@@ -44,6 +46,7 @@ private:
   std::vector<std::thread> threads_;
   const std::filesystem::path scratch_;
   const std::string model_;
+  const bool named_;
   std::unique_ptr<node::json_plugin> plugin_;
   std::optional<device_spec> device_;
   std::string engine_; ///< What to load.

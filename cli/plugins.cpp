@@ -50,8 +50,9 @@ std::string joined(const std::vector<device_id>& devices) {
 
 json plugin_json(const node::plugin_status& plugin) {
   auto devices = json::array();
-  for (const auto& device : plugin.devices)
-    devices.push_back(device.value);
+  for (const auto* list : {&plugin.devices, &plugin.hosts})
+    for (const auto& device : *list)
+      devices.push_back(device.value);
   const auto& about = plugin.metadata;
   return {{"name", about.name},      {"version", about.version},
           {"vendor", about.vendor},  {"priority", about.priority},
@@ -85,7 +86,8 @@ void show_table(context& env, const local_plugins& seen) {
               {"ORIGIN", align::left, true}});
   for (const auto& plugin : seen.found.plugins())
     rows.add({plugin.metadata.name, plugin.metadata.version, plugin.metadata.vendor,
-              plugin.available ? "ready" : "absent", joined(plugin.devices),
+              plugin.available ? "ready" : "absent",
+              joined(plugin.metadata.engine ? plugin.hosts : plugin.devices),
               printable(plugin.reason), std::to_string(plugin.metadata.priority),
               plugin.metadata.origin});
   env.out << rows.render(env.wide(), env.colour);

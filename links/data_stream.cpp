@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "links/data_stream.hpp"
 
+#include <boost/asio/ssl/host_name_verification.hpp>
+
 namespace consort::links {
 
 task<result<peer_identity>> data_stream::greet(const credentials& own,
@@ -13,6 +15,22 @@ task<result<peer_identity>> data_stream::greet(const credentials& own,
     co_return error{recovery::retry_elsewhere, "tls_failed",
                     "the TLS handshake failed: " + failed.message()};
   co_return own.identify(tls.native_handle());
+}
+
+task<boost::system::error_code> data_stream::greet_stranger(boost::asio::ssl::context& authorities,
+                                                            const std::string& host) {
+  auto& tls = channel_.secure(authorities);
+  boost::system::error_code ignored;
+  tls.set_verify_mode(boost::asio::ssl::verify_peer, ignored);
+  tls.set_verify_callback(boost::asio::ssl::host_name_verification(host), ignored);
+  // Many servers behind one address tell their certificates apart by it; an address is none.
+  boost::system::error_code no_address;
+  static_cast<void>(boost::asio::ip::make_address(host, no_address));
+  if (no_address)
+    SSL_set_tlsext_host_name(tls.native_handle(), host.c_str());
+  const auto [failed]
+      = co_await tls.async_handshake(boost::asio::ssl::stream_base::client, as_values);
+  co_return failed;
 }
 
 void data_stream::cut_reading() {

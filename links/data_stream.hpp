@@ -37,6 +37,11 @@ public:
   task<result<peer_identity>> greet(const credentials& own,
                                     boost::asio::ssl::stream_base::handshake_type side);
 
+  /// TLS towards a server of somebody else's: its certificate must be for `host` and by one of the
+  /// `authorities`, which outlive the stream. Returns: why not.
+  task<boost::system::error_code> greet_stranger(boost::asio::ssl::context& authorities,
+                                                 const std::string& host);
+
   /// Ends whatever is under way. May be called again.
   void cut() { channel_.cut(); }
   /// Reads end as if the peer had closed; writes go on.

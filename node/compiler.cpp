@@ -2,7 +2,9 @@
 #include "node/compiler.hpp"
 
 #include "node/artifact_folder.hpp"
+#include "node/model_files.hpp"
 #include "node/model_folder.hpp"
+#include "node/placeholders.hpp"
 
 #include <boost/asio/post.hpp>
 
@@ -143,6 +145,14 @@ compiler::compiler(inventory& plugins, artifact_store& store, digest_cache& dige
     : plugins_(plugins), store_(store), digests_(digests), resolve_(std::move(resolve)) {}
 
 result<std::string> compiler::checked_model(const build_order& order) {
+  // Its compiler finds what the vendor's tools know under that name, a folder or a hub's.
+  if (auto name = name_at_server(order.source.source)) {
+    if (name->starts_with('/') || is_plain_word(*name))
+      return *std::move(name);
+    return error{recovery::refuse, "bad_name",
+                 "no compiler is started with the name of " + order.model.value
+                     + ": only letters, digits and ._:/@+- are, and no - in front"};
+  }
   const auto path = resolve_(order.source);
   if (path.empty())
     return error{recovery::retry_elsewhere, "model_missing",

@@ -26,8 +26,10 @@ void device_meter::metered::add(std::uint64_t product, std::uint64_t per_unit) {
 
 void device_meter::count(std::map<instance_id, session_stats> engines) {
   for (const auto& [instance, last] : live_)
-    if (!engines.contains(instance))
+    if (!engines.contains(instance)) {
       add(ended_, last);
+      ended_costs_ += last.cost_micros_total;
+    }
   live_ = std::move(engines);
   counted_ = counted_ || !live_.empty();
 }
@@ -57,7 +59,10 @@ std::optional<std::uint64_t> device_meter::energy_mj() const {
 }
 
 std::optional<std::uint64_t> device_meter::cost_micros() const {
-  return rate_ > 0 ? std::optional(cost_.whole) : std::nullopt;
+  auto paid = ended_costs_;
+  for (const auto& [instance, one] : live_)
+    paid += one.cost_micros_total;
+  return rate_ > 0 || paid > 0 ? std::optional(cost_.whole + paid) : std::nullopt;
 }
 
 } // namespace consort::node

@@ -22,7 +22,7 @@ public:
   [[nodiscard]] std::optional<engine_counters> engines() const;
   /// Power times time; nothing until power was known. Less exact than a board's own counter.
   [[nodiscard]] std::optional<std::uint64_t> energy_mj() const;
-  /// Rate times time; nothing when there is no rate.
+  /// Rate times time, and what engines paid per token; nothing when there is neither.
   [[nodiscard]] std::optional<std::uint64_t> cost_micros() const;
 
 private:
@@ -35,7 +35,8 @@ private:
 
   const std::uint64_t rate_;
   std::map<instance_id, session_stats> live_;
-  engine_counters ended_; ///< Of engines that are gone.
+  engine_counters ended_;         ///< Of engines that are gone.
+  std::uint64_t ended_costs_ = 0; ///< Of those too.
   bool counted_ = false;
   bool powered_ = false;
   metered energy_, cost_;

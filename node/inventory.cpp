@@ -2,6 +2,7 @@
 #include "node/inventory.hpp"
 
 #include "node/plugin_json.hpp"
+#include "scheduler/formats.hpp"
 
 #include <algorithm>
 #include <filesystem>
@@ -100,12 +101,6 @@ inventory::entry_ref inventory::entry_named(const std::string& name) const {
   return found == entries_.end() ? nullptr : *found;
 }
 
-inventory::entry_ref inventory::entry_of(const device_id& device) const {
-  const std::lock_guard lock(mutex_);
-  const auto found = seen_.owners.find(device);
-  return found == seen_.owners.end() ? nullptr : found->second;
-}
-
 bool inventory::add(std::unique_ptr<plugin> one) {
   if (entry_named(one->metadata().name) != nullptr)
     return false;
@@ -161,13 +156,14 @@ std::vector<inventory::found_device> inventory::ask_all(std::vector<error>& fail
     const std::scoped_lock lock(one->calls);
     auto& status = one->status;
     status.devices.clear();
+    status.hosts.clear();
     const auto there = one->owned->available();
     status.available = there.ok();
     status.reason = there ? "" : there.failure().message;
-    // A compiler may be installed on a host without the hardware.
-    one->toolchains = one->owned->toolchains();
     if (!there) {
       one->devices.clear();
+      // A compiler may be installed on a host without the hardware.
+      one->toolchains = one->owned->toolchains();
       continue;
     }
     if (auto devices = one->owned->probe()) {
@@ -178,6 +174,7 @@ std::vector<inventory::found_device> inventory::ask_all(std::vector<error>& fail
       status.reason = devices.failure().message;
       failures.push_back(devices.failure());
     }
+    one->toolchains = one->owned->toolchains();
     for (const auto& device : one->devices)
       found.push_back({device, one});
   }
@@ -188,6 +185,7 @@ std::vector<error> inventory::probe() {
   std::vector<error> failures;
   tables fresh;
   resolve(ask_all(failures), fresh);
+  host_engines(fresh);
   for (const auto& one : entries_) {
     for (const auto& profile : one->toolchains)
       fresh.toolchains.emplace_back(profile, one);
@@ -232,6 +230,13 @@ inventory_change inventory::reload(const std::vector<std::string>& directories,
   for (auto& complaint : probe())
     out.complaints.push_back(std::move(complaint));
   const std::lock_guard lock(mutex_);
+  // What runs on an engine that went is ended with it.
+  const auto lost_one = [](const std::vector<guest>& then, const std::vector<guest>& now) {
+    return std::any_of(then.begin(), then.end(), [&](const auto& one) {
+      return std::none_of(now.begin(), now.end(),
+                          [&](const auto& other) { return other.by == one.by; });
+    });
+  };
   const auto profiles = [](const tables& of) {
     std::vector<build_profile> all;
     for (const auto& [profile, by] : of.toolchains)
@@ -241,12 +246,14 @@ inventory_change inventory::reload(const std::vector<std::string>& directories,
   out.toolchains = profiles(before) != profiles(seen_);
   for (const auto& device : before.devices) {
     const auto now = seen_.owners.find(device.id);
-    if (now == seen_.owners.end() || now->second != before.owners.at(device.id))
+    if (now == seen_.owners.end() || now->second != before.owners.at(device.id)
+        || lost_one(before.guests.at(device.id), seen_.guests.at(device.id)))
       out.gone.push_back(device.id);
   }
   for (const auto& device : seen_.devices) {
     const auto then = before.owners.find(device.id);
-    if (then == before.owners.end() || then->second != seen_.owners.at(device.id))
+    if (then == before.owners.end() || then->second != seen_.owners.at(device.id)
+        || lost_one(before.guests.at(device.id), seen_.guests.at(device.id)))
       out.appeared.push_back(device);
   }
   return out;
@@ -347,6 +354,63 @@ void inventory::name_siblings(std::vector<device_spec>& devices) const {
     }
 }
 
+namespace {
+
+bool runs_something(const device_capability& can) {
+  return !can.formats.empty() || !can.build_profiles.empty();
+}
+
+/// What several engines run on one device: the first that runs anything says how.
+void join(device_capability& all, const device_capability& more) {
+  if (!runs_something(all)) {
+    all = more;
+    return;
+  }
+  const auto append = [](auto& list, const auto& from) {
+    for (const auto& one : from)
+      if (std::find(list.begin(), list.end(), one) == list.end())
+        list.push_back(one);
+  };
+  append(all.formats, more.formats);
+  append(all.build_profiles, more.build_profiles);
+  append(all.dtypes, more.dtypes);
+  append(all.optimized_for, more.optimized_for);
+}
+
+} // namespace
+
+/// Engines in order of priority, then name, behind the device's own plugin.
+void inventory::host_engines(tables& into) {
+  std::vector<entry_ref> engines;
+  for (const auto& one : entries_)
+    if (one->status.metadata.engine && one->status.available)
+      engines.push_back(one);
+  std::stable_sort(engines.begin(), engines.end(), [](const auto& left, const auto& right) {
+    return left->status.metadata.priority > right->status.metadata.priority;
+  });
+  for (auto& device : into.devices) {
+    auto& guests = into.guests[device.id];
+    guests.push_back({into.owners.at(device.id), device.capability});
+    for (const auto& engine : engines) {
+      if (device.attributes.contains("split"))
+        continue;
+      const std::scoped_lock lock(engine->calls);
+      auto adds = engine->owned->adds_to(device);
+      if (!adds)
+        continue;
+      join(device.capability, *adds);
+      engine->status.hosts.push_back(device.id);
+      guests.push_back({engine, *std::move(adds)});
+    }
+  }
+  // What they build for may be the devices' to say.
+  for (const auto& engine : engines)
+    if (!engine->status.hosts.empty()) {
+      const std::scoped_lock lock(engine->calls);
+      engine->toolchains = engine->owned->toolchains();
+    }
+}
+
 // --- what the outside asks ---
 
 std::vector<device_spec> inventory::devices() const {
@@ -404,13 +468,31 @@ result<std::map<device_id, device_reading>> inventory::read(const std::string& p
   return by_device;
 }
 
-std::shared_ptr<runtime> inventory::runtime_of(const device_id& device) {
-  const auto one = entry_of(device);
-  if (one == nullptr)
-    return nullptr;
-  const std::scoped_lock lock(one->calls);
-  auto* const brought = one->owned->device_runtime();
-  return brought == nullptr ? nullptr : std::shared_ptr<runtime>(one, brought);
+std::shared_ptr<runtime> inventory::runtime_of(const device_id& device, const std::string& format,
+                                               const std::string& profile) {
+  std::vector<guest> guests;
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = seen_.guests.find(device); found != seen_.guests.end())
+      guests = found->second;
+  }
+  const auto fits = [&](const device_capability& runs) {
+    const auto& built = runs.build_profiles;
+    return !profile.empty() ? std::any_of(built.begin(), built.end(),
+                                          [&](const auto& one) { return one.name == profile; })
+                            : format.empty() || core::runs_format(runs.formats, format);
+  };
+  const auto brings = [](const entry_ref& by) -> std::shared_ptr<runtime> {
+    const std::scoped_lock lock(by->calls);
+    auto* const brought = by->owned->device_runtime();
+    return brought == nullptr ? nullptr : std::shared_ptr<runtime>(by, brought);
+  };
+  for (const auto& [by, runs] : guests)
+    if (fits(runs))
+      if (auto found = brings(by))
+        return found;
+  // What nobody claims is its own plugin's to refuse.
+  return guests.empty() ? nullptr : brings(guests.front().by);
 }
 
 std::unique_ptr<running_compile>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// What this host has: its plugins, the devices they found, who claimed each and why, and the
-/// compilers installed here. Owns the plugins and serialises calls to each. Filled by `add`,
-/// `load` and `probe`, and anew by `reload`, from one thread at a time; the functions that ask are
-/// thread-safe all the while.
+/// What this host has: its plugins, the devices they found, who claimed each and why, the engines
+/// that run on devices of other plugins, and the compilers installed here. Owns the plugins and
+/// serialises calls to each. Filled by `add`, `load` and `probe`, and anew by `reload`, from one
+/// thread at a time; the functions that ask are thread-safe all the while.
 
 #include "node/json_plugin.hpp"
 
@@ -19,6 +19,7 @@ struct plugin_status {
   bool available = false;
   std::string reason; ///< Why it is not available, or why its probe failed; empty = fine.
   std::vector<device_id> devices;
+  std::vector<device_id> hosts; ///< An engine: other plugins' devices that it runs models on.
 };
 
 /// Who got a device that at least one plugin found. Claims of one uuid go to the highest priority,
@@ -76,9 +77,12 @@ public:
   /// One reading of each device of one plugin, by device; blocks for at most
   /// limits::plugin_call_us_max. Devices that the plugin says nothing about are left out.
   [[nodiscard]] result<std::map<device_id, device_reading>> read(const std::string& plugin);
-  /// The runtime of a device's plugin, which lives as long; null when it brings none or the device
-  /// is unknown.
-  [[nodiscard]] std::shared_ptr<runtime> runtime_of(const device_id& device);
+  /// The runtime that runs a format (or, when `profile` is named, artifacts of that build) on a
+  /// device: of its own plugin, else of the first engine there that does. Lives as long as its
+  /// plugin; null when there is none or the device is unknown.
+  [[nodiscard]] std::shared_ptr<runtime> runtime_of(const device_id& device,
+                                                    const std::string& format = {},
+                                                    const std::string& profile = {});
   /// Starts the compiler that `wanted.key.profile` names. Always calls `finished` once, at once
   /// with `no_compiler` when no plugin has that profile. Never null.
   std::unique_ptr<running_compile> compile(const compile_request& wanted,
@@ -89,16 +93,21 @@ private:
   struct entry;
   using entry_ref = std::shared_ptr<entry>;
   struct found_device;
+  /// An engine on a device, or the device's own plugin there, and what it runs.
+  struct guest {
+    entry_ref by;
+    device_capability runs;
+  };
   /// What the outside sees, as of one probe.
   struct tables {
     std::vector<device_spec> devices; ///< In order of id.
     std::map<device_id, entry_ref> owners;
+    std::map<device_id, std::vector<guest>> guests; ///< Engines there, in order of preference.
     std::vector<std::pair<build_profile, entry_ref>> toolchains;
     std::vector<plugin_status> statuses;
     std::vector<device_claim> claims;
   };
   [[nodiscard]] entry_ref entry_named(const std::string& name) const;
-  [[nodiscard]] entry_ref entry_of(const device_id& device) const;
   void insert(entry_ref one);
   bool take(const std::string& folder, const plugin_environment& environment,
             std::vector<error>& complaints);
@@ -109,6 +118,7 @@ private:
   void resolve(std::vector<found_device> found, tables& into);
   [[nodiscard]] device_id id_for(const device_spec& device);
   void name_siblings(std::vector<device_spec>& devices) const;
+  void host_engines(tables& into);
 
   node_id node_;
   std::vector<entry_ref> entries_;       ///< In order of plugin name; of the prober alone.

@@ -5,6 +5,7 @@
 #include "node/placeholders.hpp"
 #include "node/probe_answer.hpp"
 #include "node/tool_compile.hpp"
+#include "scheduler/formats.hpp"
 
 #include <glob.h>
 
@@ -54,6 +55,14 @@ result<child_exit> run_tool(const std::vector<std::string>& command, const std::
                             duration_us timeout_us) {
   const auto spec = tool_of(command, folder, timeout_us);
   return spec ? run_child(*spec) : result<child_exit>(spec.failure());
+}
+
+/// The attribute of a device that says what is built for it; empty when the file names the target.
+std::string target_attribute(const build_rule& rule) {
+  const auto& target = rule.profile.target;
+  return target.size() > 2 && target.front() == '{' && target.back() == '}'
+             ? target.substr(1, target.size() - 2)
+             : std::string();
 }
 
 duration_us steady_us() {
@@ -147,6 +156,8 @@ result<std::string> json_plugin::ask(const tool_query& query) {
 }
 
 result<std::vector<device_spec>> json_plugin::probe() {
+  if (document_.metadata.engine)
+    return std::vector<device_spec>{};
   const auto answer = ask(document_.probe);
   if (!answer)
     return answer.failure();
@@ -160,7 +171,7 @@ result<std::vector<device_spec>> json_plugin::probe() {
     const auto memory = figure_of(row, "memory_bytes");
     device.memory_bytes = static_cast<std::uint64_t>(std::max<std::int64_t>(memory.value_or(0), 0));
     // Servers are told their device by its place, as vendors' variables want it.
-    if (document_.runtime.interface == runtime_interface::server)
+    if (!document_.runtime.present || document_.runtime.interface == runtime_interface::server)
       device.attributes.emplace("index", std::to_string(devices.size()));
     devices.push_back(std::move(device));
   }
@@ -223,13 +234,31 @@ std::string json_plugin::library_path() const {
 void json_plugin::choose_profiles(device_spec& device) {
   for (std::size_t i = 0; i < document_.builds.size(); ++i) {
     const auto& rule = document_.builds[i];
-    const auto profile = effective_profile(i);
+    auto profile = effective_profile(i);
     // Without a version nothing could ever match, and any artifact might be wrong.
-    const bool unknown = profile.compiler_version.empty() && !rule.version_command.empty()
-                         && rule.version != version_scope::none;
-    if ((rule.profile.target.empty() || rule.profile.target == device.model) && !unknown)
-      device.capability.build_profiles.push_back(profile);
+    if (profile.compiler_version.empty() && !rule.version_command.empty()
+        && rule.version != version_scope::none)
+      continue;
+    if (const auto name = target_attribute(rule); !name.empty()) {
+      const auto found = device.attributes.find(name);
+      if (found == device.attributes.end() || found->second.empty())
+        continue;
+      profile.target = found->second;
+      targets_[i].insert(profile.target);
+    } else if (!profile.target.empty() && profile.target != device.model) {
+      continue;
+    }
+    device.capability.build_profiles.push_back(std::move(profile));
   }
+}
+
+std::optional<device_capability> json_plugin::adds_to(const device_spec& device) {
+  if (!document_.runs_on.contains(device.plugin))
+    return std::nullopt;
+  auto with = device;
+  with.capability = document_.capability;
+  choose_profiles(with);
+  return with.capability;
 }
 
 namespace {
@@ -335,16 +364,31 @@ build_profile json_plugin::effective_profile(std::size_t rule) {
 std::vector<build_profile> json_plugin::toolchains() {
   compilers_.clear(); // One may have come, gone or changed since it was asked last.
   std::vector<build_profile> profiles;
-  for (std::size_t i = 0; i < document_.builds.size(); ++i)
-    if (compiler(i).installed)
-      profiles.push_back(effective_profile(i));
+  for (std::size_t i = 0; i < document_.builds.size(); ++i) {
+    if (!compiler(i).installed)
+      continue;
+    auto profile = effective_profile(i);
+    if (target_attribute(document_.builds[i]).empty())
+      profiles.push_back(profile);
+    else
+      for (const auto& target : targets_[i]) {
+        profile.target = target;
+        profiles.push_back(profile);
+      }
+  }
   return profiles;
 }
 
 const build_rule* json_plugin::rule_for(const build_profile& wanted) {
-  for (std::size_t i = 0; i < document_.builds.size(); ++i)
-    if (compiler(i).installed && effective_profile(i) == wanted)
+  for (std::size_t i = 0; i < document_.builds.size(); ++i) {
+    if (!compiler(i).installed)
+      continue;
+    auto profile = effective_profile(i);
+    if (!target_attribute(document_.builds[i]).empty() && targets_[i].contains(wanted.target))
+      profile.target = wanted.target;
+    if (profile == wanted)
       return &document_.builds[i];
+  }
   return nullptr;
 }
 
@@ -360,7 +404,7 @@ json_plugin::compile(const compile_request& wanted, std::function<void(std::uint
   }
   const auto& formats = rule->formats;
   if (!formats.empty() && !wanted.model_format.empty()
-      && std::find(formats.begin(), formats.end(), wanted.model_format) == formats.end()) {
+      && !core::runs_format(formats, wanted.model_format)) {
     finished(error{recovery::refuse, "compiler_unsupported",
                    rule->profile.compiler + " does not read " + wanted.model_format});
     return std::make_unique<running_compile>();
@@ -398,22 +442,15 @@ std::unique_ptr<runtime> json_plugin::make_server() const {
   if (!environment_.make_server)
     return nullptr;
   const auto& rule = document_.runtime;
-  server_spec spec;
+  server_spec spec = rule.server;
   spec.plugin = document_.metadata.name;
-  spec.command = rule.command;
-  spec.url = rule.url;
-  spec.ready = rule.ready;
-  spec.base = rule.base;
-  spec.model = rule.model;
-  spec.key_env = rule.key_env;
+  spec.env_on = document_.runs_on;
   spec.start_timeout_us = rule.start_timeout_us;
-  spec.silence_us = rule.silence_us;
   spec.memory_bytes = rule.memory_bytes;
   spec.env = rule.env;
   spec.work_path = folder_;
   spec.sequences = document_.capability.max_sequences;
   spec.capabilities = document_.capability.runtime;
-  spec.failures = rule.failures;
   return environment_.make_server(spec);
 }
 

@@ -14,6 +14,8 @@
 
 #include <boost/asio/io_context.hpp>
 
+#include <set>
+
 namespace consort::node {
 
 /// What the agent lends to its plugins.
@@ -35,6 +37,7 @@ public:
   std::unique_ptr<running_compile>
   compile(const compile_request& wanted, std::function<void(std::uint32_t)> progress,
           std::function<void(result<compile_outcome>)> finished) override;
+  [[nodiscard]] std::optional<device_capability> adds_to(const device_spec& device) override;
   [[nodiscard]] runtime* device_runtime() override;
 
   [[nodiscard]] const plugin_document& document() const { return document_; }
@@ -70,6 +73,7 @@ private:
   std::map<std::vector<std::string>, std::unique_ptr<tool_stream>> streams_; ///< By command.
   device_readings readings_;
   std::map<std::size_t, known_compiler> compilers_;
+  std::map<std::size_t, std::set<std::string>> targets_; ///< Of builds whose devices say theirs.
   std::unique_ptr<runtime> runtime_;
 };
 

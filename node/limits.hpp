@@ -29,6 +29,7 @@ inline constexpr std::size_t child_argument_bytes_max = 64 * 1024; ///< Over all
 inline constexpr std::size_t plugin_json_bytes_max = 256 * 1024;
 inline constexpr std::size_t plugin_json_depth_max = 16;
 inline constexpr std::size_t plugin_builds_max = 32;         ///< Build profiles per plugin.
+inline constexpr std::size_t plugin_hosts_max = 64;          ///< Plugins that an engine runs on.
 inline constexpr std::size_t plugin_devices_max = 256;       ///< Devices per probe.
 inline constexpr std::size_t plugin_attributes_max = 64;     ///< Attributes per device.
 inline constexpr std::size_t plugin_text_bytes_max = 256;    ///< One field of a probe's answer.
@@ -86,7 +87,30 @@ inline constexpr duration_us server_look_us = second_us / 5;    ///< Between loo
 inline constexpr duration_us server_watch_us = 5 * second_us;   ///< Once it serves.
 inline constexpr int server_watch_failures_max = 3;             ///< In a row; beyond: lost.
 inline constexpr duration_us server_answer_us = 5 * second_us;  ///< To such a look.
-inline constexpr duration_us server_head_us = 600 * second_us;  ///< Request sent, head received.
+inline constexpr duration_us server_answer_us_max = 60 * second_us;
+inline constexpr duration_us server_greet_us = 10 * second_us;           ///< Name, TCP and TLS.
+inline constexpr duration_us server_gauges_us = 2 * second_us;           ///< Between readings.
+inline constexpr std::size_t server_metrics_bytes_max = 4 * 1024 * 1024; ///< One such reading.
+inline constexpr std::size_t server_figures_max = 16;    ///< Places of one figure of them.
+inline constexpr std::size_t server_stops_max = 16;      ///< Texts that end an answer.
+inline constexpr std::size_t server_wait_bytes_max = 64; ///< Of a text that says how long.
+inline constexpr std::size_t server_prices_max = 256;    ///< Models with a price of their own.
+
+// Servers that count what they are sent.
+inline constexpr duration_us rate_window_us = 60 * second_us;          ///< What limits are for.
+inline constexpr duration_us rate_slot_us = second_us / 4;             ///< Counted together.
+inline constexpr std::size_t rate_headers_max = 16;                    ///< Kinds per answer.
+inline constexpr duration_us server_closed_us_max = 3'600 * second_us; ///< Believed at once.
+inline constexpr duration_us server_closed_guess_us = second_us;       ///< Doubled each time.
+inline constexpr duration_us server_closed_guess_us_max = 60 * second_us;
+inline constexpr duration_us server_hold_us = 2 * second_us; ///< An attempt, for its turn.
+inline constexpr std::uint64_t rate_per_min_max = 1'000'000'000;
+
+// Devices whose engines do not use them.
+inline constexpr duration_us unused_us = 6 * second_us; ///< Tokens without work, at least.
+inline constexpr std::uint32_t unused_readings = 4;     ///< In a row.
+
+inline constexpr duration_us server_head_us = 600 * second_us; ///< Request sent, head received.
 inline constexpr std::size_t server_head_bytes_max = 16 * 1024;
 inline constexpr std::size_t server_refusal_bytes_max = 64 * 1024; ///< Body of a refusal, kept.
 inline constexpr std::size_t server_message_bytes_max = 512;       ///< Of a message, kept.

@@ -49,4 +49,11 @@ std::string replace_placeholders(std::string_view text,
   return out;
 }
 
+bool is_plain_word(std::string_view text) {
+  return !text.empty() && text.front() != '-' && std::all_of(text.begin(), text.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')
+           || std::string_view("._:/@+-").find(c) != std::string_view::npos;
+  });
+}
+
 } // namespace consort::node

@@ -20,4 +20,8 @@ unknown_placeholder(std::string_view text, const std::vector<std::string>& allow
 [[nodiscard]] std::string replace_placeholders(std::string_view text,
                                                const std::map<std::string, std::string>& values);
 
+/// Letters, digits and `._:/@+-`, and no `-` in front: what may become an argument although whoever
+/// declares models chose it.
+[[nodiscard]] bool is_plain_word(std::string_view text);
+
 } // namespace consort::node

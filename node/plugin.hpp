@@ -9,6 +9,7 @@
 #include "node/limits.hpp"
 #include "node/runtime.hpp"
 
+#include <optional>
 #include <vector>
 
 namespace consort::node {
@@ -22,6 +23,7 @@ struct plugin_metadata {
   std::string origin; ///< Folder, or `built-in`.
   duration_us telemetry_every_us = limits::telemetry_every_us; ///< Between two readings.
   bool telemetry = false;                                      ///< Reads its devices at all.
+  bool engine = false; ///< Has no devices: runs models on those of other plugins.
 };
 
 /// What a compile needs to know. Paths are the agent's own; nothing here came from the network but
@@ -67,6 +69,10 @@ public:
   compile(const compile_request& wanted, std::function<void(std::uint32_t)> progress,
           std::function<void(result<compile_outcome>)> finished)
       = 0;
+  /// What an engine adds to a device of another plugin; nothing when it does not run there.
+  [[nodiscard]] virtual std::optional<device_capability> adds_to(const device_spec&) {
+    return std::nullopt;
+  }
   /// The runtime for its devices; owned by the plugin. Null when it brings none.
   [[nodiscard]] virtual runtime* device_runtime() = 0;
 };

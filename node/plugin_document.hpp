@@ -111,20 +111,13 @@ enum class runtime_interface : std::uint8_t { c_abi, server };
 struct runtime_rule {
   bool present = false;
   runtime_interface interface = runtime_interface::c_abi;
-  std::string library;              ///< c-abi: as written; relative to the plugin's folder.
-  std::string config_json = "{}";   ///< c-abi.
-  std::vector<std::string> command; ///< server: arguments; empty = `url` runs already.
-  std::string url;                  ///< server.
-  std::string ready = "/health";    ///< server.
-  std::string base = "/v1";         ///< server.
-  std::string model;                ///< server: what it calls the model; empty = our name.
-  std::string key_env;              ///< server: variable that holds its key; empty = none.
-  duration_us silence_us = limits::server_silence_us; ///< server.
+  std::string library;            ///< c-abi: as written; relative to the plugin's folder.
+  std::string config_json = "{}"; ///< c-abi.
+  server_spec server;             ///< server: what only it has; the rest is filled in later.
   duration_us start_timeout_us = limits::runtime_start_us_default;
   std::uint64_t memory_bytes = 0;
   std::uint32_t threads = 0;
   std::map<std::string, std::string> env;
-  std::vector<start_failure_rule> failures; ///< server: the first that fits counts.
 };
 
 /// A part of a device that can be used by itself: units `first` to `last` of `of`. Parts that share
@@ -149,7 +142,7 @@ struct plugin_document {
   plugin_metadata metadata;
   bool simulated = false;
   availability available;
-  tool_query probe;
+  tool_query probe; ///< Of no use to an engine.
   std::optional<tool_query> telemetry;
   std::vector<tool_query> telemetry_also; ///< What further tools know about the same devices.
   device_capability capability; ///< build_profiles empty: they depend on the installed compilers.
@@ -160,6 +153,9 @@ struct plugin_document {
   std::vector<std::string> tags;
   std::vector<build_rule> builds;
   runtime_rule runtime;
+  /// An engine: names of the plugins whose devices it runs models on, and what its server is told
+  /// in the environment there. Empty for a plugin with devices of its own.
+  std::map<std::string, std::map<std::string, std::string>> runs_on;
 };
 
 } // namespace consort::node

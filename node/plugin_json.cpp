@@ -3,6 +3,7 @@
 
 #include "node/plugin_json_parts.hpp"
 #include "scheduler/limits.hpp"
+#include "node/server_spec.hpp"
 
 #include <algorithm>
 #include <fstream>
@@ -10,6 +11,8 @@
 namespace consort::node {
 
 namespace {
+
+constexpr std::size_t engine_word = 6; ///< Of the words that `type` may be.
 
 bool plain_name(const std::string& name) {
   return !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), [](char c) {
@@ -20,17 +23,22 @@ bool plain_name(const std::string& name) {
 void read_metadata(json_section& section, plugin_document& document) {
   section.require("schema", "1");
   [[maybe_unused]] const auto schema = section.whole("schema", 1, 1, 1);
-  for (const auto* name : {"name", "version", "vendor", "type", "probe", "capability"})
-    section.require(name, std::string_view(name) == "probe" ? "how to find the devices"
-                                                            : "a value as docs/PLUGINS.md says");
+  for (const auto* name : {"name", "version", "vendor", "type", "capability"})
+    section.require(name, "a value as docs/PLUGINS.md says");
   auto& metadata = document.metadata;
   metadata.name = section.text("name");
   if (section.has("name") && !plain_name(metadata.name))
     section.fail("name", "expected up to 64 lower-case letters, digits, - and _");
   metadata.version = section.text("version");
   metadata.vendor = section.text("vendor");
-  // In the order of resource_type; remote and hybrid resources are no plugin's devices.
-  metadata.type = static_cast<resource_type>(section.word("type", {"gpu", "npu", "pim", "cpu"}, 0));
+  // In the order of resource_type; an engine has no devices of its own.
+  const auto type
+      = section.word("type", {"gpu", "npu", "pim", "cpu", "remote", "hybrid", "engine"}, 0);
+  metadata.engine = type == engine_word;
+  metadata.type = metadata.engine ? resource_type::cpu : static_cast<resource_type>(type);
+  section.require(metadata.engine ? "runs_on" : "probe",
+                  metadata.engine ? "the plugins whose devices it runs models on"
+                                  : "how to find the devices");
   metadata.priority = static_cast<int>(section.whole("priority", 50, 0, 1000));
   document.simulated = section.boolean("simulated", false);
   document.tags = section.texts("tags");
@@ -53,7 +61,7 @@ availability_test read_test(json_file& file, const std::string& pointer,
 }
 
 device_capability read_capability(json_file& file, json_section& parent,
-                                  const nlohmann::json& object, bool has_builds) {
+                                  const nlohmann::json& object, bool has_builds, bool runs) {
   json_section section(file, parent.at("capability"), object);
   device_capability can;
   can.devices_max = static_cast<std::uint32_t>(
@@ -73,7 +81,7 @@ device_capability read_capability(json_file& file, json_section& parent,
     section.fail("formats", "with requires_artifact the device runs no format as it is");
   if (artifacts_only && !has_builds)
     section.fail("requires_artifact", "needs at least one entry in `build`");
-  if (!artifacts_only && can.formats.empty())
+  if (!artifacts_only && can.formats.empty() && runs)
     section.fail("", "expected `formats` that it runs as they are, or `requires_artifact`: true");
   if (const auto* runtime = section.find("runtime")) {
     json_section inner(file, section.at("runtime"), *runtime);
@@ -215,6 +223,29 @@ void read_telemetry(json_file& file, json_section& root, plugin_document& docume
   section.finish();
 }
 
+void read_hosts(json_file& file, json_section& root, plugin_document& document) {
+  const bool engine = document.metadata.engine;
+  for (const auto* name : {"probe", "telemetry", "partitions", "tags"})
+    if (engine && root.has(name))
+      root.fail(name, "an engine has no devices of its own");
+  const auto* object = root.find("runs_on");
+  if (object == nullptr)
+    return;
+  if (!engine)
+    root.fail("runs_on", "only with type engine");
+  json_section section(file, root.at("runs_on"), *object);
+  if (!object->is_object() || object->empty() || object->size() > limits::plugin_hosts_max)
+    return root.fail("runs_on", "expected one to " + std::to_string(limits::plugin_hosts_max)
+                                    + " names of plugins");
+  for (const auto& [name, value] : object->items()) {
+    json_section inner(file, section.at(name), value);
+    auto& env = document.runs_on[name] = inner.text_map("env");
+    for (const auto& [variable, text] : env)
+      check_placeholders(inner, "env", {text}, server_placeholders());
+    inner.finish();
+  }
+}
+
 plugin_document read_document(json_file& file) {
   json_section root(file, "", file.root());
   plugin_document document;
@@ -222,6 +253,7 @@ plugin_document read_document(json_file& file) {
   read_metadata(root, document);
   if (const auto* object = root.find("available"))
     document.available = read_availability(file, root.at("available"), *object);
+  read_hosts(file, root, document);
   if (const auto* object = root.find("probe")) {
     json_section section(file, root.at("probe"), *object);
     document.probe = read_query(file, section, false);
@@ -231,7 +263,8 @@ plugin_document read_document(json_file& file) {
   if (const auto* list = root.find("build"))
     document.builds = read_builds(file, root.at("build"), *list);
   if (const auto* object = root.find("capability"))
-    document.capability = read_capability(file, root, *object, !document.builds.empty());
+    document.capability
+        = read_capability(file, root, *object, !document.builds.empty(), root.has("runtime"));
   if (const auto* object = root.find("spec"))
     read_spec(file, root, *object, document);
   read_partitions(file, root, document);

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/plugin_json_parts.hpp"
-#include "node/runtimes/server_http.hpp"
-#include "node/server_spec.hpp"
 
 #include <algorithm>
 
@@ -136,19 +134,6 @@ void read_buckets(json_section& section, build_profile& profile) {
   std::sort(profile.shape_buckets.begin(), profile.shape_buckets.end());
 }
 
-/// One way to fail, and which of the words it means.
-template <class Rule>
-void read_failure(json_section& section, Rule& one, const std::vector<std::string>& words) {
-  if (section.has("exit"))
-    one.exit = static_cast<int>(section.whole("exit", 1, 1, 255));
-  one.match = section.pattern("match", 0);
-  if (!one.exit && one.match.empty())
-    section.fail("", "expected `exit`, `match`, or both");
-  section.require("class", "what it means");
-  one.means = static_cast<decltype(one.means)>(section.word("class", words, 0));
-  section.finish();
-}
-
 void read_failures(json_file& file, json_section& section, build_rule& rule) {
   const auto* list = section.find("failures");
   if (list == nullptr)
@@ -220,88 +205,6 @@ std::vector<build_rule> read_builds(json_file& file, const std::string& pointer,
     file.fail(pointer, "more than " + std::to_string(limits::plugin_builds_max)
                            + " builds, those for each target counted");
   return rules;
-}
-
-namespace {
-
-void read_library(json_section& section, runtime_rule& rule) {
-  section.require("library", "the shared object's file name");
-  rule.library = section.text("library");
-  if (const auto* config = section.find("config")) {
-    if (config->is_object())
-      rule.config_json = config->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-    else
-      section.fail("config", "expected an object");
-  }
-  rule.threads = static_cast<std::uint32_t>(section.whole("threads", 0, 0, limits::threads_max));
-}
-
-void read_start_failures(json_file& file, json_section& section, runtime_rule& rule) {
-  const auto* list = section.find("failures");
-  if (list == nullptr)
-    return;
-  if (!list->is_array() || list->size() > limits::runtime_failures_max)
-    return section.fail("failures", "expected a list of at most "
-                                        + std::to_string(limits::runtime_failures_max) + " rules");
-  for (std::size_t at = 0; at < list->size(); ++at) {
-    json_section inner(file, section.at("failures") + "/" + std::to_string(at), (*list)[at]);
-    start_failure_rule one;
-    read_failure(inner, one, {"rebuild", "elsewhere", "refuse", "later"});
-    rule.failures.push_back(std::move(one));
-  }
-}
-
-void read_server(json_section& section, runtime_rule& rule) {
-  [[maybe_unused]] const auto protocol = section.word("protocol", {"openai"}, 0);
-  rule.command = section.texts("command");
-  check_placeholders(section, "command", rule.command, server_placeholders());
-  rule.url = section.text("url");
-  if (rule.command.empty() == rule.url.empty())
-    section.fail("", "expected either `command`, which starts a server, or `url` of one that runs");
-  if (!rule.url.empty())
-    if (const auto address = parse_server_url(rule.url); !address)
-      section.fail("url", address.failure().message);
-  const auto path = [&](const char* name, const char* usual) {
-    auto text = section.text(name, usual);
-    if (!text.starts_with('/')
-        || !std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7f; }))
-      section.fail(name, std::string("expected a path such as ") + usual);
-    return text;
-  };
-  rule.ready = path("ready", "/health");
-  rule.base = path("base", "/v1");
-  rule.model = section.text("model");
-  check_placeholders(section, "model", {rule.model}, server_placeholders());
-  rule.key_env = section.text("key_env");
-  rule.silence_us
-      = section.duration("silence", limits::server_silence_us, limits::server_silence_us_max);
-}
-
-} // namespace
-
-runtime_rule read_runtime(json_file& file, const std::string& pointer,
-                          const nlohmann::json& object) {
-  json_section section(file, pointer, object);
-  runtime_rule rule;
-  rule.present = true;
-  section.require("interface", "c-abi or server");
-  rule.interface = static_cast<runtime_interface>(
-      section.word("interface", {"c-abi", "server"}, 0));
-  if (rule.interface == runtime_interface::c_abi) {
-    read_library(section, rule);
-  } else {
-    read_server(section, rule);
-    read_start_failures(file, section, rule);
-  }
-  rule.start_timeout_us = section.duration("start_timeout", limits::runtime_start_us_default,
-                                           limits::runtime_start_us_max);
-  rule.memory_bytes = section.size("memory", 0);
-  rule.env = section.text_map("env");
-  if (rule.interface == runtime_interface::server)
-    for (const auto& [name, text] : rule.env)
-      check_placeholders(section, "env", {text}, server_placeholders());
-  section.finish();
-  return rule;
 }
 
 } // namespace consort::node

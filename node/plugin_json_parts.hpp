@@ -25,4 +25,17 @@ void check_placeholders(json_section& section, const std::string& name,
                         const std::vector<std::string>& command,
                         const std::vector<std::string>& allowed);
 
+/// One way to fail, and which of the words it means.
+template <class Rule>
+void read_failure(json_section& section, Rule& one, const std::vector<std::string>& words) {
+  if (section.has("exit"))
+    one.exit = static_cast<int>(section.whole("exit", 1, 1, 255));
+  one.match = section.pattern("match", 0);
+  if (!one.exit && one.match.empty())
+    section.fail("", "expected `exit`, `match`, or both");
+  section.require("class", "what it means");
+  one.means = static_cast<decltype(one.means)>(section.word("class", words, 0));
+  section.finish();
+}
+
 } // namespace consort::node

@@ -119,6 +119,8 @@ std::optional<std::string> read_one(const field_source& source, const lookup& fi
   auto cleaned = clean(trim(std::string_view(*text).substr(0, text->find('\n'))));
   if (const auto word = source.words.find(cleaned); word != source.words.end())
     return word->second;
+  if (const auto other = source.words.find("*"); other != source.words.end() && !cleaned.empty())
+    return other->second;
   return cleaned;
 }
 
@@ -325,7 +327,14 @@ std::optional<std::string> folder_text(const std::string& folder, std::string_vi
   }
   if (at == ".")
     return folder;
-  std::ifstream file(folder + "/" + std::string(at));
+  auto path = folder + "/" + std::string(at);
+  if (at.find('*') != std::string_view::npos) { // Some folders below are numbered as they come.
+    glob_t found{};
+    const bool any = ::glob(path.c_str(), 0, nullptr, &found) == 0;
+    path = any ? found.gl_pathv[0] : "";
+    ::globfree(&found);
+  }
+  std::ifstream file(path);
   std::string text(limits::sysfs_file_bytes_max, '\0');
   if (!file.read(text.data(), static_cast<std::streamsize>(text.size())) && file.gcount() == 0)
     return std::nullopt;

@@ -32,6 +32,7 @@ struct session_stats {
   std::uint64_t tokens_generated_total = 0;
   std::uint64_t steps_total = 0;
   std::uint64_t cancelled_total = 0;
+  std::uint64_t cost_micros_total = 0; ///< What was paid per token, 1e-6 of the currency unit.
 };
 
 /// One loaded instance. Destroying it unloads: attempts still running end with `attempt_aborted`.

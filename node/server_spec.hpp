@@ -18,7 +18,35 @@
 namespace consort::node {
 
 /// What the server speaks. `openai`: POST /v1/completions and /v1/chat/completions, streamed.
-enum class server_protocol : std::uint8_t { openai };
+/// `tgi`: /generate_stream, and chats as openai. `mii`: /mii/DEPLOYMENT, which does not stream.
+enum class server_protocol : std::uint8_t { openai, tgi, mii };
+
+/// One place where a figure of a server's metrics may stand.
+struct metric_source {
+  std::string at;    ///< Name of a Prometheus metric, or a JSON pointer.
+  std::string label; ///< The figure is this label's value instead.
+  double divide = 1; ///< From its unit to ours.
+};
+
+/// What a server's metrics are called: `running`, `waiting`, `kv_used` (a share), `kv_tokens`,
+/// `kv_blocks`, `kv_block_tokens`, `kv_used_blocks`; each with the places to look at, in order.
+struct metrics_rule {
+  std::string path; ///< Empty: it has none.
+  bool json = false;
+  duration_us every_us = limits::server_gauges_us;
+  std::map<std::string, std::vector<metric_source>> figures;
+};
+
+/// What a provider allows per minute; 0 = it does not say, or does not count.
+struct rate_rule {
+  std::uint64_t requests_per_min = 0;
+  std::uint64_t tokens_per_min = 0;
+};
+
+/// 1e-6 of the currency unit per million tokens.
+struct token_price {
+  std::uint64_t prompt = 0, cached = 0, completion = 0;
+};
 
 /// What a failure of a model server's start means for what it was to load: it is of no use to this
 /// engine and is built anew, it is for another device, nothing will help, or it may pass.
@@ -35,15 +63,28 @@ struct server_spec {
   std::string plugin; ///< Name of the plugin it belongs to, for messages.
   server_protocol protocol = server_protocol::openai;
   std::vector<std::string> command; ///< Starts one server per instance; empty: `url` runs already.
-  std::string url;                  ///< `http://HOST:PORT[/PREFIX]` of a server that is not ours.
-  std::string base = "/v1";         ///< Before `/completions` and the like.
-  std::string ready = "/health";    ///< GET answers 200 when it can serve.
-  std::string model;                ///< What the server calls the model; empty = `{name}`.
-  std::string key_env;              ///< Variable that holds the API key; empty = none is sent.
+  std::string url;               ///< `http[s]://HOST:PORT[/PREFIX]` of a server that is not ours.
+  std::string url_env;           ///< Variable that holds it instead; empty = none.
+  std::string base = "/v1";      ///< Before `/completions` and the like.
+  std::string ready = "/health"; ///< GET answers 200 when it can serve.
+  std::string alive; ///< The same once it serves, where `ready` is costly; empty = `ready`.
+  duration_us ready_every_us = limits::server_look_us;
+  duration_us ready_timeout_us = limits::server_answer_us;
+  /// Where prompts are prefilled first (vLLM's `kv_transfer_params`), and the variable that holds
+  /// it instead; both empty = the server does it itself.
+  std::string prefill_url, prefill_url_env;
+  metrics_rule metrics;
+  rate_rule rates;
+  std::map<std::string, token_price> prices; ///< By the server's name of the model; `*` = others.
+  std::string model;                         ///< What the server calls the model; empty = `{name}`.
+  std::string key_env; ///< Variable that holds the API key; empty = none is sent.
+  bool key_optional = false; ///< None is sent when that is not set.
   duration_us start_timeout_us = limits::runtime_start_us_default; ///< Start to ready.
   duration_us silence_us = limits::server_silence_us; ///< Of a stream; beyond: it has stalled.
-  std::uint64_t memory_bytes = 0;           ///< Address-space limit of its processes; 0 = none.
-  std::map<std::string, std::string> env;   ///< Added to its environment.
+  std::uint64_t memory_bytes = 0;         ///< Address-space limit of its processes; 0 = none.
+  std::map<std::string, std::string> env; ///< Added to its environment.
+  /// The same for devices of the named plugin only: how its vendor tells one device from another.
+  std::map<std::string, std::map<std::string, std::string>> env_on;
   std::string work_path;                    ///< The plugin's folder: its current directory.
   std::uint32_t sequences = 0;              ///< Most at once.
   runtime_capabilities capabilities;        ///< What the plugin declares.

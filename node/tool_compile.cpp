@@ -35,7 +35,7 @@ std::map<std::string, std::string> values_for(const build_rule& rule, const std:
           {"model", wanted.model_path},
           {"output", wanted.output_path},
           {"work", wanted.work_path},
-          {"target", profile.target},
+          {"target", wanted.key.profile.target}, // A device may have named it.
           {"dtype", profile.dtype},
           {"flags", profile.flags},
           {"degree", std::to_string(profile.degree)},

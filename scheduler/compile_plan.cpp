@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scheduler/compile_plan.hpp"
 
+#include "scheduler/formats.hpp"
 #include "scheduler/nearest_name.hpp"
 #include "scheduler/selector.hpp"
 #include "scheduler/units.hpp"
@@ -90,7 +91,7 @@ planned_build plan_device(const snapshot& seen, const model_spec& model,
   const auto& can = device.capability;
   planned_build best{device.id, "no-compiler", {}, {}, "it runs no format of this model"};
   for (const auto& variant : model.variants)
-    if (std::find(can.formats.begin(), can.formats.end(), variant.format) != can.formats.end())
+    if (runs_format(can.formats, variant.format))
       return {device.id, "as-is", {}, {}, "runs " + variant.format + ", nothing is built"};
   for (const auto& variant : model.variants)
     for (const auto& profile : can.build_profiles) {

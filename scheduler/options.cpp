@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who could serve what: the static fit of every device to a model, and for those that wait the
 // devices that could serve after a load or a compile.
+#include "scheduler/formats.hpp"
 #include "scheduler/modules.hpp"
 
 #include <algorithm>
@@ -8,10 +9,6 @@
 namespace consort::core {
 
 namespace {
-
-bool has(const std::vector<std::string>& list, const std::string& one) {
-  return std::find(list.begin(), list.end(), one) != list.end();
-}
 
 /// Weights, and a context of KV for each of the sequences, over all ranks.
 std::uint64_t need_bytes(const model_variant& variant, std::uint64_t sequences,
@@ -38,7 +35,7 @@ void choose_variant(core_state& s, const model_spec& spec, const device_capabili
                     option& out) {
   const auto count = static_cast<index>(spec.variants.size());
   for (index at = 0; at < count; ++at)
-    if (has(device.formats, spec.variants[at].format)) {
+    if (runs_format(device.formats, spec.variants[at].format)) {
       out.variant = at;
       return;
     }

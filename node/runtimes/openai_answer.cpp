@@ -56,19 +56,10 @@ openai_answer::openai_answer(std::uint32_t choices, std::uint32_t max_tokens)
       max_tokens_(max_tokens),
       events_([this](const links::sse_event& event) { return on_data(event.data); }) {}
 
-void openai_answer::begin(bool event_stream) {
-  streamed_ = event_stream;
-  out_.emplace_back(attempt_opened{});
-}
-
 void openai_answer::feed(std::string_view bytes) {
-  if (ended_)
+  if (ended() || !within_bounds(bytes.size()))
     return;
-  bytes_ += bytes.size();
-  if (bytes_ > limits::server_answer_bytes_max)
-    return fail("server_protocol",
-                "the answer exceeds " + std::to_string(limits::server_answer_bytes_max) + " bytes");
-  if (!streamed_) {
+  if (!streamed()) {
     whole_.append(bytes);
     return;
   }
@@ -77,15 +68,15 @@ void openai_answer::feed(std::string_view bytes) {
 }
 
 void openai_answer::finish() {
-  if (ended_)
+  if (ended())
     return;
-  if (!streamed_) {
+  if (!streamed()) {
     const auto body = read_server_json(whole_);
     if (body.is_discarded())
       return fail("server_protocol", "its answer is no JSON: " + server_message(whole_));
     on_object(body);
   }
-  if (ended_)
+  if (ended())
     return;
   if (!choices_done())
     return fail("server_broke_off", "its answer ends in the middle");
@@ -106,7 +97,7 @@ bool openai_answer::on_data(std::string_view data) {
     fail("server_protocol", "an event of its stream is no JSON object: " + server_message(data));
   else
     on_object(body);
-  return !ended_;
+  return !ended();
 }
 
 void openai_answer::on_object(const json& body) {
@@ -119,7 +110,7 @@ void openai_answer::on_object(const json& body) {
       return fail("server_protocol", "what it sent has no `choices`");
   } else {
     for (const auto& choice : *choices) {
-      if (ended_)
+      if (ended())
         return;
       on_choice(choice);
     }
@@ -147,13 +138,13 @@ void openai_answer::on_piece(std::uint32_t index, const json& choice) {
   if (text.empty() && extra.empty())
     return;
   const auto pieces = text.empty() ? 0 : ++pieces_[index];
-  if (streamed_ && max_tokens_ > 0 && pieces > max_tokens_) {
+  if (streamed() && max_tokens_ > 0 && pieces > max_tokens_) {
     pieces_[index] = max_tokens_;
     finish_choice(index, "length");
     // Whatever else it says is not waited for.
     return choices_done() ? complete() : void();
   }
-  out_.emplace_back(attempt_tokens{index, std::move(text), {}, std::move(extra)});
+  say(attempt_tokens{index, std::move(text), {}, std::move(extra)});
 }
 
 void openai_answer::finish_choice(std::uint32_t index, std::string reason) {
@@ -163,7 +154,7 @@ void openai_answer::finish_choice(std::uint32_t index, std::string reason) {
   const bool plain = !reason.empty() && reason.size() <= 32
                      && std::all_of(reason.begin(), reason.end(),
                                     [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; });
-  out_.emplace_back(attempt_choice_done{index, plain ? std::move(reason) : "stop"});
+  say(attempt_choice_done{index, plain ? std::move(reason) : "stop"});
 }
 
 void openai_answer::on_usage(const json& usage) {
@@ -181,17 +172,6 @@ void openai_answer::complete() {
       = std::accumulate(pieces_.begin(), pieces_.end(), 0U,
                         [](std::uint32_t sum, const auto& of) { return sum + of.second; });
   end(attempt_completed{usage_.value_or(token_usage{0, counted, 0}), 0, 0});
-}
-
-void openai_answer::fail(std::string code, const std::string& what) {
-  end(attempt_aborted{
-      {recovery::retry_elsewhere, std::move(code), "the model server failed: " + what}, true});
-}
-
-void openai_answer::end(attempt_event last) {
-  if (std::exchange(ended_, true))
-    return;
-  out_.push_back(std::move(last));
 }
 
 } // namespace consort::node

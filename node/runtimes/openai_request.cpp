@@ -39,14 +39,14 @@ std::optional<error> go_on(json& body, request_kind kind, const std::string& tex
 
 } // namespace
 
-result<openai_request> render_openai_request(const attempt_body& from, const std::string& model) {
+result<server_request> render_openai_request(const attempt_body& from, const std::string& model) {
   if (from.kind != request_kind::completion && from.kind != request_kind::chat)
     return error{recovery::retry_elsewhere, "kind_unsupported",
                  "the server runtime answers completions and chats only"};
   auto body = read_server_json(from.json);
   if (!body.is_object())
     return error{recovery::refuse, "bad_body", "the body is no JSON object"};
-  openai_request out;
+  server_request out;
   out.path = from.kind == request_kind::chat ? "/v1/chat/completions" : "/v1/completions";
   out.choices = std::max(whole_at(body, "n"), 1U);
   const auto* limit

@@ -1,35 +1,59 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// One attempt at a model server: sends its body, turns the answer into events, and closes the
-/// connection when it is cancelled, which is how servers of this kind are told to stop. Lives on
-/// its session's strand. Exactly one terminal event reaches the sink.
+/// connection when it is cancelled, which is how servers of this kind are told to stop. Where
+/// prompts are prefilled elsewhere it asks there first. Lives on its session's strand. Exactly one
+/// terminal event reaches the sink.
 
+#include "node/runtimes/server_dialect.hpp"
 #include "node/runtimes/server_http.hpp"
-#include "node/server_spec.hpp"
+
+#include <atomic>
 
 namespace consort::node {
 
+/// What all attempts of a session have in common; outlives them.
+struct server_call {
+  const server_spec& spec;
+  const server_address& at;
+  const server_address* prefill;         ///< Null: the server does it itself.
+  const std::string& model;              ///< As the server calls it.
+  std::atomic<std::uint64_t>& generated; ///< Pieces of text so far, over all attempts.
+};
+
+/// What an answer's head says beside the answer.
+struct server_word {
+  unsigned status = 0;
+  std::vector<std::pair<std::string, std::string>> headers;
+};
+
 class server_attempt : public std::enable_shared_from_this<server_attempt> {
 public:
-  server_attempt(const boost::asio::any_io_executor& strand, const server_address& at,
-                 std::shared_ptr<attempt_sink> sink);
+  /// `heard`: called with every head.
+  server_attempt(const boost::asio::any_io_executor& strand, const server_call& how,
+                 std::shared_ptr<attempt_sink> sink, std::function<void(server_word)> heard);
 
   /// To its end. Call once, by one who keeps this alive.
-  links::task<void> run(const attempt_body& body, const std::string& model, duration_us silence_us);
+  links::task<void> run(const attempt_body& body);
   /// Ends it with that event, unless it has ended. On the strand.
   void stop(attempt_aborted why);
-  [[nodiscard]] std::uint64_t tokens() const { return tokens_; }
-  [[nodiscard]] bool cancelled() const { return stopped_; }
+  [[nodiscard]] bool stopped() const { return stopped_; }
+  /// What was used of the model; nothing unless it completed.
+  [[nodiscard]] const std::optional<token_usage>& usage() const { return usage_; }
 
 private:
-  links::task<void> relay(const attempt_body& body, const std::string& model,
-                          duration_us silence_us);
+  links::task<void> relay(const attempt_body& body);
+  links::task<result<done>> prefill(server_request& asked);
+  links::task<void> refuse(unsigned status);
   void deliver(std::vector<attempt_event> happened);
 
+  const server_call how_;
   server_http http_;
+  std::unique_ptr<server_http> first_; ///< Where it is prefilled.
   std::shared_ptr<attempt_sink> sink_; ///< Null once its terminal event has been delivered.
+  const std::function<void(server_word)> heard_;
   bool stopped_ = false;
-  std::uint64_t tokens_ = 0;
+  std::optional<token_usage> usage_;
 };
 
 } // namespace consort::node

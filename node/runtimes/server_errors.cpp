@@ -98,7 +98,7 @@ std::string server_message(std::string_view body) {
                        : found;
 }
 
-attempt_aborted judge_refusal(unsigned status, std::string_view body) {
+attempt_aborted judge_refusal(unsigned status, std::string_view body, bool says_when) {
   const auto message
       = "the model server answered " + std::to_string(status) + ": " + server_message(body);
   switch (status) {
@@ -108,9 +108,16 @@ attempt_aborted judge_refusal(unsigned status, std::string_view body) {
   case 401:
   case 403: return {{recovery::retry_elsewhere, "server_key", message}, true};
   case 404: return {{recovery::retry_elsewhere, "server_model", message}, true};
-  case 408:
+  case 402: return {{recovery::retry_elsewhere, "server_quota", message}, false};
+  case 408: return {{recovery::retry_elsewhere, "server_busy", message}, false};
   case 429:
-  case 503: return {{recovery::retry_elsewhere, "server_busy", message}, false};
+    // No money is left there: waiting does not help.
+    if (body.find("insufficient_quota") != std::string_view::npos)
+      return {{recovery::retry_elsewhere, "server_quota", message}, false};
+    return {{recovery::retry_later, "server_busy", message}, false};
+  case 503:
+    return {{says_when ? recovery::retry_later : recovery::retry_elsewhere, "server_busy", message},
+            false};
   default: return {{recovery::retry_elsewhere, "server_failed", message}, true};
   }
 }

@@ -15,26 +15,46 @@ namespace http = boost::beast::http;
 using links::as_values;
 using links::task;
 
+namespace {
+
+/// Whom the host trusts, read once; SSL_CERT_FILE and SSL_CERT_DIR as OpenSSL has them.
+asio::ssl::context& public_authorities() {
+  static asio::ssl::context known = [] {
+    asio::ssl::context made(asio::ssl::context::tls_client);
+    boost::system::error_code ignored; // Without any, no certificate is good.
+    made.set_options(asio::ssl::context::no_tlsv1 | asio::ssl::context::no_tlsv1_1, ignored);
+    made.set_default_verify_paths(ignored);
+    return made;
+  }();
+  return known;
+}
+
+} // namespace
+
 result<server_address> parse_server_url(const std::string& url) {
-  constexpr std::string_view scheme = "http://";
   const error bad{recovery::refuse, "bad_url",
-                  "`" + url + "` is not http://HOST:PORT, with or without a path"};
-  if (!url.starts_with(scheme))
+                  "`" + url + "` is not http://HOST:PORT or https://HOST, with or without a path"};
+  const bool tls = url.starts_with("https://");
+  if (!tls && !url.starts_with("http://"))
     return bad;
-  const auto rest = std::string_view(url).substr(scheme.size());
+  const auto rest = std::string_view(url).substr(url.find("//") + 2);
   const auto slash = rest.find('/');
   std::string authority(rest.substr(0, slash));
   const bool has_port = authority.find(':', authority.rfind(']') + 1) != std::string::npos;
-  const auto address = links::parse_address(has_port ? authority : authority + ":80");
+  const auto address
+      = links::parse_address(has_port ? authority : authority + (tls ? ":443" : ":80"));
   if (!address)
     return bad;
   server_address out;
   out.host = address->host;
   out.port = address->port;
+  out.tls = tls;
   if (slash != std::string_view::npos)
     out.prefix = rest.substr(slash);
   while (out.prefix.ends_with('/'))
     out.prefix.pop_back();
+  if (out.prefix.ends_with("/v1"))
+    out.prefix.resize(out.prefix.size() - 3);
   // It becomes part of a request line.
   for (const char c : out.prefix)
     if (c <= ' ' || c >= 0x7f || c == '?' || c == '#')
@@ -55,16 +75,18 @@ result<std::uint16_t> free_loopback_port(asio::io_context& io) {
 }
 
 server_http::server_http(const asio::any_io_executor& strand, const server_address& at)
-    : at_(at), socket_(strand), resolver_(strand), deadline_(strand, [this] { cut(); }) {
+    : at_(at),
+      stream_(asio::ip::tcp::socket(strand)),
+      resolver_(strand),
+      deadline_(strand, [this] { cut(); }) {
   parser_.header_limit(static_cast<std::uint32_t>(limits::server_head_bytes_max));
   parser_.body_limit(boost::none);
 }
 
 void server_http::cut() {
-  boost::system::error_code ignored;
   cut_ = true;
   resolver_.cancel();
-  socket_.close(ignored);
+  stream_.cut();
 }
 
 error server_http::lost(const char* code, const std::string& why) const {
@@ -75,7 +97,16 @@ error server_http::lost(const char* code, const std::string& why) const {
 }
 
 task<boost::system::error_code> server_http::connect() {
-  deadline_.set(limits::server_connect_us);
+  deadline_.set(at_.tls ? limits::server_greet_us : limits::server_connect_us);
+  const auto refused = co_await reach();
+  if (refused || !at_.tls)
+    co_return refused;
+  const auto unknown = co_await stream_.greet_stranger(public_authorities(), at_.host);
+  co_return unknown;
+}
+
+/// TCP, by name or address.
+task<boost::system::error_code> server_http::reach() {
   const auto port = std::to_string(at_.port);
   boost::system::error_code no_address;
   const auto literal = asio::ip::make_address(at_.host, no_address);
@@ -91,18 +122,19 @@ task<boost::system::error_code> server_http::connect() {
   // What cut() closed would be opened again.
   if (cut_)
     co_return asio::error::operation_aborted;
-  const auto [refused, end] = co_await asio::async_connect(socket_, ends, as_values);
+  const auto [refused, end] = co_await asio::async_connect(stream_.socket(), ends, as_values);
   if (cut_)
     cut();
   if (refused || cut_)
     co_return refused ? refused : asio::error::operation_aborted;
   boost::system::error_code ignored;
-  socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
+  stream_.socket().set_option(asio::ip::tcp::no_delay(true), ignored);
   co_return boost::system::error_code{};
 }
 
 std::string server_http::api(const std::string& path) const {
-  return at_.base + path.substr(std::string_view("/v1").size());
+  constexpr std::string_view usual = "/v1";
+  return path.starts_with(usual) ? at_.base + path.substr(usual.size()) : path;
 }
 
 task<result<unsigned>> server_http::ask(const std::string& path, const std::string& body,
@@ -123,9 +155,9 @@ task<result<unsigned>> server_http::ask(const std::string& path, const std::stri
   deadline_.set(head_us);
   const auto from = asio::buffer(request);
   // A server may answer before it has read the whole of what it refuses.
-  const auto [unsent, sent] = co_await asio::async_write(socket_, from, as_values);
+  const auto [unsent, sent] = co_await asio::async_write(stream_, from, as_values);
   const auto [failed, size]
-      = co_await http::async_read_header(socket_, buffer_, parser_, as_values);
+      = co_await http::async_read_header(stream_, buffer_, parser_, as_values);
   if (failed)
     co_return lost("server_broke_off", unsent ? unsent.message() : failed.message());
   co_return parser_.get().result_int();
@@ -136,6 +168,13 @@ bool server_http::event_stream() const {
   return boost::beast::iequals(type.substr(0, type.find(';')), "text/event-stream");
 }
 
+std::vector<std::pair<std::string, std::string>> server_http::headers() const {
+  std::vector<std::pair<std::string, std::string>> out;
+  for (const auto& field : parser_.get())
+    out.emplace_back(field.name_string(), field.value());
+  return out;
+}
+
 task<result<std::size_t>> server_http::read(std::span<char> into, duration_us silence_us) {
   auto& body = parser_.get().body();
   std::size_t got = 0;
@@ -144,7 +183,7 @@ task<result<std::size_t>> server_http::read(std::span<char> into, duration_us si
     body.size = into.size();
     deadline_.set(silence_us);
     const auto [failed, size]
-        = co_await http::async_read_some(socket_, buffer_, parser_, as_values);
+        = co_await http::async_read_some(stream_, buffer_, parser_, as_values);
     got = into.size() - body.size;
     if (failed && failed != http::error::need_buffer)
       co_return lost("server_broke_off", failed.message());

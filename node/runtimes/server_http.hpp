@@ -26,9 +26,11 @@ struct server_address {
   std::string prefix;       ///< Of every path; empty, or `/` and more.
   std::string base = "/v1"; ///< Stands for `/v1` of the protocol's paths.
   std::string key;          ///< Bearer token; empty = none. Never logged.
+  bool tls = false;
 };
 
-/// `http://HOST:PORT[/PREFIX]`; the port may be left out. Returns: `bad_url` (refuse) for others.
+/// `http[s]://HOST:PORT[/PREFIX]`; the port may be left out, and a `/v1` at the end, which paths
+/// have already, is. Returns: `bad_url` (refuse) for others.
 [[nodiscard]] result<server_address> parse_server_url(const std::string& url);
 
 /// A port of the loopback interface that is free now; its server takes it a moment later.
@@ -38,7 +40,7 @@ class server_http {
 public:
   server_http(const boost::asio::any_io_executor& strand, const server_address& at);
 
-  /// Where this server has what the protocol calls `path`, which begins with `/v1`.
+  /// Where this server has what the OpenAI protocol calls `path`; others stay as they are.
   [[nodiscard]] std::string api(const std::string& path) const;
 
   /// Sends it and reads the answer's head. `body` empty = GET. Returns: the status;
@@ -50,6 +52,8 @@ public:
   /// Up to `bytes_max` bytes of the body; less when it breaks off.
   links::task<std::string> read_text(std::size_t bytes_max, duration_us silence_us);
   [[nodiscard]] bool event_stream() const;
+  /// The answer's headers as they came, once there is a head.
+  [[nodiscard]] std::vector<std::pair<std::string, std::string>> headers() const;
 
   /// Ends what is under way with an error. May be called again.
   void cut();
@@ -57,10 +61,11 @@ public:
 private:
   using parser = boost::beast::http::response_parser<boost::beast::http::buffer_body>;
   links::task<boost::system::error_code> connect();
+  links::task<boost::system::error_code> reach();
   [[nodiscard]] error lost(const char* code, const std::string& why) const;
 
   const server_address& at_;
-  boost::asio::ip::tcp::socket socket_;
+  links::data_stream stream_;
   boost::asio::ip::tcp::resolver resolver_;
   links::moving_deadline deadline_;
   boost::beast::flat_buffer buffer_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/runtimes/server_link.hpp"
 
+#include "links/channel.hpp"
 #include "node/host/limits.hpp"
 #include "node/placeholders.hpp"
 #include "node/runtimes/linked_session.hpp"
@@ -15,7 +16,9 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <csignal>
 #include <cstdlib>
+#include <ctime>
 
 namespace consort::node {
 
@@ -27,15 +30,6 @@ using std::chrono::steady_clock;
 
 namespace {
 
-bool is_plain(const std::string& name) {
-  return !name.empty() && name.front() != '-'
-         && std::all_of(name.begin(), name.end(), [](unsigned char c) {
-              return std::isalnum(c) != 0
-                     || std::string_view("._:/@+-").find(static_cast<char>(c))
-                            != std::string_view::npos;
-            });
-}
-
 bool uses(const server_spec& spec, const char* placeholder) {
   const auto has
       = [&](const std::string& text) { return text.find(placeholder) != std::string::npos; };
@@ -46,6 +40,27 @@ bool uses(const server_spec& spec, const char* placeholder) {
 
 const attempt_aborted cancelled_attempt{
     {recovery::refuse, "cancelled", "the attempt was cancelled"}, false};
+
+constexpr std::uint64_t all_taken = 1U << 20U; ///< Sequences; above any endpoint's.
+constexpr std::uint64_t bytes_per_token = 4;   ///< Roughly, where the server will count.
+constexpr std::uint64_t answer_tokens = 256;   ///< Of an answer whose length nobody bounds.
+
+/// What a request may come to, for a provider that counts tokens.
+std::uint64_t tokens_of(const attempt_body& body) {
+  const auto asked = read_server_json(body.json);
+  std::uint64_t answer = 0;
+  if (asked.is_object())
+    for (const auto* name : {"max_tokens", "max_completion_tokens"})
+      answer = std::max<std::uint64_t>(answer, whole_at(asked, name));
+  return (body.json.size() + body.resume.text.size()) / bytes_per_token
+         + (answer > 0 ? answer : answer_tokens);
+}
+
+/// A variable's value; empty when it is not set.
+std::string variable(const std::string& name) {
+  const char* value = name.empty() ? nullptr : std::getenv(name.c_str());
+  return value == nullptr ? std::string() : std::string(value);
+}
 
 } // namespace
 
@@ -59,6 +74,7 @@ server_link::server_link(asio::io_context& io, std::shared_ptr<const server_spec
       died_(std::move(died)),
       strand_(asio::make_strand(io)),
       pause_(strand_),
+      gate_(spec_->rates),
       log_(wanted_.device.id.value) {
   stats_.capacity.sequences = {spec_->sequences, figure_source::declared, 0};
   for (const auto& rule : spec_->failures)
@@ -90,6 +106,9 @@ task<void> server_link::live() {
                  server_message(std::string_view(model_)));
   conclude_open(std::shared_ptr<runtime_session>(
       std::make_shared<linked_session<server_link>>(shared_from_this())));
+  if (!spec_->metrics.path.empty())
+    asio::co_spawn(
+        strand_, [self = shared_from_this()] { return self->measure(); }, asio::detached);
   if (!process_)
     co_await watch();
 }
@@ -113,7 +132,8 @@ task<result<done>> server_link::prepare() {
 
 result<done> server_link::find_server() {
   if (spec_->command.empty()) {
-    auto found = parse_server_url(spec_->url);
+    const auto named = variable(spec_->url_env);
+    auto found = parse_server_url(named.empty() ? spec_->url : named);
     if (!found)
       return found.failure();
     at_ = *std::move(found);
@@ -131,17 +151,32 @@ result<done> server_link::find_server() {
     }
   }
   at_.base = spec_->base;
+  const auto first = variable(spec_->prefill_url_env);
+  if (const auto& url = first.empty() ? spec_->prefill_url : first; !url.empty()) {
+    auto found = parse_server_url(url);
+    if (!found)
+      return found.failure();
+    prefill_ = *std::move(found);
+    prefill_->base = spec_->base;
+  }
+  return take_key();
+}
+
+result<done> server_link::take_key() {
   if (spec_->key_env.empty())
     return done{};
-  const char* key = std::getenv(spec_->key_env.c_str());
-  if (key == nullptr || *key == '\0')
+  at_.key = variable(spec_->key_env);
+  if (at_.key.empty() && spec_->key_optional)
+    return done{};
+  if (at_.key.empty())
     return error{recovery::refuse, "key_missing",
                  spec_->plugin + ": the environment variable " + spec_->key_env + " is not set"};
-  at_.key = key;
   // It becomes a header of a request.
   if (std::any_of(at_.key.begin(), at_.key.end(), [](char c) { return c <= ' ' || c >= 0x7f; }))
     return error{recovery::refuse, "key_invalid",
                  spec_->plugin + ": " + spec_->key_env + " holds what no API key holds"};
+  if (prefill_)
+    prefill_->key = at_.key;
   return done{};
 }
 
@@ -206,8 +241,8 @@ std::map<std::string, std::string> server_link::values() const {
 result<done> server_link::launch() {
   // Both may come from whoever declares models: they become words, never options.
   const auto sound
-      = [](const std::string& path) { return path.starts_with('/') || is_plain(path); };
-  if (!is_plain(wanted_.model.value) || !sound(wanted_.path)
+      = [](const std::string& path) { return path.starts_with('/') || is_plain_word(path); };
+  if (!is_plain_word(wanted_.model.value) || !sound(wanted_.path)
       || (uses(*spec_, "{weights}") && !sound(wanted_.variant.source)))
     return error{recovery::refuse, "bad_name",
                  "a model server is not started with the name `"
@@ -224,6 +259,9 @@ result<done> server_link::launch() {
   child.argv.front() = program;
   for (const auto& [name, text] : spec_->env)
     child.env[name] = replace_placeholders(text, known);
+  if (const auto here = spec_->env_on.find(wanted_.device.plugin); here != spec_->env_on.end())
+    for (const auto& [name, text] : here->second)
+      child.env[name] = replace_placeholders(text, known);
   child.work_path = spec_->work_path;
   child.timeout_us = 0;
   child.memory_bytes = spec_->memory_bytes;
@@ -281,10 +319,10 @@ error server_link::judged(error failure, const child_exit* end) const {
 
 // --- whether it is there ---
 
-task<bool> server_link::ready() {
+task<bool> server_link::ready(const std::string& path) {
   asking_ = std::make_unique<server_http>(strand_, at_);
   const std::string nothing;
-  const auto status = co_await asking_->ask(spec_->ready, nothing, limits::server_answer_us);
+  const auto status = co_await asking_->ask(path, nothing, spec_->ready_timeout_us);
   asking_.reset();
   co_return status&&* status == 200;
 }
@@ -292,7 +330,7 @@ task<bool> server_link::ready() {
 task<result<done>> server_link::wait_ready() {
   const auto until = steady_clock::now() + microseconds(spec_->start_timeout_us);
   while (phase_ == phase::starting) {
-    const bool there = co_await ready();
+    const bool there = co_await ready(spec_->ready);
     if (there || phase_ != phase::starting)
       break;
     if (steady_clock::now() >= until) {
@@ -304,7 +342,7 @@ task<result<done>> server_link::wait_ready() {
                             + (last.empty() ? "" : "; it said: " + last)},
                        nullptr);
     }
-    pause_.expires_after(microseconds(limits::server_look_us));
+    pause_.expires_after(microseconds(spec_->ready_every_us));
     co_await pause_.async_wait(as_values);
   }
   co_return done{};
@@ -349,16 +387,41 @@ task<result<done>> server_link::settle_name() {
 task<void> server_link::watch() {
   int failures = 0;
   while (phase_ == phase::open) {
-    pause_.expires_after(microseconds(limits::server_watch_us));
+    pause_.expires_after(microseconds(std::max(limits::server_watch_us, spec_->ready_every_us)));
     co_await pause_.async_wait(as_values);
     if (phase_ != phase::open)
       co_return;
-    const bool there = co_await ready();
+    const bool there = co_await ready(spec_->alive.empty() ? spec_->ready : spec_->alive);
     failures = there ? 0 : failures + 1;
     if (failures >= limits::server_watch_failures_max)
       end({recovery::retry_elsewhere, "runtime_died",
            wanted_.device.id.value + ": the model server at " + spec_->url + " does not answer GET "
                + spec_->ready});
+  }
+}
+
+/// Reads its gauges for as long as it serves. One that cannot be read leaves what is known.
+task<void> server_link::measure() {
+  asio::steady_timer rest(strand_);
+  const std::string nothing;
+  while (phase_ == phase::open) {
+    measuring_ = std::make_unique<server_http>(strand_, at_);
+    const auto status
+        = co_await measuring_->ask(spec_->metrics.path, nothing, limits::server_answer_us);
+    std::string text;
+    if (status && *status == 200)
+      text = co_await measuring_->read_text(limits::server_metrics_bytes_max + 1,
+                                            limits::server_answer_us);
+    measuring_.reset();
+    const auto read = read_gauges(spec_->metrics, text);
+    if (!text.empty() && read) {
+      const std::lock_guard lock(stats_mutex_);
+      gauges_ = *read;
+      gauged_at_ = links::steady_now_us();
+      ours_then_ = stats_.sequences_running;
+    }
+    rest.expires_after(microseconds(spec_->metrics.every_us));
+    co_await rest.async_wait(as_values);
   }
 }
 
@@ -378,7 +441,11 @@ void server_link::submit(const attempt_id& attempt, attempt_body body,
       return refuse("session_full", "the instance runs as many attempts as it may");
     if (self->attempts_.contains(attempt))
       return refuse("attempt_repeated", "the attempt is running already");
-    auto running = std::make_shared<server_attempt>(self->strand_, self->at_, std::move(sink));
+    const server_call how{*self->spec_, self->at_, self->prefill_ ? &*self->prefill_ : nullptr,
+                          self->model_, self->generated_};
+    auto running = std::make_shared<server_attempt>(
+        self->strand_, how, std::move(sink),
+        [link = self.get()](const server_word& word) { link->heed(word); });
     self->attempts_.emplace(attempt, running);
     asio::co_spawn(
         self->strand_,
@@ -395,26 +462,108 @@ task<void> server_link::serve(attempt_id attempt, attempt_body body,
     const std::lock_guard lock(stats_mutex_);
     ++stats_.sequences_running;
   }
-  co_await running->run(body, model_, spec_->silence_us);
+  const auto tokens = tokens_of(body);
+  const auto admitted_at = co_await admit(running, tokens);
+  if (admitted_at) {
+    co_await running->run(body);
+    account(*running, *admitted_at, tokens);
+  }
   if (const auto found = attempts_.find(attempt);
       found != attempts_.end() && found->second == running)
     attempts_.erase(found);
   const std::lock_guard lock(stats_mutex_);
   --stats_.sequences_running;
-  stats_.tokens_generated_total += running->tokens();
-  stats_.cancelled_total += running->cancelled() ? 1 : 0;
+}
+
+/// Waits for its turn where the server counts. Returns: when it was let through; nothing when it
+/// was not, and then it has ended.
+task<std::optional<time_us>> server_link::admit(const std::shared_ptr<server_attempt>& running,
+                                                std::uint64_t tokens) {
+  asio::steady_timer turn(strand_);
+  const auto began = links::steady_now_us();
+  while (!running->stopped()) {
+    const auto now = links::steady_now_us();
+    const auto wait = gate_.admit(now, tokens);
+    const auto closed = gate_.closed_for(now);
+    {
+      const std::lock_guard lock(stats_mutex_);
+      closed_until_ = closed > 0 ? now + closed : 0;
+    }
+    if (wait == 0)
+      co_return now;
+    if (now + wait > began + limits::server_hold_us) {
+      running->stop(
+          {{recovery::retry_later, "rate_limited",
+            wanted_.device.id.value + ": the model server takes the next request in "
+                + std::to_string((wait + limits::second_us - 1) / limits::second_us) + " s"},
+           false});
+      break;
+    }
+    turn.expires_after(microseconds(wait));
+    co_await turn.async_wait(as_values);
+  }
+  co_return std::nullopt;
+}
+
+/// What an answer's head says of the server's limits.
+void server_link::heed(const server_word& word) {
+  const auto now = links::steady_now_us();
+  const auto now_s = static_cast<std::int64_t>(std::time(nullptr));
+  gate_.heard(now, read_rate_headers(word.headers, now_s));
+  const auto wait = read_retry_after(word.headers, now_s);
+  if (word.status == 429 || (word.status == 503 && wait))
+    gate_.refused(now, wait);
+  else if (word.status == 200)
+    gate_.answered();
+  const auto closed = gate_.closed_for(now);
+  const std::lock_guard lock(stats_mutex_);
+  closed_until_ = closed > 0 ? now + closed : 0;
+}
+
+/// What it came to, for the limits and for the bill.
+void server_link::account(const server_attempt& ended, time_us admitted_at, std::uint64_t tokens) {
+  const auto& usage = ended.usage();
+  if (!usage)
+    return;
+  gate_.settle(admitted_at, tokens, usage->prompt_tokens + usage->completion_tokens);
+  auto price = spec_->prices.find(model_);
+  if (price == spec_->prices.end())
+    price = spec_->prices.find("*");
+  if (price == spec_->prices.end())
+    return;
+  const auto cached = std::min(usage->cached_tokens, usage->prompt_tokens);
+  const auto paid = price->second.prompt * (usage->prompt_tokens - cached)
+                    + price->second.cached * cached
+                    + price->second.completion * usage->completion_tokens;
+  const std::lock_guard lock(stats_mutex_);
+  cost_rest_ += paid;
+  stats_.cost_micros_total += cost_rest_ / 1'000'000;
+  cost_rest_ %= 1'000'000;
 }
 
 void server_link::cancel(const attempt_id& attempt) {
   asio::post(strand_, [self = shared_from_this(), attempt] {
-    if (const auto found = self->attempts_.find(attempt); found != self->attempts_.end())
-      self->attempts_.extract(found).mapped()->stop(cancelled_attempt);
+    const auto found = self->attempts_.find(attempt);
+    if (found == self->attempts_.end())
+      return;
+    self->attempts_.extract(found).mapped()->stop(cancelled_attempt);
+    const std::lock_guard lock(self->stats_mutex_);
+    ++self->stats_.cancelled_total;
   });
 }
 
 session_stats server_link::stats() const {
+  constexpr int readings_max = 10; ///< Without a new one the last is forgotten.
+  const auto now = links::steady_now_us();
   const std::lock_guard lock(stats_mutex_);
-  return stats_;
+  auto out = stats_;
+  out.tokens_generated_total = generated_;
+  const auto age = now - gauged_at_;
+  if (gauges_ && age <= readings_max * spec_->metrics.every_us)
+    out.capacity = capacity_by(out.capacity, *gauges_, ours_then_, age);
+  if (closed_until_ > now)
+    out.capacity.foreign_sequences = {all_taken, figure_source::engine, 0};
+  return out;
 }
 
 // --- the end ---
@@ -455,8 +604,9 @@ void server_link::release(const error& why, bool device_fault) {
   const auto ending = attempts_; // Each leaves the map as it ends.
   for (const auto& [id, running] : ending)
     running->stop(attempt_aborted{why, device_fault});
-  if (asking_)
-    asking_->cut();
+  for (const auto* one : {&asking_, &measuring_})
+    if (*one)
+      (*one)->cut();
   pause_.cancel();
   unpacking_.reset();
   process_.reset();

@@ -7,11 +7,15 @@
 /// A server that we started and that exits ends the instance: attempts with `runtime_died`, then
 /// `died`. One that we did not start is never signalled; it is asked every
 /// limits::server_watch_us whether it is still there, and the instance ends when it is not,
-/// limits::server_watch_failures_max times in a row.
+/// limits::server_watch_failures_max times in a row. A server that counts what it is sent gets no
+/// more than it allows: an attempt is held for its turn for limits::server_hold_us, then given back
+/// to be tried later, and the session says that it is full for as long as it is.
 
 #include "node/artifact_folder.hpp"
 #include "node/child_process.hpp"
+#include "node/runtimes/engine_gauges.hpp"
 #include "node/runtimes/host_log.hpp"
+#include "node/runtimes/rate_gate.hpp"
 #include "node/runtimes/server_attempt.hpp"
 
 #include <boost/asio/strand.hpp>
@@ -51,6 +55,7 @@ private:
   [[nodiscard]] error judged(error failure, const child_exit* end) const;
   void heard(const std::string& line);
   [[nodiscard]] result<done> find_server();
+  [[nodiscard]] result<done> take_key();
   [[nodiscard]] result<done> launch();
   [[nodiscard]] std::map<std::string, std::string> values() const;
   void exited(const child_exit& end);
@@ -58,10 +63,15 @@ private:
   links::task<result<done>> wait_ready();
   links::task<result<done>> settle_name();
   links::task<void> watch();
-  links::task<bool> ready();
+  links::task<bool> ready(const std::string& path);
+  links::task<void> measure();
 
   links::task<void> serve(attempt_id attempt, attempt_body body,
                           std::shared_ptr<server_attempt> running);
+  links::task<std::optional<time_us>> admit(const std::shared_ptr<server_attempt>& running,
+                                            std::uint64_t tokens);
+  void heed(const server_word& word);
+  void account(const server_attempt& ended, time_us admitted_at, std::uint64_t tokens);
   void conclude_open(result<std::shared_ptr<runtime_session>> outcome);
   /// The instance is over by itself.
   void end(const error& why);
@@ -79,19 +89,28 @@ private:
   phase phase_ = phase::starting;
   std::optional<error> cause_; ///< Why it ended before it opened.
   std::unique_ptr<child_process> process_;
-  std::unique_ptr<server_http> asking_; ///< Whether it is ready.
+  std::unique_ptr<server_http> asking_;    ///< Whether it is ready.
+  std::unique_ptr<server_http> measuring_; ///< Its gauges.
   server_address at_;
+  std::optional<server_address> prefill_;
   std::string model_;                        ///< As the server calls it.
   std::string folder_;                       ///< `{artifact_folder}`; empty = none is wanted.
   std::unique_ptr<child_process> unpacking_; ///< While it is made.
   std::optional<child_exit> unpacked_;
   /// By rule of the spec's failures: its pattern, and whether a line matched it.
   std::vector<std::pair<std::optional<std::regex>, bool>> patterns_;
+  rate_gate gate_;
   host_log log_;
   std::map<attempt_id, std::shared_ptr<server_attempt>> attempts_;
 
+  std::atomic<std::uint64_t> generated_ = 0;
   mutable std::mutex stats_mutex_;
   session_stats stats_;
+  std::optional<engine_gauges> gauges_;
+  time_us gauged_at_ = 0;
+  std::uint64_t ours_then_ = 0; ///< Attempts of ours when they were read.
+  time_us closed_until_ = 0;    ///< It takes nothing before.
+  std::uint64_t cost_rest_ = 0; ///< 1e-12 of the currency unit, less than a micro.
 };
 
 } // namespace consort::node

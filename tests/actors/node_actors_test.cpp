@@ -18,12 +18,13 @@ constexpr std::string_view shipped_model = CONSORT_SOURCE_DIR "/models/storytell
 
 class NodeActors : public actor_fixture {
 protected:
-  explicit NodeActors(duration_us telemetry_every_us = node::limits::telemetry_every_us) {
+  explicit NodeActors(duration_us telemetry_every_us = node::limits::telemetry_every_us,
+                      bool simulated = true) {
     controls_->telemetry_every_us = telemetry_every_us;
     device_.type = resource_type::npu;
     device_.model = "fake-1";
     device_.uuid = "FAKE-0";
-    device_.simulated = true;
+    device_.simulated = simulated;
     device_.memory_bytes = 1'000'000'000;
     profile_.name = "fake";
     profile_.target = "fake-1";
@@ -345,6 +346,62 @@ TEST_F(NodeActors, ReportWhatTheEnginesDidAfterTheyAreGone) {
   ASSERT_TRUE(last.engine);
   EXPECT_EQ(last.engine->tokens, 40u);
   EXPECT_EQ(last.energy_mj, 12u * limits::telemetry_every_us / 1'000 * 2) << "12 W, two rounds";
+}
+
+class RealDevice : public NodeActors {
+protected:
+  RealDevice() : NodeActors(node::limits::telemetry_every_us, false) {}
+
+  /// A session whose engine generates for so many readings.
+  void generate(int readings) {
+    const auto session = std::make_shared<node::fake_session>();
+    controls_->runtime.openings.back().opened(std::shared_ptr<node::runtime_session>(session));
+    for (int i = 0; i < readings; ++i) {
+      session->tokens += 100;
+      advance(limits::telemetry_every_us);
+    }
+  }
+};
+
+TEST_F(RealDevice, AnEngineThatDoesNotUseItIsEndedNamedAndNotTriedAgain) {
+  controls_->reading.utilization_pm = 0;
+  controls_->reading.power_mw = 75'000;
+  join();
+  order(load());
+  generate(8);
+  auto failed = mail_.events_of<core::replica_failed>();
+  ASSERT_EQ(failed.size(), 1u);
+  EXPECT_EQ(failed[0].failure.code, "device_unused");
+  EXPECT_NE(failed[0].failure.message.find("edge/npu0"), std::string::npos);
+  EXPECT_EQ(mail_.events_of<core::device_reported>().back().reading.health,
+            device_health::degraded);
+  order(load(2));
+  run();
+  failed = mail_.events_of<core::replica_failed>();
+  ASSERT_EQ(failed.size(), 2u);
+  EXPECT_EQ(failed[1].failure.code, "device_unused");
+  EXPECT_EQ(controls_->runtime.openings.size(), 1u);
+}
+
+TEST_F(RealDevice, AnEngineThatUsesItIsLeftAlone) {
+  controls_->reading.utilization_pm = 400;
+  join();
+  order(load());
+  generate(8);
+  EXPECT_TRUE(mail_.events_of<core::replica_failed>().empty());
+}
+
+TEST_F(NodeActors, ReadingsOfWhatIsSimulatedProveNothing) {
+  controls_->reading.utilization_pm = 0;
+  join();
+  order(load());
+  const auto session = std::make_shared<node::fake_session>();
+  controls_->runtime.openings.back().opened(std::shared_ptr<node::runtime_session>(session));
+  for (int i = 0; i < 8; ++i) {
+    session->tokens += 100;
+    advance(limits::telemetry_every_us);
+  }
+  EXPECT_TRUE(mail_.events_of<core::replica_failed>().empty());
 }
 
 TEST_F(NodeActors, ReportDevicesWhoseReadingsFailAsUnknown) {

@@ -7,6 +7,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Cluster, eventually, root, run_cli, temp_dir } from '../system/support.mjs';
+import { built_plugins } from './places.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 export const shipped = path.join(root, 'node/plugins');
@@ -42,13 +43,17 @@ exit 2
 export class Stand {
   constructor(backend) {
     this.backend = backend;
+    this.attached = [];
     this.folder = temp_dir('consort-backend');
     this.fakes = path.join(this.folder, 'fakes');
     this.bin = path.join(this.folder, 'bin');
     this.plugins = path.join(this.folder, 'plugins');
     for (const one of [this.fakes, this.bin, this.plugins]) fs.mkdirSync(one);
-    for (const name of backend.plugins)
-      fs.cpSync(path.join(shipped, name), path.join(this.plugins, name), { recursive: true });
+    for (const name of backend.plugins) {
+      const compiled = fs.existsSync(path.join(shipped, name, 'CMakeLists.txt'));
+      const from = path.join(compiled ? built_plugins : shipped, name);
+      fs.cpSync(from, path.join(this.plugins, name), { recursive: true });
+    }
     for (const [name, cases] of Object.entries(backend.tools ?? {}))
       this.#program(name, tool_script(name, cases, this.fakes));
     for (const [name, fake] of Object.entries(backend.servers ?? {}))
@@ -115,20 +120,21 @@ export class Stand {
   }
 
   /// Starts a fake that the plugin attaches to; ends with the stand.
-  async attach() {
-    const { fake, args, port_env, scheme = 'http' } = this.backend.attach;
+  async attach({ fake, args, port_env, path: below = '', also }) {
     const port = await free_port();
     const file = path.join(here, 'fakes', fake);
-    this.attached = spawn(process.execPath, [file, '--port', String(port), ...args], {
+    const child = spawn(process.execPath, [file, '--port', String(port), ...args], {
       env: { ...process.env, ...this.env },
       stdio: ['ignore', 'inherit', 'inherit'],
     });
-    this.env[port_env] = `${scheme}://127.0.0.1:${port}${this.backend.attach.path ?? ''}`;
+    this.attached.push(child);
+    this.env[port_env] = `http://127.0.0.1:${port}${below}`;
     await eventually('the fake listens', () => fetch(`http://127.0.0.1:${port}/`));
+    if (also) await this.attach(also);
   }
 
   async start() {
-    if (this.backend.attach) await this.attach();
+    if (this.backend.attach) await this.attach(this.backend.attach);
     const env = { ...this.env };
     this.cluster = new Cluster({ args: ['--plugins', this.plugins], env });
     await this.cluster.start();
@@ -146,7 +152,7 @@ export class Stand {
 
   async destroy() {
     await this.cluster?.destroy();
-    this.attached?.kill('SIGKILL');
+    for (const child of this.attached) child.kill('SIGKILL');
     fs.rmSync(this.folder, { recursive: true, force: true });
   }
 }

@@ -175,6 +175,7 @@ const with_other = {
     for (const fault of stand.backend.breaks ?? usual) await moves(stand, fault);
   },
   'one that dies while loading is named, and the other serves': async (stand) => {
+    if (lacks(stand, 'die')) return;
     const { fake } = stand.backend;
     await serves(stand);
     stand.faults(`${fake}=die`);
@@ -216,6 +217,14 @@ export async function conformance(t, backend) {
   await group(running);
   await group(backend.checks ?? {});
   if (!lacks(stand, 'other')) await group(with_other);
+}
+
+/// Ends the fake that runs now, so that the next request starts another.
+export async function kill_fake(stand) {
+  const { fake } = stand.backend;
+  const last = stand.journal('start').findLast((one) => one.name === fake);
+  process.kill(last.pid, 'SIGKILL');
+  await eventually('it is noticed', () => /runtime_died|was killed by/.test(stand.cluster.output));
 }
 
 export { ask, text_of, prompt, tokens, lacks };

@@ -55,7 +55,8 @@ function answer(server, response, asked, chat) {
     if (whole && reason) {
       const message = chat ? { message: { role: 'assistant', content: all } } : { text: all };
       const choice = { index: 0, ...message, finish_reason: reason };
-      server.json(response, 200, { ...head, choices: [choice], usage: usage(made) });
+      const more = server.whole?.(asked) ?? {};
+      server.json(response, 200, { ...head, choices: [choice], usage: usage(made), ...more });
     }
     if (whole) return;
     send(chunk(word, null));
@@ -76,15 +77,69 @@ export const openai_error = (message, type, code = null) => ({
   error: { message, type, param: null, code },
 });
 
+/// Every way in which a provider says that it takes nothing for a second.
+const later = {
+  'busy-seconds': () => ({ 'retry-after': '1' }),
+  'busy-date': () => ({ 'retry-after': new Date(Date.now() + 1_900).toUTCString() }),
+  'busy-ms': () => ({ 'retry-after': '60', 'retry-after-ms': '1000' }),
+  'busy-epoch': () => ({
+    'x-ratelimit-remaining-requests': '0',
+    'x-ratelimit-reset-requests': String(Math.ceil(Date.now() / 1000) + 1),
+  }),
+  'busy-duration': () => ({
+    'x-ratelimit-remaining-tokens': '0',
+    'x-ratelimit-reset-tokens': '1s',
+  }),
+  busy: () => ({}),
+};
+
+/// The guard of a provider: keys, limits, money.
+export function provider(server, key) {
+  let busy_until = 0;
+  let busy_with = '';
+  return (request, response) => {
+    if (key && request.headers.authorization !== `Bearer ${key}`) {
+      const error = openai_error('Incorrect API key provided', 'invalid_request_error');
+      server.json(response, 401, error);
+      return true;
+    }
+    const fault = server.fault();
+    if (fault === 'no-quota') {
+      const what = 'insufficient_quota';
+      const error = openai_error('You exceeded your quota', what, what);
+      server.json(response, 429, error);
+      return true;
+    }
+    if (!later[fault]) {
+      busy_with = '';
+      return false;
+    }
+    if (busy_with !== fault) {
+      busy_with = fault;
+      busy_until = Date.now() + 900;
+    }
+    if (Date.now() >= busy_until) return false;
+    const error = openai_error('Rate limit reached', 'requests', 'rate_limit_exceeded');
+    server.json(response, 429, error, later[fault]());
+    return true;
+  };
+}
+
 if (import.meta.url === pathToFileURL(process.argv[1]).href) {
   const flags = parse_arguments(process.argv.slice(2));
   const server = new FakeServer({
     ...{ name: flags['--fake'] ?? 'openai', model: flags['--name'], port: flags['--port'] },
     device: flags['--device'] ?? '',
   });
+  server.refusals = {
+    'openai-400': [400, openai_error('openai says no', 'invalid_request_error')],
+    'openai-404': [404, openai_error('The model does not exist', 'invalid_request_error')],
+    'openai-500': [500, openai_error('The server had an error', 'server_error')],
+    'openai-503': [503, openai_error('overloaded', 'server_error')],
+  };
   server.on('GET', '/health', (request, response) =>
     response.writeHead(server.loaded ? 200 : 503).end(),
   );
-  speak_openai(server);
+  speak_openai(server, { guard: provider(server, flags['--key']) });
   server.start({ opens_early: true });
 }

@@ -37,6 +37,18 @@ export function journal(entry) {
   fs.appendFileSync(path.join(folder, 'journal'), `${line}\n`);
 }
 
+/// What `faults` says about a tool or a server, perhaps one of several; empty when nothing.
+export function fault_of(name, device = '') {
+  let text = '';
+  try {
+    text = fs.readFileSync(path.join(folder, 'faults'), 'utf8');
+  } catch {
+    return '';
+  }
+  const lines = text.split('\n').map((line) => line.split('='));
+  return lines.find(([who]) => who === `${name}@${device}` || who === name)?.[1] ?? '';
+}
+
 export class FakeServer {
   /// `name` is the fake's own, as in `faults`; `device` tells instances apart.
   constructor({ name, device = '', model, port, host = '127.0.0.1', slots = 256, env = [] }) {
@@ -54,15 +66,7 @@ export class FakeServer {
 
   /// What `faults` says about us now; empty when nothing.
   fault() {
-    let text = '';
-    try {
-      text = fs.readFileSync(path.join(folder, 'faults'), 'utf8');
-    } catch {
-      return '';
-    }
-    const lines = text.split('\n').map((line) => line.split('='));
-    const mine = lines.find(([who]) => who === `${this.name}@${this.device}` || who === this.name);
-    return mine?.[1] ?? '';
+    return fault_of(this.name, this.device);
   }
 
   on(method, target, handler) {

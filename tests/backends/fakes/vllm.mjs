@@ -52,5 +52,13 @@ server.on('GET', '/metrics', (request, response) => {
     ].join('\n'),
   );
 });
+// What the NIXL connector answers a prefill with.
+server.whole = (asked) =>
+  asked.kv_transfer_params?.do_remote_decode && {
+    kv_transfer_params: {
+      ...{ do_remote_prefill: true, do_remote_decode: false, remote_block_ids: [1, 2, 3] },
+      ...{ remote_engine_id: 'fake-engine', remote_host: '127.0.0.1', remote_port: 5600 },
+    },
+  };
 speak_openai(server, { model: { object: 'model', owned_by: 'vllm', max_model_len: 4096 } });
 server.start({ refusal: 'ValueError: No CUDA GPUs are available' });

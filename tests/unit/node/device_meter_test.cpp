@@ -53,5 +53,15 @@ TEST(DeviceMeter, CostIsTheRateTimesTimeAndTimeDoesNotGoBack) {
   EXPECT_EQ(meter.cost_micros(), 1'500U);
 }
 
+TEST(DeviceMeter, WhatEnginesPaidPerTokenIsPartOfTheCost) {
+  device_meter meter(0);
+  auto paying = stats(10, 0, 1);
+  paying.cost_micros_total = 70;
+  meter.count({{instance_id(1), paying}});
+  EXPECT_EQ(meter.cost_micros(), 70U);
+  meter.count({});
+  EXPECT_EQ(meter.cost_micros(), 70U) << "counters never go back";
+}
+
 } // namespace
 } // namespace consort::node

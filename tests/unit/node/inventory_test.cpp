@@ -32,6 +32,8 @@ public:
     return done{};
   }
   [[nodiscard]] result<std::vector<device_spec>> probe() override {
+    if (metadata_.engine)
+      return std::vector<device_spec>{};
     if (uuids_.front() == "broken")
       return error{recovery::retry_later, "tool_failed", "the tool burns"};
     std::vector<device_spec> devices;
@@ -57,9 +59,30 @@ public:
     finished(error{});
     return std::make_unique<running_compile>();
   }
-  [[nodiscard]] runtime* device_runtime() override { return nullptr; }
+  [[nodiscard]] std::optional<device_capability> adds_to(const device_spec& device) override {
+    if (device.plugin != hosts_)
+      return std::nullopt;
+    device_capability can;
+    can.max_sequences = 7;
+    can.formats = {metadata_.name + "/*"};
+    return can;
+  }
+  [[nodiscard]] runtime* device_runtime() override { return runs_ ? &runtime_ : nullptr; }
+
+  /// From now on an engine that runs on that plugin's devices.
+  void become_engine(std::string hosts) {
+    hosts_ = std::move(hosts);
+    runs_ = metadata_.engine = true;
+  }
 
 private:
+  struct idle_runtime final : runtime {
+    void open(const session_request&, std::function<void(result<std::shared_ptr<runtime_session>>)>,
+              std::function<void(error)>) override {}
+  };
+  std::string hosts_;
+  bool runs_ = false;
+  idle_runtime runtime_;
   plugin_metadata metadata_;
   std::vector<std::string> uuids_;
 };
@@ -106,6 +129,34 @@ TEST(Inventory, GivesADeviceToTheHighestPriorityAndSaysWhy) {
   EXPECT_EQ(all.claims()[2].losers, std::vector<std::string>{"generic"});
   EXPECT_EQ(all.find(all.claims()[2].device)->plugin, "vendor");
   EXPECT_EQ(all.plugins()[0].devices.size(), 1U);
+}
+
+TEST(Inventory, EnginesRunOnDevicesOfOthers) {
+  inventory all(node_id("n"));
+  std::vector<runtime*> runtimes;
+  for (const auto* name : {"slow", "swift"}) {
+    auto engine = std::make_unique<scripted_plugin>(name, name == std::string("swift") ? 60 : 50,
+                                                    std::vector<std::string>{"unused"});
+    engine->become_engine("boards");
+    runtimes.push_back(engine->device_runtime());
+    all.add(std::move(engine));
+  }
+  all.add(scripted("boards", 50, {"b1"}));
+  all.add(scripted("others", 50, {"o1"}));
+  ASSERT_TRUE(all.probe().empty());
+  const auto board = all.find(device_id("n/npu0"));
+  ASSERT_TRUE(board);
+  EXPECT_EQ(board->plugin, "boards");
+  EXPECT_EQ(board->capability.formats, (std::vector<std::string>{"swift/*", "slow/*"}));
+  EXPECT_EQ(board->capability.max_sequences, 7U);
+  EXPECT_EQ(all.runtime_of(board->id, "slow/x").get(), runtimes[0]);
+  EXPECT_EQ(all.runtime_of(board->id, "swift/x").get(), runtimes[1]);
+  EXPECT_EQ(all.runtime_of(board->id, "swift/"), nullptr) << "a name must follow";
+  EXPECT_EQ(all.runtime_of(board->id, "gguf"), nullptr);
+  EXPECT_EQ(all.runtime_of(device_id("n/npu1"), "slow/x"), nullptr) << "not its device";
+  for (const auto& status : all.plugins())
+    if (status.metadata.engine)
+      EXPECT_EQ(status.hosts, std::vector<device_id>{board->id});
 }
 
 TEST(Inventory, ABrokenPluginDoesNotStopTheOthers) {

@@ -8,7 +8,11 @@
 #include "tests/unit/node/plugin_samples.hpp"
 #include "tests/unit/node/temp_folder.hpp"
 
+#include <boost/asio/executor_work_guard.hpp>
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
+#include <thread>
 
 namespace consort::node {
 namespace {
@@ -112,6 +116,36 @@ TEST(JsonPlugin, ReadsTelemetryAndLeavesTheUnknownUnknown) {
   EXPECT_EQ(readings->at("u1").temperature_mc, std::nullopt);
 }
 
+TEST(JsonPlugin, AnEngineAddsToDevicesOfThePluginsItNames) {
+  auto document = nlohmann::json::parse(fake_plugin(), nullptr, true, true);
+  document["type"] = "engine";
+  document["runs_on"] = {{"fake-boards", nlohmann::json::object()}};
+  document["capability"] = {{"max_sequences", 9}, {"formats", {"server/*"}}};
+  for (const auto* name : {"probe", "telemetry", "tags", "build"})
+    document.erase(name);
+  fake_vendor vendor(document.dump());
+  EXPECT_TRUE(vendor.plugin().metadata().engine);
+  EXPECT_TRUE(vendor.plugin().probe()->empty());
+  device_spec device;
+  device.plugin = "others";
+  EXPECT_FALSE(vendor.plugin().adds_to(device));
+  device.plugin = "fake-boards";
+  const auto adds = vendor.plugin().adds_to(device);
+  ASSERT_TRUE(adds);
+  EXPECT_EQ(adds->max_sequences, 9U);
+}
+
+TEST(JsonPlugin, ItMayNeedAVariableOfTheEnvironment) {
+  fake_vendor vendor(changed("{ \"command\": \"fake-smi\" }", R"({ "env": "CONSORT_NO_SUCH" })"));
+  const auto there = vendor.plugin().available();
+  ASSERT_FALSE(there.ok());
+  EXPECT_NE(there.failure().message.find("not on this host: $CONSORT_NO_SUCH"), std::string::npos);
+  fake_vendor home(changed("{ \"command\": \"fake-smi\" }", R"({ "env": "PATH" })"));
+  EXPECT_TRUE(home.plugin().available().ok());
+  fake_vendor pattern(changed("{ \"command\": \"fake-smi\" }", R"({ "path": "/proc/sel[f]" })"));
+  EXPECT_TRUE(pattern.plugin().available().ok());
+}
+
 TEST(JsonPlugin, SaysWhatIsMissing) {
   fake_vendor vendor(
       changed("{ \"command\": \"fake-smi\" }",
@@ -205,6 +239,11 @@ TEST(ProbeAnswer, ReadsFilesOfFolders) {
   ASSERT_EQ(rows->size(), 2U);
   EXPECT_EQ(text_of((*rows)[0], "id"), "S0");
   EXPECT_EQ(text_of((*rows)[1], "model"), "fixed");
+  folder.write("card0/hwmon/hwmon7/power", "42");
+  query.fields["topology_group"].at = "hwmon/hwmon*/power";
+  const auto numbered = split_answer(query, "");
+  EXPECT_EQ(text_of((*numbered)[0], "topology_group"), "42");
+  EXPECT_EQ(text_of((*numbered)[1], "topology_group"), "");
 }
 
 TEST(ProbeAnswer, BoundsDevicesAndCleansTexts) {

@@ -166,10 +166,16 @@ TEST(ServerErrors, StatusDecidesWhoIsToBlame) {
     EXPECT_EQ(at(status).failure.action, recovery::refuse);
     EXPECT_FALSE(at(status).device_fault);
   }
-  for (const auto status : {408U, 429U, 503U}) {
+  for (const auto status : {402U, 408U, 503U}) {
     EXPECT_EQ(at(status).failure.action, recovery::retry_elsewhere);
     EXPECT_FALSE(at(status).device_fault);
   }
+  EXPECT_EQ(at(429).failure.action, recovery::retry_later);
+  EXPECT_FALSE(at(429).device_fault);
+  EXPECT_EQ(judge_refusal(503, "", true).failure.action, recovery::retry_later);
+  const auto poor = judge_refusal(429, R"({"error": {"code": "insufficient_quota"}})", true);
+  EXPECT_EQ(poor.failure.action, recovery::retry_elsewhere) << "waiting brings no money";
+  EXPECT_EQ(poor.failure.code, "server_quota");
   for (const auto status : {301U, 401U, 403U, 404U, 500U, 502U}) {
     EXPECT_EQ(at(status).failure.action, recovery::retry_elsewhere);
     EXPECT_TRUE(at(status).device_fault);

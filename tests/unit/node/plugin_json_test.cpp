@@ -65,7 +65,8 @@ TEST(PluginJson, NamesLineColumnFieldAndWhatWasExpected) {
       {"\"priority\": 60", "\"priority\": 6000",
        ":3:3: /priority: expected a whole number from 0 to 1000"},
       {"\"type\": \"npu\"", "\"type\": \"nup\"",
-       ":2:68: /type: `nup` is none of gpu, npu, pim, cpu (did you mean npu"},
+       ":2:68: /type: `nup` is none of gpu, npu, pim, cpu, remote, hybrid, engine (did you mean "
+       "npu"},
       {"\"schema\": 1", "\"schema\": 2", ":2:3: /schema"},
       {"\"name\": \"fake\"", "\"name\": \"../fake\"", "/name: expected up to 64 lower-case"},
       {"\"simulated\": true", "\"simulated\": 1",
@@ -74,7 +75,7 @@ TEST(PluginJson, NamesLineColumnFieldAndWhatWasExpected) {
       {"{ \"command\": \"fake-smi\" }", "{ \"any\": [] }",
        "/available/any: expected a list of tests"},
       {"{ \"command\": \"fake-smi\" }", "{ \"all\": [ { } ] }",
-       "/available/all/0: expected either"},
+       "/available/all/0: expected one of `path`, `command` and `env`"},
       {"\"parse\": \"json\"", "\"parse\": \"xml\"", "/probe/parse: `xml` is none of json"},
       {"\"/uuid\", \"model\"", "\"uuid\", \"model\"", "/probe/id: `uuid` is not a JSON pointer"},
       {"\"unit\": \"MiB\"", "\"unit\": \"mib\"", "/probe/memory_bytes/unit: `mib` is none of"},
@@ -108,8 +109,8 @@ TEST(PluginJson, NamesLineColumnFieldAndWhatWasExpected) {
       {"\"-j\"], \"parse\"", "\"-j\"], \"timeout\": \"6s\", \"parse\"",
        "/probe/timeout: expected a duration above 0 and up to 5s"},
       {"{ \"tiles\": 4 }", "{}, \"threads\": 1025", "/runtime/threads: expected a whole number"},
-      {"{ \"tiles\": 4 }", "{}, \"start_timeout\": \"31m\"",
-       "/runtime/start_timeout: expected a duration above 0 and up to 30m"},
+      {"{ \"tiles\": 4 }", "{}, \"start_timeout\": \"4h\"",
+       "/runtime/start_timeout: expected a duration above 0 and up to 3h"},
       {"\"disk\": \"1MiB\"", "\"disk\": \"1 lot\"", "/build/0/disk: expected a size"},
       {"\"dtype\": \"q8_0\",", "\"dtype\": \"q8_0\", \"interface\": \"config\",",
        "/build/0/command: needs {config}"},
@@ -183,14 +184,34 @@ TEST(PluginJson, ServerRuntimeIsStartedOrAttached) {
             "accepted");
   EXPECT_EQ(with({{"url", "http://10.0.0.7:8000/v1x/"}, {"ready", "/ready"}, {"key_env", "KEY"}}),
             "accepted");
+  EXPECT_EQ(
+      with({{"url", "https://api.somewhere.com/v1"},
+            {"url_env", "URL"},
+            {"prefill_url", "http://h:2"},
+            {"ready", {{"path", "/h"}, {"then", "/info"}, {"every", "5s"}, {"timeout", "25s"}}},
+            {"metrics", {{"running", {"a:new", {{"at", "a:old"}, {"label", "n"}, {"unit", "%"}}}}}},
+            {"rates", {{"requests_per_min", 60}}},
+            {"prices", {{"*", {{"prompt", 2.5}, {"completion", 10}}}}}}),
+      "accepted");
   const std::pair<nlohmann::json, const char*> cases[] = {
       {nlohmann::json::object(), "expected either `command`"},
       {{{"url", "http://h:1"}, {"command", {"x"}}}, "expected either `command`"},
-      {{{"url", "https://h"}}, "/runtime/url: `https://h` is not http://HOST:PORT"},
+      {{{"url", "ftp://h"}}, "/runtime/url: `ftp://h` is not http://HOST:PORT"},
       {{{"url", "http://h:1/a b"}}, "/runtime/url: "},
       {{{"url", "http://h:1"}, {"ready", "health"}}, "/runtime/ready: expected a path"},
       {{{"url", "http://h:1"}, {"library", "x.so"}}, "/runtime/library: unknown key"},
-      {{{"url", "http://h:1"}, {"protocol", "tgi"}}, "/runtime/protocol: `tgi` is none of openai"},
+      {{{"url", "http://h:1"}, {"protocol", "grpc"}},
+       "/runtime/protocol: `grpc` is none of openai, tgi, mii"},
+      {{{"url_env", "URL"}, {"command", {"x"}}}, "expected either `command`"},
+      {{{"url", "http://h:1"}, {"ready", {{"path", "x"}}}}, "/runtime/ready/path: expected a path"},
+      {{{"url", "http://h:1"}, {"ready", {{"timeout", "2m"}}}}, "/runtime/ready/timeout"},
+      {{{"url", "http://h:1"}, {"metrics", {{"running", nlohmann::json::array()}}}},
+       "/runtime/metrics/running: expected one to 16 names"},
+      {{{"url", "http://h:1"}, {"metrics", {{"format", "json"}, {"running", "x"}}}},
+       "/runtime/metrics/running: expected a JSON pointer"},
+      {{{"url", "http://h:1"}, {"rates", {{"requests_per_min", 0}}}},
+       "/runtime/rates/requests_per_min: expected a whole number"},
+      {{{"url", "http://h:1"}, {"prices", {{"*", {{"prompt", -1}}}}}}, "/runtime/prices/*/prompt"},
       {{{"url", "http://h:1"}, {"silence", "2h"}}, "/runtime/silence: expected a duration"},
       {{{"command", {"serve", "{secret}"}}}, "unknown placeholder {secret}"},
       {{{"command", {"serve"}}, {"env", {{"A", "{secret}"}}}}, "unknown placeholder {secret}"}};
@@ -211,8 +232,24 @@ TEST(PluginJson, AcceptsOtherWaysToAsk) {
             std::string::npos);
 }
 
-/// Goal: no key of the schema that editors use is unknown to the parser. Every key of every section
-/// is put into the sample in turn, with a value of no right type when it has none.
+TEST(PluginJson, AnEngineRunsOnDevicesOfOthers) {
+  auto sample = nlohmann::json::parse(fake_plugin(), nullptr, true, true);
+  sample["type"] = "engine";
+  EXPECT_NE(complaint(sample.dump()).find("/probe: an engine has no devices"), std::string::npos);
+  sample.erase("probe");
+  sample.erase("telemetry");
+  sample.erase("tags");
+  EXPECT_NE(complaint(sample.dump()).find("/runs_on: required"), std::string::npos);
+  sample["runs_on"] = {{"fake", {{"env", {{"BOARDS", "{uuid}"}}}}}};
+  EXPECT_EQ(complaint(sample.dump()), "accepted");
+  sample["runs_on"]["fake"]["env"]["BOARDS"] = "{secret}";
+  EXPECT_NE(complaint(sample.dump()).find("unknown placeholder {secret}"), std::string::npos);
+  sample["runs_on"] = nlohmann::json::object();
+  EXPECT_NE(complaint(sample.dump()).find("/runs_on: expected one to 64"), std::string::npos);
+  const auto other = changed("\"priority\": 60", "\"runs_on\": {\"a\": {}}");
+  EXPECT_NE(complaint(other).find("/runs_on: only with type engine"), std::string::npos);
+}
+
 TEST(PluginJson, KnowsEveryKeyOfItsSchema) {
   const auto schema = nlohmann::json::parse(
       read_file(std::string(CONSORT_SOURCE_DIR) + "/node/plugins/plugin.schema.json"));

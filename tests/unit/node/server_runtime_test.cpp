@@ -199,6 +199,100 @@ TEST_F(ServerRuntime, StreamThatFallsSilentHasStalled) {
   mute.join();
 }
 
+// --- load and money ---
+
+TEST_F(ServerRuntime, WhatItAsksForIsWaitedForAndToldToTheScheduler) {
+  auto busy = json_answer(R"({"error": {"message": "slow down"}})", 429);
+  busy.headers["Retry-After"] = "30";
+  const test_server server({{"GET /health", {}}, {"POST /v1/completions", busy}});
+  const auto loaded = attach(server);
+  ASSERT_TRUE(loaded);
+  EXPECT_EQ(loaded->stats().capacity.foreign_sequences.value, std::nullopt);
+  const auto first = submit(loaded, 1)->failure();
+  EXPECT_EQ(first.failure.code, "server_busy");
+  EXPECT_EQ(first.failure.action, recovery::retry_later);
+  EXPECT_GT(loaded->stats().capacity.foreign_sequences.value, 100'000U) << "full";
+  const auto asked = server.seen().size();
+  const auto second = submit(loaded, 2)->failure();
+  EXPECT_EQ(second.failure.code, "rate_limited");
+  EXPECT_EQ(second.failure.action, recovery::retry_later);
+  EXPECT_THAT(second.failure.message, HasSubstr("in 30 s"));
+  EXPECT_EQ(server.seen().size(), asked) << "it was not asked again";
+}
+
+TEST_F(ServerRuntime, DeclaredLimitsAreHonouredAheadOfTime) {
+  const test_server server({{"GET /health", {}}, {"POST /v1/completions", story()}});
+  spec.rates.requests_per_min = 2;
+  const auto loaded = attach(server);
+  ASSERT_TRUE(loaded);
+  for (std::uint64_t number = 1; number <= 2; ++number)
+    EXPECT_TRUE(
+        std::holds_alternative<attempt_completed>(submit(loaded, number)->wait_end().back()));
+  EXPECT_EQ(submit(loaded, 3)->failure().failure.code, "rate_limited");
+}
+
+TEST_F(ServerRuntime, TokensArePaidByTheModelsPrice) {
+  const test_server server({{"GET /health", {}}, {"POST /v1/completions", story()}});
+  spec.prices["*"] = {1, 1, 1};
+  spec.prices["tale"] = {2'000'000, 0, 10'000'000}; // 2 and 10 per million tokens.
+  const auto loaded = attach(server);
+  ASSERT_TRUE(loaded);
+  submit(loaded, 1)->wait_end();
+  // The bill is written behind the answer's end.
+  for (int i = 0; i < 1'000 && loaded->stats().cost_micros_total == 0; ++i)
+    submit(loaded, 100 + static_cast<std::uint64_t>(i))->wait_end();
+  EXPECT_EQ(loaded->stats().cost_micros_total % 16, 0U) << "3 of the prompt, 1 of the answer";
+  EXPECT_GE(loaded->stats().cost_micros_total, 16U);
+}
+
+TEST_F(ServerRuntime, ItsGaugesBecomeCapacity) {
+  canned_answer gauges;
+  gauges.type = "text/plain";
+  gauges.body = "running 5\nwaiting 2\n";
+  const test_server server({{"GET /health", {}}, {"GET /metrics", gauges}});
+  spec.metrics.path = "/metrics";
+  spec.metrics.every_us = limits::second_us / 50;
+  spec.metrics.figures["running"] = {{"running", "", 1}};
+  spec.metrics.figures["waiting"] = {{"waiting", "", 1}};
+  const auto loaded = attach(server);
+  ASSERT_TRUE(loaded);
+  const auto until = std::chrono::steady_clock::now() + patience;
+  while (!loaded->stats().capacity.foreign_sequences.value
+         && std::chrono::steady_clock::now() < until)
+    std::this_thread::yield();
+  EXPECT_EQ(loaded->stats().capacity.foreign_sequences.value, 7U);
+  EXPECT_EQ(loaded->stats().capacity.foreign_sequences.source, figure_source::engine);
+}
+
+TEST_F(ServerRuntime, PromptsArePrefilledWhereThePluginSays) {
+  const test_server first(
+      {{"POST /v1/completions", json_answer(R"({"kv_transfer_params": {"remote_port": 5600}})")}});
+  const test_server second({{"GET /health", {}}, {"POST /v1/completions", story()}});
+  spec.prefill_url = first.url();
+  const auto loaded = attach(second);
+  ASSERT_TRUE(loaded);
+  submit(loaded, 1)->wait_end();
+  EXPECT_THAT(first.seen().back().body, HasSubstr(R"("do_remote_decode":true)"));
+  EXPECT_THAT(second.seen().back().body, HasSubstr(R"("remote_port":5600)"));
+}
+
+TEST_F(ServerRuntime, TheSecondPrefillsWhereTheFirstIsNotThere) {
+  const test_server second({{"GET /health", {}}, {"POST /v1/completions", story()}});
+  spec.prefill_url = cli::dead_url();
+  const auto loaded = attach(second);
+  ASSERT_TRUE(loaded);
+  EXPECT_TRUE(std::holds_alternative<attempt_completed>(submit(loaded, 1)->wait_end().back()));
+}
+
+TEST_F(ServerRuntime, ACertificateThatNobodyVouchesForIsRefused) {
+  const test_server plain({{"GET /health", {}}}); // Speaks no TLS at all.
+  spec.url = "https" + plain.url().substr(4);
+  spec.start_timeout_us = limits::second_us / 5;
+  const auto failed = open();
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.failure().code, "runtime_start_timeout");
+}
+
 // --- servers of its own ---
 
 TEST_F(ServerRuntime, OneThatIsNeverReadyIsEnded) {
@@ -293,7 +387,13 @@ TEST(ServerUrl, IsHttpWithAHostAndPerhapsAPath) {
   EXPECT_EQ(whole->port, 8000);
   EXPECT_EQ(whole->prefix, "/a/b");
   EXPECT_EQ(parse_server_url("http://[::1]")->port, 80);
-  for (const auto* bad : {"", "host:1", "https://h", "http://", "http://h:0", "http://h:1/a b",
+  EXPECT_FALSE(whole->tls);
+  const auto provider = parse_server_url("https://api.somewhere.com/openai/v1");
+  ASSERT_TRUE(provider);
+  EXPECT_TRUE(provider->tls);
+  EXPECT_EQ(provider->port, 443);
+  EXPECT_EQ(provider->prefix, "/openai") << "paths begin with /v1 themselves";
+  for (const auto* bad : {"", "host:1", "ftp://h", "http://", "http://h:0", "http://h:1/a b",
                           "http://h:1/a?b", "http://h:1/\r\nx"})
     EXPECT_FALSE(parse_server_url(bad)) << bad;
 }

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+// `runtime` of plugin.json: a library behind the C ABI, or a model server.
+#include "node/plugin_json_parts.hpp"
+#include "node/runtimes/server_http.hpp"
+#include "node/server_spec.hpp"
+
+#include <algorithm>
+
+namespace consort::node {
+
+namespace {
+
+void read_library(json_section& section, runtime_rule& rule) {
+  section.require("library", "the shared object's file name");
+  rule.library = section.text("library");
+  if (const auto* config = section.find("config")) {
+    if (config->is_object())
+      rule.config_json = config->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    else
+      section.fail("config", "expected an object");
+  }
+  rule.threads = static_cast<std::uint32_t>(section.whole("threads", 0, 0, limits::threads_max));
+}
+
+void read_start_failures(json_file& file, json_section& section, server_spec& server) {
+  const auto* list = section.find("failures");
+  if (list == nullptr)
+    return;
+  if (!list->is_array() || list->size() > limits::runtime_failures_max)
+    return section.fail("failures", "expected a list of at most "
+                                        + std::to_string(limits::runtime_failures_max) + " rules");
+  for (std::size_t at = 0; at < list->size(); ++at) {
+    json_section inner(file, section.at("failures") + "/" + std::to_string(at), (*list)[at]);
+    start_failure_rule one;
+    read_failure(inner, one, {"rebuild", "elsewhere", "refuse", "later"});
+    server.failures.push_back(std::move(one));
+  }
+}
+
+std::string read_url(json_section& section, const std::string& name) {
+  auto url = section.text(name);
+  if (!url.empty())
+    if (const auto address = parse_server_url(url); !address)
+      section.fail(name, address.failure().message);
+  return url;
+}
+
+std::string read_path(json_section& section, const std::string& name, std::string fallback) {
+  auto path = section.text(name, std::move(fallback));
+  const bool plain = path.starts_with('/') && std::all_of(path.begin(), path.end(), [](char c) {
+                       return c > ' ' && c < 0x7f;
+                     });
+  if (!plain && !path.empty())
+    section.fail(name, "expected a path such as /health");
+  return path;
+}
+
+/// A path, or a path with how often and how patiently it is asked.
+void read_ready(json_file& file, json_section& section, server_spec& server) {
+  const auto* value = section.find("ready");
+  if (value == nullptr || !value->is_object()) {
+    server.ready = read_path(section, "ready", "/health");
+    return;
+  }
+  json_section inner(file, section.at("ready"), *value);
+  server.ready = read_path(inner, "path", "/health");
+  server.alive = read_path(inner, "then", {});
+  server.ready_every_us
+      = inner.duration("every", limits::server_look_us, limits::server_answer_us_max);
+  server.ready_timeout_us
+      = inner.duration("timeout", limits::server_answer_us, limits::server_answer_us_max);
+  inner.finish();
+}
+
+/// A name, `{"at", "label", "unit"}`, or a list of those.
+std::vector<metric_source> read_sources(json_file& file, json_section& section,
+                                        const std::string& name, bool json) {
+  std::vector<metric_source> sources;
+  const auto* value = section.find(name);
+  if (value == nullptr)
+    return sources;
+  const auto one = [&](const std::string& pointer, const nlohmann::json& item) {
+    metric_source source;
+    if (item.is_string()) {
+      source.at = item.get<std::string>();
+    } else {
+      json_section inner(file, pointer, item);
+      inner.require("at", "the metric's name");
+      source.at = inner.text("at");
+      source.label = inner.text("label");
+      source.divide = inner.word("unit", {"ratio", "%"}, 0) == 0 ? 1 : 100;
+      inner.finish();
+    }
+    if (json)
+      try {
+        [[maybe_unused]] const nlohmann::json::json_pointer place(source.at);
+      } catch (const nlohmann::json::exception&) {
+        file.fail(pointer, "expected a JSON pointer such as /numActiveRequests");
+      }
+    sources.push_back(std::move(source));
+  };
+  const auto pointer = section.at(name);
+  if (!value->is_array())
+    one(pointer, *value);
+  else if (value->empty() || value->size() > limits::server_figures_max)
+    file.fail(pointer, "expected one to " + std::to_string(limits::server_figures_max) + " names");
+  else
+    for (std::size_t i = 0; i < value->size(); ++i)
+      one(pointer + "/" + std::to_string(i), (*value)[i]);
+  return sources;
+}
+
+void read_metrics(json_file& file, json_section& section, metrics_rule& rule) {
+  const auto* object = section.find("metrics");
+  if (object == nullptr)
+    return;
+  json_section inner(file, section.at("metrics"), *object);
+  rule.path = read_path(inner, "path", "/metrics");
+  rule.json = inner.word("format", {"prometheus", "json"}, 0) == 1;
+  rule.every_us = inner.duration("every", limits::server_gauges_us, limits::server_silence_us_max);
+  for (const auto* name : {"running", "waiting", "kv_used", "kv_tokens", "kv_blocks",
+                           "kv_block_tokens", "kv_used_blocks"})
+    if (auto sources = read_sources(file, inner, name, rule.json); !sources.empty())
+      rule.figures[name] = std::move(sources);
+  inner.finish();
+}
+
+void read_rates(json_file& file, json_section& section, server_spec& server) {
+  if (const auto* object = section.find("rates")) {
+    json_section inner(file, section.at("rates"), *object);
+    server.rates.requests_per_min = inner.whole("requests_per_min", 0, 1, limits::rate_per_min_max);
+    server.rates.tokens_per_min = inner.whole("tokens_per_min", 0, 1, limits::rate_per_min_max);
+    inner.finish();
+  }
+  const auto* prices = section.find("prices");
+  if (prices == nullptr)
+    return;
+  json_section models(file, section.at("prices"), *prices);
+  if (!prices->is_object() || prices->size() > limits::server_prices_max)
+    return section.fail("prices", "expected an object of at most "
+                                      + std::to_string(limits::server_prices_max) + " models");
+  for (const auto& [model, price] : prices->items()) {
+    json_section inner(file, models.at(model), price);
+    auto& one = server.prices[model];
+    one.prompt = inner.scaled("prompt", 0, 1e6);
+    one.completion = inner.scaled("completion", 0, 1e6);
+    one.cached = inner.scaled("cached", one.prompt, 1e6);
+    inner.finish();
+  }
+}
+
+void read_server(json_file& file, json_section& section, runtime_rule& rule) {
+  auto& server = rule.server;
+  server.protocol
+      = static_cast<server_protocol>(section.word("protocol", {"openai", "tgi", "mii"}, 0));
+  server.command = section.texts("command");
+  check_placeholders(section, "command", server.command, server_placeholders());
+  server.url = read_url(section, "url");
+  server.url_env = section.text("url_env");
+  const bool attached = !server.url.empty() || !server.url_env.empty();
+  if (server.command.empty() != attached)
+    section.fail("", "expected either `command`, which starts a server, or `url` of one that runs");
+  server.prefill_url = read_url(section, "prefill_url");
+  server.prefill_url_env = section.text("prefill_url_env");
+  server.base = read_path(section, "base", "/v1");
+  read_ready(file, section, server);
+  server.model = section.text("model");
+  check_placeholders(section, "model", {server.model}, server_placeholders());
+  server.key_env = section.text("key_env");
+  server.key_optional = section.boolean("key_optional", false);
+  read_metrics(file, section, server.metrics);
+  read_rates(file, section, server);
+  server.silence_us
+      = section.duration("silence", limits::server_silence_us, limits::server_silence_us_max);
+}
+
+} // namespace
+
+runtime_rule read_runtime(json_file& file, const std::string& pointer,
+                          const nlohmann::json& object) {
+  json_section section(file, pointer, object);
+  runtime_rule rule;
+  rule.present = true;
+  section.require("interface", "c-abi or server");
+  rule.interface = static_cast<runtime_interface>(
+      section.word("interface", {"c-abi", "server"}, 0));
+  if (rule.interface == runtime_interface::c_abi) {
+    read_library(section, rule);
+  } else {
+    read_server(file, section, rule);
+    read_start_failures(file, section, rule.server);
+  }
+  rule.start_timeout_us = section.duration("start_timeout", limits::runtime_start_us_default,
+                                           limits::runtime_start_us_max);
+  rule.memory_bytes = section.size("memory", 0);
+  rule.env = section.text_map("env");
+  if (rule.interface == runtime_interface::server)
+    for (const auto& [name, text] : rule.env)
+      check_placeholders(section, "env", {text}, server_placeholders());
+  section.finish();
+  return rule;
+}
+
+} // namespace consort::node

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+// consort-nvml: NVIDIA's devices as one line of JSON, once or every so many seconds. The partitions
+// (MIG) of a board follow it, and name it as their parent; power and energy are the board's. With
+// --watch it hears of the driver's errors (XID) as they happen; what was heard stays until it ends.
+#include "node/plugins/nvidia/nvml.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <set>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+namespace {
+
+using namespace consort::nvml;
+using nlohmann::json;
+
+constexpr int version_major = 1;
+
+/// After these the board gives wrong results or none: memory that cannot be trusted (48, 64, 95),
+/// NVLink broken (74), off the bus (79).
+const std::set<unsigned long long> xids_fatal{48, 64, 74, 79, 95};
+/// It goes on, and should be looked at: rows remapped at the next reset (63), an error contained
+/// to one process (94). Others are faults of programs.
+const std::set<unsigned long long> xids_bad{63, 94};
+
+class board_list {
+public:
+  explicit board_list(library found) : nvml_(found) {}
+
+  [[nodiscard]] json read() {
+    json devices = json::array();
+    unsigned count = 0;
+    if (const auto said = nvml_.count(&count); said != ok)
+      return {{"error", word(said)}};
+    for (unsigned index = 0; index < count; ++index) {
+      handle board = nullptr;
+      const auto said = nvml_.by_index(index, &board);
+      if (said != ok) {
+        // A lost board has no handle: it is missing, which its agent takes for unhealthy.
+        std::fprintf(stderr, "consort-nvml: board %u: %s\n", index, word(said).c_str());
+        continue;
+      }
+      add(devices, board, index);
+    }
+    char driver[80] = "";
+    if (nvml_.driver_version != nullptr)
+      nvml_.driver_version(driver, sizeof driver);
+    for (auto& one : devices)
+      one["driver"] = driver;
+    return {{"devices", std::move(devices)}};
+  }
+
+  /// Waits so long and takes note of what happens meanwhile.
+  void wait(std::chrono::milliseconds span) {
+    if (events_ == nullptr && !listen()) {
+      std::this_thread::sleep_for(span);
+      return;
+    }
+    const auto until = std::chrono::steady_clock::now() + span;
+    for (auto left = span; left.count() > 0;
+         left = std::chrono::duration_cast<std::chrono::milliseconds>(
+             until - std::chrono::steady_clock::now())) {
+      event_data what{};
+      if (nvml_.wait_event(events_, &what, static_cast<unsigned>(left.count())) != ok) {
+        std::this_thread::sleep_until(until); // Its time is up, or it cannot wait.
+        return;
+      }
+      if ((what.type & (event_xid | event_double_bit)) != 0)
+        heard_[what.device] = what.type == event_xid ? what.data : 48;
+    }
+  }
+
+  [[nodiscard]] std::string word(int said) const {
+    const char* text = nvml_.error_string == nullptr ? nullptr : nvml_.error_string(said);
+    return text == nullptr ? "error " + std::to_string(said) : text;
+  }
+
+private:
+  /// Returns: whether there is something to wait for.
+  bool listen() {
+    unsigned count = 0;
+    if (nvml_.make_events == nullptr || nvml_.watch_events == nullptr || nvml_.wait_event == nullptr
+        || nvml_.make_events(&events_) != ok || nvml_.count(&count) != ok) {
+      events_ = nullptr;
+      return false;
+    }
+    bool any = false;
+    for (unsigned index = 0; index < count; ++index)
+      if (handle board = nullptr; nvml_.by_index(index, &board) == ok)
+        any = nvml_.watch_events(board, event_xid | event_double_bit, events_) == ok || any;
+    if (!any)
+      events_ = nullptr;
+    return any;
+  }
+
+  template <class Value, class Ask>
+  [[nodiscard]] static json value_of(Ask ask, handle device) {
+    Value value{};
+    return ask != nullptr && ask(device, &value) == ok ? json(value) : json(nullptr);
+  }
+
+  [[nodiscard]] json text_of(int (*ask)(handle, char*, unsigned), handle device) const {
+    char text[96] = "";
+    return ask(device, text, sizeof text) == ok ? json(text) : json(nullptr);
+  }
+
+  /// What is the same for a board and each of its partitions.
+  [[nodiscard]] json shared(handle board, unsigned index) const {
+    json one{{"index", index}, {"board", text_of(nvml_.uuid, board)}};
+    if (pci_info where{}; nvml_.pci != nullptr && nvml_.pci(board, &where) == ok)
+      one["pci"] = where.bus_id;
+    if (int major = 0, minor = 0; nvml_.compute_capability != nullptr
+                                  && nvml_.compute_capability(board, &major, &minor) == ok)
+      one["compute_capability"] = std::to_string(major) + "." + std::to_string(minor);
+    one["power_mw"] = value_of<unsigned>(nvml_.power, board);
+    one["power_limit_mw"] = value_of<unsigned>(nvml_.power_limit, board);
+    one["energy_mj"] = value_of<unsigned long long>(nvml_.energy, board);
+    unsigned heat = 0;
+    if (nvml_.temperature != nullptr && nvml_.temperature(board, 0, &heat) == ok)
+      one["temperature_c"] = heat;
+    judge(board, one);
+    return one;
+  }
+
+  /// Health, and why.
+  void judge(handle board, json& one) const {
+    std::string bad, fatal;
+    if (const auto heard = heard_.find(board); heard != heard_.end()) {
+      const auto text = "XID " + std::to_string(heard->second);
+      if (xids_fatal.contains(heard->second))
+        fatal = text;
+      else if (xids_bad.contains(heard->second))
+        bad = text;
+    }
+    if (memory_info memory{}; nvml_.memory != nullptr) {
+      const auto said = nvml_.memory(board, &memory);
+      if (said == gpu_is_lost || said == reset_required)
+        fatal = word(said);
+    }
+    unsigned long long errors = 0;
+    if (nvml_.ecc_errors != nullptr && nvml_.ecc_errors(board, 1, 0, &errors) == ok && errors > 0)
+      bad = std::to_string(errors) + " memory errors that could not be corrected";
+    unsigned corrected = 0, uncorrected = 0, pending = 0, failed = 0;
+    if (nvml_.remapped_rows != nullptr
+        && nvml_.remapped_rows(board, &corrected, &uncorrected, &pending, &failed) == ok) {
+      if (failed != 0)
+        fatal = "rows of its memory could not be remapped";
+      else if (pending != 0)
+        bad = "rows of its memory are remapped at its next reset";
+    }
+    unsigned long long reasons = 0;
+    if (nvml_.throttle != nullptr && nvml_.throttle(board, &reasons) == ok
+        && (reasons & (hardware_slowdown | thermal | power_brake)) != 0)
+      bad = (reasons & power_brake) != 0 ? "slowed by its power supply" : "slowed by its heat";
+    one["health"] = !fatal.empty() ? "unhealthy" : !bad.empty() ? "degraded" : "healthy";
+    one["reason"] = fatal.empty() ? bad : fatal;
+  }
+
+  void describe(json& one, handle device) const {
+    one["uuid"] = text_of(nvml_.uuid, device);
+    one["name"] = text_of(nvml_.name, device);
+    // Some drivers for integrated and virtual boards count no memory.
+    if (memory_info memory{};
+        nvml_.memory != nullptr && nvml_.memory(device, &memory) == ok && memory.total > 0) {
+      one["memory_bytes"] = memory.total;
+      one["memory_used_bytes"] = memory.used;
+    }
+    if (utilization_rates busy{};
+        nvml_.utilization != nullptr && nvml_.utilization(device, &busy) == ok)
+      one["utilization"] = busy.gpu;
+  }
+
+  void add(json& devices, handle board, unsigned index) const {
+    unsigned now = 0, pending = 0, most = 0;
+    const bool parted = nvml_.mig_mode != nullptr && nvml_.mig_by_index != nullptr
+                        && nvml_.mig_count_max != nullptr
+                        && nvml_.mig_mode(board, &now, &pending) == ok && now != 0
+                        && nvml_.mig_count_max(board, &most) == ok;
+    auto common = shared(board, index);
+    devices.push_back(common);
+    devices.back()["mig"] = parted ? "on" : "no";
+    describe(devices.back(), board);
+    for (const auto* of_the_board : {"power_mw", "power_limit_mw", "energy_mj"})
+      common.erase(of_the_board);
+    for (unsigned part = 0; parted && part < most; ++part)
+      if (handle device = nullptr; nvml_.mig_by_index(board, part, &device) == ok) {
+        devices.push_back(common);
+        devices.back()["mig"] = "partition";
+        devices.back()["parent"] = common["board"];
+        describe(devices.back(), device);
+      }
+  }
+
+  const library nvml_;
+  event_set events_ = nullptr;
+  std::map<handle, unsigned long long> heard_; ///< The latest XID of each board.
+};
+
+int run(board_list& boards, int every_ms) {
+  while (true) {
+    const auto read = boards.read();
+    if (read.contains("error")) {
+      std::fprintf(stderr, "consort-nvml: %s\n", read["error"].get<std::string>().c_str());
+      return 1;
+    }
+    std::puts(read.dump(-1, ' ', true, json::error_handler_t::replace).c_str());
+    std::fflush(stdout);
+    if (every_ms == 0)
+      return 0;
+    boards.wait(std::chrono::milliseconds(every_ms));
+  }
+}
+
+} // namespace
+
+int main(int count, char** words) {
+  int every_ms = 0;
+  if (count == 2 && std::string_view(words[1]) == "--version") {
+    std::printf("consort-nvml %d\n", version_major);
+    return 0;
+  }
+  if (count == 3 && std::string_view(words[1]) == "--watch")
+    every_ms = static_cast<int>(std::strtod(words[2], nullptr) * 1000);
+  else if (count != 1)
+    every_ms = -1;
+  if (every_ms < 0 || (count == 3 && every_ms == 0)) {
+    std::fputs("usage: consort-nvml [--watch SECONDS | --version]\n", stderr);
+    return 2;
+  }
+  const char* chosen = std::getenv("CONSORT_NVML");
+  library found;
+  if (const auto why = load(chosen == nullptr ? "" : chosen, found); !why.empty()) {
+    std::fprintf(stderr, "consort-nvml: %s\n", why.c_str());
+    return 1;
+  }
+  board_list boards(found);
+  if (const auto said = found.init(); said != ok) {
+    std::fprintf(stderr, "consort-nvml: %s%s\n", boards.word(said).c_str(),
+                 said == version_mismatch ? ": the driver was replaced; restart the host" : "");
+    return 1;
+  }
+  const auto status = run(boards, every_ms);
+  if (found.shutdown != nullptr)
+    found.shutdown();
+  return status;
+}

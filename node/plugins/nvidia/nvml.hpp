@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// What consort-nvml uses of NVIDIA's management library, found at run time: the project links
+/// nothing of it. Names, layouts and numbers are the library's own interface. A function that a
+/// driver does not have is null, and what it would tell is unknown. Single-threaded.
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+namespace consort::nvml {
+
+using handle = struct device_of_nvml*;
+using event_set = struct events_of_nvml*;
+
+/// What functions return; anything but these is an error like any other.
+enum code : int {
+  ok = 0,
+  not_supported = 3,
+  gpu_is_lost = 15,
+  reset_required = 16,
+  version_mismatch = 18,
+};
+
+struct memory_info {
+  unsigned long long total, free, used;
+};
+struct utilization_rates {
+  unsigned gpu, memory;
+};
+struct pci_info {
+  char legacy[16];
+  unsigned domain, bus, device, pci_device, pci_subsystem;
+  char bus_id[32];
+};
+struct event_data {
+  handle device;
+  unsigned long long type, data;
+  unsigned gpu_instance, compute_instance;
+};
+
+constexpr unsigned long long event_double_bit = 0x2, event_xid = 0x8;
+/// Reasons for a lower clock that are no choice of anybody's.
+constexpr unsigned long long hardware_slowdown = 0x8, thermal = 0x20 | 0x40, power_brake = 0x80;
+
+/// The library's functions. Pointers stay good for as long as the process lives.
+struct library {
+  int (*init)() = nullptr;
+  int (*shutdown)() = nullptr;
+  const char* (*error_string)(int) = nullptr;
+  int (*driver_version)(char*, unsigned) = nullptr;
+  int (*cuda_version)(int*) = nullptr;
+  int (*count)(unsigned*) = nullptr;
+  int (*by_index)(unsigned, handle*) = nullptr;
+  int (*name)(handle, char*, unsigned) = nullptr;
+  int (*uuid)(handle, char*, unsigned) = nullptr;
+  int (*pci)(handle, pci_info*) = nullptr;
+  int (*compute_capability)(handle, int*, int*) = nullptr;
+  int (*memory)(handle, memory_info*) = nullptr;
+  int (*utilization)(handle, utilization_rates*) = nullptr;
+  int (*power)(handle, unsigned*) = nullptr;
+  int (*power_limit)(handle, unsigned*) = nullptr;
+  int (*energy)(handle, unsigned long long*) = nullptr;
+  int (*temperature)(handle, int, unsigned*) = nullptr;
+  int (*throttle)(handle, unsigned long long*) = nullptr;
+  int (*ecc_errors)(handle, int, int, unsigned long long*) = nullptr;
+  int (*remapped_rows)(handle, unsigned*, unsigned*, unsigned*, unsigned*) = nullptr;
+  int (*mig_mode)(handle, unsigned*, unsigned*) = nullptr;
+  int (*mig_count_max)(handle, unsigned*) = nullptr;
+  int (*mig_by_index)(handle, unsigned, handle*) = nullptr;
+  int (*make_events)(event_set*) = nullptr;
+  int (*watch_events)(handle, unsigned long long, event_set) = nullptr;
+  int (*wait_event)(event_set, event_data*, unsigned) = nullptr;
+};
+
+/// Loads `path`, or where drivers put the library when it is empty. Returns: why not, or empty.
+[[nodiscard]] std::string load(const std::string& path, library& into);
+
+} // namespace consort::nvml

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// What an OpenAI completion asks for, for servers whose own protocols take a text and a few
+/// numbers. Pure.
+
+#include "messages/attempt_service.hpp"
+#include "scheduler/result.hpp"
+
+#include <optional>
+
+namespace consort::node {
+
+/// One answer to one text; what the client did not say is unset.
+struct plain_generation {
+  std::string text;             ///< The prompt, and behind it what was emitted elsewhere.
+  std::uint32_t max_tokens = 0; ///< Counted from here on.
+  std::optional<double> temperature, top_p;
+  std::optional<std::uint64_t> seed, top_k;
+  std::vector<std::string> stops;
+};
+
+/// Errors: `bad_body` (refuse) for what is no completion at all; `kind_unsupported` (retry
+/// elsewhere) for chats, several choices, prompts that are no single text, and answers that must
+/// have a form (tools, `response_format`).
+[[nodiscard]] result<plain_generation> read_generation(const attempt_body& body);
+
+} // namespace consort::node

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "node/runtimes/server_dialect.hpp"
+
+#include "node/limits.hpp"
+#include "node/runtimes/mii_dialect.hpp"
+#include "node/runtimes/openai_answer.hpp"
+#include "node/runtimes/openai_request.hpp"
+#include "node/runtimes/tgi_dialect.hpp"
+
+namespace consort::node {
+
+bool server_answer::within_bounds(std::size_t bytes) {
+  bytes_ += bytes;
+  if (bytes_ > limits::server_answer_bytes_max)
+    fail("server_protocol",
+         "the answer exceeds " + std::to_string(limits::server_answer_bytes_max) + " bytes");
+  return !ended_;
+}
+
+result<server_request> render_server_request(server_protocol protocol, const attempt_body& body,
+                                             const std::string& model) {
+  switch (protocol) {
+  case server_protocol::openai: return render_openai_request(body, model);
+  case server_protocol::tgi: return render_tgi_request(body, model);
+  case server_protocol::mii: return render_mii_request(body, model);
+  }
+  return error{recovery::bug, "no_protocol", "unknown protocol"};
+}
+
+std::unique_ptr<server_answer> make_server_answer(const server_request& asked) {
+  switch (asked.answered_in) {
+  case server_protocol::openai:
+    return std::make_unique<openai_answer>(asked.choices, asked.max_tokens);
+  case server_protocol::tgi: return std::make_unique<tgi_answer>(asked.stops);
+  case server_protocol::mii: return std::make_unique<mii_answer>();
+  }
+  return std::make_unique<openai_answer>(asked.choices, asked.max_tokens);
+}
+
+} // namespace consort::node

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "node/runtimes/tgi_dialect.hpp"
+
+#include "node/runtimes/openai_request.hpp"
+#include "node/runtimes/plain_generation.hpp"
+#include "node/runtimes/server_errors.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+
+namespace consort::node {
+
+namespace {
+
+using nlohmann::json;
+
+/// Length of the longest end of `text` that is a beginning of `stop` and not the whole of it.
+std::size_t overlap(std::string_view text, std::string_view stop) {
+  for (auto size = std::min(text.size(), stop.size() - 1); size > 0; --size)
+    if (text.ends_with(stop.substr(0, size)))
+      return size;
+  return 0;
+}
+
+} // namespace
+
+result<server_request> render_tgi_request(const attempt_body& body, const std::string& model) {
+  if (body.kind == request_kind::chat)
+    return render_openai_request(body, model);
+  const auto asked = read_generation(body);
+  if (!asked)
+    return asked.failure();
+  json parameters{{"max_new_tokens", asked->max_tokens}, {"details", true}};
+  // Its validation refuses a temperature of 0 and a top_p of 1.
+  const bool greedy = asked->temperature && *asked->temperature <= 0;
+  parameters["do_sample"] = !greedy;
+  if (asked->temperature && !greedy)
+    parameters["temperature"] = *asked->temperature;
+  if (asked->top_p && *asked->top_p > 0 && *asked->top_p < 1)
+    parameters["top_p"] = *asked->top_p;
+  if (asked->top_k && *asked->top_k > 0)
+    parameters["top_k"] = *asked->top_k;
+  if (asked->seed)
+    parameters["seed"] = *asked->seed;
+  if (!asked->stops.empty())
+    parameters["stop"] = asked->stops;
+  server_request out;
+  out.path = "/generate_stream";
+  out.max_tokens = asked->max_tokens;
+  out.stops = asked->stops;
+  out.answered_in = server_protocol::tgi;
+  out.body = json{{"inputs", asked->text}, {"parameters", std::move(parameters)}}.dump(
+      -1, ' ', false, json::error_handler_t::replace);
+  return out;
+}
+
+tgi_answer::tgi_answer(std::vector<std::string> stops)
+    : stops_(std::move(stops)),
+      events_([this](const links::sse_event& event) { return on_data(event.data); }) {}
+
+void tgi_answer::feed(std::string_view bytes) {
+  if (ended() || !within_bounds(bytes.size()))
+    return;
+  if (!streamed())
+    whole_.append(bytes);
+  else if (!events_.feed(bytes) && events_.line_too_long())
+    fail("server_protocol", "a line of its stream is too long");
+}
+
+void tgi_answer::finish() {
+  if (ended())
+    return;
+  // A server in front of it may have taken the stream together.
+  if (!streamed())
+    on_data(whole_);
+  fail("server_broke_off", "its answer ends in the middle");
+}
+
+/// Returns: whether to go on.
+bool tgi_answer::on_data(std::string_view data) {
+  const auto body = read_server_json(data);
+  if (!body.is_object())
+    fail("server_protocol", "an event of its stream is no JSON object: " + server_message(data));
+  else
+    on_object(body);
+  return !ended();
+}
+
+void tgi_answer::on_object(const json& body) {
+  if (body.contains("error"))
+    return fail("server_failed", message_in(body));
+  const auto text = body.find("generated_text");
+  const bool last = text != body.end() && text->is_string();
+  const auto token = body.find("token");
+  if (token != body.end() && token->is_object()) {
+    const auto piece = token->find("text");
+    const auto special = token->find("special");
+    ++tokens_;
+    if (piece != token->end() && piece->is_string()
+        && !(special != token->end() && special->is_boolean() && special->get<bool>()))
+      on_text(piece->get<std::string>());
+  } else if (!last) {
+    return fail("server_protocol", "what it sent has neither `token` nor `generated_text`");
+  } else if (tokens_ == 0) {
+    on_text(text->get<std::string>());
+  }
+  if (last)
+    complete(body);
+}
+
+void tgi_answer::on_text(const std::string& piece) {
+  if (stopped_)
+    return;
+  held_ += piece;
+  auto ready = held_.size();
+  for (const auto& stop : stops_)
+    if (const auto at = held_.find(stop); at != std::string::npos) {
+      stopped_ = true;
+      ready = std::min(ready, at);
+    }
+  if (!stopped_) {
+    std::size_t tail = 0;
+    for (const auto& stop : stops_)
+      tail = std::max(tail, overlap(held_, stop));
+    ready -= tail;
+  }
+  if (ready > 0)
+    say(attempt_tokens{0, held_.substr(0, ready), {}, {}});
+  held_.erase(0, stopped_ ? std::string::npos : ready);
+}
+
+void tgi_answer::complete(const json& body) {
+  if (!held_.empty())
+    say(attempt_tokens{0, std::exchange(held_, {}), {}, {}});
+  token_usage usage{0, tokens_, 0};
+  std::string reason;
+  if (const auto details = body.find("details"); details != body.end() && details->is_object()) {
+    usage.prompt_tokens = whole_at(*details, "input_length");
+    if (details->contains("generated_tokens"))
+      usage.completion_tokens = whole_at(*details, "generated_tokens");
+    if (const auto why = details->find("finish_reason"); why != details->end() && why->is_string())
+      reason = why->get<std::string>();
+  }
+  say(attempt_choice_done{0, reason == "length" && !stopped_ ? "length" : "stop"});
+  end(attempt_completed{usage, 0, 0});
+}
+
+} // namespace consort::node

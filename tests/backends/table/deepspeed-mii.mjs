@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { nvidia_smi } from '../devices.mjs';
+import { ask } from '../suite.mjs';
+
+export default {
+  ...nvidia_smi,
+  name: 'deepspeed-mii',
+  plugins: ['nvidia-smi', 'deepspeed-mii'],
+  // serve-mii runs `python3 .../serve_mii.py`: the fake takes the interpreter's place.
+  servers: { deepspeed: 'mii.mjs', python3: 'mii.mjs' },
+  fake: 'mii',
+  model: 'meta-llama/Llama-3.1-8B-Instruct',
+  chosen: { CUDA_VISIBLE_DEVICES: /^0$/ },
+  arguments: ['--deployment', 'consort'],
+  moves: ['mii-500', 'html'],
+  breaks: ['cut', 'malformed', 'not-utf8', 'die'],
+  lacks: ['stream', 'chat'],
+  checks: {
+    'what its gateway cannot do is said': async (stand) => {
+      const messages = [{ role: 'user', content: 'Hello' }];
+      const body = { model: stand.backend.model, messages, max_tokens: 4 };
+      const headers = { 'X-Consort-Device': 'gpu', 'X-Consort-Wait': '2s' };
+      const answer = await stand.cluster.post('/v1/chat/completions', body, headers);
+      assert.ok(answer.status >= 400, answer.text);
+      assert.match(answer.text, /only completions/);
+      assert.equal((await ask(stand)).status, 200);
+    },
+  },
+};

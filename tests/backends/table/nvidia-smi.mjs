@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import { nvidia_smi } from '../devices.mjs';
+import { shipped } from '../stand.mjs';
+
+const fixture = (name) => path.join(shipped, 'nvidia-smi/fixtures', name);
+
+export default {
+  ...nvidia_smi,
+  name: 'nvidia-smi',
+  plugins: ['nvidia-smi'],
+  lacks: ['run'],
+  before: {
+    'a figure that cannot be read is unknown, and other faults are said': async (stand) => {
+      const check = () =>
+        stand.cli(['plugin', 'check', '--no-run', path.join(stand.plugins, 'nvidia-smi')]);
+      stand.faults(`nvidia-smi=${fixture('probe-mig-570.csv')}`);
+      const mig = await check();
+      assert.equal(mig.code, 0, mig.stdout);
+      assert.match(mig.stdout, /2 of 2 devices read/);
+      for (const [fault, pattern] of [
+        ['exit', /exited with 9: cannot talk to the driver/],
+        ['truncated', /columns/],
+        ['hang', /ran out of time/],
+      ]) {
+        stand.faults(`nvidia-smi=${fault}`);
+        const done = await check();
+        assert.notEqual(done.code, 0, done.stdout);
+        assert.match(done.stdout, pattern, fault);
+      }
+    },
+  },
+};

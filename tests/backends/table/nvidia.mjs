@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { eventually } from '../../system/support.mjs';
+import { nvidia_smi } from '../devices.mjs';
+import { fake_nvml } from '../places.mjs';
+import { ask } from '../suite.mjs';
+
+const [board] = nvidia_smi.devices;
+const scene = (stand, ...lines) =>
+  fs.writeFileSync(path.join(stand.fakes, 'nvml'), `${lines.join('\n')}\n`);
+const gpu = { 'X-Consort-Device': 'gpu' };
+const other = { 'X-Consort-Device': 'pim' };
+
+/// What `plugin check` says of a scene.
+async function check(stand, ...lines) {
+  scene(stand, ...lines);
+  const folder = path.join(stand.plugins, 'nvidia');
+  const done = await stand.cli(['plugin', 'check', '--no-run', folder]);
+  scene(stand);
+  return done;
+}
+
+const reading = async (stand) => (await stand.devices())[0].reading;
+
+export default {
+  name: 'nvidia',
+  plugins: ['nvidia', 'vllm'],
+  type: 'gpu',
+  absent: /not on this host: .*(nvidiactl|vllm)/,
+  env: { CONSORT_NVML: fake_nvml },
+  servers: { vllm: 'vllm.mjs' },
+  fake: 'vllm',
+  model: 'meta-llama/Llama-3.1-8B-Instruct',
+  devices: [{ ...board, reading: { ...board.reading, energy_mj: 123456 } }],
+  chosen: { CUDA_VISIBLE_DEVICES: /^0$/ },
+  moves: ['vllm-500'],
+  breaks: ['cut'],
+  before: {
+    'partitions are devices of their own, and their board runs nothing': async (stand) => {
+      const done = await check(stand, 'mig=1');
+      assert.equal(done.code, 0, done.stdout);
+      assert.match(done.stdout, /MIG-11111111-0000-0000-0000-000000000001/);
+      assert.match(done.stdout, /3 of 3 devices read/);
+    },
+    'a driver that cannot be asked is said': async (stand) => {
+      const done = await check(stand, 'init=18');
+      assert.notEqual(done.code, 0);
+      assert.match(done.stdout, /version mismatch: the driver was replaced/);
+    },
+  },
+  checks: {
+    'what a driver does not support is unknown': async (stand) => {
+      scene(stand, 'na=busy,energy,heat');
+      await eventually('unknown', async () => {
+        const { utilization_pm, temperature_mc, power_mw } = await reading(stand);
+        return !utilization_pm && utilization_pm !== 0 && !temperature_mc && power_mw === 77090;
+      });
+      scene(stand);
+    },
+    'its errors become its health': async (stand) => {
+      for (const [line, health] of [
+        ['ecc=2', 'degraded'],
+        ['remap_pending=1', 'degraded'],
+        ['throttle=128', 'degraded'],
+        ['remap_failed=1', 'unhealthy'],
+        ['lost=1', 'unhealthy'],
+        ['x=1', 'healthy'],
+      ]) {
+        scene(stand, line);
+        await eventually(line, async () => (await reading(stand)).health === health);
+      }
+    },
+    'an engine that does not use it is found out, named and left': async (stand) => {
+      scene(stand, 'power=75000');
+      await ask(stand, { max_tokens: 2 }, other);
+      await ask(stand, { max_tokens: 2 }, gpu);
+      const found = /device_unused|its engine generates, and the device does nothing/;
+      const stop = Date.now() + 30_000;
+      // A long stream keeps its counter moving while nothing is drawn.
+      const streams = (async () => {
+        while (!found.test(stand.cluster.output) && Date.now() < stop)
+          await ask(stand, { max_tokens: 400 }, {});
+      })();
+      await eventually('it is found out', () => found.test(stand.cluster.output), 30_000);
+      await streams;
+      assert.equal((await reading(stand)).health, 'degraded');
+      const refused = await ask(stand, {}, { ...gpu, 'X-Consort-Wait': '2s' });
+      assert.ok(refused.status >= 500, refused.text);
+      const answer = await ask(stand, {}, {});
+      assert.equal(answer.status, 200);
+      assert.match(answer.headers.get('x-consort-device'), /pim/);
+      process.kill(stand.cluster.pid, 'SIGHUP');
+      await eventually('mended, it serves again', async () => (await ask(stand)).status === 200);
+    },
+    'an error of the driver takes it out': async (stand) => {
+      scene(stand, 'xid=79');
+      await eventually('XID 79', async () => (await reading(stand)).health === 'unhealthy');
+    },
+  },
+  lacks: ['other'],
+};

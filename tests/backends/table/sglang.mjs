@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { nvidia_smi } from '../devices.mjs';
+
+export default {
+  ...nvidia_smi,
+  name: 'sglang',
+  plugins: ['nvidia-smi', 'sglang'],
+  servers: { sglang: 'sglang.mjs' },
+  fake: 'sglang',
+  model: 'meta-llama/Llama-3.1-8B-Instruct',
+  chosen: { CUDA_VISIBLE_DEVICES: /^0$/ },
+  arguments: ['serve', '--enable-metrics'],
+  refuses: { 'sglang-400': [400, /sglang says no/] },
+  moves: ['sglang-500', 'sglang-503', 'html'],
+  checks: {
+    'its costly health is asked only until it serves': async (stand) => {
+      assert.equal(stand.journal('health-generation').length, 1);
+    },
+  },
+};

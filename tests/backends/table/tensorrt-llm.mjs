@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { eventually } from '../../system/support.mjs';
+import { nvidia_smi } from '../devices.mjs';
+import { model_folder } from '../places.mjs';
+import { ask, kill_fake } from '../suite.mjs';
+
+/// An engine that another release made is dropped and built once more.
+const mismatch = (fault) => async (stand) => {
+  const built = () => stand.journal('build').length;
+  const before = built();
+  await kill_fake(stand);
+  stand.faults(`trtllm=${fault}`);
+  await ask(stand, {}, { 'X-Consort-Device': 'gpu', 'X-Consort-Wait': '3s' });
+  await eventually('it is built again', () => built() > before);
+  stand.faults();
+  await eventually('it serves', async () => (await ask(stand)).status === 200);
+};
+
+export default {
+  ...nvidia_smi,
+  name: 'tensorrt-llm',
+  plugins: ['nvidia-smi', 'tensorrt-llm'],
+  tools: {
+    ...nvidia_smi.tools,
+    python3: [['tensorrt_llm', model_folder('../versions/1.0.0.txt')]],
+  },
+  servers: { 'trtllm-serve': 'trtllm-serve.mjs', 'trtllm-build': 'trtllm-build.mjs' },
+  fake: 'trtllm',
+  model: 'llama-trt',
+  weights: `server:${model_folder('trtllm-checkpoint')}`,
+  chosen: { CUDA_VISIBLE_DEVICES: /^0$/ },
+  arguments: ['serve', '--backend', 'tensorrt'],
+  refuses: { 'trtllm-400': [400, /trtllm says no/] },
+  moves: ['trtllm-500', 'html'],
+  checks: {
+    'an engine is built for its compute capability and release': async (stand) => {
+      const [one] = await stand.cluster.list('artifacts');
+      const { target, compiler_version } = one.key?.profile ?? one.profile;
+      assert.equal(target, '9.0');
+      assert.equal(compiler_version, '1.0.0');
+    },
+    'one of another TensorRT is rebuilt': mismatch('other-tensorrt'),
+    'one of another compute capability is rebuilt': mismatch('other-sm'),
+  },
+};

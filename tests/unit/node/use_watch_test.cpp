@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: an engine that generates without its device is found out, and no other.
+#include "node/use_watch.hpp"
+
+#include "node/limits.hpp"
+
+#include <gtest/gtest.h>
+
+namespace consort::node {
+namespace {
+
+using limits::second_us;
+
+device_reading idle(std::uint64_t power_mw = 75'000, std::uint32_t utilization_pm = 0) {
+  device_reading read;
+  read.power_mw = power_mw;
+  read.utilization_pm = utilization_pm;
+  return read;
+}
+
+/// Readings two seconds apart, with 100 more tokens in each. Returns: at which one it is found out.
+template <class Read>
+int found_at(Read read_at, int readings = 20, std::uint64_t more = 100) {
+  use_watch watch;
+  for (int i = 0; i < readings; ++i)
+    if (watch.look(i * 2 * second_us, static_cast<std::uint64_t>(i + 1) * more, read_at(i)))
+      return i;
+  return -1;
+}
+
+TEST(UseWatch, TokensWithoutWorkAreFoundOut) {
+  EXPECT_EQ(found_at([](int) { return idle(); }), 3);
+  EXPECT_EQ(found_at([](int i) { return idle(75'000 + 500 * static_cast<std::uint64_t>(i % 3)); }),
+            3)
+      << "idle power trembles";
+  EXPECT_EQ(found_at([](int i) { return idle(75'000, i == 2 ? 300 : 0); }), 6)
+      << "it worked in between";
+}
+
+TEST(UseWatch, WhoWorksOrMakesNothingIsLeftAlone) {
+  EXPECT_EQ(found_at([](int) { return idle(75'000, 20); }), -1) << "a little is enough";
+  EXPECT_EQ(found_at([](int i) { return idle(i == 0 ? 75'000 : 95'000); }), -1)
+      << "its power says that it works";
+  EXPECT_EQ(found_at([](int) { return idle(); }, 20, 0), -1);
+  EXPECT_EQ(found_at([](int) { return device_reading{}; }), -1) << "nothing can be read";
+}
+
+TEST(UseWatch, ShortOfTheBoundsNothingIsSaid) {
+  use_watch watch;
+  std::uint64_t tokens = 0;
+  for (int i = 0; i < 50; ++i)
+    EXPECT_FALSE(watch.look(i * (limits::unused_us / 60), ++tokens, idle())) << "not long enough";
+  use_watch rare;
+  EXPECT_FALSE(rare.look(0, 1, idle()));
+  EXPECT_FALSE(rare.look(100 * second_us, 2, idle())) << "too few readings";
+}
+
+} // namespace
+} // namespace consort::node
