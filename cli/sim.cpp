@@ -96,7 +96,7 @@ exit_code simulate(context& env, const sim_options& wanted) {
   sim::run_options options;
   options.seed = wanted.seed ? *wanted.seed : plan->seed ? *plan->seed : drawn_seed();
   bool well = true;
-  for (const auto policy : policies) {
+  for (const auto& policy : policies) {
     options.policy = policy;
     if (!env.json())
       env.out << "scenario " << plan->name << ", seed " << options.seed << ", policy "

@@ -10,6 +10,8 @@
 #include "node/child_process.hpp"
 #include "scheduler/result.hpp"
 
+#include <optional>
+
 namespace consort::node {
 
 /// Makes `file` of everything below `folder`. Links are followed. Blocks for as long as it takes,

@@ -9,18 +9,18 @@ namespace consort::sim {
 namespace {
 
 std::string cluster_with(const std::string& fault) {
-  return R"({
+  return R"json({
   "name": "one-fault", "duration": "20s",
   "nodes": [{ "name": "edge-{n}", "count": 3, "devices": ["cpu-local", "refnpu-1"] }],
   "models": { "storyteller": { "weights": "10MiB", "kv_bytes_per_token": 3072, "context": 512,
                                "replicas_min": 4 } },
   "workload": [{ "poisson": "12/s", "input": "lognormal(40,0.6)", "output": "lognormal(80,0.5)" }],
   "faults": [
-    )" + fault
-         + R"(
+    )json" + fault
+         + R"json(
   ],
   "expect": { "lost_requests": 0 }
-})";
+})json";
 }
 
 /// Remembers what the recorder does not keep.

@@ -204,7 +204,7 @@ TEST_F(Admin, PlanIsAListOfSteps) {
   step.outcome = "load";
   step.reason = "m, 1MiB";
   step.winner = device_id{"local/npu0"};
-  port_.explained = core::explanation{{}, {step}, ""};
+  port_.explained = core::explanation{{}, {step}, "", {}};
   start();
   http_client client(http_port());
   const auto answer = client.post("/api/v1/plan", R"({"model":"m","for":"npu"})");

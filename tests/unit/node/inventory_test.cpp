@@ -155,8 +155,9 @@ TEST(Inventory, EnginesRunOnDevicesOfOthers) {
   EXPECT_EQ(all.runtime_of(board->id, "gguf"), nullptr);
   EXPECT_EQ(all.runtime_of(device_id("n/npu1"), "slow/x"), nullptr) << "not its device";
   for (const auto& status : all.plugins())
-    if (status.metadata.engine)
+    if (status.metadata.engine) {
       EXPECT_EQ(status.hosts, std::vector<device_id>{board->id});
+    }
 }
 
 TEST(Inventory, ABrokenPluginDoesNotStopTheOthers) {

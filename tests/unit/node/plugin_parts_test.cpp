@@ -42,7 +42,7 @@ protected:
     folder.write("fake/libfake.so", "there");
   }
   void probe() {
-    all.load(folder.path(), plugin_environment{io, nullptr});
+    EXPECT_TRUE(all.load(folder.path(), plugin_environment{io, nullptr}).empty());
     const auto failures = all.probe();
     ASSERT_TRUE(failures.empty()) << failures.front().message;
   }
