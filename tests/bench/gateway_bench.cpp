@@ -36,6 +36,12 @@ public:
   void explain(std::string, std::function<void(result<core::explanation>)> answer) override {
     answer(core::explanation{});
   }
+  void explain(request_meta, std::function<void(result<core::explanation>)> answer) override {
+    answer(core::explanation{});
+  }
+  void plan(core::plan_wish, std::function<void(result<core::explanation>)> answer) override {
+    answer(core::explanation{});
+  }
   void subscribe(std::function<void(const core::command&)>) override {}
 };
 

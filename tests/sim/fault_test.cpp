@@ -16,8 +16,8 @@ std::string cluster_with(const std::string& fault) {
                                "replicas_min": 4 } },
   "workload": [{ "poisson": "12/s", "input": "lognormal(40,0.6)", "output": "lognormal(80,0.5)" }],
   "faults": [
-    )json" + fault
-         + R"json(
+    )json"
+         + fault + R"json(
   ],
   "expect": { "lost_requests": 0 }
 })json";

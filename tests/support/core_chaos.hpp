@@ -350,6 +350,7 @@ private:
           });
       return !spec.capability.formats.empty() && selected->matches(spec)
              && labels_admit(meta.labels, spec) && !small
+             && spec.capability.devices_max >= served->spec.devices_per_instance
              && (spec.memory_bytes == 0 || spec.memory_bytes >= need);
     });
   }

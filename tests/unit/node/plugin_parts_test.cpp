@@ -114,8 +114,8 @@ TEST_F(PluginParts, ThatTheToolListsLeaveTheirDeviceNothingToRun) {
 }
 
 TEST_F(PluginParts, MayBeListedAndNotOffered) {
-  write(changed("\"capability\"",
-                changed("\"of\": 8", "\"offer\": false, \"of\": 8", halves_json) + "\"capability\""));
+  write(changed("\"capability\"", changed("\"of\": 8", "\"offer\": false, \"of\": 8", halves_json)
+                                      + "\"capability\""));
   probe();
   EXPECT_EQ(all.devices().size(), 2U);
 }

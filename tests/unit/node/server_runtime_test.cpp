@@ -285,7 +285,8 @@ TEST_F(ServerRuntime, TheSecondPrefillsWhereTheFirstIsNotThere) {
 }
 
 TEST_F(ServerRuntime, ACertificateThatNobodyVouchesForIsRefused) {
-  const test_server plain({{"GET /health", {}}}); // Speaks no TLS at all.
+  const test_server plain(
+      std::map<std::string, cli::canned_answer>{{"GET /health", {}}}); // Speaks no TLS at all.
   spec.url = "https" + plain.url().substr(4);
   spec.start_timeout_us = limits::second_us / 5;
   const auto failed = open();

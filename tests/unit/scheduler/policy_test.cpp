@@ -76,6 +76,7 @@ TEST(Filters, AreAskedInTheirOrder) {
   const std::vector<std::pair<filter_id, std::function<void(candidate_facts&)>>> order{
       {filter_id::selector, [](auto& f) { f.selected = false; }},
       {filter_id::format, [](auto& f) { f.format_known = false; }},
+      {filter_id::ranks, [](auto& f) { f.ranks_need = 2; }},
       {filter_id::artifact, [](auto& f) { f.artifact_obtainable = false; }},
       {filter_id::embeddings, [](auto& f) { f.embeddings_needed = true; }},
       {filter_id::memory, [](auto& f) { f.memory_bytes = 1, f.memory_need_bytes = 2; }},
