@@ -276,6 +276,7 @@ record_request make_record(const core_state& s, request_row& r, const ending& ho
 void leave(pass& p, index slot, const ending& how) {
   auto& s = p.s;
   auto& r = s.requests[slot];
+  index probed = none;
   if (r.phase == request_phase::waiting) {
     dequeue(s, slot);
   } else if (r.phase == request_phase::parked) {
@@ -285,7 +286,10 @@ void leave(pass& p, index slot, const ending& how) {
   } else if (how.outcome != request_outcome::finished) {
     const auto& one = s.instances[r.instance];
     const auto& device = s.devices[one.devices.front()];
-    s.pairs[s.models[r.model].endpoints.at(one.places[r.rank]).pair].fuse.ended_undecided();
+    auto& fuse = s.pairs[s.models[r.model].endpoints.at(one.places[r.rank]).pair].fuse;
+    fuse.ended_undecided();
+    if (fuse.state() != breaker_state::closed)
+      probed = one.devices.front();
     p.send(revoke_attempt{s.nodes[device.node].id,
                           device.spec.id,
                           one.id,
@@ -293,6 +297,8 @@ void leave(pass& p, index slot, const ending& how) {
                           how.reason.message});
   }
   let_go(p, slot);
+  if (probed != none) // It said nothing: another may be let through.
+    refresh_device(s, probed);
 }
 
 } // namespace

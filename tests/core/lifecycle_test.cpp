@@ -267,7 +267,9 @@ TEST(ForeignMemory, OurOwnIsNotCountedTwice) {
   auto meta = t.request();
   meta.model = model_name{"A"};
   t.submit(meta);
-  t.finish_load();
+  t.grant_next_allocation();
+  t.take_all<queue_notice>();
+  t.loaded(t.expect<load_replica>());
   t.finish(t.expect<grant_ticket>());
   for (int i = 0; i < 2; ++i)
     t.feed(reading(t, 12U << 20U));
@@ -292,8 +294,8 @@ TEST(Spread, ReplicasAreKeptOnDifferentNodes) {
   model.replicas_min = 2;
   t.declare(model);
   std::set<std::string> nodes;
-  for (int replica = 0; replica < 2; ++replica)
-    nodes.insert(t.finish_load().node.value);
+  for (const auto& one : t.take_all<reserve_allocation>())
+    nodes.insert(one.node.value);
   EXPECT_EQ(nodes.size(), 2U);
   t.drop_all();
 }
@@ -310,8 +312,10 @@ TEST(Spread, IsWorthAQuarterOfTheSpeedAndNoMore) {
   auto model = story_spec();
   model.replicas_min = 2;
   t.declare(model);
-  for (int replica = 0; replica < 2; ++replica)
-    EXPECT_EQ(t.finish_load().node.value, "a");
+  const auto asked = t.take_all<reserve_allocation>();
+  EXPECT_EQ(asked.size(), 2U);
+  for (const auto& one : asked)
+    EXPECT_EQ(one.node.value, "a");
   t.drop_all();
 }
 

@@ -237,8 +237,14 @@ TEST(PeerBugs, ReplicasOfAModelAreNotGivenTheSameDevice) {
   model.replicas_min = 4;
   t.declare(model);
   std::set<device_id> used;
-  for (int at = 0; at < 2; ++at)
-    used.insert(t.finish_load().grant.shares.at(0).device);
+  const auto asked = t.take_all<reserve_allocation>();
+  EXPECT_EQ(asked.size(), 2U);
+  for (const auto& one : asked) {
+    used.insert(one.grant.shares.at(0).device);
+    t.feed(t.reserved(one));
+  }
+  for (const auto& one : t.take_all<load_replica>())
+    t.loaded(one);
   EXPECT_EQ(used.size(), 2U);
   t.pass_time_renewing(second);
   EXPECT_TRUE(t.take_all<reserve_allocation>().empty()) << "there is no third device";

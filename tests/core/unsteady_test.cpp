@@ -12,17 +12,21 @@ void fleet_of(core_fixture& t, int devices) {
   model.replicas_min = static_cast<std::uint32_t>(devices);
   t.declare(model);
   for (int at = 0; at < devices; ++at) {
-    t.advertise(cpu_spec("local", at));
+    auto spec = cpu_spec("local", at);
+    spec.model += std::to_string(at); // Each a kind of its own, the first the fastest.
+    spec.spec.decode_tokens_per_s /= static_cast<std::uint64_t>(at + 1);
+    t.advertise(spec);
     t.finish_load();
   }
 }
 
-/// As its device's spec sheet says: 10 ms between tokens.
+/// As its device's spec sheet says: 10 ms between tokens, 20 on the second device.
 void finish_as_specified(core_fixture& t, const grant_ticket& one) {
+  const duration_us gap = one.granted.device.value == "local/cpu0" ? 10'000 : 20'000;
   attempt_measurement seen;
   seen.usage = {100, 51, 0};
   seen.first_token_us = 50'000;
-  seen.total_us = 550'000;
+  seen.total_us = seen.first_token_us + 50 * gap;
   seen.batch = 1;
   t.feed(attempt_finished{one.granted.attempt, seen});
   t.take_all<record_request>();
