@@ -45,8 +45,9 @@ void show_table(context& env, const json& cluster) {
                   {"RESUMES", align::right, true},
                   {"DECISIONS", align::right, true}});
   std::vector<std::string> cells;
-  for (const auto* name : {"submitted", "finished", "failed", "rejected", "cancelled", "expired",
-                           "retries", "builds_started", "loads", "resumes", "preemptions", "decisions"})
+  for (const auto* name :
+       {"submitted", "finished", "failed", "rejected", "cancelled", "expired", "retries",
+        "builds_started", "loads", "resumes", "preemptions", "decisions"})
     cells.push_back(count_at(cluster, std::string("/counters/") + name));
   counters.add(std::move(cells));
   env.out << counters.render(env.wide(), env.colour);

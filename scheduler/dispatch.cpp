@@ -171,8 +171,8 @@ std::int64_t largest_kv(const core_state& s, index model, index device) {
   std::int64_t largest = -1;
   for (const auto at : s.devices[device].instances) {
     const auto& one = s.instances[at];
-    if (one.model != model || !active(one))
-      continue;
+    if (one.model != model || !active(one) || one.devices.front() != device)
+      continue;             // Led from elsewhere it may have more.
     if (one.places.empty()) // Under way: its engine is still to say.
       return std::numeric_limits<std::int64_t>::max();
     for (const auto place : one.places)

@@ -349,6 +349,7 @@ private:
                    && replica.kv_tokens_max <= 2 * (std::uint64_t{meta.prompt_tokens} + 1);
           });
       return !spec.capability.formats.empty() && selected->matches(spec)
+             && spec.capability.devices_max >= served->spec.devices_per_instance
              && labels_admit(meta.labels, spec) && !small
              && spec.capability.devices_max >= served->spec.devices_per_instance
              && (spec.memory_bytes == 0 || spec.memory_bytes >= need);

@@ -15,8 +15,9 @@ using testing::HasSubstr;
 
 TEST(App, HelpIsThereOnEveryCommandAndEndsWell) {
   for (const auto& command :
-       {"run", "submit", "status", "nodes", "devices", "models", "artifacts", "requests", "explain",
-        "events", "drain", "cordon", "undrain", "uncordon", "plan", "compile", "model", "bench", "sim", "config"}) {
+       {"run",      "submit",  "status", "nodes", "devices", "models",  "artifacts",
+        "requests", "explain", "events", "drain", "cordon",  "undrain", "uncordon",
+        "plan",     "compile", "model",  "bench", "sim",     "config"}) {
     const auto done = run_command({command, "--help"});
     EXPECT_EQ(done.code, exit_code::done) << command;
     EXPECT_THAT(done.out, HasSubstr(command));

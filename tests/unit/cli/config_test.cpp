@@ -40,7 +40,8 @@ TEST(Config, ReadsEveryField) {
     "cluster": "lab", // a comment
     "scheduler": { "policy": "hybrid", "slo": { "ttft": "1s", "itl": "20ms",
                    "batch": { "ttft": "9s", "ttft_per_1000_tokens": "0" } }, "queue_max": 5,
-      "tenant_weights": { "gold": 3 }, "remote": { "use": "overflow", "budget_milli_per_hour": 2500 },
+      "tenant_weights": { "gold": 3 },
+      "remote": { "use": "overflow", "budget_milli_per_hour": 2500 },
                    "profiles": { "night": { "weights": { "energy": 7 }, "filters": ["local"],
                                             "pick": "slo", "waits": false } },
                    "tenant_policy": { "t": "night" },
