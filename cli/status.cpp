@@ -43,6 +43,7 @@ void show_table(context& env, const json& cluster) {
                   {"BUILDS", align::right},
                   {"LOADS", align::right},
                   {"RESUMES", align::right, true},
+                  {"PREEMPTIONS", align::right, true},
                   {"DECISIONS", align::right, true}});
   std::vector<std::string> cells;
   for (const auto* name :
