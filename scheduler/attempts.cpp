@@ -237,18 +237,17 @@ void occupy(core_state& s, index slot, index place, std::uint32_t saved) {
   auto& model = s.models[r.model];
   auto& at = model.endpoints.at(place);
   const auto& hot = model.endpoints.pace(place);
-  at.count_load(s.now);
-  r.load_begin = at.load_us;
+  r.load_begin = at.load_until(s.now);
   r.batch_begin = hot.batch;
   r.saved = std::min(saved, r.size.prompt_tokens);
   r.held = reservation_for(s, r, hot.itl_ns);
   r.held.prefill_ns = hot.first_ns + std::int64_t{r.size.prompt_tokens - r.saved} * hot.prefill_ns;
-  r.queue_predicted_ns = hot.queue_ns;
-  r.first_predicted_ns = std::min(hot.queue_ns, term_ns_max / 2) + r.held.prefill_ns;
+  r.queue_predicted_ns = std::min(queue_left(hot, s.now * 1000), term_ns_max / 2);
+  r.first_predicted_ns = r.queue_predicted_ns + r.held.prefill_ns;
   r.held.work_ns += r.held.prefill_ns;
   if (at.kv_max != 0)
     r.held.kv_tokens = std::min(r.held.kv_tokens, at.kv_max);
-  model.endpoints.reserve(place, r.held);
+  model.endpoints.reserve(place, r.held, s.now);
   if (r.meta.priority == priority_class::batch) {
     at.batch_used += r.held.sequences;
     ++model.batch_running;
@@ -317,8 +316,7 @@ void let_go(pass& p, index slot) {
   auto& one = s.instances[instance];
   auto& model = s.models[r.model];
   const auto place = one.places[r.rank];
-  model.endpoints.at(place).count_load(p.now);
-  model.endpoints.release(place, r.held);
+  model.endpoints.release(place, r.held, p.now);
   if (r.meta.priority == priority_class::batch) {
     model.endpoints.at(place).batch_used -= r.held.sequences;
     --model.batch_running;
@@ -491,7 +489,7 @@ void confirm_attempt(pass& p, index slot, std::uint32_t tokens) {
   const auto place = s.instances[r.instance].places[r.rank];
   if (r.tokens == 0) {
     const bool ramps = model.endpoints.at(place).ramp != 0;
-    model.endpoints.first_token(place, r.held);
+    model.endpoints.first_token(place, r.held, p.now);
     if (ramps && !model.queue.empty()) {
       ++model.releases;
       mark_dirty(s, r.model);

@@ -103,6 +103,7 @@ void add_instances(const core_state& s, hasher& into) {
       into.number(endpoint.kv_max);
       into.number(endpoint.kv_used);
       into.number(endpoint.work_ns);
+      into.number(endpoint.reads_until_ns);
       into.number(endpoint.worst_gap_us);
       into.number(endpoint.ramp);
       into.number(endpoint.grown);

@@ -55,7 +55,10 @@ bool better_to_wait(const model_state& model, const question& asked, const choic
   const auto& r = asked.r;
   if (!asked.how.waits || (r.meta.wait_us && *r.meta.wait_us <= 0 && r.attempt == 0))
     return false;
-  const auto finish_ns = finish_of(model.endpoints.pace(found.start.place)).of(asked.need.size);
+  const auto now_ns = asked.now * 1000;
+  const auto& begins = model.endpoints.pace(found.start.place);
+  const auto finish_ns
+      = finish_of(begins).of(asked.need.size) + queue_left(begins, now_ns) - begins.queue_ns;
   if (asked.now - r.waiting_since > finish_ns / 1000)
     return false;
   const auto bar = found.start.score / 1000 * limits::wait_gain_pm;
@@ -71,7 +74,7 @@ bool better_to_wait(const model_state& model, const question& asked, const choic
   const auto wait_ns = std::min(each, term_ns_max / (ahead + 1)) * ahead;
   const auto delay = std::max<std::int64_t>(asked.how.weight(scorer_id::queue), 1);
   return found.full.score + std::min(wait_ns, term_ns_max / delay) * delay < bar
-         && pace.queue_ns + wait_ns < finish_ns;
+         && queue_left(pace, now_ns) + wait_ns < finish_ns;
 }
 
 /// Nothing is called impossible while nodes are still to say what they have.

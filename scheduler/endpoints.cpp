@@ -118,8 +118,8 @@ void endpoint_table::refresh(index place, const speed_estimate& speed) {
   auto& room = rooms_[place];
   const auto used = one.seq_used + one.seq_foreign;
   const bool full = used >= one.seq_max;
-  figures.queue_ns
-      = one.open ? queue_term(full, one.prefill_ahead_ns, one.work_ns, one.seq_max) : term_ns_max;
+  figures.queue_ns = one.open ? queue_term(full, one.work_ns, one.seq_max) : term_ns_max;
+  figures.ready_ns = full ? 0 : one.reads_until_ns;
   figures.batch = std::min(used + 1, one.seq_max);
   figures.first_ns = speed.first_ns_at(figures.batch);
   figures.prefill_ns = speed.prefill_ns_at(figures.batch);
@@ -150,36 +150,39 @@ void endpoint_table::refresh(index place, const speed_estimate& speed) {
   publish(place);
 }
 
-void endpoint_table::reserve(index place, const reservation& held) {
-  auto& one = all_[place];
-  one.seq_used += held.sequences;
-  one.kv_used += held.kv_tokens;
-  one.work_ns += held.work_ns;
-  one.prefill_ahead_ns += held.prefill_ns;
-}
-
-void endpoint_table::release(index place, const reservation& held) {
-  auto& one = all_[place];
-  assert(one.seq_used >= held.sequences && one.kv_used >= held.kv_tokens);
-  one.seq_used -= held.sequences;
-  one.kv_used -= held.kv_tokens;
-  one.work_ns -= held.work_ns;
-  one.prefill_ahead_ns -= held.prefill_ns;
-}
-
 std::int64_t endpoint::load_until(time_us now) const {
   return load_us + std::int64_t{std::min(seq_used + seq_foreign, seq_max)} * (now - load_at);
 }
 
-void endpoint::count_load(time_us now) {
-  load_us = load_until(now);
-  load_at = now;
+void endpoint_table::reserve(index place, const reservation& held, time_us now) {
+  auto& one = all_[place];
+  one.load_us = one.load_until(now);
+  one.load_at = now;
+  one.seq_used += held.sequences;
+  one.kv_used += held.kv_tokens;
+  one.work_ns += held.work_ns;
+  one.prefill_ahead_ns += held.prefill_ns;
+  one.reads_until_ns = std::max(one.reads_until_ns, now * 1000) + held.prefill_ns;
 }
 
-void endpoint_table::first_token(index place, reservation& held) {
+void endpoint_table::release(index place, const reservation& held, time_us now) {
+  auto& one = all_[place];
+  assert(one.seq_used >= held.sequences && one.kv_used >= held.kv_tokens);
+  one.load_us = one.load_until(now);
+  one.load_at = now;
+  one.seq_used -= held.sequences;
+  one.kv_used -= held.kv_tokens;
+  one.work_ns -= held.work_ns;
+  one.prefill_ahead_ns -= held.prefill_ns;
+  one.reads_until_ns = std::min(one.reads_until_ns, now * 1000 + one.prefill_ahead_ns);
+}
+
+void endpoint_table::first_token(index place, reservation& held, time_us now) {
   auto& one = all_[place];
   one.prefill_ahead_ns -= held.prefill_ns;
   held.prefill_ns = 0;
+  // The engine turns to the next one now, whatever was predicted of this one.
+  one.reads_until_ns = now * 1000 + one.prefill_ahead_ns;
   one.showed_life();
 }
 

@@ -53,6 +53,7 @@ struct endpoint {
   std::uint64_t kv_used = 0;
   std::int64_t work_ns = 0;          ///< Predicted work of all outstanding attempts.
   std::int64_t prefill_ahead_ns = 0; ///< Of those without a first token.
+  std::int64_t reads_until_ns = 0;   ///< By the clock: when these are predicted to have been read.
   std::uint32_t active_mw = 0;       ///< Of all its devices; see endpoint_figures.
   std::uint32_t price_micros = 0;
   bool open = false;        ///< Takes new work.
@@ -79,8 +80,6 @@ struct endpoint {
   void saw_gap(duration_us gap, time_us now);
   /// Sequences times time up to `now`: two of these tell the mean batch between.
   [[nodiscard]] std::int64_t load_until(time_us now) const;
-  /// Before what runs there changes.
-  void count_load(time_us now);
 };
 
 /// What one attempt holds of an endpoint, from its ticket to its end.
@@ -122,9 +121,10 @@ public:
   /// Recomputes what decisions read, from the endpoint and its learned speed.
   void refresh(index place, const speed_estimate& speed);
 
-  void reserve(index place, const reservation& held);
-  void release(index place, const reservation& held);
-  void first_token(index place, reservation& held);
+  // The ledger, at a time: what is ahead of a newcomer gets less as time passes.
+  void reserve(index place, const reservation& held, time_us now);
+  void release(index place, const reservation& held, time_us now);
+  void first_token(index place, reservation& held, time_us now);
 
 private:
   void publish(index place);

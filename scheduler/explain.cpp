@@ -78,6 +78,17 @@ const explained_request* explain_ring::latest(std::string_view external_id) cons
 
 namespace {
 
+/// Microseconds, as many as are kept.
+std::uint32_t short_span(std::int64_t ns) {
+  return static_cast<std::uint32_t>(
+      std::clamp<std::int64_t>(ns / 1000, 0, std::numeric_limits<std::uint32_t>::max()));
+}
+
+std::uint16_t small_count(std::uint32_t count) {
+  return static_cast<std::uint16_t>(
+      std::min<std::uint32_t>(count, std::numeric_limits<std::uint16_t>::max()));
+}
+
 candidate_record scored(const core_state& s, const request_row& r,
                         const best_places::scored& best) {
   const auto& endpoints = s.models[r.model].endpoints;
@@ -87,13 +98,13 @@ candidate_record scored(const core_state& s, const request_row& r,
   one.instance = endpoints.id_at(best.place);
   one.score = best.score;
   one.saved = best.saved;
-  one.wait_ns = hot.queue_ns;
+  one.wait_us = short_span(queue_left(hot, s.now * 1000));
   one.first_ns = hot.first_ns;
   one.prefill_ns = hot.prefill_ns;
   one.itl_ns = hot.itl_ns;
   one.step_ns = hot.step_ns;
-  one.batch = hot.batch;
-  one.running = hot.running;
+  one.batch = small_count(hot.batch);
+  one.running = small_count(hot.running);
   one.exact = r.emitted == 0 || resumes_exactly(s, r, endpoints.at(best.place));
   return one;
 }
@@ -102,7 +113,7 @@ candidate_record scored(const core_state& s, const request_row& r,
 endpoint_figures figures_of(const core_state& s, const candidate_record& one) {
   const auto& spec = s.devices[one.device].spec;
   endpoint_figures made;
-  (one.instance ? made.queue_ns : made.setup_ns) = one.wait_ns;
+  (one.instance ? made.queue_ns : made.setup_ns) = std::int64_t{one.wait_us} * 1000;
   made.exact_ns = one.exact ? 0 : inexact_penalty_ns;
   made.first_ns = one.first_ns;
   made.prefill_ns = one.prefill_ns;
@@ -171,7 +182,7 @@ void add_others(const core_state& s, const request_row& r, time_us now, decision
         if (model.options[each.option].device == by.device) {
           const auto figures = figures_of(s, by.device, each, now);
           one.score = s.profiles[r.profile].weigh(figures).of(r.size);
-          one.wait_ns = figures.setup_ns;
+          one.wait_us = short_span(figures.setup_ns);
           one.prefill_ns = each.prefill_ns;
           one.itl_ns = each.decode_ns;
           one.compiling = each.compiling;

@@ -9,6 +9,7 @@
 #include "scheduler/view.hpp"
 
 #include <array>
+#include <deque>
 #include <limits>
 
 namespace consort::core {
@@ -37,17 +38,18 @@ private:
 };
 
 /// One candidate as recorded: figures when it passed, the refusing filter when not. Small, since
-/// many are written per decision.
+/// many are kept.
 struct candidate_record {
+  instance_id instance; ///< 0 = not loaded.
+  std::int64_t score = 0;
   index device = none;
+  std::uint32_t wait_us = 0; ///< Queue when loaded, else setup; at most some 70 minutes.
+  std::uint32_t first_ns = 0, prefill_ns = 0, itl_ns = 0, step_ns = 0;
+  std::uint32_t saved = 0; ///< Prompt tokens, cached there.
+  std::uint16_t batch = 1, running = 0;
   filter_id removed_by = filter_id::passed;
   bool compiling = false; ///< Needs an artifact built first.
-  instance_id instance;   ///< 0 = not loaded.
   bool exact = true;
-  std::int64_t score = 0;
-  std::int64_t wait_ns = 0; ///< Queue when loaded, else setup.
-  std::uint32_t first_ns = 0, prefill_ns = 0, itl_ns = 0, step_ns = 0, batch = 1, running = 0;
-  std::uint32_t saved = 0; ///< Prompt tokens, cached there.
 };
 
 struct decision_record {
@@ -86,10 +88,9 @@ public:
   static decision_record& add(explained_request& entry);
   /// The latest request of that id, or null. O(limits::explain_requests_max).
   [[nodiscard]] const explained_request* latest(std::string_view external_id) const;
-  [[nodiscard]] const std::vector<explained_request>& entries() const { return entries_; }
 
 private:
-  std::vector<explained_request> entries_;
+  std::deque<explained_request> entries_; ///< Grows without moving what is there.
   std::size_t next_ = 0;
 };
 

@@ -15,6 +15,7 @@ namespace consort::core {
 template <class Key, class Value, class Hash>
 class flat_map {
 public:
+  /// Move-assigned when neighbours shift.
   using entry = std::pair<Key, Value>;
 
   /// Returns: the entry, or null. Valid until the next change.
@@ -65,6 +66,7 @@ public:
   }
 
 private:
+  /// Always a power of two.
   static constexpr std::size_t cells_min = 16;
   [[nodiscard]] std::size_t mask() const { return cells_.size() - 1; }
   [[nodiscard]] std::size_t home(const Key& key) const { return Hash{}(key)&mask(); }

@@ -22,12 +22,12 @@ inline constexpr std::size_t policy_bytes_max = 64;     ///< Of a profile's name
 inline constexpr std::size_t prefix_blocks_max = 1'024; ///< Per request.
 inline constexpr std::size_t labels_max = 8;            ///< Of one request's data.
 inline constexpr std::size_t label_bytes_max = 64;
-inline constexpr std::uint32_t choices_max = 16;           ///< `n`.
-inline constexpr std::size_t explain_requests_max = 1'024; ///< Ring of explained requests.
+inline constexpr std::uint32_t choices_max = 16;             ///< `n`.
+inline constexpr std::size_t explain_requests_max = 100'000; ///< Ring of explained requests.
 inline constexpr std::size_t explain_candidates_max
     = 32; ///< Per decision, best first; the rest are counted.
 inline constexpr std::size_t explain_crowd_max
-    = 8; ///< Kept of one ticket when more than explain_candidates_max passed.
+    = 4; ///< Kept of one ticket when more than explain_candidates_max passed.
 inline constexpr std::size_t explain_decisions_max
     = 16; ///< Per request; the first and the latest are kept.
 inline constexpr std::size_t snapshot_requests_max = 256;

@@ -52,6 +52,8 @@ public:
         model_(model),
         asked_(asked),
         by_(by),
+        how_(s.profiles[by.profile]),
+        now_ns_(asked.now * 1000),
         all_(model.endpoints.size() <= limits::explain_candidates_max) {}
 
   /// Only endpoints of these kinds, by bits.
@@ -96,8 +98,8 @@ private:
   };
 
   [[nodiscard]] std::int64_t score_at(index place, std::uint32_t saved) const {
-    return by_.scores[place].of(asked_.need.size.prompt_tokens - saved,
-                                asked_.need.size.output_tokens);
+    return how_.at(by_.scores[place], asked_.need.size.prompt_tokens - saved,
+                   asked_.need.size.output_tokens, now_ns_);
   }
 
   /// Such a score, or a lower one at a higher place, may still be of use. A full endpoint is only
@@ -109,18 +111,23 @@ private:
            && bound < found.start.score / 1000 * limits::wait_gain_pm;
   }
 
+  /// Predicted, the wait for those ahead included.
+  [[nodiscard]] std::int64_t first_token(const linear_score& finish, std::int64_t prompt) const {
+    return finish.of(prompt, 0)
+           + std::clamp<std::int64_t>(finish.ready_ns - now_ns_, 0, wait_ns_max);
+  }
   [[nodiscard]] bool meets_slo(index place, std::uint32_t saved) const {
     const auto bounds = slo_of(s_, asked_, saved);
     const auto& finish = finish_->scores[place];
     return finish.per_output <= bounds.itl_ns
            && (asked_.r.emitted > 0
-               || finish.of(asked_.need.size.prompt_tokens - saved, 0) <= bounds.ttft_ns);
+               || first_token(finish, asked_.need.size.prompt_tokens - saved) <= bounds.ttft_ns);
   }
 
   [[nodiscard]] bool may_meet_slo(const linear_score& finish) const {
     return finish.per_output <= bounds_.itl_ns
            && (asked_.r.emitted > 0
-               || finish.of(asked_.need.size.prompt_tokens, 0) <= bounds_.ttft_ns);
+               || first_token(finish, asked_.need.size.prompt_tokens) <= bounds_.ttft_ns);
   }
 
   void descend(index level, index node) {
@@ -142,7 +149,8 @@ private:
       if (room.seq_free < 0 || (room.kinds & kinds_) == 0
           || (finish_ != nullptr && !may_meet_slo(finish_->floors.at(below, at))))
         continue;
-      const auto bound = by_.floors.at(below, at).of(asked_.need.size);
+      const auto bound = how_.at(by_.floors.at(below, at), asked_.need.size.prompt_tokens,
+                                 asked_.need.size.output_tokens, now_ns_);
       auto place = count++;
       for (; place > 0 && bound < order[place - 1].bound; --place)
         order[place] = order[place - 1];
@@ -174,9 +182,11 @@ private:
   model_state& model_;
   const question& asked_;
   const score_view& by_;
+  const profile& how_; ///< Whose scores these are.
   const score_view* finish_ = nullptr;
   slo_bounds bounds_; ///< Without anything cached, which no request beats.
   std::uint32_t kinds_ = ~std::uint32_t{0};
+  std::int64_t now_ns_;
   bool all_; ///< Few enough to look at every one.
 };
 
@@ -324,7 +334,8 @@ choice chosen(core_state& s, const score_view& by, const question& asked, index 
   choice made;
   if (place == none)
     return made;
-  const auto score = by.scores[place].of(asked.need.size);
+  const auto score = asked.how.at(by.scores[place], asked.need.size.prompt_tokens,
+                                  asked.need.size.output_tokens, asked.now * 1000);
   s.best.offer(place, score, saved);
   made.start.offer(place, score, saved);
   return made;

@@ -284,6 +284,10 @@ void warm_up_asked(pass& p, index at) {
 }
 
 /// A look at every device of a large cluster is not taken after each of many changes.
+bool waited_lately(const core_state& s, const model_state& model) {
+  return s.devices.live() >= limits::paced_devices && model.waited_at != 0
+         && s.now - model.waited_at < limits::pace_us;
+}
 bool looked_lately(const core_state& s, const model_state& model) {
   return s.devices.live() >= limits::paced_devices && s.now - model.placed_at < limits::pace_us;
 }
@@ -313,7 +317,7 @@ void update_outlook(core_state& s, index at, index selector, time_us now) {
     if (one.seq_free < 0 || s.selectors[selector].matches[one.device] == 0)
       continue;
     open = true;
-    queue_ns = std::min(queue_ns, model.endpoints.pace(place).queue_ns);
+    queue_ns = std::min(queue_ns, queue_left(model.endpoints.pace(place), now * 1000));
   }
   if (open) {
     seen.reason = "every endpoint that may serve it is busy";
@@ -359,6 +363,9 @@ void place(pass& p, index at) {
     keep_replicas(p, at);
     build_ordered(p, at);
   }
+  if (!world_changed && waited_lately(s, model))
+    return arm(s, model.waited_at + limits::pace_us, timer_kind::model, at);
+  model.waited_at = s.now;
   const auto waiting = waiting_selectors(model);
   for (const auto selector : waiting)
     if (!outlook_of(s, at, selector, p.now).prospects.empty())

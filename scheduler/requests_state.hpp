@@ -79,6 +79,7 @@ struct model_state {
   std::uint32_t rollout_wanted = 0;  ///< Replicas of a former version that are being replaced.
   std::uint64_t placed_version = 0;
   time_us placed_at = 0;
+  time_us waited_at = 0; ///< Last look at what those who wait need.
   std::int64_t prompt_tokens = limits::prompt_guess_tokens; ///< Usual.
   std::int64_t output_tokens = limits::output_guess_tokens; ///< Usual length of an answer.
   std::map<tenant_id, std::int64_t> lengths; ///< The same by tenant, at most length_tenants_max.

@@ -20,6 +20,8 @@ inline constexpr std::int64_t scored_tokens_max = std::int64_t{1} << 20U;
 /// endpoints, and from the spec sheet or what was learned for devices without the model.
 struct endpoint_figures {
   std::int64_t queue_ns = 0;      ///< Until it could start there; term_ns_max when closed.
+  std::int64_t ready_ns = 0;      ///< When the prompts that are there will have been read, by the
+                                  ///< clock; the wait until then comes on top of queue_ns.
   std::int64_t setup_ns = 0;      ///< Until the model is loaded there, compile included.
   std::int64_t exact_ns = 0;      ///< Penalty of resuming on another artifact or device model.
   std::uint32_t first_ns = 0;     ///< Of prefill, before any token.
@@ -36,6 +38,7 @@ struct endpoint_figures {
 /// A score, or a part of one, as a function of the request's size. Lower is better.
 struct linear_score {
   std::int64_t fixed = 0, per_prompt = 0, per_output = 0;
+  std::int64_t ready_ns = 0; ///< By the clock; the wait until then counts with the queue's weight.
 
   /// Requires: every part within its bound.
   [[nodiscard]] std::int64_t of(std::int64_t prompt, std::int64_t output) const {
@@ -48,17 +51,16 @@ struct linear_score {
   /// The floor under two: no score of either is lower.
   static linear_score join(const linear_score& a, const linear_score& b) {
     return {std::min(a.fixed, b.fixed), std::min(a.per_prompt, b.per_prompt),
-            std::min(a.per_output, b.per_output)};
+            std::min(a.per_output, b.per_output), std::min(a.ready_ns, b.ready_ns)};
   }
   friend bool operator==(const linear_score&, const linear_score&) = default;
 };
 
-/// Free places: the prefill still ahead of it in the engine. None: all outstanding work spread over
-/// the sequences that do it.
-inline std::int64_t queue_term(bool full, std::int64_t prefill_ahead_ns, std::int64_t work_ns,
-                               std::uint32_t sequences) {
-  const auto ahead = full ? work_ns / std::max<std::int64_t>(sequences, 1) : prefill_ahead_ns;
-  return std::clamp<std::int64_t>(ahead, 0, term_ns_max);
+/// No free place: all outstanding work, spread over the sequences that do it.
+inline std::int64_t queue_term(bool full, std::int64_t work_ns, std::uint32_t sequences) {
+  return full ? std::clamp<std::int64_t>(work_ns / std::max<std::int64_t>(sequences, 1), 0,
+                                         term_ns_max)
+              : 0;
 }
 
 /// Prompt tokens that need no prefill: prompt * (blocks held / blocks of the prompt). Requires:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Optional. Keeps what runs in this cluster: nothing is sent to a remote API.
+/// Optional: asked only by profiles that name it. Keeps what runs in this cluster: nothing is
+/// sent to a remote API.
 
 #include "scheduler/policy/facts.hpp"
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Optional. Keeps devices whose speed was learned from limits::explore_samples attempts at least.
+/// Optional: asked only by profiles that name it. Keeps devices whose speed was learned from
+/// limits::explore_samples attempts at least.
 
 #include "scheduler/limits.hpp"
 #include "scheduler/policy/facts.hpp"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Optional. Keeps devices that report themselves healthy; degraded ones are dropped too.
+/// Optional: asked only by profiles that name it. Keeps devices that report themselves healthy;
+/// degraded ones are dropped too.
 
 #include "scheduler/policy/facts.hpp"
 

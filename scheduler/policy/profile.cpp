@@ -128,6 +128,7 @@ linear_score profile::weigh(const endpoint_figures& at) const {
       continue;
     const auto part = one.of(at);
     // Spans near the bound mean "never", whatever they weigh.
+    sum.ready_ns = std::max(sum.ready_ns, part.ready_ns);
     sum.fixed += std::min(part.fixed, term_ns_max / factor) * factor;
     sum.fixed = std::min(sum.fixed, term_ns_max);
     sum.per_prompt = std::min(sum.per_prompt + part.per_prompt * factor, per_token_max);
@@ -141,7 +142,7 @@ linear_score profile::weigh(const endpoint_figures& at) const {
 
 linear_score finish_of(const endpoint_figures& at) {
   return {std::min(at.queue_ns + at.setup_ns + at.exact_ns + at.first_ns, term_ns_max),
-          at.prefill_ns, at.itl_ns};
+          at.prefill_ns, at.itl_ns, at.ready_ns};
 }
 
 const std::vector<profile>& builtin_profiles() {

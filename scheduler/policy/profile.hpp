@@ -37,6 +37,7 @@ struct profile_config {
 };
 
 inline constexpr std::uint32_t weight_max = 1'000;
+inline constexpr std::int64_t wait_ns_max = term_ns_max / weight_max;
 inline constexpr std::size_t profiles_max = 32; ///< Built-in and custom.
 
 struct profile {
@@ -51,6 +52,12 @@ struct profile {
   }
   /// The candidate's score as a function of the request's size.
   [[nodiscard]] linear_score weigh(const endpoint_figures& at) const;
+  /// A score at a time, the wait until the candidate is ready included.
+  [[nodiscard]] std::int64_t at(const linear_score& score, std::int64_t prompt, std::int64_t output,
+                                std::int64_t now_ns) const {
+    const auto wait = std::clamp<std::int64_t>(score.ready_ns - now_ns, 0, wait_ns_max);
+    return score.of(prompt, output) + wait * weight(scorer_id::queue);
+  }
   [[nodiscard]] bool has_optional_filters() const { return filters != required_filters; }
 };
 
@@ -65,5 +72,9 @@ struct profile {
 
 /// Predicted finish: queue + setup + prefill + decode + exact, each as it is.
 [[nodiscard]] linear_score finish_of(const endpoint_figures& at);
+/// How long its queue takes from now on.
+[[nodiscard]] inline std::int64_t queue_left(const endpoint_figures& at, std::int64_t now_ns) {
+  return at.queue_ns + std::clamp<std::int64_t>(at.ready_ns - now_ns, 0, wait_ns_max);
+}
 
 } // namespace consort::core

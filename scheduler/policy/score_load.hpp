@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Sequences there now, each counted as 1e9, whatever the device's speed.
+/// Sequences there now, waiting and foreign ones included, each counted as 1e9 whatever the
+/// device's speed: what routers without a cost model balance.
 
 #include "scheduler/policy/figures.hpp"
 

@@ -41,7 +41,7 @@ public:
     drop_all();
     return granted.empty() ? grant_ticket{} : granted.front();
   }
-  /// A request by the policy.
+  /// A request of 100 prompt tokens and at most 50 more, by the policy.
   request_meta by(const std::string& policy) {
     auto meta = request();
     meta.policy = policy_name{policy};
@@ -51,6 +51,7 @@ public:
   std::string device_for(const request_meta& meta) { return ask(meta).granted.device.value; }
 
 private:
+  /// As many as the device says that it decodes together.
   static std::uint64_t sequences_of(const std::vector<device_spec>& devices,
                                     const load_replica& load) {
     for (const auto& one : devices)

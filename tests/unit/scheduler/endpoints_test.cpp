@@ -42,34 +42,51 @@ TEST(Endpoints, IdleOneTakesAnything) {
 TEST(Endpoints, ReservationsAreSubtractedAndGivenBack) {
   auto table = table_of(4, 1'000);
   const reservation held{1, 300, 900, 200};
-  table.reserve(0, held);
+  table.reserve(0, held, 0);
   table.refresh(0, speed());
   EXPECT_EQ(table.room(0).kv_free, 700);
   EXPECT_EQ(table.room(0).seq_free, 4);
-  EXPECT_EQ(table.pace(0).queue_ns, 200);
+  EXPECT_EQ(table.pace(0).ready_ns, 200);
   EXPECT_EQ(table.pace(0).itl_ns, 150U);
-  table.release(0, held);
+  table.release(0, held, 0);
   table.refresh(0, speed());
   EXPECT_EQ(table.at(0).work_ns, 0);
-  EXPECT_EQ(table.pace(0).queue_ns, 0);
+  EXPECT_EQ(table.pace(0).ready_ns, 0);
 }
 
 TEST(Endpoints, FirstTokenEndsThePrefillAhead) {
   auto table = table_of(4, 0);
   reservation held{1, 0, 900, 200};
-  table.reserve(0, held);
-  table.first_token(0, held);
+  table.reserve(0, held, 0);
+  table.first_token(0, held, 0);
   EXPECT_EQ(table.at(0).prefill_ahead_ns, 0);
   EXPECT_EQ(held.prefill_ns, 0);
 }
 
+TEST(Endpoints, WaitForPromptsAheadGetsLessAsTimePasses) {
+  auto table = table_of(4, 0);
+  reservation first{1, 0, 900'000, 200'000}, second{1, 0, 900'000, 100'000};
+  table.reserve(0, first, 1'000);
+  table.reserve(0, second, 1'100);
+  table.refresh(0, speed());
+  EXPECT_EQ(queue_left(table.pace(0), 1'100'000), 200'000);
+  EXPECT_EQ(queue_left(table.pace(0), 1'250'000), 50'000);
+  EXPECT_EQ(queue_left(table.pace(0), 9'000'000), 0);
+  table.first_token(0, first, 1'400);
+  table.refresh(0, speed());
+  EXPECT_EQ(queue_left(table.pace(0), 1'400'000), 100'000) << "late: the next begins only now";
+  table.release(0, second, 1'450);
+  table.refresh(0, speed());
+  EXPECT_EQ(queue_left(table.pace(0), 1'450'000), 0);
+}
+
 TEST(Endpoints, FullOneQueuesBehindItsWork) {
   auto table = table_of(2, 0);
-  table.reserve(0, {2, 0, 1'000, 0});
+  table.reserve(0, {2, 0, 1'000, 0}, 0);
   table.refresh(0, speed());
   EXPECT_EQ(table.pace(0).queue_ns, 500);
   EXPECT_EQ(table.room(0).seq_free, 1) << "its short backlog";
-  table.reserve(0, {1, 0, 500, 0});
+  table.reserve(0, {1, 0, 500, 0}, 0);
   table.refresh(0, speed());
   EXPECT_EQ(table.room(0).seq_free, 0);
 }
@@ -127,7 +144,7 @@ TEST(Endpoints, FloorsAreTheLeastWhateverChanges) {
     if (!table.used(place))
       continue;
     if (chance.below(2) == 0)
-      table.reserve(place, {1, 0, 500, static_cast<std::int64_t>(chance.below(900))});
+      table.reserve(place, {1, 0, 500, static_cast<std::int64_t>(chance.below(900))}, 0);
     table.refresh(place, known);
     // Made late, so that both ways to make it are tried.
     expect_floors(table, table.scores_by(step < 100 ? 0 : 1, how));

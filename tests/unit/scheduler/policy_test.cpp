@@ -170,8 +170,8 @@ TEST(Scores, AreLinearInTheSizeOfTheRequest) {
   EXPECT_EQ((linear_score{1, 10, 100}).of(work_size{3, 2}), 231);
   EXPECT_EQ(saved_tokens(1'000, 2, 10), 200U);
   EXPECT_EQ(saved_tokens(1'000, 99, 10), 1'000U);
-  EXPECT_EQ(queue_term(false, 40, 1'000, 4), 40);
-  EXPECT_EQ(queue_term(true, 40, 1'000, 4), 250);
+  EXPECT_EQ(queue_term(false, 1'000, 4), 0);
+  EXPECT_EQ(queue_term(true, 1'000, 4), 250);
 }
 
 const profile& named(const char* name) {

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the core learns of devices that are not what their spec sheets say: engines in virtual time
+// with queues, caches, batches, noise, outliers, strangers beside them and drift; how far its
+// predictions are off, and how often it chooses a device that is as good as the best in hindsight.
+#include "scheduler/prng.hpp"
+#include "tests/support/loaded_cluster.hpp"
+
+#include <queue>
+
+namespace consort::core::testing {
+
+namespace {
+
+constexpr int warm_requests = 200; ///< Per device, before anything is judged.
+
+/// One engine as it really is. Prompts are read one after the other, answers are written together.
+struct true_engine {
+  device_spec sheet;
+  double overhead_us = 0, per_token_us = 0, per_token_squared_us = 0, gap_us = 0, growth = 0,
+         stall = 0;
+  double factor = 1; ///< Now: throttled or shared.
+  time_us reads_until = 0;
+  int running = 0;
+  std::map<std::uint64_t, bool> cached; ///< First blocks of prompts.
+
+  [[nodiscard]] double prefill_us(double fresh) const {
+    return (overhead_us + per_token_us * fresh + per_token_squared_us * fresh * fresh)
+           * (1 + stall * running) * factor;
+  }
+  [[nodiscard]] double gap_now_us() const { return gap_us * (1 + growth * running) * factor; }
+};
+
+true_engine engine_of(int number, const std::string& sku, double rate, double decode,
+                      double truth) {
+  true_engine made;
+  made.sheet = cpu_spec("local", number);
+  made.sheet.model = sku;
+  made.sheet.capability.max_sequences = 16;
+  made.sheet.spec.prefill_tokens_per_s = static_cast<std::uint64_t>(rate);
+  made.sheet.spec.decode_tokens_per_s = static_cast<std::uint64_t>(decode);
+  made.sheet.spec.decode_batch_gain_pm = 20;
+  made.overhead_us = 8'000;
+  made.per_token_us = 1e6 / rate * truth;
+  made.per_token_squared_us = made.per_token_us / 40'000;
+  made.gap_us = 1e6 / decode * truth;
+  made.growth = 0.04;
+  made.stall = 0.02;
+  return made;
+}
+
+struct happening {
+  time_us at = 0;
+  std::uint64_t order = 0;
+  attempt_id attempt;
+  std::optional<attempt_measurement> end; ///< Nothing: the first token.
+  std::size_t engine = 0;
+  friend bool operator<(const happening& a, const happening& b) {
+    return std::tie(a.at, a.order) > std::tie(b.at, b.order);
+  }
+};
+
+class world {
+public:
+  explicit world(std::uint64_t seed) : chance_(seed) {
+    engines_ = {engine_of(0, "big", 12'000, 60, 0.6), engine_of(1, "big", 12'000, 60, 0.75),
+                engine_of(2, "mid", 6'000, 50, 1.5),  engine_of(3, "mid", 6'000, 50, 1.7),
+                engine_of(4, "lean", 2'500, 80, 1.2), engine_of(5, "lean", 2'500, 80, 0.9)};
+    std::vector<device_spec> sheets;
+    for (const auto& one : engines_)
+      sheets.push_back(one.sheet);
+    core_config config;
+    config.seed = seed;
+    fixture_ = std::make_unique<loaded_cluster>(sheets, config);
+  }
+
+  void play(int requests, bool judged) {
+    for (int i = 0; i < requests; ++i) {
+      const auto gap = static_cast<duration_us>(60'000 * (0.1 + 2 * unit()));
+      until(fixture_->now() + gap);
+      judged_ = judged;
+      arrive();
+    }
+  }
+  /// A device gets slower for good; strangers come and go on another.
+  void drift() {
+    engines_[0].factor = 1.7;
+    engines_[3].factor = 0.7;
+  }
+  void strangers(bool there) { engines_[4].factor = there ? 1.4 : 1; }
+
+  [[nodiscard]] double error_pm(double quantile) {
+    std::sort(errors_.begin(), errors_.end());
+    return errors_.empty() ? 1e9
+                           : errors_[static_cast<std::size_t>(
+                               quantile * static_cast<double>(errors_.size() - 1))];
+  }
+  [[nodiscard]] double good_choices_pm() const { return 1000. * good_ / std::max(choices_, 1); }
+  [[nodiscard]] int choices() const { return choices_; }
+  [[nodiscard]] snapshot view() { return fixture_->view(); }
+  void forget() {
+    errors_.clear();
+    good_ = choices_ = 0;
+  }
+
+private:
+  double unit() { return static_cast<double>(chance_.below(1'000'000)) / 1e6; }
+  /// Around 1, within a tenth as a rule; now and then an outlier.
+  double noise(bool outliers) {
+    if (outliers && chance_.below(50) == 0)
+      return 4;
+    return 1 + 0.12 * (unit() + unit() + unit() - 1.5) / 1.5;
+  }
+
+  void arrive() {
+    auto meta = fixture_->request();
+    meta.tenant = tenant_id{"t"};
+    meta.prompt_tokens = 50 + static_cast<std::uint32_t>(chance_.below(200) * chance_.below(20));
+    meta.max_tokens = 20 + static_cast<std::uint32_t>(chance_.below(60));
+    const auto topic = chance_.below(40);
+    meta.prefix_blocks = {1'000 + topic, 1'000'000 + ++unique_};
+    const auto ticket = fixture_->ask(meta);
+    if (ticket.granted.device.empty()) // All are full: it starts with the next that ends.
+      waiting_.emplace(meta.id, std::pair(meta, judged_));
+    else
+      run(ticket, meta, judged_);
+  }
+
+  /// Prompt tokens that the engine must read.
+  double fresh(const true_engine& on, const request_meta& meta) const {
+    return on.cached.count(meta.prefix_blocks[0]) != 0 ? meta.prompt_tokens / 2.
+                                                       : meta.prompt_tokens;
+  }
+  double finish_us(const true_engine& on, const request_meta& meta) const {
+    const auto queue = std::max<double>(0, static_cast<double>(on.reads_until - fixture_->now()));
+    return queue + on.prefill_us(fresh(on, meta)) + on.gap_now_us() * expected_;
+  }
+
+  void run(const grant_ticket& ticket, const request_meta& meta, bool judged) {
+    const auto at = static_cast<std::size_t>(ticket.granted.device.value.back() - '0');
+    auto& on = engines_[at];
+    const auto told = fixture_->tested().explain(meta.external_id, fixture_->now());
+    const auto& decision = told->decisions.back();
+    judge(decision, meta, at, judged && decision.reason.empty());
+    const auto now = fixture_->now();
+    const bool hit = on.cached.count(meta.prefix_blocks[0]) != 0;
+    on.reads_until = std::max(now, on.reads_until)
+                     + static_cast<duration_us>(on.prefill_us(fresh(on, meta)) * noise(true));
+    on.cached[meta.prefix_blocks[0]] = true;
+    ++on.running;
+    const auto tokens = static_cast<std::uint32_t>(
+        std::min<std::uint64_t>(meta.max_tokens, 20 + chance_.below(60)));
+    attempt_measurement end;
+    end.usage = {meta.prompt_tokens, tokens, 0};
+    if (hit && chance_.below(2) == 0) // Some engines do not say.
+      end.usage.cached_tokens = meta.prompt_tokens / 2;
+    end.first_token_us = on.reads_until - now;
+    end.total_us = end.first_token_us
+                   + static_cast<duration_us>(on.gap_now_us() * noise(false) * (tokens - 1));
+    end.batch = static_cast<std::uint32_t>(on.running);
+    expected_ += (tokens - expected_) / 20;
+    if (judged) {
+      const auto off = std::abs(predicted_us_ - static_cast<double>(end.first_token_us));
+      errors_.push_back(1000 * off / static_cast<double>(end.first_token_us));
+    }
+    happen_.push({now + end.first_token_us, ++order_, ticket.granted.attempt, {}, at});
+    happen_.push({now + end.total_us, ++order_, ticket.granted.attempt, end, at});
+  }
+
+  void judge(const decision_view& decision, const request_meta& meta, std::size_t at, bool judged) {
+    predicted_us_ = 0;
+    for (const auto& one : decision.candidates)
+      if (one.device == decision.winner)
+        for (const auto& term : one.terms)
+          if (term.name != "decode")
+            predicted_us_ += static_cast<double>(term.value);
+    if (!judged)
+      return;
+    double best = 1e18;
+    for (const auto& one : engines_)
+      if (one.running < 16)
+        best = std::min(best, finish_us(one, meta));
+    ++choices_;
+    good_ += finish_us(engines_[at], meta) <= best * 1.1 ? 1 : 0;
+  }
+
+  void until(time_us then) {
+    while (!happen_.empty() && happen_.top().at <= then) {
+      const auto one = happen_.top();
+      happen_.pop();
+      move_to(one.at);
+      if (one.end) {
+        --engines_[one.engine].running;
+        fixture_->feed(attempt_finished{one.attempt, *one.end});
+      } else {
+        fixture_->feed(attempt_started{one.attempt});
+        fixture_->feed(attempt_progressed{one.attempt, 1});
+      }
+      start_granted();
+    }
+    move_to(then);
+  }
+  void move_to(time_us then) {
+    while (fixture_->now() < then) {
+      fixture_->pass_time(std::min<duration_us>(then - fixture_->now(), second));
+      fixture_->feed(lease_renewed{node_id{"local"}, fixture_->life_of("local")});
+      start_granted();
+    }
+  }
+  void start_granted() {
+    for (const auto& ticket : fixture_->take_all<grant_ticket>()) {
+      const auto waited = waiting_.find(ticket.granted.attempt.request);
+      if (waited == waiting_.end())
+        continue;
+      const auto [meta, judged] = waited->second;
+      waiting_.erase(waited);
+      run(ticket, meta, judged);
+    }
+    fixture_->drop_all();
+  }
+
+  prng chance_;
+  std::vector<true_engine> engines_;
+  std::unique_ptr<loaded_cluster> fixture_;
+  std::priority_queue<happening> happen_;
+  std::map<request_id, std::pair<request_meta, bool>> waiting_;
+  std::vector<double> errors_;
+  std::uint64_t order_ = 0, unique_ = 0;
+  double predicted_us_ = 0, expected_ = 50;
+  int good_ = 0, choices_ = 0;
+  bool judged_ = false;
+};
+
+void expect_figures(world& seen, const char* when) {
+  EXPECT_LE(seen.error_pm(0.5), 100) << when;
+  EXPECT_LE(seen.error_pm(0.9), 300) << when;
+  EXPECT_GE(seen.good_choices_pm(), 950) << when;
+  EXPECT_GE(seen.choices(), 500) << when;
+  ::testing::Test::RecordProperty(std::string(when) + "_p50_pm",
+                                  static_cast<int>(seen.error_pm(0.5)));
+  ::testing::Test::RecordProperty(std::string(when) + "_p90_pm",
+                                  static_cast<int>(seen.error_pm(0.9)));
+  ::testing::Test::RecordProperty(std::string(when) + "_good_pm",
+                                  static_cast<int>(seen.good_choices_pm()));
+  seen.forget();
+}
+
+class Learning : public ::testing::TestWithParam<std::uint64_t> {};
+
+TEST_P(Learning, PredictsFirstTokensAndChoosesAsInHindsight) {
+  world seen(GetParam());
+  seen.play(6 * warm_requests, false);
+  seen.forget();
+  seen.play(1'000, true);
+  expect_figures(seen, "steady");
+  seen.drift();
+  seen.play(1'000, true);
+  expect_figures(seen, "drift");
+  for (int times = 0; times < 5; ++times) {
+    seen.strangers(times % 2 == 0);
+    seen.play(200, true);
+  }
+  expect_figures(seen, "strangers");
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, Learning, ::testing::Values(1, 2, 3));
+
+} // namespace
+
+} // namespace consort::core::testing
