@@ -57,6 +57,9 @@ std::optional<double> number_of(std::string_view text) {
   return made;
 }
 
+/// From year 0 to about 2000: a double holds microseconds of some centuries exactly, not of twenty.
+constexpr double epoch_days = 730'000;
+
 /// `2023-11-16 18:15:46.6805900`, with a space or a T, as microseconds from an epoch of its own.
 std::optional<double> date_us(std::string_view text) {
   std::array<double, 6> parts{};
@@ -80,7 +83,8 @@ std::optional<double> date_us(std::string_view text) {
   const double year = parts[0] - (parts[1] <= 2 ? 1 : 0);
   const double month = std::fmod(parts[1] + 9, 12);
   const double days = 365 * year + std::floor(year / 4) - std::floor(year / 100)
-                      + std::floor(year / 400) + std::floor((153 * month + 2) / 5) + parts[2];
+                      + std::floor(year / 400) + std::floor((153 * month + 2) / 5) + parts[2]
+                      - epoch_days;
   return (((days * 24 + parts[3]) * 60 + parts[4]) * 60 + parts[5]) * 1e6;
 }
 
@@ -176,7 +180,7 @@ std::optional<error> trace_reader::read_row(arrival& out, double& time_us) {
       return lines_.wrong("", "has " + std::to_string(row.size()) + " columns, the header more");
   const auto when
       = time_unit_us_ == 0 ? date_us(row[columns_[time]]) : number_of(row[columns_[time]]);
-  if (!when || *when < 0)
+  if (!when || (time_unit_us_ != 0 && *when < 0))
     return lines_.wrong(names_[time], "`" + std::string(row[columns_[time]]) + "` is not a time");
   time_us = time_unit_us_ == 0 ? *when : *when * time_unit_us_;
   for (const auto which : {input, output}) {

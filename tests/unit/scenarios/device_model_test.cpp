@@ -124,8 +124,8 @@ TEST(DeviceModel, AnNpuComputesTheBatchThatWasCompiled) {
 }
 
 TEST(DeviceModel, MemoryThatComputesDecodesWellAndPrefillsBadly) {
-  const auto& pim = *find_device_model("cent-cxl-pim");
-  const auto& gpu = *find_device_model("a100-80g");
+  const auto pim = *find_device_model("cent-cxl-pim");
+  const auto gpu = *find_device_model("a100-80g");
   const auto& shape = *find_model_shape("llama-2-7b");
   EXPECT_LT(decode_us(pim, shape, 1, 4'000), decode_us(gpu, shape, 1, 4'000));
   EXPECT_LT(claim_of(pim, shape).prefill_tokens_per_s, claim_of(gpu, shape).prefill_tokens_per_s);

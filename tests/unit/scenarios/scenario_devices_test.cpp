@@ -134,13 +134,13 @@ TEST_F(ScenarioDevicesTest, WorkloadsComeFromProcessesTracesAndClients) {
     { "diurnal": { "rate": "5/s", "depth": 0.5, "period": "1h" } },
     { "trace": ["t.csv", "t.csv"], "speed": 2, "skip": "1s" })json"));
   ASSERT_TRUE(plan.ok()) << plan.failure().message;
-EXPECT_EQ(plan->workloads[0].drawn.process, arrival_process::gamma);
-EXPECT_EQ(plan->workloads[0].drawn.turns, 4U);
-EXPECT_EQ(plan->workloads[1].drawn.clients, 64U);
-EXPECT_EQ(plan->workloads[1].drawn.prefix_groups, 150U);
-EXPECT_EQ(plan->workloads[2].drawn.on_us, 10'000'000);
-EXPECT_EQ(plan->workloads[3].drawn.process, arrival_process::diurnal);
-EXPECT_EQ(plan->workloads[4].trace_paths.size(), 2U);
+  EXPECT_EQ(plan->workloads[0].drawn.process, arrival_process::gamma);
+  EXPECT_EQ(plan->workloads[0].drawn.turns, 4U);
+  EXPECT_EQ(plan->workloads[1].drawn.clients, 64U);
+  EXPECT_EQ(plan->workloads[1].drawn.prefix_groups, 150U);
+  EXPECT_EQ(plan->workloads[2].drawn.on_us, 10'000'000);
+  EXPECT_EQ(plan->workloads[3].drawn.process, arrival_process::diurnal);
+  EXPECT_EQ(plan->workloads[4].trace_paths.size(), 2U);
 }
 
 TEST_F(ScenarioDevicesTest, SaysWhatIsWrongAndWhere) {
@@ -153,7 +153,7 @@ TEST_F(ScenarioDevicesTest, SaysWhatIsWrongAndWhere) {
   expect(device("\"h100-sx\""), "s.json:2: nodes[0].devices[0]: unknown device `h100-sx` (did you "
                                 "mean h100-sxm");
   expect(device(R"({ "spec": "h1000" })"), "devices[0].spec: unknown device `h1000`");
-  expect(device(R"({ "spec": "l4", "tpp": 2 })"), "tpp: unknown key (did you mean tp");
+  expect(device(R"({ "spec": "l4", "tpp": 2 })"), "tpp: unknown key (did you mean pp, tp");
   expect(device(R"({ "spec": "l4", "tp": -1 })"), "tp: must be between 1 and 64");
   expect(device(R"({ "spec": "cpu-local", "tp": 2 })"), "only a chip's spec can be joined");
   expect(device(R"({ "spec": "l4", "mfu": 99 })"), "mfu: must be between");
@@ -161,19 +161,19 @@ TEST_F(ScenarioDevicesTest, SaysWhatIsWrongAndWhere) {
   expect(device(R"({ "spec": "l4", "batch_buckets": [4, 2] })"), "must be ascending");
   expect(device(R"({ "spec": "l4", "profile": "none.csv" })"), "cannot read ");
   expect(device(R"({ "spec": "l4", "prefill": { "device": "rngd" } })"), "built artifacts");
-  expect(device("{}"), "spec: ");
+  expect(device("{}"), "devices[0]: `spec` is missing");
   expect(text("\"l4\"", R"({ "shape": "llama-3.1-8" })", work),
          "unknown shape `llama-3.1-8` (did you mean llama-3.1-8b");
   expect(text("\"l4\"", R"({ "shape": "llama-3.1-8b", "dtype": "bf17" })", work),
          "dtype: unknown number type `bf17`");
-  expect(text("\"l4\"", "{}", work), "weights: ");
+  expect(text("\"l4\"", "{}", work), "models.m: `weights` is missing");
   expect(text("\"l4\"", shape, R"({ "trace": "none.csv" })"), "workload[0].trace: cannot read ");
   expect(text("\"l4\"", shape, R"({ "trace": "bad.csv" })"), "bad.csv:1: no column");
   expect(text("\"l4\"", shape, R"({ "trace": [] })"), "must name 1 to 100 files");
   expect(text("\"l4\"", shape, R"({ "poisson": "1/s", "trace": "x" })"), "exactly one of");
   expect(text("\"l4\"", shape, "{}"), "poisson");
   expect(text("\"l4\"", shape, R"({ "servegen": "." })"), "holds no client");
-  expect(text("\"l4\"", shape, R"({ "gamma": { "cv": 1 } })"), "gamma.rate: ");
+  expect(text("\"l4\"", shape, R"({ "gamma": { "cv": 1 } })"), "gamma: `rate` is missing");
   expect(text("\"l4\"", shape, R"({ "closed": { "clients": 0 } })"), "clients: must be between");
 }
 

@@ -159,7 +159,7 @@ TEST_F(WorkloadsTest, NamesFileLineAndFieldOfWhatIsWrong) {
   expect("TIMESTAMP,ContextTokens,GeneratedTokens\nyesterday,1,1\n", "`yesterday` is not a time");
   expect("", "the trace is empty");
   expect("{\"timestamp\": 1, \"input_length\": 3}\n", "trace:1: ");
-  expect("{\"timestamp\": 1, \"input_length\": }\n", "is not JSON from column 33");
+  expect("{\"timestamp\": 1, \"input_length\": }\n", "is not JSON from column 34");
   expect("{\"input_length\": 1, \"output_length\": 1}\n", "timestamp: is missing");
   EXPECT_FALSE(trace_reader::open((folder_ / "none").string()).ok());
 }
