@@ -129,7 +129,9 @@ TEST(Simulation, GatheredTokensEndAtTheSameTimeWithFewerFrames) {
   EXPECT_TRUE(gathered.passed()) << troubles(gathered);
   EXPECT_EQ(each.figures.at("tokens"), gathered.figures.at("tokens"));
   EXPECT_LT(gathered.counts.frames * 2, each.counts.frames);
-  for (const auto* name : {"ttft_p50_ms", "e2e_p50_ms", "e2e_p99_ms", "itl_p50_ms"})
+  // Of gaps as the engine makes them, not as the network delivers them.
+  EXPECT_NEAR(gathered.figures.at("itl_p50_ms") / each.figures.at("itl_p50_ms"), 1, 0.1);
+  for (const auto* name : {"ttft_p50_ms", "e2e_p50_ms", "e2e_p99_ms"})
     EXPECT_NEAR(gathered.figures.at(name) / each.figures.at(name), 1, 0.05) << name;
 }
 
@@ -138,7 +140,8 @@ TEST(Simulation, AMixedFleetServesOnEveryKindOfDevice) {
   const auto plan = parse_scenario(R"json({
     "name": "mixed", "duration": "300s", "tokens": "gathered",
     "nodes": [{ "name": "n", "devices": [
-      "h100-sxm", { "spec": "rngd", "compile": "20s", "compile_per_s": "10GiB" }, "cent-cxl-pim",
+      "h100-sxm", { "spec": "rngd", "compile": "20s", "compile_per_s": "10GiB" },
+      { "spec": "cent-cxl-pim", "tp": 2 },
       "epyc-9654", { "spec": "remote-api", "requests_per_min": 30 },
       { "spec": "a100-80g", "prefill": { "device": "h100-sxm" } } ] }],
     "models": { "m": { "shape": "llama-2-7b", "replicas_min": 6 } },
