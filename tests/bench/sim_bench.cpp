@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <map>
 #include <string>
 
 namespace consort::sim {
@@ -72,6 +73,12 @@ int measure_run(const char* path) {
   for (const auto& one : seen.violations)
     std::fprintf(stderr, "violated %s\n", one.c_str());
   const double requests = seen.figures.at("requests");
+  std::map<std::string, int> codes;
+  for (const auto& one : seen.requests)
+    if (one.outcome != request_outcome::finished)
+      ++codes[one.code];
+  for (const auto& [code, count] : codes)
+    std::printf("%d not finished: %s\n", count, code.c_str());
   std::printf("%s: %.0f requests, %.0f finished, %.0f tokens, %.1f virtual s in %.3f s (load %.3f "
               "s)\n  %.0f requests/s, %.2f Mevents/s, %.0fx real time, %.0f MiB\n",
               plan->name.c_str(), requests, seen.figures.at("finished"), seen.figures.at("tokens"),
