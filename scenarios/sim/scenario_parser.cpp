@@ -127,7 +127,8 @@ private:
     if (const auto* list = reader.array("devices"))
       for (const auto& device : list->items)
         for (const auto& made : read_devices(device, origin_, failure_))
-          devices.push_back(made);
+          if (made) // Else the error is noted.
+            devices.push_back(made);
     if (devices.empty() || devices.size() > limits::devices_per_node_max)
       reader.fail("devices",
                   "must name 1 to " + std::to_string(limits::devices_per_node_max) + " devices");
