@@ -42,5 +42,11 @@ inline constexpr std::uint32_t resends_max = 5;      ///< Of one frame.
 inline constexpr duration_us build_timeout_us = 60 * second_us; ///< Of a compiler that hangs.
 inline constexpr duration_us drain_us = 2 * second_us; ///< Then an upgrade moves what still runs.
 inline constexpr duration_us drain_max_us = 15 * second_us; ///< Then it stops the node anyway.
+inline constexpr duration_us timeline_slices_max = 240;     ///< Of a report's horizontal axis.
+inline constexpr std::size_t timeline_devices_max = 64;     ///< Shown one by one.
+inline constexpr std::size_t timeline_spans_max = 20'000;
+inline constexpr std::size_t timeline_events_max = 200'000;
+inline constexpr std::size_t sweep_runs_max = 10'000; ///< Of one what-if.
+inline constexpr std::size_t swarm_runs_max = 10'000'000;
 
 } // namespace consort::sim::limits

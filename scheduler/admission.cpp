@@ -138,7 +138,9 @@ void turn_away(pass& p, const request_meta& meta, std::uint16_t status, error re
   record.tenant = meta.tenant;
   record.outcome = request_outcome::rejected;
   record.code = reason.code;
-  p.send(reject_request{meta.id, status, std::move(reason), retry_after, {}, {}});
+  reject_request said{meta.id, status, std::move(reason), retry_after, {}, {}};
+  p.s.ended.remember(meta.id, said);
+  p.send(std::move(said));
   p.send(std::move(record));
 }
 
@@ -391,6 +393,11 @@ void on(pass& p, const request_submitted& e) {
   auto& s = p.s;
   if (s.request_ids.contains(e.meta.id))
     return;
+  if (const auto* before = s.ended.find(e.meta.id)) {
+    if (before->said)
+      p.send(*before->said);
+    return; // Its record was made.
+  }
   // Only what is new is turned away for it: a stream goes on whatever a later scheduler knows.
   if (e.meta.policy && profile_named(s, *e.meta.policy) == none) {
     auto bad = unknown_policy(s, *e.meta.policy);
@@ -422,11 +429,14 @@ void on(pass& p, const request_cancelled& e) {
 void end_request(pass& p, index slot, const ending& how) {
   auto& s = p.s;
   auto& r = s.requests[slot];
+  std::optional<reject_request> said;
   if (how.http_status != 0) {
     record_wait(s, slot, "rejected", how.reason.message, p.now);
-    p.send(reject_request{r.meta.id, how.http_status, how.reason, how.retry_after_us, how.state,
-                          how.eta_us});
+    said = reject_request{r.meta.id,          how.http_status, how.reason,
+                          how.retry_after_us, how.state,       how.eta_us};
+    p.send(*said);
   }
+  s.ended.remember(r.meta.id, std::move(said));
   leave(p, slot, how);
   leave_tenant(s, slot, how);
   count(s.counters, how.outcome);

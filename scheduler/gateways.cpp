@@ -155,7 +155,10 @@ void on(pass& p, const gateway_lost& e) {
 void on(pass& p, const request_restored& e) {
   heard_gateway(p.s, e.meta.id.gateway, p.now);
   const auto known = p.s.request_ids.find(e.meta.id);
-  if (known == p.s.request_ids.end())
+  const auto* before = p.s.ended.find(e.meta.id);
+  if (known == p.s.request_ids.end() && before && before->said)
+    p.send(*before->said); // The refusal was lost with the link; its record was made.
+  else if (known == p.s.request_ids.end())
     take_over(p, e);
   else
     bring_together(p, known->second, e);

@@ -8,6 +8,7 @@
 
 #include "scheduler/core.hpp"
 #include "scheduler/due_heap.hpp"
+#include "scheduler/ended_requests.hpp"
 #include "scheduler/explain.hpp"
 #include "scheduler/flat_map.hpp"
 #include "scheduler/prefix_index.hpp"
@@ -77,6 +78,7 @@ struct core_state {
   name_map tenant_names;
   table<request_row> requests;
   flat_map<request_id, index, request_hash> request_ids;
+  ended_requests ended;
   table<gateway_state> gateways; ///< That have live requests.
   std::map<gateway_id, index> gateway_ids;
   std::multimap<instance_id, index> sought; ///< Adopted requests by the instance that runs them.

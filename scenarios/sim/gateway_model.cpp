@@ -217,7 +217,7 @@ void gateway_model::on(const core::reject_request& rejected) {
 /// The core ended a request without a word to its client, which is right only after the client's
 /// own end.
 void gateway_model::on(const core::record_request& record) {
-  if (requests_.count(record.request) == 0)
+  if (requests_.count(record.request) == 0 || record.code == "gateway_lost")
     return;
   broken_ = "request " + record.external_id + " was recorded while its client still waits";
 }

@@ -416,12 +416,12 @@ void node_model::open(channel stream, const ticket& permission, engine_sequence 
   runs.add(std::move(sequence));
   const ticket_reception how{life_,
                              lease_epoch_,
-                             own_time(),
-                             lease_until_,
                              runs.running(),
                              runs.sequences_max(),
                              runs.kv_tokens_used(),
-                             runs.kv_tokens_max()};
+                             runs.kv_tokens_max(),
+                             own_time(),
+                             lease_until_};
   world_.watchers.each(
       [&](observer& watcher) { watcher.on_ticket_honoured(permission, how, world_.heap.now()); });
 }

@@ -18,12 +18,12 @@ namespace consort::sim {
 struct ticket_reception {
   incarnation life;
   epoch lease_epoch;
-  time_us now = 0;                     ///< As the node believes.
-  time_us lease_until = 0;             ///< As it was told.
   std::uint32_t sequences_running = 0; ///< With this one, if it runs at once.
   std::uint32_t sequences_max = 0;
   std::uint64_t kv_tokens_used = 0;
   std::uint64_t kv_tokens_max = 0;
+  time_us now = 0;         ///< As the node believes.
+  time_us lease_until = 0; ///< As it was told.
 };
 
 /// How a client's request ended.

@@ -10,6 +10,8 @@
 #include "scenarios/policy_words.hpp"
 #include "scenarios/sim/faults.hpp"
 #include "scenarios/sim/random.hpp"
+#include "scenarios/sim/slo.hpp"
+#include "scenarios/strict_json.hpp"
 #include "scenarios/workloads/servegen.hpp"
 #include "scenarios/workloads/synthetic.hpp"
 #include "scenarios/workloads/trace_reader.hpp"
@@ -26,6 +28,7 @@ namespace consort::sim {
 struct scenario_node {
   std::string name;
   std::vector<device_model_ptr> devices; ///< Never null; ids are `<name>/<type><n>`.
+  double price_per_h = 0; ///< Beside what its devices cost, in the currency of the file.
 };
 
 struct scenario_model {
@@ -89,14 +92,22 @@ struct scenario {
   std::uint32_t queue_max = 10'000;
   duration_us lease_us = 3 * limits::second_us;
   duration_us queue_timeout_us = 60 * limits::second_us;
+  scenario_slo slo;
   std::vector<scenario_expectation> expectations;
 };
 
 /// Ids of a node's devices, in its order. They count per type: cpu0, npu0, npu1.
 [[nodiscard]] std::vector<std::string> device_ids(const scenario_node& node);
 
+/// What its nodes and devices cost per hour, in the currency of the file.
+[[nodiscard]] double cost_per_h(const scenario& plan);
+
 /// Parses and checks. `origin` names the file in errors, which say line and field.
 [[nodiscard]] result<scenario> parse_scenario(std::string_view text, std::string_view origin);
 [[nodiscard]] result<scenario> load_scenario(const std::string& path);
+/// The same in two steps, for those who change values in between.
+[[nodiscard]] result<strict_json::value> load_scenario_tree(const std::string& path);
+[[nodiscard]] result<scenario> read_scenario(const strict_json::value& root,
+                                             std::string_view origin);
 
 } // namespace consort::sim

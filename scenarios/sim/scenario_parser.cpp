@@ -53,6 +53,8 @@ public:
     if (const auto* section = reader.object("network"))
       read_network(*section);
     read_faults(reader);
+    if (const auto* section = reader.object("slo"))
+      read_slo(*section);
     if (const auto* section = reader.object("expect"))
       read_expectations(*section);
     reader.finish();
@@ -123,6 +125,7 @@ private:
     reader.require("devices");
     const auto pattern = reader.text("name");
     const auto count = reader.integer("count", 1, 1, limits::nodes_max);
+    const auto price = reader.number("price_per_hour", 0, 0, 1e6);
     std::vector<device_model_ptr> devices;
     if (const auto* list = reader.array("devices"))
       for (const auto& device : list->items)
@@ -136,12 +139,12 @@ private:
     if (count > 1 && place == std::string::npos)
       reader.fail("name", "needs `{n}` when count is above 1");
     for (std::int64_t number = 0; number < count; ++number)
-      add_node(item, pattern, place, number, devices);
+      add_node(item, pattern, place, number, {"", devices, price});
     reader.finish();
   }
 
   void add_node(const value& item, const std::string& pattern, std::size_t place,
-                std::int64_t number, const std::vector<device_model_ptr>& devices) {
+                std::int64_t number, scenario_node made) {
     auto name = pattern;
     if (place != std::string::npos)
       name.replace(place, 3, std::to_string(number));
@@ -153,7 +156,8 @@ private:
       fail(item, "two nodes are named `" + name + "`");
     if (made_.nodes.size() >= limits::nodes_max)
       fail(item, "more than " + std::to_string(limits::nodes_max) + " nodes");
-    made_.nodes.push_back({std::move(name), devices});
+    made.name = std::move(name);
+    made_.nodes.push_back(std::move(made));
   }
 
   void read_models(object_reader& outer) {
@@ -196,6 +200,20 @@ private:
     reader.finish();
   }
 
+  void read_slo(const value& section) {
+    object_reader reader(section, origin_, failure_);
+    auto& slo = made_.slo;
+    slo.ttft_us = reader.duration("ttft", 0);
+    slo.ttft_per_1k_us = reader.duration("ttft_per_1k", 0);
+    slo.itl_us = reader.duration("itl", 0);
+    slo.gap_us = reader.duration("gap", 0);
+    if (slo.ttft_per_1k_us > 0 && slo.ttft_us == 0)
+      reader.fail("ttft_per_1k", "goes on top of `ttft`, which is missing");
+    reader.finish();
+    if (!slo.given())
+      fail(section, "needs one of ttft, itl, gap");
+  }
+
   void read_faults(object_reader& outer) {
     if (outer.member("faults") == nullptr)
       return;
@@ -223,6 +241,8 @@ private:
       const auto& known = summary_metrics();
       if (std::find(known.begin(), known.end(), metric) == known.end())
         fail(bound, "unknown figure" + did_you_mean(metric, known));
+      if (metric == "slo_attainment" && !made_.slo.given())
+        fail(bound, "nothing was promised: add `slo`");
       scenario_expectation made{metric, {}, {}};
       // A bare number means exactly that.
       if (bound.type == strict_json::kind::number) {
@@ -257,14 +277,28 @@ std::vector<std::string> device_ids(const scenario_node& node) {
   return made;
 }
 
+double cost_per_h(const scenario& plan) {
+  double made = 0;
+  for (const auto& node : plan.nodes) {
+    made += node.price_per_h;
+    for (const auto& device : node.devices)
+      made += static_cast<double>(device->cost_micros_per_hour) / 1e6;
+  }
+  return made;
+}
+
+result<scenario> read_scenario(const value& root, std::string_view origin) {
+  return scenario_reader(origin).read(root);
+}
+
 result<scenario> parse_scenario(std::string_view text, std::string_view origin) {
   const auto root = strict_json::parse(text, origin);
   if (!root)
     return root.failure();
-  return scenario_reader(origin).read(*root);
+  return read_scenario(*root, origin);
 }
 
-result<scenario> load_scenario(const std::string& path) {
+result<value> load_scenario_tree(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
   if (file)
@@ -272,7 +306,14 @@ result<scenario> load_scenario(const std::string& path) {
   if (!file)
     return error{recovery::refuse, "usage",
                  "cannot read scenario " + path + ": check the path and its permissions"};
-  return parse_scenario(text.str(), path);
+  return strict_json::parse(text.str(), path);
+}
+
+result<scenario> load_scenario(const std::string& path) {
+  const auto root = load_scenario_tree(path);
+  if (!root)
+    return root.failure();
+  return read_scenario(*root, path);
 }
 
 } // namespace consort::sim

@@ -6,9 +6,13 @@
 #include "scenarios/sim/check/conservation.hpp"
 #include "scenarios/sim/check/ended_once.hpp"
 #include "scenarios/sim/check/fencing.hpp"
+#include "scenarios/sim/check/liveness.hpp"
+#include "scenarios/sim/check/starvation.hpp"
 #include "scenarios/sim/engine_replay.hpp"
 #include "scenarios/sim/fault_injector.hpp"
 #include "scenarios/sim/recorder.hpp"
+#include "scenarios/sim/timeline.hpp"
+#include "scheduler/units.hpp"
 
 #include <algorithm>
 #include <array>
@@ -76,6 +80,13 @@ public:
     // After the recorder, so that a summary already holds what a checker objects to.
     for (auto* one : checkers_)
       watchers_.add(*one);
+    if (plan.slo.given())
+      watchers_.add(slo_);
+    if (options.timeline) {
+      course_ = std::make_shared<timeline>();
+      timeline_.emplace(*course_, plan.safety_us);
+      watchers_.add(*timeline_);
+    }
     // Last: what it does upon an answer belongs to what comes after it.
     watchers_.add(arrivals_);
     summary_.scenario = plan.name;
@@ -169,14 +180,21 @@ private:
     add("fencing", fencing_.violation());
     add("capacity", capacity_.violation());
     add("conservation", conservation_.violation());
-    if (steps_here_ > steps_at_one_time_max || heap_.steps() > limits::steps_max)
-      summary_.violations.emplace_back("driver: virtual time stands still");
+    add("starvation", starvation_.violation());
+    add("liveness", liveness_.violation());
+    if (steps_here_ > steps_at_one_time_max)
+      summary_.violations.emplace_back("driver: virtual time stands still at "
+                                       + format_duration(heap_.now()));
+    if (heap_.steps() > limits::steps_max)
+      summary_.violations.emplace_back("driver: more than " + std::to_string(limits::steps_max)
+                                       + " steps by " + format_duration(heap_.now())
+                                       + ": shorten the scenario or lower its rates");
     return !summary_.violations.empty();
   }
 
   void finish() {
     const auto now = heap_.now();
-    if (!violated()) {
+    if (!violated() && scheduler_.running()) {
       const auto seen = scheduler_.brain().view(now);
       watchers_.each([&](observer& watcher) { watcher.on_end(seen, now); });
       violated();
@@ -186,8 +204,12 @@ private:
     summary_.counts.frames = links_.frames();
     summary_.counts.steps = heap_.steps();
     // All that crossed the wire, and the state it left behind.
-    summary_.run_digest = fold(links_.digest(), scheduler_.brain().digest());
+    summary_.run_digest
+        = fold(links_.digest(), scheduler_.running() ? scheduler_.brain().digest() : 0);
     compute_figures(summary_, plan_.safety_us);
+    if (const auto kept = slo_.attainment(); kept && plan_.slo.given())
+      summary_.figures["slo_attainment"] = *kept;
+    summary_.course = course_;
     summary_.misses = missed_expectations(summary_, plan_.expectations);
   }
 
@@ -206,11 +228,18 @@ private:
       {heap_, links_, scheduler_, gateway_, nodes_, watchers_, [this] { declare_models(); }}};
   arrivals arrivals_;
   recorder recorder_;
+  slo_watcher slo_{plan_.slo};
+  std::shared_ptr<timeline> course_;
+  std::optional<timeline_recorder> timeline_; ///< Writes into course_.
   ended_once_checker ended_once_;
   fencing_checker fencing_;
   capacity_checker capacity_;
   conservation_checker conservation_;
-  std::array<checker*, 4> checkers_{&ended_once_, &fencing_, &capacity_, &conservation_};
+  starvation_checker starvation_;
+  liveness_checker liveness_{
+      [this](const std::string& id) { return scheduler_.brain().explain(id, heap_.now()); }};
+  std::array<checker*, 6> checkers_{&ended_once_,   &fencing_,    &capacity_,
+                                    &conservation_, &starvation_, &liveness_};
   std::optional<time_us> done_at_; ///< When the liveness phase may end.
   std::uint64_t steps_here_ = 0;
 };

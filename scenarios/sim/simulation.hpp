@@ -15,6 +15,7 @@ namespace consort::sim {
 struct run_options {
   std::uint64_t seed = 1;
   std::optional<policy_name> policy; ///< Over the scenario's.
+  bool timeline = false;             ///< Keep what a report draws.
   /// Called now and then with per mille of the safety phase.
   std::function<void(std::uint32_t)> on_progress;
 };

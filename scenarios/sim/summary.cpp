@@ -79,10 +79,10 @@ void add_row(std::string& made, const std::string& name, const std::string& figu
 
 const std::vector<std::string>& summary_metrics() {
   static const auto names = [] {
-    std::vector<std::string> made{"requests",     "finished",      "failed",        "cancelled",
-                                  "rejected",     "expired",       "lost_requests", "failovers",
-                                  "resumes",      "builds",        "loads",         "tokens",
-                                  "tokens_per_s", "requests_per_s"};
+    std::vector<std::string> made{"requests",     "finished",       "failed",        "cancelled",
+                                  "rejected",     "expired",        "lost_requests", "failovers",
+                                  "resumes",      "builds",         "loads",         "tokens",
+                                  "tokens_per_s", "requests_per_s", "slo_attainment"};
     made.insert(made.end(), {"cached_share", "ttft_mean_ms", "e2e_mean_ms"});
     for (const auto* span : spans)
       for (const auto& [suffix, per_mille] : percentiles)

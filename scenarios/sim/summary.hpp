@@ -8,6 +8,7 @@
 
 #include <array>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,6 +16,7 @@
 namespace consort::sim {
 
 struct scenario_expectation;
+struct timeline;
 
 /// One request as its client saw it.
 struct request_result {
@@ -64,9 +66,10 @@ struct run_summary {
   span_histogram token_gaps;             ///< Every gap between tokens of one stream.
   std::map<std::string, double> figures; ///< By the names of summary_metrics().
   std::map<std::string, std::uint64_t> device_tokens;
-  std::optional<error> input_failure;  ///< A trace that could not be read to its end.
-  std::vector<std::string> violations; ///< Of checkers.
-  std::vector<std::string> misses;     ///< Of expectations.
+  std::shared_ptr<const timeline> course; ///< Null unless it was asked for.
+  std::optional<error> input_failure;     ///< A trace that could not be read to its end.
+  std::vector<std::string> violations;    ///< Of checkers.
+  std::vector<std::string> misses;        ///< Of expectations.
 
   [[nodiscard]] bool passed() const {
     return violations.empty() && misses.empty() && !input_failure;

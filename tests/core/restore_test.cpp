@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Links that drop and come back, and a scheduler that takes over from another: what runs goes on,
 // what waits waits, and no reservation is lost or kept.
+#include "scheduler/ended_requests.hpp"
 #include "tests/support/core_fixture.hpp"
 
 namespace consort::core::testing {
@@ -292,6 +293,49 @@ TEST(Restore, ReplicaOfAModelThatNobodyKnowsIsDismissed) {
   t.feed(found(load));
   EXPECT_EQ(t.expect<unload_replica>().instance, load.instance);
   EXPECT_EQ(t.expect<release_allocation>().allocation, load.grant.id);
+}
+
+/// Found by a drawn scenario: the queue was full, and the gateway's link broke before it heard so.
+TEST(Restore, ARefusalLostWithTheLinkIsSaidAgainAndRecordedOnce) {
+  core_fixture t;
+  one_device(t);
+  auto meta = t.request();
+  meta.model = model_name("nobody");
+  t.submit(meta);
+  const auto said = t.expect<reject_request>();
+  t.expect<record_request>();
+  t.feed(gateway_lost{the_gateway});
+  t.feed(request_restored{meta, 0, 0, {}});
+  const auto again = t.expect<reject_request>();
+  EXPECT_EQ(again.request, said.request);
+  EXPECT_EQ(again.http_status, said.http_status);
+  t.feed(gateway_restored{the_gateway});
+  t.expect_empty();
+  EXPECT_EQ(t.view().counters.submitted, 1U);
+}
+
+/// Found by a drawn scenario: the news of a request came twice, after it had ended.
+TEST(Restore, ASubmissionToldTwiceIsOneRequest) {
+  core_fixture t;
+  one_device(t);
+  const auto meta = t.request();
+  t.submit(meta);
+  const auto ticket = t.expect<grant_ticket>();
+  t.start(ticket);
+  t.finish(ticket);
+  t.expect<record_request>();
+  t.submit(meta);
+  t.expect_empty();
+  EXPECT_EQ(t.view().counters.submitted, 1U);
+}
+
+TEST(Restore, RemembersOnlyTheLatestEnds) {
+  ended_requests kept;
+  for (std::uint64_t number = 1; number <= ended_requests::kept_max + 1; ++number)
+    kept.remember({the_gateway, number}, std::nullopt);
+  EXPECT_EQ(kept.find({the_gateway, 1}), nullptr);
+  EXPECT_NE(kept.find({the_gateway, 2}), nullptr);
+  EXPECT_NE(kept.find({the_gateway, ended_requests::kept_max + 1}), nullptr);
 }
 
 } // namespace

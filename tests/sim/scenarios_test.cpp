@@ -78,6 +78,31 @@ INSTANTIATE_TEST_SUITE_P(Faults, EveryScenario,
                          testing::Combine(testing::Values("kill", "pause", "link-cut", "restart"),
                                           testing::Values(0, 100, 200)));
 
+/// Everything else that ships, with the seed of its file.
+class ShippedScenario : public testing::TestWithParam<const char*> {};
+
+TEST_P(ShippedScenario, ProvesWhatItSays) {
+  const auto plan = load(GetParam());
+  EXPECT_FALSE(plan.proves.empty());
+  EXPECT_FALSE(plan.expectations.empty());
+  const auto summary = run(plan, plan.seed.value_or(1));
+  EXPECT_TRUE(summary.passed()) << troubles(summary);
+}
+
+std::string scenario_test_name(const testing::TestParamInfo<const char*>& info) {
+  std::string made;
+  for (const char letter : std::string(info.param))
+    if (letter != '-')
+      made += letter;
+  return made;
+}
+
+INSTANTIATE_TEST_SUITE_P(Files, ShippedScenario,
+                         testing::Values("npu-cold-start", "rack-loss", "rolling-upgrade",
+                                         "slow-device", "flapping-node", "batch-under-interactive",
+                                         "thundering-herd", "scheduler-crash"),
+                         scenario_test_name);
+
 class EverySeed : public testing::TestWithParam<std::uint64_t> {};
 
 TEST_P(EverySeed, KeepsTheCheckersQuietUnderEveryFault) {

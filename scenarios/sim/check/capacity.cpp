@@ -10,30 +10,42 @@ void capacity_checker::on_event(const core::event& happened, time_us) {
   if (const auto* described = std::get_if<core::device_advertised>(&happened))
     devices_[described->spec.id] = described->spec;
   else if (const auto* refused = std::get_if<core::allocation_refused>(&happened))
-    allocations_.erase(refused->allocation);
+    forget(refused->allocation);
   else if (const auto* joined = std::get_if<core::node_joined>(&happened))
     if (std::exchange(lives_[joined->node], joined->life) != joined->life)
       forget_node(joined->node); // A new process holds nothing of the old one's.
 }
 
+void capacity_checker::forget(allocation_id which) {
+  const auto found = allocations_.find(which);
+  if (found == allocations_.end())
+    return;
+  for (const auto& share : found->second.shares)
+    on_device_[share.device].erase(which);
+  allocations_.erase(found);
+}
+
 /// Allocations with a share on this node are void.
 void capacity_checker::forget_node(const node_id& node) {
-  std::erase_if(allocations_, [&](const auto& held) {
-    return std::any_of(
-        held.second.shares.begin(), held.second.shares.end(),
-        [&](const device_share& share) { return devices_[share.device].node == node; });
-  });
+  std::set<allocation_id> gone;
+  const auto begin = on_device_.lower_bound(device_id(node.value + "/"));
+  for (auto at = begin; at != on_device_.end() && devices_[at->first].node == node; ++at)
+    gone.insert(at->second.begin(), at->second.end());
+  for (const auto which : gone)
+    forget(which);
 }
 
 void capacity_checker::on_command(const core::command& wanted, time_us now) {
   if (const auto* released = std::get_if<core::release_allocation>(&wanted)) {
-    allocations_.erase(released->allocation);
+    forget(released->allocation);
   } else if (const auto* fenced = std::get_if<core::fence_node>(&wanted)) {
     forget_node(fenced->node);
   } else if (const auto* reserved = std::get_if<core::reserve_allocation>(&wanted)) {
     allocations_[reserved->grant.id] = reserved->grant;
-    for (const auto& share : reserved->grant.shares)
+    for (const auto& share : reserved->grant.shares) {
+      on_device_[share.device].insert(reserved->grant.id);
       check_device(share.device, now);
+    }
   }
 }
 
@@ -42,8 +54,8 @@ void capacity_checker::check_device(const device_id& device, time_us now) {
   std::uint64_t used = 0;
   std::size_t shares = 0;
   bool whole = false;
-  for (const auto& [id, held] : allocations_)
-    for (const auto& share : held.shares) {
+  for (const auto& id : on_device_[device])
+    for (const auto& share : allocations_.at(id).shares) {
       if (share.device != device)
         continue;
       ++shares;

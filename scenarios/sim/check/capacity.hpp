@@ -7,6 +7,7 @@
 #include "scenarios/sim/observer.hpp"
 
 #include <map>
+#include <set>
 
 namespace consort::sim {
 
@@ -19,11 +20,13 @@ public:
 
 private:
   void forget_node(const node_id& node);
+  void forget(allocation_id which);
   void check_device(const device_id& device, time_us now);
 
   std::map<device_id, device_spec> devices_;
   std::map<node_id, incarnation> lives_;
-  std::map<allocation_id, allocation> allocations_; ///< Reserved and not released.
+  std::map<allocation_id, allocation> allocations_;        ///< Reserved and not released.
+  std::map<device_id, std::set<allocation_id>> on_device_; ///< Of these.
 };
 
 } // namespace consort::sim

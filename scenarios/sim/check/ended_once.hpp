@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Nothing is lost and nothing is answered twice: every submitted request is answered to its client
-/// exactly once, recorded by the core exactly once (unless it ended while there was no scheduler),
-/// and a finished one carries every token exactly once and in order, whatever happened to its
-/// attempts.
+/// exactly once, recorded by the core exactly once (unless it ended while there was no scheduler,
+/// or before its gateway's link let the core hear of it), and a finished one carries every token
+/// exactly once and in order, whatever happened to its attempts. That the core gave up a gateway
+/// which comes back is no end.
 
 #include "scenarios/sim/observer.hpp"
 
@@ -14,6 +15,7 @@ namespace consort::sim {
 class ended_once_checker : public checker {
 public:
   void on_submitted(const request_meta& meta, time_us now) override;
+  void on_event(const core::event& happened, time_us now) override;
   void on_command(const core::command& wanted, time_us now) override;
   void on_answered(const client_answer& ended, time_us now) override;
   void on_scheduler_replaced(time_us now) override;
@@ -24,7 +26,9 @@ private:
     std::string external_id;
     std::uint32_t answers = 0;
     std::uint32_t records = 0;
-    bool excused = false; ///< Ended while no scheduler could record it.
+    bool told = false;     ///< The core heard of it.
+    bool given_up = false; ///< Recorded since its gateway was away for too long.
+    bool excused = false;  ///< Ended while no scheduler could record it.
   };
   std::map<request_id, life> requests_;
 };

@@ -201,5 +201,36 @@ TEST_F(CommandsTest, SimPrintsSeedTableAndDigestAndFailsWithAReplayCommand) {
   EXPECT_EQ(run_command({"sim", "no-such.json"}).code, exit_code::usage);
 }
 
+/// Bad input of every way to use it is exit code 2 and names what is wrong.
+TEST_F(CommandsTest, SimRefusesWhatMakesNoSense) {
+  const std::string quickstart = CONSORT_SOURCE_DIR "/scenarios/quickstart.json";
+  const auto complaint = [&](std::vector<std::string> args) {
+    args.insert(args.begin(), "sim");
+    const auto done = run_command(std::move(args));
+    EXPECT_EQ(done.code, exit_code::usage) << done.err;
+    return done.err;
+  };
+  EXPECT_THAT(complaint({}), HasSubstr("--swarm"));
+  EXPECT_THAT(complaint({quickstart, "--sweep", "nodes.edg=1..2"}), HasSubstr("did you mean edge"));
+  EXPECT_THAT(complaint({quickstart, "--sweep", "nodes.edge=2..1"}), HasSubstr("not a range"));
+  EXPECT_THAT(complaint({quickstart, "--sweep", "duration=-5s"}), HasSubstr("duration"));
+  EXPECT_THAT(complaint({quickstart, "--sweep", "nodes.edge=1..2", "--find", "a big one"}),
+              HasSubstr("cheapest cluster with"));
+  EXPECT_THAT(complaint({"--swarm", "0"}), HasSubstr("--swarm"));
+}
+
+TEST_F(CommandsTest, SimDrawsSwarmsAndSweepsClusters) {
+  const auto swarm = run_command({"sim", "--swarm", "2", "--seed", "1", "--jobs", "2"});
+  EXPECT_EQ(swarm.code, exit_code::done) << swarm.err;
+  EXPECT_THAT(swarm.out, HasSubstr("seeds 1 to 2"));
+  const auto sweep
+      = run_command({"sim", CONSORT_SOURCE_DIR "/scenarios/canary.json", "--seed", "3", "--sweep",
+                     "workload[0].poisson=1/s,2/s", "--policy", "latency,energy"});
+  EXPECT_EQ(sweep.code, exit_code::failed);
+  EXPECT_THAT(sweep.out, HasSubstr("4 of 4 runs"));
+  EXPECT_THAT(sweep.out, HasSubstr("workload[0].poisson=2/s energy"));
+  EXPECT_THAT(sweep.out, HasSubstr("violated"));
+}
+
 } // namespace
 } // namespace consort::cli

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Each checker is shown what it must accept and what it must find: a checker that cannot fail
 // proves nothing.
+#include "scenarios/limits.hpp"
 #include "scenarios/sim/check/capacity.hpp"
 #include "scenarios/sim/check/conservation.hpp"
 #include "scenarios/sim/check/ended_once.hpp"
 #include "scenarios/sim/check/fencing.hpp"
+#include "scenarios/sim/check/liveness.hpp"
+#include "scenarios/sim/check/starvation.hpp"
+#include "scheduler/limits.hpp"
 
 #include <gtest/gtest.h>
 
@@ -53,6 +57,7 @@ TEST(EndedOnceChecker, FindsARequestThatWasNeverAnswered) {
 TEST(EndedOnceChecker, ExcusesAMissingRecordOnlyOfWhatEndedWithoutAScheduler) {
   ended_once_checker check;
   check.on_submitted(submitted(), 0);
+  check.on_event(core::request_submitted{submitted()}, 1);
   check.on_answered(finished({0}, 1), 5);
   auto other = check;
   check.on_scheduler_replaced(6);
@@ -60,6 +65,27 @@ TEST(EndedOnceChecker, ExcusesAMissingRecordOnlyOfWhatEndedWithoutAScheduler) {
   other.on_end({}, 9);
   EXPECT_EQ(check.violation(), std::nullopt);
   EXPECT_TRUE(other.violation());
+}
+
+TEST(EndedOnceChecker, NeedsNoRecordOfWhatTheCoreNeverHeardOf) {
+  ended_once_checker check;
+  check.on_submitted(submitted(), 0);
+  check.on_answered({request, request_outcome::cancelled, "client_left", {}, 1}, 5);
+  check.on_end({}, 9);
+  EXPECT_EQ(check.violation(), std::nullopt);
+}
+
+TEST(EndedOnceChecker, TakesAGivenUpGatewayForNoEnd) {
+  ended_once_checker check;
+  check.on_submitted(submitted(), 0);
+  check.on_event(core::request_submitted{submitted()}, 1);
+  auto given_up = recorded();
+  given_up.code = "gateway_lost";
+  check.on_command(given_up, 4);
+  check.on_command(recorded(), 6);
+  EXPECT_EQ(check.violation(), std::nullopt);
+  check.on_command(recorded(), 7);
+  EXPECT_TRUE(check.violation());
 }
 
 TEST(ConservationChecker, FindsAReservationThatIsLeft) {
@@ -149,8 +175,14 @@ TEST_F(FencingTest, FindsATicketHonouredTwiceOrLate) {
   honour(11);
   EXPECT_TRUE(check_.violation());
   fencing_checker late;
-  late.on_ticket_honoured(permission_, {incarnation(7), epoch(3), 1, 8, 10, 100}, 901);
+  late.on_ticket_honoured(permission_, {incarnation(7), epoch(3), 1, 8, 10, 100, 901, 1'000}, 901);
   EXPECT_TRUE(late.violation());
+  fencing_checker lapsed;
+  lapsed.on_ticket_honoured(permission_, {incarnation(7), epoch(3), 1, 8, 10, 100, 800, 700}, 800);
+  EXPECT_TRUE(lapsed.violation());
+  fencing_checker skewed; // Late by the clock of the world, in time by its own.
+  skewed.on_ticket_honoured(permission_, {incarnation(7), epoch(3), 1, 8, 10, 100, 800, 900}, 901);
+  EXPECT_EQ(skewed.violation(), std::nullopt);
 }
 
 class CapacityTest : public testing::Test {
@@ -230,6 +262,73 @@ TEST(ConservationChecker, FindsMoreEndsThanSubmissions) {
   conservation_checker check;
   check.on_command(recorded(), 1);
   EXPECT_TRUE(check.violation());
+}
+
+class StarvationTest : public testing::Test {
+protected:
+  static request_meta asked(std::uint64_t number, std::uint32_t tokens) {
+    request_meta made;
+    made.id = {gateway_id(1), number};
+    made.external_id = "req-" + std::to_string(number);
+    made.max_tokens = tokens;
+    return made;
+  }
+  void submit(std::uint64_t number, time_us now, std::uint32_t tokens = 10) {
+    check_.on_event(core::request_submitted{asked(number, tokens)}, now);
+  }
+  void grant(std::uint64_t number, time_us now) {
+    core::grant_ticket made;
+    made.granted.attempt = {{gateway_id(1), number}, 1};
+    check_.on_command(made, now);
+  }
+
+  const duration_us bound_ = core::limits::starvation_us + 2 * limits::second_us;
+  starvation_checker check_;
+};
+
+TEST_F(StarvationTest, AcceptsThatAYoungerOnePassesBeforeTheBound) {
+  submit(1, 0);
+  submit(2, 10);
+  grant(2, core::limits::starvation_us / 2);
+  grant(1, bound_);
+  EXPECT_EQ(check_.violation(), std::nullopt);
+}
+
+TEST_F(StarvationTest, FindsAYoungerOneThatPassesAfterTheBound) {
+  submit(1, 0);
+  submit(2, bound_ - 10);
+  grant(2, bound_);
+  ASSERT_TRUE(check_.violation());
+  EXPECT_NE(check_.violation()->find("req-1, waiting for 12s, was passed by req-2"),
+            std::string::npos)
+      << *check_.violation();
+}
+
+TEST_F(StarvationTest, AcceptsThatASmallerOneFitsWhereTheOlderDoesNot) {
+  submit(1, 0, 1'000);
+  submit(2, bound_ - 10, 10);
+  grant(2, bound_);
+  EXPECT_EQ(check_.violation(), std::nullopt);
+}
+
+TEST(LivenessChecker, SaysWhyTheOldestNeverEnded) {
+  liveness_checker check([](const std::string& id) {
+    core::explanation told;
+    EXPECT_EQ(id, "req-1");
+    auto& last = told.decisions.emplace_back();
+    last.outcome = "queued";
+    last.reason = "no device has room";
+    return std::optional(told);
+  });
+  check.on_end({}, 5);
+  EXPECT_EQ(check.violation(), std::nullopt);
+  core::snapshot seen;
+  auto& left = seen.requests.emplace_back();
+  left.external_id = "req-1";
+  left.state = "queued";
+  check.on_end(seen, 9);
+  ASSERT_TRUE(check.violation());
+  EXPECT_NE(check.violation()->find("queued, no device has room"), std::string::npos);
 }
 
 } // namespace

@@ -86,7 +86,7 @@ INSTANTIATE_TEST_SUITE_P(
         complaint_case{"\"input\": 20", "\"model\": \"n\"", "unknown model `n`"},
         complaint_case{"\"n-1\", \"for\"", "\"n-7\", \"for\"",
                        "s.json:8: faults[0].kill: unknown node"},
-        complaint_case{"\"kill\"", "\"kil\"", "needs exactly one of kill, pause"},
+        complaint_case{"\"kill\"", "\"kil\"", "faults[0].kil: unknown key (did you mean kill"},
         complaint_case{"\"kill\": \"n-1\"", "\"slow\": \"n-1\"", "expected a device such as"},
         complaint_case{"\"5s\"", "\"15s\"", "is after the scenario's duration"},
         complaint_case{"lost_requests", "lost_request",

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/sim_command.hpp"
+
+#include "scheduler/units.hpp"
+
+#include <ostream>
+#include <random>
+#include <thread>
+
+namespace consort::cli {
+
+namespace {
+
+/// Between two lines of progress: a terminal's is rewritten, a log gets a new one.
+constexpr std::chrono::milliseconds rewrite_every{100};
+constexpr std::chrono::seconds line_every{10};
+
+} // namespace
+
+std::uint64_t chosen_seed(const sim_options& wanted, const std::optional<std::uint64_t>& of_file) {
+  if (wanted.seed)
+    return *wanted.seed;
+  if (of_file)
+    return *of_file;
+  std::random_device source;
+  return source();
+}
+
+unsigned chosen_jobs(const sim_options& wanted) {
+  return wanted.jobs > 0 ? wanted.jobs : std::max(std::thread::hardware_concurrency(), 1U);
+}
+
+std::string command_line(const sim_options& wanted, std::uint64_t seed) {
+  std::string made = "consort sim";
+  if (!wanted.path.empty())
+    made += " " + wanted.path;
+  made += " --seed " + std::to_string(seed);
+  for (const auto& policy : wanted.policies)
+    made += (&policy == &wanted.policies.front() ? " --policy " : ",") + policy;
+  for (const auto& sweep : wanted.sweeps)
+    made += " --sweep " + sweep;
+  if (!wanted.find.empty())
+    made += " --find '" + wanted.find + "'";
+  return made;
+}
+
+progress_line::progress_line(context& env, std::string what, std::uint64_t total)
+    : env_(env), what_(std::move(what)), total_(total), live_(env.out_is_tty && !env.json()) {}
+
+progress_line::~progress_line() {
+  if (live_)
+    env_.err << "\r\x1b[K" << std::flush;
+}
+
+void progress_line::show(std::uint64_t done) {
+  const auto now = clock::now();
+  if (now - shown_ < (live_ ? clock::duration(rewrite_every) : clock::duration(line_every)))
+    return;
+  shown_ = now;
+  const auto spent = std::chrono::duration_cast<std::chrono::microseconds>(now - began_).count();
+  env_.err << (live_ ? "\r\x1b[K  " : "consort: ") << done << " of " << total_ << " " << what_;
+  if (done > 0 && done < total_)
+    env_.err << ", "
+             << format_duration(spent / static_cast<std::int64_t>(done)
+                                * static_cast<std::int64_t>(total_ - done))
+             << " left";
+  env_.err << (live_ ? "" : "\n") << std::flush;
+}
+
+} // namespace consort::cli

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// What the ways to use `consort sim` share: options, how many runs at once, and the line that
+/// shows how far they are. Private to the sim_*.cpp files. Single-threaded but for progress lines,
+/// which one thread at a time writes.
+
+#include "cli/context.hpp"
+#include "scenarios/report/report.hpp"
+#include "scenarios/sim/simulation.hpp"
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+namespace consort::cli {
+
+struct sim_options {
+  std::string path;
+  std::optional<std::uint64_t> seed;
+  std::vector<std::string> policies;
+  std::string out_dir;
+  bool check = false;
+  std::uint64_t swarm = 0;         ///< Scenarios to draw; 0 = play the file.
+  unsigned jobs = 0;               ///< 0 = one per core.
+  std::vector<std::string> sweeps; ///< `nodes.gpu=1..16`.
+  std::string find;                ///< `cheapest cluster with ...`; empty = none.
+  double budget_per_h = 0;         ///< Of a found cluster, currency units; 0 = none.
+};
+
+/// Seed of the flag, else of the file, else drawn.
+[[nodiscard]] std::uint64_t chosen_seed(const sim_options& wanted,
+                                        const std::optional<std::uint64_t>& of_file);
+[[nodiscard]] unsigned chosen_jobs(const sim_options& wanted);
+/// The command line of this invocation, as a figure names what made it.
+[[nodiscard]] std::string command_line(const sim_options& wanted, std::uint64_t seed);
+
+/// `done of all, ETA` on stderr: on a terminal one line that changes, else a line now and then.
+class progress_line {
+public:
+  progress_line(context& env, std::string what, std::uint64_t total);
+  /// Erases a terminal's line.
+  ~progress_line();
+  void show(std::uint64_t done);
+  progress_line(const progress_line&) = delete;
+  progress_line& operator=(const progress_line&) = delete;
+
+private:
+  using clock = std::chrono::steady_clock;
+  context& env_;
+  std::string what_;
+  std::uint64_t total_;
+  clock::time_point began_ = clock::now();
+  clock::time_point shown_ = began_;
+  bool live_;
+};
+
+/// The folder of `--out`: report.html, and of each run summary.json, requests.csv and events.csv,
+/// in a folder of its own when there are several.
+[[nodiscard]] result<done> write_results(const sim_options& wanted, const sim::scenario& plan,
+                                         std::uint64_t seed,
+                                         const std::vector<sim::report_run>& runs,
+                                         const std::string& best);
+/// What went wrong and the command that replays it, on stderr. Returns: whether nothing did.
+bool tell_verdict(context& env, const sim_options& wanted, const sim::run_summary& summary);
+
+/// Several policies, `--sweep` or `--find`.
+exit_code simulate_what_if(context& env, const sim_options& wanted);
+/// `--swarm`: plays drawn scenarios.
+exit_code simulate_swarm(context& env, const sim_options& wanted);
+
+} // namespace consort::cli

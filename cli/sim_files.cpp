@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// What `consort sim --out` leaves, and what it says at the end.
+#include "cli/sim_command.hpp"
+
+#include <filesystem>
+#include <fstream>
+#include <ostream>
+
+namespace consort::cli {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+result<done> write_result_file(const fs::path& path, const std::string& text) {
+  std::ofstream file(path, std::ios::binary);
+  file << text;
+  if (file.flush())
+    return done{};
+  return error{recovery::refuse, "failed",
+               "cannot write " + path.string() + ": check --out and the free space"};
+}
+
+/// A label as a folder's name.
+std::string folder_name(std::string label) {
+  for (char& letter : label)
+    if (letter == '/' || letter == ' ')
+      letter = '_';
+  return label;
+}
+
+result<done> write_run(const fs::path& folder, const sim::run_summary& summary) {
+  std::error_code failed;
+  fs::create_directories(folder, failed);
+  if (failed)
+    return error{recovery::refuse, "failed",
+                 "cannot make " + folder.string() + ": " + failed.message()};
+  if (auto written = write_result_file(folder / "summary.json", sim::summary_json(summary));
+      !written)
+    return written;
+  if (summary.course)
+    if (auto written = write_result_file(folder / "events.csv", sim::events_csv(*summary.course));
+        !written)
+      return written;
+  return write_result_file(folder / "requests.csv", sim::requests_csv(summary));
+}
+
+} // namespace
+
+result<done> write_results(const sim_options& wanted, const sim::scenario& plan, std::uint64_t seed,
+                           const std::vector<sim::report_run>& runs, const std::string& best) {
+  const fs::path folder(wanted.out_dir);
+  for (const auto& run : runs) {
+    const auto own = runs.size() > 1 ? folder / folder_name(run.label) : folder;
+    if (auto written = write_run(own, *run.summary); !written)
+      return written;
+  }
+  const sim::report_head head{
+      plan.name, plan.proves, seed, CONSORT_VERSION, command_line(wanted, seed), best};
+  return write_result_file(folder / "report.html", sim::report_html(head, runs));
+}
+
+bool tell_verdict(context& env, const sim_options& wanted, const sim::run_summary& summary) {
+  if (summary.passed())
+    return true;
+  for (const auto& violation : summary.violations)
+    env.err << "consort: violated " << violation << '\n';
+  for (const auto& miss : summary.misses)
+    env.err << "consort: expectation missed: " << miss << '\n';
+  env.err << "consort: replay with: consort sim " << wanted.path << " --seed " << summary.seed
+          << " --policy " << summary.policy << '\n';
+  return false;
+}
+
+} // namespace consort::cli

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/sim_command.hpp"
+#include "cli/table.hpp"
+#include "scenarios/sim/what_if.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <numeric>
+#include <ostream>
+
+namespace consort::cli {
+
+namespace {
+
+/// Figures of the table, with their titles and formats.
+struct shown_figure {
+  const char* name;
+  const char* title;
+  const char* format;
+};
+constexpr std::array<shown_figure, 8> shown_figures{{{"finished", "FINISHED", "%.0f"},
+                                                     {"lost_requests", "LOST", "%.0f"},
+                                                     {"slo_attainment", "SLO", "%.4f"},
+                                                     {"ttft_p50_ms", "TTFT P50", "%.1f"},
+                                                     {"ttft_p99_ms", "TTFT P99", "%.1f"},
+                                                     {"itl_p99_ms", "ITL P99", "%.1f"},
+                                                     {"e2e_p99_ms", "E2E P99", "%.1f"},
+                                                     {"tokens_per_s", "TOKENS/S", "%.1f"}}};
+
+std::string formatted(const char* format, double number) {
+  std::array<char, 64> buffer{};
+  std::snprintf(buffer.data(), buffer.size(), format, number);
+  return buffer.data();
+}
+
+std::string verdict_word(const sim::run_summary& summary) {
+  return summary.passed() ? "passed" : summary.violations.empty() ? "missed" : "violated";
+}
+
+void print_table(context& env, const std::vector<sim::what_if_case>& cases,
+                 const std::optional<std::size_t>& best) {
+  std::vector<column> columns{{"RUN"}, {"VERDICT", align::left, false, true}};
+  for (const auto& figure : shown_figures)
+    columns.push_back({figure.title, align::right});
+  columns.push_back({"COST/H", align::right});
+  table rows(std::move(columns));
+  for (std::size_t place = 0; place < cases.size(); ++place) {
+    const auto& one = cases[place];
+    if (!one.ran)
+      continue;
+    std::vector<std::string> cells{(best == place ? "* " : "") + one.label(),
+                                   verdict_word(one.summary)};
+    for (const auto& figure : shown_figures) {
+      const auto found = one.summary.figures.find(figure.name);
+      cells.push_back(found == one.summary.figures.end() ? ""
+                                                         : formatted(figure.format, found->second));
+    }
+    cells.push_back(one.cost_per_h > 0 ? formatted("%.2f", one.cost_per_h) : "");
+    rows.add(std::move(cells));
+  }
+  env.out << rows.render(env.wide(), env.colour);
+}
+
+void print_json(context& env, const std::vector<sim::what_if_case>& cases, std::uint64_t seed,
+                const std::optional<std::size_t>& best) {
+  nlohmann::ordered_json made;
+  made["scenario"] = cases.front().plan.name;
+  made["seed"] = seed;
+  made["best"] = best ? nlohmann::ordered_json(cases[*best].label()) : nullptr;
+  made["runs"] = nlohmann::ordered_json::array();
+  for (const auto& one : cases)
+    if (one.ran)
+      made["runs"].push_back({{"label", one.label()},
+                              {"verdict", verdict_word(one.summary)},
+                              {"cost_per_h", one.cost_per_h},
+                              {"figures", one.summary.figures}});
+  env.out << made.dump(2) << '\n';
+}
+
+result<std::vector<sim::what_if_case>> cases_of(const sim_options& wanted) {
+  auto root = sim::load_scenario_tree(wanted.path);
+  if (!root)
+    return root.failure();
+  std::vector<sim::sweep_axis> axes;
+  for (const auto& text : wanted.sweeps) {
+    auto axis = sim::parse_sweep(text);
+    if (!axis)
+      return axis.failure();
+    axes.push_back(std::move(*axis));
+  }
+  std::vector<policy_name> policies;
+  for (const auto& word : wanted.policies)
+    policies.push_back(*sim::parse_policy(word));
+  return sim::make_cases(*root, wanted.path, axes, policies);
+}
+
+result<done> write_report(const sim_options& wanted, const std::vector<sim::what_if_case>& cases,
+                          std::uint64_t seed, const std::optional<std::size_t>& best) {
+  std::vector<sim::report_run> runs;
+  for (const auto& one : cases)
+    if (one.ran)
+      runs.push_back({one.label(), one.cost_per_h, &one.summary});
+  return write_results(wanted, cases.front().plan, seed, runs, best ? cases[*best].label() : "");
+}
+
+struct sweep_outcome {
+  std::optional<std::size_t> best;
+  bool well = true;
+};
+
+/// All cases, or those that a search needs.
+result<sweep_outcome> run_all(context& env, const sim_options& wanted,
+                              std::vector<sim::what_if_case>& cases, sim::what_if_options options) {
+  sweep_outcome made;
+  progress_line progress(env, "runs", cases.size());
+  options.on_progress = [&](std::size_t done) { progress.show(done); };
+  if (wanted.find.empty()) {
+    std::vector<std::size_t> places(cases.size());
+    std::iota(places.begin(), places.end(), 0);
+    sim::run_cases(cases, places, options);
+    for (const auto& one : cases)
+      made.well = made.well && one.summary.passed();
+    return made;
+  }
+  const auto goal = sim::parse_goal(wanted.find);
+  if (!goal)
+    return goal.failure();
+  made.best = sim::search_cases(cases, *goal, wanted.budget_per_h, options).best;
+  made.well = made.best.has_value();
+  return made;
+}
+
+} // namespace
+
+exit_code simulate_what_if(context& env, const sim_options& wanted) {
+  auto cases = cases_of(wanted);
+  if (!cases)
+    return complain(env, cases.failure());
+  sim::what_if_options options;
+  options.seed = chosen_seed(wanted, cases->front().plan.seed);
+  options.jobs = chosen_jobs(wanted);
+  options.keep_requests = options.timelines = !wanted.out_dir.empty();
+  const auto done = run_all(env, wanted, *cases, options);
+  if (!done)
+    return complain(env, done.failure());
+  for (const auto& one : *cases)
+    if (one.summary.input_failure)
+      return complain(env, *one.summary.input_failure);
+  const auto ran = std::count_if(cases->begin(), cases->end(),
+                                 [](const sim::what_if_case& one) { return one.ran; });
+  if (env.json()) {
+    print_json(env, *cases, options.seed, done->best);
+  } else {
+    env.out << "scenario " << cases->front().plan.name << ", seed " << options.seed << ", " << ran
+            << " of " << cases->size() << " runs\n";
+    print_table(env, *cases, done->best);
+    if (!wanted.find.empty())
+      env.out << (done->best ? "found: " + (*cases)[*done->best].label()
+                             : std::string("found: none; widen --sweep or raise --budget"))
+              << '\n';
+  }
+  if (wanted.find.empty())
+    for (const auto& one : *cases)
+      tell_verdict(env, wanted, one.summary);
+  if (!wanted.out_dir.empty() && ran > 0)
+    if (const auto written = write_report(wanted, *cases, options.seed, done->best); !written)
+      return complain(env, written.failure());
+  return done->well ? exit_code::done : exit_code::failed;
+}
+
+} // namespace consort::cli

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scenarios/sim/check/starvation.hpp"
+
+#include "scheduler/limits.hpp"
+#include "scheduler/units.hpp"
+
+namespace consort::sim {
+
+namespace {
+
+/// For a pass that was decided before the older one began to starve.
+constexpr duration_us slack_us = core::limits::second_us;
+
+} // namespace
+
+void starvation_checker::begin(const request_meta& meta, time_us now) {
+  const lane where{meta.model.value, meta.selector};
+  lanes_[meta.id] = where;
+  waiting_[where][meta.id]
+      = {now, std::uint64_t{meta.prompt_tokens} + meta.max_tokens, meta.external_id};
+}
+
+void starvation_checker::forget(const request_id& request) {
+  const auto found = lanes_.find(request);
+  if (found == lanes_.end())
+    return;
+  waiting_[found->second].erase(request);
+  lanes_.erase(found);
+}
+
+void starvation_checker::on_event(const core::event& happened, time_us now) {
+  if (const auto* asked = std::get_if<core::request_submitted>(&happened))
+    begin(asked->meta, now);
+  else if (const auto* told = std::get_if<core::request_restored>(&happened)) {
+    if (told->attempts == 0 && lanes_.count(told->meta.id) == 0)
+      begin(told->meta, now); // A new scheduler counts from here.
+  }
+}
+
+void starvation_checker::served(const request_id& request, time_us now) {
+  const auto found = lanes_.find(request);
+  if (found == lanes_.end())
+    return;
+  const auto& beside = waiting_[found->second];
+  const auto one = beside.find(request);
+  // Ids grow with time, so the oldest come first.
+  for (const auto& [other, older] : beside) {
+    if (other == request || one == beside.end() || older.since >= one->second.since)
+      break;
+    if (now - older.since > core::limits::starvation_us + slack_us
+        && older.tokens <= one->second.tokens
+        && now - one->second.since < core::limits::starvation_us)
+      return violate("request " + older.external_id + ", waiting for "
+                         + format_duration(now - older.since) + ", was passed by "
+                         + one->second.external_id,
+                     now);
+  }
+}
+
+void starvation_checker::on_command(const core::command& wanted, time_us now) {
+  if (const auto* granted = std::get_if<core::grant_ticket>(&wanted)) {
+    served(granted->granted.attempt.request, now);
+    forget(granted->granted.attempt.request);
+  } else if (const auto* record = std::get_if<core::record_request>(&wanted)) {
+    forget(record->request);
+  }
+}
+
+} // namespace consort::sim

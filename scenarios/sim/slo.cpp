@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scenarios/sim/slo.hpp"
+
+#include <algorithm>
+
+namespace consort::sim {
+
+void slo_watcher::on_submitted(const request_meta& meta, time_us now) {
+  auto& one = live_[meta.id];
+  one.submitted_at = now;
+  one.first_us_max = bounds_.ttft_us + bounds_.ttft_per_1k_us * meta.prompt_tokens / 1'000;
+  ++arrivals_;
+}
+
+void slo_watcher::on_token(const request_id& request, const device_id&, time_us now) {
+  const auto found = live_.find(request);
+  if (found == live_.end())
+    return;
+  auto& one = found->second;
+  if (++one.tokens == 1)
+    one.first_at = now;
+  else
+    one.gap_us = std::max(one.gap_us, now - one.last_at);
+  one.last_at = now;
+}
+
+bool slo_watcher::kept(const course& one) const {
+  if (one.tokens == 0)
+    return false;
+  const auto within
+      = [](duration_us value, duration_us bound) { return bound == 0 || value <= bound; };
+  const auto gaps = std::max<duration_us>(one.tokens - 1, 1);
+  return within(one.first_at - one.submitted_at, one.first_us_max)
+         && within((one.last_at - one.first_at) / gaps, bounds_.itl_us)
+         && within(one.gap_us, bounds_.gap_us);
+}
+
+void slo_watcher::on_answered(const client_answer& ended, time_us) {
+  const auto found = live_.find(ended.request);
+  if (found == live_.end())
+    return;
+  if (ended.outcome == request_outcome::cancelled)
+    --arrivals_;
+  else if (ended.outcome == request_outcome::finished && kept(found->second))
+    ++kept_;
+  live_.erase(found);
+}
+
+std::optional<double> slo_watcher::attainment() const {
+  if (arrivals_ == 0)
+    return std::nullopt;
+  return static_cast<double>(kept_) / static_cast<double>(arrivals_);
+}
+
+} // namespace consort::sim

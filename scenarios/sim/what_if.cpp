@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scenarios/sim/what_if.hpp"
+
+#include "scenarios/sim/parallel.hpp"
+#include "scenarios/sim/simulation.hpp"
+#include "scheduler/nearest_name.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <mutex>
+
+namespace consort::sim {
+
+namespace {
+
+error usage(const std::string& message) {
+  return {recovery::refuse, "usage", message};
+}
+
+std::optional<std::int64_t> whole_number(std::string_view text) {
+  std::int64_t number = 0;
+  const auto [stop, status] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (status != std::errc{} || stop != text.data() + text.size())
+    return std::nullopt;
+  return number;
+}
+
+/// `1..16` or `1..16:5`; nothing when it is neither.
+std::optional<std::vector<std::string>> range(std::string_view text) {
+  const auto dots = text.find("..");
+  if (dots == std::string_view::npos)
+    return std::nullopt;
+  const auto colon = text.find(':', dots);
+  const auto from = whole_number(text.substr(0, dots));
+  const auto to = whole_number(text.substr(dots + 2, colon - dots - 2));
+  const auto step = colon == std::string_view::npos ? std::optional<std::int64_t>(1)
+                                                    : whole_number(text.substr(colon + 1));
+  if (!from || !to || !step || *step < 1 || *to < *from
+      || static_cast<std::size_t>((*to - *from) / *step) >= limits::sweep_runs_max)
+    return std::nullopt;
+  std::vector<std::string> made;
+  for (auto number = *from; number <= *to; number += *step)
+    made.push_back(std::to_string(number));
+  return made;
+}
+
+std::vector<std::string> split(std::string_view text, std::string_view by) {
+  std::vector<std::string> parts;
+  for (std::size_t at = 0; at <= text.size();) {
+    const auto end = std::min(text.find(by, at), text.size());
+    parts.emplace_back(text.substr(at, end - at));
+    at = end + by.size();
+  }
+  return parts;
+}
+
+/// `edge-{n}` is known as `edge`.
+std::string group_name(const strict_json::value& group) {
+  const auto* name = group.find("name");
+  auto made = name ? name->text : std::string();
+  if (const auto place = made.find("{n}"); place != std::string::npos)
+    made.resize(place);
+  while (made.ends_with('-'))
+    made.pop_back();
+  return made;
+}
+
+void set_value(strict_json::value& into, const std::string& wanted) {
+  double number = 0;
+  const auto [stop, status] = std::from_chars(wanted.data(), wanted.data() + wanted.size(), number);
+  const bool all = status == std::errc{} && stop == wanted.data() + wanted.size();
+  into.items.clear();
+  into.members.clear();
+  if (wanted == "true" || wanted == "false") {
+    into.type = strict_json::kind::boolean;
+    into.boolean = wanted == "true";
+  } else if (all) {
+    into.type = strict_json::kind::number;
+    into.number = number;
+  } else {
+    into.type = strict_json::kind::string;
+    into.text = wanted;
+  }
+}
+
+result<done> replace_count(strict_json::value& root, const std::string& name,
+                           const std::string& wanted) {
+  const auto list = std::find_if(root.members.begin(), root.members.end(),
+                                 [](const auto& one) { return one.first == "nodes"; });
+  std::vector<std::string> known;
+  if (list == root.members.end())
+    return usage("the scenario has no nodes");
+  auto& groups = list->second.items;
+  for (auto at = groups.begin(); at != groups.end(); ++at) {
+    known.push_back(group_name(*at));
+    if (known.back() != name)
+      continue;
+    if (wanted == "0")
+      return groups.erase(at), done{};
+    const auto count = std::find_if(at->members.begin(), at->members.end(),
+                                    [](const auto& one) { return one.first == "count"; });
+    auto& value = count != at->members.end()
+                      ? count->second
+                      : at->members.emplace_back("count", strict_json::value{}).second;
+    if (value.line == 0) {
+      value.line = at->line;
+      value.path = at->path + ".count";
+    }
+    return set_value(value, wanted), done{};
+  }
+  return usage("no group of nodes is named `" + name + "`" + did_you_mean(name, known));
+}
+
+strict_json::value* step_into(strict_json::value& from, const std::string& part) {
+  const auto bracket = part.find('[');
+  const auto name = part.substr(0, bracket);
+  const auto found = std::find_if(from.members.begin(), from.members.end(),
+                                  [&](const auto& one) { return one.first == name; });
+  if (found == from.members.end())
+    return nullptr;
+  if (bracket == std::string::npos)
+    return &found->second;
+  const auto place
+      = whole_number(std::string_view(part).substr(bracket + 1, part.size() - bracket - 2));
+  auto& items = found->second.items;
+  if (!place || *place < 0 || static_cast<std::size_t>(*place) >= items.size())
+    return nullptr;
+  return &items[static_cast<std::size_t>(*place)];
+}
+
+std::size_t devices_of(const scenario& plan) {
+  std::size_t made = 0;
+  for (const auto& node : plan.nodes)
+    made += node.devices.size();
+  return made;
+}
+
+} // namespace
+
+result<sweep_axis> parse_sweep(std::string_view text) {
+  const auto equals = text.find('=');
+  if (equals == std::string_view::npos || equals == 0 || equals + 1 == text.size())
+    return usage("`" + std::string(text) + "` is not a sweep such as nodes.gpu=1..16 or "
+                 + "workload[0].poisson=5/s,10/s");
+  const auto values = text.substr(equals + 1);
+  sweep_axis made{std::string(text.substr(0, equals)), {}};
+  if (auto numbers = range(values))
+    made.values = std::move(*numbers);
+  else if (values.find("..") != std::string_view::npos)
+    return usage("`" + std::string(values)
+                 + "` is not a range such as 1..16 or 1..16:5, with at most "
+                 + std::to_string(limits::sweep_runs_max) + " steps");
+  else
+    made.values = split(values, ",");
+  return made;
+}
+
+result<done> replace_value(strict_json::value& root, const std::string& path,
+                           const std::string& wanted) {
+  constexpr std::string_view groups = "nodes.";
+  if (path.starts_with(groups))
+    return replace_count(root, path.substr(groups.size()), wanted);
+  auto* at = &root;
+  for (const auto& part : split(path, ".")) {
+    std::vector<std::string> known;
+    for (const auto& [name, value] : at->members)
+      known.push_back(name);
+    auto* next = step_into(*at, part);
+    if (!next && &root == at && part == "policy") // Often left out.
+      next = &at->members.emplace_back("policy", strict_json::value{}).second;
+    if (!next)
+      return usage("the scenario has no `" + path + "`" + did_you_mean(part, known));
+    at = next;
+  }
+  return set_value(*at, wanted), done{};
+}
+
+std::string what_if_case::label() const {
+  std::string made;
+  for (const auto& [path, value] : settings)
+    made += path + "=" + value + " ";
+  return made + policy.value;
+}
+
+result<std::vector<what_if_case>> make_cases(const strict_json::value& root,
+                                             std::string_view origin,
+                                             const std::vector<sweep_axis>& axes,
+                                             const std::vector<policy_name>& policies) {
+  std::size_t count = std::max<std::size_t>(policies.size(), 1);
+  for (const auto& axis : axes)
+    if ((count *= axis.values.size()) > limits::sweep_runs_max)
+      return usage("more than " + std::to_string(limits::sweep_runs_max) + " runs");
+  std::vector<what_if_case> made;
+  for (std::size_t number = 0; number < count; ++number) {
+    auto tree = root;
+    what_if_case one;
+    auto rest = number;
+    for (const auto& axis : axes) {
+      const auto& value = axis.values[rest % axis.values.size()];
+      rest /= axis.values.size();
+      if (auto replaced = replace_value(tree, axis.path, value); !replaced)
+        return replaced.failure();
+      one.settings.emplace_back(axis.path, value);
+    }
+    if (const auto* nodes = tree.find("nodes"); nodes && nodes->items.empty())
+      continue; // A combination of nothing is no cluster.
+    auto plan = read_scenario(tree, origin);
+    if (!plan) {
+      auto failure = plan.failure();
+      for (const auto& [path, value] : one.settings)
+        failure.message += " (with " + path + "=" + value + ")";
+      return failure;
+    }
+    one.plan = std::move(*plan);
+    one.policy = policies.empty() ? one.plan.policy : policies[rest];
+    one.cost_per_h = cost_per_h(one.plan);
+    made.push_back(std::move(one));
+  }
+  if (made.empty())
+    return usage("the sweep leaves no cluster to run");
+  return made;
+}
+
+void run_cases(std::vector<what_if_case>& cases, const std::vector<std::size_t>& places,
+               const what_if_options& wanted) {
+  std::mutex one_at_a_time;
+  std::size_t finished = 0;
+  run_parallel(places.size(), wanted.jobs, [&](std::size_t number) {
+    auto& one = cases[places[number]];
+    run_options options;
+    options.seed = wanted.seed;
+    options.policy = one.policy;
+    options.timeline = wanted.timelines;
+    one.summary = run_scenario(one.plan, options);
+    if (!wanted.keep_requests)
+      std::vector<request_result>().swap(one.summary.requests);
+    one.ran = true;
+    const std::lock_guard lock(one_at_a_time);
+    if (wanted.on_progress)
+      wanted.on_progress(++finished);
+  });
+}
+
+result<search_goal> parse_goal(std::string_view text) {
+  search_goal made;
+  const auto words = split(text, " with ");
+  const auto expected = usage("`" + std::string(text)
+                              + "` is not a goal such as `cheapest cluster with slo_attainment "
+                                ">= 0.99 and ttft_p99_ms <= 500`");
+  if (words.size() != 2 || (words[0] != "cheapest cluster" && words[0] != "smallest cluster"))
+    return expected;
+  made.fewest = words[0].starts_with("smallest");
+  for (const auto& term : split(words[1], " and ")) {
+    const auto parts = split(term, " ");
+    double bound = 0;
+    if (parts.size() != 3 || (parts[1] != ">=" && parts[1] != "<="))
+      return expected;
+    const auto& number = parts[2];
+    const auto [stop, status]
+        = std::from_chars(number.data(), number.data() + number.size(), bound);
+    if (status != std::errc{} || stop != number.data() + number.size())
+      return expected;
+    const auto& known = summary_metrics();
+    if (std::find(known.begin(), known.end(), parts[0]) == known.end())
+      return usage("unknown figure `" + parts[0] + "`" + did_you_mean(parts[0], known));
+    scenario_expectation one{parts[0], {}, {}};
+    (parts[1] == ">=" ? one.min : one.max) = bound;
+    made.wanted.push_back(std::move(one));
+  }
+  return made;
+}
+
+namespace {
+
+/// Candidates that are still open, and what is known of them.
+class cluster_search {
+public:
+  cluster_search(std::vector<what_if_case>& cases, const search_goal& goal, double budget_per_h,
+                 const what_if_options& wanted)
+      : cases_(cases), goal_(goal), runs_(wanted), on_progress_(wanted.on_progress) {
+    runs_.on_progress = nullptr; // Runs in all are shown, not those of a batch.
+    for (std::size_t place = 0; place < cases.size(); ++place)
+      if (budget_per_h <= 0 || cases[place].cost_per_h <= budget_per_h)
+        open_.push_back(place);
+    std::stable_sort(open_.begin(), open_.end(), [this](std::size_t left, std::size_t right) {
+      return price(left) < price(right);
+    });
+  }
+
+  search_result run() {
+    while (!open_.empty()) {
+      const auto batch = choose();
+      run_cases(cases_, batch, runs_);
+      found_.runs += batch.size();
+      for (const auto place : batch)
+        judge(place);
+      if (on_progress_)
+        on_progress_(found_.runs);
+    }
+    return found_;
+  }
+
+private:
+  [[nodiscard]] double price(std::size_t place) const {
+    return goal_.fewest ? static_cast<double>(devices_of(cases_[place].plan))
+                        : cases_[place].cost_per_h;
+  }
+
+  /// Spread evenly over what is open, so that each answer rules out much of it.
+  [[nodiscard]] std::vector<std::size_t> choose() const {
+    const auto count = std::min<std::size_t>(std::max(runs_.jobs, 1U), open_.size());
+    std::vector<std::size_t> batch;
+    for (std::size_t number = 1; number <= count; ++number)
+      batch.push_back(open_[open_.size() * number / (count + 1)]);
+    return batch;
+  }
+
+  /// No more of anything, under the same policy.
+  [[nodiscard]] bool within(std::size_t small, std::size_t large) const {
+    if (cases_[small].policy != cases_[large].policy)
+      return false;
+    for (std::size_t axis = 0; axis < cases_[small].settings.size(); ++axis) {
+      const auto mine = whole_number(cases_[small].settings[axis].second);
+      const auto its = whole_number(cases_[large].settings[axis].second);
+      if (!mine || !its || *mine > *its)
+        return false;
+    }
+    return true;
+  }
+
+  void judge(std::size_t place) {
+    const auto& summary = cases_[place].summary;
+    const bool keeps
+        = summary.violations.empty() && missed_expectations(summary, goal_.wanted).empty();
+    if (keeps && (!found_.best || price(place) < price(*found_.best)))
+      found_.best = place;
+    std::erase_if(open_, [&](std::size_t other) {
+      return other == place || (!keeps && within(other, place))
+             || (found_.best && price(other) >= price(*found_.best));
+    });
+  }
+
+  std::vector<what_if_case>& cases_;
+  const search_goal& goal_;
+  what_if_options runs_;
+  std::function<void(std::size_t)> on_progress_;
+  std::vector<std::size_t> open_; ///< Cheapest first.
+  search_result found_;
+};
+
+} // namespace
+
+search_result search_cases(std::vector<what_if_case>& cases, const search_goal& goal,
+                           double budget_per_h, const what_if_options& wanted) {
+  return cluster_search(cases, goal, budget_per_h, wanted).run();
+}
+
+} // namespace consort::sim

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// What-if: one scenario under several policies, sizes and settings, and the search for the best
+/// cluster that keeps a promise. A case is the scenario's file with some values replaced, read
+/// anew, so that whatever a file may say can be swept and is checked. Runs share nothing and go in
+/// parallel; results are ordered by case, not by who was first. At most limits::sweep_runs_max.
+
+#include "scenarios/sim/scenario.hpp"
+#include "scenarios/sim/summary.hpp"
+#include "scenarios/strict_json.hpp"
+
+#include <functional>
+
+namespace consort::sim {
+
+/// One thing that changes: `nodes.gpu=1..16`, `workload[0].poisson=5/s,10/s`.
+struct sweep_axis {
+  std::string path; ///< `nodes.NAME` stands for the count of the group of that name.
+  std::vector<std::string> values;
+};
+
+/// `A..B`, `A..B:STEP` or a comma list. Returns: an error that says what was expected.
+[[nodiscard]] result<sweep_axis> parse_sweep(std::string_view text);
+
+/// The file with one value replaced. `nodes.NAME` finds the group named `NAME` or `NAME-{n}`; a
+/// count of 0 leaves it out. Returns: an error that names the nearest path.
+[[nodiscard]] result<done> replace_value(strict_json::value& root, const std::string& path,
+                                         const std::string& wanted);
+
+/// One run of a what-if, and what became of it.
+struct what_if_case {
+  std::vector<std::pair<std::string, std::string>> settings; ///< Path and value, per axis.
+  policy_name policy;
+  scenario plan;
+  double cost_per_h = 0; ///< Of its nodes.
+  bool ran = false;
+  run_summary summary; ///< Without its requests, unless they were asked for.
+
+  [[nodiscard]] std::string label() const;
+};
+
+/// Every combination of axes and policies, in order. Returns: the first combination that is no
+/// valid scenario as an error, since half a sweep would mislead.
+[[nodiscard]] result<std::vector<what_if_case>>
+make_cases(const strict_json::value& root, std::string_view origin,
+           const std::vector<sweep_axis>& axes, const std::vector<policy_name>& policies);
+
+struct what_if_options {
+  std::uint64_t seed = 1;
+  unsigned jobs = 1;
+  bool keep_requests = false;
+  bool timelines = false;
+  /// Called by one thread at a time with the number of finished runs.
+  std::function<void(std::size_t)> on_progress;
+};
+
+/// Runs the cases whose places are given.
+void run_cases(std::vector<what_if_case>& cases, const std::vector<std::size_t>& places,
+               const what_if_options& wanted);
+
+/// `cheapest cluster with slo_attainment >= 0.99 and ttft_p99_ms <= 500`.
+struct search_goal {
+  bool fewest = false; ///< `smallest`: fewest devices; else by money.
+  std::vector<scenario_expectation> wanted;
+};
+[[nodiscard]] result<search_goal> parse_goal(std::string_view text);
+
+/// What a search came to.
+struct search_result {
+  std::optional<std::size_t> best; ///< Place of the case; nothing when none does.
+  std::size_t runs = 0;
+};
+
+/// The best case that keeps the goal within `budget_per_h` (0 = none). Assumes that more of
+/// everything never serves worse: a cluster that fails rules out every cluster that has no more of
+/// anything, and one that succeeds every dearer one.
+[[nodiscard]] search_result search_cases(std::vector<what_if_case>& cases, const search_goal& goal,
+                                         double budget_per_h, const what_if_options& wanted);
+
+} // namespace consort::sim

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: the simulator's report is one page that draws itself in a browser without a network, light
+// and dark, with every figure named. Needs Chromium: CI installs it; elsewhere its absence is said
+// and the test skipped, unless CONSORT_BROWSER=required.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import test from 'node:test';
+import { root, run_cli, temp_dir } from './support.mjs';
+
+const options = { timeout: 240_000 };
+const page_bytes_max = 3_000_000;
+
+function browser() {
+  const names = [process.env.CONSORT_CHROMIUM, 'chromium', 'chromium-browser', 'google-chrome'];
+  return names.find((name) => name && spawnSync(name, ['--version']).status === 0);
+}
+
+/// The page as the browser holds it after its scripts ran, and what they complained of.
+function render(program, file, ...more) {
+  const flags = ['--headless=new', '--no-sandbox', '--disable-gpu', '--enable-logging=stderr'];
+  const profile = temp_dir('consort-browser');
+  const done = spawnSync(
+    program,
+    [...flags, `--user-data-dir=${profile}`, '--host-resolver-rules=MAP * ~NOTFOUND', ...more,
+      '--virtual-time-budget=4000', '--dump-dom', `file://${file}`],
+    { encoding: 'utf8', timeout: 120_000, maxBuffer: 1 << 26 },
+  );
+  fs.rmSync(profile, { recursive: true, force: true });
+  assert.equal(done.status, 0, done.stderr);
+  const lines = done.stderr.split('\n');
+  const complaints = lines.filter((line) => /CONSOLE.*(Error|Refused)/.test(line));
+  return { dom: done.stdout.replace(/<script[\s\S]*?<\/script>/g, ''), complaints };
+}
+
+async function report(t, ...args) {
+  const folder = temp_dir();
+  t.after(() => fs.rmSync(folder, { recursive: true, force: true }));
+  const done = await run_cli(['sim', ...args, '--out', folder], { timeout_ms: 120_000 });
+  assert.equal(done.code, 0, done.stdout + done.stderr);
+  return folder;
+}
+
+const count = (text, pattern) => (text.match(pattern) ?? []).length;
+
+test('one run leaves a page, two tables of rows and a summary', options, async (t) => {
+  const folder = await report(t, path.join(root, 'scenarios/kill.json'));
+  const page = fs.readFileSync(path.join(folder, 'report.html'), 'utf8');
+  assert.ok(page.length < page_bytes_max, `${page.length} bytes`);
+  assert.doesNotMatch(page, /(src|href)="?(https?:)?\/\//, 'nothing from a network');
+  assert.match(fs.readFileSync(path.join(folder, 'events.csv'), 'utf8'), /^time_us,kind,subject/);
+  assert.match(fs.readFileSync(path.join(folder, 'events.csv'), 'utf8'), /,fault,edge-0,kill/);
+  assert.ok(fs.readFileSync(path.join(folder, 'requests.csv'), 'utf8').split('\n').length > 100);
+  assert.equal(JSON.parse(fs.readFileSync(path.join(folder, 'summary.json'))).passed, true);
+});
+
+test('the page draws itself in a browser', options, async (t) => {
+  const program = browser();
+  if (!program) {
+    const needed = process.env.CONSORT_BROWSER === 'required';
+    assert.ok(!needed, 'no Chromium: apt-get install chromium');
+    console.error('SKIPPED: nobody looked at report.html, for there is no Chromium here');
+    return t.skip('no Chromium');
+  }
+  const folder = await report(
+    t, path.join(root, 'scenarios/kill.json'), '--policy', 'latency,throughput,energy');
+  const file = path.join(folder, 'report.html');
+  const { dom, complaints } = render(program, file);
+  assert.deepEqual(complaints, []);
+  assert.match(dom, /data-drawn="yes"/, 'the script ran to its end');
+  assert.equal(count(dom, /<svg /g), 9, 'Pareto, three curves, three lines, heat, bars');
+  assert.equal(count(dom, /<tr/g), 4, 'a heading and a row for each policy');
+  assert.ok(count(dom, /<rect /g) > 100, 'load and bars');
+  // Every figure says where it comes from.
+  const captions = dom.match(/<figcaption>[^<]*/g) ?? [];
+  assert.equal(captions.length, 9);
+  for (const caption of captions)
+    for (const word of ['kill', 'seed 11', 'consort ', 'consort sim '])
+      assert.ok(caption.includes(word), caption);
+  assert.doesNotMatch(dom, /NaN|undefined|Infinity/);
+});

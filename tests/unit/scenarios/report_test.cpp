@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scenarios/report/report.hpp"
+
+#include "scenarios/sim/slo.hpp"
+
+#include <gtest/gtest.h>
+
+namespace consort::sim {
+namespace {
+
+const request_id first{gateway_id(1), 1};
+const request_id second{gateway_id(1), 2};
+
+request_meta meta_of(const request_id& id, std::uint32_t prompt = 1'000) {
+  request_meta made;
+  made.id = id;
+  made.prompt_tokens = prompt;
+  return made;
+}
+
+client_answer answer(const request_id& id, request_outcome outcome = request_outcome::finished) {
+  return {id, outcome, "", {}, 0};
+}
+
+TEST(Slo, CountsArrivalsThatGotWhatWasPromised) {
+  slo_watcher watch({.ttft_us = 100, .ttft_per_1k_us = 50, .itl_us = 10, .gap_us = 30});
+  EXPECT_EQ(watch.attainment(), std::nullopt);
+  watch.on_submitted(meta_of(first), 0);
+  watch.on_token(first, {}, 150); // 100 and 50 for a thousand prompt tokens.
+  watch.on_token(first, {}, 160);
+  watch.on_answered(answer(first), 160);
+  EXPECT_EQ(watch.attainment(), 1.0);
+}
+
+TEST(Slo, ALateTokenAGapARefusalAndSlowTokensAreMisses) {
+  const scenario_slo bounds{.ttft_us = 100, .ttft_per_1k_us = 0, .itl_us = 10, .gap_us = 30};
+  const auto attained = [&](const std::vector<time_us>& tokens, request_outcome outcome) {
+    slo_watcher watch(bounds);
+    watch.on_submitted(meta_of(first), 0);
+    for (const auto at : tokens)
+      watch.on_token(first, {}, at);
+    watch.on_answered(answer(first, outcome), 500);
+    return watch.attainment();
+  };
+  using enum request_outcome;
+  EXPECT_EQ(attained({100, 110}, finished), 1.0);
+  EXPECT_EQ(attained({101}, finished), 0.0) << "late";
+  EXPECT_EQ(attained({50, 61, 72}, finished), 0.0) << "slow";
+  EXPECT_EQ(attained({50, 51, 52, 83, 84, 85}, finished), 0.0) << "a gap over a failover";
+  EXPECT_EQ(attained({}, rejected), 0.0) << "refused";
+  EXPECT_EQ(attained({50}, failed), 0.0) << "failed";
+  EXPECT_EQ(attained({}, cancelled), std::nullopt) << "left by itself";
+}
+
+/// A course with a load, a fault and more events than fit none.
+class TimelineTest : public testing::Test {
+protected:
+  TimelineTest() {
+    core::load_replica load;
+    load.instance = instance_id(5);
+    load.grant.shares = {{device_id("n/npu0"), false, 1}};
+    load.model = model_name("m");
+    recorder_.on_command(load, 1'000'000);
+  }
+  timeline course_;
+  timeline_recorder recorder_{course_, 10'000'000};
+};
+
+TEST_F(TimelineTest, ALoadBecomesAServingBarAndEndsWithItsNode) {
+  core::replica_loaded loaded;
+  loaded.instance = instance_id(5);
+  recorder_.on_event(loaded, 2'000'000);
+  recorder_.on_fault("kill", "n", true, 4'000'000);
+  recorder_.on_fault("kill", "n", false, 6'000'000);
+  recorder_.on_fault("kill", "n", false, 9'000'000); // Told again when all heals.
+  recorder_.on_end({}, 10'000'000);
+  ASSERT_EQ(course_.spans.size(), 3U);
+  EXPECT_EQ(course_.spans[0].kind, "load");
+  EXPECT_EQ(course_.spans[0].to, 2'000'000);
+  EXPECT_EQ(course_.spans[1].kind, "serve");
+  EXPECT_EQ(course_.spans[1].to, 4'000'000);
+  EXPECT_TRUE(course_.spans[1].failed);
+  EXPECT_EQ(course_.spans[2].kind, "fault");
+  EXPECT_EQ(course_.spans[2].to, 6'000'000);
+}
+
+TEST_F(TimelineTest, CountsWhoWaitsAndTheMeanPower) {
+  recorder_.on_submitted(meta_of(first), 1'000'000);
+  recorder_.on_submitted(meta_of(second), 1'100'000);
+  core::grant_ticket granted;
+  granted.granted.attempt = {first, 1};
+  recorder_.on_command(granted, 1'200'000);
+  core::device_reported report;
+  report.device = device_id("n/npu0");
+  report.reading.power_mw = 20'000;
+  report.running = {{first, 1}};
+  recorder_.on_event(report, 3'500'000);
+  recorder_.on_end({}, 10'000'000);
+  EXPECT_EQ(course_.slice_us, 1'000'000);
+  EXPECT_EQ(course_.waiting[1], 2U);
+  EXPECT_EQ(course_.power_w[3], 20);
+  ASSERT_EQ(course_.devices.size(), 1U);
+  EXPECT_EQ(course_.devices[0].running[3], 1);
+}
+
+TEST_F(TimelineTest, KeepsNoMoreEventsThanItsLimitAndCountsTheRest) {
+  const core::note said{core::note::severity::info, "n", "text"};
+  const auto before = course_.events.size();
+  for (std::size_t count = 0; count < limits::timeline_events_max + 5; ++count)
+    recorder_.on_command(said, 5);
+  EXPECT_EQ(course_.events.size(), limits::timeline_events_max);
+  EXPECT_EQ(course_.left_off, 5 + before);
+  EXPECT_NE(events_csv(course_).find(",left_off,,"), std::string::npos);
+}
+
+TEST(Report, IsOnePageWithoutANetworkThatNamesItsOrigin) {
+  run_summary summary;
+  summary.policy = "latency";
+  summary.violations = {"</script><script>alert(1)</script>"};
+  const auto page
+      = report_html({"night", "it holds", 7, "1.2.3", "consort sim night.json --seed 7", ""},
+                    {{"latency", 2.5, &summary}});
+  EXPECT_EQ(page.find("CONSORT_REPORT_DATA"), std::string::npos);
+  EXPECT_NE(page.find("consort sim night.json --seed 7"), std::string::npos);
+  EXPECT_NE(page.find("1.2.3"), std::string::npos);
+  EXPECT_EQ(page.find("<script>alert"), std::string::npos) << "data must not end its element";
+  for (const auto* outside : {"src=\"http", "href=\"http", "@import", "fetch(", "url("})
+    EXPECT_EQ(page.find(outside), std::string::npos) << outside;
+}
+
+TEST(Report, CsvQuotesWhatNeedsIt) {
+  timeline course;
+  course.events.push_back({5, "note", "n", "a, \"b\""});
+  EXPECT_EQ(events_csv(course), "time_us,kind,subject,text\n5,note,n,\"a, \"\"b\"\"\"\n");
+}
+
+} // namespace
+} // namespace consort::sim

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scenarios/sim/what_if.hpp"
+
+#include <gtest/gtest.h>
+
+namespace consort::sim {
+namespace {
+
+constexpr const char* file = R"({
+  "name": "shop", "duration": "8s", "seed": 3,
+  "nodes": [
+    { "name": "small-{n}", "count": 2, "devices": ["cpu-local"], "price_per_hour": 1 },
+    { "name": "big-{n}", "count": 1, "devices": ["refnpu-1"], "price_per_hour": 3 }
+  ],
+  "models": { "m": { "weights": "10MiB", "kv_bytes_per_token": 3072, "context": 512,
+                     "replicas_min": 8 } },
+  "workload": [{ "poisson": "10/s", "input": 20, "output": 60, "from": "5s" }],
+  "slo": { "ttft": "1s", "itl": "20ms" }
+})";
+
+strict_json::value tree() {
+  auto parsed = strict_json::parse(file, "shop.json");
+  EXPECT_TRUE(parsed.ok());
+  return *parsed;
+}
+
+std::vector<what_if_case> cases_of(const std::vector<const char*>& sweeps) {
+  std::vector<sweep_axis> axes;
+  for (const auto* text : sweeps)
+    axes.push_back(*parse_sweep(text));
+  auto made = make_cases(tree(), "shop.json", axes, {});
+  EXPECT_TRUE(made.ok()) << made.failure().message;
+  return std::move(*made);
+}
+
+TEST(Sweep, ReadsRangesStepsAndLists) {
+  EXPECT_EQ(parse_sweep("nodes.small=1..3")->values, (std::vector<std::string>{"1", "2", "3"}));
+  EXPECT_EQ(parse_sweep("nodes.small=1..9:4")->values, (std::vector<std::string>{"1", "5", "9"}));
+  EXPECT_EQ(parse_sweep("workload[0].poisson=5/s,10/s")->values,
+            (std::vector<std::string>{"5/s", "10/s"}));
+  for (const auto* bad :
+       {"", "nodes.small", "=1..2", "a=", "a=3..1", "a=1..x", "a=1..9:0", "a=1..99999"})
+    EXPECT_FALSE(parse_sweep(bad).ok()) << bad;
+}
+
+TEST(Sweep, MakesEveryCombinationWithItsCost) {
+  const auto cases = cases_of({"nodes.small=0..2", "nodes.big=1,2"});
+  ASSERT_EQ(cases.size(), 6U);
+  EXPECT_EQ(cases[0].plan.nodes.size(), 1U);
+  EXPECT_EQ(cases[5].plan.nodes.size(), 4U);
+  EXPECT_EQ(cases[0].cost_per_h, 3);
+  EXPECT_EQ(cases[5].cost_per_h, 8);
+  EXPECT_EQ(cases[5].label(), "nodes.small=2 nodes.big=2 latency");
+}
+
+TEST(Sweep, NamesWhatDoesNotExistOrDoesNotFit) {
+  const auto complaint = [](const char* sweep) {
+    const auto made = make_cases(tree(), "shop.json", {*parse_sweep(sweep)}, {});
+    return made.ok() ? std::string() : made.failure().message;
+  };
+  EXPECT_NE(complaint("nodes.smal=1..2").find("did you mean small"), std::string::npos);
+  EXPECT_NE(complaint("workload[3].poisson=1/s").find("no `workload[3].poisson`"),
+            std::string::npos);
+  EXPECT_NE(complaint("workload[0].poison=1/s").find("did you mean poisson"), std::string::npos);
+  // Checked like the file itself: line, field, and what was put there.
+  const auto bad = complaint("workload[0].poisson=5 a second");
+  EXPECT_NE(bad.find("shop.json:9: workload[0].poisson"), std::string::npos) << bad;
+  EXPECT_NE(bad.find("(with workload[0].poisson=5 a second)"), std::string::npos) << bad;
+}
+
+TEST(Goal, ReadsBoundsAndRefusesTheRest) {
+  const auto goal = parse_goal("cheapest cluster with slo_attainment >= 0.99 and e2e_p99_ms <= 5");
+  ASSERT_TRUE(goal.ok()) << goal.failure().message;
+  ASSERT_EQ(goal->wanted.size(), 2U);
+  EXPECT_EQ(goal->wanted[0].min, 0.99);
+  EXPECT_EQ(goal->wanted[1].max, 5);
+  EXPECT_TRUE(parse_goal("smallest cluster with failed <= 0")->fewest);
+  for (const auto* bad : {"", "best cluster with failed <= 0", "cheapest cluster",
+                          "cheapest cluster with failed < 0", "cheapest cluster with failed <= x"})
+    EXPECT_FALSE(parse_goal(bad).ok()) << bad;
+  EXPECT_NE(parse_goal("cheapest cluster with slo_atainment >= 1")
+                .failure()
+                .message.find("did you mean slo_attainment"),
+            std::string::npos);
+}
+
+TEST(Search, FindsWhatTryingEverythingFindsWithFewerRuns) {
+  const auto goal = parse_goal("cheapest cluster with slo_attainment >= 0.95");
+  auto all = cases_of({"nodes.small=0..3", "nodes.big=0..2"});
+  ASSERT_EQ(all.size(), 11U) << "no cluster of nothing";
+  auto searched = all;
+  std::vector<std::size_t> places(all.size());
+  for (std::size_t place = 0; place < places.size(); ++place)
+    places[place] = place;
+  what_if_options options;
+  options.seed = 3;
+  run_cases(all, places, options);
+  std::optional<double> cheapest;
+  for (const auto& one : all)
+    if (missed_expectations(one.summary, goal->wanted).empty()
+        && (!cheapest || one.cost_per_h < *cheapest))
+      cheapest = one.cost_per_h;
+  const auto found = search_cases(searched, *goal, 0, options);
+  ASSERT_EQ(found.best.has_value(), cheapest.has_value());
+  ASSERT_TRUE(found.best);
+  EXPECT_EQ(searched[*found.best].cost_per_h, *cheapest);
+  EXPECT_LT(found.runs, all.size());
+  auto poor = searched;
+  EXPECT_FALSE(search_cases(poor, *goal, *cheapest / 2, options).best) << "beyond the budget";
+}
+
+} // namespace
+} // namespace consort::sim
