@@ -22,6 +22,14 @@ caf::actor spawn_worker(caf::event_based_actor* self, bool own_thread, Ts&&... a
                     : spawn_state<State>(self->system(), std::forward<Ts>(args)...);
 }
 
+/// A fetch that ended as the scheduler hears of it: `otherwise` with the reason when it failed.
+core::event end_of_fetch(const result<artifact_record>& got, core::fetch_failed otherwise) {
+  if (got.ok())
+    return core::artifact_found{*got, otherwise.life};
+  otherwise.failure = got.failure();
+  return otherwise;
+}
+
 } // namespace
 
 incarnation random_incarnation() {
@@ -329,11 +337,8 @@ void door_state::carry_out(const core::fetch_artifact& fetch) {
     return report(failed);
   options_.fetcher->fetch(
       {fetch.content, fetch.key, fetch.from, fetch.from_address},
-      [door = caf::actor_cast<caf::actor>(self_), failed](result<artifact_record> got) mutable {
-        if (got)
-          return post_from_outside(door, device_news{core::artifact_found{*got, failed.life}});
-        failed.failure = got.failure();
-        post_from_outside(door, device_news{failed});
+      [door = caf::actor_cast<caf::actor>(self_), failed](const result<artifact_record>& got) {
+        post_from_outside(door, device_news{end_of_fetch(got, failed)});
       });
 }
 
