@@ -148,7 +148,7 @@ exit_code revoke(context& env, const cert_flags& flags) {
   for (const auto& serial : *serials)
     env.out << "revoked " << serial << '\n';
   env.out << "a scheduler that runs with a folder of " << authority->path().string()
-          << " drops its links within seconds;\nelsewhere copy the list into its --cert folder:\n"
+          << " drops its links within a second;\nelsewhere copy the list into its --cert folder:\n"
           << "  scp " << list << " HOST:FOLDER/\n";
   return exit_code::done;
 }

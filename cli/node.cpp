@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/executable_commands.hpp"
+#include "cli/host_address.hpp"
 #include "cli/server_flags.hpp"
 
 #include <CLI/App.hpp>
@@ -16,6 +17,9 @@ exit_code run_node(context& env, const server_flags& flags) {
     show_devices(out, process, env.colour);
     out << "node " << config->links.name << " joins " << config->links.join << ", data port "
         << process.data_address() << "\n";
+    if (!only_here(config->links.join) && only_here(process.data_address()))
+      out << "  (only this machine reaches that data port; for others pass --data-listen "
+             "0.0.0.0:4281 --advertise THIS_HOST)\n";
   });
 }
 

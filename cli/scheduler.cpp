@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/executable_commands.hpp"
+#include "cli/host_address.hpp"
 #include "cli/server_flags.hpp"
 
 #include <CLI/App.hpp>
@@ -13,9 +14,13 @@ namespace {
 /// What to paste on another host, or here, to add a node.
 void show_join(std::ostream& out, const process_config& config, const cluster_process& process) {
   const bool secured = !config.links.cert_dir.empty();
-  out << "nodes join with:\n  consort node --join " << process.link_address() << " --token "
-      << config.links.token
-      << (secured ? " --cert FOLDER   (made by `consort cert node NAME`)" : "") << "\n";
+  const auto address = reachable_address(process.link_address());
+  out << "nodes join with:\n  consort node --join " << address << " --token " << config.links.token;
+  if (secured)
+    out << " --cert FOLDER"
+        << (only_here(address) ? "" : " --data-listen 0.0.0.0:4281 --advertise THAT_HOST")
+        << "   (FOLDER: of `consort cert node NAME`)";
+  out << "\n";
   if (!secured)
     out << "  (this machine only: links beyond loopback need certificates, see `consort cert "
            "--help`)\n";

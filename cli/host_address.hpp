@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// What to tell people on other hosts about an address of this one.
+
+#include <string>
+
+namespace consort::cli {
+
+/// Where others reach what is bound to `HOST:PORT`: there, unless it is bound to every address of
+/// this machine; then at the first that is no loopback, IPv4 before IPv6. `THIS_HOST` stands where
+/// there is none.
+[[nodiscard]] std::string reachable_address(const std::string& bound);
+
+/// Whether `HOST:PORT` can be reached from this machine only.
+[[nodiscard]] bool only_here(const std::string& address);
+
+} // namespace consort::cli
