@@ -124,6 +124,9 @@ const std::map<std::string, meaning>& meanings() {
       {"certificate_refused",
        {step::certificate, "ours: it is expired or of another authority; see `consort cert show`"}},
       {"certificate_revoked", {step::certificate, "ours: consort cert renew NAME"}},
+      {"held_off",
+       {step::certificate, "ours: it is heard again within a minute; the log of the process that "
+                           "bears this name says what it did"}},
       {"frame_version",
        {step::protocol, "run the same version of consort on both hosts (consort --version)"}},
       {"bad_frame", {step::protocol, "no scheduler of ours answers there, or it wants --cert"}},

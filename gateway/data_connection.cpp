@@ -100,8 +100,7 @@ task<std::optional<error>> data_connection::connect() {
   const auto [refused, at] = co_await asio::async_connect(stream_.socket(), found, as_values);
   if (refused)
     co_return unreachable(pool_->address, refused.message());
-  error_code ignored;
-  stream_.socket().set_option(asio::ip::tcp::no_delay(true), ignored);
+  stream_.hurry();
   auto stranger = co_await greet();
   deadline_.clear();
   co_return stranger;

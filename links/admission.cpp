@@ -7,7 +7,9 @@ namespace {
 
 constexpr std::size_t v6_prefix_bytes = 8;
 
-std::string key_of(const boost::asio::ip::address& address) {
+} // namespace
+
+std::string admission::key_of(const boost::asio::ip::address& address) {
   if (address.is_v4())
     return address.to_string();
   const auto bytes = address.to_v6().to_bytes();
@@ -17,8 +19,6 @@ std::string key_of(const boost::asio::ip::address& address) {
   return {bytes.begin(), bytes.begin() + v6_prefix_bytes};
 }
 
-} // namespace
-
 admission::visitors::iterator admission::visit(const boost::asio::ip::address& address,
                                                time_us now) {
   if (addresses_.size() >= limits::addresses_max)
@@ -26,11 +26,11 @@ admission::visitors::iterator admission::visit(const boost::asio::ip::address& a
   return addresses_.try_emplace(key_of(address), limits_).first;
 }
 
-/// Addresses without a connection are remembered for their rate only. If all of them are still
-/// under it, they are forgotten nevertheless: memory goes before the rate of a stranger.
+/// Addresses without a connection are remembered for their failures only. If all of them have some,
+/// they are forgotten nevertheless: memory goes before the record of a stranger.
 void admission::forget_idle(time_us now) {
   for (auto at = addresses_.begin(); at != addresses_.end();) {
-    const bool idle = at->second.connections == 0 && at->second.connects.full(now);
+    const bool idle = at->second.connections == 0 && at->second.failures.full(now);
     at = idle ? addresses_.erase(at) : std::next(at);
   }
   if (addresses_.size() >= limits::addresses_max)
@@ -42,8 +42,9 @@ admission::verdict admission::admit(connection_id id, const boost::asio::ip::add
   verdict out;
   const auto known = visit(address, now);
   auto& own = known->second;
-  if (!own.connects.try_take(1, now)) {
-    out.refused = "too_many_connects";
+  if (!own.failures.has(1, now)) {
+    out.refused = "too_many_failures";
+    out.mute = true;
     return out;
   }
   if (own.connections >= limits_.address_connections
@@ -52,14 +53,14 @@ admission::verdict admission::admit(connection_id id, const boost::asio::ip::add
       out.refused = "too_many_of_address";
       return out;
     }
-    displace(*own.unfinished.begin(), out);
+    displace(*own.unfinished.begin(), now, out);
   }
   if (owners_.size() >= limits_.connections || unfinished_.size() >= limits_.unfinished) {
     if (unfinished_.empty()) {
       out.refused = "too_many_connections";
       return out;
     }
-    displace(*unfinished_.begin(), out);
+    displace(*unfinished_.begin(), now, out);
   }
   ++own.connections;
   own.unfinished.insert(id);
@@ -68,37 +69,45 @@ admission::verdict admission::admit(connection_id id, const boost::asio::ip::add
   return out;
 }
 
-void admission::displace(connection_id id, verdict& out) {
+void admission::displace(connection_id id, time_us now, verdict& out) {
   out.displaced.push_back(id);
-  gone(id);
+  gone(id, now);
 }
 
 bool admission::finish(connection_id id) {
   const auto owner = owners_.find(id);
   if (owner == owners_.end())
     return false;
-  owner->second->second.unfinished.erase(id);
+  auto& own = owner->second->second;
+  own.unfinished.erase(id);
+  own.failures.give(limits::address_success_credit);
   unfinished_.erase(id);
   return true;
 }
 
-void admission::gone(connection_id id) {
+void admission::gone(connection_id id, time_us now) {
   const auto owner = owners_.find(id);
   if (owner == owners_.end())
     return;
   auto& own = owner->second->second;
   --own.connections;
-  own.unfinished.erase(id);
+  if (own.unfinished.erase(id) > 0)
+    (void)own.failures.try_take(1, now); // Without debt: a mute is as long as it is.
   unfinished_.erase(id);
   owners_.erase(owner);
 }
 
-std::optional<admission::connection_id> admission::displace_oldest() {
+std::optional<admission::connection_id> admission::displace_oldest(time_us now) {
   if (unfinished_.empty())
     return std::nullopt;
   const auto oldest = *unfinished_.begin();
-  gone(oldest);
+  gone(oldest, now);
   return oldest;
+}
+
+std::size_t admission::connections_of(const std::string& key) const {
+  const auto found = addresses_.find(key);
+  return found == addresses_.end() ? 0 : found->second.connections;
 }
 
 std::optional<std::uint64_t> quiet_log::may_log(const std::string& address, time_us now) {

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The guard's book of connections: how many there are, of whom, and who has to go when there are
-/// too many. Pure and not thread-safe; the guard's strand owns it. IPv6 peers count by their /64,
-/// since one host has a whole one.
+/// too many. Pure and not thread-safe; the listener's strand owns it. IPv6 peers count by their
+/// /64, since one host has a whole one.
+///
+/// Connections that come to nothing are counted by address; one that has too many of them is not
+/// heard for a while. Whoever gets in makes some of them good, so that a large site that comes back
+/// all at once is not taken for an attacker.
 
 #include "links/limits.hpp"
 #include "links/throttle.hpp"
@@ -25,38 +29,42 @@ public:
 
   struct verdict {
     std::string_view refused;             ///< Reason; empty = admitted.
+    bool mute = false;                    ///< Better not to hear this address for a while.
     std::vector<connection_id> displaced; ///< Unfinished ones to close; already off the book.
   };
 
   /// A connection was accepted. Requires: ids grow.
   [[nodiscard]] verdict admit(connection_id id, const boost::asio::ip::address& address,
                               time_us now);
-  /// It became a link. Returns: false when it was displaced meanwhile.
+  /// Its peer is in good order. Returns: false when it was displaced meanwhile.
   [[nodiscard]] bool finish(connection_id id);
   /// It ended, in whatever state; unknown ids are ignored.
-  void gone(connection_id id);
+  void gone(connection_id id, time_us now);
 
   /// The unfinished one that has waited longest, taken off the book; for when descriptors run out.
-  [[nodiscard]] std::optional<connection_id> displace_oldest();
+  [[nodiscard]] std::optional<connection_id> displace_oldest(time_us now);
+
+  /// What addresses count as one: the same text.
+  [[nodiscard]] static std::string key_of(const boost::asio::ip::address& address);
 
   [[nodiscard]] std::size_t unfinished() const { return unfinished_.size(); }
   [[nodiscard]] std::size_t connections() const { return owners_.size(); }
+  [[nodiscard]] std::size_t connections_of(const std::string& key) const;
   [[nodiscard]] std::size_t addresses() const { return addresses_.size(); }
 
 private:
   /// What is known of one address.
   struct visitor {
     explicit visitor(const limits::limit_set& limits)
-        : connects(limits.address_connects_rate, limits.address_connects_at_once) {}
-    token_bucket connects;
+        : failures(limits.address_failures_rate, limits.address_failures_at_once) {}
+    token_bucket failures;
     std::size_t connections = 0;
     std::set<connection_id> unfinished;
   };
-  using key = std::string;
-  using visitors = std::map<key, visitor>;
+  using visitors = std::map<std::string, visitor>;
 
   visitors::iterator visit(const boost::asio::ip::address& address, time_us now);
-  void displace(connection_id id, verdict& out);
+  void displace(connection_id id, time_us now, verdict& out);
   void forget_idle(time_us now);
 
   limits::limit_set limits_;

@@ -25,10 +25,12 @@ public:
   using tcp = boost::asio::ip::tcp;
   using tls_stream = boost::asio::ssl::stream<tcp::socket>;
 
-  /// Sends without delay, if the socket is open by now.
-  explicit channel(tcp::socket socket) : stream_(std::move(socket)) {
+  explicit channel(tcp::socket socket) : stream_(std::move(socket)) {}
+
+  /// Whatever is written goes without delay. Requires: an open socket.
+  void hurry() {
     boost::system::error_code ignored;
-    this->socket().set_option(tcp::no_delay(true), ignored);
+    socket().set_option(tcp::no_delay(true), ignored);
   }
 
   /// From now on TLS. Requires: a bare channel with nothing under way.

@@ -42,6 +42,8 @@ public:
   task<boost::system::error_code> greet_stranger(boost::asio::ssl::context& authorities,
                                                  const std::string& host);
 
+  /// As channel::hurry().
+  void hurry() { channel_.hurry(); }
   /// Ends whatever is under way. May be called again.
   void cut() { channel_.cut(); }
   /// Reads end as if the peer had closed; writes go on.

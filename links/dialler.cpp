@@ -100,7 +100,9 @@ task<result<std::vector<dialler::endpoint>>> dialler::resolve() {
   box->resolver.cancel();
   if (box->failed)
     co_return later("no_such_host",
-                    "cannot look up " + options_.host + ": " + box->failed.message());
+                    "cannot look up " + options_.host + ": "
+                        + (box->failed == asio::error::timed_out ? std::string("no answer in time")
+                                                                 : box->failed.message()));
   co_return box->found;
 }
 
@@ -113,8 +115,7 @@ task<result<std::shared_ptr<link_core>>> dialler::dial_endpoint(const endpoint& 
     co_return later("cannot_connect",
                     "cannot reach " + address + ": "
                         + (limit_.expired() ? std::string("no answer in time") : failed.message()));
-  boost::system::error_code ignored;
-  stream_->socket().set_option(tcp::no_delay(true), ignored);
+  stream_->hurry();
   limit(options_.limits.handshake);
   auto peer = co_await shake_hands(address);
   limit_.clear();

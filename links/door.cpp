@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "links/door.hpp"
 
-#include "links/log.hpp"
+#include "links/opening.hpp"
 #include "links/tls_error.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
-
-#include <array>
 
 namespace consort::links {
 
@@ -21,12 +19,14 @@ error no_link(const char* code, std::string message) {
 
 } // namespace
 
-door::door(channel::tcp::socket socket, std::string address,
+door::door(channel::tcp::socket socket, std::string address, std::string key,
            std::shared_ptr<const door_rules> rules)
     : stream_(std::move(socket)),
       address_(std::move(address)),
+      key_(std::move(key)),
       rules_(std::move(rules)),
-      limit_(stream_.socket().get_executor()) {}
+      limit_(stream_.socket().get_executor()),
+      called_(stream_.socket().get_executor()) {}
 
 void door::run(std::function<void(door_outcome)> report) {
   const auto self = shared_from_this();
@@ -34,7 +34,7 @@ void door::run(std::function<void(door_outcome)> report) {
       stream_.socket().get_executor(), [self] { return self->pass(); },
       [self, report = std::move(report)](const std::exception_ptr& thrown, door_outcome outcome) {
         if (thrown) {
-          self->stream_.cut();
+          self->end();
           outcome.core = nullptr;
           outcome.refusal = no_link("internal", "a connection ended by an exception");
         }
@@ -43,14 +43,19 @@ void door::run(std::function<void(door_outcome)> report) {
 }
 
 void door::cut() {
-  asio::post(limit_.executor(), [self = shared_from_this()] { self->stream_.cut(); });
+  asio::post(limit_.executor(), [self = shared_from_this()] { self->end(); });
+}
+
+void door::end() {
+  stream_.cut();
+  called_.cancel();
 }
 
 /// Keeps only a weak hold: a limit that outlives its door has nothing to cut.
 void door::limit(duration_us span) {
   limit_.set(span, [weak = weak_from_this()] {
     if (const auto self = weak.lock())
-      self->stream_.cut();
+      self->end();
   });
 }
 
@@ -69,7 +74,7 @@ task<door_outcome> door::pass() {
     co_return outcome;
   }
   auto hello = co_await hear_hello();
-  auto who = hello ? judge_hello(*hello, *hello_rules_) : result<peer_identity>(hello.failure());
+  auto who = hello ? judge(*hello) : result<peer_identity>(hello.failure());
   if (!who) {
     co_await refuse(who.failure());
     outcome.refusal = who.failure();
@@ -84,52 +89,53 @@ task<door_outcome> door::pass() {
   co_return outcome;
 }
 
+/// Who has a certificate and does not know how to behave is remembered by its name.
+result<peer_identity> door::judge(const messages::frame& hello) {
+  auto who = judge_hello(hello, *hello_rules_);
+  if (!who) {
+    if (hello_rules_->certified)
+      rules_->known->slipped(*hello_rules_->certified, steady_now_us());
+    return who;
+  }
+  auto held = rules_->known->judge_join(*who, steady_now_us());
+  return held ? result<peer_identity>(std::move(*held)) : std::move(who);
+}
+
 /// Up to who this is by its certificate. Nothing is kept for a connection that stays silent or half
 /// spoken but the socket.
 task<std::optional<error>> door::open() {
   limit(rules_->limits.handshake);
-  auto unlike = co_await look();
-  if (unlike)
-    co_return unlike;
+  const bool tls = rules_->credentials != nullptr;
+  auto first = co_await await_opening(stream_.socket(), tls);
+  if (first.failed)
+    co_return lost("handshake_timeout", first.failed);
+  if (first.unlike)
+    co_return first.unlike;
+  stream_.hurry();
   hello_rules_
       = std::make_shared<hello_rules>(hello_rules{rules_->cluster, rules_->join_token, {}});
   session_ = std::make_unique<session>(rules_->limits, steady_now_us());
-  speaks_ = rules_->credentials == nullptr;
+  speaks_ = !tls;
   if (speaks_)
     co_return std::nullopt;
-  co_return co_await shake_hands();
+  co_await wait_turn();
+  auto failed = co_await shake_hands();
+  turn_.reset();
+  co_return failed;
 }
 
-/// Waits for the first bytes, and under TLS for the whole first record, and leaves them where they
-/// are: the kernel wakes us when that much is there.
-task<std::optional<error>> door::look() {
-  auto& socket = stream_.socket();
-  const bool tls = rules_->credentials != nullptr;
-  std::array<char, opening_bytes> first{};
-  for (std::size_t wanted = 1;;) {
-    boost::system::error_code failed;
-    socket.set_option(asio::socket_base::receive_low_watermark(static_cast<int>(wanted)), failed);
-    auto [unheard] = co_await socket.async_wait(asio::socket_base::wait_read, as_values);
-    failed = unheard;
-    std::size_t bytes = 0;
-    if (!failed)
-      bytes = socket.receive(asio::buffer(first), asio::socket_base::message_peek, failed);
-    const auto there = failed ? 0 : socket.available(failed);
-    if (!failed && there < wanted)
-      failed = asio::error::eof;
-    if (failed)
-      co_return lost("handshake_timeout", failed);
-    const std::span seen(first.data(), bytes);
-    auto unlike = judge_opening(seen, tls);
-    if (unlike)
-      co_return unlike;
-    if (there >= opening_wanted(seen, tls))
-      break;
-    wanted = opening_wanted(seen, tls);
+/// A handshake costs a signature: those of one address go through a few at a time.
+task<void> door::wait_turn() {
+  turn_ = rules_->turns->ask(key_, [weak = weak_from_this(), strand = limit_.executor()] {
+    asio::post(strand, [weak] {
+      if (const auto self = weak.lock())
+        self->called_.cancel();
+    });
+  });
+  while (!turn_->has_come() && stream_.socket().is_open()) {
+    called_.expires_at(std::chrono::steady_clock::time_point::max());
+    co_await called_.async_wait(as_values);
   }
-  boost::system::error_code failed;
-  socket.set_option(asio::socket_base::receive_low_watermark(1), failed);
-  co_return std::nullopt;
 }
 
 task<std::optional<error>> door::shake_hands() {
@@ -146,7 +152,7 @@ task<std::optional<error>> door::shake_hands() {
   if (!identity)
     co_return identity.failure();
   hello_rules_->certified = std::move(*identity);
-  co_return std::nullopt;
+  co_return rules_->known->held(*hello_rules_->certified, steady_now_us());
 }
 
 task<result<messages::frame>> door::hear_hello() {

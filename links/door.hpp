@@ -4,18 +4,32 @@
 /// under a deadline. Runs as one coroutine on its own strand and reports once. Private to links/.
 
 #include "links/credentials.hpp"
+#include "links/holds.hpp"
 #include "links/link_core.hpp"
 #include "links/task.hpp"
+#include "links/turnstile.hpp"
 
 namespace consort::links {
 
 /// What doors of one guard share; outlives them.
 struct door_rules {
+  door_rules(std::shared_ptr<const links::credentials> own, std::string of_cluster,
+             std::string token, incarnation self, const limits::limit_set& within)
+      : credentials(std::move(own)),
+        cluster(std::move(of_cluster)),
+        join_token(std::move(token)),
+        life(self),
+        limits(within),
+        turns(std::make_shared<turnstile>(within.address_handshakes)),
+        known(std::make_shared<holds>(within)) {}
+
   std::shared_ptr<const links::credentials> credentials; ///< Null = no TLS.
   std::string cluster;
   std::string join_token;
   incarnation life;
   limits::limit_set limits;
+  std::shared_ptr<turnstile> turns; ///< Of handshakes.
+  std::shared_ptr<holds> known;     ///< Who is held off.
 };
 
 /// How it ended: a link and the hello that it began with, or a refusal.
@@ -27,8 +41,9 @@ struct door_outcome {
 
 class door : public std::enable_shared_from_this<door> {
 public:
-  /// `socket` is on a strand of its own.
-  door(channel::tcp::socket socket, std::string address, std::shared_ptr<const door_rules> rules);
+  /// `socket` is on a strand of its own; `key` is what its address counts as.
+  door(channel::tcp::socket socket, std::string address, std::string key,
+       std::shared_ptr<const door_rules> rules);
 
   /// Takes its course; `report` is called once, on the strand. Call once, from any thread.
   void run(std::function<void(door_outcome)> report);
@@ -38,20 +53,25 @@ public:
 private:
   task<door_outcome> pass();
   task<std::optional<error>> open();
-  task<std::optional<error>> look();
+  task<void> wait_turn();
   task<std::optional<error>> shake_hands();
+  [[nodiscard]] result<peer_identity> judge(const messages::frame& hello);
   task<result<messages::frame>> hear_hello();
   task<void> refuse(const error& why);
   void limit(duration_us span);
+  void end();
   [[nodiscard]] error lost(const char* late, boost::system::error_code failed) const;
 
   channel stream_;
-  std::string address_;
+  const std::string address_;
+  const std::string key_;
   std::shared_ptr<const door_rules> rules_;
   std::unique_ptr<session> session_;
   std::shared_ptr<hello_rules> hello_rules_;
   bool speaks_ = false; ///< An answer would be read: TLS, where there is any, is done.
   time_limit limit_;
+  boost::asio::steady_timer called_; ///< When its turn has come.
+  std::unique_ptr<turnstile::turn> turn_;
 };
 
 } // namespace consort::links

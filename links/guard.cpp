@@ -5,6 +5,7 @@
 #include "links/call_gate.hpp"
 #include "links/door.hpp"
 #include "links/log.hpp"
+#include "links/muted.hpp"
 #include "links/refusal.hpp"
 
 #include <boost/asio/bind_executor.hpp>
@@ -68,14 +69,16 @@ struct guard::shell : std::enable_shared_from_this<guard::shell> {
         strand(asio::make_strand(on)),
         acceptor(strand),
         retry(strand),
-        rules(std::make_shared<door_rules>(door_rules{
-            wanted.credentials, wanted.cluster, wanted.join_token, wanted.life, wanted.limits})),
+        rules(std::make_shared<door_rules>(wanted.credentials, wanted.cluster, wanted.join_token,
+                                           wanted.life, wanted.limits)),
         on_peer(std::move(handler)),
         book(wanted.limits),
+        muted(strand, wanted.limits.mute),
         quiet(wanted.limits.log_every) {}
 
   void accept();
   void accepted(boost::system::error_code failed, tcp::socket socket);
+  void admit(tcp::socket socket, const tcp::endpoint& remote);
   void retry_later(boost::system::error_code failed);
   void displace(connection_id id);
   void reported(connection_id id, const std::string& address, door_outcome outcome);
@@ -94,7 +97,9 @@ struct guard::shell : std::enable_shared_from_this<guard::shell> {
   call_gate gate;
   peer_handler on_peer;
 
+  tcp::endpoint remote; ///< Of whoever is accepted next.
   admission book;
+  muted_addresses muted;
   quiet_log quiet;
   connection_id last_id = 0;
   std::map<connection_id, std::shared_ptr<door>> doors;
@@ -106,7 +111,7 @@ struct guard::shell : std::enable_shared_from_this<guard::shell> {
 
 void guard::shell::accept() {
   acceptor.async_accept(
-      asio::make_strand(io),
+      asio::make_strand(io), remote,
       asio::bind_executor(strand, [self = shared_from_this()](auto failed, tcp::socket socket) {
         self->accepted(failed, std::move(socket));
       }));
@@ -117,32 +122,34 @@ void guard::shell::accepted(boost::system::error_code failed, tcp::socket socket
     return;
   if (failed)
     return retry_later(failed);
+  const auto from = remote;
   accept();
-  boost::system::error_code gone;
-  const auto remote = socket.remote_endpoint(gone);
-  if (gone)
-    return;
-  const auto id = ++last_id;
-  const auto verdict = book.admit(id, remote.address(), steady_now_us());
   {
     const std::lock_guard lock(mutex);
     ++counters.accepted;
   }
+  admit(std::move(socket), from);
+  count_present();
+}
+
+void guard::shell::admit(tcp::socket socket, const tcp::endpoint& from) {
+  const auto id = ++last_id;
+  const auto verdict = book.admit(id, from.address(), steady_now_us());
   for (const auto other : verdict.displaced)
     displace(other);
-  if (!verdict.refused.empty()) {
-    refused(std::string(verdict.refused), remote.address().to_string(), "over a limit");
-  } else {
-    const auto entry = std::make_shared<door>(std::move(socket), text_of(remote), rules);
-    doors.emplace(id, entry);
-    entry->run(
-        [self = shared_from_this(), id, host = remote.address().to_string()](door_outcome outcome) {
-          asio::post(self->strand, [self, id, host, outcome = std::move(outcome)]() mutable {
-            self->reported(id, host, std::move(outcome));
-          });
+  if (verdict.mute)
+    muted.mute(from.address());
+  if (!verdict.refused.empty())
+    return refused(std::string(verdict.refused), from.address().to_string(), "over a limit");
+  const auto entry = std::make_shared<door>(std::move(socket), text_of(from),
+                                            admission::key_of(from.address()), rules);
+  doors.emplace(id, entry);
+  entry->run(
+      [self = shared_from_this(), id, host = from.address().to_string()](door_outcome outcome) {
+        asio::post(self->strand, [self, id, host, outcome = std::move(outcome)]() mutable {
+          self->reported(id, host, std::move(outcome));
         });
-  }
-  count_present();
+      });
 }
 
 /// Most likely no descriptors are left; then those that have been silent longest give theirs, a
@@ -150,7 +157,7 @@ void guard::shell::accepted(boost::system::error_code failed, tcp::socket socket
 void guard::shell::retry_later(boost::system::error_code failed) {
   refused("accept_failed", "accept", failed.message());
   for (auto spare = book.unfinished() / 4 + 1; spare > 0; --spare)
-    if (const auto oldest = book.displace_oldest())
+    if (const auto oldest = book.displace_oldest(steady_now_us()))
       displace(*oldest);
   retry.expires_after(std::chrono::microseconds(limits::accept_backoff_us));
   retry.async_wait([self = shared_from_this()](boost::system::error_code stopped) {
@@ -173,7 +180,7 @@ void guard::shell::reported(connection_id id, const std::string& address, door_o
   const bool known = doors.erase(id) > 0;
   if (outcome.core && known && book.finish(id) && !gate.is_shut())
     return hand_over(id, std::move(outcome));
-  book.gone(id);
+  book.gone(id, steady_now_us());
   if (outcome.core)
     outcome.core->cut({recovery::retry_later, "stopping", "the guard takes no more links"});
   else if (known)
@@ -183,13 +190,16 @@ void guard::shell::reported(connection_id id, const std::string& address, door_o
 
 void guard::shell::hand_over(connection_id id, door_outcome outcome) {
   auto& core = outcome.core;
-  core->hooks.on_ended = [weak = weak_from_this(), id](const error&) {
+  core->hooks.on_ended = [weak = weak_from_this(), id, who = core->peer](const error& why) {
     const auto self = weak.lock();
     if (!self)
       return;
+    log().info("{} {} is no longer linked: {}", name_of(who.role), who.name, why.message);
+    if (is_offence(why.code))
+      self->rules->known->offended(who, steady_now_us());
     asio::post(self->strand, [self, id] {
       self->links.erase(id);
-      self->book.gone(id);
+      self->book.gone(id, steady_now_us());
       self->count_present();
     });
   };
@@ -226,6 +236,7 @@ void guard::shell::count_present() {
 
 void guard::shell::close_all() {
   boost::system::error_code ignored;
+  muted.stop();
   acceptor.close(ignored);
   retry.cancel();
   for (const auto& [id, entry] : doors)
@@ -254,6 +265,7 @@ result<std::unique_ptr<guard>> guard::start(asio::io_context& io, guard_options 
   boost::system::error_code failed;
   made->local = acceptor->local_endpoint(failed);
   made->acceptor = std::move(*acceptor);
+  made->muted.watch(made->acceptor.native_handle());
   asio::post(made->strand, [made] { made->accept(); });
   return std::unique_ptr<guard>(new guard(made));
 }

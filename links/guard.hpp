@@ -33,7 +33,8 @@ struct guard_counters {
   std::uint64_t greeted = 0;  ///< Links handed over.
   /// By reason: `handshake_timeout`, `hello_timeout`, `tls_failed`, `bad_frame`, `frame_version`,
   /// `frame_too_large`, `not_hello`, `wrong_cluster`, `wrong_token`, `wrong_role`, `wrong_name`,
-  /// `certificate_revoked`, `displaced`, `too_many_connections`, `too_many_connects`, ...
+  /// `certificate_revoked`, `displaced`, `too_many_connections`, `too_many_failures`, `held_off`,
+  /// ...
   std::map<std::string, std::uint64_t> refused;
   std::size_t unfinished = 0;
   std::size_t links = 0;

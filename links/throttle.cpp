@@ -31,9 +31,17 @@ void token_bucket::take(std::int64_t amount, time_us now) {
   level_micro_ -= amount * limits::second_us;
 }
 
-bool token_bucket::try_take(std::int64_t amount, time_us now) {
+bool token_bucket::has(std::int64_t amount, time_us now) {
   refill(now);
-  if (level_micro_ < amount * limits::second_us)
+  return level_micro_ >= amount * limits::second_us;
+}
+
+void token_bucket::give(std::int64_t amount) {
+  level_micro_ = std::min(level_micro_ + amount * limits::second_us, burst_micro_);
+}
+
+bool token_bucket::try_take(std::int64_t amount, time_us now) {
+  if (!has(amount, now))
     return false;
   level_micro_ -= amount * limits::second_us;
   return true;

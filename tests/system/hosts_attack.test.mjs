@@ -21,6 +21,7 @@ const cpu_share_max = Number(process.env.CONSORT_GUARD_CPU ?? 0.5); // With sani
 const join_ms_max = Number(process.env.CONSORT_JOIN_MS ?? 5_000); // Likewise; aim: 1,000.
 const cut_ms_max = 30_000; // The deadlines are of 2 s; a busy machine sees the end later.
 const deadline_ms = 2_000; // Of a handshake, and of a hello.
+const answer_ms = 250; // An attacker waits no longer for its connection, since it may be muted.
 const probe_every_ms = 200;
 const growth_bytes_max = 64 << 20;
 
@@ -51,10 +52,17 @@ async function open_many(count, port, block, first_bytes) {
       if (first_bytes) peer.send(first_bytes);
       return peer;
     });
-    await Promise.all(batch.map((one) => one.ready));
+    await within(answer_ms, Promise.all(batch.map((one) => one.ready)));
     peers.push(...batch);
   }
   return peers;
+}
+
+/// Those whose connection stands; the others are given up.
+function answered(peers) {
+  const made = peers.filter((one) => !one.socket.connecting);
+  for (const one of peers) if (one.socket.connecting) one.destroy();
+  return made;
 }
 
 /// Joins again and again as a node in good order while `attack` runs, and watches what the
@@ -122,7 +130,10 @@ with_hosts(
         assert.ok((await hosts.alive()).includes('a'), 'the real node is there');
       });
     /// All of them are cut in time. Returns: how long the longest lived.
-    const all_cut = async (peers, what) => {
+    const all_cut = async (opened, what) => {
+      const peers = answered(opened);
+      const unheard = opened.length - peers.length;
+      if (unheard > 0) t.diagnostic(`${what}: ${unheard} of ${opened.length} were not answered`);
       const lived = await within(cut_ms_max, Promise.all(peers.map((one) => one.closed)));
       const left = peers.filter((one) => !one.socket.destroyed).length;
       for (const one of peers) one.destroy();
@@ -316,7 +327,7 @@ with_hosts(
     const as = (role, name = 'intruder') => hosts.authority.issue(role, name);
     const serves = async () => expect_whole(await read_stream(hosts.gateway, { max_tokens: 32 }));
     const cut_at_deadline = async (count, bytes) => {
-      const peers = await open_many(count, port, 30, bytes);
+      const peers = answered(await open_many(count, port, 30, bytes));
       await serves();
       const closed = Promise.all(peers.map((one) => one.closed)).then(() => true);
       const cut = (await within(4 * cut_ms_max, closed)) ?? false;

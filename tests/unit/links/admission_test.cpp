@@ -63,7 +63,7 @@ TEST(Admission, LinksAreNotDisplacedButTheNextIsRefused) {
   link_up(book, 6, 2, there);
   EXPECT_EQ(book.admit(8, there, start).refused, "too_many_connections");
   EXPECT_EQ(book.connections(), 6U);
-  book.gone(1);
+  book.gone(1, start);
   EXPECT_EQ(book.admit(9, here, start).refused, "");
 }
 
@@ -75,30 +75,70 @@ TEST(Admission, AFullHouseStillTakesPeersInPlaceOfSilentOnes) {
   EXPECT_THAT(book.admit(7, there, start).displaced, ElementsAre(5));
 }
 
-TEST(Admission, AnAddressThatConnectsTooOftenIsNotHeard) {
-  auto limits = small();
-  limits.address_connects_rate = 10;
-  limits.address_connects_at_once = 2;
-  admission book(limits);
-  for (admission::connection_id id = 1; id <= 2; ++id) {
-    EXPECT_EQ(book.admit(id, here, start).refused, "");
-    book.gone(id);
+/// So many connections of that address that come to nothing. Returns: the first refused id.
+admission::connection_id fail(admission& book, admission::connection_id first, int count,
+                              const boost::asio::ip::address& of, time_us at = start) {
+  for (int more = 0; more < count; ++more, ++first) {
+    EXPECT_EQ(book.admit(first, of, at).refused, "");
+    book.gone(first, at);
   }
-  EXPECT_EQ(book.admit(3, here, start).refused, "too_many_connects");
-  EXPECT_EQ(book.admit(4, there, start).refused, "") << "others are";
-  EXPECT_EQ(book.admit(5, here, start + 100'000).refused, "");
+  return first;
+}
+
+TEST(Admission, AnAddressThatFailsTooOftenIsNotHeard) {
+  auto limits = small();
+  limits.address_failures_rate = 10;
+  limits.address_failures_at_once = 2;
+  admission book(limits);
+  const auto third = fail(book, 1, 2, here);
+  const auto refused = book.admit(third, here, start);
+  EXPECT_EQ(refused.refused, "too_many_failures");
+  EXPECT_TRUE(refused.mute);
+  EXPECT_EQ(book.admit(third + 1, there, start).refused, "") << "others are";
+  EXPECT_EQ(book.admit(third + 2, here, start + 100'000).refused, "");
+}
+
+TEST(Admission, WhoeverGivesWayHasFailedToo) {
+  auto limits = small();
+  limits.address_failures_rate = 1;
+  limits.address_failures_at_once = 2;
+  admission book(limits);
+  for (admission::connection_id id = 1; id <= 5; ++id)
+    EXPECT_EQ(book.admit(id, here, start).refused, "") << "3 are unfinished, 2 gave way";
+  EXPECT_EQ(book.admit(6, here, start).refused, "too_many_failures");
+}
+
+TEST(Admission, SuccessMakesFailuresGood) {
+  auto limits = small();
+  limits.address_failures_rate = 1;
+  limits.address_failures_at_once = 2 * limits::address_success_credit;
+  admission book(limits);
+  auto id = fail(book, 1, 2 * limits::address_success_credit - 1, here);
+  link_up(book, id, 1, here);
+  id = fail(book, id + 1, limits::address_success_credit + 1, here);
+  EXPECT_EQ(book.admit(id, here, start).refused, "too_many_failures");
+  book.gone(id, start);
+  EXPECT_EQ(book.connections(), 1U) << "the end of a link is no failure";
 }
 
 TEST(Admission, AnIpv6HostCountsByItsNetwork) {
   auto limits = small();
-  limits.address_connects_at_once = 1;
-  limits.address_connects_rate = 1;
+  limits.address_failures_at_once = 1;
+  limits.address_failures_rate = 1;
   admission book(limits);
-  EXPECT_EQ(book.admit(1, address("2001:db8:1:1::1"), start).refused, "");
-  EXPECT_EQ(book.admit(2, address("2001:db8:1:1:ffff::2"), start).refused, "too_many_connects");
+  (void)fail(book, 1, 1, address("2001:db8:1:1::1"));
+  EXPECT_EQ(book.admit(2, address("2001:db8:1:1:ffff::2"), start).refused, "too_many_failures");
   EXPECT_EQ(book.admit(3, address("2001:db8:1:2::1"), start).refused, "");
-  EXPECT_EQ(book.admit(4, address("::ffff:10.0.0.1"), start).refused, "");
-  EXPECT_EQ(book.admit(5, here, start).refused, "too_many_connects") << "the same IPv4 host";
+  (void)fail(book, 4, 1, address("::ffff:10.0.0.1"));
+  EXPECT_EQ(book.admit(5, here, start).refused, "too_many_failures") << "the same IPv4 host";
+}
+
+TEST(Admission, CountsConnectionsByAddress) {
+  admission book(small());
+  link_up(book, 1, 2, here);
+  EXPECT_EQ(book.admit(3, here, start).refused, "");
+  EXPECT_EQ(book.connections_of(admission::key_of(here)), 3U);
+  EXPECT_EQ(book.connections_of(admission::key_of(there)), 0U);
 }
 
 TEST(Admission, StrangersAreForgotten) {
@@ -106,16 +146,14 @@ TEST(Admission, StrangersAreForgotten) {
   admission::connection_id id = 0;
   for (std::uint32_t host = 0; host < 3 * limits::addresses_max; ++host) {
     ASSERT_EQ(book.admit(++id, boost::asio::ip::address_v4(0x0B000000 + host), start).refused, "");
-    book.gone(id);
+    book.gone(id, start);
     ASSERT_LE(book.addresses(), limits::addresses_max);
   }
   EXPECT_EQ(book.connections(), 0U);
 }
 
 TEST(Admission, DefaultsAreReached) {
-  limits::limit_set limits;
-  limits.address_connects_at_once = 1'000'000;
-  admission book(limits);
+  admission book(limits::limit_set{});
   admission::connection_id id = 0;
   for (std::uint32_t host = 0; book.connections() < limits::connections_max; ++host)
     for (std::size_t at = 0; at < limits::address_connections_max; ++at) {
@@ -130,12 +168,12 @@ TEST(Admission, DefaultsAreReached) {
 
 TEST(Admission, RunningOutOfDescriptorsTakesTheOldest) {
   admission book(small());
-  EXPECT_EQ(book.displace_oldest(), std::nullopt);
+  EXPECT_EQ(book.displace_oldest(start), std::nullopt);
   (void)book.admit(1, here, start);
   (void)book.admit(2, there, start);
   EXPECT_TRUE(book.finish(1));
-  EXPECT_EQ(book.displace_oldest(), 2U);
-  EXPECT_EQ(book.displace_oldest(), std::nullopt) << "links stay";
+  EXPECT_EQ(book.displace_oldest(start), 2U);
+  EXPECT_EQ(book.displace_oldest(start), std::nullopt) << "links stay";
 }
 
 TEST(QuietLog, OneLineForEachAddressAndPeriod) {

@@ -25,7 +25,10 @@ protected:
           heard.listen();
           EXPECT_TRUE(made->send(hello_));
         },
-        [this](const error& why) { downs_.push_back(why.code); });
+        [this](const error& why) {
+          downs_.push_back(why.code);
+          last_words_ = why.message;
+        });
     EXPECT_TRUE(started) << started.failure().message;
     connectors_.push_back(std::move(*started));
     return *connectors_.back();
@@ -55,6 +58,7 @@ protected:
   messages::frame hello_ = hello_frame();
   std::list<heard_link> ups_;
   std::vector<std::string> downs_;
+  std::string last_words_;
   tcp::acceptor silent_{io_};
 };
 
@@ -132,6 +136,27 @@ TEST_F(Connector, ASilentOtherEndEndsTheLink) {
   options.limits.silence = 30'000;
   dial_to(options);
   EXPECT_TRUE(goes_down("link_silent"));
+}
+
+/// A listener whose queue is full answers no more connections.
+TEST_F(Connector, AHostThatDoesNotAnswerIsGivenUp) {
+  silent_.open(tcp::v4());
+  silent_.bind({asio::ip::make_address("127.0.0.1"), 0});
+  silent_.listen(0);
+  std::list<tcp::socket> waiting;
+  for (int more = 0; more < 8; ++more) {
+    waiting.emplace_back(io_, tcp::v4()).non_blocking(true);
+    boost::system::error_code under_way;
+    waiting.back().connect(silent_.local_endpoint(), under_way);
+  }
+  connector_options options;
+  options.port = silent_.local_endpoint().port();
+  options.limits.connect = 30'000;
+  const auto from = std::chrono::steady_clock::now();
+  dial_to(options);
+  EXPECT_TRUE(goes_down("cannot_connect"));
+  EXPECT_GE(std::chrono::steady_clock::now() - from, std::chrono::milliseconds(30));
+  EXPECT_THAT(last_words_, testing::HasSubstr("no answer in time"));
 }
 
 TEST_F(Connector, KindsThatASchedulerDoesNotSendEndTheLink) {
@@ -259,6 +284,19 @@ TEST_F(ConnectorTls, AServerThatSpeaksNoTlsIsGivenUp) {
   dial_guard(node_);
   EXPECT_TRUE(run_until([&] { return !downs_.empty(); }));
   EXPECT_EQ(downs_.front(), "tls_failed");
+}
+
+/// No name service is that quick, and it is tried until one look came too late.
+TEST_F(ConnectorTls, ANameServiceThatIsSlowIsNotWaitedFor) {
+  connector_options options;
+  options.host = "slow.invalid";
+  options.port = 1;
+  options.credentials = node_;
+  options.limits.resolve = 1;
+  dial_to(options);
+  EXPECT_TRUE(
+      run_until([&] { return last_words_ == "cannot look up slow.invalid: no answer in time"; }));
+  EXPECT_EQ(downs_.back(), "no_such_host");
 }
 
 TEST_F(ConnectorTls, AHostThatHasNoAddressIsGivenUp) {

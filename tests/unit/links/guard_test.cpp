@@ -24,6 +24,22 @@ protected:
     return peer->refusal();
   }
   std::string answer_to(const messages::frame& frame) { return answer_to(bytes_of(frame)); }
+  /// Whether the kernel takes a connection from there in a moment.
+  bool connects(const std::string& from) {
+    tcp::socket socket(io_, tcp::endpoint(asio::ip::make_address(from), 0));
+    std::optional<bool> made;
+    socket.async_connect({asio::ip::make_address("127.0.0.1"), guard_->port()},
+                         [&](auto failed) { made = made.value_or(!failed); });
+    asio::steady_timer patience(io_, std::chrono::milliseconds(50));
+    patience.async_wait([&](auto) { made = made.value_or(false); });
+    EXPECT_TRUE(run_until([&] { return made.has_value(); }));
+    const bool yes = *made;
+    socket.close();
+    patience.cancel();
+    io_.restart();
+    io_.poll();
+    return yes;
+  }
   static guard_options with(const limits::limit_set& limits) {
     guard_options options;
     options.limits = limits;
@@ -198,17 +214,71 @@ TEST_F(Guard, OneAddressCannotTakeAllOfIt) {
   EXPECT_TRUE(run_until([&] { return links_.size() == 2; }));
 }
 
-TEST_F(Guard, AnAddressThatConnectsTooOftenIsNotHeard) {
+TEST_F(Guard, AnAddressThatFailsTooOftenIsNotHeard) {
   limits::limit_set limits;
-  limits.address_connects_rate = 1;
-  limits.address_connects_at_once = 3;
+  limits.address_failures_rate = 1;
+  limits.address_failures_at_once = 3;
+  limits.mute = 60 * limits::second_us;
   start_guard(with(limits));
   for (int at = 0; at < 3; ++at)
     (void)answer_to(text_bytes("garbage"));
+  ASSERT_TRUE(run_until([&] { return refused("bad_frame") == 3; }));
   const auto fourth = dial();
   fourth->begin();
   ASSERT_TRUE(run_until([&] { return fourth->closed(); }));
-  EXPECT_EQ(refused("too_many_connects"), 1U);
+  EXPECT_EQ(refused("too_many_failures"), 1U);
+  // From now on the kernel does not answer it, and nobody here hears of it.
+  EXPECT_FALSE(connects("127.0.0.1"));
+  EXPECT_EQ(guard_->counters().accepted, 4U);
+  EXPECT_TRUE(connects("127.0.0.2")) << "others come through";
+}
+
+TEST_F(Guard, AMutedAddressIsHeardAgainInTime) {
+  limits::limit_set limits;
+  limits.address_failures_rate = 20;
+  limits.address_failures_at_once = 1;
+  limits.mute = 60'000;
+  start_guard(with(limits));
+  const auto from = std::chrono::steady_clock::now();
+  for (int tries = 0; refused("too_many_failures") == 0 && tries < 100; ++tries)
+    (void)answer_to(text_bytes("garbage"));
+  ASSERT_GT(refused("too_many_failures"), 0U);
+  EXPECT_TRUE(run_until([&] { return connects("127.0.0.1"); }));
+  EXPECT_GE(std::chrono::steady_clock::now() - from, std::chrono::milliseconds(60));
+}
+
+TEST_F(Guard, WhoFloodsIsHeldOffWhereverItComesFrom) {
+  limits::limit_set limits;
+  limits.node_frames_rate = 1'000;
+  limits.node_frames_at_once = 100;
+  limits.pauses = 20'000;
+  limits.hold_first = 60 * limits::second_us;
+  start_guard(with(limits));
+  const auto flooding = join();
+  for (int at = 0; at < 3'000; ++at)
+    flooding->send(event_frame());
+  ASSERT_TRUE(run_until([&] { return flooding->closed(); }));
+  EXPECT_EQ(links_.front().closed_by(), "peer_too_fast");
+  const auto again = dial("127.0.0.2");
+  again->begin();
+  again->send(hello_frame());
+  ASSERT_TRUE(run_until([&] { return again->closed(); }));
+  EXPECT_EQ(again->refusal(), "held_off");
+  EXPECT_EQ(refused("held_off"), 1U);
+  const auto other = dial();
+  other->begin();
+  other->send(hello_frame(sender_kind::node, "edge-2"));
+  EXPECT_TRUE(run_until([&] { return links_.size() == 2; })) << "its neighbours are not";
+}
+
+TEST_F(Guard, ANameThatJoinsAgainAndAgainIsToldSo) {
+  limits::limit_set limits;
+  limits.joins_rate = 1;
+  limits.joins_at_once = 3;
+  start_guard(with(limits));
+  for (int at = 0; at < 3; ++at)
+    join()->close();
+  EXPECT_EQ(answer_to(hello_frame()), "joins_too_often");
 }
 
 /// All connections are in the kernel's queue, the peer last, when few descriptors are left.
@@ -233,6 +303,27 @@ TEST_F(Guard, RunningOutOfDescriptorsCostsTheSilent) {
   EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
   EXPECT_GT(refused("accept_failed"), 0U);
   EXPECT_GT(refused("displaced"), 0U);
+}
+
+TEST_F(Guard, PausesWhileNoDescriptorIsLeft) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "the sanitizers need descriptors of their own to look at memory";
+#endif
+  start_guard();
+  const auto peer = dial();
+  peer->begin();
+  peer->send(hello_frame());
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit none = before;
+  none.rlim_cur = 0;
+  const auto from = std::chrono::steady_clock::now();
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  EXPECT_TRUE(run_until([&] { return refused("accept_failed") == 4; }));
+  EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  const auto pauses = 3 * std::chrono::microseconds(limits::accept_backoff_us);
+  EXPECT_GE(std::chrono::steady_clock::now() - from, pauses);
+  EXPECT_TRUE(run_until([&] { return links_.size() == 1; })) << "it waited, no more";
 }
 
 // --- the handle ---

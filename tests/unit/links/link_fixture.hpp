@@ -41,7 +41,7 @@ inline limits::limit_set patient(limits::limit_set limits) {
 /// A connection that sends any bytes and remembers what came back.
 class raw_peer : public std::enable_shared_from_this<raw_peer> {
 public:
-  explicit raw_peer(tcp::socket socket) : stream_(std::move(socket)) {}
+  explicit raw_peer(tcp::socket socket) : stream_(std::move(socket)) { stream_.hurry(); }
 
   static std::shared_ptr<raw_peer> dial(asio::io_context& io, std::uint16_t port,
                                         const std::string& from = "127.0.0.1") {

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "links/holds.hpp"
+
+#include <gtest/gtest.h>
+
+namespace consort::links {
+namespace {
+
+constexpr time_us begin_us = 5'000'000;
+
+peer_identity node(const std::string& name) {
+  return {"lab", peer_role::node, name, "", 0};
+}
+
+limits::limit_set small() {
+  limits::limit_set limits;
+  limits.joins_rate = 1;
+  limits.joins_at_once = 3;
+  limits.offences_rate = 1;
+  limits.offences_at_once = 2;
+  limits.hold_first = 1'000;
+  limits.hold_longest = 4'000;
+  return limits;
+}
+
+std::string code_of(const std::optional<error>& refusal) {
+  return refusal ? refusal->code : "";
+}
+
+TEST(Holds, AnOffenceIsHeldAgainstItsNameOnly) {
+  holds known(small());
+  known.offended(node("a"), begin_us);
+  EXPECT_EQ(code_of(known.judge_join(node("a"), begin_us)), "held_off");
+  EXPECT_EQ(code_of(known.held(node("a"), begin_us + 999)), "held_off");
+  EXPECT_EQ(code_of(known.held(node("a"), begin_us + 1'000)), "");
+  EXPECT_EQ(code_of(known.judge_join(node("b"), begin_us)), "");
+  auto gateway = node("a");
+  gateway.role = peer_role::gateway;
+  EXPECT_EQ(code_of(known.held(gateway, begin_us)), "");
+}
+
+TEST(Holds, EachHoldIsLongerUpToTheLongestAndPeaceForgives) {
+  holds known(small());
+  time_us now = begin_us;
+  for (const duration_us span : {1'000, 2'000, 4'000, 4'000}) {
+    known.offended(node("a"), now);
+    known.offended(node("a"), now + 1); // Of the same flood.
+    EXPECT_EQ(code_of(known.held(node("a"), now + span - 1)), "held_off") << span;
+    now += span;
+    EXPECT_EQ(code_of(known.held(node("a"), now)), "") << span;
+  }
+  now += small().hold_longest;
+  known.offended(node("a"), now);
+  EXPECT_EQ(code_of(known.held(node("a"), now + 1'000)), "");
+}
+
+TEST(Holds, AFewSlipsAreForgiven) {
+  holds known(small());
+  known.slipped(node("a"), begin_us);
+  known.slipped(node("a"), begin_us);
+  EXPECT_EQ(code_of(known.held(node("a"), begin_us)), "");
+  known.slipped(node("a"), begin_us);
+  EXPECT_EQ(code_of(known.held(node("a"), begin_us)), "held_off");
+}
+
+TEST(Holds, ANameJoinsSoOftenAndNoMore) {
+  holds known(small());
+  for (int at = 0; at < 3; ++at)
+    EXPECT_EQ(code_of(known.judge_join(node("a"), begin_us)), "");
+  EXPECT_EQ(code_of(known.judge_join(node("a"), begin_us)), "joins_too_often");
+  EXPECT_EQ(code_of(known.judge_join(node("a"), begin_us + limits::second_us)), "");
+}
+
+TEST(Holds, RemembersABoundedNumberOfNames) {
+  holds known(small());
+  for (std::size_t at = 0; at < limits::holders_max; ++at)
+    known.offended(node(std::to_string(at)), begin_us);
+  known.offended(node("one more"), begin_us);
+  EXPECT_EQ(code_of(known.held(node("one more"), begin_us)), "");
+  known.offended(node("one more"), begin_us + limits::second_us); // The others are over.
+  EXPECT_EQ(code_of(known.held(node("one more"), begin_us + limits::second_us)), "held_off");
+  EXPECT_EQ(known.names(), 1U);
+}
+
+TEST(Holds, WhatPeersOfOursNeverDoIsAnOffence) {
+  for (const auto* code : {"peer_too_fast", "wrong_kind", "wrong_name", "bad_frame"})
+    EXPECT_TRUE(is_offence(code)) << code;
+  for (const auto* code : {"link_lost", "link_silent", "peer_too_slow", "stopping", "link_closed"})
+    EXPECT_FALSE(is_offence(code)) << code;
+}
+
+} // namespace
+} // namespace consort::links
