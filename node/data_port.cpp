@@ -2,6 +2,8 @@
 #include "node/data_port.hpp"
 
 #include "links/address.hpp"
+#include "links/admission.hpp"
+#include "links/muted.hpp"
 #include "node/data_port_connection.hpp"
 
 #include <boost/asio/co_spawn.hpp>
@@ -10,6 +12,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <limits>
 
 namespace consort::node {
 
@@ -63,6 +66,16 @@ result<tcp::acceptor> listen_on(const tcp::endpoint& endpoint, asio::any_io_exec
   return cannot("cannot_listen", "cannot listen on " + where + ": " + failed.message());
 }
 
+/// The book judges failures and what is unfinished; whether a connection may be cut depends on what
+/// it does, which the port knows.
+links::limits::limit_set book_limits(const limits::data_port_limits& own) {
+  auto out = own.peers;
+  out.connections = out.address_connections = std::numeric_limits<std::size_t>::max();
+  out.unfinished = own.connections;
+  out.address_unfinished = own.address_unfinished;
+  return out;
+}
+
 /// What others dial: as told, with the port that was bound where none was told.
 result<std::string> advertised(const data_port_options& options, const tcp::endpoint& bound) {
   if (options.advertise.empty())
@@ -79,7 +92,10 @@ result<std::string> advertised(const data_port_options& options, const tcp::endp
 
 /// Accepts and keeps the list of connections. Members below `strand` are touched on it only.
 struct data_port::shell : std::enable_shared_from_this<data_port::shell> {
-  using connection = std::shared_ptr<data_port_connection>;
+  struct connection {
+    std::shared_ptr<data_port_connection> one;
+    std::string key; ///< What its address counts as.
+  };
 
   shell(std::shared_ptr<data_port_shared> with, tcp::acceptor listening, std::string named)
       : shared(std::move(with)),
@@ -87,11 +103,17 @@ struct data_port::shell : std::enable_shared_from_this<data_port::shell> {
         bound(listening.local_endpoint()),
         strand(listening.get_executor()),
         acceptor(std::move(listening)),
-        pause(strand) {}
+        pause(strand),
+        book(book_limits(shared->options.limits)),
+        muted(strand, shared->options.limits.peers.mute) {
+    muted.watch(acceptor.native_handle());
+  }
 
   task<void> accept_loop();
   void admit(tcp::socket socket);
-  bool make_room();
+  void begin(std::uint64_t number, tcp::socket socket, std::string key);
+  bool make_room(const std::string& key);
+  void displace(std::uint64_t number);
   void close();
 
   const std::shared_ptr<data_port_shared> shared;
@@ -100,6 +122,8 @@ struct data_port::shell : std::enable_shared_from_this<data_port::shell> {
   const asio::any_io_executor strand;
   tcp::acceptor acceptor;
   asio::steady_timer pause;
+  links::admission book;
+  links::muted_addresses muted;
   std::map<std::uint64_t, connection> connections; ///< In order of arrival.
   std::uint64_t arrived = 0;
   bool accepting = true;
@@ -116,6 +140,7 @@ task<void> data_port::shell::accept_loop() {
       continue;
     }
     spdlog::warn("data port: accept failed: {}", failed.message());
+    shared->refused("accept_failed");
     pause.expires_after(std::chrono::microseconds(limits::data_accept_backoff_us));
     co_await pause.async_wait(as_values);
   }
@@ -123,14 +148,37 @@ task<void> data_port::shell::accept_loop() {
 
 void data_port::shell::admit(tcp::socket socket) {
   ++shared->accepted;
-  if (connections.size() >= shared->options.limits.connections && !make_room())
+  boost::system::error_code gone;
+  const auto from = socket.remote_endpoint(gone).address();
+  if (gone)
+    return;
+  auto key = links::admission::key_of(from);
+  const auto& bounds = shared->options.limits;
+  if (book.connections_of(key) >= bounds.address_connections)
+    (void)make_room(key); // Who has so many at work has tickets for them.
+  if (connections.size() >= bounds.connections && !make_room({}))
     return shared->refused("too_many_connections");
-  const auto number = ++arrived;
-  auto one = std::make_shared<data_port_connection>(std::move(socket), shared);
-  connections.emplace(number, one);
+  const auto verdict = book.admit(++arrived, from, links::steady_now_us());
+  for (const auto other : verdict.displaced)
+    displace(other);
+  if (verdict.mute)
+    muted.mute(from);
+  if (!verdict.refused.empty())
+    return shared->refused(std::string(verdict.refused));
+  begin(arrived, std::move(socket), std::move(key));
+}
+
+void data_port::shell::begin(std::uint64_t number, tcp::socket socket, std::string key) {
+  const auto known = [weak = weak_from_this(), number] {
+    if (const auto self = weak.lock())
+      asio::post(self->strand, [self, number] { (void)self->book.finish(number); });
+  };
+  auto one = std::make_shared<data_port_connection>(std::move(socket), key, shared, known);
+  connections.emplace(number, connection{one, std::move(key)});
   shared->connections = connections.size();
   const auto done = [self = shared_from_this(), number](const std::exception_ptr&) {
     asio::post(self->strand, [self, number] {
+      self->book.gone(number, links::steady_now_us());
       self->connections.erase(number);
       self->shared->connections = self->connections.size();
     });
@@ -139,30 +187,42 @@ void data_port::shell::admit(tcp::socket socket) {
       one->executor(), [one] { return one->run(); }, done);
 }
 
-/// Cuts the oldest connection that has not finished its handshake, else the oldest idle one: a
-/// peer with something to say always gets in. Returns: whether there was one.
-bool data_port::shell::make_room() {
+/// Cuts the oldest connection that has not finished its handshake, else the oldest idle one, else
+/// the oldest that takes its time to ask: a peer with something to say always gets in. With a key,
+/// one of that address. Returns: whether there was one.
+bool data_port::shell::make_room(const std::string& key) {
   using state = data_port_connection::state;
-  for (const auto wanted : {state::unfinished, state::idle}) {
-    const auto found = std::find_if(connections.begin(), connections.end(),
-                                    [&](const auto& one) { return one.second->now() == wanted; });
+  for (const auto wanted : {state::unfinished, state::idle, state::reading}) {
+    const auto found = std::find_if(connections.begin(), connections.end(), [&](const auto& entry) {
+      return entry.second.one->now() == wanted && (key.empty() || entry.second.key == key);
+    });
     if (found == connections.end())
       continue;
-    found->second->cut();
-    connections.erase(found);
-    shared->refused("displaced");
+    book.gone(found->first, links::steady_now_us());
+    displace(found->first);
     return true;
   }
   return false;
 }
 
+/// Requires: it is off the book.
+void data_port::shell::displace(std::uint64_t number) {
+  const auto found = connections.find(number);
+  if (found == connections.end())
+    return;
+  found->second.one->cut();
+  connections.erase(found);
+  shared->refused("displaced");
+}
+
 void data_port::shell::close() {
   accepting = false;
   boost::system::error_code ignored;
+  muted.stop();
   acceptor.close(ignored);
   pause.cancel();
-  for (const auto& [number, one] : connections)
-    one->cut();
+  for (const auto& [number, entry] : connections)
+    entry.one->cut();
 }
 
 data_port::data_port(std::shared_ptr<shell> started) : shell_(std::move(started)) {}
@@ -199,8 +259,8 @@ void data_port::stop() {
 void data_port::drop(const std::vector<std::string>& serials) {
   const auto named = std::make_shared<const std::vector<std::string>>(serials);
   asio::post(shell_->strand, [shell = shell_, named] {
-    for (const auto& [number, one] : shell->connections)
-      one->drop(named);
+    for (const auto& [number, entry] : shell->connections)
+      entry.one->drop(named);
   });
 }
 

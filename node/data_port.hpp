@@ -11,6 +11,7 @@
 #include "links/credentials.hpp"
 #include "messages/attempt_service.hpp"
 #include "node/artifact_store.hpp"
+#include "node/data_port_limits.hpp"
 
 #include <boost/asio/io_context.hpp>
 
@@ -23,7 +24,7 @@ struct data_port_options {
   std::uint16_t port = 0;         ///< 0 = any that is free.
   std::string advertise;          ///< `HOST` or `HOST:PORT` that others dial; empty = as bound.
   std::shared_ptr<const links::credentials> credentials; ///< Null = no TLS; loopback only.
-  limits::data_port_set limits = {};
+  limits::data_port_limits limits = {};
 };
 
 /// Since the start, but for those that say how many there are now.

@@ -62,6 +62,7 @@ std::size_t read_at(int file, std::uint64_t offset, std::vector<char>& into) {
 task<void> data_port_connection::serve_attempt(const request_message& request) {
   auto wanted = read_attempt_open(request.body());
   if (const auto* problem = std::get_if<refusal>(&wanted)) {
+    slipped();
     co_await respond(*problem, false);
     co_return;
   }
@@ -81,8 +82,11 @@ task<void> data_port_connection::serve_attempt(const request_message& request) {
   outbox_->close();
   if (outbox_->overflowed())
     ++shared_->overflowed;
-  if (const auto code = outbox_->ticket_refusal(); !code.empty())
+  if (const auto code = outbox_->ticket_refusal(); !code.empty()) {
     shared_->refused(code);
+    if (code == "ticket_forged")
+      slipped();
+  }
   outbox_.reset();
 }
 
@@ -194,9 +198,9 @@ task<void> data_port_connection::respond(const refusal& problem, bool then_close
 task<void> data_port_connection::linger() {
   boost::system::error_code failed;
   stream_.socket().shutdown(asio::ip::tcp::socket::shutdown_send, failed);
-  limit_whole(limits::data_linger_us);
+  limit_whole(limits_.linger);
   std::vector<char> waste(limits::artifact_piece_bytes);
-  for (std::size_t total = 0; !failed && total < limits::data_linger_bytes_max;) {
+  for (std::size_t total = 0; !failed && total < limits_.linger_bytes;) {
     const auto into = asio::buffer(waste);
     const auto [ended, size] = co_await stream_.async_read_some(into, as_values);
     failed = ended;

@@ -3,6 +3,8 @@
 // data_port_answers.cpp.
 #include "node/data_port_connection.hpp"
 
+#include "links/opening.hpp"
+
 #include <boost/beast/http/read.hpp>
 #include <spdlog/spdlog.h>
 
@@ -26,16 +28,22 @@ refusal too_late(const char* code, const char* message) {
 
 } // namespace
 
-data_port_connection::data_port_connection(asio::ip::tcp::socket socket,
-                                           std::shared_ptr<data_port_shared> shared)
+data_port_connection::data_port_connection(asio::ip::tcp::socket socket, std::string key,
+                                           std::shared_ptr<data_port_shared> shared,
+                                           std::function<void()> in_order)
     : stream_(std::move(socket)),
+      key_(std::move(key)),
       shared_(std::move(shared)),
       limits_(shared_->options.limits),
+      in_order_(std::move(in_order)),
       deadline_(stream_.get_executor(), [this] { out_of_time(); }),
       changed_(stream_.get_executor()) {}
 
 task<void> data_port_connection::run() {
   bool more = co_await greet();
+  if (more)
+    in_order_();
+  in_order_ = nullptr;
   while (more && keep_alive_ && !gone_) {
     more = co_await wait_request();
     if (!more)
@@ -53,19 +61,54 @@ void data_port_connection::end() {
   stream_.cut();
 }
 
+/// Nothing is kept of a connection that has not said anything, and a handshake waits for its turn.
 task<bool> data_port_connection::greet() {
   const auto& credentials = shared_->options.credentials;
-  if (!credentials)
+  if (!credentials) {
+    stream_.hurry();
     co_return true;
+  }
   limit_whole(limits_.handshake);
+  const bool spoke = co_await hear_first();
+  if (!spoke)
+    co_return false;
+  stream_.hurry();
+  co_await wait_turn();
   auto peer = co_await stream_.greet(*credentials, asio::ssl::stream_base::server);
+  turn_.reset();
   deadline_.clear();
   if (!peer && peer.failure().code == "tls_failed") {
     shared_->refused(deadline_.expired() || gone_ ? "handshake_timeout" : "tls_failed");
     co_return false;
   }
   peer_ = std::move(peer); // A bad name is answered to its first request.
+  if (*peer_ && shared_->known.held(peer_->value(), links::steady_now_us())) {
+    shared_->refused("held_off");
+    co_return false;
+  }
   co_return true;
+}
+
+task<bool> data_port_connection::hear_first() {
+  const auto first = co_await links::await_opening(stream_.socket(), true);
+  if (first.failed)
+    shared_->refused(deadline_.expired() || gone_ ? "handshake_timeout" : "closed_early");
+  else if (first.unlike)
+    shared_->refused(first.unlike->code);
+  co_return !first.failed && !first.unlike;
+}
+
+task<void> data_port_connection::wait_turn() {
+  turn_ = shared_->turns->ask(key_, [weak = weak_from_this(), strand = executor()] {
+    asio::post(strand, [weak] {
+      if (const auto self = weak.lock())
+        self->changed_.cancel();
+    });
+  });
+  while (!turn_->has_come() && !gone_) {
+    changed_.expires_at(std::chrono::steady_clock::time_point::max());
+    co_await changed_.async_wait(as_values);
+  }
 }
 
 task<bool> data_port_connection::wait_request() {
@@ -76,12 +119,12 @@ task<bool> data_port_connection::wait_request() {
     changed_.expires_at(std::chrono::steady_clock::time_point::max());
     co_await changed_.async_wait(as_values);
   }
-  state_ = state::busy;
   co_return !gone_ && buffer_.size() > 0;
 }
 
 task<bool> data_port_connection::serve_one() {
   request_parser parser;
+  state_ = state::reading;
   auto problem = co_await read_head(parser);
   if (!problem && !gone_) {
     const auto route = find_route(parser.get());
@@ -96,9 +139,11 @@ task<bool> data_port_connection::serve_one() {
   if (gone_)
     co_return false;
   if (problem) {
+    slipped();
     co_await respond(*problem, true);
     co_return false;
   }
+  state_ = state::busy;
   keep_alive_ = parser.keep_alive();
   const auto request = parser.release();
   const auto route = std::get<data_route>(find_route(request));
@@ -150,6 +195,8 @@ std::optional<refusal> data_port_connection::forbid(const data_route& route) con
     return refusal{403,
                    {recovery::refuse, "certificate_revoked",
                     "the certificate of " + peer.name + " has been revoked"}};
+  if (auto held = shared_->known.held(peer, links::steady_now_us()))
+    return refusal{503, std::move(*held)};
   if (!may_use(peer.role, route.target))
     return refusal{403,
                    {recovery::refuse, "wrong_role",
@@ -157,6 +204,12 @@ std::optional<refusal> data_port_connection::forbid(const data_route& route) con
                         + (route.target == data_target::attempts ? " opens no attempts"
                                                                  : " fetches no artifacts")}};
   return std::nullopt;
+}
+
+/// It asked for what no peer of ours asks for.
+void data_port_connection::slipped() {
+  if (peer_ && *peer_)
+    shared_->known.slipped(peer_->value(), links::steady_now_us());
 }
 
 // --- time ---

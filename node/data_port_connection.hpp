@@ -19,10 +19,12 @@ namespace consort::node {
 class data_port_connection : public std::enable_shared_from_this<data_port_connection> {
 public:
   /// How much it would cost its peer to be cut.
-  enum class state : std::uint8_t { unfinished, idle, busy };
+  enum class state : std::uint8_t { unfinished, idle, reading, busy };
 
-  data_port_connection(boost::asio::ip::tcp::socket socket,
-                       std::shared_ptr<data_port_shared> shared);
+  /// `key` is what its address counts as. `in_order` is called when its peer is, at most once and
+  /// on its strand.
+  data_port_connection(boost::asio::ip::tcp::socket socket, std::string key,
+                       std::shared_ptr<data_port_shared> shared, std::function<void()> in_order);
 
   /// Serves until the connection ends. Whoever spawns it keeps this alive.
   links::task<void> run();
@@ -40,11 +42,14 @@ private:
   using bytes = std::span<const char>;
 
   links::task<bool> greet();
+  links::task<bool> hear_first();
+  links::task<void> wait_turn();
   links::task<bool> wait_request();
   links::task<bool> serve_one();
   links::task<std::optional<refusal>> read_head(request_parser& parser);
   links::task<std::optional<refusal>> read_body(request_parser& parser);
   [[nodiscard]] std::optional<refusal> forbid(const data_route& route) const;
+  void slipped();
 
   links::task<void> serve_attempt(const request_message& request);
   links::task<void> stream_attempt();
@@ -66,13 +71,16 @@ private:
   void end();
 
   links::data_stream stream_;
+  const std::string key_;
   const std::shared_ptr<data_port_shared> shared_;
-  const limits::data_port_set& limits_;
+  const limits::data_port_limits& limits_;
+  std::function<void()> in_order_;
   links::moving_deadline deadline_;
   boost::asio::steady_timer changed_; ///< Rung when there is something to look at.
   boost::beast::flat_buffer buffer_;
   std::atomic<state> state_ = state::unfinished;
   std::optional<result<links::peer_identity>> peer_; ///< None without TLS.
+  std::unique_ptr<links::turnstile::turn> turn_;     ///< While it shakes hands.
   bool reading_ = false;                             ///< Being late is answered, not cut.
   bool watching_ = false;                            ///< A read is under way beside run().
   bool gone_ = false;                                ///< The peer left, or was cut.

@@ -4,6 +4,8 @@
 /// disk, the pace of artifacts, and what is counted. Outlives the port for as long as a connection
 /// lives. Thread-safe. Private to the data port.
 
+#include "links/holds.hpp"
+#include "links/turnstile.hpp"
 #include "node/data_port.hpp"
 #include "node/disk_work.hpp"
 
@@ -33,6 +35,8 @@ struct data_port_shared {
                    artifact_store& holds)
       : io(on),
         options(std::move(with)),
+        turns(std::make_shared<links::turnstile>(options.limits.peers.address_handshakes)),
+        known(options.limits.peers),
         disk(limits::disk_threads),
         pace(options.limits.artifact_rate),
         attempts_(&opens),
@@ -51,6 +55,8 @@ struct data_port_shared {
 
   boost::asio::io_context& io;
   const data_port_options options;
+  const std::shared_ptr<links::turnstile> turns; ///< Of handshakes.
+  links::holds known;                            ///< Who is held off.
   disk_threads disk;
   pacer pace;
   std::atomic<std::uint64_t> accepted = 0, attempts = 0, frames = 0, overflowed = 0, abandoned = 0,

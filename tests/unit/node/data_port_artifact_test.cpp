@@ -44,7 +44,7 @@ TEST_F(DataPortArtifacts, SendsAWholeOneAndParts) {
 
 TEST_F(DataPortArtifacts, SendsNoMoreThanSoManyAtOnceAndSoFast) {
   const auto record = put(std::string(2 * limits::artifact_piece_bytes, 'x'));
-  limits::data_port_set limits;
+  limits::data_port_limits limits;
   limits.artifact_streams = 1;
   limits.artifact_rate = limits::artifact_piece_bytes * 4; // The second piece waits 250 ms.
   start(limits);
@@ -64,7 +64,7 @@ TEST_F(DataPortArtifacts, SendsNoMoreThanSoManyAtOnceAndSoFast) {
 
 class data_port_tls_fixture : public data_port_fixture {
 protected:
-  void start_tls(limits::data_port_set limits = {}) {
+  void start_tls(limits::data_port_limits limits = {}) {
     start(limits, cluster_.credentials_of(peer_role::node, "n1"));
   }
   raw_http as(peer_role role, const std::string& name) {
@@ -130,7 +130,7 @@ TEST_F(DataPortTls, ARevokedCertificateEndsWhatItRuns) {
 }
 
 TEST_F(DataPortTls, CutsHandshakesThatNeverEnd) {
-  limits::data_port_set limits;
+  limits::data_port_limits limits;
   limits.handshake = 50 * ms;
   start_tls(limits);
   raw_http silent(port_->port());
@@ -138,18 +138,93 @@ TEST_F(DataPortTls, CutsHandshakesThatNeverEnd) {
   EXPECT_TRUE(eventually([&] { return refused("handshake_timeout") == 1; }));
 }
 
+/// Half a TLS record, so that nothing is kept for them but their sockets.
+TEST_F(DataPortTls, TheOldestUnfinishedOfAnAddressGivesWay) {
+  limits::data_port_limits limits;
+  limits.handshake = 60 * 1'000 * ms;
+  limits.address_unfinished = 2;
+  start_tls(limits);
+  const std::string half("\x16\x03\x01\x02\x00\x01", 6);
+  raw_http first(port_->port()), second(port_->port());
+  first.send(half);
+  second.send(half);
+  ASSERT_TRUE(eventually([&] { return port_->counters().connections == 2; }));
+  auto gateway = as(peer_role::gateway, "g");
+  EXPECT_TRUE(first.at_end());
+  EXPECT_EQ(refused("displaced"), 1U);
+  gateway.send(post(open_frame()));
+  EXPECT_EQ(gateway.head().status, 200U);
+}
+
+TEST_F(DataPortTls, AnAddressThatFailsTooOftenIsNotHeard) {
+  limits::data_port_limits limits;
+  limits.peers.address_failures_rate = 1;
+  limits.peers.address_failures_at_once = 3;
+  start_tls(limits);
+  for (int at = 0; at < 3; ++at) {
+    raw_http bare(port_->port());
+    bare.send(post(open_frame()));
+    EXPECT_TRUE(bare.at_end());
+  }
+  EXPECT_TRUE(eventually([&] { return refused("not_tls") == 3; }));
+  EXPECT_TRUE(eventually([&] { return port_->counters().connections == 0; }));
+  raw_http fourth(port_->port());
+  EXPECT_TRUE(fourth.at_end());
+  EXPECT_EQ(refused("too_many_failures"), 1U);
+}
+
+TEST_F(DataPortTls, WhoAsksForWhatIsNotItsOwnIsHeldOff) {
+  limits::data_port_limits limits;
+  limits.peers.offences_rate = 1;
+  limits.peers.offences_at_once = 2;
+  limits.peers.hold_first = 60 * 1'000 * ms;
+  start_tls(limits);
+  for (int at = 0; at < 3; ++at) {
+    auto node = as(peer_role::node, "n2");
+    node.send(post(open_frame()));
+    EXPECT_EQ(code_of(node.answer().second), "wrong_role");
+  }
+  auto again = as(peer_role::node, "n2");
+  EXPECT_TRUE(again.at_end());
+  EXPECT_TRUE(eventually([&] { return refused("held_off") == 1; }));
+  auto other = as(peer_role::node, "n3");
+  other.send(post(open_frame()));
+  EXPECT_EQ(code_of(other.answer().second), "wrong_role") << "others are heard";
+}
+
+TEST_F(DataPortTls, WhoForgesTicketsIsHeldOffOnItsOwnConnection) {
+  attempts_.on_open = [](const ticket&, attempt_sink& sink) {
+    sink.on_event(attempt_aborted{{recovery::refuse, "ticket_forged", "no"}, false});
+  };
+  limits::data_port_limits limits;
+  limits.peers.offences_rate = 1;
+  limits.peers.offences_at_once = 1;
+  limits.peers.hold_first = 60 * 1'000 * ms;
+  start_tls(limits);
+  auto gateway = as(peer_role::gateway, "g");
+  for (int at = 0; at < 2; ++at) {
+    gateway.send(post(open_frame()));
+    EXPECT_EQ(gateway.head().status, 200U);
+    gateway.chunked();
+  }
+  gateway.send(post(open_frame()));
+  const auto [head, text] = gateway.answer();
+  EXPECT_EQ(head.status, 503U);
+  EXPECT_EQ(code_of(text), "held_off");
+}
+
 TEST_F(DataPortTls, CutsHandshakesThatFail) {
-  limits::data_port_set limits;
+  limits::data_port_limits limits;
   limits.handshake = 60 * 1'000 * ms;
   start_tls(limits);
   raw_http bare(port_->port());
   bare.send(post(open_frame()));
-  EXPECT_TRUE(eventually([&] { return refused("tls_failed") == 1; }));
+  EXPECT_TRUE(eventually([&] { return refused("not_tls") == 1; }));
   links::testing_support::test_cluster foreign("elsewhere");
   raw_http stranger(port_->port(),
                     foreign.credentials_of(peer_role::gateway, "g")->client_context());
   EXPECT_TRUE(stranger.failed() || stranger.at_end());
-  EXPECT_TRUE(eventually([&] { return refused("tls_failed") == 2; }));
+  EXPECT_TRUE(eventually([&] { return refused("tls_failed") == 1; }));
 }
 
 TEST(ByteRange, UnderstandsOneRangeAndIgnoresTheRest) {

@@ -66,7 +66,7 @@ protected:
     port_.reset();
     threads_.stop();
   }
-  void start(limits::data_port_set limits = {},
+  void start(limits::data_port_limits limits = {},
              std::shared_ptr<const links::credentials> credentials = nullptr) {
     auto started = data_port::start(
         threads_.io(), {"127.0.0.1", 0, "", std::move(credentials), limits}, attempts_, *store_);

@@ -2,6 +2,8 @@
 #include "messages/limits.hpp"
 #include "tests/unit/node/data_port_fixture.hpp"
 
+#include <sys/resource.h>
+
 #include <tuple>
 
 namespace consort::node {
@@ -148,7 +150,7 @@ TEST_F(DataPort, RefusesWhatItDoesNotServeAndCloses) {
 }
 
 TEST_F(DataPort, SaysSoWhenARequestIsLate) {
-  limits::data_port_set limits;
+  limits::data_port_limits limits;
   limits.head = limits.body = 50 * ms;
   start(limits);
   auto slow_head = client();
@@ -162,7 +164,7 @@ TEST_F(DataPort, SaysSoWhenARequestIsLate) {
 }
 
 TEST_F(DataPort, ClosesWhatIsIdleForTooLong) {
-  limits::data_port_set limits;
+  limits::data_port_limits limits;
   limits.idle = 50 * ms;
   start(limits);
   auto silent = client();
@@ -171,7 +173,7 @@ TEST_F(DataPort, ClosesWhatIsIdleForTooLong) {
 }
 
 TEST_F(DataPort, AReaderThatIsTooSlowLosesItsOwnStreamOnly) {
-  limits::data_port_set limits;
+  limits::data_port_limits limits;
   limits.backlog_bytes = 256 * 1024;
   start(limits);
   auto slow = client();
@@ -199,7 +201,7 @@ TEST_F(DataPort, AReaderThatIsTooSlowLosesItsOwnStreamOnly) {
 }
 
 TEST_F(DataPort, CutsAPeerThatTakesNothing) {
-  limits::data_port_set limits;
+  limits::data_port_limits limits;
   limits.stall = 50 * ms;
   start(limits);
   auto stuck = client();
@@ -223,7 +225,7 @@ TEST_F(DataPort, EndsAnAttemptWhoseEventCannotBeSent) {
 }
 
 TEST_F(DataPort, MakesRoomByCuttingTheLongestIdle) {
-  limits::data_port_set limits;
+  limits::data_port_limits limits;
   limits.connections = 2;
   start(limits);
   auto busy = client();
@@ -239,6 +241,86 @@ TEST_F(DataPort, MakesRoomByCuttingTheLongestIdle) {
   EXPECT_TRUE(one_too_many.at_end());
   EXPECT_TRUE(eventually([&] { return refused("too_many_connections") == 1; }));
   EXPECT_EQ(refused("displaced"), 1U);
+}
+
+TEST_F(DataPort, OneAddressMakesRoomAmongItsOwn) {
+  limits::data_port_limits limits;
+  limits.address_connections = 3;
+  start(limits);
+  auto busy = client();
+  busy.send(post(open_frame()));
+  EXPECT_EQ(busy.head().status, 200U);
+  auto idle = client();
+  auto asking = client();
+  asking.send("POST /v1/attempts HTTP/1.1\r\nHost"); // And takes its time.
+  ASSERT_TRUE(eventually([&] { return port_->counters().connections == 3; }));
+  auto late = client();
+  EXPECT_TRUE(idle.at_end());
+  late.send(post(open_frame(2)));
+  EXPECT_EQ(late.head().status, 200U);
+  auto later = client();
+  EXPECT_TRUE(asking.at_end());
+  later.send(post(open_frame(3)));
+  EXPECT_EQ(later.head().status, 200U);
+  EXPECT_TRUE(eventually([&] { return refused("displaced") == 2; }));
+  EXPECT_EQ(refused("too_many_connections"), 0U);
+}
+
+TEST_F(DataPort, WhatWorksIsNotCutForItsAddress) {
+  limits::data_port_limits limits;
+  limits.address_connections = 1;
+  start(limits);
+  auto first = client();
+  first.send(post(open_frame(1)));
+  EXPECT_EQ(first.head().status, 200U);
+  auto second = client();
+  second.send(post(open_frame(2)));
+  EXPECT_EQ(second.head().status, 200U) << "it has a ticket, too";
+  EXPECT_EQ(refused("displaced"), 0U);
+}
+
+TEST_F(DataPort, WaitsForTheRestOfWhatItRefusedForATime) {
+  limits::data_port_limits limits;
+  limits.linger = 50 * ms;
+  start(limits);
+  auto silent = client();
+  const auto from = std::chrono::steady_clock::now();
+  silent.send("nonsense\r\n\r\n");
+  EXPECT_EQ(silent.head().status, 400U);
+  EXPECT_TRUE(eventually([&] { return port_->counters().connections == 0; }));
+  EXPECT_GE(std::chrono::steady_clock::now() - from, std::chrono::milliseconds(50));
+}
+
+TEST_F(DataPort, SwallowsSoMuchOfWhatItRefused) {
+  limits::data_port_limits limits;
+  limits.linger = 3'600'000 * ms;
+  limits.linger_bytes = 64 * 1'024;
+  start(limits);
+  auto talking = client();
+  talking.send("nonsense\r\n\r\n");
+  EXPECT_EQ(talking.head().status, 400U);
+  const std::string more(64 * 1'024, 'x');
+  EXPECT_TRUE(eventually([&] { return !talking.send(more); })) << "it is closed by then";
+}
+
+TEST_F(DataPort, PausesWhileNoDescriptorIsLeft) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "the sanitizers need descriptors of their own to look at memory";
+#endif
+  start();
+  boost::asio::ip::tcp::socket waiting(threads_.io(), boost::asio::ip::tcp::v4());
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit none = before;
+  none.rlim_cur = 0;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  const auto from = std::chrono::steady_clock::now();
+  waiting.connect({boost::asio::ip::address_v4::loopback(), port_->port()});
+  EXPECT_TRUE(eventually([&] { return refused("accept_failed") == 2; }));
+  EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  const auto pause = std::chrono::microseconds(limits::data_accept_backoff_us);
+  EXPECT_GE(std::chrono::steady_clock::now() - from, pause);
+  EXPECT_TRUE(eventually([&] { return port_->counters().accepted == 1; })) << "it waited, no more";
 }
 
 TEST_F(DataPort, StoppingCancelsWhatRuns) {
