@@ -89,6 +89,7 @@ connection::connection(asio::ip::tcp::socket socket, const limits::limit_set& li
       watch_ended_(socket_.get_executor()) {
   beast::error_code ignored;
   socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
+  socket_.non_blocking(true, ignored); // For send_now().
 }
 
 asio::any_io_executor connection::executor() const {
@@ -209,9 +210,9 @@ task<void> connection::refuse(const api_error& problem) {
 task<void> connection::linger() {
   beast::error_code failed;
   socket_.shutdown(asio::ip::tcp::socket::shutdown_send, failed);
-  deadline_.set(limits::linger_time_us);
+  deadline_.set(limits_.linger_time);
   std::vector<char> waste(64 * 1024);
-  for (std::size_t total = 0; !failed && total < limits::linger_bytes_max;) {
+  for (std::size_t total = 0; !failed && total < limits_.linger_bytes;) {
     auto [ended, bytes] = co_await socket_.async_read_some(asio::buffer(waste), as_values);
     failed = ended;
     total += bytes;
@@ -320,38 +321,62 @@ std::string connection::lead_of(std::size_t piece_bytes) {
   return lead;
 }
 
-void connection::start_write(std::string piece, std::function<void(bool)> done) {
-  out_.lead = lead_of(piece.size());
-  out_.piece = std::move(piece);
-  out_.tail = http_1_0_ ? "" : "\r\n";
-  out_.sent = 0;
-  out_.done = std::move(done);
-  if (!broken_)
-    return send_on();
-  asio::post(executor(),
-             [self = shared_from_this()] { std::exchange(self->out_.done, {})(false); });
-}
-
-void connection::send_on() {
-  std::array<asio::const_buffer, 3> rest{asio::buffer(out_.lead), asio::buffer(out_.piece),
-                                         asio::buffer(out_.tail)};
-  auto skipped = out_.sent;
+std::array<asio::const_buffer, 3> connection::outgoing::unsent() const {
+  std::array<asio::const_buffer, 3> rest{asio::buffer(lead), asio::buffer(piece),
+                                         asio::buffer(tail)};
+  auto skipped = sent;
   for (auto& part : rest) {
     const auto passed = std::min(skipped, part.size());
     part += passed;
     skipped -= passed;
   }
+  return rest;
+}
+
+bool connection::start_write(std::string& piece, std::function<void(bool)> done) {
+  out_.lead = lead_of(piece.size());
+  out_.piece.swap(piece);
+  out_.tail = http_1_0_ ? "" : "\r\n";
+  out_.sent = 0;
+  const bool whole = send_now();
+  if (whole)
+    out_.piece.swap(piece); // Its room serves the next one.
+  piece.clear();
+  if (piece.capacity() > limits::kept_bytes_max)
+    piece.shrink_to_fit();
+  if (whole)
+    return true;
+  out_.done = std::move(done);
+  if (broken_)
+    asio::post(executor(),
+               [self = shared_from_this()] { std::exchange(self->out_.done, {})(false); });
+  else
+    send_on();
+  return false;
+}
+
+/// What the kernel takes at once, which mostly is all: a token is small. Returns: whether it was.
+bool connection::send_now() {
+  if (broken_)
+    return false;
+  beast::error_code failed;
+  out_.sent += socket_.write_some(out_.unsent(), failed);
+  broken_ = failed && failed != asio::error::would_block;
+  return !failed && out_.sent == out_.bytes();
+}
+
+void connection::send_on() {
   deadline_.set(limits_.write_stall);
-  socket_.async_write_some(rest, [self = shared_from_this()](auto failed, std::size_t bytes) {
-    auto& out = self->out_;
-    out.sent += bytes;
-    const auto whole = out.lead.size() + out.piece.size() + out.tail.size();
-    if (!failed && out.sent < whole)
-      return self->send_on();
-    self->deadline_.clear();
-    self->broken_ = self->broken_ || failed;
-    std::exchange(out.done, {})(!self->broken_);
-  });
+  socket_.async_write_some(out_.unsent(),
+                           [self = shared_from_this()](auto failed, std::size_t bytes) {
+                             auto& out = self->out_;
+                             out.sent += bytes;
+                             if (!failed && out.sent < out.bytes())
+                               return self->send_on();
+                             self->deadline_.clear();
+                             self->broken_ = self->broken_ || failed;
+                             std::exchange(out.done, {})(!self->broken_);
+                           });
 }
 
 task<bool> connection::end_stream() {

@@ -13,6 +13,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 
+#include <array>
 #include <atomic>
 #include <memory>
 #include <variant>
@@ -45,7 +46,7 @@ public:
   task<bool> respond(const http_response& answer) override;
   void begin_stream(http_response head) override;
   task<bool> write(std::string_view piece) override;
-  void start_write(std::string piece, std::function<void(bool)> done) override;
+  bool start_write(std::string& piece, std::function<void(bool)> done) override;
   task<bool> end_stream() override;
   void cut() override;
   [[nodiscard]] bool answered() const override { return answered_; }
@@ -70,7 +71,10 @@ private:
     std::string_view tail;
     std::size_t sent = 0;
     std::function<void(bool)> done;
+    [[nodiscard]] std::size_t bytes() const { return lead.size() + piece.size() + tail.size(); }
+    [[nodiscard]] std::array<boost::asio::const_buffer, 3> unsent() const;
   };
+  [[nodiscard]] bool send_now();
   void send_on();
 
   void watch();

@@ -64,9 +64,11 @@ public:
   /// Sends `piece` whole, within the stall limit. Returns: false when the client is gone or stalls;
   /// nothing can be sent afterwards.
   virtual task<bool> write(std::string_view piece) = 0;
-  /// The same without waiting: `done` says on the strand how write() would have ended, and never
-  /// before this returns. Keeps itself alive meanwhile. Requires: nothing else is being sent.
-  virtual void start_write(std::string piece, std::function<void(bool)> done) = 0;
+  /// The same without waiting. Takes what is in `piece` and leaves it empty. Returns: whether the
+  /// kernel took all of it at once; else `done` says on the strand how write() would have ended,
+  /// and never before this returns. Keeps itself alive meanwhile. Requires: nothing else is being
+  /// sent.
+  virtual bool start_write(std::string& piece, std::function<void(bool)> done) = 0;
   virtual task<bool> end_stream() = 0;
   /// Ends the connection under whatever is being sent.
   virtual void cut() = 0;

@@ -45,7 +45,8 @@ inline constexpr std::size_t backlog_share = 8; ///< Much: that part of what one
 inline constexpr duration_us leave_time_us
     = 300 * second_us; ///< To read what is left once the answer has ended.
 inline constexpr std::size_t response_bytes_max = 16 * 1024 * 1024; ///< One unstreamed answer.
-inline constexpr duration_us write_stall_us = 15 * second_us;       ///< A write that moves nothing.
+inline constexpr std::size_t kept_bytes_max = 64 * 1024;      ///< Of memory that a stream keeps.
+inline constexpr duration_us write_stall_us = 15 * second_us; ///< A write that moves nothing.
 inline constexpr duration_us ticket_grace_us
     = 15 * second_us; ///< Beyond the wait that the scheduler itself enforces.
 inline constexpr duration_us attempt_silence_us = 120 * second_us; ///< No event of an attempt.
@@ -65,6 +66,8 @@ struct limit_set {
   duration_us header_time = header_time_us;
   std::size_t body_bytes = body_bytes_max;
   duration_us body_time = body_time_us;
+  std::size_t linger_bytes = linger_bytes_max;
+  duration_us linger_time = linger_time_us;
   duration_us idle_time = idle_time_us;
   std::size_t connections = connections_max;
   int accept_queue = accept_queue_max;
@@ -94,8 +97,9 @@ inline constexpr duration_us data_answer_us = 10 * second_us;   ///< Request sen
 inline constexpr duration_us data_tail_us = 1 * second_us;      ///< Between last event and end.
 inline constexpr duration_us data_idle_us = 30 * second_us;     ///< Kept alive; less than the node.
 inline constexpr std::size_t data_dialling_max = 16; ///< At once, per node; more attempts wait.
-inline constexpr std::size_t data_idle_max = 64;     ///< Kept alive per node.
-inline constexpr std::size_t data_open_max = 4'096;  ///< Attempts per node; beyond: retry later.
+inline constexpr std::size_t data_idle_max
+    = 512; ///< Kept alive per node; fewer cost handshakes whenever that many attempts end.
+inline constexpr std::size_t data_open_max = 4'096; ///< Attempts per node; beyond: retry later.
 inline constexpr std::size_t data_head_bytes_max = 8 * 1024;     ///< Head of an answer.
 inline constexpr std::size_t data_refusal_bytes_max = 16 * 1024; ///< Body of a refusal.
 inline constexpr std::size_t chunk_line_bytes_max = 256;         ///< Size line of a chunk.

@@ -44,6 +44,8 @@ public:
       return;
     }
     bytes_ += bytes;
+    if (items_.empty() && items_.capacity() == 0)
+      items_.swap(spare_);
     items_.push_back(std::move(item));
     if (std::exchange(waiting_, false))
       post([](mailbox& self) { self.ring(); });
@@ -60,6 +62,14 @@ public:
     waiting_ = false;
     bytes_ = 0;
     co_return std::exchange(items_, {});
+  }
+
+  /// Gives back what take() returned, so that its memory serves again.
+  void recycle(std::vector<T> spent) {
+    spent.clear();
+    const std::lock_guard lock(mutex_);
+    if (spent.capacity() <= spare_items_max)
+      spare_.swap(spent);
   }
 
   /// Whether anything was ever dropped.
@@ -110,8 +120,11 @@ private:
       call();
   }
 
+  static constexpr std::size_t spare_items_max = 64;
+
   std::mutex mutex_;
   std::vector<T> items_;
+  std::vector<T> spare_; ///< Empty; its memory is for items_.
   std::size_t bytes_ = 0;
   std::size_t bytes_max_ = std::numeric_limits<std::size_t>::max();
   std::function<void()> overflow_;

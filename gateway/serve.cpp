@@ -161,6 +161,7 @@ task<void> inference::run() {
       if (!renderer_ && !builder_ && current_)
         parsed_.stream ? void(renderer_.emplace(identity())) : void(builder_.emplace(identity()));
     }
+    box_->recycle(std::move(batch));
     check_time();
     flush();
   }
@@ -195,8 +196,10 @@ void inference::flush() {
     head_sent_ = true;
     out_.begin_stream(head());
   }
-  writing_ = pending_.size();
-  out_.start_write(std::exchange(pending_, {}), [this](bool taken) { wrote(taken); });
+  const auto bytes = pending_.size();
+  if (out_.start_write(pending_, [this](bool taken) { wrote(taken); }))
+    return weigh_backlog();
+  writing_ = bytes;
 }
 
 void inference::wrote(bool taken) {
