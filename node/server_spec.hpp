@@ -81,6 +81,7 @@ struct server_spec {
   bool key_optional = false; ///< None is sent when that is not set.
   duration_us start_timeout_us = limits::runtime_start_us_default; ///< Start to ready.
   duration_us silence_us = limits::server_silence_us; ///< Of a stream; beyond: it has stalled.
+  duration_us watch_us = limits::server_watch_us;     ///< Between looks whether it is still there.
   std::uint64_t memory_bytes = 0;         ///< Address-space limit of its processes; 0 = none.
   std::map<std::string, std::string> env; ///< Added to its environment.
   /// The same for devices of the named plugin only: how its vendor tells one device from another.

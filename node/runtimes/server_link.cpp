@@ -387,7 +387,7 @@ task<result<done>> server_link::settle_name() {
 task<void> server_link::watch() {
   int failures = 0;
   while (phase_ == phase::open) {
-    pause_.expires_after(microseconds(std::max(limits::server_watch_us, spec_->ready_every_us)));
+    pause_.expires_after(microseconds(std::max(spec_->watch_us, spec_->ready_every_us)));
     co_await pause_.async_wait(as_values);
     if (phase_ != phase::open)
       co_return;

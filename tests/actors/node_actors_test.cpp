@@ -152,6 +152,16 @@ TEST_F(NodeActors, RenewTheLeaseSeveralTimesInIt) {
   EXPECT_GE(mail_.events_of<core::lease_renewed>().size() - before, 2u);
 }
 
+TEST_F(NodeActors, RenewNoMoreOftenThanTheyMayHoweverShortTheLease) {
+  join();
+  order(core::grant_lease{node_id{"edge"}, incarnation{7}, epoch{1}, now_ + 3});
+  advance(core::limits::lease_us); // The renewal that was due by the first lease.
+  const auto before = mail_.events_of<core::lease_renewed>().size();
+  for (duration_us passed = 0; passed < 4 * limits::renew_every_us_min; passed += 10'000)
+    advance(10'000);
+  EXPECT_LE(mail_.events_of<core::lease_renewed>().size() - before, 4u);
+}
+
 TEST_F(NodeActors, RefuseAReservationThatDoesNotFit) {
   join();
   core::reserve_allocation reserve{node_id{"edge"}, grant(2'000'000'000)};

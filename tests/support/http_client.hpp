@@ -4,6 +4,7 @@
 /// after `patience` and then return what came.
 
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -54,6 +55,19 @@ public:
       sent += static_cast<std::size_t>(count);
     }
     return true;
+  }
+
+  /// Sends `piece` again and again until nothing is taken for a moment, or `most` bytes are.
+  /// Returns: bytes sent.
+  std::size_t send_until_full(const std::string& piece, std::size_t most) {
+    std::size_t sent = 0;
+    for (pollfd room{socket_, POLLOUT, 0}; sent < most && ::poll(&room, 1, 200) == 1;) {
+      const auto count = ::send(socket_, piece.data(), piece.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+      if (count < 0)
+        break;
+      sent += static_cast<std::size_t>(count);
+    }
+    return sent;
   }
 
   static std::string request(const std::string& method, const std::string& target,

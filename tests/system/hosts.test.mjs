@@ -270,6 +270,27 @@ with_hosts(
       expect_whole(await waiting, expected.cpu);
     });
 
+    await check('certificates are renewed under a stream, and old ones revoked', async () => {
+      const stream = read_stream(hosts.gateway, longer, { 'X-Consort-Device': 'a/npu0' });
+      await eventually('it runs', async () => (await hosts.scheduler.running()) >= 1);
+      const old = [];
+      for (const server of [hosts.scheduler, hosts.gateway, ...hosts.nodes]) {
+        old.push(await hosts.authority.renew(server.name));
+        server.signal('SIGHUP');
+        await eventually(`${server.name} took it up`, () =>
+          /read the certificates again/.test(server.log),
+        );
+      }
+      for (const serial of old) await hosts.authority.revoke(serial);
+      for (const { name } of hosts.nodes)
+        await eventually(`the link of the old certificate of ${name} ends`, () =>
+          new RegExp(`node ${name} is no longer linked: .* is revoked`).test(hosts.scheduler.log),
+        );
+      await hosts.expect_alive(['a', 'b', 'c']);
+      expect_whole(await stream, expected.longer);
+      expect_whole(await read_stream(hosts.gateway, long, cpu), expected.cpu);
+    });
+
     await check('a revoked certificate is cut at once and stays out', async () => {
       await hosts.authority.revoke('c');
       await hosts.expect_alive(['a', 'b'], 5_000);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The routes beside inference, over a real socket.
+#include "gateway/event_hub.hpp"
 #include "tests/unit/gateway/gateway_fixture.hpp"
 
 #include <array>
@@ -314,6 +315,21 @@ TEST_F(Admin, QuietEventStreamsArePinged) {
   http_client client(http_port());
   client.send(http_client::request("GET", "/api/v1/events"));
   EXPECT_NE(client.read_until(": ping").find(": ping\n\n"), std::string::npos);
+}
+
+TEST_F(Admin, EventsForASlowReaderAreBounded) {
+  gateway::event_hub hub(1);
+  const auto box = std::make_shared<gateway::event_box>(
+      io_.get_executor(), gateway::limits::event_backlog_max, nullptr);
+  ASSERT_TRUE(hub.add(box));
+  core::note note;
+  note.text = "news";
+  for (std::size_t at = 0; at < gateway::limits::event_backlog_max; ++at)
+    hub.publish(note);
+  EXPECT_FALSE(box->overflowed());
+  hub.publish(note);
+  EXPECT_TRUE(box->overflowed());
+  box->close();
 }
 
 TEST_F(Admin, EventStreamsAreBounded) {

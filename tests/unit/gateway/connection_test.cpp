@@ -2,6 +2,16 @@
 // HTTP over a real loopback socket: framing, keep-alive, and every limit of a connection.
 #include "tests/unit/gateway/gateway_fixture.hpp"
 
+#include "gateway/log.hpp"
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read.hpp>
+#include <boost/asio/write.hpp>
+#include <spdlog/sinks/ringbuffer_sink.h>
+#include <spdlog/spdlog.h>
+#include <sys/resource.h>
+
+#include <algorithm>
 #include <cstdio>
 
 namespace consort::testing {
@@ -134,6 +144,76 @@ TEST_F(Connection, GarbageIs400AndCloses) {
   EXPECT_EQ(answer.status, 400);
   EXPECT_EQ(answer.headers.at("Connection"), "close");
   EXPECT_EQ(client.read_all(), "");
+}
+
+TEST_F(Connection, WhatFollowsARefusalIsWaitedForBriefly) {
+  config_.limits.linger_time = 50 * ms;
+  start();
+  http_client client(http_port());
+  const auto from = std::chrono::steady_clock::now();
+  client.send("nonsense\r\n\r\n");
+  EXPECT_EQ(client.read_answer().status, 400);
+  while (client.send("x"))
+    std::this_thread::yield();
+  EXPECT_GE(std::chrono::steady_clock::now() - from, std::chrono::milliseconds(50));
+}
+
+TEST_F(Connection, WhatFollowsARefusalIsSwallowedUpToALimit) {
+  config_.limits.linger_time = 3'600'000 * ms;
+  config_.limits.linger_bytes = 64 * 1024;
+  start();
+  http_client client(http_port());
+  client.send("nonsense\r\n\r\n");
+  EXPECT_EQ(client.read_answer().status, 400);
+  const std::string more(64 * 1024, 'x');
+  std::size_t pieces = 0;
+  while (client.send(more) && pieces < 1'000)
+    ++pieces;
+  EXPECT_LT(pieces, 1'000U) << "it was closed";
+}
+
+TEST_F(Connection, ReadsSoFarAheadAndNoFurther) {
+  hold_node();
+  start();
+  http_client client(http_port());
+  client.send(http_client::request("POST", "/v1/chat/completions", chat_body));
+  (void)node_.opened();
+  // What it does not take stays in the kernel's buffers, which are a few MiB.
+  constexpr std::size_t far = 64 << 20;
+  EXPECT_LT(client.send_until_full(std::string(1 << 20, 'x'), far), far);
+}
+
+TEST_F(Connection, PausesWhileNoDescriptorIsLeft) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "the sanitizers need descriptors of their own to look at memory";
+#endif
+  const auto lines = std::make_shared<spdlog::sinks::ringbuffer_sink_mt>(50);
+  gateway::log().sinks().push_back(lines);
+  const auto failures = [&] {
+    const auto said = lines->last_formatted();
+    return std::count_if(said.begin(), said.end(), [](const auto& line) {
+      return line.find("accept failed") != std::string::npos;
+    });
+  };
+  start();
+  boost::asio::ip::tcp::socket waiting(io_, boost::asio::ip::tcp::v4());
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit none = before;
+  none.rlim_cur = 0;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  const auto from = std::chrono::steady_clock::now();
+  waiting.connect({boost::asio::ip::address_v4::loopback(), http_port()});
+  while (failures() < 2 && std::chrono::steady_clock::now() - from < patience)
+    std::this_thread::yield();
+  EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_GE(std::chrono::steady_clock::now() - from,
+            std::chrono::microseconds(gateway::limits::accept_backoff_us));
+  const std::string request = http_client::request("GET", "/healthz");
+  boost::asio::write(waiting, boost::asio::buffer(request));
+  std::string answer(12, ' ');
+  boost::asio::read(waiting, boost::asio::buffer(answer));
+  EXPECT_EQ(answer, "HTTP/1.1 200") << "it waited, no more";
 }
 
 TEST_F(Connection, SlowHeadersAreCutOff) {

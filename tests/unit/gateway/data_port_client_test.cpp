@@ -175,6 +175,18 @@ TEST_F(DataPortClient, ANodeThatIsNotThereIsUnreachable) {
   EXPECT_EQ(open("198.51.100.1:1")->abort().failure.code, "address_unprotected");
 }
 
+/// No name service is that quick; it is tried until one look came too late.
+TEST_F(DataPortClient, ANameServiceThatIsSlowIsNotWaitedFor) {
+  limits_.resolve = 1;
+  std::string gone;
+  { gone = scripted_server({}).address(); }
+  gone = "localhost" + gone.substr(gone.find(':'));
+  std::string said;
+  for (int tries = 0; tries < 200 && said.find("no answer in time") == std::string::npos; ++tries)
+    said = open(gone)->abort().failure.message;
+  EXPECT_NE(said.find("no answer in time"), std::string::npos) << said;
+}
+
 TEST_F(DataPortClient, KeepsConnectionsForTheNextAttempt) {
   const auto ended = stream_head + chunk(frame(attempt_completed{})) + last_chunk;
   std::promise<void> second_done;

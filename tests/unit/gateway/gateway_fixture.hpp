@@ -43,6 +43,11 @@ protected:
         thread.join();
   }
 
+  /// Attempts open and say nothing by themselves.
+  void hold_node() {
+    node_.on_open = [](const auto&) {};
+  }
+
   /// Returns: whether the server said that it stopped.
   bool stop_and_wait() {
     server_->stop_now();

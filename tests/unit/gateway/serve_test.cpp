@@ -5,13 +5,7 @@
 namespace consort::testing {
 namespace {
 
-class Serve : public gateway_fixture {
-protected:
-  /// The node answers only what the test says.
-  void hold_node() {
-    node_.on_open = [](const auto&) {};
-  }
-};
+class Serve : public gateway_fixture {};
 
 TEST_F(Serve, WholeAnswerCarriesHeadersUsageAndDevice) {
   start();
@@ -247,6 +241,40 @@ TEST_F(Serve, SlowReaderHoldsUpNothingButItsStream) {
   const auto answer = client.read_answer();
   EXPECT_NE(answer.body.find("last words"), std::string::npos);
   EXPECT_NE(answer.body.find("[DONE]"), std::string::npos);
+}
+
+TEST_F(Serve, WhatIsLeftOfAnEndedAnswerIsKeptForATime) {
+  config_.limits.stream_backlog_bytes = 64 * 1024 * 1024;
+  config_.limits.leave_time = 1;
+  hold_node();
+  start();
+  http_client client(http_port(), 4096);
+  client.send(http_client::request("POST", "/v1/chat/completions", chat_stream_body));
+  const auto attempt = node_.opened();
+  // More than the kernel's buffers take while the client reads nothing.
+  attempt.sink->on_event(attempt_tokens{0, std::string(32 * 1024 * 1024, 'x'), {1}, ""});
+  attempt.sink->on_event(attempt_choice_done{0, "stop"});
+  attempt.sink->on_event(attempt_completed{{1, 1, 0}, 1, 0});
+  EXPECT_TRUE(port_.wait_report<core::attempt_finished>());
+  const auto answer = client.read_answer();
+  EXPECT_FALSE(answer.complete);
+  EXPECT_EQ(answer.body.find("[DONE]"), std::string::npos);
+}
+
+TEST_F(Serve, StopDoesNotWaitForWhoDoesNotRead) {
+  config_.limits.stream_backlog_bytes = 64 * 1024 * 1024;
+  config_.limits.write_stall = 3'600'000 * ms;
+  config_.limits.drain = 10 * ms;
+  config_.limits.stop_grace = 10 * ms;
+  hold_node();
+  start();
+  http_client client(http_port(), 4096);
+  client.send(http_client::request("POST", "/v1/chat/completions", chat_stream_body));
+  node_.opened().sink->on_event(attempt_tokens{0, std::string(32 * 1024 * 1024, 'x'), {1}, ""});
+  client.read_until("xx");
+  std::promise<void> stopped;
+  server_->stop([&] { stopped.set_value(); });
+  EXPECT_EQ(stopped.get_future().wait_for(patience), std::future_status::ready);
 }
 
 TEST_F(Serve, BacklogOfAllReadersIsBounded) {

@@ -180,6 +180,8 @@ TEST(Gguf, NamesOffsetAndFieldOfAHostileTableOfContents) {
       {"version", gguf_writer().head(1, 1, 99).bytes, "version: 99"},
       {"version 1", gguf_writer().head(1, 1, 1).bytes, "version: 1"},
       {"too many tensors", gguf_writer().head(huge, 1).bytes, "tensor count"},
+      {"one tensor too many", gguf_writer().head(limits::gguf_tensors_max + 1, 1).bytes,
+       "tensor count"},
       {"too many keys", gguf_writer().head(1, limits::gguf_keys_max + 1).bytes, "key count"},
       {"long key", gguf_writer().head(1, 1).number(limits::gguf_name_bytes_max + 1).bytes, "key"},
       {"endless key", gguf_writer().head(1, 1).number(huge).bytes, "string of"},

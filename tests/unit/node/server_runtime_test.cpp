@@ -71,7 +71,10 @@ protected:
     auto opened = std::make_shared<std::promise<result<session_ref>>>();
     runtime->open(
         wanted, [opened](result<session_ref> how) { opened->set_value(std::move(how)); },
-        [](const error&) {});
+        [this](const error& why) {
+          if (!told.exchange(true))
+            died.set_value(why);
+        });
     return opened->get_future();
   }
   result<session_ref> open() {
@@ -98,6 +101,8 @@ protected:
   server_spec spec;
   session_request wanted;
   std::unique_ptr<server_runtime> runtime;
+  std::promise<error> died; ///< Of the first that did.
+  std::atomic<bool> told = false;
 };
 
 TEST_F(ServerRuntime, AttachesToOneThatRunsAndRelaysItsAnswers) {
@@ -124,6 +129,22 @@ TEST_F(ServerRuntime, ItsPathsMayHaveAnotherBase) {
   const auto loaded = attach(server);
   ASSERT_TRUE(loaded);
   EXPECT_EQ(submit(loaded, 1)->wait_end().size(), 4U);
+}
+
+TEST_F(ServerRuntime, OneThatIsNoLongerThereHasDiedAfterAFewLooks) {
+  auto server = std::make_unique<test_server>(
+      std::map<std::string, canned_answer>{{"GET /health", {}}, {"POST /v1/completions", story()}});
+  spec.watch_us = spec.ready_every_us = limits::second_us / 100;
+  const auto loaded = attach(*server);
+  ASSERT_TRUE(loaded);
+  server.reset();
+  auto end = died.get_future();
+  const auto from = std::chrono::steady_clock::now();
+  ASSERT_EQ(end.wait_for(patience), std::future_status::ready);
+  EXPECT_GE(std::chrono::steady_clock::now() - from,
+            (limits::server_watch_failures_max - 1) * std::chrono::microseconds(spec.watch_us));
+  EXPECT_EQ(end.get().code, "runtime_died");
+  EXPECT_EQ(submit(loaded, 1)->failure().failure.code, "runtime_died");
 }
 
 TEST_F(ServerRuntime, RefusalsAndUnknownModelsAreNamed) {
