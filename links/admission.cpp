@@ -42,7 +42,10 @@ admission::verdict admission::admit(connection_id id, const boost::asio::ip::add
   verdict out;
   const auto known = visit(address, now);
   auto& own = known->second;
-  if (!own.failures.has(1, now)) {
+  // Who has not said anything yet will mostly have failed.
+  const auto at_stake
+      = static_cast<std::int64_t>(own.unfinished.size()) / limits::unfinished_per_credit;
+  if (!own.failures.has(1 + at_stake, now)) {
     out.refused = "too_many_failures";
     out.mute = true;
     return out;

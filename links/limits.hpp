@@ -44,6 +44,8 @@ inline constexpr std::int64_t address_failures_per_s
     = 20; ///< Of one address: connections that came to nothing. Beyond: muted.
 inline constexpr std::int64_t address_failures_burst = 200;
 inline constexpr std::int64_t address_success_credit = 4; ///< Failures that one link makes good.
+inline constexpr std::int64_t unfinished_per_credit
+    = 8; ///< Unfinished connections that the credit for one failure stands for.
 inline constexpr duration_us mute_us = second_us; ///< Nothing of that address is heard meanwhile.
 inline constexpr std::size_t muted_max = 256;     ///< By the kernel; more are closed unheard by us.
 inline constexpr std::size_t address_handshakes_max

@@ -164,7 +164,8 @@ with_hosts(
     const intruder = await hosts.authority.issue('node', 'intruder');
     const inside = async (last, bytes, { cert = intruder } = {}) => {
       const peer = new Peer(port, { cert, from: `127.0.20.${last}` });
-      peer.ready.then(() => peer.send(bytes));
+      await within(cut_ms_max, peer.ready);
+      peer.send(bytes);
       await all_cut([peer], 'a stranger with a certificate');
       return peer;
     };

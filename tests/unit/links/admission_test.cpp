@@ -108,6 +108,19 @@ TEST(Admission, WhoeverGivesWayHasFailedToo) {
   EXPECT_EQ(book.admit(6, here, start).refused, "too_many_failures");
 }
 
+TEST(Admission, WhatIsUnfinishedIsAtStake) {
+  limits::limit_set limits;
+  limits.address_failures_rate = 1;
+  limits.address_failures_at_once = 3;
+  admission book(limits);
+  admission::connection_id id = 0;
+  for (std::int64_t more = 0; more < 3 * limits::unfinished_per_credit; ++more)
+    EXPECT_EQ(book.admit(++id, here, start).refused, "") << more;
+  EXPECT_EQ(book.admit(++id, here, start).refused, "too_many_failures");
+  EXPECT_TRUE(book.finish(1));
+  EXPECT_EQ(book.admit(++id, here, start).refused, "") << "one of them was in good order";
+}
+
 TEST(Admission, SuccessMakesFailuresGood) {
   auto limits = small();
   limits.address_failures_rate = 1;
