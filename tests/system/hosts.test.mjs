@@ -282,12 +282,17 @@ with_hosts(
         );
       }
       for (const serial of old) await hosts.authority.revoke(serial);
+      // Either end may be the first to hear of the other's.
       for (const { name } of hosts.nodes)
         await eventually(`the link of the old certificate of ${name} ends`, () =>
-          new RegExp(`node ${name} is no longer linked: .* is revoked`).test(hosts.scheduler.log),
+          new RegExp(`node ${name} is no longer linked: .* (is revoked|closed the link)`).test(
+            hosts.scheduler.log,
+          ),
         );
       await hosts.expect_alive(['a', 'b', 'c']);
-      expect_whole(await stream, expected.longer);
+      // The gateway's old one carried it, so that it was resumed: there ties may break anew.
+      const seen = await stream;
+      expect_whole(seen, seen.attempts === 1 ? expected.longer : undefined);
       expect_whole(await read_stream(hosts.gateway, long, cpu), expected.cpu);
     });
 
