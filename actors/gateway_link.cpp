@@ -369,7 +369,8 @@ void gateway_link::report(gateway::gateway_report happened) {
 
 void gateway_link::admin(gateway::admin_request wanted, std::function<void(result<done>)> answer) {
   const auto event
-      = std::visit([](auto&& what) { return core::event(std::move(what)); }, std::move(wanted));
+      = std::visit([](auto&& what) { return core::event(std::forward<decltype(what)>(what)); },
+                   std::move(wanted));
   std::optional<error> failure = scheduler_away;
   {
     const std::lock_guard lock(shared_->mutex);
