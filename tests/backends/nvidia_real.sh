@@ -60,16 +60,40 @@ energy() {
   agree "$1:energy_counter_w" "$counter" "$mean" "$(awk -v m="$mean" 'BEGIN { print m * 0.15 }')"
 }
 
-joules() { "$consort" --server "$url" devices -o json | tr -d ' \n' | sed -n 's/.*"energy_mj":\([0-9]*\).*/\1/p'; }
+joules() {
+  "$consort" --server "$url" devices -o json | python3 -c '
+import json, sys
+seen = json.load(sys.stdin)
+for one in seen.get("devices", seen) if isinstance(seen, dict) else seen:
+    if one["spec"]["type"] == "gpu":
+        print(one["reading"].get("energy_mj") or 0)
+        break'
+}
+
+# row MODEL STREAMS MJ_BEFORE MJ_AFTER: one line of bench.csv from the latest bench.
+row() {
+  python3 -c '
+import json, sys
+model, streams, before, after = sys.argv[1:5]
+run = json.load(open(sys.argv[5]))["runs"][0]
+run = run.get("consort", run)
+def ms(name, which):
+    return round(((run.get(name) or {}).get(which + "_us") or 0) / 1000, 3)
+joules = (int(after) - int(before)) / 1000
+print(",".join(str(one) for one in [
+    model, streams, run["finished"], sum((run.get("errors") or {}).values()),
+    ms("ttft", "p50"), ms("ttft", "p99"), ms("itl", "p50"), ms("itl", "p99"),
+    round(run["tokens_per_s"], 1), round(joules / max(run["tokens"], 1), 4)]))' "$1" "$2" "$3" "$4" "$OUT/last.json" || echo "$1,$2,no figures"
+}
 
 measure() {
   python3 -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null || { echo "no python3 with torch on a GPU: no engine" | tee -a "$OUT/report.txt"; return; }
   data=$(mktemp -d)
-  LLAMA_ARG=none "$consort" up --listen 127.0.0.1:18080 --data "$data" --plugins "$packed/share/consort/plugins" --model "random-1b=server:random-1b" --model "random-8b=server:random-8b" > "$OUT/consort.log" 2>&1 & up=$!
+  "$consort" up --listen 127.0.0.1:18080 --data "$data" --plugins "$packed/share/consort/plugins" --model "random-1b=server:random-1b" --model "random-8b=server:random-8b" > "$OUT/consort.log" 2>&1 & up=$!
   url=http://127.0.0.1:18080
   for _ in $(seq 100); do "$consort" --server "$url" status > "$OUT/status.txt" 2>&1 && break; sleep 0.2; done
   "$consort" --server "$url" devices > "$OUT/devices.txt" 2>&1
-  echo 'model,streams,requests,energy_mj,bench' > "$OUT/bench.csv"
+  echo 'model,streams,requests,errors,ttft_p50_ms,ttft_p99_ms,itl_p50_ms,itl_p99_ms,tokens_per_s,joules_per_token' > "$OUT/bench.csv"
   for model in random-1b random-8b; do
     "$consort" --server "$url" bench --model "$model" --device gpu -c 1 -n 2 --max-tokens 16 > "$OUT/warm-$model.txt" 2>&1
     for streams in 1 2 4 8 16 32 64; do
@@ -77,7 +101,7 @@ measure() {
       "$consort" --server "$url" bench --model "$model" --device gpu -c "$streams" -n $((streams * 3)) --input-tokens 128 --max-tokens 128 -o json > "$OUT/last.json" 2>> "$OUT/bench.err"
       sleep 2.5 # The reading behind the load.
       after=$(joules)
-      echo "$model,$streams,$((streams * 3)),$((${after:-0} - ${before:-0})),$(tr -d '\n' < "$OUT/last.json")" >> "$OUT/bench.csv"
+      row "$model" "$streams" "${before:-0}" "${after:-0}" >> "$OUT/bench.csv"
     done
     [ "$model" = random-8b ] || energy load-idle
   done

@@ -139,6 +139,7 @@ export class Stand {
     this.cluster = new Cluster({ args: ['--plugins', this.plugins], env });
     await this.cluster.start();
     const { model, weights } = this.backend;
+    if (!model) return this.cluster;
     const source = weights ?? `server:${model}`;
     const added = await this.cluster.post('/api/v1/models', { name: model, source });
     if (added.status >= 300) throw new Error(added.text);

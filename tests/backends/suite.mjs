@@ -122,7 +122,7 @@ const running = {
     });
     const headers = { 'X-Consort-Device': stand.backend.type };
     const url = `${stand.cluster.url}/v1/completions`;
-    const mine = (what) => stand.journal(what).find((one) => one.prompt?.includes('Leaving'));
+    const mine = (what) => stand.journal(what).find((one) => one.prompt === 'Leaving' && one.count > 1);
     const answer = fetch(url, { method: 'POST', body, headers, signal: leaving.signal });
     answer.catch(() => {});
     await eventually('it decodes', () => mine('decode'), 10_000, 10);

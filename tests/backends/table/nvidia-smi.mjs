@@ -21,7 +21,7 @@ export default {
       assert.match(mig.stdout, /2 of 2 devices read/);
       for (const [fault, pattern] of [
         ['exit', /exited with 9: cannot talk to the driver/],
-        ['truncated', /columns/],
+        ['truncated', /no id/],
         ['hang', /ran out of time/],
       ]) {
         stand.faults(`nvidia-smi=${fault}`);
