@@ -13,7 +13,7 @@ caf::behavior compile_state::make_behavior() {
   node::build_order build{order_.compile, order_.key, order_.model, order_.source};
   if (order_.grant)
     build.devices = node::place_of(*order_.grant, agent_->plugins().devices(), 0, 1).devices;
-  running_ = agent_->builds().build(
+  running_ = agent_->build(
       build, [self](std::uint32_t done_pm) { post_from_outside(self, compile_advanced{done_pm}); },
       [self](result<artifact_record> outcome) {
         post_from_outside(

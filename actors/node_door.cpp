@@ -170,7 +170,7 @@ void door_state::advertise() {
   joined.life = own_.life;
   joined.returning = std::exchange(greeted_before_, true);
   joined.data_address = options_.data_address;
-  joined.toolchains = options_.agent->plugins().toolchains();
+  joined.toolchains = options_.agent->toolchains();
   joined.attributes = node::host_attributes();
   report(joined);
   for (const auto& device : options_.agent->plugins().devices())

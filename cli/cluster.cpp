@@ -3,7 +3,6 @@
 #include "cli/cluster_parts.hpp"
 
 #include "actors/node_actors.hpp"
-#include "node/model_files.hpp"
 
 #include <boost/asio/post.hpp>
 #include <spdlog/spdlog.h>
@@ -105,9 +104,7 @@ result<done> cluster_process::parts::start_gateway() {
   options.limits.drain = drain_us;
   if (config.roles.scheduler) {
     options.decisions = decisions;
-    options.describe = [this](model_spec declared) {
-      return node::describe_model(std::move(declared), digests());
-    };
+    options.describe = [this](model_spec declared) { return describe(std::move(declared)); };
   }
   options.figures = [this] { return link_figures(); };
   auto started = gateway::server::start(io, options, *link, [this](const ticket& permission) {
@@ -124,8 +121,10 @@ result<done> cluster_process::parts::start_gateway() {
 void cluster_process::parts::stop_gateway() {
   if (!server)
     return;
-  if (config.roles.scheduler)
+  if (config.roles.scheduler) {
     digests().stop();
+    weights->stop();
+  }
   auto stopped = std::make_shared<std::promise<void>>();
   auto waiting = stopped->get_future();
   server->stop([stopped] { stopped->set_value(); });

@@ -52,6 +52,10 @@ public:
   /// Has the plugin folders looked at again, and reads certificates and revocations: running links
   /// stay unless they are revoked.
   void reload();
+  /// Declares what is new or different among the models of the configuration, and removes what is
+  /// no longer there; models added at run time are not its affair. Reads files in the background;
+  /// one that cannot be described stays as it was, with a line in the log.
+  void take_models(std::vector<model_config> models);
 
   /// Of this process's agent; empty without one.
   [[nodiscard]] std::vector<device_spec> devices() const;

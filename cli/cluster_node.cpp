@@ -9,6 +9,9 @@
 #include "actors/spawn.hpp"
 #include "node/model_files.hpp"
 
+#include <boost/asio/post.hpp>
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <filesystem>
 
@@ -16,7 +19,7 @@ namespace consort::cli {
 
 namespace {
 
-result<model_spec> describe(const model_config& wanted, node::digest_cache& digests) {
+model_spec spec_of(const model_config& wanted) {
   model_spec spec;
   model_variant variant;
   variant.source = wanted.source;
@@ -30,7 +33,7 @@ result<model_spec> describe(const model_config& wanted, node::digest_cache& dige
   spec.idle_ttl_us = wanted.idle_ttl_us;
   spec.devices_per_instance = wanted.devices_per_instance;
   spec.policy = wanted.policy;
-  return node::describe_model(std::move(spec), digests);
+  return spec;
 }
 
 } // namespace
@@ -45,6 +48,7 @@ result<done> cluster_process::parts::start_node() {
   options.executable = executable_path();
   options.llama_library = engine_library();
   options.clock = [this] { return clock.now(); };
+  options.hub = node::hub_from_environment();
   auto started = node::agent::start(io, std::move(options));
   if (!started)
     return started.failure();
@@ -58,13 +62,61 @@ result<done> cluster_process::parts::describe_models() {
   std::filesystem::create_directories(config.cluster.data_dir);
   if (!agent)
     own_digests = std::make_unique<node::digest_cache>(config.cluster.data_dir + "/digests.json");
+  weights = std::make_unique<node::weight_reader>(node::hub_from_environment(),
+                                                  config.cluster.data_dir + "/weights.json");
   for (const auto& one : config.cluster.models) {
-    auto spec = describe(one, digests());
+    auto spec = describe(spec_of(one));
     if (!spec)
       return spec.failure();
     models.push_back(std::move(*spec));
   }
   return done{};
+}
+
+/// Requires: a scheduler in this process.
+result<model_spec> cluster_process::parts::describe(model_spec declared) {
+  return node::describe_model(std::move(declared), digests(), *weights);
+}
+
+/// Blocks while files are read.
+void cluster_process::parts::take_models(const std::vector<model_config>& wanted) {
+  const std::scoped_lock lock(taking_models);
+  auto& known = config.cluster.models;
+  const auto told = [](const std::string& name) {
+    return [name](const result<done>& answer) {
+      if (!answer)
+        spdlog::error("model {}: {}", name, answer.failure().message);
+    };
+  };
+  for (const auto& one : wanted) {
+    if (std::find(known.begin(), known.end(), one) != known.end())
+      continue;
+    auto spec = describe(spec_of(one));
+    if (!spec) {
+      spdlog::error("kept model {} as it was: {}", one.name, spec.failure().message);
+      continue;
+    }
+    spdlog::info("model {} declared anew", one.name);
+    link->admin(core::model_declared{*std::move(spec)}, told(one.name));
+    std::erase_if(known, [&](const auto& before) { return before.name == one.name; });
+    known.push_back(one);
+  }
+  std::erase_if(known, [&](const auto& before) {
+    const bool gone = std::none_of(wanted.begin(), wanted.end(),
+                                   [&](const auto& one) { return one.name == before.name; });
+    if (gone) {
+      spdlog::info("model {} removed", before.name);
+      link->admin(core::model_removed{model_name(before.name)}, told(before.name));
+    }
+    return gone;
+  });
+}
+
+void cluster_process::take_models(std::vector<model_config> models) {
+  if (parts_->config.roles.scheduler && parts_->link)
+    boost::asio::post(parts_->io, [parts = parts_.get(), models = std::move(models)] {
+      parts->take_models(models);
+    });
 }
 
 /// Requires: an agent or a scheduler in this process.

@@ -19,11 +19,13 @@
 #include "node/artifact_fetch.hpp"
 #include "node/data_port.hpp"
 #include "node/file_digest.hpp"
+#include "node/weights/weight_reader.hpp"
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 
 #include <atomic>
+#include <mutex>
 #include <thread>
 
 namespace consort::cli {
@@ -42,6 +44,8 @@ struct cluster_process::parts {
   void settle();
 
   node::digest_cache& digests();
+  result<model_spec> describe(model_spec declared);
+  void take_models(const std::vector<model_config>& wanted);
   [[nodiscard]] std::vector<gateway::process_figure> link_figures() const;
 
   result<done> start_scheduler();
@@ -63,6 +67,7 @@ struct cluster_process::parts {
   std::vector<std::thread> threads;
   std::vector<model_spec> models;
   std::unique_ptr<node::digest_cache> own_digests; ///< Of a scheduler without an agent.
+  std::unique_ptr<node::weight_reader> weights;    ///< Of a scheduler.
   std::shared_ptr<gateway::decision_times> decisions = std::make_shared<gateway::decision_times>();
   std::unique_ptr<state_store> kept_state; ///< Of a scheduler.
   std::unique_ptr<node::agent> agent;
@@ -78,6 +83,7 @@ struct cluster_process::parts {
   std::unique_ptr<links::connector> connector; ///< Of a process that joins.
   std::unique_ptr<file_watch> revocations;     ///< With certificates only.
   std::atomic<std::uint64_t> links_made{0};
+  std::mutex taking_models;                ///< Over `config.cluster.models`.
   std::unique_ptr<gateway::server> server; ///< HTTP, where there is a gateway.
 };
 

@@ -5,6 +5,7 @@
 #include "cli/policy_config.hpp"
 #include "scenarios/strict_json.hpp"
 #include "scheduler/nearest_name.hpp"
+#include "scheduler/weights.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -65,8 +66,7 @@ std::string absolute_path(const std::string& path, const std::string& base_dir) 
 }
 
 bool is_reference(const std::string& source) {
-  return source.rfind("hf:", 0) == 0 || source.rfind("https:", 0) == 0
-         || source.rfind("server:", 0) == 0;
+  return core::weights_elsewhere(source) || source.starts_with("server:");
 }
 
 /// One parse: the file's name, its base folder, the first error.

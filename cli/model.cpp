@@ -3,6 +3,7 @@
 #include "cli/commands.hpp"
 #include "cli/limits.hpp"
 #include "scheduler/units.hpp"
+#include "scheduler/weights.hpp"
 
 #include <CLI/App.hpp>
 
@@ -25,8 +26,7 @@ struct model_options {
 
 /// A local path is relative to where the command runs; the server may run elsewhere.
 std::string resolved(const std::string& source) {
-  if (source.rfind("hf:", 0) == 0 || source.rfind("https:", 0) == 0
-      || source.rfind("server:", 0) == 0)
+  if (core::weights_elsewhere(source) || source.starts_with("server:"))
     return source;
   std::error_code failed;
   const auto path = std::filesystem::absolute(source, failed);
@@ -50,6 +50,10 @@ exit_code add(context& env, const model_options& wanted) {
   if (!answer)
     return complain(env, answer.failure());
   env.out << wanted.name << ": added\n";
+  if (core::weights_elsewhere(wanted.source))
+    env.out << "its weights are fetched when they are first needed; `consort artifacts` shows how "
+               "far, `consort compile "
+            << wanted.name << " --for auto` begins now\n";
   return exit_code::done;
 }
 
@@ -69,7 +73,11 @@ void add_model(CLI::App& root, context& env) {
   auto wanted = std::make_shared<model_options>();
   auto* adding = model->add_subcommand("add", "Serve a model");
   adding->add_option("NAME", wanted->name, "Name to serve it under")->required();
-  adding->add_option("SOURCE", wanted->source, "A GGUF file, or server:NAME")->required();
+  adding
+      ->add_option("SOURCE", wanted->source,
+                   "A file, hf:ORG/REPO[@REVISION][/FILE], "
+                   "https://HOST/FILE#sha256=HEX, or server:NAME")
+      ->required();
   adding->add_option("--alias", wanted->aliases, "Further name; may be repeated");
   adding->add_option("--ttl", wanted->ttl, "Unload a replica idle this long");
   adding->add_option("--replicas-min", wanted->replicas_min, "Replicas kept loaded");

@@ -2,6 +2,7 @@
 #include "cli/commands.hpp"
 #include "cli/limits.hpp"
 #include "cli/submission.hpp"
+#include "scheduler/weights.hpp"
 
 #include <CLI/App.hpp>
 
@@ -20,6 +21,11 @@ exit_code run_embedded(context& env, const submission& wanted) {
   auto config = configuration(env);
   if (!config)
     return complain(env, config.failure());
+  if (core::weights_elsewhere(wanted.model)) {
+    model_config named;
+    named.name = named.source = wanted.model;
+    config->models.push_back(std::move(named));
+  }
   config->http_host = "127.0.0.1";
   // Never the configured port: a real cluster may start there at any moment.
   config->http_port = 0;
@@ -31,6 +37,18 @@ exit_code run_embedded(context& env, const submission& wanted) {
   return code;
 }
 
+/// A model that is named by where its weights are is served under that name.
+exit_code run_on_server(context& env, const std::string& url, const submission& wanted) {
+  if (core::weights_elsewhere(wanted.model)) {
+    const auto added
+        = send(env, "POST", "/api/v1/models", {{"name", wanted.model}, {"source", wanted.model}},
+               limits::model_add_timeout);
+    if (!added)
+      return complain(env, added.failure());
+  }
+  return run_submission(env, url, wanted);
+}
+
 exit_code run(context& env, submission& wanted) {
   const auto url = server_url(env);
   if (!url)
@@ -39,7 +57,7 @@ exit_code run(context& env, submission& wanted) {
     return complain(env, read.failure());
   // A server that was named is asked or the command fails; a default one may be absent.
   if (!env.options.server.empty() || answers(*url) || !env.start)
-    return run_submission(env, *url, wanted);
+    return run_on_server(env, *url, wanted);
   return run_embedded(env, wanted);
 }
 

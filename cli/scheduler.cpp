@@ -28,13 +28,19 @@ void show_join(std::ostream& out, const process_config& config, const cluster_pr
 }
 
 exit_code schedule(context& env, const server_flags& flags) {
-  const auto config = configured(
-      env, flags, {.scheduler = true, .gateway = true, .node = false, .listens = true});
-  return serve(env, config, [&config](std::ostream& out, const cluster_process& process) {
-    show_models(out, process);
-    show_join(out, *config, process);
-    show_curl(out, process);
-  });
+  const auto configure = [&] {
+    return configured(env, flags,
+                      {.scheduler = true, .gateway = true, .node = false, .listens = true});
+  };
+  const auto config = configure();
+  return serve(
+      env, config,
+      [&config](std::ostream& out, const cluster_process& process) {
+        show_models(out, process);
+        show_join(out, *config, process);
+        show_curl(out, process);
+      },
+      configure);
 }
 
 } // namespace

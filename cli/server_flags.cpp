@@ -9,10 +9,12 @@
 #include "links/credentials.hpp"
 #include "scheduler/nearest_name.hpp"
 #include "scheduler/units.hpp"
+#include "scheduler/weights.hpp"
 
 #include <CLI/App.hpp>
 
 #include <boost/asio/ip/address.hpp>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <csignal>
@@ -31,10 +33,15 @@ error usage(std::string message) {
 
 /// `NAME=FILE`, `NAME=server:NAME`, or `FILE` served under its own name without the extension.
 model_config model_of(const std::string& text) {
-  const auto split = text.find('=');
   model_config model;
+  if (core::weights_elsewhere(text)) { // An address may have a `=` of its own.
+    model.name = model.source = text;
+    return model;
+  }
+  const auto split = text.find('=');
   const auto source = split == std::string::npos ? text : text.substr(split + 1);
-  if (split != std::string::npos && source.starts_with("server:")) {
+  if (split != std::string::npos
+      && (source.starts_with("server:") || core::weights_elsewhere(source))) {
     model.name = text.substr(0, split);
     model.source = source;
     return model;
@@ -171,8 +178,10 @@ void add_data_flag(CLI::App& command, server_flags& flags) {
 }
 
 void add_model_flags(CLI::App& command, server_flags& flags) {
-  command.add_option("--model", flags.models, "Serve this GGUF file (default: the story model)")
-      ->type_name("[NAME=]FILE");
+  command
+      .add_option("--model", flags.models,
+                  "Serve this file, hf:ORG/REPO or https:... (default: the story model)")
+      ->type_name("[NAME=]SOURCE");
   command.add_option("--policy", flags.policy,
                      "Profile of requests that name none: latency, energy, hybrid ...");
 }
@@ -218,7 +227,8 @@ result<process_config> configured(const context& env, const server_flags& flags,
 }
 
 exit_code serve(context& env, const result<process_config>& config,
-                const std::function<void(std::ostream&, const cluster_process&)>& greet) {
+                const std::function<void(std::ostream&, const cluster_process&)>& greet,
+                const std::function<result<process_config>()>& again) {
   if (!config)
     return complain(env, config.failure());
   std::signal(SIGPIPE, SIG_IGN);
@@ -228,9 +238,15 @@ exit_code serve(context& env, const result<process_config>& config,
     return complain(env, process.failure());
   greet(env.out, **process);
   env.out << "\npress Ctrl-C to stop\n" << std::flush;
-  serve_until_signalled(
-      {[&] { (*process)->stop(); }, [&] { (*process)->stop_now(); }, [&] { (*process)->reload(); }},
-      env.err);
+  const auto reload = [&] {
+    (*process)->reload();
+    const auto fresh = again ? again() : config;
+    if (!fresh)
+      return spdlog::error("kept the old configuration: {}", fresh.failure().message);
+    (*process)->take_models(fresh->cluster.models);
+  };
+  serve_until_signalled({[&] { (*process)->stop(); }, [&] { (*process)->stop_now(); }, reload},
+                        env.err);
   return exit_code::done;
 }
 

@@ -36,9 +36,11 @@ void add_link_flags(CLI::App& command, server_flags& flags);  ///< --cert, --tok
 [[nodiscard]] result<process_config> configured(const context& env, const server_flags& flags,
                                                 const process_roles& roles);
 
-/// Starts the process, greets through `greet`, and serves until a signal.
+/// Starts the process, greets through `greet`, and serves until a signal. On SIGHUP what `again`
+/// says then is taken up, as far as a running process can; null = nothing of the configuration.
 exit_code serve(context& env, const result<process_config>& config,
-                const std::function<void(std::ostream&, const cluster_process&)>& greet);
+                const std::function<void(std::ostream&, const cluster_process&)>& greet,
+                const std::function<result<process_config>()>& again = nullptr);
 
 /// Tables and lines for people.
 void show_devices(std::ostream& out, const cluster_process& process, bool colour);

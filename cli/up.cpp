@@ -17,12 +17,15 @@ void add_up(CLI::App& root, context& env) {
   add_model_flags(*command, *flags);
   command->callback([&env, flags] {
     env.action = [&env, flags] {
-      return serve(env, configured(env, *flags, process_roles{}),
-                   [&env](std::ostream& out, const cluster_process& process) {
-                     show_devices(out, process, env.colour);
-                     show_models(out, process);
-                     show_curl(out, process);
-                   });
+      const auto configure = [&] { return configured(env, *flags, process_roles{}); };
+      return serve(
+          env, configure(),
+          [&env](std::ostream& out, const cluster_process& process) {
+            show_devices(out, process, env.colour);
+            show_models(out, process);
+            show_curl(out, process);
+          },
+          configure);
     };
   });
 }

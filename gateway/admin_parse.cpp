@@ -104,7 +104,7 @@ result<model_variant> variant_from(const json& from, const std::string& where) {
   if (auto failure = in.finish())
     return *failure;
   if (out.source.empty())
-    return invalid(in.path("source"), "is missing: a path, or server:NAME");
+    return invalid(in.path("source"), "is missing: a path, hf:ORG/REPO, an address or server:NAME");
   if (out.format.empty())
     out.format = format_of(out.source);
   return out;
@@ -135,7 +135,7 @@ result<model_spec> model_spec_from_json(const json& from) {
   if (!source.empty())
     list.push_back({{"source", source}});
   if (list.empty())
-    return invalid("source", "is missing: a path, or server:NAME");
+    return invalid("source", "is missing: a path, hf:ORG/REPO, an address or server:NAME");
   for (std::size_t at = 0; at < list.size(); ++at) {
     auto variant = variant_from(list[at], "variants[" + std::to_string(at) + "]");
     if (!variant)

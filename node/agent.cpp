@@ -5,6 +5,7 @@
 #include "node/model_files.hpp"
 #include "node/model_folder.hpp"
 #include "node/plugin_environment.hpp"
+#include "scheduler/weights.hpp"
 
 #include <spdlog/spdlog.h>
 
@@ -42,12 +43,34 @@ agent::agent(boost::asio::io_context& io, agent_options options,
       inventory_(options_.name),
       ledger_(options_.name),
       attempts_(gate_, options_.clock),
-      compiler_(
-          std::make_unique<compiler>(inventory_, *store_, digests_,
-                                     [](const model_variant& variant) { return variant.source; })) {
-}
+      compiler_(std::make_unique<compiler>(
+          inventory_, *store_, digests_,
+          [this](const model_variant& variant) { return path_here(variant); })),
+      downloads_(*store_, options_.data_path, options_.hub) {}
 
 agent::~agent() = default;
+
+/// Of the weights that a compiler reads; empty when they are to come from elsewhere and did not.
+std::string agent::path_here(const model_variant& variant) {
+  if (!core::weights_elsewhere(variant.source))
+    return variant.source;
+  const auto path = store_->path_of(variant.content);
+  return path ? *path : std::string();
+}
+
+std::vector<build_profile> agent::toolchains() const {
+  auto all = inventory_.toolchains();
+  all.push_back(core::weights_profile());
+  return all;
+}
+
+std::unique_ptr<running_compile> agent::build(const build_order& order,
+                                              compiler::progress_handler progress,
+                                              compiler::finished_handler finished) {
+  return core::is_weights(order.key.profile)
+             ? downloads_.start(order, std::move(progress), std::move(finished))
+             : compiler_->build(order, std::move(progress), std::move(finished));
+}
 
 inventory_change agent::reload_plugins() {
   const std::lock_guard lock(reloading_);
@@ -83,7 +106,7 @@ result<std::string> agent::verified_path(const model_variant& variant,
   if (auto name = name_at_server(variant.source))
     return *std::move(name);
   const bool folder = is_model_folder(variant.source);
-  if (!folder)
+  if (variant.format == "gguf")
     if (const auto sound = inspect_gguf_file(variant.source); !sound)
       return sound.failure();
   const auto content

@@ -8,6 +8,7 @@
 #include "node/compiler.hpp"
 #include "node/device_ledger.hpp"
 #include "node/local_attempts.hpp"
+#include "node/weights/weight_download.hpp"
 
 #include <boost/asio/io_context.hpp>
 
@@ -20,6 +21,7 @@ struct agent_options {
   std::string executable;               ///< The consort binary; runs host processes.
   std::string llama_library;            ///< The `llama` runtime's shared object.
   std::function<time_us()> clock;       ///< The scheduler's axis.
+  hub_settings hub = {};                ///< Where weights of elsewhere come from.
 };
 
 class agent {
@@ -37,7 +39,12 @@ public:
   [[nodiscard]] const agent_options& options() const { return options_; }
   [[nodiscard]] inventory& plugins() { return inventory_; }
   [[nodiscard]] artifact_store& store() { return *store_; }
-  [[nodiscard]] compiler& builds() { return *compiler_; }
+  /// Profiles that this node can make: its plugins' compilers, and fetches of weights.
+  [[nodiscard]] std::vector<build_profile> toolchains() const;
+  /// Starts a compile or a fetch of weights, as compiler::build().
+  [[nodiscard]] std::unique_ptr<running_compile> build(const build_order& order,
+                                                       compiler::progress_handler progress,
+                                                       compiler::finished_handler finished);
   [[nodiscard]] ticket_gate& gate() { return gate_; }
   [[nodiscard]] local_attempt_service& attempts() { return attempts_; }
   [[nodiscard]] device_ledger& ledger() { return ledger_; }
@@ -56,6 +63,7 @@ public:
 private:
   agent(boost::asio::io_context& io, agent_options options, std::unique_ptr<artifact_store> store);
   void load_plugins(std::vector<std::unique_ptr<plugin>> further);
+  [[nodiscard]] std::string path_here(const model_variant& variant);
 
   boost::asio::io_context& io_;
   agent_options options_;
@@ -67,6 +75,7 @@ private:
   ticket_gate gate_;
   local_attempt_service attempts_;
   std::unique_ptr<compiler> compiler_;
+  weight_downloads downloads_;
 };
 
 /// Facts about this host for `consort nodes`: kernel, cores, memory.

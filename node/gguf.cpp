@@ -283,25 +283,29 @@ result<gguf_info> inspect_gguf_file(const std::string& path) {
   return info;
 }
 
-result<model_variant> describe_gguf(const std::string& path, digest_cache& digests) {
-  auto info = inspect_gguf_file(path);
-  if (!info)
-    return info.failure();
-  auto content = digests.digest_of(path);
-  if (!content)
-    return content.failure();
+model_variant variant_of(const gguf_info& info, const std::string& source, const digest& content) {
   model_variant variant;
   variant.format = "gguf";
-  variant.source = path;
-  variant.content = *content;
-  variant.shape = info->shape;
-  variant.quantization = info->quantization;
-  variant.tokenizer = info->tokenizer;
-  variant.chat_template = info->chat_template;
-  variant.weight_bytes = info->weight_bytes;
-  variant.kv_bytes_per_token = info->kv_bytes_per_token;
-  variant.context_tokens = info->context_tokens;
+  variant.source = source;
+  variant.content = content;
+  variant.shape = info.shape;
+  variant.quantization = info.quantization;
+  variant.tokenizer = info.tokenizer;
+  variant.chat_template = info.chat_template;
+  variant.weight_bytes = info.weight_bytes;
+  variant.kv_bytes_per_token = info.kv_bytes_per_token;
+  variant.context_tokens = info.context_tokens;
   return variant;
+}
+
+result<model_variant> describe_gguf(const std::string& path, digest_cache& digests) {
+  const auto info = inspect_gguf_file(path);
+  if (!info)
+    return info.failure();
+  const auto content = digests.digest_of(path);
+  if (!content)
+    return content.failure();
+  return variant_of(*info, path, *content);
 }
 
 } // namespace consort::node

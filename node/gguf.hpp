@@ -41,6 +41,9 @@ struct gguf_info {
 /// Reads the file's head (up to limits::gguf_contents_bytes_max) and checks it.
 [[nodiscard]] result<gguf_info> inspect_gguf_file(const std::string& path);
 
+/// The variant that such a file is.
+[[nodiscard]] model_variant variant_of(const gguf_info& info, const std::string& source,
+                                       const digest& content);
 /// The variant that a GGUF file is, its digest included (from `digests`). `source` becomes `path`.
 [[nodiscard]] result<model_variant> describe_gguf(const std::string& path, digest_cache& digests);
 

@@ -57,14 +57,18 @@ inline constexpr std::uint64_t gguf_alignment_max = 1024 * 1024; ///< Bytes.
 // Models as folders.
 inline constexpr std::size_t model_folder_files_max = 4'096;
 inline constexpr std::uint64_t model_config_bytes_max = 1024 * 1024; ///< config.json.
+// Files of other formats.
+inline constexpr std::size_t format_bytes_max = 16;          ///< A file's ending.
+inline constexpr std::uint32_t plain_context_tokens = 4'096; ///< Where nothing else is declared.
 
 // Artifact store.
 inline constexpr std::size_t artifacts_max = 4'096;                    ///< Indexed per node.
 inline constexpr std::size_t manifest_bytes_max = 64 * 1024;           ///< manifest.json.
 inline constexpr std::uint64_t disk_headroom_bytes = 64 * 1024 * 1024; ///< Always left free.
 inline constexpr std::size_t digest_cache_entries_max = 4'096;         ///< Hashed model files.
-inline constexpr std::size_t quality_entries_max = 32;                 ///< Per artifact.
-inline constexpr std::uint64_t quality_bytes_max = 64 * 1024;          ///< A tool's quality file.
+inline constexpr duration_us bundle_us_max = 3'600 * second_us; ///< Packing or unpacking a folder.
+inline constexpr std::size_t quality_entries_max = 32;          ///< Per artifact.
+inline constexpr std::uint64_t quality_bytes_max = 64 * 1024;   ///< A tool's quality file.
 
 // Compiles.
 inline constexpr duration_us compile_us_default = 3'600 * second_us;

@@ -3,8 +3,12 @@
 
 #include "node/gguf.hpp"
 #include "node/model_folder.hpp"
+#include "scheduler/weights.hpp"
 
 #include <algorithm>
+#include <cctype>
+#include <filesystem>
+#include <fstream>
 
 namespace consort::node {
 
@@ -13,17 +17,59 @@ namespace {
 constexpr std::string_view server_scheme = "server:";
 
 std::optional<error> objection(const std::string& source) {
-  for (const auto* scheme : {"hf:", "https:", "http:"})
-    if (source.starts_with(scheme))
-      return error{recovery::refuse, "source_unsupported",
-                   source + ": only files of the server are served; fetch it there first"};
   if (!source.starts_with('/'))
     return error{recovery::refuse, "source_relative",
                  source + ": must be an absolute path on the server"};
   return std::nullopt;
 }
 
-result<model_variant> describe_variant(const model_variant& declared, digest_cache& digests) {
+/// The format of a file that is no GGUF and does not say that it were: its ending.
+std::optional<std::string> plain_format(const std::string& path) {
+  auto ending = std::filesystem::path(path).extension().string();
+  ending.erase(0, 1);
+  const bool word = !ending.empty() && ending.size() <= limits::format_bytes_max
+                    && std::all_of(ending.begin(), ending.end(), [](unsigned char c) {
+                         return std::isalnum(c) != 0 && std::isupper(c) == 0;
+                       });
+  std::string magic(4, '\0');
+  std::ifstream(path, std::ios::binary).read(magic.data(), 4);
+  return word && ending != "gguf" && magic != "GGUF" ? std::optional(ending) : std::nullopt;
+}
+
+/// A file that only its plugin understands: nothing is known of it but its digest and size.
+result<model_variant> describe_plain(const std::string& path, const std::string& format,
+                                     digest_cache& digests) {
+  const auto stamp = stamp_file(path);
+  if (!stamp)
+    return stamp.failure();
+  const auto content = digests.digest_of(path);
+  if (!content)
+    return content.failure();
+  model_variant variant;
+  variant.format = format;
+  variant.source = path;
+  variant.content = *content;
+  variant.weight_bytes = stamp->size_bytes;
+  variant.context_tokens = limits::plain_context_tokens;
+  return variant;
+}
+
+/// What the weights are, wherever they lie.
+result<model_variant> look_at(const std::string& source, digest_cache& digests,
+                              weight_reader& elsewhere) {
+  if (core::weights_elsewhere(source))
+    return elsewhere.describe(source, digests);
+  if (auto failure = objection(source))
+    return *failure;
+  if (is_model_folder(source))
+    return describe_model_folder(source, digests);
+  if (const auto format = plain_format(source))
+    return describe_plain(source, *format, digests);
+  return describe_gguf(source, digests);
+}
+
+result<model_variant> describe_variant(const model_variant& declared, digest_cache& digests,
+                                       weight_reader& elsewhere) {
   if (const auto name = name_at_server(declared.source)) {
     if (name->empty())
       return error{recovery::refuse, "source_unsupported", "server: needs the model's name there"};
@@ -31,10 +77,7 @@ result<model_variant> describe_variant(const model_variant& declared, digest_cac
     served.format = "server/" + *name;
     return served;
   }
-  if (auto failure = objection(declared.source))
-    return *failure;
-  auto found = is_model_folder(declared.source) ? describe_model_folder(declared.source, digests)
-                                                : describe_gguf(declared.source, digests);
+  auto found = look_at(declared.source, digests, elsewhere);
   if (!found)
     return found.failure();
   if (!declared.content.empty() && declared.content != found->content)
@@ -56,9 +99,10 @@ std::optional<std::string> name_at_server(const std::string& source) {
   return source.substr(server_scheme.size());
 }
 
-result<model_spec> describe_model(model_spec declared, digest_cache& digests) {
+result<model_spec> describe_model(model_spec declared, digest_cache& digests,
+                                  weight_reader& elsewhere) {
   for (auto& variant : declared.variants) {
-    auto found = describe_variant(variant, digests);
+    auto found = describe_variant(variant, digests, elsewhere);
     if (!found)
       return error{found.failure().action, found.failure().code,
                    "model `" + declared.name.value + "`: " + found.failure().message};

@@ -2,10 +2,14 @@
 #pragma once
 /// Turns what an operator declares of a model into what its files really are.
 ///
+/// A file that is no GGUF and has another ending is taken for what it is called: format `cl` for
+/// `NAME.cl`. Only plugins that list the format know what is in it.
+///
 /// A model that only a model server has is declared with the source `server:NAME`: there is no file
 /// to look at, and it runs where a plugin lists the format `server/NAME`.
 
 #include "node/file_digest.hpp"
+#include "node/weights/weight_reader.hpp"
 
 namespace consort::node {
 
@@ -14,9 +18,11 @@ namespace consort::node {
 
 /// Inspects the file of every variant (format, digest, shape, quantisation, sizes) and replaces
 /// what was declared of it; a declared context only lowers the file's own. Reads the whole of files
-/// that `digests` does not know: may take minutes. Errors name the file: `source_unsupported` for
-/// what is no local path, `source_relative`, `file_missing`, `file_unreadable`, `bad_model`, and
-/// `model_changed` when a digest was declared and the file has another.
-[[nodiscard]] result<model_spec> describe_model(model_spec declared, digest_cache& digests);
+/// that `digests` does not know: may take minutes. Of weights elsewhere only the head is read.
+/// Errors name the file: `source_relative`, `file_missing`, `file_unreadable`, `bad_model`, what
+/// weight_reader::describe() says, and `model_changed` when a digest was declared and the file has
+/// another.
+[[nodiscard]] result<model_spec> describe_model(model_spec declared, digest_cache& digests,
+                                                weight_reader& elsewhere);
 
 } // namespace consort::node

@@ -2,6 +2,7 @@
 // Artifacts: absent -> building -> ready -> failed, one build per key in the whole cluster.
 #include "scheduler/handlers.hpp"
 #include "scheduler/units.hpp"
+#include "scheduler/weights.hpp"
 
 #include <algorithm>
 #include <tuple>
@@ -175,6 +176,30 @@ duration_us build_left(const core_state&, const compile_entry& build, time_us no
   return std::max(build.expected_us - spent, spent / 4 + 1);
 }
 
+namespace {
+
+/// Where the weights that a build reads come from elsewhere, they are brought to its node first.
+/// Returns: whether they are there. `under_way` says whether they are coming.
+bool weights_there(pass& p, const model_variant& source, index model, index node, bool& under_way) {
+  if (!weights_elsewhere(source.source))
+    return true;
+  const auto weights = artifact_of(p.s, weights_key(source));
+  if (weights == none)
+    return false;
+  const auto& entry = p.s.artifacts[weights];
+  if (held_by(entry, node))
+    return true;
+  if (entry.copies.empty()) {
+    under_way = ensure_built(p, weights, model, node);
+    return false;
+  }
+  ensure_fetched(p, weights, node);
+  under_way = true;
+  return false;
+}
+
+} // namespace
+
 bool ensure_built(pass& p, index artifact, index model, index near_node) {
   auto& s = p.s;
   auto& entry = s.artifacts[artifact];
@@ -186,8 +211,12 @@ bool ensure_built(pass& p, index artifact, index model, index near_node) {
   if (entry.retry_at > p.now)
     return arm(s, entry.retry_at, timer_kind::model, model), false;
   const auto node = builder_for(s, entry, near_node, p.now);
-  if (node == none || source_of(s, entry) == nullptr)
+  const auto* source = source_of(s, entry);
+  if (node == none || source == nullptr)
     return false;
+  bool under_way = false;
+  if (!is_weights(entry.key.profile) && !weights_there(p, *source, model, node, under_way))
+    return under_way;
   const auto device
       = entry.key.profile.needs_device ? device_for(s, node, entry.key.profile) : none;
   if (entry.key.profile.needs_device && device == none)
@@ -232,8 +261,10 @@ void begin_compile(pass& p, compile_id id) {
   ++entry.builds;
   ++s.counters.builds_started;
   p.tell(note::severity::info, subject(entry),
-         "compiling for " + s.models[entry.model].spec.name.value + " on " + order.node.value
-             + ", about " + format_duration(build.expected_us));
+         is_weights(entry.key.profile)
+             ? order.node.value + " fetches the weights of " + order.model.value
+             : "compiling for " + order.model.value + " on " + order.node.value + ", about "
+                   + format_duration(build.expected_us));
   p.send(std::move(order));
 }
 
@@ -303,7 +334,8 @@ void fail_compile(pass& p, compile_id id, const error& failure) {
   if (build.started)
     ++p.s.counters.builds_failed;
   p.tell(note::severity::error, subject(entry),
-         "compile failed on " + p.s.nodes[build.node].id.value + ": " + failure.message
+         (is_weights(entry.key.profile) ? "fetch failed on " : "compile failed on ")
+             + p.s.nodes[build.node].id.value + ": " + failure.message
              + (entry.refused ? " (it will not be tried again)" : ""));
 }
 
@@ -422,7 +454,8 @@ void on(pass& p, const compile_finished& e) {
   ++p.s.counters.builds_finished;
   p.s.counters.build_us_total += static_cast<std::uint64_t>(record.build_us);
   p.tell(note::severity::info, subject(p.s.artifacts[artifact]),
-         "compiled on " + record.node.value + " in " + format_duration(record.build_us));
+         (is_weights(key.profile) ? "fetched on " : "compiled on ") + record.node.value + " in "
+             + format_duration(record.build_us));
 }
 
 void on(pass& p, const compile_failed& e) {

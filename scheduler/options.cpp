@@ -3,6 +3,7 @@
 // devices that could serve after a load or a compile.
 #include "scheduler/formats.hpp"
 #include "scheduler/modules.hpp"
+#include "scheduler/weights.hpp"
 
 #include <algorithm>
 
@@ -29,17 +30,31 @@ artifact_key key_of(const model_variant& variant, const build_profile& profile) 
   return {artifact_kind::engine_weights, binds, profile};
 }
 
+/// The weights as they are, which have to come from elsewhere first or not. Returns: whether they
+/// can be had.
+bool take_weights(core_state& s, const model_variant& variant, index at, option& out) {
+  out.variant = at;
+  out.artifact = none;
+  if (!weights_elsewhere(variant.source)) {
+    out.removed_by = filter_id::passed;
+    return true;
+  }
+  out.artifact = artifact_of(s, weights_key(variant));
+  const bool can = out.artifact != none && obtainable(s, s.artifacts[out.artifact]);
+  out.removed_by = can ? filter_id::passed : filter_id::artifact;
+  return can;
+}
+
 /// Weights themselves before artifacts, then the model's order of variants, then the device's of
 /// profiles; of artifacts one that can be had before one that cannot.
 void choose_variant(core_state& s, const model_spec& spec, const device_capability& device,
                     option& out) {
   const auto count = static_cast<index>(spec.variants.size());
-  for (index at = 0; at < count; ++at)
-    if (runs_format(device.formats, spec.variants[at].format)) {
-      out.variant = at;
-      return;
-    }
   out.removed_by = filter_id::format;
+  for (index at = 0; at < count; ++at)
+    if (runs_format(device.formats, spec.variants[at].format)
+        && take_weights(s, spec.variants[at], at, out))
+      return;
   for (index at = 0; at < count; ++at)
     for (const auto& profile : device.build_profiles) {
       if (profile.degree != spec.devices_per_instance)
@@ -100,7 +115,7 @@ prospect to_load(core_state& s, index model, const option& by, time_us now) {
     return one;
   const auto& entry = s.artifacts[by.artifact];
   one.setup_us += artifact_wait(s, by, now, pair.speed.load_us);
-  one.compiling = entry.copies.empty();
+  one.compiling = entry.copies.empty() && !is_weights(entry.key.profile);
   if (entry.building)
     one.ready_at = now + one.setup_us;
   return one;

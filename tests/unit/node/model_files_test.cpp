@@ -21,20 +21,21 @@ protected:
     return spec;
   }
   [[nodiscard]] error failure_of(const model_spec& declared) {
-    const auto described = describe_model(declared, digests_);
+    const auto described = describe_model(declared, digests_, elsewhere_);
     EXPECT_FALSE(described.ok());
     return described ? error{} : described.failure();
   }
 
   test::temp_folder folder_;
   digest_cache digests_;
+  weight_reader elsewhere_{hub_settings{.endpoint = "http://127.0.0.1:1"}};
 };
 
 TEST_F(ModelFiles, AreDescribedAsTheyAre) {
   auto declared = declare(shipped_model);
   declared.variants[0].quantization = "wishful";
   declared.variants[0].context_tokens = 64;
-  const auto described = describe_model(declared, digests_);
+  const auto described = describe_model(declared, digests_, elsewhere_);
   ASSERT_TRUE(described.ok()) << described.failure().message;
   const auto& variant = described->variants.at(0);
   EXPECT_EQ(variant.format, "gguf");
@@ -42,7 +43,7 @@ TEST_F(ModelFiles, AreDescribedAsTheyAre) {
   EXPECT_EQ(variant.content, *hash_file(shipped_model));
   EXPECT_EQ(variant.context_tokens, 64U);
   declared.variants[0].context_tokens = 1'000'000;
-  EXPECT_EQ(describe_model(declared, digests_)->variants.at(0).context_tokens, 512U)
+  EXPECT_EQ(describe_model(declared, digests_, elsewhere_)->variants.at(0).context_tokens, 512U)
       << "more than the file's own is not to be had";
 }
 
@@ -62,12 +63,34 @@ TEST_F(ModelFiles, OfAnotherDigestThanDeclaredAreRefused) {
   EXPECT_EQ(failure_of(declared).code, "model_changed");
 }
 
-TEST_F(ModelFiles, MustBeFilesOfThisHost) {
-  EXPECT_EQ(failure_of(declare("hf:org/model")).code, "source_unsupported");
-  EXPECT_EQ(failure_of(declare("https://example.org/m.gguf")).code, "source_unsupported");
+TEST_F(ModelFiles, MustBeFilesOfThisHostOrFoundElsewhere) {
+  EXPECT_EQ(failure_of(declare("hf:org/model")).code, "web_unreachable");
+  EXPECT_EQ(failure_of(declare("https://example.org/m.gguf")).code, "weights_undigested");
   EXPECT_EQ(failure_of(declare("models/m.gguf")).code, "source_relative");
   EXPECT_EQ(failure_of(declare(folder_.path())).code, "file_missing") << "a folder";
   EXPECT_EQ(failure_of(declare(folder_.path() + "/none.gguf")).code, "file_missing");
+}
+
+TEST_F(ModelFiles, OfOtherFormatsAreCalledByTheirEnding) {
+  const auto path = folder_.path() + "/story.cl";
+  std::ofstream(path) << "__kernel";
+  const auto described = describe_model(declare(path), digests_, elsewhere_);
+  ASSERT_TRUE(described.ok()) << described.failure().message;
+  const auto& variant = described->variants.at(0);
+  EXPECT_EQ(variant.format, "cl");
+  EXPECT_EQ(variant.content, hash_text("__kernel"));
+  EXPECT_EQ(variant.weight_bytes, 8U);
+  EXPECT_EQ(variant.context_tokens, limits::plain_context_tokens);
+  for (const auto* name :
+       {"/none.", "/no-ending", "/odd.!!", "/long.abcdefghijklmnopq", "/a.gguf"}) {
+    std::ofstream(folder_.path() + name) << "__kernel";
+    EXPECT_EQ(failure_of(declare(folder_.path() + name)).code, "bad_model") << name;
+  }
+  std::filesystem::copy_file(shipped_model, folder_.path() + "/model.bin");
+  EXPECT_EQ(describe_model(declare(folder_.path() + "/model.bin"), digests_, elsewhere_)
+                ->variants.at(0)
+                .format,
+            "gguf");
 }
 
 TEST_F(ModelFiles, AreNotReadFurtherOnceStopped) {

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// A model hub as this process is to use it, in the environment's words: HF_ENDPOINT (a mirror),
+/// HF_TOKEN or the file HF_TOKEN_PATH, HF_HUB_OFFLINE, and the cache HF_HUB_CACHE or `hub` in
+/// HF_HOME. The token is shown to the endpoint alone, over TLS or on this machine, and to nobody
+/// else: it is in no log, message or answer.
+
+#include "node/weights/web_client.hpp"
+#include "node/weights/weight_source.hpp"
+
+#include <vector>
+
+namespace consort::node {
+
+struct hub_settings {
+  std::string endpoint = "https://huggingface.co";
+  std::string token; ///< Empty = none.
+  std::string cache; ///< Folder; empty = none is read or written.
+  bool offline = false;
+  std::string authorities; ///< PEM file (SSL_CERT_FILE); empty = the system's.
+  limits::web_set limits = {};
+};
+
+/// What this process' environment says.
+[[nodiscard]] hub_settings hub_from_environment();
+
+/// One file of a repository, named for good.
+struct hub_file {
+  weight_source source; ///< Its revision is a commit, its file is named.
+  digest content;
+  std::uint64_t size_bytes = 0;
+};
+
+/// What to ask a web server or the hub for to get a file.
+[[nodiscard]] result<web_request> request_for(const weight_source& source, const hub_settings& hub);
+
+/// Which file a source of the hub means, by asking it. Errors: what web_exchange() says, and
+/// `weights_missing`, `weights_ambiguous` (it lists them), `weights_denied` (a token is wanted),
+/// `weights_busy`, `weights_refused`, `weights_undigested` (the hub knows no SHA-256 of it).
+[[nodiscard]] result<hub_file> find_hub_file(const weight_source& source, const hub_settings& hub,
+                                             const web_means& means);
+
+/// What a status other than success of a file's server means; the caller is told what to do.
+[[nodiscard]] error judge_status(const web_head& head, const std::string& what,
+                                 const hub_settings& hub);
+
+/// The only name of a weights file among others, `why` not when there is none or are several.
+[[nodiscard]] result<std::string> only_weights(const std::vector<std::string>& names,
+                                               const std::string& where);
+
+} // namespace consort::node

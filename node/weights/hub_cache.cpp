@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "node/weights/hub_cache.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+namespace consort::node {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+error not_cached(const std::string& what) {
+  return {recovery::retry_later, "weights_missing", "the cache of this host has no " + what};
+}
+
+std::string first_line(const fs::path& path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  line.resize(std::min(line.find_first_of(" \r\t"), line.size()));
+  return line;
+}
+
+/// All files below, as paths within it.
+std::vector<std::string> files_in(const fs::path& folder) {
+  std::vector<std::string> names;
+  std::error_code failed;
+  for (fs::recursive_directory_iterator at(folder, failed), end; at != end && !failed;
+       at.increment(failed))
+    if (std::error_code ignored; at->is_regular_file(ignored))
+      names.push_back(at->path().lexically_relative(folder).string());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+/// A link at `path`, whatever was there.
+bool relink(const fs::path& target, const fs::path& path) {
+  std::error_code failed;
+  fs::create_directories(path.parent_path(), failed);
+  const auto fresh = fs::path(path.string() + ".new");
+  fs::remove(fresh, failed);
+  fs::create_symlink(target, fresh, failed);
+  if (!failed)
+    fs::rename(fresh, path, failed);
+  return !failed;
+}
+
+} // namespace
+
+std::string hub_cache::repository(const weight_source& source) const {
+  const auto slash = source.repository.find('/');
+  return folder_ + "/models--" + source.repository.substr(0, slash) + "--"
+         + source.repository.substr(slash + 1);
+}
+
+result<hub_cache::found_file> hub_cache::find(const weight_source& source) const {
+  if (folder_.empty())
+    return not_cached(source.text() + ": it has no cache");
+  const fs::path root = repository(source);
+  auto commit = source.revision;
+  if (!is_commit(commit))
+    commit = first_line(root / "refs" / source.revision);
+  const auto snapshot = root / "snapshots" / commit;
+  std::error_code failed;
+  if (!is_commit(commit) || !fs::is_directory(snapshot, failed))
+    return not_cached(source.text());
+  found_file out{source, {}};
+  out.source.revision = commit;
+  if (source.file.empty()) {
+    auto only = only_weights(files_in(snapshot), "hf:" + source.repository);
+    if (!only)
+      return only.failure();
+    out.source.file = *std::move(only);
+  }
+  out.path = (snapshot / out.source.file).string();
+  if (!fs::is_regular_file(out.path, failed))
+    return not_cached(source.text());
+  return out;
+}
+
+std::optional<std::string> hub_cache::blob(const weight_source& source,
+                                           const digest& content) const {
+  if (folder_.empty())
+    return std::nullopt;
+  const auto path = repository(source) + "/blobs/" + content.value;
+  std::error_code failed;
+  return fs::is_regular_file(path, failed) ? std::optional(path) : std::nullopt;
+}
+
+bool hub_cache::keep(const weight_source& source, const digest& content,
+                     const std::string& path) const {
+  if (folder_.empty() || !is_commit(source.revision) || source.file.empty())
+    return false;
+  const fs::path root = repository(source);
+  const auto kept = root / "blobs" / content.value;
+  std::error_code failed;
+  fs::create_directories(kept.parent_path(), failed);
+  if (!fs::exists(kept, failed))
+    fs::create_hard_link(path, kept, failed);
+  if (failed)
+    return false;
+  const auto link = root / "snapshots" / source.revision / source.file;
+  return relink(kept.lexically_relative(link.parent_path()), link);
+}
+
+void hub_cache::keep_revision(const weight_source& asked, const std::string& commit) const {
+  if (folder_.empty() || is_commit(asked.revision))
+    return;
+  const auto path = fs::path(repository(asked)) / "refs" / asked.revision;
+  std::error_code failed;
+  fs::create_directories(path.parent_path(), failed);
+  const auto fresh = path.string() + ".new";
+  if (std::ofstream file(fresh, std::ios::trunc); !(file << commit))
+    return;
+  fs::rename(fresh, path, failed);
+}
+
+} // namespace consort::node

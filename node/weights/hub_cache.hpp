@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// The hub's cache on this host's disk, in the layout of the hub's own tools, so that what they
+/// fetched is used and what we fetched is theirs: `models--ORG--REPO/blobs/<sha256>` holds the
+/// content, `snapshots/<commit>/<file>` is a link to it, `refs/<revision>` names a commit. Others
+/// may change it at any time: nothing in it is believed before it was hashed. Best effort: a cache
+/// that cannot be written costs the next one a fetch. No state: thread-safe.
+
+#include "node/weights/hub.hpp"
+
+#include <optional>
+
+namespace consort::node {
+
+class hub_cache {
+public:
+  /// An empty folder is no cache: nothing is found and nothing kept.
+  explicit hub_cache(std::string folder) : folder_(std::move(folder)) {}
+
+  /// A file in a snapshot that a revision stands for, and its path; where no file is named, the
+  /// only one that fits. Errors: `weights_missing`, `weights_ambiguous`.
+  struct found_file {
+    weight_source source; ///< Its revision is a commit, its file is named.
+    std::string path;
+  };
+  [[nodiscard]] result<found_file> find(const weight_source& source) const;
+
+  /// Path of a blob of that content; its content was not looked at.
+  [[nodiscard]] std::optional<std::string> blob(const weight_source& source,
+                                                const digest& content) const;
+
+  /// Takes in `path` as the file that `source` names, `asked` being how it was asked for, without a
+  /// copy: only on the same file system. Returns: whether it is there now.
+  bool keep(const weight_source& source, const digest& content, const std::string& path) const;
+  /// Remembers which commit a branch or tag is now.
+  void keep_revision(const weight_source& asked, const std::string& commit) const;
+
+private:
+  [[nodiscard]] std::string repository(const weight_source& source) const;
+
+  std::string folder_;
+};
+
+} // namespace consort::node
