@@ -16,6 +16,7 @@ namespace consort::node {
 struct c_abi_spec {
   std::string plugin;             ///< Name of the plugin it belongs to, for messages.
   std::string library;            ///< Absolute path of the shared object.
+  bool stepwise = false;          ///< Of the level `step` (node/plugin_step_abi.h).
   std::string config_json = "{}"; ///< Object merged into what `open` gets; our own keys win.
   duration_us start_timeout_us = limits::runtime_start_us_default; ///< Start to loaded.
   std::uint64_t memory_bytes = 0;         ///< Address-space limit of the host process; 0 = none.

@@ -425,6 +425,7 @@ std::unique_ptr<runtime> json_plugin::make_c_abi() const {
     return nullptr;
   const auto& rule = document_.runtime;
   c_abi_spec spec;
+  spec.stepwise = document_.runtime.stepwise;
   spec.plugin = document_.metadata.name;
   spec.library = library_path();
   spec.config_json = rule.config_json;

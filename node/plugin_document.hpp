@@ -112,6 +112,7 @@ struct runtime_rule {
   bool present = false;
   runtime_interface interface = runtime_interface::c_abi;
   std::string library;            ///< c-abi: as written; relative to the plugin's folder.
+  bool stepwise = false;          ///< c-abi: of the level `step`, not `generate`.
   std::string config_json = "{}"; ///< c-abi.
   server_spec server;             ///< server: what only it has; the rest is filled in later.
   duration_us start_timeout_us = limits::runtime_start_us_default;

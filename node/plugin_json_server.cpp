@@ -13,6 +13,7 @@ namespace {
 void read_library(json_section& section, runtime_rule& rule) {
   section.require("library", "the shared object's file name");
   rule.library = section.text("library");
+  rule.stepwise = section.word("level", {"generate", "step"}, 0) == 1;
   if (const auto* config = section.find("config")) {
     if (config->is_object())
       rule.config_json = config->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);

@@ -8,6 +8,7 @@ import path from 'node:path';
 import test from 'node:test';
 import {
   Cluster,
+  binary,
   checker,
   command_line,
   eventually,
@@ -354,4 +355,35 @@ test('a server that runs already is attached', { timeout: 240_000 }, async (t) =
   } finally {
     await second.destroy();
   }
+});
+
+test('a runtime of the level step is served as any other', { timeout: 240_000 }, async (t) => {
+  const plugins = temp_dir('consort-plugins');
+  const folder = path.join(plugins, 'refnpu-step');
+  fs.cpSync(path.join(path.dirname(binary), '../share/consort/plugins/reference'), folder, {
+    recursive: true,
+  });
+  const file = path.join(folder, 'plugin.json');
+  const text = fs.readFileSync(file, 'utf8');
+  const stepwise = text
+    .replace('"name": "refnpu"', '"name": "refnpu-step"')
+    .replace('"priority": 50', '"priority": 60')
+    .replace('"library": "librefnpu.so"', '"level": "step", "library": "librefnpu-step.so"');
+  fs.writeFileSync(file, stepwise);
+  const cluster = new Cluster({ args: ['--plugins', plugins] });
+  t.after(async () => {
+    await cluster.destroy();
+    fs.rmSync(plugins, { recursive: true, force: true });
+  });
+  await cluster.start();
+  const npu = (await cluster.list('devices')).filter((one) => one.spec.type === 'npu');
+  assert.deepEqual(new Set(npu.map((one) => one.spec.plugin)), new Set(['refnpu-step']));
+  const wanted = { 'X-Consort-Device': 'npu', 'X-Consort-Wait': '60s' };
+  const ask = () => cluster.complete({ max_tokens: 16, temperature: 0 }, wanted);
+  const answers = await Promise.all([ask(), ask(), ask()]);
+  for (const answer of answers) assert.equal(answer.status, 200, answer.text);
+  assert.equal(new Set(answers.map((one) => one.json.choices[0].text)).size, 1);
+  const hosts = cluster.hosts().map((one) => command_line(one.pid));
+  assert.ok(hosts.some((line) => line.includes('libconsort-step.so')), hosts.join('\n'));
+  await cluster.stop();
 });

@@ -32,7 +32,9 @@ void put_message(std::string text, char* out, std::size_t capacity) {
   out[bytes] = '\0';
 }
 
-int fail(const error& why, char* out, std::size_t capacity) {
+} // namespace
+
+int report_failure(const error& why, char* out, std::size_t capacity) {
   put_message(why.message, out, capacity);
   return status_of(why);
 }
@@ -67,6 +69,8 @@ result<open_config> read_config(const char* text) {
   return config;
 }
 
+namespace {
+
 void close_session(consort_session* session) {
   delete session;
 }
@@ -74,13 +78,14 @@ void close_session(consort_session* session) {
 int submit_request(consort_session* session, const consort_request* request, char* message,
                    std::size_t message_bytes) {
   if (session == nullptr || request == nullptr || request->json == nullptr)
-    return fail(invalid("no session, request or body"), message, message_bytes);
+    return report_failure(invalid("no session, request or body"), message, message_bytes);
   if (request->size < sizeof(consort_request))
-    return fail(invalid("the request comes from an older ABI"), message, message_bytes);
+    return report_failure(invalid("the request comes from an older ABI"), message, message_bytes);
   if (session->engine == nullptr)
-    return fail(invalid("this rank takes no requests: its leader does"), message, message_bytes);
+    return report_failure(invalid("this rank takes no requests: its leader does"), message,
+                          message_bytes);
   const auto submitted = session->engine->submit(*request);
-  return submitted ? CONSORT_OK : fail(submitted.failure(), message, message_bytes);
+  return submitted ? CONSORT_OK : report_failure(submitted.failure(), message, message_bytes);
 }
 
 void cancel_request(consort_session* session, std::uint64_t request) {
@@ -100,14 +105,14 @@ std::size_t write_stats(consort_session* session, char* json, std::size_t json_b
 int open_session(const char* config_json, const consort_sink* sink, consort_session** out,
                  char* message, std::size_t message_bytes, opener make) {
   if (out == nullptr || sink == nullptr || sink->emit == nullptr)
-    return fail(invalid("no sink or no place for the session"), message, message_bytes);
+    return report_failure(invalid("no sink or no place for the session"), message, message_bytes);
   *out = nullptr;
   auto config = read_config(config_json);
   if (!config)
-    return fail(config.failure(), message, message_bytes);
+    return report_failure(config.failure(), message, message_bytes);
   auto opened = make(*config, *sink);
   if (!opened)
-    return fail(opened.failure(), message, message_bytes);
+    return report_failure(opened.failure(), message, message_bytes);
   *out = opened->release();
   return CONSORT_OK;
 }

@@ -25,6 +25,11 @@ struct open_config {
   nlohmann::json json;
 };
 
+/// Reads what `open` was given. Failures: `invalid_request`, which names the field.
+[[nodiscard]] result<open_config> read_config(const char* text);
+/// One line, terminated, into the caller's place for it. Returns: the ABI's status.
+int report_failure(const error& why, char* message, std::size_t message_bytes);
+
 /// Opens a session of one runtime: `bad_model` and `invalid_request` keep their ABI status.
 using opener = result<std::unique_ptr<consort_session>> (*)(const open_config& config,
                                                             const consort_sink& sink);

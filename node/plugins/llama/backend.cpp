@@ -44,7 +44,9 @@ std::string library_directory() {
 result<done> load_backends_now(const std::string& directory) {
   llama_log_set(keep_errors, nullptr);
   const std::string from = directory.empty() ? library_directory() : directory;
-  ggml_backend_load_all_from_path(from.empty() ? nullptr : from.c_str());
+  // Another object of this process may have loaded them: they are the process's own.
+  if (ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU) == nullptr)
+    ggml_backend_load_all_from_path(from.empty() ? nullptr : from.c_str());
   if (ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU) == nullptr)
     return error{recovery::retry_elsewhere, "no_backend",
                  "no llama.cpp back-end for this CPU found in '" + from + "'"};
@@ -126,6 +128,19 @@ result<model_ptr> load_model(const std::string& path) {
     return bad_model("cannot load '" + path + "': " + last_engine_error("unknown reason"));
   if (!llama_model_has_decoder(model.get()) || llama_model_has_encoder(model.get()))
     return bad_model("'" + path + "' is not a decoder-only language model");
+  return model;
+}
+
+result<model_ptr> load_vocabulary(const std::string& path) {
+  if (auto checked = check_gguf(path); !checked)
+    return checked.failure();
+  last_error.clear();
+  auto params = llama_model_default_params();
+  params.vocab_only = true;
+  model_ptr model(llama_model_load_from_file(path.c_str(), params));
+  if (!model)
+    return bad_model("cannot read the vocabulary of '" + path
+                     + "': " + last_engine_error("unknown reason"));
   return model;
 }
 

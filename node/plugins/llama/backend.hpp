@@ -56,6 +56,10 @@ private:
 /// Checks and loads a model. Requires: load_backends succeeded. Failures have code `bad_model`.
 [[nodiscard]] result<model_ptr> load_model(const std::string& path);
 
+/// The vocabulary and chat template of a GGUF alone; its tensors are not looked at. Requires and
+/// failures as load_model().
+[[nodiscard]] result<model_ptr> load_vocabulary(const std::string& path);
+
 /// Threads that may spin without starving the machine: at most one fewer than it has, at least one.
 [[nodiscard]] std::uint32_t usable_threads(std::uint32_t wanted);
 

@@ -26,15 +26,13 @@ void set_text(consort_event& event, std::string_view text) {
 
 } // namespace
 
-batch_loop::batch_loop(llama_context& context, const vocabulary& words, std::uint32_t sequences,
-                       engine_counters& counters, event_sink sink, step_peers* peers)
-    : context_(context),
+batch_loop::batch_loop(step_engine& steps, const vocabulary& words, engine_counters& counters,
+                       event_sink sink)
+    : steps_(steps),
       words_(words),
-      peers_(peers),
       counters_(counters),
       sink_(std::move(sink)),
-      batch_(static_cast<std::int32_t>(limits::batch_tokens)),
-      sequences_(sequences) {}
+      sequences_(steps.slots()) {}
 
 void batch_loop::add(job wanted) {
   queue_.push_back(std::move(wanted));
@@ -112,7 +110,7 @@ void batch_loop::start(job wanted) {
     assert(slot != sequences_.end());
     *slot
         = sequence{&request, choice,        choice == 0 ? phase::prefill : phase::follow, {}, 0, 0,
-                   -1,       std::move(run)};
+                   {},       std::move(run)};
     if (choice == 0) {
       request.first = static_cast<llama_seq_id>(slot - sequences_.begin());
       slot->input = made.prompt;
@@ -143,28 +141,12 @@ bool batch_loop::replay(running_request& request, choice_run& run) {
 }
 
 bool batch_loop::step_generating() {
-  const auto generates
-      = [](const sequence& each) { return each.owner != nullptr && each.state == phase::decode; };
-  const auto begin = std::find_if(sequences_.begin(), sequences_.end(), generates);
-  const auto end = std::find_if(sequences_.rbegin(), sequences_.rend(), generates).base();
-  std::vector<llama_seq_id> fillers;
-  for (auto each = begin; each < end; ++each) {
-    const auto id = static_cast<llama_seq_id>(each - sequences_.begin());
-    if (generates(*each)) {
-      feed(id);
-    } else if (each->position == 0) {
-      // llama.cpp runs a pass for each run of neighbouring ids: a dummy row closes the gap for
-      // less.
-      batch_.add(0, 0, id, false);
-      fillers.push_back(id);
-    }
-  }
+  for (std::size_t id = 0; id < sequences_.size(); ++id)
+    if (sequences_[id].owner != nullptr && sequences_[id].state == phase::decode)
+      feed(static_cast<llama_seq_id>(id));
   if (fed_.empty())
     return false;
-  const bool worked = decode();
-  for (const llama_seq_id id : fillers)
-    forget_sequence(id);
-  if (worked)
+  if (decode())
     for (const llama_seq_id id : std::exchange(fed_, {}))
       advance(id);
   return true;
@@ -178,14 +160,14 @@ bool batch_loop::step_prompts() {
         && sequences_[static_cast<std::size_t>(request.first)].state == phase::prefill)
       firsts.push_back(request.first);
   for (const llama_seq_id id : firsts) {
-    if (spent >= limits::batch_tokens)
+    if (spent >= steps_.rows_max())
       break;
     feed(id);
     spent += static_cast<std::uint32_t>(batch_.size());
     if (!decode())
       return true;
     fed_.clear();
-    if (sequences_[static_cast<std::size_t>(id)].row >= 0)
+    if (sequences_[static_cast<std::size_t>(id)].row)
       advance(id);
   }
   return !firsts.empty();
@@ -193,62 +175,65 @@ bool batch_loop::step_prompts() {
 
 void batch_loop::feed(llama_seq_id id) {
   sequence& into = sequences_[static_cast<std::size_t>(id)];
-  into.row = -1;
+  into.row.reset();
   fed_.push_back(id);
-  while (into.fed < into.input.size() && batch_.room() > 0) {
+  while (into.fed < into.input.size() && batch_.size() < steps_.rows_max()) {
     const bool last = into.fed + 1 == into.input.size();
-    const std::int32_t row = batch_.add(into.input[into.fed++], into.position++, id, last);
     if (last)
-      into.row = row;
+      into.row = batch_.size();
+    batch_.push_back(
+        {into.input[into.fed++], static_cast<std::uint32_t>(id), into.position++, last});
   }
 }
 
 /// Computes the batch and empties it. Returns: false when nothing may be read from the engine.
 bool batch_loop::decode() {
   ++counters_.steps_total;
-  if (peers_ != nullptr)
-    peers_->begin_step(batch_.raw());
-  const std::int32_t failed = llama_decode(&context_, batch_.raw());
-  if (peers_ != nullptr)
-    failed == 0 ? peers_->finish_step(context_, batch_.raw()) : peers_->drop_step();
+  std::string why;
+  const auto outcome = steps_.step(batch_, why);
   batch_.clear();
-  if (failed == 0)
+  if (outcome == step_outcome::done)
     return true;
   fed_.clear();
-  if (failed != 2) // 2: aborted by us, because the session closes.
-    fail_running(last_engine_error("llama_decode returned " + std::to_string(failed)));
+  if (outcome == step_outcome::failed) // Else by us, because the session closes.
+    fail_running(why);
   return false;
 }
 
 void batch_loop::advance(llama_seq_id id) {
   sequence& current = sequences_[static_cast<std::size_t>(id)];
-  const std::span<const float> logits(llama_get_logits_ith(&context_, current.row),
-                                      static_cast<std::size_t>(words_.size()));
+  const auto logits = steps_.logits(*current.row);
   if (current.state == phase::prefill) {
     current.state = phase::decode;
-    start_followers(id, logits);
+    if (!start_followers(id, logits))
+      return;
   }
   advance_one(id, logits);
 }
 
 /// The prompt is in: its other choices go on from the same KV and the same logits. Copied before
-/// the first choice moves on or ends.
-void batch_loop::start_followers(llama_seq_id first, std::span<const float> logits) {
+/// the first choice moves on or ends. Returns: false when that failed, and the request with it.
+bool batch_loop::start_followers(llama_seq_id first, std::span<const float> logits) {
   const sequence& source = sequences_[static_cast<std::size_t>(first)];
-  const running_request* owner = source.owner;
-  const llama_pos position = source.position;
+  running_request* owner = source.owner;
+  const auto position = source.position;
   for (std::size_t other = 0; other < sequences_.size(); ++other) {
     sequence& follower = sequences_[other];
     if (follower.owner != owner || follower.state != phase::follow)
       continue;
     const auto id = static_cast<llama_seq_id>(other);
-    llama_memory_seq_cp(llama_get_memory(&context_), first, id, -1, -1);
-    if (peers_ != nullptr)
-      peers_->copy_sequence(first, id);
+    if (!steps_.copy(static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(other))) {
+      const auto request = owner->wanted.id;
+      drop(*owner);
+      emit_failed(request, {recovery::retry_elsewhere, "engine_failed",
+                            "the engine failed: it could not copy a sequence"});
+      return false;
+    }
     follower.state = phase::decode;
     follower.position = position;
     advance_one(id, logits);
   }
+  return true;
 }
 
 void batch_loop::advance_one(llama_seq_id id, std::span<const float> logits) {
@@ -294,7 +279,7 @@ void batch_loop::finish_choice(running_request& request, const choice_run& run,
 }
 
 void batch_loop::release(llama_seq_id id) {
-  forget_sequence(id);
+  steps_.drop(static_cast<std::uint32_t>(id));
   sequences_[static_cast<std::size_t>(id)] = sequence{};
 }
 
@@ -314,15 +299,6 @@ void batch_loop::fail_running(const std::string& why) {
     drop(running_.front());
     emit_failed(id, failed);
   }
-  llama_memory_clear(llama_get_memory(&context_), true);
-  if (peers_ != nullptr)
-    peers_->forget_all();
-}
-
-void batch_loop::forget_sequence(llama_seq_id id) {
-  llama_memory_seq_rm(llama_get_memory(&context_), id, -1, -1);
-  if (peers_ != nullptr)
-    peers_->forget_sequence(id);
 }
 
 void batch_loop::note_load() {
@@ -330,7 +306,7 @@ void batch_loop::note_load() {
   std::uint64_t kv = 0;
   for (const sequence& each : sequences_) {
     busy += each.owner != nullptr ? 1 : 0;
-    kv += each.owner != nullptr ? static_cast<std::uint64_t>(each.position) : 0;
+    kv += each.owner != nullptr ? each.position : 0;
   }
   for (running_request& request : running_)
     request.batch_max = std::max(request.batch_max, busy);

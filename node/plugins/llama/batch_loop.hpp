@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Continuous batching over one llama.cpp context. Each step decodes one token of every sequence
-/// that is generating, together, and then prompts by age, up to a budget of tokens. Requests wait
-/// in arrival order until their choices have free sequences; each sequence owns a partition of the
-/// KV memory as long as the model's context, so what was admitted never runs out of it. Choices of
-/// one request share one prefill: its KV is copied to their sequences.
+/// Continuous batching over what computes a model step by step. Each step decodes one token of
+/// every sequence that is generating, together, and then prompts by age, up to a budget of tokens.
+/// Requests wait in arrival order until their choices have free sequences; each sequence owns a
+/// partition of the KV memory (a slot) as long as the model's context, so what was admitted never
+/// runs out of it. Choices of one request share one prefill: its KV is copied to their sequences.
 ///
 /// Prompts are not mixed into the decode call: with partitioned KV llama.cpp computes a mixed batch
 /// in the same two passes, only cut so that a prompt's rounding depends on who runs beside it.
 /// Single-threaded; `counters` may be read by any thread.
 
-#include "node/plugins/llama/backend.hpp"
 #include "node/plugins/llama/choice_run.hpp"
 #include "node/plugins/llama/job.hpp"
-#include "node/plugins/llama/step_peers.hpp"
+#include "node/plugins/llama/step_engine.hpp"
 
 #include <atomic>
 #include <deque>
 #include <functional>
 #include <list>
 #include <memory>
+#include <optional>
 
 namespace consort::llama {
 
@@ -38,9 +38,9 @@ using event_sink = std::function<void(const consort_event&)>;
 
 class batch_loop {
 public:
-  /// Borrows all of them. `sequences` is the context's n_seq_max; `peers` null = none.
-  batch_loop(llama_context& context, const vocabulary& words, std::uint32_t sequences,
-             engine_counters& counters, event_sink sink, step_peers* peers = nullptr);
+  /// Borrows all of them.
+  batch_loop(step_engine& steps, const vocabulary& words, engine_counters& counters,
+             event_sink sink);
 
   /// Queues a job behind the others.
   void add(job wanted);
@@ -68,8 +68,8 @@ private:
     phase state = phase::prefill;
     token_list input; ///< Prompt, then the last picked token.
     std::size_t fed = 0;
-    llama_pos position = 0;
-    std::int32_t row = -1; ///< Where this step's logits are; -1 = none.
+    std::uint32_t position = 0;
+    std::optional<std::size_t> row; ///< Where this step's logits are.
     std::unique_ptr<choice_run> run;
   };
 
@@ -79,10 +79,9 @@ private:
   bool step_generating();
   bool step_prompts();
   void feed(llama_seq_id id);
-  void forget_sequence(llama_seq_id id);
   bool decode();
   void advance(llama_seq_id id);
-  void start_followers(llama_seq_id first, std::span<const float> logits);
+  bool start_followers(llama_seq_id first, std::span<const float> logits);
   void advance_one(llama_seq_id id, std::span<const float> logits);
   void finish_choice(running_request& request, const choice_run& run, std::uint32_t choice);
   void release(llama_seq_id id);
@@ -97,13 +96,12 @@ private:
   void emit_completed(const running_request& request);
   void emit_failed(std::uint64_t id, const error& why);
 
-  llama_context& context_;
+  step_engine& steps_;
   const vocabulary& words_;
-  step_peers* const peers_;
   engine_counters& counters_;
   event_sink sink_;
-  token_batch batch_;
-  std::vector<sequence> sequences_; ///< Index = llama sequence id.
+  std::vector<step_row> batch_;
+  std::vector<sequence> sequences_; ///< Index = slot.
   std::vector<llama_seq_id> fed_;   ///< Those in the batch being computed.
   std::deque<job> queue_;
   std::list<running_request> running_; ///< In order of admission.

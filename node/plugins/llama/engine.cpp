@@ -2,6 +2,7 @@
 #include "node/plugins/llama/engine.hpp"
 
 #include "node/plugins/llama/json_fields.hpp"
+#include "node/plugins/llama/llama_steps.hpp"
 
 #include <algorithm>
 
@@ -66,23 +67,25 @@ result<std::unique_ptr<session>> session::open(const engine_options& options, ev
   auto loaded = load_engine(options);
   if (!loaded)
     return loaded.failure();
-  return std::unique_ptr<session>(new session(*std::move(loaded), options.peers, std::move(sink)));
+  auto model = std::move(loaded->model);
+  auto steps = std::make_unique<llama_steps>(std::move(loaded->context), loaded->context_tokens,
+                                             loaded->sequences, options.peers);
+  return around(std::move(model), std::move(steps), std::move(sink));
 }
 
-session::session(loaded_engine loaded, step_peers* peers, event_sink sink)
-    : model_(std::move(loaded.model)),
-      context_(std::move(loaded.context)),
+std::unique_ptr<session> session::around(model_ptr model, std::unique_ptr<step_engine> steps,
+                                         event_sink sink) {
+  return std::unique_ptr<session>(new session(std::move(model), std::move(steps), std::move(sink)));
+}
+
+session::session(model_ptr model, std::unique_ptr<step_engine> steps, event_sink sink)
+    : model_(std::move(model)),
+      steps_(std::move(steps)),
       words_(*model_),
-      facts_{words_.size(), loaded.sequences, llama_model_chat_template(model_.get(), nullptr)},
-      context_tokens_(loaded.context_tokens),
+      facts_{words_.size(), steps_->copies() ? steps_->slots() : 1,
+             llama_model_chat_template(model_.get(), nullptr)},
       sink_(std::move(sink)),
-      loop_(
-          *context_, words_, loaded.sequences, counters_,
-          [this](const consort_event& event) { on_event(event); }, peers) {
-  // A step of a large model may take long: closing cuts it short.
-  llama_set_abort_callback(
-      context_.get(),
-      [](void* closing) { return static_cast<std::atomic<bool>*>(closing)->load(); }, &closing_);
+      loop_(*steps_, words_, counters_, [this](const consort_event& event) { on_event(event); }) {
   thread_ = std::thread([this] { run(); });
 }
 
@@ -91,6 +94,7 @@ session::~session() {
     const std::lock_guard lock(mutex_);
     closing_ = true;
   }
+  steps_->interrupt();
   wake_.notify_all();
   thread_.join();
 }
@@ -99,7 +103,7 @@ result<done> session::submit(const consort_request& request) {
   if (counters_.requests_waiting >= limits::queue_max)
     return error{recovery::retry_later, "busy",
                  std::to_string(limits::queue_max) + " requests wait already"};
-  auto made = prepare_job(request, words_, facts_, context_tokens_);
+  auto made = prepare_job(request, words_, facts_, context_tokens());
   if (!made && made.failure().code == "invalid_request")
     return made.failure();
   const std::lock_guard lock(mutex_);

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// llama.cpp wrapped once: a session is one model, one context and one thread that runs the batch
-/// loop. Every event leaves from that thread, in order per request. Calls are thread-safe except
-/// destruction, which stops all work without further events.
+/// A session is one model, what computes it step by step, and one thread that runs the batch loop.
+/// Tokenizer, templates and vocabulary are llama.cpp's, and so are the steps unless given. Every
+/// event leaves from that thread, in order per request. Calls are thread-safe except destruction,
+/// which stops all work without further events.
 
+#include "node/plugins/llama/backend.hpp"
 #include "node/plugins/llama/batch_loop.hpp"
 #include "node/plugins/llama/limits.hpp"
+#include "node/plugins/llama/step_peers.hpp"
 
 #include <condition_variable>
 #include <mutex>
@@ -43,6 +46,9 @@ public:
   /// Loads the model. Failures: `bad_model` (the file), else the host is at fault.
   [[nodiscard]] static result<std::unique_ptr<session>> open(const engine_options& options,
                                                              event_sink sink);
+  /// A session around steps of somebody else's; `model` is for its vocabulary alone.
+  [[nodiscard]] static std::unique_ptr<session>
+  around(model_ptr model, std::unique_ptr<step_engine> steps, event_sink sink);
   ~session();
   session(const session&) = delete;
   session& operator=(const session&) = delete;
@@ -55,12 +61,12 @@ public:
   void cancel(std::uint64_t id);
 
   [[nodiscard]] const engine_counters& counters() const { return counters_; }
-  [[nodiscard]] std::uint32_t context_tokens() const { return context_tokens_; }
-  [[nodiscard]] std::uint32_t sequences() const { return facts_.sequences; }
+  [[nodiscard]] std::uint32_t context_tokens() const { return steps_->context_tokens(); }
+  [[nodiscard]] std::uint32_t sequences() const { return steps_->slots(); }
   [[nodiscard]] std::int32_t words() const { return words_.size(); }
   [[nodiscard]] std::uint64_t model_bytes() const { return llama_model_size(model_.get()); }
   [[nodiscard]] std::uint64_t kv_bytes() const {
-    return kv_bytes_of(*model_, context_tokens_, facts_.sequences);
+    return kv_bytes_of(*model_, context_tokens(), sequences());
   }
 
 private:
@@ -73,16 +79,15 @@ private:
   };
   using command = std::variant<job, rejection, cancellation>;
 
-  session(loaded_engine loaded, step_peers* peers, event_sink sink);
+  session(model_ptr model, std::unique_ptr<step_engine> steps, event_sink sink);
   void run();
   bool take_commands(std::vector<command>& taken);
   void on_event(const consort_event& event);
 
   model_ptr model_;
-  context_ptr context_;
+  std::unique_ptr<step_engine> steps_;
   vocabulary words_;
   model_facts facts_;
-  std::uint32_t context_tokens_;
   event_sink sink_;
   engine_counters counters_;
   batch_loop loop_;      ///< Touched by `thread_` only, and `working_` too.

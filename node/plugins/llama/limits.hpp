@@ -25,6 +25,7 @@ inline constexpr std::size_t stop_bytes_max
 inline constexpr std::size_t messages_max = 4'096;
 inline constexpr std::size_t logit_bias_max = 1'024;
 inline constexpr std::uint32_t top_logprobs_max = 20;
+inline constexpr std::size_t vendor_line_bytes = 1'024; ///< One error line of a stepper.
 inline constexpr int idle_wait_ms = 1'000; ///< Longest sleep of an idle loop between two looks.
 
 } // namespace consort::llama::limits

@@ -175,6 +175,45 @@ TEST_F(HostedRuntime, AHostThatIgnoresACancelIsKilled) {
   EXPECT_THAT(wait_death().message, HasSubstr("cancel within 50ms"));
 }
 
+TEST_F(HostedRuntime, ACrashInCancelCostsItsInstance) {
+  const auto loaded = must_open("crash_cancel");
+  const auto sink = submit(loaded, 1, R"({"fault":"hang","at":2})");
+  sink->wait_count(2);
+  loaded->cancel(attempt(1));
+  EXPECT_THAT(wait_death().message, HasSubstr("signal 11"));
+  EXPECT_EQ(sink->terminals(), 1u);
+}
+
+TEST_F(HostedRuntime, ACrashInStatsCostsItsInstance) {
+  options.bounds.stats_us = 5'000;
+  const auto loaded = must_open("crash_stats");
+  const auto sink = submit(loaded, 1, R"({"fault":"hang","at":2})");
+  EXPECT_EQ(sink->failure().failure.code, "runtime_died");
+  EXPECT_THAT(wait_death().message, HasSubstr("signal 11"));
+}
+
+TEST_F(HostedRuntime, ACrashInCloseIsNobodysLoss) {
+  auto loaded = must_open("crash_close");
+  const auto sink = submit(loaded, 1, "{}");
+  EXPECT_EQ(sink->failure().failure.code, "none");
+  loaded.reset();
+  finish();
+  EXPECT_FALSE(died()) << "it was to go anyway";
+}
+
+TEST_F(HostedRuntime, AHostThatLeaksDiesAtItsLimitAndIsLoadedAgain) {
+  options.memory_bytes = std::uint64_t{1} << 30U;
+  auto loaded = must_open();
+  std::uint64_t number = 0;
+  for (; number < 32 && !died(); ++number)
+    submit(loaded, number + 1, R"({"fault":"leak"})")->wait_end();
+  EXPECT_LT(number, 32u) << "16 of them are the limit";
+  EXPECT_EQ(wait_death().code, "runtime_died");
+  loaded.reset();
+  const auto again = must_open();
+  EXPECT_EQ(submit(again, 1, "{}")->failure().failure.code, "none");
+}
+
 TEST_F(HostedRuntime, AHostThatAnswersNoMoreIsKilled) {
   options.bounds.stats_us = 5'000;
   options.bounds.silent_us = 100'000;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// A vendor's shared object with a fault menu, for the tests of the host process. What it does
 /// wrong is asked for by words in the JSON of `open` and of each request:
-///   open:    {"fault": hang, crash, refuse, busy, fail, bad_model, chatter or stats_garbage}
+///   open:    {"fault": hang, crash, refuse, busy, fail, bad_model, chatter, stats_garbage, or
+///            crash_cancel, crash_stats, crash_close: a crash in that call}
 ///   request: {"tokens": n, "fault": word, "at": k}; the fault happens before event k:
 ///            crash, kill, print (then crash), hang, ignore_cancel, unknown_id, double_terminal,
-///            no_opened, bad_text, bad_kind, fail_busy, fail_refused, fail_device, fail_unasked;
+///            no_opened, bad_text, bad_kind, fail_busy, fail_refused, fail_device, fail_unasked,
+///            leak (64 MiB, for good);
 ///            in submit itself: submit_refused, submit_busy, submit_failed, submit_hang
 /// Two other libraries are built from this file: FAKE_WRONG_ABI and FAKE_NO_SYMBOL.
 
@@ -67,7 +69,7 @@ struct consort_session {
   bool closing = false;
   std::atomic<std::uint64_t> generated = 0;
   std::atomic<std::uint64_t> cancels = 0;
-  bool stats_garbage = false;
+  std::string fault; ///< As `open` was asked for it.
   std::thread engine;
 
   void run();
@@ -135,6 +137,8 @@ bool consort_session::misbehave(const work& item) {
     std::fflush(stdout);
     die_by(SIGSEGV);
   }
+  if (item.fault == "leak")
+    std::memset(new char[std::size_t{64} << 20U], 1, std::size_t{64} << 20U);
   if (item.fault == "unknown_id") {
     work other = item;
     other.id += 1'000'000;
@@ -217,13 +221,15 @@ int fake_open(const char* config_json, const consort_sink* sink, consort_session
       std::printf("chatter %d %s\n", line, std::string(200, 'x').c_str());
   auto session = std::make_unique<consort_session>();
   session->sink = *sink;
-  session->stats_garbage = fault == "stats_garbage";
+  session->fault = fault;
   session->engine = std::thread([raw = session.get()] { raw->run(); });
   *out = session.release();
   return CONSORT_OK;
 }
 
 void fake_close(consort_session* session) {
+  if (session->fault == "crash_close")
+    die_by(SIGSEGV);
   {
     const std::lock_guard lock(session->mutex);
     session->closing = true;
@@ -263,6 +269,8 @@ int fake_submit(consort_session* session, const consort_request* request, char* 
 }
 
 void fake_cancel(consort_session* session, uint64_t request) {
+  if (session->fault == "crash_cancel")
+    die_by(SIGSEGV);
   {
     const std::lock_guard lock(session->mutex);
     session->cancelled.insert(request);
@@ -271,13 +279,15 @@ void fake_cancel(consort_session* session, uint64_t request) {
 }
 
 size_t fake_stats(consort_session* session, char* out, size_t bytes) {
+  if (session->fault == "crash_stats" && session->generated > 0) // Not before it was opened.
+    die_by(SIGSEGV);
   const json counters = {{"sequences_max", 4},
                          {"kv_tokens_max", 2048},
                          {"context_max", 512},
                          {"tokens_generated_total", session->generated.load()},
                          {"cancelled_total", session->cancels.load()},
                          {"steps_total", "many"}};
-  const auto text = session->stats_garbage ? "{\"sequences_max\": -" : counters.dump();
+  const auto text = session->fault == "stats_garbage" ? "{\"sequences_max\": -" : counters.dump();
   if (text.size() < bytes)
     std::memcpy(out, text.c_str(), text.size() + 1);
   return text.size() + 1;

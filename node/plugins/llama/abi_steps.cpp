@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "node/plugins/llama/abi_steps.hpp"
+
+#include "node/plugins/llama/limits.hpp"
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+
+namespace consort::llama {
+namespace {
+
+error unusable(const std::string& library, const char* code, const std::string& why) {
+  return {recovery::refuse, code, library + ": " + why};
+}
+
+result<const consort_step_table*> load_table(const std::string& library) {
+  // Kept for good: the vendor's threads and exit handlers may outlive any last use.
+  void* const object = ::dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (object == nullptr) {
+    const char* const why = ::dlerror();
+    return unusable(library, "library_missing", why == nullptr ? "cannot be loaded" : why);
+  }
+  void* const symbol = ::dlsym(object, CONSORT_STEP_SYMBOL);
+  if (symbol == nullptr)
+    return unusable(library, "symbol_missing",
+                    "exports no `" CONSORT_STEP_SYMBOL "`, the symbol of the level `step`");
+  const auto* const table = reinterpret_cast<consort_step_fn>(symbol)();
+  if (table == nullptr)
+    return unusable(library, "abi_table", "gave no table");
+  if (table->abi != CONSORT_STEP_ABI)
+    return unusable(library, "abi_version",
+                    "speaks step ABI " + std::to_string(table->abi) + ", this host speaks "
+                        + std::to_string(CONSORT_STEP_ABI));
+  if (table->size < sizeof(consort_step_table) || table->open == nullptr || table->close == nullptr
+      || table->facts == nullptr || table->step == nullptr || table->drop == nullptr)
+    return unusable(library, "abi_table", "leaves functions out of its table");
+  return table;
+}
+
+/// One error line of the vendor's; the last byte is ours, so that it ends even if they forgot to.
+class vendor_line {
+public:
+  char* data() { return text_.data(); }
+  [[nodiscard]] std::size_t capacity() const { return text_.size() - 1; }
+  [[nodiscard]] std::string text() const {
+    return text_[0] == '\0' ? "it said nothing" : std::string(text_.data());
+  }
+
+private:
+  std::array<char, limits::vendor_line_bytes> text_{};
+};
+
+error refusal(int status, const std::string& said) {
+  switch (status) {
+  case CONSORT_BAD_MODEL: return {recovery::refuse, "bad_model", said};
+  case CONSORT_REFUSED: return {recovery::refuse, "invalid_request", said};
+  case CONSORT_BUSY: return {recovery::retry_later, "busy", said};
+  default: return {recovery::retry_elsewhere, "runtime_failed", said};
+  }
+}
+
+} // namespace
+
+result<std::unique_ptr<abi_steps>> abi_steps::open(const std::string& library,
+                                                   const std::string& config_json) {
+  const auto table = load_table(library);
+  if (!table)
+    return table.failure();
+  vendor_line said;
+  consort_stepper* stepper = nullptr;
+  const int status = (*table)->open(config_json.c_str(), &stepper, said.data(), said.capacity());
+  if (status != CONSORT_OK)
+    return refusal(status, said.text());
+  if (stepper == nullptr)
+    return error{recovery::retry_elsewhere, "runtime_contract", library + ": open gave no stepper"};
+  std::unique_ptr<abi_steps> opened(new abi_steps(*table, stepper));
+  if (auto known = opened->read_facts(); !known)
+    return known.failure();
+  return opened;
+}
+
+result<done> abi_steps::read_facts() {
+  facts_.size = sizeof facts_;
+  const int status = table_->facts(stepper_, &facts_);
+  const bool sound = status == CONSORT_OK && facts_.vocabulary > 0 && facts_.slots > 0
+                     && facts_.slots <= limits::sequences_max && facts_.context_tokens > 0
+                     && facts_.context_tokens <= limits::context_tokens_max
+                     && facts_.step_tokens >= facts_.slots;
+  if (!sound)
+    return error{recovery::retry_elsewhere, "runtime_contract",
+                 std::string("its facts make no sense: vocabulary ")
+                     + std::to_string(facts_.vocabulary) + ", slots " + std::to_string(facts_.slots)
+                     + ", context " + std::to_string(facts_.context_tokens) + ", rows in a step "
+                     + std::to_string(facts_.step_tokens) + " (at least one for each slot)"};
+  facts_.step_tokens = std::min(facts_.step_tokens, limits::batch_tokens);
+  if (facts_.vocabulary_gguf != nullptr)
+    vocabulary_path_ = facts_.vocabulary_gguf;
+  return done{};
+}
+
+abi_steps::~abi_steps() {
+  table_->close(stepper_);
+}
+
+step_outcome abi_steps::step(std::span<const step_row> rows, std::string& why) {
+  rows_.clear();
+  for (const auto& row : rows)
+    rows_.push_back({row.token, row.slot, row.position, row.wants_logits ? 1U : 0U});
+  logits_.assign(rows.size(), nullptr);
+  vendor_line said;
+  const int status = table_->step(stepper_, rows_.data(), rows_.size(), logits_.data(), said.data(),
+                                  said.capacity());
+  if (status == CONSORT_BUSY && interrupted_)
+    return step_outcome::interrupted;
+  why = said.text();
+  if (status != CONSORT_OK)
+    return step_outcome::failed;
+  for (std::size_t at = 0; at < rows_.size(); ++at)
+    if (rows_[at].wants_logits != 0 && logits_[at] == nullptr) {
+      why = "its step gave no logits for row " + std::to_string(at);
+      return step_outcome::failed;
+    }
+  return step_outcome::done;
+}
+
+std::span<const float> abi_steps::logits(std::size_t row) {
+  return {logits_[row], facts_.vocabulary};
+}
+
+void abi_steps::drop(std::uint32_t slot) {
+  table_->drop(stepper_, slot);
+}
+
+bool abi_steps::copy(std::uint32_t from, std::uint32_t to) {
+  return table_->copy(stepper_, from, to) == CONSORT_OK;
+}
+
+void abi_steps::interrupt() {
+  interrupted_ = true;
+  if (table_->interrupt != nullptr)
+    table_->interrupt(stepper_);
+}
+
+} // namespace consort::llama
