@@ -87,6 +87,10 @@ void device_state::opened(const session_opened& outcome) {
   const auto found = instances_.find(outcome.instance);
   if (found == instances_.end())
     return; // Unloaded while it was loading: the session ends with this message.
+  const auto load_us = agent_->options().clock() - found->second.began_at;
+  if (found->second.order.artifact)
+    agent_->store().note_load(found->second.order.artifact->content, device_.id.value, load_us,
+                              outcome.session ? "" : outcome.failure.message);
   if (!outcome.session) {
     const auto artifact = found->second.order.artifact;
     instances_.erase(found);
@@ -108,7 +112,7 @@ void device_state::opened(const session_opened& outcome) {
   ready.life = life_;
   ready.endpoints.push_back(outcome.session->stats().capacity);
   ready.runtime = outcome.session->capabilities();
-  ready.load_us = agent_->options().clock() - found->second.began_at;
+  ready.load_us = load_us;
   tell(std::move(ready));
 }
 

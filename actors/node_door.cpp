@@ -175,7 +175,7 @@ void door_state::advertise() {
   report(joined);
   for (const auto& device : options_.agent->plugins().devices())
     report(core::device_advertised{device, own_.life});
-  for (const auto& record : options_.agent->store().list())
+  for (const auto& record : options_.agent->store().current())
     report(core::artifact_found{record, own_.life});
   for (const auto& [id, device] : devices_)
     post(self_, device, inventory_wanted{});

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// `artifacts show|verify|gc|pin|unpin|export|import`: the store of this host, by its folder,
-// whether an agent runs on it or not.
+// `artifacts show|verify|gc|pin|unpin|rollback|export|import`: the store of this host, by its
+// folder, whether an agent runs on it or not.
 #include "cli/api.hpp"
 #include "cli/executable_commands.hpp"
+#include "cli/prebuilt.hpp"
 #include "cli/table.hpp"
 #include "node/artifact_manifest.hpp"
 #include "node/artifact_store.hpp"
@@ -12,6 +13,7 @@
 #include <CLI/App.hpp>
 
 #include <algorithm>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -30,6 +32,8 @@ struct store_flags {
   std::string name; ///< The beginning of a digest.
   std::string file;
   std::string size_max, age_max;
+  std::size_t keep_last = 0;
+  prebuilt_import prebuilt;
   bool log = false;
   bool dry_run = false;
 };
@@ -70,11 +74,31 @@ std::string compiler_of(const build_profile& profile) {
          + (profile.compiler_version.empty() ? "" : " " + profile.compiler_version);
 }
 
+/// In UTC; empty when it never was.
+std::string time_of(std::int64_t unix_s) {
+  const auto seconds = static_cast<std::time_t>(unix_s);
+  std::tm parts{};
+  char text[32] = {};
+  if (unix_s > 0 && ::gmtime_r(&seconds, &parts) != nullptr)
+    std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
 json to_json(const node::artifact_store& store, const artifact_record& one) {
   json quality = json::object();
   for (const auto& [name, figure] : one.quality)
     quality[name] = figure;
+  const auto known = store.validation_of(one.content);
+  const auto current = store.find(one.key);
   return {{"content", one.content.value},
+          {"current", current && current->content == one.content},
+          {"preferred", store.preferred(one.content)},
+          {"hashed_at", time_of(known.hashed_s)},
+          {"loaded_at", time_of(known.loaded_s)},
+          {"loaded_on", known.loaded_on},
+          {"load_us", known.load_us},
+          {"load_failed_at", time_of(known.failed_s)},
+          {"load_failure", known.failure},
           {"size_bytes", one.size_bytes},
           {"profile", one.key.profile.name},
           {"target", one.key.profile.target},
@@ -171,8 +195,9 @@ result<node::collection_rule> rule_of(const store_flags& flags) {
       return usage("--max-age wants a duration such as 720h");
     rule.age_us_max = *age;
   }
-  if (rule.size_bytes_max == 0 && rule.age_us_max == 0)
-    return usage("what is too much? --max-size 50GiB, --max-age 720h, or both");
+  rule.keep_last = flags.keep_last;
+  if (rule.size_bytes_max == 0 && rule.age_us_max == 0 && rule.keep_last == 0)
+    return usage("what is too much? --max-size 50GiB, --max-age 720h, --keep-last 2, or several");
   return rule;
 }
 
@@ -208,6 +233,17 @@ exit_code keep(context& env, const store_flags& flags, bool wanted) {
   });
 }
 
+/// An earlier one of its key is served again; nothing is built or removed.
+exit_code roll_back(context& env, const store_flags& flags) {
+  return with_one(env, flags, [&](auto& store, const auto& found) {
+    if (const auto preferred = store.prefer(found.content); !preferred)
+      return complain(env, preferred.failure());
+    env.out << found.content.value << " is the one of its profile that is served, until another is "
+            << "built; a running agent takes it up on SIGHUP\n";
+    return exit_code::done;
+  });
+}
+
 /// FILE gets the payload, FILE.json its manifest.
 exit_code export_to(context& env, const std::string& file, node::artifact_store& store,
                     const artifact_record& found) {
@@ -235,7 +271,26 @@ exit_code export_one(context& env, const store_flags& flags) {
   });
 }
 
+/// What a vendor built, of a profile that a plugin of this host has.
+exit_code import_built(context& env, const store_flags& flags) {
+  const auto config = configuration(env);
+  if (!config)
+    return complain(env, config.failure());
+  auto store = open_store(env, flags);
+  if (!store)
+    return complain(env, store.failure());
+  auto wanted = flags.prebuilt;
+  wanted.path = flags.file;
+  const auto kept = import_prebuilt(wanted, *config, **store);
+  if (!kept)
+    return complain(env, kept.failure());
+  env.out << "imported " << kept->content.value << "; a running agent takes it up on SIGHUP\n";
+  return exit_code::done;
+}
+
 exit_code import_one(context& env, const store_flags& flags) {
+  if (!flags.prebuilt.profile.empty())
+    return import_built(env, flags);
   std::ifstream file(flags.file + ".json", std::ios::binary);
   if (!file)
     return complain(env, usage(flags.file + ".json, which says what it is, cannot be read"));
@@ -287,6 +342,7 @@ void add_store(CLI::App& root, context& env) {
   auto* gc = add("gc", "Remove the artifacts that were not used for longest", collect);
   gc->add_option("--max-size", flags->size_max, "Of all that stay, e.g. 50GiB");
   gc->add_option("--max-age", flags->age_max, "Since its last use, e.g. 720h");
+  gc->add_option("--keep-last", flags->keep_last, "Of each model, profile and target the newest N");
   gc->add_flag("--dry-run", flags->dry_run, "Say what would be removed");
   named(add("pin", "Keep one from being collected",
             [](context& with, const store_flags& given) { return keep(with, given, true); }));
@@ -295,9 +351,20 @@ void add_store(CLI::App& root, context& env) {
   named(add("export", "Write one to FILE, and what it is to FILE.json", export_one))
       ->add_option("FILE", flags->file, "Where to")
       ->required();
-  add("import", "Take in what export wrote, on another host", import_one)
-      ->add_option("FILE", flags->file, "Written by export, with FILE.json beside it")
+  named(add("rollback", "Serve an earlier one of its profile again", roll_back));
+  auto* import = add("import", "Take in what export wrote, or what a vendor built", import_one);
+  import
+      ->add_option("FILE", flags->file,
+                   "Written by export, with FILE.json beside it; with "
+                   "--profile any file or folder")
       ->required();
+  import->add_option("--profile", flags->prebuilt.profile, "Build profile that it is of");
+  import->add_option("--plugins", flags->prebuilt.plugin_dirs, "Further plugin folders")
+      ->type_name("DIR");
+  import->add_option("--target", flags->prebuilt.target, "Device model that it is for");
+  import->add_option("--model", flags->prebuilt.model,
+                     "Weights that it was built from, or their "
+                     "SHA-256");
 }
 
 } // namespace consort::cli

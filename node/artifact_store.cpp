@@ -2,6 +2,7 @@
 #include "node/artifact_store.hpp"
 
 #include "node/artifact_manifest.hpp"
+#include "node/bundle.hpp"
 #include "node/file_digest.hpp"
 #include "node/process_group.hpp"
 
@@ -86,6 +87,21 @@ error missing(const std::string& what) {
 
 } // namespace
 
+namespace {
+
+/// An output that is a folder becomes one file.
+result<done> pack_output(const staging_folder& from) {
+  std::error_code failed;
+  if (!fs::is_directory(from.output_path(), failed))
+    return done{};
+  const auto folder = from.path() + "/folder";
+  fs::rename(from.output_path(), folder, failed);
+  return failed ? result<done>(disk_error(folder, failed.value()))
+                : pack_folder(folder, from.output_path());
+}
+
+} // namespace
+
 staging_folder::staging_folder(staging_folder&& other) noexcept
     : path_(std::exchange(other.path_, {})) {}
 
@@ -116,6 +132,10 @@ struct artifact_store::state {
   [[nodiscard]] std::string folder(const digest& content) const {
     return root + "/artifacts/" + content.value;
   }
+  [[nodiscard]] bool marked(const digest& content, const char* mark) const {
+    std::error_code failed;
+    return fs::exists(folder(content) + "/" + mark, failed);
+  }
   /// Of this process.
   [[nodiscard]] std::string staging() {
     return root + "/staging/" + std::to_string(::getpid()) + "/" + std::to_string(++staged);
@@ -125,6 +145,10 @@ struct artifact_store::state {
   void scan();
   void scan_one(const std::string& name);
   result<std::string> verify(const digest& content);
+  void note_hashed(const digest& content) const;
+  [[nodiscard]] const entry* choose(const artifact_key& key) const;
+  void drop_preference(const artifact_key& key);
+  [[nodiscard]] std::int64_t after_others(const artifact_manifest& manifest) const;
   void discard(const digest& content);
   result<artifact_record> store(const staging_folder& from, artifact_manifest manifest);
 };
@@ -212,6 +236,7 @@ result<std::string> artifact_store::state::verify(const digest& content) {
     return missing(content.value);
   if (actual && *actual == content && stamp) {
     found->second.verified = *stamp;
+    note_hashed(content);
     return path;
   }
   discard(content);
@@ -220,10 +245,49 @@ result<std::string> artifact_store::state::verify(const digest& content) {
                    + (actual ? actual->value : "unreadable") + ") and was discarded"};
 }
 
+void artifact_store::state::note_hashed(const digest& content) const {
+  auto known = read_validation(folder(content));
+  known.hashed_s = unix_now_s();
+  write_validation(folder(content), known);
+}
+
+/// Of several of one key the one that is preferred, else the newest. Requires: the lock.
+const artifact_store::state::entry* artifact_store::state::choose(const artifact_key& key) const {
+  const entry* chosen = nullptr;
+  for (const auto& [content, one] : entries) {
+    if (one.record.key != key)
+      continue;
+    if (marked(content, "preferred"))
+      return &one;
+    if (chosen == nullptr || one.created_s > chosen->created_s)
+      chosen = &one;
+  }
+  return chosen;
+}
+
+/// What is put later is the newer one, also within a second.
+std::int64_t artifact_store::state::after_others(const artifact_manifest& manifest) const {
+  const std::scoped_lock lock(guard);
+  auto created_s = manifest.created_s;
+  for (const auto& [content, one] : entries)
+    if (one.record.key == manifest.record.key && content != manifest.record.content)
+      created_s = std::max(created_s, one.created_s + 1);
+  return created_s;
+}
+
+/// Requires: the lock.
+void artifact_store::state::drop_preference(const artifact_key& key) {
+  std::error_code ignored;
+  for (const auto& [content, one] : entries)
+    if (one.record.key == key)
+      fs::remove(folder(content) + "/preferred", ignored);
+}
+
 result<artifact_record> artifact_store::state::store(const staging_folder& from,
                                                      artifact_manifest manifest) {
   const auto& content = manifest.record.content;
   const auto target = folder(content);
+  manifest.created_s = after_others(manifest);
   const auto fresh = from.path() + "/artifact";
   std::error_code failed;
   fs::create_directory(fresh, failed);
@@ -241,8 +305,9 @@ result<artifact_record> artifact_store::state::store(const staging_folder& from,
     return error{recovery::retry_later, "store_full",
                  "more than " + std::to_string(artifacts_max) + " artifacts"};
   // The same content again: its new manifest counts, and what stood beside it stays.
-  for (const auto* beside : {"/kept", "/build.log", "/used"})
+  for (const auto* beside : {"/kept", "/build.log", "/used", "/validation.json"})
     fs::copy_file(target + beside, fresh + beside, failed);
+  drop_preference(manifest.record.key);
   drop(target);
   if (std::rename(fresh.c_str(), target.c_str()) != 0)
     return disk_error(target, errno);
@@ -255,6 +320,7 @@ result<artifact_record> artifact_store::state::store(const staging_folder& from,
   one.verified.reset();
   if (const auto stamp = stamp_file(target + "/payload"))
     one.verified = *stamp; // Hashed a moment ago, and only renamed since.
+  note_hashed(content);
   if (one.pin == nullptr)
     one.pin = std::make_shared<const digest>(content);
   return one.record;
@@ -317,11 +383,17 @@ std::vector<artifact_record> artifact_store::list() const {
 
 std::optional<artifact_record> artifact_store::find(const artifact_key& key) const {
   const std::scoped_lock lock(state_->guard);
-  const state::entry* newest = nullptr;
+  const auto* chosen = state_->choose(key);
+  return chosen == nullptr ? std::nullopt : std::optional(chosen->record);
+}
+
+std::vector<artifact_record> artifact_store::current() const {
+  const std::scoped_lock lock(state_->guard);
+  std::vector<artifact_record> all;
   for (const auto& [content, one] : state_->entries)
-    if (one.record.key == key && (newest == nullptr || one.created_s > newest->created_s))
-      newest = &one;
-  return newest == nullptr ? std::nullopt : std::optional(newest->record);
+    if (state_->choose(one.record.key) == &one)
+      all.push_back(one.record);
+  return all;
 }
 
 std::uint64_t artifact_store::free_bytes() const {
@@ -349,6 +421,8 @@ result<staging_folder> artifact_store::stage(std::uint64_t size_bytes) {
 result<artifact_record> artifact_store::put(staging_folder from, const artifact_key& key,
                                             std::map<std::string, std::string> quality,
                                             duration_us build_us, const std::atomic<bool>* stop) {
+  if (auto packed = pack_output(from); !packed)
+    return packed.failure();
   const auto stamp = stamp_file(from.output_path());
   if (!stamp)
     return error{recovery::refuse, "artifact_missing", stamp.failure().message};
@@ -395,7 +469,17 @@ result<held_artifact> artifact_store::hold(const digest& content) {
 
 result<std::string> artifact_store::path_of(const digest& content) {
   // Also keeps names from outside off the disk: only digests become paths.
-  return is_digest(content.value) ? state_->verify(content) : missing("named so");
+  if (!is_digest(content.value))
+    return missing("named so");
+  auto path = state_->verify(content);
+  if (!path || !is_bundle(*path))
+    return path;
+  const auto tree = state_->folder(content) + "/tree";
+  const std::scoped_lock lock(unpacking_);
+  if (std::error_code failed; !fs::is_directory(tree, failed))
+    if (auto unpacked = unpack_bundle(*path, tree); !unpacked)
+      return unpacked.failure();
+  return tree;
 }
 
 result<std::string> artifact_store::path_of(const artifact_key& key) {
@@ -421,30 +505,50 @@ result<done> artifact_store::remove(const digest& content) {
   return done{};
 }
 
+namespace {
+
+struct collection_candidate {
+  std::int64_t used_s = 0;
+  artifact_record record;
+  std::size_t newer = 0; ///< In its line.
+};
+
+/// Built of one model for one profile and target, whatever the compiler's version.
+bool same_line(const artifact_key& one, const artifact_key& other) {
+  return one.binds == other.binds && one.profile.name == other.profile.name
+         && one.profile.target == other.profile.target;
+}
+
+} // namespace
+
 std::vector<artifact_record> artifact_store::collectable(const collection_rule& rule) const {
-  struct candidate {
-    std::int64_t used_s;
-    artifact_record record;
-  };
-  std::vector<candidate> oldest_first;
+  std::vector<collection_candidate> oldest_first;
   std::uint64_t total = 0;
   {
     const std::scoped_lock lock(state_->guard);
     for (const auto& [content, one] : state_->entries) {
       total += one.record.size_bytes;
-      if (one.pin.use_count() == 1)
-        oldest_first.push_back({one.used_s, one.record});
+      if (one.pin.use_count() > 1)
+        continue;
+      auto& made = oldest_first.emplace_back(collection_candidate{one.used_s, one.record, 0});
+      for (const auto& [other, beside] : state_->entries)
+        made.newer
+            += same_line(one.record.key, beside.record.key)
+                       && std::pair(beside.created_s, other) > std::pair(one.created_s, content)
+                   ? 1
+                   : 0;
     }
   }
   std::stable_sort(oldest_first.begin(), oldest_first.end(),
                    [](const auto& left, const auto& right) { return left.used_s < right.used_s; });
   std::vector<artifact_record> chosen;
   const auto now_s = unix_now_s();
-  for (auto& [used_s, record] : oldest_first) {
+  for (auto& [used_s, record, newer] : oldest_first) {
     const bool too_old
         = rule.age_us_max > 0 && (now_s - used_s) >= rule.age_us_max / limits::second_us;
     const bool too_much = rule.size_bytes_max > 0 && total > rule.size_bytes_max;
-    if ((!too_old && !too_much) || kept(record.content))
+    const bool too_many = rule.keep_last > 0 && newer >= rule.keep_last;
+    if ((!too_old && !too_much && !too_many) || kept(record.content) || preferred(record.content))
       continue;
     total -= record.size_bytes;
     chosen.push_back(std::move(record));
@@ -485,8 +589,43 @@ result<done> artifact_store::mark_kept(const digest& content, bool wanted) {
 }
 
 bool artifact_store::kept(const digest& content) const {
-  std::error_code failed;
-  return fs::exists(state_->folder(content) + "/kept", failed);
+  return state_->marked(content, "kept");
+}
+
+result<done> artifact_store::prefer(const digest& content) {
+  const std::scoped_lock lock(state_->guard);
+  const auto found = state_->entries.find(content);
+  if (found == state_->entries.end())
+    return missing(is_digest(content.value) ? content.value : "named so");
+  state_->drop_preference(found->second.record.key);
+  if (auto problem = write_synced(state_->folder(content) + "/preferred", ""))
+    return *problem;
+  return done{};
+}
+
+bool artifact_store::preferred(const digest& content) const {
+  return state_->marked(content, "preferred");
+}
+
+artifact_validation artifact_store::validation_of(const digest& content) const {
+  return read_validation(state_->folder(content));
+}
+
+void artifact_store::note_load(const digest& content, const std::string& device,
+                               duration_us load_us, const std::string& failure) {
+  const std::scoped_lock lock(state_->guard);
+  if (!state_->entries.contains(content))
+    return;
+  auto known = read_validation(state_->folder(content));
+  if (failure.empty()) {
+    known.loaded_s = unix_now_s();
+    known.loaded_on = device;
+    known.load_us = load_us;
+  } else {
+    known.failed_s = unix_now_s();
+    known.failure = failure;
+  }
+  write_validation(state_->folder(content), known);
 }
 
 std::optional<std::string> artifact_store::log_of(const digest& content) const {

@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Built artifacts on this node's disk, named by the SHA-256 of their content:
-/// `<data>/artifacts/<sha256>/{payload,manifest.json}`, beside them `build.log`, and `used` and
-/// `kept`, whose time and presence are what they say. An artifact is written in
+/// `<data>/artifacts/<sha256>/{payload,manifest.json}`, beside them `build.log`,
+/// `validation.json`, `tree` (a payload that is a folder's bundle, unpacked), and `used`, `kept`
+/// and `preferred`, whose time and presence are what they say. An artifact is written in
 /// `<data>/staging/<pid>`, synced, and renamed into place whole, so a crash leaves either all of it
 /// or nothing. Content is hashed before the first use in a process and whenever the file has
 /// changed since; a corrupt one is moved to `<data>/corrupt` and forgotten. Names are never taken
 /// from outside unchecked. Thread-safe.
 
+#include "node/artifact_validation.hpp"
 #include "node/limits.hpp"
 #include "scheduler/types.hpp"
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -43,12 +46,14 @@ private:
 /// Keeps one artifact from being collected; released on destruction.
 using artifact_pin = std::shared_ptr<const digest>;
 
-/// What a collection removes: the least recently used beyond `size_bytes_max`, and all unused for
-/// `age_us_max`; 0 = no bound. Pinned artifacts and
-/// those marked as kept stay.
+/// What a collection removes: the least recently used beyond `size_bytes_max`, all unused for
+/// `age_us_max`, and of each line (what is built of one model for one profile and target, whatever
+/// the compiler's version) all but the newest `keep_last`; 0 = no bound. Pinned artifacts, those
+/// marked as kept and those that are preferred stay.
 struct collection_rule {
   std::uint64_t size_bytes_max = 0;
   duration_us age_us_max = 0;
+  std::size_t keep_last = 0;
 };
 
 /// An artifact that stays where it is for as long as this lives. Its content was not looked at.
@@ -74,14 +79,18 @@ public:
   /// What the scan found unusable, once each; empties the list.
   [[nodiscard]] std::vector<error> complaints();
   [[nodiscard]] std::vector<artifact_record> list() const; ///< In order of content.
+  /// Of several of one key the one that is preferred, else the newest.
   [[nodiscard]] std::optional<artifact_record> find(const artifact_key& key) const;
+  /// One for each key, as find() says: what this node serves. In order of content.
+  [[nodiscard]] std::vector<artifact_record> current() const;
 
   /// Free space beyond limits::disk_headroom_bytes.
   [[nodiscard]] std::uint64_t free_bytes() const;
   /// A staging folder, after checking that `size_bytes` plus limits::disk_headroom_bytes are free.
   [[nodiscard]] result<staging_folder> stage(std::uint64_t size_bytes);
-  /// Hashes, syncs and moves `from`'s payload into place under `key`. The same content twice is one
-  /// artifact; a second artifact of the same key replaces the first in `find`. Errors:
+  /// Hashes, syncs and moves `from`'s payload into place under `key`; a folder is packed first. The
+  /// same content twice is one artifact; a second artifact of the same key replaces the first in
+  /// `find`, which stays in the store. Errors: pack_folder()'s,
   /// `artifact_empty`, `artifact_missing`, `disk_full`, `store_full`; `hash_stopped` once `stop`.
   [[nodiscard]] result<artifact_record> put(staging_folder from, const artifact_key& key,
                                             std::map<std::string, std::string> quality,
@@ -92,7 +101,8 @@ public:
   [[nodiscard]] result<artifact_record> put_copy(staging_folder from,
                                                  const artifact_record& expected);
 
-  /// The payload's path, verified. Errors: `artifact_missing`, `artifact_corrupt` (and the artifact
+  /// The payload's path, verified; of a bundle the folder that it is unpacked to. Errors:
+  /// unpack_bundle()'s, `artifact_missing`, `artifact_corrupt` (and the artifact
   /// is gone from the index).
   [[nodiscard]] result<std::string> path_of(const digest& content);
   [[nodiscard]] result<std::string> path_of(const artifact_key& key);
@@ -119,6 +129,16 @@ public:
   [[nodiscard]] result<done> mark_kept(const digest& content, bool wanted);
   [[nodiscard]] bool kept(const digest& content) const;
 
+  /// Makes it the one of its key that is served, until another is put or preferred. Errors:
+  /// `artifact_missing`, `disk_error`.
+  [[nodiscard]] result<done> prefer(const digest& content);
+  [[nodiscard]] bool preferred(const digest& content) const;
+
+  [[nodiscard]] artifact_validation validation_of(const digest& content) const;
+  /// Remembers how a load of it went; `failure` empty = well. Best effort.
+  void note_load(const digest& content, const std::string& device, duration_us load_us,
+                 const std::string& failure);
+
   /// What its compiler printed; nothing when that is not known. Keeping one is best effort.
   [[nodiscard]] std::optional<std::string> log_of(const digest& content) const;
   void keep_log(const digest& content, const std::string& text);
@@ -130,6 +150,7 @@ private:
   struct state;
   explicit artifact_store(std::unique_ptr<state> opened);
   std::unique_ptr<state> state_;
+  std::mutex unpacking_; ///< One bundle at a time.
 };
 
 } // namespace consort::node

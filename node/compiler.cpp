@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/compiler.hpp"
 
-#include "node/artifact_folder.hpp"
 #include "node/model_files.hpp"
 #include "node/model_folder.hpp"
 #include "node/placeholders.hpp"
@@ -81,8 +80,6 @@ private:
 
   void keep(compile_outcome& built) {
     const auto log = read_log();
-    if (auto packed = pack_output(); !packed)
-      return tell(packed.failure().code == "artifact_empty" ? no_output() : packed.failure());
     auto record = store_.put(std::move(staging_), order_.key, std::move(built.quality),
                              built.took_us, &stopping_);
     if (record) {
@@ -90,27 +87,14 @@ private:
       return tell(std::move(record));
     }
     const auto& why = record.failure();
-    const bool lied = why.code == "artifact_missing" || why.code == "artifact_empty";
+    const bool lied = why.code == "artifact_missing" || why.code == "artifact_empty"
+                      || why.code == "bundle_empty";
     tell(lied ? no_output() : why);
   }
 
   [[nodiscard]] error no_output() const {
     return {recovery::refuse, "compiler_bad_output",
             order_.key.profile.compiler + " reported success but wrote no output"};
-  }
-
-  /// What the compiler wrote becomes one file, if it is a folder.
-  [[nodiscard]] result<done> pack_output() const {
-    namespace fs = std::filesystem;
-    const auto output = staging_.output_path();
-    std::error_code failed;
-    if (!fs::is_directory(output, failed))
-      return done{};
-    const auto folder = output + ".folder";
-    fs::rename(output, folder, failed);
-    if (failed)
-      return error{recovery::retry_later, "disk_error", folder + ": " + failed.message()};
-    return pack_folder(folder, output);
   }
 
   void tell(result<artifact_record> outcome) {

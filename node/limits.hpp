@@ -75,7 +75,6 @@ inline constexpr duration_us compile_us_default = 3'600 * second_us;
 inline constexpr duration_us compile_us_max = 24 * 3'600 * second_us;
 inline constexpr std::size_t compile_message_bytes_max = 1024;  ///< Of a tool's last lines.
 inline constexpr std::size_t build_log_bytes_max = 1024 * 1024; ///< Kept of what a compiler prints.
-inline constexpr duration_us pack_us_max = 3'600 * second_us;   ///< A folder to or from one file.
 inline constexpr std::size_t failed_logs_max = 20;              ///< Of builds that failed.
 inline constexpr std::size_t build_failures_max = 64;           ///< Rules of one build.
 

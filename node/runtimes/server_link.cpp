@@ -115,11 +115,8 @@ task<void> server_link::live() {
 
 task<result<done>> server_link::prepare() {
   auto begun = find_server();
-  if (begun && !spec_->command.empty()) {
-    begun = co_await unpack();
-    if (begun && phase_ == phase::starting)
-      begun = launch();
-  }
+  if (begun && !spec_->command.empty())
+    begun = launch();
   if (!begun || !place_.leads()) // Whether a further rank is up is for its leader to see.
     co_return begun;
   auto waited = co_await wait_ready();
@@ -180,42 +177,6 @@ result<done> server_link::take_key() {
   return done{};
 }
 
-task<result<done>> server_link::unpack() {
-  if (!uses(*spec_, "{artifact_folder}"))
-    co_return done{};
-  if (auto there = unpacked_folder(wanted_.path)) {
-    folder_ = *std::move(there);
-    co_return done{};
-  }
-  const auto begun = begin_unpack(wanted_.path);
-  if (!begun)
-    co_return begun.failure();
-  auto started = child_process::start(
-      io_, begun->tool, [](std::string_view, bool) {},
-      [weak = weak_from_this()](child_exit end) {
-        if (const auto self = weak.lock())
-          asio::post(self->strand_, [self, end = std::move(end)] {
-            self->unpacked_ = end;
-            self->pause_.cancel();
-          });
-      });
-  if (!started)
-    co_return started.failure();
-  unpacking_ = *std::move(started);
-  pause_.expires_after(microseconds(limits::pack_us_max));
-  while (!unpacked_ && phase_ == phase::starting)
-    if (const auto [failed] = co_await pause_.async_wait(as_values); !failed)
-      break; // Its time is up; the tool ends by itself then.
-  unpacking_.reset();
-  child_exit late; // Of a tool whose end nobody saw.
-  late.timed_out = true;
-  auto folder = end_unpack(wanted_.path, *begun, unpacked_.value_or(late));
-  if (!folder)
-    co_return folder.failure();
-  folder_ = *std::move(folder);
-  co_return done{};
-}
-
 std::map<std::string, std::string> server_link::values() const {
   const auto& attributes = wanted_.device.attributes;
   const auto index = attributes.find("index"), part = attributes.find("partition");
@@ -225,7 +186,6 @@ std::map<std::string, std::string> server_link::values() const {
   known.merge(std::map<std::string, std::string>{
       {"plugin", spec_->work_path},
       {"artifact", wanted_.path},
-      {"artifact_folder", folder_},
       {"weights", wanted_.variant.source},
       {"partition", part == attributes.end() ? "" : part->second},
       {"model", wanted_.path},

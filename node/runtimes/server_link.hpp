@@ -11,7 +11,6 @@
 /// more than it allows: an attempt is held for its turn for limits::server_hold_us, then given back
 /// to be tried later, and the session says that it is full for as long as it is.
 
-#include "node/artifact_folder.hpp"
 #include "node/child_process.hpp"
 #include "node/runtimes/engine_gauges.hpp"
 #include "node/runtimes/host_log.hpp"
@@ -49,8 +48,6 @@ private:
 
   links::task<void> live();
   links::task<result<done>> prepare();
-  /// Makes `folder_`, when the server's rule wants one.
-  links::task<result<done>> unpack();
   /// What it means that the server said `lines`, or ended so, before `failure` came of it.
   [[nodiscard]] error judged(error failure, const child_exit* end) const;
   void heard(const std::string& line);
@@ -94,9 +91,6 @@ private:
   server_address at_;
   std::optional<server_address> prefill_;
   std::string model_;                        ///< As the server calls it.
-  std::string folder_;                       ///< `{artifact_folder}`; empty = none is wanted.
-  std::unique_ptr<child_process> unpacking_; ///< While it is made.
-  std::optional<child_exit> unpacked_;
   /// By rule of the spec's failures: its pattern, and whether a line matched it.
   std::vector<std::pair<std::optional<std::regex>, bool>> patterns_;
   rate_gate gate_;

@@ -7,7 +7,16 @@ import fs from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
 import { promisify } from 'node:util';
-import { Cluster, binary, checker, eventually, root, run_cli, temp_dir } from './support.mjs';
+import {
+  Cluster,
+  binary,
+  checker,
+  eventually,
+  model_file,
+  root,
+  run_cli,
+  temp_dir,
+} from './support.mjs';
 
 const application = path.join(path.dirname(binary), '../examples/consort-migrate');
 
@@ -80,6 +89,26 @@ test('builds ahead, and the store of this host', { timeout: 240_000 }, async (t)
     fs.writeFileSync(file, whole);
     assert.equal((await take()).code, 0);
     assert.equal((await run_cli(['artifacts', 'verify', '--data', other])).code, 0);
+  });
+  await check('what a vendor built is imported, and an earlier one served again', async () => {
+    const prebuilt = path.join(plugins, 'prebuilt-engine');
+    fs.mkdirSync(path.join(prebuilt, 'rank0'), { recursive: true });
+    fs.writeFileSync(path.join(prebuilt, 'rank0/engine'), 'theirs');
+    const take = (...more) =>
+      run_cli(['artifacts', 'import', prebuilt, '--data', other, ...more, '--plugins', plugins]);
+    assert.match((await take('--profile', 'none')).stderr, /fake-1 for fake-1/);
+    const known = ['--profile', 'fake-1', '--model', model_file];
+    const taken = await take(...known);
+    assert.equal(taken.code, 0, taken.stderr);
+    const theirs = /imported ([0-9a-f]{64})/.exec(taken.stdout)[1];
+    const there = async (...args) =>
+      JSON.parse((await run_cli(['-o', 'json', 'artifacts', ...args, '--data', other])).stdout);
+    assert.equal((await there('show', theirs)).current, true);
+    assert.equal((await there('show', digest)).current, false);
+    assert.ok((await there('show', theirs)).hashed_at);
+    const back = await run_cli(['artifacts', 'rollback', digest, '--data', other]);
+    assert.equal(back.code, 0, back.stderr);
+    assert.equal((await there('show', digest)).current, true);
   });
   await check('gc waits for the agent, and keeps what is pinned', async () => {
     const all = ['gc', '--max-size', '1'];

@@ -88,6 +88,76 @@ TEST_F(ArtifactStore, WhatIsMarkedAsKeptStays) {
   EXPECT_EQ(store->mark_kept(kept->content, true).failure().code, "artifact_missing");
 }
 
+TEST_F(ArtifactStore, ServesTheNewestOfAKeyOrTheOneThatIsPreferred) {
+  const auto first = put("first", key_of("p"));
+  const auto second = put("second", key_of("p"));
+  ASSERT_TRUE(put("other", key_of("q")));
+  EXPECT_EQ(store->find(key_of("p"))->content, second->content);
+  EXPECT_EQ(store->current().size(), 2U);
+  EXPECT_EQ(store->list().size(), 3U) << "the first is still there";
+  ASSERT_TRUE(store->prefer(first->content).ok());
+  EXPECT_EQ(store->find(key_of("p"))->content, first->content);
+  reopen();
+  EXPECT_EQ(store->find(key_of("p"))->content, first->content);
+  EXPECT_TRUE(store->preferred(first->content));
+  const auto third = put("third", key_of("p"));
+  EXPECT_EQ(store->find(key_of("p"))->content, third->content) << "a new one counts again";
+  ASSERT_TRUE(store->prefer(second->content).ok());
+  EXPECT_FALSE(store->preferred(first->content));
+  EXPECT_EQ(store->prefer(digest("x")).failure().code, "artifact_missing");
+}
+
+TEST_F(ArtifactStore, KeepsTheNewestFewOfALine) {
+  auto older = key_of("p");
+  older.profile.compiler_version = "1.1";
+  const auto first = put("first", older);
+  ASSERT_TRUE(put("second", key_of("p")));
+  ASSERT_TRUE(put("third", key_of("p")));
+  ASSERT_TRUE(put("elsewhere", key_of("q")));
+  const collection_rule two{0, 0, 2};
+  ASSERT_EQ(store->collectable(two).size(), 1U);
+  ASSERT_TRUE(store->prefer(first->content).ok());
+  EXPECT_TRUE(store->collectable(two).empty()) << "it is served";
+  EXPECT_EQ(store->collect({0, 0, 1}).size(), 1U);
+}
+
+TEST_F(ArtifactStore, FoldersArePackedAndUnpackedWhereTheyAreUsed) {
+  const auto make = [&](const std::string& weights) {
+    auto staging = store->stage(1'000);
+    fs::create_directories(staging->output_path() + "/rank0");
+    std::ofstream(staging->output_path() + "/rank0/engine") << weights;
+    std::ofstream(staging->output_path() + "/config.json") << "{}";
+    return store->put(*std::move(staging), key_of("folder"), {}, 1);
+  };
+  const auto record = make("weights");
+  ASSERT_TRUE(record.ok()) << record.failure().message;
+  const auto tree = store->path_of(record->content);
+  ASSERT_TRUE(tree.ok()) << tree.failure().message;
+  EXPECT_EQ(read_file(*tree + "/rank0/engine"), "weights");
+  EXPECT_EQ(read_file(*tree + "/config.json"), "{}");
+  EXPECT_EQ(make("weights")->content, record->content) << "the same folder, the same digest";
+  EXPECT_NE(make("others")->content, record->content);
+  auto staging = store->stage(1);
+  fs::create_directories(staging->output_path());
+  EXPECT_EQ(store->put(*std::move(staging), key_of("none"), {}, 1).failure().code, "bundle_empty");
+}
+
+TEST_F(ArtifactStore, RemembersHowItsArtifactsDid) {
+  const auto record = put("engine", key_of("p"));
+  EXPECT_GT(store->validation_of(record->content).hashed_s, 0);
+  EXPECT_EQ(store->validation_of(record->content).loaded_s, 0);
+  store->note_load(record->content, "n/npu0", 1'500, "");
+  store->note_load(record->content, "n/npu1", 0, "no memory");
+  reopen();
+  const auto known = store->validation_of(record->content);
+  EXPECT_EQ(known.loaded_on, "n/npu0");
+  EXPECT_EQ(known.load_us, 1'500);
+  EXPECT_EQ(known.failure, "no memory");
+  std::ofstream(folder / ("artifacts/" + record->content.value + "/validation.json")) << "[1";
+  EXPECT_EQ(store->validation_of(record->content).loaded_s, 0) << "lost without harm";
+  EXPECT_TRUE(store->path_of(record->content).ok());
+}
+
 TEST_F(ArtifactStore, KnowsWhetherAnotherHasItOpen) {
   {
     auto other = artifact_store::open(folder.path(), node_id("m"));

@@ -2,7 +2,6 @@
 // Goal: a device's parts are devices of their own that exclude what they share, models of one
 // plugin have their own spec sheets, a runtime that is not installed runs nothing, and folders that
 // compilers write are artifacts like any other.
-#include "node/artifact_folder.hpp"
 #include "node/inventory.hpp"
 #include "node/plugin_json.hpp"
 
@@ -211,47 +210,6 @@ TEST_F(PluginParts, ABuildForSeveralTargetsIsOneForEach) {
 }
 
 // --- folders ---
-
-TEST(ArtifactFolder, ComesBackAsItWasAndIsTheSameBytesWhoeverPacksIt) {
-  const temp_folder folder;
-  folder.write("built/b/decoder.rbln", "weights");
-  folder.write("built/a.json", "{}");
-  ASSERT_TRUE(pack_folder(folder / "built", folder / "one").ok());
-  folder.write("again/a.json", "{}");
-  folder.write("again/b/decoder.rbln", "weights");
-  std::filesystem::permissions(folder / "again/a.json", std::filesystem::perms::owner_all);
-  std::filesystem::permissions(folder / "again/a.json", std::filesystem::perms::owner_read
-                                                            | std::filesystem::perms::owner_write);
-  ASSERT_TRUE(pack_folder(folder / "again", folder / "two").ok());
-  EXPECT_EQ(read_file(folder / "one"), read_file(folder / "two"));
-  EXPECT_EQ(unpacked_folder(folder / "one"), std::nullopt);
-  EXPECT_EQ(unpacked_folder(folder / "built"), folder / "built") << "a folder is ready";
-  for (int round = 0; round < 2; ++round) { // The second is late, and finds it done.
-    const auto begun = begin_unpack(folder / "one");
-    ASSERT_TRUE(begun.ok());
-    const auto end = run_child(begun->tool);
-    ASSERT_TRUE(end.ok());
-    const auto place = end_unpack(folder / "one", *begun, *end);
-    ASSERT_TRUE(place.ok()) << place.failure().message;
-    EXPECT_EQ(*place, unpacked_folder(folder / "one"));
-    EXPECT_EQ(read_file(*place + "/b/decoder.rbln"), "weights");
-    EXPECT_FALSE(std::filesystem::exists(begun->scratch));
-  }
-}
-
-TEST(ArtifactFolder, WithoutContentIsNoneAndAFileIsNoPackedFolder) {
-  const temp_folder folder;
-  folder.write("empty/nothing", "");
-  EXPECT_EQ(pack_folder(folder / "empty", folder / "one").failure().code, "artifact_empty");
-  folder.write("payload", "FAKE ENGINE 1\n");
-  const auto begun = begin_unpack(folder / "payload");
-  ASSERT_TRUE(begun.ok());
-  const auto end = run_child(begun->tool);
-  ASSERT_TRUE(end.ok());
-  EXPECT_EQ(end_unpack(folder / "payload", *begun, *end).failure().code, "artifact_unfit");
-  EXPECT_FALSE(std::filesystem::exists(begun->scratch));
-  EXPECT_EQ(unpacked_folder(folder / "payload"), std::nullopt);
-}
 
 } // namespace
 } // namespace consort::node

@@ -3,7 +3,6 @@
 // attempt ends once, and no process is left.
 #include "node/runtimes/server_runtime.hpp"
 
-#include "node/artifact_folder.hpp"
 #include "node/runtimes/server_http.hpp"
 #include "tests/unit/cli/test_server.hpp"
 #include "tests/unit/node/attempt_recorder.hpp"
@@ -355,27 +354,22 @@ TEST_F(ServerRuntime, ItsPluginSaysWhatItsEndMeans) {
   EXPECT_EQ(hanging.code, "artifact_unfit") << "said, and not ready in time";
 }
 
-TEST_F(ServerRuntime, FolderArtifactIsUnpackedForIt) {
+TEST_F(ServerRuntime, FolderArtifactIsGivenAsItsPath) {
   const temp_folder folder;
-  folder.write("built/rbln_config.json", "{}");
-  folder.write("built/prefill.rbln", "the engine");
-  ASSERT_TRUE(pack_folder(folder / "built", folder / "payload").ok());
-  wanted.path = folder / "payload";
+  folder.write("tree/prefill.rbln", "the engine");
+  wanted.path = folder / "tree";
   wanted.variant.source = "/models/weights";
   wanted.device.attributes["partition"] = ":0-3";
   spec.command = {"sh",
                   "-c",
                   "echo $0 of $1 on $2; cat $0/prefill.rbln; exit 3",
-                  "{artifact_folder}",
+                  "{artifact}",
                   "{weights}",
                   "npu:{index}{partition}"};
   const auto died = open();
   ASSERT_FALSE(died);
   EXPECT_THAT(died.failure().message, HasSubstr("the engine"));
-  EXPECT_THAT(died.failure().message, HasSubstr("payload.d of /models/weights on npu:0:0-3"));
-  folder.write("other", "no folder");
-  wanted.path = folder / "other";
-  EXPECT_EQ(open().failure().code, "artifact_unfit");
+  EXPECT_THAT(died.failure().message, HasSubstr("tree of /models/weights on npu:0:0-3"));
 }
 
 TEST_F(ServerRuntime, LoadIsGivenUpWhenNobodyWantsIt) {
