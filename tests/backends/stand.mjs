@@ -108,7 +108,8 @@ export class Stand {
         spec,
         probe: { command: ['echo', JSON.stringify(device)], id: '/id', model: '/model' },
         capability: {
-          ...{ max_sequences: 64, formats: [`server/${this.backend.model}`] },
+          max_sequences: 64,
+          formats: ['server/*', 'gguf', 'safetensors', 'openvino', 'onnx'],
           runtime: { resume: 'text', cancel: true },
         },
         runtime: {

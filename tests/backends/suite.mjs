@@ -122,7 +122,8 @@ const running = {
     });
     const headers = { 'X-Consort-Device': stand.backend.type };
     const url = `${stand.cluster.url}/v1/completions`;
-    const mine = (what) => stand.journal(what).find((one) => one.prompt === 'Leaving' && one.count > 1);
+    const long = (one) => one.prompt === 'Leaving' && one.count > 1;
+    const mine = (what) => stand.journal(what).find(long);
     const answer = fetch(url, { method: 'POST', body, headers, signal: leaving.signal });
     answer.catch(() => {});
     await eventually('it decodes', () => mine('decode'), 10_000, 10);
@@ -182,9 +183,11 @@ const with_other = {
     const held = await ask(stand, {}, type_of(stand));
     assert.ok(held.status >= 500, held.text);
     stand.faults(`${fake}=die-loading`);
-    const refused = await ask(stand, {}, { ...type_of(stand), 'X-Consort-Wait': '2s' });
-    assert.ok(refused.status >= 500, refused.text);
-    assert.match(stand.cluster.output + refused.text, /exited with 9/);
+    await eventually('it is named', async () => {
+      const refused = await ask(stand, {}, { ...type_of(stand), 'X-Consort-Wait': '2s' });
+      assert.ok(refused.status >= 500, refused.text);
+      return /exited with 9/.test(stand.cluster.output + refused.text);
+    });
     assert.equal((await ask(stand, {}, {})).status, 200);
   },
 };

@@ -22,9 +22,11 @@ enum code : int {
   version_mismatch = 18,
 };
 
+/// Bytes.
 struct memory_info {
   unsigned long long total, free, used;
 };
+/// Percent of the time in which something ran.
 struct utilization_rates {
   unsigned gpu, memory;
 };
