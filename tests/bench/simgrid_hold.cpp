@@ -41,7 +41,7 @@ int main(int count, char** words) {
     sg4::Actor::create("holder", host, [] {
       while (left > 0) {
         --left;
-        sg4::this_actor::sleep_until(sg4::Engine::get_clock() + exponential());
+        hold(exponential());
       }
     });
   const auto start = std::chrono::steady_clock::now();

@@ -86,7 +86,8 @@ TEST(PluginQuery, FoldsTheValuesAtAStar) {
     "board": { "at": "/heat/*", "take": "join" } })"));
   const auto rows = rows_of(*document.telemetry,
                             R"({"id": "a", "cores": [{"busy": 10}, {"busy": "20 %"}, {"busy": "-"}],
-    "banks": {"x": {"used": 4000000000000}, "y": {"used": 96}}, "heat": [31, 44.5, 12], "nothing": []})");
+    "banks": {"x": {"used": 4000000000000}, "y": {"used": 96}}, "heat": [31, 44.5, 12],
+    "nothing": []})");
   ASSERT_EQ(rows.size(), 1U);
   EXPECT_EQ(figure_of(rows[0], "utilization"), 150) << "what cannot be read is left out";
   EXPECT_EQ(figure_of(rows[0], "memory_used_bytes"), 4'000'000'000'096);
