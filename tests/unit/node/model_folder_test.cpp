@@ -34,13 +34,14 @@ protected:
   }
   test::temp_folder folder;
   digest_cache digests;
+  weight_reader elsewhere{hub_settings{}};
 };
 
 TEST_F(ModelFolder, IsAVariantLikeAnyFile) {
   model_spec declared;
   declared.name = model_name("big");
   declared.variants.emplace_back().source = path();
-  const auto described = describe_model(declared, digests);
+  const auto described = describe_model(declared, digests, elsewhere);
   ASSERT_TRUE(described.ok()) << described.failure().message;
   const auto& variant = described->variants.front();
   EXPECT_EQ(variant.format, "safetensors");
