@@ -3,6 +3,7 @@
 #include "actors/node_actors.hpp"
 #include "actors/spawn.hpp"
 #include "scheduler/limits.hpp"
+#include "scheduler/weights.hpp"
 #include "tests/support/actor_fixture.hpp"
 #include "tests/support/fake_plugin.hpp"
 #include "tests/unit/node/temp_folder.hpp"
@@ -121,7 +122,7 @@ TEST_F(NodeActors, SayHelloThenAdvertiseEverything) {
   EXPECT_EQ(mail_.hellos[0].cluster, "test");
   const auto joined = mail_.events_of<core::node_joined>();
   ASSERT_EQ(joined.size(), 1u);
-  EXPECT_EQ(joined[0].toolchains, std::vector{profile_});
+  EXPECT_EQ(joined[0].toolchains, (std::vector{profile_, core::weights_profile()}));
   const auto devices = mail_.events_of<core::device_advertised>();
   ASSERT_EQ(devices.size(), 1u);
   EXPECT_EQ(devices[0].spec.id.value, "edge/npu0");
