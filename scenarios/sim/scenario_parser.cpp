@@ -215,8 +215,8 @@ private:
   }
 
   void read_faults(object_reader& outer) {
-    if (outer.member("faults") == nullptr)
-      return;
+    if (outer.member("faults") == nullptr || failure_)
+      return; // After an error nodes may lack devices, and only the first error is told.
     const auto names = names_for_faults();
     each(outer, "faults", false, [&](const value& item) {
       if (made_.faults.size() >= limits::faults_max)

@@ -101,7 +101,7 @@ struct refusal {
 
 TEST(Fault, BadOnesAreRefusedWithLineFieldAndTheNearestName) {
   const std::vector<refusal> bad{
-      {R"({ "at": "8s", "kill": "edge-7" })", {"fault.json:9", "faults[0].kill", "edge-0"}},
+      {R"({ "at": "8s", "kill": "edge-7" })", {"fault.json:8", "faults[0].kill", "edge-0"}},
       {R"({ "at": "8s", "kill": ["edge-0", "egde-1"] })", {"kill[1]", "did you mean edge-1"}},
       {R"({ "at": "8s", "kill": "rack-*" })", {"faults[0].kill", "unknown node"}},
       {R"({ "at": "8s", "slow": "edge-0" })", {"faults[0].slow", "edge-0/cpu0"}},

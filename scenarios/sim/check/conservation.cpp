@@ -3,15 +3,21 @@
 
 namespace consort::sim {
 
+void conservation_checker::heard(const request_id& request) {
+  if (closed_.count(request) == 0)
+    submitted_ += open_.insert(request).second ? 1U : 0U;
+}
+
 void conservation_checker::on_event(const core::event& happened, time_us) {
   if (const auto* asked = std::get_if<core::request_submitted>(&happened))
-    submitted_ += open_.insert(asked->meta.id).second ? 1U : 0U;
+    heard(asked->meta.id);
   if (const auto* asked = std::get_if<core::request_restored>(&happened))
-    submitted_ += open_.insert(asked->meta.id).second ? 1U : 0U;
+    heard(asked->meta.id);
 }
 
 void conservation_checker::on_scheduler_lost(time_us) {
   open_.clear();
+  closed_.clear();
   submitted_ = recorded_ = 0;
 }
 
@@ -20,6 +26,9 @@ void conservation_checker::on_command(const core::command& wanted, time_us now) 
   if (record == nullptr)
     return;
   open_.erase(record->request);
+  // A gateway that the core gave up may come back, and its requests with it.
+  if (record->code != "gateway_lost" && record->code != "gateway_forgot")
+    closed_.insert(record->request);
   if (++recorded_ > submitted_)
     violate("more requests ended than were submitted", now);
 }

@@ -17,7 +17,10 @@ public:
   void on_end(const core::snapshot& seen, time_us now) override;
 
 private:
+  void heard(const request_id& request);
+
   std::set<request_id> open_;   ///< In the books of the present scheduler.
+  std::set<request_id> closed_; ///< Recorded for good: told of again they are not counted again.
   std::uint64_t submitted_ = 0; ///< To it, like recorded_.
   std::uint64_t recorded_ = 0;
 };

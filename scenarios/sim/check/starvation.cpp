@@ -61,6 +61,8 @@ void starvation_checker::on_command(const core::command& wanted, time_us now) {
   if (const auto* granted = std::get_if<core::grant_ticket>(&wanted)) {
     served(granted->granted.attempt.request, now);
     forget(granted->granted.attempt.request);
+  } else if (const auto* refused = std::get_if<core::reject_request>(&wanted)) {
+    forget(refused->request);
   } else if (const auto* record = std::get_if<core::record_request>(&wanted)) {
     forget(record->request);
   }
