@@ -13,10 +13,16 @@ import furiosa from './table/furiosa.mjs';
 
 const prompt = 'Once upon a time';
 
+/// As an owner would: under another name, and before the plugin that ships.
 function offer_halves(stand) {
   const file = path.join(stand.plugins, 'furiosa/plugin.json');
-  const text = fs.readFileSync(file, 'utf8').replace('"offer": false', '"offer": true');
+  const text = fs
+    .readFileSync(file, 'utf8')
+    .replace('"name": "furiosa"', '"name": "furiosa-halves"')
+    .replace('"priority": 60', '"priority": 70')
+    .replace('"offer": false', '"offer": true');
   fs.writeFileSync(file, text);
+  stand.backend = { ...stand.backend, plugins: ['furiosa-halves'] };
 }
 
 /// Cores of each server that runs now, `npu:0` being all of a card.
@@ -50,10 +56,11 @@ test('halves of a card', { timeout: 240_000 }, async (t) => {
   const by_uuid = async () =>
     Object.fromEntries((await stand.devices()).map((one) => [one.spec.uuid, one]));
   const [card, other_card] = furiosa.devices.map((one) => one.uuid);
-  const ask = (device, fields = {}) =>
+  // Whoever asks for cores that others hold does not wait for ever.
+  const ask = (device, wait = '50s') =>
     stand.cluster.complete(
-      { model: furiosa.model, prompt, max_tokens: 8, temperature: 0, ...fields },
-      { 'X-Consort-Device': device },
+      { model: furiosa.model, prompt, max_tokens: 8, temperature: 0 },
+      { 'X-Consort-Device': device, 'X-Consort-Wait': wait },
       60_000,
     );
 
@@ -77,8 +84,8 @@ test('halves of a card', { timeout: 240_000 }, async (t) => {
     await eventually('read', async () => (await by_uuid())[card].reading.power_mw === 35000);
     const all = await by_uuid();
     assert.equal(all[`${card}/pe0-3`].reading.power_mw ?? null, null);
-    const sum = await stand.cluster.metric('consort_device_power_watts');
-    assert.ok(Math.abs(sum - 156.5) < 0.01 || sum > 156.5, `${sum} W`);
+    const sum = Object.values(all).reduce((watts, one) => watts + (one.reading.power_mw ?? 0), 0);
+    assert.equal(sum, 35_000 + 121_500);
   });
   await check('both halves serve at once, each on its cores', async () => {
     const all = await by_uuid();
@@ -94,7 +101,7 @@ test('halves of a card', { timeout: 240_000 }, async (t) => {
   });
   await check('the whole is not to be had meanwhile, the other card is', async () => {
     const all = await by_uuid();
-    const whole = await ask(all[card].spec.id, {});
+    const whole = await ask(all[card].spec.id, '3s');
     expect_apart(stand);
     if (whole.status === 200)
       assert.equal(whole.headers.get('x-consort-device'), all[card].spec.id);
@@ -107,7 +114,7 @@ test('halves of a card', { timeout: 240_000 }, async (t) => {
     const ids = Object.values(all).map((one) => one.spec.id);
     const watching = setInterval(() => expect_apart(stand), 50);
     try {
-      await Promise.all(ids.map((id) => ask(id).catch(() => {})));
+      await Promise.all(ids.map((id) => ask(id, '3s').catch(() => {})));
     } finally {
       clearInterval(watching);
     }

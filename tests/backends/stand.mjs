@@ -141,8 +141,10 @@ export class Stand {
     await this.cluster.start();
     const { model, weights } = this.backend;
     if (!model) return this.cluster;
-    const source = weights ?? `server:${model}`;
-    const added = await this.cluster.post('/api/v1/models', { name: model, source });
+    // The second vendor of nobody's serves it by its name.
+    const sources = [weights ?? [], `server:${model}`].flat();
+    const variants = sources.map((source) => ({ source, equivalence: model }));
+    const added = await this.cluster.post('/api/v1/models', { name: model, variants });
     if (added.status >= 300) throw new Error(added.text);
     return this.cluster;
   }

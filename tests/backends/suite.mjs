@@ -54,19 +54,22 @@ const before_start = {
 const running = {
   'probe and telemetry are what its tools print, in our units': async (stand) => {
     const wanted = stand.backend.devices;
-    const seen = await eventually('its devices, read', async () => {
-      const all = await stand.devices();
-      return all.length === wanted.length && all;
-    });
-    for (const expected of wanted) {
-      const one = seen.find(({ spec }) => spec.uuid === expected.uuid);
-      assert.ok(one, `no device ${expected.uuid} among ${seen.map(({ spec }) => spec.uuid)}`);
-      assert.equal(one.spec.type, stand.backend.type);
-      assert.equal(one.spec.model, expected.model);
-      if (expected.memory_bytes) assert.equal(one.spec.memory_bytes, expected.memory_bytes);
-      for (const [name, figure] of Object.entries(expected.reading ?? {}))
-        assert.deepEqual(one.reading[name] ?? null, figure, name);
-    }
+    const compare = async () => {
+      const seen = await stand.devices();
+      assert.equal(seen.length, wanted.length);
+      for (const expected of wanted) {
+        const one = seen.find(({ spec }) => spec.uuid === expected.uuid);
+        assert.ok(one, `no device ${expected.uuid} among ${seen.map(({ spec }) => spec.uuid)}`);
+        assert.equal(one.spec.type, stand.backend.type);
+        assert.equal(one.spec.model, expected.model);
+        if (expected.memory_bytes) assert.equal(one.spec.memory_bytes, expected.memory_bytes);
+        for (const [name, figure] of Object.entries(expected.reading ?? {}))
+          assert.deepEqual(one.reading[name] ?? null, figure, name);
+      }
+      return true;
+    };
+    // A tool that goes on may take a moment to its first line.
+    await eventually('its devices as they are read', compare, 15_000);
   },
   'it generates, with usage': async (stand) => {
     const answer = await ask(stand);
@@ -177,7 +180,6 @@ const with_other = {
   },
   'one that dies while loading is named, and the other serves': async (stand) => {
     if (lacks(stand, 'die')) return;
-    const { fake } = stand.backend;
     await serves(stand);
     stand.faults(`${fake}=die`);
     const held = await ask(stand, {}, type_of(stand));
@@ -206,7 +208,10 @@ export async function conformance(t, backend) {
         try {
           await check(stand);
         } catch (failure) {
-          failure.stack += stand.cluster ? `\n${stand.cluster.tail()}` : '';
+          const tail = stand.cluster ? `\n${stand.cluster.tail()}` : '';
+          // What fetch() throws shows no stack of ours.
+          if (failure instanceof DOMException) throw new Error(`${failure.message}${tail}`);
+          failure.stack += tail;
           throw failure;
         }
       });
@@ -222,11 +227,13 @@ export async function conformance(t, backend) {
   if (!lacks(stand, 'other')) await group(with_other);
 }
 
-/// Ends the fake that runs now, so that the next request starts another.
+/// Ends every fake of the backend that runs now, so that the next request starts another.
 export async function kill_fake(stand) {
   const { fake } = stand.backend;
-  const last = stand.journal('start').findLast((one) => one.name === fake);
-  process.kill(last.pid, 'SIGKILL');
+  const running = stand
+    .journal('start')
+    .filter((one) => one.name === fake && fs.existsSync(`/proc/${one.pid}`));
+  for (const one of running) process.kill(one.pid, 'SIGKILL');
   await eventually('it is noticed', () => /runtime_died|was killed by/.test(stand.cluster.output));
 }
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { shipped } from '../stand.mjs';
 import { eventually } from '../../system/support.mjs';
-import { ask } from '../suite.mjs';
+import { ask, kill_fake } from '../suite.mjs';
 import { model_folder } from '../places.mjs';
 
 const fixtures = (name) => path.join(shipped, 'rebellions/fixtures', name);
@@ -37,11 +37,10 @@ export default {
   checks: {
     'a stale engine is dropped and built once more': async (stand) => {
       const before = builds(stand);
-      stand.faults('vllm=die');
-      await ask(stand, {}, type);
-      stand.faults('rbln-artifact=stale');
+      stand.faults('rbln-artifact=stale'); // Whoever starts from now on finds it so.
+      await kill_fake(stand);
       await ask(stand, {}, { ...type, 'X-Consort-Wait': '2s' });
-      await eventually('built again', () => builds(stand) > before, 20_000);
+      await eventually('built again', () => builds(stand) > before, 20_000, 20);
       stand.faults();
       await eventually('it serves', async () => (await ask(stand, {}, type)).status === 200);
       assert.equal(builds(stand), before + 1);

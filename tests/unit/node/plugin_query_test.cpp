@@ -214,7 +214,8 @@ protected:
 };
 
 TEST_F(DeviceReadings, ABoardsPowerCountsOnce) {
-  add(R"({ "each": "", "id": "/id", "board": "/sid", "power_watts": { "at": "/p", "unit": "mW" } })",
+  add(R"({ "each": "", "id": "/id", "board": "/sid",
+           "power_watts": { "at": "/p", "unit": "mW" } })",
       R"([{"id": "d", "sid": "S1", "p": 1000}, {"id": "a", "sid": "S1", "p": "[N/A]"},
           {"id": "b", "sid": "S1", "p": 1000}, {"id": "c", "sid": "S2", "p": 700}])");
   const auto round = readings_.take();
