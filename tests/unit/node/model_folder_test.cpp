@@ -15,8 +15,7 @@ using ::testing::HasSubstr;
 const char* const llama_config
     = R"({"model_type": "llama", "hidden_size": 4096, "num_hidden_layers": 32,
   "num_attention_heads": 32, "num_key_value_heads": 8, "intermediate_size": 14336,
-  "vocab_size": 128256,
-  "max_position_embeddings": 131072, "torch_dtype": "bfloat16"})";
+  "vocab_size": 128256, "max_position_embeddings": 131072, "torch_dtype": "bfloat16"})";
 
 class ModelFolder : public ::testing::Test {
 protected:
