@@ -243,6 +243,9 @@ result<std::string> plugin_trial::load() {
     return skipped("plugin.json has no `runtime`");
   if (engine_.empty())
     return skipped("there is nothing to load");
+  if (const auto slot = device_->attributes.find("runtime");
+      slot != device_->attributes.end() && slot->second.starts_with("missing: "))
+    return skipped("the vendor's library is " + slot->second);
   node::session_request wanted;
   wanted.instance = instance_id{1};
   wanted.device = *device_;

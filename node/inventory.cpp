@@ -168,7 +168,7 @@ std::vector<inventory::found_device> inventory::ask_all(std::vector<error>& fail
     }
     if (auto devices = one->owned->probe()) {
       one->devices = *std::move(devices);
-      status.available = !one->devices.empty() || status.metadata.engine;
+      status.available = status.metadata.engine || !one->devices.empty();
       status.reason = status.available ? "" : "no device found";
     } else {
       status.reason = devices.failure().message;

@@ -180,6 +180,7 @@ const with_other = {
   },
   'one that dies while loading is named, and the other serves': async (stand) => {
     if (lacks(stand, 'die')) return;
+    const { fake } = stand.backend;
     await serves(stand);
     stand.faults(`${fake}=die`);
     const held = await ask(stand, {}, type_of(stand));

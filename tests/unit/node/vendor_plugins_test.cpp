@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: every plugin folder that ships loads, every recorded answer in it is read, and the traps of
+// particular vendors end in the right figures. No tool is run.
+#include "node/device_readings.hpp"
+#include "node/plugin_json.hpp"
+
+#include <gmock/gmock.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <set>
+
+namespace consort::node {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::StartsWith;
+
+const fs::path shipped = fs::path(CONSORT_SOURCE_DIR) / "node/plugins";
+
+plugin_document document_in(const std::string& vendor) {
+  auto document = load_plugin_json((shipped / vendor).string());
+  EXPECT_TRUE(document.ok()) << document.failure().message;
+  return document ? *std::move(document) : plugin_document{};
+}
+
+/// One recorded answer, split as `query` says.
+std::vector<answer_row> recorded(const std::string& vendor, const std::string& name,
+                                 const tool_query& query) {
+  std::ifstream file(shipped / vendor / "fixtures" / name, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_FALSE(text.empty()) << vendor << "/" << name;
+  auto rows = split_answer(query, text);
+  EXPECT_TRUE(rows.ok()) << vendor << "/" << name << ": " << rows.failure().message;
+  return rows ? *std::move(rows) : std::vector<answer_row>{};
+}
+
+const answer_row& row_of(const std::vector<answer_row>& rows, const std::string& id) {
+  static const answer_row none;
+  for (const auto& row : rows)
+    if (text_of(row, "id") == id)
+      return row;
+  ADD_FAILURE() << "no row " << id;
+  return none;
+}
+
+TEST(VendorPlugins, AllThatShipLoad) {
+  std::size_t seen = 0;
+  for (const auto& folder : fs::directory_iterator(shipped))
+    if (fs::exists(folder.path() / "plugin.json")) {
+      const auto document = load_plugin_json(folder.path().string());
+      EXPECT_TRUE(document.ok()) << (document ? "" : document.failure().message);
+      ++seen;
+    }
+  EXPECT_GE(seen, 15U);
+}
+
+/// Eight dies on two cards, each of which shows its card's power.
+TEST(VendorPlugins, PowerOfAnAtomMaxCountsOncePerCard) {
+  const auto document = document_in("rebellions");
+  const auto name = "telemetry-1.3.73-atom-max.json";
+  device_readings readings;
+  const auto rows = recorded("rebellions", name, *document.telemetry);
+  ASSERT_EQ(rows.size(), 8U);
+  readings.add(*document.telemetry, rows, 0);
+  std::uint64_t sum_mw = 0;
+  std::size_t busy_unknown = 0;
+  for (const auto& [uuid, one] : readings.take()) {
+    sum_mw += one.power_mw.value_or(0);
+    busy_unknown += one.utilization_pm ? 0 : 1;
+  }
+  EXPECT_EQ(sum_mw, 42'688U + 171'000U);
+  EXPECT_EQ(busy_unknown, 1U) << "[N/A] is no zero";
+}
+
+TEST(VendorPlugins, IndexOfAnAtomIsTheKernelsWhateverItsGroupSays) {
+  const auto document = document_in("rebellions");
+  const auto rows = recorded("rebellions", "probe-1.3.73-atom-max.json", document.probe);
+  std::set<std::string> indices;
+  for (const auto& row : rows)
+    indices.insert(row.attributes.at("index"));
+  EXPECT_EQ(indices.size(), 8U) << "`npu` repeats, 0 to 3 twice";
+  const auto& one = row_of(rows, "ca250000-0000-4000-8000-000000000005");
+  EXPECT_EQ(one.attributes.at("index"), "5");
+  EXPECT_EQ(text_of(one, "topology_group"), "1");
+}
+
+TEST(VendorPlugins, RngdIsReadByTwoQuestions) {
+  const auto document = document_in("furiosa");
+  ASSERT_EQ(document.telemetry_also.size(), 1U);
+  device_spec card;
+  card.uuid = "A76AAD68-6855-40B1-9E86-D080852D1C81";
+  card.attributes["dev_name"] = "npu1";
+  device_readings readings;
+  readings.devices({card});
+  const auto info = recorded("furiosa", "telemetry-2025.1.json", *document.telemetry);
+  const auto status = recorded("furiosa", "also1-2025.1.json", document.telemetry_also[0]);
+  readings.add(*document.telemetry, info, 0);
+  readings.add(document.telemetry_also[0], status, 0);
+  const auto round = readings.take();
+  const auto& one = round.at(card.uuid);
+  EXPECT_EQ(one.power_mw, 121'500U);
+  EXPECT_EQ(one.temperature_mc, 31'020);
+  EXPECT_EQ(one.memory_used_bytes, 17'179'869'184U);
+  EXPECT_EQ(one.utilization_pm, 835U) << "the mean of its cores";
+}
+
+TEST(VendorPlugins, AscendTablesOfBothShapes) {
+  const auto document = document_in("ascend");
+  const auto with_hbm = recorded("ascend", "telemetry-24.1.0-910b.txt", *document.telemetry);
+  ASSERT_EQ(with_hbm.size(), 2U) << "the table of processes lists no chips";
+  const auto& busy = row_of(with_hbm, "0000:81:00.0");
+  EXPECT_EQ(figure_of(busy, "memory_used_bytes"), 51'233LL << 20);
+  EXPECT_EQ(figure_of(busy, "power_watts"), 256'400);
+  EXPECT_EQ(text_of(busy, "health"), "degraded");
+  const auto without = recorded("ascend", "telemetry-25.3.rc1-310p3.txt", *document.telemetry);
+  const auto& card = row_of(without, "0000:84:00.0");
+  EXPECT_EQ(figure_of(card, "power_watts"), std::nullopt) << "NA is no zero";
+  EXPECT_EQ(figure_of(card, "memory_used_bytes"), 1'839LL << 20);
+  EXPECT_EQ(figure_of(card, "temperature_celsius"), 50'000);
+  const auto found = recorded("ascend", "probe-25.3.rc1-310p3.txt", document.probe);
+  EXPECT_EQ(found.at(0).attributes.at("index"), "6");
+  EXPECT_EQ(text_of(found.at(0), "model"), "310P3");
+}
+
+TEST(VendorPlugins, NeuronDevicesAreTheirCores) {
+  const auto document = document_in("neuron");
+  const auto rows = recorded("neuron", "probe-2.x.json", document.probe);
+  EXPECT_EQ(row_of(rows, "00:1e.0").attributes.at("index"), "2,3");
+  ASSERT_TRUE(document.telemetry->stream);
+  const auto health = recorded("neuron", "telemetry-2.x.json", *document.telemetry);
+  EXPECT_EQ(text_of(row_of(health, "0"), "health"), "healthy");
+  EXPECT_NE(text_of(row_of(health, "1"), "health"), "healthy");
+}
+
+TEST(VendorPlugins, CardsWithoutASerialAreStillTold) {
+  const auto qualcomm = document_in("qualcomm");
+  const auto cards = recorded("qualcomm", "probe-1.5.6.txt", qualcomm.probe);
+  ASSERT_EQ(cards.size(), 2U);
+  EXPECT_EQ(figure_of(cards[1], "memory_bytes"), 32'692LL << 20);
+  EXPECT_EQ(cards[1].attributes.at("index"), "1");
+  const auto hailo = document_in("hailo");
+  const auto modules = recorded("hailo", "probe-5.1.1-hailo10h.txt", hailo.probe);
+  EXPECT_EQ(text_of(modules.at(0), "model"), "HAILO10H");
+  EXPECT_FALSE(modules.at(0).attributes.contains("serial"));
+  const auto gaudi = document_in("gaudi");
+  const auto cells = recorded("gaudi", "telemetry-1.22.1.csv", *gaudi.telemetry);
+  EXPECT_EQ(figure_of(cells.at(0), "power_watts"), 226'000) << "the unit stands in the cell";
+  EXPECT_EQ(figure_of(cells.at(1), "power_watts"), std::nullopt);
+}
+
+TEST(VendorPlugins, WhatIsSimulatedSaysSo) {
+  const auto document = document_in("pim-sim");
+  EXPECT_TRUE(document.simulated);
+  EXPECT_EQ(document.available.tests.at(0).what, availability_test::kind::variable);
+  for (const auto* vendor : {"upmem", "samsung-pim", "aim"}) {
+    const auto slot = document_in(vendor);
+    EXPECT_FALSE(slot.simulated);
+    EXPECT_EQ(slot.runtime.interface, runtime_interface::c_abi);
+    EXPECT_THAT(slot.runtime.library, StartsWith("lib"));
+  }
+}
+
+} // namespace
+} // namespace consort::node
