@@ -568,7 +568,6 @@ void server_link::release(const error& why, bool device_fault) {
     if (*one)
       (*one)->cut();
   pause_.cancel();
-  unpacking_.reset();
   process_.reset();
 }
 
