@@ -180,17 +180,12 @@ const with_other = {
   },
   'one that dies while loading is named, and the other serves': async (stand) => {
     if (lacks(stand, 'die')) return;
-    const { fake } = stand.backend;
     await serves(stand);
-    stand.faults(`${fake}=die`);
-    const held = await ask(stand, {}, type_of(stand));
-    assert.ok(held.status >= 500, held.text);
-    stand.faults(`${fake}=die-loading`);
-    await eventually('it is named', async () => {
-      const refused = await ask(stand, {}, { ...type_of(stand), 'X-Consort-Wait': '2s' });
-      assert.ok(refused.status >= 500, refused.text);
-      return /exited with 9/.test(stand.cluster.output + refused.text);
-    });
+    stand.faults(`${stand.backend.fake}=die-loading`); // Whoever starts from now on.
+    await kill_fake(stand);
+    const refused = await ask(stand, {}, { ...type_of(stand), 'X-Consort-Wait': '2s' });
+    assert.ok(refused.status >= 500, refused.text);
+    assert.match(stand.cluster.output + refused.text, /exited with 9/);
     assert.equal((await ask(stand, {}, {})).status, 200);
   },
 };
