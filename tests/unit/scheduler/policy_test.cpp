@@ -91,7 +91,7 @@ TEST(Filters, AreAskedInTheirOrder) {
       {filter_id::kv,
        [](auto& f) { f.loaded = true, f.kv_all_tokens = 9, f.kv_least_tokens = 10; }},
   };
-  ASSERT_EQ(order.size(), all_filters().size());
+  ASSERT_EQ(order.size(), static_cast<std::size_t>(filter_id::local)) << "all that are required";
   for (std::size_t first = 0; first < order.size(); ++first)
     for (std::size_t second = first; second < order.size(); ++second) {
       candidate_facts facts;
