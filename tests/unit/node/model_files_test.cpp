@@ -28,7 +28,11 @@ protected:
 
   test::temp_folder folder_;
   digest_cache digests_;
-  weight_reader elsewhere_{hub_settings{.endpoint = "http://127.0.0.1:1"}};
+  weight_reader elsewhere_{[] {
+    hub_settings nowhere;
+    nowhere.endpoint = "http://127.0.0.1:1";
+    return nowhere;
+  }()};
 };
 
 TEST_F(ModelFiles, AreDescribedAsTheyAre) {

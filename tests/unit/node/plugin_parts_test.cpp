@@ -10,6 +10,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 namespace consort::node {
 namespace {
@@ -32,7 +33,7 @@ const std::string halves_json = R"("partitions": { "of": 8, "list": [
   { "name": "mid", "first": 2, "last": 4 } ] }, )";
 
 /// A folder of plugins with the fake one in it, changed.
-class PluginParts : public testing::Test {
+class PluginParts : public ::testing::Test {
 protected:
   void write(const std::string& json) {
     folder.write("fake/plugin.json", json);

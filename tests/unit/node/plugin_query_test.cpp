@@ -10,6 +10,7 @@
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
+#include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include <cstdlib>
@@ -200,7 +201,7 @@ TEST(PluginQuery, SaysWhatIsWrongWithAQuestion) {
 
 // --- readings ---
 
-class DeviceReadings : public testing::Test {
+class DeviceReadings : public ::testing::Test {
 protected:
   void add(const char* query, const char* answer, duration_us now_us = 0) {
     // Rows name places of the query: it stays.
@@ -285,7 +286,7 @@ TEST(JsonPluginReadings, AFurtherToolThatFailsLeavesItsFieldsUnknown) {
 
 // --- tools that go on ---
 
-class ToolStream : public testing::Test {
+class ToolStream : public ::testing::Test {
 protected:
   ~ToolStream() override {
     work_.reset();

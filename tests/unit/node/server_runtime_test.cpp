@@ -366,10 +366,10 @@ TEST_F(ServerRuntime, FolderArtifactIsGivenAsItsPath) {
                   "{artifact}",
                   "{weights}",
                   "npu:{index}{partition}"};
-  const auto died = open();
-  ASSERT_FALSE(died);
-  EXPECT_THAT(died.failure().message, HasSubstr("the engine"));
-  EXPECT_THAT(died.failure().message, HasSubstr("tree of /models/weights on npu:0:0-3"));
+  const auto ended = open();
+  ASSERT_FALSE(ended);
+  EXPECT_THAT(ended.failure().message, HasSubstr("the engine"));
+  EXPECT_THAT(ended.failure().message, HasSubstr("tree of /models/weights on npu:0:0-3"));
 }
 
 TEST_F(ServerRuntime, LoadIsGivenUpWhenNobodyWantsIt) {
