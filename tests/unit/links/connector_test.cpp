@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <sys/socket.h>
 
 namespace consort::links {
 namespace {
@@ -145,9 +146,10 @@ TEST_F(Connector, AHostThatDoesNotAnswerIsGivenUp) {
   silent_.listen(0);
   std::list<tcp::socket> waiting;
   for (int more = 0; more < 8; ++more) {
-    waiting.emplace_back(io_, tcp::v4()).non_blocking(true);
-    boost::system::error_code under_way;
-    waiting.back().connect(silent_.local_endpoint(), under_way);
+    // Asio's own connect waits for the outcome, whatever the socket says of blocking.
+    waiting.emplace_back(io_, tcp::v4()).native_non_blocking(true);
+    const auto to = silent_.local_endpoint();
+    (void)::connect(waiting.back().native_handle(), to.data(), static_cast<socklen_t>(to.size()));
   }
   connector_options options;
   options.port = silent_.local_endpoint().port();
