@@ -55,7 +55,8 @@ result<done> pack_folder(const std::string& folder, const std::string& file) {
 bool is_bundle(const std::string& file) {
   std::array<char, 512> head{};
   std::ifstream(file, std::ios::binary).read(head.data(), head.size());
-  return std::string_view(head.data()) == bundle_mark
+  const std::string_view name(head.data(), 100); // Ends with a zero only where it is shorter.
+  return name.substr(0, name.find('\0')) == bundle_mark
          && std::string_view(head.data() + 257, 5) == "ustar";
 }
 

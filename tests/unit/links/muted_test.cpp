@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include <poll.h>
+#include <sys/socket.h>
 
 namespace consort::links {
 namespace {
@@ -31,10 +32,10 @@ protected:
   /// Whether a connection from there is answered in a moment.
   bool answered(const std::string& from) {
     tcp::socket socket(io_, tcp::endpoint(address(from), 0));
-    socket.non_blocking(true);
-    boost::system::error_code under_way;
-    const auto to = address(from).is_v6() ? address("::1") : address("127.0.0.1");
-    socket.connect({to, listener_.local_endpoint().port()}, under_way);
+    socket.native_non_blocking(true);
+    const auto host = address(from).is_v6() ? address("::1") : address("127.0.0.1");
+    const tcp::endpoint to(host, listener_.local_endpoint().port());
+    (void)::connect(socket.native_handle(), to.data(), static_cast<socklen_t>(to.size()));
     pollfd made{socket.native_handle(), POLLOUT, 0};
     return ::poll(&made, 1, 50) == 1;
   }
