@@ -8,7 +8,8 @@ import { binary, eventually, root, temp_dir, with_cluster } from './support.mjs'
 
 const further = path.join(path.dirname(binary), '../share/consort/further');
 const source = path.join(root, 'node/plugins/pocl/induction.cl');
-const pocl = { 'X-Consort-Wait': '60s' };
+const pocl = { 'X-Consort-Wait': '60s', 'X-Consort-Device': 'vendor=PoCL' };
+const soon = { ...pocl, 'X-Consort-Wait': '5s' };
 const cache = temp_dir('consort-pocl');
 
 with_cluster(
@@ -48,13 +49,13 @@ with_cluster(
       const odd = path.join(cluster.data, 'odd.cl');
       fs.writeFileSync(odd, '__kernel void other(__global int *x) { x[0] = 1; }\n');
       await cluster.cli(['model', 'add', 'odd', odd]);
-      const answer = await cluster.complete({ model: 'odd' }, { 'X-Consort-Wait': '5s' });
+      const answer = await cluster.complete({ model: 'odd' }, soon);
       assert.ok(answer.status >= 500, answer.text);
       assert.match(cluster.output, /without a kernel `next_byte`/);
       const bad = path.join(cluster.data, 'bad.cl');
       fs.writeFileSync(bad, '__kernel void next_byte(\n');
       await cluster.cli(['model', 'add', 'bad', bad]);
-      await cluster.complete({ model: 'bad' }, { 'X-Consort-Wait': '5s' });
+      await cluster.complete({ model: 'bad' }, soon);
       const failed = (await cluster.list('artifacts')).find((one) => /poclcc/.test(one.last_error));
       assert.ok(failed, 'the compiler refused nothing');
     });

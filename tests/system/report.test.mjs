@@ -76,7 +76,7 @@ test('the page draws itself in a browser', options, async (t) => {
   const captions = dom.match(/<figcaption>[^<]*/g) ?? [];
   assert.equal(captions.length, 9);
   for (const caption of captions)
-    for (const word of ['kill', 'seed 11', 'consort ', 'consort sim '])
+    for (const word of ['kill', 'seed 13', 'consort ', 'consort sim '])
       assert.ok(caption.includes(word), caption);
   assert.doesNotMatch(dom, /NaN|undefined|Infinity/);
 });

@@ -71,7 +71,7 @@ TEST_F(ModelFiles, MustBeFilesOfThisHostOrFoundElsewhere) {
   EXPECT_EQ(failure_of(declare("hf:org/model")).code, "web_unreachable");
   EXPECT_EQ(failure_of(declare("https://example.org/m.gguf")).code, "weights_undigested");
   EXPECT_EQ(failure_of(declare("models/m.gguf")).code, "source_relative");
-  EXPECT_EQ(failure_of(declare(folder_.path())).code, "file_missing") << "a folder";
+  EXPECT_EQ(failure_of(declare(folder_.path())).code, "bad_model") << "a folder of no model";
   EXPECT_EQ(failure_of(declare(folder_.path() + "/none.gguf")).code, "file_missing");
 }
 
