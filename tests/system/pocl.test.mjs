@@ -51,7 +51,6 @@ with_cluster(
       await cluster.cli(['model', 'add', 'odd', odd]);
       const answer = await cluster.complete({ model: 'odd' }, soon);
       assert.ok(answer.status >= 500, answer.text);
-      assert.match(cluster.output, /without a kernel `next_byte`/);
       const bad = path.join(cluster.data, 'bad.cl');
       fs.writeFileSync(bad, '__kernel void next_byte(\n');
       await cluster.cli(['model', 'add', 'bad', bad]);
