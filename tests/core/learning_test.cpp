@@ -230,8 +230,8 @@ private:
   bool judged_ = false;
 };
 
-/// Bounds of what holds today, so that it gets no worse. The aims are 100, 300 and 950: the middle is
-/// near its aim, the tail of the error and the choices are not.
+/// Bounds of what holds today, so that it gets no worse. The aims are 100, 300 and 950: the middle
+/// is near its aim, the tail of the error and the choices are not.
 void expect_figures(world& seen, const char* when) {
   EXPECT_LE(seen.error_pm(0.5), 180) << when;
   EXPECT_LE(seen.error_pm(0.9), 1'800) << when;
