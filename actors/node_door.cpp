@@ -264,15 +264,20 @@ void door_state::carry_out(const core::reserve_allocation& reserve) {
   if (!held)
     return report(core::allocation_refused{reserve.grant.id, reserve.node, own_.life,
                                            reserve.grant.fence, held.failure()});
-  grants_[reserve.grant.id] = reserve.grant.fence;
   core::allocation_reserved answer{reserve.grant.id, reserve.node, own_.life, reserve.grant.fence};
   // The leader offers a place where the ranks of other nodes meet it.
   const auto here = [this](const device_share& one) { return devices_.contains(one.device); };
   const auto& shares = reserve.grant.shares;
   if (here(shares.front()) && !std::all_of(shares.begin(), shares.end(), here)) {
-    const auto free = node::rendezvous_address(options_.data_address);
-    answer.rendezvous = free ? *free : std::string();
+    auto free = node::rendezvous_address(options_.data_address);
+    if (!free) {
+      options_.agent->ledger().release(reserve.grant.id, reserve.grant.fence);
+      return report(core::allocation_refused{reserve.grant.id, reserve.node, own_.life,
+                                             reserve.grant.fence, free.failure()});
+    }
+    answer.rendezvous = *std::move(free);
   }
+  grants_[reserve.grant.id] = reserve.grant.fence;
   report(answer);
 }
 
@@ -352,11 +357,14 @@ void door_state::order_device(const device_id& device, const core::command& what
   const auto found = devices_.find(device);
   if (found != devices_.end())
     return post(self_, found->second, device_order{what});
-  if (const auto* load = std::get_if<core::load_replica>(&what))
-    report(core::replica_failed{
-        load->instance,
-        own_.life,
-        {recovery::retry_elsewhere, "device_unknown", device.value + " is not on this node"}});
+  const auto* load = std::get_if<core::load_replica>(&what);
+  if (load == nullptr)
+    return;
+  hosted_.erase(load->instance);
+  report(core::replica_failed{
+      load->instance,
+      own_.life,
+      {recovery::retry_elsewhere, "device_unknown", device.value + " is not on this node"}});
 }
 
 } // namespace consort::actors

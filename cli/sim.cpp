@@ -19,6 +19,7 @@ bool run_one(context& env, const sim_options& wanted, const sim::scenario& plan,
     options.on_progress = [&](std::uint32_t done_pm) { progress.show(done_pm / 10); };
     summary = sim::run_scenario(plan, options);
   }
+  options.on_progress = nullptr; // Its line is gone.
   if (summary.input_failure)
     return false;
   if (wanted.check && sim::run_scenario(plan, options).run_digest != summary.run_digest)
@@ -53,13 +54,20 @@ exit_code simulate(context& env, const sim_options& wanted) {
 }
 
 exit_code choose(context& env, const sim_options& wanted) {
+  const bool many = wanted.policies.size() > 1 || !wanted.sweeps.empty() || !wanted.find.empty();
+  if (wanted.swarm > 0
+      && (many || !wanted.path.empty() || !wanted.policies.empty() || !wanted.out_dir.empty()
+          || wanted.check))
+    return complain(env, {recovery::refuse, "usage", "--swarm goes with --seed and --jobs only"});
+  if (many && wanted.check)
+    return complain(env, {recovery::refuse, "usage", "--check is for one run"});
   if (wanted.swarm > 0)
     return simulate_swarm(env, wanted);
   if (wanted.path.empty())
     return complain(env, {recovery::refuse, "usage",
                           "name a scenario, e.g. scenarios/quickstart.json, or draw some with "
                           "--swarm 100"});
-  if (wanted.policies.size() > 1 || !wanted.sweeps.empty() || !wanted.find.empty())
+  if (many)
     return simulate_what_if(env, wanted);
   return simulate(env, wanted);
 }

@@ -3,6 +3,8 @@
 
 #include "scheduler/units.hpp"
 
+#include <array>
+#include <cstdio>
 #include <ostream>
 #include <random>
 #include <thread>
@@ -38,9 +40,14 @@ std::string command_line(const sim_options& wanted, std::uint64_t seed) {
   for (const auto& policy : wanted.policies)
     made += (&policy == &wanted.policies.front() ? " --policy " : ",") + policy;
   for (const auto& sweep : wanted.sweeps)
-    made += " --sweep " + sweep;
+    made += " --sweep '" + sweep + "'";
   if (!wanted.find.empty())
     made += " --find '" + wanted.find + "'";
+  if (wanted.budget_per_h > 0) {
+    std::array<char, 32> text{};
+    std::snprintf(text.data(), text.size(), "%.17g", wanted.budget_per_h);
+    made += std::string(" --budget ") + text.data();
+  }
   return made;
 }
 

@@ -112,8 +112,10 @@ result<core::hold_map> state_store::load_holds() const {
 }
 
 result<done> state_store::save_holds(const core::hold_map& holds) {
-  if (const auto begun = run("BEGIN IMMEDIATE; DELETE FROM holds"); !begun)
+  if (const auto begun = run("BEGIN IMMEDIATE; DELETE FROM holds"); !begun) {
+    sqlite3_exec(handle_, "ROLLBACK", nullptr, nullptr, nullptr);
     return begun;
+  }
   statement row(handle_, "INSERT INTO holds VALUES (?, ?, ?, ?, ?)");
   bool written = row.ready();
   for (const auto& [target, one] : holds) {

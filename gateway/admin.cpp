@@ -17,8 +17,6 @@ error scheduler_silent() {
   return {recovery::retry_later, "scheduler_silent", "the scheduler gave no answer in time"};
 }
 
-namespace {
-
 task<void> respond_json(exchange& out, unsigned status, const json& body) {
   auto text = body.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
   const auto answer = make_response(status, std::move(text));
@@ -29,6 +27,8 @@ steady_time port_deadline(const gateway_context& context) {
   return std::chrono::steady_clock::now()
          + std::chrono::microseconds(context.config.limits.port_timeout);
 }
+
+namespace {
 
 json model_entry(const gateway_context& context, const core::model_view& view) {
   auto aliases = json::array();

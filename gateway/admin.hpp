@@ -5,10 +5,16 @@
 
 #include "gateway/context.hpp"
 
+#include <nlohmann/json_fwd.hpp>
+
 namespace consort::gateway {
 
 /// What stands for an answer of the scheduler that did not come within port_timeout.
 [[nodiscard]] error scheduler_silent();
+/// By when the scheduler has to answer: limits::port_timeout from now.
+[[nodiscard]] steady_time port_deadline(const gateway_context& context);
+/// Answers with the body on a line of its own; invalid UTF-8 in it is replaced.
+task<void> respond_json(exchange& out, unsigned status, const nlohmann::json& body);
 
 // OpenAI's model list, from the scheduler's.
 task<void> list_models(gateway_context&, const http_request&, const std::string& rest,
@@ -31,10 +37,10 @@ task<void> show_cluster(gateway_context&, const http_request&, const std::string
 task<void> show_list(gateway_context&, const http_request&, const std::string& rest, exchange& out);
 task<void> show_explanation(gateway_context&, const http_request&, const std::string& rest,
                             exchange& out);
-/// Server-sent events until the client leaves or the server stops; a comment every event_ping.
-/// The body and headers of an OpenAI request.
+/// The body and headers of an OpenAI request, which is not run.
 task<void> post_explanation(gateway_context&, const http_request&, const std::string& rest,
                             exchange& out);
+/// Server-sent events until the client leaves or the server stops; a comment every event_ping.
 task<void> stream_events(gateway_context&, const http_request&, const std::string& rest,
                          exchange& out);
 
@@ -44,11 +50,12 @@ task<void> post_drain(gateway_context&, const http_request&, const std::string& 
                       exchange& out);
 task<void> post_undrain(gateway_context&, const http_request&, const std::string& rest,
                         exchange& out);
-task<void> post_plan(gateway_context&, const http_request&, const std::string& rest, exchange& out);
 task<void> post_cordon(gateway_context&, const http_request&, const std::string& rest,
                        exchange& out);
 task<void> post_uncordon(gateway_context&, const http_request&, const std::string& rest,
                          exchange& out);
+/// Body {"model", "for"?} or {"drain"}; answers 200 with the steps and orders nothing.
+task<void> post_plan(gateway_context&, const http_request&, const std::string& rest, exchange& out);
 /// Body as model_spec_from_json reads it.
 task<void> post_model(gateway_context&, const http_request&, const std::string& rest,
                       exchange& out);

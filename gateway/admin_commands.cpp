@@ -42,10 +42,8 @@ api_error missing_field(const std::string& field) {
 
 /// Passes it on and answers with what the scheduler said of it.
 task<void> ask(gateway_context& context, exchange& out, const admin_request& wanted) {
-  const auto until = std::chrono::steady_clock::now()
-                     + std::chrono::microseconds(context.config.limits.port_timeout);
   const auto start = [&](auto reply) { context.port.admin(wanted, std::move(reply)); };
-  const auto reply = co_await await_answer<result<done>>(out, until, start);
+  const auto reply = co_await await_answer<result<done>>(out, port_deadline(context), start);
   const auto said = reply.value_or(scheduler_silent());
   if (!said) {
     const auto failure = from_admin(said.failure());
@@ -196,10 +194,9 @@ task<void> post_plan(gateway_context& context, const http_request& request, cons
     co_await respond_error(out, *failure);
     co_return;
   }
-  const auto until = std::chrono::steady_clock::now()
-                     + std::chrono::microseconds(context.config.limits.port_timeout);
   const auto start = [&](auto reply) { context.port.plan(wish, std::move(reply)); };
-  auto answer = co_await await_answer<result<core::explanation>>(out, until, start);
+  auto answer
+      = co_await await_answer<result<core::explanation>>(out, port_deadline(context), start);
   const auto planned = answer ? std::move(*answer) : result<core::explanation>(scheduler_silent());
   if (!planned) {
     const auto refused = from_admin(planned.failure());
@@ -209,9 +206,7 @@ task<void> post_plan(gateway_context& context, const http_request& request, cons
   json body{{"steps", json::array()}};
   for (const auto& step : planned->decisions)
     body["steps"].push_back(step_json(step));
-  const auto said
-      = make_response(200, body.dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
-  co_await out.respond(said);
+  co_await respond_json(out, 200, body);
 }
 
 task<void> post_model(gateway_context& context, const http_request& request, const std::string&,
@@ -284,9 +279,7 @@ task<void> post_compile_plan(gateway_context& context, const http_request& reque
                     {"node", one.where.value},
                     {"detail", one.detail}});
   const json body{{"builds", std::move(list)}};
-  const auto answer
-      = make_response(200, body.dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
-  co_await out.respond(answer);
+  co_await respond_json(out, 200, body);
 }
 
 } // namespace consort::gateway

@@ -20,6 +20,14 @@ void append_field(std::string& out, std::string_view name, std::string_view valu
     append_json_string(out, value);
 }
 
+/// What only the scheduler can judge of a request's headers, by its code; empty = no header's
+/// fault.
+std::string header_at_fault(const std::string& code) {
+  if (code == "policy_not_found")
+    return "X-Consort-Policy";
+  return code == "selector_malformed" ? "X-Consort-Device" : std::string();
+}
+
 } // namespace
 
 api_error bad_request(std::string code, std::string message, std::string param) {
@@ -44,6 +52,7 @@ api_error from_reject(const core::reject_request& rejected) {
   api_error out{.status = rejected.http_status,
                 .code = rejected.reason.code,
                 .message = rejected.reason.message,
+                .param = header_at_fault(rejected.reason.code),
                 .state = rejected.state,
                 .eta_us = rejected.eta_us,
                 .retry_after_us = rejected.retry_after_us};

@@ -3,6 +3,8 @@
 #include "gateway/metrics.hpp"
 
 #include <limits>
+#include <set>
+#include <utility>
 
 namespace consort::gateway {
 
@@ -103,8 +105,10 @@ void add_predictions(const core::snapshot& seen, std::vector<MetricFamily>& out)
                        MetricType::Gauge);
   family_builder compared("predictions_compared", "Predictions that the ratio is of, at most 8000.",
                           MetricType::Gauge);
+  std::set<std::pair<device_id, model_name>>
+      told; // The figure is of the pair, not of the instance.
   for (const auto& one : seen.replicas) {
-    if (one.predictions == 0)
+    if (one.predictions == 0 || !told.emplace(one.leader, one.model).second)
       continue;
     label_list labels{{"device", one.leader.value}, {"model", one.model.value}};
     compared.add(one.predictions, labels);

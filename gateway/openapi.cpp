@@ -82,6 +82,8 @@ json request_body(std::string_view pattern) {
     return body_of(strings_schema({"model", "for"}));
   if (pattern == "/api/v1/models")
     return body_of(strings_schema({"name", "source"}));
+  if (pattern == "/api/v1/explain") // A request of either kind, which is not run.
+    return body_of(json{{"anyOf", json::array({chat_schema(), completion_schema()})}});
   if (pattern == "/api/v1/plan")
     return body_of(strings_schema({}, {"model", "for", "drain"}));
   if (pattern == "/api/v1/drain")
@@ -91,8 +93,9 @@ json request_body(std::string_view pattern) {
 
 json operation(const route& row) {
   json out{{"tags", {row.tag}}, {"summary", row.summary}};
-  auto parameters
-      = row.tag == "openai" && row.method == "POST" ? header_parameters() : json::array();
+  const bool asks
+      = row.method == "POST" && (row.tag == "openai" || row.pattern == "/api/v1/explain");
+  auto parameters = asks ? header_parameters() : json::array();
   if (row.pattern.ends_with('*'))
     parameters.push_back(
         {{"name", "id"}, {"in", "path"}, {"required", true}, {"schema", {{"type", "string"}}}});

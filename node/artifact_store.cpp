@@ -85,10 +85,6 @@ error missing(const std::string& what) {
   return {recovery::retry_elsewhere, "artifact_missing", "no artifact " + what + " on this node"};
 }
 
-} // namespace
-
-namespace {
-
 /// An output that is a folder becomes one file.
 result<done> pack_output(const staging_folder& from) {
   std::error_code failed;
@@ -307,6 +303,7 @@ result<artifact_record> artifact_store::state::store(const staging_folder& from,
   // The same content again: its new manifest counts, and what stood beside it stays.
   for (const auto* beside : {"/kept", "/build.log", "/used", "/validation.json"})
     fs::copy_file(target + beside, fresh + beside, failed);
+  fs::rename(target + "/tree", fresh + "/tree", failed); // Servers may run on it.
   drop_preference(manifest.record.key);
   drop(target);
   if (std::rename(fresh.c_str(), target.c_str()) != 0)

@@ -99,7 +99,8 @@ void device_readings::add(const tool_query& query, const std::vector<answer_row>
       reading.temperature_mc = static_cast<std::int32_t>(*heat);
     reading.health = std::max(reading.health, health_of(text_of(row, "health")));
     if (const auto board = text_of(row, "board"); !board.empty())
-      boards_[board].push_back(uuid);
+      if (auto& on = boards_[board]; std::find(on.begin(), on.end(), uuid) == on.end())
+        on.push_back(uuid);
   }
 }
 

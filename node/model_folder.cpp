@@ -69,9 +69,11 @@ std::string word_at(const json& config, const char* name) {
 result<std::vector<fs::path>> files_of(const std::string& folder) {
   std::vector<fs::path> files;
   std::error_code failed;
-  for (const auto& one : fs::directory_iterator(folder, failed))
-    if (one.is_regular_file(failed) && !one.path().filename().string().starts_with('.'))
-      files.push_back(one.path());
+  for (fs::directory_iterator at(folder, failed), end; !failed && at != end; at.increment(failed)) {
+    std::error_code odd; // A link that leads nowhere is no file, and no failure.
+    if (at->is_regular_file(odd) && !at->path().filename().string().starts_with('.'))
+      files.push_back(at->path());
+  }
   if (failed)
     return bad_folder(folder + ": " + failed.message());
   if (files.size() > limits::model_folder_files_max)
@@ -88,7 +90,8 @@ std::uint64_t bytes_of(const std::vector<fs::path>& files, const weight_kind& ki
     const auto name = file.filename().string();
     if (std::any_of(kind.ends.begin(), kind.ends.end(),
                     [&](const auto end) { return name.ends_with(end); }))
-      sum += fs::file_size(file, failed);
+      if (const auto size = fs::file_size(file, failed); !failed)
+        sum += size;
   }
   return sum;
 }

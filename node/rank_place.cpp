@@ -61,15 +61,16 @@ std::string joined_indexes(const std::vector<device_spec>& devices) {
 
 std::map<std::string, std::string> rank_values(const rank_place& place, const device_spec& alone) {
   const auto devices = place.devices.empty() ? std::vector{alone} : place.devices;
-  const auto host = host_of(place.master);
-  return {{"devices", joined_uuids(devices)},
-          {"indexes", joined_indexes(devices)},
-          {"tp", std::to_string(place.degree)},
-          {"rank", std::to_string(place.rank)},
-          {"ranks", std::to_string(place.ranks)},
-          {"master", place.master},
-          {"masterhost", place.master.empty() ? "" : host},
-          {"masterport", place.master.empty() ? "" : place.master.substr(host.size() + 1)}};
+  const auto colon = place.master.rfind(':');
+  return {
+      {"devices", joined_uuids(devices)},
+      {"indexes", joined_indexes(devices)},
+      {"tp", std::to_string(place.degree)},
+      {"rank", std::to_string(place.rank)},
+      {"ranks", std::to_string(place.ranks)},
+      {"master", place.master},
+      {"masterhost", place.master.empty() ? "" : host_of(place.master)},
+      {"masterport", colon == std::string::npos ? std::string() : place.master.substr(colon + 1)}};
 }
 
 result<std::string> rendezvous_address(const std::string& data_address) {

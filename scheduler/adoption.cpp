@@ -152,7 +152,10 @@ void take_over(pass& p, const replica_found& e, index node) {
 
 void on(pass& p, const replica_found& e) {
   auto& s = p.s;
-  if (e.grant.shares.empty() || !e.instance || !e.grant.id)
+  // Numbers of our own go on behind these: one near the end of all would make them begin anew.
+  constexpr auto number_max = std::uint64_t{1} << 62U;
+  if (e.grant.shares.empty() || !e.instance || !e.grant.id || e.instance.value > number_max
+      || e.grant.id.value > number_max || e.grant.fence.value > number_max)
     return;
   const auto node = teller_of(s, e);
   if (node == none)

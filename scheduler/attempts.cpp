@@ -14,10 +14,6 @@ bool out(const request_row& r) {
   return r.phase == request_phase::ticketed || r.phase == request_phase::running;
 }
 
-endpoint& endpoint_of(core_state& s, const request_row& r) {
-  return s.models[r.model].endpoints.at(s.instances[r.instance].places[r.rank]);
-}
-
 /// The row of the attempt if it is the request's current one.
 index current(const core_state& s, const attempt_id& attempt) {
   const auto found = s.request_ids.find(attempt.request);

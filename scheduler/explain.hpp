@@ -69,7 +69,6 @@ struct explained_request {
   request_id id;
   std::string external_id;
   index model = none;
-  std::string model_text; ///< As asked, when the model is unknown.
   time_us submitted_at = 0, ended_at = 0;
   std::uint32_t attempts = 0;
   index device = none;

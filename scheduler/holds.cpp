@@ -116,20 +116,39 @@ void check_drained_device(pass& p, index at) {
   move_away(p, at);
 }
 
+namespace {
+
+/// Of a target that has not been seen yet. Returns: whether anything was kept of it.
+bool lift_kept(core_state& s, const std::string& target, bool drains, bool cordons) {
+  const auto kept = s.holds_to_come.find(target);
+  if (kept == s.holds_to_come.end())
+    return false;
+  auto& hold = kept->second;
+  if (drains) {
+    hold.draining = false;
+    hold.move_after_us = 0;
+  }
+  hold.cordoned = hold.cordoned && !cordons;
+  if (!hold.draining && !hold.cordoned)
+    s.holds_to_come.erase(kept);
+  ++s.holds_version;
+  return true;
+}
+
+} // namespace
+
 void on(pass& p, const drain_changed& e) {
   auto& s = p.s;
   const auto target = target_of(s, e.target);
+  const bool drains = e.kind != hold_kind::cordon;
+  const bool cordons = e.kind == hold_kind::cordon || (e.kind == hold_kind::any && !e.draining);
   if (target.row == nullptr) {
     // Its node may never come back: what was kept of it can be lifted all the same.
-    if (!e.draining && s.holds_to_come.erase(e.target) > 0)
-      ++s.holds_version;
-    else
+    if (e.draining || !lift_kept(s, e.target, drains, cordons))
       p.tell(note::severity::warning, e.target,
              "cannot drain: no such node or device" + suggest_target(s, e.target));
     return;
   }
-  const bool drains = e.kind != hold_kind::cordon;
-  const bool cordons = e.kind == hold_kind::cordon || (e.kind == hold_kind::any && !e.draining);
   const auto after = drains && e.draining
                          ? std::clamp<duration_us>(e.move_after_us, 0, limits::drain_wait_max_us)
                          : 0;

@@ -218,6 +218,10 @@ void fail_attempts(pass& p, std::vector<index> slots, const failover& how);
 // --- silence.cpp: how long an attempt may say nothing ---
 /// Another endpoint than the last could start it now, so that giving up early gains something.
 [[nodiscard]] bool may_move(const core_state& s, const request_row& r);
+/// Where the request's attempt runs. Requires: it has one.
+[[nodiscard]] inline endpoint& endpoint_of(core_state& s, const request_row& r) {
+  return s.models[r.model].endpoints.at(s.instances[r.instance].places[r.rank]);
+}
 /// When check_request has something to do next.
 [[nodiscard]] time_us next_due(const core_state& s, const request_row& r);
 /// It began: silence is believed by the predicted first token.

@@ -18,8 +18,13 @@ public:
   void operator()(const reserve_allocation& what) {
     if (!what.grant.owner_instance)
       return;
+    const auto known = s_.instance_ids.find(what.grant.owner_instance);
+    if (known == s_.instance_ids.end())
+      return;
     const auto& share = what.grant.shares.front();
-    const auto at = s_.instances[s_.instance_ids.at(what.grant.owner_instance)];
+    const auto& at = s_.instances[known->second];
+    if (s_.nodes[node_of(s_, at)].id != what.node)
+      return; // One step, not one for each node of it.
     add("load", share.device,
         s_.models[at.model].spec.name.value
             + (share.whole ? ", the whole device" : ", " + format_size(share.memory_bytes))

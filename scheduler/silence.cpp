@@ -10,10 +10,6 @@ namespace consort::core {
 
 namespace {
 
-endpoint& endpoint_of(core_state& s, const request_row& r) {
-  return s.models[r.model].endpoints.at(s.instances[r.instance].places[r.rank]);
-}
-
 duration_us allowance(std::int64_t predicted_ns, std::int64_t factor, duration_us floor) {
   const auto span = std::min(predicted_ns / 1000, limits::stall_max_us) * factor;
   return std::clamp(span, floor, limits::stall_max_us);

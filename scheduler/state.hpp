@@ -148,9 +148,5 @@ void arm(core_state& s, time_us at, timer_kind kind, std::uint64_t who);
 index pair_of(core_state& s, index model, index device);
 /// Whether the device may get new work: lease, link, advertised, not drained, not unhealthy.
 [[nodiscard]] bool takes_work(const core_state& s, index device);
-/// Devices known, in order of id.
-[[nodiscard]] inline const name_map& devices_by_id(const core_state& s) {
-  return s.device_names;
-}
 
 } // namespace consort::core

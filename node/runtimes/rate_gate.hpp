@@ -5,7 +5,9 @@
 /// link; single-threaded; reads no clock.
 ///
 /// Invariant: in no span of limits::rate_window_us have more requests or tokens been admitted than
-/// declared, however the spans are laid. Limits: a wait is at most limits::server_closed_us_max.
+/// declared, however the spans are laid, but for one request that is larger than a whole minute's
+/// share: it goes when nothing else is in the window. Limits: a wait is at most
+/// limits::server_closed_us_max.
 
 #include "node/server_spec.hpp"
 

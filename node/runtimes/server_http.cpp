@@ -32,6 +32,11 @@ asio::ssl::context& public_authorities() {
 } // namespace
 
 result<server_address> parse_server_url(const std::string& url) {
+  // It is shown in messages, and what is before an @ is a secret.
+  if (const auto scheme = url.find("//"); scheme != std::string::npos)
+    if (url.substr(0, url.find('/', scheme + 2)).find('@') != std::string::npos)
+      return error{recovery::refuse, "bad_url",
+                   "an address must not hold a name or password: use `key_env`"};
   const error bad{recovery::refuse, "bad_url",
                   "`" + url + "` is not http://HOST:PORT or https://HOST, with or without a path"};
   const bool tls = url.starts_with("https://");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/runtimes/server_link.hpp"
 
+#include "links/address.hpp"
 #include "links/channel.hpp"
 #include "node/host/limits.hpp"
 #include "node/placeholders.hpp"
@@ -102,7 +103,7 @@ task<void> server_link::live() {
   phase_ = phase::open;
   if (place_.leads())
     spdlog::info("{}: {} is served by {} as {}", wanted_.device.id.value, wanted_.model.value,
-                 process_ ? "its own server" : spec_->url,
+                 process_ ? "its own server" : links::format_address({at_.host, at_.port}),
                  server_message(std::string_view(model_)));
   conclude_open(std::shared_ptr<runtime_session>(
       std::make_shared<linked_session<server_link>>(shared_from_this())));
@@ -346,17 +347,18 @@ task<result<done>> server_link::settle_name() {
 
 task<void> server_link::watch() {
   int failures = 0;
+  const auto& path = spec_->alive.empty() ? spec_->ready : spec_->alive;
   while (phase_ == phase::open) {
     pause_.expires_after(microseconds(std::max(spec_->watch_us, spec_->ready_every_us)));
     co_await pause_.async_wait(as_values);
     if (phase_ != phase::open)
       co_return;
-    const bool there = co_await ready(spec_->alive.empty() ? spec_->ready : spec_->alive);
+    const bool there = co_await ready(path);
     failures = there ? 0 : failures + 1;
     if (failures >= limits::server_watch_failures_max)
       end({recovery::retry_elsewhere, "runtime_died",
-           wanted_.device.id.value + ": the model server at " + spec_->url + " does not answer GET "
-               + spec_->ready});
+           wanted_.device.id.value + ": the model server at "
+               + links::format_address({at_.host, at_.port}) + " does not answer GET " + path});
   }
 }
 

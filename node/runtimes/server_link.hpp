@@ -6,10 +6,11 @@
 ///
 /// A server that we started and that exits ends the instance: attempts with `runtime_died`, then
 /// `died`. One that we did not start is never signalled; it is asked every
-/// limits::server_watch_us whether it is still there, and the instance ends when it is not,
-/// limits::server_watch_failures_max times in a row. A server that counts what it is sent gets no
-/// more than it allows: an attempt is held for its turn for limits::server_hold_us, then given back
-/// to be tried later, and the session says that it is full for as long as it is.
+/// limits::server_watch_us, or as often as its rule says where that is longer, whether it is there,
+/// and the instance ends when it is not, limits::server_watch_failures_max times in a row. A server
+/// that counts what it is sent gets no more than it allows: an attempt is held for its turn for
+/// limits::server_hold_us, then given back to be tried later, and the session says that it is full
+/// for as long as it is.
 
 #include "node/child_process.hpp"
 #include "node/runtimes/engine_gauges.hpp"
@@ -90,7 +91,7 @@ private:
   std::unique_ptr<server_http> measuring_; ///< Its gauges.
   server_address at_;
   std::optional<server_address> prefill_;
-  std::string model_;                        ///< As the server calls it.
+  std::string model_; ///< As the server calls it.
   /// By rule of the spec's failures: its pattern, and whether a line matched it.
   std::vector<std::pair<std::optional<std::regex>, bool>> patterns_;
   rate_gate gate_;

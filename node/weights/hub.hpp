@@ -44,7 +44,7 @@ struct hub_file {
 [[nodiscard]] error judge_status(const web_head& head, const std::string& what,
                                  const hub_settings& hub);
 
-/// The only name of a weights file among others, `why` not when there is none or are several.
+/// The only name of a weights file among others. Errors: `weights_missing`, `weights_ambiguous`.
 [[nodiscard]] result<std::string> only_weights(const std::vector<std::string>& names,
                                                const std::string& where);
 

@@ -29,8 +29,8 @@ public:
   [[nodiscard]] std::optional<std::string> blob(const weight_source& source,
                                                 const digest& content) const;
 
-  /// Takes in `path` as the file that `source` names, `asked` being how it was asked for, without a
-  /// copy: only on the same file system. Returns: whether it is there now.
+  /// Takes in `path` as the file that `source` names, without a copy: only on the same file
+  /// system. Returns: whether it is there now.
   bool keep(const weight_source& source, const digest& content, const std::string& path) const;
   /// Remembers which commit a branch or tag is now.
   void keep_revision(const weight_source& asked, const std::string& commit) const;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Every bound of fetching weights from outside the cluster, with its unit in its name. Each has a
-/// test that reaches it.
+/// Every bound of fetching weights from outside the cluster, with its unit in its name.
 
 #include "scheduler/ids.hpp"
 
@@ -14,7 +13,7 @@ inline constexpr std::size_t web_head_bytes_max = 64 * 1'024; ///< Signed addres
 inline constexpr std::size_t web_redirects_max = 5;
 inline constexpr std::size_t web_text_bytes_max = 8 * 1'024 * 1'024; ///< An answer kept whole.
 inline constexpr std::size_t web_piece_bytes = 256 * 1'024;          ///< Handed on at once.
-inline constexpr duration_us web_connect_us = 10'000'000;            ///< Name, TCP and TLS.
+inline constexpr duration_us web_connect_us = 10'000'000;  ///< TCP and TLS; a slow look-up counts.
 inline constexpr duration_us web_stall_us = 30'000'000;    ///< A read that brings nothing.
 inline constexpr duration_us web_stop_look_us = 50'000;    ///< Between looks whether to stop.
 inline constexpr std::size_t weights_tries_max = 5;        ///< In a row without a new byte.

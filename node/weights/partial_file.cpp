@@ -32,6 +32,12 @@ result<partial_file> partial_file::open(std::string path) {
   struct stat found {};
   if (::fstat(file.get(), &found) != 0)
     return broken_disk(path);
+  // Whoever held the lock may have moved the file to its place meanwhile.
+  struct stat named {};
+  if (::stat(path.c_str(), &named) != 0 || named.st_ino != found.st_ino
+      || named.st_dev != found.st_dev)
+    return error{recovery::retry_later, "weights_partial",
+                 path + ": another process of this host fetched it"};
   return partial_file(std::move(path), std::move(file), static_cast<std::uint64_t>(found.st_size));
 }
 

@@ -3,6 +3,7 @@
 
 #include "node/byte_range.hpp"
 #include "node/file_digest.hpp"
+#include "node/runtimes/wait_times.hpp"
 #include "node/weights/partial_file.hpp"
 
 #include <spdlog/spdlog.h>
@@ -10,6 +11,7 @@
 #include <algorithm>
 #include <charconv>
 #include <condition_variable>
+#include <ctime>
 #include <filesystem>
 #include <mutex>
 #include <thread>
@@ -174,8 +176,7 @@ private:
       return was_whole(answer->header("content-range")) ? outcome() : restart();
     if (answer->status == 200 || answer->status == 206)
       return std::nullopt;
-    retry_after_us_
-        = static_cast<duration_us>(number_of(answer->header("retry-after"))) * 1'000'000;
+    retry_after_us_ = parse_wait(answer->header("retry-after"), std::time(nullptr)).value_or(0);
     return judge_status(*answer, source_text(), hub_);
   }
 
@@ -311,7 +312,8 @@ weight_downloads::start(const build_order& order, std::function<void(std::uint32
   for (auto& [ended, thread] : threads_)
     if (*ended)
       thread.join();
-  std::erase_if(threads_, [](const auto& one) { return one.first->load(); });
+  // Those that were joined: another may have ended since.
+  std::erase_if(threads_, [](const auto& one) { return !one.second.joinable(); });
   threads_.emplace_back(over, std::thread([fetch, end, over] {
                           end->tell(fetch->run());
                           *over = true;

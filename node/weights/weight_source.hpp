@@ -15,7 +15,7 @@ struct weight_source {
   kind what = kind::path;
   std::string url;               ///< Of the web, without the digest.
   digest content;                ///< As given with it; empty = not.
-  std::string repository;        ///< `ORG/REPO` of the hub, or `REPO` alone.
+  std::string repository;        ///< `ORG/REPO` of the hub.
   std::string revision = "main"; ///< Branch, tag or commit.
   std::string file;              ///< May be in folders; empty = the only one that fits.
   /// Of the hub: as people would write it.

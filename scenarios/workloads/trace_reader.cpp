@@ -156,7 +156,8 @@ result<std::optional<arrival>> trace_reader::next() {
     first_us_ = last_us_ = time_us;
   if (time_us < last_us_)
     return lines_.wrong(names_[time], "goes back in time: sort the trace first");
-  if (time_us - *first_us_ > static_cast<double>(limits::duration_us_max))
+  // Not `>`: what is no number passes no comparison.
+  if (!(time_us - *first_us_ <= static_cast<double>(limits::duration_us_max)))
     return lines_.wrong(names_[time], "is more than a week after the first");
   last_us_ = time_us;
   made.at = std::llround(time_us - *first_us_);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// What filters and terms look at: one candidate (a device, with or without a loaded instance) for
-/// one request, as plain integers. Built fresh from the state; owned by nobody.
+/// What filters and scorers look at: one candidate (a device, with or without a loaded instance)
+/// for one request, as plain integers. Built fresh from the state; owned by nobody.
 
 #include "scheduler/resources.hpp"
 

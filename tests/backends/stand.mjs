@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { free_port } from '../system/hosts_support.mjs';
 import { Cluster, eventually, root, run_cli, temp_dir } from '../system/support.mjs';
 import { built_plugins } from './places.mjs';
 
@@ -161,11 +162,3 @@ export class Stand {
   }
 }
 
-async function free_port() {
-  const net = await import('node:net');
-  const server = net.createServer();
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}

@@ -106,6 +106,20 @@ TEST(Adoption, LeaderWhoseRankNeverComesGivesItsDeviceBack) {
   EXPECT_TRUE(t.view().replicas.empty());
 }
 
+TEST(Adoption, NumbersNearTheEndOfAllAreNotBelieved) {
+  core_fixture t;
+  t.declare(two_devices());
+  returns(t, "a", 11);
+  returns(t, "b", 22);
+  t.advertise(wide("a"));
+  t.advertise(wide("b"));
+  auto told = told_by("a", 11);
+  told.instance.value = ~std::uint64_t{0};
+  t.feed(told);
+  EXPECT_TRUE(t.view().replicas.empty());
+  t.expect_empty();
+}
+
 TEST(Adoption, NoMoreIsKeptThanTheLimit) {
   core_fixture t;
   t.declare(two_devices());

@@ -122,6 +122,17 @@ TEST(Hold, WhatWasKeptOfAGoneNodeCanBeLifted) {
   EXPECT_TRUE(t.tested().holds(t.now()).empty());
 }
 
+TEST(Hold, DrainOfAGoneNodeIsLiftedAndItsCordonStays) {
+  auto config = core_fixture::quiet();
+  config.holds["gone"] = {true, true, "", 0};
+  core_fixture t(config);
+  t.feed(hold_of("gone", false, hold_kind::drain));
+  const auto kept = t.tested().holds(t.now());
+  ASSERT_EQ(kept.size(), 1U);
+  EXPECT_FALSE(kept.at("gone").draining);
+  EXPECT_TRUE(kept.at("gone").cordoned);
+}
+
 // --- labels ---
 
 device_spec remote_spec() {

@@ -46,7 +46,7 @@ struck play(const std::string& fault, std::uint64_t seed) {
 class EveryFault : public testing::TestWithParam<const char*> {};
 
 TEST_P(EveryFault, CostsNoRequest) {
-  for (std::uint64_t seed = 1; seed <= 1; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 3; ++seed) {
     const auto done = play(GetParam(), seed);
     EXPECT_EQ(done.errors, "") << GetParam() << " with seed " << seed;
     EXPECT_GT(done.summary.figures.at("finished"), 100);

@@ -112,7 +112,7 @@ TEST_P(EverySeed, KeepsTheCheckersQuietUnderEveryFault) {
   EXPECT_EQ(summary.figures.at("lost_requests"), 0) << troubles(summary);
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, EverySeed, testing::Range<std::uint64_t>(1, 7));
+INSTANTIATE_TEST_SUITE_P(Seeds, EverySeed, testing::Range<std::uint64_t>(1, 21));
 
 TEST(Simulation, TheCanaryFailsItsChecker) {
   const auto plan = load("canary");

@@ -18,7 +18,7 @@ namespace {
 /// CI's release job and people raise it: CONSORT_SWARM_SEEDS=1000.
 std::uint64_t seed_count() {
   const char* given = std::getenv("CONSORT_SWARM_SEEDS");
-  return given ? std::strtoull(given, nullptr, 10) : 20;
+  return given ? std::strtoull(given, nullptr, 10) : 60;
 }
 
 std::string failures_of(const swarm_report& report) {

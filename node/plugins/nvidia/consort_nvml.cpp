@@ -58,7 +58,8 @@ public:
 
   /// Waits so long and takes note of what happens meanwhile.
   void wait(std::chrono::milliseconds span) {
-    if (events_ == nullptr && !listen()) {
+    if (deaf_ || (events_ == nullptr && !listen())) {
+      deaf_ = true; // What cannot be listened to now never can: no set of events is made again.
       std::this_thread::sleep_for(span);
       return;
     }
@@ -199,6 +200,7 @@ private:
 
   const library nvml_;
   event_set events_ = nullptr;
+  bool deaf_ = false;                          ///< Nothing can be listened to.
   std::map<handle, unsigned long long> heard_; ///< The latest XID of each board.
 };
 

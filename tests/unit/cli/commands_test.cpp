@@ -201,6 +201,12 @@ TEST_F(CommandsTest, SimPrintsSeedTableAndDigestAndFailsWithAReplayCommand) {
   EXPECT_EQ(run_command({"sim", "no-such.json"}).code, exit_code::usage);
 }
 
+TEST_F(CommandsTest, SimRunsASecondTimeToCheck) {
+  const auto twice
+      = run_command({"sim", CONSORT_SOURCE_DIR "/scenarios/quickstart.json", "--check"});
+  EXPECT_EQ(twice.code, exit_code::done) << twice.err;
+}
+
 /// Bad input of every way to use it is exit code 2 and names what is wrong.
 TEST_F(CommandsTest, SimRefusesWhatMakesNoSense) {
   const std::string quickstart = CONSORT_SOURCE_DIR "/scenarios/quickstart.json";
@@ -217,6 +223,9 @@ TEST_F(CommandsTest, SimRefusesWhatMakesNoSense) {
   EXPECT_THAT(complaint({quickstart, "--sweep", "nodes.edge=1..2", "--find", "a big one"}),
               HasSubstr("cheapest cluster with"));
   EXPECT_THAT(complaint({"--swarm", "0"}), HasSubstr("--swarm"));
+  EXPECT_THAT(complaint({"--swarm", "2", "--check"}), HasSubstr("--seed and --jobs only"));
+  EXPECT_THAT(complaint({quickstart, "--policy", "latency,energy", "--check"}),
+              HasSubstr("one run"));
 }
 
 TEST_F(CommandsTest, SimDrawsSwarmsAndSweepsClusters) {

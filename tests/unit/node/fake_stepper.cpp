@@ -3,7 +3,8 @@
 /// after every token the next one of the vocabulary. What it does wrong is asked for by
 /// {"fault": word} in the JSON of `open`: hang, crash, refuse, bad_model, no_stepper, no_facts,
 /// few_rows, small_vocabulary; at the fourth step: step_crash, step_hang, step_fail, step_busy,
-/// no_logits; and crash_drop, crash_close, bad_copy. FAKE_STEP_NO_COPY in its environment: it
+/// no_logits; and crash_drop, crash_close, bad_copy. {"told": path}: what a step_hang writes a byte
+/// into once it hangs. FAKE_STEP_NO_COPY in its environment: it
 /// cannot copy slots. Two other libraries are built from this file: FAKE_STEP_WRONG_ABI and
 /// FAKE_STEP_NO_SYMBOL.
 
@@ -14,12 +15,14 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <string>
 #include <unistd.h>
 #include <vector>
 
 struct consort_stepper {
   std::string fault;
+  std::string told;
   std::uint32_t vocabulary = 0;
   std::uint32_t steps = 0;
   std::vector<std::vector<float>> logits;
@@ -58,6 +61,7 @@ int open(const char* config_json, consort_stepper** out, char* message, std::siz
     return CONSORT_OK;
   *out = new consort_stepper;
   (*out)->fault = fault;
+  (*out)->told = config.value("told", "");
   (*out)->vocabulary = config.value("vocabulary", 2048U);
   return CONSORT_OK;
 }
@@ -81,8 +85,10 @@ int misbehave(const consort_stepper& stepper, char* message, std::size_t bytes) 
     return CONSORT_OK;
   if (stepper.fault == "step_crash")
     die();
-  if (stepper.fault == "step_hang")
+  if (stepper.fault == "step_hang") {
+    std::ofstream(stepper.told) << '!' << std::flush;
     hang();
+  }
   if (stepper.fault == "step_fail")
     return say(message, bytes, "ECC error in bank 3", CONSORT_FAILED);
   return stepper.fault == "step_busy" ? CONSORT_BUSY : CONSORT_OK;

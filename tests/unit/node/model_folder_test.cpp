@@ -54,6 +54,13 @@ TEST_F(ModelFolder, IsAVariantLikeAnyFile) {
   EXPECT_EQ(variant.content, *digest_of_folder(path(), digests));
 }
 
+TEST_F(ModelFolder, LinkThatLeadsNowhereIsPassedBy) {
+  const auto before = digest_of_folder(path(), digests);
+  std::filesystem::create_symlink("nowhere", path() + "/zzz.json");
+  EXPECT_EQ(*digest_of_folder(path(), digests), *before);
+  EXPECT_EQ(complaint(), "accepted");
+}
+
 TEST_F(ModelFolder, IsAnotherOneWhenAnyFileIs) {
   const auto before = digest_of_folder(path(), digests);
   folder.write("m/.cache", "still not looked at");

@@ -42,6 +42,14 @@ TEST(RankPlace, NodeGetsItsOwnDevicesAndWhereTheyStand) {
   EXPECT_EQ(values.at("masterport"), "4242");
 }
 
+TEST(RankPlace, MasterThatIsNoAddressBreaksNothing) {
+  for (const auto* odd : {":5000", "nowhere", ":"}) {
+    rank_place place;
+    place.master = odd;
+    EXPECT_EQ(rank_values(place, {}).at("masterhost"), "127.0.0.1") << odd;
+  }
+}
+
 TEST(RankPlace, SingleDeviceStandsForItself) {
   const auto values = rank_values({}, device("a/npu1", "1"));
   EXPECT_EQ(values.at("devices"), "U-a/npu1");

@@ -360,12 +360,8 @@ TEST_F(ServerRuntime, FolderArtifactIsGivenAsItsPath) {
   wanted.path = folder / "tree";
   wanted.variant.source = "/models/weights";
   wanted.device.attributes["partition"] = ":0-3";
-  spec.command = {"sh",
-                  "-c",
-                  "echo $0 of $1 on $2; cat $0/prefill.rbln; exit 3",
-                  "{artifact}",
-                  "{weights}",
-                  "npu:{index}{partition}"};
+  spec.command = {"sh",         "-c",        "echo $0 of $1 on $2; cat $0/prefill.rbln; exit 3",
+                  "{artifact}", "{weights}", "npu:{index}{partition}"};
   const auto ended = open();
   ASSERT_FALSE(ended);
   EXPECT_THAT(ended.failure().message, HasSubstr("the engine"));
@@ -412,6 +408,11 @@ TEST(ServerUrl, IsHttpWithAHostAndPerhapsAPath) {
   for (const auto* bad : {"", "host:1", "ftp://h", "http://", "http://h:0", "http://h:1/a b",
                           "http://h:1/a?b", "http://h:1/\r\nx"})
     EXPECT_FALSE(parse_server_url(bad)) << bad;
+  for (const auto* secret : {"https://me:hush@host", "http://hush@host:1/v1", "http://me:hush@"}) {
+    const auto refused = parse_server_url(secret);
+    ASSERT_FALSE(refused) << secret;
+    EXPECT_EQ(refused.failure().message.find("hush"), std::string::npos);
+  }
 }
 
 } // namespace

@@ -2,8 +2,13 @@
 // A vendor's runtime of the level `step` in real host processes: what it does right becomes
 // answers, what it does wrong costs its own instance and is told in words.
 #include "tests/unit/node/hosted_runtime.hpp"
+#include "tests/unit/node/temp_folder.hpp"
 
 #include <nlohmann/json.hpp>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
 
 namespace consort::node::test {
 namespace {
@@ -108,11 +113,20 @@ TEST_F(StepHost, ThatCrashesWhereNothingIsSaidCostsItsInstanceToo) {
 
 TEST_F(StepHost, ThatHangsIsKilledOnceItDoesNotHeedACancel) {
   options.bounds.cancel_us = 200'000;
-  const auto loaded = load("step_hang");
-  const auto sink = submit(loaded, 1, prompt(50));
-  sink->wait_count(3);
+  const temp_folder folder;
+  const auto told = folder / "hangs";
+  ASSERT_EQ(::mkfifo(told.c_str(), 0600), 0);
+  const int fifo = ::open(told.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  ASSERT_GE(fifo, 0);
+  options.config_json
+      = json{{"step_library", CONSORT_FAKE_STEPPER}, {"fault", "step_hang"}, {"told", told}}.dump();
+  const auto loaded = must_open();
+  submit(loaded, 1, prompt(50));
+  pollfd ready{fifo, POLLIN, 0};
+  EXPECT_EQ(::poll(&ready, 1, 20'000), 1) << "it never hung";
   loaded->cancel(attempt(1));
   EXPECT_EQ(wait_death().code, "runtime_died");
+  ::close(fifo);
 }
 
 TEST_F(StepHost, FailedStepsEndWhatRunsAndNothingElse) {
