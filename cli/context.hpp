@@ -38,6 +38,11 @@ struct context {
   [[nodiscard]] bool wide() const { return options.output == "wide"; }
 };
 
+/// What whoever typed the command got wrong; complain() makes exit code 2 of it.
+[[nodiscard]] inline error usage_error(std::string message) {
+  return {recovery::refuse, "usage", std::move(message)};
+}
+
 /// Prints `consort: message` as one line on stderr. Returns: the code given, or the one that the
 /// error's `code` stands for (`usage`, `unreachable`, `refused_by_cluster`; else failed).
 exit_code complain(context& env, const error& failure);

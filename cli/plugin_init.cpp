@@ -2,6 +2,7 @@
 #include "cli/plugin_init.hpp"
 
 #include "cli/api.hpp"
+#include "cli/context.hpp"
 #include "cli/table.hpp"
 #include "cli/transport.hpp"
 #include "node/child_process.hpp"
@@ -28,10 +29,6 @@ constexpr auto look_every = std::chrono::milliseconds(200);
 constexpr auto start_time = std::chrono::minutes(10); ///< A server that loads a large model.
 constexpr std::size_t models_max = 64;
 constexpr int served_sequences = 16;
-
-error usage(std::string message) {
-  return {recovery::refuse, "usage", std::move(message)};
-}
 
 /// What a server turned out to be.
 struct found_server {
@@ -118,7 +115,7 @@ result<fs::path> make_folder(const plugin_init_flags& flags, const std::string& 
   const auto folder = fs::absolute(flags.directory).lexically_normal() / name;
   std::error_code failed;
   if (fs::exists(folder, failed))
-    return usage(folder.string() + " is there already; choose another name");
+    return usage_error(folder.string() + " is there already; choose another name");
   fs::create_directories(folder, failed);
   if (failed)
     return error{recovery::refuse, "failed", folder.string() + ": " + failed.message()};
@@ -205,8 +202,9 @@ exit_code wrap_command(context& env, const plugin_init_flags& flags) {
   if (!words)
     return complain(env, words.failure());
   if (flags.from_command.find("{port}") == std::string::npos)
-    return complain(env, usage("--from-command must say {port} where the server is told its port, "
-                               "e.g. --from-command \"serve --port {port}\""));
+    return complain(env,
+                    usage_error("--from-command must say {port} where the server is told its port, "
+                                "e.g. --from-command \"serve --port {port}\""));
   const auto server = try_command(env, *words);
   if (!server)
     return complain(env, server.failure());
@@ -271,8 +269,9 @@ constexpr const char* probe_fixture = R"({"devices": [
 
 exit_code write_skeleton(context& env, const plugin_init_flags& flags) {
   if (flags.name.empty())
-    return complain(env, usage("how is the plugin called? e.g. consort plugin init --type npu "
-                               "my-npu; or wrap a server: --from-url, --from-command"));
+    return complain(env,
+                    usage_error("how is the plugin called? e.g. consort plugin init --type npu "
+                                "my-npu; or wrap a server: --from-url, --from-command"));
   const auto text = skeleton(flags);
   if (const auto checked = node::parse_plugin_json(text, flags.name + "/plugin.json"); !checked)
     return complain(env, checked.failure());
@@ -319,15 +318,15 @@ result<std::vector<std::string>> split_words(const std::string& text) {
       words.back() += c;
   }
   if (quote != 0)
-    return usage("a quote is not closed in: " + text);
+    return usage_error("a quote is not closed in: " + text);
   if (words.empty())
-    return usage("an empty command");
+    return usage_error("an empty command");
   return words;
 }
 
 exit_code init_plugin(context& env, const plugin_init_flags& flags) {
   if (!flags.from_url.empty() && !flags.from_command.empty())
-    return complain(env, usage("either --from-url or --from-command"));
+    return complain(env, usage_error("either --from-url or --from-command"));
   if (!flags.from_url.empty())
     return wrap_url(env, flags);
   return flags.from_command.empty() ? write_skeleton(env, flags) : wrap_command(env, flags);

@@ -15,10 +15,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-error prebuilt_usage(std::string message) {
-  return {recovery::refuse, "usage", std::move(message)};
-}
-
 /// What the devices of this host run, and what its compilers make.
 std::set<build_profile> known_profiles(const std::vector<std::string>& folders) {
   boost::asio::io_context io; // Tools are run by the calling thread; nothing is started on it.
@@ -49,11 +45,11 @@ result<build_profile> choose_profile(const prebuilt_import& wanted, const cluste
   if (fitting.size() == 1)
     return fitting.front();
   if (fitting.empty())
-    return prebuilt_usage("no plugin of this host has profile `" + wanted.profile + "`"
-                          + (wanted.target.empty() ? "" : " for " + wanted.target)
-                          + (all.empty() ? "" : "; there are: " + all));
-  return prebuilt_usage("profile `" + wanted.profile
-                        + "` has several targets: name one with --target");
+    return usage_error("no plugin of this host has profile `" + wanted.profile + "`"
+                       + (wanted.target.empty() ? "" : " for " + wanted.target)
+                       + (all.empty() ? "" : "; there are: " + all));
+  return usage_error("profile `" + wanted.profile
+                     + "` has several targets: name one with --target");
 }
 
 result<digest> digest_of_weights(const std::string& model) {
@@ -61,8 +57,8 @@ result<digest> digest_of_weights(const std::string& model) {
     return digest(model);
   const auto content = node::hash_file(model);
   if (!content)
-    return prebuilt_usage("--model wants the weights that it was built from, or their SHA-256: "
-                          + content.failure().message);
+    return usage_error("--model wants the weights that it was built from, or their SHA-256: "
+                       + content.failure().message);
   return content;
 }
 
@@ -83,7 +79,7 @@ result<artifact_record> import_prebuilt(const prebuilt_import& wanted, const clu
                                         node::artifact_store& store) {
   std::error_code failed;
   if (!fs::exists(wanted.path, failed))
-    return prebuilt_usage(wanted.path + " cannot be read");
+    return usage_error(wanted.path + " cannot be read");
   const auto profile = choose_profile(wanted, config);
   if (!profile)
     return profile.failure();

@@ -27,10 +27,6 @@ namespace consort::cli {
 
 namespace {
 
-error usage(std::string message) {
-  return {recovery::refuse, "usage", std::move(message)};
-}
-
 /// `NAME=FILE`, `NAME=server:NAME`, or `FILE` served under its own name without the extension.
 model_config model_of(const std::string& text) {
   model_config model;
@@ -61,7 +57,8 @@ result<done> apply_cluster_flags(cluster_config& config, const server_flags& fla
   if (!flags.listen.empty()) {
     const auto address = parse_listen(flags.listen);
     if (!address)
-      return usage("--listen wants HOST:PORT, e.g. 127.0.0.1:8080, not `" + flags.listen + "`");
+      return usage_error("--listen wants HOST:PORT, e.g. 127.0.0.1:8080, not `" + flags.listen
+                         + "`");
     std::tie(config.http_host, config.http_port) = *address;
   }
   if (!flags.data.empty())
@@ -75,8 +72,8 @@ result<done> apply_cluster_flags(cluster_config& config, const server_flags& fla
   if (!flags.policy.empty()) {
     const auto known = known_policies(config);
     if (std::find(known.begin(), known.end(), flags.policy) == known.end())
-      return usage("--policy: unknown policy `" + flags.policy + "`"
-                   + did_you_mean(flags.policy, known));
+      return usage_error("--policy: unknown policy `" + flags.policy + "`"
+                         + did_you_mean(flags.policy, known));
     config.policy = policy_name{flags.policy};
   }
   config.http_insecure = config.http_insecure || flags.insecure;
@@ -88,10 +85,10 @@ result<done> check_exposed(const std::string& flag, const std::string& address,
                            const link_config& links) {
   const auto parsed = parse_listen(address);
   if (!parsed)
-    return usage(flag + " wants HOST:PORT, not `" + address + "`");
+    return usage_error(flag + " wants HOST:PORT, not `" + address + "`");
   if (is_loopback(parsed->first) || !links.cert_dir.empty())
     return done{};
-  return usage(
+  return usage_error(
       flag + " " + address
       + " reaches beyond this machine and needs certificates: run `consort cert init`, "
         "then `consort cert node NAME` (or scheduler, gateway), and pass --cert FOLDER; or "
@@ -105,8 +102,9 @@ result<done> check_links(const link_config& links, const process_roles& roles) {
   if (roles.scheduler)
     return done{};
   if (links.join.empty())
-    return usage("no scheduler to join: pass --join HOST:PORT as `consort scheduler` prints it, or "
-                 "set link.join in the configuration");
+    return usage_error(
+        "no scheduler to join: pass --join HOST:PORT as `consort scheduler` prints it, or "
+        "set link.join in the configuration");
   if (const auto fine = check_exposed("--join", links.join, links); !fine)
     return fine;
   return roles.node ? check_exposed("--data-listen", links.data_listen, links)
@@ -122,8 +120,9 @@ result<done> find_token(link_config& links, const std::string& data_dir,
   if (!token)
     return token.failure();
   if (token->empty())
-    return usage("no join token: run `consort token` on the scheduler's host and pass it with "
-                 "--token (or CONSORT_TOKEN)");
+    return usage_error(
+        "no join token: run `consort token` on the scheduler's host and pass it with "
+        "--token (or CONSORT_TOKEN)");
   links.token = *token;
   return done{};
 }
@@ -144,12 +143,12 @@ result<done> load_credentials(process_config& made, const std::string& name_give
   const auto self = (*loaded)->self();
   const auto role = role_of(made.roles);
   if (self.role != role)
-    return usage("the certificate in " + made.links.cert_dir + " is a "
-                 + std::string(links::name_of(self.role))
-                 + "'s; this command needs one made by `consort cert "
-                 + std::string(links::name_of(role)) + " NAME`");
+    return usage_error("the certificate in " + made.links.cert_dir + " is a "
+                       + std::string(links::name_of(self.role))
+                       + "'s; this command needs one made by `consort cert "
+                       + std::string(links::name_of(role)) + " NAME`");
   if (!name_given.empty() && name_given != self.name)
-    return usage("--name " + name_given + " is not the certificate's name, " + self.name);
+    return usage_error("--name " + name_given + " is not the certificate's name, " + self.name);
   made.links.name = self.name;
   made.cluster.cluster = self.cluster;
   made.credentials = std::move(*loaded);
@@ -212,8 +211,8 @@ result<process_config> configured(const context& env, const server_flags& flags,
   if (made.links.name.empty())
     made.links.name = roles.listens ? "scheduler" : roles.scheduler ? "local" : host_name();
   if (!links::valid_name(made.links.name))
-    return usage("--name `" + made.links.name
-                 + "` may have only letters, digits, `.`, `_` and `-`");
+    return usage_error("--name `" + made.links.name
+                       + "` may have only letters, digits, `.`, `_` and `-`");
   if (const auto fine = check_links(made.links, roles); !fine)
     return fine.failure();
   if (const auto loaded = load_credentials(made, name_given); !loaded)
@@ -281,8 +280,13 @@ void show_devices(std::ostream& out, const cluster_process& process, bool colour
 void show_models(std::ostream& out, const cluster_process& process) {
   for (const auto& model : process.models()) {
     const auto& variant = model.variants.front();
-    out << "serving " << model.name.value << " (" << variant.quantization << ", "
-        << format_size(variant.weight_bytes) << ", context " << variant.context_tokens << ")\n";
+    out << "serving " << model.name.value << " (";
+    if (variant.weight_bytes == 0) // A server's own: only the server knows more.
+      out << printable(variant.format);
+    else
+      out << variant.quantization << ", " << format_size(variant.weight_bytes) << ", context "
+          << variant.context_tokens;
+    out << ")\n";
   }
 }
 

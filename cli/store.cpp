@@ -2,6 +2,7 @@
 // `artifacts show|verify|gc|pin|unpin|rollback|export|import`: the store of this host, by its
 // folder, whether an agent runs on it or not.
 #include "cli/api.hpp"
+#include "cli/context.hpp"
 #include "cli/executable_commands.hpp"
 #include "cli/prebuilt.hpp"
 #include "cli/table.hpp"
@@ -38,10 +39,6 @@ struct store_flags {
   bool dry_run = false;
 };
 
-error usage(std::string message) {
-  return {recovery::refuse, "usage", std::move(message)};
-}
-
 result<store_ref> open_store(context& env, const store_flags& flags) {
   auto folder = flags.data;
   if (folder.empty()) {
@@ -51,7 +48,8 @@ result<store_ref> open_store(context& env, const store_flags& flags) {
     folder = config->data_dir;
   }
   if (std::error_code failed; !fs::is_directory(fs::path(folder) / "artifacts", failed))
-    return usage("no artifacts below " + folder + "; --data names the data folder of an agent");
+    return usage_error("no artifacts below " + folder
+                       + "; --data names the data folder of an agent");
   return node::artifact_store::open(folder, node_id{"local"});
 }
 
@@ -63,10 +61,10 @@ result<artifact_record> find_by(const node::artifact_store& store, const std::st
       found.push_back(one);
   if (found.size() == 1)
     return found.front();
-  return usage(found.empty()
-                   ? "no artifact begins with `" + name
-                         + "`; `consort artifacts -o wide` lists digests"
-                   : "`" + name + "` is the beginning of several digests: give more of it");
+  return usage_error(found.empty()
+                         ? "no artifact begins with `" + name
+                               + "`; `consort artifacts -o wide` lists digests"
+                         : "`" + name + "` is the beginning of several digests: give more of it");
 }
 
 std::string compiler_of(const build_profile& profile) {
@@ -186,18 +184,19 @@ result<node::collection_rule> rule_of(const store_flags& flags) {
   if (!flags.size_max.empty()) {
     const auto size = parse_size(flags.size_max);
     if (!size || *size == 0)
-      return usage("--max-size wants a size such as 50GiB");
+      return usage_error("--max-size wants a size such as 50GiB");
     rule.size_bytes_max = *size;
   }
   if (!flags.age_max.empty()) {
     const auto age = parse_duration(flags.age_max);
     if (!age || *age <= 0)
-      return usage("--max-age wants a duration such as 720h");
+      return usage_error("--max-age wants a duration such as 720h");
     rule.age_us_max = *age;
   }
   rule.keep_last = flags.keep_last;
   if (rule.size_bytes_max == 0 && rule.age_us_max == 0 && rule.keep_last == 0)
-    return usage("what is too much? --max-size 50GiB, --max-age 720h, --keep-last 2, or several");
+    return usage_error(
+        "what is too much? --max-size 50GiB, --max-age 720h, --keep-last 2, or several");
   return rule;
 }
 
@@ -253,7 +252,7 @@ exit_code export_to(context& env, const std::string& file, node::artifact_store&
   std::error_code failed;
   for (const auto& written : {file, file + ".json"})
     if (fs::exists(written, failed))
-      return complain(env, usage(written + " is there already"));
+      return complain(env, usage_error(written + " is there already"));
   fs::copy_file(*path, file, failed);
   std::ofstream manifest(file + ".json", std::ios::binary);
   manifest << node::write_manifest({found, 0});
@@ -293,7 +292,7 @@ exit_code import_one(context& env, const store_flags& flags) {
     return import_built(env, flags);
   std::ifstream file(flags.file + ".json", std::ios::binary);
   if (!file)
-    return complain(env, usage(flags.file + ".json, which says what it is, cannot be read"));
+    return complain(env, usage_error(flags.file + ".json, which says what it is, cannot be read"));
   std::string text(node::limits::manifest_bytes_max + 1, '\0');
   file.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<std::size_t>(file.gcount()));
@@ -305,7 +304,7 @@ exit_code import_one(context& env, const store_flags& flags) {
     return complain(env, store.failure());
   std::error_code failed;
   const auto size = fs::file_size(flags.file, failed);
-  auto staging = failed ? result<node::staging_folder>(usage(flags.file + " cannot be read"))
+  auto staging = failed ? result<node::staging_folder>(usage_error(flags.file + " cannot be read"))
                         : (*store)->stage(size);
   if (!staging)
     return complain(env, staging.failure());

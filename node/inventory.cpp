@@ -139,6 +139,9 @@ bool inventory::take(const std::string& folder, const plugin_environment& enviro
   const auto name = document->metadata.name;
   const bool added = add(std::make_unique<json_plugin>(*std::move(document), folder, environment));
   const auto holder = entry_named(name);
+  std::error_code differs;
+  if (!added && std::filesystem::equivalent(folder, holder->folder, differs))
+    return false; // The folder of folders was named twice.
   if (!added) {
     complaints.push_back({recovery::refuse, "plugin_duplicate",
                           folder + ": plugin " + name + " is already loaded from "

@@ -62,6 +62,7 @@ private:
   using parser = boost::beast::http::response_parser<boost::beast::http::buffer_body>;
   links::task<boost::system::error_code> connect();
   links::task<boost::system::error_code> reach();
+  void hurry_acknowledgement();
   [[nodiscard]] error lost(const char* code, const std::string& why) const;
 
   const server_address& at_;

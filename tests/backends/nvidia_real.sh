@@ -17,7 +17,7 @@ pack() {
   for plugin in nvidia nvidia-smi; do cp -r "$build/share/consort/plugins/$plugin" "$1/share/consort/plugins/"; done
   for file in "$1/bin/consort" "$1/share/consort/plugins/nvidia/consort-nvml"; do
     ldd "$file" | sed -n 's/.*=> \(\/[^ ]*\).*/\1/p'
-  done | sort -u | grep -v '/\(libc\|libm\|libpthread\|libdl\|librt\|libresolv\)\.so' | while read -r library; do cp -L "$library" "$1/lib/"; done
+  done | sort -u | grep -v '/\(libc\|libm\|libpthread\|libdl\|librt\|libresolv\|libstdc++\|libgcc_s\)\.so' | while read -r library; do cp -L "$library" "$1/lib/"; done
   cp -r "$here/real/torch-server" "$1/share/consort/plugins/"
   du -sh "$1"
 }
@@ -110,6 +110,8 @@ measure() {
   compare load 60 40
   energy load
   wait "$load"
+  python3 -c 'import sys, urllib.request; sys.stdout.buffer.write(urllib.request.urlopen(sys.argv[1] + "/metrics").read())' "$url" > "$OUT/metrics.txt"
+  grep consort_prediction "$OUT/metrics.txt" | grep -v '^#' | tee -a "$OUT/report.txt"
   "$consort" --server "$url" events > "$OUT/events.txt" 2>&1 & listening=$!
   sleep 1
   kill "$listening" "$up"

@@ -8,13 +8,18 @@
 #include "tests/unit/node/attempt_recorder.hpp"
 #include "tests/unit/node/temp_folder.hpp"
 
+#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/strand.hpp>
+#include <boost/asio/use_future.hpp>
 #include <boost/asio/write.hpp>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <future>
+#include <semaphore>
 #include <thread>
 
 namespace consort::node::test {
@@ -217,6 +222,47 @@ TEST_F(ServerRuntime, StreamThatFallsSilentHasStalled) {
   EXPECT_EQ(stalled.failure.code, "server_stalled");
   EXPECT_TRUE(stalled.device_fault);
   mute.join();
+}
+
+// A server with Nagle's algorithm on sends the second half of a piece once the first is
+// acknowledged, which the kernel would do after 40 ms: two seconds in all.
+TEST_F(ServerRuntime, ServersThatWaitForAcknowledgementsAreNotSlow) {
+  using boost::asio::ip::tcp;
+  constexpr int pieces = 50;
+  boost::asio::io_context own;
+  tcp::acceptor acceptor(own, {boost::asio::ip::address_v4::loopback(), 0});
+  std::counting_semaphore<pieces + 1> wanted_next(1);
+  std::thread halting([&] {
+    auto socket = acceptor.accept();
+    const auto say
+        = [&](const std::string& what) { boost::asio::write(socket, boost::asio::buffer(what)); };
+    say("HTTP/1.1 200 x\r\nContent-Length: " + std::to_string(2 * pieces) + "\r\n\r\n");
+    for (int count = 0; count < pieces && wanted_next.try_acquire_for(patience); ++count) {
+      say("a");
+      say("b");
+    }
+  });
+  server_address at;
+  at.host = "127.0.0.1";
+  at.port = acceptor.local_endpoint().port();
+  const auto began = std::chrono::steady_clock::now();
+  const auto read_all = [&]() -> links::task<std::size_t> {
+    server_http http(boost::asio::make_strand(io), at);
+    std::size_t have = 0;
+    std::array<char, 8> into{};
+    if (!co_await http.ask("/x", "", limits::second_us))
+      co_return have;
+    for (auto got = co_await http.read(into, limits::second_us); got && *got > 0;
+         got = co_await http.read(into, limits::second_us)) {
+      have += *got;
+      if (have % 2 == 0)
+        wanted_next.release();
+    }
+    co_return have;
+  };
+  EXPECT_EQ(boost::asio::co_spawn(io, read_all, boost::asio::use_future).get(), 2U * pieces);
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(1));
+  halting.join();
 }
 
 // --- load and money ---
