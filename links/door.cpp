@@ -118,24 +118,36 @@ task<std::optional<error>> door::open() {
   speaks_ = !tls;
   if (speaks_)
     co_return std::nullopt;
-  co_await wait_turn();
+  if (const bool came = co_await wait_turn(); !came)
+    co_return no_link("handshake_timeout", address_ + " waited too long behind other handshakes");
   auto failed = co_await shake_hands();
   turn_.reset();
   co_return failed;
 }
 
-/// A handshake costs a signature: those of one address go through a few at a time.
-task<void> door::wait_turn() {
+/// A handshake costs a signature: those of one address go through a few at a time. Whose turn comes
+/// late cannot finish in time: were it heard, each of a crowd that says no more would cost one.
+task<bool> door::wait_turn() {
   turn_ = rules_->turns->ask(key_, [weak = weak_from_this(), strand = limit_.executor()] {
     asio::post(strand, [weak] {
       if (const auto self = weak.lock())
         self->called_.cancel();
     });
   });
-  while (!turn_->has_come() && stream_.socket().is_open()) {
-    called_.expires_at(std::chrono::steady_clock::time_point::max());
+  if (turn_->has_come())
+    co_return true;
+  const auto until
+      = std::chrono::steady_clock::now() + std::chrono::microseconds(rules_->limits.turn);
+  const auto waits
+      = [&] { return stream_.socket().is_open() && std::chrono::steady_clock::now() < until; };
+  while (!turn_->has_come() && waits()) {
+    called_.expires_at(until);
     co_await called_.async_wait(as_values);
   }
+  const bool came = turn_->has_come() && waits();
+  if (!came)
+    turn_.reset();
+  co_return came;
 }
 
 task<std::optional<error>> door::shake_hands() {

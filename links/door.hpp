@@ -53,7 +53,7 @@ public:
 private:
   task<door_outcome> pass();
   task<std::optional<error>> open();
-  task<void> wait_turn();
+  [[nodiscard]] task<bool> wait_turn();
   task<std::optional<error>> shake_hands();
   [[nodiscard]] result<peer_identity> judge(const messages::frame& hello);
   task<result<messages::frame>> hear_hello();

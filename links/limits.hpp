@@ -58,6 +58,8 @@ inline constexpr duration_us hold_first_us = second_us; ///< Then doubled, up to
 inline constexpr duration_us hold_max_us = 60 * second_us;
 inline constexpr std::size_t holders_max = 4'096;          ///< Names remembered.
 inline constexpr duration_us handshake_us = 2 * second_us; ///< TLS, from accept() or connect().
+inline constexpr duration_us turn_us
+    = handshake_us * 3 / 4;                                ///< Of it, behind others of an address.
 inline constexpr duration_us hello_us = 2 * second_us;     ///< From there to a whole hello.
 inline constexpr std::size_t hello_bytes_max = 16 * 1'024; ///< Payload of a hello.
 inline constexpr duration_us refusal_us = second_us;       ///< For the answer that refuses.
@@ -115,6 +117,7 @@ struct limit_set {
   duration_us hold_first = hold_first_us;
   duration_us hold_longest = hold_max_us;
   duration_us handshake = handshake_us;
+  duration_us turn = turn_us;
   duration_us hello = hello_us;
   std::size_t hello_bytes = hello_bytes_max;
   duration_us refusal = refusal_us;

@@ -73,7 +73,10 @@ task<bool> data_port_connection::greet() {
   if (!spoke)
     co_return false;
   stream_.hurry();
-  co_await wait_turn();
+  if (const bool came = co_await wait_turn(); !came) {
+    shared_->refused("handshake_timeout");
+    co_return false;
+  }
   auto peer = co_await stream_.greet(*credentials, asio::ssl::stream_base::server);
   turn_.reset();
   deadline_.clear();
@@ -98,17 +101,27 @@ task<bool> data_port_connection::hear_first() {
   co_return !first.failed && !first.unlike;
 }
 
-task<void> data_port_connection::wait_turn() {
+/// As at the link guard: whose turn comes late is not heard any more.
+task<bool> data_port_connection::wait_turn() {
   turn_ = shared_->turns->ask(key_, [weak = weak_from_this(), strand = executor()] {
     asio::post(strand, [weak] {
       if (const auto self = weak.lock())
         self->changed_.cancel();
     });
   });
-  while (!turn_->has_come() && !gone_) {
-    changed_.expires_at(std::chrono::steady_clock::time_point::max());
+  if (turn_->has_come())
+    co_return true;
+  const auto until
+      = std::chrono::steady_clock::now() + std::chrono::microseconds(limits_.peers.turn);
+  const auto waits = [&] { return !gone_ && std::chrono::steady_clock::now() < until; };
+  while (!turn_->has_come() && waits()) {
+    changed_.expires_at(until);
     co_await changed_.async_wait(as_values);
   }
+  const bool came = turn_->has_come() && waits();
+  if (!came)
+    turn_.reset();
+  co_return came;
 }
 
 task<bool> data_port_connection::wait_request() {

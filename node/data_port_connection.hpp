@@ -43,7 +43,7 @@ private:
 
   links::task<bool> greet();
   links::task<bool> hear_first();
-  links::task<void> wait_turn();
+  links::task<bool> wait_turn();
   links::task<bool> wait_request();
   links::task<bool> serve_one();
   links::task<std::optional<refusal>> read_head(request_parser& parser);

@@ -34,6 +34,17 @@ protected:
   tls_context client_of(const key_pair* leaf) {
     return context_of(context::tls_client, lab_.authority().certificate, leaf);
   }
+  /// The first bytes that a client says, made without a connection.
+  static std::vector<char> client_hello(const tls_context& with) {
+    const std::unique_ptr<SSL, void (*)(SSL*)> client(SSL_new(with->native_handle()), SSL_free);
+    auto* said = BIO_new(BIO_s_mem());
+    SSL_set_bio(client.get(), BIO_new(BIO_s_mem()), said);
+    SSL_set_connect_state(client.get());
+    SSL_do_handshake(client.get());
+    std::vector<char> bytes(BIO_ctrl_pending(said));
+    BIO_read(said, bytes.data(), static_cast<int>(bytes.size()));
+    return bytes;
+  }
   bool counts(const std::string& reason) {
     return run_until([&] { return refused(reason) == 1; });
   }
@@ -108,6 +119,24 @@ TEST_F(GuardTls, AHandshakeThatIsAbandonedHalfwayIsCountedAtOnce) {
   ASSERT_TRUE(run_until([&] { return half->all_sent() && guard_->counters().unfinished == 1; }));
   half->close();
   EXPECT_TRUE(counts("closed_early"));
+}
+
+TEST_F(GuardTls, WhoseTurnComesTooLateIsCutUnheard) {
+  limits::limit_set limits;
+  limits.handshake = 60 * limits::second_us;
+  limits.address_handshakes = 1;
+  limits.turn = 50'000;
+  start(limits);
+  const auto stopped = dial();
+  stopped->begin();
+  stopped->send(client_hello(node_->client_context()));
+  ASSERT_TRUE(run_until([&] { return stopped->received_bytes() > 0; })) << "it is its turn";
+  EXPECT_EQ(answer_to(node_->client_context()), "");
+  EXPECT_TRUE(counts("handshake_timeout"));
+  EXPECT_FALSE(stopped->closed()) << "its own time is not over";
+  stopped->close();
+  const auto next = dial_with(node_->client_context(), hello_frame());
+  EXPECT_TRUE(run_until([&] { return links_.size() == 1; })) << "the place is free again";
 }
 
 TEST_F(GuardTls, AHandshakeInSmallPiecesSucceeds) {
