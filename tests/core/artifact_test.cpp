@@ -82,6 +82,33 @@ TEST(Artifact, IsBuiltAgainWhenEveryHolderDied) {
   EXPECT_EQ(t.expect<start_compile>().node.value, "c");
 }
 
+/// What only its compiler knows has no digest, and this compiler needs the device meanwhile.
+TEST(Artifact, OfANameIsBuiltOnADeviceThatIsHeldForIt) {
+  core_fixture t;
+  auto profile = refnpu_profile();
+  profile.needs_device = true;
+  auto device = npu_spec("a", 0);
+  device.capability.build_profiles = {profile};
+  auto model = story_spec();
+  model.variants[0].source = "server:/models/checkpoint";
+  model.variants[0].content = {};
+  model.variants[0].shape.clear();
+  t.join("a", 11, {profile});
+  t.advertise(device);
+  t.declare(model);
+  t.submit("npu");
+  t.take_all<queue_notice>();
+  const auto held = t.expect<reserve_allocation>();
+  ASSERT_EQ(held.grant.shares.size(), 1U);
+  EXPECT_TRUE(held.grant.shares[0].whole);
+  t.feed(allocation_reserved{held.grant.id, node_id{"a"}, incarnation{11}, held.grant.fence});
+  t.take_all<queue_notice>();
+  const auto order = t.expect<start_compile>();
+  EXPECT_EQ(order.key.binds, "server:/models/checkpoint");
+  ASSERT_TRUE(order.grant);
+  EXPECT_EQ(order.grant->shares[0].device, device.id);
+}
+
 error could_not(recovery action) {
   return {action, "compiler_failed", "E1042"};
 }
