@@ -311,7 +311,7 @@ void begin_load(pass& p, index instance) {
   one.content = one.artifact != none ? copy_for(s, one.artifact, node_of(s, one))->record.content
                                      : one.weights;
   one.state = instance_state::loading;
-  one.deadline = p.now + load_timeout(s.devices[one.devices.front()].spec.spec);
+  one.deadline = p.now + load_timeout(s.devices[one.devices.front()].spec);
   one.ready_at = p.now + s.pairs[pair_of(s, one.model, one.devices.front())].speed.load_us;
   arm(s, one.deadline, timer_kind::instance, instance);
 }
