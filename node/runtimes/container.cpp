@@ -20,16 +20,20 @@ namespace {
 
 constexpr const char* owner_label = "consort.owner";
 constexpr std::size_t owner_digits = 16;
+/// Of one call. The engine goes on with it when nobody waits any more; a node that stops does not.
+constexpr duration_us remove_us_max = 2 * limits::second_us;
 
 /// One call that is waited for; short, but for an engine that hangs.
 result<child_exit> call(const std::string& engine, const std::string& folder,
-                        std::vector<std::string> words) {
+                        std::vector<std::string> words,
+                        duration_us timeout_us = limits::container_call_us_max) {
   child_spec spec;
   spec.argv = {find_program(engine, folder)};
   if (spec.argv.front().empty())
     return error{recovery::retry_later, "tool_missing", "no program " + engine + " in PATH"};
   spec.argv.insert(spec.argv.end(), words.begin(), words.end());
-  spec.timeout_us = limits::container_call_us_max;
+  spec.timeout_us = timeout_us;
+  spec.grace_us = limits::probe_grace_us;
   return run_child(spec);
 }
 
@@ -180,11 +184,13 @@ void container_keeper::finish() {
 
 bool container_keeper::remove_now(const std::vector<std::string>& names) const {
   // A server may want to put something away. One that is gone already is no fault.
-  static_cast<void>(call(rule_.engine, folder_, with({"stop", "-t", "1"}, names)));
+  static_cast<void>(call(rule_.engine, folder_, with({"stop", "-t", "1"}, names), remove_us_max));
   for (int tries = 0; tries < limits::container_remove_tries; ++tries) {
-    const auto done = call(rule_.engine, folder_, with({"rm", "--force"}, names));
+    const auto done = call(rule_.engine, folder_, with({"rm", "--force"}, names), remove_us_max);
     if (done && (done->ok() || says(*done, {"no such container", "no container with name"})))
       return true;
+    if (finished_)
+      break; // Who stops has no time.
   }
   return false;
 }

@@ -15,6 +15,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
 
+#include <atomic>
 #include <mutex>
 #include <set>
 
@@ -77,7 +78,7 @@ private:
   std::mutex mutex_;
   std::set<std::string> kept_;
   std::uint64_t named_ = 0;
-  bool finished_ = false;
+  std::atomic<bool> finished_ = false;
   boost::asio::thread_pool removers_;
 };
 
