@@ -428,6 +428,9 @@ void on(pass& p, const replica_loaded& e) {
   auto& pair = s.pairs[pair_of(s, one.model, one.devices.front())];
   pair.load_failures = 0;
   pair.load_error.clear();
+  if (one.artifact != none)
+    s.artifacts[one.artifact].losses
+        = 0; // A rebuild that loads is sound: the next is another case.
   if (e.load_us > 0 && e.load_us <= limits::load_timeout_us_max)
     pair.speed.load_us = robust_mean(pair.speed.load_us, e.load_us);
   open_endpoints(s, at, e.endpoints);

@@ -109,6 +109,51 @@ TEST(Artifact, OfANameIsBuiltOnADeviceThatIsHeldForIt) {
   EXPECT_EQ(order.grant->shares[0].device, device.id);
 }
 
+/// Lost again before it loaded it is given up; a release that came later is no reason to.
+TEST(Artifact, ThatLoadedAfterARebuildMayBeRebuiltAgain) {
+  core_fixture t;
+  t.join("a", 11, {refnpu_profile()});
+  t.advertise(npu_spec("a", 0));
+  t.feed(artifact_found{built_on("a"), incarnation{11}});
+  auto model = story_spec();
+  model.replicas_min = 1;
+  t.declare(model);
+  for (int turn = 0; turn < 3; ++turn) {
+    const auto load = t.finish_load();
+    t.feed(artifact_lost{built_on("a").key, built_on("a").content, node_id{"a"}, incarnation{11},
+                         "another release"});
+    t.feed(replica_failed{load.instance,
+                          incarnation{11},
+                          {recovery::retry_later, "artifact_unfit", "another release"}});
+    t.take_all<release_allocation>();
+    const auto order = t.expect<start_compile>();
+    t.feed(compile_finished{order.compile, incarnation{11}, built_on("a")});
+    t.pass_time_renewing(2 * second, {"a"});
+  }
+  t.take_all<reserve_allocation>();
+}
+
+/// The device is another model's until there is something to load.
+TEST(Artifact, IsBuiltWhileItsDeviceIsFull) {
+  core_fixture t;
+  auto device = npu_spec("a", 0);
+  device.memory_bytes = 0; // Unknown: one model at a time.
+  t.join("a", 11, {refnpu_profile()});
+  t.advertise(device);
+  t.feed(artifact_found{built_on("a"), incarnation{11}});
+  t.declare(story_spec());
+  t.submit("npu");
+  t.take_all<queue_notice>();
+  t.finish_load();
+  t.expect<grant_ticket>();
+  t.declare(story_spec("other"));
+  auto wanted = t.request("npu");
+  wanted.model = model_name{"other"};
+  t.submit(wanted);
+  t.take_all<queue_notice>();
+  EXPECT_EQ(t.expect<start_compile>().model.value, "other");
+}
+
 error could_not(recovery action) {
   return {action, "compiler_failed", "E1042"};
 }
