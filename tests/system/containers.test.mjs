@@ -104,7 +104,8 @@ test('model servers in containers', { timeout: 240_000 }, async (t) => {
     const words = one.options.join(' ');
     assert.match(one.name, /^consort-[0-9a-f]{16}-\d+-1$/);
     assert.equal(one.labels['consort.plugin'], 'boxed');
-    assert.match(words, /--network host .*--env BOX --env CONSORT_FAKES .*--device \/dev\/box0 --mount \S+$/);
+    assert.match(words, /--network host .*--env BOX --env CONSORT_FAKES /);
+    assert.match(words, /--device \/dev\/box0 --mount \S+$/);
     assert.deepEqual(one.mounts, [model_file, path.join(boxes.plugins, 'boxed'), fakes]);
     assert.equal(one.env.BOX, 'BOX-1');
     assert.equal(one.image, image);

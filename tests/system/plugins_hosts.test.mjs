@@ -22,7 +22,10 @@ with_hosts('plugins of other hosts', { nodes: [], gateways: [] }, async (check, 
     const nodes = done.stdout ? JSON.parse(done.stdout).nodes : [];
     return { ...done, nodes: Object.fromEntries(nodes.map((one) => [one.node, one])) };
   };
-  const devices = async () => (await hosts.scheduler.list('devices')).map((one) => one.spec.id);
+  const devices = async () => {
+    const all = await hosts.scheduler.list('devices');
+    return all.filter((one) => one.alive).map((one) => one.spec.id);
+  };
   const pim = { 'X-Consort-Device': 'pim' };
 
   await check('a folder dropped on one node is attached and serves', async () => {
