@@ -32,6 +32,10 @@ void fail(const pending_query& query, const error& failure) {
     query.on_snapshot(failure);
   if (query.on_explanation)
     query.on_explanation(failure);
+  // What some nodes said is worth knowing even when others said nothing.
+  if (query.on_reloads)
+    query.on_reloads(query.reloads.empty() ? result<gateway::reload_reports>(failure)
+                                           : result<gateway::reload_reports>(query.reloads));
 }
 
 void answer(const pending_query& query, messages::query_answer& from) {
@@ -40,6 +44,9 @@ void answer(const pending_query& query, messages::query_answer& from) {
                           ? result<core::snapshot>(std::move(*from.snapshot))
                           : result<core::snapshot>(error{recovery::bug, "no_snapshot",
                                                          "the scheduler sent no snapshot"}));
+  if (query.on_reloads)
+    query.on_reloads(from.refusal ? result<gateway::reload_reports>(*from.refusal)
+                                  : result<gateway::reload_reports>(query.reloads));
   if (query.on_explanation && from.refusal)
     return query.on_explanation(*from.refusal);
   if (query.on_explanation)
@@ -104,7 +111,8 @@ struct gateway_link::shared {
 
   void say_hello();
   void welcomed(time_us scheduler_now);
-  bool next_page(messages::query_answer& reply);
+  bool more_to_come(messages::query_answer& reply);
+  bool next_page(messages::query_answer& reply, pending_query& query);
   void link_lost();
   std::optional<error> submit(const request_meta& meta);
   void report(const gateway::gateway_report& happened);
@@ -148,14 +156,29 @@ void gateway_link::shared::welcomed(time_us scheduler_now) {
   send(core::event(core::gateway_restored{options.id}));
 }
 
-/// Keeps what came and asks for what follows, or puts the pages together. Returns: whether more is
-/// to come.
-bool gateway_link::shared::next_page(messages::query_answer& reply) {
+/// Keeps what came. Returns: whether the rest is still to come.
+bool gateway_link::shared::more_to_come(messages::query_answer& reply) {
   const std::lock_guard lock(mutex);
   const auto found = queries.find(reply.number);
-  if (found == queries.end() || !reply.snapshot)
+  if (found == queries.end())
     return false;
-  auto& query = found->second;
+  if (reply.snapshot)
+    return next_page(reply, found->second);
+  auto& known = found->second.reloads;
+  if (reply.reloads.empty())
+    return false;
+  if (known.empty()) {
+    known = std::move(reply.reloads);
+  } else {
+    for (auto& one : known)
+      if (one.node == reply.reloads.front().node)
+        one = reply.reloads.front();
+  }
+  return std::any_of(known.begin(), known.end(), [](const auto& one) { return !one.answered; });
+}
+
+/// Asks for what follows, or puts the pages together. Requires: the lock is held.
+bool gateway_link::shared::next_page(messages::query_answer& reply, pending_query& query) {
   core::append(query.pages, std::move(*reply.snapshot));
   if (reply.next) {
     query.due = options.clock() + limits::query_timeout_us;
@@ -285,7 +308,7 @@ private:
     auto reply = messages::decode_query_answer(incoming.bytes);
     if (!reply)
       return spdlog::warn("gateway: dropped an answer: {}", reply.failure().message);
-    if (shared_->next_page(reply->body))
+    if (shared_->more_to_come(reply->body))
       return;
     if (const auto query = shared_->take_query(reply->body.number))
       answer(*query, reply->body);
@@ -403,12 +426,21 @@ void gateway_link::plan(core::plan_wish wish, explain_answer answer) {
   ask(std::move(wanted), pending_query{0, nullptr, std::move(answer), {}});
 }
 
+void gateway_link::reload_plugins(node_id node, duration_us timeout_us,
+                                  std::function<void(result<gateway::reload_reports>)> answer) {
+  messages::query wanted;
+  wanted.reload = messages::reload_wish{std::move(node), {}};
+  pending_query query;
+  query.on_reloads = std::move(answer);
+  ask(std::move(wanted), std::move(query), timeout_us);
+}
+
 void gateway_link::subscribe(std::function<void(const core::command&)> listener) {
   const std::lock_guard lock(shared_->mutex);
   shared_->subscribers.push_back(std::move(listener));
 }
 
-void gateway_link::ask(messages::query wanted, pending_query query) {
+void gateway_link::ask(messages::query wanted, pending_query query, duration_us timeout_us) {
   std::optional<error> failure;
   {
     const std::lock_guard lock(shared_->mutex);
@@ -421,7 +453,7 @@ void gateway_link::ask(messages::query wanted, pending_query query) {
     if (!failure)
       failure = shared_->send(wanted);
     if (!failure) {
-      query.due = now() + limits::query_timeout_us;
+      query.due = now() + timeout_us;
       shared_->queries[++shared_->query_number] = std::move(query);
       return;
     }

@@ -24,6 +24,8 @@ struct pending_view {
   std::function<void(result<core::explanation>)> on_explanation;
   std::string explains;      ///< Request that the explanation is of.
   core::snapshot pages = {}; ///< That came so far.
+  std::function<void(result<gateway::reload_reports>)> on_reloads = {};
+  gateway::reload_reports reloads = {}; ///< Of every node that was asked; empty = not known yet.
 };
 
 struct gateway_options {
@@ -60,11 +62,14 @@ public:
                std::function<void(result<core::explanation>)> answer) override;
   void explain(request_meta meta, std::function<void(result<core::explanation>)> answer) override;
   void plan(core::plan_wish wish, std::function<void(result<core::explanation>)> answer) override;
+  void reload_plugins(node_id node, duration_us timeout_us,
+                      std::function<void(result<gateway::reload_reports>)> answer) override;
   void subscribe(std::function<void(const core::command&)> listener) override;
 
 private:
   struct shared;
-  void ask(messages::query wanted, pending_view query);
+  void ask(messages::query wanted, pending_view query,
+           duration_us timeout_us = limits::query_timeout_us);
 
   std::shared_ptr<shared> shared_;
   caf::actor link_;

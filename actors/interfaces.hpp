@@ -5,7 +5,8 @@
 /// serialised.
 ///
 ///   scheduler      <- frame (hello, events, requests for views), deadline_tick
-///   node door      <- frame (hello answer, commands), device_news, link_restored, link_lost,
+///   node door      <- frame (hello answer, commands, reloads), device_news, link_restored,
+///   link_lost,
 ///                     renew_tick, reload_wanted, plugins_changed
 ///   device         <- device_order, device_described, inventory_wanted, session_opened,
 ///                     session_died, device_sample

@@ -64,7 +64,9 @@ private:
   void spawn_device(const device_spec& device);
   void spawn_telemetry();
   void stop_workers();
+  void want_reload(const messages::query* by);
   void apply(const node::inventory_change& change);
+  void tell_reloaded(const node::inventory_change& change);
 
   void carry_out(const core::grant_lease& lease);
   void carry_out(const core::fence_node& fence);
@@ -101,6 +103,11 @@ private:
   std::deque<core::event> ends_held_;     ///< Ends that happened while no link was open.
   std::map<compile_id, caf::actor> compiles_;
   caf::actor telemetry_;
+  bool reloading_ = false;
+  bool reload_again_ = false; ///< Asked for while one was going on, which may have looked already.
+  time_us reload_began_ = 0;
+  std::vector<messages::query> reload_for_;  ///< Who waits for this one.
+  std::vector<messages::query> reload_next_; ///< And for the one after it.
 };
 
 /// One physical device: loads and unloads instances on it and reports what runs.

@@ -63,7 +63,7 @@ caf::behavior door_state::make_behavior() {
         say_hello();
       },
       [this](link_lost) { greeted_ = false; },
-      [this](reload_wanted again) { post(self_, telemetry_, again); },
+      [this](reload_wanted) { want_reload(nullptr); },
       [this](const plugins_changed& change) { apply(*change.what); },
       [this](renew_tick) {
         renew();
@@ -126,10 +126,58 @@ void door_state::apply(const node::inventory_change& change) {
   spawn_telemetry();
   if (greeted_)
     advertise();
+  tell_reloaded(change);
+}
+
+/// Looks at the plugin folders, or once more when that is going on. `by` hears what came of it.
+void door_state::want_reload(const messages::query* by) {
+  auto& waiting = reloading_ ? reload_next_ : reload_for_;
+  if (by != nullptr && waiting.size() < limits::reloads_waiting_max)
+    waiting.push_back(*by); // Others hear nothing, and give up in time.
+  reload_again_ = reloading_;
+  if (std::exchange(reloading_, true))
+    return;
+  reload_began_ = options_.agent->options().clock();
+  post(self_, telemetry_, reload_wanted{});
+}
+
+void door_state::tell_reloaded(const node::inventory_change& change) {
+  messages::query_answer answer;
+  auto& report = answer.reloads.emplace_back();
+  report.node = options_.agent->options().name;
+  report.answered = true;
+  report.took_us = std::max<duration_us>(options_.agent->options().clock() - reload_began_, 0);
+  report.plugins_came = change.plugins_came;
+  report.plugins_gone = change.plugins_gone;
+  for (const auto& device : change.appeared)
+    report.devices_came.push_back(device.id.value);
+  for (const auto& id : change.gone)
+    report.devices_gone.push_back(id.value);
+  report.compilers = change.toolchains;
+  for (const auto& complaint : change.complaints)
+    report.complaints.push_back(complaint.message);
+  for (auto* list : {&report.plugins_came, &report.plugins_gone, &report.devices_came,
+                     &report.devices_gone, &report.complaints})
+    list->resize(std::min(list->size(), limits::reload_names_max));
+  for (const auto& asked : std::exchange(reload_for_, std::exchange(reload_next_, {}))) {
+    answer.number = asked.number;
+    answer.gateway = asked.reload->gateway;
+    ++own_.sequence;
+    post_frame(self_, options_.scheduler, to_frame(own_, answer));
+  }
+  reloading_ = false;
+  if (std::exchange(reload_again_, false))
+    want_reload(nullptr);
 }
 
 void door_state::receive(const frame& incoming) {
   const auto kind = static_cast<messages::frame_kind>(incoming.kind);
+  if (kind == messages::frame_kind::query) {
+    const auto asked = messages::decode_query(incoming.bytes);
+    return asked && asked->body.reload
+               ? want_reload(&asked->body)
+               : spdlog::warn("node: dropped a query that is not for nodes");
+  }
   if (kind == messages::frame_kind::hello_answer) {
     const auto answer = messages::decode_hello_answer(incoming.bytes);
     return answer ? welcomed(answer->body, answer->from.life)
@@ -256,6 +304,8 @@ void door_state::carry_out(const core::fence_node& fence) {
   greeted_before_ = false;
   greeted_ = false;
   spawn_workers();
+  if (reloading_) // Whoever was about to look is gone.
+    post(self_, telemetry_, reload_wanted{});
   say_hello();
 }
 

@@ -69,6 +69,8 @@ void scheduler_state::receive(const frame& incoming) {
                         incoming.kind);
   if (kind == messages::frame_kind::event)
     return receive_event(incoming);
+  if (kind == messages::frame_kind::query_answer)
+    return pass_on_report(incoming);
   answer_view(incoming);
 }
 
@@ -119,6 +121,8 @@ void scheduler_state::answer_view(const frame& incoming) {
   const auto query = messages::decode_query(incoming.bytes);
   if (!query)
     return spdlog::warn("scheduler: dropped a query: {}", query.failure().message);
+  if (query->body.reload)
+    return ask_nodes(query->body);
   messages::query_answer answer;
   answer.number = query->body.number;
   const auto now = options_.clock();
@@ -138,6 +142,52 @@ void scheduler_state::answer_view(const frame& incoming) {
     answer.explanation = core_.explain(query->body.explain, now);
   }
   post_frame(self_, sender()->address, to_frame(own_, answer));
+}
+
+/// Tells the gateway which nodes are asked, then asks them; each answers for itself.
+void scheduler_state::ask_nodes(const messages::query& wanted) {
+  const auto* asker = sender();
+  if (asker->greeted.kind != messages::sender_kind::gateway)
+    return spdlog::warn("scheduler: {} is no gateway and may not ask nodes", asker->greeted.sender);
+  auto passed_on = wanted;
+  passed_on.reload->gateway = gateway_id{asker->greeted.life.value};
+  messages::query_answer answer;
+  answer.number = wanted.number;
+  std::vector<caf::actor> asked;
+  for (const auto& [node, address] : nodes_)
+    if (wanted.reload->node.empty() || wanted.reload->node == node) {
+      answer.reloads.emplace_back().node = node;
+      asked.push_back(peers_.at(address).address);
+    }
+  if (asked.empty())
+    answer.refusal = error{recovery::refuse, "unknown_node",
+                           wanted.reload->node.empty()
+                               ? "no node has a link just now"
+                               : "no node `" + wanted.reload->node.value + "` has a link just now"};
+  if (asked.size() > messages::limits::nodes_max) {
+    answer.reloads.clear();
+    asked.clear();
+    answer.refusal = error{recovery::refuse, "too_many_nodes", "too many nodes: name one of them"};
+  }
+  post_frame(self_, asker->address, to_frame(own_, answer));
+  for (const auto& node : asked)
+    post_frame(self_, node, to_frame(own_, passed_on));
+}
+
+/// What a node says of itself goes to the gateway that asked, under that node's name.
+void scheduler_state::pass_on_report(const frame& incoming) {
+  const auto& from = sender()->greeted;
+  const auto told = messages::decode_query_answer(incoming.bytes);
+  if (!told || from.kind != messages::sender_kind::node || told->body.reloads.size() != 1)
+    return spdlog::warn("scheduler: dropped an answer from {}", from.sender);
+  const auto gateway = gateways_.find(told->body.gateway);
+  if (gateway == gateways_.end())
+    return; // It left meanwhile.
+  messages::query_answer answer;
+  answer.number = told->body.number;
+  answer.reloads = told->body.reloads;
+  answer.reloads.front().node = node_id{from.sender};
+  post_frame(self_, peers_.at(gateway->second).address, to_frame(own_, answer));
 }
 
 void scheduler_state::peer_down(const caf::actor_addr& address) {

@@ -56,6 +56,8 @@ private:
   void refuse(const caf::actor& address, const error& reason);
   void receive_event(const frame& incoming);
   void answer_view(const frame& incoming);
+  void ask_nodes(const messages::query& wanted);
+  void pass_on_report(const frame& incoming);
   void peer_down(const caf::actor_addr& address);
 
   void apply(const core::event& happened);

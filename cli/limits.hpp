@@ -20,6 +20,7 @@ inline constexpr std::chrono::seconds answer_timeout{15};      ///< Of an admin 
 inline constexpr std::chrono::seconds model_add_timeout{600};  ///< The server reads the whole file.
 inline constexpr std::chrono::seconds stream_gap_timeout{600}; ///< Longest silence of a stream.
 inline constexpr std::chrono::milliseconds probe_timeout{500}; ///< `run` asking if a server is up.
+inline constexpr std::chrono::seconds reload_grace{10};        ///< Beyond what the nodes are given.
 inline constexpr std::chrono::milliseconds watch_interval{1'000};
 inline constexpr std::chrono::seconds drain_grace{2}; ///< For what is moved at the deadline.
 

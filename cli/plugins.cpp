@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `plugins` lists what this host's plugin folders hold and who claimed what; `plugin check`
 // exercises one folder. Both work on this host without a server: a plugin runs where its hardware
-// is.
+// is. `plugins reload` has running nodes look at theirs again.
 #include "cli/api.hpp"
 #include "cli/executable_commands.hpp"
 #include "cli/plugin_check.hpp"
@@ -9,6 +9,7 @@
 #include "cli/table.hpp"
 #include "node/builtin.hpp"
 #include "node/inventory.hpp"
+#include "scheduler/units.hpp"
 
 #include <CLI/App.hpp>
 
@@ -111,14 +112,80 @@ exit_code list(context& env, const std::vector<std::string>& further) {
   return exit_code::done;
 }
 
+struct reload_flags {
+  std::string node;
+  std::string timeout = "60s";
+};
+
+/// `+a,b -c`, or nothing.
+std::string change_of(const json& report, const std::string& what) {
+  const auto came = list_at(report, "/" + what + "_came");
+  const auto gone = list_at(report, "/" + what + "_gone");
+  return (came.empty() ? "" : "+" + came) + (came.empty() || gone.empty() ? "" : " ")
+         + (gone.empty() ? "" : "-" + gone);
+}
+
+/// Returns: whether the node looked and had nothing to complain of.
+bool show_reload(context& env, table& rows, const json& report) {
+  const auto node = text_at(report, "/node");
+  const bool answered = true_at(report, "/answered");
+  rows.add({node, answered ? "reloaded" : "silent", change_of(report, "plugins"),
+            change_of(report, "devices"), true_at(report, "/compilers") ? "changed" : "",
+            answered ? duration_at(report, "/took_us") : ""});
+  const auto complaints = report.value("complaints", std::vector<std::string>());
+  for (const auto& complaint : complaints)
+    env.err << "consort: " << printable(node) << ": " << printable(complaint) << '\n';
+  return answered && complaints.empty();
+}
+
+exit_code reload(context& env, const reload_flags& flags) {
+  const auto span = parse_duration(flags.timeout);
+  if (!span || *span <= 0)
+    return complain(env, {recovery::refuse, "usage",
+                          "--timeout `" + flags.timeout + "` is not a duration such as 30s"});
+  json body{{"timeout", flags.timeout}};
+  if (!flags.node.empty())
+    body["node"] = flags.node;
+  const auto wait = std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::chrono::microseconds(*span) + limits::reload_grace);
+  const auto answer = send(env, "POST", "/api/v1/plugins/reload", body, wait);
+  if (!answer)
+    return complain(env, answer.failure());
+  table rows({{"NODE"},
+              {"STATE", align::left, false, true},
+              {"PLUGINS"},
+              {"DEVICES"},
+              {"COMPILERS"},
+              {"TOOK", align::right}});
+  bool good = true;
+  for (const auto& report : answer->value("nodes", json::array()))
+    good = show_reload(env, rows, report) && good;
+  if (env.json())
+    env.out << answer->dump(2) << '\n';
+  else
+    env.out << rows.render(env.wide(), env.colour);
+  return good ? exit_code::done : exit_code::failed;
+}
+
+void add_reload(CLI::App& plugins, context& env) {
+  auto* again = plugins.add_subcommand("reload", "Have running nodes look at their folders again");
+  const auto flags = std::make_shared<reload_flags>();
+  again->add_option("NODE", flags->node, "Only that one; default: all");
+  again->add_option("--timeout", flags->timeout, "For their answers");
+  again->callback([&env, flags] { env.action = [&env, flags] { return reload(env, *flags); }; });
+}
+
 } // namespace
 
 void add_plugins(CLI::App& root, context& env) {
   auto* listing = root.add_subcommand("plugins", "Plugins of this host and the devices they found");
   const auto further = std::make_shared<std::vector<std::string>>();
   listing->add_option("--plugins", *further, "Further plugin folders")->type_name("DIR");
-  listing->callback(
-      [&env, further] { env.action = [&env, further] { return list(env, *further); }; });
+  listing->callback([&env, further, listing] {
+    if (listing->get_subcommands().empty()) // Theirs were called before.
+      env.action = [&env, further] { return list(env, *further); };
+  });
+  add_reload(*listing, env);
   auto* plugin = root.add_subcommand("plugin", "One plugin folder");
   plugin->require_subcommand(1);
   auto* checking = plugin->add_subcommand("check", "Validate a folder and try it on this host");

@@ -54,6 +54,9 @@ task<void> post_cordon(gateway_context&, const http_request&, const std::string&
                        exchange& out);
 task<void> post_uncordon(gateway_context&, const http_request&, const std::string& rest,
                          exchange& out);
+/// Body {"node"?, "timeout"?}; answers 200 with what came of it on each node.
+task<void> post_reload(gateway_context&, const http_request&, const std::string& rest,
+                       exchange& out);
 /// Body {"model", "for"?} or {"drain"}; answers 200 with the steps and orders nothing.
 task<void> post_plan(gateway_context&, const http_request&, const std::string& rest, exchange& out);
 /// Body as model_spec_from_json reads it.

@@ -182,6 +182,37 @@ task<void> post_uncordon(gateway_context& context, const http_request& request, 
   co_await change_drain(context, request, out, drain_order::uncordon);
 }
 
+task<void> post_reload(gateway_context& context, const http_request& request, const std::string&,
+                       exchange& out) {
+  node_id node;
+  std::string timeout;
+  auto failure = read_strings(request.body, {{"node", &node.value}, {"timeout", &timeout}});
+  const auto span
+      = timeout.empty() ? std::optional(limits::reload_time_us) : parse_duration(timeout);
+  if (!failure && (!span || *span <= 0 || *span > limits::reload_time_us_max))
+    failure
+        = bad_request("invalid_value", "`timeout` must be a duration of at most 10m", "timeout");
+  if (failure) {
+    co_await respond_error(out, *failure);
+    co_return;
+  }
+  log().info("reload of plugins: {}", node.empty() ? "every node" : node.value);
+  const auto start
+      = [&](auto reply) { context.port.reload_plugins(node, *span, std::move(reply)); };
+  const auto until = port_deadline(context) + std::chrono::microseconds(*span);
+  auto answer = co_await await_answer<result<reload_reports>>(out, until, start);
+  const auto told = answer ? std::move(*answer) : result<reload_reports>(scheduler_silent());
+  if (!told) {
+    const auto refused = from_admin(told.failure());
+    co_await respond_error(out, refused);
+    co_return;
+  }
+  json body{{"nodes", json::array()}};
+  for (const auto& one : *told)
+    body["nodes"].push_back(to_json(one));
+  co_await respond_json(out, 200, body);
+}
+
 task<void> post_plan(gateway_context& context, const http_request& request, const std::string&,
                      exchange& out) {
   core::plan_wish wish;

@@ -105,6 +105,7 @@ json to_json(const device_capability& capability) {
           {"formats", strings(capability.formats)},
           {"build_profiles", to_json_list(capability.build_profiles)},
           {"optimized_for", strings(capability.optimized_for)},
+          {"load_limit_us", capability.load_limit_us},
           {"runtime", to_json(capability.runtime)}};
 }
 

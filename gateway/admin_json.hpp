@@ -5,6 +5,7 @@
 /// gateway ids 16 hex digits, other numbers numbers, enums their words, unknown values null, and a
 /// request id `<gateway hex>-<n>`. gateway/README.md shows each shape.
 
+#include "messages/envelope.hpp"
 #include "scheduler/command.hpp"
 #include "scheduler/view.hpp"
 
@@ -47,6 +48,8 @@ template <class Name>
 [[nodiscard]] json to_json(const model_spec& spec);
 [[nodiscard]] json to_json(const artifact_key& key);
 [[nodiscard]] json to_json(const token_usage& usage);
+
+[[nodiscard]] json to_json(const messages::reload_report& report);
 
 [[nodiscard]] json to_json(const core::node_view& view);
 [[nodiscard]] json to_json(const core::device_view& view);

@@ -36,6 +36,14 @@ json totals_json(const core::snapshot& seen) {
 
 } // namespace
 
+json to_json(const messages::reload_report& report) {
+  return {{"node", report.node.value},           {"answered", report.answered},
+          {"took_us", report.took_us},           {"plugins_came", report.plugins_came},
+          {"plugins_gone", report.plugins_gone}, {"devices_came", report.devices_came},
+          {"devices_gone", report.devices_gone}, {"compilers", report.compilers},
+          {"complaints", report.complaints}};
+}
+
 json to_json(const core::node_view& view) {
   return {{"node", view.node.value},
           {"life", to_hex(view.life.value)},

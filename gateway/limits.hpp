@@ -52,6 +52,8 @@ inline constexpr duration_us ticket_grace_us
 inline constexpr duration_us attempt_silence_us = 120 * second_us; ///< No event of an attempt.
 inline constexpr duration_us request_time_us = 3'600 * second_us;  ///< One request, whole.
 inline constexpr duration_us port_timeout_us = 5 * second_us;      ///< Admin answers.
+inline constexpr duration_us reload_time_us = 60 * second_us; ///< Nodes looking at their plugins.
+inline constexpr duration_us reload_time_us_max = 600 * second_us; ///< Whatever is asked for.
 inline constexpr duration_us describe_time_us = 600 * second_us;   ///< Files of an added model.
 inline constexpr duration_us progress_every_us = 250'000;          ///< Between progress reports.
 inline constexpr duration_us event_ping_us = 15 * second_us;       ///< Comment on a quiet stream.

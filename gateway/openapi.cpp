@@ -86,6 +86,8 @@ json request_body(std::string_view pattern) {
     return body_of(json{{"anyOf", json::array({chat_schema(), completion_schema()})}});
   if (pattern == "/api/v1/plan")
     return body_of(strings_schema({}, {"model", "for", "drain"}));
+  if (pattern == "/api/v1/plugins/reload")
+    return body_of(strings_schema({}, {"node", "timeout"}));
   if (pattern == "/api/v1/drain")
     return body_of(strings_schema({"target"}, {"reason", "deadline"}));
   return body_of(strings_schema({"target"}, {"reason"}));

@@ -55,6 +55,8 @@ constexpr std::array table{
     route{"POST", "/api/v1/drain", post_drain, "admin",
           "No new work; what runs at the deadline moves elsewhere"},
     route{"POST", "/api/v1/plan", post_plan, "admin", "What would be done next, without doing it"},
+    route{"POST", "/api/v1/plugins/reload", post_reload, "admin",
+          "Nodes look at their plugin folders again"},
     route{"POST", "/api/v1/undrain", post_undrain, "admin", "Ends a drain; a cordon stays"},
     route{"POST", "/api/v1/cordon", post_cordon, "admin", "No new work; what runs stays"},
     route{"POST", "/api/v1/uncordon", post_uncordon, "admin", "Ends a cordon and a drain"},

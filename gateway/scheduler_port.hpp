@@ -4,6 +4,7 @@
 /// implementation is an actor's shell (actors/gateway_port); tests use a fake. All calls are
 /// thread-safe and never block; callbacks arrive on any thread and must not block.
 
+#include "messages/envelope.hpp"
 #include "scheduler/command.hpp"
 #include "scheduler/event.hpp"
 #include "scheduler/view.hpp"
@@ -33,6 +34,9 @@ using gateway_report
 using admin_request = std::variant<core::drain_changed, core::model_declared, core::model_removed,
                                    core::compile_requested>;
 
+/// What became of a reload, by node, in order of name.
+using reload_reports = std::vector<messages::reload_report>;
+
 class scheduler_port {
 public:
   virtual ~scheduler_port() = default;
@@ -55,6 +59,11 @@ public:
       = 0;
   /// What would be done next, step by step (core::plan).
   virtual void plan(core::plan_wish wish, std::function<void(result<core::explanation>)> answer)
+      = 0;
+  /// Has one node, or each when `node` is empty, look at its plugin folders again. Calls back once
+  /// all answered, or after `timeout_us`; who was asked and said nothing is in the list then.
+  virtual void reload_plugins(node_id node, duration_us timeout_us,
+                              std::function<void(result<reload_reports>)> answer)
       = 0;
   /// Subscribes to records and notes from now on; events that a slow subscriber misses are dropped,
   /// never queued for ever.

@@ -22,10 +22,10 @@ bool may_send(peer_role role, frame_kind kind) {
   case frame_kind::heartbeat: return role != peer_role::admin;
   case frame_kind::hello:
   case frame_kind::event: return role == peer_role::node || role == peer_role::gateway;
-  case frame_kind::query: return role == peer_role::gateway;
+  case frame_kind::query: return role == peer_role::gateway || role == peer_role::scheduler;
+  case frame_kind::query_answer: return role == peer_role::scheduler || role == peer_role::node;
   case frame_kind::hello_answer:
-  case frame_kind::command:
-  case frame_kind::query_answer: return role == peer_role::scheduler;
+  case frame_kind::command: return role == peer_role::scheduler;
   default: return false;
   }
 }

@@ -100,6 +100,41 @@ void read(wire::PlanWish::Reader from, core::plan_wish& to, incoming& in) {
   to.drain = in.label(from.getDrain(), "plan_wish.drain");
 }
 
+void write(wire::ReloadReport::Builder to, const reload_report& from, outgoing& out) {
+  to.setNode(out.name(from.node.value, "reload_report.node"));
+  to.setAnswered(from.answered);
+  to.setTookUs(out.duration(from.took_us, "reload_report.took_us"));
+  write_words(out, from.plugins_came, "reload_report.plugins_came",
+              [&](unsigned size) { return to.initPluginsCame(size); });
+  write_words(out, from.plugins_gone, "reload_report.plugins_gone",
+              [&](unsigned size) { return to.initPluginsGone(size); });
+  write_words(out, from.devices_came, "reload_report.devices_came",
+              [&](unsigned size) { return to.initDevicesCame(size); });
+  write_words(out, from.devices_gone, "reload_report.devices_gone",
+              [&](unsigned size) { return to.initDevicesGone(size); });
+  to.setCompilers(from.compilers);
+  const auto& complaints = from.complaints;
+  auto list = to.initComplaints(
+      out.count(complaints.size(), limits::words_max, "reload_report.complaints"));
+  for (unsigned at = 0; at < list.size(); ++at)
+    list.set(at, out.sentence(complaints[at]));
+}
+
+void read(wire::ReloadReport::Reader from, reload_report& to, incoming& in) {
+  to.node.value = in.name(from.getNode(), "reload_report.node");
+  to.answered = from.getAnswered();
+  to.took_us = in.duration(from.getTookUs(), "reload_report.took_us");
+  read_words(from.getPluginsCame(), to.plugins_came, "reload_report.plugins_came", in);
+  read_words(from.getPluginsGone(), to.plugins_gone, "reload_report.plugins_gone", in);
+  read_words(from.getDevicesCame(), to.devices_came, "reload_report.devices_came", in);
+  read_words(from.getDevicesGone(), to.devices_gone, "reload_report.devices_gone", in);
+  to.compilers = from.getCompilers();
+  read_list(in, from.getComplaints(), to.complaints, limits::words_max, "reload_report.complaints",
+            [&](capnp::Text::Reader text, std::string& value) {
+              value = in.text(text, "reload_report.complaints");
+            });
+}
+
 void read(wire::Query::Reader from, query& to, incoming& in) {
   to.number = from.getNumber();
   to.explain = in.label(from.getExplain(), "query.explain");
@@ -109,12 +144,17 @@ void read(wire::Query::Reader from, query& to, incoming& in) {
     read(from.getDryRun(), to.dry_run.emplace(), in);
   if (from.hasPlan())
     read(from.getPlan(), to.plan.emplace(), in);
+  if (from.hasReload()) {
+    auto& wish = to.reload.emplace();
+    wish.node.value = in.name_or_none(from.getReload().getNode(), "reload_wish.node");
+    wish.gateway.value = from.getReload().getGateway();
+  }
 }
 
 void read(wire::QueryAnswer::Reader from, query_answer& to, incoming& in) {
   to.number = from.getNumber();
-  if (from.hasSnapshot() && from.hasExplanation())
-    return in.fail("query_answer", "has both a snapshot and an explanation");
+  if (int{from.hasSnapshot()} + int{from.hasExplanation()} + int{from.hasReloads()} > 1)
+    return in.fail("query_answer", "has both a snapshot and an explanation, or reloads beside one");
   if (from.hasSnapshot())
     read(from.getSnapshot(), to.snapshot.emplace(), in);
   if (from.hasExplanation())
@@ -123,6 +163,9 @@ void read(wire::QueryAnswer::Reader from, query_answer& to, incoming& in) {
     read(from.getNext(), to.next.emplace(), in);
   if (from.hasRefusal())
     read(from.getRefusal(), to.refusal.emplace(), in);
+  to.gateway.value = from.getGateway();
+  read_list(in, from.getReloads(), to.reloads, limits::nodes_max, "query_answer.reloads",
+            [&](wire::ReloadReport::Reader one, reload_report& value) { read(one, value, in); });
 }
 
 } // namespace
@@ -176,6 +219,11 @@ encoded encode(const envelope& from, const query& body) {
       write(query.initDryRun(), *body.dry_run, out);
     if (body.plan)
       write(query.initPlan(), *body.plan, out);
+    if (body.reload) {
+      auto wish = query.initReload();
+      wish.setNode(out.name_or_none(body.reload->node.value, "reload_wish.node"));
+      wish.setGateway(body.reload->gateway.value);
+    }
   });
 }
 
@@ -183,8 +231,11 @@ encoded encode(const envelope& from, const query_answer& body) {
   return pack_envelope(frame_kind::query_answer, from, [&](auto to, outgoing& out) {
     auto answer = to.initQueryAnswer();
     answer.setNumber(body.number);
-    if (body.snapshot && body.explanation)
-      return out.fail("query_answer", "has both a snapshot and an explanation");
+    if (int{body.snapshot.has_value()} + int{body.explanation.has_value()}
+            + int{!body.reloads.empty()}
+        > 1)
+      return out.fail("query_answer",
+                      "has both a snapshot and an explanation, or reloads beside one");
     if (body.snapshot)
       write(answer.initSnapshot(), *body.snapshot, out);
     if (body.explanation)
@@ -193,6 +244,12 @@ encoded encode(const envelope& from, const query_answer& body) {
       write(answer.initNext(), *body.next, out);
     if (body.refusal)
       write(answer.initRefusal(), *body.refusal, out);
+    answer.setGateway(body.gateway.value);
+    if (!body.reloads.empty())
+      write_list(
+          out, body.reloads, limits::nodes_max, "query_answer.reloads",
+          [&](unsigned size) { return answer.initReloads(size); },
+          [&](auto row, const reload_report& one) { write(row, one, out); });
   });
 }
 

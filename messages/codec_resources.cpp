@@ -84,6 +84,7 @@ void write(wire::DeviceCapability::Builder to, const device_capability& from, ou
   write(to.initRuntime(), from.runtime, out);
   to.setDevicesMax(from.devices_max);
   to.setNodesMax(from.nodes_max);
+  to.setLoadLimitUs(out.duration(from.load_limit_us, "device_capability.load_limit_us"));
 }
 
 void read(wire::DeviceCapability::Reader from, device_capability& to, incoming& in) {
@@ -96,6 +97,7 @@ void read(wire::DeviceCapability::Reader from, device_capability& to, incoming& 
   read(from.getRuntime(), to.runtime, in);
   to.devices_max = from.getDevicesMax();
   to.nodes_max = from.getNodesMax();
+  to.load_limit_us = in.duration(from.getLoadLimitUs(), "device_capability.load_limit_us");
 }
 
 } // namespace

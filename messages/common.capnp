@@ -126,6 +126,7 @@ struct DeviceCapability {
   runtime @6 :RuntimeCapabilities;
   devicesMax @7 :UInt32 = 1;    # That one instance may span.
   nodesMax @8 :UInt32 = 1;      # Over which these devices may be spread.
+  loadLimitUs @9 :Int64;        # Longest that its runtimes wait until a model is ready; 0 = unknown.
 }
 
 enum DeviceHealth { healthy @0; degraded @1; unhealthy @2; }

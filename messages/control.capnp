@@ -55,12 +55,33 @@ struct Heartbeat {
 }
 
 struct Query {
-  # Gateway: show me. Answered by a QueryAnswer of the same number.
+  # Gateway: show me. Answered by a QueryAnswer of the same number. The scheduler passes a reload on
+  # to the nodes concerned, which answer it alike.
   number @0 :UInt64;
   explain @1 :Text;  # Request id as the client saw it; empty asks for the snapshot.
   from @2 :Views.ViewCursor;  # Of the snapshot: the page that begins here; absent = the first.
   dryRun @3 :Common.RequestMeta;  # What would be decided about it; it is not run. Goes before the rest.
   plan @4 :PlanWish;  # Present: what would be done. Answered by an explanation.
+  reload @5 :ReloadWish;  # Present: nodes look at their plugin folders again. Goes before the rest.
+}
+
+struct ReloadWish {
+  node @0 :Text;      # Empty: every node with a link.
+  gateway @1 :UInt64; # That asked: filled in by the scheduler, sent back by the node.
+}
+
+struct ReloadReport {
+  # Of one node. First one with `answered` unset for every node that was asked, all in one answer;
+  # then one of each as it comes.
+  node @0 :Text;
+  answered @1 :Bool;
+  tookUs @2 :Int64;
+  pluginsCame @3 :List(Text);   # New, or other than before.
+  pluginsGone @4 :List(Text);
+  devicesCame @5 :List(Text);   # Ids; new, or of another plugin than before.
+  devicesGone @6 :List(Text);
+  compilers @7 :Bool;           # Others than before.
+  complaints @8 :List(Text);    # What is broken and was left out, for people.
 }
 
 struct PlanWish {
@@ -70,11 +91,13 @@ struct PlanWish {
 }
 
 struct QueryAnswer {
-  # Scheduler. At most one of snapshot and explanation; neither means that the request is unknown.
-  # A snapshot has as many rows as fit the frame.
+  # Scheduler, or a node about a reload. At most one of snapshot, explanation and reloads; none
+  # means that the request is unknown. A snapshot has as many rows as fit the frame.
   number @0 :UInt64;
   snapshot @1 :Views.Snapshot;
   explanation @2 :Views.Explanation;
   next @3 :Views.ViewCursor;  # Where the snapshot goes on; absent after its last page.
-  refusal @4 :Common.Error;   # Of a dry run that would be turned away at the door.
+  refusal @4 :Common.Error;   # Of a dry run that would be turned away at the door, or of a reload.
+  gateway @5 :UInt64;         # For which it is; set by nodes alone.
+  reloads @6 :List(ReloadReport);
 }

@@ -54,24 +54,51 @@ struct heartbeat {
   friend bool operator==(const heartbeat&, const heartbeat&) = default;
 };
 
-/// A gateway asks for the snapshot, or for the explanation of one request.
+/// An operator wants nodes to look at their plugin folders again.
+struct reload_wish {
+  node_id node;       ///< Empty = every node with a link.
+  gateway_id gateway; ///< That asked: the scheduler fills it in, the node sends it back.
+  friend bool operator==(const reload_wish&, const reload_wish&) = default;
+};
+
+/// What that came to on one node.
+struct reload_report {
+  node_id node;
+  bool answered = false; ///< False: it was asked, that is all that is known.
+  duration_us took_us = 0;
+  std::vector<std::string> plugins_came; ///< New, or other than before.
+  std::vector<std::string> plugins_gone;
+  std::vector<std::string> devices_came; ///< Ids; new, or of another plugin than before.
+  std::vector<std::string> devices_gone;
+  bool compilers = false;              ///< Others than before.
+  std::vector<std::string> complaints; ///< What is broken and was left out.
+  friend bool operator==(const reload_report&, const reload_report&) = default;
+};
+
+/// A gateway asks for the snapshot, or for the explanation of one request. A reload goes on to
+/// nodes.
 struct query {
   std::uint64_t number = 0;    ///< Echoed by the answer; unique per sender.
   std::string explain;         ///< Request id as the client saw it; empty asks for the snapshot.
   core::view_cursor from = {}; ///< Of the snapshot: the page that begins here.
   std::optional<request_meta> dry_run = {}; ///< What would be decided about it; goes before both.
   std::optional<core::plan_wish> plan = {}; ///< Set: what would be done, as an explanation.
+  std::optional<reload_wish> reload = {};   ///< Set: goes before all of them.
   friend bool operator==(const query&, const query&) = default;
 };
 
-/// At most one of snapshot and explanation is set; neither means that the request is unknown. Rows
-/// that do not fit one answer are left to the next: ask from `next` and core::append() the pages.
+/// At most one of snapshot, explanation and reloads is set; none means that the request is unknown.
+/// Rows that do not fit one answer are left to the next: ask from `next` and core::append() the
+/// pages.
 struct query_answer {
   std::uint64_t number = 0;
   std::optional<core::snapshot> snapshot;
   std::optional<core::view_cursor> next = {}; ///< Where the snapshot goes on.
   std::optional<core::explanation> explanation;
-  std::optional<error> refusal = {}; ///< Of a dry run.
+  std::optional<error> refusal = {}; ///< Of a dry run or a reload.
+  gateway_id gateway = {};           ///< For which it is; set by nodes alone.
+  /// First all nodes that were asked, in one answer; then one of each that reloaded.
+  std::vector<reload_report> reloads = {};
   friend bool operator==(const query_answer&, const query_answer&) = default;
 };
 

@@ -5,6 +5,7 @@
 #include "node/model_files.hpp"
 #include "node/model_folder.hpp"
 #include "node/plugin_environment.hpp"
+#include "node/runtimes/container.hpp"
 #include "scheduler/weights.hpp"
 
 #include <spdlog/spdlog.h>
@@ -76,14 +77,17 @@ inventory_change agent::reload_plugins() {
   const std::lock_guard lock(reloading_);
   store_->rescan(); // Something may have been imported.
   log_once(store_->complaints());
-  auto change
-      = inventory_.reload(options_.plugin_dirs, make_plugin_environment(io_, options_.executable));
+  auto change = inventory_.reload(
+      options_.plugin_dirs,
+      make_plugin_environment(io_, options_.executable,
+                              container_owner(options_.name, options_.data_path)));
   log_once(change.complaints);
   return change;
 }
 
 void agent::load_plugins(std::vector<std::unique_ptr<plugin>> further) {
-  const auto environment = make_plugin_environment(io_, options_.executable);
+  const auto environment = make_plugin_environment(
+      io_, options_.executable, container_owner(options_.name, options_.data_path));
   log_once(store_->complaints());
   builtin_config builtin;
   builtin.cpu.llama_library = options_.llama_library;
@@ -94,6 +98,7 @@ void agent::load_plugins(std::vector<std::unique_ptr<plugin>> further) {
     inventory_.add(std::move(plugin));
   for (const auto& directory : options_.plugin_dirs)
     log_once(inventory_.load(directory, environment));
+  log_once(inventory_.tidy()); // What was left running holds the devices that are looked for.
   log_once(inventory_.probe());
   for (const auto& device : inventory_.devices())
     ledger_.set_device(device);

@@ -110,7 +110,7 @@ struct data_port::shell : std::enable_shared_from_this<data_port::shell> {
   }
 
   task<void> accept_loop();
-  void admit(tcp::socket socket);
+  void admit(tcp::socket socket, const asio::ip::address& from);
   void begin(std::uint64_t number, tcp::socket socket, std::string key);
   bool make_room(const std::string& key);
   void displace(std::uint64_t number);
@@ -130,13 +130,14 @@ struct data_port::shell : std::enable_shared_from_this<data_port::shell> {
 };
 
 task<void> data_port::shell::accept_loop() {
+  tcp::endpoint peer; // As accept() has it: the peer may be gone before anybody asks its socket.
   while (accepting) {
-    auto [failed, socket]
-        = co_await acceptor.async_accept(asio::make_strand(shared->io.get_executor()), as_values);
+    auto [failed, socket] = co_await acceptor.async_accept(
+        asio::make_strand(shared->io.get_executor()), peer, as_values);
     if (!accepting)
       break;
     if (!failed) {
-      admit(tcp::socket(std::move(socket)));
+      admit(tcp::socket(std::move(socket)), peer.address());
       continue;
     }
     spdlog::warn("data port: accept failed: {}", failed.message());
@@ -146,12 +147,8 @@ task<void> data_port::shell::accept_loop() {
   }
 }
 
-void data_port::shell::admit(tcp::socket socket) {
+void data_port::shell::admit(tcp::socket socket, const asio::ip::address& from) {
   ++shared->accepted;
-  boost::system::error_code gone;
-  const auto from = socket.remote_endpoint(gone).address();
-  if (gone)
-    return;
   auto key = links::admission::key_of(from);
   const auto& bounds = shared->options.limits;
   if (book.connections_of(key) >= bounds.address_connections)

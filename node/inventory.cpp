@@ -153,6 +153,16 @@ bool inventory::take(const std::string& folder, const plugin_environment& enviro
   return true;
 }
 
+std::vector<error> inventory::tidy() {
+  std::vector<error> failures;
+  for (const auto& one : entries_) {
+    const std::scoped_lock lock(one->calls);
+    if (const auto tidied = one->owned->tidy(); !tidied)
+      failures.push_back(tidied.failure());
+  }
+  return failures;
+}
+
 std::vector<inventory::found_device> inventory::ask_all(std::vector<error>& failures) {
   std::vector<found_device> found;
   for (const auto& one : entries_) {
@@ -220,6 +230,23 @@ inventory::load_folders(const std::vector<std::string>& directories,
   return before;
 }
 
+/// Which plugins came and went. `usable` are those that were of use before.
+void inventory::compare_plugins(const std::vector<entry_ref>& before,
+                                const std::set<std::string>& usable, inventory_change& out) const {
+  for (const auto& one : entries_) {
+    const auto& name = one->status.metadata.name;
+    const bool known = std::find(before.begin(), before.end(), one) != before.end();
+    if (!known && !one->status.available)
+      out.complaints.push_back(
+          {recovery::retry_later, "plugin_absent", name + ": " + one->status.reason});
+    if (!known || (one->status.available && !usable.contains(name)))
+      out.plugins_came.push_back(name);
+  }
+  for (const auto& one : before)
+    if (entry_named(one->status.metadata.name) == nullptr)
+      out.plugins_gone.push_back(one->status.metadata.name);
+}
+
 inventory_change inventory::reload(const std::vector<std::string>& directories,
                                    const plugin_environment& environment) {
   inventory_change out;
@@ -228,10 +255,15 @@ inventory_change inventory::reload(const std::vector<std::string>& directories,
     const std::lock_guard lock(mutex_);
     before = seen_;
   }
-  for (const auto& one : load_folders(directories, environment, out.complaints))
-    out.retired.push_back(one);
+  std::set<std::string> usable;
+  for (const auto& status : before.statuses)
+    if (status.available)
+      usable.insert(status.metadata.name);
+  const auto entries_before = load_folders(directories, environment, out.complaints);
+  out.retired.assign(entries_before.begin(), entries_before.end());
   for (auto& complaint : probe())
     out.complaints.push_back(std::move(complaint));
+  compare_plugins(entries_before, usable, out);
   const std::lock_guard lock(mutex_);
   // What runs on an engine that went is ended with it.
   const auto lost_one = [](const std::vector<guest>& then, const std::vector<guest>& now) {
@@ -378,6 +410,7 @@ void join(device_capability& all, const device_capability& more) {
   append(all.build_profiles, more.build_profiles);
   append(all.dtypes, more.dtypes);
   append(all.optimized_for, more.optimized_for);
+  all.load_limit_us = std::max(all.load_limit_us, more.load_limit_us);
 }
 
 } // namespace

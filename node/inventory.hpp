@@ -9,6 +9,7 @@
 
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string_view>
 
 namespace consort::node {
@@ -34,10 +35,12 @@ struct device_claim {
 
 /// What a reload changed.
 struct inventory_change {
+  std::vector<std::string> plugins_came; ///< New, other than before, or of use here only now.
+  std::vector<std::string> plugins_gone;
   std::vector<device_spec> appeared; ///< New, or of another plugin than before.
   std::vector<device_id> gone;       ///< No longer there, or of another plugin now.
   bool toolchains = false;           ///< Other compilers than before.
-  std::vector<error> complaints;
+  std::vector<error> complaints;     ///< Broken folders, failed probes, new ones of no use here.
   /// Keeps the plugins that went alive: whoever runs something of theirs ends it first.
   std::vector<std::shared_ptr<const void>> retired;
 };
@@ -56,6 +59,9 @@ public:
   /// directory is an empty one. Returns: one error per broken folder; the others are loaded.
   [[nodiscard]] std::vector<error> load(const std::string& directory,
                                         const plugin_environment& environment);
+  /// Has every plugin end what an earlier life of this agent left running. Requires: nothing runs,
+  /// and nothing was probed. Returns: what could not be ended.
+  [[nodiscard]] std::vector<error> tidy();
   /// Asks every plugin whether it is available, finds devices and compilers, resolves claims and
   /// assigns ids `<node>/<type><n>` in order of plugin name, then uuid. Returns: one error per
   /// plugin whose probe failed.
@@ -116,6 +122,8 @@ private:
                                       std::vector<error>& complaints);
   std::vector<found_device> ask_all(std::vector<error>& failures);
   void resolve(std::vector<found_device> found, tables& into);
+  void compare_plugins(const std::vector<entry_ref>& before, const std::set<std::string>& usable,
+                       inventory_change& out) const;
   [[nodiscard]] device_id id_for(const device_spec& device);
   void name_siblings(std::vector<device_spec>& devices) const;
   void host_engines(tables& into);

@@ -4,10 +4,14 @@
 #include "node/child_process.hpp"
 #include "node/placeholders.hpp"
 #include "node/probe_answer.hpp"
+#include "node/runtimes/container.hpp"
 #include "node/tool_compile.hpp"
 #include "scheduler/formats.hpp"
 
 #include <glob.h>
+#include <unistd.h>
+
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <chrono>
@@ -153,6 +157,21 @@ result<std::string> json_plugin::ask(const tool_query& query) {
                  query.command.front() + " printed more than "
                      + std::to_string(end->out.text.size()) + " bytes"};
   return end->out.text;
+}
+
+result<done> json_plugin::tidy() {
+  const auto& box = document_.runtime.server.container;
+  // An engine that is not here left nothing here.
+  if (!box || environment_.owner.empty() || find_program(box->engine, folder_).empty())
+    return done{};
+  const auto removed = remove_orphans(box->engine, folder_, environment_.owner);
+  if (!removed)
+    return error{removed.failure().action, removed.failure().code,
+                 document_.metadata.name
+                     + ": containers of an earlier life may be left: " + removed.failure().message};
+  if (*removed > 0)
+    spdlog::info("{}: removed {} containers of an earlier life", document_.metadata.name, *removed);
+  return done{};
 }
 
 result<std::vector<device_spec>> json_plugin::probe() {
@@ -452,6 +471,9 @@ std::unique_ptr<runtime> json_plugin::make_server() const {
   spec.work_path = folder_;
   spec.sequences = document_.capability.max_sequences;
   spec.capabilities = document_.capability.runtime;
+  if (spec.container)
+    spec.container->owner
+        = environment_.owner.empty() ? "trial" + std::to_string(::getpid()) : environment_.owner;
   return environment_.make_server(spec);
 }
 

@@ -23,6 +23,7 @@ struct plugin_environment {
   boost::asio::io_context& io; ///< Runs background compiles; outlives the plugins.
   c_abi_factory make_c_abi;    ///< Called at most once per plugin, as the next.
   server_factory make_server = nullptr;
+  std::string owner = {}; ///< What its containers are marked with; empty = a trial, of nobody's.
 };
 
 class json_plugin : public plugin {
@@ -31,6 +32,7 @@ public:
 
   [[nodiscard]] const plugin_metadata& metadata() const override { return document_.metadata; }
   [[nodiscard]] result<done> available() override;
+  [[nodiscard]] result<done> tidy() override;
   [[nodiscard]] result<std::vector<device_spec>> probe() override;
   [[nodiscard]] result<std::map<std::string, device_reading>> read() override;
   [[nodiscard]] std::vector<build_profile> toolchains() override;

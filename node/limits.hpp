@@ -99,6 +99,16 @@ inline constexpr std::size_t server_stops_max = 16;      ///< Texts that end an 
 inline constexpr std::size_t server_wait_bytes_max = 64; ///< Of a text that says how long.
 inline constexpr std::size_t server_prices_max = 256;    ///< Models with a price of their own.
 
+// Containers.
+inline constexpr duration_us container_call_us_max = 10 * second_us; ///< One call of the engine.
+inline constexpr duration_us container_pull_us_default = 1'800 * second_us; ///< Of an image.
+inline constexpr duration_us container_pull_us_max = 2 * 3'600 * second_us;
+inline constexpr duration_us container_pull_news_us = 10 * second_us; ///< Between two log lines.
+inline constexpr std::size_t container_arguments_max = 64;
+inline constexpr std::size_t container_removers = 2; ///< Threads of a runtime that wait for it.
+inline constexpr int container_remove_tries = 3;
+inline constexpr std::size_t containers_max = 200; ///< Removed by one command.
+
 // Servers that count what they are sent.
 inline constexpr duration_us rate_window_us = 60 * second_us;          ///< What limits are for.
 inline constexpr duration_us rate_slot_us = second_us / 4;             ///< Counted together.

@@ -57,6 +57,9 @@ public:
   [[nodiscard]] virtual const plugin_metadata& metadata() const = 0;
   /// Whether its hardware or tools seem to be here; cheap. Returns: the reason when not.
   [[nodiscard]] virtual result<done> available() = 0;
+  /// Ends what an earlier life of this agent left running; before the first probe, when nothing of
+  /// this life's runs.
+  [[nodiscard]] virtual result<done> tidy() { return done{}; }
   /// Finds its devices. Ids are assigned by the agent afterwards; `uuid` must be stable.
   [[nodiscard]] virtual result<std::vector<device_spec>> probe() = 0;
   /// Reads all its devices at once, keyed by uuid.

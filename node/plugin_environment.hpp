@@ -7,8 +7,9 @@
 namespace consort::node {
 
 /// Runtimes behind the C ABI in processes of `executable`, and model servers; all on `io`, which
-/// outlives them.
+/// outlives them. `owner`: of containers (container_owner()); empty where nobody keeps them.
 [[nodiscard]] plugin_environment make_plugin_environment(boost::asio::io_context& io,
-                                                         const std::string& executable);
+                                                         const std::string& executable,
+                                                         const std::string& owner = {});
 
 } // namespace consort::node

@@ -2,8 +2,8 @@
 #include "node/plugin_json.hpp"
 
 #include "node/plugin_json_parts.hpp"
-#include "scheduler/limits.hpp"
 #include "node/server_spec.hpp"
+#include "scheduler/limits.hpp"
 
 #include <algorithm>
 #include <fstream>
@@ -270,6 +270,10 @@ plugin_document read_document(json_file& file) {
   read_partitions(file, root, document);
   if (const auto* object = root.find("runtime"))
     document.runtime = read_runtime(file, root.at("runtime"), *object);
+  if (document.runtime.present)
+    document.capability.load_limit_us = document.runtime.start_timeout_us;
+  if (const auto& box = document.runtime.server.container; box && box->pull)
+    document.capability.load_limit_us += box->pull_us_max;
   root.finish();
   return document;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `runtime` of plugin.json: a library behind the C ABI, or a model server.
+#include "node/placeholders.hpp"
 #include "node/plugin_json_parts.hpp"
 #include "node/runtimes/server_http.hpp"
 #include "node/server_spec.hpp"
@@ -150,6 +151,30 @@ void read_rates(json_file& file, json_section& section, server_spec& server) {
   }
 }
 
+void read_container(json_file& file, json_section& section, server_spec& server) {
+  const auto* object = section.find("container");
+  if (object == nullptr)
+    return;
+  json_section inner(file, section.at("container"), *object);
+  inner.require("image", "the image's name");
+  container_rule rule;
+  rule.engine = inner.word("engine", {"docker", "podman"}, 0) == 0 ? "docker" : "podman";
+  rule.image = inner.text("image");
+  if (!rule.image.empty() && !is_plain_word(rule.image))
+    inner.fail("image", "expected a name such as registry/name:tag");
+  rule.arguments = inner.texts("arguments");
+  if (rule.arguments.size() > limits::container_arguments_max)
+    inner.fail("arguments",
+               "expected at most " + std::to_string(limits::container_arguments_max) + " of them");
+  check_placeholders(inner, "arguments", rule.arguments, server_placeholders());
+  rule.publish = inner.word("network", {"host", "publish"}, 0) == 1;
+  rule.pull = inner.word("pull", {"missing", "never"}, 0) == 0;
+  rule.pull_us_max = inner.duration("pull_timeout", limits::container_pull_us_default,
+                                    limits::container_pull_us_max);
+  inner.finish();
+  server.container = std::move(rule);
+}
+
 void read_server(json_file& file, json_section& section, runtime_rule& rule) {
   auto& server = rule.server;
   server.protocol
@@ -161,6 +186,9 @@ void read_server(json_file& file, json_section& section, runtime_rule& rule) {
   const bool attached = !server.url.empty() || !server.url_env.empty();
   if (server.command.empty() != attached)
     section.fail("", "expected either `command`, which starts a server, or `url` of one that runs");
+  read_container(file, section, server);
+  if (server.container && attached)
+    section.fail("container", "there is no `command` to run in it");
   server.prefill_url = read_url(section, "prefill_url");
   server.prefill_url_env = section.text("prefill_url_env");
   server.base = read_path(section, "base", "/v1");

@@ -59,10 +59,22 @@ struct start_failure_rule {
   start_failure means = start_failure::later;
 };
 
+/// The server's command runs in a container of this image.
+struct container_rule {
+  std::string engine = "docker"; ///< Or `podman`: the program.
+  std::string image;
+  std::vector<std::string> arguments; ///< Of `run`, before the image: what gives it the device.
+  bool publish = false; ///< Its port alone is reached, instead of sharing the host's network.
+  bool pull = true;     ///< An image that is not there is fetched.
+  duration_us pull_us_max = limits::container_pull_us_default;
+  std::string owner; ///< Whose containers they are; the agent's to say.
+};
+
 struct server_spec {
   std::string plugin; ///< Name of the plugin it belongs to, for messages.
   server_protocol protocol = server_protocol::openai;
   std::vector<std::string> command; ///< Starts one server per instance; empty: `url` runs already.
+  std::optional<container_rule> container; ///< Nothing: the command is a process of ours.
   std::string url;               ///< `http[s]://HOST:PORT[/PREFIX]` of a server that is not ours.
   std::string url_env;           ///< Variable that holds it instead; empty = none.
   std::string base = "/v1";      ///< Before `/completions` and the like.
@@ -77,7 +89,7 @@ struct server_spec {
   rate_rule rates;
   std::map<std::string, token_price> prices; ///< By the server's name of the model; `*` = others.
   std::string model;                         ///< What the server calls the model; empty = `{name}`.
-  std::string key_env; ///< Variable that holds the API key; empty = none is sent.
+  std::string key_env;       ///< Variable that holds the API key; empty = none is sent.
   bool key_optional = false; ///< None is sent when that is not set.
   duration_us start_timeout_us = limits::runtime_start_us_default; ///< Start to ready.
   duration_us silence_us = limits::server_silence_us; ///< Of a stream; beyond: it has stalled.

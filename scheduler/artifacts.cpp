@@ -61,7 +61,7 @@ const model_variant* source_of(const core_state& s, const artifact_entry& entry)
   if (entry.model == none)
     return nullptr;
   for (const auto& variant : s.models[entry.model].spec.variants)
-    if (variant.content.value == entry.key.binds || variant.shape == entry.key.binds)
+    if (binds_of(variant) == entry.key.binds || variant.shape == entry.key.binds)
       return &variant;
   return nullptr;
 }

@@ -72,7 +72,7 @@ planned_build from_view(planned_build plan, const artifact_view& known) {
 planned_build plan_of(const snapshot& seen, const model_variant& variant,
                       const build_profile& profile, const device_spec& device) {
   planned_build plan{device.id, "build", profile, builder_of(seen, profile, device.node), {}};
-  const auto& binds = variant.content.empty() ? variant.source : variant.content.value;
+  const auto& binds = binds_of(variant);
   for (const auto& known : seen.artifacts)
     if (known.key.binds == binds && known.key.profile == profile
         && known.state != artifact_state::absent)

@@ -146,9 +146,11 @@ std::uint32_t speed_estimate::first_ns_at(std::uint32_t batch) const {
                 first_ns_max);
 }
 
-duration_us load_timeout(const speed_spec& spec) {
-  const auto usual = std::min(spec.load_us, limits::load_timeout_us_max / 4);
-  return std::max(limits::load_timeout_us, usual * 4);
+duration_us load_timeout(const device_spec& device) {
+  const auto usual = std::min(device.spec.load_us, limits::load_timeout_us_max / 4);
+  // The node gives up by itself then; before that it reads and checks files, which is not counted.
+  const auto limit = std::min(device.capability.load_limit_us, limits::load_timeout_us_max);
+  return std::max(usual * 4, limit + limits::load_timeout_us);
 }
 
 speed_estimate seeded_speed(const speed_spec& spec) {

@@ -50,9 +50,10 @@ struct speed_estimate {
   friend bool operator==(const speed_estimate&, const speed_estimate&) = default;
 };
 
-/// How long a load may take: four times what the spec sheet says it usually does, at least
-/// limits::load_timeout_us and at most limits::load_timeout_us_max.
-[[nodiscard]] duration_us load_timeout(const speed_spec& spec);
+/// How long a load may take: four times what the spec sheet says it usually does, or
+/// limits::load_timeout_us longer than its runtimes wait, whichever is more; each figure counts for
+/// at most limits::load_timeout_us_max.
+[[nodiscard]] duration_us load_timeout(const device_spec& device);
 
 /// From the spec sheet; unknown figures get guesses slower than any real accelerator.
 [[nodiscard]] speed_estimate seeded_speed(const speed_spec& spec);

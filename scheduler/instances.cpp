@@ -311,7 +311,7 @@ void begin_load(pass& p, index instance) {
   one.content = one.artifact != none ? copy_for(s, one.artifact, node_of(s, one))->record.content
                                      : one.weights;
   one.state = instance_state::loading;
-  one.deadline = p.now + load_timeout(s.devices[one.devices.front()].spec.spec);
+  one.deadline = p.now + load_timeout(s.devices[one.devices.front()].spec);
   one.ready_at = p.now + s.pairs[pair_of(s, one.model, one.devices.front())].speed.load_us;
   arm(s, one.deadline, timer_kind::instance, instance);
 }
@@ -428,6 +428,9 @@ void on(pass& p, const replica_loaded& e) {
   auto& pair = s.pairs[pair_of(s, one.model, one.devices.front())];
   pair.load_failures = 0;
   pair.load_error.clear();
+  if (one.artifact != none)
+    s.artifacts[one.artifact].losses
+        = 0; // A rebuild that loads is sound: the next is another case.
   if (e.load_us > 0 && e.load_us <= limits::load_timeout_us_max)
     pair.speed.load_us = robust_mean(pair.speed.load_us, e.load_us);
   open_endpoints(s, at, e.endpoints);

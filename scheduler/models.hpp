@@ -41,11 +41,17 @@ struct model_spec {
 /// weights of one shape, `cache` is what a server compiles at its own start.
 enum class artifact_kind : std::uint8_t { engine_weights, engine_architecture, cache };
 
+/// What engines of these weights are bound to: their digest, or their name where only a server or a
+/// compiler knows them.
+[[nodiscard]] inline const std::string& binds_of(const model_variant& variant) {
+  return variant.content.empty() ? variant.source : variant.content.value;
+}
+
 /// Identity of an artifact before it is built. Equal keys are interchangeable on every compatible
 /// device and node.
 struct artifact_key {
   artifact_kind kind = artifact_kind::engine_weights;
-  std::string binds; ///< Weights digest or architecture shape.
+  std::string binds; ///< binds_of() the weights, or an architecture's shape.
   build_profile profile;
   friend auto operator<=>(const artifact_key&, const artifact_key&) = default;
 };

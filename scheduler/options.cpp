@@ -26,8 +26,7 @@ bool fresh_enough(const core_state& s, time_us made_at) {
 }
 
 artifact_key key_of(const model_variant& variant, const build_profile& profile) {
-  const auto& binds = variant.content.empty() ? variant.source : variant.content.value;
-  return {artifact_kind::engine_weights, binds, profile};
+  return {artifact_kind::engine_weights, binds_of(variant), profile};
 }
 
 /// The weights as they are, which have to come from elsewhere first or not. Returns: whether they

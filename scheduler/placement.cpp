@@ -157,7 +157,8 @@ void serve_waiting(pass& p, index at, index selector) {
   for (const auto each : ranked(model, prospects, p.now)) {
     const auto& one = prospects.prospects[each];
     const auto by = model.options[one.option];
-    if (!one.free && !one.compiling && make_room(p, at, by, starves))
+    // What is to be built first needs no room yet.
+    if (!one.free && (one.compiling ? advance_option(p, at, by) : make_room(p, at, by, starves)))
       return;
   }
 }

@@ -101,6 +101,8 @@ struct device_capability {
       build_profiles; ///< Artifacts that it runs; empty = none. In order of preference.
   std::vector<std::string> optimized_for; ///< `latency`, `throughput`, `energy` ...
   runtime_capabilities runtime;
+  duration_us load_limit_us = 0; ///< Longest that its runtimes wait until a model is ready; 0 =
+                                 ///< unknown.
   friend bool operator==(const device_capability&, const device_capability&) = default;
 };
 

@@ -66,14 +66,17 @@ std::string variable(const std::string& name) {
 } // namespace
 
 server_link::server_link(asio::io_context& io, std::shared_ptr<const server_spec> spec,
-                         session_request wanted, opened_handler opened, died_handler died)
+                         std::shared_ptr<container_keeper> containers, session_request wanted,
+                         opened_handler opened, died_handler died)
     : io_(io),
+      strand_(asio::make_strand(io)),
       spec_(std::move(spec)),
+      containers_(std::move(containers)),
+      engine_(io, strand_),
       wanted_(std::move(wanted)),
       place_(wanted_.place),
       opened_(std::move(opened)),
       died_(std::move(died)),
-      strand_(asio::make_strand(io)),
       pause_(strand_),
       gate_(spec_->rates),
       log_(wanted_.device.id.value) {
@@ -116,6 +119,10 @@ task<void> server_link::live() {
 
 task<result<done>> server_link::prepare() {
   auto begun = find_server();
+  if (begun && spec_->container)
+    begun = co_await fetch_image();
+  if (phase_ == phase::ended)
+    co_return begun;
   if (begun && !spec_->command.empty())
     begun = launch();
   if (!begun || !place_.leads()) // Whether a further rank is up is for its leader to see.
@@ -213,19 +220,22 @@ result<done> server_link::launch() {
   child_spec child;
   for (const auto& argument : spec_->command)
     child.argv.push_back(replace_placeholders(argument, known));
-  const auto program = find_program(child.argv.front(), spec_->work_path);
-  if (program.empty())
-    return error{recovery::retry_elsewhere, "tool_missing",
-                 "no program " + child.argv.front() + " in " + spec_->work_path + " or in PATH"};
-  child.argv.front() = program;
   for (const auto& [name, text] : spec_->env)
     child.env[name] = replace_placeholders(text, known);
   if (const auto here = spec_->env_on.find(wanted_.device.plugin); here != spec_->env_on.end())
     for (const auto& [name, text] : here->second)
       child.env[name] = replace_placeholders(text, known);
+  child.memory_bytes = spec_->memory_bytes;
+  if (spec_->container)
+    if (auto put = put_into_container(child, known); !put)
+      return put;
+  const auto program = find_program(child.argv.front(), spec_->work_path);
+  if (program.empty())
+    return error{recovery::retry_elsewhere, "tool_missing",
+                 "no program " + child.argv.front() + " in " + spec_->work_path + " or in PATH"};
+  child.argv.front() = program;
   child.work_path = spec_->work_path;
   child.timeout_us = 0;
-  child.memory_bytes = spec_->memory_bytes;
   const auto weak = weak_from_this();
   auto started = child_process::start(
       io_, child,
@@ -570,7 +580,10 @@ void server_link::release(const error& why, bool device_fault) {
     if (*one)
       (*one)->cut();
   pause_.cancel();
+  engine_.cut();
   process_.reset();
+  if (!container_.empty())
+    containers_->remove(std::exchange(container_, {}));
 }
 
 } // namespace consort::node

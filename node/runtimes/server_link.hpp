@@ -13,6 +13,7 @@
 /// for as long as it is.
 
 #include "node/child_process.hpp"
+#include "node/runtimes/container.hpp"
 #include "node/runtimes/engine_gauges.hpp"
 #include "node/runtimes/host_log.hpp"
 #include "node/runtimes/rate_gate.hpp"
@@ -30,8 +31,10 @@ public:
   using opened_handler = std::function<void(result<std::shared_ptr<runtime_session>>)>;
   using died_handler = std::function<void(error)>;
 
+  /// `containers`: of the runtime; null where its servers are processes.
   server_link(boost::asio::io_context& io, std::shared_ptr<const server_spec> spec,
-              session_request wanted, opened_handler opened, died_handler died);
+              std::shared_ptr<container_keeper> containers, session_request wanted,
+              opened_handler opened, died_handler died);
 
   void start();
   void submit(const attempt_id& attempt, attempt_body body, std::shared_ptr<attempt_sink> sink);
@@ -54,7 +57,12 @@ private:
   void heard(const std::string& line);
   [[nodiscard]] result<done> find_server();
   [[nodiscard]] result<done> take_key();
+  links::task<result<done>> fetch_image();
+  links::task<result<child_exit>> ask_engine(std::vector<std::string> words,
+                                             duration_us timeout_us);
   [[nodiscard]] result<done> launch();
+  [[nodiscard]] result<done> put_into_container(child_spec& child,
+                                                const std::map<std::string, std::string>& known);
   [[nodiscard]] std::map<std::string, std::string> values() const;
   void exited(const child_exit& end);
 
@@ -76,12 +84,15 @@ private:
   void release(const error& why, bool device_fault);
 
   boost::asio::io_context& io_;
+  const boost::asio::any_io_executor strand_;
   const std::shared_ptr<const server_spec> spec_;
+  const std::shared_ptr<container_keeper> containers_;
+  std::string container_; ///< Name of ours; empty = none, or none yet.
+  awaited_tool engine_;   ///< Of containers.
   const session_request wanted_;
   rank_place place_; ///< As wanted, with a place to meet.
   opened_handler opened_;
   died_handler died_;
-  const boost::asio::any_io_executor strand_;
   boost::asio::steady_timer pause_;
 
   phase phase_ = phase::starting;

@@ -7,20 +7,28 @@ namespace consort::node {
 
 const std::vector<std::string>& server_placeholders() {
   static const std::vector<std::string> names{
-      "artifact",   "context",   "devices", "index",     "indexes", "master",
-      "masterhost", "masterport",      "model",     "name",    "partition", "plugin",  "port",
-      "rank",       "ranks",           "sequences", "tp",      "uuid",      "weights"};
+      "artifact",   "context",   "devices", "index",     "indexes", "master", "masterhost",
+      "masterport", "model",     "name",    "partition", "plugin",  "port",   "rank",
+      "ranks",      "sequences", "tp",      "uuid",      "weights"};
   return names;
 }
 
 server_runtime::server_runtime(boost::asio::io_context& io, server_spec spec)
-    : io_(io), spec_(std::make_shared<const server_spec>(std::move(spec))) {}
+    : io_(io),
+      spec_(std::make_shared<const server_spec>(std::move(spec))),
+      containers_(spec_->container
+                      ? std::make_shared<container_keeper>(*spec_->container, spec_->work_path)
+                      : nullptr) {}
 
 server_runtime::~server_runtime() {
-  const std::lock_guard lock(mutex_);
-  for (const auto& known : links_)
-    if (const auto link = known.lock())
-      link->close();
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& known : links_)
+      if (const auto link = known.lock())
+        link->close();
+  }
+  if (containers_) // They would go on without us.
+    containers_->finish();
 }
 
 void server_runtime::abandon(instance_id instance) {
@@ -33,7 +41,8 @@ void server_runtime::abandon(instance_id instance) {
 void server_runtime::open(const session_request& wanted,
                           std::function<void(result<std::shared_ptr<runtime_session>>)> opened,
                           std::function<void(error)> died) {
-  auto link = std::make_shared<server_link>(io_, spec_, wanted, std::move(opened), std::move(died));
+  auto link = std::make_shared<server_link>(io_, spec_, containers_, wanted, std::move(opened),
+                                            std::move(died));
   {
     const std::lock_guard lock(mutex_);
     std::erase_if(links_, [](const auto& known) { return known.expired(); });

@@ -11,6 +11,7 @@
 
 namespace consort::node {
 
+class container_keeper;
 class server_link;
 
 class server_runtime final : public runtime {
@@ -30,6 +31,7 @@ public:
 private:
   boost::asio::io_context& io_;
   const std::shared_ptr<const server_spec> spec_;
+  const std::shared_ptr<container_keeper> containers_; ///< Null where there are none.
   std::mutex mutex_;
   std::vector<std::weak_ptr<server_link>> links_;
 };

@@ -90,7 +90,7 @@ result<repository_listing> read_listing(const weight_source& source, const hub_s
   if (!answer)
     return answer.failure();
   if (answer->head.status != 200)
-    return judge_status(answer->head, source.text(), hub);
+    return judge_status(answer->head, source, hub);
   const auto document = json::parse(answer->body, nullptr, false);
   repository_listing out;
   if (!document.is_object() || !document.contains("sha") || !document["sha"].is_string())
@@ -147,7 +147,9 @@ result<web_request> request_for(const weight_source& source, const hub_settings&
   return out;
 }
 
-error judge_status(const web_head& head, const std::string& what, const hub_settings& hub) {
+error judge_status(const web_head& head, const weight_source& source, const hub_settings& hub) {
+  const bool of_hub = source.what == weight_source::kind::hub;
+  const auto what = of_hub ? source.text() : source.url;
   const auto from = head.url.authority();
   const auto status = std::to_string(head.status);
   switch (head.status) {
@@ -155,9 +157,10 @@ error judge_status(const web_head& head, const std::string& what, const hub_sett
   case 403:
     return {recovery::retry_elsewhere, "weights_denied",
             from + " does not let this node read " + what + " (" + status + "): "
-                + (hub.token.empty() ? "set HF_TOKEN, and accept its licence there if it has one"
-                                     : "its token has no access; accept the licence there, or "
-                                       "give another HF_TOKEN")};
+                + (!of_hub             ? "only what it gives to anybody can be fetched"
+                   : hub.token.empty() ? "set HF_TOKEN, and accept its licence there if it has one"
+                                       : "its token has no access; accept the licence there, or "
+                                         "give another HF_TOKEN")};
   case 404:
   case 410: return {recovery::refuse, "weights_missing", from + " has no " + what};
   case 429: return {recovery::retry_later, "weights_busy", from + " wants fewer requests"};
@@ -214,7 +217,7 @@ result<hub_file> find_hub_file(const weight_source& source, const hub_settings& 
   if (!answer)
     return answer.failure();
   if (answer->status >= 400)
-    return judge_status(*answer, out.source.text(), hub);
+    return judge_status(*answer, out.source, hub);
   const bool linked = !answer->header("x-linked-etag").empty();
   out.content = digest(unquoted(answer->header(linked ? "x-linked-etag" : "etag")));
   out.size_bytes = number_in(answer->header(linked ? "x-linked-size" : "content-length"));

@@ -40,8 +40,9 @@ struct hub_file {
 [[nodiscard]] result<hub_file> find_hub_file(const weight_source& source, const hub_settings& hub,
                                              const web_means& means);
 
-/// What a status other than success of a file's server means; the caller is told what to do.
-[[nodiscard]] error judge_status(const web_head& head, const std::string& what,
+/// What a status other than success of a file's server means; the caller is told what to do. A
+/// token is only ever sent to the hub, so it is no advice about other servers.
+[[nodiscard]] error judge_status(const web_head& head, const weight_source& source,
                                  const hub_settings& hub);
 
 /// The only name of a weights file among others. Errors: `weights_missing`, `weights_ambiguous`.

@@ -177,7 +177,7 @@ private:
     if (answer->status == 200 || answer->status == 206)
       return std::nullopt;
     retry_after_us_ = parse_wait(answer->header("retry-after"), std::time(nullptr)).value_or(0);
-    return judge_status(*answer, source_text(), hub_);
+    return judge_status(*answer, source_, hub_);
   }
 
   /// Another process may have been ended between the last byte and the store.

@@ -43,15 +43,15 @@ std::uint64_t whole_size(const web_head& head) {
 }
 
 /// Reads on until there are `wanted` bytes of it, or all.
-std::optional<error> extend(file_head& have, std::uint64_t wanted, web_request ask,
-                            const web_means& means, const hub_settings& hub) {
+std::optional<error> extend(file_head& have, std::uint64_t wanted, const weight_source& source,
+                            web_request ask, const web_means& means, const hub_settings& hub) {
   ask.from = have.bytes.size();
   ask.to = wanted - 1;
   std::uint64_t skip = 0;
   bool begun = false;
   const auto take = [&](const web_head& head, std::string_view piece) -> std::optional<error> {
     if (head.status >= 300)
-      return judge_status(head, ask.url.target, hub);
+      return judge_status(head, source, hub);
     if (!begun && head.status == 200) // It knows no ranges, and begins at the beginning.
       skip = have.bytes.size();
     begun = true;
@@ -69,7 +69,7 @@ std::optional<error> extend(file_head& have, std::uint64_t wanted, web_request a
   };
   const auto answer = web_exchange(ask, means, take);
   if (answer && answer->status >= 300)
-    return judge_status(*answer, ask.url.target, hub);
+    return judge_status(*answer, source, hub);
   if (answer || have.full)
     return std::nullopt;
   return answer.failure();
@@ -194,7 +194,7 @@ result<model_variant> weight_reader::read_head(const weight_source& source,
   file_head head;
   for (std::uint64_t wanted = limits::weights_head_bytes;; wanted *= 2) {
     wanted = std::min<std::uint64_t>(wanted, limits::gguf_contents_bytes_max);
-    if (auto problem = extend(head, wanted, *ask, means(), hub_))
+    if (auto problem = extend(head, wanted, source, *ask, means(), hub_))
       return *problem;
     if (!head.bytes.empty() && head.bytes.front() == std::byte{'<'})
       return error{recovery::retry_later, "weights_refused",

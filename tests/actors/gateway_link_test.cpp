@@ -102,6 +102,49 @@ TEST_F(GatewayLink, GivesUpOnASchedulerThatIsSilent) {
   EXPECT_EQ(seen->failure().code, "scheduler_silent");
 }
 
+TEST_F(GatewayLink, WaitsForEveryNodeThatReloadsOrSaysWhichWereSilent) {
+  auto& mail = open_inbox();
+  const auto scheduler = probe(mail);
+  join(scheduler);
+  messages::envelope from;
+  from.kind = messages::sender_kind::scheduler;
+  from.sender = "test";
+  send(scheduler, link_->actor(), from, messages::hello_answer{});
+  std::vector<result<gateway::reload_reports>> got;
+  const auto ask = [&] {
+    link_->reload_plugins({}, 10'000'000, [&](auto reports) { got.push_back(std::move(reports)); });
+    run();
+    messages::query_answer asked;
+    asked.number = mail.queries.back().number;
+    asked.reloads.resize(2);
+    asked.reloads[0].node = node_id{"a"};
+    asked.reloads[1].node = node_id{"b"};
+    send(scheduler, link_->actor(), from, asked);
+    return asked;
+  };
+  const auto answer = [&](messages::query_answer asked, std::size_t which) {
+    asked.reloads = {asked.reloads[which]};
+    asked.reloads[0].answered = true;
+    send(scheduler, link_->actor(), from, asked);
+  };
+  const auto both = ask();
+  answer(both, 1);
+  EXPECT_TRUE(got.empty());
+  answer(both, 0);
+  ASSERT_EQ(got.size(), 1u);
+  EXPECT_TRUE((*got[0])[0].answered && (*got[0])[1].answered);
+  answer(ask(), 1);
+  advance_steadily(11'000'000);
+  ASSERT_EQ(got.size(), 2u);
+  ASSERT_TRUE(got[1].ok());
+  EXPECT_FALSE((*got[1])[0].answered);
+  EXPECT_TRUE((*got[1])[1].answered);
+  link_->reload_plugins({}, 10'000'000, [&](auto reports) { got.push_back(std::move(reports)); });
+  advance_steadily(11'000'000);
+  ASSERT_EQ(got.size(), 3u);
+  EXPECT_EQ(got[2].failure().code, "scheduler_silent");
+}
+
 TEST_F(GatewayLink, RefusesMoreQueriesThanTheLimit) {
   auto& mail = open_inbox();
   join(probe(mail));

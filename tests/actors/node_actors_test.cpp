@@ -444,6 +444,52 @@ TEST_F(NodeActors, StartOverUnderANewLifeWhenFenced) {
   EXPECT_EQ(mail_.events_of<core::allocation_reserved>().size(), 2u) << "the ledger was emptied";
 }
 
+/// The folder changes while the first look goes on, so whoever asks then is told of another.
+TEST_F(NodeActors, TellWhoAskedWhatAReloadChanged) {
+  join();
+  const auto wish = [&](std::uint64_t number) {
+    messages::query wanted;
+    wanted.number = number;
+    wanted.reload = messages::reload_wish{{}, gateway_id{3}};
+    auto encoded = to_frame(scheduler_envelope(), wanted);
+    ASSERT_TRUE(encoded.ok());
+    post_as(scheduler_end_, door_, std::move(*encoded));
+  };
+  wish(1);
+  wish(2);
+  post_as(scheduler_end_, door_, reload_wanted{}); // SIGHUP: tells nobody.
+  run();
+  ASSERT_EQ(mail_.views.size(), 2u);
+  for (std::uint64_t at = 0; at < 2; ++at) {
+    EXPECT_EQ(mail_.views[at].number, at + 1);
+    EXPECT_EQ(mail_.views[at].gateway, gateway_id{3});
+    ASSERT_EQ(mail_.views[at].reloads.size(), 1u);
+    EXPECT_TRUE(mail_.views[at].reloads[0].answered);
+    EXPECT_EQ(mail_.views[at].reloads[0].node, node_id{"edge"});
+  }
+  wish(3);
+  run();
+  EXPECT_EQ(mail_.views.size(), 3u) << "and again";
+}
+
+TEST_F(NodeActors, HoldNoMoreWhoWaitForAReloadThanTheLimit) {
+  join();
+  messages::query wanted;
+  wanted.reload = messages::reload_wish{{}, gateway_id{3}};
+  for (std::size_t i = 0; i <= limits::reloads_waiting_max; ++i) {
+    wanted.number = i;
+    post_as(scheduler_end_, door_, std::move(*to_frame(scheduler_envelope(), wanted)));
+  }
+  run();
+  // The first began one; the others wait for the next.
+  EXPECT_EQ(mail_.views.size(), limits::reloads_waiting_max + 1);
+  mail_.views.clear();
+  for (std::size_t i = 0; i < limits::reloads_waiting_max + 2; ++i)
+    post_as(scheduler_end_, door_, std::move(*to_frame(scheduler_envelope(), wanted)));
+  run();
+  EXPECT_EQ(mail_.views.size(), limits::reloads_waiting_max + 1) << "one hears nothing";
+}
+
 TEST_F(NodeActors, IgnoreAFenceMeantForAnotherLife) {
   join();
   order(core::fence_node{node_id{"edge"}, incarnation{6}, "stale"});

@@ -161,6 +161,73 @@ TEST_F(SchedulerActor, ShowsASnapshotAndKnowsNoStrangersRequest) {
   EXPECT_FALSE(mail.views[1].snapshot || mail.views[1].explanation);
 }
 
+class Reloads : public SchedulerActor {
+protected:
+  void SetUp() override {
+    scheduler_ = start();
+    for (const auto* name : {"a", "b"}) {
+      node_mail_.push_back(&open_inbox());
+      nodes_.push_back(probe(*node_mail_.back()));
+      send(nodes_.back(), scheduler_, node_envelope(name), hello());
+    }
+    gateway_ = probe(mail_);
+    send(gateway_, scheduler_, gateway_envelope(), hello());
+  }
+  void ask(const std::string& node) {
+    messages::query wanted;
+    wanted.number = 5;
+    wanted.reload = messages::reload_wish{node_id{node}, {}};
+    send(gateway_, scheduler_, gateway_envelope(), wanted);
+  }
+  void report(std::size_t from, messages::query_answer answer) {
+    send(nodes_[from], scheduler_, node_envelope(from == 0 ? "a" : "b"), answer);
+  }
+
+  inbox& mail_ = open_inbox();
+  std::vector<inbox*> node_mail_;
+  std::vector<caf::actor> nodes_;
+  caf::actor scheduler_, gateway_;
+};
+
+TEST_F(Reloads, GoToEveryNodeAndComeBackUnderItsName) {
+  ask("");
+  ASSERT_EQ(mail_.views.size(), 1u);
+  ASSERT_EQ(mail_.views[0].reloads.size(), 2u);
+  EXPECT_FALSE(mail_.views[0].reloads[0].answered || mail_.views[0].reloads[1].answered);
+  ASSERT_EQ(node_mail_[0]->queries.size(), 1u);
+  ASSERT_EQ(node_mail_[1]->queries.size(), 1u);
+  EXPECT_EQ(node_mail_[1]->queries[0].reload->gateway, gateway_id{9});
+  messages::query_answer answer;
+  answer.number = 5;
+  answer.gateway = gateway_id{9};
+  answer.reloads.emplace_back().node = node_id{"a"}; // As it says.
+  answer.reloads[0].answered = true;
+  report(1, answer);
+  ASSERT_EQ(mail_.views.size(), 2u);
+  EXPECT_EQ(mail_.views[1].number, 5u);
+  EXPECT_EQ(mail_.views[1].reloads[0].node, node_id{"b"}) << "as it is";
+  answer.gateway = gateway_id{10};
+  report(0, answer);
+  answer = {.number = 5, .snapshot = core::snapshot{}, .explanation = {}};
+  answer.gateway = gateway_id{9};
+  report(0, answer);
+  EXPECT_EQ(mail_.views.size(), 2u) << "for nobody, and no answer for a node to give";
+}
+
+TEST_F(Reloads, GoToTheNodeThatIsNamed) {
+  ask("b");
+  EXPECT_TRUE(node_mail_[0]->queries.empty());
+  EXPECT_EQ(node_mail_[1]->queries.size(), 1u);
+  ask("c");
+  ASSERT_EQ(mail_.views.size(), 2u);
+  ASSERT_TRUE(mail_.views[1].refusal);
+  EXPECT_EQ(mail_.views[1].refusal->code, "unknown_node");
+  messages::query wanted;
+  wanted.reload = messages::reload_wish{};
+  send(nodes_[0], scheduler_, node_envelope("a"), wanted);
+  EXPECT_EQ(node_mail_[1]->queries.size(), 1u) << "a node may not ask";
+}
+
 TEST_F(SchedulerActor, TicksTheCoreWhenALeaseRunsOut) {
   const auto scheduler = start();
   auto& node_mail = open_inbox();

@@ -82,6 +82,78 @@ TEST(Artifact, IsBuiltAgainWhenEveryHolderDied) {
   EXPECT_EQ(t.expect<start_compile>().node.value, "c");
 }
 
+/// What only its compiler knows has no digest, and this compiler needs the device meanwhile.
+TEST(Artifact, OfANameIsBuiltOnADeviceThatIsHeldForIt) {
+  core_fixture t;
+  auto profile = refnpu_profile();
+  profile.needs_device = true;
+  auto device = npu_spec("a", 0);
+  device.capability.build_profiles = {profile};
+  auto model = story_spec();
+  model.variants[0].source = "server:/models/checkpoint";
+  model.variants[0].content = {};
+  model.variants[0].shape.clear();
+  t.join("a", 11, {profile});
+  t.advertise(device);
+  t.declare(model);
+  t.submit("npu");
+  t.take_all<queue_notice>();
+  const auto held = t.expect<reserve_allocation>();
+  ASSERT_EQ(held.grant.shares.size(), 1U);
+  EXPECT_TRUE(held.grant.shares[0].whole);
+  t.feed(allocation_reserved{held.grant.id, node_id{"a"}, incarnation{11}, held.grant.fence});
+  t.take_all<queue_notice>();
+  const auto order = t.expect<start_compile>();
+  EXPECT_EQ(order.key.binds, "server:/models/checkpoint");
+  ASSERT_TRUE(order.grant);
+  EXPECT_EQ(order.grant->shares[0].device, device.id);
+}
+
+/// Lost again before it loaded it is given up; a release that came later is no reason to.
+TEST(Artifact, ThatLoadedAfterARebuildMayBeRebuiltAgain) {
+  core_fixture t;
+  t.join("a", 11, {refnpu_profile()});
+  t.advertise(npu_spec("a", 0));
+  t.feed(artifact_found{built_on("a"), incarnation{11}});
+  auto model = story_spec();
+  model.replicas_min = 1;
+  t.declare(model);
+  for (int turn = 0; turn < 3; ++turn) {
+    const auto load = t.finish_load();
+    t.feed(artifact_lost{built_on("a").key, built_on("a").content, node_id{"a"}, incarnation{11},
+                         "another release"});
+    t.feed(replica_failed{load.instance,
+                          incarnation{11},
+                          {recovery::retry_later, "artifact_unfit", "another release"}});
+    t.take_all<release_allocation>();
+    const auto order = t.expect<start_compile>();
+    t.feed(compile_finished{order.compile, incarnation{11}, built_on("a")});
+    t.pass_time_renewing(2 * second, {"a"});
+  }
+  t.take_all<reserve_allocation>();
+}
+
+/// The device is another model's until there is something to load.
+TEST(Artifact, IsBuiltWhileItsDeviceIsFull) {
+  core_fixture t;
+  auto device = npu_spec("a", 0);
+  device.memory_bytes = 0; // Unknown: one model at a time.
+  t.join("a", 11, {refnpu_profile()});
+  t.advertise(device);
+  t.feed(artifact_found{built_on("a"), incarnation{11}});
+  t.declare(story_spec());
+  t.submit("npu");
+  t.take_all<queue_notice>();
+  t.finish_load();
+  t.expect<grant_ticket>();
+  t.declare(story_spec("other"));
+  auto wanted = t.request("npu");
+  wanted.model = model_name{"other"};
+  t.submit(wanted);
+  t.take_all<queue_notice>();
+  EXPECT_EQ(t.expect<start_compile>().model.value, "other");
+}
+
 error could_not(recovery action) {
   return {action, "compiler_failed", "E1042"};
 }

@@ -24,6 +24,7 @@ struct inbox {
   std::vector<messages::hello_answer> answers;
   std::vector<core::event> events;
   std::vector<core::command> commands;
+  std::vector<messages::query> queries;
   std::vector<messages::query_answer> views;
   std::vector<std::string> undecodable;
 
@@ -135,6 +136,8 @@ private:
       return keep(messages::decode_event(incoming.bytes), into.events, into);
     case messages::frame_kind::command:
       return keep(messages::decode_command(incoming.bytes), into.commands, into);
+    case messages::frame_kind::query:
+      return keep(messages::decode_query(incoming.bytes), into.queries, into);
     case messages::frame_kind::query_answer:
       return keep(messages::decode_query_answer(incoming.bytes), into.views, into);
     default: into.undecodable.push_back("kind " + std::to_string(incoming.kind));

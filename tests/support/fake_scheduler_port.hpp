@@ -47,6 +47,9 @@ public:
   std::optional<request_meta> dry_run; ///< The last that was only to be explained.
   core::plan_wish planned;             ///< The latest.
   bool silent = false;                 ///< Admin calls are never answered.
+  result<gateway::reload_reports> reloaded = gateway::reload_reports{};
+  node_id reload_node; ///< Of the latest.
+  duration_us reload_timeout_us = 0;
 
   [[nodiscard]] gateway_id id() const override { return gateway_id(0xabc); }
   [[nodiscard]] time_us now() const override { return 0; }
@@ -107,6 +110,14 @@ public:
   void plan(core::plan_wish wish, std::function<void(result<core::explanation>)> answer) override {
     planned = std::move(wish);
     answer(explained.value_or(core::explanation{}));
+  }
+
+  void reload_plugins(node_id node, duration_us timeout_us,
+                      std::function<void(result<gateway::reload_reports>)> answer) override {
+    reload_node = std::move(node);
+    reload_timeout_us = timeout_us;
+    if (!silent)
+      answer(reloaded);
   }
 
   void subscribe(std::function<void(const core::command&)> listener) override {

@@ -47,6 +47,9 @@ inline std::vector<catalog_entry> catalog() {
   all.push_back({"query_answer_snapshot", frame_kind::query_answer,
                  control(fill.make<messages::query_answer>())});
   all.push_back({"query_answer_explanation", frame_kind::query_answer, control(explained)});
+  messages::query_answer reloaded{.number = 4, .snapshot = {}, .explanation = {}};
+  filler(7).fill(reloaded.reloads);
+  all.push_back({"query_answer_reloads", frame_kind::query_answer, control(reloaded)});
   all.push_back({"query_answer_unknown", frame_kind::query_answer,
                  control(messages::query_answer{.number = 9, .snapshot = {}, .explanation = {}})});
   detail::add_all<core::event>(all, "event_", frame_kind::event, event_names, control);

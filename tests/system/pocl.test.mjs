@@ -9,6 +9,7 @@ import { binary, eventually, root, temp_dir, with_cluster } from './support.mjs'
 const further = path.join(path.dirname(binary), '../share/consort/further');
 const source = path.join(root, 'node/plugins/pocl/induction.cl');
 const pocl = { 'X-Consort-Wait': '60s', 'X-Consort-Device': 'vendor=PoCL' };
+const soon = { ...pocl, 'X-Consort-Wait': '20s' };
 const cache = temp_dir('consort-pocl');
 
 with_cluster(
@@ -43,6 +44,21 @@ with_cluster(
       assert.equal(seen.join(''), 'äh');
       const none = await ask('');
       assert.equal(none.json.choices[0].finish_reason, 'stop');
+    });
+    await check('a program without the kernel is refused in words', async () => {
+      const odd = path.join(cluster.data, 'odd.cl');
+      fs.writeFileSync(odd, '__kernel void other(__global int *x) { x[0] = 1; }\n');
+      await cluster.cli(['model', 'add', 'odd', odd]);
+      const answer = await cluster.complete({ model: 'odd' }, soon);
+      assert.ok(answer.status >= 400, answer.text);
+      assert.match(cluster.output + answer.text, /without a kernel `next_byte`/);
+      const bad = path.join(cluster.data, 'bad.cl');
+      fs.writeFileSync(bad, '__kernel void next_byte(\n');
+      await cluster.cli(['model', 'add', 'bad', bad]);
+      const refused = await cluster.complete({ model: 'bad' }, soon);
+      assert.ok(refused.status >= 400, refused.text);
+      const failed = (await cluster.list('artifacts')).find((one) => /poclcc/.test(one.last_error));
+      assert.ok(failed, 'the compiler refused nothing');
     });
     await check('a flipped byte is noticed and built again', async () => {
       const payload = path.join(cluster.data, 'artifacts', artifact.content, 'payload');

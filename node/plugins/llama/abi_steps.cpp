@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 
@@ -31,6 +32,11 @@ result<const consort_step_table*> load_table(const std::string& library) {
   const auto* const table = reinterpret_cast<consort_step_fn>(symbol)();
   if (table == nullptr)
     return unusable(library, "abi_table", "gave no table");
+  // The size first: a smaller table of another ABI may not even have the field.
+  if (table->size < offsetof(consort_step_table, abi) + sizeof(table->abi))
+    return unusable(library, "abi_table",
+                    "gave a table of " + std::to_string(table->size)
+                        + " bytes, which is too small");
   if (table->abi != CONSORT_STEP_ABI)
     return unusable(library, "abi_version",
                     "speaks step ABI " + std::to_string(table->abi) + ", this host speaks "

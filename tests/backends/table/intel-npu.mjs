@@ -5,6 +5,7 @@ export default {
   name: 'intel-npu',
   plugins: ['intel-npu'],
   type: 'npu',
+  selector: 'vendor=Intel', // Its host has another NPU, which is not its own.
   servers: { ovms: 'ovms.mjs' },
   env: host_root('intel-npu'),
   absent: no_device,

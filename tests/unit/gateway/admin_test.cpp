@@ -200,6 +200,32 @@ TEST_F(Admin, CommandsReachTheScheduler) {
   EXPECT_EQ(std::get<core::model_removed>(asked[6]).name.value, "m");
 }
 
+TEST_F(Admin, AReloadTellsWhatCameOfItOnEachNode) {
+  messages::reload_report good, silent;
+  good.node = node_id("a");
+  good.answered = true;
+  good.devices_came = {"a/npu0"};
+  good.complaints = {"x: broken"};
+  silent.node = node_id("b");
+  port_.reloaded = gateway::reload_reports{good, silent};
+  start();
+  http_client client(http_port());
+  const auto ask = [&](const char* body) { return client.post("/api/v1/plugins/reload", body); };
+  const auto nodes = nlohmann::json::parse(ask("{}").body)["nodes"];
+  EXPECT_TRUE(port_.reload_node.empty());
+  EXPECT_EQ(port_.reload_timeout_us, gateway::limits::reload_time_us);
+  ASSERT_EQ(nodes.size(), 2U);
+  EXPECT_EQ(nodes[0]["devices_came"][0], "a/npu0");
+  EXPECT_EQ(nodes[0]["complaints"][0], "x: broken");
+  EXPECT_EQ(nodes[1]["answered"], false);
+  port_.reloaded = error{recovery::refuse, "unknown_node", "no node `c` has a link just now"};
+  EXPECT_EQ(ask(R"({"node":"c","timeout":"2s"})").status, 404);
+  EXPECT_EQ(port_.reload_node, node_id("c"));
+  EXPECT_EQ(port_.reload_timeout_us, 2'000'000);
+  for (const auto* bad : {R"({"timeout":"soon"})", R"({"timeout":"11m"})", R"({"nodes":"c"})"})
+    EXPECT_EQ(ask(bad).status, 400) << bad;
+}
+
 TEST_F(Admin, PlanIsAListOfSteps) {
   core::decision_view step;
   step.outcome = "load";

@@ -84,12 +84,13 @@ TEST_F(Session, EachRoleHasItsKinds) {
     std::vector<frame_kind> allowed;
   };
   const std::vector<row> table
-      = {{peer_role::node, {frame_kind::hello, frame_kind::event, frame_kind::heartbeat}},
+      = {{peer_role::node,
+          {frame_kind::hello, frame_kind::event, frame_kind::query_answer, frame_kind::heartbeat}},
          {peer_role::gateway,
           {frame_kind::hello, frame_kind::event, frame_kind::query, frame_kind::heartbeat}},
          {peer_role::scheduler,
-          {frame_kind::hello_answer, frame_kind::command, frame_kind::query_answer,
-           frame_kind::heartbeat}},
+          {frame_kind::hello_answer, frame_kind::command, frame_kind::query,
+           frame_kind::query_answer, frame_kind::heartbeat}},
          {peer_role::admin, {}}};
   for (const auto& [role, allowed] : table)
     for (std::uint16_t number = 0; number < 64; ++number) {

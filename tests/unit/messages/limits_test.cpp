@@ -223,6 +223,16 @@ TEST(WireLimits, BoundASnapshotsRowsAndBytes) {
   EXPECT_EQ(bytes.failure().code, "frame_too_large");
 }
 
+TEST(WireLimits, BoundTheNodesOfAReload) {
+  messages::query_answer answer;
+  answer.reloads.resize(limits::nodes_max);
+  for (auto& one : answer.reloads)
+    one.node.value = letters(limits::name_bytes_max);
+  EXPECT_TRUE(messages::encode(samples::sample_envelope(), answer).ok());
+  answer.reloads.push_back(answer.reloads.front());
+  EXPECT_FALSE(messages::encode(samples::sample_envelope(), answer).ok());
+}
+
 TEST(WireLimits, BoundBodyFrames) {
   messages::host_submit submit;
   submit.body.json = letters(limits::json_bytes_max);

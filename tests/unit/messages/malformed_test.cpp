@@ -178,6 +178,9 @@ TEST(Malformed, BothAnswersAtOnceAreAnError) {
   answer.initSnapshot();
   answer.initExplanation();
   expect_refused(messages::decode_query_answer(bytes_of(message)), "has both");
+  answer.disownExplanation();
+  answer.initReloads(1);
+  expect_refused(messages::decode_query_answer(bytes_of(message)), "reloads beside one");
 }
 
 // A few bytes that announce a hundred thousand empty rows cost one row.

@@ -90,6 +90,10 @@ TEST(RoundTrip, KeepsEveryFieldOfControlMessages) {
   messages::query_answer explained;
   fill.fill(explained.explanation);
   expect_round_trip(explained, messages::decode_query_answer, "explanation");
+  messages::query_answer reloaded;
+  fill.fill(reloaded.gateway);
+  fill.fill(reloaded.reloads);
+  expect_round_trip(reloaded, messages::decode_query_answer, "reloads");
 }
 
 TEST(RoundTrip, KeepsEveryFieldOfAttemptsAndHostMessages) {

@@ -5,8 +5,8 @@
 /// few_rows, small_vocabulary; at the fourth step: step_crash, step_hang, step_fail, step_busy,
 /// no_logits; and crash_drop, crash_close, bad_copy. {"told": path}: what a step_hang writes a byte
 /// into once it hangs. FAKE_STEP_NO_COPY in its environment: it
-/// cannot copy slots. Two other libraries are built from this file: FAKE_STEP_WRONG_ABI and
-/// FAKE_STEP_NO_SYMBOL.
+/// cannot copy slots; FAKE_STEP_SMALL: its table ends before it says its ABI. Two other libraries
+/// are built from this file: FAKE_STEP_WRONG_ABI and FAKE_STEP_NO_SYMBOL.
 
 #include "node/plugin_step_abi.h"
 
@@ -135,9 +135,17 @@ constexpr std::uint32_t spoken = CONSORT_STEP_ABI;
 extern "C" __attribute__((visibility("default"))) const consort_step_table* EXPORTED() {
   // Before `open` nobody can ask for a fault but by the environment.
   static const bool copies = std::getenv("FAKE_STEP_NO_COPY") == nullptr;
-  static const consort_step_table table{
-      sizeof table,  spoken, "fake", "1.0", open,
-      close_stepper, facts,  step,   drop,  copies ? copy : nullptr,
-      nullptr};
+  static const bool small = std::getenv("FAKE_STEP_SMALL") != nullptr;
+  static const consort_step_table table{small ? sizeof(std::size_t) : sizeof table,
+                                        spoken,
+                                        "fake",
+                                        "1.0",
+                                        open,
+                                        close_stepper,
+                                        facts,
+                                        step,
+                                        drop,
+                                        copies ? copy : nullptr,
+                                        nullptr};
   return &table;
 }

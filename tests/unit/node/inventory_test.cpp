@@ -65,6 +65,7 @@ public:
     device_capability can;
     can.max_sequences = 7;
     can.formats = {metadata_.name + "/*"};
+    can.load_limit_us = (100 - metadata_.priority) * limits::second_us;
     return can;
   }
   [[nodiscard]] runtime* device_runtime() override { return runs_ ? &runtime_ : nullptr; }
@@ -149,6 +150,7 @@ TEST(Inventory, EnginesRunOnDevicesOfOthers) {
   EXPECT_EQ(board->plugin, "boards");
   EXPECT_EQ(board->capability.formats, (std::vector<std::string>{"swift/*", "slow/*"}));
   EXPECT_EQ(board->capability.max_sequences, 7U);
+  EXPECT_EQ(board->capability.load_limit_us, 50 * limits::second_us) << "the slowest one's";
   EXPECT_EQ(all.runtime_of(board->id, "slow/x").get(), runtimes[0]);
   EXPECT_EQ(all.runtime_of(board->id, "swift/x").get(), runtimes[1]);
   EXPECT_EQ(all.runtime_of(board->id, "swift/"), nullptr) << "a name must follow";
@@ -231,9 +233,11 @@ TEST_F(InventoryReload, NewPluginsComeAndIdsStay) {
   EXPECT_EQ(change.appeared[0].uuid, "u0");
   EXPECT_TRUE(change.gone.empty());
   EXPECT_TRUE(change.toolchains);
+  EXPECT_EQ(change.plugins_came, std::vector<std::string>{"0-first"});
   EXPECT_EQ(ids_of(all), (std::vector<std::string>{"n/npu0=u1", "n/npu1=u0"}));
   const auto nothing = reload();
   EXPECT_TRUE(nothing.appeared.empty() && nothing.gone.empty() && !nothing.toolchains);
+  EXPECT_TRUE(nothing.plugins_came.empty() && nothing.plugins_gone.empty());
 }
 
 TEST_F(InventoryReload, MissingPluginsGoAndTheirIdsAreRemembered) {
@@ -242,6 +246,7 @@ TEST_F(InventoryReload, MissingPluginsGoAndTheirIdsAreRemembered) {
   std::filesystem::remove_all(folder / "a");
   const auto change = reload();
   EXPECT_EQ(change.gone, std::vector<device_id>{device_id("n/npu0")});
+  EXPECT_EQ(change.plugins_gone, std::vector<std::string>{"a"});
   EXPECT_EQ(ids_of(all), std::vector<std::string>{"n/npu1=u2"});
   EXPECT_FALSE(all.find(device_id("n/npu0")));
   EXPECT_EQ(all.runtime_of(device_id("n/npu0")), nullptr);
@@ -257,6 +262,18 @@ TEST_F(InventoryReload, ChangedPluginTakesOverItsDevices) {
   ASSERT_EQ(change.appeared.size(), 1U);
   EXPECT_EQ(change.appeared[0].plugin, "renamed");
   EXPECT_EQ(ids_of(all), std::vector<std::string>{"n/npu0=u1"});
+}
+
+TEST_F(InventoryReload, ANewPluginOfNoUseHereSaysWhyAndComesOnceItIs) {
+  vendor("b", "u2");
+  monitor("b", "echo '{\"devices\": []}'");
+  const auto change = reload();
+  EXPECT_EQ(change.plugins_came, std::vector<std::string>{"b"});
+  ASSERT_EQ(change.complaints.size(), 1U);
+  EXPECT_EQ(change.complaints[0].message, "b: no device found");
+  EXPECT_TRUE(reload().complaints.empty()) << "said once";
+  monitor("b", "echo '{\"devices\": [{\"uuid\": \"u2\", \"name\": \"fake-1\"}]}'");
+  EXPECT_EQ(reload().plugins_came, std::vector<std::string>{"b"});
 }
 
 TEST_F(InventoryReload, WhatIsBrokenLeavesThingsAsTheyAre) {

@@ -212,5 +212,45 @@ TEST_F(PluginParts, ABuildForSeveralTargetsIsOneForEach) {
 
 // --- folders ---
 
+TEST(PluginContainer, IsReadWithItsDefaultsAndItsPullCountsAsLoading) {
+  const std::string head
+      = R"({ "schema": 1, "name": "boxed", "version": "1", "vendor": "v", "type": "npu",
+    "probe": { "command": ["smi"], "id": "/id", "model": "/m" },
+    "capability": { "max_sequences": 1, "formats": ["gguf"] },
+    "runtime": { "interface": "server", "command": ["serve", "{port}"], "container": )";
+  const auto read = [&](const std::string& container, const std::string& rest = "") {
+    return parse_plugin_json(head + container + rest + " } }", "x");
+  };
+  const auto plain = read(R"({ "image": "r.example/serve:1" })");
+  ASSERT_TRUE(plain.ok()) << plain.failure().message;
+  const auto& rule = *plain->runtime.server.container;
+  EXPECT_EQ(rule.engine, "docker");
+  EXPECT_EQ(rule.image, "r.example/serve:1");
+  EXPECT_TRUE(rule.pull);
+  EXPECT_FALSE(rule.publish);
+  EXPECT_EQ(plain->capability.load_limit_us,
+            limits::runtime_start_us_default + limits::container_pull_us_default);
+  const auto never
+      = read(R"({ "image": "i", "engine": "podman", "pull": "never", "network": "publish",
+                               "arguments": ["--device", "/dev/npu{index}"] })");
+  ASSERT_TRUE(never.ok()) << never.failure().message;
+  EXPECT_EQ(never->runtime.server.container->engine, "podman");
+  EXPECT_TRUE(never->runtime.server.container->publish);
+  EXPECT_EQ(never->capability.load_limit_us, limits::runtime_start_us_default);
+  const auto why = [&](const std::string& container, const std::string& rest = "") {
+    const auto bad = read(container, rest);
+    return bad ? std::string("accepted") : bad.failure().message;
+  };
+  EXPECT_THAT(why("{}"), HasSubstr("/runtime/container/image: required, expected"));
+  EXPECT_THAT(why(R"({ "image": "--privileged" })"), HasSubstr("expected a name such as"));
+  EXPECT_THAT(why(R"({ "image": "i", "engine": "lxc" })"), HasSubstr("is none of docker"));
+  EXPECT_THAT(why(R"({ "image": "i", "arguments": ["{secret}"] })"), HasSubstr("{secret}"));
+  EXPECT_THAT(why(R"({ "image": "i", "pull_timeout": "3h" })"), HasSubstr("up to 2h"));
+  std::string many = "\"-e\"";
+  for (std::size_t i = 0; i < limits::container_arguments_max; ++i)
+    many += ", \"A\"";
+  EXPECT_THAT(why(R"({ "image": "i", "arguments": [)" + many + "] }"), HasSubstr("at most 64"));
+}
+
 } // namespace
 } // namespace consort::node

@@ -92,6 +92,13 @@ TEST_F(StepHost, ThatDoesNotFitIsRefusedInWords) {
   EXPECT_THAT(refusal(CONSORT_FAKE_STEPPER).message, HasSubstr("GGUF"));
 }
 
+TEST_F(StepHost, WhoseTableIsTooSmallToSayItsAbiIsRefused) {
+  options.env = {"FAKE_STEP_SMALL=1"};
+  const auto refused = refusal(CONSORT_FAKE_STEPPER);
+  EXPECT_EQ(refused.code, "abi_table");
+  EXPECT_THAT(refused.message, HasSubstr("of 8 bytes"));
+}
+
 TEST_F(StepHost, ThatCrashesOrHangsAtItsStartIsGivenUp) {
   EXPECT_EQ(refusal(CONSORT_FAKE_STEPPER, "crash").code, "runtime_died");
   runtime.reset();

@@ -56,6 +56,11 @@ TEST(VendorPlugins, AllThatShipLoad) {
   EXPECT_GE(seen, 15U);
 }
 
+TEST(VendorPlugins, TheSchedulerHearsHowLongAnEngineMayLoad) {
+  EXPECT_EQ(document_in("vllm").capability.load_limit_us, 2 * 3'600 * limits::second_us);
+  EXPECT_EQ(document_in("nvidia-smi").capability.load_limit_us, 0) << "runs nothing itself";
+}
+
 /// Eight dies on two cards, each of which shows its card's power.
 TEST(VendorPlugins, PowerOfAnAtomMaxCountsOncePerCard) {
   const auto document = document_in("rebellions");

@@ -138,6 +138,9 @@ TEST_F(Weights, StatusesOfTheHubBecomeWhatToDo) {
   const auto denied = describe("hf:org/repo").failure().message;
   EXPECT_THAT(denied, HasSubstr("HF_TOKEN"));
   EXPECT_THAT(denied, Not(HasSubstr("hf_secret")));
+  const auto elsewhere = describe(hub_.endpoint() + "/x.gguf#sha256=" + hub_.sha256().value);
+  EXPECT_EQ(elsewhere.failure().code, "weights_denied");
+  EXPECT_THAT(elsewhere.failure().message, Not(HasSubstr("HF_TOKEN"))) << "none is sent there";
 }
 
 TEST_F(Weights, AreKnownWhileTheHubIsAway) {

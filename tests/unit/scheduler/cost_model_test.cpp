@@ -44,13 +44,22 @@ TEST(CostModel, SilentSpecSheetGetsSlowGuesses) {
 }
 
 TEST(CostModel, ALoadMayTakeFourTimesWhatTheSpecSheetSaysWithinBounds) {
-  speed_spec spec;
-  EXPECT_EQ(load_timeout(spec), limits::load_timeout_us);
-  spec.load_us = limits::load_timeout_us;
-  EXPECT_EQ(load_timeout(spec), 4 * limits::load_timeout_us);
-  spec.load_us = 100 * limits::load_timeout_us_max;
-  EXPECT_EQ(load_timeout(spec), limits::load_timeout_us_max);
-  EXPECT_EQ(seeded_speed(spec).load_us, limits::load_timeout_us_max);
+  device_spec device;
+  auto& sheet = device.spec;
+  EXPECT_EQ(load_timeout(device), limits::load_timeout_us);
+  sheet.load_us = limits::load_timeout_us;
+  EXPECT_EQ(load_timeout(device), 4 * limits::load_timeout_us);
+  sheet.load_us = 100 * limits::load_timeout_us_max;
+  EXPECT_EQ(load_timeout(device), limits::load_timeout_us_max);
+  EXPECT_EQ(seeded_speed(sheet).load_us, limits::load_timeout_us_max);
+}
+
+TEST(CostModel, ALoadMayTakeLongerThanTheRuntimeItselfWaits) {
+  device_spec device;
+  device.capability.load_limit_us = 2 * 3'600 * limits::second_us;
+  EXPECT_EQ(load_timeout(device), device.capability.load_limit_us + limits::load_timeout_us);
+  device.capability.load_limit_us = 100 * limits::load_timeout_us_max;
+  EXPECT_EQ(load_timeout(device), limits::load_timeout_us_max + limits::load_timeout_us);
 }
 
 TEST(CostModel, GapGrowsWithTheBatch) {
