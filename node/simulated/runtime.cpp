@@ -14,7 +14,7 @@
 namespace consort::node {
 
 namespace asio = boost::asio;
-using number = simulated_devices::session_number;
+using loaded_number = simulated_devices::session_number;
 
 /// The devices with their clock. `devices` is touched on the strand or by who only looks, always
 /// under `mutex`; it is recursive because a sink may look at its session.
@@ -46,8 +46,7 @@ struct simulated_runtime::shell : std::enable_shared_from_this<shell> {
     if (!due || *due == armed)
       return;
     armed = *due;
-    timer.expires_at(
-        std::chrono::steady_clock::time_point(std::chrono::microseconds(*due)));
+    timer.expires_at(std::chrono::steady_clock::time_point(std::chrono::microseconds(*due)));
     timer.async_wait([self = shared_from_this()](const boost::system::error_code& failed) {
       if (!failed)
         self->wake();
@@ -75,7 +74,7 @@ struct simulated_runtime::shell : std::enable_shared_from_this<shell> {
 
 class simulated_runtime::session final : public runtime_session {
 public:
-  session(std::shared_ptr<shell> of, number which, runtime_capabilities can)
+  session(std::shared_ptr<shell> of, loaded_number which, runtime_capabilities can)
       : shell_(std::move(of)), which_(which), can_(can) {}
   ~session() override {
     shell_->post([which = which_](simulated_devices& devices) { devices.close(which); });
@@ -83,10 +82,8 @@ public:
 
   void submit(const attempt_id& attempt, attempt_body body,
               std::shared_ptr<attempt_sink> sink) override {
-    shell_->post([which = which_, attempt, body = std::move(body),
-                  sink = std::move(sink)](simulated_devices& devices) {
-      devices.submit(which, attempt, body, sink);
-    });
+    shell_->post([which = which_, attempt, body = std::move(body), sink = std::move(sink)](
+                     simulated_devices& devices) { devices.submit(which, attempt, body, sink); });
   }
   void cancel(const attempt_id& attempt) override {
     shell_->post(
@@ -100,7 +97,7 @@ public:
 
 private:
   const std::shared_ptr<shell> shell_;
-  const number which_;
+  const loaded_number which_;
   const runtime_capabilities can_;
 };
 
@@ -129,7 +126,7 @@ void simulated_runtime::open(const session_request& wanted,
     const auto can = wanted.device.capability.runtime;
     devices.open(
         wanted,
-        [shell, can, opened](result<number> which) {
+        [shell, can, opened](result<loaded_number> which) {
           if (!which)
             return opened(which.failure());
           opened(std::shared_ptr<runtime_session>(std::make_shared<session>(shell, *which, can)));

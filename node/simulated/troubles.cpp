@@ -57,7 +57,7 @@ bool read_line(const std::vector<std::string>& words, simulated_troubles& out) {
   return found != compiler_words.end() && words.size() == 2;
 }
 
-std::string number(double value) {
+std::string figure_text(double value) {
   std::array<char, 32> text{};
   return {text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr};
 }
@@ -70,13 +70,13 @@ result<simulated_troubles> parse_troubles(std::string_view text) {
                  "more than " + std::to_string(limits::troubles_bytes_max) + " bytes"};
   simulated_troubles made;
   std::istringstream lines{std::string(text)};
-  std::size_t number = 0;
+  std::size_t line_number = 0;
   for (std::string line; std::getline(lines, line);) {
-    ++number;
+    ++line_number;
     const auto words = words_of(line);
     if (!words.empty() && !read_line(words, made))
       return error{recovery::refuse, "bad_troubles",
-                   "line " + std::to_string(number) + ": `" + line
+                   "line " + std::to_string(line_number) + ": `" + line
                        + "` is no fault; node/simulated/troubles.hpp lists them"};
   }
   return made;
@@ -100,7 +100,7 @@ std::string render_troubles(const simulated_troubles& wanted) {
   const auto line = [&](const std::string& text) { made += text + "\n"; };
   for (const auto& [name, one] : wanted.devices) {
     if (one.factor != 1 || one.hot)
-      line(name + (one.hot ? " hot " : " slow ") + number(one.factor));
+      line(name + (one.hot ? " hot " : " slow ") + figure_text(one.factor));
     if (one.crashes > 0)
       line(name + " crash " + std::to_string(one.crashes));
     if (one.crashing)
@@ -108,7 +108,7 @@ std::string render_troubles(const simulated_troubles& wanted) {
     if (one.full)
       line(name + " full");
     if (one.status > 0)
-      line(name + " answer " + std::to_string(one.status) + " " + number(one.share));
+      line(name + " answer " + std::to_string(one.status) + " " + figure_text(one.share));
   }
   if (wanted.compilers != compiler_trouble::none)
     line("compilers " + std::string(compiler_words[static_cast<std::size_t>(wanted.compilers)]));
