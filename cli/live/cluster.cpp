@@ -181,11 +181,6 @@ task<result<done>> cluster::wait_until(const std::string& what, const std::funct
   co_return done{};
 }
 
-task<bool> cluster::gateway_linked() {
-  const auto answer = co_await ask(gateway_port_, "GET", "/api/v1/cluster");
-  co_return answer.ok() && answer->status == 200;
-}
-
 task<result<done>> cluster::start() {
   fs::create_directories(settings_.folder + "/logs");
   if (auto written = write_configuration(); !written)
@@ -202,7 +197,6 @@ task<result<done>> cluster::start() {
     made->name = described.name;
     made->data_folder = settings_.folder + "/nodes/" + described.name;
     made->link = std::move(*own);
-    made->link->hold(true, true); // Until let_nodes_in().
     fs::create_directories(made->data_folder);
     nodes_[described.name] = std::move(made);
   }
@@ -224,22 +218,34 @@ task<result<done>> cluster::start() {
   if (auto ready = co_await wait_until("the gateway", [this] { return gateway_port_ != 0; });
       !ready)
     co_return ready;
-  const auto end = std::chrono::steady_clock::now() + limits::ready_timeout;
-  while (!co_await gateway_linked()) {
-    if (casualty_ || std::chrono::steady_clock::now() > end)
-      co_return error{recovery::retry_later, "failed",
-                      "the gateway found no scheduler: " + casualty_.value_or("see its log")};
-    co_await rest(limits::ask_every);
-  }
-  co_return co_await wait_until("a node", [this] {
-    return std::all_of(nodes_.begin(), nodes_.end(),
-                       [](const auto& one) { return one.second->link->connections() > 0; });
-  });
+  co_return co_await wait_for_links();
 }
 
-void cluster::let_nodes_in() {
-  for (const auto& [name, one] : nodes_)
-    one->link->hold(false, false);
+/// Until the gateway reaches the scheduler, and the scheduler knows every node.
+task<result<done>> cluster::wait_for_links() {
+  const auto end = std::chrono::steady_clock::now() + limits::ready_timeout;
+  while (!co_await all_linked()) {
+    if (casualty_ || std::chrono::steady_clock::now() > end)
+      co_return error{recovery::retry_later, "failed",
+                      casualty_.value_or("not all processes found each other; their logs are in "
+                                         + settings_.folder + "/logs")};
+    co_await rest(limits::ask_every);
+  }
+  co_return done{};
+}
+
+task<bool> cluster::all_linked() {
+  const auto gateway = co_await ask(gateway_port_, "GET", "/api/v1/cluster");
+  if (!gateway || gateway->status != 200)
+    co_return false;
+  const auto answer = co_await ask(scheduler_port_, "GET", "/api/v1/nodes");
+  const auto said = answer ? json::parse(answer->body, nullptr, false) : json();
+  if (!said.is_object() || !said.contains("nodes"))
+    co_return false;
+  const auto& nodes = said["nodes"];
+  co_return std::count_if(nodes.begin(), nodes.end(),
+                          [](const json& one) { return one.value("alive", false); })
+      == static_cast<std::ptrdiff_t>(nodes_.size());
 }
 
 // --- end ---

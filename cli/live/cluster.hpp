@@ -37,10 +37,9 @@ public:
   cluster(boost::asio::io_context& io, cluster_settings settings);
   ~cluster();
 
-  /// Starts everything and waits until all are about to be linked; the nodes are let in by
-  /// let_nodes_in(). Errors name the process and what it said last.
+  /// Starts everything and waits until all are linked. Errors name the process and what it said
+  /// last.
   task<result<done>> start();
-  void let_nodes_in();
   /// TERM to all; returns when they have ended, KILL included.
   task<void> stop();
 
@@ -48,6 +47,9 @@ public:
   /// A process that ended by itself: what it was and said; once.
   [[nodiscard]] std::optional<std::string> casualty() const { return casualty_; }
   task<scheduler_counts> counts();
+  /// From the launch of a node's process until it dials: what a node takes that is to be back at a
+  /// given moment.
+  [[nodiscard]] duration_us startup_us() const { return startup_us_.value_or(0); }
 
   // --- faults. Names are of the scenario ---
   void kill_node(const std::string& node);
@@ -77,7 +79,8 @@ private:
   void launch_scheduler();
   result<done> write_configuration() const;
   task<result<done>> wait_until(const std::string& what, const std::function<bool()>& so);
-  task<bool> gateway_linked();
+  task<result<done>> wait_for_links();
+  task<bool> all_linked();
   task<scheduler_counts> read_counts();
   [[nodiscard]] member& member_of(const std::string& node);
 
@@ -92,6 +95,7 @@ private:
   port_number link_port_ = 0;      ///< Likewise, links.
   port_number gateway_port_ = 0;
   scheduler_counts earlier_; ///< Of schedulers that are gone.
+  std::optional<duration_us> startup_us_;
   std::optional<std::string> casualty_;
 };
 

@@ -15,6 +15,7 @@ namespace consort::live {
 namespace {
 
 constexpr const char* gateway_name = "gateway";
+constexpr std::string_view node_is_up = " joins "; ///< In what a node prints.
 
 } // namespace
 
@@ -34,8 +35,17 @@ void cluster::kill_node(const std::string& node) {
 
 void cluster::start_node(const std::string& node) {
   auto& one = member_of(node);
-  if (!one.runs)
-    one.runs = launch(node, node_arguments(one), nullptr);
+  if (one.runs)
+    return;
+  const auto launched = std::chrono::steady_clock::now();
+  one.runs = launch(node, node_arguments(one), [this, launched](std::string_view line) {
+    if (line.find(node_is_up) == std::string_view::npos)
+      return;
+    const auto took = std::chrono::duration_cast<std::chrono::microseconds>(
+                          std::chrono::steady_clock::now() - launched)
+                          .count();
+    startup_us_ = std::min<duration_us>(startup_us_.value_or(took), took);
+  });
 }
 
 void cluster::freeze_node(const std::string& node, bool frozen) {

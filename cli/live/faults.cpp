@@ -60,8 +60,12 @@ void faults::inject(const scenario_fault& fault) {
     strike(fault, "", true);
   for (const auto& target : fault.targets)
     strike(fault, target, true);
-  if (fault.span_us > 0)
-    heap_.after(fault.span_us, [this, &fault] { heal(fault); });
+  if (fault.span_us == 0)
+    return;
+  // A process that is to be back by then starts before.
+  const bool starts = fault.kind == fault_kind::kill || fault.kind == fault_kind::restart;
+  const auto ahead = starts ? processes_.startup_us() : 0;
+  heap_.after(std::max<duration_us>(fault.span_us - ahead, 0), [this, &fault] { heal(fault); });
 }
 
 void faults::heal(const scenario_fault& fault) {

@@ -54,7 +54,6 @@ public:
       return end_with(error{recovery::refuse, "interrupted", "interrupted"});
     clients_.ask_at(processes_.gateway_port());
     began_ = wall_clock::now();
-    processes_.let_nodes_in();
     arrivals_.start();
     faults_.schedule(plan_.faults);
     play_phases();
