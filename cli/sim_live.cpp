@@ -106,6 +106,7 @@ exit_code simulate_live(context& env, const sim_options& wanted) {
   sim::run_options options;
   options.seed = chosen_seed(wanted, plan->seed);
   options.policy = wanted.policies.empty() ? plan->policy : *sim::parse_policy(wanted.policies[0]);
+  options.timeline = !wanted.out_dir.empty();
   if (!env.json())
     env.out << "scenario " << plan->name << ", seed " << options.seed << ", policy "
             << options.policy->value << ": in virtual time, then " << plan->nodes.size() + 2
