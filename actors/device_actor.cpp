@@ -72,6 +72,9 @@ void device_state::load(const core::load_replica& wanted) {
                                 wanted.variant,  *path,   wanted.variant.context_tokens};
   request.place
       = node::place_of(wanted.grant, agent_->plugins().devices(), wanted.rank, wanted.ranks);
+  for (const auto& share : wanted.grant.shares)
+    if (share.device == device_.id && !share.whole)
+      request.memory_bytes = share.memory_bytes;
   runtime->open(
       request,
       [self, instance = wanted.instance](result<std::shared_ptr<node::runtime_session>> outcome) {

@@ -49,7 +49,18 @@ result<done> cluster_process::parts::start_node() {
   options.llama_library = engine_library();
   options.clock = [this] { return clock.now(); };
   options.hub = node::hub_from_environment();
-  auto started = node::agent::start(io, std::move(options));
+  std::vector<std::unique_ptr<node::plugin>> further;
+  if (!config.cluster.simulate.empty()) {
+    // Nothing real beside them: a rehearsal touches no hardware.
+    options.built_in = false;
+    options.plugin_dirs.clear();
+    auto made = simulated_node::make(io, config.cluster, config.links.name);
+    if (!made)
+      return made.failure();
+    simulated = std::move(*made);
+    further.push_back(simulated->plugin());
+  }
+  auto started = node::agent::start(io, std::move(options), std::move(further));
   if (!started)
     return started.failure();
   agent = std::move(*started);

@@ -7,6 +7,7 @@
 #include "cli/cluster.hpp"
 #include "cli/file_watch.hpp"
 #include "cli/scheduler_clock.hpp"
+#include "cli/simulated_node.hpp"
 #include "cli/state_store.hpp"
 #include "gateway/data_ports.hpp"
 #include "gateway/decision_times.hpp"
@@ -70,6 +71,7 @@ struct cluster_process::parts {
   std::unique_ptr<node::weight_reader> weights;    ///< Of a scheduler.
   std::shared_ptr<gateway::decision_times> decisions = std::make_shared<gateway::decision_times>();
   std::unique_ptr<state_store> kept_state; ///< Of a scheduler.
+  std::unique_ptr<simulated_node> simulated; ///< Instead of real devices.
   std::unique_ptr<node::agent> agent;
   std::unique_ptr<node::data_port> data_port;
   std::unique_ptr<node::artifact_fetcher> fetcher;

@@ -67,6 +67,7 @@ struct cluster_config {
   bool http_insecure = false;     ///< HTTP beyond loopback without keys.
   std::string data_dir;           ///< Empty until `with_defaults`.
   std::vector<std::string> plugin_dirs;
+  std::string simulate; ///< Scenario whose node of this name it plays; empty = real devices.
   link_config links;
   friend bool operator==(const cluster_config&, const cluster_config&) = default;
 };

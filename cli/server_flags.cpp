@@ -65,6 +65,7 @@ result<done> apply_cluster_flags(cluster_config& config, const server_flags& fla
     config.data_dir = std::filesystem::absolute(flags.data).string();
   for (const auto& directory : flags.plugins)
     config.plugin_dirs.push_back(std::filesystem::absolute(directory).string());
+  config.simulate = flags.simulate;
   if (!flags.models.empty())
     config.models.clear();
   for (const auto& model : flags.models)
@@ -187,6 +188,10 @@ void add_model_flags(CLI::App& command, server_flags& flags) {
 
 void add_plugin_flag(CLI::App& command, server_flags& flags) {
   command.add_option("--plugins", flags.plugins, "Further plugin folders")->type_name("DIR");
+  command
+      .add_option("--simulate", flags.simulate,
+                  "Instead of real devices those of this node (--name) in a scenario, in real time")
+      ->type_name("SCENARIO");
 }
 
 void add_link_flags(CLI::App& command, server_flags& flags) {

@@ -20,6 +20,7 @@ struct server_flags {
   std::string data;
   std::vector<std::string> plugins;
   std::vector<std::string> models;
+  std::string simulate;
   std::string policy;
   link_config links = no_links();
   bool insecure = false;
@@ -28,7 +29,7 @@ struct server_flags {
 void add_http_flags(CLI::App& command, server_flags& flags);  ///< --listen, --insecure
 void add_data_flag(CLI::App& command, server_flags& flags);   ///< --data
 void add_model_flags(CLI::App& command, server_flags& flags); ///< --model, --policy
-void add_plugin_flag(CLI::App& command, server_flags& flags); ///< --plugins
+void add_plugin_flag(CLI::App& command, server_flags& flags); ///< --plugins, --simulate
 void add_link_flags(CLI::App& command, server_flags& flags);  ///< --cert, --token, --name
 
 /// Flags over file over defaults, with the token of the data folder where none was given. Refuses

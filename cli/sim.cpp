@@ -57,8 +57,11 @@ exit_code choose(context& env, const sim_options& wanted) {
   const bool many = wanted.policies.size() > 1 || !wanted.sweeps.empty() || !wanted.find.empty();
   if (wanted.swarm > 0
       && (many || !wanted.path.empty() || !wanted.policies.empty() || !wanted.out_dir.empty()
-          || wanted.check))
+          || wanted.check || wanted.live))
     return complain(env, {recovery::refuse, "usage", "--swarm goes with --seed and --jobs only"});
+  if (wanted.live && (many || wanted.check))
+    return complain(env, {recovery::refuse, "usage",
+                          "--live is for one run: it goes with --seed, --out and one --policy"});
   if (many && wanted.check)
     return complain(env, {recovery::refuse, "usage", "--check is for one run"});
   if (wanted.swarm > 0)
@@ -67,6 +70,8 @@ exit_code choose(context& env, const sim_options& wanted) {
     return complain(env, {recovery::refuse, "usage",
                           "name a scenario, e.g. scenarios/quickstart.json, or draw some with "
                           "--swarm 100"});
+  if (wanted.live)
+    return simulate_live(env, wanted);
   if (many)
     return simulate_what_if(env, wanted);
   return simulate(env, wanted);
@@ -98,6 +103,8 @@ void add_sim(CLI::App& root, context& env) {
       ->check(CLI::Range(1U, 1'024U));
   command->add_option("--out", wanted->out_dir,
                       "Folder for report.html, summary.json, requests.csv and events.csv");
+  command->add_flag("--live", wanted->live,
+                    "Also with real processes on this host, and both side by side");
   command->add_flag("--check", wanted->check, "Run twice and compare the digests");
   command->callback(
       [&env, wanted] { env.action = [&env, wanted] { return choose(env, *wanted); }; });

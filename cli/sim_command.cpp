@@ -39,6 +39,8 @@ std::string command_line(const sim_options& wanted, std::uint64_t seed) {
   made += " --seed " + std::to_string(seed);
   for (const auto& policy : wanted.policies)
     made += (&policy == &wanted.policies.front() ? " --policy " : ",") + policy;
+  if (wanted.live)
+    made += " --live";
   for (const auto& sweep : wanted.sweeps)
     made += " --sweep '" + sweep + "'";
   if (!wanted.find.empty())

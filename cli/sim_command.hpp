@@ -20,6 +20,7 @@ struct sim_options {
   std::vector<std::string> policies;
   std::string out_dir;
   bool check = false;
+  bool live = false;               ///< With real processes, too.
   std::uint64_t swarm = 0;         ///< Scenarios to draw; 0 = play the file.
   unsigned jobs = 0;               ///< 0 = one per core.
   std::vector<std::string> sweeps; ///< `nodes.gpu=1..16`.
@@ -65,6 +66,8 @@ bool tell_verdict(context& env, const sim_options& wanted, const sim::run_summar
 
 /// Several policies, `--sweep` or `--find`.
 exit_code simulate_what_if(context& env, const sim_options& wanted);
+/// `--live`: in virtual time and with real processes, side by side.
+exit_code simulate_live(context& env, const sim_options& wanted);
 /// `--swarm`: plays drawn scenarios.
 exit_code simulate_swarm(context& env, const sim_options& wanted);
 

@@ -92,8 +92,9 @@ void agent::load_plugins(std::vector<std::unique_ptr<plugin>> further) {
   builtin_config builtin;
   builtin.cpu.llama_library = options_.llama_library;
   builtin.cpu.make_c_abi = environment.make_c_abi;
-  for (auto& plugin : builtin_plugins(std::move(builtin)))
-    inventory_.add(std::move(plugin));
+  if (options_.built_in)
+    for (auto& plugin : builtin_plugins(std::move(builtin)))
+      inventory_.add(std::move(plugin));
   for (auto& plugin : further)
     inventory_.add(std::move(plugin));
   for (const auto& directory : options_.plugin_dirs)

@@ -22,6 +22,7 @@ struct agent_options {
   std::string llama_library;            ///< The `llama` runtime's shared object.
   std::function<time_us()> clock;       ///< The scheduler's axis.
   hub_settings hub = {};                ///< Where weights of elsewhere come from.
+  bool built_in = true;                 ///< False: no plugins but those that it is handed.
 };
 
 class agent {

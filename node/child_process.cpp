@@ -244,6 +244,10 @@ void child_process::cancel() {
   asio::post(state_->strand, [running = state_] { running->terminate(); });
 }
 
+void child_process::signal(int number) {
+  asio::post(state_->strand, [running = state_, number] { running->group.signal_tool(number); });
+}
+
 result<std::unique_ptr<child_process>> child_process::start(asio::io_context& io,
                                                             const child_spec& spec,
                                                             child_line_handler on_line,

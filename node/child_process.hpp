@@ -83,6 +83,8 @@ public:
 
   /// Asks the group to end (TERM, then KILL after the grace); `on_exit` follows.
   void cancel();
+  /// Sends a signal to the tool alone: what leads its group goes on watching.
+  void signal(int number);
 
 private:
   friend result<child_exit> run_child(const child_spec& spec);

@@ -3,6 +3,7 @@
 
 #include "node/gguf.hpp"
 #include "node/model_folder.hpp"
+#include "node/simulated/model_card.hpp"
 #include "scheduler/weights.hpp"
 
 #include <algorithm>
@@ -63,6 +64,8 @@ result<model_variant> look_at(const std::string& source, digest_cache& digests,
     return *failure;
   if (is_model_folder(source))
     return describe_model_folder(source, digests);
+  if (is_simulated_card(source))
+    return describe_simulated_card(source, digests);
   if (const auto format = plain_format(source))
     return describe_plain(source, *format, digests);
   return describe_gguf(source, digests);

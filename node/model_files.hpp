@@ -5,6 +5,8 @@
 /// A file that is no GGUF and has another ending is taken for what it is called: format `cl` for
 /// `NAME.cl`. Only plugins that list the format know what is in it.
 ///
+/// `NAME.sim` is a card of sizes that stands for a model (node/simulated/model_card.hpp).
+///
 /// A model that only a model server has is declared with the source `server:NAME`: there is no file
 /// to look at, and it runs where a plugin lists the format `server/NAME`.
 

@@ -206,6 +206,11 @@ void process_group::signal(int number) const {
     ::kill(-guard_, number);
 }
 
+void process_group::signal_tool(int number) const {
+  if (tool_ != 0)
+    ::kill(tool_, number);
+}
+
 std::optional<int> process_group::reap() {
   int status = 0;
   if (tool_ == 0 || ::waitpid(tool_, &status, WNOHANG) != tool_)

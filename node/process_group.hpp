@@ -41,6 +41,8 @@ public:
 
   /// To every member; nothing once the tool has been reaped and the group ended.
   void signal(int number) const;
+  /// To the tool alone; nothing once it was reaped.
+  void signal_tool(int number) const;
   /// Collects the tool if it ended. Returns: the wait status.
   [[nodiscard]] std::optional<int> reap();
   /// KILLs what is left of the group, guard included, and reaps the guard.

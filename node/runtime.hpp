@@ -23,6 +23,7 @@ struct session_request {
   std::string path;                 ///< Weights or artifact payload.
   std::uint32_t context_tokens = 0; ///< 0 = the model's own.
   rank_place place = {};            ///< Of an instance over several devices.
+  std::uint64_t memory_bytes = 0;   ///< Of its share of the device; 0 = all of it.
 };
 
 /// What a session can do and has done; nullopt and empty = unknown.

@@ -23,8 +23,7 @@ result<arrival_source_ptr> open_workload(const scenario_workload& work, std::uin
       std::make_unique<synthetic_source>(settings, seed, name, 0, work.until - work.from));
 }
 
-arrivals::arrivals(event_heap& heap, gateway_model& gateway, const scenario& plan,
-                   std::uint64_t seed)
+arrivals::arrivals(event_heap& heap, client_port& gateway, const scenario& plan, std::uint64_t seed)
     : heap_(heap), gateway_(gateway), plan_(plan) {
   for (std::size_t number = 0; number < plan_.workloads.size(); ++number) {
     const auto name = std::to_string(number);

@@ -4,8 +4,8 @@
 /// closed loops and conversations how theirs ended. Holds one pending request for each workload and
 /// those whose end matters; owned by its run, single-threaded.
 
+#include "scenarios/sim/client_port.hpp"
 #include "scenarios/sim/event_heap.hpp"
-#include "scenarios/sim/gateway_model.hpp"
 #include "scenarios/sim/observer.hpp"
 #include "scenarios/sim/scenario.hpp"
 
@@ -22,7 +22,7 @@ namespace consort::sim {
 class arrivals : public observer {
 public:
   /// Requires: all three outlive it.
-  arrivals(event_heap& heap, gateway_model& gateway, const scenario& plan, std::uint64_t seed);
+  arrivals(event_heap& heap, client_port& gateway, const scenario& plan, std::uint64_t seed);
 
   void start();
   [[nodiscard]] std::uint64_t submitted() const { return submitted_; }
@@ -46,7 +46,7 @@ private:
   [[nodiscard]] request_meta meta_of(const workload_state& of, arrival& now);
 
   event_heap& heap_;
-  gateway_model& gateway_;
+  client_port& gateway_;
   const scenario& plan_;
   std::vector<std::unique_ptr<workload_state>> workloads_;
   std::map<request_id, std::pair<workload_state*, arrival>> listened_;

@@ -2,7 +2,7 @@
 #include "scenarios/sim/engine_replay.hpp"
 
 #include "scenarios/sim/arrivals.hpp"
-#include "scenarios/sim/engine.hpp"
+#include "scenarios/models/engine.hpp"
 #include "scenarios/sim/event_heap.hpp"
 
 #include <algorithm>

@@ -5,6 +5,7 @@
 /// frames of any attempt but the current one, as the production gateway does. Single-threaded.
 
 #include "messages/codec.hpp"
+#include "scenarios/sim/client_port.hpp"
 #include "scenarios/sim/network.hpp"
 #include "scenarios/sim/observer.hpp"
 
@@ -12,18 +13,15 @@
 
 namespace consort::sim {
 
-class gateway_model : public network_peer {
+class gateway_model : public network_peer, public client_port {
 public:
   gateway_model(event_heap& heap, network& links, const observer_list& watchers);
 
   /// Where a node's name is reached. Requires: called for every node before it gets work.
   void know_node(const node_id& node, address at) { addresses_[node] = at; }
-  /// A client asks for `output_tokens` tokens. Fills in the request's id, and tells it to `known`
-  /// before anything comes of it. Returns: the id.
   request_id submit(request_meta meta, std::uint32_t output_tokens, client_prompt prompt = {},
-                    const std::function<void(const request_id&)>& known = {});
-  /// The client leaves, if its request is still live.
-  void leave(const request_id& request);
+                    const std::function<void(const request_id&)>& known = {}) override;
+  void leave(const request_id& request) override;
   /// The next request to get a ticket is forgotten: its client hears nothing more.
   void forget_one() { ++forgetting_; }
 

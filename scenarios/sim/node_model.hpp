@@ -6,7 +6,7 @@
 /// Single-threaded.
 
 #include "messages/codec.hpp"
-#include "scenarios/sim/engine.hpp"
+#include "scenarios/models/engine.hpp"
 #include "scenarios/sim/network.hpp"
 #include "scenarios/sim/observer.hpp"
 

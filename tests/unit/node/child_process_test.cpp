@@ -247,6 +247,25 @@ TEST(BackgroundChild, CancelEndsItAndReports) {
   EXPECT_FALSE(end->timed_out);
 }
 
+TEST(BackgroundChild, GetsASignalOfItsOwn) {
+  boost::asio::io_context io;
+  std::optional<child_exit> end;
+  std::unique_ptr<child_process> child;
+  auto started = child_process::start(
+      io, shell("trap 'echo caught; exit 7' USR1; echo up; while :; do sleep 0.05; done"),
+      [&](std::string_view line, bool) {
+        if (line == "up")
+          child->signal(SIGUSR1);
+      },
+      [&](child_exit reported) { end = std::move(reported); });
+  ASSERT_TRUE(started.ok());
+  child = *std::move(started);
+  io.run();
+  ASSERT_TRUE(end.has_value());
+  EXPECT_EQ(end->code, 7);
+  EXPECT_EQ(end->out.text, "up\ncaught\n");
+}
+
 TEST(BackgroundChild, DestroyingItKillsTheGroupAndSilencesHandlers) {
   boost::asio::io_context io;
   bool ended = false;

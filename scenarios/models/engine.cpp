@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "scenarios/sim/engine.hpp"
+#include "scenarios/models/engine.hpp"
 
 #include "scenarios/limits.hpp"
 

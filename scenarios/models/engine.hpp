@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// A loaded instance of a model on a device, in virtual time: a batch (scenarios/models/batch.hpp)
-/// whose steps are entries of the run's heap; two of them where prefill and decode are split.
-/// Sequences beyond its capacity wait inside, in order. Owned by its node; single-threaded.
+/// A loaded instance of a model on a device: a batch (scenarios/models/batch.hpp) whose steps are
+/// entries of its owner's clock, virtual in a simulated node, real in a node that runs simulated
+/// devices; two batches where prefill and decode are split. Sequences beyond its capacity wait
+/// inside, in order. Owned by its node; single-threaded.
 ///
 /// Tokens are handed over as they come (`each`), one step at a time; or gathered (`gathered`), many
 /// steps at a time: the first at once, later ones every limits::gather_every_us and at the end.

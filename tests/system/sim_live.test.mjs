@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: a scenario played by real processes: every request ends once although a node is killed, the
+// report sets both runs side by side, and no process is left, whatever ends the rehearsal.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import test from 'node:test';
+import {
+  binary, clean_env, command_line, descendants, eventually, expect_gone, root, run_cli, temp_dir,
+} from './support.mjs';
+
+const options = { timeout: 180_000 };
+
+// An accelerator that needs an engine built, and a device that does not; both slow enough for any
+// machine to keep up with.
+const scenario = {
+  name: 'rehearsal',
+  seed: 5,
+  duration: '9s',
+  settle: '60s',
+  nodes: [{
+    name: 'edge-{n}', count: 2,
+    devices: ['cpu-local', { spec: 'refnpu-1', compile: '1s', load: '200ms' }],
+  }],
+  models: {
+    storyteller: {
+      weights: '10MiB', kv_bytes_per_token: 3072, context: 512, replicas_min: 4,
+    },
+  },
+  workload: [{ poisson: '3/s', input: 'uniform(10,40)', output: 'uniform(10,30)', from: '2s' }],
+  faults: [{ at: '5s', kill: 'edge-0', for: '1s' }],
+  expect: { lost_requests: 0, builds: { min: 1 } },
+};
+
+function write_scenario(t, fields = {}) {
+  const folder = temp_dir('consort-live');
+  t.after(() => fs.rmSync(folder, { recursive: true, force: true }));
+  const file = path.join(folder, 'rehearsal.json');
+  fs.writeFileSync(file, JSON.stringify({ ...scenario, ...fields }));
+  return { folder, file };
+}
+
+/// Every process that serves this scenario file or keeps its data below the folder.
+const processes_of = (folder) =>
+  fs.readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && command_line(pid).includes(folder));
+
+test('a node is killed, every request ends once, both runs are told', options, async (t) => {
+  const { folder, file } = write_scenario(t);
+  const out = path.join(folder, 'out');
+  const done = await run_cli(['sim', file, '--live', '--out', out], { timeout_ms: 150_000 });
+  assert.equal(done.code, 0, done.stderr + done.stdout);
+  assert.match(done.stdout, /VIRTUAL +LIVE +LIVE\/VIRTUAL/);
+  const told = JSON.parse(fs.readFileSync(path.join(out, 'comparison.json'), 'utf8'));
+  const figure = (name) => told.figures.find((one) => one.figure === name);
+  for (const name of ['ttft_p50_ms', 'itl_p50_ms', 'e2e_p50_ms', 'tokens_per_s']) {
+    assert.ok(figure(name).virtual > 0, name);
+    assert.ok(figure(name).live > 0, name);
+  }
+  assert.equal(figure('requests').virtual, figure('requests').live);
+  assert.equal(figure('finished').live, figure('requests').live);
+  const rows = fs.readFileSync(path.join(out, 'live', 'requests.csv'), 'utf8').trim().split('\n');
+  const ids = rows.slice(1).map((row) => row.split(',')[0]);
+  assert.equal(new Set(ids).size, figure('requests').live, 'each is told of once');
+  const of_both = (run) =>
+    fs.readFileSync(path.join(out, run, 'requests.csv'), 'utf8').trim().split('\n').slice(1)
+      .map((row) => row.split(',')).map((row) => [row[0], row[9], row[10]].join());
+  assert.deepEqual(of_both('live'), of_both('virtual'), 'the same requests, the same tokens');
+  const log = fs.readFileSync(path.join(out, 'processes', 'logs', 'edge-1.log'), 'utf8');
+  assert.match(log, /edge-1\/npu0 +\S+ .*simulated: software, no hardware/);
+  assert.deepEqual(processes_of(folder), []);
+});
+
+test('what no process can do is refused by its field', options, async (t) => {
+  const { file } = write_scenario(t, { faults: [{ at: '1s', loss: 'edge-0', share: 0.1 }] });
+  const done = await run_cli(['sim', file, '--live']);
+  assert.equal(done.code, 2, done.stderr);
+  assert.match(done.stderr, /faults\[0\]\.loss/);
+  assert.equal((await run_cli(['sim', file, '--live', '--check'])).code, 2);
+});
+
+for (const signal of ['SIGINT', 'SIGKILL'])
+  test(`${signal} in the middle leaves no process`, options, async (t) => {
+    const { folder, file } = write_scenario(t, { duration: '60s' });
+    const child = spawn(binary, ['sim', file, '--live'], {
+      env: clean_env({}, folder), cwd: root, stdio: 'ignore',
+    });
+    const ended = new Promise((resolve) => child.on('exit', (code) => resolve(code)));
+    const is_node = (one) => / node /.test(command_line(one.pid));
+    const nodes = () => descendants(child.pid).filter(is_node);
+    await eventually('two nodes', () => nodes().length === 2, 60_000);
+    const all = descendants(child.pid);
+    assert.ok(all.length >= 4, 'scheduler, gateway, nodes');
+    child.kill(signal);
+    const code = await ended;
+    if (signal === 'SIGINT') assert.equal(code, 1);
+    await expect_gone(all, 10_000);
+  });

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// The parts of a rehearsal with real processes that need no process: what it refuses, its prompts,
+// its links, its comparison. tests/system/sim_live.test.mjs plays whole ones.
+#include "cli/live/clients.hpp"
+#include "cli/live/limits.hpp"
+#include "cli/live/plan.hpp"
+#include "cli/live/relay.hpp"
+#include "cli/live/report.hpp"
+
+#include <gmock/gmock.h>
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/write.hpp>
+
+#include <nlohmann/json.hpp>
+
+namespace consort::live {
+namespace {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+
+sim::scenario parsed(const std::string& middle, const std::string& model = "") {
+  const auto read = sim::parse_scenario(
+      R"({"name": "small", "nodes": [{"name": "edge-{n}", "count": 2, "devices": ["cpu-local"]}],
+          "models": {"storyteller": {"weights": "10MiB", "kv_bytes_per_token": 3072)"
+          + model + R"(}}, "workload": [{"poisson": "1/s"}])" + middle + "}",
+      "small.json");
+  EXPECT_TRUE(read.ok()) << read.failure().message;
+  return read ? *read : sim::scenario{};
+}
+
+TEST(LivePlan, RefusesWhatProcessesCannotDoByItsField) {
+  const auto why = [](const sim::scenario& plan) {
+    const auto found = why_not_live(plan, "small.json");
+    return found ? found->code + ": " + found->message : std::string("nothing");
+  };
+  EXPECT_EQ(why(parsed("")), "nothing");
+  EXPECT_EQ(why(parsed(R"(, "faults": [{"at": "1s", "kill": "edge-0"},
+      {"at": "1s", "pause": "edge-1"}, {"at": "1s", "slow": "edge-0/cpu0"}])")),
+            "nothing");
+  EXPECT_THAT(why(parsed(R"(, "faults": [{"at": "1s", "kill": "edge-0"},
+      {"at": "1s", "loss": "edge-1", "share": 0.1}])")),
+              testing::StartsWith("usage: small.json: faults[1].loss:"));
+  EXPECT_THAT(why(parsed(R"(, "faults": [{"at": "1s", "skew": "edge-0", "by": "1s"}])")),
+              testing::HasSubstr("faults[0].skew"));
+  EXPECT_THAT(why(parsed(R"(, "network": {"latency": "5ms"})")), testing::HasSubstr("network:"));
+  EXPECT_THAT(why(parsed("", R"(, "devices_per_instance": 2)")),
+              testing::HasSubstr("models.storyteller.devices_per_instance"));
+  auto many = parsed("");
+  many.nodes.resize(limits::nodes_max + 1);
+  EXPECT_THAT(why(many), testing::HasSubstr("nodes: 65"));
+}
+
+TEST(LivePrompts, HaveTheTokensThatTheGatewayCounts) {
+  for (const std::uint32_t tokens : {1U, 2U, 40U, 1'000U})
+    EXPECT_EQ(prompt_of("req-1", tokens, {}).size() / 4 + 1, tokens);
+  EXPECT_NE(prompt_of("req-1", 40, {}), prompt_of("req-2", 40, {}));
+  const auto begin = [](const char* request, std::uint64_t second) {
+    return prompt_of(request, 100, {{7, second}, 16});
+  };
+  EXPECT_EQ(begin("req-1", 8).substr(0, 128), begin("req-2", 8).substr(0, 128));
+  EXPECT_NE(begin("req-1", 8).substr(128), begin("req-2", 8).substr(128));
+  EXPECT_EQ(begin("req-1", 8).substr(0, 64), begin("req-1", 9).substr(0, 64));
+  EXPECT_NE(begin("req-1", 8).substr(64, 64), begin("req-1", 9).substr(64, 64));
+}
+
+TEST(LivePrompts, TokensOfAnAnswerAreTheirPlaces) {
+  EXPECT_THAT(token_places("sim0 sim1 sim12 "), testing::ElementsAre(0, 1, 12));
+  EXPECT_THAT(token_places("Once sim3 "), testing::ElementsAre(-1, 3));
+  EXPECT_THAT(token_places(""), testing::IsEmpty());
+}
+
+TEST(LiveReport, SetsFiguresBesideEachOther) {
+  sim::run_summary simulated, lived;
+  simulated.figures = {{"ttft_p50_ms", 40}, {"failovers", 0}, {"resumes", 0}};
+  lived.figures = {{"ttft_p50_ms", 42}, {"failovers", 0}, {"resumes", 2}};
+  const auto rows = compare(simulated, lived);
+  const auto row = [&](const std::string& name) {
+    for (const auto& one : rows)
+      if (one.figure == name)
+        return one;
+    return comparison_row{};
+  };
+  EXPECT_DOUBLE_EQ(*row("ttft_p50_ms").ratio(), 1.05);
+  EXPECT_EQ(row("failovers").ratio(), 1);
+  EXPECT_FALSE(row("resumes").ratio()) << "nothing is twice as much as none";
+  EXPECT_FALSE(row("itl_p50_ms").ratio());
+  const auto text = render_comparison(rows);
+  EXPECT_THAT(text, testing::HasSubstr("VIRTUAL"));
+  EXPECT_THAT(text, testing::HasSubstr("1.050"));
+  const auto told = nlohmann::json::parse(
+      comparison_json({"small", 7, "latency", "1", "consort"}, rows, simulated, lived));
+  EXPECT_EQ(told["figures"][0]["figure"], "ttft_p50_ms");
+  EXPECT_EQ(told["figures"][0]["live"], 42);
+  EXPECT_TRUE(told["passed"]);
+}
+
+/// A client, the relay, and a server, all on one thread that the test turns.
+class LiveRelay : public ::testing::Test {
+protected:
+  LiveRelay() : server_(io_, {asio::ip::address_v4::loopback(), 0}) {
+    auto made = relay::start(io_);
+    EXPECT_TRUE(made.ok());
+    relay_ = std::move(*made);
+    relay_->lead_to(server_.local_endpoint().port());
+  }
+  ~LiveRelay() override {
+    relay_.reset();
+    io_.poll();
+  }
+
+  void connect() {
+    server_.async_accept([this](const boost::system::error_code& failed, tcp::socket made) {
+      accepted_ = !failed;
+      there_ = std::move(made);
+    });
+    here_.connect({asio::ip::address_v4::loopback(), relay_->port()});
+  }
+  /// Turns the thread until it is so; false when it does not become so.
+  template <class Condition>
+  bool becomes(const Condition& so) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (!so() && std::chrono::steady_clock::now() < end)
+      io_.run_one_for(std::chrono::milliseconds(10));
+    return so();
+  }
+  /// What arrives at a side from now on.
+  void listen(tcp::socket& side, std::string& into) {
+    side.async_read_some(
+        asio::buffer(piece_),
+        [this, &side, &into](const boost::system::error_code& failed, std::size_t count) {
+          into += failed ? "|" : std::string(piece_.data(), count);
+          if (!failed)
+            listen(side, into);
+        });
+  }
+
+  asio::io_context io_;
+  tcp::acceptor server_;
+  std::unique_ptr<relay> relay_;
+  tcp::socket here_{io_}, there_{io_};
+  std::array<char, 64> piece_{};
+  bool accepted_ = false;
+};
+
+TEST_F(LiveRelay, PassesHoldsAndLetsGo) {
+  connect();
+  ASSERT_TRUE(becomes([&] { return accepted_; }));
+  std::string heard;
+  listen(there_, heard);
+  asio::write(here_, asio::buffer("one", 3));
+  EXPECT_TRUE(becomes([&] { return heard == "one"; }));
+  relay_->hold(true, false);
+  asio::write(here_, asio::buffer("two", 3));
+  for (int round = 0; round < 5; ++round)
+    io_.run_one_for(std::chrono::milliseconds(10));
+  EXPECT_EQ(heard, "one") << "held: nothing arrives, and nothing breaks";
+  EXPECT_EQ(relay_->connections(), 1U);
+  relay_->hold(false, false);
+  EXPECT_TRUE(becomes([&] { return heard == "onetwo"; }));
+}
+
+TEST_F(LiveRelay, ACutLinkIsResetAndTakesNobody) {
+  connect();
+  ASSERT_TRUE(becomes([&] { return accepted_; }));
+  std::string here, there;
+  listen(there_, there);
+  relay_->cut(true);
+  EXPECT_TRUE(becomes([&] { return there == "|"; }));
+  EXPECT_TRUE(becomes([&] { return relay_->connections() == 0; }));
+  tcp::socket again(io_);
+  again.connect({asio::ip::address_v4::loopback(), relay_->port()});
+  listen(again, here);
+  EXPECT_TRUE(becomes([&] { return here == "|"; }));
+  relay_->cut(false);
+  here_ = tcp::socket(io_);
+  accepted_ = false;
+  connect();
+  EXPECT_TRUE(becomes([&] { return accepted_; }));
+}
+
+} // namespace
+} // namespace consort::live
