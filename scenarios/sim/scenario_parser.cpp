@@ -6,6 +6,7 @@
 #include "scenarios/sim/summary.hpp"
 #include "scenarios/strict_json.hpp"
 #include "scheduler/nearest_name.hpp"
+#include "scheduler/policy/profile.hpp"
 #include "scheduler/units.hpp"
 
 #include <algorithm>
@@ -57,6 +58,8 @@ public:
       read_slo(*section);
     if (const auto* section = reader.object("expect"))
       read_expectations(*section);
+    if (made_.engine_only)
+      check_engine_only(root);
     reader.finish();
     if (failure_)
       return *failure_;
@@ -98,12 +101,32 @@ private:
       reader.fail("tokens", "unknown word `" + word + "`: expected each or gathered");
   }
 
+  /// One engine serves one model to clients who wait, and nothing strikes it.
+  void check_engine_only(const value& root) {
+    const auto refuse = [&](const value& section, const char* what) {
+      fail(section, std::string("an `engine_only` run has no ") + what);
+    };
+    if (made_.models.size() > 1)
+      refuse(*root.find("models"), "second model");
+    if (const auto* faults = root.find("faults"); faults && !made_.faults.empty())
+      refuse(*faults, "faults");
+    if (const auto* policy = root.find("policy"))
+      refuse(*policy, "scheduler, so no policy");
+    for (std::size_t number = 0; number < made_.workloads.size(); ++number) {
+      const auto& item = root.find("workload")->items[number];
+      for (const auto* name : {"deadline", "cancel", "device", "priority"})
+        if (const auto* given = item.find(name))
+          refuse(*given, "scheduler that would mind it");
+    }
+  }
+
   void read_policy(object_reader& reader) {
     const auto word = reader.text("policy", "latency");
     if (const auto policy = parse_policy(word))
       made_.policy = *policy;
     else
-      reader.fail("policy", "unknown policy `" + word + "`" + did_you_mean(word, policy_words()));
+      reader.fail("policy",
+                  "unknown policy `" + word + "`" + did_you_mean(word, core::policy_words()));
   }
 
   void read_scheduler(object_reader& outer) {

@@ -31,35 +31,13 @@ std::string text(const char* format, double number) {
   return buffer.data();
 }
 
-std::string hex(std::uint64_t number) {
-  std::array<char, 17> buffer{};
-  std::snprintf(buffer.data(), buffer.size(), "%016llx", static_cast<unsigned long long>(number));
-  return buffer.data();
-}
-
-/// First tokens after, or whole lives of, finished requests; ascending.
-std::vector<duration_us> sorted_spans(const run_summary& summary, bool whole) {
-  // Only finished requests: a refusal has no first token, and counting it as fast would flatter.
-  std::vector<duration_us> made;
-  for (const auto& one : summary.requests)
-    if (one.outcome == request_outcome::finished && one.first_token_at)
-      made.push_back((whole ? *one.ended_at : *one.first_token_at) - one.submitted_at);
-  std::sort(made.begin(), made.end());
-  return made;
-}
-
-/// Exact where every request was kept, else from histograms.
-void add_percentiles(run_summary& summary, const std::string& span,
-                     const std::vector<duration_us>& sorted, const span_histogram& further) {
-  auto all = further;
-  for (const auto one : sorted)
-    all.add(one);
-  if (all.total() > 0)
-    summary.figures[span + "_mean_ms"] = all.mean_us() / 1'000;
+void add_percentiles(run_summary& summary, const std::string& name, finished_spans::what of) {
+  const finished_spans finished(summary, of);
+  if (const auto mean = finished.mean_us())
+    summary.figures[name + "_mean_ms"] = *mean / 1'000;
   for (const auto& [suffix, per_mille] : percentiles)
-    if (const auto found
-        = further.total() > 0 ? all.percentile(per_mille) : percentile(sorted, per_mille))
-      summary.figures[span + "_" + suffix + "_ms"] = static_cast<double>(*found) / 1'000;
+    if (const auto found = finished.percentile(per_mille))
+      summary.figures[name + "_" + suffix + "_ms"] = static_cast<double>(*found) / 1'000;
 }
 
 std::string figure(const run_summary& summary, const std::string& name, const char* format) {
@@ -101,6 +79,33 @@ std::optional<duration_us> percentile(const std::vector<duration_us>& sorted,
   return sorted[std::max<std::size_t>(rank, 1) - 1];
 }
 
+finished_spans::finished_spans(const run_summary& summary, what of)
+    : all_(of == what::life ? summary.further.lives : summary.further.first_tokens),
+      exact_(all_.total() == 0) {
+  // Only finished requests: a refusal has no first token, and counting it as fast would flatter.
+  for (const auto& one : summary.requests)
+    if (one.outcome == request_outcome::finished && one.first_token_at)
+      sorted_.push_back((of == what::life ? *one.ended_at : *one.first_token_at)
+                        - one.submitted_at);
+  std::sort(sorted_.begin(), sorted_.end());
+  for (const auto one : sorted_)
+    all_.add(one);
+}
+
+std::optional<duration_us> finished_spans::percentile(std::uint32_t per_mille) const {
+  return exact_ ? sim::percentile(sorted_, per_mille) : all_.percentile(per_mille);
+}
+
+std::optional<double> finished_spans::mean_us() const {
+  return all_.total() > 0 ? std::optional(all_.mean_us()) : std::nullopt;
+}
+
+std::string digest_text(std::uint64_t digest) {
+  std::array<char, 17> buffer{};
+  std::snprintf(buffer.data(), buffer.size(), "%016llx", static_cast<unsigned long long>(digest));
+  return buffer.data();
+}
+
 void compute_figures(run_summary& summary, duration_us arrivals_us) {
   auto& figures = summary.figures;
   for (const auto word : outcome_words)
@@ -139,11 +144,11 @@ void compute_figures(run_summary& summary, duration_us arrivals_us) {
   figures["tokens"] = tokens;
   figures["tokens_per_s"] = tokens / seconds;
   figures["requests_per_s"] = figures["finished"] / seconds;
-  add_percentiles(summary, "ttft", sorted_spans(summary, false), further.first_tokens);
+  add_percentiles(summary, "ttft", finished_spans::what::first_token);
   for (const auto& [suffix, per_mille] : percentiles)
     if (const auto found = summary.token_gaps.percentile(per_mille))
       summary.figures[std::string("itl_") + suffix + "_ms"] = static_cast<double>(*found) / 1'000;
-  add_percentiles(summary, "e2e", sorted_spans(summary, true), further.lives);
+  add_percentiles(summary, "e2e", finished_spans::what::life);
 }
 
 std::vector<std::string>
@@ -198,15 +203,17 @@ std::string render_summary(const run_summary& summary) {
     add_row(made, device,
             std::to_string(tokens) + " tokens ("
                 + text("%.1f%%", 100 * static_cast<double>(tokens) / total) + ")");
-  return made + "digest: " + hex(summary.run_digest) + "\n";
+  return made + "digest: " + digest_text(summary.run_digest) + "\n";
 }
 
-std::string summary_json(const run_summary& summary) {
+std::string summary_json(const run_summary& summary, const run_origin& origin) {
   nlohmann::ordered_json made;
   made["scenario"] = summary.scenario;
+  made["version"] = origin.version;
+  made["command"] = origin.command;
   made["seed"] = summary.seed;
   made["policy"] = summary.policy;
-  made["digest"] = hex(summary.run_digest);
+  made["digest"] = digest_text(summary.run_digest);
   made["passed"] = summary.passed();
   made["violations"] = summary.violations;
   made["missed_expectations"] = summary.misses;

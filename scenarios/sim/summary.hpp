@@ -91,10 +91,34 @@ missed_expectations(const run_summary& summary,
 [[nodiscard]] std::optional<duration_us> percentile(const std::vector<duration_us>& sorted,
                                                     std::uint32_t per_mille);
 
+/// Spans of finished requests, those that were kept one by one and the others: exact where every
+/// one was kept, else of a histogram.
+class finished_spans {
+public:
+  enum class what : std::uint8_t { first_token, life };
+  finished_spans(const run_summary& summary, what of);
+
+  [[nodiscard]] std::optional<duration_us> percentile(std::uint32_t per_mille) const;
+  [[nodiscard]] std::optional<double> mean_us() const;
+
+private:
+  std::vector<duration_us> sorted_;
+  span_histogram all_;
+  bool exact_;
+};
+
+/// The digest as people compare it: 16 hex digits.
+[[nodiscard]] std::string digest_text(std::uint64_t digest);
+
 /// For people.
 [[nodiscard]] std::string render_summary(const run_summary& summary);
+/// What made a run, for figures that outlive the terminal.
+struct run_origin {
+  std::string version;
+  std::string command; ///< Plays the same run again.
+};
 /// `summary.json` and `requests.csv` of `--out`.
-[[nodiscard]] std::string summary_json(const run_summary& summary);
+[[nodiscard]] std::string summary_json(const run_summary& summary, const run_origin& origin);
 [[nodiscard]] std::string requests_csv(const run_summary& summary);
 
 } // namespace consort::sim

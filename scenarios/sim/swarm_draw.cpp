@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scenarios/sim/swarm.hpp"
+#include "scheduler/policy/profile.hpp"
 #include "scheduler/units.hpp"
 
 #include <algorithm>
@@ -50,7 +51,7 @@ private:
 
   /// Named limits: the default, the least that works, or something odd.
   void draw_limits() {
-    const auto& policies = policy_words();
+    const auto& policies = core::policy_words();
     made_.policy
         = policy_name(policies[whole(limits_, static_cast<std::uint32_t>(policies.size()))]);
     made_.queue_max = one_of(limits_, std::array<std::uint32_t, 4>{10'000, 10'000, 37, 3});

@@ -80,13 +80,27 @@ TEST(Summary, AFigureThatNobodyReachedIsAMiss) {
   EXPECT_NE(missed[0].find("ttft_p99_ms is unknown"), std::string::npos);
 }
 
+TEST(Summary, SpansCountRequestsThatWereNotKeptToo) {
+  auto summary = sample();
+  EXPECT_EQ(finished_spans(summary, finished_spans::what::life).percentile(1'000), 25'000);
+  summary.further.requests = 3;
+  for (const auto span : {50'000, 60'000, 70'000})
+    summary.further.first_tokens.add(span);
+  const finished_spans first(summary, finished_spans::what::first_token);
+  EXPECT_NEAR(double(*first.percentile(500)), 50'000, 50) << "the third of five";
+  EXPECT_EQ(first.percentile(1'000), 70'000);
+  EXPECT_EQ(first.mean_us(), (10'000 + 20'000 + 50'000 + 60'000 + 70'000) / 5.0);
+}
+
 TEST(Summary, WritesOneCsvLinePerRequestAndJsonThatParses) {
   const auto summary = sample();
   const auto csv = requests_csv(summary);
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 5);
   EXPECT_NE(csv.find("req-4,,lost,"), std::string::npos);
-  const auto parsed = nlohmann::json::parse(summary_json(summary));
+  const auto parsed = nlohmann::json::parse(summary_json(summary, {"1.2.3", "consort sim x.json"}));
   EXPECT_EQ(parsed["seed"], 9);
+  EXPECT_EQ(parsed["version"], "1.2.3");
+  EXPECT_EQ(parsed["command"], "consort sim x.json");
   EXPECT_EQ(parsed["figures"]["finished"], 2);
   EXPECT_NE(render_summary(summary).find("TTFT"), std::string::npos);
 }
