@@ -13,13 +13,6 @@ namespace consort::sim {
 
 namespace {
 
-resource_type type_of(std::string_view word) {
-  constexpr std::string_view words[] = {"gpu", "npu", "pim", "cpu", "remote", "hybrid"};
-  const auto* found = std::find(std::begin(words), std::end(words), word);
-  assert(found != std::end(words));
-  return static_cast<resource_type>(found - std::begin(words));
-}
-
 build_profile profile_of(const device_model& model) {
   build_profile made;
   made.name = model.build_profile;
@@ -30,12 +23,20 @@ build_profile profile_of(const device_model& model) {
   return made;
 }
 
+/// What an hour of its work costs: a service that is paid by the token is told as what one stream
+/// costs that never pauses.
+std::uint64_t cost_micros_per_hour(const device_model& model, const speed_claim& claim) {
+  if (model.cost_micros_per_hour > 0 || model.type != "remote")
+    return model.cost_micros_per_hour;
+  return model.remote.micros_per_1k_output * claim.decode_tokens_per_s * 3'600 / 1'000;
+}
+
 device_spec spec_of(const device_model& model, const model_shape& usual, const std::string& node,
                     std::size_t number) {
   device_spec made;
   made.id = device_id(node + "/" + std::string(model.type) + std::to_string(number));
   made.node = node_id(node);
-  made.type = type_of(model.type);
+  made.type = resource_type_of(model.type);
   made.vendor = model.vendor;
   made.model = model.name;
   made.plugin = "simulated";
@@ -50,6 +51,9 @@ device_spec spec_of(const device_model& model, const model_shape& usual, const s
     can.formats = {"gguf"};
   else
     can.build_profiles = {profile_of(model)};
+  // Chips of a spec sheet work together over any number of nodes; what was recorded is one device.
+  if (model.fidelity != fidelity_kind::rates)
+    can.devices_max = can.nodes_max = static_cast<std::uint32_t>(limits::chips_max);
   can.runtime.resume = resume_support::tokens;
   can.runtime.cancel = true;
   const auto claim = claim_of(model, usual);
@@ -57,7 +61,7 @@ device_spec spec_of(const device_model& model, const model_shape& usual, const s
   made.spec.decode_tokens_per_s = claim.decode_tokens_per_s;
   made.spec.decode_batch_gain_pm = claim.decode_batch_gain_pm;
   made.spec.load_us = load_us_of(model, usual.weight_bytes());
-  made.spec.cost_micros_per_hour = model.cost_micros_per_hour;
+  made.spec.cost_micros_per_hour = cost_micros_per_hour(model, claim);
   made.spec.tdp_mw = model.tdp_mw;
   made.spec.idle_mw = model.idle_mw;
   return made;
@@ -113,6 +117,8 @@ node_model::~node_model() = default;
 void node_model::start() {
   running_ = true;
   linked_ = true;
+  for (auto& one : devices_)
+    one.counted_at = world_.heap.now(); // What was off drew nothing.
   world_.links.attach(at_, *this);
   say_hello();
 }
@@ -164,6 +170,8 @@ void node_model::say_hello() {
   // 0 means "none".
   life_ = incarnation(chance_.bits() | 1U);
   greeted_ = false;
+  for (auto& one : devices_)
+    one.energy_mj = one.cost_micros = 0;
   advertise(false);
   after(world_.lease_us / 3, [this] { renew_lease(); });
   after(limits::report_every_us, [this] { report_devices(); });

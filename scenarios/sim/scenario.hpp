@@ -15,6 +15,7 @@
 #include "scenarios/workloads/servegen.hpp"
 #include "scenarios/workloads/synthetic.hpp"
 #include "scenarios/workloads/trace_reader.hpp"
+#include "scheduler/core.hpp"
 #include "scheduler/requests.hpp"
 #include "scheduler/result.hpp"
 
@@ -92,12 +93,17 @@ struct scenario {
   std::uint32_t queue_max = 10'000;
   duration_us lease_us = 3 * limits::second_us;
   duration_us queue_timeout_us = 60 * limits::second_us;
+  core::remote_use remote = core::remote_use::free;
+  std::uint64_t remote_budget_micros_per_hour = 0; ///< 0 = unbounded.
   scenario_slo slo;
   std::vector<scenario_expectation> expectations;
 };
 
 /// Ids of a node's devices, in its order. They count per type: cpu0, npu0, npu1.
 [[nodiscard]] std::vector<std::string> device_ids(const scenario_node& node);
+
+/// Requires: `word` is a device model's `type`.
+[[nodiscard]] resource_type resource_type_of(std::string_view word);
 
 /// What its nodes and devices cost per hour, in the currency of the file.
 [[nodiscard]] double cost_per_h(const scenario& plan);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scenarios/sim/fault_parser.hpp"
 #include "scenarios/sim/scenario.hpp"
+#include "scenarios/sim/scenario_check.hpp"
 #include "scenarios/sim/scenario_devices.hpp"
 #include "scenarios/sim/scenario_workloads.hpp"
 #include "scenarios/sim/summary.hpp"
@@ -11,6 +12,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 #include <fstream>
 #include <map>
 #include <set>
@@ -138,6 +140,24 @@ private:
         = static_cast<std::uint32_t>(reader.integer("queue_max", made_.queue_max, 1, 1'000'000));
     made_.lease_us = span(reader, "lease", made_.lease_us);
     made_.queue_timeout_us = span(reader, "queue_timeout", made_.queue_timeout_us);
+    if (const auto* remote = reader.object("remote"))
+      read_remote(*remote);
+    reader.finish();
+  }
+
+  /// As the configuration file says it.
+  void read_remote(const value& section) {
+    static const std::vector<std::string> words{"free", "overflow", "never"};
+    object_reader reader(section, origin_, failure_);
+    const auto word = reader.text("use", "free");
+    const auto known = std::find(words.begin(), words.end(), word);
+    if (known == words.end())
+      reader.fail("use", "unknown use `" + word + "`" + did_you_mean(word, words));
+    else
+      made_.remote = static_cast<core::remote_use>(known - words.begin());
+    made_.remote_budget_micros_per_hour
+        = static_cast<std::uint64_t>(reader.integer("budget_milli_per_hour", 0, 0, 1'000'000'000))
+          * 1'000;
     reader.finish();
   }
 
@@ -198,6 +218,8 @@ private:
       if (!shape)
         reader.require("weights");
       model.weight_bytes = reader.size("weights", shape ? shape->weight_bytes() : 0);
+      if (model.weight_bytes == 0)
+        reader.fail("weights", "must be above 0");
       model.kv_bytes_per_token = static_cast<std::uint32_t>(reader.integer(
           "kv_bytes_per_token", shape ? shape->kv_bytes_per_token() : 0, 0, 1LL << 31));
       model.context_tokens = static_cast<std::uint32_t>(
@@ -217,8 +239,12 @@ private:
 
   void read_network(const value& section) {
     object_reader reader(section, origin_, failure_);
-    made_.network.latency_us = reader.duration("latency", made_.network.latency_us);
-    made_.network.jitter_us = reader.duration("jitter", made_.network.jitter_us);
+    for (const auto& [name, into] :
+         {std::pair{"latency", &made_.network.latency_us}, {"jitter", &made_.network.jitter_us}}) {
+      *into = reader.duration(name, *into);
+      if (*into > limits::network_us_max)
+        reader.fail(name, "must be at most " + format_duration(limits::network_us_max));
+    }
     made_.network.plain = !reader.boolean("encoded", true);
     reader.finish();
   }
@@ -277,6 +303,10 @@ private:
         if (reader.member("max"))
           made.max = reader.number("max", 0, -1e15, 1e15);
         reader.finish();
+        if (!made.min && !made.max)
+          fail(bound, "needs a number, `min` or `max`");
+        if (made.min && made.max && *made.min > *made.max)
+          fail(bound, "`min` is above `max`");
       }
       made_.expectations.push_back(std::move(made));
     }
@@ -300,6 +330,13 @@ std::vector<std::string> device_ids(const scenario_node& node) {
   return made;
 }
 
+resource_type resource_type_of(std::string_view word) {
+  constexpr std::array<std::string_view, 6> words{"gpu", "npu", "pim", "cpu", "remote", "hybrid"};
+  const auto* found = std::find(words.begin(), words.end(), word);
+  assert(found != words.end());
+  return static_cast<resource_type>(found - words.begin());
+}
+
 double cost_per_h(const scenario& plan) {
   double made = 0;
   for (const auto& node : plan.nodes) {
@@ -314,11 +351,23 @@ result<scenario> read_scenario(const value& root, std::string_view origin) {
   return scenario_reader(origin).read(root);
 }
 
+namespace {
+
+result<scenario> read_possible(const value& root, std::string_view origin) {
+  auto plan = read_scenario(root, origin);
+  if (plan)
+    if (auto wrong = find_impossible(*plan, root, origin))
+      return *wrong;
+  return plan;
+}
+
+} // namespace
+
 result<scenario> parse_scenario(std::string_view text, std::string_view origin) {
   const auto root = strict_json::parse(text, origin);
   if (!root)
     return root.failure();
-  return read_scenario(*root, origin);
+  return read_possible(*root, origin);
 }
 
 result<value> load_scenario_tree(const std::string& path) {
@@ -336,7 +385,7 @@ result<scenario> load_scenario(const std::string& path) {
   const auto root = load_scenario_tree(path);
   if (!root)
     return root.failure();
-  return read_scenario(*root, path);
+  return read_possible(*root, path);
 }
 
 } // namespace consort::sim

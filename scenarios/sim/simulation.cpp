@@ -37,6 +37,8 @@ core::core_config settings_of(const scenario& plan, const run_options& options) 
   made.queue_max = plan.queue_max;
   made.lease_us = plan.lease_us;
   made.queue_timeout_us = plan.queue_timeout_us;
+  made.remote = plan.remote;
+  made.remote_budget_micros_per_hour = plan.remote_budget_micros_per_hour;
   return made;
 }
 

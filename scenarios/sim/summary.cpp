@@ -40,6 +40,17 @@ void add_percentiles(run_summary& summary, const std::string& name, finished_spa
       summary.figures[name + "_" + suffix + "_ms"] = static_cast<double>(*found) / 1'000;
 }
 
+/// Nothing where no device ever reported: an engine alone tells nobody.
+void add_spending(run_summary& summary) {
+  const auto& spent = summary.spent;
+  if (spent.reports == 0)
+    return;
+  summary.figures["energy_wh"] = spent.energy_mj / 3.6e6;
+  summary.figures["power_max_w"] = static_cast<double>(spent.power_mw_max) / 1e3;
+  summary.figures["money"] = spent.micros / 1e6;
+  summary.figures["remote_money"] = spent.remote_micros / 1e6;
+}
+
 std::string figure(const run_summary& summary, const std::string& name, const char* format) {
   const auto found = summary.figures.find(name);
   return found == summary.figures.end() ? "-" : text(format, found->second);
@@ -53,6 +64,33 @@ void add_row(std::string& made, const std::string& name, const std::string& figu
   made += "  " + name + std::string(name.size() < 14 ? 14 - name.size() : 1, ' ') + figures + "\n";
 }
 
+/// The busiest devices, in order of their names; the rest in one row.
+void add_devices(std::string& made, const run_summary& summary) {
+  std::vector<std::pair<std::uint64_t, std::string>> shown;
+  double total = 0;
+  for (const auto& [device, tokens] : summary.device_tokens) {
+    shown.emplace_back(tokens, device);
+    total += static_cast<double>(tokens);
+  }
+  const auto row = [&](const std::string& name, std::uint64_t tokens) {
+    add_row(made, name,
+            std::to_string(tokens) + " tokens ("
+                + text("%.1f%%", 100 * static_cast<double>(tokens) / total) + ")");
+  };
+  std::stable_sort(shown.begin(), shown.end(),
+                   [](const auto& left, const auto& right) { return left.first > right.first; });
+  std::uint64_t rest = 0;
+  const auto others = shown.size() - std::min(shown.size(), limits::table_devices_max);
+  for (; shown.size() > limits::table_devices_max; shown.pop_back())
+    rest += shown.back().first;
+  std::sort(shown.begin(), shown.end(),
+            [](const auto& left, const auto& right) { return left.second < right.second; });
+  for (const auto& [tokens, device] : shown)
+    row(device, tokens);
+  if (others > 0)
+    row(std::to_string(others) + " others", rest);
+}
+
 } // namespace
 
 const std::vector<std::string>& summary_metrics() {
@@ -61,7 +99,8 @@ const std::vector<std::string>& summary_metrics() {
                                   "rejected",     "expired",        "lost_requests", "failovers",
                                   "resumes",      "builds",         "loads",         "tokens",
                                   "tokens_per_s", "requests_per_s", "slo_attainment"};
-    made.insert(made.end(), {"cached_share", "ttft_mean_ms", "e2e_mean_ms"});
+    made.insert(made.end(), {"cached_share", "ttft_mean_ms", "e2e_mean_ms", "energy_wh",
+                             "power_max_w", "money", "remote_money"});
     for (const auto* span : spans)
       for (const auto& [suffix, per_mille] : percentiles)
         made.push_back(std::string(span) + "_" + suffix + "_ms");
@@ -133,6 +172,7 @@ void compute_figures(run_summary& summary, duration_us arrivals_us) {
   if (summary.counts.prompt_tokens > 0)
     figures["cached_share"] = static_cast<double>(summary.counts.cached_tokens)
                               / static_cast<double>(summary.counts.prompt_tokens);
+  add_spending(summary);
   // Over the arrivals only: the tail of the liveness phase says nothing about capacity.
   const double seconds = static_cast<double>(arrivals_us) / 1e6;
   figures["requests"] = static_cast<double>(summary.requests.size() + further.requests);
@@ -190,19 +230,18 @@ std::string render_summary(const run_summary& summary) {
                  + figure(summary, std::string(span) + "_" + suffix + "_ms", "%.2f") + " ms";
     add_row(made, name, figures);
   }
+  if (summary.spent.reports > 0)
+    add_row(made, "energy, money",
+            figure(summary, "energy_wh", "%.1f") + " Wh, at most "
+                + figure(summary, "power_max_w", "%.0f") + " W; " + figure(summary, "money", "%.4f")
+                + ", of it " + figure(summary, "remote_money", "%.4f") + " for remote services");
   add_row(made, "failovers",
           figure(summary, "failovers", "%.0f") + ", of them " + figure(summary, "resumes", "%.0f")
               + " resumed mid-stream");
   add_row(made, "builds, loads",
           figure(summary, "builds", "%.0f") + ", " + figure(summary, "loads", "%.0f"));
   add_row(made, "frames", std::to_string(summary.counts.frames) + " through the codec");
-  double total = 0;
-  for (const auto& [device, tokens] : summary.device_tokens)
-    total += static_cast<double>(tokens);
-  for (const auto& [device, tokens] : summary.device_tokens)
-    add_row(made, device,
-            std::to_string(tokens) + " tokens ("
-                + text("%.1f%%", 100 * static_cast<double>(tokens) / total) + ")");
+  add_devices(made, summary);
   return made + "digest: " + digest_text(summary.run_digest) + "\n";
 }
 

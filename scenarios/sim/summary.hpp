@@ -45,6 +45,15 @@ struct run_counts {
   std::uint64_t steps = 0; ///< Of virtual time.
 };
 
+/// What devices said of their power and money, added up over their processes.
+struct run_spending {
+  std::uint64_t reports = 0;
+  double energy_mj = 0;
+  double micros = 0;              ///< Money, of devices: by the hour, or by the token.
+  double remote_micros = 0;       ///< Of it, for services elsewhere.
+  std::uint64_t power_mw_max = 0; ///< Of all devices at one moment, each by its last report.
+};
+
 /// Requests that are not kept one by one.
 struct run_tally {
   std::uint64_t requests = 0;
@@ -61,6 +70,7 @@ struct run_summary {
   time_us ended_at = 0; ///< When the liveness phase was over.
   std::uint64_t run_digest = 0;
   run_counts counts;
+  run_spending spent;
   std::vector<request_result> requests;  ///< In order of submission; at most records_max.
   run_tally further;                     ///< The others.
   span_histogram token_gaps;             ///< Every gap between tokens of one stream.

@@ -136,7 +136,7 @@ result<bool> line_source::next(std::string& line) {
 
 error line_source::wrong(std::string_view field, const std::string& message) const {
   return {recovery::refuse, "usage",
-          path_ + ":" + std::to_string(number_) + ": "
+          path_ + (number_ > 0 ? ":" + std::to_string(number_) : "") + ": "
               + (field.empty() ? "" : std::string(field) + ": ") + message};
 }
 

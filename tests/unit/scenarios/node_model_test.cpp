@@ -63,7 +63,7 @@ protected:
     wanted.source.weight_bytes = 1'000;
     command(wanted);
     play(5 * limits::second_us);
-    return scheduler_.all<core::compile_finished>().at(number - 1).artifact.content;
+    return scheduler_.all<core::compile_finished>().at(number - 1).record.content;
   }
 
   event_heap heap_;

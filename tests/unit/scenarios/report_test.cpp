@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scenarios/report/report.hpp"
 
+#include "scenarios/limits.hpp"
 #include "scenarios/sim/slo.hpp"
 
 #include <gtest/gtest.h>

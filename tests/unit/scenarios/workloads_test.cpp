@@ -141,8 +141,8 @@ TEST_F(WorkloadsTest, ReadsXzAndSaysWhenItIsCutOffOrDamaged) {
   packed[packed.size() / 2] = static_cast<char>(packed[packed.size() / 2] ^ 0x55);
   EXPECT_NE(complaint(packed).find("xz stream is"), std::string::npos);
   // By its name it should have been compressed.
-  for (const auto& text : {std::string(), packed.substr(0, 3), "x" + packed}) {
-    const auto opened = trace_reader::open(write("t.csv.xz", text));
+  for (const auto& other : {std::string(), packed.substr(0, 3), "x" + packed}) {
+    const auto opened = trace_reader::open(write("t.csv.xz", other));
     ASSERT_FALSE(opened.ok());
     EXPECT_NE(
         opened.failure().message.find("t.csv.xz: is not xz data, or its beginning is damaged"),
