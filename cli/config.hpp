@@ -5,7 +5,6 @@
 /// from. `${env.NAME}` in any string is replaced; an unset NAME is an error, `$${` is a literal
 /// `${`.
 
-#include "scenarios/policy_words.hpp"
 #include "scheduler/core.hpp"
 #include "scheduler/result.hpp"
 
@@ -107,9 +106,6 @@ with_defaults(cluster_config config, const std::string& executable, const enviro
 /// `host:port`, `[v6]:port` or `:port`; nothing when malformed.
 [[nodiscard]] std::optional<std::pair<std::string, std::uint16_t>>
 parse_listen(std::string_view text);
-
-using sim::parse_policy;
-using sim::policy_words;
 
 /// The core's share of a configuration. `seed` of its one pseudo-random generator.
 [[nodiscard]] core::core_config core_settings(const cluster_config& config, std::uint64_t seed);

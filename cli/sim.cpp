@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/commands.hpp"
 #include "cli/sim_command.hpp"
+#include "scheduler/policy/profile.hpp"
 
 #include <CLI/App.hpp>
 
@@ -24,8 +25,10 @@ bool run_one(context& env, const sim_options& wanted, const sim::scenario& plan,
     return false;
   if (wanted.check && sim::run_scenario(plan, options).run_digest != summary.run_digest)
     summary.violations.emplace_back("digest: a second run of the same seed differs");
-  env.out << (env.json() ? sim::summary_json(summary) : sim::render_summary(summary));
-  return tell_verdict(env, wanted, summary);
+  const auto replay = replay_command(wanted, summary, {});
+  env.out << (env.json() ? sim::summary_json(summary, {CONSORT_VERSION, replay})
+                         : sim::render_summary(summary));
+  return tell_verdict(env, summary, replay);
 }
 
 exit_code simulate(context& env, const sim_options& wanted) {
@@ -36,17 +39,20 @@ exit_code simulate(context& env, const sim_options& wanted) {
   options.seed = chosen_seed(wanted, plan->seed);
   options.policy = wanted.policies.empty() ? plan->policy : *sim::parse_policy(wanted.policies[0]);
   options.timeline = !wanted.out_dir.empty();
+  if (plan->engine_only && !wanted.policies.empty())
+    return complain(env, no_policy_for_engines());
   if (!env.json())
-    env.out << "scenario " << plan->name << ", seed " << options.seed << ", policy "
-            << options.policy->value << ", " << plan->nodes.size() << " nodes, "
-            << plan->faults.size() << " faults\n"
+    env.out << "scenario " << plan->name << ", seed " << options.seed << ", "
+            << (plan->engine_only ? "engine only" : "policy " + options.policy->value) << ", "
+            << plan->nodes.size() << " nodes, " << plan->faults.size() << " faults\n"
             << std::flush;
   sim::run_summary summary;
   const bool well = run_one(env, wanted, *plan, options, summary);
   if (summary.input_failure)
     return complain(env, *summary.input_failure);
   if (!wanted.out_dir.empty()) {
-    const std::vector<sim::report_run> runs{{summary.policy, sim::cost_per_h(*plan), &summary}};
+    const std::vector<sim::report_run> runs{
+        {summary.policy, sim::cost_per_h(*plan), &summary, replay_command(wanted, summary, {})}};
     if (const auto written = write_results(wanted, *plan, options.seed, runs, ""); !written)
       return complain(env, written.failure());
   }
@@ -87,7 +93,7 @@ void add_sim(CLI::App& root, context& env) {
   command->add_option("--seed", wanted->seed, "Same seed, same run; else the file's, else drawn");
   command->add_option("--policy", wanted->policies, "One run for each policy")
       ->delimiter(',')
-      ->check(CLI::IsMember(sim::policy_words()));
+      ->check(CLI::IsMember(core::policy_words()));
   command
       ->add_option("--sweep", wanted->sweeps,
                    "Runs for every value: nodes.gpu=1..16 or workload[0].poisson=5/s,10/s")

@@ -17,6 +17,18 @@ namespace {
 constexpr std::chrono::milliseconds rewrite_every{100};
 constexpr std::chrono::seconds line_every{10};
 
+/// As a shell reads it back: quoted where it must be.
+std::string shell_word(const std::string& text) {
+  constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                     "0123456789_./=,:@%+-";
+  if (!text.empty() && text.find_first_not_of(plain) == std::string::npos)
+    return text;
+  std::string made = "'";
+  for (const char letter : text)
+    made += letter == '\'' ? std::string("'\\''") : std::string(1, letter);
+  return made + "'";
+}
+
 } // namespace
 
 std::uint64_t chosen_seed(const sim_options& wanted, const std::optional<std::uint64_t>& of_file) {
@@ -32,19 +44,24 @@ unsigned chosen_jobs(const sim_options& wanted) {
   return wanted.jobs > 0 ? wanted.jobs : std::max(std::thread::hardware_concurrency(), 1U);
 }
 
+error no_policy_for_engines() {
+  return {recovery::refuse, "usage",
+          "--policy: an `engine_only` scenario has no scheduler that could follow one"};
+}
+
 std::string command_line(const sim_options& wanted, std::uint64_t seed) {
   std::string made = "consort sim";
   if (!wanted.path.empty())
-    made += " " + wanted.path;
+    made += " " + shell_word(wanted.path);
   made += " --seed " + std::to_string(seed);
   for (const auto& policy : wanted.policies)
     made += (&policy == &wanted.policies.front() ? " --policy " : ",") + policy;
   if (wanted.live)
     made += " --live";
   for (const auto& sweep : wanted.sweeps)
-    made += " --sweep '" + sweep + "'";
+    made += " --sweep " + shell_word(sweep);
   if (!wanted.find.empty())
-    made += " --find '" + wanted.find + "'";
+    made += " --find " + shell_word(wanted.find);
   if (wanted.budget_per_h > 0) {
     std::array<char, 32> text{};
     std::snprintf(text.data(), text.size(), "%.17g", wanted.budget_per_h);

@@ -35,6 +35,9 @@ struct sim_options {
 /// The command line of this invocation, as a figure names what made it.
 [[nodiscard]] std::string command_line(const sim_options& wanted, std::uint64_t seed);
 
+/// Of `--policy` with a scenario that has no scheduler.
+[[nodiscard]] error no_policy_for_engines();
+
 /// `done of all, ETA` on stderr: on a terminal one line that changes, else a line now and then.
 class progress_line {
 public:
@@ -61,8 +64,13 @@ private:
                                          std::uint64_t seed,
                                          const std::vector<sim::report_run>& runs,
                                          const std::string& best);
+/// Fields of the file and the values that one run of a sweep gave them.
+using sweep_settings = std::vector<std::pair<std::string, std::string>>;
+/// The command that plays one run again, alone.
+[[nodiscard]] std::string replay_command(const sim_options& wanted, const sim::run_summary& summary,
+                                         const sweep_settings& settings);
 /// What went wrong and the command that replays it, on stderr. Returns: whether nothing did.
-bool tell_verdict(context& env, const sim_options& wanted, const sim::run_summary& summary);
+bool tell_verdict(context& env, const sim::run_summary& summary, const std::string& replay);
 
 /// Several policies, `--sweep` or `--find`.
 exit_code simulate_what_if(context& env, const sim_options& wanted);

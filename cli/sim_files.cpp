@@ -29,13 +29,15 @@ std::string folder_name(std::string label) {
   return label;
 }
 
-result<done> write_run(const fs::path& folder, const sim::run_summary& summary) {
+result<done> write_run(const fs::path& folder, const sim::report_run& run) {
+  const auto& summary = *run.summary;
   std::error_code failed;
   fs::create_directories(folder, failed);
   if (failed)
     return error{recovery::refuse, "failed",
                  "cannot make " + folder.string() + ": " + failed.message()};
-  if (auto written = write_result_file(folder / "summary.json", sim::summary_json(summary));
+  const sim::run_origin origin{CONSORT_VERSION, run.command};
+  if (auto written = write_result_file(folder / "summary.json", sim::summary_json(summary, origin));
       !written)
     return written;
   if (summary.course)
@@ -52,7 +54,7 @@ result<done> write_results(const sim_options& wanted, const sim::scenario& plan,
   const fs::path folder(wanted.out_dir);
   for (const auto& run : runs) {
     const auto own = runs.size() > 1 ? folder / folder_name(run.label) : folder;
-    if (auto written = write_run(own, *run.summary); !written)
+    if (auto written = write_run(own, run); !written)
       return written;
   }
   const sim::report_head head{
@@ -60,15 +62,26 @@ result<done> write_results(const sim_options& wanted, const sim::scenario& plan,
   return write_result_file(folder / "report.html", sim::report_html(head, runs));
 }
 
-bool tell_verdict(context& env, const sim_options& wanted, const sim::run_summary& summary) {
+std::string replay_command(const sim_options& wanted, const sim::run_summary& summary,
+                           const sweep_settings& settings) {
+  sim_options one;
+  one.path = wanted.path;
+  // A run of an engine alone was made by no policy.
+  if (sim::parse_policy(summary.policy))
+    one.policies = {summary.policy};
+  for (const auto& [path, value] : settings)
+    one.sweeps.push_back(path + "=" + value);
+  return command_line(one, summary.seed);
+}
+
+bool tell_verdict(context& env, const sim::run_summary& summary, const std::string& replay) {
   if (summary.passed())
     return true;
   for (const auto& violation : summary.violations)
     env.err << "consort: violated " << violation << '\n';
   for (const auto& miss : summary.misses)
     env.err << "consort: expectation missed: " << miss << '\n';
-  env.err << "consort: replay with: consort sim " << wanted.path << " --seed " << summary.seed
-          << " --policy " << summary.policy << '\n';
+  env.err << "consort: replay with: " << replay << '\n';
   return false;
 }
 

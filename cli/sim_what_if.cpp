@@ -94,7 +94,10 @@ result<std::vector<sim::what_if_case>> cases_of(const sim_options& wanted) {
   std::vector<policy_name> policies;
   for (const auto& word : wanted.policies)
     policies.push_back(*sim::parse_policy(word));
-  return sim::make_cases(*root, wanted.path, axes, policies);
+  auto made = sim::make_cases(*root, wanted.path, axes, policies);
+  if (made && made->front().plan.engine_only && !policies.empty())
+    return no_policy_for_engines();
+  return made;
 }
 
 result<done> write_report(const sim_options& wanted, const std::vector<sim::what_if_case>& cases,
@@ -102,7 +105,8 @@ result<done> write_report(const sim_options& wanted, const std::vector<sim::what
   std::vector<sim::report_run> runs;
   for (const auto& one : cases)
     if (one.ran)
-      runs.push_back({one.label(), one.cost_per_h, &one.summary});
+      runs.push_back({one.label(), one.cost_per_h, &one.summary,
+                      replay_command(wanted, one.summary, one.settings)});
   return write_results(wanted, cases.front().plan, seed, runs, best ? cases[*best].label() : "");
 }
 
@@ -164,7 +168,7 @@ exit_code simulate_what_if(context& env, const sim_options& wanted) {
   }
   if (wanted.find.empty())
     for (const auto& one : *cases)
-      tell_verdict(env, wanted, one.summary);
+      tell_verdict(env, one.summary, replay_command(wanted, one.summary, one.settings));
   if (!wanted.out_dir.empty() && ran > 0)
     if (const auto written = write_report(wanted, *cases, options.seed, done->best); !written)
       return complain(env, written.failure());

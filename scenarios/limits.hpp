@@ -21,6 +21,8 @@ inline constexpr std::size_t traces_max = 100;   ///< Files of one workload.
 inline constexpr std::size_t faults_max = 10'000;
 inline constexpr std::size_t name_bytes_max = 100; ///< Leaves room for `/npu63` in a device id.
 inline constexpr duration_us duration_us_max = 7 * 24 * 3'600 * second_us;
+inline constexpr duration_us network_us_max
+    = 60 * second_us; ///< Of a frame's way, likewise jitter.
 inline constexpr double rate_per_s_max = 100'000;
 inline constexpr double tokens_max = 1'000'000;       ///< Input or output of one request.
 inline constexpr std::size_t records_max = 1'000'000; ///< Requests kept one by one; of later ones
@@ -44,6 +46,7 @@ inline constexpr duration_us drain_us = 2 * second_us; ///< Then an upgrade move
 inline constexpr duration_us drain_max_us = 15 * second_us; ///< Then it stops the node anyway.
 inline constexpr duration_us timeline_slices_max = 240;     ///< Of a report's horizontal axis.
 inline constexpr std::size_t timeline_devices_max = 64;     ///< Shown one by one.
+inline constexpr std::size_t table_devices_max = 24;        ///< Rows of the terminal's table.
 inline constexpr std::size_t timeline_spans_max = 20'000;
 inline constexpr std::size_t timeline_events_max = 200'000;
 inline constexpr std::size_t sweep_runs_max = 10'000; ///< Of one what-if.

@@ -7,12 +7,8 @@
 
 namespace consort::sim {
 
-const std::vector<std::string>& policy_words() {
-  return core::policy_words();
-}
-
 std::optional<policy_name> parse_policy(std::string_view word) {
-  const auto& words = policy_words();
+  const auto& words = core::policy_words();
   const auto found = std::find(words.begin(), words.end(), word);
   if (found == words.end())
     return std::nullopt;

@@ -8,6 +8,8 @@
 
 namespace consort::sim {
 
+/// Requires: `word` is a device model's `type`.
+[[nodiscard]] resource_type resource_type_of(std::string_view word);
 /// What must be built before it runs anything. Requires: `model.build_profile` is not empty.
 [[nodiscard]] build_profile build_profile_of(const device_model& model);
 /// Its speed is that for a model of shape `usual`. Id, node and uuid are the caller's to fill in;

@@ -235,10 +235,8 @@ void engine::complete_prefill(batch_sequence& done) {
 }
 
 std::uint32_t engine::running() const {
-  std::uint32_t sum = 0;
-  for (const auto& one : lanes_)
-    sum += one->work.running();
-  return sum;
+  // Where prefill is apart, what is still there waits for a place on the decode side.
+  return lanes_.front()->work.running();
 }
 
 std::uint64_t engine::kv_tokens_used() const {

@@ -63,6 +63,7 @@ public:
   /// Steps take `factor` times as long from the next one on.
   void set_slowness(double factor) { slowness_ = factor; }
 
+  /// At most sequences_max().
   [[nodiscard]] std::uint32_t running() const;
   [[nodiscard]] std::uint32_t sequences_max() const { return model_.max_sequences; }
   [[nodiscard]] std::uint64_t kv_tokens_used() const;

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 
 namespace consort::sim {
 
@@ -42,22 +41,13 @@ ordered_json curve(const Percentile& percentile_of) {
   return made;
 }
 
-std::vector<duration_us> spans_of(const run_summary& summary, bool whole) {
-  std::vector<duration_us> made;
-  for (const auto& one : summary.requests)
-    if (one.outcome == request_outcome::finished && one.first_token_at)
-      made.push_back((whole ? *one.ended_at : *one.first_token_at) - one.submitted_at);
-  std::sort(made.begin(), made.end());
-  return made;
-}
-
 ordered_json curves_of(const run_summary& summary) {
   ordered_json made;
-  const auto first = spans_of(summary, false);
-  const auto whole = spans_of(summary, true);
-  made["ttft"] = curve([&](std::uint32_t pm) { return percentile(first, pm); });
+  const finished_spans first(summary, finished_spans::what::first_token);
+  const finished_spans whole(summary, finished_spans::what::life);
+  made["ttft"] = curve([&](std::uint32_t pm) { return first.percentile(pm); });
   made["itl"] = curve([&](std::uint32_t pm) { return summary.token_gaps.percentile(pm); });
-  made["e2e"] = curve([&](std::uint32_t pm) { return percentile(whole, pm); });
+  made["e2e"] = curve([&](std::uint32_t pm) { return whole.percentile(pm); });
   return made;
 }
 
@@ -85,19 +75,13 @@ ordered_json course_of(const timeline& course) {
   return made;
 }
 
-std::string hex_of(std::uint64_t number) {
-  char buffer[17];
-  std::snprintf(buffer, sizeof buffer, "%016llx", static_cast<unsigned long long>(number));
-  return buffer;
-}
-
 ordered_json run_json(const report_run& run) {
   const auto& summary = *run.summary;
   ordered_json made;
   made["label"] = run.label;
   made["policy"] = summary.policy;
   made["seed"] = summary.seed;
-  made["digest"] = hex_of(summary.run_digest);
+  made["digest"] = digest_text(summary.run_digest);
   made["passed"] = summary.passed();
   made["violations"] = summary.violations;
   made["misses"] = summary.misses;

@@ -17,6 +17,7 @@ struct report_run {
   std::string label; ///< Policy, and what else tells it from the others.
   double cost_per_h = 0;
   const run_summary* summary = nullptr; ///< Its requests may be gone; outlives the call.
+  std::string command;                  ///< Plays this one again.
 };
 
 struct report_head {

@@ -23,8 +23,15 @@ result<arrival_source_ptr> open_workload(const scenario_workload& work, std::uin
       std::make_unique<synthetic_source>(settings, seed, name, 0, work.until - work.from));
 }
 
-arrivals::arrivals(event_heap& heap, client_port& gateway, const scenario& plan, std::uint64_t seed)
-    : heap_(heap), gateway_(gateway), plan_(plan) {
+error too_many_requests(std::uint64_t most) {
+  return {recovery::refuse, "usage",
+          "the workload has more than " + std::to_string(most)
+              + " requests: shorten `duration`, lower its rate, or `take` a part of its trace"};
+}
+
+arrivals::arrivals(event_heap& heap, client_port& gateway, const scenario& plan, std::uint64_t seed,
+                   std::uint64_t requests_max)
+    : heap_(heap), gateway_(gateway), plan_(plan), requests_max_(requests_max) {
   for (std::size_t number = 0; number < plan_.workloads.size(); ++number) {
     const auto name = std::to_string(number);
     const auto& work = plan_.workloads[number];
@@ -47,7 +54,7 @@ void arrivals::start() {
 
 void arrivals::pull(workload_state& of) {
   for (;;) {
-    if (failure_ || submitted_ + listened_.size() >= limits::requests_max)
+    if (failure_)
       return;
     auto next = of.source->next();
     if (!next) {
@@ -68,6 +75,10 @@ void arrivals::pull(workload_state& of) {
 }
 
 void arrivals::schedule(workload_state& of, arrival next, bool then_pull) {
+  if (++drawn_ > requests_max_) {
+    failure_ = too_many_requests(requests_max_);
+    return;
+  }
   const auto at = next.at;
   heap_.at(at, [this, &of, due = std::make_shared<arrival>(std::move(next)), then_pull] {
     arrive(of, std::move(*due));

@@ -19,14 +19,18 @@ namespace consort::sim {
 [[nodiscard]] result<arrival_source_ptr> open_workload(const scenario_workload& work,
                                                        std::uint64_t seed, const std::string& name);
 
+/// Why a run ends at limits::requests_max: dropping the rest would be a lie about the workload.
+[[nodiscard]] error too_many_requests(std::uint64_t most);
+
 class arrivals : public observer {
 public:
-  /// Requires: all three outlive it.
-  arrivals(event_heap& heap, client_port& gateway, const scenario& plan, std::uint64_t seed);
+  /// Draws at most `requests_max`. Requires: heap, gateway and plan outlive it.
+  arrivals(event_heap& heap, client_port& gateway, const scenario& plan, std::uint64_t seed,
+           std::uint64_t requests_max);
 
   void start();
   [[nodiscard]] std::uint64_t submitted() const { return submitted_; }
-  /// What is wrong with a trace, found while reading it; arrivals stop there.
+  /// What is wrong with a trace, found while reading it, or too many requests; arrivals stop there.
   [[nodiscard]] const std::optional<error>& failure() const { return failure_; }
 
   void on_answered(const client_answer& ended, time_us now) override;
@@ -50,6 +54,8 @@ private:
   const scenario& plan_;
   std::vector<std::unique_ptr<workload_state>> workloads_;
   std::map<request_id, std::pair<workload_state*, arrival>> listened_;
+  std::uint64_t requests_max_;
+  std::uint64_t drawn_ = 0;
   std::uint64_t submitted_ = 0;
   std::optional<error> failure_;
 };

@@ -272,8 +272,14 @@ void node_model::finish_compile(const core::start_compile& wanted, duration_us t
   // Half of f16, as 8-bit weights are.
   record.size_bytes = wanted.source.weight_bytes / 2;
   record.build_us = took_us;
-  store_[record.content] = record;
+  keep(record);
   tell(core::compile_finished{wanted.compile, life_, record});
+}
+
+/// Fresh bytes replace whatever was there, rotten or not.
+void node_model::keep(const artifact_record& record) {
+  rotten_.erase(record.content);
+  store_[record.content] = record;
 }
 
 void node_model::on(const core::cancel_compile& cancelled) {
@@ -304,7 +310,7 @@ void node_model::on(const core::fetch_artifact& wanted) {
                                              / transfer_bytes_per_s);
   after(took, [this, record = *found]() mutable {
     record.node = node_id(description_.name);
-    store_[record.content] = record;
+    keep(record);
     tell(core::artifact_found{record, life_});
   });
 }

@@ -73,6 +73,8 @@ node_model::~node_model() = default;
 void node_model::start() {
   running_ = true;
   linked_ = true;
+  for (auto& one : devices_)
+    one.counted_at = world_.heap.now(); // What was off drew nothing.
   world_.links.attach(at_, *this);
   say_hello();
 }
@@ -124,6 +126,8 @@ void node_model::say_hello() {
   // 0 means "none".
   life_ = incarnation(chance_.bits() | 1U);
   greeted_ = false;
+  for (auto& one : devices_)
+    one.energy_mj = one.cost_micros = 0;
   advertise(false);
   after(world_.lease_us / 3, [this] { renew_lease(); });
   after(limits::report_every_us, [this] { report_devices(); });

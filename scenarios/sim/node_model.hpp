@@ -112,6 +112,7 @@ private:
   [[nodiscard]] device_model_ptr joined_devices(const allocation& grant) const;
   void finish_load(const core::load_replica& wanted, duration_us load_us);
   void finish_compile(const core::start_compile& wanted, duration_us took_us);
+  void keep(const artifact_record& record);
 
   // --- attempts ---
   void open(channel stream, const ticket& permission, engine_sequence sequence);

@@ -16,7 +16,7 @@ struct node_model::device {
   bool out_of_memory = false;     ///< Somebody else has it.
   std::uint32_t storm_status = 0; ///< What attempts are answered with; 0 = they run.
   double storm_share = 0;
-  double energy_mj = 0;     ///< Since its process started; idle power is added at each report.
+  double energy_mj = 0;     ///< Of this incarnation; idle power is added at each report.
   double cost_micros = 0;   ///< Likewise: money by the hour, or by the token.
   time_us counted_at = 0;   ///< Up to when.
   time_us busy_at = 0;      ///< When an engine on it last had work.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scenarios/sim/recorder.hpp"
 
+#include <utility>
+
 namespace consort::sim {
 
 request_result& recorder::result_of(live& one) {
@@ -22,11 +24,42 @@ void recorder::on_submitted(const request_meta& meta, time_us now) {
 }
 
 void recorder::on_event(const core::event& happened, time_us) {
-  const auto* finished = std::get_if<core::attempt_finished>(&happened);
-  if (!finished)
-    return;
-  summary_.counts.prompt_tokens += finished->measured.usage.prompt_tokens;
-  summary_.counts.cached_tokens += finished->measured.usage.cached_tokens;
+  if (const auto* finished = std::get_if<core::attempt_finished>(&happened)) {
+    summary_.counts.prompt_tokens += finished->measured.usage.prompt_tokens;
+    summary_.counts.cached_tokens += finished->measured.usage.cached_tokens;
+  } else if (const auto* report = std::get_if<core::device_reported>(&happened)) {
+    see_report(*report);
+  } else if (const auto* device = std::get_if<core::device_advertised>(&happened)) {
+    auto& known = reports_[device->spec.id.value];
+    known.node = device->spec.node;
+    known.remote = device->spec.type == resource_type::remote;
+  } else if (const auto* lost = std::get_if<core::node_lost>(&happened)) {
+    for (auto& [name, known] : reports_)
+      if (known.node == lost->node)
+        power_mw_ -= std::exchange(known.power_mw, 0);
+  }
+}
+
+void recorder::see_report(const core::device_reported& report) {
+  auto& known = reports_[report.device.value];
+  if (known.life != report.life) {
+    known.life = report.life;
+    known.energy_mj = known.micros = 0;
+  }
+  // Not below 0: a report that comes twice may come late.
+  const auto gained = [](std::uint64_t& seen, const std::optional<std::uint64_t>& told) {
+    const auto before = std::exchange(seen, std::max(seen, told.value_or(0)));
+    return static_cast<double>(seen - before);
+  };
+  auto& spent = summary_.spent;
+  ++spent.reports;
+  spent.energy_mj += gained(known.energy_mj, report.reading.energy_mj);
+  const auto micros = gained(known.micros, report.reading.cost_micros);
+  spent.micros += micros;
+  spent.remote_micros += known.remote ? micros : 0;
+  power_mw_ -= std::exchange(known.power_mw, report.reading.power_mw.value_or(0));
+  power_mw_ += known.power_mw;
+  spent.power_mw_max = std::max(spent.power_mw_max, power_mw_);
 }
 
 void recorder::on_command(const core::command& wanted, time_us) {

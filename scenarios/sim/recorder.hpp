@@ -8,6 +8,7 @@
 #include "scenarios/sim/summary.hpp"
 
 #include <map>
+#include <unordered_map>
 
 namespace consort::sim {
 
@@ -30,12 +31,24 @@ private:
     request_result apart;      ///< Of those that are not kept.
     time_us last_token_at = 0; ///< Of its stream.
   };
+  /// A device's last report; what it counts begins at 0 with each life of its node.
+  struct last_report {
+    node_id node;
+    incarnation life;
+    bool remote = false;
+    std::uint64_t energy_mj = 0;
+    std::uint64_t micros = 0;
+    std::uint64_t power_mw = 0;
+  };
   request_result& result_of(live& one);
+  void see_report(const core::device_reported& report);
   void count(const request_result& one);
 
   run_summary& summary_;
   bool gathered_;
-  std::map<request_id, live> live_; ///< Not answered yet.
+  std::map<request_id, live> live_;                      ///< Not answered yet.
+  std::unordered_map<std::string, last_report> reports_; ///< By device.
+  std::uint64_t power_mw_ = 0;                           ///< Of all of them.
 };
 
 } // namespace consort::sim

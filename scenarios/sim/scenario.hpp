@@ -15,6 +15,7 @@
 #include "scenarios/workloads/servegen.hpp"
 #include "scenarios/workloads/synthetic.hpp"
 #include "scenarios/workloads/trace_reader.hpp"
+#include "scheduler/core.hpp"
 #include "scheduler/requests.hpp"
 #include "scheduler/result.hpp"
 
@@ -92,6 +93,8 @@ struct scenario {
   std::uint32_t queue_max = 10'000;
   duration_us lease_us = 3 * limits::second_us;
   duration_us queue_timeout_us = 60 * limits::second_us;
+  core::remote_use remote = core::remote_use::free;
+  std::uint64_t remote_budget_micros_per_hour = 0; ///< 0 = unbounded.
   scenario_slo slo;
   std::vector<scenario_expectation> expectations;
 };

@@ -27,23 +27,23 @@ std::string beside(std::string_view origin, const std::string& path) {
   return (std::filesystem::path(origin).parent_path() / path).string();
 }
 
-/// A whole file, or the one of that name that is compressed.
-std::optional<std::string> text_of(const std::string& path) {
-  auto lines = line_source::open(path);
-  if (!lines)
-    lines = line_source::open(path + ".xz");
-  if (!lines)
+/// A whole file, or the one of that name that is compressed; nothing when there is neither. What is
+/// wrong with one that is there goes into `broken`.
+std::optional<std::string> text_of(const std::string& path, std::string& broken) {
+  namespace fs = std::filesystem;
+  const auto found = fs::exists(path) ? path : path + ".xz";
+  if (!fs::exists(found))
     return std::nullopt;
   std::string made;
   std::string line;
-  for (;;) {
-    const auto more = lines->next(line);
-    if (!more)
-      return std::nullopt;
-    if (!*more)
-      return made;
+  auto lines = line_source::open(found);
+  auto more = lines ? lines->next(line) : result<bool>(lines.failure());
+  for (; more && *more; more = lines->next(line))
     made += line + "\n";
-  }
+  if (more)
+    return made;
+  broken = more.failure().message;
+  return std::nullopt;
 }
 
 void read_buckets(object_reader& reader, std::string_view name, std::vector<std::uint32_t>& out) {
@@ -129,12 +129,15 @@ private:
       read_recorded(beside(origin_, reader_.text("profile")));
     if (reader_.member("table")) {
       std::string wrong;
+      std::string broken; // Says more than that a file cannot be read.
       const auto folder = beside(origin_, reader_.text("table"));
       made_.tables = operator_tables::load(
-          [&](const std::string& name) { return text_of(folder + "/" + name); }, wrong);
+          [&](const std::string& name) { return text_of(folder + "/" + name, broken); }, wrong);
       made_.fidelity = fidelity_kind::table;
       made_.constants = {0, 1, 1, 1, 0, 0, 10};
-      if (!made_.tables)
+      if (!broken.empty())
+        reader_.fail("table", broken);
+      else if (!made_.tables)
         reader_.fail("table", folder + ": " + wrong);
     }
     auto& constants = made_.constants;

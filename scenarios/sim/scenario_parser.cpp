@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scenarios/sim/fault_parser.hpp"
 #include "scenarios/sim/scenario.hpp"
+#include "scenarios/sim/scenario_check.hpp"
 #include "scenarios/sim/scenario_devices.hpp"
 #include "scenarios/sim/scenario_workloads.hpp"
 #include "scenarios/sim/summary.hpp"
 #include "scenarios/strict_json.hpp"
 #include "scheduler/nearest_name.hpp"
+#include "scheduler/policy/profile.hpp"
 #include "scheduler/units.hpp"
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 #include <fstream>
 #include <map>
 #include <set>
@@ -57,6 +60,8 @@ public:
       read_slo(*section);
     if (const auto* section = reader.object("expect"))
       read_expectations(*section);
+    if (made_.engine_only)
+      check_engine_only(root);
     reader.finish();
     if (failure_)
       return *failure_;
@@ -98,12 +103,32 @@ private:
       reader.fail("tokens", "unknown word `" + word + "`: expected each or gathered");
   }
 
+  /// One engine serves one model to clients who wait, and nothing strikes it.
+  void check_engine_only(const value& root) {
+    const auto refuse = [&](const value& section, const char* what) {
+      fail(section, std::string("an `engine_only` run has no ") + what);
+    };
+    if (made_.models.size() > 1)
+      refuse(*root.find("models"), "second model");
+    if (const auto* faults = root.find("faults"); faults && !made_.faults.empty())
+      refuse(*faults, "faults");
+    if (const auto* policy = root.find("policy"))
+      refuse(*policy, "scheduler, so no policy");
+    for (std::size_t number = 0; number < made_.workloads.size(); ++number) {
+      const auto& item = root.find("workload")->items[number];
+      for (const auto* name : {"deadline", "cancel", "device", "priority"})
+        if (const auto* given = item.find(name))
+          refuse(*given, "scheduler that would mind it");
+    }
+  }
+
   void read_policy(object_reader& reader) {
     const auto word = reader.text("policy", "latency");
     if (const auto policy = parse_policy(word))
       made_.policy = *policy;
     else
-      reader.fail("policy", "unknown policy `" + word + "`" + did_you_mean(word, policy_words()));
+      reader.fail("policy",
+                  "unknown policy `" + word + "`" + did_you_mean(word, core::policy_words()));
   }
 
   void read_scheduler(object_reader& outer) {
@@ -115,6 +140,24 @@ private:
         = static_cast<std::uint32_t>(reader.integer("queue_max", made_.queue_max, 1, 1'000'000));
     made_.lease_us = span(reader, "lease", made_.lease_us);
     made_.queue_timeout_us = span(reader, "queue_timeout", made_.queue_timeout_us);
+    if (const auto* remote = reader.object("remote"))
+      read_remote(*remote);
+    reader.finish();
+  }
+
+  /// As the configuration file says it.
+  void read_remote(const value& section) {
+    static const std::vector<std::string> words{"free", "overflow", "never"};
+    object_reader reader(section, origin_, failure_);
+    const auto word = reader.text("use", "free");
+    const auto known = std::find(words.begin(), words.end(), word);
+    if (known == words.end())
+      reader.fail("use", "unknown use `" + word + "`" + did_you_mean(word, words));
+    else
+      made_.remote = static_cast<core::remote_use>(known - words.begin());
+    made_.remote_budget_micros_per_hour
+        = static_cast<std::uint64_t>(reader.integer("budget_milli_per_hour", 0, 0, 1'000'000'000))
+          * 1'000;
     reader.finish();
   }
 
@@ -175,6 +218,8 @@ private:
       if (!shape)
         reader.require("weights");
       model.weight_bytes = reader.size("weights", shape ? shape->weight_bytes() : 0);
+      if (model.weight_bytes == 0)
+        reader.fail("weights", "must be above 0");
       model.kv_bytes_per_token = static_cast<std::uint32_t>(reader.integer(
           "kv_bytes_per_token", shape ? shape->kv_bytes_per_token() : 0, 0, 1LL << 31));
       model.context_tokens = static_cast<std::uint32_t>(
@@ -194,8 +239,12 @@ private:
 
   void read_network(const value& section) {
     object_reader reader(section, origin_, failure_);
-    made_.network.latency_us = reader.duration("latency", made_.network.latency_us);
-    made_.network.jitter_us = reader.duration("jitter", made_.network.jitter_us);
+    for (const auto& [name, into] :
+         {std::pair{"latency", &made_.network.latency_us}, {"jitter", &made_.network.jitter_us}}) {
+      *into = reader.duration(name, *into);
+      if (*into > limits::network_us_max)
+        reader.fail(name, "must be at most " + format_duration(limits::network_us_max));
+    }
     made_.network.plain = !reader.boolean("encoded", true);
     reader.finish();
   }
@@ -254,6 +303,10 @@ private:
         if (reader.member("max"))
           made.max = reader.number("max", 0, -1e15, 1e15);
         reader.finish();
+        if (!made.min && !made.max)
+          fail(bound, "needs a number, `min` or `max`");
+        if (made.min && made.max && *made.min > *made.max)
+          fail(bound, "`min` is above `max`");
       }
       made_.expectations.push_back(std::move(made));
     }
@@ -291,11 +344,23 @@ result<scenario> read_scenario(const value& root, std::string_view origin) {
   return scenario_reader(origin).read(root);
 }
 
+namespace {
+
+result<scenario> read_possible(const value& root, std::string_view origin) {
+  auto plan = read_scenario(root, origin);
+  if (plan)
+    if (auto wrong = find_impossible(*plan, root, origin))
+      return *wrong;
+  return plan;
+}
+
+} // namespace
+
 result<scenario> parse_scenario(std::string_view text, std::string_view origin) {
   const auto root = strict_json::parse(text, origin);
   if (!root)
     return root.failure();
-  return read_scenario(*root, origin);
+  return read_possible(*root, origin);
 }
 
 result<value> load_scenario_tree(const std::string& path) {
@@ -313,7 +378,7 @@ result<scenario> load_scenario(const std::string& path) {
   const auto root = load_scenario_tree(path);
   if (!root)
     return root.failure();
-  return read_scenario(*root, path);
+  return read_possible(*root, path);
 }
 
 } // namespace consort::sim

@@ -182,9 +182,16 @@ private:
     lens.repeat = static_cast<std::uint32_t>(reader_.integer("repeat", 1, 1, 1'000'000));
     lens.input_scale = reader_.number("input_scale", 1, 1e-3, 1e3);
     lens.output_scale = reader_.number("output_scale", 1, 1e-3, 1e3);
-    for (const auto& path : made_.trace_paths)
-      if (auto opened = trace_reader::open(path); !opened)
+    for (const auto& path : made_.trace_paths) {
+      auto opened = trace_reader::open(path);
+      if (!opened)
         return reader_.fail("trace", opened.failure().message);
+      const auto first = (*opened)->next();
+      if (!first)
+        return reader_.fail("trace", first.failure().message);
+      if (!*first)
+        return reader_.fail("trace", path + ": holds no request");
+    }
   }
 
   void read_servegen() {

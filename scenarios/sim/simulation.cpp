@@ -37,6 +37,8 @@ core::core_config settings_of(const scenario& plan, const run_options& options) 
   made.queue_max = plan.queue_max;
   made.lease_us = plan.lease_us;
   made.queue_timeout_us = plan.queue_timeout_us;
+  made.remote = plan.remote;
+  made.remote_budget_micros_per_hour = plan.remote_budget_micros_per_hour;
   return made;
 }
 
@@ -74,7 +76,7 @@ public:
         links_(heap_, plan.network, options.seed),
         scheduler_(heap_, links_, watchers_, settings_of(plan, options), plan.check_every),
         gateway_(heap_, links_, watchers_),
-        arrivals_(heap_, gateway_, plan, options.seed),
+        arrivals_(heap_, gateway_, plan, options.seed, options.requests_max),
         recorder_(summary_, plan.gathers_tokens) {
     watchers_.add(recorder_);
     // After the recorder, so that a summary already holds what a checker objects to.
@@ -185,10 +187,8 @@ private:
     if (steps_here_ > steps_at_one_time_max)
       summary_.violations.emplace_back("driver: virtual time stands still at "
                                        + format_duration(heap_.now()));
-    if (heap_.steps() > limits::steps_max)
-      summary_.violations.emplace_back("driver: more than " + std::to_string(limits::steps_max)
-                                       + " steps by " + format_duration(heap_.now())
-                                       + ": shorten the scenario or lower its rates");
+    if (heap_.steps() > options_.steps_max)
+      summary_.violations.push_back(too_many_steps(options_.steps_max, heap_.now()));
     return !summary_.violations.empty();
   }
 
@@ -245,6 +245,11 @@ private:
 };
 
 } // namespace
+
+std::string too_many_steps(std::uint64_t most, time_us now) {
+  return "driver: more than " + std::to_string(most) + " steps by " + format_duration(now)
+         + ": shorten the scenario or lower its rates";
+}
 
 run_summary run_scenario(const scenario& plan, const run_options& options) {
   if (plan.engine_only)

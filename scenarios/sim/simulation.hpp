@@ -14,11 +14,16 @@ namespace consort::sim {
 
 struct run_options {
   std::uint64_t seed = 1;
-  std::optional<policy_name> policy; ///< Over the scenario's.
-  bool timeline = false;             ///< Keep what a report draws.
+  std::optional<policy_name> policy;                 ///< Over the scenario's.
+  bool timeline = false;                             ///< Keep what a report draws.
+  std::uint64_t requests_max = limits::requests_max; ///< Fewer where a test reaches it.
+  std::uint64_t steps_max = limits::steps_max;       ///< Likewise.
   /// Called now and then with per mille of the safety phase.
   std::function<void(std::uint32_t)> on_progress;
 };
+
+/// The driver's violation of `steps_max`.
+[[nodiscard]] std::string too_many_steps(std::uint64_t most, time_us now);
 
 /// Runs to the end, or to the first violation of a checker.
 [[nodiscard]] run_summary run_scenario(const scenario& plan, const run_options& options);

@@ -31,35 +31,24 @@ std::string text(const char* format, double number) {
   return buffer.data();
 }
 
-std::string hex(std::uint64_t number) {
-  std::array<char, 17> buffer{};
-  std::snprintf(buffer.data(), buffer.size(), "%016llx", static_cast<unsigned long long>(number));
-  return buffer.data();
-}
-
-/// First tokens after, or whole lives of, finished requests; ascending.
-std::vector<duration_us> sorted_spans(const run_summary& summary, bool whole) {
-  // Only finished requests: a refusal has no first token, and counting it as fast would flatter.
-  std::vector<duration_us> made;
-  for (const auto& one : summary.requests)
-    if (one.outcome == request_outcome::finished && one.first_token_at)
-      made.push_back((whole ? *one.ended_at : *one.first_token_at) - one.submitted_at);
-  std::sort(made.begin(), made.end());
-  return made;
-}
-
-/// Exact where every request was kept, else from histograms.
-void add_percentiles(run_summary& summary, const std::string& span,
-                     const std::vector<duration_us>& sorted, const span_histogram& further) {
-  auto all = further;
-  for (const auto one : sorted)
-    all.add(one);
-  if (all.total() > 0)
-    summary.figures[span + "_mean_ms"] = all.mean_us() / 1'000;
+void add_percentiles(run_summary& summary, const std::string& name, finished_spans::what of) {
+  const finished_spans finished(summary, of);
+  if (const auto mean = finished.mean_us())
+    summary.figures[name + "_mean_ms"] = *mean / 1'000;
   for (const auto& [suffix, per_mille] : percentiles)
-    if (const auto found
-        = further.total() > 0 ? all.percentile(per_mille) : percentile(sorted, per_mille))
-      summary.figures[span + "_" + suffix + "_ms"] = static_cast<double>(*found) / 1'000;
+    if (const auto found = finished.percentile(per_mille))
+      summary.figures[name + "_" + suffix + "_ms"] = static_cast<double>(*found) / 1'000;
+}
+
+/// Nothing where no device ever reported: an engine alone tells nobody.
+void add_spending(run_summary& summary) {
+  const auto& spent = summary.spent;
+  if (spent.reports == 0)
+    return;
+  summary.figures["energy_wh"] = spent.energy_mj / 3.6e6;
+  summary.figures["power_max_w"] = static_cast<double>(spent.power_mw_max) / 1e3;
+  summary.figures["money"] = spent.micros / 1e6;
+  summary.figures["remote_money"] = spent.remote_micros / 1e6;
 }
 
 std::string figure(const run_summary& summary, const std::string& name, const char* format) {
@@ -75,6 +64,33 @@ void add_row(std::string& made, const std::string& name, const std::string& figu
   made += "  " + name + std::string(name.size() < 14 ? 14 - name.size() : 1, ' ') + figures + "\n";
 }
 
+/// The busiest devices, in order of their names; the rest in one row.
+void add_devices(std::string& made, const run_summary& summary) {
+  std::vector<std::pair<std::uint64_t, std::string>> shown;
+  double total = 0;
+  for (const auto& [device, tokens] : summary.device_tokens) {
+    shown.emplace_back(tokens, device);
+    total += static_cast<double>(tokens);
+  }
+  const auto row = [&](const std::string& name, std::uint64_t tokens) {
+    add_row(made, name,
+            std::to_string(tokens) + " tokens ("
+                + text("%.1f%%", 100 * static_cast<double>(tokens) / total) + ")");
+  };
+  std::stable_sort(shown.begin(), shown.end(),
+                   [](const auto& left, const auto& right) { return left.first > right.first; });
+  std::uint64_t rest = 0;
+  const auto others = shown.size() - std::min(shown.size(), limits::table_devices_max);
+  for (; shown.size() > limits::table_devices_max; shown.pop_back())
+    rest += shown.back().first;
+  std::sort(shown.begin(), shown.end(),
+            [](const auto& left, const auto& right) { return left.second < right.second; });
+  for (const auto& [tokens, device] : shown)
+    row(device, tokens);
+  if (others > 0)
+    row(std::to_string(others) + " others", rest);
+}
+
 } // namespace
 
 const std::vector<std::string>& summary_metrics() {
@@ -83,7 +99,8 @@ const std::vector<std::string>& summary_metrics() {
                                   "rejected",     "expired",        "lost_requests", "failovers",
                                   "resumes",      "builds",         "loads",         "tokens",
                                   "tokens_per_s", "requests_per_s", "slo_attainment"};
-    made.insert(made.end(), {"cached_share", "ttft_mean_ms", "e2e_mean_ms"});
+    made.insert(made.end(), {"cached_share", "ttft_mean_ms", "e2e_mean_ms", "energy_wh",
+                             "power_max_w", "money", "remote_money"});
     for (const auto* span : spans)
       for (const auto& [suffix, per_mille] : percentiles)
         made.push_back(std::string(span) + "_" + suffix + "_ms");
@@ -99,6 +116,33 @@ std::optional<duration_us> percentile(const std::vector<duration_us>& sorted,
   // Nearest rank: always a value that really occurred.
   const auto rank = (sorted.size() * per_mille + 999) / 1'000;
   return sorted[std::max<std::size_t>(rank, 1) - 1];
+}
+
+finished_spans::finished_spans(const run_summary& summary, what of)
+    : all_(of == what::life ? summary.further.lives : summary.further.first_tokens),
+      exact_(all_.total() == 0) {
+  // Only finished requests: a refusal has no first token, and counting it as fast would flatter.
+  for (const auto& one : summary.requests)
+    if (one.outcome == request_outcome::finished && one.first_token_at)
+      sorted_.push_back((of == what::life ? *one.ended_at : *one.first_token_at)
+                        - one.submitted_at);
+  std::sort(sorted_.begin(), sorted_.end());
+  for (const auto one : sorted_)
+    all_.add(one);
+}
+
+std::optional<duration_us> finished_spans::percentile(std::uint32_t per_mille) const {
+  return exact_ ? sim::percentile(sorted_, per_mille) : all_.percentile(per_mille);
+}
+
+std::optional<double> finished_spans::mean_us() const {
+  return all_.total() > 0 ? std::optional(all_.mean_us()) : std::nullopt;
+}
+
+std::string digest_text(std::uint64_t digest) {
+  std::array<char, 17> buffer{};
+  std::snprintf(buffer.data(), buffer.size(), "%016llx", static_cast<unsigned long long>(digest));
+  return buffer.data();
 }
 
 void compute_figures(run_summary& summary, duration_us arrivals_us) {
@@ -128,6 +172,7 @@ void compute_figures(run_summary& summary, duration_us arrivals_us) {
   if (summary.counts.prompt_tokens > 0)
     figures["cached_share"] = static_cast<double>(summary.counts.cached_tokens)
                               / static_cast<double>(summary.counts.prompt_tokens);
+  add_spending(summary);
   // Over the arrivals only: the tail of the liveness phase says nothing about capacity.
   const double seconds = static_cast<double>(arrivals_us) / 1e6;
   figures["requests"] = static_cast<double>(summary.requests.size() + further.requests);
@@ -139,11 +184,11 @@ void compute_figures(run_summary& summary, duration_us arrivals_us) {
   figures["tokens"] = tokens;
   figures["tokens_per_s"] = tokens / seconds;
   figures["requests_per_s"] = figures["finished"] / seconds;
-  add_percentiles(summary, "ttft", sorted_spans(summary, false), further.first_tokens);
+  add_percentiles(summary, "ttft", finished_spans::what::first_token);
   for (const auto& [suffix, per_mille] : percentiles)
     if (const auto found = summary.token_gaps.percentile(per_mille))
       summary.figures[std::string("itl_") + suffix + "_ms"] = static_cast<double>(*found) / 1'000;
-  add_percentiles(summary, "e2e", sorted_spans(summary, true), further.lives);
+  add_percentiles(summary, "e2e", finished_spans::what::life);
 }
 
 std::vector<std::string>
@@ -185,28 +230,29 @@ std::string render_summary(const run_summary& summary) {
                  + figure(summary, std::string(span) + "_" + suffix + "_ms", "%.2f") + " ms";
     add_row(made, name, figures);
   }
+  if (summary.spent.reports > 0)
+    add_row(made, "energy, money",
+            figure(summary, "energy_wh", "%.1f") + " Wh, at most "
+                + figure(summary, "power_max_w", "%.0f") + " W; " + figure(summary, "money", "%.4f")
+                + ", of it " + figure(summary, "remote_money", "%.4f") + " for remote services");
   add_row(made, "failovers",
           figure(summary, "failovers", "%.0f") + ", of them " + figure(summary, "resumes", "%.0f")
               + " resumed mid-stream");
   add_row(made, "builds, loads",
           figure(summary, "builds", "%.0f") + ", " + figure(summary, "loads", "%.0f"));
   add_row(made, "frames", std::to_string(summary.counts.frames) + " through the codec");
-  double total = 0;
-  for (const auto& [device, tokens] : summary.device_tokens)
-    total += static_cast<double>(tokens);
-  for (const auto& [device, tokens] : summary.device_tokens)
-    add_row(made, device,
-            std::to_string(tokens) + " tokens ("
-                + text("%.1f%%", 100 * static_cast<double>(tokens) / total) + ")");
-  return made + "digest: " + hex(summary.run_digest) + "\n";
+  add_devices(made, summary);
+  return made + "digest: " + digest_text(summary.run_digest) + "\n";
 }
 
-std::string summary_json(const run_summary& summary) {
+std::string summary_json(const run_summary& summary, const run_origin& origin) {
   nlohmann::ordered_json made;
   made["scenario"] = summary.scenario;
+  made["version"] = origin.version;
+  made["command"] = origin.command;
   made["seed"] = summary.seed;
   made["policy"] = summary.policy;
-  made["digest"] = hex(summary.run_digest);
+  made["digest"] = digest_text(summary.run_digest);
   made["passed"] = summary.passed();
   made["violations"] = summary.violations;
   made["missed_expectations"] = summary.misses;

@@ -45,6 +45,15 @@ struct run_counts {
   std::uint64_t steps = 0; ///< Of virtual time.
 };
 
+/// What devices said of their power and money, added up over their processes.
+struct run_spending {
+  std::uint64_t reports = 0;
+  double energy_mj = 0;
+  double micros = 0;              ///< Money, of devices: by the hour, or by the token.
+  double remote_micros = 0;       ///< Of it, for services elsewhere.
+  std::uint64_t power_mw_max = 0; ///< Of all devices at one moment, each by its last report.
+};
+
 /// Requests that are not kept one by one.
 struct run_tally {
   std::uint64_t requests = 0;
@@ -61,6 +70,7 @@ struct run_summary {
   time_us ended_at = 0; ///< When the liveness phase was over.
   std::uint64_t run_digest = 0;
   run_counts counts;
+  run_spending spent;
   std::vector<request_result> requests;  ///< In order of submission; at most records_max.
   run_tally further;                     ///< The others.
   span_histogram token_gaps;             ///< Every gap between tokens of one stream.
@@ -91,10 +101,34 @@ missed_expectations(const run_summary& summary,
 [[nodiscard]] std::optional<duration_us> percentile(const std::vector<duration_us>& sorted,
                                                     std::uint32_t per_mille);
 
+/// Spans of finished requests, those that were kept one by one and the others: exact where every
+/// one was kept, else of a histogram.
+class finished_spans {
+public:
+  enum class what : std::uint8_t { first_token, life };
+  finished_spans(const run_summary& summary, what of);
+
+  [[nodiscard]] std::optional<duration_us> percentile(std::uint32_t per_mille) const;
+  [[nodiscard]] std::optional<double> mean_us() const;
+
+private:
+  std::vector<duration_us> sorted_;
+  span_histogram all_;
+  bool exact_;
+};
+
+/// The digest as people compare it: 16 hex digits.
+[[nodiscard]] std::string digest_text(std::uint64_t digest);
+
 /// For people.
 [[nodiscard]] std::string render_summary(const run_summary& summary);
+/// What made a run, for figures that outlive the terminal.
+struct run_origin {
+  std::string version;
+  std::string command; ///< Plays the same run again.
+};
 /// `summary.json` and `requests.csv` of `--out`.
-[[nodiscard]] std::string summary_json(const run_summary& summary);
+[[nodiscard]] std::string summary_json(const run_summary& summary, const run_origin& origin);
 [[nodiscard]] std::string requests_csv(const run_summary& summary);
 
 } // namespace consort::sim

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scenarios/sim/swarm.hpp"
+#include "scheduler/policy/profile.hpp"
 #include "scheduler/units.hpp"
 
 #include <algorithm>
@@ -12,6 +13,9 @@ namespace {
 
 /// Of both kinds that a first cluster has: one that runs weights, one that needs a build.
 constexpr std::array<const char*, 2> device_names{"cpu-local", "refnpu-1"};
+/// Of a mixed cluster; `hybrid` is two GPUs, one for each phase.
+constexpr std::array<std::string_view, 6> device_kinds{"cpu", "npu",    "gpu",
+                                                       "pim", "remote", "hybrid"};
 constexpr std::uint32_t drawn_nodes_max = 6;
 constexpr std::uint32_t drawn_faults_max = 12;
 
@@ -20,6 +24,7 @@ class drawer {
 public:
   explicit drawer(std::uint64_t seed)
       : cluster_(seed, "swarm cluster"),
+        kinds_(seed, "swarm kinds"),
         load_(seed, "swarm load"),
         limits_(seed, "swarm limits"),
         trouble_(seed, "swarm faults") {}
@@ -50,7 +55,7 @@ private:
 
   /// Named limits: the default, the least that works, or something odd.
   void draw_limits() {
-    const auto& policies = policy_words();
+    const auto& policies = core::policy_words();
     made_.policy
         = policy_name(policies[whole(limits_, static_cast<std::uint32_t>(policies.size()))]);
     made_.queue_max = one_of(limits_, std::array<std::uint32_t, 4>{10'000, 10'000, 37, 3});
@@ -62,14 +67,56 @@ private:
     made_.network.jitter_us = one_of(limits_, std::array<duration_us, 3>{100, 3'000, 40'000});
   }
 
+  /// Any device of a kind, whatever its vendor.
+  device_model device_of_kind(std::string_view kind) {
+    const auto wanted = kind == "hybrid" ? "gpu" : kind;
+    std::vector<device_model_ptr> found;
+    for (const auto& name : device_model_names())
+      if (auto one = find_device_model(name); one->type == wanted)
+        found.push_back(std::move(one));
+    return *found[whole(kinds_, static_cast<std::uint32_t>(found.size()))];
+  }
+
+  /// A device as it is, but for times that a run of half a minute would only wait for, and with
+  /// limits that bind.
+  device_model_ptr draw_device() {
+    const auto kind = one_of(kinds_, device_kinds);
+    auto made = device_of_kind(kind);
+    made.load_us = one_of(kinds_, std::array<duration_us, 3>{60'000, 400'000, 3'000'000});
+    made.load_bytes_per_s = 2'000'000'000;
+    if (!made.build_profile.empty()) {
+      made.compile_us = one_of(kinds_, std::array<duration_us, 2>{1'000'000, 6'000'000});
+      made.compile_bytes_per_s = 0;
+    }
+    if (kind == "remote") {
+      made.remote.requests_per_min = one_of(kinds_, std::array<std::uint32_t, 3>{600, 30, 0});
+      made.remote.tokens_per_min
+          = one_of(kinds_, std::array<std::uint64_t, 3>{1'000'000, 5'000, 0});
+    } else {
+      made.max_sequences = std::min(made.max_sequences,
+                                    one_of(kinds_, std::array<std::uint32_t, 4>{256, 32, 4, 1}));
+      made.reserves_output = chance(kinds_, 0.5);
+    }
+    if (kind == "hybrid") {
+      made.type = kind;
+      made.prefill.device = std::make_shared<const device_model>(device_of_kind("gpu"));
+      made.prefill.transfer_gbps = one_of(kinds_, std::array<double, 2>{40, 0.1});
+    }
+    return std::make_shared<const device_model>(std::move(made));
+  }
+
   void draw_nodes() {
+    const bool mixed = chance(kinds_, 0.6);
     const auto count = 1 + whole(cluster_, drawn_nodes_max);
     for (std::uint32_t number = 0; number < count; ++number) {
       scenario_node node;
       node.name = "node-" + std::to_string(number);
       const auto devices = 1 + whole(cluster_, 3);
-      for (std::uint32_t device = 0; device < devices; ++device)
-        node.devices.push_back(find_device_model(one_of(cluster_, device_names)));
+      for (std::uint32_t device = 0; device < devices; ++device) {
+        const auto* usual = one_of(cluster_, device_names);
+        node.devices.push_back(mixed && chance(kinds_, 0.8) ? draw_device()
+                                                            : find_device_model(usual));
+      }
       made_.nodes.push_back(std::move(node));
     }
   }
@@ -102,6 +149,8 @@ private:
       work.output = {distribution::kind::lognormal, 5.0 + whole(load_, 100), 0.6};
       if (chance(load_, 0.2))
         work.device = one_of(load_, std::array<const char*, 3>{"cpu", "npu", "node-0"});
+      if (work.device == "npu" && !has_kind("npu")) // Asks for what there is.
+        work.device = made_.nodes.front().devices.front()->type;
       work.priority = static_cast<priority_class>(whole(load_, 3));
       if (chance(load_, 0.2))
         work.deadline_us = (1 + whole(load_, 10)) * limits::second_us;
@@ -110,6 +159,14 @@ private:
       work.until = made_.safety_us;
       made_.workloads.push_back(std::move(work));
     }
+  }
+
+  bool has_kind(std::string_view type) const {
+    for (const auto& node : made_.nodes)
+      for (const auto& device : node.devices)
+        if (device->type == type)
+          return true;
+    return false;
   }
 
   void draw_faults() {
@@ -175,6 +232,7 @@ private:
   }
 
   random_source cluster_;
+  random_source kinds_; ///< Of devices.
   random_source load_;
   random_source limits_;
   random_source trouble_;
@@ -198,9 +256,13 @@ scenario draw_scenario(std::uint64_t seed) {
 
 std::string describe_scenario(const scenario& plan) {
   std::string made = std::to_string(plan.nodes.size()) + " nodes (";
-  for (const auto& node : plan.nodes)
-    made += (&node == &plan.nodes.front() ? "" : ", ") + std::to_string(node.devices.size());
-  made += " devices), " + std::to_string(plan.models.size()) + " models, lease "
+  for (const auto& node : plan.nodes) {
+    made += &node == &plan.nodes.front() ? "" : "; ";
+    for (const auto& device : node.devices)
+      made += (&device == &node.devices.front() ? "" : ", ") + device->name
+              + (device->type == "hybrid" ? " hybrid" : "");
+  }
+  made += "), " + std::to_string(plan.models.size()) + " models, lease "
           + format_duration(plan.lease_us) + ", queue " + std::to_string(plan.queue_max)
           + " for at most " + format_duration(plan.queue_timeout_us) + ", latency "
           + format_duration(plan.network.latency_us) + " + "

@@ -27,19 +27,21 @@ std::string compile_key(compile_id compile) {
 } // namespace
 
 timeline_recorder::timeline_recorder(timeline& course, duration_us length_us) : course_(course) {
-  // Never shorter than the time between two reports of a device: each slice has one.
+  // As many whole seconds as it takes: each slice has the same number of a device's reports.
+  const auto part_us = limits::report_every_us * limits::timeline_slices_max;
+  const auto reports = std::max<duration_us>((length_us + part_us - 1) / part_us, 1);
+  course_.slice_us = reports * limits::report_every_us;
   const auto slices = static_cast<std::size_t>(
-      std::clamp<duration_us>(length_us / limits::report_every_us, 1, limits::timeline_slices_max));
-  course_.slice_us = std::max<duration_us>(length_us / static_cast<duration_us>(slices), 1);
+      std::max<duration_us>((length_us + course_.slice_us - 1) / course_.slice_us, 1));
   course_.arrivals.resize(slices);
   course_.waiting.resize(slices);
   course_.tokens.resize(slices);
   course_.power_w.resize(slices);
 }
 
-std::size_t timeline_recorder::slice(time_us now) const {
-  return std::min<std::size_t>(static_cast<std::size_t>(now / course_.slice_us),
-                               course_.arrivals.size() - 1);
+std::optional<std::size_t> timeline_recorder::slice(time_us now) const {
+  const auto found = static_cast<std::size_t>(now / course_.slice_us);
+  return found < course_.arrivals.size() ? std::optional(found) : std::nullopt;
 }
 
 void timeline_recorder::note(time_us now, std::string kind, std::string subject, std::string text) {
@@ -84,14 +86,18 @@ void timeline_recorder::lose_node(const node_id& node, time_us now) {
 }
 
 void timeline_recorder::on_submitted(const request_meta& meta, time_us now) {
-  ++course_.arrivals[slice(now)];
   waiting_[meta.id] = true;
-  auto& most = course_.waiting[slice(now)];
-  most = std::max(most, ++waiting_count_);
+  ++waiting_count_;
+  const auto at = slice(now);
+  if (!at)
+    return;
+  ++course_.arrivals[*at];
+  course_.waiting[*at] = std::max(course_.waiting[*at], waiting_count_);
 }
 
 void timeline_recorder::on_token(const request_id&, const device_id&, time_us now) {
-  ++course_.tokens[slice(now)];
+  if (const auto at = slice(now))
+    ++course_.tokens[*at];
 }
 
 void timeline_recorder::on_answered(const client_answer& ended, time_us now) {
@@ -106,9 +112,12 @@ void timeline_recorder::on_answered(const client_answer& ended, time_us now) {
 }
 
 void timeline_recorder::see_report(const core::device_reported& report, time_us now) {
+  const auto at = slice(now);
+  if (!at)
+    return;
   const auto power = static_cast<double>(report.reading.power_mw.value_or(0)) / 1'000;
   // A mean over the slice, once all reports are in: here it is summed up.
-  course_.power_w[slice(now)] += power;
+  course_.power_w[*at] += power;
   auto found = places_.find(report.device.value);
   if (found == places_.end()) {
     if (course_.devices.size() >= limits::timeline_devices_max)
@@ -120,9 +129,9 @@ void timeline_recorder::see_report(const core::device_reported& report, time_us 
                                std::vector<std::uint32_t>(slices)});
   }
   auto& one = course_.devices[found->second];
-  one.running[slice(now)] += static_cast<double>(report.running.size());
-  one.power_w[slice(now)] += power;
-  ++one.reports[slice(now)];
+  one.running[*at] += static_cast<double>(report.running.size());
+  one.power_w[*at] += power;
+  ++one.reports[*at];
 }
 
 void timeline_recorder::on_event(const core::event& happened, time_us now) {
@@ -204,10 +213,12 @@ void timeline_recorder::on_end(const core::snapshot&, time_us now) {
   for (const auto& [key, place] : open_)
     course_.spans[place].to = now;
   open_.clear();
-  const auto per_slice
-      = static_cast<double>(limits::report_every_us) / static_cast<double>(course_.slice_us);
-  for (auto& power : course_.power_w)
-    power *= per_slice;
+  // The last slice is shorter where the run ended within it.
+  for (std::size_t at = 0; at < course_.power_w.size(); ++at) {
+    const auto from = static_cast<time_us>(at) * course_.slice_us;
+    const auto span = std::clamp(now - from, limits::report_every_us, course_.slice_us);
+    course_.power_w[at] *= static_cast<double>(limits::report_every_us) / static_cast<double>(span);
+  }
   for (auto& one : course_.devices)
     for (std::size_t at = 0; at < one.reports.size(); ++at)
       if (one.reports[at] > 0) {

@@ -50,8 +50,8 @@ struct timeline {
 
 class timeline_recorder : public observer {
 public:
-  /// Slices cover `length_us`; later times count into the last. Writes into `course`, which
-  /// outlives it.
+  /// Slices cover `length_us`, the last of them perhaps a little more; what comes later is in none.
+  /// Writes into `course`, which outlives it.
   timeline_recorder(timeline& course, duration_us length_us);
 
   void on_submitted(const request_meta& meta, time_us now) override;
@@ -64,7 +64,7 @@ public:
   void on_end(const core::snapshot& seen, time_us now) override;
 
 private:
-  [[nodiscard]] std::size_t slice(time_us now) const;
+  [[nodiscard]] std::optional<std::size_t> slice(time_us now) const;
   void see_report(const core::device_reported& report, time_us now);
   void note(time_us now, std::string kind, std::string subject, std::string text);
   void begin(const std::string& key, course_span made);

@@ -179,7 +179,7 @@ std::string what_if_case::label() const {
   std::string made;
   for (const auto& [path, value] : settings)
     made += path + "=" + value + " ";
-  return made + policy.value;
+  return made + (plan.engine_only ? "engine only" : policy.value);
 }
 
 result<std::vector<what_if_case>> make_cases(const strict_json::value& root,

@@ -48,6 +48,9 @@ result<line_source> line_source::open(const std::string& path) {
   const auto size = std::fread(source.input.data(), 1, xz_magic.size(), source.handle);
   const std::string_view start(reinterpret_cast<const char*>(source.input.data()), size);
   source.compressed = start == xz_magic;
+  if (!source.compressed && path.ends_with(".xz"))
+    return error{recovery::refuse, "usage",
+                 path + ": is not xz data, or its beginning is damaged: fetch the file again"};
   if (!source.compressed) {
     made.text_ = start;
     return made;
@@ -89,6 +92,9 @@ result<bool> line_source::fill() {
   text_.resize(held + buffer_bytes - decoder.avail_out);
   if (status == LZMA_BUF_ERROR)
     return wrong("", "the xz stream is truncated: fetch the file again");
+  if (status == LZMA_MEMLIMIT_ERROR)
+    return wrong("", "the xz stream takes more than " + std::to_string(xz_memory_max)
+                         + " bytes to decompress: compress it with `xz -6`");
   if (status != LZMA_OK && status != LZMA_STREAM_END)
     return wrong("", "the xz stream is damaged: fetch the file again");
   source.ended = status == LZMA_STREAM_END;
@@ -130,7 +136,7 @@ result<bool> line_source::next(std::string& line) {
 
 error line_source::wrong(std::string_view field, const std::string& message) const {
   return {recovery::refuse, "usage",
-          path_ + ":" + std::to_string(number_) + ": "
+          path_ + (number_ > 0 ? ":" + std::to_string(number_) : "") + ": "
               + (field.empty() ? "" : std::string(field) + ": ") + message};
 }
 

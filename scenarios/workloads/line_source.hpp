@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Lines of a text file, or of one compressed with xz (known by its first bytes), read as they are
-/// wanted. Owned by one reader; holds two buffers of `buffer_bytes` and one line of at most
-/// `line_bytes_max`. Single-threaded.
+/// Lines of a text file, or of one compressed with xz (known by its first bytes, which a name that
+/// ends in `.xz` promises), read as they are wanted. Owned by one reader; holds two buffers of
+/// `buffer_bytes` and one line of at most `line_bytes_max`. Single-threaded.
 
 #include "scheduler/result.hpp"
 
@@ -27,9 +27,6 @@ public:
   /// Reads the next line, without its end. Returns: false at the end of the file. Errors name file
   /// and line: a truncated or damaged xz stream, a line too long, a read that failed.
   [[nodiscard]] result<bool> next(std::string& line);
-  /// Of the line read last, from 1.
-  [[nodiscard]] std::uint64_t number() const { return number_; }
-  [[nodiscard]] const std::string& path() const { return path_; }
   /// An error about the line read last: `path:line: field: message`.
   [[nodiscard]] error wrong(std::string_view field, const std::string& message) const;
 
@@ -43,7 +40,7 @@ private:
   std::unique_ptr<file> file_;
   std::string text_; ///< Read and not yet handed out, from `from_` on.
   std::size_t from_ = 0;
-  std::uint64_t number_ = 0;
+  std::uint64_t number_ = 0; ///< Of the line read last, from 1.
 };
 
 } // namespace consort::sim

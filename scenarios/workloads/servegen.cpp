@@ -23,6 +23,10 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr duration_us window_us = 600 * limits::second_us;
+constexpr double window_s = 600;
+/// Shapes of gaps: beyond these a Gamma or Weibull distribution leaves what numbers can hold.
+constexpr double shape_min = 1e-3;
+constexpr double shape_max = 1e6;
 
 struct window {
   double rate = 0; ///< Per second.
@@ -69,7 +73,7 @@ std::optional<histogram> parse_histogram(std::string_view text) {
     while (at != end && *at == ' ')
       ++at;
     const auto right = std::from_chars(at, end, share);
-    if (right.ec != std::errc{} || !(share >= 0) || !(tokens <= limits::tokens_max))
+    if (right.ec != std::errc{} || !(share >= 0 && share <= 1e9) || !(tokens <= limits::tokens_max))
       return std::nullopt;
     at = right.ptr;
     sum += share;
@@ -106,7 +110,15 @@ result<std::vector<window>> read_windows(const std::string& path) {
     if (!number(fields[0], begins) || !number(fields[1], one.rate) || !number(fields[4], one.first)
         || !number(fields[5], one.second) || one.rate > limits::rate_per_s_max)
       return lines->wrong("", "expected window,rate,cv,family,shape,scale");
+    if (begins != window_s * static_cast<double>(made.size()))
+      return lines->wrong("window", "must begin at "
+                                        + std::to_string(made.size() * std::size_t{600})
+                                        + ": windows of 600 s follow each other");
     one.family = fields[3];
+    if (!one.family.empty() && one.family != "Gamma" && one.family != "Weibull")
+      return lines->wrong("family", "`" + one.family + "` is not Gamma, Weibull or nothing");
+    if (!one.family.empty() && one.rate > 0 && !(one.first >= shape_min && one.first <= shape_max))
+      return lines->wrong("shape", "must be between 0.001 and 1000000");
     made.push_back(std::move(one));
   }
 }
@@ -160,7 +172,7 @@ public:
         at_ = next_window;
         continue;
       }
-      at_ += static_cast<duration_us>(gap_s(now) * 1e6) + 1;
+      at_ += drawn_span_us(gap_s(now)) + 1;
       if (at_ < next_window)
         return at_ < end();
       at_ = next_window; // Each window draws its own gaps.
@@ -183,12 +195,15 @@ private:
   [[nodiscard]] time_us end() const { return settings_.skip_us + settings_.until - settings_.from; }
 
   double gap_s(const window& now) {
-    double gap = chance_.exponential() / now.rate;
-    if (now.family == "Gamma" && now.first > 0)
-      gap = draw_gamma(chance_, now.first) / now.rate;
-    else if (now.family == "Weibull" && now.first > 0)
-      gap = draw_weibull(chance_, now.first, 1) / std::tgamma(1 + 1 / now.first) / now.rate;
-    return gap / settings_.rate_scale;
+    double gap = 0;
+    if (now.family == "Gamma")
+      gap = draw_gamma(chance_, now.first);
+    else if (now.family == "Weibull")
+      gap = draw_weibull(chance_, now.first, 1) / std::tgamma(1 + 1 / now.first);
+    else
+      gap = chance_.exponential();
+    // Infinite by infinite: a gap that is longer than any window.
+    return std::isnan(gap) ? window_s : gap / now.rate / settings_.rate_scale;
   }
 
   std::vector<window> windows_;
@@ -245,8 +260,13 @@ result<arrival_source_ptr> open_servegen(const servegen_settings& settings) {
     auto drawn = read_sizes(path + "-dataset.json");
     if (!drawn)
       return drawn.failure();
-    if (!drawn->empty() && clients.size() < limits::servegen_clients_max)
-      clients.emplace_back(std::move(*windows), std::move(*drawn), settings, name);
+    if (drawn->empty())
+      continue; // Nobody knows how long its requests are, as without the file.
+    if (clients.size() == settings.clients_max)
+      return error{recovery::refuse, "usage",
+                   settings.folder + ": holds more than " + std::to_string(settings.clients_max)
+                       + " clients: move some away"};
+    clients.emplace_back(std::move(*windows), std::move(*drawn), settings, name);
   }
   if (clients.empty())
     return error{recovery::refuse, "usage",

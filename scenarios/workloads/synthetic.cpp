@@ -12,12 +12,17 @@ namespace consort::sim {
 namespace {
 
 std::uint32_t tokens_of(double drawn) {
-  return std::isfinite(drawn)
-             ? static_cast<std::uint32_t>(std::clamp(std::round(drawn), 1.0, limits::tokens_max))
-             : 1;
+  // Not std::clamp: what is no number would pass it, and what is infinite is as many as may be.
+  return drawn >= 1 ? static_cast<std::uint32_t>(std::round(std::min(drawn, limits::tokens_max)))
+                    : 1;
 }
 
 } // namespace
+
+duration_us drawn_span_us(double seconds) {
+  constexpr auto most = static_cast<double>(limits::duration_us_max + 1);
+  return seconds > 0 ? static_cast<duration_us>(std::min(seconds * 1e6, most)) : 0;
+}
 
 double draw_gamma(random_source& chance, double shape) {
   // Below 1 a draw of shape + 1 is scaled down.
@@ -70,10 +75,9 @@ double synthetic_source::rate_at(time_us now) const {
 
 time_us synthetic_source::gap() {
   if (settings_.process == arrival_process::gamma)
-    return static_cast<time_us>(draw_gamma(arrivals_, 1 / (settings_.cv * settings_.cv))
-                                / settings_.rate * 1e6);
+    return drawn_span_us(draw_gamma(arrivals_, 1 / (settings_.cv * settings_.cv)) / settings_.rate);
   if (settings_.process == arrival_process::poisson)
-    return static_cast<time_us>(arrivals_.exponential() / settings_.rate * 1e6);
+    return drawn_span_us(arrivals_.exponential() / settings_.rate);
   // Thinning: candidates at the highest rate, each kept with the share that its moment has of it.
   double most = std::max(settings_.peak_rate, settings_.rate);
   if (settings_.process == arrival_process::diurnal)
@@ -82,7 +86,7 @@ time_us synthetic_source::gap() {
     most = std::max(most, rate);
   time_us passed = 0;
   do
-    passed += static_cast<time_us>(arrivals_.exponential() / most * 1e6) + 1;
+    passed += drawn_span_us(arrivals_.exponential() / most) + 1;
   while (at_ + passed < until_ && arrivals_.unit() * most >= rate_at(at_ + passed));
   return passed;
 }
@@ -101,8 +105,7 @@ result<std::optional<arrival>> synthetic_source::next() {
 }
 
 std::optional<arrival> synthetic_source::ended(const arrival& done, time_us now) {
-  const auto pause
-      = [&] { return now + 1 + static_cast<time_us>(settings_.think_s.draw(arrivals_) * 1e6); };
+  const auto pause = [&] { return now + 1 + drawn_span_us(settings_.think_s.draw(arrivals_)); };
   const auto found = talks_.find(done.session);
   if (found != talks_.end() && done.session != 0) {
     auto& of = found->second;

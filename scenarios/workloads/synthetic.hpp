@@ -83,6 +83,9 @@ private:
   std::map<std::uint64_t, talk> talks_; ///< Of sessions with turns to come.
 };
 
+/// A drawn span in microseconds, from 0 to just beyond the longest run: a rate of next to nothing
+/// or a broad distribution draws spans that no integer holds.
+[[nodiscard]] duration_us drawn_span_us(double seconds);
 /// Draws from a Gamma distribution of mean 1 (Marsaglia and Tsang).
 [[nodiscard]] double draw_gamma(random_source& chance, double shape);
 /// Draws from a Weibull distribution of that shape and scale.

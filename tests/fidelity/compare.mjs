@@ -7,14 +7,9 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const here = dirname(fileURLToPath(import.meta.url));
-const consort = process.argv[2];
-if (!consort) {
-  console.error('usage: node tests/fidelity/compare.mjs CONSORT');
-  process.exit(2);
-}
+export const here = dirname(fileURLToPath(import.meta.url));
 
-const rows = (path) => {
+export const rows = (path) => {
   const [header, ...lines] = readFileSync(path, 'utf8').trim().split('\n');
   const names = header.split(',');
   return lines.map((line) =>
@@ -28,7 +23,7 @@ const error = (pairs) => {
   return (100 * sum) / used.length;
 };
 
-const compare = (simulated, measured) => {
+export const compare = (simulated, measured) => {
   const spans = (one) => {
     const first = (one.first_token_us - one.submitted_us) / 1e3;
     const all = (one.ended_us - one.submitted_us) / 1e3;
@@ -41,23 +36,40 @@ const compare = (simulated, measured) => {
   ]));
 };
 
+// Of how many requests, from the first on, something was fitted.
 const runs = [
-  ['rtx4090-table', 'rtx4090-llama-3.1-8b'],
-  ['rtx4090-roofline', 'rtx4090-llama-3.1-8b'],
-  ['rtx-pro-6000x2-table', 'rtx-pro-6000x2-qwen3-32b'],
-  ['rtx-pro-6000x2-roofline', 'rtx-pro-6000x2-qwen3-32b'],
+  ['rtx4090-table', 'rtx4090-llama-3.1-8b', 0],
+  ['rtx4090-roofline', 'rtx4090-llama-3.1-8b', 150],
+  ['rtx-pro-6000x2-table', 'rtx-pro-6000x2-qwen3-32b', 150],
+  ['rtx-pro-6000x2-roofline', 'rtx-pro-6000x2-qwen3-32b', 150],
 ];
-console.log('scenario                  requests   TTFT %   TPOT %    E2E %');
-for (const [scenario, data] of runs) {
-  const out = mkdtempSync(join(tmpdir(), 'fidelity-'));
-  execFileSync(consort, ['sim', join(here, `${scenario}.json`), '--out', out]);
-  const simulated = rows(join(out, 'requests.csv'));
-  const measured = rows(join(here, 'data', data, 'measured.csv'));
-  rmSync(out, { recursive: true });
-  const halves = { all: () => true, odd: (_, at) => at % 2 === 1, even: (_, at) => at % 2 === 0 };
-  for (const [half, keep] of Object.entries(halves)) {
-    const found = compare(simulated.filter(keep), measured.filter(keep));
-    const figures = Object.values(found).map((value) => value.toFixed(2).padStart(8)).join(' ');
-    console.log(`${scenario.padEnd(25)} ${half.padEnd(8)} ${figures}`);
+
+const print = (consort) => {
+  console.log('scenario                  requests   TTFT %   TPOT %    E2E %');
+  for (const [scenario, data, fitted] of runs) {
+    const out = mkdtempSync(join(tmpdir(), 'fidelity-'));
+    execFileSync(consort, ['sim', join(here, `${scenario}.json`), '--out', out]);
+    const simulated = rows(join(out, 'requests.csv'));
+    const measured = rows(join(here, 'data', data, 'measured.csv'));
+    rmSync(out, { recursive: true });
+    const parts
+      = { all: () => true, fitted: (_, at) => at < fitted, held: (_, at) => at >= fitted };
+    for (const [part, keep] of Object.entries(parts)) {
+      const kept = simulated.filter(keep);
+      if (!kept.length)
+        continue;
+      const found = compare(kept, measured.filter(keep));
+      const figures = Object.values(found).map((value) => value.toFixed(2).padStart(8)).join(' ');
+      console.log(`${scenario.padEnd(25)} ${part.padEnd(8)} ${figures}`);
+    }
+  }
+};
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  if (process.argv[2]) {
+    print(process.argv[2]);
+  } else {
+    console.error('usage: node tests/fidelity/compare.mjs CONSORT');
+    process.exit(2);
   }
 }

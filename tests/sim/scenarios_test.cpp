@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The shipped core and codec, whole runs in virtual time.
 #include "scenarios/sim/simulation.hpp"
+#include "scheduler/policy/profile.hpp"
 
 #include <gtest/gtest.h>
 
@@ -100,8 +101,63 @@ std::string scenario_test_name(const testing::TestParamInfo<const char*>& info) 
 INSTANTIATE_TEST_SUITE_P(Files, ShippedScenario,
                          testing::Values("npu-cold-start", "rack-loss", "rolling-upgrade",
                                          "slow-device", "flapping-node", "batch-under-interactive",
-                                         "thundering-herd", "scheduler-crash"),
+                                         "thundering-herd", "scheduler-crash", "remote-spill",
+                                         "energy-night", "prefix-heavy-agents",
+                                         "ten-thousand-devices"),
                          scenario_test_name);
+
+std::string policy_test_name(const testing::TestParamInfo<std::string>& info) {
+  auto made = info.param;
+  std::erase(made, '-');
+  return made;
+}
+
+class EveryPolicy : public testing::TestWithParam<std::string> {};
+
+TEST_P(EveryPolicy, ServesAnHourOfAzureOnAMixedFleet) {
+  const auto plan = load("mixed-fleet");
+  run_options options;
+  options.seed = *plan.seed;
+  options.policy = parse_policy(GetParam());
+  ASSERT_TRUE(options.policy);
+  const auto summary = run_scenario(plan, options);
+  EXPECT_TRUE(summary.passed()) << troubles(summary);
+  for (const auto* device : {"gpu-0/gpu0", "npu-0/npu0", "pim-0/pim0"})
+    EXPECT_GT(summary.device_tokens.count(device), 0U) << device;
+}
+
+INSTANTIATE_TEST_SUITE_P(Policies, EveryPolicy, testing::ValuesIn(core::policy_words()),
+                         policy_test_name);
+
+/// An expectation that holds whatever happens proves nothing: without what a scenario is about, its
+/// own are missed.
+std::string missed(const scenario& plan) {
+  const auto summary = run(plan, *plan.seed);
+  EXPECT_TRUE(summary.violations.empty()) << troubles(summary);
+  std::string made;
+  for (const auto& line : summary.misses)
+    made += line + "; ";
+  return made;
+}
+
+TEST(ShippedScenarios, MissTheirExpectationsWithoutWhatTheyAreAbout) {
+  auto spill = load("remote-spill");
+  spill.remote_budget_micros_per_hour = 0;
+  EXPECT_NE(missed(spill).find("remote_money"), std::string::npos) << missed(spill);
+  auto night = load("energy-night");
+  night.policy = policy_name("latency");
+  EXPECT_NE(missed(night).find("energy_wh"), std::string::npos) << missed(night);
+  night = load("energy-night");
+  for (auto& node : night.nodes) {
+    auto uncapped = *node.devices[0];
+    uncapped.cap_mw = 0;
+    node.devices[0] = std::make_shared<const device_model>(std::move(uncapped));
+  }
+  EXPECT_NE(missed(night).find("power_max_w"), std::string::npos) << missed(night);
+  auto agents = load("prefix-heavy-agents");
+  agents.policy = policy_name("least-loaded");
+  EXPECT_NE(missed(agents).find("cached_share"), std::string::npos) << missed(agents);
+}
 
 class EverySeed : public testing::TestWithParam<std::uint64_t> {};
 
@@ -148,16 +204,17 @@ TEST(Simulation, SkippingTheCodecDecidesTheSame) {
 TEST(Simulation, GatheredTokensEndAtTheSameTimeWithFewerFrames) {
   auto plan = load("quickstart");
   plan.faults.clear();
+  // A client measures a gap with the jitter of two frames in it, an engine that gathers without: so
+  // none here.
+  plan.network.jitter_us = 0;
   const auto each = run(plan, 7);
   plan.gathers_tokens = true;
   const auto gathered = run(plan, 7);
   EXPECT_TRUE(gathered.passed()) << troubles(gathered);
   EXPECT_EQ(each.figures.at("tokens"), gathered.figures.at("tokens"));
   EXPECT_LT(gathered.counts.frames * 2, each.counts.frames);
-  // Of gaps as the engine makes them, not as the network delivers them.
-  EXPECT_NEAR(gathered.figures.at("itl_p50_ms") / each.figures.at("itl_p50_ms"), 1, 0.1);
-  for (const auto* name : {"ttft_p50_ms", "e2e_p50_ms", "e2e_p99_ms"})
-    EXPECT_NEAR(gathered.figures.at(name) / each.figures.at(name), 1, 0.05) << name;
+  for (const auto* name : {"ttft_p50_ms", "itl_p50_ms", "itl_p99_ms", "e2e_p50_ms", "e2e_p99_ms"})
+    EXPECT_NEAR(gathered.figures.at(name) / each.figures.at(name), 1, 0.02) << name;
 }
 
 /// Every kind of device serves, those that need an artifact once it is built.
@@ -186,6 +243,25 @@ TEST(Simulation, AMixedFleetServesOnEveryKindOfDevice) {
   EXPECT_GE(summary.figures.at("builds"), 1);
   for (const auto* type : {"gpu", "npu", "pim", "cpu", "remote", "hybrid"})
     EXPECT_GT(summary.device_tokens.count(std::string("n/") + type + "0"), 0U) << type;
+}
+
+/// No device holds the model: four chips on two nodes do, and when a node dies, four others.
+TEST(Simulation, AnInstanceOverTwoNodesServesAndFailsAsOne) {
+  const auto plan = parse_scenario(R"json({
+    "name": "ranks", "duration": "60s", "tokens": "gathered", "seed": 1,
+    "nodes": [{ "name": "n-{n}", "count": 3, "devices": [
+      { "spec": "a100-80g", "count": 2, "load": "1s", "load_per_s": "100GiB" } ] }],
+    "models": { "m": { "shape": "llama-3.1-70b", "context": 4096, "devices_per_instance": 4,
+                       "replicas_min": 1 } },
+    "workload": [{ "poisson": "2/s", "input": 200, "output": 60, "from": "10s" }],
+    "faults": [{ "at": "30s", "kill": "n-1", "for": "5s" }],
+    "expect": { "lost_requests": 0, "failovers": { "min": 1 }, "loads": { "min": 2 } }
+  })json",
+                                   "ranks.json");
+  ASSERT_TRUE(plan.ok()) << plan.failure().message;
+  const auto summary = run(*plan, 1);
+  EXPECT_TRUE(summary.passed()) << troubles(summary);
+  EXPECT_GT(summary.figures.at("finished"), 60) << troubles(summary);
 }
 
 TEST(Simulation, ATraceThatIsWrongEndsTheRunAndSaysWhere) {

@@ -69,6 +69,19 @@ TEST(Swarm, DrawsEveryKindOfFaultAndTheSameOnesForTheSameSeed) {
   EXPECT_NE(describe_scenario(draw_scenario(1)), describe_scenario(draw_scenario(2)));
 }
 
+TEST(Swarm, DrawsEveryKindOfDevice) {
+  std::set<std::string> types;
+  std::set<std::string> names;
+  for (std::uint64_t seed = 1; seed <= 300; ++seed)
+    for (const auto& node : draw_scenario(seed).nodes)
+      for (const auto& device : node.devices) {
+        types.insert(device->type);
+        names.insert(device->name);
+      }
+  EXPECT_EQ(types, (std::set<std::string>{"cpu", "gpu", "hybrid", "npu", "pim", "remote"}));
+  EXPECT_EQ(names.size(), device_model_names().size()) << "every chip of the table";
+}
+
 TEST(Swarm, SeedsThatOnceFailedStayMended) {
   std::ifstream file(CONSORT_SOURCE_DIR "/tests/sim/regressions.txt");
   ASSERT_TRUE(file);

@@ -16,8 +16,8 @@ constexpr duration_us slack_us = core::limits::second_us;
 void starvation_checker::begin(const request_meta& meta, time_us now) {
   const lane where{meta.model.value, meta.selector};
   lanes_[meta.id] = where;
-  waiting_[where][meta.id]
-      = {now, std::uint64_t{meta.prompt_tokens} + meta.max_tokens, meta.external_id};
+  waiting_[where][meta.id] = {now, std::uint64_t{meta.prompt_tokens} + meta.max_tokens,
+                              meta.external_id, meta.priority, 0};
 }
 
 void starvation_checker::forget(const request_id& request) {
@@ -41,15 +41,18 @@ void starvation_checker::served(const request_id& request, time_us now) {
   const auto found = lanes_.find(request);
   if (found == lanes_.end())
     return;
-  const auto& beside = waiting_[found->second];
+  auto& beside = waiting_[found->second];
   const auto one = beside.find(request);
   // Ids grow with time, so the oldest come first.
-  for (const auto& [other, older] : beside) {
+  for (auto& [other, older] : beside) {
     if (other == request || one == beside.end() || older.since >= one->second.since)
       break;
-    if (now - older.since > core::limits::starvation_us + slack_us
-        && older.tokens <= one->second.tokens
-        && now - one->second.since < core::limits::starvation_us)
+    if (now - older.since <= core::limits::starvation_us + slack_us
+        || older.tokens > one->second.tokens
+        || now - one->second.since >= core::limits::starvation_us)
+      continue;
+    const bool oldest = other == beside.begin()->first;
+    if (older.priority == one->second.priority || (oldest && ++older.passed > passes_max))
       return violate("request " + older.external_id + ", waiting for "
                          + format_duration(now - older.since) + ", was passed by "
                          + one->second.external_id,

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Waiting is bounded: once a request has waited for core::limits::starvation_us, no younger one of
-/// the same model and selector that needs no less room is served before it, whatever its class.
-/// Requests on their second attempt are left out: a failed device may be closed to them.
+/// the same model, selector and class that needs no less room is served before it; and the oldest
+/// of all classes, which gets every core::limits::aged_every-th grant at least, is passed by at
+/// most `passes_max` of other classes. Requests on their second attempt are left out: a failed
+/// device may be closed to them.
 
 #include "scenarios/sim/observer.hpp"
+#include "scheduler/limits.hpp"
 
 #include <map>
 
@@ -12,6 +15,10 @@ namespace consort::sim {
 
 class starvation_checker : public checker {
 public:
+  /// Four turns, for grants that were decided before it began to starve and devices that it may not
+  /// use.
+  static constexpr std::uint32_t passes_max = 4 * core::limits::aged_every;
+
   void on_event(const core::event& happened, time_us now) override;
   void on_command(const core::command& wanted, time_us now) override;
   void on_scheduler_lost(time_us) override { waiting_.clear(); }
@@ -21,6 +28,8 @@ private:
     time_us since = 0;
     std::uint64_t tokens = 0; ///< That it reserves.
     std::string external_id;
+    priority_class priority = priority_class::standard;
+    std::uint32_t passed = 0; ///< By others of its lane, since it is the oldest and starves.
   };
   using lane = std::pair<std::string, std::string>; ///< Model and selector.
 

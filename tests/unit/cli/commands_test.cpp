@@ -7,6 +7,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <sstream>
+
 namespace consort::cli {
 namespace {
 
@@ -199,6 +202,52 @@ TEST_F(CommandsTest, SimPrintsSeedTableAndDigestAndFailsWithAReplayCommand) {
   EXPECT_THAT(canary.err, HasSubstr("never answered"));
   EXPECT_THAT(canary.err, HasSubstr("--seed 1 --policy latency"));
   EXPECT_EQ(run_command({"sim", "no-such.json"}).code, exit_code::usage);
+}
+
+/// The command after `replay with: consort `, word by word; quotes hold no spaces here.
+std::vector<std::string> replayed(const std::string& said) {
+  const std::string before = "replay with: consort ";
+  const auto from = said.find(before);
+  if (from == std::string::npos)
+    return {};
+  std::istringstream line(
+      said.substr(from + before.size(), said.find('\n', from) - from - before.size()));
+  std::vector<std::string> words;
+  for (std::string word; line >> word;) {
+    std::erase(word, '\'');
+    words.push_back(word);
+  }
+  return words;
+}
+
+TEST_F(CommandsTest, TheReplayCommandOfOneRunOfASweepPlaysThatRun) {
+  const std::string canary = CONSORT_SOURCE_DIR "/scenarios/canary.json";
+  const auto all = run_command({"sim", canary, "--seed", "3", "--sweep",
+                                "workload[0].poisson=1/s,2/s", "--policy", "energy"});
+  EXPECT_THAT(all.err, HasSubstr("--seed 3 --policy energy --sweep 'workload[0].poisson=1/s'\n"));
+  const auto again = run_command(replayed(all.err));
+  EXPECT_EQ(again.code, exit_code::failed) << again.err;
+  EXPECT_THAT(again.out, HasSubstr("1 of 1 runs"));
+  EXPECT_THAT(again.err, HasSubstr("never answered"));
+  EXPECT_EQ(replayed(again.err), replayed(all.err));
+}
+
+TEST_F(CommandsTest, AnEngineAloneIsReplayedWithoutAPolicy) {
+  const auto path = testing::TempDir() + "engine-alone.json";
+  std::ofstream(path) << R"({ "name": "alone", "duration": "2s", "engine_only": true, "seed": 4,
+    "nodes": [{ "name": "n", "devices": ["cpu-local"] }],
+    "models": { "m": { "weights": 1000, "kv_bytes_per_token": 10 } },
+    "workload": [{ "poisson": "5/s" }], "expect": { "failed": 1 } })";
+  const auto done = run_command({"sim", path});
+  EXPECT_EQ(done.code, exit_code::failed);
+  EXPECT_THAT(done.out, HasSubstr("seed 4, engine only, 1 nodes"));
+  EXPECT_EQ(replayed(done.err), (std::vector<std::string>{"sim", path, "--seed", "4"}));
+  EXPECT_EQ(run_command(replayed(done.err)).code, exit_code::failed);
+  for (const auto* policies : {"energy", "energy,latency"}) {
+    const auto refused = run_command({"sim", path, "--policy", policies});
+    EXPECT_EQ(refused.code, exit_code::usage);
+    EXPECT_THAT(refused.err, HasSubstr("has no scheduler"));
+  }
 }
 
 TEST_F(CommandsTest, SimRunsASecondTimeToCheck) {

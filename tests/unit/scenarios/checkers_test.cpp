@@ -273,8 +273,11 @@ protected:
     made.max_tokens = tokens;
     return made;
   }
-  void submit(std::uint64_t number, time_us now, std::uint32_t tokens = 10) {
-    check_.on_event(core::request_submitted{asked(number, tokens)}, now);
+  void submit(std::uint64_t number, time_us now, std::uint32_t tokens = 10,
+              priority_class priority = priority_class::standard) {
+    auto meta = asked(number, tokens);
+    meta.priority = priority;
+    check_.on_event(core::request_submitted{meta}, now);
   }
   void grant(std::uint64_t number, time_us now) {
     core::grant_ticket made;
@@ -300,6 +303,21 @@ TEST_F(StarvationTest, FindsAYoungerOneThatPassesAfterTheBound) {
   grant(2, bound_);
   ASSERT_TRUE(check_.violation());
   EXPECT_NE(check_.violation()->find("req-1, waiting for 12s, was passed by req-2"),
+            std::string::npos)
+      << *check_.violation();
+}
+
+TEST_F(StarvationTest, TheOldestIsPassedByOtherClassesOnlyInSomeTurns) {
+  submit(1, 0, 10, priority_class::batch);
+  for (std::uint64_t number = 2; number < 2 + starvation_checker::passes_max; ++number) {
+    submit(number, bound_ - 10, 10, priority_class::interactive);
+    grant(number, bound_);
+  }
+  EXPECT_EQ(check_.violation(), std::nullopt);
+  submit(100, bound_ - 10, 10, priority_class::interactive);
+  grant(100, bound_);
+  ASSERT_TRUE(check_.violation());
+  EXPECT_NE(check_.violation()->find("req-1, waiting for 12s, was passed by req-100"),
             std::string::npos)
       << *check_.violation();
 }

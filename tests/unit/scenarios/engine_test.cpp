@@ -222,5 +222,21 @@ TEST_F(EngineTest, EnergyAboveIdleIsCountedForEveryStep) {
   EXPECT_NEAR(energy_mj_, 21'000, 1);
 }
 
+TEST_F(EngineTest, AHybridRunsNoMoreThanItsDecodeSideTakes) {
+  auto hybrid = *find_device_model("cpu-local");
+  hybrid.type = "hybrid";
+  hybrid.max_sequences = 1;
+  hybrid.prefill.device = find_device_model("cpu-local");
+  device_ = std::make_shared<const device_model>(std::move(hybrid));
+  const auto runs = make();
+  for (std::uint64_t number = 1; number <= 3; ++number)
+    runs->add(sequence(number, 100, 50));
+  std::uint32_t most = 0;
+  while (heap_.run_next())
+    most = std::max(most, runs->running());
+  EXPECT_EQ(most, 1U);
+  EXPECT_EQ(finished_.size(), 3U);
+}
+
 } // namespace
 } // namespace consort::sim

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scenarios/report/report.hpp"
 
+#include "scenarios/limits.hpp"
 #include "scenarios/sim/slo.hpp"
 
 #include <gtest/gtest.h>
@@ -103,6 +104,40 @@ TEST_F(TimelineTest, CountsWhoWaitsAndTheMeanPower) {
   EXPECT_EQ(course_.devices[0].running[3], 1);
 }
 
+TEST_F(TimelineTest, PowerIsAMeanOverEverySliceAndWhatComesLaterIsInNone) {
+  constexpr duration_us length = 2'500 * limits::second_us + limits::second_us / 2;
+  timeline course;
+  timeline_recorder recorder(course, length);
+  core::device_reported report;
+  report.device = device_id("n/npu0");
+  report.reading.power_mw = 20'000;
+  // A report a second, for a minute longer than the slices cover.
+  const auto end = length + 60 * limits::second_us;
+  for (time_us at = 1'300; at < end; at += limits::report_every_us) {
+    recorder.on_event(report, at);
+    recorder.on_token({}, {}, at);
+  }
+  recorder.on_end({}, end);
+  EXPECT_LE(course.power_w.size(), limits::timeline_slices_max);
+  for (const auto power : course.power_w)
+    EXPECT_DOUBLE_EQ(power, 20);
+  for (const auto tokens : course.tokens)
+    EXPECT_EQ(tokens, course.slice_us / limits::report_every_us);
+}
+
+TEST_F(TimelineTest, TheLastSliceOfARunThatEndsWithinItIsAMeanToo) {
+  timeline course;
+  timeline_recorder recorder(course, 1'000 * limits::second_us);
+  ASSERT_EQ(course.slice_us, 5 * limits::second_us);
+  core::device_reported report;
+  report.device = device_id("n/npu0");
+  report.reading.power_mw = 20'000;
+  recorder.on_event(report, 5 * limits::second_us);
+  recorder.on_event(report, 6 * limits::second_us);
+  recorder.on_end({}, 7 * limits::second_us); // A checker stopped it there.
+  EXPECT_DOUBLE_EQ(course.power_w[1], 20);
+}
+
 TEST_F(TimelineTest, KeepsNoMoreEventsThanItsLimitAndCountsTheRest) {
   const core::note said{core::note::severity::info, "n", "text"};
   const auto before = course_.events.size();
@@ -119,13 +154,20 @@ TEST(Report, IsOnePageWithoutANetworkThatNamesItsOrigin) {
   summary.violations = {"</script><script>alert(1)</script>"};
   const auto page
       = report_html({"night", "it holds", 7, "1.2.3", "consort sim night.json --seed 7", ""},
-                    {{"latency", 2.5, &summary}});
+                    {{"latency", 2.5, &summary, ""}});
   EXPECT_EQ(page.find("CONSORT_REPORT_DATA"), std::string::npos);
   EXPECT_NE(page.find("consort sim night.json --seed 7"), std::string::npos);
   EXPECT_NE(page.find("1.2.3"), std::string::npos);
   EXPECT_EQ(page.find("<script>alert"), std::string::npos) << "data must not end its element";
   for (const auto* outside : {"src=\"http", "href=\"http", "@import", "fetch(", "url("})
     EXPECT_EQ(page.find(outside), std::string::npos) << outside;
+}
+
+TEST(Report, ItsCurvesCountRequestsThatWereNotKept) {
+  run_summary summary;
+  summary.further.first_tokens.add(1'234'567'000);
+  const auto page = report_html({"s", "", 7, "1", "c", ""}, {{"latency", 0, &summary, ""}});
+  EXPECT_NE(page.find("\"ttft\":[[1230000.0"), std::string::npos);
 }
 
 TEST(Report, CsvQuotesWhatNeedsIt) {

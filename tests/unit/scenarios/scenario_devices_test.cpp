@@ -122,6 +122,17 @@ TEST_F(ScenarioDevicesTest, ReadsTablesOfOperatorsBesideTheFile) {
   EXPECT_NE(said.find("attention.csv:2: expected"), std::string::npos) << said;
 }
 
+TEST_F(ScenarioDevicesTest, ADamagedTableIsSaidToBeDamagedNotMissing) {
+  write("dense.csv.xz", std::string("\xFD"
+                                    "7zXZ\0 and then nothing of it",
+                                    30));
+  const auto of = text(R"({ "spec": "l4", "table": "." })", shape, work);
+  EXPECT_NE(complaint(of).find("dense.csv.xz:1: the xz stream is damaged"), std::string::npos)
+      << complaint(of);
+  write("dense.csv.xz", "layer,tokens,time_us\n");
+  EXPECT_NE(complaint(of).find("dense.csv.xz: is not xz data"), std::string::npos) << complaint(of);
+}
+
 TEST_F(ScenarioDevicesTest, WorkloadsComeFromProcessesTracesAndClients) {
   write("t.csv", "time_s,prompt_tokens,output_tokens\n0,5,6\n1,5,6\n");
   const auto plan = parse(text("\"l4\"", shape, R"json(

@@ -80,13 +80,49 @@ TEST(Summary, AFigureThatNobodyReachedIsAMiss) {
   EXPECT_NE(missed[0].find("ttft_p99_ms is unknown"), std::string::npos);
 }
 
+TEST(Summary, SpansCountRequestsThatWereNotKeptToo) {
+  auto summary = sample();
+  EXPECT_EQ(finished_spans(summary, finished_spans::what::life).percentile(1'000), 25'000);
+  summary.further.requests = 3;
+  for (const auto span : {50'000, 60'000, 70'000})
+    summary.further.first_tokens.add(span);
+  const finished_spans first(summary, finished_spans::what::first_token);
+  EXPECT_NEAR(double(*first.percentile(500)), 50'000, 50) << "the third of five";
+  EXPECT_EQ(first.percentile(1'000), 70'000);
+  EXPECT_EQ(first.mean_us(), (10'000 + 20'000 + 50'000 + 60'000 + 70'000) / 5.0);
+}
+
+TEST(Summary, SpendingIsKnownOnlyWhereDevicesReported) {
+  auto summary = sample();
+  EXPECT_EQ(summary.figures.count("energy_wh"), 0U);
+  summary.spent = {3, 7.2e6, 5e6, 2e6, 150'000};
+  compute_figures(summary, 2'000'000);
+  EXPECT_EQ(summary.figures.at("energy_wh"), 2);
+  EXPECT_EQ(summary.figures.at("power_max_w"), 150);
+  EXPECT_EQ(summary.figures.at("money"), 5);
+  EXPECT_EQ(summary.figures.at("remote_money"), 2);
+}
+
+TEST(Summary, TheTableShowsTheBusiestDevicesAndCountsTheRest) {
+  auto summary = sample();
+  summary.device_tokens.clear();
+  for (std::size_t at = 0; at < limits::table_devices_max + 3; ++at)
+    summary.device_tokens["n/gpu" + std::to_string(at + 100)] = at + 1;
+  const auto text = render_summary(summary);
+  EXPECT_NE(text.find("  3 others      6 tokens"), std::string::npos) << text;
+  EXPECT_EQ(text.find("n/gpu102"), std::string::npos) << text;
+  EXPECT_LT(text.find("n/gpu103"), text.find("n/gpu104")) << text;
+}
+
 TEST(Summary, WritesOneCsvLinePerRequestAndJsonThatParses) {
   const auto summary = sample();
   const auto csv = requests_csv(summary);
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 5);
   EXPECT_NE(csv.find("req-4,,lost,"), std::string::npos);
-  const auto parsed = nlohmann::json::parse(summary_json(summary));
+  const auto parsed = nlohmann::json::parse(summary_json(summary, {"1.2.3", "consort sim x.json"}));
   EXPECT_EQ(parsed["seed"], 9);
+  EXPECT_EQ(parsed["version"], "1.2.3");
+  EXPECT_EQ(parsed["command"], "consort sim x.json");
   EXPECT_EQ(parsed["figures"]["finished"], 2);
   EXPECT_NE(render_summary(summary).find("TTFT"), std::string::npos);
 }

@@ -13,6 +13,7 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <set>
 
 namespace consort::sim {
@@ -139,6 +140,15 @@ TEST_F(WorkloadsTest, ReadsXzAndSaysWhenItIsCutOffOrDamaged) {
   EXPECT_NE(complaint(packed.substr(0, packed.size() / 2)).find("truncated"), std::string::npos);
   packed[packed.size() / 2] = static_cast<char>(packed[packed.size() / 2] ^ 0x55);
   EXPECT_NE(complaint(packed).find("xz stream is"), std::string::npos);
+  // By its name it should have been compressed.
+  for (const auto& other : {std::string(), packed.substr(0, 3), "x" + packed}) {
+    const auto opened = trace_reader::open(write("t.csv.xz", other));
+    ASSERT_FALSE(opened.ok());
+    EXPECT_NE(
+        opened.failure().message.find("t.csv.xz: is not xz data, or its beginning is damaged"),
+        std::string::npos)
+        << opened.failure().message;
+  }
 }
 
 TEST_F(WorkloadsTest, NamesFileLineAndFieldOfWhatIsWrong) {
@@ -260,6 +270,33 @@ TEST_F(WorkloadsTest, ProcessesHaveTheRateAndTheVariationThatTheySay) {
   EXPECT_NEAR(double(first_half) / double(wave.size()), 0.5 + 0.9 / 3.1416, 0.01);
 }
 
+TEST_F(WorkloadsTest, SpansAndSizesThatNoIntegerHoldsAreTheLongest) {
+  constexpr double infinite = std::numeric_limits<double>::infinity();
+  EXPECT_EQ(drawn_span_us(1.5), 1'500'000);
+  for (const double seconds : {1e30, infinite})
+    EXPECT_EQ(drawn_span_us(seconds), limits::duration_us_max + 1);
+  EXPECT_EQ(drawn_span_us(std::nan("")), 0);
+  EXPECT_EQ(drawn_span_us(-infinite), 0);
+  synthetic_settings settings;
+  for (const auto process :
+       {arrival_process::poisson, arrival_process::gamma, arrival_process::diurnal}) {
+    settings.process = process;
+    settings.period_us = limits::second_us;
+    settings.rate = settings.peak_rate = 1e-300;
+    EXPECT_TRUE(drawn(settings, limits::duration_us_max).empty());
+  }
+  settings = {};
+  settings.input = settings.output = {distribution::kind::lognormal, 1e6, 1e6};
+  for (const auto& one : drawn(settings, 100 * limits::second_us)) {
+    EXPECT_TRUE(one.prompt_tokens == 1 || one.prompt_tokens == 1'000'000) << one.prompt_tokens;
+    EXPECT_TRUE(one.output_tokens == 1 || one.output_tokens == 1'000'000) << one.output_tokens;
+  }
+  settings.turns = 2;
+  settings.think_s = {distribution::kind::constant, infinite, 0};
+  synthetic_source source(settings, 7, "0", 0, limits::duration_us_max);
+  EXPECT_FALSE(source.ended(**source.next(), 5)) << "nobody thinks for longer than a run";
+}
+
 TEST_F(WorkloadsTest, AClosedLoopSendsAgainOnlyAfterAnAnswer) {
   synthetic_settings settings;
   settings.process = arrival_process::closed;
@@ -320,10 +357,24 @@ TEST_F(WorkloadsTest, ServegensClientsAreMergedInOrderOfTime) {
                              [](const arrival& x, const arrival& y) { return x.at < y.at; }));
   for (const auto& one : made)
     EXPECT_TRUE(one.prompt_tokens == 10 || one.prompt_tokens == 20 || one.prompt_tokens == 300);
-  write("b-trace.csv", "0,fast,1,,0,0\n");
-  opened = open_servegen(settings);
-  ASSERT_FALSE(opened.ok());
-  EXPECT_NE(opened.failure().message.find("b-trace.csv:1"), std::string::npos);
+  const auto expect = [&](const std::string& text, const std::string& part) {
+    write("b-trace.csv", text);
+    const auto refused = open_servegen(settings);
+    ASSERT_FALSE(refused.ok()) << part;
+    EXPECT_NE(refused.failure().message.find(part), std::string::npos) << refused.failure().message;
+  };
+  expect("0,fast,1,,0,0\n", "b-trace.csv:1: expected window,rate,");
+  expect("0,1,1,,0,0\n0,1,1,,0,0\n", "b-trace.csv:2: window: must begin at 600");
+  expect("0,1,1,Pareto,1,0\n", "b-trace.csv:1: family: `Pareto` is not");
+  expect("0,1,1,Gamma,inf,0\n", "b-trace.csv:1: shape: must be between");
+  expect("0,1,1,Weibull,0,0\n", "b-trace.csv:1: shape: must be between");
+  // As narrow as a shape may be: gaps that no window holds, and no endless draw.
+  write("b-trace.csv", "0,1e-9,1,Weibull,0.001,0\n600,5,1,Gamma,0.001,0\n");
+  EXPECT_TRUE(open_servegen(settings).ok());
+  settings.clients_max = 1;
+  const auto crowd = open_servegen(settings);
+  ASSERT_FALSE(crowd.ok());
+  EXPECT_NE(crowd.failure().message.find("holds more than 1 clients"), std::string::npos);
   settings.folder = "/nowhere";
   EXPECT_FALSE(open_servegen(settings).ok());
 }

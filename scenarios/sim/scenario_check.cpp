@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scenarios/sim/scenario_check.hpp"
+
+#include "scenarios/models/device_claims.hpp"
+#include "scheduler/selector.hpp"
+#include "scheduler/units.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace consort::sim {
+
+namespace {
+
+using strict_json::value;
+
+class impossible_finder {
+public:
+  impossible_finder(const scenario& plan, const value& root, std::string_view origin)
+      : plan_(plan), root_(root), origin_(origin) {}
+
+  std::optional<error> find() {
+    for (const auto& [name, entry] : root_.find("models")->members)
+      if (!found_)
+        look_at_model(name, entry);
+    for (std::size_t number = 0; number < plan_.workloads.size() && !found_; ++number)
+      look_at_workload(plan_.workloads[number], root_.find("workload")->items[number]);
+    return found_;
+  }
+
+private:
+  /// About a member of `object`, or about all of it when it does not have that member.
+  void wrong(const value& object, const char* member, const std::string& message) {
+    if (found_)
+      return;
+    const auto* named = object.find(member);
+    found_ = strict_json::error_at(origin_, named ? *named : object, message);
+  }
+
+  void look_at_model(const std::string& name, const value& entry) {
+    const auto& model = *std::find_if(plan_.models.begin(), plan_.models.end(),
+                                      [&](const scenario_model& one) { return one.name == name; });
+    if (model.devices_per_instance > 1 && alike(model.devices_per_instance) == nullptr)
+      return wrong(entry, "devices_per_instance",
+                   "no " + std::to_string(model.devices_per_instance)
+                       + " chips of one spec are in the cluster");
+    std::uint64_t most = 0;
+    for (const auto& node : plan_.nodes)
+      for (const auto& device : node.devices) {
+        // What is built for a device may be half of the weights.
+        const auto times = device->build_profile.empty() ? 1U : 2U;
+        most = std::max(most, device->memory_bytes * times * model.devices_per_instance);
+      }
+    if (model.weight_bytes > most)
+      wrong(entry, "weights",
+            "fits on no device: it takes " + format_size(model.weight_bytes)
+                + ", and the largest has room for " + format_size(most));
+  }
+
+  /// The name of a chip that there are at least `count` devices of; null when there is none.
+  const std::string* alike(std::uint32_t count) const {
+    std::map<std::string, std::uint32_t> numbers;
+    for (const auto& node : plan_.nodes)
+      for (const auto& device : node.devices)
+        if (device->fidelity != fidelity_kind::rates && ++numbers[device->name] >= count)
+          return &device->name;
+    return nullptr;
+  }
+
+  void look_at_workload(const scenario_workload& work, const value& item) {
+    if (work.from >= plan_.safety_us)
+      return wrong(item, "from", "is not before the scenario's duration");
+    if (work.until <= work.from)
+      return wrong(item, "until", "is not after `from`");
+    if (const auto selector = core::selector::parse(work.device); !selector)
+      wrong(item, "device", selector.failure().message);
+    else if (!selector->everything() && !anyone(*selector))
+      wrong(item, "device", "`" + work.device + "` names no device of the cluster");
+    const double requests
+        = rate_of(work) * static_cast<double>(work.until - work.from) / double(limits::second_us);
+    if (requests > static_cast<double>(limits::requests_max))
+      wrong(item, "",
+            "asks for about " + std::to_string(std::llround(requests))
+                + " requests; a run has at most " + std::to_string(limits::requests_max));
+  }
+
+  bool anyone(const core::selector& wanted) const {
+    for (const auto& node : plan_.nodes) {
+      const auto ids = device_ids(node);
+      for (std::size_t at = 0; at < ids.size(); ++at) {
+        device_spec spec;
+        spec.id = device_id(ids[at]);
+        spec.node = node_id(node.name);
+        spec.type = resource_type_of(node.devices[at]->type);
+        spec.vendor = node.devices[at]->vendor;
+        spec.model = node.devices[at]->name;
+        if (wanted.matches(spec))
+          return true;
+      }
+    }
+    return false;
+  }
+
+  /// Arrivals per second on average; 0 where something else decides.
+  static double rate_of(const scenario_workload& work) {
+    const auto& drawn = work.drawn;
+    if (!work.trace_paths.empty() || !work.servegen_folder.empty())
+      return 0;
+    double sum = 0;
+    double span = 0;
+    switch (drawn.process) {
+    case arrival_process::closed: return 0;
+    case arrival_process::bursts:
+      return (drawn.peak_rate * double(drawn.on_us) + work.rate_per_s * double(drawn.off_us))
+             / double(drawn.on_us + drawn.off_us);
+    case arrival_process::stages:
+      for (const auto& [rate, stage_us] : drawn.stages) {
+        sum += rate * double(stage_us);
+        span += double(stage_us);
+      }
+      return sum / std::max(span, double(work.until - work.from));
+    case arrival_process::poisson:
+    case arrival_process::gamma:
+    case arrival_process::diurnal: break;
+    }
+    return work.rate_per_s;
+  }
+
+  const scenario& plan_;
+  const value& root_;
+  std::string_view origin_;
+  std::optional<error> found_;
+};
+
+} // namespace
+
+std::optional<error> find_impossible(const scenario& plan, const value& root,
+                                     std::string_view origin) {
+  return impossible_finder(plan, root, origin).find();
+}
+
+} // namespace consort::sim

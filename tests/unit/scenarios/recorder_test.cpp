@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// What devices say of power and money, added up over their lives.
+#include "scenarios/sim/recorder.hpp"
+
+#include <gtest/gtest.h>
+
+namespace consort::sim {
+namespace {
+
+class RecorderTest : public testing::Test {
+protected:
+  void advertise(const char* device, resource_type type) {
+    core::device_advertised told;
+    told.spec.id = device_id(device);
+    told.spec.node = node_id("n");
+    told.spec.type = type;
+    recorder_.on_event(told, 0);
+  }
+  void report(const char* device, std::uint64_t life, std::uint64_t energy_mj, std::uint64_t micros,
+              std::uint64_t power_mw) {
+    core::device_reported told;
+    told.device = device_id(device);
+    told.life = incarnation(life);
+    told.reading.energy_mj = energy_mj;
+    told.reading.cost_micros = micros;
+    told.reading.power_mw = power_mw;
+    recorder_.on_event(told, 0);
+  }
+
+  run_summary summary_;
+  recorder recorder_{summary_, false};
+};
+
+TEST_F(RecorderTest, AddsUpWhatDevicesSpendAndHowMuchTheyDrawAtOnce) {
+  advertise("n/gpu0", resource_type::gpu);
+  advertise("n/remote0", resource_type::remote);
+  report("n/gpu0", 1, 100, 10, 50);
+  report("n/gpu0", 1, 300, 30, 70);
+  report("n/remote0", 1, 0, 5, 20);
+  report("n/gpu0", 1, 400, 40, 10);
+  EXPECT_EQ(summary_.spent.energy_mj, 400);
+  EXPECT_EQ(summary_.spent.micros, 45);
+  EXPECT_EQ(summary_.spent.remote_micros, 5);
+  EXPECT_EQ(summary_.spent.power_mw_max, 90U);
+}
+
+TEST_F(RecorderTest, ANewLifeCountsFromNothingAndALateRepetitionForNothing) {
+  report("n/gpu0", 1, 300, 30, 70);
+  report("n/gpu0", 1, 200, 20, 70); // Overtaken by the one above.
+  EXPECT_EQ(summary_.spent.energy_mj, 300);
+  report("n/gpu0", 2, 50, 5, 70);
+  EXPECT_EQ(summary_.spent.energy_mj, 350);
+  EXPECT_EQ(summary_.spent.micros, 35);
+}
+
+TEST_F(RecorderTest, ALostNodeDrawsNothing) {
+  advertise("n/gpu0", resource_type::gpu);
+  report("n/gpu0", 1, 0, 0, 70);
+  core::node_lost lost;
+  lost.node = node_id("n");
+  recorder_.on_event(lost, 0);
+  report("m/gpu0", 1, 0, 0, 60);
+  EXPECT_EQ(summary_.spent.power_mw_max, 70U) << "never both at once";
+}
+
+} // namespace
+} // namespace consort::sim

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is well written and no run could do is told before the run, with line and field.
+#include "scenarios/sim/scenario_check.hpp"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+namespace consort::sim {
+namespace {
+
+/// Line 2 holds the nodes, 3 the model, 4 the workload, 5 more.
+std::string checked_text(const std::string& work,
+                         const std::string& model = R"({ "weights": "10MiB" })",
+                         const std::string& more = {}) {
+  return R"({ "name": "x", "duration": "10s",
+"nodes": [{ "name": "n-{n}", "count": 2, "devices": ["cpu-local", "refnpu-1", "l4"] }],
+"models": { "m": )"
+         + model + R"( },
+"workload": [)"
+         + work + "]" + more + " }";
+}
+
+std::string refusal_of(const std::string& of) {
+  const auto plan = parse_scenario(of, "s.json");
+  return plan ? "" : plan.failure().message;
+}
+
+void expect_refusal(const std::string& of, const std::string& part) {
+  EXPECT_NE(refusal_of(of).find(part), std::string::npos) << refusal_of(of);
+}
+
+TEST(ScenarioCheck, AModelMustFitSomewhere) {
+  const std::string work = R"({ "poisson": "1/s" })";
+  expect_refusal(checked_text(work, R"({ "weights": "1TiB" })"),
+                 "s.json:3: models.m.weights: fits on no device");
+  EXPECT_EQ(refusal_of(checked_text(work, R"({ "weights": "20GiB" })")), "");
+  EXPECT_EQ(refusal_of(checked_text(work, R"({ "weights": "30GiB", "devices_per_instance": 2 })")),
+            "");
+  expect_refusal(checked_text(work, R"({ "weights": "30GiB", "devices_per_instance": 3 })"),
+                 "s.json:3: models.m.devices_per_instance: no 3 chips of one spec");
+  expect_refusal(checked_text(work, R"({ "weights": 0 })"), "models.m.weights: must be above 0");
+}
+
+TEST(ScenarioCheck, ASelectorMustNameADevice) {
+  for (const auto* good : {"auto", "npu", "n-1", "n-0/cpu0", "vendor=nvidia", "model=l4,n-*/gpu0"})
+    EXPECT_EQ(
+        refusal_of(checked_text(R"({ "poisson": "1/s", "device": ")" + std::string(good) + "\" }")),
+        "")
+        << good;
+  for (const auto* bad : {"pim", "n-2/*", "n-0/npu1", "vendor=amd", "!cpu,!npu,!gpu"})
+    expect_refusal(checked_text(R"({ "poisson": "1/s", "device": ")" + std::string(bad) + "\" }"),
+                   "s.json:4: workload[0].device: `" + std::string(bad) + "` names no device");
+  expect_refusal(checked_text(R"({ "poisson": "1/s", "device": "," })"),
+                 "s.json:4: workload[0].device: ");
+}
+
+TEST(ScenarioCheck, AWorkloadMustBeginAndEndWithinARunAndItsLimits) {
+  expect_refusal(checked_text(R"({ "poisson": "1/s", "from": "10s" })"),
+                 "workload[0].from: is not before");
+  expect_refusal(checked_text(R"({ "poisson": "1/s", "from": "5s", "until": "5s" })"),
+                 "workload[0].until: is not after");
+  const auto week = [](const std::string& work) {
+    auto made = checked_text(work);
+    return made.replace(made.find("10s"), 3, "7d");
+  };
+  expect_refusal(
+      week(R"({ "poisson": "100/s" })"),
+      "s.json:4: workload[0]: asks for about 60480000 requests; a run has at most 10000000");
+  expect_refusal(
+      week(R"({ "bursts": { "rate": "1/s", "peak": "100/s", "on": "1s", "off": "1s" } })"),
+      "asks for about 30542400 requests");
+  EXPECT_EQ(refusal_of(week(R"({ "stages": [{ "rate": "1000/s", "for": "1s" }] })")), "");
+  EXPECT_EQ(refusal_of(week(R"({ "closed": { "clients": 5 } })")), "");
+}
+
+TEST(ScenarioCheck, ATraceMustHoldARequest) {
+  const auto path = testing::TempDir() + "header-only.csv";
+  std::ofstream(path) << "time_s,prompt_tokens,output_tokens\n";
+  expect_refusal(checked_text(R"({ "trace": ")" + path + "\" }"),
+                 "workload[0].trace: " + path + ": holds no request");
+  std::ofstream(path, std::ios::app) << "1,-5,1\n";
+  expect_refusal(checked_text(R"({ "trace": ")" + path + "\" }"),
+                 path + ":2: prompt_tokens: must be between");
+}
+
+TEST(ScenarioCheck, BoundsThatContradictEachOtherAreErrors) {
+  const std::string work = R"({ "poisson": "1/s" })";
+  const auto with
+      = [&](const std::string& more) { return checked_text(work, R"({ "weights": 1 })", more); };
+  expect_refusal(with(R"(, "expect": { "finished": { "min": 5, "max": 3 } })"),
+                 "`min` is above `max`");
+  expect_refusal(with(R"(, "expect": { "finished": {} })"), "expect.finished: needs a number");
+  expect_refusal(with(R"(, "network": { "latency": "10m" })"),
+                 "network.latency: must be at most 1m");
+}
+
+} // namespace
+} // namespace consort::sim
