@@ -16,6 +16,7 @@ SHAPES = {  # layers, width, heads, KV heads, feed-forward, vocabulary
     "random-tiny": (2, 64, 4, 2, 128, 512),
 }
 CONTEXT = 2048
+STRIDE = 256
 
 
 class Model:
@@ -46,7 +47,7 @@ class Model:
         """tokens [streams, length] at positions that begin with `starts`; returns each stream's next token."""
         streams, length = tokens.shape
         at = starts[:, None] + torch.arange(length, device=self.device)
-        longest = int(at.max()) + 1
+        longest = -(-(int(at.max()) + 1) // STRIDE) * STRIDE  # A new shape costs a new kernel plan.
         seen = torch.arange(longest, device=self.device)[None, None, :] <= at[:, :, None]
         x = self.embedding[tokens]
         rows = slots[:, None].expand(-1, length)
@@ -181,6 +182,7 @@ def main():
     options.add_argument("--slots", type=int, default=64)
     chosen = options.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.backends.cuda.enable_cudnn_sdp(False)  # It plans for each shape anew, for 80 ms.
     engine = Engine(Model(SHAPES[chosen.shape], chosen.slots, device), chosen.slots)
     engine.start()
     warm = Stream([1, 2, 3], 4)
