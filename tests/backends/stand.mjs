@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where a backend is tried without its hardware: a cluster of the real binary with the plugin
-// folders as they ship (read more often, and no others), a PATH on which fakes stand for the vendor's tools and servers, a second
-// vendor's backend for what has to move, and the journal of what the fakes saw.
+// folders as they ship (their devices read more often) and no others, a PATH on which fakes stand
+// for the vendor's tools and servers, a second vendor's backend for what has to move, and the
+// journal of what the fakes saw.
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
