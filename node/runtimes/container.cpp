@@ -200,15 +200,18 @@ bool container_keeper::remove_now(const std::vector<std::string>& names) const {
 awaited_tool::awaited_tool(asio::io_context& io, asio::any_io_executor strand)
     : io_(io), strand_(std::move(strand)) {}
 
-links::task<result<child_exit>> awaited_tool::run(child_spec spec,
-                                                  std::function<void(std::string)> line) {
+links::task<result<child_exit>> awaited_tool::run(const child_spec& spec,
+                                                  const std::function<void(std::string)>& line) {
   const auto state = waiting_ = std::make_shared<waiting>(strand_);
-  state->line = std::move(line);
+  state->line = line;
   state->end.expires_at(std::chrono::steady_clock::time_point::max());
   auto started = child_process::start(
       io_, spec,
       [state, strand = strand_](std::string_view text, bool) {
-        asio::post(strand, [state, said = std::string(text)] { state->line(said); });
+        asio::post(strand, [state, said = std::string(text)] {
+          if (state->line) // Whoever listens is still there.
+            state->line(said);
+        });
       },
       [state, strand = strand_](child_exit how) {
         asio::post(strand, [state, how = std::move(how)]() mutable {
@@ -220,6 +223,7 @@ links::task<result<child_exit>> awaited_tool::run(child_spec spec,
     co_return started.failure();
   process_ = *std::move(started);
   co_await state->end.async_wait(as_values);
+  state->line = nullptr;
   process_.reset();
   if (!state->how)
     co_return error{recovery::retry_later, "cancelled", "it was given up"};

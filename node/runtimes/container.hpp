@@ -86,8 +86,10 @@ private:
 class awaited_tool {
 public:
   awaited_tool(boost::asio::io_context& io, boost::asio::any_io_executor strand);
-  /// Runs it to its end, or until cut(). `line` is called for each line that it prints.
-  links::task<result<child_exit>> run(child_spec spec, std::function<void(std::string)> line);
+  /// Runs it to its end, or until cut(). `line` is called for each line that it prints. Both are
+  /// the caller's, until it returns.
+  links::task<result<child_exit>> run(const child_spec& spec,
+                                      const std::function<void(std::string)>& line);
   /// Ends it; run() returns with an error.
   void cut();
 

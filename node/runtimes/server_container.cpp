@@ -25,7 +25,8 @@ error engine_error(const char* code, const std::string& what) {
 
 } // namespace
 
-links::task<result<child_exit>> server_link::ask_engine(std::vector<std::string> words,
+/// What a coroutine passes on is named first: temporaries of a co_await are not safe with GCC.
+links::task<result<child_exit>> server_link::ask_engine(const std::vector<std::string>& words,
                                                         duration_us timeout_us) {
   const auto& engine = spec_->container->engine;
   child_spec child;
@@ -37,14 +38,16 @@ links::task<result<child_exit>> server_link::ask_engine(std::vector<std::string>
   child.work_path = spec_->work_path;
   child.timeout_us = timeout_us;
   auto told_at = links::steady_now_us();
-  co_return co_await engine_.run(child, [this, told_at, what = words.front()](auto line) mutable {
-    log_.feed(line + "\n");
+  const std::function<void(std::string)> line = [&](const std::string& said) {
+    log_.feed(said + "\n");
     if (links::steady_now_us() - told_at < limits::container_pull_news_us)
       return;
     told_at = links::steady_now_us();
-    spdlog::info("{}: {} {} goes on: {}", wanted_.device.id.value, what, spec_->container->image,
-                 log_.tail());
-  });
+    spdlog::info("{}: {} {} goes on: {}", wanted_.device.id.value, words.front(),
+                 spec_->container->image, log_.tail());
+  };
+  auto answer = co_await engine_.run(child, line);
+  co_return answer;
 }
 
 /// Returns once the image is there.

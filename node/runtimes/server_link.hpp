@@ -58,7 +58,7 @@ private:
   [[nodiscard]] result<done> find_server();
   [[nodiscard]] result<done> take_key();
   links::task<result<done>> fetch_image();
-  links::task<result<child_exit>> ask_engine(std::vector<std::string> words,
+  links::task<result<child_exit>> ask_engine(const std::vector<std::string>& words,
                                              duration_us timeout_us);
   [[nodiscard]] result<done> launch();
   [[nodiscard]] result<done> put_into_container(child_spec& child,

@@ -9,7 +9,7 @@ import { binary, eventually, root, temp_dir, with_cluster } from './support.mjs'
 const further = path.join(path.dirname(binary), '../share/consort/further');
 const source = path.join(root, 'node/plugins/pocl/induction.cl');
 const pocl = { 'X-Consort-Wait': '60s', 'X-Consort-Device': 'vendor=PoCL' };
-const soon = { ...pocl, 'X-Consort-Wait': '20s' };
+const soon = { ...pocl, 'X-Consort-Wait': '10s' };
 const cache = temp_dir('consort-pocl');
 
 with_cluster(
