@@ -243,9 +243,9 @@ task<bool> cluster::all_linked() {
   if (!said.is_object() || !said.contains("nodes"))
     co_return false;
   const auto& nodes = said["nodes"];
-  co_return std::count_if(nodes.begin(), nodes.end(),
-                          [](const json& one) { return one.value("alive", false); })
-      == static_cast<std::ptrdiff_t>(nodes_.size());
+  co_return std::count_if(nodes.begin(), nodes.end(), [](const json& one) {
+    return one.value("alive", false);
+  }) == static_cast<std::ptrdiff_t>(nodes_.size());
 }
 
 // --- end ---

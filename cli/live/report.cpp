@@ -13,10 +13,11 @@ namespace consort::live {
 namespace {
 
 /// What is compared, in the order of a table for people.
-constexpr std::array<const char*, 18> figures{
-    "ttft_p50_ms",  "ttft_p99_ms",    "itl_p50_ms", "itl_p99_ms", "e2e_p50_ms", "e2e_p99_ms",
-    "tokens_per_s", "requests_per_s", "failovers",  "resumes",    "builds",     "loads",
-    "requests",     "finished",       "failed",     "cancelled",  "rejected",   "expired"};
+constexpr std::array<const char*, 20> figures{
+    "ttft_p50_ms", "ttft_p99_ms",  "itl_p50_ms",     "itl_p99_ms",       "e2e_p50_ms",
+    "e2e_p99_ms",  "tokens_per_s", "requests_per_s", "failovers",        "resumes",
+    "builds",      "loads",        "requests",       "finished",         "failed",
+    "cancelled",   "rejected",     "expired",        "host_late_p50_ms", "host_late_p99_ms"};
 
 std::optional<double> figure_of(const sim::run_summary& summary, const char* name) {
   const auto found = summary.figures.find(name);

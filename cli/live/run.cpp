@@ -4,6 +4,7 @@
 #include "cli/live/clients.hpp"
 #include "cli/live/cluster_state.hpp"
 #include "cli/live/faults.hpp"
+#include "cli/live/lateness.hpp"
 #include "cli/live/limits.hpp"
 #include "scenarios/sim/arrivals.hpp"
 #include "scenarios/sim/check/ended_once.hpp"
@@ -56,6 +57,7 @@ public:
     began_ = wall_clock::now();
     arrivals_.start();
     faults_.schedule(plan_.faults);
+    late_.emplace(io_);
     play_phases();
     if (interrupted_)
       return end_with(
@@ -145,6 +147,11 @@ private:
     compute_figures(summary_, plan_.safety_us);
     if (const auto kept = slo_.attainment(); kept && plan_.slo.given())
       summary_.figures["slo_attainment"] = *kept;
+    if (const auto late = late_->percentile(500))
+      summary_.figures["host_late_p50_ms"] = static_cast<double>(*late) / 1'000;
+    if (const auto late = late_->percentile(990))
+      summary_.figures["host_late_p99_ms"] = static_cast<double>(*late) / 1'000;
+    late_.reset();
     summary_.misses = missed_expectations(summary_, plan_.expectations);
   }
 
@@ -178,6 +185,7 @@ private:
   sim::slo_watcher slo_{plan_.slo};
   sim::ended_once_checker ended_once_;
   wall_clock::time_point began_ = wall_clock::now();
+  std::optional<lateness> late_; ///< While it plays.
   bool interrupted_ = false;
 };
 

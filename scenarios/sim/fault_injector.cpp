@@ -121,8 +121,11 @@ void fault_injector::heal_link(const scenario_fault& fault, const std::string& t
 void fault_injector::lose_link_later(address at, duration_us span, bool only_if_still) {
   const auto silence = span > 0 ? std::min(span, limits::link_silence_us) : limits::link_silence_us;
   world_.heap.after(silence, [this, at, only_if_still] {
-    if (!only_if_still || stands_still(at))
-      world_.scheduler.lose_link(at);
+    if (only_if_still && !stands_still(at))
+      return;
+    if (only_if_still)
+      lost_.insert(at);
+    world_.scheduler.lose_link(at);
   });
 }
 
@@ -198,8 +201,12 @@ void fault_injector::heal_node(const scenario_fault& fault, node_model& node) {
       node.start();
     break;
   case fault_kind::pause:
-    if (node.paused())
+    if (node.paused()) {
+      // It wakes to a connection that was reset: nothing that it says arrives before it dials.
+      if (lost_.erase(at) > 0)
+        node.lose_link();
       reconnect(at);
+    }
     node.resume();
     break;
   case fault_kind::partition:

@@ -9,6 +9,7 @@
 #include "scenarios/sim/scheduler_shell.hpp"
 
 #include <memory>
+#include <set>
 #include <unordered_map>
 
 namespace consort::sim {
@@ -58,7 +59,8 @@ private:
   fault_world world_;
   const std::vector<scenario_fault>* faults_ = nullptr;
   std::unordered_map<std::string, std::size_t> places_; ///< Of nodes; looked up, never walked.
-  bool over_ = false;                                   ///< The liveness phase has begun.
+  std::set<address> lost_; ///< Nodes that stand still and whose link was given up meanwhile.
+  bool over_ = false;      ///< The liveness phase has begun.
 };
 
 } // namespace consort::sim

@@ -51,6 +51,8 @@ public:
   void resume();
   /// A fresh link to the scheduler: the same process says hello again and tells what it has.
   void reconnect();
+  /// Its link to the scheduler is gone: nothing more is said before reconnect().
+  void lose_link() { linked_ = false; }
 
   // --- faults (node_faults.cpp). Requires: `device` is one of its ids ---
   /// `hot` = it says so in its telemetry.

@@ -2,6 +2,7 @@
 // The parts of a rehearsal with real processes that need no process: what it refuses, its prompts,
 // its links, its comparison. tests/system/sim_live.test.mjs plays whole ones.
 #include "cli/live/clients.hpp"
+#include "cli/live/lateness.hpp"
 #include "cli/live/limits.hpp"
 #include "cli/live/plan.hpp"
 #include "cli/live/relay.hpp"
@@ -10,6 +11,7 @@
 #include <gmock/gmock.h>
 
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
 
 #include <nlohmann/json.hpp>
@@ -94,6 +96,21 @@ TEST(LiveReport, SetsFiguresBesideEachOther) {
   EXPECT_EQ(told["figures"][0]["figure"], "ttft_p50_ms");
   EXPECT_EQ(told["figures"][0]["live"], 42);
   EXPECT_TRUE(told["passed"]);
+}
+
+TEST(LiveLateness, SeesAThreadThatIsHeldUp) {
+  asio::io_context io;
+  lateness late(io);
+  EXPECT_FALSE(late.percentile(1'000));
+  asio::post(io, [] {
+    const auto end = std::chrono::steady_clock::now() + 5 * limits::late_look;
+    while (std::chrono::steady_clock::now() < end) {
+    }
+  });
+  io.run_one();
+  io.run_one();
+  ASSERT_TRUE(late.percentile(1'000));
+  EXPECT_GE(*late.percentile(1'000), 4 * std::chrono::microseconds(limits::late_look).count());
 }
 
 /// A client, the relay, and a server, all on one thread that the test turns.

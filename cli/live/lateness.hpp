@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// How late this host runs what is due: a timer that looks at the clock all the time of a
+/// rehearsal. What two runs differ by less than that is the machine's noise, not theirs. Owned by
+/// the rehearsal, on its one thread.
+
+#include "scenarios/sim/span_histogram.hpp"
+
+#include <boost/asio/steady_timer.hpp>
+
+namespace consort::live {
+
+class lateness {
+public:
+  /// Begins to look. `io` outlives it.
+  explicit lateness(boost::asio::io_context& io);
+
+  /// Nothing before the first look.
+  [[nodiscard]] std::optional<duration_us> percentile(std::uint32_t per_mille) const {
+    return late_.percentile(per_mille);
+  }
+
+private:
+  void look();
+
+  boost::asio::steady_timer timer_;
+  sim::span_histogram late_;
+};
+
+} // namespace consort::live
