@@ -148,7 +148,7 @@ private:
       work.input = {distribution::kind::lognormal, 10.0 + whole(load_, 60), 0.6};
       work.output = {distribution::kind::lognormal, 5.0 + whole(load_, 100), 0.6};
       if (chance(load_, 0.2))
-        work.device = one_of(load_, std::array<const char*, 3>{"cpu", "npu", "node-0"});
+        work.device = one_of(load_, std::array<const char*, 3>{"cpu", "npu", "node=node-0"});
       if (work.device == "npu" && !has_kind("npu")) // Asks for what there is.
         work.device = made_.nodes.front().devices.front()->type;
       work.priority = static_cast<priority_class>(whole(load_, 3));

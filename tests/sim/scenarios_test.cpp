@@ -264,6 +264,23 @@ TEST(Simulation, AnInstanceOverTwoNodesServesAndFailsAsOne) {
   EXPECT_GT(summary.figures.at("finished"), 60) << troubles(summary);
 }
 
+TEST(Simulation, MoreRequestsOrStepsThanARunMayHaveEndItAndSaySo) {
+  auto plan = load("quickstart");
+  run_options options;
+  options.requests_max = 30;
+  const auto crowded = run_scenario(plan, options);
+  ASSERT_TRUE(crowded.input_failure);
+  EXPECT_NE(crowded.input_failure->message.find("more than 30 requests"), std::string::npos);
+  plan.workloads[0].drawn.process = arrival_process::closed;
+  plan.workloads[0].drawn.clients = 5;
+  EXPECT_TRUE(run_scenario(plan, options).input_failure) << "those of a closed loop count too";
+  options = {};
+  options.steps_max = 1'000;
+  const auto stopped = run_scenario(plan, options);
+  ASSERT_EQ(stopped.violations.size(), 1U) << troubles(stopped);
+  EXPECT_NE(stopped.violations[0].find("more than 1000 steps"), std::string::npos);
+}
+
 TEST(Simulation, ATraceThatIsWrongEndsTheRunAndSaysWhere) {
   auto plan = load("quickstart");
   const auto path = testing::TempDir() + "/backwards.csv";

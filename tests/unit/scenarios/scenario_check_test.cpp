@@ -43,12 +43,13 @@ TEST(ScenarioCheck, AModelMustFitSomewhere) {
 }
 
 TEST(ScenarioCheck, ASelectorMustNameADevice) {
-  for (const auto* good : {"auto", "npu", "n-1", "n-0/cpu0", "vendor=nvidia", "model=l4,n-*/gpu0"})
+  for (const auto* good :
+       {"auto", "npu", "node=n-1", "n-0/cpu0", "vendor=nvidia", "model=l4,n-*/gpu0"})
     EXPECT_EQ(
         refusal_of(checked_text(R"({ "poisson": "1/s", "device": ")" + std::string(good) + "\" }")),
         "")
         << good;
-  for (const auto* bad : {"pim", "n-2/*", "n-0/npu1", "vendor=amd", "!cpu,!npu,!gpu"})
+  for (const auto* bad : {"pim", "n-1", "n-2/*", "n-0/npu1", "vendor=amd", "!cpu,!npu,!gpu"})
     expect_refusal(checked_text(R"({ "poisson": "1/s", "device": ")" + std::string(bad) + "\" }"),
                    "s.json:4: workload[0].device: `" + std::string(bad) + "` names no device");
   expect_refusal(checked_text(R"({ "poisson": "1/s", "device": "," })"),

@@ -99,7 +99,7 @@ TEST_F(ScenarioDevicesTest, ARemoteServiceHasItsTerms) {
 
 TEST_F(ScenarioDevicesTest, ReadsARecordedProfileBesideTheFile) {
   write("p.csv", "kind,size,us\ndecode,1,10000\ndecode,4,16000\nprefill,100,5000\n");
-  const auto made = device(R"({ "spec": "cpu-local", "profile": "p.csv" })");
+  const auto made = device(R"({ "spec": "cpu-local", "memory": "64GiB", "profile": "p.csv" })");
   EXPECT_DOUBLE_EQ(cost_of(made, {})->line_of(2, 0).base_us, 12'000);
   write("p.csv", "kind,size,us\ndecode,0,1\n");
   const auto said = complaint(text(R"({ "spec": "cpu-local", "profile": "p.csv" })", shape, work));
