@@ -67,8 +67,10 @@ result<sim::run_summary> play_live(context& env, const sim_options& wanted,
 result<done> write_comparison(const sim_options& wanted, const sim::scenario& plan,
                               const sim::run_summary& simulated, const sim::run_summary& lived) {
   const auto cost = sim::cost_per_h(plan);
-  if (auto written = write_results(wanted, plan, simulated.seed,
-                                   {{"virtual", cost, &simulated}, {"live", cost, &lived}}, "");
+  const auto command = command_line(wanted, simulated.seed);
+  if (auto written = write_results(
+          wanted, plan, simulated.seed,
+          {{"virtual", cost, &simulated, command}, {"live", cost, &lived, command}}, "");
       !written)
     return written;
   const auto path = fs::path(wanted.out_dir) / "comparison.json";
@@ -128,8 +130,9 @@ exit_code simulate_live(context& env, const sim_options& wanted) {
   if (!wanted.out_dir.empty())
     if (const auto written = write_comparison(wanted, *plan, simulated, *lived); !written)
       return complain(env, written.failure());
-  const bool well = tell_verdict(env, wanted, simulated);
-  if (tell_verdict(env, wanted, *lived) && well)
+  const auto replay = command_line(wanted, options.seed);
+  const bool well = tell_verdict(env, simulated, replay);
+  if (tell_verdict(env, *lived, replay) && well)
     return exit_code::done;
   folder.keep();
   env.err << "consort: what each process said is in " << folder.path() << "/logs\n";

@@ -33,7 +33,7 @@ public:
         processes_(io_, wanted.processes),
         clients_(io_, watchers_, [this] { return now(); }),
         faults_(io_, heap_, processes_, watchers_, [this] { return now(); }),
-        arrivals_(heap_, clients_, plan_, wanted.seed),
+        arrivals_(heap_, clients_, plan_, wanted.seed, sim::limits::requests_max),
         recorder_(summary_, false) {
     watchers_.add(recorder_);
     watchers_.add(ended_once_);

@@ -67,10 +67,10 @@ TEST(Troubles, AreRefusedWithTheirLine) {
   EXPECT_TRUE(read_troubles("/nowhere/troubles").ok());
 }
 
-attempt_body body_of(std::string json, request_kind kind = request_kind::completion) {
+attempt_body body_of(std::string text, request_kind kind = request_kind::completion) {
   attempt_body made;
   made.kind = kind;
-  made.json = std::move(json);
+  made.json = std::move(text);
   return made;
 }
 
@@ -84,11 +84,11 @@ TEST(SimulatedRequests, CountTokensAsTheGatewayDoes) {
   EXPECT_EQ(read_simulated_request(body_of(R"({"prompt": [1, 2, 3]})"), 16)->prompt_tokens, 4U);
   EXPECT_EQ(read_simulated_request(body_of(R"({"prompt": [1, 2, 3]})"), 16)->output_tokens,
             limits::simulated_output_tokens);
-  const auto chat = read_simulated_request(
-      body_of(R"({"messages": [{"role": "user", "content": "hello"},
+  const auto chat
+      = read_simulated_request(body_of(R"({"messages": [{"role": "user", "content": "hello"},
                                {"role": "user", "content": [{"text": "you"}]}]})",
-              request_kind::chat),
-      16);
+                                       request_kind::chat),
+                               16);
   EXPECT_EQ(chat->prompt_tokens, (4U + 5 + 2 + 4 + 3 + 2) / 4 + 8 + 1);
 }
 
