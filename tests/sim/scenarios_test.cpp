@@ -64,6 +64,13 @@ TEST(Simulation, ANodeThatDiesMidStreamLosesNothingAndItsStreamsResume) {
   EXPECT_TRUE(summary.passed()) << troubles(summary);
 }
 
+TEST(Simulation, ANodeThatWakesOnADeadLinkLoadsItsModelOnce) {
+  const auto plan = load("live/pause");
+  const auto summary = run(plan, *plan.seed);
+  EXPECT_TRUE(summary.passed()) << troubles(summary);
+  EXPECT_EQ(summary.figures.at("loads"), 4) << "three at first, one after the fence";
+}
+
 /// A scenario that keeps what it says it proves, whatever the seed.
 class EveryScenario : public testing::TestWithParam<std::tuple<const char*, std::uint64_t>> {};
 
@@ -74,6 +81,11 @@ TEST_P(EveryScenario, KeepsItsExpectations) {
   EXPECT_TRUE(summary.passed()) << troubles(summary);
   EXPECT_GT(summary.figures.at("finished"), 100);
 }
+
+INSTANTIATE_TEST_SUITE_P(Live, EveryScenario,
+                         testing::Combine(testing::Values("live/kill", "live/pause", "live/restart",
+                                                          "live/slow", "live/batch"),
+                                          testing::Values(0)));
 
 INSTANTIATE_TEST_SUITE_P(Faults, EveryScenario,
                          testing::Combine(testing::Values("kill", "pause", "link-cut", "restart"),
