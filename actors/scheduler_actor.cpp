@@ -133,7 +133,11 @@ void scheduler_state::answer_view(const frame& incoming) {
     else
       answer.refusal = told.failure();
   } else if (query->body.plan) {
-    answer.explanation = core_.plan(*query->body.plan, now);
+    auto told = core_.plan(*query->body.plan, now);
+    if (told)
+      answer.explanation = *std::move(told);
+    else
+      answer.refusal = told.failure();
   } else if (query->body.explain.empty()) {
     auto page = core_.view_page(query->body.from, messages::limits::page_bytes_max, now);
     answer.snapshot = std::move(page.rows);

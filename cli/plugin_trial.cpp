@@ -211,12 +211,12 @@ result<std::string> plugin_trial::build() {
                                                      : node::describe_gguf(model_, digests);
   if (!weights)
     return weights.failure();
-  if (const auto wanted = formats_of(profiles.front());
+  if (const auto wanted = formats_of(profiles.front().profile);
       !wanted.empty() && std::find(wanted.begin(), wanted.end(), weights->format) == wanted.end())
     return skipped("its compiler reads " + wanted.front() + ", and " + model_ + " is "
                    + weights->format + ": name a model with --model");
   node::compile_request order;
-  order.key = {artifact_kind::engine_weights, weights->content.value, profiles.front()};
+  order.key = {artifact_kind::engine_weights, weights->content.value, profiles.front().profile};
   order.model_path = model_;
   order.model_format = weights->format;
   order.output_path = (scratch_ / "engine").string();
@@ -234,7 +234,7 @@ result<std::string> plugin_trial::build() {
   if (size == 0)
     return failed("the compiler said that it succeeded and wrote nothing to {output}");
   engine_ = order.output_path;
-  return profiles.front().name + ": " + std::to_string(size) + " bytes in " + since(began);
+  return profiles.front().profile.name + ": " + std::to_string(size) + " bytes in " + since(began);
 }
 
 result<std::string> plugin_trial::load() {

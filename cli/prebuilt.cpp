@@ -27,8 +27,8 @@ std::set<build_profile> known_profiles(const std::vector<std::string>& folders) 
   for (const auto& profile : found.toolchains())
     known.insert(profile);
   for (const auto& device : found.devices())
-    for (const auto& profile : device.capability.build_profiles)
-      known.insert(profile);
+    for (const auto& by : device.capability.build_profiles)
+      known.insert(by.profile);
   return known;
 }
 

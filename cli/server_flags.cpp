@@ -265,7 +265,7 @@ std::string formats_of(const device_spec& device) {
   if (!device.capability.formats.empty())
     return device.capability.formats.front();
   if (!device.capability.build_profiles.empty())
-    return "engines of " + device.capability.build_profiles.front().compiler;
+    return "engines of " + device.capability.build_profiles.front().profile.compiler;
   return {};
 }
 

@@ -25,10 +25,12 @@ json optional(const std::optional<Value>& value) {
   return value ? json(*value) : json(nullptr);
 }
 
-json to_json_list(const std::vector<build_profile>& profiles) {
+json to_json_list(const std::vector<runnable_build>& profiles) {
   auto out = json::array();
-  for (const auto& profile : profiles)
-    out.push_back(to_json(profile));
+  for (const auto& one : profiles) {
+    out.push_back(to_json(one.profile));
+    out.back()["reads"] = strings(one.reads);
+  }
   return out;
 }
 

@@ -176,6 +176,17 @@ void read(wire::BuildProfile::Reader from, build_profile& to, incoming& in) {
   to.needs_device = from.getNeedsDevice();
 }
 
+void write(wire::BuildProfile::Builder to, const runnable_build& from, outgoing& out) {
+  write(to, from.profile, out);
+  write_words(out, from.reads, "build_profile.reads",
+              [&](unsigned size) { return to.initReads(size); });
+}
+
+void read(wire::BuildProfile::Reader from, runnable_build& to, incoming& in) {
+  read(from, to.profile, in);
+  read_words(from.getReads(), to.reads, "build_profile.reads", in);
+}
+
 void write(wire::DeviceSpec::Builder to, const device_spec& from, outgoing& out) {
   to.setId(out.name(from.id.value, "device_spec.id"));
   to.setNode(out.name(from.node.value, "device_spec.node"));

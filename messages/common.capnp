@@ -114,6 +114,8 @@ struct BuildProfile {
   dtype @6 :Text;
   shapeBuckets @7 :List(UInt32);  # Prompt lengths, tokens.
   needsDevice @8 :Bool;      # The compiler occupies a target device while it runs.
+  reads @9 :List(Text);      # Model formats that the compiler reads, words or patterns; empty = any.
+                             # Only of a device's capability; no part of an artifact's identity.
 }
 
 struct DeviceCapability {

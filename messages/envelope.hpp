@@ -95,7 +95,7 @@ struct query_answer {
   std::optional<core::snapshot> snapshot;
   std::optional<core::view_cursor> next = {}; ///< Where the snapshot goes on.
   std::optional<core::explanation> explanation;
-  std::optional<error> refusal = {}; ///< Of a dry run or a reload.
+  std::optional<error> refusal = {}; ///< Of a dry run, a plan or a reload.
   gateway_id gateway = {};           ///< For which it is; set by nodes alone.
   /// First all nodes that were asked, in one answer; then one of each that reloaded.
   std::vector<reload_report> reloads = {};

@@ -92,6 +92,8 @@ void write(wire::RuntimeCapabilities::Builder to, const runtime_capabilities& fr
 void read(wire::RuntimeCapabilities::Reader from, runtime_capabilities& to, incoming& in);
 void write(wire::BuildProfile::Builder to, const build_profile& from, outgoing& out);
 void read(wire::BuildProfile::Reader from, build_profile& to, incoming& in);
+void write(wire::BuildProfile::Builder to, const runnable_build& from, outgoing& out);
+void read(wire::BuildProfile::Reader from, runnable_build& to, incoming& in);
 void write(wire::DeviceSpec::Builder to, const device_spec& from, outgoing& out);
 void read(wire::DeviceSpec::Reader from, device_spec& to, incoming& in);
 void write(wire::DeviceReading::Builder to, const device_reading& from, outgoing& out);
@@ -124,16 +126,17 @@ void write(wire::AttemptMeasurement::Builder to, const attempt_measurement& from
 void read(wire::AttemptMeasurement::Reader from, attempt_measurement& to, incoming& in);
 
 /// Build profiles, shared by devices and nodes.
-template <class Init>
-void write_profiles(outgoing& out, const std::vector<build_profile>& profiles,
-                    std::string_view field, Init init) {
+template <class Profile, class Init>
+void write_profiles(outgoing& out, const std::vector<Profile>& profiles, std::string_view field,
+                    Init init) {
   write_list(out, profiles, limits::profiles_max, field, init,
-             [&](auto to, const build_profile& from) { write(to, from, out); });
+             [&](auto to, const Profile& from) { write(to, from, out); });
 }
-inline void read_profiles(incoming& in, capnp::List<wire::BuildProfile>::Reader from,
-                          std::vector<build_profile>& to, std::string_view field) {
+template <class Profile>
+void read_profiles(incoming& in, capnp::List<wire::BuildProfile>::Reader from,
+                   std::vector<Profile>& to, std::string_view field) {
   read_list(in, from, to, limits::profiles_max, field,
-            [&](auto element, build_profile& value) { read(element, value, in); });
+            [&](auto element, Profile& value) { read(element, value, in); });
 }
 
 } // namespace consort::messages

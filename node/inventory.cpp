@@ -514,9 +514,10 @@ std::shared_ptr<runtime> inventory::runtime_of(const device_id& device, const st
   }
   const auto fits = [&](const device_capability& runs) {
     const auto& built = runs.build_profiles;
-    return !profile.empty() ? std::any_of(built.begin(), built.end(),
-                                          [&](const auto& one) { return one.name == profile; })
-                            : format.empty() || core::runs_format(runs.formats, format);
+    return !profile.empty()
+               ? std::any_of(built.begin(), built.end(),
+                             [&](const auto& one) { return one.profile.name == profile; })
+               : format.empty() || core::runs_format(runs.formats, format);
   };
   const auto brings = [](const entry_ref& by) -> std::shared_ptr<runtime> {
     const std::scoped_lock lock(by->calls);

@@ -267,7 +267,7 @@ void json_plugin::choose_profiles(device_spec& device) {
     } else if (!profile.target.empty() && profile.target != device.model) {
       continue;
     }
-    device.capability.build_profiles.push_back(std::move(profile));
+    device.capability.build_profiles.push_back({std::move(profile), rule.formats});
   }
 }
 

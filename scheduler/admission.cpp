@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Beginning and end of a request: what is taken, what is turned away and with which words, and the
 // one record of how it ended.
+#include "scheduler/formats.hpp"
 #include "scheduler/handlers.hpp"
 #include "scheduler/nearest_name.hpp"
 
@@ -468,6 +469,7 @@ ending impossible_ending(const core_state& s, index slot) {
     auto facts = facts_of(s, r.model, one.device, &one);
     facts.selected = s.selectors[r.selector].matches[one.device] != 0;
     facts.embeddings_needed = r.meta.kind == request_kind::embedding;
+    facts.stays = facts.never_remote;
     for (index place = 0; place < s.models[r.model].endpoints.size(); ++place)
       if (s.models[r.model].endpoints.at(place).device == one.device)
         add_endpoint_facts(s, r, s.models[r.model].endpoints.at(place), facts);
@@ -478,6 +480,8 @@ ending impossible_ending(const core_state& s, index slot) {
       refused = one.removed_by;
     if (refused == filter_id::passed)
       continue;
+    if (refused == filter_id::format)
+      facts.unread = unread_words(s.models[r.model].spec, s.devices[one.device].spec.capability);
     message += (named == 1 ? " " : "; ") + s.devices[one.device].spec.id.value + " " + word(refused)
                + " (" + all_filters()[static_cast<std::size_t>(refused)].reason(facts) + ")";
     if (one.artifact != none && refused == filter_id::artifact

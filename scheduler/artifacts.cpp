@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Artifacts: absent -> building -> ready -> failed, one build per key in the whole cluster.
+#include "scheduler/formats.hpp"
 #include "scheduler/handlers.hpp"
 #include "scheduler/units.hpp"
 #include "scheduler/weights.hpp"
@@ -49,7 +50,9 @@ index device_for(const core_state& s, index node, const build_profile& profile) 
   for (const auto device : s.nodes[node].devices) {
     const auto& one = s.devices[device];
     const auto& profiles = one.spec.capability.build_profiles;
-    const bool target = std::find(profiles.begin(), profiles.end(), profile) != profiles.end();
+    const bool target
+        = std::any_of(profiles.begin(), profiles.end(),
+                      [&](const runnable_build& by) { return by.profile == profile; });
     if (target && takes_work(s, device) && fits(s, {one.spec.id, true, 0})
         && (best == none || one.spec.id < s.devices[best].spec.id))
       best = device;
@@ -471,8 +474,14 @@ void on(pass& p, const compile_requested& e) {
                   wanted ? "cannot compile: no such model" : wanted.failure().message);
   refresh_options(p.s, model);
   bool any = false;
+  std::string unread;
   for (const auto& one : p.s.models[model].options) {
-    if (one.artifact == none || !wanted->matches(p.s.devices[one.device].spec))
+    const auto& device = p.s.devices[one.device].spec;
+    if (!wanted->matches(device))
+      continue;
+    if (one.removed_by == filter_id::format && unread.empty())
+      unread = unread_words(p.s.models[model].spec, device.capability);
+    if (one.artifact == none)
       continue;
     auto& entry = p.s.artifacts[one.artifact];
     forgive(entry); // Whoever asks has mended what it failed of.
@@ -483,7 +492,8 @@ void on(pass& p, const compile_requested& e) {
   }
   if (!any)
     p.tell(note::severity::warning, e.model.value,
-           "nothing to compile: no device of '" + e.selector + "' runs artifacts of it");
+           "nothing to compile: no device of '" + e.selector + "' runs artifacts of it"
+               + (unread.empty() ? "" : ": " + unread));
   ++p.s.version;
   mark_dirty(p.s, model);
 }

@@ -118,11 +118,22 @@ void revoke(pass& p, const request_row& r, const std::string& why) {
         p.s.nodes[device.node].id, device.spec.id, instance.id, {r.meta.id, r.attempt}, why});
 }
 
-/// Who was only full is not asked again before the others were.
-void shun(request_row& r) {
+/// How long who was only full is left alone.
+duration_us pause_of(const request_row& r) {
+  return limits::retry_later_us << std::min(r.attempt, 10U);
+}
+
+/// Who was only full is not asked again before the others were, or a while has passed: they may
+/// have no room for it.
+void shun(request_row& r, time_us now) {
   r.shunned.push_back(r.last_device);
+  r.shunned_until = now + pause_of(r);
   if (std::find(r.excluded.begin(), r.excluded.end(), r.last_device) == r.excluded.end())
     r.excluded.push_back(r.last_device);
+}
+
+bool shun_is_over(const request_row& r, time_us now) {
+  return !r.shunned.empty() && r.shunned_until <= now;
 }
 
 void shun_nobody(request_row& r) {
@@ -132,19 +143,19 @@ void shun_nobody(request_row& r) {
 }
 
 /// Waits again: at once at its old place in the queue when another could take it; behind a pause
-/// when nothing is wrong but time.
-void wait_again(pass& p, index slot, const failover& how) {
+/// when nothing is wrong but time. `rests`: those left were only full.
+void wait_again(pass& p, index slot, const failover& how, bool rests) {
   auto& r = p.s.requests[slot];
   r.waiting_since = p.now;
   r.told = nullptr;
   const bool later = how.failure.action == recovery::retry_later;
   if (later && may_move(p.s, r)) {
-    shun(r);
+    shun(r, p.now);
     enqueue(p.s, slot);
-  } else if (later) {
+  } else if (later || rests) {
     shun_nobody(r);
     r.phase = request_phase::parked;
-    r.not_before = p.now + (limits::retry_later_us << std::min(r.attempt, 10U));
+    r.not_before = p.now + pause_of(r);
     count_waiting(p.s, r, true);
   } else {
     enqueue(p.s, slot);
@@ -201,6 +212,17 @@ void judge_window(core_state& s, const request_row& r, const attempt_measurement
     at.ended_well();
 }
 
+/// What the engine said of its cache, and what it has written since.
+void learn_cache(core_state& s, const request_row& r, const token_usage& usage) {
+  auto& cache = s.instances[r.instance].cache;
+  cache.written += usage.completion_tokens;
+  if (r.meta.prefix_blocks.empty())
+    return;
+  cache.tells = cache.tells || usage.cached_tokens > 0;
+  if (cache.tells)
+    cache.learn(r.saved_age, r.saved, usage.cached_tokens);
+}
+
 void learn_from(pass& p, const request_row& r, const attempt_measurement& measured) {
   auto& s = p.s;
   const auto& at = endpoint_of(s, r);
@@ -208,14 +230,16 @@ void learn_from(pass& p, const request_row& r, const attempt_measurement& measur
   const bool was_closed = pair.fuse.state() == breaker_state::closed;
   pair.fuse.succeeded();
   judge_window(s, r, measured);
+  learn_cache(s, r, measured.usage);
   if (r.tokens == 0) // It ended before anything of it was reported.
     endpoint_of(s, r).showed_life();
   auto& model = s.models[r.model];
   if (measured.first_token_us > 0 && r.first_predicted_ns > 0)
     pair.first_error.saw(r.first_predicted_ns / 1000, measured.first_token_us);
   auto& pool = model.pools.at(pair.kind);
-  const attempt_context context{r.meta.choices, r.queue_predicted_ns, r.saved,
-                                mean_batch16(r, at, p.now), r.batch_begin};
+  const auto queue_ns = r.queue_seen_ns >= 0 ? r.queue_seen_ns : r.queue_predicted_ns;
+  const attempt_context context{r.meta.choices, queue_ns, r.saved, mean_batch16(r, at, p.now),
+                                r.batch_begin};
   if (learn(pool, pair.pace, measured, context)) {
     derive(pool, pair.pace, pair.speed);
     pair.speed.samples = std::min(pair.speed.samples + 1, limits::samples_max);
@@ -240,10 +264,12 @@ void occupy(core_state& s, index slot, index place, std::uint32_t saved) {
   r.held.prefill_ns = hot.first_ns + std::int64_t{r.size.prompt_tokens - r.saved} * hot.prefill_ns;
   r.queue_predicted_ns = std::min(queue_left(hot, s.now * 1000), term_ns_max / 2);
   r.first_predicted_ns = r.queue_predicted_ns + r.held.prefill_ns;
+  r.queue_seen_ns = -1;
   r.held.work_ns += r.held.prefill_ns;
   if (at.kv_max != 0)
     r.held.kv_tokens = std::min(r.held.kv_tokens, at.kv_max);
   model.endpoints.reserve(place, r.held, s.now);
+  model.running += r.held.sequences;
   if (r.meta.priority == priority_class::batch) {
     at.batch_used += r.held.sequences;
     ++model.batch_running;
@@ -261,6 +287,31 @@ void occupy(core_state& s, index slot, index place, std::uint32_t saved) {
   r.slow_since = 0;
   r.quiet_until = 0;
   r.last_device = at.device;
+}
+
+/// Its endpoint's cache will hold the prompt, and forget for it what was used longest ago.
+void remember_prefix(core_state& s, request_row& r, const endpoint& at) {
+  auto& cache = s.instances[at.instance].cache;
+  r.saved_age = 0;
+  if (r.saved > 0)
+    for (const auto& match : s.matches)
+      if (match.instance == at.id)
+        r.saved_age = static_cast<std::int64_t>(cache.written - match.stamp);
+  cache.written += r.size.prompt_tokens - r.saved;
+  s.prefixes.remember(r.meta.prefix_blocks, at.id, cache.written);
+}
+
+/// How long it waited for others to be read, now that its first token is there. Two that come
+/// together were read in one step, whose time is neither's alone.
+void see_first_token(core_state& s, index slot, endpoint& at) {
+  auto& r = s.requests[slot];
+  const bool together = at.read_at != 0 && s.now - at.read_at <= limits::same_step_us;
+  if (!together)
+    r.queue_seen_ns = std::max<duration_us>(at.read_at - r.granted_at, 0) * 1000;
+  else if (at.read_by != none && s.requests.holds(at.read_by))
+    s.requests[at.read_by].queue_seen_ns = -1;
+  at.read_at = s.now;
+  at.read_by = slot;
 }
 
 /// The story of a failover, for who reads the events.
@@ -298,7 +349,7 @@ void grant(pass& p, index slot, index place, bool exact, std::uint32_t saved) {
   r.phase = request_phase::ticketed;
   r.granted_at = p.now;
   if (!r.meta.prefix_blocks.empty())
-    s.prefixes.remember(r.meta.prefix_blocks, at.id);
+    remember_prefix(s, r, at);
   s.dues.set_at_most(slot, next_due(s, r));
   p.send(grant_ticket{make_ticket(s, r, at, p.now), r.emitted > 0, r.queued_us, exact});
 }
@@ -313,6 +364,7 @@ void let_go(pass& p, index slot) {
   auto& model = s.models[r.model];
   const auto place = one.places[r.rank];
   model.endpoints.release(place, r.held, p.now);
+  model.running -= r.held.sequences;
   if (r.meta.priority == priority_class::batch) {
     model.endpoints.at(place).batch_used -= r.held.sequences;
     --model.batch_running;
@@ -350,6 +402,10 @@ void fail_attempt(pass& p, index slot, const failover& how) {
   if (how.exclude)
     exclude(s, r, how.spare_last);
   let_go(p, slot);
+  // Nothing is lost while somebody was only full.
+  const bool rests = !r.shunned.empty() && !possible_for(s, r);
+  if (rests)
+    shun_nobody(r);
   r.phase = request_phase::parked;
   count_waiting(s, r, true);
   if (const auto end = no_more(p, r, how))
@@ -357,7 +413,7 @@ void fail_attempt(pass& p, index slot, const failover& how) {
   count_waiting(s, r, false);
   if (how.drop)
     p.send(drop_attempt{{r.meta.id, r.attempt}, how.failure.message});
-  wait_again(p, slot, how);
+  wait_again(p, slot, how, rests);
 }
 
 void fail_attempts(pass& p, std::vector<index> slots, const failover& how) {
@@ -373,6 +429,15 @@ ending deadline_ending() {
   ending how{request_outcome::expired, 408, {}, {}, {}, {}, {}};
   how.reason = {recovery::refuse, "deadline_passed", "the request's deadline passed"};
   return how;
+}
+
+/// Who was only full may be asked again.
+void end_shun(pass& p, index slot) {
+  auto& r = p.s.requests[slot];
+  shun_nobody(r);
+  ++p.s.models[r.model].releases;
+  mark_dirty(p.s, r.model);
+  p.s.dues.set(slot, next_due(p.s, r));
 }
 
 void give_up_waiting(pass& p, index slot) {
@@ -393,7 +458,8 @@ void check_request(pass& p, index slot) {
   if (r.deadline_at != 0 && r.deadline_at <= p.now)
     return end_request(p, slot, deadline_ending());
   switch (r.phase) {
-  case request_phase::waiting: return give_up_waiting(p, slot);
+  case request_phase::waiting:
+    return shun_is_over(r, p.now) ? end_shun(p, slot) : give_up_waiting(p, slot);
   case request_phase::parked:
     count_waiting(s, r, false);
     r.waiting_since = p.now;
@@ -456,7 +522,7 @@ void lose_adopted(pass& p, index slot, const error& failure, bool tell_gateway) 
   count_waiting(s, r, false);
   if (tell_gateway)
     p.send(drop_attempt{{r.meta.id, r.attempt}, failure.message});
-  wait_again(p, slot, how);
+  wait_again(p, slot, how, false);
 }
 
 void on(pass& p, const attempt_started& e) {
@@ -484,6 +550,7 @@ void confirm_attempt(pass& p, index slot, std::uint32_t tokens) {
   auto& model = s.models[r.model];
   const auto place = s.instances[r.instance].places[r.rank];
   if (r.tokens == 0) {
+    see_first_token(s, slot, model.endpoints.at(place));
     const bool ramps = model.endpoints.at(place).ramp != 0;
     model.endpoints.first_token(place, r.held, p.now);
     if (ramps && !model.queue.empty()) {

@@ -94,10 +94,15 @@ planned_build plan_device(const snapshot& seen, const model_spec& model,
     if (runs_format(can.formats, variant.format))
       return {device.id, "as-is", {}, {}, "runs " + variant.format + ", nothing is built"};
   for (const auto& variant : model.variants)
-    for (const auto& profile : can.build_profiles) {
-      if (profile.degree != model.devices_per_instance)
+    for (const auto& by : can.build_profiles) {
+      if (by.profile.degree != model.devices_per_instance)
         continue;
-      auto plan = plan_of(seen, variant, profile, device);
+      auto plan = plan_of(seen, variant, by.profile, device);
+      if (!by.reads.empty() && plan.state != "ready" && !runs_format(by.reads, variant.format)) {
+        plan.state = "no-compiler";
+        plan.where = {};
+        plan.detail = unread_words(model, device.capability);
+      }
       const bool can_be_had = plan.state != "no-compiler" && plan.state != "failed";
       if (can_be_had)
         return plan;

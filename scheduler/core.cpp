@@ -133,7 +133,7 @@ result<explanation> core::explain(const request_meta& meta, time_us now) {
   return explain_dry(s, meta);
 }
 
-explanation core::plan(const plan_wish& wish, time_us now) const {
+result<explanation> core::plan(const plan_wish& wish, time_us now) const {
   return plan_of(state_->all, wish, now);
 }
 

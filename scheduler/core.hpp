@@ -98,8 +98,8 @@ public:
 
   /// What would be done next, without doing it: each step is a decision whose outcome is the action
   /// (`load`, `build`, `fetch`, `unload`, `serve`, `stop`, `wait`, `refuse`), whose winner is
-  /// where. Works on a copy of the state.
-  [[nodiscard]] explanation plan(const plan_wish& wish, time_us now) const;
+  /// where. Works on a copy of the state. Fails when nobody has the name that is to be drained.
+  [[nodiscard]] result<explanation> plan(const plan_wish& wish, time_us now) const;
 
   /// What operators stopped, as of `now`, and a number that changes with it: to be kept for the
   /// next scheduler life.

@@ -11,10 +11,11 @@
 ///   first token = queue + factor * (fixed + per_token * fresh tokens) * (1 + (batch-1) * stall)
 ///   gap         = factor * (alone + growth * (batch-1))
 ///
-/// Taken out of a sample first: the engine's queue if it tells, else the prefill that was ahead of
-/// it in our ledger; prompt tokens served from the cache, also where the engine does not tell and
-/// the time says so; others that ran beside it. Outliers count for at most twice what is believed;
-/// several in a row the same way are no outliers.
+/// Taken out of a sample first: the engine's queue if it tells, else the time until the prompt
+/// before it had its first token, else the prefill that was ahead of it in our ledger; prompt
+/// tokens served from the cache, also where the engine does not tell and the time says so; others
+/// that ran beside it. Outliers count for at most twice what is believed; several in a row the same
+/// way are no outliers.
 
 #include "scheduler/line_fit.hpp"
 #include "scheduler/requests.hpp"
@@ -81,7 +82,7 @@ struct device_pace {
 /// What the core knew of an attempt that the measurement does not say.
 struct attempt_context {
   std::uint32_t choices = 1;
-  std::int64_t queue_ns = 0; ///< Prefill ahead of it, when its ticket was issued.
+  std::int64_t queue_ns = 0; ///< How long others were read before it, as seen or predicted.
   std::uint32_t saved = 0;   ///< Prompt tokens that were thought to be cached there.
   std::uint32_t batch16 = 0; ///< Sequences beside it and itself over its life, sixteenths; 0 = as
                              ///< the measurement says.

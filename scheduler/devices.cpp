@@ -33,11 +33,14 @@ void match_selectors(core_state& s, index device) {
   }
 }
 
-/// Unmeasured speeds follow a new spec sheet; measured ones stand.
+/// Unmeasured speeds follow a new spec sheet; measured ones stand, unless it is another device
+/// model now.
 void reseed(core_state& s, index device) {
+  const auto kind = kind_number(s, s.devices[device].spec);
   for (index at = 0; at < s.pairs.end(); ++at)
-    if (s.pairs.holds(at) && s.pairs[at].device == device && s.pairs[at].speed.samples == 0)
-      s.pairs[at].speed = seeded_speed(s.devices[device].spec.spec);
+    if (s.pairs.holds(at) && s.pairs[at].device == device
+        && (s.pairs[at].speed.samples == 0 || s.pairs[at].kind != kind))
+      seed_pair(s, at);
 }
 
 /// An attempt that its device does not run is lost after a grace, which covers news on the way.
@@ -102,6 +105,7 @@ bool update_capacity(core_state& s, index instance, std::uint32_t rank,
   at.seq_max = static_cast<std::uint32_t>(
       std::clamp<std::uint64_t>(sequences, 1, limits::endpoint_sequences_max));
   at.kv_max = figure(read.kv_tokens, at.kv_max);
+  at.step_tokens = step_tokens_of(read.step_tokens, at.step_tokens);
   note_kv(s.models[one.model], at.kv_max);
   at.seq_foreign = static_cast<std::uint32_t>(
       std::min<std::uint64_t>(figure(read.foreign_sequences, 0), limits::endpoint_sequences_max));

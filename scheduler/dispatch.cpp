@@ -141,7 +141,7 @@ bool resumes_exactly(const core_state& s, const request_row& r, const endpoint& 
 
 bool possible_for(const core_state& s, const request_row& r) {
   const bool streamed = r.emitted > 0 && !r.weights.empty();
-  if (r.excluded.empty() && !streamed && r.meta.kind != request_kind::embedding)
+  if (r.excluded.empty() && !streamed && !r.stays && r.meta.kind != request_kind::embedding)
     return true;
   const auto& model = s.models[r.model];
   const auto& variants = model.spec.variants;
@@ -298,7 +298,10 @@ verdict try_grant(pass& p, index slot, const barriers& blocked) {
   return outcome == verdict::impossible && !for_good ? verdict::blocked : outcome;
 }
 
-dry_verdict decide_dry(core_state& s, const request_row& r) {
+namespace {
+
+/// As try_once, for a request that is not run.
+dry_verdict dry_once(core_state& s, const request_row& r) {
   auto& model = s.models[r.model];
   const barriers nothing;
   const auto asked = question_of(s, r, nothing);
@@ -312,7 +315,7 @@ dry_verdict decide_dry(core_state& s, const request_row& r) {
   model.preferred = preferred;
   const auto& seen = outlook_of(s, r.model, r.selector, s.now);
   dry_verdict told;
-  told.possible = seen.possible && possible_for(s, r);
+  told.possible = seen.possible && possible_for(s, r) && fits_somewhere(s, r);
   const bool behind = !model.queue.empty();
   const bool waits = found.start.place != none
                      && better_to_wait(model, asked, found, best_prospect(s, asked, seen));
@@ -326,6 +329,26 @@ dry_verdict decide_dry(core_state& s, const request_row& r) {
                 : behind       ? std::to_string(model.queue.size()) + " requests wait before it"
                 : waits        ? "a busy or loading device is worth waiting for"
                                : seen.reason;
+  return told;
+}
+
+} // namespace
+
+dry_verdict decide_dry(core_state& s, request_row& r) {
+  const bool barred = remote_barred(s);
+  const bool first_here = stays_first(s, r);
+  r.stays = barred || first_here;
+  auto told = dry_once(s, r);
+  if (!barred && first_here && told.device == none) {
+    r.stays = false;
+    told = dry_once(s, r);
+  }
+  if (!barred || told.possible || s.config.remote == remote_use::never)
+    return told;
+  // As in try_grant: what is only spent for now is waited for.
+  told.possible = true;
+  told.outcome = "queued";
+  told.reason = "the budget for remote APIs is used up for now";
   return told;
 }
 

@@ -30,6 +30,12 @@ inline constexpr duration_us term_us_max = term_ns_max / 1000;
 }
 /// Most tokens of KV that one endpoint of the model has there, or may have once it is loaded.
 [[nodiscard]] std::int64_t largest_kv(const core_state& s, index model, index device);
+/// As an engine says, or as it was known before.
+[[nodiscard]] inline std::uint32_t step_tokens_of(const capacity_figure& read,
+                                                  std::uint32_t known) {
+  return static_cast<std::uint32_t>(
+      std::min<std::uint64_t>(read.value.value_or(known), limits::prompt_tokens_max));
+}
 /// An engine has so many tokens of KV; 0 = unknown.
 inline void note_kv(model_state& model, std::uint64_t tokens) {
   if (tokens != 0)

@@ -120,6 +120,12 @@ void endpoint_table::refresh(index place, const speed_estimate& speed) {
   const bool full = used >= one.seq_max;
   figures.queue_ns = one.open ? queue_term(full, one.work_ns, one.seq_max) : term_ns_max;
   figures.ready_ns = full ? 0 : one.reads_until_ns;
+  // All but the one that is read now, each thought as long as the others.
+  figures.behind_ns
+      = full || one.reading == 0
+            ? 0
+            : std::clamp<std::int64_t>(one.prefill_ahead_ns / one.reading * (one.reading - 1), 0,
+                                       wait_ns_max);
   figures.batch = std::min(used + 1, one.seq_max);
   figures.first_ns = speed.first_ns_at(figures.batch);
   figures.prefill_ns = speed.prefill_ns_at(figures.batch);
@@ -162,6 +168,7 @@ void endpoint_table::reserve(index place, const reservation& held, time_us now) 
   one.kv_used += held.kv_tokens;
   one.work_ns += held.work_ns;
   one.prefill_ahead_ns += held.prefill_ns;
+  one.reading += held.prefill_ns != 0 ? 1 : 0;
   one.reads_until_ns = std::max(one.reads_until_ns, now * 1000) + held.prefill_ns;
 }
 
@@ -174,12 +181,14 @@ void endpoint_table::release(index place, const reservation& held, time_us now) 
   one.kv_used -= held.kv_tokens;
   one.work_ns -= held.work_ns;
   one.prefill_ahead_ns -= held.prefill_ns;
+  one.reading -= held.prefill_ns != 0 ? 1 : 0;
   one.reads_until_ns = std::min(one.reads_until_ns, now * 1000 + one.prefill_ahead_ns);
 }
 
 void endpoint_table::first_token(index place, reservation& held, time_us now) {
   auto& one = all_[place];
   one.prefill_ahead_ns -= held.prefill_ns;
+  one.reading -= held.prefill_ns != 0 ? 1 : 0;
   held.prefill_ns = 0;
   // The engine turns to the next one now, whatever was predicted of this one.
   one.reads_until_ns = now * 1000 + one.prefill_ahead_ns;

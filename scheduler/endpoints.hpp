@@ -51,9 +51,13 @@ struct endpoint {
   std::uint32_t batch_used = 0;  ///< Of seq_used, by batch work.
   std::uint64_t kv_max = 0;      ///< Tokens; 0 = unknown.
   std::uint64_t kv_used = 0;
+  std::uint32_t step_tokens = 0;     ///< Of one engine step; 0 = unknown.
   std::int64_t work_ns = 0;          ///< Predicted work of all outstanding attempts.
   std::int64_t prefill_ahead_ns = 0; ///< Of those without a first token.
   std::int64_t reads_until_ns = 0;   ///< By the clock: when these are predicted to have been read.
+  std::uint32_t reading = 0;         ///< How many of them there are.
+  time_us read_at = 0;               ///< The latest first token there.
+  index read_by = none;              ///< Request slot of whose it was, possibly gone since.
   std::uint32_t active_mw = 0;       ///< Of all its devices; see endpoint_figures.
   std::uint32_t price_micros = 0;
   bool open = false;        ///< Takes new work.
@@ -101,6 +105,8 @@ class endpoint_table {
 public:
   /// One past the highest place ever used.
   [[nodiscard]] std::size_t size() const { return all_.size(); }
+  /// Places that somebody has.
+  [[nodiscard]] std::size_t used_places() const { return all_.size() - free_.size(); }
   /// Whether nobody has a place.
   [[nodiscard]] bool empty() const { return all_.size() == free_.size(); }
   [[nodiscard]] bool used(index place) const { return all_[place].instance != none; }

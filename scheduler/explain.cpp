@@ -2,7 +2,9 @@
 // Records decisions as raw numbers; words are made when somebody asks.
 #include "scheduler/explain.hpp"
 
+#include "scheduler/formats.hpp"
 #include "scheduler/modules.hpp"
+#include "scheduler/policy/filter_kv.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -11,7 +13,8 @@
 
 namespace consort::core {
 
-void best_places::offer(index place, std::int64_t score, std::uint32_t saved) {
+void best_places::offer(index place, std::int64_t score, std::uint32_t saved,
+                        std::int64_t again_ns) {
   const auto known
       = std::find_if(places_.begin(), places_.begin() + static_cast<std::ptrdiff_t>(count_),
                      [&](const scored& one) { return one.place == place; });
@@ -27,7 +30,7 @@ void best_places::offer(index place, std::int64_t score, std::uint32_t saved) {
   auto at = count_ < wanted_ ? count_++ : wanted_ - 1;
   for (; at > 0 && before(places_[at - 1]); --at)
     places_[at] = places_[at - 1];
-  places_[at] = {score, place, saved};
+  places_[at] = {score, place, saved, again_ns};
 }
 
 index explain_ring::open(std::uint64_t sequence) {
@@ -98,6 +101,7 @@ candidate_record scored(const core_state& s, const request_row& r,
   one.instance = endpoints.id_at(best.place);
   one.score = best.score;
   one.saved = best.saved;
+  one.again_us = short_span(best.again_ns);
   one.wait_us = short_span(queue_left(hot, s.now * 1000));
   one.first_ns = hot.first_ns;
   one.prefill_ns = hot.prefill_ns;
@@ -114,6 +118,7 @@ endpoint_figures figures_of(const core_state& s, const candidate_record& one) {
   const auto& spec = s.devices[one.device].spec;
   endpoint_figures made;
   (one.instance ? made.queue_ns : made.setup_ns) = std::int64_t{one.wait_us} * 1000;
+  made.again_ns = std::int64_t{one.again_us} * 1000;
   made.exact_ns = one.exact ? 0 : inexact_penalty_ns;
   made.first_ns = one.first_ns;
   made.prefill_ns = one.prefill_ns;
@@ -132,6 +137,7 @@ candidate_facts request_facts(const core_state& s, const request_row& r, const o
   facts.selected = s.selectors[r.selector].matches[by.device] != 0;
   facts.excluded = std::find(r.excluded.begin(), r.excluded.end(), by.device) != r.excluded.end();
   facts.embeddings_needed = r.meta.kind == request_kind::embedding;
+  facts.stays = facts.remote && (r.stays || remote_barred(s));
   return facts;
 }
 
@@ -155,6 +161,28 @@ void add_endpoint_facts(const core_state& s, const request_row& r, const endpoin
 
 namespace {
 
+/// Room is told as it was, not as it is when somebody asks.
+void keep_room(const candidate_facts& facts, candidate_record& one) {
+  if (one.removed_by == filter_id::sequences) {
+    one.amount = facts.sequences_used;
+    one.limit = facts.sequences_max;
+  } else if (one.removed_by == filter_id::kv) {
+    one.limit_is_all = filters::kv::too_small(facts);
+    one.amount = one.limit_is_all ? facts.kv_least_tokens : facts.kv_need_tokens;
+    one.limit = one.limit_is_all ? facts.kv_all_tokens : facts.kv_free_tokens;
+  }
+}
+
+void restore_room(const candidate_record& one, candidate_facts& facts) {
+  if (one.removed_by == filter_id::sequences) {
+    facts.sequences_used = static_cast<std::uint32_t>(one.amount);
+    facts.sequences_max = static_cast<std::uint32_t>(one.limit);
+  } else if (one.removed_by == filter_id::kv) {
+    (one.limit_is_all ? facts.kv_least_tokens : facts.kv_need_tokens) = one.amount;
+    (one.limit_is_all ? facts.kv_all_tokens : facts.kv_free_tokens) = one.limit;
+  }
+}
+
 /// Devices of the model beside those already recorded: refused, or lacking a load or compile.
 void add_others(const core_state& s, const request_row& r, time_us now, decision_record& into) {
   const auto& model = s.models[r.model];
@@ -177,6 +205,7 @@ void add_others(const core_state& s, const request_row& r, time_us now, decision
           one.instance = s.instances[instance].id;
         }
     one.removed_by = first_refusal(facts, s.profiles[r.profile].filters);
+    keep_room(facts, one);
     if (one.removed_by == filter_id::passed && seen != model.outlooks.end())
       for (const auto& each : seen->second.prospects)
         if (model.options[each.option].device == by.device) {
@@ -302,7 +331,10 @@ candidate_view render(const core_state& s, index model, const candidate_record& 
     const auto& options = s.models[model].options;
     const auto by = std::find_if(options.begin(), options.end(),
                                  [&](const option& each) { return each.device == one.device; });
-    const auto facts = facts_of(s, model, one.device, by == options.end() ? nullptr : &*by);
+    auto facts = facts_of(s, model, one.device, by == options.end() ? nullptr : &*by);
+    restore_room(one, facts);
+    if (one.removed_by == filter_id::format)
+      facts.unread = unread_words(s.models[model].spec, s.devices[one.device].spec.capability);
     view.reason = all_filters()[static_cast<std::size_t>(one.removed_by)].reason(facts);
     return view;
   }
@@ -360,7 +392,7 @@ result<explanation> explain_dry(core_state& s, const request_meta& meta) {
   auto drafted = draft_request(s, meta);
   if (!drafted)
     return drafted.failure();
-  const auto& r = *drafted;
+  auto& r = *drafted;
   const auto verdict = decide_dry(s, r);
   decision_record record;
   begin(s, r, verdict.outcome, s.now, record);

@@ -21,14 +21,15 @@ public:
   struct scored {
     std::int64_t score = 0;
     index place = none;
-    std::uint32_t saved = 0; ///< Prompt tokens that its cache probably holds.
+    std::uint32_t saved = 0;   ///< Prompt tokens that its cache probably holds.
+    std::int64_t again_ns = 0; ///< See endpoint_figures.
   };
   void reset(std::size_t wanted) {
     wanted_ = wanted;
     count_ = 0;
   }
   /// The score of a place, also of one that is there already. Equal scores: lower place first.
-  void offer(index place, std::int64_t score, std::uint32_t saved);
+  void offer(index place, std::int64_t score, std::uint32_t saved, std::int64_t again_ns = 0);
   [[nodiscard]] std::size_t size() const { return count_; }
   [[nodiscard]] const scored& operator[](std::size_t rank) const { return places_[rank]; }
 
@@ -45,10 +46,13 @@ struct candidate_record {
   index device = none;
   std::uint32_t wait_us = 0; ///< Queue when loaded, else setup; at most some 70 minutes.
   std::uint32_t first_ns = 0, prefill_ns = 0, itl_ns = 0, step_ns = 0;
-  std::uint32_t saved = 0; ///< Prompt tokens, cached there.
+  std::uint32_t saved = 0;    ///< Prompt tokens, cached there.
+  std::uint32_t again_us = 0; ///< See endpoint_figures.
   std::uint16_t batch = 1, running = 0;
   filter_id removed_by = filter_id::passed;
-  bool compiling = false; ///< Needs an artifact built first.
+  std::uint64_t amount = 0, limit = 0; ///< Removed for lack of room: what counted against what.
+  bool limit_is_all = false;           ///< Of KV: `limit` is all that it has, not what is free.
+  bool compiling = false;              ///< Needs an artifact built first.
   bool exact = true;
 };
 

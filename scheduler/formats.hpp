@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Whether a device runs a model's format as it is. Pure.
+/// Whether a device runs a model's format as it is, or its compilers read it. Pure.
+
+#include "scheduler/models.hpp"
 
 #include <algorithm>
 #include <string>
@@ -37,6 +39,29 @@ namespace consort::core {
   return std::any_of(formats.begin(), formats.end(), [&](std::string_view one) {
     return one == format || (one.find('*') != std::string_view::npos && fits_format(one, format));
   });
+}
+
+/// For people: that no build profile of the device reads a format of the model, both by name. Empty
+/// when it has no such profile, or one that reads one of them.
+[[nodiscard]] inline std::string unread_words(const model_spec& model,
+                                              const device_capability& can) {
+  std::string formats, profiles;
+  for (const auto& variant : model.variants)
+    formats += (formats.empty() ? "" : ", ") + variant.format;
+  for (const auto& by : can.build_profiles) {
+    if (by.profile.degree != model.devices_per_instance)
+      continue;
+    if (by.reads.empty()
+        || std::any_of(model.variants.begin(), model.variants.end(),
+                       [&](const auto& variant) { return runs_format(by.reads, variant.format); }))
+      return {};
+    profiles += (profiles.empty() ? "" : ", ") + by.profile.name + " (" + by.profile.compiler
+                + ") reads";
+    for (std::size_t at = 0; at < by.reads.size(); ++at)
+      profiles += (at == 0 ? " " : ", ") + by.reads[at];
+  }
+  return profiles.empty() ? std::string()
+                          : "its compilers cannot read " + formats + ": " + profiles;
 }
 
 } // namespace consort::core

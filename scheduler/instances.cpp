@@ -153,6 +153,10 @@ void open_endpoint(core_state& s, index instance, const capacity_vector& declare
       std::clamp<std::uint64_t>(sequences, 1, limits::endpoint_sequences_max));
   fresh.told = declared.sequences.value.has_value();
   fresh.kv_max = declared.kv_tokens.value.value_or(granted_kv(s, one));
+  if (fresh.kv_max != 0 && fresh.kv_max < static_cast<std::uint64_t>(cache_clock::unbounded / 2))
+    one.cache.kept
+        = (fresh.rank == 0 ? 0 : one.cache.kept) + static_cast<std::int64_t>(fresh.kv_max);
+  fresh.step_tokens = step_tokens_of(declared.step_tokens, 0);
   const auto& node = s.nodes[s.devices[device].node];
   if (node.losses > 0 && s.now - node.lost_at <= limits::flap_window_us)
     fresh.start_slowly();

@@ -113,7 +113,7 @@ violation check_endpoint(const core_state& s, const model_state& model, index pl
   if (at.rank >= instance.places.size() || instance.places[at.rank] != place)
     return of("an endpoint is not where its instance says", place);
   reservation sum;
-  std::uint32_t batch = 0;
+  std::uint32_t batch = 0, reading = 0;
   for (const auto slot : instance.attempts) {
     const auto& r = s.requests[slot];
     if (r.rank != at.rank)
@@ -123,9 +123,10 @@ violation check_endpoint(const core_state& s, const model_state& model, index pl
     sum.kv_tokens += r.held.kv_tokens;
     sum.work_ns += r.held.work_ns;
     sum.prefill_ns += r.held.prefill_ns;
+    reading += r.held.prefill_ns != 0 ? 1 : 0;
   }
   if (sum.sequences != at.seq_used || sum.kv_tokens != at.kv_used || sum.work_ns != at.work_ns
-      || sum.prefill_ns != at.prefill_ahead_ns || batch != at.batch_used)
+      || sum.prefill_ns != at.prefill_ahead_ns || reading != at.reading || batch != at.batch_used)
     return of("an endpoint's ledger differs from its attempts", instance.id.value);
   const bool open = instance.state == instance_state::ready && !instance.retiring
                     && s.pairs[at.pair].fuse.admits()

@@ -97,8 +97,14 @@ inline constexpr std::int64_t slow_factor = 10; ///< Times its own model: the de
 inline constexpr duration_us slow_after_us = 2 * second_us; ///< When it stays that slow so long.
 inline constexpr duration_us report_period_us = 250'000; ///< Gateways report progress that often.
 inline constexpr duration_us stall_floor_us = 3 * report_period_us; ///< Silence between tokens.
-inline constexpr std::int64_t stall_tokens = 30;    ///< Times the attempt's own gap between tokens.
-inline constexpr std::int64_t stall_reports = 3;    ///< Times the endpoint's worst gap lately.
+inline constexpr std::int64_t stall_tokens = 30; ///< Times the attempt's own gap between tokens.
+inline constexpr std::int64_t stall_reports = 3; ///< Times the endpoint's worst gap lately.
+inline constexpr std::int64_t stall_steps = 4;   ///< Times the longest step while prompts are read.
+inline constexpr std::int64_t stall_steps_unknown
+    = 10; ///< Likewise, where the speed of reading is known too little.
+inline constexpr std::uint32_t step_tokens_guess
+    = 8'192; ///< Read in one step by an engine that does not say: the usual budget of large ones.
+inline constexpr std::int64_t suspect_steps = 2;    ///< Likewise, on a node whose link dropped.
 inline constexpr std::int64_t worst_gap_decay = 32; ///< It is forgotten at 1/32 of the time passed.
 inline constexpr duration_us stall_alone_us
     = 2 * second_us; ///< Floor when nobody could take over, or the gateway stands still.
@@ -166,6 +172,7 @@ inline constexpr std::int64_t scale_up_pm
 inline constexpr std::uint32_t lost_rebuilds_max = 1; ///< Of one key after its copies went bad.
 
 // --- learning ---
+inline constexpr duration_us same_step_us = 2'000;  ///< First tokens so close came of one step.
 inline constexpr std::uint32_t explore_samples = 8; ///< Fewer: under-measured.
 inline constexpr std::uint32_t samples_max = 8'000; ///< Counted so far.
 inline constexpr std::size_t length_tenants_max

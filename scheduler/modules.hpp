@@ -154,14 +154,15 @@ struct dry_verdict {
   index device = none;
   bool possible = true;
 };
-[[nodiscard]] dry_verdict decide_dry(core_state& s, const request_row& r);
+/// Leaves `r.stays` as it was tried last.
+[[nodiscard]] dry_verdict decide_dry(core_state& s, request_row& r);
 
 // --- serve_queue.cpp: who of those who wait is tried next ---
 void run_queue(pass& p, index model);
 
 // --- spill.cpp: REMOTE devices ---
 /// Configured so, or their budget is used up.
-[[nodiscard]] bool remote_barred(core_state& s);
+[[nodiscard]] bool remote_barred(const core_state& s);
 /// Whether the request is tried on the cluster's own devices first.
 [[nodiscard]] bool stays_first(const core_state& s, const request_row& r);
 void charge_remote(core_state& s, index device, std::int64_t predicted_ns);
@@ -291,7 +292,7 @@ void leave_tenant(core_state& s, index slot, const ending& how);
 /// When a request at that place of its queue may be expected to start; 0 = nobody knows.
 [[nodiscard]] time_us expected_start(const core_state& s, const request_row& r,
                                      std::uint32_t position, time_us now);
-[[nodiscard]] explanation plan_of(const core_state& s, const plan_wish& wish, time_us now);
+[[nodiscard]] result<explanation> plan_of(const core_state& s, const plan_wish& wish, time_us now);
 [[nodiscard]] std::uint64_t digest_of(const core_state& s);
 /// Returns: the first violation in words.
 [[nodiscard]] std::optional<std::string> violation_of(const core_state& s);

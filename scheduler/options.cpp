@@ -44,6 +44,15 @@ bool take_weights(core_state& s, const model_variant& variant, index at, option&
   return can;
 }
 
+/// Whether an artifact of it may be had by that way: its compiler reads the format, or somebody
+/// made one already, however.
+bool may_build(const core_state& s, const model_variant& variant, const runnable_build& by) {
+  if (by.reads.empty() || runs_format(by.reads, variant.format))
+    return true;
+  const auto known = s.artifact_keys.find(key_of(variant, by.profile));
+  return known != s.artifact_keys.end() && !s.artifacts[known->second].copies.empty();
+}
+
 /// Weights themselves before artifacts, then the model's order of variants, then the device's of
 /// profiles; of artifacts one that can be had before one that cannot.
 void choose_variant(core_state& s, const model_spec& spec, const device_capability& device,
@@ -55,10 +64,10 @@ void choose_variant(core_state& s, const model_spec& spec, const device_capabili
         && take_weights(s, spec.variants[at], at, out))
       return;
   for (index at = 0; at < count; ++at)
-    for (const auto& profile : device.build_profiles) {
-      if (profile.degree != spec.devices_per_instance)
+    for (const auto& by : device.build_profiles) {
+      if (by.profile.degree != spec.devices_per_instance || !may_build(s, spec.variants[at], by))
         continue;
-      const auto artifact = artifact_of(s, key_of(spec.variants[at], profile));
+      const auto artifact = artifact_of(s, key_of(spec.variants[at], by.profile));
       if (artifact == none)
         continue;
       const bool can = obtainable(s, s.artifacts[artifact]);
@@ -222,6 +231,8 @@ candidate_facts facts_of(const core_state& s, index model, index device, const o
   facts.ranks_need = s.models[model].spec.devices_per_instance;
   facts.ranks_max = one.spec.capability.devices_max;
   facts.remote = one.spec.type == resource_type::remote;
+  facts.never_remote = s.config.remote == remote_use::never;
+  facts.remote_overflow = s.config.remote == remote_use::overflow;
   if (by != nullptr) {
     facts.format_known = by->removed_by != filter_id::format;
     facts.artifact_obtainable = by->removed_by != filter_id::artifact;

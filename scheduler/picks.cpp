@@ -43,6 +43,17 @@ bool optional_filters_keep(const core_state& s, const model_state& model, const 
   return first_refusal(facts, asked.how.filters & ~required_filters) == filter_id::passed;
 }
 
+/// Of those who hold most of the prompt, the one whose first token would come first.
+struct holder_seen {
+  std::uint32_t saved = 0;
+  std::int64_t first_ns = worst_score;
+};
+
+/// Predicted, the wait for those ahead included.
+std::int64_t first_token_ns(const endpoint_figures& pace, std::int64_t fresh, std::int64_t now_ns) {
+  return queue_left(pace, now_ns) + pace.first_ns + fresh * pace.prefill_ns;
+}
+
 /// Looks for the lowest score among endpoints of some kinds, within bounds of first token and gap
 /// when there are any.
 class search {
@@ -76,17 +87,25 @@ public:
     descend(floors.height() - 1, 0);
   }
 
+  /// Who holds most of the prompt, and how many run at an endpoint: what others would read again
+  /// weighs on those.
+  void spare(const holder_seen& most, std::int64_t others) {
+    most_ = most;
+    others_ = most.saved == 0 ? 0 : others * how_.weight(scorer_id::reading);
+  }
+
   void look(index place, std::uint32_t saved) {
     const auto& room = model_.endpoints.room(place);
     if (room.seq_free < 0 || (kinds_ >> model_.endpoints.at(place).kind & 1U) == 0)
       return;
-    const auto score = score_at(place, saved);
+    const auto again = read_again(place, saved);
+    const auto score = score_at(place, saved) + again;
     if (!all_ && !hopeful(place, score))
       return;
     if (!admits(s_, model_, asked_, place) || (finish_ != nullptr && !meets_slo(place, saved)))
       return;
     const auto total = score + inexact(s_, model_, asked_, place);
-    s_.best.offer(place, total, saved);
+    s_.best.offer(place, total, saved, again);
     const bool now = startable(room, asked_.need) && !barred(s_, asked_, room.device);
     (now ? found.start : found.full).offer(place, total, saved);
   }
@@ -102,6 +121,17 @@ private:
                    asked_.need.size.output_tokens, now_ns_);
   }
 
+  [[nodiscard]] std::int64_t read_again(index place, std::uint32_t saved) const {
+    if (others_ == 0 || saved >= most_.saved)
+      return 0;
+    const auto& pace = model_.endpoints.pace(place);
+    const auto own = first_token_ns(pace, asked_.need.size.prompt_tokens - saved, now_ns_);
+    if (own < most_.first_ns)
+      return 0;
+    return std::min(std::int64_t{most_.saved - saved} * pace.prefill_ns, wait_ns_max / others_)
+           * others_;
+  }
+
   /// Such a score, or a lower one at a higher place, may still be of use. A full endpoint is only
   /// waited for when it is clearly better than a start.
   [[nodiscard]] bool hopeful(index place, std::int64_t bound) const {
@@ -114,7 +144,7 @@ private:
   /// Predicted, the wait for those ahead included.
   [[nodiscard]] std::int64_t first_token(const linear_score& finish, std::int64_t prompt) const {
     return finish.of(prompt, 0)
-           + std::clamp<std::int64_t>(finish.ready_ns - now_ns_, 0, wait_ns_max);
+           + wait_until(finish.ready_ns, finish.behind_ns, now_ns_, wait_ns_max);
   }
   [[nodiscard]] bool meets_slo(index place, std::uint32_t saved) const {
     const auto bounds = slo_of(s_, asked_, saved);
@@ -185,20 +215,26 @@ private:
   const profile& how_; ///< Whose scores these are.
   const score_view* finish_ = nullptr;
   slo_bounds bounds_; ///< Without anything cached, which no request beats.
+  holder_seen most_;
+  std::int64_t others_ = 0;
   std::uint32_t kinds_ = ~std::uint32_t{0};
   std::int64_t now_ns_;
   bool all_; ///< Few enough to look at every one.
 };
 
-/// Endpoints that probably hold the prompt's beginning, with the tokens that they hold.
-template <class Use>
-void each_holder(core_state& s, const question& asked, Use&& use) {
+/// Looks for endpoints that probably hold the prompt's beginning: s.holders, with the tokens that
+/// they hold.
+void find_holders(core_state& s, const question& asked) {
   s.holders.clear();
+  s.held_tokens.clear();
   const auto& blocks = asked.r.meta.prefix_blocks;
   if (blocks.empty()
       || (asked.how.weight(scorer_id::prefix) == 0 && asked.how.pick != pick_kind::prefix))
     return;
-  s.prefixes.match(blocks, s.matches);
+  s.prefixes.match(blocks, s.matches, [&](instance_id id) {
+    const auto instance = s.instance_ids.find(id);
+    return instance == s.instance_ids.end() ? 0 : s.instances[instance->second].cache.since();
+  });
   for (const auto& match : s.matches) {
     const auto instance = s.instance_ids.find(match.instance);
     if (instance == s.instance_ids.end() || s.instances[instance->second].model != asked.r.model)
@@ -206,14 +242,43 @@ void each_holder(core_state& s, const question& asked, Use&& use) {
     const auto saved = saved_tokens(asked.need.size.prompt_tokens, match.blocks, blocks.size());
     for (const auto place : s.instances[instance->second].places) {
       s.holders.push_back(place);
-      use(place, saved);
+      s.held_tokens.push_back(saved);
     }
   }
 }
 
+template <class Use>
+void each_holder(const core_state& s, Use&& use) {
+  for (std::size_t at = 0; at < s.holders.size(); ++at)
+    use(s.holders[at], s.held_tokens[at]);
+}
+
+/// Sequences that run beside another in the mean.
+std::int64_t others_in_mean(const model_state& model) {
+  return std::int64_t{model.running} / std::max<std::int64_t>(model.endpoints.used_places(), 1);
+}
+
+/// Of those who hold most of the prompt and can start it, the one whose first token comes first.
+holder_seen most_held(const core_state& s, const model_state& model, const question& asked) {
+  holder_seen most;
+  each_holder(s, [&](index place, std::uint32_t saved) {
+    const auto& room = model.endpoints.room(place);
+    if (saved < most.saved || room.seq_free < 0 || !startable(room, asked.need)
+        || !admits(s, model, asked, place))
+      return;
+    const auto first = first_token_ns(model.endpoints.pace(place),
+                                      asked.need.size.prompt_tokens - saved, asked.now * 1000);
+    most = {saved, saved > most.saved ? first : std::min(first, most.first_ns)};
+  });
+  return most;
+}
+
 choice pick_best(core_state& s, model_state& model, const question& asked, const score_view& by) {
   search lowest(s, model, asked, by);
-  each_holder(s, asked, [&](index place, std::uint32_t saved) { lowest.look(place, saved); });
+  find_holders(s, asked);
+  if (asked.how.weight(scorer_id::reading) != 0)
+    lowest.spare(most_held(s, model, asked), others_in_mean(model));
+  each_holder(s, [&](index place, std::uint32_t saved) { lowest.look(place, saved); });
   lowest.run();
   return lowest.found;
 }
@@ -225,7 +290,8 @@ choice pick_within_slo(core_state& s, model_state& model, const question& asked,
   search cheapest(s, model, asked, by);
   cheapest.among(kinds);
   cheapest.within_slo(model.endpoints.scores_by(0, s.profiles[0]));
-  each_holder(s, asked, [&](index place, std::uint32_t saved) { cheapest.look(place, saved); });
+  find_holders(s, asked);
+  each_holder(s, [&](index place, std::uint32_t saved) { cheapest.look(place, saved); });
   cheapest.run();
   return cheapest.found;
 }
@@ -355,7 +421,8 @@ choice pick_two(core_state& s, model_state& model, const question& asked, const 
 choice pick_prefix(core_state& s, model_state& model, const question& asked, const score_view& by) {
   index place = none;
   std::uint32_t most = 0;
-  each_holder(s, asked, [&](index at, std::uint32_t saved) {
+  find_holders(s, asked);
+  each_holder(s, [&](index at, std::uint32_t saved) {
     if (!usable(s, model, asked, at) || saved < most
         || (saved == most && place != none && by.scores[at].fixed >= by.scores[place].fixed))
       return;

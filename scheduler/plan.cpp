@@ -2,6 +2,7 @@
 // What would be done, by doing it to a copy of the state: the same rules decide, and nothing is
 // ordered. Slow on purpose, as large as the state; only operators ask.
 #include "scheduler/handlers.hpp"
+#include "scheduler/nearest_name.hpp"
 #include "scheduler/units.hpp"
 
 namespace consort::core {
@@ -82,6 +83,15 @@ private:
   std::vector<decision_view> steps_;
 };
 
+error unknown_target(const core_state& s, const std::string& target) {
+  std::vector<std::string> known;
+  for (const auto* names : {&s.node_names, &s.device_names})
+    for (const auto& [name, at] : *names)
+      known.push_back(name);
+  return {recovery::refuse, "unknown_target",
+          "no node or device `" + target + "`" + did_you_mean(target, known)};
+}
+
 /// As core::step, to the copy.
 void happen(core_state& trial, const event& happened, std::vector<command>& out) {
   pass p{trial, trial.now, out};
@@ -91,7 +101,10 @@ void happen(core_state& trial, const event& happened, std::vector<command>& out)
 
 } // namespace
 
-explanation plan_of(const core_state& s, const plan_wish& wish, time_us now) {
+result<explanation> plan_of(const core_state& s, const plan_wish& wish, time_us now) {
+  if (!wish.drain.empty() && find(s.node_names, wish.drain) == none
+      && find(s.device_names, wish.drain) == none)
+    return unknown_target(s, wish.drain);
   core_state trial = s;
   trial.now = std::max(now, s.now);
   std::vector<command> out;

@@ -43,43 +43,17 @@ prefix_index::index prefix_index::touch(std::uint64_t block) {
   return at;
 }
 
-void prefix_index::remember(const std::vector<std::uint64_t>& blocks, instance_id instance) {
+void prefix_index::remember(const std::vector<std::uint64_t>& blocks, instance_id instance,
+                            std::uint64_t stamp) {
   // Last block first, so that a prompt's beginning is forgotten after its end.
   for (auto block = blocks.rbegin(); block != blocks.rend(); ++block) {
     auto& holders = entries_[touch(*block)].holders;
-    auto place = std::find(holders.begin(), holders.end(), instance);
+    auto place = std::find_if(holders.begin(), holders.end(),
+                              [&](const holder& one) { return one.instance == instance; });
     if (place == holders.end())
       place = holders.end() - 1;
     std::rotate(holders.begin(), place, place + 1);
-    holders.front() = instance;
-  }
-}
-
-void prefix_index::match(const std::vector<std::uint64_t>& blocks,
-                         std::vector<prefix_match>& found) const {
-  found.clear();
-  std::uint32_t depth = 0;
-  for (const auto block : blocks) {
-    const auto place = places_.find(block);
-    if (place == places_.end())
-      return;
-    bool extended = false;
-    for (const auto holder : entries_[place->second].holders) {
-      if (!holder)
-        break;
-      auto known = std::find_if(found.begin(), found.end(),
-                                [&](const prefix_match& one) { return one.instance == holder; });
-      if (known == found.end() && depth == 0)
-        known = found.insert(found.end(), {holder, 0});
-      // Only an unbroken run from the first block is of use.
-      if (known != found.end() && known->blocks == depth) {
-        ++known->blocks;
-        extended = true;
-      }
-    }
-    if (!extended)
-      return;
-    ++depth;
+    holders.front() = {instance, stamp};
   }
 }
 

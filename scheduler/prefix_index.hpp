@@ -5,12 +5,16 @@
 /// forgotten first; at most limits::prefix_holders_max instances per block, newest kept. Instance
 /// ids are never reused, so a reload or restart is forgotten by itself. A guess that only enters
 /// predicted time; a wrong one costs a prefill.
+///
+/// An engine forgets too, what it used longest ago: each holder has a stamp of its own clock, which
+/// counts the tokens that it has written, and who asks says which stamps are believed still.
 
 #include "scheduler/flat_map.hpp"
 #include "scheduler/ids.hpp"
 #include "scheduler/limits.hpp"
 #include "scheduler/prng.hpp"
 
+#include <algorithm>
 #include <array>
 #include <vector>
 
@@ -19,16 +23,25 @@ namespace consort::core {
 struct prefix_match {
   instance_id instance;
   std::uint32_t blocks = 0; ///< Leading blocks that it holds.
+  std::uint64_t stamp = 0;  ///< Of the last of these.
+  std::uint64_t since = 0;  ///< Older stamps are not believed.
 };
 
 class prefix_index {
 public:
   explicit prefix_index(std::size_t entries_max = limits::prefix_entries_max);
 
-  /// The blocks of a prompt went to `instance`.
-  void remember(const std::vector<std::uint64_t>& blocks, instance_id instance);
+  /// The blocks of a prompt went to `instance`, when its clock was there.
+  void remember(const std::vector<std::uint64_t>& blocks, instance_id instance,
+                std::uint64_t stamp = 0);
   /// Fills `found` (cleared first) with instances that hold leading blocks, in order of discovery.
-  void match(const std::vector<std::uint64_t>& blocks, std::vector<prefix_match>& found) const;
+  /// `since(instance)`: its oldest stamp that is believed.
+  template <class Since>
+  void match(const std::vector<std::uint64_t>& blocks, std::vector<prefix_match>& found,
+             Since&& since) const;
+  void match(const std::vector<std::uint64_t>& blocks, std::vector<prefix_match>& found) const {
+    match(blocks, found, [](instance_id) { return std::uint64_t{0}; });
+  }
   [[nodiscard]] std::size_t size() const { return places_.size(); }
 
 private:
@@ -37,9 +50,13 @@ private:
   struct block_hash {
     std::size_t operator()(std::uint64_t block) const { return mix(block); }
   };
+  struct holder {
+    instance_id instance;
+    std::uint64_t stamp = 0;
+  };
   struct entry {
     std::uint64_t block = 0;
-    std::array<instance_id, limits::prefix_holders_max> holders{}; ///< Newest first.
+    std::array<holder, limits::prefix_holders_max> holders{}; ///< Newest first.
     index newer = none, older = none;
   };
   index touch(std::uint64_t block);
@@ -51,5 +68,37 @@ private:
   flat_map<std::uint64_t, index, block_hash> places_;
   index newest_ = none, oldest_ = none;
 };
+
+template <class Since>
+void prefix_index::match(const std::vector<std::uint64_t>& blocks, std::vector<prefix_match>& found,
+                         Since&& since) const {
+  found.clear();
+  std::uint32_t depth = 0;
+  for (const auto block : blocks) {
+    const auto place = places_.find(block);
+    if (place == places_.end())
+      return;
+    bool extended = false;
+    for (const auto& one : entries_[place->second].holders) {
+      if (!one.instance)
+        break;
+      auto known = std::find_if(found.begin(), found.end(), [&](const prefix_match& other) {
+        return other.instance == one.instance;
+      });
+      if (known == found.end() && depth == 0)
+        known = found.insert(found.end(), {one.instance, 0, 0, since(one.instance)});
+      // Only an unbroken run from the first block is of use.
+      if (known != found.end() && known->blocks == depth && one.stamp >= known->since) {
+        ++known->blocks;
+        known->stamp = one.stamp;
+        extended = true;
+      }
+    }
+    if (!extended)
+      break;
+    ++depth;
+  }
+  std::erase_if(found, [](const prefix_match& one) { return one.blocks == 0; });
+}
 
 } // namespace consort::core

@@ -69,6 +69,7 @@ struct model_state {
   std::vector<index> instances; ///< All but gone ones, in order of id.
   request_queue queue;
   std::int64_t kv_smallest = std::numeric_limits<std::int64_t>::max(); ///< Any engine ever had.
+  std::uint32_t running = 0;                                           ///< Sequences with a ticket.
   std::uint32_t batch_running = 0; ///< Attempts of batch work with a ticket.
   std::vector<option> options;
   std::uint64_t options_version = 0; ///< 0 = to be made anew whatever their age.
@@ -141,17 +142,22 @@ struct request_row {
   reservation held;
   // What was predicted when its ticket was issued, to learn from how it went.
   std::int64_t first_predicted_ns = 0, queue_predicted_ns = 0;
-  std::uint32_t saved = 0;       ///< Prompt tokens thought to be cached there.
-  std::uint32_t batch_begin = 1; ///< Sequences there, itself included.
-  std::int64_t load_begin = 0;   ///< endpoint::load_until then.
-  std::vector<index> excluded;   ///< Devices.
-  std::vector<index> shunned;    ///< Of these, only full; free again when all are.
-  digest weights;                ///< Of the last attempt; empty = unknown.
-  digest content;                ///< Artifact or weights of the last attempt.
-  index last_device = none;      ///< Of the last attempt.
-  error failure;                 ///< Of the last attempt.
-  const char* told = nullptr;    ///< State in the last notice; compared by content.
-  index explained = none;        ///< Slot of the ring; valid while its sequence is ours.
+  // And what was seen of it: prompts are read one after the other, so it was turned to when the one
+  // before it had its first token.
+  std::int64_t queue_seen_ns = -1; ///< Until then; -1 = not seen.
+  std::uint32_t saved = 0;         ///< Prompt tokens thought to be cached there.
+  std::int64_t saved_age = 0;      ///< Tokens written there since these were used.
+  std::uint32_t batch_begin = 1;   ///< Sequences there, itself included.
+  std::int64_t load_begin = 0;     ///< endpoint::load_until then.
+  std::vector<index> excluded;     ///< Devices.
+  std::vector<index> shunned;      ///< Of these, only full; free again when all are, or in time.
+  time_us shunned_until = 0;       ///< While any is.
+  digest weights;                  ///< Of the last attempt; empty = unknown.
+  digest content;                  ///< Artifact or weights of the last attempt.
+  index last_device = none;        ///< Of the last attempt.
+  error failure;                   ///< Of the last attempt.
+  const char* told = nullptr;      ///< State in the last notice; compared by content.
+  index explained = none;          ///< Slot of the ring; valid while its sequence is ours.
 };
 
 /// Who submits; the anonymous tenant has an empty name.

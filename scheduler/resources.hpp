@@ -89,6 +89,14 @@ struct build_profile {
   friend auto operator<=>(const build_profile&, const build_profile&) = default;
 };
 
+/// A profile whose artifacts a device runs, and the model formats that its compiler reads. These
+/// are no part of what an artifact is: artifact_key has the profile alone.
+struct runnable_build {
+  build_profile profile;
+  std::vector<std::string> reads; ///< Words or patterns, as in formats.hpp; empty = any.
+  friend bool operator==(const runnable_build&, const runnable_build&) = default;
+};
+
 /// What a device's plugin says that it can do.
 struct device_capability {
   std::uint32_t max_sequences = 1;
@@ -97,7 +105,7 @@ struct device_capability {
   std::uint32_t nodes_max = 1;          ///< Over which these devices may be spread.
   std::vector<std::string> dtypes;
   std::vector<std::string> formats; ///< Model formats run without an artifact, e.g. `gguf`.
-  std::vector<build_profile>
+  std::vector<runnable_build>
       build_profiles; ///< Artifacts that it runs; empty = none. In order of preference.
   std::vector<std::string> optimized_for; ///< `latency`, `throughput`, `energy` ...
   runtime_capabilities runtime;

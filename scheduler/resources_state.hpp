@@ -81,6 +81,27 @@ struct allocation_entry {
   time_us deadline = 0;                   ///< Of the first phase.
 };
 
+/// What is known of an engine's prefix cache: it keeps what it used latest, as much as there is
+/// room for beside what runs.
+struct cache_clock {
+  static constexpr std::int64_t unbounded = std::int64_t{1} << 60U;
+  std::uint64_t written = 0; ///< Tokens since it was loaded; the clock of prefix_index's stamps.
+  std::int64_t kept = unbounded; ///< What was used since so many were written is there still.
+  bool tells = false;            ///< It says how much of a prompt was cached.
+
+  [[nodiscard]] std::uint64_t since() const {
+    return written - std::min(written, static_cast<std::uint64_t>(kept));
+  }
+  /// An attempt ended for which `saved` tokens were thought to be there, used last when `age` fewer
+  /// were written, and `cached` were.
+  void learn(std::int64_t age, std::uint32_t saved, std::uint32_t cached) {
+    if (cached < saved / 2 && age < kept)
+      kept -= (kept - age) / (kept == unbounded ? 1 : 4);
+    else if (cached > saved + saved / 2 && kept < unbounded)
+      kept += kept / 16 + 1;
+  }
+};
+
 struct instance_row {
   instance_id id;
   index model = none, variant = 0;
@@ -100,6 +121,7 @@ struct instance_row {
   bool superseded = false;     ///< Of a former version of its model; serves until replaced.
   std::string retire_reason;
   runtime_capabilities runtime;
+  cache_clock cache;
   std::vector<index> places;   ///< In the model's endpoint table, by rank.
   std::vector<index> attempts; ///< Request slots with a ticket or work here.
 };

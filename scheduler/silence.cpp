@@ -22,13 +22,37 @@ std::int64_t first_token_ns(const endpoint& at, const endpoint_figures& pace) {
   return at.prefill_ahead_ns + queue + pace.itl_ns;
 }
 
+index place_of_attempt(const core_state& s, const request_row& r) {
+  return s.instances[r.instance].places[r.rank];
+}
+
+/// The longest step that its engine may take now: while prompts are read there, as many of their
+/// tokens as a step has room for stand before everybody's next one.
+duration_us step_us(const core_state& s, const request_row& r) {
+  const auto place = place_of_attempt(s, r);
+  const auto& at = s.models[r.model].endpoints.at(place);
+  const auto& pace = s.models[r.model].endpoints.pace(place);
+  const std::int64_t tokens = at.step_tokens == 0 ? limits::step_tokens_guess : at.step_tokens;
+  const auto whole = pace.first_ns + tokens * pace.prefill_ns;
+  return std::clamp<duration_us>(std::min(at.prefill_ahead_ns, whole) / 1000, 0,
+                                 limits::stall_max_us);
+}
+
+/// Silence that long steps explain, however short the attempt's own gaps were before.
+duration_us steps_allowance(const core_state& s, const request_row& r) {
+  const auto& room = s.models[r.model].endpoints.room(place_of_attempt(s, r));
+  const auto factor
+      = room.samples >= limits::explore_samples ? limits::stall_steps : limits::stall_steps_unknown;
+  return std::min(step_us(s, r) * factor, limits::stall_max_us);
+}
+
 /// Silence that is believed of an attempt at most, whatever else is known.
 duration_us patience(const core_state& s, const request_row& r) {
   if (r.tokens == 0)
     return std::max(r.gap_us, limits::first_token_unknown_us);
-  const auto place = s.instances[r.instance].places[r.rank];
-  return std::max(r.gap_us, allowance(s.models[r.model].endpoints.pace(place).itl_ns,
-                                      limits::stall_alone_tokens, limits::stall_alone_us));
+  return std::max(r.gap_us,
+                  allowance(s.models[r.model].endpoints.pace(place_of_attempt(s, r)).itl_ns,
+                            limits::stall_alone_tokens, limits::stall_alone_us));
 }
 
 /// Its gateway said nothing since either, although it has streams on other nodes: more likely the
@@ -74,7 +98,7 @@ bool may_move(const core_state& s, const request_row& r) {
 
 void expect_first_token(core_state& s, request_row& r) {
   const auto& model = s.models[r.model];
-  const auto place = s.instances[r.instance].places[r.rank];
+  const auto place = place_of_attempt(s, r);
   const auto predicted = first_token_ns(model.endpoints.at(place), model.endpoints.pace(place));
   const bool known = model.endpoints.room(place).samples >= limits::explore_samples;
   r.gap_us = allowance(predicted, limits::first_token_factor,
@@ -92,7 +116,7 @@ void learn_pace(core_state& s, request_row& r, std::uint32_t tokens, time_us now
     r.pace_us = r.paced ? (3 * r.pace_us + each) / 4 : each;
     r.paced = true;
   } else {
-    const auto place = s.instances[r.instance].places[r.rank];
+    const auto place = place_of_attempt(s, r);
     r.pace_us = s.models[r.model].endpoints.pace(place).itl_ns / 1000;
   }
   r.gap_us = std::clamp(std::max(limits::stall_tokens * std::min(r.pace_us, limits::stall_max_us),
@@ -102,9 +126,11 @@ void learn_pace(core_state& s, request_row& r, std::uint32_t tokens, time_us now
 
 bool crawls(core_state& s, request_row& r, time_us now) {
   const auto& endpoints = s.models[r.model].endpoints;
-  const auto place = s.instances[r.instance].places[r.rank];
+  const auto place = place_of_attempt(s, r);
   const bool known = endpoints.room(place).samples >= limits::explore_samples;
-  const auto bar = limits::slow_factor * (endpoints.pace(place).itl_ns / 1000 + 1);
+  // Beside prompts that are read, a token may take a step.
+  const auto bar
+      = limits::slow_factor * (endpoints.pace(place).itl_ns / 1000 + 1) + steps_allowance(s, r);
   if (!known || !r.paced || r.pace_us <= bar) {
     r.slow_since = 0;
     return false;
@@ -123,6 +149,8 @@ time_us next_due(const core_state& s, const request_row& r) {
   case request_phase::adopted: return std::min(due, r.not_before);
   case request_phase::waiting:
     due = std::min(due, r.waiting_since + s.config.queue_timeout_us);
+    if (!r.shunned.empty())
+      due = std::min(due, r.shunned_until);
     if (r.attempt == 0 && r.meta.wait_us)
       due = std::min(due, r.submitted_at + *r.meta.wait_us);
     return due;
@@ -151,6 +179,14 @@ void judge_silence(pass& p, index slot) {
   const bool suspect = s.nodes[node_of(s, s.instances[r.instance])].suspect;
   const bool opened = r.phase == request_phase::running;
   const auto since = opened ? r.heard_at : r.granted_at;
+  // What is read there now may be more than when it was last heard.
+  const auto steps = !opened || r.tokens == 0 ? 0
+                     : suspect                ? limits::suspect_steps * step_us(s, r)
+                                              : steps_allowance(s, r);
+  if (since + steps > p.now) {
+    r.quiet_until = since + steps;
+    return s.dues.set(slot, next_due(s, r));
+  }
   const auto most
       = opened ? patience(s, r) : duration_us{limits::ticket_us + limits::ticket_grace_us};
   if (since + most > p.now && (!may_move(s, r) || (!suspect && gateway_stands_still(s, r)))) {

@@ -17,24 +17,25 @@ std::int64_t budget_of(const core_state& s) {
 }
 
 /// An hour's budget comes back over an hour, a little every moment, and is never saved up beyond.
-void refill(core_state& s) {
+std::int64_t gained(const core_state& s) {
   const auto span_ms = std::clamp<std::int64_t>((s.now - s.remote_refilled_at) / 1000, 0, hour_ms);
-  const auto gained = budget_of(s) * span_ms / hour_ms;
-  if (gained == 0)
+  return std::min(budget_of(s) * span_ms / hour_ms, budget_of(s) - s.remote_left_micros);
+}
+
+void refill(core_state& s) {
+  const auto more = gained(s);
+  if (more == 0)
     return;
   s.remote_refilled_at = s.now;
-  s.remote_left_micros = std::min(s.remote_left_micros + gained, budget_of(s));
+  s.remote_left_micros += more;
 }
 
 } // namespace
 
-bool remote_barred(core_state& s) {
+bool remote_barred(const core_state& s) {
   if (s.config.remote == remote_use::never)
     return true;
-  if (s.config.remote_budget_micros_per_hour == 0)
-    return false;
-  refill(s);
-  return s.remote_left_micros <= 0;
+  return s.config.remote_budget_micros_per_hour != 0 && s.remote_left_micros + gained(s) <= 0;
 }
 
 bool stays_first(const core_state& s, const request_row& r) {
@@ -46,6 +47,7 @@ void charge_remote(core_state& s, index device, std::int64_t predicted_ns) {
   const auto& spec = s.devices[device].spec;
   if (s.config.remote_budget_micros_per_hour == 0 || spec.type != resource_type::remote)
     return;
+  refill(s);
   const auto price = static_cast<std::int64_t>(
       std::min(spec.spec.cost_micros_per_hour, limits::money_micros_max));
   const auto span_ms = std::clamp<std::int64_t>(predicted_ns / 1'000'000, 1, hour_ms);

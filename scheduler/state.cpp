@@ -79,19 +79,23 @@ index pair_of(core_state& s, index model, index device) {
   if (found != pairs.end())
     return found->second;
   const auto at = s.pairs.add();
+  s.pairs[at].device = device;
+  s.pairs[at].model = model;
+  seed_pair(s, at);
+  pairs.emplace(device, at);
+  return at;
+}
+
+void seed_pair(core_state& s, index at) {
   auto& pair = s.pairs[at];
-  pair.device = device;
-  pair.model = model;
-  const auto& spec = s.devices[device].spec;
+  const auto& spec = s.devices[pair.device].spec;
   pair.kind = kind_number(s, spec);
   const auto& pool
-      = s.models[model].pools.try_emplace(pair.kind, seeded_pool(spec.spec)).first->second;
+      = s.models[pair.model].pools.try_emplace(pair.kind, seeded_pool(spec.spec)).first->second;
   pair.pace = seeded_pace(pool, spec.spec);
   pair.speed = seeded_speed(spec.spec);
   if (pool.samples > 0)
     derive(pool, pair.pace, pair.speed);
-  pairs.emplace(device, at);
-  return at;
 }
 
 bool takes_work(const core_state& s, index device) {

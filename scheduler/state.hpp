@@ -106,11 +106,12 @@ struct core_state {
   std::uint32_t retry_credit_pm = limits::retry_credit_max_pm;
   counters_view counters;
   std::vector<index> dirty_models;
-  std::vector<index> settling_models; ///< Scratch of a pass.
-  std::vector<index> newcomers;       ///< Began to wait in this step.
-  best_places best;                   ///< Scratch of a decision.
-  std::vector<prefix_match> matches;  ///< Scratch of a decision.
-  std::vector<index> holders;         ///< Scratch of a decision: places that `matches` led to.
+  std::vector<index> settling_models;     ///< Scratch of a pass.
+  std::vector<index> newcomers;           ///< Began to wait in this step.
+  best_places best;                       ///< Scratch of a decision.
+  std::vector<prefix_match> matches;      ///< Scratch of a decision.
+  std::vector<index> holders;             ///< Scratch of a decision: places that `matches` led to.
+  std::vector<std::uint32_t> held_tokens; ///< Of the prompt, by each of them.
 };
 
 /// One step: the state, the time, and where commands go.
@@ -146,6 +147,8 @@ void arm(core_state& s, time_us at, timer_kind kind, std::uint64_t who);
 
 /// The row of (model, device), made on first use with a seeded speed.
 index pair_of(core_state& s, index model, index device);
+/// What is believed of it before any attempt: what others of its kind showed, else the spec sheet.
+void seed_pair(core_state& s, index pair);
 /// Whether the device may get new work: lease, link, advertised, not drained, not unhealthy.
 [[nodiscard]] bool takes_work(const core_state& s, index device);
 

@@ -24,6 +24,12 @@ template <class Tag>
   return one.name.size() + one.target.size() + one.compiler.size() + one.compiler_version.size()
          + one.flags.size() + one.dtype.size() + sizeof(std::uint32_t) * one.shape_buckets.size();
 }
+[[nodiscard]] inline std::size_t texts_of(const runnable_build& one) {
+  std::size_t bytes = texts_of(one.profile) + one.reads.size() * sizeof(std::string);
+  for (const auto& format : one.reads)
+    bytes += format.size();
+  return bytes;
+}
 [[nodiscard]] inline std::size_t texts_of(const model_variant& one) {
   return one.format.size() + one.source.size() + texts_of(one.content) + one.shape.size()
          + one.quantization.size() + one.equivalence.size() + texts_of(one.tokenizer)

@@ -82,9 +82,9 @@ std::vector<device_spec> simulated_devices::specs() const {
 std::vector<build_profile> simulated_devices::toolchains() const {
   std::vector<build_profile> made;
   for (const auto& one : devices_)
-    for (const auto& profile : one.spec.capability.build_profiles)
-      if (std::find(made.begin(), made.end(), profile) == made.end())
-        made.push_back(profile);
+    for (const auto& build : one.spec.capability.build_profiles)
+      if (std::find(made.begin(), made.end(), build.profile) == made.end())
+        made.push_back(build.profile);
   return made;
 }
 

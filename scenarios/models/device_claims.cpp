@@ -53,7 +53,7 @@ device_spec device_spec_of(const device_model& model, const model_shape& usual) 
   if (model.build_profile.empty())
     can.formats = {"gguf"};
   else
-    can.build_profiles = {build_profile_of(model)};
+    can.build_profiles = {{build_profile_of(model), {}}};
   // Chips of a spec sheet work together over any number of nodes; what was recorded is one device.
   if (model.fidelity != fidelity_kind::rates)
     can.devices_max = can.nodes_max = static_cast<std::uint32_t>(limits::chips_max);

@@ -195,7 +195,6 @@ void engine::complete(batch_sequence& done) {
   if (!done.request.computed) {
     ended.cached_tokens = done.cached_tokens;
     ended.waited_us = static_cast<duration_us>(done.waited_us);
-    cached_tokens_ += done.cached_tokens;
   }
   ended.batch_max = done.batch_max;
   calls_.on_finished(ended);
@@ -211,7 +210,6 @@ void engine::complete_prefill(batch_sequence& done) {
   auto& sequence = found->second;
   sequence.cached_tokens = done.cached_tokens;
   sequence.waited_us = static_cast<duration_us>(done.waited_us);
-  cached_tokens_ += done.cached_tokens;
   if (sequence.emitted >= sequence.output_tokens) {
     done.request.computed = true;
     return complete(done);
@@ -279,13 +277,6 @@ time_us engine::busy_at() const {
   for (const auto& one : lanes_)
     latest = std::max(latest, one->work.stepping() ? calls_.now() : one->idle_since);
   return latest;
-}
-
-std::uint64_t engine::preemptions() const {
-  std::uint64_t sum = 0;
-  for (const auto& one : lanes_)
-    sum += one->work.preemptions();
-  return sum;
 }
 
 } // namespace consort::sim

@@ -76,8 +76,6 @@ public:
   [[nodiscard]] double intensity() const;
   /// When it last had work; now, if it has.
   [[nodiscard]] time_us busy_at() const;
-  [[nodiscard]] std::uint64_t preemptions() const;
-  [[nodiscard]] std::uint64_t cached_tokens() const { return cached_tokens_; }
 
 private:
   /// One batch and its step under way.
@@ -115,7 +113,6 @@ private:
   std::map<std::uint64_t, engine_sequence> inside_; ///< By order of arrival.
   std::map<attempt_id, std::uint64_t> ids_;
   std::uint64_t arrivals_ = 0;
-  std::uint64_t cached_tokens_ = 0;
   double slowness_ = 1;
   double kv_bytes_ = 0; ///< Of one token, for its way between the two sides.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true); ///< Voids what is still to come.

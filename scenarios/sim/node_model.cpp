@@ -165,10 +165,10 @@ void node_model::advertise(bool returning) {
   hello.life = life_;
   hello.returning = returning;
   for (const auto& one : devices_)
-    for (const auto& profile : one.spec.capability.build_profiles)
-      if (std::find(hello.toolchains.begin(), hello.toolchains.end(), profile)
+    for (const auto& by : one.spec.capability.build_profiles)
+      if (std::find(hello.toolchains.begin(), hello.toolchains.end(), by.profile)
           == hello.toolchains.end())
-        hello.toolchains.push_back(profile);
+        hello.toolchains.push_back(by.profile);
   tell(hello);
   for (const auto& one : devices_)
     tell(core::device_advertised{one.spec, life_});

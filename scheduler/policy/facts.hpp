@@ -21,13 +21,17 @@ struct candidate_facts {
 
   // --- the model on the device ---
   bool format_known = true;        ///< Runs a format of the model, or artifacts built for it.
+  std::string unread;              ///< When not so because of what compilers read: both, in words.
   bool artifact_obtainable = true; ///< Needs none, or it exists, or some node may build it.
   std::uint32_t ranks_need = 1;    ///< Devices of one instance of the model.
   std::uint32_t ranks_max = 1;     ///< Devices that one instance may span here.
   bool embeddings_needed = false;
   bool embeddings = false;
-  bool remote = false;       ///< Somebody else's machine.
-  std::uint32_t samples = 0; ///< Attempts that its speed was learned from.
+  bool remote = false;          ///< Somebody else's machine.
+  bool stays = false;           ///< The request must not go to one now.
+  bool never_remote = false;    ///< Nor ever.
+  bool remote_overflow = false; ///< Only what starts nowhere else goes there.
+  std::uint32_t samples = 0;    ///< Attempts that its speed was learned from.
 
   // --- the endpoint; meaningful when loaded ---
   bool loaded = false;

@@ -22,7 +22,10 @@ struct endpoint_figures {
   std::int64_t queue_ns = 0;      ///< Until it could start there; term_ns_max when closed.
   std::int64_t ready_ns = 0;      ///< When the prompts that are there will have been read, by the
                                   ///< clock; the wait until then comes on top of queue_ns.
+  std::int64_t behind_ns = 0;     ///< Least of that wait: the first of them is still being read,
+                                  ///< however late, and so long take the others.
   std::int64_t setup_ns = 0;      ///< Until the model is loaded there, compile included.
+  std::int64_t again_ns = 0;      ///< Of reading what another has cached, for those who run there.
   std::int64_t exact_ns = 0;      ///< Penalty of resuming on another artifact or device model.
   std::uint32_t first_ns = 0;     ///< Of prefill, before any token.
   std::uint32_t prefill_ns = 0;   ///< Per prompt token.
@@ -38,7 +41,8 @@ struct endpoint_figures {
 /// A score, or a part of one, as a function of the request's size. Lower is better.
 struct linear_score {
   std::int64_t fixed = 0, per_prompt = 0, per_output = 0;
-  std::int64_t ready_ns = 0; ///< By the clock; the wait until then counts with the queue's weight.
+  std::int64_t ready_ns = 0;  ///< By the clock; the wait until then counts with the queue's weight.
+  std::int64_t behind_ns = 0; ///< Least of that wait.
 
   /// Requires: every part within its bound.
   [[nodiscard]] std::int64_t of(std::int64_t prompt, std::int64_t output) const {
@@ -51,10 +55,17 @@ struct linear_score {
   /// The floor under two: no score of either is lower.
   static linear_score join(const linear_score& a, const linear_score& b) {
     return {std::min(a.fixed, b.fixed), std::min(a.per_prompt, b.per_prompt),
-            std::min(a.per_output, b.per_output), std::min(a.ready_ns, b.ready_ns)};
+            std::min(a.per_output, b.per_output), std::min(a.ready_ns, b.ready_ns),
+            std::min(a.behind_ns, b.behind_ns)};
   }
   friend bool operator==(const linear_score&, const linear_score&) = default;
 };
+
+/// Until the prompts there have been read. Requires: 0 <= behind_ns <= most.
+inline std::int64_t wait_until(std::int64_t ready_ns, std::int64_t behind_ns, std::int64_t now_ns,
+                               std::int64_t most) {
+  return std::clamp<std::int64_t>(ready_ns - now_ns, behind_ns, most);
+}
 
 /// No free place: all outstanding work, spread over the sequences that do it.
 inline std::int64_t queue_term(bool full, std::int64_t work_ns, std::uint32_t sequences) {

@@ -9,8 +9,9 @@ namespace consort::core::filters {
 struct format {
   static constexpr const char* name = "format";
   static bool keeps(const candidate_facts& one) { return one.format_known; }
-  static std::string reason(const candidate_facts&) {
-    return "runs no format of this model and no artifact built from it";
+  static std::string reason(const candidate_facts& one) {
+    return one.unread.empty() ? "runs no format of this model and no artifact built from it"
+                              : one.unread;
   }
 };
 

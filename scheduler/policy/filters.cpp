@@ -14,6 +14,7 @@
 #include "scheduler/policy/filter_measured.hpp"
 #include "scheduler/policy/filter_memory.hpp"
 #include "scheduler/policy/filter_ranks.hpp"
+#include "scheduler/policy/filter_remote.hpp"
 #include "scheduler/policy/filter_resume.hpp"
 #include "scheduler/policy/filter_selector.hpp"
 #include "scheduler/policy/filter_sequences.hpp"
@@ -24,31 +25,32 @@ namespace consort::core {
 namespace {
 
 template <class Filter>
-constexpr filter make(filter_id id, bool is_static, bool optional = false) {
-  return {id, Filter::name, is_static, optional, &Filter::keeps, &Filter::reason};
+constexpr filter make(filter_id id, bool optional = false) {
+  return {id, Filter::name, optional, &Filter::keeps, &Filter::reason};
 }
 
 } // namespace
 
 const std::array<filter, static_cast<std::size_t>(filter_id::passed)>& all_filters() {
   static constexpr std::array<filter, static_cast<std::size_t>(filter_id::passed)> table{
-      make<filters::selector>(filter_id::selector, true),
-      make<filters::format>(filter_id::format, true),
-      make<filters::ranks>(filter_id::ranks, true),
-      make<filters::artifact>(filter_id::artifact, true),
-      make<filters::embeddings>(filter_id::embeddings, true),
-      make<filters::memory>(filter_id::memory, true),
-      make<filters::excluded>(filter_id::excluded, true),
-      make<filters::alive>(filter_id::alive, false),
-      make<filters::draining>(filter_id::draining, false),
-      make<filters::health>(filter_id::health, false),
-      make<filters::breaker>(filter_id::breaker, false),
-      make<filters::resume>(filter_id::resume, false),
-      make<filters::sequences>(filter_id::sequences, false),
-      make<filters::kv>(filter_id::kv, false),
-      make<filters::local>(filter_id::local, true, true),
-      make<filters::steady>(filter_id::steady, false, true),
-      make<filters::measured>(filter_id::measured, false, true),
+      make<filters::selector>(filter_id::selector),
+      make<filters::format>(filter_id::format),
+      make<filters::ranks>(filter_id::ranks),
+      make<filters::artifact>(filter_id::artifact),
+      make<filters::embeddings>(filter_id::embeddings),
+      make<filters::memory>(filter_id::memory),
+      make<filters::remote>(filter_id::remote),
+      make<filters::excluded>(filter_id::excluded),
+      make<filters::alive>(filter_id::alive),
+      make<filters::draining>(filter_id::draining),
+      make<filters::health>(filter_id::health),
+      make<filters::breaker>(filter_id::breaker),
+      make<filters::resume>(filter_id::resume),
+      make<filters::sequences>(filter_id::sequences),
+      make<filters::kv>(filter_id::kv),
+      make<filters::local>(filter_id::local, true),
+      make<filters::steady>(filter_id::steady, true),
+      make<filters::measured>(filter_id::measured, true),
   };
   return table;
 }

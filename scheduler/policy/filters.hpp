@@ -16,6 +16,7 @@ enum class filter_id : std::uint8_t {
   artifact,
   embeddings,
   memory,
+  remote,
   excluded,
   alive,
   draining,
@@ -33,8 +34,7 @@ enum class filter_id : std::uint8_t {
 struct filter {
   filter_id id = filter_id::passed;
   const char* name = "";
-  bool is_static = false; ///< Time alone changes nothing about it.
-  bool optional = false;  ///< Asked only by profiles that name it.
+  bool optional = false; ///< Asked only by profiles that name it.
   bool (*keeps)(const candidate_facts&) = nullptr;
   std::string (*reason)(const candidate_facts&) = nullptr;
 };

@@ -50,7 +50,7 @@ std::vector<profile> make_builtin() {
   const auto load = weights_of({{scorer_id::load, 1}});
   const auto nothing = weights_of({});
   return {
-      built("latency", finish_and({}), pick_kind::best, true),
+      built("latency", finish_and({{scorer_id::reading, 1}}), pick_kind::best, true),
       built("throughput", finish_and({{scorer_id::crowding, 1}}), pick_kind::best, true),
       // A second is worth 100 mJ, or a millionth of the currency unit: it breaks ties.
       built("energy", finish_and({{scorer_id::energy, 10}}), pick_kind::best, true),
@@ -129,6 +129,7 @@ linear_score profile::weigh(const endpoint_figures& at) const {
     const auto part = one.of(at);
     // Spans near the bound mean "never", whatever they weigh.
     sum.ready_ns = std::max(sum.ready_ns, part.ready_ns);
+    sum.behind_ns = std::max(sum.behind_ns, part.behind_ns);
     sum.fixed += std::min(part.fixed, term_ns_max / factor) * factor;
     sum.fixed = std::min(sum.fixed, term_ns_max);
     sum.per_prompt = std::min(sum.per_prompt + part.per_prompt * factor, per_token_max);
@@ -142,7 +143,7 @@ linear_score profile::weigh(const endpoint_figures& at) const {
 
 linear_score finish_of(const endpoint_figures& at) {
   return {std::min(at.queue_ns + at.setup_ns + at.exact_ns + at.first_ns, term_ns_max),
-          at.prefill_ns, at.itl_ns, at.ready_ns};
+          at.prefill_ns, at.itl_ns, at.ready_ns, at.behind_ns};
 }
 
 const std::vector<profile>& builtin_profiles() {

@@ -55,7 +55,7 @@ struct profile {
   /// A score at a time, the wait until the candidate is ready included.
   [[nodiscard]] std::int64_t at(const linear_score& score, std::int64_t prompt, std::int64_t output,
                                 std::int64_t now_ns) const {
-    const auto wait = std::clamp<std::int64_t>(score.ready_ns - now_ns, 0, wait_ns_max);
+    const auto wait = wait_until(score.ready_ns, score.behind_ns, now_ns, wait_ns_max);
     return score.of(prompt, output) + wait * weight(scorer_id::queue);
   }
   [[nodiscard]] bool has_optional_filters() const { return filters != required_filters; }
@@ -74,7 +74,7 @@ struct profile {
 [[nodiscard]] linear_score finish_of(const endpoint_figures& at);
 /// How long its queue takes from now on.
 [[nodiscard]] inline std::int64_t queue_left(const endpoint_figures& at, std::int64_t now_ns) {
-  return at.queue_ns + std::clamp<std::int64_t>(at.ready_ns - now_ns, 0, wait_ns_max);
+  return at.queue_ns + wait_until(at.ready_ns, at.behind_ns, now_ns, wait_ns_max);
 }
 
 } // namespace consort::core

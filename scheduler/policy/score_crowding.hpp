@@ -9,7 +9,6 @@ namespace consort::core::scores {
 
 struct crowding {
   static constexpr const char* name = "crowding";
-  static constexpr const char* unit = "ns";
   static linear_score of(const endpoint_figures& at) {
     const auto others = std::int64_t{at.batch} - 1;
     return {others * at.first_ns, std::min(others * at.prefill_ns, per_token_max),

@@ -8,7 +8,6 @@ namespace consort::core::scores {
 
 struct decode {
   static constexpr const char* name = "decode";
-  static constexpr const char* unit = "ns";
   static linear_score of(const endpoint_figures& at) { return {0, 0, at.itl_ns}; }
 };
 

@@ -9,7 +9,6 @@ namespace consort::core::scores {
 
 struct energy {
   static constexpr const char* name = "energy";
-  static constexpr const char* unit = "nJ";
   static linear_score of(const endpoint_figures& at) {
     const auto nj
         = [&](std::int64_t ns) { return std::min(ns * at.active_mw / 1000, per_token_max); };

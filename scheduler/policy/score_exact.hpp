@@ -8,7 +8,6 @@ namespace consort::core::scores {
 
 struct exact {
   static constexpr const char* name = "exact";
-  static constexpr const char* unit = "ns";
   static linear_score of(const endpoint_figures& at) { return {at.exact_ns, 0, 0}; }
 };
 

@@ -9,7 +9,6 @@ namespace consort::core::scores {
 
 struct load {
   static constexpr const char* name = "load";
-  static constexpr const char* unit = "sequences";
   static linear_score of(const endpoint_figures& at) {
     return {std::int64_t{at.running} * 1'000'000'000, 0, 0};
   }

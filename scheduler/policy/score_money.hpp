@@ -9,7 +9,6 @@ namespace consort::core::scores {
 
 struct money {
   static constexpr const char* name = "money";
-  static constexpr const char* unit = "1e-12";
   static linear_score of(const endpoint_figures& at) {
     constexpr std::int64_t ns_micros_per_pico = 3'600'000; // An hour in ns, micros in picos.
     const auto pico = [&](std::int64_t ns) {

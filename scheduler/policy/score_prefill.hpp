@@ -8,7 +8,6 @@ namespace consort::core::scores {
 
 struct prefill {
   static constexpr const char* name = "prefill";
-  static constexpr const char* unit = "ns";
   static linear_score of(const endpoint_figures& at) { return {at.first_ns, at.prefill_ns, 0}; }
 };
 

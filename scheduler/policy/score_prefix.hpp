@@ -10,7 +10,6 @@ namespace consort::core::scores {
 
 struct prefix {
   static constexpr const char* name = "prefix";
-  static constexpr const char* unit = "ns";
   static linear_score of(const endpoint_figures&) { return {}; }
 };
 

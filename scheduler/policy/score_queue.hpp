@@ -8,8 +8,9 @@ namespace consort::core::scores {
 
 struct queue {
   static constexpr const char* name = "queue";
-  static constexpr const char* unit = "ns";
-  static linear_score of(const endpoint_figures& at) { return {at.queue_ns, 0, 0, at.ready_ns}; }
+  static linear_score of(const endpoint_figures& at) {
+    return {at.queue_ns, 0, 0, at.ready_ns, at.behind_ns};
+  }
 };
 
 } // namespace consort::core::scores

@@ -8,7 +8,6 @@ namespace consort::core::scores {
 
 struct setup {
   static constexpr const char* name = "setup";
-  static constexpr const char* unit = "ns";
   static linear_score of(const endpoint_figures& at) { return {at.setup_ns, 0, 0}; }
 };
 

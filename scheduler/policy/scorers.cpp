@@ -10,6 +10,7 @@
 #include "scheduler/policy/score_prefill.hpp"
 #include "scheduler/policy/score_prefix.hpp"
 #include "scheduler/policy/score_queue.hpp"
+#include "scheduler/policy/score_reading.hpp"
 #include "scheduler/policy/score_setup.hpp"
 
 namespace consort::core {
@@ -18,7 +19,7 @@ namespace {
 
 template <class Scorer>
 constexpr scorer scorer_of(scorer_id id) {
-  return {id, Scorer::name, Scorer::unit, &Scorer::of};
+  return {id, Scorer::name, &Scorer::of};
 }
 
 } // namespace
@@ -35,6 +36,7 @@ const std::array<scorer, scorer_count>& all_scorers() {
       scorer_of<scores::energy>(scorer_id::energy),
       scorer_of<scores::money>(scorer_id::money),
       scorer_of<scores::load>(scorer_id::load),
+      scorer_of<scores::reading>(scorer_id::reading),
   };
   return table;
 }

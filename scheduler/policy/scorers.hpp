@@ -20,6 +20,7 @@ enum class scorer_id : std::uint8_t {
   energy,
   money,
   load,
+  reading,
   count ///< How many there are.
 };
 inline constexpr auto scorer_count = static_cast<std::size_t>(scorer_id::count);
@@ -27,7 +28,6 @@ inline constexpr auto scorer_count = static_cast<std::size_t>(scorer_id::count);
 struct scorer {
   scorer_id id = scorer_id::count;
   const char* name = "";
-  const char* unit = "";
   linear_score (*of)(const endpoint_figures&) = nullptr;
 };
 

@@ -29,7 +29,7 @@ protected:
     device_.memory_bytes = 1'000'000'000;
     profile_.name = "fake";
     profile_.target = "fake-1";
-    device_.capability.build_profiles = {profile_};
+    device_.capability.build_profiles = {{profile_, {}}};
     node::agent_options options;
     options.name = node_id{"edge"};
     options.data_path = folder_.path();

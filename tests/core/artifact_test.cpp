@@ -88,7 +88,7 @@ TEST(Artifact, OfANameIsBuiltOnADeviceThatIsHeldForIt) {
   auto profile = refnpu_profile();
   profile.needs_device = true;
   auto device = npu_spec("a", 0);
-  device.capability.build_profiles = {profile};
+  device.capability.build_profiles = {{profile, {}}};
   auto model = story_spec();
   model.variants[0].source = "server:/models/checkpoint";
   model.variants[0].content = {};

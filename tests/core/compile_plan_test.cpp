@@ -52,6 +52,73 @@ TEST(CompilePlan, WithoutACompilerItSaysWhichIsMissing) {
   EXPECT_NE(plans[0].detail.find(refnpu_profile().compiler), std::string::npos);
 }
 
+device_spec npu_that_reads(const std::vector<std::string>& formats) {
+  auto made = npu_spec("a", 0);
+  made.capability.build_profiles = {{refnpu_profile(), formats}};
+  return made;
+}
+
+TEST(CompilePlan, ACompilerThatReadsNoFormatOfTheModelBuildsNothing) {
+  core_fixture t;
+  t.join("a", 11, {refnpu_profile()});
+  t.advertise(npu_that_reads({"gguf"}));
+  auto model = story_spec();
+  model.variants[0].format = "cl";
+  t.declare(model);
+  const std::string words = "its compilers cannot read cl: refnpu (refnpu-cc) reads gguf";
+  const auto plans = plan(t, "npu");
+  ASSERT_EQ(plans.size(), 1U);
+  EXPECT_EQ(plans[0].state, "no-compiler");
+  EXPECT_EQ(plans[0].detail, words);
+
+  t.feed(compile_requested{model_name{"storyteller"}, "npu"});
+  EXPECT_TRUE(t.noted(words));
+  t.submit();
+  EXPECT_TRUE(t.take_all<start_compile>().empty());
+  const auto refused = t.expect<reject_request>();
+  EXPECT_EQ(refused.http_status, 422);
+  EXPECT_NE(refused.reason.message.find(words), std::string::npos) << refused.reason.message;
+  t.drop_all();
+}
+
+TEST(CompilePlan, TheVariantThatACompilerReadsIsBuilt) {
+  for (const std::vector<std::string>& reads :
+       {std::vector<std::string>{"onnx", "gg*"}, std::vector<std::string>{}}) {
+    core_fixture t;
+    t.join("a", 11, {refnpu_profile()});
+    t.advertise(npu_that_reads(reads));
+    auto model = story_spec();
+    model.variants.push_back(model.variants[0]);
+    model.variants[0].format = "cl";
+    model.variants[0].content = digest{std::string(64, 'd')};
+    t.declare(model);
+    t.submit();
+    const auto order = t.expect<start_compile>();
+    EXPECT_EQ(order.key.binds, model.variants[reads.empty() ? 0 : 1].content.value)
+        << "without a word of formats it reads any";
+    EXPECT_EQ(plan(t, "npu")[0].state, "building");
+    t.drop_all();
+  }
+}
+
+TEST(CompilePlan, WhatSomebodyBuiltElsewhereIsRunWhateverItWasBuiltFrom) {
+  core_fixture t;
+  t.join("a", 11, {refnpu_profile()});
+  t.advertise(npu_that_reads({"gguf"}));
+  auto model = story_spec();
+  model.variants[0].format = "cl";
+  t.declare(model);
+  artifact_record brought;
+  brought.key = {artifact_kind::engine_weights, model.variants[0].content.value, refnpu_profile()};
+  brought.content = digest{std::string(64, 'c')};
+  brought.node = node_id{"a"};
+  t.feed(artifact_found{brought, incarnation{11}});
+  EXPECT_EQ(plan(t, "npu")[0].state, "ready");
+  t.submit();
+  EXPECT_EQ(t.take_all<reserve_allocation>().size(), 1U);
+  t.drop_all();
+}
+
 TEST(CompilePlan, RefusesWhatMakesNoSense) {
   core_fixture t;
   t.join("a", 11);

@@ -63,6 +63,62 @@ TEST(Failover, RetryLaterWaitsAndMayReturnToTheSameDevice) {
   EXPECT_EQ(t.expect<grant_ticket>().granted.attempt.number, 2U);
 }
 
+/// Two CPUs, the first the faster.
+void unequal(core_fixture& t, std::uint64_t kv_of_second) {
+  t.join("local");
+  auto model = story_spec();
+  model.replicas_min = 2;
+  t.declare(model);
+  auto fast = cpu_spec("local", 0);
+  fast.spec.decode_tokens_per_s *= 2;
+  t.advertise(fast);
+  t.finish_load();
+  t.advertise(cpu_spec("local", 1));
+  t.finish_load(4, kv_of_second);
+}
+
+TEST(Failover, WhoWasOnlyFullIsAskedAgainWhenTheOthersHaveNoRoom) {
+  core_fixture t;
+  unequal(t, 200);
+  t.submit("local/cpu1"); // Leaves a sequence free there, and no cache.
+  t.expect<grant_ticket>();
+  t.submit();
+  const auto first = t.expect<grant_ticket>();
+  EXPECT_EQ(first.granted.device.value, "local/cpu0");
+  t.fail(first, recovery::retry_later);
+  EXPECT_TRUE(t.take_all<grant_ticket>().empty()) << "the other has a free sequence, but no room";
+  t.pass_time(2 * limits::retry_later_us - 1);
+  EXPECT_TRUE(t.take_all<grant_ticket>().empty());
+  t.pass_time(1);
+  const auto again = t.take_all<grant_ticket>();
+  ASSERT_EQ(again.size(), 1U);
+  EXPECT_EQ(again[0].granted.device.value, "local/cpu0");
+  t.drop_all();
+}
+
+TEST(Failover, WhoWasOnlyFullIsLeftWhenTheOthersBreak) {
+  core_fixture t;
+  unequal(t, 100'000);
+  t.submit();
+  t.fail(t.expect<grant_ticket>(), recovery::retry_later);
+  const auto second = t.take_all<grant_ticket>();
+  ASSERT_EQ(second.size(), 1U);
+  EXPECT_EQ(second[0].granted.device.value, "local/cpu1");
+  t.fail(second[0]);
+  EXPECT_TRUE(t.take_all<reject_request>().empty()) << "the first may take it";
+  t.drop_all();
+  t.pass_time(4 * limits::retry_later_us);
+  const auto third = t.take_all<grant_ticket>();
+  ASSERT_EQ(third.size(), 1U);
+  EXPECT_EQ(third[0].granted.device.value, "local/cpu0");
+  t.fail(third[0]);
+  const auto ended = t.take_all<reject_request>();
+  ASSERT_EQ(ended.size(), 1U) << "nobody is left: at once, and with what happened last";
+  EXPECT_EQ(ended[0].http_status, 502);
+  EXPECT_NE(ended[0].reason.message.find("it broke"), std::string::npos);
+  t.drop_all();
+}
+
 TEST(Failover, ResumesAfterTokensAndSaysWhetherExactly) {
   core_fixture t;
   ready(t);

@@ -22,10 +22,21 @@ struct true_engine {
   time_us reads_until = 0;
   int running = 0;
   std::map<std::uint64_t, bool> cached; ///< First blocks of prompts.
+  // What can be known of its queue by who knows all its figures and sees first tokens come, but not
+  // how long a prompt that is read now will take.
+  std::deque<double> unread; ///< Usual times of the prompts there, the one that is read first.
+  time_us turned_at = 0;     ///< When it turned to that one.
 
   [[nodiscard]] double prefill_us(double fresh) const {
     return (overhead_us + per_token_us * fresh + per_token_squared_us * fresh * fresh)
            * (1 + stall * running) * factor;
+  }
+  [[nodiscard]] double known_queue_us(time_us now) const {
+    double left = 0;
+    for (const auto each : unread)
+      left += each;
+    return unread.empty() ? 0
+                          : left - std::min(unread.front(), static_cast<double>(now - turned_at));
   }
   [[nodiscard]] double gap_now_us() const { return gap_us * (1 + growth * running) * factor; }
 };
@@ -52,8 +63,9 @@ struct happening {
   time_us at = 0;
   std::uint64_t order = 0;
   attempt_id attempt;
-  std::optional<attempt_measurement> end; ///< Nothing: the first token.
+  std::optional<attempt_measurement> end; ///< Nothing: a report of progress.
   std::size_t engine = 0;
+  std::uint32_t tokens = 0; ///< So far.
   friend bool operator<(const happening& a, const happening& b) {
     return std::tie(a.at, a.order) > std::tie(b.at, b.order);
   }
@@ -75,7 +87,7 @@ public:
 
   void play(int requests, bool judged) {
     for (int i = 0; i < requests; ++i) {
-      const auto gap = static_cast<duration_us>(60'000 * (0.1 + 2 * unit()));
+      const auto gap = static_cast<duration_us>(pace_us_ * (0.1 + 2 * unit()));
       until(fixture_->now() + gap);
       judged_ = judged;
       arrive();
@@ -86,23 +98,32 @@ public:
     engines_[0].factor = 1.7;
     engines_[3].factor = 0.7;
   }
+  void hurry() { pace_us_ = 35'000; }
   void strangers(bool there) { engines_[4].factor = there ? 1.4 : 1; }
 
-  [[nodiscard]] double error_pm(double quantile) {
-    std::sort(errors_.begin(), errors_.end());
-    return errors_.empty() ? 1e9
-                           : errors_[static_cast<std::size_t>(
-                               quantile * static_cast<double>(errors_.size() - 1))];
+  [[nodiscard]] double error_pm(double quantile) { return quantile_of(errors_, quantile); }
+  [[nodiscard]] double oracle_error_pm(double quantile) {
+    return quantile_of(oracle_errors_, quantile);
+  }
+  [[nodiscard]] double oracle_good_pm() const {
+    return 1000. * oracle_good_ / std::max(choices_, 1);
   }
   [[nodiscard]] double good_choices_pm() const { return 1000. * good_ / std::max(choices_, 1); }
   [[nodiscard]] int choices() const { return choices_; }
   [[nodiscard]] snapshot view() { return fixture_->view(); }
   void forget() {
     errors_.clear();
-    good_ = choices_ = 0;
+    oracle_errors_.clear();
+    good_ = oracle_good_ = choices_ = 0;
   }
 
 private:
+  static double quantile_of(std::vector<double>& all, double quantile) {
+    std::sort(all.begin(), all.end());
+    return all.empty()
+               ? 1e9
+               : all[static_cast<std::size_t>(quantile * static_cast<double>(all.size() - 1))];
+  }
   double unit() { return static_cast<double>(chance_.below(1'000'000)) / 1e6; }
   /// Around 1, within a tenth as a rule; now and then an outlier.
   double noise(bool outliers) {
@@ -130,8 +151,10 @@ private:
     return on.cached.count(meta.prefix_blocks[0]) != 0 ? meta.prompt_tokens / 2.
                                                        : meta.prompt_tokens;
   }
-  double finish_us(const true_engine& on, const request_meta& meta) const {
-    const auto queue = std::max<double>(0, static_cast<double>(on.reads_until - fixture_->now()));
+  double queue_us(const true_engine& on) const {
+    return static_cast<double>(std::max<time_us>(0, on.reads_until - fixture_->now()));
+  }
+  double finish_us(const true_engine& on, const request_meta& meta, double queue) const {
     return queue + on.prefill_us(fresh(on, meta)) + on.gap_now_us() * expected_;
   }
 
@@ -145,13 +168,17 @@ private:
     const bool hit = on.cached.count(meta.prefix_blocks[0]) != 0;
     on.reads_until = std::max(now, on.reads_until)
                      + static_cast<duration_us>(on.prefill_us(fresh(on, meta)) * noise(true));
+    if (on.unread.empty())
+      on.turned_at = now;
+    const auto known_us = on.known_queue_us(now) + on.prefill_us(fresh(on, meta));
+    on.unread.push_back(on.prefill_us(fresh(on, meta)));
     on.cached[meta.prefix_blocks[0]] = true;
     ++on.running;
     const auto tokens = static_cast<std::uint32_t>(
         std::min<std::uint64_t>(meta.max_tokens, 20 + chance_.below(60)));
     attempt_measurement end;
     end.usage = {meta.prompt_tokens, tokens, 0};
-    if (hit && chance_.below(2) == 0) // Some engines do not say.
+    if (hit && at % 2 == 0) // Some engines do not say.
       end.usage.cached_tokens = meta.prompt_tokens / 2;
     end.first_token_us = on.reads_until - now;
     end.total_us = end.first_token_us
@@ -159,11 +186,27 @@ private:
     end.batch = static_cast<std::uint32_t>(on.running);
     expected_ += (tokens - expected_) / 20;
     if (judged) {
-      const auto off = std::abs(predicted_us_ - static_cast<double>(end.first_token_us));
-      errors_.push_back(1000 * off / static_cast<double>(end.first_token_us));
+      const auto took = static_cast<double>(end.first_token_us);
+      errors_.push_back(1000 * std::abs(predicted_us_ - took) / took);
+      oracle_errors_.push_back(1000 * std::abs(known_us - took) / took);
     }
-    happen_.push({now + end.first_token_us, ++order_, ticket.granted.attempt, {}, at});
-    happen_.push({now + end.total_us, ++order_, ticket.granted.attempt, end, at});
+    tell(ticket.granted.attempt, end, at);
+  }
+
+  /// What a gateway reports: the first token, progress in its period, the end.
+  void tell(const attempt_id& attempt, const attempt_measurement& end, std::size_t at) {
+    const auto now = fixture_->now();
+    const auto decode_us = end.total_us - end.first_token_us;
+    for (duration_us since = 0; since < decode_us; since += limits::report_period_us) {
+      const auto tokens = 1 + (end.usage.completion_tokens - 1) * since / decode_us;
+      happen_.push({now + end.first_token_us + since,
+                    ++order_,
+                    attempt,
+                    {},
+                    at,
+                    static_cast<std::uint32_t>(tokens)});
+    }
+    happen_.push({now + end.total_us, ++order_, attempt, end, at});
   }
 
   void judge(const decision_view& decision, const request_meta& meta, std::size_t at, bool judged) {
@@ -175,12 +218,20 @@ private:
             predicted_us_ += static_cast<double>(term.value);
     if (!judged)
       return;
-    double best = 1e18;
-    for (const auto& one : engines_)
-      if (one.running < 16)
-        best = std::min(best, finish_us(one, meta));
+    double best = 1e18, best_known = 1e18, known = 1e18;
+    for (const auto& one : engines_) {
+      if (one.running >= 16)
+        continue;
+      const auto known_us = finish_us(one, meta, one.known_queue_us(fixture_->now()));
+      best = std::min(best, finish_us(one, meta, queue_us(one)));
+      if (known_us < best_known) {
+        best_known = known_us;
+        known = finish_us(one, meta, queue_us(one));
+      }
+    }
     ++choices_;
-    good_ += finish_us(engines_[at], meta) <= best * 1.1 ? 1 : 0;
+    good_ += finish_us(engines_[at], meta, queue_us(engines_[at])) <= best * 1.1 ? 1 : 0;
+    oracle_good_ += known <= best * 1.1 ? 1 : 0;
   }
 
   void until(time_us then) {
@@ -192,8 +243,12 @@ private:
         --engines_[one.engine].running;
         fixture_->feed(attempt_finished{one.attempt, *one.end});
       } else {
+        if (one.tokens == 1) {
+          engines_[one.engine].unread.pop_front();
+          engines_[one.engine].turned_at = one.at;
+        }
         fixture_->feed(attempt_started{one.attempt});
-        fixture_->feed(attempt_progressed{one.attempt, 1});
+        fixture_->feed(attempt_progressed{one.attempt, one.tokens});
       }
       start_granted();
     }
@@ -216,6 +271,7 @@ private:
       run(ticket, meta, judged);
     }
     fixture_->drop_all();
+    ASSERT_EQ(fixture_->view().counters.retries, 0U) << "no engine here ever fails";
   }
 
   prng chance_;
@@ -223,26 +279,32 @@ private:
   std::unique_ptr<loaded_cluster> fixture_;
   std::priority_queue<happening> happen_;
   std::map<request_id, std::pair<request_meta, bool>> waiting_;
-  std::vector<double> errors_;
+  std::vector<double> errors_, oracle_errors_;
   std::uint64_t order_ = 0, unique_ = 0;
+  double pace_us_ = 60'000; ///< Mean time between requests, nearly.
   double predicted_us_ = 0, expected_ = 50;
-  int good_ = 0, choices_ = 0;
+  int good_ = 0, oracle_good_ = 0, choices_ = 0;
   bool judged_ = false;
 };
 
-/// Bounds of what holds today, so that it gets no worse. The aims are 100, 300 and 950: the middle
-/// is near its aim, the tail of the error and the choices are not.
+/// What was reached, with a little room; the aims are 100, 300 and 950. Nobody does better than who
+/// knows the engines' true figures and sees what we see: the world has noise.
 void expect_figures(world& seen, const char* when) {
-  EXPECT_LE(seen.error_pm(0.5), 180) << when;
-  EXPECT_LE(seen.error_pm(0.9), 1'800) << when;
-  EXPECT_GE(seen.good_choices_pm(), 650) << when;
+  EXPECT_LE(seen.error_pm(0.5), 65) << when;
+  EXPECT_LE(seen.error_pm(0.9), 250) << when;
+  EXPECT_GE(seen.good_choices_pm(), 950) << when;
+  EXPECT_LE(seen.error_pm(0.5), 2 * seen.oracle_error_pm(0.5)) << when;
+  EXPECT_GE(seen.good_choices_pm(), seen.oracle_good_pm() - 25) << when;
   EXPECT_GE(seen.choices(), 500) << when;
-  ::testing::Test::RecordProperty(std::string(when) + "_p50_pm",
-                                  static_cast<int>(seen.error_pm(0.5)));
-  ::testing::Test::RecordProperty(std::string(when) + "_p90_pm",
-                                  static_cast<int>(seen.error_pm(0.9)));
-  ::testing::Test::RecordProperty(std::string(when) + "_good_pm",
-                                  static_cast<int>(seen.good_choices_pm()));
+  const auto tell = [&](const char* what, double value) {
+    ::testing::Test::RecordProperty(std::string(when) + what, static_cast<int>(value));
+  };
+  tell("_p50_pm", seen.error_pm(0.5));
+  tell("_p90_pm", seen.error_pm(0.9));
+  tell("_good_pm", seen.good_choices_pm());
+  tell("_oracle_p50_pm", seen.oracle_error_pm(0.5));
+  tell("_oracle_p90_pm", seen.oracle_error_pm(0.9));
+  tell("_oracle_good_pm", seen.oracle_good_pm());
   seen.forget();
 }
 
@@ -262,9 +324,12 @@ TEST_P(Learning, PredictsFirstTokensAndChoosesAsInHindsight) {
     seen.play(200, true);
   }
   expect_figures(seen, "strangers");
+  seen.hurry();
+  seen.play(1'000, true);
+  expect_figures(seen, "busy");
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, Learning, ::testing::Values(1, 2, 3));
+INSTANTIATE_TEST_SUITE_P(Seeds, Learning, ::testing::Range<std::uint64_t>(1, 5));
 
 } // namespace
 

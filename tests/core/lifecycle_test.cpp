@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is loaded where and when: versions that replace each other, models that share a device,
 // memory that others use, replicas apart from each other.
-#include "tests/support/core_fixture.hpp"
+#include "tests/support/loaded_cluster.hpp"
 
 #include <set>
 
@@ -317,6 +317,32 @@ TEST(Spread, IsWorthAQuarterOfTheSpeedAndNoMore) {
   for (const auto& one : asked)
     EXPECT_EQ(one.node.value, "a");
   t.drop_all();
+}
+
+// A new spec sheet took away what the pool had learned from the device's likes.
+TEST(SpecSheet, ThatChangesLeavesWhatOthersOfItsKindShowed) {
+  loaded_cluster t(alike(2));
+  for (int i = 0; i < 50; ++i) {
+    const auto ticket = t.ask(t.request("local/cpu0"));
+    attempt_measurement seen;
+    seen.usage = {100, 51, 0};
+    seen.first_token_us = 200'000; // The sheet says 50 ms.
+    seen.total_us = seen.first_token_us + 50 * 40'000;
+    seen.batch = 1;
+    t.feed(attempt_finished{ticket.granted.attempt, seen});
+    t.drop_all();
+  }
+  const auto rate_of = [&](std::size_t at) { return t.view().replicas.at(at).decode_tokens_per_s; };
+  EXPECT_NEAR(static_cast<double>(rate_of(0)), 25, 3);
+  auto again = cpu_spec("local", 1);
+  again.tags = {"renamed"};
+  t.advertise(again);
+  t.drop_all();
+  EXPECT_LT(rate_of(1), 40U) << "nobody measured it yet, but its like";
+  again.model = "another";
+  t.advertise(again);
+  t.drop_all();
+  EXPECT_EQ(rate_of(1), 100U) << "of that kind only the sheet is known";
 }
 
 } // namespace

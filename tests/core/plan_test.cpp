@@ -8,7 +8,9 @@ namespace {
 
 std::vector<std::string> steps_of(core_fixture& t, const plan_wish& wish) {
   std::vector<std::string> steps;
-  for (const auto& one : t.tested().plan(wish, t.now()).decisions)
+  const auto planned = t.tested().plan(wish, t.now());
+  EXPECT_TRUE(planned);
+  for (const auto& one : planned->decisions)
     steps.push_back(one.outcome + " " + one.winner.value);
   return steps;
 }
@@ -50,6 +52,17 @@ TEST(Plan, OfADrainSaysWhereItsWorkGoes) {
   const auto steps = steps_of(t, {{}, {}, "a"});
   EXPECT_EQ(steps, (std::vector<std::string>{"stop a/cpu0", "serve b/cpu0"}));
   EXPECT_FALSE(t.view().nodes.at(0).draining);
+}
+
+TEST(Plan, OfADrainThatNamesNobodyIsAnError) {
+  core_fixture t;
+  t.two_ready_nodes();
+  const auto planned = t.tested().plan({{}, {}, "a/cpu1"}, t.now());
+  ASSERT_FALSE(planned);
+  EXPECT_EQ(planned.failure().code, "unknown_target");
+  EXPECT_NE(planned.failure().message.find("did you mean a/cpu0"), std::string::npos)
+      << planned.failure().message;
+  EXPECT_TRUE(t.tested().plan({{}, {}, "a/cpu0"}, t.now()));
 }
 
 } // namespace

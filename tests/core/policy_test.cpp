@@ -225,6 +225,48 @@ TEST(DryRun, SaysWhyItWouldBeTurnedAway) {
   EXPECT_FALSE(told->starts_in_us);
 }
 
+TEST(DryRun, KnowsThatAPromptFitsNowhere) {
+  loaded_cluster t(alike(1), core_fixture::quiet(), 1'000);
+  auto meta = t.request();
+  meta.prompt_tokens = 2'000;
+  const auto told = t.tested().explain(meta, t.now());
+  ASSERT_TRUE(told);
+  EXPECT_EQ(told->decisions.at(0).outcome, "rejected");
+  EXPECT_EQ(told->decisions[0].candidates.at(0).reason,
+            "its prompt needs 2001 KV tokens, it has 1000 in all");
+  t.submit(meta);
+  EXPECT_EQ(t.expect<reject_request>().http_status, 422);
+  t.drop_all();
+}
+
+TEST(Explain, SaysHowFullADeviceWas) {
+  loaded_cluster t(alike(1), core_fixture::quiet(), 1'000);
+  std::vector<grant_ticket> running;
+  for (int i = 0; i < 5; ++i)
+    running.push_back(t.ask(t.request()));
+  const auto waits = t.request();
+  t.ask(waits);
+  for (const auto& one : running)
+    t.finish(one);
+  const auto told = t.tested().explain(waits.external_id, t.now());
+  const auto& queued = told->decisions.at(0).candidates.at(0);
+  EXPECT_EQ(queued.removed_by, "sequences");
+  EXPECT_EQ(queued.reason, "5 of 5 sequences in use") << "as it was then, backlog included";
+  t.drop_all();
+}
+
+TEST(Explain, SaysHowMuchCacheWasMissing) {
+  loaded_cluster t(alike(1), core_fixture::quiet(), 400);
+  t.ask(t.request());
+  t.ask(t.request());
+  const auto waits = t.request();
+  t.ask(waits);
+  const auto told = t.tested().explain(waits.external_id, t.now());
+  const auto& queued = told->decisions.at(0).candidates.at(0);
+  EXPECT_EQ(queued.removed_by, "kv");
+  EXPECT_EQ(queued.reason, "needs 150 KV tokens, has 100");
+}
+
 TEST(Explain, WaitingRequestIsToldWhenItMayStart) {
   loaded_cluster t(alike(1));
   for (int i = 0; i < 5; ++i)

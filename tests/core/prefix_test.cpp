@@ -63,6 +63,100 @@ TEST(Prefix, OneThatEverybodySharesMakesNoHotSpot) {
   }
 }
 
+/// The latency profile of somebody who thinks of the asker alone.
+profile_config selfish() {
+  profile_config made;
+  made.name = policy_name{"selfish"};
+  for (const auto* scorer : {"queue", "setup", "prefill", "prefix", "decode", "exact"})
+    made.weights[scorer] = 1;
+  return made;
+}
+
+/// Streams that run on the first device, whose prompts were read.
+void streams(loaded_cluster& t, int count) {
+  for (int i = 0; i < count; ++i) {
+    auto meta = t.request("local/cpu0");
+    meta.max_tokens = 1'000;
+    const auto ticket = t.ask(meta);
+    t.start(ticket);
+    t.progress(ticket, 1);
+  }
+}
+
+TEST(Prefix, IsNotReadAgainAtTheCostOfAllWhoRunThere) {
+  auto config = core_fixture::quiet();
+  config.profiles = {selfish()};
+  loaded_cluster t(roomy(2), config);
+  streams(t, 9);
+  auto meta = about(t, {1, 2, 3, 4});
+  meta.selector = "local/cpu0";
+  const auto first = t.ask(meta);
+  t.start(first);
+  t.progress(first, 1);
+  auto again = about(t, {1, 2, 3, 9});
+  again.max_tokens = 1'000;
+  const auto winner = [&](const char* policy) {
+    again.policy = policy_name{policy};
+    return t.tested().explain(again, t.now())->decisions.at(0).winner.value;
+  };
+  EXPECT_EQ(winner("selfish"), "local/cpu1") << "it would write a little faster there";
+  EXPECT_EQ(winner("latency"), "local/cpu0");
+  // Where its first token would come later than elsewhere, the cache spreads.
+  auto blocking = about(t, {70, 71, 72, 73});
+  blocking.selector = "local/cpu0";
+  t.ask(blocking);
+  EXPECT_EQ(winner("latency"), "local/cpu1");
+}
+
+/// How much of such a prompt is thought to be cached on the only device.
+std::int64_t thought_cached(loaded_cluster& t, std::vector<std::uint64_t> blocks) {
+  const auto told = t.tested().explain(about(t, std::move(blocks)), t.now());
+  for (const auto& term : told->decisions.at(0).candidates.at(0).terms)
+    if (term.name == "prefix")
+      return -term.value;
+  return 0;
+}
+
+/// Serves it. The engine says that so many tokens were cached.
+void serve(loaded_cluster& t, std::vector<std::uint64_t> blocks, std::uint32_t cached) {
+  const auto ticket = t.ask(about(t, std::move(blocks)));
+  attempt_measurement seen;
+  seen.usage = {1'000, 50, cached};
+  seen.first_token_us = 500'000;
+  seen.total_us = 1'000'000;
+  t.feed(attempt_finished{ticket.granted.attempt, seen});
+  t.drop_all();
+}
+
+TEST(Prefix, IsForgottenWhenTheEngineMustHaveForgottenIt) {
+  loaded_cluster t(roomy(1), core_fixture::quiet(), 10'000);
+  serve(t, {1, 2, 3, 4}, 0);
+  for (std::uint64_t i = 0; i < 8; ++i)
+    serve(t, {10 * i + 10, 10 * i + 11}, 0);
+  EXPECT_GT(thought_cached(t, {1, 2, 3, 4}), 0) << "8,400 tokens later";
+  for (std::uint64_t i = 0; i < 4; ++i)
+    serve(t, {10 * i + 210, 10 * i + 211}, 0);
+  EXPECT_EQ(thought_cached(t, {1, 2, 3, 4}), 0) << "it holds 10,000";
+}
+
+TEST(Prefix, IsBelievedForAsShortAsAnEngineShows) {
+  loaded_cluster t(roomy(1), core_fixture::quiet(), 1'000'000);
+  serve(t, {1, 2, 3, 4}, 0);
+  serve(t, {1, 2, 3, 5}, 750); // It tells what was cached.
+  for (int round = 0; round < 24; ++round) {
+    const auto first = static_cast<std::uint64_t>(1'000 + 100 * round);
+    serve(t, {first, first + 1}, 0);
+    for (std::uint64_t i = 0; i < 8; ++i)
+      serve(t, {first + 10 * i + 10, first + 10 * i + 11}, 0);
+    serve(t, {first, first + 1}, 0); // And it was gone already.
+  }
+  for (std::uint64_t i = 0; i < 12; ++i)
+    serve(t, {9'000 + 10 * i, 9'001 + 10 * i}, 0);
+  EXPECT_EQ(thought_cached(t, {3'300, 3'301}), 0) << "others run there that are not ours";
+  serve(t, {9'500, 9'501}, 0);
+  EXPECT_GT(thought_cached(t, {9'500, 9'501}), 0) << "what was used just now is there";
+}
+
 TEST(Prefix, MissesSpreadWhateverTheCachesHold) {
   loaded_cluster t(roomy(4));
   // All but the last hold much.

@@ -6,6 +6,17 @@ namespace consort::core::testing {
 
 namespace {
 
+device_spec away_spec(std::uint64_t price_per_hour = 0) {
+  auto away = cpu_spec("local", 1);
+  away.id = device_id{"local/remote0"};
+  away.type = resource_type::remote;
+  away.model = "api";
+  away.spec.prefill_tokens_per_s *= 10;
+  away.spec.decode_tokens_per_s *= 10;
+  away.spec.cost_micros_per_hour = price_per_hour;
+  return away;
+}
+
 /// A CPU and a REMOTE ten times as fast, both ready; each takes one and another in its backlog.
 void home_and_away(core_fixture& t, std::uint64_t price_per_hour = 0) {
   t.join("local");
@@ -14,14 +25,7 @@ void home_and_away(core_fixture& t, std::uint64_t price_per_hour = 0) {
   t.declare(model);
   t.advertise(cpu_spec());
   t.finish_load(1);
-  auto away = cpu_spec("local", 1);
-  away.id = device_id{"local/remote0"};
-  away.type = resource_type::remote;
-  away.model = "api";
-  away.spec.prefill_tokens_per_s *= 10;
-  away.spec.decode_tokens_per_s *= 10;
-  away.spec.cost_micros_per_hour = price_per_hour;
-  t.advertise(away);
+  t.advertise(away_spec(price_per_hour));
   t.finish_load(100);
 }
 
@@ -75,6 +79,50 @@ TEST(Spill, NeverMeansNever) {
   home_and_away(t);
   EXPECT_EQ(where(t, 5), (std::vector<std::string>{"cpu0", "cpu0"}));
   EXPECT_EQ(t.view().queue_depth, 3U);
+}
+
+TEST(Spill, WhatOnlyARemoteCouldServeIsRefusedAtOnceWhereThatIsNeverUsed) {
+  core_fixture t(using_remote(remote_use::never));
+  t.join("local");
+  t.declare(story_spec());
+  t.advertise(away_spec());
+  const auto told = t.tested().explain(t.request(), t.now());
+  ASSERT_TRUE(told);
+  EXPECT_EQ(told->decisions.at(0).outcome, "rejected");
+  EXPECT_EQ(told->decisions[0].candidates.at(0).removed_by, "remote");
+  t.submit();
+  const auto refused = t.expect<reject_request>();
+  EXPECT_EQ(refused.http_status, 422);
+  EXPECT_NE(refused.reason.message.find("remote.use is never"), std::string::npos)
+      << refused.reason.message;
+  t.expect<record_request>();
+}
+
+TEST(Spill, WhatOnlyARemoteCouldServeWaitsForAnotherDeviceNoLongerThanItMakesSense) {
+  core_fixture t(using_remote(remote_use::never));
+  home_and_away(t);
+  t.submit();
+  const auto running = t.expect<grant_ticket>();
+  EXPECT_EQ(running.granted.device.value, "local/cpu0");
+  t.fail(running);
+  const auto failed = t.take_all<reject_request>();
+  ASSERT_EQ(failed.size(), 1U) << "a REMOTE is no device that could take over";
+  EXPECT_EQ(failed[0].http_status, 502);
+  t.drop_all();
+}
+
+TEST(DryRun, KnowsWhatMayBeSpentOnRemotes) {
+  core_fixture t(using_remote(remote_use::free, 3'000));
+  home_and_away(t, 72'000'000);
+  const auto told = [&] { return t.tested().explain(t.request(), t.now())->decisions.at(0); };
+  EXPECT_EQ(told().winner.value, "local/remote0");
+  for (int i = 0; i < 12 && told().winner.value == "local/remote0"; ++i)
+    t.submit();
+  EXPECT_EQ(told().winner.value, "local/cpu0") << "its budget is used up";
+  EXPECT_EQ(t.take_all<grant_ticket>().back().granted.device.value, "local/remote0");
+  t.submit();
+  EXPECT_EQ(t.take_all<grant_ticket>().back().granted.device.value, "local/cpu0");
+  t.drop_all();
 }
 
 TEST(Spill, EndsWithItsBudgetWhichComesBackOverAnHour) {

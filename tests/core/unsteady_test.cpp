@@ -107,6 +107,106 @@ TEST(SlowDevice, IsKeptWhereNobodyCouldTakeOver) {
   t.drop_all();
 }
 
+// --- long steps ---
+
+/// Two devices that read 10,000 tokens a second, in steps of `step_tokens`; the first is the faster
+/// to write.
+void readers(core_fixture& t, std::optional<std::uint64_t> step_tokens) {
+  t.join("local");
+  auto model = story_spec();
+  model.variants[0].context_tokens = 0;
+  model.replicas_min = 2;
+  t.declare(model);
+  for (int at = 0; at < 2; ++at) {
+    auto spec = cpu_spec("local", at);
+    spec.model += std::to_string(at);
+    spec.spec.prefill_tokens_per_s = 10'000;
+    spec.spec.decode_tokens_per_s /= static_cast<std::uint64_t>(at + 1);
+    t.advertise(spec);
+    t.grant_next_allocation();
+    capacity_vector capacity;
+    capacity.sequences.value = 8;
+    capacity.kv_tokens.value = 1'000'000;
+    capacity.step_tokens.value = step_tokens;
+    runtime_capabilities runtime;
+    runtime.resume = resume_support::tokens;
+    const auto load = t.expect<load_replica>();
+    t.feed(replica_loaded{load.instance, t.life_of("local"), {capacity}, runtime, second});
+  }
+}
+
+/// A stream on the first device, beside which `prompts` of 30,000 tokens are to be read there.
+grant_ticket stream_beside_prompts(core_fixture& t, int prompts) {
+  for (std::uint32_t i = 0; i < limits::explore_samples; ++i) {
+    t.submit("local/cpu0");
+    attempt_measurement seen;
+    seen.usage = {100, 51, 0};
+    seen.first_token_us = 10'000;
+    seen.total_us = seen.first_token_us + 500'000;
+    seen.batch = 1;
+    t.feed(attempt_finished{t.expect<grant_ticket>().granted.attempt, seen});
+    t.expect<record_request>();
+  }
+  t.submit("local/cpu0|local/cpu1");
+  const auto stream = t.expect<grant_ticket>();
+  EXPECT_EQ(stream.granted.device.value, "local/cpu0");
+  t.start(stream);
+  t.progress(stream, 1);
+  for (int at = 0; at < prompts; ++at) {
+    auto meta = t.request("local/cpu0");
+    meta.prompt_tokens = 30'000;
+    t.submit(meta);
+    t.start(t.expect<grant_ticket>());
+  }
+  return stream;
+}
+
+/// One token with each step. Returns: whether the stream was moved or ended.
+bool lost_beside_steps(core_fixture& t, const grant_ticket& stream, duration_us step, int steps) {
+  for (int at = 1; at <= steps; ++at) {
+    t.pass_time(step);
+    t.renew("local");
+    t.progress(stream, 1 + static_cast<std::uint32_t>(at));
+    if (!t.take_all<drop_attempt>().empty())
+      return true;
+  }
+  return false;
+}
+
+TEST(LongSteps, AreNoSilence) {
+  core_fixture t;
+  readers(t, 8'192);
+  const auto stream = stream_beside_prompts(t, 1);
+  EXPECT_FALSE(lost_beside_steps(t, stream, 820'000, 3))
+      << "8,192 tokens at 10,000 a second; without prompts beside it a stall";
+  t.drop_all();
+}
+
+TEST(LongSteps, OfAnEngineThatDoesNotSayAreGuessed) {
+  core_fixture t;
+  readers(t, std::nullopt);
+  const auto stream = stream_beside_prompts(t, 1);
+  EXPECT_FALSE(lost_beside_steps(t, stream, 820'000, 3));
+  t.drop_all();
+}
+
+TEST(LongSteps, DoNotHideADeviceThatFellSilent) {
+  core_fixture t;
+  readers(t, 8'192);
+  stream_beside_prompts(t, 2);
+  t.pass_time_renewing(limits::stall_steps * 820'000 + second / 10);
+  EXPECT_GE(t.take_all<drop_attempt>().size(), 1U);
+  t.drop_all();
+}
+
+TEST(LongSteps, OfWhichThereAreNoneExcuseNobody) {
+  core_fixture t;
+  readers(t, 8'192);
+  const auto stream = stream_beside_prompts(t, 0);
+  EXPECT_TRUE(lost_beside_steps(t, stream, 820'000, 1)) << "nothing is read there";
+  t.drop_all();
+}
+
 // --- nodes that come and go ---
 
 void lose_and_return(core_fixture& t, std::uint64_t life) {

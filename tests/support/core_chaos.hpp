@@ -122,7 +122,7 @@ private:
     if (cpu || remote || draw_(3) == 0)
       made.capability.formats = {"gguf"};
     else
-      made.capability.build_profiles = {profile(draw_(2) == 0)};
+      made.capability.build_profiles = {{profile(draw_(2) == 0), {}}};
     made.spec.prefill_tokens_per_s = 1 + draw_(10'000);
     made.spec.decode_tokens_per_s = draw_(1'000);
     made.spec.load_us = static_cast<duration_us>(draw_(3'000'000));

@@ -49,7 +49,7 @@ inline device_spec npu_spec(const std::string& node = "local", int number = 0) {
   made.vendor = "reference";
   made.model = "refnpu-1";
   made.capability.formats.clear();
-  made.capability.build_profiles = {refnpu_profile()};
+  made.capability.build_profiles = {{refnpu_profile(), {}}};
   made.spec.prefill_tokens_per_s = 20'000;
   made.spec.decode_tokens_per_s = 1'000;
   made.spec.decode_batch_gain_pm = 100;

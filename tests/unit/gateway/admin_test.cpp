@@ -132,7 +132,7 @@ core::device_view builds_for(const model_spec& model) {
   profile.name = "p";
   profile.compiler = "fake-cc";
   profile.degree = model.devices_per_instance;
-  device.spec.capability.build_profiles = {profile};
+  device.spec.capability.build_profiles = {{profile, {}}};
   return device;
 }
 

@@ -98,7 +98,7 @@ TEST(JsonPlugin, ProbesItsDevices) {
   EXPECT_EQ(first.attributes.at("tflops_int8"), "32");
   EXPECT_TRUE(first.simulated);
   ASSERT_EQ(first.capability.build_profiles.size(), 1U);
-  EXPECT_EQ(first.capability.build_profiles[0].compiler_version, "3.1");
+  EXPECT_EQ(first.capability.build_profiles[0].profile.compiler_version, "3.1");
   EXPECT_EQ(devices->back().memory_bytes, 0U);
   EXPECT_TRUE(devices->back().capability.build_profiles.empty()) << "built for fake-1 only";
 }

@@ -195,9 +195,9 @@ TEST_F(PluginParts, ABuildForSeveralTargetsIsOneForEach) {
   probe();
   const auto devices = all.devices();
   ASSERT_EQ(devices[1].capability.build_profiles.size(), 1U);
-  EXPECT_EQ(devices[0].capability.build_profiles[0].name, "fake-fake-1");
-  EXPECT_EQ(devices[1].capability.build_profiles[0].name, "fake-big-2");
-  EXPECT_EQ(devices[1].capability.build_profiles[0].target, "big-2");
+  EXPECT_EQ(devices[0].capability.build_profiles[0].profile.name, "fake-fake-1");
+  EXPECT_EQ(devices[1].capability.build_profiles[0].profile.name, "fake-big-2");
+  EXPECT_EQ(devices[1].capability.build_profiles[0].profile.target, "big-2");
   EXPECT_EQ(all.toolchains().size(), 2U);
   const auto with = [](const std::string& list) {
     return complaint(changed("\"target\": \"fake-1\"", "\"target\": " + list));

@@ -57,11 +57,14 @@ TEST(Filters, EachRefusesItsOwnFactAndSaysWhy) {
          f.kv_free_tokens = 9;
        },
        "needs 10 KV tokens, has 9"},
+      {filter_id::remote, [](auto& f) { f.remote = f.stays = true; }, "budget"},
+      {filter_id::remote, [](auto& f) { f.remote = f.stays = f.never_remote = true; }, "never"},
+      {filter_id::remote, [](auto& f) { f.remote = f.stays = f.remote_overflow = true; }, "first"},
       {filter_id::local, [](auto& f) { f.remote = true; }, "remote API"},
       {filter_id::steady, [](auto& f) { f.health = device_health::degraded; }, "degraded"},
       {filter_id::measured, [](auto& f) { f.loaded = true; }, "only 0 attempts"},
   };
-  ASSERT_EQ(cases.size(), all_filters().size());
+  ASSERT_EQ(cases.size(), all_filters().size() + 2);
   for (const auto& one : cases) {
     candidate_facts facts;
     one.spoil(facts);
@@ -80,6 +83,7 @@ TEST(Filters, AreAskedInTheirOrder) {
       {filter_id::artifact, [](auto& f) { f.artifact_obtainable = false; }},
       {filter_id::embeddings, [](auto& f) { f.embeddings_needed = true; }},
       {filter_id::memory, [](auto& f) { f.memory_bytes = 1, f.memory_need_bytes = 2; }},
+      {filter_id::remote, [](auto& f) { f.remote = f.stays = true; }},
       {filter_id::excluded, [](auto& f) { f.excluded = true; }},
       {filter_id::alive, [](auto& f) { f.node_alive = false; }},
       {filter_id::draining, [](auto& f) { f.cordoned = true; }},
