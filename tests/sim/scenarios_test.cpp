@@ -115,7 +115,7 @@ INSTANTIATE_TEST_SUITE_P(Files, ShippedScenario,
                                          "slow-device", "flapping-node", "batch-under-interactive",
                                          "thundering-herd", "scheduler-crash", "remote-spill",
                                          "energy-night", "prefix-heavy-agents",
-                                         "ten-thousand-devices"),
+                                         "ten-thousand-devices", "long-steps"),
                          scenario_test_name);
 
 std::string policy_test_name(const testing::TestParamInfo<std::string>& info) {
