@@ -144,7 +144,7 @@ export class Stand {
 
   async start() {
     if (this.backend.attach) await this.attach(this.backend.attach);
-    for (const name of this.backend.plugins)
+    for (const name of fs.readdirSync(this.plugins))
       this.#read_often(path.join(this.plugins, name, 'plugin.json'));
     const env = { ...this.env };
     const config = path.join(this.folder, 'config.json');
