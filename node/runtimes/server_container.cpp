@@ -39,12 +39,12 @@ links::task<result<child_exit>> server_link::ask_engine(const std::vector<std::s
   child.timeout_us = timeout_us;
   auto told_at = links::steady_now_us();
   const std::function<void(std::string)> line = [&](const std::string& said) {
-    log_.feed(said + "\n");
+    engine_log_.feed(said + "\n");
     if (links::steady_now_us() - told_at < limits::container_pull_news_us)
       return;
     told_at = links::steady_now_us();
     spdlog::info("{}: {} {} goes on: {}", wanted_.device.id.value, words.front(),
-                 spec_->container->image, log_.tail());
+                 spec_->container->image, engine_log_.tail());
   };
   auto answer = co_await engine_.run(child, line);
   co_return answer;
@@ -63,7 +63,8 @@ links::task<result<done>> server_link::fetch_image() {
     co_return done{};
   if (state == image_state::unknown)
     co_return engine_error("container_engine", here + ": " + rule.engine + " "
-                                                   + describe_exit(*looked) + ": " + log_.tail());
+                                                   + describe_exit(*looked) + ": "
+                                                   + engine_log_.tail());
   if (!rule.pull)
     co_return engine_error("image_missing", here + ": " + rule.engine + " has no image "
                                                 + rule.image + ", and is not to fetch any");
@@ -75,7 +76,7 @@ links::task<result<done>> server_link::fetch_image() {
   if (!fetched->ok())
     co_return engine_error("image_pull_failed", here + ": " + rule.engine + " pull " + rule.image
                                                     + " " + describe_exit(*fetched) + ": "
-                                                    + log_.tail());
+                                                    + engine_log_.tail());
   co_return done{};
 }
 

@@ -73,6 +73,7 @@ server_link::server_link(asio::io_context& io, std::shared_ptr<const server_spec
       spec_(std::move(spec)),
       containers_(std::move(containers)),
       engine_(io, strand_),
+      engine_log_(wanted.device.id.value),
       wanted_(std::move(wanted)),
       place_(wanted_.place),
       opened_(std::move(opened)),

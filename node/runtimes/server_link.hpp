@@ -89,6 +89,7 @@ private:
   const std::shared_ptr<container_keeper> containers_;
   std::string container_; ///< Name of ours; empty = none, or none yet.
   awaited_tool engine_;   ///< Of containers.
+  host_log engine_log_;   ///< What it said before there was a server to say anything.
   const session_request wanted_;
   rank_place place_; ///< As wanted, with a place to meet.
   opened_handler opened_;

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where a backend is tried without its hardware: a cluster of the real binary with the plugin
-// folders as they ship (their devices read more often) and no others, a PATH on which fakes stand
-// for the vendor's tools and servers, a second vendor's backend for what has to move, and the
-// journal of what the fakes saw.
+// folders as they ship, a PATH on which fakes stand for the vendor's tools and servers, a second
+// vendor's backend for what has to move, and the journal of what the fakes saw.
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -69,12 +68,6 @@ export class Stand {
     this.faults();
   }
 
-  /// What is read of a device is known within half a second, so that nobody waits for it longer.
-  #read_often(file) {
-    const text = fs.readFileSync(file, 'utf8');
-    const often = '"telemetry": { "every": "500ms",';
-    fs.writeFileSync(file, text.replace(/"telemetry": \{(\s*"every": "\w+",)?/, often));
-  }
   #program(name, text) {
     fs.writeFileSync(path.join(this.bin, name), text, { mode: 0o755 });
   }
@@ -144,12 +137,8 @@ export class Stand {
 
   async start() {
     if (this.backend.attach) await this.attach(this.backend.attach);
-    for (const name of this.backend.plugins)
-      this.#read_often(path.join(this.plugins, name, 'plugin.json'));
     const env = { ...this.env };
-    const config = path.join(this.folder, 'config.json');
-    fs.writeFileSync(config, JSON.stringify({ plugins: [this.plugins] }));
-    this.cluster = new Cluster({ args: ['--config', config], env });
+    this.cluster = new Cluster({ args: ['--plugins', this.plugins], env });
     await this.cluster.start();
     const { model, weights } = this.backend;
     if (!model) return this.cluster;

@@ -106,7 +106,8 @@ test('model servers in containers', { timeout: 240_000 }, async (t) => {
     assert.equal(one.labels['consort.plugin'], 'boxed');
     assert.match(words, /--network host .*--env BOX --env CONSORT_FAKES /);
     assert.match(words, /--device \/dev\/box0 --mount \S+$/);
-    assert.deepEqual(one.mounts, [model_file, path.join(boxes.plugins, 'boxed'), fakes]);
+    assert.equal(path.basename(one.mounts[0]), path.basename(model_file));
+    assert.deepEqual(one.mounts.slice(1), [path.join(boxes.plugins, 'boxed'), fakes]);
     assert.equal(one.env.BOX, 'BOX-1');
     assert.equal(one.image, image);
   });
@@ -123,7 +124,7 @@ test('model servers in containers', { timeout: 240_000 }, async (t) => {
     assert.equal(one.deaf, true);
     await boxes.cluster.cli(['model', 'rm', await boxes.cluster.model()]);
     await boxes.gone();
-    assert.ok(boxes.calls('rm').filter((words) => words.includes(one.name)).length >= 2);
+    assert.ok(fs.existsSync(path.join(boxes.state, 'rm-failed')), 'it was removed at once');
     boxes.faults();
     const added = await boxes.cluster.cli(['model', 'add', boxes.cluster.model_name, model_file]);
     assert.equal(added.code, 0, added.stderr);
