@@ -156,6 +156,7 @@ protected:
   asio::io_context io_;
   tcp::acceptor server_;
   std::unique_ptr<relay> relay_;
+  std::string at_server_, at_client_; ///< What came; written to the very end.
   tcp::socket here_{io_}, there_{io_};
   std::array<char, 64> piece_{};
   bool accepted_ = false;
@@ -164,7 +165,7 @@ protected:
 TEST_F(LiveRelay, PassesHoldsAndLetsGo) {
   connect();
   ASSERT_TRUE(becomes([&] { return accepted_; }));
-  std::string heard;
+  auto& heard = at_server_;
   listen(there_, heard);
   asio::write(here_, asio::buffer("one", 3));
   EXPECT_TRUE(becomes([&] { return heard == "one"; }));
@@ -181,14 +182,15 @@ TEST_F(LiveRelay, PassesHoldsAndLetsGo) {
 TEST_F(LiveRelay, ACutLinkIsResetAndTakesNobody) {
   connect();
   ASSERT_TRUE(becomes([&] { return accepted_; }));
-  std::string here, there;
+  auto& here = at_client_;
+  auto& there = at_server_;
   listen(there_, there);
   relay_->cut(true);
   EXPECT_TRUE(becomes([&] { return there == "|"; }));
   EXPECT_TRUE(becomes([&] { return relay_->connections() == 0; }));
   tcp::socket again(io_);
   again.connect({asio::ip::address_v4::loopback(), relay_->port()});
-  listen(again, here);
+  listen(again, here); // Ends here: it is reset.
   EXPECT_TRUE(becomes([&] { return here == "|"; }));
   relay_->cut(false);
   here_ = tcp::socket(io_);
