@@ -70,7 +70,7 @@ struct cluster_process::parts {
   std::unique_ptr<node::digest_cache> own_digests; ///< Of a scheduler without an agent.
   std::unique_ptr<node::weight_reader> weights;    ///< Of a scheduler.
   std::shared_ptr<gateway::decision_times> decisions = std::make_shared<gateway::decision_times>();
-  std::unique_ptr<state_store> kept_state; ///< Of a scheduler.
+  std::unique_ptr<state_store> kept_state;   ///< Of a scheduler.
   std::unique_ptr<simulated_node> simulated; ///< Instead of real devices.
   std::unique_ptr<node::agent> agent;
   std::unique_ptr<node::data_port> data_port;

@@ -35,10 +35,9 @@ result<node::simulated_settings> settings_of(const std::string& path, const std:
   for (const auto& model : plan->models)
     made.shapes[model_name(model.name)] = model.shape;
   // A spec sheet speaks of one model: the largest there is.
-  made.usual = std::max_element(plan->models.begin(), plan->models.end(),
-                                [](const auto& a, const auto& b) {
-                                  return a.weight_bytes < b.weight_bytes;
-                                })
+  made.usual = std::max_element(
+                   plan->models.begin(), plan->models.end(),
+                   [](const auto& a, const auto& b) { return a.weight_bytes < b.weight_bytes; })
                    ->shape;
   return made;
 }

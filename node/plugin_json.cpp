@@ -2,8 +2,8 @@
 #include "node/plugin_json.hpp"
 
 #include "node/plugin_json_parts.hpp"
-#include "scheduler/limits.hpp"
 #include "node/server_spec.hpp"
+#include "scheduler/limits.hpp"
 
 #include <algorithm>
 #include <fstream>

@@ -192,9 +192,9 @@ void simulated_devices::finish_build(std::uint64_t which) {
   const auto ended = std::move(found->second);
   builds_.erase(found);
   if (compilers_ == compiler_trouble::fail || compilers_ == compiler_trouble::refuse)
-    return ended.finished(error{compilers_ == compiler_trouble::refuse ? recovery::refuse
-                                                                       : recovery::retry_later,
-                                "compile_failed", "the compiler exited with status 1"});
+    return ended.finished(
+        error{compilers_ == compiler_trouble::refuse ? recovery::refuse : recovery::retry_later,
+              "compile_failed", "the compiler exited with status 1"});
   if (!write_artifact(ended.order, ended.weight_bytes))
     return ended.finished(error{recovery::retry_later, "compile_failed",
                                 ended.order.output_path + " could not be written"});

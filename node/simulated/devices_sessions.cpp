@@ -23,9 +23,8 @@ std::uint64_t kv_tokens_of(const session_request& order) {
 
 // --- loads ---
 
-simulated_devices::session_number simulated_devices::open(const session_request& wanted,
-                                                          opened_handler opened,
-                                                          died_handler died) {
+simulated_devices::session_number
+simulated_devices::open(const session_request& wanted, opened_handler opened, died_handler died) {
   const auto number = ++numbers_;
   if (wanted.place.degree > 1) {
     opened(error{recovery::refuse, "not_simulated",
@@ -55,8 +54,7 @@ void simulated_devices::finish_load(session_number which) {
   if (one.on->trouble.crashing || one.on->trouble.full) {
     const auto* code = one.on->trouble.crashing ? "runtime_died" : "out_of_memory";
     sessions_.erase(found);
-    return opened(
-        error{recovery::retry_elsewhere, code, "the runtime did not survive loading"});
+    return opened(error{recovery::retry_elsewhere, code, "the runtime did not survive loading"});
   }
   const auto shape = settings_.shapes.find(one.order.model);
   const auto& variant = one.order.variant;
@@ -87,9 +85,8 @@ void simulated_devices::close(session_number which) {
   const auto gone = std::move(found->second);
   sessions_.erase(found);
   for (const auto& [attempt, sink] : gone->sinks)
-    sink->on_event(
-        attempt_aborted{{recovery::retry_elsewhere, "unloaded", "the instance was unloaded"},
-                        false});
+    sink->on_event(attempt_aborted{
+        {recovery::retry_elsewhere, "unloaded", "the instance was unloaded"}, false});
 }
 
 void simulated_devices::end_runtimes(device& on, const error& why) {
@@ -200,8 +197,8 @@ void simulated_devices::submit(session_number which, const attempt_id& attempt,
                                const attempt_body& body, std::shared_ptr<attempt_sink> sink) {
   const auto found = sessions_.find(which);
   if (found == sessions_.end() || !found->second->runs)
-    return sink->on_event(attempt_aborted{
-        {recovery::retry_elsewhere, "runtime_died", "the runtime is gone"}, true});
+    return sink->on_event(
+        attempt_aborted{{recovery::retry_elsewhere, "runtime_died", "the runtime is gone"}, true});
   auto& one = *found->second;
   auto asked = read_simulated_request(body, one.on->model->block_tokens);
   if (!asked)

@@ -63,10 +63,9 @@ prompt_text plain_prompt(const json& body) {
 
 std::uint32_t count_at(const json& body, const char* name) {
   const auto found = body.find(name);
-  return found != body.end() && found->is_number_unsigned()
-             ? static_cast<std::uint32_t>(
-                 std::min<std::uint64_t>(found->get<std::uint64_t>(), limits::simulated_tokens_max))
-             : 0;
+  return found != body.end() && found->is_number_unsigned() ? static_cast<std::uint32_t>(
+             std::min<std::uint64_t>(found->get<std::uint64_t>(), limits::simulated_tokens_max))
+                                                            : 0;
 }
 
 /// Chained hashes of the text's whole blocks.
@@ -87,9 +86,9 @@ result<sim::engine_sequence> read_simulated_request(const attempt_body& body,
     return refused("the body is no JSON object");
   if (body.kind == request_kind::embedding)
     return refused("it makes no embeddings");
-  if (count_at(parsed, "n") > 1 || (parsed.contains("prompt") && parsed["prompt"].is_array()
-                                    && parsed["prompt"].size() > 1
-                                    && !parsed["prompt"].front().is_number_integer()))
+  if (count_at(parsed, "n") > 1
+      || (parsed.contains("prompt") && parsed["prompt"].is_array() && parsed["prompt"].size() > 1
+          && !parsed["prompt"].front().is_number_integer()))
     return refused("one choice at a time");
   const bool chat = body.kind == request_kind::chat;
   const auto prompt = chat ? chat_prompt(parsed) : plain_prompt(parsed);
@@ -103,8 +102,8 @@ result<sim::engine_sequence> read_simulated_request(const attempt_body& body,
       = std::max(count_at(parsed, "max_tokens"), count_at(parsed, "max_completion_tokens"));
   if (made.output_tokens == 0)
     made.output_tokens = limits::simulated_output_tokens;
-  made.emitted = std::max(static_cast<std::uint32_t>(body.resume.token_ids.size()),
-                          body.resume.tokens);
+  made.emitted
+      = std::max(static_cast<std::uint32_t>(body.resume.token_ids.size()), body.resume.tokens);
   // Whole blocks of the cache, and not too small: each is hashed.
   const auto least = static_cast<std::uint32_t>(limits::simulated_block_tokens);
   made.prefix_tokens = block_tokens * ((least + block_tokens - 1) / block_tokens);

@@ -30,9 +30,9 @@ public:
   [[nodiscard]] std::map<std::string, device_reading> read();
   /// Takes up the fault menu.
   void trouble(simulated_troubles wanted);
-  [[nodiscard]] std::unique_ptr<running_compile>
-  build(const compile_request& wanted, std::function<void(std::uint32_t)> progress,
-        simulated_devices::build_finished finished);
+  [[nodiscard]] std::unique_ptr<running_compile> build(const compile_request& wanted,
+                                                       std::function<void(std::uint32_t)> progress,
+                                                       simulated_devices::build_finished finished);
 
 private:
   class session;

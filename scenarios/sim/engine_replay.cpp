@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scenarios/sim/engine_replay.hpp"
 
-#include "scenarios/sim/arrivals.hpp"
 #include "scenarios/models/engine.hpp"
+#include "scenarios/sim/arrivals.hpp"
 #include "scenarios/sim/event_heap.hpp"
 #include "scenarios/sim/recorder.hpp"
 #include "scheduler/units.hpp"

@@ -11,12 +11,25 @@ void capacity_checker::on_event(const core::event& happened, time_us) {
     devices_[described->spec.id] = described->spec;
   else if (const auto* refused = std::get_if<core::allocation_refused>(&happened))
     forget(refused->allocation);
+  else if (const auto* held = std::get_if<core::allocation_reserved>(&happened))
+    answered_.insert(held->allocation);
   else if (const auto* joined = std::get_if<core::node_joined>(&happened))
     if (std::exchange(lives_[joined->node], joined->life) != joined->life)
       forget_node(joined->node); // A new process holds nothing of the old one's.
 }
 
+/// What it had asked for and nobody had granted dies with it: the next one cannot know of it.
+void capacity_checker::on_scheduler_lost(time_us) {
+  std::vector<allocation_id> open;
+  for (const auto& [id, grant] : allocations_)
+    if (!answered_.contains(id))
+      open.push_back(id);
+  for (const auto id : open)
+    forget(id);
+}
+
 void capacity_checker::forget(allocation_id which) {
+  answered_.erase(which);
   const auto found = allocations_.find(which);
   if (found == allocations_.end())
     return;

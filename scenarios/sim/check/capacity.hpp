@@ -15,6 +15,7 @@ class capacity_checker : public checker {
 public:
   void on_event(const core::event& happened, time_us now) override;
   void on_command(const core::command& wanted, time_us now) override;
+  void on_scheduler_lost(time_us now) override;
   void on_ticket_honoured(const ticket& permission, const ticket_reception& how,
                           time_us now) override;
 
@@ -27,6 +28,7 @@ private:
   std::map<node_id, incarnation> lives_;
   std::map<allocation_id, allocation> allocations_;        ///< Reserved and not released.
   std::map<device_id, std::set<allocation_id>> on_device_; ///< Of these.
+  std::set<allocation_id> answered_;                       ///< Whose node said that it holds them.
 };
 
 } // namespace consort::sim

@@ -161,8 +161,7 @@ TEST_F(SimulatedDevices, InstancesOverSeveralDevicesAreRefused) {
   auto wide = order("simulated-edge-00");
   wide.place.degree = 2;
   devices_.open(
-      wide,
-      [this](result<simulated_devices::session_number> which) { failure_ = which.failure(); },
+      wide, [this](result<simulated_devices::session_number> which) { failure_ = which.failure(); },
       [](const error&) {});
   ASSERT_TRUE(failure_);
   EXPECT_EQ(failure_->code, "not_simulated");

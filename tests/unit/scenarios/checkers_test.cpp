@@ -234,6 +234,17 @@ TEST_F(CapacityTest, ANewProcessHoldsNothing) {
   EXPECT_EQ(check_.violation(), std::nullopt);
 }
 
+TEST_F(CapacityTest, WhatNobodyGrantedDiesWithItsScheduler) {
+  reserve(1, 60);
+  reserve(2, 40);
+  check_.on_event(core::allocation_reserved{allocation_id(2), node_id("n"), incarnation(1), {}}, 2);
+  check_.on_scheduler_lost(3);
+  reserve(3, 60);
+  EXPECT_EQ(check_.violation(), std::nullopt);
+  reserve(4, 1);
+  EXPECT_TRUE(check_.violation()) << "the second is held still";
+}
+
 TEST_F(CapacityTest, FindsAnEndpointBeyondItsSequencesOrKv) {
   check_.on_ticket_honoured({}, {incarnation(1), epoch(1), 8, 8, 100, 100}, 1);
   EXPECT_EQ(check_.violation(), std::nullopt);
