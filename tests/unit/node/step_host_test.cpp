@@ -95,7 +95,7 @@ TEST_F(StepHost, ThatDoesNotFitIsRefusedInWords) {
 TEST_F(StepHost, WhoseTableIsTooSmallToSayItsAbiIsRefused) {
   options.env = {"FAKE_STEP_SMALL=1"};
   const auto refused = refusal(CONSORT_FAKE_STEPPER);
-  EXPECT_EQ(refused.code, "abi_table");
+  EXPECT_EQ(refused.code, "load_refused");
   EXPECT_THAT(refused.message, HasSubstr("of 8 bytes"));
 }
 
