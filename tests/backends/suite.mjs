@@ -155,6 +155,11 @@ const serves = (stand, headers) =>
     return answer.status === 200;
   });
 
+/// The backend and the other vendor. A real model's weights could run elsewhere on the host, too,
+/// and say something else.
+const both = (stand) =>
+  stand.backend.weights ? { 'X-Consort-Device': `${type_of(stand)['X-Consort-Device']}|pim` } : {};
+
 /// Requests that may go anywhere, of which the first go to the backend, which is the faster one: it
 /// is shown to be until one of them met the fault.
 async function moves(stand, fault) {
@@ -165,7 +170,7 @@ async function moves(stand, fault) {
     for (let shown = 0; shown <= turn; ++shown) await serves(stand);
     stand.faults(`${stand.backend.fake}=${fault}`);
     const before = await failed();
-    const answers = await Promise.all([1, 2, 3, 4].map(() => ask(stand, {}, {})));
+    const answers = await Promise.all([1, 2, 3, 4].map(() => ask(stand, {}, both(stand))));
     for (const answer of answers) {
       assert.equal(answer.status, 200, `${fault}: ${answer.text}`);
       assert.equal(text_of(answer), story(prompt, tokens), fault);
