@@ -3,7 +3,7 @@
 
 #include "cli/limits.hpp"
 #include "cli/policy_config.hpp"
-#include "scenarios/strict_json.hpp"
+#include "scenarios/remote_section.hpp"
 #include "scheduler/nearest_name.hpp"
 #include "scheduler/weights.hpp"
 
@@ -114,8 +114,11 @@ private:
     made_.queue_timeout_us = positive(reader, "queue_timeout", made_.queue_timeout_us);
     if (const auto* weights = reader.object("tenant_weights"))
       read_weights(*weights);
-    if (const auto* remote = reader.object("remote"))
-      read_remote(*remote);
+    if (const auto* remote = reader.object("remote")) {
+      const auto read = strict_json::read_remote(*remote, origin_, failure_);
+      made_.remote = read.use;
+      made_.remote_budget_micros_per_hour = read.budget_micros_per_hour;
+    }
     reader.finish();
   }
 
@@ -125,27 +128,6 @@ private:
       made_.tenant_weights[tenant]
           = static_cast<std::uint32_t>(reader.integer(tenant, 1, 1, limits::tenant_weight_max));
     reader.finish();
-  }
-
-  /// Money in thousandths, so that no fraction is needed.
-  void read_remote(const value& section) {
-    object_reader reader(section, origin_, failure_);
-    const auto word = reader.text("use", "free");
-    const auto& words = remote_words();
-    const auto known = std::find(words.begin(), words.end(), word);
-    if (known == words.end())
-      reader.fail("use", "unknown use `" + word + "`" + did_you_mean(word, words));
-    else
-      made_.remote = static_cast<core::remote_use>(known - words.begin());
-    made_.remote_budget_micros_per_hour
-        = static_cast<std::uint64_t>(reader.integer("budget_milli_per_hour", 0, 0, 1'000'000'000))
-          * 1'000;
-    reader.finish();
-  }
-
-  static const std::vector<std::string>& remote_words() {
-    static const std::vector<std::string> words{"free", "overflow", "never"};
-    return words;
   }
 
   duration_us positive(object_reader& reader, std::string_view field, duration_us fallback) {

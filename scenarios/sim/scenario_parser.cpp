@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "scenarios/remote_section.hpp"
 #include "scenarios/sim/fault_parser.hpp"
 #include "scenarios/sim/scenario.hpp"
 #include "scenarios/sim/scenario_check.hpp"
@@ -140,24 +141,11 @@ private:
         = static_cast<std::uint32_t>(reader.integer("queue_max", made_.queue_max, 1, 1'000'000));
     made_.lease_us = span(reader, "lease", made_.lease_us);
     made_.queue_timeout_us = span(reader, "queue_timeout", made_.queue_timeout_us);
-    if (const auto* remote = reader.object("remote"))
-      read_remote(*remote);
-    reader.finish();
-  }
-
-  /// As the configuration file says it.
-  void read_remote(const value& section) {
-    static const std::vector<std::string> words{"free", "overflow", "never"};
-    object_reader reader(section, origin_, failure_);
-    const auto word = reader.text("use", "free");
-    const auto known = std::find(words.begin(), words.end(), word);
-    if (known == words.end())
-      reader.fail("use", "unknown use `" + word + "`" + did_you_mean(word, words));
-    else
-      made_.remote = static_cast<core::remote_use>(known - words.begin());
-    made_.remote_budget_micros_per_hour
-        = static_cast<std::uint64_t>(reader.integer("budget_milli_per_hour", 0, 0, 1'000'000'000))
-          * 1'000;
+    if (const auto* remote = reader.object("remote")) {
+      const auto read = strict_json::read_remote(*remote, origin_, failure_);
+      made_.remote = read.use;
+      made_.remote_budget_micros_per_hour = read.budget_micros_per_hour;
+    }
     reader.finish();
   }
 

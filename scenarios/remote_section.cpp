@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scenarios/remote_section.hpp"
+
+#include "scheduler/nearest_name.hpp"
+
+#include <algorithm>
+
+namespace consort::strict_json {
+
+remote_settings read_remote(const value& section, std::string_view origin,
+                            std::optional<error>& first_error) {
+  static const std::vector<std::string> words{"free", "overflow", "never"};
+  remote_settings made;
+  object_reader reader(section, origin, first_error);
+  const auto word = reader.text("use", "free");
+  const auto known = std::find(words.begin(), words.end(), word);
+  if (known == words.end())
+    reader.fail("use", "unknown use `" + word + "`" + did_you_mean(word, words));
+  else
+    made.use = static_cast<core::remote_use>(known - words.begin());
+  made.budget_micros_per_hour
+      = static_cast<std::uint64_t>(reader.integer("budget_milli_per_hour", 0, 0, 1'000'000'000))
+        * 1'000;
+  reader.finish();
+  return made;
+}
+
+} // namespace consort::strict_json
