@@ -211,7 +211,7 @@ void device_state::sample(const device_reading& reading, bool fresh) {
   count_into(report.reading);
   // Readings of what is simulated are made up.
   if (fresh && report.reading.engine && !device_.simulated
-      && use_.look(agent_->options().clock(), report.reading.engine->tokens, reading))
+      && use_.look(agent_->options().clock(), *report.reading.engine, reading))
     expose();
   if (!unused_by_.empty() && report.reading.health == device_health::healthy)
     report.reading.health = device_health::degraded;

@@ -24,12 +24,12 @@ bool use_watch::works(const device_reading& read) const {
   return read.power_mw && power_least_mw_ && *read.power_mw * 100 > *power_least_mw_ * flat_percent;
 }
 
-bool use_watch::look(time_us now, std::uint64_t tokens, const device_reading& read) {
+bool use_watch::look(time_us now, const engine_counters& engines, const device_reading& read) {
   if (read.power_mw)
     power_least_mw_ = std::min(power_least_mw_.value_or(*read.power_mw), *read.power_mw);
-  const bool more = tokens > tokens_;
-  tokens_ = tokens;
-  if (!read.utilization_pm || !more || works(read)) {
+  const bool busy = engines.tokens > tokens_ && engines.sequences_running > 0;
+  tokens_ = engines.tokens;
+  if (!read.utilization_pm || !busy || works(read)) {
     since_.reset();
     readings_ = 0;
     return false;

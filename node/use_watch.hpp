@@ -6,7 +6,8 @@
 /// by its actor; single-threaded; reads no clock.
 ///
 /// Judges only where utilization can be read, and only after limits::unused_readings readings in a
-/// row over limits::unused_us at least, in each of which more tokens had come.
+/// row over limits::unused_us at least, in each of which more tokens had come and more were due: a
+/// device that is read between two short requests does rest.
 
 #include "node/runtime.hpp"
 
@@ -14,9 +15,9 @@ namespace consort::node {
 
 class use_watch {
 public:
-  /// A fresh reading, and how many tokens the engines have generated in all. Returns: whether they
-  /// are found out; then it begins anew.
-  [[nodiscard]] bool look(time_us now, std::uint64_t tokens, const device_reading& read);
+  /// A fresh reading, and what the engines had done by then. Returns: whether they are found out;
+  /// then it begins anew.
+  [[nodiscard]] bool look(time_us now, const engine_counters& engines, const device_reading& read);
   /// Per mille of its time that the device worked while it was watched, at most.
   [[nodiscard]] static std::uint32_t idle_pm_max();
 

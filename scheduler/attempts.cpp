@@ -163,8 +163,9 @@ void wait_again(pass& p, index slot, const failover& how, bool rests) {
   p.s.dues.set(slot, next_due(p.s, r));
 }
 
-/// Never again on the device of the last attempt.
-void exclude(const core_state& s, request_row& r, bool spare_last) {
+/// Not on the device of the last attempt while another may take it over in time.
+void exclude(const core_state& s, request_row& r, time_us now, bool spare_last) {
+  r.excluded_until = now + (limits::exclusion_us << std::min(r.attempt, 10U));
   if (std::find(r.excluded.begin(), r.excluded.end(), r.last_device) != r.excluded.end())
     return;
   r.excluded.push_back(r.last_device);
@@ -400,7 +401,7 @@ void fail_attempt(pass& p, index slot, const failover& how) {
   r.emitted = emitted;
   r.failure = how.failure;
   if (how.exclude)
-    exclude(s, r, how.spare_last);
+    exclude(s, r, p.now, how.spare_last);
   let_go(p, slot);
   // Nothing is lost while somebody was only full.
   const bool rests = !r.shunned.empty() && !possible_for(s, r);
@@ -431,10 +432,18 @@ ending deadline_ending() {
   return how;
 }
 
-/// Who was only full may be asked again.
-void end_shun(pass& p, index slot) {
+bool exclusion_is_over(const request_row& r, time_us now) {
+  return r.excluded.size() > r.shunned.size() && r.excluded_until <= now;
+}
+
+/// Who was only full may be asked again, and in time who failed it: what runs there now may be
+/// sound, and those that could have taken over did not.
+void forgive(pass& p, index slot) {
   auto& r = p.s.requests[slot];
-  shun_nobody(r);
+  if (exclusion_is_over(r, p.now))
+    r.excluded = r.shunned;
+  if (shun_is_over(r, p.now))
+    shun_nobody(r);
   ++p.s.models[r.model].releases;
   mark_dirty(p.s, r.model);
   p.s.dues.set(slot, next_due(p.s, r));
@@ -459,7 +468,8 @@ void check_request(pass& p, index slot) {
     return end_request(p, slot, deadline_ending());
   switch (r.phase) {
   case request_phase::waiting:
-    return shun_is_over(r, p.now) ? end_shun(p, slot) : give_up_waiting(p, slot);
+    return shun_is_over(r, p.now) || exclusion_is_over(r, p.now) ? forgive(p, slot)
+                                                                 : give_up_waiting(p, slot);
   case request_phase::parked:
     count_waiting(s, r, false);
     r.waiting_since = p.now;

@@ -134,7 +134,10 @@ inline constexpr std::uint32_t retry_credit_pm = 200; ///< Earned per accepted r
 inline constexpr std::uint32_t retry_cost_pm = 1'000; ///< Of one retry after a device error.
 inline constexpr std::uint32_t retry_credit_max_pm = 100'000;
 inline constexpr duration_us retry_later_us = 100'000; ///< Doubled by each attempt.
-inline constexpr std::uint32_t breaker_failures = 3;   ///< Device faults in a row that open it.
+/// How long a request leaves a device alone that failed it, when nobody else takes it. Doubled by
+/// each attempt.
+inline constexpr duration_us exclusion_us = 5 * second_us;
+inline constexpr std::uint32_t breaker_failures = 3; ///< Device faults in a row that open it.
 inline constexpr duration_us breaker_open_min_us = 1 * second_us;
 inline constexpr duration_us breaker_open_max_us = 60 * second_us;
 

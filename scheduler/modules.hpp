@@ -202,7 +202,7 @@ struct failover {
   error failure;
   std::uint32_t emitted = 0; ///< By the failed attempt.
   bool fault = true;         ///< Counts against the device.
-  bool exclude = false;      ///< Never again on that device.
+  bool exclude = false;      ///< Not on that device while another may take it.
   bool spare_last = false;   ///< Unless no other could ever serve it.
   bool costs_credit = false; ///< Draws on the retry budget.
   bool counts = true;        ///< As an attempt that brought nothing.

@@ -150,6 +150,7 @@ struct request_row {
   std::uint32_t batch_begin = 1;   ///< Sequences there, itself included.
   std::int64_t load_begin = 0;     ///< endpoint::load_until then.
   std::vector<index> excluded;     ///< Devices.
+  time_us excluded_until = 0;      ///< Those that failed it, when nobody else took it by then.
   std::vector<index> shunned;      ///< Of these, only full; free again when all are, or in time.
   time_us shunned_until = 0;       ///< While any is.
   digest weights;                  ///< Of the last attempt; empty = unknown.

@@ -151,6 +151,8 @@ time_us next_due(const core_state& s, const request_row& r) {
     due = std::min(due, r.waiting_since + s.config.queue_timeout_us);
     if (!r.shunned.empty())
       due = std::min(due, r.shunned_until);
+    if (r.excluded.size() > r.shunned.size())
+      due = std::min(due, r.excluded_until);
     if (r.attempt == 0 && r.meta.wait_us)
       due = std::min(due, r.submitted_at + *r.meta.wait_us);
     return due;

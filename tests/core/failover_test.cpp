@@ -38,6 +38,30 @@ TEST(Failover, RetriesElsewhereAndNeverOnWhatFailed) {
   EXPECT_EQ(record.attempts, 2U);
 }
 
+/// The other device could serve, but its load never ends.
+TEST(Failover, WhatFailedIsAskedAgainWhenNobodyElseTookOver) {
+  core_fixture t;
+  ready(t, 1);
+  auto model = story_spec();
+  model.replicas_min = 2;
+  t.declare(model);
+  t.advertise(cpu_spec("local", 1));
+  t.grant_next_allocation();
+  t.expect<load_replica>();
+  t.submit();
+  const auto first = t.expect<grant_ticket>();
+  t.start(first);
+  t.fail(first);
+  t.take_all<queue_notice>();
+  t.pass_time_renewing(limits::exclusion_us * 2 - second);
+  t.take_all<queue_notice>();
+  t.expect_empty();
+  t.pass_time(second);
+  const auto again = t.expect<grant_ticket>();
+  EXPECT_EQ(again.granted.device, first.granted.device);
+  EXPECT_EQ(again.granted.attempt.number, 2U);
+}
+
 TEST(Failover, RefusalEndsTheRequestAndNotTheDevice) {
   core_fixture t;
   ready(t, 1);

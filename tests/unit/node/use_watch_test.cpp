@@ -18,12 +18,20 @@ device_reading idle(std::uint64_t power_mw = 75'000, std::uint32_t utilization_p
   return read;
 }
 
+/// What engines have done so far that run `running` sequences.
+engine_counters made(std::uint64_t tokens, std::uint32_t running = 1) {
+  engine_counters engines;
+  engines.tokens = tokens;
+  engines.sequences_running = running;
+  return engines;
+}
+
 /// Readings two seconds apart, with 100 more tokens in each. Returns: at which one it is found out.
 template <class Read>
 int found_at(Read read_at, int readings = 20, std::uint64_t more = 100) {
   use_watch watch;
   for (int i = 0; i < readings; ++i)
-    if (watch.look(i * 2 * second_us, static_cast<std::uint64_t>(i + 1) * more, read_at(i)))
+    if (watch.look(i * 2 * second_us, made(static_cast<std::uint64_t>(i + 1) * more), read_at(i)))
       return i;
   return -1;
 }
@@ -45,14 +53,23 @@ TEST(UseWatch, WhoWorksOrMakesNothingIsLeftAlone) {
   EXPECT_EQ(found_at([](int) { return device_reading{}; }), -1) << "nothing can be read";
 }
 
+TEST(UseWatch, RestBetweenShortRequestsIsNoFault) {
+  use_watch watch;
+  for (std::uint64_t i = 0; i < 20; ++i)
+    EXPECT_FALSE(watch.look(static_cast<time_us>(i) * 2 * second_us,
+                            made((i + 1) * 100, i % 3 == 0 ? 0 : 1), idle()))
+        << "reading " << i;
+}
+
 TEST(UseWatch, ShortOfTheBoundsNothingIsSaid) {
   use_watch watch;
   std::uint64_t tokens = 0;
   for (int i = 0; i < 50; ++i)
-    EXPECT_FALSE(watch.look(i * (limits::unused_us / 60), ++tokens, idle())) << "not long enough";
+    EXPECT_FALSE(watch.look(i * (limits::unused_us / 60), made(++tokens), idle()))
+        << "not long enough";
   use_watch rare;
-  EXPECT_FALSE(rare.look(0, 1, idle()));
-  EXPECT_FALSE(rare.look(100 * second_us, 2, idle())) << "too few readings";
+  EXPECT_FALSE(rare.look(0, made(1), idle()));
+  EXPECT_FALSE(rare.look(100 * second_us, made(2), idle())) << "too few readings";
 }
 
 } // namespace
