@@ -71,6 +71,44 @@ test('a node is killed, every request ends once, both runs are told', options, a
   assert.deepEqual(processes_of(folder), []);
 });
 
+test('every fault that processes can have is played, and nothing is lost', options, async (t) => {
+  const span = { for: '2s' };
+  const faults = [
+    { at: '100ms', compile_fail: 'edge-*', transient: true, ...span },
+    { at: '2500ms', compile_hang: 'edge-*', ...span },
+    { at: '3s', partition: 'edge-0', direction: 'in', ...span },
+    { at: '3s', throttle: 'edge-1/*', factor: 3, ...span },
+    { at: '5s', cut: 'edge-1', ...span },
+    { at: '5s', storm: 'edge-0/cpu0', status: 503, share: 0.5, ...span },
+    { at: '7s', oom: 'edge-0/cpu0', ...span },
+    { at: '7s', slow: 'edge-1/*', factor: 2, ...span },
+    { at: '9s', crash: 'edge-1/cpu0' },
+    { at: '9s', cut: 'gateway', for: '1s' },
+    { at: '11s', pause: 'edge-0', ...span },
+    { at: '13s', scheduler: 'restart', for: '1s' },
+    { at: '17s', upgrade: 'edge-*', for: '1s' },
+  ];
+  const devices = ['cpu-local', { spec: 'refnpu-1', compile: '2s', load: '200ms' }];
+  const nodes = [{ name: 'edge-{n}', count: 2, devices }];
+  const { folder, file } = write_scenario(t, { duration: '22s', nodes, faults });
+  const out = path.join(folder, 'out');
+  const done = await run_cli(['sim', file, '--live', '--out', out], { timeout_ms: 150_000 });
+  assert.equal(done.code, 0, done.stderr + done.stdout);
+  const told = fs.readFileSync(path.join(out, 'processes', 'logs', 'scheduler.log'), 'utf8');
+  for (const sign of [
+    /compile failed on edge-\d/,
+    /edge-0 is no longer linked(.|\n)*node edge-0 is linked/,
+    /edge-1 is no longer linked(.|\n)*node edge-1 is linked/,
+    /edge-0\/cpu0: replica of storyteller failed: the device's memory is taken/,
+    /edge-1\/cpu0: replica of storyteller failed: the runtime died/,
+    /gateway gateway is no longer linked(.|\n)*gateway gateway is linked/,
+    /replica of storyteller is taken over as it is/,
+    /edge-0: draining(.|\n)*edge-1: draining/,
+  ])
+    assert.match(told, sign);
+  assert.deepEqual(processes_of(folder), []);
+});
+
 test('what no process can do is refused by its field', options, async (t) => {
   const { file } = write_scenario(t, { faults: [{ at: '1s', loss: 'edge-0', share: 0.1 }] });
   const done = await run_cli(['sim', file, '--live']);
