@@ -3,8 +3,8 @@
 /// Energy charged to it: power above idle for the engine's time. What a token costs is shared by
 /// those who would decode together if the model's load of late came there, as many as it takes: the
 /// engine that is frugal once it is full is worth filling, which its first request alone never
-/// shows. Of engines of one kind the fuller one is better, by an eighth at most, so that the others
-/// can rest. A device whose power is unknown has a guess of its kind.
+/// shows. A small part counts what it costs with those who run there now, so that of engines of one
+/// kind one is filled and the others rest. A device whose power is unknown has a guess of its kind.
 
 #include "scheduler/policy/figures.hpp"
 
@@ -12,13 +12,13 @@ namespace consort::core::scores {
 
 struct energy {
   static constexpr const char* name = "energy";
-  static constexpr std::int64_t fuller_share = 8;
+  static constexpr std::int64_t present_share = 8; ///< One in so many parts is of now.
   static linear_score of(const endpoint_figures& at) {
     const auto nj
         = [&](std::int64_t ns) { return std::min(ns * at.active_mw / 1000, per_token_max); };
     const auto token = nj(at.shared_ns);
-    return {nj(at.first_ns), nj(at.read_ns),
-            token + token / (fuller_share * std::max<std::int64_t>(at.batch, 1))};
+    const auto now = nj(at.itl_ns) / std::max<std::int64_t>(at.batch, 1);
+    return {nj(at.first_ns), nj(at.read_ns), token + (now - token) / present_share};
   }
 };
 
