@@ -364,6 +364,23 @@ TEST_F(StarvationTest, NewsOfARequestThatComesTwiceIsNoRequest) {
   EXPECT_EQ(check_.violation(), std::nullopt);
 }
 
+TEST_F(StarvationTest, RemembersSoManyRequestsAndNoMore) {
+  const auto come_and_go = [&](std::uint64_t number) {
+    submit(number, 1);
+    grant(number, 1);
+  };
+  for (std::uint64_t number = 1; number <= starvation_checker::told_max; ++number)
+    come_and_go(number);
+  submit(1, 2);
+  submit(starvation_checker::told_max + 1, bound_);
+  grant(starvation_checker::told_max + 1, bound_);
+  EXPECT_EQ(check_.violation(), std::nullopt) << "the first was told of before";
+  submit(1, bound_); // Forgotten for the last one's sake.
+  submit(starvation_checker::told_max + 2, 2 * bound_);
+  grant(starvation_checker::told_max + 2, 2 * bound_);
+  EXPECT_TRUE(check_.violation());
+}
+
 TEST_F(StarvationTest, ASuccessorOfTheSchedulerCountsFromItsOwnBeginning) {
   submit(1, 0);
   check_.on_scheduler_lost(bound_ / 2);
