@@ -167,6 +167,16 @@ void describe(const core_state& s, const request_meta& meta, index model, index 
   r.size.output_tokens = std::min({bound, usual_length(row, meta.tenant), output_tokens_max});
 }
 
+/// What tokens would cost where the model's load went together follows the load.
+void note_arrival(core_state& s, model_state& model) {
+  model.arrivals.saw(s.now);
+  if (!model.endpoints.expect({model.arrivals.per_1000_s(s.now), model.output_tokens}))
+    return;
+  for (index place = 0; place < model.endpoints.size(); ++place)
+    if (model.endpoints.used(place))
+      model.endpoints.refresh(place, s.pairs[model.endpoints.at(place).pair].speed);
+}
+
 index open_request(pass& p, const request_meta& meta, index model, index selector) {
   auto& s = p.s;
   const auto slot = s.requests.add();
@@ -181,12 +191,13 @@ index open_request(pass& p, const request_meta& meta, index model, index selecto
   r.sequence = ++s.next_sequence;
   row.prompt_tokens = std::max<std::int64_t>(
       robust_mean(row.prompt_tokens, std::max(r.size.prompt_tokens, 1U)), 1);
+  note_arrival(s, row);
   ++s.selectors[selector].users;
   s.request_ids.emplace(meta.id, slot);
   ++s.counters.submitted;
   s.retry_credit_pm
       = std::min(s.retry_credit_pm + limits::retry_credit_pm, limits::retry_credit_max_pm);
-  r.explained = s.explained.open(r.sequence);
+  r.explained = s.explained.open(r.sequence, candidates_kept(row));
   auto* entry = s.explained.find(r.explained, r.sequence);
   entry->id = meta.id;
   entry->external_id = meta.external_id;

@@ -34,11 +34,8 @@ void fire(pass& p, const timer& due) {
 }
 
 void run_timers(pass& p) {
-  while (!p.s.timers.empty() && p.s.timers.begin()->at <= p.now) {
-    const auto due = *p.s.timers.begin();
-    p.s.timers.erase(p.s.timers.begin());
-    fire(p, due);
-  }
+  while (!p.s.timers.empty() && p.s.timers.first().at <= p.now)
+    fire(p, p.s.timers.take_first());
 }
 
 void run_dues(pass& p) {

@@ -221,6 +221,7 @@ std::uint64_t digest_of(const core_state& s) {
     into.text(s.models[at].spec.name.value);
     into.flag(s.models[at].removed);
     into.number(s.models[at].output_tokens);
+    into.number(s.models[at].arrivals.per_1000_s(s.now));
     into.number(s.models[at].prompt_tokens);
     into.number(std::uint64_t{s.models[at].queue.size()});
     into.number(s.models[at].batch_running);

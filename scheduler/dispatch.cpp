@@ -68,13 +68,14 @@ bool better_to_wait(const model_state& model, const question& asked, const choic
     return false;
   // Whoever waits already is served before it.
   const auto& pace = model.endpoints.pace(found.full.place);
-  const auto each = finish_of(pace).of(asked.need.size)
-                    / std::max<std::int64_t>(model.endpoints.at(found.full.place).seq_max, 1);
+  const auto& room = model.endpoints.room(found.full.place);
+  const auto blocked_ns = startable(room, asked.need) ? 0 : room_in(pace);
+  const auto each = finish_of(pace).of(asked.need.size) / std::max<std::int64_t>(room.slots, 1);
   const auto ahead = static_cast<std::int64_t>(model.queue.size());
   const auto wait_ns = std::min(each, term_ns_max / (ahead + 1)) * ahead;
   const auto delay = std::max<std::int64_t>(asked.how.weight(scorer_id::queue), 1);
   return found.full.score + std::min(wait_ns, term_ns_max / delay) * delay < bar
-         && queue_left(pace, now_ns) + wait_ns < finish_ns;
+         && queue_left(pace, now_ns) + blocked_ns + wait_ns < finish_ns;
 }
 
 /// Nothing is called impossible while nodes are still to say what they have.
@@ -217,7 +218,8 @@ endpoint_figures figures_of(const core_state& s, index device, const prospect& o
   endpoint_figures made;
   made.setup_ns = std::min(setup_left(one, now), term_us_max) * 1000;
   made.prefill_ns = one.prefill_ns;
-  made.itl_ns = one.decode_ns;
+  made.itl_ns = made.shared_ns = one.decode_ns;
+  made.read_ns = one.prefill_ns;
   made.active_mw = static_cast<std::uint32_t>(active_power_mw(spec));
   made.price_micros = static_cast<std::uint32_t>(
       std::min(spec.spec.cost_micros_per_hour, limits::price_micros_max));

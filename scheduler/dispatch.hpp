@@ -63,6 +63,8 @@ void recheck_later(core_state& s, index model, time_us now);
 /// What filters look at of a loaded endpoint.
 void add_endpoint_facts(const core_state& s, const request_row& r, const endpoint& at,
                         candidate_facts& facts);
+/// How many candidates are recorded of a ticket of the model, at most.
+[[nodiscard]] std::size_t candidates_kept(const model_state& model);
 /// Records a decision that issued a ticket; cheap, words come later.
 void record_grant(pass& p, index slot, index place, bool explored);
 /// Records why it waits, or why it was turned away.

@@ -2,12 +2,14 @@
 #pragma once
 /// The latest requests that ended, so that one that is told of again is not taken for a new one: it
 /// was refused and the refusal was lost with its gateway's link, or the news of it came twice.
-/// Keeps `kept_max` of them, oldest out first. Owned by core_state.
+/// Keeps `kept_max` of them, oldest out first. Allocates when the first one ends, and then no more
+/// but for what was said. Owned by core_state.
 
 #include "scheduler/command.hpp"
+#include "scheduler/flat_map.hpp"
+#include "scheduler/prng.hpp"
 
 #include <optional>
-#include <unordered_map>
 #include <vector>
 
 namespace consort::core {
@@ -22,31 +24,36 @@ public:
   };
 
   void remember(const request_id& id, std::optional<reject_request> said) {
+    if (kept_.empty()) {
+      kept_.reserve(kept_max);
+      places_.reserve(kept_max + 1);
+    }
     if (kept_.size() < kept_max)
       kept_.emplace_back();
     auto& place = kept_[next_];
     // It may have ended again since, in another place.
-    if (const auto old = places_.find(place.id); old != places_.end() && old->second == next_)
-      places_.erase(old);
+    if (const auto* old = places_.find(place.id); old != places_.end() && old->second == next_)
+      places_.erase(place.id);
     place = {id, std::move(said)};
-    places_[id] = next_;
+    places_.erase(id);
+    places_.emplace(id, next_);
     next_ = (next_ + 1) % kept_max;
   }
 
   /// Null when it did not end lately.
   [[nodiscard]] const entry* find(const request_id& id) const {
-    const auto found = places_.find(id);
+    const auto* found = places_.find(id);
     return found == places_.end() ? nullptr : &kept_[found->second];
   }
 
 private:
   struct hash {
     std::size_t operator()(const request_id& id) const {
-      return static_cast<std::size_t>(id.gateway.value ^ (id.sequence * 0x9e3779b97f4a7c15U));
+      return mix(id.gateway.value ^ mix(id.sequence));
     }
   };
   std::vector<entry> kept_;
-  std::unordered_map<request_id, std::size_t, hash> places_; ///< Looked up, never walked.
+  flat_map<request_id, std::size_t, hash> places_;
   std::size_t next_ = 0;
 };
 

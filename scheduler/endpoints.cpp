@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cstdlib>
 #include <limits>
 
 namespace consort::core {
@@ -12,6 +13,21 @@ namespace consort::core {
 std::uint32_t backlog_of(std::uint32_t sequences) {
   return std::max<std::uint32_t>(
       1, static_cast<std::uint32_t>(std::uint64_t{sequences} * limits::endpoint_backlog_pm / 1000));
+}
+
+std::uint32_t shared_token_ns(const speed_estimate& speed, const model_load& load,
+                              std::uint32_t slots) {
+  constexpr std::int64_t whole = 1'000'000;
+  constexpr std::int64_t tokens_max = 1'000'000'000; // Per 1,000 seconds.
+  const auto most = std::int64_t{16} * std::max(slots, 1U);
+  const auto tokens = load.output_tokens > 0 && load.per_1000_s > tokens_max / load.output_tokens
+                          ? tokens_max
+                          : load.per_1000_s * load.output_tokens;
+  const auto alone = tokens * speed.decode_ns / whole;
+  const auto left = whole - alone / 1'000 * speed.gain_pm;
+  const auto batch16 = left <= 0 ? most : std::min(16 + 16 * alone / left, most);
+  const auto gap = std::int64_t{speed.itl_ns(static_cast<std::uint32_t>((batch16 + 8) / 16))};
+  return static_cast<std::uint32_t>(std::max<std::int64_t>(gap * 16 / batch16, 1));
 }
 
 duration_us endpoint::worst_gap(time_us now) const {
@@ -112,13 +128,30 @@ const score_view& endpoint_table::scores_by(index number, const profile& how) {
   return made;
 }
 
+bool endpoint_table::expect(const model_load& coming) {
+  const bool read = std::any_of(profiles_.begin(), profiles_.end(), [](const profile& one) {
+    return one.weight(scorer_id::energy) != 0;
+  });
+  const auto apart = [](std::int64_t one, std::int64_t other) {
+    return std::abs(one - other) * 1'000 > other * limits::rate_change_pm;
+  };
+  if (!read
+      || (!apart(coming.per_1000_s, load_.per_1000_s)
+          && !apart(coming.output_tokens, load_.output_tokens)))
+    return false;
+  load_ = coming;
+  return true;
+}
+
 void endpoint_table::refresh(index place, const speed_estimate& speed) {
   const auto& one = all_[place];
   auto& figures = figures_[place];
   auto& room = rooms_[place];
   const auto used = one.seq_used + one.seq_foreign;
   const bool full = used >= one.seq_max;
-  figures.queue_ns = one.open ? queue_term(full, one.work_ns, one.seq_max) : term_ns_max;
+  room.slots = one.slots();
+  figures.full_ns = queue_term(one.seq_used > 0, one.work_ns, room.slots);
+  figures.queue_ns = !one.open ? term_ns_max : full ? figures.full_ns : 0;
   figures.ready_ns = full ? 0 : one.reads_until_ns;
   // All but the one that is read now, each thought as long as the others.
   figures.behind_ns
@@ -130,6 +163,8 @@ void endpoint_table::refresh(index place, const speed_estimate& speed) {
   figures.first_ns = speed.first_ns_at(figures.batch);
   figures.prefill_ns = speed.prefill_ns_at(figures.batch);
   figures.itl_ns = speed.itl_ns(figures.batch);
+  figures.read_ns = speed.prefill_ns;
+  figures.shared_ns = shared_token_ns(speed, load_, room.slots);
   figures.step_ns
       = figures.batch == 1
             ? 0
@@ -154,6 +189,13 @@ void endpoint_table::refresh(index place, const speed_estimate& speed) {
   room.device = one.device;
   room.samples = speed.samples;
   publish(place);
+}
+
+std::uint32_t endpoint::slots() const {
+  if (kv_max == 0 || kv_used == 0 || seq_used == 0)
+    return std::max(seq_max, 1U);
+  const auto held = kv_max * seq_used / kv_used;
+  return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(held, 1, std::max(seq_max, 1U)));
 }
 
 std::int64_t endpoint::load_until(time_us now) const {

@@ -23,6 +23,8 @@ struct endpoint_room {
   std::int64_t kv_free = 0;   ///< Tokens; unlimited when unknown or idle.
   std::int64_t kv_all = 0;    ///< Tokens in all; unlimited when unknown.
   std::int32_t seq_free = -1; ///< Backlog included; negative when closed.
+  std::uint32_t slots = 1;    ///< Sequences that it really runs together: as many as are declared
+                              ///< or found, or as its KV holds of those like the present ones.
   index device = none;
   std::uint32_t samples = 0; ///< Attempts learned from.
 };
@@ -82,6 +84,8 @@ struct endpoint {
   /// Fades with time, never below the period of reports.
   [[nodiscard]] duration_us worst_gap(time_us now) const;
   void saw_gap(duration_us gap, time_us now);
+  /// See endpoint_room.
+  [[nodiscard]] std::uint32_t slots() const;
   /// Sequences times time up to `now`: two of these tell the mean batch between.
   [[nodiscard]] std::int64_t load_until(time_us now) const;
 };
@@ -92,6 +96,12 @@ struct reservation {
   std::uint64_t kv_tokens = 0;
   std::int64_t work_ns = 0;
   std::int64_t prefill_ns = 0; ///< 0 once the first token came.
+};
+
+/// What comes to the model of late.
+struct model_load {
+  std::int64_t per_1000_s = 0; ///< Requests.
+  std::int64_t output_tokens = 0;
 };
 
 /// Scores of all endpoints by one profile.
@@ -124,6 +134,9 @@ public:
   index add(const endpoint& one);
   /// Requires: nothing is reserved there.
   void remove(index place);
+  /// Returns: whether the load has changed so much that endpoints are to be refreshed for it, and
+  /// some profile in use reads of it.
+  bool expect(const model_load& coming);
   /// Recomputes what decisions read, from the endpoint and its learned speed.
   void refresh(index place, const speed_estimate& speed);
 
@@ -135,6 +148,7 @@ public:
 private:
   void publish(index place);
 
+  model_load load_;
   std::vector<endpoint> all_;
   std::vector<index> free_;
   std::vector<endpoint_figures> figures_;
@@ -145,6 +159,11 @@ private:
   std::vector<profile> profiles_; ///< Of the views, in their order.
   std::deque<score_view> views_;  ///< Never moved: picks refer to them.
 };
+
+/// Its share of the engine's time for a token, were the load all there: with x = tokens of the load
+/// in the time that one takes alone, 1 + x / (1 - x * growth) decode together, at most `slots`.
+[[nodiscard]] std::uint32_t shared_token_ns(const speed_estimate& speed, const model_load& load,
+                                            std::uint32_t slots);
 
 /// Places beyond the sequences themselves; see limits::endpoint_backlog_pm.
 [[nodiscard]] std::uint32_t backlog_of(std::uint32_t sequences);

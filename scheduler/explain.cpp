@@ -13,8 +13,8 @@
 
 namespace consort::core {
 
-void best_places::offer(index place, std::int64_t score, std::uint32_t saved,
-                        std::int64_t again_ns) {
+void best_places::offer(index place, std::int64_t score, std::uint32_t saved, std::int64_t again_ns,
+                        std::int64_t room_ns) {
   const auto known
       = std::find_if(places_.begin(), places_.begin() + static_cast<std::ptrdiff_t>(count_),
                      [&](const scored& one) { return one.place == place; });
@@ -30,10 +30,10 @@ void best_places::offer(index place, std::int64_t score, std::uint32_t saved,
   auto at = count_ < wanted_ ? count_++ : wanted_ - 1;
   for (; at > 0 && before(places_[at - 1]); --at)
     places_[at] = places_[at - 1];
-  places_[at] = {score, place, saved, again_ns};
+  places_[at] = {score, place, saved, again_ns, room_ns};
 }
 
-index explain_ring::open(std::uint64_t sequence) {
+index explain_ring::open(std::uint64_t sequence, std::size_t candidates) {
   if (entries_.size() < limits::explain_requests_max)
     entries_.emplace_back();
   const auto slot = static_cast<index>(next_);
@@ -45,7 +45,16 @@ index explain_ring::open(std::uint64_t sequence) {
   entry.device = none;
   entry.outcome = "";
   entry.used = 0;
+  prepare(entry, candidates);
   return slot;
+}
+
+void explain_ring::prepare(explained_request& entry, std::size_t candidates) {
+  if (entry.used == limits::explain_decisions_max)
+    return; // The next one takes the memory of one that makes room for it.
+  if (entry.used == entry.decisions.size())
+    entry.decisions.emplace_back();
+  entry.decisions[entry.used].candidates.reserve(candidates);
 }
 
 explained_request* explain_ring::find(index slot, std::uint64_t sequence) {
@@ -64,6 +73,7 @@ decision_record& explain_ring::add(explained_request& entry) {
     entry.decisions.emplace_back();
   auto& added = entry.decisions[entry.used++];
   added.reason.clear();
+  added.explored = false;
   added.candidates.clear();
   added.winner = none;
   added.attempt = 0;
@@ -102,11 +112,13 @@ candidate_record scored(const core_state& s, const request_row& r,
   one.score = best.score;
   one.saved = best.saved;
   one.again_us = short_span(best.again_ns);
-  one.wait_us = short_span(queue_left(hot, s.now * 1000));
+  one.wait_us = short_span(queue_left(hot, s.now * 1000) + best.room_ns);
   one.first_ns = hot.first_ns;
   one.prefill_ns = hot.prefill_ns;
   one.itl_ns = hot.itl_ns;
   one.step_ns = hot.step_ns;
+  one.read_ns = hot.read_ns;
+  one.shared_ns = hot.shared_ns;
   one.batch = small_count(hot.batch);
   one.running = small_count(hot.running);
   one.exact = r.emitted == 0 || resumes_exactly(s, r, endpoints.at(best.place));
@@ -124,6 +136,8 @@ endpoint_figures figures_of(const core_state& s, const candidate_record& one) {
   made.prefill_ns = one.prefill_ns;
   made.itl_ns = one.itl_ns;
   made.step_ns = one.step_ns;
+  made.read_ns = one.read_ns;
+  made.shared_ns = one.shared_ns;
   made.batch = one.batch;
   made.running = one.running;
   made.active_mw = static_cast<std::uint32_t>(active_power_mw(spec));
@@ -142,6 +156,13 @@ candidate_facts request_facts(const core_state& s, const request_row& r, const o
 }
 
 } // namespace
+
+std::size_t candidates_kept(const model_state& model) {
+  if (model.endpoints.size() > limits::explain_candidates_max)
+    return limits::explain_crowd_max;
+  return std::min(std::max(model.endpoints.size(), model.options.size()),
+                  limits::explain_candidates_max);
+}
 
 void add_endpoint_facts(const core_state& s, const request_row& r, const endpoint& at,
                         candidate_facts& facts) {
@@ -213,7 +234,8 @@ void add_others(const core_state& s, const request_row& r, time_us now, decision
           one.score = s.profiles[r.profile].weigh(figures).of(r.size);
           one.wait_us = short_span(figures.setup_ns);
           one.prefill_ns = each.prefill_ns;
-          one.itl_ns = each.decode_ns;
+          one.itl_ns = one.shared_ns = each.decode_ns;
+          one.read_ns = each.prefill_ns;
           one.compiling = each.compiling;
         }
     into.candidates.push_back(one);
@@ -225,6 +247,17 @@ bool better(const candidate_record& a, const candidate_record& b) {
   const bool b_removed = b.removed_by != filter_id::passed;
   return std::tuple(a_removed, a_removed ? 0 : a.score)
          < std::tuple(b_removed, b_removed ? 0 : b.score);
+}
+
+/// Equal ones stay in order. By insertion, since it needs no memory and they are few.
+void best_first(std::vector<candidate_record>& candidates) {
+  for (std::size_t at = 1; at < candidates.size(); ++at) {
+    const auto one = candidates[at];
+    auto place = at;
+    for (; place > 0 && better(one, candidates[place - 1]); --place)
+      candidates[place] = candidates[place - 1];
+    candidates[place] = one;
+  }
 }
 
 void begin(const core_state& s, const request_row& r, const char* outcome, time_us now,
@@ -249,7 +282,7 @@ decision_record* open_record(core_state& s, const request_row& r, const char* ou
 /// What the decision looked at, best first, then who was refused, where they are few.
 void add_candidates(const core_state& s, const request_row& r, time_us now,
                     decision_record& record) {
-  record.candidates.reserve(s.best.size());
+  record.candidates.reserve(candidates_kept(s.models[r.model]));
   for (std::size_t at = 0; at < s.best.size(); ++at)
     record.candidates.push_back(scored(s, r, s.best[at]));
   const auto& model = s.models[r.model];
@@ -257,7 +290,7 @@ void add_candidates(const core_state& s, const request_row& r, time_us now,
       || s.best.size() >= model.options.size())
     return;
   add_others(s, r, now, record);
-  std::stable_sort(record.candidates.begin(), record.candidates.end(), better);
+  best_first(record.candidates);
 }
 
 } // namespace
@@ -270,8 +303,7 @@ void record_grant(pass& p, index slot, index place, bool explored) {
     return;
   record->attempt = r.attempt + 1;
   record->winner = s.models[r.model].endpoints.at(place).device;
-  if (explored)
-    record->reason = "sent to measure a device that is known too little";
+  record->explored = explored;
   add_candidates(s, r, p.now, *record);
 }
 
@@ -282,7 +314,10 @@ void record_wait(core_state& s, index slot, const char* outcome, std::string rea
     return;
   record->reason = std::move(reason);
   add_others(s, r, now, *record);
-  std::stable_sort(record->candidates.begin(), record->candidates.end(), better);
+  best_first(record->candidates);
+  // A ticket will follow, and its decision is to allocate nothing.
+  if (auto* entry = s.explained.find(r.explained, r.sequence))
+    explain_ring::prepare(*entry, candidates_kept(s.models[r.model]));
 }
 
 void tell_waiting(pass& p, index slot) {
@@ -351,7 +386,8 @@ decision_view render(const core_state& s, index model, const decision_record& re
   view.at = record.at;
   view.policy = s.profiles[record.profile].name.value;
   view.outcome = record.outcome;
-  view.reason = record.reason;
+  view.reason
+      = record.explored ? "sent to measure a device that is known too little" : record.reason;
   if (record.winner != none)
     view.winner = s.devices[record.winner].spec.id;
   for (const auto& one : record.candidates)
@@ -376,11 +412,12 @@ time_us expected_start(const core_state& s, const request_row& r, std::uint32_t 
     const auto& at = model.endpoints.at(place);
     if (!at.open || s.selectors[r.selector].matches[at.device] == 0)
       continue;
-    sequences += at.seq_max;
+    const auto slots = model.endpoints.room(place).slots;
+    sequences += slots;
     service_ns += std::min(finish_of(model.endpoints.pace(place)).of(usual)
                                - model.endpoints.pace(place).queue_ns,
                            term_ns_max / limits::devices_max)
-                  / 1000 * at.seq_max;
+                  / 1000 * slots;
   }
   const auto start = std::max(seen->second.eta_at, now);
   if (sequences == 0 || position <= 1)
@@ -402,7 +439,7 @@ result<explanation> explain_dry(core_state& s, const request_meta& meta) {
     add_candidates(s, r, s.now, record);
   else
     add_others(s, r, s.now, record);
-  std::stable_sort(record.candidates.begin(), record.candidates.end(), better);
+  best_first(record.candidates);
   explanation told;
   told.request.external_id = meta.external_id;
   told.request.model = s.models[r.model].spec.name;

@@ -23,13 +23,15 @@ public:
     index place = none;
     std::uint32_t saved = 0;   ///< Prompt tokens that its cache probably holds.
     std::int64_t again_ns = 0; ///< See endpoint_figures.
+    std::int64_t room_ns = 0;  ///< Until there is room for it; part of its wait.
   };
   void reset(std::size_t wanted) {
     wanted_ = wanted;
     count_ = 0;
   }
   /// The score of a place, also of one that is there already. Equal scores: lower place first.
-  void offer(index place, std::int64_t score, std::uint32_t saved, std::int64_t again_ns = 0);
+  void offer(index place, std::int64_t score, std::uint32_t saved, std::int64_t again_ns = 0,
+             std::int64_t room_ns = 0);
   [[nodiscard]] std::size_t size() const { return count_; }
   [[nodiscard]] const scored& operator[](std::size_t rank) const { return places_[rank]; }
 
@@ -46,8 +48,9 @@ struct candidate_record {
   index device = none;
   std::uint32_t wait_us = 0; ///< Queue when loaded, else setup; at most some 70 minutes.
   std::uint32_t first_ns = 0, prefill_ns = 0, itl_ns = 0, step_ns = 0;
-  std::uint32_t saved = 0;    ///< Prompt tokens, cached there.
-  std::uint32_t again_us = 0; ///< See endpoint_figures.
+  std::uint32_t read_ns = 0, shared_ns = 0; ///< See endpoint_figures.
+  std::uint32_t saved = 0;                  ///< Prompt tokens, cached there.
+  std::uint32_t again_us = 0;               ///< See endpoint_figures.
   std::uint16_t batch = 1, running = 0;
   filter_id removed_by = filter_id::passed;
   std::uint64_t amount = 0, limit = 0; ///< Removed for lack of room: what counted against what.
@@ -63,6 +66,7 @@ struct decision_record {
   work_size size;
   const char* outcome = "";
   std::string reason;
+  bool explored = false; ///< Sent there to measure it.
   index winner = none;
   std::vector<candidate_record> candidates; ///< Best first, then removed ones.
   std::uint32_t candidates_total = 0;
@@ -83,8 +87,10 @@ struct explained_request {
 
 class explain_ring {
 public:
-  /// Takes the oldest slot. Returns: its number.
-  index open(std::uint64_t sequence);
+  /// Takes the oldest slot, with room for one decision of so many candidates. Returns: its number.
+  index open(std::uint64_t sequence, std::size_t candidates);
+  /// Makes room for one more such decision, so that add() need not.
+  static void prepare(explained_request& entry, std::size_t candidates);
   /// The request's entry, or null when the ring has moved on.
   [[nodiscard]] explained_request* find(index slot, std::uint64_t sequence);
   /// A decision to fill, cleared. The first and the latest ones are kept.

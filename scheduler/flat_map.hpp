@@ -32,6 +32,15 @@ public:
   [[nodiscard]] bool contains(const Key& key) const { return find(key) != nullptr; }
   [[nodiscard]] std::size_t size() const { return size_; }
 
+  /// Makes room for so many at once.
+  void reserve(std::size_t count) {
+    auto wanted = cells_min;
+    while (wanted < count * 2)
+      wanted *= 2;
+    if (wanted > cells_.size())
+      resize(wanted);
+  }
+
   /// Leaves a known key's value as it is.
   void emplace(const Key& key, Value value) {
     if (key == Key{})
@@ -70,9 +79,11 @@ private:
   static constexpr std::size_t cells_min = 16;
   [[nodiscard]] std::size_t mask() const { return cells_.size() - 1; }
   [[nodiscard]] std::size_t home(const Key& key) const { return Hash{}(key)&mask(); }
-  void grow() {
+  void grow() { resize(cells_.empty() ? cells_min : cells_.size() * 2); }
+  /// Requires: a power of two, more than twice as many as there are.
+  void resize(std::size_t cells) {
     auto old = std::move(cells_);
-    cells_ = std::vector<entry>(old.empty() ? cells_min : old.size() * 2);
+    cells_ = std::vector<entry>(cells);
     size_ = 0;
     for (auto& one : old)
       if (one.first != Key{})

@@ -232,7 +232,7 @@ violation check_leases(const core_state& s) {
     if (one.lease_epoch.value > s.next_epoch)
       return "node " + name + " has an epoch that was never given out";
   }
-  if (!s.timers.empty() && s.timers.begin()->at <= s.now)
+  if (!s.timers.empty() && s.timers.first().at <= s.now)
     return "a timer that is due did not fire";
   if (const auto first = s.dues.first(); first && first->at <= s.now)
     return of("a request that is due was not looked at", first->who);

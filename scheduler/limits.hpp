@@ -145,6 +145,9 @@ inline constexpr duration_us breaker_open_max_us = 60 * second_us;
 inline constexpr duration_us hybrid_hold_us
     = 2 * second_us; ///< Between two changes of the preferred kind of device of a size class.
 inline constexpr std::int64_t hybrid_gain_pm = 100; ///< Cheaper by that, to be preferred instead.
+inline constexpr duration_us rate_window_us
+    = 30 * second_us;                               ///< In which arrivals of a model are counted.
+inline constexpr std::int64_t rate_change_pm = 250; ///< Of their rate, before scores follow it.
 inline constexpr std::uint64_t power_mw_max = 1'000'000'000;     ///< Believed of one instance.
 inline constexpr std::uint64_t price_micros_max = 1'000'000'000; ///< Per hour, believed likewise.
 

@@ -57,7 +57,7 @@ std::optional<time_us> earliest_due(const core_state& s) {
   const auto first = s.dues.first();
   if (s.timers.empty())
     return first ? std::optional(first->at) : std::nullopt;
-  const auto timer = s.timers.begin()->at;
+  const auto timer = s.timers.first().at;
   return first ? std::min(timer, first->at) : timer;
 }
 

@@ -99,14 +99,17 @@ public:
     if (room.seq_free < 0 || (kinds_ >> model_.endpoints.at(place).kind & 1U) == 0)
       return;
     const auto again = read_again(place, saved);
-    const auto score = score_at(place, saved) + again;
+    const auto fits = startable(room, asked_.need);
+    const auto blocked_ns = fits ? 0 : room_in(model_.endpoints.pace(place));
+    const auto score = score_at(place, saved) + again + blocked_ns * how_.weight(scorer_id::queue);
     if (!all_ && !hopeful(place, score))
       return;
-    if (!admits(s_, model_, asked_, place) || (finish_ != nullptr && !meets_slo(place, saved)))
+    if (!admits(s_, model_, asked_, place)
+        || (finish_ != nullptr && !meets_slo(place, saved, blocked_ns)))
       return;
     const auto total = score + inexact(s_, model_, asked_, place);
-    s_.best.offer(place, total, saved, again);
-    const bool now = startable(room, asked_.need) && !barred(s_, asked_, room.device);
+    s_.best.offer(place, total, saved, again, blocked_ns);
+    const bool now = fits && !barred(s_, asked_, room.device);
     (now ? found.start : found.full).offer(place, total, saved);
   }
 
@@ -146,12 +149,13 @@ private:
     return finish.of(prompt, 0)
            + wait_until(finish.ready_ns, finish.behind_ns, now_ns_, wait_ns_max);
   }
-  [[nodiscard]] bool meets_slo(index place, std::uint32_t saved) const {
+  [[nodiscard]] bool meets_slo(index place, std::uint32_t saved, std::int64_t blocked_ns) const {
     const auto bounds = slo_of(s_, asked_, saved);
     const auto& finish = finish_->scores[place];
     return finish.per_output <= bounds.itl_ns
            && (asked_.r.emitted > 0
-               || first_token(finish, asked_.need.size.prompt_tokens - saved) <= bounds.ttft_ns);
+               || first_token(finish, asked_.need.size.prompt_tokens - saved) + blocked_ns
+                      <= bounds.ttft_ns);
   }
 
   [[nodiscard]] bool may_meet_slo(const linear_score& finish) const {

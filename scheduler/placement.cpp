@@ -65,7 +65,7 @@ std::uint64_t serving_sequences(const core_state& s, const model_state& model, i
   for (index at = 0; at < model.endpoints.size(); ++at) {
     const auto& one = model.endpoints.at(at);
     if (one.open && s.selectors[selector].matches[one.device] != 0)
-      sequences += one.seq_max;
+      sequences += model.endpoints.room(at).slots;
   }
   return sequences;
 }
@@ -176,7 +176,7 @@ void warm_up(pass& p, index at, index selector) {
     const auto service = s.pairs[pair_of(s, at, one.devices.front())].speed.service_ns(size);
     best = best == 0 ? service : std::min(best, service);
   }
-  if (best == 0)
+  if (best == 0 || outlook_of(s, at, selector, p.now).prospects.empty())
     return;
   const auto prospects = outlook_of(s, at, selector, p.now);
   for (const auto each : ranked(model, prospects, p.now)) {
@@ -249,20 +249,21 @@ void keep_replicas(pass& p, index at) {
 
 void build_ordered(pass& p, index at) {
   auto& s = p.s;
-  const auto options = s.models[at].options;
-  for (const auto& by : options)
+  // What a build changes may make the options anew.
+  for (std::size_t each = 0; each < s.models[at].options.size(); ++each) {
+    const auto by = s.models[at].options[each];
     if (by.artifact != none && s.artifacts[by.artifact].ordered
         && s.artifacts[by.artifact].copies.empty())
       ensure_built(p, by.artifact, at, s.devices[by.device].node);
+  }
 }
 
 /// Distinct selectors of those who wait.
-std::vector<index> waiting_selectors(const model_state& model) {
-  std::vector<index> selectors;
+void waiting_selectors(const model_state& model, std::vector<index>& selectors) {
+  selectors.clear();
   for (const auto& [key, lane] : model.queue.lanes())
     if (selectors.empty() || selectors.back() != key.selector)
       selectors.push_back(key.selector);
-  return selectors;
 }
 
 void tell_all(pass& p, index at, index selector) {
@@ -276,7 +277,8 @@ void tell_all(pass& p, index at, index selector) {
 }
 
 void warm_up_asked(pass& p, index at) {
-  std::vector<index> asked;
+  auto& asked = p.s.warming;
+  asked.clear();
   for (const auto& [selector, seen] : p.s.models[at].outlooks)
     if (seen.asked_at != 0 && p.now - seen.asked_at <= limits::demand_window_us)
       asked.push_back(selector);
@@ -318,7 +320,9 @@ void update_outlook(core_state& s, index at, index selector, time_us now) {
     if (one.seq_free < 0 || s.selectors[selector].matches[one.device] == 0)
       continue;
     open = true;
-    queue_ns = std::min(queue_ns, queue_left(model.endpoints.pace(place), now * 1000));
+    const auto& pace = model.endpoints.pace(place);
+    const bool crowded = model.endpoints.at(place).seq_used >= one.slots;
+    queue_ns = std::min(queue_ns, queue_left(pace, now * 1000) + (crowded ? room_in(pace) : 0));
   }
   if (open) {
     seen.reason = "every endpoint that may serve it is busy";
@@ -367,7 +371,8 @@ void place(pass& p, index at) {
   if (!world_changed && waited_lately(s, model))
     return arm(s, model.waited_at + limits::pace_us, timer_kind::model, at);
   model.waited_at = s.now;
-  const auto waiting = waiting_selectors(model);
+  auto& waiting = s.placing;
+  waiting_selectors(model, waiting);
   for (const auto selector : waiting)
     if (!outlook_of(s, at, selector, p.now).prospects.empty())
       serve_waiting(p, at, selector);

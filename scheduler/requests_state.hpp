@@ -3,6 +3,7 @@
 /// State about models and requests. Plain rows, owned by core_state; changed by admission,
 /// dispatch, attempts and placement.
 
+#include "scheduler/arrival_rate.hpp"
 #include "scheduler/labels.hpp"
 #include "scheduler/limits.hpp"
 #include "scheduler/policy/filters.hpp"
@@ -85,6 +86,7 @@ struct model_state {
   std::int64_t output_tokens = limits::output_guess_tokens; ///< Usual length of an answer.
   std::map<tenant_id, std::int64_t> lengths; ///< The same by tenant, at most length_tenants_max.
   std::map<index, speed_pool> pools;         ///< By kind of device.
+  arrival_rate arrivals;                     ///< Of its requests.
   time_us asked_at = 0;                      ///< Last request; 0 = never.
   time_us recheck_at = 0;                    ///< Timer armed for.
   index turn = 0;                            ///< Where the next turn of round-robin begins.
@@ -122,14 +124,15 @@ struct request_row {
   time_us heard_at = 0;   ///< Start or last token.
   time_us missing_at = 0; ///< First report of its device without it; 0 = not missing.
   duration_us queued_us = 0;
-  duration_us gap_us = 0;  ///< Longest silence believed of this attempt.
-  duration_us pace_us = 0; ///< Usual gap between its tokens; before the first, a share of the
-                           ///< predicted wait for it.
-  bool paced = false;      ///< Its own pace is known.
-  time_us slow_since = 0;  ///< Far slower than its device's model says; 0 = not.
-  time_us quiet_until = 0; ///< Not judged for its silence before.
-  std::uint64_t round = 0; ///< Of its gateway, when that last told of it.
-  instance_id sought;      ///< While adopted.
+  duration_us gap_us = 0;        ///< Longest silence believed of this attempt.
+  duration_us pace_us = 0;       ///< Usual gap between its tokens; before the first, a share of the
+                                 ///< predicted wait for it.
+  bool paced = false;            ///< Its own pace is known.
+  time_us slow_since = 0;        ///< Far slower than its device's model says; 0 = not.
+  std::uint32_t slow_tokens = 0; ///< That it had then.
+  time_us quiet_until = 0;       ///< Not judged for its silence before.
+  std::uint64_t round = 0;       ///< Of its gateway, when that last told of it.
+  instance_id sought;            ///< While adopted.
   std::uint32_t attempt = 0;
   bool stays = false;          ///< While it is tried on the cluster's own devices only.
   std::uint32_t preempted = 0; ///< How often it made room for interactive work.

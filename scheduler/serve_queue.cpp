@@ -10,13 +10,6 @@ namespace consort::core {
 
 namespace {
 
-/// One walk over the lanes of a model, until each is empty or blocked.
-struct queue_walk {
-  std::vector<lane_key> closed;
-  barriers blocked;
-  std::vector<std::uint32_t> passed; ///< Looked past: others of their lane may be served.
-};
-
 bool lane_known_blocked(const model_state& model, const outlook& seen, std::uint64_t version,
                         time_us now) {
   return seen.blocked_version == version && seen.blocked_releases == model.releases
@@ -36,14 +29,12 @@ bool particular(const request_row& r) {
 }
 
 /// Lanes that are known to be blocked are not tried.
-std::vector<lane_key> blocked_lanes(core_state& s, const model_state& model, time_us now) {
-  std::vector<lane_key> blocked;
+void close_blocked_lanes(const core_state& s, const model_state& model, queue_walk& walk) {
   for (const auto& [key, lane] : model.queue.lanes()) {
     const auto seen = model.outlooks.find(key.selector);
-    if (seen != model.outlooks.end() && lane_known_blocked(model, seen->second, s.version, now))
-      blocked.push_back(key);
+    if (seen != model.outlooks.end() && lane_known_blocked(model, seen->second, s.version, s.now))
+      walk.closed.push_back(key);
   }
-  return blocked;
 }
 
 bool is_closed(const queue_walk& walk, const lane_key& key) {
@@ -85,8 +76,9 @@ void run_queue(pass& p, index at) {
   auto& model = s.models[at];
   if (model.queue.empty())
     return;
-  queue_walk walk;
-  walk.closed = blocked_lanes(s, model, p.now);
+  auto& walk = s.walk;
+  walk.clear();
+  close_blocked_lanes(s, model, walk);
   for (auto next = next_of(model.queue, walk, p.now); next.head;
        next = next_of(model.queue, walk, p.now)) {
     const auto slot = next.head->who.slot;

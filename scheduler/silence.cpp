@@ -135,8 +135,18 @@ bool crawls(core_state& s, request_row& r, time_us now) {
     r.slow_since = 0;
     return false;
   }
-  if (r.slow_since == 0)
+  if (r.slow_since == 0) {
     r.slow_since = now;
+    r.slow_tokens = r.tokens;
+    return false;
+  }
+  // Its usual gap remembers a prompt that was read beside it long after that is over: what counts
+  // is what came since.
+  const auto each = (now - r.slow_since) / std::max<std::int64_t>(r.tokens - r.slow_tokens, 1);
+  if (each <= bar) {
+    r.slow_since = 0;
+    return false;
+  }
   return now - r.slow_since >= limits::slow_after_us && may_move(s, r);
 }
 

@@ -15,37 +15,25 @@
 #include "scheduler/prng.hpp"
 #include "scheduler/requests_state.hpp"
 #include "scheduler/resources_state.hpp"
-
-#include <set>
+#include "scheduler/timer_set.hpp"
 
 namespace consort::core {
-
-enum class timer_kind : std::uint8_t {
-  lease,
-  allocation,
-  instance,
-  compile,
-  fetch,
-  model,
-  pair,
-  gateway,
-  drain_node,
-  drain_device,
-  look,
-  found,
-  trust
-};
-/// Fires at `at`; whoever it names looks whether it is really due and else arms again.
-struct timer {
-  time_us at = 0;
-  timer_kind kind = timer_kind::lease;
-  std::uint64_t who = 0; ///< Row index, or id for allocations and compiles.
-  friend auto operator<=>(const timer&, const timer&) = default;
-};
 
 struct request_hash {
   std::size_t operator()(const request_id& id) const {
     return mix(id.gateway.value ^ mix(id.sequence));
+  }
+};
+
+/// One walk over the lanes of a model, until each is empty or blocked.
+struct queue_walk {
+  std::vector<lane_key> closed;
+  std::vector<index> blocked;        ///< Barriers: selectors of starving requests.
+  std::vector<std::uint32_t> passed; ///< Looked past: others of their lane may be served.
+  void clear() {
+    closed.clear();
+    blocked.clear();
+    passed.clear();
   }
 };
 
@@ -84,7 +72,7 @@ struct core_state {
   std::multimap<instance_id, index> sought; ///< Adopted requests by the instance that runs them.
   std::vector<replica_found> found_early;   ///< Told before all that they stand on was known.
   due_heap dues;
-  std::set<timer> timers;
+  timer_set timers;
   prefix_index prefixes;
   explain_ring explained;
 
@@ -106,11 +94,14 @@ struct core_state {
   std::uint32_t retry_credit_pm = limits::retry_credit_max_pm;
   counters_view counters;
   std::vector<index> dirty_models;
-  std::vector<index> settling_models;     ///< Scratch of a pass.
-  std::vector<index> newcomers;           ///< Began to wait in this step.
-  best_places best;                       ///< Scratch of a decision.
-  std::vector<prefix_match> matches;      ///< Scratch of a decision.
-  std::vector<index> holders;             ///< Scratch of a decision: places that `matches` led to.
+  std::vector<index> settling_models;  ///< Scratch of a pass.
+  std::vector<index> newcomers;        ///< Began to wait in this step.
+  queue_walk walk;                     ///< Scratch of a pass over one queue.
+  std::vector<index> placing, warming; ///< Scratch of placement: selectors of those who wait, and
+                                       ///< of those who asked lately.
+  best_places best;                    ///< Scratch of a decision.
+  std::vector<prefix_match> matches;   ///< Scratch of a decision.
+  std::vector<index> holders;          ///< Scratch of a decision: places that `matches` led to.
   std::vector<std::uint32_t> held_tokens; ///< Of the prompt, by each of them.
 };
 

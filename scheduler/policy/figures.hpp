@@ -19,21 +19,25 @@ inline constexpr std::int64_t scored_tokens_max = std::int64_t{1} << 20U;
 /// One candidate as predicted for one more request, now. Derived by endpoint_table::refresh for
 /// endpoints, and from the spec sheet or what was learned for devices without the model.
 struct endpoint_figures {
-  std::int64_t queue_ns = 0;      ///< Until it could start there; term_ns_max when closed.
-  std::int64_t ready_ns = 0;      ///< When the prompts that are there will have been read, by the
-                                  ///< clock; the wait until then comes on top of queue_ns.
-  std::int64_t behind_ns = 0;     ///< Least of that wait: the first of them is still being read,
-                                  ///< however late, and so long take the others.
-  std::int64_t setup_ns = 0;      ///< Until the model is loaded there, compile included.
-  std::int64_t again_ns = 0;      ///< Of reading what another has cached, for those who run there.
-  std::int64_t exact_ns = 0;      ///< Penalty of resuming on another artifact or device model.
-  std::uint32_t first_ns = 0;     ///< Of prefill, before any token.
-  std::uint32_t prefill_ns = 0;   ///< Per prompt token.
-  std::uint32_t itl_ns = 0;       ///< Gap between tokens at the batch that one more would make.
-  std::uint32_t step_ns = 0;      ///< Of this gap, what the one more adds.
-  std::uint32_t batch = 1;        ///< Sequences decoded together with it, itself included.
-  std::uint32_t running = 0;      ///< Sequences there now, waiting and foreign ones included.
-  std::uint32_t active_mw = 0;    ///< Power above idle while it works, milliwatts.
+  std::int64_t queue_ns = 0;    ///< Until it could start there; term_ns_max when closed.
+  std::int64_t ready_ns = 0;    ///< When the prompts that are there will have been read, by the
+                                ///< clock; the wait until then comes on top of queue_ns.
+  std::int64_t behind_ns = 0;   ///< Least of that wait: the first of them is still being read,
+                                ///< however late, and so long take the others.
+  std::int64_t full_ns = 0;     ///< Until there is room for one that does not fit now.
+  std::int64_t setup_ns = 0;    ///< Until the model is loaded there, compile included.
+  std::int64_t again_ns = 0;    ///< Of reading what another has cached, for those who run there.
+  std::int64_t exact_ns = 0;    ///< Penalty of resuming on another artifact or device model.
+  std::uint32_t first_ns = 0;   ///< Of prefill, before any token.
+  std::uint32_t prefill_ns = 0; ///< Per prompt token.
+  std::uint32_t itl_ns = 0;     ///< Gap between tokens at the batch that one more would make.
+  std::uint32_t step_ns = 0;    ///< Of this gap, what the one more adds.
+  std::uint32_t read_ns = 0;    ///< Per prompt token, with nobody beside it.
+  std::uint32_t shared_ns = 0;  ///< Of the engine's time for a token, its share if the model's load
+                                ///< of late were all there, as far as there is room.
+  std::uint32_t batch = 1;      ///< Sequences decoded together with it, itself included.
+  std::uint32_t running = 0;    ///< Sequences there now, waiting and foreign ones included.
+  std::uint32_t active_mw = 0;  ///< Power above idle while it works, milliwatts.
   std::uint32_t price_micros = 0; ///< Money per hour, 1e-6 of the currency unit.
   friend bool operator==(const endpoint_figures&, const endpoint_figures&) = default;
 };

@@ -77,4 +77,10 @@ struct profile {
   return at.queue_ns + wait_until(at.ready_ns, at.behind_ns, now_ns, wait_ns_max);
 }
 
+/// Until one that cannot start it has room, beyond the queue that all meet there: its KV is full
+/// although it has sequences left, say.
+[[nodiscard]] inline std::int64_t room_in(const endpoint_figures& at) {
+  return std::clamp<std::int64_t>(at.full_ns - at.queue_ns, 0, wait_ns_max);
+}
+
 } // namespace consort::core

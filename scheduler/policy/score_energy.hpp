@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Energy charged to it: power above idle for the engine's time, shared by those who decode
-/// together. A device whose power is unknown has a guess of its kind.
+/// Energy charged to it: power above idle for the engine's time. What a token costs is shared by
+/// those who would decode together if the model's load of late came there, as many as it takes: the
+/// engine that is frugal once it is full is worth filling, which its first request alone never
+/// shows. A small part counts what it costs with those who run there now, so that of engines of one
+/// kind one is filled and the others rest. A device whose power is unknown has a guess of its kind.
 
 #include "scheduler/policy/figures.hpp"
 
@@ -9,11 +12,13 @@ namespace consort::core::scores {
 
 struct energy {
   static constexpr const char* name = "energy";
+  static constexpr std::int64_t present_share = 8; ///< One in so many parts is of now.
   static linear_score of(const endpoint_figures& at) {
     const auto nj
         = [&](std::int64_t ns) { return std::min(ns * at.active_mw / 1000, per_token_max); };
-    return {nj(at.first_ns), nj(at.prefill_ns),
-            nj(at.itl_ns) / std::max<std::int64_t>(at.batch, 1)};
+    const auto token = nj(at.shared_ns);
+    const auto now = nj(at.itl_ns) / std::max<std::int64_t>(at.batch, 1);
+    return {nj(at.first_ns), nj(at.read_ns), token + (now - token) / present_share};
   }
 };
 

@@ -22,6 +22,85 @@ TEST(Policies, LatencyTakesTheFastestAndEnergyAndCostTheFrugal) {
   }
 }
 
+/// Engines that are frugal once they are full, and one that is frugal alone. Requests of 50 tokens
+/// come twice a second and run for as long as their device takes.
+class energy_fleet : public loaded_cluster {
+public:
+  energy_fleet() : loaded_cluster(devices()) {}
+
+  /// Returns: how many of the last `counted` each device got.
+  std::map<std::string, int> serve(int requests, int counted, duration_us apart) {
+    std::map<std::string, int> sent;
+    for (int at = 0; at < requests; ++at) {
+      finish_due();
+      const auto granted = ask(by("energy"));
+      if (at >= requests - counted)
+        ++sent[granted.granted.device.value];
+      if (!granted.granted.device.empty())
+        running_.push_back({granted, now()});
+      pass_time_renewing(apart);
+      drop_all();
+    }
+    return sent;
+  }
+
+private:
+  static constexpr duration_us slow_gap = 50'000, quick_gap = 12'500;
+  static std::vector<device_spec> devices() {
+    auto quick = fast_spec();
+    quick.model = "quick";
+    quick.spec.decode_tokens_per_s = 80;
+    quick.spec.decode_batch_gain_pm = 0;
+    quick.spec.tdp_mw = 180'000;
+    quick.spec.idle_mw = 30'000;
+    std::vector<device_spec> made{quick};
+    for (int number = 0; number < 2; ++number) {
+      auto slow = quick;
+      slow.id = device_id{"local/slow" + std::to_string(number)};
+      slow.model = "slow";
+      slow.spec.decode_tokens_per_s = 20;
+      slow.spec.tdp_mw = 75'000;
+      slow.spec.idle_mw = 15'000;
+      made.push_back(slow);
+    }
+    return made;
+  }
+  struct under_way {
+    grant_ticket granted;
+    time_us since = 0;
+  };
+  void finish_due() {
+    std::erase_if(running_, [&](const under_way& one) {
+      const auto gap = one.granted.granted.device.value == "local/gpu0" ? quick_gap : slow_gap;
+      if (now() - one.since < 50 * gap)
+        return false;
+      attempt_measurement measured;
+      measured.usage = {100, 50, 0};
+      measured.first_token_us = 5'000;
+      measured.total_us = 5'000 + 49 * gap;
+      measured.batch = 1;
+      feed(attempt_finished{one.granted.granted.attempt, measured});
+      drop_all();
+      return true;
+    });
+  }
+
+  std::vector<under_way> running_;
+};
+
+TEST(Policies, EnergyTakesTheFrugalOneWhileLittleComes) {
+  energy_fleet t;
+  EXPECT_EQ(t.serve(8, 8, 20 * second), (std::map<std::string, int>{{"local/gpu0", 8}}))
+      << "1.9 J a token alone, against 3";
+}
+
+TEST(Policies, EnergyGathersALoadWhereItIsFrugalTogether) {
+  energy_fleet t;
+  const auto sent = t.serve(160, 40, second / 2);
+  ASSERT_EQ(sent.size(), 1U) << "the other may rest";
+  EXPECT_EQ(sent.begin()->first, "local/slow0") << "0.5 J a token in sixes, against 0.9 in twos";
+}
+
 TEST(Policies, ThroughputCountsTheDelayOfThoseWhoRunThere) {
   // Alone the first is a little faster; beside three others it would hold all of them up.
   auto first = cpu_spec("local", 0), second = cpu_spec("local", 1);

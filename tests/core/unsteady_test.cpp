@@ -111,7 +111,8 @@ TEST(SlowDevice, IsKeptWhereNobodyCouldTakeOver) {
 
 /// Two devices that read 10,000 tokens a second, in steps of `step_tokens`; the first is the faster
 /// to write.
-void readers(core_fixture& t, std::optional<std::uint64_t> step_tokens) {
+void readers(core_fixture& t, std::optional<std::uint64_t> step_tokens,
+             std::uint64_t decode_tokens_per_s = 100) {
   t.join("local");
   auto model = story_spec();
   model.variants[0].context_tokens = 0;
@@ -121,7 +122,7 @@ void readers(core_fixture& t, std::optional<std::uint64_t> step_tokens) {
     auto spec = cpu_spec("local", at);
     spec.model += std::to_string(at);
     spec.spec.prefill_tokens_per_s = 10'000;
-    spec.spec.decode_tokens_per_s /= static_cast<std::uint64_t>(at + 1);
+    spec.spec.decode_tokens_per_s = decode_tokens_per_s / static_cast<std::uint64_t>(at + 1);
     t.advertise(spec);
     t.grant_next_allocation();
     capacity_vector capacity;
@@ -136,13 +137,13 @@ void readers(core_fixture& t, std::optional<std::uint64_t> step_tokens) {
 }
 
 /// A stream on the first device, beside which `prompts` of 30,000 tokens are to be read there.
-grant_ticket stream_beside_prompts(core_fixture& t, int prompts) {
+grant_ticket stream_beside_prompts(core_fixture& t, int prompts, duration_us gap = 10'000) {
   for (std::uint32_t i = 0; i < limits::explore_samples; ++i) {
     t.submit("local/cpu0");
     attempt_measurement seen;
     seen.usage = {100, 51, 0};
     seen.first_token_us = 10'000;
-    seen.total_us = seen.first_token_us + 500'000;
+    seen.total_us = seen.first_token_us + 50 * gap;
     seen.batch = 1;
     t.feed(attempt_finished{t.expect<grant_ticket>().granted.attempt, seen});
     t.expect<record_request>();
@@ -187,6 +188,38 @@ TEST(LongSteps, OfAnEngineThatDoesNotSayAreGuessed) {
   readers(t, std::nullopt);
   const auto stream = stream_beside_prompts(t, 1);
   EXPECT_FALSE(lost_beside_steps(t, stream, 820'000, 3));
+  t.drop_all();
+}
+
+/// Its gaps were five hundred times as long while a prompt was read, and it takes the mean of them
+/// seconds to forget that: by then it ran at its full pace long since.
+TEST(LongSteps, AreNotHeldAgainstAStreamOnceTheyAreOver) {
+  core_fixture t;
+  readers(t, 8'192, 1'000);
+  const auto stream = stream_beside_prompts(t, 0, 1'000);
+  auto meta = t.request("local/cpu0");
+  meta.prompt_tokens = 30'000;
+  t.submit(meta);
+  const auto prompt = t.expect<grant_ticket>();
+  t.start(prompt);
+  ASSERT_FALSE(lost_beside_steps(t, stream, 820'000, 4));
+  t.progress(prompt, 1);
+  for (std::uint32_t report = 1; report <= 40; ++report) {
+    t.pass_time(limits::report_period_us);
+    t.renew("local");
+    t.progress(prompt, 1 + report * 200);
+    t.progress(stream, 5 + report * 200);
+    ASSERT_TRUE(t.take_all<drop_attempt>().empty()) << "after " << report << " reports";
+  }
+  t.drop_all();
+}
+
+/// As slow afterwards as it was beside the prompt, it is failing.
+TEST(LongSteps, ThatNothingExplainsAnyMoreAreHeldAgainstTheDevice) {
+  core_fixture t;
+  readers(t, 8'192, 1'000);
+  const auto stream = stream_beside_prompts(t, 0, 1'000);
+  EXPECT_TRUE(moved(t, stream, 2, 20)) << "125 ms a token";
   t.drop_all();
 }
 

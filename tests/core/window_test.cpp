@@ -54,6 +54,34 @@ TEST(Window, APromptThatAnEngineCannotHoldIsNeverSentThere) {
   EXPECT_EQ(t.expect<grant_ticket>().granted.device.value, "local/cpu0");
 }
 
+/// Of 256 sequences that the fast one declares its KV holds four of these: whoever waits for it
+/// waits for one of four to end, and the slow one has room.
+TEST(Window, AWaitIsPredictedByWhatKvHolds) {
+  core_fixture t;
+  cluster_of(t, 2);
+  auto fast = cpu_spec("local", 0), slow = cpu_spec("local", 1);
+  fast.capability.max_sequences = slow.capability.max_sequences = 256;
+  fast.spec.decode_batch_gain_pm = slow.spec.decode_batch_gain_pm = 10;
+  slow.model = "slow";
+  slow.spec.decode_tokens_per_s = fast.spec.decode_tokens_per_s / 3;
+  add_replica(t, fast, 256, 4'000);
+  add_replica(t, slow, 256, 1'000'000);
+  const auto submit = [&](int count) {
+    for (int i = 0; i < count; ++i)
+      t.submit(of_size(t, 10, 990));
+    t.pass_time(2 * limits::recheck_us);
+    std::map<std::string, int> sent;
+    for (const auto& granted : t.take_all<grant_ticket>())
+      ++sent[granted.granted.device.value];
+    t.drop_all();
+    return sent;
+  };
+  EXPECT_EQ(submit(4)["local/cpu0"], 4);
+  EXPECT_EQ(submit(1).size(), 0U) << "the next that ends is worth waiting for";
+  const auto rest = submit(30);
+  EXPECT_GE(rest.at("local/cpu1"), 25) << "few are, by four at a time";
+}
+
 TEST(Window, WhatNobodyCanHoldIsRefusedAndSaysWhy) {
   core_fixture t;
   cluster_of(t, 1);

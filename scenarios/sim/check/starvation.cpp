@@ -16,8 +16,20 @@ constexpr duration_us slack_us = core::limits::second_us;
 void starvation_checker::begin(const request_meta& meta, time_us now) {
   const lane where{meta.model.value, meta.selector};
   lanes_[meta.id] = where;
-  waiting_[where][meta.id] = {now, std::uint64_t{meta.prompt_tokens} + meta.max_tokens,
-                              meta.external_id, meta.priority, 0};
+  waiting_[where][meta.id]
+      = {now,           std::uint64_t{meta.prompt_tokens} + meta.max_tokens,      meta.external_id,
+         meta.priority, meta.deadline_us ? now + *meta.deadline_us : no_deadline, 0};
+}
+
+bool starvation_checker::is_news(const request_id& request) {
+  if (!told_.insert(request).second)
+    return false;
+  told_order_.push_back(request);
+  if (told_order_.size() > told_max) {
+    told_.erase(told_order_.front());
+    told_order_.pop_front();
+  }
+  return true;
 }
 
 void starvation_checker::forget(const request_id& request) {
@@ -29,9 +41,10 @@ void starvation_checker::forget(const request_id& request) {
 }
 
 void starvation_checker::on_event(const core::event& happened, time_us now) {
-  if (const auto* asked = std::get_if<core::request_submitted>(&happened))
-    begin(asked->meta, now);
-  else if (const auto* told = std::get_if<core::request_restored>(&happened)) {
+  if (const auto* asked = std::get_if<core::request_submitted>(&happened)) {
+    if (is_news(asked->meta.id))
+      begin(asked->meta, now);
+  } else if (const auto* told = std::get_if<core::request_restored>(&happened)) {
     if (told->attempts == 0 && lanes_.count(told->meta.id) == 0)
       begin(told->meta, now); // A new scheduler counts from here.
   }
@@ -52,7 +65,9 @@ void starvation_checker::served(const request_id& request, time_us now) {
         || now - one->second.since >= core::limits::starvation_us)
       continue;
     const bool oldest = other == beside.begin()->first;
-    if (older.priority == one->second.priority || (oldest && ++older.passed > passes_max))
+    const bool in_turn
+        = older.priority != one->second.priority || one->second.deadline < older.deadline;
+    if (!in_turn || (oldest && ++older.passed > passes_max))
       return violate("request " + older.external_id + ", waiting for "
                          + format_duration(now - older.since) + ", was passed by "
                          + one->second.external_id,

@@ -285,9 +285,11 @@ protected:
     return made;
   }
   void submit(std::uint64_t number, time_us now, std::uint32_t tokens = 10,
-              priority_class priority = priority_class::standard) {
+              priority_class priority = priority_class::standard,
+              std::optional<duration_us> deadline = {}) {
     auto meta = asked(number, tokens);
     meta.priority = priority;
+    meta.deadline_us = deadline;
     check_.on_event(core::request_submitted{meta}, now);
   }
   void grant(std::uint64_t number, time_us now) {
@@ -331,6 +333,64 @@ TEST_F(StarvationTest, TheOldestIsPassedByOtherClassesOnlyInSomeTurns) {
   EXPECT_NE(check_.violation()->find("req-1, waiting for 12s, was passed by req-100"),
             std::string::npos)
       << *check_.violation();
+}
+
+TEST_F(StarvationTest, TheOldestIsPassedByEarlierDeadlinesOnlyInSomeTurns) {
+  const auto in_a_second = limits::second_us;
+  submit(1, 0);
+  for (std::uint64_t number = 2; number < 2 + starvation_checker::passes_max; ++number) {
+    submit(number, bound_ - 10, 10, priority_class::standard, in_a_second);
+    grant(number, bound_);
+  }
+  EXPECT_EQ(check_.violation(), std::nullopt);
+  submit(100, bound_ - 10, 10, priority_class::standard, in_a_second);
+  grant(100, bound_);
+  EXPECT_TRUE(check_.violation());
+}
+
+TEST_F(StarvationTest, FindsALaterDeadlineThatPasses) {
+  submit(1, 0, 10, priority_class::standard, bound_ + limits::second_us);
+  submit(2, bound_ - 10, 10, priority_class::standard, 2 * limits::second_us);
+  grant(2, bound_);
+  EXPECT_TRUE(check_.violation());
+}
+
+TEST_F(StarvationTest, NewsOfARequestThatComesTwiceIsNoRequest) {
+  submit(1, 0);
+  grant(1, 1);
+  submit(1, 2); // The link brought it again.
+  submit(2, bound_ - 10);
+  grant(2, bound_);
+  EXPECT_EQ(check_.violation(), std::nullopt);
+}
+
+TEST_F(StarvationTest, RemembersSoManyRequestsAndNoMore) {
+  const auto come_and_go = [&](std::uint64_t number) {
+    submit(number, 1);
+    grant(number, 1);
+  };
+  for (std::uint64_t number = 1; number <= starvation_checker::told_max; ++number)
+    come_and_go(number);
+  submit(1, 2);
+  submit(starvation_checker::told_max + 1, bound_);
+  grant(starvation_checker::told_max + 1, bound_);
+  EXPECT_EQ(check_.violation(), std::nullopt) << "the first was told of before";
+  submit(1, bound_); // Forgotten for the last one's sake.
+  submit(starvation_checker::told_max + 2, 2 * bound_);
+  grant(starvation_checker::told_max + 2, 2 * bound_);
+  EXPECT_TRUE(check_.violation());
+}
+
+TEST_F(StarvationTest, ASuccessorOfTheSchedulerCountsFromItsOwnBeginning) {
+  submit(1, 0);
+  check_.on_scheduler_lost(bound_ / 2);
+  check_.on_event(core::request_restored{asked(1, 10), 0, 0, {}}, bound_ / 2);
+  submit(2, bound_ - 10);
+  grant(2, bound_);
+  EXPECT_EQ(check_.violation(), std::nullopt);
+  submit(3, 2 * bound_ - 10);
+  grant(3, 2 * bound_);
+  EXPECT_TRUE(check_.violation());
 }
 
 TEST_F(StarvationTest, AcceptsThatASmallerOneFitsWhereTheOlderDoesNot) {

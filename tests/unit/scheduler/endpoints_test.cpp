@@ -92,6 +92,66 @@ TEST(Endpoints, FullOneQueuesBehindItsWork) {
   EXPECT_EQ(table.room(0).seq_free, 0);
 }
 
+TEST(Endpoints, KvMayHoldFewerThanAreDeclared) {
+  auto table = table_of(256, 1'000);
+  EXPECT_EQ(table.room(0).slots, 256U) << "nothing is known of what will run there";
+  table.reserve(0, {1, 200, 900, 0}, 0);
+  table.reserve(0, {1, 300, 1'100, 0}, 0);
+  table.refresh(0, speed());
+  EXPECT_EQ(table.room(0).slots, 4U) << "of 250 tokens in the mean";
+  EXPECT_EQ(table.pace(0).queue_ns, 0) << "one that fits begins at once";
+  EXPECT_EQ(table.pace(0).full_ns, 500) << "one that does not waits for the work of four";
+  EXPECT_EQ(room_in(table.pace(0)), 500);
+}
+
+TEST(Endpoints, FullByItsSequencesIsToldOnce) {
+  auto table = table_of(2, 0);
+  table.reserve(0, {2, 0, 1'000, 0}, 0);
+  table.refresh(0, speed());
+  EXPECT_EQ(table.pace(0).queue_ns, 500);
+  EXPECT_EQ(room_in(table.pace(0)), 0);
+}
+
+TEST(SharedToken, IsTheWholeGapWhereNothingComes) {
+  EXPECT_EQ(shared_token_ns(speed(), {}, 16), 100U);
+}
+
+TEST(SharedToken, IsSharedByThoseWhoWouldDecodeTogether) {
+  speed_estimate known;
+  known.decode_ns = 10'000'000; // 10 ms.
+  known.gain_pm = 0;
+  const model_load load{2'000, 150}; // 300 tokens a second: three are under way at any time.
+  EXPECT_EQ(shared_token_ns(known, load, 16), 2'500'000U) << "and it is the fourth";
+  EXPECT_EQ(shared_token_ns(known, load, 2), 5'000'000U) << "as far as there is room";
+  known.gain_pm = 100; // Each further one makes gaps 10 % longer: 1 + 3 / (1 - 0.3) = 5.3.
+  EXPECT_NEAR(shared_token_ns(known, load, 16), 2'650'000, 50'000);
+  known.gain_pm = 500; // More than it can serve.
+  EXPECT_EQ(shared_token_ns(known, load, 16), 10'000'000U * 17 / 2 / 16);
+}
+
+TEST(SharedToken, NoLoadOverflows) {
+  speed_estimate slowest;
+  slowest.decode_ns = 1'000'000'000;
+  slowest.gain_pm = 4'000;
+  const auto most = std::numeric_limits<std::int64_t>::max();
+  EXPECT_GT(shared_token_ns(slowest, {most, most}, limits::endpoint_sequences_max), 0U);
+}
+
+TEST(Endpoints, AreRefreshedForALoadThatSomebodyReads) {
+  auto table = table_of(4, 0);
+  EXPECT_FALSE(table.expect({2'000, 100})) << "no profile reads of it";
+  const auto& all = builtin_profiles();
+  const auto energy = std::find_if(all.begin(), all.end(), [](const profile& one) {
+    return one.weight(scorer_id::energy) != 0;
+  });
+  ASSERT_NE(energy, all.end());
+  table.scores_by(2, *energy);
+  EXPECT_TRUE(table.expect({2'000, 100}));
+  EXPECT_FALSE(table.expect({2'000 + limits::rate_change_pm, 100})) << "about the same";
+  EXPECT_TRUE(table.expect({3'000, 100}));
+  EXPECT_TRUE(table.expect({3'000, 200}));
+}
+
 TEST(Endpoints, BacklogIsAShareOfTheSequencesAndAtLeastOne) {
   EXPECT_EQ(backlog_of(1), 1U);
   EXPECT_EQ(backlog_of(8), 1U);
