@@ -78,6 +78,9 @@ task<bool> data_port_connection::greet() {
     co_return false;
   }
   auto peer = co_await stream_.greet(*credentials, asio::ssl::stream_base::server);
+  costly_ = !peer;
+  if (peer)
+    turn_->went_well();
   turn_.reset();
   deadline_.clear();
   if (!peer && peer.failure().code == "tls_failed") {

@@ -35,6 +35,10 @@ public:
   void drop(std::shared_ptr<const std::vector<std::string>> serials);
   /// Thread-safe.
   [[nodiscard]] state now() const { return state_; }
+  /// What it counts as, of its address, if it came to nothing. On its strand.
+  [[nodiscard]] std::int64_t failures() const {
+    return costly_ ? links::limits::failures_per_handshake : 1;
+  }
   /// Its executor: a strand.
   [[nodiscard]] boost::asio::any_io_executor executor() { return stream_.get_executor(); }
 
@@ -81,6 +85,7 @@ private:
   std::atomic<state> state_ = state::unfinished;
   std::optional<result<links::peer_identity>> peer_; ///< None without TLS.
   std::unique_ptr<links::turnstile::turn> turn_;     ///< While it shakes hands.
+  bool costly_ = false;                              ///< A handshake was answered, and failed.
   bool reading_ = false;                             ///< Being late is answered, not cut.
   bool watching_ = false;                            ///< A read is under way beside run().
   bool gone_ = false;                                ///< The peer left, or was cut.
