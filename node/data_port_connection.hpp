@@ -5,6 +5,7 @@
 /// attempt at once. Lives on its own strand and keeps itself alive; cut() and drop() may be called
 /// from any thread. Private to the data port.
 
+#include "links/bell.hpp"
 #include "links/data_stream.hpp"
 #include "node/attempt_outbox.hpp"
 #include "node/data_port_request.hpp"
@@ -80,7 +81,7 @@ private:
   const limits::data_port_limits& limits_;
   std::function<void()> in_order_;
   links::moving_deadline deadline_;
-  boost::asio::steady_timer changed_; ///< Rung when there is something to look at.
+  links::bell changed_; ///< Rung when there is something to look at.
   boost::beast::flat_buffer buffer_;
   std::atomic<state> state_ = state::unfinished;
   std::optional<result<links::peer_identity>> peer_; ///< None without TLS.
