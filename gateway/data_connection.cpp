@@ -76,9 +76,25 @@ task<void> data_connection::run() {
       break;
     }
     buffer_.commit(size);
+    const auto broken_behind = read_ready();
     const auto arrived = static_cast<const char*>(buffer_.data().data());
     buffer_.consume(consume({arrived, buffer_.size()}));
+    if (broken_behind && phase_ != phase::ended)
+      lost(link_lost(pool_->address, broken_behind.message()), true);
   }
+}
+
+/// Takes what came with the piece just read, so that several tokens make one wake-up of their
+/// request and one write to its client. Returns: why nothing will follow.
+error_code data_connection::read_ready() {
+  while (buffer_.size() < limits::data_read_bytes) {
+    const auto [failed, size]
+        = stream_.read_ready(buffer_.prepare(limits::data_read_bytes - buffer_.size()));
+    buffer_.commit(size);
+    if (failed || size == 0)
+      return failed;
+  }
+  return {};
 }
 
 // --- connecting ---

@@ -90,6 +90,7 @@ private:
   links::task<void> run();
   links::task<std::optional<error>> connect();
   links::task<std::optional<error>> greet();
+  [[nodiscard]] boost::system::error_code read_ready();
 
   void begin();
   void send_rest();

@@ -6,11 +6,9 @@
 /// io_context is held any more: whoever still has the pointer may outlive it.
 
 #include "gateway/http.hpp"
+#include "links/bell.hpp"
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 
 #include <chrono>
 #include <limits>
@@ -54,10 +52,8 @@ public:
   /// Waits for at least one item or `until`, then takes all that is there. May come back early with
   /// nothing. On the strand, one caller at a time.
   task<std::vector<T>> take(steady_time until) {
-    if (arm()) {
-      wake_->timer.expires_at(until);
-      co_await wake_->timer.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
-    }
+    if (arm())
+      co_await wake_->bell.wait(until);
     const std::lock_guard lock(mutex_);
     waiting_ = false;
     bytes_ = 0;
@@ -89,9 +85,9 @@ public:
 private:
   /// What ties the mailbox to an io_context; gone after close().
   struct waker {
-    explicit waker(boost::asio::any_io_executor on) : strand(std::move(on)), timer(strand) {}
+    explicit waker(boost::asio::any_io_executor on) : strand(std::move(on)), bell(strand) {}
     boost::asio::any_io_executor strand;
-    boost::asio::steady_timer timer;
+    links::bell bell;
   };
 
   template <class Action>
@@ -105,11 +101,11 @@ private:
     waiting_ = items_.empty();
     return waiting_;
   }
-  /// Runs on the strand, hence after the coroutine that armed has suspended.
+  /// Runs on the strand, hence after the coroutine that armed has suspended; there only is it
+  /// closed, too, so that no lock is needed, which the coroutine will want.
   void ring() {
-    const std::lock_guard lock(mutex_);
     if (wake_)
-      wake_->timer.cancel();
+      wake_->bell.ring();
   }
   /// Runs the handler outside the lock: it may push and close.
   void overflow() {

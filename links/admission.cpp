@@ -88,14 +88,14 @@ bool admission::finish(connection_id id) {
   return true;
 }
 
-void admission::gone(connection_id id, time_us now) {
+void admission::gone(connection_id id, time_us now, std::int64_t failures) {
   const auto owner = owners_.find(id);
   if (owner == owners_.end())
     return;
   auto& own = owner->second->second;
   --own.connections;
   if (own.unfinished.erase(id) > 0)
-    (void)own.failures.try_take(1, now); // Without debt: a mute is as long as it is.
+    own.failures.take_rest(failures, now); // Without debt: a mute is as long as it is.
   unfinished_.erase(id);
   owners_.erase(owner);
 }

@@ -38,8 +38,9 @@ public:
                               time_us now);
   /// Its peer is in good order. Returns: false when it was displaced meanwhile.
   [[nodiscard]] bool finish(connection_id id);
-  /// It ended, in whatever state; unknown ids are ignored.
-  void gone(connection_id id, time_us now);
+  /// It ended, in whatever state; unknown ids are ignored. `failures`: what it counts as if it came
+  /// to nothing.
+  void gone(connection_id id, time_us now, std::int64_t failures = 1);
 
   /// The unfinished one that has waited longest, taken off the book; for when descriptors run out.
   [[nodiscard]] std::optional<connection_id> displace_oldest(time_us now);

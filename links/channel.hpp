@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <utility>
 #include <variant>
 
 namespace consort::links {
@@ -50,6 +51,11 @@ public:
       return tls->async_read_some(into, std::move(token));
     return std::get<tcp::socket>(stream_).async_read_some(into, std::move(token));
   }
+
+  /// What has come by now and was not read: a read under TLS gives one record at most, though more
+  /// may have been received with it. Requires: no read under way. Returns: 0 bytes if there is
+  /// nothing; why nothing more will come.
+  std::pair<boost::system::error_code, std::size_t> read_ready(boost::asio::mutable_buffer into);
 
   template <class Token>
   auto write_some(boost::asio::const_buffer from, Token token) {

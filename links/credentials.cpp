@@ -70,6 +70,16 @@ void harden(SSL_CTX* context) {
   SSL_CTX_set_cipher_list(context, "ECDHE+AESGCM:ECDHE+CHACHA20");
 }
 
+/// Finds what stands between our certificate and the root now: left to itself, OpenSSL would look
+/// for it, and check its signatures, at each handshake. A file that names it needs no search;
+/// whether all of it is in order, check_own() says.
+void settle_chain(SSL_CTX* context) {
+  STACK_OF(X509)* named = nullptr;
+  SSL_CTX_get_extra_chain_certs_only(context, &named);
+  if (named == nullptr)
+    (void)SSL_CTX_build_cert_chain(context, SSL_BUILD_CHAIN_FLAG_NO_ROOT);
+}
+
 result<tls_context> make_context(ssl::context::method method, const folder_texts& texts) {
   boost::system::error_code failed;
   const auto context = std::make_shared<ssl::context>(method);
@@ -82,6 +92,7 @@ result<tls_context> make_context(ssl::context::method method, const folder_texts
   if (failed || SSL_CTX_check_private_key(context->native_handle()) != 1)
     return refuse("bad_certificate", "cannot use these certificates: "
                                          + (failed ? failed.message() : "the key is another's"));
+  settle_chain(context->native_handle());
   harden(context->native_handle());
   return context;
 }

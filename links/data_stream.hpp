@@ -26,6 +26,10 @@ public:
         boost::asio::mutable_buffer(*boost::asio::buffer_sequence_begin(into)),
         std::forward<Token>(token));
   }
+  /// As channel::read_ready().
+  std::pair<boost::system::error_code, std::size_t> read_ready(boost::asio::mutable_buffer into) {
+    return channel_.read_ready(into);
+  }
   template <class Buffers, class Token>
   auto async_write_some(const Buffers& from, Token&& token) {
     return channel_.write_some(boost::asio::const_buffer(*boost::asio::buffer_sequence_begin(from)),

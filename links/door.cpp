@@ -71,6 +71,8 @@ task<door_outcome> door::pass() {
   if (unopened) {
     co_await refuse(*unopened);
     outcome.refusal = std::move(*unopened);
+    if (costly_)
+      outcome.failures = limits::failures_per_handshake;
     co_return outcome;
   }
   auto hello = co_await hear_hello();
@@ -121,6 +123,9 @@ task<std::optional<error>> door::open() {
   if (const bool came = co_await wait_turn(); !came)
     co_return no_link("handshake_timeout", address_ + " waited too long behind other handshakes");
   auto failed = co_await shake_hands();
+  costly_ = failed.has_value();
+  if (!failed)
+    turn_->went_well();
   turn_.reset();
   co_return failed;
 }

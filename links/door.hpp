@@ -13,14 +13,15 @@ namespace consort::links {
 
 /// What doors of one guard share; outlives them.
 struct door_rules {
-  door_rules(std::shared_ptr<const links::credentials> own, std::string of_cluster,
-             std::string token, incarnation self, const limits::limit_set& within)
+  door_rules(const boost::asio::any_io_executor& on, std::shared_ptr<const links::credentials> own,
+             std::string of_cluster, std::string token, incarnation self,
+             const limits::limit_set& within)
       : credentials(std::move(own)),
         cluster(std::move(of_cluster)),
         join_token(std::move(token)),
         life(self),
         limits(within),
-        turns(std::make_shared<turnstile>(within.address_handshakes)),
+        turns(std::make_shared<turnstile>(on, within)),
         known(std::make_shared<holds>(within)) {}
 
   std::shared_ptr<const links::credentials> credentials; ///< Null = no TLS.
@@ -37,6 +38,7 @@ struct door_outcome {
   std::shared_ptr<link_core> core; ///< Null when refused.
   messages::frame hello;
   error refusal;
+  std::int64_t failures = 1; ///< What a refused one counts as, of its address.
 };
 
 class door : public std::enable_shared_from_this<door> {
@@ -72,6 +74,7 @@ private:
   time_limit limit_;
   boost::asio::steady_timer called_; ///< When its turn has come.
   std::unique_ptr<turnstile::turn> turn_;
+  bool costly_ = false; ///< A handshake was answered, and failed.
 };
 
 } // namespace consort::links

@@ -69,8 +69,8 @@ struct guard::shell : std::enable_shared_from_this<guard::shell> {
         strand(asio::make_strand(on)),
         acceptor(strand),
         retry(strand),
-        rules(std::make_shared<door_rules>(wanted.credentials, wanted.cluster, wanted.join_token,
-                                           wanted.life, wanted.limits)),
+        rules(std::make_shared<door_rules>(on.get_executor(), wanted.credentials, wanted.cluster,
+                                           wanted.join_token, wanted.life, wanted.limits)),
         on_peer(std::move(handler)),
         book(wanted.limits),
         muted(strand, wanted.limits.mute),
@@ -180,7 +180,7 @@ void guard::shell::reported(connection_id id, const std::string& address, door_o
   const bool known = doors.erase(id) > 0;
   if (outcome.core && known && book.finish(id) && !gate.is_shut())
     return hand_over(id, std::move(outcome));
-  book.gone(id, steady_now_us());
+  book.gone(id, steady_now_us(), outcome.failures);
   if (outcome.core)
     outcome.core->cut({recovery::retry_later, "stopping", "the guard takes no more links"});
   else if (known)

@@ -50,6 +50,11 @@ inline constexpr duration_us mute_us = second_us; ///< Nothing of that address i
 inline constexpr std::size_t muted_max = 256;     ///< By the kernel; more are closed unheard by us.
 inline constexpr std::size_t address_handshakes_max
     = 8; ///< TLS, of one address, at a time; more wait for their turn.
+inline constexpr std::int64_t strangers_per_s
+    = 16; ///< TLS handshakes that fail, of all addresses without a good one; more wait.
+inline constexpr std::int64_t strangers_burst = 32; ///< The same, or under way, at once.
+inline constexpr std::int64_t failures_per_handshake
+    = 4; ///< What a handshake that was answered and failed counts as, of its address.
 inline constexpr std::int64_t joins_per_s = 10; ///< Of one name; beyond: `joins_too_often`.
 inline constexpr std::int64_t joins_burst = 50;
 inline constexpr std::int64_t offences_per_s = 10; ///< Of one name; beyond: held off.
@@ -110,6 +115,8 @@ struct limit_set {
   std::int64_t address_failures_at_once = address_failures_burst;
   duration_us mute = mute_us;
   std::size_t address_handshakes = address_handshakes_max;
+  std::int64_t strangers_rate = strangers_per_s;
+  std::int64_t strangers_at_once = strangers_burst;
   std::int64_t joins_rate = joins_per_s;
   std::int64_t joins_at_once = joins_burst;
   std::int64_t offences_rate = offences_per_s;

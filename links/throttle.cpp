@@ -47,11 +47,22 @@ bool token_bucket::try_take(std::int64_t amount, time_us now) {
   return true;
 }
 
+void token_bucket::take_rest(std::int64_t amount, time_us now) {
+  refill(now);
+  level_micro_ = std::max<std::int64_t>(level_micro_ - amount * limits::second_us, 0);
+}
+
 duration_us token_bucket::wait(time_us now) {
   refill(now);
   if (level_micro_ >= 0)
     return 0;
   return -level_micro_ / per_s_ + 1 + std::min(credit_us, burst_micro_ / per_s_ / 2);
+}
+
+duration_us token_bucket::until(std::int64_t amount, time_us now) {
+  refill(now);
+  const auto missing = amount * limits::second_us - level_micro_;
+  return missing <= 0 ? 0 : (missing + per_s_ - 1) / per_s_;
 }
 
 bool token_bucket::full(time_us now) {

@@ -18,12 +18,16 @@ public:
   void take(std::int64_t amount, time_us now);
   /// Takes `amount` if it is there. Returns: whether it was.
   [[nodiscard]] bool try_take(std::int64_t amount, time_us now);
+  /// Takes `amount`, or all that is there.
+  void take_rest(std::int64_t amount, time_us now);
   /// Whether `amount` is there.
   [[nodiscard]] bool has(std::int64_t amount, time_us now);
   /// Gives back, up to the burst.
   void give(std::int64_t amount);
   /// 0 without debt; else the time until the debt is paid and some credit is there again.
   [[nodiscard]] duration_us wait(time_us now);
+  /// The time until `amount` is there if nobody takes any. Requires: at most the burst.
+  [[nodiscard]] duration_us until(std::int64_t amount, time_us now);
   [[nodiscard]] bool full(time_us now);
 
 private:

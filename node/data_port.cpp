@@ -173,9 +173,9 @@ void data_port::shell::begin(std::uint64_t number, tcp::socket socket, std::stri
   auto one = std::make_shared<data_port_connection>(std::move(socket), key, shared, known);
   connections.emplace(number, connection{one, std::move(key)});
   shared->connections = connections.size();
-  const auto done = [self = shared_from_this(), number](const std::exception_ptr&) {
-    asio::post(self->strand, [self, number] {
-      self->book.gone(number, links::steady_now_us());
+  const auto done = [self = shared_from_this(), number, one](const std::exception_ptr&) {
+    asio::post(self->strand, [self, number, failures = one->failures()] {
+      self->book.gone(number, links::steady_now_us(), failures);
       self->connections.erase(number);
       self->shared->connections = self->connections.size();
     });

@@ -99,8 +99,7 @@ task<void> data_port_connection::stream_attempt() {
   while (reached && !gone_ && !outbox_->drained()) {
     const auto frames = outbox_->take(chunk);
     if (frames == 0) {
-      changed_.expires_at(std::chrono::steady_clock::time_point::max());
-      co_await changed_.async_wait(as_values);
+      co_await changed_.wait(std::chrono::steady_clock::time_point::max());
       continue;
     }
     reached = co_await write(chunk);
@@ -165,8 +164,7 @@ task<void> data_port_connection::send_file(int file, byte_range range) {
   auto piece = std::make_shared<std::vector<char>>();
   while (range.size > 0 && !gone_) {
     piece->resize(std::min<std::uint64_t>(range.size, limits::artifact_piece_bytes));
-    changed_.expires_at(shared_->pace.reserve(piece->size()));
-    co_await changed_.async_wait(as_values);
+    co_await changed_.wait(shared_->pace.reserve(piece->size()));
     const auto read = [file, at = range.begin, piece] { return read_at(file, at, *piece); };
     const auto got = co_await shared_->disk.run(read);
     // A file that became shorter leaves the answer incomplete, which only an end can say.

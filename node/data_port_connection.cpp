@@ -78,6 +78,9 @@ task<bool> data_port_connection::greet() {
     co_return false;
   }
   auto peer = co_await stream_.greet(*credentials, asio::ssl::stream_base::server);
+  costly_ = !peer;
+  if (peer)
+    turn_->went_well();
   turn_.reset();
   deadline_.clear();
   if (!peer && peer.failure().code == "tls_failed") {
@@ -106,7 +109,7 @@ task<bool> data_port_connection::wait_turn() {
   turn_ = shared_->turns->ask(key_, [weak = weak_from_this(), strand = executor()] {
     asio::post(strand, [weak] {
       if (const auto self = weak.lock())
-        self->changed_.cancel();
+        self->changed_.ring();
     });
   });
   if (turn_->has_come())
@@ -115,8 +118,7 @@ task<bool> data_port_connection::wait_turn() {
       = std::chrono::steady_clock::now() + std::chrono::microseconds(limits_.peers.turn);
   const auto waits = [&] { return !gone_ && std::chrono::steady_clock::now() < until; };
   while (!turn_->has_come() && waits()) {
-    changed_.expires_at(until);
-    co_await changed_.async_wait(as_values);
+    co_await changed_.wait(until);
   }
   const bool came = turn_->has_come() && waits();
   if (!came)
@@ -129,8 +131,7 @@ task<bool> data_port_connection::wait_request() {
   limit_whole(limits_.idle);
   watch();
   while (watching_ && !gone_) {
-    changed_.expires_at(std::chrono::steady_clock::time_point::max());
-    co_await changed_.async_wait(as_values);
+    co_await changed_.wait(std::chrono::steady_clock::time_point::max());
   }
   co_return !gone_ && buffer_.size() > 0;
 }
@@ -244,7 +245,7 @@ void data_port_connection::out_of_time() {
   gone_ = true;
   attempt_.reset();
   stream_.cut();
-  changed_.cancel();
+  changed_.ring();
 }
 
 // --- the other end ---
@@ -271,14 +272,14 @@ void data_port_connection::watched(error_code failed, std::size_t size) {
     attempt_.reset();
     stream_.cut();
   }
-  changed_.cancel();
+  changed_.ring();
 }
 
 /// The attempt's outbox has something, or too much.
 void data_port_connection::woken() {
   if (outbox_ && outbox_->overflowed())
     attempt_.reset();
-  changed_.cancel();
+  changed_.ring();
 }
 
 void data_port_connection::cut() {
@@ -286,7 +287,7 @@ void data_port_connection::cut() {
     self->gone_ = true;
     self->attempt_.reset();
     self->stream_.cut();
-    self->changed_.cancel();
+    self->changed_.ring();
   });
 }
 

@@ -5,6 +5,7 @@
 /// attempt at once. Lives on its own strand and keeps itself alive; cut() and drop() may be called
 /// from any thread. Private to the data port.
 
+#include "links/bell.hpp"
 #include "links/data_stream.hpp"
 #include "node/attempt_outbox.hpp"
 #include "node/data_port_request.hpp"
@@ -35,6 +36,10 @@ public:
   void drop(std::shared_ptr<const std::vector<std::string>> serials);
   /// Thread-safe.
   [[nodiscard]] state now() const { return state_; }
+  /// What it counts as, of its address, if it came to nothing. On its strand.
+  [[nodiscard]] std::int64_t failures() const {
+    return costly_ ? links::limits::failures_per_handshake : 1;
+  }
   /// Its executor: a strand.
   [[nodiscard]] boost::asio::any_io_executor executor() { return stream_.get_executor(); }
 
@@ -76,11 +81,12 @@ private:
   const limits::data_port_limits& limits_;
   std::function<void()> in_order_;
   links::moving_deadline deadline_;
-  boost::asio::steady_timer changed_; ///< Rung when there is something to look at.
+  links::bell changed_; ///< Rung when there is something to look at.
   boost::beast::flat_buffer buffer_;
   std::atomic<state> state_ = state::unfinished;
   std::optional<result<links::peer_identity>> peer_; ///< None without TLS.
   std::unique_ptr<links::turnstile::turn> turn_;     ///< While it shakes hands.
+  bool costly_ = false;                              ///< A handshake was answered, and failed.
   bool reading_ = false;                             ///< Being late is answered, not cut.
   bool watching_ = false;                            ///< A read is under way beside run().
   bool gone_ = false;                                ///< The peer left, or was cut.

@@ -35,7 +35,7 @@ struct data_port_shared {
                    artifact_store& holds)
       : io(on),
         options(std::move(with)),
-        turns(std::make_shared<links::turnstile>(options.limits.peers.address_handshakes)),
+        turns(std::make_shared<links::turnstile>(on.get_executor(), options.limits.peers)),
         known(options.limits.peers),
         disk(limits::disk_threads),
         pace(options.limits.artifact_rate),

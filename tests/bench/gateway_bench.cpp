@@ -42,6 +42,10 @@ public:
   void plan(core::plan_wish, std::function<void(result<core::explanation>)> answer) override {
     answer(core::explanation{});
   }
+  void reload_plugins(node_id, duration_us,
+                      std::function<void(result<gateway::reload_reports>)> answer) override {
+    answer(gateway::reload_reports{});
+  }
   void subscribe(std::function<void(const core::command&)>) override {}
 };
 

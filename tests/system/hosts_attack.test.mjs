@@ -41,14 +41,18 @@ async function client_hello() {
 }
 
 /// Several loopback addresses, so that no limit per address hides the others.
-const address = (block, i) => `127.0.${block}.${1 + (i % 8)}`;
+const few = 8;
+function address(block, i, of) {
+  const n = i % of;
+  return `127.0.${block + Math.floor(n / 250)}.${1 + (n % 250)}`;
+}
 
 /// Opens connections in batches, so that the kernel's accept queue is not what is tested.
-async function open_many(count, port, block, first_bytes) {
+async function open_many(count, port, block, first_bytes, of = few) {
   const peers = [];
   while (peers.length < count) {
     const batch = Array.from({ length: Math.min(250, count - peers.length) }, (_, i) => {
-      const peer = new Peer(port, { from: address(block, peers.length + i) });
+      const peer = new Peer(port, { from: address(block, peers.length + i, of) });
       if (first_bytes) peer.send(first_bytes);
       return peer;
     });
@@ -65,9 +69,12 @@ function answered(peers) {
   return made;
 }
 
+let strangers = 0; // Whose addresses have been used.
+
 /// Joins again and again as a node in good order while `attack` runs, and watches what the
-/// scheduler uses. Returns: {joins_ms, share, wall_ms}.
-async function besieged(hosts, attack) {
+/// scheduler uses. With `strange` half of the joins are from addresses that never joined before.
+/// Returns: {joins_ms, share, wall_ms}.
+async function besieged(hosts, attack, strange) {
   const joins_ms = [];
   const failures = [];
   const probe = new Worker(new URL('./hosts_probe.mjs', import.meta.url), {
@@ -75,6 +82,7 @@ async function besieged(hosts, attack) {
       ...{ port: hosts.link_port, token: hosts.token, from: '127.0.250.1', name: 'probe' },
       ...{ cert: (hosts.probe_cert ??= await hosts.authority.issue('node', 'probe')) },
       every_ms: probe_every_ms,
+      strange: strange && { first: strangers },
     },
   });
   probe.on('message', ({ joined_ms, failed }) =>
@@ -92,6 +100,7 @@ async function besieged(hosts, attack) {
   const wall_ms = Math.max(Date.now() - began.at, deadline_ms);
   const share = (cpu_ms([hosts.scheduler]) - began.cpu) / wall_ms;
   await new Promise((resolve) => probe.once('exit', resolve));
+  strangers += joins_ms.length;
   assert.deepEqual(failures, [], 'good peers that did not get in');
   return { joins_ms, share, wall_ms };
 }
@@ -114,10 +123,10 @@ with_hosts(
       hosts.scheduler.log.split('\n').filter((line) => line.includes(`${from}:`)).length;
 
     /// Runs an attack under siege conditions; it must not cost others anything.
-    const siege = (name, attack) =>
+    const siege = (name, attack, { strange = true } = {}) =>
       check(name, async () => {
         const before = hosts.scheduler.usage().resident_bytes;
-        const seen = await besieged(hosts, attack);
+        const seen = await besieged(hosts, attack, strange);
         const slowest = Math.max(...seen.joins_ms);
         t.diagnostic(
           `${name}: ${seen.joins_ms.length} joins, slowest ${slowest} ms, ` +
@@ -152,6 +161,15 @@ with_hosts(
     await siege(`${attackers / 10} that stop after the client's hello`, async () => {
       await all_cut(await open_many(attackers / 10, port, 12, first), 'client hello only');
     });
+    // More new addresses than handshakes of strangers are granted: those may have to try again.
+    await siege(
+      `${attackers / 10} that stop there, each from an address of its own`,
+      async () => {
+        const count = attackers / 10;
+        await all_cut(await open_many(count, port, 100, first, count), 'many addresses');
+      },
+      { strange: false },
+    );
     await siege(`${attackers} that send garbage`, async () => {
       const peers = await open_many(attackers, port, 13, crypto.randomBytes(512));
       await all_cut(peers, 'garbage');

@@ -95,6 +95,10 @@ INSTANTIATE_TEST_SUITE_P(
         bad_case{"NTimesPrompts", text, R"({"model":"m","prompt":["a","b","c"],"n":6})", "n",
                  "invalid_value"},
         bad_case{"NFraction", text, R"({"model":"m","prompt":"x","n":1.5})", "n", "invalid_type"},
+        bad_case{"MaxTokensOverTheLimit", text,
+                 R"({"model":"m","prompt":"x","max_tokens":)"
+                     + std::to_string(limits::max_tokens_max + 1) + "}",
+                 "max_tokens", "invalid_value"},
         bad_case{"MaxTokensZero", text, R"({"model":"m","prompt":"x","max_tokens":0})",
                  "max_tokens", "invalid_value"},
         bad_case{"MaxTokensHuge", text,

@@ -134,6 +134,19 @@ TEST(Admission, SuccessMakesFailuresGood) {
   EXPECT_EQ(book.connections(), 1U) << "the end of a link is no failure";
 }
 
+TEST(Admission, AHandshakeThatFailedCountsAsSeveralFailures) {
+  auto limits = small();
+  limits.address_failures_rate = 1;
+  limits.address_failures_at_once = 2 * limits::failures_per_handshake;
+  admission book(limits);
+  for (admission::connection_id id = 1; id <= 2; ++id) {
+    EXPECT_EQ(book.admit(id, here, start).refused, "");
+    book.gone(id, start, limits::failures_per_handshake);
+  }
+  EXPECT_EQ(book.admit(3, here, start).refused, "too_many_failures");
+  EXPECT_EQ(book.admit(4, here, start + limits::second_us).refused, "") << "without debt";
+}
+
 TEST(Admission, AnIpv6HostCountsByItsNetwork) {
   auto limits = small();
   limits.address_failures_at_once = 1;
@@ -177,6 +190,32 @@ TEST(Admission, DefaultsAreReached) {
   EXPECT_EQ(book.admit(++id, boost::asio::ip::address_v4(0x0B000000), start).refused,
             "too_many_of_address");
   EXPECT_EQ(book.admit(++id, here, start).refused, "too_many_connections");
+}
+
+TEST(Admission, TheDefaultsOfWhatIsUnfinishedAreReached) {
+  limits::limit_set patient; // Failures would be what is met first.
+  patient.address_failures_at_once = patient.address_failures_rate = 1 << 20;
+  admission book(patient);
+  admission::connection_id id = 0;
+  for (std::size_t more = 0; more < limits::address_unfinished_max; ++more)
+    ASSERT_THAT(book.admit(++id, here, start).displaced, IsEmpty());
+  EXPECT_THAT(book.admit(++id, here, start).displaced, ElementsAre(1));
+  for (std::size_t more = book.unfinished(); more < limits::unfinished_max; ++more)
+    ASSERT_THAT(
+        book.admit(++id, boost::asio::ip::address_v4(0x0B000000 + static_cast<std::uint32_t>(more)),
+                   start)
+            .displaced,
+        IsEmpty());
+  EXPECT_THAT(book.admit(++id, there, start).displaced, ElementsAre(2));
+}
+
+TEST(Admission, TheDefaultOfFailuresIsReached) {
+  admission book(limits::limit_set{});
+  const auto next = fail(book, 1, static_cast<int>(limits::address_failures_burst), here);
+  EXPECT_EQ(book.admit(next, here, start).refused, "too_many_failures");
+  const auto credit_us = limits::second_us / limits::address_failures_per_s;
+  EXPECT_EQ(book.admit(next + 1, here, start + credit_us - 1).refused, "too_many_failures");
+  EXPECT_EQ(book.admit(next + 2, here, start + credit_us).refused, "");
 }
 
 TEST(Admission, RunningOutOfDescriptorsTakesTheOldest) {

@@ -116,6 +116,18 @@ TEST_F(Credentials, NoSessionIsResumed) {
       << "a resumed session would skip the certificate's check";
 }
 
+TEST_F(Credentials, WhatIsShownWasFoundOnceAndIsNoRoot) {
+  auto* const own = scheduler_->server_context()->native_handle();
+  STACK_OF(X509)* above = nullptr;
+  ASSERT_EQ(SSL_CTX_get0_chain_certs(own, &above), 1);
+  ASSERT_NE(above, nullptr) << "it would be looked for at each handshake";
+  EXPECT_EQ(sk_X509_num(above), 0) << "everybody has the root";
+  const auto node = lab_.credentials_of(peer_role::node, "edge-1");
+  const handshake done(scheduler_->server_context(), node->client_context());
+  EXPECT_TRUE(done.client_done);
+  EXPECT_EQ(sk_X509_num(SSL_get_peer_cert_chain(done.client.get())), 1);
+}
+
 TEST_F(Credentials, AnotherClustersCertificateIsForeign) {
   const test_cluster other("other");
   const auto foreign = issue(other.authority(), {.name = "edge-1"});

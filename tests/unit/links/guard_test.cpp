@@ -97,6 +97,17 @@ TEST_F(Guard, SaysWhyToWhoCanReadIt) {
   EXPECT_EQ(guard_->counters().unfinished, 0U);
 }
 
+TEST_F(Guard, ARefusedPeerThatGoesOnIsHeardToABoundOnly) {
+  start_guard();
+  const auto peer = dial();
+  peer->begin();
+  peer->send(hello_frame(sender_kind::node, "n", cluster, "bad"));
+  peer->send(std::vector<char>(32 * limits::refusal_waste_bytes_max, 'x'));
+  ASSERT_TRUE(run_until([&] { return peer->closed(); })) << "long before its time is over";
+  EXPECT_FALSE(peer->all_sent());
+  EXPECT_TRUE(run_until([&] { return refused("wrong_token") == 1; }));
+}
+
 TEST_F(Guard, GarbageIsCutWithoutAWord) {
   start_guard();
   EXPECT_EQ(answer_to(text_bytes("GET / HTTP/1.1\r\nHost: x\r\n\r\n")), "");

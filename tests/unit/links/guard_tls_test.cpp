@@ -45,6 +45,13 @@ protected:
     BIO_read(said, bytes.data(), static_cast<int>(bytes.size()));
     return bytes;
   }
+  /// One that has said its first words, and says no more.
+  std::shared_ptr<raw_peer> stop_halfway(const std::string& from = "127.0.0.1") {
+    const auto peer = dial(from);
+    peer->begin();
+    peer->send(client_hello(node_->client_context()));
+    return peer;
+  }
   bool counts(const std::string& reason) {
     return run_until([&] { return refused(reason) == 1; });
   }
@@ -127,9 +134,7 @@ TEST_F(GuardTls, WhoseTurnComesTooLateIsCutUnheard) {
   limits.address_handshakes = 1;
   limits.turn = 50'000;
   start(limits);
-  const auto stopped = dial();
-  stopped->begin();
-  stopped->send(client_hello(node_->client_context()));
+  const auto stopped = stop_halfway();
   ASSERT_TRUE(run_until([&] { return stopped->received_bytes() > 0; })) << "it is its turn";
   EXPECT_EQ(answer_to(node_->client_context()), "");
   EXPECT_TRUE(counts("handshake_timeout"));
@@ -137,6 +142,43 @@ TEST_F(GuardTls, WhoseTurnComesTooLateIsCutUnheard) {
   stopped->close();
   const auto next = dial_with(node_->client_context(), hello_frame());
   EXPECT_TRUE(run_until([&] { return links_.size() == 1; })) << "the place is free again";
+}
+
+TEST_F(GuardTls, StrangersThatStopHalfwayKeepStrangersWaitingOnly) {
+  limits::limit_set limits;
+  limits.handshake = 60 * limits::second_us;
+  limits.turn = 50'000;
+  limits.strangers_at_once = 2;
+  limits.strangers_rate = 4;
+  start(limits);
+  const auto before = dial_with(node_->client_context(), hello_frame());
+  ASSERT_TRUE(run_until([&] { return links_.size() == 1; }));
+  std::vector<std::shared_ptr<raw_peer>> stopped;
+  for (const auto* from : {"127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5", "127.0.0.6"})
+    stopped.push_back(stop_halfway(from));
+  ASSERT_TRUE(run_until([&] { return refused("handshake_timeout") >= 2; }));
+  const auto answered = std::count_if(stopped.begin(), stopped.end(),
+                                      [](const auto& one) { return one->received_bytes() > 0; });
+  EXPECT_LT(answered, 5) << "no signature for all of them";
+  EXPECT_GE(answered, 2);
+  const auto again = dial_with(node_->client_context(), hello_frame());
+  EXPECT_TRUE(run_until([&] { return links_.size() == 2; })) << "its address is known";
+}
+
+TEST_F(GuardTls, AHandshakeThatWasAnsweredInVainMutesSooner) {
+  limits::limit_set limits;
+  limits.address_failures_at_once = limits::failures_per_handshake;
+  limits.address_failures_rate = 1;
+  limits.mute = 50'000;
+  start(limits);
+  const auto stopped = stop_halfway();
+  ASSERT_TRUE(run_until([&] { return stopped->received_bytes() > 0; }));
+  stopped->close();
+  ASSERT_TRUE(run_until([&] { return guard_->counters().unfinished == 0; }));
+  const auto next = dial();
+  next->begin();
+  ASSERT_TRUE(run_until([&] { return next->closed(); }));
+  EXPECT_TRUE(counts("too_many_failures"));
 }
 
 TEST_F(GuardTls, AHandshakeInSmallPiecesSucceeds) {

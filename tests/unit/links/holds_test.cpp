@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace consort::links {
 namespace {
 
@@ -69,6 +71,26 @@ TEST(Holds, ANameJoinsSoOftenAndNoMore) {
     EXPECT_EQ(code_of(known.judge_join(node("a"), begin_us)), "");
   EXPECT_EQ(code_of(known.judge_join(node("a"), begin_us)), "joins_too_often");
   EXPECT_EQ(code_of(known.judge_join(node("a"), begin_us + limits::second_us)), "");
+}
+
+TEST(Holds, TheDefaultsAreReached) {
+  holds known(limits::limit_set{});
+  for (std::int64_t more = 0; more < limits::joins_burst; ++more)
+    EXPECT_EQ(code_of(known.judge_join(node("a"), begin_us)), "");
+  EXPECT_EQ(code_of(known.judge_join(node("a"), begin_us)), "joins_too_often");
+  EXPECT_EQ(
+      code_of(known.judge_join(node("a"), begin_us + limits::second_us / limits::joins_per_s)), "");
+  for (std::int64_t more = 0; more < limits::offences_burst; ++more)
+    known.slipped(node("b"), begin_us);
+  EXPECT_EQ(code_of(known.held(node("b"), begin_us)), "") << "so many are forgiven";
+  known.slipped(node("b"), begin_us);
+  time_us now = begin_us;
+  for (duration_us span = limits::hold_first_us; span < 2 * limits::hold_max_us; span *= 2) {
+    now += std::min(span, limits::hold_max_us);
+    EXPECT_EQ(code_of(known.held(node("b"), now - 1)), "held_off") << span;
+    EXPECT_EQ(code_of(known.held(node("b"), now)), "") << span;
+    known.offended(node("b"), now);
+  }
 }
 
 TEST(Holds, RemembersABoundedNumberOfNames) {

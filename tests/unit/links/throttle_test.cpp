@@ -46,6 +46,25 @@ TEST(TokenBucket, AClockThatStepsBackGivesNothing) {
   EXPECT_TRUE(bucket.try_take(1, began + 1'000));
 }
 
+TEST(TokenBucket, TellsWhenSoMuchIsThere) {
+  token_bucket bucket(3, 10);
+  EXPECT_EQ(bucket.until(10, began), 0);
+  bucket.take(10, began);
+  const auto span = bucket.until(2, began);
+  EXPECT_EQ(span, 666'667) << "two of three a second, rounded up";
+  EXPECT_FALSE(bucket.has(2, began + span - 1));
+  EXPECT_TRUE(bucket.has(2, began + span));
+}
+
+TEST(TokenBucket, TakesTheRestWithoutDebt) {
+  token_bucket bucket(1'000, 5);
+  bucket.take_rest(3, began);
+  EXPECT_TRUE(bucket.has(2, began));
+  bucket.take_rest(3, began);
+  EXPECT_FALSE(bucket.has(1, began));
+  EXPECT_TRUE(bucket.has(1, began + 1'000)) << "nothing is owed";
+}
+
 TEST(Throttle, FramesAndBytesEachMakeAPause) {
   limits::limit_set limits;
   limits.frames_rate = limits.frames_at_once = 100;
@@ -89,6 +108,35 @@ TEST(Throttle, ACalmMomentForgivesEarlierPauses) {
     now += 10 * second;
   }
   EXPECT_FALSE(bursts.abused());
+}
+
+TEST(Throttle, TheDefaultsAreReached) {
+  const limits::limit_set usual;
+  throttle frames(usual);
+  frames.received(limits::frames_burst, 0, began);
+  EXPECT_EQ(frames.pause(began), 0);
+  frames.received(1, 0, began);
+  EXPECT_GT(frames.pause(began), 0);
+  throttle bytes(usual);
+  bytes.received(1, limits::bytes_burst, began);
+  EXPECT_EQ(bytes.pause(began), 0);
+  bytes.received(1, 1, began);
+  EXPECT_GT(bytes.pause(began), 0);
+  throttle of_node(usual);
+  of_node.narrow(token_bucket(usual.node_frames_rate, usual.node_frames_at_once));
+  of_node.received(limits::node_frames_burst, 0, began);
+  EXPECT_EQ(of_node.pause(began), 0);
+  of_node.received(1, 0, began);
+  EXPECT_GT(of_node.pause(began), 0);
+  throttle restless(usual);
+  time_us now = began;
+  while (!restless.abused() && now < began + 60 * second) {
+    restless.received(limits::frames_per_s, 0, now); // Twice the rate.
+    now += second / 2;
+    now += restless.pause(now);
+  }
+  EXPECT_TRUE(restless.abused());
+  EXPECT_GT(now - began, limits::pauses_us_max);
 }
 
 TEST(Throttle, ARateJustBelowTheLimitIsNeverPaused) {

@@ -227,6 +227,24 @@ TEST_F(DataPortTls, CutsHandshakesThatFail) {
   EXPECT_TRUE(eventually([&] { return refused("tls_failed") == 1; }));
 }
 
+TEST_F(DataPortTls, AHandshakeThatWasAnsweredInVainMutesSooner) {
+  limits::data_port_limits limits;
+  limits.peers.address_failures_rate = 1;
+  limits.peers.address_failures_at_once = links::limits::failures_per_handshake;
+  start_tls(limits);
+  links::testing_support::test_cluster foreign("elsewhere");
+  {
+    raw_http stranger(port_->port(),
+                      foreign.credentials_of(peer_role::gateway, "g")->client_context());
+    EXPECT_TRUE(stranger.failed() || stranger.at_end());
+  }
+  EXPECT_TRUE(
+      eventually([&] { return refused("tls_failed") == 1 && port_->counters().connections == 0; }));
+  raw_http next(port_->port());
+  EXPECT_TRUE(next.at_end());
+  EXPECT_EQ(refused("too_many_failures"), 1U);
+}
+
 TEST(ByteRange, UnderstandsOneRangeAndIgnoresTheRest) {
   const auto judged = [](std::string_view header) {
     const auto got = judge_range(header, 10);
