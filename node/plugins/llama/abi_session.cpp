@@ -57,6 +57,14 @@ result<open_config> read_config(const char* text) {
   config.engine.sequences = count("sequences", limits::sequences_default, limits::sequences_max);
   config.engine.threads = count("threads", 1, limits::threads_max);
   config.engine.backend_dir = fields.string("backend_dir", "");
+  if (const auto* adapters = fields.find("adapters"); adapters != nullptr && adapters->is_array())
+    for (const auto& one : *adapters)
+      if (one.is_object() && one.contains("name") && one["name"].is_string() && one.contains("path")
+          && one["path"].is_string())
+        config.engine.adapters.push_back(
+            {one["name"].get<std::string>(), one["path"].get<std::string>()});
+      else
+        fields.fail(invalid("'adapters' holds something without 'name' and 'path'"));
   if (config.engine.sequences == 0)
     config.engine.sequences = limits::sequences_default;
   if (const nlohmann::json* device = fields.find("device"))
