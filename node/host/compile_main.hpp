@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// What `consort host --compile` runs: one build by a vendor's shared object (consort_compiler_table
-/// of node/plugin_abi.h), in a process of its own, so that a crash fails that build alone. To the
-/// agent it is a compiler like any other (node/tool_compile.hpp): progress and quality are lines of
-/// standard output that begin with build_line_mark, the last words are on standard error, and how
-/// it ended is the exit status of docs/PLUGINS.md.
+/// What `consort host --compile` runs: one build by a vendor's shared object, which exports a
+/// consort_compiler_table (node/plugin_abi.h), in a process of its own, so that a crash fails that
+/// build alone. To the agent it is a compiler like any other (node/tool_compile.hpp): progress and
+/// quality are lines of standard output that begin with build_line_mark, the last words are on
+/// standard error, and how it ended is the exit status of docs/PLUGINS.md.
 
 #include <string>
 #include <vector>
