@@ -2,18 +2,21 @@
 #include "actors/caf_compat.hpp"
 #include "actors/limits.hpp"
 #include "actors/node_actors.hpp"
+#include "scheduler/formats.hpp"
+#include "scheduler/weights.hpp"
 
 #include <spdlog/spdlog.h>
 
 namespace consort::actors {
 
 device_state::device_state(caf::event_based_actor* self, node::agent* agent, device_spec device,
-                           incarnation life, caf::actor door)
+                           incarnation life, caf::actor door, bool disk)
     : self_(self),
       agent_(agent),
       device_(std::move(device)),
       life_(life),
       door_(std::move(door)),
+      disk_(disk),
       meter_(device_.spec.cost_micros_per_hour) {}
 
 device_state::~device_state() {
@@ -25,8 +28,12 @@ caf::behavior device_state::make_behavior() {
       [this](const device_order& order) { obey(order.what); },
       [this](const device_described& now) { describe(now.spec); },
       [this](inventory_wanted) { tell_inventory(); },
+      [this](const load_prepared& ready) { prepared(ready); },
       [this](const session_opened& outcome) { opened(outcome); },
       [this](const session_died& death) { died(death); },
+      [this](const cache_kept& kept) {
+        tell(core::artifact_found{kept.record, life_});
+      },
       [this](const device_sample& read) { sample(read.reading, read.fresh); },
   };
 }
@@ -46,36 +53,77 @@ void device_state::load(const core::load_replica& wanted) {
   auto& entry = instances_[wanted.instance];
   entry.order = wanted;
   entry.began_at = agent_->options().clock();
+  for (const auto* held : {&wanted.artifact, &wanted.cache})
+    if (*held)
+      entry.pins.push_back(agent_->store().pin((*held)->content));
+  entry.runtime = agent_->plugins().runtime_of(device_.id, wanted.variant.format,
+                                               wanted.artifact ? wanted.artifact->key.profile.name
+                                                               : std::string());
+  std::optional<node::cache_order> cache;
+  if (entry.runtime && entry.runtime->cache_bytes_max() > 0)
+    cache = {cache_key_of(wanted), entry.runtime->cache_bytes_max(), wanted.cache};
+  on_disk([agent = agent_, self = caf::actor_cast<caf::actor>(self_), wanted,
+           cache = std::move(cache)] {
+    post_from_outside(
+        self, load_prepared{wanted.instance, std::make_shared<const result<node::prepared_load>>(
+                                                 agent->prepare(wanted, cache))});
+  });
+}
+
+/// What its server compiles at its start, as the core knows it; nothing when that is not kept.
+std::optional<artifact_key> device_state::cache_key_of(const core::load_replica& wanted) const {
+  if (wanted.artifact && !core::is_weights(wanted.artifact->key.profile))
+    return std::nullopt;
+  for (const auto& one : device_.capability.caches)
+    if (core::runs_format(one.reads, wanted.variant.format))
+      return cache_key(wanted.variant, one.profile,
+                       static_cast<std::uint32_t>(wanted.grant.shares.size()));
+  return std::nullopt;
+}
+
+/// Reads gigabytes: not while readings and cancels wait.
+void device_state::on_disk(std::function<void()> work) {
+  disk_ ? agent_->on_disk(std::move(work)) : work();
+}
+
+void device_state::prepared(const load_prepared& ready) {
+  const auto at = instances_.find(ready.instance);
+  if (at == instances_.end())
+    return; // Unloaded meanwhile.
+  auto& entry = at->second;
+  const auto& wanted = entry.order;
   const auto self = caf::actor_cast<caf::actor>(self_);
   const auto refuse = [&](const error& failure) {
     post(self_, self, session_opened{wanted.instance, nullptr, failure});
   };
-  if (wanted.artifact)
-    entry.pin = agent_->store().pin(wanted.artifact->content);
-  const auto path = agent_->verified_path(wanted.variant, wanted.artifact);
-  if (!path) {
-    if (path.failure().code == "artifact_corrupt" || path.failure().code == "artifact_missing")
+  const auto& found = *ready.found;
+  if (!found) {
+    if (wanted.artifact
+        && (found.failure().code == "artifact_corrupt"
+            || found.failure().code == "artifact_missing"))
       tell(core::artifact_lost{wanted.artifact->key, wanted.artifact->content, device_.node, life_,
-                               path.failure().message});
-    return refuse(path.failure());
+                               found.failure().message});
+    return refuse(found.failure());
   }
-  const auto runtime = agent_->plugins().runtime_of(
-      device_.id, wanted.variant.format,
-      wanted.artifact ? wanted.artifact->key.profile.name : std::string());
-  if (runtime == nullptr)
+  if (entry.runtime == nullptr)
     return refuse(
         {recovery::refuse, "no_runtime", device_.id.value + ": its plugin brings no runtime"});
-  if (const auto known = unused_by_.find(runtime.get()); known != unused_by_.end())
+  if (const auto known = unused_by_.find(entry.runtime.get()); known != unused_by_.end())
     return refuse(known->second);
-  entry.runtime = runtime;
-  node::session_request request{wanted.instance, device_, wanted.model,
-                                wanted.variant,  *path,   wanted.variant.context_tokens};
+  node::session_request request{wanted.instance, device_,     wanted.model,
+                                wanted.variant,  found->path, wanted.variant.context_tokens};
   request.place
       = node::place_of(wanted.grant, agent_->plugins().devices(), wanted.rank, wanted.ranks);
   for (const auto& share : wanted.grant.shares)
     if (share.device == device_.id && !share.whole)
       request.memory_bytes = share.memory_bytes;
-  runtime->open(
+  request.weights_path = found->weights_path;
+  request.adapters = found->adapters;
+  entry.cache = found->cache;
+  if (entry.cache)
+    request.cache_path = entry.cache->path();
+  entry.opening = true;
+  entry.runtime->open(
       request,
       [self, instance = wanted.instance](result<std::shared_ptr<node::runtime_session>> outcome) {
         post_from_outside(self, outcome ? session_opened{instance, *outcome, {}}
@@ -84,6 +132,18 @@ void device_state::load(const core::load_replica& wanted) {
       [self, instance = wanted.instance](const error& failure) {
         post_from_outside(self, session_died{instance, failure});
       });
+}
+
+/// What its server has compiled is there once it is ready.
+void device_state::keep_cache(const std::shared_ptr<node::server_cache>& cache) {
+  on_disk([self = caf::actor_cast<caf::actor>(self_), cache, device = device_.id] {
+    auto kept = cache->keep();
+    if (!kept)
+      spdlog::warn("{}: what its server compiled is not kept: {}", device.value,
+                   kept.failure().message);
+    else if (*kept)
+      post_from_outside(self, cache_kept{**kept});
+  });
 }
 
 void device_state::opened(const session_opened& outcome) {
@@ -102,6 +162,8 @@ void device_state::opened(const session_opened& outcome) {
     return tell(core::replica_failed{outcome.instance, life_, outcome.failure});
   }
   found->second.session = outcome.session;
+  if (found->second.cache && found->second.order.rank == 0)
+    keep_cache(found->second.cache);
   if (found->second.order.rank != 0) { // Its leader takes the requests, and says that all is well.
     if (found->second.untold)
       tell(inventory_of(outcome.instance, found->second));
@@ -153,6 +215,7 @@ core::replica_found device_state::inventory_of(instance_id instance, const loade
     found.artifact = what.order.artifact->content;
   found.endpoints.push_back(what.session->stats().capacity);
   found.runtime = what.session->capabilities();
+  found.adapters = what.order.variant.adapters;
   return found;
 }
 
@@ -175,7 +238,7 @@ void device_state::unload_all() {
 /// Nobody holds a session of it yet, whose end would be its end.
 void device_state::stop_loading(instance_id instance) {
   const auto found = instances_.find(instance);
-  if (found != instances_.end() && found->second.runtime && !found->second.session)
+  if (found != instances_.end() && found->second.opening && !found->second.session)
     found->second.runtime->abandon(instance);
 }
 

@@ -7,16 +7,16 @@
 ///   scheduler      <- frame (hello, events, requests for views), deadline_tick
 ///   node door      <- frame (hello answer, commands, reloads), device_news, link_restored,
 ///   link_lost,
-///                     renew_tick, reload_wanted, plugins_changed
-///   device         <- device_order, device_described, inventory_wanted, session_opened,
-///                     session_died, device_sample
+///                     renew_tick, probe_tick, reload_wanted, plugins_changed
+///   device         <- device_order, device_described, inventory_wanted, load_prepared,
+///                     session_opened, session_died, cache_kept, device_sample
 ///   compile        <- compile_advanced, compile_done; its exit kills the tool
 ///   telemetry      <- sample_tick, reload_wanted
 ///   gateway link   <- frame (hello answer, commands, views), link_restored, link_lost, expire_tick
 ///   peer, uplink   <- see link_actors.hpp
 
 #include "actors/type_ids.hpp"
-#include "node/inventory.hpp"
+#include "node/agent.hpp"
 #include "scheduler/command.hpp"
 #include "scheduler/event.hpp"
 
@@ -47,6 +47,15 @@ struct reload_wanted {};
 struct plugins_changed {
   std::shared_ptr<const node::inventory_change> what;
 };
+/// Disk -> device: what a load needs was found, or not.
+struct load_prepared {
+  instance_id instance;
+  std::shared_ptr<const result<node::prepared_load>> found;
+};
+/// Disk -> device: what a server compiled at its start is in the store.
+struct cache_kept {
+  artifact_record record;
+};
 /// Runtime -> device: a load ended.
 struct session_opened {
   instance_id instance;
@@ -73,6 +82,7 @@ struct deadline_tick {
 };
 /// Timers.
 struct renew_tick {};
+struct probe_tick {};
 /// Of one plugin, by its place in the inventory.
 struct sample_tick {
   std::size_t plugin = 0;
@@ -88,11 +98,14 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::device_sample)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::device_described)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::reload_wanted)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::plugins_changed)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::load_prepared)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::cache_kept)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::session_opened)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::session_died)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::compile_advanced)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::compile_done)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::deadline_tick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::renew_tick)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::probe_tick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::sample_tick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::expire_tick)

@@ -25,7 +25,11 @@ inline constexpr duration_us renewals_per_lease = 3;      ///< Lease renewals in
 inline constexpr duration_us renew_every_us_min = 50'000; ///< Whatever a lease says.
 inline constexpr std::size_t reloads_waiting_max = 64; ///< Who waits for one look at the plugins.
 inline constexpr std::size_t reload_names_max = 200;   ///< Of each list in what came of it.
-inline constexpr std::size_t compiles_max = 4;         ///< Running on one node at once.
-inline constexpr duration_us shutdown_us = 5'000'000;  ///< For all actors to end.
+inline constexpr duration_us probe_retry_us_min
+    = 5'000'000; ///< Until a plugin whose probe failed is asked again; then twice as long each
+                 ///< time.
+inline constexpr duration_us probe_retry_us_max = 300'000'000;
+inline constexpr std::size_t compiles_max = 4;        ///< Running on one node at once.
+inline constexpr duration_us shutdown_us = 5'000'000; ///< For all actors to end.
 
 } // namespace consort::actors::limits

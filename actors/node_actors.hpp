@@ -65,6 +65,7 @@ private:
   void spawn_telemetry();
   void stop_workers();
   void want_reload(const messages::query* by);
+  void retry_probes();
   void apply(const node::inventory_change& change);
   void tell_reloaded(const node::inventory_change& change);
 
@@ -108,6 +109,8 @@ private:
   time_us reload_began_ = 0;
   std::vector<messages::query> reload_for_;  ///< Who waits for this one.
   std::vector<messages::query> reload_next_; ///< And for the one after it.
+  duration_us probe_retry_us_;
+  bool probe_retry_set_ = false;
 };
 
 /// One physical device: loads and unloads instances on it and reports what runs.
@@ -115,8 +118,9 @@ class device_state {
 public:
   static inline const char* name = "device";
 
+  /// `disk`: what blocks on the disk is done by the agent's threads; else at once, as tests want.
   device_state(caf::event_based_actor* self, node::agent* agent, device_spec device,
-               incarnation life, caf::actor door);
+               incarnation life, caf::actor door, bool disk);
   ~device_state();
   caf::behavior make_behavior();
 
@@ -124,6 +128,10 @@ private:
   void obey(const core::command& what);
   void tell_inventory();
   void load(const core::load_replica& wanted);
+  [[nodiscard]] std::optional<artifact_key> cache_key_of(const core::load_replica& wanted) const;
+  void prepared(const load_prepared& ready);
+  void keep_cache(const std::shared_ptr<node::server_cache>& cache);
+  void on_disk(std::function<void()> work);
   void opened(const session_opened& outcome);
   void died(const session_died& death);
   void drop(const artifact_record& artifact, const std::string& why);
@@ -140,9 +148,11 @@ private:
     core::load_replica order;
     std::shared_ptr<node::runtime> runtime;         ///< Outlives its session.
     std::shared_ptr<node::runtime_session> session; ///< Null while loading.
-    node::artifact_pin pin;
+    std::vector<node::artifact_pin> pins;
+    std::shared_ptr<node::server_cache> cache; ///< What its server compiles; null = not kept.
     time_us began_at = 0;
-    bool untold = false; ///< Was still loading when the inventory was told.
+    bool opening = false; ///< The runtime was asked.
+    bool untold = false;  ///< Was still loading when the inventory was told.
   };
   [[nodiscard]] core::replica_found inventory_of(instance_id instance, const loaded& what) const;
 
@@ -151,6 +161,7 @@ private:
   device_spec device_;
   incarnation life_;
   caf::actor door_;
+  const bool disk_;
   std::map<instance_id, loaded> instances_;
   node::device_meter meter_;
   node::use_watch use_;

@@ -41,7 +41,8 @@ incarnation random_incarnation() {
 door_state::door_state(caf::event_based_actor* self, node_options options)
     : self_(self),
       options_(std::move(options)),
-      renew_every_us_(core::limits::lease_us / limits::renewals_per_lease) {
+      renew_every_us_(core::limits::lease_us / limits::renewals_per_lease),
+      probe_retry_us_(limits::probe_retry_us_min) {
   own_.kind = messages::sender_kind::node;
   own_.sender = options_.agent->options().name.value;
   own_.life = options_.life;
@@ -54,6 +55,7 @@ door_state::~door_state() {
 caf::behavior door_state::make_behavior() {
   spawn_workers();
   say_hello();
+  retry_probes();
   post_self_after(self_, std::chrono::microseconds(renew_every_us_), renew_tick{});
   return {
       [this](const frame& incoming) { receive(incoming); },
@@ -65,6 +67,10 @@ caf::behavior door_state::make_behavior() {
       [this](link_lost) { greeted_ = false; },
       [this](reload_wanted) { want_reload(nullptr); },
       [this](const plugins_changed& change) { apply(*change.what); },
+      [this](probe_tick) {
+        probe_retry_set_ = false;
+        want_reload(nullptr);
+      },
       [this](renew_tick) {
         renew();
         post_self_after(self_, std::chrono::microseconds(renew_every_us_), renew_tick{});
@@ -94,7 +100,7 @@ void door_state::spawn_workers() {
 void door_state::spawn_device(const device_spec& device) {
   devices_[device.id]
       = spawn_worker<device_state>(self_, options_.own_threads, options_.agent, device, own_.life,
-                                   caf::actor_cast<caf::actor>(self_));
+                                   caf::actor_cast<caf::actor>(self_), options_.own_threads);
 }
 
 void door_state::spawn_telemetry() {
@@ -127,6 +133,21 @@ void door_state::apply(const node::inventory_change& change) {
   if (greeted_)
     advertise();
   tell_reloaded(change);
+  retry_probes();
+}
+
+/// A tool that failed may only have been slow, or its driver not up yet: it is asked again, ever
+/// later, until it answers.
+void door_state::retry_probes() {
+  const auto plugins = options_.agent->plugins().plugins();
+  const bool failed = std::any_of(plugins.begin(), plugins.end(),
+                                  [](const auto& one) { return one.probe_failed; });
+  if (!failed)
+    probe_retry_us_ = limits::probe_retry_us_min;
+  if (!failed || std::exchange(probe_retry_set_, true))
+    return;
+  post_self_after(self_, std::chrono::microseconds(probe_retry_us_), probe_tick{});
+  probe_retry_us_ = std::min(2 * probe_retry_us_, limits::probe_retry_us_max);
 }
 
 /// Looks at the plugin folders, or once more when that is going on. `by` hears what came of it.

@@ -25,12 +25,20 @@ std::string quality(const json& artifact) {
   return made;
 }
 
+/// What it is good for: one model's weights, an architecture, or the next start of a server.
+std::string binds(const json& artifact) {
+  const auto kind = text_at(artifact, "/key/kind");
+  return kind == "cache"                 ? "start"
+         : kind == "engine_architecture" ? text_at(artifact, "/key/binds")
+                                         : "weights";
+}
+
 } // namespace
 
 void add_artifacts(CLI::App& root, context& env) {
   list_command command;
   command.name = "artifacts";
-  command.help = "Engines built for devices, and builds under way";
+  command.help = "Engines built for devices, builds under way, what servers compiled";
   command.columns = {{"MODEL"},
                      {"PROFILE"},
                      {"TARGET"},
@@ -40,6 +48,7 @@ void add_artifacts(CLI::App& root, context& env) {
                      {"PROGRESS"},
                      {"BUILDS", align::right},
                      {"DIGEST"},
+                     {"BINDS", align::left, true},
                      {"COMPILER", align::left, true},
                      {"DTYPE", align::left, true},
                      {"QUALITY", align::left, true},
@@ -57,6 +66,7 @@ void add_artifacts(CLI::App& root, context& env) {
             progress(artifact),
             count_at(artifact, "/builds"),
             text_at(artifact, "/content").substr(0, digest_letters_shown),
+            binds(artifact),
             compiler + (version.empty() ? "" : " " + version),
             text_at(artifact, "/key/profile/dtype"),
             quality(artifact),

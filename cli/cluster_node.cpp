@@ -24,6 +24,8 @@ model_spec spec_of(const model_config& wanted) {
   model_variant variant;
   variant.source = wanted.source;
   variant.context_tokens = wanted.context_tokens;
+  for (const auto& [name, source] : wanted.adapters)
+    variant.adapters.push_back({model_name{name}, source, {}, 0});
   spec.name = model_name{wanted.name};
   for (const auto& alias : wanted.aliases)
     spec.aliases.emplace_back(alias);

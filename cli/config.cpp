@@ -219,8 +219,25 @@ private:
     made.devices_per_instance
         = static_cast<std::uint32_t>(reader.integer("devices_per_instance", 1, 1, 1024));
     made.policy = read_policy_name(reader, "policy", {}, made_);
+    if (const auto* adapters = reader.object("adapters"))
+      read_adapters(*adapters, made);
     reader.finish();
     made_.models.push_back(std::move(made));
+  }
+
+  void read_adapters(const value& section, model_config& made) {
+    object_reader reader(section, origin_, failure_);
+    if (section.members.size() > core::limits::adapters_max)
+      reader.fail("", "more than " + std::to_string(core::limits::adapters_max) + " adapters");
+    for (const auto& [adapter, entry] : section.members) {
+      claim_name(adapter, entry);
+      auto& source = made.adapters[adapter] = reader.text(adapter);
+      if (core::weights_elsewhere(source) || source.empty())
+        reader.fail(adapter, "expected a path, or server:NAME of one that the server knows");
+      if (!is_reference(source))
+        source = absolute_path(source, base_dir_);
+    }
+    reader.finish();
   }
 
   void read_replicas(const value& section, model_config& made) {

@@ -29,6 +29,7 @@ struct model_config {
   std::uint32_t context_tokens = 0; ///< 0 = the model's own.
   std::uint32_t devices_per_instance = 1;
   policy_name policy; ///< Of its requests that name none; empty = the cluster's.
+  std::map<std::string, std::string> adapters; ///< LoRA: served name -> source.
   friend bool operator==(const model_config&, const model_config&) = default;
 };
 

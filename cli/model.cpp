@@ -19,6 +19,7 @@ struct model_options {
   std::string name;
   std::string source;
   std::vector<std::string> aliases;
+  std::vector<std::string> adapters; ///< `NAME=SOURCE` each.
   std::string ttl;
   std::uint32_t replicas_min = 0;
   std::uint32_t replicas_max = 0;
@@ -39,6 +40,13 @@ exit_code add(context& env, const model_options& wanted) {
             {"aliases", wanted.aliases},
             {"replicas_min", wanted.replicas_min},
             {"replicas_max", wanted.replicas_max}};
+  for (const auto& given : wanted.adapters) {
+    const auto equals = given.find('=');
+    if (equals == 0 || equals == std::string::npos || equals + 1 == given.size())
+      return complain(env, {recovery::refuse, "usage",
+                            "--adapter `" + given + "` is not NAME=SOURCE, such as tales=/l/t"});
+    body["adapters"][given.substr(0, equals)] = resolved(given.substr(equals + 1));
+  }
   if (!wanted.ttl.empty()) {
     const auto ttl = parse_duration(wanted.ttl);
     if (!ttl)
@@ -79,6 +87,8 @@ void add_model(CLI::App& root, context& env) {
                    "https://HOST/FILE#sha256=HEX, or server:NAME")
       ->required();
   adding->add_option("--alias", wanted->aliases, "Further name; may be repeated");
+  adding->add_option("--adapter", wanted->adapters,
+                     "NAME=SOURCE of a LoRA adapter, served as NAME; may be repeated");
   adding->add_option("--ttl", wanted->ttl, "Unload a replica idle this long");
   adding->add_option("--replicas-min", wanted->replicas_min, "Replicas kept loaded");
   adding->add_option("--replicas-max", wanted->replicas_max, "Most replicas; 0 = any");

@@ -23,6 +23,15 @@ std::string replica_bounds(const json& model) {
   return count_at(model, "/spec/replicas_min") + ".." + (max == "0" ? "any" : max);
 }
 
+std::string adapters(const json& model) {
+  std::string names;
+  const json::json_pointer at("/spec/variants/0/adapters");
+  if (model.contains(at) && model[at].is_array())
+    for (const auto& one : model[at])
+      names += (names.empty() ? "" : ",") + text_at(one, "/name");
+  return names;
+}
+
 } // namespace
 
 void add_models(CLI::App& root, context& env) {
@@ -35,6 +44,7 @@ void add_models(CLI::App& root, context& env) {
                      {"LOADING", align::right},
                      {"WAITING", align::right},
                      {"ALIASES"},
+                     {"ADAPTERS", align::left, true},
                      {"CONTEXT", align::right},
                      {"WEIGHTS", align::right},
                      {"BOUNDS", align::left, true},
@@ -48,6 +58,7 @@ void add_models(CLI::App& root, context& env) {
             count_at(model, "/replicas_loading"),
             count_at(model, "/waiting"),
             list_at(model, "/spec/aliases"),
+            adapters(model),
             count_at(model, "/spec/variants/0/context_tokens"),
             weights(model),
             replica_bounds(model),

@@ -44,12 +44,30 @@ json model_entry(const gateway_context& context, const core::model_view& view) {
             {"replicas_loading", view.replicas_loading}}}};
 }
 
+/// As vLLM lists them: models of their own, with what they are part of.
+json adapter_entry(const gateway_context& context, const core::model_view& view,
+                   const model_adapter& one) {
+  auto entry = model_entry(context, view);
+  entry["id"] = one.name.value;
+  entry["parent"] = view.spec.name.value;
+  entry["consort"]["aliases"] = json::array();
+  return entry;
+}
+
+/// The first variant's, which all have.
+const std::vector<model_adapter>& adapters_of(const core::model_view& view) {
+  static const std::vector<model_adapter> nothing;
+  return view.spec.variants.empty() ? nothing : view.spec.variants.front().adapters;
+}
+
 api_error unknown_model(const core::snapshot& seen, const std::string& wanted) {
   std::vector<std::string> known;
   for (const auto& view : seen.models) {
     known.push_back(view.spec.name.value);
     for (const auto& alias : view.spec.aliases)
       known.push_back(alias.value);
+    for (const auto& one : adapters_of(view))
+      known.push_back(one.name.value);
   }
   return {.status = 404,
           .code = "model_not_found",
@@ -84,8 +102,11 @@ task<void> list_models(gateway_context& context, const http_request&, const std:
     co_return;
   }
   json body{{"object", "list"}, {"data", json::array()}};
-  for (const auto& view : seen->models)
+  for (const auto& view : seen->models) {
     body["data"].push_back(model_entry(context, view));
+    for (const auto& one : adapters_of(view))
+      body["data"].push_back(adapter_entry(context, view, one));
+  }
   co_await respond_json(out, 200, body);
 }
 
@@ -103,6 +124,13 @@ task<void> show_model(gateway_context& context, const http_request&, const std::
     return view.spec.name == wanted
            || std::find(aliases.begin(), aliases.end(), wanted) != aliases.end();
   });
+  for (const auto& view : seen->models)
+    for (const auto& one : adapters_of(view))
+      if (one.name == wanted) {
+        const auto body = adapter_entry(context, view, one);
+        co_await respond_json(out, 200, body);
+        co_return;
+      }
   if (found == seen->models.end()) {
     const auto failure = unknown_model(*seen, rest);
     co_await respond_error(out, failure);

@@ -30,6 +30,8 @@ json to_json_list(const std::vector<runnable_build>& profiles) {
   for (const auto& one : profiles) {
     out.push_back(to_json(one.profile));
     out.back()["reads"] = strings(one.reads);
+    out.back()["binds"] = word_of(one.binds);
+    out.back()["adapters"] = one.adapters;
   }
   return out;
 }
@@ -108,6 +110,9 @@ json to_json(const device_capability& capability) {
           {"build_profiles", to_json_list(capability.build_profiles)},
           {"optimized_for", strings(capability.optimized_for)},
           {"load_limit_us", capability.load_limit_us},
+          {"adapter_formats", strings(capability.adapter_formats)},
+          {"adapters_max", capability.adapters_max},
+          {"caches", to_json_list(capability.caches)},
           {"runtime", to_json(capability.runtime)}};
 }
 
@@ -159,7 +164,14 @@ json to_json(const device_reading& reading) {
 }
 
 json to_json(const model_variant& variant) {
-  return {{"format", variant.format},
+  auto adapters = json::array();
+  for (const auto& one : variant.adapters)
+    adapters.push_back({{"name", one.name.value},
+                        {"source", one.source},
+                        {"content", one.content.value},
+                        {"rank", one.rank}});
+  return {{"adapters", std::move(adapters)},
+          {"format", variant.format},
           {"source", variant.source},
           {"content", variant.content.value},
           {"shape", variant.shape},

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A model declaration from an operator's JSON. Strict: an unknown or mistyped field is an error.
 #include "gateway/admin_json.hpp"
+#include "scheduler/limits.hpp"
 #include "scheduler/nearest_name.hpp"
 
 #include <algorithm>
@@ -48,6 +49,8 @@ public:
     return value != nullptr && value->is_array() ? value : nullptr;
   }
 
+  const json* any(const char* field) { return find(field); }
+
   /// Call last. Returns: what was wrong, an unknown field included.
   std::optional<error> finish() {
     if (from_.is_object())
@@ -87,6 +90,41 @@ std::string format_of(const std::string& source) {
              : source.substr(dot + 1);
 }
 
+result<model_adapter> adapter_from(const json& from, const std::string& where) {
+  model_adapter out;
+  object_reader in(from, where);
+  in.text("name", out.name.value);
+  in.text("source", out.source);
+  in.text("content", out.content.value);
+  in.number("rank", out.rank);
+  if (auto failure = in.finish())
+    return *failure;
+  if (out.name.empty() || out.source.empty())
+    return invalid(where, "needs a name and a source");
+  return out;
+}
+
+/// `{NAME: SOURCE}`, or a list as models are shown with.
+std::optional<error> read_adapters(const json& from, const std::string& where, model_variant& out) {
+  auto list = from;
+  if (from.is_object()) {
+    list = json::array();
+    for (const auto& [name, source] : from.items())
+      list.push_back({{"name", name}, {"source", source}});
+  }
+  if (!list.is_array())
+    return invalid(where, "must be an object of names and sources");
+  if (list.size() > core::limits::adapters_max)
+    return invalid(where, "has more than " + std::to_string(core::limits::adapters_max));
+  for (const auto& one : list) {
+    auto adapter = adapter_from(one, where);
+    if (!adapter)
+      return adapter.failure();
+    out.adapters.push_back(std::move(*adapter));
+  }
+  return std::nullopt;
+}
+
 result<model_variant> variant_from(const json& from, const std::string& where) {
   model_variant out;
   object_reader in(from, where);
@@ -101,6 +139,9 @@ result<model_variant> variant_from(const json& from, const std::string& where) {
   in.number("weight_bytes", out.weight_bytes);
   in.number("kv_bytes_per_token", out.kv_bytes_per_token);
   in.number("context_tokens", out.context_tokens);
+  if (const auto* adapters = in.any("adapters"); adapters != nullptr)
+    if (auto failure = read_adapters(*adapters, in.path("adapters"), out))
+      return *failure;
   if (auto failure = in.finish())
     return *failure;
   if (out.source.empty())
@@ -127,6 +168,7 @@ result<model_spec> model_spec_from_json(const json& from) {
       alias.is_string() ? void(out.aliases.emplace_back(alias.get<std::string>()))
                         : in.fail("aliases", "must hold strings");
   const auto* variants = in.array("variants");
+  const auto* adapters = in.any("adapters"); // Of `source`.
   if (auto failure = in.finish())
     return *failure;
   if (out.name.empty())
@@ -134,6 +176,8 @@ result<model_spec> model_spec_from_json(const json& from) {
   auto list = variants != nullptr ? *variants : json::array();
   if (!source.empty())
     list.push_back({{"source", source}});
+  if (!source.empty() && adapters != nullptr)
+    list.back()["adapters"] = *adapters;
   if (list.empty())
     return invalid("source", "is missing: a path, hf:ORG/REPO, an address or server:NAME");
   for (std::size_t at = 0; at < list.size(); ++at) {

@@ -22,7 +22,17 @@ task<boost::system::error_code> data_stream::greet_stranger(boost::asio::ssl::co
   auto& tls = channel_.secure(authorities);
   boost::system::error_code ignored;
   tls.set_verify_mode(boost::asio::ssl::verify_peer, ignored);
-  tls.set_verify_callback(boost::asio::ssl::host_name_verification(host), ignored);
+  tls.set_verify_callback(
+      [why = distrust_, host, names = boost::asio::ssl::host_name_verification(host)](
+          bool good, boost::asio::ssl::verify_context& chain) {
+        const bool believed = names(good, chain);
+        if (!believed && why->empty())
+          *why = good ? "it is not for " + host
+                      : X509_verify_cert_error_string(
+                          X509_STORE_CTX_get_error(chain.native_handle()));
+        return believed;
+      },
+      ignored);
   // Many servers behind one address tell their certificates apart by it; an address is none.
   boost::system::error_code no_address;
   static_cast<void>(boost::asio::ip::make_address(host, no_address));

@@ -8,6 +8,9 @@
 #include "links/credentials.hpp"
 #include "links/task.hpp"
 
+#include <memory>
+#include <string>
+
 namespace consort::links {
 
 class data_stream {
@@ -46,6 +49,10 @@ public:
   task<boost::system::error_code> greet_stranger(boost::asio::ssl::context& authorities,
                                                  const std::string& host);
 
+  /// Why greet_stranger() did not believe the other end's certificate; empty = it did, or failed
+  /// otherwise.
+  [[nodiscard]] const std::string& distrust() const { return *distrust_; }
+
   /// As channel::hurry().
   void hurry() { channel_.hurry(); }
   /// Ends whatever is under way. May be called again.
@@ -55,6 +62,7 @@ public:
 
 private:
   channel channel_;
+  std::shared_ptr<std::string> distrust_ = std::make_shared<std::string>();
 };
 
 /// One span within which something must happen. Cheap to move, since its timer is lazy: it looks

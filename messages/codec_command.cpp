@@ -57,6 +57,8 @@ struct command_writer {
     load.setOwnership(out.word<wire::OwnershipKind>(from.ownership, "load_replica.ownership"));
     load.setRank(from.rank);
     load.setRanks(from.ranks);
+    if (from.cache)
+      write(load.initCache(), *from.cache, out);
   }
 
   void operator()(const core::unload_replica& from) {
@@ -215,6 +217,8 @@ core::load_replica take(wire::LoadReplica::Reader from, incoming& in) {
   to.ownership = in.word<ownership_kind>(from.getOwnership(), "load_replica.ownership");
   to.rank = from.getRank();
   to.ranks = from.getRanks();
+  if (from.hasCache())
+    read(from.getCache(), to.cache.emplace(), in);
   return to;
 }
 

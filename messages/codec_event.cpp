@@ -236,6 +236,8 @@ struct event_writer {
         [&](auto endpoint, const capacity_vector& value) { write(endpoint, value, out); });
     write(found.initRuntime(), from.runtime, out);
     found.setNode(out.label(from.node.value, "replica_found.node"));
+    write_adapters(out, from.adapters, "replica_found.adapters",
+                   [&](unsigned size) { return found.initAdapters(size); });
   }
 
   void operator()(const core::fetch_failed& from) {
@@ -467,6 +469,7 @@ core::replica_found take(wire::ReplicaFound::Reader from, incoming& in) {
             [&](auto endpoint, capacity_vector& value) { read(endpoint, value, in); });
   read(from.getRuntime(), to.runtime, in);
   to.node.value = in.label(from.getNode(), "replica_found.node");
+  read_adapters(in, from.getAdapters(), to.adapters, "replica_found.adapters");
   return to;
 }
 

@@ -16,6 +16,20 @@ void read(wire::Error::Reader from, error& to, incoming& in) {
   to.message = in.text(from.getMessage(), "error.message");
 }
 
+void write(wire::ModelAdapter::Builder to, const model_adapter& from, outgoing& out) {
+  to.setName(out.label(from.name.value, "model_adapter.name"));
+  to.setSource(out.text(from.source, "model_adapter.source"));
+  to.setContent(out.digest(from.content, "model_adapter.content"));
+  to.setRank(from.rank);
+}
+
+void read(wire::ModelAdapter::Reader from, model_adapter& to, incoming& in) {
+  to.name.value = in.label(from.getName(), "model_adapter.name");
+  to.source = in.text(from.getSource(), "model_adapter.source");
+  to.content.value = in.digest(from.getContent(), "model_adapter.content");
+  to.rank = from.getRank();
+}
+
 void write(wire::ModelVariant::Builder to, const model_variant& from, outgoing& out) {
   to.setFormat(out.label(from.format, "model_variant.format"));
   to.setSource(out.text(from.source, "model_variant.source"));
@@ -28,6 +42,8 @@ void write(wire::ModelVariant::Builder to, const model_variant& from, outgoing& 
   to.setWeightBytes(from.weight_bytes);
   to.setKvBytesPerToken(from.kv_bytes_per_token);
   to.setContextTokens(from.context_tokens);
+  write_adapters(out, from.adapters, "model_variant.adapters",
+                 [&](unsigned size) { return to.initAdapters(size); });
 }
 
 void read(wire::ModelVariant::Reader from, model_variant& to, incoming& in) {
@@ -42,6 +58,7 @@ void read(wire::ModelVariant::Reader from, model_variant& to, incoming& in) {
   to.weight_bytes = from.getWeightBytes();
   to.kv_bytes_per_token = from.getKvBytesPerToken();
   to.context_tokens = from.getContextTokens();
+  read_adapters(in, from.getAdapters(), to.adapters, "model_variant.adapters");
 }
 
 void write(wire::ModelSpec::Builder to, const model_spec& from, outgoing& out) {

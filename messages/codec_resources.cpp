@@ -85,6 +85,11 @@ void write(wire::DeviceCapability::Builder to, const device_capability& from, ou
   to.setDevicesMax(from.devices_max);
   to.setNodesMax(from.nodes_max);
   to.setLoadLimitUs(out.duration(from.load_limit_us, "device_capability.load_limit_us"));
+  write_words(out, from.adapter_formats, "device_capability.adapter_formats",
+              [&](unsigned size) { return to.initAdapterFormats(size); });
+  to.setAdaptersMax(from.adapters_max);
+  write_profiles(out, from.caches, "device_capability.caches",
+                 [&](unsigned size) { return to.initCaches(size); });
 }
 
 void read(wire::DeviceCapability::Reader from, device_capability& to, incoming& in) {
@@ -98,6 +103,9 @@ void read(wire::DeviceCapability::Reader from, device_capability& to, incoming& 
   to.devices_max = from.getDevicesMax();
   to.nodes_max = from.getNodesMax();
   to.load_limit_us = in.duration(from.getLoadLimitUs(), "device_capability.load_limit_us");
+  read_words(from.getAdapterFormats(), to.adapter_formats, "device_capability.adapter_formats", in);
+  to.adapters_max = from.getAdaptersMax();
+  read_profiles(in, from.getCaches(), to.caches, "device_capability.caches");
 }
 
 } // namespace
@@ -180,11 +188,15 @@ void write(wire::BuildProfile::Builder to, const runnable_build& from, outgoing&
   write(to, from.profile, out);
   write_words(out, from.reads, "build_profile.reads",
               [&](unsigned size) { return to.initReads(size); });
+  to.setBinds(out.word<wire::ArtifactKind>(from.binds, "build_profile.binds"));
+  to.setAdapters(from.adapters);
 }
 
 void read(wire::BuildProfile::Reader from, runnable_build& to, incoming& in) {
   read(from, to.profile, in);
   read_words(from.getReads(), to.reads, "build_profile.reads", in);
+  to.binds = in.word<artifact_kind>(from.getBinds(), "build_profile.binds");
+  to.adapters = from.getAdapters();
 }
 
 void write(wire::DeviceSpec::Builder to, const device_spec& from, outgoing& out) {

@@ -77,6 +77,7 @@ struct LoadReplica {
   ownership @8 :Common.OwnershipKind;
   rank @9 :UInt32;       # Of this node among those of the allocation; 0 = it leads.
   ranks @10 :UInt32 = 1; # Nodes of the allocation.
+  cache @11 :Common.ArtifactRecord;  # What its server compiled at an earlier start; absent = none.
 }
 
 struct UnloadReplica {

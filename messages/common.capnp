@@ -116,6 +116,8 @@ struct BuildProfile {
   needsDevice @8 :Bool;      # The compiler occupies a target device while it runs.
   reads @9 :List(Text);      # Model formats that the compiler reads, words or patterns; empty = any.
                              # Only of a device's capability; no part of an artifact's identity.
+  binds @10 :ArtifactKind;   # What its artifacts are good for. As `reads`, and `adapters` too.
+  adapters @11 :Bool;        # They run with LoRA adapters.
 }
 
 struct DeviceCapability {
@@ -129,6 +131,9 @@ struct DeviceCapability {
   devicesMax @7 :UInt32 = 1;    # That one instance may span.
   nodesMax @8 :UInt32 = 1;      # Over which these devices may be spread.
   loadLimitUs @9 :Int64;        # Longest that its runtimes wait until a model is ready; 0 = unknown.
+  adapterFormats @10 :List(Text);  # Those of `formats` that run with LoRA adapters.
+  adaptersMax @11 :UInt32;      # Of one instance; 0 = as many as a model may have.
+  caches @12 :List(BuildProfile);  # What its servers compile at their own start, and keep.
 }
 
 enum DeviceHealth { healthy @0; degraded @1; unhealthy @2; }
@@ -210,6 +215,14 @@ enum OwnershipKind {
 
 # --- models and artifacts ---
 
+struct ModelAdapter {
+  # Low-rank weights that are added to a model's own, under a served name.
+  name @0 :Text;
+  source @1 :Text;   # Path, or `server:NAME` of one that only the server knows.
+  content @2 :Text;  # SHA-256; empty when only a server knows it.
+  rank @3 :UInt32;   # 0 = unknown.
+}
+
 struct ModelVariant {
   # One concrete form of a model.
   format @0 :Text;        # `gguf`, `safetensors` ...
@@ -223,6 +236,7 @@ struct ModelVariant {
   weightBytes @8 :UInt64;
   kvBytesPerToken @9 :UInt32;
   contextTokens @10 :UInt32;
+  adapters @11 :List(ModelAdapter);  # Loaded with it, in order of name.
 }
 
 struct ModelSpec {

@@ -235,6 +235,7 @@ struct ReplicaFound {
   endpoints @6 :List(Common.CapacityVector);  # One per data-parallel rank.
   runtime @7 :Common.RuntimeCapabilities;
   node @8 :Text;  # That tells; empty = the leader's.
+  adapters @9 :List(Common.ModelAdapter);  # That it has loaded.
 }
 
 struct FetchFailed {

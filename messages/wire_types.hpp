@@ -6,6 +6,7 @@
 
 #include "messages/common.capnp.h"
 #include "messages/wire_io.hpp"
+#include "scheduler/limits.hpp"
 
 #include <map>
 
@@ -105,6 +106,8 @@ void read(wire::Parallelism::Reader from, parallelism& to);
 
 // Models and artifacts.
 
+void write(wire::ModelAdapter::Builder to, const model_adapter& from, outgoing& out);
+void read(wire::ModelAdapter::Reader from, model_adapter& to, incoming& in);
 void write(wire::ModelVariant::Builder to, const model_variant& from, outgoing& out);
 void read(wire::ModelVariant::Reader from, model_variant& to, incoming& in);
 void write(wire::ModelSpec::Builder to, const model_spec& from, outgoing& out);
@@ -137,6 +140,19 @@ void read_profiles(incoming& in, capnp::List<wire::BuildProfile>::Reader from,
                    std::vector<Profile>& to, std::string_view field) {
   read_list(in, from, to, limits::profiles_max, field,
             [&](auto element, Profile& value) { read(element, value, in); });
+}
+
+/// LoRA adapters, of a variant or loaded.
+template <class Init>
+void write_adapters(outgoing& out, const std::vector<model_adapter>& adapters,
+                    std::string_view field, Init init) {
+  write_list(out, adapters, core::limits::adapters_max, field, init,
+             [&](auto to, const model_adapter& from) { write(to, from, out); });
+}
+inline void read_adapters(incoming& in, capnp::List<wire::ModelAdapter>::Reader from,
+                          std::vector<model_adapter>& to, std::string_view field) {
+  read_list(in, from, to, core::limits::adapters_max, field,
+            [&](auto element, model_adapter& value) { read(element, value, in); });
 }
 
 } // namespace consort::messages

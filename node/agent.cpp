@@ -8,6 +8,7 @@
 #include "node/runtimes/container.hpp"
 #include "scheduler/weights.hpp"
 
+#include <boost/asio/post.hpp>
 #include <spdlog/spdlog.h>
 
 #include <sys/sysinfo.h>
@@ -49,7 +50,42 @@ agent::agent(boost::asio::io_context& io, agent_options options,
           [this](const model_variant& variant) { return path_here(variant); })),
       downloads_(*store_, options_.data_path, options_.hub) {}
 
-agent::~agent() = default;
+agent::~agent() {
+  disk_.stop();
+  disk_.join();
+}
+
+void agent::on_disk(std::function<void()> work) {
+  boost::asio::post(disk_, std::move(work));
+}
+
+result<prepared_load> agent::prepare(const core::load_replica& order,
+                                     std::optional<cache_order> cache) {
+  prepared_load made;
+  const auto path = verified_path(order.variant, order.artifact);
+  if (!path)
+    return path.failure();
+  made.path = *path;
+  if (order.artifact && order.artifact->key.kind == artifact_kind::engine_architecture) {
+    const auto weights = core::weights_elsewhere(order.variant.source)
+                             ? store_->path_of(order.variant.content)
+                             : verified_path(order.variant, std::nullopt);
+    if (!weights)
+      return error{weights.failure().action, "weights_missing", weights.failure().message};
+    made.weights_path = *weights;
+  }
+  auto adapters = find_adapters(order.variant, digests_);
+  if (!adapters)
+    return adapters.failure();
+  made.adapters = *std::move(adapters);
+  if (cache) {
+    auto folder = server_cache::make(*store_, *std::move(cache));
+    if (!folder)
+      return folder.failure();
+    made.cache = *std::move(folder);
+  }
+  return made;
+}
 
 /// Of the weights that a compiler reads; empty when they are to come from elsewhere and did not.
 std::string agent::path_here(const model_variant& variant) {

@@ -8,9 +8,12 @@
 #include "node/compiler.hpp"
 #include "node/device_ledger.hpp"
 #include "node/local_attempts.hpp"
+#include "node/server_cache.hpp"
 #include "node/weights/weight_download.hpp"
+#include "scheduler/command.hpp"
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/thread_pool.hpp>
 
 namespace consort::node {
 
@@ -23,6 +26,14 @@ struct agent_options {
   std::function<time_us()> clock;       ///< The scheduler's axis.
   hub_settings hub = {};                ///< Where weights of elsewhere come from.
   bool built_in = true;                 ///< False: no plugins but those that it is handed.
+};
+
+/// What a load found on this host.
+struct prepared_load {
+  std::string path; ///< Of the weights or the artifact.
+  std::string weights_path;
+  std::vector<local_adapter> adapters;
+  std::shared_ptr<server_cache> cache; ///< Null: none is kept.
 };
 
 class agent {
@@ -56,6 +67,16 @@ public:
   /// update.
   [[nodiscard]] inventory_change reload_plugins();
 
+  /// Runs what blocks on the disk, on a thread of its own; what still waits when the agent ends is
+  /// dropped.
+  void on_disk(std::function<void()> work);
+
+  /// All that a load needs on this host: verified_path(), LoRA adapters, weights beside an engine
+  /// of an architecture, and the folder for what its server compiles at its start, where one was
+  /// ordered. Blocks as those do.
+  [[nodiscard]] result<prepared_load> prepare(const core::load_replica& order,
+                                              std::optional<cache_order> cache);
+
   /// Path of what a load names, checked: the artifact's content by its digest, weights as a sound
   /// GGUF of the digest the scheduler means. Reads whole files; call it where blocking is allowed.
   [[nodiscard]] result<std::string> verified_path(const model_variant& variant,
@@ -77,6 +98,7 @@ private:
   local_attempt_service attempts_;
   std::unique_ptr<compiler> compiler_;
   weight_downloads downloads_;
+  boost::asio::thread_pool disk_{2}; ///< Last: nothing of it outlives the rest.
 };
 
 /// Facts about this host for `consort nodes`: kernel, cores, memory.

@@ -115,6 +115,7 @@ private:
     can.resume = resume_support::tokens;
     can.cancel = true;
     can.tokenize = true;
+    can.adapters = true;
     return can;
   }
 
@@ -134,7 +135,7 @@ private:
     device.memory_bytes = read_available_memory(config_.root) / 1000 * limits::cpu_memory_share_pm;
     device.capability.max_sequences = sequences(host);
     device.capability.dtypes = {"f16", "q8_0"};
-    device.capability.formats = {"gguf"};
+    device.capability.formats = device.capability.adapter_formats = {"gguf"};
     device.capability.runtime = capabilities();
     const auto speed = std::uint64_t{threads(host)} * simd_factor(host);
     device.spec.prefill_tokens_per_s = speed * prefill_tokens_per_core_s;

@@ -170,6 +170,7 @@ std::vector<inventory::found_device> inventory::ask_all(std::vector<error>& fail
     auto& status = one->status;
     status.devices.clear();
     status.hosts.clear();
+    status.probe_failed = false;
     const auto there = one->owned->available();
     status.available = there.ok();
     status.reason = there ? "" : there.failure().message;
@@ -185,6 +186,7 @@ std::vector<inventory::found_device> inventory::ask_all(std::vector<error>& fail
       status.reason = status.available ? "" : "no device found";
     } else {
       status.reason = devices.failure().message;
+      status.probe_failed = true;
       failures.push_back(devices.failure());
     }
     one->toolchains = one->owned->toolchains();
@@ -385,6 +387,7 @@ void inventory::name_siblings(std::vector<device_spec>& devices) const {
     if (split.contains(one.id)) {
       one.capability.formats.clear();
       one.capability.build_profiles.clear();
+      one.capability.caches.clear();
       one.attributes["split"] = "its partitions run models";
     }
 }
@@ -408,6 +411,9 @@ void join(device_capability& all, const device_capability& more) {
   };
   append(all.formats, more.formats);
   append(all.build_profiles, more.build_profiles);
+  append(all.adapter_formats, more.adapter_formats);
+  append(all.caches, more.caches);
+  all.adapters_max = std::max(all.adapters_max, more.adapters_max);
   append(all.dtypes, more.dtypes);
   append(all.optimized_for, more.optimized_for);
   all.load_limit_us = std::max(all.load_limit_us, more.load_limit_us);

@@ -18,7 +18,8 @@ namespace consort::node {
 struct plugin_status {
   plugin_metadata metadata;
   bool available = false;
-  std::string reason; ///< Why it is not available, or why its probe failed; empty = fine.
+  std::string reason;        ///< Why it is not available, or why its probe failed; empty = fine.
+  bool probe_failed = false; ///< Its tool did not answer, or not well: it may the next time.
   std::vector<device_id> devices;
   std::vector<device_id> hosts; ///< An engine: other plugins' devices that it runs models on.
 };

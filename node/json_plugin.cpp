@@ -2,6 +2,7 @@
 #include "node/json_plugin.hpp"
 
 #include "node/child_process.hpp"
+#include "node/host/compile_main.hpp"
 #include "node/placeholders.hpp"
 #include "node/probe_answer.hpp"
 #include "node/runtimes/container.hpp"
@@ -88,6 +89,9 @@ json_plugin::json_plugin(plugin_document document, std::string folder,
     : document_(std::move(document)),
       folder_(std::move(folder)),
       environment_(std::move(environment)) {
+  for (auto& rule : document_.builds)
+    if (rule.interface == build_interface::c_abi)
+      run_in_host(rule);
   const auto root = host_root();
   const auto move = [&](tool_query& query) {
     if (query.parse == answer_format::sysfs)
@@ -100,6 +104,17 @@ json_plugin::json_plugin(plugin_document document, std::string folder,
   for (auto& test : document_.available.tests)
     if (test.what == availability_test::kind::path && test.name.starts_with('/'))
       test.name.insert(0, root);
+}
+
+/// A build by the vendor's shared object is one by our own program, which loads it.
+void json_plugin::run_in_host(build_rule& rule) const {
+  const auto path = rule.library.starts_with('/') ? rule.library : folder_ + "/" + rule.library;
+  rule.command = library_build_command(environment_.executable, path, rule.library_config);
+  rule.version_command = library_version_command(environment_.executable, path);
+  const std::string mark = build_line_mark;
+  rule.progress = "^" + mark + "(\\d+)%$";
+  rule.quality = {quality_source::kind::lines, "^" + mark + "quality (\\S+?)=(.*)$"};
+  rule.failures.push_back({6, "", failure_class::resource}); // CONSORT_FAILED: elsewhere.
 }
 
 bool json_plugin::there(const availability_test& test) const {
@@ -267,8 +282,33 @@ void json_plugin::choose_profiles(device_spec& device) {
     } else if (!profile.target.empty() && profile.target != device.model) {
       continue;
     }
-    device.capability.build_profiles.push_back({std::move(profile), rule.formats});
+    device.capability.build_profiles.push_back(
+        {std::move(profile), rule.formats, rule.binds, document_.capability.runtime.adapters});
   }
+  if (const auto cache = cache_profile(device.model))
+    device.capability.caches = {{*cache, document_.capability.formats, artifact_kind::cache, true}};
+}
+
+/// Of what its servers compile at their start. A tool that cannot say its version keeps nothing:
+/// what another version made may be wrong.
+std::optional<build_profile> json_plugin::cache_profile(const std::string& target) {
+  const auto& rule = document_.runtime.cache;
+  if (!rule)
+    return std::nullopt;
+  build_profile made;
+  made.name = document_.metadata.name + "-cache";
+  made.target = target;
+  made.compiler = document_.metadata.name;
+  if (rule->version_command.empty())
+    return made;
+  if (!cache_version_) {
+    const auto end = run_tool(rule->version_command, folder_, limits::plugin_call_us_max);
+    cache_version_ = end && end->ok()
+                         ? find_version(end->out.text.empty() ? end->err.text : end->out.text)
+                         : std::string();
+  }
+  made.compiler_version = *cache_version_;
+  return made.compiler_version.empty() ? std::nullopt : std::optional(made);
 }
 
 std::optional<device_capability> json_plugin::adds_to(const device_spec& device) {
@@ -381,6 +421,7 @@ build_profile json_plugin::effective_profile(std::size_t rule) {
 }
 
 std::vector<build_profile> json_plugin::toolchains() {
+  cache_version_.reset();
   compilers_.clear(); // One may have come, gone or changed since it was asked last.
   std::vector<build_profile> profiles;
   for (std::size_t i = 0; i < document_.builds.size(); ++i) {

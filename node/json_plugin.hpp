@@ -23,6 +23,7 @@ struct plugin_environment {
   boost::asio::io_context& io; ///< Runs background compiles; outlives the plugins.
   c_abi_factory make_c_abi;    ///< Called at most once per plugin, as the next.
   server_factory make_server = nullptr;
+  std::string executable = {}; ///< The consort binary, for builds by a vendor's shared object.
   std::string owner = {}; ///< What its containers are marked with; empty = a trial, of nobody's.
 };
 
@@ -50,6 +51,7 @@ private:
     std::string version; ///< First version-looking word of version_command; empty = unknown.
   };
 
+  void run_in_host(build_rule& rule) const;
   [[nodiscard]] bool there(const availability_test& test) const;
   /// Runs the query's tool with `{plugin}` replaced. Returns: its standard output.
   [[nodiscard]] result<std::string> ask(const tool_query& query);
@@ -66,6 +68,7 @@ private:
   [[nodiscard]] std::string library_path() const;
   [[nodiscard]] std::string missing_library() const; ///< Its path; empty = it is there.
   void choose_profiles(device_spec& device);
+  [[nodiscard]] std::optional<build_profile> cache_profile(const std::string& target);
   void add_partitions(std::vector<device_spec>& devices);
   void read_partitions(std::map<std::string, device_reading>& readings) const;
 
@@ -76,6 +79,7 @@ private:
   device_readings readings_;
   std::map<std::size_t, known_compiler> compilers_;
   std::map<std::size_t, std::set<std::string>> targets_; ///< Of builds whose devices say theirs.
+  std::optional<std::string> cache_version_;             ///< Empty: it could not say.
   std::unique_ptr<runtime> runtime_;
 };
 

@@ -79,6 +79,9 @@ inline constexpr std::size_t failed_logs_max = 20;              ///< Of builds t
 inline constexpr std::size_t build_failures_max = 64;           ///< Rules of one build.
 
 // Runtimes.
+inline constexpr std::uint64_t server_cache_bytes_default
+    = std::uint64_t{16} << 30U; ///< Of what one server compiles at its start.
+inline constexpr std::size_t server_cache_files_max = 100'000; ///< A cache of more is not kept.
 inline constexpr duration_us runtime_start_us_default = 60 * second_us;
 inline constexpr duration_us runtime_start_us_max
     = 3 * 3'600 * second_us; ///< Cold starts of some servers compile for two hours.

@@ -2,6 +2,7 @@
 #include "node/model_files.hpp"
 
 #include "node/gguf.hpp"
+#include "node/lora.hpp"
 #include "node/model_folder.hpp"
 #include "node/simulated/model_card.hpp"
 #include "scheduler/weights.hpp"
@@ -109,7 +110,16 @@ result<model_spec> describe_model(model_spec declared, digest_cache& digests,
     if (!found)
       return error{found.failure().action, found.failure().code,
                    "model `" + declared.name.value + "`: " + found.failure().message};
+    found->adapters = std::move(variant.adapters);
     variant = std::move(*found);
+    for (auto& adapter : variant.adapters) {
+      auto known = describe_adapter(adapter, digests);
+      if (!known)
+        return error{known.failure().action, known.failure().code,
+                     "model `" + declared.name.value + "`, adapter `" + adapter.name.value
+                         + "`: " + known.failure().message};
+      adapter = std::move(*known);
+    }
   }
   return declared;
 }

@@ -107,7 +107,10 @@ typedef struct consort_runtime_table {
    * `runtime.config`; absent = runtime's choice. For an instance over several devices also
    * {"devices": [uuids on this node], "tp": devices over all nodes, "first": of ours among them,
    * "rank": of this node (0 leads and takes the requests), "ranks": nodes, "master": "host:port"
-   * where the ranks of several nodes meet, or ""}. Returns a consort_status; on CONSORT_OK *out is
+   * where the ranks of several nodes meet, or ""}. Beside an engine that binds an architecture
+   * {"weights": path of the model}. Where plugin.json says `adapters`, for a model that has some,
+   * {"adapters": [{"name", "path"}]}: LoRA adapters that are loaded with it; a request names one as
+   * the `model` of its body. Returns a consort_status; on CONSORT_OK *out is
    * a session, to be closed once.
    */
   int (*open)(const char* config_json, const consort_sink* sink, consort_session** out,
@@ -130,6 +133,50 @@ typedef struct consort_runtime_table {
    */
   size_t (*stats)(consort_session* session, char* json, size_t json_bytes);
 } consort_runtime_table;
+
+/* --- compilers --- */
+
+#define CONSORT_COMPILER_SYMBOL "consort_compiler"
+
+/** One build. What is left empty plugin.json left out. */
+typedef struct consort_compile_job {
+  size_t size;             /**< sizeof(consort_compile_job) of the sender. */
+  const char* model;       /**< Path of the weights. */
+  const char* output;      /**< To be made, as a file or a folder. */
+  const char* work;        /**< A folder for scratch files, removed afterwards. */
+  const char* target;      /**< Device model that it is for. */
+  const char* dtype;
+  const char* flags;
+  const char* devices;     /**< Uuids of the devices held for it, with commas. */
+  const char* config_json; /**< `library_config` of the entry of `build`: an object. */
+  uint32_t degree;         /**< Ranks. */
+  void* context;
+  /** How far it is, per mille; may be called from any thread, any number of times. */
+  void (*progress)(void* context, uint32_t done_pm);
+  /** One figure that describes the result; each name once. */
+  void (*quality)(void* context, const char* name, const char* value);
+} consort_compile_job;
+
+/**
+ * A compiler that a vendor ships as a shared object, which may be the runtime's or another one. The
+ * object exports `consort_compiler`. Every build runs in a process of its own, which is killed when
+ * the build is cancelled, overruns a limit, or the agent dies; a crash fails that build alone.
+ */
+typedef struct consort_compiler_table {
+  size_t size;
+  uint32_t abi;        /**< CONSORT_ABI */
+  const char* name;    /**< e.g. `refnpu-cc` */
+  const char* version; /**< Part of what its artifacts are: `1.2.0` */
+  /**
+   * Builds. Returns a consort_status: CONSORT_OK when `output` is there; CONSORT_REFUSED or
+   * CONSORT_BAD_MODEL fail everywhere and are not tried again, CONSORT_BUSY is tried later,
+   * CONSORT_FAILED on another node. Otherwise one terminated line in `message`.
+   */
+  int (*compile)(const consort_compile_job* job, char* message, size_t message_bytes);
+} consort_compiler_table;
+
+/** Type of the exported symbol `consort_compiler`. */
+typedef const consort_compiler_table* (*consort_compiler_fn)(void);
 
 /** Type of the exported symbol `consort_runtime`. */
 typedef const consort_runtime_table* (*consort_runtime_fn)(void);

@@ -72,7 +72,7 @@ struct quality_source {
   std::string text; ///< File name with placeholders, or a pattern with two groups: name and value.
 };
 
-enum class build_interface : std::uint8_t { cli, config };
+enum class build_interface : std::uint8_t { cli, config, c_abi };
 enum class version_scope : std::uint8_t { none, major, minor, exact };
 
 /// What a failure of a compiler means: it fails again, it lacks room here, or it may pass.
@@ -92,6 +92,8 @@ struct build_rule {
   std::vector<std::string> formats; ///< Model formats it reads; empty = any.
   build_interface interface = build_interface::cli;
   std::vector<std::string> command; ///< Arguments, placeholders not yet replaced.
+  std::string library;              ///< c-abi only: relative to the plugin's folder.
+  std::string library_config;       ///< c-abi only: JSON object.
   std::string config_template;      ///< File in the plugin's folder; interface config only.
   std::string config_name;          ///< Name of the written file in the work folder.
   std::vector<std::string> version_command;
@@ -107,6 +109,12 @@ struct build_rule {
 
 enum class runtime_interface : std::uint8_t { c_abi, server };
 
+/// What a server compiles at its own start, in the folder that `{cache}` names.
+struct cache_rule {
+  std::vector<std::string> version_command; ///< Empty: the server tells its own versions apart.
+  std::uint64_t bytes_max = limits::server_cache_bytes_default;
+};
+
 /// `runtime`.
 struct runtime_rule {
   bool present = false;
@@ -119,6 +127,7 @@ struct runtime_rule {
   std::uint64_t memory_bytes = 0;
   std::uint32_t threads = 0;
   std::map<std::string, std::string> env;
+  std::optional<cache_rule> cache; ///< server, with a command.
 };
 
 /// A part of a device that can be used by itself: units `first` to `last` of `of`. Parts that share

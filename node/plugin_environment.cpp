@@ -52,7 +52,7 @@ plugin_environment make_plugin_environment(boost::asio::io_context& io,
                                            const std::string& owner) {
   return {io, make_factory(io, executable),
           [&io](const server_spec& spec) { return std::make_unique<server_runtime>(io, spec); },
-          owner};
+          executable, owner};
 }
 
 } // namespace consort::node

@@ -83,6 +83,8 @@ device_capability read_capability(json_file& file, json_section& parent,
     section.fail("requires_artifact", "needs at least one entry in `build`");
   if (!artifacts_only && can.formats.empty() && runs)
     section.fail("", "expected `formats` that it runs as they are, or `requires_artifact`: true");
+  can.adapters_max
+      = static_cast<std::uint32_t>(section.whole("adapters_max", 0, 1, core::limits::adapters_max));
   if (const auto* runtime = section.find("runtime")) {
     json_section inner(file, section.at("runtime"), *runtime);
     auto& able = can.runtime;
@@ -93,10 +95,14 @@ device_capability read_capability(json_file& file, json_section& parent,
     able.tokenize = inner.boolean("tokenize", false);
     able.streaming = inner.boolean("streaming", true);
     able.adapters = inner.boolean("adapters", false);
+    if (able.adapters)
+      can.adapter_formats = can.formats;
     able.embeddings = inner.boolean("embeddings", false);
     able.structured_output = inner.boolean("structured_output", false);
     inner.finish();
   }
+  if (can.adapters_max > 0 && !can.runtime.adapters)
+    section.fail("adapters_max", "only with `adapters`: true in `runtime`");
   section.finish();
   return can;
 }
@@ -270,6 +276,13 @@ plugin_document read_document(json_file& file) {
   read_partitions(file, root, document);
   if (const auto* object = root.find("runtime"))
     document.runtime = read_runtime(file, root.at("runtime"), *object);
+  const auto& server = document.runtime.server;
+  const bool told = !server.adapters.arguments.empty() || !server.adapters.each.empty();
+  const bool able = document.capability.runtime.adapters;
+  if (told && !able)
+    root.fail("runtime", "with `adapters` also `capability.runtime.adapters` must be true");
+  if (able && !told && !server.command.empty())
+    root.fail("runtime", "expected `adapters`, which says how the server is told of them");
   if (document.runtime.present)
     document.capability.load_limit_us = document.runtime.start_timeout_us;
   if (const auto& box = document.runtime.server.container; box && box->pull)

@@ -86,6 +86,19 @@ void read_compatibility(json_section& section, build_rule& rule) {
     section.fail("compatible_with", "a build for one target must list target");
 }
 
+/// The command line is made once the agent's own program is known.
+void read_compiler_library(json_section& section, build_rule& rule) {
+  section.require("library", "the shared object's file name");
+  rule.library = section.text("library");
+  rule.library_config = "{}";
+  if (const auto* config = section.find("library_config")) {
+    if (config->is_object())
+      rule.library_config = config->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    else
+      section.fail("library_config", "expected an object");
+  }
+}
+
 void read_quality(json_file& file, json_section& section, build_rule& rule) {
   const auto* object = section.find("quality");
   if (object == nullptr)
@@ -171,14 +184,21 @@ std::vector<build_rule> read_build(json_file& file, const std::string& pointer,
   build_rule rule;
   read_profile(section, rule.profile);
   read_buckets(section, rule.profile);
-  rule.interface = static_cast<build_interface>(section.word("interface", {"cli", "config"}, 0));
+  rule.interface = static_cast<build_interface>(
+      section.word("interface", {"cli", "config", "c-abi"}, 0));
   rule.binds = static_cast<artifact_kind>(section.word("binds", {"weights", "architecture"}, 0));
   rule.formats = section.texts("formats");
-  read_command(section, rule);
-  read_config(file, section, rule);
+  if (rule.interface == build_interface::c_abi) {
+    read_compiler_library(section, rule);
+  } else {
+    read_command(section, rule);
+    read_config(file, section, rule);
+  }
   read_compatibility(section, rule);
-  rule.progress = section.pattern("progress", 1);
-  read_quality(file, section, rule);
+  if (rule.interface != build_interface::c_abi) { // Its library says them in calls.
+    rule.progress = section.pattern("progress", 1);
+    read_quality(file, section, rule);
+  }
   read_failures(file, section, rule);
   rule.timeout_us = section.duration("timeout", limits::compile_us_default, limits::compile_us_max);
   rule.memory_bytes = section.size("memory", 0);

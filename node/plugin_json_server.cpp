@@ -175,6 +175,55 @@ void read_container(json_file& file, json_section& section, server_spec& server)
   server.container = std::move(rule);
 }
 
+std::vector<std::string> with(std::vector<std::string> names,
+                              std::initializer_list<const char*> more) {
+  names.insert(names.end(), more.begin(), more.end());
+  return names;
+}
+
+void read_adapters(json_file& file, json_section& section, server_spec& server) {
+  const auto* object = section.find("adapters");
+  if (object == nullptr)
+    return;
+  json_section inner(file, section.at("adapters"), *object);
+  server.adapters.arguments = inner.texts("arguments");
+  server.adapters.each = inner.texts("each");
+  server.adapters.model = inner.text("model", "{adapter}");
+  check_placeholders(inner, "model", {server.adapters.model}, {"adapter", "name"});
+  check_placeholders(inner, "arguments", server.adapters.arguments,
+                     with(server_placeholders(), {"adapters", "adapter_rank"}));
+  check_placeholders(inner, "each", server.adapters.each,
+                     with(server_placeholders(), {"adapter", "adapter_path"}));
+  if (server.adapters.each.empty())
+    inner.fail("", "expected `each`: the words for one adapter");
+  if (server.command.empty())
+    section.fail("adapters", "only a server that `command` starts is told");
+  inner.finish();
+}
+
+void read_cache(json_file& file, json_section& section, runtime_rule& rule) {
+  const auto uses = [&](const std::string& text) { return text.find("{cache}") != text.npos; };
+  const auto& command = rule.server.command;
+  const bool used = std::any_of(command.begin(), command.end(), uses)
+                    || std::any_of(rule.env.begin(), rule.env.end(),
+                                   [&](const auto& one) { return uses(one.second); });
+  const auto* object = section.find("cache");
+  if (used && object == nullptr)
+    section.fail("", "`{cache}` needs `cache`");
+  if (object == nullptr)
+    return;
+  json_section inner(file, section.at("cache"), *object);
+  cache_rule cache;
+  cache.version_command = inner.texts("version_command");
+  check_placeholders(inner, "version_command", cache.version_command, {"plugin"});
+  cache.bytes_max = inner.size("limit", limits::server_cache_bytes_default);
+  inner.finish();
+  if (!used)
+    section.fail("cache", "expected `{cache}` in `command` or `env`: where the server keeps it");
+  rule.server.cache_bytes_max = cache.bytes_max;
+  rule.cache = std::move(cache);
+}
+
 void read_server(json_file& file, json_section& section, runtime_rule& rule) {
   auto& server = rule.server;
   server.protocol
@@ -186,6 +235,7 @@ void read_server(json_file& file, json_section& section, runtime_rule& rule) {
   const bool attached = !server.url.empty() || !server.url_env.empty();
   if (server.command.empty() != attached)
     section.fail("", "expected either `command`, which starts a server, or `url` of one that runs");
+  read_adapters(file, section, server);
   read_container(file, section, server);
   if (server.container && attached)
     section.fail("container", "there is no `command` to run in it");
@@ -223,9 +273,11 @@ runtime_rule read_runtime(json_file& file, const std::string& pointer,
                                            limits::runtime_start_us_max);
   rule.memory_bytes = section.size("memory", 0);
   rule.env = section.text_map("env");
-  if (rule.interface == runtime_interface::server)
+  if (rule.interface == runtime_interface::server) {
     for (const auto& [name, text] : rule.env)
       check_placeholders(section, "env", {text}, server_placeholders());
+    read_cache(file, section, rule);
+  }
   section.finish();
   return rule;
 }

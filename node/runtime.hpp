@@ -6,6 +6,7 @@
 /// returns.
 
 #include "messages/attempt_service.hpp"
+#include "node/lora.hpp"
 #include "node/rank_place.hpp"
 
 #include <functional>
@@ -24,6 +25,9 @@ struct session_request {
   std::uint32_t context_tokens = 0; ///< 0 = the model's own.
   rank_place place = {};            ///< Of an instance over several devices.
   std::uint64_t memory_bytes = 0;   ///< Of its share of the device; 0 = all of it.
+  std::string weights_path = {};    ///< Beside an engine of an architecture; empty = none needed.
+  std::vector<local_adapter> adapters = {}; ///< LoRA, loaded with it.
+  std::string cache_path = {};              ///< Folder for what a server compiles at its start.
 };
 
 /// What a session can do and has done; nullopt and empty = unknown.
@@ -64,6 +68,8 @@ public:
   /// Gives up on a load whose `opened` was not called yet; it is called with an error. Others are
   /// left alone. Runtimes that load within seconds need not.
   virtual void abandon(instance_id) {}
+  /// Most that is kept of what its servers compile at their start; 0 = they keep nothing.
+  [[nodiscard]] virtual std::uint64_t cache_bytes_max() const { return 0; }
 };
 
 } // namespace consort::node

@@ -70,10 +70,20 @@ struct container_rule {
   std::string owner; ///< Whose containers they are; the agent's to say.
 };
 
+/// How a server that we start is told of LoRA adapters: words behind its command when the model has
+/// some, then those of `each` for every one of them.
+struct adapters_rule {
+  std::vector<std::string> arguments;
+  std::vector<std::string> each;
+  std::string model = "{adapter}"; ///< What a request to the server calls one.
+};
+
 struct server_spec {
   std::string plugin; ///< Name of the plugin it belongs to, for messages.
   server_protocol protocol = server_protocol::openai;
-  std::vector<std::string> command; ///< Starts one server per instance; empty: `url` runs already.
+  std::vector<std::string> command;  ///< Starts one server per instance; empty: `url` runs already.
+  adapters_rule adapters;            ///< Of `command`.
+  std::uint64_t cache_bytes_max = 0; ///< Most that is kept of `{cache}`; 0 = it has none.
   std::optional<container_rule> container; ///< Nothing: the command is a process of ours.
   std::string url;               ///< `http[s]://HOST:PORT[/PREFIX]` of a server that is not ours.
   std::string url_env;           ///< Variable that holds it instead; empty = none.

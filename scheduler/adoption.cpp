@@ -58,6 +58,7 @@ index adopt_instance(pass& p, const replica_found& e, index model, index variant
   one.model = model;
   one.variant = variant;
   one.weights = e.weights;
+  one.adapters = e.adapters;
   one.content = e.artifact.empty() ? e.weights : e.artifact;
   one.devices = std::move(devices);
   if (!e.artifact.empty())
@@ -129,8 +130,10 @@ void take_over(pass& p, const replica_found& e, index node) {
   const auto leader = find(s.device_names, e.grant.shares.front().device.value);
   prefer_found(p, model, leader);
   const auto& spec = s.models[model].spec;
-  const auto variant = std::find_if(spec.variants.begin(), spec.variants.end(),
-                                    [&](const auto& one) { return one.content == e.weights; });
+  const auto variant
+      = std::find_if(spec.variants.begin(), spec.variants.end(), [&](const auto& one) {
+          return one.content == e.weights && one.adapters == e.adapters;
+        });
   if (variant == spec.variants.end() || e.grant.shares.size() != spec.devices_per_instance)
     return dismiss(p, e, node);
   auto devices = devices_of(s, e.grant);

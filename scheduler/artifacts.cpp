@@ -64,7 +64,9 @@ const model_variant* source_of(const core_state& s, const artifact_entry& entry)
   if (entry.model == none)
     return nullptr;
   for (const auto& variant : s.models[entry.model].spec.variants)
-    if (binds_of(variant) == entry.key.binds || variant.shape == entry.key.binds)
+    if (entry.key.binds
+        == (entry.key.kind == artifact_kind::engine_architecture ? architecture_of(variant)
+                                                                 : binds_of(variant)))
       return &variant;
   return nullptr;
 }
@@ -113,6 +115,15 @@ bool fetched_soon(const artifact_entry& entry, time_us now) {
     const auto& fetch = one.second;
     return fetch.under_way && fetch.until > now && now - fetch.since < limits::fetch_patience_us;
   });
+}
+
+/// For people: whose weights they are; none when no model has them.
+index model_of_weights(const core_state& s, const std::string& binds) {
+  for (index at = 0; at < s.models.end(); ++at)
+    for (const auto& variant : s.models[at].spec.variants)
+      if (!s.models[at].removed && binds_of(variant) == binds)
+        return at;
+  return none;
 }
 
 compile_entry* known_compile(core_state& s, compile_id id, incarnation life) {
@@ -179,10 +190,6 @@ duration_us build_left(const core_state&, const compile_entry& build, time_us no
   return std::max(build.expected_us - spent, spent / 4 + 1);
 }
 
-namespace {
-
-/// Where the weights that a build reads come from elsewhere, they are brought to its node first.
-/// Returns: whether they are there. `under_way` says whether they are coming.
 bool weights_there(pass& p, const model_variant& source, index model, index node, bool& under_way) {
   if (!weights_elsewhere(source.source))
     return true;
@@ -201,7 +208,30 @@ bool weights_there(pass& p, const model_variant& source, index model, index node
   return false;
 }
 
-} // namespace
+index cache_for(const core_state& s, const model_spec& spec, const option& by) {
+  if (by.artifact != none && !is_weights(s.artifacts[by.artifact].key.profile))
+    return none;
+  const auto& variant = spec.variants[by.variant];
+  for (const auto& one : s.devices[by.device].spec.capability.caches)
+    if (runs_format(one.reads, variant.format)) {
+      const auto known
+          = s.artifact_keys.find(cache_key(variant, one.profile, spec.devices_per_instance));
+      return known == s.artifact_keys.end() ? none : known->second;
+    }
+  return none;
+}
+
+bool cache_comes(pass& p, index artifact, index model, index node) {
+  auto& entry = p.s.artifacts[artifact];
+  if (entry.copies.empty() || held_by(entry, node))
+    return false;
+  entry.model = model;
+  ensure_fetched(p, artifact, node);
+  const auto& fetch = entry.fetching[node];
+  if (fetch.failures > 0) // A start without it is slow, and no more.
+    return false;
+  return (fetch.under_way && fetch.until > p.now) || fetched_soon(entry, p.now);
+}
 
 bool ensure_built(pass& p, index artifact, index model, index near_node) {
   auto& s = p.s;
@@ -386,8 +416,11 @@ void on(pass& p, const artifact_found& e) {
   if (!believed(p.s, node, e.life) || e.record.content.empty())
     return;
   const auto at = artifact_of(p.s, e.record.key);
-  if (at != none)
-    add_copy(p.s, at, node, e.record);
+  if (at == none)
+    return;
+  if (p.s.artifacts[at].model == none && e.record.key.kind == artifact_kind::cache)
+    p.s.artifacts[at].model = model_of_weights(p.s, e.record.key.binds);
+  add_copy(p.s, at, node, e.record);
 }
 
 void on(pass& p, const fetch_failed& e) {
@@ -410,6 +443,8 @@ void on(pass& p, const fetch_failed& e) {
       = p.now
         + backoff(limits::fetch_backoff_min_us, limits::fetch_backoff_max_us, tried.failures++);
   arm(p.s, tried.until, timer_kind::fetch, found->second);
+  if (entry.key.kind == artifact_kind::cache) // Whoever waited for it starts without.
+    changed(p.s);
 }
 
 void on(pass& p, const artifact_lost& e) {

@@ -52,6 +52,7 @@ struct load_replica {
   std::uint32_t ranks = 1; ///< Nodes of the allocation.
   launch_kind launch = launch_kind::process;
   ownership_kind ownership = ownership_kind::managed;
+  std::optional<artifact_record> cache; ///< What its server compiled at an earlier start.
 };
 /// To every node of the allocation.
 struct unload_replica {

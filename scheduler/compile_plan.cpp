@@ -69,13 +69,13 @@ planned_build from_view(planned_build plan, const artifact_view& known) {
   return plan;
 }
 
-planned_build plan_of(const snapshot& seen, const model_variant& variant,
-                      const build_profile& profile, const device_spec& device) {
+planned_build plan_of(const snapshot& seen, const model_variant& variant, const runnable_build& by,
+                      const device_spec& device) {
+  const auto& profile = by.profile;
   planned_build plan{device.id, "build", profile, builder_of(seen, profile, device.node), {}};
-  const auto& binds = binds_of(variant);
+  const auto key = engine_key(variant, by);
   for (const auto& known : seen.artifacts)
-    if (known.key.binds == binds && known.key.profile == profile
-        && known.state != artifact_state::absent)
+    if (known.key == key && known.state != artifact_state::absent)
       return from_view(std::move(plan), known);
   if (plan.where.empty()) {
     plan.state = "no-compiler";
@@ -97,7 +97,7 @@ planned_build plan_device(const snapshot& seen, const model_spec& model,
     for (const auto& by : can.build_profiles) {
       if (by.profile.degree != model.devices_per_instance)
         continue;
-      auto plan = plan_of(seen, variant, by.profile, device);
+      auto plan = plan_of(seen, variant, by, device);
       if (!by.reads.empty() && plan.state != "ready" && !runs_format(by.reads, variant.format)) {
         plan.state = "no-compiler";
         plan.where = {};

@@ -136,7 +136,9 @@ bool may_resume(const core_state& s, const request_row& r, const endpoint& at) {
 }
 
 bool resumes_exactly(const core_state& s, const request_row& r, const endpoint& at) {
-  return s.instances[at.instance].content == r.content && r.last_device != none
+  const auto& one = s.instances[at.instance];
+  // An engine of an architecture runs other weights too.
+  return one.content == r.content && one.weights == r.weights && r.last_device != none
          && s.devices[at.device].spec.model == s.devices[r.last_device].spec.model;
 }
 

@@ -175,6 +175,7 @@ struct replica_found {
   digest artifact; ///< Content; empty when it runs the weights themselves.
   std::vector<capacity_vector> endpoints;
   runtime_capabilities runtime;
+  std::vector<model_adapter> adapters; ///< That it has loaded.
 };
 /// A load failed, or a loaded instance or a rank of it died (host process crash). Any of its nodes
 /// may say so; the whole instance fails, and all its attempts with it.

@@ -49,6 +49,27 @@ bool copies_ready(pass& p, index artifact, const std::vector<index>& devices) {
   return ready;
 }
 
+/// The weights themselves, where an engine is not made of them and they come from elsewhere.
+bool weights_ready(pass& p, index model, const option& by, const std::vector<index>& devices) {
+  if (by.artifact == none
+      || p.s.artifacts[by.artifact].key.kind != artifact_kind::engine_architecture)
+    return true;
+  const auto variant = p.s.models[model].spec.variants[by.variant];
+  bool ready = true, under_way = false;
+  for (const auto device : devices)
+    ready = weights_there(p, variant, model, p.s.devices[device].node, under_way) && ready;
+  return ready;
+}
+
+/// Nobody waits for what an earlier start compiled unless it is on its way.
+bool cache_ready(pass& p, index model, const option& by, const std::vector<index>& devices) {
+  const auto cache = cache_for(p.s, p.s.models[model].spec, by);
+  bool ready = true;
+  for (const auto device : devices)
+    ready = (cache == none || !cache_comes(p, cache, model, p.s.devices[device].node)) && ready;
+  return ready;
+}
+
 /// Tells each node that has an order for it, but for the one that said so itself.
 void send_unload(pass& p, const instance_row& one, const std::string& reason, index but = none) {
   const auto entry = p.s.allocations.find(one.grant);
@@ -85,6 +106,13 @@ load_replica load_order(const core_state& s, const instance_row& one, std::uint3
   order.variant = spec.variants[one.variant];
   if (one.artifact != none)
     order.artifact = copy_for(s, one.artifact, node)->record;
+  option by;
+  by.device = one.devices.front();
+  by.variant = one.variant;
+  by.artifact = one.artifact;
+  if (const auto cache = cache_for(s, spec, by); cache != none)
+    if (const auto* copy = copy_for(s, cache, node))
+      order.cache = copy->record;
   order.ways.tp = static_cast<std::uint32_t>(one.devices.size());
   order.rank = rank;
   order.ranks = static_cast<std::uint32_t>(entry.members.size());
@@ -94,7 +122,8 @@ load_replica load_order(const core_state& s, const instance_row& one, std::uint3
 /// What it would load is gone.
 bool outdated(const core_state& s, const instance_row& one) {
   const auto& variants = s.models[one.model].spec.variants;
-  if (one.variant >= variants.size() || variants[one.variant].content != one.weights)
+  if (one.variant >= variants.size() || variants[one.variant].content != one.weights
+      || variants[one.variant].adapters != one.adapters)
     return true;
   return one.artifact != none
          && std::any_of(one.devices.begin(), one.devices.end(), [&](index device) {
@@ -277,7 +306,8 @@ std::vector<index> ranks_for(const core_state& s, const model_state& model, cons
 bool start_instance(pass& p, index model, const option& by) {
   auto& s = p.s;
   const auto devices = ranks_for(s, s.models[model], by);
-  if (devices.empty() || (by.artifact != none && !copies_ready(p, by.artifact, devices)))
+  if (devices.empty() || (by.artifact != none && !copies_ready(p, by.artifact, devices))
+      || !weights_ready(p, model, by, devices) || !cache_ready(p, model, by, devices))
     return false;
   const auto at = s.instances.add();
   auto& one = s.instances[at];
@@ -288,6 +318,7 @@ bool start_instance(pass& p, index model, const option& by) {
   one.devices = devices;
   const auto& variant = s.models[model].spec.variants[by.variant];
   one.weights = variant.content;
+  one.adapters = variant.adapters;
   one.context_tokens = variant.context_tokens;
   one.started_at = one.used_at = p.now;
   one.ready_at = p.now + s.pairs[pair_of(s, model, by.device)].speed.load_us;

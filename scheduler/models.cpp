@@ -3,6 +3,7 @@
 #include "scheduler/handlers.hpp"
 
 #include <algorithm>
+#include <set>
 
 namespace consort::core {
 
@@ -24,6 +25,39 @@ index model_row(pass& p, const model_name& name) {
   return p.s.models.add();
 }
 
+bool has_adapter(const model_variant& variant, const model_name& name) {
+  return std::any_of(variant.adapters.begin(), variant.adapters.end(),
+                     [&](const model_adapter& one) { return one.name == name; });
+}
+
+/// Leaves what every variant has: whichever serves, a request gets the adapter that it named.
+void settle_adapters(pass& p, index at) {
+  auto& spec = p.s.models[at].spec;
+  std::set<model_name> dropped;
+  for (const auto& variant : spec.variants)
+    for (const auto& one : variant.adapters) {
+      const auto is_alias
+          = std::find(spec.aliases.begin(), spec.aliases.end(), one.name) != spec.aliases.end();
+      const bool everywhere
+          = std::all_of(spec.variants.begin(), spec.variants.end(),
+                        [&](const auto& other) { return has_adapter(other, one.name); });
+      if (one.name.empty() || one.name == spec.name || is_alias || !everywhere
+          || name_taken(p.s, one.name, at))
+        dropped.insert(one.name);
+    }
+  for (auto& variant : spec.variants) {
+    std::erase_if(variant.adapters, [&](const auto& one) { return dropped.contains(one.name); });
+    std::sort(variant.adapters.begin(), variant.adapters.end(),
+              [](const auto& one, const auto& other) { return one.name < other.name; });
+    if (variant.adapters.size() > limits::adapters_max)
+      variant.adapters.resize(limits::adapters_max);
+  }
+  for (const auto& name : dropped)
+    p.tell(note::severity::warning, spec.name.value,
+           "adapter '" + name.value
+               + "' is left out: another model has its name, or not all variants have it");
+}
+
 void claim_names(pass& p, index at) {
   auto& names = p.s.model_names;
   for (auto name = names.begin(); name != names.end();)
@@ -36,9 +70,13 @@ void claim_names(pass& p, index at) {
              "alias '" + alias.value + "' belongs to another model: left out");
     return taken;
   });
+  settle_adapters(p, at);
   names[spec.name.value] = at;
   for (const auto& alias : spec.aliases)
     names[alias.value] = at;
+  if (!spec.variants.empty())
+    for (const auto& adapter : spec.variants.front().adapters)
+      names[adapter.name.value] = at;
 }
 
 void retire_all(pass& p, index at, const std::string& why) {
@@ -55,9 +93,10 @@ void on(pass& p, const model_declared& e) {
   const auto at = model_row(p, e.spec.name);
   if (at == none)
     return p.tell(note::severity::error, e.spec.name.value,
-                  "model not taken: its name is another's alias, or there are too many");
+                  "model not taken: its name is another's alias or adapter, or there are too many");
   auto& model = p.s.models[at];
-  const bool changes = !model.removed && model.spec.variants != e.spec.variants;
+  const bool known = !model.removed;
+  const auto variants_before = model.spec.variants;
   const auto devices_before = model.spec.devices_per_instance;
   model.removed = false;
   model.spec = e.spec;
@@ -65,6 +104,7 @@ void on(pass& p, const model_declared& e) {
   model.spec.devices_per_instance
       = std::clamp(e.spec.devices_per_instance, 1U, limits::devices_per_instance_max);
   claim_names(p, at);
+  const bool changes = known && model.spec.variants != variants_before;
   if (changes && model.spec.devices_per_instance == devices_before)
     supersede(p, at);
   else if (changes)

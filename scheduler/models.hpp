@@ -6,6 +6,15 @@
 
 namespace consort {
 
+/// Low-rank weights that are added to a model's own; a request names them instead of the model.
+struct model_adapter {
+  model_name name;        ///< Served; one space with models and aliases.
+  std::string source;     ///< Path, or `server:NAME` of one that only the server knows.
+  digest content;         ///< SHA-256; empty when only a server knows it.
+  std::uint32_t rank = 0; ///< 0 = unknown.
+  friend bool operator==(const model_adapter&, const model_adapter&) = default;
+};
+
 /// One concrete form of a model. Variants of the same `equivalence` class may serve the same
 /// request.
 struct model_variant {
@@ -21,6 +30,7 @@ struct model_variant {
   std::uint64_t weight_bytes = 0;
   std::uint32_t kv_bytes_per_token = 0;
   std::uint32_t context_tokens = 0;
+  std::vector<model_adapter> adapters; ///< Loaded with it, in order of name.
   friend bool operator==(const model_variant&, const model_variant&) = default;
 };
 
@@ -37,10 +47,6 @@ struct model_spec {
   friend bool operator==(const model_spec&, const model_spec&) = default;
 };
 
-/// What an artifact binds. `engine_weights` is good for one digest, `engine_architecture` for any
-/// weights of one shape, `cache` is what a server compiles at its own start.
-enum class artifact_kind : std::uint8_t { engine_weights, engine_architecture, cache };
-
 /// What engines of these weights are bound to: their digest, or their name where only a server or a
 /// compiler knows them.
 [[nodiscard]] inline const std::string& binds_of(const model_variant& variant) {
@@ -51,10 +57,35 @@ enum class artifact_kind : std::uint8_t { engine_weights, engine_architecture, c
 /// device and node.
 struct artifact_key {
   artifact_kind kind = artifact_kind::engine_weights;
-  std::string binds; ///< binds_of() the weights, or an architecture's shape.
+  std::string binds; ///< binds_of() the weights, or architecture_of() them.
   build_profile profile;
   friend auto operator<=>(const artifact_key&, const artifact_key&) = default;
 };
+
+/// What engines of any such weights are bound to: the shape, and what its numbers are. Empty when
+/// the shape is unknown.
+[[nodiscard]] inline std::string architecture_of(const model_variant& variant) {
+  return variant.shape.empty() || variant.quantization.empty()
+             ? variant.shape
+             : variant.shape + "-" + variant.quantization;
+}
+
+/// What the build makes of the variant. One that binds an architecture is the same for all weights
+/// of its shape; where the shape is unknown nothing but the weights themselves is sure to fit.
+[[nodiscard]] inline artifact_key engine_key(const model_variant& variant,
+                                             const runnable_build& by) {
+  const bool shaped = by.binds == artifact_kind::engine_architecture && !variant.shape.empty();
+  return {shaped ? artifact_kind::engine_architecture : artifact_kind::engine_weights,
+          shaped ? architecture_of(variant) : binds_of(variant), by.profile};
+}
+
+/// What a server compiles of the variant at its own start, over that many devices.
+[[nodiscard]] inline artifact_key cache_key(const model_variant& variant,
+                                            const build_profile& profile, std::uint32_t degree) {
+  artifact_key key{artifact_kind::cache, binds_of(variant), profile};
+  key.profile.degree = degree;
+  return key;
+}
 
 /// A built artifact as a node's store holds it.
 struct artifact_record {

@@ -124,6 +124,13 @@ index artifact_of(core_state& s, const artifact_key& key);
 bool ensure_built(pass& p, index artifact, index model, index near_node);
 /// Pulls a copy to the node unless one is under way.
 void ensure_fetched(pass& p, index artifact, index node);
+/// Where weights come from elsewhere, brings them to the node. Returns: whether they are there.
+/// `under_way` says whether they are coming.
+bool weights_there(pass& p, const model_variant& source, index model, index node, bool& under_way);
+/// What its server would compile at its start; none when it keeps nothing, or never did yet.
+[[nodiscard]] index cache_for(const core_state& s, const model_spec& spec, const option& by);
+/// Pulls a cache to the node, once. Returns: whether it is worth waiting for.
+bool cache_comes(pass& p, index artifact, index model, index node);
 void fail_compile(pass& p, compile_id id, const error& failure);
 void check_compile(pass& p, compile_id id);
 void begin_compile(pass& p, compile_id id);

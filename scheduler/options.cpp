@@ -25,10 +25,6 @@ bool fresh_enough(const core_state& s, time_us made_at) {
   return s.devices.live() >= limits::paced_devices && s.now - made_at < limits::pace_us;
 }
 
-artifact_key key_of(const model_variant& variant, const build_profile& profile) {
-  return {artifact_kind::engine_weights, binds_of(variant), profile};
-}
-
 /// The weights as they are, which have to come from elsewhere first or not. Returns: whether they
 /// can be had.
 bool take_weights(core_state& s, const model_variant& variant, index at, option& out) {
@@ -49,8 +45,16 @@ bool take_weights(core_state& s, const model_variant& variant, index at, option&
 bool may_build(const core_state& s, const model_variant& variant, const runnable_build& by) {
   if (by.reads.empty() || runs_format(by.reads, variant.format))
     return true;
-  const auto known = s.artifact_keys.find(key_of(variant, by.profile));
+  const auto known = s.artifact_keys.find(engine_key(variant, by));
   return known != s.artifact_keys.end() && !s.artifacts[known->second].copies.empty();
+}
+
+/// What has adapters runs only where they are loaded with it.
+bool adapters_run(const model_variant& variant, const device_capability& device) {
+  return variant.adapters.empty() || runs_format(device.adapter_formats, variant.format);
+}
+bool adapters_run(const model_variant& variant, const runnable_build& by) {
+  return variant.adapters.empty() || by.adapters;
 }
 
 /// Weights themselves before artifacts, then the model's order of variants, then the device's of
@@ -59,19 +63,29 @@ void choose_variant(core_state& s, const model_spec& spec, const device_capabili
                     option& out) {
   const auto count = static_cast<index>(spec.variants.size());
   out.removed_by = filter_id::format;
-  for (index at = 0; at < count; ++at)
-    if (runs_format(device.formats, spec.variants[at].format)
-        && take_weights(s, spec.variants[at], at, out))
+  for (index at = 0; at < count; ++at) {
+    const auto& variant = spec.variants[at];
+    if (!runs_format(device.formats, variant.format))
+      continue;
+    if (!adapters_run(variant, device))
+      out.removed_by = filter_id::adapters;
+    else if (take_weights(s, variant, at, out))
       return;
+  }
   for (index at = 0; at < count; ++at)
     for (const auto& by : device.build_profiles) {
       if (by.profile.degree != spec.devices_per_instance || !may_build(s, spec.variants[at], by))
         continue;
-      const auto artifact = artifact_of(s, key_of(spec.variants[at], by.profile));
+      if (!adapters_run(spec.variants[at], by)) {
+        if (out.removed_by == filter_id::format)
+          out.removed_by = filter_id::adapters;
+        continue;
+      }
+      const auto artifact = artifact_of(s, engine_key(spec.variants[at], by));
       if (artifact == none)
         continue;
       const bool can = obtainable(s, s.artifacts[artifact]);
-      if (out.removed_by == filter_id::format || can) {
+      if (out.artifact == none || can) {
         out.variant = at;
         out.artifact = artifact;
         out.removed_by = can ? filter_id::passed : filter_id::artifact;
@@ -93,6 +107,11 @@ option fit(core_state& s, const model_spec& spec, index device) {
     return one;
   }
   const auto& variant = spec.variants[one.variant];
+  if (known.capability.adapters_max != 0
+      && variant.adapters.size() > known.capability.adapters_max) {
+    one.removed_by = filter_id::adapters;
+    return one;
+  }
   const auto sequences = std::max(known.capability.max_sequences, 1U);
   one.least_bytes = need_bytes(variant, 1, spec.devices_per_instance);
   one.need_bytes = need_bytes(variant, sequences, spec.devices_per_instance);
@@ -233,7 +252,11 @@ candidate_facts facts_of(const core_state& s, index model, index device, const o
   facts.remote = one.spec.type == resource_type::remote;
   facts.never_remote = s.config.remote == remote_use::never;
   facts.remote_overflow = s.config.remote == remote_use::overflow;
+  const auto& variants = s.models[model].spec.variants;
+  facts.adapters_need = variants.empty() ? 0 : variants.front().adapters.size();
+  facts.adapters_max = one.spec.capability.adapters_max;
   if (by != nullptr) {
+    facts.adapters_run = by->removed_by != filter_id::adapters;
     facts.format_known = by->removed_by != filter_id::format;
     facts.artifact_obtainable = by->removed_by != filter_id::artifact;
     facts.memory_need_bytes = by->least_bytes;

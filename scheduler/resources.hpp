@@ -89,11 +89,17 @@ struct build_profile {
   friend auto operator<=>(const build_profile&, const build_profile&) = default;
 };
 
-/// A profile whose artifacts a device runs, and the model formats that its compiler reads. These
-/// are no part of what an artifact is: artifact_key has the profile alone.
+/// What an artifact binds. `engine_weights` is good for one digest, `engine_architecture` for any
+/// weights of one shape, `cache` is what a server compiles at its own start.
+enum class artifact_kind : std::uint8_t { engine_weights, engine_architecture, cache };
+
+/// A profile whose artifacts a device runs, and the model formats that its compiler reads. Of an
+/// artifact only the profile and what it binds say which it is: artifact_key has those alone.
 struct runnable_build {
   build_profile profile;
   std::vector<std::string> reads; ///< Words or patterns, as in formats.hpp; empty = any.
+  artifact_kind binds = artifact_kind::engine_weights;
+  bool adapters = false; ///< Its artifacts run with LoRA adapters.
   friend bool operator==(const runnable_build&, const runnable_build&) = default;
 };
 
@@ -111,6 +117,11 @@ struct device_capability {
   runtime_capabilities runtime;
   duration_us load_limit_us = 0; ///< Longest that its runtimes wait until a model is ready; 0 =
                                  ///< unknown.
+  std::vector<std::string> adapter_formats; ///< Those of `formats` that run with LoRA adapters.
+  std::uint32_t adapters_max = 0;           ///< Of one instance; 0 = as many as a model may have.
+  /// What its servers compile at their own start, by the formats that they load; kept between
+  /// starts.
+  std::vector<runnable_build> caches;
   friend bool operator==(const device_capability&, const device_capability&) = default;
 };
 

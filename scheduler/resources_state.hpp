@@ -109,8 +109,9 @@ struct instance_row {
   std::vector<index> devices; ///< Leader first.
   allocation_id grant;
   instance_state state = instance_state::reserving;
-  digest weights; ///< Of the variant.
-  digest content; ///< Of the artifact, or of the weights when it runs those.
+  digest weights;                      ///< Of the variant.
+  digest content;                      ///< Of the artifact, or of the weights when it runs those.
+  std::vector<model_adapter> adapters; ///< Of the variant.
   std::uint32_t context_tokens = 0;
   time_us started_at = 0;
   time_us ready_at = 0;        ///< Expected until ready.

@@ -13,7 +13,7 @@ namespace {
 index variant_of(const model_spec& spec, const instance_row& one) {
   for (index at = 0; at < spec.variants.size(); ++at) {
     const auto& variant = spec.variants[at];
-    if (!one.weights.empty() && variant.content == one.weights
+    if (!one.weights.empty() && variant.content == one.weights && variant.adapters == one.adapters
         && variant.context_tokens == one.context_tokens)
       return at;
   }

@@ -31,7 +31,10 @@ template <class Tag>
   return bytes;
 }
 [[nodiscard]] inline std::size_t texts_of(const model_variant& one) {
-  return one.format.size() + one.source.size() + texts_of(one.content) + one.shape.size()
+  std::size_t adapters = one.adapters.size() * sizeof(model_adapter);
+  for (const auto& each : one.adapters)
+    adapters += texts_of(each.name) + each.source.size() + texts_of(each.content);
+  return adapters + one.format.size() + one.source.size() + texts_of(one.content) + one.shape.size()
          + one.quantization.size() + one.equivalence.size() + texts_of(one.tokenizer)
          + texts_of(one.chat_template);
 }
@@ -64,8 +67,8 @@ template <class Element>
          + spec.model.size() + spec.plugin.size() + spec.uuid.size() + texts_of(spec.parent)
          + list_of(spec.exclusive_siblings) + spec.topology_group.size() + list_of(spec.tags)
          + map_of(spec.attributes) + list_of(can.dtypes) + list_of(can.formats)
-         + list_of(can.build_profiles) + list_of(can.optimized_for) + row.breaker.size()
-         + list_of(row.loaded);
+         + list_of(can.build_profiles) + list_of(can.optimized_for) + list_of(can.adapter_formats)
+         + list_of(can.caches) + row.breaker.size() + list_of(row.loaded);
 }
 [[nodiscard]] inline std::size_t bytes_of(const replica_view& row) {
   return sizeof(row) + texts_of(row.model) + texts_of(row.leader) + list_of(row.devices)

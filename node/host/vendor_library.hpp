@@ -15,4 +15,7 @@ namespace consort::node {
 /// naming what is wrong with which file.
 [[nodiscard]] result<const consort_runtime_table*> load_vendor_library(const std::string& path);
 
+/// The same for its compiler (consort_compiler).
+[[nodiscard]] result<const consort_compiler_table*> load_vendor_compiler(const std::string& path);
+
 } // namespace consort::node

@@ -115,11 +115,15 @@ result<std::vector<std::string>> run_command(const container_rule& rule,
     add("--memory", std::to_string(wanted.memory_bytes));
   for (const auto& name : wanted.settings)
     add("--env", name); // Its value is in the engine's own environment, not in a list of processes.
-  for (const auto& path : wanted.mounts) {
+  auto paths = wanted.mounts;
+  if (!wanted.written.empty())
+    paths.push_back(wanted.written);
+  for (const auto& path : paths) {
     if (path.find_first_of(",\"\n") != std::string::npos)
       return error{recovery::refuse, "container_path",
                    "no container can be given " + path + ": a comma or quote is in its path"};
-    add("--mount", "type=bind,source=" + path + ",target=" + path + ",readonly");
+    add("--mount", "type=bind,source=" + path + ",target=" + path
+                       + (path == wanted.written ? "" : ",readonly"));
   }
   words.insert(words.end(), arguments.begin(), arguments.end());
   words.push_back(rule.image);

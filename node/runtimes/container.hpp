@@ -37,6 +37,7 @@ struct container_order {
   std::uint16_t port = 0;
   std::uint64_t memory_bytes = 0;    ///< 0 = no limit.
   std::vector<std::string> mounts;   ///< Paths of ours that it reads, at the same place inside.
+  std::string written;               ///< The same for one that it writes; empty = none.
   std::vector<std::string> settings; ///< Names of variables that it gets from the engine's own.
   std::vector<std::string> command;  ///< Inside.
 };

@@ -192,6 +192,13 @@ result<std::string> host_link::open_config() const {
   const auto sequences
       = options_->sequences != 0 ? options_->sequences : device.capability.max_sequences;
   config["model"] = wanted_.path;
+  if (!wanted_.weights_path.empty())
+    config["weights"] = wanted_.weights_path;
+  if (!wanted_.adapters.empty() && !options_->capabilities.adapters)
+    return error{recovery::refuse, "no_adapters",
+                 wanted_.device.id.value + ": its runtime loads no LoRA adapters"};
+  for (const auto& one : wanted_.adapters)
+    config["adapters"].push_back({{"name", one.name.value}, {"path", one.path}});
   config["device"] = device.uuid.empty() ? device.id.value : device.uuid;
   if (wanted_.context_tokens != 0)
     config["context"] = wanted_.context_tokens;

@@ -103,9 +103,12 @@ result<done> server_link::put_into_container(child_spec& child,
   };
   mount(wanted_.path);
   if (any_has(texts, "{weights}"))
-    mount(wanted_.variant.source);
+    mount(weights());
   if (any_has(texts, "{plugin}"))
     mount(spec_->work_path);
+  for (const auto& one : wanted_.adapters)
+    mount(one.path);
+  wanted.written = wanted_.cache_path;
   std::vector<std::string> arguments;
   for (const auto& argument : rule.arguments)
     arguments.push_back(replace_placeholders(argument, known));

@@ -156,6 +156,12 @@ std::string server_http::api(const std::string& path) const {
 task<result<unsigned>> server_http::ask(const std::string& path, const std::string& body,
                                         duration_us head_us) {
   const auto refused = co_await connect();
+  if (refused && !stream_.distrust().empty())
+    co_return error{recovery::retry_elsewhere, "server_untrusted",
+                    "the model server at "
+                        + links::format_address(links::host_port{at_.host, at_.port})
+                        + ": its certificate is not believed: " + stream_.distrust()
+                        + " (authorities are this host's, or those of SSL_CERT_FILE)"};
   if (refused)
     co_return lost("server_unreachable", refused.message());
   std::string request

@@ -119,6 +119,11 @@ task<void> server_link::live() {
 }
 
 task<result<done>> server_link::prepare() {
+  if (!wanted_.adapters.empty() && !spec_->capabilities.adapters)
+    co_return error{recovery::refuse, "no_adapters",
+                    wanted_.device.id.value + ": " + spec_->plugin + " loads no LoRA adapters"};
+  for (const auto& one : wanted_.adapters)
+    adapters_.emplace(one.name.value, name_of(one));
   auto begun = find_server();
   if (begun && spec_->container)
     begun = co_await fetch_image();
@@ -195,7 +200,8 @@ std::map<std::string, std::string> server_link::values() const {
   known.merge(std::map<std::string, std::string>{
       {"plugin", spec_->work_path},
       {"artifact", wanted_.path},
-      {"weights", wanted_.variant.source},
+      {"weights", weights()},
+      {"cache", wanted_.cache_path},
       {"partition", part == attributes.end() ? "" : part->second},
       {"model", wanted_.path},
       {"name", wanted_.model.value},
@@ -212,7 +218,7 @@ result<done> server_link::launch() {
   const auto sound
       = [](const std::string& path) { return path.starts_with('/') || is_plain_word(path); };
   if (!is_plain_word(wanted_.model.value) || !sound(wanted_.path)
-      || (uses(*spec_, "{weights}") && !sound(wanted_.variant.source)))
+      || (uses(*spec_, "{weights}") && !sound(weights())))
     return error{recovery::refuse, "bad_name",
                  "a model server is not started with the name `"
                      + server_message(std::string_view(wanted_.model.value))
@@ -221,8 +227,11 @@ result<done> server_link::launch() {
   child_spec child;
   for (const auto& argument : spec_->command)
     child.argv.push_back(replace_placeholders(argument, known));
+  if (auto told = tell_adapters(child, known); !told)
+    return told;
   for (const auto& [name, text] : spec_->env)
-    child.env[name] = replace_placeholders(text, known);
+    if (!wanted_.cache_path.empty() || text.find("{cache}") == std::string::npos)
+      child.env[name] = replace_placeholders(text, known);
   if (const auto here = spec_->env_on.find(wanted_.device.plugin); here != spec_->env_on.end())
     for (const auto& [name, text] : here->second)
       child.env[name] = replace_placeholders(text, known);
@@ -252,6 +261,49 @@ result<done> server_link::launch() {
     return started.failure();
   process_ = *std::move(started);
   return done{};
+}
+
+/// Names and paths come from whoever declares models: they become words, never options.
+result<done> server_link::tell_adapters(child_spec& child,
+                                        std::map<std::string, std::string> known) const {
+  if (wanted_.adapters.empty())
+    return done{};
+  known["adapters"] = std::to_string(wanted_.adapters.size());
+  known["adapter_rank"] = std::to_string(rank_for(wanted_.adapters));
+  for (const auto& argument : spec_->adapters.arguments)
+    child.argv.push_back(replace_placeholders(argument, known));
+  for (const auto& one : wanted_.adapters) {
+    if (!is_plain_word(one.name.value) || !(one.path.starts_with('/') || is_plain_word(one.path)))
+      return error{recovery::refuse, "bad_name",
+                   "a model server is not started with the adapter `"
+                       + server_message(std::string_view(one.name.value))
+                       + "`: only letters, digits and ._:/@+- are, and no - in front"};
+    known["adapter"] = one.name.value;
+    known["adapter_path"] = one.path;
+    for (const auto& argument : spec_->adapters.each)
+      child.argv.push_back(replace_placeholders(argument, known));
+  }
+  return done{};
+}
+
+/// What the server calls one of them: as the plugin says where it was told of it, else as declared.
+std::string server_link::name_of(const local_adapter& one) const {
+  return spec_->command.empty()
+             ? one.path
+             : replace_placeholders(spec_->adapters.model,
+                                    {{"adapter", one.name.value}, {"name", wanted_.model.value}});
+}
+
+/// What the body asks for: one of the adapters, else the model.
+const std::string& server_link::asked_of(const attempt_body& body) const {
+  if (adapters_.empty())
+    return model_;
+  const auto asked = read_server_json(body.json);
+  const auto name = asked.is_object() ? asked.find("model") : asked.end();
+  if (!asked.is_object() || name == asked.end() || !name->is_string())
+    return model_;
+  const auto found = adapters_.find(name->get_ref<const std::string&>());
+  return found == adapters_.end() ? model_ : found->second;
 }
 
 void server_link::exited(const child_exit& end) {
@@ -296,6 +348,7 @@ task<bool> server_link::ready(const std::string& path) {
   const std::string nothing;
   const auto status = co_await asking_->ask(path, nothing, spec_->ready_timeout_us);
   asking_.reset();
+  unready_ = status ? std::nullopt : std::optional(status.failure());
   co_return status&&* status == 200;
 }
 
@@ -305,13 +358,16 @@ task<result<done>> server_link::wait_ready() {
     const bool there = co_await ready(spec_->ready);
     if (there || phase_ != phase::starting)
       break;
+    if (unready_ && unready_->code == "server_untrusted") // No wait changes that.
+      co_return *unready_;
     if (steady_clock::now() >= until) {
       const auto last = log_.tail();
       co_return judged({recovery::retry_elsewhere, "runtime_start_timeout",
                         wanted_.device.id.value + ": its model server was not ready (GET "
                             + spec_->ready + ") within "
                             + std::to_string(spec_->start_timeout_us / limits::second_us) + " s"
-                            + (last.empty() ? "" : "; it said: " + last)},
+                            + (last.empty() ? "" : "; it said: " + last)
+                            + (unready_ && !process_ ? "; " + unready_->message : "")},
                        nullptr);
     }
     pause_.expires_after(microseconds(spec_->ready_every_us));
@@ -335,25 +391,28 @@ task<result<done>> server_link::settle_name() {
   if (!body.is_object() || !body.contains("data") || !body["data"].is_array())
     co_return done{};
   std::string listed, only;
+  std::set<std::string> known_there;
   for (const auto& one : body["data"]) {
     if (!one.is_object() || !one.contains("id") || !one["id"].is_string())
       continue;
-    const auto id = one["id"].get<std::string>();
-    if (id == model_)
-      co_return done{};
-    only = id;
-    listed += (listed.empty() ? "" : ", ") + id;
+    only = one["id"].get<std::string>();
+    known_there.insert(only);
+    listed += (listed.empty() ? "" : ", ") + only;
   }
   // A server of our own serves what it was given, whatever it calls it.
-  const bool alone = body["data"].size() == 1 && !listed.empty();
-  if (alone && process_ && spec_->model.empty()) {
+  if (!known_there.contains(model_) && body["data"].size() == 1 && !listed.empty() && process_
+      && spec_->model.empty())
     model_ = only;
+  auto missing = known_there.contains(model_) ? std::string() : model_;
+  for (const auto& [adapter, name] : adapters_)
+    if (missing.empty() && !known_there.contains(name) && !known_there.contains(adapter))
+      missing = name;
+  if (missing.empty())
     co_return done{};
-  }
   listed = server_message(std::string_view(listed)); // Printable, and not too long.
   co_return error{recovery::retry_elsewhere, "server_model",
                   wanted_.device.id.value + ": the model server serves "
-                      + (listed.empty() ? "nothing" : listed) + ", not " + model_};
+                      + (listed.empty() ? "nothing" : listed) + ", not " + missing};
 }
 
 task<void> server_link::watch() {
@@ -415,7 +474,7 @@ void server_link::submit(const attempt_id& attempt, attempt_body body,
     if (self->attempts_.contains(attempt))
       return refuse("attempt_repeated", "the attempt is running already");
     const server_call how{*self->spec_, self->at_, self->prefill_ ? &*self->prefill_ : nullptr,
-                          self->model_, self->generated_};
+                          self->asked_of(body), self->generated_};
     auto running = std::make_shared<server_attempt>(
         self->strand_, how, std::move(sink),
         [link = self.get()](const server_word& word) { link->heed(word); });

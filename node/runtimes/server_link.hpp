@@ -64,6 +64,13 @@ private:
   [[nodiscard]] result<done> put_into_container(child_spec& child,
                                                 const std::map<std::string, std::string>& known);
   [[nodiscard]] std::map<std::string, std::string> values() const;
+  [[nodiscard]] const std::string& weights() const {
+    return wanted_.weights_path.empty() ? wanted_.variant.source : wanted_.weights_path;
+  }
+  [[nodiscard]] result<done> tell_adapters(child_spec& child,
+                                           std::map<std::string, std::string> known) const;
+  [[nodiscard]] std::string name_of(const local_adapter& one) const;
+  [[nodiscard]] const std::string& asked_of(const attempt_body& body) const;
   void exited(const child_exit& end);
 
   links::task<result<done>> wait_ready();
@@ -103,7 +110,9 @@ private:
   std::unique_ptr<server_http> measuring_; ///< Its gauges.
   server_address at_;
   std::optional<server_address> prefill_;
-  std::string model_; ///< As the server calls it.
+  std::optional<error> unready_;                ///< Why it could not even be asked, the last time.
+  std::map<std::string, std::string> adapters_; ///< Served name -> what the server calls it.
+  std::string model_;                           ///< As the server calls it.
   /// By rule of the spec's failures: its pattern, and whether a line matched it.
   std::vector<std::pair<std::optional<std::regex>, bool>> patterns_;
   rate_gate gate_;

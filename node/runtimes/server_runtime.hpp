@@ -26,6 +26,7 @@ public:
   void open(const session_request& wanted,
             std::function<void(result<std::shared_ptr<runtime_session>>)> opened,
             std::function<void(error)> died) override;
+  [[nodiscard]] std::uint64_t cache_bytes_max() const override { return spec_->cache_bytes_max; }
   void abandon(instance_id instance) override;
 
 private:

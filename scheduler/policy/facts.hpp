@@ -25,6 +25,9 @@ struct candidate_facts {
   bool artifact_obtainable = true; ///< Needs none, or it exists, or some node may build it.
   std::uint32_t ranks_need = 1;    ///< Devices of one instance of the model.
   std::uint32_t ranks_max = 1;     ///< Devices that one instance may span here.
+  bool adapters_run = true;        ///< What runs it there loads its LoRA adapters, all of them.
+  std::size_t adapters_need = 0;   ///< Of the model.
+  std::uint32_t adapters_max = 0;  ///< Of one instance here; 0 = not said.
   bool embeddings_needed = false;
   bool embeddings = false;
   bool remote = false;          ///< Somebody else's machine.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scheduler/policy/filters.hpp"
 
+#include "scheduler/policy/filter_adapters.hpp"
 #include "scheduler/policy/filter_alive.hpp"
 #include "scheduler/policy/filter_artifact.hpp"
 #include "scheduler/policy/filter_breaker.hpp"
@@ -35,6 +36,7 @@ const std::array<filter, static_cast<std::size_t>(filter_id::passed)>& all_filte
   static constexpr std::array<filter, static_cast<std::size_t>(filter_id::passed)> table{
       make<filters::selector>(filter_id::selector),
       make<filters::format>(filter_id::format),
+      make<filters::adapters>(filter_id::adapters),
       make<filters::ranks>(filter_id::ranks),
       make<filters::artifact>(filter_id::artifact),
       make<filters::embeddings>(filter_id::embeddings),

@@ -12,6 +12,7 @@ namespace consort::core {
 enum class filter_id : std::uint8_t {
   selector,
   format,
+  adapters,
   ranks,
   artifact,
   embeddings,

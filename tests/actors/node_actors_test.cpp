@@ -20,8 +20,9 @@ constexpr std::string_view shipped_model = CONSORT_SOURCE_DIR "/models/storytell
 class NodeActors : public actor_fixture {
 protected:
   explicit NodeActors(duration_us telemetry_every_us = node::limits::telemetry_every_us,
-                      bool simulated = true) {
+                      bool simulated = true, bool probe_fails = false) {
     controls_->telemetry_every_us = telemetry_every_us;
+    controls_->probe_fails = probe_fails;
     device_.type = resource_type::npu;
     device_.model = "fake-1";
     device_.uuid = "FAKE-0";
@@ -30,6 +31,9 @@ protected:
     profile_.name = "fake";
     profile_.target = "fake-1";
     device_.capability.build_profiles = {{profile_, {}}};
+    auto cached = profile_;
+    cached.name = "fake-cache";
+    device_.capability.caches = {{cached, {"gguf"}, artifact_kind::cache, false}};
     node::agent_options options;
     options.name = node_id{"edge"};
     options.data_path = folder_.path();
@@ -235,6 +239,45 @@ TEST_F(NodeActors, ReportAnInstanceThatDied) {
   EXPECT_EQ(mail_.events_of<core::replica_failed>()[0].failure.code, "runtime_died");
 }
 
+TEST_F(NodeActors, KeepWhatAServerCompiledAtItsStart) {
+  controls_->runtime.cache_bytes = 1'000;
+  join();
+  order(load());
+  ASSERT_EQ(controls_->runtime.openings.size(), 1u);
+  auto& opening = controls_->runtime.openings[0];
+  ASSERT_TRUE(std::filesystem::is_directory(opening.wanted.cache_path));
+  std::ofstream(opening.wanted.cache_path + "/graph.bin") << "compiled";
+  opening.opened(std::shared_ptr<node::runtime_session>(std::make_shared<node::fake_session>()));
+  run();
+  const auto found = mail_.events_of<core::artifact_found>();
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].record.key.kind, artifact_kind::cache);
+  EXPECT_EQ(found[0].record.key.binds, variant_.content.value);
+  EXPECT_EQ(found[0].record.key.profile.name, "fake-cache");
+  auto next = load(2);
+  next.cache = found[0].record;
+  order(next);
+  ASSERT_EQ(controls_->runtime.openings.size(), 2u);
+  const auto& path = controls_->runtime.openings[1].wanted.cache_path;
+  EXPECT_EQ(node::test::read_file(path + "/graph.bin"), "compiled");
+}
+
+TEST_F(NodeActors, LoadWithTheAdaptersThatWereDeclared) {
+  join();
+  const auto path = folder_.path() + "/tales.gguf";
+  std::ofstream(path) << "adapter";
+  auto wanted = load();
+  wanted.variant.adapters = {{model_name{"tales"}, path, *node::hash_file(path), 0}};
+  order(wanted);
+  ASSERT_EQ(controls_->runtime.openings.size(), 1u);
+  EXPECT_EQ(controls_->runtime.openings[0].wanted.adapters.at(0).path, path);
+  wanted = load(2);
+  wanted.variant.adapters = {{model_name{"tales"}, path, digest{std::string(64, '0')}, 0}};
+  order(wanted);
+  ASSERT_EQ(mail_.events_of<core::replica_failed>().size(), 1u);
+  EXPECT_EQ(mail_.events_of<core::replica_failed>()[0].failure.code, "model_changed");
+}
+
 TEST_F(NodeActors, UnloadEndsTheSession) {
   join();
   order(load());
@@ -309,6 +352,41 @@ TEST_F(NodeActors, ReportReadingsAndWhatRuns) {
   ASSERT_FALSE(reports.empty());
   EXPECT_EQ(reports.back().device.value, "edge/npu0");
   EXPECT_EQ(reports.back().reading.power_mw, 12'000u);
+}
+
+class SlowProbe : public NodeActors {
+protected:
+  SlowProbe() : NodeActors(node::limits::telemetry_every_us, true, true) {}
+};
+
+TEST_F(SlowProbe, IsTriedAgainEverLaterUntilItAnswers) {
+  join();
+  EXPECT_TRUE(mail_.events_of<core::device_advertised>().empty());
+  EXPECT_EQ(controls_->probes, 1);
+  advance(limits::probe_retry_us_min);
+  EXPECT_EQ(controls_->probes, 2);
+  advance(limits::probe_retry_us_min);
+  EXPECT_EQ(controls_->probes, 2) << "twice as long the second time";
+  controls_->probe_fails = false;
+  advance(limits::probe_retry_us_min);
+  EXPECT_EQ(controls_->probes, 3);
+  ASSERT_EQ(mail_.events_of<core::device_advertised>().size(), 1u);
+  for (int i = 0; i < 8; ++i)
+    advance(limits::probe_retry_us_min);
+  EXPECT_EQ(controls_->probes, 3) << "what answers is left alone";
+}
+
+TEST_F(SlowProbe, IsAskedNoLessOftenThanTheLimit) {
+  join();
+  duration_us spent = 0;
+  while (spent < 4 * limits::probe_retry_us_max) {
+    advance(limits::probe_retry_us_min);
+    spent += limits::probe_retry_us_min;
+  }
+  const auto before = controls_->probes;
+  for (duration_us more = 0; more < limits::probe_retry_us_max; more += limits::probe_retry_us_min)
+    advance(limits::probe_retry_us_min);
+  EXPECT_EQ(controls_->probes, before + 1);
 }
 
 class SlowTelemetry : public NodeActors {

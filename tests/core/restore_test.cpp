@@ -40,7 +40,8 @@ replica_found found(const load_replica& load, std::uint64_t life = 11,
           load.variant.content,
           {},
           {capacity},
-          runtime};
+          runtime,
+          load.variant.adapters};
 }
 
 core_config successor() {

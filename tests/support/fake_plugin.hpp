@@ -41,7 +41,9 @@ public:
             std::function<void(error)> died) override {
     openings.push_back({wanted, std::move(opened), std::move(died)});
   }
+  [[nodiscard]] std::uint64_t cache_bytes_max() const override { return cache_bytes; }
   std::vector<opening> openings;
+  std::uint64_t cache_bytes = 0; ///< Above 0 its servers have a folder for what they compile.
 };
 
 /// What a test holds on to while the agent owns the plugin.
@@ -56,6 +58,8 @@ struct fake_controls {
   int killed = 0; ///< Compiles destroyed before they finished or after.
   device_reading reading;
   bool reading_fails = false;
+  bool probe_fails = false;
+  int probes = 0;
   int reads = 0;
   duration_us telemetry_every_us = limits::telemetry_every_us; ///< To be set before the plugin is.
 };
@@ -72,7 +76,12 @@ public:
   }
   [[nodiscard]] const plugin_metadata& metadata() const override { return metadata_; }
   [[nodiscard]] result<done> available() override { return done{}; }
-  [[nodiscard]] result<std::vector<device_spec>> probe() override { return std::vector{device_}; }
+  [[nodiscard]] result<std::vector<device_spec>> probe() override {
+    ++controls_->probes;
+    if (controls_->probe_fails)
+      return error{recovery::retry_later, "tool_timeout", "fake-smi ran out of time"};
+    return std::vector{device_};
+  }
   [[nodiscard]] result<std::map<std::string, device_reading>> read() override {
     ++controls_->reads;
     if (controls_->reading_fails)

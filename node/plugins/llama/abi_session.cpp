@@ -32,6 +32,23 @@ void put_message(std::string text, char* out, std::size_t capacity) {
   out[bytes] = '\0';
 }
 
+/// `[{"name", "path"}]`.
+void read_adapters(json_fields& fields, engine_options& into) {
+  const auto text_at = [](const nlohmann::json& one, const char* name) {
+    return one.is_object() && one.contains(name) && one[name].is_string()
+               ? one[name].get<std::string>()
+               : std::string();
+  };
+  const auto* adapters = fields.find("adapters");
+  if (adapters == nullptr || !adapters->is_array())
+    return;
+  for (const auto& one : *adapters) {
+    into.adapters.push_back({text_at(one, "name"), text_at(one, "path")});
+    if (into.adapters.back().name.empty() || into.adapters.back().path.empty())
+      fields.fail(invalid("'adapters' holds something without 'name' and 'path'"));
+  }
+}
+
 } // namespace
 
 int report_failure(const error& why, char* out, std::size_t capacity) {
@@ -57,6 +74,7 @@ result<open_config> read_config(const char* text) {
   config.engine.sequences = count("sequences", limits::sequences_default, limits::sequences_max);
   config.engine.threads = count("threads", 1, limits::threads_max);
   config.engine.backend_dir = fields.string("backend_dir", "");
+  read_adapters(fields, config.engine);
   if (config.engine.sequences == 0)
     config.engine.sequences = limits::sequences_default;
   if (const nlohmann::json* device = fields.find("device"))

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <set>
 #include <utility>
 
 namespace consort::llama {
@@ -140,16 +141,26 @@ bool batch_loop::replay(running_request& request, choice_run& run) {
   return run.end_if_full();
 }
 
+/// Sequences of one adapter at a time: the engine computes a batch with one.
 bool batch_loop::step_generating() {
-  for (std::size_t id = 0; id < sequences_.size(); ++id)
-    if (sequences_[id].owner != nullptr && sequences_[id].state == phase::decode)
-      feed(static_cast<llama_seq_id>(id));
-  if (fed_.empty())
-    return false;
-  if (decode())
+  std::set<std::uint32_t> adapters;
+  for (const running_request& request : running_)
+    adapters.insert(request.wanted.wanted.adapter);
+  bool any = false;
+  for (const auto adapter : adapters) {
+    for (std::size_t id = 0; id < sequences_.size(); ++id)
+      if (sequences_[id].owner != nullptr && sequences_[id].state == phase::decode
+          && sequences_[id].owner->wanted.wanted.adapter == adapter)
+        feed(static_cast<llama_seq_id>(id));
+    if (fed_.empty())
+      continue;
+    any = true;
+    if (!decode())
+      return true;
     for (const llama_seq_id id : std::exchange(fed_, {}))
       advance(id);
-  return true;
+  }
+  return any;
 }
 
 bool batch_loop::step_prompts() {
@@ -181,8 +192,8 @@ void batch_loop::feed(llama_seq_id id) {
     const bool last = into.fed + 1 == into.input.size();
     if (last)
       into.row = batch_.size();
-    batch_.push_back(
-        {into.input[into.fed++], static_cast<std::uint32_t>(id), into.position++, last});
+    batch_.push_back({into.input[into.fed++], static_cast<std::uint32_t>(id), into.position++, last,
+                      into.owner->wanted.wanted.adapter});
   }
 }
 

@@ -27,6 +27,19 @@ llama_context_params context_params(std::uint32_t context_tokens, std::uint32_t 
   return params;
 }
 
+/// Freed with their model.
+result<done> load_adapters(const engine_options& options, loaded_engine& into) {
+  for (const auto& one : options.adapters) {
+    auto* loaded = llama_adapter_lora_init(into.model.get(), one.path.c_str());
+    if (loaded == nullptr)
+      return error{recovery::refuse, "bad_model",
+                   "adapter " + one.name + " (" + one.path
+                       + ") does not fit the model: " + last_engine_error("it cannot be loaded")};
+    into.adapters.push_back(loaded);
+  }
+  return done{};
+}
+
 bool is_terminal(std::uint32_t kind) {
   return kind == CONSORT_EVENT_COMPLETED || kind == CONSORT_EVENT_FAILED;
 }
@@ -41,6 +54,8 @@ result<loaded_engine> load_engine(const engine_options& options) {
     return model.failure();
   loaded_engine made;
   made.model = std::move(*model);
+  if (const auto loaded = load_adapters(options, made); !loaded)
+    return loaded.failure();
   made.context_tokens = choose_context(*made.model, options.context_tokens);
   made.sequences = std::clamp(options.sequences, 1U, limits::sequences_max);
   made.context.reset(
@@ -69,21 +84,27 @@ result<std::unique_ptr<session>> session::open(const engine_options& options, ev
     return loaded.failure();
   auto model = std::move(loaded->model);
   auto steps = std::make_unique<llama_steps>(std::move(loaded->context), loaded->context_tokens,
-                                             loaded->sequences, options.peers);
-  return around(std::move(model), std::move(steps), std::move(sink));
+                                             loaded->sequences, options.peers,
+                                             std::move(loaded->adapters));
+  std::vector<std::string> names;
+  for (const auto& one : options.adapters)
+    names.push_back(one.name);
+  return around(std::move(model), std::move(steps), std::move(sink), std::move(names));
 }
 
 std::unique_ptr<session> session::around(model_ptr model, std::unique_ptr<step_engine> steps,
-                                         event_sink sink) {
-  return std::unique_ptr<session>(new session(std::move(model), std::move(steps), std::move(sink)));
+                                         event_sink sink, std::vector<std::string> adapters) {
+  return std::unique_ptr<session>(
+      new session(std::move(model), std::move(steps), std::move(sink), std::move(adapters)));
 }
 
-session::session(model_ptr model, std::unique_ptr<step_engine> steps, event_sink sink)
+session::session(model_ptr model, std::unique_ptr<step_engine> steps, event_sink sink,
+                 std::vector<std::string> adapters)
     : model_(std::move(model)),
       steps_(std::move(steps)),
       words_(*model_),
       facts_{words_.size(), steps_->copies() ? steps_->slots() : 1,
-             llama_model_chat_template(model_.get(), nullptr)},
+             llama_model_chat_template(model_.get(), nullptr), std::move(adapters)},
       sink_(std::move(sink)),
       loop_(*steps_, words_, counters_, [this](const consort_event& event) { on_event(event); }) {
   thread_ = std::thread([this] { run(); });

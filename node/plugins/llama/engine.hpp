@@ -18,6 +18,12 @@
 
 namespace consort::llama {
 
+/// A LoRA adapter as a GGUF file, which a request names as its model.
+struct adapter_file {
+  std::string name;
+  std::string path;
+};
+
 /// What to load, and how. Zero and empty = chosen here.
 struct engine_options {
   std::string model_path;
@@ -26,12 +32,14 @@ struct engine_options {
   std::uint32_t threads = 1;   ///< Clamped to one fewer than the machine has.
   std::string backend_dir;     ///< Of ggml's back-ends; else the folder of libllama.
   step_peers* peers = nullptr; ///< Borrowed; outlives the session.
+  std::vector<adapter_file> adapters;
 };
 
 /// A model and a context over it, as a session has them.
 struct loaded_engine {
   model_ptr model;
-  context_ptr context; ///< Freed before its model.
+  context_ptr context;                       ///< Freed before its model.
+  std::vector<llama_adapter_lora*> adapters; ///< The model's, in the order of the options.
   std::uint32_t context_tokens = 0;
   std::uint32_t sequences = 0;
 };
@@ -47,8 +55,10 @@ public:
   [[nodiscard]] static result<std::unique_ptr<session>> open(const engine_options& options,
                                                              event_sink sink);
   /// A session around steps of somebody else's; `model` is for its vocabulary alone.
-  [[nodiscard]] static std::unique_ptr<session>
-  around(model_ptr model, std::unique_ptr<step_engine> steps, event_sink sink);
+  [[nodiscard]] static std::unique_ptr<session> around(model_ptr model,
+                                                       std::unique_ptr<step_engine> steps,
+                                                       event_sink sink,
+                                                       std::vector<std::string> adapters = {});
   ~session();
   session(const session&) = delete;
   session& operator=(const session&) = delete;
@@ -79,7 +89,8 @@ private:
   };
   using command = std::variant<job, rejection, cancellation>;
 
-  session(model_ptr model, std::unique_ptr<step_engine> steps, event_sink sink);
+  session(model_ptr model, std::unique_ptr<step_engine> steps, event_sink sink,
+          std::vector<std::string> adapters);
   void run();
   bool take_commands(std::vector<command>& taken);
   void on_event(const consort_event& event);

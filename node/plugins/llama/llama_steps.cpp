@@ -6,12 +6,13 @@
 namespace consort::llama {
 
 llama_steps::llama_steps(context_ptr context, std::uint32_t context_tokens, std::uint32_t slots,
-                         step_peers* peers)
+                         step_peers* peers, std::vector<llama_adapter_lora*> adapters)
     : context_(std::move(context)),
       context_tokens_(context_tokens),
       vocabulary_(static_cast<std::size_t>(
           llama_vocab_n_tokens(llama_model_get_vocab(llama_get_model(context_.get()))))),
       peers_(peers),
+      adapters_(std::move(adapters)),
       batch_(static_cast<std::int32_t>(limits::batch_tokens)),
       used_(slots) {
   // A step of a large model may take long: an interrupt cuts it short.
@@ -33,7 +34,22 @@ void llama_steps::fill_gap(std::uint32_t from, std::uint32_t to) {
     }
 }
 
+bool llama_steps::use_adapter(std::uint32_t adapter) {
+  if (adapter == adapter_)
+    return true;
+  auto* chosen = adapter == 0 ? nullptr : adapters_.at(adapter - 1);
+  float scale = 1.0F;
+  if (llama_set_adapters_lora(context_.get(), &chosen, adapter == 0 ? 0 : 1, &scale) != 0)
+    return false;
+  adapter_ = adapter;
+  return true;
+}
+
 step_outcome llama_steps::step(std::span<const step_row> rows, std::string& why) {
+  if (!rows.empty() && !use_adapter(rows.front().adapter)) {
+    why = last_engine_error("an adapter cannot be used");
+    return step_outcome::failed;
+  }
   batch_.clear();
   rows_.clear();
   filled_.clear();

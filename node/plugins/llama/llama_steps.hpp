@@ -15,8 +15,9 @@ namespace consort::llama {
 class llama_steps final : public step_engine {
 public:
   /// `peers`, which may be null, take part in every step; they outlive it.
+  /// `adapters` belong to the context's model.
   llama_steps(context_ptr context, std::uint32_t context_tokens, std::uint32_t slots,
-              step_peers* peers = nullptr);
+              step_peers* peers = nullptr, std::vector<llama_adapter_lora*> adapters = {});
 
   step_outcome step(std::span<const step_row> rows, std::string& why) override;
   std::span<const float> logits(std::size_t row) override;
@@ -31,6 +32,7 @@ public:
   void interrupt() override { interrupted_ = true; }
 
 private:
+  [[nodiscard]] bool use_adapter(std::uint32_t adapter);
   void forget(std::uint32_t slot);
   void fill_gap(std::uint32_t from, std::uint32_t to);
 
@@ -38,6 +40,8 @@ private:
   const std::uint32_t context_tokens_;
   const std::size_t vocabulary_; ///< Tokens.
   step_peers* const peers_;
+  const std::vector<llama_adapter_lora*> adapters_;
+  std::uint32_t adapter_ = 0; ///< That the context computes with.
   token_batch batch_;
   std::vector<bool> used_;            ///< By slot: there is something in it.
   std::vector<std::uint32_t> filled_; ///< Slots that hold a dummy row of this step.

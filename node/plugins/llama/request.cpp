@@ -153,6 +153,16 @@ void read_logprobs(json_fields& body, generation_request& into) {
     body.fail(invalid("'top_logprobs' needs 'logprobs' to be true"));
 }
 
+/// Any other name is one that the model itself is served under.
+void read_adapter(json_fields& body, const model_facts& model, generation_request& into) {
+  const json* name = body.find("model");
+  if (name == nullptr || !name->is_string())
+    return;
+  for (std::uint32_t at = 0; at < model.adapters.size(); ++at)
+    if (model.adapters[at] == name->get_ref<const std::string&>())
+      into.adapter = at + 1;
+}
+
 /// Fields that would change the answer and that nothing here implements.
 void refuse_unsupported(json_fields& body) {
   if (const json* format = body.find("response_format")) {
@@ -197,6 +207,7 @@ result<generation_request> parse_request(consort_request_kind kind, std::string_
   read_choices(body, model, wanted);
   read_stops(body, wanted.stops);
   read_logprobs(body, wanted);
+  read_adapter(body, model, wanted);
   wanted.echo = !wanted.chat && body.boolean("echo", false);
   wanted.ignore_end = body.boolean("ignore_eos", false);
   refuse_unsupported(body);

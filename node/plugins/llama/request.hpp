@@ -33,13 +33,15 @@ struct generation_request {
   bool echo = false;
   bool ignore_end = false; ///< `ignore_eos`: only `tokens_max` or a stop string ends it.
   std::optional<std::uint32_t> logprobs; ///< Alternatives to report beside each token.
+  std::uint32_t adapter = 0;             ///< LoRA adapter, counted from 1; 0 = the model alone.
 };
 
 /// What a parser must know of the loaded model.
 struct model_facts {
   std::int32_t vocabulary_size = 0;
   std::uint32_t sequences = 1;
-  const char* chat_template = nullptr; ///< Borrowed; null = none.
+  const char* chat_template = nullptr;    ///< Borrowed; null = none.
+  std::vector<std::string> adapters = {}; ///< Names that a body may ask for as its `model`.
 };
 
 /// Reads a body. Failures have code `invalid_request` (names the field) or `unsupported_parameter`.

@@ -16,6 +16,7 @@ struct step_row {
   std::uint32_t slot = 0;
   std::uint32_t position = 0;
   bool wants_logits = false;
+  std::uint32_t adapter = 0; ///< LoRA adapter, counted from 1; 0 = the model alone.
 };
 
 enum class step_outcome : std::uint8_t { done, interrupted, failed };
@@ -24,7 +25,8 @@ class step_engine {
 public:
   virtual ~step_engine() = default;
 
-  /// Computes rows together, at most rows_max() of them; of one slot in order of position. `why`
+  /// Computes rows together, at most rows_max() of them; of one slot in order of position, all with
+  /// the same adapter. `why`
   /// says what failed; then the content of every slot is in doubt.
   [[nodiscard]] virtual step_outcome step(std::span<const step_row> rows, std::string& why) = 0;
   /// After a row of the latest step that wanted them. Valid until the next step.

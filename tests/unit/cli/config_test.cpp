@@ -133,6 +133,11 @@ INSTANTIATE_TEST_SUITE_P(
                        "must not be above max"},
         complaint_case{"{\"models\": {\"m\": {\"source\": \"a\", \"aliases\": [\"m\"]}}}",
                        "`m` names two models"},
+        complaint_case{"{\"models\": {\"m\": {\"source\": \"a\", \"adapters\": {\"m\": \"b\"}}}}",
+                       "`m` names two models"},
+        complaint_case{
+            "{\"models\": {\"m\": {\"source\": \"a\", \"adapters\": {\"t\": \"hf:o/t\"}}}}",
+            "expected a path, or server:NAME"},
         complaint_case{"{\"models\": {\"m\": {\"source\": \"a\"},\n\"n\": {\"source\": \"b\", "
                        "\"aliases\": [\"m\"]}}}",
                        "c.json:2: models.n.aliases: `m` names two models"},

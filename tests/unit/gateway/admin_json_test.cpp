@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/admin_json.hpp"
 
+#include "scheduler/limits.hpp"
+
 #include "gateway/pages.hpp"
 
 #include <gtest/gtest.h>
@@ -98,6 +100,19 @@ TEST(AdminJson, ModelDeclarationsRoundTrip) {
   EXPECT_EQ(*back, spec);
 }
 
+TEST(AdminJson, AdaptersAreOfTheSource) {
+  const auto got = model_spec_from_json(
+      {{"name", "m"}, {"source", "/m.gguf"}, {"adapters", {{"b", "/b"}, {"a", "server:a"}}}});
+  ASSERT_TRUE(got.ok()) << got.failure().message;
+  ASSERT_EQ(got->variants.at(0).adapters.size(), 2U);
+  EXPECT_EQ(got->variants[0].adapters[0], (model_adapter{model_name("a"), "server:a", {}, 0}));
+  EXPECT_EQ(got->variants[0].adapters[1].source, "/b");
+  auto many = json::object();
+  for (std::size_t at = 0; at <= core::limits::adapters_max; ++at)
+    many["a" + std::to_string(at)] = "/a";
+  EXPECT_FALSE(model_spec_from_json({{"name", "m"}, {"source", "/m"}, {"adapters", many}}).ok());
+}
+
 TEST(AdminJson, ShortDeclarationsGuessTheFormat) {
   const auto got = model_spec_from_json({{"name", "m"}, {"source", "models/m.gguf"}});
   ASSERT_TRUE(got.ok());
@@ -115,6 +130,10 @@ TEST(AdminJson, WrongDeclarationsNameTheField) {
       {R"({"name":"m","source":"x","replicas_max":-1})", "`replicas_max` must be a whole"},
       {R"({"name":"m","source":"x","replicas_max":4294967296})", "`replicas_max` must be a whole"},
       {R"({"name":"m","variants":[{"format":"gguf"}]})", "`variants[0].source` is missing"},
+      {R"({"name":"m","source":"x","adapters":"y"})", "`variants[0].adapters` must be an object"},
+      {R"({"name":"m","source":"x","adapters":{"a":1}})",
+       "`variants[0].adapters.source` must be a"},
+      {R"({"name":"m","source":"x","adapters":{"a":""}})", "needs a name and a source"},
       {R"({"name":"m","source":"x","aliases":[1]})", "`aliases` must hold strings"}};
   for (const auto& [text, words] : cases) {
     const auto got = model_spec_from_json(json::parse(text));

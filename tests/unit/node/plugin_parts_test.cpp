@@ -252,5 +252,69 @@ TEST(PluginContainer, IsReadWithItsDefaultsAndItsPullCountsAsLoading) {
   EXPECT_THAT(why(R"({ "image": "i", "arguments": [)" + many + "] }"), HasSubstr("at most 64"));
 }
 
+TEST(PluginLibraryBuild, IsAProgramOfOurOwnThatLoadsIt) {
+  auto text
+      = changed("\"command\": [\"fake-cc\", \"{model}\", \"{output}\"],",
+                R"("interface": "c-abi", "library": "libcc.so", "library_config": {"a": 1},)");
+  text = changed("\"version_command\": [\"fake-cc\", \"--version\"],", "", text);
+  text = changed(R"("progress": "(\\d+)%", "quality": { "lines": "^quality (\\w+)=(\\S+)"
+},)", "", text);
+  auto document = parse_plugin_json(text, "x");
+ASSERT_TRUE(document.ok()) << document.failure().message;
+boost::asio::io_context io;
+plugin_environment environment{io, nullptr};
+environment.executable = "/opt/consort";
+const json_plugin made(*document, "/plugins/fake", environment);
+const auto& rule = made.document().builds.at(0);
+EXPECT_EQ(rule.command.at(0), "/opt/consort");
+EXPECT_THAT(rule.command, ::testing::Contains("/plugins/fake/libcc.so"));
+EXPECT_THAT(rule.command, ::testing::Contains("{output}"));
+EXPECT_THAT(rule.command, ::testing::Contains(R"({"a":1})"));
+EXPECT_EQ(rule.version_command.back(), "--version-only");
+const auto why = [&](const std::string& from, const std::string& to) {
+  const auto bad = parse_plugin_json(changed(from, to, text), "x");
+  return bad ? std::string("accepted") : bad.failure().message;
+};
+EXPECT_THAT(why(R"("library": "libcc.so",)", ""), HasSubstr("/build/0/library: required"));
+EXPECT_THAT(why(R"({"a": 1})", "[1]"), HasSubstr("/build/0/library_config"));
+EXPECT_THAT(why(R"("library": "libcc.so",)", R"("library": "l.so", "command": ["cc"],)"),
+            HasSubstr("/build/0/command"));
+}
+
+TEST(PluginAdaptersAndCache, AreReadAndCheckedAgainstTheRest) {
+  const auto why = [](const std::string& runtime, const std::string& able = R"("adapters": true)",
+                      const std::string& more = "") {
+    const auto read = parse_plugin_json(
+        R"({ "schema": 1, "name": "served", "version": "1", "vendor": "v", "type": "npu",
+    "probe": { "command": ["smi"], "id": "/id", "model": "/m" },
+    "capability": { "max_sequences": 1, "formats": ["gguf"])"
+            + more + R"(, "runtime": { )" + able
+            + R"( } }, "runtime": { "interface": "server", "command": ["serve", "{port}"], )"
+            + runtime + " } }",
+        "x");
+    if (!read)
+      return read.failure().message;
+    return "read " + std::to_string(read->runtime.server.adapters.each.size()) + " "
+           + std::to_string(read->capability.adapters_max) + " "
+           + std::to_string(read->capability.adapter_formats.size()) + " "
+           + std::to_string(read->runtime.server.cache_bytes_max);
+  };
+  const std::string told = R"("adapters": { "each": ["--lora", "{adapter}={adapter_path}"] })";
+  EXPECT_EQ(why(told), "read 2 0 1 0");
+  EXPECT_EQ(why(told, R"("adapters": true)", R"(, "adapters_max": 8)"), "read 2 8 1 0");
+  EXPECT_THAT(why(told, R"("cancel": true)"), HasSubstr("must be true"));
+  EXPECT_THAT(why(R"("ready": "/health")"), HasSubstr("expected `adapters`"));
+  EXPECT_THAT(why(R"("adapters": { "arguments": ["--lora"] })"), HasSubstr("expected `each`"));
+  EXPECT_THAT(why(R"("adapters": { "each": ["{adapters}"] })"), HasSubstr("{adapters}"));
+  EXPECT_THAT(why(told, R"("cancel": true)", R"(, "adapters_max": 8)"),
+              HasSubstr("only with `adapters`"));
+  EXPECT_THAT(why(told, R"("adapters": true)", R"(, "adapters_max": 65)"), HasSubstr("64"));
+  const std::string plain = R"("cancel": true)";
+  EXPECT_EQ(why(R"("cache": {"limit": "1MiB"}, "env": {"C": "{cache}"})", plain),
+            "read 0 0 0 1048576");
+  EXPECT_THAT(why(R"("cache": {})", plain), HasSubstr("expected `{cache}`"));
+  EXPECT_THAT(why(R"("env": {"C": "{cache}"})", plain), HasSubstr("needs `cache`"));
+}
+
 } // namespace
 } // namespace consort::node

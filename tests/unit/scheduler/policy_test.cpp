@@ -22,6 +22,14 @@ TEST(Filters, EachRefusesItsOwnFactAndSaysWhy) {
   const std::vector<filter_case> cases = {
       {filter_id::selector, [](auto& f) { f.selected = false; }, "selector"},
       {filter_id::format, [](auto& f) { f.format_known = false; }, "format"},
+      {filter_id::adapters, [](auto& f) { f.adapters_run = false; }, "no LoRA adapters"},
+      {filter_id::adapters,
+       [](auto& f) {
+         f.adapters_run = false;
+         f.adapters_need = 3;
+         f.adapters_max = 2;
+       },
+       "2 of 3 LoRA"},
       {filter_id::ranks, [](auto& f) { f.ranks_need = 2; }, "spans 1 of 2"},
       {filter_id::artifact, [](auto& f) { f.artifact_obtainable = false; }, "artifact"},
       {filter_id::embeddings, [](auto& f) { f.embeddings_needed = true; }, "embeddings"},
@@ -64,7 +72,7 @@ TEST(Filters, EachRefusesItsOwnFactAndSaysWhy) {
       {filter_id::steady, [](auto& f) { f.health = device_health::degraded; }, "degraded"},
       {filter_id::measured, [](auto& f) { f.loaded = true; }, "only 0 attempts"},
   };
-  ASSERT_EQ(cases.size(), all_filters().size() + 2);
+  ASSERT_EQ(cases.size(), all_filters().size() + 3);
   for (const auto& one : cases) {
     candidate_facts facts;
     one.spoil(facts);
@@ -79,6 +87,7 @@ TEST(Filters, AreAskedInTheirOrder) {
   const std::vector<std::pair<filter_id, std::function<void(candidate_facts&)>>> order{
       {filter_id::selector, [](auto& f) { f.selected = false; }},
       {filter_id::format, [](auto& f) { f.format_known = false; }},
+      {filter_id::adapters, [](auto& f) { f.adapters_run = false; }},
       {filter_id::ranks, [](auto& f) { f.ranks_need = 2; }},
       {filter_id::artifact, [](auto& f) { f.artifact_obtainable = false; }},
       {filter_id::embeddings, [](auto& f) { f.embeddings_needed = true; }},

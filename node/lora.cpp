@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "node/lora.hpp"
+
+#include "node/limits.hpp"
+#include "node/model_files.hpp"
+#include "node/model_folder.hpp"
+#include "scheduler/weights.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+namespace consort::node {
+
+namespace {
+
+constexpr std::uint32_t rank_least = 16; ///< What servers are ready for if nobody says.
+constexpr std::uint32_t rank_most = 512;
+
+/// `r` of adapter_config.json; 0 when there is none.
+std::uint32_t rank_in(const std::string& folder) {
+  std::string text(limits::model_config_bytes_max, '\0');
+  std::ifstream file(std::filesystem::path(folder) / "adapter_config.json", std::ios::binary);
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  const auto config = nlohmann::json::parse(text, nullptr, false);
+  const auto rank = config.is_object() ? config.find("r") : config.end();
+  return config.is_object() && rank != config.end() && rank->is_number_unsigned()
+             ? static_cast<std::uint32_t>(
+                 std::min<std::uint64_t>(rank->get<std::uint64_t>(), rank_most))
+             : 0;
+}
+
+result<digest> content_of(const std::string& path, digest_cache& digests) {
+  return is_model_folder(path) ? digest_of_folder(path, digests) : digests.digest_of(path);
+}
+
+} // namespace
+
+result<model_adapter> describe_adapter(model_adapter declared, digest_cache& digests) {
+  const auto& source = declared.source;
+  if (const auto name = name_at_server(source))
+    return name->empty() ? result<model_adapter>(error{recovery::refuse, "source_unsupported",
+                                                       "server: needs the adapter's name there"})
+                         : result<model_adapter>(std::move(declared));
+  if (core::weights_elsewhere(source))
+    return error{recovery::refuse, "source_unsupported",
+                 source + ": an adapter is a path, or server:NAME of one that the server knows"};
+  if (!source.starts_with('/'))
+    return error{recovery::refuse, "source_relative",
+                 source + ": must be an absolute path on the server"};
+  const auto content = content_of(source, digests);
+  if (!content)
+    return content.failure();
+  declared.content = *content;
+  declared.rank = is_model_folder(source) ? rank_in(source) : 0;
+  return declared;
+}
+
+result<std::vector<local_adapter>> find_adapters(const model_variant& variant,
+                                                 digest_cache& digests) {
+  std::vector<local_adapter> found;
+  for (const auto& one : variant.adapters) {
+    if (auto name = name_at_server(one.source)) {
+      found.push_back({one.name, *std::move(name), one.rank});
+      continue;
+    }
+    const auto content = content_of(one.source, digests);
+    if (!content)
+      return content.failure();
+    if (!one.content.empty() && *content != one.content)
+      return error{recovery::refuse, "model_changed",
+                   one.source + " is not the adapter that was declared: its digest is "
+                       + content->value + "; restart or declare the model again"};
+    found.push_back({one.name, one.source, one.rank});
+  }
+  return found;
+}
+
+std::uint32_t rank_for(const std::vector<local_adapter>& adapters) {
+  std::uint32_t rank = rank_least;
+  for (const auto& one : adapters)
+    while (rank < one.rank && rank < rank_most)
+      rank *= 2;
+  return rank;
+}
+
+} // namespace consort::node

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: a compiler that is a shared object builds in a process of its own: what it makes is served,
+// what it says is told, a crash fails one build, and a hang ends with its limit or its cancel.
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import test from 'node:test';
+import { promisify } from 'node:util';
+import { Cluster, checker, eventually, expect_gone, descendants, root } from './support.mjs';
+import { command_line, temp_dir } from './support.mjs';
+
+const server = path.join(root, 'tests/plugins/fakeserve');
+const source = path.join(root, 'tests/plugins/fakelib/compiler.c');
+const pim = { 'X-Consort-Device': 'vendor=Fake Vendor' };
+
+async function make_plugin(folder) {
+  fs.cpSync(server, folder, { recursive: true });
+  const object = path.join(folder, 'libfakecc.so');
+  const flags = ['-shared', '-fPIC', '-fvisibility=hidden', '-I', root];
+  await promisify(execFile)('cc', [...flags, source, '-o', object]);
+  const text = fs.readFileSync(path.join(server, 'shape.json'), 'utf8');
+  const plugin = JSON.parse(text.replace(/^\/\/.*$/gm, ''));
+  const { profile, target, formats } = plugin.build[0];
+  plugin.build[0] = {
+    ...{ profile, target, formats, compiler: 'fake-lib-cc', interface: 'c-abi' },
+    ...{ library: 'libfakecc.so', library_config: { folder }, timeout: '3s', disk: '1MiB' },
+  };
+  plugin.runtime.command = plugin.runtime.command.map((one) =>
+    one === '{weights}' ? root + '/models/storyteller-5m-f16.gguf' : one,
+  );
+  fs.writeFileSync(path.join(folder, 'plugin.json'), JSON.stringify(plugin));
+}
+
+test('a compiler behind the C ABI', { timeout: 300_000 }, async (t) => {
+  const plugins = temp_dir('consort-plugins');
+  const folder = path.join(plugins, 'fakelib');
+  await make_plugin(folder);
+  const fault = (word) => fs.writeFileSync(path.join(folder, 'fault'), word);
+  const builds = () => {
+    const file = path.join(folder, 'compiles');
+    return fs.existsSync(file) ? fs.readFileSync(file, 'utf8').trim().split('\n') : [];
+  };
+  const cluster = new Cluster({ args: ['--plugins', plugins] });
+  t.after(async () => {
+    await cluster.destroy();
+    fs.rmSync(plugins, { recursive: true, force: true });
+  });
+  await cluster.start();
+  const check = checker(t, cluster);
+  const ask = (wait = '30s') =>
+    cluster.complete({ max_tokens: 4 }, { ...pim, 'X-Consort-Wait': wait }, 60_000);
+  const artifact = async () =>
+    (await cluster.list('artifacts')).find((one) => one.key.profile.compiler === 'fake-lib-cc');
+  const failed = async (pattern) => {
+    const said = async () => pattern.test((await artifact())?.last_error ?? '');
+    await eventually(`it is said why: ${pattern}`, said);
+  };
+  const again = async () => {
+    const done = await cluster.cli(['compile', 'storyteller', '--for', 'vendor=Fake Vendor']);
+    assert.equal(done.code, 0, done.stderr);
+  };
+
+  await check('a crash fails the build, and nothing else', async () => {
+    fault('crash');
+    const answer = ask('3s');
+    await failed(/fake-lib-cc .*signal/i);
+    assert.ok((await answer).status >= 500);
+    const [, pid] = builds()[0].split(' ');
+    const agent = cluster.child?.pid ?? cluster.process?.pid;
+    assert.notEqual(Number(pid), agent, 'it ran in a process of its own');
+  });
+  await check('what it says is told', async () => {
+    fault('fail');
+    await again();
+    await failed(/the library says fail/);
+    fault('busy');
+    await again();
+    await failed(/the library says busy/);
+  });
+  await check('success without an output is none', async () => {
+    fault('lie');
+    await again();
+    await failed(/wrote no output/);
+  });
+  await check('one that hangs is ended at its limit, with its process', async () => {
+    fault('hang');
+    await again();
+    const running = () =>
+      descendants(process.pid).filter((one) => / --compile /.test(command_line(one.pid)));
+    const seen = await eventually('it runs', async () => running().length > 0 && running());
+    await failed(/ran out of time|timeout/i);
+    await expect_gone(seen);
+  });
+  await check('what it makes is an artifact with its version and figures, and serves', async () => {
+    fault('');
+    await again();
+    const answer = await ask();
+    assert.equal(answer.status, 200, answer.text);
+    const built = await artifact();
+    assert.equal(built.key.profile.compiler_version, '2.3.1');
+    assert.equal(built.quality.error_max, '0.01');
+  });
+});

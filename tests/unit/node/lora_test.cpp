@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "node/lora.hpp"
+
+#include "node/model_files.hpp"
+#include "tests/unit/node/temp_folder.hpp"
+
+#include <filesystem>
+#include <fstream>
+
+namespace consort::node {
+namespace {
+
+class Lora : public ::testing::Test {
+protected:
+  std::string trained(const std::string& name, const std::string& config) {
+    const auto path = folder_.path() + "/" + name;
+    std::filesystem::create_directories(path);
+    std::ofstream(path + "/adapter_config.json") << config;
+    std::ofstream(path + "/adapter_model.safetensors") << name;
+    return path;
+  }
+  [[nodiscard]] model_adapter described(const std::string& source) {
+    const auto made = describe_adapter({model_name("tales"), source, {}, 0}, digests_);
+    EXPECT_TRUE(made) << made.failure().message;
+    return made ? *made : model_adapter{};
+  }
+  [[nodiscard]] std::string refused(const std::string& source) {
+    const auto made = describe_adapter({model_name("tales"), source, {}, 0}, digests_);
+    return made ? std::string("accepted") : made.failure().code;
+  }
+
+  test::temp_folder folder_;
+  digest_cache digests_;
+};
+
+TEST_F(Lora, IsDescribedByItsFiles) {
+  const auto folder = described(trained("a", R"({"peft_type": "LORA", "r": 48})"));
+  EXPECT_EQ(folder.rank, 48U);
+  EXPECT_EQ(folder.content.value.size(), 64U);
+  EXPECT_EQ(described(trained("b", "no JSON")).rank, 0U);
+  EXPECT_EQ(described(trained("c", R"({"r": "many"})")).rank, 0U);
+  EXPECT_EQ(described(trained("d", R"({"r": 99999999999})")).rank, 512U);
+  std::ofstream(folder_.path() + "/one.gguf") << "bytes";
+  EXPECT_EQ(described(folder_.path() + "/one.gguf").content.value.size(), 64U);
+  EXPECT_TRUE(described("server:org/tales").content.empty());
+}
+
+TEST_F(Lora, OfNoPathIsRefused) {
+  EXPECT_EQ(refused("hf:org/tales"), "source_unsupported");
+  EXPECT_EQ(refused("server:"), "source_unsupported");
+  EXPECT_EQ(refused("tales"), "source_relative");
+  EXPECT_EQ(refused(folder_.path() + "/nowhere"), "file_missing");
+}
+
+TEST_F(Lora, IsFoundAsItWasDeclared) {
+  model_variant variant;
+  variant.adapters = {described(trained("a", "{}")), described("server:org/tales")};
+  const auto found = find_adapters(variant, digests_);
+  ASSERT_TRUE(found) << found.failure().message;
+  EXPECT_EQ(found->at(0).path, folder_.path() + "/a");
+  EXPECT_EQ(found->at(1).path, "org/tales");
+  std::ofstream(folder_.path() + "/a/adapter_model.safetensors") << "other weights";
+  const auto changed = find_adapters(variant, digests_);
+  ASSERT_FALSE(changed);
+  EXPECT_EQ(changed.failure().code, "model_changed");
+}
+
+TEST_F(Lora, ServersAreReadyForTheLargestRank) {
+  EXPECT_EQ(rank_for({{model_name("a"), "/a", 0}}), 16U);
+  EXPECT_EQ(rank_for({{model_name("a"), "/a", 8}, {model_name("b"), "/b", 33}}), 64U);
+  EXPECT_EQ(rank_for({{model_name("a"), "/a", 100'000}}), 512U);
+}
+
+TEST_F(Lora, IsDescribedWithItsModel) {
+  model_spec spec;
+  spec.name = model_name("m");
+  auto& variant = spec.variants.emplace_back();
+  variant.source = CONSORT_SOURCE_DIR "/models/storyteller-5m-f16.gguf";
+  variant.adapters = {{model_name("tales"), trained("a", R"({"r": 8})"), {}, 0}};
+  weight_reader elsewhere{hub_settings{}};
+  const auto made = describe_model(spec, digests_, elsewhere);
+  ASSERT_TRUE(made) << made.failure().message;
+  EXPECT_EQ(made->variants[0].adapters.at(0).rank, 8U);
+  spec.variants[0].adapters[0].source = "/nowhere/tales";
+  const auto missing = describe_model(spec, digests_, elsewhere);
+  ASSERT_FALSE(missing);
+  EXPECT_NE(missing.failure().message.find("model `m`, adapter `tales`"), std::string::npos);
+}
+
+} // namespace
+} // namespace consort::node
