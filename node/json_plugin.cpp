@@ -127,6 +127,10 @@ bool json_plugin::there(const availability_test& test) const {
 }
 
 result<done> json_plugin::available() {
+  // A look at the host begins: a tool may have come, gone or changed since it was asked last, and
+  // devices are described by what their compilers are now.
+  compilers_.clear();
+  cache_version_.reset();
   std::string missing;
   bool any = false;
   for (const auto& test : document_.available.tests) {
@@ -421,8 +425,6 @@ build_profile json_plugin::effective_profile(std::size_t rule) {
 }
 
 std::vector<build_profile> json_plugin::toolchains() {
-  cache_version_.reset();
-  compilers_.clear(); // One may have come, gone or changed since it was asked last.
   std::vector<build_profile> profiles;
   for (std::size_t i = 0; i < document_.builds.size(); ++i) {
     if (!compiler(i).installed)

@@ -103,6 +103,21 @@ TEST(JsonPlugin, ProbesItsDevices) {
   EXPECT_TRUE(devices->back().capability.build_profiles.empty()) << "built for fake-1 only";
 }
 
+TEST(JsonPlugin, DevicesAndToolchainsAreOfTheSameLookAtTheCompiler) {
+  fake_vendor vendor;
+  auto& plugin = vendor.plugin();
+  for (const char* version : {"3.1", "3.2", "4.0"}) {
+    vendor.folder.script("fake-cc", std::string("echo 'fake-cc release ") + version + ".9'");
+    ASSERT_TRUE(plugin.available().ok());
+    const auto devices = plugin.probe();
+    ASSERT_TRUE(devices.ok()) << devices.failure().message;
+    ASSERT_EQ(devices->front().capability.build_profiles.size(), 1U);
+    EXPECT_EQ(devices->front().capability.build_profiles[0].profile.compiler_version, version);
+    ASSERT_EQ(plugin.toolchains().size(), 1U);
+    EXPECT_EQ(plugin.toolchains()[0].compiler_version, version);
+  }
+}
+
 TEST(JsonPlugin, ReadsTelemetryAndLeavesTheUnknownUnknown) {
   fake_vendor vendor;
   const auto readings = vendor.plugin().read();
