@@ -206,7 +206,7 @@ private:
   struct asked {
     std::map<device_id, device_reading> readings;
     std::optional<time_us> next_at; ///< Nothing before the first.
-    bool complained = false;        ///< Its last reading failed; logged once.
+    std::uint32_t failed = 0;       ///< Readings in a row; logged once.
   };
 
   void sample(std::size_t plugin);

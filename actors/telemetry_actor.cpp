@@ -54,14 +54,22 @@ void telemetry_state::ask(const node::plugin_status& plugin, asked& last) {
   last.readings.clear();
   if (readings) {
     last.readings = std::move(*readings);
-    last.complained = false;
+    last.failed = 0;
     // What its own monitor no longer lists is in no state to work.
     for (const auto& device : plugin.devices)
       if (plugin.metadata.telemetry && !last.readings.contains(device))
         last.readings[device].health = device_health::unhealthy;
-  } else if (!std::exchange(last.complained, true)) {
-    spdlog::warn("node: no readings from {}: {}", plugin.metadata.name, readings.failure().message);
+    return;
   }
+  if (++last.failed == 1)
+    spdlog::warn("node: no readings from {}: {}", plugin.metadata.name, readings.failure().message);
+  if (last.failed == limits::readings_failed_max)
+    spdlog::warn("node: {} readings of {} failed in a row, its devices count as degraded: {}",
+                 last.failed, plugin.metadata.name, readings.failure().message);
+  // What cannot be seen may do well, so that it goes on; whoever wants sound devices leaves it.
+  if (last.failed >= limits::readings_failed_max)
+    for (const auto& device : plugin.devices)
+      last.readings[device].health = device_health::degraded;
 }
 
 } // namespace consort::actors

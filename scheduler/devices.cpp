@@ -141,6 +141,22 @@ void on(pass& p, const device_advertised& e) {
   judge_found(p);
 }
 
+namespace {
+
+void tell_health(pass& p, const device_state& device) {
+  const auto& id = device.spec.id.value;
+  switch (device.reading.health) {
+  case device_health::healthy: return p.tell(note::severity::info, id, "is healthy again");
+  case device_health::degraded:
+    return p.tell(note::severity::warning, id, "is degraded: the log of its node says why");
+  case device_health::unhealthy:
+    return p.tell(note::severity::warning, id,
+                  "is unhealthy, no new work: the log of its node says why");
+  }
+}
+
+} // namespace
+
 void on(pass& p, const device_reported& e) {
   const auto at = find(p.s.device_names, e.device.value);
   if (at == none || !p.s.devices[at].present || !believed(p.s, p.s.devices[at].node, e.life))
@@ -164,6 +180,7 @@ void on(pass& p, const device_reported& e) {
   reconcile(p, at, e.running);
   if (!health_changed)
     return;
+  tell_health(p, device);
   refresh_device(p.s, at);
   changed(p.s);
 }

@@ -502,6 +502,24 @@ TEST_F(NodeActors, ReportDevicesWhoseReadingsFailAsUnknown) {
   EXPECT_FALSE(reports.back().reading.power_mw);
 }
 
+TEST_F(NodeActors, DevicesWhoseReadingsFailTimeAndAgainAreDegraded) {
+  controls_->reading_fails = true;
+  join();
+  advance(limits::telemetry_every_us);
+  const auto health
+      = [&] { return mail_.events_of<core::device_reported>().back().reading.health; };
+  for (int more = 2 * static_cast<int>(limits::readings_failed_max);
+       more > 0 && health() != device_health::degraded; --more) {
+    EXPECT_LT(controls_->reads, static_cast<int>(limits::readings_failed_max)) << "not yet told";
+    advance(limits::telemetry_every_us);
+  }
+  EXPECT_EQ(health(), device_health::degraded);
+  EXPECT_GE(controls_->reads, static_cast<int>(limits::readings_failed_max));
+  controls_->reading_fails = false;
+  advance(limits::telemetry_every_us);
+  EXPECT_EQ(health(), device_health::healthy);
+}
+
 TEST_F(NodeActors, StartOverUnderANewLifeWhenFenced) {
   join();
   order(core::reserve_allocation{node_id{"edge"}, grant(900'000'000)});
