@@ -122,6 +122,8 @@ std::optional<error> read_adapters(const json& from, const std::string& where, m
       return adapter.failure();
     out.adapters.push_back(std::move(*adapter));
   }
+  std::sort(out.adapters.begin(), out.adapters.end(),
+            [](const auto& one, const auto& other) { return one.name < other.name; });
   return std::nullopt;
 }
 

@@ -193,6 +193,9 @@ std::vector<build_rule> read_build(json_file& file, const std::string& pointer,
   } else {
     read_command(section, rule);
     read_config(file, section, rule);
+    for (const auto* name : {"library", "library_config"})
+      if (section.find(name) != nullptr)
+        section.fail(name, "only with interface c-abi");
   }
   read_compatibility(section, rule);
   if (rule.interface != build_interface::c_abi) { // Its library says them in calls.

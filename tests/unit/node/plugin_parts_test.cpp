@@ -254,31 +254,31 @@ TEST(PluginContainer, IsReadWithItsDefaultsAndItsPullCountsAsLoading) {
 
 TEST(PluginLibraryBuild, IsAProgramOfOurOwnThatLoadsIt) {
   auto text
-      = changed("\"command\": [\"fake-cc\", \"{model}\", \"{output}\"],",
-                R"("interface": "c-abi", "library": "libcc.so", "library_config": {"a": 1},)");
-  text = changed("\"version_command\": [\"fake-cc\", \"--version\"],", "", text);
-  text = changed(R"("progress": "(\\d+)%", "quality": { "lines": "^quality (\\w+)=(\\S+)"
-},)", "", text);
+      = changed(R"x("command": ["fake-cc", "{model}", "{output}"],)x",
+                R"x("interface": "c-abi", "library": "libcc.so", "library_config": {"a": 1},)x");
+  text = changed(R"x("version_command": ["fake-cc", "--version"],)x", "", text);
+  text = changed(R"x("progress": "(\\d+)%", )x", "", text);
+  text = changed(R"x("quality": { "lines": "^quality (\\w+)=(\\S+)" },)x", "", text);
   auto document = parse_plugin_json(text, "x");
-ASSERT_TRUE(document.ok()) << document.failure().message;
-boost::asio::io_context io;
-plugin_environment environment{io, nullptr};
-environment.executable = "/opt/consort";
-const json_plugin made(*document, "/plugins/fake", environment);
-const auto& rule = made.document().builds.at(0);
-EXPECT_EQ(rule.command.at(0), "/opt/consort");
-EXPECT_THAT(rule.command, ::testing::Contains("/plugins/fake/libcc.so"));
-EXPECT_THAT(rule.command, ::testing::Contains("{output}"));
-EXPECT_THAT(rule.command, ::testing::Contains(R"({"a":1})"));
-EXPECT_EQ(rule.version_command.back(), "--version-only");
-const auto why = [&](const std::string& from, const std::string& to) {
-  const auto bad = parse_plugin_json(changed(from, to, text), "x");
-  return bad ? std::string("accepted") : bad.failure().message;
-};
-EXPECT_THAT(why(R"("library": "libcc.so",)", ""), HasSubstr("/build/0/library: required"));
-EXPECT_THAT(why(R"({"a": 1})", "[1]"), HasSubstr("/build/0/library_config"));
-EXPECT_THAT(why(R"("library": "libcc.so",)", R"("library": "l.so", "command": ["cc"],)"),
-            HasSubstr("/build/0/command"));
+  ASSERT_TRUE(document.ok()) << document.failure().message;
+  boost::asio::io_context io;
+  plugin_environment environment{io, nullptr};
+  environment.executable = "/opt/consort";
+  const json_plugin made(*document, "/plugins/fake", environment);
+  const auto& rule = made.document().builds.at(0);
+  EXPECT_EQ(rule.command.at(0), "/opt/consort");
+  EXPECT_THAT(rule.command, ::testing::Contains("/plugins/fake/libcc.so"));
+  EXPECT_THAT(rule.command, ::testing::Contains("{output}"));
+  EXPECT_THAT(rule.command, ::testing::Contains(R"x({"a":1})x"));
+  EXPECT_EQ(rule.version_command.back(), "--version-only");
+  const auto why = [&](const std::string& from, const std::string& to) {
+    const auto bad = parse_plugin_json(changed(from, to, text), "x");
+    return bad ? std::string("accepted") : bad.failure().message;
+  };
+  EXPECT_THAT(why(R"x("library": "libcc.so",)x", ""), HasSubstr("/build/0/library: required"));
+  EXPECT_THAT(why(R"x({"a": 1})x", "[1]"), HasSubstr("/build/0/library_config"));
+  EXPECT_THAT(why(R"x("library": "libcc.so",)x", R"x("library": "l.so", "command": ["cc"],)x"),
+              HasSubstr("/build/0/command"));
 }
 
 TEST(PluginAdaptersAndCache, AreReadAndCheckedAgainstTheRest) {
