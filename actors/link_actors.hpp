@@ -2,8 +2,8 @@
 #pragma once
 /// Where links meet actors. On the scheduler's side one `peer` actor stands for each process that a
 /// link leads to; in a node or gateway process one `uplink` actor stands for the scheduler,
-/// whichever link leads there just now. Both only pass frames on; hellos, fences and leases are
-/// their neighbours' business.
+/// whichever link leads there just now. Both pass frames on, and a peer ends behind a refusal;
+/// hellos, fences and leases are their neighbours' business.
 
 #include "actors/interfaces.hpp"
 
@@ -46,7 +46,8 @@ struct link_restored {};
 struct link_lost {};
 
 /// Passes the scheduler's frames to one process. Ends when its link closes (the holder stops it),
-/// or when the scheduler does; ending closes the link.
+/// when the scheduler does, or behind a refusal, which is the last word to that link; ending closes
+/// the link once all is sent.
 class peer_state {
 public:
   static inline const char* name = "peer";
@@ -56,6 +57,7 @@ public:
   caf::behavior make_behavior();
 
 private:
+  caf::event_based_actor* self_;
   std::shared_ptr<const link_ends> ends_;
 };
 

@@ -22,6 +22,13 @@ spdlog::level::level_enum level_of(core::note::severity severity) {
   return spdlog::level::info;
 }
 
+error name_taken(const node_id& name) {
+  return {recovery::retry_later, "name_taken",
+          "another agent said hello under this name, `" + name.value
+              + "`: every agent needs a name of its own (--name); this one gets in again when the "
+                "other has gone"};
+}
+
 /// Whether a command says what becomes of some work; leases, notes and records do not.
 bool decides(const core::command& wanted) {
   return std::holds_alternative<core::grant_ticket>(wanted)
@@ -83,6 +90,8 @@ void scheduler_state::greet(const messages::envelope& from, const messages::hell
     spdlog::warn("scheduler: refused {}: {}", from.sender, refusal->message);
     return refuse(address, *refusal);
   }
+  if (from.kind == messages::sender_kind::node && !take_name(address, from))
+    return;
   const auto addr = address.address();
   self_->monitor(addr);
   peers_[addr] = peer{address, from};
@@ -98,6 +107,36 @@ void scheduler_state::greet(const messages::envelope& from, const messages::hell
     gateways_[gateway] = addr;
   }
   post_frame(self_, address, to_frame(own_, welcome));
+}
+
+/// Whoever lost the name would take it back and lose it again for ever, and nothing would get done;
+/// so it waits. What it ran was given to others, hence it starts over when it is let in again.
+/// Returns: whether `from` bears the name now.
+bool scheduler_state::take_name(const caf::actor& address, const messages::envelope& from) {
+  const node_id wanted{from.sender};
+  const auto bearer = nodes_.find(wanted);
+  const auto known = bearer == nodes_.end() ? peers_.end() : peers_.find(bearer->second);
+  const bool taken = known != peers_.end() && known->second.address != address
+                     && known->second.greeted.life != from.life;
+  if (names_.superseded(wanted, from.life)) {
+    if (!taken) {
+      send(peer{address, from},
+           core::fence_node{wanted, from.life, "another agent bore its name meanwhile"});
+      return false;
+    }
+    spdlog::warn("scheduler: refused node {}: another agent said hello under this name",
+                 wanted.value);
+    refuse(address, name_taken(wanted));
+    return false;
+  }
+  if (taken) {
+    spdlog::warn("scheduler: node {}: another agent said hello under this name; the link of the "
+                 "one before is closed",
+                 wanted.value);
+    refuse(known->second.address, name_taken(wanted));
+  }
+  names_.admitted(wanted, from.life);
+  return true;
 }
 
 void scheduler_state::refuse(const caf::actor& address, const error& reason) {

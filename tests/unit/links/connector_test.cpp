@@ -121,6 +121,19 @@ TEST_F(Connector, ARefusalIsToldInItsWordsAndWaitsLongest) {
   ASSERT_TRUE(run_until([&] { return links_.size() == 1; }));
 }
 
+TEST_F(Connector, ALinkThatIsRefusedLaterIsDialledAgain) {
+  start_guard();
+  auto& dialled = dial_guard();
+  ASSERT_TRUE(run_until([&] { return links_.size() == 1; }));
+  EXPECT_TRUE(links_.front().handle->send(answer_frame()));
+  ASSERT_TRUE(run_until([&] { return dialled.state() == dial_state::linked; }));
+  EXPECT_TRUE(links_.front().handle->send(
+      answer_frame(error{recovery::retry_later, "name_taken", "another agent has it"})));
+  links_.front().handle->close({recovery::retry_later, "link_done", "its actor has ended"});
+  ASSERT_TRUE(goes_down("name_taken"));
+  EXPECT_TRUE(run_until([&] { return links_.size() == 2; }));
+}
+
 TEST_F(Connector, AHelloThatIsNeverAnsweredEndsTheLink) {
   start_guard();
   connector_options options;
