@@ -45,6 +45,10 @@ struct link_restored {};
 /// Uplink -> owner: nothing reaches the scheduler until link_restored.
 struct link_lost {};
 
+/// Guard, in a peer's name -> scheduler: that peer's certificate is revoked. Its link's end
+/// follows.
+struct peer_revoked {};
+
 /// Passes the scheduler's frames to one process. Ends when its link closes (the holder stops it),
 /// when the scheduler does, or behind a refusal, which is the last word to that link; ending closes
 /// the link once all is sent.
@@ -90,3 +94,4 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::link_closed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::link_frame)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::link_restored)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::link_lost)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::peer_revoked)

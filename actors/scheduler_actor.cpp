@@ -2,6 +2,7 @@
 #include "actors/scheduler_actor.hpp"
 
 #include "actors/caf_compat.hpp"
+#include "actors/link_actors.hpp"
 #include "messages/ticket_seal.hpp"
 
 #include <spdlog/spdlog.h>
@@ -57,6 +58,7 @@ caf::behavior scheduler_state::make_behavior() {
   return {
       [this](const frame& incoming) { receive(incoming); },
       [this](deadline_tick due) { deadline_reached(due); },
+      [this](peer_revoked) { revoked(); },
   };
 }
 
@@ -252,6 +254,15 @@ void scheduler_state::peer_down(const caf::actor_addr& address) {
     return;
   nodes_.erase(node);
   apply(core::node_lost{node_id{gone.sender}, gone.life, false, "its link closed"});
+}
+
+/// A closed link is a hint, a revoked certificate is none: nothing that the node still does counts.
+void scheduler_state::revoked() {
+  const auto* gone = sender();
+  if (gone == nullptr || gone->greeted.kind != messages::sender_kind::node)
+    return;
+  apply(core::node_lost{node_id{gone->greeted.sender}, gone->greeted.life, true,
+                        "its certificate is revoked"});
 }
 
 void scheduler_state::apply(const core::event& happened) {

@@ -63,6 +63,7 @@ private:
   void ask_nodes(const messages::query& wanted);
   void pass_on_report(const frame& incoming);
   void peer_down(const caf::actor_addr& address);
+  void revoked();
 
   void apply(const core::event& happened);
   void keep_holds();

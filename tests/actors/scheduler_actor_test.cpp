@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "actors/link_actors.hpp"
 #include "actors/scheduler_actor.hpp"
 #include "actors/spawn.hpp"
 #include "actors/wire.hpp"
@@ -160,6 +161,56 @@ TEST_F(SchedulerActor, ShowsASnapshotAndKnowsNoStrangersRequest) {
   ASSERT_TRUE(mail.views[0].snapshot);
   EXPECT_EQ(mail.views[0].snapshot->cluster, "test");
   EXPECT_FALSE(mail.views[1].snapshot || mail.views[1].explanation);
+}
+
+TEST_F(SchedulerActor, ARevokedNodeIsDownAtOnceAndAClosedLinkIsAHint) {
+  const auto scheduler = start();
+  auto& mail = open_inbox();
+  const auto gateway = probe(mail);
+  send(gateway, scheduler, gateway_envelope(), hello());
+  const auto told = [&mail](const std::string& text) {
+    const auto notes = mail.commands_of<core::note>();
+    return std::any_of(notes.begin(), notes.end(), [&](const core::note& one) {
+      return one.text.find(text) != std::string::npos;
+    });
+  };
+  auto& node_mail = open_inbox();
+  const auto node = probe(node_mail);
+  send(node, scheduler, node_envelope(), hello());
+  send(node, scheduler, node_envelope(), joined());
+  ASSERT_TRUE(told("node is up"));
+  post_as(node, scheduler, peer_revoked{});
+  run();
+  EXPECT_TRUE(told("node is down: its certificate is revoked"));
+  const auto other = probe(node_mail);
+  send(other, scheduler, node_envelope("other"), hello());
+  send(other, scheduler, node_envelope("other"), joined("other"));
+  stop(other);
+  run();
+  EXPECT_TRUE(told("suspect, no new work: its link closed"));
+  EXPECT_FALSE(told("node is down: its link closed"));
+}
+
+/// The gateway bears the name and the number of the node.
+TEST_F(SchedulerActor, ARevokedGatewayOrStrangerLosesNoNode) {
+  const auto scheduler = start();
+  auto& mail = open_inbox();
+  const auto node = probe(open_inbox());
+  const auto gateway = probe(mail);
+  auto namesake = gateway_envelope(7);
+  namesake.sender = "edge";
+  send(gateway, scheduler, namesake, hello());
+  send(node, scheduler, node_envelope(), hello());
+  send(node, scheduler, node_envelope(), joined());
+  post_as(gateway, scheduler, peer_revoked{});
+  post_as(probe(open_inbox()), scheduler, peer_revoked{});
+  run();
+  const auto notes = mail.commands_of<core::note>();
+  EXPECT_TRUE(std::none_of(notes.begin(), notes.end(), [](const core::note& one) {
+    return one.text.find("node is down") != std::string::npos;
+  }));
+  ASSERT_FALSE(notes.empty());
+  EXPECT_EQ(notes.back().text, "node is up");
 }
 
 /// Agents under one name, each with mail of its own.
