@@ -121,6 +121,30 @@ TEST_F(Connector, ARefusalIsToldInItsWordsAndWaitsLongest) {
   ASSERT_TRUE(run_until([&] { return links_.size() == 1; }));
 }
 
+TEST_F(Connector, SaysOnceForEachLinkThatItIsUp) {
+  start_guard();
+  auto& dialled = dial_guard();
+  const auto line = "linked to scheduler 127.0.0.1:" + std::to_string(guard_->port());
+  const auto said = [&] {
+    const auto lines = log_lines();
+    return std::count_if(lines.begin(), lines.end(), [&](const std::string& one) {
+      return one.find(line) != std::string::npos;
+    });
+  };
+  for (std::size_t round = 1; round <= 2; ++round) {
+    ASSERT_TRUE(run_until([&] { return links_.size() == round; }));
+    const auto before = said();
+    EXPECT_TRUE(links_.back().handle->send(answer_frame()));
+    EXPECT_TRUE(links_.back().handle->send(answer_frame())); // As to a hello that was repeated.
+    ASSERT_TRUE(run_until([&] { return ups_.back().frames.size() == 2; }));
+    EXPECT_EQ(dialled.state(), dial_state::linked);
+    EXPECT_EQ(said() - before, 1) << round;
+    links_.back().handle->close({recovery::retry_later, "test", "cut"});
+    ASSERT_TRUE(goes_down("link_lost"));
+    ASSERT_TRUE(run_until([&] { return ups_.size() == round + 1; }));
+  }
+}
+
 TEST_F(Connector, ALinkThatIsRefusedLaterIsDialledAgain) {
   start_guard();
   auto& dialled = dial_guard();
