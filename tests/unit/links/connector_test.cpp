@@ -93,6 +93,15 @@ TEST_F(Connector, RedialsUntilSomebodyListens) {
   EXPECT_EQ(dialled.state(), dial_state::greeting);
 }
 
+TEST_F(Connector, WritesIpv6AddressesInBrackets) {
+  connector_options options;
+  options.host = "::1";
+  options.port = 1; // Nobody listens there, or there is no IPv6.
+  dial_to(options);
+  ASSERT_TRUE(goes_down("cannot_connect"));
+  EXPECT_THAT(last_words_, testing::HasSubstr("cannot reach [::1]:1: "));
+}
+
 TEST_F(Connector, ComesBackAfterALinkIsLost) {
   start_guard();
   auto& dialled = dial_guard();
