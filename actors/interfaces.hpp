@@ -4,7 +4,7 @@
 /// travels (it may cross a link); the structs below stay inside one process and are never
 /// serialised.
 ///
-///   scheduler      <- frame (hello, events, requests for views), deadline_tick
+///   scheduler      <- frame (hello, events, requests for views), deadline_tick, peer_revoked
 ///   node door      <- frame (hello answer, commands, reloads), device_news, link_restored,
 ///   link_lost,
 ///                     renew_tick, probe_tick, reload_wanted, plugins_changed

@@ -31,7 +31,9 @@ inline constexpr duration_us probe_retry_us_min
     = 5'000'000; ///< Until a plugin whose probe failed is asked again; then twice as long each
                  ///< time.
 inline constexpr duration_us probe_retry_us_max = 300'000'000;
-inline constexpr std::size_t compiles_max = 4;        ///< Running on one node at once.
-inline constexpr duration_us shutdown_us = 5'000'000; ///< For all actors to end.
+inline constexpr std::size_t names_known_max = 10'000; ///< Of nodes; as many as the core takes.
+inline constexpr std::size_t lives_of_name_max = 8;    ///< Incarnations remembered of one name.
+inline constexpr std::size_t compiles_max = 4;         ///< Running on one node at once.
+inline constexpr duration_us shutdown_us = 5'000'000;  ///< For all actors to end.
 
 } // namespace consort::actors::limits

@@ -2,11 +2,23 @@
 #include "actors/link_actors.hpp"
 
 #include "actors/caf_compat.hpp"
+#include "messages/codec.hpp"
 
 namespace consort::actors {
 
-peer_state::peer_state(caf::event_based_actor*, std::shared_ptr<const link_ends> ends)
-    : ends_(std::move(ends)) {}
+namespace {
+
+bool refuses(const frame& outgoing) {
+  if (static_cast<messages::frame_kind>(outgoing.kind) != messages::frame_kind::hello_answer)
+    return false;
+  const auto answer = messages::decode_hello_answer(outgoing.bytes);
+  return answer && answer->body.refusal;
+}
+
+} // namespace
+
+peer_state::peer_state(caf::event_based_actor* self, std::shared_ptr<const link_ends> ends)
+    : self_(self), ends_(std::move(ends)) {}
 
 peer_state::~peer_state() {
   ends_->close();
@@ -14,7 +26,11 @@ peer_state::~peer_state() {
 
 caf::behavior peer_state::make_behavior() {
   return {
-      [this](const frame& outgoing) { ends_->send(outgoing); },
+      [this](const frame& outgoing) {
+        ends_->send(outgoing);
+        if (refuses(outgoing))
+          stop(caf::actor_cast<caf::actor>(self_));
+      },
   };
 }
 

@@ -2,8 +2,8 @@
 #pragma once
 /// Where links meet actors. On the scheduler's side one `peer` actor stands for each process that a
 /// link leads to; in a node or gateway process one `uplink` actor stands for the scheduler,
-/// whichever link leads there just now. Both only pass frames on; hellos, fences and leases are
-/// their neighbours' business.
+/// whichever link leads there just now. Both pass frames on, and a peer ends behind a refusal;
+/// hellos, fences and leases are their neighbours' business.
 
 #include "actors/interfaces.hpp"
 
@@ -45,8 +45,13 @@ struct link_restored {};
 /// Uplink -> owner: nothing reaches the scheduler until link_restored.
 struct link_lost {};
 
+/// Guard, in a peer's name -> scheduler: that peer's certificate is revoked. Its link's end
+/// follows.
+struct peer_revoked {};
+
 /// Passes the scheduler's frames to one process. Ends when its link closes (the holder stops it),
-/// or when the scheduler does; ending closes the link.
+/// when the scheduler does, or behind a refusal, which is the last word to that link; ending closes
+/// the link once all is sent.
 class peer_state {
 public:
   static inline const char* name = "peer";
@@ -56,6 +61,7 @@ public:
   caf::behavior make_behavior();
 
 private:
+  caf::event_based_actor* self_;
   std::shared_ptr<const link_ends> ends_;
 };
 
@@ -88,3 +94,4 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::link_closed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::link_frame)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::link_restored)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::link_lost)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::peer_revoked)

@@ -218,8 +218,10 @@ void door_state::say_hello() {
 }
 
 void door_state::welcomed(const messages::hello_answer& answer, incarnation scheduler_life) {
-  if (answer.refusal)
+  if (answer.refusal) { // Perhaps of a link that was welcome before.
+    greeted_ = false;
     return spdlog::error("node: the scheduler refused it: {}", answer.refusal->message);
+  }
   greeted_ = true;
   if (options_.on_scheduler_time)
     options_.on_scheduler_time(answer.scheduler_now);

@@ -2,6 +2,7 @@
 #include "actors/scheduler_actor.hpp"
 
 #include "actors/caf_compat.hpp"
+#include "actors/link_actors.hpp"
 #include "messages/ticket_seal.hpp"
 
 #include <spdlog/spdlog.h>
@@ -20,6 +21,13 @@ spdlog::level::level_enum level_of(core::note::severity severity) {
   case core::note::severity::info: break;
   }
   return spdlog::level::info;
+}
+
+error name_taken(const node_id& name) {
+  return {recovery::retry_later, "name_taken",
+          "another agent said hello under this name, `" + name.value
+              + "`: every agent needs a name of its own (--name); this one gets in again when the "
+                "other has gone"};
 }
 
 /// Whether a command says what becomes of some work; leases, notes and records do not.
@@ -50,6 +58,7 @@ caf::behavior scheduler_state::make_behavior() {
   return {
       [this](const frame& incoming) { receive(incoming); },
       [this](deadline_tick due) { deadline_reached(due); },
+      [this](peer_revoked) { revoked(); },
   };
 }
 
@@ -83,6 +92,8 @@ void scheduler_state::greet(const messages::envelope& from, const messages::hell
     spdlog::warn("scheduler: refused {}: {}", from.sender, refusal->message);
     return refuse(address, *refusal);
   }
+  if (from.kind == messages::sender_kind::node && !take_name(address, from))
+    return;
   const auto addr = address.address();
   self_->monitor(addr);
   peers_[addr] = peer{address, from};
@@ -98,6 +109,36 @@ void scheduler_state::greet(const messages::envelope& from, const messages::hell
     gateways_[gateway] = addr;
   }
   post_frame(self_, address, to_frame(own_, welcome));
+}
+
+/// Whoever lost the name would take it back and lose it again for ever, and nothing would get done;
+/// so it waits. What it ran was given to others, hence it starts over when it is let in again.
+/// Returns: whether `from` bears the name now.
+bool scheduler_state::take_name(const caf::actor& address, const messages::envelope& from) {
+  const node_id wanted{from.sender};
+  const auto bearer = nodes_.find(wanted);
+  const auto known = bearer == nodes_.end() ? peers_.end() : peers_.find(bearer->second);
+  const bool taken = known != peers_.end() && known->second.address != address
+                     && known->second.greeted.life != from.life;
+  if (names_.superseded(wanted, from.life)) {
+    if (!taken) {
+      send(peer{address, from},
+           core::fence_node{wanted, from.life, "another agent bore its name meanwhile"});
+      return false;
+    }
+    spdlog::warn("scheduler: refused node {}: another agent said hello under this name",
+                 wanted.value);
+    refuse(address, name_taken(wanted));
+    return false;
+  }
+  if (taken) {
+    spdlog::warn("scheduler: node {}: another agent said hello under this name; the link of the "
+                 "one before is closed",
+                 wanted.value);
+    refuse(known->second.address, name_taken(wanted));
+  }
+  names_.admitted(wanted, from.life);
+  return true;
 }
 
 void scheduler_state::refuse(const caf::actor& address, const error& reason) {
@@ -213,6 +254,15 @@ void scheduler_state::peer_down(const caf::actor_addr& address) {
     return;
   nodes_.erase(node);
   apply(core::node_lost{node_id{gone.sender}, gone.life, false, "its link closed"});
+}
+
+/// A closed link is a hint, a revoked certificate is none: nothing that the node still does counts.
+void scheduler_state::revoked() {
+  const auto* gone = sender();
+  if (gone == nullptr || gone->greeted.kind != messages::sender_kind::node)
+    return;
+  apply(core::node_lost{node_id{gone->greeted.sender}, gone->greeted.life, true,
+                        "its certificate is revoked"});
 }
 
 void scheduler_state::apply(const core::event& happened) {

@@ -5,9 +5,12 @@
 /// decides nothing about scheduling.
 ///
 /// A link speaks only after a hello of the right protocol version, cluster and token; what it then
-/// sends is believed only under the name and incarnation it said hello with.
+/// sends is believed only under the name and incarnation it said hello with. One agent at a time
+/// bears a node's name: a new incarnation takes it, and the one that had it is refused from then on
+/// until nobody has a link under that name; then it starts over.
 
 #include "actors/interfaces.hpp"
+#include "actors/name_book.hpp"
 #include "actors/wire.hpp"
 #include "scheduler/core.hpp"
 
@@ -53,12 +56,14 @@ private:
 
   void receive(const frame& incoming);
   void greet(const messages::envelope& from, const messages::hello& hello);
+  [[nodiscard]] bool take_name(const caf::actor& address, const messages::envelope& from);
   void refuse(const caf::actor& address, const error& reason);
   void receive_event(const frame& incoming);
   void answer_view(const frame& incoming);
   void ask_nodes(const messages::query& wanted);
   void pass_on_report(const frame& incoming);
   void peer_down(const caf::actor_addr& address);
+  void revoked();
 
   void apply(const core::event& happened);
   void keep_holds();
@@ -78,6 +83,7 @@ private:
   messages::envelope own_;
   std::map<caf::actor_addr, peer> peers_;
   std::map<node_id, caf::actor_addr> nodes_;
+  name_book names_;
   std::map<gateway_id, caf::actor_addr> gateways_;
   std::vector<core::command> commands_;
   std::optional<time_us> armed_for_;

@@ -174,7 +174,11 @@ void cluster_process::parts::link_accepted(const std::shared_ptr<links::link>& a
                      received.hold = accepted->hold();
                      actors::post_as(peer, scheduler, std::move(received));
                    },
-                   [peer](const error&) { actors::stop(peer); }});
+                   [peer, this](const error& why) {
+                     if (why.code == "certificate_revoked")
+                       actors::post_as(peer, scheduler, actors::peer_revoked{});
+                     actors::stop(peer);
+                   }});
 }
 
 result<done> cluster_process::parts::start_connector() {

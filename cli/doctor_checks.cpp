@@ -2,6 +2,7 @@
 #include "cli/doctor_checks.hpp"
 
 #include "cli/authority_folder.hpp"
+#include "links/address.hpp"
 #include "scheduler/units.hpp"
 
 #include <boost/asio/io_context.hpp>
@@ -89,7 +90,7 @@ check check_engine(const std::string& library) {
 check check_port(const std::string& name, const std::string& host, std::uint16_t port,
                  const std::function<std::string(std::uint16_t)>& owner) {
   using boost::asio::ip::tcp;
-  const auto where = host + ":" + std::to_string(port);
+  const auto where = links::format_address({host, port});
   check made{name, verdict::ok, where + " is free", {}};
   boost::system::error_code failed;
   const auto address

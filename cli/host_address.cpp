@@ -68,4 +68,14 @@ bool only_here(const std::string& address) {
   return parsed && links::stays_on_loopback(parsed->host);
 }
 
+std::string join_command(const std::string& address, const std::string& token, bool secured) {
+  auto line = "consort node --join " + address + " --token " + token;
+  if (!secured)
+    return line;
+  line += " --cert NAME-FOLDER";
+  if (!only_here(address))
+    line += " --data-listen 0.0.0.0:4281 --advertise THAT_HOST";
+  return line;
+}
+
 } // namespace consort::cli

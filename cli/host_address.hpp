@@ -14,4 +14,9 @@ namespace consort::cli {
 /// Whether `HOST:PORT` can be reached from this machine only.
 [[nodiscard]] bool only_here(const std::string& address);
 
+/// The command, fit for pasting into a shell, that adds a node to the scheduler at that address.
+/// `secured`: by certificates.
+[[nodiscard]] std::string join_command(const std::string& address, const std::string& token,
+                                       bool secured);
+
 } // namespace consort::cli

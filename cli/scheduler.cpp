@@ -15,13 +15,11 @@ namespace {
 void show_join(std::ostream& out, const process_config& config, const cluster_process& process) {
   const bool secured = !config.links.cert_dir.empty();
   const auto address = reachable_address(process.link_address());
-  out << "nodes join with:\n  consort node --join " << address << " --token " << config.links.token;
+  out << "nodes join with:\n  " << join_command(address, config.links.token, secured) << "\n";
   if (secured)
-    out << " --cert FOLDER"
-        << (only_here(address) ? "" : " --data-listen 0.0.0.0:4281 --advertise THAT_HOST")
-        << "   (FOLDER: of `consort cert node NAME`)";
-  out << "\n";
-  if (!secured)
+    out << "  (NAME-FOLDER: what `consort cert node NAME` wrote"
+        << (only_here(address) ? "" : "; THAT_HOST: where others reach the node") << ")\n";
+  else
     out << "  (this machine only: links beyond loopback need certificates, see `consort cert "
            "--help`)\n";
   out << "\n";

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/listen.hpp"
 
+#include "links/address.hpp"
+
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
@@ -71,7 +73,7 @@ error cannot(std::string code, std::string message) {
 }
 
 error describe(boost::system::error_code failed, const server_config& config) {
-  const auto where = config.host + ":" + std::to_string(config.port);
+  const auto where = links::format_address({config.host, config.port});
   if (failed != asio::error::address_in_use)
     return cannot("cannot_listen", "cannot listen on " + where + ": " + failed.message());
   const auto owner = who_listens_on(config.port);

@@ -127,6 +127,8 @@ void connector::shell::listen_in(const messages::frame& frame) {
     return;
   const auto answer = messages::decode_hello_answer(frame.payload);
   if (answer && !answer->body.refusal) {
+    if (fsm.state() == dial_state::greeting)
+      log().info("linked to {} {}", name_of(options.expected), current->address);
     fsm.welcomed();
   } else {
     fsm.refused();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "links/dialler.hpp"
 
+#include "links/address.hpp"
 #include "links/refusal.hpp"
 #include "links/tls_error.hpp"
 
@@ -36,7 +37,7 @@ struct lookup {
 
 std::optional<error> check_target(const connector_options& options) {
   if (options.host.empty() || options.host.size() > host_bytes_max || options.port == 0)
-    return refuse("bad_address", "`" + options.host + ":" + std::to_string(options.port)
+    return refuse("bad_address", "`" + format_address({options.host, options.port})
                                      + "` is no address to dial; use HOST:PORT");
   const auto literal = literal_of(options.host);
   if (!options.credentials && !(literal && literal->is_loopback()))
@@ -107,7 +108,7 @@ task<result<std::vector<dialler::endpoint>>> dialler::resolve() {
 }
 
 task<result<std::shared_ptr<link_core>>> dialler::dial_endpoint(const endpoint& where) {
-  const auto address = options_.host + ":" + std::to_string(options_.port);
+  const auto address = format_address({options_.host, options_.port});
   stream_.emplace(tcp::socket(strand_));
   limit(options_.limits.connect);
   auto [failed] = co_await stream_->socket().async_connect(where, as_values);

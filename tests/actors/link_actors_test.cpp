@@ -71,6 +71,20 @@ TEST_F(LinkActors, PeerSendsWhatItGetsAndClosesItsLinkAtTheEnd) {
   EXPECT_EQ(first_.closed, 1);
 }
 
+TEST_F(LinkActors, PeerClosesItsLinkBehindARefusalOnly) {
+  messages::envelope from;
+  from.kind = messages::sender_kind::scheduler;
+  from.sender = "test";
+  const auto peer = remember(spawn_state<peer_state>(system_, first_.ends()));
+  messages::hello_answer answer;
+  tell(peer, *to_frame(from, answer));
+  EXPECT_EQ(first_.closed, 0) << "a welcome";
+  answer.refusal = error{recovery::retry_later, "name_taken", "another agent has it"};
+  tell(peer, *to_frame(from, answer));
+  EXPECT_EQ(first_.got.size(), 2u) << "it is told why";
+  EXPECT_EQ(first_.closed, 1);
+}
+
 TEST_F(LinkActors, UplinkDropsFramesWhileNoLinkIsOpen) {
   const auto uplink = start_uplink();
   tell(uplink, frame{1, {}});

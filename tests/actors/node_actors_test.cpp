@@ -149,6 +149,17 @@ TEST_F(NodeActors, RepeatTheHelloUntilItIsAnswered) {
   EXPECT_TRUE(mail_.events.empty()) << "nothing is advertised to a scheduler that did not answer";
 }
 
+TEST_F(NodeActors, SayHelloAgainWhenTheyAreRefusedLater) {
+  join();
+  messages::hello_answer refused;
+  refused.refusal = error{recovery::retry_later, "name_taken", "another agent has this name"};
+  send(scheduler_end_, door_, scheduler_envelope(), refused);
+  const auto events = mail_.events.size();
+  advance(core::limits::lease_us);
+  EXPECT_GE(mail_.hellos.size(), 2u);
+  EXPECT_EQ(mail_.events.size(), events) << "it says nothing but hello";
+}
+
 TEST_F(NodeActors, RenewTheLeaseSeveralTimesInIt) {
   join();
   const auto before = mail_.events_of<core::lease_renewed>().size();

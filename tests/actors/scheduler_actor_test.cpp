@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "actors/link_actors.hpp"
 #include "actors/scheduler_actor.hpp"
 #include "actors/spawn.hpp"
 #include "actors/wire.hpp"
@@ -18,11 +19,12 @@ protected:
     options.observe_decision = [this](double) { ++steps_; };
     return remember(spawn_state<scheduler_state>(system_, std::move(options)));
   }
-  static messages::envelope node_envelope(const std::string& name = "edge") {
+  static messages::envelope node_envelope(const std::string& name = "edge",
+                                          std::uint64_t life = 7) {
     messages::envelope from;
     from.kind = messages::sender_kind::node;
     from.sender = name;
-    from.life = incarnation{7};
+    from.life = incarnation{life};
     return from;
   }
   static messages::envelope gateway_envelope(std::uint64_t id = 9) {
@@ -159,6 +161,138 @@ TEST_F(SchedulerActor, ShowsASnapshotAndKnowsNoStrangersRequest) {
   ASSERT_TRUE(mail.views[0].snapshot);
   EXPECT_EQ(mail.views[0].snapshot->cluster, "test");
   EXPECT_FALSE(mail.views[1].snapshot || mail.views[1].explanation);
+}
+
+TEST_F(SchedulerActor, ARevokedNodeIsDownAtOnceAndAClosedLinkIsAHint) {
+  const auto scheduler = start();
+  auto& mail = open_inbox();
+  const auto gateway = probe(mail);
+  send(gateway, scheduler, gateway_envelope(), hello());
+  const auto told = [&mail](const std::string& text) {
+    const auto notes = mail.commands_of<core::note>();
+    return std::any_of(notes.begin(), notes.end(), [&](const core::note& one) {
+      return one.text.find(text) != std::string::npos;
+    });
+  };
+  auto& node_mail = open_inbox();
+  const auto node = probe(node_mail);
+  send(node, scheduler, node_envelope(), hello());
+  send(node, scheduler, node_envelope(), joined());
+  ASSERT_TRUE(told("node is up"));
+  post_as(node, scheduler, peer_revoked{});
+  run();
+  EXPECT_TRUE(told("node is down: its certificate is revoked"));
+  const auto other = probe(node_mail);
+  send(other, scheduler, node_envelope("other"), hello());
+  send(other, scheduler, node_envelope("other"), joined("other"));
+  stop(other);
+  run();
+  EXPECT_TRUE(told("suspect, no new work: its link closed"));
+  EXPECT_FALSE(told("node is down: its link closed"));
+}
+
+/// The gateway bears the name and the number of the node.
+TEST_F(SchedulerActor, ARevokedGatewayOrStrangerLosesNoNode) {
+  const auto scheduler = start();
+  auto& mail = open_inbox();
+  const auto node = probe(open_inbox());
+  const auto gateway = probe(mail);
+  auto namesake = gateway_envelope(7);
+  namesake.sender = "edge";
+  send(gateway, scheduler, namesake, hello());
+  send(node, scheduler, node_envelope(), hello());
+  send(node, scheduler, node_envelope(), joined());
+  post_as(gateway, scheduler, peer_revoked{});
+  post_as(probe(open_inbox()), scheduler, peer_revoked{});
+  run();
+  const auto notes = mail.commands_of<core::note>();
+  const auto told = [&notes](const std::string& text) {
+    return std::any_of(notes.begin(), notes.end(), [&](const core::note& one) {
+      return one.text.find(text) != std::string::npos;
+    });
+  };
+  EXPECT_TRUE(told("node is up"));
+  EXPECT_FALSE(told("node is down"));
+}
+
+/// Agents under one name, each with mail of its own.
+class OneName : public SchedulerActor {
+protected:
+  struct agent {
+    inbox* mail;
+    caf::actor link;
+  };
+  /// An agent of that incarnation says hello on a fresh link.
+  agent dial(std::uint64_t life) {
+    auto& mail = open_inbox();
+    const auto link = probe(mail);
+    send(link, scheduler_, node_envelope("edge", life), hello());
+    return {&mail, link};
+  }
+  void hang_up(const agent& leaving) {
+    stop(leaving.link);
+    run();
+  }
+  /// What the last answer refused it for; empty = it is welcome.
+  static std::string refusal(const agent& told) {
+    if (told.mail->answers.empty())
+      return "no answer";
+    const auto& last = told.mail->answers.back();
+    return last.refusal ? last.refusal->code : "";
+  }
+
+  caf::actor scheduler_ = start();
+};
+
+TEST_F(OneName, TheNewAgentGetsItAndTheOldOneIsTold) {
+  const auto old = dial(7);
+  EXPECT_EQ(refusal(old), "");
+  const auto fresh = dial(8);
+  EXPECT_EQ(refusal(fresh), "");
+  EXPECT_EQ(refusal(old), "name_taken");
+  hang_up(old);
+  auto up = joined();
+  std::get<core::node_joined>(up).life = incarnation{8};
+  send(fresh.link, scheduler_, node_envelope("edge", 8), up);
+  EXPECT_EQ(fresh.mail->commands_of<core::grant_lease>().size(), 1u)
+      << "commands go to the link that bears the name";
+}
+
+TEST_F(OneName, WhoLostItDoesNotTakeItBackWhileTheOtherIsThere) {
+  hang_up(dial(7)); // Stopped by a signal: its link fell silent.
+  const auto fresh = dial(8);
+  for (int again = 0; again < 3; ++again) {
+    const auto old = dial(7);
+    EXPECT_EQ(refusal(old), "name_taken");
+    EXPECT_EQ(old.mail->answers.size(), 1u);
+    hang_up(old);
+  }
+  EXPECT_EQ(fresh.mail->answers.size(), 1u) << "the bearer hears nothing of it";
+}
+
+TEST_F(OneName, WhoLostItStartsOverWhenTheOtherHasGone) {
+  const auto old = dial(7);
+  const auto fresh = dial(8);
+  hang_up(old);
+  hang_up(fresh);
+  const auto back = dial(7);
+  EXPECT_TRUE(back.mail->answers.empty());
+  const auto fences = back.mail->commands_of<core::fence_node>();
+  ASSERT_EQ(fences.size(), 1u);
+  EXPECT_EQ(fences[0].life, incarnation{7});
+  send(back.link, scheduler_, node_envelope("edge", 9), hello());
+  EXPECT_EQ(refusal(back), "");
+  EXPECT_EQ(refusal(dial(8)), "name_taken") << "the other one has lost it now";
+}
+
+TEST_F(OneName, AnAgentThatLinksAgainIsWelcome) {
+  const auto before = dial(7);
+  const auto after = dial(7); // The end of its first link is not known yet.
+  EXPECT_EQ(refusal(before), "");
+  EXPECT_EQ(refusal(after), "");
+  hang_up(before);
+  hang_up(after);
+  EXPECT_EQ(refusal(dial(7)), "");
 }
 
 class Reloads : public SchedulerActor {

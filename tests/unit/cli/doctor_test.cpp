@@ -216,6 +216,8 @@ TEST_F(DoctorTest, APortSaysWhoHasIt) {
   taken.close();
   EXPECT_EQ(check_port("p", "127.0.0.1", port, nobody).how, verdict::ok);
   EXPECT_EQ(check_port("p", "192.0.2.1", port, nobody).how, verdict::fail);
+  const auto v6 = check_port("p", "2001:db8::1", 4'280, nobody);
+  EXPECT_NE(v6.found.find("cannot listen on [2001:db8::1]:4280: "), std::string::npos) << v6.found;
 }
 
 TEST_F(DoctorTest, AnEngineThatIsMissingOrBrokenIsNamed) {

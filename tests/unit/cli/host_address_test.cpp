@@ -29,5 +29,15 @@ TEST(HostAddress, LoopbackIsForThisMachineOnly) {
   EXPECT_FALSE(only_here("nonsense"));
 }
 
+TEST(HostAddress, TheCommandThatAddsANodeCanBePasted) {
+  EXPECT_EQ(join_command("127.0.0.1:4280", "ab12", false),
+            "consort node --join 127.0.0.1:4280 --token ab12");
+  EXPECT_EQ(join_command("127.0.0.1:4280", "ab12", true),
+            "consort node --join 127.0.0.1:4280 --token ab12 --cert NAME-FOLDER");
+  const auto elsewhere = join_command("10.1.2.3:4280", "ab12", true);
+  EXPECT_TRUE(elsewhere.ends_with("--data-listen 0.0.0.0:4281 --advertise THAT_HOST")) << elsewhere;
+  EXPECT_EQ(elsewhere.find_first_of("()<>|&;`'\"$*?{}\\~#!\n"), std::string::npos) << elsewhere;
+}
+
 } // namespace
 } // namespace consort::cli

@@ -93,6 +93,15 @@ TEST_F(Connector, RedialsUntilSomebodyListens) {
   EXPECT_EQ(dialled.state(), dial_state::greeting);
 }
 
+TEST_F(Connector, WritesIpv6AddressesInBrackets) {
+  connector_options options;
+  options.host = "::1";
+  options.port = 1; // Nobody listens there, or there is no IPv6.
+  dial_to(options);
+  ASSERT_TRUE(goes_down("cannot_connect"));
+  EXPECT_THAT(last_words_, testing::HasSubstr("cannot reach [::1]:1: "));
+}
+
 TEST_F(Connector, ComesBackAfterALinkIsLost) {
   start_guard();
   auto& dialled = dial_guard();
@@ -119,6 +128,43 @@ TEST_F(Connector, ARefusalIsToldInItsWordsAndWaitsLongest) {
   hello_ = hello_frame();
   dialled.dial_now(); // Or it would take hours.
   ASSERT_TRUE(run_until([&] { return links_.size() == 1; }));
+}
+
+TEST_F(Connector, SaysOnceForEachLinkThatItIsUp) {
+  start_guard();
+  auto& dialled = dial_guard();
+  const auto line = "linked to scheduler 127.0.0.1:" + std::to_string(guard_->port());
+  const auto said = [&] {
+    const auto lines = log_lines();
+    return std::count_if(lines.begin(), lines.end(), [&](const std::string& one) {
+      return one.find(line) != std::string::npos;
+    });
+  };
+  for (std::size_t round = 1; round <= 2; ++round) {
+    ASSERT_TRUE(run_until([&] { return links_.size() == round; }));
+    const auto before = said();
+    EXPECT_TRUE(links_.back().handle->send(answer_frame()));
+    EXPECT_TRUE(links_.back().handle->send(answer_frame())); // As to a hello that was repeated.
+    ASSERT_TRUE(run_until([&] { return ups_.back().frames.size() == 2; }));
+    EXPECT_EQ(dialled.state(), dial_state::linked);
+    EXPECT_EQ(said() - before, 1) << round;
+    links_.back().handle->close({recovery::retry_later, "test", "cut"});
+    ASSERT_TRUE(goes_down("link_lost"));
+    ASSERT_TRUE(run_until([&] { return ups_.size() == round + 1; }));
+  }
+}
+
+TEST_F(Connector, ALinkThatIsRefusedLaterIsDialledAgain) {
+  start_guard();
+  auto& dialled = dial_guard();
+  ASSERT_TRUE(run_until([&] { return links_.size() == 1; }));
+  EXPECT_TRUE(links_.front().handle->send(answer_frame()));
+  ASSERT_TRUE(run_until([&] { return dialled.state() == dial_state::linked; }));
+  EXPECT_TRUE(links_.front().handle->send(
+      answer_frame(error{recovery::retry_later, "name_taken", "another agent has it"})));
+  links_.front().handle->close({recovery::retry_later, "link_done", "its actor has ended"});
+  ASSERT_TRUE(goes_down("name_taken"));
+  EXPECT_TRUE(run_until([&] { return links_.size() == 2; }));
 }
 
 TEST_F(Connector, AHelloThatIsNeverAnsweredEndsTheLink) {
