@@ -68,4 +68,8 @@ bool only_here(const std::string& address) {
   return parsed && links::stays_on_loopback(parsed->host);
 }
 
+std::string type_of_server(const std::string& host) {
+  return links::stays_on_loopback(host) ? "gpu" : "remote";
+}
+
 } // namespace consort::cli

@@ -14,4 +14,8 @@ namespace consort::cli {
 /// Whether `HOST:PORT` can be reached from this machine only.
 [[nodiscard]] bool only_here(const std::string& address);
 
+/// Type of the device that a model server at that host is: `remote` unless the host is this
+/// machine, so that nothing labelled local-only goes there.
+[[nodiscard]] std::string type_of_server(const std::string& host);
+
 } // namespace consort::cli

@@ -199,7 +199,10 @@ void add_plugins(CLI::App& root, context& env) {
   auto* making = plugin->add_subcommand("init", "Write a plugin folder, new or around a server");
   const auto wanted = std::make_shared<plugin_init_flags>();
   making->add_option("NAME", wanted->name, "Name of the plugin and its folder");
-  making->add_option("--type", wanted->type, "gpu, npu, pim or cpu")->type_name("TYPE");
+  making
+      ->add_option("--type", wanted->type,
+                   "gpu, npu, pim, cpu or remote (default gpu; remote for a URL of another host)")
+      ->type_name("TYPE");
   making->add_option("--from-url", wanted->from_url, "A model server that runs already")
       ->type_name("URL");
   making->add_option("--from-command", wanted->from_command,
