@@ -13,7 +13,6 @@
 
 #include <CLI/App.hpp>
 
-#include <filesystem>
 #include <memory>
 #include <ostream>
 
@@ -104,8 +103,8 @@ exit_code list(context& env, const std::vector<std::string>& further) {
   auto config = configuration(env);
   if (!config)
     return complain(env, config.failure());
-  for (const auto& folder : further)
-    config->plugin_dirs.push_back(std::filesystem::absolute(folder).lexically_normal().string());
+  if (const auto added = add_plugin_dirs(*config, further); !added)
+    return complain(env, added.failure());
   local_plugins seen;
   load(seen, config->plugin_dirs);
   env.json() ? show_json(env, seen) : show_table(env, seen);

@@ -63,8 +63,8 @@ result<done> apply_cluster_flags(cluster_config& config, const server_flags& fla
   }
   if (!flags.data.empty())
     config.data_dir = std::filesystem::absolute(flags.data).string();
-  for (const auto& directory : flags.plugins)
-    config.plugin_dirs.push_back(std::filesystem::absolute(directory).string());
+  if (const auto added = add_plugin_dirs(config, flags.plugins); !added)
+    return added;
   config.simulate = flags.simulate;
   if (!flags.models.empty())
     config.models.clear();

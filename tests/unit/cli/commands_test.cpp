@@ -103,6 +103,15 @@ INSTANTIATE_TEST_SUITE_P(
                   "device":"","attempts":0,"age_us":1500}]})",
                   {"r1", "queued", "1.5ms", "00-1"}}));
 
+TEST_F(CommandsTest, ArtifactsAreListedByLsToo) {
+  const test_server server({{"GET /api/v1/artifacts", answer(R"({"artifacts":[]})")}});
+  const auto plain = ask(server, {"artifacts"});
+  const auto ls = ask(server, {"artifacts", "ls"});
+  EXPECT_EQ(ls.code, exit_code::done) << ls.err;
+  EXPECT_THAT(ls.out, testing::StartsWith("MODEL"));
+  EXPECT_EQ(ls.out, plain.out);
+}
+
 TEST_F(CommandsTest, AnEmptyListIsATableOfTitles) {
   const test_server server({{"GET /api/v1/nodes", answer(R"({"nodes":[]})")}});
   EXPECT_THAT(ask(server, {"nodes"}).out, testing::StartsWith("NODE"));
