@@ -5,6 +5,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 namespace consort::cli {
 
@@ -23,6 +26,16 @@ std::int64_t unix_us() {
   return std::chrono::duration_cast<std::chrono::microseconds>(
              std::chrono::system_clock::now().time_since_epoch())
       .count();
+}
+
+/// SQLite makes files that all may read, and its journals with the mode of the file. What cannot be
+/// opened here SQLite complains of.
+void make_private(const std::string& path) {
+  const int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR);
+  if (file < 0)
+    return;
+  (void)::fchmod(file, S_IRUSR | S_IWUSR); // One of an earlier version.
+  ::close(file);
 }
 
 /// One prepared statement, finalised when it goes.
@@ -77,6 +90,7 @@ state_store::~state_store() {
 
 result<std::unique_ptr<state_store>> state_store::open(const std::string& folder) {
   const auto path = folder + "/scheduler.db";
+  make_private(path);
   sqlite3* handle = nullptr;
   const auto opened
       = sqlite3_open_v2(path.c_str(), &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
