@@ -156,6 +156,9 @@ void scheduler_state::receive_event(const frame& incoming) {
     return spdlog::warn("scheduler: dropped an event that {} sent in another's name",
                         sender()->greeted.sender);
   apply(event->body);
+  if (std::holds_alternative<core::model_declared>(event->body)
+      || std::holds_alternative<core::model_removed>(event->body))
+    keep_models();
 }
 
 void scheduler_state::answer_view(const frame& incoming) {
@@ -284,6 +287,16 @@ void scheduler_state::keep_holds() {
   holds_kept_ = core_.holds_version();
   if (options_.keep_holds)
     options_.keep_holds(core_.holds(options_.clock()));
+}
+
+/// What the core made of it, which may have refused it or left an alias out.
+void scheduler_state::keep_models() {
+  if (!options_.keep_models)
+    return;
+  std::vector<model_spec> all;
+  for (auto& one : core_.view(options_.clock()).models)
+    all.push_back(std::move(one.spec));
+  options_.keep_models(all);
 }
 
 void scheduler_state::carry_out(const core::command& wanted) {

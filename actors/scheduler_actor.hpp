@@ -37,6 +37,9 @@ struct scheduler_options {
   /// Told of what operators stopped whenever that changes, to be kept for the next life; may be
   /// empty. Called on the actor's thread.
   std::function<void(const core::hold_map&)> keep_holds;
+  /// Told of all models whenever one was declared or removed after the start, to be kept for the
+  /// next life; may be empty. Called on the actor's thread.
+  std::function<void(const std::vector<model_spec>&)> keep_models;
 };
 
 class scheduler_state {
@@ -67,6 +70,7 @@ private:
 
   void apply(const core::event& happened);
   void keep_holds();
+  void keep_models();
   void carry_out(const core::command& wanted);
   void send_to_node(const node_id& node, const core::command& wanted);
   void send_to_gateway(gateway_id gateway, const core::command& wanted);

@@ -72,6 +72,7 @@ void add_artifacts(CLI::App& root, context& env) {
             quality(artifact),
             text_at(artifact, "/last_error")};
   };
+  command.with_ls = true;
   add_list_command(root, env, std::move(command));
 }
 

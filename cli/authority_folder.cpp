@@ -97,6 +97,23 @@ result<certificate_row> read_certificate_row(const fs::path& place) {
   return certificate_row{std::move(*identity), home, listed};
 }
 
+fs::path default_authority(const std::string& data_dir) {
+  return fs::path(data_dir) / "certs";
+}
+
+result<std::string> find_credentials(const std::string& given, const fs::path& authority) {
+  std::error_code failed;
+  if (given.empty() || fs::is_directory(given, failed))
+    return given;
+  if (fs::path(given).is_absolute())
+    return refuse("no_credentials", "there is no folder " + given + " with a certificate");
+  const auto issued = authority / given;
+  if (fs::is_directory(issued, failed))
+    return issued.string();
+  return refuse("no_credentials", "there is no folder " + given
+                                      + " with a certificate here, and no " + issued.string());
+}
+
 result<authority_folder> authority_folder::create(fs::path folder, const std::string& cluster) {
   auto authority = links::make_authority(cluster);
   if (!authority)

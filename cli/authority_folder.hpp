@@ -31,6 +31,15 @@ struct certificate_row {
 /// links::inspect() says.
 [[nodiscard]] result<certificate_row> read_certificate_row(const std::filesystem::path& place);
 
+/// Where the authority is unless `--dir` says otherwise.
+[[nodiscard]] std::filesystem::path default_authority(const std::string& data_dir);
+
+/// The credentials folder that `--cert` means: that folder, or what is called so below the default
+/// authority, where `consort cert node NAME` made it. Empty stays empty. Returns: `no_credentials`
+/// saying where it looked.
+[[nodiscard]] result<std::string> find_credentials(const std::string& given,
+                                                   const std::filesystem::path& authority);
+
 class authority_folder {
 public:
   /// Makes an authority. Returns: `already_there` when the folder has one.

@@ -28,7 +28,7 @@ result<std::filesystem::path> authority_place(const context& env, const cert_fla
   const auto config = configuration(env);
   if (!config)
     return config.failure();
-  return std::filesystem::path(config->data_dir) / "certs";
+  return default_authority(config->data_dir);
 }
 
 result<authority_folder> open_authority(const context& env, const cert_flags& flags) {

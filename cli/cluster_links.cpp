@@ -82,6 +82,8 @@ result<done> cluster_process::parts::start_scheduler() {
   auto holds = kept_state->load_holds();
   if (!holds)
     return holds.failure();
+  if (const auto restored = restore_declared(); !restored)
+    return restored;
   actors::scheduler_options options;
   options.core = core_settings(config.cluster, actors::random_incarnation().value);
   options.core.holds = std::move(*holds);
@@ -89,6 +91,7 @@ result<done> cluster_process::parts::start_scheduler() {
     if (const auto saved = kept_state->save_holds(stopped); !saved)
       spdlog::error("not kept over a restart: {}", saved.failure().message);
   };
+  options.keep_models = [this](const std::vector<model_spec>& all) { keep_declared(all); };
   options.core.numbers_from = wall_clock_us();
   options.life = life;
   options.join_token = config.links.token;

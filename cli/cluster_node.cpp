@@ -7,6 +7,7 @@
 #include "actors/link_actors.hpp"
 #include "actors/node_actors.hpp"
 #include "actors/spawn.hpp"
+#include "cli/kept_models.hpp"
 #include "node/model_files.hpp"
 
 #include <boost/asio/post.hpp>
@@ -82,8 +83,36 @@ result<done> cluster_process::parts::describe_models() {
     if (!spec)
       return spec.failure();
     models.push_back(std::move(*spec));
+    configured.insert(one.name);
   }
   return done{};
+}
+
+/// What was added while an earlier scheduler ran, after the configuration's.
+result<done> cluster_process::parts::restore_declared() {
+  const auto kept = kept_state->load_models();
+  if (!kept)
+    return kept.failure();
+  auto restored = restore_models(*kept, configured);
+  for (const auto& why : restored.left_out)
+    spdlog::warn("{}", why);
+  for (auto& spec : restored.models) {
+    spdlog::info("model {} is served again: it was added at run time", spec.name.value);
+    models.push_back(std::move(spec));
+  }
+  if (!restored.left_out.empty())
+    keep_declared(models);
+  return done{};
+}
+
+void cluster_process::parts::keep_declared(const std::vector<model_spec>& all) {
+  declaration_map wanted;
+  {
+    const std::scoped_lock lock(naming);
+    wanted = models_to_keep(all, configured);
+  }
+  if (const auto saved = kept_state->save_models(wanted); !saved)
+    spdlog::error("not kept over a restart: {}", saved.failure().message);
 }
 
 /// Requires: a scheduler in this process.
@@ -110,6 +139,10 @@ void cluster_process::parts::take_models(const std::vector<model_config>& wanted
       continue;
     }
     spdlog::info("model {} declared anew", one.name);
+    {
+      const std::scoped_lock naming_too(naming);
+      configured.insert(one.name);
+    }
     link->admin(core::model_declared{*std::move(spec)}, told(one.name));
     std::erase_if(known, [&](const auto& before) { return before.name == one.name; });
     known.push_back(one);
@@ -119,6 +152,8 @@ void cluster_process::parts::take_models(const std::vector<model_config>& wanted
                                    [&](const auto& one) { return one.name == before.name; });
     if (gone) {
       spdlog::info("model {} removed", before.name);
+      const std::scoped_lock naming_too(naming);
+      configured.erase(before.name);
       link->admin(core::model_removed{model_name(before.name)}, told(before.name));
     }
     return gone;

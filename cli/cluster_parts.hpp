@@ -27,6 +27,7 @@
 
 #include <atomic>
 #include <mutex>
+#include <set>
 #include <thread>
 
 namespace consort::cli {
@@ -47,6 +48,8 @@ struct cluster_process::parts {
   node::digest_cache& digests();
   result<model_spec> describe(model_spec declared);
   void take_models(const std::vector<model_config>& wanted);
+  result<done> restore_declared();
+  void keep_declared(const std::vector<model_spec>& all);
   [[nodiscard]] std::vector<gateway::process_figure> link_figures() const;
 
   result<done> start_scheduler();
@@ -86,6 +89,8 @@ struct cluster_process::parts {
   std::unique_ptr<file_watch> revocations;     ///< With certificates only.
   std::atomic<std::uint64_t> links_made{0};
   std::mutex taking_models;                ///< Over `config.cluster.models`.
+  std::mutex naming;                       ///< Over `configured`; never held for long.
+  std::set<std::string> configured;        ///< Names of the configuration's models.
   std::unique_ptr<gateway::server> server; ///< HTTP, where there is a gateway.
 };
 

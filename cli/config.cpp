@@ -304,6 +304,17 @@ link_config no_links() {
   return none;
 }
 
+result<done> add_plugin_dirs(cluster_config& config, const std::vector<std::string>& given) {
+  for (const auto& folder : given) {
+    std::error_code failed;
+    const auto path = fs::absolute(folder, failed).lexically_normal();
+    if (failed || !fs::is_directory(path, failed))
+      return error{recovery::refuse, "usage", "--plugins " + folder + " is no folder"};
+    config.plugin_dirs.push_back(path.string());
+  }
+  return done{};
+}
+
 link_config overlaid(link_config file, const link_config& flags) {
   for (const auto field :
        {&link_config::listen, &link_config::join, &link_config::cert_dir, &link_config::token,

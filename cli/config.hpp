@@ -77,6 +77,11 @@ struct cluster_config {
 /// For flags of which none was given yet: empty, without the defaults.
 [[nodiscard]] link_config no_links();
 
+/// Adds what `--plugins` gave, relative to this process's folder: tools are run elsewhere. Errors:
+/// `usage` for what is no folder.
+[[nodiscard]] result<done> add_plugin_dirs(cluster_config& config,
+                                           const std::vector<std::string>& given);
+
 /// Looks up one environment variable; nullopt = unset.
 using environment = std::function<std::optional<std::string>(const std::string&)>;
 /// The process's environment.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "cli/authority_folder.hpp"
 #include "cli/doctor_report.hpp"
 #include "cli/executable_commands.hpp"
 #include "cli/join_token.hpp"
@@ -111,6 +112,7 @@ exit_code examine(context& env, const doctor_flags& flags) {
   auto config = configuration(env);
   if (!config)
     return complain(env, config.failure());
+  const auto authority = default_authority(config->data_dir);
   auto& links = config->links;
   for (const auto& [given, into] :
        {std::pair(&flags.join, &links.join), std::pair(&flags.cert, &links.cert_dir),
@@ -120,7 +122,13 @@ exit_code examine(context& env, const doctor_flags& flags) {
   spdlog::set_level(spdlog::level::off); // The report says it all.
   std::vector<check> checks;
   check_host(*config, checks);
-  check_links(*config, checks);
+  if (auto found = find_credentials(links.cert_dir, authority)) {
+    links.cert_dir = *std::move(found);
+    check_links(*config, checks);
+  } else {
+    checks.push_back({"certificate", verdict::fail, found.failure().message,
+                      "consort cert node NAME, where the authority is, and copy the folder here"});
+  }
   check_server_clock(env, checks);
   return show_checks(env, checks);
 }

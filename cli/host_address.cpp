@@ -78,4 +78,8 @@ std::string join_command(const std::string& address, const std::string& token, b
   return line;
 }
 
+std::string type_of_server(const std::string& host) {
+  return links::stays_on_loopback(host) ? "gpu" : "remote";
+}
+
 } // namespace consort::cli

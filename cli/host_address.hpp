@@ -19,4 +19,8 @@ namespace consort::cli {
 [[nodiscard]] std::string join_command(const std::string& address, const std::string& token,
                                        bool secured);
 
+/// Type of the device that a model server at that host is: `remote` unless the host is this
+/// machine, so that nothing labelled local-only goes there.
+[[nodiscard]] std::string type_of_server(const std::string& host);
+
 } // namespace consort::cli

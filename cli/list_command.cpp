@@ -56,13 +56,22 @@ void add_list_command(CLI::App& root, context& env, list_command command) {
   auto* added = root.add_subcommand(command.name, command.help);
   auto watch = std::make_shared<bool>(false);
   added->add_flag("--watch", *watch, "Repeat every second until interrupted");
-  added->callback([&env, watch, added, command = std::move(command)] {
-    if (!added->get_subcommands().empty())
-      return; // Something below it was meant.
+  CLI::App* ls = nullptr;
+  if (command.with_ls) {
+    ls = added->add_subcommand("ls", command.help);
+    ls->add_flag("--watch", *watch, "Repeat every second until interrupted");
+  }
+  const auto chosen = [&env, watch, command = std::move(command)] {
     env.action = [&env, watch, command] {
       const auto show = [&](context& with) { return show_list(with, command); };
       return *watch ? repeat(env, show, limits::watch_interval) : show(env);
     };
+  };
+  if (ls != nullptr)
+    ls->callback(chosen);
+  added->callback([added, chosen] {
+    if (added->get_subcommands().empty()) // Else something below it was meant.
+      chosen();
   });
 }
 

@@ -23,6 +23,7 @@ struct list_command {
   std::vector<column> columns;
   /// Cells of one item. Requires: as many as columns; empty = unknown.
   std::function<std::vector<std::string>(const json& item)> row;
+  bool with_ls = false; ///< Also as `NAME ls`, where people look beside other subcommands.
 };
 
 void add_list_command(CLI::App& root, context& env, list_command command);

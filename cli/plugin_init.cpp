@@ -3,6 +3,7 @@
 
 #include "cli/api.hpp"
 #include "cli/context.hpp"
+#include "cli/host_address.hpp"
 #include "cli/table.hpp"
 #include "cli/transport.hpp"
 #include "node/child_process.hpp"
@@ -44,6 +45,9 @@ int status_of(const std::string& url, const std::string& path) {
 /// Asks a server what it speaks. Errors: `unreachable`; `failed` for what is not OpenAI's protocol.
 result<found_server> look_at(const std::string& url) {
   const auto answer = http_client(url, "").call({"GET", "/v1/models", "", {}}, look_time);
+  if (!answer && answer.failure().code == "unreachable")
+    return error{recovery::retry_later, "unreachable",
+                 "nothing answers at " + url + ": is the model server running there?"};
   if (!answer)
     return answer.failure();
   found_server out;
@@ -158,7 +162,10 @@ exit_code wrap_url(context& env, const plugin_init_flags& flags) {
                        {"ready", server->ready}};
   if (server->models.size() == 1)
     runtime["model"] = server->models.front();
-  return write_around(env, flags, *server, std::move(runtime),
+  auto wanted = flags;
+  if (wanted.type.empty())
+    wanted.type = type_of_server(target->host);
+  return write_around(env, wanted, *server, std::move(runtime),
                       plain_name(target->host + "-" + target->port));
 }
 
@@ -329,7 +336,10 @@ exit_code init_plugin(context& env, const plugin_init_flags& flags) {
     return complain(env, usage_error("either --from-url or --from-command"));
   if (!flags.from_url.empty())
     return wrap_url(env, flags);
-  return flags.from_command.empty() ? write_skeleton(env, flags) : wrap_command(env, flags);
+  auto wanted = flags;
+  if (wanted.type.empty())
+    wanted.type = "gpu";
+  return wanted.from_command.empty() ? write_skeleton(env, wanted) : wrap_command(env, wanted);
 }
 
 } // namespace consort::cli

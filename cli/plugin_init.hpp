@@ -11,7 +11,7 @@ namespace consort::cli {
 
 struct plugin_init_flags {
   std::string name; ///< Of the plugin; empty = made from the URL or the command.
-  std::string type = "gpu";
+  std::string type; ///< Empty = gpu, or remote for a server on another host.
   std::string from_url;
   std::string from_command;    ///< Words; `{port}` stands where the server is told its port.
   std::string directory = "."; ///< The folder is made in it.

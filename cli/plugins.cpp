@@ -13,7 +13,6 @@
 
 #include <CLI/App.hpp>
 
-#include <filesystem>
 #include <memory>
 #include <ostream>
 
@@ -104,8 +103,8 @@ exit_code list(context& env, const std::vector<std::string>& further) {
   auto config = configuration(env);
   if (!config)
     return complain(env, config.failure());
-  for (const auto& folder : further)
-    config->plugin_dirs.push_back(std::filesystem::absolute(folder).lexically_normal().string());
+  if (const auto added = add_plugin_dirs(*config, further); !added)
+    return complain(env, added.failure());
   local_plugins seen;
   load(seen, config->plugin_dirs);
   env.json() ? show_json(env, seen) : show_table(env, seen);
@@ -199,7 +198,10 @@ void add_plugins(CLI::App& root, context& env) {
   auto* making = plugin->add_subcommand("init", "Write a plugin folder, new or around a server");
   const auto wanted = std::make_shared<plugin_init_flags>();
   making->add_option("NAME", wanted->name, "Name of the plugin and its folder");
-  making->add_option("--type", wanted->type, "gpu, npu, pim or cpu")->type_name("TYPE");
+  making
+      ->add_option("--type", wanted->type,
+                   "gpu, npu, pim, cpu or remote (default gpu; remote for a URL of another host)")
+      ->type_name("TYPE");
   making->add_option("--from-url", wanted->from_url, "A model server that runs already")
       ->type_name("URL");
   making->add_option("--from-command", wanted->from_command,

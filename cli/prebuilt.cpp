@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/prebuilt.hpp"
 
+#include "cli/context.hpp"
 #include "node/file_digest.hpp"
 #include "node/inventory.hpp"
 
@@ -35,9 +36,10 @@ std::set<build_profile> known_profiles(const std::vector<std::string>& folders) 
 result<build_profile> choose_profile(const prebuilt_import& wanted, const cluster_config& config) {
   std::vector<build_profile> fitting;
   std::string all;
-  auto folders = config.plugin_dirs;
-  folders.insert(folders.end(), wanted.plugin_dirs.begin(), wanted.plugin_dirs.end());
-  for (const auto& one : known_profiles(folders)) {
+  auto searched = config;
+  if (const auto added = add_plugin_dirs(searched, wanted.plugin_dirs); !added)
+    return added.failure();
+  for (const auto& one : known_profiles(searched.plugin_dirs)) {
     all += (all.empty() ? "" : ", ") + one.name + " for " + one.target;
     if (one.name == wanted.profile && (wanted.target.empty() || one.target == wanted.target))
       fitting.push_back(one);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/server_flags.hpp"
 
+#include "cli/authority_folder.hpp"
 #include "cli/foreground.hpp"
 #include "cli/join_token.hpp"
 #include "cli/logging.hpp"
@@ -63,8 +64,8 @@ result<done> apply_cluster_flags(cluster_config& config, const server_flags& fla
   }
   if (!flags.data.empty())
     config.data_dir = std::filesystem::absolute(flags.data).string();
-  for (const auto& directory : flags.plugins)
-    config.plugin_dirs.push_back(std::filesystem::absolute(directory).string());
+  if (const auto added = add_plugin_dirs(config, flags.plugins); !added)
+    return added;
   config.simulate = flags.simulate;
   if (!flags.models.empty())
     config.models.clear();
@@ -196,9 +197,10 @@ void add_plugin_flag(CLI::App& command, server_flags& flags) {
 
 void add_link_flags(CLI::App& command, server_flags& flags) {
   command
-      .add_option("--cert", flags.links.cert_dir,
-                  "Folder with this process's certificate (`consort cert`); without it links stay "
-                  "on loopback")
+      .add_option(
+          "--cert", flags.links.cert_dir,
+          "Folder with this process's certificate, or its NAME where `consort cert` made it; "
+          "without it links stay on loopback")
       ->type_name("DIR");
   command.add_option("--token", flags.links.token, "The cluster's join token (`consort token`)");
 }
@@ -208,6 +210,7 @@ result<process_config> configured(const context& env, const server_flags& flags,
   auto config = configuration(env);
   if (!config)
     return config.failure();
+  const auto authority = default_authority(config->data_dir); // Which --data does not move.
   if (const auto applied = apply_cluster_flags(*config, flags); !applied)
     return applied.failure();
   auto links = overlaid(config->links, flags.links);
@@ -220,6 +223,10 @@ result<process_config> configured(const context& env, const server_flags& flags,
                        + "` may have only letters, digits, `.`, `_` and `-`");
   if (const auto fine = check_links(made.links, roles); !fine)
     return fine.failure();
+  auto credentials = find_credentials(made.links.cert_dir, authority);
+  if (!credentials)
+    return credentials.failure();
+  made.links.cert_dir = *std::move(credentials);
   if (const auto loaded = load_credentials(made, name_given); !loaded)
     return loaded.failure();
   if (const auto found = find_token(made.links, made.cluster.data_dir, roles); !found)

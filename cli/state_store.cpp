@@ -5,6 +5,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 namespace consort::cli {
 
@@ -12,15 +15,27 @@ namespace {
 
 constexpr int schema_version = 1;
 constexpr int busy_timeout_ms = 2'000;
+/// A build that knows fewer tables leaves the others alone: a new one is no new version.
 constexpr const char* make_tables
     = "CREATE TABLE IF NOT EXISTS holds (target TEXT PRIMARY KEY, draining INTEGER NOT NULL,"
-      " cordoned INTEGER NOT NULL, reason TEXT NOT NULL, move_at_unix_us INTEGER NOT NULL)";
+      " cordoned INTEGER NOT NULL, reason TEXT NOT NULL, move_at_unix_us INTEGER NOT NULL);"
+      "CREATE TABLE IF NOT EXISTS models (name TEXT PRIMARY KEY, declaration TEXT NOT NULL)";
 
 /// Time of day: the scheduler's own clock begins anew with its process.
 std::int64_t unix_us() {
   return std::chrono::duration_cast<std::chrono::microseconds>(
              std::chrono::system_clock::now().time_since_epoch())
       .count();
+}
+
+/// SQLite makes files that all may read, and its journals with the mode of the file. What cannot be
+/// opened here SQLite complains of.
+void make_private(const std::string& path) {
+  const int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR);
+  if (file < 0)
+    return;
+  (void)::fchmod(file, S_IRUSR | S_IWUSR); // One of an earlier version.
+  ::close(file);
 }
 
 /// One prepared statement, finalised when it goes.
@@ -60,7 +75,7 @@ error state_store::failure(const char* doing) const {
   return {recovery::refuse, "state_unreadable",
           path_ + ": cannot " + doing + ": " + sqlite3_errmsg(handle_)
               + "; mend the disk or its permissions, or move the file away to forget what was "
-                "drained and cordoned"};
+                "drained and cordoned and which models were added"};
 }
 
 result<done> state_store::run(const char* text) const {
@@ -75,6 +90,7 @@ state_store::~state_store() {
 
 result<std::unique_ptr<state_store>> state_store::open(const std::string& folder) {
   const auto path = folder + "/scheduler.db";
+  make_private(path);
   sqlite3* handle = nullptr;
   const auto opened
       = sqlite3_open_v2(path.c_str(), &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
@@ -129,6 +145,40 @@ result<done> state_store::save_holds(const core::hold_map& holds) {
     written = row.step() == SQLITE_DONE;
     row.reset();
   }
+  return end(written);
+}
+
+result<declaration_map> state_store::load_models() const {
+  declaration_map models;
+  statement rows(handle_, "SELECT name, declaration FROM models");
+  if (!rows.ready())
+    return failure("read");
+  int code = rows.step();
+  for (; code == SQLITE_ROW; code = rows.step())
+    models[rows.text(0)] = rows.text(1);
+  return code == SQLITE_DONE ? result<declaration_map>(std::move(models)) : failure("read");
+}
+
+result<done> state_store::save_models(const declaration_map& models) {
+  if (const auto begun = run("BEGIN IMMEDIATE; DELETE FROM models"); !begun) {
+    sqlite3_exec(handle_, "ROLLBACK", nullptr, nullptr, nullptr);
+    return begun;
+  }
+  statement row(handle_, "INSERT INTO models VALUES (?, ?)");
+  bool written = row.ready();
+  for (const auto& [name, declaration] : models) {
+    if (!written)
+      break;
+    row.bind(1, name);
+    row.bind(2, declaration);
+    written = row.step() == SQLITE_DONE;
+    row.reset();
+  }
+  return end(written);
+}
+
+/// Of a transaction: it is on disk whole, or nothing of it.
+result<done> state_store::end(bool written) const {
   if (written && run("COMMIT"))
     return done{};
   const auto why = failure("write");

@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// What a scheduler must still know after a restart, in an SQLite file of its data folder: which
-/// nodes and devices operators stopped. Everything else is told anew by nodes and gateways. One
-/// process writes it. Every change is one transaction and on disk when save() returns.
+/// nodes and devices operators stopped, which models they declared. Everything else is told anew by
+/// nodes and gateways. One process writes it, and only its user reads it. Every change is one
+/// transaction and on disk when save() returns.
 
 #include "scheduler/core.hpp"
 
+#include <map>
 #include <memory>
+#include <string>
 
 struct sqlite3;
 
 namespace consort::cli {
+
+/// A declaration of a model in JSON, by name.
+using declaration_map = std::map<std::string, std::string>;
 
 class state_store {
 public:
@@ -26,10 +32,15 @@ public:
   /// Replaces what was kept before.
   [[nodiscard]] result<done> save_holds(const core::hold_map& holds);
 
+  [[nodiscard]] result<declaration_map> load_models() const;
+  /// Replaces what was kept before.
+  [[nodiscard]] result<done> save_models(const declaration_map& models);
+
 private:
   state_store(sqlite3* handle, std::string path) : handle_(handle), path_(std::move(path)) {}
   [[nodiscard]] error failure(const char* doing) const;
   [[nodiscard]] result<done> run(const char* statement) const;
+  [[nodiscard]] result<done> end(bool written) const;
 
   sqlite3* handle_;
   std::string path_;

@@ -39,7 +39,10 @@ struct store_flags {
   bool dry_run = false;
 };
 
-result<store_ref> open_store(context& env, const store_flags& flags) {
+enum class absent_store : std::uint8_t { refused, made };
+
+result<store_ref> open_store(context& env, const store_flags& flags,
+                             absent_store absent = absent_store::refused) {
   auto folder = flags.data;
   if (folder.empty()) {
     const auto config = configuration(env);
@@ -47,7 +50,8 @@ result<store_ref> open_store(context& env, const store_flags& flags) {
       return config.failure();
     folder = config->data_dir;
   }
-  if (std::error_code failed; !fs::is_directory(fs::path(folder) / "artifacts", failed))
+  if (std::error_code failed;
+      absent == absent_store::refused && !fs::is_directory(fs::path(folder) / "artifacts", failed))
     return usage_error("no artifacts below " + folder
                        + "; --data names the data folder of an agent");
   return node::artifact_store::open(folder, node_id{"local"});
@@ -275,7 +279,7 @@ exit_code import_built(context& env, const store_flags& flags) {
   const auto config = configuration(env);
   if (!config)
     return complain(env, config.failure());
-  auto store = open_store(env, flags);
+  auto store = open_store(env, flags, absent_store::made);
   if (!store)
     return complain(env, store.failure());
   auto wanted = flags.prebuilt;
@@ -299,7 +303,7 @@ exit_code import_one(context& env, const store_flags& flags) {
   const auto manifest = node::read_manifest(text);
   if (!manifest)
     return complain(env, manifest.failure());
-  auto store = open_store(env, flags);
+  auto store = open_store(env, flags, absent_store::made);
   if (!store)
     return complain(env, store.failure());
   std::error_code failed;

@@ -25,6 +25,7 @@ exit_code show_token(context& env, const token_flags& flags) {
       return complain(env, config.failure());
     folder = config->data_dir;
   }
+  const auto before = read_join_token(folder);
   const auto token = flags.rotate ? rotate_join_token(folder) : ensure_join_token(folder);
   if (!token)
     return complain(env, token.failure());
@@ -32,7 +33,12 @@ exit_code show_token(context& env, const token_flags& flags) {
     env.out << json{{"token", *token}, {"rotated", flags.rotate}}.dump(2) << '\n';
   else
     env.out << *token << '\n';
-  if (flags.rotate)
+  if (before && before->empty()) // As on any host but the scheduler's.
+    env.err
+        << "no scheduler has had a token in " << folder
+        << ": this one is new, and only a scheduler that is started with this data folder takes "
+           "it. Is this the scheduler's host? --data names its folder\n";
+  else if (flags.rotate)
     env.err << "links that run stay; restart the scheduler for it to ask for the new token, and "
                "give it to every node and gateway\n";
   return exit_code::done;

@@ -3,6 +3,7 @@
 #include "gateway/admin.hpp"
 #include "gateway/admin_json.hpp"
 #include "gateway/errors.hpp"
+#include "gateway/json_text.hpp"
 #include "gateway/log.hpp"
 #include "gateway/openai_request.hpp"
 #include "scheduler/compile_plan.hpp"
@@ -31,6 +32,8 @@ std::optional<api_error> read_strings(const std::string& body,
       return bad_request("unknown_field", "`" + key + "` is not a known field", key);
     if (!value.is_string())
       return bad_request("invalid_type", "`" + key + "` must be a string", key);
+    if (has_control(value.get_ref<const std::string&>()))
+      return bad_request("invalid_value", "`" + key + "` must have no control characters", key);
     *field->second = value.get<std::string>();
   }
   return std::nullopt;

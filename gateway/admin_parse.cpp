@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A model declaration from an operator's JSON. Strict: an unknown or mistyped field is an error.
 #include "gateway/admin_json.hpp"
+#include "gateway/json_text.hpp"
 #include "scheduler/limits.hpp"
 #include "scheduler/nearest_name.hpp"
 
@@ -25,8 +26,16 @@ public:
 
   void text(const char* field, std::string& out) {
     if (const auto* value = find(field); value != nullptr)
-      value->is_string() ? void(out = value->get<std::string>())
-                         : fail(path(field), "must be a string");
+      take(*value, field, out);
+  }
+
+  /// A string that names or explains something.
+  void take(const json& value, const char* field, std::string& out) {
+    if (!value.is_string())
+      return fail(path(field), "must be a string");
+    if (has_control(value.get_ref<const std::string&>()))
+      return fail(path(field), "must have no control characters");
+    out = value.get<std::string>();
   }
 
   template <class Number>
@@ -167,7 +176,7 @@ result<model_spec> model_spec_from_json(const json& from) {
   in.number("devices_per_instance", out.devices_per_instance);
   if (const auto* aliases = in.array("aliases"); aliases != nullptr)
     for (const auto& alias : *aliases)
-      alias.is_string() ? void(out.aliases.emplace_back(alias.get<std::string>()))
+      alias.is_string() ? in.take(alias, "aliases", out.aliases.emplace_back().value)
                         : in.fail("aliases", "must hold strings");
   const auto* variants = in.array("variants");
   const auto* adapters = in.any("adapters"); // Of `source`.

@@ -18,6 +18,10 @@ void append_json_string(std::string& out, std::string_view text);
 /// forms and surrogates are not); nullopt when all is well.
 [[nodiscard]] std::optional<std::size_t> find_invalid_utf8(std::string_view text);
 
+/// Whether the text has a control character of ASCII. Names and reasons have none: they end up in
+/// logs, headers and terminals.
+[[nodiscard]] bool has_control(std::string_view text);
+
 /// Returns: the offset at which arrays and objects nest deeper than `depth_max`; nullopt when they
 /// never do. Looks at brackets outside strings only.
 [[nodiscard]] std::optional<std::size_t> find_too_deep(std::string_view text,

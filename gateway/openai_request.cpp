@@ -223,6 +223,8 @@ std::variant<model_name, api_error> read_model(const document& from) {
   if (name.empty() || name.size() > limits::model_name_bytes_max)
     return wrong_value("model",
                        "1 to " + std::to_string(limits::model_name_bytes_max) + " bytes long");
+  if (has_control(name))
+    return wrong_value("model", "a name without control characters");
   return model_name(std::move(name));
 }
 

@@ -4,6 +4,7 @@
 #include "gateway/admin.hpp"
 #include "gateway/errors.hpp"
 #include "gateway/inference.hpp"
+#include "gateway/json_text.hpp"
 #include "gateway/pages.hpp"
 
 #include <array>
@@ -84,6 +85,11 @@ std::span<const route> routes() {
 }
 
 task<void> dispatch(gateway_context& context, const http_request& request, exchange& out) {
+  if (has_control(request.path)) { // Decoded: names of models and requests are in it.
+    const auto unclean = bad_request("bad_path", "the path must have no control characters");
+    co_await respond_error(out, unclean);
+    co_return;
+  }
   const auto method = request.method == "HEAD" ? "GET" : std::string_view(request.method);
   std::string allowed;
   for (const auto& row : table) {

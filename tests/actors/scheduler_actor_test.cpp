@@ -17,6 +17,12 @@ protected:
     options.ticket_key = std::string(32, 'k');
     options.clock = clock();
     options.observe_decision = [this](double) { ++steps_; };
+    options.keep_models = [this](const std::vector<model_spec>& all) {
+      kept_.clear();
+      for (const auto& one : all)
+        kept_.push_back(one.name.value);
+      ++keeps_;
+    };
     return remember(spawn_state<scheduler_state>(system_, std::move(options)));
   }
   static messages::envelope node_envelope(const std::string& name = "edge",
@@ -55,7 +61,18 @@ protected:
     return event;
   }
 
+  static core::event declared(const std::string& name) {
+    core::model_declared event;
+    event.spec.name = model_name{name};
+    event.spec.aliases = {model_name{name + "-too"}};
+    event.spec.variants.resize(1);
+    event.spec.variants[0].source = "/" + name;
+    return event;
+  }
+
   int steps_ = 0;
+  int keeps_ = 0;
+  std::vector<std::string> kept_;
 };
 
 TEST_F(SchedulerActor, RefusesAHelloOfAnotherClusterOrToken) {
@@ -119,6 +136,22 @@ TEST_F(SchedulerActor, DropsWhatIsSentInAnothersName) {
   send(node, scheduler, node_envelope(), core::drain_changed{"victim", true, "", 1});
   send(node, scheduler, node_envelope(), core::drain_changed{"victim/npu0", true, "", 1});
   EXPECT_EQ(steps_, before);
+}
+
+TEST_F(SchedulerActor, TellsItsOwnerWhichModelsAreDeclared) {
+  const auto scheduler = start();
+  const auto gateway = probe(open_inbox());
+  send(gateway, scheduler, gateway_envelope(), hello());
+  EXPECT_EQ(keeps_, 0);
+  send(gateway, scheduler, gateway_envelope(), declared("a"));
+  send(gateway, scheduler, gateway_envelope(), declared("b"));
+  EXPECT_EQ(kept_, (std::vector<std::string>{"a", "b"}));
+  send(gateway, scheduler, gateway_envelope(), declared("b-too"));
+  EXPECT_EQ(kept_, (std::vector<std::string>{"a", "b"})) << "another's alias: not taken";
+  send(gateway, scheduler, gateway_envelope(),
+       core::event{core::model_removed{model_name{"b-too"}}});
+  EXPECT_EQ(kept_, (std::vector<std::string>{"a"})) << "removed by its alias";
+  EXPECT_EQ(keeps_, 4);
 }
 
 TEST_F(SchedulerActor, LetsANodeDrainOnlyWhatIsItsOwn) {

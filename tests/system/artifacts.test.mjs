@@ -81,7 +81,6 @@ test('builds ahead, and the store of this host', { timeout: 240_000 }, async (t)
   await check('export and import, checked on the way', async () => {
     const file = path.join(other, 'engine');
     await good('export', digest, file);
-    fs.mkdirSync(path.join(other, 'artifacts'));
     const take = () => run_cli(['artifacts', 'import', file, '--data', other]);
     const whole = fs.readFileSync(file);
     fs.writeFileSync(file, Buffer.concat([whole, Buffer.from('x')]));
@@ -94,8 +93,9 @@ test('builds ahead, and the store of this host', { timeout: 240_000 }, async (t)
     const prebuilt = path.join(plugins, 'prebuilt-engine');
     fs.mkdirSync(path.join(prebuilt, 'rank0'), { recursive: true });
     fs.writeFileSync(path.join(prebuilt, 'rank0/engine'), 'theirs');
+    const here = path.relative(root, plugins); // Of the folder that commands run in.
     const take = (...more) =>
-      run_cli(['artifacts', 'import', prebuilt, '--data', other, ...more, '--plugins', plugins]);
+      run_cli(['artifacts', 'import', prebuilt, '--data', other, ...more, '--plugins', here]);
     assert.match((await take('--profile', 'none')).stderr, /fake-1 for fake-1/);
     const known = ['--profile', 'fake-1', '--model', model_file];
     const taken = await take(...known);

@@ -264,6 +264,8 @@ test('plugin init writes folders that check', { timeout: 240_000 }, async (t) =>
     try {
       const done = await cli('init', '--dir', folder, 'by-url', '--from-url', cluster.url);
       assert.equal(done.code, 0, done.stderr);
+      const document = fs.readFileSync(path.join(made('by-url'), 'plugin.json'), 'utf8');
+      assert.equal(JSON.parse(document).type, 'gpu', 'on this host');
       const checked = await cli('check', made('by-url'));
       assert.match(checked.stdout, /^generate +pass/m, checked.stdout + checked.stderr);
       assert.match(checked.stdout, /^kill +skip/m);
@@ -277,6 +279,9 @@ test('plugin init writes folders that check', { timeout: 240_000 }, async (t) =>
       assert.notEqual(done.code, 0);
       assert.ok(!fs.existsSync(made('nothing')));
     }
+    const url = 'http://127.0.0.1:9';
+    const silent = await cli('init', '--dir', folder, 'nothing', '--from-url', url);
+    assert.match(silent.stderr, /nothing answers at http:\/\/127\.0\.0\.1:9/);
     const portless = await cli('init', '--dir', folder, 'nothing', '--from-command', 'sleep 1');
     assert.match(portless.stderr, /\{port\}/);
     const quote = await cli('init', '--dir', folder, 'nothing', '--from-command', '"open {port}');

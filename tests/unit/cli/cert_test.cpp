@@ -182,12 +182,30 @@ TEST_F(CertTest, ALogOverItsLimitIsRefused) {
   EXPECT_THAT(cert({"revoke", "a"}).err, HasSubstr("more than"));
 }
 
+TEST_F(CertTest, ANameMeansItsFolderBelowTheAuthority) {
+  make_authority();
+  ASSERT_EQ(cert({"node", "edge-1"}).code, exit_code::done);
+  const auto issued = (fs::path(authority()) / "edge-1").string();
+  EXPECT_EQ(*find_credentials("edge-1", authority()), issued);
+  EXPECT_EQ(*find_credentials(issued, authority()), issued);
+  EXPECT_EQ(*find_credentials("", authority()), "") << "none was named";
+  const auto other = find_credentials("edge-2", authority());
+  ASSERT_FALSE(other);
+  EXPECT_EQ(other.failure().code, "no_credentials");
+  EXPECT_THAT(other.failure().message, HasSubstr("no folder edge-2"));
+  EXPECT_THAT(other.failure().message, HasSubstr((fs::path(authority()) / "edge-2").string()));
+  EXPECT_FALSE(find_credentials("/nonexist/edge-1", authority()));
+}
+
 TEST_F(CertTest, TheTokenStaysUntilItIsRotated) {
   const auto data = home_.string() + "/data";
   const auto first = run_command({"token", "--data", data});
   EXPECT_EQ(first.code, exit_code::done) << first.err;
   EXPECT_EQ(first.out.size(), 2 * join_token_bytes + 1);
-  EXPECT_EQ(run_command({"token", "--data", data}).out, first.out);
+  EXPECT_THAT(first.err, HasSubstr("no scheduler has had a token in " + data));
+  const auto second = run_command({"token", "--data", data});
+  EXPECT_EQ(second.out, first.out);
+  EXPECT_EQ(second.err, "");
   EXPECT_EQ(mode_of(data + "/join-token"), 0600U);
   const auto rotated = run_command({"token", "--rotate", "--data", data});
   EXPECT_NE(rotated.out, first.out);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The operator's commands against canned answers in the admin API's shapes.
 #include "cli/api.hpp"
+#include "cli/events.hpp"
 #include "tests/unit/cli/command_run.hpp"
 #include "tests/unit/cli/test_server.hpp"
 
@@ -37,6 +38,23 @@ protected:
   command_run ask(const test_server& server, std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), {"--server", server.url()});
     return run_command(std::move(arguments));
+  }
+  /// `events -f` without pauses, against a server that ends it.
+  static command_run follow(const canned_answer& events) {
+    const test_server server({{"GET /api/v1/events", events}});
+    std::istringstream in;
+    std::ostringstream out, err;
+    context env{.in = in,
+                .out = out,
+                .err = err,
+                .out_is_tty = false,
+                .colour = false,
+                .start = {},
+                .options = {},
+                .action = {}};
+    env.options.server = server.url();
+    const auto code = follow_events(env, std::chrono::milliseconds(0));
+    return {code, out.str(), err.str()};
   }
 };
 
@@ -102,6 +120,15 @@ INSTANTIATE_TEST_SUITE_P(
                   R"({"requests":[{"id":"00-1","external_id":"r1","model":"m","state":"queued",
                   "device":"","attempts":0,"age_us":1500}]})",
                   {"r1", "queued", "1.5ms", "00-1"}}));
+
+TEST_F(CommandsTest, ArtifactsAreListedByLsToo) {
+  const test_server server({{"GET /api/v1/artifacts", answer(R"({"artifacts":[]})")}});
+  const auto plain = ask(server, {"artifacts"});
+  const auto ls = ask(server, {"artifacts", "ls"});
+  EXPECT_EQ(ls.code, exit_code::done) << ls.err;
+  EXPECT_THAT(ls.out, testing::StartsWith("MODEL"));
+  EXPECT_EQ(ls.out, plain.out);
+}
 
 TEST_F(CommandsTest, AnEmptyListIsATableOfTitles) {
   const test_server server({{"GET /api/v1/nodes", answer(R"({"nodes":[]})")}});
@@ -180,10 +207,29 @@ TEST_F(CommandsTest, EventsShowNotesAndEndedRequests) {
                 "\"device\":\"m/cpu0\",\"total_us\":3000000,\"usage\":{\"completion_tokens\":9},"
                 "\"attempts\":2,\"code\":\"\"}\n\n";
   const test_server server({{"GET /api/v1/events", events}});
-  EXPECT_EQ(ask(server, {"events", "--follow"}).out,
-            "warning n: lost\nrequest r1 finished on n/cpu0 after 2s, 7 tokens\n"
-            "request r2 finished on m/cpu0 after 3s, 9 tokens, 2 attempts\n");
   EXPECT_EQ(ask(server, {"events"}).out, "warning n: lost\n");
+  events.times = 1;
+  const auto followed = follow(events);
+  EXPECT_EQ(followed.out, "warning n: lost\nrequest r1 finished on n/cpu0 after 2s, 7 tokens\n"
+                          "request r2 finished on m/cpu0 after 3s, 9 tokens, 2 attempts\n");
+}
+
+TEST_F(CommandsTest, EventsGoOnWhenTheServerComesBack) {
+  canned_answer events;
+  events.type = "text/event-stream";
+  events.body = "event: note\ndata: {\"level\":\"info\",\"subject\":\"n\",\"text\":\"up\"}\n\n";
+  events.times = 3;
+  for (const bool cut : {false, true}) { // As it ends after a signal, and after kill -9.
+    events.cut_short = cut;
+    const auto followed = follow(events);
+    EXPECT_EQ(followed.code, exit_code::refused) << "what answers then is another program";
+    EXPECT_EQ(followed.out, "info n: up\ninfo n: up\ninfo n: up\n") << cut;
+    EXPECT_THAT(followed.err, HasSubstr("waiting for the server to come back"));
+  }
+}
+
+TEST_F(CommandsTest, EventsOfAServerThatNeverAnsweredEnd) {
+  EXPECT_EQ(run_command({"--server", dead_url(), "events", "-f"}).code, exit_code::unreachable);
 }
 
 TEST_F(CommandsTest, AServerThatIsNoConsortIsSaidSo) {

@@ -262,6 +262,22 @@ TEST_F(ConfigDefaults, FindsThePluginFolderBesideTheExecutablesFolder) {
   EXPECT_THAT(config->plugin_dirs, testing::Contains((prefix_ / "share/consort/plugins").string()));
 }
 
+TEST_F(ConfigDefaults, FurtherPluginFoldersAreMadeAbsoluteAndMustBeThere) {
+  namespace fs = std::filesystem;
+  fs::create_directories(fs::path(prefix_) / "mine");
+  cluster_config config;
+  config.plugin_dirs = {"/first"};
+  const auto relative = fs::relative(fs::path(prefix_) / "mine").string();
+  ASSERT_TRUE(add_plugin_dirs(config, {relative}));
+  ASSERT_EQ(config.plugin_dirs.size(), 2U);
+  EXPECT_TRUE(fs::path(config.plugin_dirs[1]).is_absolute());
+  EXPECT_TRUE(fs::equivalent(config.plugin_dirs[1], fs::path(prefix_) / "mine"));
+  const auto absent = add_plugin_dirs(config, {"/nonexist"});
+  ASSERT_FALSE(absent);
+  EXPECT_EQ(absent.failure().code, "usage");
+  EXPECT_EQ(absent.failure().message, "--plugins /nonexist is no folder");
+}
+
 TEST_F(ConfigDefaults, CheckCommandAcceptsAGoodFileAndRefusesABadOne) {
   std::ofstream(prefix_ / "good.json") << "{\"cluster\": \"lab\"}";
   std::ofstream(prefix_ / "bad.json") << "{\n\"clustr\": \"lab\"}";

@@ -39,5 +39,12 @@ TEST(HostAddress, TheCommandThatAddsANodeCanBePasted) {
   EXPECT_EQ(elsewhere.find_first_of("()<>|&;`'\"$*?{}\\~#!\n"), std::string::npos) << elsewhere;
 }
 
+TEST(HostAddress, AModelServerElsewhereIsRemote) {
+  for (const auto* here : {"127.0.0.1", "127.8.8.8", "::1", "localhost"})
+    EXPECT_EQ(type_of_server(here), "gpu") << here;
+  for (const auto* elsewhere : {"10.1.2.3", "2001:db8::1", "api.example.com", "localhost.evil"})
+    EXPECT_EQ(type_of_server(elsewhere), "remote") << elsewhere;
+}
+
 } // namespace
 } // namespace consort::cli

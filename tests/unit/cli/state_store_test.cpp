@@ -55,6 +55,29 @@ TEST_F(StateStoreTest, DeadlineThatPassedMeanwhileIsDueAtOnce) {
   EXPECT_EQ(opened()->load_holds()->at("a").move_after_us, 1);
 }
 
+TEST_F(StateStoreTest, KeepsDeclaredModelsOverARestartAndForgetsRemovedOnes) {
+  EXPECT_TRUE(opened()->load_models()->empty());
+  const declaration_map both{{"a", R"({"name":"a"})"}, {"it's", "\xC3\xA9"}};
+  ASSERT_TRUE(opened()->save_models(both));
+  ASSERT_TRUE(opened()->save_holds({{"a", {false, true, "", 0}}})) << "another table";
+  EXPECT_EQ(*opened()->load_models(), both);
+  ASSERT_TRUE(opened()->save_models({{"a", "{}"}}));
+  EXPECT_EQ(*opened()->load_models(), (declaration_map{{"a", "{}"}}));
+  ASSERT_TRUE(opened()->save_models({}));
+  EXPECT_TRUE(opened()->load_models()->empty());
+  EXPECT_EQ(opened()->load_holds()->size(), 1U);
+}
+
+TEST_F(StateStoreTest, OnlyItsUserReadsIt) {
+  const auto file = fs::path(folder_) / "scheduler.db";
+  const auto mine = fs::perms::owner_read | fs::perms::owner_write;
+  ASSERT_TRUE(opened()->save_models({{"a", "{}"}}));
+  EXPECT_EQ(fs::status(file).permissions(), mine);
+  fs::permissions(file, fs::perms::group_read | fs::perms::others_read, fs::perm_options::add);
+  EXPECT_EQ(opened()->load_models()->size(), 1U) << "of an earlier version";
+  EXPECT_EQ(fs::status(file).permissions(), mine);
+}
+
 TEST_F(StateStoreTest, SaysWhatToDoAboutAFileThatIsNone) {
   std::ofstream(folder_ + "/scheduler.db") << std::string(4'096, 'x');
   const auto store = state_store::open(folder_);

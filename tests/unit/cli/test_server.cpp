@@ -37,7 +37,7 @@ std::string render(const canned_answer& answer) {
   const bool stream = answer.type == "text/event-stream";
   std::string made
       = "HTTP/1.1 " + std::to_string(answer.status) + " x\r\nContent-Type: " + answer.type + "\r\n";
-  if (!stream)
+  if (!stream || answer.cut_short)
     made += "Content-Length: " + std::to_string(answer.body.size() + (answer.cut_short ? 9U : 0U))
             + "\r\n";
   for (const auto& [name, text] : answer.headers)
@@ -75,6 +75,14 @@ std::vector<seen_request> test_server::seen() const {
   return seen_;
 }
 
+canned_answer test_server::take(canned_answer& from) {
+  const auto taken = from;
+  if (from.times > 0 && --from.times == 0)
+    from = canned_answer{
+        404, R"({"error":{"message":"no such thing"}})", "application/json", {}, false, false};
+  return taken;
+}
+
 void test_server::serve() {
   for (;;) {
     auto peer = std::make_shared<tcp::socket>(state_->context);
@@ -95,7 +103,7 @@ void test_server::serve() {
         = routes_.find(std::string(request.method_string()) + " " + std::string(request.target()));
     const auto answer
         = found != routes_.end()
-              ? found->second
+              ? take(found->second)
               : canned_answer{
                   404,  R"({"error":{"message":"no such thing"}})", "application/json", {}, false,
                   false};

@@ -21,6 +21,7 @@ struct canned_answer {
   std::map<std::string, std::string> headers;
   bool silent = false;    ///< Reads the request and never answers.
   bool cut_short = false; ///< Promises more bytes than it sends.
+  int times = 0;          ///< Then 404; 0 = always.
 };
 
 struct seen_request {
@@ -42,6 +43,7 @@ public:
 private:
   struct state;
   void serve();
+  static canned_answer take(canned_answer& from);
 
   std::map<std::string, canned_answer> routes_;
   std::unique_ptr<state> state_;

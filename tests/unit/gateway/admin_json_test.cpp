@@ -134,7 +134,11 @@ TEST(AdminJson, WrongDeclarationsNameTheField) {
       {R"({"name":"m","source":"x","adapters":{"a":1}})",
        "`variants[0].adapters.source` must be a"},
       {R"({"name":"m","source":"x","adapters":{"a":""}})", "needs a name and a source"},
-      {R"({"name":"m","source":"x","aliases":[1]})", "`aliases` must hold strings"}};
+      {R"({"name":"m","source":"x","aliases":[1]})", "`aliases` must hold strings"},
+      {R"({"name":"m\n","source":"x"})", "`name` must have no control characters"},
+      {R"({"name":"m","source":"x\u0000"})", "`source` must have no control characters"},
+      {R"({"name":"m","source":"x","aliases":["\u001b[2J"]})",
+       "`aliases` must have no control characters"}};
   for (const auto& [text, words] : cases) {
     const auto got = model_spec_from_json(json::parse(text));
     ASSERT_FALSE(got.ok()) << text;

@@ -252,6 +252,7 @@ TEST_F(Admin, WrongCommandsAre400NamingTheField) {
       {"/api/v1/drain", R"({"target":1})", "target"},
       {"/api/v1/drain", R"({"target":"a","when":"now"})", "when"},
       {"/api/v1/drain", R"({"target":"a","deadline":"soon"})", "deadline"},
+      {"/api/v1/drain", R"({"target":"a","reason":"x\n13:00:00.000 error FAKE"})", "reason"},
       {"/api/v1/compile", R"({"model":"m"})", "for"},
       {"/api/v1/compile", R"({"for":"npu"})", "model"}};
   for (const auto& [path, body, param] : cases) {
@@ -261,6 +262,16 @@ TEST_F(Admin, WrongCommandsAre400NamingTheField) {
   }
   EXPECT_EQ(client.post("/api/v1/models", "{").status, 400);
   EXPECT_TRUE(port_.admin_requests().empty());
+}
+
+TEST_F(Admin, PathsWithControlCharactersAreRefused) {
+  start();
+  http_client client(http_port());
+  for (const auto* path : {"/v1/models/a%0A13:00:00.000%20error", "/api/v1/explain/%1B[31m"}) {
+    const auto answer = client.get(path);
+    EXPECT_EQ(answer.status, 400) << path;
+    EXPECT_EQ(error_of(answer)["code"], "bad_path");
+  }
 }
 
 TEST_F(Admin, ModelsWhoseFilesAreNoGoodAreRefused) {

@@ -41,6 +41,14 @@ TEST(JsonText, NamesTheFirstInvalidByte) {
   EXPECT_EQ(find_invalid_utf8("\xF4\x90\x80\x80"), 0U) << "beyond U+10FFFF";
 }
 
+TEST(JsonText, KnowsControlCharacters) {
+  EXPECT_FALSE(has_control("plain, \xC3\xA9 and \xE2\x82\xAC"));
+  EXPECT_FALSE(has_control(""));
+  for (const auto* bad : {"\n", "a\x1b[31m", "\x7f"})
+    EXPECT_TRUE(has_control(bad));
+  EXPECT_TRUE(has_control(std::string_view("a\0", 2)));
+}
+
 TEST(JsonText, FindsWhereItNestsTooDeep) {
   EXPECT_EQ(find_too_deep("[[[]]]", 3), std::nullopt);
   EXPECT_EQ(find_too_deep("[[[[", 3), 3U);
