@@ -57,9 +57,9 @@ bool replaces(const model_state& model, const option& by) {
 
 /// Starts one more of the present version where there is room for it beside the former one.
 /// Returns: whether nobody need make room: a load or build is under way, or what is to be loaded is
-/// on its way. A place where it failed counts until one is ready elsewhere: a version that does not
-/// load must not take one replica after another with it.
-bool load_one(pass& p, index at, bool proven) {
+/// on its way. With `made_room`, one made room already and none came of it: a place where it failed
+/// counts too, for a version that does not load must not take one replica after another with it.
+bool load_one(pass& p, index at, bool made_room) {
   auto& s = p.s;
   const auto options = s.models[at].options;
   bool room = false;
@@ -70,7 +70,7 @@ bool load_one(pass& p, index at, bool proven) {
     if (advance_option(p, at, by))
       return true;
     const auto& pair = s.pairs[pair_of(s, at, by.device)];
-    room = room || !proven || (pair.load_retry_at <= p.now && pair.fuse.admits());
+    room = room || made_room || (pair.load_retry_at <= p.now && pair.fuse.admits());
   }
   return room;
 }
@@ -258,7 +258,8 @@ void roll_out(pass& p, index at) {
     model.rollout_engine = none;
     return;
   }
-  if (seen.coming_or_not > seen.ready || load_one(p, at, seen.ready > 0) || seen.leaving)
+  const bool made_room = seen.ready == 0 && seen.old.size() < model.rollout_wanted;
+  if (seen.coming_or_not > seen.ready || load_one(p, at, made_room) || seen.leaving)
     return;
   // No device has room for both: one makes room. The last one too, for it would never end else.
   if (const auto first = in_the_way(p, at, seen.old); first != none)

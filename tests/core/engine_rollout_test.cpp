@@ -232,6 +232,23 @@ TEST(EngineRollout, OneThatDoesNotLoadTakesOneReplicaWithItAtMost) {
   t.drop_all();
 }
 
+/// A free device that loads nothing keeps nobody from making room.
+TEST(EngineRollout, AFreeDeviceThatLoadsNothingDoesNotHoldItUp) {
+  core_fixture t;
+  engines_serve(t, 1, room_for_one);
+  name_version(t, "2", 0, room_for_one);
+  name_version(t, "2", 1, room_for_one);
+  engine_found(t, engine_by("2", 'c'));
+  t.grant_next_allocation();
+  const auto load = t.expect<load_replica>();
+  EXPECT_EQ(load.grant.shares[0].device.value, "a/npu1");
+  fails_to_load(t, load);
+  unloaded(t, t.expect<unload_replica>());
+  EXPECT_EQ(t.finish_load().grant.shares[0].device.value, "a/npu0");
+  EXPECT_EQ(engine_that_serves(t), "c");
+  t.expect_empty();
+}
+
 TEST(EngineRollout, WithTheFormerCompilerBackItIsOver) {
   core_fixture t;
   engines_serve(t);
