@@ -236,13 +236,15 @@ exit_code keep(context& env, const store_flags& flags, bool wanted) {
   });
 }
 
-/// An earlier one of its key is served again; nothing is built or removed.
+/// An earlier one is served again, whichever version of its compiler the device's plugin names now;
+/// nothing is built or removed.
 exit_code roll_back(context& env, const store_flags& flags) {
   return with_one(env, flags, [&](auto& store, const auto& found) {
     if (const auto preferred = store.prefer(found.content); !preferred)
       return complain(env, preferred.failure());
-    env.out << found.content.value << " is the one of its profile that is served, until another is "
-            << "built; a running agent takes it up on SIGHUP\n";
+    env.out << found.content.value
+            << " is the one of its profile and target that this host serves, "
+            << "until another is built or copied here; a running agent takes it up on SIGHUP\n";
     return exit_code::done;
   });
 }

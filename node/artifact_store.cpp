@@ -23,6 +23,7 @@
 #include <iterator>
 #include <map>
 #include <mutex>
+#include <set>
 
 namespace consort::node {
 
@@ -94,6 +95,13 @@ result<done> pack_output(const staging_folder& from) {
   fs::rename(from.output_path(), folder, failed);
   return failed ? result<done>(disk_error(folder, failed.value()))
                 : pack_folder(folder, from.output_path());
+}
+
+/// Engines that may stand for each other when an operator says so: all but the compiler's version
+/// is the same. What a server compiled is for that version alone.
+bool other_version(const artifact_key& one, artifact_key other) {
+  other.profile.compiler_version = one.profile.compiler_version;
+  return one.kind != artifact_kind::cache && one == other;
 }
 
 } // namespace
@@ -247,18 +255,23 @@ void artifact_store::state::note_hashed(const digest& content) const {
   write_validation(folder(content), known);
 }
 
-/// Of several of one key the one that is preferred, else the newest. Requires: the lock.
+/// Of several of one key the one that is preferred, else one that another version of the compiler
+/// built and that is preferred, else the newest. Nothing stands for a key that has none of its own:
+/// that one is to be built. Requires: the lock.
 const artifact_store::state::entry* artifact_store::state::choose(const artifact_key& key) const {
-  const entry* chosen = nullptr;
+  const entry* newest = nullptr;
+  const entry* instead = nullptr;
   for (const auto& [content, one] : entries) {
-    if (one.record.key != key)
-      continue;
-    if (marked(content, "preferred"))
-      return &one;
-    if (chosen == nullptr || one.created_s > chosen->created_s)
-      chosen = &one;
+    const bool own = one.record.key == key;
+    if ((own || other_version(one.record.key, key)) && marked(content, "preferred")) {
+      if (own)
+        return &one;
+      instead = &one;
+    }
+    if (own && (newest == nullptr || one.created_s > newest->created_s))
+      newest = &one;
   }
-  return chosen;
+  return newest != nullptr && instead != nullptr ? instead : newest;
 }
 
 /// What is put later is the newer one, also within a second.
@@ -275,7 +288,7 @@ std::int64_t artifact_store::state::after_others(const artifact_manifest& manife
 void artifact_store::state::drop_preference(const artifact_key& key) {
   std::error_code ignored;
   for (const auto& [content, one] : entries)
-    if (one.record.key == key)
+    if (one.record.key == key || other_version(one.record.key, key))
       fs::remove(folder(content) + "/preferred", ignored);
 }
 
@@ -381,15 +394,21 @@ std::vector<artifact_record> artifact_store::list() const {
 std::optional<artifact_record> artifact_store::find(const artifact_key& key) const {
   const std::scoped_lock lock(state_->guard);
   const auto* chosen = state_->choose(key);
-  return chosen == nullptr ? std::nullopt : std::optional(chosen->record);
+  if (chosen == nullptr)
+    return std::nullopt;
+  auto record = chosen->record;
+  record.key = key; // Of another compiler's version when that one is preferred.
+  return record;
 }
 
 std::vector<artifact_record> artifact_store::current() const {
-  const std::scoped_lock lock(state_->guard);
+  std::set<artifact_key> keys;
+  for (const auto& one : list())
+    keys.insert(one.key);
   std::vector<artifact_record> all;
-  for (const auto& [content, one] : state_->entries)
-    if (state_->choose(one.record.key) == &one)
-      all.push_back(one.record);
+  for (const auto& key : keys)
+    if (auto record = find(key))
+      all.push_back(*std::move(record));
   return all;
 }
 

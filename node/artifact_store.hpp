@@ -79,9 +79,10 @@ public:
   /// What the scan found unusable, once each; empties the list.
   [[nodiscard]] std::vector<error> complaints();
   [[nodiscard]] std::vector<artifact_record> list() const; ///< In order of content.
-  /// Of several of one key the one that is preferred, else the newest.
+  /// Of several of one key the one that is preferred, else the newest. Where one is preferred that
+  /// another version of the same compiler built for the same, it stands for this key as well.
   [[nodiscard]] std::optional<artifact_record> find(const artifact_key& key) const;
-  /// One for each key, as find() says: what this node serves. In order of content.
+  /// One for each key, as find() says: what this node serves. In order of key.
   [[nodiscard]] std::vector<artifact_record> current() const;
 
   /// Free space beyond limits::disk_headroom_bytes.
@@ -129,8 +130,9 @@ public:
   [[nodiscard]] result<done> mark_kept(const digest& content, bool wanted);
   [[nodiscard]] bool kept(const digest& content) const;
 
-  /// Makes it the one of its key that is served, until another is put or preferred. Errors:
-  /// `artifact_missing`, `disk_error`.
+  /// Makes it the one that is served for its key, and for those that differ in the compiler's
+  /// version alone, until another of these is put or preferred. Errors: `artifact_missing`,
+  /// `disk_error`.
   [[nodiscard]] result<done> prefer(const digest& content);
   [[nodiscard]] bool preferred(const digest& content) const;
 

@@ -103,10 +103,13 @@ void refresh_instance(core_state& s, index instance);
 /// Looks again at what was told too early to be judged.
 void judge_found(pass& p);
 
-// --- rollout.cpp: a model that is declared anew ---
+// --- rollout.cpp: a model that is declared anew, an engine that is newer ---
 /// Its variants changed: what runs others is of a former version from now on, and what runs one of
 /// them no more.
 void supersede(pass& p, index model);
+/// What runs another engine than its device names now, once that one is there, is of a former
+/// version as well. Requires: the options are fresh.
+void supersede_engines(pass& p, index model);
 /// The next step of replacing the former version, if there is one.
 void roll_out(pass& p, index model);
 

@@ -364,6 +364,7 @@ void place(pass& p, index at) {
     return;
   if (world_changed) {
     refresh_options(s, at);
+    supersede_engines(p, at);
     roll_out(p, at);
     keep_replicas(p, at);
     build_ordered(p, at);

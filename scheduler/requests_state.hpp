@@ -78,7 +78,8 @@ struct model_state {
   std::uint64_t options_made = 0;    ///< How often.
   std::map<index, outlook> outlooks; ///< By selector.
   std::uint64_t releases = 0;        ///< Bumped when capacity may have grown.
-  std::uint32_t rollout_wanted = 0;  ///< Replicas of a former version that are being replaced.
+  std::uint32_t rollout_wanted = 0;  ///< Replicas while a former version is being replaced.
+  index rollout_engine = none;       ///< That replaces others; none = the model was declared anew.
   std::uint64_t placed_version = 0;
   time_us placed_at = 0;
   time_us waited_at = 0; ///< Last look at what those who wait need.

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// A model that is declared anew: what runs the former version serves until as much of the new one
-// is ready, one replica for another. Declared as before, it is back at once.
+// A model that is declared anew, or an engine that is newer than what runs: the former version
+// serves until as much of the new one is ready, one replica for another. Declared as before, it is
+// back at once. An engine is replaced only where the device's plugin names its key no more, or
+// where its node holds another of the same key: never because another became obtainable for a
+// while.
 #include "scheduler/modules.hpp"
+#include "scheduler/weights.hpp"
 
 #include <algorithm>
 
@@ -22,8 +26,8 @@ index variant_of(const model_spec& spec, const instance_row& one) {
 
 struct replicas {
   std::vector<index> old;          ///< Of the former version, in order of id.
-  std::uint32_t ready = 0;         ///< Of the present version.
-  std::uint32_t coming_or_not = 0; ///< Of the present version, in any state.
+  std::uint32_t ready = 0;         ///< Of the present version: of the engine that replaces others.
+  std::uint32_t coming_or_not = 0; ///< The same in any state.
   bool leaving = false;            ///< One of the former version makes room just now.
 };
 
@@ -35,36 +39,146 @@ replicas replicas_of(const core_state& s, const model_state& model) {
       seen.leaving = seen.leaving || one.superseded;
       continue;
     }
-    if (one.superseded)
+    if (one.superseded) {
       seen.old.push_back(at);
-    else
+    } else if (model.rollout_engine == none || one.artifact == model.rollout_engine) {
       ++seen.coming_or_not;
-    seen.ready += !one.superseded && one.state == instance_state::ready ? 1 : 0;
+      seen.ready += one.state == instance_state::ready ? 1 : 0;
+    }
   }
   return seen;
 }
 
+/// Whether what would be loaded there is what replaces the former version.
+bool replaces(const model_state& model, const option& by) {
+  return by.removed_by == filter_id::passed
+         && (model.rollout_engine == none || by.artifact == model.rollout_engine);
+}
+
 /// Starts one more of the present version where there is room for it beside the former one.
-/// Returns: whether a load or build is under way.
-bool load_one(pass& p, index at) {
-  const auto options = p.s.models[at].options;
-  for (const auto& by : options)
-    if (by.removed_by == filter_id::passed && instance_on(p.s, at, by.device) == none
-        && !ranks_for(p.s, p.s.models[at], by).empty() && advance_option(p, at, by))
+/// Returns: whether nobody need make room: a load or build is under way, or what is to be loaded is
+/// on its way. With `made_room`, one made room already and none came of it: a place where it failed
+/// counts too, for a version that does not load must not take one replica after another with it.
+bool load_one(pass& p, index at, bool made_room) {
+  auto& s = p.s;
+  const auto options = s.models[at].options;
+  bool room = false;
+  for (const auto& by : options) {
+    if (!replaces(s.models[at], by) || instance_on(s, at, by.device) != none
+        || ranks_for(s, s.models[at], by).empty())
+      continue;
+    if (advance_option(p, at, by))
       return true;
+    const auto& pair = s.pairs[pair_of(s, at, by.device)];
+    room = room || made_room || (pair.load_retry_at <= p.now && pair.fuse.admits());
+  }
+  return room;
+}
+
+/// Whether what would be loaded is on the device's node; else it is built or brought there first.
+bool at_hand(pass& p, index at, const option& by) {
+  if (by.artifact == none)
+    return true;
+  const auto node = p.s.devices[by.device].node;
+  if (p.s.artifacts[by.artifact].copies.empty())
+    ensure_built(p, by.artifact, at, node);
+  else if (!held_by(p.s.artifacts[by.artifact], node))
+    ensure_fetched(p, by.artifact, node);
+  else
+    return true;
   return false;
 }
 
 /// A replica of the former version whose device could run the present one had it the room.
-index in_the_way(const core_state& s, const model_state& model, const std::vector<index>& old) {
-  for (const auto each : old) {
-    const auto device = s.instances[each].devices.front();
-    for (const auto& by : model.options)
-      if (by.device == device && by.removed_by == filter_id::passed && takes_work(s, device)
-          && ranks_for(s, model, by).empty())
+index in_the_way(pass& p, index at, const std::vector<index>& old) {
+  auto& s = p.s;
+  const auto options = s.models[at].options;
+  for (const auto each : old)
+    for (const auto& by : options)
+      if (by.device == s.instances[each].devices.front() && replaces(s.models[at], by)
+          && takes_work(s, by.device) && ranks_for(s, s.models[at], by).empty()
+          && at_hand(p, at, by))
         return each;
-  }
   return none;
+}
+
+bool runs_engine(const core_state& s, const instance_row& one) {
+  return one.artifact == none ? one.content != one.weights
+                              : !is_weights(s.artifacts[one.artifact].key.profile);
+}
+
+/// Whether the device still names the key of what the instance runs.
+bool names_engine(const core_state& s, index device, const instance_row& one) {
+  const auto& variant = s.models[one.model].spec.variants[one.variant];
+  for (const auto& by : s.devices[device].spec.capability.build_profiles)
+    if (engine_key(variant, by) == s.artifacts[one.artifact].key)
+      return true;
+  return false;
+}
+
+/// Whether the instance runs another engine than the option of its device names.
+bool outdated_engine(const core_state& s, const instance_row& one, const option& by) {
+  const auto& copies = s.artifacts[by.artifact].copies;
+  const auto node = s.devices[by.device].node;
+  const bool here = held_by(s.artifacts[by.artifact], node);
+  // Without a copy here nothing says that what runs is not the very one.
+  if (!here && (one.artifact == none || one.artifact == by.artifact))
+    return false;
+  if (one.artifact != none && one.artifact != by.artifact && names_engine(s, by.device, one))
+    return false;
+  // Two compilers may make the same of it.
+  return std::none_of(copies.begin(), copies.end(), [&](const artifact_copy& copy) {
+    return (!here || copy.node == node) && copy.record.content == one.content;
+  });
+}
+
+/// The ready replica led from the option's device that is to be replaced by what it names; none.
+index outdated_on(const core_state& s, index at, const option& by) {
+  if (by.removed_by != filter_id::passed || by.artifact == none
+      || s.artifacts[by.artifact].copies.empty()
+      || is_weights(s.artifacts[by.artifact].key.profile))
+    return none;
+  const auto each = instance_on(s, at, by.device);
+  if (each == none)
+    return none;
+  const auto& one = s.instances[each];
+  const bool alike = one.state == instance_state::ready && one.devices.front() == by.device
+                     && one.variant == by.variant && runs_engine(s, one);
+  return alike && outdated_engine(s, one, by) ? each : none;
+}
+
+/// The device does not name the engine that was to replace others, or not any more: what runs there
+/// is as good as before, and what serves nobody yet need not come up.
+void take_back_on(pass& p, index at, index device) {
+  auto& s = p.s;
+  const auto there = s.devices[device].instances;
+  for (const auto each : there) {
+    const auto& one = s.instances[each];
+    if (one.model == at && active(one) && !one.superseded && one.state != instance_state::ready
+        && one.artifact == s.models[at].rollout_engine)
+      retire(p, each, "its device names another engine now");
+  }
+  for (const auto each : there) {
+    auto& one = s.instances[each];
+    if (!s.instances.holds(each) || one.model != at || !active(one) || !one.superseded
+        || one.devices.front() != device)
+      continue;
+    one.superseded = false;
+    changed(s);
+  }
+}
+
+void take_back(pass& p, index at) {
+  auto& s = p.s;
+  auto& model = s.models[at];
+  const bool gone = s.artifacts[model.rollout_engine].copies.empty();
+  for (const auto& by : model.options)
+    if (gone || !replaces(model, by))
+      take_back_on(p, at, by.device);
+  if (!replicas_of(s, model).old.empty())
+    return;
+  model.rollout_engine = none;
+  model.rollout_wanted = 0;
 }
 
 } // namespace
@@ -73,6 +187,7 @@ void supersede(pass& p, index at) {
   auto& s = p.s;
   auto& model = s.models[at];
   model.rollout_wanted = 0;
+  model.rollout_engine = none;
   const auto instances = model.instances;
   for (const auto each : instances) {
     auto& one = s.instances[each];
@@ -96,13 +211,43 @@ void supersede(pass& p, index at) {
                + " replica(s) serve on until the new version is ready");
 }
 
+void supersede_engines(pass& p, index at) {
+  auto& s = p.s;
+  auto& model = s.models[at];
+  if (model.rollout_wanted > 0 && model.rollout_engine == none)
+    return; // One after the other.
+  if (model.rollout_engine != none)
+    take_back(p, at);
+  bool any = false;
+  for (const auto& by : model.options) {
+    const auto each = outdated_on(s, at, by);
+    if (each == none || (model.rollout_engine != none && by.artifact != model.rollout_engine))
+      continue;
+    model.rollout_engine = by.artifact;
+    s.instances[each].superseded = true;
+    any = true;
+  }
+  if (!any)
+    return;
+  const auto seen = replicas_of(s, model);
+  const auto old = static_cast<std::uint32_t>(seen.old.size());
+  model.rollout_wanted = std::max(model.rollout_wanted, old + seen.ready);
+  const auto& profile = s.artifacts[model.rollout_engine].key.profile;
+  p.tell(note::severity::info, model.spec.name.value,
+         "another engine by " + profile.compiler + " " + profile.compiler_version
+             + " is there: " + std::to_string(old) + " replica(s) serve on until it is loaded");
+  changed(s);
+}
+
 void roll_out(pass& p, index at) {
   auto& s = p.s;
   auto& model = s.models[at];
   if (model.rollout_wanted == 0)
     return;
   auto seen = replicas_of(s, model);
-  const auto* const why = "replaced by the version that was declared since";
+  const auto* const why = model.rollout_engine == none
+                              ? "replaced by the version that was declared since"
+                              : "replaced by the engine that is current now";
   while (!seen.old.empty() && seen.ready > 0
          && seen.old.size() + seen.ready > model.rollout_wanted) {
     retire(p, seen.old.front(), why);
@@ -110,12 +255,14 @@ void roll_out(pass& p, index at) {
   }
   if (seen.old.empty()) {
     model.rollout_wanted = 0;
+    model.rollout_engine = none;
     return;
   }
-  if (seen.coming_or_not > seen.ready || load_one(p, at) || seen.leaving)
+  const bool made_room = seen.ready == 0 && seen.old.size() < model.rollout_wanted;
+  if (seen.coming_or_not > seen.ready || load_one(p, at, made_room) || seen.leaving)
     return;
   // No device has room for both: one makes room. The last one too, for it would never end else.
-  if (const auto first = in_the_way(s, model, seen.old); first != none)
+  if (const auto first = in_the_way(p, at, seen.old); first != none)
     retire(p, first, why);
 }
 

@@ -545,6 +545,7 @@ private:
                          load.variant.content,
                          load.artifact ? load.artifact->content : consort::digest{},
                          std::vector<capacity_vector>(draw_(3)),
+                         {},
                          {}};
       if (draw_(4) == 0) { // Of an earlier scheduler.
         told.instance = instance_id{instance.value + 1'000'000};

@@ -107,6 +107,49 @@ TEST_F(ArtifactStore, ServesTheNewestOfAKeyOrTheOneThatIsPreferred) {
   EXPECT_EQ(store->prefer(digest("x")).failure().code, "artifact_missing");
 }
 
+TEST_F(ArtifactStore, OneOfAnotherCompilerVersionStandsForTheRestWhenPreferred) {
+  auto older = key_of("p");
+  older.profile.compiler_version = "1.1";
+  auto to_come = key_of("p");
+  to_come.profile.compiler_version = "1.3";
+  const auto first = put("first", older);
+  const auto second = put("second", key_of("p"));
+  ASSERT_TRUE(put("other", key_of("q")));
+  EXPECT_EQ(store->find(key_of("p"))->content, second->content);
+  ASSERT_TRUE(store->prefer(first->content).ok());
+  reopen();
+  const auto served = store->find(key_of("p"));
+  EXPECT_EQ(served->content, first->content);
+  EXPECT_EQ(served->key, key_of("p"));
+  EXPECT_EQ(read_file(*store->path_of(key_of("p"))), "first");
+  std::map<artifact_key, digest> current;
+  for (const auto& one : store->current())
+    EXPECT_TRUE(current.emplace(one.key, one.content).second);
+  const std::map<artifact_key, digest> wanted{
+      {older, first->content}, {key_of("p"), first->content}, {key_of("q"), hash_text("other")}};
+  EXPECT_EQ(current, wanted);
+  EXPECT_FALSE(store->find(to_come).has_value()) << "a newer compiler's is built";
+  const auto third = put("third", to_come);
+  EXPECT_EQ(store->find(to_come)->content, third->content) << "and ends it";
+  EXPECT_EQ(store->find(key_of("p"))->content, second->content);
+  EXPECT_FALSE(store->preferred(first->content));
+  ASSERT_TRUE(store->prefer(first->content).ok());
+  ASSERT_TRUE(store->prefer(second->content).ok());
+  EXPECT_FALSE(store->preferred(first->content)) << "one at a time";
+  EXPECT_EQ(store->find(older)->content, second->content);
+}
+
+TEST_F(ArtifactStore, WhatAServerCompiledStandsForNoOtherVersion) {
+  auto older = key_of("p");
+  older.kind = artifact_kind::cache;
+  auto newer = older;
+  newer.profile.compiler_version = "1.3";
+  const auto first = put("first", older);
+  const auto second = put("second", newer);
+  ASSERT_TRUE(store->prefer(first->content).ok());
+  EXPECT_EQ(store->find(newer)->content, second->content);
+}
+
 TEST_F(ArtifactStore, KeepsTheNewestFewOfALine) {
   auto older = key_of("p");
   older.profile.compiler_version = "1.1";

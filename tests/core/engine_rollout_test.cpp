@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: Apache-2.0
+// Engines that replace each other: by a newer compiler, or another of the same key in the store.
+#include "tests/support/core_fixture.hpp"
+
+#include <set>
+
+namespace consort::core::testing {
+
+namespace {
+
+build_profile profile_by(const std::string& version) {
+  auto made = refnpu_profile();
+  made.compiler_version = version;
+  return made;
+}
+
+/// What `version` built of the example's weights, with a content of so many `letter`s.
+artifact_record engine_by(const std::string& version, char letter, const std::string& node = "a") {
+  artifact_record record;
+  record.key = {artifact_kind::engine_weights, story_spec().variants[0].content.value,
+                profile_by(version)};
+  record.content = digest{std::string(64, letter)};
+  record.node = node_id{node};
+  record.size_bytes = 1 << 20U;
+  return record;
+}
+
+constexpr std::uint64_t room_for_many = std::uint64_t{8} << 30U;
+constexpr std::uint64_t room_for_one = (10U << 20U) + std::uint64_t{1024} * 512 + 1;
+
+/// The device after its plugin was read again, with that compiler's version.
+void name_version(core_fixture& t, const std::string& version, int number = 0,
+                  std::uint64_t memory = room_for_many) {
+  auto spec = npu_spec("a", number);
+  spec.memory_bytes = memory;
+  spec.capability.build_profiles = {{profile_by(version), {}}};
+  t.advertise(spec);
+}
+
+void engine_found(core_fixture& t, const artifact_record& record) {
+  t.feed(artifact_found{record, t.life_of(record.node.value)});
+}
+
+/// So many NPUs on `a` with a ready replica each that runs what version 1 built, content `b...`.
+void engines_serve(core_fixture& t, int devices = 1, std::uint64_t memory = room_for_many) {
+  t.join("a");
+  engine_found(t, engine_by("1", 'b'));
+  auto model = story_spec();
+  model.replicas_min = static_cast<std::uint32_t>(devices);
+  t.declare(model);
+  for (int at = 0; at < devices; ++at) {
+    name_version(t, "1", at, memory);
+    EXPECT_EQ(t.finish_load().artifact->content.value.substr(0, 1), "b");
+  }
+}
+
+/// Content of the engine that a request is served by.
+std::string engine_that_serves(core_fixture& t) {
+  t.submit();
+  const auto granted = t.take_all<grant_ticket>();
+  EXPECT_EQ(granted.size(), 1U);
+  if (granted.empty())
+    return {};
+  t.finish(granted[0]);
+  t.take_all<record_request>();
+  for (const auto& replica : t.view().replicas)
+    if (replica.instance == granted[0].granted.instance)
+      return replica.artifact.value.substr(0, 1);
+  return {};
+}
+
+void fails_to_load(core_fixture& t, const load_replica& load) {
+  t.feed(replica_failed{load.instance,
+                        t.life_of(load.node.value),
+                        {recovery::retry_elsewhere, "bad_engine", "cannot be loaded"}});
+  t.take_all<release_allocation>();
+}
+
+void unloaded(core_fixture& t, const unload_replica& order) {
+  t.feed(replica_unloaded{order.instance, t.life_of(order.node.value)});
+  t.take_all<release_allocation>();
+}
+
+TEST(EngineRollout, TheOlderServesUntilTheNewerIsLoaded) {
+  core_fixture t;
+  engines_serve(t);
+  name_version(t, "2");
+  t.expect_empty();
+  EXPECT_FALSE(t.noted("is there"));
+  engine_found(t, engine_by("2", 'c'));
+  EXPECT_TRUE(t.noted("another engine by refnpu-cc 2 is there: 1 replica(s) serve on"));
+  EXPECT_EQ(engine_that_serves(t), "b");
+  t.grant_next_allocation();
+  EXPECT_EQ(engine_that_serves(t), "b") << "while the newer one loads";
+  t.loaded(t.expect<load_replica>());
+  const auto left = t.expect<unload_replica>();
+  EXPECT_EQ(left.reason, "replaced by the engine that is current now");
+  unloaded(t, left);
+  EXPECT_EQ(engine_that_serves(t), "c");
+  t.pass_time_renewing(60 * second, {"a"});
+  t.expect_empty();
+}
+
+TEST(EngineRollout, BeginsWithABuildThatWasAskedFor) {
+  core_fixture t;
+  engines_serve(t);
+  t.join("b", 2, {profile_by("2")});
+  name_version(t, "2");
+  t.feed(compile_requested{model_name{"storyteller"}, "npu"});
+  const auto order = t.expect<start_compile>();
+  EXPECT_EQ(order.key.profile.compiler_version, "2");
+  t.expect_empty();
+  t.compiled(order);
+  EXPECT_EQ(t.expect<fetch_artifact>().node.value, "a");
+  EXPECT_EQ(engine_that_serves(t), "b");
+  engine_found(t, engine_by("2", 'c'));
+  t.finish_load();
+  t.expect<unload_replica>();
+}
+
+TEST(EngineRollout, AnotherOfTheSameKeyInTheStoreReplacesWhatRuns) {
+  core_fixture t;
+  engines_serve(t);
+  engine_found(t, engine_by("1", 'd'));
+  EXPECT_EQ(t.finish_load().artifact->content.value.substr(0, 1), "d");
+  unloaded(t, t.expect<unload_replica>());
+  engine_found(t, engine_by("1", 'd'));
+  t.expect_empty();
+}
+
+/// What a node tells after `artifacts rollback`: the former content under the present key.
+TEST(EngineRollout, ARollbackBringsTheFormerCompilersEngineBackAndIsUndone) {
+  core_fixture t;
+  engines_serve(t);
+  name_version(t, "2");
+  engine_found(t, engine_by("2", 'c'));
+  t.finish_load();
+  unloaded(t, t.expect<unload_replica>());
+  for (const char letter : {'b', 'c'}) {
+    engine_found(t, engine_by("1", letter));
+    engine_found(t, engine_by("2", letter));
+    EXPECT_EQ(t.finish_load().artifact->content.value.front(), letter);
+    unloaded(t, t.expect<unload_replica>());
+    EXPECT_EQ(engine_that_serves(t).front(), letter);
+    t.expect_empty();
+  }
+}
+
+TEST(EngineRollout, WhatTwoCompilersMakeAlikeStays) {
+  core_fixture t;
+  engines_serve(t);
+  name_version(t, "2");
+  engine_found(t, engine_by("2", 'b'));
+  t.expect_empty();
+}
+
+/// Which of several profiles is obtainable may change every minute.
+TEST(EngineRollout, AnEngineThatItsDeviceStillNamesStays) {
+  core_fixture t;
+  engines_serve(t);
+  auto spec = npu_spec("a");
+  spec.capability.build_profiles = {{profile_by("2"), {}}, {profile_by("1"), {}}};
+  t.advertise(spec);
+  engine_found(t, engine_by("2", 'c'));
+  t.expect_empty();
+  EXPECT_EQ(engine_that_serves(t), "b");
+}
+
+TEST(EngineRollout, OneReplicaForAnother) {
+  core_fixture t;
+  engines_serve(t, 3);
+  for (int at = 0; at < 3; ++at)
+    name_version(t, "2", at);
+  engine_found(t, engine_by("2", 'c'));
+  std::uint32_t replaced = 0;
+  while (replaced < 3) {
+    const auto asked = t.take_all<reserve_allocation>();
+    ASSERT_FALSE(asked.empty());
+    for (const auto& one : asked)
+      t.feed(t.reserved(one));
+    for (const auto& load : t.take_all<load_replica>()) {
+      t.loaded(load);
+      const auto left = t.take_all<unload_replica>();
+      ASSERT_EQ(left.size(), 1U);
+      unloaded(t, left[0]);
+      ++replaced;
+      std::uint32_t up = 0;
+      for (const auto& replica : t.view().replicas)
+        up += replica.state == "ready" ? 1 : 0;
+      EXPECT_EQ(up, 3U) << "never fewer than before";
+    }
+  }
+  t.expect_empty();
+}
+
+/// Not before the engine is on its node, and the second only once the first is ready.
+TEST(EngineRollout, WithoutRoomForBothOneAfterTheOtherMakesRoom) {
+  core_fixture t;
+  engines_serve(t, 2, room_for_one);
+  t.join("b", 2);
+  for (int at = 0; at < 2; ++at)
+    name_version(t, "2", at, room_for_one);
+  engine_found(t, engine_by("2", 'c', "b"));
+  t.expect<fetch_artifact>();
+  t.expect_empty();
+  engine_found(t, engine_by("2", 'c'));
+  for (int at = 0; at < 2; ++at) {
+    const auto left = t.take_all<unload_replica>();
+    ASSERT_EQ(left.size(), 1U) << "not both at once";
+    t.expect_empty();
+    EXPECT_EQ(engine_that_serves(t), at == 0 ? "b" : "c");
+    unloaded(t, left[0]);
+    t.finish_load();
+  }
+  t.expect_empty();
+}
+
+TEST(EngineRollout, OneThatDoesNotLoadTakesOneReplicaWithItAtMost) {
+  core_fixture t;
+  engines_serve(t, 2, room_for_one);
+  for (int at = 0; at < 2; ++at)
+    name_version(t, "2", at, room_for_one);
+  engine_found(t, engine_by("2", 'c'));
+  unloaded(t, t.expect<unload_replica>());
+  for (int tries = 0; tries < 3; ++tries) {
+    t.grant_next_allocation();
+    fails_to_load(t, t.expect<load_replica>());
+    EXPECT_EQ(engine_that_serves(t), "b");
+    t.pass_time_renewing(limits::load_backoff_min_us << tries, {"a"});
+    EXPECT_TRUE(t.take_all<unload_replica>().empty());
+  }
+  t.drop_all();
+}
+
+/// A free device that loads nothing keeps nobody from making room.
+TEST(EngineRollout, AFreeDeviceThatLoadsNothingDoesNotHoldItUp) {
+  core_fixture t;
+  engines_serve(t, 1, room_for_one);
+  name_version(t, "2", 0, room_for_one);
+  name_version(t, "2", 1, room_for_one);
+  engine_found(t, engine_by("2", 'c'));
+  t.grant_next_allocation();
+  const auto load = t.expect<load_replica>();
+  EXPECT_EQ(load.grant.shares[0].device.value, "a/npu1");
+  fails_to_load(t, load);
+  unloaded(t, t.expect<unload_replica>());
+  EXPECT_EQ(t.finish_load().grant.shares[0].device.value, "a/npu0");
+  EXPECT_EQ(engine_that_serves(t), "c");
+  t.expect_empty();
+}
+
+TEST(EngineRollout, WithTheFormerCompilerBackItIsOver) {
+  core_fixture t;
+  engines_serve(t);
+  name_version(t, "2");
+  engine_found(t, engine_by("2", 'c'));
+  t.grant_next_allocation();
+  const auto load = t.expect<load_replica>();
+  name_version(t, "1");
+  const auto left = t.expect<unload_replica>();
+  EXPECT_EQ(left.instance, load.instance) << "what serves nobody yet";
+  unloaded(t, left);
+  EXPECT_EQ(engine_that_serves(t), "b");
+  t.pass_time_renewing(60 * second, {"a"});
+  t.expect_empty();
+}
+
+/// Going back: the former compiler is installed again after all was replaced. Nothing is built.
+TEST(EngineRollout, TheFormerCompilerBringsItsEngineBack) {
+  core_fixture t;
+  engines_serve(t);
+  name_version(t, "2");
+  engine_found(t, engine_by("2", 'c'));
+  t.finish_load();
+  unloaded(t, t.expect<unload_replica>());
+  name_version(t, "1");
+  EXPECT_EQ(t.finish_load().artifact->content.value.substr(0, 1), "b");
+  unloaded(t, t.expect<unload_replica>());
+  EXPECT_EQ(engine_that_serves(t), "b");
+  t.expect_empty();
+}
+
+TEST(EngineRollout, ANewerOneStillTakesItsPlace) {
+  core_fixture t;
+  engines_serve(t);
+  name_version(t, "2");
+  engine_found(t, engine_by("2", 'c'));
+  t.grant_next_allocation();
+  const auto second_load = t.expect<load_replica>();
+  engine_found(t, engine_by("3", 'd'));
+  name_version(t, "3");
+  const auto left = t.take_all<unload_replica>();
+  ASSERT_EQ(left.size(), 1U);
+  EXPECT_EQ(left[0].instance, second_load.instance);
+  EXPECT_EQ(engine_that_serves(t), "b");
+  unloaded(t, left[0]);
+  EXPECT_EQ(t.finish_load().artifact->content.value.substr(0, 1), "d");
+  unloaded(t, t.expect<unload_replica>());
+  EXPECT_EQ(engine_that_serves(t), "d");
+}
+
+/// A replica of another kind is none of it, whether it is there or comes up meanwhile.
+TEST(EngineRollout, ReplicasOnOtherKindsOfDeviceDoNotCount) {
+  core_fixture t;
+  engines_serve(t);
+  auto model = story_spec();
+  model.replicas_min = 2;
+  t.declare(model);
+  t.advertise(cpu_spec("a"));
+  t.finish_load();
+  name_version(t, "2");
+  engine_found(t, engine_by("2", 'c'));
+  const auto load = t.finish_load();
+  ASSERT_TRUE(load.artifact);
+  EXPECT_EQ(load.grant.shares[0].device.value, "a/npu0");
+  unloaded(t, t.expect<unload_replica>());
+  std::set<std::string> left;
+  for (const auto& replica : t.view().replicas)
+    left.insert(replica.leader.value);
+  EXPECT_EQ(left, (std::set<std::string>{"a/cpu0", "a/npu0"}));
+}
+
+} // namespace
+
+} // namespace consort::core::testing
