@@ -19,6 +19,8 @@ inline constexpr std::size_t ends_held_max
 inline constexpr duration_us telemetry_every_us
     = 2'000'000; ///< Longest between two reports of a device, however seldom it is read.
 inline constexpr duration_us telemetry_every_us_min = 100'000; ///< Whatever a plugin asks for.
+inline constexpr duration_us relink_us
+    = 500'000; ///< For a node with a renewed certificate to come back after the old was revoked.
 inline constexpr duration_us hello_timeout_us
     = 5'000'000; ///< For the scheduler's answer; then said again.
 inline constexpr duration_us renewals_per_lease = 3;      ///< Lease renewals in one lease period.
