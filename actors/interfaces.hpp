@@ -4,7 +4,8 @@
 /// travels (it may cross a link); the structs below stay inside one process and are never
 /// serialised.
 ///
-///   scheduler      <- frame (hello, events, requests for views), deadline_tick, peer_revoked
+///   scheduler      <- frame (hello, events, requests for views), deadline_tick, peer_revoked,
+///                     relink_due
 ///   node door      <- frame (hello answer, commands, reloads), device_news, link_restored,
 ///   link_lost,
 ///                     renew_tick, probe_tick, reload_wanted, plugins_changed
@@ -80,6 +81,11 @@ struct compile_done {
 struct deadline_tick {
   std::uint64_t generation = 0;
 };
+/// A node whose certificate was revoked had time to link again with another.
+struct relink_due {
+  node_id node;
+  incarnation life;
+};
 /// Timers.
 struct renew_tick {};
 struct probe_tick {};
@@ -105,6 +111,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::session_died)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::compile_advanced)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::compile_done)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::deadline_tick)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::relink_due)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::renew_tick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::probe_tick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::sample_tick)

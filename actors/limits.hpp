@@ -21,6 +21,8 @@ inline constexpr duration_us telemetry_every_us
 inline constexpr duration_us telemetry_every_us_min = 100'000; ///< Whatever a plugin asks for.
 inline constexpr std::uint32_t readings_failed_max
     = 3; ///< In a row of one plugin; then its devices count as degraded.
+inline constexpr duration_us relink_us
+    = 1'000'000; ///< For a node with a renewed certificate to come back after the old was revoked.
 inline constexpr duration_us hello_timeout_us
     = 5'000'000; ///< For the scheduler's answer; then said again.
 inline constexpr duration_us renewals_per_lease = 3;      ///< Lease renewals in one lease period.

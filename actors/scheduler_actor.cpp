@@ -59,6 +59,7 @@ caf::behavior scheduler_state::make_behavior() {
       [this](const frame& incoming) { receive(incoming); },
       [this](deadline_tick due) { deadline_reached(due); },
       [this](peer_revoked) { revoked(); },
+      [this](const relink_due& due) { relink_missed(due); },
   };
 }
 
@@ -259,13 +260,20 @@ void scheduler_state::peer_down(const caf::actor_addr& address) {
   apply(core::node_lost{node_id{gone.sender}, gone.life, false, "its link closed"});
 }
 
-/// A closed link is a hint, a revoked certificate is none: nothing that the node still does counts.
+/// A closed link is a hint, a revoked certificate is none, unless the node has a renewed one and
+/// comes back with it: what runs there goes on then.
 void scheduler_state::revoked() {
   const auto* gone = sender();
-  if (gone == nullptr || gone->greeted.kind != messages::sender_kind::node)
-    return;
-  apply(core::node_lost{node_id{gone->greeted.sender}, gone->greeted.life, true,
-                        "its certificate is revoked"});
+  if (gone != nullptr && gone->greeted.kind == messages::sender_kind::node)
+    post_self_after(self_, std::chrono::microseconds(limits::relink_us),
+                    relink_due{node_id{gone->greeted.sender}, gone->greeted.life});
+}
+
+void scheduler_state::relink_missed(const relink_due& due) {
+  const auto bearer = nodes_.find(due.node);
+  const auto known = bearer == nodes_.end() ? peers_.end() : peers_.find(bearer->second);
+  if (known == peers_.end() || known->second.greeted.life != due.life)
+    apply(core::node_lost{due.node, due.life, true, "its certificate is revoked"});
 }
 
 void scheduler_state::apply(const core::event& happened) {

@@ -67,6 +67,7 @@ private:
   void pass_on_report(const frame& incoming);
   void peer_down(const caf::actor_addr& address);
   void revoked();
+  void relink_missed(const relink_due& due);
 
   void apply(const core::event& happened);
   void keep_holds();

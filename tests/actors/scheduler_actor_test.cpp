@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "actors/limits.hpp"
 #include "actors/link_actors.hpp"
 #include "actors/scheduler_actor.hpp"
 #include "actors/spawn.hpp"
@@ -196,56 +197,75 @@ TEST_F(SchedulerActor, ShowsASnapshotAndKnowsNoStrangersRequest) {
   EXPECT_FALSE(mail.views[1].snapshot || mail.views[1].explanation);
 }
 
-TEST_F(SchedulerActor, ARevokedNodeIsDownAtOnceAndAClosedLinkIsAHint) {
-  const auto scheduler = start();
-  auto& mail = open_inbox();
-  const auto gateway = probe(mail);
-  send(gateway, scheduler, gateway_envelope(), hello());
-  const auto told = [&mail](const std::string& text) {
-    const auto notes = mail.commands_of<core::note>();
+/// A gateway hears what becomes of nodes.
+class Revoked : public SchedulerActor {
+protected:
+  void SetUp() override {
+    scheduler_ = start();
+    gateway_ = probe(mail_);
+    auto namesake = gateway_envelope(7); // The name and the number of the node.
+    namesake.sender = "edge";
+    send(gateway_, scheduler_, namesake, hello());
+    node_ = dial();
+    send(node_, scheduler_, node_envelope(), joined());
+    ASSERT_TRUE(told("node is up"));
+  }
+  caf::actor dial() {
+    const auto link = probe(node_mail_);
+    send(link, scheduler_, node_envelope(), hello());
+    return link;
+  }
+  /// As its link's end tells it.
+  void revoke(const caf::actor& peer) {
+    post_as(peer, scheduler_, peer_revoked{});
+    stop(peer);
+    run();
+  }
+  bool told(const std::string& text) {
+    const auto notes = mail_.commands_of<core::note>();
     return std::any_of(notes.begin(), notes.end(), [&](const core::note& one) {
       return one.text.find(text) != std::string::npos;
     });
-  };
-  auto& node_mail = open_inbox();
-  const auto node = probe(node_mail);
-  send(node, scheduler, node_envelope(), hello());
-  send(node, scheduler, node_envelope(), joined());
-  ASSERT_TRUE(told("node is up"));
-  post_as(node, scheduler, peer_revoked{});
-  run();
-  EXPECT_TRUE(told("node is down: its certificate is revoked"));
-  const auto other = probe(node_mail);
-  send(other, scheduler, node_envelope("other"), hello());
-  send(other, scheduler, node_envelope("other"), joined("other"));
-  stop(other);
-  run();
+  }
+
+  inbox& mail_ = open_inbox();
+  inbox& node_mail_ = open_inbox();
+  caf::actor scheduler_, gateway_, node_;
+};
+
+TEST_F(Revoked, ANodeIsDownLongBeforeItsLeaseEnds) {
+  revoke(node_);
   EXPECT_TRUE(told("suspect, no new work: its link closed"));
-  EXPECT_FALSE(told("node is down: its link closed"));
+  advance(limits::relink_us - 1);
+  EXPECT_FALSE(told("node is down"));
+  advance(1);
+  EXPECT_TRUE(told("node is down: its certificate is revoked"));
 }
 
-/// The gateway bears the name and the number of the node.
-TEST_F(SchedulerActor, ARevokedGatewayOrStrangerLosesNoNode) {
-  const auto scheduler = start();
-  auto& mail = open_inbox();
-  const auto node = probe(open_inbox());
-  const auto gateway = probe(mail);
-  auto namesake = gateway_envelope(7);
-  namesake.sender = "edge";
-  send(gateway, scheduler, namesake, hello());
-  send(node, scheduler, node_envelope(), hello());
-  send(node, scheduler, node_envelope(), joined());
-  post_as(gateway, scheduler, peer_revoked{});
-  post_as(probe(open_inbox()), scheduler, peer_revoked{});
-  run();
-  const auto notes = mail.commands_of<core::note>();
-  const auto told = [&notes](const std::string& text) {
-    return std::any_of(notes.begin(), notes.end(), [&](const core::note& one) {
-      return one.text.find(text) != std::string::npos;
-    });
-  };
-  EXPECT_TRUE(told("node is up"));
+TEST_F(Revoked, ANodeThatComesBackWithARenewedCertificateGoesOn) {
+  revoke(node_);
+  const auto again = dial();
+  send(again, scheduler_, node_envelope(), joined());
+  advance(limits::relink_us);
+  EXPECT_TRUE(told("linked again, takes work"));
   EXPECT_FALSE(told("node is down"));
+}
+
+TEST_F(Revoked, AClosedLinkAloneIsAHint) {
+  stop(node_);
+  run();
+  advance(limits::relink_us);
+  EXPECT_TRUE(told("suspect, no new work: its link closed"));
+  EXPECT_FALSE(told("node is down"));
+}
+
+TEST_F(Revoked, ANodeIsNotLostWithItsNamesakeOrAStranger) {
+  post_as(gateway_, scheduler_, peer_revoked{});
+  post_as(probe(open_inbox()), scheduler_, peer_revoked{});
+  stop(node_);
+  run();
+  advance(limits::relink_us);
+  EXPECT_FALSE(told("node is down")) << "only its link closed";
 }
 
 /// Agents under one name, each with mail of its own.
