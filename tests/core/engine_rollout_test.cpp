@@ -304,20 +304,24 @@ TEST(EngineRollout, ReplicasOnOtherKindsOfDeviceDoNotCount) {
   core_fixture t;
   engines_serve(t);
   auto model = story_spec();
-  model.replicas_min = 2;
+  model.replicas_min = 3;
   t.declare(model);
   t.advertise(cpu_spec("a"));
   t.finish_load();
   name_version(t, "2");
   engine_found(t, engine_by("2", 'c'));
-  const auto load = t.finish_load();
-  ASSERT_TRUE(load.artifact);
+  t.grant_next_allocation();
+  const auto load = t.expect<load_replica>();
   EXPECT_EQ(load.grant.shares[0].device.value, "a/npu0");
+  t.advertise(cpu_spec("a", 1));
+  EXPECT_EQ(t.finish_load().grant.shares[0].device.value, "a/cpu1");
+  t.expect_empty(); // What comes up elsewhere is no reason to leave.
+  t.loaded(load);
   unloaded(t, t.expect<unload_replica>());
   std::set<std::string> left;
   for (const auto& replica : t.view().replicas)
     left.insert(replica.leader.value);
-  EXPECT_EQ(left, (std::set<std::string>{"a/cpu0", "a/npu0"}));
+  EXPECT_EQ(left, (std::set<std::string>{"a/cpu0", "a/cpu1", "a/npu0"}));
 }
 
 } // namespace
