@@ -59,6 +59,31 @@ transport::http_request request_of(const generate_request& wanted) {
   return out;
 }
 
+bool printable(const std::string& text) {
+  return std::none_of(text.begin(), text.end(), [](char c) { return c < ' ' || c == 0x7f; });
+}
+
+/// One vector per input. Returns: nothing when the answer is anything else.
+std::optional<std::vector<std::vector<float>>> vectors_in(const json& body, std::size_t inputs) {
+  const json::json_pointer at("/data");
+  if (!body.contains(at) || !body[at].is_array() || body[at].size() != inputs)
+    return std::nullopt;
+  std::vector<std::vector<float>> out(inputs);
+  for (const auto& one : body[at]) {
+    const auto index = one.is_object() ? number_in(one, "/index") : inputs;
+    const auto numbers = one.is_object() ? one.find("embedding") : one.end();
+    if (index >= inputs || numbers == one.end() || !numbers->is_array() || numbers->empty()
+        || !out[index].empty())
+      return std::nullopt;
+    for (const auto& number : *numbers) {
+      if (!number.is_number())
+        return std::nullopt;
+      out[index].push_back(number.get<float>());
+    }
+  }
+  return out;
+}
+
 /// What a stream adds up to.
 class collector {
 public:
@@ -140,7 +165,7 @@ outcome<generation> client::generate(const generate_request& wanted, const on_te
                                      const std::atomic<bool>* cancel) {
   collector made(piece, cancel);
   for (const auto* text : {&wanted.device, &wanted.policy, &wanted.wait})
-    if (std::any_of(text->begin(), text->end(), [](char c) { return c < ' ' || c == 0x7f; }))
+    if (!printable(*text))
       return client_error{"invalid_value", "device, policy and wait are printable ASCII", 0};
   // Nothing is heard of a load or a build before its first token.
   auto patience = state_->options.timeout;
@@ -154,6 +179,28 @@ outcome<generation> client::generate(const generate_request& wanted, const on_te
   if (answer->status != 200)
     return refused(*answer);
   return made.end();
+}
+
+outcome<std::vector<std::vector<float>>> client::embed(const std::string& model,
+                                                       const std::vector<std::string>& inputs,
+                                                       const std::string& device) {
+  if (!printable(device))
+    return client_error{"invalid_value", "the device is printable ASCII", 0};
+  const json body{{"model", model}, {"input", json(inputs)}, {"encoding_format", "float"}};
+  const auto answer
+      = state_->http.call({"POST",
+                           "/v1/embeddings",
+                           body.dump(-1, ' ', false, json::error_handler_t::replace),
+                           {{"Content-Type", "application/json"}, {"X-Consort-Device", device}}},
+                          state_->options.timeout);
+  if (!answer)
+    return lost(answer.failure());
+  if (answer->status != 200)
+    return refused(*answer);
+  auto made = vectors_in(json::parse(answer->body, nullptr, false), inputs.size());
+  if (!made)
+    return client_error{"bad_answer", "the answer is no list of embeddings", 200};
+  return *std::move(made);
 }
 
 } // namespace consort

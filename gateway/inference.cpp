@@ -3,6 +3,7 @@
 #include "gateway/inference.hpp"
 
 #include "gateway/admin_json.hpp"
+#include "gateway/embeddings.hpp"
 #include "gateway/log.hpp"
 
 #include <algorithm>
@@ -17,11 +18,12 @@ duration_us between(steady_time from, steady_time to) {
 
 } // namespace
 
-api_error answer_too_large(std::size_t bytes_max) {
+api_error answer_too_large(std::size_t bytes_max, request_kind kind) {
   return {.status = 502,
           .code = "answer_too_large",
           .message
-          = "the answer exceeds " + std::to_string(bytes_max) + " bytes; ask for it as a stream"};
+          = "the answer exceeds " + std::to_string(bytes_max) + " bytes; "
+            + (kind == request_kind::embedding ? "send fewer inputs" : "ask for it as a stream")};
 }
 
 void inference::handle(const core::grant_ticket& granted) {
@@ -113,6 +115,19 @@ void inference::handle_event(const attempt_opened& opened, steady_time) {
 }
 
 void inference::handle_event(attempt_tokens& piece, steady_time at) {
+  if (meta_.kind != request_kind::embedding)
+    count_tokens(piece, at);
+  if (renderer_)
+    renderer_->tokens(pending_, piece);
+  else
+    builder_->tokens(piece);
+  report_progress(at);
+  if (builder_ && builder_->bytes() > context_.config.limits.response_bytes)
+    cancel_with(request_end::failed,
+                answer_too_large(context_.config.limits.response_bytes, meta_.kind));
+}
+
+void inference::count_tokens(const attempt_tokens& piece, steady_time at) {
   const auto count = piece.token_ids.empty() ? std::size_t{piece.text.empty() ? 0U : 1U}
                                              : piece.token_ids.size();
   tokens_ += static_cast<std::uint32_t>(count);
@@ -132,13 +147,6 @@ void inference::handle_event(attempt_tokens& piece, steady_time at) {
     emitted_.token_ids.insert(emitted_.token_ids.end(), piece.token_ids.begin(),
                               piece.token_ids.end());
   }
-  if (renderer_)
-    renderer_->tokens(pending_, piece);
-  else
-    builder_->tokens(piece);
-  report_progress(at);
-  if (builder_ && builder_->bytes() > context_.config.limits.response_bytes)
-    cancel_with(request_end::failed, answer_too_large(context_.config.limits.response_bytes));
 }
 
 void inference::handle_event(const attempt_choice_done& ended, steady_time) {
@@ -171,6 +179,12 @@ void inference::handle_event(const attempt_aborted& aborted, steady_time at) {
 
 void inference::complete(const token_usage& usage, std::uint32_t batch, duration_us engine_queue_us,
                          steady_time at) {
+  if (meta_.kind == request_kind::embedding) {
+    auto made = embeddings_data(builder_->text(), parsed_.inputs);
+    if (!made)
+      return fail_attempt(made.failure(), true);
+    embeddings_ = *std::move(made);
+  }
   usage_ = usage;
   const auto first = attempt_first_token_at_.value_or(at);
   context_.port.report(core::attempt_finished{current_->attempt,

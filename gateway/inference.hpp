@@ -17,7 +17,7 @@
 namespace consort::gateway {
 
 /// An unstreamed answer beyond its bound.
-[[nodiscard]] api_error answer_too_large(std::size_t bytes_max);
+[[nodiscard]] api_error answer_too_large(std::size_t bytes_max, request_kind kind);
 
 class inference {
 public:
@@ -50,6 +50,7 @@ private:
   void fail_attempt(const error& failure, bool device_fault);
   void close_attempt(attempt_end reason);
   void report_progress(steady_time now);
+  void count_tokens(const attempt_tokens& piece, steady_time at);
   void complete(const token_usage& usage, std::uint32_t batch, duration_us engine_queue_us,
                 steady_time at);
   [[nodiscard]] bool all_choices_done() const;
@@ -105,6 +106,7 @@ private:
   // What the client gets.
   std::optional<stream_renderer> renderer_;
   std::optional<answer_builder> builder_;
+  std::string embeddings_;  ///< What its device made of the inputs, as the answer has it.
   std::string pending_;     ///< Rendered, not yet being written.
   std::size_t writing_ = 0; ///< Bytes being written.
   std::size_t weighed_ = 0; ///< Bytes of both in the context's sum.
@@ -116,11 +118,12 @@ private:
 };
 
 /// What the scheduler would be told of an OpenAI request: a conversation when it has `messages`,
-/// else a text to continue. Returns: or what is wrong with it.
+/// texts to embed when it has an `input`, else a text to continue. Returns: or what is wrong with
+/// it.
 [[nodiscard]] std::variant<request_meta, api_error> meta_of(gateway_context& context,
                                                             const http_request& request);
 
-/// POST /v1/chat/completions and /v1/completions: reads, checks, serves.
+/// POST /v1/chat/completions, /v1/completions and /v1/embeddings: reads, checks, serves.
 task<void> serve_inference(gateway_context& context, request_kind kind, const http_request& request,
                            exchange& out);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/openai_request.hpp"
 
+#include "gateway/embeddings.hpp"
 #include "gateway/json_text.hpp"
 #include "gateway/limits.hpp"
 #include "gateway/prompt_blocks.hpp"
@@ -8,6 +9,8 @@
 #include "scheduler/limits.hpp"
 
 #include <nlohmann/json.hpp>
+
+#include <algorithm>
 
 namespace consort::gateway {
 
@@ -126,12 +129,43 @@ public:
     out.prefix_blocks = prompt_.take();
   }
 
+  /// Texts to embed. Nothing is generated, so nothing can be streamed or continued.
+  void embeddings(parsed_body& out) {
+    if (out.stream)
+      return fail(wrong_value("stream", "left out: embeddings come whole"));
+    const auto* format = member(from_, "encoding_format");
+    if (format != nullptr && *format != "float" && *format != "base64")
+      return fail(wrong_value("encoding_format", "`float` or `base64`"));
+    const auto* input = member(from_, "input");
+    if (input == nullptr)
+      return fail(missing("input"));
+    if (!input->is_array())
+      embed(*input);
+    else if (input->empty() || input->size() > limits::embedding_inputs_max)
+      return fail(wrong_value("input", "from 1 to " + std::to_string(limits::embedding_inputs_max)
+                                           + " texts"));
+    else
+      std::for_each(input->begin(), input->end(), [this](const document& one) { embed(one); });
+    out.inputs = input->is_array() ? static_cast<std::uint32_t>(input->size()) : 1U;
+    out.prompt_tokens = estimate(out.inputs);
+    out.max_tokens = 1; // The least that a request may ask for.
+    out.resumable = false;
+  }
+
   [[nodiscard]] const std::optional<api_error>& failure() const { return failure_; }
 
 private:
   void fail(api_error problem) {
     if (!failure_)
       failure_ = std::move(problem);
+  }
+
+  void embed(const document& one) {
+    if (!one.is_string())
+      return fail(wrong_type("input", "a string or an array of strings; tokens are not taken"));
+    if (one.get_ref<const std::string&>().empty())
+      return fail(wrong_value("input", "texts of at least one character"));
+    prompt_.add(one.get_ref<const std::string&>());
   }
 
   void message(const document& one, const std::string& where) {
@@ -269,6 +303,12 @@ std::variant<parsed_body, api_error> parse_body(request_kind kind, std::string_v
   in.flag("stream", out.stream);
   in.stream_options(out.stream, out.include_usage);
   in.labels(out.labels);
+  if (kind == request_kind::embedding) {
+    in.embeddings(out);
+    if (in.failure())
+      return *in.failure();
+    return out;
+  }
   in.count("n", core::limits::choices_max, out.choices);
   in.count("max_tokens", limits::max_tokens_max, out.max_tokens);
   if (kind == request_kind::chat) {

@@ -94,13 +94,8 @@ std::string joules(std::uint64_t energy_mj) {
 
 } // namespace
 
-std::string usage_json(const token_usage& usage, const served_by& served) {
-  const auto total = std::uint64_t{usage.prompt_tokens} + usage.completion_tokens;
-  std::string out = "{\"prompt_tokens\":" + std::to_string(usage.prompt_tokens)
-                    + ",\"completion_tokens\":" + std::to_string(usage.completion_tokens)
-                    + ",\"total_tokens\":" + std::to_string(total)
-                    + ",\"prompt_tokens_details\":{\"cached_tokens\":"
-                    + std::to_string(usage.cached_tokens) + "},\"consort\":{\"device\":";
+std::string served_json(const served_by& served) {
+  std::string out = "{\"device\":";
   append_json_string(out, served.device.value);
   out.append(",\"attempts\":").append(std::to_string(served.attempts));
   out.append(",\"queue_ms\":").append(std::to_string(served.queued_us / 1000));
@@ -108,7 +103,17 @@ std::string usage_json(const token_usage& usage, const served_by& served) {
     out.append(",\"resumed_exact\":").append(*served.exact ? "true" : "false");
   if (served.energy_mj)
     out.append(",\"joules\":").append(joules(*served.energy_mj));
-  return out.append("}}");
+  return out.append("}");
+}
+
+std::string usage_json(const token_usage& usage, const served_by& served) {
+  const auto total = std::uint64_t{usage.prompt_tokens} + usage.completion_tokens;
+  std::string out = "{\"prompt_tokens\":" + std::to_string(usage.prompt_tokens)
+                    + ",\"completion_tokens\":" + std::to_string(usage.completion_tokens)
+                    + ",\"total_tokens\":" + std::to_string(total)
+                    + ",\"prompt_tokens_details\":{\"cached_tokens\":"
+                    + std::to_string(usage.cached_tokens) + "},\"consort\":";
+  return out.append(served_json(served)).append("}");
 }
 
 // --- streamed ---
@@ -210,6 +215,11 @@ void answer_builder::tokens(const attempt_tokens& piece) {
   bytes_ += piece.text.size() + piece.extra_json.size();
   if (!piece.extra_json.empty())
     absorb_extra(piece.extra_json, choice.message, choice.extra);
+}
+
+std::string_view answer_builder::text() const {
+  const auto first = choices_.find(0);
+  return first == choices_.end() ? std::string_view() : first->second.text;
 }
 
 void answer_builder::choice_done(std::uint32_t choice, std::string reason) {

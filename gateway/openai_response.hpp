@@ -32,6 +32,9 @@ struct served_by {
   std::optional<std::uint64_t> energy_mj; ///< nullopt = unknown.
 };
 
+/// The JSON object of `usage.consort`.
+[[nodiscard]] std::string served_json(const served_by& served);
+
 /// The JSON object of `usage`.
 [[nodiscard]] std::string usage_json(const token_usage& usage, const served_by& served);
 
@@ -65,6 +68,8 @@ public:
   void choice_done(std::uint32_t choice, std::string reason);
   /// Text held so far, all choices.
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
+  /// Of the first choice.
+  [[nodiscard]] std::string_view text() const;
   [[nodiscard]] std::string render(const token_usage& usage, const served_by& served) const;
   /// Forgets everything: the answer starts anew.
   void reset();

@@ -3,6 +3,7 @@
 #include "scheduler/policy/profile.hpp"
 
 #include "gateway/admin_json.hpp"
+#include "gateway/embeddings.hpp"
 
 #include <algorithm>
 
@@ -60,6 +61,23 @@ json completion_schema() {
   return out;
 }
 
+json embedding_schema() {
+  const json text{{"type", "string"}, {"minLength", 1}};
+  const json texts{{"type", "array"},
+                   {"minItems", 1},
+                   {"maxItems", limits::embedding_inputs_max},
+                   {"items", text}};
+  return {{"type", "object"},
+          {"required", {"model", "input"}},
+          {"properties",
+           {{"model", {{"type", "string"}}},
+            {"input", {{"anyOf", json::array({text, texts})}}},
+            {"encoding_format", {{"type", "string"}, {"enum", {"float", "base64"}}}},
+            {"dimensions", {{"type", "integer"}, {"minimum", 1}}},
+            {"user", {{"type", "string"}}}}},
+          {"additionalProperties", true}};
+}
+
 json body_of(json schema) {
   return {{"required", true}, {"content", {{"application/json", {{"schema", std::move(schema)}}}}}};
 }
@@ -78,12 +96,15 @@ json request_body(std::string_view pattern) {
     return body_of(chat_schema());
   if (pattern == "/v1/completions")
     return body_of(completion_schema());
+  if (pattern == "/v1/embeddings")
+    return body_of(embedding_schema());
   if (pattern == "/api/v1/compile" || pattern == "/api/v1/compile/plan")
     return body_of(strings_schema({"model", "for"}));
   if (pattern == "/api/v1/models")
     return body_of(strings_schema({"name", "source"}));
-  if (pattern == "/api/v1/explain") // A request of either kind, which is not run.
-    return body_of(json{{"anyOf", json::array({chat_schema(), completion_schema()})}});
+  if (pattern == "/api/v1/explain") // A request of any kind, which is not run.
+    return body_of(
+        json{{"anyOf", json::array({chat_schema(), completion_schema(), embedding_schema()})}});
   if (pattern == "/api/v1/plan")
     return body_of(strings_schema({}, {"model", "for", "drain"}));
   if (pattern == "/api/v1/plugins/reload")

@@ -21,6 +21,10 @@ task<void> completion(gateway_context& context, const http_request& request, con
                       exchange& out) {
   co_await serve_inference(context, request_kind::completion, request, out);
 }
+task<void> embedding(gateway_context& context, const http_request& request, const std::string&,
+                     exchange& out) {
+  co_await serve_inference(context, request_kind::embedding, request, out);
+}
 task<void> openapi(gateway_context&, const http_request&, const std::string&, exchange& out) {
   const auto answer = make_response(200, openapi_document(routes()));
   co_await out.respond(answer);
@@ -34,6 +38,7 @@ task<void> front_page(gateway_context&, const http_request&, const std::string&,
 constexpr std::array table{
     route{"POST", "/v1/chat/completions", chat, "openai", "Answer a conversation"},
     route{"POST", "/v1/completions", completion, "openai", "Continue a text"},
+    route{"POST", "/v1/embeddings", embedding, "openai", "Vectors of texts"},
     route{"GET", "/v1/models", list_models, "openai", "Models served"},
     route{"GET", "/v1/models/*", show_model, "openai", "One model, by name or alias"},
     route{"GET", "/healthz", show_health, "operations", "The process is alive"},

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a request begins, waits, is delivered, and ends.
 #include "gateway/admin_json.hpp"
+#include "gateway/embeddings.hpp"
 #include "gateway/inference.hpp"
 #include "gateway/log.hpp"
 
@@ -108,7 +109,10 @@ std::variant<request_meta, api_error> meta_of(gateway_context& context,
   if (const auto failure = parse_json(request.body, body))
     return *failure;
   const bool chat = body.is_object() && body.contains("messages");
-  const auto kind = chat ? request_kind::chat : request_kind::completion;
+  const bool embeds = body.is_object() && body.contains("input");
+  const auto kind = chat     ? request_kind::chat
+                    : embeds ? request_kind::embedding
+                             : request_kind::completion;
   const auto parsed = parse_body(kind, request.body);
   if (const auto* failure = std::get_if<api_error>(&parsed))
     return *failure;
@@ -259,7 +263,7 @@ void inference::abandon(gone_reason why) {
 void inference::overflowed() {
   const auto& bounds = context_.config.limits;
   if (!parsed_.stream)
-    return cancel_with(request_end::failed, answer_too_large(bounds.response_bytes));
+    return cancel_with(request_end::failed, answer_too_large(bounds.response_bytes, meta_.kind));
   cancel_with(request_end::cancelled,
               {.status = 408,
                .code = "reader_too_slow",
@@ -298,7 +302,9 @@ task<void> inference::deliver_end() {
     co_await out_.respond(answer);
   } else if (!failure_) {
     auto answer = head();
-    answer.body = builder_->render(usage_, served());
+    answer.body = meta_.kind == request_kind::embedding
+                      ? embeddings_answer(embeddings_, model_, usage_, served())
+                      : builder_->render(usage_, served());
     co_await out_.respond(answer);
   }
   const auto took = std::chrono::steady_clock::now() - started_;

@@ -16,6 +16,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace consort {
 
@@ -27,7 +28,8 @@ struct client_options {
 
 /// Why a call did not do what it was asked to.
 struct client_error {
-  std::string code;    ///< A word of the server's, or `unreachable`, `broke_off`, `cancelled`.
+  std::string code;    ///< A word of the server's, or `unreachable`, `broke_off`, `cancelled`,
+                       ///< `bad_answer`.
   std::string message; ///< For people.
   int http_status = 0; ///< 0 = no answer.
 };
@@ -89,6 +91,10 @@ public:
   /// The same piece by piece. Setting `*cancel` from another thread stops it at the next piece.
   outcome<generation> generate(const generate_request& wanted, const on_text& piece,
                                const std::atomic<bool>* cancel = nullptr);
+  /// The vectors of the texts, in their order, by such a device.
+  outcome<std::vector<std::vector<float>>> embed(const std::string& model,
+                                                 const std::vector<std::string>& inputs,
+                                                 const std::string& device = "auto");
 
 private:
   struct state;

@@ -2,6 +2,7 @@
 #include "node/runtimes/server_attempt.hpp"
 
 #include "node/runtimes/kv_transfer.hpp"
+#include "node/runtimes/openai_embeddings.hpp"
 #include "node/runtimes/rate_gate.hpp"
 #include "node/runtimes/server_errors.hpp"
 
@@ -42,7 +43,8 @@ task<void> server_attempt::relay(const attempt_body& body) {
     co_return;
   }
   request->path = http_.api(request->path);
-  if (first_) {
+  embeds_ = request->embeddings > 0;
+  if (first_ && !embeds_) {
     const auto prefilled = co_await prefill(*request);
     if (!prefilled || stopped_)
       co_return; // Its end has been delivered.
@@ -80,7 +82,8 @@ task<void> server_attempt::refuse(unsigned status) {
   const auto said
       = co_await http_.read_text(limits::server_refusal_bytes_max, limits::server_answer_us);
   const auto wait = read_retry_after(http_.headers(), std::time(nullptr));
-  deliver({judge_refusal(status, said, wait.has_value())});
+  deliver({embeds_ ? judge_embeddings_refusal(status, said, wait.has_value())
+                   : judge_refusal(status, said, wait.has_value())});
 }
 
 /// Has the prompt prefilled at the first server and tells the second where its KV cache is. Where
@@ -109,7 +112,7 @@ void server_attempt::deliver(std::vector<attempt_event> happened) {
   for (auto& event : happened) {
     if (!sink_)
       return;
-    how_.generated += std::holds_alternative<attempt_tokens>(event) ? 1 : 0;
+    how_.generated += !embeds_ && std::holds_alternative<attempt_tokens>(event) ? 1 : 0;
     const auto* completed = std::get_if<attempt_completed>(&event);
     if (completed != nullptr)
       usage_ = completed->usage;

@@ -53,6 +53,7 @@ private:
   std::shared_ptr<attempt_sink> sink_; ///< Null once its terminal event has been delivered.
   const std::function<void(server_word)> heard_;
   bool stopped_ = false;
+  bool embeds_ = false; ///< It is asked for embeddings, not for text.
   std::optional<token_usage> usage_;
 };
 

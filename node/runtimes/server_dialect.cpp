@@ -4,6 +4,7 @@
 #include "node/limits.hpp"
 #include "node/runtimes/mii_dialect.hpp"
 #include "node/runtimes/openai_answer.hpp"
+#include "node/runtimes/openai_embeddings.hpp"
 #include "node/runtimes/openai_request.hpp"
 #include "node/runtimes/tgi_dialect.hpp"
 
@@ -20,7 +21,9 @@ bool server_answer::within_bounds(std::size_t bytes) {
 result<server_request> render_server_request(server_protocol protocol, const attempt_body& body,
                                              const std::string& model) {
   switch (protocol) {
-  case server_protocol::openai: return render_openai_request(body, model);
+  case server_protocol::openai:
+    return body.kind == request_kind::embedding ? render_openai_embeddings(body, model)
+                                                : render_openai_request(body, model);
   case server_protocol::tgi: return render_tgi_request(body, model);
   case server_protocol::mii: return render_mii_request(body, model);
   }
@@ -28,6 +31,8 @@ result<server_request> render_server_request(server_protocol protocol, const att
 }
 
 std::unique_ptr<server_answer> make_server_answer(const server_request& asked) {
+  if (asked.embeddings > 0)
+    return std::make_unique<openai_embeddings>(asked.embeddings);
   switch (asked.answered_in) {
   case server_protocol::openai:
     return std::make_unique<openai_answer>(asked.choices, asked.max_tokens);

@@ -14,6 +14,7 @@ struct server_request {
   std::string path;
   std::string body;
   std::uint32_t choices = 1;
+  std::uint32_t embeddings = 0;   ///< Texts to embed; 0 = text is to be made.
   std::uint32_t max_tokens = 0;   ///< Of each choice, counted from here on; 0 = the server's own.
   std::vector<std::string> stops; ///< Texts that end an answer, for servers that leave them in it.
   server_protocol answered_in = server_protocol::openai;

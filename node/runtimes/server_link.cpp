@@ -48,6 +48,8 @@ constexpr std::uint64_t answer_tokens = 256;   ///< Of an answer whose length no
 
 /// What a request may come to, for a provider that counts tokens.
 std::uint64_t tokens_of(const attempt_body& body) {
+  if (body.kind == request_kind::embedding) // Nothing is generated.
+    return body.json.size() / bytes_per_token + 1;
   const auto asked = read_server_json(body.json);
   std::uint64_t answer = 0;
   if (asked.is_object())

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { eventually, expect_error } from '../system/support.mjs';
-import { story } from './fakes/story.mjs';
+import { story, vector_of } from './fakes/story.mjs';
 import { shipped, Stand } from './stand.mjs';
 
 const prompt = 'Once upon a time';
@@ -19,6 +19,16 @@ function ask(stand, fields = {}, headers = type_of(stand)) {
   const body = { model: stand.backend.model, prompt, max_tokens: tokens, temperature: 0 };
   return stand.cluster.complete({ ...body, ...fields }, headers, 30_000);
 }
+
+/// Whether the folder of any of its plugins says that it does.
+const makes_embeddings = (stand) =>
+  stand.backend.plugins.some((name) => {
+    const file = path.join(stand.plugins, name, 'plugin.json');
+    return /"embeddings": true/.test(fs.readFileSync(file, 'utf8'));
+  });
+
+const embed = (stand, fields, headers = type_of(stand)) =>
+  stand.cluster.post('/v1/embeddings', { model: stand.backend.model, ...fields }, headers, 30_000);
 
 const text_of = (answer) => answer.json.choices[0].text;
 
@@ -138,6 +148,31 @@ const running = {
     assert.equal(end.how, 'abort');
     assert.ok(end.at - left <= cancel_ms_max, `it took ${end.at - left} ms`);
     await eventually('nothing runs', async () => (await stand.cluster.running()) === 0, 5_000);
+  },
+  'it makes embeddings': async (stand) => {
+    if (!makes_embeddings(stand)) return;
+    const input = ['ash', 'birch and cedar', 'elm'];
+    const answer = await embed(stand, { input });
+    assert.equal(answer.status, 200, answer.text);
+    const { object, data, usage } = answer.json;
+    assert.equal(object, 'list');
+    assert.deepEqual(
+      data,
+      input.map((text, index) => ({ object: 'embedding', index, embedding: vector_of(text) })),
+    );
+    assert.equal(usage.prompt_tokens, 5);
+    assert.equal(usage.total_tokens, 5);
+    assert.ok(answer.headers.get('x-consort-device').includes(`/${stand.backend.type}`));
+    const packed = await embed(stand, { input: 'ash', encoding_format: 'base64' });
+    assert.equal(packed.status, 200, packed.text);
+    const bytes = Buffer.from(packed.json.data[0].embedding, 'base64');
+    const found = vector_of('ash').map((_, at) => bytes.readFloatLE(4 * at));
+    assert.deepEqual(found, vector_of('ash'));
+  },
+  'a device that makes no embeddings says so': async (stand) => {
+    const headers = makes_embeddings(stand) ? other : type_of(stand);
+    const refused = await embed(stand, { input: 'ash' }, headers);
+    expect_error(refused, 422, /embeddings \(its runtime makes no embeddings\)/);
   },
   'what it refuses reaches the client in its words': async (stand) => {
     for (const [fault, [status, pattern]] of Object.entries(stand.backend.refuses ?? {})) {

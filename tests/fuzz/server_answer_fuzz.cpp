@@ -44,6 +44,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   asked.choices = 1 + data[0] % 3;
   asked.max_tokens = data[0] % 5;
   asked.answered_in = static_cast<node::server_protocol>(data[0] / 64 % 3);
+  asked.embeddings = data[0] / 32 == 7 ? 1 + data[0] % 3 : 0;
   asked.stops = {"a", "\n\n"};
   const auto answer = node::make_server_answer(asked);
   answer->begin(data[0] % 2 == 0);

@@ -160,6 +160,19 @@ with_cluster('the OpenAI API', {}, async (check, cluster) => {
     assert.equal(chunks.map((one) => one.choices[0]?.text ?? '').join(''), expected);
   });
 
+  await check('embeddings are refused with the reason where no device makes any', async () => {
+    const asked = client.embeddings.create({ model, input: 'The sea' });
+    await assert.rejects(asked, (refused) => {
+      assert.equal(refused.status, 422);
+      assert.match(refused.message, /its runtime makes no embeddings/);
+      return true;
+    });
+    const unknown = client.embeddings.create({ model: 'no-such-model', input: 'The sea' });
+    await assert.rejects(unknown, { status: 404 });
+    const tokens = client.embeddings.create({ model, input: [1, 2] });
+    await assert.rejects(tokens, { status: 400 });
+  });
+
   await check('max_tokens 1 gives one token', async () => {
     const answer = await client.completions.create({ model, prompt: 'The', max_tokens: 1 });
     assert.equal(answer.usage.completion_tokens, 1);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The OpenAI protocol as a part of any fake: /v1/models, /v1/completions and
-// /v1/chat/completions, streamed with usage. Run by itself it is an API provider that asks for a
-// key and counts requests and tokens.
+// /v1/chat/completions, streamed with usage, and /v1/embeddings. Run by itself it is an API
+// provider that asks for a key and counts requests and tokens.
 import { pathToFileURL } from 'node:url';
 import { FakeServer, parse_arguments } from './server.mjs';
-import { count_tokens } from './story.mjs';
+import { count_tokens, vector_of } from './story.mjs';
 
 const text_of = (content) =>
   typeof content === 'string' ? content : content.map((part) => part.text ?? '').join('');
@@ -25,6 +25,25 @@ export function speak_openai(server, { prefix = '/v1', guard = () => false, mode
       answer(server, response, JSON.parse(body), chat);
     });
   }
+  server.on('POST', `${prefix}/embeddings`, (request, response, body) => {
+    if (guard(request, response) || server.refused(response)) return;
+    embed(server, response, JSON.parse(body));
+  });
+}
+
+/// The last input's vector comes first: the index alone says whose it is.
+function embed(server, response, { input, model, encoding_format }) {
+  const texts = [input].flat();
+  const shown = (vector) =>
+    encoding_format === 'base64'
+      ? Buffer.from(new Float32Array(vector).buffer).toString('base64')
+      : vector;
+  const data = texts.map((text, index) => ({
+    ...{ object: 'embedding', index, embedding: shown(vector_of(text)) },
+  }));
+  const tokens = texts.reduce((sum, text) => sum + count_tokens(text), 0);
+  const usage = { prompt_tokens: tokens, total_tokens: tokens };
+  server.json(response, 200, { object: 'list', data: data.reverse(), model, usage });
 }
 
 function answer(server, response, asked, chat) {

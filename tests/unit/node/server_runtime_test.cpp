@@ -170,6 +170,22 @@ TEST_F(ServerRuntime, RefusalsAndUnknownModelsAreNamed) {
   EXPECT_FALSE(refused.device_fault);
 }
 
+TEST_F(ServerRuntime, EmbeddingsAreAskedForWhereTheServerHasThem) {
+  const test_server server({{"GET /health", {}},
+                            {"GET /v3/models", json_answer(R"({"data": [{"id": "tale"}]})")},
+       {"POST /v3/embeddings",
+                             json_answer(R"({"data": [{"index": 0, "embedding": [1, 2]}], )"
+                                         R"("usage": {"prompt_tokens": 3, "total_tokens": 3}})")}});
+  spec.base = "/v3";
+  const auto loaded = attach(server);
+  ASSERT_TRUE(loaded);
+  auto sink = std::make_shared<attempt_recorder>();
+  loaded->submit(attempt(1), {request_kind::embedding, R"({"input": "x"})", {}}, sink);
+  EXPECT_EQ(sink->failure().failure.code, "none");
+  EXPECT_EQ(sink->text(), "[[1,2]]");
+  EXPECT_EQ(loaded->stats().tokens_generated_total, 0U) << "vectors are no tokens";
+}
+
 TEST_F(ServerRuntime, CancelAndUnloadEndAttempts) {
   const test_server server({{"GET /health", {}}, {"POST /v1/completions", no_answer()}});
   auto loaded = attach(server);
