@@ -263,7 +263,6 @@ TEST_F(ConfigDefaults, FindsThePluginFolderBesideTheExecutablesFolder) {
 }
 
 TEST_F(ConfigDefaults, FurtherPluginFoldersAreMadeAbsoluteAndMustBeThere) {
-  namespace fs = std::filesystem;
   fs::create_directories(fs::path(prefix_) / "mine");
   cluster_config config;
   config.plugin_dirs = {"/first"};
