@@ -71,7 +71,7 @@ TEST(Config, ReadsEveryField) {
   EXPECT_EQ(config->lease_us, 2'000'000);
   EXPECT_EQ(config->queue_timeout_us, 9'000'000);
   ASSERT_EQ(config->models.size(), 3U);
-  const model_config full{"m", "/models/m.gguf", {"n"}, 0, 1, 4, 512, 2, policy_name{"cost"}};
+  const model_config full{"m", "/models/m.gguf", {"n"}, 0, 1, 4, 512, 2, policy_name{"cost"}, {}};
   EXPECT_EQ(config->models[0], full);
   EXPECT_EQ(config->models[1].source, "hf:org/name");
   EXPECT_EQ(config->models[2].source, "/base/m/r.gguf");
