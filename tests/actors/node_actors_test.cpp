@@ -456,6 +456,7 @@ protected:
   void generate(int readings) {
     const auto session = std::make_shared<node::fake_session>();
     controls_->runtime.openings.back().opened(std::shared_ptr<node::runtime_session>(session));
+    session->running = 1;
     for (int i = 0; i < readings; ++i) {
       session->tokens += 100;
       advance(limits::telemetry_every_us);
@@ -497,6 +498,7 @@ TEST_F(NodeActors, ReadingsOfWhatIsSimulatedProveNothing) {
   order(load());
   const auto session = std::make_shared<node::fake_session>();
   controls_->runtime.openings.back().opened(std::shared_ptr<node::runtime_session>(session));
+  session->running = 1;
   for (int i = 0; i < 8; ++i) {
     session->tokens += 100;
     advance(limits::telemetry_every_us);

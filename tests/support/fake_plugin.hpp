@@ -19,11 +19,13 @@ public:
     session_stats now;
     now.capacity.sequences.value = 4;
     now.tokens_generated_total = tokens;
+    now.sequences_running = running;
     return now;
   }
   [[nodiscard]] runtime_capabilities capabilities() const override { return {}; }
 
-  std::uint64_t tokens = 0; ///< What its counter says.
+  std::uint64_t tokens = 0;  ///< What its counter says.
+  std::uint32_t running = 0; ///< The same, of sequences.
   std::vector<attempt_id> submitted;
   std::vector<attempt_id> cancelled;
   std::vector<std::shared_ptr<attempt_sink>> sinks;
