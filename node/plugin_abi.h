@@ -140,11 +140,11 @@ typedef struct consort_runtime_table {
 
 /** One build. What is left empty plugin.json left out. */
 typedef struct consort_compile_job {
-  size_t size;             /**< sizeof(consort_compile_job) of the sender. */
-  const char* model;       /**< Path of the weights. */
-  const char* output;      /**< To be made, as a file or a folder. */
-  const char* work;        /**< A folder for scratch files, removed afterwards. */
-  const char* target;      /**< Device model that it is for. */
+  size_t size;        /**< sizeof(consort_compile_job) of the sender. */
+  const char* model;  /**< Path of the weights. */
+  const char* output; /**< To be made, as a file or a folder. */
+  const char* work;   /**< A folder for scratch files, removed afterwards. */
+  const char* target; /**< Device model that it is for. */
   const char* dtype;
   const char* flags;
   const char* devices;     /**< Uuids of the devices held for it, with commas. */

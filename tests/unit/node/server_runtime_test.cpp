@@ -173,7 +173,7 @@ TEST_F(ServerRuntime, RefusalsAndUnknownModelsAreNamed) {
 TEST_F(ServerRuntime, EmbeddingsAreAskedForWhereTheServerHasThem) {
   const test_server server({{"GET /health", {}},
                             {"GET /v3/models", json_answer(R"({"data": [{"id": "tale"}]})")},
-       {"POST /v3/embeddings",
+                            {"POST /v3/embeddings",
                              json_answer(R"({"data": [{"index": 0, "embedding": [1, 2]}], )"
                                          R"("usage": {"prompt_tokens": 3, "total_tokens": 3}})")}});
   spec.base = "/v3";
