@@ -128,10 +128,8 @@ result<core::hold_map> state_store::load_holds() const {
 }
 
 result<done> state_store::save_holds(const core::hold_map& holds) {
-  if (const auto begun = run("BEGIN IMMEDIATE; DELETE FROM holds"); !begun) {
-    sqlite3_exec(handle_, "ROLLBACK", nullptr, nullptr, nullptr);
+  if (const auto begun = begin("BEGIN IMMEDIATE; DELETE FROM holds"); !begun)
     return begun;
-  }
   statement row(handle_, "INSERT INTO holds VALUES (?, ?, ?, ?, ?)");
   bool written = row.ready();
   for (const auto& [target, one] : holds) {
@@ -160,10 +158,8 @@ result<declaration_map> state_store::load_models() const {
 }
 
 result<done> state_store::save_models(const declaration_map& models) {
-  if (const auto begun = run("BEGIN IMMEDIATE; DELETE FROM models"); !begun) {
-    sqlite3_exec(handle_, "ROLLBACK", nullptr, nullptr, nullptr);
+  if (const auto begun = begin("BEGIN IMMEDIATE; DELETE FROM models"); !begun)
     return begun;
-  }
   statement row(handle_, "INSERT INTO models VALUES (?, ?)");
   bool written = row.ready();
   for (const auto& [name, declaration] : models) {
@@ -175,6 +171,14 @@ result<done> state_store::save_models(const declaration_map& models) {
     row.reset();
   }
   return end(written);
+}
+
+/// Of a transaction, which is over at once when its first statements fail.
+result<done> state_store::begin(const char* text) const {
+  auto begun = run(text);
+  if (!begun)
+    sqlite3_exec(handle_, "ROLLBACK", nullptr, nullptr, nullptr);
+  return begun;
 }
 
 /// Of a transaction: it is on disk whole, or nothing of it.

@@ -40,6 +40,7 @@ private:
   state_store(sqlite3* handle, std::string path) : handle_(handle), path_(std::move(path)) {}
   [[nodiscard]] error failure(const char* doing) const;
   [[nodiscard]] result<done> run(const char* statement) const;
+  [[nodiscard]] result<done> begin(const char* text) const;
   [[nodiscard]] result<done> end(bool written) const;
 
   sqlite3* handle_;

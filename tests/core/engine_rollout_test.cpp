@@ -81,6 +81,13 @@ void unloaded(core_fixture& t, const unload_replica& order) {
   t.take_all<release_allocation>();
 }
 
+/// That engine serves, and a minute later nothing else is wanted.
+void expect_settled(core_fixture& t, const char* engine) {
+  EXPECT_EQ(engine_that_serves(t), engine);
+  t.pass_time_renewing(60 * second, {"a"});
+  t.expect_empty();
+}
+
 TEST(EngineRollout, TheOlderServesUntilTheNewerIsLoaded) {
   core_fixture t;
   engines_serve(t);
@@ -96,9 +103,7 @@ TEST(EngineRollout, TheOlderServesUntilTheNewerIsLoaded) {
   const auto left = t.expect<unload_replica>();
   EXPECT_EQ(left.reason, "replaced by the engine that is current now");
   unloaded(t, left);
-  EXPECT_EQ(engine_that_serves(t), "c");
-  t.pass_time_renewing(60 * second, {"a"});
-  t.expect_empty();
+  expect_settled(t, "c");
 }
 
 TEST(EngineRollout, BeginsWithABuildThatWasAskedFor) {
@@ -260,9 +265,7 @@ TEST(EngineRollout, WithTheFormerCompilerBackItIsOver) {
   const auto left = t.expect<unload_replica>();
   EXPECT_EQ(left.instance, load.instance) << "what serves nobody yet";
   unloaded(t, left);
-  EXPECT_EQ(engine_that_serves(t), "b");
-  t.pass_time_renewing(60 * second, {"a"});
-  t.expect_empty();
+  expect_settled(t, "b");
 }
 
 /// Going back: the former compiler is installed again after all was replaced. Nothing is built.
