@@ -34,11 +34,15 @@ const options = options_from({
 const calm_ms = [150, 450]; // Between everybody being back and the next fault.
 const paused_ms = 2_500; // A silent host wakes after that.
 const stale_ms = 10_000; // A fault that touched no stream is told by then.
+// A node that is lost again and again gets no work for up to a minute, so that no more is asked of
+// one cluster; the next faults meet a fresh one.
+const faults_of_a_cluster = 6;
 
 const random = new Random(options.seed);
 const names = Array.from({ length: options.nodes }, (_, i) => `n${i + 1}`);
 // No proxies: they would be measured too.
-const hosts = new Hosts({ tls: !options.plain, nodes: names });
+const fresh = () => new Hosts({ tls: !options.plain, nodes: names });
+let hosts = fresh();
 const say = (text) => console.log(text);
 
 /// Milliseconds of wall-clock time in a log line: `HH:MM:SS.mmm`, today.
@@ -132,7 +136,8 @@ async function split(record, faults, offset) {
   };
 }
 
-async function measure() {
+/// So many faults of one cluster under load. Returns: its streams, and the gaps of those that moved.
+async function measure(faults) {
   const load = new Load(hosts.gateway, random, {
     width: options.streams,
     max_tokens: options.tokens,
@@ -143,7 +148,7 @@ async function measure() {
   const offset = await clock_offset();
   const splits = [];
   let judged = 0;
-  for (let number = 1; number <= options.kills; ++number) {
+  for (let number = 1; number <= faults; ++number) {
     await one_fault(load);
     // Explanations are kept for the latest requests only, so they are read as we go.
     for (; judged < load.records.length; ++judged) {
@@ -152,7 +157,6 @@ async function measure() {
       const one = await split(record, load.faults, offset);
       if (one) splits.push(one);
     }
-    if (number % 10 === 0) say(`${number} faults, ${splits.length} streams moved`);
   }
   return { records: await load.stop(), splits };
 }
@@ -195,12 +199,22 @@ function report({ records, splits }, texts) {
 }
 
 try {
-  await hosts.start();
-  const texts = await undisturbed(hosts.gateway, [options.device], options.tokens);
-  // Every device is warm, as it would be in a cluster that serves.
-  report(await measure(), texts);
-  await hosts.expect_idle();
-  await hosts.stop();
+  let texts;
+  const all = { records: [], splits: [] };
+  for (let done = 0; done < options.kills; done += faults_of_a_cluster) {
+    if (done > 0) hosts = fresh();
+    await hosts.start();
+    texts ??= await undisturbed(hosts.gateway, [options.device], options.tokens);
+    // Every device is warm, as it would be in a cluster that serves.
+    const { records, splits } = await measure(Math.min(faults_of_a_cluster, options.kills - done));
+    all.records.push(...records);
+    all.splits.push(...splits);
+    say(`${done + faults_of_a_cluster} faults, ${all.splits.length} streams moved`);
+    await hosts.expect_idle();
+    await hosts.stop();
+    await hosts.destroy();
+  }
+  report(all, texts);
 } catch (failure) {
   say(hosts.scheduler ? hosts.tail() : '');
   say(failure.stack);
