@@ -127,4 +127,7 @@ private:
 task<void> serve_inference(gateway_context& context, request_kind kind, const http_request& request,
                            exchange& out);
 
+/// POST /v1/responses: served as the chat that it amounts to.
+task<void> serve_responses(gateway_context& context, const http_request& request, exchange& out);
+
 } // namespace consort::gateway

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/openai_request.hpp"
 
+#include "gateway/body_fields.hpp"
 #include "gateway/embeddings.hpp"
 #include "gateway/json_text.hpp"
 #include "gateway/limits.hpp"
@@ -20,28 +21,6 @@ using document = nlohmann::json; // Field order does not matter here; look-ups d
 
 constexpr std::size_t bytes_per_token = 4;      ///< English text, most tokenizers.
 constexpr std::uint32_t tokens_per_message = 4; ///< Role and separators of a template.
-
-std::string quoted(std::string_view field) {
-  return "`" + std::string(field) + "`";
-}
-
-api_error wrong_type(std::string_view field, std::string_view wanted) {
-  return bad_request("invalid_type", quoted(field) + " must be " + std::string(wanted),
-                     std::string(field));
-}
-api_error wrong_value(std::string_view field, std::string_view wanted) {
-  return bad_request("invalid_value", quoted(field) + " must be " + std::string(wanted),
-                     std::string(field));
-}
-api_error missing(std::string_view field) {
-  return bad_request("missing_field", quoted(field) + " is required", std::string(field));
-}
-
-/// The member, or null when absent or JSON null (OpenAI clients send null for "default").
-const document* member(const document& from, std::string_view field) {
-  const auto found = from.find(field);
-  return found == from.end() || found->is_null() ? nullptr : &*found;
-}
 
 /// Reads the known fields of one body; keeps the first failure.
 class body_reader {

@@ -61,6 +61,18 @@ json completion_schema() {
   return out;
 }
 
+json responses_schema() {
+  return {{"type", "object"},
+          {"required", {"model", "input"}},
+          {"properties",
+           {{"model", {{"type", "string"}}},
+            {"input", {{"description", "A string, or items: messages, calls and their outputs"}}},
+            {"instructions", {{"type", "string"}}},
+            {"stream", {{"type", "boolean"}}},
+            {"max_output_tokens", {{"type", "integer"}, {"minimum", 1}}}}},
+          {"additionalProperties", true}};
+}
+
 json embedding_schema() {
   const json text{{"type", "string"}, {"minLength", 1}};
   const json texts{{"type", "array"},
@@ -94,6 +106,8 @@ json strings_schema(const std::vector<std::string>& required,
 json request_body(std::string_view pattern) {
   if (pattern == "/v1/chat/completions")
     return body_of(chat_schema());
+  if (pattern == "/v1/responses")
+    return body_of(responses_schema());
   if (pattern == "/v1/completions")
     return body_of(completion_schema());
   if (pattern == "/v1/embeddings")

@@ -17,6 +17,10 @@ task<void> chat(gateway_context& context, const http_request& request, const std
                 exchange& out) {
   co_await serve_inference(context, request_kind::chat, request, out);
 }
+task<void> response(gateway_context& context, const http_request& request, const std::string&,
+                    exchange& out) {
+  co_await serve_responses(context, request, out);
+}
 task<void> completion(gateway_context& context, const http_request& request, const std::string&,
                       exchange& out) {
   co_await serve_inference(context, request_kind::completion, request, out);
@@ -37,6 +41,7 @@ task<void> front_page(gateway_context&, const http_request&, const std::string&,
 
 constexpr std::array table{
     route{"POST", "/v1/chat/completions", chat, "openai", "Answer a conversation"},
+    route{"POST", "/v1/responses", response, "openai", "Answer a conversation, in items"},
     route{"POST", "/v1/completions", completion, "openai", "Continue a text"},
     route{"POST", "/v1/embeddings", embedding, "openai", "Vectors of texts"},
     route{"GET", "/v1/models", list_models, "openai", "Models served"},

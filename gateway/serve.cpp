@@ -4,6 +4,8 @@
 #include "gateway/embeddings.hpp"
 #include "gateway/inference.hpp"
 #include "gateway/log.hpp"
+#include "gateway/responses_exchange.hpp"
+#include "gateway/responses_request.hpp"
 
 #include <algorithm>
 #include <ctime>
@@ -98,6 +100,28 @@ task<void> serve_inference(gateway_context& context, request_kind kind, const ht
   inference serving(context, out, kind, std::get<request_options>(options),
                     std::get<parsed_body>(parsed), request.body);
   co_await serving.run();
+}
+
+task<void> serve_responses(gateway_context& context, const http_request& request, exchange& out) {
+  auto asked = chat_of_responses(request.body);
+  if (const auto* failure = std::get_if<api_error>(&asked)) {
+    co_await refuse(context, request, out, *failure, request_end::invalid);
+    co_return;
+  }
+  auto& question = std::get<chat_question>(asked);
+  const auto bytes_max = context.config.limits.body_bytes;
+  if (question.body.size() > bytes_max) { // The other shape may take a few bytes more.
+    const api_error failure{.status = 413,
+                            .code = "body_too_large",
+                            .message
+                            = "the body exceeds " + std::to_string(bytes_max) + " bytes as a chat"};
+    co_await refuse(context, request, out, failure, request_end::invalid);
+    co_return;
+  }
+  auto chat = request;
+  chat.body = std::move(question.body);
+  responses_exchange turned(out, std::move(question.echo));
+  co_await serve_inference(context, request_kind::chat, chat, turned);
 }
 
 std::variant<request_meta, api_error> meta_of(gateway_context& context,

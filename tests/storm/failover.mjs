@@ -136,7 +136,7 @@ async function split(record, faults, offset) {
   };
 }
 
-/// So many faults of one cluster under load. Returns: its streams, and the gaps of those that moved.
+/// So many faults of one cluster under load. Returns: its streams, and the gaps of those moved.
 async function measure(faults) {
   const load = new Load(hosts.gateway, random, {
     width: options.streams,

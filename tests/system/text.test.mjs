@@ -160,6 +160,27 @@ with_cluster('the OpenAI API', {}, async (check, cluster) => {
     assert.equal(chunks.map((one) => one.choices[0]?.text ?? '').join(''), expected);
   });
 
+  await check('responses, whole and streamed, are the chat in items', async () => {
+    const body = { model, input: 'Tell me a story.', max_output_tokens: 16, temperature: 0 };
+    const whole = await client.responses.create(body, cpu);
+    assert.equal(whole.object, 'response');
+    assert.equal(whole.status, 'incomplete');
+    assert.equal(whole.incomplete_details.reason, 'max_output_tokens');
+    assert.equal(whole.usage.output_tokens, 16);
+    const chat = await client.chat.completions.create(
+      { model, messages: [{ role: 'user', content: body.input }], max_tokens: 16, temperature: 0 },
+      cpu,
+    );
+    assert.equal(whole.output_text, chat.choices[0].message.content);
+    const events = await collect(await client.responses.create({ ...body, stream: true }, cpu));
+    const deltas = events.filter((one) => one.type === 'response.output_text.delta');
+    assert.ok(deltas.length > 4, `${deltas.length} pieces are not a stream`);
+    assert.equal(deltas.map((one) => one.delta).join(''), whole.output_text);
+    assert.equal(events.at(-1).type, 'response.incomplete');
+    const asked = client.responses.create({ ...body, previous_response_id: 'resp_1' });
+    await assert.rejects(asked, { status: 400, param: 'previous_response_id' });
+  });
+
   await check('embeddings are refused with the reason where no device makes any', async () => {
     const asked = client.embeddings.create({ model, input: 'The sea' });
     await assert.rejects(asked, (refused) => {

@@ -48,6 +48,38 @@ TEST_F(Serve, StreamIsRoleTokensFinishDone) {
   EXPECT_EQ(lines[5], "[DONE]");
 }
 
+TEST_F(Serve, ResponsesAreChatsInItems) {
+  start();
+  http_client client(http_port());
+  const auto whole = client.post("/v1/responses", R"({"model":"m","input":"x"})");
+  ASSERT_EQ(whole.status, 200);
+  EXPECT_EQ(whole.headers.at("X-Consort-Device"), "local/cpu0");
+  const auto body = nlohmann::json::parse(whole.body);
+  EXPECT_EQ(body["object"], "response");
+  EXPECT_EQ(body["output"][0]["content"][0]["text"], "Hello w\xC3\xB6rld!");
+  EXPECT_EQ(body["usage"]["output_tokens"], 3);
+  const auto streamed = client.post("/v1/responses", R"({"model":"m","input":"x","stream":true})");
+  EXPECT_TRUE(streamed.complete);
+  EXPECT_EQ(streamed.headers.at("Content-Type"), "text/event-stream");
+  EXPECT_TRUE(streamed.body.starts_with("event: response.created\n")) << streamed.body;
+  EXPECT_NE(streamed.body.find("event: response.completed\n"), std::string::npos);
+  EXPECT_EQ(streamed.body.find("[DONE]"), std::string::npos);
+  const auto wrong = client.post("/v1/responses", R"({"model":"m"})", "X-Request-Id: mine-2\r\n");
+  EXPECT_EQ(wrong.status, 400);
+  EXPECT_EQ(error_of(wrong)["param"], "input");
+  EXPECT_EQ(wrong.headers.at("X-Request-Id"), "mine-2");
+}
+
+TEST_F(Serve, AResponsesBodyThatOutgrowsTheLimitAsAChatIsTooLarge) {
+  const std::string body = R"({"model":"m","input":"x"})";
+  config_.limits.body_bytes = body.size();
+  start();
+  http_client client(http_port());
+  const auto answer = client.post("/v1/responses", body);
+  EXPECT_EQ(answer.status, 413);
+  EXPECT_EQ(error_of(answer)["code"], "body_too_large");
+}
+
 TEST_F(Serve, CompletionsServeTextInBothForms) {
   start();
   http_client client(http_port());
