@@ -220,9 +220,10 @@ test('a folder dropped into a running cluster, and taken out', { timeout: 240_00
   await check('it goes with SIGHUP, with its server', async () => {
     fs.rmSync(folder, { recursive: true });
     process.kill(cluster.pid, 'SIGHUP');
-    await eventually('its devices are lost', async () =>
-      (await cluster.list('devices')).every((one) => one.spec.type !== 'pim' || !one.alive),
+    await eventually('its devices are gone', async () =>
+      (await cluster.list('devices')).every((one) => one.spec.type !== 'pim'),
     );
+    expect_error(await cluster.complete({ max_tokens: 4 }, pim), 422, /^(?!.*local\/pim)/);
     await eventually('its server has ended', () =>
       descendants(cluster.pid).every((one) => !/fake-server/.test(command_line(one.pid))),
     );
