@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: a newer compiler under a running cluster. Its engine is built while the former serves, takes
-// its place without a failed request, and one command goes back.
+// Goal: a newer compiler under a running cluster. Its engine is built while the former serves,
+// takes its place without a failed request, and one command goes back.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
