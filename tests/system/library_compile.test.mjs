@@ -115,7 +115,8 @@ test('a build behind the C ABI that nobody wants any more', { timeout: 120_000 }
   });
   await cluster.start();
   const check = checker(t, cluster);
-  const staging = path.join(cluster.data, 'staging'); // A folder for each agent, and in it one a build.
+  // A folder for each agent, and in it one for each build.
+  const staging = path.join(cluster.data, 'staging');
   const staged = () =>
     fs.readdirSync(staging).flatMap((agent) => fs.readdirSync(path.join(staging, agent)));
   const begin = async () => {
