@@ -298,6 +298,7 @@ const start_faults = {
   refuse: /no license found/,
   'die-loading': /exited with 9/,
   'load-forever': /was not ready/,
+  disk: /exited with 1.*No space left on device/s,
 };
 
 test('a server that does not start is named, and others serve', { timeout: 540_000 }, async (t) => {
@@ -317,6 +318,56 @@ test('a server that does not start is named, and others serve', { timeout: 540_0
         const refused = await cluster.complete({ max_tokens: 4 }, only, 60_000);
         assert.ok(refused.status >= 500, refused.text);
         assert.match(cluster.output + refused.text, pattern);
+      } finally {
+        await cluster.destroy();
+        fake.remove();
+      }
+    });
+});
+
+test('a server of our own that calls the model otherwise', { timeout: 240_000 }, async (t) => {
+  const fake = new FakeVendor();
+  fake.faults('server=wrong-model');
+  const cluster = new Cluster({ args: ['--plugins', fake.plugins] });
+  t.after(async () => {
+    await cluster.destroy();
+    fake.remove();
+  });
+  await cluster.start();
+  const answer = await cluster.complete({ max_tokens: 4 }, pim, 60_000);
+  assert.equal(answer.status, 200, answer.text);
+  assert.equal(answer.json.model, await cluster.model(), 'the client sees the name it asked for');
+  assert.match(cluster.output, /is served by its own server as somebody-else/);
+});
+
+const compiler_faults = {
+  exit: /E1042: operator rope_v2 is not supported/,
+  nothing: /wrote no output/,
+  hang: /ran out of time|timeout/i,
+};
+
+test('what a compiler does wrong is told, and others serve', { timeout: 240_000 }, async (t) => {
+  for (const [fault, pattern] of Object.entries(compiler_faults))
+    await t.test(fault, async () => {
+      const fake = new FakeVendor();
+      const file = path.join(fake.folder, 'plugin.json');
+      const text = fs.readFileSync(file, 'utf8');
+      fs.writeFileSync(file, text.replace('"20s", "disk"', '"1s", "disk"'));
+      fake.faults(`cc=${fault}`);
+      const cluster = new Cluster({ args: ['--plugins', fake.plugins] });
+      try {
+        await cluster.start();
+        const only = { ...pim, 'X-Consort-Wait': '5s' };
+        const refused = await cluster.complete({ max_tokens: 4 }, only, 60_000);
+        assert.ok(refused.status === 422 || refused.status === 503, refused.text);
+        const built = (one) => one.key.profile.compiler === 'fake-cc';
+        await eventually('its words are kept', async () =>
+          pattern.test((await cluster.list('artifacts')).find(built).last_error),
+        );
+        const either = { 'X-Consort-Device': 'pim|cpu' };
+        const answer = await cluster.complete({ max_tokens: 4 }, either, 60_000);
+        assert.equal(answer.status, 200, answer.text);
+        assert.match(answer.headers.get('x-consort-device'), /cpu/);
       } finally {
         await cluster.destroy();
         fake.remove();
