@@ -64,6 +64,13 @@ test('what a monitor does wrong is said by plugin check', { timeout: 240_000 }, 
       assert.match(done.stdout + done.stderr, pattern);
       assert.ok(Date.now() - began < 15_000, 'within the limits of a probe');
     });
+  await t.test('a tool that lost its mode is named', async () => {
+    fake.faults();
+    fs.chmodSync(path.join(fake.folder, 'fake-smi'), 0o644);
+    const done = await run_cli(['plugin', 'check', fake.folder]);
+    assert.match(done.stdout, /fake-smi is there, but is no executable: chmod \+x/);
+    fs.chmodSync(path.join(fake.folder, 'fake-smi'), 0o755);
+  });
   await t.test('na: an unreadable figure is unknown, and the device is good', async () => {
     fake.faults('smi=na');
     const done = await run_cli(['plugin', 'check', fake.folder]);
