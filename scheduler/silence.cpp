@@ -99,7 +99,10 @@ bool may_move(const core_state& s, const request_row& r) {
 void expect_first_token(core_state& s, request_row& r) {
   const auto& model = s.models[r.model];
   const auto place = place_of_attempt(s, r);
-  const auto predicted = first_token_ns(model.endpoints.at(place), model.endpoints.pace(place));
+  auto predicted = first_token_ns(model.endpoints.at(place), model.endpoints.pace(place));
+  // Where nothing is streamed the first thing that is heard is the whole answer.
+  if (!s.devices[model.endpoints.at(place).device].spec.capability.runtime.streaming)
+    predicted += r.held.work_ns;
   const bool known = model.endpoints.room(place).samples >= limits::explore_samples;
   r.gap_us = allowance(predicted, limits::first_token_factor,
                        known ? limits::first_token_floor_us : limits::first_token_unknown_us);
