@@ -67,6 +67,7 @@ private:
   void want_reload(const messages::query* by);
   void retry_probes();
   void apply(const node::inventory_change& change);
+  void end_builds_of_nobody();
   void tell_reloaded(const node::inventory_change& change);
 
   void carry_out(const core::grant_lease& lease);
@@ -102,7 +103,11 @@ private:
   std::map<instance_id, hosted_instance> hosted_;
   std::map<allocation_id, epoch> grants_; ///< Held in the ledger, by fence.
   std::deque<core::event> ends_held_;     ///< Ends that happened while no link was open.
-  std::map<compile_id, caf::actor> compiles_;
+  struct running_build {
+    caf::actor worker;
+    build_profile by;
+  };
+  std::map<compile_id, running_build> compiles_;
   caf::actor telemetry_;
   bool reloading_ = false;
   bool reload_again_ = false; ///< Asked for while one was going on, which may have looked already.

@@ -79,8 +79,8 @@ caf::behavior door_state::make_behavior() {
 }
 
 void door_state::stop_workers() {
-  for (const auto& [id, worker] : compiles_)
-    stop(worker);
+  for (const auto& [id, build] : compiles_)
+    stop(build.worker);
   for (const auto& [id, worker] : devices_)
     stop(worker);
   if (telemetry_)
@@ -128,12 +128,33 @@ void door_state::apply(const node::inventory_change& change) {
     else
       spawn_device(device);
   }
+  if (!change.plugins_gone.empty())
+    end_builds_of_nobody();
   stop(telemetry_);
   spawn_telemetry();
   if (greeted_)
     advertise();
   tell_reloaded(change);
   retry_probes();
+}
+
+/// A plugin that went takes its compilers along. One that is still there and does not name its
+/// compiler for now, as its version could not be asked, loses no build of an hour for that.
+void door_state::end_builds_of_nobody() {
+  const auto known = options_.agent->toolchains();
+  for (auto at = compiles_.begin(); at != compiles_.end();) {
+    if (std::find(known.begin(), known.end(), at->second.by) != known.end()) {
+      ++at;
+      continue;
+    }
+    stop(at->second.worker);
+    const core::event ended = core::compile_failed{
+        at->first,
+        own_.life,
+        {recovery::retry_elsewhere, "compiler_gone", "its plugin was taken out while it ran"}};
+    at = compiles_.erase(at);
+    greeted_ ? report(ended) : hold(ended);
+  }
 }
 
 /// A tool that failed may only have been slow, or its driver not up yet: it is asked again, ever
@@ -392,15 +413,16 @@ void door_state::carry_out(const core::start_compile& start) {
         {recovery::retry_later, "compiles_full",
          "this node already runs " + std::to_string(limits::compiles_max) + " compiles"}});
   compiles_[start.compile]
-      = spawn_worker<compile_state>(self_, options_.own_threads, options_.agent, start, own_.life,
-                                    caf::actor_cast<caf::actor>(self_));
+      = {spawn_worker<compile_state>(self_, options_.own_threads, options_.agent, start, own_.life,
+                                     caf::actor_cast<caf::actor>(self_)),
+         start.key.profile};
 }
 
 void door_state::carry_out(const core::cancel_compile& cancel) {
   const auto found = compiles_.find(cancel.compile);
   if (found == compiles_.end())
     return;
-  stop(found->second);
+  stop(found->second.worker);
   compiles_.erase(found);
 }
 

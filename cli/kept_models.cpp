@@ -14,6 +14,18 @@ declaration_map models_to_keep(const std::vector<model_spec>& declared,
   return kept;
 }
 
+namespace {
+
+/// Shapes of GGUF files once lacked the feed-forward width: engines of an architecture would be
+/// shared by models that differ in it. Without a shape they are built for these weights alone.
+void distrust_old_shapes(model_spec& spec) {
+  for (auto& variant : spec.variants)
+    if (variant.format == "gguf" && variant.shape.find("-i") == std::string::npos)
+      variant.shape.clear();
+}
+
+} // namespace
+
 restored_models restore_models(const declaration_map& kept,
                                const std::set<std::string>& configured) {
   restored_models out;
@@ -25,11 +37,13 @@ restored_models restore_models(const declaration_map& kept,
     }
     const auto parsed = nlohmann::json::parse(text, nullptr, false);
     auto spec = gateway::model_spec_from_json(parsed);
-    if (spec)
+    if (spec) {
+      distrust_old_shapes(*spec);
       out.models.push_back(*std::move(spec));
-    else
+    } else {
       out.left_out.push_back("model " + name + ", added at run time, cannot be read back: "
                              + spec.failure().message + "; add it again");
+    }
   }
   return out;
 }

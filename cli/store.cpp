@@ -14,6 +14,7 @@
 #include <CLI/App.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
@@ -236,6 +237,16 @@ exit_code keep(context& env, const store_flags& flags, bool wanted) {
   });
 }
 
+/// Has running agents look at their stores now, where a server answers. Returns: what came of it,
+/// or what is left to do.
+std::string have_it_taken_up(const context& env) {
+  const json body{{"timeout", "20s"}};
+  const bool asked
+      = send(env, "POST", "/api/v1/plugins/reload", body, std::chrono::seconds(25)).ok();
+  return asked ? "the cluster's agents have looked at their stores again"
+               : "a running agent takes it up on SIGHUP or `consort plugins reload`";
+}
+
 /// An earlier one is served again, whichever version of its compiler the device's plugin names now;
 /// nothing is built or removed.
 exit_code roll_back(context& env, const store_flags& flags) {
@@ -244,7 +255,7 @@ exit_code roll_back(context& env, const store_flags& flags) {
       return complain(env, preferred.failure());
     env.out << found.content.value
             << " is the one of its profile and target that this host serves, "
-            << "until another is built or copied here; a running agent takes it up on SIGHUP\n";
+            << "until another is built or copied here; " << have_it_taken_up(env) << '\n';
     return exit_code::done;
   });
 }

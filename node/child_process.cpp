@@ -312,6 +312,18 @@ std::string find_program(const std::string& name, const std::string& folder) {
   return {};
 }
 
+std::string no_executable(const std::string& name, const std::string& folder) {
+  const auto path = name.starts_with('/') ? name : folder + "/" + name;
+  struct stat found {};
+  const bool here = !name.empty() && ::stat(path.c_str(), &found) == 0 && S_ISREG(found.st_mode);
+  return here ? path + " is there, but is no executable: chmod +x" : std::string();
+}
+
+std::string missing_program(const std::string& name, const std::string& folder) {
+  auto wrong = no_executable(name, folder);
+  return wrong.empty() ? "no program " + name + " in " + folder + " or in PATH" : wrong;
+}
+
 std::string describe_exit(const child_exit& end) {
   if (end.timed_out)
     return "ran out of time";

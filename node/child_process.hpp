@@ -98,6 +98,12 @@ private:
 /// else an executable in `folder`, else one in PATH. Empty when there is none.
 [[nodiscard]] std::string find_program(const std::string& name, const std::string& folder = {});
 
+/// For a name that find_program() does not find: what is wrong with the file of that name in
+/// `folder`, which a copy without its mode is. Empty when there is no such file.
+[[nodiscard]] std::string no_executable(const std::string& name, const std::string& folder);
+/// The same, or that there is none: a whole sentence.
+[[nodiscard]] std::string missing_program(const std::string& name, const std::string& folder);
+
 /// `exited with 3`, `was killed by signal 9`, `ran out of time`: for messages.
 [[nodiscard]] std::string describe_exit(const child_exit& end);
 

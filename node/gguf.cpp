@@ -178,6 +178,10 @@ void read_architecture(inspection& now) {
     return now.fail(prefix + "attention.head_count",
                     std::to_string(heads) + " heads and " + std::to_string(kv_heads)
                         + " KV heads do not fit an embedding of " + std::to_string(info.embedding));
+  info.feed_forward = static_cast<std::uint32_t>(
+      now.largest(prefix + "feed_forward_length", embedding_max, 0, info.feed_forward_sum));
+  info.experts
+      = static_cast<std::uint32_t>(now.whole(prefix + "expert_count", 0, embedding_max, 0));
   const auto width = info.embedding / heads;
   const auto key_width = now.whole(prefix + "attention.key_length", 1, embedding_max, width);
   const auto value_width = now.whole(prefix + "attention.value_length", 1, embedding_max, width);
@@ -231,6 +235,26 @@ void read_digests(inspection& now) {
     now.info.chat_template = hash_text(chat);
 }
 
+/// All that an engine which binds an architecture has built in. What a model does not have is not
+/// in its name.
+std::string shape_of(const gguf_info& info) {
+  std::string shape = info.architecture;
+  const auto add = [&](const char* letter, std::uint64_t value, bool always = true) {
+    if (always || value > 0)
+      shape += letter + std::to_string(value);
+  };
+  add("-l", info.layers);
+  add("-d", info.embedding);
+  add("-i", info.feed_forward, false);
+  if (info.feed_forward_sum != std::uint64_t{info.feed_forward} * info.layers)
+    add("s", info.feed_forward_sum);
+  add("-e", info.experts, false);
+  add("-h", info.heads);
+  add("-k", info.kv_heads);
+  add("-v", info.vocabulary);
+  return shape;
+}
+
 } // namespace
 
 result<gguf_info> inspect_gguf(std::span<const std::byte> bytes, std::uint64_t file_bytes) {
@@ -255,9 +279,7 @@ result<gguf_info> inspect_gguf(std::span<const std::byte> bytes, std::uint64_t f
   auto& info = now.info;
   info.tensors = head.tensors;
   info.quantization = main_type(tensors);
-  info.shape = info.architecture + "-l" + std::to_string(info.layers) + "-d"
-               + std::to_string(info.embedding) + "-h" + std::to_string(info.heads) + "-k"
-               + std::to_string(info.kv_heads) + "-v" + std::to_string(info.vocabulary);
+  info.shape = shape_of(info);
   return info;
 }
 

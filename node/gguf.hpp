@@ -24,6 +24,9 @@ struct gguf_info {
   std::uint32_t heads = 0;
   std::uint32_t kv_heads = 0;           ///< Largest over the layers.
   std::uint32_t vocabulary = 0;         ///< Tokens.
+  std::uint32_t feed_forward = 0;       ///< Largest width over the layers; 0 = it does not say.
+  std::uint64_t feed_forward_sum = 0;   ///< Of these widths: tells layers of several apart.
+  std::uint32_t experts = 0;            ///< 0 = it is no mixture of them.
   std::uint32_t kv_bytes_per_token = 0; ///< With an f16 cache, over all layers.
   std::string quantization;             ///< Type of most weight bytes: `f16`, `q8_0` ...
   std::uint64_t weight_bytes = 0;       ///< Of all tensors.
@@ -31,7 +34,7 @@ struct gguf_info {
   bool has_chat_template = false;
   digest tokenizer;     ///< Of all `tokenizer.*` values but the template, as stored.
   digest chat_template; ///< Empty when there is none.
-  std::string shape;    ///< Fingerprint: architecture and dimensions, e.g. `llama-l6-d256-v2048`.
+  std::string shape; ///< Fingerprint: architecture and dimensions, e.g. `llama-l6-d256-i688-h8-v9`.
 };
 
 /// Checks a file of `file_bytes` bytes (at least `bytes.size()`) by its head: all that precedes the

@@ -47,8 +47,7 @@ result<child_spec> tool_of(const std::vector<std::string>& command, const std::s
     spec.argv.push_back(replace_placeholders(argument, {{"plugin", folder}}));
   const auto program = find_program(spec.argv.front(), folder);
   if (program.empty())
-    return error{recovery::retry_later, "tool_missing",
-                 "no program " + spec.argv.front() + " in " + folder + " or in PATH"};
+    return error{recovery::retry_later, "tool_missing", missing_program(spec.argv.front(), folder)};
   spec.argv.front() = program;
   spec.work_path = folder;
   spec.timeout_us = timeout_us;
@@ -140,6 +139,10 @@ result<done> json_plugin::available() {
       missing += (missing.empty() ? "" : ", ")
                  + (test.what == availability_test::kind::variable ? "$" : std::string())
                  + test.name;
+    const bool program = test.what == availability_test::kind::command;
+    if (const auto wrong = program && !here ? no_executable(test.name, folder_) : "";
+        !wrong.empty())
+      missing += " (" + wrong + ")";
   }
   const bool good
       = document_.available.tests.empty() || (document_.available.any ? any : missing.empty());

@@ -85,8 +85,9 @@ inline constexpr std::size_t server_cache_files_max = 100'000; ///< A cache of m
 inline constexpr duration_us runtime_start_us_default = 60 * second_us;
 inline constexpr duration_us runtime_start_us_max
     = 3 * 3'600 * second_us; ///< Cold starts of some servers compile for two hours.
-inline constexpr std::size_t runtime_failures_max = 64;           ///< Rules of one runtime.
-inline constexpr duration_us server_silence_us = 120 * second_us; ///< Of a stream.
+inline constexpr std::size_t runtime_failures_max = 64; ///< Rules of one runtime.
+inline constexpr duration_us server_silence_us
+    = 120 * second_us; ///< Of a stream, and of one whose head has not come.
 inline constexpr duration_us server_silence_us_max = 3'600 * second_us;
 inline constexpr duration_us server_connect_us = 2 * second_us; ///< TCP.
 inline constexpr duration_us server_look_us = second_us / 5;    ///< Between looks whether ready.
@@ -126,7 +127,6 @@ inline constexpr std::uint64_t rate_per_min_max = 1'000'000'000;
 inline constexpr duration_us unused_us = 6 * second_us; ///< Tokens without work, at least.
 inline constexpr std::uint32_t unused_readings = 4;     ///< In a row.
 
-inline constexpr duration_us server_head_us = 600 * second_us; ///< Request sent, head received.
 inline constexpr std::size_t server_head_bytes_max = 16 * 1024;
 inline constexpr std::size_t server_refusal_bytes_max = 64 * 1024; ///< Body of a refusal, kept.
 inline constexpr std::size_t server_message_bytes_max = 512;       ///< Of a message, kept.

@@ -26,6 +26,7 @@ void fire(pass& p, const timer& due) {
   case timer_kind::gateway: return check_gateway(p, row);
   case timer_kind::drain_node: return check_drained_node(p, row);
   case timer_kind::drain_device: return check_drained_device(p, row);
+  case timer_kind::withdraw: return check_withdrawn(p, row);
   case timer_kind::found: return judge_found(p);
   case timer_kind::trust: return refresh_node(p, row);
   case timer_kind::look: p.s.looking = false; return look_later(p);

@@ -29,7 +29,8 @@ void match_selectors(core_state& s, index device) {
       continue;
     auto& row = s.selectors[at];
     row.matches.resize(s.devices.end(), 0);
-    row.matches[device] = row.admits(s.devices[device].spec) ? 1 : 0;
+    const auto& one = s.devices[device];
+    row.matches[device] = !one.withdrawn && row.admits(one.spec) ? 1 : 0;
   }
 }
 
@@ -131,6 +132,8 @@ void on(pass& p, const device_advertised& e) {
   const bool respecified = device.spec != e.spec;
   device.spec = e.spec;
   device.present = true;
+  device.withdrawn = false;
+  device.withdraw_at = 0;
   device.reading = {};
   device.foreign_bytes = device.foreign_seen = 0;
   if (respecified && !fresh)
@@ -190,7 +193,20 @@ void on(pass& p, const device_lost& e) {
   if (at == none || !believed(p.s, p.s.devices[at].node, e.life))
     return;
   lose_device(p, at, e.reason.empty() ? "its node lost it" : e.reason);
+  auto& device = p.s.devices[at];
+  device.withdraw_at = p.now + limits::withdraw_grace_us;
+  arm(p.s, device.withdraw_at, timer_kind::withdraw, at);
   changed(p.s);
+}
+
+void check_withdrawn(pass& p, index at) {
+  auto& device = p.s.devices[at];
+  if (device.withdraw_at == 0 || device.withdraw_at > p.now)
+    return;
+  device.withdraw_at = 0;
+  device.withdrawn = true;
+  match_selectors(p.s, at);
+  changed_statically(p.s);
 }
 
 void lose_device(pass& p, index at, const std::string& why) {

@@ -52,6 +52,8 @@ void add_hardware(const core_state& s, hasher& into) {
     const auto& one = s.devices[at];
     into.text(name);
     into.flag(one.present);
+    into.flag(one.withdrawn);
+    into.number(one.withdraw_at);
     into.flag(one.draining);
     into.flag(one.cordoned);
     into.number(one.move_at);

@@ -50,6 +50,8 @@ void check_gateway(pass& p, index gateway);
 
 // --- devices.cpp ---
 void lose_device(pass& p, index device, const std::string& why);
+/// Forgets a device that its node gave up, unless it is back by now.
+void check_withdrawn(pass& p, index device);
 /// Another process speaks for the device: what its predecessor did is not held against it.
 void forgive_device(core_state& s, index device);
 /// Recomputes what decisions read of everything led from the device.

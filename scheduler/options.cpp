@@ -186,7 +186,8 @@ void refresh_options(core_state& s, index model) {
   ++row.options_made;
   row.options.clear();
   for (const auto& [name, device] : s.device_names)
-    row.options.push_back(fit(s, row.spec, device));
+    if (!s.devices[device].withdrawn)
+      row.options.push_back(fit(s, row.spec, device));
 }
 
 namespace {

@@ -99,7 +99,10 @@ bool may_move(const core_state& s, const request_row& r) {
 void expect_first_token(core_state& s, request_row& r) {
   const auto& model = s.models[r.model];
   const auto place = place_of_attempt(s, r);
-  const auto predicted = first_token_ns(model.endpoints.at(place), model.endpoints.pace(place));
+  auto predicted = first_token_ns(model.endpoints.at(place), model.endpoints.pace(place));
+  // Where nothing is streamed the first thing that is heard is the whole answer.
+  if (!s.devices[model.endpoints.at(place).device].spec.capability.runtime.streaming)
+    predicted += r.held.work_ns;
   const bool known = model.endpoints.room(place).samples >= limits::explore_samples;
   r.gap_us = allowance(predicted, limits::first_token_factor,
                        known ? limits::first_token_floor_us : limits::first_token_unknown_us);
@@ -215,7 +218,11 @@ void judge_silence(pass& p, index slot) {
     return fail_attempt(p, slot, silent("ticket_expired", "nobody opened its ticket", false));
   // Should it have been alive after all, the endpoint is given more time from now on.
   endpoint_of(s, r).saw_gap(p.now - r.heard_at, p.now);
-  fail_attempt(p, slot, silent("attempt_stalled", "its device fell silent", true));
+  fail_attempt(p, slot,
+               silent("attempt_stalled",
+                      r.tokens > 0 ? "its device fell silent"
+                                   : "its device took the request and said nothing",
+                      true));
 }
 
 } // namespace consort::core

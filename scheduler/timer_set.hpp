@@ -24,6 +24,7 @@ enum class timer_kind : std::uint8_t {
   gateway,
   drain_node,
   drain_device,
+  withdraw,
   look,
   found,
   trust

@@ -123,8 +123,9 @@ device_view view_device(const core_state& s, index at) {
 void view_devices(const core_state& s, page& into) {
   auto at = into.first_of(view_part::devices, s.device_names);
   for (; at != s.device_names.end(); ++at)
-    if (!into.add(into.made.rows.devices, view_device(s, at->second),
-                  {view_part::devices, at->first, 0}))
+    if (!s.devices[at->second].withdrawn
+        && !into.add(into.made.rows.devices, view_device(s, at->second),
+                     {view_part::devices, at->first, 0}))
       return;
 }
 

@@ -49,7 +49,8 @@ task<void> server_attempt::relay(const attempt_body& body) {
     if (!prefilled || stopped_)
       co_return; // Its end has been delivered.
   }
-  const auto status = co_await http_.ask(request->path, request->body, limits::server_head_us);
+  const auto status
+      = co_await http_.ask(request->path, request->body, how_.spec.silence_us, taken());
   if (stopped_)
     co_return;
   if (!status) {
@@ -91,7 +92,7 @@ task<void> server_attempt::refuse(unsigned status) {
 /// has ended.
 task<result<done>> server_attempt::prefill(server_request& asked) {
   const auto body = prefill_body(asked.body);
-  const auto status = co_await first_->ask(asked.path, body, limits::server_head_us);
+  const auto status = co_await first_->ask(asked.path, body, how_.spec.silence_us, taken());
   if (stopped_ || !status)
     co_return done{};
   const auto said
@@ -108,10 +109,16 @@ task<result<done>> server_attempt::prefill(server_request& asked) {
   co_return why;
 }
 
+std::function<void()> server_attempt::taken() {
+  return [this] { deliver({attempt_opened{}}); };
+}
+
 void server_attempt::deliver(std::vector<attempt_event> happened) {
   for (auto& event : happened) {
     if (!sink_)
       return;
+    if (std::holds_alternative<attempt_opened>(event) && std::exchange(opened_, true))
+      continue; // The answer's own, once it has a head.
     how_.generated += !embeds_ && std::holds_alternative<attempt_tokens>(event) ? 1 : 0;
     const auto* completed = std::get_if<attempt_completed>(&event);
     if (completed != nullptr)

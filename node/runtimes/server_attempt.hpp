@@ -2,8 +2,10 @@
 #pragma once
 /// One attempt at a model server: sends its body, turns the answer into events, and closes the
 /// connection when it is cancelled, which is how servers of this kind are told to stop. Where
-/// prompts are prefilled elsewhere it asks there first. Lives on its session's strand. Exactly one
-/// terminal event reaches the sink.
+/// prompts are prefilled elsewhere it asks there first. It counts as running once a server has its
+/// request: some send no head before their first token, and one that never does is then judged as
+/// any other that fell silent. Lives on its session's strand. Exactly one `attempt_opened` and one
+/// terminal event reach the sink.
 
 #include "node/runtimes/server_dialect.hpp"
 #include "node/runtimes/server_http.hpp"
@@ -45,6 +47,7 @@ private:
   links::task<void> relay(const attempt_body& body);
   links::task<result<done>> prefill(server_request& asked);
   links::task<void> refuse(unsigned status);
+  [[nodiscard]] std::function<void()> taken();
   void deliver(std::vector<attempt_event> happened);
 
   const server_call how_;
@@ -53,6 +56,7 @@ private:
   std::shared_ptr<attempt_sink> sink_; ///< Null once its terminal event has been delivered.
   const std::function<void(server_word)> heard_;
   bool stopped_ = false;
+  bool opened_ = false; ///< The sink knows that it runs.
   bool embeds_ = false; ///< It is asked for embeddings, not for text.
   std::optional<token_usage> usage_;
 };

@@ -154,7 +154,7 @@ std::string server_http::api(const std::string& path) const {
 }
 
 task<result<unsigned>> server_http::ask(const std::string& path, const std::string& body,
-                                        duration_us head_us) {
+                                        duration_us head_us, const std::function<void()>& sent) {
   const auto refused = co_await connect();
   if (refused && !stream_.distrust().empty())
     co_return error{recovery::retry_elsewhere, "server_untrusted",
@@ -177,7 +177,9 @@ task<result<unsigned>> server_http::ask(const std::string& path, const std::stri
   deadline_.set(head_us);
   const auto from = asio::buffer(request);
   // A server may answer before it has read the whole of what it refuses.
-  const auto [unsent, sent] = co_await asio::async_write(stream_, from, as_values);
+  const auto [unsent, bytes] = co_await asio::async_write(stream_, from, as_values);
+  if (!unsent && sent)
+    sent();
   const auto [failed, size]
       = co_await http::async_read_header(stream_, buffer_, parser_, as_values);
   if (failed)

@@ -14,6 +14,7 @@
 #include <boost/beast/http/buffer_body.hpp>
 #include <boost/beast/http/parser.hpp>
 
+#include <functional>
 #include <optional>
 #include <span>
 
@@ -43,10 +44,11 @@ public:
   /// Where this server has what the OpenAI protocol calls `path`; others stay as they are.
   [[nodiscard]] std::string api(const std::string& path) const;
 
-  /// Sends it and reads the answer's head. `body` empty = GET. Returns: the status;
-  /// `server_unreachable`, `server_broke_off` or `server_stalled` (retry elsewhere).
+  /// Sends it and reads the answer's head. `body` empty = GET; `sent`: called once the server has
+  /// it, before it says anything. Returns: the status; `server_unreachable`, `server_broke_off` or
+  /// `server_stalled` (retry elsewhere).
   links::task<result<unsigned>> ask(const std::string& path, const std::string& body,
-                                    duration_us head_us);
+                                    duration_us head_us, const std::function<void()>& sent = {});
   /// Returns: how many bytes of the body came; 0 = it is whole; the errors of ask().
   links::task<result<std::size_t>> read(std::span<char> into, duration_us silence_us);
   /// Up to `bytes_max` bytes of the body; less when it breaks off.

@@ -244,7 +244,7 @@ result<done> server_link::launch() {
   const auto program = find_program(child.argv.front(), spec_->work_path);
   if (program.empty())
     return error{recovery::retry_elsewhere, "tool_missing",
-                 "no program " + child.argv.front() + " in " + spec_->work_path + " or in PATH"};
+                 missing_program(child.argv.front(), spec_->work_path)};
   child.argv.front() = program;
   child.work_path = spec_->work_path;
   child.timeout_us = 0;

@@ -345,6 +345,78 @@ TEST(SpecSheet, ThatChangesLeavesWhatOthersOfItsKindShowed) {
   EXPECT_EQ(rate_of(1), 100U) << "of that kind only the sheet is known";
 }
 
+// --- devices that come and go ---
+
+void two_cpus(core_fixture& t) {
+  t.join("local");
+  t.advertise(cpu_spec("local", 0));
+  t.advertise(cpu_spec("local", 1));
+  t.declare(story_spec());
+  t.drop_all();
+}
+
+void give_up(core_fixture& t, const std::string& device) {
+  t.feed(device_lost{device_id(device), t.life_of("local"), "its plugin no longer finds it"});
+}
+
+TEST(Withdrawal, WhatItsNodeGaveUpIsToldToNobodyUntilItIsBack) {
+  core_fixture t;
+  two_cpus(t);
+  give_up(t, "local/cpu1");
+  ASSERT_EQ(t.view().devices.size(), 2U) << "it may be back at once";
+  EXPECT_FALSE(t.view().devices.at(1).alive);
+  t.pass_time_renewing(limits::withdraw_grace_us);
+  ASSERT_EQ(t.view().devices.size(), 1U);
+  t.submit("local/cpu1");
+  const auto refused = t.expect<reject_request>();
+  EXPECT_EQ(refused.http_status, 422);
+  EXPECT_NE(refused.reason.message.find("local/cpu0 selector"), std::string::npos);
+  EXPECT_EQ(refused.reason.message.find("local/cpu1 "), std::string::npos)
+      << refused.reason.message;
+  t.drop_all();
+  t.advertise(cpu_spec("local", 1));
+  EXPECT_EQ(t.view().devices.size(), 2U);
+  t.submit("local/cpu1");
+  t.take_all<queue_notice>();
+  EXPECT_EQ(t.finish_load().grant.shares[0].device.value, "local/cpu1");
+  t.drop_all();
+}
+
+TEST(Withdrawal, APluginThatIsReadAnewRefusesNobody) {
+  core_fixture t;
+  two_cpus(t);
+  give_up(t, "local/cpu1");
+  t.submit("local/cpu1");
+  t.pass_time_renewing(limits::withdraw_grace_us / 2);
+  EXPECT_TRUE(t.take_all<reject_request>().empty());
+  t.advertise(cpu_spec("local", 1));
+  t.take_all<queue_notice>();
+  EXPECT_EQ(t.finish_load().grant.shares[0].device.value, "local/cpu1");
+  t.pass_time_renewing(2 * limits::withdraw_grace_us);
+  EXPECT_EQ(t.view().devices.size(), 2U);
+  t.drop_all();
+}
+
+TEST(Withdrawal, WhoWaitsForItIsToldThatNobodyCan) {
+  core_fixture t;
+  two_cpus(t);
+  give_up(t, "local/cpu1");
+  t.submit("local/cpu1");
+  t.pass_time_renewing(limits::withdraw_grace_us);
+  EXPECT_EQ(t.take_all<reject_request>().at(0).http_status, 422);
+  t.drop_all();
+}
+
+TEST(Withdrawal, DevicesOfANodeThatIsAwayAreOnlyLost) {
+  core_fixture t;
+  two_cpus(t);
+  t.feed(node_lost{node_id{"local"}, t.life_of("local"), true, "stopped"});
+  t.pass_time(2 * limits::withdraw_grace_us);
+  ASSERT_EQ(t.view().devices.size(), 2U);
+  EXPECT_FALSE(t.view().devices.at(1).alive);
+  t.drop_all();
+}
+
 } // namespace
 
 } // namespace consort::core::testing

@@ -324,6 +324,37 @@ TEST(RetryStorm, OfAWholeClusterEndsWithItsBudget) {
   EXPECT_GT(retries, budget / 2);
 }
 
+/// Ten tokens a second, and an engine that took a request and says nothing.
+bool given_up(bool streams, duration_us silence) {
+  core_fixture t;
+  t.join("local");
+  auto slow = cpu_spec();
+  slow.spec.decode_tokens_per_s = 10;
+  slow.capability.runtime.streaming = streams;
+  t.advertise(slow);
+  t.declare(story_spec());
+  t.drop_all();
+  t.submit();
+  t.take_all<queue_notice>();
+  t.finish_load();
+  const auto granted = t.take_all<grant_ticket>().at(0);
+  t.start(granted);
+  t.pass_time_renewing(silence);
+  const bool ended = !t.take_all<revoke_attempt>().empty();
+  t.drop_all();
+  return ended;
+}
+
+TEST(FirstToken, OneThatNeverComesIsTheDevicesFault) {
+  EXPECT_FALSE(given_up(true, limits::first_token_unknown_us - second));
+  EXPECT_TRUE(given_up(true, limits::first_token_unknown_us + second));
+}
+
+TEST(FirstToken, AnAnswerThatComesWholeIsWaitedForAsAWhole) {
+  EXPECT_FALSE(given_up(false, limits::first_token_unknown_us + second));
+  EXPECT_TRUE(given_up(false, limits::stall_max_us + second)) << "not for ever";
+}
+
 } // namespace
 
 } // namespace consort::core::testing

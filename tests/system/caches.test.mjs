@@ -132,6 +132,6 @@ test('one engine serves all models of its architecture', { timeout: 240_000 }, a
     assert.deepEqual(fake.compiles(), ['build'], 'nothing more was built');
     const built = await kept_by(cluster, 'engine_architecture');
     assert.equal(built.length, 1);
-    assert.match(built[0].key.binds, /^llama-l6-d256.*-f16$/i);
+    assert.match(built[0].key.binds, /^llama-l6-d256-i688-.*-f16$/i);
   });
 });

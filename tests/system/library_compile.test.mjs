@@ -8,13 +8,13 @@ import path from 'node:path';
 import test from 'node:test';
 import { promisify } from 'node:util';
 import { Cluster, checker, eventually, expect_gone, descendants, root } from './support.mjs';
-import { command_line, temp_dir } from './support.mjs';
+import { command_line, run_cli, temp_dir } from './support.mjs';
 
 const server = path.join(root, 'tests/plugins/fakeserve');
 const source = path.join(root, 'tests/plugins/fakelib/compiler.c');
 const pim = { 'X-Consort-Device': 'vendor=Fake Vendor' };
 
-async function make_plugin(folder) {
+async function make_plugin(folder, timeout = '3s') {
   fs.cpSync(server, folder, { recursive: true });
   const object = path.join(folder, 'libfakecc.so');
   const flags = ['-shared', '-fPIC', '-fvisibility=hidden', '-I', root];
@@ -24,7 +24,7 @@ async function make_plugin(folder) {
   const { profile, target, formats } = plugin.build[0];
   plugin.build[0] = {
     ...{ profile, target, formats, compiler: 'fake-lib-cc', interface: 'c-abi' },
-    ...{ library: 'libfakecc.so', library_config: { folder }, timeout: '3s', disk: '1MiB' },
+    ...{ library: 'libfakecc.so', library_config: { folder }, timeout, disk: '1MiB' },
   };
   plugin.runtime.command = plugin.runtime.command.map((one) =>
     one === '{weights}' ? root + '/models/storyteller-5m-f16.gguf' : one,
@@ -100,5 +100,51 @@ test('a compiler behind the C ABI', { timeout: 300_000 }, async (t) => {
     const built = await artifact();
     assert.equal(built.key.profile.compiler_version, '2.3.1');
     assert.equal(built.quality.error_max, '0.01');
+  });
+});
+
+test('a build behind the C ABI that nobody wants any more', { timeout: 120_000 }, async (t) => {
+  const plugins = temp_dir('consort-plugins');
+  const folder = path.join(plugins, 'fakelib');
+  await make_plugin(folder, '10m'); // Its own limit is far: what ends it is the cancel.
+  fs.writeFileSync(path.join(folder, 'fault'), 'hang');
+  const cluster = new Cluster({ args: ['--plugins', plugins] });
+  t.after(async () => {
+    await cluster.destroy();
+    fs.rmSync(plugins, { recursive: true, force: true });
+  });
+  await cluster.start();
+  const check = checker(t, cluster);
+  // A folder for each agent, and in it one for each build.
+  const staging = path.join(cluster.data, 'staging');
+  const staged = () =>
+    fs.readdirSync(staging).flatMap((agent) => fs.readdirSync(path.join(staging, agent)));
+  const begin = async () => {
+    const done = await cluster.cli(['compile', 'storyteller', '--for', 'vendor=Fake Vendor']);
+    assert.equal(done.code, 0, done.stderr);
+    return eventually('it runs', () => {
+      const all = descendants(cluster.pid);
+      const seen = all.filter((one) => / --compile /.test(command_line(one.pid)));
+      return seen.length > 0 && seen;
+    });
+  };
+  await check('ends with its plugin, and leaves nothing', async () => {
+    const seen = await begin();
+    fs.renameSync(folder, `${plugins}-gone`);
+    const told = await cluster.cli(['plugins', 'reload']);
+    assert.match(told.stdout, /-fakelib|changed/);
+    await expect_gone(seen);
+    await eventually('its folder went', () => staged().length === 0);
+    fs.renameSync(`${plugins}-gone`, folder);
+    await cluster.cli(['plugins', 'reload']);
+  });
+  await check('ends with its agent, and leaves nothing', async () => {
+    const seen = await begin();
+    assert.notDeepEqual(staged(), [], 'it has a folder to work in');
+    await cluster.stop();
+    await expect_gone(seen);
+    assert.deepEqual(staged(), []);
+    const store = await run_cli(['artifacts', 'verify', '--data', cluster.data]);
+    assert.equal(store.code, 0, store.stderr);
   });
 });

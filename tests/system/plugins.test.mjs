@@ -64,6 +64,13 @@ test('what a monitor does wrong is said by plugin check', { timeout: 240_000 }, 
       assert.match(done.stdout + done.stderr, pattern);
       assert.ok(Date.now() - began < 15_000, 'within the limits of a probe');
     });
+  await t.test('a tool that lost its mode is named', async () => {
+    fake.faults();
+    fs.chmodSync(path.join(fake.folder, 'fake-smi'), 0o644);
+    const done = await run_cli(['plugin', 'check', fake.folder]);
+    assert.match(done.stdout, /fake-smi is there, but is no executable: chmod \+x/);
+    fs.chmodSync(path.join(fake.folder, 'fake-smi'), 0o755);
+  });
   await t.test('na: an unreadable figure is unknown, and the device is good', async () => {
     fake.faults('smi=na');
     const done = await run_cli(['plugin', 'check', fake.folder]);
@@ -136,7 +143,7 @@ test('a made-up accelerator with its own compiler and server', { timeout: 540_00
 
   // One board misbehaves: four streams at once use both, and every one of them gets the whole text.
   const broken = ['die', 'stall', 'malformed', 'not-utf8', 'cut', 'error-in-stream'];
-  for (const fault of [...broken, 'busy', 'html'])
+  for (const fault of [...broken, 'mute', 'busy', 'html'])
     await check(`${fault}: the streams go on at the other board`, async () => {
       fake.faults();
       for (const device of ['local/pim0', 'local/pim1'])
@@ -153,7 +160,8 @@ test('a made-up accelerator with its own compiler and server', { timeout: 540_00
         assert.equal(answer.status, 200, answer.text);
         assert.equal(text_of(answer), expected);
       }
-      if (fault !== 'stall') assert.ok((await failed()) > before, 'nothing failed: void');
+      if (!['stall', 'mute'].includes(fault))
+        assert.ok((await failed()) > before, 'nothing failed: void');
     });
 
   for (const fault of ['openai-400', 'vllm-400', 'fastapi-422', 'tgi-422'])
@@ -220,9 +228,10 @@ test('a folder dropped into a running cluster, and taken out', { timeout: 240_00
   await check('it goes with SIGHUP, with its server', async () => {
     fs.rmSync(folder, { recursive: true });
     process.kill(cluster.pid, 'SIGHUP');
-    await eventually('its devices are lost', async () =>
-      (await cluster.list('devices')).every((one) => one.spec.type !== 'pim' || !one.alive),
+    await eventually('its devices are gone', async () =>
+      (await cluster.list('devices')).every((one) => one.spec.type !== 'pim'),
     );
+    expect_error(await cluster.complete({ max_tokens: 4 }, pim), 422, /^(?!.*local\/pim)/);
     await eventually('its server has ended', () =>
       descendants(cluster.pid).every((one) => !/fake-server/.test(command_line(one.pid))),
     );
@@ -296,6 +305,7 @@ const start_faults = {
   refuse: /no license found/,
   'die-loading': /exited with 9/,
   'load-forever': /was not ready/,
+  disk: /exited with 1.*No space left on device/s,
 };
 
 test('a server that does not start is named, and others serve', { timeout: 540_000 }, async (t) => {
@@ -315,6 +325,56 @@ test('a server that does not start is named, and others serve', { timeout: 540_0
         const refused = await cluster.complete({ max_tokens: 4 }, only, 60_000);
         assert.ok(refused.status >= 500, refused.text);
         assert.match(cluster.output + refused.text, pattern);
+      } finally {
+        await cluster.destroy();
+        fake.remove();
+      }
+    });
+});
+
+test('a server of our own that calls the model otherwise', { timeout: 240_000 }, async (t) => {
+  const fake = new FakeVendor();
+  fake.faults('server=wrong-model');
+  const cluster = new Cluster({ args: ['--plugins', fake.plugins] });
+  t.after(async () => {
+    await cluster.destroy();
+    fake.remove();
+  });
+  await cluster.start();
+  const answer = await cluster.complete({ max_tokens: 4 }, pim, 60_000);
+  assert.equal(answer.status, 200, answer.text);
+  assert.equal(answer.json.model, await cluster.model(), 'the client sees the name it asked for');
+  assert.match(cluster.output, /is served by its own server as somebody-else/);
+});
+
+const compiler_faults = {
+  exit: /E1042: operator rope_v2 is not supported/,
+  nothing: /wrote no output/,
+  hang: /ran out of time|timeout/i,
+};
+
+test('what a compiler does wrong is told, and others serve', { timeout: 240_000 }, async (t) => {
+  for (const [fault, pattern] of Object.entries(compiler_faults))
+    await t.test(fault, async () => {
+      const fake = new FakeVendor();
+      const file = path.join(fake.folder, 'plugin.json');
+      const text = fs.readFileSync(file, 'utf8');
+      fs.writeFileSync(file, text.replace('"20s", "disk"', '"1s", "disk"'));
+      fake.faults(`cc=${fault}`);
+      const cluster = new Cluster({ args: ['--plugins', fake.plugins] });
+      try {
+        await cluster.start();
+        const only = { ...pim, 'X-Consort-Wait': '5s' };
+        const refused = await cluster.complete({ max_tokens: 4 }, only, 60_000);
+        assert.ok(refused.status === 422 || refused.status === 503, refused.text);
+        const built = (one) => one.key.profile.compiler === 'fake-cc';
+        await eventually('its words are kept', async () =>
+          pattern.test((await cluster.list('artifacts')).find(built).last_error),
+        );
+        const either = { 'X-Consort-Device': 'pim|cpu' };
+        const answer = await cluster.complete({ max_tokens: 4 }, either, 60_000);
+        assert.equal(answer.status, 200, answer.text);
+        assert.match(answer.headers.get('x-consort-device'), /cpu/);
       } finally {
         await cluster.destroy();
         fake.remove();

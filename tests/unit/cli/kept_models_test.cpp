@@ -16,7 +16,7 @@ model_spec spec_of(const std::string& name) {
   variant.format = "gguf";
   variant.source = "/models/" + name + ".gguf";
   variant.content = digest(std::string(64, 'a'));
-  variant.shape = "llama-l6-d256-v2048";
+  variant.shape = "llama-l6-d256-i688-v2048";
   variant.weight_bytes = 10'000'000;
   variant.context_tokens = 512;
   variant.adapters = {{model_name(name + "-tales"), "/lora", digest(std::string(64, 'b')), 8}};
@@ -29,6 +29,16 @@ TEST(KeptModels, ComeBackAsTheyWereDescribed) {
   const auto back = restore_models(kept, {});
   EXPECT_EQ(back.models, (std::vector<model_spec>{spec_of("a"), spec_of("b")}));
   EXPECT_TRUE(back.left_out.empty());
+}
+
+TEST(KeptModels, AnOldNameOfAnArchitectureSharesNoEngines) {
+  auto spec = spec_of("a");
+  spec.variants[0].shape = "llama-l6-d256-v2048"; // As long as it did not say how wide it is.
+  const auto back = restore_models(models_to_keep({spec}, {}), {});
+  ASSERT_EQ(back.models.size(), 1U);
+  EXPECT_EQ(back.models[0].variants[0].shape, "");
+  spec.variants[0].format = "safetensors";
+  EXPECT_EQ(restore_models(models_to_keep({spec}, {}), {}).models[0], spec);
 }
 
 TEST(KeptModels, TheConfigurationsAreReadThere) {

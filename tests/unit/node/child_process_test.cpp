@@ -340,5 +340,18 @@ TEST(FindProgram, LooksInTheFolderThenInPath) {
   EXPECT_EQ(find_program("", folder.path()), "");
 }
 
+TEST(FindProgram, AFileThatLostItsModeIsNamed) {
+  const temp_folder folder;
+  const auto tool = folder.write("fake-smi", "#!/bin/sh\n");
+  EXPECT_EQ(find_program("fake-smi", folder.path()), "");
+  EXPECT_EQ(no_executable("fake-smi", folder.path()),
+            tool + " is there, but is no executable: chmod +x");
+  EXPECT_EQ(missing_program("fake-smi", folder.path()),
+            tool + " is there, but is no executable: chmod +x");
+  EXPECT_EQ(no_executable("fake-cc", folder.path()), "");
+  EXPECT_EQ(missing_program("fake-cc", folder.path()),
+            "no program fake-cc in " + folder.path() + " or in PATH");
+}
+
 } // namespace
 } // namespace consort::node

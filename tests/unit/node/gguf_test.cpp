@@ -277,6 +277,42 @@ TEST(Gguf, RefusesImplausibleFigures) {
   EXPECT_FALSE(model(4, 2, 1'000'000).ok());
 }
 
+/// An engine that binds an architecture serves all models of one shape: what it has built in must
+/// tell shapes apart.
+TEST(Gguf, WidthAndExpertsAreOfTheShape) {
+  const auto shape = [](std::uint32_t width, std::uint32_t experts) {
+    const auto info = inspect(gguf_writer()
+                                  .head(1, 10)
+                                  .model()
+                                  .u32("llama.feed_forward_length", width)
+                                  .u32("llama.expert_count", experts)
+                                  .tensor("a", 8, 0, 0)
+                                  .data(32)
+                                  .bytes);
+    return info.ok() ? info->shape : info.failure().message;
+  };
+  EXPECT_EQ(shape(16, 0), "llama-l2-d8-i16-h4-k2-v3");
+  EXPECT_EQ(shape(24, 0), "llama-l2-d8-i24-h4-k2-v3");
+  EXPECT_EQ(shape(16, 4), "llama-l2-d8-i16-e4-h4-k2-v3");
+  const auto by_layer = [](std::uint32_t first, std::uint32_t second) {
+    const auto info = inspect(gguf_writer()
+                                  .head(1, 9)
+                                  .model()
+                                  .text("llama.feed_forward_length")
+                                  .number<std::uint32_t>(9)
+                                  .number<std::uint32_t>(4)
+                                  .number<std::uint64_t>(2)
+                                  .number(first)
+                                  .number(second)
+                                  .tensor("a", 8, 0, 0)
+                                  .data(32)
+                                  .bytes);
+    return info.ok() ? info->shape : info.failure().message;
+  };
+  EXPECT_EQ(by_layer(16, 16), shape(16, 0));
+  EXPECT_EQ(by_layer(8, 16), "llama-l2-d8-i16s24-h4-k2-v3");
+}
+
 TEST(Gguf, RefusesATokenizerThatDisagreesWithItself) {
   const auto scores = [](std::uint64_t count) {
     gguf_writer file;

@@ -175,6 +175,16 @@ TEST(JsonPlugin, SaysWhatIsMissing) {
   EXPECT_TRUE(either.plugin().available().ok());
 }
 
+TEST(JsonPlugin, SaysThatItsOwnToolIsNoExecutable) {
+  fake_vendor vendor;
+  EXPECT_TRUE(vendor.plugin().available().ok());
+  std::filesystem::permissions(vendor.folder / "fake-smi", std::filesystem::perms::owner_read);
+  const auto there = vendor.plugin().available();
+  ASSERT_FALSE(there.ok());
+  EXPECT_NE(there.failure().message.find("fake-smi is there, but is no executable: chmod +x"),
+            std::string::npos);
+}
+
 struct bad_tool {
   const char* script;
   const char* complaint;

@@ -214,6 +214,22 @@ TEST_F(ServerRuntime, KeyComesFromTheEnvironmentAndGoesAlong) {
   EXPECT_EQ(server.seen().back().headers.at("authorization"), "Bearer sesame");
 }
 
+/// It runs as soon as the server has it, so that the scheduler need not wait for a head to judge
+/// its silence, and ends by itself at the plugin's limit.
+TEST_F(ServerRuntime, OneThatTakesARequestAndSendsNoHeadHasStalled) {
+  const test_server server({{"GET /health", {}}, {"POST /v1/completions", no_answer()}});
+  spec.silence_us = limits::second_us / 20;
+  const auto loaded = attach(server);
+  ASSERT_TRUE(loaded);
+  const auto events = submit(loaded, 1)->wait_end();
+  ASSERT_EQ(events.size(), 2U);
+  EXPECT_EQ(events[0], attempt_event(attempt_opened{}));
+  const auto& stalled = std::get<attempt_aborted>(events[1]);
+  EXPECT_EQ(stalled.failure.code, "server_stalled");
+  EXPECT_EQ(stalled.failure.action, recovery::retry_elsewhere);
+  EXPECT_TRUE(stalled.device_fault);
+}
+
 /// Sends the head of a stream, and then nothing.
 TEST_F(ServerRuntime, StreamThatFallsSilentHasStalled) {
   using boost::asio::ip::tcp;

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: a newer compiler under a running cluster. Its engine is built while the former serves,
+// takes its place without a failed request, and one command goes back.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import test from 'node:test';
+import {
+  Cluster,
+  checker,
+  command_line,
+  descendants,
+  eventually,
+  root,
+  temp_dir,
+} from './support.mjs';
+
+test('an engine of a newer compiler, and back', { timeout: 240_000 }, async (t) => {
+  const plugins = temp_dir('consort-plugins');
+  const folder = path.join(plugins, 'fakevendor');
+  fs.cpSync(path.join(root, 'tests/plugins/fakevendor'), folder, { recursive: true });
+  const cluster = new Cluster({ args: ['--plugins', plugins] });
+  t.after(async () => {
+    await cluster.destroy();
+    fs.rmSync(plugins, { recursive: true, force: true });
+  });
+  await cluster.start();
+  const check = checker(t, cluster);
+  const ask = async () => {
+    const answer = await cluster.complete({ max_tokens: 8 }, { 'X-Consort-Device': 'pim' });
+    assert.equal(answer.status, 200, answer.text);
+  };
+  const by = async (version) =>
+    (await cluster.list('artifacts')).find(
+      (one) =>
+        one.key.profile.compiler === 'fake-cc' && one.key.profile.compiler_version === version,
+    );
+  /// Digests of what runs, by the paths that the servers were given.
+  const running = () =>
+    descendants(cluster.pid)
+      .map((one) => /fake-server .*artifacts\/([0-9a-f]{64})\//.exec(command_line(one.pid))?.[1])
+      .filter(Boolean);
+  const only = (digest) => {
+    const seen = running();
+    return seen.length > 0 && seen.every((one) => one === digest);
+  };
+  const cli = async (...args) => {
+    const done = await cluster.cli(args);
+    assert.equal(done.code, 0, done.stdout + done.stderr);
+    return done.stdout;
+  };
+  const store = ['--data', cluster.data];
+  await ask();
+  const former = (await by('3.1.4')).content;
+  assert.ok(only(former));
+
+  await check('the former serves while the newer is built', async () => {
+    const compiler = path.join(folder, 'fake-cc');
+    const script = fs.readFileSync(compiler, 'utf8');
+    fs.writeFileSync(
+      compiler,
+      script
+        .replace('fake-cc 3.1.4', 'fake-cc 3.2.0')
+        .replace("'FAKE ENGINE 1'", "'FAKE ENGINE 1 of 3.2'")
+        .replace("echo 'lowering 40%'", "sleep 2; echo 'lowering 40%'"),
+    );
+    assert.match(await cli('plugins', 'reload'), /changed/);
+    await cli('compile', await cluster.model(), '--for', 'pim');
+    await eventually('it is built', async () => (await by('3.2.0'))?.state === 'building');
+    await ask();
+    assert.ok(only(former), 'nothing changed yet');
+  });
+  await check('and then gives way to it, with no request failed', async () => {
+    const newer = await eventually('it is ready', async () => {
+      await ask();
+      return (await by('3.2.0')).state === 'ready' && (await by('3.2.0')).content;
+    });
+    await eventually('only the newer runs', async () => {
+      await ask();
+      return only(newer);
+    });
+    assert.match(await cli('artifacts', 'show', newer, ...store), /fake-cc 3\.2\.0/);
+  });
+  await check('one command goes back', async () => {
+    const said = await cli('artifacts', 'rollback', former, ...store);
+    assert.match(said, /looked at their stores again/);
+    await eventually('only the former runs', async () => {
+      await ask();
+      return only(former);
+    });
+    assert.equal(await cluster.builds(), 2, 'nothing was built for it');
+  });
+});
