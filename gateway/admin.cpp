@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <utility>
 
 namespace consort::gateway {
 
@@ -261,6 +262,7 @@ task<void> stream_events(gateway_context& context, const http_request& request, 
   });
   out.begin_stream({.content_type = "text/event-stream"});
   bool open = co_await out.write(": connected\n\n");
+  bool told = false; // Of what it missed: that there was something, once.
   while (open && !gone && request.method != "HEAD") {
     const auto until = std::chrono::steady_clock::now()
                        + std::chrono::microseconds(context.config.limits.event_ping);
@@ -269,6 +271,9 @@ task<void> stream_events(gateway_context& context, const http_request& request, 
     for (const auto& event : arrived)
       if (event)
         text += *event;
+    if (box->overflowed() && !std::exchange(told, true))
+      text += render_event(core::note{core::note::severity::warning, "events",
+                                      "this stream was read too slowly: some are missing"});
     if (text.empty() && std::chrono::steady_clock::now() >= until)
       text = ": ping\n\n";
     open = co_await out.write(text);
