@@ -94,14 +94,36 @@ task<result<core::snapshot>> take_snapshot(gateway_context& context, exchange& o
   co_return std::move(*answer);
 }
 
+namespace {
+
+/// Returns: nothing once it has answered why not.
+task<std::optional<core::snapshot>> snapshot_or_error(gateway_context& context, exchange& out) {
+  auto seen = co_await take_snapshot(context, out);
+  if (seen)
+    co_return std::move(*seen);
+  const auto failure = from_admin(seen.failure());
+  co_await respond_error(out, failure);
+  co_return std::nullopt;
+}
+
+/// What the scheduler explains, once `start` has asked it.
+template <class Start>
+task<result<core::explanation>> explained_by(const gateway_context& context, exchange& out,
+                                             const Start& start) {
+  auto answer
+      = co_await await_answer<result<core::explanation>>(out, port_deadline(context), start);
+  if (!answer)
+    co_return scheduler_silent();
+  co_return std::move(*answer);
+}
+
+} // namespace
+
 task<void> list_models(gateway_context& context, const http_request&, const std::string&,
                        exchange& out) {
-  const auto seen = co_await take_snapshot(context, out);
-  if (!seen) {
-    const auto failure = from_admin(seen.failure());
-    co_await respond_error(out, failure);
+  const auto seen = co_await snapshot_or_error(context, out);
+  if (!seen)
     co_return;
-  }
   json body{{"object", "list"}, {"data", json::array()}};
   for (const auto& view : seen->models) {
     body["data"].push_back(model_entry(context, view));
@@ -113,12 +135,9 @@ task<void> list_models(gateway_context& context, const http_request&, const std:
 
 task<void> show_model(gateway_context& context, const http_request&, const std::string& rest,
                       exchange& out) {
-  const auto seen = co_await take_snapshot(context, out);
-  if (!seen) {
-    const auto failure = from_admin(seen.failure());
-    co_await respond_error(out, failure);
+  const auto seen = co_await snapshot_or_error(context, out);
+  if (!seen)
     co_return;
-  }
   const model_name wanted(rest);
   const auto found = std::find_if(seen->models.begin(), seen->models.end(), [&](const auto& view) {
     const auto& aliases = view.spec.aliases;
@@ -178,24 +197,18 @@ task<void> show_metrics(gateway_context& context, const http_request&, const std
 
 task<void> show_cluster(gateway_context& context, const http_request&, const std::string&,
                         exchange& out) {
-  const auto seen = co_await take_snapshot(context, out);
-  if (!seen) {
-    const auto failure = from_admin(seen.failure());
-    co_await respond_error(out, failure);
+  const auto seen = co_await snapshot_or_error(context, out);
+  if (!seen)
     co_return;
-  }
   const auto body = cluster_json(*seen);
   co_await respond_json(out, 200, body);
 }
 
 task<void> show_list(gateway_context& context, const http_request& request, const std::string&,
                      exchange& out) {
-  const auto seen = co_await take_snapshot(context, out);
-  if (!seen) {
-    const auto failure = from_admin(seen.failure());
-    co_await respond_error(out, failure);
+  const auto seen = co_await snapshot_or_error(context, out);
+  if (!seen)
     co_return;
-  }
   const auto name = std::string_view(request.path).substr(request.path.rfind('/') + 1);
   const auto body = list_json(*seen, name);
   co_await respond_json(out, 200, body);
@@ -204,10 +217,7 @@ task<void> show_list(gateway_context& context, const http_request& request, cons
 task<void> show_explanation(gateway_context& context, const http_request&, const std::string& rest,
                             exchange& out) {
   const auto start = [&](auto reply) { context.port.explain(rest, std::move(reply)); };
-  auto answer
-      = co_await await_answer<result<core::explanation>>(out, port_deadline(context), start);
-  const auto explained
-      = answer ? std::move(*answer) : result<core::explanation>(scheduler_silent());
+  const auto explained = co_await explained_by(context, out, start);
   if (explained) {
     const auto body = to_json(*explained);
     co_await respond_json(out, 200, body);
@@ -229,10 +239,7 @@ task<void> post_explanation(gateway_context& context, const http_request& reques
   }
   const auto start
       = [&](auto reply) { context.port.explain(std::get<request_meta>(meta), std::move(reply)); };
-  auto answer
-      = co_await await_answer<result<core::explanation>>(out, port_deadline(context), start);
-  const auto explained
-      = answer ? std::move(*answer) : result<core::explanation>(scheduler_silent());
+  const auto explained = co_await explained_by(context, out, start);
   if (explained) {
     const auto body = to_json(*explained);
     co_await respond_json(out, 200, body);
