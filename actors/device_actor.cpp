@@ -110,18 +110,8 @@ void device_state::prepared(const load_prepared& ready) {
         {recovery::refuse, "no_runtime", device_.id.value + ": its plugin brings no runtime"});
   if (const auto known = unused_by_.find(entry.runtime.get()); known != unused_by_.end())
     return refuse(known->second);
-  node::session_request request{wanted.instance, device_,     wanted.model,
-                                wanted.variant,  found->path, wanted.variant.context_tokens};
-  request.place
-      = node::place_of(wanted.grant, agent_->plugins().devices(), wanted.rank, wanted.ranks);
-  for (const auto& share : wanted.grant.shares)
-    if (share.device == device_.id && !share.whole)
-      request.memory_bytes = share.memory_bytes;
-  request.weights_path = found->weights_path;
-  request.adapters = found->adapters;
   entry.cache = found->cache;
-  if (entry.cache)
-    request.cache_path = entry.cache->path();
+  const auto request = request_for(wanted, *found);
   entry.opening = true;
   entry.runtime->open(
       request,
@@ -132,6 +122,22 @@ void device_state::prepared(const load_prepared& ready) {
       [self, instance = wanted.instance](const error& failure) {
         post_from_outside(self, session_died{instance, failure});
       });
+}
+
+node::session_request device_state::request_for(const core::load_replica& wanted,
+                                                const node::prepared_load& found) const {
+  node::session_request request{wanted.instance, device_,    wanted.model,
+                                wanted.variant,  found.path, wanted.variant.context_tokens};
+  request.place
+      = node::place_of(wanted.grant, agent_->plugins().devices(), wanted.rank, wanted.ranks);
+  for (const auto& share : wanted.grant.shares)
+    if (share.device == device_.id && !share.whole)
+      request.memory_bytes = share.memory_bytes;
+  request.weights_path = found.weights_path;
+  request.adapters = found.adapters;
+  if (found.cache)
+    request.cache_path = found.cache->path();
+  return request;
 }
 
 /// What its server has compiled is there once it is ready.

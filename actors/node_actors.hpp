@@ -135,6 +135,8 @@ private:
   void load(const core::load_replica& wanted);
   [[nodiscard]] std::optional<artifact_key> cache_key_of(const core::load_replica& wanted) const;
   void prepared(const load_prepared& ready);
+  [[nodiscard]] node::session_request request_for(const core::load_replica& wanted,
+                                                  const node::prepared_load& found) const;
   void keep_cache(const std::shared_ptr<node::server_cache>& cache);
   void on_disk(std::function<void()> work);
   void opened(const session_opened& outcome);

@@ -30,6 +30,13 @@ error name_taken(const node_id& name) {
                 "other has gone"};
 }
 
+/// Whether two hellos of one link are of one peer. A node that was fenced starts over under its
+/// name; a gateway is known by its incarnation.
+bool same_peer(const messages::envelope& before, const messages::envelope& now) {
+  return before.kind == now.kind && before.sender == now.sender
+         && (now.kind == messages::sender_kind::node || before.life == now.life);
+}
+
 /// Whether a command says what becomes of some work; leases, notes and records do not.
 bool decides(const core::command& wanted) {
   return std::holds_alternative<core::grant_ticket>(wanted)
@@ -96,7 +103,10 @@ void scheduler_state::greet(const messages::envelope& from, const messages::hell
   if (from.kind == messages::sender_kind::node && !take_name(address, from))
     return;
   const auto addr = address.address();
-  self_->monitor(addr);
+  if (const auto known = peers_.find(addr); known == peers_.end())
+    self_->monitor(addr);
+  else if (!same_peer(known->second.greeted, from))
+    peer_down(addr); // Whoever it was before has no link any more.
   peers_[addr] = peer{address, from};
   messages::hello_answer welcome;
   welcome.scheduler_now = options_.clock();

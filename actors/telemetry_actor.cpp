@@ -42,8 +42,10 @@ void telemetry_state::sample(std::size_t at) {
     ask(plugin, last);
   }
   // An unread device is still reported: what runs on it is known without its telemetry.
+  // One that a reload found after our door spawned its devices is the next telemetry's.
   for (const auto& device : plugin.devices)
-    post(self_, devices_.at(device), device_sample{last.readings[device], due});
+    if (const auto known = devices_.find(device); known != devices_.end())
+      post(self_, known->second, device_sample{last.readings[device], due});
   const auto span = std::clamp(plugin.metadata.telemetry_every_us, limits::telemetry_every_us_min,
                                limits::telemetry_every_us);
   post_self_after(self_, std::chrono::microseconds(span), sample_tick{at});

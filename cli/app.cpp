@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <exception>
 #include <ostream>
 
 namespace consort::cli {
@@ -120,7 +121,11 @@ exit_code parse_and_run(CLI::App& app, context& env, int argc, const char* const
   } catch (const CLI::ParseError& failure) {
     return complain(env, usage_error(app, failure));
   }
-  return env.action ? env.action() : exit_code::usage;
+  try {
+    return env.action ? env.action() : exit_code::usage;
+  } catch (const std::exception& thrown) { // The file system, mostly: a folder that went away.
+    return complain(env, {recovery::bug, "failed", thrown.what()});
+  }
 }
 
 } // namespace consort::cli

@@ -19,7 +19,8 @@ namespace consort::cli {
 /// The executable adds its own (`up`, `host`) before `parse_and_run`. `env` outlives the app.
 [[nodiscard]] std::unique_ptr<CLI::App> make_app(context& env);
 
-/// Parses, prints help, version or a one-line error, or runs the chosen subcommand.
+/// Parses, prints help, version or a one-line error, or runs the chosen subcommand. What that one
+/// throws is such an error, too.
 exit_code parse_and_run(CLI::App& app, context& env, int argc, const char* const* argv);
 
 /// The environment variable of a long flag: `api-key` -> `CONSORT_API_KEY`.

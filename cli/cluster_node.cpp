@@ -73,7 +73,12 @@ result<done> cluster_process::parts::start_node() {
 result<done> cluster_process::parts::describe_models() {
   if (!config.roles.scheduler)
     return done{};
-  std::filesystem::create_directories(config.cluster.data_dir);
+  std::error_code failed;
+  std::filesystem::create_directories(config.cluster.data_dir, failed);
+  if (failed)
+    return error{recovery::refuse, "disk_error",
+                 "cannot make the data folder " + config.cluster.data_dir + ": " + failed.message()
+                     + "; name another with --data"};
   if (!agent)
     own_digests = std::make_unique<node::digest_cache>(config.cluster.data_dir + "/digests.json");
   weights = std::make_unique<node::weight_reader>(node::hub_from_environment(),

@@ -220,7 +220,7 @@ result<http_answer> http_client::stream(const http_request& request,
   });
   if (failed)
     return broke_off(base_url_, failed);
-  if (too_large || reader.line_too_long())
+  if (too_large || reader.too_long())
     return error{recovery::refuse, "failed", "the answer of " + base_url_ + " is too large"};
   return answer;
 }

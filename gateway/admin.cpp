@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <utility>
 
 namespace consort::gateway {
 
@@ -93,14 +94,36 @@ task<result<core::snapshot>> take_snapshot(gateway_context& context, exchange& o
   co_return std::move(*answer);
 }
 
+namespace {
+
+/// Returns: nothing once it has answered why not.
+task<std::optional<core::snapshot>> snapshot_or_error(gateway_context& context, exchange& out) {
+  auto seen = co_await take_snapshot(context, out);
+  if (seen)
+    co_return std::move(*seen);
+  const auto failure = from_admin(seen.failure());
+  co_await respond_error(out, failure);
+  co_return std::nullopt;
+}
+
+/// What the scheduler explains, once `start` has asked it.
+template <class Start>
+task<result<core::explanation>> explained_by(const gateway_context& context, exchange& out,
+                                             const Start& start) {
+  auto answer
+      = co_await await_answer<result<core::explanation>>(out, port_deadline(context), start);
+  if (!answer)
+    co_return scheduler_silent();
+  co_return std::move(*answer);
+}
+
+} // namespace
+
 task<void> list_models(gateway_context& context, const http_request&, const std::string&,
                        exchange& out) {
-  const auto seen = co_await take_snapshot(context, out);
-  if (!seen) {
-    const auto failure = from_admin(seen.failure());
-    co_await respond_error(out, failure);
+  const auto seen = co_await snapshot_or_error(context, out);
+  if (!seen)
     co_return;
-  }
   json body{{"object", "list"}, {"data", json::array()}};
   for (const auto& view : seen->models) {
     body["data"].push_back(model_entry(context, view));
@@ -112,12 +135,9 @@ task<void> list_models(gateway_context& context, const http_request&, const std:
 
 task<void> show_model(gateway_context& context, const http_request&, const std::string& rest,
                       exchange& out) {
-  const auto seen = co_await take_snapshot(context, out);
-  if (!seen) {
-    const auto failure = from_admin(seen.failure());
-    co_await respond_error(out, failure);
+  const auto seen = co_await snapshot_or_error(context, out);
+  if (!seen)
     co_return;
-  }
   const model_name wanted(rest);
   const auto found = std::find_if(seen->models.begin(), seen->models.end(), [&](const auto& view) {
     const auto& aliases = view.spec.aliases;
@@ -177,24 +197,18 @@ task<void> show_metrics(gateway_context& context, const http_request&, const std
 
 task<void> show_cluster(gateway_context& context, const http_request&, const std::string&,
                         exchange& out) {
-  const auto seen = co_await take_snapshot(context, out);
-  if (!seen) {
-    const auto failure = from_admin(seen.failure());
-    co_await respond_error(out, failure);
+  const auto seen = co_await snapshot_or_error(context, out);
+  if (!seen)
     co_return;
-  }
   const auto body = cluster_json(*seen);
   co_await respond_json(out, 200, body);
 }
 
 task<void> show_list(gateway_context& context, const http_request& request, const std::string&,
                      exchange& out) {
-  const auto seen = co_await take_snapshot(context, out);
-  if (!seen) {
-    const auto failure = from_admin(seen.failure());
-    co_await respond_error(out, failure);
+  const auto seen = co_await snapshot_or_error(context, out);
+  if (!seen)
     co_return;
-  }
   const auto name = std::string_view(request.path).substr(request.path.rfind('/') + 1);
   const auto body = list_json(*seen, name);
   co_await respond_json(out, 200, body);
@@ -203,10 +217,7 @@ task<void> show_list(gateway_context& context, const http_request& request, cons
 task<void> show_explanation(gateway_context& context, const http_request&, const std::string& rest,
                             exchange& out) {
   const auto start = [&](auto reply) { context.port.explain(rest, std::move(reply)); };
-  auto answer
-      = co_await await_answer<result<core::explanation>>(out, port_deadline(context), start);
-  const auto explained
-      = answer ? std::move(*answer) : result<core::explanation>(scheduler_silent());
+  const auto explained = co_await explained_by(context, out, start);
   if (explained) {
     const auto body = to_json(*explained);
     co_await respond_json(out, 200, body);
@@ -228,10 +239,7 @@ task<void> post_explanation(gateway_context& context, const http_request& reques
   }
   const auto start
       = [&](auto reply) { context.port.explain(std::get<request_meta>(meta), std::move(reply)); };
-  auto answer
-      = co_await await_answer<result<core::explanation>>(out, port_deadline(context), start);
-  const auto explained
-      = answer ? std::move(*answer) : result<core::explanation>(scheduler_silent());
+  const auto explained = co_await explained_by(context, out, start);
   if (explained) {
     const auto body = to_json(*explained);
     co_await respond_json(out, 200, body);
@@ -261,6 +269,7 @@ task<void> stream_events(gateway_context& context, const http_request& request, 
   });
   out.begin_stream({.content_type = "text/event-stream"});
   bool open = co_await out.write(": connected\n\n");
+  bool told = false; // Of what it missed: that there was something, once.
   while (open && !gone && request.method != "HEAD") {
     const auto until = std::chrono::steady_clock::now()
                        + std::chrono::microseconds(context.config.limits.event_ping);
@@ -269,6 +278,9 @@ task<void> stream_events(gateway_context& context, const http_request& request, 
     for (const auto& event : arrived)
       if (event)
         text += *event;
+    if (box->overflowed() && !std::exchange(told, true))
+      text += render_event(core::note{core::note::severity::warning, "events",
+                                      "this stream was read too slowly: some are missing"});
     if (text.empty() && std::chrono::steady_clock::now() >= until)
       text = ": ping\n\n";
     open = co_await out.write(text);

@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <exception>
 
 namespace consort::gateway {
 
@@ -184,7 +185,13 @@ void connection::begin_answers(const http_request& request) {
 task<void> connection::serve_request(const http_request& request) {
   begin_answers(request);
   watch();
-  co_await handle_(request, *this);
+  // A defect, or no memory; it costs its own request, not the connection's place for ever.
+  try {
+    co_await handle_(request, *this);
+  } catch (const std::exception& thrown) {
+    log().error("{} {} ended by an exception: {}", request.method, request.path, thrown.what());
+    forsake();
+  }
   on_gone_ = nullptr;
   if (!answered_ && !gone_) {
     log().error("{} {} was not answered: a defect", request.method, request.path);
@@ -192,6 +199,15 @@ task<void> connection::serve_request(const http_request& request) {
     co_await respond_error(*this, defect);
   }
   co_await stop_watching();
+}
+
+/// Whoever was answering is gone, and nobody waits for a write any more. Half an answer has no
+/// other end than that of its connection.
+void connection::forsake() {
+  if (out_.done)
+    out_.done = [](bool) {};
+  if (answered_)
+    cut();
 }
 
 /// An answer to what could not be read; then the rest of it is swallowed, since closing a socket

@@ -22,7 +22,8 @@ namespace consort::gateway {
 
 struct api_error;
 
-/// Answers one request. The exchange outlives the coroutine.
+/// Answers one request. The exchange outlives the coroutine. What it throws is logged; the client
+/// gets a 500, or the end of its connection where an answer had begun.
 using request_handler = std::function<task<void>(const http_request&, exchange&)>;
 
 class connection final : public exchange, public std::enable_shared_from_this<connection> {
@@ -59,6 +60,7 @@ private:
   task<bool> wait_first_byte();
   task<incoming> read_request();
   task<void> serve_request(const http_request& request);
+  void forsake();
   task<void> refuse(const api_error& problem);
   task<void> linger();
   task<bool> send(std::string_view first, std::string_view second = {},

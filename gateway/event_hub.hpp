@@ -2,7 +2,7 @@
 #pragma once
 /// Spreads the scheduler's records and notes to the open event streams. Bounded: at most
 /// `streams_max` subscribers, each holding at most limits::event_backlog_max events; what a slow
-/// one misses is counted and told to it. Thread-safe.
+/// one misses is gone, and its stream says once that something is. Thread-safe.
 
 #include "gateway/mailbox.hpp"
 #include "scheduler/command.hpp"

@@ -165,6 +165,10 @@ inference::~inference() {
   out_.on_gone(nullptr);
   box_->close();
   context_.backlog -= weighed_;
+  if (running_counted_) // Only where run() ended by an exception.
+    context_.figures.running(-1);
+  if (waiting_counted_)
+    context_.figures.waiting(-1);
 }
 
 answer_identity inference::identity() const {

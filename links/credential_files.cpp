@@ -127,11 +127,21 @@ result<done> write_leaf(const fs::path& folder, const std::string& authority_pem
 
 result<std::vector<std::string>> read_revoked(const fs::path& folder) {
   const auto file = folder / revoked_file;
-  std::error_code ignored;
+  const auto unreadable = [&](const std::string& why) {
+    return error{recovery::refuse, "bad_revocation",
+                 file.string() + " cannot be read: " + why
+                     + "; who is revoked must be known before anybody is let in"};
+  };
   std::vector<std::string> serials;
-  if (!fs::exists(file, ignored))
+  std::error_code failed;
+  const bool there = fs::exists(file, failed);
+  if (failed)
+    return unreadable(failed.message());
+  if (!there)
     return serials;
   std::ifstream in(file);
+  if (!in)
+    return unreadable(std::strerror(errno));
   std::string line;
   for (std::size_t number = 1; std::getline(in, line); ++number) {
     line.resize(std::min(line.size(), line.find('#')));
@@ -146,6 +156,8 @@ result<std::vector<std::string>> read_revoked(const fs::path& folder) {
                        + std::to_string(limits::revoked_max)};
     serials.push_back(line);
   }
+  if (in.bad())
+    return unreadable(std::strerror(errno));
   return serials;
 }
 

@@ -88,7 +88,8 @@ inline constexpr std::size_t revoked_max = 65'536;        ///< Serials.
 inline constexpr int chain_depth_max = 2;                 ///< Certificates above a peer's own.
 
 // Streams of events over HTTP.
-inline constexpr std::size_t sse_line_bytes_max = 1024 * 1024; ///< One line.
+inline constexpr std::size_t sse_line_bytes_max = 1024 * 1024;  ///< One line.
+inline constexpr std::size_t sse_event_bytes_max = 1024 * 1024; ///< The data of one event.
 
 /// The bounds that a guard, a connector or a link can be given. Requires: all positive.
 struct limit_set {

@@ -17,7 +17,7 @@ bool sse_parser::feed(std::string_view bytes) {
     if (byte == '\n' || byte == '\r') {
       stopped_ = !end_line();
     } else if (line_.size() >= limits::sse_line_bytes_max) {
-      line_too_long_ = stopped_ = true;
+      too_long_ = stopped_ = true;
     } else {
       line_ += byte;
     }
@@ -27,9 +27,9 @@ bool sse_parser::feed(std::string_view bytes) {
 
 bool sse_parser::end_line() {
   if (!line_.empty()) {
-    field(line_);
+    too_long_ = !field(line_);
     line_.clear();
-    return true;
+    return !too_long_;
   }
   // An event without data is dispatched to nobody (WHATWG HTML, 9.2.6).
   if (!has_data_) {
@@ -42,7 +42,7 @@ bool sse_parser::end_line() {
   return on_event_(whole);
 }
 
-void sse_parser::field(std::string_view line) {
+bool sse_parser::field(std::string_view line) {
   const auto colon = line.find(':');
   const auto name = line.substr(0, colon);
   auto text = colon == std::string_view::npos ? std::string_view{} : line.substr(colon + 1);
@@ -51,11 +51,12 @@ void sse_parser::field(std::string_view line) {
   if (name == "event")
     event_.name = text;
   if (name != "data")
-    return;
+    return true;
   if (has_data_)
     event_.data += '\n';
   event_.data += text;
   has_data_ = true;
+  return event_.data.size() <= limits::sse_event_bytes_max;
 }
 
 } // namespace consort::links

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Server-sent events (WHATWG HTML, 9.2) from a byte stream, however it is cut. Pure. Limit: one
-/// line at most limits::sse_line_bytes_max bytes; beyond it the parser fails and stays failed.
+/// Server-sent events (WHATWG HTML, 9.2) from a byte stream, however it is cut. Pure. Limits: one
+/// line at most limits::sse_line_bytes_max bytes, the data of one event, of however many lines, at
+/// most limits::sse_event_bytes_max; beyond either the parser fails and stays failed.
 
 #include <functional>
 #include <string>
@@ -21,13 +22,15 @@ public:
   using handler = std::function<bool(const sse_event&)>;
 
   explicit sse_parser(handler on_event) : on_event_(std::move(on_event)) {}
-  /// Returns: false once the handler stopped or a line was too long.
+  /// Returns: false once the handler stopped or a limit was passed.
   bool feed(std::string_view bytes);
-  [[nodiscard]] bool line_too_long() const { return line_too_long_; }
+  /// Whether a line or an event was longer than it may be.
+  [[nodiscard]] bool too_long() const { return too_long_; }
 
 private:
   bool end_line();
-  void field(std::string_view line);
+  /// Returns: false when the event grows too long.
+  [[nodiscard]] bool field(std::string_view line);
 
   handler on_event_;
   std::string line_;
@@ -35,7 +38,7 @@ private:
   bool has_data_ = false;
   bool after_return_ = false; ///< The last byte was CR: an LF next belongs to it.
   bool stopped_ = false;
-  bool line_too_long_ = false;
+  bool too_long_ = false;
 };
 
 } // namespace consort::links

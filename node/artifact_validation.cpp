@@ -2,10 +2,10 @@
 #include "node/artifact_validation.hpp"
 
 #include "node/limits.hpp"
+#include "node/small_file.hpp"
 
 #include <nlohmann/json.hpp>
 
-#include <cstdio>
 #include <fstream>
 
 namespace consort::node {
@@ -44,10 +44,9 @@ void write_validation(const std::string& folder, const artifact_validation& know
   const nlohmann::json text{{"hashed_s", known.hashed_s},   {"loaded_s", known.loaded_s},
                             {"loaded_on", known.loaded_on}, {"load_us", known.load_us},
                             {"failed_s", known.failed_s},   {"failure", known.failure}};
-  const auto fresh = validation_path(folder) + ".new";
-  std::ofstream(fresh, std::ios::binary | std::ios::trunc)
-      << text.dump(1, ' ', false, nlohmann::json::error_handler_t::replace);
-  [[maybe_unused]] const int renamed = std::rename(fresh.c_str(), validation_path(folder).c_str());
+  // Losing it costs people a fact, not a node its artifact.
+  static_cast<void>(replace_file(
+      validation_path(folder), text.dump(1, ' ', false, nlohmann::json::error_handler_t::replace)));
 }
 
 } // namespace consort::node

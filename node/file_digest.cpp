@@ -2,6 +2,7 @@
 #include "node/file_digest.hpp"
 
 #include "node/process_group.hpp"
+#include "node/small_file.hpp"
 
 #include <nlohmann/json.hpp>
 #include <openssl/evp.h>
@@ -13,7 +14,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <memory>
@@ -160,10 +160,8 @@ void digest_cache::save() const {
     root[path]
         = {known.stamp.size_bytes, known.stamp.modified_ns, known.stamp.inode, known.content.value};
   const auto text = root.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  const auto fresh = cache_path_ + ".new";
-  std::ofstream(fresh, std::ios::binary | std::ios::trunc) << text;
-  // Losing the cache costs a hash; a failed rename is not worth an error.
-  [[maybe_unused]] const int renamed = std::rename(fresh.c_str(), cache_path_.c_str());
+  // Losing it costs a hash, which is not worth an error.
+  static_cast<void>(replace_file(cache_path_, text));
 }
 
 } // namespace consort::node

@@ -315,9 +315,10 @@ device_id inventory::id_for(const device_spec& device) {
   return ids_[device.uuid] = device_id(stem + std::to_string(number));
 }
 
-/// Claims: highest priority, then name. Ids: in order of the winner's name, then uuid, counted per
-/// type, so that a host names its devices the same way at every start.
-void inventory::resolve(std::vector<found_device> found, tables& into) {
+/// Of all who found one device the highest priority, then the first by name. Returns: what they
+/// found, by plugin and uuid, parts behind what they are parts of.
+std::vector<inventory::found_device> inventory::settle_claims(std::vector<found_device> found,
+                                                              tables& into) {
   std::stable_sort(found.begin(), found.end(), [](const auto& left, const auto& right) {
     const auto& l = left.by->status.metadata;
     const auto& r = right.by->status.metadata;
@@ -349,7 +350,13 @@ void inventory::resolve(std::vector<found_device> found, tables& into) {
   // A part's id begins with its parent's, which therefore comes first.
   std::stable_partition(winners.begin(), winners.end(),
                         [](const auto& one) { return one.spec.parent.empty(); });
-  for (auto& one : winners) {
+  return winners;
+}
+
+/// Ids: in order of the winner's name, then uuid, counted per type, so that a host names its
+/// devices the same way at every start.
+void inventory::resolve(std::vector<found_device> found, tables& into) {
+  for (auto& one : settle_claims(std::move(found), into)) {
     auto& spec = one.spec;
     spec.node = node_;
     if (const auto parent = ids_.find(spec.parent.value); parent != ids_.end())

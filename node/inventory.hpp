@@ -122,6 +122,7 @@ private:
                                       const plugin_environment& environment,
                                       std::vector<error>& complaints);
   std::vector<found_device> ask_all(std::vector<error>& failures);
+  static std::vector<found_device> settle_claims(std::vector<found_device> found, tables& into);
   void resolve(std::vector<found_device> found, tables& into);
   void compare_plugins(const std::vector<entry_ref>& before, const std::set<std::string>& usable,
                        inventory_change& out) const;

@@ -21,8 +21,8 @@ struct tool_stream::state {
   std::optional<child_exit> ended;
 };
 
-tool_stream::tool_stream(boost::asio::io_context& io, child_spec spec)
-    : io_(io), spec_(std::move(spec)), state_(std::make_shared<state>()) {
+tool_stream::tool_stream(boost::asio::io_context& io, child_spec spec, duration_us silence_us)
+    : io_(io), spec_(std::move(spec)), silence_us_(silence_us), state_(std::make_shared<state>()) {
   spec_.timeout_us = 0;
   spec_.output_bytes_max = 0; // Lines are looked at as they come.
   spec_.line_bytes_max = limits::stream_line_bytes_max;
@@ -76,11 +76,13 @@ result<std::string> tool_stream::latest(duration_us patience_us) {
     return error{recovery::retry_later, "tool_failed",
                  spec_.argv.front() + " " + describe_exit(*state_->ended) + ": "
                      + state_->ended->err.tail};
-  const bool silent
-      = steady_clock::now() - state_->said_at > microseconds(limits::stream_silence_us_max);
-  if (state_->line.empty() || silent)
-    return error{recovery::retry_later, "tool_failed", spec_.argv.front() + " prints nothing"};
-  return state_->line;
+  const error mute{recovery::retry_later, "tool_failed", spec_.argv.front() + " prints nothing"};
+  if (steady_clock::now() - state_->said_at > microseconds(silence_us_)) {
+    lock.unlock();  // Its handlers want it.
+    child_.reset(); // It hangs, and will not mend itself; the next question starts another.
+    return mute;
+  }
+  return state_->line.empty() ? result<std::string>(mute) : state_->line;
 }
 
 } // namespace consort::node

@@ -5,7 +5,8 @@
 /// library alone to compile against.
 ///
 /// A client may be used by several threads; each call is a connection of its own. Calls block,
-/// every wait has a limit, and nothing throws but std::bad_alloc.
+/// every wait has a limit but that for the name service, and nothing throws but std::bad_alloc and
+/// callbacks. A client that was moved from may only be assigned to or destroyed.
 
 #include <atomic>
 #include <chrono>
@@ -29,7 +30,7 @@ struct client_options {
 /// Why a call did not do what it was asked to.
 struct client_error {
   std::string code;    ///< A word of the server's, or `unreachable`, `broke_off`, `cancelled`,
-                       ///< `bad_answer`.
+                       ///< `bad_answer`, `invalid_value` (nothing was sent), `http_STATUS`.
   std::string message; ///< For people.
   int http_status = 0; ///< 0 = no answer.
 };

@@ -63,8 +63,8 @@ void openai_answer::feed(std::string_view bytes) {
     whole_.append(bytes);
     return;
   }
-  if (!events_.feed(bytes) && events_.line_too_long())
-    fail("server_protocol", "a line of its stream is too long");
+  if (!events_.feed(bytes) && events_.too_long())
+    fail("server_protocol", "a line or an event of its stream is too long");
 }
 
 void openai_answer::finish() {

@@ -215,7 +215,8 @@ std::map<std::string, std::string> server_link::values() const {
   return known;
 }
 
-result<done> server_link::launch() {
+/// The command of its server, and what it runs with.
+result<child_spec> server_link::plan_server() {
   // Both may come from whoever declares models: they become words, never options.
   const auto sound
       = [](const std::string& path) { return path.starts_with('/') || is_plain_word(path); };
@@ -230,7 +231,7 @@ result<done> server_link::launch() {
   for (const auto& argument : spec_->command)
     child.argv.push_back(replace_placeholders(argument, known));
   if (auto told = tell_adapters(child, known); !told)
-    return told;
+    return told.failure();
   for (const auto& [name, text] : spec_->env)
     if (!wanted_.cache_path.empty() || text.find("{cache}") == std::string::npos)
       child.env[name] = replace_placeholders(text, known);
@@ -240,7 +241,7 @@ result<done> server_link::launch() {
   child.memory_bytes = spec_->memory_bytes;
   if (spec_->container)
     if (auto put = put_into_container(child, known); !put)
-      return put;
+      return put.failure();
   const auto program = find_program(child.argv.front(), spec_->work_path);
   if (program.empty())
     return error{recovery::retry_elsewhere, "tool_missing",
@@ -248,9 +249,16 @@ result<done> server_link::launch() {
   child.argv.front() = program;
   child.work_path = spec_->work_path;
   child.timeout_us = 0;
+  return child;
+}
+
+result<done> server_link::launch() {
+  const auto child = plan_server();
+  if (!child)
+    return child.failure();
   const auto weak = weak_from_this();
   auto started = child_process::start(
-      io_, child,
+      io_, *child,
       [weak](std::string_view line, bool) {
         if (const auto self = weak.lock())
           asio::post(self->strand_, [self, text = std::string(line)] { self->heard(text); });

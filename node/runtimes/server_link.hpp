@@ -60,6 +60,7 @@ private:
   links::task<result<done>> fetch_image();
   links::task<result<child_exit>> ask_engine(const std::vector<std::string>& words,
                                              duration_us timeout_us);
+  [[nodiscard]] result<child_spec> plan_server();
   [[nodiscard]] result<done> launch();
   [[nodiscard]] result<done> put_into_container(child_spec& child,
                                                 const std::map<std::string, std::string>& known);

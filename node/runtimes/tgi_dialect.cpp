@@ -64,8 +64,8 @@ void tgi_answer::feed(std::string_view bytes) {
     return;
   if (!streamed())
     whole_.append(bytes);
-  else if (!events_.feed(bytes) && events_.line_too_long())
-    fail("server_protocol", "a line of its stream is too long");
+  else if (!events_.feed(bytes) && events_.too_long())
+    fail("server_protocol", "a line or an event of its stream is too long");
 }
 
 void tgi_answer::finish() {

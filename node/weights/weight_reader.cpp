@@ -3,13 +3,13 @@
 
 #include "node/byte_range.hpp"
 #include "node/gguf.hpp"
+#include "node/small_file.hpp"
 
 #include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <charconv>
-#include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <vector>
@@ -236,11 +236,9 @@ void weight_reader::remember(const std::string& source, const model_variant& fou
   auto root = json::object();
   for (const auto& [name, one] : memory_)
     root[name] = to_json(one);
-  const auto fresh = memory_path_ + ".new";
-  std::ofstream(fresh, std::ios::binary | std::ios::trunc)
-      << root.dump(1, ' ', false, json::error_handler_t::replace);
-  // Losing it costs a question to the hub; a failed rename is not worth an error.
-  [[maybe_unused]] const int renamed = std::rename(fresh.c_str(), memory_path_.c_str());
+  // Losing it costs a question to the hub, which is not worth an error.
+  static_cast<void>(
+      replace_file(memory_path_, root.dump(1, ' ', false, json::error_handler_t::replace)));
 }
 
 } // namespace consort::node

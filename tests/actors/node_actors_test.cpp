@@ -160,6 +160,17 @@ TEST_F(NodeActors, SayHelloAgainWhenTheyAreRefusedLater) {
   EXPECT_EQ(mail_.events.size(), events) << "it says nothing but hello";
 }
 
+/// A node that is fenced in the middle of a reload spawns its devices from what was known before.
+TEST_F(NodeActors, ReadADeviceThatHasNoActorYet) {
+  const std::map<device_id, caf::actor> none;
+  const auto door = probe(mail_);
+  remember(spawn_state<telemetry_state>(system_, agent_.get(), none, door));
+  run();
+  const auto before = controls_->reads;
+  advance(limits::telemetry_every_us);
+  EXPECT_GT(controls_->reads, before) << "its readings go on";
+}
+
 TEST_F(NodeActors, RenewTheLeaseSeveralTimesInIt) {
   join();
   const auto before = mail_.events_of<core::lease_renewed>().size();

@@ -139,6 +139,27 @@ TEST_F(SchedulerActor, DropsWhatIsSentInAnothersName) {
   EXPECT_EQ(steps_, before);
 }
 
+/// The names that a link bore before must not lead to it once it has gone.
+TEST_F(SchedulerActor, ALinkThatChangesWhoItIsLeavesNothingBehind) {
+  const auto scheduler = start();
+  auto& mail = open_inbox();
+  const auto witness = probe(mail);
+  send(witness, scheduler, gateway_envelope(1), hello());
+  const auto turncoat = probe(open_inbox());
+  send(turncoat, scheduler, gateway_envelope(9), hello());
+  send(turncoat, scheduler, gateway_envelope(10), hello());
+  send(turncoat, scheduler, node_envelope("first"), hello());
+  send(turncoat, scheduler, node_envelope("second"), hello());
+  stop(turncoat);
+  run();
+  const auto node = probe(open_inbox());
+  send(node, scheduler, node_envelope(), hello());
+  send(node, scheduler, node_envelope(), joined());
+  EXPECT_FALSE(mail.commands_of<core::note>().empty()) << "it still tells what happens";
+  send(witness, scheduler, gateway_envelope(1), messages::query{1, ""});
+  EXPECT_EQ(mail.views.size(), 1u);
+}
+
 TEST_F(SchedulerActor, TellsItsOwnerWhichModelsAreDeclared) {
   const auto scheduler = start();
   const auto gateway = probe(open_inbox());

@@ -108,11 +108,7 @@ device_spec caching_cpu(const std::string& node) {
 }
 
 artifact_record cache_on(const std::string& node) {
-  artifact_record record;
-  record.key = cache_key(story_spec().variants[0], cache_profile(), 1);
-  record.content = digest{std::string(64, 'd')};
-  record.node = node_id{node};
-  return record;
+  return artifact_on(node, cache_key(story_spec().variants[0], cache_profile(), 1), 'd');
 }
 
 /// `a` holds what a server compiled; `b` has the device and is asked for the model.

@@ -8,12 +8,7 @@ namespace consort::core::testing {
 namespace {
 
 artifact_record built_on(const std::string& node) {
-  artifact_record record;
-  record.key
-      = {artifact_kind::engine_weights, story_spec().variants[0].content.value, refnpu_profile()};
-  record.content = digest{std::string(64, 'c')};
-  record.node = node_id{node};
-  return record;
+  return artifact_on(node, engine_key());
 }
 
 /// Nodes `a` and `b` hold the artifact; `c` has two NPUs and a compiler, and is asked for it.

@@ -16,13 +16,7 @@ build_profile profile_by(const std::string& version) {
 
 /// What `version` built of the example's weights, with a content of so many `letter`s.
 artifact_record engine_by(const std::string& version, char letter, const std::string& node = "a") {
-  artifact_record record;
-  record.key = {artifact_kind::engine_weights, story_spec().variants[0].content.value,
-                profile_by(version)};
-  record.content = digest{std::string(64, letter)};
-  record.node = node_id{node};
-  record.size_bytes = 1 << 20U;
-  return record;
+  return artifact_on(node, engine_key(profile_by(version)), letter);
 }
 
 constexpr std::uint64_t room_for_many = std::uint64_t{8} << 30U;
@@ -189,10 +183,7 @@ TEST(EngineRollout, OneReplicaForAnother) {
       ASSERT_EQ(left.size(), 1U);
       unloaded(t, left[0]);
       ++replaced;
-      std::uint32_t up = 0;
-      for (const auto& replica : t.view().replicas)
-        up += replica.state == "ready" ? 1 : 0;
-      EXPECT_EQ(up, 3U) << "never fewer than before";
+      EXPECT_EQ(t.ready_replicas(), 3U) << "never fewer than before";
     }
   }
   t.expect_empty();

@@ -78,10 +78,7 @@ TEST(Rollout, OneReplicaForAnother) {
   for (const auto& one : loads) {
     t.loaded(one);
     EXPECT_EQ(t.take_all<unload_replica>().size(), 1U);
-    std::uint32_t up = 0;
-    for (const auto& replica : t.view().replicas)
-      up += replica.state == "ready" ? 1 : 0;
-    EXPECT_EQ(up, 3U) << "never fewer than before";
+    EXPECT_EQ(t.ready_replicas(), 3U) << "never fewer than before";
   }
   t.drop_all();
 }

@@ -115,11 +115,7 @@ TEST(Serving, NowOrNeverIsToldStateAndEta) {
 TEST(Serving, ArtifactFoundAtStartBuildsNothing) {
   core_fixture t;
   t.join("local", 1, {refnpu_profile()});
-  artifact_record record;
-  record.key
-      = {artifact_kind::engine_weights, story_spec().variants[0].content.value, refnpu_profile()};
-  record.content = digest{std::string(64, 'c')};
-  record.node = node_id{"local"};
+  const auto record = artifact_on("local", engine_key());
   t.feed(artifact_found{record, incarnation{1}});
   t.advertise(npu_spec());
   t.declare(story_spec());

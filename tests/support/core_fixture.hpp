@@ -70,6 +70,22 @@ inline model_spec story_spec(const std::string& name = "storyteller") {
   return made;
 }
 
+/// What an engine of the story's weights, built for that profile, goes by.
+inline artifact_key engine_key(const build_profile& profile = refnpu_profile()) {
+  return {artifact_kind::engine_weights, story_spec().variants[0].content.value, profile};
+}
+
+/// An artifact in the store of that node, whose digest is 64 times the letter.
+inline artifact_record artifact_on(const std::string& node, const artifact_key& key,
+                                   char letter = 'c') {
+  artifact_record made;
+  made.key = key;
+  made.content = digest{std::string(64, letter)};
+  made.node = node_id{node};
+  made.size_bytes = 1 << 20U;
+  return made;
+}
+
 class core_fixture {
 public:
   explicit core_fixture(core_config config = quiet()) : core_(std::move(config)) {}
@@ -266,6 +282,13 @@ public:
   [[nodiscard]] core& tested() { return core_; }
   [[nodiscard]] time_us now() const { return now_; }
   [[nodiscard]] snapshot view() const { return core_.view(now_); }
+  /// How many replicas are ready.
+  [[nodiscard]] std::uint32_t ready_replicas() const {
+    std::uint32_t count = 0;
+    for (const auto& replica : view().replicas)
+      count += replica.state == "ready" ? 1 : 0;
+    return count;
+  }
   [[nodiscard]] incarnation life_of(const std::string& node) const { return lives_.at(node); }
   void set_life(const std::string& node, std::uint64_t life) { lives_[node] = incarnation{life}; }
 

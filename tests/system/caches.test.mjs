@@ -6,7 +6,15 @@ import fs from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
 import { with_hosts } from './hosts_support.mjs';
-import { Cluster, checker, eventually, model_file, root, temp_dir } from './support.mjs';
+import {
+  Cluster,
+  checker,
+  cluster_with,
+  eventually,
+  model_file,
+  root,
+  temp_dir,
+} from './support.mjs';
 
 const vendor = path.join(root, 'tests/plugins/fakeserve');
 
@@ -109,12 +117,7 @@ test('one engine serves all models of its architecture', { timeout: 240_000 }, a
   // The same shape, and other bytes: what is behind the last tensor is no part of the model.
   fs.copyFileSync(model_file, other);
   fs.appendFileSync(other, Buffer.alloc(64, 1));
-  const cluster = new Cluster({ args: ['--plugins', fake.plugins] });
-  t.after(async () => {
-    await cluster.destroy();
-    fake.remove();
-  });
-  await cluster.start();
+  const cluster = await cluster_with(t, fake);
   const check = checker(t, cluster);
   const text = async (model) => {
     const answer = await ask_of(cluster, 'vendor=Fake Vendor', model);

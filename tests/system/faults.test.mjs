@@ -59,6 +59,19 @@ test('damaged models are refused at the start, by name', { timeout: 240_000 }, a
     });
 });
 
+test('a data folder that cannot be made is refused in words', { timeout: 60_000 }, async (t) => {
+  const folder = temp_dir();
+  t.after(() => fs.rmSync(folder, { recursive: true, force: true }));
+  const file = path.join(folder, 'file');
+  fs.writeFileSync(file, '');
+  const where = ['--listen', '127.0.0.1:0', '--link-listen', '127.0.0.1:0'];
+  const args = ['scheduler', '--token', 'given', '--data', path.join(file, 'data'), ...where];
+  const done = await run_cli(args, { data: folder, timeout_ms: 30_000 });
+  assert.equal(done.code, 1, done.stderr);
+  assert.match(done.stderr, /cannot make the data folder .*file\/data: .*--data/);
+  assert.doesNotMatch(done.stderr, /terminate called/);
+});
+
 test('a model damaged while the cluster is up', { timeout: 240_000 }, async (t) => {
   const folder = temp_dir();
   t.after(() => fs.rmSync(folder, { recursive: true, force: true }));

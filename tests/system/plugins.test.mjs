@@ -10,6 +10,7 @@ import {
   Cluster,
   binary,
   checker,
+  cluster_with,
   command_line,
   eventually,
   expect_error,
@@ -82,12 +83,7 @@ test('what a monitor does wrong is said by plugin check', { timeout: 240_000 }, 
 test('a monitor that is broken costs its own devices only', { timeout: 240_000 }, async (t) => {
   const fake = new FakeVendor();
   fake.faults('smi=children');
-  const cluster = new Cluster({ args: ['--plugins', fake.plugins] });
-  t.after(async () => {
-    await cluster.destroy();
-    fake.remove();
-  });
-  await cluster.start();
+  const cluster = await cluster_with(t, fake);
   const types = (await cluster.list('devices')).map((one) => one.spec.id).sort();
   assert.ok(types.includes('local/pim0') && types.includes('local/cpu0'), types.join());
   const health = async (id) =>
@@ -103,12 +99,7 @@ test('a monitor that is broken costs its own devices only', { timeout: 240_000 }
 
 test('a made-up accelerator with its own compiler and server', { timeout: 540_000 }, async (t) => {
   const fake = new FakeVendor();
-  const cluster = new Cluster({ args: ['--plugins', fake.plugins] });
-  t.after(async () => {
-    await cluster.destroy();
-    fake.remove();
-  });
-  await cluster.start();
+  const cluster = await cluster_with(t, fake);
   const check = checker(t, cluster);
   const ask = (fields = {}, headers = pim) =>
     cluster.complete({ max_tokens: 24, temperature: 0, ...fields }, headers, 60_000);

@@ -344,6 +344,17 @@ export class Cluster {
   }
 }
 
+/// A started cluster with the made-up vendor's plugins; both go when the test ends.
+export async function cluster_with(t, fake) {
+  const cluster = new Cluster({ args: ['--plugins', fake.plugins] });
+  t.after(async () => {
+    await cluster.destroy();
+    fake.remove();
+  });
+  await cluster.start();
+  return cluster;
+}
+
 /// Splits an SSE body into events. `data: [DONE]` becomes {done: true}; `event: error` {error}.
 export async function* sse_events(stream) {
   const decoder = new TextDecoder('utf-8', { fatal: true });

@@ -2,11 +2,14 @@
 #include "tests/unit/cli/command_run.hpp"
 #include "tests/unit/cli/test_server.hpp"
 
+#include <CLI/CLI.hpp>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
+#include <stdexcept>
 
 namespace consort::cli {
 namespace {
@@ -29,6 +32,27 @@ TEST(App, VersionIsOneLine) {
   const auto done = run_command({"--version"});
   EXPECT_EQ(done.code, exit_code::done);
   EXPECT_THAT(done.out, testing::StartsWith("consort "));
+}
+
+TEST(App, WhatACommandThrowsIsOneLineAndNoAbort) {
+  std::istringstream in;
+  std::ostringstream out, err;
+  context env{.in = in,
+              .out = out,
+              .err = err,
+              .out_is_tty = false,
+              .colour = false,
+              .start = {},
+              .options = {},
+              .action = {}};
+  const auto app = make_app(env);
+  app->add_subcommand("defect", "Throws")->callback([&env] {
+    env.action = []() -> exit_code { throw std::runtime_error("the folder went away"); };
+  });
+  const std::array argv{"consort", "defect"};
+  EXPECT_EQ(parse_and_run(*app, env, static_cast<int>(argv.size()), argv.data()),
+            exit_code::failed);
+  EXPECT_EQ(err.str(), "consort: the folder went away\n");
 }
 
 struct usage_case {

@@ -369,6 +369,20 @@ TEST_F(Admin, EventsForASlowReaderAreBounded) {
   box->close();
 }
 
+/// More than the kernel, one write and the backlog hold together.
+TEST_F(Admin, AnEventStreamReadTooSlowlySaysThatSomeAreMissing) {
+  start();
+  constexpr int receive_buffer_bytes = 64 * 1024;
+  http_client client(http_port(), receive_buffer_bytes);
+  client.send(http_client::request("GET", "/api/v1/events"));
+  client.read_until(": connected");
+  core::note note;
+  note.text = std::string(4096, 'x');
+  for (int at = 0; at < 2'000; ++at)
+    port_.publish(note);
+  EXPECT_NE(client.read_until("some are missing").find("\"level\":\"warning\""), std::string::npos);
+}
+
 TEST_F(Admin, EventStreamsAreBounded) {
   config_.limits.event_streams = 1;
   start();

@@ -2,10 +2,46 @@
 // One request's life over a real socket, with a scheduler and a node that do as they are told.
 #include "tests/unit/gateway/gateway_fixture.hpp"
 
+#include <stdexcept>
+
 namespace consort::testing {
 namespace {
 
 class Serve : public gateway_fixture {};
+
+TEST_F(Serve, AnExceptionCostsItsRequestOnly) {
+  std::atomic<bool> broken = true;
+  port_.on_submit = [&](const request_meta& meta, const auto& listener) {
+    if (broken.exchange(false))
+      throw std::runtime_error("a defect");
+    listener->on_ticket(make_grant(meta));
+  };
+  start();
+  http_client client(http_port());
+  const auto failed = client.post("/v1/chat/completions", chat_body);
+  EXPECT_EQ(failed.status, 500);
+  EXPECT_EQ(error_of(failed)["code"], "internal");
+  EXPECT_EQ(client.post("/v1/chat/completions", chat_body).status, 200) << "the same connection";
+}
+
+TEST_F(Serve, AnExceptionInAStreamEndsItsConnection) {
+  port_.on_report = [](const gateway::gateway_report& happened, const auto&) {
+    if (std::holds_alternative<core::attempt_finished>(happened))
+      throw std::runtime_error("a defect");
+  };
+  hold_node();
+  start();
+  http_client client(http_port());
+  client.send(http_client::request("POST", "/v1/chat/completions", chat_stream_body));
+  const auto attempt = node_.opened();
+  attempt.sink->on_event(attempt_tokens{0, "first", {1}, ""});
+  client.read_until("first");
+  attempt.sink->on_event(attempt_completed{{7, 1, 0}, 1, 0});
+  EXPECT_FALSE(client.read_all().ends_with("0\r\n\r\n")) << "half an answer must not look whole";
+  EXPECT_TRUE(node_.wait_closed(1));
+  http_client next(http_port());
+  EXPECT_NE(next.get("/metrics").body.find("consort_requests_running 0"), std::string::npos);
+}
 
 TEST_F(Serve, WholeAnswerCarriesHeadersUsageAndDevice) {
   start();

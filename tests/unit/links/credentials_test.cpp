@@ -10,6 +10,7 @@
 #include <openssl/ssl.h>
 
 #include <array>
+#include <filesystem>
 #include <fstream>
 
 namespace consort::links {
@@ -255,6 +256,16 @@ TEST_F(Credentials, ABadRevocationListIsRefused) {
   const auto folder = lab_.folder_of(peer_role::node, "n");
   std::ofstream(folder / revoked_file) << "no serial\n";
   EXPECT_EQ(load_code(folder), "bad_revocation");
+}
+
+/// An empty list would let in everybody who was shut out, and the next revocation would keep it so.
+TEST_F(Credentials, AnUnreadableRevocationListIsNoEmptyOne) {
+  const auto folder = lab_.folder_of(peer_role::node, "n");
+  std::filesystem::create_directory(folder / revoked_file); // What even root cannot read as a file.
+  EXPECT_EQ(load_code(folder), "bad_revocation");
+  EXPECT_FALSE(add_revoked(folder, {"abcdef"}));
+  std::filesystem::remove(folder / revoked_file);
+  EXPECT_EQ(load_code(folder), "");
 }
 
 } // namespace

@@ -37,14 +37,26 @@ TEST(SseParser, StopsWhenItsHandlerStops) {
   EXPECT_FALSE(parser.feed("data: a\n\ndata: b\n\ndata: c\n\n"));
   EXPECT_FALSE(parser.feed("data: d\n\n"));
   EXPECT_EQ(seen, 2);
-  EXPECT_FALSE(parser.line_too_long());
+  EXPECT_FALSE(parser.too_long());
 }
 
 TEST(SseParser, RefusesALineBeyondItsLimit) {
   sse_parser parser([](const sse_event&) { return true; });
   EXPECT_TRUE(parser.feed(std::string(limits::sse_line_bytes_max, 'x')));
   EXPECT_FALSE(parser.feed("x"));
-  EXPECT_TRUE(parser.line_too_long());
+  EXPECT_TRUE(parser.too_long());
+}
+
+/// Lines of a sound length, and never the empty one that would end the event.
+TEST(SseParser, RefusesAnEventBeyondItsLimit) {
+  std::size_t whole = 0;
+  sse_parser parser([&](const sse_event& event) { return (whole = event.data.size()) > 0; });
+  const std::string half = "data: " + std::string(limits::sse_event_bytes_max / 2 - 1, 'x') + "\n";
+  EXPECT_TRUE(parser.feed(half + half + "\n"));
+  EXPECT_EQ(whole, limits::sse_event_bytes_max - 1) << "with the line end between them";
+  EXPECT_TRUE(parser.feed(half + half));
+  EXPECT_FALSE(parser.feed("data: 1\n"));
+  EXPECT_TRUE(parser.too_long());
 }
 
 } // namespace

@@ -292,10 +292,11 @@ protected:
     work_.reset();
     runner_.join();
   }
-  std::unique_ptr<tool_stream> run(const char* script) {
+  std::unique_ptr<tool_stream> run(const char* script,
+                                   duration_us silence_us = limits::stream_silence_us_max) {
     child_spec spec;
     spec.argv = {"sh", "-c", script};
-    return std::make_unique<tool_stream>(io_, spec);
+    return std::make_unique<tool_stream>(io_, spec, silence_us);
   }
   boost::asio::io_context io_;
   std::optional<boost::asio::executor_work_guard<boost::asio::io_context::executor_type>> work_{
@@ -329,6 +330,21 @@ TEST_F(ToolStream, OneThatEndsOrIsMuteIsAnErrorAndNotStartedAtOnceAgain) {
   EXPECT_EQ(test::read_file(folder / "starts"), "x\n");
   EXPECT_NE(run("exec sleep 600")->latest(1000).failure().message.find("prints nothing"),
             std::string::npos);
+}
+
+TEST_F(ToolStream, OneThatHangsIsKilledAndStartedAnew) {
+  temp_folder folder;
+  const auto script = "echo x >> " + folder / "starts" + "; echo said; exec sleep 600";
+  const auto stream = run(script.c_str(), limits::second_us / 2);
+  auto said = stream->latest(5 * limits::second_us);
+  ASSERT_TRUE(said.ok()) << said.failure().message;
+  while (said.ok()) {
+    std::this_thread::yield();
+    said = stream->latest(0);
+  }
+  EXPECT_NE(said.failure().message.find("prints nothing"), std::string::npos);
+  EXPECT_TRUE(stream->latest(5 * limits::second_us).ok()) << "by another one";
+  EXPECT_EQ(test::read_file(folder / "starts"), "x\nx\n");
 }
 
 TEST_F(ToolStream, SeveralQuestionsShareOneTool) {

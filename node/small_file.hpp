@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// Small files that remember something: what was there before stays until the new text is whole.
+/// Best effort, without a flush to the disk: whoever needs that to hold through a loss of power
+/// does not use this. One writer of a path at a time.
+
+#include <string>
+#include <string_view>
+
+namespace consort::node {
+
+/// Replaces `path` by `text` through `path`.new. Returns: whether it did; otherwise, as on a full
+/// disk, what `path` held is still there.
+[[nodiscard]] bool replace_file(const std::string& path, std::string_view text);
+
+} // namespace consort::node
