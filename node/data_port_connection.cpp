@@ -5,8 +5,9 @@
 
 #include "links/opening.hpp"
 
-#include <algorithm>
 #include <boost/beast/http/read.hpp>
+
+#include <algorithm>
 
 namespace consort::node {
 
@@ -19,7 +20,7 @@ using links::task;
 namespace {
 
 constexpr std::size_t watch_bytes = 4'096;
-constexpr const char* too_slow = "its handshake was not done in time";
+constexpr const char* handshake_late = "its handshake was not done in time";
 
 refusal too_late(const char* code, const char* message) {
   return {408, {recovery::retry_elsewhere, code, message}};
@@ -75,7 +76,7 @@ task<bool> data_port_connection::greet() {
     co_return false;
   stream_.hurry();
   if (const bool came = co_await wait_turn(); !came) {
-    refused("handshake_timeout", too_slow);
+    refused("handshake_timeout", handshake_late);
     co_return false;
   }
   auto peer = co_await stream_.greet(*credentials, asio::ssl::stream_base::server);
@@ -87,7 +88,7 @@ task<bool> data_port_connection::greet() {
   if (!peer && peer.failure().code == "tls_failed") {
     const auto& why = stream_.handshake_failure();
     if (deadline_.expired() || gone_)
-      refused("handshake_timeout", too_slow);
+      refused("handshake_timeout", handshake_late);
     else
       refused(why.code, why.message);
     co_return false;
@@ -105,7 +106,7 @@ task<bool> data_port_connection::greet() {
 task<bool> data_port_connection::hear_first() {
   const auto first = co_await links::await_opening(stream_.socket(), true);
   if (first.failed && (deadline_.expired() || gone_))
-    refused("handshake_timeout", too_slow);
+    refused("handshake_timeout", handshake_late);
   else if (first.failed)
     refused("closed_early", "it left before it said anything");
   else if (first.unlike)
