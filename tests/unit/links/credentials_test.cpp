@@ -98,13 +98,13 @@ TEST_F(Credentials, BothEndsLearnWhoTheOtherIs) {
 }
 
 /// A certificate with its key, made by hand: `consort cert` makes no chains.
-struct certified {
+struct signed_pair {
   x509_ptr certificate{X509_new()};
   key_ptr key{EVP_EC_gen("P-256")};
 };
 
-certified certify(const std::string& name, const certified* issuer, const char* constraints) {
-  certified made;
+signed_pair certify(const std::string& name, const signed_pair* issuer, const char* constraints) {
+  signed_pair made;
   auto* const own = made.certificate.get();
   const auto& by = issuer == nullptr ? made : *issuer;
   X509_set_version(own, 2);
@@ -129,7 +129,7 @@ TEST_F(Credentials, AChainIsFollowedSoFarAndNoFurther) {
   const auto verdict = [&](int between) {
     const auto dialling = context_of(context::tls_client, lab_.authority().certificate, nullptr);
     auto* const own = dialling->native_handle();
-    std::vector<certified> above;
+    std::vector<signed_pair> above;
     for (int at = 0; at < between; ++at)
       above.push_back(certify("authority " + std::to_string(at), at == 0 ? &root : &above.back(),
                               "critical,CA:TRUE"));
