@@ -318,8 +318,13 @@ private:
     const auto welcome = messages::decode_hello_answer(incoming.bytes);
     if (!welcome)
       return spdlog::warn("gateway: dropped an answer: {}", welcome.failure().message);
-    if (welcome->body.refusal)
-      return spdlog::error("gateway: the scheduler refused it: {}", welcome->body.refusal->message);
+    if (welcome->body.refusal) {
+      if (refused_ != welcome->body.refusal->message) // It tries for ever.
+        spdlog::error("gateway: the scheduler refused it: {}", welcome->body.refusal->message);
+      refused_ = welcome->body.refusal->message;
+      return;
+    }
+    refused_.clear();
     shared_->welcomed(welcome->body.scheduler_now);
   }
 
@@ -335,6 +340,7 @@ private:
 
   caf::event_based_actor* self_;
   std::shared_ptr<Shared> shared_;
+  std::string refused_; ///< What the log said of it last; empty = welcome since.
 };
 
 } // namespace

@@ -97,6 +97,7 @@ private:
   messages::envelope own_;
   bool greeted_ = false;
   bool greeted_before_ = false; ///< In this incarnation, by any scheduler.
+  std::string refused_;         ///< What the log said of it last; empty = welcome since.
   duration_us renew_every_us_;
   incarnation scheduler_life_; ///< That welcomed it last.
   std::map<device_id, caf::actor> devices_;

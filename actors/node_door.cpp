@@ -241,9 +241,13 @@ void door_state::say_hello() {
 void door_state::welcomed(const messages::hello_answer& answer, incarnation scheduler_life) {
   if (answer.refusal) { // Perhaps of a link that was welcome before.
     greeted_ = false;
-    return spdlog::error("node: the scheduler refused it: {}", answer.refusal->message);
+    if (refused_ != answer.refusal->message) // It tries for ever.
+      spdlog::error("node: the scheduler refused it: {}", answer.refusal->message);
+    refused_ = answer.refusal->message;
+    return;
   }
   greeted_ = true;
+  refused_.clear();
   if (options_.on_scheduler_time)
     options_.on_scheduler_time(answer.scheduler_now);
   options_.agent->gate().set_key(answer.ticket_key);

@@ -107,6 +107,7 @@ result<done> cluster_process::parts::start_gateway() {
     options.describe = [this](model_spec declared) { return describe(std::move(declared)); };
   }
   options.figures = [this] { return link_figures(); };
+  options.held_off = [this] { return guard ? guard->held_off() : std::vector<links::held_peer>{}; };
   auto started = gateway::server::start(io, options, *link, [this](const ticket& permission) {
     return agent && permission.data_address.empty()
                ? static_cast<attempt_service*>(&agent->attempts())

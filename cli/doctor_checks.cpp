@@ -163,21 +163,24 @@ certificate_checks check_certificate(const std::string& folder, std::int64_t now
   return {{std::move(made)}, std::move(*loaded)};
 }
 
-std::optional<check> check_clock(const std::string& http_date, std::int64_t now_unix_s) {
-  std::tm parts{};
-  if (::strptime(http_date.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &parts) == nullptr)
-    return std::nullopt;
-  const std::int64_t skew = now_unix_s - ::timegm(&parts);
-  const auto size = std::llabs(skew);
-  check made{"clock", verdict::ok, "", {}};
-  made.found = size <= 1 ? "as the server's" // Its Date has whole seconds.
-                         : std::to_string(size) + "s " + (skew > 0 ? "ahead of" : "behind")
-                               + " the server's";
+check check_skew(const std::string& name, const std::string& whose, std::int64_t skew_s) {
+  const auto size = std::llabs(skew_s);
+  check made{name, verdict::ok, "", {}};
+  made.found = size <= 1
+                   ? "as " + whose // It is told in whole seconds.
+                   : std::to_string(size) + "s " + (skew_s > 0 ? "ahead of " : "behind ") + whose;
   if (size >= skew_warning_s) {
     made.how = size >= skew_failure_s ? verdict::fail : verdict::warn;
     made.next = "set both clocks (timedatectl set-ntp true)";
   }
   return made;
+}
+
+std::optional<check> check_clock(const std::string& http_date, std::int64_t now_unix_s) {
+  std::tm parts{};
+  if (::strptime(http_date.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &parts) == nullptr)
+    return std::nullopt;
+  return check_skew("clock", "the server's", now_unix_s - ::timegm(&parts));
 }
 
 } // namespace consort::cli

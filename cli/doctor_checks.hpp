@@ -65,9 +65,13 @@ struct link_question {
 };
 
 /// Dials as a node would and says a hello that the guard reads wholly and then refuses, so that no
-/// node is displaced: reach, TLS, protocol, cluster, token, round trip. What comes after the first
-/// failure is left out.
+/// node is displaced: reach, the scheduler's clock if its refusal tells it, TLS, protocol, cluster,
+/// token, round trip. What comes after the first failure is left out.
 [[nodiscard]] std::vector<check> check_link(const link_question& question);
+
+/// Judges a clock that is `skew_s` ahead of another: `whose`.
+[[nodiscard]] check check_skew(const std::string& name, const std::string& whose,
+                               std::int64_t skew_s);
 
 /// Compares with `http_date`, the Date of a server's answer (RFC 9110); nothing when there is none.
 [[nodiscard]] std::optional<check> check_clock(const std::string& http_date,

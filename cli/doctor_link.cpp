@@ -10,6 +10,7 @@
 
 #include <boost/asio/executor_work_guard.hpp>
 
+#include <ctime>
 #include <future>
 #include <map>
 #include <thread>
@@ -25,6 +26,8 @@ using clock_type = std::chrono::steady_clock;
 struct conversation {
   error end; ///< Why it ended; `wrong_role` from the other end is success.
   bool linked = false;
+  std::int64_t skew_s = 0; ///< How far this host's clock is ahead of the scheduler's.
+  bool told_time = false;
   clock_type::time_point began, up, over;
 };
 
@@ -34,6 +37,17 @@ struct listener {
   std::shared_ptr<links::link> link;
   std::promise<conversation> told;
   bool done = false;
+
+  /// The refusal that ends it says what time it is there.
+  void hear(const messages::frame& frame) {
+    if (frame.kind != messages::frame_kind::hello_answer)
+      return;
+    const auto answer = messages::decode_hello_answer(frame.payload);
+    if (!answer || answer->body.wall_clock_s == 0)
+      return;
+    seen.skew_s = std::time(nullptr) - answer->body.wall_clock_s;
+    seen.told_time = true;
+  }
 
   void finish(const error& why) {
     if (std::exchange(done, true))
@@ -77,7 +91,8 @@ result<conversation> converse(const link_question& question) {
         heard->seen.linked = true;
         heard->seen.up = clock_type::now();
         heard->link = link;
-        link->start({[](messages::frame) {}, [](const error&) {}});
+        link->start(
+            {[heard](const messages::frame& frame) { heard->hear(frame); }, [](const error&) {}});
         link->send(*hello);
       },
       [heard](const error& why) { heard->finish(why); });
@@ -143,13 +158,16 @@ bool went_well(const conversation& seen) {
   return seen.linked && seen.end.code == "wrong_role";
 }
 
-meaning meaning_of(const conversation& seen) {
+meaning meaning_of(const conversation& seen, const link_question& question) {
   if (seen.end.code == "wrong_role" && !seen.linked)
     return {step::tls,
             "theirs: start the scheduler with a certificate of `consort cert scheduler`"};
   const auto found = meanings().find(seen.end.code);
   if (found != meanings().end())
     return found->second;
+  if (seen.linked && !question.credentials) // TLS is what begins otherwise.
+    return {step::protocol, "it may want a certificate: pass --cert FOLDER; or that is not the "
+                            "scheduler's link port"};
   if (seen.linked) // Cut without a word we know: too many connections, or no scheduler at all.
     return {step::protocol, "is that the scheduler's link port, started with --cert as here? Its "
                             "log says why it refuses"};
@@ -210,17 +228,20 @@ std::vector<check> check_link(const link_question& question) {
              known == meanings().end() ? "look at the scheduler's log" : known->second.next}};
   }
   const bool fine = went_well(*talk);
-  const auto failed = fine ? meaning{step::done, ""} : meaning_of(*talk);
+  const auto failed = fine ? meaning{step::done, ""} : meaning_of(*talk, question);
   std::vector<check> checks;
   for (auto& [where, row] : rows_of(question)) {
     if (where == failed.where) {
       row.how = verdict::fail;
-      row.found = talk->end.message;
+      row.found
+          = where == step::token && question.token.empty() ? "none was given" : talk->end.message;
       row.next = failed.next;
     }
     if (where <= failed.where)
       checks.push_back(std::move(row));
   }
+  if (talk->told_time)
+    checks.insert(checks.begin() + 1, check_skew("link: clock", "the scheduler's", talk->skew_s));
   if (fine)
     checks.push_back(round_trip(*talk));
   return checks;

@@ -18,6 +18,13 @@ namespace consort::cli {
 
 namespace {
 
+/// Only a request that finished was told by its device how many tokens it had.
+std::string tokens_of(const json& record) {
+  const auto tokens = count_at(record, "/usage/completion_tokens");
+  const bool unknown = tokens.empty() || tokens == "0";
+  return unknown && text_at(record, "/outcome") != "finished" ? "" : ", " + tokens + " tokens";
+}
+
 /// One line of an event: a note, or the record of a request that ended.
 std::string line_of(const links::sse_event& event) {
   const auto data = json::parse(event.data, nullptr, false);
@@ -34,8 +41,7 @@ std::string line_of(const links::sse_event& event) {
   const bool moved = attempts.is_number_unsigned() && attempts > 1; // It failed over.
   return printable("request " + text_at(data, "/external_id") + " " + text_at(data, "/outcome")
                    + (device.empty() ? "" : " on " + device) + " after "
-                   + duration_at(data, "/total_us") + ", "
-                   + count_at(data, "/usage/completion_tokens") + " tokens"
+                   + duration_at(data, "/total_us") + tokens_of(data)
                    + (moved ? ", " + attempts.dump() + " attempts" : "")
                    + (code.empty() ? "" : " (" + code + ")"));
 }

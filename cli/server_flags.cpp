@@ -97,6 +97,18 @@ result<done> check_exposed(const std::string& flag, const std::string& address,
         "stay on 127.0.0.1");
 }
 
+/// HTTP has neither TLS nor keys of its own.
+result<done> check_http(const cluster_config& config, const process_roles& roles) {
+  boost::system::error_code failed;
+  const auto address = boost::asio::ip::make_address(config.http_host, failed);
+  if (!roles.gateway || config.http_insecure || failed || address.is_loopback())
+    return done{};
+  return usage_error("--listen " + config.http_host + ":" + std::to_string(config.http_port)
+                     + " would let others in, and nothing checks who they are: listen on "
+                       "127.0.0.1 (a proxy of yours can let them in), or pass --insecure to "
+                       "accept that");
+}
+
 result<done> check_links(const link_config& links, const process_roles& roles) {
   if (roles.listens)
     if (const auto fine = check_exposed("--link-listen", links.listen, links); !fine)
@@ -221,6 +233,8 @@ result<process_config> configured(const context& env, const server_flags& flags,
   if (!links::valid_name(made.links.name))
     return usage_error("--name `" + made.links.name
                        + "` may have only letters, digits, `.`, `_` and `-`");
+  if (const auto fine = check_http(made.cluster, roles); !fine)
+    return fine.failure();
   if (const auto fine = check_links(made.links, roles); !fine)
     return fine.failure();
   auto credentials = find_credentials(made.links.cert_dir, authority);
@@ -304,11 +318,15 @@ void show_models(std::ostream& out, const cluster_process& process) {
 
 void show_curl(std::ostream& out, const cluster_process& process) {
   const auto& models = process.models();
-  const auto first = models.empty() ? std::string("MODEL") : models.front().name.value;
-  out << "listening on " << process.url() << "\n\ntry it:\n  curl -N " << process.url()
-      << "/v1/completions -H 'Content-Type: application/json' \\\n    -d '{\"model\": \"" << first
-      << "\", \"prompt\": \"Once upon a time\", \"max_tokens\": 60, \"stream\": true}'\n"
-      << "  consort status --server " << process.url() << "\n";
+  out << "listening on " << process.url() << "\n\ntry it:\n";
+  if (models.empty()) // A further gateway hears of them from the scheduler.
+    out << "  curl " << process.url() << "/v1/models\n";
+  else
+    out << "  curl -N " << process.url()
+        << "/v1/completions -H 'Content-Type: application/json' \\\n    -d '{\"model\": \""
+        << models.front().name.value
+        << "\", \"prompt\": \"Once upon a time\", \"max_tokens\": 60, \"stream\": true}'\n";
+  out << "  consort status --server " << process.url() << "\n";
 }
 
 } // namespace consort::cli

@@ -72,7 +72,7 @@ std::string_view colour_of(std::string_view word) {
                            "rejected", "FAIL",   "expired", "revoked"};
   constexpr std::array pending{"draining", "cordoned",  "loading",   "building",
                                "queued",   "compiling", "half-open", "degraded",
-                               "warning",  "warn",      "suspect"};
+                               "warning",  "warn",      "suspect",   "held-off"};
   const auto among = [&](const auto& words) {
     return std::find(words.begin(), words.end(), word) != words.end();
   };

@@ -6,6 +6,7 @@
 #include "gateway/errors.hpp"
 #include "gateway/inference.hpp"
 #include "gateway/log.hpp"
+#include "links/holds.hpp"
 #include "scheduler/nearest_name.hpp"
 
 #include <algorithm>
@@ -210,7 +211,9 @@ task<void> show_list(gateway_context& context, const http_request& request, cons
   if (!seen)
     co_return;
   const auto name = std::string_view(request.path).substr(request.path.rfind('/') + 1);
-  const auto body = list_json(*seen, name);
+  auto body = list_json(*seen, name);
+  if (name == "nodes" && context.config.held_off)
+    show_held_off(body["nodes"], context.config.held_off());
   co_await respond_json(out, 200, body);
 }
 

@@ -11,6 +11,10 @@
 
 #include <nlohmann/json.hpp>
 
+namespace consort::links {
+struct held_peer;
+}
+
 namespace consort::gateway {
 
 /// Keeps the order of fields, so that output is stable.
@@ -70,6 +74,9 @@ template <class Name>
 /// `{"<name>": [...]}` for one list of the snapshot: nodes, devices, models, replicas, artifacts,
 /// requests. Null for any other name.
 [[nodiscard]] json list_json(const core::snapshot& seen, std::string_view name);
+/// Adds to `nodes` those that the link guard holds off: to their row, or as a row that says no
+/// more.
+void show_held_off(json& nodes, const std::vector<links::held_peer>& held);
 
 /// Reads a model_spec in the shape that to_json writes, or the short form {name, source}. Returns:
 /// an error of code `invalid_value` naming the field.

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The core's snapshot, explanations and records as JSON.
 #include "gateway/admin_json.hpp"
+#include "links/holds.hpp"
+
+#include <algorithm>
 
 namespace consort::gateway {
 
@@ -54,6 +57,7 @@ json to_json(const core::node_view& view) {
           {"running", view.running},
           {"lease_epoch", view.lease_epoch.value},
           {"lease_left_us", view.lease_left_us},
+          {"held_off_us", view.held_off_us},
           {"data_address", view.data_address},
           {"toolchains", list_of(view.toolchains)},
           {"attributes", view.attributes}};
@@ -200,6 +204,23 @@ json cluster_json(const core::snapshot& seen) {
           {"queue_depth_max", seen.queue_depth_max},
           {"counters", to_json(seen.counters)},
           {"totals", totals_json(seen)}};
+}
+
+void show_held_off(json& nodes, const std::vector<links::held_peer>& held) {
+  for (const auto& one : held) {
+    if (one.role != links::peer_role::node)
+      continue;
+    const auto row = std::find_if(nodes.begin(), nodes.end(),
+                                  [&](const json& node) { return node.at("node") == one.name; });
+    if (row == nodes.end()) {
+      core::node_view stranger; // It never got as far as the scheduler.
+      stranger.node = node_id(one.name);
+      stranger.held_off_us = one.left_us;
+      nodes.push_back(to_json(stranger));
+    } else {
+      (*row)["held_off_us"] = std::max((*row)["held_off_us"].get<duration_us>(), one.left_us);
+    }
+  }
 }
 
 json list_json(const core::snapshot& seen, std::string_view name) {

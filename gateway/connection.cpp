@@ -3,6 +3,7 @@
 
 #include "gateway/errors.hpp"
 #include "gateway/log.hpp"
+#include "links/spare_room.hpp"
 #include "links/task.hpp"
 
 #include <boost/asio/bind_cancellation_slot.hpp>
@@ -357,9 +358,7 @@ bool connection::start_write(std::string& piece, std::function<void(bool)> done)
   const bool whole = send_now();
   if (whole)
     out_.piece.swap(piece); // Its room serves the next one.
-  piece.clear();
-  if (piece.capacity() > limits::kept_bytes_max)
-    piece.shrink_to_fit();
+  links::empty(piece, limits::kept_bytes_max);
   if (whole)
     return true;
   out_.done = std::move(done);

@@ -16,6 +16,10 @@ namespace boost::asio {
 class io_context;
 }
 
+namespace consort::links {
+struct held_peer;
+}
+
 namespace consort::gateway {
 
 class decision_times;
@@ -38,6 +42,8 @@ struct server_config {
   std::shared_ptr<const decision_times> decisions; ///< Of a scheduler in this process; else null.
   /// Figures of other parts of this process for `/metrics`; asked at each scrape, may be empty.
   std::function<std::vector<process_figure>()> figures;
+  /// Names that the link guard of this process holds off; empty where there is none.
+  std::function<std::vector<links::held_peer>()> held_off;
 };
 
 /// Finds the data port of a ticket's node; null when it cannot be reached. Called on any thread;

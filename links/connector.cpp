@@ -38,6 +38,7 @@ struct connector::shell : std::enable_shared_from_this<connector::shell> {
   task<void> run();
   task<error> attend(std::shared_ptr<link_core> core);
   task<void> wait(duration_us span);
+  void tell(const error& why, duration_us pause);
   void listen_in(const messages::frame& frame);
   void moved() { shown = fsm.state(); }
   void end();
@@ -55,6 +56,9 @@ struct connector::shell : std::enable_shared_from_this<connector::shell> {
   std::shared_ptr<link_core> current;
   std::optional<error> lost;    ///< The current link's end.
   std::optional<error> refusal; ///< What its other end said.
+  std::string told;             ///< Code of the latest end in the log; empty = linked since.
+  time_us told_at = 0;
+  std::uint64_t untold = 0; ///< Ends that the log left out since.
 };
 
 task<void> connector::shell::run() {
@@ -76,9 +80,24 @@ task<void> connector::shell::run() {
     gate.pass([&] { on_down(why); });
     if (gate.is_shut())
       break;
-    log().info("{} ({}); dialling again in {} ms", why.message, why.code, pause / 1'000);
+    tell(why, pause);
     co_await wait(pause);
   }
+}
+
+/// What goes on for hours is told when it begins and then once a minute, since pauses are short.
+void connector::shell::tell(const error& why, duration_us pause) {
+  const auto now = steady_now_us();
+  const bool news = why.code != told || now - told_at >= options.limits.log_every;
+  if (!news) {
+    ++untold;
+    return;
+  }
+  log().info("{} ({}); dialling again in {} ms{}", why.message, why.code, pause / 1'000,
+             untold == 0 ? "" : ", after " + std::to_string(untold) + " more such tries");
+  told = why.code;
+  told_at = now;
+  untold = 0;
 }
 
 /// From a new link to its end. Returns: why it ended, in the other end's words if it gave any.
@@ -119,6 +138,9 @@ task<error> connector::shell::attend(std::shared_ptr<link_core> core) {
     co_await wake.async_wait(as_values);
   }
   current.reset();
+  // A guard that wants TLS has no words for who speaks without.
+  if (!options.credentials && fsm.state() == dial_state::greeting && lost->code == "link_lost")
+    lost->message += " before it answered: does it want a certificate (--cert FOLDER)?";
   co_return refusal ? *refusal : *lost;
 }
 
@@ -130,6 +152,8 @@ void connector::shell::listen_in(const messages::frame& frame) {
     if (fsm.state() == dial_state::greeting)
       log().info("linked to {} {}", name_of(options.expected), current->address);
     fsm.welcomed();
+    told.clear();
+    untold = 0;
   } else {
     fsm.refused();
     refusal = answer ? *answer->body.refusal : answer.failure();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "links/data_stream.hpp"
 
+#include "links/tls_error.hpp"
+
 #include <boost/asio/ssl/host_name_verification.hpp>
 
 namespace consort::links {
@@ -11,9 +13,11 @@ task<result<peer_identity>> data_stream::greet(const credentials& own,
       = side == boost::asio::ssl::stream_base::server ? own.server_context() : own.client_context();
   auto& tls = channel_.secure(*context);
   const auto [failed] = co_await tls.async_handshake(side, as_values);
-  if (failed)
+  if (failed) {
+    failure_ = describe_handshake(failed, tls.native_handle(), "the peer");
     co_return error{recovery::retry_elsewhere, "tls_failed",
                     "the TLS handshake failed: " + failed.message()};
+  }
   co_return own.identify(tls.native_handle());
 }
 

@@ -9,6 +9,7 @@
 #include "links/task.hpp"
 
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace consort::links {
@@ -44,6 +45,10 @@ public:
   task<result<peer_identity>> greet(const credentials& own,
                                     boost::asio::ssl::stream_base::handshake_type side);
 
+  /// Why greet() failed, as the link guard would say it: `foreign_certificate`, ... Requires: it
+  /// said `tls_failed`.
+  [[nodiscard]] const error& handshake_failure() const { return *failure_; }
+
   /// TLS towards a server of somebody else's: its certificate must be for `host` and by one of the
   /// `authorities`, which outlive the stream. Returns: why not.
   task<boost::system::error_code> greet_stranger(boost::asio::ssl::context& authorities,
@@ -63,6 +68,7 @@ public:
 private:
   channel channel_;
   std::shared_ptr<std::string> distrust_ = std::make_shared<std::string>();
+  std::optional<error> failure_; ///< Of greet().
 };
 
 /// One span within which something must happen. Cheap to move, since its timer is lazy: it looks

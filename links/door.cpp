@@ -7,6 +7,8 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 
+#include <ctime>
+
 namespace consort::links {
 
 namespace asio = boost::asio;
@@ -193,7 +195,7 @@ task<result<messages::frame>> door::hear_hello() {
 task<void> door::refuse(const error& why) {
   limit(rules_->limits.refusal);
   const auto answer = understands_answers(why) && speaks_
-                          ? refusal_bytes(why, rules_->cluster, rules_->life)
+                          ? refusal_bytes(why, rules_->cluster, rules_->life, std::time(nullptr))
                           : std::vector<char>{};
   std::size_t sent = 0;
   while (sent < answer.size()) {

@@ -82,7 +82,7 @@ struct guard::shell : std::enable_shared_from_this<guard::shell> {
   void retry_later(boost::system::error_code failed);
   void displace(connection_id id);
   void reported(connection_id id, const std::string& address, door_outcome outcome);
-  void hand_over(connection_id id, door_outcome outcome);
+  void hand_over(connection_id id, const std::string& host, door_outcome outcome);
   void refused(const std::string& reason, const std::string& address, const std::string& message);
   void close_all();
   void drop(const std::vector<std::string>& serials);
@@ -179,7 +179,7 @@ void guard::shell::displace(connection_id id) {
 void guard::shell::reported(connection_id id, const std::string& address, door_outcome outcome) {
   const bool known = doors.erase(id) > 0;
   if (outcome.core && known && book.finish(id) && !gate.is_shut())
-    return hand_over(id, std::move(outcome));
+    return hand_over(id, address, std::move(outcome));
   book.gone(id, steady_now_us(), outcome.failures);
   if (outcome.core)
     outcome.core->cut({recovery::retry_later, "stopping", "the guard takes no more links"});
@@ -188,16 +188,19 @@ void guard::shell::reported(connection_id id, const std::string& address, door_o
   count_present();
 }
 
-void guard::shell::hand_over(connection_id id, door_outcome outcome) {
+void guard::shell::hand_over(connection_id id, const std::string& host, door_outcome outcome) {
   auto& core = outcome.core;
-  core->hooks.on_ended = [weak = weak_from_this(), id, who = core->peer](const error& why) {
+  core->hooks.on_ended = [weak = weak_from_this(), id, host, who = core->peer](const error& why) {
     const auto self = weak.lock();
     if (!self)
       return;
     log().info("{} {} is no longer linked: {}", name_of(who.role), who.name, why.message);
-    if (is_offence(why.code))
+    const bool offended = is_offence(why.code);
+    if (offended)
       self->rules->known->offended(who, steady_now_us());
-    asio::post(self->strand, [self, id] {
+    asio::post(self->strand, [self, id, host, offended, why] {
+      if (offended)
+        self->refused(why.code, host, why.message);
       self->links.erase(id);
       self->book.gone(id, steady_now_us());
       self->count_present();
@@ -289,7 +292,13 @@ void guard::drop(const std::vector<std::string>& serials) {
 
 guard_counters guard::counters() const {
   const std::lock_guard lock(shell_->mutex);
-  return shell_->counters;
+  auto seen = shell_->counters;
+  seen.muted = shell_->muted.size();
+  return seen;
+}
+
+std::vector<held_peer> guard::held_off() const {
+  return shell_->rules->known->held_now(steady_now_us());
 }
 
 std::string guard::address() const {

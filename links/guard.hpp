@@ -8,6 +8,7 @@
 /// too many of them the oldest gives way, so that peers with something to say always get through.
 
 #include "links/credentials.hpp"
+#include "links/holds.hpp"
 #include "links/link.hpp"
 #include "messages/envelope.hpp"
 
@@ -27,17 +28,18 @@ struct guard_options {
   limits::limit_set limits = {};
 };
 
-/// Since the start, but for the two that say how many there are now.
+/// Since the start, but for the three that say how many there are now.
 struct guard_counters {
   std::uint64_t accepted = 0; ///< TCP connections.
   std::uint64_t greeted = 0;  ///< Links handed over.
-  /// By reason: `handshake_timeout`, `hello_timeout`, `tls_failed`, `bad_frame`, `frame_version`,
-  /// `frame_too_large`, `not_hello`, `wrong_cluster`, `wrong_token`, `wrong_role`, `wrong_name`,
-  /// `certificate_revoked`, `displaced`, `too_many_connections`, `too_many_failures`, `held_off`,
-  /// ...
+  /// By reason, links that ended for an offence included: `handshake_timeout`, `hello_timeout`,
+  /// `tls_failed`, `bad_frame`, `frame_version`, `frame_too_large`, `not_hello`, `wrong_cluster`,
+  /// `wrong_token`, `wrong_role`, `wrong_name`, `certificate_revoked`, `displaced`,
+  /// `too_many_connections`, `too_many_failures`, `held_off`, `peer_too_fast`, ...
   std::map<std::string, std::uint64_t> refused;
   std::size_t unfinished = 0;
   std::size_t links = 0;
+  std::size_t muted = 0; ///< Addresses that the kernel drops for a while.
 };
 
 class guard {
@@ -60,6 +62,8 @@ public:
   void drop(const std::vector<std::string>& serials);
 
   [[nodiscard]] guard_counters counters() const;
+  /// Names that are held off now. Thread-safe.
+  [[nodiscard]] std::vector<held_peer> held_off() const;
   /// `host:port` as bound.
   [[nodiscard]] std::string address() const;
   [[nodiscard]] std::uint16_t port() const;

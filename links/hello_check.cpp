@@ -93,10 +93,11 @@ bool understands_answers(const error& refusal) {
   return refusal.code != "bad_frame" && refusal.code != "not_tls";
 }
 
-std::vector<char> refusal_bytes(const error& why, const std::string& cluster, incarnation life) {
+std::vector<char> refusal_bytes(const error& why, const std::string& cluster, incarnation life,
+                                std::int64_t wall_clock_s) {
   const messages::envelope from{messages::protocol_version, messages::sender_kind::scheduler,
                                 cluster, life, 0};
-  const messages::hello_answer body{why, 0, {}};
+  const messages::hello_answer body{why, 0, {}, wall_clock_s};
   const auto payload = messages::encode(from, body);
   if (!payload)
     return {};

@@ -37,8 +37,8 @@ inline constexpr std::size_t opening_bytes = 5;
 /// Whether a refusal with this code is worth an answer: the peer speaks our frames.
 [[nodiscard]] bool understands_answers(const error& refusal);
 
-/// A framed hello_answer that refuses, ready for the socket.
+/// A framed hello_answer that refuses, ready for the socket. `wall_clock_s`: Unix time here.
 [[nodiscard]] std::vector<char> refusal_bytes(const error& why, const std::string& cluster,
-                                              incarnation life);
+                                              incarnation life, std::int64_t wall_clock_s);
 
 } // namespace consort::links

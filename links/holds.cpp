@@ -97,4 +97,13 @@ std::size_t holds::names() const {
   return entries_.size();
 }
 
+std::vector<held_peer> holds::held_now(time_us now) const {
+  const std::lock_guard lock(mutex_);
+  std::vector<held_peer> out;
+  for (const auto& [who, one] : entries_)
+    if (now < one.held_until)
+      out.push_back({who.first, who.second, one.held_until - now});
+  return out;
+}
+
 } // namespace consort::links

@@ -11,11 +11,19 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <vector>
 
 namespace consort::links {
 
 /// Whether a link that ended like this was ended by what its peer did and no peer of ours does.
 [[nodiscard]] bool is_offence(const std::string& code);
+
+/// A name that is held off, and for how long yet.
+struct held_peer {
+  peer_role role = peer_role::node;
+  std::string name;
+  duration_us left_us = 0;
+};
 
 class holds {
 public:
@@ -31,6 +39,8 @@ public:
   void offended(const peer_identity& who, time_us now);
 
   [[nodiscard]] std::size_t names() const;
+  /// Those that are held off now, by role and name.
+  [[nodiscard]] std::vector<held_peer> held_now(time_us now) const;
 
 private:
   struct entry {

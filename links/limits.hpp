@@ -85,7 +85,8 @@ inline constexpr duration_us backoff_max_us = 3 * second_us;
 inline constexpr std::size_t pem_bytes_max = 256 * 1'024; ///< One file of credentials.
 inline constexpr std::size_t name_bytes_max = 128;        ///< Cluster or peer, in a certificate.
 inline constexpr std::size_t revoked_max = 65'536;        ///< Serials.
-inline constexpr int chain_depth_max = 2;                 ///< Certificates above a peer's own.
+inline constexpr int chain_depth_max
+    = 2; ///< Certificates between a peer's own and the authority's.
 
 // Streams of events over HTTP.
 inline constexpr std::size_t sse_line_bytes_max = 1024 * 1024;  ///< One line.

@@ -2,6 +2,7 @@
 #include "links/link_core.hpp"
 
 #include "links/log.hpp"
+#include "links/spare_room.hpp"
 #include "links/tls_error.hpp"
 
 #include <boost/asio/post.hpp>
@@ -199,9 +200,7 @@ void link_core::flush() {
     const std::lock_guard lock(mutex_);
     unsent_bytes_ -= output_.size();
     unsent_frames_ -= std::exchange(output_frames_, std::exchange(queue_frames_, 0));
-    output_.clear();
-    if (output_.capacity() > limits::kept_bytes_max)
-      output_.shrink_to_fit();
+    empty(output_, limits::kept_bytes_max);
     output_.swap(queue_);
     flushing_ = !output_.empty();
   }

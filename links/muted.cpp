@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 
 namespace consort::links {
@@ -99,6 +100,7 @@ struct muted_addresses::state : std::enable_shared_from_this<muted_addresses::st
   const duration_us span;
   int listener = -1;
   std::map<asio::ip::address, clock::time_point> until;
+  std::atomic<std::size_t> count = 0; ///< Of `until`, for other threads.
   bool armed = false;
 };
 
@@ -136,6 +138,7 @@ void muted_addresses::state::sweep() {
   const auto now = clock::now();
   if (listener >= 0 && std::erase_if(until, [&](const auto& one) { return one.second <= now; }) > 0)
     apply();
+  count = until.size();
   arm();
 }
 
@@ -163,6 +166,7 @@ void muted_addresses::mute(const asio::ip::address& address) {
   if (own.listener < 0 || own.until.size() >= limits::muted_max)
     return;
   own.until.emplace(heard, end);
+  own.count = own.until.size();
   own.apply();
   own.arm();
 }
@@ -170,11 +174,12 @@ void muted_addresses::mute(const asio::ip::address& address) {
 void muted_addresses::stop() {
   state_->listener = -1;
   state_->until.clear();
+  state_->count = 0;
   state_->timer.cancel();
 }
 
 std::size_t muted_addresses::size() const {
-  return state_->until.size();
+  return state_->count;
 }
 
 } // namespace consort::links

@@ -38,6 +38,7 @@ public:
   /// Lets go of the socket.
   void stop();
 
+  /// Thread-safe.
   [[nodiscard]] std::size_t size() const;
 
 private:

@@ -74,6 +74,7 @@ void read(wire::HelloAnswer::Reader from, hello_answer& to, incoming& in) {
     read(from.getRefusal(), to.refusal.emplace(), in);
   to.scheduler_now = in.time(from.getSchedulerNow(), "hello_answer.scheduler_now");
   to.ticket_key = in.data(from.getTicketKey(), "hello_answer.ticket_key", limits::secret_bytes_max);
+  to.wall_clock_s = from.getWallClockS();
 }
 
 void write(wire::ViewCursor::Builder to, const core::view_cursor& from, outgoing& out) {
@@ -187,6 +188,7 @@ encoded encode(const envelope& from, const hello_answer& body) {
     answer.setSchedulerNow(out.time(body.scheduler_now, "hello_answer.scheduler_now"));
     answer.setTicketKey(
         out.data(body.ticket_key, "hello_answer.ticket_key", limits::secret_bytes_max));
+    answer.setWallClockS(body.wall_clock_s);
   });
 }
 

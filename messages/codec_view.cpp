@@ -36,6 +36,7 @@ void write(wire::NodeView::Builder to, const core::node_view& from, outgoing& ou
   write_attributes(out, from.attributes, "node_view.attributes",
                    [&](unsigned size) { return to.initAttributes(size); });
   to.setRunning(from.running);
+  to.setHeldOffUs(out.time(from.held_off_us, "node_view.held_off_us"));
 }
 
 void read(wire::NodeView::Reader from, core::node_view& to, incoming& in) {
@@ -51,6 +52,7 @@ void read(wire::NodeView::Reader from, core::node_view& to, incoming& in) {
   read_profiles(in, from.getToolchains(), to.toolchains, "node_view.toolchains");
   read_map(from.getAttributes(), to.attributes, "node_view.attributes", in);
   to.running = from.getRunning();
+  to.held_off_us = in.time(from.getHeldOffUs(), "node_view.held_off_us");
 }
 
 void write(wire::DeviceView::Builder to, const core::device_view& from, outgoing& out) {

@@ -45,6 +45,7 @@ struct HelloAnswer {
   refusal @0 :Common.Error;  # Absent when welcome.
   schedulerNow @1 :Int64;    # The scheduler's clock.
   ticketKey @2 :Data;        # Opens tickets' seals; to nodes only. Secret; never logged.
+  wallClockS @3 :Int64;      # Of a refusal: Unix time at the scheduler's host, seconds; for people.
 }
 
 struct Heartbeat {

@@ -41,8 +41,9 @@ struct hello {
 /// The scheduler's answer. With `refusal` the link is of no use: say hello again later.
 struct hello_answer {
   std::optional<error> refusal;
-  time_us scheduler_now = 0; ///< The scheduler's clock, so that tickets' expiry can be judged.
-  std::string ticket_key;    ///< Opens tickets' seals; nodes only, bytes. Empty for gateways.
+  time_us scheduler_now = 0;     ///< The scheduler's clock, so that tickets' expiry can be judged.
+  std::string ticket_key;        ///< Opens tickets' seals; nodes only, bytes. Empty for gateways.
+  std::int64_t wall_clock_s = 0; ///< Of a refusal: the host's Unix time, for people; 0 = not told.
   friend bool operator==(const hello_answer&, const hello_answer&) = default;
 };
 

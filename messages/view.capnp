@@ -36,6 +36,7 @@ struct NodeView {
   suspect @9 :Bool;  # Its link dropped, and it was not heard since.
   cordoned @10 :Bool;
   running @11 :UInt32;  # Attempts on its devices.
+  heldOffUs @12 :Int64;  # Up, but lost several times lately: takes no work for that long yet.
 }
 
 struct DeviceView {

@@ -9,7 +9,6 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/strand.hpp>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <limits>
@@ -111,7 +110,8 @@ struct data_port::shell : std::enable_shared_from_this<data_port::shell> {
 
   task<void> accept_loop();
   void admit(tcp::socket socket, const asio::ip::address& from);
-  void begin(std::uint64_t number, tcp::socket socket, std::string key);
+  void begin(std::uint64_t number, tcp::socket socket, const asio::ip::address& from,
+             std::string key);
   bool make_room(const std::string& key);
   void displace(std::uint64_t number);
   void close();
@@ -140,8 +140,7 @@ task<void> data_port::shell::accept_loop() {
       admit(tcp::socket(std::move(socket)), peer.address());
       continue;
     }
-    spdlog::warn("data port: accept failed: {}", failed.message());
-    shared->refused("accept_failed");
+    shared->refused("accept", "accept_failed", failed.message());
     pause.expires_after(std::chrono::microseconds(limits::data_accept_backoff_us));
     co_await pause.async_wait(as_values);
   }
@@ -154,23 +153,24 @@ void data_port::shell::admit(tcp::socket socket, const asio::ip::address& from) 
   if (book.connections_of(key) >= bounds.address_connections)
     (void)make_room(key); // Who has so many at work has tickets for them.
   if (connections.size() >= bounds.connections && !make_room({}))
-    return shared->refused("too_many_connections");
+    return shared->refused(from.to_string(), "too_many_connections", "over a limit");
   const auto verdict = book.admit(++arrived, from, links::steady_now_us());
   for (const auto other : verdict.displaced)
     displace(other);
   if (verdict.mute)
     muted.mute(from);
   if (!verdict.refused.empty())
-    return shared->refused(std::string(verdict.refused));
-  begin(arrived, std::move(socket), std::move(key));
+    return shared->refused(from.to_string(), std::string(verdict.refused), "over a limit");
+  begin(arrived, std::move(socket), from, std::move(key));
 }
 
-void data_port::shell::begin(std::uint64_t number, tcp::socket socket, std::string key) {
+void data_port::shell::begin(std::uint64_t number, tcp::socket socket,
+                             const asio::ip::address& from, std::string key) {
   const auto known = [weak = weak_from_this(), number] {
     if (const auto self = weak.lock())
       asio::post(self->strand, [self, number] { (void)self->book.finish(number); });
   };
-  auto one = std::make_shared<data_port_connection>(std::move(socket), key, shared, known);
+  auto one = std::make_shared<data_port_connection>(std::move(socket), from, shared, known);
   connections.emplace(number, connection{one, std::move(key)});
   shared->connections = connections.size();
   const auto done = [self = shared_from_this(), number, one](const std::exception_ptr&) {
@@ -209,7 +209,7 @@ void data_port::shell::displace(std::uint64_t number) {
     return;
   found->second.one->cut();
   connections.erase(found);
-  shared->refused("displaced");
+  shared->refused("many addresses", "displaced", "older connections make room for newer ones");
 }
 
 void data_port::shell::close() {

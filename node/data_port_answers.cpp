@@ -63,6 +63,7 @@ task<void> data_port_connection::serve_attempt(const request_message& request) {
   auto wanted = read_attempt_open(request.body());
   if (const auto* problem = std::get_if<refusal>(&wanted)) {
     slipped();
+    shared_->complain(address_, problem->why.code, problem->why.message);
     co_await respond(*problem, false);
     co_return;
   }
@@ -83,7 +84,10 @@ task<void> data_port_connection::serve_attempt(const request_message& request) {
   if (outbox_->overflowed())
     ++shared_->overflowed;
   if (const auto code = outbox_->ticket_refusal(); !code.empty()) {
-    shared_->refused(code);
+    if (code == "ticket_forged" || code == "ticket_used")
+      refused(code, "a ticket that the scheduler did not give for this");
+    else
+      shared_->refused(code); // Fenced or late: that happens between peers in order.
     if (code == "ticket_forged")
       slipped();
   }

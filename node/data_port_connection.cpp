@@ -6,7 +6,6 @@
 #include "links/opening.hpp"
 
 #include <boost/beast/http/read.hpp>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 
@@ -21,6 +20,7 @@ using links::task;
 namespace {
 
 constexpr std::size_t watch_bytes = 4'096;
+constexpr const char* handshake_late = "its handshake was not done in time";
 
 refusal too_late(const char* code, const char* message) {
   return {408, {recovery::retry_elsewhere, code, message}};
@@ -28,11 +28,13 @@ refusal too_late(const char* code, const char* message) {
 
 } // namespace
 
-data_port_connection::data_port_connection(asio::ip::tcp::socket socket, std::string key,
+data_port_connection::data_port_connection(asio::ip::tcp::socket socket,
+                                           const asio::ip::address& from,
                                            std::shared_ptr<data_port_shared> shared,
                                            std::function<void()> in_order)
     : stream_(std::move(socket)),
-      key_(std::move(key)),
+      address_(from.to_string()),
+      key_(links::admission::key_of(from)),
       shared_(std::move(shared)),
       limits_(shared_->options.limits),
       in_order_(std::move(in_order)),
@@ -74,7 +76,7 @@ task<bool> data_port_connection::greet() {
     co_return false;
   stream_.hurry();
   if (const bool came = co_await wait_turn(); !came) {
-    shared_->refused("handshake_timeout");
+    refused("handshake_timeout", handshake_late);
     co_return false;
   }
   auto peer = co_await stream_.greet(*credentials, asio::ssl::stream_base::server);
@@ -84,12 +86,18 @@ task<bool> data_port_connection::greet() {
   turn_.reset();
   deadline_.clear();
   if (!peer && peer.failure().code == "tls_failed") {
-    shared_->refused(deadline_.expired() || gone_ ? "handshake_timeout" : "tls_failed");
+    const auto& why = stream_.handshake_failure();
+    if (deadline_.expired() || gone_)
+      refused("handshake_timeout", handshake_late);
+    else
+      refused(why.code, why.message);
     co_return false;
   }
   peer_ = std::move(peer); // A bad name is answered to its first request.
-  if (*peer_ && shared_->known.held(peer_->value(), links::steady_now_us())) {
-    shared_->refused("held_off");
+  if (!*peer_)
+    co_return true;
+  if (const auto held = shared_->known.held(peer_->value(), links::steady_now_us())) {
+    refused(held->code, held->message);
     co_return false;
   }
   co_return true;
@@ -97,10 +105,12 @@ task<bool> data_port_connection::greet() {
 
 task<bool> data_port_connection::hear_first() {
   const auto first = co_await links::await_opening(stream_.socket(), true);
-  if (first.failed)
-    shared_->refused(deadline_.expired() || gone_ ? "handshake_timeout" : "closed_early");
+  if (first.failed && (deadline_.expired() || gone_))
+    refused("handshake_timeout", handshake_late);
+  else if (first.failed)
+    refused("closed_early", "it left before it said anything");
   else if (first.unlike)
-    shared_->refused(first.unlike->code);
+    refused(first.unlike->code, first.unlike->message);
   co_return !first.failed && !first.unlike;
 }
 
@@ -154,6 +164,7 @@ task<bool> data_port_connection::serve_one() {
     co_return false;
   if (problem) {
     slipped();
+    shared_->complain(address_, problem->why.code, problem->why.message);
     co_await respond(*problem, true);
     co_return false;
   }
@@ -218,6 +229,10 @@ std::optional<refusal> data_port_connection::forbid(const data_route& route) con
                         + (route.target == data_target::attempts ? " opens no attempts"
                                                                  : " fetches no artifacts")}};
   return std::nullopt;
+}
+
+void data_port_connection::refused(const std::string& code, const std::string& message) {
+  shared_->refused(address_, code, message);
 }
 
 /// It asked for what no peer of ours asks for.

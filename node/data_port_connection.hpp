@@ -22,9 +22,9 @@ public:
   /// How much it would cost its peer to be cut.
   enum class state : std::uint8_t { unfinished, idle, reading, busy };
 
-  /// `key` is what its address counts as. `in_order` is called when its peer is, at most once and
+  /// `from` is its peer's address. `in_order` is called when its peer is, at most once and
   /// on its strand.
-  data_port_connection(boost::asio::ip::tcp::socket socket, std::string key,
+  data_port_connection(boost::asio::ip::tcp::socket socket, const boost::asio::ip::address& from,
                        std::shared_ptr<data_port_shared> shared, std::function<void()> in_order);
 
   /// Serves until the connection ends. Whoever spawns it keeps this alive.
@@ -54,6 +54,7 @@ private:
   links::task<std::optional<refusal>> read_head(request_parser& parser);
   links::task<std::optional<refusal>> read_body(request_parser& parser);
   [[nodiscard]] std::optional<refusal> forbid(const data_route& route) const;
+  void refused(const std::string& code, const std::string& message);
   void slipped();
 
   links::task<void> serve_attempt(const request_message& request);
@@ -76,7 +77,8 @@ private:
   void end();
 
   links::data_stream stream_;
-  const std::string key_;
+  const std::string address_;
+  const std::string key_; ///< What the address counts as.
   const std::shared_ptr<data_port_shared> shared_;
   const limits::data_port_limits& limits_;
   std::function<void()> in_order_;

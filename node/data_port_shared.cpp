@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/data_port_shared.hpp"
 
+#include "links/channel.hpp"
+#include "links/log.hpp"
+
 #include <algorithm>
 
 namespace consort::node {
@@ -39,6 +42,17 @@ void data_port_shared::stop() {
 void data_port_shared::refused(const std::string& code) {
   const std::lock_guard lock(counting_);
   ++refused_[code];
+}
+
+void data_port_shared::complain(const std::string& address, const std::string& code,
+                                const std::string& message) {
+  const auto left_out = [&] {
+    const std::lock_guard lock(counting_);
+    return quiet_.may_log(address, links::steady_now_us());
+  }();
+  if (left_out)
+    links::log().warn("data port refuses {}: {} ({}); {} more since the last such line", address,
+                      message, code, *left_out);
 }
 
 data_port_counters data_port_shared::counted() const {

@@ -4,6 +4,7 @@
 /// disk, the pace of artifacts, and what is counted. Outlives the port for as long as a connection
 /// lives. Thread-safe. Private to the data port.
 
+#include "links/admission.hpp"
 #include "links/holds.hpp"
 #include "links/turnstile.hpp"
 #include "node/data_port.hpp"
@@ -40,7 +41,8 @@ struct data_port_shared {
         disk(limits::disk_threads),
         pace(options.limits.artifact_rate),
         attempts_(&opens),
-        artifacts_(&holds) {}
+        artifacts_(&holds),
+        quiet_(options.limits.peers.log_every) {}
 
   /// As attempt_service::open(); null once the port has stopped.
   [[nodiscard]] std::unique_ptr<attempt_stream> open(const ticket& permission, attempt_body body,
@@ -51,6 +53,13 @@ struct data_port_shared {
   void stop();
 
   void refused(const std::string& code);
+  /// A line in the log, one for each address and minute, about what no peer in good order does.
+  void complain(const std::string& address, const std::string& code, const std::string& message);
+  /// Both.
+  void refused(const std::string& address, const std::string& code, const std::string& message) {
+    refused(code);
+    complain(address, code, message);
+  }
   [[nodiscard]] data_port_counters counted() const;
 
   boost::asio::io_context& io;
@@ -69,6 +78,7 @@ private:
   artifact_store* artifacts_;
   mutable std::mutex counting_;
   std::map<std::string, std::uint64_t> refused_;
+  links::quiet_log quiet_; ///< Under `counting_`, too.
 };
 
 } // namespace consort::node

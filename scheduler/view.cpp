@@ -76,13 +76,19 @@ void view_nodes(const core_state& s, time_us now, page& into) {
   auto at = into.first_of(view_part::nodes, s.node_names);
   for (; at != s.node_names.end(); ++at) {
     const auto& one = s.nodes[at->second];
-    node_view view{
-        one.id,           one.life,
-        one.alive,        one.suspect,
-        one.draining,     one.cordoned,
-        one.lease_epoch,  one.alive ? std::max<duration_us>(one.lease_until - now, 0) : 0,
-        one.data_address, one.toolchains,
-        one.attributes,   running_on(s, one)};
+    node_view view{one.id,
+                   one.life,
+                   one.alive,
+                   one.suspect,
+                   one.draining,
+                   one.cordoned,
+                   one.lease_epoch,
+                   one.alive ? std::max<duration_us>(one.lease_until - now, 0) : 0,
+                   one.data_address,
+                   one.toolchains,
+                   one.attributes,
+                   running_on(s, one),
+                   one.alive ? std::max<duration_us>(one.trusted_at - now, 0) : 0};
     if (!into.add(into.made.rows.nodes, std::move(view), {view_part::nodes, at->first, 0}))
       return;
   }

@@ -22,6 +22,8 @@ struct node_view {
   std::vector<build_profile> toolchains;
   std::map<std::string, std::string> attributes;
   std::uint32_t running = 0; ///< Attempts on its devices.
+  /// It is up but was lost several times lately: it takes no work for that long yet.
+  duration_us held_off_us = 0;
   friend bool operator==(const node_view&, const node_view&) = default;
 };
 

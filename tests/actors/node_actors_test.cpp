@@ -8,6 +8,10 @@
 #include "tests/support/fake_plugin.hpp"
 #include "tests/unit/node/temp_folder.hpp"
 
+#include <spdlog/sinks/ringbuffer_sink.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <thread>
@@ -169,6 +173,24 @@ TEST_F(NodeActors, ReadADeviceThatHasNoActorYet) {
   const auto before = controls_->reads;
   advance(limits::telemetry_every_us);
   EXPECT_GT(controls_->reads, before) << "its readings go on";
+}
+
+TEST_F(NodeActors, LogARefusalOnceUntilItIsAnother) {
+  join();
+  const auto lines = std::make_shared<spdlog::sinks::ringbuffer_sink_mt>(50);
+  spdlog::default_logger()->sinks().push_back(lines);
+  for (const auto* why : {"first", "first", "first", "second"}) {
+    messages::hello_answer refused;
+    refused.refusal = error{recovery::retry_later, "name_taken", why};
+    send(scheduler_end_, door_, scheduler_envelope(), refused);
+  }
+  spdlog::default_logger()->sinks().pop_back();
+  const auto said = lines->last_formatted();
+  EXPECT_EQ(std::count_if(said.begin(), said.end(),
+                          [](const std::string& line) {
+                            return line.find("refused it") != std::string::npos;
+                          }),
+            2);
 }
 
 TEST_F(NodeActors, RenewTheLeaseSeveralTimesInIt) {

@@ -261,9 +261,12 @@ TEST(Flapping, NodeIsGivenWorkAgainAfterAPauseThatDoubles) {
   for (std::uint64_t life = 3; life < 6; ++life, pause *= 2) {
     lose_and_return(t, life);
     t.drop_all();
+    EXPECT_EQ(t.view().nodes.front().held_off_us, pause);
     t.pass_time_renewing(pause - 1, {"a"});
     EXPECT_TRUE(t.take_all<reserve_allocation>().empty()) << "life " << life;
+    EXPECT_EQ(t.view().nodes.front().held_off_us, 1);
     t.pass_time(1);
+    EXPECT_EQ(t.view().nodes.front().held_off_us, 0);
     EXPECT_EQ(t.take_all<reserve_allocation>().size(), 1U) << "life " << life;
   }
   EXPECT_TRUE(t.noted("a: was lost 4 times lately: takes work in 4s"));

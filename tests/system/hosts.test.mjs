@@ -421,6 +421,22 @@ with_hosts('plain links on one machine', { nodes: [], gateways: [] }, async (che
     });
   });
 
+  await check('HTTP beyond loopback: refused at once, with what to type', async () => {
+    const data = path.join(hosts.data_of('open'), 'state');
+    const open = ['--listen', '0.0.0.0:0', '--data', data];
+    const kinds = [
+      ['up', ...open],
+      ['scheduler', '--link-listen', '127.0.0.1:0', ...open],
+      ['gateway', '--join', '127.0.0.1:1', '--token', 'x', ...open],
+    ];
+    const ends = await Promise.all(kinds.map((args) => run_cli(args, { timeout_ms: 20_000 })));
+    for (const done of ends) {
+      assert.equal(done.code, 2, done.stderr);
+      assert.match(done.stderr, /--listen 0\.0\.0\.0:0 .*--insecure/);
+    }
+    assert.ok(!fs.existsSync(data), 'nothing was begun');
+  });
+
   await check('no token: refused, with what to type', async () => {
     const args = ['node', '--join', '127.0.0.1:1', '--data', hosts.data_of('tokenless')];
     const done = await run_cli(args, { timeout_ms: 20_000 });

@@ -408,6 +408,13 @@ with_hosts(
       const header = await call(port, { cert, headers: { 'x-long': 'a'.repeat(15_000) } });
       assert.ok(header.status !== 200, `${header.status}`);
     });
+    await check('each address has a line in its log, and no more than one a minute', () => {
+      const lines = hosts.node('a').log.split('\n');
+      for (const from of ['127.0.30.1', '127.0.30.2', '127.0.0.1']) {
+        const about = lines.filter((line) => line.includes(`data port refuses ${from}: `));
+        assert.ok(about.length >= 1 && about.length <= 4, `${about.length} lines about ${from}`);
+      }
+    });
     await check('paths that lead elsewhere', async () => {
       const cert = await as('node');
       for (const target of ['/v1/artifacts/../../etc/passwd', '/', '/v1/artifacts/%2e%2e', '/x'])

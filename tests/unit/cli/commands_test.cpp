@@ -102,8 +102,10 @@ INSTANTIATE_TEST_SUITE_P(
                   R"({"nodes":[{"node":"edge","life":"00ab","alive":true,"draining":true,
                   "lease_epoch":3,"lease_left_us":2500000,"data_address":"",
                   "toolchains":[{"name":"refnpu"}]},{"node":"gone","alive":false},
-                  {"node":"mute","alive":true,"suspect":true,"draining":true}]})",
-                  {"edge", "draining", "2.5s", "refnpu", "00ab", "gone", "lost", "suspect"}},
+                  {"node":"mute","alive":true,"suspect":true,"draining":true},
+                  {"node":"flaps","alive":true,"held_off_us":4500000}]})",
+                  {"edge", "draining", "2.5s", "refnpu", "00ab", "gone", "lost", "suspect",
+                   "held-off", "4.5s"}},
         list_case{"models",
                   R"({"models":[{"spec":{"name":"m","aliases":["default"],"replicas_min":0,
                   "replicas_max":0,"idle_ttl_us":600000000,"variants":[{"context_tokens":512,
@@ -205,13 +207,17 @@ TEST_F(CommandsTest, EventsShowNotesAndEndedRequests) {
                 "\"code\":\"\"}\n\n"
                 "event: request\ndata: {\"external_id\":\"r2\",\"outcome\":\"finished\","
                 "\"device\":\"m/cpu0\",\"total_us\":3000000,\"usage\":{\"completion_tokens\":9},"
-                "\"attempts\":2,\"code\":\"\"}\n\n";
+                "\"attempts\":2,\"code\":\"\"}\n\n"
+                "event: request\ndata: {\"external_id\":\"r3\",\"outcome\":\"cancelled\","
+                "\"device\":\"m/cpu0\",\"total_us\":4000000,\"usage\":{\"completion_tokens\":0},"
+                "\"code\":\"\"}\n\n";
   const test_server server({{"GET /api/v1/events", events}});
   EXPECT_EQ(ask(server, {"events"}).out, "warning n: lost\n");
   events.times = 1;
   const auto followed = follow(events);
   EXPECT_EQ(followed.out, "warning n: lost\nrequest r1 finished on n/cpu0 after 2s, 7 tokens\n"
-                          "request r2 finished on m/cpu0 after 3s, 9 tokens, 2 attempts\n");
+                          "request r2 finished on m/cpu0 after 3s, 9 tokens, 2 attempts\n"
+                          "request r3 cancelled on m/cpu0 after 4s\n");
 }
 
 TEST_F(CommandsTest, EventsGoOnWhenTheServerComesBack) {

@@ -100,13 +100,32 @@ void expect_fine(const std::vector<check>& checks, std::size_t rows) {
 
 TEST_F(DoctorTest, APlainLinkThatWorksIsFineAndDisplacesNobody) {
   const auto address = listen();
-  expect_fine(check_link({address, nullptr, "lab", "secret"}), 5);
+  expect_fine(check_link({address, nullptr, "lab", "secret"}), 6);
   EXPECT_EQ(guard_->counters().greeted, 0U);
+}
+
+TEST_F(DoctorTest, TheSchedulersClockIsComparedOverTheLink) {
+  const auto address = listen();
+  for (const auto* token : {"secret", "guess"}) {
+    const auto checks = check_link({address, nullptr, "lab", token});
+    ASSERT_GE(checks.size(), 2U);
+    EXPECT_EQ(checks[1].name, "link: clock");
+    EXPECT_EQ(checks[1].how, verdict::ok);
+    EXPECT_EQ(checks[1].found, "as the scheduler's");
+  }
+  const auto late = check_skew("link: clock", "the scheduler's", -90);
+  EXPECT_EQ(late.how, verdict::warn);
+  EXPECT_EQ(late.found, "90s behind the scheduler's");
+  EXPECT_THAT(late.next, HasSubstr("timedatectl"));
+  EXPECT_EQ(check_skew("link: clock", "the scheduler's", skew_failure_s).how, verdict::fail);
 }
 
 TEST_F(DoctorTest, AWrongTokenOrClusterIsNamed) {
   const auto address = listen();
   expect_failure(check_link({address, nullptr, "lab", "guess"}), "link: token", "consort token");
+  const auto without = check_link({address, nullptr, "lab", ""});
+  expect_failure(without, "link: token", "consort token");
+  EXPECT_EQ(without.back().found, "none was given");
   expect_failure(check_link({address, nullptr, "other", "secret"}), "link: cluster", "cluster");
 }
 
@@ -128,8 +147,15 @@ TEST_F(DoctorTest, ALinkWithCertificatesThatWorksIsFine) {
   const auto lab = authority("ca");
   const auto address = listen(load(leaf(lab, links::peer_role::scheduler, "main")));
   const auto mine = load(leaf(lab, links::peer_role::node, "edge-1"));
-  expect_fine(check_link({address, mine, "lab", "secret"}), 7);
+  expect_fine(check_link({address, mine, "lab", "secret"}), 8);
   EXPECT_EQ(guard_->counters().greeted, 0U);
+}
+
+TEST_F(DoctorTest, WithoutACertificateWhereOneIsWantedItSaysSo) {
+  const auto lab = authority("lab-ca");
+  const auto address = listen(load(leaf(lab, links::peer_role::scheduler, "main")));
+  expect_failure(check_link({address, nullptr, "lab", "secret"}), "link: protocol",
+                 "--cert FOLDER");
 }
 
 TEST_F(DoctorTest, AnotherAuthoritysSchedulerIsTheirFaultOrOurs) {

@@ -4,6 +4,7 @@
 #include "scheduler/limits.hpp"
 
 #include "gateway/pages.hpp"
+#include "links/holds.hpp"
 
 #include <gtest/gtest.h>
 
@@ -40,6 +41,22 @@ TEST(AdminJson, IdsAreTextOrNumbersAsDocumented) {
   core::request_view request;
   request.id = {gateway_id(0xabc), 7};
   EXPECT_EQ(to_json(request)["id"], "0000000000000abc-7");
+}
+
+TEST(AdminJson, NodesThatTheLinkGuardHoldsOffAreShown) {
+  core::node_view known;
+  known.node = node_id("a");
+  known.held_off_us = 5;
+  auto nodes = json::array({to_json(known)});
+  EXPECT_EQ(nodes[0]["held_off_us"], 5) << "by the scheduler";
+  show_held_off(nodes, {{links::peer_role::node, "a", 9},
+                        {links::peer_role::gateway, "front", 7},
+                        {links::peer_role::node, "stranger", 8}});
+  ASSERT_EQ(nodes.size(), 2U) << "gateways are no nodes";
+  EXPECT_EQ(nodes[0]["held_off_us"], 9);
+  EXPECT_EQ(nodes[1]["node"], "stranger");
+  EXPECT_EQ(nodes[1]["alive"], false);
+  EXPECT_EQ(nodes[1]["held_off_us"], 8);
 }
 
 TEST(AdminJson, ListsAreWrappedByTheirName) {

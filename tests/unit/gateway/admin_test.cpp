@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The routes beside inference, over a real socket.
 #include "gateway/event_hub.hpp"
+#include "links/holds.hpp"
 #include "tests/unit/gateway/gateway_fixture.hpp"
 
 #include <array>
@@ -78,6 +79,16 @@ TEST_F(Admin, EveryListAnswers) {
   EXPECT_EQ(nlohmann::json::parse(client.get("/api/v1/cluster").body)["totals"]["devices"], 1);
   EXPECT_EQ(client.get("/openapi.json").status, 200);
   EXPECT_EQ(client.get("/").headers.at("Content-Type"), "text/html; charset=utf-8");
+}
+
+TEST_F(Admin, NodesHeldOffByTheLinkGuardAreListed) {
+  config_.held_off = [] {
+    return std::vector<links::held_peer>{{links::peer_role::node, "noisy", 700}};
+  };
+  start();
+  const auto seen = nlohmann::json::parse(http_client(http_port()).get("/api/v1/nodes").body);
+  EXPECT_EQ(seen["nodes"].back()["node"], "noisy");
+  EXPECT_EQ(seen["nodes"].back()["held_off_us"], 700);
 }
 
 TEST_F(Admin, SilentSchedulerIs503WithinTheTimeout) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // HTTP over a real loopback socket: framing, keep-alive, and every limit of a connection.
+#include "tests/support/listening.hpp"
 #include "tests/unit/gateway/gateway_fixture.hpp"
 
 #include "gateway/log.hpp"
@@ -181,6 +182,30 @@ TEST_F(Connection, ReadsSoFarAheadAndNoFurther) {
   // What it does not take stays in the kernel's buffers, which are a few MiB.
   constexpr std::size_t far = 64 << 20;
   EXPECT_LT(client.send_until_full(std::string(1 << 20, 'x'), far), far);
+}
+
+/// What is beyond the limit stays in the kernel, where its tables show it.
+TEST_F(Connection, ReadsAheadUpToItsLimit) {
+  constexpr std::int64_t beyond = 40 << 10; // Less than any kernel's buffers take.
+  constexpr std::int64_t one_read = 4 << 10;
+  hold_node();
+  start();
+  boost::asio::ip::tcp::socket client(io_);
+  client.connect({boost::asio::ip::address_v4::loopback(), http_port()});
+  const auto request = http_client::request("POST", "/v1/chat/completions", chat_body);
+  boost::asio::write(client, boost::asio::buffer(request));
+  (void)node_.opened();
+  const std::string ahead(gateway::limits::pipeline_bytes_max + beyond, 'x');
+  boost::asio::write(client, boost::asio::buffer(ahead));
+  const auto stopped_there = [&] {
+    const auto left = kernel::unread_bytes(http_port(), client.local_endpoint().port());
+    return left <= beyond && left >= beyond - one_read;
+  };
+  const auto from = std::chrono::steady_clock::now();
+  while (!stopped_there() && std::chrono::steady_clock::now() - from < patience)
+    std::this_thread::yield();
+  EXPECT_EQ(http_client(http_port()).get("/healthz").status, 200);
+  EXPECT_TRUE(stopped_there()) << "it reads no further";
 }
 
 TEST_F(Connection, PausesWhileNoDescriptorIsLeft) {

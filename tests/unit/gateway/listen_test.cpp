@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/listen.hpp"
 
+#include "tests/support/listening.hpp"
+
 #include <boost/asio/io_context.hpp>
 #include <gtest/gtest.h>
+
+#include <list>
+#include <poll.h>
 #include <unistd.h>
 
 namespace consort::gateway {
@@ -47,6 +52,28 @@ TEST(Listen, ReachableAddressesNeedConsent) {
   EXPECT_EQ(refused.failure().code, "address_unprotected");
   config.insecure = true;
   EXPECT_TRUE(listen_on(io.get_executor(), config).ok());
+}
+
+/// The kernel grants one more than it is asked for.
+TEST(Listen, KernelKeepsSoManyThatNobodyAccepted) {
+  boost::asio::io_context io;
+  auto config = on_port(0);
+  config.limits.accept_queue = 2;
+  const auto acceptor = listen_on(io.get_executor(), config);
+  ASSERT_TRUE(acceptor.ok());
+  const auto to = acceptor->local_endpoint();
+  EXPECT_EQ(kernel::backlog_of(to.port()), 2);
+  std::list<boost::asio::ip::tcp::socket> waiting;
+  const auto connected = [&] {
+    auto& one = waiting.emplace_back(io, to.protocol());
+    one.non_blocking(true);
+    (void)::connect(one.native_handle(), to.data(), static_cast<socklen_t>(to.size()));
+    pollfd made{one.native_handle(), POLLOUT, 0};
+    return ::poll(&made, 1, 50) == 1;
+  };
+  for (int at = 0; at < 3; ++at)
+    EXPECT_TRUE(connected()) << at;
+  EXPECT_FALSE(connected());
 }
 
 TEST(Listen, NonsenseAddressesAreNamed) {

@@ -154,6 +154,30 @@ TEST_F(Connector, SaysOnceForEachLinkThatItIsUp) {
   }
 }
 
+TEST_F(Connector, WhatGoesOnIsToldOnceAMinute) {
+  const auto said = [&](const std::string& text) {
+    const auto lines = log_lines();
+    return std::count_if(lines.begin(), lines.end(), [&](const std::string& one) {
+      return one.find(text) != std::string::npos;
+    });
+  };
+  start_guard();
+  hello_ = hello_frame(messages::sender_kind::node, "edge-1", cluster, "bad token");
+  const auto before = said("(wrong_token); dialling again");
+  dial_guard();
+  ASSERT_TRUE(run_until([&] { return downs_.size() == 4; }));
+  EXPECT_EQ(said("(wrong_token); dialling again") - before, 1);
+}
+
+TEST_F(Connector, WhoIsCutWithoutAWordIsRemindedOfCertificates) {
+  start_guard();
+  dial_guard();
+  ASSERT_TRUE(run_until([&] { return links_.size() == 1; }));
+  links_.front().handle->close({recovery::retry_later, "test", "cut"}); // Unanswered, as by TLS.
+  ASSERT_TRUE(goes_down("link_lost"));
+  EXPECT_THAT(last_words_, testing::HasSubstr("--cert FOLDER"));
+}
+
 TEST_F(Connector, ALinkThatIsRefusedLaterIsDialledAgain) {
   start_guard();
   auto& dialled = dial_guard();

@@ -2,6 +2,8 @@
 // Who is believed, by handshakes in memory: no socket.
 #include "links/credentials.hpp"
 
+#include "links/limits.hpp"
+#include "links/openssl.hpp"
 #include "links/tls_error.hpp"
 #include "tests/unit/links/test_cluster.hpp"
 
@@ -94,6 +96,53 @@ TEST_F(Credentials, BothEndsLearnWhoTheOtherIs) {
   EXPECT_EQ(seen->role, peer_role::node);
   EXPECT_EQ(*node->identify(both.client.get()), scheduler_->self());
   EXPECT_STREQ(SSL_get_version(both.server.get()), "TLSv1.3");
+}
+
+/// A certificate with its key, made by hand: `consort cert` makes no chains.
+struct signed_pair {
+  x509_ptr certificate{X509_new()};
+  key_ptr key{EVP_EC_gen("P-256")};
+};
+
+signed_pair certify(const std::string& name, const signed_pair* issuer, const char* constraints) {
+  signed_pair made;
+  auto* const own = made.certificate.get();
+  const auto& by = issuer == nullptr ? made : *issuer;
+  X509_set_version(own, 2);
+  ASN1_INTEGER_set(X509_get_serialNumber(own), 1);
+  X509_gmtime_adj(X509_getm_notBefore(own), -60);
+  X509_gmtime_adj(X509_getm_notAfter(own), 3'600);
+  X509_NAME_add_entry_by_txt(X509_get_subject_name(own), "CN", MBSTRING_ASC,
+                             reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0);
+  X509_set_issuer_name(own, X509_get_subject_name(by.certificate.get()));
+  X509_set_pubkey(own, made.key.get());
+  const extension_ptr basic(
+      X509V3_EXT_conf_nid(nullptr, nullptr, NID_basic_constraints, constraints));
+  X509_add_ext(own, basic.get(), -1);
+  EXPECT_GT(X509_sign(own, by.key.get(), EVP_sha256()), 0);
+  return made;
+}
+
+TEST_F(Credentials, AChainIsFollowedSoFarAndNoFurther) {
+  const auto root = certify("root", nullptr, "critical,CA:TRUE");
+  const auto server = scheduler_->server_context();
+  X509_STORE_add_cert(SSL_CTX_get_cert_store(server->native_handle()), root.certificate.get());
+  const auto verdict = [&](int between) {
+    const auto dialling = context_of(context::tls_client, lab_.authority().certificate, nullptr);
+    auto* const own = dialling->native_handle();
+    std::vector<signed_pair> above;
+    for (int at = 0; at < between; ++at)
+      above.push_back(certify("authority " + std::to_string(at), at == 0 ? &root : &above.back(),
+                              "critical,CA:TRUE"));
+    const auto leaf = certify("leaf", &above.back(), "critical,CA:FALSE");
+    SSL_CTX_use_certificate(own, leaf.certificate.get());
+    SSL_CTX_use_PrivateKey(own, leaf.key.get());
+    for (const auto& one : above)
+      SSL_CTX_add1_chain_cert(own, one.certificate.get());
+    return handshake(server, dialling).server_failure;
+  };
+  EXPECT_EQ(verdict(limits::chain_depth_max), "");
+  EXPECT_EQ(verdict(limits::chain_depth_max + 1), "foreign_certificate");
 }
 
 TEST_F(Credentials, OldProtocolsAreNotSpoken) {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The guard over bare loopback: who gets in, who is told why not, and what silence costs.
+#include "tests/support/listening.hpp"
 #include "tests/unit/links/link_fixture.hpp"
 
+#include <poll.h>
 #include <sys/resource.h>
 
 #include <filesystem>
@@ -238,6 +240,7 @@ TEST_F(Guard, AnAddressThatFailsTooOftenIsNotHeard) {
   fourth->begin();
   ASSERT_TRUE(run_until([&] { return fourth->closed(); }));
   EXPECT_EQ(refused("too_many_failures"), 1U);
+  EXPECT_EQ(guard_->counters().muted, 1U);
   // From now on the kernel does not answer it, and nobody here hears of it.
   EXPECT_FALSE(connects("127.0.0.1"));
   EXPECT_EQ(guard_->counters().accepted, 4U);
@@ -270,6 +273,12 @@ TEST_F(Guard, WhoFloodsIsHeldOffWhereverItComesFrom) {
     flooding->send(event_frame());
   ASSERT_TRUE(run_until([&] { return flooding->closed(); }));
   EXPECT_EQ(links_.front().closed_by(), "peer_too_fast");
+  EXPECT_TRUE(run_until([&] { return refused("peer_too_fast") == 1U; })) << "it is counted";
+  const auto held = guard_->held_off();
+  ASSERT_EQ(held.size(), 1U);
+  EXPECT_EQ(held.front().role, peer_role::node);
+  EXPECT_EQ(held.front().name, links_.front().handle->peer().name);
+  EXPECT_GT(held.front().left_us, 30 * limits::second_us);
   const auto again = dial("127.0.0.2");
   again->begin();
   again->send(hello_frame());
@@ -314,6 +323,27 @@ TEST_F(Guard, RunningOutOfDescriptorsCostsTheSilent) {
   EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
   EXPECT_GT(refused("accept_failed"), 0U);
   EXPECT_GT(refused("displaced"), 0U);
+}
+
+/// The kernel grants one more than it is asked for.
+TEST_F(Guard, TheKernelKeepsSoManyThatNobodyAccepted) {
+  limits::limit_set limits;
+  limits.accept_queue = 2;
+  start_guard(with(limits)); // Nothing runs yet, so nobody accepts.
+  EXPECT_EQ(kernel::backlog_of(guard_->port()), 2);
+  std::list<tcp::socket> waiting;
+  const auto connected = [&] {
+    auto& one = waiting.emplace_back(io_, tcp::v4());
+    one.non_blocking(true);
+    const tcp::endpoint to(asio::ip::address_v4::loopback(), guard_->port());
+    (void)::connect(one.native_handle(), to.data(), static_cast<socklen_t>(to.size()));
+    pollfd made{one.native_handle(), POLLOUT, 0};
+    return ::poll(&made, 1, 50) == 1;
+  };
+  for (int at = 0; at < 3; ++at)
+    EXPECT_TRUE(connected()) << at;
+  EXPECT_FALSE(connected());
+  EXPECT_TRUE(run_until([&] { return guard_->counters().accepted >= 3; })) << "then they are heard";
 }
 
 TEST_F(Guard, PausesWhileNoDescriptorIsLeft) {

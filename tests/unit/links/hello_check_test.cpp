@@ -94,7 +94,7 @@ TEST(HelloCheck, ARefusalReadsAsOneOnTheOtherSide) {
   const error why{recovery::refuse, "wrong_token", "the join token is not this cluster's"};
   session reader(limits::limit_set{}, 0);
   reader.admit(peer_role::scheduler, nullptr);
-  reader.feed(refusal_bytes(why, cluster, incarnation{5}), 0);
+  reader.feed(refusal_bytes(why, cluster, incarnation{5}, 1'795'884'643), 0);
   const auto frame = reader.next(0);
   ASSERT_TRUE(frame);
   ASSERT_TRUE(*frame);
@@ -102,6 +102,7 @@ TEST(HelloCheck, ARefusalReadsAsOneOnTheOtherSide) {
   ASSERT_TRUE(answer) << answer.failure().message;
   EXPECT_EQ(answer->body.refusal, why);
   EXPECT_EQ(answer->from.sender, cluster);
+  EXPECT_EQ(answer->body.wall_clock_s, 1'795'884'643) << "which `doctor` compares";
   EXPECT_TRUE(answer->body.ticket_key.empty()) << "no secret for a stranger";
 }
 

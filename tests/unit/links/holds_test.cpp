@@ -41,6 +41,18 @@ TEST(Holds, AnOffenceIsHeldAgainstItsNameOnly) {
   EXPECT_EQ(code_of(known.held(gateway, begin_us)), "");
 }
 
+TEST(Holds, ThoseThatAreHeldNowAreNamed) {
+  holds known(small());
+  known.offended(node("a"), begin_us);
+  known.slipped(node("b"), begin_us);
+  const auto now = known.held_now(begin_us + 400);
+  ASSERT_EQ(now.size(), 1U);
+  EXPECT_EQ(now.front().role, peer_role::node);
+  EXPECT_EQ(now.front().name, "a");
+  EXPECT_EQ(now.front().left_us, 600);
+  EXPECT_TRUE(known.held_now(begin_us + 1'000).empty());
+}
+
 TEST(Holds, EachHoldIsLongerUpToTheLongestAndPeaceForgives) {
   holds known(small());
   time_us now = begin_us;

@@ -224,7 +224,12 @@ TEST_F(DataPortTls, CutsHandshakesThatFail) {
   raw_http stranger(port_->port(),
                     foreign.credentials_of(peer_role::gateway, "g")->client_context());
   EXPECT_TRUE(stranger.failed() || stranger.at_end());
-  EXPECT_TRUE(eventually([&] { return refused("tls_failed") == 1; }));
+  EXPECT_TRUE(eventually([&] { return refused("certificate_refused") == 1; })) << "ours, by it";
+  const auto leaf = issue(foreign.authority(), {.role = peer_role::gateway, .name = "g"});
+  const raw_http trusting(
+      port_->port(), links::testing_support::context_of(boost::asio::ssl::context::tls_client,
+                                                        cluster_.authority().certificate, &*leaf));
+  EXPECT_TRUE(eventually([&] { return refused("foreign_certificate") == 1; }));
 }
 
 TEST_F(DataPortTls, AHandshakeThatWasAnsweredInVainMutesSooner) {

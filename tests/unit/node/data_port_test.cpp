@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "links/log.hpp"
 #include "messages/limits.hpp"
+#include "tests/support/listening.hpp"
 #include "tests/unit/node/data_port_fixture.hpp"
 
+#include <spdlog/sinks/ringbuffer_sink.h>
+#include <spdlog/spdlog.h>
 #include <sys/resource.h>
 
 #include <tuple>
@@ -116,6 +120,35 @@ TEST_F(DataPort, CountsTicketsThatAreTurnedAwayAndShowsItsFigures) {
   EXPECT_NE(text.find("\nconsort_data_refused_total{reason=\"ticket_forged\"} 1\n"),
             std::string::npos);
   EXPECT_EQ(text.find("own"), std::string::npos) << "only words of ours become labels";
+}
+
+TEST_F(DataPort, ComplainsOnceAMinuteAboutAnAddress) {
+  const auto lines = std::make_shared<spdlog::sinks::ringbuffer_sink_mt>(500);
+  links::log().sinks().push_back(lines);
+  start();
+  auto gateway = client();
+  for (std::size_t at = 0; at < 20; ++at) {
+    gateway.send(post(open_frame(at)));
+    EXPECT_EQ(gateway.head().status, 200U);
+    attempts_.say(at, attempt_aborted{{recovery::refuse, "ticket_forged", "no"}, false});
+    gateway.chunked();
+  }
+  EXPECT_TRUE(eventually([&] { return refused("ticket_forged") == 20; }));
+  auto stranger = client();
+  stranger.send("garbage\r\n\r\n");
+  EXPECT_TRUE(eventually([&] { return refused("malformed_http") == 1; }));
+  port_.reset();
+  links::log().sinks().pop_back();
+  const auto said = lines->last_formatted();
+  ASSERT_EQ(said.size(), 1U);
+  EXPECT_NE(said.front().find("data port refuses 127.0.0.1: "), std::string::npos);
+  EXPECT_NE(said.front().find("(ticket_forged)"), std::string::npos);
+}
+
+TEST_F(DataPort, KernelsQueueIsAsLongAsItSays) {
+  start();
+  EXPECT_EQ(kernel::backlog_of(port_->port()),
+            kernel::granted_backlog(limits::data_accept_queue_max));
 }
 
 TEST_F(DataPort, RefusesWhatItDoesNotServeAndCloses) {
