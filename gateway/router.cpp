@@ -88,6 +88,20 @@ std::optional<std::string_view> match(std::string_view pattern, std::string_view
   return path.substr(pattern.size());
 }
 
+/// Whether a page of another site has a browser send this. Programs name no origin; a page that we
+/// served, also through a proxy that keeps the host, names ours.
+bool of_another_site(const http_request& request) {
+  const auto origin = request.header("origin");
+  if (!origin)
+    return false;
+  constexpr std::string_view mark = "://";
+  const auto at = origin->find(mark);
+  return at == std::string_view::npos
+         || origin->substr(at + mark.size()) != request.header("host").value_or(std::string_view{});
+}
+
+constexpr std::string_view operators_tag = "admin";
+
 } // namespace
 
 std::span<const route> routes() {
@@ -107,6 +121,15 @@ task<void> dispatch(gateway_context& context, const http_request& request, excha
     if (!rest)
       continue;
     if (row.method == method) {
+      // There is no key that a browser would not have: whoever shows the operator a page could
+      // otherwise add models and drain nodes by it.
+      if (method != "GET" && row.tag == operators_tag && of_another_site(request)) {
+        const api_error foreign{.status = 403,
+                                .code = "foreign_origin",
+                                .message = "pages of other sites may not command this cluster"};
+        co_await respond_error(out, foreign);
+        co_return;
+      }
       const std::string matched(*rest);
       co_await row.handle(context, request, matched, out);
       co_return;

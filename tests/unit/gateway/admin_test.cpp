@@ -211,6 +211,24 @@ TEST_F(Admin, CommandsReachTheScheduler) {
   EXPECT_EQ(std::get<core::model_removed>(asked[6]).name.value, "m");
 }
 
+/// A browser sends such a request for any page that its user looks at, without asking first.
+TEST_F(Admin, PagesOfOtherSitesCommandNothing) {
+  start();
+  http_client client(http_port());
+  const auto body = R"({"target":"local"})";
+  for (const auto* origin : {"http://other.example", "null", "http://test.other.example"}) {
+    const auto refused
+        = client.post("/api/v1/cordon", body, std::string("Origin: ") + origin + "\r\n");
+    EXPECT_EQ(refused.status, 403) << origin;
+    EXPECT_EQ(error_of(refused)["code"], "foreign_origin");
+  }
+  EXPECT_TRUE(port_.admin_requests().empty());
+  EXPECT_EQ(client.get("/api/v1/nodes", "Origin: http://other.example\r\n").status, 200)
+      << "which no page of another site can read";
+  EXPECT_EQ(client.post("/api/v1/cordon", body, "Origin: http://test\r\n").status, 202)
+      << "our own page, by the host that it was asked of";
+}
+
 TEST_F(Admin, AReloadTellsWhatCameOfItOnEachNode) {
   messages::reload_report good, silent;
   good.node = node_id("a");
