@@ -238,6 +238,20 @@ void inference::report_progress(steady_time now) {
   context_.port.report(core::attempt_progressed{current_->attempt, tokens_});
 }
 
+/// A scheduler that was restarted counts a wait anew, so that the gateway may be the one to end it.
+api_error inference::waited_in_vain() const {
+  api_error out{.status = 503,
+                .code = "scheduler_silent",
+                .message = "the scheduler gave no answer in time",
+                .state = notice_.state,
+                .retry_after_us = limits::second_us};
+  if (notice_.state.empty())
+    return out;
+  out.code = notice_.state == "queued" ? "queue_timeout" : "model_" + notice_.state;
+  out.message = "waited long enough: " + notice_.reason;
+  return out;
+}
+
 void inference::check_time() {
   const auto now = std::chrono::steady_clock::now();
   if (ended_ || now < next_look())
@@ -249,11 +263,7 @@ void inference::check_time() {
                         .code = "request_timeout",
                         .message = "the request took longer than this gateway allows"});
   if (!current_)
-    return cancel_with(request_end::failed, {.status = 503,
-                                             .code = "scheduler_silent",
-                                             .message = "the scheduler gave no answer in time",
-                                             .state = notice_.state,
-                                             .retry_after_us = limits::second_us});
+    return cancel_with(request_end::failed, waited_in_vain());
   fail_attempt({recovery::retry_elsewhere, "attempt_silent",
                 "no event came from " + device_ + " for too long"},
                true);

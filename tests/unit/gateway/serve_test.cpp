@@ -410,6 +410,20 @@ TEST_F(Serve, SilentSchedulerIsAnErrorNotAHang) {
   EXPECT_TRUE(port_.wait_report<core::request_cancelled>());
 }
 
+TEST_F(Serve, AWaitThatTheSchedulerForgotEndsWithItsReason) {
+  port_.on_submit = [](const request_meta& meta, const auto& listener) {
+    listener->on_queue(core::queue_notice{meta.id, "queued", 3, {}, "all devices are busy"});
+  };
+  config_.queue_timeout_us = 10 * ms;
+  config_.limits.ticket_grace = 10 * ms;
+  start();
+  http_client client(http_port());
+  const auto answer = client.post("/v1/chat/completions", chat_body);
+  EXPECT_EQ(answer.status, 503);
+  EXPECT_EQ(error_of(answer)["code"], "queue_timeout");
+  EXPECT_EQ(error_of(answer)["message"], "waited long enough: all devices are busy");
+}
+
 TEST_F(Serve, RequestBeyondItsWholeTimeIs408) {
   config_.limits.request_time = 20 * ms;
   hold_node();
