@@ -10,6 +10,7 @@
 #include <caf/all.hpp>
 
 #include <chrono>
+#include <exception>
 #include <utility>
 
 #if CAF_VERSION < 1706 || CAF_VERSION >= 1800
@@ -52,6 +53,16 @@ inline void stop(const caf::actor& local) {
 template <class Self, class Handler>
 void on_down(Self* self, Handler handler) {
   self->set_down_handler([handler](const caf::down_msg& down) { handler(down.source); });
+}
+
+/// Calls `handler` with what a handler of `self` threw, instead of CAF's way: to end that actor and
+/// say nothing.
+template <class Self, class Handler>
+void on_exception(Self* self, Handler handler) {
+  self->set_exception_handler([handler](std::exception_ptr& thrown) -> caf::error {
+    handler(thrown);
+    return caf::exit_reason::unhandled_exception;
+  });
 }
 
 /// A CAF error as one of ours.
