@@ -176,6 +176,7 @@ void data_connection::begin() {
   refusal_.clear();
   keep_alive_ = true;
   sent_ = 0;
+  stream_.keep_buffers(true); // Until it is idle again.
   deadline_.set(pool_->limits.answer);
   send_rest();
 }
@@ -230,6 +231,7 @@ void data_connection::finish_exchange() {
 }
 
 void data_connection::keep() {
+  stream_.keep_buffers(false);
   deadline_.set(pool_->limits.idle);
   if (!pool_->keep(shared_from_this()))
     end();

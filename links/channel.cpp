@@ -29,4 +29,28 @@ std::pair<boost::system::error_code, std::size_t> channel::read_ready(asio::muta
   return {asio::ssl::error::stream_truncated, 0};
 }
 
+std::pair<boost::system::error_code, std::size_t> channel::write_ready(asio::const_buffer from) {
+  boost::system::error_code failed;
+  std::size_t taken = 0;
+  if (auto* const tls = std::get_if<tls_stream>(&stream_)) {
+    if (tls->next_layer().idle())
+      taken = tls->write_some(from, failed);
+    return {failed, taken};
+  }
+  taken = std::get<tcp::socket>(stream_).write_some(asio::buffer(from), failed);
+  if (failed == asio::error::would_block)
+    return {};
+  return {failed, taken};
+}
+
+void channel::keep_buffers(bool keep) {
+  auto* const tls = std::get_if<tls_stream>(&stream_);
+  if (tls == nullptr)
+    return;
+  if (keep)
+    SSL_clear_mode(tls->native_handle(), SSL_MODE_RELEASE_BUFFERS);
+  else
+    SSL_set_mode(tls->native_handle(), SSL_MODE_RELEASE_BUFFERS);
+}
+
 } // namespace consort::links

@@ -40,6 +40,19 @@ public:
                                std::forward<Token>(token));
   }
 
+  /// As channel::write_ready().
+  std::pair<boost::system::error_code, std::size_t> write_ready(boost::asio::const_buffer from) {
+    return channel_.write_ready(from);
+  }
+  /// As in channel.
+  [[nodiscard]] bool behind() const { return channel_.behind(); }
+  template <class Token>
+  auto async_flush(Token&& token) {
+    return channel_.flush(std::forward<Token>(token));
+  }
+  /// As channel::keep_buffers().
+  void keep_buffers(bool keep) { channel_.keep_buffers(keep); }
+
   /// TLS from now on. Returns: who the other end is; `tls_failed` (retry elsewhere) or what
   /// credentials::identify() says.
   task<result<peer_identity>> greet(const credentials& own,

@@ -18,9 +18,9 @@ inline constexpr std::size_t queue_frames_max = 65'536; ///< Unsent; beyond: `pe
 inline constexpr std::size_t queue_bytes_max = std::size_t{32} << 20; ///< The same, in bytes.
 inline constexpr std::int64_t frames_per_s = 20'000;     ///< Received; beyond: reading pauses.
 inline constexpr std::int64_t frames_burst = 40'000;     ///< At once, after a quiet time.
-inline constexpr std::int64_t node_frames_per_s = 4'000; ///< As frames_per_s, of a node, which has
+inline constexpr std::int64_t node_frames_per_s = 3'000; ///< As frames_per_s, of a node, which has
                                                          ///< no streams to tell of.
-inline constexpr std::int64_t node_frames_burst = 8'000;
+inline constexpr std::int64_t node_frames_burst = 6'000;
 inline constexpr std::size_t held_frames_max
     = 1'024; ///< Handed on and not yet done with; then reading waits.
 inline constexpr std::int64_t bytes_per_s = std::int64_t{32} << 20;

@@ -78,7 +78,7 @@ std::string attempt_outbox::ticket_refusal() const {
 }
 
 void attempt_outbox::on_event(attempt_event happened) {
-  std::function<void()> call;
+  std::shared_ptr<const waker> call;
   {
     const std::lock_guard lock(mutex_);
     if (ended_ || !wake_)
@@ -96,7 +96,7 @@ void attempt_outbox::on_event(attempt_event happened) {
       call = wake_;
   }
   if (call)
-    call();
+    (*call)();
 }
 
 std::size_t attempt_outbox::take(std::vector<char>& chunk) {

@@ -8,6 +8,7 @@
 #include "messages/attempt_service.hpp"
 
 #include <functional>
+#include <memory>
 #include <mutex>
 
 namespace consort::node {
@@ -17,7 +18,7 @@ public:
   /// `wake` is called once for every taking that found nothing, when there is something again, and
   /// once when the bound is passed; on any thread, never under the lock.
   attempt_outbox(std::size_t bytes_max, std::function<void()> wake)
-      : bytes_max_(bytes_max), wake_(std::move(wake)) {}
+      : bytes_max_(bytes_max), wake_(std::make_shared<const waker>(std::move(wake))) {}
 
   void on_event(attempt_event happened) override;
 
@@ -34,12 +35,13 @@ public:
   void close();
 
 private:
+  using waker = std::function<void()>;
   void append(const attempt_event& happened);
 
   const std::size_t bytes_max_;
   mutable std::mutex mutex_;
-  std::function<void()> wake_;
-  std::vector<char> pending_; ///< Begins with room for the chunk's head.
+  std::shared_ptr<const waker> wake_; ///< Shared, since it is called outside the lock.
+  std::vector<char> pending_;         ///< Begins with room for the chunk's head.
   std::size_t frames_ = 0;
   bool waiting_ = false;
   bool ended_ = false; ///< The terminal event is in.

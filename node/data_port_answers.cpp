@@ -99,16 +99,35 @@ task<void> data_port_connection::stream_attempt() {
   const auto text = render_stream_head(keep_alive_);
   const std::vector<char> head(text.begin(), text.end());
   bool reached = co_await write(head);
-  std::vector<char> chunk;
-  while (reached && !gone_ && !outbox_->drained()) {
-    const auto frames = outbox_->take(chunk);
-    if (frames == 0) {
+  stream_.keep_buffers(true);
+  while (reached && !gone_ && (!outbox_->drained() || !unsent_.empty() || stream_.behind())) {
+    if (pump()) {
+      pumping_ = true;
       co_await changed_.wait(std::chrono::steady_clock::time_point::max());
+      pumping_ = false;
       continue;
     }
-    reached = co_await write(chunk);
+    const auto rest = std::exchange(unsent_, {});
+    reached = co_await write(rest);
+  }
+  stream_.keep_buffers(false);
+  unsent_ = {};
+  chunk_ = {};
+}
+
+/// Sends what the outbox has for as long as the kernel takes it at once. Returns: whether nothing
+/// is left to do until the outbox wakes.
+bool data_port_connection::pump() {
+  while (!gone_ && unsent_.empty() && !stream_.behind()) {
+    const auto frames = outbox_->take(chunk_);
+    if (frames == 0)
+      return !outbox_->drained();
+    const auto [failed, size] = stream_.write_ready(asio::buffer(chunk_));
+    gone_ = gone_ || failed;
+    unsent_ = bytes(chunk_).subspan(size);
     shared_->frames += frames;
   }
+  return false;
 }
 
 // --- artifacts ---
@@ -212,6 +231,11 @@ task<void> data_port_connection::linger() {
 
 /// Returns: whether all of it went. A peer that takes nothing for too long is cut.
 task<bool> data_port_connection::write(bytes from) {
+  while (stream_.behind() && !gone_) {
+    limit_whole(limits_.stall);
+    const auto [failed, none] = co_await stream_.async_flush(as_values);
+    gone_ = gone_ || failed;
+  }
   while (!from.empty() && !gone_) {
     limit_whole(limits_.stall);
     const auto piece = asio::buffer(from.data(), from.size());

@@ -290,10 +290,13 @@ void data_port_connection::watched(error_code failed, std::size_t size) {
   changed_.ring();
 }
 
-/// The attempt's outbox has something, or too much.
+/// The attempt's outbox has something, or too much. What the kernel takes at once, as it does a
+/// token, goes from here: run() need not be woken for each.
 void data_port_connection::woken() {
   if (outbox_ && outbox_->overflowed())
     attempt_.reset();
+  if (pumping_ && !gone_ && pump())
+    return;
   changed_.ring();
 }
 

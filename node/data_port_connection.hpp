@@ -59,6 +59,7 @@ private:
 
   links::task<void> serve_attempt(const request_message& request);
   links::task<void> stream_attempt();
+  [[nodiscard]] bool pump();
   links::task<void> serve_metrics();
   links::task<void> serve_artifact(const request_message& request, const data_route& route);
   links::task<void> send_artifact(const request_message& request, const held_artifact& held);
@@ -95,6 +96,9 @@ private:
   bool keep_alive_ = true;
   std::shared_ptr<attempt_outbox> outbox_;
   std::unique_ptr<attempt_stream> attempt_;
+  std::vector<char> chunk_; ///< Of the attempt's stream, as its outbox gave it.
+  bytes unsent_;            ///< Of that.
+  bool pumping_ = false;    ///< run() waits for nothing but what woken() may do itself.
 };
 
 } // namespace consort::node

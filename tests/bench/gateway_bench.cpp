@@ -3,7 +3,7 @@
 // and clients that only count bytes. One io thread serves; clients have threads of their own.
 // Usage: gateway_bench [CLIENTS] [SECONDS] [TOKENS-PER-STREAM]
 #include "gateway/server.hpp"
-#include "tests/support/fake_scheduler_port.hpp"
+#include "tests/bench/instant_port.hpp"
 #include "tests/support/http_client.hpp"
 
 #include <boost/asio/io_context.hpp>
@@ -16,38 +16,8 @@ namespace {
 
 using namespace consort;
 using namespace consort::testing;
+using consort::bench::instant_port;
 using clock_type = std::chrono::steady_clock;
-
-/// A node and a scheduler that keep no record: what they hold must not grow.
-class instant_port final : public gateway::scheduler_port {
-public:
-  [[nodiscard]] gateway_id id() const override { return gateway_id(1); }
-  [[nodiscard]] time_us now() const override { return 0; }
-  void submit(request_meta meta, std::shared_ptr<gateway::request_listener> listener) override {
-    listener->on_ticket(make_grant(meta));
-  }
-  void report(gateway::gateway_report) override {}
-  void admin(gateway::admin_request, std::function<void(result<done>)> answer) override {
-    answer(done{});
-  }
-  void snapshot(std::function<void(result<core::snapshot>)> answer) override {
-    answer(core::snapshot{});
-  }
-  void explain(std::string, std::function<void(result<core::explanation>)> answer) override {
-    answer(core::explanation{});
-  }
-  void explain(request_meta, std::function<void(result<core::explanation>)> answer) override {
-    answer(core::explanation{});
-  }
-  void plan(core::plan_wish, std::function<void(result<core::explanation>)> answer) override {
-    answer(core::explanation{});
-  }
-  void reload_plugins(node_id, duration_us,
-                      std::function<void(result<gateway::reload_reports>)> answer) override {
-    answer(gateway::reload_reports{});
-  }
-  void subscribe(std::function<void(const core::command&)>) override {}
-};
 
 class instant_node final : public attempt_service {
 public:

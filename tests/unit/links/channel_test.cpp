@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What was received with a record and needs no waiting: two ends of TLS over loopback.
+// What needs no waiting: records received with another, and writes that the kernel takes at once,
+// or of which the rest is held back. Two ends over loopback.
 #include "links/channel.hpp"
 
 #include "tests/unit/links/test_cluster.hpp"
@@ -66,6 +67,32 @@ protected:
     return {into_.data(), bytes};
   }
 
+  /// Reads at the client's end, beside whatever else there is to do, until so much has come.
+  std::string read_all(std::size_t bytes) {
+    std::string all;
+    while (all.size() < bytes) {
+      const auto piece = read();
+      if (piece.empty())
+        break;
+      all += piece;
+    }
+    return all;
+  }
+  /// The server writes numbered lines until one is not taken whole. Returns: what was taken.
+  std::string fill() {
+    server_->socket().set_option(asio::socket_base::send_buffer_size(4'096));
+    std::string all;
+    for (int at = 0; !server_->behind(); ++at) {
+      const auto line = std::to_string(at) + std::string(1'000, '.');
+      const auto [failed, taken] = server_->write_ready(asio::buffer(line));
+      EXPECT_FALSE(failed) << failed.message();
+      all.append(line, 0, taken);
+      if (taken < line.size())
+        break;
+    }
+    return all;
+  }
+
   test_cluster lab_;
   std::shared_ptr<credentials> scheduler_ = lab_.credentials_of(peer_role::scheduler, "s");
   std::shared_ptr<credentials> node_ = lab_.credentials_of(peer_role::node, "n");
@@ -106,6 +133,81 @@ TEST_F(Channel, WhatIsNoRecordIsAFailure) {
   asio::write(server_->socket(), asio::buffer(std::string_view("these bytes were not encrypted")));
   EXPECT_EQ(read(), "good");
   EXPECT_TRUE(client_->read_ready(asio::buffer(into_)).first);
+}
+
+TEST_F(Channel, WhatTheKernelTakesNeedsNoIoContext) {
+  secure();
+  const auto [failed, taken] = server_->write_ready(asio::buffer("at once", 7));
+  EXPECT_FALSE(failed);
+  EXPECT_EQ(taken, 7U);
+  EXPECT_FALSE(server_->behind());
+  EXPECT_EQ(read(), "at once");
+}
+
+TEST_F(Channel, ARecordThatTheKernelTakesInPartIsNotTorn) {
+  secure();
+  auto all = fill();
+  ASSERT_TRUE(server_->behind());
+  EXPECT_EQ(server_->write_ready(asio::buffer("later", 5)).second, 0U) << "one rest at a time";
+  int flushed = 0;
+  server_->flush([&](auto failed, std::size_t) { flushed += failed ? 0 : 1; });
+  EXPECT_EQ(read_all(all.size()), all);
+  EXPECT_EQ(flushed, 1);
+  EXPECT_FALSE(server_->behind());
+  EXPECT_EQ(server_->write_ready(asio::buffer("later", 5)).second, 5U);
+  EXPECT_EQ(read(), "later");
+}
+
+TEST_F(Channel, WhatIsHeldBackGoesBeforeWhatIsWrittenNext) {
+  secure();
+  auto all = fill() + "last";
+  bool sent = false;
+  server_->write_some(asio::buffer("last", 4),
+                      [&](auto failed, std::size_t bytes) { sent = !failed && bytes == 4; });
+  EXPECT_EQ(server_->write_ready(asio::buffer("beside", 6)).second, 0U) << "while one is under way";
+  EXPECT_EQ(read_all(all.size()), all);
+  io_.restart();
+  io_.run_for(std::chrono::milliseconds(0));
+  EXPECT_TRUE(sent);
+}
+
+TEST_F(Channel, AWriteToAPeerThatLeftFails) {
+  secure();
+  client_->cut();
+  boost::system::error_code failed;
+  for (int at = 0; at < 100 && !failed; ++at) {
+    failed = server_->write_ready(asio::buffer("x", 1)).first;
+    io_.restart();
+    io_.poll();
+  }
+  EXPECT_TRUE(failed);
+}
+
+TEST_F(Channel, KeepsItsBuffersWhileItIsTold) {
+  secure();
+  const auto released
+      = [&] { return (SSL_get_mode(tls_->native_handle()) & SSL_MODE_RELEASE_BUFFERS) != 0; };
+  EXPECT_TRUE(released()) << "idle links cost little";
+  server_->keep_buffers(true);
+  EXPECT_FALSE(released());
+  send({"one", "two"});
+  EXPECT_EQ(read(), "one");
+  EXPECT_EQ(ready(), "two");
+  server_->keep_buffers(false);
+  EXPECT_TRUE(released());
+  send({"three"});
+  EXPECT_EQ(read(), "three");
+}
+
+TEST_F(Channel, BareItWritesWhatTheKernelTakes) {
+  server_.emplace(std::move(far_));
+  client_.emplace(std::move(near_));
+  server_->hurry();
+  const auto all = fill();
+  EXPECT_FALSE(server_->behind()) << "nothing is held back without TLS";
+  EXPECT_EQ(server_->write_ready(asio::buffer("more", 4)),
+            std::pair(boost::system::error_code(), std::size_t{0}));
+  EXPECT_EQ(read_all(all.size()), all);
 }
 
 TEST_F(Channel, BareItHasNothingReady) {

@@ -10,6 +10,7 @@ namespace {
 
 using namespace test;
 using links::peer_role;
+using testing::say_tokens;
 using DataPortArtifacts = data_port_fixture;
 
 TEST_F(DataPortArtifacts, SendsAWholeOneAndParts) {
@@ -127,6 +128,29 @@ TEST_F(DataPortTls, ARevokedCertificateEndsWhatItRuns) {
   port_->drop({serial});
   EXPECT_TRUE(attempts_.closed());
   EXPECT_TRUE(gateway.at_end());
+}
+
+TEST_F(DataPortTls, AStreamThatIsReadLateIsWholeAndInOrder) {
+  start_tls();
+  auto late = as(peer_role::gateway, "g");
+  for (std::uint64_t number = 0; number < 2; ++number) { // The same connection, twice.
+    late.send(post(open_frame(number)));
+    EXPECT_EQ(late.head().status, 200U);
+    attempts_.say(number, say_tokens("first"));
+    EXPECT_FALSE(events_of(late.chunk()).empty());
+    constexpr std::size_t pieces = 48; // More than the kernel takes, less than may wait.
+    const std::string filling(64 * 1024, '.');
+    for (std::size_t at = 0; at < pieces; ++at)
+      attempts_.say(number, say_tokens(std::to_string(at) + filling));
+    attempts_.say(number, attempt_completed{{1, pieces + 1, 0}, 1, 0});
+    const auto events = events_of(late.chunked());
+    ASSERT_EQ(events.size(), pieces + 1);
+    for (std::size_t at = 0; at < pieces; ++at)
+      EXPECT_EQ(std::get<attempt_tokens>(events[at]).text, std::to_string(at) + filling);
+    EXPECT_TRUE(attempts_.closed(number));
+  }
+  EXPECT_EQ(port_->counters().accepted, 1U);
+  EXPECT_EQ(port_->counters().overflowed, 0U);
 }
 
 TEST_F(DataPortTls, CutsHandshakesThatNeverEnd) {
