@@ -164,16 +164,24 @@ private:
                || first_token(finish, asked_.need.size.prompt_tokens) <= bounds_.ttft_ns);
   }
 
+  /// Looks at those under one of the lowest floors. Most are passed over by their score alone:
+  /// whatever comes on top only makes it higher, and who is waited for is better than the start.
+  void scan(index first) {
+    static_assert(limits::wait_gain_pm <= 1000);
+    const auto count
+        = std::min<index>(tree_width, static_cast<index>(model_.endpoints.size()) - first);
+    std::array<std::int64_t, tree_width> scores;
+    for (index at = 0; at < count; ++at)
+      scores[at] = score_at(first + at, 0);
+    for (index at = 0; at < count; ++at)
+      if ((all_ || scores[at] <= found.start.score) && !known(first + at))
+        look(first + at, 0);
+  }
+
   void descend(index level, index node) {
     const auto first = node * tree_width;
-    if (level == 0) {
-      const auto end
-          = std::min<index>(first + tree_width, static_cast<index>(model_.endpoints.size()));
-      for (auto place = first; place < end; ++place)
-        if (!known(place))
-          look(place, 0);
-      return;
-    }
+    if (level == 0)
+      return scan(first);
     const auto below = level - 1;
     std::array<branch, tree_width> order;
     std::size_t count = 0;
@@ -185,6 +193,8 @@ private:
         continue;
       const auto bound = how_.at(by_.floors.at(below, at), asked_.need.size.prompt_tokens,
                                  asked_.need.size.output_tokens, now_ns_);
+      if (!all_ && bound > found.start.score)
+        continue;
       auto place = count++;
       for (; place > 0 && bound < order[place - 1].bound; --place)
         order[place] = order[place - 1];

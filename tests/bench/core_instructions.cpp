@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Plays a fixed number of request lives through the core, for tests/bench/instructions.sh to count
-// instructions of: two runs that differ only in that number differ by the lives alone.
-// Usage: core_instructions DEVICES LIVES [POLICY]
+// instructions of: two runs that differ only in that number differ by the lives alone. Prints the
+// digest of what came of it, so that two builds can be told to decide alike.
+// Usage: core_instructions DEVICES LIVES [POLICY [PREFIX_BLOCKS]]
 #include "tests/bench/core_world.hpp"
 
 #include <cstdlib>
@@ -9,13 +10,15 @@
 
 int main(int count, char** words) {
   if (count < 3) {
-    std::cerr << "usage: core_instructions DEVICES LIVES [POLICY]\n";
+    std::cerr << "usage: core_instructions DEVICES LIVES [POLICY [PREFIX_BLOCKS]]\n";
     return 2;
   }
   consort::core::world_shape shape;
   shape.devices = std::strtoull(words[1], nullptr, 10);
   if (count > 3)
     shape.policy = words[3];
+  if (count > 4)
+    shape.prefix_blocks = std::strtoull(words[4], nullptr, 10);
   consort::core::core_world world(shape);
   for (std::uint64_t each = 0; each < shape.devices; ++each)
     world.submit();
@@ -23,6 +26,7 @@ int main(int count, char** words) {
     world.submit();
     world.finish_one();
   }
-  std::cout << world.decisions() << " decisions\n";
+  std::cout << world.decisions() << " decisions, digest " << std::hex << world.state_digest()
+            << '\n';
   return 0;
 }

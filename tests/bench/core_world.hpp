@@ -31,6 +31,7 @@ public:
   void keep_alive();
 
   [[nodiscard]] std::uint64_t decisions() const { return core_.view(now_).counters.decisions; }
+  [[nodiscard]] std::uint64_t state_digest() const { return core_.digest(); }
   [[nodiscard]] std::size_t running() const { return running_.size(); }
   [[nodiscard]] std::uint64_t devices() const { return shape_.devices; }
 

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What each profile chooses, as seen from outside: devices in tickets.
+#include "scheduler/prng.hpp"
 #include "tests/support/loaded_cluster.hpp"
 
 #include <gmock/gmock.h>
+
+#include <algorithm>
 
 namespace consort::core::testing {
 
@@ -19,6 +22,42 @@ TEST(Policies, LatencyTakesTheFastestAndEnergyAndCostTheFrugal) {
            {"latency", "local/gpu0"}, {"energy", "local/npu0"}, {"cost", "local/npu0"}}) {
     loaded_cluster t(fast_and_frugal());
     EXPECT_EQ(t.device_for(t.by(policy)), device) << policy;
+  }
+}
+
+/// More devices than are all looked at, each with speeds of its own, fast at one thing or another.
+std::vector<device_spec> unlike(int count) {
+  prng chance(5);
+  std::vector<device_spec> made;
+  for (int number = 0; number < count; ++number) {
+    auto& one = made.emplace_back(fast_spec());
+    one.id = device_id{"local/gpu" + std::to_string(number)};
+    one.model = "kind" + std::to_string(number);
+    one.spec.prefill_tokens_per_s = 2'000 + chance.below(20'000);
+    one.spec.decode_tokens_per_s = 20 + chance.below(200);
+  }
+  return made;
+}
+
+TEST(Policies, LatencyFindsTheFastestOfManyUnlikeDevicesWithoutALookAtEach) {
+  const auto devices = unlike(100);
+  ASSERT_GT(devices.size(), limits::explain_candidates_max);
+  for (const auto& [prompt, output] :
+       std::vector<std::pair<std::uint32_t, std::uint32_t>>{{4'000, 1}, {16, 60}, {1'000, 20}}) {
+    const auto ns = [&, prompt = prompt, output = output](const device_spec& one) {
+      return prompt * 1'000'000'000LL / static_cast<std::int64_t>(one.spec.prefill_tokens_per_s)
+             + output * 1'000'000'000LL / static_cast<std::int64_t>(one.spec.decode_tokens_per_s);
+    };
+    loaded_cluster t(devices);
+    auto meta = t.by("latency");
+    meta.prompt_tokens = prompt;
+    meta.max_tokens = output;
+    const auto sent = t.device_for(meta);
+    const auto chosen = std::find_if(devices.begin(), devices.end(),
+                                     [&](const device_spec& one) { return one.id.value == sent; });
+    ASSERT_NE(chosen, devices.end()) << prompt;
+    for (const auto& one : devices) // A hundredth is the grain of a device's own pace.
+      EXPECT_LE(ns(*chosen), ns(one) + ns(one) / 100) << prompt << " on " << one.id.value;
   }
 }
 
