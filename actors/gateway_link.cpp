@@ -229,7 +229,7 @@ void gateway_link::shared::deliver(const core::command& told) {
         using kind = std::decay_t<decltype(what)>;
         if constexpr (std::is_same_v<kind, core::grant_ticket>) {
           if (const auto listener
-              = listener_of(what.granted.attempt.request, [&] { requests.granted(what.granted); }))
+              = listener_of(what.granted.attempt.request, [&] { requests.granted(what); }))
             listener->on_ticket(what);
         } else if constexpr (std::is_same_v<kind, core::drop_attempt>) {
           if (const auto listener

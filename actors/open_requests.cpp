@@ -2,6 +2,7 @@
 #include "actors/open_requests.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace consort::actors {
 
@@ -35,12 +36,15 @@ open_requests::listener_ptr open_requests::listener_of(const request_id& request
   return found == entries_.end() ? nullptr : found->second.listener;
 }
 
-void open_requests::granted(const ticket& permission) {
-  auto* request = find(permission.attempt.request);
+void open_requests::granted(const core::grant_ticket& told) {
+  auto* request = find(told.granted.attempt.request);
   if (request == nullptr)
     return;
-  request->attempts = permission.attempt.number;
-  request->running = permission;
+  request->attempts = told.granted.attempt.number;
+  const bool beside = told.hedge && request->running;
+  (beside ? request->hedge : request->running) = told.granted;
+  if (!beside)
+    request->hedge.reset();
 }
 
 void open_requests::dropped(const attempt_id& attempt) {
@@ -49,8 +53,12 @@ void open_requests::dropped(const attempt_id& attempt) {
 
 void open_requests::ended(const attempt_id& attempt) {
   auto* request = find(attempt.request);
-  if (request != nullptr && request->running && request->running->attempt == attempt)
-    request->running.reset();
+  if (request == nullptr)
+    return;
+  if (request->running && request->running->attempt == attempt)
+    request->running = std::exchange(request->hedge, {});
+  else if (request->hedge && request->hedge->attempt == attempt)
+    request->hedge.reset();
 }
 
 void open_requests::reported(const gateway::gateway_report& happened) {
@@ -59,8 +67,12 @@ void open_requests::reported(const gateway::gateway_report& happened) {
   if (const auto* finished = std::get_if<core::attempt_finished>(&happened))
     forget(finished->attempt.request);
   if (const auto* progressed = std::get_if<core::attempt_progressed>(&happened))
-    if (auto* request = find(progressed->attempt.request))
+    if (auto* request = find(progressed->attempt.request)) {
       request->emitted_tokens = progressed->completion_tokens;
+      if (request->hedge && request->hedge->attempt == progressed->attempt)
+        request->running = request->hedge;
+      request->hedge.reset();
+    }
   if (const auto* failed = std::get_if<core::attempt_failed>(&happened)) {
     if (auto* request = find(failed->attempt.request))
       request->emitted_tokens = failed->emitted_tokens;

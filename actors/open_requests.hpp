@@ -25,7 +25,7 @@ public:
   [[nodiscard]] listener_ptr listener_of(const request_id& request) const;
   void forget(const request_id& request) { entries_.erase(request.sequence); }
 
-  void granted(const ticket& permission);
+  void granted(const core::grant_ticket& told);
   void dropped(const attempt_id& attempt);
   void reported(const gateway::gateway_report& happened);
 
@@ -41,6 +41,7 @@ private:
     std::uint32_t attempts = 0;
     std::uint32_t emitted_tokens = 0;
     std::optional<ticket> running;
+    std::optional<ticket> hedge; ///< Beside it, until either brings a token.
   };
   entry* find(const request_id& request);
   void ended(const attempt_id& attempt);

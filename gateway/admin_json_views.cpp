@@ -127,7 +127,9 @@ json to_json(const core::counters_view& view) {
           {"decisions", view.decisions},
           {"builds_finished", view.builds_finished},
           {"build_us_total", view.build_us_total},
-          {"preemptions", view.preemptions}};
+          {"preemptions", view.preemptions},
+          {"hedges", view.hedges},
+          {"hedges_won", view.hedges_won}};
 }
 
 json to_json(const core::candidate_view& view) {

@@ -28,6 +28,8 @@ api_error answer_too_large(std::size_t bytes_max, request_kind kind) {
 
 void inference::handle(const core::grant_ticket& granted) {
   const auto& permission = granted.granted;
+  if (granted.hedge && current_)
+    return open_hedge(permission);
   if (current_)
     close_attempt(attempt_end::dropped); // The scheduler gave up on it without saying so.
   attempts_ = permission.attempt.number;
@@ -47,7 +49,7 @@ void inference::open_attempt(const core::grant_ticket& granted) {
   const auto& permission = granted.granted;
   const auto now = std::chrono::steady_clock::now();
   current_ = permission;
-  start_reported_ = false;
+  start_reported_ = chosen_ = false;
   attempt_first_token_at_.reset();
   opened_at_ = last_event_at_ = now;
   if (head_sent_ && tokens_ > 0 && !meta_.resumable)
@@ -71,14 +73,84 @@ void inference::open_attempt(const core::grant_ticket& granted) {
                           std::make_shared<bridge_sink>(box_, permission.attempt));
 }
 
+void inference::open_hedge(const ticket& permission) {
+  // What the current attempt brought is on its way to the scheduler, which gives the hedge up then.
+  if (chosen_ || hedge_)
+    return;
+  attempts_ = permission.attempt.number;
+  auto* service = context_.resolve(permission);
+  if (service == nullptr)
+    return context_.port.report(
+        core::attempt_failed{permission.attempt,
+                             {recovery::retry_elsewhere, "node_unreachable",
+                              "the data port of " + permission.node.value + " cannot be reached"},
+                             0,
+                             true});
+  hedge_.emplace();
+  hedge_->permission = permission;
+  hedge_->opened_at = std::chrono::steady_clock::now();
+  hedge_->stream = service->open(permission, {meta_.kind, body_, emitted_},
+                                 std::make_shared<bridge_sink>(box_, permission.attempt));
+}
+
+/// What it brings makes it the current attempt; nothing else of it matters.
+void inference::handle_hedge(attempt_frame& frame) {
+  const auto* aborted = std::get_if<attempt_aborted>(&frame.happened);
+  const bool refused = aborted != nullptr && aborted->failure.action == recovery::refuse
+                       && !aborted->device_fault && aborted->failure.code != "cancelled";
+  if (aborted != nullptr && !refused) {
+    context_.port.report(
+        core::attempt_failed{frame.attempt, aborted->failure, 0,
+                             aborted->device_fault && aborted->failure.code != "cancelled"});
+    return close_hedge(attempt_end::failed);
+  }
+  if (const auto* opened = std::get_if<attempt_opened>(&frame.happened)) {
+    if (!hedge_->opened)
+      context_.port.report(core::attempt_started{frame.attempt});
+    hedge_->opened = *opened;
+    return;
+  }
+  prefer_hedge(attempt_end::dropped);
+  handle(frame);
+}
+
+void inference::close_hedge(attempt_end reason) {
+  if (!hedge_)
+    return;
+  hedge_.reset();
+  context_.figures.count(reason);
+}
+
+/// The current attempt ends, the hedge takes its place.
+void inference::prefer_hedge(attempt_end reason) {
+  context_.figures.count(reason);
+  auto winner = std::move(*hedge_);
+  hedge_.reset();
+  stream_ = std::move(winner.stream);
+  device_ = winner.permission.device.value;
+  current_ = std::move(winner.permission);
+  opened_at_ = winner.opened_at;
+  last_event_at_ = std::chrono::steady_clock::now();
+  start_reported_ = winner.opened.has_value();
+  prompt_tokens_ = winner.opened ? winner.opened->prompt_tokens : 0;
+  cached_tokens_ = winner.opened ? winner.opened->cached_tokens : 0;
+}
+
+/// What runs beside it goes on; else another ticket may come.
+void inference::end_attempt(attempt_end reason) {
+  hedge_ ? prefer_hedge(reason) : close_attempt(reason);
+}
+
 void inference::handle(const core::drop_attempt& dropped) {
+  if (hedge_ && hedge_->permission.attempt == dropped.attempt)
+    return close_hedge(attempt_end::dropped);
   if (!current_ || current_->attempt != dropped.attempt)
     return;
   log().info("request {}: attempt {} dropped: {}", meta_.external_id, dropped.attempt.number,
              dropped.reason);
   if (all_choices_done())
     return complete({prompt_tokens_, tokens_, cached_tokens_}, 0, 0, last_event_at_);
-  close_attempt(attempt_end::dropped);
+  end_attempt(attempt_end::dropped);
 }
 
 void inference::handle(const core::queue_notice& notice) {
@@ -96,9 +168,16 @@ void inference::handle(const core::reject_request& rejected) {
 }
 
 void inference::handle(attempt_frame& frame) {
+  if (hedge_ && frame.attempt == hedge_->permission.attempt)
+    return handle_hedge(frame);
   if (!current_ || frame.attempt != current_->attempt)
     return; // Of an attempt that no longer counts.
   last_event_at_ = frame.at;
+  if (!std::holds_alternative<attempt_opened>(frame.happened)
+      && !std::holds_alternative<attempt_aborted>(frame.happened)) {
+    chosen_ = true;
+    close_hedge(attempt_end::dropped);
+  }
   if (!start_reported_ && !std::holds_alternative<attempt_aborted>(frame.happened)) {
     start_reported_ = true;
     context_.port.report(core::attempt_started{current_->attempt});
@@ -210,9 +289,9 @@ void inference::fail_attempt(const error& failure, bool device_fault) {
   const std::uint32_t shown = head_sent_ ? tokens_ : 0;
   context_.port.report(core::attempt_failed{current_->attempt, failure, shown, device_fault});
   const bool final = failure.action == recovery::refuse && !device_fault;
-  close_attempt(final ? attempt_end::refused : attempt_end::failed);
   if (!final)
-    return;
+    return end_attempt(attempt_end::failed);
+  close_attempt(attempt_end::refused);
   // No other device would answer differently, so the client need not wait for the scheduler.
   failure_ = failure.code == "not_resumable"
                  ? api_error{.status = 502, .code = failure.code, .message = failure.message}
@@ -221,6 +300,7 @@ void inference::fail_attempt(const error& failure, bool device_fault) {
 }
 
 void inference::close_attempt(attempt_end reason) {
+  close_hedge(attempt_end::dropped);
   if (!current_)
     return;
   stream_.reset();

@@ -3,9 +3,10 @@
 /// One request's life: submitted, ticket, attempts, answer. A coroutine on the connection's strand,
 /// fed through a mailbox; what the client is to get is written beside it, so that a slow reader
 /// holds up neither the reports of its attempt nor its end. It owns the client's body and all that
-/// was emitted; only events of the current attempt count. Ends in exactly one way: a whole answer,
-/// an error in its place, an error event at the end of a stream, or a client that left; and
-/// whatever the way, the scheduler was told and no attempt is left open.
+/// was emitted; only events of the current attempt count, and of a hedge beside it until either
+/// brings something to show: from then on that one is the current attempt. Ends in exactly one way:
+/// a whole answer, an error in its place, an error event at the end of a stream, or a client that
+/// left; and whatever the way, the scheduler was told and no attempt is left open.
 
 #include "gateway/attempt_bridge.hpp"
 #include "gateway/context.hpp"
@@ -48,6 +49,11 @@ private:
 
   // Attempts.
   void open_attempt(const core::grant_ticket& granted);
+  void open_hedge(const ticket& permission);
+  void handle_hedge(attempt_frame& frame);
+  void close_hedge(attempt_end reason);
+  void prefer_hedge(attempt_end reason);
+  void end_attempt(attempt_end reason);
   void fail_attempt(const error& failure, bool device_fault);
   void close_attempt(attempt_end reason);
   void report_progress(steady_time now);
@@ -88,6 +94,15 @@ private:
   steady_time waiting_since_, opened_at_, last_event_at_, last_report_at_;
   std::optional<steady_time> attempt_first_token_at_;
   bool start_reported_ = false;
+  bool chosen_ = false; ///< It brought something to show.
+  /// Beside the current attempt, which has brought nothing yet.
+  struct second_attempt {
+    ticket permission;
+    std::unique_ptr<attempt_stream> stream;
+    steady_time opened_at;
+    std::optional<attempt_opened> opened;
+  };
+  std::optional<second_attempt> hedge_;
 
   // The request as a whole.
   std::string device_; ///< Of the latest attempt.

@@ -174,6 +174,10 @@ std::vector<MetricFamily> snapshot_families(const core::snapshot& seen) {
                        counters.resumes));
   out.push_back(single("preemptions_total", "Batch attempts stopped for interactive work.",
                        MetricType::Counter, counters.preemptions));
+  out.push_back(single("hedges_total", "Second attempts beside one whose first token was late.",
+                       MetricType::Counter, counters.hedges));
+  out.push_back(single("hedges_won_total", "Of these, those that served the request.",
+                       MetricType::Counter, counters.hedges_won));
   out.push_back(single("model_loads_total", "Replica loads.", MetricType::Counter, counters.loads));
   return out;
 }

@@ -36,6 +36,8 @@ json header_parameters() {
       one("X-Consort-Wait", "Duration to wait for a load or compile; 0s = never", text),
       one("X-Consort-Tenant", "Who shares fairly with the others; empty = the anonymous one", text),
       one("X-Consort-Labels", "Of its data, e.g. local-only: never to a REMOTE device", text),
+      one("X-Consort-Hedge", "A second attempt may run beside one whose first token is late",
+          words({"false", "true"})),
       one("X-Consort-Session", "Keeps a session together", text),
       one("X-Request-Id", "Echoed; made when absent", text),
   });

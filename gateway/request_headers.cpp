@@ -14,6 +14,7 @@ namespace consort::gateway {
 namespace {
 
 constexpr std::array<std::string_view, 3> priority_words{"interactive", "standard", "batch"};
+constexpr std::array<std::string_view, 2> switch_words{"false", "true"};
 /// Session headers that agents and other routers already send, after our own.
 constexpr std::array<std::string_view, 4> session_headers{"x-consort-session", "x-session-id",
                                                           "x-claude-code-session-id", "session-id"};
@@ -137,6 +138,7 @@ std::variant<request_options, api_error> read_request_options(const http_request
   in.span("x-consort-deadline", "X-Consort-Deadline", false, out.deadline_us);
   in.span("x-consort-wait", "X-Consort-Wait", true, out.wait_us);
   in.text("x-consort-tenant", "X-Consort-Tenant", limits::tenant_bytes_max, out.tenant.value);
+  in.word<bool>("x-consort-hedge", "X-Consort-Hedge", switch_words, out.hedge);
   in.labels("x-consort-labels", "X-Consort-Labels", out.labels);
   for (const auto name : session_headers)
     if (out.session.empty())

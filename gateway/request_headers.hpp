@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// What a client asks for by header: device, policy, priority, deadline, wait, session, tenant,
-/// labels of its data and request id. Pure. A malformed header is a 400 that names it and what it
-/// may hold.
+/// labels of its data, hedging and request id. Pure. A malformed header is a 400 that names it and
+/// what it may hold.
 
 #include "gateway/errors.hpp"
 #include "scheduler/types.hpp"
@@ -27,6 +27,7 @@ struct request_options {
   std::optional<duration_us> deadline_us;
   std::optional<duration_us> wait_us;
   std::vector<std::string> labels; ///< X-Consort-Labels.
+  bool hedge = false;
 };
 
 /// `a, b` as a header or the body's `metadata.consort_labels` has it. Returns: the labels, or

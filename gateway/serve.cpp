@@ -36,6 +36,7 @@ request_meta make_meta(gateway_context& context, request_kind kind, const reques
   out.deadline_us = options.deadline_us;
   out.wait_us = options.wait_us;
   out.prefix_blocks = parsed.prefix_blocks;
+  out.hedge = options.hedge;
   out.labels = options.labels;
   out.labels.insert(out.labels.end(), parsed.labels.begin(), parsed.labels.end());
   return out;
@@ -199,6 +200,7 @@ task<void> inference::run() {
   }
   account();
   stream_.reset();
+  hedge_.reset();
   // Each step of it within the stall limit, all of it within another.
   const auto until
       = std::chrono::steady_clock::now() + microseconds(context_.config.limits.leave_time);

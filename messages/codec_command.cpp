@@ -115,6 +115,7 @@ struct command_writer {
     grant.setResumed(from.resumed);
     grant.setQueuedUs(out.duration(from.queued_us, "grant_ticket.queued_us"));
     grant.setExact(from.exact);
+    grant.setHedge(from.hedge);
   }
 
   void operator()(const core::drop_attempt& from) {
@@ -282,6 +283,7 @@ core::grant_ticket take(wire::GrantTicket::Reader from, incoming& in) {
   to.resumed = from.getResumed();
   to.queued_us = in.duration(from.getQueuedUs(), "grant_ticket.queued_us");
   to.exact = from.getExact();
+  to.hedge = from.getHedge();
   return to;
 }
 

@@ -77,6 +77,7 @@ void write(wire::RequestMeta::Builder to, const request_meta& from, outgoing& ou
                 [&](unsigned size) { return to.initPrefixBlocks(size); });
   write_words(out, from.labels, "request_meta.labels",
               [&](unsigned size) { return to.initLabels(size); });
+  to.setHedge(from.hedge);
 }
 
 void read(wire::RequestMeta::Reader from, request_meta& to, incoming& in) {
@@ -106,6 +107,7 @@ void read(wire::RequestMeta::Reader from, request_meta& to, incoming& in) {
   read_numbers(in, from.getPrefixBlocks(), to.prefix_blocks, limits::prefix_blocks_max,
                "request_meta.prefix_blocks");
   read_words(from.getLabels(), to.labels, "request_meta.labels", in);
+  to.hedge = from.getHedge();
 }
 
 void write(wire::Ticket::Builder to, const ticket& from, outgoing& out) {

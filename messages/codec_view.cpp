@@ -184,6 +184,8 @@ void write(wire::CountersView::Builder to, const core::counters_view& from) {
   to.setBuildsFinished(from.builds_finished);
   to.setBuildUsTotal(from.build_us_total);
   to.setPreemptions(from.preemptions);
+  to.setHedges(from.hedges);
+  to.setHedgesWon(from.hedges_won);
 }
 
 void read(wire::CountersView::Reader from, core::counters_view& to) {
@@ -203,6 +205,8 @@ void read(wire::CountersView::Reader from, core::counters_view& to) {
   to.builds_finished = from.getBuildsFinished();
   to.build_us_total = from.getBuildUsTotal();
   to.preemptions = from.getPreemptions();
+  to.hedges = from.getHedges();
+  to.hedges_won = from.getHedgesWon();
 }
 
 void write(wire::CandidateView::Builder to, const core::candidate_view& from, outgoing& out) {

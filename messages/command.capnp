@@ -134,10 +134,13 @@ struct GrantTicket {
   resumed @1 :Bool;   # Earlier attempts already emitted tokens.
   queuedUs @2 :Int64;
   exact @3 :Bool;     # On a resume: same artifact digest as before, so the same text is promised.
+  hedge @4 :Bool;     # Beside the attempt that runs: whichever brings a token first goes on, the
+                      # gateway closes the other and tells of its tokens no more.
 }
 
 struct DropAttempt {
-  # The current attempt is void: drop its frames, wait for the next ticket or an end.
+  # This attempt is void: drop its frames. Unless another runs beside it (grantTicket.hedge), wait
+  # for the next ticket or an end.
   attempt @0 :Common.AttemptId;
   reason @1 :Text;
 }

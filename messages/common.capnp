@@ -303,6 +303,7 @@ struct RequestMeta {
   prefixBlocks @19 :List(UInt64);  # Chained hashes of prompt blocks.
   policyText @20 :Text;      # Name of the profile, built-in or configured; goes before `policy`.
   labels @21 :List(Text);    # Of its data, e.g. `local-only`.
+  hedge @22 :Bool;           # A second attempt may run beside one whose first token is late.
 }
 
 struct Ticket {

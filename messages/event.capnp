@@ -220,7 +220,8 @@ struct RequestRestored {
   meta @0 :Common.RequestMeta;  # Deadline and wait: what is left of them.
   attempts @1 :UInt32;          # Number of the latest ticket that it got; 0 = none.
   emittedTokens @2 :UInt32;     # That the client saw, over all attempts.
-  running @3 :Common.Ticket;    # Of the attempt that still streams; absent when none does.
+  running @3 :Common.Ticket;    # Of the attempt that still streams; absent when none does. Its
+                                # number is `attempts`, or less while a hedge runs beside it.
 }
 
 struct ReplicaFound {

@@ -118,6 +118,8 @@ struct CountersView {
   buildsFinished @13 :UInt64;
   buildUsTotal @14 :UInt64;  # Time that finished builds took.
   preemptions @15 :UInt64;   # Attempts of batch work that made room for interactive work.
+  hedges @16 :UInt64;        # Second attempts beside one that was late.
+  hedgesWon @17 :UInt64;     # Of these, those that became their request's only attempt.
 }
 
 struct Explanation {

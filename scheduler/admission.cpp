@@ -214,6 +214,8 @@ index open_request(pass& p, const request_meta& meta, index model, index selecto
   ++s.counters.submitted;
   s.retry_credit_pm
       = std::min(s.retry_credit_pm + limits::retry_credit_pm, limits::retry_credit_max_pm);
+  s.hedge_credit_pm
+      = std::min(s.hedge_credit_pm + limits::hedge_credit_pm, limits::hedge_credit_max_pm);
   r.explained = s.explained.open(r.sequence, candidates_kept(row));
   auto* entry = s.explained.find(r.explained, r.sequence);
   entry->id = meta.id;
@@ -282,7 +284,7 @@ void close_explanation(core_state& s, const request_row& r, request_outcome outc
     return;
   entry->outcome = word(outcome).data();
   entry->ended_at = now;
-  entry->attempts = r.attempt;
+  entry->attempts = r.issued;
   entry->device = r.last_device;
 }
 
@@ -295,7 +297,7 @@ record_request make_record(const core_state& s, request_row& r, const ending& ho
   record.outcome = how.outcome;
   if (r.last_device != none)
     record.device = s.devices[r.last_device].spec.id;
-  record.attempts = r.attempt;
+  record.attempts = r.issued;
   record.queued_us = r.attempt == 0 ? now - r.submitted_at : r.queued_us;
   record.total_us = now - r.submitted_at;
   record.usage = how.usage;
@@ -308,6 +310,8 @@ void leave(pass& p, index slot, const ending& how) {
   auto& s = p.s;
   auto& r = s.requests[slot];
   index probed = none;
+  if (r.twin != none)
+    end_hedge(p, slot, outrun());
   if (r.phase == request_phase::waiting) {
     dequeue(s, slot);
   } else if (r.phase == request_phase::parked) {

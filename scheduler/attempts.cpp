@@ -14,12 +14,14 @@ bool out(const request_row& r) {
   return r.phase == request_phase::ticketed || r.phase == request_phase::running;
 }
 
-/// The row of the attempt if it is the request's current one.
+/// The row of the attempt if it is the request's current one, or its hedge.
 index current(const core_state& s, const attempt_id& attempt) {
   const auto found = s.request_ids.find(attempt.request);
   if (found == s.request_ids.end())
     return none;
   const auto& r = s.requests[found->second];
+  if (r.twin != none && s.requests[r.twin].attempt == attempt.number)
+    return r.twin;
   return out(r) && r.attempt == attempt.number ? found->second : none;
 }
 
@@ -39,7 +41,8 @@ void begin_running(core_state& s, index slot, time_us now) {
   r.phase = request_phase::running;
   r.heard_at = now;
   expect_first_token(s, r);
-  s.dues.set_at_most(slot, next_due(s, r));
+  if (!r.is_hedge)
+    s.dues.set_at_most(slot, next_due(s, r));
 }
 
 ticket make_ticket(const core_state& s, const request_row& r, const endpoint& at, time_us now) {
@@ -61,23 +64,6 @@ ticket make_ticket(const core_state& s, const request_row& r, const endpoint& at
   return made;
 }
 
-void judge(pass& p, const request_row& r, bool fault) {
-  const auto at = endpoint_of(p.s, r).pair;
-  auto& pair = p.s.pairs[at];
-  const bool was_closed = pair.fuse.state() == breaker_state::closed;
-  if (!fault) {
-    pair.fuse.ended_undecided();
-  } else if (pair.fuse.failed(p.now)) {
-    arm(p.s, pair.fuse.retry_at(), timer_kind::pair, at);
-    p.tell(note::severity::warning, p.s.devices[pair.device].spec.id.value,
-           "circuit breaker opened for " + p.s.models[pair.model].spec.name.value);
-    ++p.s.version;
-    mark_dirty(p.s, pair.model);
-  }
-  if (!was_closed || pair.fuse.state() != breaker_state::closed)
-    refresh_device(p.s, pair.device);
-}
-
 ending gateway_502(const char* code, const std::string& what, const error& last) {
   ending how{request_outcome::failed, 502, {}, {}, {}, {}, {}};
   how.reason = {recovery::retry_later, code, what + ": " + last.message};
@@ -90,7 +76,7 @@ std::optional<ending> no_more(pass& p, const request_row& r, const failover& how
   if (last.action == recovery::refuse)
     return ending{request_outcome::failed, 400, last, {}, {}, {}, {}};
   // A stream that moves on is no request that kills whatever serves it.
-  if (r.fruitless >= p.s.config.attempts_max || r.attempt >= limits::attempts_total_max)
+  if (r.fruitless >= p.s.config.attempts_max || r.issued >= limits::attempts_total_max)
     return gateway_502("attempts_exhausted",
                        "attempt " + std::to_string(r.attempt) + " was the last allowed", last);
   if (r.emitted > 0 && !r.meta.resumable)
@@ -108,14 +94,6 @@ std::optional<ending> no_more(pass& p, const request_row& r, const failover& how
     return gateway_502("retry_budget", "too many retries in the cluster", last);
   p.s.retry_credit_pm -= limits::retry_cost_pm;
   return std::nullopt;
-}
-
-void revoke(pass& p, const request_row& r, const std::string& why) {
-  const auto& instance = p.s.instances[r.instance];
-  const auto& device = p.s.devices[instance.devices.front()];
-  if (p.s.nodes[device.node].alive)
-    p.send(revoke_attempt{
-        p.s.nodes[device.node].id, device.spec.id, instance.id, {r.meta.id, r.attempt}, why});
 }
 
 /// How long who was only full is left alone.
@@ -161,16 +139,6 @@ void wait_again(pass& p, index slot, const failover& how, bool rests) {
     enqueue(p.s, slot);
   }
   p.s.dues.set(slot, next_due(p.s, r));
-}
-
-/// Not on the device of the last attempt while another may take it over in time.
-void exclude(const core_state& s, request_row& r, time_us now, bool spare_last) {
-  r.excluded_until = now + (limits::exclusion_us << std::min(r.attempt, 10U));
-  if (std::find(r.excluded.begin(), r.excluded.end(), r.last_device) != r.excluded.end())
-    return;
-  r.excluded.push_back(r.last_device);
-  if (spare_last && !possible_for(s, r))
-    r.excluded.pop_back();
 }
 
 /// Sequences that ran beside the attempt and itself, sixteenths, in the mean of its life.
@@ -326,33 +294,76 @@ void tell_again(const pass& p, const request_row& r, const device_id& device) {
 
 } // namespace
 
-void grant(pass& p, index slot, index place, bool exact, std::uint32_t saved) {
+void judge(pass& p, const request_row& r, bool fault) {
+  const auto at = endpoint_of(p.s, r).pair;
+  auto& pair = p.s.pairs[at];
+  const bool was_closed = pair.fuse.state() == breaker_state::closed;
+  if (!fault) {
+    pair.fuse.ended_undecided();
+  } else if (pair.fuse.failed(p.now)) {
+    arm(p.s, pair.fuse.retry_at(), timer_kind::pair, at);
+    p.tell(note::severity::warning, p.s.devices[pair.device].spec.id.value,
+           "circuit breaker opened for " + p.s.models[pair.model].spec.name.value);
+    ++p.s.version;
+    mark_dirty(p.s, pair.model);
+  }
+  if (!was_closed || pair.fuse.state() != breaker_state::closed)
+    refresh_device(p.s, pair.device);
+}
+
+void revoke(pass& p, const request_row& r, const std::string& why) {
+  const auto& instance = p.s.instances[r.instance];
+  const auto& device = p.s.devices[instance.devices.front()];
+  if (p.s.nodes[device.node].alive)
+    p.send(revoke_attempt{
+        p.s.nodes[device.node].id, device.spec.id, instance.id, {r.meta.id, r.attempt}, why});
+}
+
+void exclude(const core_state& s, request_row& r, time_us now, bool spare_last) {
+  r.excluded_until = now + (limits::exclusion_us << std::min(r.attempt, 10U));
+  if (std::find(r.excluded.begin(), r.excluded.end(), r.last_device) != r.excluded.end())
+    return;
+  r.excluded.push_back(r.last_device);
+  if (spare_last && !possible_for(s, r))
+    r.excluded.pop_back();
+}
+
+ticket open_attempt(pass& p, index slot, index place, std::uint32_t saved) {
   auto& s = p.s;
   auto& r = s.requests[slot];
   auto& model = s.models[r.model];
   auto& at = model.endpoints.at(place);
   auto& pair = s.pairs[at.pair];
   occupy(s, slot, place, saved);
-  charge_expected(s, slot);
   pair.fuse.started();
   if (pair.fuse.state() == breaker_state::closed)
     model.endpoints.refresh(place, pair.speed);
   else
     refresh_device(s, at.device);
-  ++r.attempt;
+  r.attempt = ++r.issued;
   ++s.counters.attempts;
+  r.phase = request_phase::ticketed;
+  r.granted_at = p.now;
+  if (!r.meta.prefix_blocks.empty())
+    remember_prefix(s, r, at);
+  return make_ticket(s, r, at, p.now);
+}
+
+void grant(pass& p, index slot, index place, bool exact, std::uint32_t saved) {
+  auto& s = p.s;
+  auto& r = s.requests[slot];
+  auto granted = open_attempt(p, slot, place, saved);
+  charge_expected(s, slot);
   s.counters.retries += r.attempt > 1 ? 1 : 0;
   s.counters.resumes += r.emitted > 0 ? 1 : 0;
   if (r.attempt == 1)
     r.queued_us = p.now - r.submitted_at;
   else
-    tell_again(p, r, s.devices[at.device].spec.id);
-  r.phase = request_phase::ticketed;
-  r.granted_at = p.now;
-  if (!r.meta.prefix_blocks.empty())
-    remember_prefix(s, r, at);
+    tell_again(p, r, granted.device);
+  r.rival = 0;
+  r.hedge_at = hedge_due(s, r);
   s.dues.set_at_most(slot, next_due(s, r));
-  p.send(grant_ticket{make_ticket(s, r, at, p.now), r.emitted > 0, r.queued_us, exact});
+  p.send(grant_ticket{std::move(granted), r.emitted > 0, r.queued_us, exact});
 }
 
 void let_go(pass& p, index slot) {
@@ -373,6 +384,7 @@ void let_go(pass& p, index slot) {
   model.endpoints.refresh(place, s.pairs[model.endpoints.at(place).pair].speed);
   r.held = {};
   r.instance = none;
+  r.hedge_at = 0;
   --s.gateways[r.gateway].running;
   const auto moved = one.attempts.back();
   one.attempts[r.listed] = moved;
@@ -389,6 +401,12 @@ void fail_attempt(pass& p, index slot, const failover& how) {
   auto& r = s.requests[slot];
   if (!out(r))
     return;
+  if (r.is_hedge)
+    return end_hedge(p, r.twin, how);
+  if (r.twin != none && how.emitted == 0 && how.failure.action != recovery::refuse)
+    return give_way(p, slot, how);
+  if (r.twin != none) // The gateway had chosen.
+    end_hedge(p, slot, outrun());
   judge(p, r, how.fault);
   if (how.revoke)
     revoke(p, r, how.failure.message);
@@ -482,6 +500,8 @@ void check_request(pass& p, index slot) {
   case request_phase::ticketed:
   case request_phase::running: break;
   }
+  if (r.hedge_at != 0 && r.hedge_at <= p.now)
+    return check_hedge(p, slot);
   if (r.missing_at != 0 && r.missing_at + limits::orphan_grace_us <= p.now)
     return fail_attempt(p, slot, silent("attempt_orphaned", "its device does not run it", false));
   judge_silence(p, slot);
@@ -546,7 +566,9 @@ void on(pass& p, const attempt_progressed& e) {
   heard_gateway(p.s, e.attempt.request.gateway, p.now);
   const auto slot = current(p.s, e.attempt);
   if (slot != none)
-    return confirm_attempt(p, slot, e.completion_tokens);
+    return confirm_attempt(p, e.completion_tokens > 0 ? win(p, slot) : slot, e.completion_tokens);
+  if (prefers_rival(p, e.attempt, e.completion_tokens))
+    return;
   if (const auto adopted = adopted_row(p.s, e.attempt); adopted != none)
     p.s.requests[adopted].emitted = std::max(p.s.requests[adopted].emitted, e.completion_tokens);
 }
@@ -568,6 +590,7 @@ void confirm_attempt(pass& p, index slot, std::uint32_t tokens) {
       mark_dirty(s, r.model);
     }
     model.endpoints.refresh(place, s.pairs[model.endpoints.at(place).pair].speed);
+    r.hedge_at = 0;
   }
   learn_pace(s, r, tokens, p.now);
   r.tokens = tokens;
@@ -580,13 +603,34 @@ void confirm_attempt(pass& p, index slot, std::uint32_t tokens) {
   s.dues.set_at_most(slot, next_due(s, r));
 }
 
+namespace {
+
+/// The row of an attempt that ended well although it is none of ours any more: of an earlier life,
+/// or given up here when its gateway had gone on with it and so with none that runs.
+index ended_row(pass& p, const attempt_id& attempt) {
+  const auto found = p.s.request_ids.find(attempt.request);
+  if (found == p.s.request_ids.end() || p.s.requests[found->second].rival != attempt.number
+      || attempt.number == 0)
+    return adopted_row(p.s, attempt);
+  const auto& r = p.s.requests[found->second];
+  if (out(r)) {
+    judge(p, r, false);
+    revoke(p, r, "another attempt ended well");
+  }
+  return found->second;
+}
+
+} // namespace
+
 void on(pass& p, const attempt_finished& e) {
   heard_gateway(p.s, e.attempt.request.gateway, p.now);
   auto slot = current(p.s, e.attempt);
-  if (slot != none)
+  if (slot != none) {
+    slot = win(p, slot);
     learn_from(p, p.s.requests[slot], e.measured);
-  else
-    slot = adopted_row(p.s, e.attempt);
+  } else {
+    slot = ended_row(p, e.attempt);
+  }
   if (slot == none)
     return;
   ending how;
@@ -597,7 +641,10 @@ void on(pass& p, const attempt_finished& e) {
 
 void on(pass& p, const attempt_failed& e) {
   heard_gateway(p.s, e.attempt.request.gateway, p.now);
-  const auto slot = current(p.s, e.attempt);
+  auto slot = current(p.s, e.attempt);
+  // What the gateway has shown of it, or refused for good, ends the race.
+  if (slot != none && (e.emitted_tokens > 0 || e.failure.action == recovery::refuse))
+    slot = win(p, slot);
   if (slot == none) {
     if (const auto adopted = adopted_row(p.s, e.attempt); adopted != none) {
       p.s.requests[adopted].emitted = std::max(p.s.requests[adopted].emitted, e.emitted_tokens);

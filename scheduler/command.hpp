@@ -103,9 +103,11 @@ struct grant_ticket {
   bool resumed = false;
   duration_us queued_us = 0;
   bool exact = true; ///< On a resume: same artifact digest as before, so the same text is promised.
+  bool hedge = false; ///< Beside the attempt that runs: whichever brings a token first goes on, the
+                      ///< gateway closes the other. Without such a one it is the attempt.
 };
-/// The current attempt is void (its node is lost or it stalled); drop its frames and wait for the
-/// next ticket or an end.
+/// This attempt is void (its node is lost or it stalled); drop its frames. Unless another runs
+/// beside it, wait for the next ticket or an end.
 struct drop_attempt {
   attempt_id attempt;
   std::string reason;

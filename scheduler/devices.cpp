@@ -44,6 +44,13 @@ void reseed(core_state& s, index device) {
       seed_pair(s, at);
 }
 
+/// Whether another attempt of the request took the place of that one.
+bool outlived(const core_state& s, index slot, std::uint32_t number) {
+  const auto& r = s.requests[slot];
+  const bool runs_beside = r.twin != none && s.requests[r.twin].attempt == number;
+  return number < r.attempt || (number == r.rival && !runs_beside);
+}
+
 /// An attempt that its device does not run is lost after a grace, which covers news on the way.
 void reconcile(pass& p, index device, std::vector<attempt_id> running) {
   std::sort(running.begin(), running.end());
@@ -53,8 +60,8 @@ void reconcile(pass& p, index device, std::vector<attempt_id> running) {
       continue;
     for (const auto slot : one.attempts) {
       auto& r = p.s.requests[slot];
-      if (r.phase != request_phase::running)
-        continue;
+      if (r.phase != request_phase::running || r.is_hedge)
+        continue; // Of a hedge the attempt beside it is judged.
       if (std::binary_search(running.begin(), running.end(), attempt_id{r.meta.id, r.attempt})) {
         r.missing_at = 0;
       } else if (r.missing_at == 0) {
@@ -66,7 +73,7 @@ void reconcile(pass& p, index device, std::vector<attempt_id> running) {
   for (const auto& attempt : running) {
     const auto found = p.s.request_ids.find(attempt.request);
     // A request that we do not know may be of an earlier scheduler life: its gateway still reads.
-    if (found == p.s.request_ids.end() || p.s.requests[found->second].attempt <= attempt.number)
+    if (found == p.s.request_ids.end() || !outlived(p.s, found->second, attempt.number))
       continue;
     const auto& one = p.s.devices[device];
     p.send(revoke_attempt{p.s.nodes[one.node].id, one.spec.id, instance_id{}, attempt,

@@ -167,6 +167,12 @@ void add_requests(const core_state& s, hasher& into) {
     into.number(r.meta.id.sequence);
     into.number(ordinal(r.phase));
     into.number(r.attempt);
+    into.number(r.issued);
+    into.number(r.twin);
+    into.number(r.rival);
+    into.number(r.hedge_at);
+    into.flag(r.is_hedge);
+    into.flag(r.hedged);
     into.number(r.emitted);
     into.number(r.fruitless);
     into.number(r.preempted);
@@ -214,6 +220,7 @@ std::uint64_t digest_of(const core_state& s) {
   into.number(s.returning_until);
   into.number(s.found_early.size());
   into.number(s.retry_credit_pm);
+  into.number(s.hedge_credit_pm);
   into.number(s.remote_left_micros);
   add_hardware(s, into);
   add_pairs(s, into);

@@ -65,8 +65,8 @@ void add_endpoint_facts(const core_state& s, const request_row& r, const endpoin
                         candidate_facts& facts);
 /// How many candidates are recorded of a ticket of the model, at most.
 [[nodiscard]] std::size_t candidates_kept(const model_state& model);
-/// Records a decision that issued a ticket; cheap, words come later.
-void record_grant(pass& p, index slot, index place, bool explored);
+/// Records a decision that issued a ticket; cheap, words come later unless given.
+void record_grant(pass& p, index slot, index place, bool explored, std::string reason = {});
 /// Records why it waits, or why it was turned away.
 void record_wait(core_state& s, index slot, const char* outcome, std::string reason, time_us now);
 /// Tells the gateway why the request waits, when that changed.

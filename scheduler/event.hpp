@@ -126,7 +126,8 @@ struct request_restored {
   request_meta meta;                ///< `deadline_us` and `wait_us`: what is left of them.
   std::uint32_t attempts = 0;       ///< Number of the latest ticket that it got; 0 = none.
   std::uint32_t emitted_tokens = 0; ///< That the client saw, over all attempts.
-  std::optional<ticket> running; ///< Of the attempt that still streams, whose number is `attempts`.
+  std::optional<ticket> running;    ///< Of the attempt that still streams: the latest, or while a
+                                    ///< hedge runs beside it, the one before that.
 };
 /// It has told of all its requests: what else is known of this gateway is over. Follows the last
 /// request_restored, or stands alone when there are none.

@@ -295,13 +295,14 @@ void add_candidates(const core_state& s, const request_row& r, time_us now,
 
 } // namespace
 
-void record_grant(pass& p, index slot, index place, bool explored) {
+void record_grant(pass& p, index slot, index place, bool explored, std::string reason) {
   auto& s = p.s;
   const auto& r = s.requests[slot];
   auto* record = open_record(s, r, "ticket", p.now);
   if (record == nullptr)
     return;
-  record->attempt = r.attempt + 1;
+  record->attempt = r.issued + 1;
+  record->reason = std::move(reason);
   record->winner = s.models[r.model].endpoints.at(place).device;
   record->explored = explored;
   add_candidates(s, r, p.now, *record);

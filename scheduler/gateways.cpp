@@ -13,7 +13,7 @@ namespace {
 std::vector<index> requests_of(const core_state& s, index gateway) {
   std::vector<std::pair<std::uint64_t, index>> found;
   for (index slot = 0; slot < s.requests.end(); ++slot)
-    if (s.requests.holds(slot) && s.requests[slot].gateway == gateway)
+    if (s.requests.holds(slot) && s.requests[slot].gateway == gateway && !s.requests[slot].is_hedge)
       found.emplace_back(s.requests[slot].sequence, slot);
   std::sort(found.begin(), found.end());
   std::vector<index> slots;
@@ -31,7 +31,7 @@ void end_as_cancelled(pass& p, const std::vector<index>& slots, const error& why
 }
 
 bool same_attempt(const request_row& r, const request_restored& e) {
-  return e.running && e.running->attempt.number == r.attempt && e.attempts == r.attempt;
+  return e.running && e.running->attempt.number == r.attempt;
 }
 
 /// News of the attempt were lost with the link, in one direction or the other.
@@ -45,10 +45,24 @@ void try_again(pass& p, index slot, const request_restored& e) {
   fail_attempt(p, slot, how);
 }
 
+/// Of two attempts the gateway keeps the one that it names.
+void end_race(pass& p, index slot, const request_restored& e) {
+  const auto& r = p.s.requests[slot];
+  if (r.twin == none)
+    return;
+  auto how = outrun();
+  how.drop = true; // Both may run there.
+  if (e.running && e.running->attempt.number == p.s.requests[r.twin].attempt)
+    give_way(p, slot, how);
+  else
+    end_hedge(p, slot, how);
+}
+
 /// What the gateway has and what we have are brought together.
 void bring_together(pass& p, index slot, const request_restored& e) {
   auto& r = p.s.requests[slot];
   r.round = p.s.gateways[r.gateway].round;
+  end_race(p, slot, e);
   const bool same = same_attempt(r, e);
   if (r.phase == request_phase::running || r.phase == request_phase::ticketed) {
     if (!same)
@@ -78,9 +92,15 @@ void take_over(pass& p, const request_restored& e) {
   if (e.attempts > 0)
     note_takeover(s, p.now);
   auto& r = s.requests[slot];
-  r.attempt = std::min(e.attempts, limits::attempts_total_max);
+  r.attempt = r.issued = std::min(e.attempts, limits::attempts_total_max);
   r.emitted = e.emitted_tokens;
-  if (e.running && e.running->attempt == attempt_id{e.meta.id, r.attempt}) {
+  if (e.running && e.running->attempt.request == e.meta.id && e.running->attempt.number > 0
+      && e.running->attempt.number <= r.issued) {
+    r.attempt = e.running->attempt.number;
+    if (r.attempt != r.issued) { // Its hedge was another scheduler's.
+      r.rival = r.issued;
+      p.send(drop_attempt{{e.meta.id, r.rival}, "the scheduler was replaced"});
+    }
     r.phase = request_phase::adopted;
     r.not_before = p.now + limits::adopt_grace_us;
     r.sought = e.running->instance;

@@ -20,24 +20,9 @@ bool is_out(const request_row& r) {
   return r.phase == request_phase::ticketed || r.phase == request_phase::running;
 }
 
-violation check_request_row(const core_state& s, index slot) {
+/// What holds of any attempt that is believed in.
+violation check_attempt(const core_state& s, index slot) {
   const auto& r = s.requests[slot];
-  const auto found = s.request_ids.find(r.meta.id);
-  if (found == s.request_ids.end() || found->second != slot)
-    return of("a live request is not found by its id", slot);
-  if (!s.dues.contains(slot))
-    return of("a live request has no deadline armed", slot);
-  if (s.dues.at(slot) > next_due(s, r))
-    return of("a request's deadline is armed too late", slot);
-  if (is_out(r) != (r.instance != none) || is_out(r) != (r.held.sequences != 0))
-    return of("a request holds an endpoint without an attempt, or the reverse", slot);
-  if (r.attempt > limits::attempts_total_max)
-    return of("a request has more attempts than allowed", slot);
-  const bool queued = s.models[r.model].queue.contains(lane_of(r), r.tenant, place_of(r));
-  if (queued != (r.phase == request_phase::waiting))
-    return of("a request's phase and its place in the queue disagree", slot);
-  if (!is_out(r))
-    return std::nullopt;
   if (!s.instances.holds(r.instance) || s.instances[r.instance].model != r.model)
     return of("an attempt runs on an instance that is gone", slot);
   const auto& instance = s.instances[r.instance];
@@ -49,12 +34,55 @@ violation check_request_row(const core_state& s, index slot) {
   return std::nullopt;
 }
 
+violation check_hedge_row(const core_state& s, index slot) {
+  const auto& hedge = s.requests[slot];
+  if (!s.requests.holds(hedge.twin) || s.requests[hedge.twin].twin != slot
+      || s.requests[hedge.twin].is_hedge)
+    return of("a hedge is not the one that its request knows", slot);
+  const auto& r = s.requests[hedge.twin];
+  if (!is_out(r) || !is_out(hedge) || hedge.held.sequences == 0)
+    return of("a hedge runs beside nothing, or holds nothing", slot);
+  if (r.tokens > 0 || hedge.tokens > 0)
+    return of("a hedge runs although one of both has brought a token", slot);
+  if (r.instance == hedge.instance)
+    return of("a hedge runs where the attempt beside it does", slot);
+  if (hedge.attempt != r.issued || hedge.attempt <= r.attempt)
+    return of("a hedge has another number than its request's latest", slot);
+  if (s.dues.contains(slot))
+    return of("a hedge has a deadline of its own", slot);
+  return check_attempt(s, slot);
+}
+
+violation check_request_row(const core_state& s, index slot) {
+  const auto& r = s.requests[slot];
+  if (r.is_hedge)
+    return check_hedge_row(s, slot);
+  if (r.twin != none && (!s.requests.holds(r.twin) || !s.requests[r.twin].is_hedge))
+    return of("a request's hedge is gone", slot);
+  const auto found = s.request_ids.find(r.meta.id);
+  if (found == s.request_ids.end() || found->second != slot)
+    return of("a live request is not found by its id", slot);
+  if (!s.dues.contains(slot))
+    return of("a live request has no deadline armed", slot);
+  if (s.dues.at(slot) > next_due(s, r))
+    return of("a request's deadline is armed too late", slot);
+  if (is_out(r) != (r.instance != none) || is_out(r) != (r.held.sequences != 0))
+    return of("a request holds an endpoint without an attempt, or the reverse", slot);
+  if (r.attempt > r.issued || r.issued > limits::attempts_total_max)
+    return of("a request has more attempts than allowed", slot);
+  const bool queued = s.models[r.model].queue.contains(lane_of(r), r.tenant, place_of(r));
+  if (queued != (r.phase == request_phase::waiting))
+    return of("a request's phase and its place in the queue disagree", slot);
+  return is_out(r) ? check_attempt(s, slot) : std::nullopt;
+}
+
 violation check_requests(const core_state& s) {
-  std::size_t waiting = 0, live = 0, queued = 0;
+  std::size_t waiting = 0, live = 0, queued = 0, hedges = 0;
   for (index slot = 0; slot < s.requests.end(); ++slot) {
     if (!s.requests.holds(slot))
       continue;
-    ++live;
+    hedges += s.requests[slot].is_hedge ? 1 : 0;
+    live += s.requests[slot].is_hedge ? 0 : 1;
     const auto phase = s.requests[slot].phase;
     waiting += phase == request_phase::waiting || phase == request_phase::parked ? 1 : 0;
     queued += s.requests[slot].phase == request_phase::waiting ? 1 : 0;
@@ -63,6 +91,8 @@ violation check_requests(const core_state& s) {
   }
   if (live != s.request_ids.size() || live != s.dues.size())
     return of("live requests, their ids and deadlines differ in number", live);
+  if (hedges != s.hedges)
+    return of("the count of hedges is wrong", s.hedges);
   if (waiting != s.waiting)
     return of("the count of waiting requests is wrong", s.waiting);
   for (index at = 0; at < s.models.end(); ++at)
@@ -83,7 +113,7 @@ violation check_gateways(const core_state& s) {
     if (!s.requests.holds(slot))
       continue;
     const auto& r = s.requests[slot];
-    ++counted[r.gateway].first;
+    counted[r.gateway].first += r.is_hedge ? 0 : 1;
     counted[r.gateway].second += is_out(r) ? 1 : 0;
     if (r.phase == request_phase::waiting && unreachable(s, r))
       return of("a request waits for a ticket that cannot reach its gateway", slot);
@@ -246,7 +276,7 @@ violation check_tenants(const core_state& s) {
     if (!s.requests.holds(slot))
       continue;
     const auto& r = s.requests[slot];
-    ++counted[r.tenant].first;
+    counted[r.tenant].first += r.is_hedge ? 0 : 1;
     counted[r.tenant].second
         += r.phase == request_phase::waiting || r.phase == request_phase::parked ? 1 : 0;
     batch[r.model] += is_out(r) && r.meta.priority == priority_class::batch ? 1 : 0;
@@ -263,7 +293,7 @@ violation check_tenants(const core_state& s) {
 violation check_selectors(const core_state& s) {
   std::vector<std::uint32_t> users(s.selectors.end(), 0);
   for (index slot = 0; slot < s.requests.end(); ++slot)
-    if (s.requests.holds(slot))
+    if (s.requests.holds(slot) && !s.requests[slot].is_hedge)
       ++users[s.requests[slot].selector];
   for (index at = 0; at < s.selectors.end(); ++at)
     if (s.selectors.holds(at) && s.selectors[at].users != users[at])

@@ -136,7 +136,12 @@ inline constexpr duration_us adopt_grace_us
 inline constexpr std::uint32_t retry_credit_pm = 200; ///< Earned per accepted request.
 inline constexpr std::uint32_t retry_cost_pm = 1'000; ///< Of one retry after a device error.
 inline constexpr std::uint32_t retry_credit_max_pm = 100'000;
-inline constexpr duration_us retry_later_us = 100'000; ///< Doubled by each attempt.
+inline constexpr std::uint32_t hedge_credit_pm = 50;  ///< Earned per accepted request: at most 5 %.
+inline constexpr std::uint32_t hedge_cost_pm = 1'000; ///< Of one hedge.
+inline constexpr std::uint32_t hedge_credit_max_pm = 10'000; ///< Ten at once after a quiet time.
+inline constexpr std::int64_t hedge_wait_factor = 2;         ///< Times the predicted first token.
+inline constexpr duration_us hedge_wait_min_us = 50'000;     ///< A shorter wait is none.
+inline constexpr duration_us retry_later_us = 100'000;       ///< Doubled by each attempt.
 /// How long a request leaves a device alone that failed it, when nobody else takes it. Doubled by
 /// each attempt.
 inline constexpr duration_us exclusion_us = 5 * second_us;

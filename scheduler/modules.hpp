@@ -227,6 +227,32 @@ void fail_attempt(pass& p, index slot, const failover& how);
 void check_request(pass& p, index slot);
 /// Fails over or ends everything on the list, in order of submission.
 void fail_attempts(pass& p, std::vector<index> slots, const failover& how);
+/// Opens an attempt at the endpoint, of the next number. Returns: its ticket.
+[[nodiscard]] ticket open_attempt(pass& p, index slot, index place, std::uint32_t saved);
+/// What the end of an attempt that brought nothing says of its endpoint.
+void judge(pass& p, const request_row& r, bool fault);
+/// Tells its node that the attempt is over.
+void revoke(pass& p, const request_row& r, const std::string& why);
+/// Not on the device of the last attempt while another may take it over in time.
+void exclude(const core_state& s, request_row& r, time_us now, bool spare_last);
+
+// --- hedges.cpp: a second attempt beside one that is late ---
+/// When a hedge of the attempt that was just granted is looked for; 0 = never.
+[[nodiscard]] time_us hedge_due(const core_state& s, const request_row& r);
+/// It is late: grants it a hedge where there is room at once, or looks again later.
+void check_hedge(pass& p, index slot);
+/// Of an attempt whose other was faster: no fault, and its gateway knows.
+[[nodiscard]] failover outrun();
+/// The hedge is over; the request's own attempt goes on.
+void end_hedge(pass& p, index slot, const failover& how);
+/// The attempt is over; its hedge takes its place. Requires: it has one.
+void give_way(pass& p, index slot, const failover& how);
+/// An attempt beside another brought a token, or the end. Returns: its request's row, where it is
+/// the only attempt now.
+index win(pass& p, index slot);
+/// Its gateway went on with an attempt that was given up here at the same moment, and so with none
+/// that runs. Returns: whether it is that.
+bool prefers_rival(pass& p, const attempt_id& attempt, std::uint32_t tokens);
 
 // --- silence.cpp: how long an attempt may say nothing ---
 /// Another endpoint than the last could start it now, so that giving up early gains something.

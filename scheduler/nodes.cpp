@@ -120,7 +120,8 @@ void suspect_node(pass& p, index at, const std::string& why) {
     for (const auto instance : s.devices[device].instances)
       if (s.instances[instance].devices.front() == device)
         for (const auto slot : s.instances[instance].attempts)
-          s.dues.set_at_most(slot, next_due(s, s.requests[slot]));
+          if (!s.requests[slot].is_hedge)
+            s.dues.set_at_most(slot, next_due(s, s.requests[slot]));
   refresh_node(p, at);
 }
 

@@ -30,6 +30,7 @@ void extend_attempts(pass& p, duration_us span) {
     auto& r = p.s.requests[slot];
     if (r.phase == request_phase::adopted)
       r.not_before += span;
+    r.hedge_at += r.hedge_at != 0 ? span : 0;
     later(r.granted_at);
     later(r.heard_at);
     if (r.missing_at != 0)

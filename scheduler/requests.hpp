@@ -35,6 +35,8 @@ struct request_meta {
       prefix_blocks; ///< Chained hashes of prompt blocks; at most limits::prefix_blocks_max.
   std::vector<std::string> labels; ///< Of its data; each is a constraint on devices
                                    ///< (scheduler/labels.hpp). At most limits::labels_max.
+  bool hedge = false; ///< While it waits too long for its first token, a second attempt may run
+                      ///< beside the first; whichever brings a token first goes on.
   friend bool operator==(const request_meta&, const request_meta&) = default;
 };
 

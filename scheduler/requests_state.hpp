@@ -110,37 +110,21 @@ struct gateway_state {
   std::uint64_t round = 0; ///< Counts its absences; requests that it tells of anew catch up.
 };
 
-struct request_row {
-  request_meta meta;
-  index model = none, selector = none, gateway = none, tenant = 0;
-  std::uint64_t sequence = 0; ///< Order of submission; never reused.
+/// One attempt of a request: where it runs, what it holds there, what was heard of it.
+struct attempt_row {
   request_phase phase = request_phase::waiting;
-  index profile = 0; ///< In core_state::profiles.
-  work_size size;
-  time_us submitted_at = 0;
-  time_us waiting_since = 0; ///< Of the present wait.
-  time_us deadline_at = 0;   ///< 0 = none.
-  time_us not_before = 0;    ///< While parked; while adopted: given up then.
+  std::uint32_t attempt = 0; ///< Its number.
   time_us granted_at = 0;
-  time_us heard_at = 0;   ///< Start or last token.
-  time_us missing_at = 0; ///< First report of its device without it; 0 = not missing.
-  duration_us queued_us = 0;
-  duration_us gap_us = 0;        ///< Longest silence believed of this attempt.
+  time_us heard_at = 0;          ///< Start or last token.
+  time_us missing_at = 0;        ///< First report of its device without it; 0 = not missing.
+  duration_us gap_us = 0;        ///< Longest silence believed of it.
   duration_us pace_us = 0;       ///< Usual gap between its tokens; before the first, a share of the
                                  ///< predicted wait for it.
   bool paced = false;            ///< Its own pace is known.
   time_us slow_since = 0;        ///< Far slower than its device's model says; 0 = not.
   std::uint32_t slow_tokens = 0; ///< That it had then.
   time_us quiet_until = 0;       ///< Not judged for its silence before.
-  std::uint64_t round = 0;       ///< Of its gateway, when that last told of it.
-  instance_id sought;            ///< While adopted.
-  std::uint32_t attempt = 0;
-  bool stays = false;          ///< While it is tried on the cluster's own devices only.
-  std::uint32_t preempted = 0; ///< How often it made room for interactive work.
-  std::int64_t charged = 0;    ///< Tokens counted to its tenant so far.
-  std::uint32_t fruitless = 0; ///< Ended attempts in a row that brought no token.
-  std::uint32_t emitted = 0;   ///< Tokens of earlier attempts that the client saw.
-  std::uint32_t tokens = 0;    ///< Of this attempt.
+  std::uint32_t tokens = 0;
   index instance = none;
   std::uint32_t rank = 0, listed = 0; ///< `listed`: place in instance's attempts.
   reservation held;
@@ -153,16 +137,47 @@ struct request_row {
   std::int64_t saved_age = 0;      ///< Tokens written there since these were used.
   std::uint32_t batch_begin = 1;   ///< Sequences there, itself included.
   std::int64_t load_begin = 0;     ///< endpoint::load_until then.
-  std::vector<index> excluded;     ///< Devices.
-  time_us excluded_until = 0;      ///< Those that failed it, when nobody else took it by then.
-  std::vector<index> shunned;      ///< Of these, only full; free again when all are, or in time.
-  time_us shunned_until = 0;       ///< While any is.
-  digest weights;                  ///< Of the last attempt; empty = unknown.
-  digest content;                  ///< Artifact or weights of the last attempt.
-  index last_device = none;        ///< Of the last attempt.
-  error failure;                   ///< Of the last attempt.
-  const char* told = nullptr;      ///< State in the last notice; compared by content.
-  index explained = none;          ///< Slot of the ring; valid while its sequence is ours.
+  digest weights;                  ///< Empty = unknown.
+  index last_device = none;
+};
+
+/// A live request with its attempt: the present one, or what is left of the last. A hedge, the
+/// attempt beside another one, has a row of its own, a copy that only its attempt part is used of:
+/// no id leads to it, nothing is due of it, and it goes when its request's row does or takes over
+/// what it has.
+struct request_row : attempt_row {
+  request_meta meta;
+  index model = none, selector = none, gateway = none, tenant = 0;
+  std::uint64_t sequence = 0; ///< Order of submission; never reused.
+  index profile = 0;          ///< In core_state::profiles.
+  work_size size;
+  time_us submitted_at = 0;
+  time_us waiting_since = 0; ///< Of the present wait.
+  time_us deadline_at = 0;   ///< 0 = none.
+  time_us not_before = 0;    ///< While parked; while adopted: given up then.
+  duration_us queued_us = 0;
+  std::uint64_t round = 0;     ///< Of its gateway, when that last told of it.
+  instance_id sought;          ///< While adopted.
+  std::uint32_t issued = 0;    ///< Number of its latest ticket.
+  bool is_hedge = false;       ///< `twin` is whose.
+  bool hedged = false;         ///< It had its hedge.
+  index twin = none;           ///< Row of the hedge that runs beside its attempt.
+  time_us hedge_at = 0;        ///< When a hedge is looked for; 0 = never.
+  std::uint32_t rival = 0;     ///< Number of the attempt that last ran beside this one and is given
+                               ///< up, which its gateway may have preferred meanwhile; 0 = none.
+  bool stays = false;          ///< While it is tried on the cluster's own devices only.
+  std::uint32_t preempted = 0; ///< How often it made room for interactive work.
+  std::int64_t charged = 0;    ///< Tokens counted to its tenant so far.
+  std::uint32_t fruitless = 0; ///< Ended attempts in a row that brought no token.
+  std::uint32_t emitted = 0;   ///< Tokens of earlier attempts that the client saw.
+  std::vector<index> excluded; ///< Devices.
+  time_us excluded_until = 0;  ///< Those that failed it, when nobody else took it by then.
+  std::vector<index> shunned;  ///< Of these, only full; free again when all are, or in time.
+  time_us shunned_until = 0;   ///< While any is.
+  digest content;              ///< Artifact or weights of the last attempt.
+  error failure;               ///< Of the last attempt.
+  const char* told = nullptr;  ///< State in the last notice; compared by content.
+  index explained = none;      ///< Slot of the ring; valid while its sequence is ours.
 };
 
 /// Who submits; the anonymous tenant has an empty name.

@@ -170,9 +170,12 @@ time_us next_due(const core_state& s, const request_row& r) {
       due = std::min(due, r.submitted_at + *r.meta.wait_us);
     return due;
   case request_phase::ticketed:
+    due = r.hedge_at == 0 ? due : std::min(due, r.hedge_at);
     return std::min(due, std::max(r.granted_at + silence_of(s, r), r.quiet_until));
   case request_phase::running: break;
   }
+  if (r.hedge_at != 0)
+    due = std::min(due, r.hedge_at);
   // Without its gateway nothing is heard of it, whatever it does.
   if (!unreachable(s, r))
     due = std::min(due, std::max(r.heard_at + silence_of(s, r), r.quiet_until));

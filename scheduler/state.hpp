@@ -92,6 +92,8 @@ struct core_state {
   std::uint32_t waiting = 0;        ///< Requests waiting or parked.
   std::uint32_t waiting_max = 0;
   std::uint32_t retry_credit_pm = limits::retry_credit_max_pm;
+  std::uint32_t hedge_credit_pm = limits::hedge_credit_max_pm;
+  std::size_t hedges = 0; ///< Rows of `requests` that are hedges.
   counters_view counters;
   std::vector<index> dirty_models;
   std::vector<index> settling_models;  ///< Scratch of a pass.

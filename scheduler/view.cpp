@@ -238,7 +238,7 @@ void view_requests(const core_state& s, time_us now, page& into) {
     return;
   std::vector<std::pair<std::uint64_t, index>> live;
   for (index slot = 0; slot < s.requests.end(); ++slot)
-    if (s.requests.holds(slot))
+    if (s.requests.holds(slot) && !s.requests[slot].is_hedge)
       live.emplace_back(s.requests[slot].sequence, slot);
   const auto shown = std::min(live.size(), limits::snapshot_requests_max);
   std::partial_sort(live.begin(), live.begin() + static_cast<std::ptrdiff_t>(shown), live.end());
@@ -271,7 +271,7 @@ request_view view_request(const core_state& s, index slot, time_us now) {
   view.state = running ? "running" : r.told == nullptr ? "queued" : r.told;
   if (running)
     view.device = s.devices[r.last_device].spec.id;
-  view.attempts = r.attempt;
+  view.attempts = r.issued;
   view.age_us = std::max<duration_us>(now - r.submitted_at, 0);
   return view;
 }

@@ -99,6 +99,8 @@ struct counters_view {
   std::uint64_t attempts = 0, retries = 0, resumes = 0, builds_started = 0, builds_failed = 0,
                 loads = 0, decisions = 0, builds_finished = 0, build_us_total = 0;
   std::uint64_t preemptions = 0; ///< Attempts of batch work that made room for interactive work.
+  std::uint64_t hedges = 0;      ///< Second attempts beside one that was late.
+  std::uint64_t hedges_won = 0;  ///< Of these, those that became their request's only attempt.
   friend bool operator==(const counters_view&, const counters_view&) = default;
 };
 

@@ -70,7 +70,7 @@ TEST_F(OpenRequests, KeepsNowOrNever) {
 
 TEST_F(OpenRequests, TellsOfARunningAttemptAndWhatTheClientSaw) {
   open_.add(request(1), listener_, 0);
-  open_.granted(permission(1, 1));
+  open_.granted({.granted = permission(1, 1)});
   open_.reported(core::attempt_progressed{attempt(1, 1), 17});
   const auto told = only(1);
   EXPECT_EQ(told.attempts, 1u);
@@ -81,11 +81,11 @@ TEST_F(OpenRequests, TellsOfARunningAttemptAndWhatTheClientSaw) {
 
 TEST_F(OpenRequests, ForgetsAnAttemptThatFailedOrWasDropped) {
   open_.add(request(1), listener_, 0);
-  open_.granted(permission(1, 1));
+  open_.granted({.granted = permission(1, 1)});
   open_.reported(core::attempt_failed{attempt(1, 1), {}, 5, true});
   EXPECT_FALSE(only(1).running);
   EXPECT_EQ(only(1).emitted_tokens, 5u);
-  open_.granted(permission(1, 2));
+  open_.granted({.granted = permission(1, 2)});
   open_.dropped(attempt(1, 1));
   EXPECT_TRUE(only(1).running) << "an earlier attempt's end says nothing of this one";
   open_.dropped(attempt(1, 2));
@@ -93,11 +93,37 @@ TEST_F(OpenRequests, ForgetsAnAttemptThatFailedOrWasDropped) {
   EXPECT_EQ(only(1).attempts, 2u);
 }
 
+TEST_F(OpenRequests, OfTwoAttemptsItTellsTheFirstUntilTheOtherIsTheOnlyOne) {
+  open_.add(request(1), listener_, 0);
+  open_.granted({.granted = permission(1, 1)});
+  open_.granted({.granted = permission(1, 2), .hedge = true});
+  ASSERT_TRUE(only(1).running);
+  EXPECT_EQ(only(1).running->attempt.number, 1u);
+  EXPECT_EQ(only(1).attempts, 2u);
+  open_.dropped(attempt(1, 1));
+  ASSERT_TRUE(only(1).running);
+  EXPECT_EQ(only(1).running->attempt.number, 2u);
+}
+
+TEST_F(OpenRequests, OfTwoAttemptsItTellsTheOneThatBroughtAToken) {
+  for (const std::uint32_t winner : {1u, 2u}) {
+    open_.add(request(winner), listener_, 0);
+    open_.granted({.granted = permission(winner, 1)});
+    open_.granted({.granted = permission(winner, 2), .hedge = true});
+    open_.reported(core::attempt_progressed{attempt(winner, winner), 1});
+    ASSERT_TRUE(only(1).running);
+    EXPECT_EQ(only(1).running->attempt.number, winner);
+    open_.dropped(attempt(winner, 3 - winner));
+    EXPECT_TRUE(only(1).running) << "the other is over";
+    open_.forget(request(winner).id);
+  }
+}
+
 TEST_F(OpenRequests, ForgetsARequestThatEnded) {
   open_.add(request(1), listener_, 0);
   open_.add(request(2), listener_, 0);
   open_.reported(core::request_cancelled{request(1).id, "left"});
-  open_.granted(permission(2, 1));
+  open_.granted({.granted = permission(2, 1)});
   open_.reported(core::attempt_finished{attempt(2, 1), {}});
   EXPECT_TRUE(open_.restored(1).empty());
   EXPECT_EQ(open_.listener_of(request(2).id), nullptr);

@@ -388,6 +388,7 @@ private:
         = {"auto", "auto", "cpu", "npu", "a/*", "gpu", "node=b|cpu", "=,"};
     meta.selector = selectors[draw_(selectors.size())];
     meta.kind = draw_(10) == 0 ? request_kind::embedding : request_kind::completion;
+    meta.hedge = draw_(2) == 0;
     meta.priority = static_cast<priority_class>(draw_(3));
     meta.tenant = tenant_id{"t" + std::to_string(draw_(4))};
     if (draw_(6) == 0)

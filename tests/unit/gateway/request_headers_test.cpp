@@ -29,6 +29,7 @@ TEST(RequestHeaders, ReadsEveryOne) {
                                                    {"x-consort-session", "s1"},
                                                    {"x-consort-tenant", "team-a"},
                                                    {"x-consort-labels", "local-only, pii"},
+                                                   {"x-consort-hedge", "true"},
                                                    {"x-request-id", "my-id"}}));
   EXPECT_EQ(got.selector, "npu");
   EXPECT_EQ(got.policy, policy_name{"energy"});
@@ -39,6 +40,7 @@ TEST(RequestHeaders, ReadsEveryOne) {
   EXPECT_EQ(got.tenant.value, "team-a");
   EXPECT_EQ(got.external_id, "my-id");
   EXPECT_EQ(got.labels, (std::vector<std::string>{"local-only", "pii"}));
+  EXPECT_TRUE(got.hedge);
 }
 
 TEST(RequestHeaders, TakesTheSessionHeadersOfOthersToo) {
@@ -58,6 +60,7 @@ TEST(RequestHeaders, MalformedOnesNameThemselvesAndWhatIsAllowed) {
       {{{"x-consort-labels", "Local"}}, "X-Consort-Labels must be 1 to 8 labels joined by commas"},
       {{{"x-consort-labels", "a,,b"}}, "X-Consort-Labels must be 1 to 8 labels"},
       {{{"x-consort-labels", "a,b,c,d,e,f,g,h,i"}}, "X-Consort-Labels must be 1 to 8 labels"},
+      {{{"x-consort-hedge", "yes"}}, "X-Consort-Hedge must be one of false, true"},
       {{{"x-consort-device", ""}}, "X-Consort-Device must be 1 to 256 printable"},
       {{{"x-consort-device", std::string(257, 'd')}}, "X-Consort-Device must be 1 to 256"},
       {{{"x-consort-tenant", std::string(65, 't')}}, "X-Consort-Tenant must be 1 to 64"},
