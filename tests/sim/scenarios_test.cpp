@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <map>
 
 namespace consort::sim {
 namespace {
@@ -22,6 +23,17 @@ run_summary run(const scenario& plan, std::uint64_t seed) {
   return run_scenario(plan, options);
 }
 
+/// The file's own run, played once however many tests look at it. Only a run's result is shared:
+/// what proves that a second run is the same still plays it.
+const run_summary& shipped_run(const std::string& name) {
+  static std::map<std::string, run_summary> played;
+  const auto found = played.find(name);
+  if (found != played.end())
+    return found->second;
+  const auto plan = load(name);
+  return played.emplace(name, run(plan, plan.seed.value_or(1))).first->second;
+}
+
 std::string troubles(const run_summary& summary) {
   std::string made = "seed " + std::to_string(summary.seed);
   for (const auto& line : summary.violations)
@@ -32,41 +44,41 @@ std::string troubles(const run_summary& summary) {
 }
 
 TEST(Simulation, QuickstartKeepsItsExpectations) {
-  const auto plan = load("quickstart");
-  const auto summary = run(plan, *plan.seed);
+  const auto& summary = shipped_run("quickstart");
   EXPECT_TRUE(summary.passed()) << troubles(summary);
   EXPECT_GT(summary.figures.at("finished"), 300);
   EXPECT_GE(summary.figures.at("builds"), 1);
 }
 
 TEST(Simulation, TheSameSeedGivesTheSameDigestAndAnotherSeedAnother) {
-  const auto plan = load("quickstart");
-  const auto first = run(plan, 7);
-  const auto again = run(plan, 7);
-  const auto other = run(plan, 8);
+  auto plan = load("quickstart");
+  const auto& first = shipped_run("quickstart");
+  const auto again = run(plan, first.seed);
   EXPECT_EQ(first.run_digest, again.run_digest);
   EXPECT_EQ(first.counts.frames, again.counts.frames);
   EXPECT_EQ(requests_csv(first), requests_csv(again));
-  EXPECT_NE(first.run_digest, other.run_digest);
+  // The first seconds already differ.
+  plan.faults.clear();
+  plan.safety_us = plan.workloads[0].until = 5 * limits::second_us;
+  EXPECT_NE(run(plan, 7).run_digest, run(plan, 8).run_digest);
 }
 
 TEST(Simulation, ANodeThatDiesMidStreamLosesNothingAndItsStreamsResume) {
   auto plan = load("quickstart");
-  plan.safety_us = 20 * limits::second_us;
+  plan.safety_us = 12 * limits::second_us;
   plan.workloads[0].rate_per_s = 40; // Busy enough that the death always hits running work.
   plan.models[0].replicas_min = 9;   // Wherever it strikes.
   plan.workloads[0].output = {distribution::kind::constant, 200, 0};
   plan.workloads[0].until = plan.safety_us;
-  plan.faults[0].at = 12 * limits::second_us;
-  plan.faults[0].span_us = 3 * limits::second_us;
+  plan.faults[0].at = 8 * limits::second_us;
+  plan.faults[0].span_us = 2 * limits::second_us;
   plan.expectations = {{"lost_requests", 0, 0}, {"failovers", 1, {}}, {"resumes", 1, {}}};
   const auto summary = run(plan, 3);
   EXPECT_TRUE(summary.passed()) << troubles(summary);
 }
 
 TEST(Simulation, ANodeThatWakesOnADeadLinkLoadsItsModelOnce) {
-  const auto plan = load("live/pause");
-  const auto summary = run(plan, *plan.seed);
+  const auto& summary = shipped_run("live/pause");
   EXPECT_TRUE(summary.passed()) << troubles(summary);
   EXPECT_EQ(summary.figures.at("loads"), 4) << "three at first, one after the fence";
 }
@@ -77,7 +89,7 @@ class EveryScenario : public testing::TestWithParam<std::tuple<const char*, std:
 TEST_P(EveryScenario, KeepsItsExpectations) {
   const auto& [name, shift] = GetParam();
   const auto plan = load(name);
-  const auto summary = run(plan, *plan.seed + shift);
+  const auto summary = shift == 0 ? shipped_run(name) : run(plan, *plan.seed + shift);
   EXPECT_TRUE(summary.passed()) << troubles(summary);
   EXPECT_GT(summary.figures.at("finished"), 100);
 }
@@ -87,9 +99,10 @@ INSTANTIATE_TEST_SUITE_P(Live, EveryScenario,
                                                           "live/slow", "live/batch"),
                                           testing::Values(0)));
 
+// Every kind of fault has three seeds more in fault_test.cpp, and the swarm's.
 INSTANTIATE_TEST_SUITE_P(Faults, EveryScenario,
                          testing::Combine(testing::Values("kill", "pause", "link-cut", "restart"),
-                                          testing::Values(0, 100, 200)));
+                                          testing::Values(0, 100)));
 
 /// Everything else that ships, with the seed of its file.
 class ShippedScenario : public testing::TestWithParam<const char*> {};
@@ -98,7 +111,7 @@ TEST_P(ShippedScenario, ProvesWhatItSays) {
   const auto plan = load(GetParam());
   EXPECT_FALSE(plan.proves.empty());
   EXPECT_FALSE(plan.expectations.empty());
-  const auto summary = run(plan, plan.seed.value_or(1));
+  const auto& summary = shipped_run(GetParam());
   EXPECT_TRUE(summary.passed()) << troubles(summary);
 }
 
@@ -126,8 +139,14 @@ std::string policy_test_name(const testing::TestParamInfo<std::string>& info) {
 
 class EveryPolicy : public testing::TestWithParam<std::string> {};
 
-TEST_P(EveryPolicy, ServesAnHourOfAzureOnAMixedFleet) {
-  const auto plan = load("mixed-fleet");
+/// The file's own policy plays its hour; the others the half in which the NPU is compiled for and
+/// serves, since what the rest of it costs is their figures (docs/SIMULATION.md), not a request.
+TEST_P(EveryPolicy, ServesAzureOnAMixedFleet) {
+  auto plan = load("mixed-fleet");
+  if (GetParam() != plan.policy.value) {
+    plan.safety_us = plan.workloads[0].until = 1'800 * limits::second_us;
+    std::erase_if(plan.expectations, [](const auto& one) { return one.metric == "requests"; });
+  }
   run_options options;
   options.seed = *plan.seed;
   options.policy = parse_policy(GetParam());
@@ -180,7 +199,7 @@ TEST_P(EverySeed, KeepsTheCheckersQuietUnderEveryFault) {
   EXPECT_EQ(summary.figures.at("lost_requests"), 0) << troubles(summary);
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, EverySeed, testing::Range<std::uint64_t>(1, 21));
+INSTANTIATE_TEST_SUITE_P(Seeds, EverySeed, testing::Range<std::uint64_t>(1, 11));
 
 TEST(Simulation, TheCanaryFailsItsChecker) {
   const auto plan = load("canary");
@@ -204,9 +223,9 @@ TEST(Simulation, AnImpossibleExpectationIsMissed) {
 
 TEST(Simulation, SkippingTheCodecDecidesTheSame) {
   auto plan = load("quickstart");
-  const auto encoded = run(plan, 7);
+  const auto& encoded = shipped_run("quickstart");
   plan.network.plain = true;
-  const auto plain = run(plan, 7);
+  const auto plain = run(plan, encoded.seed);
   EXPECT_TRUE(plain.passed()) << troubles(plain);
   EXPECT_EQ(requests_csv(encoded), requests_csv(plain));
   EXPECT_EQ(encoded.counts.frames, plain.counts.frames);
