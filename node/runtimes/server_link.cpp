@@ -364,11 +364,16 @@ task<bool> server_link::ready(const std::string& path) {
 
 task<result<done>> server_link::wait_ready() {
   const auto until = steady_clock::now() + microseconds(spec_->start_timeout_us);
+  int unreachable = 0; // In a row.
   while (phase_ == phase::starting) {
     const bool there = co_await ready(spec_->ready);
     if (there || phase_ != phase::starting)
       break;
     if (unready_ && unready_->code == "server_untrusted") // No wait changes that.
+      co_return *unready_;
+    // Nothing starts a server that is not ours: who waits is told, and the load is tried again.
+    unreachable = unready_ && unready_->code == "server_unreachable" ? unreachable + 1 : 0;
+    if (spec_->command.empty() && unreachable >= limits::server_watch_failures_max)
       co_return *unready_;
     if (steady_clock::now() >= until) {
       const auto last = log_.tail();

@@ -135,6 +135,16 @@ TEST_F(ServerRuntime, ItsPathsMayHaveAnotherBase) {
   EXPECT_EQ(submit(loaded, 1)->wait_end().size(), 4U);
 }
 
+TEST_F(ServerRuntime, NobodyWaitsForAnAttachedServerThatIsNotThere) {
+  spec.url = cli::dead_url();
+  spec.start_timeout_us = 600 * limits::second_us;
+  const auto failed = open();
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.failure().code, "server_unreachable");
+  EXPECT_EQ(failed.failure().action, recovery::retry_elsewhere);
+  EXPECT_THAT(failed.failure().message, HasSubstr("the model server at 127.0.0.1:"));
+}
+
 TEST_F(ServerRuntime, OneThatIsNoLongerThereHasDiedAfterAFewLooks) {
   auto server = std::make_unique<test_server>(
       std::map<std::string, canned_answer>{{"GET /health", {}}, {"POST /v1/completions", story()}});
