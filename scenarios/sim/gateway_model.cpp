@@ -51,7 +51,7 @@ void gateway_model::leave(const request_id& id) {
   const auto found = requests_.find(id);
   if (found == requests_.end())
     return;
-  end_attempt(found->second);
+  end_all(found->second);
   tell(core::request_cancelled{id, "the client left"});
   answer(id, request_outcome::cancelled, "client_left");
 }
@@ -102,15 +102,23 @@ void gateway_model::on_frame(address, channel stream, const messages::frame& rec
   const auto happened = messages::decode_attempt_event(received.payload);
   if (!happened)
     broken_ = "the gateway could not decode a frame: " + happened.failure().message;
-  else if (auto* one = by_stream(stream))
-    on_attempt(*one, *happened);
+  else
+    on_stream(stream, *happened);
 }
 
 void gateway_model::on_parcel(address, channel stream, const parcel& received) {
   if (const auto* wanted = std::get_if<core::command>(&received))
     obey(*wanted);
-  else if (auto* one = by_stream(stream))
-    on_attempt(*one, std::get<attempt_event>(received));
+  else
+    on_stream(stream, std::get<attempt_event>(received));
+}
+
+void gateway_model::on_stream(channel stream, const attempt_event& happened) {
+  auto* one = by_stream(stream);
+  if (one != nullptr && one->hedge && one->hedge->stream == stream)
+    on_hedge(*one, happened);
+  else if (one != nullptr)
+    on_attempt(*one, happened);
 }
 
 void gateway_model::obey(const core::command& wanted) {
@@ -135,12 +143,16 @@ void gateway_model::on_closed(address from, channel stream) {
   const error lost{recovery::retry_elsewhere, data_link_lost, "the connection was reset"};
   if (stream != control_channel) {
     if (auto* one = by_stream(stream))
-      fail_attempt(*one, lost, true);
+      one->hedge && one->hedge->stream == stream ? fail_hedge(*one, lost, true)
+                                                 : fail_attempt(*one, lost, true);
     return;
   }
-  for (auto& [id, one] : requests_) // The node's process died: every stream to it is reset.
+  for (auto& [id, one] : requests_) { // The node's process died: every stream to it is reset.
+    if (one.hedge && addresses_.at(one.hedge->current.node) == from)
+      fail_hedge(one, lost, true);
     if (one.stream != control_channel && addresses_.at(one.current.node) == from)
       fail_attempt(one, lost, true);
+  }
 }
 
 void gateway_model::on(const core::grant_ticket& granted) {
@@ -153,61 +165,83 @@ void gateway_model::on(const core::grant_ticket& granted) {
   auto& one = found->second;
   if (permission.attempt.number <= one.attempts)
     return; // It came twice.
-  end_attempt(one);
+  one.attempts = permission.attempt.number;
+  if (granted.hedge && one.stream != control_channel) {
+    // With a token there already the scheduler is about to give it up.
+    if (!one.first_token_at)
+      begin(one, one.hedge.emplace(), permission);
+    return;
+  }
+  end_all(one);
   if (forgetting_ > 0) {
     --forgetting_;
     requests_.erase(found);
     return;
   }
-  one.current = permission;
-  one.attempts = permission.attempt.number;
-  one.stream = ++last_stream_;
-  one.opened = false;
-  one.granted_at = one.progress_at = heap_.now();
-  one.first_token_at.reset();
-  streams_[one.stream] = one.meta.id;
+  begin(one, one, permission);
+}
+
+void gateway_model::begin(const request& one, running_attempt& seat, const ticket& permission) {
+  seat = {};
+  seat.current = permission;
+  seat.stream = ++last_stream_;
+  seat.granted_at = seat.progress_at = heap_.now();
+  streams_[seat.stream] = one.meta.id;
   messages::attempt_open opening;
   opening.permission = permission;
   opening.body.kind = one.meta.kind;
   // A resume hands over what the client already has; the node continues after it.
   opening.body.resume.token_ids = one.token_ids;
-  open(one, std::move(opening));
+  open(one, seat, std::move(opening));
   heap_.after(limits::open_timeout_us,
               [this, attempt = permission.attempt] { time_out_open(attempt); });
 }
 
-void gateway_model::open(const request& one, messages::attempt_open opening) {
-  const auto to = addresses_.at(one.current.node);
+void gateway_model::open(const request& one, const running_attempt& seat,
+                         messages::attempt_open opening) {
+  const auto to = addresses_.at(seat.current.node);
   if (links_.plain())
     return links_.hand_over(
-        gateway_address, to, one.stream,
+        gateway_address, to, seat.stream,
         plain_open{std::move(opening), one.prompt, one.meta.prompt_tokens, one.output_tokens});
   opening.body.json = body_of(one.meta.prompt_tokens, one.output_tokens, one.prompt);
   const auto payload = messages::encode(opening);
   if (payload)
-    links_.send(gateway_address, to, one.stream, messages::frame_kind::attempt_open, *payload);
+    links_.send(gateway_address, to, seat.stream, messages::frame_kind::attempt_open, *payload);
   else
     broken_ = "a ticket cannot be opened: " + payload.failure().message;
 }
 
 void gateway_model::time_out_open(const attempt_id& attempt) {
   const auto found = requests_.find(attempt.request);
-  if (found != requests_.end() && found->second.current.attempt == attempt && !found->second.opened)
-    fail_attempt(found->second,
-                 {recovery::retry_elsewhere, "open_timeout", "the node did not answer"}, true);
+  if (found == requests_.end())
+    return;
+  auto& one = found->second;
+  const error late{recovery::retry_elsewhere, "open_timeout", "the node did not answer"};
+  if (one.hedge && one.hedge->current.attempt == attempt && !one.hedge->opened)
+    fail_hedge(one, late, true);
+  else if (one.current.attempt == attempt && !one.opened)
+    fail_attempt(one, late, true);
 }
 
 void gateway_model::on(const core::drop_attempt& dropped) {
   const auto found = requests_.find(dropped.attempt.request);
-  if (found != requests_.end() && found->second.current.attempt == dropped.attempt)
-    end_attempt(found->second);
+  if (found == requests_.end())
+    return;
+  auto& one = found->second;
+  if (one.current.attempt == dropped.attempt) {
+    end_attempt(one);
+  } else if (one.hedge && one.hedge->current.attempt == dropped.attempt) {
+    close(*one.hedge);
+    one.hedge.reset();
+  }
 }
 
 void gateway_model::on(const core::reject_request& rejected) {
   const auto found = requests_.find(rejected.request);
   if (found == requests_.end())
     return;
-  end_attempt(found->second);
+  end_all(found->second);
   const auto outcome = rejected.http_status == 408   ? request_outcome::expired
                        : rejected.http_status == 502 ? request_outcome::failed
                                                      : request_outcome::rejected;
@@ -222,7 +256,25 @@ void gateway_model::on(const core::record_request& record) {
   broken_ = "request " + record.external_id + " was recorded while its client still waits";
 }
 
+/// What it brings makes it the current attempt.
+void gateway_model::on_hedge(request& one, const attempt_event& happened) {
+  if (std::holds_alternative<attempt_opened>(happened)) {
+    one.hedge->opened = true;
+    return tell(core::attempt_started{one.hedge->current.attempt});
+  }
+  if (const auto* aborted = std::get_if<attempt_aborted>(&happened))
+    return fail_hedge(one, aborted->failure, aborted->device_fault);
+  end_attempt(one);
+  on_attempt(one, happened);
+}
+
 void gateway_model::on_attempt(request& one, const attempt_event& happened) {
+  const bool brings = !std::holds_alternative<attempt_opened>(happened)
+                      && !std::holds_alternative<attempt_aborted>(happened);
+  if (brings && one.hedge) {
+    close(*one.hedge);
+    one.hedge.reset();
+  }
   if (std::holds_alternative<attempt_opened>(happened)) {
     one.opened = true;
     tell(core::attempt_started{one.current.attempt});
@@ -272,14 +324,33 @@ void gateway_model::fail_attempt(request& one, error failure, bool device_fault)
                             static_cast<std::uint32_t>(one.token_ids.size()), device_fault});
 }
 
-/// Closes the current attempt's stream; later frames of it are dropped.
-void gateway_model::end_attempt(request& one) {
-  if (one.stream == control_channel)
+void gateway_model::fail_hedge(request& one, error failure, bool device_fault) {
+  const auto attempt = one.hedge->current.attempt;
+  close(*one.hedge);
+  one.hedge.reset();
+  tell(core::attempt_failed{attempt, std::move(failure), 0, device_fault});
+}
+
+/// Closes its stream; later frames of it are dropped.
+void gateway_model::close(running_attempt& seat) {
+  if (seat.stream == control_channel)
     return;
-  links_.close(gateway_address, addresses_.at(one.current.node), one.stream);
-  streams_.erase(one.stream);
-  one.stream = control_channel;
-  one.current = {};
+  links_.close(gateway_address, addresses_.at(seat.current.node), seat.stream);
+  streams_.erase(seat.stream);
+  seat.stream = control_channel;
+  seat.current = {};
+}
+
+/// The current attempt is over; what runs beside it takes its place.
+void gateway_model::end_attempt(request& one) {
+  close(one);
+  if (one.hedge)
+    static_cast<running_attempt&>(one) = *std::exchange(one.hedge, {});
+}
+
+void gateway_model::end_all(request& one) {
+  end_attempt(one);
+  end_attempt(one);
 }
 
 void gateway_model::answer(const request_id& id, request_outcome outcome, const std::string& code) {

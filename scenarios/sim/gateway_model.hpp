@@ -2,7 +2,8 @@
 #pragma once
 /// A simulated gateway with its clients: submits requests, opens tickets at nodes, hands tokens to
 /// clients, reports attempts, resumes on further tickets with what was already emitted. It drops
-/// frames of any attempt but the current one, as the production gateway does. Single-threaded.
+/// frames of any attempt but the current one, and of a hedge beside it keeps whichever brings a
+/// token first, as the production gateway does. Single-threaded.
 
 #include "messages/codec.hpp"
 #include "scenarios/sim/client_port.hpp"
@@ -38,33 +39,42 @@ public:
   void on_closed(address from, channel stream) override;
 
 private:
-  struct request {
+  struct running_attempt {
+    ticket current; ///< Number 0 = no attempt now.
+    channel stream = control_channel;
+    bool opened = false;
+    time_us granted_at = 0;
+    std::optional<time_us> first_token_at;
+    time_us progress_at = 0; ///< Of the last report.
+  };
+  struct request : running_attempt {
     request_meta meta;
     std::uint32_t output_tokens = 0;
     client_prompt prompt;
     time_us submitted_at = 0;
     std::uint32_t attempts = 0; ///< Tickets that it got.
     std::vector<std::int32_t> token_ids;
-    ticket current; ///< Number 0 = no attempt now.
-    channel stream = control_channel;
-    bool opened = false;
-    time_us granted_at = 0;
-    std::optional<time_us> first_token_at; ///< Of the current attempt.
-    time_us progress_at = 0;               ///< Of the last report.
+    std::optional<running_attempt> hedge; ///< Beside the current one, until either brings a token.
   };
 
   void tell(const core::event& happened);
   void obey(const core::command& wanted);
-  void open(const request& one, messages::attempt_open opening);
+  void begin(const request& one, running_attempt& seat, const ticket& permission);
+  void open(const request& one, const running_attempt& seat, messages::attempt_open opening);
   void on(const core::grant_ticket& granted);
   void on(const core::drop_attempt& dropped);
   void on(const core::reject_request& rejected);
   void on(const core::record_request& record);
+  void on_stream(channel stream, const attempt_event& happened);
+  void on_hedge(request& one, const attempt_event& happened);
   void on_attempt(request& one, const attempt_event& happened);
   void on_tokens(request& one, const attempt_tokens& tokens);
   void on_completed(request& one, const attempt_completed& completed);
   void fail_attempt(request& one, error failure, bool device_fault);
+  void fail_hedge(request& one, error failure, bool device_fault);
+  void close(running_attempt& seat);
   void end_attempt(request& one);
+  void end_all(request& one);
   void answer(const request_id& id, request_outcome outcome, const std::string& code);
   void time_out_open(const attempt_id& attempt);
   request* by_stream(channel stream);

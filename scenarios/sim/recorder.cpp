@@ -77,7 +77,8 @@ void recorder::on_command(const core::command& wanted, time_us) {
   // The last ticket wins: that is where the request ended up.
   one.attempts = attempt.number;
   one.device = granted->granted.device.value;
-  counts.failovers += attempt.number > 1 ? 1U : 0U;
+  counts.hedges += granted->hedge ? 1U : 0U;
+  counts.failovers += attempt.number > 1 && !granted->hedge ? 1U : 0U;
   counts.resumes += granted->resumed ? 1U : 0U;
 }
 
@@ -87,11 +88,13 @@ void recorder::on_tokens(const request_id& request, const device_id& device, std
   auto& one = result_of(stream);
   one.completion_tokens += count;
   summary_.device_tokens[device.value] += count;
-  if (!one.first_token_at)
+  if (!one.first_token_at) {
     one.first_token_at = now;
-  else if (!gathered_)
+    one.device = device.value; // Of two attempts at once only this shows which went on.
+  } else if (!gathered_) {
     // A gap over a failover counts like any other: the client feels it.
     summary_.token_gaps.add(now - stream.last_token_at, count);
+  }
   stream.last_token_at = now;
 }
 

@@ -56,6 +56,7 @@ struct scenario_workload {
   double servegen_scale = 1;
   std::string device = "auto";
   priority_class priority = priority_class::standard;
+  bool hedge = false; ///< request_meta::hedge.
   std::optional<duration_us> deadline_us;
   double cancel_share = 0; ///< Of requests whose client leaves early.
   time_us from = 0;

@@ -117,7 +117,7 @@ private:
       refuse(*policy, "scheduler, so no policy");
     for (std::size_t number = 0; number < made_.workloads.size(); ++number) {
       const auto& item = root.find("workload")->items[number];
-      for (const auto* name : {"deadline", "cancel", "device", "priority"})
+      for (const auto* name : {"deadline", "cancel", "device", "priority", "hedge"})
         if (const auto* given = item.find(name))
           refuse(*given, "scheduler that would mind it");
     }

@@ -52,6 +52,7 @@ public:
     if (reader_.member("deadline"))
       made_.deadline_us = span(reader_, "deadline", 0);
     made_.cancel_share = reader_.number("cancel", 0, 0, 1);
+    made_.hedge = reader_.boolean("hedge", false);
     made_.from = reader_.duration("from", 0);
     // Arrivals belong to the safety phase, whatever `until` says.
     made_.until = std::min(reader_.duration("until", until_max), until_max);

@@ -35,10 +35,11 @@ struct request_result {
 
 /// Counts of what happened inside.
 struct run_counts {
-  std::uint64_t failovers = 0; ///< Tickets granted beyond a request's first.
+  std::uint64_t failovers = 0; ///< Tickets granted beyond a request's first, hedges apart.
   std::uint64_t resumes = 0;   ///< Of these, after text was already sent.
   std::uint64_t builds = 0;
   std::uint64_t loads = 0;
+  std::uint64_t hedges = 0;        ///< Tickets beside an attempt that was late.
   std::uint64_t prompt_tokens = 0; ///< Of attempts that came to their end.
   std::uint64_t cached_tokens = 0; ///< Of these, found in an engine's cache.
   std::uint64_t frames = 0;

@@ -156,6 +156,7 @@ private:
         work.deadline_us = (1 + whole(load_, 10)) * limits::second_us;
       if (chance(load_, 0.4))
         work.cancel_share = 0.3 * load_.unit();
+      work.hedge = chance(load_, 0.3);
       work.until = made_.safety_us;
       made_.workloads.push_back(std::move(work));
     }

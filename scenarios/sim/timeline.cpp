@@ -177,8 +177,11 @@ void timeline_recorder::on_command(const core::command& wanted, time_us now) {
       --waiting_count_;
     }
     if (attempt.number > 1)
-      note(now, granted->resumed ? "resume" : "failover", granted->granted.device.value,
-           "request " + std::to_string(attempt.request.sequence));
+      note(now,
+           granted->hedge     ? "hedge"
+           : granted->resumed ? "resume"
+                              : "failover",
+           granted->granted.device.value, "request " + std::to_string(attempt.request.sequence));
   } else if (const auto* load = std::get_if<core::load_replica>(&wanted)) {
     const auto& lane = load->grant.shares.front().device.value;
     note(now, "load", lane, load->model.value);

@@ -76,6 +76,19 @@ TEST(Hedge, LateFirstTokenGetsASecondAttemptOnAnotherNode) {
   EXPECT_TRUE(t.noted("runs here too, attempt 2"));
 }
 
+TEST(Hedge, AWaitThatIsSoonOverIsNotHedged) {
+  core_fixture t;
+  t.two_ready_nodes();
+  auto meta = hedging(t);
+  meta.prompt_tokens = 1;
+  t.submit(meta);
+  t.expect<grant_ticket>();
+  t.pass_time(limits::hedge_wait_min_us - 1);
+  t.expect_empty();
+  t.pass_time(1);
+  EXPECT_TRUE(t.expect<grant_ticket>().hedge);
+}
+
 TEST(Hedge, WhoDidNotAskForItGetsNone) {
   core_fixture t;
   t.two_ready_nodes();

@@ -190,6 +190,26 @@ TEST(ShippedScenarios, MissTheirExpectationsWithoutWhatTheyAreAbout) {
   EXPECT_NE(missed(agents).find("cached_share"), std::string::npos) << missed(agents);
 }
 
+/// One device of four turns fifty times slower for a while and says nothing: who asks for it need
+/// not wait until that is found out.
+TEST(Simulation, HedgesShortenTheWaitBehindASlowDeviceWithinTheirBudget) {
+  auto plan = load("slow-device");
+  plan.faults[0].factor = 50;
+  plan.expectations = {{"lost_requests", 0, 0}};
+  const auto plain = run(plan, *plan.seed);
+  for (auto& work : plan.workloads)
+    work.hedge = true;
+  const auto hedged = run(plan, *plan.seed);
+  EXPECT_TRUE(plain.passed()) << troubles(plain);
+  EXPECT_TRUE(hedged.passed()) << troubles(hedged);
+  EXPECT_EQ(plain.figures.at("hedges"), 0);
+  EXPECT_GE(hedged.figures.at("hedges"), 3);
+  const double earned = hedged.figures.at("requests") * core::limits::hedge_credit_pm
+                        + core::limits::hedge_credit_max_pm;
+  EXPECT_LE(hedged.figures.at("hedges") * core::limits::hedge_cost_pm, earned);
+  EXPECT_LT(hedged.figures.at("ttft_p99_ms"), plain.figures.at("ttft_p99_ms"));
+}
+
 class EverySeed : public testing::TestWithParam<std::uint64_t> {};
 
 TEST_P(EverySeed, KeepsTheCheckersQuietUnderEveryFault) {

@@ -47,6 +47,14 @@ TEST(ScenarioParser, ReadsEveryPartOfAScenario) {
   ASSERT_EQ(plan->expectations.size(), 2U);
 }
 
+TEST(ScenarioParser, RequestsAreHedgedOnlyWhereTheWorkloadSaysSo) {
+  EXPECT_FALSE(parse_scenario(with("", ""), "s.json")->workloads.at(0).hedge);
+  const auto plan
+      = parse_scenario(with("\"input\": 20", "\"hedge\": true, \"input\": 20"), "s.json");
+  ASSERT_TRUE(plan.ok()) << plan.failure().message;
+  EXPECT_TRUE(plan->workloads.at(0).hedge);
+}
+
 struct complaint_case {
   const char* line;
   const char* replacement;
