@@ -54,18 +54,30 @@ private:
 
 result<sim::run_summary> play_live(context& env, const sim_options& wanted,
                                    const sim::scenario& plan, const sim::run_options& options,
-                                   const std::string& folder) {
+                                   const std::string& folder, std::string& partitions_by) {
   progress_line progress(env, "per cent of the arrivals, live", 100);
   const live::run_settings settings{{plan, fs::absolute(wanted.path).string(), folder,
                                      executable_path(), options.policy->value,
                                      env.options.log_level},
                                     options.seed,
-                                    [&](std::uint32_t done_pm) { progress.show(done_pm / 10); }};
+                                    [&](std::uint32_t done_pm) { progress.show(done_pm / 10); },
+                                    [&](const std::string& means) { partitions_by = means; }};
   return live::run(settings);
 }
 
+live::comparison_head head_of(const sim_options& wanted, const sim::run_summary& simulated,
+                              const std::string& partitions_by) {
+  return {simulated.scenario,
+          simulated.seed,
+          simulated.policy,
+          CONSORT_VERSION,
+          command_line(wanted, simulated.seed),
+          partitions_by};
+}
+
 result<done> write_comparison(const sim_options& wanted, const sim::scenario& plan,
-                              const sim::run_summary& simulated, const sim::run_summary& lived) {
+                              const live::comparison_head& head, const sim::run_summary& simulated,
+                              const sim::run_summary& lived) {
   const auto cost = sim::cost_per_h(plan);
   const auto command = command_line(wanted, simulated.seed);
   if (auto written = write_results(
@@ -75,24 +87,23 @@ result<done> write_comparison(const sim_options& wanted, const sim::scenario& pl
     return written;
   const auto path = fs::path(wanted.out_dir) / "comparison.json";
   std::ofstream file(path, std::ios::binary);
-  file << live::comparison_json({plan.name, simulated.seed, simulated.policy, CONSORT_VERSION,
-                                 command_line(wanted, simulated.seed)},
-                                live::compare(simulated, lived), simulated, lived);
+  file << live::comparison_json(head, live::compare(simulated, lived), simulated, lived);
   if (file.flush())
     return done{};
   return error{recovery::refuse, "failed",
                "cannot write " + path.string() + ": check --out and the free space"};
 }
 
-void show(context& env, const sim_options& wanted, const sim::run_summary& simulated,
+void show(context& env, const live::comparison_head& head, const sim::run_summary& simulated,
           const sim::run_summary& lived) {
   const auto rows = live::compare(simulated, lived);
-  if (env.json())
-    env.out << live::comparison_json({simulated.scenario, simulated.seed, simulated.policy,
-                                      CONSORT_VERSION, command_line(wanted, simulated.seed)},
-                                     rows, simulated, lived);
-  else
-    env.out << live::render_comparison(rows);
+  if (env.json()) {
+    env.out << live::comparison_json(head, rows, simulated, lived);
+    return;
+  }
+  if (!head.partitions_by.empty())
+    env.out << "partitions by " << head.partitions_by << "\n";
+  env.out << live::render_comparison(rows);
 }
 
 } // namespace
@@ -121,14 +132,16 @@ exit_code simulate_live(context& env, const sim_options& wanted) {
   if (!folder.usable())
     return complain(env, {recovery::refuse, "failed",
                           "cannot make " + folder.path() + ": check --out and the free space"});
-  const auto lived = play_live(env, wanted, *plan, options, folder.path());
+  std::string partitions_by;
+  const auto lived = play_live(env, wanted, *plan, options, folder.path(), partitions_by);
   if (!lived) {
     folder.keep();
     return complain(env, lived.failure());
   }
-  show(env, wanted, simulated, *lived);
+  const auto head = head_of(wanted, simulated, partitions_by);
+  show(env, head, simulated, *lived);
   if (!wanted.out_dir.empty())
-    if (const auto written = write_comparison(wanted, *plan, simulated, *lived); !written)
+    if (const auto written = write_comparison(wanted, *plan, head, simulated, *lived); !written)
       return complain(env, written.failure());
   const auto replay = command_line(wanted, options.seed);
   const bool well = tell_verdict(env, simulated, replay);

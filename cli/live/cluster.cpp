@@ -25,6 +25,7 @@ using nlohmann::json;
 
 namespace {
 
+constexpr const char* loopback = "127.0.0.1";
 constexpr std::string_view listening = "listening on http://127.0.0.1:";
 constexpr std::string_view joining = "consort node --join 127.0.0.1:";
 
@@ -49,7 +50,7 @@ std::string fresh_token() {
 }
 
 std::string local(port_number port) {
-  return "127.0.0.1:" + std::to_string(port);
+  return std::string(loopback) + ":" + std::to_string(port);
 }
 
 std::string span(duration_us us) {
@@ -160,11 +161,13 @@ void cluster::launch_scheduler() {
 }
 
 std::vector<std::string> cluster::node_arguments(const member& one) const {
-  return {"node",       "--join",        local(one.link->port()),
-          "--token",    token_,          "--name",
-          one.name,     "--simulate",    settings_.scenario_path,
-          "--data",     one.data_folder, "--data-listen",
-          "127.0.0.1:0"};
+  const auto hub = networks_ ? networks::hub_address() : std::string(loopback);
+  const auto own = networks_ ? networks::address_of(one.place) : std::string(loopback);
+  return {"node",    "--join",        hub + ":" + std::to_string(one.link->port()),
+          "--token", token_,          "--name",
+          one.name,  "--simulate",    settings_.scenario_path,
+          "--data",  one.data_folder, "--data-listen",
+          own + ":0"};
 }
 
 task<result<done>> cluster::wait_until(const std::string& what, const std::function<bool()>& so) {
@@ -181,25 +184,48 @@ task<result<done>> cluster::wait_until(const std::string& what, const std::funct
   co_return done{};
 }
 
-task<result<done>> cluster::start() {
-  fs::create_directories(settings_.folder + "/logs");
-  if (auto written = write_configuration(); !written)
-    co_return written;
+/// Only for what needs them: without a partition they would change nothing but the noise.
+void cluster::make_networks() {
+  const auto& planned = settings_.plan.faults;
+  if (std::none_of(planned.begin(), planned.end(), [](const sim::scenario_fault& one) {
+        return one.kind == sim::fault_kind::partition;
+      }))
+    return;
+  auto made = networks::make(settings_.plan.nodes.size());
+  partitions_by_
+      = made ? "network namespaces" : "relays of control links (" + made.failure().message + ")";
+  if (made)
+    networks_ = std::move(*made);
+}
+
+/// Each node's folder and link, and the gateway's link.
+result<done> cluster::add_members() {
   auto link = relay::start(io_);
   if (!link)
-    co_return link.failure();
+    return link.failure();
   gateway_link_ = std::move(*link);
   for (const auto& described : settings_.plan.nodes) {
-    auto own = relay::start(io_);
+    auto own = networks_ ? relay::start(io_, networks::hub_address()) : relay::start(io_);
     if (!own)
-      co_return own.failure();
+      return own.failure();
     auto made = std::make_unique<member>();
     made->name = described.name;
     made->data_folder = settings_.folder + "/nodes/" + described.name;
+    made->place = nodes_.size();
     made->link = std::move(*own);
     fs::create_directories(made->data_folder);
     nodes_[described.name] = std::move(made);
   }
+  return done{};
+}
+
+task<result<done>> cluster::start() {
+  fs::create_directories(settings_.folder + "/logs");
+  if (auto written = write_configuration(); !written)
+    co_return written;
+  make_networks();
+  if (auto added = add_members(); !added)
+    co_return added;
   launch_scheduler();
   if (auto ready = co_await wait_until("the scheduler",
                                        [this] { return scheduler_port_ != 0 && link_port_ != 0; });

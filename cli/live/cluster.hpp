@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The processes of a rehearsal: a scheduler, a gateway, and an agent for each node of a scenario,
-/// all of this very program, with a relay in every link between them. Owned by the rehearsal, on
+/// all of this very program, with a relay in every link between them and, where the host lets us,
+/// a network for each node whose scenario has partitions. Owned by the rehearsal, on
 /// its one thread. Whatever ends the rehearsal, SIGKILL included, ends them too
 /// (node/child_process.hpp).
 
+#include "cli/live/networks.hpp"
 #include "cli/live/relay.hpp"
 #include "node/child_process.hpp"
 #include "node/simulated/troubles.hpp"
@@ -40,6 +42,9 @@ public:
   /// Starts everything and waits until all are linked. Errors name the process and what it said
   /// last.
   task<result<done>> start();
+  /// What carries out partitions, for people: `network namespaces`, or `relays` and why; empty when
+  /// the scenario has none. Known once it started.
+  [[nodiscard]] const std::string& partitions_by() const { return partitions_by_; }
   /// TERM to all; returns when they have ended, KILL included.
   task<void> stop();
 
@@ -77,6 +82,8 @@ private:
   [[nodiscard]] std::vector<std::string> node_arguments(const member& one) const;
   void heard_of_scheduler(std::string_view line);
   void launch_scheduler();
+  void make_networks();
+  result<done> add_members();
   result<done> write_configuration() const;
   task<result<done>> wait_until(const std::string& what, const std::function<bool()>& so);
   task<result<done>> wait_for_links();
@@ -87,6 +94,8 @@ private:
   boost::asio::io_context& io_;
   const cluster_settings settings_;
   std::string token_;
+  std::unique_ptr<networks> networks_; ///< Null: partitions are held by the relays.
+  std::string partitions_by_;
   std::unique_ptr<process> scheduler_;
   std::unique_ptr<process> gateway_;
   std::unique_ptr<relay> gateway_link_;

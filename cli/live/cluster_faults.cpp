@@ -37,6 +37,9 @@ void cluster::start_node(const std::string& node) {
   auto& one = member_of(node);
   if (one.runs)
     return;
+  std::optional<networks::visit> there;
+  if (networks_)
+    there.emplace(*networks_, one.place); // What is forked meanwhile lives there.
   const auto launched = std::chrono::steady_clock::now();
   one.runs = launch(node, node_arguments(one), [this, launched](std::string_view line) {
     if (line.find(node_is_up) == std::string_view::npos)
@@ -68,7 +71,11 @@ task<void> cluster::end_node(const std::string& node) {
 }
 
 void cluster::hold_node(const std::string& node, bool forth, bool back) {
-  member_of(node).link->hold(forth, back);
+  const auto& one = member_of(node);
+  if (!networks_)
+    return one.link->hold(forth, back);
+  if (const auto held = networks_->hold(one.place, forth, back); !held && !casualty_)
+    casualty_ = "the network of " + node + ": " + held.failure().message;
 }
 
 void cluster::cut(const std::string& who, bool broken) {

@@ -20,6 +20,7 @@ struct cluster::process {
 struct cluster::member {
   std::string name;
   std::string data_folder; ///< Outlives its processes, as a disk does.
+  std::size_t place = 0;   ///< Among the nodes: which network is its own, where there are any.
   std::unique_ptr<relay> link;
   std::unique_ptr<process> runs; ///< Null while it is dead.
 };

@@ -18,8 +18,9 @@ inline constexpr std::chrono::seconds stop_timeout{10};   ///< For all processes
 inline constexpr std::size_t answer_bytes_max = 16 * 1024 * 1024; ///< Of an admin call.
 inline constexpr std::size_t last_words_bytes_max = 2'000; ///< Of a process that failed, shown.
 inline constexpr std::size_t relay_piece_bytes = 64 * 1024;
-inline constexpr std::chrono::milliseconds settle_look{50}; ///< Between looks whether all ended.
-inline constexpr std::chrono::milliseconds late_look{10};   ///< Between looks at the clock.
-inline constexpr std::chrono::milliseconds idle_look{100};  ///< Whether a drained node is idle.
+inline constexpr duration_us network_tool_us_max = 10'000'000; ///< Of one call of ip or tc.
+inline constexpr std::chrono::milliseconds settle_look{50};    ///< Between looks whether all ended.
+inline constexpr std::chrono::milliseconds late_look{10};      ///< Between looks at the clock.
+inline constexpr std::chrono::milliseconds idle_look{100};     ///< Whether a drained node is idle.
 
 } // namespace consort::live::limits

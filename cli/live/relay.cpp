@@ -139,12 +139,14 @@ relay::~relay() {
   shell_->opened.cancel();
 }
 
-result<std::unique_ptr<relay>> relay::start(asio::io_context& io) {
+result<std::unique_ptr<relay>> relay::start(asio::io_context& io, const std::string& host) {
   auto made = std::make_shared<shell>(io);
   boost::system::error_code failed;
-  made->acceptor.open(tcp::v4(), failed);
+  const auto address = asio::ip::make_address_v4(host, failed);
   if (!failed)
-    made->acceptor.bind({asio::ip::address_v4::loopback(), 0}, failed);
+    made->acceptor.open(tcp::v4(), failed);
+  if (!failed)
+    made->acceptor.bind({address, 0}, failed);
   if (!failed)
     made->acceptor.listen(asio::socket_base::max_listen_connections, failed);
   if (failed)

@@ -16,8 +16,9 @@ namespace consort::live {
 
 class relay {
 public:
-  /// Takes connections on a free port. Errors: `no_port`.
-  [[nodiscard]] static result<std::unique_ptr<relay>> start(boost::asio::io_context& io);
+  /// Takes connections on a free port of an address of loopback. Errors: `no_port`.
+  [[nodiscard]] static result<std::unique_ptr<relay>> start(boost::asio::io_context& io,
+                                                            const std::string& host = "127.0.0.1");
   /// Breaks all that it has.
   ~relay();
   relay(const relay&) = delete;

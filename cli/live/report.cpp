@@ -72,6 +72,8 @@ std::string comparison_json(const comparison_head& head, const std::vector<compa
       {"scenario", head.scenario}, {"seed", head.seed},
       {"policy", head.policy},     {"version", head.version},
       {"command", head.command},   {"passed", simulated.passed() && live.passed()}};
+  if (!head.partitions_by.empty())
+    made["partitions_by"] = head.partitions_by;
   auto& list = made["figures"] = nlohmann::ordered_json::array();
   for (const auto& row : rows)
     list.push_back({{"figure", row.figure},

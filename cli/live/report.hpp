@@ -28,6 +28,7 @@ struct comparison_head {
   std::string policy;
   std::string version;
   std::string command;
+  std::string partitions_by = {}; ///< cluster::partitions_by().
 };
 /// `comparison.json` of --out.
 [[nodiscard]] std::string comparison_json(const comparison_head& head,

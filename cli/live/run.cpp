@@ -53,6 +53,8 @@ public:
       return end_with(started.failure());
     if (interrupted_)
       return end_with(error{recovery::refuse, "interrupted", "interrupted"});
+    if (wanted_.on_ready)
+      wanted_.on_ready(processes_.partitions_by());
     clients_.ask_at(processes_.gateway_port());
     began_ = wall_clock::now();
     arrivals_.start();

@@ -13,6 +13,8 @@ struct run_settings {
   cluster_settings processes;
   std::uint64_t seed = 1;
   std::function<void(std::uint32_t)> on_progress; ///< Per mille of the safety phase.
+  /// All are up; what carries out partitions (cluster::partitions_by()).
+  std::function<void(const std::string& partitions_by)> on_ready;
 };
 
 /// Errors: what did not start, `interrupted` after SIGINT or SIGTERM. A process that dies by itself

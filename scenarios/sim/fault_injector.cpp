@@ -102,6 +102,7 @@ void fault_injector::strike_link(const scenario_fault& fault, const std::string&
   default:
     assert(fault.kind == fault_kind::cut);
     world_.links.sever(at, scheduler_address);
+    unnoticed_.insert(at);
     lose_link_later(at, fault.span_us, false);
   }
 }
@@ -121,8 +122,8 @@ void fault_injector::heal_link(const scenario_fault& fault, const std::string& t
 void fault_injector::lose_link_later(address at, duration_us span, bool only_if_still) {
   const auto silence = span > 0 ? std::min(span, limits::link_silence_us) : limits::link_silence_us;
   world_.heap.after(silence, [this, at, only_if_still] {
-    if (only_if_still && !stands_still(at))
-      return;
+    if (only_if_still ? !stands_still(at) : unnoticed_.erase(at) == 0)
+      return; // In the second case a newer link stands in the place of this one.
     if (only_if_still)
       lost_.insert(at);
     world_.scheduler.lose_link(at);
@@ -139,6 +140,11 @@ void fault_injector::reconnect(address at) {
   world_.heap.after(limits::redial_us, [this, at] {
     if (!world_.scheduler.running())
       return; // Its successor will be dialled.
+    // As actors/scheduler_actor does: a gateway's new link says that its old one is gone, a node's
+    // takes the place of its old one, and that the old one ends matters no more.
+    const bool unnoticed = unnoticed_.erase(at) > 0;
+    if (at == gateway_address && unnoticed)
+      world_.scheduler.lose_link(at);
     if (at == gateway_address)
       world_.gateway.reconnect();
     else if (!world_.links.is_cut(at))

@@ -60,7 +60,9 @@ private:
   const std::vector<scenario_fault>* faults_ = nullptr;
   std::unordered_map<std::string, std::size_t> places_; ///< Of nodes; looked up, never walked.
   std::set<address> lost_; ///< Nodes that stand still and whose link was given up meanwhile.
-  bool over_ = false;      ///< The liveness phase has begun.
+  /// Whose control link was cut without the scheduler having noticed yet.
+  std::set<address> unnoticed_;
+  bool over_ = false; ///< The liveness phase has begun.
 };
 
 } // namespace consort::sim

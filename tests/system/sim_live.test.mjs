@@ -2,7 +2,7 @@
 // Goal: a scenario played by real processes: every request ends once although a node is killed, the
 // report sets both runs side by side, and no process is left, whatever ends the rehearsal.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
@@ -108,6 +108,71 @@ test('every fault that processes can have is played, and nothing is lost', optio
     assert.match(told, sign);
   assert.deepEqual(processes_of(folder), []);
 });
+
+// A partition is one of every connection, where a namespace for each node can be had. They have no
+// names: that of a process is all that can be looked for, and that no device is left on the host.
+const without_namespaces = () => {
+  if (process.getuid() !== 0) return 'not root';
+  for (const tool of ['ip', 'tc', 'nsenter'])
+    if (spawnSync(tool, ['--version']).error) return `no ${tool}`;
+  const made = spawnSync('unshare', ['--net', 'true']);
+  return made.status === 0 ? false : 'no network namespaces here';
+};
+const network_of = (pid) => fs.readlinkSync(`/proc/${pid}/ns/net`);
+const devices_here = () => fs.readdirSync('/sys/class/net').sort();
+
+test('a partition is made by network namespaces, which leave nothing behind',
+  { ...options, skip: without_namespaces() }, async (t) => {
+    const faults = [
+      { at: '4s', partition: 'edge-0', for: '2s' },
+      { at: '7s', partition: 'edge-1', direction: 'out', for: '2s' },
+    ];
+    const { folder, file } = write_scenario(t, { duration: '13s', faults });
+    const out = path.join(folder, 'out');
+    const before = devices_here();
+    const done = await run_cli(['sim', file, '--live', '--out', out], { timeout_ms: 150_000 });
+    assert.equal(done.code, 0, done.stderr + done.stdout);
+    assert.match(done.stdout, /^partitions by network namespaces$/m);
+    const told = JSON.parse(fs.readFileSync(path.join(out, 'comparison.json'), 'utf8'));
+    assert.equal(told.partitions_by, 'network namespaces');
+    const log = fs.readFileSync(path.join(out, 'processes', 'logs', 'scheduler.log'), 'utf8');
+    for (const node of ['edge-0', 'edge-1'])
+      assert.match(log, new RegExp(`${node} is no longer linked(.|\\n)*node ${node} is linked`));
+    assert.deepEqual(processes_of(folder), []);
+    assert.deepEqual(devices_here(), before);
+  });
+
+test('without the tools a partition is held by relays, and the answer says so', options,
+  async (t) => {
+    const faults = [{ at: '4s', partition: 'edge-0', for: '1s' }];
+    const { file, folder } = write_scenario(t, { faults });
+    const env = { PATH: folder };
+    const done = await run_cli(['sim', file, '--live'], { timeout_ms: 150_000, env });
+    assert.equal(done.code, 0, done.stderr + done.stdout);
+    assert.match(done.stdout, /^partitions by relays of control links \(/m);
+  });
+
+test('SIGKILL in the middle leaves no namespace', { ...options, skip: without_namespaces() },
+  async (t) => {
+    const faults = [{ at: '50s', partition: 'edge-0' }];
+    const { folder, file } = write_scenario(t, { duration: '60s', faults });
+    const before = devices_here();
+    const child = spawn(binary, ['sim', file, '--live'], {
+      env: clean_env({}, folder), cwd: root, stdio: 'ignore',
+    });
+    const ended = new Promise((resolve) => child.on('exit', resolve));
+    const is_node = (one) => / node /.test(command_line(one.pid));
+    const nodes = () => descendants(child.pid).filter(is_node);
+    await eventually('two nodes', () => nodes().length === 2, 60_000);
+    const all = descendants(child.pid);
+    const networks = new Set(nodes().map((one) => network_of(one.pid)));
+    assert.equal(networks.size, 2, 'each node has its own');
+    assert.ok(!networks.has(network_of(process.pid)));
+    child.kill('SIGKILL');
+    await ended;
+    await expect_gone(all, 10_000);
+    assert.deepEqual(devices_here(), before);
+  });
 
 test('what no process can do is refused by its field', options, async (t) => {
   const { file } = write_scenario(t, { faults: [{ at: '1s', loss: 'edge-0', share: 0.1 }] });

@@ -4,6 +4,7 @@
 #include "cli/live/clients.hpp"
 #include "cli/live/lateness.hpp"
 #include "cli/live/limits.hpp"
+#include "cli/live/networks.hpp"
 #include "cli/live/plan.hpp"
 #include "cli/live/relay.hpp"
 #include "cli/live/report.hpp"
@@ -15,6 +16,12 @@
 #include <boost/asio/write.hpp>
 
 #include <nlohmann/json.hpp>
+
+#include <poll.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
 
 namespace consort::live {
 namespace {
@@ -199,6 +206,91 @@ TEST_F(LiveRelay, ACutLinkIsResetAndTakesNobody) {
   accepted_ = false;
   connect();
   EXPECT_TRUE(becomes([&] { return accepted_; }));
+}
+
+std::string own_network() {
+  return std::filesystem::read_symlink("/proc/thread-self/ns/net").string();
+}
+
+TEST(LiveNetworks, AHostThatCannotHaveThemSaysWhyAndStaysAsItIs) {
+  const std::string path = std::getenv("PATH");
+  ASSERT_EQ(::setenv("PATH", "/nonexistent", 1), 0);
+  const auto before = own_network();
+  const auto made = networks::make(1);
+  ASSERT_EQ(::setenv("PATH", path.c_str(), 1), 0);
+  ASSERT_FALSE(made.ok());
+  EXPECT_EQ(made.failure().code, "no_namespaces");
+  EXPECT_THAT(made.failure().message,
+              testing::AnyOf(testing::Eq("not root"), testing::HasSubstr("no `ip` in PATH")));
+  EXPECT_EQ(own_network(), before);
+}
+
+/// A server in one node's network, a client in the hub; both on the test's thread.
+class LiveNetworksHeld : public ::testing::Test {
+protected:
+  void SetUp() override {
+    auto made = networks::make(2);
+    if (!made)
+      GTEST_SKIP() << made.failure().message;
+    networks_ = std::move(*made);
+    const networks::visit there(*networks_, 0);
+    ASSERT_TRUE(there.arrived());
+    server_.emplace(io_, tcp::endpoint(asio::ip::make_address(networks::address_of(0)), 0));
+  }
+  void connect() {
+    here_.connect(server_->local_endpoint());
+    there_ = server_->accept();
+    there_.non_blocking(true);
+    here_.non_blocking(true);
+  }
+  static bool sent(tcp::socket& from, tcp::socket& to, std::chrono::milliseconds wait) {
+    boost::system::error_code failed;
+    from.write_some(asio::buffer("x", 1), failed);
+    return !failed && arrived(to, wait);
+  }
+  static bool arrived(tcp::socket& at, std::chrono::milliseconds wait) {
+    pollfd watched{at.native_handle(), POLLIN, 0};
+    if (::poll(&watched, 1, static_cast<int>(wait.count())) != 1)
+      return false;
+    char taken = 0;
+    boost::system::error_code failed;
+    return at.read_some(asio::buffer(&taken, 1), failed) == 1;
+  }
+
+  static constexpr std::chrono::milliseconds soon{10'000};
+  static constexpr std::chrono::milliseconds never{100};
+  std::string before_ = own_network();
+  asio::io_context io_;
+  std::unique_ptr<networks> networks_;
+  std::optional<tcp::acceptor> server_;
+  tcp::socket here_{io_}, there_{io_};
+};
+
+TEST_F(LiveNetworksHeld, DropWhatANodeIsSentOrSendsAndLetItGoOn) {
+  connect();
+  EXPECT_TRUE(sent(here_, there_, soon));
+  ASSERT_TRUE(networks_->hold(0, false, true).ok());
+  EXPECT_FALSE(sent(here_, there_, never)) << "it is sent nothing";
+  EXPECT_TRUE(sent(there_, here_, soon)) << "what it sends passes";
+  ASSERT_TRUE(networks_->hold(0, false, false).ok());
+  EXPECT_TRUE(arrived(there_, soon)) << "sent again by TCP";
+  ASSERT_TRUE(networks_->hold(0, true, false).ok());
+  EXPECT_FALSE(sent(there_, here_, never));
+  ASSERT_TRUE(networks_->hold(0, false, false).ok());
+  EXPECT_TRUE(arrived(here_, soon));
+}
+
+TEST_F(LiveNetworksHeld, NodesReachEachOtherAndNothingIsLeft) {
+  {
+    const networks::visit other(*networks_, 1);
+    ASSERT_TRUE(other.arrived());
+    connect();
+  }
+  EXPECT_TRUE(sent(here_, there_, soon));
+  EXPECT_NE(own_network(), before_);
+  networks_ = nullptr;
+  EXPECT_EQ(own_network(), before_);
+  EXPECT_FALSE(std::filesystem::exists("/sys/class/net/hub"));
 }
 
 } // namespace
