@@ -25,12 +25,12 @@ struct event {
   json data;
 };
 
-std::vector<event> events_of(std::string_view text) {
+std::vector<event> events_of(std::string_view said) {
   std::vector<event> out;
-  for (auto at = text.find("event: "); at < text.size(); at = text.find("event: ", at)) {
-    const auto line = text.find('\n', at), end = text.find("\n\n", at);
-    out.push_back({std::string(text.substr(at + 7, line - at - 7)),
-                   json::parse(text.substr(line + 7, end - line - 7))});
+  for (auto at = said.find("event: "); at < said.size(); at = said.find("event: ", at)) {
+    const auto line = said.find('\n', at), end = said.find("\n\n", at);
+    out.push_back({std::string(said.substr(at + 7, line - at - 7)),
+                   json::parse(said.substr(line + 7, end - line - 7))});
     at = end;
   }
   return out;
@@ -48,24 +48,24 @@ std::vector<std::string> types_of(const std::vector<event>& events) {
 
 /// The events for these pieces and an end.
 std::vector<event> streamed(const std::vector<attempt_tokens>& pieces, std::string_view reason) {
-  stream_renderer chat(identity());
+  stream_renderer inner(identity());
   responses_answer answer(echo);
   std::string out, chunk;
   for (const auto& piece : pieces) {
-    chat.tokens(chunk, piece);
+    inner.tokens(chunk, piece);
     out += answer.feed(chunk);
     chunk.clear();
   }
-  chat.choice_done(chunk, 0, reason);
-  chat.finish(chunk, usage, {});
+  inner.choice_done(chunk, 0, reason);
+  inner.finish(chunk, usage, {});
   return events_of(out + answer.feed(chunk));
 }
 
 json whole(const attempt_tokens& piece, std::string reason) {
-  answer_builder chat(identity());
-  chat.tokens(piece);
-  chat.choice_done(0, std::move(reason));
-  return json::parse(responses_answer(echo).whole(chat.render(usage, {})));
+  answer_builder inner(identity());
+  inner.tokens(piece);
+  inner.choice_done(0, std::move(reason));
+  return json::parse(responses_answer(echo).whole(inner.render(usage, {})));
 }
 
 TEST(ResponsesAnswer, TextIsOneItemOfOnePart) {
@@ -153,10 +153,10 @@ TEST(ResponsesAnswer, WhatARuntimeMakesUpDoesNoHarm) {
 }
 
 TEST(ResponsesAnswer, AFailureIsAnEventWithItsWords) {
-  stream_renderer chat(identity());
+  stream_renderer inner(identity());
   responses_answer answer(echo);
   std::string chunk;
-  chat.tokens(chunk, {0, "Hel", {1}, ""});
+  inner.tokens(chunk, {0, "Hel", {1}, ""});
   const auto begun = events_of(answer.feed(chunk)).size();
   const auto events = events_of(answer.feed(
       error_event({.status = 502, .code = "attempts_exhausted", .message = "no device is left"})));
