@@ -90,6 +90,14 @@ void forget_hedge(core_state& s, index slot) {
   --s.hedges;
 }
 
+/// Later by far than its device's own model says is the device's fault, as with a stream: nothing
+/// else would be learned of a device that every other outruns.
+failover lost_race(const core_state& s, const request_row& r) {
+  auto how = outrun();
+  how.fault = s.now - r.granted_at > limits::slow_factor * (r.first_predicted_ns / 1000 + 1);
+  return how;
+}
+
 /// Requires: the request's own attempt has been let go.
 void take_its_place(core_state& s, index slot) {
   auto& r = s.requests[slot];
@@ -170,11 +178,11 @@ index win(pass& p, index slot) {
   const auto& row = p.s.requests[slot];
   if (row.is_hedge) {
     const auto request = row.twin;
-    give_way(p, request, outrun());
+    give_way(p, request, lost_race(p.s, p.s.requests[request]));
     return request;
   }
   if (row.twin != none)
-    end_hedge(p, slot, outrun());
+    end_hedge(p, slot, lost_race(p.s, p.s.requests[row.twin]));
   return slot;
 }
 

@@ -129,6 +129,23 @@ TEST(Hedge, WhoseTokenComesFirstGoesOnAndTheOtherIsStopped) {
   expect_nothing_held(t);
 }
 
+TEST(Hedge, ADeviceThatIsOutrunByFarAgainAndAgainIsBlamed) {
+  core_fixture t;
+  t.two_ready_nodes();
+  std::set<device_id> outrun;
+  for (std::uint32_t at = 0; at < limits::breaker_failures; ++at) {
+    const auto seen = begin_race(t);
+    outrun.insert(seen.first.granted.device);
+    t.progress(seen.hedge, 1);
+    t.expect<revoke_attempt>();
+    t.finish(seen.hedge);
+    t.expect<record_request>();
+  }
+  ASSERT_EQ(outrun.size(), 1U);
+  EXPECT_TRUE(t.noted(outrun.begin()->value + ": circuit breaker opened"));
+  expect_nothing_held(t);
+}
+
 TEST(Hedge, LosesToTheFirstAttemptWhichMayStillFail) {
   core_fixture t;
   t.two_ready_nodes();

@@ -187,7 +187,7 @@ TEST_F(DoctorTest, AnOperatorsCertificateIsToldThatItCannotJoin) {
   const auto address = listen(load(leaf(lab, links::peer_role::scheduler, "main")));
   const auto checks
       = check_link({address, load(leaf(lab, links::peer_role::admin, "me")), "lab", "secret"});
-  ASSERT_EQ(checks.size(), 7U);
+  ASSERT_EQ(checks.size(), 8U);
   EXPECT_EQ(checks[2].how, verdict::warn);
 }
 

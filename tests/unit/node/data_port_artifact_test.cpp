@@ -267,8 +267,8 @@ TEST_F(DataPortTls, AHandshakeThatWasAnsweredInVainMutesSooner) {
                       foreign.credentials_of(peer_role::gateway, "g")->client_context());
     EXPECT_TRUE(stranger.failed() || stranger.at_end());
   }
-  EXPECT_TRUE(
-      eventually([&] { return refused("tls_failed") == 1 && port_->counters().connections == 0; }));
+  EXPECT_TRUE(eventually(
+      [&] { return refused("certificate_refused") == 1 && port_->counters().connections == 0; }));
   raw_http next(port_->port());
   EXPECT_TRUE(next.at_end());
   EXPECT_EQ(refused("too_many_failures"), 1U);
