@@ -189,9 +189,8 @@ void note_arrival(core_state& s, model_state& model) {
   model.arrivals.saw(s.now);
   if (!model.endpoints.expect({model.arrivals.per_1000_s(s.now), model.output_tokens}))
     return;
-  for (index place = 0; place < model.endpoints.size(); ++place)
-    if (model.endpoints.used(place))
-      model.endpoints.refresh(place, s.pairs[model.endpoints.at(place).pair].speed);
+  model.endpoints.refresh_all(
+      [&](index pair) -> const speed_estimate& { return s.pairs[pair].speed; });
 }
 
 index open_request(pass& p, const request_meta& meta, index model, index selector) {

@@ -70,14 +70,13 @@ index endpoint_table::add(const endpoint& one) {
     place = static_cast<index>(all_.size());
     all_.push_back(one);
     figures_.emplace_back().queue_ns = term_ns_max;
+    idle_.emplace_back();
     rooms_.emplace_back();
     ids_.push_back(one.id);
     room_row_.emplace_back();
     room_tree_.grow(room_row_);
-    for (std::size_t at = 0; at < views_.size(); ++at) {
-      views_[at].scores.push_back(profiles_[at].weigh(figures_[place]));
-      views_[at].floors.grow(views_[at].scores);
-    }
+    for (auto& view : views_)
+      view.grow(figures_[place]);
   } else {
     place = free_.back();
     free_.pop_back();
@@ -92,40 +91,54 @@ void endpoint_table::remove(index place) {
   all_[place] = endpoint{};
   figures_[place] = endpoint_figures{};
   figures_[place].queue_ns = term_ns_max;
+  idle_[place] = idle_figures{};
   rooms_[place] = endpoint_room{};
   ids_[place] = {};
-  publish(place);
+  write(place);
+  lift(place);
   free_.push_back(place);
 }
 
-/// Tells views and floors of new figures and room.
-void endpoint_table::publish(index place) {
+/// Tells views of new figures and room, floors left as they are.
+void endpoint_table::write(index place) {
   const auto& room = rooms_[place];
   const bool open = room.seq_free >= 0;
   room_row_[place] = {room.seq_free > 0 ? room.kv_free : -1, room.seq_free,
                       open ? std::uint32_t{1} << all_[place].kind : 0};
+  for (auto& view : views_)
+    view.write(place, figures_[place], room_row_[place]);
+}
+
+/// The floors over a place that was written.
+void endpoint_table::lift(index place) {
   room_tree_.update(place, room_row_);
-  for (std::size_t at = 0; at < views_.size(); ++at) {
-    auto& view = views_[at];
-    view.scores[place] = profiles_[at].weigh(figures_[place]);
-    view.floors.update(place, view.scores);
-  }
+  for (auto& view : views_)
+    view.lift(place);
+}
+
+void endpoint_table::remake_floors() {
+  if (all_.empty())
+    return;
+  room_tree_.remake(room_row_);
+  for (auto& view : views_)
+    view.remake_floors();
 }
 
 const score_view& endpoint_table::scores_by(index number, const profile& how) {
-  const auto known = std::find_if(views_.begin(), views_.end(),
-                                  [&](const score_view& one) { return one.profile == number; });
-  if (known != views_.end())
-    return *known;
-  profiles_.push_back(how);
-  auto& made = views_.emplace_back();
-  made.profile = number;
-  made.scores.reserve(figures_.size());
-  for (const auto& one : figures_) {
-    made.scores.push_back(how.weigh(one));
-    made.floors.grow(made.scores);
+  auto known = std::find_if(views_.begin(), views_.end(),
+                            [&](const score_view& one) { return one.number() == number; });
+  if (known == views_.end()) {
+    profiles_.push_back(how);
+    known = views_.emplace(views_.end(), number, how);
+    for (index place = 0; place < figures_.size(); ++place) {
+      known->grow(figures_[place]);
+      known->write(place, figures_[place], room_row_[place]);
+      known->learned(place, idle_[place].figures);
+    }
+    known->remake_floors();
   }
-  return made;
+  known->tidy();
+  return *known;
 }
 
 bool endpoint_table::expect(const model_load& coming) {
@@ -140,10 +153,36 @@ bool endpoint_table::expect(const model_load& coming) {
           && !apart(coming.output_tokens, load_.output_tokens)))
     return false;
   load_ = coming;
+  ++loads_;
+  return true;
+}
+
+/// Returns: whether it may have changed.
+bool endpoint_table::refresh_idle(index place, const speed_estimate& speed) {
+  const auto& one = all_[place];
+  auto& idle = idle_[place];
+  if (idle.pair == one.pair && idle.samples == speed.samples && idle.active_mw == one.active_mw
+      && idle.price_micros == one.price_micros && idle.loads == loads_)
+    return false;
+  idle = {one.pair, speed.samples, one.active_mw, one.price_micros, loads_, {}};
+  auto& figures = idle.figures;
+  figures.first_ns = speed.first_ns_at(1);
+  figures.prefill_ns = speed.prefill_ns_at(1);
+  figures.itl_ns = speed.itl_ns(1);
+  figures.read_ns = speed.prefill_ns;
+  figures.shared_ns = shared_token_ns(speed, load_, one.slots());
+  figures.active_mw = one.active_mw;
+  figures.price_micros = one.price_micros;
   return true;
 }
 
 void endpoint_table::refresh(index place, const speed_estimate& speed) {
+  derive(place, speed);
+  lift(place);
+}
+
+/// All that follows from an endpoint and its speed, but the floors.
+void endpoint_table::derive(index place, const speed_estimate& speed) {
   const auto& one = all_[place];
   auto& figures = figures_[place];
   auto& room = rooms_[place];
@@ -188,7 +227,10 @@ void endpoint_table::refresh(index place, const speed_estimate& speed) {
                             : static_cast<std::int32_t>(std::max<std::int64_t>(left, 0));
   room.device = one.device;
   room.samples = speed.samples;
-  publish(place);
+  write(place);
+  if (refresh_idle(place, speed))
+    for (auto& view : views_)
+      view.learned(place, idle_[place].figures);
 }
 
 std::uint32_t endpoint::slots() const {

@@ -7,15 +7,13 @@
 /// Places are given in the order in which endpoints open; a closed one's place is given again, the
 /// last freed first. A place that nobody has is closed and matches nothing.
 
-#include "scheduler/floor_tree.hpp"
-#include "scheduler/policy/profile.hpp"
+#include "scheduler/score_view.hpp"
 
 #include <deque>
 #include <vector>
 
 namespace consort::core {
 
-using index = std::uint32_t;
 inline constexpr index none = ~index{0};
 
 /// What is looked at once the score is good; derived by endpoint_table::refresh.
@@ -27,17 +25,6 @@ struct endpoint_room {
                               ///< or found, or as its KV holds of those like the present ones.
   index device = none;
   std::uint32_t samples = 0; ///< Attempts learned from.
-};
-
-/// The most that any of some endpoints can take.
-struct room_floor {
-  std::int64_t kv_free = -1;  ///< Of those with a free sequence; -1 = none has.
-  std::int32_t seq_free = -1; ///< -1 = all are closed.
-  std::uint32_t kinds = 0;    ///< Bit by endpoint::kind of those that are open.
-  static room_floor join(const room_floor& a, const room_floor& b) {
-    return {std::max(a.kv_free, b.kv_free), std::max(a.seq_free, b.seq_free), a.kinds | b.kinds};
-  }
-  friend bool operator==(const room_floor&, const room_floor&) = default;
 };
 
 struct endpoint {
@@ -104,13 +91,6 @@ struct model_load {
   std::int64_t output_tokens = 0;
 };
 
-/// Scores of all endpoints by one profile.
-struct score_view {
-  index profile = none;
-  std::vector<linear_score> scores; ///< By place.
-  floor_tree<linear_score> floors;
-};
-
 class endpoint_table {
 public:
   /// One past the highest place ever used.
@@ -127,7 +107,8 @@ public:
   [[nodiscard]] const floor_tree<room_floor>& room_floors() const { return room_tree_; }
   /// Of the instance at a place, without touching its row.
   [[nodiscard]] instance_id id_at(index place) const { return ids_[place]; }
-  /// The scores by `how`, which has this number in the core's list; made on first use.
+  /// The scores by `how`, which has this number in the core's list; made on first use, and put in
+  /// order when it is time for it.
   const score_view& scores_by(index number, const profile& how);
 
   /// Returns: its place, closed until refreshed.
@@ -139,6 +120,15 @@ public:
   bool expect(const model_load& coming);
   /// Recomputes what decisions read, from the endpoint and its learned speed.
   void refresh(index place, const speed_estimate& speed);
+  /// As refresh of every place in use; the floors are made once. Requires: `speed_of(pair)` is the
+  /// learned speed.
+  template <class SpeedOf>
+  void refresh_all(SpeedOf&& speed_of) {
+    for (index place = 0; place < all_.size(); ++place)
+      if (used(place))
+        derive(place, speed_of(all_[place].pair));
+    remake_floors();
+  }
 
   // The ledger, at a time: what is ahead of a newcomer gets less as time passes.
   void reserve(index place, const reservation& held, time_us now);
@@ -146,12 +136,25 @@ public:
   void first_token(index place, reservation& held, time_us now);
 
 private:
-  void publish(index place);
+  /// What an endpoint is with nobody there, and what that was made of.
+  struct idle_figures {
+    index pair = none;
+    std::uint32_t samples = 0, active_mw = 0, price_micros = 0, loads = 0;
+    endpoint_figures figures;
+  };
+
+  bool refresh_idle(index place, const speed_estimate& speed);
+  void derive(index place, const speed_estimate& speed);
+  void write(index place);
+  void lift(index place);
+  void remake_floors();
 
   model_load load_;
+  std::uint32_t loads_ = 1; ///< Counts changes of it.
   std::vector<endpoint> all_;
   std::vector<index> free_;
   std::vector<endpoint_figures> figures_;
+  std::vector<idle_figures> idle_;
   std::vector<endpoint_room> rooms_;
   std::vector<room_floor> room_row_;
   floor_tree<room_floor> room_tree_;

@@ -39,19 +39,34 @@ public:
     }
     lower(static_cast<index>(row.size() - 1), row, true);
   }
+  /// Any value of the row may have changed. Requires: the row is as long as it was.
+  void remake(const std::vector<Floor>& row) {
+    const auto* below = &row;
+    for (auto& level : levels_) {
+      for (index place = 0; place < level.size(); ++place)
+        level[place] = over(place, *below);
+      below = &level;
+    }
+  }
   /// The value at `place` of the row changed.
   void update(index place, const std::vector<Floor>& row) { lower(place, row, false); }
 
 private:
+  /// Under the members of the level below.
+  static Floor over(index place, const std::vector<Floor>& below) {
+    const auto first = std::size_t{place} * tree_width;
+    const auto end = std::min(first + tree_width, below.size());
+    auto floor = below[first];
+    for (auto each = first + 1; each < end; ++each)
+      floor = Floor::join(floor, below[each]);
+    return floor;
+  }
+
   void lower(index place, const std::vector<Floor>& row, bool fresh) {
     const auto* below = &row;
     for (auto& level : levels_) {
       place /= tree_width;
-      const auto first = std::size_t{place} * tree_width;
-      const auto end = std::min(first + tree_width, below->size());
-      auto floor = (*below)[first];
-      for (auto each = first + 1; each < end; ++each)
-        floor = Floor::join(floor, (*below)[each]);
+      const auto floor = over(place, *below);
       // Every floor above follows from this one.
       if (!fresh && level[place] == floor)
         return;

@@ -63,7 +63,7 @@ public:
         model_(model),
         asked_(asked),
         by_(by),
-        how_(s.profiles[by.profile]),
+        how_(s.profiles[by.number()]),
         now_ns_(asked.now * 1000),
         all_(model.endpoints.size() <= limits::explain_candidates_max) {}
 
@@ -78,11 +78,11 @@ public:
   choice found;
 
   void run() {
-    const auto& floors = model_.endpoints.room_floors();
+    const auto& floors = by_.floors();
     if (floors.height() == 0)
       return;
     // Nothing can start it: who is full is of no interest either.
-    if (!has_room(floors.top(), asked_.need))
+    if (!has_room(floors.top().room, asked_.need))
       return;
     descend(floors.height() - 1, 0);
   }
@@ -119,9 +119,12 @@ private:
     index at = 0;
   };
 
+  [[nodiscard]] std::int64_t score_of(const linear_score& score, std::uint32_t saved) const {
+    return how_.at(score, asked_.need.size.prompt_tokens - saved, asked_.need.size.output_tokens,
+                   now_ns_);
+  }
   [[nodiscard]] std::int64_t score_at(index place, std::uint32_t saved) const {
-    return how_.at(by_.scores[place], asked_.need.size.prompt_tokens - saved,
-                   asked_.need.size.output_tokens, now_ns_);
+    return score_of(by_.score(place), saved);
   }
 
   [[nodiscard]] std::int64_t read_again(index place, std::uint32_t saved) const {
@@ -151,7 +154,7 @@ private:
   }
   [[nodiscard]] bool meets_slo(index place, std::uint32_t saved, std::int64_t blocked_ns) const {
     const auto bounds = slo_of(s_, asked_, saved);
-    const auto& finish = finish_->scores[place];
+    const auto& finish = finish_->score(place);
     return finish.per_output <= bounds.itl_ns
            && (asked_.r.emitted > 0
                || first_token(finish, asked_.need.size.prompt_tokens - saved) + blocked_ns
@@ -168,14 +171,12 @@ private:
   /// whatever comes on top only makes it higher, and who is waited for is better than the start.
   void scan(index first) {
     static_assert(limits::wait_gain_pm <= 1000);
-    const auto count
-        = std::min<index>(tree_width, static_cast<index>(model_.endpoints.size()) - first);
-    std::array<std::int64_t, tree_width> scores;
-    for (index at = 0; at < count; ++at)
-      scores[at] = score_at(first + at, 0);
-    for (index at = 0; at < count; ++at)
-      if ((all_ || scores[at] <= found.start.score) && !known(first + at))
-        look(first + at, 0);
+    const auto end = std::min(first + tree_width, by_.size());
+    for (auto at = first; at < end; ++at) {
+      const auto& one = by_.leaf(at);
+      if ((all_ || score_of(one.score, 0) <= found.start.score) && !known(one.place))
+        look(one.place, 0);
+    }
   }
 
   void descend(index level, index node) {
@@ -185,14 +186,13 @@ private:
     const auto below = level - 1;
     std::array<branch, tree_width> order;
     std::size_t count = 0;
-    const auto end = std::min(first + tree_width, by_.floors.width(below));
+    const auto end = std::min(first + tree_width, by_.floors().width(below));
     for (auto at = first; at < end; ++at) {
-      const auto& room = model_.endpoints.room_floors().at(below, at);
-      if (room.seq_free < 0 || (room.kinds & kinds_) == 0
-          || (finish_ != nullptr && !may_meet_slo(finish_->floors.at(below, at))))
+      const auto& some = by_.floors().at(below, at);
+      if (some.room.seq_free < 0 || (some.room.kinds & kinds_) == 0
+          || (finish_ != nullptr && !may_meet_slo(by_.finishes().at(below, at))))
         continue;
-      const auto bound = how_.at(by_.floors.at(below, at), asked_.need.size.prompt_tokens,
-                                 asked_.need.size.output_tokens, now_ns_);
+      const auto bound = score_of(some.score, 0);
       if (!all_ && bound > found.start.score)
         continue;
       auto place = count++;
@@ -208,12 +208,10 @@ private:
   [[nodiscard]] bool worth(index level, const branch& one) const {
     if (all_)
       return true;
-    // The first place under it: floors of a level stand 8, 64, ... places apart.
-    const auto first = one.at << (3U * (level + 1));
-    const bool may_start = has_room(model_.endpoints.room_floors().at(level, one.at), asked_.need);
-    if (may_start && found.start.yields_to(first, one.bound))
+    const auto& some = by_.floors().at(level, one.at);
+    if (has_room(some.room, asked_.need) && found.start.yields_to(some.place, one.bound))
       return true;
-    return asked_.how.waits && found.full.yields_to(first, one.bound)
+    return asked_.how.waits && found.full.yields_to(some.place, one.bound)
            && one.bound < found.start.score / 1000 * limits::wait_gain_pm;
   }
 
@@ -414,7 +412,7 @@ choice chosen(core_state& s, const score_view& by, const question& asked, index 
   choice made;
   if (place == none)
     return made;
-  const auto score = asked.how.at(by.scores[place], asked.need.size.prompt_tokens,
+  const auto score = asked.how.at(by.score(place), asked.need.size.prompt_tokens,
                                   asked.need.size.output_tokens, asked.now * 1000);
   s.best.offer(place, score, saved);
   made.start.offer(place, score, saved);
@@ -438,7 +436,7 @@ choice pick_prefix(core_state& s, model_state& model, const question& asked, con
   find_holders(s, asked);
   each_holder(s, [&](index at, std::uint32_t saved) {
     if (!usable(s, model, asked, at) || saved < most
-        || (saved == most && place != none && by.scores[at].fixed >= by.scores[place].fixed))
+        || (saved == most && place != none && by.score(at).fixed >= by.score(place).fixed))
       return;
     place = at;
     most = saved;

@@ -315,7 +315,8 @@ void update_outlook(core_state& s, index at, index selector, time_us now) {
   seen.eta_at = 0;
   std::int64_t queue_ns = term_ns_max;
   bool open = false;
-  for (index place = 0; place < model.endpoints.size(); ++place) {
+  // No queue is shorter than none: a newcomer that waits although somebody is idle ends it early.
+  for (index place = 0; place < model.endpoints.size() && queue_ns > 0; ++place) {
     const auto& one = model.endpoints.room(place);
     if (one.seq_free < 0 || s.selectors[selector].matches[one.device] == 0)
       continue;

@@ -2,7 +2,7 @@
 // Plays a fixed number of request lives through the core, for tests/bench/instructions.sh to count
 // instructions of: two runs that differ only in that number differ by the lives alone. Prints the
 // digest of what came of it, so that two builds can be told to decide alike.
-// Usage: core_instructions DEVICES LIVES [POLICY [PREFIX_BLOCKS]]
+// Usage: core_instructions DEVICES LIVES [POLICY [PREFIX_BLOCKS [KINDS]]]
 #include "tests/bench/core_world.hpp"
 
 #include <cstdlib>
@@ -10,7 +10,7 @@
 
 int main(int count, char** words) {
   if (count < 3) {
-    std::cerr << "usage: core_instructions DEVICES LIVES [POLICY [PREFIX_BLOCKS]]\n";
+    std::cerr << "usage: core_instructions DEVICES LIVES [POLICY [PREFIX_BLOCKS [KINDS]]]\n";
     return 2;
   }
   consort::core::world_shape shape;
@@ -19,6 +19,8 @@ int main(int count, char** words) {
     shape.policy = words[3];
   if (count > 4)
     shape.prefix_blocks = std::strtoull(words[4], nullptr, 10);
+  if (count > 5)
+    shape.kinds = std::strtoull(words[5], nullptr, 10);
   consort::core::core_world world(shape);
   for (std::uint64_t each = 0; each < shape.devices; ++each)
     world.submit();

@@ -54,15 +54,18 @@ void core_world::add_device(std::uint64_t number) {
   spec.id = device_id{node.value + "/gpu" + std::to_string(number % devices_per_node)};
   spec.node = node;
   spec.type = resource_type::gpu;
-  spec.model = "sku" + std::to_string(number % 7);
+  const auto kinds = shape_.kinds;
+  spec.model = "sku" + std::to_string(number % (kinds == 0 ? 7 : kinds));
   spec.memory_bytes = std::uint64_t{1} << 34U;
   spec.capability.formats = {"gguf"};
   spec.capability.max_sequences = sequences;
-  spec.spec.prefill_tokens_per_s = 10'000 + chance_.below(20'000);
-  spec.spec.decode_tokens_per_s = 50 + chance_.below(150);
+  prng of_kind(kinds == 0 ? 0 : 1 + number % kinds);
+  auto& chance = kinds == 0 ? chance_ : of_kind;
+  spec.spec.prefill_tokens_per_s = 10'000 + chance.below(20'000);
+  spec.spec.decode_tokens_per_s = 50 + chance.below(150);
   spec.spec.decode_batch_gain_pm = 50;
-  spec.spec.tdp_mw = 300'000 + chance_.below(400'000);
-  spec.spec.cost_micros_per_hour = 1'000'000 + chance_.below(3'000'000);
+  spec.spec.tdp_mw = 300'000 + chance.below(400'000);
+  spec.spec.cost_micros_per_hour = 1'000'000 + chance.below(3'000'000);
   feed(device_advertised{spec, incarnation{1}});
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// A core with many devices, fed as fast as it goes: what the benchmarks of the core measure. One
-/// model is ready on the first `replicas` devices, which differ in speed by chance; requests come
-/// and go. Virtual time moves by a microsecond an event. Not a test: it checks nothing.
+/// model is ready on the first `replicas` devices, which differ in speed by chance, or by kind;
+/// requests come and go. Virtual time moves by a microsecond an event. Not a test: it checks
+/// nothing.
 
 #include "scheduler/core.hpp"
 #include "scheduler/prng.hpp"
@@ -17,6 +18,7 @@ struct world_shape {
   std::string policy = "latency";
   std::uint64_t prefix_blocks = 0; ///< Of every prompt, half of them shared with others.
   std::uint32_t queue_max = limits::queue_max;
+  std::uint64_t kinds = 0; ///< Of devices, all of one kind alike; 0 = each is of its own.
 };
 
 class core_world {

@@ -167,15 +167,17 @@ TEST(Endpoints, ClosedOneHasNoRoom) {
 
 /// What the floors over all say is what the slow way finds.
 void expect_floors(const endpoint_table& table, const score_view& view) {
-  linear_score least = view.scores.front();
+  linear_score least = view.score(0);
   room_floor most{-1, -1, 0};
   for (index at = 0; at < table.size(); ++at) {
-    least = linear_score::join(least, view.scores[at]);
+    least = linear_score::join(least, view.score(at));
     const auto& room = table.room(at);
     most = room_floor::join(most, {room.seq_free > 0 ? room.kv_free : -1, room.seq_free,
                                    room.seq_free < 0 ? 0 : 1U << table.at(at).kind});
   }
-  EXPECT_EQ(view.floors.top(), least);
+  EXPECT_EQ(view.floors().top().score, least);
+  EXPECT_EQ(view.floors().top().room, most);
+  EXPECT_EQ(view.floors().top().place, 0U);
   EXPECT_EQ(table.room_floors().top(), most);
 }
 
