@@ -190,6 +190,14 @@ TEST(ShippedScenarios, MissTheirExpectationsWithoutWhatTheyAreAbout) {
   EXPECT_NE(missed(agents).find("cached_share"), std::string::npos) << missed(agents);
 }
 
+duration_us longest_wait(const run_summary& summary) {
+  duration_us longest = 0;
+  for (const auto& one : summary.requests)
+    if (one.first_token_at)
+      longest = std::max(longest, *one.first_token_at - one.submitted_at);
+  return longest;
+}
+
 /// One device of four turns fifty times slower for a while and says nothing: who asks for it need
 /// not wait until that is found out.
 TEST(Simulation, HedgesShortenTheWaitBehindASlowDeviceWithinTheirBudget) {
@@ -207,7 +215,7 @@ TEST(Simulation, HedgesShortenTheWaitBehindASlowDeviceWithinTheirBudget) {
   const double earned = hedged.figures.at("requests") * core::limits::hedge_credit_pm
                         + core::limits::hedge_credit_max_pm;
   EXPECT_LE(hedged.figures.at("hedges") * core::limits::hedge_cost_pm, earned);
-  EXPECT_LT(hedged.figures.at("ttft_p99_ms"), plain.figures.at("ttft_p99_ms"));
+  EXPECT_LT(longest_wait(hedged), longest_wait(plain) / 2);
 }
 
 class EverySeed : public testing::TestWithParam<std::uint64_t> {};
