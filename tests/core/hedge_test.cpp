@@ -351,6 +351,7 @@ TEST(Hedge, BudgetBoundsThemAndIsEarnedByRequests) {
     t.finish(first); // Before the hedge is late itself.
     t.take_all<revoke_attempt>();
     t.expect<record_request>();
+    wait(t, second);
   }
   // What these requests earned pays for less than another.
   static_assert(limits::hedge_credit_max_pm / limits::hedge_cost_pm * limits::hedge_credit_pm
