@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cstdlib>
 #include <ctime>
 #include <filesystem>
@@ -187,8 +188,10 @@ TEST_F(DoctorTest, AnOperatorsCertificateIsToldThatItCannotJoin) {
   const auto address = listen(load(leaf(lab, links::peer_role::scheduler, "main")));
   const auto checks
       = check_link({address, load(leaf(lab, links::peer_role::admin, "me")), "lab", "secret"});
-  ASSERT_EQ(checks.size(), 8U);
-  EXPECT_EQ(checks[2].how, verdict::warn);
+  EXPECT_EQ(checks.size(), 8U);
+  EXPECT_EQ(std::count_if(checks.begin(), checks.end(),
+                          [](const auto& one) { return one.how == verdict::warn; }),
+            1);
 }
 
 TEST_F(DoctorTest, ASilentListenerEndsAtTheDeadline) {
