@@ -204,8 +204,12 @@ try {
   for (let done = 0; done < options.kills; done += faults_of_a_cluster) {
     if (done > 0) hosts = fresh();
     await hosts.start();
-    texts ??= await undisturbed(hosts.gateway, [options.device], options.tokens);
-    // Every device is warm, as it would be in a cluster that serves.
+    // Every device is warm and its pace known, as it would be in a cluster that serves.
+    await hosts.warm(names.map((name) => `${name}/${options.device}0`));
+    const undisturbed_here = await undisturbed(hosts.gateway, [options.device], options.tokens);
+    texts ??= undisturbed_here;
+    for (const name of names)
+      await undisturbed(hosts.gateway, [`${name}/${options.device}0`], options.tokens);
     const { records, splits } = await measure(Math.min(faults_of_a_cluster, options.kills - done));
     all.records.push(...records);
     all.splits.push(...splits);
