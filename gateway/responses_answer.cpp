@@ -59,6 +59,7 @@ tree part_of(std::string_view kind, std::string_view text) {
 
 std::string responses_answer::whole(std::string_view chat_answer) {
   const auto chat = tree::parse(chat_answer);
+  streamed_ = false;
   begin(chat);
   usage_ = usage_of(chat.at("usage"));
   const auto& choice = chat.at("choices").at(0);
@@ -228,6 +229,8 @@ void responses_answer::close() {
 // --- what goes ---
 
 void responses_answer::emit(std::string_view type, tree members) {
+  if (!streamed_)
+    return;
   tree event{{"type", type}, {"sequence_number", sequence_++}};
   event.update(members);
   out_.append("event: ").append(type).append("\ndata: ").append(dump(event)).append("\n\n");

@@ -49,7 +49,8 @@ private:
   std::string id_; ///< What the ids of the response and its items end in.
   tree created_at_, model_, usage_;
   tree output_ = tree::array();
-  std::string reason_; ///< Why the model stopped.
+  std::string reason_;   ///< Why the model stopped.
+  bool streamed_ = true; ///< Events are of interest, not only what they add up to.
   bool begun_ = false, open_ = false;
   std::string_view kind_; ///< Of the open item.
   tree call_index_;       ///< Of the open call.

@@ -4,8 +4,6 @@
 #include "gateway/body_fields.hpp"
 #include "gateway/openai_request.hpp"
 
-#include <array>
-
 namespace consort::gateway {
 
 namespace {
@@ -41,7 +39,7 @@ public:
     chat_.update(from_); // What is left is the runtime's.
     if (failure_)
       return std::move(*failure_);
-    return chat_question{chat_.dump(), chat_.value("stream", false), std::move(echo_)};
+    return chat_question{chat_.dump(), std::move(echo_)};
   }
 
 private:
@@ -185,14 +183,15 @@ private:
       return fail(wrong_type(where, "a string or an array of parts")), nullptr;
     tree parts = tree::array();
     std::string text;
+    bool only_text = true;
     for (std::size_t at = 0; at < said.size(); ++at) {
       parts.push_back(part(said[at], where + "[" + std::to_string(at) + "]"));
       if (parts.back().value("type", "") == "text")
         text += parts.back()["text"].get<std::string>();
       else
-        only_text_ = false;
+        only_text = false;
     }
-    return std::exchange(only_text_, true) ? tree(std::move(text)) : parts;
+    return only_text ? tree(std::move(text)) : parts;
   }
 
   tree part(const tree& one, const std::string& where) {
@@ -286,7 +285,6 @@ private:
   tree from_;
   tree chat_ = tree::object();
   tree echo_;
-  bool only_text_ = true; ///< Of the content being read.
   std::optional<api_error> failure_;
 };
 

@@ -15,7 +15,6 @@ namespace consort::gateway {
 
 struct chat_question {
   std::string body; ///< Of POST /v1/chat/completions.
-  bool stream = false;
   /// What the answer repeats of the request, with OpenAI's defaults for what it left out.
   nlohmann::ordered_json echo;
 };

@@ -85,10 +85,9 @@ TEST(ResponsesRequest, WhatIsNotKnownIsTheRuntimes) {
 }
 
 TEST(ResponsesRequest, AStreamBringsItsUsage) {
-  const auto got = chat_of_responses(R"({"model":"m","input":"Hi","stream":true})");
-  const auto& question = std::get<chat_question>(got);
-  EXPECT_TRUE(question.stream);
-  EXPECT_EQ(json::parse(question.body)["stream_options"], json::parse(R"({"include_usage":true})"));
+  const auto chat = chat_of(R"({"model":"m","input":"Hi","stream":true})");
+  EXPECT_EQ(chat["stream"], true);
+  EXPECT_EQ(chat["stream_options"], json::parse(R"({"include_usage":true})"));
 }
 
 TEST(ResponsesRequest, WhatNeedsAMemoryIsRefused) {
