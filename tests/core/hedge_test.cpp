@@ -41,6 +41,14 @@ race begin_race(core_fixture& t, std::optional<duration_us> deadline = {}) {
   return made;
 }
 
+/// The same, and the first attempt was given up for its silence.
+race begin_lost_race(core_fixture& t) {
+  auto made = begin_race(t);
+  wait(t, limits::first_token_unknown_us - second);
+  t.drop_all();
+  return made;
+}
+
 std::uint32_t running_on(const core_fixture& t, const device_id& device) {
   for (const auto& one : t.view().devices)
     if (one.spec.id == device)
@@ -513,9 +521,7 @@ TEST(Hedge, AnotherSchedulerTakesOverTheAttemptThatIsNamed) {
 TEST(Hedge, GatewayThatHadChosenTheOneGivenUpGetsAnother) {
   core_fixture t;
   t.two_ready_nodes();
-  const auto seen = begin_race(t);
-  wait(t, limits::first_token_unknown_us - second);
-  t.drop_all();
+  const auto seen = begin_lost_race(t);
   t.progress(seen.first, 1);
   EXPECT_EQ(t.expect<revoke_attempt>().attempt, seen.hedge.granted.attempt);
   const auto next = t.expect<grant_ticket>();
@@ -529,9 +535,7 @@ TEST(Hedge, GatewayThatHadChosenTheOneGivenUpGetsAnother) {
 TEST(Hedge, WholeAnswerOfTheOneGivenUpEndsTheRequestOnce) {
   core_fixture t;
   t.two_ready_nodes();
-  const auto seen = begin_race(t);
-  wait(t, limits::first_token_unknown_us - second);
-  t.drop_all();
+  const auto seen = begin_lost_race(t);
   t.finish(seen.first);
   EXPECT_EQ(t.expect<revoke_attempt>().attempt, seen.hedge.granted.attempt);
   EXPECT_EQ(t.expect<record_request>().outcome, request_outcome::finished);

@@ -117,7 +117,7 @@ test('one engine serves all models of its architecture', { timeout: 240_000 }, a
   // The same shape, and other bytes: what is behind the last tensor is no part of the model.
   fs.copyFileSync(model_file, other);
   fs.appendFileSync(other, Buffer.alloc(64, 1));
-  const cluster = await cluster_with(t, fake);
+  const cluster = await cluster_with(t, fake.plugins);
   const check = checker(t, cluster);
   const text = async (model) => {
     const answer = await ask_of(cluster, 'vendor=Fake Vendor', model);

@@ -7,7 +7,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
 import { promisify } from 'node:util';
-import { Cluster, checker, eventually, expect_gone, descendants, root } from './support.mjs';
+import { checker, cluster_with, eventually, expect_gone, descendants, root } from './support.mjs';
 import { command_line, run_cli, temp_dir } from './support.mjs';
 
 const server = path.join(root, 'tests/plugins/fakeserve');
@@ -41,12 +41,7 @@ test('a compiler behind the C ABI', { timeout: 300_000 }, async (t) => {
     const file = path.join(folder, 'compiles');
     return fs.existsSync(file) ? fs.readFileSync(file, 'utf8').trim().split('\n') : [];
   };
-  const cluster = new Cluster({ args: ['--plugins', plugins] });
-  t.after(async () => {
-    await cluster.destroy();
-    fs.rmSync(plugins, { recursive: true, force: true });
-  });
-  await cluster.start();
+  const cluster = await cluster_with(t, plugins);
   const check = checker(t, cluster);
   const ask = (wait = '30s') =>
     cluster.complete({ max_tokens: 4 }, { ...pim, 'X-Consort-Wait': wait }, 60_000);
@@ -108,12 +103,7 @@ test('a build behind the C ABI that nobody wants any more', { timeout: 120_000 }
   const folder = path.join(plugins, 'fakelib');
   await make_plugin(folder, '10m'); // Its own limit is far: what ends it is the cancel.
   fs.writeFileSync(path.join(folder, 'fault'), 'hang');
-  const cluster = new Cluster({ args: ['--plugins', plugins] });
-  t.after(async () => {
-    await cluster.destroy();
-    fs.rmSync(plugins, { recursive: true, force: true });
-  });
-  await cluster.start();
+  const cluster = await cluster_with(t, plugins);
   const check = checker(t, cluster);
   // A folder for each agent, and in it one for each build.
   const staging = path.join(cluster.data, 'staging');

@@ -83,7 +83,7 @@ test('what a monitor does wrong is said by plugin check', { timeout: 240_000 }, 
 test('a monitor that is broken costs its own devices only', { timeout: 240_000 }, async (t) => {
   const fake = new FakeVendor();
   fake.faults('smi=children');
-  const cluster = await cluster_with(t, fake);
+  const cluster = await cluster_with(t, fake.plugins);
   const types = (await cluster.list('devices')).map((one) => one.spec.id).sort();
   assert.ok(types.includes('local/pim0') && types.includes('local/cpu0'), types.join());
   const health = async (id) =>
@@ -99,7 +99,7 @@ test('a monitor that is broken costs its own devices only', { timeout: 240_000 }
 
 test('a made-up accelerator with its own compiler and server', { timeout: 540_000 }, async (t) => {
   const fake = new FakeVendor();
-  const cluster = await cluster_with(t, fake);
+  const cluster = await cluster_with(t, fake.plugins);
   const check = checker(t, cluster);
   const ask = (fields = {}, headers = pim) =>
     cluster.complete({ max_tokens: 24, temperature: 0, ...fields }, headers, 60_000);
@@ -183,12 +183,7 @@ test('a made-up accelerator with its own compiler and server', { timeout: 540_00
 
 test('a folder dropped into a running cluster, and taken out', { timeout: 240_000 }, async (t) => {
   const plugins = temp_dir('consort-plugins');
-  const cluster = new Cluster({ args: ['--plugins', plugins] });
-  t.after(async () => {
-    await cluster.destroy();
-    fs.rmSync(plugins, { recursive: true, force: true });
-  });
-  await cluster.start();
+  const cluster = await cluster_with(t, plugins);
   const check = checker(t, cluster);
   const ids = async () => (await cluster.list('devices')).map((one) => one.spec.id).sort();
   const folder = path.join(plugins, 'fakevendor');
@@ -426,12 +421,7 @@ test('a runtime of the level step is served as any other', { timeout: 240_000 },
     .replace('"priority": 50', '"priority": 60')
     .replace('"library": "librefnpu.so"', '"level": "step", "library": "librefnpu-step.so"');
   fs.writeFileSync(file, stepwise);
-  const cluster = new Cluster({ args: ['--plugins', plugins] });
-  t.after(async () => {
-    await cluster.destroy();
-    fs.rmSync(plugins, { recursive: true, force: true });
-  });
-  await cluster.start();
+  const cluster = await cluster_with(t, plugins);
   const npu = (await cluster.list('devices')).filter((one) => one.spec.type === 'npu');
   assert.deepEqual(new Set(npu.map((one) => one.spec.plugin)), new Set(['refnpu-step']));
   const wanted = { 'X-Consort-Device': 'npu', 'X-Consort-Wait': '60s' };

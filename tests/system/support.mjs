@@ -344,12 +344,12 @@ export class Cluster {
   }
 }
 
-/// A started cluster with the made-up vendor's plugins; both go when the test ends.
-export async function cluster_with(t, fake) {
-  const cluster = new Cluster({ args: ['--plugins', fake.plugins] });
+/// A started cluster with a folder of plugins; both go when the test ends.
+export async function cluster_with(t, plugins) {
+  const cluster = new Cluster({ args: ['--plugins', plugins] });
   t.after(async () => {
     await cluster.destroy();
-    fake.remove();
+    fs.rmSync(plugins, { recursive: true, force: true });
   });
   await cluster.start();
   return cluster;

@@ -6,8 +6,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
 import {
-  Cluster,
   checker,
+  cluster_with,
   command_line,
   descendants,
   eventually,
@@ -19,12 +19,7 @@ test('an engine of a newer compiler, and back', { timeout: 240_000 }, async (t) 
   const plugins = temp_dir('consort-plugins');
   const folder = path.join(plugins, 'fakevendor');
   fs.cpSync(path.join(root, 'tests/plugins/fakevendor'), folder, { recursive: true });
-  const cluster = new Cluster({ args: ['--plugins', plugins] });
-  t.after(async () => {
-    await cluster.destroy();
-    fs.rmSync(plugins, { recursive: true, force: true });
-  });
-  await cluster.start();
+  const cluster = await cluster_with(t, plugins);
   const check = checker(t, cluster);
   const ask = async () => {
     const answer = await cluster.complete({ max_tokens: 8 }, { 'X-Consort-Device': 'pim' });

@@ -35,24 +35,15 @@ TEST(App, VersionIsOneLine) {
 }
 
 TEST(App, WhatACommandThrowsIsOneLineAndNoAbort) {
-  std::istringstream in;
-  std::ostringstream out, err;
-  context env{.in = in,
-              .out = out,
-              .err = err,
-              .out_is_tty = false,
-              .colour = false,
-              .start = {},
-              .options = {},
-              .action = {}};
-  const auto app = make_app(env);
-  app->add_subcommand("defect", "Throws")->callback([&env] {
-    env.action = []() -> exit_code { throw std::runtime_error("the folder went away"); };
+  bare_context run;
+  const auto app = make_app(run.env);
+  app->add_subcommand("defect", "Throws")->callback([&run] {
+    run.env.action = []() -> exit_code { throw std::runtime_error("the folder went away"); };
   });
   const std::array argv{"consort", "defect"};
-  EXPECT_EQ(parse_and_run(*app, env, static_cast<int>(argv.size()), argv.data()),
+  EXPECT_EQ(parse_and_run(*app, run.env, static_cast<int>(argv.size()), argv.data()),
             exit_code::failed);
-  EXPECT_EQ(err.str(), "consort: the folder went away\n");
+  EXPECT_EQ(run.err.str(), "consort: the folder went away\n");
 }
 
 struct usage_case {

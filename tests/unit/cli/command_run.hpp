@@ -6,6 +6,7 @@
 
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace consort::cli {
@@ -16,27 +17,35 @@ struct command_run {
   std::string err;
 };
 
+/// What a command is run in: reads from a string, prints to strings, starts what it is told.
+struct bare_context {
+  explicit bare_context(const std::string& input = {}, cluster_starter start = {})
+      : in(input),
+        env{.in = in,
+            .out = out,
+            .err = err,
+            .out_is_tty = false,
+            .colour = false,
+            .start = std::move(start),
+            .options = {},
+            .action = {}} {}
+
+  std::istringstream in;
+  std::ostringstream out, err;
+  context env;
+};
+
 /// Runs `consort` with these arguments and this stdin. `start` is what `run` may start.
 inline command_run run_command(std::vector<std::string> arguments, const std::string& input = {},
                                cluster_starter start = {}) {
-  std::istringstream in(input);
-  std::ostringstream out;
-  std::ostringstream err;
-  context env{.in = in,
-              .out = out,
-              .err = err,
-              .out_is_tty = false,
-              .colour = false,
-              .start = std::move(start),
-              .options = {},
-              .action = {}};
+  bare_context run(input, std::move(start));
   arguments.insert(arguments.begin(), "consort");
   std::vector<const char*> argv;
   for (const auto& argument : arguments)
     argv.push_back(argument.c_str());
-  const auto app = make_app(env);
-  const auto code = parse_and_run(*app, env, static_cast<int>(argv.size()), argv.data());
-  return {code, out.str(), err.str()};
+  const auto app = make_app(run.env);
+  const auto code = parse_and_run(*app, run.env, static_cast<int>(argv.size()), argv.data());
+  return {code, run.out.str(), run.err.str()};
 }
 
 } // namespace consort::cli

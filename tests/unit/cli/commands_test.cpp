@@ -42,19 +42,10 @@ protected:
   /// `events -f` without pauses, against a server that ends it.
   static command_run follow(const canned_answer& events) {
     const test_server server({{"GET /api/v1/events", events}});
-    std::istringstream in;
-    std::ostringstream out, err;
-    context env{.in = in,
-                .out = out,
-                .err = err,
-                .out_is_tty = false,
-                .colour = false,
-                .start = {},
-                .options = {},
-                .action = {}};
-    env.options.server = server.url();
-    const auto code = follow_events(env, std::chrono::milliseconds(0));
-    return {code, out.str(), err.str()};
+    bare_context run;
+    run.env.options.server = server.url();
+    const auto code = follow_events(run.env, std::chrono::milliseconds(0));
+    return {code, run.out.str(), run.err.str()};
   }
 };
 

@@ -266,29 +266,20 @@ TEST_F(DoctorTest, ClocksAreComparedByTheServersDate) {
 }
 
 TEST(DoctorReport, EndsWithFailureAndSaysWhatToDo) {
-  std::istringstream in;
-  std::ostringstream out, err;
-  context env{.in = in,
-              .out = out,
-              .err = err,
-              .out_is_tty = false,
-              .colour = false,
-              .start = {},
-              .options = {},
-              .action = {}};
+  bare_context run;
   const check good{"engine", verdict::ok, "loads", {}};
   const check doubtful{"port", verdict::warn, "taken\x1b[2J", "stop it"};
   const check bad{"token", verdict::fail, "wrong", "consort token"};
-  EXPECT_EQ(show_checks(env, {good, doubtful}), exit_code::done);
-  EXPECT_EQ(out.str().find('\x1b'), std::string::npos);
-  out.str({});
-  EXPECT_EQ(show_checks(env, {good, doubtful, bad}), exit_code::failed);
-  EXPECT_THAT(out.str(), HasSubstr("FAIL"));
-  EXPECT_THAT(out.str(), HasSubstr("token: consort token"));
-  out.str({});
-  env.options.output = "json";
-  EXPECT_EQ(show_checks(env, {bad}), exit_code::failed);
-  const auto said = nlohmann::json::parse(out.str());
+  EXPECT_EQ(show_checks(run.env, {good, doubtful}), exit_code::done);
+  EXPECT_EQ(run.out.str().find('\x1b'), std::string::npos);
+  run.out.str({});
+  EXPECT_EQ(show_checks(run.env, {good, doubtful, bad}), exit_code::failed);
+  EXPECT_THAT(run.out.str(), HasSubstr("FAIL"));
+  EXPECT_THAT(run.out.str(), HasSubstr("token: consort token"));
+  run.out.str({});
+  run.env.options.output = "json";
+  EXPECT_EQ(show_checks(run.env, {bad}), exit_code::failed);
+  const auto said = nlohmann::json::parse(run.out.str());
   EXPECT_EQ(said["failed"], 1);
   EXPECT_EQ(said["checks"][0]["verdict"], "fail");
 }
