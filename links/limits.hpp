@@ -18,15 +18,16 @@ inline constexpr std::size_t queue_frames_max = 65'536; ///< Unsent; beyond: `pe
 inline constexpr std::size_t queue_bytes_max = std::size_t{32} << 20; ///< The same, in bytes.
 inline constexpr std::int64_t frames_per_s = 20'000;     ///< Received; beyond: reading pauses.
 inline constexpr std::int64_t frames_burst = 40'000;     ///< At once, after a quiet time.
-inline constexpr std::int64_t node_frames_per_s = 3'000; ///< As frames_per_s, of a node, which has
+inline constexpr std::int64_t node_frames_per_s = 1'000; ///< As frames_per_s, of a node, which has
                                                          ///< no streams to tell of.
-inline constexpr std::int64_t node_frames_burst = 6'000;
+inline constexpr std::int64_t node_frames_burst = 1'000;
 inline constexpr std::size_t held_frames_max
     = 1'024; ///< Handed on and not yet done with; then reading waits.
 inline constexpr std::int64_t bytes_per_s = std::int64_t{32} << 20;
 inline constexpr std::int64_t bytes_burst = std::int64_t{64} << 20;
 inline constexpr duration_us pauses_us_max
     = 5 * second_us; ///< Of reading, in sum without a calm moment; beyond: `peer_too_fast`.
+inline constexpr duration_us node_pauses_us_max = second_us; ///< The same, of a node.
 inline constexpr duration_us write_stall_us = 5 * second_us; ///< Nothing of a write moves.
 inline constexpr duration_us drain_us = second_us / 2; ///< For what was queued when it closes.
 inline constexpr std::size_t kept_bytes_max = std::size_t{1}
@@ -106,6 +107,7 @@ struct limit_set {
   std::int64_t bytes_rate = bytes_per_s;
   std::int64_t bytes_at_once = bytes_burst;
   duration_us pauses = pauses_us_max;
+  duration_us node_pauses = node_pauses_us_max;
   duration_us write_stall = write_stall_us;
   duration_us drain = drain_us;
   int accept_queue = accept_queue_max;

@@ -36,6 +36,7 @@ session::session(const limits::limit_set& limits, time_us now)
       write_stall_(limits.write_stall),
       hello_bytes_(limits.hello_bytes),
       node_frames_(limits.node_frames_rate, limits.node_frames_at_once),
+      node_pauses_(limits.node_pauses),
       throttle_(limits),
       reader_([this](frame_kind kind, std::size_t bytes) { return check_header(kind, bytes); }),
       heard_at_(now),
@@ -46,7 +47,7 @@ void session::admit(peer_role role, const hello_rules* rules) {
   admitted_ = role;
   rules_ = rules;
   if (role == peer_role::node)
-    throttle_.narrow(node_frames_);
+    throttle_.narrow(node_frames_, node_pauses_);
 }
 
 std::optional<error> session::check_header(frame_kind kind, std::size_t payload_bytes) const {

@@ -71,6 +71,7 @@ private:
   const duration_us write_stall_;
   const std::size_t hello_bytes_;
   const token_bucket node_frames_;
+  const duration_us node_pauses_;
   throttle throttle_;
   messages::frame_reader reader_;
   std::optional<peer_role> admitted_;

@@ -50,7 +50,10 @@ public:
         pauses_max_(limits.pauses) {}
 
   /// From now on as a node's, whose frames are fewer.
-  void narrow(token_bucket frames) { frames_ = frames; }
+  void narrow(token_bucket frames, duration_us pauses_max) {
+    frames_ = frames;
+    pauses_max_ = pauses_max;
+  }
 
   void received(std::int64_t frames, std::int64_t bytes, time_us now);
   /// How long not to read now; counts as paused. 0 = read on.

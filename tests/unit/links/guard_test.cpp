@@ -265,7 +265,7 @@ TEST_F(Guard, WhoFloodsIsHeldOffWhereverItComesFrom) {
   limits::limit_set limits;
   limits.node_frames_rate = 1'000;
   limits.node_frames_at_once = 100;
-  limits.pauses = 20'000;
+  limits.node_pauses = 20'000;
   limits.hold_first = 60 * limits::second_us;
   start_guard(with(limits));
   const auto flooding = join();

@@ -147,7 +147,7 @@ TEST_F(Link, APeerThatNeverCalmsDownIsCut) {
   limits::limit_set limits;
   limits.node_frames_rate = 1'000; // Less than the slowest machine takes in.
   limits.node_frames_at_once = 1'000;
-  limits.pauses = 50'000;
+  limits.node_pauses = 50'000;
   const auto peer = linked(limits);
   for (int at = 0; at < 5'000; ++at)
     peer->send(event_frame());

@@ -128,7 +128,7 @@ TEST_F(Session, AHelloInAnothersNameEndsTheLink) {
 
 TEST_F(Session, TooManyFramesPauseAndThenEndTheLink) {
   limits_.node_frames_rate = limits_.node_frames_at_once = 100;
-  limits_.pauses = 5'000'000;
+  limits_.node_pauses = 5'000'000;
   session fast(limits_, opened_at);
   fast.admit(peer_role::node, nullptr);
   std::vector<char> hundred;
@@ -150,7 +150,7 @@ TEST_F(Session, TooManyFramesPauseAndThenEndTheLink) {
     now += fast.pause(now);
   }
   EXPECT_EQ(refusal, "peer_too_fast");
-  EXPECT_GT(now - opened_at, limits_.pauses) << "it was slowed for that long before";
+  EXPECT_GT(now - opened_at, limits_.node_pauses) << "it was slowed for that long before";
 }
 
 // --- signs of life ---

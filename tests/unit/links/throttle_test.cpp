@@ -110,6 +110,17 @@ TEST(Throttle, ACalmMomentForgivesEarlierPauses) {
   EXPECT_FALSE(bursts.abused());
 }
 
+/// Sends twice `per_s` until it is abused or a minute is over. Returns: when.
+time_us flood(throttle& of, std::int64_t per_s) {
+  time_us now = began;
+  while (!of.abused() && now < began + 60 * second) {
+    of.received(per_s, 0, now);
+    now += second / 2;
+    now += of.pause(now);
+  }
+  return now;
+}
+
 TEST(Throttle, TheDefaultsAreReached) {
   const limits::limit_set usual;
   throttle frames(usual);
@@ -123,20 +134,17 @@ TEST(Throttle, TheDefaultsAreReached) {
   bytes.received(1, 1, began);
   EXPECT_GT(bytes.pause(began), 0);
   throttle of_node(usual);
-  of_node.narrow(token_bucket(usual.node_frames_rate, usual.node_frames_at_once));
+  of_node.narrow(token_bucket(usual.node_frames_rate, usual.node_frames_at_once),
+                 usual.node_pauses);
   of_node.received(limits::node_frames_burst, 0, began);
   EXPECT_EQ(of_node.pause(began), 0);
   of_node.received(1, 0, began);
   EXPECT_GT(of_node.pause(began), 0);
+  EXPECT_GT(flood(of_node, limits::node_frames_per_s), began + limits::node_pauses_us_max);
+  EXPECT_TRUE(of_node.abused());
   throttle restless(usual);
-  time_us now = began;
-  while (!restless.abused() && now < began + 60 * second) {
-    restless.received(limits::frames_per_s, 0, now); // Twice the rate.
-    now += second / 2;
-    now += restless.pause(now);
-  }
+  EXPECT_GT(flood(restless, limits::frames_per_s), began + limits::pauses_us_max);
   EXPECT_TRUE(restless.abused());
-  EXPECT_GT(now - began, limits::pauses_us_max);
 }
 
 TEST(Throttle, ARateJustBelowTheLimitIsNeverPaused) {
