@@ -52,8 +52,8 @@ inline constexpr std::size_t muted_max = 256;     ///< By the kernel; more are c
 inline constexpr std::size_t address_handshakes_max
     = 8; ///< TLS, of one address, at a time; more wait for their turn.
 inline constexpr std::int64_t strangers_per_s
-    = 16; ///< TLS handshakes that fail, of all addresses without a good one; more wait.
-inline constexpr std::int64_t strangers_burst = 32; ///< The same, or under way, at once.
+    = 8; ///< TLS handshakes that fail, of all addresses without a good one; more wait.
+inline constexpr std::int64_t strangers_burst = 16; ///< The same, or under way, at once.
 inline constexpr std::int64_t failures_per_handshake
     = 4; ///< What a handshake that was answered and failed counts as, of its address.
 inline constexpr std::int64_t joins_per_s = 10; ///< Of one name; beyond: `joins_too_often`.
