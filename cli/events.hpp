@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// `consort events`: the cluster's stream of events, a line for each.
+/// `consort events`: what happened in the cluster, a line for each event.
 
 #include "cli/context.hpp"
 
@@ -8,11 +8,13 @@
 
 namespace consort::cli {
 
-/// Prints the next event.
-[[nodiscard]] exit_code show_next_event(context& env);
+/// Prints the last events, at most so many.
+[[nodiscard]] exit_code show_events(context& env, std::size_t last);
 
-/// Prints events until it is interrupted or nobody reads any more. A server that was there and went
-/// away is asked again every `pause`; one that never answered, or refuses, ends it.
-[[nodiscard]] exit_code follow_events(context& env, std::chrono::milliseconds pause);
+/// Prints the last events and then each that comes, until it is interrupted or nobody reads any
+/// more. A server that was there and went away is asked again every `pause`, for what came since
+/// where it remembers; one that never answered, or refuses, ends it.
+[[nodiscard]] exit_code follow_events(context& env, std::size_t last,
+                                      std::chrono::milliseconds pause);
 
 } // namespace consort::cli

@@ -21,6 +21,9 @@ inline constexpr std::chrono::seconds model_add_timeout{600};  ///< The server r
 inline constexpr std::chrono::seconds stream_gap_timeout{600}; ///< Longest silence of a stream.
 inline constexpr std::chrono::milliseconds probe_timeout{500}; ///< `run` asking if a server is up.
 inline constexpr std::chrono::seconds reload_grace{10};        ///< Beyond what the nodes are given.
+inline constexpr std::size_t events_shown = 100;               ///< Unless --last says so.
+inline constexpr std::size_t events_followed = 10;    ///< The same, before those that come.
+inline constexpr std::size_t events_last_max = 1'000; ///< What a gateway keeps.
 inline constexpr std::chrono::milliseconds watch_interval{1'000};
 inline constexpr std::chrono::seconds drain_grace{2}; ///< For what is moved at the deadline.
 

@@ -85,7 +85,7 @@ gateway_context::gateway_context(server_config with, scheduler_port& to, attempt
       port(to),
       resolve(std::move(by)),
       started_unix_s(std::time(nullptr)),
-      events(std::make_shared<event_hub>(config.limits.event_streams)) {}
+      events(std::make_shared<event_hub>(config.limits.event_streams, started_unix_s)) {}
 
 task<result<core::snapshot>> take_snapshot(gateway_context& context, exchange& out) {
   const auto start = [&context](auto reply) { context.port.snapshot(std::move(reply)); };
@@ -254,10 +254,54 @@ task<void> post_explanation(gateway_context& context, const http_request& reques
   co_await respond_error(out, failure);
 }
 
+namespace {
+
+/// All of the past that was asked for, then what comes, until one side has enough.
+task<void> tell_events(gateway_context& context, const std::shared_ptr<event_box>& box,
+                       const std::vector<told_event>& past, exchange& out) {
+  bool gone = false;
+  out.on_gone([&gone, box](gone_reason) {
+    gone = true;
+    box->push(nullptr);
+  });
+  std::string text = ": connected\n\n";
+  for (const auto& each : past)
+    text += context.events->render(each);
+  bool open = co_await out.write(text);
+  bool told = false; // Of what it missed: that there was something, once.
+  while (open && !gone) {
+    const auto until = std::chrono::steady_clock::now()
+                       + std::chrono::microseconds(context.config.limits.event_ping);
+    text.clear();
+    const auto arrived = co_await box->take(until);
+    for (const auto& event : arrived)
+      if (event)
+        text += *event;
+    if (box->overflowed() && !std::exchange(told, true))
+      text += render_aside({core::note::severity::warning, "events",
+                            "this stream was read too slowly: some are missing"});
+    if (text.empty() && std::chrono::steady_clock::now() >= until)
+      text = ": ping\n\n";
+    open = co_await out.write(text);
+  }
+  out.on_gone(nullptr);
+}
+
+} // namespace
+
 task<void> stream_events(gateway_context& context, const http_request& request, const std::string&,
                          exchange& out) {
+  auto wanted = parse_event_query(request.query, request.header("Last-Event-ID").value_or(""));
+  if (!wanted) {
+    const api_error bad{
+        .status = 400, .code = "invalid_query", .message = wanted.failure().message};
+    co_await respond_error(out, bad);
+    co_return;
+  }
+  wanted->follow = wanted->follow && request.method != "HEAD";
   const auto box = std::make_shared<event_box>(out.executor(), limits::event_backlog_max, nullptr);
-  if (!context.events->add(box)) {
+  const auto past = context.events->add(box, *wanted);
+  if (!past) {
     const api_error full{.status = 429,
                          .code = "too_many_event_streams",
                          .message = "as many event streams are open as may be",
@@ -265,31 +309,16 @@ task<void> stream_events(gateway_context& context, const http_request& request, 
     co_await respond_error(out, full);
     co_return;
   }
-  bool gone = false;
-  out.on_gone([&gone, box](gone_reason) {
-    gone = true;
-    box->push(nullptr);
-  });
   out.begin_stream({.content_type = "text/event-stream"});
-  bool open = co_await out.write(": connected\n\n");
-  bool told = false; // Of what it missed: that there was something, once.
-  while (open && !gone && request.method != "HEAD") {
-    const auto until = std::chrono::steady_clock::now()
-                       + std::chrono::microseconds(context.config.limits.event_ping);
+  if (wanted->follow) {
+    co_await tell_events(context, box, *past, out);
+    context.events->remove(box);
+  } else {
     std::string text;
-    const auto arrived = co_await box->take(until);
-    for (const auto& event : arrived)
-      if (event)
-        text += *event;
-    if (box->overflowed() && !std::exchange(told, true))
-      text += render_event(core::note{core::note::severity::warning, "events",
-                                      "this stream was read too slowly: some are missing"});
-    if (text.empty() && std::chrono::steady_clock::now() >= until)
-      text = ": ping\n\n";
-    open = co_await out.write(text);
+    for (const auto& each : *past)
+      text += context.events->render(each);
+    co_await out.write(text);
   }
-  out.on_gone(nullptr);
-  context.events->remove(box);
   box->close();
   co_await out.end_stream();
 }

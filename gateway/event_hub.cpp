@@ -2,29 +2,106 @@
 #include "gateway/event_hub.hpp"
 
 #include "gateway/admin_json.hpp"
+#include "gateway/limits.hpp"
 
 #include <algorithm>
+#include <charconv>
 
 namespace consort::gateway {
 
-std::string render_event(const core::command& happened) {
-  const auto frame = [](std::string_view name, const json& data) {
-    return "event: " + std::string(name)
-           + "\ndata: " + data.dump(-1, ' ', false, json::error_handler_t::replace) + "\n\n";
-  };
-  if (const auto* record = std::get_if<core::record_request>(&happened))
-    return frame("request", to_json(*record));
-  if (const auto* said = std::get_if<core::note>(&happened))
-    return frame("note", to_json(*said));
-  return {};
+namespace {
+
+std::string frame(std::string_view name, const json& data) {
+  return "event: " + std::string(name)
+         + "\ndata: " + data.dump(-1, ' ', false, json::error_handler_t::replace) + "\n\n";
 }
 
-bool event_hub::add(const std::shared_ptr<event_box>& box) {
+/// All of `text`, in decimal.
+template <class Number>
+std::optional<Number> number_of(std::string_view text) {
+  Number out{};
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), out);
+  if (failed != std::errc{} || end != text.data() + text.size())
+    return std::nullopt;
+  return out;
+}
+
+error bad_query(const std::string& message) {
+  return {recovery::refuse, "bad_query", message};
+}
+
+std::optional<error> apply(std::string_view name, std::string_view value, event_query& to) {
+  if (name == "last") {
+    const auto count = number_of<std::size_t>(value);
+    if (!count || *count > limits::events_kept_max)
+      return bad_query("`last` is a number of events, at most "
+                       + std::to_string(limits::events_kept_max));
+    to.last = *count;
+    return std::nullopt;
+  }
+  if (name != "follow")
+    return bad_query("of events one may ask `last` and `follow`, nothing else");
+  if (value != "true" && value != "false")
+    return bad_query("`follow` is `true` or `false`");
+  to.follow = value == "true";
+  return std::nullopt;
+}
+
+std::int64_t unix_ms_now() {
+  using namespace std::chrono;
+  return duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
+}
+
+} // namespace
+
+result<event_query> parse_event_query(std::string_view query, std::string_view last_event_id) {
+  event_query out;
+  out.after = last_event_id;
+  while (!query.empty()) {
+    const auto pair = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(query.size(), pair.size() + 1));
+    const auto equals = std::min(pair.find('='), pair.size());
+    const auto value = pair.substr(std::min(equals + 1, pair.size()));
+    if (auto failure = apply(pair.substr(0, equals), value, out))
+      return *std::move(failure);
+  }
+  return out;
+}
+
+std::string render_aside(const core::note& said) {
+  return frame("note", to_json(said));
+}
+
+std::string event_hub::render(const told_event& told) const {
+  const auto* const record = std::get_if<core::record_request>(&told.what);
+  auto data = record != nullptr ? to_json(*record) : to_json(std::get<core::note>(told.what));
+  const auto id = epoch_ + std::to_string(told.number);
+  data["id"] = id;
+  data["unix_ms"] = told.unix_ms;
+  return "id: " + id + "\n" + frame(record != nullptr ? "request" : "note", data);
+}
+
+/// Under the mutex. An id of another epoch, or of what is kept no more, is as good as none.
+std::vector<told_event> event_hub::past(const event_query& wanted) const {
+  auto from = kept_.end() - static_cast<std::ptrdiff_t>(std::min(wanted.last, kept_.size()));
+  if (wanted.after.starts_with(epoch_)) {
+    const auto after
+        = number_of<std::uint64_t>(std::string_view(wanted.after).substr(epoch_.size()));
+    if (after)
+      from = std::find_if(kept_.begin(), kept_.end(),
+                          [&](const told_event& one) { return one.number > *after; });
+  }
+  return {from, kept_.end()};
+}
+
+std::optional<std::vector<told_event>> event_hub::add(const std::shared_ptr<event_box>& box,
+                                                      const event_query& wanted) {
   const std::lock_guard lock(mutex_);
-  if (boxes_.size() >= streams_max_)
-    return false;
-  boxes_.push_back(box);
-  return true;
+  if (wanted.follow && boxes_.size() >= streams_max_)
+    return std::nullopt;
+  if (wanted.follow)
+    boxes_.push_back(box);
+  return past(wanted);
 }
 
 void event_hub::remove(const std::shared_ptr<event_box>& box) {
@@ -33,17 +110,26 @@ void event_hub::remove(const std::shared_ptr<event_box>& box) {
 }
 
 void event_hub::publish(const core::command& happened) {
+  told_event told;
+  if (const auto* record = std::get_if<core::record_request>(&happened))
+    told.what = *record;
+  else if (const auto* said = std::get_if<core::note>(&happened))
+    told.what = *said;
+  else
+    return;
+  told.unix_ms = unix_ms_now();
   std::vector<std::shared_ptr<event_box>> boxes;
   {
     const std::lock_guard lock(mutex_);
+    told.number = ++told_;
     boxes = boxes_;
+    kept_.push_back(told);
+    if (kept_.size() > limits::events_kept_max)
+      kept_.pop_front();
   }
   if (boxes.empty())
     return;
-  auto text = render_event(happened);
-  if (text.empty())
-    return;
-  const auto shared = std::make_shared<const std::string>(std::move(text));
+  const auto shared = std::make_shared<const std::string>(render(told));
   // Each event claims one "byte" of a box that holds event_backlog_max of them.
   for (const auto& box : boxes)
     box->push(shared, 1);

@@ -35,6 +35,7 @@ inline constexpr int accept_queue_max = 1'024;        ///< That queue.
 inline constexpr std::size_t requests_max = 4'096;    ///< Inferences in flight; beyond: 429.
 inline constexpr std::size_t event_streams_max = 64;  ///< Open /api/v1/events; beyond: 429.
 inline constexpr std::size_t event_backlog_max = 256; ///< Events held for one of them.
+inline constexpr std::size_t events_kept_max = 1'000; ///< For who asks later what happened.
 
 // --- how long and how large an answer ---
 inline constexpr std::size_t stream_backlog_bytes_max

@@ -39,12 +39,15 @@ protected:
     arguments.insert(arguments.begin(), {"--server", server.url()});
     return run_command(std::move(arguments));
   }
-  /// `events -f` without pauses, against a server that ends it.
-  static command_run follow(const canned_answer& events) {
-    const test_server server({{"GET /api/v1/events", events}});
+  /// `events -f --last 3` without pauses, against a server that ends it.
+  static command_run follow(const canned_answer& events,
+                            std::vector<seen_request>* seen = nullptr) {
+    const test_server server({{"GET /api/v1/events?last=3&follow=true", events}});
     bare_context run;
     run.env.options.server = server.url();
-    const auto code = follow_events(run.env, std::chrono::milliseconds(0));
+    const auto code = follow_events(run.env, 3, std::chrono::milliseconds(0));
+    if (seen != nullptr)
+      *seen = server.seen();
     return {code, run.out.str(), run.err.str()};
   }
 };
@@ -202,13 +205,39 @@ TEST_F(CommandsTest, EventsShowNotesAndEndedRequests) {
                 "event: request\ndata: {\"external_id\":\"r3\",\"outcome\":\"cancelled\","
                 "\"device\":\"m/cpu0\",\"total_us\":4000000,\"usage\":{\"completion_tokens\":0},"
                 "\"code\":\"\"}\n\n";
-  const test_server server({{"GET /api/v1/events", events}});
-  EXPECT_EQ(ask(server, {"events"}).out, "warning n: lost\n");
+  const auto* lines = "warning n: lost\nrequest r1 finished on n/cpu0 after 2s, 7 tokens\n"
+                      "request r2 finished on m/cpu0 after 3s, 9 tokens, 2 attempts\n"
+                      "request r3 cancelled on m/cpu0 after 4s\n";
+  const test_server server({{"GET /api/v1/events?last=100&follow=false", events},
+                            {"GET /api/v1/events?last=7&follow=false", events}});
+  EXPECT_EQ(ask(server, {"events"}).out, lines);
+  EXPECT_EQ(ask(server, {"events", "-n", "7"}).out, lines);
+  EXPECT_EQ(ask(server, {"events", "-n", "1001"}).code, exit_code::usage);
   events.times = 1;
-  const auto followed = follow(events);
-  EXPECT_EQ(followed.out, "warning n: lost\nrequest r1 finished on n/cpu0 after 2s, 7 tokens\n"
-                          "request r2 finished on m/cpu0 after 3s, 9 tokens, 2 attempts\n"
-                          "request r3 cancelled on m/cpu0 after 4s\n");
+  EXPECT_EQ(follow(events).out, lines);
+}
+
+TEST_F(CommandsTest, EventsSayWhenTheyHappened) {
+  canned_answer events;
+  events.type = "text/event-stream";
+  events.body = "event: note\ndata: {\"level\":\"info\",\"subject\":\"n\",\"text\":\"up\","
+                "\"unix_ms\":1795896122370}\n\n";
+  const test_server server({{"GET /api/v1/events?last=100&follow=false", events}});
+  EXPECT_THAT(ask(server, {"events"}).out,
+              testing::MatchesRegex("2026-11-2[78] [0-9:]+:02 info n: up\n"));
+}
+
+TEST_F(CommandsTest, EventsGoOnBehindTheLastOneShown) {
+  canned_answer events;
+  events.type = "text/event-stream";
+  events.body = "id: 9-4\nevent: note\n"
+                "data: {\"id\":\"9-4\",\"level\":\"info\",\"subject\":\"n\",\"text\":\"up\"}\n\n";
+  events.times = 2;
+  std::vector<seen_request> seen;
+  (void)follow(events, &seen);
+  ASSERT_GE(seen.size(), 2U);
+  EXPECT_EQ(seen.at(0).headers.count("last-event-id"), 0U);
+  EXPECT_EQ(seen.at(1).headers.at("last-event-id"), "9-4");
 }
 
 TEST_F(CommandsTest, EventsGoOnWhenTheServerComesBack) {

@@ -4,10 +4,16 @@
 #include "links/holds.hpp"
 #include "tests/unit/gateway/gateway_fixture.hpp"
 
+#include <gmock/gmock.h>
+
 #include <array>
 
 namespace consort::testing {
 namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 class Admin : public gateway_fixture {
 protected:
@@ -369,10 +375,53 @@ TEST_F(Admin, EventsStreamNotesAndRequests) {
   port_.publish(record);
   port_.publish(core::grant_lease{});
   const auto seen = client.read_until("\"mine\"");
-  EXPECT_NE(seen.find("event: note\ndata: {\"level\":\"info\",\"subject\":\"local/npu0\""),
-            std::string::npos)
-      << seen;
-  EXPECT_NE(seen.find("event: request\ndata: {"), std::string::npos);
+  EXPECT_THAT(seen, HasSubstr("-1\nevent: note\ndata: {"));
+  EXPECT_THAT(seen, HasSubstr(R"("level":"info","subject":"local/npu0","text":"compiling")"));
+  EXPECT_THAT(seen, HasSubstr("-2\nevent: request\ndata: {"));
+}
+
+/// Notes `0`, `1`, ...: more than are kept by one.
+void tell_more_than_is_kept(fake_scheduler_port& port) {
+  core::note note;
+  for (std::size_t at = 0; at <= gateway::limits::events_kept_max; ++at) {
+    note.text = std::to_string(at);
+    port.publish(note);
+  }
+}
+
+TEST_F(Admin, WhatHappenedCanBeAskedLater) {
+  start();
+  tell_more_than_is_kept(port_);
+  http_client client(http_port());
+  const auto asked
+      = [&](const std::string& query) { return client.get("/api/v1/events?follow=false" + query); };
+  EXPECT_EQ(asked("").body, "") << "nobody asked for the past";
+  const auto two = asked("&last=2").body;
+  EXPECT_THAT(two, HasSubstr(R"("text":"999","unix_ms":)"));
+  EXPECT_THAT(two, HasSubstr(R"("text":"1000","unix_ms":)"));
+  EXPECT_THAT(two, Not(HasSubstr(R"("text":"998")")));
+  const auto all = asked("&last=1000").body;
+  EXPECT_THAT(all, HasSubstr(R"("text":"1")"));
+  EXPECT_THAT(all, Not(HasSubstr(R"("text":"0")"))) << "one more than is kept";
+  for (const auto* wrong : {"&last=1001", "&last=-1", "&last=", "&follow=perhaps", "&first=1"})
+    EXPECT_EQ(asked(wrong).status, 400) << wrong;
+}
+
+TEST_F(Admin, AStreamOfEventsGoesOnWhereItWasCut) {
+  start();
+  tell_more_than_is_kept(port_);
+  http_client client(http_port());
+  const auto newest = client.get("/api/v1/events?follow=false&last=3").body;
+  const auto id = newest.substr(4, newest.find('\n') - 4);
+  const auto since = [&](const std::string& last_id) {
+    http_client again(http_port());
+    again.send(http_client::request("GET", "/api/v1/events?last=1", "",
+                                    "Last-Event-ID: " + last_id + "\r\n"));
+    return again.read_until(R"("text":"1000")");
+  };
+  EXPECT_THAT(since(id), AllOf(HasSubstr(R"("text":"999")"), Not(HasSubstr(R"("text":"998")"))));
+  for (const auto& other : {std::string("1-1"), std::string("nonsense"), id + "x"})
+    EXPECT_THAT(since(other), Not(HasSubstr(R"("text":"999")"))) << other;
 }
 
 TEST_F(Admin, QuietEventStreamsArePinged) {
@@ -384,10 +433,10 @@ TEST_F(Admin, QuietEventStreamsArePinged) {
 }
 
 TEST_F(Admin, EventsForASlowReaderAreBounded) {
-  gateway::event_hub hub(1);
+  gateway::event_hub hub(1, 0);
   const auto box = std::make_shared<gateway::event_box>(
       io_.get_executor(), gateway::limits::event_backlog_max, nullptr);
-  ASSERT_TRUE(hub.add(box));
+  ASSERT_TRUE(hub.add(box, {}));
   core::note note;
   note.text = "news";
   for (std::size_t at = 0; at < gateway::limits::event_backlog_max; ++at)
