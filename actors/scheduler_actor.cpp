@@ -283,7 +283,7 @@ void scheduler_state::relink_missed(const relink_due& due) {
   const auto bearer = nodes_.find(due.node);
   const auto known = bearer == nodes_.end() ? peers_.end() : peers_.find(bearer->second);
   if (known == peers_.end() || known->second.greeted.life != due.life)
-    apply(core::node_lost{due.node, due.life, true, "its certificate is revoked"});
+    apply(core::node_lost{due.node, due.life, true, "its certificate is revoked", true});
 }
 
 void scheduler_state::apply(const core::event& happened) {

@@ -100,6 +100,7 @@ result<done> cluster_process::parts::start_gateway() {
   options.host = config.cluster.http_host;
   options.port = config.cluster.http_port;
   options.insecure = config.cluster.http_insecure;
+  options.sites = config.cluster.http_sites;
   options.queue_timeout_us = config.cluster.queue_timeout_us;
   options.limits.drain = drain_us;
   if (config.roles.scheduler) {

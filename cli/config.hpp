@@ -69,6 +69,7 @@ struct cluster_config {
   std::vector<std::string> plugin_dirs;
   std::string simulate; ///< Scenario whose node of this name it plays; empty = real devices.
   link_config links;
+  std::vector<std::string> http_sites; ///< Public names of the gateway; see --site.
   friend bool operator==(const cluster_config&, const cluster_config&) = default;
 };
 

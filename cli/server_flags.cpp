@@ -79,6 +79,7 @@ result<done> apply_cluster_flags(cluster_config& config, const server_flags& fla
     config.policy = policy_name{flags.policy};
   }
   config.http_insecure = config.http_insecure || flags.insecure;
+  config.http_sites.insert(config.http_sites.end(), flags.sites.begin(), flags.sites.end());
   return done{};
 }
 
@@ -184,6 +185,10 @@ void add_http_flags(CLI::App& command, server_flags& flags) {
       ->type_name("HOST:PORT");
   command.add_flag("--insecure", flags.insecure,
                    "Listen for HTTP beyond loopback although nothing checks keys");
+  command
+      .add_option("--site", flags.sites,
+                  "Public name under which a proxy shows this: pages there may command it")
+      ->type_name("NAME");
 }
 
 void add_data_flag(CLI::App& command, server_flags& flags) {

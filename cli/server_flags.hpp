@@ -24,9 +24,10 @@ struct server_flags {
   std::string policy;
   link_config links = no_links();
   bool insecure = false;
+  std::vector<std::string> sites;
 };
 
-void add_http_flags(CLI::App& command, server_flags& flags);  ///< --listen, --insecure
+void add_http_flags(CLI::App& command, server_flags& flags);  ///< --listen, --insecure, --site
 void add_data_flag(CLI::App& command, server_flags& flags);   ///< --data
 void add_model_flags(CLI::App& command, server_flags& flags); ///< --model, --policy
 void add_plugin_flag(CLI::App& command, server_flags& flags); ///< --plugins, --simulate

@@ -2,6 +2,7 @@
 #include "gateway/connection.hpp"
 
 #include "gateway/errors.hpp"
+#include "gateway/incoming.hpp"
 #include "gateway/log.hpp"
 #include "links/spare_room.hpp"
 #include "links/task.hpp"
@@ -9,9 +10,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/dispatch.hpp>
 #include <boost/beast/core/buffers_suffix.hpp>
-#include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
-#include <boost/beast/http/string_body.hpp>
 
 #include <algorithm>
 #include <array>
@@ -28,56 +27,10 @@ namespace {
 
 using links::as_values;
 constexpr std::size_t read_ahead_bytes = 4096;
-
-using request_parser = http::request_parser<http::string_body>;
+static_assert(limits::pipeline_bytes_max + read_ahead_bytes <= limits::framing_bytes_max);
 
 api_error too_slow(std::string_view what) {
   return {.status = 408, .code = "request_timeout", .message = std::string(what)};
-}
-
-api_error unmet_expectation() {
-  return {.status = 417, .code = "expectation_failed", .message = "Expect takes 100-continue only"};
-}
-
-/// What a failed read says to the client.
-api_error describe(beast::error_code failed, const limits::limit_set& limits) {
-  if (failed == http::error::header_limit)
-    return {.status = 431,
-            .code = "headers_too_large",
-            .message
-            = "request line and headers exceed " + std::to_string(limits.header_bytes) + " bytes"};
-  if (failed == http::error::body_limit)
-    return {.status = 413,
-            .code = "body_too_large",
-            .message = "the body exceeds " + std::to_string(limits.body_bytes) + " bytes"};
-  return bad_request("malformed_http", "not a valid HTTP/1.1 request: " + failed.message());
-}
-
-/// The parser's message as our own value. Returns: an error when the target makes no sense.
-std::variant<http_request, api_error> convert(request_parser&& parser) {
-  const bool keep_alive = parser.keep_alive();
-  auto message = parser.release();
-  http_request out;
-  out.method = std::string(message.method_string());
-  out.http_1_0 = message.version() < 11;
-  out.keep_alive = keep_alive;
-  const auto target = std::string_view(message.target().data(), message.target().size());
-  const auto question = target.find('?');
-  auto path = percent_decode(target.substr(0, question));
-  if (!path || path->empty() || path->front() != '/')
-    return bad_request("malformed_http", "the request target is not a path");
-  out.path = std::move(*path);
-  if (question != std::string_view::npos)
-    out.query = std::string(target.substr(question + 1));
-  for (const auto& field : message.base()) {
-    std::string name(field.name_string());
-    std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) {
-      return static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-    });
-    out.headers.emplace_back(std::move(name), std::string(field.value()));
-  }
-  out.body = std::move(message.body());
-  return out;
 }
 
 } // namespace
@@ -88,10 +41,19 @@ connection::connection(asio::ip::tcp::socket socket, const limits::limit_set& li
       limits_(limits),
       handle_(handle),
       deadline_(socket_),
+      buffer_(limits::framing_bytes_max),
       watch_ended_(socket_.get_executor()) {
   beast::error_code ignored;
   socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
   socket_.non_blocking(true, ignored); // For send_now().
+  enter(stage::idle);
+}
+
+void connection::enter(stage next) {
+  since_us_ = std::chrono::duration_cast<std::chrono::microseconds>(
+                  std::chrono::steady_clock::now().time_since_epoch())
+                  .count();
+  stage_ = next;
 }
 
 asio::any_io_executor connection::executor() const {
@@ -106,6 +68,7 @@ task<void> connection::run() {
     const bool more = co_await wait_first_byte();
     if (!more)
       break;
+    enter(stage::asking);
     auto got = co_await read_request();
     if (auto* problem = std::get_if<api_error>(&got)) {
       co_await refuse(*problem);
@@ -114,7 +77,9 @@ task<void> connection::run() {
     const auto* request = std::get_if<http_request>(&got);
     if (request == nullptr)
       break;
+    enter(stage::serving);
     co_await serve_request(*request);
+    enter(stage::idle);
   }
   deadline_.stop();
   beast::error_code ignored;
@@ -125,11 +90,9 @@ task<void> connection::run() {
 task<bool> connection::wait_first_byte() {
   if (buffer_.size() > 0)
     co_return true;
-  idle_ = true;
   deadline_.set(limits_.idle_time);
   auto [failed, bytes]
       = co_await socket_.async_read_some(buffer_.prepare(read_ahead_bytes), as_values);
-  idle_ = false;
   buffer_.commit(bytes);
   co_return !failed;
 }
@@ -148,15 +111,15 @@ task<connection::incoming> connection::read_request() {
       || bad_header == asio::error::operation_aborted)
     co_return closed{};
   if (bad_header)
-    co_return describe(bad_header, limits_);
+    co_return describe_read(bad_header, limits_);
+  if (auto problem = judge_head(parser.get()))
+    co_return std::move(*problem);
 
-  const auto expect = parser.get()[http::field::expect];
-  if (beast::iequals(expect, "100-continue") && !parser.is_done()) {
+  const bool waits = parser.get().count(http::field::expect) > 0 && !parser.is_done();
+  if (waits && !http_1_0_) {
     const bool told = co_await send("HTTP/1.1 100 Continue\r\n\r\n");
     if (!told)
       co_return closed{};
-  } else if (!expect.empty() && !beast::iequals(expect, "100-continue")) {
-    co_return unmet_expectation();
   }
   deadline_.set(limits_.body_time);
   auto [bad_body, body_bytes] = co_await http::async_read(socket_, buffer_, parser, as_values);
@@ -167,7 +130,7 @@ task<connection::incoming> connection::read_request() {
       || bad_body == asio::error::operation_aborted)
     co_return closed{};
   if (bad_body)
-    co_return describe(bad_body, limits_);
+    co_return describe_read(bad_body, limits_);
   auto request = convert(std::move(parser));
   if (auto* problem = std::get_if<api_error>(&request))
     co_return std::move(*problem);
@@ -293,8 +256,16 @@ task<bool> connection::send(std::string_view first, std::string_view second,
                                                 asio::buffer(third)};
   beast::buffers_suffix<std::array<asio::const_buffer, 3>> rest(parts);
   beast::error_code failed;
+  const auto until
+      = std::chrono::steady_clock::now() + std::chrono::microseconds(limits_.leave_time);
   while (!failed && asio::buffer_size(rest) > 0) {
-    deadline_.set(limits_.write_stall);
+    const auto left = std::chrono::duration_cast<std::chrono::microseconds>(
+        until - std::chrono::steady_clock::now());
+    if (left.count() <= 0) { // A sip now and then would hold the answer and its place for ever.
+      failed = asio::error::timed_out;
+      break;
+    }
+    deadline_.set(std::min<duration_us>(limits_.write_stall, left.count()));
     auto [ended, bytes] = co_await socket_.async_write_some(rest, as_values);
     failed = ended;
     rest.consume(bytes);
@@ -323,6 +294,10 @@ void connection::begin_stream(http_response head) {
 task<bool> connection::write(std::string_view piece) {
   if (piece.empty())
     co_return !broken_;
+  if (head_only_) {
+    const auto head = std::exchange(held_head_, {});
+    co_return co_await send(head);
+  }
   const auto lead = lead_of(piece.size());
   co_return co_await send(lead, piece, http_1_0_ ? "" : "\r\n");
 }
@@ -397,7 +372,7 @@ void connection::send_on() {
 task<bool> connection::end_stream() {
   streaming_ = false;
   const auto lead = std::exchange(held_head_, {});
-  co_return co_await send(lead, http_1_0_ ? "" : "0\r\n\r\n");
+  co_return co_await send(lead, http_1_0_ || head_only_ ? "" : "0\r\n\r\n");
 }
 
 void connection::cut() {
@@ -412,13 +387,21 @@ void connection::drain() {
   draining_ = true;
   asio::post(executor(), [self = shared_from_this()] {
     beast::error_code ignored;
-    if (self->idle_)
+    if (self->stage_ == stage::idle)
       self->socket_.close(ignored);
   });
 }
 
 void connection::stop_request() {
   asio::post(executor(), [self = shared_from_this()] { self->gone(gone_reason::stopping); });
+}
+
+void connection::give_way() {
+  asio::post(executor(), [self = shared_from_this()] {
+    beast::error_code ignored;
+    if (self->stage_ != stage::serving)
+      self->socket_.close(ignored);
+  });
 }
 
 void connection::close() {

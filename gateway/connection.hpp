@@ -5,6 +5,7 @@
 /// limits::pipeline_bytes_max and answered in order. A client that ends its sending side counts as
 /// gone. Lives on its own strand; close() and drain() may be called from any thread.
 
+#include "gateway/crowd.hpp"
 #include "gateway/deadline.hpp"
 #include "gateway/http.hpp"
 #include "gateway/limits.hpp"
@@ -41,6 +42,11 @@ public:
   void stop_request();
   /// Cuts it. Thread-safe.
   void close();
+  /// Cuts it unless a request is being answered by then. Thread-safe.
+  void give_way();
+  /// What it does, and since when by the steady clock. Thread-safe.
+  [[nodiscard]] stage now() const { return stage_; }
+  [[nodiscard]] std::int64_t since_us() const { return since_us_; }
 
   [[nodiscard]] boost::asio::any_io_executor executor() const override;
   void on_gone(std::function<void(gone_reason)> callback) override;
@@ -84,6 +90,7 @@ private:
   task<void> stop_watching();
   void gone(gone_reason why);
   void begin_answers(const http_request& request);
+  void enter(stage next);
 
   boost::asio::ip::tcp::socket socket_;
   const limits::limit_set& limits_;
@@ -99,7 +106,6 @@ private:
   std::function<void(gone_reason)> on_gone_;
 
   // The answer under way.
-  bool idle_ = true;
   bool answered_ = false;
   bool head_only_ = false; ///< HEAD: all but the body.
   bool http_1_0_ = false;  ///< Cannot take chunks: the end of the connection ends a stream.
@@ -109,6 +115,9 @@ private:
   std::string held_head_;
   outgoing out_;
   std::atomic<bool> draining_ = false;
+
+  std::atomic<stage> stage_ = stage::idle;
+  std::atomic<std::int64_t> since_us_ = 0;
 };
 
 } // namespace consort::gateway

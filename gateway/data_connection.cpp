@@ -4,7 +4,6 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/connect.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/strand.hpp>
 
@@ -32,7 +31,7 @@ error link_lost(const std::string& address, const std::string& why) {
 data_connection::data_connection(std::shared_ptr<data_pool> pool)
     : pool_(std::move(pool)),
       stream_(asio::ip::tcp::socket(asio::make_strand(pool_->io))),
-      resolver_(stream_.get_executor()),
+      names_(stream_.get_executor()),
       deadline_(stream_.get_executor(), [this] { out_of_time(); }) {}
 
 void data_connection::out_of_time() {
@@ -47,7 +46,11 @@ void data_connection::start(std::shared_ptr<data_call> call) {
   // Posted, since co_spawn may begin at once and the pool's lock is held.
   asio::post(stream_.get_executor(), [self = shared_from_this()] {
     asio::co_spawn(
-        self->stream_.get_executor(), [self] { return self->run(); }, asio::detached);
+        self->stream_.get_executor(), [self] { return self->run(); },
+        [self](const std::exception_ptr& thrown) {
+          if (thrown) // A defect, or no memory: it costs this attempt, not the node's pool.
+            self->lost(link_lost(self->pool_->address, "it ended by an exception"), false);
+        });
   });
 }
 
@@ -108,12 +111,11 @@ task<std::optional<error>> data_connection::connect() {
                     "the data port " + pool_->address
                         + " is not on this machine and there are no certificates"};
   deadline_.set(pool_->limits.resolve);
-  const auto port = std::to_string(target->port);
-  const auto [unknown, found] = co_await resolver_.async_resolve(target->host, port, as_values);
-  if (unknown)
-    co_return unreachable(pool_->address, unknown.message());
+  const auto found = co_await names_.find(target->host, target->port);
+  if (found.failed)
+    co_return unreachable(pool_->address, found.failed.message());
   deadline_.set(pool_->limits.connect);
-  const auto [refused, at] = co_await asio::async_connect(stream_.socket(), found, as_values);
+  const auto [refused, at] = co_await asio::async_connect(stream_.socket(), found.ends, as_values);
   if (refused)
     co_return unreachable(pool_->address, refused.message());
   stream_.hurry();
@@ -257,7 +259,7 @@ void data_connection::end() {
     return;
   phase_ = phase::ended;
   deadline_.stop();
-  resolver_.cancel();
+  names_.cancel();
   stream_.cut();
   call_.reset();
   pool_->forget(shared_from_this());

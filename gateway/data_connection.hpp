@@ -10,6 +10,7 @@
 #include "gateway/data_port_client.hpp"
 #include "links/address.hpp"
 #include "links/data_stream.hpp"
+#include "links/lookup.hpp"
 #include "messages/frame.hpp"
 
 #include <boost/asio/ip/tcp.hpp>
@@ -112,7 +113,7 @@ private:
 
   const std::shared_ptr<data_pool> pool_;
   links::data_stream stream_;
-  boost::asio::ip::tcp::resolver resolver_;
+  links::name_lookup names_;
   links::moving_deadline deadline_;
   boost::beast::flat_buffer buffer_;
   phase phase_ = phase::connecting;

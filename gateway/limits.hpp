@@ -12,12 +12,15 @@ namespace consort::gateway::limits {
 inline constexpr duration_us second_us = 1'000'000;
 
 // --- what a client may send ---
-inline constexpr std::size_t header_bytes_max = 16 * 1024;        ///< Beyond: 431.
-inline constexpr duration_us header_time_us = 10 * second_us;     ///< First byte to blank line.
-inline constexpr std::size_t body_bytes_max = 8 * 1024 * 1024;    ///< Beyond: 413.
-inline constexpr duration_us body_time_us = 30 * second_us;       ///< The whole body.
-inline constexpr duration_us idle_time_us = 75 * second_us;       ///< Kept alive without a request.
-inline constexpr std::size_t pipeline_bytes_max = 64 * 1024;      ///< Read ahead while serving.
+inline constexpr std::size_t header_bytes_max = 16 * 1024;     ///< Beyond: 431.
+inline constexpr duration_us header_time_us = 10 * second_us;  ///< First byte to blank line.
+inline constexpr std::size_t body_bytes_max = 8 * 1024 * 1024; ///< Beyond: 413.
+inline constexpr duration_us body_time_us = 30 * second_us;    ///< The whole body.
+inline constexpr duration_us idle_time_us = 75 * second_us;    ///< Kept alive without a request.
+inline constexpr std::size_t pipeline_bytes_max = 64 * 1024;   ///< Read ahead while serving.
+inline constexpr std::size_t framing_bytes_max
+    = 72 * 1024; ///< Held of extensions of one chunk, of trailers; a head and what is read ahead
+                 ///< need less. Beyond: 400.
 inline constexpr std::size_t linger_bytes_max = 32 * 1024 * 1024; ///< Discarded after a refusal.
 inline constexpr duration_us linger_time_us = 2 * second_us;
 inline constexpr std::size_t json_depth_max = 64; ///< Nested arrays and objects.
@@ -30,12 +33,16 @@ inline constexpr std::size_t prompts_max = 16;             ///< `prompt` as an a
 inline constexpr std::size_t prefix_block_bytes = 256;     ///< Text behind one prefix hash.
 
 // --- how much at once ---
-inline constexpr std::size_t connections_max = 4'096; ///< More wait in the kernel's queue.
-inline constexpr int accept_queue_max = 1'024;        ///< That queue.
-inline constexpr std::size_t requests_max = 4'096;    ///< Inferences in flight; beyond: 429.
-inline constexpr std::size_t event_streams_max = 64;  ///< Open /api/v1/events; beyond: 429.
-inline constexpr std::size_t event_backlog_max = 256; ///< Events held for one of them.
-inline constexpr std::size_t events_kept_max = 1'000; ///< For who asks later what happened.
+inline constexpr std::size_t connections_max
+    = 4'096; ///< Then those without a request make room; more wait in the kernel's queue.
+inline constexpr std::size_t crowd_share = 64;       ///< One of so many goes at once, and one more.
+inline constexpr duration_us crowd_look_us = 10'000; ///< Between looks for who may go.
+inline constexpr duration_us crowd_log_us = 60 * second_us; ///< Between lines about it.
+inline constexpr int accept_queue_max = 1'024;              ///< That queue.
+inline constexpr std::size_t requests_max = 4'096;          ///< Inferences in flight; beyond: 429.
+inline constexpr std::size_t event_streams_max = 64;        ///< Open /api/v1/events; beyond: 429.
+inline constexpr std::size_t event_backlog_max = 256;       ///< Events held for one of them.
+inline constexpr std::size_t events_kept_max = 1'000;       ///< For who asks later what happened.
 
 // --- how long and how large an answer ---
 inline constexpr std::size_t stream_backlog_bytes_max
@@ -44,7 +51,7 @@ inline constexpr std::size_t all_backlogs_bytes_max
     = 512 * 1024 * 1024; ///< By all of them; beyond: those with much of it that add are cancelled.
 inline constexpr std::size_t backlog_share = 8; ///< Much: that part of what one may hold.
 inline constexpr duration_us leave_time_us
-    = 300 * second_us; ///< To read what is left once the answer has ended.
+    = 300 * second_us; ///< To read what is left once the answer has ended, or a whole one.
 inline constexpr std::size_t response_bytes_max = 16 * 1024 * 1024; ///< One unstreamed answer.
 inline constexpr std::size_t kept_bytes_max = 64 * 1024;      ///< Of memory that a stream keeps.
 inline constexpr duration_us write_stall_us = 15 * second_us; ///< A write that moves nothing.

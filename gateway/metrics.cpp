@@ -56,7 +56,10 @@ metrics::metrics()
                     ->Add({})),
       connections_(
           &make(prometheus::BuildGauge(), registry_, "http_connections", "Open connections.")
-               ->Add({})) {
+               ->Add({})),
+      displaced_(&make(prometheus::BuildCounter(), registry_, "http_connections_displaced_total",
+                       "Connections without a request that made room for others.")
+                      ->Add({})) {
   for (const auto word : attempt_words)
     attempts_->Add({{"reason", std::string(word)}});
   for (const auto word : request_words)

@@ -57,6 +57,7 @@ public:
   void running(int change) { running_->Increment(change); }
   void waiting(int change) { waiting_->Increment(change); }
   void connections(int change) { connections_->Increment(change); }
+  void displaced() { displaced_->Increment(); }
 
   /// The exposition text; `seen` null = the scheduler did not answer, `decisions` null = it is not
   /// in this process. `others` are of parts that the gateway does not know.
@@ -74,6 +75,7 @@ private:
   prometheus::Gauge* running_;
   prometheus::Gauge* waiting_;
   prometheus::Gauge* connections_;
+  prometheus::Counter* displaced_;
   std::mutex mutex_;
   std::map<std::string, model_series> models_;
 };

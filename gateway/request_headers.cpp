@@ -44,7 +44,7 @@ public:
   template <class Enum, std::size_t Count, class Out>
   void word(std::string_view key, std::string_view name,
             const std::array<std::string_view, Count>& words, Out& out) {
-    const auto value = from_.header(key);
+    const auto value = value_of(key, name);
     if (!value)
       return;
     const auto found = std::find(words.begin(), words.end(), *value);
@@ -56,7 +56,7 @@ public:
 
   void span(std::string_view key, std::string_view name, bool zero_allowed,
             std::optional<duration_us>& out) {
-    const auto value = from_.header(key);
+    const auto value = value_of(key, name);
     if (!value)
       return;
     out = parse_duration(*value);
@@ -66,7 +66,7 @@ public:
   }
 
   void text(std::string_view key, std::string_view name, std::size_t bytes_max, std::string& out) {
-    const auto value = from_.header(key);
+    const auto value = value_of(key, name);
     if (!value)
       return;
     if (value->empty() || value->size() > bytes_max || !printable(*value))
@@ -76,7 +76,7 @@ public:
   }
 
   void labels(std::string_view key, std::string_view name, std::vector<std::string>& out) {
-    const auto value = from_.header(key);
+    const auto value = value_of(key, name);
     if (!value)
       return;
     if (auto parsed = parse_labels(*value))
@@ -88,6 +88,14 @@ public:
   [[nodiscard]] const std::optional<api_error>& failure() const { return failure_; }
 
 private:
+  /// A header given twice may be the client's beside the one that a proxy added: neither counts.
+  std::optional<std::string_view> value_of(std::string_view key, std::string_view name) {
+    const auto count = std::count_if(from_.headers.begin(), from_.headers.end(),
+                                     [&](const auto& one) { return one.first == key; });
+    if (count > 1)
+      fail(bad_header(name, "given once"));
+    return count == 1 ? from_.header(key) : std::nullopt;
+  }
   void fail(api_error problem) {
     if (!failure_)
       failure_ = std::move(problem);

@@ -6,6 +6,7 @@
 #include "gateway/inference.hpp"
 #include "gateway/json_text.hpp"
 #include "gateway/pages.hpp"
+#include "gateway/sites.hpp"
 
 #include <array>
 
@@ -88,18 +89,6 @@ std::optional<std::string_view> match(std::string_view pattern, std::string_view
   return path.substr(pattern.size());
 }
 
-/// Whether a page of another site has a browser send this. Programs name no origin; a page that we
-/// served, also through a proxy that keeps the host, names ours.
-bool of_another_site(const http_request& request) {
-  const auto origin = request.header("origin");
-  if (!origin)
-    return false;
-  constexpr std::string_view mark = "://";
-  const auto at = origin->find(mark);
-  return at == std::string_view::npos
-         || origin->substr(at + mark.size()) != request.header("host").value_or(std::string_view{});
-}
-
 constexpr std::string_view operators_tag = "admin";
 
 } // namespace
@@ -121,12 +110,14 @@ task<void> dispatch(gateway_context& context, const http_request& request, excha
     if (!rest)
       continue;
     if (row.method == method) {
-      // There is no key that a browser would not have: whoever shows the operator a page could
-      // otherwise add models and drain nodes by it.
-      if (method != "GET" && row.tag == operators_tag && of_another_site(request)) {
+      // Whoever shows the operator a page could otherwise add models and drain nodes by it.
+      if (method != "GET" && row.tag == operators_tag
+          && of_another_site(request, context.config.sites)) {
         const api_error foreign{.status = 403,
                                 .code = "foreign_origin",
-                                .message = "pages of other sites may not command this cluster"};
+                                .message
+                                = "pages of other sites may not command this cluster; a name "
+                                  "of its own is told to it with --site"};
         co_await respond_error(out, foreign);
         co_return;
       }

@@ -3,18 +3,22 @@
 
 #include "gateway/connection.hpp"
 #include "gateway/context.hpp"
+#include "gateway/crowd.hpp"
 #include "gateway/listen.hpp"
 #include "gateway/log.hpp"
 #include "gateway/router.hpp"
+#include "links/admission.hpp"
+#include "links/channel.hpp"
+#include "links/essential.hpp"
 #include "links/task.hpp"
 
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/strand.hpp>
 
-#include <unordered_map>
+#include <map>
+#include <set>
 
 namespace consort::gateway {
 
@@ -29,13 +33,21 @@ struct server::state : std::enable_shared_from_this<server::state> {
   state(asio::io_context& on, server_config with, scheduler_port& to, attempt_resolver by,
         tcp::acceptor listening);
 
+  struct client {
+    std::shared_ptr<connection> one;
+    std::string address;
+    std::string key; ///< What that counts as.
+  };
+
   task<void> accept_loop();
-  task<void> serve(std::shared_ptr<connection> client);
+  task<void> await_place();
+  void make_room();
+  void admit(tcp::socket socket, const asio::ip::address& from);
   void begin_stop(std::function<void()> stopped);
   task<void> wait_for_clients(duration_us at_most);
   task<void> finish_stop();
   void hurry();
-  void ended(connection* client);
+  void ended(std::uint64_t number);
 
   asio::io_context& io;
   gateway_context context;
@@ -44,8 +56,11 @@ struct server::state : std::enable_shared_from_this<server::state> {
 
   asio::strand<asio::io_context::executor_type> strand;
   tcp::acceptor acceptor;
-  asio::steady_timer changed; ///< Rung when a connection ends or a stop is hurried.
-  std::unordered_map<connection*, std::shared_ptr<connection>> clients;
+  asio::steady_timer changed;              ///< Rung when a connection ends or a stop is hurried.
+  std::map<std::uint64_t, client> clients; ///< In order of arrival.
+  std::uint64_t arrived = 0;
+  std::set<std::uint64_t> leaving; ///< Asked to give way, not yet gone.
+  links::quiet_log crowded{limits::crowd_log_us};
   std::vector<std::function<void()>> stopped_calls;
   bool accepting = true;
   bool hurried = false;
@@ -66,40 +81,77 @@ server::state::state(asio::io_context& on, server_config with, scheduler_port& t
 
 task<void> server::state::accept_loop() {
   const auto self = shared_from_this();
+  tcp::endpoint peer; // As accept() has it: the peer may be gone before anybody asks its socket.
   while (accepting) {
-    // At the bound, clients wait in the kernel's queue until one of ours ends.
-    if (clients.size() >= context.config.limits.connections) {
-      changed.expires_at(steady_time::max());
-      co_await changed.async_wait(as_values);
-      continue;
-    }
     auto [failed, socket]
-        = co_await acceptor.async_accept(asio::make_strand(io.get_executor()), as_values);
+        = co_await acceptor.async_accept(asio::make_strand(io.get_executor()), peer, as_values);
     if (!accepting)
       break;
-    if (failed) {
+    if (failed) { // Most likely no descriptors are left.
       log().warn("accept failed: {}", failed.message());
+      make_room();
       changed.expires_after(microseconds(limits::accept_backoff_us));
       co_await changed.async_wait(as_values);
       continue;
     }
-    auto client = std::make_shared<connection>(tcp::socket(std::move(socket)),
-                                               context.config.limits, handle);
-    clients.emplace(client.get(), client);
-    asio::co_spawn(client->executor(), serve(client), asio::detached);
+    co_await await_place();
+    if (accepting)
+      admit(tcp::socket(std::move(socket)), peer.address());
   }
 }
 
-task<void> server::state::serve(std::shared_ptr<connection> client) {
-  const auto self = shared_from_this();
-  context.figures.connections(1);
-  co_await client->run();
-  context.figures.connections(-1);
-  asio::post(strand, [self, gone = std::move(client)] { self->ended(gone.get()); });
+/// At the bound one waits here, and the others in the kernel's queue, until one of ours ends.
+task<void> server::state::await_place() {
+  while (accepting && clients.size() >= context.config.limits.connections) {
+    if (leaving.empty())
+      make_room();
+    changed.expires_after(microseconds(limits::crowd_look_us));
+    const auto [woken] = co_await changed.async_wait(as_values);
+    if (!woken) // Whoever was asked has a request by now; another may be idle.
+      leaving.clear();
+  }
 }
 
-void server::state::ended(connection* client) {
-  clients.erase(client);
+/// Looking at all of them for each newcomer would be a newcomer's weapon: a few go at a time.
+void server::state::make_room() {
+  std::vector<guest> guests;
+  for (const auto& [number, entry] : clients)
+    guests.push_back({number, entry.key, entry.one->now(), entry.one->since_us()});
+  const auto chosen = who_gives_way(std::move(guests), clients.size() / limits::crowd_share + 1);
+  for (const auto number : chosen) {
+    leaving.insert(number);
+    clients.at(number).one->give_way();
+  }
+  if (chosen.empty())
+    return;
+  if (const auto left_out = crowded.may_log({}, links::steady_now_us()))
+    log().warn("no place is free: connections without a request make room, first one of {}; {} "
+               "more times since the last such line",
+               clients.at(chosen.front()).address, *left_out);
+}
+
+void server::state::admit(tcp::socket socket, const asio::ip::address& from) {
+  const auto number = ++arrived;
+  auto one = std::make_shared<connection>(std::move(socket), context.config.limits, handle);
+  clients.emplace(number, client{one, from.to_string(), links::admission::key_of(from)});
+  context.figures.connections(1);
+  // However it ends: a place that is not given back is lost for good, and a stop waits for it.
+  const auto done = [self = shared_from_this(), one, number](const std::exception_ptr& thrown) {
+    if (thrown) {
+      log().error("a connection ended by an exception");
+      one->close();
+    }
+    self->context.figures.connections(-1);
+    asio::post(self->strand, [self, number] { self->ended(number); });
+  };
+  asio::co_spawn(
+      one->executor(), [one] { return one->run(); }, done);
+}
+
+void server::state::ended(std::uint64_t number) {
+  clients.erase(number);
+  if (leaving.erase(number) > 0)
+    context.figures.displaced();
   changed.cancel();
 }
 
@@ -115,9 +167,9 @@ void server::state::begin_stop(std::function<void()> stopped) {
   acceptor.close(ignored);
   changed.cancel();
   log().info("stopping: {} connections open", clients.size());
-  for (const auto& [key, client] : clients)
-    client->drain();
-  asio::co_spawn(strand, finish_stop(), asio::detached);
+  for (const auto& [number, entry] : clients)
+    entry.one->drain();
+  asio::co_spawn(strand, finish_stop(), links::essential("the end of the HTTP server"));
 }
 
 task<void> server::state::wait_for_clients(duration_us at_most) {
@@ -132,12 +184,12 @@ task<void> server::state::finish_stop() {
   const auto self = shared_from_this();
   const auto& bounds = context.config.limits;
   co_await wait_for_clients(bounds.drain);
-  for (const auto& [key, client] : clients)
-    client->stop_request();
+  for (const auto& [number, entry] : clients)
+    entry.one->stop_request();
   hurried = false;
   co_await wait_for_clients(bounds.stop_grace);
-  for (const auto& [key, client] : clients)
-    client->close();
+  for (const auto& [number, entry] : clients)
+    entry.one->close();
   while (!clients.empty()) {
     changed.expires_at(steady_time::max());
     co_await changed.async_wait(as_values);
@@ -177,7 +229,8 @@ result<std::unique_ptr<server>> server::start(asio::io_context& io, server_confi
     if (const auto open = hub.lock())
       open->publish(happened);
   });
-  asio::co_spawn(shared->strand, shared->accept_loop(), asio::detached);
+  asio::co_spawn(shared->strand, shared->accept_loop(),
+                 links::essential("the loop that accepts HTTP connections"));
   std::unique_ptr<server> out(new server(std::move(shared)));
   log().info("listening on {}", out->url());
   return out;

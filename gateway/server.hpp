@@ -44,6 +44,9 @@ struct server_config {
   std::function<std::vector<process_figure>()> figures;
   /// Names that the link guard of this process holds off; empty where there is none.
   std::function<std::vector<links::held_peer>()> held_off;
+  /// Names of this gateway in the public name service, as a proxy before it keeps them: pages there
+  /// may command the cluster.
+  std::vector<std::string> sites;
 };
 
 /// Finds the data port of a ticket's node; null when it cannot be reached. Called on any thread;

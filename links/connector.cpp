@@ -3,6 +3,7 @@
 
 #include "links/call_gate.hpp"
 #include "links/dialler.hpp"
+#include "links/essential.hpp"
 #include "links/log.hpp"
 #include "messages/codec.hpp"
 
@@ -185,10 +186,7 @@ result<std::unique_ptr<connector>> connector::start(asio::io_context& io, connec
       = std::make_shared<shell>(io, std::move(options), std::move(on_up), std::move(on_down));
   asio::co_spawn(
       made->strand, [made] { return made->run(); },
-      [](const std::exception_ptr& thrown) {
-        if (thrown)
-          log().error("a connector ended by an exception");
-      });
+      essential("the loop that keeps a link to the scheduler"));
   return std::unique_ptr<connector>(new connector(made));
 }
 

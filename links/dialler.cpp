@@ -5,6 +5,8 @@
 #include "links/refusal.hpp"
 #include "links/tls_error.hpp"
 
+#include <algorithm>
+
 namespace consort::links {
 
 namespace asio = boost::asio;
@@ -24,15 +26,6 @@ std::optional<asio::ip::address> literal_of(const std::string& host) {
   return failed ? std::nullopt : std::optional(address);
 }
 
-/// What a lookup leaves behind for whoever still waits for it: the system's own cannot be stopped.
-struct lookup {
-  explicit lookup(const asio::any_io_executor& strand) : resolver(strand), arrived(strand) {}
-  tcp::resolver resolver;
-  asio::steady_timer arrived;
-  boost::system::error_code failed = asio::error::timed_out;
-  std::vector<tcp::endpoint> found;
-};
-
 } // namespace
 
 std::optional<error> check_target(const connector_options& options) {
@@ -48,19 +41,23 @@ std::optional<error> check_target(const connector_options& options) {
 }
 
 dialler::dialler(asio::any_io_executor strand, const connector_options& options)
-    : strand_(std::move(strand)), options_(options), limit_(strand_) {}
+    : strand_(std::move(strand)), options_(options), names_(strand_), limit_(strand_) {}
 
 void dialler::cut() {
   cut_ = true;
+  end_step();
+}
+
+void dialler::end_step() {
+  names_.cancel();
   if (stream_)
     stream_->cut();
 }
 
 void dialler::limit(duration_us span) {
   limit_.set(span, [weak = weak_from_this()] {
-    const auto self = weak.lock();
-    if (self && self->stream_)
-      self->stream_->cut();
+    if (const auto self = weak.lock())
+      self->end_step();
   });
 }
 
@@ -87,24 +84,16 @@ task<result<std::vector<dialler::endpoint>>> dialler::resolve() {
     endpoints.emplace_back(*literal, options_.port);
     co_return endpoints;
   }
-  const auto box = std::make_shared<lookup>(strand_);
-  box->arrived.expires_after(std::chrono::microseconds(options_.limits.resolve));
-  box->resolver.async_resolve(options_.host, std::to_string(options_.port),
-                              [box](auto failed, const tcp::resolver::results_type& found) {
-                                box->failed = failed;
-                                for (const auto& one : found)
-                                  if (box->found.size() < limits::endpoints_max)
-                                    box->found.push_back(one.endpoint());
-                                box->arrived.cancel();
-                              });
-  co_await box->arrived.async_wait(as_values);
-  box->resolver.cancel();
-  if (box->failed)
-    co_return later("no_such_host",
-                    "cannot look up " + options_.host + ": "
-                        + (box->failed == asio::error::timed_out ? std::string("no answer in time")
-                                                                 : box->failed.message()));
-  co_return box->found;
+  limit(options_.limits.resolve);
+  auto found = co_await names_.find(options_.host, options_.port);
+  limit_.clear();
+  if (found.failed)
+    co_return later("no_such_host", "cannot look up " + options_.host + ": "
+                                        + (found.failed == asio::error::operation_aborted
+                                               ? std::string("no answer in time")
+                                               : found.failed.message()));
+  found.ends.resize(std::min(found.ends.size(), limits::endpoints_max));
+  co_return std::move(found.ends);
 }
 
 task<result<std::shared_ptr<link_core>>> dialler::dial_endpoint(const endpoint& where) {

@@ -5,6 +5,7 @@
 
 #include "links/connector.hpp"
 #include "links/link_core.hpp"
+#include "links/lookup.hpp"
 #include "links/task.hpp"
 
 #include <vector>
@@ -32,9 +33,11 @@ private:
   task<result<std::shared_ptr<link_core>>> dial_endpoint(const endpoint& where);
   task<result<peer_identity>> shake_hands(const std::string& address);
   void limit(duration_us span);
+  void end_step();
 
   boost::asio::any_io_executor strand_;
   const connector_options& options_;
+  name_lookup names_;
   std::optional<channel> stream_;
   time_limit limit_;
   bool cut_ = false;

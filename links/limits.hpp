@@ -75,6 +75,8 @@ inline constexpr duration_us log_every_us = 60 * second_us; ///< Lines about one
 inline constexpr std::size_t addresses_max = 4'096;         ///< Remembered without a connection.
 
 // --- the connector ---
+inline constexpr std::size_t lookups_max
+    = 64; ///< Of names, at once in this process, those that hang and nobody waits for included.
 inline constexpr duration_us resolve_us = 5 * second_us;  ///< Name service.
 inline constexpr duration_us connect_us = 3 * second_us;  ///< TCP, each address of the name.
 inline constexpr std::size_t endpoints_max = 8;           ///< Addresses of one name that are tried.

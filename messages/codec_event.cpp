@@ -33,6 +33,7 @@ struct event_writer {
     lost.setLife(from.life.value);
     lost.setProcessEnded(from.process_ended);
     lost.setReason(out.sentence(from.reason));
+    lost.setForGood(from.for_good);
   }
 
   void operator()(const core::lease_renewed& from) {
@@ -267,6 +268,7 @@ core::node_lost take(wire::NodeLost::Reader from, incoming& in) {
   to.life = incarnation(from.getLife());
   to.process_ended = from.getProcessEnded();
   to.reason = in.text(from.getReason(), "node_lost.reason");
+  to.for_good = from.getForGood();
   return to;
 }
 

@@ -72,6 +72,7 @@ struct NodeLost {
   life @1 :UInt64;
   processEnded @2 :Bool;  # Sure that the process is gone; otherwise the lease decides.
   reason @3 :Text;
+  forGood @4 :Bool;  # It is not let in again as it is (its certificate is revoked).
 }
 
 struct NodeLife {

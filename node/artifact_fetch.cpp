@@ -5,7 +5,6 @@
 #include "node/file_digest.hpp"
 
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 
 #include <deque>
@@ -71,7 +70,11 @@ void artifact_fetcher::shared::begin_next() {
     // Posted, since co_spawn may begin at once and the lock is held.
     boost::asio::post(next.pull->executor(), [pull = next.pull, done] {
       boost::asio::co_spawn(
-          pull->executor(), [pull, done] { return pull->run(done); }, boost::asio::detached);
+          pull->executor(), [pull, done] { return pull->run(done); },
+          [done](const std::exception_ptr& thrown) {
+            if (thrown) // Its place among those that run would be lost for good.
+              done(error{recovery::bug, "internal", "a fetch ended by an exception"});
+          });
     });
   }
 }

@@ -70,10 +70,10 @@ artifact_pull::artifact_pull(std::shared_ptr<pull_means> means, fetch_request wa
     : means_(std::move(means)),
       wanted_(std::move(wanted)),
       strand_(asio::make_strand(means_->io)),
-      resolver_(strand_),
+      names_(strand_),
       deadline_(strand_,
                 [this] {
-                  resolver_.cancel();
+                  names_.cancel();
                   if (stream_)
                     stream_->cut();
                 }),
@@ -86,7 +86,7 @@ artifact_pull::artifact_pull(std::shared_ptr<pull_means> means, fetch_request wa
 void artifact_pull::cut() {
   cut_ = true;
   asio::post(strand_, [self = shared_from_this()] {
-    self->resolver_.cancel();
+    self->names_.cancel();
     self->pause_.cancel();
     if (self->stream_)
       self->stream_->cut();
@@ -147,14 +147,13 @@ task<artifact_pull::outcome> artifact_pull::connect() {
                        wanted_.address + " is not on this machine and there are no certificates"},
                       false};
   limit(means_->limits.connect);
-  const auto port = std::to_string(target->port);
-  const auto [unknown, found] = co_await resolver_.async_resolve(target->host, port, as_values);
-  if (unknown || cut_)
-    co_return broken(unknown.message());
+  const auto found = co_await names_.find(target->host, target->port);
+  if (found.failed || cut_)
+    co_return broken(found.failed.message());
   asio::ip::tcp::socket socket(strand_);
   stream_.emplace(std::move(socket));
   buffer_.clear();
-  const auto [refused, at] = co_await asio::async_connect(stream_->socket(), found, as_values);
+  const auto [refused, at] = co_await asio::async_connect(stream_->socket(), found.ends, as_values);
   if (refused || cut_)
     co_return broken(refused.message());
   if (!means_->credentials)

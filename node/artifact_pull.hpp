@@ -6,6 +6,7 @@
 
 #include "links/address.hpp"
 #include "links/data_stream.hpp"
+#include "links/lookup.hpp"
 #include "node/artifact_fetch.hpp"
 #include "node/disk_work.hpp"
 #include "node/process_group.hpp"
@@ -67,10 +68,10 @@ private:
   const fetch_request wanted_;
   const boost::asio::any_io_executor strand_;
   std::optional<links::data_stream> stream_;
-  boost::asio::ip::tcp::resolver resolver_;
+  links::name_lookup names_;
   links::moving_deadline deadline_;
   boost::asio::steady_timer pause_;
-  boost::beast::flat_buffer buffer_;
+  boost::beast::flat_buffer buffer_{limits::http_held_bytes_max};
   const std::chrono::steady_clock::time_point until_;
   std::atomic<bool> cut_ = false;
   artifact_record record_;  ///< As it will be stored.

@@ -3,11 +3,11 @@
 
 #include "links/address.hpp"
 #include "links/admission.hpp"
+#include "links/essential.hpp"
 #include "links/muted.hpp"
 #include "node/data_port_connection.hpp"
 
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/strand.hpp>
 
 #include <algorithm>
@@ -244,7 +244,8 @@ result<std::unique_ptr<data_port>> data_port::start(asio::io_context& io, data_p
   auto started
       = std::make_shared<shell>(std::move(shared), *std::move(acceptor), *std::move(address));
   asio::co_spawn(
-      started->strand, [started] { return started->accept_loop(); }, asio::detached);
+      started->strand, [started] { return started->accept_loop(); },
+      links::essential("the loop that accepts connections to the data port"));
   return std::unique_ptr<data_port>(new data_port(std::move(started)));
 }
 

@@ -85,7 +85,7 @@ private:
   std::function<void()> in_order_;
   links::moving_deadline deadline_;
   links::bell changed_; ///< Rung when there is something to look at.
-  boost::beast::flat_buffer buffer_;
+  boost::beast::flat_buffer buffer_{limits::http_held_bytes_max};
   std::atomic<state> state_ = state::unfinished;
   std::optional<result<links::peer_identity>> peer_; ///< None without TLS.
   std::unique_ptr<links::turnstile::turn> turn_;     ///< While it shakes hands.

@@ -147,6 +147,8 @@ inline constexpr duration_us data_head_us = 5 * second_us;   ///< First byte to 
 inline constexpr duration_us data_body_us = 30 * second_us;  ///< The whole body.
 inline constexpr duration_us data_stall_us = 15 * second_us; ///< A write that moves nothing.
 inline constexpr std::size_t data_head_bytes_max = 8 * 1024; ///< Request line and headers.
+inline constexpr std::size_t http_held_bytes_max
+    = 128 * 1024; ///< Of a message that comes: a head, extensions of one chunk, trailers.
 inline constexpr std::size_t data_linger_bytes_max = 32 * 1024 * 1024; ///< Read after a refusal.
 inline constexpr duration_us data_linger_us = 2 * second_us;
 inline constexpr std::size_t data_backlog_bytes_max

@@ -84,7 +84,8 @@ std::optional<ending> no_more(pass& p, const request_row& r, const failover& how
                        last);
   if (r.emitted > 0 && r.excluded.empty() && !possible_for(p.s, r))
     return gateway_502("not_resumable",
-                       "no device runs what began it, nor the same quantisation and template",
+                       "no device that it may use runs what began it, nor the same quantisation "
+                       "and template",
                        last);
   if (!possible_for(p.s, r) && p.now >= p.s.returning_until)
     return gateway_502("device_failed", "the device failed and no other could take over", last);

@@ -210,10 +210,14 @@ void check_withdrawn(pass& p, index at) {
   auto& device = p.s.devices[at];
   if (device.withdraw_at == 0 || device.withdraw_at > p.now)
     return;
-  device.withdraw_at = 0;
-  device.withdrawn = true;
-  match_selectors(p.s, at);
-  changed_statically(p.s);
+  withdraw_device(p.s, at);
+}
+
+void withdraw_device(core_state& s, index at) {
+  s.devices[at].withdraw_at = 0;
+  s.devices[at].withdrawn = true;
+  match_selectors(s, at);
+  changed_statically(s);
 }
 
 void lose_device(pass& p, index at, const std::string& why) {

@@ -47,6 +47,7 @@ void add_hardware(const core_state& s, hasher& into) {
     into.number(one.compiles);
     into.number(one.losses);
     into.number(one.trusted_at);
+    into.number(one.back_at);
   }
   for (const auto& [name, at] : s.device_names) {
     const auto& one = s.devices[at];

@@ -32,6 +32,7 @@ struct node_lost {
   incarnation life;
   bool process_ended = false;
   std::string reason;
+  bool for_good = false; ///< It is not let in again as it is: nobody waits for its devices.
 };
 /// An agent asked to be believed alive for another lease period.
 struct lease_renewed {

@@ -95,8 +95,10 @@ inline constexpr std::size_t endpoints_per_instance_max = 64;   ///< Data-parall
 inline constexpr duration_us flap_window_us = 300 * second_us; ///< Losses closer than that add up.
 inline constexpr duration_us flap_pause_min_us = 1 * second_us;
 inline constexpr duration_us flap_pause_max_us = 60 * second_us; ///< Before a flapping node works.
-inline constexpr std::uint32_t flaps_max = 1'000;                ///< Counted.
-inline constexpr std::int64_t slow_factor = 10; ///< Times its own model: the device is failing.
+inline constexpr duration_us flap_patience_us
+    = 2 * second_us; ///< Of that pause, where a model has no other node left.
+inline constexpr std::uint32_t flaps_max = 1'000; ///< Counted.
+inline constexpr std::int64_t slow_factor = 10;   ///< Times its own model: the device is failing.
 inline constexpr duration_us slow_after_us = 2 * second_us; ///< When it stays that slow so long.
 inline constexpr duration_us report_period_us = 250'000; ///< Gateways report progress that often.
 inline constexpr duration_us stall_floor_us = 3 * report_period_us; ///< Silence between tokens.

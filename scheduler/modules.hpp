@@ -15,6 +15,10 @@ void check_lease(pass& p, index node);
 void refresh_node(pass& p, index node);
 /// A hint that it may be gone: no new work, and silent attempts fail over.
 void suspect_node(pass& p, index node, const std::string& why);
+/// Whether it rests after several losses, and has rested long enough to be better than nobody.
+[[nodiscard]] bool may_be_called_back(const core_state& s, index node);
+/// Ends that rest for a model.
+void call_back(pass& p, index node, const std::string& model);
 /// The node that leads the instance.
 [[nodiscard]] inline index node_of(const core_state& s, const instance_row& one) {
   return s.devices[one.devices.front()].node;
@@ -52,6 +56,8 @@ void check_gateway(pass& p, index gateway);
 void lose_device(pass& p, index device, const std::string& why);
 /// Forgets a device that its node gave up, unless it is back by now.
 void check_withdrawn(pass& p, index device);
+/// The same at once: nobody waits for it.
+void withdraw_device(core_state& s, index device);
 /// Another process speaks for the device: what its predecessor did is not held against it.
 void forgive_device(core_state& s, index device);
 /// Recomputes what decisions read of everything led from the device.

@@ -30,14 +30,19 @@ index node_row(pass& p, const node_id& id) {
   return at;
 }
 
-/// A node that comes and goes is given work again only after a while that doubles.
+/// A node that comes and goes is given work again only after a while that doubles; sooner where
+/// nobody else is left, see call_back().
 void put_on_probation(pass& p, index at) {
   auto& node = p.s.nodes[at];
   if (node.losses < 2 || p.now - node.lost_at > limits::flap_window_us)
     return;
   const auto pause = backoff(limits::flap_pause_min_us, limits::flap_pause_max_us, node.losses - 2);
+  node.back_at = p.now;
   node.trusted_at = p.now + pause;
+  p.s.rests_until = std::max(p.s.rests_until, node.trusted_at);
   arm(p.s, node.trusted_at, timer_kind::trust, at);
+  if (pause > limits::flap_patience_us)
+    arm(p.s, p.now + limits::flap_patience_us, timer_kind::trust, at);
   p.tell(note::severity::warning, node.id.value,
          "was lost " + std::to_string(node.losses) + " times lately: takes work in "
              + format_duration(pause));
@@ -49,6 +54,20 @@ void refresh_node(pass& p, index at) {
   for (const auto device : p.s.nodes[at].devices)
     refresh_device(p.s, device);
   changed(p.s);
+}
+
+bool may_be_called_back(const core_state& s, index at) {
+  const auto& node = s.nodes[at];
+  return node.alive && !node.suspect && !node.stopped() && s.now < node.trusted_at
+         && s.now >= node.back_at + limits::flap_patience_us;
+}
+
+void call_back(pass& p, index at, const std::string& model) {
+  auto& node = p.s.nodes[at];
+  node.trusted_at = p.now;
+  p.tell(note::severity::warning, node.id.value,
+         "takes work before its pause is over: nobody else serves " + model);
+  refresh_node(p, at);
 }
 
 bool believed(const core_state& s, index node, incarnation life) {
@@ -101,6 +120,9 @@ void on(pass& p, const node_joined& e) {
 
 void on(pass& p, const node_lost& e) {
   const auto at = find(p.s.node_names, e.node.value);
+  if (e.for_good && at != none && p.s.nodes[at].life == e.life)
+    for (const auto device : p.s.nodes[at].devices)
+      withdraw_device(p.s, device);
   if (!believed(p.s, at, e.life))
     return;
   if (e.process_ended)

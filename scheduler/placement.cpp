@@ -163,6 +163,29 @@ void serve_waiting(pass& p, index at, index selector) {
   }
 }
 
+/// A node that was lost several times lately rests, but not while somebody waits whom nobody else
+/// serves or is about to: then the one that was lost least often takes work at once, one at a time,
+/// and with few sequences as whoever returns.
+void end_a_rest(pass& p, index at, index selector) {
+  auto& s = p.s;
+  auto& model = s.models[at];
+  if (p.now >= s.rests_until || serving_sequences(s, model, selector) > 0
+      || !outlook_of(s, at, selector, p.now).coming.empty())
+    return;
+  index best = none;
+  const auto order
+      = [&](index node) { return std::tuple(s.nodes[node].losses, s.nodes[node].trusted_at); };
+  for (const auto& by : model.options) {
+    const auto node = s.devices[by.device].node;
+    if (by.removed_by == filter_id::passed && s.selectors[selector].matches[by.device] != 0
+        && s.devices[by.device].present && may_be_called_back(s, node)
+        && (best == none || order(node) < order(best)))
+      best = node;
+  }
+  if (best != none)
+    call_back(p, best, model.spec.name.value);
+}
+
 /// A faster device that lacks only a load or an artifact gets it while slower ones serve.
 void warm_up(pass& p, index at, index selector) {
   auto& s = p.s;
@@ -375,9 +398,11 @@ void place(pass& p, index at) {
   model.waited_at = s.now;
   auto& waiting = s.placing;
   waiting_selectors(model, waiting);
-  for (const auto selector : waiting)
+  for (const auto selector : waiting) {
     if (!outlook_of(s, at, selector, p.now).prospects.empty())
       serve_waiting(p, at, selector);
+    end_a_rest(p, at, selector);
+  }
   if (world_changed)
     warm_up_asked(p, at);
   for (const auto selector : waiting) {

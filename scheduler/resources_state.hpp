@@ -36,6 +36,7 @@ struct node_state : held_row {
   std::uint32_t losses = 0; ///< In a row, each within limits::flap_window_us of the one before.
   time_us lost_at = 0;
   time_us trusted_at = 0; ///< Back after several: no work before.
+  time_us back_at = 0;    ///< Since when it waits for that.
 };
 
 struct device_state : held_row {

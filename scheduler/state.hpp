@@ -79,6 +79,7 @@ struct core_state {
   time_us taking_over_until = 0; ///< Before, nothing is loaded or built: others are still to tell
                                  ///< what they have.
   time_us returning_until = 0;   ///< Before, no request is called impossible: nodes still dial.
+  time_us rests_until = 0;       ///< Afterwards no node rests for its losses.
   hold_map holds_to_come;        ///< Of an earlier life, whose targets were not seen yet.
   std::uint64_t holds_version = 0;
   std::int64_t remote_left_micros = 0; ///< Of the hour's budget for REMOTE.

@@ -86,7 +86,7 @@ result<std::uint16_t> free_loopback_port(asio::io_context& io) {
 server_http::server_http(const asio::any_io_executor& strand, const server_address& at)
     : at_(at),
       stream_(asio::ip::tcp::socket(strand)),
-      resolver_(strand),
+      names_(strand),
       deadline_(strand, [this] { cut(); }) {
   parser_.header_limit(static_cast<std::uint32_t>(limits::server_head_bytes_max));
   parser_.body_limit(boost::none);
@@ -94,7 +94,7 @@ server_http::server_http(const asio::any_io_executor& strand, const server_addre
 
 void server_http::cut() {
   cut_ = true;
-  resolver_.cancel();
+  names_.cancel();
   stream_.cut();
 }
 
@@ -116,22 +116,13 @@ task<boost::system::error_code> server_http::connect() {
 
 /// TCP, by name or address.
 task<boost::system::error_code> server_http::reach() {
-  const auto port = std::to_string(at_.port);
-  boost::system::error_code no_address;
-  const auto literal = asio::ip::make_address(at_.host, no_address);
-  std::vector<asio::ip::tcp::endpoint> ends;
-  if (no_address) { // Names only: one that hangs holds up every other.
-    const auto [unknown, found] = co_await resolver_.async_resolve(at_.host, port, as_values);
-    if (unknown)
-      co_return unknown;
-    ends.assign(found.begin(), found.end());
-  } else {
-    ends.emplace_back(literal, at_.port);
-  }
+  const auto found = co_await names_.find(at_.host, at_.port);
+  if (found.failed)
+    co_return found.failed;
   // What cut() closed would be opened again.
   if (cut_)
     co_return asio::error::operation_aborted;
-  const auto [refused, end] = co_await asio::async_connect(stream_.socket(), ends, as_values);
+  const auto [refused, end] = co_await asio::async_connect(stream_.socket(), found.ends, as_values);
   if (cut_)
     cut();
   if (refused || cut_)

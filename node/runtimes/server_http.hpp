@@ -4,6 +4,7 @@
 /// piece. Used on one strand by one coroutine; cut() too. Every step has a limit.
 
 #include "links/data_stream.hpp"
+#include "links/lookup.hpp"
 #include "links/task.hpp"
 #include "node/limits.hpp"
 #include "scheduler/result.hpp"
@@ -69,9 +70,9 @@ private:
 
   const server_address& at_;
   links::data_stream stream_;
-  boost::asio::ip::tcp::resolver resolver_;
+  links::name_lookup names_;
   links::moving_deadline deadline_;
-  boost::beast::flat_buffer buffer_;
+  boost::beast::flat_buffer buffer_{limits::http_held_bytes_max};
   parser parser_;
   bool cut_ = false;
 };

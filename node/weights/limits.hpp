@@ -10,6 +10,8 @@ namespace consort::node::limits {
 
 inline constexpr std::size_t web_url_bytes_max = 4'096;
 inline constexpr std::size_t web_head_bytes_max = 64 * 1'024; ///< Signed addresses are long.
+inline constexpr std::size_t web_held_bytes_max
+    = 128 * 1'024; ///< Of an answer: its head, extensions of one chunk, trailers.
 inline constexpr std::size_t web_redirects_max = 5;
 inline constexpr std::size_t web_text_bytes_max = 8 * 1'024 * 1'024; ///< An answer kept whole.
 inline constexpr std::size_t web_piece_bytes = 256 * 1'024;          ///< Handed on at once.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/weights/web_client.hpp"
 
+#include "links/lookup.hpp"
 #include "links/task.hpp"
 
 #include <boost/asio/co_spawn.hpp>
@@ -19,6 +20,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 #include <vector>
 
 namespace consort::node {
@@ -74,13 +76,18 @@ private:
   }
 
   task<web_failure> connect(beast::tcp_stream& stream) {
-    asio::ip::tcp::resolver resolver(io_);
+    links::name_lookup names(io_.get_executor());
+    links::time_limit limit(io_.get_executor());
+    limit.set(means_.limits.connect, [&names] { names.cancel(); });
+    std::uint16_t port = 0;
+    std::from_chars(wanted_.url.port.data(), wanted_.url.port.data() + wanted_.url.port.size(),
+                    port);
+    const auto where = co_await names.find(wanted_.url.host, port);
+    limit.clear();
+    if (where.failed)
+      co_return unreachable(where.failed.message());
     stream.expires_after(std::chrono::microseconds(means_.limits.connect));
-    const auto [unknown, where]
-        = co_await resolver.async_resolve(wanted_.url.host, wanted_.url.port, as_values);
-    if (unknown)
-      co_return unreachable(unknown.message());
-    const auto [refused, at] = co_await stream.async_connect(where, as_values);
+    const auto [refused, at] = co_await stream.async_connect(where.ends, as_values);
     if (refused)
       co_return unreachable(refused.message());
     co_return std::nullopt;
@@ -147,7 +154,7 @@ private:
     const auto [unsent, sent] = co_await http::async_write(stream, ask, as_values);
     if (unsent)
       co_return unreachable(unsent.message());
-    beast::flat_buffer buffer;
+    beast::flat_buffer buffer(limits::web_held_bytes_max);
     http::response_parser<http::buffer_body> parser;
     parser.header_limit(static_cast<std::uint32_t>(limits::web_head_bytes_max));
     parser.body_limit(boost::none);

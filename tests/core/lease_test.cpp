@@ -201,6 +201,70 @@ TEST(Lease, EndedProcessFailsOverAtOnce) {
   EXPECT_EQ(t.expect<grant_ticket>().granted.node.value, "b");
 }
 
+// --- a node that is not let in again ---
+
+void revoke_node(core_fixture& t, const std::string& node) {
+  t.feed(node_lost{node_id{node}, t.life_of(node), true, "its certificate is revoked", true});
+}
+
+TEST(Lease, StreamsOfARevokedNodeGoOnElsewhereAtOnce) {
+  core_fixture t;
+  t.two_ready_nodes();
+  const auto first = start_one(t);
+  t.progress(first, 3);
+  revoke_node(t, first.granted.node.value);
+  EXPECT_EQ(t.take_all<drop_attempt>().size(), 1U);
+  const auto next = t.take_all<grant_ticket>();
+  ASSERT_EQ(next.size(), 1U);
+  EXPECT_NE(next[0].granted.node, first.granted.node);
+  EXPECT_TRUE(next[0].resumed);
+  t.drop_all();
+}
+
+/// Nothing else may serve them, and what they wait for does not come.
+TEST(Lease, WhatIsPinnedToARevokedNodeEndsAtOnce) {
+  core_fixture t;
+  t.two_ready_nodes();
+  t.submit("a/cpu0");
+  const auto streaming = t.expect<grant_ticket>();
+  t.start(streaming);
+  t.progress(streaming, 3);
+  t.submit("a/cpu0");
+  t.start(t.expect<grant_ticket>());
+  revoke_node(t, "a");
+  const auto ends = t.take_all<reject_request>();
+  ASSERT_EQ(ends.size(), 2U);
+  for (const auto& one : ends) {
+    EXPECT_EQ(one.http_status, 502U);
+    EXPECT_NE(one.reason.message.find("its certificate is revoked"), std::string::npos)
+        << one.reason.message;
+  }
+  t.drop_all();
+  t.submit("a/cpu0");
+  EXPECT_EQ(t.expect<reject_request>().http_status, 422U);
+  t.drop_all();
+  t.join("a", 12);
+  t.advertise(cpu_spec("a"));
+  t.drop_all();
+  t.submit("a/cpu0");
+  EXPECT_TRUE(t.take_all<reject_request>().empty()) << "with another certificate it is as before";
+  t.drop_all();
+}
+
+TEST(Lease, ARevocationThatComesAfterTheLossCountsToo) {
+  core_fixture t;
+  t.two_ready_nodes();
+  t.submit("a/cpu0");
+  t.start(t.expect<grant_ticket>());
+  t.feed(node_lost{node_id{"a"}, t.life_of("a"), true, "crashed"});
+  EXPECT_TRUE(t.take_all<reject_request>().empty()) << "it may come back";
+  t.feed(node_lost{node_id{"a"}, incarnation{99}, true, "its certificate is revoked", true});
+  EXPECT_TRUE(t.take_all<reject_request>().empty()) << "another life's";
+  revoke_node(t, "a");
+  EXPECT_EQ(t.take_all<reject_request>().size(), 1U);
+  t.drop_all();
+}
+
 TEST(Lease, ANewProcessIsNotBlamedForTheOld) {
   core_fixture t;
   t.two_ready_nodes();

@@ -249,13 +249,20 @@ void lose_and_return(core_fixture& t, std::uint64_t life) {
   t.advertise(cpu_spec("a"));
 }
 
+/// A model that keeps a replica is loaded on a node whenever that takes work.
+model_spec kept_story() {
+  auto made = story_spec();
+  made.replicas_min = 1;
+  return made;
+}
+
 TEST(Flapping, NodeIsGivenWorkAgainAfterAPauseThatDoubles) {
   core_fixture t;
   t.join("a");
   t.advertise(cpu_spec("a"));
-  t.declare(story_spec());
+  t.declare(kept_story());
+  t.drop_all();
   lose_and_return(t, 2);
-  t.submit();
   EXPECT_EQ(t.take_all<reserve_allocation>().size(), 1U) << "once is an accident";
   duration_us pause = limits::flap_pause_min_us;
   for (std::uint64_t life = 3; life < 6; ++life, pause *= 2) {
@@ -290,16 +297,113 @@ TEST(Flapping, PauseIsBounded) {
   core_fixture t;
   t.join("a");
   t.advertise(cpu_spec("a"));
-  t.declare(story_spec());
+  t.declare(kept_story());
   for (std::uint64_t life = 2; life < 30; ++life)
     lose_and_return(t, life);
-  t.submit();
+  t.drop_all();
   t.pass_time_renewing(limits::flap_pause_max_us - second, {"a"});
   EXPECT_TRUE(t.take_all<reserve_allocation>().empty());
   t.pass_time_renewing(2 * second, {"a"});
   t.drop_all();
-  t.submit();
   EXPECT_EQ(t.view().replicas.size(), 1U) << "it is loaded there again";
+  t.drop_all();
+}
+
+/// Lost so often that it would rest for eight seconds.
+void rest(core_fixture& t, const std::string& node, std::uint64_t losses = 5) {
+  t.join(node);
+  t.advertise(cpu_spec(node));
+  for (std::uint64_t life = 2; life < 2 + losses; ++life) {
+    t.feed(node_lost{node_id{node}, t.life_of(node), true, "crashed"});
+    t.drop_all();
+    t.join(node, life);
+    t.advertise(cpu_spec(node));
+  }
+  t.drop_all();
+}
+
+duration_us rest_of(core_fixture& t, const std::string& node) {
+  for (const auto& one : t.view().nodes)
+    if (one.node == node_id{node})
+      return one.held_off_us;
+  return -1;
+}
+
+TEST(Flapping, OneThatRestsIsBetterThanNobody) {
+  core_fixture t;
+  rest(t, "a");
+  t.declare(story_spec());
+  t.submit();
+  t.take_all<queue_notice>();
+  t.pass_time_renewing(limits::flap_patience_us - 1, {"a"});
+  EXPECT_TRUE(t.take_all<reserve_allocation>().empty());
+  EXPECT_GT(rest_of(t, "a"), 0);
+  t.pass_time(1);
+  EXPECT_TRUE(t.noted("a: takes work before its pause is over: nobody else serves storyteller"));
+  EXPECT_EQ(rest_of(t, "a"), 0);
+  t.take_all<queue_notice>();
+  t.finish_load();
+  EXPECT_EQ(t.take_all<grant_ticket>().size(), 1U);
+  t.drop_all();
+}
+
+TEST(Flapping, NobodyIsCalledBackWhomNobodyWaitsFor) {
+  core_fixture t;
+  rest(t, "a");
+  t.declare(kept_story());
+  t.pass_time_renewing(limits::flap_patience_us + second, {"a"});
+  EXPECT_GT(rest_of(t, "a"), 0);
+  EXPECT_TRUE(t.take_all<reserve_allocation>().empty());
+  t.drop_all();
+}
+
+TEST(Flapping, NobodyIsCalledBackWhileAnotherServesOrLoads) {
+  core_fixture t;
+  rest(t, "a");
+  t.join("b");
+  t.advertise(cpu_spec("b"));
+  t.declare(story_spec());
+  t.submit();
+  t.pass_time_renewing(limits::flap_patience_us + second, {"a", "b"});
+  EXPECT_GT(rest_of(t, "a"), 0) << "b loads it";
+  t.take_all<queue_notice>();
+  t.finish_load(1);
+  t.start(t.expect<grant_ticket>());
+  t.submit();
+  t.take_all<queue_notice>();
+  t.pass_time_renewing(second, {"a", "b"});
+  EXPECT_GT(rest_of(t, "a"), 0) << "b serves, busy as it is";
+  t.feed(node_lost{node_id{"b"}, t.life_of("b"), true, "crashed"});
+  EXPECT_EQ(rest_of(t, "a"), 0) << "nobody is left";
+  t.drop_all();
+}
+
+TEST(Flapping, OneAtATimeIsCalledBackTheLeastLostFirst) {
+  core_fixture t;
+  rest(t, "a", 6);
+  rest(t, "b", 5);
+  t.declare(story_spec());
+  for (int i = 0; i < 12; ++i)
+    t.submit();
+  t.pass_time_renewing(limits::flap_patience_us + second, {"a", "b"});
+  EXPECT_EQ(rest_of(t, "b"), 0);
+  EXPECT_GT(rest_of(t, "a"), 0) << "b loads it now";
+  t.take_all<queue_notice>();
+  t.finish_load(8);
+  EXPECT_EQ(t.take_all<grant_ticket>().size(), 8U / limits::ramp_share)
+      << "whoever returns is not given all that waits at once";
+  t.drop_all();
+}
+
+/// A stopped node was stopped by somebody who knows better.
+TEST(Flapping, WhoIsCordonedIsNotCalledBack) {
+  core_fixture t;
+  rest(t, "a");
+  t.declare(story_spec());
+  t.feed(drain_changed{"a", true, "", 0, hold_kind::cordon});
+  t.submit();
+  t.pass_time_renewing(limits::flap_patience_us + second, {"a"});
+  EXPECT_GT(rest_of(t, "a"), 0);
   t.drop_all();
 }
 

@@ -268,18 +268,6 @@ TEST_F(Connection, IdleOnesAreClosedQuietly) {
   EXPECT_EQ(client.read_all(), "");
 }
 
-TEST_F(Connection, OnesBeyondTheBoundWaitForTheirTurn) {
-  config_.limits.connections = 1;
-  start();
-  auto first = std::make_unique<http_client>(http_port());
-  EXPECT_EQ(first->get("/healthz").status, 200);
-  http_client second(http_port());
-  second.send(http_client::request("GET", "/healthz"));
-  EXPECT_EQ(first->get("/healthz").status, 200) << "the first is still served";
-  first.reset();
-  EXPECT_EQ(second.read_answer().status, 200);
-}
-
 TEST_F(Connection, Http10GetsItsAnswerAndTheEnd) {
   start();
   http_client client(http_port());

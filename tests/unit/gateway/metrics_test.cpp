@@ -29,7 +29,8 @@ TEST(Metrics, NamesAreThoseThatDashboardsExpect) {
         "consort_requests_total{outcome=\"finished\"} 1",
         "consort_requests_total{outcome=\"invalid\"} 0",
         "consort_attempts_total{reason=\"failed\"} 1", "consort_requests_running 0",
-        "consort_requests_waiting 0", "consort_http_connections 0"})
+        "consort_requests_waiting 0", "consort_http_connections 0",
+        "consort_http_connections_displaced_total 0"})
     EXPECT_TRUE(has(text, line)) << line << "\n" << text;
   EXPECT_TRUE(has(text, "consort_tokens_total{kind=\"completion\",model=\"m\"} 3")) << text;
 }

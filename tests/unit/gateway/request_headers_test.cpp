@@ -43,6 +43,18 @@ TEST(RequestHeaders, ReadsEveryOne) {
   EXPECT_TRUE(got.hedge);
 }
 
+/// A proxy that adds a tenant behind the one that its client claims must not lose to it.
+TEST(RequestHeaders, OnesGivenTwiceAreRefused) {
+  for (const auto* name : {"x-consort-tenant", "x-consort-device", "x-consort-priority",
+                           "x-consort-wait", "x-consort-labels", "session-id"}) {
+    const auto got = read({{name, "1s"}, {"x-other", "1"}, {name, "1s"}});
+    const auto* failure = std::get_if<api_error>(&got);
+    ASSERT_NE(failure, nullptr) << name;
+    EXPECT_EQ(failure->status, 400U);
+    EXPECT_TRUE(failure->message.ends_with(" must be given once")) << failure->message;
+  }
+}
+
 TEST(RequestHeaders, TakesTheSessionHeadersOfOthersToo) {
   EXPECT_EQ(std::get<request_options>(read({{"session-id", "z"}})).session, "z");
   EXPECT_EQ(

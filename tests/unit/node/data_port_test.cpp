@@ -168,6 +168,9 @@ TEST_F(DataPort, RefusesWhatItDoesNotServeAndCloses) {
                             + 1)
            + "\r\n\r\n",
        413, "body_too_large"},
+      {"POST /v1/attempts HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2;"
+           + std::string(limits::http_held_bytes_max + 4'096, 'a'),
+       400, "malformed_http"},
   };
   start();
   for (const auto& [request, status, code] : cases) {
