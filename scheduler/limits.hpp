@@ -186,6 +186,8 @@ inline constexpr duration_us load_guess_us = 2 * second_us;   ///< When the spec
 inline constexpr std::size_t artifacts_max = 100'000;         ///< Keys remembered.
 inline constexpr std::int64_t scale_up_pm
     = 250; ///< Waiting, of the sequences that serve them, before another replica loads.
+inline constexpr std::uint32_t newer_builds_max
+    = 3; ///< Tries, in a row, of an engine that nobody asked for beside the older that serves.
 inline constexpr std::uint32_t lost_rebuilds_max = 1; ///< Of one key after its copies went bad.
 
 // --- learning ---
