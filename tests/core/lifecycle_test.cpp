@@ -419,9 +419,11 @@ TEST(Withdrawal, WhatANodeDoesNotNameAfterItsRestartGoes) {
   core_fixture t;
   two_cpus(t);
   t.submit("local/cpu1");
+  t.take_all<queue_notice>();
   t.finish_load();
   t.drop_all();
   t.feed(node_lost{node_id{"local"}, t.life_of("local"), true, "stopped"});
+  t.drop_all();
   t.join("local", 2);
   t.advertise(cpu_spec("local", 0));
   t.drop_all();
