@@ -5,6 +5,8 @@
 #include "cli/config.hpp"
 #include "cli/plugin_trial.hpp"
 #include "cli/table.hpp"
+#include "node/child_process.hpp"
+#include "node/placeholders.hpp"
 #include "node/plugin_json.hpp"
 #include "node/probe_answer.hpp"
 
@@ -15,6 +17,7 @@
 #include <fstream>
 #include <iterator>
 #include <ostream>
+#include <set>
 
 namespace consort::cli {
 
@@ -113,6 +116,32 @@ void check_fixtures(report& out, const node::plugin_document& document, const fs
   }
 }
 
+/// A tool of the plugin's own that lost its mode is a fault of the folder, wherever it is looked
+/// at.
+void check_modes(report& out, const node::plugin_document& document, const std::string& folder) {
+  std::set<std::string> programs;
+  const auto add = [&](const std::vector<std::string>& command) {
+    if (!command.empty())
+      programs.insert(node::replace_placeholders(command.front(), {{"plugin", folder}}));
+  };
+  add(document.probe.command);
+  if (document.telemetry)
+    add(document.telemetry->command);
+  for (const auto& query : document.telemetry_also)
+    add(query.command);
+  for (const auto& build : document.builds) {
+    add(build.command);
+    add(build.version_command);
+  }
+  if (!document.runtime.server.container) // Its command is a path in the image.
+    add(document.runtime.server.command);
+  if (document.runtime.cache)
+    add(document.runtime.cache->version_command);
+  for (const auto& program : programs)
+    if (const auto wrong = node::no_executable(program, folder); !wrong.empty())
+      out.fail("tool", wrong);
+}
+
 void check_tools(report& out, node::json_plugin& plugin, const std::vector<device_spec>& devices) {
   if (plugin.metadata().engine)
     out.skip("telemetry", "its devices' own plugins read them");
@@ -127,7 +156,10 @@ void check_tools(report& out, node::json_plugin& plugin, const std::vector<devic
   if (builds.empty())
     return;
   const auto tools = plugin.toolchains();
-  if (tools.empty())
+  const auto faults = plugin.compiler_faults();
+  for (const auto& fault : faults)
+    out.fail("compiler", fault);
+  if (tools.empty() && faults.empty())
     out.skip("compiler", builds.front().profile.compiler + " is not on this host");
   for (const auto& profile : tools)
     out.pass("compiler", profile.compiler + " " + profile.compiler_version + " for "
@@ -173,8 +205,12 @@ exit_code check_plugin(context& env, const plugin_check_flags& flags) {
   const auto& about = plugin.metadata();
   out.pass("plugin.json", about.name + " " + about.version + " (" + about.vendor + ")");
   check_fixtures(out, plugin.document(), folder);
+  check_modes(out, plugin.document(), folder);
   if (const auto there = plugin.available(); !there) {
-    out.skip("available", there.failure().message);
+    if (there.failure().code == "tool_unusable")
+      out.fail("available", there.failure().message);
+    else
+      out.skip("available", there.failure().message);
     out.show(env);
     return out.failed() ? exit_code::failed : exit_code::done;
   }

@@ -107,7 +107,7 @@ json_plugin::json_plugin(plugin_document document, std::string folder,
 
 /// A build by the vendor's shared object is one by our own program, which loads it.
 void json_plugin::run_in_host(build_rule& rule) const {
-  const auto path = rule.library.starts_with('/') ? rule.library : folder_ + "/" + rule.library;
+  const auto path = path_of(rule.library);
   rule.command = library_build_command(environment_.executable, path, rule.library_config);
   rule.version_command = library_version_command(environment_.executable, path);
   const std::string mark = build_line_mark;
@@ -131,7 +131,7 @@ result<done> json_plugin::available() {
   compilers_.clear();
   cache_version_.reset();
   std::string missing;
-  bool any = false;
+  bool any = false, fault = false;
   for (const auto& test : document_.available.tests) {
     const bool here = there(test);
     any = any || here;
@@ -141,14 +141,17 @@ result<done> json_plugin::available() {
                  + test.name;
     const bool program = test.what == availability_test::kind::command;
     if (const auto wrong = program && !here ? no_executable(test.name, folder_) : "";
-        !wrong.empty())
+        !wrong.empty()) {
       missing += " (" + wrong + ")";
+      fault = true;
+    }
   }
   const bool good
       = document_.available.tests.empty() || (document_.available.any ? any : missing.empty());
   if (good)
     return done{};
-  return error{recovery::retry_later, "not_available", "not on this host: " + missing};
+  return error{recovery::retry_later, fault ? "tool_unusable" : "not_available",
+               "not on this host: " + missing};
 }
 
 result<std::string> json_plugin::listen(const tool_query& query) {
@@ -267,9 +270,12 @@ std::string json_plugin::missing_library() const {
   return exists(path) ? std::string() : path;
 }
 
-std::string json_plugin::library_path() const {
-  const auto& library = document_.runtime.library;
+std::string json_plugin::path_of(const std::string& library) const {
   return library.starts_with('/') ? library : folder_ + "/" + library;
+}
+
+std::string json_plugin::library_path() const {
+  return path_of(document_.runtime.library);
 }
 
 void json_plugin::choose_profiles(device_spec& device) {
@@ -411,6 +417,10 @@ const json_plugin::known_compiler& json_plugin::compiler(std::size_t rule) {
   const auto program = replace_placeholders(build.command.front(), {{"plugin", folder_}});
   found.installed = !find_program(program, folder_).empty();
   found.version = build.profile.compiler_version;
+  if (!found.installed)
+    found.fault = no_executable(program, folder_);
+  if (build.interface == build_interface::c_abi && !exists(path_of(build.library)))
+    found.installed = false; // Our own program stands in for it.
   if (!found.installed || build.version_command.empty())
     return found;
   const auto end = run_tool(build.version_command, folder_, limits::plugin_call_us_max);
@@ -418,7 +428,21 @@ const json_plugin::known_compiler& json_plugin::compiler(std::size_t rule) {
   found.installed = end && end->ok();
   if (found.installed)
     found.version = find_version(end->out.text.empty() ? end->err.text : end->out.text);
+  else
+    found.fault = end ? build.profile.compiler + " does not say its version: "
+                            + build.version_command.front() + " " + describe_exit(*end) + ": "
+                            + last_line(end->err.tail.empty() ? end->out.tail : end->err.tail)
+                      : end.failure().message;
   return found;
+}
+
+std::vector<std::string> json_plugin::compiler_faults() {
+  std::vector<std::string> faults;
+  for (std::size_t at = 0; at < document_.builds.size(); ++at)
+    if (auto fault = compiler(at).fault;
+        !fault.empty() && std::find(faults.begin(), faults.end(), fault) == faults.end())
+      faults.push_back(std::move(fault));
+  return faults;
 }
 
 build_profile json_plugin::effective_profile(std::size_t rule) {

@@ -44,11 +44,14 @@ public:
   [[nodiscard]] runtime* device_runtime() override;
 
   [[nodiscard]] const plugin_document& document() const { return document_; }
+  /// Of compilers that are on this host and cannot be used: why.
+  [[nodiscard]] std::vector<std::string> compiler_faults();
 
 private:
   struct known_compiler {
     bool installed = false;
     std::string version; ///< First version-looking word of version_command; empty = unknown.
+    std::string fault;   ///< Why it cannot be used although it is there; empty = it can, or is not.
   };
 
   void run_in_host(build_rule& rule) const;
@@ -65,6 +68,7 @@ private:
   [[nodiscard]] device_spec describe(const std::map<std::string, std::string>& fields,
                                      std::map<std::string, std::string> attributes);
   [[nodiscard]] const model_sheet* sheet_for(const std::string& model) const;
+  [[nodiscard]] std::string path_of(const std::string& library) const;
   [[nodiscard]] std::string library_path() const;
   [[nodiscard]] std::string missing_library() const; ///< Its path; empty = it is there.
   void choose_profiles(device_spec& device);

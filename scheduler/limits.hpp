@@ -36,6 +36,9 @@ inline constexpr duration_us lease_us = 3 * second_us;
 inline constexpr duration_us queue_timeout_us = 60 * second_us;
 inline constexpr duration_us withdraw_grace_us
     = 2 * second_us; ///< For a device of a plugin that is read anew to be back.
+inline constexpr duration_us rejoin_grace_us
+    = 20 * second_us; ///< For a device of a node that began anew to be named: its tool is asked
+                      ///< twice more when it fails at first.
 inline constexpr duration_us drain_wait_max_us = 24 * 3600 * second_us; ///< Before work is moved.
 inline constexpr duration_us ticket_us = 10 * second_us; ///< A ticket not opened by then is void.
 inline constexpr duration_us load_timeout_us = 600 * second_us; ///< Unless its plugin says longer.
@@ -185,6 +188,8 @@ inline constexpr duration_us load_guess_us = 2 * second_us;   ///< When the spec
 inline constexpr std::size_t artifacts_max = 100'000;         ///< Keys remembered.
 inline constexpr std::int64_t scale_up_pm
     = 250; ///< Waiting, of the sequences that serve them, before another replica loads.
+inline constexpr std::uint32_t newer_builds_max
+    = 3; ///< Tries, in a row, of an engine that nobody asked for beside the older that serves.
 inline constexpr std::uint32_t lost_rebuilds_max = 1; ///< Of one key after its copies went bad.
 
 // --- learning ---

@@ -118,6 +118,10 @@ void supersede(pass& p, index model);
 /// What runs another engine than its device names now, once that one is there, is of a former
 /// version as well. Requires: the options are fresh.
 void supersede_engines(pass& p, index model);
+/// Builds the engine of the compiler that a device names now beside the older one that serves
+/// there: one build at a time for each target, and never again after one that would repeat its
+/// failure. Requires: the options are fresh.
+void build_newer_engines(pass& p, index model);
 /// The next step of replacing the former version, if there is one.
 void roll_out(pass& p, index model);
 

@@ -50,6 +50,22 @@ void put_on_probation(pass& p, index at) {
 
 } // namespace
 
+namespace {
+
+/// Its devices are to be named again: one whose plugin went while it was down never is.
+void await_devices(pass& p, const node_state& node) {
+  for (const auto at : node.devices) {
+    forgive_device(p.s, at);
+    auto& device = p.s.devices[at];
+    if (device.withdrawn)
+      continue;
+    device.withdraw_at = p.now + limits::rejoin_grace_us;
+    arm(p.s, device.withdraw_at, timer_kind::withdraw, at);
+  }
+}
+
+} // namespace
+
 void refresh_node(pass& p, index at) {
   for (const auto device : p.s.nodes[at].devices)
     refresh_device(p.s, device);
@@ -96,8 +112,7 @@ void on(pass& p, const node_joined& e) {
   node.suspect = false;
   if (!node.alive) {
     node.alive = true;
-    for (const auto device : node.devices)
-      forgive_device(p.s, device);
+    await_devices(p, node);
     node.lease_until = 0;
     node.life = e.life;
     node.lease_epoch = epoch{++p.s.next_epoch};
@@ -184,8 +199,10 @@ void lose_node(pass& p, index at, const std::string& why) {
   node.losses = again ? std::min(node.losses + 1, limits::flaps_max) : 1;
   node.lost_at = p.now;
   p.tell(note::severity::warning, node.id.value, "node is down: " + why);
-  for (const auto device : node.devices)
+  for (const auto device : node.devices) {
     lose_device(p, device, "node " + node.id.value + " is down: " + why);
+    p.s.devices[device].withdraw_at = 0; // Whether it is gone is known when the node is back.
+  }
   forget_artifacts_of(p, at, why);
   changed_statically(p.s);
 }

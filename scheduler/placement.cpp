@@ -392,6 +392,7 @@ void place(pass& p, index at) {
     roll_out(p, at);
     keep_replicas(p, at);
     build_ordered(p, at);
+    build_newer_engines(p, at);
   }
   if (!world_changed && waited_lately(s, model))
     return arm(s, model.waited_at + limits::pace_us, timer_kind::model, at);

@@ -43,9 +43,9 @@ struct device_state : held_row {
   device_spec spec;
   index node = none;
   bool present = false; ///< Advertised by the node's current life.
-  /// Its node said that it has it no more (its plugin went, a partition was made anew), and not
-  /// that it is back, until `withdraw_at`: nobody is told of it before it is advertised again. A
-  /// device of a node that is away is only lost.
+  /// Its node said that it has it no more (its plugin went, a partition was made anew), or began
+  /// anew without it, and did not name it until `withdraw_at`: nobody is told of it before it is
+  /// advertised again. A device of a node that is away is only lost.
   bool withdrawn = false;
   time_us withdraw_at = 0; ///< 0 = its node has it, or is away.
   device_reading reading;

@@ -3,7 +3,7 @@
 // serves until as much of the new one is ready, one replica for another. Declared as before, it is
 // back at once. An engine is replaced only where the device's plugin names its key no more, or
 // where its node holds another of the same key: never because another became obtainable for a
-// while.
+// while. An engine of a newer compiler is built for that by itself, beside the one that serves.
 #include "scheduler/modules.hpp"
 #include "scheduler/weights.hpp"
 
@@ -132,10 +132,9 @@ bool outdated_engine(const core_state& s, const instance_row& one, const option&
   });
 }
 
-/// The ready replica led from the option's device that is to be replaced by what it names; none.
-index outdated_on(const core_state& s, index at, const option& by) {
+/// The ready replica led from the option's device that runs an engine where the option names one.
+index engine_on(const core_state& s, index at, const option& by) {
   if (by.removed_by != filter_id::passed || by.artifact == none
-      || s.artifacts[by.artifact].copies.empty()
       || is_weights(s.artifacts[by.artifact].key.profile))
     return none;
   const auto each = instance_on(s, at, by.device);
@@ -144,7 +143,58 @@ index outdated_on(const core_state& s, index at, const option& by) {
   const auto& one = s.instances[each];
   const bool alike = one.state == instance_state::ready && one.devices.front() == by.device
                      && one.variant == by.variant && runs_engine(s, one);
-  return alike && outdated_engine(s, one, by) ? each : none;
+  return alike ? each : none;
+}
+
+/// The same that is to be replaced by what the option names; none.
+index outdated_on(const core_state& s, index at, const option& by) {
+  const auto each = engine_on(s, at, by);
+  const bool outdated = each != none && !s.artifacts[by.artifact].copies.empty()
+                        && outdated_engine(s, s.instances[each], by);
+  return outdated ? each : none;
+}
+
+bool other_version(const artifact_key& left, artifact_key right) {
+  right.profile.compiler_version = left.profile.compiler_version;
+  return left == right;
+}
+
+/// Whether a node tells of what the instance runs under the key of another version of its compiler
+/// as well: somebody went back to it, and knows why.
+bool gone_back(const core_state& s, const instance_row& one) {
+  const auto& own = s.artifacts[one.artifact].key;
+  std::uint32_t keys = 0;
+  for (const auto& [key, at] : s.artifact_keys)
+    keys += other_version(own, key)
+                    && std::any_of(s.artifacts[at].copies.begin(), s.artifacts[at].copies.end(),
+                                   [&](const artifact_copy& copy) {
+                                     return copy.record.content == one.content;
+                                   })
+                ? 1
+                : 0;
+  return keys > 1;
+}
+
+/// Whether what the option names is to be built beside what serves on its device: its compiler is
+/// another version of the one that built this.
+bool newer_wanted(const core_state& s, index at, const option& by) {
+  const auto each = engine_on(s, at, by);
+  if (each == none || !takes_work(s, by.device))
+    return false;
+  const auto& one = s.instances[each];
+  const auto& entry = s.artifacts[by.artifact];
+  return one.artifact != none && one.artifact != by.artifact && entry.copies.empty()
+         && !entry.building && entry.failures < limits::newer_builds_max
+         && other_version(s.artifacts[one.artifact].key, entry.key)
+         && !names_engine(s, by.device, one) && !gone_back(s, one);
+}
+
+/// What takes an hour of a machine that serves is not done for every model at once.
+bool target_busy(const core_state& s, const build_profile& by) {
+  return std::any_of(s.compiles.begin(), s.compiles.end(), [&](const auto& one) {
+    const auto& other = s.artifacts[one.second.artifact].key.profile;
+    return other.target == by.target && other.compiler == by.compiler;
+  });
 }
 
 /// The device does not name the engine that was to replace others, or not any more: what runs there
@@ -237,6 +287,16 @@ void supersede_engines(pass& p, index at) {
          "another engine by " + profile.compiler + " " + profile.compiler_version
              + " is there: " + std::to_string(old) + " replica(s) serve on until it is loaded");
   changed(s);
+}
+
+void build_newer_engines(pass& p, index at) {
+  auto& s = p.s;
+  // What a build changes may make the options anew.
+  for (std::size_t each = 0; each < s.models[at].options.size(); ++each) {
+    const auto by = s.models[at].options[each];
+    if (newer_wanted(s, at, by) && !target_busy(s, s.artifacts[by.artifact].key.profile))
+      ensure_built(p, by.artifact, at, s.devices[by.device].node);
+  }
 }
 
 void roll_out(pass& p, index at) {

@@ -100,21 +100,117 @@ TEST(EngineRollout, TheOlderServesUntilTheNewerIsLoaded) {
   expect_settled(t, "c");
 }
 
-TEST(EngineRollout, BeginsWithABuildThatWasAskedFor) {
+TEST(EngineRollout, BuildsWhatANewerCompilerMakesByItself) {
   core_fixture t;
   engines_serve(t);
   t.join("b", 2, {profile_by("2")});
   name_version(t, "2");
-  t.feed(compile_requested{model_name{"storyteller"}, "npu"});
   const auto order = t.expect<start_compile>();
   EXPECT_EQ(order.key.profile.compiler_version, "2");
-  t.expect_empty();
+  t.feed(compile_requested{model_name{"storyteller"}, "npu"});
+  t.expect_empty(); // Whoever asks for the same has it.
+  EXPECT_EQ(engine_that_serves(t), "b");
   t.compiled(order);
   EXPECT_EQ(t.expect<fetch_artifact>().node.value, "a");
   EXPECT_EQ(engine_that_serves(t), "b");
   engine_found(t, engine_by("2", 'c'));
   t.finish_load();
   t.expect<unload_replica>();
+}
+
+/// Where the compiler is on the serving node itself, as after a reload of its plugin.
+TEST(EngineRollout, WithoutTheNewerCompilerAnywhereNothingIsBuilt) {
+  core_fixture t;
+  engines_serve(t);
+  name_version(t, "2");
+  t.expect_empty();
+  t.join("a", 1, {profile_by("2")});
+  EXPECT_EQ(t.expect<start_compile>().node.value, "a");
+}
+
+TEST(EngineRollout, BuildsOneNewerEngineOfATargetAtATime) {
+  core_fixture t;
+  engines_serve(t);
+  auto other = story_spec("other");
+  other.replicas_min = 1;
+  auto record = engine_by("1", 'e');
+  record.key.binds = other.variants[0].content.value;
+  engine_found(t, record);
+  t.declare(other);
+  t.finish_load();
+  t.join("b", 2, {profile_by("2")});
+  name_version(t, "2");
+  const auto first = t.expect<start_compile>();
+  t.expect_empty();
+  t.compiled(first);
+  t.expect<fetch_artifact>();
+  const auto second = t.expect<start_compile>();
+  EXPECT_NE(second.model, first.model);
+  t.drop_all();
+}
+
+void fails_to_build(core_fixture& t, const start_compile& order, recovery how) {
+  t.feed(compile_failed{
+      order.compile, t.life_of(order.node.value), {how, "compiler_failed", "exited with 3"}});
+}
+
+TEST(EngineRollout, ANewerCompilerThatRefusesTheModelIsNotAskedAgain) {
+  core_fixture t;
+  engines_serve(t);
+  t.join("b", 2, {profile_by("2")});
+  name_version(t, "2");
+  fails_to_build(t, t.expect<start_compile>(), recovery::refuse);
+  t.pass_time_renewing(600 * second, {"a", "b"});
+  t.expect_empty();
+  EXPECT_EQ(engine_that_serves(t), "b");
+}
+
+TEST(EngineRollout, ANewerCompilerThatFailsIsAskedAFewTimesOnly) {
+  core_fixture t;
+  engines_serve(t);
+  t.join("b", 2, {profile_by("2")});
+  name_version(t, "2");
+  for (std::uint32_t tries = 0; tries < limits::newer_builds_max; ++tries) {
+    fails_to_build(t, t.expect<start_compile>(), recovery::retry_later);
+    t.expect_empty(); // Not at once.
+    t.pass_time_renewing(limits::build_backoff_min_us << tries, {"a", "b"});
+  }
+  t.pass_time_renewing(2 * limits::build_backoff_max_us, {"a", "b"});
+  t.expect_empty();
+  EXPECT_EQ(engine_that_serves(t), "b");
+}
+
+TEST(EngineRollout, NothingIsBuiltForADeviceThatIsHeld) {
+  core_fixture t;
+  engines_serve(t);
+  t.join("b", 2, {profile_by("2")});
+  drain_changed held{"a/npu0", true, "its fan is changed", 0, hold_kind::cordon};
+  t.feed(held);
+  name_version(t, "2");
+  t.expect_empty();
+  held.draining = false;
+  t.feed(held);
+  t.expect<start_compile>();
+}
+
+/// Whoever went back to an older engine says when to try a newer one.
+TEST(EngineRollout, AfterARollbackAYetNewerOneIsBuiltOnlyWhenAskedFor) {
+  core_fixture t;
+  engines_serve(t);
+  name_version(t, "2");
+  engine_found(t, engine_by("2", 'c'));
+  t.finish_load();
+  unloaded(t, t.expect<unload_replica>());
+  engine_found(t, engine_by("1", 'b'));
+  engine_found(t, engine_by("2", 'b'));
+  t.finish_load();
+  unloaded(t, t.expect<unload_replica>());
+  t.join("b", 2, {profile_by("3")});
+  name_version(t, "3");
+  t.expect_empty();
+  EXPECT_EQ(engine_that_serves(t), "b");
+  t.feed(compile_requested{model_name{"storyteller"}, "npu"});
+  EXPECT_EQ(t.expect<start_compile>().key.profile.compiler_version, "3");
 }
 
 TEST(EngineRollout, AnotherOfTheSameKeyInTheStoreReplacesWhatRuns) {

@@ -414,6 +414,57 @@ TEST(Withdrawal, DevicesOfANodeThatIsAwayAreOnlyLost) {
   t.drop_all();
 }
 
+/// Its plugin's folder was removed while the agent was down.
+TEST(Withdrawal, WhatANodeDoesNotNameAfterItsRestartGoes) {
+  core_fixture t;
+  two_cpus(t);
+  t.submit("local/cpu1");
+  t.take_all<queue_notice>();
+  t.finish_load();
+  t.drop_all();
+  t.feed(node_lost{node_id{"local"}, t.life_of("local"), true, "stopped"});
+  t.drop_all();
+  t.join("local", 2);
+  t.advertise(cpu_spec("local", 0));
+  t.drop_all();
+  t.pass_time_renewing(limits::rejoin_grace_us - second);
+  EXPECT_EQ(t.view().devices.size(), 2U) << "its tool may be slow";
+  t.pass_time_renewing(second);
+  ASSERT_EQ(t.view().devices.size(), 1U);
+  EXPECT_EQ(t.view().devices.at(0).spec.id.value, "local/cpu0");
+  EXPECT_TRUE(t.view().devices.at(0).alive);
+  t.drop_all();
+  t.submit("local/cpu1");
+  EXPECT_EQ(t.expect<reject_request>().http_status, 422);
+  t.drop_all();
+}
+
+TEST(Withdrawal, ADeviceThatIsNamedLateAfterARestartStays) {
+  core_fixture t;
+  two_cpus(t);
+  t.feed(node_lost{node_id{"local"}, t.life_of("local"), true, "stopped"});
+  t.join("local", 2);
+  t.advertise(cpu_spec("local", 0));
+  t.pass_time_renewing(limits::rejoin_grace_us / 2);
+  t.advertise(cpu_spec("local", 1));
+  t.pass_time_renewing(2 * limits::rejoin_grace_us);
+  EXPECT_EQ(t.view().devices.size(), 2U);
+  t.drop_all();
+}
+
+TEST(Withdrawal, ANodeThatIsLostBeforeItNamedThemTakesNoneOfThem) {
+  core_fixture t;
+  two_cpus(t);
+  for (std::uint64_t life = 2; life < 5; ++life) {
+    t.feed(node_lost{node_id{"local"}, t.life_of("local"), true, "stopped"});
+    t.join("local", life);
+  }
+  t.feed(node_lost{node_id{"local"}, t.life_of("local"), true, "stopped"});
+  t.pass_time(2 * limits::rejoin_grace_us);
+  EXPECT_EQ(t.view().devices.size(), 2U);
+  t.drop_all();
+}
+
 } // namespace
 
 } // namespace consort::core::testing

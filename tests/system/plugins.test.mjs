@@ -65,12 +65,29 @@ test('what a monitor does wrong is said by plugin check', { timeout: 240_000 }, 
       assert.match(done.stdout + done.stderr, pattern);
       assert.ok(Date.now() - began < 15_000, 'within the limits of a probe');
     });
-  await t.test('a tool that lost its mode is named', async () => {
-    fake.faults();
-    fs.chmodSync(path.join(fake.folder, 'fake-smi'), 0o644);
+  for (const tool of ['fake-smi', 'fake-cc', 'fake-server'])
+    await t.test(`${tool} without its mode is a fault`, async () => {
+      fake.faults();
+      fs.chmodSync(path.join(fake.folder, tool), 0o644);
+      const done = await run_cli(['plugin', 'check', '--no-run', fake.folder]);
+      assert.notEqual(done.code, 0, done.stdout);
+      const said = new RegExp(`FAIL .*${tool} is there, but is no executable: chmod \\+x`);
+      assert.match(done.stdout, said);
+      fs.chmodSync(path.join(fake.folder, tool), 0o755);
+    });
+  await t.test('a tool that is not here leaves what was recorded to check', async () => {
+    fs.renameSync(path.join(fake.folder, 'fake-smi'), path.join(fake.folder, 'elsewhere'));
     const done = await run_cli(['plugin', 'check', fake.folder]);
-    assert.match(done.stdout, /fake-smi is there, but is no executable: chmod \+x/);
-    fs.chmodSync(path.join(fake.folder, 'fake-smi'), 0o755);
+    assert.equal(done.code, 0, done.stdout);
+    assert.match(done.stdout, /^fixture probe\S* +pass/m);
+    assert.match(done.stdout, /^available +skip +not on this host: fake-smi/m);
+    fs.renameSync(path.join(fake.folder, 'elsewhere'), path.join(fake.folder, 'fake-smi'));
+  });
+  await t.test('a compiler that does not say its version is named with its words', async () => {
+    fake.faults('cc=version');
+    const done = await run_cli(['plugin', 'check', '--no-run', fake.folder]);
+    assert.notEqual(done.code, 0, done.stdout);
+    assert.match(done.stdout, /^compiler +FAIL +.*version: \S+ exited with 5: no license/m);
   });
   await t.test('na: an unreadable figure is unknown, and the device is good', async () => {
     fake.faults('smi=na');

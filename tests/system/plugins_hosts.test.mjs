@@ -87,4 +87,20 @@ with_hosts('plugins of other hosts', { nodes: [], gateways: [] }, async (check, 
     const refused = await hosts.gateway.complete({ max_tokens: 4 }, now);
     assert.ok(refused.status >= 400, refused.text);
   });
+  await check('one that went while its agent was down takes them too', async () => {
+    const folder = path.join(folders.b, 'fakevendor');
+    const listed = async () =>
+      (await hosts.scheduler.list('devices')).filter((one) => one.spec.id.startsWith('b/'));
+    fs.cpSync(vendor, folder, { recursive: true });
+    await reload('b');
+    await eventually('its devices', async () => (await devices()).includes('b/pim1'));
+    await hosts.node('b').kill();
+    fs.rmSync(folder, { recursive: true });
+    await eventually('all are lost', async () => (await listed()).every((one) => !one.alive));
+    assert.ok((await listed()).some((one) => one.spec.id === 'b/pim1'), 'it may come back');
+    await hosts.node('b').start();
+    const gone = async () => !(await listed()).some((one) => one.spec.id.startsWith('b/pim'));
+    await eventually('they are listed no more', gone, 45_000);
+    assert.ok((await listed()).some((one) => one.alive), 'the others are back');
+  });
 });

@@ -161,6 +161,38 @@ TEST(JsonPlugin, ItMayNeedAVariableOfTheEnvironment) {
   EXPECT_TRUE(pattern.plugin().available().ok());
 }
 
+/// Missing is how most hosts are; there and of no use is a fault.
+TEST(JsonPlugin, TellsAToolWithoutItsModeFromAMissingOne) {
+  fake_vendor vendor;
+  const auto tool = std::filesystem::path(vendor.folder / "fake-smi");
+  std::filesystem::permissions(tool, std::filesystem::perms::owner_read);
+  EXPECT_EQ(vendor.plugin().available().failure().code, "tool_unusable");
+  std::filesystem::remove(tool);
+  EXPECT_EQ(vendor.plugin().available().failure().code, "not_available");
+}
+
+TEST(JsonPlugin, SaysWhyACompilerThatIsThereCannotBeUsed) {
+  fake_vendor vendor;
+  auto& plugin = vendor.plugin();
+  const auto faults = [&] {
+    static_cast<void>(plugin.available()); // A new look.
+    const auto found = plugin.compiler_faults();
+    EXPECT_EQ(plugin.toolchains().empty(), true);
+    return found;
+  };
+  EXPECT_TRUE(plugin.compiler_faults().empty());
+  EXPECT_FALSE(plugin.toolchains().empty());
+  vendor.folder.script("fake-cc", "echo 'no license' >&2; exit 5");
+  ASSERT_EQ(faults().size(), 1U);
+  EXPECT_EQ(faults()[0], "fake-cc does not say its version: fake-cc exited with 5: no license");
+  const auto tool = std::filesystem::path(vendor.folder / "fake-cc");
+  std::filesystem::permissions(tool, std::filesystem::perms::owner_read);
+  ASSERT_EQ(faults().size(), 1U);
+  EXPECT_NE(faults()[0].find("fake-cc is there, but is no executable"), std::string::npos);
+  std::filesystem::remove(tool);
+  EXPECT_TRUE(faults().empty()) << "it is not on this host, which is no fault";
+}
+
 TEST(JsonPlugin, SaysWhatIsMissing) {
   fake_vendor vendor(
       changed("{ \"command\": \"fake-smi\" }",
