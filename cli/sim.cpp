@@ -102,7 +102,7 @@ void add_sim(CLI::App& root, context& env) {
                       "Best of the sweep: 'cheapest cluster with slo_attainment >= 0.99'");
   command
       ->add_option("--budget", wanted->budget_per_h, "Most that a found cluster may cost per hour")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0.0, 1e9));
   command->add_option("--swarm", wanted->swarm, "Draw so many scenarios and play them")
       ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{sim::limits::swarm_runs_max}));
   command->add_option("--jobs", wanted->jobs, "Runs at a time; one per core unless given")

@@ -75,6 +75,8 @@ std::string replay_command(const sim_options& wanted, const sim::run_summary& su
 }
 
 bool tell_verdict(context& env, const sim::run_summary& summary, const std::string& replay) {
+  for (const auto& note : summary.notes)
+    env.err << "consort: note: " << note << '\n';
   if (summary.passed())
     return true;
   for (const auto& violation : summary.violations)

@@ -80,6 +80,11 @@ void print_json(context& env, const std::vector<sim::what_if_case>& cases, std::
   env.out << made.dump(2) << '\n';
 }
 
+error about_flag(const char* flag, error wrong) {
+  wrong.message = std::string(flag) + ": " + wrong.message;
+  return wrong;
+}
+
 result<std::vector<sim::what_if_case>> cases_of(const sim_options& wanted) {
   auto root = sim::load_scenario_tree(wanted.path);
   if (!root)
@@ -88,7 +93,7 @@ result<std::vector<sim::what_if_case>> cases_of(const sim_options& wanted) {
   for (const auto& text : wanted.sweeps) {
     auto axis = sim::parse_sweep(text);
     if (!axis)
-      return axis.failure();
+      return about_flag("--sweep", axis.failure());
     axes.push_back(std::move(*axis));
   }
   std::vector<policy_name> policies;
@@ -131,7 +136,7 @@ result<sweep_outcome> run_all(context& env, const sim_options& wanted,
   }
   const auto goal = sim::parse_goal(wanted.find);
   if (!goal)
-    return goal.failure();
+    return about_flag("--find", goal.failure());
   made.best = sim::search_cases(cases, *goal, wanted.budget_per_h, options).best;
   made.well = made.best.has_value();
   return made;

@@ -37,6 +37,8 @@ inline constexpr duration_us gather_every_us = 260'000;   ///< Tokens in one; ov
 inline constexpr duration_us link_silence_us = second_us; ///< Then the scheduler closes a link.
 inline constexpr duration_us redial_us = 100'000;         ///< Until a link stands again.
 inline constexpr duration_us open_timeout_us = 2 * second_us; ///< A ticket that nobody answers.
+inline constexpr duration_us honoured_us = 600 * second_us;   ///< A used ticket is known after its
+                                                              ///< expiry: clocks may be set back.
 inline constexpr duration_us restart_us = second_us; ///< A node that is replaced is away for it.
 inline constexpr double loss_share_max = 0.5;        ///< Above it, call it a partition.
 inline constexpr duration_us resend_us = 200'000;    ///< TCP's first retransmission; then doubled.

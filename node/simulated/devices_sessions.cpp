@@ -183,6 +183,11 @@ std::optional<attempt_aborted> simulated_devices::refusal(device& on, const sess
     return attempt_aborted{
         {recovery::retry_elsewhere, busy ? "server_busy" : "server_failed", said}, !busy};
   }
+  const auto context = in.order.variant.context_tokens;
+  if (context > 0 && asked.prompt_tokens >= context)
+    return attempt_aborted{{recovery::refuse, "context_length_exceeded",
+                            "the prompt leaves no room for an answer in the model's context"},
+                           false};
   const auto tokens = std::uint64_t{asked.prompt_tokens} + asked.output_tokens;
   if (auto limit = over_limit(on, tokens))
     return attempt_aborted{std::move(*limit), false};

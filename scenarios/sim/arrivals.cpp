@@ -2,6 +2,7 @@
 #include "scenarios/sim/arrivals.hpp"
 
 #include "scenarios/limits.hpp"
+#include "scenarios/sim/size_watcher.hpp"
 #include "scheduler/limits.hpp"
 
 #include <algorithm>
@@ -29,6 +30,16 @@ error too_many_requests(std::uint64_t most) {
               + " requests: shorten `duration`, lower its rate, or `take` a part of its trace"};
 }
 
+namespace {
+
+/// Requires: the plan was checked, so that every workload's model is in it.
+const scenario_model* model_of(const scenario& plan, const scenario_workload& work) {
+  return &*std::find_if(plan.models.begin(), plan.models.end(),
+                        [&](const scenario_model& one) { return one.name == work.model; });
+}
+
+} // namespace
+
 arrivals::arrivals(event_heap& heap, client_port& gateway, const scenario& plan, std::uint64_t seed,
                    std::uint64_t requests_max)
     : heap_(heap), gateway_(gateway), plan_(plan), requests_max_(requests_max) {
@@ -42,8 +53,8 @@ arrivals::arrivals(event_heap& heap, client_port& gateway, const scenario& plan,
     }
     const bool listens = work.drawn.process == arrival_process::closed || work.drawn.turns > 1;
     workloads_.push_back(std::make_unique<workload_state>(
-        workload_state{&work, std::move(*opened), random_source(seed, "patience " + name),
-                       core::mix(number + 1), listens}));
+        workload_state{&work, model_of(plan_, work), std::move(*opened),
+                       random_source(seed, "patience " + name), core::mix(number + 1), listens}));
   }
 }
 
@@ -107,6 +118,7 @@ request_meta arrivals::meta_of(const workload_state& of, arrival& now) {
 }
 
 void arrivals::arrive(workload_state& of, arrival now) {
+  now.output_tokens = answer_within(*of.model, now);
   auto meta = meta_of(of, now);
   const auto& work = *of.work;
   // Drawn for every request, so that `cancel` does not shift those of later ones.

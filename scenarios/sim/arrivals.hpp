@@ -38,6 +38,7 @@ public:
 private:
   struct workload_state {
     const scenario_workload* work = nullptr;
+    const scenario_model* model = nullptr;
     arrival_source_ptr source;
     random_source patience;
     std::uint64_t salt = 0; ///< Keeps prefixes of different workloads apart.

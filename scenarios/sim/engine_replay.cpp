@@ -5,6 +5,7 @@
 #include "scenarios/sim/arrivals.hpp"
 #include "scenarios/sim/event_heap.hpp"
 #include "scenarios/sim/recorder.hpp"
+#include "scenarios/sim/size_watcher.hpp"
 #include "scheduler/units.hpp"
 
 #include <algorithm>
@@ -30,6 +31,7 @@ public:
         plan.gathers_tokens ? token_delivery::gathered : token_delivery::each,
         random_source(options.seed, "engine"), calls());
     watchers_.add(recorder_);
+    watchers_.add(sizes_);
     if (plan.slo.given())
       watchers_.add(slo_);
   }
@@ -55,6 +57,7 @@ public:
     if (const auto kept = slo_.attainment(); kept && plan_.slo.given())
       summary_.figures["slo_attainment"] = *kept;
     summary_.misses = missed_expectations(summary_, plan_.expectations);
+    sizes_.tell(summary_);
     return std::move(summary_);
   }
 
@@ -147,11 +150,13 @@ private:
   }
 
   void arrive(std::size_t number, arrival now) {
+    now.output_tokens = answer_within(plan_.models.front(), now);
     request_meta meta;
     meta.id = {gateway_id(1), ++submitted_};
     meta.external_id = "req-" + std::to_string(submitted_);
     meta.model = model_name(plan_.models.front().name);
     meta.prompt_tokens = now.prompt_tokens;
+    meta.max_tokens = now.output_tokens;
     tell([&](observer& one) { one.on_submitted(meta, heap_.now()); });
     core::grant_ticket granted; // As a scheduler with one device would: the recorder notes where.
     granted.granted.attempt = {meta.id, 1};
@@ -164,6 +169,8 @@ private:
     wanted.prefix = std::exchange(now.prefix, {});
     wanted.prefix_tokens = now.prefix_tokens;
     live_[meta.id] = {number, std::move(now)};
+    if (wanted.prompt_tokens >= plan_.models.front().context_tokens)
+      return answer(meta.id, request_outcome::rejected, "context_length_exceeded");
     if (std::uint64_t{wanted.prompt_tokens} + wanted.output_tokens > engine_->kv_tokens_max())
       return answer(meta.id, request_outcome::rejected, "context_overflow");
     engine_->add(std::move(wanted));
@@ -177,6 +184,7 @@ private:
   std::unique_ptr<engine> engine_;
   recorder recorder_; ///< The engine tells the gaps.
   slo_watcher slo_{plan_.slo};
+  size_watcher sizes_{plan_};
   observer_list watchers_;
   std::vector<arrival_source_ptr> sources_; ///< By workload.
   std::map<request_id, asked> live_;

@@ -81,7 +81,7 @@ private:
     if (word_of(made_.kind).target == fault_target::nothing) {
       const bool named = given.type == strict_json::kind::string && given.text == "restart";
       if (!named && (given.type != strict_json::kind::boolean || !given.boolean))
-        fail(given, "expected true");
+        fail(given, made_.kind == fault_kind::scheduler ? "expected `restart`" : "expected true");
     } else if (given.type == strict_json::kind::string) {
       add_target(given);
     } else if (given.type == strict_json::kind::array && !given.items.empty()) {

@@ -132,7 +132,7 @@ void gateway_model::obey(const core::command& wanted) {
 
 gateway_model::request* gateway_model::by_stream(channel stream) {
   const auto found = streams_.find(stream);
-  return found == streams_.end() ? nullptr : &requests_.at(found->second);
+  return found == streams_.end() ? nullptr : found->second;
 }
 
 void gateway_model::on_closed(address from, channel stream) {
@@ -181,12 +181,12 @@ void gateway_model::on(const core::grant_ticket& granted) {
   begin(one, one, permission);
 }
 
-void gateway_model::begin(const request& one, running_attempt& seat, const ticket& permission) {
+void gateway_model::begin(request& one, running_attempt& seat, const ticket& permission) {
   seat = {};
   seat.current = permission;
   seat.stream = ++last_stream_;
   seat.granted_at = seat.progress_at = heap_.now();
-  streams_[seat.stream] = one.meta.id;
+  streams_[seat.stream] = &one;
   messages::attempt_open opening;
   opening.permission = permission;
   opening.body.kind = one.meta.kind;

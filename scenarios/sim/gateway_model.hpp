@@ -11,6 +11,7 @@
 #include "scenarios/sim/observer.hpp"
 
 #include <map>
+#include <unordered_map>
 
 namespace consort::sim {
 
@@ -59,7 +60,7 @@ private:
 
   void tell(const core::event& happened);
   void obey(const core::command& wanted);
-  void begin(const request& one, running_attempt& seat, const ticket& permission);
+  void begin(request& one, running_attempt& seat, const ticket& permission);
   void open(const request& one, const running_attempt& seat, messages::attempt_open opening);
   void on(const core::grant_ticket& granted);
   void on(const core::drop_attempt& dropped);
@@ -83,8 +84,9 @@ private:
   network& links_;
   const observer_list& watchers_;
   std::map<node_id, address> addresses_;
-  std::map<request_id, request> requests_; ///< Live ones.
-  std::map<channel, request_id> streams_;  ///< Open ones.
+  std::map<request_id, request> requests_;        ///< Live ones.
+  std::unordered_map<channel, request*> streams_; ///< Open ones, of live requests. Looked up,
+                                                  ///< never walked.
   gateway_id id_ = id();
   std::uint64_t submitted_ = 0;
   channel last_stream_ = control_channel;

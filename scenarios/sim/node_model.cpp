@@ -116,6 +116,7 @@ void node_model::drop_all_work() {
   allocations_.clear();
   streams_.clear();
   honoured_.clear();
+  expiries_.clear();
   compiling_.clear();
   hanging_.clear();
   lease_epoch_ = {};
@@ -352,6 +353,15 @@ std::optional<error> node_model::over_limit(const ticket& permission, std::uint6
   return std::nullopt;
 }
 
+void node_model::honour(const ticket& permission) {
+  honoured_.insert(permission.attempt);
+  expiries_.emplace_back(permission.expires_at, permission.attempt);
+  while (expiries_.front().first + limits::honoured_us < own_time()) {
+    honoured_.erase(expiries_.front().second);
+    expiries_.pop_front();
+  }
+}
+
 void node_model::open(channel stream, const ticket& permission, engine_sequence sequence) {
   if (auto refused = refusal(permission)) {
     send_event(stream, attempt_aborted{std::move(*refused), false});
@@ -362,6 +372,13 @@ void node_model::open(channel stream, const ticket& permission, engine_sequence 
   const auto prompt = sequence.prompt_tokens;
   const auto output = sequence.output_tokens;
   auto& runs = *instances_.at(permission.instance).runs;
+  if (prompt >= model_of(permission.model).context_tokens) {
+    send_event(stream, attempt_aborted{{recovery::refuse, "context_length_exceeded",
+                                        "the prompt leaves no room for an answer in the model's "
+                                        "context"},
+                                       false});
+    return;
+  }
   if (auto refused = over_limit(permission, std::uint64_t{prompt} + output)) {
     send_event(stream, attempt_aborted{std::move(*refused), false});
     return;
@@ -374,7 +391,7 @@ void node_model::open(channel stream, const ticket& permission, engine_sequence 
     return;
   }
   // Before the work begins: a ticket is spent even if its attempt fails at once.
-  honoured_.insert(permission.attempt);
+  honour(permission);
   streams_[permission.attempt] = stream;
   send_event(stream, attempt_opened{prompt, 0});
   runs.add(std::move(sequence));

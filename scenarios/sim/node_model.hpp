@@ -10,6 +10,7 @@
 #include "scenarios/sim/network.hpp"
 #include "scenarios/sim/observer.hpp"
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <set>
@@ -118,6 +119,8 @@ private:
 
   // --- attempts ---
   void open(channel stream, const ticket& permission, engine_sequence sequence);
+  /// Notes that the ticket was used.
+  void honour(const ticket& permission);
   [[nodiscard]] std::optional<error> refusal(const ticket& permission) const;
   /// Of a remote service's rate limits; counts the request against them if it passes.
   [[nodiscard]] std::optional<error> over_limit(const ticket& permission, std::uint64_t tokens);
@@ -160,7 +163,8 @@ private:
   std::map<instance_id, instance> instances_;
   std::set<instance_id> loading_;
   std::map<attempt_id, channel> streams_;
-  std::set<attempt_id> honoured_;
+  std::set<attempt_id> honoured_; ///< Since then; what expired long ago is forgotten.
+  std::deque<std::pair<time_us, attempt_id>> expiries_; ///< Of these, in order of use.
   std::set<compile_id> compiling_;
 };
 

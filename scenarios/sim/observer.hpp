@@ -46,14 +46,8 @@ public:
   virtual void on_command(const core::command&, time_us) {}
   /// A node began an attempt.
   virtual void on_ticket_honoured(const ticket&, const ticket_reception&, time_us) {}
-  /// A client got a token.
-  virtual void on_token(const request_id&, const device_id&, time_us) {}
-  /// A client got one or more tokens at once; one after the other unless it is overridden.
-  virtual void on_tokens(const request_id& request, const device_id& device, std::uint32_t count,
-                         time_us now) {
-    while (count-- > 0)
-      on_token(request, device, now);
-  }
+  /// A client got one or more tokens at once.
+  virtual void on_tokens(const request_id&, const device_id&, std::uint32_t, time_us) {}
   /// Where engines gather tokens: so many came after that gap, each behind one of its stream.
   virtual void on_gaps(duration_us, std::uint64_t) {}
   /// A client got its end.

@@ -12,6 +12,9 @@ namespace consort::sim {
 
 namespace {
 
+/// Of a lognormal: e^10 is a spread of twenty thousand.
+constexpr double sigma_max = 10;
+
 struct notation {
   std::string_view word;
   distribution::kind shape;
@@ -84,6 +87,16 @@ double distribution::draw(random_source& chance) const {
   return first;
 }
 
+double distribution::median() const {
+  switch (shape) {
+  case kind::uniform: return (first + second) / 2;
+  case kind::exponential: return first * std::numbers::ln2;
+  case kind::lognormal:
+  case kind::constant: break;
+  }
+  return first;
+}
+
 result<distribution> parse_distribution(std::string_view text, double max) {
   const error malformed{recovery::refuse, "invalid_file",
                         "`" + std::string(text)
@@ -96,6 +109,13 @@ result<distribution> parse_distribution(std::string_view text, double max) {
   if (open == std::string_view::npos || whole.back() != ')')
     return malformed;
   const auto parameters = parse_parameters(whole.substr(open + 1, whole.size() - open - 2), max);
+  if (parameters && parameters->size() == 2) {
+    const bool spread = whole.starts_with("lognormal") && parameters->back() > sigma_max;
+    if (spread || (whole.starts_with("uniform") && parameters->front() > parameters->back()))
+      return error{recovery::refuse, "invalid_file",
+                   "`" + std::string(text)
+                       + "`: " + (spread ? "sigma is above 10" : "low is above high")};
+  }
   for (const auto& known : notations)
     if (known.word == whole.substr(0, open) && parameters && parameters->size() == known.parameters)
       return distribution{known.shape, parameters->front(), parameters->back()};

@@ -38,6 +38,8 @@ struct distribution {
   double second = 0;
 
   [[nodiscard]] double draw(random_source& chance) const;
+  /// Half of what is drawn is not less.
+  [[nodiscard]] double median() const;
   friend bool operator==(const distribution&, const distribution&) = default;
 };
 

@@ -87,7 +87,11 @@ void recorder::on_tokens(const request_id& request, const device_id& device, std
   auto& stream = live_.at(request);
   auto& one = result_of(stream);
   one.completion_tokens += count;
-  summary_.device_tokens[device.value] += count;
+  if (!stream.counted || stream.served_by != device) {
+    stream.served_by = device;
+    stream.counted = &summary_.device_tokens[device.value];
+  }
+  *stream.counted += count;
   if (!one.first_token_at) {
     one.first_token_at = now;
     one.device = device.value; // Of two attempts at once only this shows which went on.

@@ -5,9 +5,9 @@
 
 #include "scenarios/limits.hpp"
 #include "scenarios/sim/observer.hpp"
+#include "scenarios/sim/random.hpp"
 #include "scenarios/sim/summary.hpp"
 
-#include <map>
 #include <unordered_map>
 
 namespace consort::sim {
@@ -30,6 +30,13 @@ private:
     std::size_t place = 0;     ///< In summary_.requests; records_max = kept here.
     request_result apart;      ///< Of those that are not kept.
     time_us last_token_at = 0; ///< Of its stream.
+    device_id served_by;       ///< Whose tokens `counted` counts.
+    std::uint64_t* counted = nullptr;
+  };
+  struct by_number {
+    std::size_t operator()(const request_id& id) const {
+      return static_cast<std::size_t>(core::mix(id.sequence ^ (id.gateway.value << 48U)));
+    }
   };
   /// A device's last report; what it counts begins at 0 with each life of its node.
   struct last_report {
@@ -46,7 +53,7 @@ private:
 
   run_summary& summary_;
   bool gathered_;
-  std::map<request_id, live> live_;                      ///< Not answered yet.
+  std::unordered_map<request_id, live, by_number> live_; ///< Not answered yet; never walked.
   std::unordered_map<std::string, last_report> reports_; ///< By device.
   std::uint64_t power_mw_ = 0;                           ///< Of all of them.
 };

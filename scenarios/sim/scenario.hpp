@@ -41,6 +41,7 @@ struct scenario_model {
   std::uint32_t replicas_min = 0;
   std::uint32_t replicas_max = 0;
   std::uint32_t devices_per_instance = 1;
+  std::string where{}; ///< `file:line: models.NAME`, for what only a run shows; empty = drawn.
 };
 
 /// A stream of arrivals.

@@ -2,11 +2,13 @@
 #include "scenarios/sim/scenario_check.hpp"
 
 #include "scenarios/models/device_claims.hpp"
+#include "scenarios/sim/size_watcher.hpp"
 #include "scheduler/selector.hpp"
 #include "scheduler/units.hpp"
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace consort::sim {
 
@@ -52,9 +54,33 @@ private:
         most = std::max(most, device->memory_bytes * times * model.devices_per_instance);
       }
     if (model.weight_bytes > most)
-      wrong(entry, "weights",
-            "fits on no device: it takes " + format_size(model.weight_bytes)
-                + ", and the largest has room for " + format_size(most));
+      return wrong(entry, "weights",
+                   "fits on no device: it takes " + format_size(model.weight_bytes)
+                       + ", and the largest has room for " + format_size(most));
+    const auto ready = least_start_us(model);
+    if (ready >= plan_.safety_us + plan_.settle_us)
+      wrong(entry, "",
+            "runs nowhere before the run is over: building and loading it takes "
+                + format_duration(ready) + " at least, duration and settle are "
+                + format_duration(plan_.safety_us + plan_.settle_us));
+  }
+
+  static bool holds(const device_model& device, const scenario_model& model) {
+    const auto times = device.build_profile.empty() ? 1U : 2U;
+    return device.memory_bytes * times * model.devices_per_instance >= model.weight_bytes;
+  }
+
+  /// Until an instance runs where that is soonest.
+  duration_us least_start_us(const scenario_model& model) const {
+    auto least = std::numeric_limits<duration_us>::max();
+    for (const auto& node : plan_.nodes)
+      for (const auto& device : node.devices)
+        if (holds(*device, model))
+          least = std::min(least, load_us_of(*device, model.weight_bytes)
+                                      + (device->build_profile.empty()
+                                             ? 0
+                                             : compile_us_of(*device, model.weight_bytes)));
+    return least;
   }
 
   /// The name of a chip that there are at least `count` devices of; null when there is none.
@@ -74,8 +100,9 @@ private:
       return wrong(item, "until", "is not after `from`");
     if (const auto selector = core::selector::parse(work.device); !selector)
       wrong(item, "device", selector.failure().message);
-    else if (!selector->everything() && !anyone(*selector))
-      wrong(item, "device", "`" + work.device + "` names no device of the cluster");
+    else if (!selector->everything())
+      look_at_selector(work, item, *selector);
+    look_at_sizes(work, item);
     const double requests
         = rate_of(work) * static_cast<double>(work.until - work.from) / double(limits::second_us);
     if (requests > static_cast<double>(limits::requests_max))
@@ -84,7 +111,53 @@ private:
                 + " requests; a run has at most " + std::to_string(limits::requests_max));
   }
 
-  bool anyone(const core::selector& wanted) const {
+  /// What is half of its requests or more fits nowhere. What a trace asks for is seen in the run.
+  void look_at_sizes(const scenario_workload& work, const value& item) {
+    if (!work.trace_paths.empty() || !work.servegen_folder.empty())
+      return;
+    const auto& model = model_of(work);
+    const auto common = work.drawn.prefix_groups > 0 ? work.drawn.prefix_tokens : 0U;
+    const auto prompt = static_cast<std::uint64_t>(std::max(work.input.median(), 1.0)) + common;
+    if (prompt >= model.context_tokens)
+      return wrong(item, "input",
+                   "half of its prompts have " + std::to_string(prompt)
+                       + " tokens or more, and the context of `" + model.name + "` is "
+                       + std::to_string(model.context_tokens) + ": raise models." + model.name
+                       + ".context, or ask for less");
+    const auto answer = static_cast<std::uint64_t>(std::max(work.output.median(), 1.0));
+    const auto tokens = std::min<std::uint64_t>(prompt + answer, model.context_tokens);
+    const auto most = largest_kv_tokens(plan_, model);
+    if (tokens > most)
+      wrong(item, "input",
+            "half of its requests take " + std::to_string(tokens)
+                + " tokens of KV cache or more, and no device has more than " + std::to_string(most)
+                + " for `" + model.name + "`: more memory or `kv_blocks`, or ask for less");
+  }
+
+  void look_at_selector(const scenario_workload& work, const value& item,
+                        const core::selector& wanted) {
+    const auto& model = model_of(work);
+    bool any = false;
+    bool any_holds = false;
+    each_match(wanted, [&](const device_model& device) {
+      any = true;
+      any_holds = any_holds || holds(device, model);
+    });
+    if (!any)
+      wrong(item, "device", "`" + work.device + "` names no device of the cluster");
+    else if (!any_holds)
+      wrong(item, "device",
+            "no device that `" + work.device + "` names has room for `" + model.name
+                + "`, which takes " + format_size(model.weight_bytes));
+  }
+
+  const scenario_model& model_of(const scenario_workload& work) const {
+    return *std::find_if(plan_.models.begin(), plan_.models.end(),
+                         [&](const scenario_model& one) { return one.name == work.model; });
+  }
+
+  template <class See>
+  void each_match(const core::selector& wanted, const See& see) const {
     for (const auto& node : plan_.nodes) {
       const auto ids = device_ids(node);
       for (std::size_t at = 0; at < ids.size(); ++at) {
@@ -95,10 +168,9 @@ private:
         spec.vendor = node.devices[at]->vendor;
         spec.model = node.devices[at]->name;
         if (wanted.matches(spec))
-          return true;
+          see(*node.devices[at]);
       }
     }
-    return false;
   }
 
   /// Arrivals per second on average; 0 where something else decides.

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <array>
 #include <cassert>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <set>
@@ -202,6 +203,8 @@ private:
       object_reader reader(entry, origin_, failure_);
       scenario_model model;
       model.name = name;
+      model.where = strict_json::error_at(origin_, entry, "").message;
+      model.where.erase(model.where.find_last_not_of(": ") + 1);
       const auto shape = read_shape(reader);
       if (!shape)
         reader.require("weights");
@@ -354,6 +357,9 @@ result<scenario> parse_scenario(std::string_view text, std::string_view origin) 
 result<value> load_scenario_tree(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
+  std::error_code unknown;
+  if (std::filesystem::is_directory(path, unknown))
+    return error{recovery::refuse, "usage", path + " is a folder: name a scenario file in it"};
   if (file)
     text << file.rdbuf();
   if (!file)

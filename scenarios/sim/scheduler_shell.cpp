@@ -103,9 +103,11 @@ void scheduler_shell::apply(const core::event& happened) {
     if (auto violated = core_->check_invariants())
       broken_ = "the core's invariant broke: " + *violated;
   // Every command of a step leaves before the next event comes in.
-  const auto commands = std::move(out_);
+  auto commands = std::move(out_);
   for (const auto& wanted : commands)
     carry_out(wanted);
+  commands.clear();
+  out_ = std::move(commands); // The next step's room.
   arm_tick();
 }
 

@@ -11,6 +11,7 @@
 #include "scenarios/sim/engine_replay.hpp"
 #include "scenarios/sim/fault_injector.hpp"
 #include "scenarios/sim/recorder.hpp"
+#include "scenarios/sim/size_watcher.hpp"
 #include "scenarios/sim/timeline.hpp"
 #include "scheduler/units.hpp"
 
@@ -79,6 +80,7 @@ public:
         arrivals_(heap_, gateway_, plan, options.seed, options.requests_max),
         recorder_(summary_, plan.gathers_tokens) {
     watchers_.add(recorder_);
+    watchers_.add(sizes_);
     // After the recorder, so that a summary already holds what a checker objects to.
     for (auto* one : checkers_)
       watchers_.add(*one);
@@ -211,6 +213,7 @@ private:
       summary_.figures["slo_attainment"] = *kept;
     summary_.course = course_;
     summary_.misses = missed_expectations(summary_, plan_.expectations);
+    sizes_.tell(summary_);
   }
 
   const scenario& plan_;
@@ -229,6 +232,7 @@ private:
   arrivals arrivals_;
   recorder recorder_;
   slo_watcher slo_{plan_.slo};
+  size_watcher sizes_{plan_};
   std::shared_ptr<timeline> course_;
   std::optional<timeline_recorder> timeline_; ///< Writes into course_.
   ended_once_checker ended_once_;

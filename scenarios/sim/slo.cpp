@@ -12,15 +12,17 @@ void slo_watcher::on_submitted(const request_meta& meta, time_us now) {
   ++arrivals_;
 }
 
-void slo_watcher::on_token(const request_id& request, const device_id&, time_us now) {
+void slo_watcher::on_tokens(const request_id& request, const device_id&, std::uint32_t count,
+                            time_us now) {
   const auto found = live_.find(request);
   if (found == live_.end())
     return;
   auto& one = found->second;
-  if (++one.tokens == 1)
+  if (one.tokens == 0)
     one.first_at = now;
   else
     one.gap_us = std::max(one.gap_us, now - one.last_at);
+  one.tokens += count;
   one.last_at = now;
 }
 

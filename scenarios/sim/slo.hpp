@@ -25,7 +25,8 @@ public:
   explicit slo_watcher(const scenario_slo& bounds) : bounds_(bounds) {}
 
   void on_submitted(const request_meta& meta, time_us now) override;
-  void on_token(const request_id& request, const device_id& device, time_us now) override;
+  void on_tokens(const request_id& request, const device_id& device, std::uint32_t count,
+                 time_us now) override;
   void on_answered(const client_answer& ended, time_us now) override;
 
   /// Share of all arrivals so far that got what was promised; nothing before the first. A client

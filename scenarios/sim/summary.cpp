@@ -255,6 +255,7 @@ std::string summary_json(const run_summary& summary, const run_origin& origin) {
   made["policy"] = summary.policy;
   made["digest"] = digest_text(summary.run_digest);
   made["passed"] = summary.passed();
+  made["notes"] = summary.notes;
   made["violations"] = summary.violations;
   made["missed_expectations"] = summary.misses;
   made["virtual_us"] = summary.ended_at;

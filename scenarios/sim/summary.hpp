@@ -79,6 +79,7 @@ struct run_summary {
   std::map<std::string, std::uint64_t> device_tokens;
   std::shared_ptr<const timeline> course; ///< Null unless it was asked for.
   std::optional<error> input_failure;     ///< A trace that could not be read to its end.
+  std::vector<std::string> notes;         ///< On requests that fit nowhere, with file and line.
   std::vector<std::string> violations;    ///< Of checkers.
   std::vector<std::string> misses;        ///< Of expectations.
 

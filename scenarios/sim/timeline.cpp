@@ -95,9 +95,10 @@ void timeline_recorder::on_submitted(const request_meta& meta, time_us now) {
   course_.waiting[*at] = std::max(course_.waiting[*at], waiting_count_);
 }
 
-void timeline_recorder::on_token(const request_id&, const device_id&, time_us now) {
+void timeline_recorder::on_tokens(const request_id&, const device_id&, std::uint32_t count,
+                                  time_us now) {
   if (const auto at = slice(now))
-    ++course_.tokens[*at];
+    course_.tokens[*at] += count;
 }
 
 void timeline_recorder::on_answered(const client_answer& ended, time_us now) {

@@ -57,7 +57,8 @@ public:
   void on_submitted(const request_meta& meta, time_us now) override;
   void on_event(const core::event& happened, time_us now) override;
   void on_command(const core::command& wanted, time_us now) override;
-  void on_token(const request_id& request, const device_id& device, time_us now) override;
+  void on_tokens(const request_id& request, const device_id& device, std::uint32_t count,
+                 time_us now) override;
   void on_answered(const client_answer& ended, time_us now) override;
   void on_fault(std::string_view word, const std::string& target, bool begins,
                 time_us now) override;

@@ -2,6 +2,7 @@
 #include "scenarios/workloads/flat_json.hpp"
 
 #include <charconv>
+#include <cmath>
 
 namespace consort::sim {
 
@@ -22,9 +23,12 @@ bool accept(std::string_view& rest, char wanted) {
   return true;
 }
 
+/// A number as JSON has it: from_chars would take `nan` and `inf` too.
 bool number(std::string_view& rest, double& out) {
+  if (rest.front() != '-' && (rest.front() < '0' || rest.front() > '9'))
+    return false;
   const auto [stop, status] = std::from_chars(rest.data(), rest.data() + rest.size(), out);
-  if (status != std::errc{})
+  if (status != std::errc{} || !std::isfinite(out))
     return false;
   rest.remove_prefix(static_cast<std::size_t>(stop - rest.data()));
   return true;

@@ -3,6 +3,7 @@
 
 #include <lzma.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 
@@ -13,6 +14,26 @@ namespace {
 constexpr std::string_view xz_magic("\xFD"
                                     "7zXZ\0",
                                     6);
+
+/// How a whole xz file ends, before padding.
+constexpr std::string_view xz_end = "YZ";
+
+/// Whether a file of xz data was cut off, without reading it all. What is no file, such as a pipe,
+/// is found out about at its end. Leaves the place where it is.
+bool cut_off(std::FILE* handle) {
+  const auto place = std::ftell(handle);
+  if (place < 0 || std::fseek(handle, 0, SEEK_END) != 0)
+    return false;
+  std::array<char, 512> end{};
+  const auto wanted = std::min<long>(std::ftell(handle), end.size());
+  std::size_t size = 0;
+  if (std::fseek(handle, -wanted, SEEK_END) == 0)
+    size = std::fread(end.data(), 1, static_cast<std::size_t>(wanted), handle);
+  std::fseek(handle, place, SEEK_SET);
+  std::string_view tail(end.data(), size);
+  const auto last = tail.find_last_not_of('\0');
+  return last != std::string_view::npos && !tail.substr(0, last + 1).ends_with(xz_end);
+}
 
 } // namespace
 
@@ -55,6 +76,9 @@ result<line_source> line_source::open(const std::string& path) {
     made.text_ = start;
     return made;
   }
+  if (cut_off(source.handle))
+    return error{recovery::refuse, "usage",
+                 path + ": the xz stream is truncated: fetch the file again"};
   if (lzma_stream_decoder(&source.decoder, xz_memory_max, LZMA_CONCATENATED) != LZMA_OK)
     return error{recovery::refuse, "usage", "cannot decompress " + path + ": not enough memory"};
   source.decoder.next_in = source.input.data();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How fast the simulator is, on one core:
-//   sim_bench heap [max_pending]  events a second of the hold model, by pending events
+//   sim_bench heap [MOST [LEAST]] events a second of the hold model, by pending events
 //   sim_bench run SCENARIO        wall time, requests, core steps and events a second, peak memory
 //   sim_bench trace FILE          lines a second of a trace reader, peak memory
 #include "scenarios/sim/event_heap.hpp"
@@ -38,9 +38,9 @@ struct holder {
   }
 };
 
-int measure_heap(std::size_t most) {
+int measure_heap(std::size_t most, std::size_t least) {
   std::printf("pending   Mevents/s\n");
-  for (std::size_t pending = 1'000; pending <= most; pending *= 10) {
+  for (std::size_t pending = least; pending <= most; pending *= 10) {
     event_heap heap;
     random_source chance(1, "hold");
     holder one{heap, chance};
@@ -121,11 +121,12 @@ int measure_trace(const char* path) {
 int main(int count, char** words) {
   using namespace consort::sim;
   if (count >= 2 && std::strcmp(words[1], "heap") == 0)
-    return measure_heap(count > 2 ? std::stoul(words[2]) : 1'000'000);
+    return measure_heap(count > 2 ? std::stoul(words[2]) : 1'000'000,
+                        count > 3 ? std::max(std::stoul(words[3]), 1UL) : 1'000);
   if (count == 3 && std::strcmp(words[1], "run") == 0)
     return measure_run(words[2]);
   if (count == 3 && std::strcmp(words[1], "trace") == 0)
     return measure_trace(words[2]);
-  std::fprintf(stderr, "usage: sim_bench heap [MAX] | run SCENARIO | trace FILE\n");
+  std::fprintf(stderr, "usage: sim_bench heap [MOST [LEAST]] | run SCENARIO | trace FILE\n");
   return 2;
 }

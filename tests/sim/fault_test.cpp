@@ -119,7 +119,8 @@ TEST(Fault, BadOnesAreRefusedWithLineFieldAndTheNearestName) {
       {R"({ "at": "8s", "storm": "edge-0/npu0", "status": 404 })", {"faults[0].status", "429"}},
       {R"({ "at": "8s", "partition": "edge-0", "direction": "inn" })", {"direction", "in"}},
       {R"({ "at": "8s", "skew": "edge-0" })", {"`by` is missing"}},
-      {R"({ "at": "8s", "scheduler": "dance" })", {"faults[0].scheduler", "true"}},
+      {R"({ "at": "8s", "scheduler": "dance" })", {"faults[0].scheduler", "`restart`"}},
+      {R"({ "at": "8s", "forget": "one" })", {"faults[0].forget", "expected true"}},
       {R"({ "at": "8s", "kill": [] })", {"a name or a list"}}};
   for (const auto& [fault, words] : bad) {
     const auto done = play(fault, 1);

@@ -128,7 +128,7 @@ INSTANTIATE_TEST_SUITE_P(Files, ShippedScenario,
                                          "slow-device", "flapping-node", "batch-under-interactive",
                                          "thundering-herd", "scheduler-crash", "remote-spill",
                                          "energy-night", "prefix-heavy-agents",
-                                         "ten-thousand-devices", "long-steps"),
+                                         "ten-thousand-devices", "long-steps", "hedged-requests"),
                          scenario_test_name);
 
 std::string policy_test_name(const testing::TestParamInfo<std::string>& info) {
@@ -188,6 +188,14 @@ TEST(ShippedScenarios, MissTheirExpectationsWithoutWhatTheyAreAbout) {
   auto agents = load("prefix-heavy-agents");
   agents.policy = policy_name("least-loaded");
   EXPECT_NE(missed(agents).find("cached_share"), std::string::npos) << missed(agents);
+}
+
+TEST(ShippedScenarios, HedgesAreWhatKeepsTheFirstTokenFast) {
+  auto hedged = load("hedged-requests");
+  hedged.workloads[0].hedge = false;
+  const auto said = missed(hedged);
+  EXPECT_NE(said.find("ttft_max_ms"), std::string::npos) << said;
+  EXPECT_NE(said.find("hedges is 0"), std::string::npos) << said;
 }
 
 duration_us longest_wait(const run_summary& summary) {
@@ -338,6 +346,41 @@ TEST(Simulation, MoreRequestsOrStepsThanARunMayHaveEndItAndSaySo) {
   const auto stopped = run_scenario(plan, options);
   ASSERT_EQ(stopped.violations.size(), 1U) << troubles(stopped);
   EXPECT_NE(stopped.violations[0].find("more than 1000 steps"), std::string::npos);
+}
+
+/// What a trace asks for shows in the run only: it says which limit, in which line, was met by
+/// whom.
+TEST(Simulation, RequestsThatFitNowhereAreToldWithTheirLimit) {
+  const auto path = testing::TempDir() + "/sizes.csv";
+  const auto play = [&](const std::string& rows, const std::string& device) {
+    std::ofstream(path) << "time_s,prompt_tokens,output_tokens\n" << rows;
+    const auto plan = parse_scenario(
+        R"({ "name": "sizes", "duration": "10s", "scheduler": { "queue_timeout": "5s" },
+"nodes": [{ "name": "n", "devices": [)"
+            + device + R"(] }],
+"models": { "m": { "weights": "10MiB", "kv_bytes_per_token": 3072, "context": 512 } },
+"workload": [{ "trace": ")"
+            + path + R"(" }] })",
+        "s.json");
+    EXPECT_TRUE(plan.ok()) << plan.failure().message;
+    return run(*plan, 1);
+  };
+  const auto mixed = play("1,20,5\n2,512,5\n3,511,5\n4,600,5\n", R"("cpu-local")");
+  EXPECT_TRUE(mixed.passed()) << troubles(mixed);
+  EXPECT_EQ(mixed.figures.at("finished"), 2);
+  EXPECT_EQ(mixed.figures.at("rejected"), 2);
+  EXPECT_EQ(mixed.requests[1].code, "context_length_exceeded");
+  EXPECT_EQ(mixed.requests[2].completion_tokens, 1U) << "an engine ends where the context does";
+  ASSERT_EQ(mixed.notes.size(), 1U);
+  EXPECT_EQ(mixed.notes[0], "s.json:3: models.m.context: 2 of 4 prompts leave no room in its "
+                            "context of 512 tokens: the largest takes 600, the first was req-2");
+  const auto none = play("1,100,5\n", R"({ "spec": "l4", "kv_blocks": 4 })");
+  ASSERT_EQ(none.violations.size(), 1U) << troubles(none);
+  EXPECT_NE(none.violations[0].find("no request fits, so that the run shows nothing: s.json:3: "
+                                    "models.m: 1 of 1 requests take more KV cache than any device "
+                                    "has for it, 64 tokens: the largest takes 105"),
+            std::string::npos)
+      << troubles(none);
 }
 
 TEST(Simulation, ATraceThatIsWrongEndsTheRunAndSaysWhere) {

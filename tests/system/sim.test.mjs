@@ -50,7 +50,38 @@ test('a broken scenario is refused with line and field', options, async (t) => {
   const file = path.join(folder, 'broken.json');
   fs.writeFileSync(file, '{\n  "name": "broken",\n  "nodez": []\n}\n');
   const done = await simulate(file);
-  assert.ok(done.code === 1 || done.code === 2, `exit ${done.code}`);
+  assert.equal(done.code, 2, done.stdout + done.stderr);
   assert.match(done.stderr, /broken\.json:3/);
   assert.match(done.stderr, /nodez/);
+});
+
+test('requests that fit no context are told, ahead where it is known', options, async (t) => {
+  const folder = temp_dir();
+  t.after(() => fs.rmSync(folder, { recursive: true, force: true }));
+  const file = path.join(folder, 'sizes.json');
+  const write = (workload) => fs.writeFileSync(file, JSON.stringify({
+    name: 'sizes', seed: 1, duration: '10s', nodes: [{ name: 'n', devices: ['cpu-local'] }],
+    models: { m: { weights: '10MiB', kv_bytes_per_token: 3072, context: 512 } },
+    workload: [workload], expect: { finished: { min: 1 } },
+  }, null, 1));
+  write({ poisson: '2/s', input: 600 });
+  const ahead = await simulate(file);
+  assert.equal(ahead.code, 2, ahead.stdout + ahead.stderr);
+  assert.match(ahead.stderr,
+    /sizes\.json:\d+: workload\[0\]\.input: half of its prompts have 600 tokens/);
+  fs.writeFileSync(path.join(folder, 't.csv'),
+    'time_s,prompt_tokens,output_tokens\n1,600,5\n2,700,5\n');
+  write({ trace: 't.csv' });
+  const seen = await simulate(file);
+  assert.equal(seen.code, 1, seen.stdout + seen.stderr);
+  assert.match(seen.stderr,
+    /note: .*sizes\.json:\d+: models\.m\.context: 2 of 2 prompts .* the largest takes 700/);
+});
+
+test('a flag that says nothing useful is refused by its name', options, async () => {
+  for (const [flag, value] of [['--sweep', 'nodes.edge=4..1'], ['--find', 'the best']]) {
+    const done = await simulate(scenario, flag, value);
+    assert.equal(done.code, 2, done.stdout + done.stderr);
+    assert.match(done.stderr, new RegExp(`${flag}: .${value}. is not`));
+  }
 });

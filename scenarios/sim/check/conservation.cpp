@@ -4,7 +4,7 @@
 namespace consort::sim {
 
 void conservation_checker::heard(const request_id& request) {
-  if (closed_.count(request) == 0)
+  if (!closed_.contains(request))
     submitted_ += open_.insert(request).second ? 1U : 0U;
 }
 

@@ -3,6 +3,7 @@
 /// Requests are conserved: what the core counts as submitted is what clients submitted, and at the
 /// end it equals finished + failed + cancelled + rejected + expired, with nothing left inside.
 
+#include "scenarios/sim/id_sets.hpp"
 #include "scenarios/sim/observer.hpp"
 
 #include <set>
@@ -20,7 +21,7 @@ private:
   void heard(const request_id& request);
 
   std::set<request_id> open_;   ///< In the books of the present scheduler.
-  std::set<request_id> closed_; ///< Recorded for good: told of again they are not counted again.
+  request_set closed_;          ///< Recorded for good: told of again they are not counted again.
   std::uint64_t submitted_ = 0; ///< To it, like recorded_.
   std::uint64_t recorded_ = 0;
 };

@@ -10,27 +10,48 @@ void ended_once_checker::on_submitted(const request_meta& meta, time_us) {
 void ended_once_checker::on_event(const core::event& happened, time_us) {
   const auto* asked = std::get_if<core::request_submitted>(&happened);
   const auto* restored = std::get_if<core::request_restored>(&happened);
-  if (asked || restored)
-    requests_[(asked ? asked->meta : restored->meta).id].told = true;
+  if (!asked && !restored)
+    return;
+  const auto& id = (asked ? asked->meta : restored->meta).id;
+  if (!closed_.contains(id)) // A link may say it again.
+    requests_[id].told = true;
 }
 
 void ended_once_checker::on_command(const core::command& wanted, time_us now) {
   const auto* record = std::get_if<core::record_request>(&wanted);
   if (!record)
     return;
+  const bool again = closed_.contains(record->request);
   const auto found = requests_.find(record->request);
-  if (found == requests_.end())
-    violate("a request that nobody submitted was recorded: " + record->external_id, now);
-  else if (record->code == "gateway_lost" || record->code == "gateway_forgot")
-    found->second.given_up = true;
-  else if (++found->second.records > 1)
+  if (record->code == "gateway_lost" || record->code == "gateway_forgot") {
+    if (found != requests_.end())
+      found->second.given_up = true;
+    else if (!again)
+      violate("a request that nobody submitted was recorded: " + record->external_id, now);
+  } else if (again || (found != requests_.end() && ++found->second.records > 1)) {
     violate("request " + record->external_id + " was recorded twice", now);
+  } else if (found == requests_.end()) {
+    violate("a request that nobody submitted was recorded: " + record->external_id, now);
+  } else {
+    close(record->request);
+  }
+}
+
+void ended_once_checker::close(const request_id& id) {
+  const auto found = requests_.find(id);
+  if (found == requests_.end() || found->second.answers != 1 || found->second.records != 1)
+    return;
+  requests_.erase(found);
+  closed_.insert(id);
 }
 
 void ended_once_checker::on_answered(const client_answer& ended, time_us now) {
   const auto found = requests_.find(ended.request);
   if (found == requests_.end())
-    return violate("a client that never asked was answered", now);
+    return violate(closed_.contains(ended.request)
+                       ? "request " + std::to_string(ended.request.sequence) + " was answered twice"
+                       : "a client that never asked was answered",
+                   now);
   const auto& who = found->second.external_id;
   if (++found->second.answers > 1)
     violate("request " + who + " was answered twice", now);
@@ -44,6 +65,7 @@ void ended_once_checker::on_answered(const client_answer& ended, time_us now) {
     violate("request " + who + " finished with " + std::to_string(ended.token_ids.size()) + " of "
                 + std::to_string(ended.tokens_due) + " tokens",
             now);
+  close(ended.request);
 }
 
 void ended_once_checker::on_scheduler_replaced(time_us) {

@@ -6,6 +6,7 @@
 /// exactly once and in order, whatever happened to its attempts. That the core gave up a gateway
 /// which comes back is no end.
 
+#include "scenarios/sim/id_sets.hpp"
 #include "scenarios/sim/observer.hpp"
 
 #include <map>
@@ -30,7 +31,11 @@ private:
     bool given_up = false; ///< Recorded since its gateway was away for too long.
     bool excused = false;  ///< Ended while no scheduler could record it.
   };
-  std::map<request_id, life> requests_;
+  /// Of what was answered and recorded only this is kept.
+  void close(const request_id& id);
+
+  std::map<request_id, life> requests_; ///< Of which something is still to come.
+  request_set closed_;
 };
 
 } // namespace consort::sim

@@ -43,7 +43,7 @@ void fencing_checker::on_ticket_honoured(const ticket& permission, const ticket_
     violate(named(permission) + " was honoured after its expiry", now);
   if (how.lease_until < how.now)
     violate(named(permission) + " was honoured without a lease", now);
-  if (!honoured_.insert(permission.attempt).second)
+  if (!honoured_.insert(permission.attempt))
     violate(named(permission) + " was honoured twice", now);
 }
 

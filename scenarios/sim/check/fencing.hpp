@@ -4,10 +4,10 @@
 /// node's newest incarnation and epoch, and honoured only by a node of that incarnation and epoch,
 /// before its expiry, once.
 
+#include "scenarios/sim/id_sets.hpp"
 #include "scenarios/sim/observer.hpp"
 
 #include <map>
-#include <set>
 
 namespace consort::sim {
 
@@ -25,7 +25,7 @@ private:
     time_us until = 0;
   };
   std::map<node_id, lease> leases_;
-  std::set<attempt_id> honoured_;
+  attempt_set honoured_;
 };
 
 } // namespace consort::sim

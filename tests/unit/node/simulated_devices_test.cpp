@@ -46,6 +46,7 @@ protected:
     made.variant.weight_bytes = 10'000'000;
     made.variant.kv_bytes_per_token = 1'000;
     made.memory_bytes = 11'000'000; // 1,000 tokens.
+    made.variant.context_tokens = context_tokens_;
     return made;
   }
 
@@ -83,6 +84,7 @@ protected:
   simulated_devices devices_{
       {"edge", {small_device(), sim::find_device_model("refnpu-1")}, {}, {}, 1}};
   simulated_devices::session_number session_ = 0;
+  std::uint32_t context_tokens_ = 0; ///< Of the model; 0 = unbounded.
   std::optional<error> failure_, death_;
 };
 
@@ -136,6 +138,19 @@ TEST_F(SimulatedDevices, StopWhatIsCancelledAndRefuseWhatNeverFits) {
   EXPECT_EQ(large->failure().failure.code, "context_overflow");
   const auto fits = ask(3, 995);
   EXPECT_EQ(fits->terminals(), 0U);
+}
+
+TEST_F(SimulatedDevices, RefuseAPromptThatLeavesNoRoomInTheContext) {
+  context_tokens_ = 6;
+  load();
+  EXPECT_EQ(ask(1, 2)->terminals(), 0U) << "five tokens";
+  EXPECT_EQ(ask(2, 4, {"sim0 ", {0}, 1})->terminals(), 0U) << "what was emitted is no prompt";
+  context_tokens_ = 5;
+  load();
+  const auto refused = ask(3, 2)->failure();
+  EXPECT_EQ(refused.failure.code, "context_length_exceeded");
+  EXPECT_EQ(refused.failure.action, recovery::refuse);
+  EXPECT_FALSE(refused.device_fault);
 }
 
 TEST_F(SimulatedDevices, UnloadingEndsWhatRuns) {

@@ -122,6 +122,28 @@ TEST(EndedOnceChecker, FindsATokenThatIsMissingRepeatedOrShort) {
   }
 }
 
+/// Of what is over one bit is kept, which has to do.
+TEST(EndedOnceChecker, FindsASecondEndOfWhatIsOver) {
+  ended_once_checker over;
+  over.on_submitted(submitted(), 0);
+  over.on_answered(finished({0}, 1), 5);
+  over.on_command(recorded(), 6);
+  auto again = over;
+  again.on_command(recorded(), 7);
+  ASSERT_TRUE(again.violation());
+  EXPECT_NE(again.violation()->find("req-1 was recorded twice"), std::string::npos);
+  again = over;
+  again.on_answered(finished({0}, 1), 7);
+  ASSERT_TRUE(again.violation());
+  EXPECT_NE(again.violation()->find("was answered twice"), std::string::npos);
+  over.on_event(core::request_submitted{submitted()}, 8); // News of it, late.
+  auto given_up = recorded();
+  given_up.code = "gateway_lost";
+  over.on_command(given_up, 9);
+  over.on_end({}, 10);
+  EXPECT_EQ(over.violation(), std::nullopt);
+}
+
 class FencingTest : public testing::Test {
 protected:
   FencingTest() {

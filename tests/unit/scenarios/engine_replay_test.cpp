@@ -49,9 +49,13 @@ TEST(EngineReplay, AClosedLoopSendsAgainAndAWorkloadEndsWhenItSays) {
 }
 
 TEST(EngineReplay, WhatNeverFitsIsRejectedAndWhatDoesNotEndIsAViolation) {
-  const auto rejected = play_alone(R"({ "poisson": "1/s", "input": 1000000, "output": 1000000 })");
-  EXPECT_EQ(rejected.figures.at("rejected"), rejected.figures.at("requests"));
+  const auto rejected = play_alone(R"j({ "poisson": "5/s", "input": "lognormal(400,2)" })j");
+  EXPECT_GT(rejected.figures.at("rejected"), 5);
+  EXPECT_EQ(rejected.figures.at("rejected") + rejected.figures.at("finished"),
+            rejected.figures.at("requests"));
   EXPECT_TRUE(rejected.passed());
+  ASSERT_EQ(rejected.notes.size(), 1U);
+  EXPECT_NE(rejected.notes[0].find("prompts leave no room in its context of"), std::string::npos);
   const auto slow = play_alone(R"({ "poisson": "50/s", "input": 400, "output": 400 })");
   ASSERT_EQ(slow.violations.size(), 1U);
   EXPECT_NE(slow.violations[0].find("requests did not end within `settle`"), std::string::npos);

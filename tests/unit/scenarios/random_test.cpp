@@ -76,9 +76,18 @@ TEST(Distribution, LognormalHasItsMedianWhereItSays) {
   EXPECT_NEAR(drawn.at(5'000) / 512, 1, 0.05);
 }
 
+TEST(Distribution, KnowsItsMedian) {
+  const auto median = [](const char* text) { return parse_distribution(text, 1e6)->median(); };
+  EXPECT_EQ(median("42"), 42);
+  EXPECT_EQ(median("uniform(10,30)"), 20);
+  EXPECT_NEAR(median("exponential(100)"), 69.3, 0.1);
+  EXPECT_EQ(median("lognormal(512,1.0)"), 512);
+}
+
 TEST(Distribution, RefusesWhatItCannotRead) {
-  for (const char* text : {"", "x", "-1", "2e6", "uniform(1)", "lognormal(1,2,3)", "lognormal(1,2",
-                           "gamma(1,2)", "uniform(,)", "1 2", "inf", "nan", "exponential()"})
+  for (const char* text :
+       {"", "x", "-1", "2e6", "uniform(1)", "lognormal(1,2,3)", "lognormal(1,2", "gamma(1,2)",
+        "uniform(,)", "1 2", "inf", "nan", "exponential()", "uniform(2,1)", "lognormal(1,10.1)"})
     EXPECT_FALSE(parse_distribution(text, 1e6).ok()) << text;
 }
 

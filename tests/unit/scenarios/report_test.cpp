@@ -27,10 +27,23 @@ TEST(Slo, CountsArrivalsThatGotWhatWasPromised) {
   slo_watcher watch({.ttft_us = 100, .ttft_per_1k_us = 50, .itl_us = 10, .gap_us = 30});
   EXPECT_EQ(watch.attainment(), std::nullopt);
   watch.on_submitted(meta_of(first), 0);
-  watch.on_token(first, {}, 150); // 100 and 50 for a thousand prompt tokens.
-  watch.on_token(first, {}, 160);
+  watch.on_tokens(first, {}, 1, 150); // 100 and 50 for a thousand prompt tokens.
+  watch.on_tokens(first, {}, 1, 160);
   watch.on_answered(answer(first), 160);
   EXPECT_EQ(watch.attainment(), 1.0);
+}
+
+TEST(Slo, TokensThatComeAtOnceAreAsMany) {
+  const auto attained = [&](std::uint32_t count) {
+    slo_watcher watch({.ttft_us = 100, .ttft_per_1k_us = 0, .itl_us = 10, .gap_us = 30});
+    watch.on_submitted(meta_of(first), 0);
+    watch.on_tokens(first, {}, 1, 50);
+    watch.on_tokens(first, {}, count, 80);
+    watch.on_answered(answer(first), 80);
+    return watch.attainment();
+  };
+  EXPECT_EQ(attained(2), 0.0) << "15 each";
+  EXPECT_EQ(attained(3), 1.0) << "10 each";
 }
 
 TEST(Slo, ALateTokenAGapARefusalAndSlowTokensAreMisses) {
@@ -39,7 +52,7 @@ TEST(Slo, ALateTokenAGapARefusalAndSlowTokensAreMisses) {
     slo_watcher watch(bounds);
     watch.on_submitted(meta_of(first), 0);
     for (const auto at : tokens)
-      watch.on_token(first, {}, at);
+      watch.on_tokens(first, {}, 1, at);
     watch.on_answered(answer(first, outcome), 500);
     return watch.attainment();
   };
@@ -115,7 +128,7 @@ TEST_F(TimelineTest, PowerIsAMeanOverEverySliceAndWhatComesLaterIsInNone) {
   const auto end = length + 60 * limits::second_us;
   for (time_us at = 1'300; at < end; at += limits::report_every_us) {
     recorder.on_event(report, at);
-    recorder.on_token({}, {}, at);
+    recorder.on_tokens({}, {}, 1, at);
   }
   recorder.on_end({}, end);
   EXPECT_LE(course.power_w.size(), limits::timeline_slices_max);

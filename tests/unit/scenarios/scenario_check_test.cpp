@@ -42,6 +42,31 @@ TEST(ScenarioCheck, AModelMustFitSomewhere) {
   expect_refusal(checked_text(work, R"({ "weights": 0 })"), "models.m.weights: must be above 0");
 }
 
+TEST(ScenarioCheck, AModelMustRunBeforeTheRunIsOver) {
+  const auto with = [](const std::string& load, const std::string& settle) {
+    return R"({ "name": "x", "duration": "10s", "settle": ")" + settle + R"(",
+"nodes": [{ "name": "n", "devices": [{ "spec": "refnpu-1", "load": ")"
+           + load + R"(", "compile": "30s", "compile_per_s": "1000GiB" }] }],
+"models": { "m": { "weights": "1MiB" } },
+"workload": [{ "poisson": "1/s" }] })";
+  };
+  EXPECT_EQ(refusal_of(with("1s", "30s")), "");
+  expect_refusal(with("1s", "20s"), "s.json:3: models.m: runs nowhere before the run is over");
+  expect_refusal(with("20s", "30s"), "building and loading it takes 50");
+}
+
+TEST(ScenarioCheck, ASelectorMustNameADeviceThatHoldsTheModel) {
+  const auto with = [](const char* device) {
+    return checked_text(R"({ "poisson": "1/s", "device": ")" + std::string(device) + "\" }",
+                        R"({ "weights": "20GiB" })");
+  };
+  EXPECT_EQ(refusal_of(with("gpu")), "");
+  EXPECT_EQ(refusal_of(with("!npu")), "");
+  for (const auto* bad : {"cpu", "npu", "n-0/cpu0", "!gpu"})
+    expect_refusal(with(bad), "s.json:4: workload[0].device: no device that `" + std::string(bad)
+                                  + "` names has room for `m`, which takes 20GiB");
+}
+
 TEST(ScenarioCheck, ASelectorMustNameADevice) {
   for (const auto* good :
        {"auto", "npu", "node=n-1", "n-0/cpu0", "vendor=nvidia", "model=l4,n-*/gpu0"})
@@ -73,6 +98,33 @@ TEST(ScenarioCheck, AWorkloadMustBeginAndEndWithinARunAndItsLimits) {
       "asks for about 30542400 requests");
   EXPECT_EQ(refusal_of(week(R"({ "stages": [{ "rate": "1000/s", "for": "1s" }] })")), "");
   EXPECT_EQ(refusal_of(week(R"({ "closed": { "clients": 5 } })")), "");
+}
+
+TEST(ScenarioCheck, HalfOfTheRequestsMustFitTheContextAndAKvCache) {
+  const std::string model = R"({ "weights": "10MiB", "kv_bytes_per_token": 3072, "context": 512 })";
+  const auto said = [&](const std::string& work, const std::string& of) {
+    return refusal_of(checked_text(R"({ "poisson": "1/s", )" + work + " }", of));
+  };
+  EXPECT_EQ(said(R"("input": 511)", model), "");
+  for (const auto* work : {R"("input": 512)", R"j("input": "lognormal(512,1)")j",
+                           R"j("input": "uniform(512,513)")j", R"j("input": "exponential(740)")j",
+                           R"("input": 112, "shared_prefix": { "groups": 2, "tokens": 400 })"})
+    EXPECT_NE(said(work, model)
+                  .find("s.json:4: workload[0].input: half of its prompts have 512 tokens or more, "
+                        "and the context of `m` is 512"),
+              std::string::npos)
+        << said(work, model);
+  EXPECT_EQ(said(R"j("input": "lognormal(511,1)")j", model), "") << "which is for the run to see";
+  // Of 24 GB 90 % are an engine's, and 4 GiB the weights': 16 tokens on the one device that is
+  // large enough.
+  const std::string wide
+      = R"({ "weights": "4GiB", "kv_bytes_per_token": 1073741824, "context": 9999 })";
+  EXPECT_EQ(said(R"("input": 14, "output": 2)", wide), "");
+  EXPECT_NE(said(R"("input": 14, "output": 3)", wide)
+                .find("workload[0].input: half of its requests take 17 tokens of KV cache or more, "
+                      "and no device has more than 16 for `m`"),
+            std::string::npos)
+      << said(R"("input": 14, "output": 3)", wide);
 }
 
 TEST(ScenarioCheck, ATraceMustHoldARequest) {

@@ -126,6 +126,9 @@ TEST(ScenarioParser, SaysWhichFileItCannotRead) {
   const auto plan = load_scenario("no/such/file.json");
   ASSERT_FALSE(plan.ok());
   EXPECT_NE(plan.failure().message.find("no/such/file.json"), std::string::npos);
+  const auto folder = load_scenario(testing::TempDir());
+  ASSERT_FALSE(folder.ok());
+  EXPECT_NE(folder.failure().message.find("is a folder"), std::string::npos);
 }
 
 } // namespace

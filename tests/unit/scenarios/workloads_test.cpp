@@ -137,7 +137,18 @@ TEST_F(WorkloadsTest, ReadsXzAndSaysWhenItIsCutOffOrDamaged) {
   const auto made = read(packed);
   ASSERT_EQ(made.size(), 20'000U);
   EXPECT_EQ(made.back().at, 199'990'000);
-  EXPECT_NE(complaint(packed.substr(0, packed.size() / 2)).find("truncated"), std::string::npos);
+  for (const auto size : {packed.size() / 2, packed.size() - 1}) {
+    // Before anything is read: a run of hours need not come to the place to find out.
+    const auto opened = trace_reader::open(write("half.xz", packed.substr(0, size)));
+    ASSERT_FALSE(opened.ok()) << size;
+    EXPECT_NE(opened.failure().message.find("half.xz: the xz stream is truncated"),
+              std::string::npos)
+        << opened.failure().message;
+  }
+  EXPECT_EQ(read(packed + std::string(4, '\0')).size(), 20'000U) << "padding belongs to a stream";
+  EXPECT_NE(complaint(packed.substr(0, packed.size() / 2) + "YZ").find("xz stream is"),
+            std::string::npos)
+      << "what only looks whole";
   packed[packed.size() / 2] = static_cast<char>(packed[packed.size() / 2] ^ 0x55);
   EXPECT_NE(complaint(packed).find("xz stream is"), std::string::npos);
   // By its name it should have been compressed.
@@ -170,6 +181,9 @@ TEST_F(WorkloadsTest, NamesFileLineAndFieldOfWhatIsWrong) {
   expect("", "the trace is empty");
   expect("{\"timestamp\": 1, \"input_length\": 3}\n", "trace:1: ");
   expect("{\"timestamp\": 1, \"input_length\": }\n", "is not JSON from column 34");
+  for (const auto* word : {"NaN", "nan", "Infinity", "inf", "-inf", "+1", "1e999"})
+    expect("{\"timestamp\": " + std::string(word) + ", \"input_length\": 1}\n",
+           "trace:1: is not JSON from column 15 on");
   expect("{\"input_length\": 1, \"output_length\": 1}\n", "timestamp: is missing");
   EXPECT_FALSE(trace_reader::open((folder_ / "none").string()).ok());
 }

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scenarios/sim/size_watcher.hpp"
+
+#include <algorithm>
+
+namespace consort::sim {
+
+std::uint64_t largest_kv_tokens(const scenario& plan, const scenario_model& model) {
+  std::uint64_t most = 0;
+  for (const auto& node : plan.nodes)
+    for (const auto& device : node.devices) {
+      if (device->kv_blocks > 0) {
+        most = std::max<std::uint64_t>(most, device->kv_blocks * device->block_tokens);
+        continue;
+      }
+      // What is built for a device may be half of the weights.
+      const auto weights = model.weight_bytes / (device->build_profile.empty() ? 1 : 2);
+      const auto memory = device->memory_bytes * model.devices_per_instance;
+      if (memory > weights)
+        most = std::max((memory - weights) / std::max<std::uint64_t>(model.kv_bytes_per_token, 1),
+                        most);
+    }
+  return most;
+}
+
+std::uint32_t answer_within(const scenario_model& model, const arrival& asked) {
+  if (asked.prompt_tokens >= model.context_tokens)
+    return asked.output_tokens;
+  return std::min(asked.output_tokens, model.context_tokens - asked.prompt_tokens);
+}
+
+size_watcher::size_watcher(const scenario& plan) {
+  for (const auto& model : plan.models)
+    models_[model.name] = {&model, largest_kv_tokens(plan, model), 0, {}, {}};
+}
+
+void size_watcher::note(too_large& of, const request_meta& meta, std::uint64_t tokens) {
+  if (of.count++ == 0)
+    of.first = meta.external_id;
+  of.most_tokens = std::max(of.most_tokens, tokens);
+}
+
+void size_watcher::on_submitted(const request_meta& meta, time_us) {
+  auto& of = models_.at(meta.model.value);
+  ++of.requests;
+  const auto whole = std::uint64_t{meta.prompt_tokens} + meta.max_tokens;
+  if (meta.prompt_tokens >= of.model->context_tokens)
+    note(of.context, meta, meta.prompt_tokens);
+  else if (whole > of.kv_tokens)
+    note(of.cache, meta, whole);
+}
+
+void size_watcher::explain(const sizes& of, std::vector<std::string>& into) {
+  const auto& model = *of.model;
+  const auto where = model.where.empty() ? "models." + model.name : model.where;
+  const auto tail = [&](const too_large& one) {
+    return ": the largest takes " + std::to_string(one.most_tokens) + ", the first was "
+           + one.first;
+  };
+  const auto share = [&](const too_large& one) {
+    return std::to_string(one.count) + " of " + std::to_string(of.requests);
+  };
+  if (of.context.count > 0)
+    into.push_back(where + ".context: " + share(of.context)
+                   + " prompts leave no room in its context of "
+                   + std::to_string(model.context_tokens) + " tokens" + tail(of.context));
+  if (of.cache.count > 0)
+    into.push_back(where + ": " + share(of.cache)
+                   + " requests take more KV cache than any device has for it, "
+                   + std::to_string(of.kv_tokens) + " tokens" + tail(of.cache));
+}
+
+void size_watcher::tell(run_summary& summary) const {
+  std::uint64_t requests = 0;
+  std::uint64_t unfit = 0;
+  for (const auto& [name, one] : models_) {
+    requests += one.requests;
+    unfit += one.context.count + one.cache.count;
+    explain(one, summary.notes);
+  }
+  if (requests > 0 && unfit == requests)
+    summary.violations.push_back("sizes: no request fits, so that the run shows nothing: "
+                                 + summary.notes.front());
+}
+
+} // namespace consort::sim
