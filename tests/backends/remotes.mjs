@@ -1,31 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What backends have to pass that are servers of somebody else's: keys, limits, money.
+// What backends have to pass that are servers of somebody else's: keys and money.
 import assert from 'node:assert/strict';
-import { ask, text_of, prompt, tokens } from './suite.mjs';
-import { story } from './fakes/story.mjs';
+import { ask } from './suite.mjs';
 
 const asked = (stand, since) =>
   stand.journal('request').filter((one) => one.method === 'POST' && one.at >= since);
-
-/// A provider that says "later" in each form is left alone for as long as it says, and the request
-/// succeeds then.
-export const waits = (...forms) => ({
-  'it is left alone for as long as it asks, in every form': async (stand) => {
-    for (const form of forms) {
-      stand.faults();
-      assert.equal((await ask(stand)).status, 200);
-      stand.faults(`${stand.backend.fake}=${form}`);
-      const began = Date.now();
-      const answer = await ask(stand);
-      const took = Date.now() - began;
-      assert.equal(answer.status, 200, `${form}: ${answer.text}`);
-      assert.equal(text_of(answer), story(prompt, tokens));
-      assert.ok(took >= 850, `${form}: only ${took} ms`);
-      const tries = asked(stand, began).length;
-      assert.ok(tries <= 3, `${form}: asked ${tries} times`);
-    }
-  },
-});
 
 export const keeps_its_key = (key) => ({
   'its key goes along and is never printed': async (stand) => {
