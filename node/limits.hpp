@@ -101,7 +101,8 @@ inline constexpr std::size_t server_metrics_bytes_max = 4 * 1024 * 1024; ///< On
 inline constexpr std::size_t server_figures_max = 16;    ///< Places of one figure of them.
 inline constexpr std::size_t server_stops_max = 16;      ///< Texts that end an answer.
 inline constexpr std::size_t server_wait_bytes_max = 64; ///< Of a text that says how long.
-inline constexpr std::size_t server_prices_max = 256;    ///< Models with a price of their own.
+inline constexpr std::size_t encode_items_max = 64;   ///< Pictures, sounds, films of one request.
+inline constexpr std::size_t server_prices_max = 256; ///< Models with a price of their own.
 
 // Containers.
 inline constexpr duration_us container_call_us_max = 10 * second_us; ///< One call of the engine.

@@ -224,6 +224,22 @@ void read_cache(json_file& file, json_section& section, runtime_rule& rule) {
   rule.cache = std::move(cache);
 }
 
+/// Which of the protocol's routes it has.
+void read_answers(json_section& section, server_spec& server) {
+  if (!section.has("answers"))
+    return;
+  const auto names = section.texts("answers");
+  const auto named
+      = [&](const char* one) { return std::find(names.begin(), names.end(), one) != names.end(); };
+  server.completions = named("completions");
+  server.chats = named("chats");
+  const auto known = static_cast<std::size_t>(server.completions) + (server.chats ? 1 : 0);
+  if (known == 0 || known != names.size())
+    section.fail("answers", "expected `completions`, `chats` or both, once each");
+  else if (server.protocol != server_protocol::openai)
+    section.fail("answers", "only of the protocol `openai`: the others have their own");
+}
+
 void read_server(json_file& file, json_section& section, runtime_rule& rule) {
   auto& server = rule.server;
   server.protocol
@@ -241,6 +257,9 @@ void read_server(json_file& file, json_section& section, runtime_rule& rule) {
     section.fail("container", "there is no `command` to run in it");
   server.prefill_url = read_url(section, "prefill_url");
   server.prefill_url_env = section.text("prefill_url_env");
+  server.encode_url = read_url(section, "encode_url");
+  server.encode_url_env = section.text("encode_url_env");
+  read_answers(section, server);
   server.base = read_path(section, "base", "/v1");
   read_ready(file, section, server);
   server.model = section.text("model");

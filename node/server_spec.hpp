@@ -112,6 +112,11 @@ struct server_spec {
   std::uint32_t sequences = 0;              ///< Most at once.
   runtime_capabilities capabilities;        ///< What the plugin declares.
   std::vector<start_failure_rule> failures; ///< What it means how it ends.
+  /// Where pictures, sounds and films are encoded first (vLLM's `ec_transfer_config`), and the
+  /// variable that holds it instead; both empty = where the prompt is prefilled.
+  std::string encode_url, encode_url_env;
+  bool completions = true; ///< It answers them, and so below; `protocol` openai only.
+  bool chats = true;
 };
 
 /// What texts of a server's rule may hold.

@@ -15,6 +15,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr std::size_t token_bytes_guessed = 4; ///< Of a text that nobody counted.
+
 /// What a choice holds beside its text, for the gateway to pass on; empty when there is nothing.
 std::string extras_of(const json& choice) {
   json extra = json::object();
@@ -137,7 +139,10 @@ void openai_answer::on_piece(std::uint32_t index, const json& choice) {
   auto extra = extras_of(choice);
   if (text.empty() && extra.empty())
     return;
-  const auto pieces = text.empty() ? 0 : ++pieces_[index];
+  // A streamed piece is a token or so; of a whole text only its length says how many there were.
+  const auto more
+      = streamed() ? 1U : static_cast<std::uint32_t>(text.size() / token_bytes_guessed) + 1;
+  const auto pieces = text.empty() ? 0 : (pieces_[index] += more);
   if (streamed() && max_tokens_ > 0 && pieces > max_tokens_) {
     pieces_[index] = max_tokens_;
     finish_choice(index, "length");
@@ -150,6 +155,8 @@ void openai_answer::on_piece(std::uint32_t index, const json& choice) {
 void openai_answer::finish_choice(std::uint32_t index, std::string reason) {
   if (!done_.insert(index).second)
     return;
+  if (!streamed() && max_tokens_ > 0 && reason == "length")
+    pieces_[index] = max_tokens_;
   // A reason is a word; anything else would go to the client as it is.
   const bool plain = !reason.empty() && reason.size() <= 32
                      && std::all_of(reason.begin(), reason.end(),

@@ -68,4 +68,19 @@ result<server_request> render_openai_request(const attempt_body& from, const std
   return out;
 }
 
+std::string plain_body(const std::string& body) {
+  auto asked = read_server_json(body);
+  if (!asked.is_object() || asked.erase("stream_options") == 0)
+    return body;
+  return asked.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+std::string whole_body(const std::string& body) {
+  auto asked = read_server_json(plain_body(body));
+  if (!asked.is_object())
+    return body;
+  asked["stream"] = false;
+  return asked.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
 } // namespace consort::node

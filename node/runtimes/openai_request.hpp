@@ -12,4 +12,12 @@ namespace consort::node {
 [[nodiscard]] result<server_request> render_openai_request(const attempt_body& body,
                                                            const std::string& model);
 
+/// The same request, answered in one piece. `body` is a request as render_openai_request() makes
+/// it.
+[[nodiscard]] std::string whole_body(const std::string& body);
+
+/// The same request, which does not ask for usage in a stream: there are servers that refuse the
+/// question, and tell it without.
+[[nodiscard]] std::string plain_body(const std::string& body);
+
 } // namespace consort::node

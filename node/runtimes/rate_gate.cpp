@@ -4,6 +4,7 @@
 #include "node/runtimes/wait_times.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <numeric>
 
@@ -17,6 +18,83 @@ std::string lower(std::string_view text) {
     return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
   });
   return out;
+}
+
+/// What an answer says of one limit.
+struct told {
+  std::optional<std::uint64_t> remaining;
+  std::optional<duration_us> reset_us;
+};
+
+/// A whole number; -1 stands for what is not known.
+std::optional<std::uint64_t> count_of(std::string_view text) {
+  std::uint64_t number = 0;
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (failed != std::errc{} || end != text.data() + text.size())
+    return std::nullopt;
+  return number;
+}
+
+/// Of which limit a header speaks, and whether it says what is left of it or when there is more.
+struct rate_name {
+  std::string limit;
+  bool left = false;
+};
+
+std::optional<rate_name> rate_name_of(std::string_view name) {
+  struct family {
+    std::string_view front, limit;
+  };
+  constexpr std::array<family, 4> families{{{"ratelimit-", ""},
+                                            {"anthropic-ratelimit-", ""},
+                                            {"ratelimitbysize-", "tokens by size"},
+                                            {"tokenlimit-", "tokens"}}};
+  if (name.starts_with("x-"))
+    name.remove_prefix(2);
+  for (const auto& [front, limit] : families) {
+    if (!name.starts_with(front))
+      continue;
+    auto rest = name.substr(front.size());
+    for (const std::string_view word : {"remaining", "reset"}) {
+      const bool left = word == "remaining";
+      if (rest.starts_with(word) && (rest.size() == word.size() || rest[word.size()] == '-'))
+        return rate_name{std::string(limit).append(rest.substr(word.size())), left};
+      if (rest.ends_with(word) && rest[rest.size() - word.size() - 1] == '-')
+        return rate_name{std::string(limit) + "-"
+                             + std::string(rest.substr(0, rest.size() - word.size() - 1)),
+                         left};
+    }
+  }
+  return std::nullopt;
+}
+
+/// `RateLimit: "name";r=50;t=30`, a list of those, or `limit=100, remaining=50, reset=30`.
+void read_rate_field(std::string_view text, std::int64_t now_s,
+                     std::map<std::string, told>& limits_told) {
+  std::string name = "field";
+  while (!text.empty() && limits_told.size() < limits::rate_headers_max) {
+    const auto cut = std::min(text.find_first_of(",;"), text.size());
+    auto part = text.substr(0, cut);
+    text.remove_prefix(std::min(cut + 1, text.size()));
+    part.remove_prefix(std::min(part.find_first_not_of(" \t"), part.size()));
+    if (part.starts_with('"'))
+      name = "field " + lower(part);
+    const auto is = part.find('=');
+    if (is == std::string_view::npos)
+      continue;
+    const auto key = part.substr(0, is), value = part.substr(is + 1);
+    if (key == "r" || key == "remaining")
+      limits_told[name].remaining = count_of(value);
+    if (key == "t" || key == "reset")
+      limits_told[name].reset_us = parse_wait(value, now_s);
+  }
+}
+
+/// When there is more of it. Some say no more than that it is a minute's.
+std::optional<duration_us> reset_of(std::string_view limit, const told& said) {
+  if (!said.reset_us && limit.ends_with("-minute"))
+    return limits::rate_window_us;
+  return said.reset_us;
 }
 
 } // namespace
@@ -126,38 +204,31 @@ read_retry_after(const std::vector<std::pair<std::string, std::string>>& headers
 std::vector<rate_header>
 read_rate_headers(const std::vector<std::pair<std::string, std::string>>& headers,
                   std::int64_t now_s) {
-  struct found {
-    std::optional<std::uint64_t> remaining;
-    std::optional<duration_us> reset_us;
-  };
-  std::map<std::string, found> spans; // By what stands behind `remaining` and `reset`.
+  std::map<std::string, told> limits_told; // By name.
   for (const auto& [name, value] : headers) {
-    auto known = lower(name);
-    if (known.starts_with("x-"))
-      known.erase(0, 2);
-    for (const bool left : {true, false}) {
-      const std::string stem = left ? "ratelimit-remaining" : "ratelimit-reset";
-      if (!known.starts_with(stem) || spans.size() >= limits::rate_headers_max)
-        continue;
-      auto& one = spans[known.substr(stem.size())];
-      if (!left) {
-        one.reset_us = parse_wait(value, now_s);
-        continue;
-      }
-      std::uint64_t number = 0; // -1 stands for what is not known.
-      const auto [end, failed] = std::from_chars(value.data(), value.data() + value.size(), number);
-      if (failed == std::errc{} && end == value.data() + value.size())
-        one.remaining = number;
-    }
+    const auto known = lower(name);
+    if (known == "ratelimit" || known == "x-ratelimit")
+      read_rate_field(value, now_s, limits_told);
+    const auto named = rate_name_of(known);
+    if (!named || limits_told.size() >= limits::rate_headers_max)
+      continue;
+    auto& one = limits_told[named->limit];
+    if (named->left)
+      one.remaining = count_of(value);
+    else
+      one.reset_us = parse_wait(value, now_s);
   }
   std::map<bool, rate_header> tightest;
-  for (const auto& [what, said] : spans) {
-    if (!said.remaining || !said.reset_us)
+  for (const auto& [limit, said] : limits_told) {
+    const auto reset_us = reset_of(limit, said);
+    // What is left of tokens to be written says nothing of those to be read.
+    const bool half = limit.find("output") != std::string::npos && said.remaining != 0U;
+    if (!said.remaining || !reset_us || half)
       continue;
-    const bool of_tokens = what.find("token") != std::string::npos;
+    const bool of_tokens = limit.find("token") != std::string::npos;
     const auto known = tightest.find(of_tokens);
     if (known == tightest.end() || *said.remaining < known->second.remaining)
-      tightest[of_tokens] = {of_tokens, *said.remaining, *said.reset_us};
+      tightest[of_tokens] = {of_tokens, *said.remaining, *reset_us};
   }
   std::vector<rate_header> out;
   for (const auto& [of_tokens, one] : tightest)

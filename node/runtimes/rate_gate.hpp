@@ -67,7 +67,9 @@ read_retry_after(const std::vector<std::pair<std::string, std::string>>& headers
 
 /// The headers that say what is left, by all the names that are in use:
 /// `x-ratelimit-{remaining,reset}-{requests,tokens}` with or without a span behind it
-/// (`-per-minute`, `-day`), and `ratelimit-{remaining,reset}`. `now_s`: since 1970.
+/// (`-per-minute`, `-day`), the same words in front (`anthropic-ratelimit-tokens-remaining`),
+/// `ratelimit-{remaining,reset}`, `tokenlimit-...`, `ratelimitbysize-...` (of tokens), and the one
+/// field `RateLimit`. Of several limits the tightest counts. `now_s`: since 1970.
 [[nodiscard]] std::vector<rate_header>
 read_rate_headers(const std::vector<std::pair<std::string, std::string>>& headers,
                   std::int64_t now_s);

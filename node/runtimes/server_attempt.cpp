@@ -3,6 +3,7 @@
 
 #include "node/runtimes/kv_transfer.hpp"
 #include "node/runtimes/openai_embeddings.hpp"
+#include "node/runtimes/openai_request.hpp"
 #include "node/runtimes/rate_gate.hpp"
 #include "node/runtimes/server_errors.hpp"
 
@@ -12,13 +13,32 @@ namespace consort::node {
 
 using links::task;
 
+namespace {
+
+std::unique_ptr<server_http> stage_at(const boost::asio::any_io_executor& strand,
+                                      const server_address* at) {
+  return at == nullptr ? nullptr : std::make_unique<server_http>(strand, *at);
+}
+
+/// Why a server that has not all routes of the protocol is not asked; nothing when it is.
+std::optional<error> unanswered(const server_spec& spec, request_kind kind) {
+  if ((kind == request_kind::completion && !spec.completions)
+      || (kind == request_kind::chat && !spec.chats))
+    return error{recovery::retry_elsewhere, "kind_unsupported",
+                 spec.plugin + ": its server answers "
+                     + (spec.chats ? "chats only, no completions" : "completions only, no chats")};
+  return std::nullopt;
+}
+
+} // namespace
+
 server_attempt::server_attempt(const boost::asio::any_io_executor& strand, const server_call& how,
                                std::shared_ptr<attempt_sink> sink,
                                std::function<void(server_word)> heard)
     : how_(how),
       http_(strand, how.at),
-      first_(how.prefill == nullptr ? nullptr
-                                    : std::make_unique<server_http>(strand, *how.prefill)),
+      encoder_(stage_at(strand, how.encode)),
+      first_(stage_at(strand, how.prefill)),
       sink_(std::move(sink)),
       heard_(std::move(heard)) {}
 
@@ -26,8 +46,9 @@ void server_attempt::stop(attempt_aborted why) {
   stopped_ = true;
   deliver({std::move(why)});
   http_.cut();
-  if (first_)
-    first_->cut();
+  for (const auto& stage : {encoder_.get(), first_.get()})
+    if (stage != nullptr)
+      stage->cut();
 }
 
 task<void> server_attempt::run(const attempt_body& body) {
@@ -38,17 +59,23 @@ task<void> server_attempt::run(const attempt_body& body) {
 
 task<void> server_attempt::relay(const attempt_body& body) {
   auto request = render_server_request(how_.spec.protocol, body, how_.model);
-  if (!request) {
-    deliver({attempt_aborted{request.failure(), false}});
+  const auto never = request ? unanswered(how_.spec, body.kind) : request.failure();
+  if (never) {
+    deliver({attempt_aborted{*never, false}});
     co_return;
   }
   request->path = http_.api(request->path);
   embeds_ = request->embeddings > 0;
-  if (first_ && !embeds_) {
-    const auto prefilled = co_await prefill(*request);
-    if (!prefilled || stopped_)
+  if (how_.plain)
+    request->body = plain_body(request->body);
+  if (!embeds_) {
+    const bool staged = co_await stages(*request);
+    if (!staged)
       co_return; // Its end has been delivered.
   }
+  if (!embeds_ && !how_.spec.capabilities.streaming
+      && how_.spec.protocol == server_protocol::openai)
+    request->body = whole_body(request->body);
   const auto status
       = co_await http_.ask(request->path, request->body, how_.spec.silence_us, taken());
   if (stopped_)
@@ -82,28 +109,47 @@ task<void> server_attempt::relay(const attempt_body& body) {
 task<void> server_attempt::refuse(unsigned status) {
   const auto said
       = co_await http_.read_text(limits::server_refusal_bytes_max, limits::server_answer_us);
+  if ((status == 400 || status == 422) && !how_.plain && refuses_field(said, "stream_options")) {
+    how_.plain = true;
+    deliver({attempt_aborted{{recovery::retry_later, "server_options",
+                              how_.spec.plugin
+                                  + ": its server refuses `stream_options`, and is asked "
+                                    "without them from now on"},
+                             false}});
+    co_return;
+  }
   const auto wait = read_retry_after(http_.headers(), std::time(nullptr));
   deliver({embeds_ ? judge_embeddings_refusal(status, said, wait.has_value())
                    : judge_refusal(status, said, wait.has_value())});
 }
 
-/// Has the prompt prefilled at the first server and tells the second where its KV cache is. Where
-/// that fails for the server's sake the second does the whole. Returns: an error once the attempt
-/// has ended.
-task<result<done>> server_attempt::prefill(server_request& asked) {
-  const auto body = prefill_body(asked.body);
-  const auto status = co_await first_->ask(asked.path, body, how_.spec.silence_us, taken());
+/// Has what is to be seen or heard encoded, then the prompt prefilled, where others do that, and
+/// tells the last server where its KV cache is. Returns: whether that one is to be asked.
+task<bool> server_attempt::stages(server_request& asked) {
+  if (const auto shown = encoder_ ? encode_body(asked.body) : std::nullopt)
+    if (!co_await stage(*encoder_, asked.path, *shown))
+      co_return false;
+  if (!first_ || stopped_)
+    co_return !stopped_;
+  const auto said = co_await stage(*first_, asked.path, prefill_body(asked.body));
+  if (said && !stopped_)
+    asked.body = decode_body(asked.body, *said);
+  co_return said && !stopped_;
+}
+
+/// Asks the server of one stage. Returns: its answer; nothing in it where it failed for its own
+/// sake, and then the next stage does its work, too; an error once the attempt has ended.
+task<result<std::string>> server_attempt::stage(server_http& at, const std::string& path,
+                                                const std::string& body) {
+  const auto status = co_await at.ask(path, body, how_.spec.silence_us, taken());
   if (stopped_ || !status)
-    co_return done{};
-  const auto said
-      = co_await first_->read_text(limits::server_refusal_bytes_max, limits::server_answer_us);
-  if (*status == 200) {
-    asked.body = decode_body(asked.body, said);
-    co_return done{};
-  }
+    co_return std::string();
+  auto said = co_await at.read_text(limits::server_refusal_bytes_max, limits::server_answer_us);
+  if (*status == 200)
+    co_return said;
   auto judged = judge_refusal(*status, said);
   if (judged.failure.action != recovery::refuse)
-    co_return done{};
+    co_return std::string();
   const auto why = judged.failure;
   deliver({std::move(judged)});
   co_return why;

@@ -2,10 +2,10 @@
 #pragma once
 /// One attempt at a model server: sends its body, turns the answer into events, and closes the
 /// connection when it is cancelled, which is how servers of this kind are told to stop. Where
-/// prompts are prefilled elsewhere it asks there first. It counts as running once a server has its
-/// request: some send no head before their first token, and one that never does is then judged as
-/// any other that fell silent. Lives on its session's strand. Exactly one `attempt_opened` and one
-/// terminal event reach the sink.
+/// prompts are encoded or prefilled elsewhere it asks there first. It counts as running once a
+/// server has its request: some send no head before their first token, and one that never does is
+/// then judged as any other that fell silent. Lives on its session's strand. Exactly one
+/// `attempt_opened` and one terminal event reach the sink.
 
 #include "node/runtimes/server_dialect.hpp"
 #include "node/runtimes/server_http.hpp"
@@ -21,6 +21,8 @@ struct server_call {
   const server_address* prefill;         ///< Null: the server does it itself.
   const std::string& model;              ///< As the server calls it.
   std::atomic<std::uint64_t>& generated; ///< Pieces of text so far, over all attempts.
+  const server_address* encode;          ///< Null: whoever prefills does it itself.
+  std::atomic<bool>& plain;              ///< It was found to refuse `stream_options`.
 };
 
 /// What an answer's head says beside the answer.
@@ -45,14 +47,16 @@ public:
 
 private:
   links::task<void> relay(const attempt_body& body);
-  links::task<result<done>> prefill(server_request& asked);
+  links::task<bool> stages(server_request& asked);
+  links::task<result<std::string>> stage(server_http& at, const std::string& path,
+                                         const std::string& body);
   links::task<void> refuse(unsigned status);
   [[nodiscard]] std::function<void()> taken();
   void deliver(std::vector<attempt_event> happened);
 
   const server_call how_;
   server_http http_;
-  std::unique_ptr<server_http> first_; ///< Where it is prefilled.
+  std::unique_ptr<server_http> encoder_, first_; ///< Where it is encoded, and prefilled.
   std::shared_ptr<attempt_sink> sink_; ///< Null once its terminal event has been delivered.
   const std::function<void(server_word)> heard_;
   bool stopped_ = false;

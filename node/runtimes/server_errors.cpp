@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <array>
 
 namespace consort::node {
 
@@ -98,6 +99,38 @@ std::string server_message(std::string_view body) {
                        : found;
 }
 
+bool refuses_field(std::string_view body, std::string_view field) {
+  const auto root = read_server_json(body);
+  const auto named = [&](const json& text) {
+    return text.is_string()
+           && std::string_view(text.get_ref<const std::string&>()).starts_with(field);
+  };
+  // A validator's list of what is wrong and where, in whatever it is wrapped; or OpenAI's `param`.
+  const auto lists = {json::json_pointer("/detail"), json::json_pointer("/message/detail"),
+                      json::json_pointer("/error/message/detail")};
+  for (const auto& at : lists)
+    if (root.is_object() && root.contains(at) && root[at].is_array())
+      for (const auto& one : root[at])
+        if (one.is_object() && one.contains("loc") && one["loc"].is_array()
+            && std::any_of(one["loc"].begin(), one["loc"].end(), named))
+          return true;
+  const json::json_pointer param("/error/param");
+  return root.is_object() && root.contains(param) && named(root[param]);
+}
+
+namespace {
+
+/// No money is left there: waiting does not help.
+bool says_no_money(std::string_view body) {
+  constexpr std::array<std::string_view, 3> codes{
+      "insufficient_quota", "billing_hard_limit_reached", "billing_not_active"};
+  return std::any_of(codes.begin(), codes.end(), [&](std::string_view code) {
+    return body.find(code) != std::string_view::npos;
+  });
+}
+
+} // namespace
+
 attempt_aborted judge_refusal(unsigned status, std::string_view body, bool says_when) {
   const auto message
       = "the model server answered " + std::to_string(status) + ": " + server_message(body);
@@ -109,10 +142,11 @@ attempt_aborted judge_refusal(unsigned status, std::string_view body, bool says_
   case 403: return {{recovery::retry_elsewhere, "server_key", message}, true};
   case 404: return {{recovery::retry_elsewhere, "server_model", message}, true};
   case 402: return {{recovery::retry_elsewhere, "server_quota", message}, false};
-  case 408: return {{recovery::retry_elsewhere, "server_busy", message}, false};
+  case 408:
+  case 498: // Groq's and Anthropic's words for too much to do.
+  case 529: return {{recovery::retry_elsewhere, "server_busy", message}, false};
   case 429:
-    // No money is left there: waiting does not help.
-    if (body.find("insufficient_quota") != std::string_view::npos)
+    if (says_no_money(body))
       return {{recovery::retry_elsewhere, "server_quota", message}, false};
     return {{recovery::retry_later, "server_busy", message}, false};
   case 503:

@@ -33,4 +33,8 @@ namespace consort::node {
 [[nodiscard]] attempt_aborted judge_refusal(unsigned status, std::string_view body,
                                             bool says_when = false);
 
+/// Whether a refusal is about that field of the request, or one inside of it. By its structure
+/// alone: what a message quotes may be the client's own words.
+[[nodiscard]] bool refuses_field(std::string_view body, std::string_view field);
+
 } // namespace consort::node

@@ -164,13 +164,17 @@ result<done> server_link::find_server() {
     }
   }
   at_.base = spec_->base;
-  const auto first = variable(spec_->prefill_url_env);
-  if (const auto& url = first.empty() ? spec_->prefill_url : first; !url.empty()) {
+  for (auto* stage : {&encode_, &prefill_}) {
+    const bool encodes = stage == &encode_;
+    const auto told = variable(encodes ? spec_->encode_url_env : spec_->prefill_url_env);
+    const auto& url = !told.empty() ? told : encodes ? spec_->encode_url : spec_->prefill_url;
+    if (url.empty())
+      continue;
     auto found = parse_server_url(url);
     if (!found)
       return found.failure();
-    prefill_ = *std::move(found);
-    prefill_->base = spec_->base;
+    *stage = *std::move(found);
+    (*stage)->base = spec_->base;
   }
   return take_key();
 }
@@ -188,8 +192,9 @@ result<done> server_link::take_key() {
   if (std::any_of(at_.key.begin(), at_.key.end(), [](char c) { return c <= ' ' || c >= 0x7f; }))
     return error{recovery::refuse, "key_invalid",
                  spec_->plugin + ": " + spec_->key_env + " holds what no API key holds"};
-  if (prefill_)
-    prefill_->key = at_.key;
+  for (auto* stage : {&encode_, &prefill_})
+    if (*stage)
+      (*stage)->key = at_.key;
   return done{};
 }
 
@@ -488,8 +493,10 @@ void server_link::submit(const attempt_id& attempt, attempt_body body,
       return refuse("session_full", "the instance runs as many attempts as it may");
     if (self->attempts_.contains(attempt))
       return refuse("attempt_repeated", "the attempt is running already");
-    const server_call how{*self->spec_, self->at_, self->prefill_ ? &*self->prefill_ : nullptr,
-                          self->asked_of(body), self->generated_};
+    const server_call how{
+        *self->spec_,         self->at_,        self->prefill_ ? &*self->prefill_ : nullptr,
+        self->asked_of(body), self->generated_, self->encode_ ? &*self->encode_ : nullptr,
+        self->plain_};
     auto running = std::make_shared<server_attempt>(
         self->strand_, how, std::move(sink),
         [link = self.get()](const server_word& word) { link->heed(word); });
@@ -558,7 +565,8 @@ void server_link::heed(const server_word& word) {
   const auto now_s = static_cast<std::int64_t>(std::time(nullptr));
   gate_.heard(now, read_rate_headers(word.headers, now_s));
   const auto wait = read_retry_after(word.headers, now_s);
-  if (word.status == 429 || (word.status == 503 && wait))
+  const bool busy = word.status == 503 || word.status == 498 || word.status == 529;
+  if (word.status == 429 || (busy && wait))
     gate_.refused(now, wait);
   else if (word.status == 200)
     gate_.answered();

@@ -110,7 +110,7 @@ private:
   std::unique_ptr<server_http> asking_;    ///< Whether it is ready.
   std::unique_ptr<server_http> measuring_; ///< Its gauges.
   server_address at_;
-  std::optional<server_address> prefill_;
+  std::optional<server_address> encode_, prefill_; ///< Of stages that others do.
   std::optional<error> unready_;                ///< Why it could not even be asked, the last time.
   std::map<std::string, std::string> adapters_; ///< Served name -> what the server calls it.
   std::string model_;                           ///< As the server calls it.
@@ -121,6 +121,7 @@ private:
   std::map<attempt_id, std::shared_ptr<server_attempt>> attempts_;
 
   std::atomic<std::uint64_t> generated_ = 0;
+  std::atomic<bool> plain_ = false; ///< It was found to refuse `stream_options`.
   mutable std::mutex stats_mutex_;
   session_stats stats_;
   std::optional<engine_gauges> gauges_;

@@ -75,24 +75,40 @@ std::optional<duration_us> span_of(std::string_view text, std::int64_t now_s) {
   }
 }
 
+/// What follows the seconds: a fraction, which is not worth reading, and `Z` or `+02:00`. Returns:
+/// how far east that is; `rest` stays at what it cannot read.
+std::int64_t take_zone(const char*& rest) {
+  const auto digit = [&](int at) { return rest[at] >= '0' && rest[at] <= '9'; };
+  const auto number = [&](int at) { return (rest[at] - '0') * 10 + (rest[at + 1] - '0'); };
+  if (*rest == '.')
+    for (++rest; digit(0);)
+      ++rest;
+  if (*rest == 'Z')
+    ++rest;
+  else if ((*rest == '+' || *rest == '-') && digit(1) && digit(2) && rest[3] == ':' && digit(4)
+           && digit(5)) {
+    const auto east_s = number(1) * 3'600 + number(4) * 60;
+    const auto sign = *rest == '+' ? 1 : -1;
+    rest += 6;
+    return sign * east_s;
+  }
+  return 0;
+}
+
 std::optional<duration_us> date_of(std::string_view text, std::int64_t now_s) {
   // Names of months must not depend on the host's language.
   static const locale_t plain = ::newlocale(LC_ALL_MASK, "C", nullptr);
   const std::string copy(text);
-  for (const auto* format : {"%a, %d %b %Y %H:%M:%S GMT", "%Y-%m-%dT%H:%M:%S"}) {
+  // The three forms of HTTP, of which two are old, and that of RFC 3339.
+  for (const auto* format : {"%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT",
+                             "%a %b %d %H:%M:%S %Y", "%Y-%m-%dT%H:%M:%S"}) {
     std::tm parts{};
     const char* rest = ::strptime_l(copy.c_str(), format, &parts, plain);
     if (rest == nullptr)
       continue;
-    if (format[1] == 'Y') { // A fraction of a second is not worth reading.
-      if (*rest == '.')
-        for (++rest; *rest >= '0' && *rest <= '9';)
-          ++rest;
-      if (*rest == 'Z')
-        ++rest;
-    }
+    const auto east_s = format[1] == 'Y' ? take_zone(rest) : 0;
     if (*rest == '\0')
-      return bounded(static_cast<double>(::timegm(&parts) - now_s));
+      return bounded(static_cast<double>(::timegm(&parts) - east_s - now_s));
   }
   return std::nullopt;
 }

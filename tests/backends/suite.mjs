@@ -6,18 +6,26 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { eventually, expect_error } from '../system/support.mjs';
 import { story, vector_of } from './fakes/story.mjs';
-import { shipped, Stand } from './stand.mjs';
+import { load_ms, shipped, Stand } from './stand.mjs';
 
 const prompt = 'Once upon a time';
 const tokens = 12;
 const cancel_ms_max = 100; // From the client's leaving to the fake's seeing its connection close.
+const busy_ms_min = 850; // Fakes are overloaded for 900 ms, and say a second.
 const other = { 'X-Consort-Device': 'pim' };
 const turns_max = 6; // Until the backend is the first choice of requests that may go anywhere.
 
+/// Where the backend is asked, and with what: as a chat where it answers nothing else.
+function asked_of(stand, { prompt: text, ...fields }) {
+  const body = { model: stand.backend.model, ...fields };
+  if (!lacks(stand, 'completions')) return ['/v1/completions', { ...body, prompt: text }];
+  return ['/v1/chat/completions', { ...body, messages: [{ role: 'user', content: text }] }];
+}
+
 /// A request to the backend under test alone, or to any with `headers` empty.
 function ask(stand, fields = {}, headers = type_of(stand)) {
-  const body = { model: stand.backend.model, prompt, max_tokens: tokens, temperature: 0 };
-  return stand.cluster.complete({ ...body, ...fields }, headers, 30_000);
+  const body = { prompt, max_tokens: tokens, temperature: 0, ...fields };
+  return stand.cluster.post(...asked_of(stand, body), headers, 30_000);
 }
 
 /// Whether the folder of any of its plugins says that it does.
@@ -27,10 +35,16 @@ const makes_embeddings = (stand) =>
     return /"embeddings": true/.test(fs.readFileSync(file, 'utf8'));
   });
 
+/// How many of them a request passes at most.
+const servers_of = (attached) => (attached?.also ? 1 + servers_of(attached.also) : 1);
+
+const is_its = (stand) => (one) => one.name === stand.backend.fake;
+
 const embed = (stand, fields, headers = type_of(stand)) =>
   stand.cluster.post('/v1/embeddings', { model: stand.backend.model, ...fields }, headers, 30_000);
 
-const text_of = (answer) => answer.json.choices[0].text;
+const text_in = (choice) => choice?.text ?? (choice?.message ?? choice?.delta)?.content;
+const text_of = (answer) => text_in(answer.json.choices[0]);
 
 // --- without a cluster ---------------------------------------------------------------------------
 
@@ -91,7 +105,7 @@ const running = {
     assert.ok(answer.headers.get('x-consort-device').includes(`/${stand.backend.type}`));
   },
   'the device was chosen as its vendor wants it': async (stand) => {
-    const started = stand.journal('start').find((one) => one.name === stand.backend.fake);
+    const started = stand.journal('start').find(is_its(stand));
     for (const [name, value] of Object.entries(stand.backend.chosen ?? {}))
       assert.match(String(started.env[name]), value, name);
     for (const word of stand.backend.arguments ?? [])
@@ -108,14 +122,14 @@ const running = {
   },
   'it streams': async (stand) => {
     const headers = type_of(stand);
-    const fields = { model: stand.backend.model, max_tokens: tokens };
+    const [target, fields] = asked_of(stand, { prompt, max_tokens: tokens });
     let text = '';
     let pieces = 0;
     let reason;
-    for await (const event of stand.cluster.stream(fields, headers)) {
+    for await (const event of stand.cluster.stream(fields, headers, undefined, target)) {
       const choice = event.choices?.[0];
-      text += choice?.text ?? '';
-      pieces += choice?.text ? 1 : 0;
+      text += text_in(choice) ?? '';
+      pieces += text_in(choice) ? 1 : 0;
       reason = choice?.finish_reason ?? reason;
     }
     assert.equal(text, story(prompt, tokens));
@@ -131,11 +145,11 @@ const running = {
   },
   'a client that leaves closes the connection within 100 ms': async (stand) => {
     const leaving = new AbortController();
-    const body = JSON.stringify({
-      ...{ model: stand.backend.model, prompt: 'Leaving', max_tokens: 4000, stream: true },
-    });
+    const wanted = { prompt: 'Leaving', max_tokens: 4000, stream: true };
+    const [target, fields] = asked_of(stand, wanted);
+    const body = JSON.stringify(fields);
     const headers = type_of(stand);
-    const url = `${stand.cluster.url}/v1/completions`;
+    const url = stand.cluster.url + target;
     const long = (one) => one.prompt === 'Leaving' && one.count > 1;
     const mine = (what) => stand.journal(what).find(long);
     const answer = fetch(url, { method: 'POST', body, headers, signal: leaving.signal });
@@ -148,6 +162,34 @@ const running = {
     assert.equal(end.how, 'abort');
     assert.ok(end.at - left <= cancel_ms_max, `it took ${end.at - left} ms`);
     await eventually('nothing runs', async () => (await stand.cluster.running()) === 0, 5_000);
+  },
+  'while it is overloaded it is left alone for as long as it asks': async (stand) => {
+    for (const form of stand.backend.overload ?? ['busy-seconds', 'busy-date']) {
+      stand.faults();
+      assert.equal((await ask(stand)).status, 200);
+      stand.faults(`${stand.backend.fake}=${form}`);
+      const began = Date.now();
+      const answer = await ask(stand);
+      const took = Date.now() - began;
+      assert.equal(answer.status, 200, `${form}: ${answer.text}`);
+      assert.equal(text_of(answer), story(prompt, tokens));
+      assert.ok(took >= busy_ms_min, `${form}: only ${took} ms`);
+      const asked = stand.journal('request').filter((one) => one.at >= began);
+      const tries = asked.filter((one) => one.method === 'POST').length;
+      assert.ok(tries <= 3 * servers_of(stand.backend.attach), `${form}: asked ${tries} times`);
+    }
+  },
+  'a start that takes its time is waited for': async (stand) => {
+    if (lacks(stand, 'die')) return;
+    const starts = () => stand.journal('start').filter(is_its(stand)).length;
+    const before = starts();
+    stand.faults(`${stand.backend.fake}=slow-load`);
+    await kill_fake(stand);
+    const began = Date.now();
+    assert.equal((await ask(stand)).status, 200);
+    assert.ok(Date.now() - began > 10 * load_ms, 'it was there at once');
+    const begun = starts() - before;
+    assert.ok(begun >= 1 && begun <= stand.backend.devices.length, `started ${begun} times`);
   },
   'it makes embeddings': async (stand) => {
     if (!makes_embeddings(stand)) return;
@@ -273,14 +315,14 @@ export async function conformance(t, backend) {
 
 /// Ends every fake of the backend that runs now, so that the next request starts another.
 export async function kill_fake(stand) {
-  const { fake } = stand.backend;
   const running = stand
     .journal('start')
-    .filter((one) => one.name === fake && fs.existsSync(`/proc/${one.pid}`));
+    .filter(is_its(stand))
+    .filter(({ pid }) => fs.existsSync(`/proc/${pid}`));
   const died = () => (stand.cluster.output.match(/runtime_died|was killed by/g) ?? []).length;
   const before = died();
   for (const one of running) process.kill(one.pid, 'SIGKILL');
   if (running.length > 0) await eventually('it is noticed', () => died() > before);
 }
 
-export { ask, text_of, prompt, tokens, lacks };
+export { ask, text_of, type_of, prompt, tokens, lacks };

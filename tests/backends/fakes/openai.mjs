@@ -9,8 +9,11 @@ import { count_tokens, vector_of } from './story.mjs';
 const text_of = (content) =>
   typeof content === 'string' ? content : content.map((part) => part.text ?? '').join('');
 
-/// Adds the routes under `prefix`. `shape(choice)` may change what a choice looks like, and
-/// `guard(request, response)` may answer first: it returns whether it did.
+const chat_prompt = ({ messages }) => messages.map((one) => text_of(one.content)).join('\n');
+
+/// Adds the routes under `prefix`. `guard(request, response)` may answer first: it returns whether
+/// it did. A server's own `reads(asked)` sees each request that is answered, and its `whole(asked)`
+/// says what else stands in an answer that is not streamed.
 export function speak_openai(server, { prefix = '/v1', guard = () => false, model = {} } = {}) {
   server.on('GET', `${prefix}/models`, (request, response) =>
     server.json(response, 200, {
@@ -46,8 +49,17 @@ function embed(server, response, { input, model, encoding_format }) {
   server.json(response, 200, { object: 'list', data: data.reverse(), model, usage });
 }
 
+/// What a validator says that knows no such field.
+const unknown_field = (...loc) => ({
+  ...{ object: 'error', type: 'invalid_request_error', param: null, code: null },
+  message: { detail: [{ type: 'extra_forbidden', loc, msg: 'Extra inputs are not permitted' }] },
+});
+
 function answer(server, response, asked, chat) {
-  const prompt = chat ? asked.messages.map((one) => text_of(one.content)).join('\n') : asked.prompt;
+  if (server.fault() === 'no-options' && asked.stream_options)
+    return server.json(response, 422, unknown_field('body', 'stream_options', 'include_usage'));
+  server.reads?.(asked);
+  const prompt = chat ? chat_prompt(asked) : asked.prompt;
   const count = asked.max_completion_tokens ?? asked.max_tokens ?? 16;
   const head = { id: 'fake-1', created: 1, model: asked.model };
   const usage = (made) => ({
@@ -96,50 +108,17 @@ export const openai_error = (message, type, code = null) => ({
   error: { message, type, param: null, code },
 });
 
-/// Every way in which a provider says that it takes nothing for a second.
-const later = {
-  'busy-seconds': () => ({ 'retry-after': '1' }),
-  'busy-date': () => ({ 'retry-after': new Date(Date.now() + 1_900).toUTCString() }),
-  'busy-ms': () => ({ 'retry-after': '60', 'retry-after-ms': '1000' }),
-  'busy-epoch': () => ({
-    'x-ratelimit-remaining-requests': '0',
-    'x-ratelimit-reset-requests': String(Math.ceil(Date.now() / 1000) + 1),
-  }),
-  'busy-duration': () => ({
-    'x-ratelimit-remaining-tokens': '0',
-    'x-ratelimit-reset-tokens': '1s',
-  }),
-  busy: () => ({}),
-};
-
-/// The guard of a provider: keys, limits, money.
+/// The guard of a provider: keys and money.
 export function provider(server, key) {
-  let busy_until = 0;
-  let busy_with = '';
   return (request, response) => {
     if (key && request.headers.authorization !== `Bearer ${key}`) {
       const error = openai_error('Incorrect API key provided', 'invalid_request_error');
       server.json(response, 401, error);
       return true;
     }
-    const fault = server.fault();
-    if (fault === 'no-quota') {
-      const what = 'insufficient_quota';
-      const error = openai_error('You exceeded your quota', what, what);
-      server.json(response, 429, error);
-      return true;
-    }
-    if (!later[fault]) {
-      busy_with = '';
-      return false;
-    }
-    if (busy_with !== fault) {
-      busy_with = fault;
-      busy_until = Date.now() + 900;
-    }
-    if (Date.now() >= busy_until) return false;
-    const error = openai_error('Rate limit reached', 'requests', 'rate_limit_exceeded');
-    server.json(response, 429, error, later[fault]());
+    if (server.fault() !== 'no-quota') return false;
+    const what = 'insufficient_quota';
+    server.json(response, 429, openai_error('You exceeded your quota', what, what));
     return true;
   };
 }

@@ -7,7 +7,7 @@
 // request) and `journal` (one JSON object per line, written by all fakes).
 //   while starting: refuse, load-forever, die-loading, slow-load
 //   while answering, after the fourth token: die, stall, cut, malformed, not-utf8, error-in-stream
-//   instead of an answer: any key of the vendor's `refusals`
+//   instead of an answer: any key of the vendor's `refusals`; 429 for a while: busy, busy-date ...
 //   whole (answers in one piece), too-many (more tokens than asked for), stop (ends by itself)
 import fs from 'node:fs';
 import http from 'node:http';
@@ -49,6 +49,24 @@ export function fault_of(name, device = '') {
   return lines.find(([who]) => who === `${name}@${device}` || who === name)?.[1] ?? '';
 }
 
+/// Every way in which a server, or what stands in front of it, says that it takes nothing for a
+/// second.
+const later = {
+  'busy-seconds': () => ({ 'retry-after': '1' }),
+  'busy-date': () => ({ 'retry-after': new Date(Date.now() + 1_900).toUTCString() }),
+  'busy-ms': () => ({ 'retry-after': '60', 'retry-after-ms': '1000' }),
+  'busy-epoch': () => ({
+    'x-ratelimit-remaining-requests': '0',
+    'x-ratelimit-reset-requests': String(Math.ceil(Date.now() / 1000) + 1),
+  }),
+  'busy-duration': () => ({
+    'x-ratelimit-remaining-tokens': '0',
+    'x-ratelimit-reset-tokens': '1s',
+  }),
+  busy: () => ({}),
+};
+const busy_ms = 900; // Since it first said so.
+
 export class FakeServer {
   /// `name` is the fake's own, as in `faults`; `device` tells instances apart.
   constructor({ name, device = '', model, port, host = '127.0.0.1', slots = 256, env = [] }) {
@@ -60,6 +78,8 @@ export class FakeServer {
     this.ended = {};
     this.routes = new Map();
     this.refusals = {};
+    const said = { message: 'Rate limit reached', type: 'requests', param: null };
+    this.overloaded = { error: { ...said, code: 'rate_limit_exceeded' } };
     const shown = Object.fromEntries(env.map((one) => [one, process.env[one]]));
     journal({ what: 'start', name, device, model, argv: process.argv.slice(2), env: shown });
   }
@@ -120,9 +140,19 @@ export class FakeServer {
     response.writeHead(status, { 'content-type': type, ...headers }).end(text);
   }
 
+  /// Whether it takes nothing now, and has said so.
+  #busy(response, bad) {
+    if (this.busy_with !== bad) this.busy_until = Date.now() + busy_ms;
+    this.busy_with = bad;
+    if (!later[bad] || Date.now() >= this.busy_until) return false;
+    this.json(response, 429, this.overloaded, later[bad]());
+    return true;
+  }
+
   /// Answers with the refusal that `faults` asks for. Returns: whether it did.
   refused(response) {
     const bad = this.fault();
+    if (this.#busy(response, bad)) return true;
     const wanted = this.refusals[bad] ?? common_refusals[bad];
     if (!wanted) return false;
     const [status, body, headers] = wanted;

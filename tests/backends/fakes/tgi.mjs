@@ -13,10 +13,10 @@ const server = new FakeServer({
 const refusal = (error, error_type) => ({ error, error_type });
 server.refusals = {
   'tgi-validation': [422, refusal('Input validation error: tgi says no', 'validation')],
-  'tgi-overloaded': [429, refusal('Model is overloaded', 'overloaded')],
   'tgi-generation': [424, refusal('Request failed during generation: oom', 'generation')],
   'tgi-incomplete': [500, refusal('Incomplete generation', 'incomplete_generation')],
 };
+server.overloaded = refusal('Model is overloaded', 'overloaded');
 server.on('GET', '/health', (request, response) => {
   if (server.loaded) return void response.writeHead(200).end();
   server.json(response, 503, refusal('unhealthy', 'healthcheck'));
@@ -34,7 +34,7 @@ server.on('GET', '/metrics', (request, response) =>
     .end(
       `# TYPE tgi_queue_size gauge\ntgi_queue_size ${server.waiting.length}\n` +
         `# TYPE tgi_batch_current_size gauge\ntgi_batch_current_size ${server.running}\n` +
-        `tgi_batch_current_max_tokens 16384\n`,
+        `tgi_batch_current_max_tokens ${64 * server.running}\n`,
     ),
 );
 

@@ -1,21 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 // `vllm serve MODEL`: the port opens once the model is loaded; /health is 200 or, when the engine's
 // core has died, 503; /metrics in Prometheus text with the names of the V1 engine. Errors: nested
-// as of 0.11, flat before it (`vllm-flat-400`).
-import { FakeServer, parse_arguments } from './server.mjs';
+// as of 0.11, flat before it (`vllm-flat-400`). With --ec-transfer-config a producer leaves what it
+// was shown under a name made of its content, and a consumer looks there.
+import crypto from 'node:crypto';
+import fs from 'node:fs';
+import path from 'node:path';
+import { FakeServer, journal, parse_arguments } from './server.mjs';
 import { openai_error, speak_openai } from './openai.mjs';
 
 const flags = parse_arguments(process.argv.slice(2), ['--enable-prefix-caching']);
 const devices = ['CUDA_VISIBLE_DEVICES', 'HIP_VISIBLE_DEVICES', 'ROCR_VISIBLE_DEVICES'];
 const more = ['RBLN_DEVICES', 'ASCEND_RT_VISIBLE_DEVICES', 'HABANA_VISIBLE_MODULES'];
 const others = ['TPU_VISIBLE_CHIPS', 'HABANA_VISIBLE_DEVICES', 'QAIC_VISIBLE_DEVICES'];
-const env = [...devices, ...more, ...others, 'ZE_AFFINITY_MASK', 'NEURON_RT_VISIBLE_CORES'];
+const neuron = ['NEURON_RT_VISIBLE_CORES', 'VLLM_NEURON_FRAMEWORK'];
+const env = [...devices, ...more, ...others, ...neuron, 'ZE_AFFINITY_MASK'];
 if (flags.alone[0] === '--version' || flags['--version'] !== undefined) {
   console.log('0.11.0');
   process.exit(0);
 }
+const { ec_role } = JSON.parse(flags['--ec-transfer-config'] ?? '{}');
+const device = ec_role ?? env.map((one) => process.env[one]).find(Boolean) ?? '';
 const server = new FakeServer({
-  ...{ name: 'vllm', device: env.map((one) => process.env[one]).find(Boolean) ?? '', env },
+  ...{ name: 'vllm', device, env },
   ...{ model: flags['--served-model-name'] ?? flags.alone[1], port: flags['--port'] },
   ...{ slots: Number(flags['--max-num-seqs'] ?? 256) },
 });
@@ -52,6 +59,19 @@ server.on('GET', '/metrics', (request, response) => {
     ].join('\n'),
   );
 });
+// The encoder's cache: one file for each thing that was seen or heard.
+const media = ['image_url', 'audio_url', 'input_audio', 'video_url'];
+const cached = (item) => {
+  const digest = crypto.createHash('sha256').update(JSON.stringify(item)).digest('hex');
+  return path.join(process.env.CONSORT_FAKES, `ec-${digest}`);
+};
+server.reads = ({ messages = [], kv_transfer_params }) => {
+  const parts = messages.flatMap(({ content }) => (Array.isArray(content) ? content : []));
+  for (const item of parts.filter(({ type }) => media.includes(type)))
+    if (ec_role === 'ec_producer') fs.writeFileSync(cached(item), 'embedding');
+    else if (ec_role && !kv_transfer_params?.do_remote_prefill)
+      journal({ what: 'embedding', found: fs.existsSync(cached(item)) });
+};
 // What the NIXL connector answers a prefill with.
 server.whole = (asked) =>
   asked.kv_transfer_params?.do_remote_decode && {

@@ -22,7 +22,7 @@ export default {
       reading: { health: 'unhealthy' }, // One uncorrected error of its memory.
     },
   ],
-  chosen: { NEURON_RT_VISIBLE_CORES: /^0,1$/ },
+  chosen: { NEURON_RT_VISIBLE_CORES: /^0,1$/, VLLM_NEURON_FRAMEWORK: /^neuronx-distributed/ },
   arguments: ['serve', model_folder('tiny-llama'), '--tensor-parallel-size', '2'],
   refuses: { 'vllm-400': [400, /vllm says no/] },
   moves: ['vllm-500', 'html'],

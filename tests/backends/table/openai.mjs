@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
-import { costs, keeps_its_key, waits } from '../remotes.mjs';
+import { costs, keeps_its_key } from '../remotes.mjs';
 import { ask } from '../suite.mjs';
 
 const key = 'sk-not-a-secret-1234';
@@ -19,13 +19,18 @@ export default {
   model: 'gpt-4o',
   devices: [{ uuid: 'openai', model: 'OpenAI API' }],
   refuses: { 'openai-400': [400, /openai says no/] },
+  overload: ['busy-seconds', 'busy-ms', 'busy-date', 'busy-epoch', 'busy-duration', 'busy'],
   moves: ['openai-500', 'openai-503', 'no-quota', 'html'],
   breaks: ['cut', 'malformed', 'not-utf8', 'error-in-stream'],
   checks: {
     ...keeps_its_key(key),
-    ...waits('busy-seconds', 'busy-ms', 'busy-date', 'busy-epoch', 'busy-duration', 'busy'),
     // 4 of the prompt at 2.5, 12 of the answer at 10 per million.
     ...costs(130),
+    'one that refuses to tell usage in streams is asked without': async (stand) => {
+      stand.faults('openai=no-options');
+      const answer = await ask(stand);
+      assert.equal(answer.status, 200, answer.text);
+    },
     'without money it is not asked again and again': async (stand) => {
       stand.faults('openai=no-quota');
       const headers = { 'X-Consort-Device': 'remote', 'X-Consort-Wait': '2s' };

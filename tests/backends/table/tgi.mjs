@@ -13,6 +13,7 @@ export default {
   model: 'tale',
   devices: [{ uuid: 'tgi', model: 'TGI server' }],
   refuses: { 'tgi-validation': [400, /tgi says no/] },
+  overload: ['busy', 'busy-seconds'], // It says nothing of when; what stands before it may.
   moves: ['tgi-generation', 'tgi-incomplete', 'html'],
   breaks: ['cut', 'malformed', 'not-utf8', 'error-in-stream'],
   lacks: ['die'],

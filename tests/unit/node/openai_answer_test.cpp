@@ -166,7 +166,7 @@ TEST(ServerErrors, StatusDecidesWhoIsToBlame) {
     EXPECT_EQ(at(status).failure.action, recovery::refuse);
     EXPECT_FALSE(at(status).device_fault);
   }
-  for (const auto status : {402U, 408U, 503U}) {
+  for (const auto status : {402U, 408U, 498U, 503U, 529U}) {
     EXPECT_EQ(at(status).failure.action, recovery::retry_elsewhere);
     EXPECT_FALSE(at(status).device_fault);
   }
@@ -176,10 +176,30 @@ TEST(ServerErrors, StatusDecidesWhoIsToBlame) {
   const auto poor = judge_refusal(429, R"({"error": {"code": "insufficient_quota"}})", true);
   EXPECT_EQ(poor.failure.action, recovery::retry_elsewhere) << "waiting brings no money";
   EXPECT_EQ(poor.failure.code, "server_quota");
+  for (const auto* code : {"billing_hard_limit_reached", "billing_not_active"})
+    EXPECT_EQ(judge_refusal(429, json{{"error", {{"code", code}}}}.dump()).failure.code,
+              "server_quota");
   for (const auto status : {301U, 401U, 403U, 404U, 500U, 502U}) {
     EXPECT_EQ(at(status).failure.action, recovery::retry_elsewhere);
     EXPECT_TRUE(at(status).device_fault);
   }
+}
+
+TEST(ServerErrors, AFieldThatIsRefusedIsToldByStructureAlone) {
+  const json place{{"type", "extra_forbidden"},
+                   {"loc", {"body", "stream_options", "include_usage"}}};
+  const auto list = json::array({place});
+  for (const auto& body :
+       {json{{"detail", list}}, json{{"message", {{"detail", list}}}},
+        json{{"error", {{"message", "unknown"}, {"param", "stream_options.include_usage"}}}}}) {
+    EXPECT_TRUE(refuses_field(body.dump(), "stream_options")) << body;
+    EXPECT_FALSE(refuses_field(body.dump(), "tools")) << body;
+  }
+  for (const auto* said :
+       {R"({"error": {"message": "stream_options", "param": null}})",
+        R"({"detail": "stream_options"})",
+        R"({"detail": [{"loc": ["body"], "input": "stream_options"}, 7]})", "stream_options", "[]"})
+    EXPECT_FALSE(refuses_field(said, "stream_options")) << said;
 }
 
 TEST(OpenaiRequest, BodyIsTheClientsWithOurModel) {
@@ -197,6 +217,14 @@ TEST(OpenaiRequest, BodyIsTheClientsWithOurModel) {
   EXPECT_EQ(body["stream"], true);
   EXPECT_EQ(body["stream_options"]["include_usage"], true);
   EXPECT_EQ(body["tools"], json({1}));
+}
+
+TEST(OpenaiRequest, OneThatDoesNotStreamIsAskedForTheWhole) {
+  const auto body = json::parse(whole_body(
+      R"({"model": "m", "stream": true, "stream_options": {"include_usage": true}, "n": 2})"));
+  const json wanted{{"model", "m"}, {"stream", false}, {"n", 2}};
+  EXPECT_EQ(body, wanted);
+  EXPECT_EQ(whole_body("no json"), "no json");
 }
 
 TEST(OpenaiRequest, AnswerThatBeganElsewhereGoesOn) {

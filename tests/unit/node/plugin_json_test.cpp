@@ -188,6 +188,8 @@ TEST(PluginJson, ServerRuntimeIsStartedOrAttached) {
       with({{"url", "https://api.somewhere.com/v1"},
             {"url_env", "URL"},
             {"prefill_url", "http://h:2"},
+            {"encode_url", "http://h:3"},
+            {"answers", {"chats"}},
             {"ready", {{"path", "/h"}, {"then", "/info"}, {"every", "5s"}, {"timeout", "25s"}}},
             {"metrics", {{"running", {"a:new", {{"at", "a:old"}, {"label", "n"}, {"unit", "%"}}}}}},
             {"rates", {{"requests_per_min", 60}}},
@@ -213,6 +215,11 @@ TEST(PluginJson, ServerRuntimeIsStartedOrAttached) {
        "/runtime/rates/requests_per_min: expected a whole number"},
       {{{"url", "http://h:1"}, {"prices", {{"*", {{"prompt", -1}}}}}}, "/runtime/prices/*/prompt"},
       {{{"url", "http://h:1"}, {"silence", "2h"}}, "/runtime/silence: expected a duration"},
+      {{{"url", "http://h:1"}, {"encode_url", "h"}}, "/runtime/encode_url: "},
+      {{{"url", "http://h:1"}, {"answers", {"chats", "songs"}}}, "/runtime/answers: expected"},
+      {{{"url", "http://h:1"}, {"answers", {"chats", "chats"}}}, "/runtime/answers: expected"},
+      {{{"url", "http://h:1"}, {"protocol", "tgi"}, {"answers", {"chats"}}},
+       "/runtime/answers: only of the protocol `openai`"},
       {{{"command", {"serve", "{secret}"}}}, "unknown placeholder {secret}"},
       {{{"command", {"serve"}}, {"env", {{"A", "{secret}"}}}}, "unknown placeholder {secret}"}};
   for (const auto& [more, wanted] : cases)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal: servers that do not speak OpenAI's protocol are asked in their own, and their answers
-// become the same events; a prompt that is prefilled elsewhere is asked for twice.
+// become the same events; a request that passes several servers is put to each as its stage wants.
 #include "node/runtimes/server_dialect.hpp"
 
 #include "node/limits.hpp"
@@ -204,7 +204,44 @@ TEST(MiiDialect, TheWholeTextIsOnePiece) {
     EXPECT_EQ(said(wrong), "server_protocol") << wrong;
 }
 
-// --- prefill elsewhere ---
+// --- stages elsewhere ---
+
+TEST(KvTransfer, TheEncoderIsShownWhatIsToBeSeenAndHeardAndNoText) {
+  const auto part = [](const char* kind) { return json{{"type", kind}, {kind, {{"url", "u"}}}}; };
+  const json text{{"type", "text"}, {"text", "What is this?"}};
+  const json messages{
+      {{"role", "system"}, {"content", "Be brief."}},
+      {{"role", "user"}, {"content", {part("image_url"), text, part("input_audio")}}},
+      {{"role", "user"}, {"content", {part("video_url"), part("audio_url")}}}};
+  const auto asked = render(
+      server_protocol::openai,
+      {request_kind::chat,
+       json{{"messages", messages}, {"max_tokens", 50}, {"mm_processor_kwargs", {{"fps", 2}}}}
+           .dump(),
+       {}});
+  const auto shown = encode_body(asked.body);
+  ASSERT_TRUE(shown);
+  const json content{part("image_url"), part("input_audio"), part("video_url"), part("audio_url")};
+  const json wanted{{"model", "my model"},
+                    {"messages", {{{"role", "user"}, {"content", content}}}},
+                    {"max_tokens", 1},
+                    {"stream", false},
+                    {"mm_processor_kwargs", {{"fps", 2}}}};
+  EXPECT_EQ(json::parse(*shown), wanted);
+}
+
+TEST(KvTransfer, WithoutAnythingToSeeOrWithTooMuchTheEncoderIsNotAsked) {
+  const auto of = [](const json& content) {
+    return encode_body(json{{"messages", {{{"role", "user"}, {"content", content}}}}}.dump());
+  };
+  const json picture{{"type", "image_url"}, {"image_url", {{"url", "u"}}}};
+  EXPECT_FALSE(of("text"));
+  EXPECT_FALSE(of({json{{"type", "text"}, {"text", "image_url"}}, 7, {{"type", 1}}}));
+  EXPECT_TRUE(of(json::array_t(limits::encode_items_max, picture)));
+  EXPECT_FALSE(of(json::array_t(limits::encode_items_max + 1, picture)));
+  for (const auto* odd : {"[", "{}", R"({"messages": 1})", R"({"messages": [1, {}]})"})
+    EXPECT_FALSE(encode_body(odd)) << odd;
+}
 
 TEST(KvTransfer, TheFirstIsAskedForOneTokenAndTheSecondToldWhereItIs) {
   const auto asked

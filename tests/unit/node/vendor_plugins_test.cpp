@@ -133,6 +133,11 @@ TEST(VendorPlugins, NeuronDevicesAreTheirCores) {
   const auto document = document_in("neuron");
   const auto rows = recorded("neuron", "probe-2.x.json", document.probe);
   EXPECT_EQ(row_of(rows, "00:1e.0").attributes.at("index"), "2,3");
+  EXPECT_EQ(text_of(row_of(rows, "00:1e.0"), "model"), "neuroncore-v2");
+  const auto trainium = recorded("neuron", "probe-2.x-trn2.json", document.probe);
+  const auto& joined = row_of(trainium, "0000:e1:00.0");
+  EXPECT_EQ(text_of(joined, "model"), "neuroncore-v3") << "four cores, of two each";
+  EXPECT_EQ(joined.attributes.at("index"), "0,1,2,3");
   ASSERT_TRUE(document.telemetry->stream);
   const auto health = recorded("neuron", "telemetry-2.x.json", *document.telemetry);
   EXPECT_EQ(text_of(row_of(health, "0"), "health"), "healthy");
@@ -153,6 +158,8 @@ TEST(VendorPlugins, CardsWithoutASerialAreStillTold) {
   const auto cells = recorded("gaudi", "telemetry-1.22.1.csv", *gaudi.telemetry);
   EXPECT_EQ(figure_of(cells.at(0), "power_watts"), 226'000) << "the unit stands in the cell";
   EXPECT_EQ(figure_of(cells.at(1), "power_watts"), std::nullopt);
+  const auto boards = recorded("gaudi", "probe-1.22.1.csv", gaudi.probe);
+  EXPECT_EQ(boards.at(0).attributes.at("index"), "3") << "its module, not its place";
 }
 
 TEST(VendorPlugins, WhatIsSimulatedSaysSo) {
