@@ -35,8 +35,9 @@ std::string last_line(const std::string& text) {
   const auto end = text.find_last_not_of(" \r\n");
   if (end == std::string::npos)
     return {};
-  const auto start = text.find_last_of('\n', end);
-  return text.substr(start == std::string::npos ? 0 : start + 1).substr(0, 200);
+  const auto before = text.find_last_of('\n', end);
+  const auto start = before == std::string::npos ? 0 : before + 1;
+  return text.substr(start, std::min<std::size_t>(end - start + 1, 200));
 }
 
 /// A plugin's command: found in its folder first, run there.
