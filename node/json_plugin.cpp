@@ -40,6 +40,12 @@ std::string last_line(const std::string& text) {
   return text.substr(start, std::min<std::size_t>(end - start + 1, 200));
 }
 
+/// How a tool ended, and the last line that it printed, if it printed any.
+std::string end_of(const child_exit& end) {
+  const auto said = last_line(end.err.tail.empty() ? end.out.tail : end.err.tail);
+  return describe_exit(end) + (said.empty() ? "" : ": " + said);
+}
+
 /// A plugin's command: found in its folder first, run there.
 result<child_spec> tool_of(const std::vector<std::string>& command, const std::string& folder,
                            duration_us timeout_us) {
@@ -175,9 +181,7 @@ result<std::string> json_plugin::ask(const tool_query& query) {
   if (!end)
     return end.failure();
   if (!end->ok())
-    return error{recovery::retry_later, "tool_failed",
-                 query.command.front() + " " + describe_exit(*end) + ": "
-                     + last_line(end->err.tail.empty() ? end->out.tail : end->err.tail)};
+    return error{recovery::retry_later, "tool_failed", query.command.front() + " " + end_of(*end)};
   if (end->out.cut())
     return error{recovery::retry_later, "tool_failed",
                  query.command.front() + " printed more than "
@@ -431,8 +435,7 @@ const json_plugin::known_compiler& json_plugin::compiler(std::size_t rule) {
     found.version = find_version(end->out.text.empty() ? end->err.text : end->out.text);
   else
     found.fault = end ? build.profile.compiler + " does not say its version: "
-                            + build.version_command.front() + " " + describe_exit(*end) + ": "
-                            + last_line(end->err.tail.empty() ? end->out.tail : end->err.tail)
+                            + build.version_command.front() + " " + end_of(*end)
                       : end.failure().message;
   return found;
 }
