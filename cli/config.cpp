@@ -232,8 +232,9 @@ private:
     for (const auto& [adapter, entry] : section.members) {
       claim_name(adapter, entry);
       auto& source = made.adapters[adapter] = reader.text(adapter);
-      if (core::weights_elsewhere(source) || source.empty())
-        reader.fail(adapter, "expected a path, or server:NAME of one that the server knows");
+      if (source.empty())
+        reader.fail(adapter, "expected a path, hf: or https:, or server:NAME of one that the "
+                             "server knows");
       if (!is_reference(source))
         source = absolute_path(source, base_dir_);
     }

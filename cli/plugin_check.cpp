@@ -138,8 +138,9 @@ void check_modes(report& out, const node::plugin_document& document, const std::
   if (document.runtime.cache)
     add(document.runtime.cache->version_command);
   for (const auto& program : programs)
-    if (const auto wrong = node::no_executable(program, folder); !wrong.empty())
-      out.fail("tool", wrong);
+    if (node::find_program(program, folder).empty())
+      if (const auto wrong = node::no_executable(program, folder); !wrong.empty())
+        out.fail("tool", wrong);
 }
 
 void check_tools(report& out, node::json_plugin& plugin, const std::vector<device_spec>& devices) {

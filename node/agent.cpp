@@ -74,7 +74,8 @@ result<prepared_load> agent::prepare(const core::load_replica& order,
       return error{weights.failure().action, "weights_missing", weights.failure().message};
     made.weights_path = *weights;
   }
-  auto adapters = find_adapters(order.variant, digests_);
+  auto adapters = find_adapters(order.variant, digests_,
+                                [this](const digest& content) { return store_->path_of(content); });
   if (!adapters)
     return adapters.failure();
   made.adapters = *std::move(adapters);

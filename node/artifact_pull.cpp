@@ -39,10 +39,12 @@ std::optional<error> write_at(int file, std::uint64_t offset, const std::vector<
         = ::pwrite(file, from.data() + done, from.size() - done, static_cast<off_t>(offset + done));
     if (put < 0 && errno == EINTR)
       continue;
-    if (put <= 0)
-      return error{recovery::retry_later,
-                   errno == ENOSPC || errno == EDQUOT ? "disk_full" : "disk_error",
+    if (put <= 0) {
+      const bool full = errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
+      return error{full ? recovery::retry_elsewhere : recovery::retry_later,
+                   full ? "disk_full" : "disk_error",
                    std::string("a fetched artifact cannot be written: ") + std::strerror(errno)};
+    }
     done += static_cast<std::size_t>(put);
   }
   return std::nullopt;

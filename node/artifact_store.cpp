@@ -32,7 +32,7 @@ namespace {
 namespace fs = std::filesystem;
 
 error disk_error(const std::string& path, int reason) {
-  const bool full = reason == ENOSPC || reason == EDQUOT;
+  const bool full = reason == ENOSPC || reason == EDQUOT || reason == EFBIG;
   return {recovery::retry_later, full ? "disk_full" : "disk_error",
           path + ": " + std::strerror(reason)};
 }

@@ -35,8 +35,15 @@ std::string last_line(const std::string& text) {
   const auto end = text.find_last_not_of(" \r\n");
   if (end == std::string::npos)
     return {};
-  const auto start = text.find_last_of('\n', end);
-  return text.substr(start == std::string::npos ? 0 : start + 1).substr(0, 200);
+  const auto before = text.find_last_of('\n', end);
+  const auto start = before == std::string::npos ? 0 : before + 1;
+  return text.substr(start, std::min<std::size_t>(end - start + 1, 200));
+}
+
+/// How a tool ended, and the last line that it printed, if it printed any.
+std::string end_of(const child_exit& end) {
+  const auto said = last_line(end.err.tail.empty() ? end.out.tail : end.err.tail);
+  return describe_exit(end) + (said.empty() ? "" : ": " + said);
 }
 
 /// A plugin's command: found in its folder first, run there.
@@ -174,9 +181,7 @@ result<std::string> json_plugin::ask(const tool_query& query) {
   if (!end)
     return end.failure();
   if (!end->ok())
-    return error{recovery::retry_later, "tool_failed",
-                 query.command.front() + " " + describe_exit(*end) + ": "
-                     + last_line(end->err.tail.empty() ? end->out.tail : end->err.tail)};
+    return error{recovery::retry_later, "tool_failed", query.command.front() + " " + end_of(*end)};
   if (end->out.cut())
     return error{recovery::retry_later, "tool_failed",
                  query.command.front() + " printed more than "
@@ -430,8 +435,7 @@ const json_plugin::known_compiler& json_plugin::compiler(std::size_t rule) {
     found.version = find_version(end->out.text.empty() ? end->err.text : end->out.text);
   else
     found.fault = end ? build.profile.compiler + " does not say its version: "
-                            + build.version_command.front() + " " + describe_exit(*end) + ": "
-                            + last_line(end->err.tail.empty() ? end->out.tail : end->err.tail)
+                            + build.version_command.front() + " " + end_of(*end)
                       : end.failure().message;
   return found;
 }

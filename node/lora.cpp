@@ -39,15 +39,21 @@ result<digest> content_of(const std::string& path, digest_cache& digests) {
 
 } // namespace
 
-result<model_adapter> describe_adapter(model_adapter declared, digest_cache& digests) {
+result<model_adapter> describe_adapter(model_adapter declared, digest_cache& digests,
+                                       weight_reader& elsewhere) {
   const auto& source = declared.source;
   if (const auto name = name_at_server(source))
     return name->empty() ? result<model_adapter>(error{recovery::refuse, "source_unsupported",
                                                        "server: needs the adapter's name there"})
                          : result<model_adapter>(std::move(declared));
-  if (core::weights_elsewhere(source))
-    return error{recovery::refuse, "source_unsupported",
-                 source + ": an adapter is a path, or server:NAME of one that the server knows"};
+  if (core::weights_elsewhere(source)) {
+    const auto found = elsewhere.describe(source, digests, weight_kind::adapter);
+    if (!found)
+      return found.failure();
+    declared.source = found->source;
+    declared.content = found->content;
+    return declared;
+  }
   if (!source.starts_with('/'))
     return error{recovery::refuse, "source_relative",
                  source + ": must be an absolute path on the server"};
@@ -60,11 +66,18 @@ result<model_adapter> describe_adapter(model_adapter declared, digest_cache& dig
 }
 
 result<std::vector<local_adapter>> find_adapters(const model_variant& variant,
-                                                 digest_cache& digests) {
+                                                 digest_cache& digests, const stored_path& stored) {
   std::vector<local_adapter> found;
   for (const auto& one : variant.adapters) {
     if (auto name = name_at_server(one.source)) {
       found.push_back({one.name, *std::move(name), one.rank});
+      continue;
+    }
+    if (core::weights_elsewhere(one.source)) {
+      auto path = stored(one.content);
+      if (!path)
+        return path.failure();
+      found.push_back({one.name, *std::move(path), one.rank});
       continue;
     }
     const auto content = content_of(one.source, digests);

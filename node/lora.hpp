@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// LoRA adapters as files: a folder as trainers write it (adapter_config.json beside its weights),
-/// or one file such as a GGUF. Looked at where models are declared, and once more where they are
-/// loaded. Blocks for as long as reading them takes.
+/// or one file such as a GGUF, which may come from the hub or the web. Looked at where models are
+/// declared, and once more where they are loaded. Blocks for as long as reading them takes.
 
-#include "node/file_digest.hpp"
+#include "node/weights/weight_reader.hpp"
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -20,13 +21,18 @@ struct local_adapter {
 };
 
 /// What was declared, with digest and rank. Errors name the path: `source_unsupported`,
-/// `source_relative`, what digest_cache::digest_of() says.
-[[nodiscard]] result<model_adapter> describe_adapter(model_adapter declared, digest_cache& digests);
+/// `source_relative`, what digest_cache::digest_of() and weight_reader::describe() say.
+[[nodiscard]] result<model_adapter> describe_adapter(model_adapter declared, digest_cache& digests,
+                                                     weight_reader& elsewhere);
 
-/// Where the adapters of a variant are on this host. Errors: the same, and `model_changed` when one
-/// is not what was declared.
-[[nodiscard]] result<std::vector<local_adapter>> find_adapters(const model_variant& variant,
-                                                               digest_cache& digests);
+/// Path of what this node's store holds of that content, verified.
+using stored_path = std::function<result<std::string>(const digest&)>;
+
+/// Where the adapters of a variant are on this host; those of elsewhere were fetched into its store
+/// before. Errors: the same, `model_changed` when one is not what was declared, and those of
+/// `stored`.
+[[nodiscard]] result<std::vector<local_adapter>>
+find_adapters(const model_variant& variant, digest_cache& digests, const stored_path& stored);
 
 /// What a server is to be ready for: the largest rank rounded up to a power of two, between 16 and
 /// 512; unknown ones count as 16.

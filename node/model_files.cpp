@@ -113,7 +113,7 @@ result<model_spec> describe_model(model_spec declared, digest_cache& digests,
     found->adapters = std::move(variant.adapters);
     variant = std::move(*found);
     for (auto& adapter : variant.adapters) {
-      auto known = describe_adapter(adapter, digests);
+      auto known = describe_adapter(adapter, digests, elsewhere);
       if (!known)
         return error{known.failure().action, known.failure().code,
                      "model `" + declared.name.value + "`, adapter `" + adapter.name.value

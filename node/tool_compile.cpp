@@ -71,6 +71,15 @@ std::string last_words(const child_exit& end) {
   return words.empty() ? "it printed nothing" : words;
 }
 
+/// In the C library's words, which most tools hand on.
+bool tells_of_full_disk(const child_exit& end) {
+  const auto told = [&](const char* words) {
+    return end.err.tail.find(words) != std::string::npos
+           || end.out.tail.find(words) != std::string::npos;
+  };
+  return told("No space left on device") || told("Disk quota exceeded");
+}
+
 /// docs/PLUGINS.md, "What a compiler must do".
 error failure_of(const std::string& compiler, const child_exit& end) {
   const auto message = compiler + " " + describe_exit(end) + ": " + last_words(end);
@@ -85,8 +94,11 @@ error failure_of(const std::string& compiler, const child_exit& end) {
   case 3: return {recovery::refuse, "compiler_unsupported", message};
   case 4: return {recovery::refuse, "compiler_quality", message};
   case 5: return {recovery::retry_later, "compiler_no_room", message};
-  default: return {recovery::refuse, "compiler_failed", message};
+  default: break;
   }
+  if (tells_of_full_disk(end))
+    return {recovery::retry_elsewhere, "compiler_disk_full", message};
+  return {recovery::refuse, "compiler_failed", message};
 }
 
 void keep_quality(std::map<std::string, std::string>& quality, const std::string& name,
@@ -131,7 +143,13 @@ public:
 
   void start(boost::asio::io_context& io, const std::string& folder,
              const compile_request& wanted) {
-    auto spec = make_spec(folder, wanted);
+    auto spec = make_spec(wanted);
+    // It was there when its version was asked.
+    const auto program = find_program(spec.argv.front(), folder);
+    if (program.empty())
+      return finish(error{recovery::retry_elsewhere, "compiler_missing",
+                          missing_program(spec.argv.front(), folder)});
+    spec.argv.front() = program;
     if (auto failed = prepare(folder, spec))
       return finish(*failed);
     if (!wanted.log_path.empty())
@@ -145,13 +163,10 @@ public:
   }
 
 private:
-  [[nodiscard]] child_spec make_spec(const std::string& folder,
-                                     const compile_request& wanted) const {
+  [[nodiscard]] child_spec make_spec(const compile_request& wanted) const {
     child_spec spec;
     for (const auto& argument : rule_.command)
       spec.argv.push_back(replace_placeholders(argument, values_));
-    if (const auto program = find_program(spec.argv.front(), folder); !program.empty())
-      spec.argv.front() = program;
     spec.work_path = wanted.work_path;
     spec.timeout_us = rule_.timeout_us;
     spec.memory_bytes = address_space_limited ? rule_.memory_bytes : 0;

@@ -6,6 +6,7 @@
 #include "scheduler/weights.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <tuple>
 
 namespace consort::core {
@@ -60,15 +61,22 @@ index device_for(const core_state& s, index node, const build_profile& profile) 
   return best;
 }
 
-const model_variant* source_of(const core_state& s, const artifact_entry& entry) {
+/// What it is made of: a variant, or an adapter of one; nothing when no model has it now.
+std::optional<model_variant> source_of(const core_state& s, const artifact_entry& entry) {
   if (entry.model == none)
-    return nullptr;
-  for (const auto& variant : s.models[entry.model].spec.variants)
+    return std::nullopt;
+  const auto& variants = s.models[entry.model].spec.variants;
+  for (const auto& variant : variants)
     if (entry.key.binds
         == (entry.key.kind == artifact_kind::engine_architecture ? architecture_of(variant)
                                                                  : binds_of(variant)))
-      return &variant;
-  return nullptr;
+      return variant;
+  if (is_weights(entry.key.profile))
+    for (const auto& variant : variants)
+      for (const auto& adapter : variant.adapters)
+        if (weights_elsewhere(adapter.source) && entry.key.binds == adapter.content.value)
+          return weights_of(adapter);
+  return std::nullopt;
 }
 
 /// Takes the compile off the books. Returns: what it was.
@@ -244,8 +252,8 @@ bool ensure_built(pass& p, index artifact, index model, index near_node) {
   if (entry.retry_at > p.now)
     return arm(s, entry.retry_at, timer_kind::model, model), false;
   const auto node = builder_for(s, entry, near_node, p.now);
-  const auto* source = source_of(s, entry);
-  if (node == none || source == nullptr)
+  const auto source = source_of(s, entry);
+  if (node == none || !source)
     return false;
   bool under_way = false;
   if (!is_weights(entry.key.profile) && !weights_there(p, *source, model, node, under_way))
@@ -278,8 +286,8 @@ void begin_compile(pass& p, compile_id id) {
   auto& s = p.s;
   auto& build = s.compiles.at(id);
   auto& entry = s.artifacts[build.artifact];
-  const auto* source = source_of(s, entry);
-  if (source == nullptr)
+  const auto source = source_of(s, entry);
+  if (!source)
     return fail_compile(p, id, {recovery::retry_later, "model_gone", "its model was removed"});
   start_compile order;
   order.node = s.nodes[build.node].id;

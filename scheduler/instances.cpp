@@ -3,6 +3,7 @@
 // several ranks lives and dies as one.
 #include "scheduler/handlers.hpp"
 #include "scheduler/units.hpp"
+#include "scheduler/weights.hpp"
 
 #include <algorithm>
 #include <limits>
@@ -49,15 +50,21 @@ bool copies_ready(pass& p, index artifact, const std::vector<index>& devices) {
   return ready;
 }
 
-/// The weights themselves, where an engine is not made of them and they come from elsewhere.
+/// What comes from elsewhere beside the option's artifact: the weights themselves, where an engine
+/// is not made of them, and adapters.
 bool weights_ready(pass& p, index model, const option& by, const std::vector<index>& devices) {
-  if (by.artifact == none
-      || p.s.artifacts[by.artifact].key.kind != artifact_kind::engine_architecture)
-    return true;
-  const auto variant = p.s.models[model].spec.variants[by.variant];
+  const auto& variant = p.s.models[model].spec.variants[by.variant];
+  std::vector<model_variant> wanted;
+  if (by.artifact != none
+      && p.s.artifacts[by.artifact].key.kind == artifact_kind::engine_architecture)
+    wanted.push_back(variant);
+  for (const auto& adapter : variant.adapters)
+    if (weights_elsewhere(adapter.source))
+      wanted.push_back(weights_of(adapter));
   bool ready = true, under_way = false;
-  for (const auto device : devices)
-    ready = weights_there(p, variant, model, p.s.devices[device].node, under_way) && ready;
+  for (const auto& one : wanted)
+    for (const auto device : devices)
+      ready = weights_there(p, one, model, p.s.devices[device].node, under_way) && ready;
   return ready;
 }
 

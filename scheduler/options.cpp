@@ -57,6 +57,16 @@ bool adapters_run(const model_variant& variant, const runnable_build& by) {
   return variant.adapters.empty() || by.adapters;
 }
 
+/// Whether those of its adapters that no node has by itself can be had.
+bool adapters_obtainable(core_state& s, const model_variant& variant) {
+  return std::all_of(variant.adapters.begin(), variant.adapters.end(), [&](const auto& one) {
+    if (!weights_elsewhere(one.source))
+      return true;
+    const auto at = artifact_of(s, weights_key(weights_of(one)));
+    return at != none && obtainable(s, s.artifacts[at]);
+  });
+}
+
 /// Weights themselves before artifacts, then the model's order of variants, then the device's of
 /// profiles; of artifacts one that can be had before one that cannot.
 void choose_variant(core_state& s, const model_spec& spec, const device_capability& device,
@@ -107,6 +117,10 @@ option fit(core_state& s, const model_spec& spec, index device) {
     return one;
   }
   const auto& variant = spec.variants[one.variant];
+  if (!adapters_obtainable(s, variant)) {
+    one.removed_by = filter_id::artifact;
+    return one;
+  }
   if (known.capability.adapters_max != 0
       && variant.adapters.size() > known.capability.adapters_max) {
     one.removed_by = filter_id::adapters;

@@ -77,15 +77,20 @@ bool load_one(pass& p, index at, bool made_room) {
 
 /// Whether what would be loaded is on the device's node; else it is built or brought there first.
 bool at_hand(pass& p, index at, const option& by) {
-  if (by.artifact == none)
-    return true;
   const auto node = p.s.devices[by.device].node;
+  const auto adapters = p.s.models[at].spec.variants[by.variant].adapters;
+  bool here = true, under_way = false;
+  for (const auto& one : adapters)
+    if (weights_elsewhere(one.source))
+      here = weights_there(p, weights_of(one), at, node, under_way) && here;
+  if (by.artifact == none)
+    return here;
   if (p.s.artifacts[by.artifact].copies.empty())
     ensure_built(p, by.artifact, at, node);
   else if (!held_by(p.s.artifacts[by.artifact], node))
     ensure_fetched(p, by.artifact, node);
   else
-    return true;
+    return here;
   return false;
 }
 

@@ -31,4 +31,12 @@ namespace consort::core {
   return {artifact_kind::engine_weights, variant.content.value, weights_profile()};
 }
 
+/// An adapter that no node has by itself is fetched and stored like weights of a model.
+[[nodiscard]] inline model_variant weights_of(const model_adapter& adapter) {
+  model_variant made;
+  made.source = adapter.source;
+  made.content = adapter.content;
+  return made;
+}
+
 } // namespace consort::core

@@ -15,7 +15,7 @@ namespace consort::node {
 namespace {
 
 error broken_disk(const std::string& path) {
-  const bool full = errno == ENOSPC || errno == EDQUOT;
+  const bool full = errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
   return {full ? recovery::retry_elsewhere : recovery::retry_later,
           full ? "disk_full" : "disk_error", path + ": " + std::strerror(errno)};
 }
@@ -46,8 +46,12 @@ result<done> partial_file::append(std::string_view bytes) {
     const auto put = ::pwrite(file_.get(), bytes.data(), bytes.size(), static_cast<off_t>(size_));
     if (put < 0 && errno == EINTR)
       continue;
-    if (put <= 0)
-      return broken_disk(path_);
+    if (put <= 0) {
+      auto broken = broken_disk(path_);
+      if (broken.code == "disk_full")
+        ::unlink(path_.c_str());
+      return broken;
+    }
     size_ += static_cast<std::uint64_t>(put);
     bytes.remove_prefix(static_cast<std::size_t>(put));
   }

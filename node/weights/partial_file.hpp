@@ -18,7 +18,8 @@ public:
   [[nodiscard]] static result<partial_file> open(std::string path);
 
   [[nodiscard]] std::uint64_t size() const { return size_; }
-  /// Errors: `disk_full`, `disk_error`.
+  /// Errors: `disk_full`, and then nothing is left of it here, for others need the room more than a
+  /// later try the beginning; `disk_error`.
   [[nodiscard]] result<done> append(std::string_view bytes);
   /// From the beginning again.
   [[nodiscard]] result<done> clear();

@@ -107,6 +107,11 @@ std::optional<model_variant> from_json(const json& from) {
   return is_digest(out.content.value) ? std::optional(out) : std::nullopt;
 }
 
+/// What is remembered of a source goes by it as it was declared, and by what it is of.
+std::string memory_name(const std::string& text, weight_kind kind) {
+  return kind == weight_kind::adapter ? "adapter " + text : text;
+}
+
 } // namespace
 
 weight_reader::weight_reader(hub_settings hub, std::string memory_path)
@@ -118,19 +123,20 @@ web_means weight_reader::means() const {
   return {hub_.authorities, hub_.limits, &stopped_};
 }
 
-result<model_variant> weight_reader::describe(const std::string& text, digest_cache& digests) {
+result<model_variant> weight_reader::describe(const std::string& text, digest_cache& digests,
+                                              weight_kind kind) {
   const auto source = parse_source(text);
   if (!source)
     return source.failure();
   const bool for_good = source->what == weight_source::kind::web
                             ? !source->content.empty()
                             : is_commit(source->revision) && !source->file.empty();
-  const auto known = remembered(text);
+  const auto known = remembered(memory_name(text, kind));
   if (for_good && known)
     return *known;
-  auto found = look(*source, digests);
+  auto found = look(*source, digests, kind);
   if (found) {
-    remember(text, *found);
+    remember(memory_name(text, kind), *found);
     return found;
   }
   if (!known || !out_of_reach(found.failure()))
@@ -139,34 +145,35 @@ result<model_variant> weight_reader::describe(const std::string& text, digest_ca
   return *known;
 }
 
-result<model_variant> weight_reader::look(const weight_source& source, digest_cache& digests) {
+result<model_variant> weight_reader::look(const weight_source& source, digest_cache& digests,
+                                          weight_kind kind) {
   if (source.what == weight_source::kind::hub)
-    return look_at_hub(source, digests);
+    return look_at_hub(source, digests, kind);
   if (source.content.empty())
     return error{recovery::refuse, "weights_undigested",
                  source.url + ": add its SHA-256, so that every copy can be checked: " + source.url
                      + "#sha256=HEX"};
-  auto found = read_head(source, source.content);
+  auto found = read_head(source, source.content, kind);
   if (found)
     found->source = source.url + "#sha256=" + source.content.value;
   return found;
 }
 
-result<model_variant> weight_reader::look_at_hub(const weight_source& source,
-                                                 digest_cache& digests) {
+result<model_variant> weight_reader::look_at_hub(const weight_source& source, digest_cache& digests,
+                                                 weight_kind kind) {
   if (hub_.offline)
-    return look_in_cache(source, digests);
+    return look_in_cache(source, digests, kind);
   const auto file = find_hub_file(source, hub_, means());
   if (!file) {
     if (out_of_reach(file.failure()))
-      if (auto cached = look_in_cache(source, digests)) {
+      if (auto cached = look_in_cache(source, digests, kind)) {
         spdlog::warn("weights {}: {}; using this host's cache", source.text(),
                      file.failure().message);
         return cached;
       }
     return file.failure();
   }
-  auto found = read_head(file->source, file->content);
+  auto found = read_head(file->source, file->content, kind);
   if (!found)
     return found;
   found->source = file->source.text();
@@ -176,18 +183,28 @@ result<model_variant> weight_reader::look_at_hub(const weight_source& source,
 
 /// Offline: what is there counts, once it was hashed.
 result<model_variant> weight_reader::look_in_cache(const weight_source& source,
-                                                   digest_cache& digests) const {
+                                                   digest_cache& digests, weight_kind kind) const {
   const auto cached = cache_.find(source);
   if (!cached)
     return cached.failure();
+  if (kind == weight_kind::adapter) {
+    const auto content = digests.digest_of(cached->path);
+    return content ? read_head(cached->source, *content, kind) : content.failure();
+  }
   auto found = describe_gguf(cached->path, digests);
   if (found)
     found->source = cached->source.text();
   return found;
 }
 
-result<model_variant> weight_reader::read_head(const weight_source& source,
-                                               const digest& content) const {
+result<model_variant> weight_reader::read_head(const weight_source& source, const digest& content,
+                                               weight_kind kind) const {
+  if (kind == weight_kind::adapter) {
+    model_variant found;
+    found.source = source.text();
+    found.content = content;
+    return found;
+  }
   const auto ask = request_for(source, hub_);
   if (!ask)
     return ask.failure();

@@ -14,6 +14,10 @@
 
 namespace consort::node {
 
+/// What the source is of: of an adapter nothing is known but its digest, for its head says nothing
+/// that a scheduler could use.
+enum class weight_kind : std::uint8_t { model, adapter };
+
 class weight_reader {
 public:
   /// `memory_path` may be empty: nothing is remembered then.
@@ -22,17 +26,19 @@ public:
   /// What `source`, which is no path, is; the variant's own source is pinned to a commit and a file
   /// then. Errors: find_hub_file()'s and `weights_undigested` (an address without `#sha256=`),
   /// `bad_model`, `source_unsupported`.
-  [[nodiscard]] result<model_variant> describe(const std::string& source, digest_cache& digests);
+  [[nodiscard]] result<model_variant> describe(const std::string& source, digest_cache& digests,
+                                               weight_kind kind = weight_kind::model);
   void stop() { stopped_ = true; }
 
 private:
-  [[nodiscard]] result<model_variant> look(const weight_source& source, digest_cache& digests);
+  [[nodiscard]] result<model_variant> look(const weight_source& source, digest_cache& digests,
+                                           weight_kind kind);
   [[nodiscard]] result<model_variant> look_at_hub(const weight_source& source,
-                                                  digest_cache& digests);
+                                                  digest_cache& digests, weight_kind kind);
   [[nodiscard]] result<model_variant> look_in_cache(const weight_source& source,
-                                                    digest_cache& digests) const;
-  [[nodiscard]] result<model_variant> read_head(const weight_source& source,
-                                                const digest& content) const;
+                                                    digest_cache& digests, weight_kind kind) const;
+  [[nodiscard]] result<model_variant> read_head(const weight_source& source, const digest& content,
+                                                weight_kind kind) const;
   [[nodiscard]] web_means means() const;
   void load();
   void remember(const std::string& source, const model_variant& found);
@@ -43,7 +49,7 @@ private:
   const std::string memory_path_;
   std::atomic<bool> stopped_ = false;
   std::mutex guard_;
-  std::map<std::string, model_variant> memory_; ///< By source as declared.
+  std::map<std::string, model_variant> memory_; ///< By memory_name().
 };
 
 } // namespace consort::node

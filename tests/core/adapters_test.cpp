@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // LoRA adapters: served under names of their own by the instances of their model, and loaded only
 // where a runtime has them.
+#include "scheduler/weights.hpp"
 #include "tests/support/core_fixture.hpp"
 
 namespace consort::core::testing {
@@ -171,6 +172,81 @@ TEST(Adapters, OnlyAReplicaWithTheSameOnesIsTakenOver) {
     EXPECT_EQ(t.take_all<unload_replica>().empty(), same);
     t.drop_all();
   }
+}
+
+/// One that no node has by itself.
+model_adapter hub_adapter(const std::string& name = "tales") {
+  auto made = adapter(name);
+  made.source = "hf:org/" + name + "@0123456789abcdef0123456789abcdef01234567/lora.gguf";
+  return made;
+}
+
+TEST(Adapters, OfElsewhereAreFetchedOnceAndCopiedBeforeTheirModelIsLoaded) {
+  core_fixture t;
+  t.join("a", 11, {weights_profile()});
+  t.join("b", 22, {weights_profile()});
+  t.advertise(able_cpu("a"));
+  t.declare(adapted({hub_adapter(), adapter("rhymes")}));
+  ask_model(t, "tales", "a/*");
+  t.take_all<queue_notice>();
+  const auto order = t.expect<start_compile>();
+  EXPECT_EQ(order.key, weights_key(weights_of(hub_adapter())));
+  EXPECT_EQ(order.source.source, hub_adapter().source);
+  EXPECT_EQ(order.source.content, hub_adapter().content);
+  EXPECT_EQ(order.node.value, "a");
+  t.expect_empty(); // What has a path on the node is not fetched, and nothing is loaded yet.
+  t.compiled(order, hub_adapter().content.value);
+  t.take_all<queue_notice>();
+  EXPECT_EQ(t.finish_load().variant.adapters.size(), 2U);
+  t.take_all<grant_ticket>();
+  t.advertise(able_cpu("b"));
+  ask_model(t, "tales", "b/*");
+  t.take_all<queue_notice>();
+  const auto copy = t.expect<fetch_artifact>();
+  EXPECT_EQ(copy.node.value, "b");
+  EXPECT_EQ(copy.content, hub_adapter().content);
+  t.expect_empty();
+  t.feed(artifact_found{artifact_on("b", copy.key, '1'), incarnation{22}});
+  t.take_all<queue_notice>();
+  EXPECT_EQ(t.finish_load().grant.shares[0].device.value, "b/cpu0");
+  t.drop_all();
+}
+
+TEST(Adapters, AReplicaMakesRoomForNewOnesOnlyWhenTheyAreThere) {
+  core_fixture t;
+  t.join("a", 11, {weights_profile()});
+  auto small = able_cpu("a");
+  small.memory_bytes = (10U << 20U) + std::uint64_t{1024} * 512 + 1;
+  t.advertise(small);
+  auto spec = story_spec();
+  spec.replicas_min = 1;
+  t.declare(spec);
+  const auto first = t.finish_load();
+  spec.variants[0].adapters = {hub_adapter()};
+  t.declare(spec);
+  const auto order = t.expect<start_compile>();
+  t.expect_empty(); // It serves on meanwhile.
+  t.compiled(order, hub_adapter().content.value);
+  EXPECT_EQ(t.expect<unload_replica>().instance, first.instance);
+  t.feed(replica_unloaded{first.instance, incarnation{11}});
+  t.take_all<release_allocation>();
+  EXPECT_EQ(t.finish_load().variant.adapters.size(), 1U);
+}
+
+TEST(Adapters, ThatAreNowhereServeNobody) {
+  core_fixture t;
+  t.join("a", 11, {weights_profile()});
+  t.advertise(able_cpu("a"));
+  t.declare(adapted({hub_adapter()}));
+  ask_model(t, "tales");
+  t.take_all<queue_notice>();
+  const auto order = t.expect<start_compile>();
+  t.feed(compile_failed{
+      order.compile, incarnation{11}, {recovery::refuse, "weights_missing", "no such file"}});
+  t.pass_time_renewing(limits::return_grace_us + second, {"a"});
+  ask_model(t, "tales");
+  EXPECT_GE(t.take_all<reject_request>().size(), 1U);
+  t.drop_all();
 }
 
 /// What one adapter has read is no cache of another, or of the model itself.

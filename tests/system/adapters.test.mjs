@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
+import { Hub } from './hub.mjs';
 import { write_lora } from './lora.mjs';
 import { Cluster, checker, model_file, root, run_cli, temp_dir } from './support.mjs';
 
@@ -102,4 +103,39 @@ test('adapters are served under their own names', { timeout: 300_000 }, async (t
     assert.notEqual(done.code, 0);
     assert.match(done.stderr + done.stdout, /`b` names two models/);
   });
+});
+
+test('an adapter of a hub is fetched first', { timeout: 240_000 }, async (t) => {
+  const folder = temp_dir('consort-hub');
+  const lora = path.join(folder, 'lora.gguf');
+  write_lora(lora);
+  const hub = await Hub.start(folder, lora, 'hf_systemtest'); // As org/story/story.gguf.
+  const config = path.join(folder, 'consort.json');
+  const adapters = { 'other-voice': 'hf:org/story' };
+  fs.writeFileSync(
+    config,
+    JSON.stringify({ models: { storyteller: { source: model_file, adapters } } }),
+  );
+  const cluster = new Cluster({ args: ['--config', config], env: hub.env(`${folder}/cache`) });
+  t.after(async () => {
+    await cluster.destroy();
+    hub.stop();
+    fs.rmSync(folder, { recursive: true, force: true });
+  });
+  await cluster.start();
+  const text = async (model) => {
+    const asked = { model, max_tokens: 24, temperature: 0 };
+    const answer = await cluster.complete(asked, { 'X-Consort-Device': 'cpu' }, 60_000);
+    assert.equal(answer.status, 200, answer.text);
+    return answer.json.choices[0].text;
+  };
+  const [other, alone] = [await text('other-voice'), await text('storyteller')];
+  assert.notEqual(other, alone);
+  const held = (await cluster.list('artifacts')).find((one) => one.content === hub.sha256);
+  assert.equal(held.state, 'ready');
+  assert.equal(hub.reads, 1);
+  const add = (source) =>
+    cluster.cli(['model', 'add', 'two', model_file, '--adapter', `second=${source}`]);
+  assert.match((await add('hf:org/none')).stderr, /adapter `second`.*hf:org\/none/s);
+  assert.match((await add(`${hub.endpoint}/x.gguf`)).stderr, /sha256=HEX/);
 });

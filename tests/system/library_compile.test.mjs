@@ -14,11 +14,11 @@ const server = path.join(root, 'tests/plugins/fakeserve');
 const source = path.join(root, 'tests/plugins/fakelib/compiler.c');
 const pim = { 'X-Consort-Device': 'vendor=Fake Vendor' };
 
-async function make_plugin(folder, timeout = '3s') {
+async function make_plugin(folder, timeout = '3s', defined = []) {
   fs.cpSync(server, folder, { recursive: true });
   const object = path.join(folder, 'libfakecc.so');
   const flags = ['-shared', '-fPIC', '-fvisibility=hidden', '-I', root];
-  await promisify(execFile)('cc', [...flags, source, '-o', object]);
+  await promisify(execFile)('cc', [...flags, ...defined, source, '-o', object]);
   const text = fs.readFileSync(path.join(server, 'shape.json'), 'utf8');
   const plugin = JSON.parse(text.replace(/^\/\/.*$/gm, ''));
   const { profile, target, formats } = plugin.build[0];
@@ -96,6 +96,26 @@ test('a compiler behind the C ABI', { timeout: 300_000 }, async (t) => {
     assert.equal(built.key.profile.compiler_version, '2.3.1');
     assert.equal(built.quality.error_max, '0.01');
   });
+});
+
+const no_compilers = {
+  '-Dconsort_compiler=other': /does not export consort_compiler/,
+  '-DFAKE_ABI=99': /speaks ABI 99/,
+  '-DFAKE_CRASH': /signal 6/,
+  '-DFAKE_HANG': /ran out of time/,
+};
+
+test('a library that is no compiler is named', { timeout: 120_000 }, async (t) => {
+  const plugins = temp_dir('consort-plugins');
+  t.after(() => fs.rmSync(plugins, { recursive: true, force: true }));
+  for (const [defined, pattern] of Object.entries(no_compilers))
+    await t.test(defined, async () => {
+      const folder = path.join(plugins, defined);
+      await make_plugin(folder, '3s', [defined]);
+      const done = await run_cli(['plugin', 'check', '--no-run', folder]);
+      assert.notEqual(done.code, 0, done.stdout);
+      assert.match(done.stdout, new RegExp(`^compiler +FAIL .*${pattern.source}`, 'm'));
+    });
 });
 
 test('a build behind the C ABI that nobody wants any more', { timeout: 120_000 }, async (t) => {

@@ -105,11 +105,29 @@ test('a monitor that is broken costs its own devices only', { timeout: 240_000 }
   assert.ok(types.includes('local/pim0') && types.includes('local/cpu0'), types.join());
   const health = async (id) =>
     (await cluster.list('devices')).find((one) => one.spec.id === id).reading.health;
+  const ask = (device, wait = '20s') =>
+    cluster.complete({ max_tokens: 4 }, { 'X-Consort-Device': device, 'X-Consort-Wait': wait });
+  for (const board of ['local/pim0', 'local/pim1']) assert.equal((await ask(board)).status, 200);
   for (const fault of ['dead', 'gone']) {
     fake.faults(`smi=${fault}`);
-    const board = fault === 'dead' ? 'local/pim0' : 'local/pim1';
-    await eventually(`${fault}: unhealthy`, async () => (await health(board)) === 'unhealthy');
+    const boards = ['local/pim0', 'local/pim1'];
+    const [bad, good] = fault === 'dead' ? boards : boards.reverse();
+    await eventually(`${fault}: unhealthy`, async () => (await health(bad)) === 'unhealthy');
+    const moved = await ask('pim');
+    assert.equal(moved.status, 200, moved.text);
+    assert.equal(moved.headers.get('x-consort-device'), good);
+    expect_error(await ask(bad, '2s'), 503, /unhealthy/);
   }
+  for (const fault of ['exit', 'empty', 'truncated', 'types', 'flood', 'format', 'twins', 'hang']) {
+    fake.faults(`smi=${fault}`);
+    const sound = async () => (await health('local/pim0')) === 'healthy';
+    await eventually(`${fault}: not healthy`, async () => !(await sound()), 60_000);
+    assert.equal((await ask('cpu')).status, 200, 'the others serve');
+    fake.faults();
+    await eventually(`${fault}: over`, sound, 60_000);
+  }
+  const left = descendants(cluster.pid).filter((one) => /sleep 600/.test(command_line(one.pid)));
+  assert.deepEqual(left, [], 'what a monitor left behind');
 });
 
 // --- the server ----------------------------------------------------------------------------------
@@ -351,6 +369,7 @@ test('a server of our own that calls the model otherwise', { timeout: 240_000 },
 });
 
 const compiler_faults = {
+  disk: /No space left on device/,
   exit: /E1042: operator rope_v2 is not supported/,
   nothing: /wrote no output/,
   hang: /ran out of time|timeout/i,

@@ -2,6 +2,7 @@
 // Goal: a model of a hub is served by its name there; its weights are fetched once for the whole
 // cluster, whatever happens on the way, and a hub that is away stops nobody.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
@@ -137,6 +138,78 @@ test('one fetch for all nodes', { timeout: 240_000 }, async (t) => {
       (one) => one.key.profile.name === 'weights',
     );
     assert.deepEqual([...weights.nodes].sort(), ['a', 'b', 'c']);
+  });
+});
+
+/// Takes what is left of the disk. Returns: the file to remove for it.
+function fill(folder) {
+  const file = path.join(folder, 'ballast');
+  const out = fs.openSync(file, 'w');
+  for (const bytes of [1 << 20, 4096])
+    try {
+      for (;;) fs.writeSync(out, Buffer.alloc(bytes));
+    } catch (failure) {
+      assert.equal(failure.code, 'ENOSPC');
+    }
+  fs.closeSync(out);
+  return file;
+}
+
+test('a disk that fills while weights come', { timeout: 240_000 }, async (t) => {
+  const folder = temp_dir('consort-hub');
+  const hub = await Hub.start(folder, model_file, token);
+  const env_of = (name) => hub.env(path.join(folder, `cache-${name}`));
+  const hosts = new Hosts({ nodes: [], gateways: [], env: env_of('scheduler') });
+  let disk;
+  t.after(async () => {
+    await hosts.destroy();
+    hub.stop();
+    if (disk) spawnSync('umount', [disk]);
+    fs.rmSync(folder, { recursive: true, force: true });
+  });
+  await hosts.start();
+  const small = hosts.data_of('a');
+  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=96m', 'tmpfs', small]);
+  if (mounted.status !== 0) return t.skip('mounts a small disk, which root may');
+  disk = small;
+  await hosts.add_node('a', { env: env_of('a') });
+  await hosts.expect_alive(['a']);
+  const { scheduler } = hosts;
+  const ask = (device) =>
+    scheduler.complete(
+      { model: 'story', prompt, max_tokens: 8, temperature: 0 },
+      { 'X-Consort-Device': device, 'X-Consort-Wait': '90s' },
+      120_000,
+    );
+  const partial = () => fs.readdirSync(path.join(disk, 'partial'));
+  const bytes_of = (name) => fs.statSync(path.join(disk, 'partial', name)).size;
+  let ballast;
+  let waiting;
+
+  await t.test('says so, and keeps no half of them', async () => {
+    const added = await scheduler.post('/api/v1/models', { name: 'story', source: 'hf:org/story' });
+    assert.ok(added.status < 300, added.text);
+    hub.pace_ms = 150;
+    waiting = ask('cpu');
+    await eventually('it fetches', () => partial().some((one) => bytes_of(one) > 1_000_000));
+    ballast = fill(disk);
+    const weights = async () =>
+      (await scheduler.list('artifacts')).find((one) => one.key.profile.name === 'weights');
+    const said = async () => /No space left on device/.test((await weights()).last_error);
+    await eventually('it is told', said);
+    assert.deepEqual(partial(), []);
+    assert.ok(hosts.node('a').up);
+  });
+  await t.test('another node fetches them, and serves who waited', async () => {
+    hub.pace_ms = 0;
+    await hosts.add_node('b', { env: env_of('b') });
+    const answer = await waiting;
+    assert.equal(answer.status, 200, answer.text);
+    assert.equal(answer.headers.get('x-consort-device'), 'b/cpu0');
+  });
+  await t.test('with room again it has a copy', async () => {
+    fs.rmSync(ballast);
+    assert.equal((await ask('a/cpu0')).status, 200);
   });
 });
 

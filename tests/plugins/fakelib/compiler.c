@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A vendor's compiler as a shared object, in plain C: writes engines for tests/plugins/fakeserve. What the file
- * `fault` in the folder of its configuration says, it does: crash, refuse, busy, fail, hang, lie. */
+ * `fault` in the folder of its configuration says, it does: crash, refuse, busy, fail, hang, lie. Built with
+ * FAKE_ABI, FAKE_CRASH or FAKE_HANG it is no compiler for us. */
 #include "node/plugin_abi.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#ifndef FAKE_ABI
+#define FAKE_ABI CONSORT_ABI
+#endif
 
 /* The one text of {"folder": "..."}. */
 static void folder_of(const char* json, char* out, size_t bytes) {
@@ -76,6 +81,13 @@ static int compile(const consort_compile_job* job, char* message, size_t message
 }
 
 __attribute__((visibility("default"))) const consort_compiler_table* consort_compiler(void) {
-  static const consort_compiler_table table = {sizeof table, CONSORT_ABI, "fake-lib-cc", "2.3.1", compile};
+  static const consort_compiler_table table = {sizeof table, FAKE_ABI, "fake-lib-cc", "2.3.1", compile};
+#ifdef FAKE_CRASH
+  abort();
+#endif
+#ifdef FAKE_HANG
+  for (;;)
+    sleep(1);
+#endif
   return &table;
 }

@@ -135,9 +135,8 @@ INSTANTIATE_TEST_SUITE_P(
                        "`m` names two models"},
         complaint_case{"{\"models\": {\"m\": {\"source\": \"a\", \"adapters\": {\"m\": \"b\"}}}}",
                        "`m` names two models"},
-        complaint_case{
-            "{\"models\": {\"m\": {\"source\": \"a\", \"adapters\": {\"t\": \"hf:o/t\"}}}}",
-            "expected a path, or server:NAME"},
+        complaint_case{"{\"models\": {\"m\": {\"source\": \"a\", \"adapters\": {\"t\": \"\"}}}}",
+                       "expected a path, hf: or https:, or server:NAME"},
         complaint_case{"{\"models\": {\"m\": {\"source\": \"a\"},\n\"n\": {\"source\": \"b\", "
                        "\"aliases\": [\"m\"]}}}",
                        "c.json:2: models.n.aliases: `m` names two models"},

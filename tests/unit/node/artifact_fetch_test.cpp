@@ -3,6 +3,7 @@
 
 #include "node/file_digest.hpp"
 #include "tests/unit/node/data_port_fixture.hpp"
+#include "tests/unit/node/small_disk.hpp"
 
 #include <future>
 
@@ -150,6 +151,25 @@ TEST_F(ArtifactFetch, GivesUpOnWhatCannotBeMended) {
 TEST_F(ArtifactFetch, ChecksTheDiskBeforeItTakesAnything) {
   scripted_server server({answering(head_of(200, std::size_t{1} << 39))});
   EXPECT_EQ(why(fetch(hash_text("engine"), server.address())), "disk_full");
+}
+
+/// Somebody else filled it since it was looked at.
+TEST_F(ArtifactFetch, ADiskThatFillsInMidStreamIsLeftAsItWas) {
+  const std::string content(4 * limits::artifact_piece_bytes, 'x');
+  const auto record = put(content);
+  start();
+  {
+    const small_disk full(2 * limits::artifact_piece_bytes + 1'000);
+    const auto got = fetch(record.content, port_->address());
+    ASSERT_FALSE(got);
+    EXPECT_EQ(got.failure().code, "disk_full");
+    EXPECT_EQ(got.failure().action, recovery::retry_elsewhere);
+    EXPECT_NE(got.failure().message.find("cannot be written"), std::string::npos);
+  }
+  EXPECT_TRUE(into_->list().empty());
+  EXPECT_TRUE(staging_empty());
+  EXPECT_EQ(fetcher().active(), 0U);
+  EXPECT_EQ(why(fetch(record.content, port_->address())), "fetched") << "with room again";
 }
 
 TEST_F(ArtifactFetch, TriesSoOftenAndNoMore) {

@@ -395,6 +395,9 @@ TEST(JsonPluginCompile, TellsDeterministicFailuresFromPassingOnes) {
       {"exit 4", "compiler_quality", recovery::refuse},
       {"exit 5", "compiler_no_room", recovery::retry_later},
       {"exit 77", "compiler_failed", recovery::refuse},
+      {"echo 'out: No space left on device' >&2; exit 1", "compiler_disk_full",
+       recovery::retry_elsewhere},
+      {"echo 'Disk quota exceeded'; exit 3", "compiler_unsupported", recovery::refuse},
       {"kill -KILL $$", "compiler_killed", recovery::retry_later},
       {"exec head -c 3000000 /dev/zero > \"$2\"", "compiler_disk_limit", recovery::retry_later},
   };
@@ -425,6 +428,27 @@ TEST(JsonPluginCompile, AHangingCompilerRunsOutOfTime) {
   ASSERT_FALSE(ended.ok());
   EXPECT_EQ(ended.failure().code, "compiler_timeout");
   EXPECT_EQ(ended.failure().action, recovery::retry_later);
+}
+
+/// It answered when its version was asked; another node may still have it.
+TEST(JsonPluginCompile, ACompilerThatIsGoneOrWithoutItsModeIsTriedElsewhere) {
+  for (const bool missing : {true, false}) {
+    fake_vendor vendor;
+    vendor.compiler("echo x > \"$2\"");
+    ASSERT_FALSE(vendor.plugin().toolchains().empty());
+    const auto tool = std::filesystem::path(vendor.folder / "fake-cc");
+    if (missing)
+      std::filesystem::remove(tool);
+    else
+      std::filesystem::permissions(tool, std::filesystem::perms::owner_read);
+    const auto ended = vendor.compile();
+    ASSERT_FALSE(ended.ok());
+    EXPECT_EQ(ended.failure().code, "compiler_missing");
+    EXPECT_EQ(ended.failure().action, recovery::retry_elsewhere);
+    EXPECT_NE(ended.failure().message.find(missing ? "no program fake-cc in" : "chmod +x"),
+              std::string::npos)
+        << ended.failure().message;
+  }
 }
 
 TEST(JsonPluginCompile, AnUnknownProfileIsRefused) {

@@ -2,6 +2,7 @@
 #include "node/lora.hpp"
 
 #include "node/model_files.hpp"
+#include "tests/unit/node/fake_hub.hpp"
 #include "tests/unit/node/temp_folder.hpp"
 
 #include <filesystem>
@@ -20,17 +21,29 @@ protected:
     return path;
   }
   [[nodiscard]] model_adapter described(const std::string& source) {
-    const auto made = describe_adapter({model_name("tales"), source, {}, 0}, digests_);
+    const auto made = describe_adapter({model_name("tales"), source, {}, 0}, digests_, elsewhere_);
     EXPECT_TRUE(made) << made.failure().message;
     return made ? *made : model_adapter{};
   }
   [[nodiscard]] std::string refused(const std::string& source) {
-    const auto made = describe_adapter({model_name("tales"), source, {}, 0}, digests_);
+    const auto made = describe_adapter({model_name("tales"), source, {}, 0}, digests_, elsewhere_);
     return made ? std::string("accepted") : made.failure().code;
   }
 
+  hub_settings settings() const {
+    hub_settings made;
+    made.endpoint = hub_.endpoint();
+    made.limits = {2'000'000, 300'000, 3, 1'000};
+    return made;
+  }
+  static result<std::string> nothing_stored(const digest&) {
+    return error{recovery::retry_later, "artifact_missing", "it is not in the store"};
+  }
+
   test::temp_folder folder_;
+  test::fake_hub hub_{"an adapter's bytes, which no scheduler reads"};
   digest_cache digests_;
+  weight_reader elsewhere_{settings(), folder_.path() + "/weights.json"};
 };
 
 TEST_F(Lora, IsDescribedByItsFiles) {
@@ -45,8 +58,32 @@ TEST_F(Lora, IsDescribedByItsFiles) {
   EXPECT_TRUE(described("server:org/tales").content.empty());
 }
 
+TEST_F(Lora, OfTheHubOrAnAddressIsKnownByItsDigestAlone) {
+  const auto found = described("hf:org/repo");
+  EXPECT_EQ(found.source, "hf:org/repo@" + std::string(test::fake_hub::commit) + "/tiny.gguf");
+  EXPECT_EQ(found.content, hub_.sha256());
+  EXPECT_TRUE(hub_.seen_by_files().empty()) << "not a byte of it was read";
+  const auto address = "https://host/tales.gguf#sha256=" + hub_.sha256().value;
+  EXPECT_EQ(described(address).source, address);
+  EXPECT_EQ(refused("https://host/tales.gguf"), "weights_undigested");
+  EXPECT_EQ(refused("hf:org/other"), "weights_missing");
+  // As a model the same source is something else.
+  EXPECT_EQ(elsewhere_.describe("hf:org/repo/tiny.gguf", digests_).failure().code, "bad_model");
+}
+
+TEST_F(Lora, OfElsewhereIsFoundInTheStore) {
+  model_variant variant;
+  variant.adapters = {described("hf:org/repo"), described("server:org/tales")};
+  const auto found = find_adapters(variant, digests_, [&](const digest& wanted) {
+    EXPECT_EQ(wanted, hub_.sha256());
+    return result<std::string>("/store/payload");
+  });
+  ASSERT_TRUE(found) << found.failure().message;
+  EXPECT_EQ(found->at(0).path, "/store/payload");
+  EXPECT_EQ(find_adapters(variant, digests_, nothing_stored).failure().code, "artifact_missing");
+}
+
 TEST_F(Lora, OfNoPathIsRefused) {
-  EXPECT_EQ(refused("hf:org/tales"), "source_unsupported");
   EXPECT_EQ(refused("server:"), "source_unsupported");
   EXPECT_EQ(refused("tales"), "source_relative");
   EXPECT_EQ(refused(folder_.path() + "/nowhere"), "file_missing");
@@ -55,12 +92,12 @@ TEST_F(Lora, OfNoPathIsRefused) {
 TEST_F(Lora, IsFoundAsItWasDeclared) {
   model_variant variant;
   variant.adapters = {described(trained("a", "{}")), described("server:org/tales")};
-  const auto found = find_adapters(variant, digests_);
+  const auto found = find_adapters(variant, digests_, nothing_stored);
   ASSERT_TRUE(found) << found.failure().message;
   EXPECT_EQ(found->at(0).path, folder_.path() + "/a");
   EXPECT_EQ(found->at(1).path, "org/tales");
   std::ofstream(folder_.path() + "/a/adapter_model.safetensors") << "other weights";
-  const auto changed = find_adapters(variant, digests_);
+  const auto changed = find_adapters(variant, digests_, nothing_stored);
   ASSERT_FALSE(changed);
   EXPECT_EQ(changed.failure().code, "model_changed");
 }

@@ -502,6 +502,31 @@ TEST_F(ServerRuntime, OneThatIsNeverReadyIsEnded) {
   EXPECT_THAT(failed.failure().message, HasSubstr("loading shards"));
 }
 
+TEST_F(ServerRuntime, OneThatIsMissingOrNoExecutableIsNamed) {
+  const temp_folder folder;
+  spec.work_path = folder.path();
+  folder.write("fake-serve", "#!/bin/sh\n");
+  for (const auto& [program, words] : {std::pair{"no-such-server", "no program no-such-server"},
+                                       std::pair{"fake-serve", "is no executable: chmod +x"}}) {
+    spec.command = {program, "--port", "{port}"};
+    const auto failed = open();
+    ASSERT_FALSE(failed) << program;
+    EXPECT_EQ(failed.failure().code, "tool_missing");
+    EXPECT_EQ(failed.failure().action, recovery::retry_elsewhere);
+    EXPECT_THAT(failed.failure().message, HasSubstr(words));
+  }
+}
+
+TEST_F(ServerRuntime, OneThatFloodsItsOutputIsReadToItsEnd) {
+  spec.command
+      = {"sh", "-c", "head -c 100000000 /dev/zero | tr '\\0' x; echo; echo out of tiles; exit 7"};
+  const auto failed = open();
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.failure().code, "runtime_died");
+  EXPECT_THAT(failed.failure().message, HasSubstr("out of tiles"));
+  EXPECT_LT(failed.failure().message.size(), 10'000U);
+}
+
 TEST_F(ServerRuntime, OneThatExitsIsNamedWithItsLastWords) {
   spec.command = {"sh", "-c", "echo no license for {name} on {index}; exit 7"};
   const auto failed = open();

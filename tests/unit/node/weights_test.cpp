@@ -5,6 +5,7 @@
 #include "node/weights/weight_download.hpp"
 #include "scheduler/weights.hpp"
 #include "tests/unit/node/fake_hub.hpp"
+#include "tests/unit/node/small_disk.hpp"
 #include "tests/unit/node/temp_folder.hpp"
 
 #include <gmock/gmock.h>
@@ -107,6 +108,22 @@ TEST_F(Weights, OfAnAddressNeedTheirDigest) {
   const auto source = hub_.file_url() + "#sha256=" + hub_.sha256().value;
   EXPECT_EQ(describe(source)->content, hub_.sha256());
   expect_stored(fetch(source, hub_.sha256()));
+}
+
+/// Another node fetches them then; what came would only keep this disk full.
+TEST_F(Weights, ADiskThatFillsInMidStreamIsLeftAsItWas) {
+  {
+    const test::small_disk full(1 << 20U);
+    const auto stored = fetch();
+    ASSERT_FALSE(stored);
+    EXPECT_EQ(stored.failure().code, "disk_full");
+    EXPECT_EQ(stored.failure().action, recovery::retry_elsewhere);
+    EXPECT_THAT(stored.failure().message, HasSubstr(partial_));
+  }
+  EXPECT_FALSE(progress_.empty()) << "it had begun";
+  EXPECT_TRUE(fs::is_empty(folder_.path() + "/data/partial"));
+  EXPECT_TRUE(store_->list().empty());
+  expect_stored(fetch());
 }
 
 TEST_F(Weights, ThatAreNoneAreRefusedInWords) {
