@@ -29,7 +29,7 @@ namespace consort::node {
 /// How an attempt ends that was answered with this status. The request's own fault (400, 413, 422)
 /// is refused; an unknown model or key (401, 403, 404), a broken server (5xx) is the device's; a
 /// busy one (429, and 503 where it `says_when`) is to be asked later, one that is out of money
-/// (402, 429 `insufficient_quota`) is not; 408 and other 503 are nobody's fault.
+/// (402, 429 with a code of billing) is not; 408, 498, 529 and other 503 are nobody's fault.
 [[nodiscard]] attempt_aborted judge_refusal(unsigned status, std::string_view body,
                                             bool says_when = false);
 

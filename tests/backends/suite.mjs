@@ -325,4 +325,20 @@ export async function kill_fake(stand) {
   if (running.length > 0) await eventually('it is noticed', () => died() > before);
 }
 
+/// Whoever starts from now on finds its engine unfit, by that fault: it is dropped, built once more
+/// and served. `builds`: how often the fake compiler was called so far.
+export async function rebuilds(stand, fault, builds) {
+  const before = builds();
+  stand.faults(fault);
+  await kill_fake(stand);
+  // Who keeps dying is started after ever longer pauses: somebody has to go on wanting it.
+  const wanted = ask(stand, {}, { ...type_of(stand), 'X-Consort-Wait': '25s' });
+  wanted.catch(() => {});
+  await eventually('built again', () => builds() > before, 20_000, 20);
+  stand.faults();
+  await eventually('it serves', async () => (await ask(stand)).status === 200);
+  await wanted;
+  assert.equal(builds(), before + 1);
+}
+
 export { ask, text_of, type_of, prompt, tokens, lacks };

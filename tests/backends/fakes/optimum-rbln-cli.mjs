@@ -10,7 +10,7 @@ const name = 'optimum-rbln-cli';
 const version = process.env.CONSORT_FAKE_RBLN ?? '0.9.4';
 const flags = parse_arguments(process.argv.slice(2), ['--version']);
 if (flags['--version']) {
-  console.log(`optimum-rbln ${version}`);
+  console.log(`optimum-rbln-cli ${version}`);
   process.exit(0);
 }
 const number = (flag) => Number(flags[flag]);

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { speak_openai } from './openai.mjs';
 import { FakeServer, parse_arguments } from './server.mjs';
 
-const flags = parse_arguments(process.argv.slice(2));
+const flags = parse_arguments(process.argv.slice(2), ['--metrics_enable']);
 const server = new FakeServer({
   ...{ name: 'ovms', model: flags['--model_name'], port: flags['--rest_port'] },
   ...{ device: flags['--target_device'], slots: Number(flags['--max_num_seqs']) },
@@ -22,5 +22,10 @@ server.refusals = {
 server.on('GET', '/v2/health/ready', (request, response) =>
   response.writeHead(server.loaded ? 200 : 503).end(),
 );
+server.on('GET', '/metrics', (request, response) => {
+  if (!flags['--metrics_enable']) return void response.writeHead(404).end();
+  const line = `ovms_current_graphs{name="${server.model}"} ${server.running}`;
+  response.writeHead(200, { 'content-type': 'text/plain' }).end(`${line}\n`);
+});
 speak_openai(server, { prefix: '/v3' });
 server.start({ opens_early: true, refusal: 'Cannot load library libopenvino_intel_npu_plugin.so' });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `trtllm-serve ENGINE-OR-MODEL`: reads the engine folder's config.json and refuses one of another
+// `trtllm-serve ENGINE-OR-MODEL`: reads an engine folder's config.json and refuses one of another
 // TensorRT or another compute capability with TensorRT's own words; /metrics is a JSON array of
 // iterations that reading empties.
 import fs from 'node:fs';

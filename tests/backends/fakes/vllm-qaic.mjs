@@ -3,8 +3,14 @@
 // VLLM_QAIC_QPC_PATH names, and is vLLM from there on.
 import fs from 'node:fs';
 import path from 'node:path';
-import { fail } from './compiler.mjs';
+import { compiler_fault, fail } from './compiler.mjs';
 
-const program = path.join(process.env.VLLM_QAIC_QPC_PATH ?? '', 'programqpc.bin');
-if (!fs.existsSync(program)) fail(1, `RuntimeError: ${program} not found`);
+const folder = process.env.VLLM_QAIC_QPC_PATH ?? '';
+const gone = compiler_fault('qaic-program') === 'gone';
+if (gone || !fs.existsSync(path.join(folder, 'programqpc.bin')))
+  fail(
+    1,
+    'ValueError: Environment variable VLLM_QAIC_QPC_PATH is set!',
+    `QAIC qpc path ${folder} doesn't exist or didn't have compiled binary!`,
+  );
 await import('./vllm.mjs');

@@ -11,7 +11,13 @@ const config = JSON.parse(fs.readFileSync(path.join(folder, 'rbln_config.json'),
 const installed = process.env.CONSORT_FAKE_RBLN ?? '0.9.4';
 const other = config.optimum_rbln_version !== installed;
 if (other || compiler_fault('rbln-artifact') === 'stale')
-  fail(1, 'ValueError: The model was compiled with older version of optimum-rbln. Recompile it.');
+  fail(
+    1,
+    "ValueError: Unexpected arguments: dict_keys(['kvcache_metas'])",
+    'Maybe you are trying to load a model compiled with older version of optimum-rbln. ' +
+      'It is recommended to use the same version to compile and load the model.',
+    `Current version: ${installed}, Loaded version: ${config.optimum_rbln_version}`,
+  );
 const soc = process.env.CONSORT_FAKE_SOC;
 if (soc && soc !== config.npu)
   fail(1, `RuntimeError: ${config.npu} is not compatible with ${soc}`);

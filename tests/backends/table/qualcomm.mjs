@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { model_folder } from '../places.mjs';
+import { rebuilds } from '../suite.mjs';
 
 const memory_bytes = 32692 * 1024 * 1024;
 const chip = (uuid) => ({ uuid, model: 'ai100', memory_bytes, reading: { health: 'healthy' } });
@@ -18,7 +19,11 @@ export default {
   weights: model_folder('tiny-onnx'),
   devices: [chip('0000:01:00.0'), chip('0000:81:00.0')],
   chosen: { QAIC_VISIBLE_DEVICES: /^[01]$/ },
-  arguments: ['serve', model_folder('tiny-onnx'), '--device', 'qaic'],
+  arguments: ['serve', model_folder('tiny-onnx'), '--quantization', 'mxfp6'],
   refuses: { 'vllm-400': [400, /vllm says no/] },
   moves: ['vllm-500', 'html'],
+  checks: {
+    'a program that it does not take is built once more': (stand) =>
+      rebuilds(stand, 'qaic-program=gone', () => stand.journal('compile').length),
+  },
 };

@@ -2,13 +2,10 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { shipped } from '../stand.mjs';
-import { eventually } from '../../system/support.mjs';
-import { ask, kill_fake } from '../suite.mjs';
+import { rebuilds } from '../suite.mjs';
 import { model_folder } from '../places.mjs';
 
 const fixtures = (name) => path.join(shipped, 'rebellions/fixtures', name);
-const type = { 'X-Consort-Device': 'npu' };
-const builds = (stand) => stand.journal('compile').length;
 
 export default {
   name: 'rebellions',
@@ -35,16 +32,8 @@ export default {
   refuses: { 'vllm-400': [400, /vllm says no/] },
   moves: ['vllm-500', 'html'],
   checks: {
-    'a stale engine is dropped and built once more': async (stand) => {
-      const before = builds(stand);
-      stand.faults('rbln-artifact=stale'); // Whoever starts from now on finds it so.
-      await kill_fake(stand);
-      await ask(stand, {}, { ...type, 'X-Consort-Wait': '2s' });
-      await eventually('built again', () => builds(stand) > before, 20_000, 20);
-      stand.faults();
-      await eventually('it serves', async () => (await ask(stand, {}, type)).status === 200);
-      assert.equal(builds(stand), before + 1);
-    },
+    'a stale engine is dropped and built once more': (stand) =>
+      rebuilds(stand, 'rbln-artifact=stale', () => stand.journal('compile').length),
     'dies of a card share its power, and their numbers repeat': async (stand) => {
       stand.faults(`rbln-smi=${fixtures('probe-1.3.73-atom-max.json')}`);
       const done = await stand.cli(['plugin', 'check', '--no-run', `${stand.plugins}/rebellions`]);

@@ -1,21 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
-import { eventually } from '../../system/support.mjs';
 import { nvidia_smi } from '../devices.mjs';
 import { model_folder } from '../places.mjs';
-import { ask, kill_fake } from '../suite.mjs';
+import { rebuilds } from '../suite.mjs';
 
 /// An engine that another release made is dropped and built once more.
-const mismatch = (fault) => async (stand) => {
-  const built = () => stand.journal('build').length;
-  const before = built();
-  await kill_fake(stand);
-  stand.faults(`trtllm=${fault}`);
-  await ask(stand, {}, { 'X-Consort-Device': 'gpu', 'X-Consort-Wait': '3s' });
-  await eventually('it is built again', () => built() > before);
-  stand.faults();
-  await eventually('it serves', async () => (await ask(stand)).status === 200);
-};
+const mismatch = (fault) => (stand) =>
+  rebuilds(stand, `trtllm=${fault}`, () => stand.journal('build').length);
 
 const is_ours = ({ name }) => name === 'trtllm';
 

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: every backend brings everything: a row and a page with a start of three commands that our
+// command line takes, a sound folder, what its tools print, a test of its own, its readings, its
+// capacity and what its errors mean. What one cannot bring stands here, with its reason.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import test from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { root, run_cli } from '../system/support.mjs';
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+const shipped = path.join(root, 'node/plugins');
+const pages = path.join(root, 'docs/backends');
+
+/// Examples of our own, tested with the node and the C ABI.
+const not_backends = ['reference', 'pocl'];
+const without = {
+  table: { 'pim-sim': 'a device that is simulated: tests/system and tests/unit use it' },
+  metrics: {
+    'deepspeed-mii': 'its gateway has none',
+    openai: "an API tells others' load by its headers alone",
+    hailo: 'its server has none',
+    xdna: "its server's are of the host, not of a queue",
+  },
+  failures: {
+    'deepspeed-mii': 'it ends with a trace of Python, whatever the cause',
+    'llama-server': 'GGUF files are bound to nothing: what fails there fails anywhere',
+    sglang: 'nothing that it loads was built for a device',
+    vllm: 'nothing that it loads was built for a device',
+  },
+  reading: {
+    hailo: 'its tool opens the device for that',
+    xdna: "the kernel's files say nothing",
+    'google-tpu': 'only who holds the chip knows',
+    qualcomm: 'only its health',
+    neuron: 'only its health: load is of a process that runs',
+    upmem: 'only that it is there',
+    'samsung-pim': 'only that it is there',
+    aim: 'only that it is there',
+  },
+};
+
+/// plugin.json without its comments, which begin their lines.
+const document_of = (folder) => {
+  const text = fs.readFileSync(path.join(shipped, folder, 'plugin.json'), 'utf8');
+  return JSON.parse(text.replace(/^\s*\/\/.*$/gm, ''));
+};
+const folders = fs
+  .readdirSync(shipped)
+  .filter((one) => fs.existsSync(path.join(shipped, one, 'plugin.json')))
+  .filter((one) => !not_backends.includes(one));
+const readme = fs.readFileSync(path.join(pages, 'README.md'), 'utf8');
+const rows = readme.split('\n').filter((line) => /^\| [A-Z]+ \|/.test(line));
+const row_of = (folder) => rows.find((line) => line.includes(`\`${folder}\``));
+const page_of = (folder) => /\]\(([a-z-]+\.md)/.exec(row_of(folder) ?? '')?.[1];
+const grades = /^(real|recorded|documented|simulated|not verified|–|by engines|none public)/;
+
+const figures = ['power_watts', 'energy_joules', 'utilization', 'temperature_celsius'];
+
+function check_readings(folder, { telemetry }) {
+  const asked = [telemetry, ...(telemetry.also ?? [])];
+  const told = figures.some((name) => asked.some((one) => one[name]));
+  assert.equal(told, !without.reading[folder], `readings of ${folder}`);
+}
+
+/// What a vendor's tool prints; files of the kernel are in roots/.
+function check_fixtures(folder, { probe, telemetry }) {
+  const also = (telemetry?.also ?? []).map((one, at) => [`also${at + 1}`, one]);
+  const asked = [['probe', probe], ['telemetry', telemetry ?? {}], ...also];
+  const tools = asked.filter(([, { command: [tool] = ['cat'] }]) => !/^(cat|echo)$/.test(tool));
+  if (tools.length === 0) return;
+  const found = fs.readdirSync(path.join(shipped, folder, 'fixtures'));
+  for (const wanted of ['README.md', ...tools.map(([name]) => name)])
+    assert.ok(found.some((one) => one.startsWith(wanted)), `${folder}/fixtures: ${wanted}`);
+  const told = fs.readFileSync(path.join(shipped, folder, 'fixtures/README.md'), 'utf8');
+  assert.match(told, /recorded|documented|not verified/);
+}
+
+function check_runtime(folder, { runtime, capability, build }) {
+  if (runtime?.interface !== 'server') return;
+  assert.ok(runtime.ready && runtime.start_timeout, `${folder} says when it serves`);
+  assert.equal(Boolean(runtime.metrics), !without.metrics[folder], `metrics of ${folder}`);
+  if (runtime.metrics) assert.ok(runtime.metrics.running, `what runs on ${folder}`);
+  if (runtime.command)
+    assert.equal(Boolean(runtime.failures), !without.failures[folder], `failures of ${folder}`);
+  if (capability.requires_artifact) {
+    assert.ok(runtime.failures.some((one) => one.class === 'rebuild'));
+    for (const one of build) assert.ok(one.version_command && one.compatible_with, one.profile);
+  }
+}
+
+for (const folder of folders)
+  test(`${folder} brings everything`, () => {
+    const document = document_of(folder);
+    assert.ok(row_of(folder), 'a row in docs/backends/README.md');
+    assert.ok(fs.existsSync(path.join(pages, page_of(folder))), 'a page');
+    for (const grade of row_of(folder).split('|').slice(5, 7)) assert.match(grade.trim(), grades);
+    if (!without.table[folder]) {
+      const table = fs.readdirSync(path.join(here, 'table'));
+      assert.ok(table.includes(`${folder}.mjs`), 'a file in table/');
+    }
+    if (document.type !== 'engine') {
+      assert.ok(document.probe.id && document.probe.model);
+      if (document.telemetry) check_readings(folder, document);
+      check_fixtures(folder, document);
+    } else assert.ok(Object.keys(document.runs_on).length > 0);
+    check_runtime(folder, document);
+  });
+
+/// The commands of ours in a page's blocks, as words.
+const commands_in = (text) =>
+  text
+    .replace(/#.*$/gm, '')
+    .split(/\n|&&|&/)
+    .map((line) => line.trim())
+    .filter((line) => /^consort /.test(line))
+    .map((line) => line.split(/\s+/).slice(1));
+
+for (const page of fs.readdirSync(pages).filter((one) => one !== 'README.md'))
+  test(`${page} begins with three commands that are ours to take`, async () => {
+    const text = fs.readFileSync(path.join(pages, page), 'utf8');
+    assert.match(text, /\*\*Evidence\.\*\*/);
+    const [, start] = /^```sh\n([^`]*)```/m.exec(text);
+    assert.equal(start.trim().split('\n').length, 3, start);
+    const blocks = [...text.matchAll(/^```sh\n([^`]*)```/gm)].map((one) => one[1]);
+    for (const words of commands_in(blocks.join('\n'))) {
+      const ours = ['plugin', 'model'].includes(words[0]) ? 2 : 1;
+      const help = await run_cli([...words.slice(0, ours), '--help']);
+      assert.equal(help.code, 0, words.join(' '));
+      const operands = words.slice(ours).filter((word) => !word.startsWith('-'));
+      for (const option of words.filter((word) => word.startsWith('-')))
+        assert.ok(help.stdout.includes(option), `${words.join(' ')}: no ${option}`);
+      const usage = /^Usage: .*$/m.exec(help.stdout)[0];
+      const taken = (usage.match(/\b[A-Z]{2,}\b/g) ?? []).filter((one) => one !== 'OPTIONS');
+      assert.ok(operands.length <= taken.length, `${words.join(' ')}: ${usage}`);
+    }
+  });

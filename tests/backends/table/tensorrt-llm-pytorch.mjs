@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+import { nvidia_smi } from '../devices.mjs';
+
+export default {
+  ...nvidia_smi,
+  name: 'tensorrt-llm-pytorch',
+  // The folder of engines is there too, and stands aside: this release has no trtllm-build.
+  plugins: ['nvidia-smi', 'tensorrt-llm', 'tensorrt-llm-pytorch'],
+  servers: { 'trtllm-serve': 'trtllm-serve.mjs' },
+  fake: 'trtllm',
+  model: 'meta-llama/Llama-3.1-8B-Instruct',
+  absent: /not on this host: .*(nvidia-smi|trtllm)/,
+  chosen: { CUDA_VISIBLE_DEVICES: /^0$/ },
+  arguments: ['serve', 'meta-llama/Llama-3.1-8B-Instruct', '--backend', 'pytorch'],
+  refuses: { 'trtllm-400': [400, /trtllm says no/] },
+  moves: ['trtllm-500', 'html'],
+};
