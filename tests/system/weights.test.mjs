@@ -162,9 +162,10 @@ test('a disk that fills while weights come', { timeout: 240_000 }, async (t) => 
   const hosts = new Hosts({ nodes: [], gateways: [], env: env_of('scheduler') });
   let disk;
   t.after(async () => {
+    for (const one of hosts.nodes) if (one.up) await one.kill();
+    if (disk) spawnSync('umount', [disk]);
     await hosts.destroy();
     hub.stop();
-    if (disk) spawnSync('umount', [disk]);
     fs.rmSync(folder, { recursive: true, force: true });
   });
   await hosts.start();
