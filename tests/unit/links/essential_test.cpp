@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "links/essential.hpp"
+#include "links/log.hpp"
 #include "links/task.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <gtest/gtest.h>
+#include <spdlog/sinks/stdout_sinks.h>
 
 #include <stdexcept>
 
@@ -24,14 +26,21 @@ bool run_loop(bool throws) {
   return true;
 }
 
+/// Where a death test looks.
+void log_to_stderr() {
+  log().sinks().push_back(std::make_shared<spdlog::sinks::stderr_sink_mt>());
+}
+
 TEST(Essential, LoopsMayReturn) {
   EXPECT_TRUE(run_loop(false));
 }
 
 TEST(EssentialDeathTest, LoopsThatThrowEndTheProcess) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
+  log_to_stderr(); // Of the process that dies, which begins anew and comes here by itself.
   EXPECT_DEATH(run_loop(true), "a loop threw: no memory; the process ends");
   EXPECT_DEATH(die_of("a part", std::make_exception_ptr(1)), "a part threw; the process ends");
+  log().sinks().pop_back();
 }
 
 } // namespace
