@@ -63,12 +63,18 @@ void recheck_later(core_state& s, index model, time_us now);
 /// What filters look at of a loaded endpoint.
 void add_endpoint_facts(const core_state& s, const request_row& r, const endpoint& at,
                         candidate_facts& facts);
+/// Whether it has more endpoints than are looked at one by one, or all explained.
+[[nodiscard]] inline bool is_crowd(const model_state& model) {
+  return model.endpoints.size() > limits::explain_candidates_max;
+}
 /// How many candidates are recorded of a ticket of the model, at most.
 [[nodiscard]] std::size_t candidates_kept(const model_state& model);
 /// Records a decision that issued a ticket; cheap, words come later unless given.
-void record_grant(pass& p, index slot, index place, bool explored, std::string reason = {});
-/// Records why it waits, or why it was turned away.
-void record_wait(core_state& s, index slot, const char* outcome, std::string reason, time_us now);
+void record_grant(pass& p, index slot, index place, bool explored, std::string_view reason = {});
+/// Records why it waits, or why it was turned away. In a crowd only what its own decision weighed:
+/// who asks while it waits is told of the others as they are then.
+void record_wait(core_state& s, index slot, const char* outcome, std::string_view reason,
+                 time_us now);
 /// Tells the gateway why the request waits, when that changed.
 void tell_waiting(pass& p, index slot);
 

@@ -103,10 +103,14 @@ void endpoint_table::remove(index place) {
 void endpoint_table::write(index place) {
   const auto& room = rooms_[place];
   const bool open = room.seq_free >= 0;
-  room_row_[place] = {room.seq_free > 0 ? room.kv_free : -1, room.seq_free,
-                      open ? std::uint32_t{1} << all_[place].kind : 0};
+  const auto& figures = figures_[place];
+  room_row_[place] = {{room.seq_free > 0 ? room.kv_free : -1, room.seq_free,
+                       open ? std::uint32_t{1} << all_[place].kind : 0},
+                      figures.queue_ns,
+                      figures.ready_ns,
+                      figures.behind_ns};
   for (auto& view : views_)
-    view.write(place, figures_[place], room_row_[place]);
+    view.write(place, figures, room_row_[place]);
 }
 
 /// The floors over a place that was written.
@@ -139,6 +143,34 @@ const score_view& endpoint_table::scores_by(index number, const profile& how) {
   }
   known->tidy();
   return *known;
+}
+
+std::optional<std::int64_t>
+endpoint_table::least_wait_ns(std::int64_t now_ns, const std::vector<std::uint8_t>& matches) const {
+  least_wait looking{now_ns, matches, {}};
+  if (room_tree_.height() > 0)
+    find_least(room_tree_.height(), 0, looking);
+  return looking.found;
+}
+
+/// Under the `node` of a level, of which 0 is the row itself.
+void endpoint_table::find_least(index level, index node, least_wait& looking) const {
+  const auto& floor = level == 0 ? room_row_[node] : room_tree_.at(level - 1, node);
+  const auto bound = floor.left(looking.now_ns);
+  if (floor.seq_free < 0 || (looking.found && bound >= *looking.found))
+    return;
+  if (level == 0) {
+    if (looking.matches[rooms_[node].device] == 0)
+      return;
+    const bool crowded = all_[node].seq_used >= rooms_[node].slots;
+    const auto wait = std::min(bound + (crowded ? room_in(figures_[node]) : 0), term_ns_max);
+    looking.found = std::min(looking.found.value_or(term_ns_max), wait);
+    return;
+  }
+  const auto count = level == 1 ? static_cast<index>(all_.size()) : room_tree_.width(level - 2);
+  const auto first = node * tree_width;
+  for (auto at = first; at < std::min(first + tree_width, count); ++at)
+    find_least(level - 1, at, looking);
 }
 
 bool endpoint_table::expect(const model_load& coming) {

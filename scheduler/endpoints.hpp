@@ -10,6 +10,7 @@
 #include "scheduler/score_view.hpp"
 
 #include <deque>
+#include <optional>
 #include <vector>
 
 namespace consort::core {
@@ -77,6 +78,19 @@ struct endpoint {
   [[nodiscard]] std::int64_t load_until(time_us now) const;
 };
 
+/// The least that somebody would wait at any of some endpoints.
+struct wait_floor : room_floor {
+  std::int64_t queue_ns = term_ns_max, ready_ns = term_ns_max, behind_ns = term_ns_max;
+  static wait_floor join(const wait_floor& a, const wait_floor& b) {
+    return {room_floor::join(a, b), std::min(a.queue_ns, b.queue_ns),
+            std::min(a.ready_ns, b.ready_ns), std::min(a.behind_ns, b.behind_ns)};
+  }
+  friend bool operator==(const wait_floor&, const wait_floor&) = default;
+  [[nodiscard]] std::int64_t left(std::int64_t now_ns) const {
+    return queue_ns + wait_until(ready_ns, behind_ns, now_ns, wait_ns_max);
+  }
+};
+
 /// What one attempt holds of an endpoint, from its ticket to its end.
 struct reservation {
   std::uint32_t sequences = 0; ///< 0 = holds nothing.
@@ -104,7 +118,11 @@ public:
   [[nodiscard]] endpoint& at(index place) { return all_[place]; }
   [[nodiscard]] const endpoint_figures& pace(index place) const { return figures_[place]; }
   [[nodiscard]] const endpoint_room& room(index place) const { return rooms_[place]; }
-  [[nodiscard]] const floor_tree<room_floor>& room_floors() const { return room_tree_; }
+  [[nodiscard]] const floor_tree<wait_floor>& room_floors() const { return room_tree_; }
+  /// How long a newcomer would wait at least for an open endpoint, of those whose device has a bit
+  /// in `matches`; none open = nothing. Costs O(log n) and those that wait about as short.
+  [[nodiscard]] std::optional<std::int64_t>
+  least_wait_ns(std::int64_t now_ns, const std::vector<std::uint8_t>& matches) const;
   /// Of the instance at a place, without touching its row.
   [[nodiscard]] instance_id id_at(index place) const { return ids_[place]; }
   /// The scores by `how`, which has this number in the core's list; made on first use, and put in
@@ -143,6 +161,12 @@ private:
     endpoint_figures figures;
   };
 
+  struct least_wait {
+    std::int64_t now_ns = 0;
+    const std::vector<std::uint8_t>& matches;
+    std::optional<std::int64_t> found;
+  };
+  void find_least(index level, index node, least_wait& looking) const;
   bool refresh_idle(index place, const speed_estimate& speed);
   void derive(index place, const speed_estimate& speed);
   void write(index place);
@@ -156,8 +180,8 @@ private:
   std::vector<endpoint_figures> figures_;
   std::vector<idle_figures> idle_;
   std::vector<endpoint_room> rooms_;
-  std::vector<room_floor> room_row_;
-  floor_tree<room_floor> room_tree_;
+  std::vector<wait_floor> room_row_;
+  floor_tree<wait_floor> room_tree_;
   std::vector<instance_id> ids_;
   std::vector<profile> profiles_; ///< Of the views, in their order.
   std::deque<score_view> views_;  ///< Never moved: picks refer to them.

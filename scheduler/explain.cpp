@@ -44,17 +44,22 @@ index explain_ring::open(std::uint64_t sequence, std::size_t candidates) {
   entry.attempts = 0;
   entry.device = none;
   entry.outcome = "";
+  for (std::uint32_t at = 0; at < entry.used; ++at)
+    pool_.give_back(entry.decisions[at].candidates);
   entry.used = 0;
   prepare(entry, candidates);
   return slot;
 }
 
 void explain_ring::prepare(explained_request& entry, std::size_t candidates) {
-  if (entry.used == limits::explain_decisions_max)
-    return; // The next one takes the memory of one that makes room for it.
-  if (entry.used == entry.decisions.size())
+  const auto blocks = candidate_pool::blocks_for(candidates);
+  pool_.promise(std::int64_t{blocks} - entry.promised);
+  entry.promised = blocks;
+  // Beyond, the next one takes the place of one that makes room for it.
+  if (entry.used < limits::explain_decisions_max && entry.used == entry.decisions.size()) {
+    entry.decisions.reserve(entry.used + 1); // Most have one: no more than that for each.
     entry.decisions.emplace_back();
-  entry.decisions[entry.used].candidates.reserve(candidates);
+  }
 }
 
 explained_request* explain_ring::find(index slot, std::uint64_t sequence) {
@@ -67,17 +72,26 @@ decision_record& explain_ring::add(explained_request& entry) {
   if (entry.used == limits::explain_decisions_max) {
     // The first stays: it says how the request began. The second oldest makes room.
     std::rotate(entry.decisions.begin() + 1, entry.decisions.begin() + 2, entry.decisions.end());
-    --entry.used;
+    pool_.give_back(entry.decisions[--entry.used].candidates);
   }
   if (entry.used == entry.decisions.size())
     entry.decisions.emplace_back();
-  auto& added = entry.decisions[entry.used++];
-  added.reason.clear();
-  added.explored = false;
-  added.candidates.clear();
-  added.winner = none;
-  added.attempt = 0;
-  return added;
+  return entry.decisions[entry.used++] = {};
+}
+
+void explain_ring::keep(explained_request& entry, decision_record& record,
+                        const std::vector<candidate_record>& candidates) {
+  pool_.promise(-std::int64_t{entry.promised});
+  entry.promised = 0;
+  record.candidates = pool_.keep(candidates);
+}
+
+std::shared_ptr<const std::string> explain_ring::kept(std::string_view reason) {
+  if (reason.empty())
+    return nullptr;
+  if (words_ == nullptr || *words_ != reason)
+    words_ = std::make_shared<const std::string>(reason);
+  return words_;
 }
 
 const explained_request* explain_ring::latest(std::string_view external_id) const {
@@ -158,7 +172,7 @@ candidate_facts request_facts(const core_state& s, const request_row& r, const o
 } // namespace
 
 std::size_t candidates_kept(const model_state& model) {
-  if (model.endpoints.size() > limits::explain_candidates_max)
+  if (is_crowd(model))
     return limits::explain_crowd_max;
   return std::min(std::max(model.endpoints.size(), model.options.size()),
                   limits::explain_candidates_max);
@@ -182,6 +196,12 @@ void add_endpoint_facts(const core_state& s, const request_row& r, const endpoin
 
 namespace {
 
+/// As much as is kept.
+std::uint32_t small_amount(std::uint64_t amount) {
+  return static_cast<std::uint32_t>(
+      std::min<std::uint64_t>(amount, std::numeric_limits<std::uint32_t>::max()));
+}
+
 /// Room is told as it was, not as it is when somebody asks.
 void keep_room(const candidate_facts& facts, candidate_record& one) {
   if (one.removed_by == filter_id::sequences) {
@@ -189,29 +209,30 @@ void keep_room(const candidate_facts& facts, candidate_record& one) {
     one.limit = facts.sequences_max;
   } else if (one.removed_by == filter_id::kv) {
     one.limit_is_all = filters::kv::too_small(facts);
-    one.amount = one.limit_is_all ? facts.kv_least_tokens : facts.kv_need_tokens;
-    one.limit = one.limit_is_all ? facts.kv_all_tokens : facts.kv_free_tokens;
+    one.amount = small_amount(one.limit_is_all ? facts.kv_least_tokens : facts.kv_need_tokens);
+    one.limit = small_amount(one.limit_is_all ? facts.kv_all_tokens : facts.kv_free_tokens);
   }
 }
 
 void restore_room(const candidate_record& one, candidate_facts& facts) {
   if (one.removed_by == filter_id::sequences) {
-    facts.sequences_used = static_cast<std::uint32_t>(one.amount);
-    facts.sequences_max = static_cast<std::uint32_t>(one.limit);
+    facts.sequences_used = one.amount;
+    facts.sequences_max = one.limit;
   } else if (one.removed_by == filter_id::kv) {
     (one.limit_is_all ? facts.kv_least_tokens : facts.kv_need_tokens) = one.amount;
     (one.limit_is_all ? facts.kv_all_tokens : facts.kv_free_tokens) = one.limit;
   }
 }
 
-/// Devices of the model beside those already recorded: refused, or lacking a load or compile.
-void add_others(const core_state& s, const request_row& r, time_us now, decision_record& into) {
+/// Devices of the model beside those already there: refused, or lacking a load or compile.
+void add_others(const core_state& s, const request_row& r, time_us now,
+                std::vector<candidate_record>& into) {
   const auto& model = s.models[r.model];
   const auto seen = model.outlooks.find(r.selector);
   for (const auto& by : model.options) {
-    if (into.candidates.size() >= limits::explain_candidates_max)
+    if (into.size() >= limits::explain_candidates_max)
       return;
-    const bool known = std::any_of(into.candidates.begin(), into.candidates.end(),
+    const bool known = std::any_of(into.begin(), into.end(),
                                    [&](const auto& one) { return one.device == by.device; });
     if (known)
       continue;
@@ -238,7 +259,7 @@ void add_others(const core_state& s, const request_row& r, time_us now, decision
           one.read_ns = each.prefill_ns;
           one.compiling = each.compiling;
         }
-    into.candidates.push_back(one);
+    into.push_back(one);
   }
 }
 
@@ -269,56 +290,64 @@ void begin(const core_state& s, const request_row& r, const char* outcome, time_
   record.candidates_total = static_cast<std::uint32_t>(s.models[r.model].options.size());
 }
 
-decision_record* open_record(core_state& s, const request_row& r, const char* outcome,
-                             time_us now) {
-  auto* entry = s.explained.find(r.explained, r.sequence);
-  if (entry == nullptr)
-    return nullptr;
-  auto& record = explain_ring::add(*entry);
-  begin(s, r, outcome, now, record);
-  return &record;
+/// What the decision looked at, best first, then who was refused, where they are few.
+void weigh_candidates(core_state& s, const request_row& r, time_us now,
+                      std::vector<candidate_record>& into) {
+  into.clear();
+  for (std::size_t at = 0; at < s.best.size(); ++at)
+    into.push_back(scored(s, r, s.best[at]));
+  const auto& model = s.models[r.model];
+  if (is_crowd(model) || s.best.size() >= model.options.size())
+    return;
+  add_others(s, r, now, into);
+  best_first(into);
 }
 
-/// What the decision looked at, best first, then who was refused, where they are few.
-void add_candidates(const core_state& s, const request_row& r, time_us now,
-                    decision_record& record) {
-  record.candidates.reserve(candidates_kept(s.models[r.model]));
-  for (std::size_t at = 0; at < s.best.size(); ++at)
-    record.candidates.push_back(scored(s, r, s.best[at]));
-  const auto& model = s.models[r.model];
-  if (model.endpoints.size() > limits::explain_candidates_max
-      || s.best.size() >= model.options.size())
-    return;
-  add_others(s, r, now, record);
-  best_first(record.candidates);
+/// All that could serve it, each as it is.
+void weigh_others(const core_state& s, const request_row& r, time_us now,
+                  std::vector<candidate_record>& into) {
+  into.clear();
+  add_others(s, r, now, into);
+  best_first(into);
 }
 
 } // namespace
 
-void record_grant(pass& p, index slot, index place, bool explored, std::string reason) {
+void record_grant(pass& p, index slot, index place, bool explored, std::string_view reason) {
   auto& s = p.s;
   const auto& r = s.requests[slot];
-  auto* record = open_record(s, r, "ticket", p.now);
-  if (record == nullptr)
+  auto* entry = s.explained.find(r.explained, r.sequence);
+  if (entry == nullptr)
     return;
-  record->attempt = r.issued + 1;
-  record->reason = std::move(reason);
-  record->winner = s.models[r.model].endpoints.at(place).device;
-  record->explored = explored;
-  add_candidates(s, r, p.now, *record);
+  auto& record = s.explained.add(*entry);
+  begin(s, r, "ticket", p.now, record);
+  record.attempt = r.issued + 1;
+  record.reason = s.explained.kept(reason);
+  record.winner = s.models[r.model].endpoints.at(place).device;
+  record.explored = explored;
+  weigh_candidates(s, r, p.now, s.weighed);
+  s.explained.keep(*entry, record, s.weighed);
 }
 
-void record_wait(core_state& s, index slot, const char* outcome, std::string reason, time_us now) {
+void record_wait(core_state& s, index slot, const char* outcome, std::string_view reason,
+                 time_us now) {
   const auto& r = s.requests[slot];
-  auto* record = open_record(s, r, outcome, now);
-  if (record == nullptr)
+  const auto& model = s.models[r.model];
+  auto* entry = s.explained.find(r.explained, r.sequence);
+  if (entry == nullptr)
     return;
-  record->reason = std::move(reason);
-  add_others(s, r, now, *record);
-  best_first(record->candidates);
+  auto& record = s.explained.add(*entry);
+  begin(s, r, outcome, now, record);
+  record.reason = s.explained.kept(reason);
+  if (!is_crowd(model))
+    weigh_others(s, r, now, s.weighed);
+  else if (s.best.are_of(r.sequence, now))
+    weigh_candidates(s, r, now, s.weighed);
+  else
+    s.weighed.clear();
+  s.explained.keep(*entry, record, s.weighed);
   // A ticket will follow, and its decision is to allocate nothing.
-  if (auto* entry = s.explained.find(r.explained, r.sequence))
-    explain_ring::prepare(*entry, candidates_kept(s.models[r.model]));
+  s.explained.prepare(*entry, candidates_kept(model));
 }
 
 void tell_waiting(pass& p, index slot) {
@@ -381,17 +410,20 @@ candidate_view render(const core_state& s, index model, const candidate_record& 
   return view;
 }
 
-decision_view render(const core_state& s, index model, const decision_record& record) {
+decision_view render(const core_state& s, index model, const decision_record& record,
+                     const std::vector<candidate_record>& candidates) {
   decision_view view;
   view.attempt = record.attempt;
   view.at = record.at;
   view.policy = s.profiles[record.profile].name.value;
   view.outcome = record.outcome;
-  view.reason
-      = record.explored ? "sent to measure a device that is known too little" : record.reason;
+  if (record.explored)
+    view.reason = "sent to measure a device that is known too little";
+  else if (record.reason != nullptr)
+    view.reason = *record.reason;
   if (record.winner != none)
     view.winner = s.devices[record.winner].spec.id;
-  for (const auto& one : record.candidates)
+  for (const auto& one : candidates)
     view.candidates.push_back(render(s, model, one, record));
   view.candidates_total = record.candidates_total;
   return view;
@@ -434,13 +466,13 @@ result<explanation> explain_dry(core_state& s, const request_meta& meta) {
   const auto verdict = decide_dry(s, r);
   decision_record record;
   begin(s, r, verdict.outcome, s.now, record);
-  record.reason = verdict.reason;
+  record.reason = s.explained.kept(verdict.reason);
   record.winner = verdict.device;
   if (verdict.device != none)
-    add_candidates(s, r, s.now, record);
+    weigh_candidates(s, r, s.now, s.weighed);
   else
-    add_others(s, r, s.now, record);
-  best_first(record.candidates);
+    weigh_others(s, r, s.now, s.weighed);
+  best_first(s.weighed);
   explanation told;
   told.request.external_id = meta.external_id;
   told.request.model = s.models[r.model].spec.name;
@@ -452,7 +484,7 @@ result<explanation> explain_dry(core_state& s, const request_meta& meta) {
   } else if (verdict.device != none) {
     told.starts_in_us = 0;
   }
-  told.decisions.push_back(render(s, r.model, record));
+  told.decisions.push_back(render(s, r.model, record, s.weighed));
   return told;
 }
 
@@ -462,11 +494,13 @@ std::optional<explanation> explain_request(const core_state& s, std::string_view
   if (entry == nullptr)
     return std::nullopt;
   explanation told;
+  index waits = none;
   const auto live = s.request_ids.find(entry->id);
   if (live != s.request_ids.end() && s.requests[live->second].sequence == entry->sequence) {
     told.request = view_request(s, live->second, now);
     const auto& r = s.requests[live->second];
     if (r.phase == request_phase::waiting) {
+      waits = live->second;
       const auto position = s.models[r.model].queue.position(lane_of(r), r.tenant, place_of(r));
       if (const auto start = expected_start(s, r, position, now); start != 0)
         told.starts_in_us = std::max<duration_us>(start - now, 0);
@@ -481,8 +515,16 @@ std::optional<explanation> explain_request(const core_state& s, std::string_view
                     entry->ended_at - entry->submitted_at};
     told.outcome = entry->outcome;
   }
-  for (std::size_t at = 0; at < entry->used; ++at)
-    told.decisions.push_back(render(s, entry->model, entry->decisions[at]));
+  for (std::size_t at = 0; at < entry->used; ++at) {
+    const auto& record = entry->decisions[at];
+    std::vector<candidate_record> candidates;
+    s.explained.candidates().each(record.candidates,
+                                  [&](const candidate_record& one) { candidates.push_back(one); });
+    // Of a crowd nothing was kept for it.
+    if (candidates.empty() && waits != none && at + 1 == entry->used)
+      weigh_others(s, s.requests[waits], now, candidates);
+    told.decisions.push_back(render(s, entry->model, record, candidates));
+  }
   return told;
 }
 

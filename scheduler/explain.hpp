@@ -4,6 +4,7 @@
 /// and latest decisions as raw numbers. Words are made only when somebody asks. Owned by
 /// core_state.
 
+#include "scheduler/candidate_pool.hpp"
 #include "scheduler/policy/profile.hpp"
 #include "scheduler/requests_state.hpp"
 #include "scheduler/view.hpp"
@@ -11,6 +12,7 @@
 #include <array>
 #include <deque>
 #include <limits>
+#include <memory>
 
 namespace consort::core {
 
@@ -25,9 +27,15 @@ public:
     std::int64_t again_ns = 0; ///< See endpoint_figures.
     std::int64_t room_ns = 0;  ///< Until there is room for it; part of its wait.
   };
-  void reset(std::size_t wanted) {
+  void reset(std::size_t wanted, std::uint64_t sequence = 0, time_us now = 0) {
     wanted_ = wanted;
     count_ = 0;
+    sequence_ = sequence;
+    at_ = now;
+  }
+  /// Whether these are of a decision about that request, made now.
+  [[nodiscard]] bool are_of(std::uint64_t sequence, time_us now) const {
+    return sequence_ == sequence && at_ == now;
   }
   /// The score of a place, also of one that is there already. Equal scores: lower place first.
   void offer(index place, std::int64_t score, std::uint32_t saved, std::int64_t again_ns = 0,
@@ -38,38 +46,21 @@ public:
 private:
   std::array<scored, limits::explain_candidates_max> places_{};
   std::size_t count_ = 0, wanted_ = limits::explain_candidates_max;
-};
-
-/// One candidate as recorded: figures when it passed, the refusing filter when not. Small, since
-/// many are kept.
-struct candidate_record {
-  instance_id instance; ///< 0 = not loaded.
-  std::int64_t score = 0;
-  index device = none;
-  std::uint32_t wait_us = 0; ///< Queue when loaded, else setup; at most some 70 minutes.
-  std::uint32_t first_ns = 0, prefill_ns = 0, itl_ns = 0, step_ns = 0;
-  std::uint32_t read_ns = 0, shared_ns = 0; ///< See endpoint_figures.
-  std::uint32_t saved = 0;                  ///< Prompt tokens, cached there.
-  std::uint32_t again_us = 0;               ///< See endpoint_figures.
-  std::uint16_t batch = 1, running = 0;
-  filter_id removed_by = filter_id::passed;
-  std::uint64_t amount = 0, limit = 0; ///< Removed for lack of room: what counted against what.
-  bool limit_is_all = false;           ///< Of KV: `limit` is all that it has, not what is free.
-  bool compiling = false;              ///< Needs an artifact built first.
-  bool exact = true;
+  std::uint64_t sequence_ = 0; ///< Of the request; 0 = of one that is not run.
+  time_us at_ = 0;
 };
 
 struct decision_record {
-  std::uint32_t attempt = 0;
   time_us at = 0;
-  index profile = 0;
-  work_size size;
   const char* outcome = "";
-  std::string reason;
-  bool explored = false; ///< Sent there to measure it.
+  std::shared_ptr<const std::string> reason; ///< Null = none.
+  candidate_pool::chain candidates;          ///< Best first, then removed ones.
+  work_size size;
+  std::uint32_t attempt = 0;
+  index profile = 0;
   index winner = none;
-  std::vector<candidate_record> candidates; ///< Best first, then removed ones.
   std::uint32_t candidates_total = 0;
+  bool explored = false; ///< Sent there to measure it.
 };
 
 struct explained_request {
@@ -82,25 +73,34 @@ struct explained_request {
   index device = none;
   const char* outcome = ""; ///< Set at the end.
   std::vector<decision_record> decisions;
-  std::size_t used = 0; ///< Of `decisions`; the rest is kept for its memory.
+  std::uint32_t used = 0;     ///< Of `decisions`; the rest is kept for its memory.
+  std::uint32_t promised = 0; ///< Blocks of candidates, for the next one.
 };
 
 class explain_ring {
 public:
   /// Takes the oldest slot, with room for one decision of so many candidates. Returns: its number.
   index open(std::uint64_t sequence, std::size_t candidates);
-  /// Makes room for one more such decision, so that add() need not.
-  static void prepare(explained_request& entry, std::size_t candidates);
+  /// Makes room for one more such decision, so that add() and keep() need not.
+  void prepare(explained_request& entry, std::size_t candidates);
   /// The request's entry, or null when the ring has moved on.
   [[nodiscard]] explained_request* find(index slot, std::uint64_t sequence);
   /// A decision to fill, cleared. The first and the latest ones are kept.
-  static decision_record& add(explained_request& entry);
+  decision_record& add(explained_request& entry);
+  /// What the decision weighed, in place of the promise.
+  void keep(explained_request& entry, decision_record& record,
+            const std::vector<candidate_record>& candidates);
+  /// The words as they are kept: once, as long as they are the same.
+  [[nodiscard]] std::shared_ptr<const std::string> kept(std::string_view reason);
   /// The latest request of that id, or null. O(limits::explain_requests_max).
   [[nodiscard]] const explained_request* latest(std::string_view external_id) const;
+  [[nodiscard]] const candidate_pool& candidates() const { return pool_; }
 
 private:
   std::deque<explained_request> entries_; ///< Grows without moving what is there.
   std::size_t next_ = 0;
+  candidate_pool pool_;
+  std::shared_ptr<const std::string> words_; ///< The latest; most who wait are told the same.
 };
 
 } // namespace consort::core

@@ -64,14 +64,17 @@ public:
         asked_(asked),
         by_(by),
         how_(s.profiles[by.number()]),
+        prompt_(std::min<std::int64_t>(asked.need.size.prompt_tokens, scored_tokens_max)),
+        output_(std::min<std::int64_t>(asked.need.size.output_tokens, scored_tokens_max)),
+        wait_weight_(how_.weight(scorer_id::queue)),
         now_ns_(asked.now * 1000),
-        all_(model.endpoints.size() <= limits::explain_candidates_max) {}
+        all_(!is_crowd(model)) {}
 
   /// Only endpoints of these kinds, by bits.
   void among(std::uint32_t kinds) { kinds_ = kinds; }
-  /// Only those that are predicted to meet the SLO, by the scores of a predicted finish.
-  void within_slo(const score_view& finish) {
-    finish_ = &finish;
+  /// Only those that are predicted to meet the SLO. Requires: the profile promises times.
+  void within_slo() {
+    promised_ = true;
     bounds_ = slo_of(s_, asked_, 0);
   }
   /// What was found before, e.g. where the prompt's beginning is cached.
@@ -94,23 +97,11 @@ public:
     others_ = most.saved == 0 ? 0 : others * how_.weight(scorer_id::reading);
   }
 
+  /// At one where so much of the prompt is cached.
   void look(index place, std::uint32_t saved) {
-    const auto& room = model_.endpoints.room(place);
-    if (room.seq_free < 0 || (kinds_ >> model_.endpoints.at(place).kind & 1U) == 0)
-      return;
-    const auto again = read_again(place, saved);
-    const auto fits = startable(room, asked_.need);
-    const auto blocked_ns = fits ? 0 : room_in(model_.endpoints.pace(place));
-    const auto score = score_at(place, saved) + again + blocked_ns * how_.weight(scorer_id::queue);
-    if (!all_ && !hopeful(place, score))
-      return;
-    if (!admits(s_, model_, asked_, place)
-        || (finish_ != nullptr && !meets_slo(place, saved, blocked_ns)))
-      return;
-    const auto total = score + inexact(s_, model_, asked_, place);
-    s_.best.offer(place, total, saved, again, blocked_ns);
-    const bool now = fits && !barred(s_, asked_, room.device);
-    (now ? found.start : found.full).offer(place, total, saved);
+    if (model_.endpoints.room(place).seq_free >= 0
+        && (kinds_ >> model_.endpoints.at(place).kind & 1U) != 0)
+      weigh(place, saved, score_at(place, saved));
   }
 
 private:
@@ -119,12 +110,31 @@ private:
     index at = 0;
   };
 
-  [[nodiscard]] std::int64_t score_of(const linear_score& score, std::uint32_t saved) const {
-    return how_.at(score, asked_.need.size.prompt_tokens - saved, asked_.need.size.output_tokens,
-                   now_ns_);
+  /// As profile::at, for the request with nothing of it cached.
+  [[nodiscard]] std::int64_t score_of(const linear_score& score) const {
+    return score.fixed + score.per_prompt * prompt_ + score.per_output * output_
+           + wait_until(score.ready_ns, score.behind_ns, now_ns_, wait_ns_max) * wait_weight_;
   }
   [[nodiscard]] std::int64_t score_at(index place, std::uint32_t saved) const {
-    return score_of(by_.score(place), saved);
+    return how_.at(by_.score(place), asked_.need.size.prompt_tokens - saved,
+                   asked_.need.size.output_tokens, now_ns_);
+  }
+
+  /// An open endpoint of a kind that is looked for, by its score as far as all endpoints have one.
+  void weigh(index place, std::uint32_t saved, std::int64_t scored) {
+    const auto& room = model_.endpoints.room(place);
+    const auto again = read_again(place, saved);
+    const auto fits = startable(room, asked_.need);
+    const auto blocked_ns = fits ? 0 : room_in(model_.endpoints.pace(place));
+    const auto score = scored + again + blocked_ns * wait_weight_;
+    if (!all_ && !hopeful(place, score))
+      return;
+    if (!admits(s_, model_, asked_, place) || (promised_ && !meets_slo(place, saved, blocked_ns)))
+      return;
+    const auto total = score + inexact(s_, model_, asked_, place);
+    s_.best.offer(place, total, saved, again, blocked_ns);
+    const bool now = fits && !barred(s_, asked_, room.device);
+    (now ? found.start : found.full).offer(place, total, saved);
   }
 
   [[nodiscard]] std::int64_t read_again(index place, std::uint32_t saved) const {
@@ -154,7 +164,7 @@ private:
   }
   [[nodiscard]] bool meets_slo(index place, std::uint32_t saved, std::int64_t blocked_ns) const {
     const auto bounds = slo_of(s_, asked_, saved);
-    const auto& finish = finish_->score(place);
+    const auto& finish = by_.finish_of_place(place);
     return finish.per_output <= bounds.itl_ns
            && (asked_.r.emitted > 0
                || first_token(finish, asked_.need.size.prompt_tokens - saved) + blocked_ns
@@ -167,6 +177,12 @@ private:
                || first_token(finish, asked_.need.size.prompt_tokens) <= bounds_.ttft_ns);
   }
 
+  /// Whether anybody there is open, of a kind that is looked for and maybe in time.
+  [[nodiscard]] bool open(const room_floor& room, const linear_score* finish) const {
+    return room.seq_free >= 0 && (room.kinds & kinds_) != 0
+           && (finish == nullptr || may_meet_slo(*finish));
+  }
+
   /// Looks at those under one of the lowest floors. Most are passed over by their score alone:
   /// whatever comes on top only makes it higher, and who is waited for is better than the start.
   void scan(index first) {
@@ -174,8 +190,10 @@ private:
     const auto end = std::min(first + tree_width, by_.size());
     for (auto at = first; at < end; ++at) {
       const auto& one = by_.leaf(at);
-      if ((all_ || score_of(one.score, 0) <= found.start.score) && !known(one.place))
-        look(one.place, 0);
+      const auto score = score_of(one.score);
+      if ((all_ || score <= found.start.score)
+          && open(one.room, promised_ ? &by_.finish(at) : nullptr) && !known(one.place))
+        weigh(one.place, 0, score);
     }
   }
 
@@ -186,14 +204,13 @@ private:
     const auto below = level - 1;
     std::array<branch, tree_width> order;
     std::size_t count = 0;
-    const auto end = std::min(first + tree_width, by_.floors().width(below));
+    const auto& floors = by_.floors();
+    const auto end = std::min(first + tree_width, floors.width(below));
     for (auto at = first; at < end; ++at) {
-      const auto& some = by_.floors().at(below, at);
-      if (some.room.seq_free < 0 || (some.room.kinds & kinds_) == 0
-          || (finish_ != nullptr && !may_meet_slo(by_.finishes().at(below, at))))
-        continue;
-      const auto bound = score_of(some.score, 0);
-      if (!all_ && bound > found.start.score)
+      const auto& some = floors.at(below, at);
+      const auto bound = score_of(some.score);
+      if ((!all_ && bound > found.start.score)
+          || !open(some.room, promised_ ? &by_.finishes().at(below, at) : nullptr))
         continue;
       auto place = count++;
       for (; place > 0 && bound < order[place - 1].bound; --place)
@@ -217,7 +234,8 @@ private:
 
   /// Looked at already, with its cache.
   [[nodiscard]] bool known(index place) const {
-    return std::find(s_.holders.begin(), s_.holders.end(), place) != s_.holders.end();
+    return !s_.holders.empty()
+           && std::find(s_.holders.begin(), s_.holders.end(), place) != s_.holders.end();
   }
 
   core_state& s_;
@@ -225,11 +243,13 @@ private:
   const question& asked_;
   const score_view& by_;
   const profile& how_; ///< Whose scores these are.
-  const score_view* finish_ = nullptr;
+  bool promised_ = false;
   slo_bounds bounds_; ///< Without anything cached, which no request beats.
   holder_seen most_;
   std::int64_t others_ = 0;
   std::uint32_t kinds_ = ~std::uint32_t{0};
+  std::int64_t prompt_, output_; ///< Tokens, as many as are scored.
+  std::int64_t wait_weight_;
   std::int64_t now_ns_;
   bool all_; ///< Few enough to look at every one.
 };
@@ -295,13 +315,19 @@ choice pick_best(core_state& s, model_state& model, const question& asked, const
   return lowest.found;
 }
 
+/// What is looked at from here on is what gets explained.
+void forget_best(core_state& s, const model_state& model, const question& asked) {
+  s.best.reset(is_crowd(model) ? limits::explain_crowd_max : limits::explain_candidates_max,
+               asked.r.sequence, s.now);
+}
+
 // --- slo ---
 
 choice pick_within_slo(core_state& s, model_state& model, const question& asked,
                        const score_view& by, std::uint32_t kinds) {
   search cheapest(s, model, asked, by);
   cheapest.among(kinds);
-  cheapest.within_slo(model.endpoints.scores_by(0, s.profiles[0]));
+  cheapest.within_slo();
   find_holders(s, asked);
   each_holder(s, [&](index place, std::uint32_t saved) { cheapest.look(place, saved); });
   cheapest.run();
@@ -324,7 +350,7 @@ std::size_t size_class(work_size size, priority_class priority) {
 choice pick_slo(core_state& s, model_state& model, const question& asked, const score_view& by) {
   const auto cheapest = pick_within_slo(s, model, asked, by, ~std::uint32_t{0});
   if (cheapest.start.place == none) {
-    s.best.reset(limits::explain_candidates_max);
+    forget_best(s, model, asked);
     return pick_best(s, model, asked, model.endpoints.scores_by(0, s.profiles[0]));
   }
   if (model.preferred.empty())
@@ -482,9 +508,7 @@ slo_bounds slo_of(const core_state& s, const question& asked, std::uint32_t save
 
 choice choose(core_state& s, model_state& model, const question& asked) {
   const auto profile = static_cast<index>(&asked.how - s.profiles.data());
-  s.best.reset(model.endpoints.size() > limits::explain_candidates_max
-                   ? limits::explain_crowd_max
-                   : limits::explain_candidates_max);
+  forget_best(s, model, asked);
   const auto& by = model.endpoints.scores_by(profile, asked.how);
   switch (asked.how.pick) {
   case pick_kind::best: return pick_best(s, model, asked, by);

@@ -336,21 +336,10 @@ void update_outlook(core_state& s, index at, index selector, time_us now) {
   auto& seen = outlook_of(s, at, selector, now);
   seen.state = "queued";
   seen.eta_at = 0;
-  std::int64_t queue_ns = term_ns_max;
-  bool open = false;
-  // No queue is shorter than none: a newcomer that waits although somebody is idle ends it early.
-  for (index place = 0; place < model.endpoints.size() && queue_ns > 0; ++place) {
-    const auto& one = model.endpoints.room(place);
-    if (one.seq_free < 0 || s.selectors[selector].matches[one.device] == 0)
-      continue;
-    open = true;
-    const auto& pace = model.endpoints.pace(place);
-    const bool crowded = model.endpoints.at(place).seq_used >= one.slots;
-    queue_ns = std::min(queue_ns, queue_left(pace, now * 1000) + (crowded ? room_in(pace) : 0));
-  }
-  if (open) {
+  const auto wait_ns = model.endpoints.least_wait_ns(now * 1000, s.selectors[selector].matches);
+  if (wait_ns) {
     seen.reason = "every endpoint that may serve it is busy";
-    seen.eta_at = now + queue_ns / 1000;
+    seen.eta_at = now + *wait_ns / 1000;
     return;
   }
   seen.reason = s.devices.live() == 0 ? "no device is up yet" : "no device that may serve it is up";

@@ -58,7 +58,12 @@ public:
   [[nodiscard]] index size() const { return static_cast<index>(leaves_.size()); }
   [[nodiscard]] const leaf_floor& leaf(index at) const { return leaves_[at]; }
   [[nodiscard]] const floor_tree<leaf_floor>& floors() const { return floors_; }
-  /// Over the predicted finish; only of a profile that promises times.
+  /// The predicted finish of who stands there, and the floors over it; only of a profile that
+  /// promises times.
+  [[nodiscard]] const linear_score& finish(index at) const { return finish_[at]; }
+  [[nodiscard]] const linear_score& finish_of_place(index place) const {
+    return finish_[leaf_of_[place]];
+  }
   [[nodiscard]] const floor_tree<linear_score>& finishes() const { return finish_floors_; }
   /// Times that the leaves were put in order.
   [[nodiscard]] std::uint64_t orders_made() const { return orders_made_; }

@@ -35,6 +35,7 @@ core_state::core_state(core_config fixed)
       holds_to_come(config.holds),
       next_number(config.numbers_from),
       next_epoch(config.numbers_from) {
+  weighed.reserve(limits::explain_candidates_max);
   remote_left_micros = static_cast<std::int64_t>(
       std::min(config.remote_budget_micros_per_hour, limits::money_micros_max));
   for (const auto& one : config.profiles)

@@ -97,14 +97,15 @@ struct core_state {
   std::size_t hedges = 0; ///< Rows of `requests` that are hedges.
   counters_view counters;
   std::vector<index> dirty_models;
-  std::vector<index> settling_models;  ///< Scratch of a pass.
-  std::vector<index> newcomers;        ///< Began to wait in this step.
-  queue_walk walk;                     ///< Scratch of a pass over one queue.
-  std::vector<index> placing, warming; ///< Scratch of placement: selectors of those who wait, and
-                                       ///< of those who asked lately.
-  best_places best;                    ///< Scratch of a decision.
-  std::vector<prefix_match> matches;   ///< Scratch of a decision.
-  std::vector<index> holders;          ///< Scratch of a decision: places that `matches` led to.
+  std::vector<index> settling_models;    ///< Scratch of a pass.
+  std::vector<index> newcomers;          ///< Began to wait in this step.
+  queue_walk walk;                       ///< Scratch of a pass over one queue.
+  std::vector<index> placing, warming;   ///< Scratch of placement: selectors of those who wait, and
+                                         ///< of those who asked lately.
+  best_places best;                      ///< Scratch of a decision.
+  std::vector<candidate_record> weighed; ///< Scratch of what is recorded of one.
+  std::vector<prefix_match> matches;     ///< Scratch of a decision.
+  std::vector<index> holders;            ///< Scratch of a decision: places that `matches` led to.
   std::vector<std::uint32_t> held_tokens; ///< Of the prompt, by each of them.
 };
 

@@ -25,43 +25,44 @@ namespace consort::core {
 
 namespace {
 
-template <class Filter>
-constexpr filter make(filter_id id, bool optional = false) {
-  return {id, Filter::name, optional, &Filter::keeps, &Filter::reason};
-}
+/// All filters, each as a type: asked without a call through a pointer, since every refusal that is
+/// explained asks them in turn.
+template <class... Filters>
+struct filter_list {
+  using table_type = std::array<filter, sizeof...(Filters)>;
+
+  static constexpr table_type make() {
+    std::uint8_t at = 0;
+    return {filter{filter_id{at}, Filters::name, filter_id{at++} >= filter_id::local,
+                   &Filters::keeps, &Filters::reason}...};
+  }
+  static filter_id first_refusal(const candidate_facts& one, std::uint32_t set) {
+    std::uint8_t at = 0;
+    const auto refuses = [&](bool (*keeps)(const candidate_facts&)) {
+      return (set >> at & 1U) != 0 && !keeps(one);
+    };
+    const bool refused = ((refuses(Filters::keeps) || (++at, false)) || ...);
+    return refused ? filter_id{at} : filter_id::passed;
+  }
+};
+
+/// In the order of filter_id.
+using filters_in_order
+    = filter_list<filters::selector, filters::format, filters::adapters, filters::ranks,
+                  filters::artifact, filters::embeddings, filters::memory, filters::remote,
+                  filters::excluded, filters::alive, filters::draining, filters::health,
+                  filters::breaker, filters::resume, filters::sequences, filters::kv,
+                  filters::local, filters::steady, filters::measured>;
 
 } // namespace
 
 const std::array<filter, static_cast<std::size_t>(filter_id::passed)>& all_filters() {
-  static constexpr std::array<filter, static_cast<std::size_t>(filter_id::passed)> table{
-      make<filters::selector>(filter_id::selector),
-      make<filters::format>(filter_id::format),
-      make<filters::adapters>(filter_id::adapters),
-      make<filters::ranks>(filter_id::ranks),
-      make<filters::artifact>(filter_id::artifact),
-      make<filters::embeddings>(filter_id::embeddings),
-      make<filters::memory>(filter_id::memory),
-      make<filters::remote>(filter_id::remote),
-      make<filters::excluded>(filter_id::excluded),
-      make<filters::alive>(filter_id::alive),
-      make<filters::draining>(filter_id::draining),
-      make<filters::health>(filter_id::health),
-      make<filters::breaker>(filter_id::breaker),
-      make<filters::resume>(filter_id::resume),
-      make<filters::sequences>(filter_id::sequences),
-      make<filters::kv>(filter_id::kv),
-      make<filters::local>(filter_id::local, true),
-      make<filters::steady>(filter_id::steady, true),
-      make<filters::measured>(filter_id::measured, true),
-  };
+  static constexpr auto table = filters_in_order::make();
   return table;
 }
 
 filter_id first_refusal(const candidate_facts& one, std::uint32_t set) {
-  for (const auto& each : all_filters())
-    if ((set & bit_of(each.id)) != 0 && !each.keeps(one))
-      return each.id;
-  return filter_id::passed;
+  return filters_in_order::first_refusal(one, set);
 }
 
 const char* word(filter_id id) {

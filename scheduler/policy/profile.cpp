@@ -10,22 +10,20 @@ namespace consort::core {
 
 namespace {
 
-using weights_by_scorer = std::array<std::uint16_t, scorer_count>;
-
 struct weighted {
   scorer_id scorer;
   std::uint16_t weight;
 };
 
-weights_by_scorer weights_of(std::initializer_list<weighted> parts) {
-  weights_by_scorer made{};
+scorer_weights weights_of(std::initializer_list<weighted> parts) {
+  scorer_weights made{};
   for (const auto& one : parts)
     made[static_cast<std::size_t>(one.scorer)] = one.weight;
   return made;
 }
 
 /// The predicted finish, and `more` on top.
-weights_by_scorer finish_and(std::initializer_list<weighted> more) {
+scorer_weights finish_and(std::initializer_list<weighted> more) {
   auto made = weights_of({{scorer_id::queue, 1},
                           {scorer_id::setup, 1},
                           {scorer_id::prefill, 1},
@@ -37,7 +35,7 @@ weights_by_scorer finish_and(std::initializer_list<weighted> more) {
   return made;
 }
 
-profile built(const char* name, weights_by_scorer weights, pick_kind pick, bool waits) {
+profile built(const char* name, scorer_weights weights, pick_kind pick, bool waits) {
   profile made;
   made.name = policy_name{name};
   made.weights = weights;
@@ -121,20 +119,7 @@ result<done> read_filters(const profile_config& wanted, profile& made) {
 } // namespace
 
 linear_score profile::weigh(const endpoint_figures& at) const {
-  linear_score sum;
-  for (const auto& one : all_scorers()) {
-    const auto factor = std::int64_t{weight(one.id)};
-    if (factor == 0)
-      continue;
-    const auto part = one.of(at);
-    // Spans near the bound mean "never", whatever they weigh.
-    sum.ready_ns = std::max(sum.ready_ns, part.ready_ns);
-    sum.behind_ns = std::max(sum.behind_ns, part.behind_ns);
-    sum.fixed += std::min(part.fixed, term_ns_max / factor) * factor;
-    sum.fixed = std::min(sum.fixed, term_ns_max);
-    sum.per_prompt = std::min(sum.per_prompt + part.per_prompt * factor, per_token_max);
-    sum.per_output = std::min(sum.per_output + part.per_output * factor, per_token_max);
-  }
+  auto sum = weighted_sum(weights, at);
   // A closed endpoint is nobody's choice, also of those to whom queues are nothing.
   if (at.queue_ns >= term_ns_max)
     sum.fixed = term_ns_max;

@@ -42,7 +42,7 @@ inline constexpr std::size_t profiles_max = 32; ///< Built-in and custom.
 
 struct profile {
   policy_name name;
-  std::array<std::uint16_t, scorer_count> weights{};
+  scorer_weights weights{};
   std::uint32_t filters = required_filters; ///< Bit by filter_id.
   pick_kind pick = pick_kind::best;
   bool waits = false;

@@ -17,28 +17,49 @@ namespace consort::core {
 
 namespace {
 
-template <class Scorer>
-constexpr scorer scorer_of(scorer_id id) {
-  return {id, Scorer::name, &Scorer::of};
-}
+/// All scorers, each as a type: what an endpoint scores is made anew whenever something happens
+/// there, so that their formulas are not called through a pointer then.
+template <class... Scorers>
+struct scorer_list {
+  static constexpr std::array<scorer, sizeof...(Scorers)> make() {
+    std::uint8_t at = 0;
+    return {scorer{scorer_id{at++}, Scorers::name, &Scorers::of}...};
+  }
+  template <class Use>
+  static void each(Use&& use) {
+    std::size_t at = 0;
+    (use(at++, Scorers::of), ...);
+  }
+};
+
+/// In the order of scorer_id.
+using scorers_in_order = scorer_list<scores::queue, scores::setup, scores::prefill, scores::prefix,
+                                     scores::decode, scores::exact, scores::crowding,
+                                     scores::energy, scores::money, scores::load, scores::reading>;
 
 } // namespace
 
 const std::array<scorer, scorer_count>& all_scorers() {
-  static constexpr std::array<scorer, scorer_count> table{
-      scorer_of<scores::queue>(scorer_id::queue),
-      scorer_of<scores::setup>(scorer_id::setup),
-      scorer_of<scores::prefill>(scorer_id::prefill),
-      scorer_of<scores::prefix>(scorer_id::prefix),
-      scorer_of<scores::decode>(scorer_id::decode),
-      scorer_of<scores::exact>(scorer_id::exact),
-      scorer_of<scores::crowding>(scorer_id::crowding),
-      scorer_of<scores::energy>(scorer_id::energy),
-      scorer_of<scores::money>(scorer_id::money),
-      scorer_of<scores::load>(scorer_id::load),
-      scorer_of<scores::reading>(scorer_id::reading),
-  };
+  static constexpr auto table = scorers_in_order::make();
   return table;
+}
+
+linear_score weighted_sum(const scorer_weights& weights, const endpoint_figures& at) {
+  linear_score sum;
+  scorers_in_order::each([&](std::size_t number, linear_score (*of)(const endpoint_figures&)) {
+    const auto factor = std::int64_t{weights[number]};
+    if (factor == 0)
+      return;
+    const auto part = of(at);
+    // Spans near the bound mean "never", whatever they weigh.
+    sum.ready_ns = std::max(sum.ready_ns, part.ready_ns);
+    sum.behind_ns = std::max(sum.behind_ns, part.behind_ns);
+    sum.fixed += std::min(part.fixed, term_ns_max / factor) * factor;
+    sum.fixed = std::min(sum.fixed, term_ns_max);
+    sum.per_prompt = std::min(sum.per_prompt + part.per_prompt * factor, per_token_max);
+    sum.per_output = std::min(sum.per_output + part.per_output * factor, per_token_max);
+  });
+  return sum;
 }
 
 } // namespace consort::core

@@ -34,4 +34,9 @@ struct scorer {
 /// All scorers, indexed by scorer_id.
 [[nodiscard]] const std::array<scorer, scorer_count>& all_scorers();
 
+/// What each counts for, by scorer_id; 0 = nothing.
+using scorer_weights = std::array<std::uint16_t, scorer_count>;
+/// Their sum for one candidate, every part within its bound.
+[[nodiscard]] linear_score weighted_sum(const scorer_weights& weights, const endpoint_figures& at);
+
 } // namespace consort::core

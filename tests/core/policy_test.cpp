@@ -402,6 +402,37 @@ TEST(Explain, WaitingRequestIsToldWhenItMayStart) {
   EXPECT_EQ(dry->decisions[0].outcome, "queued");
 }
 
+/// Of a crowd only what a decision weighed is kept; who asks while it waits is told of the others.
+TEST(Explain, OfACrowdTellsWhoWaitsHowItIsNow) {
+  const auto devices = unlike(static_cast<int>(limits::explain_candidates_max) + 8);
+  loaded_cluster t(devices, core_fixture::quiet(), 200);
+  std::vector<grant_ticket> running;
+  for (std::size_t each = 0; each < devices.size(); ++each) {
+    auto meta = t.by("least-loaded");
+    meta.prompt_tokens = 150;
+    running.push_back(t.ask(meta));
+    ASSERT_FALSE(running.back().granted.device.empty()) << each;
+  }
+  auto waits = t.by("least-loaded");
+  waits.prompt_tokens = 150;
+  ASSERT_EQ(t.device_for(waits), "");
+  const auto told = t.tested().explain(waits.external_id, t.now());
+  ASSERT_EQ(told->decisions.size(), 1U);
+  EXPECT_EQ(told->decisions[0].outcome, "queued");
+  EXPECT_EQ(told->decisions[0].candidates_total, devices.size());
+  ASSERT_EQ(told->decisions[0].candidates.size(), limits::explain_candidates_max);
+  EXPECT_EQ(told->decisions[0].candidates[0].removed_by, "kv");
+  for (const auto& one : running)
+    t.finish(one);
+  t.drop_all();
+  const auto later = t.tested().explain(waits.external_id, t.now());
+  ASSERT_EQ(later->decisions.size(), 2U);
+  const auto& ticket = later->decisions[1];
+  EXPECT_LE(ticket.candidates.size(), limits::explain_crowd_max);
+  ASSERT_FALSE(ticket.candidates.empty());
+  EXPECT_EQ(ticket.candidates[0].device, ticket.winner);
+}
+
 } // namespace
 
 } // namespace consort::core::testing

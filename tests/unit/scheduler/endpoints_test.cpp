@@ -232,6 +232,53 @@ TEST(Endpoints, PlacesAreGivenAgainAndNobodysPlaceIsClosed) {
   EXPECT_TRUE(table.empty());
 }
 
+/// As a look at each tells.
+std::optional<std::int64_t> least_by_looking(const endpoint_table& table, std::int64_t now_ns,
+                                             const std::vector<std::uint8_t>& matches) {
+  std::optional<std::int64_t> least;
+  for (index place = 0; place < table.size(); ++place) {
+    if (table.room(place).seq_free < 0 || matches[table.room(place).device] == 0)
+      continue;
+    const bool crowded = table.at(place).seq_used >= table.room(place).slots;
+    const auto& pace = table.pace(place);
+    const auto wait = queue_left(pace, now_ns) + (crowded ? room_in(pace) : 0);
+    least = std::min(least.value_or(wait), wait);
+  }
+  return least;
+}
+
+TEST(Endpoints, LeastWaitOfManyIsWhatALookAtEachFinds) {
+  constexpr index count = 100;
+  prng chance(3);
+  endpoint_table table;
+  for (index place = 0; place < count; ++place) {
+    endpoint one;
+    one.instance = one.device = place;
+    one.seq_max = 2;
+    one.kv_max = 1'000;
+    table.add(one);
+  }
+  std::vector<std::uint8_t> matches(count, 1);
+  EXPECT_FALSE(table.least_wait_ns(0, matches)) << "nobody is open";
+  time_us now = 0;
+  int waited = 0;
+  for (int round = 0; round < 4'000; ++round) {
+    now += static_cast<time_us>(chance.below(100));
+    const auto place = static_cast<index>(chance.below(count));
+    auto& one = table.at(place);
+    one.open = chance.below(16) != 0;
+    const auto prefill = static_cast<std::int64_t>(chance.below(3'000'000));
+    if (one.seq_used < 3)
+      table.reserve(place, {1, 400, prefill + 1'000'000, prefill}, now);
+    table.refresh(place, speed());
+    matches[chance.below(count)] = chance.below(3) == 0 ? 0 : 1;
+    const auto found = table.least_wait_ns(now * 1000, matches);
+    ASSERT_EQ(found, least_by_looking(table, now * 1000, matches)) << round;
+    waited += found.value_or(0) > 0 ? 1 : 0;
+  }
+  EXPECT_GT(waited, 1'000) << "while nobody is idle";
+}
+
 TEST(BestPlaces, KeepsTheBestInOrderWithTiesByPlace) {
   best_places best;
   best.reset(3);
