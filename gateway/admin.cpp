@@ -291,7 +291,7 @@ task<void> tell_events(gateway_context& context, const std::shared_ptr<event_box
 
 task<void> stream_events(gateway_context& context, const http_request& request, const std::string&,
                          exchange& out) {
-  auto wanted = parse_event_query(request.query, request.header("Last-Event-ID").value_or(""));
+  auto wanted = parse_event_query(request.query, request.header("last-event-id").value_or(""));
   if (!wanted) {
     const api_error bad{
         .status = 400, .code = "invalid_query", .message = wanted.failure().message};

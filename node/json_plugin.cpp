@@ -128,9 +128,24 @@ bool json_plugin::there(const availability_test& test) const {
     return exists(replace_placeholders(test.name, {{"plugin", folder_}}));
   if (test.what == availability_test::kind::command)
     return !find_program(test.name, folder_).empty();
+  if (test.what == availability_test::kind::no_command)
+    return find_program(test.name, folder_).empty();
   const char* value = std::getenv(test.name.c_str());
   return value != nullptr && *value != '\0';
 }
+
+namespace {
+
+/// What is missing where the test fails.
+std::string described(const availability_test& test) {
+  switch (test.what) {
+  case availability_test::kind::variable: return "$" + test.name;
+  case availability_test::kind::no_command: return "nothing for who has " + test.name;
+  default: return test.name;
+  }
+}
+
+} // namespace
 
 result<done> json_plugin::available() {
   // A look at the host begins: a tool may have come, gone or changed since it was asked last, and
@@ -143,9 +158,7 @@ result<done> json_plugin::available() {
     const bool here = there(test);
     any = any || here;
     if (!here)
-      missing += (missing.empty() ? "" : ", ")
-                 + (test.what == availability_test::kind::variable ? "$" : std::string())
-                 + test.name;
+      missing += (missing.empty() ? "" : ", ") + described(test);
     const bool program = test.what == availability_test::kind::command;
     if (const auto wrong = program && !here ? no_executable(test.name, folder_) : "";
         !wrong.empty()) {

@@ -16,9 +16,10 @@
 namespace consort::node {
 
 /// One thing that must be there: a path (a pattern of paths), a program (in the plugin's folder or
-/// in PATH), or a variable of the agent's environment that is not empty.
+/// in PATH), or a variable of the agent's environment that is not empty; or a program that must
+/// not, since another plugin does better where it is.
 struct availability_test {
-  enum class kind : std::uint8_t { path, command, variable };
+  enum class kind : std::uint8_t { path, command, variable, no_command };
   kind what = kind::path;
   std::string name;
 };

@@ -6,6 +6,7 @@
 #include "scheduler/limits.hpp"
 
 #include <algorithm>
+#include <array>
 #include <fstream>
 
 namespace consort::node {
@@ -49,13 +50,15 @@ availability_test read_test(json_file& file, const std::string& pointer,
   json_section section(file, pointer, object);
   availability_test test;
   const auto path = section.text("path"), command = section.text("command");
-  const auto variable = section.text("env");
-  if ((path.empty() ? 0 : 1) + (command.empty() ? 0 : 1) + (variable.empty() ? 0 : 1) != 1)
-    section.fail("", "expected one of `path`, `command` and `env`");
+  const auto variable = section.text("env"), absent = section.text("no_command");
+  const std::array all{&path, &command, &variable, &absent};
+  if (std::count_if(all.begin(), all.end(), [](const auto* one) { return !one->empty(); }) != 1)
+    section.fail("", "expected one of `path`, `command`, `env` and `no_command`");
   test.what = !path.empty()      ? availability_test::kind::path
               : !command.empty() ? availability_test::kind::command
+              : !absent.empty()  ? availability_test::kind::no_command
                                  : availability_test::kind::variable;
-  test.name = path + command + variable;
+  test.name = path + command + variable + absent;
   section.finish();
   return test;
 }

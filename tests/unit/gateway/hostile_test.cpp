@@ -4,6 +4,8 @@
 
 #include "gateway/limits.hpp"
 
+#include <cctype>
+
 namespace consort::testing {
 namespace {
 
@@ -17,9 +19,10 @@ protected:
   }
   static std::size_t answers_in(const std::string& text) {
     std::size_t count = 0;
-    for (auto at = text.find("HTTP/1.1 "); at != std::string::npos;
-         at = text.find("HTTP/1.1 ", at + 1))
-      ++count;
+    constexpr std::string_view head = "HTTP/1.1 ";
+    for (auto at = text.find(head); at != std::string::npos; at = text.find(head, at + 1))
+      if (std::isdigit(static_cast<unsigned char>(text[at + head.size()])) != 0)
+        ++count; // And not where a message names the protocol.
     return count;
   }
   static inline const std::string post = "POST /v1/completions HTTP/1.1\r\nHost: t\r\n";

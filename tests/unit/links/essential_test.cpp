@@ -26,7 +26,7 @@ bool run_loop(bool throws) {
   return true;
 }
 
-/// Where a death test looks.
+/// Where a death test looks. Only in the process that dies: others capture what is logged.
 void log_to_stderr() {
   log().sinks().push_back(std::make_shared<spdlog::sinks::stderr_sink_mt>());
 }
@@ -37,10 +37,18 @@ TEST(Essential, LoopsMayReturn) {
 
 TEST(EssentialDeathTest, LoopsThatThrowEndTheProcess) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
-  log_to_stderr(); // Of the process that dies, which begins anew and comes here by itself.
-  EXPECT_DEATH(run_loop(true), "a loop threw: no memory; the process ends");
-  EXPECT_DEATH(die_of("a part", std::make_exception_ptr(1)), "a part threw; the process ends");
-  log().sinks().pop_back();
+  EXPECT_DEATH(
+      {
+        log_to_stderr();
+        run_loop(true);
+      },
+      "a loop threw: no memory; the process ends");
+  EXPECT_DEATH(
+      {
+        log_to_stderr();
+        die_of("a part", std::make_exception_ptr(1));
+      },
+      "a part threw; the process ends");
 }
 
 } // namespace

@@ -161,6 +161,16 @@ TEST(JsonPlugin, ItMayNeedAVariableOfTheEnvironment) {
   EXPECT_TRUE(pattern.plugin().available().ok());
 }
 
+TEST(JsonPlugin, ItMayStandAsideForAPlugin) {
+  fake_vendor aside(changed("{ \"command\": \"fake-smi\" }", R"({ "no_command": "fake-smi" })"));
+  const auto there = aside.plugin().available();
+  ASSERT_FALSE(there.ok());
+  EXPECT_NE(there.failure().message.find("nothing for who has fake-smi"), std::string::npos);
+  fake_vendor alone(
+      changed("{ \"command\": \"fake-smi\" }", R"({ "no_command": "no-such-tool" })"));
+  EXPECT_TRUE(alone.plugin().available().ok());
+}
+
 /// Missing is how most hosts are; there and of no use is a fault.
 TEST(JsonPlugin, TellsAToolWithoutItsModeFromAMissingOne) {
   fake_vendor vendor;

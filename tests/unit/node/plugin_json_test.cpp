@@ -75,7 +75,7 @@ TEST(PluginJson, NamesLineColumnFieldAndWhatWasExpected) {
       {"{ \"command\": \"fake-smi\" }", "{ \"any\": [] }",
        "/available/any: expected a list of tests"},
       {"{ \"command\": \"fake-smi\" }", "{ \"all\": [ { } ] }",
-       "/available/all/0: expected one of `path`, `command` and `env`"},
+       "/available/all/0: expected one of `path`, `command`, `env` and `no_command`"},
       {"\"parse\": \"json\"", "\"parse\": \"xml\"", "/probe/parse: `xml` is none of json"},
       {"\"/uuid\", \"model\"", "\"uuid\", \"model\"", "/probe/id: `uuid` is not a JSON pointer"},
       {"\"unit\": \"MiB\"", "\"unit\": \"mib\"", "/probe/memory_bytes/unit: `mib` is none of"},
