@@ -52,7 +52,7 @@ private:
   std::atomic<int> asked_ = 0, answered_ = 0;
 };
 
-task<void> look(name_lookup& by, const std::string& host, found_host& into) {
+task<void> look(name_lookup& by, std::string host, found_host& into) {
   into = co_await by.find(host, 80);
 }
 
