@@ -32,24 +32,6 @@ std::string_view header_of(const http::fields& fields, std::string_view name) {
   return {value.data(), value.size()};
 }
 
-/// Returns: why not all of it was written.
-std::optional<error> write_at(int file, std::uint64_t offset, const std::vector<char>& from) {
-  for (std::size_t done = 0; done < from.size();) {
-    const auto put
-        = ::pwrite(file, from.data() + done, from.size() - done, static_cast<off_t>(offset + done));
-    if (put < 0 && errno == EINTR)
-      continue;
-    if (put <= 0) {
-      const bool full = errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
-      return error{full ? recovery::retry_elsewhere : recovery::retry_later,
-                   full ? "disk_full" : "disk_error",
-                   std::string("a fetched artifact cannot be written: ") + std::strerror(errno)};
-    }
-    done += static_cast<std::size_t>(put);
-  }
-  return std::nullopt;
-}
-
 /// What the other node measured; nothing when it says nothing sensible.
 std::map<std::string, std::string> read_quality(std::string_view text) {
   std::map<std::string, std::string> out;
@@ -105,14 +87,14 @@ task<void> artifact_pull::run(artifact_fetcher::callback ended) {
 task<result<artifact_record>> artifact_pull::fetch() {
   auto wait = means_->limits.backoff;
   for (std::size_t tries = 1;; ++tries) {
-    const auto before = have_;
+    const auto before = have();
     const auto problem = co_await pull();
     stream_.reset();
     if (cut_)
       co_return stopped();
     if (!problem)
       break;
-    if (have_ > before) { // It moves: patience begins anew.
+    if (have() > before) { // It moves: patience begins anew.
       tries = 1;
       wait = means_->limits.backoff;
     }
@@ -174,9 +156,9 @@ task<artifact_pull::outcome> artifact_pull::connect() {
 task<artifact_pull::outcome> artifact_pull::ask() {
   std::string request = "GET /v1/artifacts/" + wanted_.content.value
                         + " HTTP/1.1\r\nHost: " + wanted_.address + "\r\nConnection: close\r\n";
-  if (have_ > 0)
-    request += "Range: bytes=" + std::to_string(have_) + "-\r\nIf-Range: \"" + wanted_.content.value
-               + "\"\r\n";
+  if (have() > 0)
+    request += "Range: bytes=" + std::to_string(have()) + "-\r\nIf-Range: \""
+               + wanted_.content.value + "\"\r\n";
   request += "\r\n";
   limit(means_->limits.stall);
   const auto from = asio::buffer(request);
@@ -210,7 +192,7 @@ artifact_pull::outcome artifact_pull::judge(const parser& head) {
   content_range got{{0, *length}, *length};
   if (status == 206) {
     const auto said = parse_content_range(header_of(head.get(), "Content-Range"));
-    if (!said || said->range.begin != have_ || said->range.size != *length)
+    if (!said || said->range.begin != have() || said->range.size != *length)
       return broken("another range than the one asked for");
     got = *said;
   }
@@ -221,8 +203,8 @@ artifact_pull::outcome artifact_pull::judge(const parser& head) {
                    false};
   if (size_ != 0 && got.size_bytes != size_)
     return broken("its size has changed");
-  if (status == 200)
-    have_ = 0;
+  if (status == 200 && writer_)
+    writer_->restart();
   size_ = got.size_bytes;
   read_record(head);
   return std::nullopt;
@@ -248,59 +230,68 @@ task<artifact_pull::outcome> artifact_pull::stage() {
   if (!**made)
     co_return setback{(*made)->failure(), false};
   staging_ = std::make_shared<staging_folder>(std::move(**made).value());
-  file_ = std::make_shared<unique_fd>(
+  unique_fd file(
       ::open(staging_->output_path().c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (file_->get() < 0)
+  if (file.get() < 0)
     co_return setback{
         {recovery::retry_later, "disk_error", staging_->output_path() + ": cannot be written"},
         false};
+  writer_ = std::make_shared<piece_writer>(strand_, means_->disk, std::move(file));
   co_return std::nullopt;
 }
 
-/// Gathers pieces worth a write. What came before a cut is written too.
+/// Gathers pieces worth a write; one is written while the next comes. What came before a cut is
+/// written too.
 task<artifact_pull::outcome> artifact_pull::receive() {
   outcome problem;
-  while (!problem && have_ < size_) {
-    const auto wanted = std::min<std::uint64_t>(size_ - have_, limits::artifact_piece_bytes);
-    piece_.resize(wanted);
-    std::size_t filled = asio::buffer_copy(asio::buffer(piece_), buffer_.data());
-    buffer_.consume(filled);
-    while (!problem && filled < wanted) {
-      limit(means_->limits.stall);
-      const auto into = asio::buffer(piece_.data() + filled, wanted - filled);
-      const auto [failed, size] = co_await stream_->async_read_some(into, as_values);
-      filled += size;
-      if (failed)
-        problem = broken(deadline_.expired() ? "nothing came in time" : failed.message());
-    }
-    piece_.resize(filled);
-    auto unwritten = co_await write_piece();
+  auto taken = have();
+  while (!problem && taken < size_) {
+    const auto wanted = std::min<std::uint64_t>(size_ - taken, limits::artifact_piece_bytes);
+    problem = co_await fill_piece(wanted);
+    taken += piece_.size();
+    auto unwritten = co_await settle();
     if (unwritten)
-      problem = std::move(unwritten);
+      co_return unwritten;
+    writer_->begin(piece_);
   }
+  auto unwritten = co_await settle();
+  co_return unwritten ? std::move(unwritten) : std::move(problem);
+}
+
+/// Returns: why fewer bytes than `wanted` came; those are in piece_.
+task<artifact_pull::outcome> artifact_pull::fill_piece(std::uint64_t wanted) {
+  outcome problem;
+  piece_.resize(wanted);
+  std::size_t filled = asio::buffer_copy(asio::buffer(piece_), buffer_.data());
+  buffer_.consume(filled);
+  while (!problem && filled < wanted) {
+    limit(means_->limits.stall);
+    const auto into = asio::buffer(piece_.data() + filled, wanted - filled);
+    const auto [failed, size] = co_await stream_->async_read_some(into, as_values);
+    filled += size;
+    if (failed)
+      problem = broken(deadline_.expired() ? "nothing came in time" : failed.message());
+  }
+  deadline_.clear();
+  piece_.resize(filled);
   co_return problem;
 }
 
-task<artifact_pull::outcome> artifact_pull::write_piece() {
-  deadline_.clear();
-  const auto write = [self = shared_from_this()] {
-    return write_at(self->file_->get(), self->have_, self->piece_);
-  };
-  const auto written = co_await means_->disk.run(write);
-  if (!written)
-    co_return setback{stopped(), false};
-  if (*written)
-    co_return setback{**written, false};
-  have_ += piece_.size();
+/// Waits until what was received is written.
+task<artifact_pull::outcome> artifact_pull::settle() {
+  const auto unwritten = co_await writer_->settled();
+  if (unwritten)
+    co_return setback{*unwritten, false};
   co_return std::nullopt;
 }
 
 task<result<artifact_record>> artifact_pull::finish() {
-  file_.reset();
+  const auto hashed = writer_->finish();
   using stored = result<artifact_record>;
-  const auto put = [self = shared_from_this()] {
-    auto folder = std::move(*self->staging_);
-    return std::make_shared<stored>(self->means_->store.put_copy(std::move(folder), self->record_));
+  const auto put = [self = shared_from_this(), hashed] {
+    auto& store = self->means_->store;
+    return std::make_shared<stored>(
+        store.put_copy(std::move(*self->staging_), self->record_, hashed));
   };
   const auto done = co_await means_->disk.run(put);
   if (!done)

@@ -9,7 +9,7 @@
 #include "links/lookup.hpp"
 #include "node/artifact_fetch.hpp"
 #include "node/disk_work.hpp"
-#include "node/process_group.hpp"
+#include "node/piece_writer.hpp"
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
@@ -57,12 +57,15 @@ private:
   void read_record(const parser& head);
   links::task<outcome> stage();
   links::task<outcome> receive();
-  links::task<outcome> write_piece();
+  links::task<outcome> fill_piece(std::uint64_t wanted);
+  links::task<outcome> settle();
   links::task<result<artifact_record>> finish();
 
   void limit(duration_us span);
   [[nodiscard]] setback broken(const std::string& why) const;
   [[nodiscard]] duration_us left() const;
+  /// Bytes that are written.
+  [[nodiscard]] std::uint64_t have() const { return writer_ ? writer_->written() : 0; }
 
   const std::shared_ptr<pull_means> means_;
   const fetch_request wanted_;
@@ -76,10 +79,9 @@ private:
   std::atomic<bool> cut_ = false;
   artifact_record record_;  ///< As it will be stored.
   std::uint64_t size_ = 0;  ///< Of the whole; 0 until it is known.
-  std::uint64_t have_ = 0;  ///< Written.
-  std::vector<char> piece_; ///< Received, not yet written.
+  std::vector<char> piece_; ///< Received, not yet given to the writer.
   std::shared_ptr<staging_folder> staging_;
-  std::shared_ptr<unique_fd> file_;
+  std::shared_ptr<piece_writer> writer_; ///< Null until a size is known.
 };
 
 } // namespace consort::node

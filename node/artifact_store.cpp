@@ -454,11 +454,12 @@ result<artifact_record> artifact_store::put(staging_folder from, const artifact_
 }
 
 result<artifact_record> artifact_store::put_copy(staging_folder from,
-                                                 const artifact_record& expected) {
+                                                 const artifact_record& expected,
+                                                 const std::optional<digest>& hashed) {
   const auto stamp = stamp_file(from.output_path());
   if (!stamp)
     return error{recovery::refuse, "artifact_missing", stamp.failure().message};
-  const auto content = hash_file(from.output_path());
+  const auto content = hashed ? result<digest>(*hashed) : hash_file(from.output_path());
   if (!content)
     return content.failure();
   if (*content != expected.content)

@@ -97,10 +97,12 @@ public:
                                             std::map<std::string, std::string> quality,
                                             duration_us build_us,
                                             const std::atomic<bool>* stop = nullptr);
-  /// The same for a copy from elsewhere: only `expected.content` is let in. Further error:
-  /// `artifact_corrupt`.
+  /// The same for a copy from elsewhere: only `expected.content` is let in. `hashed`: the digest of
+  /// what was written, from who took it while writing; without it the file is read once more.
+  /// Further error: `artifact_corrupt`.
   [[nodiscard]] result<artifact_record> put_copy(staging_folder from,
-                                                 const artifact_record& expected);
+                                                 const artifact_record& expected,
+                                                 const std::optional<digest>& hashed = {});
 
   /// The payload's path, verified; of a bundle the folder that it is unpacked to. Errors:
   /// unpack_bundle()'s, `artifact_missing`, `artifact_corrupt` (and the artifact

@@ -29,6 +29,12 @@ public:
         boost::asio::use_awaitable, work);
   }
 
+  /// The same for who does other things meanwhile: `handler` is called on its associated executor.
+  template <class Work, class Handler>
+  void begin(const Work& work, Handler handler) {
+    start<std::invoke_result_t<const Work&>>(std::move(handler), work);
+  }
+
   /// Waits for what runs and what was taken; takes nothing more. May be called again.
   void stop() {
     {

@@ -25,34 +25,32 @@ namespace {
 constexpr std::size_t hash_block_bytes = 1024 * 1024;
 constexpr std::uint64_t cache_file_bytes_max = 4 * 1024 * 1024;
 
-class sha256 {
-public:
-  sha256() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
-    EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr);
-  }
-  void add(const void* data, std::size_t size) { EVP_DigestUpdate(context_.get(), data, size); }
-  [[nodiscard]] digest finish() {
-    std::array<unsigned char, EVP_MAX_MD_SIZE> bytes{};
-    unsigned size = 0;
-    EVP_DigestFinal_ex(context_.get(), bytes.data(), &size);
-    static constexpr std::string_view hex = "0123456789abcdef";
-    std::string text;
-    for (unsigned i = 0; i < size; ++i) {
-      text += hex[bytes[i] >> 4U];
-      text += hex[bytes[i] & 15U];
-    }
-    return digest(text);
-  }
-
-private:
-  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
-};
-
 error unreadable(const std::string& path) {
   return {recovery::refuse, "file_unreadable", path + ": " + std::strerror(errno)};
 }
 
 } // namespace
+
+running_sha256::running_sha256() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
+  EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr);
+}
+
+void running_sha256::add(const void* data, std::size_t size) {
+  EVP_DigestUpdate(context_.get(), data, size);
+}
+
+digest running_sha256::finish() {
+  std::array<unsigned char, EVP_MAX_MD_SIZE> bytes{};
+  unsigned size = 0;
+  EVP_DigestFinal_ex(context_.get(), bytes.data(), &size);
+  static constexpr std::string_view hex = "0123456789abcdef";
+  std::string text;
+  for (unsigned i = 0; i < size; ++i) {
+    text += hex[bytes[i] >> 4U];
+    text += hex[bytes[i] & 15U];
+  }
+  return digest(text);
+}
 
 result<file_stamp> stamp_file(const std::string& path) {
   struct stat found {};
@@ -70,7 +68,7 @@ result<digest> hash_file(const std::string& path, const std::atomic<bool>* stop)
   const unique_fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (file.get() < 0)
     return unreadable(path);
-  sha256 hash;
+  running_sha256 hash;
   std::vector<char> block(hash_block_bytes);
   for (;;) {
     if (stop != nullptr && *stop)
@@ -86,7 +84,7 @@ result<digest> hash_file(const std::string& path, const std::atomic<bool>* stop)
 }
 
 digest hash_text(std::string_view text) {
-  sha256 hash;
+  running_sha256 hash;
   hash.add(text.data(), text.size());
   return hash.finish();
 }

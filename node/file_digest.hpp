@@ -7,10 +7,13 @@
 
 #include <atomic>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
+
+struct evp_md_ctx_st; ///< OpenSSL's EVP_MD_CTX.
 
 namespace consort::node {
 
@@ -24,6 +27,18 @@ struct file_stamp {
 
 /// Errors: `file_missing` when it is not a readable regular file.
 [[nodiscard]] result<file_stamp> stamp_file(const std::string& path);
+/// SHA-256 of what is added, in that order (FIPS 180-4, by OpenSSL). May be moved, not copied.
+class running_sha256 {
+public:
+  running_sha256();
+  void add(const void* data, std::size_t size);
+  /// Call once, as the last.
+  [[nodiscard]] digest finish();
+
+private:
+  std::unique_ptr<evp_md_ctx_st, void (*)(evp_md_ctx_st*)> context_;
+};
+
 /// Reads the whole file, unless `stop` becomes true. Errors: `file_missing`, `file_unreadable`,
 /// `hash_stopped`.
 [[nodiscard]] result<digest> hash_file(const std::string& path,

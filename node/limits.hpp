@@ -157,7 +157,9 @@ inline constexpr std::size_t data_backlog_bytes_max
 inline constexpr std::size_t artifact_streams_max = 8; ///< Artifacts sent at once; beyond: 503.
 inline constexpr std::uint64_t artifact_bytes_per_s = 1'024 * 1'024 * 1'024; ///< Over all of them.
 inline constexpr std::size_t artifact_piece_bytes = 256 * 1'024; ///< Read from disk at once.
-inline constexpr std::size_t disk_threads = 2;                   ///< Of a data port or a fetcher.
+inline constexpr std::size_t artifact_push_out_bytes
+    = 8 * 1'024 * 1'024;                       ///< Written by a fetch before the disk is to begin.
+inline constexpr std::size_t disk_threads = 2; ///< Of a data port or a fetcher.
 
 /// The bounds that a data port can be given. Requires: all positive.
 struct data_port_set {

@@ -84,7 +84,7 @@ async function kills() {
 
 async function data_port_bytes(node) {
   const answer = await fetch(`http://127.0.0.1:${node.data_port}/metrics`);
-  return metric_of(await answer.text(), 'consort_data_port_artifact_bytes_total');
+  return metric_of(await answer.text(), 'consort_data_artifact_bytes_total');
 }
 
 async function one_artifact() {

@@ -127,6 +127,23 @@ TEST_F(ArtifactFetch, ResumesAfterACut) {
   EXPECT_NE(asked[1].find("Range: bytes=7-\r\n"), std::string::npos);
 }
 
+TEST_F(ArtifactFetch, ResumesInAPieceAndBeginsAnewWhereItMust) {
+  std::string content(2 * limits::artifact_piece_bytes + 9, 'a');
+  content[limits::artifact_piece_bytes + 5] = 'b';
+  const auto cut = limits::artifact_piece_bytes + 7;
+  const auto whole = head_of(200, content.size());
+  const auto range = "Content-Range: bytes " + std::to_string(cut) + "-"
+                     + std::to_string(content.size() - 1) + "/" + std::to_string(content.size())
+                     + "\r\n";
+  const auto rest = content.size() - cut;
+  scripted_server server({answering(whole + content.substr(0, cut)),
+                          answering(head_of(206, rest, range) + content.substr(cut, 100)),
+                          answering(whole + content)}); // What was hashed so far must not count.
+  const auto got = fetch(hash_text(content), server.address());
+  EXPECT_EQ(why(got), "fetched");
+  EXPECT_EQ(read_file(*into_->path_of(hash_text(content))), content);
+}
+
 TEST_F(ArtifactFetch, LetsNothingInThatIsNotWhatItsNameSays) {
   scripted_server server({answering(head_of(200, 5) + "evil!")});
   EXPECT_EQ(why(fetch(hash_text("engine"), server.address())), "artifact_corrupt");
