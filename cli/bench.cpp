@@ -134,10 +134,16 @@ void add_bench(CLI::App& root, context& env) {
   auto wanted = std::make_shared<bench_options>();
   auto& load = wanted->load;
   load.model = "default";
-  command->add_option("-c,--streams", load.streams, "Concurrent streams (default 1)")
-      ->check(CLI::Range(1U, limits::bench_streams_max));
+  auto* streams = command->add_option("-c,--streams", load.streams,
+                                      "Concurrent streams (default 1; 256 with --rate)");
+  streams->check(CLI::Range(1U, limits::bench_streams_max));
   command->add_option("-n,--requests", load.requests, "Requests in all (default 16)")
       ->check(CLI::Range(1U, limits::bench_requests_max));
+  command
+      ->add_option("--rate", load.rate,
+                   "Requests per second, coming at random, on at most --streams connections; their "
+                   "times count from when they were due (default: each stream sends when it can)")
+      ->check(CLI::Range(0.001, limits::bench_rate_max));
   command->add_option("--model", load.model, "Model name (default `default`)");
   command->add_option("--prompt", load.prompt, "Same prompt for every request");
   command->add_option("--input-tokens", load.input_tokens, "Of made-up prompts (default 32)")
@@ -149,8 +155,11 @@ void add_bench(CLI::App& root, context& env) {
   command->add_option("--profile", wanted->profile,
                       "Learn a device model for the simulator up to --streams and "
                       "--input-tokens, and write it to this file");
-  command->callback(
-      [&env, wanted] { env.action = [&env, wanted] { return bench(env, *wanted); }; });
+  command->callback([&env, wanted, streams] {
+    if (wanted->load.rate > 0 && streams->count() == 0)
+      wanted->load.streams = limits::bench_rate_streams;
+    env.action = [&env, wanted] { return bench(env, *wanted); };
+  });
 }
 
 } // namespace consort::cli

@@ -16,7 +16,9 @@ inline constexpr std::uint32_t queue_max = 1'000'000; ///< Largest `scheduler.qu
 inline constexpr std::size_t prompt_bytes_max = 16 * 1024 * 1024; ///< Read from stdin or argument.
 inline constexpr std::uint32_t bench_streams_max = 4'096;
 inline constexpr std::uint32_t bench_requests_max = 10'000'000;
-inline constexpr std::chrono::seconds answer_timeout{15};      ///< Of an admin call.
+inline constexpr double bench_rate_max = 100'000;         ///< Requests per second.
+inline constexpr std::uint32_t bench_rate_streams = 256;  ///< Unless said otherwise, with a rate.
+inline constexpr std::chrono::seconds answer_timeout{15}; ///< Of an admin call.
 inline constexpr std::chrono::seconds model_add_timeout{600};  ///< The server reads the whole file.
 inline constexpr std::chrono::seconds stream_gap_timeout{600}; ///< Longest silence of a stream.
 inline constexpr std::chrono::milliseconds probe_timeout{500}; ///< `run` asking if a server is up.

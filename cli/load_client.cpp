@@ -6,7 +6,6 @@
 #include "cli/transport.hpp"
 #include "client/limits.hpp"
 #include "links/sse.hpp"
-#include "scheduler/prng.hpp"
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -14,6 +13,7 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
@@ -21,6 +21,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cmath>
 
 namespace consort::cli {
 
@@ -46,6 +47,15 @@ struct load_state {
   asio::ip::tcp::resolver::results_type addresses;
   load_report report;
   std::uint32_t started = 0;
+  clock::time_point due = clock::now(); ///< When the latest one that was started had to begin.
+  core::prng chance{1};
+
+  /// When the next request has to begin.
+  clock::time_point next_due() {
+    if (options.rate <= 0)
+      return clock::now();
+    return due += std::chrono::microseconds(next_arrival_us(chance, options.rate));
+  }
 
   void count_error(const std::string& kind) { ++report.errors[kind]; }
 };
@@ -53,7 +63,7 @@ struct load_state {
 /// The events of one answer.
 class answer_meter {
 public:
-  explicit answer_meter(load_report& report) : report_(report) {}
+  answer_meter(load_report& report, clock::time_point sent) : report_(report), sent_(sent) {}
 
   bool on_event(const links::sse_event& event) {
     if (event.data == "[DONE]")
@@ -93,7 +103,7 @@ public:
 
 private:
   load_report& report_;
-  clock::time_point sent_ = clock::now();
+  const clock::time_point sent_;
   clock::time_point last_;
   std::uint64_t chunks_ = 0;
   std::optional<std::uint64_t> usage_tokens_;
@@ -154,10 +164,15 @@ asio::awaitable<std::string> read_answer(beast::tcp_stream& stream, beast::flat_
 /// One of the concurrent streams: requests one after another until none are left.
 asio::awaitable<void> run_stream(load_state& state) {
   beast::tcp_stream stream(co_await asio::this_coro::executor);
+  asio::steady_timer clock_hand(stream.get_executor());
   beast::flat_buffer buffer;
   bool connected = false;
   while (state.started < state.options.requests) {
     const auto request = request_of(state, state.started++);
+    const auto due = state.next_due();
+    clock_hand.expires_at(due);
+    if (state.options.rate > 0)
+      co_await clock_hand.async_wait(as_values);
     if (!connected) {
       buffer.clear();
       stream.close();
@@ -170,7 +185,7 @@ asio::awaitable<void> run_stream(load_state& state) {
       error_code ignored;
       stream.socket().set_option(asio::ip::tcp::no_delay(true), ignored);
     }
-    answer_meter meter(state.report);
+    answer_meter meter(state.report, state.options.rate > 0 ? due : clock::now());
     stream.expires_after(limits::stream_gap_timeout);
     auto [unsent, bytes] = co_await http::async_write(stream, request, as_values);
     // Until read_answer says otherwise; after any failure the next request reconnects.
@@ -214,6 +229,13 @@ result<load_report> run_load(const load_options& options) {
                  "cannot reach " + options.url + " (" + report.errors.begin()->first
                      + "): is a cluster running? start one with: consort up"};
   return std::move(report);
+}
+
+duration_us next_arrival_us(core::prng& chance, double rate) {
+  constexpr std::uint64_t steps = 1U << 30U;
+  // Never 0, whose logarithm is infinite.
+  const auto share = (static_cast<double>(chance.below(steps)) + 0.5) / steps;
+  return std::llround(-std::log(share) * 1e6 / rate);
 }
 
 std::string made_up_prompt(std::uint32_t tokens, std::uint64_t number) {

@@ -86,12 +86,33 @@ print(",".join(str(one) for one in [
     round(run["tokens_per_s"], 1), round(joules / max(run["tokens"], 1), 4)]))' "$1" "$2" "$3" "$4" "$OUT/last.json" || echo "$1,$2,no figures"
 }
 
-measure() {
-  python3 -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null || { echo "no python3 with torch on a GPU: no engine" | tee -a "$OUT/report.txt"; return; }
+# Starts `consort up` with both models; sets up, url and data.
+start() {
   data=$(mktemp -d)
-  "$consort" up --listen 127.0.0.1:18080 --data "$data" --plugins "$packed/share/consort/plugins" --model "random-1b=server:random-1b" --model "random-8b=server:random-8b" > "$OUT/consort.log" 2>&1 & up=$!
+  "$consort" up --listen 127.0.0.1:18080 --data "$data" --plugins "$packed/share/consort/plugins" --model "random-1b=server:random-1b" --model "random-8b=server:random-8b" >> "$OUT/consort.log" 2>&1 & up=$!
   url=http://127.0.0.1:18080
   for _ in $(seq 100); do "$consort" --server "$url" status > "$OUT/status.txt" 2>&1 && break; sleep 0.2; done
+}
+stop() {
+  kill "$up"
+  wait "$up"
+  rm -rf "$data"
+}
+scrape() { python3 -c 'import sys, urllib.request; sys.stdout.buffer.write(urllib.request.urlopen(sys.argv[1] + "/metrics").read())' "$url" > "$OUT/metrics.txt"; }
+predictions() { scrape && grep consort_prediction "$OUT/metrics.txt" | grep -v '^#' | sed "s|^|$1 |" | tee -a "$OUT/report.txt"; }
+
+# steady MODEL RATE REQUESTS: what the cost model makes of requests that come at random, by a scheduler that knows nothing.
+steady() {
+  start
+  "$consort" --server "$url" bench --model "$1" --device gpu --rate "$2" -n "$3" --input-tokens 128 --max-tokens 128 > "$OUT/steady-$1.txt" 2>&1
+  cat "$OUT/steady-$1.txt"
+  predictions "steady $1 at $2/s:"
+  stop
+}
+
+measure() {
+  python3 -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null || { echo "no python3 with torch on a GPU: no engine" | tee -a "$OUT/report.txt"; return; }
+  start
   "$consort" --server "$url" devices > "$OUT/devices.txt" 2>&1
   echo 'model,streams,requests,errors,ttft_p50_ms,ttft_p99_ms,itl_p50_ms,itl_p99_ms,tokens_per_s,joules_per_token' > "$OUT/bench.csv"
   for model in random-1b random-8b; do
@@ -110,17 +131,15 @@ measure() {
   compare load 60 40
   energy load
   wait "$load"
-  python3 -c 'import sys, urllib.request; sys.stdout.buffer.write(urllib.request.urlopen(sys.argv[1] + "/metrics").read())' "$url" > "$OUT/metrics.txt"
-  grep consort_prediction "$OUT/metrics.txt" | grep -v '^#' | tee -a "$OUT/report.txt"
-  "$consort" --server "$url" events > "$OUT/events.txt" 2>&1 & listening=$!
-  sleep 1
-  kill "$listening" "$up"
-  wait "$up"
-  rm -rf "$data"
+  predictions "bursts:"
+  "$consort" --server "$url" events -n 1000 > "$OUT/events.txt" 2>&1
+  stop
+  steady random-1b 8 480
+  steady random-8b 4 300
 }
 
 run() {
-  packed=$(cd "$1" && pwd)
+  packed=$(cd "$1" && pwd) && [ -x "$packed/bin/consort" ] || { echo "$1 was not packed" >&2; return 2; }
   export LD_LIBRARY_PATH="$packed/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
   OUT=${OUT:-.}
   consort=$packed/bin/consort

@@ -79,6 +79,31 @@ TEST(LoadClient, MadeUpPromptsDifferAndRepeat) {
   EXPECT_EQ(std::count(prompt.begin(), prompt.end(), ' '), 19);
 }
 
+TEST(LoadClient, ARateSaysWhenRequestsBegin) {
+  constexpr double rate = 400;
+  core::prng chance(1);
+  duration_us mean_us = 0;
+  duration_us seventh_us = 0;
+  for (int at = 1; at <= 10'000; ++at) {
+    mean_us += next_arrival_us(chance, rate);
+    if (at == 7)
+      seventh_us = mean_us;
+  }
+  EXPECT_NEAR(static_cast<double>(mean_us) / 10'000, 1e6 / rate, 75); // 3 %: three deviations.
+  const test_server server({{"POST /v1/completions", three_tokens()}});
+  auto wanted = small(server.url());
+  wanted.rate = rate;
+  const auto report = run_load(wanted);
+  ASSERT_TRUE(report.ok()) << report.failure().message;
+  EXPECT_EQ(report->finished, 7U);
+  EXPECT_GE(report->wall_us, seventh_us);
+}
+
+TEST(BenchCommand, ARateMustBeOne) {
+  for (const auto* rate : {"0", "-1", "100001", "fast"})
+    EXPECT_EQ(run_command({"bench", "--rate", rate}).code, exit_code::usage) << rate;
+}
+
 TEST(BenchCommand, PrintsPercentilesAndComparesServers) {
   const test_server server({{"POST /v1/completions", three_tokens()}});
   const test_server direct({{"POST /v1/completions", three_tokens()}});
