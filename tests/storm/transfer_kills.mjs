@@ -33,6 +33,7 @@ function kill_after(node, from, bytes, ms) {
 }
 
 const hosts = new Hosts({ nodes: ['source'], proxied: true });
+const asked = [];
 let bad = 0;
 let kept = 0;
 try {
@@ -51,7 +52,7 @@ try {
     const bytes = whole ? artifact.size_bytes : 1 + random() * artifact.size_bytes;
     const ms = whole ? random() * put_away_ms_max : 0;
     const dead = kill_after(node, hosts.node('source'), bytes, ms);
-    const asked = on(node.name).catch(() => null);
+    const answer = on(node.name).catch(() => null);
     const family = descendants(node.pid);
     await Promise.race([dead, sleep(30_000)]);
     await eventually(`${node.name} is dead`, () => !node.up);
@@ -64,8 +65,9 @@ try {
     await node.destroy();
     node.link_proxy.close();
     node.data_proxy.close();
-    await asked; // Its answer may be of any kind; that it ends is what counts.
+    asked.push(answer);
   }
+  await Promise.all(asked); // Of any kind; that each of them ends is what counts.
 } finally {
   await hosts.destroy();
 }
