@@ -6,6 +6,7 @@
 
 #include <CLI/App.hpp>
 
+#include <algorithm>
 #include <memory>
 #include <ostream>
 
@@ -42,9 +43,23 @@ exit_code plan(context& env, const compile_options& wanted) {
   return exit_code::done;
 }
 
+/// Whether nothing is left to build, by the same plan that --dry-run shows.
+bool is_built(context& env, const compile_options& wanted) {
+  const auto answer = send(env, "POST", "/api/v1/compile/plan",
+                           {{"model", wanted.model}, {"for", wanted.selector}});
+  const auto builds = answer ? answer->value("builds", json::array()) : json::array();
+  return !builds.empty() && std::all_of(builds.begin(), builds.end(), [](const json& one) {
+    return text_at(one, "/state") == "ready";
+  });
+}
+
 exit_code compile(context& env, const compile_options& wanted) {
   if (wanted.dry_run)
     return plan(env, wanted);
+  if (!env.json() && is_built(env, wanted)) {
+    env.out << "nothing to build: " << wanted.model << " is ready for " << wanted.selector << '\n';
+    return exit_code::done;
+  }
   const auto answer
       = send(env, "POST", "/api/v1/compile", {{"model", wanted.model}, {"for", wanted.selector}});
   if (!answer)

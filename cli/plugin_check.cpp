@@ -31,38 +31,51 @@ struct step {
   std::string detail;
 };
 
+/// Rows go out as they come, since some steps take very long; JSON goes out whole.
 class report {
 public:
+  /// `name_width`: of the longest name that is known to come.
+  report(context& env, std::size_t name_width)
+      : env_(env),
+        rows_({{"STEP", align::left, false, false, name_width},
+               {"RESULT", align::left, false, true},
+               {"DETAIL"}}) {}
+
   void pass(std::string name, std::string detail) { add(std::move(name), "pass", detail); }
   void fail(std::string name, std::string detail) { add(std::move(name), "FAIL", detail); }
   void skip(std::string name, std::string detail) { add(std::move(name), "skip", detail); }
   void judge(std::string name, const result<std::string>& outcome) {
     outcome ? pass(std::move(name), *outcome) : fail(std::move(name), outcome.failure().message);
   }
-  [[nodiscard]] bool failed() const {
-    return std::any_of(steps_.begin(), steps_.end(),
-                       [](const auto& one) { return one.outcome == "FAIL"; });
+  /// What is under way, on a terminal only and until the next row.
+  void under_way(const std::string& what) {
+    if (env_.colour && !env_.json())
+      env_.out << "\r\x1b[K" << what << " ..." << std::flush;
   }
-  void show(context& env) const {
-    if (env.json()) {
+  [[nodiscard]] exit_code finish() {
+    const bool failed = std::any_of(steps_.begin(), steps_.end(),
+                                    [](const auto& one) { return one.outcome == "FAIL"; });
+    if (env_.json()) {
       auto all = json::array();
       for (const auto& one : steps_)
         all.push_back({{"step", one.name}, {"outcome", one.outcome}, {"detail", one.detail}});
-      env.out << json{{"passed", !failed()}, {"steps", std::move(all)}}.dump(
+      env_.out << json{{"passed", !failed}, {"steps", std::move(all)}}.dump(
           2, ' ', false, json::error_handler_t::replace)
-              << '\n';
-      return;
+               << '\n';
     }
-    table rows({{"STEP"}, {"RESULT", align::left, false, true}, {"DETAIL"}});
-    for (const auto& one : steps_)
-      rows.add({one.name, one.outcome, printable(one.detail)});
-    env.out << rows.render(env.wide(), env.colour);
+    return failed ? exit_code::failed : exit_code::done;
   }
 
 private:
   void add(std::string name, std::string outcome, std::string detail) {
+    rows_.add({name, outcome, printable(detail)});
+    if (!env_.json())
+      env_.out << (env_.colour ? "\r\x1b[K" : "") << rows_.render_further(env_.wide(), env_.colour)
+               << std::flush;
     steps_.push_back({std::move(name), std::move(outcome), std::move(detail)});
   }
+  context& env_;
+  table rows_;
   std::vector<step> steps_;
 };
 
@@ -71,6 +84,15 @@ std::string names_of(const std::vector<device_spec>& devices) {
   for (const auto& device : devices)
     made += (made.empty() ? "" : ", ") + device.uuid + " (" + device.model + ")";
   return made;
+}
+
+/// Devices with their models, which compilers and spec sheets go by.
+result<std::string> judge_devices(const std::vector<device_spec>& devices) {
+  for (const auto& device : devices)
+    if (device.model.empty())
+      return error{recovery::refuse, "plugin_probe",
+                   device.uuid + " has no model: nothing stands where `model` of the probe points"};
+  return names_of(devices);
 }
 
 std::string hosts_of(const node::plugin_document& document) {
@@ -93,13 +115,26 @@ const node::tool_query* query_for(const node::plugin_document& document, const s
   return nullptr;
 }
 
-/// Recorded answers of the vendor's tools, in `fixtures/`.
-void check_fixtures(report& out, const node::plugin_document& document, const fs::path& folder) {
+std::vector<fs::path> fixtures_in(const fs::path& folder) {
   std::error_code failed;
   std::vector<fs::path> files;
   for (const auto& one : fs::directory_iterator(folder / "fixtures", failed))
     files.push_back(one.path());
   std::sort(files.begin(), files.end());
+  return files;
+}
+
+/// Of the longest name among the steps.
+std::size_t name_width(const fs::path& folder) {
+  auto longest = std::string_view("plugin.json").size();
+  for (const auto& file : fixtures_in(folder))
+    longest = std::max(longest, ("fixture " + file.filename().string()).size());
+  return longest;
+}
+
+/// Recorded answers of the vendor's tools, in `fixtures/`.
+void check_fixtures(report& out, const node::plugin_document& document, const fs::path& folder) {
+  const auto files = fixtures_in(folder);
   if (files.empty())
     return out.skip("fixtures", "no recorded answers in fixtures/");
   for (const auto& file : files) {
@@ -143,19 +178,68 @@ void check_modes(report& out, const node::plugin_document& document, const std::
         out.fail("tool", wrong);
 }
 
-void check_tools(report& out, node::json_plugin& plugin, const std::vector<device_spec>& devices) {
+/// Declared figures that no device's reading has.
+std::string unknown_figures(const node::plugin_document& document,
+                            const std::map<std::string, device_reading>& readings) {
+  const auto known = [&](auto figure) {
+    return std::any_of(readings.begin(), readings.end(),
+                       [&](const auto& one) { return (one.second.*figure).has_value(); });
+  };
+  const std::map<std::string, bool> figures{
+      {"memory_used_bytes", known(&device_reading::memory_used_bytes)},
+      {"utilization", known(&device_reading::utilization_pm)},
+      {"power_watts", known(&device_reading::power_mw)},
+      {"energy_joules", known(&device_reading::energy_mj)},
+      {"temperature_celsius", known(&device_reading::temperature_mc)}};
+  std::string made;
+  for (const auto& [name, is_known] : figures)
+    if (!is_known && document.telemetry->fields.contains(name))
+      made += (made.empty() ? "; unknown: " : ", ") + name;
+  return made;
+}
+
+/// Every device needs a reading under its own id; parts of one may have theirs or not.
+result<std::string> judge_readings(const node::plugin_document& document,
+                                   const std::map<std::string, device_reading>& readings,
+                                   const std::vector<device_spec>& devices) {
+  std::string unread, others;
+  std::size_t read = 0;
+  for (const auto& device : devices) {
+    read += readings.contains(device.uuid) ? 1 : 0;
+    if (!readings.contains(device.uuid) && device.parent.empty())
+      unread += (unread.empty() ? "" : ", ") + device.uuid;
+  }
+  for (const auto& [id, reading] : readings)
+    if (std::none_of(devices.begin(), devices.end(),
+                     [&id = id](const auto& device) { return device.uuid == id; }))
+      others += (others.empty() ? "" : ", ") + id;
+  if (!unread.empty())
+    return error{recovery::refuse, "plugin_telemetry",
+                 "no row of it is of " + unread
+                     + (others.empty() ? "" : "; its rows are of " + others)};
+  return std::to_string(read) + " of " + std::to_string(devices.size()) + " devices read"
+         + unknown_figures(document, readings);
+}
+
+void check_telemetry(report& out, node::json_plugin& plugin,
+                     const std::vector<device_spec>& devices) {
+  const auto& document = plugin.document();
   if (plugin.metadata().engine)
-    out.skip("telemetry", "its devices' own plugins read them");
-  else if (!plugin.document().telemetry)
-    out.skip("telemetry", "plugin.json has none: readings are unknown");
-  else if (const auto readings = plugin.read(); !readings)
-    out.fail("telemetry", readings.failure().message);
-  else
-    out.pass("telemetry", std::to_string(readings->size()) + " of " + std::to_string(devices.size())
-                              + " devices read");
+    return out.skip("telemetry", "its devices' own plugins read them");
+  if (!document.telemetry)
+    return out.skip("telemetry", "plugin.json has none: readings are unknown");
+  out.under_way("telemetry");
+  const auto readings = plugin.read();
+  out.judge("telemetry", readings ? judge_readings(document, *readings, devices)
+                                  : result<std::string>(readings.failure()));
+}
+
+void check_compilers(report& out, node::json_plugin& plugin,
+                     const std::vector<device_spec>& devices) {
   const auto& builds = plugin.document().builds;
   if (builds.empty())
     return;
+  out.under_way("compiler");
   const auto tools = plugin.toolchains();
   const auto faults = plugin.compiler_faults();
   for (const auto& fault : faults)
@@ -165,11 +249,21 @@ void check_tools(report& out, node::json_plugin& plugin, const std::vector<devic
   for (const auto& profile : tools)
     out.pass("compiler", profile.compiler + " " + profile.compiler_version + " for "
                              + (profile.target.empty() ? "every device" : profile.target));
+  const bool wanted = std::any_of(devices.begin(), devices.end(), [](const auto& device) {
+    return !device.capability.build_profiles.empty();
+  });
+  if (!tools.empty() && !devices.empty() && !wanted)
+    out.fail("compiler", "it builds for " + tools.front().target
+                             + ", which is no device here: " + names_of(devices));
 }
 
 /// What only a running model shows.
 void check_run(report& out, plugin_trial& trial) {
+  trial.on_progress([&out](std::uint32_t done_pm) {
+    out.under_way("build " + std::to_string(done_pm / 10) + " %");
+  });
   const auto run = [&](const char* name, result<std::string> (plugin_trial::*act)()) {
+    out.under_way(name);
     auto outcome = (trial.*act)();
     const bool good = outcome.ok();
     if (!good && outcome.failure().code == "skipped")
@@ -199,7 +293,7 @@ exit_code check_plugin(context& env, const plugin_check_flags& flags) {
     return complain(env, config.failure());
   const auto shipped = config->models.empty() ? std::string() : config->models.front().source;
   spdlog::set_level(spdlog::level::err); // The table says it.
-  report out;
+  report out(env, name_width(folder));
   plugin_trial trial(*std::move(document), folder, flags.model.empty() ? shipped : flags.model,
                      !flags.model.empty());
   auto& plugin = trial.plugin();
@@ -212,25 +306,24 @@ exit_code check_plugin(context& env, const plugin_check_flags& flags) {
       out.fail("available", there.failure().message);
     else
       out.skip("available", there.failure().message);
-    out.show(env);
-    return out.failed() ? exit_code::failed : exit_code::done;
+    return out.finish();
   }
   out.pass("available", "on this host");
+  out.under_way("probe");
   const auto devices = trial.probe();
   if (about.engine)
     out.skip("probe", "an engine: it runs on devices of " + hosts_of(plugin.document()));
   else
-    out.judge("probe", devices ? result<std::string>(names_of(*devices))
-                               : result<std::string>(devices.failure()));
+    out.judge("probe", devices ? judge_devices(*devices) : result<std::string>(devices.failure()));
   if (devices) {
-    check_tools(out, plugin, *devices);
+    check_telemetry(out, plugin, *devices);
+    check_compilers(out, plugin, *devices);
     if (flags.no_run)
       out.skip("run", "--no-run");
     else
       check_run(out, trial);
   }
-  out.show(env);
-  return out.failed() ? exit_code::failed : exit_code::done;
+  return out.finish();
 }
 
 } // namespace consort::cli

@@ -142,14 +142,25 @@ exit_code write_around(context& env, const plugin_init_flags& flags, const found
     return complain(env, written.failure());
   env.out << "wrote " << (*folder / "plugin.json").string() << ", ready when GET " << server.ready
           << " says 200\n\nnext:\n  consort plugin check " << folder->string()
-          << "\n  consort up --plugins " << folder->parent_path().string() << '\n';
+          << "\n  consort up --plugins " << folder->parent_path().string()
+          << "   # or `consort plugins reload`, where one runs with that folder\n";
   for (const auto& model : server.models)
     env.out << "  consort model add " << printable(plain_name(model))
             << " server:" << printable(model) << '\n';
   return exit_code::done;
 }
 
-exit_code wrap_url(context& env, const plugin_init_flags& flags) {
+/// People copy what their clients call the base URL, which ends in /v1; ours stops before that.
+std::string without_version(std::string url) {
+  while (url.ends_with('/'))
+    url.pop_back();
+  if (url.ends_with("/v1"))
+    url.resize(url.size() - 3);
+  return url;
+}
+
+exit_code wrap_url(context& env, plugin_init_flags flags) {
+  flags.from_url = without_version(flags.from_url);
   const auto target = parse_url(flags.from_url);
   if (!target)
     return complain(env, target.failure());

@@ -2,6 +2,7 @@
 #include "cli/plugin_trial.hpp"
 
 #include "cli/config.hpp"
+#include "cli/exit_code.hpp"
 #include "node/file_digest.hpp"
 #include "node/gguf.hpp"
 #include "node/model_folder.hpp"
@@ -11,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <charconv>
 #include <condition_variable>
 #include <csignal>
@@ -139,7 +141,12 @@ plugin_trial::plugin_trial(node::plugin_document document, const std::string& fo
       model_(std::move(model)),
       named_(named),
       plugin_(std::make_unique<node::json_plugin>(
-          std::move(document), folder, node::make_plugin_environment(io_, executable_path()))) {
+          std::move(document), folder, node::make_plugin_environment(io_, executable_path()))),
+      interrupts_(io_, SIGINT, SIGTERM) {
+  interrupts_.async_wait([this](const boost::system::error_code& failed, int) {
+    if (!failed)
+      interrupted();
+  });
   for (std::size_t i = 0; i < threads; ++i)
     threads_.emplace_back([this] { io_.run(); });
 }
@@ -154,6 +161,19 @@ plugin_trial::~plugin_trial() {
   std::error_code ignored;
   if (!scratch_.empty())
     fs::remove_all(scratch_, ignored);
+}
+
+/// Tools are in groups of their own: what a terminal sends does not reach them.
+void plugin_trial::interrupted() const {
+  for (const auto pid : descendants())
+    ::kill(pid, SIGKILL);
+  std::error_code ignored;
+  if (!scratch_.empty())
+    fs::remove_all(scratch_, ignored);
+  static constexpr std::string_view said
+      = "\nconsort: interrupted; the rows above are what was seen\n";
+  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, said.data(), said.size());
+  ::_exit(static_cast<int>(exit_code::failed));
 }
 
 result<std::vector<device_spec>> plugin_trial::probe() {
@@ -202,6 +222,8 @@ result<std::string> plugin_trial::build() {
     return skipped("no compiler of it is on this host");
   if (profiles.empty())
     return failed("no build profile is for " + device_->model);
+  if (model_.empty())
+    return skipped("no model is there to build: name one with --model");
   node::digest_cache digests((scratch_ / "digests.json").string());
   std::error_code ignored;
   fs::create_directories(scratch_ / "work", ignored);
@@ -224,8 +246,14 @@ result<std::string> plugin_trial::build() {
   auto ended = std::make_shared<std::promise<result<node::compile_outcome>>>();
   auto outcome = ended->get_future();
   const auto began = steady_clock::now();
+  std::atomic<bool> progressed = false;
   const auto running = plugin_->compile(
-      order, [](std::uint32_t) {},
+      order,
+      [this, &progressed](std::uint32_t done_pm) {
+        progressed = true;
+        if (progress_)
+          progress_(done_pm);
+      },
       [ended](result<node::compile_outcome> how) { ended->set_value(std::move(how)); });
   const auto built = outcome.get(); // Within the compiler's own limit.
   if (!built)
@@ -234,7 +262,11 @@ result<std::string> plugin_trial::build() {
   if (size == 0)
     return failed("the compiler said that it succeeded and wrote nothing to {output}");
   engine_ = order.output_path;
-  return profiles.front().profile.name + ": " + std::to_string(size) + " bytes in " + since(began);
+  const auto& rules = plugin_->document().builds;
+  const bool tells = std::any_of(rules.begin(), rules.end(),
+                                 [](const auto& rule) { return !rule.progress.empty(); });
+  return profiles.front().profile.name + ": " + std::to_string(size) + " bytes in " + since(began)
+         + (tells && !progressed ? "; nothing that it printed matched `progress`" : "");
 }
 
 result<std::string> plugin_trial::load() {
@@ -316,7 +348,9 @@ result<std::string> plugin_trial::cancel() {
     return failed("it went on for " + since(began) + " after it was cancelled");
   if (std::holds_alternative<attempt_completed>(*end))
     return skipped("the answer was complete before it could be cancelled");
-  return "ended " + since(began) + " after it was asked to";
+  const bool server = plugin_->document().runtime.interface == node::runtime_interface::server;
+  return "ended " + since(began) + " after it was asked to"
+         + (server ? ": its connection was closed, what its server makes of that is not seen" : "");
 }
 
 result<std::string> plugin_trial::kill() {

@@ -3,11 +3,13 @@
 /// One plugin on trial: builds for its first device, loads, generates, cancels, and kills what it
 /// started. Owns a scratch folder and the threads that runtimes need; leaves nothing behind.
 /// Blocking; one step at a time, in the order of the functions. A step that makes no sense here
-/// fails with the code `skipped`.
+/// fails with the code `skipped`. SIGINT and SIGTERM end this process with exit_code::failed, after
+/// what it had started was killed and its folder removed.
 
 #include "node/json_plugin.hpp"
 
 #include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/signal_set.hpp>
 
 #include <filesystem>
 #include <future>
@@ -26,6 +28,9 @@ public:
 
   [[nodiscard]] node::json_plugin& plugin() { return *plugin_; }
 
+  /// Told of a build's progress in per mille, from another thread while build() blocks.
+  void on_progress(std::function<void(std::uint32_t)> told) { progress_ = std::move(told); }
+
   [[nodiscard]] result<std::vector<device_spec>> probe();
   // Each returns what it saw, for people.
   [[nodiscard]] result<std::string> build();
@@ -36,6 +41,7 @@ public:
 
 private:
   class listener;
+  [[noreturn]] void interrupted() const;
   [[nodiscard]] std::string format() const;
   [[nodiscard]] std::vector<std::string> formats_of(const build_profile& built) const;
   [[nodiscard]] attempt_id latest() const;
@@ -53,6 +59,8 @@ private:
   std::shared_ptr<node::runtime_session> session_;
   std::promise<error> died_;
   std::uint32_t attempts_ = 0;
+  std::function<void(std::uint32_t)> progress_;
+  boost::asio::signal_set interrupts_;
 };
 
 } // namespace consort::cli

@@ -108,7 +108,7 @@ std::string table::render(bool wide, bool colour) const {
   for (std::size_t at = 0; at < columns_.size(); ++at) {
     if (wide || !columns_[at].wide_only)
       shown.push_back(at);
-    widths[at] = display_width(columns_[at].title);
+    widths[at] = std::max(columns_[at].width_min, display_width(columns_[at].title));
     for (const auto& row : rows_)
       widths[at] = std::max(widths[at], display_width(row[at]));
   }
@@ -128,6 +128,12 @@ std::string table::render(bool wide, bool colour) const {
     made += line([&](auto at) { return row[at]; },
                  [&](auto at) { return columns_[at].state ? colour_of(row[at]) : ""; });
   return made;
+}
+
+std::string table::render_further(bool wide, bool colour) {
+  auto made = render(wide, colour);
+  rows_.clear();
+  return std::exchange(titled_, true) ? made.substr(made.find('\n') + 1) : made;
 }
 
 std::size_t display_width(std::string_view utf8) {

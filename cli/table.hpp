@@ -17,6 +17,7 @@ struct column {
   align side = align::left;
   bool wide_only = false; ///< Shown with `-o wide` only.
   bool state = false;     ///< Words such as `ready` and `lost` are coloured.
+  std::size_t width_min = 0;
 };
 
 class table {
@@ -26,8 +27,12 @@ public:
   void add(std::vector<std::string> cells);
   [[nodiscard]] bool empty() const { return rows_.empty(); }
   [[nodiscard]] std::string render(bool wide, bool colour) const;
+  /// What was added since the last call, to be written below it: the titles come the first time
+  /// only. Columns keep their places as far as width_min is enough.
+  [[nodiscard]] std::string render_further(bool wide, bool colour);
 
 private:
+  bool titled_ = false;
   std::vector<column> columns_;
   std::vector<std::vector<std::string>> rows_;
 };

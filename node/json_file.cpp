@@ -299,7 +299,9 @@ std::uint64_t json_section::whole(const std::string& name, std::uint64_t fallbac
   if (value->is_number_unsigned() && value->get<std::uint64_t>() >= min
       && value->get<std::uint64_t>() <= max)
     return value->get<std::uint64_t>();
-  fail(name, "expected a whole number from " + std::to_string(min) + " to " + std::to_string(max));
+  fail(name, min == max ? "expected the whole number " + std::to_string(min)
+                        : "expected a whole number from " + std::to_string(min) + " to "
+                              + std::to_string(max));
   return fallback;
 }
 

@@ -13,6 +13,7 @@ inline constexpr duration_us second_us = 1'000'000;
 // Tools run as child processes.
 inline constexpr duration_us plugin_call_us_max = 5 * second_us; ///< Probe, reading, version.
 inline constexpr duration_us telemetry_every_us = 2 * second_us; ///< Unless the plugin says so.
+inline constexpr duration_us telemetry_every_us_min = second_us / 10;
 inline constexpr duration_us probe_grace_us = second_us / 2;     ///< The same after a probe.
 inline constexpr duration_us child_grace_us = 2 * second_us;     ///< Between TERM and KILL.
 inline constexpr duration_us child_reap_us_max = second_us;      ///< For a killed tool to be gone.

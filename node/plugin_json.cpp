@@ -2,6 +2,7 @@
 #include "node/plugin_json.hpp"
 
 #include "node/plugin_json_parts.hpp"
+#include "scheduler/units.hpp"
 #include "node/server_spec.hpp"
 #include "scheduler/limits.hpp"
 
@@ -216,6 +217,8 @@ void read_telemetry(json_file& file, json_section& root, plugin_document& docume
   constexpr duration_us every_us_max = 3'600 * limits::second_us;
   document.metadata.telemetry_every_us
       = section.duration("every", limits::telemetry_every_us, every_us_max);
+  if (document.metadata.telemetry_every_us < limits::telemetry_every_us_min)
+    section.fail("every", "expected at least " + format_duration(limits::telemetry_every_us_min));
   document.telemetry = read_query(file, section, true);
   document.metadata.telemetry = true;
   if (const auto* list = section.find("also")) {

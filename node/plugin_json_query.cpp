@@ -4,6 +4,7 @@
 
 #include <charconv>
 #include <regex>
+#include <set>
 
 namespace consort::node {
 
@@ -189,6 +190,17 @@ field_source read_field(const field_rules& rules, json_section& parent, const st
   return first;
 }
 
+/// What a vendor calls healthy is for the plugin to say; what we call it is not.
+void check_health_words(json_section& section, const field_source& health) {
+  static const std::set<std::string> known{"healthy", "degraded", "unhealthy"};
+  for (const auto& [said, means] : health.words)
+    if (!known.contains(means))
+      section.fail("health", "`words` makes `" + said + "` of it `" + means
+                                 + "`, expected healthy, degraded or unhealthy");
+  for (const auto& other : health.otherwise)
+    check_health_words(section, other);
+}
+
 /// Groups of the `each` pattern; the pattern itself was checked to compile.
 std::size_t group_count(const tool_query& query) {
   if (query.parse != answer_format::text || query.each.empty())
@@ -288,6 +300,8 @@ tool_query read_query(json_file& file, json_section& section, bool telemetry) {
     if (const auto* value = section.find(known.name))
       query.fields[known.name] = read_field(rules, section, known.name, *value, known.units);
   }
+  if (const auto health = query.fields.find("health"); health != query.fields.end())
+    check_health_words(section, health->second);
   if (telemetry) {
     query.stream = section.boolean("stream", false);
     if (query.stream && query.parse != answer_format::json)

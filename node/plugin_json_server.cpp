@@ -201,12 +201,23 @@ void read_adapters(json_file& file, json_section& section, server_spec& server) 
   inner.finish();
 }
 
-void read_cache(json_file& file, json_section& section, runtime_rule& rule) {
-  const auto uses = [&](const std::string& text) { return text.find("{cache}") != text.npos; };
+/// Whether `command` or `env` has this placeholder.
+bool tells(const runtime_rule& rule, const char* placeholder) {
+  const auto has = [&](const std::string& text) { return text.find(placeholder) != text.npos; };
   const auto& command = rule.server.command;
-  const bool used = std::any_of(command.begin(), command.end(), uses)
-                    || std::any_of(rule.env.begin(), rule.env.end(),
-                                   [&](const auto& one) { return uses(one.second); });
+  return std::any_of(command.begin(), command.end(), has)
+         || std::any_of(rule.env.begin(), rule.env.end(),
+                        [&](const auto& one) { return has(one.second); });
+}
+
+/// A server that is not told its port listens where nobody looks, and never becomes ready.
+void check_port(json_section& section, const runtime_rule& rule) {
+  if (!rule.server.command.empty() && !tells(rule, "{port}"))
+    section.fail("command", "expected `{port}` in it or in `env`: where the server must listen");
+}
+
+void read_cache(json_file& file, json_section& section, runtime_rule& rule) {
+  const bool used = tells(rule, "{cache}");
   const auto* object = section.find("cache");
   if (used && object == nullptr)
     section.fail("", "`{cache}` needs `cache`");
@@ -295,6 +306,7 @@ runtime_rule read_runtime(json_file& file, const std::string& pointer,
   if (rule.interface == runtime_interface::server) {
     for (const auto& [name, text] : rule.env)
       check_placeholders(section, "env", {text}, server_placeholders());
+    check_port(section, rule);
     read_cache(file, section, rule);
   }
   section.finish();

@@ -9,6 +9,7 @@
 #include <array>
 #include <charconv>
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <regex>
 
@@ -113,10 +114,19 @@ void keep_quality(std::map<std::string, std::string>& quality, const std::string
     quality[clean(name)] = clean(value);
 }
 
+/// A file with something in it, or a folder that is not empty.
+bool wrote_something(const std::string& output) {
+  std::error_code failed;
+  return !std::filesystem::is_empty(output, failed) && !failed;
+}
+
 result<std::map<std::string, std::string>> read_quality_file(const std::string& path) {
   std::map<std::string, std::string> quality;
   const auto text = read_small(path, limits::quality_bytes_max);
   const auto root = text ? json::parse(*text, nullptr, false) : json();
+  if (std::error_code failed; !std::filesystem::exists(path, failed))
+    return error{recovery::refuse, "compiler_bad_output",
+                 path + ": the compiler wrote no quality figures there (`quality` of its build)"};
   if (!root.is_object())
     return error{recovery::refuse, "compiler_bad_output",
                  path + ": expected a JSON object of quality figures of at most "
@@ -234,6 +244,11 @@ private:
     log_.close();
     if (!end.ok())
       return finish(judged(failure_of(rule_.profile.compiler, end), end));
+    if (!wrote_something(values_.at("output")))
+      return finish(
+          error{recovery::refuse, "compiler_bad_output",
+                rule_.profile.compiler
+                    + " said that it succeeded and wrote nothing to {output}: " + last_words(end)});
     compile_outcome outcome;
     outcome.took_us = end.took_us;
     if (rule_.quality.what == quality_source::kind::file) {

@@ -201,6 +201,8 @@ task<result<std::size_t>> server_http::read(std::span<char> into, duration_us si
         = co_await http::async_read_some(stream_, buffer_, parser_, as_values);
     hurry_acknowledgement();
     got = into.size() - body.size;
+    if (failed == http::error::partial_message)
+      co_return lost("server_broke_off", "it closed the connection before the answer's end");
     if (failed && failed != http::error::need_buffer)
       co_return lost("server_broke_off", failed.message());
   }

@@ -3,6 +3,8 @@
 // whatever its tools and its server do wrong ends in a clear error, a state with its reason, and
 // requests that move elsewhere.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
@@ -88,6 +90,36 @@ test('what a monitor does wrong is said by plugin check', { timeout: 240_000 }, 
     const done = await run_cli(['plugin', 'check', '--no-run', fake.folder]);
     assert.notEqual(done.code, 0, done.stdout);
     assert.match(done.stdout, /^compiler +FAIL +.*version: \S+ exited with 5: no license/m);
+  });
+  await t.test('a monitor that names nobody is told from one that reads', async () => {
+    fake.faults();
+    const file = path.join(fake.folder, 'plugin.json');
+    const text = fs.readFileSync(file, 'utf8');
+    const at = text.indexOf('"telemetry"');
+    const id = /"id":\s*"\/[^"]*"/;
+    fs.writeFileSync(file, text.slice(0, at) + text.slice(at).replace(id, '"id": "/power_mw"'));
+    const done = await run_cli(['plugin', 'check', '--no-run', fake.folder]);
+    fs.writeFileSync(file, text);
+    assert.notEqual(done.code, 0, done.stdout);
+    assert.match(done.stdout, /^telemetry +FAIL +no row of it is of \S+, \S+; its rows are of 6500, 7500$/m);
+  });
+  await t.test('an interrupt ends the tools and leaves nothing behind', async () => {
+    fake.faults('smi=hang');
+    const scratch = temp_dir('consort-scratch');
+    const child = spawn(binary, ['plugin', 'check', fake.folder], {
+      env: { ...process.env, TMPDIR: scratch },
+    });
+    let said = '';
+    child.stdout.on('data', (piece) => (said += piece));
+    await eventually('the first rows are out', () => /^plugin\.json +pass/m.test(said));
+    await eventually('its tool runs', () => descendants(child.pid).length > 0);
+    const family = descendants(child.pid);
+    child.kill('SIGTERM');
+    const [code] = await once(child, 'exit');
+    assert.equal(code, 1);
+    await expect_gone(family);
+    assert.deepEqual(fs.readdirSync(scratch), []);
+    fs.rmSync(scratch, { recursive: true });
   });
   await t.test('na: an unreadable figure is unknown, and the device is good', async () => {
     fake.faults('smi=na');
@@ -282,7 +314,8 @@ test('plugin init writes folders that check', { timeout: 240_000 }, async (t) =>
   await t.test('around a server that runs', async () => {
     const cluster = await new Cluster({}).start();
     try {
-      const done = await cli('init', '--dir', folder, 'by-url', '--from-url', cluster.url);
+      const base = `${cluster.url}/v1/`; // As clients are given it.
+      const done = await cli('init', '--dir', folder, 'by-url', '--from-url', base);
       assert.equal(done.code, 0, done.stderr);
       const document = fs.readFileSync(path.join(made('by-url'), 'plugin.json'), 'utf8');
       assert.equal(JSON.parse(document).type, 'gpu', 'on this host');

@@ -184,12 +184,22 @@ TEST_F(CommandsTest, CompileAndModelSendWhatWasAsked) {
             exit_code::done);
   EXPECT_EQ(ask(server, {"model", "rm", "m"}).code, exit_code::done);
   const auto seen = server.seen();
-  EXPECT_EQ(json::parse(seen.at(0).body)["for"], "npu");
-  const auto model = json::parse(seen.at(1).body);
+  EXPECT_EQ(seen.at(0).target, "/api/v1/compile/plan");
+  EXPECT_EQ(json::parse(seen.at(1).body)["for"], "npu");
+  const auto model = json::parse(seen.at(2).body);
   EXPECT_EQ(model["source"], "hf:o/n");
   EXPECT_EQ(model["aliases"][0], "a");
   EXPECT_EQ(model["idle_ttl_us"], 5'000'000);
-  EXPECT_EQ(seen.at(2).method, "DELETE");
+  EXPECT_EQ(seen.at(3).method, "DELETE");
+}
+
+TEST_F(CommandsTest, CompileSaysThatNothingIsLeftToBuild) {
+  const test_server server(
+      {{"POST /api/v1/compile/plan", answer(R"({"builds": [{"state": "ready"}]})")}});
+  const auto done = ask(server, {"compile", "m", "--for", "npu"});
+  EXPECT_EQ(done.code, exit_code::done);
+  EXPECT_THAT(done.out, HasSubstr("nothing to build: m is ready for npu"));
+  EXPECT_EQ(server.seen().size(), 1U);
 }
 
 TEST_F(CommandsTest, EventsShowNotesAndEndedRequests) {

@@ -376,6 +376,18 @@ TEST(JsonPluginCompile, ReadsQualityFromAFileAndMakesTheConfig) {
   EXPECT_EQ(vendor.compile().failure().code, "compiler_bad_output");
 }
 
+TEST(JsonPluginCompile, NamesWhatACompilerDidNotWrite) {
+  fake_vendor vendor(
+      changed("{ \"lines\": \"^quality (\\\\w+)=(\\\\S+)\" }", "{ \"file\": \"{output}.json\" }"));
+  vendor.compiler("echo 'wrote 0 kernels'");
+  EXPECT_EQ(vendor.compile().failure().message,
+            "fake-cc said that it succeeded and wrote nothing to {output}: wrote 0 kernels");
+  vendor.compiler("echo x > \"$2\"");
+  EXPECT_EQ(vendor.compile().failure().message,
+            (vendor.folder / "out.json")
+                + ": the compiler wrote no quality figures there (`quality` of its build)");
+}
+
 TEST(JsonPluginCompile, PluginSaysWhatItsFailuresMean) {
   fake_vendor vendor(changed("\"timeout\": \"1m\"",
                              "\"timeout\": \"1m\", \"failures\": ["
@@ -410,6 +422,9 @@ TEST(JsonPluginCompile, TellsDeterministicFailuresFromPassingOnes) {
       {"echo 'Disk quota exceeded'; exit 3", "compiler_unsupported", recovery::refuse},
       {"kill -KILL $$", "compiler_killed", recovery::retry_later},
       {"exec head -c 3000000 /dev/zero > \"$2\"", "compiler_disk_limit", recovery::retry_later},
+      {"true", "compiler_bad_output", recovery::refuse},
+      {": > \"$2\"", "compiler_bad_output", recovery::refuse},
+      {"mkdir \"$2\"", "compiler_bad_output", recovery::refuse},
   };
   for (const auto& one : compilers) {
     fake_vendor vendor;

@@ -67,7 +67,7 @@ TEST(PluginJson, NamesLineColumnFieldAndWhatWasExpected) {
       {"\"type\": \"npu\"", "\"type\": \"nup\"",
        ":2:68: /type: `nup` is none of gpu, npu, pim, cpu, remote, hybrid, engine (did you mean "
        "npu"},
-      {"\"schema\": 1", "\"schema\": 2", ":2:3: /schema"},
+      {"\"schema\": 1", "\"schema\": 2", ":2:3: /schema: expected the whole number 1"},
       {"\"name\": \"fake\"", "\"name\": \"../fake\"", "/name: expected up to 64 lower-case"},
       {"\"simulated\": true", "\"simulated\": 1",
        "/simulated: expected true or false, not a number"},
@@ -125,6 +125,18 @@ TEST(PluginJson, NamesLineColumnFieldAndWhatWasExpected) {
     EXPECT_TRUE(message.starts_with("x/plugin.json:")) << one.to << ": " << message;
     EXPECT_NE(message.find(one.complaint), std::string::npos) << one.to << "\n" << message;
   }
+}
+
+TEST(PluginJson, TelemetryKnowsOurHealthAndItsPace) {
+  EXPECT_NE(complaint(changed("\"ok\": \"healthy\"", "\"ok\": \"fine\""))
+                .find("/telemetry/health: `words` makes `ok` of it `fine`, expected healthy, "),
+            std::string::npos);
+  const auto at = [](const std::string& pace) {
+    return complaint(
+        changed("\"utilization\": \"/busy\"", "\"utilization\": \"/busy\", \"every\": " + pace));
+  };
+  EXPECT_NE(at("\"99ms\"").find("/telemetry/every: expected at least 100ms"), std::string::npos);
+  EXPECT_EQ(at("\"100ms\""), "accepted");
 }
 
 TEST(PluginJson, FailuresNeedWhatTheyMeanAndHowTheyLook) {
@@ -220,6 +232,7 @@ TEST(PluginJson, ServerRuntimeIsStartedOrAttached) {
       {{{"url", "http://h:1"}, {"answers", {"chats", "chats"}}}, "/runtime/answers: expected"},
       {{{"url", "http://h:1"}, {"protocol", "tgi"}, {"answers", {"chats"}}},
        "/runtime/answers: only of the protocol `openai`"},
+      {{{"command", {"serve", "--port", "8000"}}}, "/runtime/command: expected `{port}`"},
       {{{"command", {"serve", "{secret}"}}}, "unknown placeholder {secret}"},
       {{{"command", {"serve"}}, {"env", {{"A", "{secret}"}}}}, "unknown placeholder {secret}"}};
   for (const auto& [more, wanted] : cases)
