@@ -21,7 +21,7 @@
 #ifndef CONSORT_PLUGIN_STEP_ABI_H
 #define CONSORT_PLUGIN_STEP_ABI_H
 
-#include "node/plugin_abi.h"
+#include "plugin_abi.h" /* Beside this one, here and where vendors get them. */
 
 #ifdef __cplusplus
 extern "C" {

@@ -97,11 +97,13 @@ test('what a monitor does wrong is said by plugin check', { timeout: 240_000 }, 
     const text = fs.readFileSync(file, 'utf8');
     const at = text.indexOf('"telemetry"');
     const id = /"id":\s*"\/[^"]*"/;
-    fs.writeFileSync(file, text.slice(0, at) + text.slice(at).replace(id, '"id": "/power_mw"'));
+    const wrong = text.slice(at).replace(id, '"id": "/power_mw"');
+    fs.writeFileSync(file, text.slice(0, at) + wrong);
     const done = await run_cli(['plugin', 'check', '--no-run', fake.folder]);
     fs.writeFileSync(file, text);
     assert.notEqual(done.code, 0, done.stdout);
-    assert.match(done.stdout, /^telemetry +FAIL +no row of it is of \S+, \S+; its rows are of 6500, 7500$/m);
+    const said = /^telemetry +FAIL +no row of it is of \S+, \S+; its rows are of 6500, 7500$/m;
+    assert.match(done.stdout, said);
   });
   await t.test('an interrupt ends the tools and leaves nothing behind', async () => {
     fake.faults('smi=hang');
