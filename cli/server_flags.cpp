@@ -309,6 +309,10 @@ void show_devices(std::ostream& out, const cluster_process& process, bool colour
 }
 
 void show_models(std::ostream& out, const cluster_process& process) {
+  if (process.models().empty())
+    out << "no model is served yet; add one with: consort model add NAME FILE (or hf:ORG/REPO) "
+           "--server "
+        << process.url() << '\n';
   for (const auto& model : process.models()) {
     const auto& variant = model.variants.front();
     out << "serving " << model.name.value << " (";
