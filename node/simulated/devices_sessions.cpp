@@ -109,7 +109,7 @@ void simulated_devices::end_runtimes(device& on, const error& why) {
 sim::engine::callbacks simulated_devices::calls_of(session_number which) {
   sim::engine::callbacks calls;
   calls.now = [this] { return queue_.now(); };
-  calls.after = [this](duration_us delay, std::function<void()> what) {
+  calls.after = [this](duration_us delay, sim::engine_action what) {
     queue_.after(delay, std::move(what));
   };
   calls.on_tokens

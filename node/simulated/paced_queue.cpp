@@ -23,7 +23,7 @@ void paced_queue::run_until(time_us clock) {
   while (!due_.empty() && due_.begin()->first <= until) {
     const auto first = due_.begin();
     now_ = std::max(now_, first->first);
-    const auto what = std::move(first->second);
+    auto what = std::move(first->second);
     due_.erase(first);
     what();
   }

@@ -6,9 +6,9 @@
 /// matter: the process was stopped, its device with it, and the time between is left out. Reads no
 /// clock: its owner says how late it is. Owned by simulated_devices; single-threaded.
 
+#include "scenarios/models/inline_action.hpp"
 #include "scheduler/ids.hpp"
 
-#include <functional>
 #include <map>
 #include <optional>
 
@@ -16,7 +16,7 @@ namespace consort::node {
 
 class paced_queue {
 public:
-  using action = std::function<void()>;
+  using action = sim::inline_action;
 
   /// While an action runs: when it was due. Else the latest that was told.
   [[nodiscard]] time_us now() const { return now_; }

@@ -174,8 +174,8 @@ std::uint64_t batch::grown_blocks(const slot& one) const {
 void batch::free_blocks(slot& one) {
   blocks_.give(one.own_blocks);
   // The last of a prefix first, so that its beginning stays longest.
-  while (one.shared > 0)
-    blocks_.release(one.shown.request.prefix[--one.shared]);
+  for (; !one.shared.empty(); one.shared.pop_back())
+    blocks_.release(one.shared.back());
   one.own_blocks = 0;
   if (settings_.reserves_output)
     reserved_tokens_

@@ -8,7 +8,7 @@
 /// A decode step costs constant time however many sequences run: their KV tokens are one sum, and a
 /// heap knows whose last token comes next. While nothing else happens many steps are taken at once
 /// (a macro-step), its length in closed form. Time comes from the caller, in microseconds.
-/// Standard library only; single-threaded; deterministic.
+/// Standard library and the core's values only; single-threaded; deterministic.
 
 #include "scenarios/models/batch_blocks.hpp"
 #include "scenarios/models/step_cost.hpp"
@@ -17,6 +17,7 @@
 #include <limits>
 #include <optional>
 #include <queue>
+#include <unordered_map>
 #include <vector>
 
 namespace consort::sim {
@@ -106,12 +107,12 @@ private:
   struct slot {
     batch_sequence shown;
     double added_us = 0;
-    std::uint32_t total_tokens = 0; ///< To be in the KV cache before the next token comes.
-    std::uint32_t kv_tokens = 0;    ///< In the KV cache, up to when decoding began.
-    std::uint32_t chunk = 0;        ///< Prefilled by the step under way.
-    std::uint32_t shared = 0;       ///< Prefix blocks held, from the first on.
-    std::uint64_t own_blocks = 0;   ///< Beside them, up to when decoding began.
-    std::uint64_t joined_step = 0;  ///< When it began to decode.
+    std::uint32_t total_tokens = 0;          ///< To be in the KV cache before the next token comes.
+    std::uint32_t kv_tokens = 0;             ///< In the KV cache, up to when decoding began.
+    std::uint32_t chunk = 0;                 ///< Prefilled by the step under way.
+    std::vector<batch_blocks::place> shared; ///< Prefix blocks held, from the first on.
+    std::uint64_t own_blocks = 0;            ///< Beside them, up to when decoding began.
+    std::uint64_t joined_step = 0;           ///< When it began to decode.
     std::uint32_t joined_emitted = 0;
     std::uint64_t order = 0; ///< Of admission; also tells heap entries of an earlier use apart.
     bool decoding = false;
@@ -144,6 +145,7 @@ private:
   void grow_for(std::uint32_t steps);
   void plan_running_chunks(std::uint32_t& budget);
   void admit(std::uint32_t& budget);
+  [[nodiscard]] std::uint64_t look_up_prefix(const slot& one);
   bool admit_first(std::uint32_t& budget);
   [[nodiscard]] std::uint64_t growth_at(std::uint64_t step) const;
   [[nodiscard]] std::uint64_t growth_over(std::uint64_t steps) const;
@@ -182,7 +184,8 @@ private:
   plan plan_;
   step_load load_;
   decode_line line_;
-  std::vector<std::uint32_t> chunked_; ///< Slots that prefill in the step under way.
+  std::vector<batch_blocks::place> known_; ///< Of the prompt that is being admitted.
+  std::vector<std::uint32_t> chunked_;     ///< Slots that prefill in the step under way.
   std::vector<std::uint64_t> first_;
   std::vector<batch_sequence> finished_;
 };

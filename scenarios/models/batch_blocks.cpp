@@ -14,50 +14,44 @@ bool batch_blocks::take(std::uint64_t count) {
   return true;
 }
 
-std::uint64_t batch_blocks::idle_blocks(std::uint64_t hash) const {
-  const auto found = places_.find(hash);
-  if (found == places_.end() || entries_[found->second].holders > 0)
-    return 0;
-  return entries_[found->second].blocks;
-}
-
-void batch_blocks::hold(std::uint64_t hash) {
-  auto& one = entries_[places_.at(hash)];
+void batch_blocks::hold(place which) {
+  auto& one = entries_[which];
   if (one.holders++ > 0)
     return;
   unlink(one);
   idle_ -= one.blocks;
 }
 
-void batch_blocks::share(std::uint64_t hash, std::uint32_t blocks) {
+batch_blocks::place batch_blocks::share(std::uint64_t hash, std::uint32_t blocks) {
   assert(private_ >= blocks);
   private_ -= blocks;
-  if (has(hash))
-    return hold(hash);
-  std::uint32_t place = 0;
+  if (const auto known = find(hash); known != none) {
+    hold(known);
+    return known;
+  }
+  auto made = static_cast<place>(entries_.size());
   if (unused_.empty()) {
-    place = static_cast<std::uint32_t>(entries_.size());
     entries_.emplace_back();
   } else {
-    place = unused_.back();
+    made = unused_.back();
     unused_.pop_back();
   }
-  entries_[place] = {hash, blocks, 1, none, none};
-  places_.emplace(hash, place);
+  entries_[made] = {hash, blocks, 1, none, none};
+  places_.emplace({hash, true}, made);
   shared_ += blocks;
+  return made;
 }
 
-void batch_blocks::release(std::uint64_t hash) {
-  const auto place = places_.at(hash);
-  auto& one = entries_[place];
+void batch_blocks::release(place which) {
+  auto& one = entries_[which];
   assert(one.holders > 0);
   if (--one.holders > 0)
     return;
   idle_ += one.blocks;
   one.older = newest_;
   one.newer = none;
-  (newest_ == none ? oldest_ : entries_[newest_].newer) = place;
-  newest_ = place;
+  (newest_ == none ? oldest_ : entries_[newest_].newer) = which;
+  newest_ = which;
 }
 
 void batch_blocks::unlink(entry& one) {
@@ -67,13 +61,13 @@ void batch_blocks::unlink(entry& one) {
 
 void batch_blocks::evict_oldest() {
   assert(oldest_ != none);
-  const auto place = oldest_;
-  auto& one = entries_[place];
+  const auto which = oldest_;
+  auto& one = entries_[which];
   unlink(one);
   shared_ -= one.blocks;
   idle_ -= one.blocks;
-  places_.erase(one.hash);
-  unused_.push_back(place);
+  places_.erase({one.hash, true});
+  unused_.push_back(which);
 }
 
 } // namespace consort::sim

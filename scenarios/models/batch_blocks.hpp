@@ -2,11 +2,14 @@
 #pragma once
 /// The KV cache of one engine in blocks: what sequences hold for themselves, and prompt blocks that
 /// are kept by their hash for whoever comes with the same prefix. Blocks that nobody holds are
-/// evicted least recently used first, when others need the room. Standard library only; every
-/// operation takes constant time, evictions aside. Never holds more than its total.
+/// evicted least recently used first, when others need the room. Standard library and the core's
+/// values only; every operation takes constant time, evictions aside. Never holds more than its
+/// total.
+
+#include "scheduler/flat_map.hpp"
+#include "scheduler/prng.hpp"
 
 #include <cstdint>
-#include <unordered_map>
 #include <vector>
 
 namespace consort::sim {
@@ -25,25 +28,44 @@ public:
   bool take(std::uint64_t count);
   void give(std::uint64_t count) { private_ -= count; }
 
-  [[nodiscard]] bool has(std::uint64_t hash) const { return places_.count(hash) != 0; }
-  /// Idle blocks that a hold() of this hash would make busy; 0 when it is held already.
-  [[nodiscard]] std::uint64_t idle_blocks(std::uint64_t hash) const;
-  /// One more sequence uses it. Requires: has(hash).
-  void hold(std::uint64_t hash);
+  /// Where a shared entry is; valid while somebody holds it, and until the next take().
+  using place = std::uint32_t;
+  static constexpr place none = ~0U;
+  /// None when the hash is not known.
+  [[nodiscard]] place find(std::uint64_t hash) const {
+    const auto* found = places_.find({hash, true});
+    return found == nullptr ? none : found->second;
+  }
+  /// Idle blocks that a hold() would make busy; 0 when it is held already.
+  [[nodiscard]] std::uint64_t idle_blocks(place which) const {
+    return entries_[which].holders > 0 ? 0 : entries_[which].blocks;
+  }
+  /// One more sequence uses it.
+  void hold(place which);
   /// Turns `blocks` taken ones into shared ones that the caller holds. Where the hash is known
   /// already, that copy is held and the taken ones are given back.
-  void share(std::uint64_t hash, std::uint32_t blocks);
-  /// One sequence less uses it; it stays until evicted.
-  void release(std::uint64_t hash);
+  [[nodiscard]] place share(std::uint64_t hash, std::uint32_t blocks);
+  /// One sequence less uses it; it stays until evicted. Requires: somebody holds it.
+  void release(place which);
 
 private:
-  static constexpr std::uint32_t none = ~0U;
+  /// A hash, or, with `known` false, no key.
+  struct block_key {
+    std::uint64_t hash = 0;
+    bool known = false;
+    friend bool operator==(const block_key&, const block_key&) = default;
+  };
+  struct block_hash {
+    std::size_t operator()(const block_key& key) const {
+      return static_cast<std::size_t>(core::mix(key.hash));
+    }
+  };
   struct entry {
     std::uint64_t hash = 0;
     std::uint32_t blocks = 0;
     std::uint32_t holders = 0;
-    std::uint32_t older = none; ///< Among those that nobody holds.
-    std::uint32_t newer = none;
+    place older = none; ///< Among those that nobody holds.
+    place newer = none;
   };
 
   void unlink(entry& one);
@@ -54,10 +76,10 @@ private:
   std::uint64_t shared_ = 0; ///< In entries.
   std::uint64_t idle_ = 0;   ///< Of them in entries that nobody holds.
   std::vector<entry> entries_;
-  std::vector<std::uint32_t> unused_;                       ///< Places in `entries_`.
-  std::unordered_map<std::uint64_t, std::uint32_t> places_; ///< Looked up, never walked.
-  std::uint32_t oldest_ = none;
-  std::uint32_t newest_ = none;
+  std::vector<place> unused_; ///< In `entries_`.
+  core::flat_map<block_key, place, block_hash> places_;
+  place oldest_ = none;
+  place newest_ = none;
 };
 
 } // namespace consort::sim

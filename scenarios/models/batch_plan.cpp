@@ -12,7 +12,7 @@ namespace consort::sim {
 std::optional<batch::plan> batch::begin(double now_us, double most_us) {
   assert(!stepping_);
   preempted_ = false;
-  load_ = {};
+  load_.chunks.clear();
   plan_decode();
   auto budget = settings_.step_tokens - std::min(settings_.step_tokens, decoding_);
   plan_running_chunks(budget);
@@ -117,20 +117,34 @@ void batch::admit(std::uint32_t& budget) {
       return;
 }
 
+/// Fills `known_` with what the cache has of its prompt, from the first block on. Returns: how many
+/// of their blocks nobody else holds.
+std::uint64_t batch::look_up_prefix(const slot& one) {
+  known_.clear();
+  const auto& wanted = one.shown.request;
+  if (!settings_.prefix_cache || wanted.prefix_tokens == 0)
+    return 0;
+  std::uint64_t woken = 0;
+  for (const auto hash : wanted.prefix) {
+    const auto tokens = (std::uint64_t{known_.size()} + 1) * wanted.prefix_tokens;
+    if (tokens >= one.total_tokens || tokens > wanted.prompt_tokens)
+      break;
+    const auto found = blocks_.find(hash);
+    if (found == batch_blocks::none)
+      break;
+    woken += blocks_.idle_blocks(found);
+    known_.push_back(found);
+  }
+  return woken;
+}
+
 bool batch::admit_first(std::uint32_t& budget) {
   const auto at = waiting_.front();
   auto& one = slots_[at];
   const auto& wanted = one.shown.request;
   // The last prompt token is always computed: its logits are the first token.
-  std::uint32_t known = 0;
-  std::uint64_t woken = 0;
-  if (settings_.prefix_cache && wanted.prefix_tokens > 0)
-    while (known < wanted.prefix.size()
-           && std::uint64_t{known + 1} * wanted.prefix_tokens < one.total_tokens
-           && std::uint64_t{known + 1} * wanted.prefix_tokens <= wanted.prompt_tokens
-           && blocks_.has(wanted.prefix[known]))
-      woken += blocks_.idle_blocks(wanted.prefix[known++]);
-  const auto cached = known * wanted.prefix_tokens;
+  const auto woken = look_up_prefix(one);
+  const auto cached = static_cast<std::uint32_t>(known_.size()) * wanted.prefix_tokens;
   const auto left = wanted.computed ? 1 : one.total_tokens - cached;
   const bool whole = !settings_.prompt_buckets.empty();
   if (whole && padded(left) > budget && !chunked_.empty())
@@ -141,8 +155,10 @@ bool batch::admit_first(std::uint32_t& budget) {
   // Its whole prompt must fit, though blocks are taken chunk by chunk.
   if (blocks_of(all) - blocks_of(cached) + woken > blocks_.available())
     return false;
-  for (; one.shared < known; ++one.shared)
-    blocks_.hold(wanted.prefix[one.shared]);
+  for (auto next = one.shared.size(); next < known_.size(); ++next) {
+    blocks_.hold(known_[next]);
+    one.shared.push_back(known_[next]);
+  }
   waiting_.pop_front();
   link(at);
   one.kv_tokens = one.total_tokens - left;
@@ -168,7 +184,7 @@ bool batch::take_for_chunk(slot& one, std::uint32_t tokens) {
   if (!settings_.reserves_output) {
     const auto need = blocks_of(std::uint64_t{one.kv_tokens} + tokens);
     const auto have
-        = one.own_blocks + blocks_of(std::uint64_t{one.shared} * one.shown.request.prefix_tokens);
+        = one.own_blocks + blocks_of(one.shared.size() * one.shown.request.prefix_tokens);
     if (need > have && !blocks_.take(need - have))
       return false;
     one.own_blocks += need > have ? need - have : 0;
@@ -189,11 +205,11 @@ void batch::share_prefix(slot& one) {
     return;
   const auto blocks = static_cast<std::uint32_t>(blocks_of(wanted.prefix_tokens));
   const auto computed = std::min(one.kv_tokens, wanted.prompt_tokens);
-  while (one.shared < wanted.prefix.size()
-         && std::uint64_t{one.shared + 1} * wanted.prefix_tokens <= computed
+  while (one.shared.size() < wanted.prefix.size()
+         && (one.shared.size() + 1) * wanted.prefix_tokens <= computed
          && one.own_blocks >= blocks) {
     one.own_blocks -= blocks;
-    blocks_.share(wanted.prefix[one.shared++], blocks);
+    one.shared.push_back(blocks_.share(wanted.prefix[one.shared.size()], blocks));
   }
 }
 

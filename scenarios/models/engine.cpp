@@ -158,6 +158,7 @@ void engine::deliver(lane& at, bool all) {
     at.flushed_at = calls_.now();
     // Collected first: whoever gets a token may cancel.
     std::vector<std::uint64_t> running;
+    running.reserve(at.work.running());
     at.work.each_running([&](const batch_sequence& one) { running.push_back(one.request.id); });
     for (const auto id : running)
       if (auto* one = at.work.find(id))

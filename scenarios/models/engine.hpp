@@ -11,6 +11,7 @@
 
 #include "scenarios/models/batch.hpp"
 #include "scenarios/models/device_model.hpp"
+#include "scenarios/models/inline_action.hpp"
 #include "scenarios/sim/random.hpp"
 #include "scheduler/requests.hpp"
 
@@ -43,7 +44,7 @@ public:
   struct callbacks {
     std::function<time_us()> now;
     /// Runs an action later; dropped when the process dies first.
-    std::function<void(duration_us, std::function<void()>)> after;
+    std::function<void(duration_us, engine_action)> after;
     /// Tokens `first` to `first + count - 1`.
     std::function<void(const attempt_id&, std::uint32_t first, std::uint32_t count)> on_tokens;
     std::function<void(const engine_sequence&)> on_finished;

@@ -91,9 +91,8 @@ private:
   engine::callbacks calls() {
     engine::callbacks made;
     made.now = [this] { return heap_.now(); };
-    made.after = [this](duration_us delay, std::function<void()> what) {
-      heap_.after(delay, std::move(what));
-    };
+    made.after
+        = [this](duration_us delay, engine_action what) { heap_.after(delay, std::move(what)); };
     made.on_tokens = [this](const attempt_id& who, std::uint32_t, std::uint32_t count) {
       digest_time();
       tell([&](observer& one) { one.on_tokens(who.request, device_, count, heap_.now()); });

@@ -2,73 +2,87 @@
 #include "scenarios/sim/event_heap.hpp"
 
 #include <algorithm>
+#include <bit>
 
 namespace consort::sim {
 
-namespace {
-
-constexpr std::size_t children = 4; // Half as deep as two, and a line of cache holds most of them.
-
-} // namespace
-
-void event_heap::at(time_us when, action what) {
-  std::uint32_t place = 0;
+std::uint32_t event_heap::free_place() {
   if (unused_.empty()) {
-    place = static_cast<std::uint32_t>(actions_.size());
-    actions_.push_back(std::move(what));
-  } else {
-    place = unused_.back();
-    unused_.pop_back();
-    actions_[place] = std::move(what);
+    actions_.emplace_back();
+    return static_cast<std::uint32_t>(actions_.size() - 1);
   }
-  keys_.emplace_back();
-  rise(keys_.size() - 1, {std::max(when, now_), ++scheduled_, place});
+  const auto place = unused_.back();
+  unused_.pop_back();
+  return place;
+}
+
+void event_heap::put(time_us when, std::uint32_t place) {
+  // Somebody looked ahead at the next entry, and this one comes before it.
+  if (when < floor_)
+    lower_floor(when);
+  ++size_;
+  into_bucket({when, place});
+}
+
+void event_heap::into_bucket(key added) {
+  const auto differs = static_cast<std::uint64_t>(added.when ^ floor_);
+  const auto which = static_cast<std::size_t>(std::bit_width(differs));
+  keys_[which].push_back(added);
+  filled_ |= std::uint64_t{1} << which;
+}
+
+/// Brings the earliest entries into bucket 0. Requires: !empty().
+void event_heap::settle() {
+  if (taken_ < keys_[0].size())
+    return;
+  keys_[0].clear();
+  taken_ = 0;
+  filled_ &= ~std::uint64_t{1};
+  const auto which = static_cast<std::size_t>(std::countr_zero(filled_));
+  auto& spread = keys_[which];
+  floor_ = spread.front().when;
+  for (const auto& one : spread)
+    floor_ = std::min(floor_, one.when);
+  // All of them differ from the new floor in lower bits only: none comes back into this bucket.
+  for (const auto& one : spread)
+    into_bucket(one);
+  spread.clear();
+  filled_ &= ~(std::uint64_t{1} << which);
+}
+
+/// Every entry anew, which rarely happens: whoever looks ahead mostly runs what it saw.
+void event_heap::lower_floor(time_us floor) {
+  std::vector<key> all;
+  all.reserve(size_);
+  keys_[0].erase(keys_[0].begin(), keys_[0].begin() + static_cast<std::ptrdiff_t>(taken_));
+  for (auto& bucket : keys_) {
+    all.insert(all.end(), bucket.begin(), bucket.end());
+    bucket.clear();
+  }
+  filled_ = 0;
+  taken_ = 0;
+  floor_ = floor;
+  for (const auto& one : all)
+    into_bucket(one);
+}
+
+time_us event_heap::next_time() {
+  settle();
+  return floor_;
 }
 
 bool event_heap::run_next() {
-  if (keys_.empty())
+  if (size_ == 0)
     return false;
-  const auto next = keys_.front();
-  const auto last = keys_.back();
-  keys_.pop_back();
-  if (!keys_.empty())
-    sink(0, last);
+  settle();
+  const auto next = keys_[0][taken_++];
+  --size_;
   now_ = next.when;
   ++steps_;
-  // Out of its place first: what it schedules may need it.
-  auto what = std::move(actions_[next.place]);
+  // In its place, which nothing that it schedules can get.
+  actions_[next.place]();
   unused_.push_back(next.place);
-  what();
   return true;
-}
-
-void event_heap::rise(std::size_t at, key moved) {
-  while (at > 0) {
-    const auto parent = (at - 1) / children;
-    if (!moved.before(keys_[parent]))
-      break;
-    keys_[at] = keys_[parent];
-    at = parent;
-  }
-  keys_[at] = moved;
-}
-
-void event_heap::sink(std::size_t at, key moved) {
-  const auto size = keys_.size();
-  for (;;) {
-    const auto first = at * children + 1;
-    if (first >= size)
-      break;
-    auto least = first;
-    for (auto child = first + 1; child < std::min(first + children, size); ++child)
-      if (keys_[child].before(keys_[least]))
-        least = child;
-    if (!keys_[least].before(moved))
-      break;
-    keys_[at] = keys_[least];
-    at = least;
-  }
-  keys_[at] = moved;
 }
 
 } // namespace consort::sim

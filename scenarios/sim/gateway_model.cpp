@@ -9,6 +9,9 @@ namespace consort::sim {
 
 namespace {
 
+/// Room for the tokens of an answer that is made at once; a longer one grows.
+constexpr std::size_t tokens_reserved = 4'096;
+
 /// What stands for a prompt's text: its sizes, and the hashes of its blocks.
 std::string body_of(std::uint32_t prompt_tokens, std::uint32_t output_tokens,
                     const client_prompt& prompt) {
@@ -73,11 +76,12 @@ void gateway_model::reconnect() {
   tell(core::gateway_restored{id_});
 }
 
-void gateway_model::tell(const core::event& happened) {
+void gateway_model::tell(core::event happened) {
   if (!linked_)
     return; // What matters is told anew on the next link.
   if (links_.plain())
-    return links_.hand_over(gateway_address, scheduler_address, control_channel, happened);
+    return links_.hand_over(gateway_address, scheduler_address, control_channel,
+                            std::move(happened));
   const messages::envelope from{.kind = messages::sender_kind::gateway,
                                 .sender = "gateway",
                                 .life = incarnation(id_.value),
@@ -148,9 +152,9 @@ void gateway_model::on_closed(address from, channel stream) {
     return;
   }
   for (auto& [id, one] : requests_) { // The node's process died: every stream to it is reset.
-    if (one.hedge && addresses_.at(one.hedge->current.node) == from)
+    if (one.hedge && addresses_.at(one.hedge->current.node.value) == from)
       fail_hedge(one, lost, true);
-    if (one.stream != control_channel && addresses_.at(one.current.node) == from)
+    if (one.stream != control_channel && addresses_.at(one.current.node.value) == from)
       fail_attempt(one, lost, true);
   }
 }
@@ -199,7 +203,7 @@ void gateway_model::begin(request& one, running_attempt& seat, const ticket& per
 
 void gateway_model::open(const request& one, const running_attempt& seat,
                          messages::attempt_open opening) {
-  const auto to = addresses_.at(seat.current.node);
+  const auto to = addresses_.at(seat.current.node.value);
   if (links_.plain())
     return links_.hand_over(
         gateway_address, to, seat.stream,
@@ -289,6 +293,8 @@ void gateway_model::on_attempt(request& one, const attempt_event& happened) {
 
 void gateway_model::on_tokens(request& one, const attempt_tokens& tokens) {
   const auto now = heap_.now();
+  if (one.token_ids.empty())
+    one.token_ids.reserve(std::min<std::size_t>(one.output_tokens, tokens_reserved));
   one.token_ids.insert(one.token_ids.end(), tokens.token_ids.begin(), tokens.token_ids.end());
   const auto count = static_cast<std::uint32_t>(tokens.token_ids.size());
   watchers_.each(
@@ -335,7 +341,7 @@ void gateway_model::fail_hedge(request& one, error failure, bool device_fault) {
 void gateway_model::close(running_attempt& seat) {
   if (seat.stream == control_channel)
     return;
-  links_.close(gateway_address, addresses_.at(seat.current.node), seat.stream);
+  links_.close(gateway_address, addresses_.at(seat.current.node.value), seat.stream);
   streams_.erase(seat.stream);
   seat.stream = control_channel;
   seat.current = {};

@@ -20,7 +20,7 @@ public:
   gateway_model(event_heap& heap, network& links, const observer_list& watchers);
 
   /// Where a node's name is reached. Requires: called for every node before it gets work.
-  void know_node(const node_id& node, address at) { addresses_[node] = at; }
+  void know_node(const node_id& node, address at) { addresses_[node.value] = at; }
   request_id submit(request_meta meta, std::uint32_t output_tokens, client_prompt prompt = {},
                     const std::function<void(const request_id&)>& known = {}) override;
   void leave(const request_id& request) override;
@@ -58,7 +58,7 @@ private:
     std::optional<running_attempt> hedge; ///< Beside the current one, until either brings a token.
   };
 
-  void tell(const core::event& happened);
+  void tell(core::event happened);
   void obey(const core::command& wanted);
   void begin(request& one, running_attempt& seat, const ticket& permission);
   void open(const request& one, const running_attempt& seat, messages::attempt_open opening);
@@ -83,10 +83,10 @@ private:
   event_heap& heap_;
   network& links_;
   const observer_list& watchers_;
-  std::map<node_id, address> addresses_;
-  std::map<request_id, request> requests_;        ///< Live ones.
-  std::unordered_map<channel, request*> streams_; ///< Open ones, of live requests. Looked up,
-                                                  ///< never walked.
+  std::unordered_map<std::string, address> addresses_; ///< By node. Looked up, never walked.
+  std::map<request_id, request> requests_;             ///< Live ones.
+  std::unordered_map<channel, request*> streams_;      ///< Open ones, of live requests. Looked up,
+                                                       ///< never walked.
   gateway_id id_ = id();
   std::uint64_t submitted_ = 0;
   channel last_stream_ = control_channel;

@@ -6,13 +6,6 @@
 
 namespace consort::sim {
 
-namespace {
-
-/// Streams between the same two share these connections, so that one of them can be late alone.
-constexpr std::uint64_t stream_lanes = 7;
-
-} // namespace
-
 network::network(event_heap& heap, const scenario_network& settings, std::uint64_t seed)
     : heap_(heap),
       settings_(settings),
@@ -20,24 +13,48 @@ network::network(event_heap& heap, const scenario_network& settings, std::uint64
       trouble_chance_(seed, "network troubles") {}
 
 void network::attach(address at, network_peer& peer) {
+  if (at >= peers_.size())
+    peers_.resize(at + 1);
   peers_[at] = &peer;
 }
 
 void network::detach(address at) {
-  peers_.erase(at);
-  for (const auto& [other, peer] : peers_)
-    close(at, other, control_channel);
+  if (at < peers_.size())
+    peers_[at] = nullptr;
+  for (address other = 0; other < peers_.size(); ++other)
+    if (peers_[other] != nullptr)
+      close(at, other, control_channel);
+}
+
+network_peer* network::peer_at(address at) const {
+  return at < peers_.size() ? peers_[at] : nullptr;
+}
+
+network::contents& network::take_contents() {
+  if (unused_.empty())
+    return store_.emplace_back();
+  auto& made = *unused_.back();
+  unused_.pop_back();
+  made.copies = 1;
+  return made;
+}
+
+/// One copy less is under way.
+void network::let_go(contents& what) {
+  if (--what.copies > 0)
+    return;
+  what.bytes.clear();
+  what.value.reset();
+  unused_.push_back(&what);
 }
 
 void network::send(address from, address to, channel stream, messages::frame_kind kind,
                    std::span<const char> payload) {
   auto bytes = messages::write_frame(kind, payload);
   assert(bytes.ok());
-  put({from, to, stream, std::make_shared<const contents>(contents{std::move(*bytes), {}})});
-}
-
-void network::hand_over(address from, address to, channel stream, parcel what) {
-  put({from, to, stream, std::make_shared<const contents>(contents{{}, std::move(what)})});
+  auto& what = take_contents();
+  what.bytes = std::move(*bytes);
+  put({from, to, stream, &what});
 }
 
 void network::close(address from, address to, channel stream) {
@@ -69,7 +86,18 @@ network::way network::way_of(const shipment& sent) {
   return {sent.from, sent.to, lane};
 }
 
-void network::put(shipment sent) {
+time_us& network::last_due(const way& which) {
+  const auto [low, high] = std::minmax(which.from, which.to);
+  if (low >= first_node_address)
+    return other_dues_[(std::uint64_t{which.from} << 32U | which.to) * lanes + which.lane];
+  const auto pair = (std::size_t{high} * first_node_address + low) * 2 + (which.from == low);
+  const auto place = pair * lanes + which.lane;
+  if (place >= hub_dues_.size())
+    hub_dues_.resize(std::max(place + 1, hub_dues_.size() * 2));
+  return hub_dues_[place];
+}
+
+void network::put(const shipment& sent) {
   const auto jitter
       = static_cast<duration_us>(static_cast<double>(settings_.jitter_us) * chance_.unit());
   auto delay = settings_.latency_us + jitter;
@@ -77,22 +105,25 @@ void network::put(shipment sent) {
       = !troubles_.empty()
         && (int{suffer(sent.from, sent.stream, delay)} + int{suffer(sent.to, sent.stream, delay)})
                > 0;
-  const auto which = way_of(sent);
-  auto& due
-      = last_due_[(std::uint64_t{which.from} << 32U | which.to) * (stream_lanes + 1) + which.lane];
+  auto& due = last_due(way_of(sent));
   // Never before the frame in front of it: a connection keeps its order.
   due = std::max(due, heap_.now() + delay);
-  if (twice)
+  if (twice) {
+    if (sent.what != nullptr)
+      ++sent.what->copies;
     heap_.at(due, [this, sent] { arrive(sent); });
-  heap_.at(due, [this, sent = std::move(sent)] { arrive(sent); });
+  }
+  heap_.at(due, [this, sent] { arrive(sent); });
 }
 
-void network::arrive(shipment sent) {
+void network::arrive(const shipment& sent) {
+  if (held_.empty() && deaf_.empty() && mute_.empty())
+    return deliver(sent);
   const auto which = way_of(sent);
   const auto found = held_.find(which);
   if (found == held_.end() && passes(which))
     return deliver(sent);
-  held_[which].push_back(std::move(sent));
+  held_[which].push_back(sent);
 }
 
 void network::pump(const way& which) {
@@ -129,31 +160,37 @@ bool network::passes(const way& which) const {
 }
 
 void network::deliver(const shipment& sent) {
-  const auto [from, to, stream, what] = sent;
-  const auto peer = peers_.find(to);
-  if (!what) {
-    if (peer != peers_.end())
-      peer->second->on_closed(from, stream);
+  auto* peer = peer_at(sent.to);
+  if (sent.what == nullptr) {
+    if (peer != nullptr)
+      peer->on_closed(sent.from, sent.stream);
     return;
   }
-  if (stream == control_channel && severed_.count(std::minmax(from, to)) != 0)
-    return;
-  if (peer == peers_.end()) // Nobody listens there: the sender's connection is refused.
-    return close(to, from, stream);
+  const bool lost = sent.stream == control_channel && !severed_.empty()
+                    && severed_.count(std::minmax({sent.from, sent.to})) != 0;
+  if (!lost && peer != nullptr)
+    hand_to(*peer, sent);
+  else if (!lost) // Nobody listens there: the sender's connection is refused.
+    close(sent.to, sent.from, sent.stream);
+  let_go(*sent.what);
+}
+
+void network::hand_to(network_peer& peer, const shipment& sent) {
+  const auto& what = *sent.what;
   // Times and bytes of every frame are the run's fingerprint.
   ++frames_;
   digest_ = fold(digest_, static_cast<std::uint64_t>(heap_.now()));
-  digest_ = fold(fold(digest_, from), to);
-  if (what->value) {
-    digest_ = fold(digest_, what->value->index());
-    return peer->second->on_parcel(from, stream, *what->value);
+  digest_ = fold(fold(digest_, sent.from), sent.to);
+  if (what.value) {
+    digest_ = fold(digest_, what.value->index());
+    return peer.on_parcel(sent.from, sent.stream, *what.value);
   }
-  digest_ = fold(digest_, std::string_view(what->bytes.data(), what->bytes.size()));
+  digest_ = fold(digest_, std::string_view(what.bytes.data(), what.bytes.size()));
   messages::frame_reader reader;
-  reader.feed(what->bytes);
+  reader.feed(what.bytes);
   const auto received = reader.next();
   assert(received.ok() && received->has_value());
-  peer->second->on_frame(from, stream, **received);
+  peer.on_frame(sent.from, sent.stream, **received);
 }
 
 } // namespace consort::sim

@@ -16,11 +16,11 @@
 #include <algorithm>
 #include <deque>
 #include <map>
-#include <memory>
 #include <optional>
 #include <set>
 #include <span>
 #include <unordered_map>
+#include <vector>
 
 namespace consort::sim {
 
@@ -52,7 +52,12 @@ public:
   /// Senders hand over values instead of frames.
   [[nodiscard]] bool plain() const { return settings_.plain; }
   /// Requires: plain().
-  void hand_over(address from, address to, channel stream, parcel what);
+  template <class Value>
+  void hand_over(address from, address to, channel stream, Value&& what) {
+    auto& kept = take_contents();
+    kept.value.emplace(std::forward<Value>(what)); // Where it stays: it is large.
+    put({from, to, stream, &kept});
+  }
 
   /// Requires: `peer` outlives the network or is detached first.
   void attach(address at, network_peer& peer);
@@ -85,17 +90,17 @@ public:
   [[nodiscard]] std::uint64_t digest() const { return digest_; }
 
 private:
-  /// One frame under way: its bytes, its value, or, without either, the end of its stream. Shared
-  /// by its copies where it arrives twice.
+  /// One frame under way: its bytes or its value. Shared by its copies where it arrives twice.
   struct contents {
     std::vector<char> bytes;
     std::optional<parcel> value;
+    std::uint32_t copies = 1; ///< Under way.
   };
   struct shipment {
     address from = 0;
     address to = 0;
     channel stream = control_channel;
-    std::shared_ptr<const contents> what;
+    contents* what = nullptr; ///< In `store_`; null = the end of its stream.
   };
   /// From, to, and which of the connections between the two: the control link is 0, streams share
   /// a few lanes.
@@ -107,25 +112,39 @@ private:
   };
   [[nodiscard]] static way way_of(const shipment& sent);
 
-  void put(shipment sent);
+  [[nodiscard]] contents& take_contents();
+  void let_go(contents& what);
+  [[nodiscard]] time_us& last_due(const way& which);
+  [[nodiscard]] network_peer* peer_at(address at) const;
+  void put(const shipment& sent);
   /// What trouble adds to a frame's way, in microseconds. Returns: whether it arrives twice.
   bool suffer(address at, channel stream, duration_us& delay);
   /// It is due: delivers it, or holds it behind what is held.
-  void arrive(shipment sent);
+  void arrive(const shipment& sent);
   /// Delivers what is held and may pass.
   void pump(const way& which);
   [[nodiscard]] bool passes(const way& which) const;
   void deliver(const shipment& sent);
+  void hand_to(network_peer& peer, const shipment& sent);
 
+  /// Beside the control link, streams between the same two share these connections, so that one of
+  /// them can be late alone.
+  static constexpr std::uint64_t stream_lanes = 7;
+  static constexpr std::uint64_t lanes = stream_lanes + 1;
   event_heap& heap_;
   scenario_network settings_;
   random_source chance_;
   random_source trouble_chance_;
-  std::map<address, network_peer*> peers_;
-  std::unordered_map<std::uint64_t, time_us> last_due_; ///< By way. Looked up, never walked.
-  std::map<way, std::deque<shipment>> held_;            ///< Due, and cut off; none is empty.
-  std::set<address> deaf_;                              ///< Nothing reaches them.
-  std::set<address> mute_;                              ///< Nothing of theirs arrives.
+  std::vector<network_peer*> peers_; ///< By address; null = nobody listens there.
+  std::deque<contents> store_;
+  std::vector<contents*> unused_; ///< Of `store_`.
+  /// By way: when the last frame of it is due. Those of scheduler and gateway, to which all but a
+  /// few frames go or from which they come, have places.
+  std::vector<time_us> hub_dues_;
+  std::unordered_map<std::uint64_t, time_us> other_dues_; ///< Looked up, never walked.
+  std::map<way, std::deque<shipment>> held_;              ///< Due, and cut off; none is empty.
+  std::set<address> deaf_;                                ///< Nothing reaches them.
+  std::set<address> mute_;                                ///< Nothing of theirs arrives.
   std::map<address, troubles> troubles_;
   std::set<std::pair<address, address>> severed_; ///< Lower address first.
   std::uint64_t frames_ = 0;

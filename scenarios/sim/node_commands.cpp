@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <numeric>
 
 namespace consort::sim {
 
@@ -142,16 +143,14 @@ device_model_ptr node_model::joined_devices(const allocation& grant) const {
 engine::callbacks node_model::engine_calls(const device_id& leader) {
   engine::callbacks calls;
   calls.now = [this] { return world_.heap.now(); };
-  calls.after
-      = [this](duration_us delay, std::function<void()> what) { after(delay, std::move(what)); };
+  calls.after = [this](duration_us delay, engine_action what) { after(delay, std::move(what)); };
   calls.on_tokens = [this](const attempt_id& attempt, std::uint32_t first, std::uint32_t count) {
     const auto found = streams_.find(attempt);
     if (found == streams_.end())
       return;
-    attempt_tokens made{0, "w ", {}, {}};
-    for (auto token = first; token < first + count; ++token)
-      made.token_ids.push_back(static_cast<std::int32_t>(token));
-    send_event(found->second, made);
+    attempt_tokens made{0, "w ", std::vector<std::int32_t>(count), {}};
+    std::iota(made.token_ids.begin(), made.token_ids.end(), static_cast<std::int32_t>(first));
+    send_event(found->second, std::move(made));
   };
   if (world_.delivery == token_delivery::gathered)
     calls.on_gaps = [this](duration_us gap, std::uint64_t count) {

@@ -94,20 +94,6 @@ void node_model::resume() {
     what();
 }
 
-void node_model::after(duration_us delay, std::function<void()> what) {
-  // A timer of a dead or fenced process must not act in the name of its successor.
-  auto guarded = [this, process = process_, what = std::move(what)] {
-    if (process == process_)
-      what();
-  };
-  world_.heap.after(delay, [this, guarded = std::move(guarded)] {
-    if (paused_)
-      deferred_.emplace_back(guarded);
-    else
-      guarded();
-  });
-}
-
 void node_model::drop_all_work() {
   // The process may live on after a fence; for its timers it is another one.
   ++process_;
@@ -116,7 +102,6 @@ void node_model::drop_all_work() {
   allocations_.clear();
   streams_.clear();
   honoured_.clear();
-  expiries_.clear();
   compiling_.clear();
   hanging_.clear();
   lease_epoch_ = {};
@@ -226,11 +211,11 @@ core::device_reported node_model::report_of(device& one) {
   return report;
 }
 
-void node_model::tell(const core::event& happened) {
+void node_model::tell(core::event happened) {
   if (!linked_)
     return;
   if (world_.links.plain())
-    return world_.links.hand_over(at_, scheduler_address, control_channel, happened);
+    return world_.links.hand_over(at_, scheduler_address, control_channel, std::move(happened));
   const messages::envelope from{.kind = messages::sender_kind::node,
                                 .sender = description_.name,
                                 .life = life_,
@@ -327,7 +312,8 @@ std::optional<error> node_model::refusal(const ticket& permission) const {
     return stale("this node's lease has run out");
   if (permission.expires_at < own_time())
     return stale("the ticket has expired");
-  if (honoured_.count(permission.attempt) != 0)
+  if (std::binary_search(honoured_.begin(), honoured_.end(),
+                         std::pair(permission.expires_at, permission.attempt)))
     return stale("the ticket was used before");
   if (instances_.count(permission.instance) == 0)
     return error{recovery::retry_elsewhere, "not_loaded", "the instance is not loaded here"};
@@ -354,12 +340,11 @@ std::optional<error> node_model::over_limit(const ticket& permission, std::uint6
 }
 
 void node_model::honour(const ticket& permission) {
-  honoured_.insert(permission.attempt);
-  expiries_.emplace_back(permission.expires_at, permission.attempt);
-  while (expiries_.front().first + limits::honoured_us < own_time()) {
-    honoured_.erase(expiries_.front().second);
-    expiries_.pop_front();
-  }
+  const std::pair used(permission.expires_at, permission.attempt);
+  // Near the end: tickets are used in about the order in which they were granted.
+  honoured_.insert(std::upper_bound(honoured_.begin(), honoured_.end(), used), used);
+  while (honoured_.front().first + limits::honoured_us < own_time())
+    honoured_.pop_front();
 }
 
 void node_model::open(channel stream, const ticket& permission, engine_sequence sequence) {
@@ -368,7 +353,7 @@ void node_model::open(channel stream, const ticket& permission, engine_sequence 
     return;
   }
   if (auto storm = stormed(device_of(permission.device)))
-    return send_event(stream, *storm);
+    return send_event(stream, std::move(*storm));
   const auto prompt = sequence.prompt_tokens;
   const auto output = sequence.output_tokens;
   auto& runs = *instances_.at(permission.instance).runs;
@@ -407,9 +392,9 @@ void node_model::open(channel stream, const ticket& permission, engine_sequence 
       [&](observer& watcher) { watcher.on_ticket_honoured(permission, how, world_.heap.now()); });
 }
 
-void node_model::send_event(channel stream, const attempt_event& happened) {
+void node_model::send_event(channel stream, attempt_event happened) {
   if (world_.links.plain())
-    return world_.links.hand_over(at_, gateway_address, stream, happened);
+    return world_.links.hand_over(at_, gateway_address, stream, std::move(happened));
   const auto payload = messages::encode(happened);
   assert(payload.ok());
   world_.links.send(at_, gateway_address, stream, messages::frame_kind::attempt_event, *payload);

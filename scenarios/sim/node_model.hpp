@@ -89,13 +89,27 @@ private:
   struct instance;
 
   // --- its process ---
-  void after(duration_us delay, std::function<void()> what);
+  /// Later, when the process is not paused, unless it is another one by then: a timer of a dead or
+  /// fenced process must not act in the name of its successor.
+  template <class What>
+  void after(duration_us delay, What what) {
+    auto guarded = [this, process = process_, what = std::move(what)]() mutable {
+      if (process == process_)
+        what();
+    };
+    world_.heap.after(delay, [this, guarded = std::move(guarded)]() mutable {
+      if (paused_)
+        deferred_.emplace_back(std::move(guarded));
+      else
+        guarded();
+    });
+  }
   void drop_all_work();
   void say_hello();
   void advertise(bool returning);
   void renew_lease();
   void report_devices();
-  void tell(const core::event& happened);
+  void tell(core::event happened);
 
   // --- commands; one per kind that nodes get ---
   void obey(const core::command& wanted);
@@ -124,7 +138,7 @@ private:
   [[nodiscard]] std::optional<error> refusal(const ticket& permission) const;
   /// Of a remote service's rate limits; counts the request against them if it passes.
   [[nodiscard]] std::optional<error> over_limit(const ticket& permission, std::uint64_t tokens);
-  void send_event(channel stream, const attempt_event& happened);
+  void send_event(channel stream, attempt_event happened);
   void abort_attempts(instance_id which, const error& why, bool device_fault);
   device& device_of(const device_id& id);
   [[nodiscard]] time_us own_time() const { return world_.heap.now() + skew_us_; }
@@ -149,7 +163,7 @@ private:
   bool linked_ = true; ///< Nothing is said to a scheduler before hello.
   bool paused_ = false;
   std::uint64_t process_ = 0; ///< Counts processes and fences; timers of an earlier one are void.
-  std::vector<std::function<void()>> deferred_; ///< What a paused process has yet to notice.
+  std::vector<inline_action> deferred_; ///< What a paused process has yet to notice.
   incarnation life_;
   bool greeted_ = false; ///< This life was given a lease.
   epoch lease_epoch_;
@@ -163,8 +177,8 @@ private:
   std::map<instance_id, instance> instances_;
   std::set<instance_id> loading_;
   std::map<attempt_id, channel> streams_;
-  std::set<attempt_id> honoured_; ///< Since then; what expired long ago is forgotten.
-  std::deque<std::pair<time_us, attempt_id>> expiries_; ///< Of these, in order of use.
+  /// Used since then, ascending by expiry; what expired long ago is forgotten.
+  std::deque<std::pair<time_us, attempt_id>> honoured_;
   std::set<compile_id> compiling_;
 };
 

@@ -32,6 +32,15 @@ std::string_view trimmed(std::string_view text) {
   return text;
 }
 
+constexpr std::uint64_t fold_prime = 0x100000001b3ULL;
+/// What so many zero bytes multiply a state by.
+constexpr auto zero_powers = [] {
+  std::array<std::uint64_t, 9> made{1};
+  for (std::size_t at = 1; at < made.size(); ++at)
+    made[at] = made[at - 1] * fold_prime;
+  return made;
+}();
+
 /// A decimal number in [0, max].
 std::optional<double> parse_number(std::string_view text, double max) {
   text = trimmed(text);
@@ -125,17 +134,19 @@ result<distribution> parse_distribution(std::string_view text, double max) {
 std::uint64_t fold(std::uint64_t state, std::string_view bytes) {
   for (const char byte : bytes) {
     state ^= static_cast<unsigned char>(byte);
-    state *= 0x100000001b3ULL;
+    state *= fold_prime;
   }
   return state;
 }
 
 std::uint64_t fold(std::uint64_t state, std::uint64_t number) {
-  for (int shift = 0; shift < 64; shift += 8) {
-    state ^= (number >> static_cast<unsigned>(shift)) & 0xFFU;
-    state *= 0x100000001b3ULL;
+  std::size_t left = zero_powers.size() - 1;
+  for (; number != 0; number >>= 8U, --left) {
+    state ^= number & 0xFFU;
+    state *= fold_prime;
   }
-  return state;
+  // Its leading zero bytes, all at once: most numbers are small.
+  return state * zero_powers[left];
 }
 
 } // namespace consort::sim

@@ -60,7 +60,7 @@ void scheduler_shell::lose_link(address from) {
 }
 
 void scheduler_shell::know_node(const node_id& node, address at) {
-  addresses_[node] = at;
+  addresses_[node.value] = at;
 }
 
 void scheduler_shell::on_frame(address from, channel, const messages::frame& received) {
@@ -104,29 +104,30 @@ void scheduler_shell::apply(const core::event& happened) {
       broken_ = "the core's invariant broke: " + *violated;
   // Every command of a step leaves before the next event comes in.
   auto commands = std::move(out_);
-  for (const auto& wanted : commands)
+  for (auto& wanted : commands)
     carry_out(wanted);
   commands.clear();
   out_ = std::move(commands); // The next step's room.
   arm_tick();
 }
 
-void scheduler_shell::carry_out(const core::command& wanted) {
+void scheduler_shell::carry_out(core::command& wanted) {
   watchers_.each([&](observer& watcher) { watcher.on_command(wanted, heap_.now()); });
   const auto* node = receiving_node(wanted);
   if (!node)
     return send(gateway_address, wanted);
   // The core knows no addresses: finding a node is the shell's job, as in production.
-  const auto at = addresses_.find(*node);
+  const auto at = addresses_.find(node->value);
   if (at == addresses_.end())
     broken_ = "the core commanded the unknown node " + node->value;
   else
     send(at->second, wanted);
 }
 
-void scheduler_shell::send(address to, const core::command& wanted) {
+/// Nobody needs it afterwards.
+void scheduler_shell::send(address to, core::command& wanted) {
   if (links_.plain())
-    return links_.hand_over(scheduler_address, to, control_channel, wanted);
+    return links_.hand_over(scheduler_address, to, control_channel, std::move(wanted));
   const messages::envelope from{.kind = messages::sender_kind::scheduler,
                                 .sender = "sim",
                                 .life = incarnation(1),

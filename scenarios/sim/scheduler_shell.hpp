@@ -11,6 +11,7 @@
 
 #include <map>
 #include <memory>
+#include <unordered_map>
 
 namespace consort::sim {
 
@@ -43,16 +44,16 @@ public:
 
 private:
   void hear(address from, const core::event& happened);
-  void carry_out(const core::command& wanted);
-  void send(address to, const core::command& wanted);
+  void carry_out(core::command& wanted);
+  void send(address to, core::command& wanted);
   void arm_tick();
 
   event_heap& heap_;
   network& links_;
   const observer_list& watchers_;
   core::core_config config_;
-  std::unique_ptr<core::core> core_; ///< Null while dead.
-  std::map<node_id, address> addresses_;
+  std::unique_ptr<core::core> core_;                   ///< Null while dead.
+  std::unordered_map<std::string, address> addresses_; ///< By node. Looked up, never walked.
   std::map<address, std::pair<node_id, incarnation>> joined_;
   std::uint32_t check_every_;
   std::uint64_t steps_ = 0;

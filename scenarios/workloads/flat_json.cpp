@@ -47,6 +47,7 @@ bool word(std::string_view& rest) {
 
 std::string flat_json::read(std::string_view line) {
   numbers.clear();
+  nested = false;
   arrays.clear();
   text_bytes.clear();
   texts.clear();
@@ -85,6 +86,7 @@ bool flat_json::value(std::string_view& rest, const std::string& path, int depth
   if (!number(rest, found))
     return false;
   numbers[path] = found;
+  nested = nested || path.find('.') != std::string::npos;
   return true;
 }
 

@@ -16,6 +16,7 @@ struct flat_json {
   static constexpr int depth_max = 16;
 
   std::map<std::string, double, std::less<>> numbers;
+  bool nested = false; ///< Some path of a number has a dot.
   std::map<std::string, std::vector<std::uint64_t>, std::less<>> arrays;
   /// Bytes of strings, added up under the same path without indices.
   std::map<std::string, std::size_t, std::less<>> text_bytes;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How fast the simulator is, on one core:
 //   sim_bench heap [MOST [LEAST]] events a second of the hold model, by pending events
-//   sim_bench run SCENARIO        wall time, requests, core steps and events a second, peak memory
+//   sim_bench run SCENARIO        wall and CPU time, requests and events a second, peak memory
 //   sim_bench trace FILE          lines a second of a trace reader, peak memory
 #include "scenarios/sim/event_heap.hpp"
 #include "scenarios/sim/simulation.hpp"
@@ -21,6 +21,15 @@ using steady = std::chrono::steady_clock;
 
 double seconds_since(steady::time_point start) {
   return std::chrono::duration<double>(steady::now() - start).count();
+}
+
+/// Of the whole process so far: on a shared machine the clock says little.
+double cpu_s() {
+  rusage used{};
+  getrusage(RUSAGE_SELF, &used);
+  const auto seconds
+      = [](const timeval& span) { return double(span.tv_sec) + double(span.tv_usec) / 1e6; };
+  return seconds(used.ru_utime) + seconds(used.ru_stime);
 }
 
 double peak_mib() {
@@ -80,11 +89,12 @@ int measure_run(const char* path) {
   for (const auto& [code, count] : codes)
     std::printf("%d not finished: %s\n", count, code.c_str());
   std::printf("%s: %.0f requests, %.0f finished, %.0f tokens, %.1f virtual s in %.3f s (load %.3f "
-              "s)\n  %.0f requests/s, %.2f Mevents/s, %.0fx real time, %.0f MiB\n",
+              "s)\n  %.2f s of CPU, %.0f requests/s, %.2f Mevents/s, %.0fx real time, %.0f MiB, "
+              "digest %s\n",
               plan->name.c_str(), requests, seen.figures.at("finished"), seen.figures.at("tokens"),
-              double(seen.ended_at) / 1e6, wall_s, loaded_s, requests / wall_s,
+              double(seen.ended_at) / 1e6, wall_s, loaded_s, cpu_s(), requests / wall_s,
               double(seen.counts.steps) / wall_s / 1e6, double(seen.ended_at) / 1e6 / wall_s,
-              peak_mib());
+              peak_mib(), digest_text(seen.run_digest).c_str());
   return seen.violations.empty() && !seen.input_failure ? 0 : 1;
 }
 

@@ -152,18 +152,21 @@ TEST_F(BatchTest, AKnownPrefixIsNotComputedAgain) {
 
 TEST_F(BatchTest, ThePrefixUsedLongestAgoIsForgottenFirst) {
   batch_blocks blocks(4);
-  for (const std::uint64_t hash : {1, 2}) {
+  for (const std::uint64_t hash : {0, 2}) { // A hash of 0 is one like any other.
     ASSERT_TRUE(blocks.take(2));
-    blocks.share(hash, 2);
+    EXPECT_NE(blocks.share(hash, 2), batch_blocks::none);
   }
-  blocks.release(1);
-  blocks.release(2);
-  blocks.hold(1);
-  blocks.release(1);
+  const auto first = blocks.find(0);
+  blocks.release(first);
+  blocks.release(blocks.find(2));
+  EXPECT_EQ(blocks.idle_blocks(first), 2U);
+  blocks.hold(first);
+  EXPECT_EQ(blocks.idle_blocks(first), 0U) << "held";
+  blocks.release(first);
   EXPECT_EQ(blocks.available(), 4U);
   ASSERT_TRUE(blocks.take(1));
-  EXPECT_TRUE(blocks.has(1));
-  EXPECT_FALSE(blocks.has(2));
+  EXPECT_EQ(blocks.find(0), first);
+  EXPECT_EQ(blocks.find(2), batch_blocks::none);
   EXPECT_FALSE(blocks.take(4));
 }
 

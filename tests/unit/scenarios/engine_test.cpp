@@ -21,9 +21,8 @@ protected:
   std::unique_ptr<engine> make(std::uint64_t kv_tokens = 10'000) {
     engine::callbacks calls;
     calls.now = [this] { return heap_.now(); };
-    calls.after = [this](duration_us delay, std::function<void()> what) {
-      heap_.after(delay, std::move(what));
-    };
+    calls.after
+        = [this](duration_us delay, engine_action what) { heap_.after(delay, std::move(what)); };
     calls.on_tokens = [this](const attempt_id& who, std::uint32_t first, std::uint32_t count) {
       for (auto token = first; token < first + count; ++token)
         tokens_[who].push_back(static_cast<std::int32_t>(token));

@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
+#include <string>
+#include <vector>
 
 namespace consort::sim {
 namespace {
@@ -12,7 +15,15 @@ struct listener : network_peer {
   void on_frame(address, channel, const messages::frame& received) override {
     heard.push_back(received.payload.empty() ? '?' : received.payload.front());
   }
+  void on_parcel(address from, channel, const parcel& received) override {
+    const auto& told = std::get<core::request_cancelled>(std::get<core::event>(received));
+    reasons.push_back(told.reason);
+    if (answers)
+      answers(from);
+  }
   void on_closed(address, channel stream) override { closed.push_back(stream); }
+  std::vector<std::string> reasons;
+  std::function<void(address)> answers;
   std::string heard;
   std::vector<channel> closed;
 };
@@ -117,6 +128,33 @@ TEST_F(NetworkTest, OnlyControlFramesArriveTwice) {
   play();
   EXPECT_EQ(std::count(node_.heard.begin(), node_.heard.end(), 'a'), 1);
   EXPECT_EQ(std::count(node_.heard.begin(), node_.heard.end(), 'b'), 2);
+}
+
+// Goal: values share places that are used again, and still each is what was sent, once more where
+// it arrives twice, and not at all where its link broke.
+TEST_F(NetworkTest, ValuesArriveAsTheyWereSentThoughTheirPlacesAreUsedAgain) {
+  const auto hand = [&](const std::string& reason, address from = 1, address to = 2) {
+    links_.hand_over(from, to, control_channel, core::event(core::request_cancelled{{}, reason}));
+  };
+  const std::string large(100, 'x');
+  node_.answers = [&](address from) { hand("answer to " + node_.reasons.back(), 2, from); };
+  hand(large);
+  hand("b");
+  play();
+  EXPECT_EQ(node_.reasons, (std::vector<std::string>{large, "b"}));
+  EXPECT_EQ(gateway_.reasons, (std::vector<std::string>{"answer to " + large, "answer to b"}));
+  links_.sever(1, 2);
+  hand("lost");
+  play();
+  links_.join(1, 2);
+  node_.answers = {};
+  links_.troubles_of(1).duplicate = 1;
+  hand("twice");
+  hand("last");
+  play();
+  EXPECT_EQ(node_.reasons,
+            (std::vector<std::string>{large, "b", "twice", "twice", "last", "last"}));
+  EXPECT_EQ(links_.frames(), 8U);
 }
 
 TEST_F(NetworkTest, ConnectionsOvertakeEachOtherAndEachKeepsItsOrder) {

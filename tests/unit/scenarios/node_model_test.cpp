@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 
 namespace consort::sim {
 namespace {
@@ -93,6 +94,72 @@ TEST_F(NodeModelTest, WhatIsBuiltAnewIsNotRottenWhateverItReplaces) {
   build(2);
   EXPECT_TRUE(node_->hand_out(content));
   EXPECT_EQ(scheduler_.all<core::artifact_lost>().size(), 1U) << "deleted as told, not rotten";
+}
+
+/// A gateway that keeps how each of its streams began.
+struct listening_gateway : network_peer {
+  void on_frame(address, channel, const messages::frame&) override {}
+  void on_parcel(address, channel stream, const parcel& received) override {
+    const auto& happened = std::get<attempt_event>(received);
+    const auto* aborted = std::get_if<attempt_aborted>(&happened);
+    began.emplace(stream, aborted ? aborted->failure.message : "opened");
+  }
+  void on_closed(address, channel) override {}
+  std::map<channel, std::string> began;
+};
+
+// Goal: a ticket is good once, in whatever order tickets of different expiries are used, and for as
+// long as a clock may be set back after its expiry.
+TEST_F(NodeModelTest, ATicketIsGoodOnce) {
+  listening_gateway gateway;
+  links_.attach(gateway_address, gateway);
+  play(limits::second_us / 10);
+  const auto life = scheduler_.all<core::node_joined>().at(0).life;
+  const device_id device("n/npu0");
+  command(core::grant_lease{node_id("n"), life, epoch(1), 3'600 * limits::second_us});
+  core::load_replica load;
+  load.node = node_id("n");
+  load.instance = instance_id(1);
+  load.grant.id = allocation_id(1);
+  load.grant.shares = {{device, false, 1'000'000}};
+  load.model = model_name("m");
+  load.variant.weight_bytes = 1'000;
+  load.variant.kv_bytes_per_token = 10;
+  command(core::reserve_allocation{node_id("n"), load.grant});
+  command(load);
+  play(10 * limits::second_us);
+  ASSERT_EQ(scheduler_.all<core::replica_loaded>().size(), 1U);
+
+  channel stream = control_channel;
+  const auto open = [&](std::uint64_t number, time_us expires_at) {
+    plain_open wanted;
+    auto& permission = wanted.wanted.permission;
+    permission.attempt = {{gateway_id(1), number}, 1};
+    permission.instance = instance_id(1);
+    permission.device = device;
+    permission.node = node_id("n");
+    permission.node_incarnation = life;
+    permission.lease_epoch = epoch(1);
+    permission.model = model_name("m");
+    permission.expires_at = expires_at;
+    wanted.prompt_tokens = wanted.output_tokens = 1;
+    links_.hand_over(gateway_address, first_node_address, ++stream, wanted);
+    play(limits::second_us);
+    return gateway.began.at(stream);
+  };
+  const auto second = limits::second_us;
+  EXPECT_EQ(open(1, 60 * second), "opened");
+  EXPECT_EQ(open(2, 50 * second), "opened") << "granted before, used after";
+  EXPECT_EQ(open(3, 70 * second), "opened");
+  for (const auto& [number, expiry] : {std::pair(1, 60), std::pair(2, 50), std::pair(3, 70)})
+    EXPECT_EQ(open(static_cast<std::uint64_t>(number), expiry * second),
+              "the ticket was used before");
+  // Ten minutes later its clock is set back by as much.
+  play(600 * second);
+  EXPECT_EQ(open(4, 700 * second), "opened");
+  node_->set_skew(-590 * second);
+  EXPECT_EQ(open(1, 60 * second), "the ticket was used before");
+  EXPECT_EQ(open(5, 60 * second), "opened");
 }
 
 } // namespace

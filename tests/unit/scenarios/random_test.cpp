@@ -19,6 +19,17 @@ TEST(RandomSource, GivesFixedValuesForASeedAndConcern) {
   EXPECT_EQ(fold(fold_start, "network"), 0x1e8e57b2909b2a85ULL);
 }
 
+TEST(RandomSource, ANumberIsFoldedAsItsEightBytesFromTheLowestOn) {
+  for (const std::uint64_t number :
+       {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{0x100}, std::uint64_t{0x12003400},
+        std::uint64_t{1} << 63U, ~std::uint64_t{0}}) {
+    std::string bytes;
+    for (unsigned shift = 0; shift < 64; shift += 8)
+      bytes += static_cast<char>(number >> shift & 0xFFU);
+    EXPECT_EQ(fold(fold_start, number), fold(fold_start, bytes)) << number;
+  }
+}
+
 TEST(RandomSource, ConcernsAndSeedsAreIndependent) {
   random_source one(7, "network");
   random_source other(7, "faults");

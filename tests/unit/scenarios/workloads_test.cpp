@@ -222,6 +222,11 @@ TEST_F(WorkloadsTest, FlatJsonSkipsWhatItDoesNotKnowAndRefusesDepth) {
   EXPECT_EQ(json.arrays["a.b"], (std::vector<std::uint64_t>{1, 2}));
   EXPECT_EQ(json.numbers["e"], -2'500);
   EXPECT_EQ(json.texts["a.b.c"], "x");
+  EXPECT_FALSE(json.nested) << "a list of numbers is none of the numbers";
+  EXPECT_EQ(json.read(R"({"a":1,"usage":{"prompt_tokens":3}})"), "");
+  EXPECT_TRUE(json.nested);
+  EXPECT_EQ(json.read(R"({"a":1,"b":{"c":"x"}})"), "");
+  EXPECT_FALSE(json.nested);
   EXPECT_NE(json.read("{\"a\":" + std::string(30, '[')), "");
   EXPECT_NE(json.read("[1]"), "");
   EXPECT_NE(json.read("{\"a\":1} x"), "");

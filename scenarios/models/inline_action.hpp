@@ -10,19 +10,36 @@
 
 namespace consort::sim {
 
-class inline_action {
+/// A callable larger than `Bytes` lives on the heap.
+template <std::size_t Bytes>
+class basic_action {
 public:
-  static constexpr std::size_t bytes = 72; ///< A larger one lives on the heap.
-
   /// Nothing to do.
-  inline_action() = default;
+  basic_action() = default;
   /// Takes a callable, which need not be copyable.
   template <class What>
-  requires(!std::is_same_v<std::decay_t<What>, inline_action>)
-      inline_action(What&& what) { // NOLINT: implicit by design, as std::function's is.
+  requires(!std::is_same_v<std::decay_t<What>, basic_action>)
+      basic_action(What&& what) { // NOLINT: implicit by design, as std::function's is.
+    emplace(std::forward<What>(what));
+  }
+  basic_action(basic_action&& other) noexcept { take(other); }
+  basic_action& operator=(basic_action&& other) noexcept {
+    if (this != &other) {
+      drop();
+      take(other);
+    }
+    return *this;
+  }
+  ~basic_action() { drop(); }
+
+  /// Takes another. Requires: there is none.
+  template <class What>
+  void emplace(What&& what) {
     using kept = std::decay_t<What>;
-    if constexpr (sizeof(kept) <= bytes && alignof(kept) <= alignof(std::max_align_t)
-                  && std::is_nothrow_move_constructible_v<kept>) {
+    if constexpr (std::is_same_v<kept, basic_action>) {
+      take(what);
+    } else if constexpr (sizeof(kept) <= Bytes && alignof(kept) <= alignof(handler)
+                         && std::is_nothrow_move_constructible_v<kept>) {
       new (&store_) kept(std::forward<What>(what));
       handle_ = &handle_inside<kept>;
     } else {
@@ -30,51 +47,41 @@ public:
       handle_ = &handle_apart<kept>;
     }
   }
-  inline_action(inline_action&& other) noexcept { take(other); }
-  inline_action& operator=(inline_action&& other) noexcept {
-    if (this != &other) {
-      drop();
-      take(other);
-    }
-    return *this;
-  }
-  ~inline_action() { drop(); }
 
   explicit operator bool() const { return handle_ != nullptr; }
-  /// Requires: there is one.
-  void operator()() { handle_(verb::call, &store_, nullptr); }
+  /// Does it, and is empty afterwards. Requires: there is one.
+  void operator()() { std::exchange(handle_, nullptr)(verb::run, &store_, nullptr); }
 
 private:
   /// All that is ever done to what is kept, behind one pointer.
-  enum class verb : unsigned char { call, move, drop };
+  enum class verb : unsigned char { run, move, drop };
   using handler = void (*)(verb, void*, void*);
 
   /// Of something in `store_`; `to` = where it moves.
   template <class Kept>
   static void handle_inside(verb what, void* at, void* to) {
     auto& kept = *static_cast<Kept*>(at);
-    if (what == verb::call) {
+    if (what == verb::run)
       kept();
-    } else {
-      if (what == verb::move)
-        new (to) Kept(std::move(kept));
-      kept.~Kept();
-    }
+    else if (what == verb::move)
+      new (to) Kept(std::move(kept));
+    kept.~Kept();
   }
   /// Of something on the heap: `store_` holds a pointer to it.
   template <class Kept>
   static void handle_apart(verb what, void* at, void* to) {
     auto* kept = *static_cast<Kept**>(at);
-    if (what == verb::call)
-      (*kept)();
-    else if (what == verb::move)
+    if (what == verb::move) {
       new (to) Kept*(kept);
-    else
-      delete kept;
+      return;
+    }
+    if (what == verb::run)
+      (*kept)();
+    delete kept;
   }
 
   /// `other` is empty afterwards. Requires: this is.
-  void take(inline_action& other) noexcept {
+  void take(basic_action& other) noexcept {
     handle_ = std::exchange(other.handle_, nullptr);
     if (handle_)
       handle_(verb::move, &other.store_, &store_);
@@ -85,7 +92,12 @@ private:
   }
 
   handler handle_ = nullptr; ///< Null = empty.
-  alignas(std::max_align_t) std::byte store_[bytes];
+  alignas(handler) std::byte store_[Bytes];
 };
+
+/// Of the heap: a frame under way, or an action of an engine with its node.
+using inline_action = basic_action<72>;
+/// Of an engine: itself, one of its lanes, and whether both are still there.
+using engine_action = basic_action<40>;
 
 } // namespace consort::sim
