@@ -172,6 +172,8 @@ with_cluster('the operator view', {}, async (check, cluster) => {
     const folder = path.join(cluster.data, 'odd-plugin');
     fs.mkdirSync(folder);
     fs.writeFileSync(path.join(folder, 'plugin.json'), '{\n  "schema": 1,\n  "nmae": "x"\n}\n');
+    const above = await cluster.cli(['plugin', 'check', cluster.data]);
+    assert.ok(above.stderr.includes(`did you mean ${folder}`), above.stderr);
     const bad = await cluster.cli(['plugin', 'check', folder]);
     assert.equal(bad.code, exit.failed, bad.stderr);
     assert.match(bad.stderr, /odd-plugin\/plugin\.json:3.*nmae/);
