@@ -27,6 +27,28 @@ const error scheduler_away{recovery::retry_later, "scheduler_away",
 
 using pending_query = pending_view;
 
+/// A scheduler that does not know such a question answers another.
+const error asks_no_nodes{recovery::refuse, "unsupported",
+                          "the scheduler is of an older version, which asks no nodes for this"};
+
+/// What nodes said, or why none did.
+template <class Reports>
+result<Reports> said_or(const Reports& reports, const error& otherwise) {
+  return reports.empty() ? result<Reports>(otherwise) : result<Reports>(reports);
+}
+
+/// Keeps what came of the nodes. Returns: whether some are still to answer.
+template <class Report>
+bool keep(std::vector<Report>& known, std::vector<Report>& came) {
+  if (known.empty())
+    known = std::move(came);
+  else
+    for (auto& one : known)
+      if (one.node == came.front().node)
+        one = came.front();
+  return std::any_of(known.begin(), known.end(), [](const auto& one) { return !one.answered; });
+}
+
 void fail(const pending_query& query, const error& failure) {
   if (query.on_snapshot)
     query.on_snapshot(failure);
@@ -34,8 +56,9 @@ void fail(const pending_query& query, const error& failure) {
     query.on_explanation(failure);
   // What some nodes said is worth knowing even when others said nothing.
   if (query.on_reloads)
-    query.on_reloads(query.reloads.empty() ? result<gateway::reload_reports>(failure)
-                                           : result<gateway::reload_reports>(query.reloads));
+    query.on_reloads(said_or(query.reloads, failure));
+  if (query.on_plugins)
+    query.on_plugins(said_or(query.plugins, failure));
 }
 
 void answer(const pending_query& query, messages::query_answer& from) {
@@ -45,8 +68,9 @@ void answer(const pending_query& query, messages::query_answer& from) {
                           : result<core::snapshot>(error{recovery::bug, "no_snapshot",
                                                          "the scheduler sent no snapshot"}));
   if (query.on_reloads)
-    query.on_reloads(from.refusal ? result<gateway::reload_reports>(*from.refusal)
-                                  : result<gateway::reload_reports>(query.reloads));
+    query.on_reloads(said_or(query.reloads, from.refusal.value_or(asks_no_nodes)));
+  if (query.on_plugins)
+    query.on_plugins(said_or(query.plugins, from.refusal.value_or(asks_no_nodes)));
   if (query.on_explanation && from.refusal)
     return query.on_explanation(*from.refusal);
   if (query.on_explanation)
@@ -164,17 +188,9 @@ bool gateway_link::shared::more_to_come(messages::query_answer& reply) {
     return false;
   if (reply.snapshot)
     return next_page(reply, found->second);
-  auto& known = found->second.reloads;
-  if (reply.reloads.empty())
-    return false;
-  if (known.empty()) {
-    known = std::move(reply.reloads);
-  } else {
-    for (auto& one : known)
-      if (one.node == reply.reloads.front().node)
-        one = reply.reloads.front();
-  }
-  return std::any_of(known.begin(), known.end(), [](const auto& one) { return !one.answered; });
+  if (!reply.reloads.empty())
+    return keep(found->second.reloads, reply.reloads);
+  return !reply.plugins.empty() && keep(found->second.plugins, reply.plugins);
 }
 
 /// Asks for what follows, or puts the pages together. Requires: the lock is held.
@@ -435,9 +451,18 @@ void gateway_link::plan(core::plan_wish wish, explain_answer answer) {
 void gateway_link::reload_plugins(node_id node, duration_us timeout_us,
                                   std::function<void(result<gateway::reload_reports>)> answer) {
   messages::query wanted;
-  wanted.reload = messages::reload_wish{std::move(node), {}};
+  wanted.reload = messages::node_wish{std::move(node), {}};
   pending_query query;
   query.on_reloads = std::move(answer);
+  ask(std::move(wanted), std::move(query), timeout_us);
+}
+
+void gateway_link::list_plugins(node_id node, duration_us timeout_us,
+                                std::function<void(result<gateway::plugins_reports>)> answer) {
+  messages::query wanted;
+  wanted.plugins = messages::node_wish{std::move(node), {}};
+  pending_query query;
+  query.on_plugins = std::move(answer);
   ask(std::move(wanted), std::move(query), timeout_us);
 }
 

@@ -26,6 +26,8 @@ struct pending_view {
   core::snapshot pages = {}; ///< That came so far.
   std::function<void(result<gateway::reload_reports>)> on_reloads = {};
   gateway::reload_reports reloads = {}; ///< Of every node that was asked; empty = not known yet.
+  std::function<void(result<gateway::plugins_reports>)> on_plugins = {};
+  gateway::plugins_reports plugins = {}; ///< The same.
 };
 
 struct gateway_options {
@@ -64,6 +66,8 @@ public:
   void plan(core::plan_wish wish, std::function<void(result<core::explanation>)> answer) override;
   void reload_plugins(node_id node, duration_us timeout_us,
                       std::function<void(result<gateway::reload_reports>)> answer) override;
+  void list_plugins(node_id node, duration_us timeout_us,
+                    std::function<void(result<gateway::plugins_reports>)> answer) override;
   void subscribe(std::function<void(const core::command&)> listener) override;
 
 private:

@@ -6,7 +6,7 @@
 ///
 ///   scheduler      <- frame (hello, events, requests for views), deadline_tick, peer_revoked,
 ///                     relink_due
-///   node door      <- frame (hello answer, commands, reloads), device_news, link_restored,
+///   node door      <- frame (hello answer, commands, reloads, lists), device_news, link_restored,
 ///   link_lost,
 ///                     renew_tick, probe_tick, reload_wanted, plugins_changed
 ///   device         <- device_order, device_described, inventory_wanted, load_prepared,

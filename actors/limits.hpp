@@ -29,6 +29,8 @@ inline constexpr duration_us renewals_per_lease = 3;      ///< Lease renewals in
 inline constexpr duration_us renew_every_us_min = 50'000; ///< Whatever a lease says.
 inline constexpr std::size_t reloads_waiting_max = 64; ///< Who waits for one look at the plugins.
 inline constexpr std::size_t reload_names_max = 200;   ///< Of each list in what came of it.
+inline constexpr std::size_t plugin_list_bytes_max = 262'144; ///< Of one node's list of them.
+inline constexpr std::size_t plugin_text_bytes_max = 1'024;   ///< Of a reason or a path in it.
 inline constexpr duration_us probe_retry_us_min
     = 5'000'000; ///< Until a plugin whose probe failed is asked again; then twice as long each
                  ///< time.

@@ -69,6 +69,8 @@ private:
   void apply(const node::inventory_change& change);
   void end_builds_of_nobody();
   void tell_reloaded(const node::inventory_change& change);
+  void tell_plugins(const messages::query& by);
+  void answer_query(const frame& incoming);
 
   void carry_out(const core::grant_lease& lease);
   void carry_out(const core::fence_node& fence);

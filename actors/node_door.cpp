@@ -3,6 +3,7 @@
 #include "actors/limits.hpp"
 #include "actors/link_actors.hpp"
 #include "actors/node_actors.hpp"
+#include "actors/plugin_report.hpp"
 #include "actors/spawn.hpp"
 #include "scheduler/limits.hpp"
 
@@ -212,14 +213,31 @@ void door_state::tell_reloaded(const node::inventory_change& change) {
     want_reload(nullptr);
 }
 
+/// From what the inventory knows, which waits for no probe: it may be that one hangs.
+void door_state::tell_plugins(const messages::query& by) {
+  const auto& inventory = options_.agent->plugins();
+  messages::query_answer answer;
+  answer.number = by.number;
+  answer.gateway = by.plugins->gateway;
+  answer.plugins.push_back(
+      report_plugins(options_.agent->options().name, inventory.plugins(), inventory.claims()));
+  ++own_.sequence;
+  post_frame(self_, options_.scheduler, to_frame(own_, answer));
+}
+
+void door_state::answer_query(const frame& incoming) {
+  const auto asked = messages::decode_query(incoming.bytes);
+  if (asked && asked->body.reload)
+    return want_reload(&asked->body);
+  if (asked && asked->body.plugins)
+    return tell_plugins(asked->body);
+  spdlog::warn("node: dropped a query that is not for nodes");
+}
+
 void door_state::receive(const frame& incoming) {
   const auto kind = static_cast<messages::frame_kind>(incoming.kind);
-  if (kind == messages::frame_kind::query) {
-    const auto asked = messages::decode_query(incoming.bytes);
-    return asked && asked->body.reload
-               ? want_reload(&asked->body)
-               : spdlog::warn("node: dropped a query that is not for nodes");
-  }
+  if (kind == messages::frame_kind::query)
+    return answer_query(incoming);
   if (kind == messages::frame_kind::hello_answer) {
     const auto answer = messages::decode_hello_answer(incoming.bytes);
     return answer ? welcomed(answer->body, answer->from.life)

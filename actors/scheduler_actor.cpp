@@ -177,7 +177,9 @@ void scheduler_state::answer_view(const frame& incoming) {
   if (!query)
     return spdlog::warn("scheduler: dropped a query: {}", query.failure().message);
   if (query->body.reload)
-    return ask_nodes(query->body);
+    return ask_nodes(query->body, &messages::query::reload, &messages::query_answer::reloads);
+  if (query->body.plugins)
+    return ask_nodes(query->body, &messages::query::plugins, &messages::query_answer::plugins);
   messages::query_answer answer;
   answer.number = query->body.number;
   const auto now = options_.clock();
@@ -204,27 +206,30 @@ void scheduler_state::answer_view(const frame& incoming) {
 }
 
 /// Tells the gateway which nodes are asked, then asks them; each answers for itself.
-void scheduler_state::ask_nodes(const messages::query& wanted) {
+template <class Report>
+void scheduler_state::ask_nodes(const messages::query& wanted,
+                                std::optional<messages::node_wish> messages::query::*wish,
+                                std::vector<Report> messages::query_answer::*reports) {
   const auto* asker = sender();
   if (asker->greeted.kind != messages::sender_kind::gateway)
     return spdlog::warn("scheduler: {} is no gateway and may not ask nodes", asker->greeted.sender);
   auto passed_on = wanted;
-  passed_on.reload->gateway = gateway_id{asker->greeted.life.value};
+  (passed_on.*wish)->gateway = gateway_id{asker->greeted.life.value};
+  const auto& only = (wanted.*wish)->node;
   messages::query_answer answer;
   answer.number = wanted.number;
   std::vector<caf::actor> asked;
   for (const auto& [node, address] : nodes_)
-    if (wanted.reload->node.empty() || wanted.reload->node == node) {
-      answer.reloads.emplace_back().node = node;
+    if (only.empty() || only == node) {
+      (answer.*reports).emplace_back().node = node;
       asked.push_back(peers_.at(address).address);
     }
   if (asked.empty())
     answer.refusal = error{recovery::refuse, "unknown_node",
-                           wanted.reload->node.empty()
-                               ? "no node has a link just now"
-                               : "no node `" + wanted.reload->node.value + "` has a link just now"};
+                           only.empty() ? "no node has a link just now"
+                                        : "no node `" + only.value + "` has a link just now"};
   if (asked.size() > messages::limits::nodes_max) {
-    answer.reloads.clear();
+    (answer.*reports).clear();
     asked.clear();
     answer.refusal = error{recovery::refuse, "too_many_nodes", "too many nodes: name one of them"};
   }
@@ -237,7 +242,8 @@ void scheduler_state::ask_nodes(const messages::query& wanted) {
 void scheduler_state::pass_on_report(const frame& incoming) {
   const auto& from = sender()->greeted;
   const auto told = messages::decode_query_answer(incoming.bytes);
-  if (!told || from.kind != messages::sender_kind::node || told->body.reloads.size() != 1)
+  if (!told || from.kind != messages::sender_kind::node
+      || told->body.reloads.size() + told->body.plugins.size() != 1)
     return spdlog::warn("scheduler: dropped an answer from {}", from.sender);
   const auto gateway = gateways_.find(told->body.gateway);
   if (gateway == gateways_.end())
@@ -245,7 +251,11 @@ void scheduler_state::pass_on_report(const frame& incoming) {
   messages::query_answer answer;
   answer.number = told->body.number;
   answer.reloads = told->body.reloads;
-  answer.reloads.front().node = node_id{from.sender};
+  answer.plugins = told->body.plugins;
+  for (auto& one : answer.reloads)
+    one.node = node_id{from.sender};
+  for (auto& one : answer.plugins)
+    one.node = node_id{from.sender};
   post_frame(self_, peers_.at(gateway->second).address, to_frame(own_, answer));
 }
 

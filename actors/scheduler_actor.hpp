@@ -63,7 +63,11 @@ private:
   void refuse(const caf::actor& address, const error& reason);
   void receive_event(const frame& incoming);
   void answer_view(const frame& incoming);
-  void ask_nodes(const messages::query& wanted);
+  /// `wish` says whom, `reports` is what they fill.
+  template <class Report>
+  void ask_nodes(const messages::query& wanted,
+                 std::optional<messages::node_wish> messages::query::*wish,
+                 std::vector<Report> messages::query_answer::*reports);
   void pass_on_report(const frame& incoming);
   void peer_down(const caf::actor_addr& address);
   void revoked();

@@ -46,6 +46,12 @@ result<http_client> connect_client(const context& env) {
   return http_client(*url, env.options.api_key);
 }
 
+bool answers(const std::string& url) {
+  http_client client(url, "");
+  const auto answer = client.call({"GET", "/healthz", "", {}}, limits::probe_timeout);
+  return answer && answer->status == 200;
+}
+
 result<json> fetch(const context& env, const std::string& path) {
   return send(env, "GET", path, nullptr);
 }

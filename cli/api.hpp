@@ -18,6 +18,9 @@ using json = nlohmann::ordered_json;
 /// A client of the server that this invocation means.
 [[nodiscard]] result<http_client> connect_client(const context& env);
 
+/// Whether a server is up at `url`; asks for at most limits::probe_timeout.
+[[nodiscard]] bool answers(const std::string& url);
+
 /// GET. Returns: the JSON, or an error (`unreachable`, `refused_by_cluster`, `failed`).
 [[nodiscard]] result<json> fetch(const context& env, const std::string& path);
 /// POST or DELETE with a JSON body (null = none); `timeout` bounds the answer.

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// `plugins` lists what this host's plugin folders hold and who claimed what; `plugin check`
-// exercises one folder. Both work on this host without a server: a plugin runs where its hardware
-// is. `plugins reload` has running nodes look at theirs again.
+// `plugins` lists the plugins of a running cluster's nodes, or of this host: what its folders hold
+// and who claimed what. `plugin check` exercises one folder, on this host and without a server: a
+// plugin runs where its hardware is. `plugins reload` has running nodes look at theirs again.
 #include "cli/api.hpp"
 #include "cli/executable_commands.hpp"
 #include "cli/plugin_check.hpp"
 #include "cli/plugin_init.hpp"
+#include "cli/plugin_list.hpp"
 #include "cli/table.hpp"
 #include "node/builtin.hpp"
 #include "node/inventory.hpp"
@@ -99,11 +100,22 @@ void show_table(context& env, const local_plugins& seen) {
     env.err << "consort: " << printable(one.message) << '\n';
 }
 
-exit_code list(context& env, const std::vector<std::string>& further) {
+struct list_flags : plugin_list_flags {
+  std::vector<std::string> further; ///< Plugin folders, beside those of the configuration.
+};
+
+exit_code list(context& env, list_flags& flags) {
+  // Running nodes were told theirs when they started.
+  flags.local = flags.local || (!flags.further.empty() && flags.node.empty());
+  const auto cluster = asks_cluster(env, flags);
+  if (!cluster)
+    return complain(env, cluster.failure());
+  if (*cluster)
+    return list_cluster_plugins(env, flags);
   auto config = configuration(env);
   if (!config)
     return complain(env, config.failure());
-  if (const auto added = add_plugin_dirs(*config, further); !added)
+  if (const auto added = add_plugin_dirs(*config, flags.further); !added)
     return complain(env, added.failure());
   local_plugins seen;
   load(seen, config->plugin_dirs);
@@ -174,17 +186,27 @@ void add_reload(CLI::App& plugins, context& env) {
   again->callback([&env, flags] { env.action = [&env, flags] { return reload(env, *flags); }; });
 }
 
+void add_listing(CLI::App& root, context& env) {
+  auto* listing = root.add_subcommand(
+      "plugins", "Plugins of the nodes, or of this host, and the devices that they found");
+  const auto flags = std::make_shared<list_flags>();
+  auto* node = listing->add_option("--node", flags->node, "Only that one's; default: all");
+  listing->add_flag("--all", flags->all, "Those too that are not on their hosts");
+  auto* local = listing->add_flag("--local", flags->local, "Of this host, as it is found now");
+  listing->add_option("--plugins", flags->further, "Further plugin folders; of this host")
+      ->type_name("DIR");
+  node->excludes(local);
+  listing->callback([&env, flags, listing] {
+    if (listing->get_subcommands().empty()) // Theirs were called before.
+      env.action = [&env, flags] { return list(env, *flags); };
+  });
+  add_reload(*listing, env);
+}
+
 } // namespace
 
 void add_plugins(CLI::App& root, context& env) {
-  auto* listing = root.add_subcommand("plugins", "Plugins of this host and the devices they found");
-  const auto further = std::make_shared<std::vector<std::string>>();
-  listing->add_option("--plugins", *further, "Further plugin folders")->type_name("DIR");
-  listing->callback([&env, further, listing] {
-    if (listing->get_subcommands().empty()) // Theirs were called before.
-      env.action = [&env, further] { return list(env, *further); };
-  });
-  add_reload(*listing, env);
+  add_listing(root, env);
   auto* plugin = root.add_subcommand("plugin", "One plugin folder");
   plugin->require_subcommand(1);
   auto* checking = plugin->add_subcommand("check", "Validate a folder and try it on this host");

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "cli/api.hpp"
 #include "cli/commands.hpp"
 #include "cli/limits.hpp"
 #include "cli/submission.hpp"
@@ -9,12 +10,6 @@
 namespace consort::cli {
 
 namespace {
-
-bool answers(const std::string& url) {
-  http_client client(url, "");
-  const auto answer = client.call({"GET", "/healthz", "", {}}, limits::probe_timeout);
-  return answer && answer->status == 200;
-}
 
 /// Runs on a cluster of its own, on any free port, stopped again whatever the outcome.
 exit_code run_embedded(context& env, const submission& wanted) {

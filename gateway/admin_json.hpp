@@ -74,6 +74,9 @@ template <class Name>
 /// `{"<name>": [...]}` for one list of the snapshot: nodes, devices, models, replicas, artifacts,
 /// requests. Null for any other name.
 [[nodiscard]] json list_json(const core::snapshot& seen, std::string_view name);
+/// `{nodes: [{node, answered, left_out}], plugins: [...], claims: [...]}`: rows of all nodes, each
+/// with its `node`.
+[[nodiscard]] json plugins_json(const std::vector<messages::plugins_report>& reports);
 /// Adds to `nodes` those that the link guard holds off: to their row, or as a row that says no
 /// more.
 void show_held_off(json& nodes, const std::vector<links::held_peer>& held);

@@ -47,6 +47,33 @@ json to_json(const messages::reload_report& report) {
           {"complaints", report.complaints}};
 }
 
+json plugins_json(const std::vector<messages::plugins_report>& reports) {
+  json whole{{"nodes", json::array()}, {"plugins", json::array()}, {"claims", json::array()}};
+  for (const auto& report : reports) {
+    const auto& node = report.node.value;
+    whole["nodes"].push_back(
+        {{"node", node}, {"answered", report.answered}, {"left_out", report.left_out}});
+    for (const auto& one : report.plugins)
+      whole["plugins"].push_back({{"node", node},
+                                  {"name", one.name},
+                                  {"version", one.version},
+                                  {"vendor", one.vendor},
+                                  {"priority", one.priority},
+                                  {"origin", one.origin},
+                                  {"available", one.available},
+                                  {"reason", one.reason},
+                                  {"devices", one.devices}});
+    for (const auto& one : report.claims)
+      whole["claims"].push_back({{"node", node},
+                                 {"uuid", one.uuid},
+                                 {"device", one.device},
+                                 {"winner", one.winner},
+                                 {"losers", one.losers},
+                                 {"reason", one.reason}});
+  }
+  return whole;
+}
+
 json to_json(const core::node_view& view) {
   return {{"node", view.node.value},
           {"life", to_hex(view.life.value)},

@@ -62,13 +62,16 @@ inline constexpr duration_us request_time_us = 3'600 * second_us;  ///< One requ
 inline constexpr duration_us port_timeout_us = 5 * second_us;      ///< Admin answers.
 inline constexpr duration_us reload_time_us = 60 * second_us; ///< Nodes looking at their plugins.
 inline constexpr duration_us reload_time_us_max = 600 * second_us; ///< Whatever is asked for.
-inline constexpr duration_us describe_time_us = 600 * second_us;   ///< Files of an added model.
-inline constexpr duration_us progress_every_us = 250'000;          ///< Between progress reports.
-inline constexpr duration_us event_ping_us = 15 * second_us;       ///< Comment on a quiet stream.
-inline constexpr duration_us drain_us = 5 * second_us;             ///< Of a graceful stop.
-inline constexpr duration_us stop_grace_us = 1 * second_us;        ///< After the drain, to say so.
-inline constexpr duration_us accept_backoff_us = 100'000;          ///< After accept() failed.
-inline constexpr std::size_t metric_models_max = 100;              ///< Distinct `model` labels.
+inline constexpr duration_us plugins_time_us
+    = 2 * second_us; ///< Nodes telling what they know of them; who is silent is shown so.
+inline constexpr std::size_t node_name_bytes_max = 128;          ///< Asked for.
+inline constexpr duration_us describe_time_us = 600 * second_us; ///< Files of an added model.
+inline constexpr duration_us progress_every_us = 250'000;        ///< Between progress reports.
+inline constexpr duration_us event_ping_us = 15 * second_us;     ///< Comment on a quiet stream.
+inline constexpr duration_us drain_us = 5 * second_us;           ///< Of a graceful stop.
+inline constexpr duration_us stop_grace_us = 1 * second_us;      ///< After the drain, to say so.
+inline constexpr duration_us accept_backoff_us = 100'000;        ///< After accept() failed.
+inline constexpr std::size_t metric_models_max = 100;            ///< Distinct `model` labels.
 
 /// The bounds that a server can be given. Requires: all positive.
 struct limit_set {
@@ -97,6 +100,7 @@ struct limit_set {
   duration_us event_ping = event_ping_us;
   duration_us drain = drain_us;
   duration_us stop_grace = stop_grace_us;
+  duration_us plugins_time = plugins_time_us;
 };
 
 // --- data ports of nodes ---

@@ -135,6 +135,11 @@ json operation(const route& row) {
   const bool asks
       = row.method == "POST" && (row.tag == "openai" || row.pattern == "/api/v1/explain");
   auto parameters = asks ? header_parameters() : json::array();
+  if (row.pattern == "/api/v1/plugins")
+    parameters.push_back({{"name", "node"},
+                          {"in", "query"},
+                          {"description", "Only that node's; without it every node is asked"},
+                          {"schema", {{"type", "string"}}}});
   if (row.pattern.ends_with('*'))
     parameters.push_back(
         {{"name", "id"}, {"in", "path"}, {"required", true}, {"schema", {{"type", "string"}}}});

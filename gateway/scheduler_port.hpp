@@ -36,6 +36,8 @@ using admin_request = std::variant<core::drain_changed, core::model_declared, co
 
 /// What became of a reload, by node, in order of name.
 using reload_reports = std::vector<messages::reload_report>;
+/// The plugins of each node, in order of its name.
+using plugins_reports = std::vector<messages::plugins_report>;
 
 class scheduler_port {
 public:
@@ -64,6 +66,10 @@ public:
   /// all answered, or after `timeout_us`; who was asked and said nothing is in the list then.
   virtual void reload_plugins(node_id node, duration_us timeout_us,
                               std::function<void(result<reload_reports>)> answer)
+      = 0;
+  /// What one node, or each, knows of its plugins; nothing is probed for it. Calls back as above.
+  virtual void list_plugins(node_id node, duration_us timeout_us,
+                            std::function<void(result<plugins_reports>)> answer)
       = 0;
   /// Subscribes to records and notes from now on; events that a slow subscriber misses are dropped,
   /// never queued for ever.

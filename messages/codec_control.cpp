@@ -14,6 +14,9 @@ namespace {
 
 using body_kind = wire::Envelope::Body::Which;
 
+constexpr std::string_view two_answers
+    = "has both a snapshot and an explanation, or what nodes said beside one";
+
 void write(wire::Envelope::Builder to, const envelope& from, outgoing& out) {
   to.setProtocolVersion(from.version);
   to.setSenderKind(out.word<wire::SenderKind>(from.kind, "envelope.kind"));
@@ -136,6 +139,80 @@ void read(wire::ReloadReport::Reader from, reload_report& to, incoming& in) {
             });
 }
 
+void write(wire::NodeWish::Builder to, const node_wish& from, outgoing& out) {
+  to.setNode(out.name_or_none(from.node.value, "node_wish.node"));
+  to.setGateway(from.gateway.value);
+}
+
+void read(wire::NodeWish::Reader from, node_wish& to, incoming& in) {
+  to.node.value = in.name_or_none(from.getNode(), "node_wish.node");
+  to.gateway.value = from.getGateway();
+}
+
+void write(wire::PluginRow::Builder to, const plugin_row& from, outgoing& out) {
+  to.setName(out.label(from.name, "plugin_row.name"));
+  to.setVersion(out.sentence(from.version));
+  to.setVendor(out.sentence(from.vendor));
+  to.setPriority(from.priority);
+  to.setOrigin(out.sentence(from.origin));
+  to.setAvailable(from.available);
+  to.setReason(out.sentence(from.reason));
+  write_words(out, from.devices, "plugin_row.devices",
+              [&](unsigned size) { return to.initDevices(size); });
+}
+
+void read(wire::PluginRow::Reader from, plugin_row& to, incoming& in) {
+  to.name = in.label(from.getName(), "plugin_row.name");
+  to.version = in.text(from.getVersion(), "plugin_row.version");
+  to.vendor = in.text(from.getVendor(), "plugin_row.vendor");
+  to.priority = from.getPriority();
+  to.origin = in.text(from.getOrigin(), "plugin_row.origin");
+  to.available = from.getAvailable();
+  to.reason = in.text(from.getReason(), "plugin_row.reason");
+  read_words(from.getDevices(), to.devices, "plugin_row.devices", in);
+}
+
+void write(wire::ClaimRow::Builder to, const claim_row& from, outgoing& out) {
+  to.setUuid(out.sentence(from.uuid));
+  to.setDevice(out.label(from.device, "claim_row.device"));
+  to.setWinner(out.label(from.winner, "claim_row.winner"));
+  write_words(out, from.losers, "claim_row.losers",
+              [&](unsigned size) { return to.initLosers(size); });
+  to.setReason(out.sentence(from.reason));
+}
+
+void read(wire::ClaimRow::Reader from, claim_row& to, incoming& in) {
+  to.uuid = in.text(from.getUuid(), "claim_row.uuid");
+  to.device = in.label(from.getDevice(), "claim_row.device");
+  to.winner = in.label(from.getWinner(), "claim_row.winner");
+  read_words(from.getLosers(), to.losers, "claim_row.losers", in);
+  to.reason = in.text(from.getReason(), "claim_row.reason");
+}
+
+void write(wire::PluginsReport::Builder to, const plugins_report& from, outgoing& out) {
+  to.setNode(out.name(from.node.value, "plugins_report.node"));
+  to.setAnswered(from.answered);
+  write_list(
+      out, from.plugins, limits::plugins_max, "plugins_report.plugins",
+      [&](unsigned size) { return to.initPlugins(size); },
+      [&](auto row, const plugin_row& one) { write(row, one, out); });
+  write_list(
+      out, from.claims, limits::claims_max, "plugins_report.claims",
+      [&](unsigned size) { return to.initClaims(size); },
+      [&](auto row, const claim_row& one) { write(row, one, out); });
+  to.setLeftOut(from.left_out);
+}
+
+void read(wire::PluginsReport::Reader from, plugins_report& to, incoming& in) {
+  to.node.value = in.name(from.getNode(), "plugins_report.node");
+  to.answered = from.getAnswered();
+  read_list(in, from.getPlugins(), to.plugins, limits::plugins_max, "plugins_report.plugins",
+            [&](wire::PluginRow::Reader one, plugin_row& value) { read(one, value, in); });
+  read_list(in, from.getClaims(), to.claims, limits::claims_max, "plugins_report.claims",
+            [&](wire::ClaimRow::Reader one, claim_row& value) { read(one, value, in); });
+  to.left_out = from.getLeftOut();
+}
+
 void read(wire::Query::Reader from, query& to, incoming& in) {
   to.number = from.getNumber();
   to.explain = in.label(from.getExplain(), "query.explain");
@@ -145,17 +222,18 @@ void read(wire::Query::Reader from, query& to, incoming& in) {
     read(from.getDryRun(), to.dry_run.emplace(), in);
   if (from.hasPlan())
     read(from.getPlan(), to.plan.emplace(), in);
-  if (from.hasReload()) {
-    auto& wish = to.reload.emplace();
-    wish.node.value = in.name_or_none(from.getReload().getNode(), "reload_wish.node");
-    wish.gateway.value = from.getReload().getGateway();
-  }
+  if (from.hasReload())
+    read(from.getReload(), to.reload.emplace(), in);
+  if (from.hasPlugins())
+    read(from.getPlugins(), to.plugins.emplace(), in);
 }
 
 void read(wire::QueryAnswer::Reader from, query_answer& to, incoming& in) {
   to.number = from.getNumber();
-  if (int{from.hasSnapshot()} + int{from.hasExplanation()} + int{from.hasReloads()} > 1)
-    return in.fail("query_answer", "has both a snapshot and an explanation, or reloads beside one");
+  if (int{from.hasSnapshot()} + int{from.hasExplanation()} + int{from.hasReloads()}
+          + int{from.hasPlugins()}
+      > 1)
+    return in.fail("query_answer", two_answers);
   if (from.hasSnapshot())
     read(from.getSnapshot(), to.snapshot.emplace(), in);
   if (from.hasExplanation())
@@ -167,6 +245,8 @@ void read(wire::QueryAnswer::Reader from, query_answer& to, incoming& in) {
   to.gateway.value = from.getGateway();
   read_list(in, from.getReloads(), to.reloads, limits::nodes_max, "query_answer.reloads",
             [&](wire::ReloadReport::Reader one, reload_report& value) { read(one, value, in); });
+  read_list(in, from.getPlugins(), to.plugins, limits::nodes_max, "query_answer.plugins",
+            [&](wire::PluginsReport::Reader one, plugins_report& value) { read(one, value, in); });
 }
 
 } // namespace
@@ -221,11 +301,10 @@ encoded encode(const envelope& from, const query& body) {
       write(query.initDryRun(), *body.dry_run, out);
     if (body.plan)
       write(query.initPlan(), *body.plan, out);
-    if (body.reload) {
-      auto wish = query.initReload();
-      wish.setNode(out.name_or_none(body.reload->node.value, "reload_wish.node"));
-      wish.setGateway(body.reload->gateway.value);
-    }
+    if (body.reload)
+      write(query.initReload(), *body.reload, out);
+    if (body.plugins)
+      write(query.initPlugins(), *body.plugins, out);
   });
 }
 
@@ -234,10 +313,9 @@ encoded encode(const envelope& from, const query_answer& body) {
     auto answer = to.initQueryAnswer();
     answer.setNumber(body.number);
     if (int{body.snapshot.has_value()} + int{body.explanation.has_value()}
-            + int{!body.reloads.empty()}
+            + int{!body.reloads.empty()} + int{!body.plugins.empty()}
         > 1)
-      return out.fail("query_answer",
-                      "has both a snapshot and an explanation, or reloads beside one");
+      return out.fail("query_answer", two_answers);
     if (body.snapshot)
       write(answer.initSnapshot(), *body.snapshot, out);
     if (body.explanation)
@@ -252,6 +330,11 @@ encoded encode(const envelope& from, const query_answer& body) {
           out, body.reloads, limits::nodes_max, "query_answer.reloads",
           [&](unsigned size) { return answer.initReloads(size); },
           [&](auto row, const reload_report& one) { write(row, one, out); });
+    if (!body.plugins.empty())
+      write_list(
+          out, body.plugins, limits::nodes_max, "query_answer.plugins",
+          [&](unsigned size) { return answer.initPlugins(size); },
+          [&](auto row, const plugins_report& one) { write(row, one, out); });
   });
 }
 

@@ -56,17 +56,19 @@ struct Heartbeat {
 }
 
 struct Query {
-  # Gateway: show me. Answered by a QueryAnswer of the same number. The scheduler passes a reload on
-  # to the nodes concerned, which answer it alike.
+  # Gateway: show me. Answered by a QueryAnswer of the same number. The scheduler passes a reload and
+  # a list of plugins on to the nodes concerned, which answer it alike.
   number @0 :UInt64;
   explain @1 :Text;  # Request id as the client saw it; empty asks for the snapshot.
   from @2 :Views.ViewCursor;  # Of the snapshot: the page that begins here; absent = the first.
   dryRun @3 :Common.RequestMeta;  # What would be decided about it; it is not run. Goes before the rest.
   plan @4 :PlanWish;  # Present: what would be done. Answered by an explanation.
-  reload @5 :ReloadWish;  # Present: nodes look at their plugin folders again. Goes before the rest.
+  reload @5 :NodeWish;  # Present: nodes look at their plugin folders again. Goes before the rest.
+  plugins @6 :NodeWish; # Present: nodes list their plugins as they saw them last, and run nothing
+                        # for it. Goes before the rest but a reload.
 }
 
-struct ReloadWish {
+struct NodeWish @0x9f44032389b74b0e {
   node @0 :Text;      # Empty: every node with a link.
   gateway @1 :UInt64; # That asked: filled in by the scheduler, sent back by the node.
 }
@@ -85,6 +87,36 @@ struct ReloadReport {
   complaints @8 :List(Text);    # What is broken and was left out, for people.
 }
 
+struct PluginsReport {
+  # Of one node. First one with `answered` unset for every node that was asked, all in one answer;
+  # then one of each as it comes.
+  node @0 :Text;
+  answered @1 :Bool;
+  plugins @2 :List(PluginRow);  # In order of name.
+  claims @3 :List(ClaimRow);    # Of devices that more than one plugin found.
+  leftOut @4 :UInt32;           # Plugins, their devices and claims that found no room.
+}
+
+struct PluginRow {
+  # All but the names and numbers is for people: cut and repaired where it must be.
+  name @0 :Text;
+  version @1 :Text;
+  vendor @2 :Text;
+  priority @3 :Int32;
+  origin @4 :Text;         # Its folder, or `built-in`.
+  available @5 :Bool;      # On this host.
+  reason @6 :Text;         # Why it is not, or why its probe failed; empty = fine.
+  devices @7 :List(Text);  # Ids: that it found, or of other plugins that it runs models on.
+}
+
+struct ClaimRow {
+  uuid @0 :Text;
+  device @1 :Text;
+  winner @2 :Text;         # Plugins.
+  losers @3 :List(Text);
+  reason @4 :Text;
+}
+
 struct PlanWish {
   model @0 :Text;
   selector @1 :Text;  # Empty = `auto`.
@@ -92,13 +124,15 @@ struct PlanWish {
 }
 
 struct QueryAnswer {
-  # Scheduler, or a node about a reload. At most one of snapshot, explanation and reloads; none
-  # means that the request is unknown. A snapshot has as many rows as fit the frame.
+  # Scheduler, or a node about its plugins. At most one of snapshot, explanation, reloads and
+  # plugins; none means that the request is unknown. A snapshot has as many rows as fit the frame.
   number @0 :UInt64;
   snapshot @1 :Views.Snapshot;
   explanation @2 :Views.Explanation;
   next @3 :Views.ViewCursor;  # Where the snapshot goes on; absent after its last page.
-  refusal @4 :Common.Error;   # Of a dry run that would be turned away at the door, or of a reload.
+  refusal @4 :Common.Error;   # Of a dry run that would be turned away at the door, or where no
+                              # node can be asked.
   gateway @5 :UInt64;         # For which it is; set by nodes alone.
   reloads @6 :List(ReloadReport);
+  plugins @7 :List(PluginsReport);
 }

@@ -55,11 +55,11 @@ struct heartbeat {
   friend bool operator==(const heartbeat&, const heartbeat&) = default;
 };
 
-/// An operator wants nodes to look at their plugin folders again.
-struct reload_wish {
+/// Whom an operator asks: to look at the plugin folders again, or to list the plugins.
+struct node_wish {
   node_id node;       ///< Empty = every node with a link.
   gateway_id gateway; ///< That asked: the scheduler fills it in, the node sends it back.
-  friend bool operator==(const reload_wish&, const reload_wish&) = default;
+  friend bool operator==(const node_wish&, const node_wish&) = default;
 };
 
 /// What that came to on one node.
@@ -76,30 +76,65 @@ struct reload_report {
   friend bool operator==(const reload_report&, const reload_report&) = default;
 };
 
-/// A gateway asks for the snapshot, or for the explanation of one request. A reload goes on to
-/// nodes.
+/// A plugin as its node saw it last.
+struct plugin_row {
+  std::string name;
+  std::string version;
+  std::string vendor;
+  std::int32_t priority = 0;
+  std::string origin; ///< Its folder, or `built-in`.
+  bool available = false;
+  std::string reason;               ///< Why it is not available, or why its probe failed.
+  std::vector<std::string> devices; ///< Ids: that it found, or that it runs models on.
+  friend bool operator==(const plugin_row&, const plugin_row&) = default;
+};
+
+/// Who got a device that several plugins found.
+struct claim_row {
+  std::string uuid;
+  std::string device;
+  std::string winner;
+  std::vector<std::string> losers;
+  std::string reason;
+  friend bool operator==(const claim_row&, const claim_row&) = default;
+};
+
+/// The plugins of one node.
+struct plugins_report {
+  node_id node;
+  bool answered = false; ///< False: it was asked, that is all that is known.
+  std::vector<plugin_row> plugins;
+  std::vector<claim_row> claims;
+  std::uint32_t left_out = 0; ///< Plugins, devices of one and claims that found no room.
+  friend bool operator==(const plugins_report&, const plugins_report&) = default;
+};
+
+/// A gateway asks for the snapshot, or for the explanation of one request. A reload and a list of
+/// plugins go on to nodes.
 struct query {
   std::uint64_t number = 0;    ///< Echoed by the answer; unique per sender.
   std::string explain;         ///< Request id as the client saw it; empty asks for the snapshot.
   core::view_cursor from = {}; ///< Of the snapshot: the page that begins here.
   std::optional<request_meta> dry_run = {}; ///< What would be decided about it; goes before both.
   std::optional<core::plan_wish> plan = {}; ///< Set: what would be done, as an explanation.
-  std::optional<reload_wish> reload = {};   ///< Set: goes before all of them.
+  std::optional<node_wish> reload = {};     ///< Set: goes before all of them.
+  std::optional<node_wish> plugins = {};    ///< Set: goes before all but that.
   friend bool operator==(const query&, const query&) = default;
 };
 
-/// At most one of snapshot, explanation and reloads is set; none means that the request is unknown.
-/// Rows that do not fit one answer are left to the next: ask from `next` and core::append() the
-/// pages.
+/// At most one of snapshot, explanation, reloads and plugins is set; none means that the request is
+/// unknown. Rows that do not fit one answer are left to the next: ask from `next` and
+/// core::append() the pages.
 struct query_answer {
   std::uint64_t number = 0;
   std::optional<core::snapshot> snapshot;
   std::optional<core::view_cursor> next = {}; ///< Where the snapshot goes on.
   std::optional<core::explanation> explanation;
-  std::optional<error> refusal = {}; ///< Of a dry run, a plan or a reload.
+  std::optional<error> refusal = {}; ///< Of a dry run, a plan, or where no node can be asked.
   gateway_id gateway = {};           ///< For which it is; set by nodes alone.
   /// First all nodes that were asked, in one answer; then one of each that reloaded.
   std::vector<reload_report> reloads = {};
+  std::vector<plugins_report> plugins = {}; ///< The same, of lists.
   friend bool operator==(const query_answer&, const query_answer&) = default;
 };
 

@@ -47,7 +47,9 @@ inline constexpr std::size_t view_rows_max = 100'000;               ///< Of one 
 inline constexpr std::size_t decisions_max = 64;                    ///< Of one explanation.
 inline constexpr std::size_t candidates_max = 256;                  ///< Of one decision.
 inline constexpr std::size_t terms_max = 64;                        ///< Of one score.
-inline constexpr std::size_t nodes_max = 4'096;                     ///< Asked to reload at once.
+inline constexpr std::size_t nodes_max = 4'096;                     ///< Asked at once.
+inline constexpr std::size_t plugins_max = 512;                     ///< Listed of one node.
+inline constexpr std::size_t claims_max = 512;                      ///< The same.
 
 // --- numbers ---
 

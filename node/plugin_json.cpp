@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <fstream>
 
 namespace consort::node {
@@ -333,11 +334,38 @@ result<plugin_document> parse_plugin_json(std::string_view text, const std::stri
   return document;
 }
 
+namespace {
+
+constexpr std::size_t suggested_max = 3; ///< Of the folders that may have been meant.
+
+/// Whoever names the folder of folders, as for --plugins, means one of those in it.
+error no_plugin_json(const std::string& folder) {
+  namespace fs = std::filesystem;
+  std::error_code failed;
+  if (!fs::is_directory(folder, failed) || fs::exists(folder + "/plugin.json", failed))
+    return {recovery::refuse, "plugin_json", folder + "/plugin.json: cannot be read"};
+  std::vector<std::string> meant;
+  fs::directory_iterator entries(folder, failed);
+  for (const auto end = fs::directory_iterator(); !failed && entries != end;
+       entries.increment(failed))
+    if (std::error_code ignored; fs::exists(entries->path() / "plugin.json", ignored))
+      meant.push_back(entries->path().string());
+  std::sort(meant.begin(), meant.end());
+  std::string text = folder + ": holds no plugin.json";
+  for (std::size_t at = 0; at < std::min(meant.size(), suggested_max); ++at)
+    text += (at == 0 ? "; did you mean " : ", ") + meant[at];
+  if (meant.size() > suggested_max)
+    text += " or another of its " + std::to_string(meant.size());
+  return {recovery::refuse, "plugin_json", text + (meant.empty() ? "" : "?")};
+}
+
+} // namespace
+
 result<plugin_document> load_plugin_json(const std::string& folder) {
   const auto path = folder + "/plugin.json";
   std::ifstream file(path, std::ios::binary);
   if (!file)
-    return error{recovery::refuse, "plugin_json", path + ": cannot be read"};
+    return no_plugin_json(folder);
   std::string text(limits::plugin_json_bytes_max + 1, '\0');
   file.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<std::size_t>(file.gcount()));

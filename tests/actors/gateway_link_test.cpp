@@ -145,6 +145,46 @@ TEST_F(GatewayLink, WaitsForEveryNodeThatReloadsOrSaysWhichWereSilent) {
   EXPECT_EQ(got[2].failure().code, "scheduler_silent");
 }
 
+TEST_F(GatewayLink, ListsThePluginsOfWhoeverAnswers) {
+  auto& mail = open_inbox();
+  const auto scheduler = probe(mail);
+  join(scheduler);
+  messages::envelope from;
+  from.kind = messages::sender_kind::scheduler;
+  from.sender = "test";
+  send(scheduler, link_->actor(), from, messages::hello_answer{});
+  std::vector<result<gateway::plugins_reports>> got;
+  const auto ask = [&] {
+    link_->list_plugins(node_id{"b"}, 2'000'000,
+                        [&](auto reports) { got.push_back(std::move(reports)); });
+    run();
+    messages::query_answer answer;
+    answer.number = mail.queries.back().number;
+    return answer;
+  };
+  auto answer = ask();
+  EXPECT_EQ(mail.queries.back().plugins->node, node_id{"b"});
+  answer.plugins.resize(2);
+  answer.plugins[0].node = node_id{"a"};
+  answer.plugins[1].node = node_id{"b"};
+  send(scheduler, link_->actor(), from, answer);
+  answer.plugins = {answer.plugins[1]};
+  answer.plugins[0].answered = true;
+  answer.plugins[0].plugins.emplace_back().name = "fake";
+  send(scheduler, link_->actor(), from, answer);
+  EXPECT_TRUE(got.empty());
+  advance_steadily(3'000'000);
+  ASSERT_EQ(got.size(), 1u);
+  ASSERT_TRUE(got[0].ok());
+  EXPECT_FALSE((*got[0])[0].answered);
+  EXPECT_EQ((*got[0])[1].plugins[0].name, "fake");
+  auto older = ask(); // It takes the question for one about the snapshot.
+  older.snapshot.emplace();
+  send(scheduler, link_->actor(), from, older);
+  ASSERT_EQ(got.size(), 2u);
+  EXPECT_EQ(got[1].failure().code, "unsupported");
+}
+
 TEST_F(GatewayLink, RefusesMoreQueriesThanTheLimit) {
   auto& mail = open_inbox();
   join(probe(mail));

@@ -592,7 +592,7 @@ TEST_F(NodeActors, TellWhoAskedWhatAReloadChanged) {
   const auto wish = [&](std::uint64_t number) {
     messages::query wanted;
     wanted.number = number;
-    wanted.reload = messages::reload_wish{{}, gateway_id{3}};
+    wanted.reload = messages::node_wish{{}, gateway_id{3}};
     auto encoded = to_frame(scheduler_envelope(), wanted);
     ASSERT_TRUE(encoded.ok());
     post_as(scheduler_end_, door_, std::move(*encoded));
@@ -614,10 +614,35 @@ TEST_F(NodeActors, TellWhoAskedWhatAReloadChanged) {
   EXPECT_EQ(mail_.views.size(), 3u) << "and again";
 }
 
+/// From what is known: a tool that hangs must not keep anybody from seeing what the others found.
+TEST_F(NodeActors, ListTheirPluginsWithoutAskingThem) {
+  join();
+  controls_->probe_fails = true;
+  const auto probes = controls_->probes;
+  messages::query wanted;
+  wanted.number = 6;
+  wanted.plugins = messages::node_wish{{}, gateway_id{3}};
+  send(scheduler_end_, door_, scheduler_envelope(), wanted);
+  ASSERT_EQ(mail_.views.size(), 1u);
+  EXPECT_EQ(mail_.views[0].number, 6u);
+  EXPECT_EQ(mail_.views[0].gateway, gateway_id{3});
+  ASSERT_EQ(mail_.views[0].plugins.size(), 1u);
+  const auto& listed = mail_.views[0].plugins[0];
+  EXPECT_EQ(listed.node, node_id{"edge"});
+  EXPECT_TRUE(listed.answered);
+  const auto fake = std::find_if(listed.plugins.begin(), listed.plugins.end(),
+                                 [](const auto& one) { return one.name == "fake"; });
+  ASSERT_NE(fake, listed.plugins.end());
+  EXPECT_TRUE(fake->available);
+  EXPECT_EQ(fake->origin, "test");
+  EXPECT_EQ(fake->devices, std::vector<std::string>{"edge/npu0"});
+  EXPECT_EQ(controls_->probes, probes);
+}
+
 TEST_F(NodeActors, HoldNoMoreWhoWaitForAReloadThanTheLimit) {
   join();
   messages::query wanted;
-  wanted.reload = messages::reload_wish{{}, gateway_id{3}};
+  wanted.reload = messages::node_wish{{}, gateway_id{3}};
   for (std::size_t i = 0; i <= limits::reloads_waiting_max; ++i) {
     wanted.number = i;
     post_as(scheduler_end_, door_, std::move(*to_frame(scheduler_envelope(), wanted)));

@@ -384,7 +384,7 @@ protected:
   void ask(const std::string& node) {
     messages::query wanted;
     wanted.number = 5;
-    wanted.reload = messages::reload_wish{node_id{node}, {}};
+    wanted.reload = messages::node_wish{node_id{node}, {}};
     send(gateway_, scheduler_, gateway_envelope(), wanted);
   }
   void report(std::size_t from, messages::query_answer answer) {
@@ -422,6 +422,34 @@ TEST_F(Reloads, GoToEveryNodeAndComeBackUnderItsName) {
   EXPECT_EQ(mail_.views.size(), 2u) << "for nobody, and no answer for a node to give";
 }
 
+TEST_F(Reloads, ListsOfPluginsGoTheSameWay) {
+  messages::query wanted;
+  wanted.number = 5;
+  wanted.plugins = messages::node_wish{};
+  send(gateway_, scheduler_, gateway_envelope(), wanted);
+  ASSERT_EQ(mail_.views.size(), 1u);
+  ASSERT_EQ(mail_.views[0].plugins.size(), 2u);
+  EXPECT_FALSE(mail_.views[0].plugins[0].answered || mail_.views[0].plugins[1].answered);
+  ASSERT_EQ(node_mail_[1]->queries.size(), 1u);
+  EXPECT_EQ(node_mail_[1]->queries[0].plugins->gateway, gateway_id{9});
+  EXPECT_FALSE(node_mail_[1]->queries[0].reload) << "nothing is looked at again for a list";
+  messages::query_answer answer;
+  answer.number = 5;
+  answer.gateway = gateway_id{9};
+  auto& said = answer.plugins.emplace_back();
+  said.node = node_id{"a"}; // As it says.
+  said.answered = true;
+  said.plugins.emplace_back().name = "fake";
+  report(1, answer);
+  ASSERT_EQ(mail_.views.size(), 2u);
+  EXPECT_EQ(mail_.views[1].plugins[0].node, node_id{"b"}) << "as it is";
+  EXPECT_EQ(mail_.views[1].plugins[0].plugins[0].name, "fake");
+  wanted.plugins = messages::node_wish{node_id{"c"}, {}};
+  send(gateway_, scheduler_, gateway_envelope(), wanted);
+  ASSERT_EQ(mail_.views.size(), 3u);
+  EXPECT_EQ(mail_.views[2].refusal->code, "unknown_node");
+}
+
 TEST_F(Reloads, GoToTheNodeThatIsNamed) {
   ask("b");
   EXPECT_TRUE(node_mail_[0]->queries.empty());
@@ -431,7 +459,7 @@ TEST_F(Reloads, GoToTheNodeThatIsNamed) {
   ASSERT_TRUE(mail_.views[1].refusal);
   EXPECT_EQ(mail_.views[1].refusal->code, "unknown_node");
   messages::query wanted;
-  wanted.reload = messages::reload_wish{};
+  wanted.reload = messages::node_wish{};
   send(nodes_[0], scheduler_, node_envelope("a"), wanted);
   EXPECT_EQ(node_mail_[1]->queries.size(), 1u) << "a node may not ask";
 }

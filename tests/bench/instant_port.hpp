@@ -39,6 +39,10 @@ public:
                       std::function<void(result<gateway::reload_reports>)> answer) override {
     answer(gateway::reload_reports{});
   }
+  void list_plugins(node_id, duration_us,
+                    std::function<void(result<gateway::plugins_reports>)> answer) override {
+    answer(gateway::plugins_reports{});
+  }
   void subscribe(std::function<void(const core::command&)>) override {}
 
 private:

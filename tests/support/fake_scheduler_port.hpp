@@ -50,6 +50,9 @@ public:
   result<gateway::reload_reports> reloaded = gateway::reload_reports{};
   node_id reload_node; ///< Of the latest.
   duration_us reload_timeout_us = 0;
+  result<gateway::plugins_reports> plugins = gateway::plugins_reports{};
+  node_id plugins_node; ///< Of the latest.
+  duration_us plugins_timeout_us = 0;
 
   [[nodiscard]] gateway_id id() const override { return gateway_id(0xabc); }
   [[nodiscard]] time_us now() const override { return 0; }
@@ -118,6 +121,14 @@ public:
     reload_timeout_us = timeout_us;
     if (!silent)
       answer(reloaded);
+  }
+
+  void list_plugins(node_id node, duration_us timeout_us,
+                    std::function<void(result<gateway::plugins_reports>)> answer) override {
+    plugins_node = std::move(node);
+    plugins_timeout_us = timeout_us;
+    if (!silent)
+      answer(plugins);
   }
 
   void subscribe(std::function<void(const core::command&)> listener) override {

@@ -50,6 +50,9 @@ inline std::vector<catalog_entry> catalog() {
   messages::query_answer reloaded{.number = 4, .snapshot = {}, .explanation = {}};
   filler(7).fill(reloaded.reloads);
   all.push_back({"query_answer_reloads", frame_kind::query_answer, control(reloaded)});
+  messages::query_answer listed{.number = 5, .snapshot = {}, .explanation = {}};
+  filler(11).fill(listed.plugins);
+  all.push_back({"query_answer_plugins", frame_kind::query_answer, control(listed)});
   all.push_back({"query_answer_unknown", frame_kind::query_answer,
                  control(messages::query_answer{.number = 9, .snapshot = {}, .explanation = {}})});
   detail::add_all<core::event>(all, "event_", frame_kind::event, event_names, control);

@@ -161,10 +161,15 @@ with_cluster('the operator view', {}, async (check, cluster) => {
   });
 
   await check('plugins are listed with what they found, and one can be checked', async () => {
-    const { plugins, broken } = JSON.parse(await ok(cluster, ['plugins', '-o', 'json']));
+    const { plugins } = JSON.parse(await ok(cluster, ['plugins', '-o', 'json']));
     const npu = plugins.find((one) => one.name === 'refnpu');
     assert.deepEqual(npu.devices, ['local/npu0', 'local/npu1']);
-    assert.deepEqual(broken, []);
+    const here = JSON.parse(await ok(cluster, ['plugins', '--local', '-o', 'json']));
+    assert.deepEqual(here.broken, []);
+    assert.deepEqual(
+      here.plugins.find((one) => one.name === 'refnpu').devices,
+      npu.devices,
+    );
     assert.match(await ok(cluster, ['plugins']), /cpu +.*local\/cpu0/);
     const good = await ok(cluster, ['plugin', 'check', npu.origin]);
     assert.match(good, /plugin\.json +pass/);
@@ -172,6 +177,8 @@ with_cluster('the operator view', {}, async (check, cluster) => {
     const folder = path.join(cluster.data, 'odd-plugin');
     fs.mkdirSync(folder);
     fs.writeFileSync(path.join(folder, 'plugin.json'), '{\n  "schema": 1,\n  "nmae": "x"\n}\n');
+    const above = await cluster.cli(['plugin', 'check', cluster.data]);
+    assert.ok(above.stderr.includes(`did you mean ${folder}`), above.stderr);
     const bad = await cluster.cli(['plugin', 'check', folder]);
     assert.equal(bad.code, exit.failed, bad.stderr);
     assert.match(bad.stderr, /odd-plugin\/plugin\.json:3.*nmae/);

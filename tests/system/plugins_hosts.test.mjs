@@ -39,6 +39,18 @@ with_hosts('plugins of other hosts', { nodes: [], gateways: [] }, async (check, 
     assert.equal(answer.status, 200, answer.text);
     assert.match(answer.headers.get('x-consort-device'), /^b\/pim/);
   });
+  await check('the cluster lists the plugins of its nodes and what they found', async () => {
+    const { code, stdout, stderr } = await hosts.gateway.cli(['plugins']);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^b +fakevendor +\S+ .*ready +b\/pim0,b\/pim1 /m);
+    assert.match(stdout, /^a +cpu +.*ready +a\/cpu0 /m);
+    assert.doesNotMatch(stdout, /^a +fakevendor/m);
+    assert.match(stdout, /^\d+ plugins are not on their hosts: --all/m);
+    const only = await hosts.gateway.cli(['plugins', '--node', 'b', '-o', 'json']);
+    const { nodes, plugins } = JSON.parse(only.stdout);
+    assert.deepEqual(nodes, [{ node: 'b', answered: true, left_out: 0 }]);
+    assert.ok(plugins.some((one) => one.name === 'nvidia' && !one.available && one.reason));
+  });
   await check('all nodes answer, and what did not change is left alone', async () => {
     const { code, nodes, stderr } = await reload();
     assert.equal(code, 0, stderr);
@@ -71,6 +83,7 @@ with_hosts('plugins of other hosts', { nodes: [], gateways: [] }, async (check, 
       assert.equal(code, 1);
       assert.equal(nodes.a.answered, false);
       assert.equal(nodes.b.answered, true);
+      assert.match((await hosts.gateway.cli(['plugins'])).stdout, /^a +- .*silent/m);
     } finally {
       hosts.node('a').resume();
     }

@@ -175,6 +175,9 @@ TEST(Pages, OpenapiHasEveryRoute) {
   EXPECT_EQ(chat["requestBody"]["content"]["application/json"]["schema"]["required"],
             json::array({"model", "messages"}));
   EXPECT_TRUE(document["paths"].contains("/v1/models/{id}"));
+  const auto& plugins = document["paths"]["/api/v1/plugins"]["get"];
+  EXPECT_EQ(plugins["parameters"][0]["name"], "node");
+  EXPECT_EQ(plugins["parameters"][0]["in"], "query");
 }
 
 TEST(Pages, FrontPageNeedsNothingFromElsewhere) {

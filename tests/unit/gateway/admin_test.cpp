@@ -100,9 +100,11 @@ TEST_F(Admin, NodesHeldOffByTheLinkGuardAreListed) {
 TEST_F(Admin, SilentSchedulerIs503WithinTheTimeout) {
   port_.silent = true;
   config_.limits.port_timeout = 20 * ms;
+  config_.limits.plugins_time = 20 * ms;
   start();
   http_client client(http_port());
-  for (const auto* path : {"/v1/models", "/api/v1/cluster", "/readyz", "/api/v1/nodes"})
+  for (const auto* path :
+       {"/v1/models", "/api/v1/cluster", "/readyz", "/api/v1/nodes", "/api/v1/plugins"})
     EXPECT_EQ(client.get(path).status, 503) << path;
   EXPECT_EQ(client.post("/api/v1/drain", R"({"target":"local"})").status, 503);
   EXPECT_EQ(client.get("/metrics").status, 200) << "what the gateway knows is still shown";
@@ -259,6 +261,40 @@ TEST_F(Admin, AReloadTellsWhatCameOfItOnEachNode) {
   EXPECT_EQ(port_.reload_timeout_us, 2'000'000);
   for (const auto* bad : {R"({"timeout":"soon"})", R"({"timeout":"11m"})", R"({"nodes":"c"})"})
     EXPECT_EQ(ask(bad).status, 400) << bad;
+}
+
+TEST_F(Admin, PluginsAreThoseOfEveryNodeThatAnswers) {
+  messages::plugins_report good, silent;
+  good.node = node_id("a");
+  good.answered = true;
+  good.left_out = 2;
+  good.plugins = {{"far", "1.2", "Far", 60, "/p/far", true, "", {"a/npu0"}},
+                  {"near", "1", "Near", 50, "built-in", false, "no device found", {}}};
+  good.claims = {{"U-1", "a/npu0", "far", {"near"}, "priority 60 over 50 (near)"}};
+  silent.node = node_id("b");
+  port_.plugins = gateway::plugins_reports{good, silent};
+  start();
+  http_client client(http_port());
+  const auto seen = nlohmann::json::parse(client.get("/api/v1/plugins").body);
+  EXPECT_TRUE(port_.plugins_node.empty());
+  EXPECT_EQ(port_.plugins_timeout_us, gateway::limits::plugins_time_us);
+  ASSERT_EQ(seen["nodes"].size(), 2U);
+  EXPECT_EQ(seen["nodes"][0]["left_out"], 2);
+  EXPECT_EQ(seen["nodes"][1]["answered"], false);
+  ASSERT_EQ(seen["plugins"].size(), 2U);
+  EXPECT_EQ(seen["plugins"][0]["node"], "a");
+  EXPECT_EQ(seen["plugins"][0]["devices"][0], "a/npu0");
+  EXPECT_EQ(seen["plugins"][1]["reason"], "no device found");
+  EXPECT_EQ(seen["claims"][0]["losers"][0], "near");
+  EXPECT_EQ(client.get("/api/v1/plugins?node=a%2Db").status, 200);
+  EXPECT_EQ(port_.plugins_node, node_id("a-b"));
+  const auto longest = std::string(gateway::limits::node_name_bytes_max, 'n');
+  EXPECT_EQ(client.get("/api/v1/plugins?node=" + longest).status, 200);
+  for (const auto& bad : {std::string("node="), "node=n" + longest, std::string("nodes=a"),
+                          std::string("node=a&node=b"), std::string("node=%zz")})
+    EXPECT_EQ(client.get("/api/v1/plugins?" + bad).status, 400) << bad;
+  port_.plugins = error{recovery::refuse, "unknown_node", "no node `c` has a link just now"};
+  EXPECT_EQ(client.get("/api/v1/plugins?node=c").status, 404);
 }
 
 TEST_F(Admin, PlanIsAListOfSteps) {

@@ -233,6 +233,37 @@ TEST(WireLimits, BoundTheNodesOfAReload) {
   EXPECT_FALSE(messages::encode(samples::sample_envelope(), answer).ok());
 }
 
+TEST(WireLimits, BoundTheRowsOfAListOfPlugins) {
+  const auto fits = [](const messages::plugins_report& report) {
+    messages::query_answer answer;
+    answer.plugins = {report};
+    return messages::encode(samples::sample_envelope(), answer).ok();
+  };
+  messages::plugins_report full;
+  full.node.value = "n";
+  full.plugins.resize(limits::plugins_max);
+  full.claims.resize(limits::claims_max);
+  full.plugins[0].devices.assign(limits::words_max, "n/cpu0");
+  full.plugins[0].reason = letters(limits::text_bytes_max + 1); // For people: cut, not refused.
+  EXPECT_TRUE(fits(full));
+  auto more = full;
+  more.plugins.emplace_back();
+  EXPECT_FALSE(fits(more));
+  more = full;
+  more.claims.emplace_back();
+  EXPECT_FALSE(fits(more));
+  more = full;
+  more.plugins[0].devices.emplace_back("n/cpu1");
+  EXPECT_FALSE(fits(more));
+  messages::query_answer nodes;
+  nodes.plugins.resize(limits::nodes_max);
+  for (auto& one : nodes.plugins)
+    one.node.value = letters(limits::name_bytes_max);
+  EXPECT_TRUE(messages::encode(samples::sample_envelope(), nodes).ok());
+  nodes.plugins.push_back(nodes.plugins.front());
+  EXPECT_FALSE(messages::encode(samples::sample_envelope(), nodes).ok());
+}
+
 TEST(WireLimits, BoundBodyFrames) {
   messages::host_submit submit;
   submit.body.json = letters(limits::json_bytes_max);

@@ -180,7 +180,10 @@ TEST(Malformed, BothAnswersAtOnceAreAnError) {
   expect_refused(messages::decode_query_answer(bytes_of(message)), "has both");
   answer.disownExplanation();
   answer.initReloads(1);
-  expect_refused(messages::decode_query_answer(bytes_of(message)), "reloads beside one");
+  expect_refused(messages::decode_query_answer(bytes_of(message)), "beside one");
+  answer.disownSnapshot();
+  answer.initPlugins(1);
+  expect_refused(messages::decode_query_answer(bytes_of(message)), "beside one");
 }
 
 // A few bytes that announce a hundred thousand empty rows cost one row.

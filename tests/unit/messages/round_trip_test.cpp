@@ -94,6 +94,9 @@ TEST(RoundTrip, KeepsEveryFieldOfControlMessages) {
   fill.fill(reloaded.gateway);
   fill.fill(reloaded.reloads);
   expect_round_trip(reloaded, messages::decode_query_answer, "reloads");
+  messages::query_answer listed;
+  fill.fill(listed.plugins);
+  expect_round_trip(listed, messages::decode_query_answer, "plugins");
 }
 
 TEST(RoundTrip, KeepsEveryFieldOfAttemptsAndHostMessages) {

@@ -311,8 +311,24 @@ TEST(PluginJson, KnowsEveryKeyOfItsSchema) {
 
 TEST(PluginJson, AMissingFileIsAnErrorValue) {
   const temp_folder folder;
-  EXPECT_NE(load_plugin_json(folder.path()).failure().message.find("cannot be read"),
-            std::string::npos);
+  const auto said
+      = [&](const std::string& where) { return load_plugin_json(where).failure().message; };
+  EXPECT_EQ(said(folder / "none"), folder / "none/plugin.json: cannot be read");
+  EXPECT_EQ(said(folder.path()), folder.path() + ": holds no plugin.json");
+  folder.write("notes/README", "");
+  EXPECT_EQ(said(folder.path()), folder.path() + ": holds no plugin.json");
+}
+
+TEST(PluginJson, TheFolderOfFoldersNamesThoseInIt) {
+  const temp_folder folder;
+  const auto said = [&] { return load_plugin_json(folder.path()).failure().message; };
+  const auto none = folder.path() + ": holds no plugin.json; did you mean ";
+  folder.write("far/plugin.json", "{}");
+  EXPECT_EQ(said(), none + (folder / "far?"));
+  for (const auto* name : {"d", "c", "b"})
+    folder.write(std::string(name) + "/plugin.json", "{}");
+  EXPECT_EQ(said(),
+            none + (folder / "b, ") + (folder / "c, ") + (folder / "d") + " or another of its 4?");
 }
 
 TEST(Placeholders, ReplaceInsideOneArgumentOnly) {
