@@ -84,8 +84,6 @@ public:
   [[nodiscard]] const std::string& failure() const { return failure_; }
   [[nodiscard]] std::uint64_t digest() const { return core_->digest(); }
   [[nodiscard]] std::uint64_t ended() const { return ended_; }
-  /// Tickets that plans got.
-  [[nodiscard]] std::uint64_t plans() const { return plans_; }
   [[nodiscard]] const core& tested() const { return *core_; }
   [[nodiscard]] time_us now() const { return now_; }
 
@@ -360,7 +358,6 @@ private:
           || leases_[known->spec.node] <= now_ || !known->spec.stages.empty())
         broken("a ticket was granted to a plan whose stage cannot work: " + member.value);
     }
-    ++plans_;
   }
   void check_labels(const ticket& granted) {
     const auto& labels = metas_[granted.attempt.request].labels;
@@ -699,7 +696,7 @@ private:
   core_config config_;
   std::unique_ptr<core> core_;
   time_us now_ = 1;
-  std::uint64_t steps_ = 0, sequence_ = 0, next_life_ = 0, ended_ = 0, plans_ = 0;
+  std::uint64_t steps_ = 0, sequence_ = 0, next_life_ = 0, ended_ = 0;
   std::map<std::string, std::uint64_t> lives_;
   std::map<request_id, std::uint32_t> live_; ///< Attempts so far.
   std::map<request_id, request_meta> metas_; ///< Of live ones, like tickets_.
