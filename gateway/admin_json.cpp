@@ -126,6 +126,15 @@ json to_json(const speed_spec& spec) {
           {"cost_micros_per_hour", spec.cost_micros_per_hour}};
 }
 
+json stages_json(const stage_plan& plan) {
+  if (plan.empty())
+    return nullptr;
+  return {{"prefill", plan.prefill.value},
+          {"decode", plan.decode.value},
+          {"transfer_bytes_per_s", plan.transfer_bytes_per_s},
+          {"transfer_us", plan.transfer_us}};
+}
+
 json to_json(const device_spec& spec) {
   return {{"id", spec.id.value},
           {"node", spec.node.value},
@@ -142,7 +151,8 @@ json to_json(const device_spec& spec) {
           {"capability", to_json(spec.capability)},
           {"spec", to_json(spec.spec)},
           {"tags", strings(spec.tags)},
-          {"attributes", spec.attributes}};
+          {"attributes", spec.attributes},
+          {"stages", stages_json(spec.stages)}};
 }
 
 json to_json(const engine_counters& engine) {

@@ -221,6 +221,13 @@ void write(wire::DeviceSpec::Builder to, const device_spec& from, outgoing& out)
   write_words(out, from.tags, "device_spec.tags", [&](unsigned size) { return to.initTags(size); });
   write_attributes(out, from.attributes, "device_spec.attributes",
                    [&](unsigned size) { return to.initAttributes(size); });
+  if (from.stages.empty())
+    return;
+  auto stages = to.initStages();
+  stages.setPrefill(out.name(from.stages.prefill.value, "device_spec.stages.prefill"));
+  stages.setDecode(out.name(from.stages.decode.value, "device_spec.stages.decode"));
+  stages.setTransferBytesPerS(from.stages.transfer_bytes_per_s);
+  stages.setTransferUs(out.duration(from.stages.transfer_us, "device_spec.stages.transfer_us"));
 }
 
 void read(wire::DeviceSpec::Reader from, device_spec& to, incoming& in) {
@@ -242,6 +249,13 @@ void read(wire::DeviceSpec::Reader from, device_spec& to, incoming& in) {
   read(from.getSpec(), to.spec, in);
   read_words(from.getTags(), to.tags, "device_spec.tags", in);
   read_map(from.getAttributes(), to.attributes, "device_spec.attributes", in);
+  if (!from.hasStages())
+    return;
+  const auto stages = from.getStages();
+  to.stages.prefill.value = in.name(stages.getPrefill(), "device_spec.stages.prefill");
+  to.stages.decode.value = in.name(stages.getDecode(), "device_spec.stages.decode");
+  to.stages.transfer_bytes_per_s = stages.getTransferBytesPerS();
+  to.stages.transfer_us = in.duration(stages.getTransferUs(), "device_spec.stages.transfer_us");
 }
 
 void write(wire::DeviceReading::Builder to, const device_reading& from, outgoing& out) {

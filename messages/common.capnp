@@ -138,6 +138,14 @@ struct DeviceCapability {
 
 enum DeviceHealth { healthy @0; degraded @1; unhealthy @2; }
 
+struct StagePlan {
+  # Two devices that work on one request one after the other.
+  prefill @0 :Text;             # Device id.
+  decode @1 :Text;              # Device id.
+  transferBytesPerS @2 :UInt64;  # Of the KV cache between them; 0 = takes no time.
+  transferUs @3 :Int64;         # On top, each time, microseconds.
+}
+
 struct DeviceSpec {
   # A physical device, or a partition of one.
   id @0 :Text;                     # `<node>/<type><n>`.
@@ -156,6 +164,7 @@ struct DeviceSpec {
   spec @13 :SpeedSpec;
   tags @14 :List(Text);
   attributes @15 :List(Attribute);  # For people: cores, NUMA, caches, SIMD ...
+  stages @16 :StagePlan;           # Who does its work; absent = it is a device by itself.
 }
 
 struct DeviceReading {

@@ -364,6 +364,9 @@ void inventory::resolve(std::vector<found_device> found, tables& into) {
     else
       spec.parent = {}; // A part of nothing that is here is a device of its own.
     spec.id = id_for(spec);
+    for (auto* member : {&spec.stages.prefill, &spec.stages.decode})
+      if (!member->empty() && member->value.find('/') == std::string::npos)
+        *member = device_id(node_.value + "/" + member->value); // A device of this node.
     into.owners[spec.id] = one.by;
     one.by->status.devices.push_back(spec.id);
     std::find_if(into.claims.begin(), into.claims.end(),

@@ -227,9 +227,13 @@ result<std::vector<device_spec>> json_plugin::probe() {
   if (!rows)
     return error{rows.failure().action, rows.failure().code,
                  document_.metadata.name + ": probe: " + rows.failure().message};
+  const auto plan = stages();
+  if (!plan)
+    return plan.failure();
   std::vector<device_spec> devices;
   for (const auto& row : *rows) {
     auto device = describe(row.fields, row.attributes);
+    device.stages = *plan;
     const auto memory = figure_of(row, "memory_bytes");
     device.memory_bytes = static_cast<std::uint64_t>(std::max<std::int64_t>(memory.value_or(0), 0));
     // Servers are told their device by its place, as vendors' variables want it.
@@ -240,6 +244,29 @@ result<std::vector<device_spec>> json_plugin::probe() {
   readings_.devices(devices);
   add_partitions(devices);
   return devices;
+}
+
+/// As its variables name them; nothing where neither does.
+result<stage_plan> json_plugin::stages() const {
+  stage_plan made;
+  if (!document_.stages)
+    return made;
+  const auto named = [](const std::string& variable) {
+    const char* value = std::getenv(variable.c_str());
+    return device_id(value == nullptr ? "" : value);
+  };
+  const auto& rule = *document_.stages;
+  made.prefill = named(rule.prefill_env);
+  made.decode = named(rule.decode_env);
+  if (made.prefill.empty() != made.decode.empty())
+    return error{recovery::refuse, "stages",
+                 document_.metadata.name + ": $" + rule.prefill_env + " and $" + rule.decode_env
+                     + " name a device each, or neither does"};
+  if (!made.empty()) {
+    made.transfer_bytes_per_s = rule.transfer_bytes_per_s;
+    made.transfer_us = rule.transfer_us;
+  }
+  return made;
 }
 
 device_spec json_plugin::describe(const std::map<std::string, std::string>& fields,

@@ -149,6 +149,13 @@ struct model_sheet {
   std::map<std::string, std::string> attributes; ///< Bandwidth, tflops.
 };
 
+/// `stages`: variables of the agent's environment that name the devices which do its devices' work.
+struct stages_rule {
+  std::string prefill_env, decode_env;
+  std::uint64_t transfer_bytes_per_s = 0; ///< Of the KV cache; 0 = takes no time.
+  duration_us transfer_us = 0;            ///< On top, each time.
+};
+
 struct plugin_document {
   plugin_metadata metadata;
   bool simulated = false;
@@ -167,6 +174,7 @@ struct plugin_document {
   /// An engine: names of the plugins whose devices it runs models on, and what its server is told
   /// in the environment there. Empty for a plugin with devices of its own.
   std::map<std::string, std::map<std::string, std::string>> runs_on;
+  std::optional<stages_rule> stages; ///< Of a hybrid's devices.
 };
 
 } // namespace consort::node

@@ -236,6 +236,24 @@ void read_telemetry(json_file& file, json_section& root, plugin_document& docume
   section.finish();
 }
 
+void read_stages(json_file& file, json_section& root, plugin_document& document) {
+  const auto* object = root.find("stages");
+  if (object == nullptr)
+    return;
+  if (document.metadata.type != resource_type::hybrid)
+    root.fail("stages", "only with type hybrid");
+  json_section section(file, root.at("stages"), *object);
+  section.require("prefill_env", "the variable that names the device which prefills");
+  section.require("decode_env", "the variable that names the device which decodes");
+  stages_rule rule;
+  rule.prefill_env = section.text("prefill_env");
+  rule.decode_env = section.text("decode_env");
+  rule.transfer_bytes_per_s = section.size("transfer_per_s", 0);
+  rule.transfer_us = section.duration("transfer", 0, core::limits::transfer_us_max);
+  section.finish();
+  document.stages = std::move(rule);
+}
+
 void read_hosts(json_file& file, json_section& root, plugin_document& document) {
   const bool engine = document.metadata.engine;
   for (const auto* name : {"probe", "telemetry", "partitions", "tags"})
@@ -267,6 +285,7 @@ plugin_document read_document(json_file& file) {
   if (const auto* object = root.find("available"))
     document.available = read_availability(file, root.at("available"), *object);
   read_hosts(file, root, document);
+  read_stages(file, root, document);
   if (const auto* object = root.find("probe")) {
     json_section section(file, root.at("probe"), *object);
     document.probe = read_query(file, section, false);

@@ -112,8 +112,7 @@ result<index> selector_of(core_state& s, const request_meta& meta) {
   row.labels = labels;
   row.everything = row.parsed.everything() && labels.empty();
   for (index device = 0; device < s.devices.end(); ++device)
-    row.matches.push_back(!s.devices[device].withdrawn && row.admits(s.devices[device].spec) ? 1
-                                                                                             : 0);
+    row.matches.push_back(admits_device(s, row, device) ? 1 : 0);
   s.selector_texts.emplace(std::move(key), at);
   return at;
 }

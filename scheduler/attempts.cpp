@@ -208,7 +208,9 @@ void learn_from(pass& p, const request_row& r, const attempt_measurement& measur
     pair.first_error.saw(r.first_predicted_ns / 1000, measured.first_token_us);
   auto& pool = model.pools.at(pair.kind);
   const auto queue_ns = r.queue_seen_ns >= 0 ? r.queue_seen_ns : r.queue_predicted_ns;
-  const attempt_context context{r.meta.choices, queue_ns, r.saved, mean_batch16(r, at, p.now),
+  const auto& writes
+      = model.endpoints.at(model.endpoints.writes_at(s.instances[r.instance].places[r.rank]));
+  const attempt_context context{r.meta.choices, queue_ns, r.saved, mean_batch16(r, writes, p.now),
                                 r.batch_begin};
   if (learn(pool, pair.pace, measured, context)) {
     derive(pool, pair.pace, pair.speed);
@@ -227,8 +229,8 @@ void occupy(core_state& s, index slot, index place, std::uint32_t saved) {
   auto& model = s.models[r.model];
   auto& at = model.endpoints.at(place);
   const auto& hot = model.endpoints.pace(place);
-  r.load_begin = at.load_until(s.now);
-  r.batch_begin = hot.batch;
+  r.load_begin = model.endpoints.at(model.endpoints.writes_at(place)).load_until(s.now);
+  r.batch_begin = model.endpoints.pace(model.endpoints.reads_at(place)).batch;
   r.saved = std::min(saved, r.size.prompt_tokens);
   r.held = reservation_for(s, r, hot.itl_ns);
   r.held.prefill_ns = hot.first_ns + std::int64_t{r.size.prompt_tokens - r.saved} * hot.prefill_ns;
@@ -257,6 +259,8 @@ void occupy(core_state& s, index slot, index place, std::uint32_t saved) {
   r.slow_since = 0;
   r.quiet_until = 0;
   r.last_device = at.device;
+  if (at.plan)
+    hold_stages(s, slot);
 }
 
 /// Its endpoint's cache will hold the prompt, and forget for it what was used longest ago.
@@ -391,6 +395,7 @@ void let_go(pass& p, index slot) {
   one.attempts[r.listed] = moved;
   s.requests[moved].listed = r.listed;
   one.attempts.pop_back();
+  leave_stages(p, slot);
   ++model.releases;
   if (!model.queue.empty())
     mark_dirty(s, r.model);
@@ -583,9 +588,10 @@ void confirm_attempt(pass& p, index slot, std::uint32_t tokens) {
   auto& model = s.models[r.model];
   const auto place = s.instances[r.instance].places[r.rank];
   if (r.tokens == 0) {
-    see_first_token(s, slot, model.endpoints.at(place));
+    see_first_token(s, slot, model.endpoints.at(model.endpoints.reads_at(place)));
     const bool ramps = model.endpoints.at(place).ramp != 0;
     model.endpoints.first_token(place, r.held, p.now);
+    prefill_is_over(p, slot);
     if (ramps && !model.queue.empty()) {
       ++model.releases;
       mark_dirty(s, r.model);

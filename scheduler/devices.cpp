@@ -29,8 +29,7 @@ void match_selectors(core_state& s, index device) {
       continue;
     auto& row = s.selectors[at];
     row.matches.resize(s.devices.end(), 0);
-    const auto& one = s.devices[device];
-    row.matches[device] = !one.withdrawn && row.admits(one.spec) ? 1 : 0;
+    row.matches[device] = admits_device(s, row, device) ? 1 : 0;
   }
 }
 
@@ -145,7 +144,11 @@ void on(pass& p, const device_advertised& e) {
   device.foreign_bytes = device.foreign_seen = 0;
   if (respecified && !fresh)
     reseed(p.s, at);
+  note_plan(p.s, at);
   match_selectors(p.s, at);
+  for (const auto plan : p.s.plans)
+    if (is_stage_of(p.s, at, plan))
+      match_selectors(p.s, plan);
   refresh_device(p.s, at);
   changed_statically(p.s);
   judge_found(p);

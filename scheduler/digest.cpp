@@ -189,6 +189,11 @@ void add_requests(const core_state& s, hasher& into) {
     into.number(r.sought.value);
     into.number(r.held.kv_tokens);
     into.number(r.held.work_ns);
+    for (const auto& hold : r.stages) {
+      into.number(hold.instance);
+      into.number(hold.held.kv_tokens);
+      into.number(hold.held.work_ns);
+    }
     for (const auto device : r.excluded)
       into.number(device);
   }

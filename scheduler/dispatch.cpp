@@ -94,14 +94,13 @@ bool would_queue(const model_state& model, const request_row& r, index start) {
   if (start == none)
     return true;
   const auto& at = model.endpoints.at(start);
-  return at.seq_used + at.seq_foreign >= at.seq_max;
+  return at.seq_used + at.foreign() >= at.seq_max;
 }
 
 } // namespace
 
 bool may_serve(const core_state& s, const request_row& r, index device) {
-  return s.selectors[r.selector].matches[device] != 0
-         && !(r.stays && s.devices[device].spec.type == resource_type::remote)
+  return s.selectors[r.selector].matches[device] != 0 && !(r.stays && is_remote(s, device))
          && std::find(r.excluded.begin(), r.excluded.end(), device) == r.excluded.end()
          && (r.meta.kind != request_kind::embedding
              || s.devices[device].spec.capability.runtime.embeddings);
@@ -216,15 +215,12 @@ std::int64_t finish_of(const prospect& one, const work_size& size, time_us now) 
 }
 
 endpoint_figures figures_of(const core_state& s, index device, const prospect& one, time_us now) {
-  const auto& spec = s.devices[device].spec;
   endpoint_figures made;
   made.setup_ns = std::min(setup_left(one, now), term_us_max) * 1000;
   made.prefill_ns = one.prefill_ns;
   made.itl_ns = made.shared_ns = one.decode_ns;
   made.read_ns = one.prefill_ns;
-  made.active_mw = static_cast<std::uint32_t>(active_power_mw(spec));
-  made.price_micros = static_cast<std::uint32_t>(
-      std::min(spec.spec.cost_micros_per_hour, limits::price_micros_max));
+  add_rates(s, device, made);
   return made;
 }
 

@@ -88,6 +88,7 @@ index endpoint_table::add(const endpoint& one) {
 
 void endpoint_table::remove(index place) {
   assert(used(place) && all_[place].seq_used == 0 && all_[place].kv_used == 0);
+  std::erase_if(plans_, [&](const plan_row& one) { return one.place == place; });
   all_[place] = endpoint{};
   figures_[place] = endpoint_figures{};
   figures_[place].queue_ns = term_ns_max;
@@ -211,6 +212,107 @@ bool endpoint_table::refresh_idle(index place, const speed_estimate& speed) {
 void endpoint_table::refresh(index place, const speed_estimate& speed) {
   derive(place, speed);
   lift(place);
+  if (!plans_.empty())
+    refresh_plans_of(place);
+}
+
+void endpoint_table::refresh_plans_of(index member) {
+  for (const auto& one : plans_) {
+    const auto& plan = all_[one.place];
+    if (plan.reads_at != member && plan.writes_at != member)
+      continue;
+    derive(one.place, one.speed);
+    lift(one.place);
+  }
+}
+
+void endpoint_table::remember_plan(index place, const speed_estimate& speed) {
+  const auto known = std::find_if(plans_.begin(), plans_.end(),
+                                  [&](const plan_row& one) { return one.place == place; });
+  if (known == plans_.end())
+    plans_.push_back({place, speed});
+  else
+    known->speed = speed;
+}
+
+namespace {
+
+/// So that nothing below overflows: slower than that is nothing.
+constexpr std::int64_t transfer_token_ns_max = 1'000'000'000;
+constexpr std::int64_t transfer_ns_max = 4'000'000'000;
+
+std::uint32_t sent_ns(std::uint64_t bytes, std::uint64_t bytes_per_s) {
+  constexpr std::uint64_t second_ns = 1'000'000'000;
+  return bytes_per_s == 0 ? 0
+                          : static_cast<std::uint32_t>(std::min<std::uint64_t>(
+                              bytes * second_ns / bytes_per_s, transfer_token_ns_max));
+}
+
+std::uint32_t joined(std::int64_t one, std::int64_t other, std::int64_t most) {
+  return static_cast<std::uint32_t>(std::clamp<std::int64_t>(one + other, 0, most));
+}
+
+} // namespace
+
+/// A plan waits for whichever stage is waited for longest, and has the room of the tightest. How
+/// fast it is, it has learned itself, transfer included; until then it is as fast as its stages
+/// are, and the transfer is as its configuration says.
+void endpoint_table::join_stages(index place, const speed_estimate& speed) {
+  const auto& one = all_[place];
+  const auto& reads = figures_[one.reads_at];
+  const auto& writes = figures_[one.writes_at];
+  auto& figures = figures_[place];
+  auto& room = rooms_[place];
+  figures.full_ns = std::max({figures.full_ns, reads.full_ns, writes.full_ns});
+  figures.queue_ns = std::max({figures.queue_ns, reads.queue_ns, writes.queue_ns});
+  figures.ready_ns = figures.queue_ns > 0 ? 0 : reads.ready_ns;
+  figures.behind_ns = figures.queue_ns > 0 ? 0 : reads.behind_ns;
+  figures.batch = writes.batch;
+  figures.running = writes.running;
+  figures.staged = true;
+  figures.read_mw = one.read_mw;
+  figures.read_price_micros = one.read_price_micros;
+  room.slots = rooms_[one.writes_at].slots;
+  if (speed.samples >= limits::explore_samples) {
+    figures.first_ns = speed.first_ns_at(reads.batch);
+    figures.prefill_ns = speed.prefill_ns_at(reads.batch);
+    figures.itl_ns = speed.itl_ns(writes.batch);
+    figures.shared_ns = shared_token_ns(speed, load_, room.slots);
+    figures.step_ns
+        = writes.batch == 1
+              ? 0
+              : figures.itl_ns - std::min(speed.itl_ns(writes.batch - 1), figures.itl_ns);
+  } else {
+    const auto token_ns = sent_ns(one.kv_bytes_per_token, one.transfer_bytes_per_s);
+    figures.first_ns = joined(reads.first_ns, one.transfer_us * 1000, transfer_ns_max);
+    figures.prefill_ns = joined(reads.prefill_ns, token_ns, transfer_token_ns_max);
+    figures.itl_ns = writes.itl_ns;
+    figures.step_ns = writes.step_ns;
+    figures.shared_ns = writes.shared_ns;
+  }
+  // Of reading itself, without the way of what was read.
+  figures.read_ns = reads.read_ns;
+  const auto& first = rooms_[one.reads_at];
+  const auto& last = rooms_[one.writes_at];
+  room.seq_free = std::min({room.seq_free, first.seq_free, last.seq_free});
+  room.kv_free = std::min({room.kv_free, first.kv_free, last.kv_free});
+  room.kv_all = std::min({room.kv_all, first.kv_all, last.kv_all});
+}
+
+std::pair<std::uint32_t, std::uint32_t> endpoint_table::transfer_ns(index place) const {
+  if (!all_[place].whole())
+    return {0, 0};
+  const auto& whole = figures_[place];
+  const auto& reads = figures_[all_[place].reads_at];
+  return {whole.first_ns - std::min(whole.first_ns, reads.first_ns),
+          whole.prefill_ns - std::min(whole.prefill_ns, reads.prefill_ns)};
+}
+
+bool endpoint_table::runs_now(index place, std::uint32_t sequences) const {
+  const auto fits = [&](index at) {
+    return all_[at].seq_used + all_[at].foreign() + sequences <= all_[at].seq_max;
+  };
+  return fits(place) && fits(reads_at(place)) && fits(writes_at(place));
 }
 
 /// All that follows from an endpoint and its speed, but the floors.
@@ -218,7 +320,7 @@ void endpoint_table::derive(index place, const speed_estimate& speed) {
   const auto& one = all_[place];
   auto& figures = figures_[place];
   auto& room = rooms_[place];
-  const auto used = one.seq_used + one.seq_foreign;
+  const auto used = one.seq_used + one.foreign();
   const bool full = used >= one.seq_max;
   room.slots = one.slots();
   figures.full_ns = queue_term(one.seq_used > 0, one.work_ns, room.slots);
@@ -259,6 +361,12 @@ void endpoint_table::derive(index place, const speed_estimate& speed) {
                             : static_cast<std::int32_t>(std::max<std::int64_t>(left, 0));
   room.device = one.device;
   room.samples = speed.samples;
+  if (one.plan) {
+    remember_plan(place, speed);
+    figures.staged = false;
+    if (one.whole())
+      join_stages(place, speed);
+  }
   write(place);
   if (refresh_idle(place, speed))
     for (auto& view : views_)
@@ -273,7 +381,7 @@ std::uint32_t endpoint::slots() const {
 }
 
 std::int64_t endpoint::load_until(time_us now) const {
-  return load_us + std::int64_t{std::min(seq_used + seq_foreign, seq_max)} * (now - load_at);
+  return load_us + std::int64_t{std::min(seq_used + foreign(), seq_max)} * (now - load_at);
 }
 
 void endpoint_table::reserve(index place, const reservation& held, time_us now) {

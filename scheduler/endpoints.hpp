@@ -9,6 +9,7 @@
 
 #include "scheduler/score_view.hpp"
 
+#include <algorithm>
 #include <deque>
 #include <optional>
 #include <vector>
@@ -37,7 +38,7 @@ struct endpoint {
   std::uint32_t kind = 0; ///< Of the device model, 0 to 31; several may share one.
   std::uint32_t seq_max = 1;
   std::uint32_t seq_used = 0;
-  std::uint32_t seq_foreign = 0; ///< Load that is not ours.
+  std::uint32_t seq_foreign = 0; ///< Load that is not ours, as its engine counts: see foreign().
   std::uint32_t batch_used = 0;  ///< Of seq_used, by batch work.
   std::uint64_t kv_max = 0;      ///< Tokens; 0 = unknown.
   std::uint64_t kv_used = 0;
@@ -59,6 +60,21 @@ struct endpoint {
   time_us load_at = 0;
   duration_us worst_gap_us = 0; ///< Between two reports of one attempt, lately.
   time_us worst_gap_at = 0;
+  std::uint32_t seq_staged = 0; ///< Of seq_used, by attempts of plans that this is a stage of.
+  // Of a plan, places of the same model: where its prompts are read and its answers are written.
+  bool plan = false;
+  index reads_at = none, writes_at = none; ///< Both set while the plan is whole.
+  std::uint64_t transfer_bytes_per_s = 0;  ///< See stage_plan.
+  duration_us transfer_us = 0;
+  std::uint32_t kv_bytes_per_token = 0; ///< Of the model's cache, which is what is sent.
+  std::uint32_t read_mw = 0, read_price_micros = 0; ///< See endpoint_figures.
+
+  [[nodiscard]] bool whole() const { return reads_at != none && writes_at != none; }
+  /// Load that is not ours. An engine that is a stage counts what it does for plans as others', and
+  /// what it does for itself is others' to the plan.
+  [[nodiscard]] std::uint32_t foreign() const {
+    return plan && whole() ? 0 : seq_foreign - std::min(seq_foreign, seq_staged);
+  }
 
   /// Its engine tells nothing of its window, so it is found: one more after as many good ends in a
   /// full window as it has places, half of it when the engine is full or slow.
@@ -125,6 +141,19 @@ public:
   least_wait_ns(std::int64_t now_ns, const std::vector<std::uint8_t>& matches) const;
   /// Of the instance at a place, without touching its row.
   [[nodiscard]] instance_id id_at(index place) const { return ids_[place]; }
+  /// Where the prompts and answers of who is sent to a place are worked on: there, or at a plan's
+  /// stages.
+  [[nodiscard]] index reads_at(index place) const {
+    return all_[place].reads_at == none ? place : all_[place].reads_at;
+  }
+  [[nodiscard]] index writes_at(index place) const {
+    return all_[place].writes_at == none ? place : all_[place].writes_at;
+  }
+  /// Whether so many more sequences would all run there now, at every stage.
+  [[nodiscard]] bool runs_now(index place, std::uint32_t sequences) const;
+  /// Of a plan, what is added to the predicted first token by sending the KV cache: each time, and
+  /// for each prompt token.
+  [[nodiscard]] std::pair<std::uint32_t, std::uint32_t> transfer_ns(index place) const;
   /// The scores by `how`, which has this number in the core's list; made on first use, and put in
   /// order when it is time for it.
   const score_view& scores_by(index number, const profile& how);
@@ -136,7 +165,8 @@ public:
   /// Returns: whether the load has changed so much that endpoints are to be refreshed for it, and
   /// some profile in use reads of it.
   bool expect(const model_load& coming);
-  /// Recomputes what decisions read, from the endpoint and its learned speed.
+  /// Recomputes what decisions read, from the endpoint and its learned speed, and likewise for the
+  /// plans that it is a stage of.
   void refresh(index place, const speed_estimate& speed);
   /// As refresh of every place in use; the floors are made once. Requires: `speed_of(pair)` is the
   /// learned speed.
@@ -145,6 +175,8 @@ public:
     for (index place = 0; place < all_.size(); ++place)
       if (used(place))
         derive(place, speed_of(all_[place].pair));
+    for (const auto& one : plans_) // What they are made of is there now.
+      derive(one.place, one.speed);
     remake_floors();
   }
 
@@ -161,6 +193,12 @@ private:
     endpoint_figures figures;
   };
 
+  /// A plan's place, and its own learned speed as of its last refresh.
+  struct plan_row {
+    index place = none;
+    speed_estimate speed;
+  };
+
   struct least_wait {
     std::int64_t now_ns = 0;
     const std::vector<std::uint8_t>& matches;
@@ -169,6 +207,9 @@ private:
   void find_least(index level, index node, least_wait& looking) const;
   bool refresh_idle(index place, const speed_estimate& speed);
   void derive(index place, const speed_estimate& speed);
+  void join_stages(index place, const speed_estimate& speed);
+  void remember_plan(index place, const speed_estimate& speed);
+  void refresh_plans_of(index member);
   void write(index place);
   void lift(index place);
   void remake_floors();
@@ -176,6 +217,7 @@ private:
   model_load load_;
   std::uint32_t loads_ = 1; ///< Counts changes of it.
   std::vector<endpoint> all_;
+  std::vector<plan_row> plans_; ///< Few; in the order in which they came.
   std::vector<index> free_;
   std::vector<endpoint_figures> figures_;
   std::vector<idle_figures> idle_;

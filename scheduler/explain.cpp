@@ -136,12 +136,13 @@ candidate_record scored(const core_state& s, const request_row& r,
   one.batch = small_count(hot.batch);
   one.running = small_count(hot.running);
   one.exact = r.emitted == 0 || resumes_exactly(s, r, endpoints.at(best.place));
+  if (endpoints.at(best.place).plan)
+    std::tie(one.amount, one.limit) = endpoints.transfer_ns(best.place);
   return one;
 }
 
 /// As they were; power and price as they are.
 endpoint_figures figures_of(const core_state& s, const candidate_record& one) {
-  const auto& spec = s.devices[one.device].spec;
   endpoint_figures made;
   (one.instance ? made.queue_ns : made.setup_ns) = std::int64_t{one.wait_us} * 1000;
   made.again_ns = std::int64_t{one.again_us} * 1000;
@@ -154,9 +155,7 @@ endpoint_figures figures_of(const core_state& s, const candidate_record& one) {
   made.shared_ns = one.shared_ns;
   made.batch = one.batch;
   made.running = one.running;
-  made.active_mw = static_cast<std::uint32_t>(active_power_mw(spec));
-  made.price_micros = static_cast<std::uint32_t>(
-      std::min(spec.spec.cost_micros_per_hour, limits::price_micros_max));
+  add_rates(s, one.device, made);
   return made;
 }
 
@@ -183,7 +182,7 @@ void add_endpoint_facts(const core_state& s, const request_row& r, const endpoin
   const auto need = reservation_for(s, r, 0);
   facts.loaded = true;
   facts.draining = facts.draining || s.instances[at.instance].retiring;
-  facts.sequences_used = at.seq_used + at.seq_foreign;
+  facts.sequences_used = at.seq_used + at.foreign();
   facts.sequences_max = at.seq_max + backlog_of(at.seq_max);
   facts.sequences_need = need.sequences;
   facts.kv_need_tokens = at.kv_max == 0 ? 0 : need.kv_tokens;
@@ -374,15 +373,24 @@ void tell_waiting(pass& p, index slot) {
 namespace {
 
 /// What each scorer added, in the order of the scorers; what a cached beginning took off is one
-/// term of its own.
+/// term of its own, and of a plan's prefill what sending the KV cache is of it.
 void add_terms(const profile& how, const endpoint_figures& figures, const work_size& size,
-               std::uint32_t saved, candidate_view& view) {
+               const candidate_record& one_of, candidate_view& view) {
+  const auto saved = one_of.saved;
+  const auto transfer
+      = figures.staged && one_of.instance
+            ? linear_score{one_of.amount, one_of.limit, 0}.of(size) * how.weight(scorer_id::prefill)
+            : 0;
   for (const auto& one : all_scorers()) {
     auto value = one.of(figures).of(size) * how.weight(one.id);
     if (one.id == scorer_id::prefix && how.weight(one.id) != 0)
       value = -how.weigh(figures).per_prompt * saved;
-    if (value != 0)
+    if (one.id == scorer_id::prefill && transfer != 0) {
+      view.terms.push_back({one.name, value / 1000 - transfer / 1000});
+      view.terms.push_back({"transfer", transfer / 1000});
+    } else if (value != 0) {
       view.terms.push_back({one.name, value / 1000});
+    }
   }
 }
 
@@ -406,7 +414,9 @@ candidate_view render(const core_state& s, index model, const candidate_record& 
   view.score = one.score / 1000;
   if (!one.instance)
     view.reason = one.compiling ? "needs an artifact compiled, then a load" : "needs a load";
-  add_terms(s.profiles[record.profile], figures_of(s, one), record.size, one.saved, view);
+  else
+    view.reason = stage_words_of(s, one.device);
+  add_terms(s.profiles[record.profile], figures_of(s, one), record.size, one, view);
   return view;
 }
 

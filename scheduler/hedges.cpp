@@ -33,8 +33,7 @@ bool worth_it_at(const core_state& s, const request_row& r, const pick& found) {
   if (found.place == none)
     return false;
   const auto& endpoints = s.models[r.model].endpoints;
-  const auto& at = endpoints.at(found.place);
-  if (at.seq_used + at.seq_foreign + r.meta.choices > at.seq_max)
+  if (!endpoints.runs_now(found.place, r.meta.choices))
     return false;
   const auto& pace = endpoints.pace(found.place);
   const auto first_ns = std::min(queue_left(pace, s.now * 1000), term_ns_max / 2) + pace.first_ns
@@ -42,13 +41,31 @@ bool worth_it_at(const core_state& s, const request_row& r, const pick& found) {
   return r.deadline_at == 0 || s.now + first_ns / 1000 < r.deadline_at;
 }
 
+/// Of a plan its members work, and whatever plan one of them works for waits for it, too.
+void add_stages(const core_state& s, std::vector<index>& devices) {
+  const auto known = [&](index device) {
+    return std::find(devices.begin(), devices.end(), device) != devices.end();
+  };
+  for (const auto plan : s.plans)
+    for (const auto member : stages_of(s, plan))
+      if (member != none && known(plan))
+        devices.push_back(member);
+  for (const auto plan : s.plans) {
+    const auto members = stages_of(s, plan);
+    if (!known(plan) && std::any_of(members.begin(), members.end(), known))
+      devices.push_back(plan);
+  }
+}
+
 /// On another node if that has room, else on other devices.
 pick place_beside(core_state& s, request_row& r) {
-  const auto& mine = s.instances[r.instance].devices;
+  auto mine = s.instances[r.instance].devices;
+  add_stages(s, mine);
   std::vector<index> near;
   for (const auto device : mine)
     near.insert(near.end(), s.nodes[s.devices[device].node].devices.begin(),
                 s.nodes[s.devices[device].node].devices.end());
+  add_stages(s, near);
   if (const auto far = best_beside(s, r, near); worth_it_at(s, r, far))
     return far;
   const auto close = best_beside(s, r, mine);
@@ -104,6 +121,7 @@ void take_its_place(core_state& s, index slot) {
   const auto lost = r.attempt;
   static_cast<attempt_row&>(r) = s.requests[r.twin];
   s.instances[r.instance].attempts[r.listed] = slot;
+  move_holds(s, r.twin, slot);
   r.rival = lost;
   forget_hedge(s, slot);
   ++s.counters.hedges_won;

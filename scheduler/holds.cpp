@@ -52,8 +52,11 @@ void move_away(pass& p, index device) {
   how.exclude = true; // Nowhere else to go is an end, not a wait for what is being emptied.
   how.revoke = true;
   const auto there = p.s.devices[device].instances;
-  for (const auto instance : there)
+  for (const auto instance : there) {
     fail_attempts(p, p.s.instances[instance].attempts, how);
+    if (p.s.instances.holds(instance)) // A retired one goes with its last attempt.
+      fail_attempts(p, p.s.instances[instance].staged, how);
+  }
 }
 
 std::string words_of(const drain_changed& e, duration_us after) {

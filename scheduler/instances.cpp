@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <limits>
 #include <tuple>
+#include <utility>
 
 namespace consort::core {
 
@@ -140,9 +141,11 @@ bool outdated(const core_state& s, const instance_row& one) {
 
 void close_endpoints(core_state& s, index instance) {
   auto& one = s.instances[instance];
-  for (const auto place : one.places)
+  const auto places = std::exchange(one.places, {});
+  if (!places.empty()) // Plans let go of them first.
+    refresh_plans_with(s, instance);
+  for (const auto place : places)
     s.models[one.model].endpoints.remove(place);
-  one.places.clear();
 }
 
 /// Power above idle and price of an instance, all its devices together.
@@ -218,7 +221,7 @@ namespace {
 void forget(pass& p, index instance) {
   auto& s = p.s;
   auto& one = s.instances[instance];
-  assert(one.attempts.empty());
+  assert(one.idle());
   close_endpoints(s, instance);
   std::erase(s.models[one.model].instances, instance);
   for (const auto device : one.devices)
@@ -232,7 +235,7 @@ void forget(pass& p, index instance) {
 
 void begin_unload(pass& p, index instance) {
   auto& one = p.s.instances[instance];
-  assert(one.attempts.empty());
+  assert(one.idle());
   close_endpoints(p.s, instance);
   if (!awaits_unload(p.s, one))
     return forget(p, instance);
@@ -286,7 +289,8 @@ std::vector<index> ranks_for(const core_state& s, const model_state& model, cons
     const auto share = share_of(s.devices[device], leader);
     return fits(s, share) && (share.whole || share.memory_bytes <= s.devices[device].free_bytes());
   };
-  if (!takes_work(s, leader.device) || !free(leader.device))
+  if (!takes_work(s, leader.device) || !stages_ready(s, model, leader.device)
+      || !free(leader.device))
     return {};
   if (model.spec.devices_per_instance == 1)
     return chosen;
@@ -361,18 +365,26 @@ void begin_load(pass& p, index instance) {
 void refresh_instance(core_state& s, index instance) {
   auto& one = s.instances[instance];
   auto& endpoints = s.models[one.model].endpoints;
+  const bool plan = !s.devices[one.devices.front()].spec.stages.empty();
+  if (plan || (!one.places.empty() && endpoints.at(one.places.front()).plan))
+    link_stages(s, instance);
   for (const auto place : one.places) {
     auto& at = endpoints.at(place);
     const auto& pair = s.pairs[at.pair];
     const bool was_open = at.open;
-    at.open = one.state == instance_state::ready && !one.retiring && pair.fuse.admits()
-              && std::all_of(one.devices.begin(), one.devices.end(),
-                             [&](index device) { return takes_work(s, device); });
+    at.open
+        = one.state == instance_state::ready && !one.retiring && pair.fuse.admits()
+          && std::all_of(one.devices.begin(), one.devices.end(),
+                         [&](index device) { return takes_work(s, device); })
+          && (!at.plan
+              || (at.whole() && endpoints.at(at.reads_at).open && endpoints.at(at.writes_at).open));
     // A node that was away looks the best of all: what waits must not fall upon it at once.
     if (at.open && !was_open && one.ready_at < s.now)
       at.start_slowly();
     endpoints.refresh(place, pair.speed);
   }
+  if (!plan && !s.plans.empty() && !one.places.empty())
+    refresh_plans_with(s, instance);
 }
 
 void repeat_orders(pass& p, index node) {
@@ -403,14 +415,14 @@ void retire(pass& p, index instance, std::string reason) {
   one.retiring = true;
   one.retire_reason = std::move(reason);
   refresh_instance(p.s, instance);
-  if (one.attempts.empty())
+  if (one.idle())
     begin_unload(p, instance);
 }
 
 void became_idle(pass& p, index instance) {
   auto& one = p.s.instances[instance];
   one.used_at = p.now;
-  if (one.retiring && one.state == instance_state::ready && one.attempts.empty())
+  if (one.retiring && one.state == instance_state::ready && one.idle())
     begin_unload(p, instance);
 }
 
@@ -432,6 +444,8 @@ void fail_instance(pass& p, index instance, const instance_failure& how) {
   over.failure.action = recovery::retry_elsewhere;
   over.fault = false;
   fail_attempts(p, one.attempts, over);
+  over.revoke = true; // Where their plan runs nobody knows yet.
+  fail_attempts(p, one.staged, over);
   forget(p, instance);
 }
 
@@ -447,15 +461,15 @@ void check_instance(pass& p, index instance) {
   const auto ttl = p.s.models[one.model].spec.idle_ttl_us;
   if (one.state != instance_state::ready || ttl <= 0)
     return;
-  const bool idle = one.attempts.empty() && one.used_at + ttl <= p.now;
+  const bool idle = one.idle() && one.used_at + ttl <= p.now;
   const auto& model = p.s.models[one.model];
   const auto kept = static_cast<std::size_t>(
       std::count_if(model.instances.begin(), model.instances.end(),
                     [&](index other) { return active(p.s.instances[other]); }));
   if (idle && kept > model.spec.replicas_min)
     return retire(p, instance, "idle for " + format_duration(ttl));
-  arm(p.s, std::max(one.used_at, idle || !one.attempts.empty() ? p.now : 0) + ttl,
-      timer_kind::instance, instance);
+  arm(p.s, std::max(one.used_at, idle || !one.idle() ? p.now : 0) + ttl, timer_kind::instance,
+      instance);
 }
 
 void on(pass& p, const replica_loaded& e) {

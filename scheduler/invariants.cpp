@@ -28,6 +28,12 @@ violation check_attempt(const core_state& s, index slot) {
   const auto& instance = s.instances[r.instance];
   if (r.listed >= instance.attempts.size() || instance.attempts[r.listed] != slot)
     return of("an attempt is not listed by its instance", slot);
+  for (const auto& hold : r.stages)
+    if (hold.instance != none
+        && (!s.instances.holds(hold.instance) || hold.held.sequences == 0
+            || hold.listed >= s.instances[hold.instance].staged.size()
+            || s.instances[hold.instance].staged[hold.listed] != slot))
+      return of("an attempt holds a stage that does not know of it", slot);
   const auto& node = s.nodes[s.devices[instance.devices.front()].node];
   if (!node.alive || instance.state != instance_state::ready)
     return of("an attempt is believed in on a node or instance that is not up", slot);
@@ -66,6 +72,8 @@ violation check_request_row(const core_state& s, index slot) {
     return of("a live request has no deadline armed", slot);
   if (s.dues.at(slot) > next_due(s, r))
     return of("a request's deadline is armed too late", slot);
+  if (!is_out(r) && (r.stages[0].instance != none || r.stages[1].instance != none))
+    return of("a request holds a stage without an attempt", slot);
   if (is_out(r) != (r.instance != none) || is_out(r) != (r.held.sequences != 0))
     return of("a request holds an endpoint without an attempt, or the reverse", slot);
   if (r.attempt > r.issued || r.issued > limits::attempts_total_max)
@@ -143,7 +151,7 @@ violation check_endpoint(const core_state& s, const model_state& model, index pl
   if (at.rank >= instance.places.size() || instance.places[at.rank] != place)
     return of("an endpoint is not where its instance says", place);
   reservation sum;
-  std::uint32_t batch = 0, reading = 0;
+  std::uint32_t batch = 0, reading = 0, staged = 0;
   for (const auto slot : instance.attempts) {
     const auto& r = s.requests[slot];
     if (r.rank != at.rank)
@@ -155,15 +163,48 @@ violation check_endpoint(const core_state& s, const model_state& model, index pl
     sum.prefill_ns += r.held.prefill_ns;
     reading += r.held.prefill_ns != 0 ? 1 : 0;
   }
+  if (at.rank == 0)
+    for (const auto slot : instance.staged)
+      for (const auto& hold : s.requests[slot].stages) {
+        if (hold.instance != at.instance)
+          continue;
+        staged += hold.held.sequences;
+        sum.kv_tokens += hold.held.kv_tokens;
+        sum.work_ns += hold.held.work_ns;
+        sum.prefill_ns += hold.held.prefill_ns;
+        reading += hold.held.prefill_ns != 0 ? 1 : 0;
+      }
+  sum.sequences += staged;
+  if (staged != at.seq_staged)
+    return of("an endpoint counts otherwise what it does for plans", instance.id.value);
   if (sum.sequences != at.seq_used || sum.kv_tokens != at.kv_used || sum.work_ns != at.work_ns
       || sum.prefill_ns != at.prefill_ahead_ns || reading != at.reading || batch != at.batch_used)
     return of("an endpoint's ledger differs from its attempts", instance.id.value);
   const bool open = instance.state == instance_state::ready && !instance.retiring
                     && s.pairs[at.pair].fuse.admits()
                     && std::all_of(instance.devices.begin(), instance.devices.end(),
-                                   [&](index device) { return takes_work(s, device); });
+                                   [&](index device) { return takes_work(s, device); })
+                    && (!at.plan
+                        || (at.whole() && model.endpoints.at(at.reads_at).open
+                            && model.endpoints.at(at.writes_at).open));
   if (open != at.open || (model.endpoints.room(place).seq_free >= 0) != open)
     return of("an endpoint is open when it should not be, or the reverse", instance.id.value);
+  return std::nullopt;
+}
+
+/// Both sides of what plans hold of an instance.
+violation check_staged(const core_state& s, index at) {
+  const auto& one = s.instances[at];
+  for (index listed = 0; listed < one.staged.size(); ++listed) {
+    const auto slot = one.staged[listed];
+    if (!s.requests.holds(slot) || s.requests[slot].instance == none)
+      return of("a stage is held by a request without an attempt", one.id.value);
+    const auto& holds = s.requests[slot].stages;
+    if (std::none_of(holds.begin(), holds.end(), [&](const stage_hold& hold) {
+          return hold.instance == at && hold.listed == listed;
+        }))
+      return of("a stage lists an attempt that holds nothing there", one.id.value);
+  }
   return std::nullopt;
 }
 
@@ -183,7 +224,9 @@ violation check_instances(const core_state& s) {
     for (const auto device : one.devices)
       if (!s.devices[device].present || !s.nodes[s.devices[device].node].alive)
         return of("an instance is believed in on a device that is gone", id.value);
-    if (one.retiring && one.state == instance_state::ready && one.attempts.empty())
+    if (auto bad = check_staged(s, at))
+      return bad;
+    if (one.retiring && one.state == instance_state::ready && one.idle())
       return of("an instance should have been unloaded", id.value);
   }
   for (index at = 0; at < s.models.end(); ++at)

@@ -195,6 +195,9 @@ inline constexpr std::uint32_t lost_rebuilds_max = 1; ///< Of one key after its 
 // --- learning ---
 inline constexpr duration_us same_step_us = 2'000;  ///< First tokens so close came of one step.
 inline constexpr std::uint32_t explore_samples = 8; ///< Fewer: under-measured.
+/// Of a plan's transfer, each time, beside what the KV cache's bytes take; longer counts as so
+/// long.
+inline constexpr duration_us transfer_us_max = 4 * second_us;
 inline constexpr std::uint32_t samples_max = 8'000; ///< Counted so far.
 inline constexpr std::size_t length_tenants_max
     = 1'024; ///< Per model, whose usual length of an answer is kept apart.

@@ -111,6 +111,40 @@ void refresh_instance(core_state& s, index instance);
 /// Looks again at what was told too early to be judged.
 void judge_found(pass& p);
 
+// --- stages.cpp: plans, devices that have their work done by two others ---
+/// Where it prefills and decodes; none where its members are not known, or it is no plan.
+[[nodiscard]] std::array<index, 2> stages_of(const core_state& s, index device);
+/// Whether both members take work and have the model; true of what is no plan.
+[[nodiscard]] bool stages_ready(const core_state& s, const model_state& model, index device);
+/// Why the plan cannot serve the model, in words; empty when it can, or is none.
+[[nodiscard]] std::string stage_lack(const core_state& s, index model, index device);
+/// Who does what, for people; empty when it is no plan.
+[[nodiscard]] std::string stage_words_of(const core_state& s, index device);
+/// Somebody else's machine, or one of its members is.
+[[nodiscard]] bool is_remote(const core_state& s, index device);
+/// What a selector and its labels say of a device; data that may not go to a member may not go to
+/// its plan.
+[[nodiscard]] bool admits_device(const core_state& s, const selector_row& row, index device);
+/// Its spec sheet; of a plan, its members'.
+[[nodiscard]] speed_spec sheet_of(const core_state& s, index device);
+/// Power and price of an instance there, of both stages where it is a plan.
+void add_rates(const core_state& s, index device, endpoint_figures& to);
+/// It was advertised: keeps core_state::plans.
+void note_plan(core_state& s, index device);
+[[nodiscard]] bool is_stage_of(const core_state& s, index device, index plan);
+/// Finds where the stages of a plan's instance are worked on now.
+void link_stages(core_state& s, index instance);
+/// What is made of the instance follows it.
+void refresh_plans_with(core_state& s, index instance);
+/// Reserves at both stages what the attempt needs there, if it runs at a plan.
+void hold_stages(core_state& s, index slot);
+/// Its first token is there.
+void prefill_is_over(pass& p, index slot);
+/// Gives back whatever it holds at stages, once.
+void leave_stages(pass& p, index slot);
+/// The attempt goes on in another row.
+void move_holds(core_state& s, index from, index to);
+
 // --- rollout.cpp: a model that is declared anew, an engine that is newer ---
 /// Its variants changed: what runs others is of a former version from now on, and what runs one of
 /// them no more.

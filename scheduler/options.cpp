@@ -168,7 +168,7 @@ void add_prospect(core_state& s, index model, index at, time_us now, outlook& ou
   const auto instance = instance_on(s, model, by.device);
   prospect one;
   if (instance == none) {
-    if (!takes_work(s, by.device))
+    if (!takes_work(s, by.device) || !stages_ready(s, row, by.device))
       return;
     one = to_load(s, model, by, now);
     one.free = !ranks_for(s, row, by).empty();
@@ -264,7 +264,9 @@ candidate_facts facts_of(const core_state& s, index model, index device, const o
   facts.embeddings = one.spec.capability.runtime.embeddings;
   facts.ranks_need = s.models[model].spec.devices_per_instance;
   facts.ranks_max = one.spec.capability.devices_max;
-  facts.remote = one.spec.type == resource_type::remote;
+  facts.remote = is_remote(s, device);
+  if (!one.spec.stages.empty())
+    facts.stage_lacks = stage_lack(s, model, device);
   facts.never_remote = s.config.remote == remote_use::never;
   facts.remote_overflow = s.config.remote == remote_use::overflow;
   const auto& variants = s.models[model].spec.variants;

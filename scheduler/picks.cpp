@@ -37,7 +37,7 @@ bool optional_filters_keep(const core_state& s, const model_state& model, const 
   const auto& one = model.endpoints.at(place);
   candidate_facts facts;
   facts.loaded = true;
-  facts.remote = s.devices[one.device].spec.type == resource_type::remote;
+  facts.remote = is_remote(s, one.device);
   facts.health = s.devices[one.device].reading.health;
   facts.samples = model.endpoints.room(place).samples;
   return first_refusal(facts, asked.how.filters & ~required_filters) == filter_id::passed;

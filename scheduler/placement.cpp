@@ -73,7 +73,7 @@ std::uint64_t serving_sequences(const core_state& s, const model_state& model, i
 bool may_leave(const core_state& s, const instance_row& one, index model, bool busy_too) {
   const auto& owner = s.models[one.model];
   return one.model != model && one.state == instance_state::ready && !one.retiring
-         && (busy_too || (one.attempts.empty() && owner.queue.empty()))
+         && (busy_too || (one.idle() && owner.queue.empty()))
          && count_of(s, owner).active > owner.spec.replicas_min;
 }
 

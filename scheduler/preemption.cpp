@@ -30,7 +30,7 @@ std::vector<index> who_yields(const core_state& s, const endpoint& at, const res
       order.emplace_back(r.tokens, ~r.sequence, slot);
   }
   std::sort(order.begin(), order.end());
-  std::uint64_t sequences = at.seq_used + at.seq_foreign;
+  std::uint64_t sequences = at.seq_used + at.foreign();
   std::uint64_t kv = at.kv_used;
   const auto fits_now = [&] {
     return sequences + need.sequences <= at.seq_max
@@ -53,7 +53,7 @@ std::vector<index> who_yields(const core_state& s, const endpoint& at, const res
 bool worth_it(const core_state& s, const model_state& model, const request_row& r, index place) {
   const auto& at = model.endpoints.at(place);
   return at.open && at.batch_used > 0 && s.instances[at.instance].runtime.cancel
-         && model.endpoints.pace(place).queue_ns / 1000 >= limits::preempt_wait_us_min
+         && model.endpoints.pace(place).queue_ns / 1000 >= limits::preempt_wait_us_min && !at.plan
          && may_serve(s, r, at.device) && (r.emitted == 0 || may_resume(s, r, at));
 }
 

@@ -11,6 +11,7 @@
 #include "scheduler/selector.hpp"
 #include "scheduler/tables.hpp"
 
+#include <array>
 #include <limits>
 
 namespace consort::core {
@@ -110,6 +111,13 @@ struct gateway_state {
   std::uint64_t round = 0; ///< Counts its absences; requests that it tells of anew catch up.
 };
 
+/// What an attempt of a plan holds at one of its stages.
+struct stage_hold {
+  index instance = none;    ///< none = nothing.
+  std::uint32_t listed = 0; ///< Place in its `staged`.
+  reservation held;
+};
+
 /// One attempt of a request: where it runs, what it holds there, what was heard of it.
 struct attempt_row {
   request_phase phase = request_phase::waiting;
@@ -128,6 +136,7 @@ struct attempt_row {
   index instance = none;
   std::uint32_t rank = 0, listed = 0; ///< `listed`: place in instance's attempts.
   reservation held;
+  std::array<stage_hold, 2> stages; ///< Prefill, until its first token; decode.
   // What was predicted when its ticket was issued, to learn from how it went.
   std::int64_t first_predicted_ns = 0, queue_predicted_ns = 0;
   // And what was seen of it: prompts are read one after the other, so it was turned to when the one

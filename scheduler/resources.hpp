@@ -127,6 +127,16 @@ struct device_capability {
 
 enum class device_health : std::uint8_t { healthy, degraded, unhealthy };
 
+/// Two devices that work on one request one after the other: the first reads its prompt, the second
+/// writes the answer, to which the KV cache is sent. Both set, or none.
+struct stage_plan {
+  device_id prefill, decode;
+  std::uint64_t transfer_bytes_per_s = 0; ///< Of the KV cache; 0 = takes no time.
+  duration_us transfer_us = 0;            ///< On top, each time.
+  [[nodiscard]] bool empty() const { return prefill.empty() && decode.empty(); }
+  friend bool operator==(const stage_plan&, const stage_plan&) = default;
+};
+
 /// A physical device, or a partition of one (`parent` set). Board power belongs to the parent's
 /// board and counts once.
 struct device_spec {
@@ -147,6 +157,7 @@ struct device_spec {
   speed_spec spec;
   std::vector<std::string> tags;
   std::map<std::string, std::string> attributes; ///< For people: cores, NUMA, caches, SIMD ...
+  stage_plan stages; ///< Its members' work is its own; empty = it is a device by itself.
   friend bool operator==(const device_spec&, const device_spec&) = default;
 };
 

@@ -131,6 +131,9 @@ struct instance_row {
   cache_clock cache;
   std::vector<index> places;   ///< In the model's endpoint table, by rank.
   std::vector<index> attempts; ///< Request slots with a ticket or work here.
+  std::vector<index> staged;   ///< Those of plans that have a stage of theirs here.
+
+  [[nodiscard]] bool idle() const { return attempts.empty() && staged.empty(); }
 };
 
 struct artifact_copy {

@@ -101,8 +101,8 @@ index in_the_way(pass& p, index at, const std::vector<index>& old) {
   for (const auto each : old)
     for (const auto& by : options)
       if (by.device == s.instances[each].devices.front() && replaces(s.models[at], by)
-          && takes_work(s, by.device) && ranks_for(s, s.models[at], by).empty()
-          && at_hand(p, at, by))
+          && takes_work(s, by.device) && stages_ready(s, s.models[at], by.device)
+          && ranks_for(s, s.models[at], by).empty() && at_hand(p, at, by))
         return each;
   return none;
 }

@@ -16,10 +16,18 @@ duration_us allowance(std::int64_t predicted_ns, std::int64_t factor, duration_u
 }
 
 /// What is prefilled before it, itself included, and a turn of the queue when the engine is full.
-std::int64_t first_token_ns(const endpoint& at, const endpoint_figures& pace) {
-  const bool full = at.seq_used + at.seq_foreign > at.seq_max;
-  const auto queue = full ? at.work_ns / std::max<std::int64_t>(at.seq_max, 1) : 0;
-  return at.prefill_ahead_ns + queue + pace.itl_ns;
+std::int64_t first_token_ns(const endpoint_table& endpoints, index place) {
+  const auto queue_at = [&](index where) -> std::int64_t {
+    const auto& at = endpoints.at(where);
+    const bool full = at.seq_used + at.foreign() > at.seq_max;
+    return full ? at.work_ns / std::max<std::int64_t>(at.seq_max, 1) : 0;
+  };
+  const auto reads = endpoints.reads_at(place);
+  const auto writes = endpoints.writes_at(place);
+  const auto ahead
+      = std::max(endpoints.at(reads).prefill_ahead_ns, endpoints.at(place).prefill_ahead_ns);
+  return ahead + std::max({queue_at(place), queue_at(reads), queue_at(writes)})
+         + endpoints.pace(place).itl_ns;
 }
 
 index place_of_attempt(const core_state& s, const request_row& r) {
@@ -29,9 +37,10 @@ index place_of_attempt(const core_state& s, const request_row& r) {
 /// The longest step that its engine may take now: while prompts are read there, as many of their
 /// tokens as a step has room for stand before everybody's next one.
 duration_us step_us(const core_state& s, const request_row& r) {
-  const auto place = place_of_attempt(s, r);
-  const auto& at = s.models[r.model].endpoints.at(place);
-  const auto& pace = s.models[r.model].endpoints.pace(place);
+  const auto& endpoints = s.models[r.model].endpoints;
+  const auto place = endpoints.writes_at(place_of_attempt(s, r));
+  const auto& at = endpoints.at(place);
+  const auto& pace = endpoints.pace(place);
   const std::int64_t tokens = at.step_tokens == 0 ? limits::step_tokens_guess : at.step_tokens;
   const auto whole = pace.first_ns + tokens * pace.prefill_ns;
   return std::clamp<duration_us>(std::min(at.prefill_ahead_ns, whole) / 1000, 0,
@@ -99,7 +108,7 @@ bool may_move(const core_state& s, const request_row& r) {
 void expect_first_token(core_state& s, request_row& r) {
   const auto& model = s.models[r.model];
   const auto place = place_of_attempt(s, r);
-  auto predicted = first_token_ns(model.endpoints.at(place), model.endpoints.pace(place));
+  auto predicted = first_token_ns(model.endpoints, place);
   // Where nothing is streamed the first thing that is heard is the whole answer.
   if (!s.devices[model.endpoints.at(place).device].spec.capability.runtime.streaming)
     predicted += r.held.work_ns;

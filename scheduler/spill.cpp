@@ -44,12 +44,15 @@ bool stays_first(const core_state& s, const request_row& r) {
 }
 
 void charge_remote(core_state& s, index device, std::int64_t predicted_ns) {
-  const auto& spec = s.devices[device].spec;
-  if (s.config.remote_budget_micros_per_hour == 0 || spec.type != resource_type::remote)
+  if (s.config.remote_budget_micros_per_hour == 0 || !is_remote(s, device))
     return;
   refill(s);
-  const auto price = static_cast<std::int64_t>(
-      std::min(spec.spec.cost_micros_per_hour, limits::money_micros_max));
+  const auto members = stages_of(s, device);
+  std::int64_t price = 0;
+  for (const auto at : {device, members[0], members[1]}) // Of a plan, whichever is REMOTE.
+    if (at != none && s.devices[at].spec.type == resource_type::remote)
+      price += static_cast<std::int64_t>(
+          std::min(s.devices[at].spec.spec.cost_micros_per_hour, limits::money_micros_max));
   const auto span_ms = std::clamp<std::int64_t>(predicted_ns / 1'000'000, 1, hour_ms);
   s.remote_left_micros -= price * span_ms / hour_ms + 1;
 }

@@ -91,10 +91,11 @@ void seed_pair(core_state& s, index at) {
   auto& pair = s.pairs[at];
   const auto& spec = s.devices[pair.device].spec;
   pair.kind = kind_number(s, spec);
+  const auto sheet = sheet_of(s, pair.device);
   const auto& pool
-      = s.models[pair.model].pools.try_emplace(pair.kind, seeded_pool(spec.spec)).first->second;
-  pair.pace = seeded_pace(pool, spec.spec);
-  pair.speed = seeded_speed(spec.spec);
+      = s.models[pair.model].pools.try_emplace(pair.kind, seeded_pool(sheet)).first->second;
+  pair.pace = seeded_pace(pool, sheet);
+  pair.speed = seeded_speed(sheet);
   if (pool.samples > 0)
     derive(pool, pair.pace, pair.speed);
 }

@@ -51,6 +51,7 @@ struct core_state {
   name_map node_names;
   table<device_state> devices;
   name_map device_names;
+  std::vector<index> plans; ///< Devices with stages, ascending.
   table<model_state> models;
   name_map model_names; ///< Served names and aliases.
   table<pair_state> pairs;

@@ -62,13 +62,22 @@ struct page {
   }
 };
 
-/// Attempts of the instances that it leads.
+/// Those of plans elsewhere that an instance works a stage of: its node is in use for them.
+std::uint32_t staged_from_elsewhere(const core_state& s, const instance_row& one, index node) {
+  return static_cast<std::uint32_t>(
+      std::count_if(one.staged.begin(), one.staged.end(), [&](index slot) {
+        return node_of(s, s.instances[s.requests[slot].instance]) != node;
+      }));
+}
+
+/// Attempts of the instances that it leads, or has a stage of.
 std::uint32_t running_on(const core_state& s, const node_state& node) {
   std::uint32_t running = 0;
   for (const auto device : node.devices)
     for (const auto at : s.devices[device].instances)
       if (s.instances[at].devices.front() == device)
-        running += static_cast<std::uint32_t>(s.instances[at].attempts.size());
+        running += static_cast<std::uint32_t>(s.instances[at].attempts.size())
+                   + staged_from_elsewhere(s, s.instances[at], s.devices[device].node);
   return running;
 }
 
@@ -118,7 +127,7 @@ device_view view_device(const core_state& s, index at) {
   for (const auto instance : one.instances) {
     const auto& running = s.instances[instance];
     if (running.devices.front() == at)
-      view.running += static_cast<std::uint32_t>(running.attempts.size());
+      view.running += static_cast<std::uint32_t>(running.attempts.size() + running.staged.size());
     if (running.state == instance_state::ready)
       view.loaded.push_back(s.models[running.model].spec.name);
   }
@@ -144,7 +153,7 @@ replica_view view_replica(const core_state& s, const instance_row& one) {
   for (const auto device : one.devices)
     view.devices.push_back(s.devices[device].spec.id);
   view.state = state_word(one.state);
-  view.running = static_cast<std::uint32_t>(one.attempts.size());
+  view.running = static_cast<std::uint32_t>(one.attempts.size() + one.staged.size());
   for (const auto place : one.places) {
     const auto& endpoint = model.endpoints.at(place);
     view.sequences_max += endpoint.seq_max;

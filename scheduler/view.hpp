@@ -34,7 +34,7 @@ struct device_view {
   bool draining = false;          ///< Or its node.
   bool cordoned = false;          ///< Likewise.
   std::string breaker = "closed"; ///< `closed`, `open`, `half-open`.
-  std::uint32_t running = 0;      ///< Attempts.
+  std::uint32_t running = 0;      ///< Attempts, those of plans that it is a stage of included.
   std::vector<model_name> loaded;
   friend bool operator==(const device_view&, const device_view&) = default;
 };

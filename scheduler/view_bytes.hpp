@@ -65,7 +65,8 @@ template <class Element>
   const auto& can = spec.capability;
   return sizeof(row) + texts_of(spec.id) + texts_of(spec.node) + spec.vendor.size()
          + spec.model.size() + spec.plugin.size() + spec.uuid.size() + texts_of(spec.parent)
-         + list_of(spec.exclusive_siblings) + spec.topology_group.size() + list_of(spec.tags)
+         + list_of(spec.exclusive_siblings) + texts_of(spec.stages.prefill)
+         + texts_of(spec.stages.decode) + spec.topology_group.size() + list_of(spec.tags)
          + map_of(spec.attributes) + list_of(can.dtypes) + list_of(can.formats)
          + list_of(can.build_profiles) + list_of(can.optimized_for) + list_of(can.adapter_formats)
          + list_of(can.caches) + row.breaker.size() + list_of(row.loaded);

@@ -127,6 +127,22 @@ device_model_ptr find_device_model(std::string_view name) {
   return nullptr;
 }
 
+device_model plan_of_stages(member_stages stages) {
+  auto made = *find_device_model("cpu-local"); // For what nobody reads of it.
+  made.name = "plan";
+  made.type = "hybrid";
+  made.vendor = "simulated";
+  made.memory_bytes = 0;
+  made.max_sequences = 1'024; // Its members' bound it.
+  made.prefix_cache = false;
+  made.load_us = 0;
+  made.load_bytes_per_s = 0;
+  made.tdp_mw = made.idle_mw = made.sleep_mw = made.cap_mw = 0;
+  made.cost_micros_per_hour = 0;
+  made.stages = std::move(stages);
+  return made;
+}
+
 std::vector<std::string> device_model_names() {
   std::vector<std::string> names;
   for (const auto& one : own_devices())

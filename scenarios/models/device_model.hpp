@@ -41,6 +41,15 @@ struct prefill_side {
   std::int64_t transfer_us = 0;     ///< Of its own, each time.
 };
 
+/// Of a device that has its work done by two others of its node: they are named by what follows the
+/// slash of their ids, and serve by themselves too.
+struct member_stages {
+  std::string prefill, decode; ///< Both empty: it works itself.
+  double transfer_gbps = slot_gbps;
+  std::int64_t transfer_us = 0; ///< Of its own, each time.
+  [[nodiscard]] bool empty() const { return prefill.empty(); }
+};
+
 struct device_model {
   std::string name; ///< SKU: the spec's name, or what the scenario calls it.
   std::string type; ///< `cpu`, `npu`, `gpu`, `pim`, `remote`, `hybrid`.
@@ -87,6 +96,8 @@ struct device_model {
   std::int64_t wake_us = 0;        ///< Until it works again.
   std::uint64_t cap_mw = 0;        ///< Power cap; 0 = none. Below its draw it runs slower.
   std::uint64_t cost_micros_per_hour = 0;
+
+  member_stages stages;
 };
 
 using device_model_ptr = std::shared_ptr<const device_model>;
@@ -95,6 +106,8 @@ using device_model_ptr = std::shared_ptr<const device_model>;
 /// unknown.
 [[nodiscard]] device_model_ptr find_device_model(std::string_view name);
 [[nodiscard]] std::vector<std::string> device_model_names();
+/// A device without anything of its own: its stages do the work.
+[[nodiscard]] device_model plan_of_stages(member_stages stages);
 /// A device of `group.tp * group.pp` chips of one spec.
 [[nodiscard]] device_model device_of_chips(const chip_spec& chip, chip_group group);
 

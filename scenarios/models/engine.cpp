@@ -71,9 +71,10 @@ void engine::admit(std::uint64_t id) {
   made.emitted = sequence.emitted;
   made.prefix = sequence.prefix;
   made.prefix_tokens = sequence.prefix_tokens;
-  if (split()) // The prefill side's last token is the stream's next.
+  made.computed = sequence.computed;
+  if (split() && !made.computed) // The prefill side's last token is the stream's next.
     made.output_tokens = std::min(made.output_tokens, made.emitted + 1);
-  auto& at = *lanes_.back();
+  auto& at = made.computed ? decode_lane() : *lanes_.back();
   at.work.add(std::move(made), double(calls_.now()));
   touch(at);
 }

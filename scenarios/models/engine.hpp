@@ -34,6 +34,8 @@ struct engine_sequence {
   std::uint32_t cached_tokens = 0;   ///< Of the prompt, found in the cache; set by the engine.
   std::uint32_t batch_max = 0;       ///< Most sequences that ran beside it, itself included.
   duration_us waited_us = 0;         ///< For a slot; set by the engine.
+  bool computed
+      = false; ///< Prefilled elsewhere; its KV cache, and what the engine sets, came along.
 };
 
 /// When tokens leave the engine.

@@ -158,6 +158,8 @@ engine::callbacks node_model::engine_calls(const device_id& leader) {
     };
   calls.on_energy = [this, leader](double mj) { device_of(leader).energy_mj += mj; };
   calls.on_finished = [this, leader](const engine_sequence& done) {
+    if (hand_on(done))
+      return;
     auto& served_by = device_of(leader);
     const auto& terms = served_by.model->remote;
     served_by.cost_micros
@@ -225,8 +227,7 @@ void node_model::on(const core::revoke_attempt& revoked) {
   const auto found = streams_.find(revoked.attempt);
   if (found == streams_.end())
     return;
-  for (auto& [number, one] : instances_)
-    one.runs->cancel(revoked.attempt);
+  forget_attempt(revoked.attempt);
   world_.links.close(at_, gateway_address, found->second);
   streams_.erase(found);
 }

@@ -20,6 +20,9 @@ device_spec spec_of(const device_model& model, const model_shape& usual, const s
   made.id = device_id(node + "/" + std::string(model.type) + std::to_string(number));
   made.node = node_id(node);
   made.uuid = "sim-" + made.id.value;
+  if (const auto& members = model.stages; !members.empty())
+    made.stages = {device_id(node + "/" + members.prefill), device_id(node + "/" + members.decode),
+                   static_cast<std::uint64_t>(members.transfer_gbps * 1e9), members.transfer_us};
   return made;
 }
 
@@ -101,6 +104,7 @@ void node_model::drop_all_work() {
   loading_.clear();
   allocations_.clear();
   streams_.clear();
+  staged_.clear();
   honoured_.clear();
   compiling_.clear();
   hanging_.clear();
@@ -187,7 +191,7 @@ core::device_reported node_model::report_of(device& one) {
             + loaded.runs->kv_tokens_used() * loaded.variant.kv_bytes_per_token;
     intensity = std::max(intensity, loaded.runs->intensity());
     one.busy_at = std::max(one.busy_at, loaded.runs->busy_at());
-    for (const auto& attempt : loaded.runs->attempts())
+    for (const auto& attempt : attempts_of(number))
       report.running.push_back(attempt);
   }
   // By id, as the wire wants it.
@@ -293,8 +297,7 @@ void node_model::on_closed(address from, channel stream) {
                                   [&](const auto& one) { return one.second == stream; });
   if (found == streams_.end())
     return;
-  for (auto& [number, one] : instances_)
-    one.runs->cancel(found->first);
+  forget_attempt(found->first);
   streams_.erase(found);
 }
 
@@ -356,7 +359,14 @@ void node_model::open(channel stream, const ticket& permission, engine_sequence 
     return send_event(stream, std::move(*storm));
   const auto prompt = sequence.prompt_tokens;
   const auto output = sequence.output_tokens;
-  auto& runs = *instances_.at(permission.instance).runs;
+  auto* const last = decodes_at(permission.instance);
+  if (last == nullptr) {
+    send_event(stream, attempt_aborted{{recovery::retry_elsewhere, "not_loaded",
+                                        "a stage of the plan has no instance of the model"},
+                                       false});
+    return;
+  }
+  auto& runs = *last;
   if (prompt >= model_of(permission.model).context_tokens) {
     send_event(stream, attempt_aborted{{recovery::refuse, "context_length_exceeded",
                                         "the prompt leaves no room for an answer in the model's "
@@ -379,7 +389,7 @@ void node_model::open(channel stream, const ticket& permission, engine_sequence 
   honour(permission);
   streams_[permission.attempt] = stream;
   send_event(stream, attempt_opened{prompt, 0});
-  runs.add(std::move(sequence));
+  begin_work(permission.instance, std::move(sequence));
   const ticket_reception how{life_,
                              lease_epoch_,
                              runs.running(),
@@ -401,12 +411,21 @@ void node_model::send_event(channel stream, attempt_event happened) {
 }
 
 void node_model::abort_attempts(instance_id which, const error& why, bool device_fault) {
-  for (const auto& attempt : instances_.at(which).runs->attempts())
+  for (const auto& attempt : attempts_of(which)) {
     // No stream: its client has already left.
     if (const auto found = streams_.find(attempt); found != streams_.end()) {
       send_event(found->second, attempt_aborted{why, device_fault});
       streams_.erase(found);
     }
+    forget_attempt(attempt);
+  }
+}
+
+/// Wherever it is worked on.
+void node_model::forget_attempt(const attempt_id& attempt) {
+  staged_.erase(attempt);
+  for (auto& [number, one] : instances_)
+    one.runs->cancel(attempt);
 }
 
 } // namespace consort::sim

@@ -87,6 +87,7 @@ public:
 private:
   struct device;
   struct instance;
+  struct staged_work;
 
   // --- its process ---
   /// Later, when the process is not paused, unless it is another one by then: a timer of a dead or
@@ -140,6 +141,19 @@ private:
   [[nodiscard]] std::optional<error> over_limit(const ticket& permission, std::uint64_t tokens);
   void send_event(channel stream, attempt_event happened);
   void abort_attempts(instance_id which, const error& why, bool device_fault);
+  void forget_attempt(const attempt_id& attempt);
+
+  // --- plans (node_stages.cpp) ---
+  /// The instance of the model on a device of this node that a stage names; none = 0.
+  [[nodiscard]] instance_id stage_of(const instance& plan, const std::string& name) const;
+  /// Whose engine takes the attempt's tokens in the end, whether its ticket is for a plan or not;
+  /// null when a stage of a plan is not there.
+  [[nodiscard]] engine* decodes_at(instance_id which);
+  void begin_work(instance_id which, engine_sequence sequence);
+  /// Returns: whether another engine goes on with it.
+  [[nodiscard]] bool hand_on(const engine_sequence& done);
+  void arrive(const attempt_id& attempt);
+  [[nodiscard]] std::vector<attempt_id> attempts_of(instance_id which) const;
   device& device_of(const device_id& id);
   [[nodiscard]] time_us own_time() const { return world_.heap.now() + skew_us_; }
 
@@ -177,6 +191,7 @@ private:
   std::map<instance_id, instance> instances_;
   std::set<instance_id> loading_;
   std::map<attempt_id, channel> streams_;
+  std::map<attempt_id, staged_work> staged_; ///< Those of plans, until they end.
   /// Used since then, ascending by expiry; what expired long ago is forgotten.
   std::deque<std::pair<time_us, attempt_id>> honoured_;
   std::set<compile_id> compiling_;

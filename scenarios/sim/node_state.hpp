@@ -31,7 +31,15 @@ struct node_model::instance {
   model_variant variant;
   digest artifact; ///< Empty when it runs the weights.
   device_id leader;
-  std::unique_ptr<engine> runs;
+  std::unique_ptr<engine> runs; ///< Of a plan it never gets a sequence: its members' do.
+};
+
+/// A sequence that two engines work on, one after the other.
+struct node_model::staged_work {
+  instance_id plan, writes;
+  engine_sequence whole;
+  duration_us transfer_us = 0; ///< Of its KV cache.
+  bool reading = true;
 };
 
 } // namespace consort::sim

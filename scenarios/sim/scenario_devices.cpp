@@ -69,6 +69,8 @@ public:
   [[nodiscard]] std::uint32_t count() const { return count_; }
 
   device_model_ptr read() {
+    if (const auto* members = reader_.object("stages"))
+      return read_stages(*members);
     reader_.require("spec");
     const auto spec = reader_.text("spec");
     const auto base = find_device_model(spec);
@@ -210,6 +212,24 @@ private:
     if (reader_.member("tokens_per_s"))
       made_.points = points_of_rates(
           50'000, static_cast<std::uint64_t>(reader_.integer("tokens_per_s", 60, 1, 1'000'000)), 0);
+  }
+
+  /// Nothing of its own: two devices of its node do its work, whose names the node checks.
+  device_model_ptr read_stages(const value& section) {
+    object_reader side(section, origin_, failure_);
+    member_stages members;
+    side.require("prefill");
+    side.require("decode");
+    members.prefill = side.text("prefill");
+    members.decode = side.text("decode");
+    members.transfer_gbps = side.number("transfer_gbps", slot_gbps, 0.001, 1e6);
+    members.transfer_us = side.duration("transfer_latency", 0);
+    side.finish();
+    made_ = plan_of_stages(std::move(members));
+    made_.name = reader_.text("name", made_.name);
+    made_.max_sequences = whole(reader_, "max_sequences", made_.max_sequences, 65'536);
+    reader_.finish();
+    return failure_ ? nullptr : std::make_shared<const device_model>(std::move(made_));
   }
 
   /// Prefill on devices of its own: the whole becomes a hybrid.

@@ -167,12 +167,31 @@ private:
     if (devices.empty() || devices.size() > limits::devices_per_node_max)
       reader.fail("devices",
                   "must name 1 to " + std::to_string(limits::devices_per_node_max) + " devices");
+    check_stages(reader, {"", devices, price});
     const auto place = pattern.find("{n}");
     if (count > 1 && place == std::string::npos)
       reader.fail("name", "needs `{n}` when count is above 1");
     for (std::int64_t number = 0; number < count; ++number)
       add_node(item, pattern, place, number, {"", devices, price});
     reader.finish();
+  }
+
+  /// Stages are worked by two devices of the node that work themselves.
+  void check_stages(object_reader& reader, const scenario_node& node) {
+    const auto ids = device_ids(node);
+    const auto works = [&](const std::string& name) {
+      const auto found = std::find(ids.begin(), ids.end(), "/" + name);
+      return found != ids.end()
+             && node.devices[static_cast<std::size_t>(found - ids.begin())]->stages.empty();
+    };
+    for (const auto& device : node.devices) {
+      const auto& members = device->stages;
+      if (!members.empty()
+          && (!works(members.prefill) || !works(members.decode)
+              || members.prefill == members.decode))
+        reader.fail("devices", "`stages` must name two devices of the node, `gpu0` and the like, "
+                               "that have no stages themselves");
+    }
   }
 
   void add_node(const value& item, const std::string& pattern, std::size_t place,

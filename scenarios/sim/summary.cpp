@@ -99,8 +99,8 @@ const std::vector<std::string>& summary_metrics() {
                                   "rejected",     "expired",        "lost_requests", "failovers",
                                   "resumes",      "builds",         "loads",         "tokens",
                                   "tokens_per_s", "requests_per_s", "slo_attainment"};
-    made.insert(made.end(), {"hedges", "cached_share", "ttft_mean_ms", "e2e_mean_ms", "energy_wh",
-                             "power_max_w", "money", "remote_money"});
+    made.insert(made.end(), {"hybrid_requests", "hedges", "cached_share", "ttft_mean_ms",
+                             "e2e_mean_ms", "energy_wh", "power_max_w", "money", "remote_money"});
     for (const auto* span : spans)
       for (const auto& [suffix, per_mille] : percentiles)
         made.push_back(std::string(span) + "_" + suffix + "_ms");
@@ -178,6 +178,10 @@ void compute_figures(run_summary& summary, duration_us arrivals_us) {
   figures["requests"] = static_cast<double>(summary.requests.size() + further.requests);
   figures["lost_requests"] = lost;
   figures["failovers"] = static_cast<double>(summary.counts.failovers);
+  figures["hybrid_requests"] = static_cast<double>(
+      std::count_if(summary.requests.begin(), summary.requests.end(), [](const auto& one) {
+        return one.device.find("/hybrid") != std::string::npos;
+      }));
   figures["hedges"] = static_cast<double>(summary.counts.hedges);
   figures["resumes"] = static_cast<double>(summary.counts.resumes);
   figures["builds"] = static_cast<double>(summary.counts.builds);

@@ -36,6 +36,8 @@ struct candidate_facts {
   bool remote_overflow = false; ///< Only what starts nowhere else goes there.
   std::uint32_t samples = 0;    ///< Attempts that its speed was learned from.
 
+  std::string stage_lacks; ///< Why one of its stages cannot work, in words; empty = both can.
+
   // --- the endpoint; meaningful when loaded ---
   bool loaded = false;
   std::uint32_t sequences_used = 0;

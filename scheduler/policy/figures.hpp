@@ -39,6 +39,9 @@ struct endpoint_figures {
   std::uint32_t running = 0;    ///< Sequences there now, waiting and foreign ones included.
   std::uint32_t active_mw = 0;  ///< Power above idle while it works, milliwatts.
   std::uint32_t price_micros = 0; ///< Money per hour, 1e-6 of the currency unit.
+  bool staged = false;            ///< Prompts are read on another device than answers are written:
+  std::uint32_t read_mw = 0;      ///< the power of that one,
+  std::uint32_t read_price_micros = 0; ///< and its price.
   friend bool operator==(const endpoint_figures&, const endpoint_figures&) = default;
 };
 

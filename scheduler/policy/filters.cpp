@@ -19,6 +19,7 @@
 #include "scheduler/policy/filter_resume.hpp"
 #include "scheduler/policy/filter_selector.hpp"
 #include "scheduler/policy/filter_sequences.hpp"
+#include "scheduler/policy/filter_stages.hpp"
 #include "scheduler/policy/filter_steady.hpp"
 
 namespace consort::core {
@@ -51,8 +52,8 @@ using filters_in_order
     = filter_list<filters::selector, filters::format, filters::adapters, filters::ranks,
                   filters::artifact, filters::embeddings, filters::memory, filters::remote,
                   filters::excluded, filters::alive, filters::draining, filters::health,
-                  filters::breaker, filters::resume, filters::sequences, filters::kv,
-                  filters::local, filters::steady, filters::measured>;
+                  filters::breaker, filters::stages, filters::resume, filters::sequences,
+                  filters::kv, filters::local, filters::steady, filters::measured>;
 
 } // namespace
 

@@ -23,6 +23,7 @@ enum class filter_id : std::uint8_t {
   draining,
   health,
   breaker,
+  stages,
   resume,
   sequences,
   kv,

@@ -14,11 +14,14 @@ struct energy {
   static constexpr const char* name = "energy";
   static constexpr std::int64_t present_share = 8; ///< One in so many parts is of now.
   static linear_score of(const endpoint_figures& at) {
-    const auto nj
-        = [&](std::int64_t ns) { return std::min(ns * at.active_mw / 1000, per_token_max); };
+    const auto energy_of
+        = [](std::int64_t ns, std::uint32_t mw) { return std::min(ns * mw / 1000, per_token_max); };
+    const auto nj = [&](std::int64_t ns) { return energy_of(ns, at.active_mw); };
+    const auto read
+        = [&](std::int64_t ns) { return energy_of(ns, at.staged ? at.read_mw : at.active_mw); };
     const auto token = nj(at.shared_ns);
     const auto now = nj(at.itl_ns) / std::max<std::int64_t>(at.batch, 1);
-    return {nj(at.first_ns), nj(at.read_ns), token + (now - token) / present_share};
+    return {read(at.first_ns), read(at.read_ns), token + (now - token) / present_share};
   }
 };
 

@@ -11,11 +11,12 @@ struct money {
   static constexpr const char* name = "money";
   static linear_score of(const endpoint_figures& at) {
     constexpr std::int64_t ns_micros_per_pico = 3'600'000; // An hour in ns, micros in picos.
-    const auto pico = [&](std::int64_t ns) {
-      return std::min(ns * at.price_micros / ns_micros_per_pico, per_token_max);
+    const auto pico = [](std::int64_t ns, std::uint32_t price_micros) {
+      return std::min(ns * price_micros / ns_micros_per_pico, per_token_max);
     };
-    return {pico(at.first_ns), pico(at.prefill_ns),
-            pico(at.itl_ns) / std::max<std::int64_t>(at.batch, 1)};
+    const auto read_price = at.staged ? at.read_price_micros : at.price_micros;
+    return {pico(at.first_ns, read_price), pico(at.prefill_ns, read_price),
+            pico(at.itl_ns, at.price_micros) / std::max<std::int64_t>(at.batch, 1)};
   }
 };
 

@@ -128,8 +128,39 @@ INSTANTIATE_TEST_SUITE_P(Files, ShippedScenario,
                                          "slow-device", "flapping-node", "batch-under-interactive",
                                          "thundering-herd", "scheduler-crash", "remote-spill",
                                          "energy-night", "prefix-heavy-agents",
-                                         "ten-thousand-devices", "long-steps", "hedged-requests"),
+                                         "ten-thousand-devices", "long-steps", "hedged-requests",
+                                         "prefill-decode"),
                          scenario_test_name);
+
+/// Of the finished ones of that size, the share that each device served, before or after.
+double share_of(const run_summary& summary, const std::string& device, bool long_prompts) {
+  double of_all = 0, of_it = 0;
+  for (const auto& one : summary.requests) {
+    if (one.submitted_at > 130 * limits::second_us || (one.prompt_tokens >= 4'000) != long_prompts)
+      continue;
+    ++of_all;
+    of_it += one.device == device ? 1 : 0;
+  }
+  return of_it / of_all;
+}
+
+TEST(ShippedScenarios, APlanWinsForLongPromptsAndLosesForShortOnes) {
+  const auto& summary = shipped_run("prefill-decode");
+  EXPECT_GT(share_of(summary, "pair/hybrid0", true), 0.9);
+  EXPECT_LT(share_of(summary, "pair/hybrid0", false), 0.1);
+  // Without its GPU there is no plan, until the model is there again.
+  for (const auto& one : summary.requests)
+    if (one.submitted_at > 141 * limits::second_us && one.submitted_at < 146 * limits::second_us) {
+      EXPECT_EQ(one.device, "pair/pim0") << one.external_id;
+    }
+  auto without = load("prefill-decode");
+  without.nodes[0].devices.pop_back();
+  without.models[0].replicas_min = 2;
+  without.expectations.clear();
+  const auto alone = run(without, *without.seed);
+  EXPECT_TRUE(alone.passed()) << troubles(alone);
+  EXPECT_LT(summary.figures.at("e2e_mean_ms"), alone.figures.at("e2e_mean_ms"));
+}
 
 std::string policy_test_name(const testing::TestParamInfo<std::string>& info) {
   auto made = info.param;

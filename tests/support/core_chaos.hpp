@@ -133,6 +133,25 @@ private:
     return made;
   }
 
+  /// Prompts are read on the node's CPU, answers written on the next one's.
+  device_spec plan(const std::string& node) {
+    device_spec made;
+    made.node = node_id{node};
+    made.id = device_id{node + "/hybrid4"};
+    made.type = resource_type::hybrid;
+    made.model = "pair";
+    made.capability.max_sequences = static_cast<std::uint32_t>(1 + draw_(4));
+    made.capability.runtime.resume = resume_support::tokens;
+    made.capability.formats = {"gguf"};
+    const auto next = std::find(node_names.begin(), node_names.end(), node) + 1;
+    const auto& other = next == node_names.end() ? node_names.front() : *next;
+    made.stages = {device_id{node + "/cpu0"}, device_id{other + "/cpu0"}, 1 + draw_(1'000'000),
+                   static_cast<duration_us>(draw_(second_us))};
+    if (draw_(8) == 0)
+      made.stages.decode = device_id{other + "/hybrid4"};
+    return made;
+  }
+
   model_spec model(std::uint64_t which) {
     model_spec made;
     made.name = model_name{model_names[which]};
@@ -171,6 +190,7 @@ private:
     feed(node_joined{node_id{node}, incarnation{life}, "", {profile(false), profile(true)}, {}});
     for (std::uint64_t number = 0; number < 4; ++number)
       feed(device_advertised{device(node, number), incarnation{life}});
+    feed(device_advertised{plan(node), incarnation{life}});
   }
 
   // --- feeding and checking ---
@@ -306,6 +326,7 @@ private:
       broken("a ticket was granted on an expired lease");
     if (held_.contains(ticket.node.value) || held_.contains(ticket.device.value))
       broken("a ticket was granted where an operator stopped work: " + ticket.device.value);
+    check_stages(ticket);
     check_labels(ticket);
     owe(attempt_started{ticket.attempt});
     for (std::uint64_t more = draw_(3); more > 0; --more)
@@ -323,10 +344,33 @@ private:
     measured.batch = static_cast<std::uint32_t>(draw_(5));
     owe(attempt_finished{ticket.attempt, measured});
   }
+  /// Neither stage of a plan is stopped, silent or gone.
+  void check_stages(const ticket& granted) {
+    const auto seen = core_->view(now_);
+    const auto at = std::find_if(seen.devices.begin(), seen.devices.end(),
+                                 [&](const auto& one) { return one.spec.id == granted.device; });
+    if (at == seen.devices.end() || at->spec.stages.empty())
+      return;
+    for (const auto& member : {at->spec.stages.prefill, at->spec.stages.decode}) {
+      const auto known = std::find_if(seen.devices.begin(), seen.devices.end(),
+                                      [&](const auto& one) { return one.spec.id == member; });
+      if (known == seen.devices.end() || !known->alive || known->draining || known->cordoned
+          || leases_[known->spec.node] <= now_ || !known->spec.stages.empty())
+        broken("a ticket was granted to a plan whose stage cannot work: " + member.value);
+    }
+  }
   void check_labels(const ticket& granted) {
     const auto& labels = metas_[granted.attempt.request].labels;
-    for (const auto& one : core_->view(now_).devices)
-      if (one.spec.id == granted.device && !labels_admit(labels, one.spec))
+    const auto devices = core_->view(now_).devices;
+    const auto forbids = [&](const device_id& id) {
+      return std::any_of(devices.begin(), devices.end(), [&](const device_view& one) {
+        return one.spec.id == id && !labels_admit(labels, one.spec);
+      });
+    };
+    for (const auto& one : devices)
+      if (one.spec.id == granted.device
+          && (forbids(one.spec.id) || forbids(one.spec.stages.prefill)
+              || forbids(one.spec.stages.decode)))
         broken("data went to a device that its labels forbid");
   }
   /// Some device could serve it, now or ever: formats alone, since whether an artifact can be had
@@ -350,7 +394,7 @@ private:
           });
       return !spec.capability.formats.empty() && selected->matches(spec)
              && spec.capability.devices_max >= served->spec.devices_per_instance
-             && labels_admit(meta.labels, spec) && !small
+             && labels_admit(meta.labels, spec) && !small && spec.stages.empty()
              && spec.capability.devices_max >= served->spec.devices_per_instance
              && (spec.memory_bytes == 0 || spec.memory_bytes >= need);
     });
@@ -464,7 +508,8 @@ private:
 
   void device_event() {
     const auto node = some_node();
-    const auto spec = device(node, draw_(4));
+    const auto number = draw_(5);
+    const auto spec = number == 4 ? plan(node) : device(node, number);
     switch (draw_(4)) {
     case 0: return feed(device_lost{spec.id, incarnation{lives_[node]}, "unplugged"});
     case 1:

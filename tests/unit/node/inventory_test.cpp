@@ -42,6 +42,7 @@ public:
       device.uuid = uuid;
       device.type = metadata_.type;
       device.plugin = metadata_.name;
+      device.stages = stages;
       devices.push_back(device);
     }
     return devices;
@@ -75,6 +76,7 @@ public:
     hosts_ = std::move(hosts);
     runs_ = metadata_.engine = true;
   }
+  stage_plan stages; ///< Of each of its devices.
 
 private:
   struct idle_runtime final : runtime {
@@ -112,6 +114,17 @@ TEST(Inventory, NamesDevicesByPluginThenUuidWhateverTheOrderOfLoading) {
                                                      "edge-3/npu1=z", "edge-3/npu2=c"}));
     EXPECT_EQ(all.devices()[0].node, node_id("edge-3"));
   }
+}
+
+TEST(Inventory, AStageWithoutANodeIsADeviceOfThisOne) {
+  inventory all(node_id("edge-3"));
+  auto pair = std::make_unique<scripted_plugin>("pair", 1, std::vector<std::string>{"p"},
+                                                resource_type::hybrid);
+  pair->stages = {device_id("gpu0"), device_id("far/pim0"), 0, 0};
+  all.add(std::move(pair));
+  EXPECT_TRUE(all.probe().empty());
+  EXPECT_EQ(all.devices().at(0).stages.prefill, device_id("edge-3/gpu0"));
+  EXPECT_EQ(all.devices().at(0).stages.decode, device_id("far/pim0"));
 }
 
 TEST(Inventory, GivesADeviceToTheHighestPriorityAndSaysWhy) {

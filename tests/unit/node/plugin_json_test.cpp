@@ -270,6 +270,23 @@ TEST(PluginJson, AnEngineRunsOnDevicesOfOthers) {
   EXPECT_NE(complaint(other).find("/runs_on: only with type engine"), std::string::npos);
 }
 
+TEST(PluginJson, OnlyAHybridHasStages) {
+  auto sample = nlohmann::json::parse(fake_plugin(), nullptr, true, true);
+  sample["stages"] = {{"prefill_env", "A"}, {"transfer_per_s", "10GB"}, {"transfer", "5ms"}};
+  EXPECT_NE(complaint(sample.dump()).find("/stages: only with type hybrid"), std::string::npos);
+  sample["type"] = "hybrid";
+  EXPECT_NE(complaint(sample.dump()).find("/stages/decode_env: required"), std::string::npos);
+  sample["stages"]["decode_env"] = "B";
+  const auto document = parse_plugin_json(sample.dump(), "x");
+  ASSERT_TRUE(document.ok()) << document.failure().message;
+  EXPECT_EQ(document->stages->prefill_env, "A");
+  EXPECT_EQ(document->stages->decode_env, "B");
+  EXPECT_EQ(document->stages->transfer_bytes_per_s, 10'000'000'000U);
+  EXPECT_EQ(document->stages->transfer_us, 5'000);
+  sample["stages"]["transfer"] = "5s";
+  EXPECT_NE(complaint(sample.dump()).find("/stages/transfer: "), std::string::npos);
+}
+
 TEST(PluginJson, KnowsEveryKeyOfItsSchema) {
   const auto schema = nlohmann::json::parse(
       read_file(std::string(CONSORT_SOURCE_DIR) + "/node/plugins/plugin.schema.json"));
@@ -277,6 +294,9 @@ TEST(PluginJson, KnowsEveryKeyOfItsSchema) {
   const auto& root = schema["properties"];
   auto serving = sample;
   serving["runtime"] = {{"interface", "server"}, {"url", "http://h:1"}};
+  auto staged = sample;
+  staged["type"] = "hybrid";
+  staged["stages"] = {{"prefill_env", "A"}, {"decode_env", "B"}};
   struct section {
     std::string pointer;
     nlohmann::json properties;
@@ -290,6 +310,7 @@ TEST(PluginJson, KnowsEveryKeyOfItsSchema) {
       {"/capability", root["capability"]["properties"], sample},
       {"/capability/runtime", root["capability"]["properties"]["runtime"]["properties"], sample},
       {"/spec", root["spec"]["properties"], sample},
+      {"/stages", root["stages"]["properties"], staged},
       {"/build/0", root["build"]["items"]["properties"], sample},
       {"/runtime", runtimes[0]["properties"], sample},
       {"/runtime", runtimes[1]["properties"], serving}};

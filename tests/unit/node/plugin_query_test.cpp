@@ -176,6 +176,35 @@ TEST(PluginQuery, AVariableOfTheEnvironmentMayBeWhatMustBeThere) {
   ::unsetenv("CONSORT_TEST_WANTED");
 }
 
+TEST(PluginQuery, VariablesNameTheStagesOfAHybrid) {
+  const temp_folder folder;
+  folder.script("fake-smi", "echo '{\"devices\": [{\"uuid\": \"F-1\", \"model\": \"pair\"}]}'");
+  boost::asio::io_context io;
+  auto document = parse_plugin_json(
+      R"json({ "schema": 1, "name": "pair", "version": "1", "vendor": "v", "type": "hybrid",
+        "probe": { "command": ["fake-smi"], "each": "/devices", "id": "/uuid", "model": "/model" },
+        "capability": { "max_sequences": 4 },
+        "stages": { "prefill_env": "CONSORT_TEST_READS", "decode_env": "CONSORT_TEST_WRITES",
+                    "transfer": "5ms", "transfer_per_s": "1GB" } })json",
+      "x");
+  ASSERT_TRUE(document.ok()) << document.failure().message;
+  json_plugin plugin(*std::move(document), folder.path(), plugin_environment{io, nullptr});
+  ::unsetenv("CONSORT_TEST_READS");
+  ::unsetenv("CONSORT_TEST_WRITES");
+  auto devices = plugin.probe();
+  ASSERT_TRUE(devices.ok()) << devices.failure().message;
+  EXPECT_TRUE(devices->front().stages.empty()) << "a device by itself";
+  ::setenv("CONSORT_TEST_READS", "gpu0", 1);
+  EXPECT_NE(plugin.probe().failure().message.find("$CONSORT_TEST_WRITES"), std::string::npos);
+  ::setenv("CONSORT_TEST_WRITES", "far/pim0", 1);
+  devices = plugin.probe();
+  ASSERT_TRUE(devices.ok()) << devices.failure().message;
+  EXPECT_EQ(devices->front().stages,
+            (stage_plan{device_id{"gpu0"}, device_id{"far/pim0"}, 1'000'000'000, 5'000}));
+  ::unsetenv("CONSORT_TEST_READS");
+  ::unsetenv("CONSORT_TEST_WRITES");
+}
+
 TEST(PluginQuery, SaysWhatIsWrongWithAQuestion) {
   const auto probe = [](const char* text) { return refusal_of(query_json(text)); };
   EXPECT_NE(probe(R"({ "id": "/a", "model": "/b", "memory_bytes": { "at": "/m", "take": "sum" } })")

@@ -173,6 +173,14 @@ TEST_F(ScenarioDevicesTest, SaysWhatIsWrongAndWhere) {
   expect(device(R"({ "spec": "l4", "profile": "none.csv" })"), "cannot read ");
   expect(device(R"({ "spec": "l4", "prefill": { "device": "rngd" } })"), "built artifacts");
   expect(device("{}"), "devices[0]: `spec` is missing");
+  const auto stages
+      = [&](const std::string& of) { return device(R"("l4", { "stages": )" + of + " }"); };
+  expect(stages("{}"), "`prefill` is missing");
+  expect(stages(R"({ "prefill": "gpu0", "decode": "gpu0" })"), "`stages` must name two devices");
+  expect(stages(R"({ "prefill": "gpu0", "decode": "gpu1" })"), "`stages` must name two devices");
+  expect(stages(R"({ "prefill": "gpu0", "decode": "hybrid0" })"), "`stages` must name two devices");
+  expect(stages(R"({ "prefill": "gpu0", "decode": "gpu1", "transfer_gbps": 0 })"),
+         "transfer_gbps: must be between");
   expect(text("\"l4\"", R"({ "shape": "llama-3.1-8" })", work),
          "unknown shape `llama-3.1-8` (did you mean llama-3.1-8b");
   expect(text("\"l4\"", R"({ "shape": "llama-3.1-8b", "dtype": "bf17" })", work),

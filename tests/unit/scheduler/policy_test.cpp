@@ -44,6 +44,8 @@ TEST(Filters, EachRefusesItsOwnFactAndSaysWhy) {
       {filter_id::draining, [](auto& f) { f.draining = true; }, "draining"},
       {filter_id::health, [](auto& f) { f.health = device_health::unhealthy; }, "unhealthy"},
       {filter_id::breaker, [](auto& f) { f.breaker_admits = false; }, "failures"},
+      {filter_id::stages, [](auto& f) { f.stage_lacks = "decode stage a/gpu0 is not up"; },
+       "a/gpu0"},
       {filter_id::resume,
        [](auto& f) {
          f.resume_needed = true;
@@ -98,6 +100,7 @@ TEST(Filters, AreAskedInTheirOrder) {
       {filter_id::draining, [](auto& f) { f.cordoned = true; }},
       {filter_id::health, [](auto& f) { f.health = device_health::unhealthy; }},
       {filter_id::breaker, [](auto& f) { f.breaker_admits = false; }},
+      {filter_id::stages, [](auto& f) { f.stage_lacks = "one is not up"; }},
       {filter_id::resume, [](auto& f) { f.resume_needed = true, f.resume = resume_support::none; }},
       {filter_id::sequences,
        [](auto& f) { f.loaded = true, f.sequences_used = f.sequences_max = 5; }},
