@@ -7,6 +7,8 @@
 #include "tests/unit/node/plugin_samples.hpp"
 #include "tests/unit/node/temp_folder.hpp"
 
+#include <gmock/gmock.h>
+
 namespace consort::node {
 namespace {
 
@@ -125,6 +127,20 @@ TEST(PluginJson, NamesLineColumnFieldAndWhatWasExpected) {
     EXPECT_TRUE(message.starts_with("x/plugin.json:")) << one.to << ": " << message;
     EXPECT_NE(message.find(one.complaint), std::string::npos) << one.to << "\n" << message;
   }
+}
+
+TEST(PluginJson, OlderEnginesAreMoreThanWhatIsCompatibleAnyway) {
+  const std::string words = "[\"target\", \"compiler_version:minor\"]";
+  const auto said = [&](const std::string& compatible, const std::string& rule) {
+    return complaint(changed(words, compatible + ", \"runs_older\": \"" + rule + "\""));
+  };
+  const std::string needless
+      = "/build/0/runs_older: says nothing that compatible_with does not say";
+  using testing::HasSubstr;
+  EXPECT_THAT(said(words, "minor"), HasSubstr(needless));
+  EXPECT_THAT(said("[\"target\", \"compiler_version:major\"]", "major"), HasSubstr(needless));
+  EXPECT_THAT(said("[\"target\"]", "any"), HasSubstr(needless));
+  EXPECT_THAT(said(words, "mayor"), HasSubstr("`mayor` is none of none"));
 }
 
 TEST(PluginJson, FailuresNeedWhatTheyMeanAndHowTheyLook) {
