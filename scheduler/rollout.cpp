@@ -131,11 +131,19 @@ bool held_there(const core_state& s, const instance_row& one) {
   });
 }
 
+/// Whether it stands in for the engine that is named, and its node's operator did not say that it
+/// is to serve: then it replaces nothing but what was of its own key.
+bool only_stands_in(const core_state& s, const instance_row& one, const option& by) {
+  const auto& copies = s.artifacts[by.artifact].copies;
+  return by.artifact != by.named && by.artifact != one.artifact
+         && std::none_of(copies.begin(), copies.end(), [&](const artifact_copy& copy) {
+              return copy.node == s.devices[by.device].node && copy.record.held;
+            });
+}
+
 /// Whether the instance runs another engine than the option of its device names.
 bool outdated_engine(const core_state& s, const instance_row& one, const option& by) {
-  // What stands in for another replaces nothing but what was of its own key.
-  if ((by.artifact != by.named && by.artifact != one.artifact)
-      || (held_there(s, one) && !s.artifacts[by.named].ordered))
+  if (only_stands_in(s, one, by) || (held_there(s, one) && !s.artifacts[by.named].ordered))
     return false;
   const auto& copies = s.artifacts[by.artifact].copies;
   const auto node = s.devices[by.device].node;

@@ -310,6 +310,28 @@ TEST(HeldEngine, ThatSomebodyWentBackToServesUnderAYetNewerCompiler) {
   EXPECT_EQ(answered_by(t), 'b');
 }
 
+/// Nor does it matter under which key what serves was loaded.
+TEST(HeldEngine, GivesWayToAnotherThatSomebodyWentBackTo) {
+  core_fixture t;
+  t.declare(story_spec());
+  restarted(t, "3.3", older_engines::major, true);
+  serves(t, 'b');
+  has_engine(t, "3.1", 'd', true);
+  has_engine(t, "3.2", 'd', true);
+  for (int turn = 0; turn < 4; ++turn) { // It is told of under one key after the other.
+    for (const auto& asked : t.take_all<reserve_allocation>())
+      t.feed(t.reserved(asked));
+    for (const auto& load : t.take_all<load_replica>())
+      t.loaded(load);
+    for (const auto& left : t.take_all<unload_replica>())
+      t.feed(replica_unloaded{left.instance, t.life_of("a")});
+    t.take_all<release_allocation>();
+  }
+  EXPECT_EQ(answered_by(t), 'd');
+  EXPECT_EQ(t.ready_replicas(), 1U);
+  t.pass_time_renewing(60 * second, {"a"});
+}
+
 /// Two versions that make the same bytes are no rollback.
 TEST(HeldEngine, TheSameBytesByTwoVersionsHoldNothing) {
   core_fixture t;
