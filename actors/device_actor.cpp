@@ -193,8 +193,9 @@ void device_state::opened(const session_opened& outcome) {
 void device_state::drop(const artifact_record& artifact, const std::string& why) {
   const auto& named = device_.capability.build_profiles;
   // An older engine that stood in for another fits its own version still.
-  if (std::none_of(named.begin(), named.end(),
-                   [&](const runnable_build& by) { return by.profile == artifact.key.profile; }))
+  if (!core::is_weights(artifact.key.profile)
+      && std::none_of(named.begin(), named.end(),
+                      [&](const runnable_build& by) { return by.profile == artifact.key.profile; }))
     return;
   if (const auto gone = agent_->store().remove(artifact.content); !gone)
     spdlog::warn("{}: artifact {} stays: {}", device_.id.value, artifact.content.value,
