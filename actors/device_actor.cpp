@@ -7,6 +7,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+
 namespace consort::actors {
 
 device_state::device_state(caf::event_based_actor* self, node::agent* agent, device_spec device,
@@ -189,6 +191,12 @@ void device_state::opened(const session_opened& outcome) {
 
 /// The engine will not have it: it is built anew, once, as any artifact that went bad.
 void device_state::drop(const artifact_record& artifact, const std::string& why) {
+  const auto& named = device_.capability.build_profiles;
+  // An older engine that stood in for another fits its own version still.
+  if (!core::is_weights(artifact.key.profile)
+      && std::none_of(named.begin(), named.end(),
+                      [&](const runnable_build& by) { return by.profile == artifact.key.profile; }))
+    return;
   if (const auto gone = agent_->store().remove(artifact.content); !gone)
     spdlog::warn("{}: artifact {} stays: {}", device_.id.value, artifact.content.value,
                  gone.failure().message);

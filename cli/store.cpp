@@ -228,15 +228,6 @@ exit_code collect(context& env, const store_flags& flags) {
   return exit_code::done;
 }
 
-exit_code keep(context& env, const store_flags& flags, bool wanted) {
-  return with_one(env, flags, [&](auto& store, const auto& found) {
-    if (const auto marked = store.mark_kept(found.content, wanted); !marked)
-      return complain(env, marked.failure());
-    env.out << found.content.value << (wanted ? " is kept\n" : " may be collected\n");
-    return exit_code::done;
-  });
-}
-
 /// Has running agents look at their stores now, where a server answers. Returns: what came of it,
 /// or what is left to do.
 std::string have_it_taken_up(const context& env) {
@@ -245,6 +236,18 @@ std::string have_it_taken_up(const context& env) {
       = send(env, "POST", "/api/v1/plugins/reload", body, std::chrono::seconds(25)).ok();
   return asked ? "the cluster's agents have looked at their stores again"
                : "a running agent takes it up on SIGHUP or `consort plugins reload`";
+}
+
+exit_code keep(context& env, const store_flags& flags, bool wanted) {
+  return with_one(env, flags, [&](auto& store, const auto& found) {
+    if (const auto marked = store.mark_kept(found.content, wanted); !marked)
+      return complain(env, marked.failure());
+    env.out << found.content.value
+            << (wanted ? " is kept, and while it serves nothing newer takes its place by itself; "
+                       : " may be collected, and something newer may take its place; ")
+            << have_it_taken_up(env) << '\n';
+    return exit_code::done;
+  });
 }
 
 /// An earlier one is served again, whichever version of its compiler the device's plugin names now;
@@ -360,9 +363,10 @@ void add_store(CLI::App& root, context& env) {
   gc->add_option("--max-age", flags->age_max, "Since its last use, e.g. 720h");
   gc->add_option("--keep-last", flags->keep_last, "Of each model, profile and target the newest N");
   gc->add_flag("--dry-run", flags->dry_run, "Say what would be removed");
-  named(add("pin", "Keep one from being collected",
+  named(add("pin",
+            "Keep one, from being collected and from being replaced by a newer one by itself",
             [](context& with, const store_flags& given) { return keep(with, given, true); }));
-  named(add("unpin", "Let it be collected again",
+  named(add("unpin", "Let it be collected and replaced again",
             [](context& with, const store_flags& given) { return keep(with, given, false); }));
   named(add("export", "Write one to FILE, and what it is to FILE.json", export_one))
       ->add_option("FILE", flags->file, "Where to")

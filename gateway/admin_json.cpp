@@ -32,6 +32,7 @@ json to_json_list(const std::vector<runnable_build>& profiles) {
     out.back()["reads"] = strings(one.reads);
     out.back()["binds"] = word_of(one.binds);
     out.back()["adapters"] = one.adapters;
+    out.back()["runs_older"] = word_of(one.older);
   }
   return out;
 }
@@ -64,6 +65,9 @@ std::string_view word_of(resume_support support) {
 std::string_view word_of(artifact_kind kind) {
   return pick(kind,
               std::array<std::string_view, 3>{"engine_weights", "engine_architecture", "cache"});
+}
+std::string_view word_of(older_engines rule) {
+  return pick(rule, std::array<std::string_view, 4>{"none", "minor", "major", "any"});
 }
 std::string_view word_of(artifact_state state) {
   return pick(state, std::array<std::string_view, 4>{"absent", "building", "ready", "failed"});
@@ -191,7 +195,8 @@ json to_json(const model_variant& variant) {
           {"chat_template", variant.chat_template.value},
           {"weight_bytes", variant.weight_bytes},
           {"kv_bytes_per_token", variant.kv_bytes_per_token},
-          {"context_tokens", variant.context_tokens}};
+          {"context_tokens", variant.context_tokens},
+          {"token_bytes_max", variant.token_bytes_max}};
 }
 
 json to_json(const model_spec& spec) {

@@ -37,6 +37,7 @@ template <class Name>
 [[nodiscard]] std::string_view word_of(figure_source source);
 [[nodiscard]] std::string_view word_of(resume_support support);
 [[nodiscard]] std::string_view word_of(artifact_kind kind);
+[[nodiscard]] std::string_view word_of(older_engines rule);
 [[nodiscard]] std::string_view word_of(artifact_state state);
 [[nodiscard]] std::string_view word_of(request_outcome outcome);
 [[nodiscard]] std::string_view word_of(core::note::severity level);

@@ -150,6 +150,7 @@ result<model_variant> variant_from(const json& from, const std::string& where) {
   in.number("weight_bytes", out.weight_bytes);
   in.number("kv_bytes_per_token", out.kv_bytes_per_token);
   in.number("context_tokens", out.context_tokens);
+  in.number("token_bytes_max", out.token_bytes_max);
   if (const auto* adapters = in.any("adapters"); adapters != nullptr)
     if (auto failure = read_adapters(*adapters, in.path("adapters"), out))
       return *failure;

@@ -95,9 +95,9 @@ public:
     std::size_t tokens = 0;
     std::size_t count = 1;
     if (prompt->is_string())
-      prompt_.add(prompt->get_ref<const std::string&>());
+      text(*prompt);
     else if (is_token_list(*prompt))
-      tokens = prompt->size();
+      tokens = ids(*prompt);
     else if (prompt->is_array() && !prompt->empty())
       count = prompt_list(*prompt, tokens);
     else
@@ -105,6 +105,10 @@ public:
                                      : wrong_type("prompt", "a string or an array"));
     out.choices *= static_cast<std::uint32_t>(count);
     out.prompt_tokens = estimate(tokens);
+    if (!cuts_prompts()) {
+      out.prompt_ids = longest_ids_;
+      out.prompt_bytes = longest_text_;
+    }
     out.prefix_blocks = prompt_.take();
   }
 
@@ -180,15 +184,32 @@ private:
     return value.is_array() && !value.empty() && value.front().is_number_integer();
   }
 
+  /// A prompt of a completion. Bodies are far smaller than what 32 bits count.
+  void text(const document& one) {
+    const auto& words = one.get_ref<const std::string&>();
+    prompt_.add(words);
+    longest_text_ = std::max(longest_text_, static_cast<std::uint32_t>(words.size()));
+  }
+  /// Returns: how many.
+  std::size_t ids(const document& list) {
+    longest_ids_ = std::max(longest_ids_, static_cast<std::uint32_t>(list.size()));
+    return list.size();
+  }
+  /// Whether the runtime is asked to cut what is too long, as some can.
+  [[nodiscard]] bool cuts_prompts() const {
+    return member(from_, "truncate_prompt_tokens") != nullptr
+           || member(from_, "truncate") != nullptr || member(from_, "truncation") != nullptr;
+  }
+
   /// Several prompts. Returns: how many.
   std::size_t prompt_list(const document& list, std::size_t& tokens) {
     if (list.size() > limits::prompts_max)
       fail(wrong_value("prompt", "at most " + std::to_string(limits::prompts_max) + " prompts"));
     for (const auto& one : list) {
       if (one.is_string())
-        prompt_.add(one.get_ref<const std::string&>());
+        text(one);
       else if (is_token_list(one))
-        tokens += one.size();
+        tokens += ids(one);
       else
         fail(wrong_type("prompt", "an array of strings or of token arrays"));
     }
@@ -201,6 +222,7 @@ private:
 
   const document& from_;
   prompt_hasher prompt_;
+  std::uint32_t longest_text_ = 0, longest_ids_ = 0;
   std::optional<api_error> failure_;
 };
 

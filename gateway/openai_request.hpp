@@ -17,8 +17,9 @@ struct parsed_body {
   bool stream = false;
   bool include_usage = false; ///< stream_options.include_usage
   std::uint32_t prompt_tokens = 0;
-  std::uint32_t max_tokens = 0; ///< 0 = not given.
-  std::uint32_t choices = 1;    ///< `n` times the number of prompts.
+  std::uint32_t prompt_ids = 0, prompt_bytes = 0; ///< As in request_meta.
+  std::uint32_t max_tokens = 0;                   ///< 0 = not given.
+  std::uint32_t choices = 1;                      ///< `n` times the number of prompts.
   bool resumable = true;
   std::uint32_t inputs = 0; ///< Texts to embed.
   std::vector<std::uint64_t> prefix_blocks;

@@ -29,6 +29,8 @@ request_meta make_meta(gateway_context& context, request_kind kind, const reques
   out.priority = options.priority;
   out.policy = options.policy;
   out.prompt_tokens = parsed.prompt_tokens;
+  out.prompt_ids = parsed.prompt_ids;
+  out.prompt_bytes = parsed.prompt_bytes;
   out.max_tokens = parsed.max_tokens;
   out.choices = parsed.choices;
   out.streaming = parsed.stream;

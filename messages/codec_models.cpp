@@ -44,6 +44,7 @@ void write(wire::ModelVariant::Builder to, const model_variant& from, outgoing& 
   to.setContextTokens(from.context_tokens);
   write_adapters(out, from.adapters, "model_variant.adapters",
                  [&](unsigned size) { return to.initAdapters(size); });
+  to.setTokenBytesMax(from.token_bytes_max);
 }
 
 void read(wire::ModelVariant::Reader from, model_variant& to, incoming& in) {
@@ -59,6 +60,7 @@ void read(wire::ModelVariant::Reader from, model_variant& to, incoming& in) {
   to.kv_bytes_per_token = from.getKvBytesPerToken();
   to.context_tokens = from.getContextTokens();
   read_adapters(in, from.getAdapters(), to.adapters, "model_variant.adapters");
+  to.token_bytes_max = from.getTokenBytesMax();
 }
 
 void write(wire::ModelSpec::Builder to, const model_spec& from, outgoing& out) {
@@ -113,6 +115,7 @@ void write(wire::ArtifactRecord::Builder to, const artifact_record& from, outgoi
   to.setBuildUs(out.duration(from.build_us, "artifact_record.build_us"));
   write_attributes(out, from.quality, "artifact_record.quality",
                    [&](unsigned size) { return to.initQuality(size); });
+  to.setHeld(from.held);
 }
 
 void read(wire::ArtifactRecord::Reader from, artifact_record& to, incoming& in) {
@@ -122,6 +125,7 @@ void read(wire::ArtifactRecord::Reader from, artifact_record& to, incoming& in) 
   to.size_bytes = from.getSizeBytes();
   to.build_us = in.duration(from.getBuildUs(), "artifact_record.build_us");
   read_map(from.getQuality(), to.quality, "artifact_record.quality", in);
+  to.held = from.getHeld();
 }
 
 } // namespace consort::messages

@@ -78,6 +78,8 @@ void write(wire::RequestMeta::Builder to, const request_meta& from, outgoing& ou
   write_words(out, from.labels, "request_meta.labels",
               [&](unsigned size) { return to.initLabels(size); });
   to.setHedge(from.hedge);
+  to.setPromptIds(from.prompt_ids);
+  to.setPromptBytes(from.prompt_bytes);
 }
 
 void read(wire::RequestMeta::Reader from, request_meta& to, incoming& in) {
@@ -108,6 +110,8 @@ void read(wire::RequestMeta::Reader from, request_meta& to, incoming& in) {
                "request_meta.prefix_blocks");
   read_words(from.getLabels(), to.labels, "request_meta.labels", in);
   to.hedge = from.getHedge();
+  to.prompt_ids = from.getPromptIds();
+  to.prompt_bytes = from.getPromptBytes();
 }
 
 void write(wire::Ticket::Builder to, const ticket& from, outgoing& out) {

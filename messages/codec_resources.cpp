@@ -190,6 +190,7 @@ void write(wire::BuildProfile::Builder to, const runnable_build& from, outgoing&
               [&](unsigned size) { return to.initReads(size); });
   to.setBinds(out.word<wire::ArtifactKind>(from.binds, "build_profile.binds"));
   to.setAdapters(from.adapters);
+  to.setOlder(out.word<wire::OlderEngines>(from.older, "build_profile.older"));
 }
 
 void read(wire::BuildProfile::Reader from, runnable_build& to, incoming& in) {
@@ -197,6 +198,7 @@ void read(wire::BuildProfile::Reader from, runnable_build& to, incoming& in) {
   read_words(from.getReads(), to.reads, "build_profile.reads", in);
   to.binds = in.word<artifact_kind>(from.getBinds(), "build_profile.binds");
   to.adapters = from.getAdapters();
+  to.older = in.word<older_engines>(from.getOlder(), "build_profile.older");
 }
 
 void write(wire::DeviceSpec::Builder to, const device_spec& from, outgoing& out) {

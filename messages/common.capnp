@@ -103,6 +103,15 @@ struct SpeedSpec {
   costMicrosPerHour @6 :UInt64;
 }
 
+enum OlderEngines {
+  # By how much of its compiler's version an older engine must agree with what is named: not at all
+  # enough, the first two numbers, the first, nothing.
+  none @0;
+  minor @1;
+  major @2;
+  any @3;
+}
+
 struct BuildProfile {
   # What an artifact must be built for, and by what.
   name @0 :Text;             # Profile name in the plugin. A name: nothing of it is executed.
@@ -118,6 +127,7 @@ struct BuildProfile {
                              # Only of a device's capability; no part of an artifact's identity.
   binds @10 :ArtifactKind;   # What its artifacts are good for. As `reads`, and `adapters` too.
   adapters @11 :Bool;        # They run with LoRA adapters.
+  older @12 :OlderEngines;   # Which engines by older versions of the compiler it runs as well.
 }
 
 struct DeviceCapability {
@@ -246,6 +256,7 @@ struct ModelVariant {
   kvBytesPerToken @9 :UInt32;
   contextTokens @10 :UInt32;
   adapters @11 :List(ModelAdapter);  # Loaded with it, in order of name.
+  tokenBytesMax @12 :UInt32;  # No token stands for more bytes of a text; 0 = unknown.
 }
 
 struct ModelSpec {
@@ -279,6 +290,7 @@ struct ArtifactRecord {
   sizeBytes @3 :UInt64;
   buildUs @4 :Int64;  # 0 when imported.
   quality @5 :List(Attribute);  # What calibration measured.
+  held @6 :Bool;  # Pinned, or gone back to: nothing newer takes its place on its node by itself.
 }
 
 enum ArtifactState { absent @0; building @1; ready @2; failed @3; }
@@ -313,6 +325,10 @@ struct RequestMeta {
   policyText @20 :Text;      # Name of the profile, built-in or configured; goes before `policy`.
   labels @21 :List(Text);    # Of its data, e.g. `local-only`.
   hedge @22 :Bool;           # A second attempt may run beside one whose first token is late.
+  # What is certain of the longest prompt of a completion: tokens that came as ids, bytes of text.
+  # 0 = nothing is.
+  promptIds @23 :UInt32;
+  promptBytes @24 :UInt32;
 }
 
 struct Ticket {

@@ -33,6 +33,8 @@ inline constexpr ownership_kind last_enumerator<ownership_kind> = ownership_kind
 template <>
 inline constexpr artifact_kind last_enumerator<artifact_kind> = artifact_kind::cache;
 template <>
+inline constexpr older_engines last_enumerator<older_engines> = older_engines::any;
+template <>
 inline constexpr artifact_state last_enumerator<artifact_state> = artifact_state::failed;
 template <>
 inline constexpr request_kind last_enumerator<request_kind> = request_kind::embedding;

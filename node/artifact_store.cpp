@@ -99,9 +99,8 @@ result<done> pack_output(const staging_folder& from) {
 
 /// Engines that may stand for each other when an operator says so: all but the compiler's version
 /// is the same. What a server compiled is for that version alone.
-bool other_version(const artifact_key& one, artifact_key other) {
-  other.profile.compiler_version = one.profile.compiler_version;
-  return one.kind != artifact_kind::cache && one == other;
+bool may_stand_for(const artifact_key& one, const artifact_key& other) {
+  return one.kind != artifact_kind::cache && other_version(one, other);
 }
 
 } // namespace
@@ -263,7 +262,7 @@ const artifact_store::state::entry* artifact_store::state::choose(const artifact
   const entry* instead = nullptr;
   for (const auto& [content, one] : entries) {
     const bool own = one.record.key == key;
-    if ((own || other_version(one.record.key, key)) && marked(content, "preferred")) {
+    if ((own || may_stand_for(one.record.key, key)) && marked(content, "preferred")) {
       if (own)
         return &one;
       instead = &one;
@@ -288,7 +287,7 @@ std::int64_t artifact_store::state::after_others(const artifact_manifest& manife
 void artifact_store::state::drop_preference(const artifact_key& key) {
   std::error_code ignored;
   for (const auto& [content, one] : entries)
-    if (one.record.key == key || other_version(one.record.key, key))
+    if (one.record.key == key || may_stand_for(one.record.key, key))
       fs::remove(folder(content) + "/preferred", ignored);
 }
 
@@ -398,6 +397,8 @@ std::optional<artifact_record> artifact_store::find(const artifact_key& key) con
     return std::nullopt;
   auto record = chosen->record;
   record.key = key; // Of another compiler's version when that one is preferred.
+  const auto& content = record.content;
+  record.held = state_->marked(content, "kept") || state_->marked(content, "preferred");
   return record;
 }
 

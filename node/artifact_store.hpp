@@ -80,7 +80,8 @@ public:
   [[nodiscard]] std::vector<error> complaints();
   [[nodiscard]] std::vector<artifact_record> list() const; ///< In order of content.
   /// Of several of one key the one that is preferred, else the newest. Where one is preferred that
-  /// another version of the same compiler built for the same, it stands for this key as well.
+  /// another version of the same compiler built for the same, it stands for this key as well. One
+  /// that is preferred or marked as kept is `held`.
   [[nodiscard]] std::optional<artifact_record> find(const artifact_key& key) const;
   /// One for each key, as find() says: what this node serves. In order of key.
   [[nodiscard]] std::vector<artifact_record> current() const;

@@ -201,12 +201,31 @@ void check_token_array(inspection& now, const std::string& key, gguf_type item) 
                       + ")");
 }
 
+/// Bytes of the longest token, where every byte of a text ends up in one: byte pairs (whose bytes
+/// beyond ASCII stand there as two), and pieces with bytes to fall back on. Others fold spaces and
+/// forms of a letter first. Requires: the array was read.
+std::uint32_t longest_token(inspection& now, const gguf_value& tokens) {
+  const auto kind = now.text("tokenizer.ggml.model");
+  if (kind != "gpt2" && kind != "llama")
+    return 0;
+  std::uint64_t longest = 0;
+  for (auto rest = tokens.raw; rest.size() >= sizeof(std::uint64_t);) {
+    std::uint64_t bytes = 0;
+    std::memcpy(&bytes, rest.data(), sizeof bytes);
+    longest = std::max(longest, bytes);
+    rest = rest.subspan(sizeof bytes + std::min<std::uint64_t>(bytes, rest.size() - sizeof bytes));
+  }
+  return static_cast<std::uint32_t>(
+      std::min<std::uint64_t>(longest, limits::gguf_string_bytes_max));
+}
+
 void read_tokenizer(inspection& now) {
   const auto* tokens = now.find("tokenizer.ggml.tokens");
   if (tokens == nullptr || tokens->type != gguf_type::array || tokens->item != gguf_type::text
       || tokens->count == 0 || tokens->count > vocabulary_max)
     return now.fail("tokenizer.ggml.tokens", "required array of texts is missing");
   now.info.vocabulary = static_cast<std::uint32_t>(tokens->count);
+  now.info.token_bytes_max = longest_token(now, *tokens);
   check_token_array(now, "tokenizer.ggml.scores", gguf_type::f32);
   check_token_array(now, "tokenizer.ggml.token_type", gguf_type::i32);
   for (const auto* name : {"bos_token_id", "eos_token_id", "eot_token_id", "unknown_token_id",
@@ -317,6 +336,7 @@ model_variant variant_of(const gguf_info& info, const std::string& source, const
   variant.weight_bytes = info.weight_bytes;
   variant.kv_bytes_per_token = info.kv_bytes_per_token;
   variant.context_tokens = info.context_tokens;
+  variant.token_bytes_max = info.token_bytes_max;
   return variant;
 }
 

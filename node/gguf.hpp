@@ -22,11 +22,12 @@ struct gguf_info {
   std::uint32_t layers = 0;
   std::uint32_t embedding = 0;
   std::uint32_t heads = 0;
-  std::uint32_t kv_heads = 0;           ///< Largest over the layers.
-  std::uint32_t vocabulary = 0;         ///< Tokens.
-  std::uint32_t feed_forward = 0;       ///< Largest width over the layers; 0 = it does not say.
-  std::uint64_t feed_forward_sum = 0;   ///< Of these widths: tells layers of several apart.
-  std::uint32_t experts = 0;            ///< 0 = it is no mixture of them.
+  std::uint32_t kv_heads = 0;         ///< Largest over the layers.
+  std::uint32_t vocabulary = 0;       ///< Tokens.
+  std::uint32_t token_bytes_max = 0;  ///< As in model_variant; 0 where the tokenizer may drop text.
+  std::uint32_t feed_forward = 0;     ///< Largest width over the layers; 0 = it does not say.
+  std::uint64_t feed_forward_sum = 0; ///< Of these widths: tells layers of several apart.
+  std::uint32_t experts = 0;          ///< 0 = it is no mixture of them.
   std::uint32_t kv_bytes_per_token = 0; ///< With an f16 cache, over all layers.
   std::string quantization;             ///< Type of most weight bytes: `f16`, `q8_0` ...
   std::uint64_t weight_bytes = 0;       ///< Of all tensors.

@@ -340,8 +340,8 @@ void json_plugin::choose_profiles(device_spec& device) {
     } else if (!profile.target.empty() && profile.target != device.model) {
       continue;
     }
-    device.capability.build_profiles.push_back(
-        {std::move(profile), rule.formats, rule.binds, document_.capability.runtime.adapters});
+    device.capability.build_profiles.push_back({std::move(profile), rule.formats, rule.binds,
+                                                document_.capability.runtime.adapters, rule.older});
   }
   if (const auto cache = cache_profile(device.model))
     device.capability.caches = {{*cache, document_.capability.formats, artifact_kind::cache, true}};

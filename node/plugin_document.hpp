@@ -99,6 +99,7 @@ struct build_rule {
   std::string config_name;          ///< Name of the written file in the work folder.
   std::vector<std::string> version_command;
   version_scope version = version_scope::exact; ///< How much of the version must match.
+  older_engines older = older_engines::none;    ///< What else its runtime runs.
   std::string progress;                         ///< Pattern with one group: percent. Empty = none.
   quality_source quality;
   std::vector<failure_rule>

@@ -86,6 +86,18 @@ void read_compatibility(json_section& section, build_rule& rule) {
     section.fail("compatible_with", "a build for one target must list target");
 }
 
+/// Says more than `compatible_with`, or is a mistake: engines that agree in that much of the
+/// version are the same to it already.
+void read_older(json_section& section, build_rule& rule) {
+  rule.older = static_cast<older_engines>(
+      section.word("runs_older", {"none", "minor", "major", "any"}, 0));
+  const bool said = rule.version == version_scope::none
+                    || (rule.version == version_scope::major && rule.older != older_engines::any)
+                    || (rule.version == version_scope::minor && rule.older == older_engines::minor);
+  if (rule.older != older_engines::none && said)
+    section.fail("runs_older", "says nothing that compatible_with does not say");
+}
+
 /// The command line is made once the agent's own program is known.
 void read_compiler_library(json_section& section, build_rule& rule) {
   section.require("library", "the shared object's file name");
@@ -198,6 +210,7 @@ std::vector<build_rule> read_build(json_file& file, const std::string& pointer,
         section.fail(name, "only with interface c-abi");
   }
   read_compatibility(section, rule);
+  read_older(section, rule);
   if (rule.interface != build_interface::c_abi) { // Its library says them in calls.
     rule.progress = section.pattern("progress", 1);
     read_quality(file, section, rule);

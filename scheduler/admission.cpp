@@ -74,6 +74,31 @@ refusal unknown_policy(const core_state& s, const policy_name& wanted) {
            "no policy '" + wanted.value + "'" + did_you_mean(wanted.value, known)}};
 }
 
+/// A prompt that is certain to exceed the context of whatever serves its model: nothing is loaded
+/// or built to find that out. What only an estimate says is for an engine to judge.
+refusal check_context(const core_state& s, const request_meta& meta) {
+  const auto model = find(s.model_names, meta.model.value);
+  if (model == none || meta.kind != request_kind::completion
+      || (meta.prompt_ids == 0 && meta.prompt_bytes == 0))
+    return {};
+  std::uint32_t context = 0, least = 0;
+  for (const auto& variant : s.models[model].spec.variants) {
+    const auto of_text
+        = variant.token_bytes_max == 0 ? 0 : meta.prompt_bytes / variant.token_bytes_max;
+    least = std::max(meta.prompt_ids, of_text);
+    if (variant.context_tokens == 0 || least <= variant.context_tokens)
+      return {};
+    context = std::max(context, variant.context_tokens);
+  }
+  if (context == 0)
+    return {};
+  return {400,
+          {recovery::refuse, "context_length_exceeded",
+           "This model's maximum context length is " + std::to_string(context)
+               + " tokens. However, your prompt has at least " + std::to_string(least)
+               + " tokens. Please reduce the length of the prompt."}};
+}
+
 /// A free row of the selector table, which forgets what nobody uses once it is full.
 index selector_room(core_state& s) {
   if (s.selectors.live() < limits::selectors_max)
@@ -388,6 +413,8 @@ result<request_row> draft_request(core_state& s, const request_meta& meta) {
     return unknown_model(s, meta.model).reason;
   if (meta.policy && profile_named(s, *meta.policy) == none)
     return unknown_policy(s, *meta.policy).reason;
+  if (auto bad = check_context(s, meta); bad.http_status != 0)
+    return std::move(bad.reason);
   const auto selector = selector_of(s, meta);
   if (!selector)
     return selector.failure();
@@ -434,6 +461,8 @@ void on(pass& p, const request_submitted& e) {
     auto bad = unknown_policy(s, *e.meta.policy);
     return turn_away(p, e.meta, bad.http_status, std::move(bad.reason));
   }
+  if (auto bad = check_context(s, e.meta); bad.http_status != 0)
+    return turn_away(p, e.meta, bad.http_status, std::move(bad.reason));
   const auto slot = admit(p, e.meta);
   if (slot == none)
     return;

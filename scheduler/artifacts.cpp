@@ -524,9 +524,9 @@ void on(pass& p, const compile_requested& e) {
       continue;
     if (one.removed_by == filter_id::format && unread.empty())
       unread = unread_words(p.s.models[model].spec, device.capability);
-    if (one.artifact == none)
+    if (one.named == none)
       continue;
-    auto& entry = p.s.artifacts[one.artifact];
+    auto& entry = p.s.artifacts[one.named];
     forgive(entry); // Whoever asks has mended what it failed of.
     entry.losses = 0;
     entry.ordered = true;

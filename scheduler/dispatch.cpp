@@ -162,15 +162,52 @@ bool possible_for(const core_state& s, const request_row& r) {
   return false;
 }
 
+std::int64_t least_kv(const core_state& s, const request_row& r) {
+  std::uint32_t context = 0;
+  for (const auto& variant : s.models[r.model].spec.variants) {
+    if (variant.context_tokens == 0)
+      return std::int64_t{r.size.prompt_tokens} + 1;
+    context = std::max(context, variant.context_tokens);
+  }
+  const auto prompt = std::int64_t{r.size.prompt_tokens} + 1;
+  return context == 0 ? prompt : std::min<std::int64_t>(prompt, context);
+}
+
+bool stranded(const core_state& s, const request_row& r) {
+  const auto& model = s.models[r.model];
+  const auto least = least_kv(s, r);
+  if (least <= model.kv_smallest)
+    return false;
+  for (index place = 0; place < model.endpoints.size(); ++place)
+    if (model.endpoints.at(place).instance != none
+        && may_serve(s, r, model.endpoints.at(place).device)
+        && model.endpoints.room(place).kv_all >= least)
+      return false;
+  return true;
+}
+
 bool fits_somewhere(const core_state& s, const request_row& r) {
   const auto& model = s.models[r.model];
-  if (least_kv(r) <= model.kv_smallest)
+  const auto least = least_kv(s, r);
+  if (least <= model.kv_smallest)
     return true;
   return std::any_of(model.options.begin(), model.options.end(), [&](const option& by) {
     return by.removed_by == filter_id::passed && may_serve(s, r, by.device)
-           && largest_kv(s, r.model, by.device) >= least_kv(r);
+           && largest_kv(s, r.model, by.device) >= least;
   });
 }
+
+namespace {
+
+bool has_all_replicas(const core_state& s, const model_state& model) {
+  const auto count = std::count_if(model.instances.begin(), model.instances.end(), [&](index at) {
+    return active(s.instances[at]) && !s.instances[at].superseded;
+  });
+  return model.spec.replicas_max != 0
+         && static_cast<std::uint64_t>(count) >= model.spec.replicas_max;
+}
+
+} // namespace
 
 std::int64_t largest_kv(const core_state& s, index model, index device) {
   std::int64_t largest = -1;
@@ -183,7 +220,9 @@ std::int64_t largest_kv(const core_state& s, index model, index device) {
     for (const auto place : one.places)
       largest = std::max(largest, s.models[model].endpoints.room(place).kv_all);
   }
-  return largest < 0 ? std::numeric_limits<std::int64_t>::max() : largest;
+  return largest < 0 && !has_all_replicas(s, s.models[model])
+             ? std::numeric_limits<std::int64_t>::max()
+             : largest;
 }
 
 reservation reservation_for(const core_state& s, const request_row& r, std::uint32_t itl_ns) {

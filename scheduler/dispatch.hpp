@@ -24,11 +24,14 @@ inline constexpr duration_us term_us_max = term_ns_max / 1000;
 /// Whether any device could ever serve it, exclusions included.
 [[nodiscard]] bool possible_for(const core_state& s, const request_row& r);
 
-/// Tokens of KV without which a request cannot even begin: its prompt, as estimated, and one more.
-[[nodiscard]] inline std::int64_t least_kv(const request_row& r) {
-  return std::int64_t{r.size.prompt_tokens} + 1;
-}
-/// Most tokens of KV that one endpoint of the model has there, or may have once it is loaded.
+/// Tokens of KV without which a request cannot even begin: its prompt, as estimated, and one more;
+/// never more than the model's context, for of what exceeds that its engine says at once by how
+/// much.
+[[nodiscard]] std::int64_t least_kv(const core_state& s, const request_row& r);
+/// Whether no engine that is loaded and may serve it has KV for its prompt.
+[[nodiscard]] bool stranded(const core_state& s, const request_row& r);
+/// Most tokens of KV that one endpoint of the model has there, or may have once it is loaded; -1
+/// where it cannot be loaded: the model has all its replicas.
 [[nodiscard]] std::int64_t largest_kv(const core_state& s, index model, index device);
 /// As an engine says, or as it was known before.
 [[nodiscard]] inline std::uint32_t step_tokens_of(const capacity_figure& read,

@@ -187,7 +187,7 @@ void add_endpoint_facts(const core_state& s, const request_row& r, const endpoin
   facts.sequences_need = need.sequences;
   facts.kv_need_tokens = at.kv_max == 0 ? 0 : need.kv_tokens;
   facts.kv_all_tokens = at.kv_max;
-  facts.kv_least_tokens = static_cast<std::uint64_t>(least_kv(r));
+  facts.kv_least_tokens = static_cast<std::uint64_t>(least_kv(s, r));
   facts.kv_free_tokens = at.kv_max - std::min(at.kv_used, at.kv_max);
   facts.resume_needed = r.emitted > 0;
   facts.resume = s.instances[at.instance].runtime.resume;

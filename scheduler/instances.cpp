@@ -255,6 +255,8 @@ void count_failure(pass& p, const instance_row& one, const error& failure) {
       = p.now
         + backoff(limits::load_backoff_min_us, limits::load_backoff_max_us, pair.load_failures++);
   arm(p.s, pair.load_retry_at, timer_kind::pair, at);
+  if (pair.load_failures == limits::older_loads_max) // What to load there is chosen anew.
+    changed_statically(p.s);
   if (one.state == instance_state::ready && pair.fuse.failed(p.now))
     arm(p.s, pair.fuse.retry_at(), timer_kind::pair, at);
 }
@@ -314,6 +316,19 @@ std::vector<index> ranks_for(const core_state& s, const model_state& model, cons
   return chosen;
 }
 
+namespace {
+
+void tell_of_stand_in(pass& p, const option& by) {
+  const auto& used = p.s.artifacts[by.artifact].key.profile;
+  const auto& named = p.s.artifacts[by.named];
+  p.tell(note::severity::info, p.s.devices[by.device].spec.id.value,
+         "loads what " + used.compiler + " " + used.compiler_version + " built: what "
+             + named.key.profile.compiler_version + " makes of it is not there yet"
+             + (named.last_error.empty() ? "" : ", " + named.last_error));
+}
+
+} // namespace
+
 bool start_instance(pass& p, index model, const option& by) {
   auto& s = p.s;
   const auto devices = ranks_for(s, s.models[model], by);
@@ -332,6 +347,8 @@ bool start_instance(pass& p, index model, const option& by) {
   one.adapters = variant.adapters;
   one.context_tokens = variant.context_tokens;
   one.started_at = one.used_at = p.now;
+  if (by.artifact != by.named)
+    tell_of_stand_in(p, by);
   one.ready_at = p.now + s.pairs[pair_of(s, model, by.device)].speed.load_us;
   s.instance_ids.emplace(one.id, at);
   s.models[model].instances.push_back(at);

@@ -190,6 +190,8 @@ inline constexpr std::int64_t scale_up_pm
     = 250; ///< Waiting, of the sequences that serve them, before another replica loads.
 inline constexpr std::uint32_t newer_builds_max
     = 3; ///< Tries, in a row, of an engine that nobody asked for beside the older that serves.
+inline constexpr std::uint32_t older_loads_max
+    = 2; ///< Failed loads in a row, after which no older engine stands in for what is to be built.
 inline constexpr std::uint32_t lost_rebuilds_max = 1; ///< Of one key after its copies went bad.
 
 // --- learning ---

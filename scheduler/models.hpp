@@ -31,6 +31,8 @@ struct model_variant {
   std::uint32_t kv_bytes_per_token = 0;
   std::uint32_t context_tokens = 0;
   std::vector<model_adapter> adapters; ///< Loaded with it, in order of name.
+  /// No token stands for more bytes of a text, which its tokenizer keeps whole; 0 = unknown.
+  std::uint32_t token_bytes_max = 0;
   friend bool operator==(const model_variant&, const model_variant&) = default;
 };
 
@@ -87,6 +89,12 @@ struct artifact_key {
   return key;
 }
 
+/// Built by another version of the same compiler, or by the same; all else is alike.
+[[nodiscard]] inline bool other_version(const artifact_key& left, artifact_key right) {
+  right.profile.compiler_version = left.profile.compiler_version;
+  return left == right;
+}
+
 /// A built artifact as a node's store holds it.
 struct artifact_record {
   artifact_key key;
@@ -95,7 +103,9 @@ struct artifact_record {
   std::uint64_t size_bytes = 0;
   duration_us build_us = 0; ///< How long its build took; 0 when imported.
   std::map<std::string, std::string>
-      quality; ///< What calibration measured: `kl_mean`, `top1_agreement` ...
+      quality;       ///< What calibration measured: `kl_mean`, `top1_agreement` ...
+  bool held = false; ///< Its operator pinned it or went back to it: nothing newer takes its place
+                     ///< by itself there.
   friend bool operator==(const artifact_record&, const artifact_record&) = default;
 };
 

@@ -3,6 +3,7 @@
 // devices that could serve after a load or a compile.
 #include "scheduler/formats.hpp"
 #include "scheduler/modules.hpp"
+#include "scheduler/versions.hpp"
 #include "scheduler/weights.hpp"
 
 #include <algorithm>
@@ -29,12 +30,12 @@ bool fresh_enough(const core_state& s, time_us made_at) {
 /// can be had.
 bool take_weights(core_state& s, const model_variant& variant, index at, option& out) {
   out.variant = at;
-  out.artifact = none;
+  out.artifact = out.named = none;
   if (!weights_elsewhere(variant.source)) {
     out.removed_by = filter_id::passed;
     return true;
   }
-  out.artifact = artifact_of(s, weights_key(variant));
+  out.artifact = out.named = artifact_of(s, weights_key(variant));
   const bool can = out.artifact != none && obtainable(s, s.artifacts[out.artifact]);
   out.removed_by = can ? filter_id::passed : filter_id::artifact;
   return can;
@@ -47,6 +48,54 @@ bool may_build(const core_state& s, const model_variant& variant, const runnable
     return true;
   const auto known = s.artifact_keys.find(engine_key(variant, by));
   return known != s.artifact_keys.end() && !s.artifacts[known->second].copies.empty();
+}
+
+/// Whether the node has it, and its operator said that it is to stay.
+bool holds_held(const artifact_entry& entry, index node) {
+  return std::any_of(entry.copies.begin(), entry.copies.end(), [&](const artifact_copy& copy) {
+    return copy.node == node && copy.record.held;
+  });
+}
+
+/// Alike in what comes before the compiler's version in the order of keys.
+bool same_compiler(const artifact_key& left, const artifact_key& right) {
+  return left.kind == right.kind && left.binds == right.binds
+         && left.profile.name == right.profile.name && left.profile.target == right.profile.target
+         && left.profile.compiler == right.profile.compiler;
+}
+
+/// What runs on the node's device in place of the engine that it names, which nobody has yet: the
+/// newest that an older version of the compiler built and that its runtime runs as well, by what
+/// the plugin says; one that the node has before others. Also where another node has the named one,
+/// and this node's operator held what it has. Returns: none when there is no such engine.
+index stand_in(const core_state& s, const runnable_build& by, index named, index node) {
+  const auto& entry = s.artifacts[named];
+  if (by.older == older_engines::none || held_by(entry, node))
+    return none;
+  const bool only_held = !entry.copies.empty();
+  if (only_held && entry.ordered)
+    return none;
+  index best = none;
+  auto from = entry.key;
+  from.profile.compiler_version.clear();
+  for (auto at = s.artifact_keys.lower_bound(from);
+       at != s.artifact_keys.end() && same_compiler(at->first, from); ++at) {
+    const auto& other = s.artifacts[at->second];
+    if (!other_version(at->first, entry.key) || other.copies.empty()
+        || (only_held && !holds_held(other, node))
+        || !runs_older(by.older, at->first.profile.compiler_version,
+                       entry.key.profile.compiler_version))
+      continue;
+    const auto better = [&](index than) {
+      const auto& known = s.artifacts[than];
+      if (held_by(other, node) != held_by(known, node))
+        return held_by(other, node);
+      return older_version(known.key.profile.compiler_version, at->first.profile.compiler_version);
+    };
+    if (best == none || better(best))
+      best = at->second;
+  }
+  return best;
 }
 
 /// What has adapters runs only where they are loaded with it.
@@ -68,9 +117,10 @@ bool adapters_obtainable(core_state& s, const model_variant& variant) {
 }
 
 /// Weights themselves before artifacts, then the model's order of variants, then the device's of
-/// profiles; of artifacts one that can be had before one that cannot.
+/// profiles; of artifacts one that can be had before one that cannot. `node`: the device's.
+/// `older_too`: an older engine may stand in for one.
 void choose_variant(core_state& s, const model_spec& spec, const device_capability& device,
-                    option& out) {
+                    index node, bool older_too, option& out) {
   const auto count = static_cast<index>(spec.variants.size());
   out.removed_by = filter_id::format;
   for (index at = 0; at < count; ++at) {
@@ -91,13 +141,15 @@ void choose_variant(core_state& s, const model_spec& spec, const device_capabili
           out.removed_by = filter_id::adapters;
         continue;
       }
-      const auto artifact = artifact_of(s, engine_key(spec.variants[at], by));
-      if (artifact == none)
+      const auto named = artifact_of(s, engine_key(spec.variants[at], by));
+      if (named == none)
         continue;
-      const bool can = obtainable(s, s.artifacts[artifact]);
+      const auto instead = older_too ? stand_in(s, by, named, node) : none;
+      const bool can = instead != none || obtainable(s, s.artifacts[named]);
       if (out.artifact == none || can) {
         out.variant = at;
-        out.artifact = artifact;
+        out.artifact = instead == none ? named : instead;
+        out.named = named;
         out.removed_by = can ? filter_id::passed : filter_id::artifact;
       }
       if (can)
@@ -105,11 +157,21 @@ void choose_variant(core_state& s, const model_spec& spec, const device_capabili
     }
 }
 
-option fit(core_state& s, const model_spec& spec, index device) {
+/// What the plugin says may be wrong: an older engine that does not load keeps no newer one from
+/// being built.
+bool older_loads(const core_state& s, index model, index device) {
+  const auto& pairs = s.models[model].pairs;
+  const auto pair = pairs.find(device);
+  return pair == pairs.end() || s.pairs[pair->second].load_failures < limits::older_loads_max;
+}
+
+option fit(core_state& s, index model, index device) {
+  const auto& spec = s.models[model].spec;
   option one;
   one.device = device;
   const auto& known = s.devices[device].spec;
-  choose_variant(s, spec, known.capability, one);
+  choose_variant(s, spec, known.capability, s.devices[device].node, older_loads(s, model, device),
+                 one);
   if (one.removed_by != filter_id::passed)
     return one;
   if (spec.devices_per_instance > known.capability.devices_max) {
@@ -201,7 +263,7 @@ void refresh_options(core_state& s, index model) {
   row.options.clear();
   for (const auto& [name, device] : s.device_names)
     if (!s.devices[device].withdrawn)
-      row.options.push_back(fit(s, row.spec, device));
+      row.options.push_back(fit(s, model, device));
 }
 
 namespace {

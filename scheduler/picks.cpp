@@ -480,7 +480,7 @@ choice pick_prefix(core_state& s, model_state& model, const question& asked, con
 demand demand_of(const core_state& s, const request_row& r) {
   const auto held = reservation_for(s, r, 0);
   return {r.size, static_cast<std::int32_t>(held.sequences),
-          static_cast<std::int64_t>(held.kv_tokens), least_kv(r)};
+          static_cast<std::int64_t>(held.kv_tokens), least_kv(s, r)};
 }
 
 bool startable(const endpoint_room& one, const demand& need) {

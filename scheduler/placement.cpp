@@ -129,6 +129,22 @@ time_us oldest_wait(const model_state& model, index selector) {
   return oldest;
 }
 
+/// Whether one of those who wait longest there has a prompt for which no loaded engine has KV.
+bool any_stranded(const core_state& s, const model_state& model, index selector) {
+  for (const auto& [key, lane] : model.queue.lanes()) {
+    if (key.selector != selector)
+      continue;
+    std::size_t seen = 0;
+    for (const auto& [age, who] : lane.by_age) {
+      if (seen++ == limits::lane_bypass_max)
+        break;
+      if (stranded(s, s.requests[who.slot]))
+        return true;
+    }
+  }
+  return false;
+}
+
 /// Starts what those who wait need: the fastest to be ready first, more while the waiting exceed
 /// what is under way.
 void serve_waiting(pass& p, index at, index selector) {
@@ -136,7 +152,8 @@ void serve_waiting(pass& p, index at, index selector) {
   auto& model = s.models[at];
   const auto waiting = std::uint64_t{waiting_for(model, selector)};
   const auto serving = serving_sequences(s, model, selector);
-  if (serving > 0 && waiting * 1000 < serving * limits::scale_up_pm)
+  if (serving > 0 && waiting * 1000 < serving * limits::scale_up_pm
+      && !any_stranded(s, model, selector))
     return;
   const auto prospects = outlook_of(s, at, selector, p.now);
   std::uint64_t coming = 0;
@@ -275,9 +292,8 @@ void build_ordered(pass& p, index at) {
   // What a build changes may make the options anew.
   for (std::size_t each = 0; each < s.models[at].options.size(); ++each) {
     const auto by = s.models[at].options[each];
-    if (by.artifact != none && s.artifacts[by.artifact].ordered
-        && s.artifacts[by.artifact].copies.empty())
-      ensure_built(p, by.artifact, at, s.devices[by.device].node);
+    if (by.named != none && s.artifacts[by.named].ordered && s.artifacts[by.named].copies.empty())
+      ensure_built(p, by.named, at, s.devices[by.device].node);
   }
 }
 

@@ -37,6 +37,9 @@ struct request_meta {
                                    ///< (scheduler/labels.hpp). At most limits::labels_max.
   bool hedge = false; ///< While it waits too long for its first token, a second attempt may run
                       ///< beside the first; whichever brings a token first goes on.
+  /// What is certain of the longest prompt of a completion: so many tokens if it came as ids, else
+  /// so many bytes of text. 0 = nothing is, as of what a template makes of a chat.
+  std::uint32_t prompt_ids = 0, prompt_bytes = 0;
   friend bool operator==(const request_meta&, const request_meta&) = default;
 };
 

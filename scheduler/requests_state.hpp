@@ -24,6 +24,9 @@ struct option {
   std::uint64_t need_bytes = 0;             ///< This device's share, with KV for all its sequences.
   std::uint64_t least_bytes = 0;            ///< With KV for one.
   filter_id removed_by = filter_id::passed; ///< Static filter.
+  /// The artifact of the key that the device names: another than `artifact` only while an older
+  /// engine stands in for it.
+  index named = none;
 };
 
 /// A device that could serve after a load or compile, as one decision sees it.

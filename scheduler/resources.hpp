@@ -93,6 +93,10 @@ struct build_profile {
 /// weights of one shape, `cache` is what a server compiles at its own start.
 enum class artifact_kind : std::uint8_t { engine_weights, engine_architecture, cache };
 
+/// Which engines of an older version of a profile's compiler its runtime runs as well: none, those
+/// that agree in the first two numbers of the version, in the first, or all.
+enum class older_engines : std::uint8_t { none, minor, major, any };
+
 /// A profile whose artifacts a device runs, and the model formats that its compiler reads. Of an
 /// artifact only the profile and what it binds say which it is: artifact_key has those alone.
 struct runnable_build {
@@ -100,6 +104,7 @@ struct runnable_build {
   std::vector<std::string> reads; ///< Words or patterns, as in formats.hpp; empty = any.
   artifact_kind binds = artifact_kind::engine_weights;
   bool adapters = false; ///< Its artifacts run with LoRA adapters.
+  older_engines older = older_engines::none;
   friend bool operator==(const runnable_build&, const runnable_build&) = default;
 };
 

@@ -121,8 +121,30 @@ bool names_engine(const core_state& s, index device, const instance_row& one) {
   return false;
 }
 
+/// Whether its node's operator said that what the instance runs is to stay.
+bool held_there(const core_state& s, const instance_row& one) {
+  if (one.artifact == none)
+    return false;
+  const auto& copies = s.artifacts[one.artifact].copies;
+  return std::any_of(copies.begin(), copies.end(), [&](const artifact_copy& copy) {
+    return copy.node == node_of(s, one) && copy.record.held && copy.record.content == one.content;
+  });
+}
+
+/// Whether it stands in for the engine that is named, and its node's operator did not say that it
+/// is to serve: then it replaces nothing but what was of its own key.
+bool only_stands_in(const core_state& s, const instance_row& one, const option& by) {
+  const auto& copies = s.artifacts[by.artifact].copies;
+  return by.artifact != by.named && by.artifact != one.artifact
+         && std::none_of(copies.begin(), copies.end(), [&](const artifact_copy& copy) {
+              return copy.node == s.devices[by.device].node && copy.record.held;
+            });
+}
+
 /// Whether the instance runs another engine than the option of its device names.
 bool outdated_engine(const core_state& s, const instance_row& one, const option& by) {
+  if (only_stands_in(s, one, by) || (held_there(s, one) && !s.artifacts[by.named].ordered))
+    return false;
   const auto& copies = s.artifacts[by.artifact].copies;
   const auto node = s.devices[by.device].node;
   const bool here = held_by(s.artifacts[by.artifact], node);
@@ -159,27 +181,6 @@ index outdated_on(const core_state& s, index at, const option& by) {
   return outdated ? each : none;
 }
 
-bool other_version(const artifact_key& left, artifact_key right) {
-  right.profile.compiler_version = left.profile.compiler_version;
-  return left == right;
-}
-
-/// Whether a node tells of what the instance runs under the key of another version of its compiler
-/// as well: somebody went back to it, and knows why.
-bool gone_back(const core_state& s, const instance_row& one) {
-  const auto& own = s.artifacts[one.artifact].key;
-  std::uint32_t keys = 0;
-  for (const auto& [key, at] : s.artifact_keys)
-    keys += other_version(own, key)
-                    && std::any_of(s.artifacts[at].copies.begin(), s.artifacts[at].copies.end(),
-                                   [&](const artifact_copy& copy) {
-                                     return copy.record.content == one.content;
-                                   })
-                ? 1
-                : 0;
-  return keys > 1;
-}
-
 /// Whether what the option names is to be built beside what serves on its device: its compiler is
 /// another version of the one that built this.
 bool newer_wanted(const core_state& s, index at, const option& by) {
@@ -187,11 +188,11 @@ bool newer_wanted(const core_state& s, index at, const option& by) {
   if (each == none || !takes_work(s, by.device))
     return false;
   const auto& one = s.instances[each];
-  const auto& entry = s.artifacts[by.artifact];
-  return one.artifact != none && one.artifact != by.artifact && entry.copies.empty()
-         && !entry.building && entry.failures < limits::newer_builds_max
+  const auto& entry = s.artifacts[by.named];
+  return one.artifact != none && one.artifact != by.named && entry.copies.empty() && !entry.building
+         && entry.failures < limits::newer_builds_max
          && other_version(s.artifacts[one.artifact].key, entry.key)
-         && !names_engine(s, by.device, one) && !gone_back(s, one);
+         && !names_engine(s, by.device, one) && !held_there(s, one);
 }
 
 /// What takes an hour of a machine that serves is not done for every model at once.
@@ -299,8 +300,8 @@ void build_newer_engines(pass& p, index at) {
   // What a build changes may make the options anew.
   for (std::size_t each = 0; each < s.models[at].options.size(); ++each) {
     const auto by = s.models[at].options[each];
-    if (newer_wanted(s, at, by) && !target_busy(s, s.artifacts[by.artifact].key.profile))
-      ensure_built(p, by.artifact, at, s.devices[by.device].node);
+    if (newer_wanted(s, at, by) && !target_busy(s, s.artifacts[by.named].key.profile))
+      ensure_built(p, by.named, at, s.devices[by.device].node);
   }
 }
 

@@ -24,8 +24,9 @@ void note_blocked(core_state& s, model_state& model, index selector, time_us now
 }
 
 /// Fewer endpoints may serve it than its lane says: others of the lane may pass it.
-bool particular(const request_row& r) {
-  return !r.excluded.empty() || r.emitted > 0 || r.meta.kind == request_kind::embedding;
+bool particular(const core_state& s, const request_row& r) {
+  return !r.excluded.empty() || r.emitted > 0 || r.meta.kind == request_kind::embedding
+         || stranded(s, r);
 }
 
 /// Lanes that are known to be blocked are not tried.
@@ -89,7 +90,7 @@ void run_queue(pass& p, index at) {
       break;
     case verdict::impossible: end_request(p, slot, impossible_ending(s, slot)); break;
     case verdict::blocked:
-      if (particular(s.requests[slot]) && walk.passed.size() < limits::lane_bypass_max)
+      if (particular(s, s.requests[slot]) && walk.passed.size() < limits::lane_bypass_max)
         walk.passed.push_back(slot);
       else
         close_lane(s, model, *next.head, walk);

@@ -31,7 +31,8 @@ void name_version(core_fixture& t, const std::string& version, int number = 0,
   t.advertise(spec);
 }
 
-void engine_found(core_fixture& t, const artifact_record& record) {
+void engine_found(core_fixture& t, artifact_record record, bool held = false) {
+  record.held = held;
   t.feed(artifact_found{record, t.life_of(record.node.value)});
 }
 
@@ -201,8 +202,8 @@ TEST(EngineRollout, AfterARollbackAYetNewerOneIsBuiltOnlyWhenAskedFor) {
   engine_found(t, engine_by("2", 'c'));
   t.finish_load();
   unloaded(t, t.expect<unload_replica>());
-  engine_found(t, engine_by("1", 'b'));
-  engine_found(t, engine_by("2", 'b'));
+  engine_found(t, engine_by("1", 'b'), true);
+  engine_found(t, engine_by("2", 'b'), true);
   t.finish_load();
   unloaded(t, t.expect<unload_replica>());
   t.join("b", 2, {profile_by("3")});

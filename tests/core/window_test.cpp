@@ -105,6 +105,120 @@ TEST(Window, WhatADeviceCouldHoldOnceLoadedIsNotRefused) {
   t.drop_all();
 }
 
+/// What is loaded has too little: another is, although many sequences are free.
+TEST(Window, ForWhomNoLoadedEngineHasRoomAnotherIsLoaded) {
+  core_fixture t;
+  cluster_of(t, 1);
+  add_replica(t, cpu_spec("local", 0), 4, 1'000);
+  t.advertise(cpu_spec("local", 1));
+  t.submit(of_size(t, 2'000, 10));
+  t.take_all<queue_notice>();
+  EXPECT_EQ(t.finish_load(4, 4'000).grant.shares[0].device.value, "local/cpu1");
+  EXPECT_EQ(t.expect<grant_ticket>().granted.device.value, "local/cpu1");
+}
+
+/// It is refused as soon as the last that could have had more says what it has.
+TEST(Window, ForWhomNoEngineHasRoomIsRefusedOnceTheLastIsLoaded) {
+  core_fixture t;
+  cluster_of(t, 1);
+  add_replica(t, cpu_spec("local", 0), 4, 1'000);
+  t.advertise(cpu_spec("local", 1));
+  t.submit(of_size(t, 2'000, 10));
+  t.take_all<queue_notice>();
+  t.finish_load(4, 1'500);
+  EXPECT_EQ(t.expect<reject_request>().http_status, 422);
+  t.expect<record_request>();
+}
+
+TEST(Window, ForWhomNoMoreReplicasMayBeLoadedIsRefusedAtOnce) {
+  core_fixture t;
+  t.join("local");
+  auto model = story_spec();
+  model.variants[0].context_tokens = 100'000;
+  model.replicas_min = model.replicas_max = 1;
+  t.declare(model);
+  add_replica(t, cpu_spec("local", 0), 4, 1'000);
+  t.advertise(cpu_spec("local", 1));
+  t.submit(of_size(t, 2'000, 10));
+  EXPECT_EQ(t.expect<reject_request>().http_status, 422);
+  t.expect<record_request>();
+}
+
+TEST(Window, OthersPassWhomNoLoadedEngineHasRoomFor) {
+  core_fixture t;
+  cluster_of(t, 1);
+  add_replica(t, cpu_spec("local", 0), 4, 1'000);
+  auto busy = cpu_spec("local", 1); // Where nothing can be loaded.
+  busy.memory_bytes = 0;
+  t.advertise(busy);
+  t.submit(of_size(t, 2'000, 10));
+  t.take_all<queue_notice>();
+  t.take_all<reserve_allocation>();
+  t.submit(of_size(t, 100, 10));
+  EXPECT_EQ(t.take_all<grant_ticket>().size(), 1U);
+  t.drop_all();
+}
+
+/// An estimate beyond the context is for the engine to judge: it says by how much, or serves it.
+TEST(Window, WhatExceedsTheContextByAnEstimateGoesToAnEngineThatHoldsOne) {
+  core_fixture t;
+  t.join("local");
+  auto model = story_spec(); // Of 512 tokens.
+  model.replicas_min = 1;
+  t.declare(model);
+  add_replica(t, cpu_spec("local", 0), 4, 512);
+  t.submit(of_size(t, 10'000, 10));
+  EXPECT_EQ(t.take_all<grant_ticket>().size(), 1U);
+}
+
+// --- what is certain before anything is loaded ---
+
+request_meta completion_of(core_fixture& t, std::uint32_t ids, std::uint32_t bytes) {
+  auto meta = of_size(t, std::max(ids, bytes / 4), 10);
+  meta.prompt_ids = ids;
+  meta.prompt_bytes = bytes;
+  return meta;
+}
+
+TEST(Window, APromptThatIsCertainToExceedTheContextIsRefusedBeforeAnythingIsLoaded) {
+  core_fixture t;
+  t.join("local", 1, {refnpu_profile()});
+  t.advertise(npu_spec());
+  auto model = story_spec(); // Of 512 tokens.
+  model.variants[0].token_bytes_max = 8;
+  t.declare(model);
+  for (const auto& meta : {completion_of(t, 513, 0), completion_of(t, 0, 513 * 8)}) {
+    t.submit(meta);
+    const auto refused = t.expect<reject_request>();
+    EXPECT_EQ(refused.http_status, 400);
+    EXPECT_EQ(refused.reason.code, "context_length_exceeded");
+    EXPECT_EQ(refused.reason.message,
+              "This model's maximum context length is 512 tokens. However, your prompt has at "
+              "least 513 tokens. Please reduce the length of the prompt.");
+    EXPECT_EQ(t.expect<record_request>().code, "context_length_exceeded");
+    t.expect_empty();
+  }
+}
+
+TEST(Window, WhatIsNotCertainIsTaken) {
+  core_fixture t;
+  t.join("local", 1, {refnpu_profile()});
+  t.advertise(npu_spec());
+  auto model = story_spec();
+  model.variants[0].token_bytes_max = 8;
+  model.variants.push_back(model.variants[0]);
+  model.variants[1].token_bytes_max = 0; // Of another tokenizer, which nobody knows.
+  t.declare(model);
+  auto chat = completion_of(t, 0, 513 * 8);
+  chat.kind = request_kind::chat;
+  for (const auto& meta : {completion_of(t, 512, 0), completion_of(t, 0, 513 * 8 - 1),
+                           completion_of(t, 0, 513 * 8), chat}) {
+    t.submit(meta);
+    EXPECT_TRUE(t.take_all<reject_request>().empty());
+  }
+  t.drop_all();
+}
+
 TEST(Window, ABusyEngineGetsNoMoreThanItsCacheHolds) {
   core_fixture t;
   cluster_of(t, 1);

@@ -162,6 +162,24 @@ TEST(OpenaiRequest, TokenPromptsCountAsTheyAre) {
   EXPECT_EQ(estimate, 101U) << "four bytes a token";
 }
 
+/// Of several prompts the longest is what must fit. Nothing is certain of a chat, which a template
+/// changes, nor where the runtime is asked to cut.
+TEST(OpenaiRequest, KnowsWhatIsCertainOfTheLongestPrompt) {
+  const auto sizes
+      = [](const parsed_body& one) { return std::pair(one.prompt_ids, one.prompt_bytes); };
+  using both = std::pair<std::uint32_t, std::uint32_t>;
+  EXPECT_EQ(sizes(good(text, R"({"model":"m","prompt":[1,2,3,4]})")), both(4, 0));
+  EXPECT_EQ(sizes(good(text, R"({"model":"m","prompt":"hello"})")), both(0, 5));
+  EXPECT_EQ(sizes(good(text, R"({"model":"m","prompt":[[1,2],[3],"four","seven"]})")), both(2, 5));
+  EXPECT_EQ(sizes(good(chat, R"({"model":"m","messages":[{"role":"user","content":"Hi"}]})")),
+            both(0, 0));
+  for (const auto* field : {"truncate_prompt_tokens", "truncate", "truncation"})
+    EXPECT_EQ(
+        sizes(good(text, R"({"model":"m","prompt":"hello",")" + std::string(field) + "\":7}")),
+        both(0, 0))
+        << field;
+}
+
 TEST(OpenaiRequest, OnlyPlainTextMayBeResumed) {
   const auto with = [](const std::string& field) {
     return good(text, R"({"model":"m","prompt":"x")" + field + "}").resumable;

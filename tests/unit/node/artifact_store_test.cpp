@@ -139,6 +139,30 @@ TEST_F(ArtifactStore, OneOfAnotherCompilerVersionStandsForTheRestWhenPreferred) 
   EXPECT_EQ(store->find(older)->content, second->content);
 }
 
+/// What is pinned or gone back to is told as held, across restarts, for as long as it is.
+TEST_F(ArtifactStore, SaysWhatItsOperatorHolds) {
+  auto older = key_of("p"), newer = older;
+  older.profile.compiler_version = "1";
+  newer.profile.compiler_version = "2";
+  const auto first = put("first", older);
+  ASSERT_TRUE(first.ok() && put("second", newer).ok());
+  EXPECT_FALSE(store->find(older)->held);
+  ASSERT_TRUE(store->mark_kept(first->content, true).ok());
+  reopen();
+  EXPECT_TRUE(store->find(older)->held);
+  EXPECT_FALSE(store->find(newer)->held);
+  ASSERT_TRUE(store->prefer(first->content).ok());
+  ASSERT_TRUE(store->mark_kept(first->content, false).ok());
+  reopen();
+  for (const auto& one : store->current()) {
+    EXPECT_EQ(one.content, first->content);
+    EXPECT_TRUE(one.held);
+  }
+  ASSERT_TRUE(put("third", newer).ok()); // What is put later counts again.
+  for (const auto& one : store->current())
+    EXPECT_FALSE(one.held) << one.key.profile.compiler_version;
+}
+
 TEST_F(ArtifactStore, WhatAServerCompiledStandsForNoOtherVersion) {
   auto older = key_of("p");
   older.kind = artifact_kind::cache;

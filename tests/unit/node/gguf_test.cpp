@@ -103,6 +103,26 @@ TEST(Gguf, DescribesTheShippedModel) {
   EXPECT_GT(info->weight_bytes, std::filesystem::file_size(storyteller()) * 9 / 10);
 }
 
+/// Only of tokenizers that lose nothing of a text.
+TEST(Gguf, SaysHowMuchOfATextOneTokenStandsForAtMost) {
+  const auto longest = [](const std::string& kind) {
+    gguf_writer made;
+    made.head(2, kind.empty() ? 8 : 9).model();
+    if (!kind.empty())
+      made.word("tokenizer.ggml.model", kind);
+    const auto bytes = made.tensor("a", 8, 0, 0).tensor("b", 16, 1, 32).data(64).bytes;
+    const auto info = inspect_gguf(std::as_bytes(std::span(bytes)));
+    EXPECT_TRUE(info.ok()) << info.failure().message;
+    return info.ok() ? variant_of(*info, "m.gguf", {}).token_bytes_max : 99;
+  };
+  EXPECT_EQ(longest("gpt2"), 1U);
+  EXPECT_EQ(longest("llama"), 1U);
+  EXPECT_EQ(longest("t5"), 0U);
+  EXPECT_EQ(longest("bert"), 0U);
+  EXPECT_EQ(longest(""), 0U);
+  EXPECT_GT(inspect_gguf_file(storyteller())->token_bytes_max, 4U);
+}
+
 TEST(Gguf, DescribesAVariantWithItsDigest) {
   digest_cache digests;
   const auto variant = describe_gguf(storyteller(), digests);

@@ -118,6 +118,18 @@ TEST(JsonPlugin, DevicesAndToolchainsAreOfTheSameLookAtTheCompiler) {
   }
 }
 
+TEST(JsonPlugin, SaysWhichOlderEnginesItsRuntimeRuns) {
+  const auto rule_of = [](const std::string& json) {
+    fake_vendor vendor(json);
+    EXPECT_TRUE(vendor.plugin().available().ok());
+    return vendor.plugin().probe()->front().capability.build_profiles.at(0).older;
+  };
+  EXPECT_EQ(rule_of(fake_plugin()), older_engines::none);
+  EXPECT_EQ(rule_of(changed("\"compiler_version:minor\"]",
+                            "\"compiler_version:minor\"], \"runs_older\": \"major\"")),
+            older_engines::major);
+}
+
 TEST(JsonPlugin, ReadsTelemetryAndLeavesTheUnknownUnknown) {
   fake_vendor vendor;
   const auto readings = vendor.plugin().read();

@@ -7,6 +7,8 @@
 #include "tests/unit/node/plugin_samples.hpp"
 #include "tests/unit/node/temp_folder.hpp"
 
+#include <gmock/gmock.h>
+
 namespace consort::node {
 namespace {
 
@@ -137,6 +139,20 @@ TEST(PluginJson, TelemetryKnowsOurHealthAndItsPace) {
   };
   EXPECT_NE(at("\"99ms\"").find("/telemetry/every: expected at least 100ms"), std::string::npos);
   EXPECT_EQ(at("\"100ms\""), "accepted");
+}
+
+TEST(PluginJson, OlderEnginesAreMoreThanWhatIsCompatibleAnyway) {
+  const std::string words = "[\"target\", \"compiler_version:minor\"]";
+  const auto said = [&](const std::string& compatible, const std::string& rule) {
+    return complaint(changed(words, compatible + ", \"runs_older\": \"" + rule + "\""));
+  };
+  const std::string needless
+      = "/build/0/runs_older: says nothing that compatible_with does not say";
+  using testing::HasSubstr;
+  EXPECT_THAT(said(words, "minor"), HasSubstr(needless));
+  EXPECT_THAT(said("[\"target\", \"compiler_version:major\"]", "major"), HasSubstr(needless));
+  EXPECT_THAT(said("[\"target\"]", "any"), HasSubstr(needless));
+  EXPECT_THAT(said(words, "mayor"), HasSubstr("`mayor` is none of none"));
 }
 
 TEST(PluginJson, FailuresNeedWhatTheyMeanAndHowTheyLook) {
