@@ -75,7 +75,7 @@ result<prepared_load> agent::prepare(const core::load_replica& order,
     made.weights_path = *weights;
   }
   auto adapters = find_adapters(order.variant, digests_,
-                                [this](const digest& content) { return store_->path_of(content); });
+                                [this](const artifact_key& key) { return store_->path_of(key); });
   if (!adapters)
     return adapters.failure();
   made.adapters = *std::move(adapters);

@@ -116,6 +116,7 @@ private:
     can.cancel = true;
     can.tokenize = true;
     can.adapters = true;
+    can.embeddings = true;
     return can;
   }
 

@@ -97,8 +97,7 @@ struct child_process::state : std::enable_shared_from_this<state> {
         on_line(std::move(line_handler)),
         on_exit(std::move(exit_handler)) {}
   ~state() {
-    // The group owns this descriptor and polls it while it ends.
-    watch.release();
+    watch.release(); // The group's.
   }
 
   void begin(duration_us timeout_us) {
@@ -252,7 +251,7 @@ result<std::unique_ptr<child_process>> child_process::start(asio::io_context& io
                                                             const child_spec& spec,
                                                             child_line_handler on_line,
                                                             child_exit_handler on_exit) {
-  auto group = process_group::start(spec, false);
+  auto group = process_group::start(spec);
   if (!group)
     return group.failure();
   auto running = std::make_shared<state>(io, *std::move(group), spec, std::move(on_line),
@@ -263,7 +262,7 @@ result<std::unique_ptr<child_process>> child_process::start(asio::io_context& io
 }
 
 result<child_exit> child_process::run(const child_spec& spec) {
-  auto group = process_group::start(spec, true);
+  auto group = process_group::start(spec);
   if (!group)
     return group.failure();
   asio::io_context io(1);

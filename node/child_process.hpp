@@ -3,13 +3,10 @@
 /// Runs a vendor's tool: an argument vector (never a shell), in a process group of its own, under
 /// time, memory, file-size and CPU limits, with both output streams read to their end and kept up
 /// to a bound. Whoever holds the object owns the group: the end of the tool, a timeout, a cancel,
-/// destruction, or the death of this process (SIGKILL included) ends every member of it. A tool
-/// that moves itself to another session escapes; nothing else does.
+/// destruction, or the death of this process (SIGKILL included) ends every member of it, and what
+/// the tool left behind in sessions of its own.
 ///
-/// A guard process leads each group. It keeps the group's id from being reused until we have reaped
-/// it, and kills the group when our end of its pipe closes, which the kernel does whatever we die
-/// of. (A parent-death signal alone would miss grandchildren, and it follows the *thread* that
-/// forked: it is set only for run_child, whose caller waits.) Between fork and exec only
+/// A guard process is each tool's parent: node/process_guard.hpp. Between fork and exec only
 /// async-signal-safe calls are made; all descriptors are close-on-exec.
 
 #include "node/limits.hpp"
@@ -38,6 +35,9 @@ struct child_spec {
   std::uint64_t cpu_s = 0;        ///< CPU seconds of each process.
   std::size_t output_bytes_max = limits::child_output_bytes_max; ///< Kept per stream.
   std::size_t line_bytes_max = limits::child_line_bytes_max;     ///< Longer lines are cut.
+  /// It is a client of something that outlives it, as a container engine's is: what has left its
+  /// group stays.
+  bool leaves_daemons = false;
 };
 
 /// One output stream: its head up to the bound, its last bytes, and how much there was in all.

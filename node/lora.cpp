@@ -4,9 +4,8 @@
 #include "node/limits.hpp"
 #include "node/model_files.hpp"
 #include "node/model_folder.hpp"
+#include "node/weights/adapter_folder.hpp"
 #include "scheduler/weights.hpp"
-
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <filesystem>
@@ -19,18 +18,13 @@ namespace {
 constexpr std::uint32_t rank_least = 16; ///< What servers are ready for if nobody says.
 constexpr std::uint32_t rank_most = 512;
 
-/// `r` of adapter_config.json; 0 when there is none.
+/// Of adapter_config.json; 0 when there is none.
 std::uint32_t rank_in(const std::string& folder) {
   std::string text(limits::model_config_bytes_max, '\0');
-  std::ifstream file(std::filesystem::path(folder) / "adapter_config.json", std::ios::binary);
+  std::ifstream file(std::filesystem::path(folder) / adapter_settings_file, std::ios::binary);
   file.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<std::size_t>(file.gcount()));
-  const auto config = nlohmann::json::parse(text, nullptr, false);
-  const auto rank = config.is_object() ? config.find("r") : config.end();
-  return config.is_object() && rank != config.end() && rank->is_number_unsigned()
-             ? static_cast<std::uint32_t>(
-                 std::min<std::uint64_t>(rank->get<std::uint64_t>(), rank_most))
-             : 0;
+  return adapter_rank(text);
 }
 
 result<digest> content_of(const std::string& path, digest_cache& digests) {
@@ -47,11 +41,12 @@ result<model_adapter> describe_adapter(model_adapter declared, digest_cache& dig
                                                        "server: needs the adapter's name there"})
                          : result<model_adapter>(std::move(declared));
   if (core::weights_elsewhere(source)) {
-    const auto found = elsewhere.describe(source, digests, weight_kind::adapter);
+    const auto found = elsewhere.describe_adapter(source, digests);
     if (!found)
       return found.failure();
     declared.source = found->source;
     declared.content = found->content;
+    declared.rank = found->rank;
     return declared;
   }
   if (!source.starts_with('/'))
@@ -74,7 +69,7 @@ result<std::vector<local_adapter>> find_adapters(const model_variant& variant,
       continue;
     }
     if (core::weights_elsewhere(one.source)) {
-      auto path = stored(one.content);
+      auto path = stored(core::weights_key(core::weights_of(one)));
       if (!path)
         return path.failure();
       found.push_back({one.name, *std::move(path), one.rank});

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// LoRA adapters as files: a folder as trainers write it (adapter_config.json beside its weights),
-/// or one file such as a GGUF, which may come from the hub or the web. Looked at where models are
-/// declared, and once more where they are loaded. Blocks for as long as reading them takes.
+/// which may come from the hub, or one file such as a GGUF, which may come from the web as well.
+/// Looked at where models are declared, and once more where they are loaded. Blocks for as long as
+/// reading them takes.
 
 #include "node/weights/weight_reader.hpp"
 
@@ -21,12 +22,12 @@ struct local_adapter {
 };
 
 /// What was declared, with digest and rank. Errors name the path: `source_unsupported`,
-/// `source_relative`, what digest_cache::digest_of() and weight_reader::describe() say.
+/// `source_relative`, what digest_cache::digest_of() and weight_reader::describe_adapter() say.
 [[nodiscard]] result<model_adapter> describe_adapter(model_adapter declared, digest_cache& digests,
                                                      weight_reader& elsewhere);
 
-/// Path of what this node's store holds of that content, verified.
-using stored_path = std::function<result<std::string>(const digest&)>;
+/// Path of what this node's store holds of that key, verified: a file, or a folder.
+using stored_path = std::function<result<std::string>(const artifact_key&)>;
 
 /// Where the adapters of a variant are on this host; those of elsewhere were fetched into its store
 /// before. Errors: the same, `model_changed` when one is not what was declared, and those of

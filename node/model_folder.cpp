@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/model_folder.hpp"
 
+#include "node/weights/adapter_folder.hpp"
+
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
 
 namespace consort::node {
 
@@ -131,14 +134,14 @@ result<digest> digest_of_folder(const std::string& path, digest_cache& digests) 
   const auto files = files_of(path);
   if (!files)
     return files.failure();
-  std::string contents;
+  std::map<std::string, digest> contents;
   for (const auto& file : *files) {
     const auto content = digests.digest_of(file.string());
     if (!content)
       return content.failure();
-    contents += content->value + " " + file.filename().string() + "\n";
+    contents.emplace(file.filename().string(), *content);
   }
-  return hash_text(contents);
+  return folder_digest(contents);
 }
 
 result<model_variant> describe_model_folder(const std::string& path, digest_cache& digests) {

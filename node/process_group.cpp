@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/process_group.hpp"
 
+#include "node/process_guard.hpp"
+
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -40,6 +41,18 @@ std::optional<fd_pair> make_pipe() {
   return pair;
 }
 
+/// The guard's end is `write`.
+std::optional<fd_pair> make_lifeline() {
+  std::array<int, 2> ends{};
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0)
+    return std::nullopt;
+  unique_fd ours(ends[0]), theirs(ends[1]);
+  fd_pair pair{above_stdio(std::move(ours)), above_stdio(std::move(theirs))};
+  if (pair.read.get() < 0 || pair.write.get() < 0)
+    return std::nullopt;
+  return pair;
+}
+
 error start_error(const std::string& what, int reason) {
   // Out of processes, memory or descriptors passes; a program that cannot be executed stays so.
   const bool passing = reason == EAGAIN || reason == ENOMEM || reason == EMFILE || reason == ENFILE;
@@ -55,8 +68,6 @@ struct exec_plan {
   std::vector<char*> argv, envp;
   const char* work_path = nullptr;
   std::array<std::pair<int, std::uint64_t>, 4> limits{};
-  pid_t group = 0;
-  pid_t parent = 0; ///< 0 = no parent-death signal.
   int null_fd = -1, out_fd = -1, err_fd = -1, report_fd = -1;
 };
 
@@ -84,18 +95,6 @@ exec_plan plan_exec(const child_spec& spec, std::string program) {
   return plan;
 }
 
-/// Leads the group and outlives every other member of it. Signals are blocked by the parent.
-[[noreturn]] void run_guard(int lifeline) {
-  if (::setpgid(0, 0) != 0 || ::dup2(lifeline, 0) != 0)
-    ::_exit(1);
-  ::close_range(1, ~0U, 0);
-  char byte = 0;
-  while (::read(0, &byte, 1) < 0 && errno == EINTR) {
-  }
-  ::kill(0, SIGKILL);
-  ::_exit(0);
-}
-
 void restore_signals() {
   struct sigaction plain {};
   plain.sa_handler = SIG_DFL;
@@ -106,10 +105,11 @@ void restore_signals() {
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
-bool prepare_tool(const exec_plan& plan) {
-  if (::setpgid(0, plan.group) != 0)
+/// `guard` is its parent: a tool whose guard is killed goes with it.
+bool prepare_tool(const exec_plan& plan, pid_t guard) {
+  if (::setpgid(0, 0) != 0)
     return false;
-  if (plan.parent != 0 && (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != plan.parent))
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != guard)
     return false;
   if (::dup2(plan.null_fd, 0) < 0 || ::dup2(plan.out_fd, 1) < 0 || ::dup2(plan.err_fd, 2) < 0)
     return false;
@@ -124,9 +124,11 @@ bool prepare_tool(const exec_plan& plan) {
   return true;
 }
 
-[[noreturn]] void run_tool(const exec_plan& plan) {
+/// `given` is an exec_plan.
+void run_tool(const void* given, pid_t guard) {
+  const auto& plan = *static_cast<const exec_plan*>(given);
   restore_signals();
-  if (prepare_tool(plan))
+  if (prepare_tool(plan, guard))
     ::execve(plan.program.c_str(), plan.argv.data(), plan.envp.data());
   const int reason = errno;
   [[maybe_unused]] const auto sent = ::write(plan.report_fd, &reason, sizeof reason);
@@ -185,97 +187,76 @@ process_group::process_group(process_group&& other) noexcept
       err(std::move(other.err)),
       watch(std::move(other.watch)),
       guard_(std::exchange(other.guard_, 0)),
-      tool_(std::exchange(other.tool_, 0)),
-      lifeline_(std::move(other.lifeline_)) {}
+      tool_(std::exchange(other.tool_, 0)) {}
 
 process_group::~process_group() {
-  if (tool_ != 0) {
-    signal(SIGKILL);
-    // A tool stuck inside a driver cannot be killed; then its zombie is init's once we end.
-    struct pollfd ended {
-      watch.get(), POLLIN, 0
-    };
-    ::poll(&ended, 1, static_cast<int>(limits::child_reap_us_max / 1000));
-    [[maybe_unused]] const auto status = reap();
-  }
   end();
 }
 
+void process_group::order(int number, bool alone) const {
+  const guard_order wanted{number, alone};
+  if (tool_ != 0)
+    ::send(watch.get(), &wanted, sizeof wanted, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 void process_group::signal(int number) const {
-  if (guard_ != 0)
-    ::kill(-guard_, number);
+  order(number, false);
 }
 
 void process_group::signal_tool(int number) const {
-  if (tool_ != 0)
-    ::kill(tool_, number);
+  order(number, true);
 }
 
 std::optional<int> process_group::reap() {
-  int status = 0;
-  if (tool_ == 0 || ::waitpid(tool_, &status, WNOHANG) != tool_)
+  if (tool_ == 0)
+    return std::nullopt;
+  int status = SIGKILL;
+  const auto got = ::recv(watch.get(), &status, sizeof status, MSG_DONTWAIT);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR))
     return std::nullopt;
   tool_ = 0;
-  return status;
+  return got == sizeof status ? status : SIGKILL;
 }
 
 void process_group::end() {
   if (guard_ == 0)
     return;
-  signal(SIGKILL);
-  // The guard only ever sleeps in read(): it dies at once.
+  ::shutdown(watch.get(), SHUT_WR); // Whoever else still has a copy of it: the guard hears it.
   while (::waitpid(guard_, nullptr, 0) < 0 && errno == EINTR) {
   }
-  guard_ = 0;
-  lifeline_.reset();
+  guard_ = tool_ = 0;
 }
 
-std::optional<error> process_group::start_guard() {
-  auto lifeline = make_pipe();
-  if (!lifeline)
-    return start_error("pipe", errno);
-  const pid_t guard = ::fork();
-  if (guard == 0)
-    run_guard(lifeline->read.get());
-  if (guard < 0)
-    return start_error("fork", errno);
-  ::setpgid(guard, guard); // Both sides do it, so that neither can be too early.
-  guard_ = guard;
-  lifeline_ = std::move(lifeline->write);
-  return std::nullopt;
-}
-
-std::optional<error> process_group::start_tool(const child_spec& spec, bool die_with_thread) {
+std::optional<error> process_group::launch(const child_spec& spec) {
   auto program = find_program(spec.argv.front());
   if (program.empty())
     return error{recovery::refuse, "tool_missing", "no program " + spec.argv.front()};
   auto plan = plan_exec(spec, std::move(program));
   auto out_pipe = make_pipe(), err_pipe = make_pipe(), report = make_pipe();
+  auto lifeline = make_lifeline();
   const unique_fd null = above_stdio(unique_fd(::open("/dev/null", O_RDONLY | O_CLOEXEC)));
-  if (!out_pipe || !err_pipe || !report || null.get() < 0)
+  if (!out_pipe || !err_pipe || !report || !lifeline || null.get() < 0)
     return start_error("pipe", errno);
-  plan.group = guard_;
-  plan.parent = die_with_thread ? ::getpid() : 0;
   plan.null_fd = null.get();
   plan.out_fd = out_pipe->write.get();
   plan.err_fd = err_pipe->write.get();
   plan.report_fd = report->write.get();
-  const pid_t tool = ::fork();
-  if (tool == 0)
-    run_tool(plan);
-  if (tool < 0)
+  const pid_t guard = ::fork();
+  if (guard == 0)
+    run_guard({lifeline->write.get(), spec.leaves_daemons, run_tool, &plan});
+  if (guard < 0)
     return start_error("fork", errno);
-  tool_ = tool;
+  guard_ = guard;
+  watch = std::move(lifeline->read);
+  lifeline->write.reset();
   report->write.reset();
-  watch = unique_fd(static_cast<int>(::syscall(SYS_pidfd_open, tool, 0)));
-  const int watch_error = errno;
+  if (::recv(watch.get(), &tool_, sizeof tool_, 0) != sizeof tool_)
+    return start_error("fork", EAGAIN); // It could not fork, and says no more.
   int reason = 0;
   while (::read(report->read.get(), &reason, sizeof reason) < 0 && errno == EINTR) {
   }
   if (reason != 0)
     return start_error(plan.program, reason);
-  if (watch.get() < 0)
-    return start_error("pidfd_open", watch_error);
   out = std::move(out_pipe->read);
   err = std::move(err_pipe->read);
   ::fcntl(out.get(), F_SETFL, O_NONBLOCK);
@@ -283,14 +264,12 @@ std::optional<error> process_group::start_tool(const child_spec& spec, bool die_
   return std::nullopt;
 }
 
-result<process_group> process_group::start(const child_spec& spec, bool die_with_thread) {
+result<process_group> process_group::start(const child_spec& spec) {
   if (auto wrong = check_arguments(spec))
     return *wrong;
   process_group group;
   const signals_blocked quiet;
-  if (auto failed = group.start_guard())
-    return *failed;
-  if (auto failed = group.start_tool(spec, die_with_thread))
+  if (auto failed = group.launch(spec))
     return *failed;
   return group;
 }

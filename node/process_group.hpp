@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// One tool and its guard in a process group of their own; node/child_process.hpp says why. The
-/// object owns both processes and the read ends of the tool's streams: destroying it kills the
-/// group and reaps them. Internal to child_process.cpp. Not thread-safe.
+/// One tool in a process group of its own, and the guard that is its parent;
+/// node/child_process.hpp says why. The object owns both processes and the read ends of the tool's
+/// streams: destroying it kills them. Internal to child_process.cpp. Not thread-safe.
 
 #include "node/child_process.hpp"
 
@@ -32,33 +32,33 @@ private:
 
 class process_group {
 public:
-  /// `die_with_thread`: the tool also gets a parent-death signal, bound to the calling thread.
-  [[nodiscard]] static result<process_group> start(const child_spec& spec, bool die_with_thread);
+  [[nodiscard]] static result<process_group> start(const child_spec& spec);
   process_group(process_group&&) noexcept;
   process_group& operator=(process_group&&) = delete;
-  /// KILLs the group and reaps it, waiting at most limits::child_reap_us_max.
+  /// KILLs all of it and reaps the guard, which takes limits::child_reap_us_max at most.
   ~process_group();
 
-  /// To every member; nothing once the tool has been reaped and the group ended.
+  /// To every member of the group; SIGKILL also to what has left it. Nothing once the tool has been
+  /// reaped and the group ended.
   void signal(int number) const;
   /// To the tool alone; nothing once it was reaped.
   void signal_tool(int number) const;
-  /// Collects the tool if it ended. Returns: the wait status.
+  /// Collects the tool if it ended. Returns: the wait status; of a tool whose guard somebody killed
+  /// that of SIGKILL, which it died of then.
   [[nodiscard]] std::optional<int> reap();
-  /// KILLs what is left of the group, guard included, and reaps the guard.
+  /// KILLs what is left, and reaps the guard.
   void end();
 
   unique_fd out, err; ///< Non-blocking read ends.
-  unique_fd watch;    ///< Readable once the tool ended (pidfd).
+  unique_fd watch;    ///< Readable once the tool ended; our end of the guard's lifeline.
 
 private:
   process_group() = default;
-  [[nodiscard]] std::optional<error> start_guard();
-  [[nodiscard]] std::optional<error> start_tool(const child_spec& spec, bool die_with_thread);
+  [[nodiscard]] std::optional<error> launch(const child_spec& spec);
+  void order(int number, bool alone) const;
 
   pid_t guard_ = 0;
-  pid_t tool_ = 0;
-  unique_fd lifeline_; ///< Write end; its last copy closed = the guard kills the group.
+  pid_t tool_ = 0; ///< Leads the group; 0 once it was reaped.
 };
 
 } // namespace consort::node

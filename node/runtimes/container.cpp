@@ -34,6 +34,7 @@ result<child_exit> call(const std::string& engine, const std::string& folder,
   spec.argv.insert(spec.argv.end(), words.begin(), words.end());
   spec.timeout_us = timeout_us;
   spec.grace_us = limits::probe_grace_us;
+  spec.leaves_daemons = true;
   return run_child(spec);
 }
 

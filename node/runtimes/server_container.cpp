@@ -37,6 +37,7 @@ links::task<result<child_exit>> server_link::ask_engine(const std::vector<std::s
   child.argv.insert(child.argv.end(), words.begin(), words.end());
   child.work_path = spec_->work_path;
   child.timeout_us = timeout_us;
+  child.leaves_daemons = true;
   auto told_at = links::steady_now_us();
   const std::function<void(std::string)> line = [&](const std::string& said) {
     engine_log_.feed(said + "\n");
@@ -117,6 +118,7 @@ result<done> server_link::put_into_container(child_spec& child,
   if (!words)
     return words.failure();
   child.argv = {rule.engine};
+  child.leaves_daemons = true; // The container, whose removal is the keeper's.
   child.argv.insert(child.argv.end(), words->begin(), words->end());
   return done{};
 }

@@ -2,6 +2,7 @@
 #include "node/weights/hub.hpp"
 
 #include "node/file_digest.hpp"
+#include "node/weights/adapter_folder.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -10,6 +11,8 @@
 #include <charconv>
 #include <cstdlib>
 #include <fstream>
+#include <map>
+#include <optional>
 
 namespace consort::node {
 
@@ -191,24 +194,12 @@ result<std::string> only_weights(const std::vector<std::string>& names, const st
                    + "/" + fitting.front() + ": " + list};
 }
 
-result<hub_file> find_hub_file(const weight_source& source, const hub_settings& hub,
-                               const web_means& means) {
-  const auto listing = read_listing(source, hub, means);
-  if (!listing)
-    return listing.failure();
-  hub_file out{source, {}, 0};
-  if (source.file.empty()) {
-    auto only = only_weights(listing->files, "hf:" + source.repository);
-    if (!only)
-      return only.failure();
-    out.source = *parse_source("hf:" + source.repository + "@" + source.revision);
-    auto named = parse_source(out.source.text() + "/" + *only);
-    if (!named)
-      return named.failure();
-    out.source = *std::move(named);
-  }
-  out.source.revision = listing->commit;
-  auto ask = request_for(out.source, hub);
+namespace {
+
+/// Of a file that is named: its digest is empty where the hub knows none.
+result<hub_file> head_of_file(const weight_source& source, const hub_settings& hub,
+                              const web_means& means) {
+  auto ask = request_for(source, hub);
   if (!ask)
     return ask.failure();
   ask->head = true;
@@ -217,14 +208,137 @@ result<hub_file> find_hub_file(const weight_source& source, const hub_settings& 
   if (!answer)
     return answer.failure();
   if (answer->status >= 400)
-    return judge_status(*answer, out.source, hub);
+    return judge_status(*answer, source, hub);
   const bool linked = !answer->header("x-linked-etag").empty();
-  out.content = digest(unquoted(answer->header(linked ? "x-linked-etag" : "etag")));
-  out.size_bytes = number_in(answer->header(linked ? "x-linked-size" : "content-length"));
+  hub_file out{source, digest(unquoted(answer->header(linked ? "x-linked-etag" : "etag"))),
+               number_in(answer->header(linked ? "x-linked-size" : "content-length"))};
   if (!is_digest(out.content.value))
-    return error{recovery::refuse, "weights_undigested",
-                 answer->url.authority() + " names no SHA-256 of " + out.source.text()
-                     + ": only files in its large file storage can be checked"};
+    out.content = {};
+  return out;
+}
+
+error undigested(const weight_source& source, const hub_settings& hub) {
+  return {recovery::refuse, "weights_undigested",
+          hub.endpoint + " names no SHA-256 of " + source.text()
+              + ": only files in its large file storage can be checked"};
+}
+
+error too_large(const weight_source& source) {
+  return {recovery::refuse, "weights_refused",
+          source.text() + ": larger than the " + std::to_string(limits::folder_text_bytes_max)
+              + " bytes that are read of such a file"};
+}
+
+result<hub_file> find_in(const repository_listing& listing, const weight_source& source,
+                         const hub_settings& hub, const web_means& means) {
+  auto named = source;
+  if (source.file.empty()) {
+    auto only = only_weights(listing.files, "hf:" + source.repository);
+    if (!only)
+      return only.failure();
+    auto whole = parse_source(source.text() + "/" + *only); // As it would be if people wrote it.
+    if (!whole)
+      return whole.failure();
+    named = *std::move(whole);
+  }
+  named.revision = listing.commit;
+  auto found = head_of_file(named, hub, means);
+  return found && found->content.empty() ? result<hub_file>(undigested(named, hub))
+                                         : std::move(found);
+}
+
+/// The settings of the folder that is meant; nothing where a file is.
+result<std::optional<std::string>> settings_meant(const repository_listing& listing,
+                                                  const weight_source& source) {
+  const auto there = [&](const std::string& name) {
+    return std::find(listing.files.begin(), listing.files.end(), name) != listing.files.end();
+  };
+  const std::string settings(adapter_settings_file);
+  if (names_adapter_folder(source.file))
+    return std::optional(source.file);
+  if (!source.file.empty())
+    return there(source.file + "/" + settings) ? std::optional(source.file + "/" + settings)
+                                               : std::nullopt;
+  if (!there(settings))
+    return std::optional<std::string>();
+  const auto where = "hf:" + source.repository;
+  for (const auto& name : listing.files)
+    if (name.ends_with(".gguf"))
+      return error{recovery::refuse, "weights_ambiguous",
+                   where + " has an adapter as a folder and as a file; name one, as in " + where
+                       + "/" + settings + " or " + where + "/" + name};
+  return std::optional(settings);
+}
+
+/// What only the file itself says is read; weights never are.
+result<hub_adapter::part> describe_part(const weight_source& source, const std::string& name,
+                                        const hub_settings& hub, const web_means& means) {
+  auto head = head_of_file(source, hub, means);
+  if (!head)
+    return head.failure();
+  hub_adapter::part out{name, head->content, head->size_bytes, {}};
+  if (!name.ends_with(".json"))
+    return out.content.empty() ? result<hub_adapter::part>(undigested(source, hub))
+                               : std::move(out);
+  if (out.size_bytes > limits::folder_text_bytes_max)
+    return too_large(source);
+  const auto ask = request_for(source, hub);
+  if (!ask)
+    return ask.failure();
+  auto answer = web_read(*ask, means);
+  if (!answer)
+    return answer.failure();
+  if (answer->head.status != 200)
+    return judge_status(answer->head, source, hub);
+  if (answer->body.size() > limits::folder_text_bytes_max)
+    return too_large(source);
+  const auto content = hash_text(answer->body);
+  if (!out.content.empty() && content != out.content)
+    return error{recovery::retry_later, "weights_corrupt",
+                 source.text() + ": what came is not what the hub says it is"};
+  return hub_adapter::part{name, content, answer->body.size(), std::move(answer->body)};
+}
+
+} // namespace
+
+result<hub_file> find_hub_file(const weight_source& source, const hub_settings& hub,
+                               const web_means& means) {
+  const auto listing = read_listing(source, hub, means);
+  return listing ? find_in(*listing, source, hub, means) : listing.failure();
+}
+
+result<hub_adapter> find_hub_adapter(const weight_source& source, const hub_settings& hub,
+                                     const web_means& means) {
+  const auto listing = read_listing(source, hub, means);
+  if (!listing)
+    return listing.failure();
+  const auto settings = settings_meant(*listing, source);
+  if (!settings)
+    return settings.failure();
+  if (!*settings) {
+    auto file = find_in(*listing, source, hub, means);
+    return file ? hub_adapter{file->source, file->content, 0, {}}
+                : result<hub_adapter>(file.failure());
+  }
+  const auto folder = adapter_folder_of(**settings);
+  const auto names = adapter_files(listing->files, folder, "hf:" + source.repository);
+  if (!names)
+    return names.failure();
+  hub_adapter out{source, {}, 0, {}};
+  out.source.revision = listing->commit;
+  std::map<std::string, digest> contents;
+  for (const auto& name : *names) {
+    out.source.file = folder + name;
+    auto part = describe_part(out.source, name, hub, means);
+    if (!part)
+      return part.failure();
+    if (name == adapter_settings_file)
+      out.rank = adapter_rank(part->text);
+    contents.emplace(name, part->content);
+    out.parts.push_back(*std::move(part));
+  }
+  out.source.file = **settings;
+  out.content = folder_digest(contents);
   return out;
 }
 

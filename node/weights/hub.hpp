@@ -31,6 +31,20 @@ struct hub_file {
   std::uint64_t size_bytes = 0;
 };
 
+/// What an adapter of the hub is: one file, or the files of a folder.
+struct hub_adapter {
+  weight_source source; ///< Its revision is a commit; of a folder its file is the settings.
+  digest content;       ///< Of the file, or folder_digest().
+  std::uint32_t rank = 0;
+  struct part {
+    std::string name; ///< In the folder.
+    digest content;
+    std::uint64_t size_bytes = 0;
+    std::string text; ///< All of a small file, which the hub knows no SHA-256 of.
+  };
+  std::vector<part> parts; ///< Of a folder, in order of name.
+};
+
 /// What to ask a web server or the hub for to get a file.
 [[nodiscard]] result<web_request> request_for(const weight_source& source, const hub_settings& hub);
 
@@ -39,6 +53,13 @@ struct hub_file {
 /// `weights_busy`, `weights_refused`, `weights_undigested` (the hub knows no SHA-256 of it).
 [[nodiscard]] result<hub_file> find_hub_file(const weight_source& source, const hub_settings& hub,
                                              const web_means& means);
+
+/// What a source of the hub means as an adapter: the file that it names, or its only .gguf, else
+/// the folder that it names, or the repository itself. Of a folder the small files are read, and no
+/// weights. Errors: find_hub_file()'s and adapter_files()'s; `weights_ambiguous` when there is
+/// both.
+[[nodiscard]] result<hub_adapter> find_hub_adapter(const weight_source& source,
+                                                   const hub_settings& hub, const web_means& means);
 
 /// What a status other than success of a file's server means; the caller is told what to do. A
 /// token is only ever sent to the hub, so it is no advice about other servers.

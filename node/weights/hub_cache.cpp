@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/weights/hub_cache.hpp"
 
+#include "node/weights/adapter_folder.hpp"
+
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -55,28 +57,54 @@ std::string hub_cache::repository(const weight_source& source) const {
          + source.repository.substr(slash + 1);
 }
 
-result<hub_cache::found_file> hub_cache::find(const weight_source& source) const {
+std::optional<hub_cache::snapshot> hub_cache::snapshot_of(const weight_source& source) const {
   if (folder_.empty())
-    return not_cached(source.text() + ": it has no cache");
+    return std::nullopt;
   const fs::path root = repository(source);
   auto commit = source.revision;
   if (!is_commit(commit))
     commit = first_line(root / "refs" / source.revision);
-  const auto snapshot = root / "snapshots" / commit;
+  const auto path = root / "snapshots" / commit;
   std::error_code failed;
-  if (!is_commit(commit) || !fs::is_directory(snapshot, failed))
-    return not_cached(source.text());
+  if (!is_commit(commit) || !fs::is_directory(path, failed))
+    return std::nullopt;
+  return snapshot{commit, path.string()};
+}
+
+result<hub_cache::found_file> hub_cache::find(const weight_source& source) const {
+  const auto there = snapshot_of(source);
+  if (!there)
+    return not_cached(source.text() + (folder_.empty() ? ": it has no cache" : ""));
   found_file out{source, {}};
-  out.source.revision = commit;
+  out.source.revision = there->commit;
   if (source.file.empty()) {
-    auto only = only_weights(files_in(snapshot), "hf:" + source.repository);
+    auto only = only_weights(files_in(there->path), "hf:" + source.repository);
     if (!only)
       return only.failure();
     out.source.file = *std::move(only);
   }
-  out.path = (snapshot / out.source.file).string();
+  out.path = there->path + "/" + out.source.file;
+  std::error_code failed;
   if (!fs::is_regular_file(out.path, failed))
     return not_cached(source.text());
+  return out;
+}
+
+result<hub_cache::found_folder> hub_cache::find_folder(const weight_source& source) const {
+  const auto there = snapshot_of(source);
+  if (!there)
+    return not_cached(source.text());
+  auto folder = names_adapter_folder(source.file) ? adapter_folder_of(source.file)
+                : source.file.empty()             ? std::string()
+                                                  : source.file + "/";
+  const auto names = adapter_files(files_in(there->path), folder, "hf:" + source.repository);
+  if (!names)
+    return names.failure();
+  found_folder out{source, {}};
+  out.source.revision = there->commit;
+  out.source.file = folder + std::string(adapter_settings_file);
+  for (const auto& name : *names)
+    out.files.emplace(name, there->path + "/" + folder + name);
   return out;
 }
 

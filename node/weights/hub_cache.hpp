@@ -8,6 +8,7 @@
 
 #include "node/weights/hub.hpp"
 
+#include <map>
 #include <optional>
 
 namespace consort::node {
@@ -25,6 +26,14 @@ public:
   };
   [[nodiscard]] result<found_file> find(const weight_source& source) const;
 
+  /// The folder of an adapter in such a snapshot: the one whose settings the source names, the one
+  /// that it names itself, or the repository. Errors: adapter_files()'s, `weights_missing`.
+  struct found_folder {
+    weight_source source;                     ///< Its revision is a commit, its file the settings.
+    std::map<std::string, std::string> files; ///< Paths, by name in the folder.
+  };
+  [[nodiscard]] result<found_folder> find_folder(const weight_source& source) const;
+
   /// Path of a blob of that content; its content was not looked at.
   [[nodiscard]] std::optional<std::string> blob(const weight_source& source,
                                                 const digest& content) const;
@@ -36,6 +45,11 @@ public:
   void keep_revision(const weight_source& asked, const std::string& commit) const;
 
 private:
+  /// A commit and the folder of its snapshot; nothing when it is not there.
+  struct snapshot {
+    std::string commit, path;
+  };
+  [[nodiscard]] std::optional<snapshot> snapshot_of(const weight_source& source) const;
   [[nodiscard]] std::string repository(const weight_source& source) const;
 
   std::string folder_;

@@ -24,6 +24,8 @@ inline constexpr duration_us weights_retry_after_us_max = 60'000'000; ///< Waite
 inline constexpr std::uint64_t weights_bytes_max = 1ULL << 42U;       ///< One file.
 inline constexpr std::size_t weights_head_bytes
     = 1'024 * 1'024; ///< Of a file, read to describe it.
+inline constexpr std::size_t folder_text_bytes_max
+    = 1'024 * 1'024; ///< A file of a folder that is read whole to describe it.
 inline constexpr std::size_t hub_token_bytes_max = 1'024;
 inline constexpr std::size_t descriptions_max = 256; ///< Remembered of weights elsewhere.
 inline constexpr duration_us partial_age_us_max = 7LL * 24 * 3'600 * 1'000'000; ///< Then removed.

@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/weights/weight_download.hpp"
 
-#include "node/byte_range.hpp"
 #include "node/file_digest.hpp"
-#include "node/runtimes/wait_times.hpp"
-#include "node/weights/partial_file.hpp"
+#include "node/weights/adapter_folder.hpp"
+#include "node/weights/web_file.hpp"
 
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <charconv>
-#include <condition_variable>
-#include <ctime>
+#include <chrono>
 #include <filesystem>
+#include <fstream>
+#include <map>
 #include <mutex>
 #include <thread>
 
@@ -22,17 +21,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using fetch_clock = std::chrono::steady_clock;
-
-std::uint64_t number_of(const std::string& text) {
-  std::uint64_t value = 0;
-  std::from_chars(text.data(), text.data() + text.size(), value);
-  return value;
-}
-
-/// Worth another try at the same place.
-bool passing(const error& why) {
-  return why.code == "web_unreachable" || why.code == "web_broken" || why.code == "weights_busy";
-}
 
 /// One fetch. Runs on a thread of its own; everything but stop() is called there.
 class weight_fetch {
@@ -44,13 +32,12 @@ public:
         hub_(hub),
         cache_(hub.cache),
         order_(std::move(order)),
-        progress_(std::move(progress)) {}
-
-  void stop() {
-    const std::scoped_lock lock(guard_);
-    stopped_ = true;
-    ended_.notify_all();
+        progress_(std::move(progress)) {
+    watch_.room = [this](std::uint64_t bytes) { return room_for(bytes); };
+    watch_.progress = [this](std::uint64_t have, std::uint64_t total) { came(have, total); };
   }
+
+  void stop() { stop_.stop(); }
 
   result<artifact_record> run() {
     const auto source = parse_source(order_.source.source);
@@ -63,27 +50,41 @@ public:
     source_ = *source;
     record_.key = order_.key;
     record_.content = order_.source.content;
-    if (auto cached = take_from_cache())
+    began_ = fetch_clock::now();
+    const bool of_hub = source_.what == weight_source::kind::hub;
+    const bool folder = of_hub && names_adapter_folder(source_.file);
+    if (auto cached = folder ? take_folder_from_cache() : take_from_cache())
       return *std::move(cached);
-    if (source_.what == weight_source::kind::hub && hub_.offline)
+    if (of_hub && hub_.offline)
       return error{recovery::retry_elsewhere, "weights_offline",
                    source_.text() + ": HF_HUB_OFFLINE is set, and this host's cache lacks it"};
-    auto stored = fetch();
-    // Damaged on the way, or by what was left from another time: once more, from the beginning.
-    if (!stored && stored.failure().code == "artifact_corrupt")
-      stored = fetch();
-    if (!stored && stored.failure().code == "artifact_corrupt")
-      return error{recovery::retry_later, "weights_corrupt",
-                   order_.source.source
-                       + ": what came is not what was declared: " + stored.failure().message};
-    if (stored && source_.what == weight_source::kind::hub)
-      if (const auto held = store_.hold(stored->content))
-        cache_.keep(source_, stored->content, held->path);
-    return stored;
+    return folder ? fetch_folder() : fetch_file();
   }
 
 private:
   using outcome = std::optional<error>;
+
+  result<done> room_for(std::uint64_t bytes) {
+    // A folder is made and gone again: only whether there is room is of interest.
+    const auto room = store_.stage(bytes);
+    return room ? result<done>(done{})
+                : error{recovery::retry_elsewhere, room.failure().code, room.failure().message};
+  }
+
+  /// Of a folder the files that are here already count.
+  void came(std::uint64_t have, std::uint64_t total) {
+    const auto done_pm = static_cast<std::uint32_t>(
+        (before_ + have) * 1000 / std::max<std::uint64_t>({folder_bytes_, total, 1}));
+    if (progress_ && done_pm != told_pm_)
+      progress_(told_pm_ = std::min<std::uint32_t>(done_pm, 1000));
+  }
+
+  [[nodiscard]] duration_us spent_us() const {
+    return std::chrono::duration_cast<std::chrono::microseconds>(fetch_clock::now() - began_)
+        .count();
+  }
+
+  // --- one file ---
 
   /// What the hub's own tools have fetched; without a copy where the disk is the same.
   std::optional<artifact_record> take_from_cache() {
@@ -96,143 +97,156 @@ private:
                                    : result<staging_folder>(error{recovery::retry_later, "", ""});
     if (!staging)
       return std::nullopt;
-    fs::create_hard_link(*blob, staging->output_path(), failed);
-    if (failed) {
-      failed.clear();
-      fs::copy_file(*blob, staging->output_path(), failed);
-    }
+    const auto copied = link_or_copy(*blob, staging->output_path());
     auto stored
-        = failed ? result<artifact_record>(error{}) : store_.put_copy(*std::move(staging), record_);
+        = copied ? result<artifact_record>(error{}) : store_.put_copy(*std::move(staging), record_);
     if (!stored) {
       spdlog::warn("weights: {} of the hub's cache cannot be used: {}", *blob,
-                   failed ? failed.message() : stored.failure().message);
+                   copied ? copied.message() : stored.failure().message);
       return std::nullopt;
     }
     return *std::move(stored);
   }
 
-  result<artifact_record> fetch() {
-    const auto began = fetch_clock::now();
+  result<artifact_record> fetch_file() {
+    auto stored = fetch_once();
+    // Damaged on the way, or by what was left from another time: once more, from the beginning.
+    if (!stored && stored.failure().code == "artifact_corrupt")
+      stored = fetch_once();
+    if (!stored && stored.failure().code == "artifact_corrupt")
+      return corrupt(order_.source.source, stored.failure().message);
+    if (stored && source_.what == weight_source::kind::hub)
+      if (const auto held = store_.hold(stored->content))
+        cache_.keep(source_, stored->content, held->path);
+    return stored;
+  }
+
+  result<artifact_record> fetch_once() {
     auto partial = partial_file::open(partial_path_ + "/" + record_.content.value);
     if (!partial)
       return partial.failure();
-    file_ = &*partial;
-    total_ = 0;
-    if (auto problem = fetch_whole())
+    if (auto problem = web_file(source_, hub_, stop_, watch_).fetch(*partial))
       return *problem;
     auto staging = store_.stage(0);
     if (!staging)
       return staging.failure();
     if (auto moved = partial->move_to(staging->output_path()); !moved)
       return moved.failure();
-    record_.build_us
-        = std::chrono::duration_cast<std::chrono::microseconds>(fetch_clock::now() - began).count();
+    record_.build_us = spent_us();
     return store_.put_copy(*std::move(staging), record_);
   }
 
-  /// Again after every cut, for as long as each try brings something.
-  outcome fetch_whole() {
-    std::size_t vain = 0;
-    for (;;) {
-      const auto had = file_->size();
-      retry_after_us_ = 0;
-      auto problem = fetch_rest();
-      if (!problem && file_->size() == total_)
-        return std::nullopt;
-      if (!problem)
-        problem = error{recovery::retry_later, "web_broken",
-                        source_text() + ": came as " + std::to_string(file_->size()) + " bytes of "
-                            + std::to_string(total_)};
-      vain = file_->size() > had ? 0 : vain + 1;
-      if (!passing(*problem) || vain >= hub_.limits.tries)
+  static error corrupt(const std::string& what, const std::string& why) {
+    return {recovery::retry_later, "weights_corrupt",
+            what + ": what came is not what was declared: " + why};
+  }
+
+  /// A link of the hub's cache is no file of its own. Returns: what went wrong.
+  static std::error_code link_or_copy(const fs::path& from, const fs::path& to) {
+    std::error_code failed;
+    const auto file = fs::canonical(from, failed);
+    if (failed)
+      return failed;
+    fs::create_hard_link(file, to, failed);
+    if (failed) {
+      failed.clear();
+      fs::copy_file(file, to, failed);
+    }
+    return failed;
+  }
+
+  // --- a folder: each file by itself, stored as one ---
+
+  /// Which files it has, and what they are, is asked again: an order names the whole alone. It is
+  /// the one that was ordered, or it is not let in.
+  result<artifact_record> fetch_folder() {
+    const auto found
+        = find_hub_adapter(source_, hub_, {hub_.authorities, hub_.limits, &stop_.flag()});
+    if (!found)
+      return found.failure();
+    if (found->content != record_.content)
+      return corrupt(source_.text(), "the hub has a folder of digest " + found->content.value);
+    for (const auto& part : found->parts)
+      folder_bytes_ += part.size_bytes;
+    auto staging = store_.stage(folder_bytes_);
+    if (!staging)
+      return error{recovery::retry_elsewhere, staging.failure().code, staging.failure().message};
+    const fs::path folder = staging->output_path();
+    std::error_code failed;
+    fs::create_directory(folder, failed);
+    for (const auto& part : found->parts) {
+      const bool known = part.name.ends_with(".json");
+      if (auto problem
+          = known ? write_part(part, folder / part.name) : fetch_part(part, folder / part.name))
+        return *problem;
+      before_ += part.size_bytes;
+    }
+    for (const auto& part : found->parts)
+      cache_.keep(source_of(part.name), part.content, (folder / part.name).string());
+    return store_.put(*std::move(staging), record_.key, {}, spent_us(), &stop_.flag());
+  }
+
+  [[nodiscard]] weight_source source_of(const std::string& name) const {
+    auto source = source_;
+    source.file = adapter_folder_of(source_.file) + name;
+    return source;
+  }
+
+  /// By ranges into a file named by its digest, as weights are: another fetch goes on with it.
+  outcome fetch_part(const hub_adapter::part& part, const fs::path& into) {
+    for (int again = 0;; ++again) {
+      auto partial = partial_file::open(partial_path_ + "/" + part.content.value);
+      if (!partial)
+        return partial.failure();
+      const auto source = source_of(part.name);
+      if (auto problem = web_file(source, hub_, stop_, watch_).fetch(*partial))
         return problem;
-      const auto pause = std::max(hub_.limits.backoff << std::min<std::size_t>(vain, 8),
-                                  std::min(retry_after_us_, limits::weights_retry_after_us_max));
-      if (!pause_for(pause))
-        return error{recovery::retry_later, "web_stopped", "reading was stopped"};
+      if (auto moved = partial->move_to(into.string()); !moved)
+        return moved.failure();
+      const auto content = hash_file(into.string(), &stop_.flag());
+      if (!content)
+        return content.failure();
+      if (*content == part.content)
+        return std::nullopt;
+      std::error_code failed;
+      fs::remove(into, failed);
+      if (again > 0)
+        return corrupt(source.text(), "its digest is " + content->value);
     }
   }
 
-  outcome fetch_rest() {
-    auto ask = request_for(source_, hub_);
-    if (!ask)
-      return ask.failure();
-    ask->from = file_->size();
-    if (ask->from > 0)
-      ask->etag = etag_;
-    bool begun = false;
-    const auto answer
-        = web_exchange(*ask, {hub_.authorities, hub_.limits, &stopped_},
-                       [&](const web_head& head, std::string_view piece) -> outcome {
-                         if (head.status >= 300)
-                           return std::nullopt; // Judged below; what it says is of no use.
-                         auto problem = begun ? outcome() : begin(head, piece);
-                         begun = true;
-                         return problem ? problem : take(piece);
-                       });
-    if (!answer)
-      return answer.failure();
-    if (answer->status == 416) // What is there is whole, or longer than what there is.
-      return was_whole(answer->header("content-range")) ? outcome() : restart();
-    if (answer->status == 200 || answer->status == 206)
+  static outcome write_part(const hub_adapter::part& part, const fs::path& into) {
+    std::ofstream file(into, std::ios::binary);
+    file << part.text;
+    file.close();
+    return file ? outcome()
+                : error{recovery::retry_elsewhere, "disk_error", into.string() + ": not written"};
+  }
+
+  /// Only all of it, and what was ordered.
+  std::optional<artifact_record> take_folder_from_cache() {
+    const auto cached = cache_.find_folder(source_);
+    auto staging
+        = cached ? store_.stage(0) : result<staging_folder>(error{recovery::retry_later, "", ""});
+    if (!staging)
       return std::nullopt;
-    retry_after_us_ = parse_wait(answer->header("retry-after"), std::time(nullptr)).value_or(0);
-    return judge_status(*answer, source_, hub_);
+    const fs::path folder = staging->output_path();
+    std::error_code failed;
+    fs::create_directory(folder, failed);
+    std::map<std::string, digest> contents;
+    for (const auto& [name, path] : cached->files) {
+      failed = link_or_copy(path, folder / name);
+      const auto content
+          = failed ? result<digest>(error{}) : hash_file((folder / name).string(), &stop_.flag());
+      if (!content)
+        return std::nullopt;
+      contents.emplace(name, *content);
+    }
+    if (folder_digest(contents) != record_.content)
+      return std::nullopt;
+    auto stored = store_.put(*std::move(staging), record_.key, {}, spent_us(), &stop_.flag());
+    return stored ? std::optional(*std::move(stored)) : std::nullopt;
   }
-
-  /// Another process may have been ended between the last byte and the store.
-  bool was_whole(const std::string& said) {
-    const auto size = "bytes */" + std::to_string(file_->size());
-    total_ = said == size ? file_->size() : 0;
-    return said == size;
-  }
-
-  outcome restart() {
-    if (const auto cleared = file_->clear(); !cleared)
-      return cleared.failure();
-    return error{recovery::retry_later, "web_broken", source_text() + ": begun again"};
-  }
-
-  /// The first bytes of an answer: whether it goes on where we are, and whether it will fit.
-  outcome begin(const web_head& head, std::string_view piece) {
-    const auto part = parse_content_range(head.header("content-range"));
-    if (head.status == 206 && (!part || part->range.begin != file_->size()))
-      return restart();
-    if (head.status == 200 && file_->size() > 0)
-      if (const auto cleared = file_->clear(); !cleared)
-        return cleared.failure();
-    if (file_->size() == 0 && piece.starts_with('<'))
-      return error{recovery::retry_later, "weights_refused",
-                   head.url.authority() + " answered with a page, not with the file"};
-    total_ = part ? part->size_bytes : number_of(head.header("content-length"));
-    etag_ = head.header("etag").starts_with("W/") ? "" : head.header("etag");
-    if (total_ == 0 || total_ > limits::weights_bytes_max)
-      return error{recovery::refuse, "weights_refused",
-                   source_text() + ": of no known length, or too long"};
-    // A folder is made and gone again: only whether there is room is of interest.
-    if (const auto room = store_.stage(total_ - std::min(total_, file_->size())); !room)
-      return error{recovery::retry_elsewhere, room.failure().code, room.failure().message};
-    return std::nullopt;
-  }
-
-  outcome take(std::string_view piece) {
-    if (piece.size() > total_ - std::min(total_, file_->size()))
-      return restart();
-    if (const auto written = file_->append(piece); !written)
-      return written.failure();
-    const auto done_pm = static_cast<std::uint32_t>(file_->size() * 1000 / total_);
-    if (progress_ && done_pm != told_pm_)
-      progress_(told_pm_ = done_pm);
-    return std::nullopt;
-  }
-
-  bool pause_for(duration_us span) {
-    std::unique_lock lock(guard_);
-    return !ended_.wait_for(lock, std::chrono::microseconds(span),
-                            [this] { return bool(stopped_); });
-  }
-
-  [[nodiscard]] std::string source_text() const { return order_.source.source; }
 
   artifact_store& store_;
   const std::string partial_path_;
@@ -242,14 +256,12 @@ private:
   std::function<void(std::uint32_t)> progress_;
   weight_source source_;
   artifact_record record_; ///< As it will be stored.
-  partial_file* file_ = nullptr;
-  std::string etag_;
-  std::uint64_t total_ = 0; ///< Bytes; 0 until it is known.
+  fetch_clock::time_point began_;
+  std::uint64_t folder_bytes_ = 0; ///< Of all its files.
+  std::uint64_t before_ = 0;       ///< Of those that are here.
   std::uint32_t told_pm_ = 0;
-  duration_us retry_after_us_ = 0; ///< As the last answer asked for.
-  std::mutex guard_;
-  std::condition_variable ended_;
-  std::atomic<bool> stopped_ = false;
+  fetch_stop stop_;
+  web_file::watching watch_;
 };
 
 /// What the fetch's thread and whoever wants it share. The handler is called under the lock, which

@@ -4,6 +4,7 @@
 #include "node/byte_range.hpp"
 #include "node/gguf.hpp"
 #include "node/small_file.hpp"
+#include "node/weights/adapter_folder.hpp"
 
 #include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
@@ -75,8 +76,9 @@ std::optional<error> extend(file_head& have, std::uint64_t wanted, const weight_
   return answer.failure();
 }
 
-json to_json(const model_variant& one) {
-  return {{"format", one.format},
+json to_json(const model_variant& one, std::uint32_t rank) {
+  return {{"rank", rank},
+          {"format", one.format},
           {"source", one.source},
           {"content", one.content.value},
           {"shape", one.shape},
@@ -107,9 +109,10 @@ std::optional<model_variant> from_json(const json& from) {
   return is_digest(out.content.value) ? std::optional(out) : std::nullopt;
 }
 
-/// What is remembered of a source goes by it as it was declared, and by what it is of.
-std::string memory_name(const std::string& text, weight_kind kind) {
-  return kind == weight_kind::adapter ? "adapter " + text : text;
+/// Of an adapter; what an earlier version wrote has none.
+std::uint32_t rank_in(const json& from) {
+  const auto rank = from.find("rank");
+  return rank != from.end() && rank->is_number_unsigned() ? rank->get<std::uint32_t>() : 0;
 }
 
 } // namespace
@@ -123,20 +126,21 @@ web_means weight_reader::means() const {
   return {hub_.authorities, hub_.limits, &stopped_};
 }
 
-result<model_variant> weight_reader::describe(const std::string& text, digest_cache& digests,
-                                              weight_kind kind) {
+result<weight_reader::known_weights> weight_reader::find(const std::string& text,
+                                                         digest_cache& digests, kind of) {
   const auto source = parse_source(text);
   if (!source)
     return source.failure();
   const bool for_good = source->what == weight_source::kind::web
                             ? !source->content.empty()
                             : is_commit(source->revision) && !source->file.empty();
-  const auto known = remembered(memory_name(text, kind));
+  const auto name = of == kind::adapter ? "adapter " + text : text;
+  const auto known = remembered(name);
   if (for_good && known)
     return *known;
-  auto found = look(*source, digests, kind);
+  auto found = look(*source, digests, of);
   if (found) {
-    remember(memory_name(text, kind), *found);
+    remember(name, *found);
     return found;
   }
   if (!known || !out_of_reach(found.failure()))
@@ -145,66 +149,129 @@ result<model_variant> weight_reader::describe(const std::string& text, digest_ca
   return *known;
 }
 
-result<model_variant> weight_reader::look(const weight_source& source, digest_cache& digests,
-                                          weight_kind kind) {
+result<model_variant> weight_reader::describe(const std::string& source, digest_cache& digests) {
+  auto found = find(source, digests, kind::model);
+  return found ? result<model_variant>(std::move(found->variant)) : found.failure();
+}
+
+result<model_adapter> weight_reader::describe_adapter(const std::string& source,
+                                                      digest_cache& digests) {
+  auto found = find(source, digests, kind::adapter);
+  if (!found)
+    return found.failure();
+  return model_adapter{{}, found->variant.source, found->variant.content, found->rank};
+}
+
+result<weight_reader::known_weights> weight_reader::look(const weight_source& source,
+                                                         digest_cache& digests, kind of) const {
   if (source.what == weight_source::kind::hub)
-    return look_at_hub(source, digests, kind);
+    return look_at_hub(source, digests, of);
   if (source.content.empty())
     return error{recovery::refuse, "weights_undigested",
                  source.url + ": add its SHA-256, so that every copy can be checked: " + source.url
                      + "#sha256=HEX"};
-  auto found = read_head(source, source.content, kind);
-  if (found)
-    found->source = source.url + "#sha256=" + source.content.value;
+  known_weights found;
+  if (of == kind::model) {
+    auto head = read_head(source, source.content);
+    if (!head)
+      return head.failure();
+    found.variant = *std::move(head);
+  }
+  found.variant.content = source.content;
+  found.variant.source = source.url + "#sha256=" + source.content.value;
   return found;
 }
 
-result<model_variant> weight_reader::look_at_hub(const weight_source& source, digest_cache& digests,
-                                                 weight_kind kind) {
+result<weight_reader::known_weights>
+weight_reader::look_at_hub(const weight_source& source, digest_cache& digests, kind of) const {
   if (hub_.offline)
-    return look_in_cache(source, digests, kind);
-  const auto file = find_hub_file(source, hub_, means());
-  if (!file) {
-    if (out_of_reach(file.failure()))
-      if (auto cached = look_in_cache(source, digests, kind)) {
-        spdlog::warn("weights {}: {}; using this host's cache", source.text(),
-                     file.failure().message);
-        return cached;
-      }
-    return file.failure();
-  }
-  auto found = read_head(file->source, file->content, kind);
-  if (!found)
+    return look_in_cache(source, digests, of);
+  auto found = ask_hub(source, of);
+  if (found || !out_of_reach(found.failure()))
     return found;
-  found->source = file->source.text();
-  cache_.keep_revision(source, file->source.revision);
+  if (auto cached = look_in_cache(source, digests, of)) {
+    spdlog::warn("weights {}: {}; using this host's cache", source.text(), found.failure().message);
+    return cached;
+  }
   return found;
+}
+
+result<weight_reader::known_weights> weight_reader::ask_hub(const weight_source& source,
+                                                            kind of) const {
+  known_weights out;
+  weight_source named;
+  if (of == kind::adapter) {
+    const auto found = find_hub_adapter(source, hub_, means());
+    if (!found)
+      return found.failure();
+    named = found->source;
+    out.variant.content = found->content;
+    out.rank = found->rank;
+  } else {
+    const auto found = find_hub_file(source, hub_, means());
+    if (!found)
+      return found.failure();
+    named = found->source;
+    auto head = read_head(named, found->content);
+    if (!head)
+      return head.failure();
+    out.variant = *std::move(head);
+  }
+  out.variant.source = named.text();
+  cache_.keep_revision(source, named.revision);
+  return out;
 }
 
 /// Offline: what is there counts, once it was hashed.
-result<model_variant> weight_reader::look_in_cache(const weight_source& source,
-                                                   digest_cache& digests, weight_kind kind) const {
+result<weight_reader::known_weights>
+weight_reader::look_in_cache(const weight_source& source, digest_cache& digests, kind of) const {
+  if (of == kind::adapter)
+    if (auto folder = cached_folder(source, digests))
+      return folder;
   const auto cached = cache_.find(source);
   if (!cached)
     return cached.failure();
-  if (kind == weight_kind::adapter) {
+  known_weights found;
+  if (of == kind::adapter) {
     const auto content = digests.digest_of(cached->path);
-    return content ? read_head(cached->source, *content, kind) : content.failure();
+    if (!content)
+      return content.failure();
+    found.variant.content = *content;
+  } else {
+    auto described = describe_gguf(cached->path, digests);
+    if (!described)
+      return described.failure();
+    found.variant = *std::move(described);
   }
-  auto found = describe_gguf(cached->path, digests);
-  if (found)
-    found->source = cached->source.text();
+  found.variant.source = cached->source.text();
   return found;
 }
 
-result<model_variant> weight_reader::read_head(const weight_source& source, const digest& content,
-                                               weight_kind kind) const {
-  if (kind == weight_kind::adapter) {
-    model_variant found;
-    found.source = source.text();
-    found.content = content;
-    return found;
+result<weight_reader::known_weights> weight_reader::cached_folder(const weight_source& source,
+                                                                  digest_cache& digests) const {
+  const auto cached = cache_.find_folder(source);
+  if (!cached)
+    return cached.failure();
+  known_weights found;
+  std::map<std::string, digest> contents;
+  for (const auto& [name, path] : cached->files) {
+    const auto content = digests.digest_of(path);
+    if (!content)
+      return content.failure();
+    contents.emplace(name, *content);
   }
+  std::ifstream settings(cached->files.at(std::string(adapter_settings_file)), std::ios::binary);
+  std::string text(limits::folder_text_bytes_max, '\0');
+  settings.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(settings.gcount()));
+  found.rank = adapter_rank(text);
+  found.variant.source = cached->source.text();
+  found.variant.content = folder_digest(contents);
+  return found;
+}
+
+result<model_variant> weight_reader::read_head(const weight_source& source,
+                                               const digest& content) const {
   const auto ask = request_for(source, hub_);
   if (!ask)
     return ask.failure();
@@ -234,25 +301,25 @@ void weight_reader::load() {
     return;
   for (const auto& [source, item] : root.items())
     if (auto known = from_json(item); known && memory_.size() < limits::descriptions_max)
-      memory_.emplace(source, *std::move(known));
+      memory_.emplace(source, known_weights{*std::move(known), rank_in(item)});
 }
 
-std::optional<model_variant> weight_reader::remembered(const std::string& source) {
+std::optional<weight_reader::known_weights> weight_reader::remembered(const std::string& name) {
   const std::scoped_lock lock(guard_);
-  const auto found = memory_.find(source);
+  const auto found = memory_.find(name);
   return found == memory_.end() ? std::nullopt : std::optional(found->second);
 }
 
-void weight_reader::remember(const std::string& source, const model_variant& found) {
+void weight_reader::remember(const std::string& name, const known_weights& found) {
   const std::scoped_lock lock(guard_);
-  if (memory_.size() >= limits::descriptions_max && !memory_.contains(source))
+  if (memory_.size() >= limits::descriptions_max && !memory_.contains(name))
     memory_.erase(memory_.begin());
-  memory_[source] = found;
+  memory_[name] = found;
   if (memory_path_.empty())
     return;
   auto root = json::object();
-  for (const auto& [name, one] : memory_)
-    root[name] = to_json(one);
+  for (const auto& [source, one] : memory_)
+    root[source] = to_json(one.variant, one.rank);
   // Losing it costs a question to the hub, which is not worth an error.
   static_cast<void>(
       replace_file(memory_path_, root.dump(1, ' ', false, json::error_handler_t::replace)));

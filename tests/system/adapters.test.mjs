@@ -6,9 +6,11 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
+import { Hosts } from './hosts_support.mjs';
 import { Hub } from './hub.mjs';
 import { write_lora } from './lora.mjs';
-import { Cluster, checker, model_file, root, run_cli, temp_dir } from './support.mjs';
+import { Cluster, checker, eventually, model_file, root, run_cli } from './support.mjs';
+import { temp_dir } from './support.mjs';
 
 const vendor = path.join(root, 'tests/plugins/fakeserve');
 
@@ -138,4 +140,74 @@ test('an adapter of a hub is fetched first', { timeout: 240_000 }, async (t) => 
     cluster.cli(['model', 'add', 'two', model_file, '--adapter', `second=${source}`]);
   assert.match((await add('hf:org/none')).stderr, /adapter `second`.*hf:org\/none/s);
   assert.match((await add(`${hub.endpoint}/x.gguf`)).stderr, /sha256=HEX/);
+});
+
+test('an adapter that is a folder of a hub', { timeout: 300_000 }, async (t) => {
+  const folder = temp_dir('consort-hub');
+  const hub = await Hub.start(folder, model_file, 'hf_systemtest');
+  const tales = Buffer.concat([Buffer.from('tales'), Buffer.alloc(3 << 20, ' ')]);
+  hub.add_folder({
+    'README.md': 'for people',
+    'adapter_config.json': JSON.stringify({ peft_type: 'LORA', r: 48 }),
+    'adapter_model.safetensors': tales,
+    'optimizer.pt': Buffer.alloc(1000, 'x'),
+  });
+  const plugins = path.join(folder, 'plugins');
+  fs.cpSync(vendor, path.join(plugins, 'fakeserve'), { recursive: true });
+  const env_of = (name) => hub.env(path.join(folder, `cache-${name}`));
+  const hosts = new Hosts({ nodes: [], gateways: [], env: env_of('scheduler') });
+  t.after(async () => {
+    await hosts.destroy();
+    hub.stop();
+    fs.rmSync(folder, { recursive: true, force: true });
+  });
+  await hosts.start();
+  for (const name of ['a', 'b'])
+    await hosts.add_node(name, { args: ['--plugins', plugins], env: env_of(name) });
+  await hosts.expect_alive(['a', 'b']);
+  const { scheduler } = hosts;
+  const text = async (model, node) => {
+    const headers = { 'X-Consort-Device': `node=${node},vendor=Fake Vendor` };
+    const asked = { model, max_tokens: 4 };
+    const answer = await scheduler.complete(asked, { ...headers, 'X-Consort-Wait': '60s' }, 90_000);
+    assert.equal(answer.status, 200, answer.text);
+    return answer.json.choices[0].text;
+  };
+  const size = fs.statSync(model_file).size;
+  const weights = async () =>
+    (await scheduler.list('artifacts')).find((one) => one.key.profile.name === 'weights');
+
+  await t.test('is known without its weights', async () => {
+    const adapter = 'tales=hf:org/lora';
+    const added = await scheduler.cli(['model', 'add', 'told', model_file, '--adapter', adapter]);
+    assert.equal(added.code, 0, added.stderr);
+    assert.equal(hub.reads, 0);
+    const told = (await scheduler.list('models')).find((one) => one.spec.name === 'told');
+    const [one] = told.spec.variants[0].adapters;
+    assert.match(one.source, /^hf:org\/lora@[0-9a-f]{40}\/adapter_config\.json$/);
+    assert.equal(one.rank, 48);
+  });
+  await t.test('is fetched, through a cut, and given to the server as its folder', async () => {
+    hub.fault = 'drop';
+    const waiting = text('tales', 'a');
+    await eventually('it was cut twice', () => hub.reads >= 2);
+    hub.fault = '';
+    assert.equal(await waiting, `tales on ${size} rank 64`);
+    assert.equal(await text('told', 'a'), `alone on ${size} rank 64`);
+    assert.equal((await weights()).state, 'ready');
+    assert.ok(hub.bytes < 2 * tales.length, `${hub.bytes} bytes were read: not gone on with`);
+  });
+  await t.test('and the next node copies it from the first', async () => {
+    const before = hub.reads;
+    assert.equal(await text('tales', 'b'), `tales on ${size} rank 64`);
+    assert.equal(hub.reads, before, 'the hub was read again');
+    assert.deepEqual([...(await weights()).nodes].sort(), ['a', 'b']);
+  });
+  await t.test('what is none is said', async () => {
+    hub.add_folder({ 'adapter_config.json': '{}', 'adapter_model.bin': Buffer.alloc(10) });
+    const adapter = 'other=hf:org/lora';
+    const done = await scheduler.cli(['model', 'add', 'two', model_file, '--adapter', adapter]);
+    assert.notEqual(done.code, 0);
+    assert.match(done.stderr, /adapter `other`.*adapter_model\.bin/s);
+  });
 });

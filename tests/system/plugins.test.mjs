@@ -23,24 +23,7 @@ import {
   run_cli,
   temp_dir,
 } from './support.mjs';
-
-const vendor = path.join(root, 'tests/plugins/fakevendor');
-const pim = { 'X-Consort-Device': 'pim' };
-
-/// A copy of the vendor's folder, in a folder of plugins, with a switch for its faults.
-class FakeVendor {
-  constructor() {
-    this.plugins = temp_dir('consort-plugins');
-    this.folder = path.join(this.plugins, 'fakevendor');
-    fs.cpSync(vendor, this.folder, { recursive: true });
-  }
-  faults(...lines) {
-    fs.writeFileSync(path.join(this.folder, 'faults'), `${lines.join('\n')}\n`);
-  }
-  remove() {
-    fs.rmSync(this.plugins, { recursive: true, force: true });
-  }
-}
+import { FakeVendor, pim, vendor } from './fake_vendor.mjs';
 
 // --- the monitor ---------------------------------------------------------------------------------
 
@@ -192,7 +175,7 @@ test('a made-up accelerator with its own compiler and server', { timeout: 540_00
   });
 
   // One board misbehaves: four streams at once use both, and every one of them gets the whole text.
-  const broken = ['die', 'stall', 'malformed', 'not-utf8', 'cut', 'error-in-stream'];
+  const broken = ['die', 'stall', 'malformed', 'not-utf8', 'cut', 'error-in-stream', 'disk-full'];
   for (const fault of [...broken, 'mute', 'busy', 'html'])
     await check(`${fault}: the streams go on at the other board`, async () => {
       fake.faults();
@@ -358,8 +341,7 @@ test('a server that does not start is named, and others serve', { timeout: 540_0
   for (const [fault, pattern] of Object.entries(start_faults))
     await t.test(fault, async () => {
       const fake = new FakeVendor();
-      const file = path.join(fake.folder, 'plugin.json');
-      fs.writeFileSync(file, fs.readFileSync(file, 'utf8').replace('"20s", "env"', '"2s", "env"'));
+      fake.change('"20s", "env"', '"2s", "env"');
       fake.faults(`server=${fault}`);
       const cluster = new Cluster({ args: ['--plugins', fake.plugins] });
       try {
@@ -404,9 +386,7 @@ test('what a compiler does wrong is told, and others serve', { timeout: 240_000 
   for (const [fault, pattern] of Object.entries(compiler_faults))
     await t.test(fault, async () => {
       const fake = new FakeVendor();
-      const file = path.join(fake.folder, 'plugin.json');
-      const text = fs.readFileSync(file, 'utf8');
-      fs.writeFileSync(file, text.replace('"20s", "disk"', '"1s", "disk"'));
+      fake.change('"20s", "disk"', '"1s", "disk"');
       fake.faults(`cc=${fault}`);
       const cluster = new Cluster({ args: ['--plugins', fake.plugins] });
       try {

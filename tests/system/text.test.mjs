@@ -181,13 +181,34 @@ with_cluster('the OpenAI API', {}, async (check, cluster) => {
     await assert.rejects(asked, { status: 400, param: 'previous_response_id' });
   });
 
-  await check('embeddings are refused with the reason where no device makes any', async () => {
-    const asked = client.embeddings.create({ model, input: 'The sea' });
-    await assert.rejects(asked, (refused) => {
-      assert.equal(refused.status, 422);
-      assert.match(refused.message, /its runtime makes no embeddings/);
-      return true;
-    });
+  await check('embeddings come from the engine of every machine', async () => {
+    const plain = { model, encoding_format: 'float' };
+    const one = await client.embeddings.create({ ...plain, input: 'The sea' });
+    const [sea] = one.data;
+    const norm = Math.hypot(...sea.embedding);
+    assert.ok(Math.abs(norm - 1) < 1e-5, `its length is ${norm}`);
+    assert.ok(one.usage.prompt_tokens > 1);
+    assert.equal(one.usage.total_tokens, one.usage.prompt_tokens);
+    // Without a format the client asks for base64, and reads it.
+    const two = await client.embeddings.create({ model, input: ['A king', 'The sea'] });
+    assert.deepEqual(two.data.map((each) => each.index), [0, 1]);
+    assert.deepEqual([...two.data[1].embedding].map(Math.fround), sea.embedding.map(Math.fround));
+    assert.ok(two.usage.prompt_tokens > one.usage.prompt_tokens);
+    const raw = await cluster.post('/v1/embeddings', { model, input: 'The sea' });
+    assert.equal(raw.headers.get('x-consort-device'), 'local/cpu0');
+    const width = sea.embedding.length;
+    const fits = await client.embeddings.create({ ...plain, input: 'x', dimensions: width });
+    assert.equal(fits.data[0].embedding.length, width);
+    const shorter = await cluster.post('/v1/embeddings', { model, input: 'x', dimensions: 10 });
+    expect_error(shorter, 400, new RegExp(`'dimensions' can only be ${width}`));
+    const input = ['short', 'the old king said '.repeat(400)];
+    expect_error(await cluster.post('/v1/embeddings', { model, input }), 400, /input\[1\]/);
+  });
+
+  await check('and are refused with the reason where no device makes any', async () => {
+    const headers = { 'X-Consort-Device': 'npu' };
+    const refused = await cluster.post('/v1/embeddings', { model, input: 'The sea' }, headers);
+    expect_error(refused, 422, /its runtime makes no embeddings/);
     const unknown = client.embeddings.create({ model: 'no-such-model', input: 'The sea' });
     await assert.rejects(unknown, { status: 404 });
     const tokens = client.embeddings.create({ model, input: [1, 2] });

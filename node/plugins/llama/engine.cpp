@@ -83,23 +83,26 @@ result<std::unique_ptr<session>> session::open(const engine_options& options, ev
   if (!loaded)
     return loaded.failure();
   auto model = std::move(loaded->model);
+  embedder_options embeds{loaded->context_tokens, usable_threads(options.threads),
+                          loaded->adapters};
   auto steps = std::make_unique<llama_steps>(std::move(loaded->context), loaded->context_tokens,
                                              loaded->sequences, options.peers,
                                              std::move(loaded->adapters));
   std::vector<std::string> names;
   for (const auto& one : options.adapters)
     names.push_back(one.name);
-  return around(std::move(model), std::move(steps), std::move(sink), std::move(names));
+  return std::unique_ptr<session>(new session(std::move(model), std::move(steps), std::move(sink),
+                                              std::move(names), std::move(embeds)));
 }
 
 std::unique_ptr<session> session::around(model_ptr model, std::unique_ptr<step_engine> steps,
                                          event_sink sink, std::vector<std::string> adapters) {
-  return std::unique_ptr<session>(
-      new session(std::move(model), std::move(steps), std::move(sink), std::move(adapters)));
+  return std::unique_ptr<session>(new session(std::move(model), std::move(steps), std::move(sink),
+                                              std::move(adapters), std::nullopt));
 }
 
 session::session(model_ptr model, std::unique_ptr<step_engine> steps, event_sink sink,
-                 std::vector<std::string> adapters)
+                 std::vector<std::string> adapters, std::optional<embedder_options> embeds)
     : model_(std::move(model)),
       steps_(std::move(steps)),
       words_(*model_),
@@ -107,6 +110,9 @@ session::session(model_ptr model, std::unique_ptr<step_engine> steps, event_sink
              llama_model_chat_template(model_.get(), nullptr), std::move(adapters)},
       sink_(std::move(sink)),
       loop_(*steps_, words_, counters_, [this](const consort_event& event) { on_event(event); }) {
+  if (embeds)
+    embeds_ = std::make_unique<embedder>(*model_, *std::move(embeds), counters_,
+                                         [this](const consort_event& event) { on_event(event); });
   thread_ = std::thread([this] { run(); });
 }
 
@@ -116,15 +122,29 @@ session::~session() {
     closing_ = true;
   }
   steps_->interrupt();
+  if (embeds_)
+    embeds_->interrupt();
   wake_.notify_all();
   thread_.join();
+}
+
+/// Not by the thread that works, but all that it reads is as it was made.
+result<session::command> session::prepare(const consort_request& request) const {
+  if (request.kind != CONSORT_EMBEDDING || embeds_ == nullptr) {
+    auto made = prepare_job(request, words_, facts_, context_tokens());
+    return made ? result<command>(std::move(*made)) : made.failure();
+  }
+  auto known = embeds_->facts();
+  known.adapters = facts_.adapters;
+  auto made = prepare_embedding(request, words_, known);
+  return made ? result<command>(std::move(*made)) : made.failure();
 }
 
 result<done> session::submit(const consort_request& request) {
   if (counters_.requests_waiting >= limits::queue_max)
     return error{recovery::retry_later, "busy",
                  std::to_string(limits::queue_max) + " requests wait already"};
-  auto made = prepare_job(request, words_, facts_, context_tokens());
+  auto made = prepare(request);
   if (!made && made.failure().code == "invalid_request")
     return made.failure();
   const std::lock_guard lock(mutex_);
@@ -132,7 +152,7 @@ result<done> session::submit(const consort_request& request) {
     return invalid("request id " + std::to_string(request.id) + " is in use");
   if (made) {
     ++counters_.requests_waiting;
-    inbox_.emplace_back(std::move(*made));
+    inbox_.push_back(std::move(*made));
   } else {
     inbox_.emplace_back(rejection{request.id, made.failure()});
   }
@@ -147,19 +167,26 @@ void session::cancel(std::uint64_t id) {
   wake_.notify_one();
 }
 
+void session::carry_out(command& wanted) {
+  if (auto* generates = std::get_if<job>(&wanted))
+    loop_.add(std::move(*generates));
+  else if (auto* embeds = std::get_if<embedding_job>(&wanted))
+    embeds_->add(std::move(*embeds));
+  else if (const auto* refused = std::get_if<rejection>(&wanted))
+    loop_.reject(refused->id, refused->why);
+  else if (const auto id = std::get<cancellation>(wanted).id; !embeds_ || !embeds_->cancel(id))
+    loop_.cancel(id);
+}
+
 void session::run() {
   std::vector<command> taken;
   while (take_commands(taken)) {
-    for (command& each : taken) {
-      if (auto* wanted = std::get_if<job>(&each))
-        loop_.add(std::move(*wanted));
-      else if (const auto* refused = std::get_if<rejection>(&each))
-        loop_.reject(refused->id, refused->why);
-      else
-        loop_.cancel(std::get<cancellation>(each).id);
-    }
+    for (command& each : taken)
+      carry_out(each);
     loop_.step();
-    working_ = !loop_.idle();
+    if (embeds_)
+      embeds_->step();
+    working_ = !loop_.idle() || (embeds_ && !embeds_->idle());
   }
 }
 

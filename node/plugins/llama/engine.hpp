@@ -7,6 +7,7 @@
 
 #include "node/plugins/llama/backend.hpp"
 #include "node/plugins/llama/batch_loop.hpp"
+#include "node/plugins/llama/embedder.hpp"
 #include "node/plugins/llama/limits.hpp"
 #include "node/plugins/llama/step_peers.hpp"
 
@@ -54,7 +55,8 @@ public:
   /// Loads the model. Failures: `bad_model` (the file), else the host is at fault.
   [[nodiscard]] static result<std::unique_ptr<session>> open(const engine_options& options,
                                                              event_sink sink);
-  /// A session around steps of somebody else's; `model` is for its vocabulary alone.
+  /// A session around steps of somebody else's, which makes no embeddings; `model` is for its
+  /// vocabulary alone.
   [[nodiscard]] static std::unique_ptr<session> around(model_ptr model,
                                                        std::unique_ptr<step_engine> steps,
                                                        event_sink sink,
@@ -87,10 +89,12 @@ private:
   struct cancellation {
     std::uint64_t id;
   };
-  using command = std::variant<job, rejection, cancellation>;
+  using command = std::variant<job, embedding_job, rejection, cancellation>;
 
   session(model_ptr model, std::unique_ptr<step_engine> steps, event_sink sink,
-          std::vector<std::string> adapters);
+          std::vector<std::string> adapters, std::optional<embedder_options> embeds);
+  [[nodiscard]] result<command> prepare(const consort_request& request) const;
+  void carry_out(command& wanted);
   void run();
   bool take_commands(std::vector<command>& taken);
   void on_event(const consort_event& event);
@@ -101,8 +105,9 @@ private:
   model_facts facts_;
   event_sink sink_;
   engine_counters counters_;
-  batch_loop loop_;      ///< Touched by `thread_` only, and `working_` too.
-  bool working_ = false; ///< The loop has work, so it does not sleep.
+  batch_loop loop_; ///< Touched by `thread_` only, and what follows too, to `working_`.
+  std::unique_ptr<embedder> embeds_; ///< Null where the steps are somebody else's.
+  bool working_ = false;             ///< There is work, so it does not sleep.
 
   std::mutex mutex_; ///< Guards what follows, to `thread_`.
   std::condition_variable wake_;

@@ -25,7 +25,11 @@ inline constexpr std::size_t stop_bytes_max
 inline constexpr std::size_t messages_max = 4'096;
 inline constexpr std::size_t logit_bias_max = 1'024;
 inline constexpr std::uint32_t top_logprobs_max = 20;
-inline constexpr std::size_t vendor_line_bytes = 1'024; ///< One error line of a stepper.
+inline constexpr std::size_t embedding_inputs_max = 2'048; ///< Texts of one request.
+/// In one step of a model whose tokens look back alone: llama.cpp keeps logits of each.
+inline constexpr std::uint32_t embedding_step_tokens = 128;
+inline constexpr std::int64_t embedding_width_max = 1 << 20; ///< That may be asked for.
+inline constexpr std::size_t vendor_line_bytes = 1'024;      ///< One error line of a stepper.
 inline constexpr int idle_wait_ms = 1'000; ///< Longest sleep of an idle loop between two looks.
 
 } // namespace consort::llama::limits

@@ -107,7 +107,6 @@ TEST_F(BadInput, WhatWouldChangeTheAnswerAndIsNotThereIsRefused) {
     body.update(fields);
     fails(CONSORT_COMPLETION, body, "unsupported_parameter");
   }
-  fails(CONSORT_EMBEDDING, {{"input", "x"}}, "unsupported_parameter");
 }
 
 TEST_F(BadInput, WhatChangesNothingIsAllowed) {

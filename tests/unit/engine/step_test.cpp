@@ -61,6 +61,13 @@ protected:
   runtime_client step{std::string(CONSORT_BINARY_DIR) + "/lib/consort/libconsort-step.so"};
 };
 
+TEST_F(BothLevels, StepsOfSomebodyElseMakeNoEmbeddings) {
+  const auto got = step.run(CONSORT_EMBEDDING, {{"input", "The sea"}});
+  EXPECT_TRUE(got.failed);
+  EXPECT_EQ(got.code, "unsupported_parameter");
+  EXPECT_EQ(got.status, CONSORT_REFUSED);
+}
+
 TEST_F(BothLevels, GiveTheSameTokens) {
   for (const json& entry : golden())
     expect_same({{"prompt", entry["prompt"]}, {"temperature", 0}, {"max_tokens", 48}});

@@ -10,6 +10,7 @@
 #include <csignal>
 #include <cstdio>
 #include <optional>
+#include <sstream>
 #include <thread>
 
 namespace consort::node {
@@ -156,6 +157,54 @@ TEST(ChildProcess, GrandchildrenEndWithTheTool) {
   EXPECT_TRUE(gone_soon(end->out.text.substr(0, end->out.text.size() - 1)));
 }
 
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);)
+    lines.push_back(line);
+  return lines;
+}
+
+TEST(ChildProcess, WhatMovesToAnotherSessionEndsWithTheTool) {
+  const temp_folder folder;
+  auto spec = shell("setsid sh -c 'echo $$ > a; sleep 600 & echo $! > b; : > up; wait' & "
+                    "while [ ! -e up ]; do :; done; cat a b");
+  spec.work_path = folder.path();
+  const auto end = run_child(spec);
+  ASSERT_TRUE(end.ok());
+  EXPECT_EQ(end->code, 0);
+  EXPECT_FALSE(end->timed_out);
+  const auto pids = lines_of(end->out.text);
+  ASSERT_EQ(pids.size(), 2U) << end->out.text;
+  for (const auto& pid : pids)
+    EXPECT_TRUE(gone_soon(pid)) << pid;
+}
+
+TEST(ChildProcess, AClientOfAnEngineLeavesItsDaemons) {
+  const temp_folder folder;
+  auto spec = shell("setsid sh -c 'echo $$ > a; : > up; exec sleep 600' & "
+                    "sleep 600 & echo $!; while [ ! -e up ]; do :; done; cat a");
+  spec.work_path = folder.path();
+  spec.leaves_daemons = true;
+  const auto end = run_child(spec);
+  ASSERT_TRUE(end.ok());
+  const auto pids = lines_of(end->out.text);
+  ASSERT_EQ(pids.size(), 2U) << end->out.text;
+  EXPECT_TRUE(gone_soon(pids[0])) << "it stayed in the group";
+  EXPECT_TRUE(alive(pids[1]));
+  ::kill(std::stoi(pids[1]), SIGKILL);
+}
+
+/// A server that runs for weeks may orphan many.
+TEST(ChildProcess, OrphansThatEndedAreReapedWhileTheToolRuns) {
+  const auto end = run_child(
+      shell("for i in 1 2 3 4 5 6 7 8; do (: &); done; "
+            "zombies() { cat /proc/[0-9]*/stat 2>/dev/null | grep -c \") Z $PPID \"; }; "
+            "while [ $(zombies) -gt 0 ]; do :; done; echo reaped"));
+  ASSERT_TRUE(end.ok());
+  EXPECT_EQ(end->out.text, "reaped\n") << "they stay zombies";
+}
+
 TEST(ChildProcess, LimitsAddressSpace) {
   auto spec = shell("x=$(head -c 268435456 /dev/zero | tr '\\0' x); echo got ${#x}");
   spec.memory_bytes = 64ULL * 1024 * 1024;
@@ -266,6 +315,41 @@ TEST(BackgroundChild, GetsASignalOfItsOwn) {
   EXPECT_EQ(end->out.text, "up\ncaught\n");
 }
 
+/// Somebody who kills what he does not know leaves nothing running.
+TEST(BackgroundChild, IsKilledWithItsGuard) {
+  boost::asio::io_context io;
+  std::optional<child_exit> end;
+  std::string pid;
+  auto child = child_process::start(
+      io, shell("echo $$ $PPID; exec sleep 600"),
+      [&](std::string_view line, bool) {
+        pid = line.substr(0, line.find(' '));
+        ::kill(std::stoi(std::string(line.substr(line.find(' ')))), SIGKILL);
+      },
+      [&](child_exit reported) { end = std::move(reported); });
+  ASSERT_TRUE(child.ok());
+  io.run();
+  ASSERT_TRUE(end.has_value());
+  EXPECT_EQ(end->signal, SIGKILL);
+  EXPECT_FALSE(end->timed_out);
+  EXPECT_TRUE(gone_soon(pid));
+}
+
+TEST(BackgroundChild, IsKilledAloneWhereThatIsWanted) {
+  boost::asio::io_context io;
+  std::optional<child_exit> end;
+  std::unique_ptr<child_process> child;
+  auto started = child_process::start(
+      io, shell("(trap '' TERM; echo up; while :; do sleep 0.05; done) & wait"),
+      [&](std::string_view, bool) { child->signal(SIGKILL); },
+      [&](child_exit reported) { end = std::move(reported); });
+  ASSERT_TRUE(started.ok());
+  child = *std::move(started);
+  io.run();
+  ASSERT_TRUE(end.has_value());
+  EXPECT_EQ(end->signal, SIGKILL);
+}
+
 TEST(BackgroundChild, DestroyingItKillsTheGroupAndSilencesHandlers) {
   boost::asio::io_context io;
   bool ended = false;
@@ -311,18 +395,19 @@ TEST(BackgroundChild, TheGroupDiesWithItsOwner) {
   const pid_t agent = ::fork();
   if (agent == 0) {
     boost::asio::io_context io;
+    auto spec = shell("trap '' TERM; (sleep 600) & echo $! > grandchild; echo $$ > tool; "
+                      "setsid sh -c 'echo $$ > daemon; : > up; exec sleep 600' & "
+                      "while [ ! -e up ]; do :; done; echo up; wait");
+    spec.work_path = folder.path();
     auto child = child_process::start(
-        io,
-        shell("trap '' TERM; (sleep 600) & echo $! > " + folder.path() + "/grandchild; echo $$ > "
-              + folder.path() + "/tool; echo up; wait"),
-        [](std::string_view, bool) { ::kill(::getpid(), SIGKILL); }, nullptr);
+        io, spec, [](std::string_view, bool) { ::kill(::getpid(), SIGKILL); }, nullptr);
     io.run();
     ::_exit(1);
   }
   int status = 0;
   ASSERT_EQ(::waitpid(agent, &status, 0), agent);
   ASSERT_TRUE(WIFSIGNALED(status));
-  for (const auto* name : {"grandchild", "tool"}) {
+  for (const auto* name : {"grandchild", "tool", "daemon"}) {
     auto pid = read_file(folder / name);
     ASSERT_FALSE(pid.empty());
     pid.pop_back();

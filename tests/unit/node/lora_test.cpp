@@ -36,7 +36,7 @@ protected:
     made.limits = {2'000'000, 300'000, 3, 1'000};
     return made;
   }
-  static result<std::string> nothing_stored(const digest&) {
+  static result<std::string> nothing_stored(const artifact_key&) {
     return error{recovery::retry_later, "artifact_missing", "it is not in the store"};
   }
 
@@ -74,8 +74,8 @@ TEST_F(Lora, OfTheHubOrAnAddressIsKnownByItsDigestAlone) {
 TEST_F(Lora, OfElsewhereIsFoundInTheStore) {
   model_variant variant;
   variant.adapters = {described("hf:org/repo"), described("server:org/tales")};
-  const auto found = find_adapters(variant, digests_, [&](const digest& wanted) {
-    EXPECT_EQ(wanted, hub_.sha256());
+  const auto found = find_adapters(variant, digests_, [&](const artifact_key& wanted) {
+    EXPECT_EQ(wanted.binds, hub_.sha256().value);
     return result<std::string>("/store/payload");
   });
   ASSERT_TRUE(found) << found.failure().message;
