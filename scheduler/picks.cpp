@@ -89,8 +89,9 @@ public:
     if (!has_room(floors.top().room, asked_.need))
       return;
     descend(floors, floors.height() - 1, 0);
-    if (all_ || asked_.how.waits)
-      descend(by_.full(), floors.height() - 1, 0);
+    const auto& full = by_.full();
+    if (full.top().room.seq_free >= 0 && worth(full.top(), shares_.bound(full.top().score)))
+      descend(full, full.height() - 1, 0);
   }
 
   /// Who holds most of the prompt, and how many run at an endpoint: what others would read again
@@ -225,12 +226,12 @@ private:
       order[place] = {bound, at};
     }
     for (std::size_t each = 0; each < count; ++each)
-      if (const auto& one = order[each]; all_ || worth(floors.at(below, one.at), one.bound))
+      if (const auto& one = order[each]; worth(floors.at(below, one.at), one.bound))
         descend(floors, below, one.at);
   }
 
   [[nodiscard]] bool worth(const leaf_floor& some, std::int64_t bound) const {
-    return hopeful(some.place, bound, has_room(some.room, asked_.need));
+    return all_ || hopeful(some.place, bound, has_room(some.room, asked_.need));
   }
 
   /// Looked at already, with its cache.
