@@ -218,7 +218,7 @@ private:
       if (!open(some.room, promised_ ? &by_.finishes().at(below, at) : nullptr))
         continue;
       const auto bound = shares_.bound(some.score);
-      if (!all_ && bound > found.start.score)
+      if (!worth(some, bound))
         continue;
       auto place = count++;
       for (; place > 0 && bound < order[place - 1].bound; --place)
