@@ -165,7 +165,7 @@ void turn_away(pass& p, const request_meta& meta, std::uint16_t status, error re
   record.outcome = request_outcome::rejected;
   record.code = reason.code;
   reject_request said{meta.id, status, std::move(reason), retry_after, {}, {}};
-  p.s.ended.remember(meta.id, said);
+  p.s.ended.remember(meta.id, std::make_shared<const reject_request>(said));
   p.send(std::move(said));
   p.send(std::move(record));
 }
@@ -211,7 +211,8 @@ void describe(const core_state& s, const request_meta& meta, index model, index 
 /// What tokens would cost where the model's load went together follows the load.
 void note_arrival(core_state& s, model_state& model) {
   model.arrivals.saw(s.now);
-  if (!model.endpoints.expect({model.arrivals.per_1000_s(s.now), model.output_tokens}))
+  if (!model.endpoints.expect(
+          {model.arrivals.per_1000_s(s.now), model.output_tokens, model.prompt_tokens}))
     return;
   model.endpoints.refresh_all(
       [&](index pair) -> const speed_estimate& { return s.pairs[pair].speed; });
@@ -240,11 +241,12 @@ index open_request(pass& p, const request_meta& meta, index model, index selecto
   s.hedge_credit_pm
       = std::min(s.hedge_credit_pm + limits::hedge_credit_pm, limits::hedge_credit_max_pm);
   r.explained = s.explained.open(r.sequence, candidates_kept(row));
-  auto* entry = s.explained.find(r.explained, r.sequence);
-  entry->id = meta.id;
-  entry->external_id = meta.external_id;
-  entry->model = model;
-  entry->submitted_at = p.now;
+  if (auto* entry = s.explained.find(r.explained, r.sequence)) {
+    entry->id = meta.id;
+    entry->external_id = meta.external_id;
+    entry->model = model;
+    entry->submitted_at = p.now;
+  }
   return slot;
 }
 
@@ -311,8 +313,8 @@ void close_explanation(core_state& s, const request_row& r, request_outcome outc
   entry->device = r.last_device;
 }
 
-record_request make_record(const core_state& s, request_row& r, const ending& how, time_us now) {
-  record_request record;
+void write_record(const core_state& s, request_row& r, const ending& how, time_us now,
+                  record_request& record) {
   record.request = r.meta.id;
   record.external_id = std::move(r.meta.external_id);
   record.model = s.models[r.model].spec.name;
@@ -325,7 +327,6 @@ record_request make_record(const core_state& s, request_row& r, const ending& ho
   record.total_us = now - r.submitted_at;
   record.usage = how.usage;
   record.code = how.reason.code;
-  return record;
 }
 
 /// Takes the request out of wherever it stands.
@@ -489,11 +490,11 @@ void on(pass& p, const request_cancelled& e) {
 void end_request(pass& p, index slot, const ending& how) {
   auto& s = p.s;
   auto& r = s.requests[slot];
-  std::optional<reject_request> said;
+  std::shared_ptr<const reject_request> said;
   if (how.http_status != 0) {
     record_wait(s, slot, "rejected", how.reason.message, p.now);
-    said = reject_request{r.meta.id,          how.http_status, how.reason,
-                          how.retry_after_us, how.state,       how.eta_us};
+    said = std::make_shared<const reject_request>(reject_request{
+        r.meta.id, how.http_status, how.reason, how.retry_after_us, how.state, how.eta_us});
     p.send(*said);
   }
   s.ended.remember(r.meta.id, std::move(said));
@@ -504,7 +505,7 @@ void end_request(pass& p, index slot, const ending& how) {
   s.request_ids.erase(r.meta.id);
   s.dues.drop(slot);
   --s.selectors[r.selector].users;
-  p.send(make_record(s, r, how, p.now));
+  write_record(s, r, how, p.now, p.sent<record_request>());
   const auto gateway = r.gateway;
   s.requests.free(slot);
   leave_gateway(s, gateway);

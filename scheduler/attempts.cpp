@@ -45,25 +45,6 @@ void begin_running(core_state& s, index slot, time_us now) {
     s.dues.set_at_most(slot, next_due(s, r));
 }
 
-ticket make_ticket(const core_state& s, const request_row& r, const endpoint& at, time_us now) {
-  const auto& instance = s.instances[at.instance];
-  const auto& device = s.devices[at.device];
-  const auto& node = s.nodes[device.node];
-  ticket made;
-  made.attempt = {r.meta.id, r.attempt};
-  made.instance = instance.id;
-  made.endpoint_rank = at.rank;
-  made.device = device.spec.id;
-  made.node = node.id;
-  made.node_incarnation = node.life;
-  made.lease_epoch = node.lease_epoch;
-  made.data_address = node.data_address;
-  made.model = s.models[r.model].spec.name;
-  made.variant = instance.weights;
-  made.expires_at = now + limits::ticket_us;
-  return made;
-}
-
 ending gateway_502(const char* code, const std::string& what, const error& last) {
   ending how{request_outcome::failed, 502, {}, {}, {}, {}, {}};
   how.reason = {recovery::retry_later, code, what + ": " + last.message};
@@ -248,7 +229,6 @@ void occupy(core_state& s, index slot, index place, std::uint32_t saved) {
   }
   auto& instance = s.instances[at.instance];
   r.instance = at.instance;
-  r.weights = instance.weights;
   r.rank = at.rank;
   r.listed = static_cast<std::uint32_t>(instance.attempts.size());
   instance.attempts.push_back(slot);
@@ -333,7 +313,24 @@ void exclude(const core_state& s, request_row& r, time_us now, bool spare_last) 
     r.excluded.pop_back();
 }
 
-ticket open_attempt(pass& p, index slot, index place, std::uint32_t saved) {
+void write_ticket(const core_state& s, const request_row& r, ticket& made) {
+  const auto& instance = s.instances[r.instance];
+  const auto& device = s.devices[instance.devices.front()];
+  const auto& node = s.nodes[device.node];
+  made.attempt = {r.meta.id, r.attempt};
+  made.instance = instance.id;
+  made.endpoint_rank = r.rank;
+  made.device = device.spec.id;
+  made.node = node.id;
+  made.node_incarnation = node.life;
+  made.lease_epoch = node.lease_epoch;
+  made.data_address = node.data_address;
+  made.model = s.models[r.model].spec.name;
+  made.variant = instance.weights;
+  made.expires_at = s.now + limits::ticket_us;
+}
+
+void open_attempt(pass& p, index slot, index place, std::uint32_t saved) {
   auto& s = p.s;
   auto& r = s.requests[slot];
   auto& model = s.models[r.model];
@@ -351,24 +348,27 @@ ticket open_attempt(pass& p, index slot, index place, std::uint32_t saved) {
   r.granted_at = p.now;
   if (!r.meta.prefix_blocks.empty())
     remember_prefix(s, r, at);
-  return make_ticket(s, r, at, p.now);
 }
 
 void grant(pass& p, index slot, index place, bool exact, std::uint32_t saved) {
   auto& s = p.s;
   auto& r = s.requests[slot];
-  auto granted = open_attempt(p, slot, place, saved);
+  open_attempt(p, slot, place, saved);
   charge_expected(s, slot);
   s.counters.retries += r.attempt > 1 ? 1 : 0;
   s.counters.resumes += r.emitted > 0 ? 1 : 0;
   if (r.attempt == 1)
     r.queued_us = p.now - r.submitted_at;
   else
-    tell_again(p, r, granted.device);
+    tell_again(p, r, s.devices[r.last_device].spec.id);
   r.rival = 0;
   r.hedge_at = hedge_due(s, r);
   s.dues.set_at_most(slot, next_due(s, r));
-  p.send(grant_ticket{std::move(granted), r.emitted > 0, r.queued_us, exact});
+  auto& told = p.sent<grant_ticket>();
+  write_ticket(s, r, told.granted);
+  told.resumed = r.emitted > 0;
+  told.queued_us = r.queued_us;
+  told.exact = exact;
 }
 
 void let_go(pass& p, index slot) {
@@ -417,6 +417,7 @@ void fail_attempt(pass& p, index slot, const failover& how) {
   if (how.revoke)
     revoke(p, r, how.failure.message);
   r.content = s.instances[r.instance].content;
+  r.weights = s.instances[r.instance].weights;
   const auto emitted = std::max({r.emitted, how.emitted, r.tokens});
   // What breaks its engine time and again is no stream that gets on.
   const bool broke = how.fault && how.failure.code != data_link_lost;

@@ -65,6 +65,8 @@ struct core_config {
   hold_map holds; ///< Of an earlier life; apply once their target is seen.
   std::map<std::string, std::uint32_t>
       tenant_weights; ///< Shares of contended models; who is not listed has weight 1.
+  std::size_t explained_max = limits::explain_requests_max; ///< Requests whose decisions are kept
+                                                            ///< to be explained; 0 = none.
 };
 
 class core {

@@ -108,6 +108,11 @@ bool may_serve(const core_state& s, const request_row& r, index device) {
 
 namespace {
 
+/// What its present attempt runs, else what the last one ran; empty = unknown.
+const digest& weights_of(const core_state& s, const request_row& r) {
+  return r.instance == none ? r.weights : s.instances[r.instance].weights;
+}
+
 const model_variant* variant_with(const model_spec& spec, const digest& weights) {
   for (const auto& one : spec.variants)
     if (one.content == weights)
@@ -117,10 +122,11 @@ const model_variant* variant_with(const model_spec& spec, const digest& weights)
 
 /// Whether text of one may be continued by the other.
 bool same_voice(const core_state& s, const request_row& r, const digest& weights) {
-  if (r.weights.empty() || weights.empty() || r.weights == weights)
+  const auto& begun = weights_of(s, r);
+  if (begun.empty() || weights.empty() || begun == weights)
     return true;
   const auto& spec = s.models[r.model].spec;
-  const auto* before = variant_with(spec, r.weights);
+  const auto* before = variant_with(spec, begun);
   const auto* after = variant_with(spec, weights);
   return before != nullptr && after != nullptr && !before->tokenizer.empty()
          && before->tokenizer == after->tokenizer && before->chat_template == after->chat_template
@@ -137,12 +143,12 @@ bool may_resume(const core_state& s, const request_row& r, const endpoint& at) {
 bool resumes_exactly(const core_state& s, const request_row& r, const endpoint& at) {
   const auto& one = s.instances[at.instance];
   // An engine of an architecture runs other weights too.
-  return one.content == r.content && one.weights == r.weights && r.last_device != none
+  return one.content == r.content && one.weights == weights_of(s, r) && r.last_device != none
          && s.devices[at.device].spec.model == s.devices[r.last_device].spec.model;
 }
 
 bool possible_for(const core_state& s, const request_row& r) {
-  const bool streamed = r.emitted > 0 && !r.weights.empty();
+  const bool streamed = r.emitted > 0 && !weights_of(s, r).empty();
   if (r.excluded.empty() && !streamed && !r.stays && r.meta.kind != request_kind::embedding)
     return true;
   const auto& model = s.models[r.model];

@@ -9,7 +9,7 @@
 #include "scheduler/flat_map.hpp"
 #include "scheduler/prng.hpp"
 
-#include <optional>
+#include <memory>
 #include <vector>
 
 namespace consort::core {
@@ -20,10 +20,11 @@ public:
 
   struct entry {
     request_id id;
-    std::optional<reject_request> said; ///< What its gateway was told; nothing when it knew itself.
+    std::shared_ptr<const reject_request> said; ///< What its gateway was told; null when it knew
+                                                ///< itself, as mostly.
   };
 
-  void remember(const request_id& id, std::optional<reject_request> said) {
+  void remember(const request_id& id, std::shared_ptr<const reject_request> said = nullptr) {
     if (kept_.empty()) {
       kept_.reserve(kept_max);
       places_.reserve(kept_max + 1);

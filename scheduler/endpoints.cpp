@@ -75,6 +75,8 @@ index endpoint_table::add(const endpoint& one) {
     ids_.push_back(one.id);
     room_row_.emplace_back();
     room_tree_.grow(room_row_);
+    is_lifted_.push_back(1);
+    unlifted_.reserve(room_row_.capacity());
     for (auto& view : views_)
       view.grow(figures_[place]);
   } else {
@@ -110,13 +112,15 @@ void endpoint_table::write(index place) {
                       figures.queue_ns,
                       figures.ready_ns,
                       figures.behind_ns};
+  if (is_lifted_[place] != 0)
+    unlifted_.push_back(place);
+  is_lifted_[place] = 0;
   for (auto& view : views_)
     view.write(place, figures, room_row_[place]);
 }
 
-/// The floors over a place that was written.
+/// The views' floors over a place that was written.
 void endpoint_table::lift(index place) {
-  room_tree_.update(place, room_row_);
   for (auto& view : views_)
     view.lift(place);
 }
@@ -124,12 +128,24 @@ void endpoint_table::lift(index place) {
 void endpoint_table::remake_floors() {
   if (all_.empty())
     return;
-  room_tree_.remake(room_row_);
   for (auto& view : views_)
     view.remake_floors();
 }
 
-const score_view& endpoint_table::scores_by(index number, const profile& how) {
+const floor_tree<wait_floor>& endpoint_table::room_floors() {
+  const bool most = unlifted_.size() * remake_share > all_.size();
+  if (most)
+    room_tree_.remake(room_row_);
+  for (const auto place : unlifted_) {
+    is_lifted_[place] = 1;
+    if (!most)
+      room_tree_.update(place, room_row_);
+  }
+  unlifted_.clear();
+  return room_tree_;
+}
+
+const score_view& endpoint_table::scores_by(index number, const profile& how, std::int64_t now_ns) {
   auto known = std::find_if(views_.begin(), views_.end(),
                             [&](const score_view& one) { return one.number() == number; });
   if (known == views_.end()) {
@@ -142,15 +158,15 @@ const score_view& endpoint_table::scores_by(index number, const profile& how) {
     }
     known->remake_floors();
   }
-  known->tidy();
+  known->tidy(usual_, now_ns);
   return *known;
 }
 
 std::optional<std::int64_t>
-endpoint_table::least_wait_ns(std::int64_t now_ns, const std::vector<std::uint8_t>& matches) const {
+endpoint_table::least_wait_ns(std::int64_t now_ns, const std::vector<std::uint8_t>& matches) {
   least_wait looking{now_ns, matches, {}};
-  if (room_tree_.height() > 0)
-    find_least(room_tree_.height(), 0, looking);
+  if (const auto height = room_floors().height(); height > 0)
+    find_least(height, 0, looking);
   return looking.found;
 }
 
@@ -175,6 +191,10 @@ void endpoint_table::find_least(index level, index node, least_wait& looking) co
 }
 
 bool endpoint_table::expect(const model_load& coming) {
+  const auto scored = [](std::int64_t tokens) {
+    return static_cast<std::uint32_t>(std::clamp<std::int64_t>(tokens, 1, scored_tokens_max));
+  };
+  usual_ = {scored(coming.prompt_tokens), scored(coming.output_tokens)};
   const bool read = std::any_of(profiles_.begin(), profiles_.end(), [](const profile& one) {
     return one.weight(scorer_id::energy) != 0;
   });
@@ -190,14 +210,26 @@ bool endpoint_table::expect(const model_load& coming) {
   return true;
 }
 
-/// Returns: whether it may have changed.
+namespace {
+
+/// Too near for an endpoint to change its place among its like.
+bool about(std::uint32_t now, std::uint32_t known) {
+  return std::abs(std::int64_t{now} - known) <= known / score_view::alike_share;
+}
+
+} // namespace
+
+/// Returns: whether it changed by so much that it may stand elsewhere.
 bool endpoint_table::refresh_idle(index place, const speed_estimate& speed) {
   const auto& one = all_[place];
   auto& idle = idle_[place];
-  if (idle.pair == one.pair && idle.samples == speed.samples && idle.active_mw == one.active_mw
-      && idle.price_micros == one.price_micros && idle.loads == loads_)
+  if (idle.pair == one.pair && idle.active_mw == one.active_mw
+      && idle.price_micros == one.price_micros && idle.loads == loads_
+      && about(speed.first_ns, idle.figures.first_ns)
+      && about(speed.prefill_ns, idle.figures.read_ns)
+      && about(speed.decode_ns, idle.figures.itl_ns))
     return false;
-  idle = {one.pair, speed.samples, one.active_mw, one.price_micros, loads_, {}};
+  idle = {one.pair, one.active_mw, one.price_micros, loads_, {}};
   auto& figures = idle.figures;
   figures.first_ns = speed.first_ns_at(1);
   figures.prefill_ns = speed.prefill_ns_at(1);

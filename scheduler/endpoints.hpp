@@ -7,6 +7,7 @@
 /// Places are given in the order in which endpoints open; a closed one's place is given again, the
 /// last freed first. A place that nobody has is closed and matches nothing.
 
+#include "scheduler/limits.hpp"
 #include "scheduler/score_view.hpp"
 
 #include <algorithm>
@@ -97,9 +98,11 @@ struct endpoint {
 /// The least that somebody would wait at any of some endpoints.
 struct wait_floor : room_floor {
   std::int64_t queue_ns = term_ns_max, ready_ns = term_ns_max, behind_ns = term_ns_max;
-  static wait_floor join(const wait_floor& a, const wait_floor& b) {
-    return {room_floor::join(a, b), std::min(a.queue_ns, b.queue_ns),
-            std::min(a.ready_ns, b.ready_ns), std::min(a.behind_ns, b.behind_ns)};
+  void join(const wait_floor& other) {
+    room_floor::join(other);
+    keep_less(queue_ns, other.queue_ns);
+    keep_less(ready_ns, other.ready_ns);
+    keep_less(behind_ns, other.behind_ns);
   }
   friend bool operator==(const wait_floor&, const wait_floor&) = default;
   [[nodiscard]] std::int64_t left(std::int64_t now_ns) const {
@@ -119,10 +122,14 @@ struct reservation {
 struct model_load {
   std::int64_t per_1000_s = 0; ///< Requests.
   std::int64_t output_tokens = 0;
+  std::int64_t prompt_tokens = limits::prompt_guess_tokens;
 };
 
 class endpoint_table {
 public:
+  /// Of the places that changed since floors were made: beyond one in so many all are made anew.
+  static constexpr std::size_t remake_share = 8;
+
   /// One past the highest place ever used.
   [[nodiscard]] std::size_t size() const { return all_.size(); }
   /// Places that somebody has.
@@ -134,11 +141,12 @@ public:
   [[nodiscard]] endpoint& at(index place) { return all_[place]; }
   [[nodiscard]] const endpoint_figures& pace(index place) const { return figures_[place]; }
   [[nodiscard]] const endpoint_room& room(index place) const { return rooms_[place]; }
-  [[nodiscard]] const floor_tree<wait_floor>& room_floors() const { return room_tree_; }
+  /// Made as they are asked for: most decisions do without.
+  [[nodiscard]] const floor_tree<wait_floor>& room_floors();
   /// How long a newcomer would wait at least for an open endpoint, of those whose device has a bit
   /// in `matches`; none open = nothing. Costs O(log n) and those that wait about as short.
-  [[nodiscard]] std::optional<std::int64_t>
-  least_wait_ns(std::int64_t now_ns, const std::vector<std::uint8_t>& matches) const;
+  [[nodiscard]] std::optional<std::int64_t> least_wait_ns(std::int64_t now_ns,
+                                                          const std::vector<std::uint8_t>& matches);
   /// Of the instance at a place, without touching its row.
   [[nodiscard]] instance_id id_at(index place) const { return ids_[place]; }
   /// Where the prompts and answers of who is sent to a place are worked on: there, or at a plan's
@@ -156,7 +164,7 @@ public:
   [[nodiscard]] std::pair<std::uint32_t, std::uint32_t> transfer_ns(index place) const;
   /// The scores by `how`, which has this number in the core's list; made on first use, and put in
   /// order when it is time for it.
-  const score_view& scores_by(index number, const profile& how);
+  const score_view& scores_by(index number, const profile& how, std::int64_t now_ns);
 
   /// Returns: its place, closed until refreshed.
   index add(const endpoint& one);
@@ -189,7 +197,7 @@ private:
   /// What an endpoint is with nobody there, and what that was made of.
   struct idle_figures {
     index pair = none;
-    std::uint32_t samples = 0, active_mw = 0, price_micros = 0, loads = 0;
+    std::uint32_t active_mw = 0, price_micros = 0, loads = 0;
     endpoint_figures figures;
   };
 
@@ -215,6 +223,7 @@ private:
   void remake_floors();
 
   model_load load_;
+  work_size usual_{limits::prompt_guess_tokens, limits::output_guess_tokens}; ///< Of requests.
   std::uint32_t loads_ = 1; ///< Counts changes of it.
   std::vector<endpoint> all_;
   std::vector<plan_row> plans_; ///< Few; in the order in which they came.
@@ -224,6 +233,8 @@ private:
   std::vector<endpoint_room> rooms_;
   std::vector<wait_floor> room_row_;
   floor_tree<wait_floor> room_tree_;
+  std::vector<index> unlifted_;         ///< Places that its floors do not follow yet, each once.
+  std::vector<std::uint8_t> is_lifted_; ///< By place: not among those.
   std::vector<instance_id> ids_;
   std::vector<profile> profiles_; ///< Of the views, in their order.
   std::deque<score_view> views_;  ///< Never moved: picks refer to them.

@@ -34,10 +34,12 @@ void best_places::offer(index place, std::int64_t score, std::uint32_t saved, st
 }
 
 index explain_ring::open(std::uint64_t sequence, std::size_t candidates) {
-  if (entries_.size() < limits::explain_requests_max)
+  if (max_ == 0)
+    return none;
+  if (entries_.size() < max_)
     entries_.emplace_back();
   const auto slot = static_cast<index>(next_);
-  next_ = (next_ + 1) % limits::explain_requests_max;
+  next_ = (next_ + 1) % max_;
   auto& entry = entries_[slot];
   entry.sequence = sequence;
   entry.ended_at = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Recorded reasons: a ring of the last limits::explain_requests_max requests, each with its first
+/// Recorded reasons: a ring of the last requests, as many as core_config says, each with its first
 /// and latest decisions as raw numbers. Words are made only when somebody asks. Owned by
 /// core_state.
 
@@ -79,7 +79,10 @@ struct explained_request {
 
 class explain_ring {
 public:
-  /// Takes the oldest slot, with room for one decision of so many candidates. Returns: its number.
+  explicit explain_ring(std::size_t requests_max = limits::explain_requests_max)
+      : max_(requests_max) {}
+  /// Takes the oldest slot, with room for one decision of so many candidates. Returns: its number;
+  /// none of a ring of none.
   index open(std::uint64_t sequence, std::size_t candidates);
   /// Makes room for one more such decision, so that add() and keep() need not.
   void prepare(explained_request& entry, std::size_t candidates);
@@ -92,12 +95,13 @@ public:
             const std::vector<candidate_record>& candidates);
   /// The words as they are kept: once, as long as they are the same.
   [[nodiscard]] std::shared_ptr<const std::string> kept(std::string_view reason);
-  /// The latest request of that id, or null. O(limits::explain_requests_max).
+  /// The latest request of that id, or null. O(requests kept).
   [[nodiscard]] const explained_request* latest(std::string_view external_id) const;
   [[nodiscard]] const candidate_pool& candidates() const { return pool_; }
 
 private:
   std::deque<explained_request> entries_; ///< Grows without moving what is there.
+  std::size_t max_;
   std::size_t next_ = 0;
   candidate_pool pool_;
   std::shared_ptr<const std::string> words_; ///< The latest; most who wait are told the same.

@@ -8,17 +8,31 @@
 #include <algorithm>
 #include <cassert>
 #include <cstdint>
+#include <type_traits>
 #include <vector>
 
 namespace consort::core {
 
-inline constexpr std::uint32_t tree_width = 8;
+/// Of few: what changes is compared with that many at every level, and so is what is looked for.
+inline constexpr std::uint32_t tree_width_bits = 2;
+inline constexpr std::uint32_t tree_width = 1U << tree_width_bits;
 
-/// Requires of Floor: equality, and `static Floor join(const Floor&, const Floor&)`.
-template <class Floor>
+/// Floors over everybody in the row.
+struct whole_row {
+  template <class Floor>
+  static bool has(const Floor&) {
+    return true;
+  }
+};
+
+/// Floors over those in the row that `Members::has`. Requires of Floor: equality, `join(other)`,
+/// which lowers it to be a floor under both, and a default that lowers nothing unless floors are
+/// over the whole row.
+template <class Floor, class Members = whole_row>
 class floor_tree {
 public:
   using index = std::uint32_t;
+  using members = Members;
 
   /// Floors above the row; 0 for an empty row.
   [[nodiscard]] index height() const { return static_cast<index>(levels_.size()); }
@@ -44,7 +58,7 @@ public:
     const auto* below = &row;
     for (auto& level : levels_) {
       for (index place = 0; place < level.size(); ++place)
-        level[place] = over(place, *below);
+        level[place] = below == &row ? over_row(place, row) : over(place, *below);
       below = &level;
     }
   }
@@ -58,7 +72,17 @@ private:
     const auto end = std::min(first + tree_width, below.size());
     auto floor = below[first];
     for (auto each = first + 1; each < end; ++each)
-      floor = Floor::join(floor, below[each]);
+      floor.join(below[each]);
+    return floor;
+  }
+  static Floor over_row(index place, const std::vector<Floor>& row) {
+    if constexpr (std::is_same_v<Members, whole_row>)
+      return over(place, row);
+    Floor floor;
+    const auto first = std::size_t{place} * tree_width;
+    for (auto each = first; each < std::min(first + tree_width, row.size()); ++each)
+      if (Members::has(row[each]))
+        floor.join(row[each]);
     return floor;
   }
 
@@ -66,7 +90,7 @@ private:
     const auto* below = &row;
     for (auto& level : levels_) {
       place /= tree_width;
-      const auto floor = over(place, *below);
+      const auto floor = below == &row ? over_row(place, row) : over(place, *below);
       // Every floor above follows from this one.
       if (!fresh && level[place] == floor)
         return;

@@ -91,13 +91,16 @@ void grant_hedge(pass& p, index slot, const pick& found) {
   static_cast<attempt_row&>(hedge) = {};
   hedge.is_hedge = true;
   hedge.twin = slot;
-  auto granted = open_attempt(p, at, found.place, found.saved);
+  open_attempt(p, at, found.place, found.saved);
   r.issued = hedge.issued;
   r.twin = at;
   p.tell(note::severity::info, s.devices[device].spec.id.value,
          "request " + r.meta.external_id + " runs here too, attempt "
              + std::to_string(hedge.attempt) + ": " + why);
-  p.send(grant_ticket{std::move(granted), false, r.queued_us, true, true});
+  auto& told = p.sent<grant_ticket>();
+  write_ticket(s, hedge, told.granted);
+  told.queued_us = r.queued_us;
+  told.hedge = true;
 }
 
 void forget_hedge(core_state& s, index slot) {

@@ -17,6 +17,11 @@ constexpr std::uint32_t believed_after = 8;
 constexpr int smallest_bits = 5;
 constexpr std::int64_t slope_milli_max = std::int64_t{1} << 38U;
 
+/// value / 2^shift, towards zero like any division, without its time.
+std::int64_t shrunk(std::int64_t value, unsigned shift) {
+  return value < 0 ? -(-value >> shift) : value >> shift;
+}
+
 /// Shift that makes `value` fit so many bits.
 unsigned shift_for(std::int64_t value, unsigned bits) {
   const auto width = static_cast<unsigned>(std::bit_width(static_cast<std::uint64_t>(value)));
@@ -95,16 +100,19 @@ void line_fit::put(std::int64_t x, std::int64_t y) {
 }
 
 void line_fit::fit() {
-  // Relative errors: a bucket weighs by 1 / y^2 against the least one.
+  // Of those that say anything: their weights, and which buckets they are.
   std::array<std::int64_t, buckets> weights{};
+  std::array<const bucket*, buckets> believed{};
+  std::size_t count = 0;
   std::int64_t least = y_max, sum = 0, x_mean = 0, y_mean = 0;
   for (const auto& one : means_)
-    if (one.weight >= weight_least)
+    if (one.weight >= weight_least) {
+      believed[count++] = &one;
       least = std::min(least, one.y);
-  for (std::size_t at = 0; at < buckets; ++at) {
-    const auto& one = means_[at];
-    if (one.weight < weight_least)
-      continue;
+    }
+  // Relative errors: a bucket weighs by 1 / y^2 against the least one.
+  for (std::size_t at = 0; at < count; ++at) {
+    const auto& one = *believed[at];
     const auto near = std::max<std::int64_t>(least * 64 / one.y, 1);
     weights[at] = std::max<std::int64_t>(one.weight * near * near / 1024, 1);
     sum += weights[at];
@@ -116,16 +124,15 @@ void line_fit::fit() {
   x_mean /= sum;
   y_mean = y_mean / sum << 8U;
   std::int64_t x_span = 1, y_span = 1;
-  for (std::size_t at = 0; at < buckets; ++at)
-    if (weights[at] != 0) {
-      x_span = std::max(x_span, std::abs(means_[at].x - x_mean));
-      y_span = std::max(y_span, std::abs(means_[at].y - y_mean));
-    }
+  for (std::size_t at = 0; at < count; ++at) {
+    x_span = std::max(x_span, std::abs(believed[at]->x - x_mean));
+    y_span = std::max(y_span, std::abs(believed[at]->y - y_mean));
+  }
   const auto x_shift = shift_for(x_span, 16), y_shift = shift_for(y_span, 18);
   std::int64_t both = 0, square = 0;
-  for (std::size_t at = 0; at < buckets; ++at) {
-    const auto dx = (means_[at].x - x_mean) / (std::int64_t{1} << x_shift);
-    const auto dy = (means_[at].y - y_mean) / (std::int64_t{1} << y_shift);
+  for (std::size_t at = 0; at < count; ++at) {
+    const auto dx = shrunk(believed[at]->x - x_mean, x_shift);
+    const auto dy = shrunk(believed[at]->y - y_mean, y_shift);
     both += weights[at] * dx * dy;
     square += weights[at] * dx * dx;
   }

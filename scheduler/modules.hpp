@@ -271,8 +271,10 @@ void fail_attempt(pass& p, index slot, const failover& how);
 void check_request(pass& p, index slot);
 /// Fails over or ends everything on the list, in order of submission.
 void fail_attempts(pass& p, std::vector<index> slots, const failover& how);
-/// Opens an attempt at the endpoint, of the next number. Returns: its ticket.
-[[nodiscard]] ticket open_attempt(pass& p, index slot, index place, std::uint32_t saved);
+/// Opens an attempt at the endpoint, of the next number.
+void open_attempt(pass& p, index slot, index place, std::uint32_t saved);
+/// The ticket of its attempt. Requires: that was opened just now.
+void write_ticket(const core_state& s, const request_row& r, ticket& made);
 /// What the end of an attempt that brought nothing says of its endpoint.
 void judge(pass& p, const request_row& r, bool fault);
 /// Tells its node that the attempt is over.

@@ -68,6 +68,7 @@ public:
         output_(std::min<std::int64_t>(asked.need.size.output_tokens, scored_tokens_max)),
         wait_weight_(how_.weight(scorer_id::queue)),
         now_ns_(asked.now * 1000),
+        shares_(by.shares_of(prompt_, output_, now_ns_)),
         all_(!is_crowd(model)) {}
 
   /// Only endpoints of these kinds, by bits.
@@ -87,7 +88,10 @@ public:
     // Nothing can start it: who is full is of no interest either.
     if (!has_room(floors.top().room, asked_.need))
       return;
-    descend(floors.height() - 1, 0);
+    descend(floors, floors.height() - 1, 0);
+    const auto& full = by_.full();
+    if (full.top().room.seq_free >= 0 && worth(full.top(), shares_.bound(full.top().score)))
+      descend(full, full.height() - 1, 0);
   }
 
   /// Who holds most of the prompt, and how many run at an endpoint: what others would read again
@@ -127,7 +131,7 @@ private:
     const auto fits = startable(room, asked_.need);
     const auto blocked_ns = fits ? 0 : room_in(model_.endpoints.pace(place));
     const auto score = scored + again + blocked_ns * wait_weight_;
-    if (!all_ && !hopeful(place, score))
+    if (!all_ && !hopeful(place, score, fits))
       return;
     if (!admits(s_, model_, asked_, place) || (promised_ && !meets_slo(place, saved, blocked_ns)))
       return;
@@ -148,10 +152,10 @@ private:
            * others_;
   }
 
-  /// Such a score, or a lower one at a higher place, may still be of use. A full endpoint is only
-  /// waited for when it is clearly better than a start.
-  [[nodiscard]] bool hopeful(index place, std::int64_t bound) const {
-    if (found.start.yields_to(place, bound))
+  /// Such a score, or a lower one at a higher place, may still be of use: as a start where it fits,
+  /// else to be waited for, when it is clearly better than a start.
+  [[nodiscard]] bool hopeful(index place, std::int64_t bound, bool fits) const {
+    if (fits && found.start.yields_to(place, bound))
       return true;
     return asked_.how.waits && found.full.yields_to(place, bound)
            && bound < found.start.score / 1000 * limits::wait_gain_pm;
@@ -185,32 +189,36 @@ private:
 
   /// Looks at those under one of the lowest floors. Most are passed over by their score alone:
   /// whatever comes on top only makes it higher, and who is waited for is better than the start.
+  template <class Floors>
   void scan(index first) {
     static_assert(limits::wait_gain_pm <= 1000);
     const auto end = std::min(first + tree_width, by_.size());
     for (auto at = first; at < end; ++at) {
       const auto& one = by_.leaf(at);
-      const auto score = score_of(one.score);
+      if (!Floors::members::has(one))
+        continue;
+      const auto score = score_of(by_.score_at(at));
       if ((all_ || score <= found.start.score)
           && open(one.room, promised_ ? &by_.finish(at) : nullptr) && !known(one.place))
         weigh(one.place, 0, score);
     }
   }
 
-  void descend(index level, index node) {
+  template <class Floors>
+  void descend(const Floors& floors, index level, index node) {
     const auto first = node * tree_width;
     if (level == 0)
-      return scan(first);
+      return scan<Floors>(first);
     const auto below = level - 1;
     std::array<branch, tree_width> order;
     std::size_t count = 0;
-    const auto& floors = by_.floors();
     const auto end = std::min(first + tree_width, floors.width(below));
     for (auto at = first; at < end; ++at) {
       const auto& some = floors.at(below, at);
-      const auto bound = score_of(some.score);
-      if ((!all_ && bound > found.start.score)
-          || !open(some.room, promised_ ? &by_.finishes().at(below, at) : nullptr))
+      if (!open(some.room, promised_ ? &by_.finishes().at(below, at) : nullptr))
+        continue;
+      const auto bound = shares_.bound(some.score);
+      if (!worth(some, bound))
         continue;
       auto place = count++;
       for (; place > 0 && bound < order[place - 1].bound; --place)
@@ -218,18 +226,12 @@ private:
       order[place] = {bound, at};
     }
     for (std::size_t each = 0; each < count; ++each)
-      if (worth(below, order[each]))
-        descend(below, order[each].at);
+      if (const auto& one = order[each]; worth(floors.at(below, one.at), one.bound))
+        descend(floors, below, one.at);
   }
 
-  [[nodiscard]] bool worth(index level, const branch& one) const {
-    if (all_)
-      return true;
-    const auto& some = by_.floors().at(level, one.at);
-    if (has_room(some.room, asked_.need) && found.start.yields_to(some.place, one.bound))
-      return true;
-    return asked_.how.waits && found.full.yields_to(some.place, one.bound)
-           && one.bound < found.start.score / 1000 * limits::wait_gain_pm;
+  [[nodiscard]] bool worth(const leaf_floor& some, std::int64_t bound) const {
+    return all_ || hopeful(some.place, bound, has_room(some.room, asked_.need));
   }
 
   /// Looked at already, with its cache.
@@ -251,7 +253,8 @@ private:
   std::int64_t prompt_, output_; ///< Tokens, as many as are scored.
   std::int64_t wait_weight_;
   std::int64_t now_ns_;
-  bool all_; ///< Few enough to look at every one.
+  floor_shares shares_; ///< Between the sizes of the floors.
+  bool all_;            ///< Few enough to look at every one.
 };
 
 /// Looks for endpoints that probably hold the prompt's beginning: s.holders, with the tokens that
@@ -351,7 +354,8 @@ choice pick_slo(core_state& s, model_state& model, const question& asked, const 
   const auto cheapest = pick_within_slo(s, model, asked, by, ~std::uint32_t{0});
   if (cheapest.start.place == none) {
     forget_best(s, model, asked);
-    return pick_best(s, model, asked, model.endpoints.scores_by(0, s.profiles[0]));
+    return pick_best(s, model, asked,
+                     model.endpoints.scores_by(0, s.profiles[0], asked.now * 1000));
   }
   if (model.preferred.empty())
     model.preferred.resize(size_classes);
@@ -388,7 +392,7 @@ bool usable(const core_state& s, const model_state& model, const question& asked
 }
 
 /// The first place at or behind `from` that can start it; none when there is none.
-index usable_from(const core_state& s, const model_state& model, const question& asked, index level,
+index usable_from(const core_state& s, model_state& model, const question& asked, index level,
                   index node, index from) {
   const auto first = node * tree_width;
   const auto& floors = model.endpoints.room_floors();
@@ -400,7 +404,7 @@ index usable_from(const core_state& s, const model_state& model, const question&
         return at;
       continue;
     }
-    const auto behind = std::uint64_t{at + 1} << (3U * level);
+    const auto behind = std::uint64_t{at + 1} << (tree_width_bits * level);
     if (behind <= from || !has_room(floors.at(level - 1, at), asked.need))
       continue;
     const auto inside = usable_from(s, model, asked, level - 1, at, from);
@@ -411,8 +415,7 @@ index usable_from(const core_state& s, const model_state& model, const question&
 }
 
 /// As usable_from, and from the beginning when there is none behind.
-index next_usable(const core_state& s, const model_state& model, const question& asked,
-                  index from) {
+index next_usable(const core_state& s, model_state& model, const question& asked, index from) {
   const auto height = model.endpoints.room_floors().height();
   if (height == 0)
     return none;
@@ -420,7 +423,7 @@ index next_usable(const core_state& s, const model_state& model, const question&
   return behind != none || from == 0 ? behind : usable_from(s, model, asked, height - 1, 0, 0);
 }
 
-index draw(core_state& s, const model_state& model, const question& asked) {
+index draw(core_state& s, model_state& model, const question& asked) {
   const auto count = model.endpoints.size();
   if (count == 0)
     return none;
@@ -509,7 +512,7 @@ slo_bounds slo_of(const core_state& s, const question& asked, std::uint32_t save
 choice choose(core_state& s, model_state& model, const question& asked) {
   const auto profile = static_cast<index>(&asked.how - s.profiles.data());
   forget_best(s, model, asked);
-  const auto& by = model.endpoints.scores_by(profile, asked.how);
+  const auto& by = model.endpoints.scores_by(profile, asked.how, asked.now * 1000);
   switch (asked.how.pick) {
   case pick_kind::best: return pick_best(s, model, asked, by);
   case pick_kind::slo: return pick_slo(s, model, asked, by);

@@ -149,7 +149,6 @@ struct attempt_row {
   std::int64_t saved_age = 0;      ///< Tokens written there since these were used.
   std::uint32_t batch_begin = 1;   ///< Sequences there, itself included.
   std::int64_t load_begin = 0;     ///< endpoint::load_until then.
-  digest weights;                  ///< Empty = unknown.
   index last_device = none;
 };
 
@@ -186,7 +185,8 @@ struct request_row : attempt_row {
   time_us excluded_until = 0;  ///< Those that failed it, when nobody else took it by then.
   std::vector<index> shunned;  ///< Of these, only full; free again when all are, or in time.
   time_us shunned_until = 0;   ///< While any is.
-  digest content;              ///< Artifact or weights of the last attempt.
+  digest content;              ///< Artifact or weights of the last attempt that failed.
+  digest weights;              ///< That it ran; empty = unknown.
   error failure;               ///< Of the last attempt.
   const char* told = nullptr;  ///< State in the last notice; compared by content.
   index explained = none;      ///< Slot of the ring; valid while its sequence is ours.

@@ -14,8 +14,6 @@ namespace {
 /// Of the request by which endpoints are told apart.
 constexpr std::int64_t usual_prompt = 512;
 constexpr std::int64_t usual_output = 128;
-/// One that changed by less than one part in so many still stands among its like.
-constexpr std::int64_t alike_share = 8;
 
 } // namespace
 
@@ -23,12 +21,15 @@ score_view::score_view(index number, const profile& how) : number_(number), how_
 
 void score_view::grow(const endpoint_figures& closed) {
   const auto place = size();
-  leaves_.push_back({how_.weigh(closed), {}, place});
+  scores_.push_back(how_.weigh(closed));
+  leaves_.push_back({floor_under(scores_.back()), {}, place});
   leaf_of_.push_back(place);
   standings_.push_back({{}, place, true});
   ++moved_;
   spare_.reserve(leaves_.capacity());
+  spare_scores_.reserve(scores_.capacity());
   floors_.grow(leaves_);
+  full_floors_.grow(leaves_);
   if (how_.pick != pick_kind::slo)
     return;
   finish_.push_back(finish_of(closed));
@@ -38,7 +39,8 @@ void score_view::grow(const endpoint_figures& closed) {
 
 void score_view::write(index place, const endpoint_figures& now, const room_floor& room) {
   const auto at = leaf_of_[place];
-  leaves_[at] = {how_.weigh(now), room, place};
+  scores_[at] = how_.weigh(now);
+  leaves_[at] = {floor_under(scores_[at]), room, place};
   if (!finish_.empty())
     finish_[at] = finish_of(now);
 }
@@ -46,12 +48,14 @@ void score_view::write(index place, const endpoint_figures& now, const room_floo
 void score_view::lift(index place) {
   const auto at = leaf_of_[place];
   floors_.update(at, leaves_);
+  full_floors_.update(at, leaves_);
   if (!finish_.empty())
     finish_floors_.update(at, finish_);
 }
 
 void score_view::remake_floors() {
   floors_.remake(leaves_);
+  full_floors_.remake(leaves_);
   if (!finish_.empty())
     finish_floors_.remake(finish_);
 }
@@ -76,14 +80,60 @@ void score_view::learned(index place, const endpoint_figures& idle) {
   ++moved_;
 }
 
-void score_view::tidy() {
+score_floor score_view::floor_under(const linear_score& one) const {
+  const std::int64_t weight = how_.weight(scorer_id::queue);
+  const auto behind = one.fixed + std::min(one.behind_ns, wait_ns_max) * weight;
+  const auto begun
+      = one.fixed + wait_until(one.ready_ns, one.behind_ns, since_ns_, wait_ns_max) * weight;
+  const auto output = one.per_output * sizes_.output_tokens;
+  const auto both = output + one.per_prompt * sizes_.prompt_tokens;
+  return {{behind / floor_unit, (behind + output) / floor_unit, (behind + both) / floor_unit,
+           begun / floor_unit, (begun + output) / floor_unit, (begun + both) / floor_unit,
+           one.per_prompt, one.per_output}};
+}
+
+floor_shares score_view::shares_of(std::int64_t prompt, std::int64_t output,
+                                   std::int64_t now_ns) const {
+  const auto part = [](std::int64_t tokens, std::int64_t usual) {
+    return std::min(tokens * floor_unit / usual, floor_unit);
+  };
+  const auto rest = [](std::int64_t tokens, std::int64_t share, std::int64_t usual) {
+    return tokens - (share * usual + floor_unit - 1) / floor_unit;
+  };
+  const auto answer = part(output, sizes_.output_tokens);
+  const auto both = std::min(part(prompt, sizes_.prompt_tokens), answer);
+  return {{floor_unit - answer, answer - both, both},
+          rest(prompt, both, sizes_.prompt_tokens),
+          rest(output, answer, sizes_.output_tokens),
+          std::clamp<std::int64_t>(now_ns - since_ns_, 0, wait_ns_max)
+              * how_.weight(scorer_id::queue)};
+}
+
+/// Whether the floors are as close as they can be, or nearly.
+bool score_view::measures(work_size usual, std::int64_t now_ns) const {
+  const auto near = [](std::uint32_t now, std::uint32_t measured) {
+    return now / 2 <= measured && measured / 2 <= now;
+  };
+  return near(usual.prompt_tokens, sizes_.prompt_tokens)
+         && near(usual.output_tokens, sizes_.output_tokens) && now_ns - since_ns_ < wait_ns_max / 2;
+}
+
+void score_view::tidy(work_size usual, std::int64_t now_ns) {
+  const bool ordered = moved_ * order_share < size();
   // Of so few every one is looked at.
-  if (leaves_.size() <= limits::explain_candidates_max || moved_ * order_share < size())
+  if (leaves_.size() <= limits::explain_candidates_max || (ordered && measures(usual, now_ns)))
     return;
-  arrange(0, size());
-  follow_order();
-  moved_ = 0;
-  ++orders_made_;
+  sizes_ = usual;
+  since_ns_ = now_ns;
+  if (!ordered) {
+    arrange(0, size());
+    follow_order();
+    moved_ = 0;
+    ++orders_made_;
+  }
+  for (index at = 0; at < size(); ++at)
+    leaves_[at].score = floor_under(scores_[at]);
+  remake_floors();
 }
 
 /// Halves of whole floors, so that each floor is over one of the parts that come of it.
@@ -116,19 +166,21 @@ void score_view::arrange(index first, index end) {
 /// Moves what stands at each leaf to where its place stands now.
 void score_view::follow_order() {
   spare_.clear();
+  spare_scores_.clear();
   spare_finish_.clear();
   for (auto& one : standings_) {
     const auto before = leaf_of_[one.place];
     spare_.push_back(leaves_[before]);
+    spare_scores_.push_back(scores_[before]);
     if (!finish_.empty())
       spare_finish_.push_back(finish_[before]);
     one.moved = false;
   }
   leaves_.swap(spare_);
+  scores_.swap(spare_scores_);
   finish_.swap(spare_finish_);
   for (index at = 0; at < size(); ++at)
     leaf_of_[leaves_[at].place] = at;
-  remake_floors();
 }
 
 } // namespace consort::core

@@ -2,9 +2,9 @@
 #pragma once
 /// Scores of all endpoints of a model by one profile, with floors under those that are alike.
 ///
-/// A floor takes the least of each part of a score, so it is only tight over endpoints that do not
-/// differ in much. Therefore its leaves stand in an order of their own: like with like, by what the
-/// profile makes of them with nobody there (cut in halves along whatever tells most of them apart).
+/// A floor is only tight over endpoints that do not differ in much. Therefore its leaves stand in
+/// an order of their own: like with like, by what the profile makes of them with nobody there (cut
+/// in halves along whatever tells most of them apart).
 /// Load comes and goes and leaves the order as it is; speeds that are learned do not, and once one
 /// leaf in `order_share` has moved, the whole is put in order again: O(n log n), paid by n / 8
 /// moves. Who is found never depends on the order, only what it costs to find. Nothing allocates
@@ -14,50 +14,135 @@
 #include "scheduler/policy/profile.hpp"
 
 #include <array>
+#include <limits>
+#include <utility>
 #include <vector>
 
 namespace consort::core {
 
 using index = std::uint32_t;
 
+/// Makes `one` the least, or the most, of both.
+template <class Number>
+void keep_less(Number& one, Number other) {
+  one = std::min(one, other);
+}
+template <class Number>
+void keep_more(Number& one, Number other) {
+  one = std::max(one, other);
+}
+
 /// The most that any of some endpoints can take.
 struct room_floor {
   std::int64_t kv_free = -1;  ///< Of those with a free sequence; -1 = none has.
   std::int32_t seq_free = -1; ///< -1 = all are closed.
   std::uint32_t kinds = 0;    ///< Bit by endpoint::kind of those that are open.
-  static room_floor join(const room_floor& a, const room_floor& b) {
-    return {std::max(a.kv_free, b.kv_free), std::max(a.seq_free, b.seq_free), a.kinds | b.kinds};
+  void join(const room_floor& other) {
+    keep_more(kv_free, other.kv_free);
+    keep_more(seq_free, other.seq_free);
+    kinds |= other.kinds;
   }
   friend bool operator==(const room_floor&, const room_floor&) = default;
 };
 
+/// What no score of some endpoints is below. A score is a line over the size of a request, so that
+/// the least of several bends down: between two sizes it is nowhere below the straight line through
+/// what it is at both. That is closer than the least of each part of the scores, since under load
+/// those are alike in sum that are not alike in parts: a fast one is waited for.
+struct score_floor {
+  /// Of nothing, of the usual answer, of the usual prompt and answer.
+  static constexpr std::size_t sizes = 3;
+  enum which : std::uint8_t {
+    whenever,                   ///< At each size, in `floor_unit`: with what is waited at least.
+    begun = whenever + sizes,   ///< The same with what was left to read at the view's time, which
+                                ///< gets less by what passed since.
+    per_prompt = begun + sizes, ///< Of each token beyond the usual ones, not in units.
+    per_output,
+    count ///< How many there are.
+  };
+  static constexpr auto highest = std::numeric_limits<std::int64_t>::max();
+  std::array<std::int64_t, count> least{highest, highest, highest, highest,
+                                        highest, highest, highest, highest};
+  void join(const score_floor& other) { join_parts(other, std::make_index_sequence<count>{}); }
+  friend bool operator==(const score_floor&, const score_floor&) = default;
+
+private:
+  /// Written out, since it is done at every level over every change.
+  template <std::size_t... Part>
+  void join_parts(const score_floor& other, std::index_sequence<Part...>) {
+    (keep_less(least[Part], other.least[Part]), ...);
+  }
+};
+inline constexpr std::int64_t floor_unit = 1'024;
+
+/// Where a request stands between the sizes of the floors: what each counts, in `floor_unit` parts,
+/// what of it lies beyond, and what passed since the view's time, by the queue's weight.
+struct floor_shares {
+  std::array<std::int64_t, score_floor::sizes> of{};
+  std::int64_t prompt_beyond = 0, output_beyond = 0;
+  std::int64_t passed = 0;
+  /// No score above that floor is lower for the request. Requires: somebody is above it.
+  [[nodiscard]] std::int64_t bound(const score_floor& floor) const {
+    const auto& least = floor.least;
+    std::int64_t whenever = 0, begun = 0;
+    for (std::size_t size = 0; size < of.size(); ++size) {
+      whenever += least[score_floor::whenever + size] * of[size];
+      begun += least[score_floor::begun + size] * of[size];
+    }
+    return std::max(whenever, begun - passed) + least[score_floor::per_prompt] * prompt_beyond
+           + least[score_floor::per_output] * output_beyond;
+  }
+};
+
 /// What a search reads of one endpoint, or of all under a floor.
 struct leaf_floor {
-  linear_score score;
+  score_floor score;
   room_floor room;
-  index place = 0; ///< The lowest, to which ties go.
-  static leaf_floor join(const leaf_floor& a, const leaf_floor& b) {
-    return {linear_score::join(a.score, b.score), room_floor::join(a.room, b.room),
-            std::min(a.place, b.place)};
+  index place = ~index{0}; ///< The lowest, to which ties go.
+  void join(const leaf_floor& other) {
+    score.join(other.score);
+    room.join(other.room);
+    keep_less(place, other.place);
   }
   friend bool operator==(const leaf_floor&, const leaf_floor&) = default;
 };
+
+/// Endpoints with a free sequence, and open ones that are full: whoever looks for a start shall not
+/// have to look through those that are full, which are the best ones when many wait.
+struct with_room {
+  static bool has(const leaf_floor& one) { return one.room.seq_free > 0; }
+};
+struct without_room {
+  static bool has(const leaf_floor& one) { return one.room.seq_free == 0; }
+};
+using free_floors = floor_tree<leaf_floor, with_room>;
+using full_floors = floor_tree<leaf_floor, without_room>;
 
 class score_view {
 public:
   /// So many of the leaves may stand where they do not belong.
   static constexpr index order_share = 8;
+  /// One that changed by less than one part in so many still stands among its like.
+  static constexpr index alike_share = 8;
 
   score_view(index number, const profile& how);
 
   /// Of the profile, in the core's list.
   [[nodiscard]] index number() const { return number_; }
-  [[nodiscard]] const linear_score& score(index place) const {
-    return leaves_[leaf_of_[place]].score;
-  }
+  [[nodiscard]] const linear_score& score(index place) const { return scores_[leaf_of_[place]]; }
+  /// Of who stands there.
+  [[nodiscard]] const linear_score& score_at(index at) const { return scores_[at]; }
   [[nodiscard]] index size() const { return static_cast<index>(leaves_.size()); }
   [[nodiscard]] const leaf_floor& leaf(index at) const { return leaves_[at]; }
-  [[nodiscard]] const floor_tree<leaf_floor>& floors() const { return floors_; }
+  /// Over those with a free sequence.
+  [[nodiscard]] const free_floors& floors() const { return floors_; }
+  /// Over those that are open and full.
+  [[nodiscard]] const full_floors& full() const { return full_floors_; }
+  /// Requires: no more tokens than are scored; the view's time is not later.
+  [[nodiscard]] floor_shares shares_of(std::int64_t prompt, std::int64_t output,
+                                       std::int64_t now_ns) const;
+  /// The floor under one score alone.
+  [[nodiscard]] score_floor floor_under(const linear_score& one) const;
   /// The predicted finish of who stands there, and the floors over it; only of a profile that
   /// promises times.
   [[nodiscard]] const linear_score& finish(index at) const { return finish_[at]; }
@@ -77,8 +162,10 @@ public:
   void remake_floors();
   /// What it costs with nobody there, maybe as before.
   void learned(index place, const endpoint_figures& idle);
-  /// Puts the leaves in order again if enough of them moved; places, scores and room stay.
-  void tidy();
+  /// Puts the leaves in order again if enough of them moved, and makes the floors anew when
+  /// requests became others, or the view's time is long ago; places, scores and room stay.
+  /// Requires: a usual request has tokens of both kinds, no more than are scored.
+  void tidy(work_size usual, std::int64_t now_ns);
 
 private:
   /// What each part of a score comes to for a request of usual size.
@@ -89,18 +176,23 @@ private:
     bool moved = true; ///< Since the order was made.
   };
 
+  [[nodiscard]] bool measures(work_size usual, std::int64_t now_ns) const;
   void arrange(index first, index end);
   void follow_order();
 
   index number_;
   profile how_;
+  work_size sizes_{512, 128}; ///< At which floors are measured, beside nothing.
+  std::int64_t since_ns_ = 0; ///< The view's time, by the clock.
   std::vector<leaf_floor> leaves_;
+  std::vector<linear_score> scores_; ///< By leaf.
   std::vector<linear_score> finish_; ///< By leaf, or empty.
   std::vector<standing> standings_;  ///< By leaf.
   std::vector<index> leaf_of_;       ///< By place.
   std::vector<leaf_floor> spare_;    ///< Where leaves are put in order.
-  std::vector<linear_score> spare_finish_;
-  floor_tree<leaf_floor> floors_;
+  std::vector<linear_score> spare_scores_, spare_finish_;
+  free_floors floors_;
+  full_floors full_floors_;
   floor_tree<linear_score> finish_floors_;
   index moved_ = 0;
   std::uint64_t orders_made_ = 0;

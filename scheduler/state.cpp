@@ -32,6 +32,7 @@ core_state::core_state(core_config fixed)
     : config(std::move(fixed)),
       profiles(builtin_profiles()),
       random(config.seed),
+      explained(config.explained_max),
       holds_to_come(config.holds),
       next_number(config.numbers_from),
       next_epoch(config.numbers_from) {

@@ -120,6 +120,11 @@ struct pass {
   void send(Command&& what) const {
     out.emplace_back(std::forward<Command>(what));
   }
+  /// As send, to be filled in its place: one with many texts is dear to move.
+  template <class Command>
+  [[nodiscard]] Command& sent() const {
+    return *std::get_if<Command>(&out.emplace_back(std::in_place_type<Command>));
+  }
   void tell(note::severity level, std::string subject, std::string text) const {
     out.emplace_back(note{level, std::move(subject), std::move(text)});
   }

@@ -6,15 +6,17 @@
 #include "scheduler/endpoints.hpp"
 
 #include <cassert>
-#include <deque>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace consort::core {
 
 /// Rows with reuse of freed indices, last freed first. References stay valid until the row is
-/// freed.
+/// freed: rows stand in chunks that never move, whose place an index gives by its bits, since a
+/// request's life looks up some fifty of them.
 template <class Row>
 class table {
 public:
@@ -26,13 +28,17 @@ public:
       used_[at] = true;
       return at;
     }
-    rows_.emplace_back();
+    if (used_.size() == chunks_.size() * chunk_size)
+      chunks_.emplace_back(chunk_size);
     used_.push_back(true);
-    return static_cast<index>(rows_.size() - 1);
+    return static_cast<index>(used_.size() - 1);
   }
   void free(index at) {
     assert(used_[at]);
-    rows_[at] = Row{};
+    // Not assigned: that would move every text of an empty row.
+    auto* row = &(*this)[at];
+    std::destroy_at(row);
+    std::construct_at(row);
     used_[at] = false;
     free_.push_back(at);
     --live_;
@@ -40,12 +46,14 @@ public:
   [[nodiscard]] bool holds(index at) const { return at < used_.size() && used_[at]; }
   [[nodiscard]] std::size_t live() const { return live_; }
   /// One past the highest index ever used.
-  [[nodiscard]] index end() const { return static_cast<index>(rows_.size()); }
-  Row& operator[](index at) { return rows_[at]; }
-  const Row& operator[](index at) const { return rows_[at]; }
+  [[nodiscard]] index end() const { return static_cast<index>(used_.size()); }
+  Row& operator[](index at) { return chunks_[at / chunk_size][at % chunk_size]; }
+  const Row& operator[](index at) const { return chunks_[at / chunk_size][at % chunk_size]; }
 
 private:
-  std::deque<Row> rows_;
+  static constexpr index chunk_size = 16;
+
+  std::vector<std::vector<Row>> chunks_; ///< Each full from the beginning, and so never moved.
   std::vector<bool> used_;
   std::vector<index> free_;
   std::size_t live_ = 0;

@@ -59,11 +59,13 @@ struct linear_score {
   [[nodiscard]] std::int64_t of(work_size size) const {
     return of(size.prompt_tokens, size.output_tokens);
   }
-  /// The floor under two: no score of either is lower.
-  static linear_score join(const linear_score& a, const linear_score& b) {
-    return {std::min(a.fixed, b.fixed), std::min(a.per_prompt, b.per_prompt),
-            std::min(a.per_output, b.per_output), std::min(a.ready_ns, b.ready_ns),
-            std::min(a.behind_ns, b.behind_ns)};
+  /// Becomes the floor under both: no score of either is lower.
+  void join(const linear_score& other) {
+    fixed = std::min(fixed, other.fixed);
+    per_prompt = std::min(per_prompt, other.per_prompt);
+    per_output = std::min(per_output, other.per_output);
+    ready_ns = std::min(ready_ns, other.ready_ns);
+    behind_ns = std::min(behind_ns, other.behind_ns);
   }
   friend bool operator==(const linear_score&, const linear_score&) = default;
 };

@@ -25,10 +25,11 @@ struct scorer_list {
     std::uint8_t at = 0;
     return {scorer{scorer_id{at++}, Scorers::name, &Scorers::of}...};
   }
+  /// Of those that count: factor and formula.
   template <class Use>
-  static void each(Use&& use) {
+  static void each(const scorer_weights& weights, Use&& use) {
     std::size_t at = 0;
-    (use(at++, Scorers::of), ...);
+    ((weights[at] != 0 ? use(std::int64_t{weights[at]}, Scorers::of) : void(), ++at), ...);
   }
 };
 
@@ -46,10 +47,7 @@ const std::array<scorer, scorer_count>& all_scorers() {
 
 linear_score weighted_sum(const scorer_weights& weights, const endpoint_figures& at) {
   linear_score sum;
-  scorers_in_order::each([&](std::size_t number, linear_score (*of)(const endpoint_figures&)) {
-    const auto factor = std::int64_t{weights[number]};
-    if (factor == 0)
-      return;
+  scorers_in_order::each(weights, [&](std::int64_t factor, auto&& of) {
     const auto part = of(at);
     // Spans near the bound mean "never", whatever they weigh.
     sum.ready_ns = std::max(sum.ready_ns, part.ready_ns);

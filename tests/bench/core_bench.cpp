@@ -92,7 +92,7 @@ void decide(benchmark::State& state) {
   core_world world(shape);
   play(state, world);
 }
-BENCHMARK(decide)->Arg(10)->Arg(100)->Arg(1'000)->Arg(10'000)->Arg(100'000)->MinTime(1.0);
+BENCHMARK(decide)->Arg(10)->Arg(100)->Arg(1'000)->Arg(10'000)->Arg(100'000)->Iterations(100'000);
 
 /// Some devices of many have the model; with what all of it takes in memory.
 void replicas(benchmark::State& state) {
@@ -131,6 +131,46 @@ void policies(benchmark::State& state) {
 }
 BENCHMARK(policies)->DenseRange(0, 9)->Iterations(100'000);
 
+/// What explaining costs of a decision: two worlds that decide alike, one of which keeps nothing
+/// to explain, take turns of some hundred lives, so that both meet the same machine.
+void explaining(benchmark::State& state) {
+  constexpr int turn = 500;
+  world_shape shape;
+  shape.policy = policy_words()[static_cast<std::size_t>(state.range(0))];
+  state.SetLabel(shape.policy);
+  core_world with(shape);
+  shape.explains = false;
+  core_world without(shape);
+  for (auto* world : {&with, &without}) {
+    for (std::uint64_t each = 0; each < world->devices(); ++each)
+      world->submit();
+    fill_ring(*world);
+  }
+  std::array<std::vector<std::int64_t>, 2> turns;
+  for (auto step : state) {
+    (void)step;
+    std::size_t at = 0;
+    for (auto* world : {&with, &without}) {
+      std::int64_t spent = 0;
+      for (int each = 0; each < turn; ++each) {
+        const auto began = std::chrono::steady_clock::now();
+        world->submit();
+        spent += (std::chrono::steady_clock::now() - began).count();
+        world->finish_one();
+      }
+      turns[at++].push_back(spent / turn);
+    }
+  }
+  for (auto& one : turns)
+    std::sort(one.begin(), one.end());
+  const auto middle = turns[0].size() / 2;
+  const auto all = static_cast<double>(turns[0][middle]);
+  const auto rest = static_cast<double>(turns[1][middle]);
+  state.counters["decision_us"] = all / 1e3;
+  state.counters["share"] = 1 - rest / all;
+}
+BENCHMARK(explaining)->Arg(0)->Arg(4)->Arg(7)->Iterations(400);
+
 /// By blocks of a prompt, half of them known.
 void prompts(benchmark::State& state) {
   world_shape shape;
@@ -162,7 +202,7 @@ void waiting(benchmark::State& state) {
   state.counters["p99_us"] = seen.us(0.99);
   state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()));
 }
-BENCHMARK(waiting)->Arg(1)->Arg(1'000)->Arg(100'000)->Arg(900'000)->MinTime(0.5);
+BENCHMARK(waiting)->Arg(1)->Arg(1'000)->Arg(100'000)->Arg(999'000)->Iterations(100'000);
 
 /// A device that is simulated in every respect, as an agent describes it.
 device_spec described(const node_id& node, std::uint64_t number) {

@@ -13,6 +13,8 @@ core_config settings(const world_shape& shape) {
   made.queue_max = shape.queue_max;
   made.queue_timeout_us = 3'600 * limits::second_us;
   made.policy = policy_name{shape.policy};
+  if (!shape.explains)
+    made.explained_max = 0;
   return made;
 }
 

@@ -19,6 +19,7 @@ struct world_shape {
   std::uint64_t prefix_blocks = 0; ///< Of every prompt, half of them shared with others.
   std::uint32_t queue_max = limits::queue_max;
   std::uint64_t kinds = 0; ///< Of devices, all of one kind alike; 0 = each is of its own.
+  bool explains = true;    ///< Decisions are kept to be explained.
 };
 
 class core_world {

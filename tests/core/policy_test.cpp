@@ -385,6 +385,35 @@ TEST(Explain, SaysHowMuchCacheWasMissing) {
   EXPECT_EQ(queued.reason, "needs 150 KV tokens, has 100");
 }
 
+TEST(Explain, KeepsAsManyRequestsAsAreConfigured) {
+  auto config = core_fixture::quiet();
+  config.explained_max = 2;
+  loaded_cluster t(alike(1), config);
+  const auto first = t.request(), second = t.request(), third = t.request();
+  for (const auto& one : {first, second, third})
+    t.finish(t.ask(one));
+  EXPECT_FALSE(t.tested().explain(first.external_id, t.now()));
+  EXPECT_TRUE(t.tested().explain(second.external_id, t.now()));
+  EXPECT_TRUE(t.tested().explain(third.external_id, t.now()));
+  t.drop_all();
+}
+
+TEST(Explain, KeepsNothingWhereNothingIsToBeKept) {
+  auto config = core_fixture::quiet();
+  config.explained_max = 0;
+  loaded_cluster t(alike(1), config);
+  std::vector<grant_ticket> running;
+  for (int i = 0; i < 5; ++i)
+    running.push_back(t.ask(t.request()));
+  const auto waits = t.request();
+  t.ask(waits);
+  for (const auto& one : running)
+    t.finish(one);
+  EXPECT_FALSE(t.tested().explain(waits.external_id, t.now()));
+  EXPECT_EQ(t.tested().check_invariants(), std::nullopt);
+  t.drop_all();
+}
+
 TEST(Explain, WaitingRequestIsToldWhenItMayStart) {
   loaded_cluster t(alike(1));
   for (int i = 0; i < 5; ++i)

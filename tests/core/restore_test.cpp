@@ -333,7 +333,7 @@ TEST(Restore, ASubmissionToldTwiceIsOneRequest) {
 TEST(Restore, RemembersOnlyTheLatestEnds) {
   ended_requests kept;
   for (std::uint64_t number = 1; number <= ended_requests::kept_max + 1; ++number)
-    kept.remember({the_gateway, number}, std::nullopt);
+    kept.remember({the_gateway, number});
   EXPECT_EQ(kept.find({the_gateway, 1}), nullptr);
   EXPECT_NE(kept.find({the_gateway, 2}), nullptr);
   EXPECT_NE(kept.find({the_gateway, ended_requests::kept_max + 1}), nullptr);

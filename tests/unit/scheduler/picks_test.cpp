@@ -83,7 +83,7 @@ public:
   }
 
   [[nodiscard]] std::uint64_t orders_made(index number) {
-    return model_.endpoints.scores_by(number, state_.profiles[number]).orders_made();
+    return model_.endpoints.scores_by(number, state_.profiles[number], now_ * 1000).orders_made();
   }
   [[nodiscard]] const std::vector<profile>& profiles() const { return state_.profiles; }
 
@@ -169,23 +169,23 @@ TEST(Picks, OrderIsMadeAnewOnceOneLeafInEightHasMovedAndNotBefore) {
   one.open = true;
   for (index place = 0; place < crowd; ++place)
     table.refresh(table.add(one), speed);
-  EXPECT_EQ(table.scores_by(0, how).orders_made(), 1U);
+  EXPECT_EQ(table.scores_by(0, how, 0).orders_made(), 1U);
   const auto relearn = [&](index places, std::uint32_t decode_ns) {
     speed.decode_ns = decode_ns;
     ++speed.samples;
     for (index place = 0; place < places; ++place)
       table.refresh(place, speed);
-    return table.scores_by(0, how).orders_made();
+    return table.scores_by(0, how, 0).orders_made();
   };
   EXPECT_EQ(relearn(crowd, 1'050'000), 1U) << "about as fast as before";
   EXPECT_EQ(relearn(crowd / 8 - 1, 9'000'000), 1U) << "too few";
   EXPECT_EQ(relearn(crowd / 8 - 1, 5'000'000), 1U) << "the same ones again";
   EXPECT_EQ(relearn(crowd / 8 + 1, 3'000'000), 2U);
   // Those that became slow stand at the end now, in order of place, and keep their scores.
-  const auto& view = table.scores_by(0, how);
+  const auto& view = table.scores_by(0, how, 0);
   EXPECT_EQ(view.leaf(0).place, crowd / 8 + 1);
   for (index at = 0; at < view.size(); ++at)
-    EXPECT_EQ(view.score(view.leaf(at).place), view.leaf(at).score);
+    EXPECT_EQ(view.leaf(at).score, view.floor_under(view.score(view.leaf(at).place)));
 }
 
 } // namespace
