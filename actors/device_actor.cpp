@@ -8,6 +8,8 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <tuple>
+#include <utility>
 
 namespace consort::actors {
 
@@ -36,7 +38,7 @@ caf::behavior device_state::make_behavior() {
       [this](const cache_kept& kept) {
         tell(core::artifact_found{kept.record, life_});
       },
-      [this](const device_sample& read) { sample(read.reading, read.fresh); },
+      [this](const device_sample& read) { sample(read); },
   };
 }
 
@@ -280,18 +282,35 @@ void device_state::expose() {
     died({instance, why});
 }
 
-void device_state::sample(const device_reading& reading, bool fresh) {
+/// Only a reading says how the device is: while none came it is as it was.
+void device_state::judge(device_reading& reading, bool known) {
+  if (known)
+    read_ = {reading.health, reading.health_reason};
+  std::tie(reading.health, reading.health_reason) = read_;
+  if (!unused_by_.empty() && reading.health == device_health::healthy) {
+    reading.health = device_health::degraded;
+    reading.health_reason = unused_by_.begin()->second.message;
+  }
+  const auto before = std::exchange(logged_, {reading.health, reading.health_reason});
+  if (before.first == reading.health && before.second.empty() == reading.health_reason.empty())
+    return;
+  if (!reading.health_reason.empty())
+    spdlog::warn("node: {}: {}", device_.id.value, reading.health_reason);
+  else if (reading.health == device_health::healthy)
+    spdlog::info("node: {}: a reading says that it is well", device_.id.value);
+}
+
+void device_state::sample(const device_sample& read) {
   core::device_reported report;
   report.device = device_.id;
   report.life = life_;
-  report.reading = reading;
+  report.reading = read.reading;
   count_into(report.reading);
   // Readings of what is simulated are made up.
-  if (fresh && report.reading.engine && !device_.simulated
-      && use_.look(agent_->options().clock(), *report.reading.engine, reading))
+  if (read.fresh && report.reading.engine && !device_.simulated
+      && use_.look(agent_->options().clock(), *report.reading.engine, read.reading))
     expose();
-  if (!unused_by_.empty() && report.reading.health == device_health::healthy)
-    report.reading.health = device_health::degraded;
+  judge(report.reading, read.known);
   report.running = agent_->attempts().running(device_.id);
   for (const auto& [instance, held] : instances_)
     if (held.session && held.order.rank == 0)

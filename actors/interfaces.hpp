@@ -37,6 +37,7 @@ struct device_news {
 struct device_sample {
   device_reading reading;
   bool fresh = true; ///< Read just now; else the last one once more.
+  bool known = true; ///< Else nothing was read: how the device was before still stands.
 };
 /// Door -> device: it is described otherwise now.
 struct device_described {

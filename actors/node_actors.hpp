@@ -150,7 +150,8 @@ private:
   void stop_loading(instance_id instance);
   void describe(const device_spec& now);
   void expose();
-  void sample(const device_reading& reading, bool fresh);
+  void sample(const device_sample& read);
+  void judge(device_reading& reading, bool known);
   void count_into(device_reading& reading);
   void tell(core::event happened);
 
@@ -177,6 +178,8 @@ private:
   node::use_watch use_;
   std::map<const node::runtime*, error> unused_by_; ///< Engines that do not use the device.
   std::optional<time_us> metered_at_;
+  /// Its health and the reason for it, as read last, and as the log said last.
+  std::pair<device_health, std::string> read_, logged_;
 };
 
 /// One build: starts the compiler and passes on how it goes. Ends with it; stopping it kills the
@@ -220,6 +223,8 @@ private:
   };
 
   void sample(std::size_t plugin);
+  static device_sample sample_of(const node::plugin_status& plugin, const asked& last,
+                                 const device_id& device, bool due);
   void ask(const node::plugin_status& plugin, asked& last);
   void reload();
 

@@ -119,7 +119,7 @@ void door_state::apply(const node::inventory_change& change) {
     devices_.erase(id);
     std::erase_if(hosted_, [&](const auto& one) { return one.second.device == id; });
     options_.agent->ledger().remove_device(id);
-    const core::event lost = core::device_lost{id, own_.life, "its plugin no longer finds it"};
+    const core::event lost = core::device_lost{id, own_.life, change.why_gone.at(id)};
     greeted_ ? report(lost) : hold(lost);
   }
   for (const auto& device : options_.agent->plugins().devices()) {

@@ -45,10 +45,19 @@ void telemetry_state::sample(std::size_t at) {
   // One that a reload found after our door spawned its devices is the next telemetry's.
   for (const auto& device : plugin.devices)
     if (const auto known = devices_.find(device); known != devices_.end())
-      post(self_, known->second, device_sample{last.readings[device], due});
+      post(self_, known->second, sample_of(plugin, last, device, due));
   const auto span = std::clamp(plugin.metadata.telemetry_every_us, limits::telemetry_every_us_min,
                                limits::telemetry_every_us);
   post_self_after(self_, std::chrono::microseconds(span), sample_tick{at});
+}
+
+device_sample telemetry_state::sample_of(const node::plugin_status& plugin, const asked& last,
+                                         const device_id& device, bool due) {
+  const auto read = last.readings.find(device);
+  if (read != last.readings.end())
+    return {read->second, due, true};
+  // A device of a plugin that reads none is well until something says otherwise.
+  return {{}, due, !plugin.metadata.telemetry};
 }
 
 void telemetry_state::ask(const node::plugin_status& plugin, asked& last) {
@@ -57,10 +66,6 @@ void telemetry_state::ask(const node::plugin_status& plugin, asked& last) {
   if (readings) {
     last.readings = std::move(*readings);
     last.failed = 0;
-    // What its own monitor no longer lists is in no state to work.
-    for (const auto& device : plugin.devices)
-      if (plugin.metadata.telemetry && !last.readings.contains(device))
-        last.readings[device].health = device_health::unhealthy;
     return;
   }
   if (++last.failed == 1)
@@ -70,8 +75,11 @@ void telemetry_state::ask(const node::plugin_status& plugin, asked& last) {
                  last.failed, plugin.metadata.name, readings.failure().message);
   // What cannot be seen may do well, so that it goes on; whoever wants sound devices leaves it.
   if (last.failed >= limits::readings_failed_max)
-    for (const auto& device : plugin.devices)
+    for (const auto& device : plugin.devices) {
       last.readings[device].health = device_health::degraded;
+      last.readings[device].health_reason = "no readings, " + std::to_string(last.failed)
+                                            + " times in a row: " + readings.failure().message;
+    }
 }
 
 } // namespace consort::actors

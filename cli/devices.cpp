@@ -50,7 +50,8 @@ void add_devices(CLI::App& root, context& env) {
                      {"VENDOR", align::left, true},
                      {"PLUGIN", align::left, true},
                      {"BREAKER", align::left, true, true},
-                     {"UUID", align::left, true}};
+                     {"UUID", align::left, true},
+                     {"WHY", align::left, true}};
   command.row = [](const json& device) -> std::vector<std::string> {
     return {text_at(device, "/spec/id"),
             text_at(device, "/spec/type"),
@@ -65,7 +66,8 @@ void add_devices(CLI::App& root, context& env) {
             text_at(device, "/spec/vendor"),
             text_at(device, "/spec/plugin"),
             text_at(device, "/breaker"),
-            text_at(device, "/spec/uuid")};
+            text_at(device, "/spec/uuid"),
+            text_at(device, "/reading/health_reason")};
   };
   add_list_command(root, env, std::move(command));
 }

@@ -19,6 +19,7 @@ constexpr int busy_timeout_ms = 2'000;
 constexpr const char* make_tables
     = "CREATE TABLE IF NOT EXISTS holds (target TEXT PRIMARY KEY, draining INTEGER NOT NULL,"
       " cordoned INTEGER NOT NULL, reason TEXT NOT NULL, move_at_unix_us INTEGER NOT NULL);"
+      "CREATE TABLE IF NOT EXISTS held_hardware (target TEXT PRIMARY KEY, identity TEXT NOT NULL);"
       "CREATE TABLE IF NOT EXISTS models (name TEXT PRIMARY KEY, declaration TEXT NOT NULL)";
 
 /// Time of day: the scheduler's own clock begins anew with its process.
@@ -112,7 +113,9 @@ result<std::unique_ptr<state_store>> state_store::open(const std::string& folder
 
 result<core::hold_map> state_store::load_holds() const {
   core::hold_map holds;
-  statement rows(handle_, "SELECT target, draining, cordoned, reason, move_at_unix_us FROM holds");
+  statement rows(handle_,
+                 "SELECT holds.target, draining, cordoned, reason, move_at_unix_us,"
+                 " coalesce(identity, '') FROM holds LEFT JOIN held_hardware USING (target)");
   if (!rows.ready())
     return failure("read");
   int code = rows.step();
@@ -123,15 +126,18 @@ result<core::hold_map> state_store::load_holds() const {
     one.reason = rows.text(3);
     if (const auto at = rows.number(4); at != 0)
       one.move_after_us = std::max<duration_us>(at - unix_us(), 1);
+    one.identity = rows.text(5);
   }
   return code == SQLITE_DONE ? result<core::hold_map>(std::move(holds)) : failure("read");
 }
 
 result<done> state_store::save_holds(const core::hold_map& holds) {
-  if (const auto begun = begin("BEGIN IMMEDIATE; DELETE FROM holds"); !begun)
+  if (const auto begun = begin("BEGIN IMMEDIATE; DELETE FROM holds; DELETE FROM held_hardware");
+      !begun)
     return begun;
   statement row(handle_, "INSERT INTO holds VALUES (?, ?, ?, ?, ?)");
-  bool written = row.ready();
+  statement hardware(handle_, "INSERT INTO held_hardware VALUES (?, ?)");
+  bool written = row.ready() && hardware.ready();
   for (const auto& [target, one] : holds) {
     if (!written)
       break;
@@ -142,6 +148,12 @@ result<done> state_store::save_holds(const core::hold_map& holds) {
     row.bind(5, one.move_after_us > 0 ? unix_us() + one.move_after_us : std::int64_t{0});
     written = row.step() == SQLITE_DONE;
     row.reset();
+    if (one.identity.empty())
+      continue;
+    hardware.bind(1, target);
+    hardware.bind(2, one.identity);
+    written = written && hardware.step() == SQLITE_DONE;
+    hardware.reset();
   }
   return end(written);
 }

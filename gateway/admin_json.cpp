@@ -173,6 +173,7 @@ json to_json(const device_reading& reading) {
           {"energy_mj", optional(reading.energy_mj)},
           {"temperature_mc", optional(reading.temperature_mc)},
           {"health", word_of(reading.health)},
+          {"health_reason", reading.health_reason},
           {"engine", reading.engine ? to_json(*reading.engine) : json(nullptr)},
           {"cost_micros", optional(reading.cost_micros)}};
 }

@@ -275,6 +275,8 @@ void write(wire::DeviceReading::Builder to, const device_reading& from, outgoing
         out.number(*from.temperature_mc, limits::temperature_mc_min, limits::temperature_mc_max,
                    "device_reading.temperature_mc"));
   to.setHealth(out.word<wire::DeviceHealth>(from.health, "device_reading.health"));
+  if (!from.health_reason.empty())
+    to.setHealthReason(out.text(from.health_reason, "device_reading.health_reason"));
   if (from.cost_micros)
     to.getCostMicros().setCost(*from.cost_micros);
   if (from.engine) {
@@ -302,6 +304,7 @@ void read(wire::DeviceReading::Reader from, device_reading& to, incoming& in) {
         = in.number(from.getTemperatureMc().getTemperature(), limits::temperature_mc_min,
                     limits::temperature_mc_max, "device_reading.temperature_mc");
   to.health = in.word<device_health>(from.getHealth(), "device_reading.health");
+  to.health_reason = in.text(from.getHealthReason(), "device_reading.health_reason");
   if (from.getCostMicros().isCost())
     to.cost_micros = from.getCostMicros().getCost();
   if (from.hasEngine()) {

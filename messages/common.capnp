@@ -187,6 +187,7 @@ struct DeviceReading {
   health @10 :DeviceHealth;
   engine @11 :EngineCounters;  # Absent until an engine ran.
   costMicros :union { costUnknown @12 :Void; cost @13 :UInt64; }  # Counter, since its agent started.
+  healthReason @14 :Text;  # Why the health is what it is, or the figures are unknown; empty = all is well.
 }
 
 struct EngineCounters {

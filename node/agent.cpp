@@ -42,7 +42,7 @@ agent::agent(boost::asio::io_context& io, agent_options options,
       options_(std::move(options)),
       store_(std::move(store)),
       digests_(options_.data_path + "/digests.json"),
-      inventory_(options_.name),
+      inventory_(options_.name, options_.data_path + "/devices.json"),
       ledger_(options_.name),
       attempts_(gate_, options_.clock),
       compiler_(std::make_unique<compiler>(

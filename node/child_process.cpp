@@ -2,6 +2,7 @@
 #include "node/child_process.hpp"
 
 #include "node/process_group.hpp"
+#include "scheduler/units.hpp"
 
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
@@ -329,6 +330,13 @@ std::string describe_exit(const child_exit& end) {
   if (end.signal != 0)
     return "was killed by signal " + std::to_string(end.signal);
   return "exited with " + std::to_string(end.code);
+}
+
+std::string describe_exit(const child_exit& end, duration_us limit_us, const std::string& field) {
+  if (!end.timed_out || limit_us <= 0)
+    return describe_exit(end);
+  return describe_exit(end) + " (" + format_duration(limit_us) + (field.empty() ? "" : ", " + field)
+         + ")";
 }
 
 } // namespace consort::node

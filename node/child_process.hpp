@@ -106,5 +106,8 @@ private:
 
 /// `exited with 3`, `was killed by signal 9`, `ran out of time`: for messages.
 [[nodiscard]] std::string describe_exit(const child_exit& end);
+/// The same, with the limit and the field that sets it: `ran out of time (10 s, probe.timeout)`.
+[[nodiscard]] std::string describe_exit(const child_exit& end, duration_us limit_us,
+                                        const std::string& field);
 
 } // namespace consort::node

@@ -20,11 +20,23 @@ void set_known(std::optional<std::uint64_t>& figure, std::optional<std::uint64_t
     figure = now;
 }
 
-device_health health_of(const std::string& word) {
+/// Takes the worst that was said, with the tool's own word.
+void read_health(const answer_row& row, device_reading& into) {
+  const auto word = text_of(row, "health");
   // An unknown word is no good sign: only the three known ones are taken at their word.
-  if (word.empty() || word == "healthy")
-    return device_health::healthy;
-  return word == "degraded" ? device_health::degraded : device_health::unhealthy;
+  const auto health = word.empty() || word == "healthy" ? device_health::healthy
+                      : word == "degraded"              ? device_health::degraded
+                                                        : device_health::unhealthy;
+  if (health <= into.health)
+    return;
+  into.health = health;
+  const auto said = row.said.find("health");
+  into.health_reason
+      = "its plugin's telemetry says " + (said == row.said.end() ? word : said->second);
+  if (word != "degraded" && word != "unhealthy")
+    into.health_reason += (said == row.said.end() ? "" : ", which its words make `" + word + "`")
+                          + std::string(": none of healthy, degraded, unhealthy; map it in the "
+                                        "telemetry's health.words");
 }
 
 /// Splits what all devices of a board show alike; the first takes what does not divide.
@@ -79,10 +91,37 @@ void device_readings::read_busy(const std::string& uuid, const answer_row& row, 
   busy_[uuid] = {*busy_us, now_us};
 }
 
+std::string device_readings::unread(const tool_query& query, const device_spec& device) const {
+  auto wanted = device.uuid;
+  if (device.attributes.contains("partition")) // Its device's row is read for it.
+    wanted.resize(std::min(wanted.rfind('/'), wanted.size()));
+  std::string by = "id ";
+  if (const auto& name = query.id_attribute; !name.empty()) {
+    const auto found = device.attributes.find(name);
+    by += "= its attribute " + name + ", ";
+    wanted = found == device.attributes.end() ? "which it lacks" : found->second;
+  }
+  std::string rows;
+  for (const auto& id : rows_)
+    rows += (rows.empty() ? "" : ", ") + id;
+  if (rows_more_ > 0)
+    rows += " and " + std::to_string(rows_more_) + " more";
+  return "its plugin's telemetry has no row with " + by + wanted
+         + "; rows: " + (rows.empty() ? "none" : rows);
+}
+
 void device_readings::add(const tool_query& query, const std::vector<answer_row>& rows,
                           duration_us now_us) {
+  if (std::exchange(over_, false)) {
+    rows_.clear();
+    rows_more_ = 0;
+  }
   for (const auto& row : rows) {
     const auto uuid = uuid_of(query, row);
+    if (rows_.size() < limits::rows_named_max)
+      rows_.push_back(text_of(row, "id"));
+    else
+      ++rows_more_;
     if (uuid.empty())
       continue;
     auto& reading = round_[uuid];
@@ -97,7 +136,7 @@ void device_readings::add(const tool_query& query, const std::vector<answer_row>
     if (const auto heat = figure_of(row, "temperature_celsius");
         heat && std::abs(*heat) < 1'000'000)
       reading.temperature_mc = static_cast<std::int32_t>(*heat);
-    reading.health = std::max(reading.health, health_of(text_of(row, "health")));
+    read_health(row, reading);
     if (const auto board = text_of(row, "board"); !board.empty())
       if (auto& on = boards_[board]; std::find(on.begin(), on.end(), uuid) == on.end())
         on.push_back(uuid);
@@ -110,6 +149,7 @@ std::map<std::string, device_reading> device_readings::take() {
     split(round_, uuids, &device_reading::energy_mj);
   }
   boards_.clear();
+  over_ = true;
   return std::exchange(round_, {});
 }
 

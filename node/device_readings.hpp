@@ -19,6 +19,9 @@ public:
   /// One answer, `now_us` on any steady clock. Rows of unknown devices are left out where
   /// `id_attribute` counts. An unreadable figure stays unknown.
   void add(const tool_query& query, const std::vector<answer_row>& rows, duration_us now_us);
+  /// Why the round that was taken last says nothing of a device, in one sentence: the id that
+  /// `query` was to find it by, and the ids that the tools named instead.
+  [[nodiscard]] std::string unread(const tool_query& query, const device_spec& device) const;
   /// The round as it is now, keyed by uuid; the next one begins empty.
   [[nodiscard]] std::map<std::string, device_reading> take();
 
@@ -35,6 +38,9 @@ private:
   std::map<std::string, busy_time> busy_;                                ///< By uuid.
   std::map<std::string, device_reading> round_;
   std::map<std::string, std::vector<std::string>> boards_; ///< Uuids on each, of this round.
+  std::vector<std::string> rows_; ///< Ids as the tools gave them, of this round or the one before.
+  std::size_t rows_more_ = 0;     ///< That are not among them.
+  bool over_ = false;             ///< The round was taken: the next answer begins another.
 };
 
 } // namespace consort::node

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/inventory.hpp"
 
+#include "node/plugin_change.hpp"
 #include "node/plugin_json.hpp"
 #include "scheduler/formats.hpp"
 
@@ -63,6 +64,7 @@ struct inventory::entry {
   plugin_status status;
   std::vector<build_profile> toolchains;
   std::vector<device_spec> devices; ///< As it found them last.
+  std::set<std::string> read;       ///< Uuids that a reading ever named; behind `calls`.
 };
 
 struct inventory::found_device {
@@ -91,7 +93,8 @@ std::string text_in(const std::string& folder) {
 
 } // namespace
 
-inventory::inventory(node_id node) : node_(std::move(node)) {}
+inventory::inventory(node_id node, std::string numbers_path)
+    : node_(std::move(node)), numbers_(std::move(numbers_path)) {}
 inventory::~inventory() = default;
 
 inventory::entry_ref inventory::entry_named(const std::string& name) const {
@@ -200,6 +203,8 @@ std::vector<error> inventory::probe() {
   std::vector<error> failures;
   tables fresh;
   resolve(ask_all(failures), fresh);
+  if (auto problem = numbers_.settle())
+    failures.push_back(*std::move(problem));
   host_engines(fresh);
   for (const auto& one : entries_) {
     for (const auto& profile : one->toolchains)
@@ -249,6 +254,37 @@ void inventory::compare_plugins(const std::vector<entry_ref>& before,
       out.plugins_gone.push_back(one->status.metadata.name);
 }
 
+/// Whether what the one runs goes on under the other.
+bool inventory::follows(const entry_ref& now, const entry_ref& before) {
+  return now == before
+         || (now->folder == before->folder && !now->folder.empty()
+             && now->status.metadata.name == before->status.metadata.name
+             && runs_alike(before->text, now->text));
+}
+
+/// Why what ran on a device must end; empty when it goes on. Requires: the mutex is held.
+std::string inventory::lost_to(const tables& before, const device_spec& device) const {
+  const auto& then = before.owners.at(device.id);
+  const auto& name = then->status.metadata.name;
+  const auto now = seen_.owners.find(device.id);
+  if (now == seen_.owners.end())
+    return entry_named(name) == nullptr ? "its plugin " + name + " was taken out"
+                                        : "its plugin " + name + " no longer finds it";
+  if (now->second->status.metadata.name != name)
+    return "plugin " + now->second->status.metadata.name + " has it now, no longer " + name;
+  const auto described = std::find_if(seen_.devices.begin(), seen_.devices.end(),
+                                      [&](const auto& one) { return one.id == device.id; });
+  const bool same = now->second == then || same_hardware(device, *described);
+  if (!same || !follows(now->second, then))
+    return "its plugin " + name + " changed, and what ran there begins anew";
+  const auto& guests = seen_.guests.at(device.id);
+  for (const auto& one : before.guests.at(device.id))
+    if (std::none_of(guests.begin(), guests.end(),
+                     [&](const auto& other) { return follows(other.by, one.by); }))
+      return "the engine " + one.by->status.metadata.name + " that it ran went or changed";
+  return {};
+}
+
 inventory_change inventory::reload(const std::vector<std::string>& directories,
                                    const plugin_environment& environment) {
   inventory_change out;
@@ -266,14 +302,12 @@ inventory_change inventory::reload(const std::vector<std::string>& directories,
   for (auto& complaint : probe())
     out.complaints.push_back(std::move(complaint));
   compare_plugins(entries_before, usable, out);
+  for (const auto& one : entries_before)
+    if (std::find(entries_.begin(), entries_.end(), one) == entries_.end()) {
+      const std::scoped_lock calls(one->calls);
+      one->owned->retire();
+    }
   const std::lock_guard lock(mutex_);
-  // What runs on an engine that went is ended with it.
-  const auto lost_one = [](const std::vector<guest>& then, const std::vector<guest>& now) {
-    return std::any_of(then.begin(), then.end(), [&](const auto& one) {
-      return std::none_of(now.begin(), now.end(),
-                          [&](const auto& other) { return other.by == one.by; });
-    });
-  };
   const auto profiles = [](const tables& of) {
     std::vector<build_profile> all;
     for (const auto& [profile, by] : of.toolchains)
@@ -281,18 +315,14 @@ inventory_change inventory::reload(const std::vector<std::string>& directories,
     return all;
   };
   out.toolchains = profiles(before) != profiles(seen_);
-  for (const auto& device : before.devices) {
-    const auto now = seen_.owners.find(device.id);
-    if (now == seen_.owners.end() || now->second != before.owners.at(device.id)
-        || lost_one(before.guests.at(device.id), seen_.guests.at(device.id)))
+  for (const auto& device : before.devices)
+    if (auto why = lost_to(before, device); !why.empty()) {
       out.gone.push_back(device.id);
-  }
-  for (const auto& device : seen_.devices) {
-    const auto then = before.owners.find(device.id);
-    if (then == before.owners.end() || then->second != seen_.owners.at(device.id)
-        || lost_one(before.guests.at(device.id), seen_.guests.at(device.id)))
+      out.why_gone.emplace(device.id, std::move(why));
+    }
+  for (const auto& device : seen_.devices)
+    if (!before.owners.contains(device.id) || out.why_gone.contains(device.id))
       out.appeared.push_back(device);
-  }
   return out;
 }
 
@@ -300,19 +330,10 @@ inventory_change inventory::reload(const std::vector<std::string>& directories,
 
 /// The id that the device had before, else the next number of its type, or of its parent's parts.
 device_id inventory::id_for(const device_spec& device) {
-  const auto known = ids_.find(device.uuid);
-  const auto stem = device.parent.empty() ? node_.value + "/" + type_word(device.type)
-                                          : device.parent.value + ".";
-  if (known != ids_.end() && known->second.value.starts_with(stem))
-    return known->second;
-  std::uint32_t number = 0;
-  const auto taken = [&](const std::string& id) {
-    return std::any_of(ids_.begin(), ids_.end(),
-                       [&](const auto& given) { return given.second.value == id; });
-  };
-  while (taken(stem + std::to_string(number)))
-    ++number;
-  return ids_[device.uuid] = device_id(stem + std::to_string(number));
+  const auto prefix = node_.value + "/";
+  const auto stem = device.parent.empty() ? std::string(type_word(device.type))
+                                          : device.parent.value.substr(prefix.size()) + ".";
+  return device_id(prefix + numbers_.name_of(device.uuid, stem));
 }
 
 /// Of all who found one device the highest priority, then the first by name. Returns: what they
@@ -353,17 +374,19 @@ std::vector<inventory::found_device> inventory::settle_claims(std::vector<found_
   return winners;
 }
 
-/// Ids: in order of the winner's name, then uuid, counted per type, so that a host names its
-/// devices the same way at every start.
+/// Ids: those of before, else in order of the winner's name, then uuid, counted per type, so that
+/// equal hosts name their devices alike.
 void inventory::resolve(std::vector<found_device> found, tables& into) {
+  std::map<std::string, device_id> ids; // By uuid.
+  numbers_.begin();
   for (auto& one : settle_claims(std::move(found), into)) {
     auto& spec = one.spec;
     spec.node = node_;
-    if (const auto parent = ids_.find(spec.parent.value); parent != ids_.end())
+    if (const auto parent = ids.find(spec.parent.value); parent != ids.end())
       spec.parent = parent->second;
     else
       spec.parent = {}; // A part of nothing that is here is a device of its own.
-    spec.id = id_for(spec);
+    spec.id = ids[spec.uuid] = id_for(spec);
     for (auto* member : {&spec.stages.prefill, &spec.stages.decode})
       if (!member->empty() && member->value.find('/') == std::string::npos)
         *member = device_id(node_.value + "/" + member->value); // A device of this node.
@@ -375,19 +398,20 @@ void inventory::resolve(std::vector<found_device> found, tables& into) {
         = spec.id;
     into.devices.push_back(std::move(spec));
   }
-  name_siblings(into.devices);
+  name_siblings(into.devices, ids);
   std::sort(into.devices.begin(), into.devices.end(),
             [](const auto& left, const auto& right) { return left.id < right.id; });
 }
 
 /// Plugins know siblings by uuid. A device whose tool lists parts of it is split for good: it is
 /// there for its board's sake, and runs nothing itself.
-void inventory::name_siblings(std::vector<device_spec>& devices) const {
+void inventory::name_siblings(std::vector<device_spec>& devices,
+                              const std::map<std::string, device_id>& ids) {
   std::set<device_id> split;
   for (auto& one : devices) {
     std::vector<device_id> named;
     for (const auto& sibling : one.exclusive_siblings)
-      if (const auto known = ids_.find(sibling.value); known != ids_.end())
+      if (const auto known = ids.find(sibling.value); known != ids.end())
         named.push_back(known->second);
     one.exclusive_siblings = std::move(named);
     if (!one.parent.empty() && !one.attributes.contains("partition"))
@@ -496,14 +520,28 @@ std::optional<device_spec> inventory::find(const device_id& device) const {
   return std::nullopt;
 }
 
+/// Of a device that its plugin's telemetry says nothing about. One that it used to name is in no
+/// state to work; of one that it never named nothing is known, which is no fault of the device.
+device_reading inventory::unread(entry& by, const device_spec& device) {
+  device_reading reading;
+  const auto why = by.owned->unread(device);
+  if (by.read.contains(device.uuid)) {
+    reading.health = device_health::unhealthy;
+    reading.health_reason = "was read before, and now " + why;
+  } else {
+    reading.health_reason = "its readings are unknown: " + why;
+  }
+  return reading;
+}
+
 result<std::map<device_id, device_reading>> inventory::read(const std::string& plugin) {
-  std::map<std::string, device_id> ids;
+  std::vector<device_spec> devices;
   entry_ref one;
   {
     const std::lock_guard lock(mutex_);
     for (const auto& device : seen_.devices)
       if (device.plugin == plugin) {
-        ids.emplace(device.uuid, device.id);
+        devices.push_back(device);
         one = seen_.owners.at(device.id);
       }
   }
@@ -514,9 +552,13 @@ result<std::map<device_id, device_reading>> inventory::read(const std::string& p
   if (!readings)
     return readings.failure();
   std::map<device_id, device_reading> by_device;
-  for (const auto& [uuid, id] : ids)
-    if (const auto found = readings->find(uuid); found != readings->end())
-      by_device[id] = found->second;
+  for (const auto& device : devices)
+    if (const auto found = readings->find(device.uuid); found != readings->end()) {
+      one->read.insert(device.uuid);
+      by_device[device.id] = found->second;
+    } else if (one->status.metadata.telemetry) {
+      by_device[device.id] = unread(*one, device);
+    }
   return by_device;
 }
 

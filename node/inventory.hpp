@@ -5,6 +5,7 @@
 /// serialises calls to each. Filled by `add`, `load` and `probe`, and anew by `reload`, from one
 /// thread at a time; the functions that ask are thread-safe all the while.
 
+#include "node/device_numbers.hpp"
 #include "node/json_plugin.hpp"
 
 #include <mutex>
@@ -38,17 +39,20 @@ struct device_claim {
 struct inventory_change {
   std::vector<std::string> plugins_came; ///< New, other than before, or of use here only now.
   std::vector<std::string> plugins_gone;
-  std::vector<device_spec> appeared; ///< New, or of another plugin than before.
-  std::vector<device_id> gone;       ///< No longer there, or of another plugin now.
-  bool toolchains = false;           ///< Other compilers than before.
-  std::vector<error> complaints;     ///< Broken folders, failed probes, new ones of no use here.
+  std::vector<device_spec> appeared; ///< New, or what ran there begins anew.
+  std::vector<device_id> gone;       ///< No longer there, or what ran there must end.
+  std::map<device_id, std::string> why_gone;
+  bool toolchains = false;       ///< Other compilers than before.
+  std::vector<error> complaints; ///< Broken folders, failed probes, new ones of no use here.
   /// Keeps the plugins that went alive: whoever runs something of theirs ends it first.
   std::vector<std::shared_ptr<const void>> retired;
 };
 
 class inventory {
 public:
-  explicit inventory(node_id node);
+  /// `numbers_path` is the file that remembers which device has which number (device_numbers.hpp);
+  /// empty = none.
+  explicit inventory(node_id node, std::string numbers_path = {});
   ~inventory();
   inventory(const inventory&) = delete;
   inventory& operator=(const inventory&) = delete;
@@ -64,13 +68,14 @@ public:
   /// and nothing was probed. Returns: what could not be ended.
   [[nodiscard]] std::vector<error> tidy();
   /// Asks every plugin whether it is available, finds devices and compilers, resolves claims and
-  /// assigns ids `<node>/<type><n>` in order of plugin name, then uuid. Returns: one error per
-  /// plugin whose probe failed.
+  /// assigns ids `<node>/<type><n>`: a device's of before, else in order of plugin name, then uuid.
+  /// Returns: one error per plugin whose probe failed.
   [[nodiscard]] std::vector<error> probe();
   /// Looks at the folders again: new and changed plugins are loaded, missing ones go, unchanged
-  /// ones stay as they are; then all are probed. A folder whose new plugin.json is broken keeps its
-  /// old plugin, and a probe that fails changes nothing about its devices. A device keeps its id
-  /// for as long as its uuid is the same. One caller at a time; blocks as probe() does.
+  /// ones stay as they are; then all are probed. Under a changed plugin.json that runs models as
+  /// before (plugin_change.hpp), what runs goes on. A folder whose new plugin.json is broken keeps
+  /// its old plugin, and a probe that fails changes nothing about its devices. One caller at a
+  /// time; blocks as probe() does.
   [[nodiscard]] inventory_change reload(const std::vector<std::string>& directories,
                                         const plugin_environment& environment);
 
@@ -82,7 +87,8 @@ public:
   [[nodiscard]] std::optional<device_spec> find(const device_id& device) const;
 
   /// One reading of each device of one plugin, by device; blocks for at most
-  /// limits::plugin_call_us_max. Devices that the plugin says nothing about are left out.
+  /// limits::plugin_call_us_max. A device that the plugin's telemetry leaves out has a reason for
+  /// it, and is unhealthy if it was named before; without telemetry devices are left out.
   [[nodiscard]] result<std::map<device_id, device_reading>> read(const std::string& plugin);
   /// The runtime that runs a format (or, when `profile` is named, artifacts of that build) on a
   /// device: of its own plugin, else of the first engine there that does. Lives as long as its
@@ -122,17 +128,21 @@ private:
                                       const plugin_environment& environment,
                                       std::vector<error>& complaints);
   std::vector<found_device> ask_all(std::vector<error>& failures);
+  [[nodiscard]] static device_reading unread(entry& by, const device_spec& device);
   static std::vector<found_device> settle_claims(std::vector<found_device> found, tables& into);
   void resolve(std::vector<found_device> found, tables& into);
   void compare_plugins(const std::vector<entry_ref>& before, const std::set<std::string>& usable,
                        inventory_change& out) const;
+  [[nodiscard]] static bool follows(const entry_ref& now, const entry_ref& before);
+  [[nodiscard]] std::string lost_to(const tables& before, const device_spec& device) const;
   [[nodiscard]] device_id id_for(const device_spec& device);
-  void name_siblings(std::vector<device_spec>& devices) const;
+  static void name_siblings(std::vector<device_spec>& devices,
+                            const std::map<std::string, device_id>& ids);
   void host_engines(tables& into);
 
   node_id node_;
-  std::vector<entry_ref> entries_;       ///< In order of plugin name; of the prober alone.
-  std::map<std::string, device_id> ids_; ///< Ever given, by uuid; of the prober alone.
+  std::vector<entry_ref> entries_; ///< In order of plugin name; of the prober alone.
+  device_numbers numbers_;         ///< Of the prober alone.
   mutable std::mutex mutex_;
   tables seen_; ///< Behind the mutex.
 };

@@ -40,10 +40,11 @@ std::string last_line(const std::string& text) {
   return text.substr(start, std::min<std::size_t>(end - start + 1, 200));
 }
 
-/// How a tool ended, and the last line that it printed, if it printed any.
-std::string end_of(const child_exit& end) {
+/// How a tool ended, and the last line that it printed, if it printed any. `field` of plugin.json
+/// set its limit; empty = no field does.
+std::string end_of(const child_exit& end, duration_us limit_us, const std::string& field) {
   const auto said = last_line(end.err.tail.empty() ? end.out.tail : end.err.tail);
-  return describe_exit(end) + (said.empty() ? "" : ": " + said);
+  return describe_exit(end, limit_us, field) + (said.empty() ? "" : ": " + said);
 }
 
 /// A plugin's command: found in its folder first, run there.
@@ -185,20 +186,38 @@ result<std::string> json_plugin::listen(const tool_query& query) {
   return stream->latest(query.timeout_us);
 }
 
+/// The section of plugin.json that a question is: for messages.
+std::string json_plugin::section_of(const tool_query& query) const {
+  if (&query == &document_.probe)
+    return "probe";
+  if (document_.telemetry && &query == &*document_.telemetry)
+    return "telemetry";
+  return "telemetry.also";
+}
+
 result<std::string> json_plugin::ask(const tool_query& query) {
   if (query.command.empty())
     return std::string{};
-  if (query.stream)
-    return listen(query);
+  const auto section = section_of(query);
+  const auto prefix
+      = document_.metadata.name + ": " + section + " command " + query.command.front() + " ";
+  if (query.stream) {
+    auto line = listen(query);
+    return line ? line
+                : result<std::string>(error{line.failure().action, line.failure().code,
+                                            document_.metadata.name + ": " + section + ": "
+                                                + line.failure().message});
+  }
   const auto end = run_tool(query.command, folder_, query.timeout_us);
   if (!end)
-    return end.failure();
+    return error{end.failure().action, end.failure().code,
+                 document_.metadata.name + ": " + section + ": " + end.failure().message};
   if (!end->ok())
-    return error{recovery::retry_later, "tool_failed", query.command.front() + " " + end_of(*end)};
+    return error{recovery::retry_later, "tool_failed",
+                 prefix + end_of(*end, query.timeout_us, section + ".timeout")};
   if (end->out.cut())
     return error{recovery::retry_later, "tool_failed",
-                 query.command.front() + " printed more than "
-                     + std::to_string(end->out.text.size()) + " bytes"};
+                 prefix + "printed more than " + std::to_string(end->out.text.size()) + " bytes"};
   return end->out.text;
 }
 
@@ -453,6 +472,11 @@ result<std::map<std::string, device_reading>> json_plugin::read() {
   return readings;
 }
 
+std::string json_plugin::unread(const device_spec& device) {
+  return document_.telemetry ? readings_.unread(*document_.telemetry, device)
+                             : "its plugin reads no telemetry";
+}
+
 const json_plugin::known_compiler& json_plugin::compiler(std::size_t rule) {
   const auto known = compilers_.find(rule);
   if (known != compilers_.end())
@@ -474,8 +498,9 @@ const json_plugin::known_compiler& json_plugin::compiler(std::size_t rule) {
   if (found.installed)
     found.version = find_version(end->out.text.empty() ? end->err.text : end->out.text);
   else
-    found.fault = end ? build.profile.compiler + " does not say its version: "
-                            + build.version_command.front() + " " + end_of(*end)
+    found.fault = end ? build.profile.compiler
+                            + " does not say its version: " + build.version_command.front() + " "
+                            + end_of(*end, limits::plugin_call_us_max, "")
                       : end.failure().message;
   return found;
 }

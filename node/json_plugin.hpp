@@ -36,6 +36,8 @@ public:
   [[nodiscard]] result<done> tidy() override;
   [[nodiscard]] result<std::vector<device_spec>> probe() override;
   [[nodiscard]] result<std::map<std::string, device_reading>> read() override;
+  [[nodiscard]] std::string unread(const device_spec& device) override;
+  void retire() override { streams_.clear(); }
   [[nodiscard]] std::vector<build_profile> toolchains() override;
   std::unique_ptr<running_compile>
   compile(const compile_request& wanted, std::function<void(std::uint32_t)> progress,
@@ -58,6 +60,7 @@ private:
   [[nodiscard]] bool there(const availability_test& test) const;
   /// Runs the query's tool with `{plugin}` replaced. Returns: its standard output.
   [[nodiscard]] result<std::string> ask(const tool_query& query);
+  [[nodiscard]] std::string section_of(const tool_query& query) const;
   [[nodiscard]] result<std::string> listen(const tool_query& query);
   [[nodiscard]] result<done> read_into(const tool_query& query);
   [[nodiscard]] const known_compiler& compiler(std::size_t rule);

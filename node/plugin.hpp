@@ -64,6 +64,12 @@ public:
   [[nodiscard]] virtual result<std::vector<device_spec>> probe() = 0;
   /// Reads all its devices at once, keyed by uuid.
   [[nodiscard]] virtual result<std::map<std::string, device_reading>> read() = 0;
+  /// Why the latest read() had nothing of a device that it found; for people.
+  [[nodiscard]] virtual std::string unread(const device_spec&) {
+    return "its plugin's telemetry does not name it";
+  }
+  /// A later version of it took its place; what it runs may go on, it itself is asked no more.
+  virtual void retire() {}
   /// Profiles whose compiler is installed on this node.
   [[nodiscard]] virtual std::vector<build_profile> toolchains() = 0;
   /// Starts the profile's compiler; `progress` gets per mille, `finished` is called once. Never

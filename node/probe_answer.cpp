@@ -71,10 +71,11 @@ std::optional<std::string> matched(const std::string& pattern, std::string_view 
   return std::nullopt;
 }
 
-/// One place, and the units that it is in.
+/// What stood in one place, and the units that it is in.
 struct found_text {
   std::string text;
   const field_source* source;
+  std::string said; ///< What the tool printed, where `words` replaced it.
 };
 
 /// A number with nothing but its unit behind it.
@@ -106,22 +107,24 @@ std::optional<std::string> folded(const field_source& source, std::string_view l
   return json(value).dump();
 }
 
-std::optional<std::string> read_one(const field_source& source, const lookup& find) {
+std::optional<found_text> read_one(const field_source& source, const lookup& find) {
   auto text = source.constant ? source.constant : find(source.at);
   if (text && source.take == field_take::join)
     std::replace(text->begin(), text->end(), '\n', ',');
-  else if (text && source.take != field_take::first)
-    return folded(source, *text);
+  else if (text && source.take != field_take::first) {
+    auto sum = folded(source, *text);
+    return sum ? std::optional(found_text{*std::move(sum), &source, {}}) : std::nullopt;
+  }
   if (text && !source.match.empty())
     text = matched(source.match, *text);
   if (!text)
     return std::nullopt;
   auto cleaned = clean(trim(std::string_view(*text).substr(0, text->find('\n'))));
   if (const auto word = source.words.find(cleaned); word != source.words.end())
-    return word->second;
+    return found_text{word->second, &source, std::move(cleaned)};
   if (const auto other = source.words.find("*"); other != source.words.end() && !cleaned.empty())
-    return other->second;
-  return cleaned;
+    return found_text{other->second, &source, std::move(cleaned)};
+  return found_text{std::move(cleaned), &source, {}};
 }
 
 /// Whether a text says something: `N/A` in its spellings is no value at all.
@@ -133,13 +136,13 @@ bool says_something(const std::string& text) {
 
 /// The value of several places, in the order given.
 std::optional<found_text> read_source(const field_source& source, const lookup& find) {
-  const auto first = read_one(source, find);
-  if (source.otherwise.empty() || (first && says_something(*first)))
-    return first ? std::optional(found_text{*first, &source}) : std::nullopt;
+  auto first = read_one(source, find);
+  if (source.otherwise.empty() || (first && says_something(first->text)))
+    return first;
   for (const auto& other : source.otherwise)
-    if (auto text = read_one(other, find); text && says_something(*text))
-      return found_text{*std::move(text), &other};
-  return first ? std::optional(found_text{*first, &source}) : std::nullopt;
+    if (auto found = read_one(other, find); found && says_something(found->text))
+      return found;
+  return first;
 }
 
 bool wanted(const tool_query& query, const lookup& find) {
@@ -157,6 +160,8 @@ void add_row(const tool_query& query, const lookup& find, std::vector<answer_row
     if (auto found = read_source(source, find)) {
       row.fields[name] = std::move(found->text);
       row.sources[name] = found->source;
+      if (!found->said.empty())
+        row.said[name] = std::move(found->said);
     }
   for (const auto& [name, source] : query.attributes)
     if (auto found = read_source(source, find))

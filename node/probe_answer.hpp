@@ -17,6 +17,7 @@ struct answer_row {
   std::map<std::string, std::string> fields;
   std::map<std::string, const field_source*> sources; ///< Of the query, which outlives the row.
   std::map<std::string, std::string> attributes;
+  std::map<std::string, std::string> said; ///< What the tool printed where `words` replaced it.
 };
 
 /// Returns: one row per device, ids present and unique. Errors (`plugin_answer`) say which row and

@@ -82,8 +82,10 @@ bool tells_of_full_disk(const child_exit& end) {
 }
 
 /// docs/PLUGINS.md, "What a compiler must do".
-error failure_of(const std::string& compiler, const child_exit& end) {
-  const auto message = compiler + " " + describe_exit(end) + ": " + last_words(end);
+error failure_of(const build_rule& rule, const child_exit& end) {
+  const auto message = rule.profile.compiler + " "
+                       + describe_exit(end, rule.timeout_us, "build.timeout") + ": "
+                       + last_words(end);
   if (end.timed_out)
     return {recovery::retry_later, "compiler_timeout", message};
   if (end.signal == SIGXFSZ)
@@ -243,7 +245,7 @@ private:
   void on_exit(const child_exit& end) {
     log_.close();
     if (!end.ok())
-      return finish(judged(failure_of(rule_.profile.compiler, end), end));
+      return finish(judged(failure_of(rule_, end), end));
     if (!wrote_something(values_.at("output")))
       return finish(
           error{recovery::refuse, "compiler_bad_output",

@@ -33,6 +33,7 @@ struct hold {
   bool draining = false, cordoned = false;
   std::string reason;
   duration_us move_after_us = 0; ///< Left of a drain's deadline; 0 = none.
+  std::string identity = {};     ///< Of a device: its uuid; empty = a node, or not known.
   friend bool operator==(const hold&, const hold&) = default;
 };
 /// By node or device id.

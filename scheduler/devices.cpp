@@ -19,7 +19,8 @@ index device_row(pass& p, const device_spec& spec, index node) {
   p.s.devices[at].node = node;
   p.s.device_names.emplace(spec.id.value, at);
   p.s.nodes[node].devices.push_back(at);
-  claim_hold(p, spec.id.value);
+  p.s.devices[at].spec.uuid = spec.uuid;
+  claim_hold(p, spec.id.value, spec.uuid);
   return at;
 }
 
@@ -133,14 +134,22 @@ void on(pass& p, const device_advertised& e) {
   auto& device = p.s.devices[at];
   if (device.present && device.spec == e.spec)
     return;
+  // What it is was said anew, not how it does: that stands until the next reading of it.
+  const bool stays = device.present && device.spec.uuid == e.spec.uuid;
+  const auto read = device.reading;
   if (!device.present)
     p.tell(note::severity::info, e.spec.id.value, "device is up");
+  rehold(p, at, e.spec);
   const bool respecified = device.spec != e.spec;
   device.spec = e.spec;
   device.present = true;
   device.withdrawn = false;
   device.withdraw_at = 0;
   device.reading = {};
+  if (stays) {
+    device.reading.health = read.health;
+    device.reading.health_reason = read.health_reason;
+  }
   device.foreign_bytes = device.foreign_seen = 0;
   if (respecified && !fresh)
     reseed(p.s, at);
@@ -156,15 +165,19 @@ void on(pass& p, const device_advertised& e) {
 
 namespace {
 
-void tell_health(pass& p, const device_state& device) {
+/// Says why, where whoever read the device knows.
+void tell_health(pass& p, const device_state& device, bool health_changed) {
   const auto& id = device.spec.id.value;
+  const auto& why = device.reading.health_reason;
+  const auto because = ": " + (why.empty() ? "its node gave no reason" : why);
   switch (device.reading.health) {
-  case device_health::healthy: return p.tell(note::severity::info, id, "is healthy again");
-  case device_health::degraded:
-    return p.tell(note::severity::warning, id, "is degraded: the log of its node says why");
+  case device_health::healthy:
+    if (!why.empty()) // It serves, and nothing is known of it.
+      return p.tell(note::severity::warning, id, why);
+    return health_changed ? p.tell(note::severity::info, id, "is healthy again") : void();
+  case device_health::degraded: return p.tell(note::severity::warning, id, "is degraded" + because);
   case device_health::unhealthy:
-    return p.tell(note::severity::warning, id,
-                  "is unhealthy, no new work: the log of its node says why");
+    return p.tell(note::severity::warning, id, "is unhealthy, no new work" + because);
   }
 }
 
@@ -176,6 +189,9 @@ void on(pass& p, const device_reported& e) {
     return;
   auto& device = p.s.devices[at];
   const bool health_changed = device.reading.health != e.reading.health;
+  // Words may carry figures that are others each time: only that there are any is news.
+  const bool words_changed
+      = device.reading.health_reason.empty() != e.reading.health_reason.empty();
   device.reading = e.reading;
   if (learn_foreign(device) && p.s.waiting > 0)
     changed(p.s);
@@ -191,9 +207,10 @@ void on(pass& p, const device_reported& e) {
     mark_dirty(p.s, p.s.instances[found->second].model);
   }
   reconcile(p, at, e.running);
+  if (health_changed || words_changed)
+    tell_health(p, device, health_changed);
   if (!health_changed)
     return;
-  tell_health(p, device);
   refresh_device(p.s, at);
   changed(p.s);
 }

@@ -67,20 +67,42 @@ std::string words_of(const drain_changed& e, duration_us after) {
          + (e.reason.empty() ? std::string() : ": " + e.reason);
 }
 
-void view_hold(const held_row& row, const std::string& id, time_us now, hold_map& into) {
+void view_hold(const held_row& row, const std::string& id, const std::string& identity, time_us now,
+               hold_map& into) {
   if (row.stopped())
     into[id] = {row.draining, row.cordoned, row.hold_reason,
-                row.move_at == 0 ? 0 : std::max<duration_us>(row.move_at - now, 1)};
+                row.move_at == 0 ? 0 : std::max<duration_us>(row.move_at - now, 1), identity};
+}
+
+/// What was kept of this hardware, under whatever id of its node it had then, else of this id where
+/// nobody knew the hardware.
+hold_map::iterator kept_of(hold_map& all, const std::string& id, const std::string& identity) {
+  const auto kept = all.find(id);
+  if (kept != all.end() && (kept->second.identity.empty() || kept->second.identity == identity))
+    return kept;
+  const auto prefix = id.substr(0, id.find('/') + 1);
+  return identity.empty() || prefix.empty()
+             ? all.end()
+             : std::find_if(all.begin(), all.end(), [&](const auto& one) {
+                 return one.second.identity == identity && one.first.starts_with(prefix);
+               });
 }
 
 } // namespace
 
-void claim_hold(pass& p, const std::string& id) {
-  const auto kept = p.s.holds_to_come.find(id);
-  if (kept == p.s.holds_to_come.end())
+void claim_hold(pass& p, const std::string& id, const std::string& identity) {
+  auto& all = p.s.holds_to_come;
+  const auto kept = kept_of(all, id, identity);
+  if (const auto other = all.find(id); other != all.end() && other != kept)
+    p.tell(note::severity::warning, id,
+           "is other hardware than what was held under this id, and is not held for it: " + identity
+               + ", not " + other->second.identity);
+  if (kept == all.end())
     return;
   const auto told = std::move(kept->second);
-  p.s.holds_to_come.erase(kept);
+  if (kept->first != id || kept->second.identity != identity)
+    ++p.s.holds_version; // It is kept under another id from now on, or with its hardware.
+  all.erase(kept);
   const auto target = target_of(p.s, id);
   target.row->draining = told.draining;
   target.row->cordoned = told.cordoned;
@@ -96,10 +118,25 @@ void claim_hold(pass& p, const std::string& id) {
 hold_map holds_of(const core_state& s, time_us now) {
   auto all = s.holds_to_come;
   for (const auto& [name, at] : s.node_names)
-    view_hold(s.nodes[at], name, now, all);
+    view_hold(s.nodes[at], name, {}, now, all);
   for (const auto& [name, at] : s.device_names)
-    view_hold(s.devices[at], name, now, all);
+    view_hold(s.devices[at], name, s.devices[at].spec.uuid, now, all);
   return all;
+}
+
+void rehold(pass& p, index at, const device_spec& now) {
+  auto& device = p.s.devices[at];
+  const auto before = device.spec.uuid;
+  if (before == now.uuid)
+    return;
+  if (device.stopped()) {
+    view_hold(device, now.id.value, before, p.now, p.s.holds_to_come);
+    set_deadline(p, {&device, at, false}, 0);
+    device.draining = device.cordoned = false;
+    device.hold_reason.clear();
+    ++p.s.holds_version;
+  }
+  claim_hold(p, now.id.value, now.uuid);
 }
 
 void check_drained_node(pass& p, index at) {
@@ -163,8 +200,12 @@ void on(pass& p, const drain_changed& e) {
     row.draining = e.draining;
   if (cordons)
     row.cordoned = e.draining;
-  if (row.draining == was_draining && row.cordoned == was_cordoned && row.move_at == until)
+  if (row.draining == was_draining && row.cordoned == was_cordoned && row.move_at == until) {
+    // What had this id before may be held: that hardware is not here, and can be let go as well.
+    if (!e.draining && lift_kept(s, e.target, drains, cordons))
+      p.tell(note::severity::info, e.target, words_of(e, 0));
     return;
+  }
   set_deadline(p, target, until);
   row.hold_reason = row.stopped() ? e.reason : std::string();
   ++s.holds_version;

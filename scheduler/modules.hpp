@@ -29,7 +29,9 @@ void call_back(pass& p, index node, const std::string& model);
 void check_drained_node(pass& p, index node);
 void check_drained_device(pass& p, index device);
 /// A node or device is seen for the first time: what an earlier life was told of it holds.
-void claim_hold(pass& p, const std::string& id);
+void claim_hold(pass& p, const std::string& id, const std::string& identity);
+/// The device row is about to stand for that: a hold stays with the hardware that it is about.
+void rehold(pass& p, index device, const device_spec& now);
 [[nodiscard]] hold_map holds_of(const core_state& s, time_us now);
 
 // --- pauses.cpp: when this process itself stood still ---

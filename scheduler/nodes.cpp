@@ -26,7 +26,7 @@ index node_row(pass& p, const node_id& id) {
   const auto at = p.s.nodes.add();
   p.s.nodes[at].id = id;
   p.s.node_names.emplace(id.value, at);
-  claim_hold(p, id.value);
+  claim_hold(p, id.value, {});
   return at;
 }
 

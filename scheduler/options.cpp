@@ -322,6 +322,7 @@ candidate_facts facts_of(const core_state& s, index model, index device, const o
   facts.draining = one.draining || node.draining;
   facts.cordoned = one.cordoned || node.cordoned;
   facts.health = one.reading.health;
+  facts.health_reason = one.reading.health_reason;
   facts.memory_bytes = one.spec.memory_bytes;
   facts.embeddings = one.spec.capability.runtime.embeddings;
   facts.ranks_need = s.models[model].spec.devices_per_instance;

@@ -185,6 +185,8 @@ struct device_reading {
   device_health health = device_health::healthy;
   std::optional<engine_counters> engine;    ///< Nothing until an engine ran.
   std::optional<std::uint64_t> cost_micros; ///< Counter, since its agent started.
+  /// Why its health is what it is, or its figures are unknown; empty = all is well.
+  std::string health_reason = {};
   friend bool operator==(const device_reading&, const device_reading&) = default;
 };
 

@@ -5,6 +5,8 @@
 
 #include "scheduler/resources.hpp"
 
+#include <string_view>
+
 namespace consort::core {
 
 struct candidate_facts {
@@ -15,6 +17,7 @@ struct candidate_facts {
   bool draining = false;  ///< The device or its node, or the instance is being unloaded.
   bool cordoned = false;  ///< The device or its node.
   device_health health = device_health::healthy;
+  std::string_view health_reason;      ///< Outlives this; empty = nobody said.
   bool breaker_admits = true;          ///< For this model.
   std::uint64_t memory_bytes = 0;      ///< Of the device; 0 = unknown.
   std::uint64_t memory_need_bytes = 0; ///< Of the model, this device's share.

@@ -9,7 +9,10 @@ namespace consort::core::filters {
 struct health {
   static constexpr const char* name = "health";
   static bool keeps(const candidate_facts& one) { return one.health != device_health::unhealthy; }
-  static std::string reason(const candidate_facts&) { return "reports itself unhealthy"; }
+  static std::string reason(const candidate_facts& one) {
+    return "is unhealthy: "
+           + std::string(one.health_reason.empty() ? "its node gave no reason" : one.health_reason);
+  }
 };
 
 } // namespace consort::core::filters

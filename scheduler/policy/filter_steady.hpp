@@ -10,8 +10,9 @@ namespace consort::core::filters {
 struct steady {
   static constexpr const char* name = "steady";
   static bool keeps(const candidate_facts& one) { return one.health == device_health::healthy; }
-  static std::string reason(const candidate_facts&) {
-    return "is degraded, and the profile wants healthy devices";
+  static std::string reason(const candidate_facts& one) {
+    return "is degraded, and the profile wants healthy devices"
+           + (one.health_reason.empty() ? "" : ": " + std::string(one.health_reason));
   }
 };
 

@@ -566,6 +566,33 @@ TEST_F(NodeActors, DevicesWhoseReadingsFailTimeAndAgainAreDegraded) {
   EXPECT_EQ(health(), device_health::healthy);
 }
 
+class ReadDevices : public NodeActors {
+protected:
+  ReadDevices() { controls_->telemetry = true; }
+};
+
+TEST_F(ReadDevices, AreWellAgainOnlyOnceAReadingSaysSo) {
+  controls_->reading_fails = true;
+  join();
+  const auto last = [&] { return mail_.events_of<core::device_reported>().back().reading; };
+  for (int more = 2 * static_cast<int>(limits::readings_failed_max);
+       more > 0 && last().health != device_health::degraded; --more)
+    advance(limits::telemetry_every_us);
+  EXPECT_NE(last().health_reason.find("in a row: the tool hung"), std::string::npos)
+      << last().health_reason;
+  const auto reports = mail_.events_of<core::device_reported>().size();
+  post_as(scheduler_end_, door_, reload_wanted{});
+  advance(limits::telemetry_every_us);
+  const auto since = mail_.events_of<core::device_reported>();
+  ASSERT_GT(since.size(), reports);
+  for (auto at = reports; at < since.size(); ++at)
+    EXPECT_EQ(since[at].reading.health, device_health::degraded) << "nothing was read";
+  controls_->reading_fails = false;
+  advance(limits::telemetry_every_us);
+  EXPECT_EQ(last().health, device_health::healthy);
+  EXPECT_EQ(last().health_reason, "");
+}
+
 TEST_F(NodeActors, StartOverUnderANewLifeWhenFenced) {
   join();
   order(core::reserve_allocation{node_id{"edge"}, grant(900'000'000)});

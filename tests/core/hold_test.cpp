@@ -133,6 +133,53 @@ TEST(Hold, DrainOfAGoneNodeIsLiftedAndItsCordonStays) {
   EXPECT_TRUE(kept.at("gone").cordoned);
 }
 
+// --- holds and the hardware that they are about ---
+
+device_spec board(int number, const std::string& uuid) {
+  auto made = cpu_spec("a", number);
+  made.uuid = uuid;
+  return made;
+}
+
+TEST(Hold, StaysWithItsHardwareUnderWhateverIdThatHasAfterARestart) {
+  auto config = core_fixture::quiet();
+  config.holds["a/cpu0"] = {false, true, "firmware", 0, "chip-1"};
+  config.holds["a/cpu7"] = {true, false, "of before", 0};
+  core_fixture t(config);
+  const auto version = t.tested().holds_version();
+  t.join("a");
+  t.advertise(board(0, "chip-2"));
+  EXPECT_TRUE(t.noted("is other hardware than what was held under this id"));
+  EXPECT_FALSE(t.view().devices.at(0).cordoned);
+  EXPECT_EQ(t.tested().holds(t.now()).at("a/cpu0").identity, "chip-1") << "it may come yet";
+  t.advertise(board(1, "chip-1"));
+  EXPECT_TRUE(t.noted("a/cpu1: is still cordoned: firmware"));
+  t.advertise(board(7, "chip-7"));
+  EXPECT_EQ(t.tested().holds(t.now()),
+            (hold_map{{"a/cpu1", {false, true, "firmware", 0, "chip-1"}},
+                      {"a/cpu7", {true, false, "of before", 0, "chip-7"}}}));
+  EXPECT_GT(t.tested().holds_version(), version) << "to be kept so";
+  t.drop_all();
+}
+
+TEST(Hold, LeavesAnIdThatIsOtherHardwareNow) {
+  auto config = core_fixture::quiet();
+  core_fixture t(config);
+  t.join("a");
+  t.advertise(board(0, "chip-1"));
+  t.feed(hold_of("a/cpu0", true, hold_kind::cordon));
+  EXPECT_TRUE(t.view().devices.at(0).cordoned);
+  t.advertise(board(0, "chip-2"));
+  EXPECT_FALSE(t.view().devices.at(0).cordoned);
+  EXPECT_EQ(t.tested().holds(t.now()).at("a/cpu0").identity, "chip-1");
+  t.advertise(board(0, "chip-1"));
+  EXPECT_TRUE(t.view().devices.at(0).cordoned);
+  t.advertise(board(0, "chip-2"));
+  t.feed(hold_of("a/cpu0", false, hold_kind::any));
+  EXPECT_TRUE(t.tested().holds(t.now()).empty()) << "what is not here can be let go";
+  t.drop_all();
+}
+
 // --- labels ---
 
 device_spec remote_spec() {

@@ -342,6 +342,67 @@ TEST(SpecSheet, ThatChangesLeavesWhatOthersOfItsKindShowed) {
   EXPECT_EQ(rate_of(1), 100U) << "of that kind only the sheet is known";
 }
 
+// --- what is said of how a device does ---
+
+device_reported health_of(const core_fixture& t, device_health health, const std::string& why) {
+  auto said = reading(t, 0);
+  said.reading.health = health;
+  said.reading.health_reason = why;
+  return said;
+}
+
+TEST(Health, ItsReasonIsInTheEventTheViewAndTheExplanation) {
+  core_fixture t;
+  t.join("local");
+  t.advertise(cpu_spec());
+  t.declare(story_spec());
+  t.feed(health_of(t, device_health::degraded, "its fan is loud"));
+  EXPECT_TRUE(t.noted("local/cpu0: is degraded: its fan is loud"));
+  EXPECT_EQ(t.view().devices.at(0).reading.health_reason, "its fan is loud");
+  t.feed(health_of(t, device_health::unhealthy, "it burns"));
+  EXPECT_TRUE(t.noted("local/cpu0: is unhealthy, no new work: it burns"));
+  t.advertise(cpu_spec("local", 1));
+  const auto meta = t.request("auto");
+  t.submit(meta);
+  const auto told = t.tested().explain(meta.external_id, t.now());
+  ASSERT_TRUE(told);
+  const auto& one = told->decisions.at(0).candidates.at(0).removed_by.empty()
+                        ? told->decisions.at(0).candidates.at(1)
+                        : told->decisions.at(0).candidates.at(0);
+  EXPECT_EQ(one.device, device_id{"local/cpu0"});
+  EXPECT_EQ(one.reason, "is unhealthy: it burns");
+  t.drop_all();
+}
+
+TEST(Health, OnlyAReadingMakesItWellAgain) {
+  core_fixture t;
+  t.join("local");
+  t.advertise(cpu_spec());
+  t.feed(health_of(t, device_health::degraded, "no readings"));
+  auto again = cpu_spec();
+  again.tags = {"read anew"};
+  t.advertise(again);
+  EXPECT_EQ(t.view().devices.at(0).reading.health, device_health::degraded);
+  t.feed(health_of(t, device_health::degraded, "no readings"));
+  EXPECT_FALSE(t.noted("is healthy again"));
+  t.feed(health_of(t, device_health::healthy, ""));
+  EXPECT_TRUE(t.noted("is healthy again"));
+  t.drop_all();
+}
+
+TEST(Health, ADeviceOfWhichNothingIsKnownServesAndSaysSoOnce) {
+  core_fixture t;
+  t.join("local");
+  t.advertise(cpu_spec());
+  t.declare(story_spec());
+  t.feed(health_of(t, device_health::healthy, "its readings are unknown: no row"));
+  EXPECT_TRUE(t.noted("local/cpu0: its readings are unknown: no row"));
+  EXPECT_FALSE(t.noted("is healthy again")) << "nobody said so";
+  t.submit();
+  EXPECT_EQ(t.take_all<reserve_allocation>().size(), 1U);
+  t.drop_all();
+}
+
 // --- devices that come and go ---
 
 void two_cpus(core_fixture& t) {

@@ -64,6 +64,7 @@ struct fake_controls {
   int probes = 0;
   int reads = 0;
   duration_us telemetry_every_us = limits::telemetry_every_us; ///< To be set before the plugin is.
+  bool telemetry = false;                                      ///< Likewise.
 };
 
 class fake_plugin final : public plugin {
@@ -74,6 +75,7 @@ public:
     metadata_.type = device_.type;
     metadata_.origin = "test";
     metadata_.telemetry_every_us = controls_->telemetry_every_us;
+    metadata_.telemetry = controls_->telemetry;
     device_.plugin = metadata_.name;
   }
   [[nodiscard]] const plugin_metadata& metadata() const override { return metadata_; }

@@ -130,6 +130,9 @@ test('a monitor that is broken costs its own devices only', { timeout: 240_000 }
     const boards = ['local/pim0', 'local/pim1'];
     const [bad, good] = fault === 'dead' ? boards : boards.reverse();
     await eventually(`${fault}: unhealthy`, async () => (await health(bad)) === 'unhealthy');
+    const why = fault === 'dead' ? 'telemetry says dead' : 'has no row with id FV-';
+    const said = new RegExp(`${bad}: is unhealthy, no new work: .*${why}`);
+    await eventually(`${fault}: and why`, () => said.test(cluster.output));
     const moved = await ask('pim');
     assert.equal(moved.status, 200, moved.text);
     assert.equal(moved.headers.get('x-consort-device'), good);
@@ -268,6 +271,113 @@ test('a folder dropped into a running cluster, and taken out', { timeout: 240_00
     let text = '';
     for await (const event of running) text += event.choices?.[0]?.text ?? '';
     assert.ok(text.length > 100);
+  });
+});
+
+test('a number is one chip, whatever comes and goes', { timeout: 240_000 }, async (t) => {
+  const fake = new FakeVendor();
+  const other = path.join(fake.plugins, 'zvendor');
+  const away = path.join(temp_dir('consort-away'), 'fakevendor');
+  fs.cpSync(fake.folder, other, { recursive: true });
+  const rewrite = (file, from, to) => {
+    const text = fs.readFileSync(file, 'utf8');
+    assert.ok(from.test(text), `${file}: ${from}`);
+    fs.writeFileSync(file, text.replace(from, to));
+  };
+  rewrite(path.join(other, 'plugin.json'), /"name": "fakevendor"/, '"name": "zvendor"');
+  rewrite(path.join(other, 'fake-smi'), /FV-/g, 'ZV-');
+  const cluster = await cluster_with(t, fake.plugins);
+  t.after(() => fs.rmSync(path.dirname(away), { recursive: true, force: true }));
+  const check = checker(t, cluster);
+  const boards = async () =>
+    (await cluster.list('devices'))
+      .filter((one) => one.spec.type === 'pim')
+      .map((one) => `${one.spec.id}=${one.spec.uuid.slice(0, 2)}${one.cordoned ? ' held' : ''}`)
+      .sort();
+  const first = ['local/pim0=FV', 'local/pim1=FV'];
+  const second = ['local/pim2=ZV', 'local/pim3=ZV'];
+  const held = ['local/pim0=FV held', 'local/pim1=FV', ...second];
+
+  await check('a restart without its plugin leaves the others their numbers', async () => {
+    assert.deepEqual(await boards(), [...first, ...second]);
+    const order = { target: 'local/pim0', reason: 'Q7 firmware' };
+    assert.ok((await cluster.post('/api/v1/cordon', order)).status < 300);
+    await eventually('it is held', async () => (await boards())[0] === held[0]);
+    await cluster.stop();
+    fs.cpSync(fake.folder, away, { recursive: true });
+    fs.rmSync(fake.folder, { recursive: true });
+    await cluster.start();
+    assert.deepEqual(await boards(), second);
+    assert.doesNotMatch(cluster.output, /is still cordoned/);
+  });
+  await check('it comes back under its own number, and is held as before', async () => {
+    fs.cpSync(away, fake.folder, { recursive: true });
+    process.kill(cluster.pid, 'SIGHUP');
+    await eventually('all four', async () => (await boards()).join() === held.join());
+    assert.match(cluster.output, /local\/pim0.*is still cordoned: Q7 firmware/);
+  });
+  await check('without its memory it says so, and the hold stays with its chip', async () => {
+    await cluster.stop();
+    fs.rmSync(fake.folder, { recursive: true });
+    fs.writeFileSync(path.join(cluster.data, 'devices.json'), 'not ours');
+    await cluster.start();
+    assert.match(cluster.output, /devices\.json: is not what an agent wrote there/);
+    const anew = ['local/pim0=ZV', 'local/pim1=ZV'];
+    assert.deepEqual(await boards(), anew);
+    fs.cpSync(away, fake.folder, { recursive: true });
+    process.kill(cluster.pid, 'SIGHUP');
+    const moved = [...anew, 'local/pim2=FV held', 'local/pim3=FV'].join();
+    await eventually('it is held where it is', async () => (await boards()).join() === moved);
+  });
+});
+
+test('a plugin.json that is edited costs nothing that runs', { timeout: 240_000 }, async (t) => {
+  const fake = new FakeVendor();
+  const cluster = await cluster_with(t, fake.plugins);
+  const check = checker(t, cluster);
+  const file = path.join(fake.folder, 'plugin.json');
+  const edit = async (from, to) => {
+    const text = fs.readFileSync(file, 'utf8');
+    assert.ok(text.includes(from), from);
+    fs.writeFileSync(file, text.replace(from, to));
+    const reads = () => cluster.output.split('read the plugins again').length;
+    const before = reads();
+    process.kill(cluster.pid, 'SIGHUP');
+    await eventually('it was read again', () => reads() > before);
+  };
+  const servers = () =>
+    descendants(cluster.pid)
+      .filter((one) => /fake-server/.test(command_line(one.pid)))
+      .map((one) => one.pid)
+      .sort();
+  const one_board = { 'X-Consort-Device': 'local/pim0' };
+  const serve = async () =>
+    assert.equal((await cluster.complete({ max_tokens: 4 }, one_board, 60_000)).status, 200);
+  await serve();
+  const before = servers();
+
+  await check('telemetry under other ids leaves the readings unknown, and says so', async () => {
+    const by_number = '"id": { "at": "/serial", "match": "^FV-(.*)$" },\n    "power_watts"';
+    await edit('"id": "/serial",\n    "power_watts"', by_number);
+    const reading = async () =>
+      (await cluster.list('devices')).find((one) => one.spec.id === 'local/pim0').reading;
+    await eventually('it is known', async () => (await reading()).health_reason !== '');
+    const { health, health_reason, power_mw } = await reading();
+    assert.equal(health, 'healthy');
+    assert.equal(power_mw, null);
+    assert.match(health_reason, /has no row with id FV-0*1; rows: 0*1, 0*2$/);
+    await serve();
+  });
+  await check('no device went down for it, and the server is the same', async () => {
+    assert.doesNotMatch(cluster.output, /device is down/);
+    assert.deepEqual(servers(), before);
+  });
+  await check('a runtime that is another one begins anew, with the reason', async () => {
+    await edit('"start_timeout": "20s"', '"start_timeout": "21s"');
+    await eventually('it is said', () => /its plugin fakevendor changed/.test(cluster.output));
+    assert.doesNotMatch(cluster.output, /no longer finds it/);
+    await serve();
+    assert.notDeepEqual(servers(), before);
   });
 });
 

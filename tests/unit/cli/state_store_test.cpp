@@ -30,7 +30,7 @@ protected:
 
 TEST_F(StateStoreTest, KeepsHoldsOverARestart) {
   const core::hold_map holds{{"a", {false, true, "an 'odd' reason", 0}},
-                             {"b/npu0", {true, false, "", 3'600'000'000}}};
+                             {"b/npu0", {true, false, "", 3'600'000'000, "PCI-0000:41:00.0"}}};
   ASSERT_TRUE(opened()->save_holds(holds));
   auto loaded = opened()->load_holds();
   ASSERT_TRUE(loaded);

@@ -274,7 +274,107 @@ TEST_F(InventoryReload, ChangedPluginTakesOverItsDevices) {
   EXPECT_EQ(change.gone.size(), 1U);
   ASSERT_EQ(change.appeared.size(), 1U);
   EXPECT_EQ(change.appeared[0].plugin, "renamed");
+  EXPECT_EQ(change.why_gone.at(device_id("n/npu0")), "plugin renamed has it now, no longer a");
   EXPECT_EQ(ids_of(all), std::vector<std::string>{"n/npu0=u1"});
+}
+
+TEST_F(InventoryReload, WhatRunsGoesOnUnderAFileThatRunsModelsAlike) {
+  auto text = changed("\"name\": \"fake\"", "\"name\": \"a\"");
+  for (const auto& [from, to] : std::vector<std::pair<std::string, std::string>>{
+           {"\"tags\": [\"low-latency\"]", "\"tags\": [\"mended\"]"},
+           {"\"power_watts\": { \"at\": \"/power\"", "\"power_watts\": { \"at\": \"/watts\""},
+           {"\"pci\": \"/pci\"", "\"pci\": \"/address\""},
+           {"\"timeout\": \"1m\"", "\"timeout\": \"2m\""},
+           {"// comment", "// another"}}) {
+    text = changed(from, to, text);
+    folder.write("a/plugin.json", text);
+    const auto change = reload();
+    EXPECT_TRUE(change.gone.empty() && change.appeared.empty()) << to;
+    EXPECT_EQ(change.plugins_came, std::vector<std::string>{"a"}) << to;
+  }
+  EXPECT_EQ(all.devices().at(0).tags, std::vector<std::string>{"mended"})
+      << "it is read all the same";
+}
+
+TEST_F(InventoryReload, WhatRanOtherwiseBeginsAnewAndSaysSo) {
+  const auto text = changed("\"name\": \"fake\"", "\"name\": \"a\"");
+  for (const auto& [from, to] : std::vector<std::pair<std::string, std::string>>{
+           {"\"tiles\": 4", "\"tiles\": 8"},
+           {"\"max_sequences\": 4", "\"max_sequences\": 2"},
+           {"\"version\": \"1.0\"", "\"version\": \"1.1\""}}) {
+    folder.write("a/plugin.json", changed(from, to, text));
+    const auto change = reload();
+    ASSERT_EQ(change.gone, std::vector<device_id>{device_id("n/npu0")}) << to;
+    EXPECT_EQ(change.why_gone.at(device_id("n/npu0")),
+              "its plugin a changed, and what ran there begins anew");
+    EXPECT_EQ(change.appeared.size(), 1U) << to;
+  }
+  monitor("a", "echo '{\"devices\": [{\"uuid\": \"u1\", \"name\": \"fake-2\"}]}'");
+  EXPECT_TRUE(reload().gone.empty()) << "of an unchanged plugin as ever";
+  monitor("a", "echo '{\"devices\": []}'");
+  EXPECT_EQ(reload().why_gone.at(device_id("n/npu0")), "its plugin a no longer finds it");
+}
+
+TEST_F(InventoryReload, OtherHardwareUnderAChangedFileBeginsAnew) {
+  monitor("a", "echo '{\"devices\": [{\"uuid\": \"u1\", \"name\": \"fake-2\"}]}'");
+  folder.write("a/plugin.json",
+               changed("low-latency", "mended", changed("\"name\": \"fake\"", "\"name\": \"a\"")));
+  EXPECT_EQ(reload().gone.size(), 1U);
+}
+
+// --- readings of devices that telemetry does not name ---
+
+TEST_F(InventoryReload, ADeviceThatTelemetryNeverNamedIsWellAndItsReadingsAreUnknown) {
+  folder.write("a/plugin.json", changed("\"id\": \"/uuid\",\n                 \"power_watts\"",
+                                        "\"id\": \"/serial\", \"power_watts\"",
+                                        changed("\"name\": \"fake\"", "\"name\": \"a\"")));
+  monitor("a", "echo '{\"devices\": [{\"uuid\": \"u1\", \"name\": \"fake-1\", \"serial\": \"S7\", "
+               "\"power\": 4200}]}'");
+  ASSERT_TRUE(reload().complaints.empty());
+  const auto readings = all.read("a");
+  ASSERT_TRUE(readings.ok()) << readings.failure().message;
+  const auto& reading = readings->at(device_id("n/npu0"));
+  EXPECT_EQ(reading.health, device_health::healthy);
+  EXPECT_EQ(reading.power_mw, std::nullopt);
+  EXPECT_EQ(reading.health_reason, "its readings are unknown: its plugin's telemetry has no row "
+                                   "with id u1; rows: S7");
+}
+
+TEST_F(InventoryReload, ADeviceThatTelemetryNamesNoLongerIsUnhealthy) {
+  EXPECT_EQ(all.read("a")->at(device_id("n/npu0")).health, device_health::healthy);
+  EXPECT_EQ(all.read("a")->at(device_id("n/npu0")).health_reason, "");
+  std::string rows;
+  for (std::size_t at = 0; at < limits::rows_named_max + 2; ++at)
+    rows += std::string(at == 0 ? "" : ", ") + "{\"uuid\": \"x" + std::to_string(at) + "\"}";
+  monitor("a", "echo '{\"devices\": [" + rows + "]}'");
+  const auto gone = all.read("a")->at(device_id("n/npu0"));
+  EXPECT_EQ(gone.health, device_health::unhealthy);
+  EXPECT_EQ(gone.health_reason,
+            "was read before, and now its plugin's telemetry has no row with id u1; rows: x0, x1, "
+            "x2, x3, x4, x5, x6, x7 and 2 more");
+  monitor("a", "echo '{\"devices\": [{\"uuid\": \"u1\"}]}'");
+  EXPECT_EQ(all.read("a")->at(device_id("n/npu0")).health, device_health::healthy);
+}
+
+TEST_F(InventoryReload, AHealthWordThatMeansNothingIsNamed) {
+  const auto says = [&](const std::string& word) {
+    monitor("a", "echo '{\"devices\": [{\"uuid\": \"u1\", \"state\": \"" + word + "\"}]}'");
+    return all.read("a")->at(device_id("n/npu0"));
+  };
+  EXPECT_EQ(says("ok").health_reason, "");
+  EXPECT_EQ(says("degraded").health_reason, "its plugin's telemetry says degraded");
+  const auto odd = says("ERR 7");
+  EXPECT_EQ(odd.health, device_health::unhealthy);
+  EXPECT_EQ(
+      odd.health_reason,
+      "its plugin's telemetry says ERR 7: none of healthy, degraded, unhealthy; map it in the "
+      "telemetry's health.words");
+  folder.write("a/plugin.json", changed("\"ok\": \"healthy\"", "\"OK\": \"fine\"",
+                                        changed("\"name\": \"fake\"", "\"name\": \"a\"")));
+  ASSERT_TRUE(reload().complaints.empty());
+  EXPECT_EQ(says("OK").health_reason,
+            "its plugin's telemetry says OK, which its words make `fine`: none of healthy, "
+            "degraded, unhealthy; map it in the telemetry's health.words");
 }
 
 TEST_F(InventoryReload, ANewPluginOfNoUseHereSaysWhyAndComesOnceItIs) {
