@@ -14,7 +14,7 @@ namespace consort::gateway {
 /// By when the scheduler has to answer: limits::port_timeout from now.
 [[nodiscard]] steady_time port_deadline(const gateway_context& context);
 /// Answers with the body on a line of its own; invalid UTF-8 in it is replaced.
-task<void> respond_json(exchange& out, unsigned status, const nlohmann::json& body);
+task<void> respond_json(exchange& out, unsigned status, const nlohmann::ordered_json& body);
 
 // OpenAI's model list, from the scheduler's.
 task<void> list_models(gateway_context&, const http_request&, const std::string& rest,
