@@ -106,7 +106,7 @@ private:
 
 /// `exited with 3`, `was killed by signal 9`, `ran out of time`: for messages.
 [[nodiscard]] std::string describe_exit(const child_exit& end);
-/// The same, with the limit and the field that sets it: `ran out of time (10 s, probe.timeout)`.
+/// The same, with the limit and the field that sets it: `ran out of time (10s, probe.timeout)`.
 [[nodiscard]] std::string describe_exit(const child_exit& end, duration_us limit_us,
                                         const std::string& field);
 

@@ -440,8 +440,11 @@ void json_plugin::add_partitions(std::vector<device_spec>& devices) {
 void json_plugin::read_partitions(std::map<std::string, device_reading>& readings) const {
   std::map<std::string, device_reading> parts;
   for (const auto& [uuid, reading] : readings)
-    for (const auto& part : document_.partitions)
-      parts[uuid + "/" + part.name].health = reading.health;
+    for (const auto& part : document_.partitions) {
+      auto& one = parts[uuid + "/" + part.name];
+      one.health = reading.health;
+      one.health_reason = reading.health_reason;
+    }
   readings.merge(parts);
 }
 

@@ -100,7 +100,7 @@ void claim_hold(pass& p, const std::string& id, const std::string& identity) {
   if (kept == all.end())
     return;
   const auto told = std::move(kept->second);
-  if (kept->first != id || kept->second.identity != identity)
+  if (kept->first != id || told.identity != identity)
     ++p.s.holds_version; // It is kept under another id from now on, or with its hardware.
   all.erase(kept);
   const auto target = target_of(p.s, id);

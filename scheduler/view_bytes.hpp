@@ -69,7 +69,8 @@ template <class Element>
          + texts_of(spec.stages.decode) + spec.topology_group.size() + list_of(spec.tags)
          + map_of(spec.attributes) + list_of(can.dtypes) + list_of(can.formats)
          + list_of(can.build_profiles) + list_of(can.optimized_for) + list_of(can.adapter_formats)
-         + list_of(can.caches) + row.breaker.size() + list_of(row.loaded);
+         + list_of(can.caches) + row.reading.health_reason.size() + row.breaker.size()
+         + list_of(row.loaded);
 }
 [[nodiscard]] inline std::size_t bytes_of(const replica_view& row) {
   return sizeof(row) + texts_of(row.model) + texts_of(row.leader) + list_of(row.devices)

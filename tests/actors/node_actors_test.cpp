@@ -574,6 +574,7 @@ protected:
 TEST_F(ReadDevices, AreWellAgainOnlyOnceAReadingSaysSo) {
   controls_->reading_fails = true;
   join();
+  advance(limits::telemetry_every_us);
   const auto last = [&] { return mail_.events_of<core::device_reported>().back().reading; };
   for (int more = 2 * static_cast<int>(limits::readings_failed_max);
        more > 0 && last().health != device_health::degraded; --more)

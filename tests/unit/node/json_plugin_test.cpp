@@ -249,7 +249,7 @@ TEST(JsonPlugin, AToolThatMisbehavesIsAnErrorValue) {
       {"exit 9", "exited with 9"},
       {"echo 'driver not loaded' >&2; exit 1", "driver not loaded"},
       {"kill -SEGV $$", "signal 11"},
-      {"sleep 60", "fake: probe command fake-smi ran out of time (500 ms, probe.timeout)"},
+      {"sleep 60", "fake: probe command fake-smi ran out of time (500ms, probe.timeout)"},
       {"echo", "not JSON"},
       {"echo '{\"devices\": [{\"uuid\": \"u1\"'", "not JSON"},
       {"echo '{\"cards\": []}'", "nothing at /devices"},
