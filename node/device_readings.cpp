@@ -34,9 +34,8 @@ void read_health(const answer_row& row, device_reading& into) {
   into.health_reason
       = "its plugin's telemetry says " + (said == row.said.end() ? word : said->second);
   if (word != "degraded" && word != "unhealthy")
-    into.health_reason += (said == row.said.end() ? "" : ", which its words make `" + word + "`")
-                          + std::string(": none of healthy, degraded, unhealthy; map it in the "
-                                        "telemetry's health.words");
+    into.health_reason += ": none of healthy, degraded, unhealthy; map it in the telemetry's "
+                          "health.words";
 }
 
 /// Splits what all devices of a board show alike; the first takes what does not divide.

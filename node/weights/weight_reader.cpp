@@ -87,7 +87,8 @@ json to_json(const model_variant& one, std::uint32_t rank) {
           {"chat_template", one.chat_template.value},
           {"weight_bytes", one.weight_bytes},
           {"kv_bytes_per_token", one.kv_bytes_per_token},
-          {"context_tokens", one.context_tokens}};
+          {"context_tokens", one.context_tokens},
+          {"token_bytes_max", one.token_bytes_max}};
 }
 
 std::optional<model_variant> from_json(const json& from) {
@@ -103,6 +104,7 @@ std::optional<model_variant> from_json(const json& from) {
     from.at("weight_bytes").get_to(out.weight_bytes);
     from.at("kv_bytes_per_token").get_to(out.kv_bytes_per_token);
     from.at("context_tokens").get_to(out.context_tokens);
+    out.token_bytes_max = from.value("token_bytes_max", 0U); // Younger than what may be kept.
   } catch (const json::exception&) {
     return std::nullopt;
   }

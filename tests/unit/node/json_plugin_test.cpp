@@ -249,7 +249,7 @@ TEST(JsonPlugin, AToolThatMisbehavesIsAnErrorValue) {
       {"exit 9", "exited with 9"},
       {"echo 'driver not loaded' >&2; exit 1", "driver not loaded"},
       {"kill -SEGV $$", "signal 11"},
-      {"sleep 60", "fake: probe command fake-smi ran out of time (500ms, probe.timeout)"},
+      {"sleep 60", "fake: probe command fake-smi ran out of time (2s, probe.timeout)"},
       {"echo", "not JSON"},
       {"echo '{\"devices\": [{\"uuid\": \"u1\"'", "not JSON"},
       {"echo '{\"cards\": []}'", "nothing at /devices"},
@@ -259,8 +259,7 @@ TEST(JsonPlugin, AToolThatMisbehavesIsAnErrorValue) {
       {"i=0; while [ $i -lt 70 ]; do printf '['; i=$((i+1)); done", "nested too deep"},
   };
   for (const auto& tool : tools) {
-    fake_vendor vendor(
-        changed("\"parse\": \"json\", \"each\"", "\"timeout\": \"500ms\", \"each\""));
+    fake_vendor vendor(changed("\"parse\": \"json\", \"each\"", "\"timeout\": \"2s\", \"each\""));
     vendor.folder.script("fake-smi", tool.script);
     const auto devices = vendor.plugin().probe();
     ASSERT_FALSE(devices.ok()) << tool.script;
