@@ -282,10 +282,23 @@ void device_state::expose() {
     died({instance, why});
 }
 
+namespace {
+
+/// A vendor's words may be anything; what the wire would refuse would cost the whole report.
+std::string clean_reason(std::string text) {
+  text.resize(std::min(text.size(), limits::health_reason_bytes_max));
+  for (auto& c : text)
+    if (c < ' ' || c > '~')
+      c = '?';
+  return text;
+}
+
+} // namespace
+
 /// Only a reading says how the device is: while none came it is as it was.
 void device_state::judge(device_reading& reading, bool known) {
   if (known)
-    read_ = {reading.health, reading.health_reason};
+    read_ = {reading.health, clean_reason(reading.health_reason)};
   std::tie(reading.health, reading.health_reason) = read_;
   if (!unused_by_.empty() && reading.health == device_health::healthy) {
     reading.health = device_health::degraded;

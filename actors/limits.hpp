@@ -19,6 +19,7 @@ inline constexpr std::size_t ends_held_max
 inline constexpr duration_us telemetry_every_us
     = 2'000'000; ///< Longest between two reports of a device, however seldom it is read.
 inline constexpr duration_us telemetry_every_us_min = 100'000; ///< Whatever a plugin asks for.
+inline constexpr std::size_t health_reason_bytes_max = 1'024;  ///< Of a device, as reported.
 inline constexpr std::uint32_t readings_failed_max
     = 3; ///< In a row of one plugin; then its devices count as degraded.
 inline constexpr duration_us relink_us

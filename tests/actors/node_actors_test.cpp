@@ -594,6 +594,19 @@ TEST_F(ReadDevices, AreWellAgainOnlyOnceAReadingSaysSo) {
   EXPECT_EQ(last().health_reason, "");
 }
 
+TEST_F(ReadDevices, SendNoMoreOfAReasonThanTheWireTakes) {
+  controls_->reading.health = device_health::degraded;
+  controls_->reading.health_reason
+      = "\xff hot\n" + std::string(2 * limits::health_reason_bytes_max, 'x');
+  join();
+  advance(limits::telemetry_every_us);
+  const auto reports = mail_.events_of<core::device_reported>();
+  ASSERT_FALSE(reports.empty());
+  const auto& said = reports.back().reading.health_reason;
+  EXPECT_EQ(said.substr(0, 7), "? hot?x");
+  EXPECT_EQ(said.size(), limits::health_reason_bytes_max);
+}
+
 TEST_F(NodeActors, StartOverUnderANewLifeWhenFenced) {
   join();
   order(core::reserve_allocation{node_id{"edge"}, grant(900'000'000)});

@@ -134,6 +134,9 @@ TEST(ChildProcess, AToolThatHangsRunsOutOfTime) {
   ASSERT_TRUE(end.ok());
   EXPECT_TRUE(end->timed_out);
   EXPECT_EQ(describe_exit(*end), "ran out of time");
+  EXPECT_EQ(describe_exit(*end, 2 * limits::second_us, "probe.timeout"),
+            "ran out of time (2s, probe.timeout)");
+  EXPECT_EQ(describe_exit(*end, 2 * limits::second_us, ""), "ran out of time (2s)");
   EXPECT_LT(end->took_us, 20 * limits::second_us);
 }
 
