@@ -2,6 +2,7 @@
 #include "cli/api.hpp"
 #include "cli/commands.hpp"
 #include "cli/limits.hpp"
+#include "scheduler/formats.hpp"
 #include "scheduler/units.hpp"
 #include "scheduler/weights.hpp"
 
@@ -34,6 +35,21 @@ std::string resolved(const std::string& source) {
   return failed ? source : path.lexically_normal().string();
 }
 
+/// What only a server has is served once a plugin lists it, which nothing else tells for hours.
+void hint_listing(context& env, const std::string& format) {
+  const auto seen = fetch(env, "/api/v1/devices");
+  if (!seen)
+    return;
+  for (const auto& device : seen->value("devices", json::array())) {
+    const auto formats = device.value("/spec/capability/formats"_json_pointer, json::array());
+    for (const auto& one : formats)
+      if (one.is_string() && core::runs_format({one.get<std::string>()}, format))
+        return;
+  }
+  env.out << "no plugin lists it: put `" << format
+          << "` in `formats` of the one whose server has it, then `consort plugins reload`\n";
+}
+
 exit_code add(context& env, const model_options& wanted) {
   json body{{"name", wanted.name},
             {"source", resolved(wanted.source)},
@@ -62,6 +78,9 @@ exit_code add(context& env, const model_options& wanted) {
     env.out << "its weights are fetched when they are first needed; `consort artifacts` shows how "
                "far, `consort compile "
             << wanted.name << " --for auto` begins now\n";
+  constexpr std::string_view server = "server:";
+  if (wanted.source.starts_with(server))
+    hint_listing(env, "server/" + wanted.source.substr(server.size()));
   return exit_code::done;
 }
 

@@ -164,6 +164,7 @@ void turn_away(pass& p, const request_meta& meta, std::uint16_t status, error re
   record.tenant = meta.tenant;
   record.outcome = request_outcome::rejected;
   record.code = reason.code;
+  record_refusal(p.s, meta, reason.message);
   reject_request said{meta.id, status, std::move(reason), retry_after, {}, {}};
   p.s.ended.remember(meta.id, std::make_shared<const reject_request>(said));
   p.send(std::move(said));
@@ -360,6 +361,29 @@ void leave(pass& p, index slot, const ending& how) {
     refresh_device(s, probed);
 }
 
+/// What may have been meant by a selector that names no device; nothing while some device is named.
+/// Not looked for on a large cluster: the names of all devices are compared.
+std::string suggest_devices(const core_state& s, const request_row& r) {
+  std::vector<std::string> known;
+  for (const auto& [name, at] : s.device_names) {
+    const auto& device = s.devices[at].spec;
+    if (s.devices[at].withdrawn)
+      continue;
+    if (s.selectors[r.selector].parsed.matches(device))
+      return {};
+    known.push_back(name);
+    for (const auto& [key, value] :
+         {std::pair("vendor=", &device.vendor), std::pair("model=", &device.model),
+          std::pair("plugin=", &device.plugin)})
+      if (!value->empty() && std::find(known.begin(), known.end(), key + *value) == known.end())
+        known.push_back(key + *value);
+  }
+  std::string words = " no device matches it";
+  if (s.devices.live() < limits::paced_devices)
+    words += did_you_mean(r.meta.selector, known);
+  return words;
+}
+
 } // namespace
 
 lane_key lane_of(const request_row& r) {
@@ -386,6 +410,8 @@ void enqueue(core_state& s, index slot) {
     return;
   }
   r.phase = request_phase::waiting;
+  if (r.issued > 0)
+    model.again.push_back(slot);
   model.queue.add(lane_of(r), key_of_tenant(s, r), place_of(r),
                   {slot, r.preempted > 0 ? r.waiting_since : r.submitted_at});
   // Ahead of those known to be blocked it may fit where they did not.
@@ -401,6 +427,8 @@ void dequeue(core_state& s, index slot) {
   auto& model = s.models[r.model];
   if (!model.queue.remove(lane_of(r), r.tenant, place_of(r)))
     return;
+  if (r.issued > 0)
+    std::erase(model.again, slot);
   count_waiting(s, r, false);
   ++model.releases;
   mark_dirty(s, r.model);
@@ -513,15 +541,15 @@ void end_request(pass& p, index slot, const ending& how) {
 
 ending impossible_ending(const core_state& s, index slot) {
   const auto& r = s.requests[slot];
-  if (r.attempt > 0) {
-    ending failed{request_outcome::failed, 502, {}, {}, {}, {}, {}};
-    failed.reason = {recovery::retry_later, "device_failed",
-                     "the device failed and no other could take over: " + r.failure.message};
-    return failed;
-  }
+  if (r.attempt > 0)
+    return nobody_left(s, r, r.failure);
   ending how{request_outcome::rejected, 422, {}, {}, {}, {}, {}};
   std::string message = "no device can serve '" + r.meta.model.value + "' for '"
                         + s.selectors[r.selector].text + "':";
+  if (const auto nobody = suggest_devices(s, r); !nobody.empty()) {
+    how.reason = {recovery::refuse, "no_such_device", message + nobody};
+    return how;
+  }
   std::size_t named = 0;
   for (const auto& one : s.models[r.model].options) {
     if (++named > limits::message_devices_max)
@@ -557,7 +585,7 @@ ending impossible_ending(const core_state& s, index slot) {
 ending unavailable_ending(core_state& s, index slot, time_us now) {
   const auto& r = s.requests[slot];
   update_outlook(s, r.model, r.selector, now);
-  const auto& seen = outlook_of(s, r.model, r.selector, now);
+  const auto seen = why_waits(s, r, now);
   ending how{request_outcome::rejected, 503, {}, {}, seen.state, {}, {}};
   if (seen.eta_at > 0)
     how.eta_us = std::max<duration_us>(seen.eta_at - now, 0);

@@ -91,6 +91,13 @@ compile_entry close_compile(pass& p, compile_id id) {
   return build;
 }
 
+/// How what would fail again is tried again.
+std::string again_words(const core_state& s, const artifact_entry& entry) {
+  const auto model = entry.model == none ? "MODEL" : s.models[entry.model].spec.name.value;
+  return " (it is not tried again by itself; once that is mended: consort compile " + model
+         + " --for auto)";
+}
+
 /// As if no build of it had failed.
 void forgive(artifact_entry& entry) {
   entry.failures = 0;
@@ -377,7 +384,7 @@ void fail_compile(pass& p, compile_id id, const error& failure) {
   p.tell(note::severity::error, subject(entry),
          (is_weights(entry.key.profile) ? "fetch failed on " : "compile failed on ")
              + p.s.nodes[build.node].id.value + ": " + failure.message
-             + (entry.refused ? " (it will not be tried again)" : ""));
+             + (entry.refused ? again_words(p.s, entry) : ""));
 }
 
 void check_compile(pass& p, compile_id id) {

@@ -45,12 +45,6 @@ void begin_running(core_state& s, index slot, time_us now) {
     s.dues.set_at_most(slot, next_due(s, r));
 }
 
-ending gateway_502(const char* code, const std::string& what, const error& last) {
-  ending how{request_outcome::failed, 502, {}, {}, {}, {}, {}};
-  how.reason = {recovery::retry_later, code, what + ": " + last.message};
-  return how;
-}
-
 /// Whether another attempt may follow. Returns: how the request ends when not.
 std::optional<ending> no_more(pass& p, const request_row& r, const failover& how) {
   const auto& last = how.failure;
@@ -63,13 +57,8 @@ std::optional<ending> no_more(pass& p, const request_row& r, const failover& how
   if (r.emitted > 0 && !r.meta.resumable)
     return gateway_502("not_resumable", "text was already sent and cannot be continued elsewhere",
                        last);
-  if (r.emitted > 0 && r.excluded.empty() && !possible_for(p.s, r))
-    return gateway_502("not_resumable",
-                       "no device that it may use runs what began it, nor the same quantisation "
-                       "and template",
-                       last);
   if (!possible_for(p.s, r) && p.now >= p.s.returning_until)
-    return gateway_502("device_failed", "the device failed and no other could take over", last);
+    return nobody_left(p.s, r, last);
   if (!how.costs_credit)
     return std::nullopt;
   if (p.s.retry_credit_pm < limits::retry_cost_pm)
@@ -270,8 +259,10 @@ void see_first_token(core_state& s, index slot, endpoint& at) {
 
 /// The story of a failover, for who reads the events.
 void tell_again(const pass& p, const request_row& r, const device_id& device) {
-  const auto how = r.emitted > 0 ? "goes on here after " + std::to_string(r.emitted) + " tokens"
-                                 : std::string("is tried again here");
+  const auto how = r.emitted > 0
+                       ? "goes on here after " + std::string(r.counted ? "" : "at least ")
+                             + std::to_string(r.emitted) + (r.emitted == 1 ? " token" : " tokens")
+                       : std::string("is tried again here");
   p.tell(note::severity::info, device.value,
          "request " + r.meta.external_id + " " + how + ", attempt " + std::to_string(r.attempt)
              + (r.failure.message.empty() ? "" : ": " + r.failure.message));
@@ -424,6 +415,7 @@ void fail_attempt(pass& p, index slot, const failover& how) {
   if (how.counts)
     r.fruitless = emitted > r.emitted && !broke ? 0 : r.fruitless + 1;
   r.emitted = emitted;
+  r.counted = how.emitted == emitted;
   r.failure = how.failure;
   if (how.exclude)
     exclude(s, r, p.now, how.spare_last);
@@ -477,8 +469,7 @@ void forgive(pass& p, index slot) {
 void give_up_waiting(pass& p, index slot) {
   const auto& r = p.s.requests[slot];
   if (r.attempt > 0)
-    return end_request(
-        p, slot, gateway_502("device_failed", "no other device took over in time", r.failure));
+    return end_request(p, slot, nobody_in_time(p.s, slot, p.now));
   end_request(p, slot, unavailable_ending(p.s, slot, p.now));
 }
 

@@ -20,9 +20,10 @@ pick best_prospect(const core_state& s, const question& asked, const outlook& se
   pick best;
   for (const auto at : seen.coming) {
     const auto& one = seen.prospects[at];
-    const auto device = s.models[asked.r.model].options[one.option].device;
-    if (may_serve(s, asked.r, device))
-      best.offer(at, asked.how.weigh(figures_of(s, device, one, asked.now)).of(asked.need.size), 0);
+    const auto& by = s.models[asked.r.model].options[one.option];
+    if (may_take_over(s, asked.r, by))
+      best.offer(at, asked.how.weigh(figures_of(s, by.device, one, asked.now)).of(asked.need.size),
+                 0);
   }
   return best;
 }
@@ -140,6 +141,16 @@ bool may_resume(const core_state& s, const request_row& r, const endpoint& at) {
   return one.runtime.resume != resume_support::none && same_voice(s, r, one.weights);
 }
 
+bool may_take_over(const core_state& s, const request_row& r, const option& by) {
+  if (!may_serve(s, r, by.device))
+    return false;
+  if (r.emitted == 0)
+    return true;
+  const auto& variants = s.models[r.model].spec.variants;
+  return s.devices[by.device].spec.capability.runtime.resume != resume_support::none
+         && by.variant < variants.size() && same_voice(s, r, variants[by.variant].content);
+}
+
 bool resumes_exactly(const core_state& s, const request_row& r, const endpoint& at) {
   const auto& one = s.instances[at.instance];
   // An engine of an architecture runs other weights too.
@@ -148,15 +159,13 @@ bool resumes_exactly(const core_state& s, const request_row& r, const endpoint& 
 }
 
 bool possible_for(const core_state& s, const request_row& r) {
-  const bool streamed = r.emitted > 0 && !weights_of(s, r).empty();
+  const bool streamed = r.emitted > 0;
   if (r.excluded.empty() && !streamed && !r.stays && r.meta.kind != request_kind::embedding)
     return true;
   const auto& model = s.models[r.model];
-  const auto& variants = model.spec.variants;
   if (model.options.empty()
       || std::any_of(model.options.begin(), model.options.end(), [&](const option& one) {
-           return one.removed_by == filter_id::passed && may_serve(s, r, one.device)
-                  && (!streamed || same_voice(s, r, variants[one.variant].content));
+           return one.removed_by == filter_id::passed && may_take_over(s, r, one);
          }))
     return true;
   // What runs a former version may still be there.

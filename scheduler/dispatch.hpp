@@ -19,6 +19,13 @@ inline constexpr duration_us term_us_max = term_ns_max / 1000;
 /// able to, and it runs the same weights, or others of the same quantisation, tokenizer and
 /// template.
 [[nodiscard]] bool may_resume(const core_state& s, const request_row& r, const endpoint& at);
+/// Whether what would be loaded there may serve the request, and continue its stream once text was
+/// sent: by what its device's plugin says.
+[[nodiscard]] bool may_take_over(const core_state& s, const request_row& r, const option& by);
+/// Fewer endpoints may serve it than its selector says.
+[[nodiscard]] inline bool particular(const request_row& r) {
+  return !r.excluded.empty() || r.emitted > 0 || r.meta.kind == request_kind::embedding;
+}
 /// Same artifact and device model as the last attempt: the same text is promised.
 [[nodiscard]] bool resumes_exactly(const core_state& s, const request_row& r, const endpoint& at);
 /// Whether any device could ever serve it, exclusions included.
@@ -78,6 +85,8 @@ void record_grant(pass& p, index slot, index place, bool explored, std::string_v
 /// who asks while it waits is told of the others as they are then.
 void record_wait(core_state& s, index slot, const char* outcome, std::string_view reason,
                  time_us now);
+/// Records why a request was turned away that never got a row.
+void record_refusal(core_state& s, const request_meta& meta, std::string_view reason);
 /// Tells the gateway why the request waits, when that changed.
 void tell_waiting(pass& p, index slot);
 

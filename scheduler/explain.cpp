@@ -46,6 +46,7 @@ index explain_ring::open(std::uint64_t sequence, std::size_t candidates) {
   entry.attempts = 0;
   entry.device = none;
   entry.outcome = "";
+  entry.asked.clear();
   for (std::uint32_t at = 0; at < entry.used; ++at)
     pool_.give_back(entry.decisions[at].candidates);
   entry.used = 0;
@@ -166,6 +167,8 @@ candidate_facts request_facts(const core_state& s, const request_row& r, const o
   facts.selected = s.selectors[r.selector].matches[by.device] != 0;
   facts.excluded = std::find(r.excluded.begin(), r.excluded.end(), by.device) != r.excluded.end();
   facts.embeddings_needed = r.meta.kind == request_kind::embedding;
+  facts.resume_needed = r.emitted > 0;
+  facts.resume = s.devices[by.device].spec.capability.runtime.resume;
   facts.stays = facts.remote && (r.stays || remote_barred(s));
   return facts;
 }
@@ -351,24 +354,43 @@ void record_wait(core_state& s, index slot, const char* outcome, std::string_vie
   s.explained.prepare(*entry, candidates_kept(model));
 }
 
+void record_refusal(core_state& s, const request_meta& meta, std::string_view reason) {
+  const auto sequence = ++s.next_sequence;
+  auto& entry = *s.explained.find(s.explained.open(sequence, 0), sequence);
+  entry.id = meta.id;
+  entry.external_id = meta.external_id.substr(0, limits::external_id_bytes_max);
+  entry.model = none;
+  entry.asked = meta.model.value;
+  entry.submitted_at = entry.ended_at = s.now;
+  entry.outcome = "rejected";
+  auto& record = s.explained.add(entry);
+  record.at = s.now;
+  record.outcome = "rejected";
+  record.profile = s.cluster_profile;
+  record.reason = s.explained.kept(reason);
+  s.explained.keep(entry, record, {});
+}
+
 void tell_waiting(pass& p, index slot) {
   auto& s = p.s;
   auto& r = s.requests[slot];
   const auto& model = s.models[r.model];
   const auto seen = model.outlooks.find(r.selector);
+  const auto knows
+      = [&](const char* state) { return r.told != nullptr && std::strcmp(r.told, state) == 0; };
   if (r.phase != request_phase::waiting || seen == model.outlooks.end()
-      || (r.told != nullptr && std::strcmp(r.told, seen->second.state) == 0))
+      || (!particular(r) && knows(seen->second.state)))
     return;
   update_outlook(s, r.model, r.selector, p.now);
-  r.told = seen->second.state;
-  record_wait(s, slot, r.told, seen->second.reason, p.now);
-  queue_notice told{r.meta.id,
-                    r.told,
-                    model.queue.position(lane_of(r), r.tenant, place_of(r)),
-                    {},
-                    seen->second.reason};
-  if (seen->second.eta_at > 0)
-    told.eta_us = std::max<duration_us>(seen->second.eta_at - p.now, 0);
+  const auto words = why_waits(s, r, p.now);
+  if (particular(r) && knows(words.state))
+    return;
+  r.told = words.state;
+  record_wait(s, slot, r.told, words.reason, p.now);
+  queue_notice told{
+      r.meta.id, r.told, model.queue.position(lane_of(r), r.tenant, place_of(r)), {}, words.reason};
+  if (words.eta_at > 0)
+    told.eta_us = std::max<duration_us>(words.eta_at - p.now, 0);
   p.send(std::move(told));
 }
 
@@ -446,8 +468,8 @@ decision_view render(const core_state& s, index model, const decision_record& re
 time_us expected_start(const core_state& s, const request_row& r, std::uint32_t position,
                        time_us now) {
   const auto& model = s.models[r.model];
-  const auto seen = model.outlooks.find(r.selector);
-  if (seen == model.outlooks.end() || seen->second.eta_at == 0)
+  const auto eta_at = why_waits(s, r, now).eta_at;
+  if (eta_at == 0)
     return 0;
   // Those ahead are served by all sequences together, each as long as a usual request takes.
   std::int64_t sequences = 0, service_ns = 0;
@@ -464,7 +486,7 @@ time_us expected_start(const core_state& s, const request_row& r, std::uint32_t 
                            term_ns_max / limits::devices_max)
                   / 1000 * slots;
   }
-  const auto start = std::max(seen->second.eta_at, now);
+  const auto start = std::max(eta_at, now);
   if (sequences == 0 || position <= 1)
     return start;
   return start + service_ns / sequences / sequences * (position - 1);
@@ -518,13 +540,14 @@ std::optional<explanation> explain_request(const core_state& s, std::string_view
         told.starts_in_us = std::max<duration_us>(start - now, 0);
     }
   } else {
-    told.request = {entry->id,
-                    entry->external_id,
-                    s.models[entry->model].spec.name,
-                    entry->outcome,
-                    entry->device == none ? device_id{} : s.devices[entry->device].spec.id,
-                    entry->attempts,
-                    entry->ended_at - entry->submitted_at};
+    told.request
+        = {entry->id,
+           entry->external_id,
+           entry->model == none ? model_name{entry->asked} : s.models[entry->model].spec.name,
+           entry->outcome,
+           entry->device == none ? device_id{} : s.devices[entry->device].spec.id,
+           entry->attempts,
+           entry->ended_at - entry->submitted_at};
     told.outcome = entry->outcome;
   }
   for (std::size_t at = 0; at < entry->used; ++at) {
@@ -537,6 +560,9 @@ std::optional<explanation> explain_request(const core_state& s, std::string_view
       weigh_others(s, s.requests[waits], now, candidates);
     told.decisions.push_back(render(s, entry->model, record, candidates));
   }
+  // What it waits for may be another thing than when it was told so.
+  if (waits != none && !told.decisions.empty() && told.decisions.back().winner.empty())
+    told.decisions.back().reason = why_waits(s, s.requests[waits], now).reason;
   return told;
 }
 

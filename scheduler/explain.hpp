@@ -68,6 +68,7 @@ struct explained_request {
   request_id id;
   std::string external_id;
   index model = none;
+  std::string asked; ///< The model's name, where nobody serves it.
   time_us submitted_at = 0, ended_at = 0;
   std::uint32_t attempts = 0;
   index device = none;

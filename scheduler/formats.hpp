@@ -41,8 +41,17 @@ namespace consort::core {
   });
 }
 
-/// For people: that no build profile of the device reads a format of the model, both by name. Empty
-/// when it has no such profile, or one that reads one of them.
+/// The first format of the model that a server has under a name, and a plugin has to list; empty
+/// when it has none.
+[[nodiscard]] inline std::string server_format(const model_spec& model) {
+  for (const auto& variant : model.variants)
+    if (variant.format.starts_with("server/"))
+      return variant.format;
+  return {};
+}
+
+/// For people: that no build profile of the device reads a format of the model, both by name, or
+/// that its plugin would have to list the model. Empty when neither is the reason.
 [[nodiscard]] inline std::string unread_words(const model_spec& model,
                                               const device_capability& can) {
   std::string formats, profiles;
@@ -60,8 +69,12 @@ namespace consort::core {
     for (std::size_t at = 0; at < by.reads.size(); ++at)
       profiles += (at == 0 ? " " : ", ") + by.reads[at];
   }
-  return profiles.empty() ? std::string()
-                          : "its compilers cannot read " + formats + ": " + profiles;
+  if (!profiles.empty())
+    return "its compilers cannot read " + formats + ": " + profiles;
+  const auto listed = server_format(model);
+  return listed.empty() ? std::string()
+                        : "its plugin does not list it: put `" + listed
+                              + "` in `formats` if its server has it";
 }
 
 } // namespace consort::core

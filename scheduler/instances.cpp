@@ -251,6 +251,7 @@ void count_failure(pass& p, const instance_row& one, const error& failure) {
   const auto at = pair_of(p.s, one.model, one.devices.front());
   auto& pair = p.s.pairs[at];
   pair.load_error = failure.message;
+  pair.load_failed_at = p.now;
   pair.load_retry_at
       = p.now
         + backoff(limits::load_backoff_min_us, limits::load_backoff_max_us, pair.load_failures++);

@@ -81,6 +81,9 @@ violation check_request_row(const core_state& s, index slot) {
   const bool queued = s.models[r.model].queue.contains(lane_of(r), r.tenant, place_of(r));
   if (queued != (r.phase == request_phase::waiting))
     return of("a request's phase and its place in the queue disagree", slot);
+  const auto& again = s.models[r.model].again;
+  if ((queued && r.issued > 0) != (std::find(again.begin(), again.end(), slot) != again.end()))
+    return of("a request that waits for another attempt is not listed as such", slot);
   return is_out(r) ? check_attempt(s, slot) : std::nullopt;
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Served models: declared, replaced, removed.
+#include "scheduler/formats.hpp"
 #include "scheduler/handlers.hpp"
 
 #include <algorithm>
@@ -79,6 +80,20 @@ void claim_names(pass& p, index at) {
       names[adapter.name.value] = at;
 }
 
+/// Nobody can tell what a server has but its plugin.
+void warn_unlisted(const pass& p, const model_spec& spec) {
+  const auto listed = server_format(spec);
+  if (listed.empty() || p.s.devices.live() == 0)
+    return;
+  for (index device = 0; device < p.s.devices.end(); ++device)
+    if (p.s.devices.holds(device)
+        && runs_format(p.s.devices[device].spec.capability.formats, listed))
+      return;
+  p.tell(note::severity::warning, spec.name.value,
+         "no plugin lists it: put `" + listed
+             + "` in `formats` of the one whose server has it, then `consort plugins reload`");
+}
+
 void retire_all(pass& p, index at, const std::string& why) {
   const auto instances = p.s.models[at].instances;
   for (const auto instance : instances)
@@ -104,6 +119,7 @@ void on(pass& p, const model_declared& e) {
   model.spec.devices_per_instance
       = std::clamp(e.spec.devices_per_instance, 1U, limits::devices_per_instance_max);
   claim_names(p, at);
+  warn_unlisted(p, model.spec);
   const bool changes = known && model.spec.variants != variants_before;
   if (changes && model.spec.devices_per_instance == devices_before)
     supersede(p, at);

@@ -59,12 +59,36 @@ std::uint32_t waiting_for(const model_state& model, index selector) {
   return static_cast<std::uint32_t>(count);
 }
 
-/// Sequences of ready endpoints that the selector matches.
-std::uint64_t serving_sequences(const core_state& s, const model_state& model, index selector) {
+/// Some who wait with one selector. What was already sent of a stream is continued by fewer devices
+/// than the selector says: loading others would help nobody.
+struct wanting {
+  index selector = none;
+  index stream = none; ///< The one that waits longest; none = whoever matches may serve them.
+  std::uint64_t waiting = 0;
+};
+
+wanting streams_with(const core_state& s, const model_state& model, index selector) {
+  wanting those{selector, none, 0};
+  for (const auto slot : model.again) {
+    if (s.requests[slot].selector != selector || s.requests[slot].emitted == 0)
+      continue;
+    those.stream = those.stream == none ? slot : those.stream;
+    ++those.waiting;
+  }
+  return those;
+}
+
+/// Sequences of ready endpoints that may serve them.
+std::uint64_t serving_sequences(const core_state& s, const model_state& model,
+                                const wanting& those) {
   std::uint64_t sequences = 0;
   for (index at = 0; at < model.endpoints.size(); ++at) {
     const auto& one = model.endpoints.at(at);
-    if (one.open && s.selectors[selector].matches[one.device] != 0)
+    if (!one.open || s.selectors[those.selector].matches[one.device] == 0)
+      continue;
+    if (those.stream == none
+        || (may_serve(s, s.requests[those.stream], one.device)
+            && may_resume(s, s.requests[those.stream], one)))
       sequences += model.endpoints.room(at).slots;
   }
   return sequences;
@@ -145,17 +169,21 @@ bool any_stranded(const core_state& s, const model_state& model, index selector)
   return false;
 }
 
-/// Starts what those who wait need: the fastest to be ready first, more while the waiting exceed
-/// what is under way.
-void serve_waiting(pass& p, index at, index selector) {
+/// Starts what they need: the fastest to be ready first, more while the waiting exceed what is
+/// under way.
+void serve_those(pass& p, index at, const wanting& those) {
   auto& s = p.s;
   auto& model = s.models[at];
-  const auto waiting = std::uint64_t{waiting_for(model, selector)};
-  const auto serving = serving_sequences(s, model, selector);
+  const auto waiting = those.waiting;
+  const auto serving = serving_sequences(s, model, those);
   if (serving > 0 && waiting * 1000 < serving * limits::scale_up_pm
-      && !any_stranded(s, model, selector))
+      && !any_stranded(s, model, those.selector))
     return;
-  const auto prospects = outlook_of(s, at, selector, p.now);
+  auto prospects = outlook_of(s, at, those.selector, p.now);
+  if (those.stream != none)
+    std::erase_if(prospects.prospects, [&](const prospect& one) {
+      return !may_take_over(s, s.requests[those.stream], model.options[one.option]);
+    });
   std::uint64_t coming = 0;
   for (const auto each : ranked(model, prospects, p.now)) {
     const auto& one = prospects.prospects[each];
@@ -167,7 +195,7 @@ void serve_waiting(pass& p, index at, index selector) {
   }
   if (serving > 0 || coming > 0)
     return;
-  const auto oldest = oldest_wait(model, selector);
+  const auto oldest = oldest_wait(model, those.selector);
   const bool starves = p.now - oldest > limits::starvation_us;
   if (!starves) // Looked at again when it does: whoever is busy must leave then.
     arm(s, oldest + limits::starvation_us + 1, timer_kind::model, at);
@@ -180,13 +208,22 @@ void serve_waiting(pass& p, index at, index selector) {
   }
 }
 
+void serve_waiting(pass& p, index at, index selector) {
+  const auto& model = p.s.models[at];
+  const auto streams = streams_with(p.s, model, selector);
+  if (const auto all = waiting_for(model, selector); all > streams.waiting)
+    serve_those(p, at, {selector, none, all - streams.waiting});
+  if (streams.waiting > 0)
+    serve_those(p, at, streams);
+}
+
 /// A node that was lost several times lately rests, but not while somebody waits whom nobody else
 /// serves or is about to: then the one that was lost least often takes work at once, one at a time,
 /// and with few sequences as whoever returns.
 void end_a_rest(pass& p, index at, index selector) {
   auto& s = p.s;
   auto& model = s.models[at];
-  if (p.now >= s.rests_until || serving_sequences(s, model, selector) > 0
+  if (p.now >= s.rests_until || serving_sequences(s, model, {selector, none, 0}) > 0
       || !outlook_of(s, at, selector, p.now).coming.empty())
     return;
   index best = none;
@@ -315,6 +352,16 @@ void tell_all(pass& p, index at, index selector) {
     tell_waiting(p, slot);
 }
 
+/// Those whom the selector's outlook does not speak for. Requires: it is up to date.
+void tell_particular(pass& p, index at, index selector) {
+  for (const auto slot : p.s.models[at].again) {
+    const auto& r = p.s.requests[slot];
+    if (r.selector == selector && particular(r) && r.told != nullptr
+        && std::strcmp(r.told, why_waits(p.s, r, p.now).state) != 0)
+      tell_waiting(p, slot);
+  }
+}
+
 void warm_up_asked(pass& p, index at) {
   auto& asked = p.s.warming;
   asked.clear();
@@ -366,11 +413,13 @@ void update_outlook(core_state& s, index at, index selector, time_us now) {
     seen.state = one.compiling ? "compiling" : "loading";
     seen.eta_at = now + setup_left(one, now);
     seen.reason = std::string(seen.state) + " for "
-                  + s.devices[model.options[one.option].device].spec.id.value;
+                  + s.devices[model.options[one.option].device].spec.id.value
+                  + failed_before(s, at, model.options[one.option]);
     return;
   }
   if (!seen.prospects.empty())
-    seen.reason = "a load or compile has to be tried again, or waits for room";
+    seen.reason = "a load or compile has to be tried again, or waits for room"
+                  + latest_failure(s, at, seen.prospects);
 }
 
 void note_takeover(core_state& s, time_us now) {
@@ -420,6 +469,8 @@ void place(pass& p, index at) {
     seen.told_version = s.version;
     if (std::strcmp(before, seen.state) != 0)
       tell_all(p, at, selector);
+    else
+      tell_particular(p, at, selector);
   }
   if (!world_changed)
     return;

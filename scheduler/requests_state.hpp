@@ -73,6 +73,7 @@ struct model_state {
   std::map<index, index> pairs; ///< Device -> pair.
   std::vector<index> instances; ///< All but gone ones, in order of id.
   request_queue queue;
+  std::vector<index> again; ///< Of those who wait: had an attempt already, in order of coming.
   std::int64_t kv_smallest = std::numeric_limits<std::int64_t>::max(); ///< Any engine ever had.
   std::uint32_t running = 0;                                           ///< Sequences with a ticket.
   std::uint32_t batch_running = 0; ///< Attempts of batch work with a ticket.
@@ -181,6 +182,7 @@ struct request_row : attempt_row {
   std::int64_t charged = 0;    ///< Tokens counted to its tenant so far.
   std::uint32_t fruitless = 0; ///< Ended attempts in a row that brought no token.
   std::uint32_t emitted = 0;   ///< Tokens of earlier attempts that the client saw.
+  bool counted = false;        ///< By its gateway; else it may have seen more.
   std::vector<index> excluded; ///< Devices.
   time_us excluded_until = 0;  ///< Those that failed it, when nobody else took it by then.
   std::vector<index> shunned;  ///< Of these, only full; free again when all are, or in time.

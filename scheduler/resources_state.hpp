@@ -74,6 +74,7 @@ struct pair_state {
   std::uint32_t load_failures = 0; ///< In a row.
   time_us load_retry_at = 0;
   std::string load_error; ///< Of the last failure.
+  time_us load_failed_at = 0;
 };
 
 struct allocation_member {

@@ -26,7 +26,7 @@ error malformed(std::string_view text, const std::string& why) {
   return {recovery::refuse, "selector_malformed",
           "device selector '" + std::string(text.substr(0, limits::selector_bytes_max)) + "' " + why
               + "; write auto, a type (npu), an id or glob (edge-*/npu0), tag=, vendor=, model=,"
-                " node= or pool=, joined with , (and) and | (or)"};
+                " plugin=, node= or pool=, joined with , (and) and | (or)"};
 }
 
 /// Splits at every `separator`; always at least one part.
@@ -123,9 +123,10 @@ result<selector::term> selector::parse_term(std::string_view text, parsing& all)
   }
   const auto key = trimmed(rest.substr(0, equals));
   parsed.value = trimmed(rest.substr(equals + 1));
-  constexpr std::array<std::pair<std::string_view, field>, 7> keys = {{{"tag", field::tag},
+  constexpr std::array<std::pair<std::string_view, field>, 8> keys = {{{"tag", field::tag},
                                                                        {"vendor", field::vendor},
                                                                        {"model", field::model},
+                                                                       {"plugin", field::plugin},
                                                                        {"node", field::node},
                                                                        {"type", field::type},
                                                                        {"id", field::id},
@@ -171,6 +172,7 @@ bool selector::matches(const term& wanted, const device_spec& device) {
   case field::id: return glob_matches(wanted.value, device.id.value);
   case field::vendor: return same_word(wanted.value, device.vendor);
   case field::model: return same_word(wanted.value, device.model);
+  case field::plugin: return same_word(wanted.value, device.plugin);
   case field::node: return glob_matches(wanted.value, device.node.value);
   case field::pool: return wanted.inside.front().matches(device);
   case field::tag:

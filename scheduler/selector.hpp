@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Device selectors, as people type them wherever a device is asked for: `auto`, a type (`npu`), an
-/// id or glob (`edge-*/npu0`), `tag=`, `vendor=`, `model=`, `node=`, `pool=`; commas mean and, `|`
-/// means or and binds weaker, `!` negates one term. A pool is a selector with a name, given in the
-/// configuration; it may name other pools. Pure values.
+/// id or glob (`edge-*/npu0`), `tag=`, `vendor=`, `model=`, `plugin=`, `node=`, `pool=`; commas
+/// mean and, `|` means or and binds weaker, `!` negates one term. A pool is a selector with a name,
+/// given in the configuration; it may name other pools. Pure values.
 
 #include "scheduler/resources.hpp"
 #include "scheduler/result.hpp"
@@ -28,7 +28,7 @@ public:
   [[nodiscard]] bool everything() const { return everything_; }
 
 private:
-  enum class field : std::uint8_t { any, type, id, tag, vendor, model, node, pool };
+  enum class field : std::uint8_t { any, type, id, tag, vendor, model, plugin, node, pool };
   struct term {
     field what = field::any;
     bool negated = false;

@@ -23,12 +23,6 @@ void note_blocked(core_state& s, model_state& model, index selector, time_us now
   seen.recheck_at = model.recheck_at > now ? model.recheck_at : std::numeric_limits<time_us>::max();
 }
 
-/// Fewer endpoints may serve it than its lane says: others of the lane may pass it.
-bool particular(const core_state& s, const request_row& r) {
-  return !r.excluded.empty() || r.emitted > 0 || r.meta.kind == request_kind::embedding
-         || stranded(s, r);
-}
-
 /// Lanes that are known to be blocked are not tried.
 void close_blocked_lanes(const core_state& s, const model_state& model, queue_walk& walk) {
   for (const auto& [key, lane] : model.queue.lanes()) {
@@ -89,8 +83,9 @@ void run_queue(pass& p, index at) {
       model.queue.granted(next.aged, p.now);
       break;
     case verdict::impossible: end_request(p, slot, impossible_ending(s, slot)); break;
-    case verdict::blocked:
-      if (particular(s, s.requests[slot]) && walk.passed.size() < limits::lane_bypass_max)
+    case verdict::blocked: // Others of its lane may pass it where they may be served elsewhere.
+      if ((particular(s.requests[slot]) || stranded(s, s.requests[slot]))
+          && walk.passed.size() < limits::lane_bypass_max)
         walk.passed.push_back(slot);
       else
         close_lane(s, model, *next.head, walk);

@@ -186,6 +186,8 @@ TEST(Artifact, RefusedBuildIsTriedAgainWhenAskedForOrWhenItsCompilerIsNew) {
   t.take_all<reject_request>();
   t.take_all<record_request>();
   t.expect_empty();
+  EXPECT_TRUE(t.noted("(it is not tried again by itself; once that is mended: consort compile "
+                      "storyteller --for auto)"));
   t.feed(compile_requested{model_name{"storyteller"}, "npu"});
   const auto second = t.expect<start_compile>();
   t.feed(compile_failed{second.compile, incarnation{11}, could_not(recovery::refuse)});

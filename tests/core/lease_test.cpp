@@ -324,7 +324,8 @@ TEST(Lease, WhatStillRunsAtTheDeadlineOfADrainIsMoved) {
   EXPECT_TRUE(moved.resumed);
   EXPECT_TRUE(t.noted("what still runs in 2s is moved: kernel update"));
   EXPECT_TRUE(
-      t.noted("b/cpu0: request r1 goes on here after 10 tokens, attempt 2: a/cpu0 was drained"));
+      t.noted("b/cpu0: request r1 goes on here after at least 10 tokens, attempt 2: a/cpu0 was "
+              "drained"));
 }
 
 TEST(Lease, WhatCannotBeMovedEndsAtTheDeadline) {

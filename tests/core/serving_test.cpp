@@ -138,15 +138,89 @@ TEST(Serving, UnknownModelIsRejectedWithTheNearestName) {
   t.expect<record_request>();
 }
 
-TEST(Serving, ImpossibleDeviceNamesTheFilterOfEach) {
+TEST(Serving, ARefusalAtTheDoorIsExplainedAsWell) {
   core_fixture t;
   t.example();
-  t.submit("gpu");
+  auto meta = t.request();
+  meta.model = model_name{"storyteler"};
+  t.submit(meta);
+  const auto reject = t.expect<reject_request>();
+  t.expect<record_request>();
+  const auto told = t.tested().explain(meta.external_id, t.now());
+  ASSERT_TRUE(told);
+  EXPECT_EQ(told->outcome, "rejected");
+  EXPECT_EQ(told->request.model.value, "storyteler");
+  ASSERT_EQ(told->decisions.size(), 1U);
+  EXPECT_EQ(told->decisions[0].outcome, "rejected");
+  EXPECT_EQ(told->decisions[0].reason, reject.reason.message);
+}
+
+/// Without a compiler.
+TEST(Serving, ImpossibleDeviceNamesTheFilterOfEach) {
+  core_fixture t;
+  t.join("local");
+  t.advertise(cpu_spec());
+  t.advertise(npu_spec());
+  t.declare(story_spec());
+  t.submit("npu");
   const auto reject = t.expect<reject_request>();
   EXPECT_EQ(reject.http_status, 422);
-  for (const char* part : {"local/cpu0 selector", "local/npu0 selector", "local/npu1 selector"})
+  for (const char* part : {"local/cpu0 selector", "local/npu0 artifact"})
     EXPECT_THAT(reject.reason.message, HasSubstr(part));
   t.expect<record_request>();
+}
+
+TEST(Serving, ASelectorThatNamesNobodyIsToldWhatItMayHaveMeant) {
+  core_fixture t;
+  t.example();
+  const std::pair<const char*, const char*> cases[]
+      = {{"npu1", "no device matches it (did you mean local/npu1?)"},
+         {"local/npu9", "no device matches it (did you mean local/npu0, local/npu1"},
+         {"vendor=referense", "no device matches it (did you mean vendor=reference"},
+         {"zzz", "for 'zzz': no device matches it"}};
+  for (const auto& [selector, words] : cases) {
+    t.submit(selector);
+    const auto reject = t.expect<reject_request>();
+    EXPECT_EQ(reject.http_status, 422);
+    EXPECT_EQ(reject.reason.code, "no_such_device");
+    EXPECT_THAT(reject.reason.message, HasSubstr(words));
+    EXPECT_EQ(reject.reason.message.find("not asked for"), std::string::npos);
+    t.expect<record_request>();
+  }
+}
+
+/// A model that only some server has by that name.
+model_spec server_model(const std::string& name) {
+  auto made = story_spec(name);
+  made.variants[0].format = "server/" + name;
+  made.variants[0].source = "server:" + name;
+  return made;
+}
+
+TEST(Serving, AModelOfAServerThatNoPluginListsSaysWhereToPutIt) {
+  core_fixture t;
+  t.join("local");
+  t.advertise(cpu_spec());
+  t.declare(server_model("other"));
+  EXPECT_TRUE(t.noted("other: no plugin lists it: put `server/other` in `formats` of the one whose "
+                      "server has it, then `consort plugins reload`"));
+  auto meta = t.request();
+  meta.model = model_name{"other"};
+  t.submit(meta);
+  EXPECT_THAT(t.expect<reject_request>().reason.message,
+              HasSubstr("local/cpu0 format (its plugin does not list it: put `server/other` in "
+                        "`formats` if its server has it)"));
+  t.expect<record_request>();
+}
+
+TEST(Serving, AModelOfAServerThatIsListedIsNoCauseForWarning) {
+  core_fixture t;
+  t.join("local");
+  auto remote = cpu_spec();
+  remote.capability.formats = {"server/*"};
+  t.advertise(remote);
+  t.declare(server_model("other"));
+  EXPECT_FALSE(t.noted("no plugin lists it"));
 }
 
 TEST(Serving, LargeClusterIsLookedAtAtAPace) {

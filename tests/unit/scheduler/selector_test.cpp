@@ -16,6 +16,7 @@ device_spec atom() {
   device.type = resource_type::npu;
   device.vendor = "Rebellions";
   device.model = "ATOM";
+  device.plugin = "rebellions-card";
   device.tags = {"low-latency"};
   return device;
 }
@@ -35,19 +36,19 @@ TEST_P(SelectorTable, MatchesAsDocumented) {
 
 INSTANTIATE_TEST_SUITE_P(
     All, SelectorTable,
-    ::testing::Values(selector_case{"auto", true}, selector_case{"", true},
-                      selector_case{"npu", true}, selector_case{"gpu", false},
-                      selector_case{"edge-3/npu0", true}, selector_case{"edge-*/npu0", true},
-                      selector_case{"edge-?/npu*", true}, selector_case{"edge-*/gpu0", false},
-                      selector_case{"tag=low-latency", true}, selector_case{"tag=batch", false},
-                      selector_case{"vendor=rebellions", true},
-                      selector_case{"npu,vendor=rebellions", true},
-                      selector_case{"npu , vendor=nvidia", false}, selector_case{"gpu|npu", true},
-                      selector_case{"gpu|cpu", false}, selector_case{"gpu|npu,tag=batch", false},
-                      selector_case{"npu,tag=batch|node=edge-3", true}, selector_case{"!gpu", true},
-                      selector_case{"!npu", false}, selector_case{"npu,!tag=low-latency", false},
-                      selector_case{"model=atom", true}, selector_case{"type=npu", true},
-                      selector_case{"!auto", false}));
+    ::testing::Values(
+        selector_case{"auto", true}, selector_case{"", true}, selector_case{"npu", true},
+        selector_case{"gpu", false}, selector_case{"edge-3/npu0", true},
+        selector_case{"edge-*/npu0", true}, selector_case{"edge-?/npu*", true},
+        selector_case{"edge-*/gpu0", false}, selector_case{"tag=low-latency", true},
+        selector_case{"tag=batch", false}, selector_case{"vendor=rebellions", true},
+        selector_case{"npu,vendor=rebellions", true}, selector_case{"npu , vendor=nvidia", false},
+        selector_case{"gpu|npu", true}, selector_case{"gpu|cpu", false},
+        selector_case{"gpu|npu,tag=batch", false}, selector_case{"npu,tag=batch|node=edge-3", true},
+        selector_case{"!gpu", true}, selector_case{"!npu", false},
+        selector_case{"npu,!tag=low-latency", false}, selector_case{"model=atom", true},
+        selector_case{"plugin=rebellions-card", true}, selector_case{"plugin=rebellions", false},
+        selector_case{"type=npu", true}, selector_case{"!auto", false}));
 
 TEST(Selector, AutoIsEverything) {
   EXPECT_TRUE(selector::parse("auto")->everything());

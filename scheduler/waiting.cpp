@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a request waits for, in words that are true of that very request, and how it ends when
+// nobody may take it over: fewer may go on with a stream than may begin one.
+#include "scheduler/modules.hpp"
+
+#include <algorithm>
+#include <optional>
+
+namespace consort::core {
+
+namespace {
+
+/// When the first endpoint that may serve it is free; nothing when there is none.
+std::optional<std::int64_t> least_wait_ns(const core_state& s, const request_row& r, time_us now) {
+  const auto& endpoints = s.models[r.model].endpoints;
+  std::optional<std::int64_t> least;
+  for (index place = 0; place < endpoints.size(); ++place) {
+    const auto& room = endpoints.room(place);
+    if (room.seq_free < 0 || !may_serve(s, r, room.device)
+        || (r.emitted > 0 && !may_resume(s, r, endpoints.at(place))))
+      continue;
+    const auto& pace = endpoints.pace(place);
+    const bool crowded = endpoints.at(place).seq_used >= room.slots;
+    const auto wait = queue_left(pace, now * 1000) + (crowded ? room_in(pace) : 0);
+    least = std::min(least.value_or(term_ns_max), wait);
+  }
+  return least;
+}
+
+/// Devices that may serve its model but cannot go on with its text, each with the reason. Those
+/// that failed it are not among them.
+std::string who_cannot_go_on(const core_state& s, const request_row& r) {
+  std::string all;
+  std::size_t named = 0;
+  for (const auto& by : s.models[r.model].options) {
+    if (by.removed_by != filter_id::passed || !may_serve(s, r, by.device) || may_take_over(s, r, by)
+        || ++named > limits::message_devices_max)
+      continue;
+    const auto& device = s.devices[by.device].spec;
+    all += (named == 1 ? "" : "; ") + device.id.value
+           + (device.capability.runtime.resume == resume_support::none
+                  ? " cannot continue a stream begun elsewhere"
+                  : " runs another quantisation or template");
+  }
+  if (named > limits::message_devices_max)
+    all += "; and " + std::to_string(named - limits::message_devices_max) + " more";
+  return all;
+}
+
+/// Whether anybody could go on with its text, had nobody failed it.
+bool any_goes_on(const core_state& s, request_row r) {
+  r.excluded.clear();
+  return possible_for(s, r);
+}
+
+/// Whether one that failed it is worth asking again.
+bool asks_again(const core_state& s, const request_row& r) {
+  auto forgiven = r;
+  forgiven.excluded.clear();
+  const auto& options = s.models[r.model].options;
+  return std::any_of(options.begin(), options.end(), [&](const option& by) {
+    return by.removed_by == filter_id::passed && may_take_over(s, forgiven, by)
+           && std::find(r.excluded.begin(), r.excluded.end(), by.device) != r.excluded.end();
+  });
+}
+
+/// What it waits for when nothing that may serve it is loaded.
+wait_words prospects_of(const core_state& s, const request_row& r, const outlook& seen,
+                        time_us now) {
+  const auto& model = s.models[r.model];
+  std::vector<prospect> those;
+  if (seen.options_made == model.options_made)
+    std::copy_if(
+        seen.prospects.begin(), seen.prospects.end(), std::back_inserter(those),
+        [&](const prospect& one) { return may_take_over(s, r, model.options[one.option]); });
+  const prospect* first = nullptr;
+  for (const auto& one : those)
+    if (one.ready_at != 0 && (first == nullptr || one.ready_at < first->ready_at))
+      first = &one;
+  if (first != nullptr) {
+    const auto& by = model.options[first->option];
+    const char* state = first->compiling ? "compiling" : "loading";
+    return {state,
+            std::string(state) + " for " + s.devices[by.device].spec.id.value
+                + failed_before(s, r.model, by),
+            now + setup_left(*first, now)};
+  }
+  if (!those.empty())
+    return {"queued",
+            "a load or compile has to be tried again, or waits for room"
+                + latest_failure(s, r.model, those),
+            0};
+  if (r.excluded.size() > r.shunned.size() && asks_again(s, r))
+    return {"queued", "no other device may take it over now: what failed it is asked again later",
+            r.excluded_until};
+  return {"queued",
+          r.emitted > 0 ? "no device that may go on with it is up"
+                        : "no device that may serve it is up",
+          0};
+}
+
+} // namespace
+
+wait_words why_waits(const core_state& s, const request_row& r, time_us now) {
+  const auto& model = s.models[r.model];
+  const auto seen = model.outlooks.find(r.selector);
+  if (seen == model.outlooks.end())
+    return {};
+  // Of a crowd many may serve it, whatever it is.
+  if (!particular(r) || is_crowd(model))
+    return {seen->second.state, seen->second.reason, seen->second.eta_at};
+  if (const auto wait_ns = least_wait_ns(s, r, now))
+    return {"queued",
+            r.emitted > 0 ? "every endpoint that may go on with it is busy"
+                          : "every endpoint that may serve it is busy",
+            now + *wait_ns / 1000};
+  return prospects_of(s, r, seen->second, now);
+}
+
+std::string failed_before(const core_state& s, index model, const option& by) {
+  if (by.artifact != none && s.artifacts[by.artifact].copies.empty()
+      && !s.artifacts[by.artifact].last_error.empty())
+    return "; the last build for it failed: " + s.artifacts[by.artifact].last_error;
+  const auto& pairs = s.models[model].pairs;
+  const auto known = pairs.find(by.device);
+  if (known == pairs.end() || s.pairs[known->second].load_failures == 0)
+    return {};
+  return "; the last try on " + s.devices[by.device].spec.id.value
+         + " failed: " + s.pairs[known->second].load_error;
+}
+
+std::string latest_failure(const core_state& s, index model, const std::vector<prospect>& among) {
+  const auto& row = s.models[model];
+  std::string words;
+  time_us latest = -1;
+  for (const auto& one : among) {
+    const auto& by = row.options[one.option];
+    const auto pair = row.pairs.find(by.device);
+    const auto at = pair == row.pairs.end() ? 0 : s.pairs[pair->second].load_failed_at;
+    if (at <= latest)
+      continue;
+    auto those = failed_before(s, model, by);
+    if (those.empty())
+      continue;
+    words = std::move(those);
+    latest = at;
+  }
+  return words;
+}
+
+ending gateway_502(const char* code, const std::string& what, const error& last) {
+  ending how{request_outcome::failed, 502, {}, {}, {}, {}, {}};
+  how.reason = {recovery::retry_later, code, what + ": " + last.message};
+  return how;
+}
+
+ending nobody_left(const core_state& s, const request_row& r, const error& last) {
+  auto why = r.emitted > 0 ? who_cannot_go_on(s, r) : std::string();
+  if (!why.empty())
+    why = " (" + why + ")";
+  if (r.emitted > 0 && !any_goes_on(s, r))
+    return gateway_502(
+        "not_resumable",
+        "text was already sent, and no device that it may use can go on with it" + why, last);
+  return gateway_502("device_failed", "the device failed and no other could take over" + why, last);
+}
+
+ending nobody_in_time(core_state& s, index slot, time_us now) {
+  const auto& r = s.requests[slot];
+  update_outlook(s, r.model, r.selector, now);
+  return gateway_502("device_failed",
+                     "no other device took over in time (" + why_waits(s, r, now).reason + ")",
+                     r.failure);
+}
+
+} // namespace consort::core
