@@ -4,6 +4,7 @@
 #include "scheduler/formats.hpp"
 #include "scheduler/handlers.hpp"
 #include "scheduler/nearest_name.hpp"
+#include "scheduler/waiting.hpp"
 
 #include <algorithm>
 #include <cstring>

@@ -2,6 +2,7 @@
 // Attempts: from ticket to end, and what follows a failure. Every path gives the reservation back
 // exactly once, through let_go.
 #include "scheduler/handlers.hpp"
+#include "scheduler/waiting.hpp"
 
 #include <algorithm>
 #include <limits>

@@ -5,6 +5,7 @@
 #include "scheduler/formats.hpp"
 #include "scheduler/modules.hpp"
 #include "scheduler/policy/filter_kv.hpp"
+#include "scheduler/waiting.hpp"
 
 #include <algorithm>
 #include <cstring>

@@ -354,28 +354,6 @@ void dequeue(core_state& s, index slot);
 /// 503 with state, eta and Retry-After.
 [[nodiscard]] ending unavailable_ending(core_state& s, index slot, time_us now);
 
-// --- waiting.cpp: what one waits for, and who cannot help it ---
-struct wait_words {
-  const char* state = "queued";
-  std::string reason;
-  time_us eta_at = 0; ///< When it may start; 0 = unknown.
-};
-/// What its selector's outlook says, or what is true of that very request where fewer may serve it.
-/// Requires: the outlook is up to date.
-[[nodiscard]] wait_words why_waits(const core_state& s, const request_row& r, time_us now);
-/// What became of the last load or build there, to be put behind other words; empty when none
-/// failed.
-[[nodiscard]] std::string failed_before(const core_state& s, index model, const option& by);
-/// The same of the prospects given, of which it failed last.
-[[nodiscard]] std::string latest_failure(const core_state& s, index model,
-                                         const std::vector<prospect>& among);
-[[nodiscard]] ending gateway_502(const char* code, const std::string& what, const error& last);
-/// Nobody may take it over now or ever: 502, `not_resumable` where nobody may continue what was
-/// already sent, else `device_failed`.
-[[nodiscard]] ending nobody_left(const core_state& s, const request_row& r, const error& last);
-/// It waited long enough for another attempt.
-[[nodiscard]] ending nobody_in_time(core_state& s, index slot, time_us now);
-
 // --- tenants.cpp: who shares fairly ---
 /// The tenant's row, made on first use; the first one is shared by those for whom there is no room.
 index enter_tenant(core_state& s, const tenant_id& id, time_us now);

@@ -2,6 +2,7 @@
 // What is loaded where: kept replicas, loads and compiles for those who wait, warm-ups of faster
 // devices in the background, room made by unloading the least recently used.
 #include "scheduler/modules.hpp"
+#include "scheduler/waiting.hpp"
 
 #include <algorithm>
 #include <cstring>

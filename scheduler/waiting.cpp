@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a request waits for, in words that are true of that very request, and how it ends when
 // nobody may take it over: fewer may go on with a stream than may begin one.
-#include "scheduler/modules.hpp"
+#include "scheduler/waiting.hpp"
 
 #include <algorithm>
 #include <optional>
