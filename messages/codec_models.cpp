@@ -113,6 +113,7 @@ void write(wire::ArtifactRecord::Builder to, const artifact_record& from, outgoi
   to.setBuildUs(out.duration(from.build_us, "artifact_record.build_us"));
   write_attributes(out, from.quality, "artifact_record.quality",
                    [&](unsigned size) { return to.initQuality(size); });
+  to.setOwn(out.digest(from.own, "artifact_record.own"));
 }
 
 void read(wire::ArtifactRecord::Reader from, artifact_record& to, incoming& in) {
@@ -122,6 +123,7 @@ void read(wire::ArtifactRecord::Reader from, artifact_record& to, incoming& in) 
   to.size_bytes = from.getSizeBytes();
   to.build_us = in.duration(from.getBuildUs(), "artifact_record.build_us");
   read_map(from.getQuality(), to.quality, "artifact_record.quality", in);
+  to.own.value = in.digest(from.getOwn(), "artifact_record.own");
 }
 
 } // namespace consort::messages

@@ -270,6 +270,7 @@ struct ArtifactRecord {
   sizeBytes @3 :UInt64;
   buildUs @4 :Int64;  # 0 when imported.
   quality @5 :List(Attribute);  # What calibration measured.
+  own @6 :Text;  # The newest of its key, where its node went back to `content`; else empty.
 }
 
 enum ArtifactState { absent @0; building @1; ready @2; failed @3; }

@@ -150,7 +150,7 @@ struct artifact_store::state {
   void scan_one(const std::string& name);
   result<std::string> verify(const digest& content);
   void note_hashed(const digest& content) const;
-  [[nodiscard]] const entry* choose(const artifact_key& key) const;
+  [[nodiscard]] const entry* choose(const artifact_key& key, digest& newest_own) const;
   void drop_preference(const artifact_key& key);
   [[nodiscard]] std::int64_t after_others(const artifact_manifest& manifest) const;
   void discard(const digest& content);
@@ -257,20 +257,23 @@ void artifact_store::state::note_hashed(const digest& content) const {
 
 /// Of several of one key the one that is preferred, else one that another version of the compiler
 /// built and that is preferred, else the newest. Nothing stands for a key that has none of its own:
-/// that one is to be built. Requires: the lock.
-const artifact_store::state::entry* artifact_store::state::choose(const artifact_key& key) const {
+/// that one is to be built. `newest_own` is set to the newest of the key itself. Requires: the
+/// lock.
+const artifact_store::state::entry* artifact_store::state::choose(const artifact_key& key,
+                                                                  digest& newest_own) const {
   const entry* newest = nullptr;
   const entry* instead = nullptr;
   for (const auto& [content, one] : entries) {
     const bool own = one.record.key == key;
-    if ((own || other_version(one.record.key, key)) && marked(content, "preferred")) {
-      if (own)
-        return &one;
+    // Of its own key before one of another version.
+    if ((own || (instead == nullptr && other_version(one.record.key, key)))
+        && marked(content, "preferred"))
       instead = &one;
-    }
     if (own && (newest == nullptr || one.created_s > newest->created_s))
       newest = &one;
   }
+  if (newest != nullptr)
+    newest_own = newest->record.content;
   return newest != nullptr && instead != nullptr ? instead : newest;
 }
 
@@ -393,11 +396,14 @@ std::vector<artifact_record> artifact_store::list() const {
 
 std::optional<artifact_record> artifact_store::find(const artifact_key& key) const {
   const std::scoped_lock lock(state_->guard);
-  const auto* chosen = state_->choose(key);
+  digest newest_own;
+  const auto* chosen = state_->choose(key, newest_own);
   if (chosen == nullptr)
     return std::nullopt;
   auto record = chosen->record;
   record.key = key; // Of another compiler's version when that one is preferred.
+  if (record.content != newest_own)
+    record.own = newest_own;
   return record;
 }
 

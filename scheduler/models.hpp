@@ -95,7 +95,9 @@ struct artifact_record {
   std::uint64_t size_bytes = 0;
   duration_us build_us = 0; ///< How long its build took; 0 when imported.
   std::map<std::string, std::string>
-      quality; ///< What calibration measured: `kl_mean`, `top1_agreement` ...
+      quality;  ///< What calibration measured: `kl_mean`, `top1_agreement` ...
+  digest own{}; ///< The newest of its key, where the node was told to go back to `content` in its
+                ///< stead; else empty.
   friend bool operator==(const artifact_record&, const artifact_record&) = default;
 };
 

@@ -164,6 +164,24 @@ bool other_version(const artifact_key& left, artifact_key right) {
   return left == right;
 }
 
+/// In words: what comes in the place of what runs.
+std::string words_of(const core_state& s, const artifact_entry& entry) {
+  const auto named
+      = [](const build_profile& by) { return by.compiler + " " + by.compiler_version; };
+  for (const auto& copy : entry.copies) {
+    if (copy.record.own.empty())
+      continue;
+    // Whose it is where nobody went back.
+    for (const auto& [key, at] : s.artifact_keys)
+      if (other_version(entry.key, key))
+        for (const auto& other : s.artifacts[at].copies)
+          if (other.record.content == copy.record.content && other.record.own.empty())
+            return "goes back to the engine by " + named(key.profile);
+    return "goes back to an earlier engine by " + named(entry.key.profile);
+  }
+  return "another engine by " + named(entry.key.profile) + " is there";
+}
+
 /// Whether a node tells of what the instance runs under the key of another version of its compiler
 /// as well: somebody went back to it, and knows why.
 bool gone_back(const core_state& s, const instance_row& one) {
@@ -287,10 +305,9 @@ void supersede_engines(pass& p, index at) {
   const auto seen = replicas_of(s, model);
   const auto old = static_cast<std::uint32_t>(seen.old.size());
   model.rollout_wanted = std::max(model.rollout_wanted, old + seen.ready);
-  const auto& profile = s.artifacts[model.rollout_engine].key.profile;
   p.tell(note::severity::info, model.spec.name.value,
-         "another engine by " + profile.compiler + " " + profile.compiler_version
-             + " is there: " + std::to_string(old) + " replica(s) serve on until it is loaded");
+         words_of(s, s.artifacts[model.rollout_engine]) + ": " + std::to_string(old)
+             + " replica(s) serve on until it is loaded");
   changed(s);
 }
 
