@@ -33,6 +33,24 @@ std::string binds(const json& artifact) {
                                          : "weights";
 }
 
+/// Of the row's own digest: how many replicas run it, or what was gone back to in its stead.
+std::string serves(const json& artifact) {
+  const auto content = text_at(artifact, "/content");
+  const auto own = text_at(artifact, "/own");
+  if (!own.empty() && own != content)
+    return content.substr(0, digest_letters_shown) + " instead";
+  const auto replicas = artifact.value("replicas", 0U);
+  return replicas == 0   ? std::string()
+         : replicas == 1 ? "1 replica"
+                         : std::to_string(replicas) + " replicas";
+}
+
+/// An older scheduler tells one digest only.
+std::string digest_of(const json& artifact) {
+  const auto own = text_at(artifact, "/own");
+  return (own.empty() ? text_at(artifact, "/content") : own).substr(0, digest_letters_shown);
+}
+
 } // namespace
 
 void add_artifacts(CLI::App& root, context& env) {
@@ -48,6 +66,7 @@ void add_artifacts(CLI::App& root, context& env) {
                      {"PROGRESS"},
                      {"BUILDS", align::right},
                      {"DIGEST"},
+                     {"SERVES", align::left, true},
                      {"BINDS", align::left, true},
                      {"COMPILER", align::left, true},
                      {"DTYPE", align::left, true},
@@ -65,7 +84,8 @@ void add_artifacts(CLI::App& root, context& env) {
             list_at(artifact, "/nodes"),
             progress(artifact),
             count_at(artifact, "/builds"),
-            text_at(artifact, "/content").substr(0, digest_letters_shown),
+            digest_of(artifact),
+            serves(artifact),
             binds(artifact),
             compiler + (version.empty() ? "" : " " + version),
             text_at(artifact, "/key/profile/dtype"),

@@ -128,7 +128,8 @@ json to_json(const core::artifact_view& view) {
           {"size_bytes", view.size_bytes}, {"nodes", names_json(view.nodes)},
           {"done_pm", view.done_pm},       {"eta_us", span(view.eta_us)},
           {"builds", view.builds},         {"last_error", view.last_error},
-          {"quality", view.quality}};
+          {"quality", view.quality},       {"own", view.own.value},
+          {"replicas", view.replicas}};
 }
 
 json to_json(const core::request_view& view) {

@@ -116,6 +116,7 @@ void write(wire::ArtifactRecord::Builder to, const artifact_record& from, outgoi
   write_attributes(out, from.quality, "artifact_record.quality",
                    [&](unsigned size) { return to.initQuality(size); });
   to.setHeld(from.held);
+  to.setOwn(out.digest(from.own, "artifact_record.own"));
 }
 
 void read(wire::ArtifactRecord::Reader from, artifact_record& to, incoming& in) {
@@ -126,6 +127,7 @@ void read(wire::ArtifactRecord::Reader from, artifact_record& to, incoming& in) 
   to.build_us = in.duration(from.getBuildUs(), "artifact_record.build_us");
   read_map(from.getQuality(), to.quality, "artifact_record.quality", in);
   to.held = from.getHeld();
+  to.own.value = in.digest(from.getOwn(), "artifact_record.own");
 }
 
 } // namespace consort::messages

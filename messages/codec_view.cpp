@@ -147,6 +147,8 @@ void write(wire::ArtifactView::Builder to, const core::artifact_view& from, outg
   to.setLastError(out.sentence(from.last_error));
   write_attributes(out, from.quality, "artifact_view.quality",
                    [&](unsigned size) { return to.initQuality(size); });
+  to.setOwn(out.digest(from.own, "artifact_view.own"));
+  to.setReplicas(from.replicas);
 }
 
 void read(wire::ArtifactView::Reader from, core::artifact_view& to, incoming& in) {
@@ -165,6 +167,8 @@ void read(wire::ArtifactView::Reader from, core::artifact_view& to, incoming& in
   to.builds = from.getBuilds();
   to.last_error = in.text(from.getLastError(), "artifact_view.last_error");
   read_map(from.getQuality(), to.quality, "artifact_view.quality", in);
+  to.own.value = in.digest(from.getOwn(), "artifact_view.own");
+  to.replicas = from.getReplicas();
 }
 
 void write(wire::CountersView::Builder to, const core::counters_view& from) {

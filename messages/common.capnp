@@ -292,6 +292,7 @@ struct ArtifactRecord {
   buildUs @4 :Int64;  # 0 when imported.
   quality @5 :List(Attribute);  # What calibration measured.
   held @6 :Bool;  # Pinned, or gone back to: nothing newer takes its place on its node by itself.
+  own @7 :Text;  # The newest of its key, where its node went back to `content`; else empty.
 }
 
 enum ArtifactState { absent @0; building @1; ready @2; failed @3; }

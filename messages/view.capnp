@@ -88,6 +88,8 @@ struct ArtifactView {
   builds @9 :UInt32;
   lastError @10 :Text;
   quality @11 :List(Common.Attribute);
+  own @12 :Text;  # The newest of its key; another than `content` after a rollback.
+  replicas @13 :UInt32;  # Ready ones that run `own`.
 }
 
 struct RequestView {

@@ -149,7 +149,7 @@ struct artifact_store::state {
   void scan_one(const std::string& name);
   result<std::string> verify(const digest& content);
   void note_hashed(const digest& content) const;
-  [[nodiscard]] const entry* choose(const artifact_key& key) const;
+  [[nodiscard]] const entry* choose(const artifact_key& key, digest& newest_own) const;
   void drop_preference(const artifact_key& key);
   [[nodiscard]] std::int64_t after_others(const artifact_manifest& manifest) const;
   void discard(const digest& content);
@@ -256,21 +256,26 @@ void artifact_store::state::note_hashed(const digest& content) const {
 
 /// Of several of one key the one that is preferred, else one that another version of the compiler
 /// built and that is preferred, else the newest. Nothing stands for a key that has none of its own:
-/// that one is to be built. Requires: the lock.
-const artifact_store::state::entry* artifact_store::state::choose(const artifact_key& key) const {
+/// that one is to be built. `newest_own` is set to the newest of the key itself. Requires: the
+/// lock.
+const artifact_store::state::entry* artifact_store::state::choose(const artifact_key& key,
+                                                                  digest& newest_own) const {
   const entry* newest = nullptr;
+  const entry* preferred = nullptr;
   const entry* instead = nullptr;
   for (const auto& [content, one] : entries) {
     const bool own = one.record.key == key;
-    if ((own || may_stand_for(one.record.key, key)) && marked(content, "preferred")) {
-      if (own)
-        return &one;
-      instead = &one;
-    }
+    if ((own || may_stand_for(one.record.key, key)) && marked(content, "preferred"))
+      (own ? preferred : instead) = &one;
     if (own && (newest == nullptr || one.created_s > newest->created_s))
       newest = &one;
   }
-  return newest != nullptr && instead != nullptr ? instead : newest;
+  if (newest == nullptr)
+    return nullptr;
+  newest_own = newest->record.content;
+  if (preferred != nullptr)
+    return preferred;
+  return instead != nullptr ? instead : newest;
 }
 
 /// What is put later is the newer one, also within a second.
@@ -392,13 +397,16 @@ std::vector<artifact_record> artifact_store::list() const {
 
 std::optional<artifact_record> artifact_store::find(const artifact_key& key) const {
   const std::scoped_lock lock(state_->guard);
-  const auto* chosen = state_->choose(key);
+  digest newest_own;
+  const auto* chosen = state_->choose(key, newest_own);
   if (chosen == nullptr)
     return std::nullopt;
   auto record = chosen->record;
   record.key = key; // Of another compiler's version when that one is preferred.
   const auto& content = record.content;
   record.held = state_->marked(content, "kept") || state_->marked(content, "preferred");
+  if (record.content != newest_own)
+    record.own = newest_own;
   return record;
 }
 

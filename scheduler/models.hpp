@@ -106,6 +106,8 @@ struct artifact_record {
       quality;       ///< What calibration measured: `kl_mean`, `top1_agreement` ...
   bool held = false; ///< Its operator pinned it or went back to it: nothing newer takes its place
                      ///< by itself there.
+  digest own{}; ///< The newest of its key, where the node was told to go back to `content` in its
+                ///< stead; else empty.
   friend bool operator==(const artifact_record&, const artifact_record&) = default;
 };
 

@@ -181,6 +181,24 @@ index outdated_on(const core_state& s, index at, const option& by) {
   return outdated ? each : none;
 }
 
+/// In words: what comes in the place of what runs.
+std::string words_of(const core_state& s, const artifact_entry& entry) {
+  const auto named
+      = [](const build_profile& by) { return by.compiler + " " + by.compiler_version; };
+  for (const auto& copy : entry.copies) {
+    if (copy.record.own.empty())
+      continue;
+    // Whose it is where nobody went back.
+    for (const auto& [key, at] : s.artifact_keys)
+      if (other_version(entry.key, key))
+        for (const auto& other : s.artifacts[at].copies)
+          if (other.record.content == copy.record.content && other.record.own.empty())
+            return "goes back to the engine by " + named(key.profile);
+    return "goes back to an earlier engine by " + named(entry.key.profile);
+  }
+  return "another engine by " + named(entry.key.profile) + " is there";
+}
+
 /// Whether what the option names is to be built beside what serves on its device: its compiler is
 /// another version of the one that built this.
 bool newer_wanted(const core_state& s, index at, const option& by) {
@@ -288,10 +306,9 @@ void supersede_engines(pass& p, index at) {
   const auto seen = replicas_of(s, model);
   const auto old = static_cast<std::uint32_t>(seen.old.size());
   model.rollout_wanted = std::max(model.rollout_wanted, old + seen.ready);
-  const auto& profile = s.artifacts[model.rollout_engine].key.profile;
   p.tell(note::severity::info, model.spec.name.value,
-         "another engine by " + profile.compiler + " " + profile.compiler_version
-             + " is there: " + std::to_string(old) + " replica(s) serve on until it is loaded");
+         words_of(s, s.artifacts[model.rollout_engine]) + ": " + std::to_string(old)
+             + " replica(s) serve on until it is loaded");
   changed(s);
 }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <iterator>
 #include <limits>
+#include <map>
 
 namespace consort::core {
 
@@ -206,7 +207,19 @@ void view_models(const core_state& s, page& into) {
   }
 }
 
-artifact_view view_artifact(const core_state& s, const artifact_entry& one, time_us now) {
+/// Ready replicas by what they run.
+using content_counts = std::map<digest, std::uint32_t>;
+
+content_counts ready_by_content(const core_state& s) {
+  content_counts counts;
+  for (const auto& [id, at] : s.instance_ids)
+    if (s.instances[at].state == instance_state::ready)
+      ++counts[s.instances[at].content];
+  return counts;
+}
+
+artifact_view view_artifact(const core_state& s, const artifact_entry& one,
+                            const content_counts& running, time_us now) {
   artifact_view view;
   view.key = one.key;
   if (one.model != none)
@@ -218,9 +231,12 @@ artifact_view view_artifact(const core_state& s, const artifact_entry& one, time
     view.nodes.push_back(s.nodes[copy.node].id);
   if (!one.copies.empty()) {
     view.content = one.copies.front().record.content;
+    view.own = one.copies.front().record.own.empty() ? view.content : one.copies.front().record.own;
     view.size_bytes = one.copies.front().record.size_bytes;
     view.quality = one.copies.front().record.quality;
   }
+  if (const auto known = running.find(view.own); !view.own.empty() && known != running.end())
+    view.replicas = known->second;
   if (one.building) {
     const auto& build = s.compiles.at(one.building);
     view.nodes.push_back(s.nodes[build.node].id);
@@ -233,10 +249,14 @@ artifact_view view_artifact(const core_state& s, const artifact_entry& one, time
 
 /// In the order in which they were first wanted; whoever puts pages together sorts them.
 void view_artifacts(const core_state& s, time_us now, page& into) {
-  for (auto at = into.number_of(view_part::artifacts); at < s.artifacts.end(); ++at)
+  auto at = into.number_of(view_part::artifacts);
+  if (at >= s.artifacts.end()) // Nothing of it on this page.
+    return;
+  const auto running = ready_by_content(s);
+  for (; at < s.artifacts.end(); ++at)
     if (s.artifacts.holds(static_cast<index>(at))
         && !into.add(into.made.rows.artifacts,
-                     view_artifact(s, s.artifacts[static_cast<index>(at)], now),
+                     view_artifact(s, s.artifacts[static_cast<index>(at)], running, now),
                      {view_part::artifacts, {}, at + 1}))
       return;
 }

@@ -71,7 +71,7 @@ struct artifact_view {
   artifact_key key;
   model_name model; ///< Model it was last wanted for; empty when unknown.
   artifact_state state = artifact_state::absent;
-  digest content; ///< When ready.
+  digest content; ///< When ready: what the key stands for now.
   std::uint64_t size_bytes = 0;
   std::vector<node_id> nodes; ///< That hold it, or the one that builds it.
   std::uint32_t done_pm = 0;  ///< While building.
@@ -79,6 +79,8 @@ struct artifact_view {
   std::uint32_t builds = 0; ///< Builds started in this scheduler life.
   std::string last_error;
   std::map<std::string, std::string> quality;
+  digest own;                 ///< The newest of the key; another than `content` after a rollback.
+  std::uint32_t replicas = 0; ///< Ready ones that run `own`.
   friend bool operator==(const artifact_view&, const artifact_view&) = default;
 };
 

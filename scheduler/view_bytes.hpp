@@ -82,7 +82,8 @@ template <class Element>
 }
 [[nodiscard]] inline std::size_t bytes_of(const artifact_view& row) {
   return sizeof(row) + row.key.binds.size() + texts_of(row.key.profile) + texts_of(row.model)
-         + texts_of(row.content) + list_of(row.nodes) + row.last_error.size() + map_of(row.quality);
+         + texts_of(row.content) + texts_of(row.own) + list_of(row.nodes) + row.last_error.size()
+         + map_of(row.quality);
 }
 [[nodiscard]] inline std::size_t bytes_of(const request_view& row) {
   return sizeof(row) + row.external_id.size() + texts_of(row.model) + row.state.size()

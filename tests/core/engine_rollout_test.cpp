@@ -233,13 +233,53 @@ TEST(EngineRollout, ARollbackBringsTheFormerCompilersEngineBackAndIsUndone) {
   t.finish_load();
   unloaded(t, t.expect<unload_replica>());
   for (const char letter : {'b', 'c'}) {
-    engine_found(t, engine_by("1", letter));
-    engine_found(t, engine_by("2", letter));
+    for (const char* version : {"1", "2"}) {
+      auto record = engine_by(version, letter);
+      if (const char own = version[0] == '1' ? 'b' : 'c'; own != letter)
+        record.own = digest{std::string(64, own)};
+      engine_found(t, record);
+    }
     EXPECT_EQ(t.finish_load().artifact->content.value.front(), letter);
     unloaded(t, t.expect<unload_replica>());
     EXPECT_EQ(engine_that_serves(t).front(), letter);
     t.expect_empty();
   }
+}
+
+/// The digest of what is left by a rollback is the way forward again.
+TEST(EngineRollout, ARollbackIsCalledSoAndBothDigestsAreShown) {
+  core_fixture t;
+  engines_serve(t);
+  name_version(t, "2");
+  engine_found(t, engine_by("2", 'c'));
+  t.finish_load();
+  unloaded(t, t.expect<unload_replica>());
+  auto instead = engine_by("2", 'b');
+  instead.own = digest{std::string(64, 'c')};
+  engine_found(t, instead);
+  EXPECT_TRUE(t.noted("goes back to the engine by refnpu-cc 1: 1 replica(s) serve on"));
+  EXPECT_FALSE(t.noted("goes back to the engine by refnpu-cc 2"));
+  t.finish_load();
+  unloaded(t, t.expect<unload_replica>());
+  std::string rows;
+  for (const auto& one : t.view().artifacts)
+    rows += one.key.profile.compiler_version + " " + one.own.value.substr(0, 1) + " now "
+            + one.content.value.substr(0, 1) + ", " + std::to_string(one.replicas) + "; ";
+  EXPECT_EQ(rows, "1 b now b, 1; 2 c now b, 0; ");
+}
+
+TEST(EngineRollout, AnEarlierOneOfTheSameCompilerIsGoneBackTo) {
+  core_fixture t;
+  engines_serve(t);
+  engine_found(t, engine_by("1", 'd'));
+  t.finish_load();
+  unloaded(t, t.expect<unload_replica>());
+  auto instead = engine_by("1", 'b');
+  instead.own = digest{std::string(64, 'd')};
+  engine_found(t, instead);
+  EXPECT_TRUE(t.noted("goes back to an earlier engine by refnpu-cc 1: 1 replica(s) serve on"));
+  t.finish_load();
+  unloaded(t, t.expect<unload_replica>());
 }
 
 TEST(EngineRollout, WhatTwoCompilersMakeAlikeStays) {

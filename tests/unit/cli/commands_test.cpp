@@ -112,6 +112,12 @@ INSTANTIATE_TEST_SUITE_P(
                   "state":"building","content":"","size_bytes":0,"nodes":["n"],"done_pm":420,
                   "eta_us":3000000,"builds":1,"last_error":"","quality":{"kl_mean":"0.01"}}]})",
                   {"refnpu-1", "building", "42.0% 3s left", "refnpu-cc 1.0", "kl_mean=0.01"}},
+        list_case{"artifacts",
+                  R"({"artifacts":[{"key":{"profile":{"compiler":"cc","compiler_version":"7.2"}},
+                  "state":"ready","content":"62b95c223ac4ff","own":"62b95c223ac4ff","replicas":2},
+                  {"key":{"profile":{"compiler":"cc","compiler_version":"7.3"}},"state":"ready",
+                  "content":"62b95c223ac4ff","own":"509d00000000ff","replicas":0}]})",
+                  {"2 replicas", "509d00000000", "62b95c223ac4 instead", "cc 7.3"}},
         list_case{"requests",
                   R"({"requests":[{"id":"00-1","external_id":"r1","model":"m","state":"queued",
                   "device":"","attempts":0,"age_us":1500}]})",
@@ -124,6 +130,17 @@ TEST_F(CommandsTest, ArtifactsAreListedByLsToo) {
   EXPECT_EQ(ls.code, exit_code::done) << ls.err;
   EXPECT_THAT(ls.out, testing::StartsWith("MODEL"));
   EXPECT_EQ(ls.out, plain.out);
+}
+
+TEST_F(CommandsTest, AModelOfAServerThatNoPluginListsIsAddedWithAHint) {
+  const test_server server(
+      {{"POST /api/v1/models", answer("{}")},
+       {"GET /api/v1/devices",
+        answer(R"({"devices":[{"spec":{"capability":{"formats":["gguf","server/known-*"]}}}]})")}});
+  const auto unknown = ask(server, {"model", "add", "m", "server:other"});
+  EXPECT_EQ(unknown.code, exit_code::done) << unknown.err;
+  EXPECT_THAT(unknown.out, HasSubstr("no plugin lists it: put `server/other` in `formats`"));
+  EXPECT_EQ(ask(server, {"model", "add", "m", "server:known-7b"}).out, "m: added\n");
 }
 
 TEST_F(CommandsTest, AnEmptyListIsATableOfTitles) {

@@ -97,11 +97,13 @@ TEST_F(ArtifactStore, ServesTheNewestOfAKeyOrTheOneThatIsPreferred) {
   EXPECT_EQ(store->list().size(), 3U) << "the first is still there";
   ASSERT_TRUE(store->prefer(first->content).ok());
   EXPECT_EQ(store->find(key_of("p"))->content, first->content);
+  EXPECT_EQ(store->find(key_of("p"))->own, second->content) << "the way forward again";
   reopen();
   EXPECT_EQ(store->find(key_of("p"))->content, first->content);
   EXPECT_TRUE(store->preferred(first->content));
   const auto third = put("third", key_of("p"));
   EXPECT_EQ(store->find(key_of("p"))->content, third->content) << "a new one counts again";
+  EXPECT_TRUE(store->find(key_of("p"))->own.empty());
   ASSERT_TRUE(store->prefer(second->content).ok());
   EXPECT_FALSE(store->preferred(first->content));
   EXPECT_EQ(store->prefer(digest("x")).failure().code, "artifact_missing");
@@ -121,6 +123,8 @@ TEST_F(ArtifactStore, OneOfAnotherCompilerVersionStandsForTheRestWhenPreferred) 
   const auto served = store->find(key_of("p"));
   EXPECT_EQ(served->content, first->content);
   EXPECT_EQ(served->key, key_of("p"));
+  EXPECT_EQ(served->own, second->content);
+  EXPECT_TRUE(store->find(older)->own.empty());
   EXPECT_EQ(read_file(*store->path_of(key_of("p"))), "first");
   std::map<artifact_key, digest> current;
   for (const auto& one : store->current())
