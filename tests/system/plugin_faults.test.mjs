@@ -68,7 +68,8 @@ test('a monitor that fails while the cluster runs', { timeout: 540_000 }, async 
   });
   await check('and they come once it answers', async () => {
     fake.faults();
-    await eventually('both', async () => (await device(cluster, 'local/pim1')) !== undefined);
+    const read = async () => (await device(cluster, 'local/pim1'))?.reading.power_mw > 0;
+    await eventually('both', read);
   });
   await check('a board that is gone before it was ever used is passed by', async () => {
     fake.faults('smi=gone');
