@@ -24,7 +24,8 @@ constexpr std::string_view shipped_model = CONSORT_SOURCE_DIR "/models/storytell
 class NodeActors : public actor_fixture {
 protected:
   explicit NodeActors(duration_us telemetry_every_us = node::limits::telemetry_every_us,
-                      bool simulated = true, bool probe_fails = false) {
+                      bool simulated = true, bool probe_fails = false, bool telemetry = false) {
+    controls_->telemetry = telemetry;
     controls_->telemetry_every_us = telemetry_every_us;
     controls_->probe_fails = probe_fails;
     device_.type = resource_type::npu;
@@ -568,7 +569,7 @@ TEST_F(NodeActors, DevicesWhoseReadingsFailTimeAndAgainAreDegraded) {
 
 class ReadDevices : public NodeActors {
 protected:
-  ReadDevices() { controls_->telemetry = true; }
+  ReadDevices() : NodeActors(node::limits::telemetry_every_us, true, false, true) {}
 };
 
 TEST_F(ReadDevices, AreWellAgainOnlyOnceAReadingSaysSo) {
