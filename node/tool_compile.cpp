@@ -250,7 +250,7 @@ private:
       return finish(
           error{recovery::refuse, "compiler_bad_output",
                 rule_.profile.compiler
-                    + " said that it succeeded and wrote nothing to {output}: " + last_words(end)});
+                    + " reported success but wrote no output to {output}: " + last_words(end)});
     compile_outcome outcome;
     outcome.took_us = end.took_us;
     if (rule_.quality.what == quality_source::kind::file) {

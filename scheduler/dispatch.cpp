@@ -214,11 +214,12 @@ bool fits_somewhere(const core_state& s, const request_row& r) {
 
 namespace {
 
-bool has_all_replicas(const core_state& s, const model_state& model) {
+/// Whether it has as many replicas as it may, of which none ever goes.
+bool keeps_all_replicas(const core_state& s, const model_state& model) {
   const auto count = std::count_if(model.instances.begin(), model.instances.end(), [&](index at) {
     return active(s.instances[at]) && !s.instances[at].superseded;
   });
-  return model.spec.replicas_max != 0
+  return model.spec.replicas_max != 0 && model.spec.replicas_min >= model.spec.replicas_max
          && static_cast<std::uint64_t>(count) >= model.spec.replicas_max;
 }
 
@@ -235,7 +236,7 @@ std::int64_t largest_kv(const core_state& s, index model, index device) {
     for (const auto place : one.places)
       largest = std::max(largest, s.models[model].endpoints.room(place).kv_all);
   }
-  return largest < 0 && !has_all_replicas(s, s.models[model])
+  return largest < 0 && !keeps_all_replicas(s, s.models[model])
              ? std::numeric_limits<std::int64_t>::max()
              : largest;
 }

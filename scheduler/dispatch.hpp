@@ -38,7 +38,7 @@ inline constexpr duration_us term_us_max = term_ns_max / 1000;
 /// Whether no engine that is loaded and may serve it has KV for its prompt.
 [[nodiscard]] bool stranded(const core_state& s, const request_row& r);
 /// Most tokens of KV that one endpoint of the model has there, or may have once it is loaded; -1
-/// where it cannot be loaded: the model has all its replicas.
+/// where it is never loaded: the model has all its replicas, and keeps them.
 [[nodiscard]] std::int64_t largest_kv(const core_state& s, index model, index device);
 /// As an engine says, or as it was known before.
 [[nodiscard]] inline std::uint32_t step_tokens_of(const capacity_figure& read,

@@ -66,11 +66,12 @@ bool same_compiler(const artifact_key& left, const artifact_key& right) {
 
 /// What runs on the node's device in place of the engine that it names, which nobody has yet: the
 /// newest that an older version of the compiler built and that its runtime runs as well, by what
-/// the plugin says; one that the node has before others. Also where another node has the named one,
-/// and this node's operator held what it has. Returns: none when there is no such engine.
+/// the plugin says or because this node's operator went back to it; one that the node has before
+/// others. Also where another node has the named one, and this node's operator held what it has.
+/// Returns: none when there is no such engine.
 index stand_in(const core_state& s, const runnable_build& by, index named, index node) {
   const auto& entry = s.artifacts[named];
-  if (by.older == older_engines::none || held_by(entry, node))
+  if (held_by(entry, node))
     return none;
   const bool only_held = !entry.copies.empty();
   if (only_held && entry.ordered)
@@ -81,10 +82,11 @@ index stand_in(const core_state& s, const runnable_build& by, index named, index
   for (auto at = s.artifact_keys.lower_bound(from);
        at != s.artifact_keys.end() && same_compiler(at->first, from); ++at) {
     const auto& other = s.artifacts[at->second];
-    if (!other_version(at->first, entry.key) || other.copies.empty()
-        || (only_held && !holds_held(other, node))
-        || !runs_older(by.older, at->first.profile.compiler_version,
-                       entry.key.profile.compiler_version))
+    const auto& built_by = at->first.profile.compiler_version;
+    const auto& version = entry.key.profile.compiler_version;
+    const bool by_hand = holds_held(other, node) && older_version(built_by, version);
+    if (!other_version(at->first, entry.key) || other.copies.empty() || (only_held && !by_hand)
+        || !(by_hand || runs_older(by.older, built_by, version)))
       continue;
     const auto better = [&](index than) {
       const auto& known = s.artifacts[than];

@@ -384,6 +384,9 @@ private:
     if (!selected || served == seen.models.end() || meta.kind == request_kind::embedding)
       return false;
     const auto need = served->spec.variants.at(0).weight_bytes / served->spec.devices_per_instance;
+    // Whoever fixes the number of replicas leaves other devices out.
+    const bool fixed
+        = served->spec.replicas_max != 0 && served->spec.replicas_min >= served->spec.replicas_max;
     return std::any_of(seen.devices.begin(), seen.devices.end(), [&](const device_view& one) {
       const auto& spec = one.spec;
       const bool small = std::any_of(
@@ -392,7 +395,11 @@ private:
                    && replica.kv_tokens_max != 0
                    && replica.kv_tokens_max <= 2 * (std::uint64_t{meta.prompt_tokens} + 1);
           });
-      return !spec.capability.formats.empty() && selected->matches(spec)
+      const bool leads = std::any_of(
+          seen.replicas.begin(), seen.replicas.end(), [&](const replica_view& replica) {
+            return replica.leader == spec.id && replica.model == meta.model;
+          });
+      return !spec.capability.formats.empty() && selected->matches(spec) && (!fixed || leads)
              && spec.capability.devices_max >= served->spec.devices_per_instance
              && labels_admit(meta.labels, spec) && !small && spec.stages.empty()
              && spec.capability.devices_max >= served->spec.devices_per_instance

@@ -392,7 +392,7 @@ TEST(JsonPluginCompile, NamesWhatACompilerDidNotWrite) {
       changed("{ \"lines\": \"^quality (\\\\w+)=(\\\\S+)\" }", "{ \"file\": \"{output}.json\" }"));
   vendor.compiler("echo 'wrote 0 kernels'");
   EXPECT_EQ(vendor.compile().failure().message,
-            "fake-cc said that it succeeded and wrote nothing to {output}: wrote 0 kernels");
+            "fake-cc reported success but wrote no output to {output}: wrote 0 kernels");
   vendor.compiler("echo x > \"$2\"");
   EXPECT_EQ(vendor.compile().failure().message,
             (vendor.folder / "out.json")
