@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import OpenAI from 'openai';
-import { root, with_cluster } from './support.mjs';
+import { expect_error, root, with_cluster } from './support.mjs';
 
 const golden = JSON.parse(fs.readFileSync(path.join(root, 'models/golden.json'), 'utf8'));
 const cpu = { headers: { 'X-Consort-Device': 'cpu' } };
