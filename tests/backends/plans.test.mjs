@@ -71,12 +71,12 @@ async function candidate(stand) {
   return candidates.find(({ device }) => device.endsWith('/hybrid0'));
 }
 
+/// Of the plan and its members; the host has other devices as well.
 const running = async (stand) =>
   Object.fromEntries(
-    (await stand.cluster.list('devices')).map(({ spec, running: count }) => [
-      spec.id.split('/')[1],
-      count,
-    ]),
+    (await stand.cluster.list('devices'))
+      .map(({ spec, running: count }) => [spec.id.split('/')[1], count])
+      .filter(([name]) => ['gpu0', 'pim0', 'hybrid0'].includes(name)),
   );
 
 const fields = { model: 'tale', prompt, max_tokens: tokens };
