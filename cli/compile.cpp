@@ -56,16 +56,16 @@ bool is_built(context& env, const compile_options& wanted) {
 exit_code compile(context& env, const compile_options& wanted) {
   if (wanted.dry_run)
     return plan(env, wanted);
-  if (!env.json() && is_built(env, wanted)) {
-    env.out << "nothing to build: " << wanted.model << " is ready for " << wanted.selector << '\n';
-    return exit_code::done;
-  }
+  const bool built = !env.json() && is_built(env, wanted);
+  // Said even then: it lets go of what an operator held, so that what is ready comes to serve.
   const auto answer
       = send(env, "POST", "/api/v1/compile", {{"model", wanted.model}, {"for", wanted.selector}});
   if (!answer)
     return complain(env, answer.failure());
   if (env.json())
     env.out << answer->dump(2) << '\n';
+  else if (built)
+    env.out << "nothing to build: " << wanted.model << " is ready for " << wanted.selector << '\n';
   else
     env.out << "asked to build " << wanted.model << " for " << wanted.selector
             << "; follow it with: consort artifacts --watch\n";

@@ -212,11 +212,13 @@ TEST_F(CommandsTest, CompileAndModelSendWhatWasAsked) {
 
 TEST_F(CommandsTest, CompileSaysThatNothingIsLeftToBuild) {
   const test_server server(
-      {{"POST /api/v1/compile/plan", answer(R"({"builds": [{"state": "ready"}]})")}});
+      {{"POST /api/v1/compile/plan", answer(R"({"builds": [{"state": "ready"}]})")},
+       {"POST /api/v1/compile", answer("{}", 202)}});
   const auto done = ask(server, {"compile", "m", "--for", "npu"});
   EXPECT_EQ(done.code, exit_code::done);
   EXPECT_THAT(done.out, HasSubstr("nothing to build: m is ready for npu"));
-  EXPECT_EQ(server.seen().size(), 1U);
+  ASSERT_EQ(server.seen().size(), 2U);
+  EXPECT_EQ(server.seen().at(1).target, "/api/v1/compile") << "which lets go of what is held";
 }
 
 TEST_F(CommandsTest, EventsShowNotesAndEndedRequests) {
