@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/plugins/llama/batch_loop.hpp"
 
+#include "node/plugins/llama/events.hpp"
 #include "node/plugins/llama/limits.hpp"
 #include "node/plugins/llama/logprobs.hpp"
 
@@ -10,22 +11,6 @@
 #include <utility>
 
 namespace consort::llama {
-namespace {
-
-consort_event event_of(std::uint64_t request, consort_event_kind kind) {
-  consort_event event{};
-  event.size = sizeof event;
-  event.request = request;
-  event.kind = kind;
-  return event;
-}
-
-void set_text(consort_event& event, std::string_view text) {
-  event.text = text.data();
-  event.text_bytes = text.size();
-}
-
-} // namespace
 
 batch_loop::batch_loop(step_engine& steps, const vocabulary& words, engine_counters& counters,
                        event_sink sink)

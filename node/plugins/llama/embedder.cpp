@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/plugins/llama/embedder.hpp"
 
+#include "node/plugins/llama/events.hpp"
 #include "node/plugins/llama/limits.hpp"
 
 #include <algorithm>
@@ -17,19 +18,6 @@ std::string said_by(const llama_model& model, const std::string& name) {
     return bytes < 0 ? std::string() : std::string(text.data());
   };
   return read(read("general.architecture") + "." + name);
-}
-
-consort_event event_for(std::uint64_t request, consort_event_kind kind) {
-  consort_event event{};
-  event.size = sizeof event;
-  event.request = request;
-  event.kind = kind;
-  return event;
-}
-
-void say(consort_event& event, std::string_view text) {
-  event.text = text.data();
-  event.text_bytes = text.size();
 }
 
 } // namespace
@@ -77,10 +65,10 @@ bool embedder::cancel(std::uint64_t id) {
   const bool first = found == queue_.begin();
   if (!first || !begun_)
     --counters_.requests_waiting;
-  auto ended = event_for(id, CONSORT_EVENT_FAILED);
+  auto ended = event_of(id, CONSORT_EVENT_FAILED);
   ended.status = CONSORT_REFUSED;
   ended.code = "cancelled";
-  say(ended, "the request was cancelled");
+  set_text(ended, "the request was cancelled");
   queue_.erase(found);
   if (first)
     forget();
@@ -98,10 +86,10 @@ void embedder::forget() {
 }
 
 void embedder::fail(const error& why) {
-  auto ended = event_for(queue_.front().id, CONSORT_EVENT_FAILED);
+  auto ended = event_of(queue_.front().id, CONSORT_EVENT_FAILED);
   ended.status = why.action == recovery::refuse ? CONSORT_REFUSED : CONSORT_FAILED;
   ended.code = why.code.c_str();
-  say(ended, why.message);
+  set_text(ended, why.message);
   queue_.pop_front();
   forget();
   sink_(ended);
@@ -148,7 +136,7 @@ void embedder::begin(const embedding_job& wanted) {
   queue_us_ = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
                                              std::chrono::steady_clock::now() - wanted.queued)
                                              .count());
-  auto opened = event_for(wanted.id, CONSORT_EVENT_OPENED);
+  auto opened = event_of(wanted.id, CONSORT_EVENT_OPENED);
   opened.prompt_tokens = wanted.prompt_tokens;
   sink_(opened);
 }
@@ -211,8 +199,8 @@ void embedder::finish_input() {
   const auto next = input_ + 1;
   const auto id = wanted.id;
   const auto prompt_tokens = wanted.prompt_tokens;
-  auto told = event_for(id, CONSORT_EVENT_TOKENS);
-  say(told, text);
+  auto told = event_of(id, CONSORT_EVENT_TOKENS);
+  set_text(told, text);
   sink_(told);
   forget();
   if (!last) {
@@ -221,10 +209,10 @@ void embedder::finish_input() {
     return;
   }
   queue_.pop_front();
-  auto choice = event_for(id, CONSORT_EVENT_CHOICE_DONE);
-  say(choice, "stop");
+  auto choice = event_of(id, CONSORT_EVENT_CHOICE_DONE);
+  set_text(choice, "stop");
   sink_(choice);
-  auto ended = event_for(id, CONSORT_EVENT_COMPLETED);
+  auto ended = event_of(id, CONSORT_EVENT_COMPLETED);
   ended.prompt_tokens = prompt_tokens;
   ended.batch = 1;
   ended.queue_us = queue_us_;
