@@ -9,13 +9,12 @@
 #include "node/placeholders.hpp"
 #include "node/plugin_json.hpp"
 #include "node/probe_answer.hpp"
+#include "node/small_file.hpp"
 
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <ostream>
 #include <set>
 
@@ -142,9 +141,12 @@ void check_fixtures(report& out, const node::plugin_document& document, const fs
     const auto* query = query_for(document, name);
     if (query == nullptr || query->parse == node::answer_format::sysfs)
       continue;
-    std::ifstream in(file, std::ios::binary);
-    const std::string text{std::istreambuf_iterator<char>(in), {}};
-    const auto rows = node::split_answer(*query, text);
+    const auto text = node::read_whole_file(file);
+    if (!text) {
+      out.fail("fixture " + name, "cannot be read");
+      continue;
+    }
+    const auto rows = node::split_answer(*query, *text);
     out.judge("fixture " + name,
               rows ? result<std::string>(std::to_string(rows->size()) + " devices")
                    : result<std::string>(rows.failure()));

@@ -7,6 +7,7 @@
 #include "node/gguf.hpp"
 #include "node/model_folder.hpp"
 #include "node/plugin_environment.hpp"
+#include "node/small_file.hpp"
 #include "scheduler/units.hpp"
 
 #include <nlohmann/json.hpp>
@@ -16,7 +17,6 @@
 #include <charconv>
 #include <condition_variable>
 #include <csignal>
-#include <fstream>
 #include <unistd.h>
 
 namespace consort::cli {
@@ -70,8 +70,7 @@ std::vector<pid_t> descendants() {
     pid_t pid = 0;
     if (std::from_chars(name.data(), name.data() + name.size(), pid).ec != std::errc())
       continue;
-    std::ifstream file(one.path() / "stat");
-    std::string text{std::istreambuf_iterator<char>(file), {}};
+    const auto text = node::read_whole_file(one.path() / "stat").value_or("");
     // After the command's name, which may hold anything: state, parent.
     const auto end = text.rfind(')');
     if (end == std::string::npos || end + 4 >= text.size())

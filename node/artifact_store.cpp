@@ -5,6 +5,7 @@
 #include "node/bundle.hpp"
 #include "node/file_digest.hpp"
 #include "node/process_group.hpp"
+#include "node/small_file.hpp"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -20,7 +21,6 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <map>
 #include <mutex>
 #include <set>
@@ -655,10 +655,7 @@ void artifact_store::note_load(const digest& content, const std::string& device,
 }
 
 std::optional<std::string> artifact_store::log_of(const digest& content) const {
-  std::ifstream file(state_->folder(content) + "/build.log", std::ios::binary);
-  if (!file)
-    return std::nullopt;
-  return std::string{std::istreambuf_iterator<char>(file), {}};
+  return read_whole_file(state_->folder(content) + "/build.log");
 }
 
 void artifact_store::keep_log(const digest& content, const std::string& text) {

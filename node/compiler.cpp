@@ -4,14 +4,13 @@
 #include "node/model_files.hpp"
 #include "node/model_folder.hpp"
 #include "node/placeholders.hpp"
+#include "node/small_file.hpp"
 
 #include <boost/asio/post.hpp>
 
 #include <algorithm>
 #include <atomic>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <mutex>
 #include <unistd.h>
 
@@ -70,8 +69,7 @@ public:
 
 private:
   [[nodiscard]] std::string read_log() const {
-    std::ifstream file(staging_.log_path(), std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
+    return read_whole_file(staging_.log_path()).value_or("");
   }
   /// Nothing of it came from the network but the number.
   [[nodiscard]] std::string log_name() const {

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/model_folder.hpp"
 
+#include "node/small_file.hpp"
 #include "node/weights/adapter_folder.hpp"
 
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <map>
 
 namespace consort::node {
@@ -40,10 +39,9 @@ error bad_folder(const std::string& message) {
 std::optional<std::string> text_of_file(const fs::path& path, std::uint64_t bytes_max) {
   std::error_code failed;
   const auto size = fs::file_size(path, failed);
-  std::ifstream file(path, std::ios::binary);
-  if (failed || size > bytes_max || !file)
+  if (failed || size > bytes_max)
     return std::nullopt;
-  return std::string{std::istreambuf_iterator<char>(file), {}};
+  return read_whole_file(path);
 }
 
 /// A number of the config, or of its part about the language model when it has several.

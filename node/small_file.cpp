@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/small_file.hpp"
 
+#include <array>
 #include <cstdio>
 #include <fstream>
 
@@ -15,6 +16,19 @@ bool replace_file(const std::string& path, std::string_view text) {
     return true;
   std::remove(fresh.c_str());
   return false;
+}
+
+std::optional<std::string> read_whole_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string text;
+  std::array<char, 16384> part; // NOLINT(*-member-init): filled before it is read
+  while (file.good()) {
+    file.read(part.data(), part.size());
+    text.append(part.data(), static_cast<std::size_t>(file.gcount()));
+  }
+  if (!file.eof() || file.bad())
+    return std::nullopt;
+  return text;
 }
 
 } // namespace consort::node

@@ -3,9 +3,7 @@
 
 #include "node/json_file.hpp"
 #include "node/simulated/limits.hpp"
-
-#include <fstream>
-#include <iterator>
+#include "node/small_file.hpp"
 
 namespace consort::node {
 
@@ -52,8 +50,10 @@ result<model_variant> read_simulated_card(const std::string& path) {
     return error{recovery::refuse, "bad_model",
                  path + ": a card of a simulated model has at most "
                      + std::to_string(limits::simulated_card_bytes_max) + " bytes"};
-  std::ifstream file(path, std::ios::binary);
-  auto made = read_card({std::istreambuf_iterator<char>(file), {}}, path);
+  const auto text = read_whole_file(path);
+  if (!text)
+    return error{recovery::refuse, "bad_model", path + ": cannot be read"};
+  auto made = read_card(*text, path);
   if (!made)
     return error{recovery::refuse, "bad_model", made.failure().message};
   return made;

@@ -2,7 +2,7 @@
 #include "node/plugins/pocl/kernel.hpp"
 
 #include <fstream>
-#include <iterator>
+#include <sstream>
 
 namespace consort::pocl {
 namespace {
@@ -34,7 +34,10 @@ cl_device_id find_device() {
 
 result<std::unique_ptr<kernel>> kernel::load(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  std::vector<unsigned char> binary{std::istreambuf_iterator<char>(file), {}};
+  std::ostringstream text;
+  text << file.rdbuf(); // An iterator would throw where a read fails.
+  const auto read = text.view();
+  const std::vector<unsigned char> binary(read.begin(), read.end());
   if (binary.empty() || binary.size() > binary_bytes_max)
     return error{recovery::refuse, "bad_model", path + ": no program, or one that is too large"};
   std::unique_ptr<kernel> made(new kernel);

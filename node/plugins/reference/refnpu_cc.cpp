@@ -18,8 +18,8 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <map>
+#include <sstream>
 #include <unistd.h>
 
 namespace {
@@ -113,7 +113,9 @@ std::string default_calibration() {
 
 ending read_calibration(const std::string& path, std::string& text) {
   std::ifstream file(path, std::ios::binary);
-  text.assign(std::istreambuf_iterator<char>(file), {});
+  std::ostringstream all;
+  all << file.rdbuf(); // An iterator would throw where a read fails.
+  text = all.str();
   if (text.empty() || text.size() > limits::calibration_bytes_max)
     return {io, "the calibration text '" + path + "' is missing, empty or larger than "
                     + std::to_string(limits::calibration_bytes_max) + " bytes"};

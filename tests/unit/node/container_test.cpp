@@ -6,7 +6,6 @@
 
 #include <gmock/gmock.h>
 
-#include <fstream>
 #include <iterator>
 
 namespace consort::node {
@@ -92,10 +91,7 @@ protected:
   void says(const std::string& body) {
     folder_.script("docker", "cd \"$(dirname \"$0\")\"; echo \"$*\" >> calls\n" + body);
   }
-  std::string calls() {
-    std::ifstream file(folder_ / "calls");
-    return {std::istreambuf_iterator<char>(file), {}};
-  }
+  std::string calls() { return test::read_file(folder_ / "calls"); }
   temp_folder folder_;
 };
 

@@ -6,13 +6,13 @@
 #include "node/host/host_main.hpp"
 #include "node/runtimes/host_process.hpp"
 #include "tests/unit/node/attempt_recorder.hpp"
+#include "tests/unit/node/temp_folder.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <array>
 #include <fcntl.h>
-#include <fstream>
 #include <future>
 #include <poll.h>
 #include <sys/socket.h>
@@ -131,8 +131,7 @@ TEST_F(HostMain, DiesWithTheThreadThatSpawnedIt) {
 TEST_F(HostMain, IsSetUpToCrashQuietly) {
   open();
   const auto read = [&](const std::string& name) {
-    std::ifstream file("/proc/" + std::to_string(host.process->pid()) + "/" + name);
-    return std::string(std::istreambuf_iterator<char>(file), {});
+    return read_file("/proc/" + std::to_string(host.process->pid()) + "/" + name);
   };
   EXPECT_EQ(read("oom_score_adj"), std::to_string(limits::host_oom_score_adj) + "\n");
   EXPECT_THAT(read("limits"), ::testing::ContainsRegex("Max core file size +0 +0"));

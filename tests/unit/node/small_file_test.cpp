@@ -29,5 +29,20 @@ TEST(SmallFile, StaysAsItWasWhenTheDiskIsFull) {
   EXPECT_TRUE(replace_file(path, "three")) << "and nothing is in the way of the next one";
 }
 
+TEST(SmallFile, IsReadWhole) {
+  const test::temp_folder folder;
+  const std::string text(100'000, 'x');
+  ASSERT_TRUE(replace_file(folder / "large", text));
+  EXPECT_EQ(read_whole_file(folder / "large"), text);
+  EXPECT_EQ(read_whole_file(folder.write("empty", "")), "");
+}
+
+TEST(SmallFile, WhoseReadFailsIsNothing) {
+  EXPECT_EQ(read_whole_file("/nowhere"), std::nullopt);
+  EXPECT_EQ(read_whole_file("/proc/self"), std::nullopt) << "a folder";
+  EXPECT_EQ(read_whole_file("/proc/self/mem"), std::nullopt)
+      << "opens; its first page is not there";
+}
+
 } // namespace
 } // namespace consort::node

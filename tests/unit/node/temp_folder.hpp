@@ -3,6 +3,8 @@
 /// A folder of one test's own, removed with all its content at the end of the test, and small
 /// files and scripts in it.
 
+#include "node/small_file.hpp"
+
 #include <gtest/gtest.h>
 
 #include <unistd.h>
@@ -48,9 +50,9 @@ private:
   std::string path_;
 };
 
+/// What a file holds; nothing where there is none, or of a process that has just ended.
 inline std::string read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
+  return node::read_whole_file(path).value_or("");
 }
 
 } // namespace consort::node::test

@@ -3,11 +3,11 @@
 // particular vendors end in the right figures. No tool is run.
 #include "node/device_readings.hpp"
 #include "node/plugin_json.hpp"
+#include "tests/unit/node/temp_folder.hpp"
 
 #include <gmock/gmock.h>
 
 #include <filesystem>
-#include <fstream>
 #include <iterator>
 #include <set>
 
@@ -28,8 +28,7 @@ plugin_document document_in(const std::string& vendor) {
 /// One recorded answer, split as `query` says.
 std::vector<answer_row> recorded(const std::string& vendor, const std::string& name,
                                  const tool_query& query) {
-  std::ifstream file(shipped / vendor / "fixtures" / name, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const auto text = test::read_file(shipped / vendor / "fixtures" / name);
   EXPECT_FALSE(text.empty()) << vendor << "/" << name;
   auto rows = split_answer(query, text);
   EXPECT_TRUE(rows.ok()) << vendor << "/" << name << ": " << rows.failure().message;

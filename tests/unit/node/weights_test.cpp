@@ -25,11 +25,6 @@ using ::testing::Not;
 
 const std::string shipped_weights = CONSORT_SOURCE_DIR "/models/storyteller-5m-f16.gguf";
 
-std::string whole(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
 class Weights : public ::testing::Test {
 protected:
   Weights() {
@@ -76,12 +71,12 @@ protected:
   void expect_stored(const result<artifact_record>& stored) {
     ASSERT_TRUE(stored.ok()) << stored.failure().code << ": " << stored.failure().message;
     EXPECT_EQ(stored->content, hub_.sha256());
-    EXPECT_EQ(whole(*store_->path_of(stored->content)), whole(shipped_weights));
+    EXPECT_EQ(test::read_file(*store_->path_of(stored->content)), test::read_file(shipped_weights));
     EXPECT_TRUE(fs::is_empty(folder_.path() + "/data/partial"));
   }
 
   test::temp_folder folder_;
-  test::fake_hub hub_{whole(shipped_weights)};
+  test::fake_hub hub_{test::read_file(shipped_weights)};
   const std::string partial_ = folder_.path() + "/data/partial/" + hub_.sha256().value;
   hub_settings settings_;
   std::unique_ptr<artifact_store> store_;
@@ -186,7 +181,7 @@ TEST_F(Weights, GoOnWhereTheyWereCut) {
 }
 
 TEST_F(Weights, GoOnInAnotherProcess) {
-  leave_partial(whole(shipped_weights).substr(0, 5'000'000));
+  leave_partial(test::read_file(shipped_weights).substr(0, 5'000'000));
   expect_stored(fetch());
   EXPECT_THAT(hub_.seen_by_files().back(), HasSubstr("Range: bytes=5000000-"));
 }
@@ -198,12 +193,12 @@ TEST_F(Weights, BeginAgainWhereNoRangeIsHeeded) {
 }
 
 TEST_F(Weights, LeftOverLongerThanTheFileBeginAgain) {
-  leave_partial(whole(shipped_weights) + "and more");
+  leave_partial(test::read_file(shipped_weights) + "and more");
   expect_stored(fetch());
 }
 
 TEST_F(Weights, ThatOnlyLackedTheStoreAreNotFetchedAgain) {
-  leave_partial(whole(shipped_weights));
+  leave_partial(test::read_file(shipped_weights));
   expect_stored(fetch());
   EXPECT_EQ(hub_.seen_by_files().size(), 1U);
 }
@@ -269,8 +264,8 @@ TEST_F(Weights, LieInTheHubsOwnCacheToo) {
   const auto cached = settings_.cache + "/models--org--repo";
   const auto link = cached + "/snapshots/" + test::fake_hub::commit + "/tiny.gguf";
   EXPECT_EQ(fs::read_symlink(link).string(), "../../blobs/" + hub_.sha256().value);
-  EXPECT_EQ(whole(link), whole(shipped_weights));
-  EXPECT_EQ(whole(cached + "/refs/main"), test::fake_hub::commit);
+  EXPECT_EQ(test::read_file(link), test::read_file(shipped_weights));
+  EXPECT_EQ(test::read_file(cached + "/refs/main"), test::fake_hub::commit);
   // And are found there: by another store, with the hub switched off.
   ASSERT_TRUE(store_->remove(hub_.sha256()).ok());
   settings_.offline = true;
