@@ -24,9 +24,12 @@ struct fd_pair {
   unique_fd write;
 };
 
-/// Moves a descriptor out of the way of 0 to 2, which it may have got when ours are closed.
-unique_fd above_stdio(unique_fd fd) {
-  return fd.get() > 2 ? std::move(fd) : unique_fd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 3));
+/// Moves a descriptor out of the way of those that the tool will find: 0 to 2, which it may have
+/// got when ours are closed, and its socket.
+unique_fd above_tools(unique_fd fd) {
+  return fd.get() > tool_socket_fd
+             ? std::move(fd)
+             : unique_fd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, tool_socket_fd + 1));
 }
 
 std::optional<fd_pair> make_pipe() {
@@ -35,7 +38,7 @@ std::optional<fd_pair> make_pipe() {
     return std::nullopt;
   // Both are held before either is moved, so that neither takes the other's number.
   unique_fd read(ends[0]), write(ends[1]);
-  fd_pair pair{above_stdio(std::move(read)), above_stdio(std::move(write))};
+  fd_pair pair{above_tools(std::move(read)), above_tools(std::move(write))};
   if (pair.read.get() < 0 || pair.write.get() < 0)
     return std::nullopt;
   return pair;
@@ -47,7 +50,7 @@ std::optional<fd_pair> make_lifeline() {
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0)
     return std::nullopt;
   unique_fd ours(ends[0]), theirs(ends[1]);
-  fd_pair pair{above_stdio(std::move(ours)), above_stdio(std::move(theirs))};
+  fd_pair pair{above_tools(std::move(ours)), above_tools(std::move(theirs))};
   if (pair.read.get() < 0 || pair.write.get() < 0)
     return std::nullopt;
   return pair;
@@ -68,7 +71,7 @@ struct exec_plan {
   std::vector<char*> argv, envp;
   const char* work_path = nullptr;
   std::array<std::pair<int, std::uint64_t>, 4> limits{};
-  int null_fd = -1, out_fd = -1, err_fd = -1, report_fd = -1;
+  int null_fd = -1, out_fd = -1, err_fd = -1, report_fd = -1, socket_fd = -1;
 };
 
 exec_plan plan_exec(const child_spec& spec, std::string program) {
@@ -113,7 +116,10 @@ bool prepare_tool(const exec_plan& plan, pid_t guard) {
     return false;
   if (::dup2(plan.null_fd, 0) < 0 || ::dup2(plan.out_fd, 1) < 0 || ::dup2(plan.err_fd, 2) < 0)
     return false;
-  ::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
+  ::close_range(tool_socket_fd, ~0U, CLOSE_RANGE_CLOEXEC);
+  // A copy has no close-on-exec.
+  if (plan.socket_fd >= 0 && ::dup2(plan.socket_fd, tool_socket_fd) < 0)
+    return false;
   if (plan.work_path != nullptr && ::chdir(plan.work_path) != 0)
     return false;
   for (const auto& [which, most] : plan.limits) {
@@ -227,19 +233,24 @@ void process_group::end() {
   guard_ = tool_ = 0;
 }
 
-std::optional<error> process_group::launch(const child_spec& spec) {
+std::optional<error> process_group::launch(const child_spec& spec, tool_wiring wiring) {
   auto program = find_program(spec.argv.front());
   if (program.empty())
     return error{recovery::refuse, "tool_missing", "no program " + spec.argv.front()};
   auto plan = plan_exec(spec, std::move(program));
   auto out_pipe = make_pipe(), err_pipe = make_pipe(), report = make_pipe();
   auto lifeline = make_lifeline();
-  const unique_fd null = above_stdio(unique_fd(::open("/dev/null", O_RDONLY | O_CLOEXEC)));
-  if (!out_pipe || !err_pipe || !report || !lifeline || null.get() < 0)
+  const unique_fd null = above_tools(unique_fd(::open("/dev/null", O_RDONLY | O_CLOEXEC)));
+  unique_fd socket;
+  if (wiring.socket >= 0)
+    socket = above_tools(unique_fd(::fcntl(wiring.socket, F_DUPFD_CLOEXEC, 0)));
+  if (!out_pipe || !err_pipe || !report || !lifeline || null.get() < 0
+      || (wiring.socket >= 0 && socket.get() < 0))
     return start_error("pipe", errno);
   plan.null_fd = null.get();
   plan.out_fd = out_pipe->write.get();
-  plan.err_fd = err_pipe->write.get();
+  plan.err_fd = wiring.one_output ? plan.out_fd : err_pipe->write.get();
+  plan.socket_fd = socket.get();
   plan.report_fd = report->write.get();
   const pid_t guard = ::fork();
   if (guard == 0)
@@ -258,18 +269,20 @@ std::optional<error> process_group::launch(const child_spec& spec) {
   if (reason != 0)
     return start_error(plan.program, reason);
   out = std::move(out_pipe->read);
-  err = std::move(err_pipe->read);
   ::fcntl(out.get(), F_SETFL, O_NONBLOCK);
-  ::fcntl(err.get(), F_SETFL, O_NONBLOCK);
+  if (!wiring.one_output) {
+    err = std::move(err_pipe->read);
+    ::fcntl(err.get(), F_SETFL, O_NONBLOCK);
+  }
   return std::nullopt;
 }
 
-result<process_group> process_group::start(const child_spec& spec) {
+result<process_group> process_group::start(const child_spec& spec, tool_wiring wiring) {
   if (auto wrong = check_arguments(spec))
     return *wrong;
   process_group group;
   const signals_blocked quiet;
-  if (auto failed = group.launch(spec))
+  if (auto failed = group.launch(spec, wiring))
     return *failed;
   return group;
 }

@@ -2,7 +2,8 @@
 #pragma once
 /// One tool in a process group of its own, and the guard that is its parent;
 /// node/child_process.hpp says why. The object owns both processes and the read ends of the tool's
-/// streams: destroying it kills them. Internal to child_process.cpp. Not thread-safe.
+/// streams: destroying it kills them. Internal to child_process.cpp and host_process.cpp. Not
+/// thread-safe.
 
 #include "node/child_process.hpp"
 
@@ -30,9 +31,16 @@ private:
   int fd_ = -1;
 };
 
+/// How a tool is connected beside its output.
+struct tool_wiring {
+  int socket = -1;         ///< The tool finds it as `tool_socket_fd`; it stays the caller's.
+  bool one_output = false; ///< What it prints as errors comes with the rest, and `err` is none.
+};
+inline constexpr int tool_socket_fd = 3;
+
 class process_group {
 public:
-  [[nodiscard]] static result<process_group> start(const child_spec& spec);
+  [[nodiscard]] static result<process_group> start(const child_spec& spec, tool_wiring wiring = {});
   process_group(process_group&&) noexcept;
   process_group& operator=(process_group&&) = delete;
   /// KILLs all of it and reaps the guard, which takes limits::child_reap_us_max at most.
@@ -48,17 +56,19 @@ public:
   [[nodiscard]] std::optional<int> reap();
   /// KILLs what is left, and reaps the guard.
   void end();
+  /// The tool's number, which names its group; 0 once it was reaped.
+  [[nodiscard]] pid_t tool() const { return tool_; }
 
   unique_fd out, err; ///< Non-blocking read ends.
   unique_fd watch;    ///< Readable once the tool ended; our end of the guard's lifeline.
 
 private:
   process_group() = default;
-  [[nodiscard]] std::optional<error> launch(const child_spec& spec);
+  [[nodiscard]] std::optional<error> launch(const child_spec& spec, tool_wiring wiring);
   void order(int number, bool alone) const;
 
   pid_t guard_ = 0;
-  pid_t tool_ = 0; ///< Leads the group; 0 once it was reaped.
+  pid_t tool_ = 0; ///< Leads the group.
 };
 
 } // namespace consort::node

@@ -7,7 +7,7 @@
 /// Threads: the calling thread makes every call into the vendor's object; a second one owns the
 /// socket, so events leave while a call is in progress and the end of the agent is noticed even
 /// while the vendor's code hangs. The process never outlives its agent: end of stream on the socket
-/// ends it at once, and so does the death of the thread that spawned it. Standard output and error
+/// ends it at once, and so does the death of its parent, the guard. Standard output and error
 /// belong to the vendor; the protocol never touches them.
 
 #include "node/host/limits.hpp"

@@ -48,8 +48,7 @@ class host_link;
 
 class c_abi_runtime final : public runtime {
 public:
-  /// `io` must outlive the runtime and be run by threads that live as long as the hosts: a host
-  /// dies with the thread that spawned it.
+  /// `io` must outlive the runtime.
   c_abi_runtime(boost::asio::io_context& io, c_abi_options options);
   /// Kills and reaps every host that is left, with or without a running io_context. Attempts still
   /// running end through the io_context as after a crash.

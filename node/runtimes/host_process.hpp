@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// One host process: spawned with a socket at descriptor 3 and its output in a pipe, killed with
-/// its whole process group, reaped exactly once. Destroying it kills and reaps; nothing of it
-/// outlives the object, neither process, zombie nor descriptor, unless the process is stuck inside
-/// a driver and cannot be killed. Thread-safe.
+/// all that a vendor's library started in it, in whichever session, and reaped exactly once.
+/// Destroying it kills and reaps; nothing of it outlives the object, neither process, zombie nor
+/// descriptor, unless the process is stuck inside a driver and cannot be killed. Thread-safe.
 
 #include "node/process_group.hpp"
 #include "node/runtimes/c_abi_runtime.hpp"
@@ -22,29 +22,29 @@ public:
     unique_fd exit;   ///< A pidfd: readable once the process has ended.
   };
 
-  /// Runs `executable host --fd 3 --library L` in a process group of its own. It dies with the
-  /// calling thread. Fails with `runtime_spawn_failed`, retry elsewhere.
+  /// Runs `executable host --fd 3 --library L` in a process group of its own, under a guard
+  /// (node/process_guard.hpp): it dies with this process. Fails with `runtime_spawn_failed`, retry
+  /// elsewhere.
   [[nodiscard]] static result<started> spawn(const c_abi_options& options);
 
   ~host_process();
   host_process(const host_process&) = delete;
   host_process& operator=(const host_process&) = delete;
 
-  /// Ends the process group at once; no effect after the process was reaped.
+  /// Ends the process and what it started at once; no effect after the process was reaped.
   void kill();
   /// Collects the process, waiting at most limits::child_reap_us_max: to be called after kill(), or
   /// once `exit` is readable. Returns: how it ended, in words (`exit status 71`, `signal 11
   /// (Segmentation fault)`).
   std::string reap();
-  [[nodiscard]] pid_t pid() const { return pid_; }
+  /// 0 once it was reaped.
+  [[nodiscard]] pid_t pid() const { return group_.tool(); }
 
 private:
-  host_process(pid_t pid, unique_fd watch) : pid_(pid), watch_(std::move(watch)) {}
+  explicit host_process(process_group group) : group_(std::move(group)) {}
 
-  const pid_t pid_;
-  const unique_fd watch_; ///< The same pidfd as `started::exit`.
+  process_group group_;
   std::mutex mutex_;
-  bool reaped_ = false;
   std::string ending_;
 };
 

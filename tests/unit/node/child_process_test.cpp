@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/child_process.hpp"
 
-#include "tests/unit/node/temp_folder.hpp"
+#include "tests/unit/node/alive.hpp"
 
 #include <sys/wait.h>
 
@@ -11,11 +11,12 @@
 #include <cstdio>
 #include <optional>
 #include <sstream>
-#include <thread>
 
 namespace consort::node {
 namespace {
 
+using test::alive;
+using test::gone_soon;
 using test::read_file;
 using test::temp_folder;
 
@@ -30,21 +31,6 @@ std::size_t open_descriptors() {
   for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd"))
     ++count;
   return count;
-}
-
-/// Whether the process is there and not a zombie.
-bool alive(const std::string& pid) {
-  const auto stat = read_file("/proc/" + pid + "/stat");
-  const auto name_end = stat.rfind(')');
-  return name_end != std::string::npos && stat.substr(name_end + 2, 1) != "Z";
-}
-
-/// Waits for a process that was already killed: it may still be on its way out.
-bool gone_soon(const std::string& pid) {
-  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(5);
-  while (alive(pid) && std::chrono::steady_clock::now() < until)
-    std::this_thread::yield();
-  return !alive(pid);
 }
 
 TEST(ChildProcess, ReportsOutputAndExitCode) {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// A vendor's shared object with a fault menu, for the tests of the host process. What it does
 /// wrong is asked for by words in the JSON of `open` and of each request:
-///   open:    {"fault": hang, crash, refuse, busy, fail, bad_model, chatter, stats_garbage, or
-///            crash_cancel, crash_stats, crash_close: a crash in that call}
+///   open:    {"fault": hang, crash, refuse, busy, fail, bad_model, chatter, stats_garbage, daemon
+///   (a process in a
+///            session of its own, whose number is printed), or crash_cancel, crash_stats,
+///            crash_close: a crash in that call}
 ///   request: {"tokens": n, "fault": word, "at": k}; the fault happens before event k:
 ///            crash, kill, print (then crash), hang, ignore_cancel, unknown_id, double_terminal,
 ///            no_opened, bad_text, bad_kind, fail_busy, fail_refused, fail_device, fail_unasked,
@@ -14,6 +16,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <csignal>
@@ -51,6 +54,24 @@ void die_by(int signal) {
   std::signal(signal, SIG_DFL); // a sanitizer would turn it into an exit
   ::kill(::getpid(), signal);
   hang();
+}
+
+/// Of a library that has helpers of its own: nobody asked for them, and they leave the host's
+/// group.
+void start_daemon() {
+  std::array<int, 2> told{};
+  if (::pipe(told.data()) != 0)
+    return;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::setsid();
+    const pid_t self = ::getpid();
+    [[maybe_unused]] const auto sent = ::write(told[1], &self, sizeof self);
+    hang();
+  }
+  pid_t left = 0; // Once it has said so, it is in its session.
+  if (child > 0 && ::read(told[0], &left, sizeof left) == sizeof left)
+    ::dprintf(STDOUT_FILENO, "%d\n", left);
 }
 
 int say(char* message, size_t bytes, const char* text, int status) {
@@ -221,6 +242,8 @@ int fake_open(const char* config_json, const consort_sink* sink, consort_session
       std::printf("chatter %d %s\n", line, std::string(200, 'x').c_str());
   auto session = std::make_unique<consort_session>();
   session->sink = *sink;
+  if (fault == "daemon")
+    start_daemon();
   session->fault = fault;
   session->engine = std::thread([raw = session.get()] { raw->run(); });
   *out = session.release();

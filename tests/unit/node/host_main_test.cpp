@@ -5,18 +5,17 @@
 #include "messages/codec.hpp"
 #include "node/host/host_main.hpp"
 #include "node/runtimes/host_process.hpp"
+#include "tests/unit/node/alive.hpp"
 #include "tests/unit/node/attempt_recorder.hpp"
-#include "tests/unit/node/temp_folder.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <array>
 #include <fcntl.h>
-#include <future>
 #include <poll.h>
 #include <sys/socket.h>
-#include <thread>
+#include <sys/wait.h>
 #include <unistd.h>
 
 namespace consort::node::test {
@@ -81,6 +80,17 @@ struct HostMain : ::testing::Test {
     return host.process->reap();
   }
 
+  /// The number of the process that the library said it started.
+  pid_t daemon() {
+    pollfd said{host.log.get(), POLLIN, 0};
+    const auto limit = std::chrono::milliseconds(patience).count();
+    std::array<char, 64> text{};
+    if (::poll(&said, 1, static_cast<int>(limit)) != 1
+        || ::read(host.log.get(), text.data(), text.size() - 1) <= 0)
+      ADD_FAILURE() << "the library said nothing";
+    return std::atoi(text.data());
+  }
+
   c_abi_options options;
   host_process::started host;
   frame_reader reader;
@@ -116,16 +126,40 @@ TEST_F(HostMain, EndsAtOnceWhenTheAgentIsGoneWhateverTheVendorDoes) {
   EXPECT_EQ(wait_exit(), "exit status 0");
 }
 
-TEST_F(HostMain, DiesWithTheThreadThatSpawnedIt) {
-  // Once opened, it has surely asked the kernel for that signal.
-  std::promise<void> seen;
-  std::thread agent([&, until = seen.get_future()] {
-    open();
-    until.wait_for(patience);
-  });
-  seen.set_value();
-  agent.join();
+/// A forked process plays the agent: it starts a host and kills itself.
+TEST_F(HostMain, DiesWithItsAgent) {
+  std::array<int, 2> told{};
+  ASSERT_EQ(::pipe(told.data()), 0);
+  const pid_t agent = ::fork();
+  if (agent == 0) {
+    open(R"({"fault":"daemon"})");
+    std::array<pid_t, 2> started{host.process->pid(), daemon()};
+    if (::write(told[1], started.data(), sizeof started) == sizeof started)
+      ::kill(::getpid(), SIGKILL);
+    ::_exit(1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(agent, &status, 0), agent);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  std::array<pid_t, 2> started{};
+  ASSERT_EQ(::read(told[0], started.data(), sizeof started), ssize_t{sizeof started});
+  EXPECT_TRUE(gone_soon(std::to_string(started[0])));
+  EXPECT_TRUE(gone_soon(std::to_string(started[1]))) << "the daemon";
+  ::close(told[0]);
+  ::close(told[1]);
+}
+
+TEST_F(HostMain, LeavesNothingThatTheLibraryStarted) {
+  open(R"({"fault":"daemon"})");
+  const auto crashed = std::to_string(daemon());
+  host.process->kill();
   EXPECT_THAT(wait_exit(), HasSubstr("signal 9"));
+  EXPECT_FALSE(alive(crashed));
+  open(R"({"fault":"daemon"})");
+  const auto closed = std::to_string(daemon());
+  send(host_close{});
+  EXPECT_EQ(wait_exit(), "exit status 0");
+  EXPECT_FALSE(alive(closed));
 }
 
 TEST_F(HostMain, IsSetUpToCrashQuietly) {
