@@ -30,12 +30,16 @@ void add_global_flags(CLI::App& app, global_options& options) {
       ->type_name("FORMAT");
 }
 
-/// Gives every long flag, of subcommands too, its environment variable; the library lets flags win.
+/// Gives every long flag of a command that is called its environment variable; the library lets
+/// flags win. It would read the environment for commands that are not called, too, and some share
+/// what their flags fill with one that is.
 void bind_environment(CLI::App& app) {
-  for (auto* option : app.get_options())
-    if (!option->get_lnames().empty() && option->get_lnames().front() != "help"
-        && option->get_lnames().front() != "version")
-      option->envname(environment_name(option->get_lnames().front()));
+  app.preparse_callback([&app](std::size_t) {
+    for (auto* option : app.get_options())
+      if (!option->get_lnames().empty() && option->get_lnames().front() != "help"
+          && option->get_lnames().front() != "version")
+        option->envname(environment_name(option->get_lnames().front()));
+  });
   for (auto* command : app.get_subcommands([](const CLI::App*) { return true; }))
     bind_environment(*command);
 }

@@ -90,6 +90,28 @@ TEST(App, AFlagWinsOverTheEnvironmentWhichWinsOverTheDefault) {
   EXPECT_THAT(by_flag.err, HasSubstr(from_flag));
 }
 
+/// As the commands of `artifacts` do: all fill the same place.
+TEST(App, TheEnvironmentOfACommandThatIsNotCalledDoesNotWin) {
+  const auto folder_of = [](const auto&... words) {
+    bare_context run;
+    const auto app = make_app(run.env);
+    std::string folder;
+    for (const auto* name : {"one", "other"}) {
+      auto* command = app->add_subcommand(name, "Says its folder");
+      command->add_option("--data", folder, "A folder");
+      command->callback([&run] { run.env.action = [] { return exit_code::done; }; });
+    }
+    const std::array argv{"consort", words...};
+    EXPECT_EQ(parse_and_run(*app, run.env, static_cast<int>(argv.size()), argv.data()),
+              exit_code::done);
+    return folder;
+  };
+  ASSERT_EQ(setenv("CONSORT_DATA", "of the environment", 1), 0);
+  EXPECT_EQ(folder_of("one"), "of the environment");
+  EXPECT_EQ(folder_of("one", "--data", "of the flag"), "of the flag");
+  ASSERT_EQ(unsetenv("CONSORT_DATA"), 0);
+}
+
 TEST(App, GlobalFlagsMayFollowTheCommand) {
   const auto url = dead_url();
   const auto done = run_command({"status", "--server", url});
