@@ -175,6 +175,11 @@ bool held_by(const artifact_entry& entry, index node) {
                      [&](const artifact_copy& one) { return one.node == node; });
 }
 
+bool holds_held(const artifact_entry& entry, index node) {
+  return std::any_of(entry.copies.begin(), entry.copies.end(),
+                     [&](const artifact_copy& one) { return one.node == node && one.record.held; });
+}
+
 bool obtainable(const core_state& s, const artifact_entry& entry) {
   if (!entry.copies.empty() || entry.building)
     return true;

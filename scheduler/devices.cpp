@@ -258,7 +258,7 @@ void forgive_device(core_state& s, index device) {
       continue;
     auto& pair = s.pairs[known->second];
     pair.fuse = {};
-    pair.load_failures = 0;
+    pair.load_failures = pair.engine_failures = 0;
     pair.load_retry_at = 0;
   }
   for (index slot = 0; slot < s.requests.end(); ++slot)

@@ -82,6 +82,7 @@ void add_pairs(const core_state& s, hasher& into) {
     into.number(ordinal(one.fuse.state()));
     into.number(one.fuse.failures());
     into.number(one.load_failures);
+    into.number(one.engine_failures);
     into.number(one.load_retry_at);
   }
 }

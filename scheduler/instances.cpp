@@ -246,6 +246,29 @@ void begin_unload(pass& p, index instance) {
   changed(p.s);
 }
 
+/// Whether what was loaded may be to blame: not for what was refused before it was looked at.
+bool blames_engine(const error& failure) {
+  return failure.action != recovery::refuse || failure.code == "bad_model"
+         || failure.code == "artifact_unfit";
+}
+
+/// A load failed for which the engine may be to blame. After enough of them no older one stands in:
+/// what to load there is chosen anew.
+void count_engine_failure(pass& p, const instance_row& one, pair_state& pair,
+                          const error& failure) {
+  if (++pair.engine_failures != limits::older_loads_max)
+    return;
+  changed_statically(p.s);
+  if (one.artifact == none)
+    return;
+  const auto& entry = p.s.artifacts[one.artifact];
+  if (const auto& device = p.s.devices[one.devices.front()]; holds_held(entry, device.node))
+    p.tell(note::severity::warning, device.spec.id.value,
+           "gives up what " + entry.key.profile.compiler + " " + entry.key.profile.compiler_version
+               + " built, which is held, after " + std::to_string(limits::older_loads_max)
+               + " loads that failed: " + failure.message);
+}
+
 /// Backs off on the pair, and lets its breaker know when a ready instance died.
 void count_failure(pass& p, const instance_row& one, const error& failure) {
   const auto at = pair_of(p.s, one.model, one.devices.front());
@@ -256,8 +279,8 @@ void count_failure(pass& p, const instance_row& one, const error& failure) {
       = p.now
         + backoff(limits::load_backoff_min_us, limits::load_backoff_max_us, pair.load_failures++);
   arm(p.s, pair.load_retry_at, timer_kind::pair, at);
-  if (pair.load_failures == limits::older_loads_max) // What to load there is chosen anew.
-    changed_statically(p.s);
+  if (blames_engine(failure))
+    count_engine_failure(p, one, pair, failure);
   if (one.state == instance_state::ready && pair.fuse.failed(p.now))
     arm(p.s, pair.fuse.retry_at(), timer_kind::pair, at);
 }
@@ -500,7 +523,7 @@ void on(pass& p, const replica_loaded& e) {
   one.ready_at = one.used_at = p.now;
   one.runtime = e.runtime;
   auto& pair = s.pairs[pair_of(s, one.model, one.devices.front())];
-  pair.load_failures = 0;
+  pair.load_failures = pair.engine_failures = 0;
   pair.load_error.clear();
   if (one.artifact != none)
     s.artifacts[one.artifact].losses

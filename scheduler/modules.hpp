@@ -165,6 +165,8 @@ void roll_out(pass& p, index model);
 index artifact_of(core_state& s, const artifact_key& key);
 [[nodiscard]] artifact_state state_of(const artifact_entry& entry, time_us now);
 [[nodiscard]] bool held_by(const artifact_entry& entry, index node);
+/// Whether the node has it, and its operator said that it is to stay.
+[[nodiscard]] bool holds_held(const artifact_entry& entry, index node);
 /// Some alive node has its compiler, or has it, or builds it.
 [[nodiscard]] bool obtainable(const core_state& s, const artifact_entry& entry);
 /// How long a build is expected to take.

@@ -50,13 +50,6 @@ bool may_build(const core_state& s, const model_variant& variant, const runnable
   return known != s.artifact_keys.end() && !s.artifacts[known->second].copies.empty();
 }
 
-/// Whether the node has it, and its operator said that it is to stay.
-bool holds_held(const artifact_entry& entry, index node) {
-  return std::any_of(entry.copies.begin(), entry.copies.end(), [&](const artifact_copy& copy) {
-    return copy.node == node && copy.record.held;
-  });
-}
-
 /// Alike in what comes before the compiler's version in the order of keys.
 bool same_compiler(const artifact_key& left, const artifact_key& right) {
   return left.kind == right.kind && left.binds == right.binds
@@ -164,7 +157,7 @@ void choose_variant(core_state& s, const model_spec& spec, const device_capabili
 bool older_loads(const core_state& s, index model, index device) {
   const auto& pairs = s.models[model].pairs;
   const auto pair = pairs.find(device);
-  return pair == pairs.end() || s.pairs[pair->second].load_failures < limits::older_loads_max;
+  return pair == pairs.end() || s.pairs[pair->second].engine_failures < limits::older_loads_max;
 }
 
 option fit(core_state& s, index model, index device) {

@@ -71,7 +71,8 @@ struct pair_state {
   speed_estimate speed;         ///< What pool and pace make together.
   prediction_error first_error; ///< Of its first tokens.
   breaker fuse;
-  std::uint32_t load_failures = 0; ///< In a row.
+  std::uint32_t load_failures = 0;   ///< In a row.
+  std::uint32_t engine_failures = 0; ///< Of them those that what was loaded may be to blame for.
   time_us load_retry_at = 0;
   std::string load_error; ///< Of the last failure.
   time_us load_failed_at = 0;

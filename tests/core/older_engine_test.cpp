@@ -187,27 +187,61 @@ TEST(OlderEngine, ServesAgainAfterItsAgentDiedDuringTheBuild) {
 }
 
 /// The plugin's word may be wrong.
-TEST(OlderEngine, ThatDoesNotLoadKeepsNoNewerOneFromBeingBuilt) {
-  core_fixture t;
-  t.declare(story_spec());
-  restarted(t, "3.2");
-  auto patient = t.request();
-  patient.wait_us = 3'600 * second;
-  t.submit(patient);
+/// The engine is loaded, and its device refuses it with that failure, for as often as older ones
+/// are tried.
+void fails_to_load(core_fixture& t, const error& failure) {
   for (std::uint32_t tries = 0; tries < limits::older_loads_max; ++tries) {
     t.take_all<queue_notice>();
     t.grant_next_allocation();
     const auto load = t.expect<load_replica>();
     ASSERT_TRUE(load.artifact);
     EXPECT_EQ(load.artifact->content.value.front(), 'b');
-    t.feed(replica_failed{load.instance,
-                          t.life_of("a"),
-                          {recovery::retry_later, "bad_engine", "of another version"}});
+    t.feed(replica_failed{load.instance, t.life_of("a"), failure});
     t.take_all<release_allocation>();
     if (tries + 1 < limits::older_loads_max)
       t.pass_time_renewing(limits::load_backoff_min_us << tries, {"a"});
   }
   t.take_all<queue_notice>();
+}
+
+void submit_patient(core_fixture& t) {
+  auto patient = t.request();
+  patient.wait_us = 3'600 * second;
+  t.submit(patient);
+}
+
+TEST(OlderEngine, ThatIsHeldStaysWhenItWasNotToBlame) {
+  core_fixture t;
+  t.declare(story_spec());
+  restarted(t, "3.2", older_engines::none, true);
+  submit_patient(t);
+  fails_to_load(t, {recovery::refuse, "bad_name", "a server is not started with that name"});
+  EXPECT_FALSE(t.noted("gives up"));
+  t.pass_time_renewing(limits::load_backoff_min_us << limits::older_loads_max, {"a"});
+  t.take_all<queue_notice>();
+  EXPECT_EQ(t.finish_load().artifact->content.value.front(), 'b') << "and nothing was built";
+  t.drop_all();
+}
+
+TEST(OlderEngine, ThatIsHeldAndDoesNotLoadIsGivenUpWithAWord) {
+  core_fixture t;
+  t.declare(story_spec());
+  restarted(t, "3.2", older_engines::none, true);
+  submit_patient(t);
+  fails_to_load(t, {recovery::refuse, "bad_model", "of another version"});
+  EXPECT_TRUE(
+      t.noted("gives up what refnpu-cc 3.1 built, which is held, after 2 loads that failed: "
+              "of another version"));
+  EXPECT_EQ(t.expect<start_compile>().key.profile.compiler_version, "3.2");
+  t.drop_all();
+}
+
+TEST(OlderEngine, ThatDoesNotLoadKeepsNoNewerOneFromBeingBuilt) {
+  core_fixture t;
+  t.declare(story_spec());
+  restarted(t, "3.2");
+  submit_patient(t);
+  fails_to_load(t, {recovery::retry_later, "bad_engine", "of another version"});
   const auto order = t.expect<start_compile>();
   EXPECT_EQ(order.key.profile.compiler_version, "3.2");
   t.expect_empty();
