@@ -178,6 +178,30 @@ TEST(Artifact, BuildThatFailsOnOneNodeIsTriedOnAnother) {
   t.expect_empty();
 }
 
+/// A compiler that was mended under its old version: the node tells of other files, and of nothing
+/// else that is new.
+TEST(Artifact, RefusedBuildIsTriedAgainOnceItsCompilerIsAnotherFile) {
+  core_fixture t;
+  const auto first = build_somewhere(t);
+  const auto node = first.node.value;
+  const auto told_of = [&](const std::string& files) {
+    t.feed(node_joined{
+        node_id{node}, t.life_of(node), {}, {refnpu_profile()}, {{"compilers", files}}});
+    t.take_all<grant_lease>();
+  };
+  told_of("one");
+  t.feed(compile_failed{first.compile, t.life_of(node), could_not(recovery::refuse)});
+  t.drop_all();
+  told_of("one"); // As after a lost link, or a reload that found nothing new.
+  t.submit("npu");
+  EXPECT_EQ(t.expect<reject_request>().http_status, 422);
+  t.drop_all();
+  told_of("another");
+  t.submit("npu");
+  t.take_all<queue_notice>();
+  EXPECT_EQ(t.expect<start_compile>().node.value, node);
+}
+
 TEST(Artifact, RefusedBuildIsTriedAgainWhenAskedForOrWhenItsCompilerIsNew) {
   core_fixture t;
   const auto first = build_somewhere(t);
