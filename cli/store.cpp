@@ -232,10 +232,11 @@ exit_code collect(context& env, const store_flags& flags) {
 /// or what is left to do.
 std::string have_it_taken_up(const context& env) {
   const json body{{"timeout", "20s"}};
-  const bool asked
-      = send(env, "POST", "/api/v1/plugins/reload", body, std::chrono::seconds(25)).ok();
+  const auto asked = send(env, "POST", "/api/v1/plugins/reload", body, std::chrono::seconds(25));
   return asked ? "the cluster's agents have looked at their stores again"
-               : "a running agent takes it up on SIGHUP or `consort plugins reload`";
+               : "no agent was told (" + printable(asked.failure().message)
+                     + "): one that runs takes it up on SIGHUP or `consort plugins reload`, "
+                       "another at its start";
 }
 
 exit_code keep(context& env, const store_flags& flags, bool wanted) {
@@ -303,7 +304,7 @@ exit_code import_built(context& env, const store_flags& flags) {
   const auto kept = import_prebuilt(wanted, *config, **store);
   if (!kept)
     return complain(env, kept.failure());
-  env.out << "imported " << kept->content.value << "; a running agent takes it up on SIGHUP\n";
+  env.out << "imported " << kept->content.value << "; " << have_it_taken_up(env) << '\n';
   return exit_code::done;
 }
 
@@ -334,7 +335,7 @@ exit_code import_one(context& env, const store_flags& flags) {
   const auto kept = (*store)->put_copy(*std::move(staging), manifest->record);
   if (!kept)
     return complain(env, kept.failure());
-  env.out << "imported " << kept->content.value << "; a running agent takes it up on SIGHUP\n";
+  env.out << "imported " << kept->content.value << "; " << have_it_taken_up(env) << '\n';
   return exit_code::done;
 }
 

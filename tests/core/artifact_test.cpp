@@ -178,6 +178,25 @@ TEST(Artifact, BuildThatFailsOnOneNodeIsTriedOnAnother) {
   t.expect_empty();
 }
 
+/// After a restart nobody has asked for it yet.
+TEST(Artifact, SaysWhichServedModelItIsOf) {
+  core_fixture t;
+  t.join("a", 11);
+  t.feed(artifact_found{built_on("a"), incarnation{11}});
+  auto shaped = artifact_on("a", engine_key(), 'd');
+  shaped.key.kind = artifact_kind::engine_architecture;
+  shaped.key.binds = "llama-64";
+  t.feed(artifact_found{shaped, incarnation{11}});
+  for (const auto& one : t.view().artifacts)
+    EXPECT_EQ(one.model.value, "") << "no such model is served";
+  auto model = story_spec();
+  model.variants[0].shape = "llama-64";
+  t.declare(model);
+  ASSERT_EQ(t.view().artifacts.size(), 2U);
+  for (const auto& one : t.view().artifacts)
+    EXPECT_EQ(one.model.value, "storyteller");
+}
+
 /// A compiler that was mended under its old version: the node tells of other files, and of nothing
 /// else that is new.
 TEST(Artifact, RefusedBuildIsTriedAgainOnceItsCompilerIsAnotherFile) {
