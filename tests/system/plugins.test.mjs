@@ -386,9 +386,17 @@ test('plugin init writes folders that check', { timeout: 240_000 }, async (t) =>
   const made = (name) => path.join(folder, name);
   t.after(() => fs.rmSync(folder, { recursive: true, force: true }));
   const cli = (...args) => run_cli(['plugin', ...args], { data: folder, timeout_ms: 120_000 });
+  /// What editors are pointed to is there, and is the schema.
+  const points_to_schema = (name) => {
+    const text = fs.readFileSync(path.join(made(name), 'plugin.json'), 'utf8');
+    const address = /"\$schema": "([^"]+)"/.exec(text)[1];
+    const schema = JSON.parse(fs.readFileSync(new URL(address), 'utf8'));
+    assert.ok(schema.properties.runtime, address);
+  };
   await t.test('a skeleton', async () => {
     const done = await cli('init', '--type', 'npu', '--dir', folder, 'my-npu');
     assert.equal(done.code, 0, done.stderr);
+    points_to_schema('my-npu');
     const checked = await cli('check', '--no-run', made('my-npu'));
     assert.equal(checked.code, 0, checked.stdout + checked.stderr);
     assert.match(checked.stdout, /fixture probe\.json +pass/);
@@ -401,6 +409,7 @@ test('plugin init writes folders that check', { timeout: 240_000 }, async (t) =>
     const done = await cli('init', '--dir', folder, 'by-command', '--from-command', command);
     assert.equal(done.code, 0, done.stderr);
     assert.match(done.stdout, /consort model add wrapped server:wrapped/);
+    points_to_schema('by-command');
     const checked = await cli('check', made('by-command'));
     assert.equal(checked.code, 0, checked.stdout + checked.stderr);
     for (const step of ['load', 'generate', 'cancel', 'kill'])

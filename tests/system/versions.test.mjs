@@ -134,7 +134,7 @@ with_hosts('compilers that change', { nodes: [], gateways: [] }, async (check, h
     assert.ok(runs(second), `runs ${running()}`);
     vendor.fails('');
   });
-  await check('mended under the same version, it builds after a reload of the plugins', async () => {
+  await check('mended under the same version, it builds after a reload', async () => {
     vendor.becomes('3.3.0'); // The same script, written anew.
     const done = await hosts.gateway.cli(['plugins', 'reload']);
     assert.equal(done.code, 0, done.stdout + done.stderr);
