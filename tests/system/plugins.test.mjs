@@ -106,6 +106,22 @@ test('what a monitor does wrong is said by plugin check', { timeout: 240_000 }, 
     assert.deepEqual(fs.readdirSync(scratch), []);
     fs.rmSync(scratch, { recursive: true });
   });
+  await t.test('a cancel proves what the server shows', async () => {
+    fake.faults();
+    const cancelled = async () => {
+      const done = await run_cli(['plugin', 'check', fake.folder], { timeout_ms: 90_000 });
+      return { code: done.code, row: /^cancel .*$/m.exec(done.stdout)?.[0] ?? done.stdout };
+    };
+    assert.match((await cancelled()).row, /pass .*cancel sent; the server shows no gauge that/);
+    const gauges = '"metrics": { "path": "/metrics", "every": "100ms", "running": "fake_running" }';
+    fake.change('"ready": "/health"', `${gauges}, "ready": "/health"`);
+    assert.match((await cancelled()).row, /pass .*requests in the server fell from 1 to 0 within/);
+    fake.faults('server=deaf');
+    const deaf = await cancelled();
+    assert.notEqual(deaf.code, 0);
+    assert.match(deaf.row, /FAIL .*although its client has left: its gauges still tell of 1/);
+    fake.change(`${gauges}, `, '');
+  });
   await t.test('na: an unreadable figure is unknown, and the device is good', async () => {
     fake.faults('smi=na');
     const done = await run_cli(['plugin', 'check', fake.folder]);
