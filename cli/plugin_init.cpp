@@ -371,14 +371,14 @@ result<std::vector<std::string>> split_words(const std::string& text) {
 }
 
 exit_code init_plugin(context& env, const plugin_init_flags& flags) {
-  if (!flags.from_url.empty() && !flags.from_command.empty())
+  if (!flags.from_url.empty() && flags.wraps_command)
     return complain(env, usage_error("either --from-url or --from-command"));
   if (!flags.from_url.empty())
     return wrap_url(env, flags);
   auto wanted = flags;
   if (wanted.type.empty())
     wanted.type = "gpu";
-  return wanted.from_command.empty() ? write_skeleton(env, wanted) : wrap_command(env, wanted);
+  return wanted.wraps_command ? wrap_command(env, wanted) : write_skeleton(env, wanted);
 }
 
 } // namespace consort::cli

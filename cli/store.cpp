@@ -123,6 +123,15 @@ exit_code with_one(context& env, const store_flags& flags, const Act& act) {
   return found ? act(**store, *found) : complain(env, found.failure());
 }
 
+/// Times without their unit's name, as people read them; all else as JSON has it.
+std::vector<std::string> row_of(const std::string& name, const json& value) {
+  constexpr std::string_view unit = "_us";
+  if (name.ends_with(unit) && value.is_number_integer())
+    return {name.substr(0, name.size() - unit.size()),
+            value == 0 ? std::string("-") : format_duration(value.get<duration_us>())};
+  return {name, printable(value.is_string() ? value.get<std::string>() : value.dump())};
+}
+
 exit_code show_one(context& env, const store_flags& flags, node::artifact_store& store,
                    const artifact_record& found) {
   if (flags.log) {
@@ -144,7 +153,7 @@ exit_code show_one(context& env, const store_flags& flags, node::artifact_store&
   }
   table rows({{"FIELD"}, {"VALUE"}});
   for (const auto& [name, value] : facts.items())
-    rows.add({name, printable(value.is_string() ? value.get<std::string>() : value.dump())});
+    rows.add(row_of(name, value));
   env.out << rows.render(false, env.colour);
   return exit_code::done;
 }

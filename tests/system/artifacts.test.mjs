@@ -75,6 +75,7 @@ test('builds ahead, and the store of this host', { timeout: 240_000 }, async (t)
   });
   await check('show and --log', async () => {
     assert.match(await good('show', digest.slice(0, 8)), /compiler +fake-cc 3\.1\.4/);
+    assert.match(await good('show', digest), /^build +\d+(\.\d+)?m?s/m);
     assert.match(await good('show', digest, '--log'), /^lowering 40%$/m);
     assert.match((await store('show', 'zz')).stderr, /no artifact begins with/);
   });

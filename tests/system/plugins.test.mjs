@@ -457,6 +457,9 @@ test('plugin init writes folders that check', { timeout: 240_000 }, async (t) =>
     assert.match(silent.stderr, /nothing answers at http:\/\/127\.0\.0\.1:9/);
     const portless = await cli('init', '--dir', folder, 'nothing', '--from-command', 'sleep 1');
     assert.match(portless.stderr, /\{port\}/);
+    const empty = await cli('init', '--dir', folder, 'nothing', '--from-command', '');
+    assert.match(empty.stderr, /an empty command/);
+    assert.ok(!fs.existsSync(made('nothing')), 'no skeleton in its place');
     const quote = await cli('init', '--dir', folder, 'nothing', '--from-command', '"open {port}');
     assert.match(quote.stderr, /quote/);
     const command = 'sh -c "exit 3" {port}';
