@@ -283,7 +283,7 @@ std::string way_back(const core_state& s, index model, const option& by) {
   for (const auto& copy : older.copies)
     if (copy.node == node)
       return "`consort artifacts rollback " + copy.record.content.value.substr(0, 12) + "` on "
-             + copy.record.node.value + " would serve what " + older.key.profile.compiler + " "
+             + copy.record.node.value + " would go back to what " + older.key.profile.compiler + " "
              + older.key.profile.compiler_version + " built";
   return {};
 }

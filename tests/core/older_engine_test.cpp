@@ -340,8 +340,8 @@ TEST(HeldEngine, ThatARollbackWouldServeIsNamedWhereNothingElseDoes) {
   const auto refused = t.expect<reject_request>();
   EXPECT_EQ(refused.http_status, 422);
   EXPECT_NE(refused.reason.message.find(
-                "nobody can build; `consort artifacts rollback bbbbbbbbbbbb` on a would serve "
-                "what refnpu-cc 3.1 built): exited with 3"),
+                "nobody can build; `consort artifacts rollback bbbbbbbbbbbb` on a would go back "
+                "to what refnpu-cc 3.1 built): exited with 3"),
             std::string::npos)
       << refused.reason.message;
   t.take_all<record_request>();

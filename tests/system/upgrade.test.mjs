@@ -159,7 +159,7 @@ test('the reference accelerator under a newer compiler', { timeout: 240_000 }, a
     const answer = await cluster.complete({ max_tokens: 8 }, headers, 90_000);
     assert.equal(answer.status, 422, answer.text);
     const newest = (await by('1.1')).content.slice(0, 12);
-    const way_back = new RegExp(`artifacts rollback ${newest}. on local would serve`);
+    const way_back = new RegExp(`artifacts rollback ${newest}. on local would go back`);
     assert.match(answer.json.error.message, way_back);
   });
 });
