@@ -285,7 +285,7 @@ void door_state::advertise() {
   joined.returning = std::exchange(greeted_before_, true);
   joined.data_address = options_.data_address;
   joined.toolchains = options_.agent->toolchains();
-  joined.attributes = node::host_attributes();
+  joined.attributes = options_.agent->attributes();
   report(joined);
   for (const auto& device : options_.agent->plugins().devices())
     report(core::device_advertised{device, own_.life});

@@ -2,6 +2,7 @@
 #include "cli/plugin_init.hpp"
 
 #include "cli/api.hpp"
+#include "cli/config.hpp"
 #include "cli/context.hpp"
 #include "cli/host_address.hpp"
 #include "cli/table.hpp"
@@ -12,6 +13,7 @@
 #include "node/runtimes/server_http.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <fstream>
 #include <ostream>
@@ -81,22 +83,46 @@ std::string plain_name(const std::string& from) {
   return name;
 }
 
+/// Where editors find the JSON Schema of plugin.json: beside the shipped plugins of this program's
+/// build tree or prefix. Empty when it is not there: what points nowhere is an error to editors.
+std::string schema_address() {
+  const auto file = fs::path(executable_path()).parent_path().parent_path()
+                    / "share/consort/plugins/plugin.schema.json";
+  std::error_code failed;
+  if (!fs::is_regular_file(file, failed))
+    return {};
+  std::string address = "file://";
+  constexpr std::string_view digits = "0123456789ABCDEF";
+  for (const unsigned char c : file.lexically_normal().string())
+    if (std::isalnum(c) != 0
+        || std::string_view("/-_.~").find(static_cast<char>(c)) != std::string_view::npos)
+      address += static_cast<char>(c);
+    else
+      (address += '%').append({digits[c >> 4U], digits[c & 15U]});
+  return address;
+}
+
 ordered_json document_of(const plugin_init_flags& flags, const std::string& name,
                          const found_server& server) {
   auto formats = ordered_json::array();
   for (const auto& model : server.models)
     formats.push_back("server/" + model);
   const ordered_json device{{"id", name}, {"model", "server"}};
-  return {{"schema", 1},
-          {"name", name},
-          {"version", "0.1"},
-          {"vendor", "unknown"},
-          {"type", flags.type},
-          {"probe", {{"command", {"echo", device.dump()}}, {"id", "/id"}, {"model", "/model"}}},
-          {"capability",
-           {{"max_sequences", served_sequences},
-            {"formats", std::move(formats)},
-            {"runtime", {{"cancel", true}}}}}};
+  ordered_json made;
+  if (const auto schema = schema_address(); !schema.empty())
+    made["$schema"] = schema;
+  made.update(
+      {{"schema", 1},
+       {"name", name},
+       {"version", "0.1"},
+       {"vendor", "unknown"},
+       {"type", flags.type},
+       {"probe", {{"command", {"echo", device.dump()}}, {"id", "/id"}, {"model", "/model"}}},
+       {"capability",
+        {{"max_sequences", served_sequences},
+         {"formats", std::move(formats)},
+         {"runtime", {{"cancel", true}}}}}});
+  return made;
 }
 
 result<done> write_file(const fs::path& path, const std::string& text, bool program = false) {
@@ -240,9 +266,11 @@ exit_code wrap_command(context& env, const plugin_init_flags& flags) {
 // --- a skeleton ---
 
 std::string skeleton(const plugin_init_flags& flags) {
+  const auto schema = schema_address();
   return R"(// How this accelerator is found, read, compiled for and run: docs/PLUGINS.md.
 // After each change: consort plugin check .
-{
+{)" + (schema.empty() ? "" : "\n  \"$schema\": " + json(schema).dump() + ",")
+         + R"(
   "schema": 1,
   "name": ")"
          + flags.name + R"(", "version": "0.1", "vendor": "Unknown", "type": ")" + flags.type
@@ -343,14 +371,14 @@ result<std::vector<std::string>> split_words(const std::string& text) {
 }
 
 exit_code init_plugin(context& env, const plugin_init_flags& flags) {
-  if (!flags.from_url.empty() && !flags.from_command.empty())
+  if (!flags.from_url.empty() && flags.wraps_command)
     return complain(env, usage_error("either --from-url or --from-command"));
   if (!flags.from_url.empty())
     return wrap_url(env, flags);
   auto wanted = flags;
   if (wanted.type.empty())
     wanted.type = "gpu";
-  return wanted.from_command.empty() ? write_skeleton(env, wanted) : wrap_command(env, wanted);
+  return wanted.wraps_command ? wrap_command(env, wanted) : write_skeleton(env, wanted);
 }
 
 } // namespace consort::cli

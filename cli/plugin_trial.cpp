@@ -3,6 +3,7 @@
 
 #include "cli/config.hpp"
 #include "cli/exit_code.hpp"
+#include "links/channel.hpp"
 #include "node/file_digest.hpp"
 #include "node/gguf.hpp"
 #include "node/model_folder.hpp"
@@ -30,6 +31,9 @@ constexpr std::size_t threads = 2;
 constexpr auto grace = std::chrono::seconds(10);      ///< Beyond what the plugin itself allows.
 constexpr auto answer_time = std::chrono::minutes(5); ///< One short answer.
 constexpr auto end_time = std::chrono::seconds(10);   ///< After a cancel or a kill.
+constexpr int readings_awaited = 2;                   ///< Of a server's gauges: one may just miss.
+constexpr duration_us gauge_grace_us = 1'000'000;     ///< For the reading itself.
+constexpr auto gauge_look = std::chrono::milliseconds(20);
 constexpr std::uint32_t short_tokens = 8, long_tokens = 100'000;
 
 error skipped(std::string why) {
@@ -337,19 +341,67 @@ result<std::string> plugin_trial::generate() {
 result<std::string> plugin_trial::cancel() {
   if (!session_)
     return skipped("nothing is loaded");
+  const auto submitted_us = links::steady_now_us();
   const auto heard = submit(long_tokens);
   if (!heard->first_token(answer_time))
     return failed("no token came of a long answer");
+  const auto shown = gauge_of_ours(submitted_us);
   const auto began = steady_clock::now();
+  const auto cancelled_us = links::steady_now_us();
   session_->cancel(latest());
   const auto end = heard->end(end_time);
   if (!end)
     return failed("it went on for " + since(began) + " after it was cancelled");
   if (std::holds_alternative<attempt_completed>(*end))
     return skipped("the answer was complete before it could be cancelled");
-  const bool server = plugin_->document().runtime.interface == node::runtime_interface::server;
-  return "ended " + since(began) + " after it was asked to"
-         + (server ? ": its connection was closed, what its server makes of that is not seen" : "");
+  const auto ended = "ended " + since(began) + " after it was asked to";
+  if (plugin_->document().runtime.interface != node::runtime_interface::server)
+    return ended;
+  if (!shown)
+    return ended + ": cancel sent; the server shows no gauge that would prove that it stopped";
+  const auto left = gauge_below(*shown, cancelled_us);
+  if (left && *left < *shown)
+    return ended + ": requests in the server fell from " + std::to_string(*shown) + " to "
+           + std::to_string(*left) + " within " + since(began);
+  if (!left)
+    return ended
+           + ": cancel sent; its gauges could not be read since, nothing proves that it stopped";
+  if (plugin_->document().runtime.server.command.empty())
+    return ended + ": cancel sent; the server still tells of " + std::to_string(*left)
+           + " requests, which may be others'";
+  return failed("the server goes on although its client has left: its gauges still tell of "
+                + std::to_string(*left) + " requests after " + since(began));
+}
+
+/// What the server's own gauges say while an answer of ours runs there. Returns: nothing where they
+/// do not show it.
+std::optional<std::uint64_t> plugin_trial::gauge_of_ours(std::int64_t since_us) {
+  const auto& rule = plugin_->document().runtime.server.metrics;
+  if (rule.path.empty() || !(rule.figures.contains("running") || rule.figures.contains("waiting")))
+    return std::nullopt;
+  const auto until = links::steady_now_us() + readings_awaited * rule.every_us + gauge_grace_us;
+  for (; links::steady_now_us() < until; std::this_thread::sleep_for(gauge_look))
+    if (const auto seen = session_->stats();
+        seen.engine_requests.value_or(0) > 0 && seen.engine_told_us > since_us)
+      return seen.engine_requests;
+  return std::nullopt;
+}
+
+/// Waits until they say less than that, for as long as an end may take. Returns: the last that
+/// they said since; nothing when they said nothing.
+std::optional<std::uint64_t> plugin_trial::gauge_below(std::uint64_t shown, std::int64_t since_us) {
+  const auto& rule = plugin_->document().runtime.server.metrics;
+  const auto until = links::steady_now_us() + readings_awaited * rule.every_us
+                     + std::chrono::microseconds(end_time).count();
+  std::optional<std::uint64_t> last;
+  for (; links::steady_now_us() < until; std::this_thread::sleep_for(gauge_look)) {
+    const auto seen = session_->stats();
+    if (seen.engine_requests && seen.engine_told_us > since_us)
+      last = seen.engine_requests;
+    if (last && *last < shown)
+      break;
+  }
+  return last;
 }
 
 result<std::string> plugin_trial::kill() {

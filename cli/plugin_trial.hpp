@@ -45,6 +45,9 @@ private:
   [[nodiscard]] std::string format() const;
   [[nodiscard]] std::vector<std::string> formats_of(const build_profile& built) const;
   [[nodiscard]] attempt_id latest() const;
+  [[nodiscard]] std::optional<std::uint64_t> gauge_of_ours(std::int64_t since_us);
+  [[nodiscard]] std::optional<std::uint64_t> gauge_below(std::uint64_t shown,
+                                                         std::int64_t since_us);
   [[nodiscard]] std::shared_ptr<listener> submit(std::uint32_t max_tokens);
 
   boost::asio::io_context io_;

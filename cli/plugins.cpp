@@ -226,8 +226,10 @@ void add_plugins(CLI::App& root, context& env) {
       ->type_name("TYPE");
   making->add_option("--from-url", wanted->from_url, "A model server that runs already")
       ->type_name("URL");
-  making->add_option("--from-command", wanted->from_command,
-                     "A command that starts one, with {port} where it is told its port");
+  making
+      ->add_option("--from-command", wanted->from_command,
+                   "A command that starts one, with {port} where it is told its port")
+      ->each([wanted](const std::string&) { wanted->wraps_command = true; });
   making->add_option("--dir", wanted->directory, "Where to make the folder")->type_name("DIR");
   making->callback(
       [&env, wanted] { env.action = [&env, wanted] { return init_plugin(env, *wanted); }; });

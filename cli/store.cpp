@@ -123,6 +123,15 @@ exit_code with_one(context& env, const store_flags& flags, const Act& act) {
   return found ? act(**store, *found) : complain(env, found.failure());
 }
 
+/// Times without their unit's name, as people read them; all else as JSON has it.
+std::vector<std::string> row_of(const std::string& name, const json& value) {
+  constexpr std::string_view unit = "_us";
+  if (name.ends_with(unit) && value.is_number_integer())
+    return {name.substr(0, name.size() - unit.size()),
+            value == 0 ? std::string("-") : format_duration(value.get<duration_us>())};
+  return {name, printable(value.is_string() ? value.get<std::string>() : value.dump())};
+}
+
 exit_code show_one(context& env, const store_flags& flags, node::artifact_store& store,
                    const artifact_record& found) {
   if (flags.log) {
@@ -144,7 +153,7 @@ exit_code show_one(context& env, const store_flags& flags, node::artifact_store&
   }
   table rows({{"FIELD"}, {"VALUE"}});
   for (const auto& [name, value] : facts.items())
-    rows.add({name, printable(value.is_string() ? value.get<std::string>() : value.dump())});
+    rows.add(row_of(name, value));
   env.out << rows.render(false, env.colour);
   return exit_code::done;
 }
@@ -232,10 +241,11 @@ exit_code collect(context& env, const store_flags& flags) {
 /// or what is left to do.
 std::string have_it_taken_up(const context& env) {
   const json body{{"timeout", "20s"}};
-  const bool asked
-      = send(env, "POST", "/api/v1/plugins/reload", body, std::chrono::seconds(25)).ok();
+  const auto asked = send(env, "POST", "/api/v1/plugins/reload", body, std::chrono::seconds(25));
   return asked ? "the cluster's agents have looked at their stores again"
-               : "a running agent takes it up on SIGHUP or `consort plugins reload`";
+               : "no agent was told (" + printable(asked.failure().message)
+                     + "): one that runs takes it up on SIGHUP or `consort plugins reload`, "
+                       "another at its start";
 }
 
 exit_code keep(context& env, const store_flags& flags, bool wanted) {
@@ -303,7 +313,7 @@ exit_code import_built(context& env, const store_flags& flags) {
   const auto kept = import_prebuilt(wanted, *config, **store);
   if (!kept)
     return complain(env, kept.failure());
-  env.out << "imported " << kept->content.value << "; a running agent takes it up on SIGHUP\n";
+  env.out << "imported " << kept->content.value << "; " << have_it_taken_up(env) << '\n';
   return exit_code::done;
 }
 
@@ -334,7 +344,7 @@ exit_code import_one(context& env, const store_flags& flags) {
   const auto kept = (*store)->put_copy(*std::move(staging), manifest->record);
   if (!kept)
     return complain(env, kept.failure());
-  env.out << "imported " << kept->content.value << "; a running agent takes it up on SIGHUP\n";
+  env.out << "imported " << kept->content.value << "; " << have_it_taken_up(env) << '\n';
   return exit_code::done;
 }
 

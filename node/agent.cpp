@@ -2,6 +2,7 @@
 #include "node/agent.hpp"
 
 #include "node/builtin.hpp"
+#include "node/file_digest.hpp"
 #include "node/model_files.hpp"
 #include "node/model_folder.hpp"
 #include "node/plugin_environment.hpp"
@@ -100,6 +101,13 @@ std::vector<build_profile> agent::toolchains() const {
   auto all = inventory_.toolchains();
   all.push_back(core::weights_profile());
   return all;
+}
+
+std::map<std::string, std::string> agent::attributes() const {
+  auto facts = host_attributes();
+  if (const auto files = inventory_.compiler_files(); !files.empty())
+    facts["compilers"] = hash_text(files).value.substr(0, 16);
+  return facts;
 }
 
 std::unique_ptr<running_compile> agent::build(const build_order& order,

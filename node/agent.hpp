@@ -53,6 +53,9 @@ public:
   [[nodiscard]] artifact_store& store() { return *store_; }
   /// Profiles that this node can make: its plugins' compilers, and fetches of weights.
   [[nodiscard]] std::vector<build_profile> toolchains() const;
+  /// What is told of the host; among it `compilers`, a digest of the files that its compilers are,
+  /// so that the scheduler hears of one that was mended under its old version.
+  [[nodiscard]] std::map<std::string, std::string> attributes() const;
   /// Starts a compile or a fetch of weights, as compiler::build().
   [[nodiscard]] std::unique_ptr<running_compile> build(const build_order& order,
                                                        compiler::progress_handler progress,

@@ -209,6 +209,10 @@ std::vector<error> inventory::probe() {
   for (const auto& one : entries_) {
     for (const auto& profile : one->toolchains)
       fresh.toolchains.emplace_back(profile, one);
+    {
+      const std::scoped_lock calls(one->calls);
+      fresh.compiler_files += one->owned->compiler_files();
+    }
     fresh.statuses.push_back(one->status);
   }
   const std::lock_guard lock(mutex_);
@@ -314,7 +318,8 @@ inventory_change inventory::reload(const std::vector<std::string>& directories,
       all.push_back(profile);
     return all;
   };
-  out.toolchains = profiles(before) != profiles(seen_);
+  out.toolchains
+      = profiles(before) != profiles(seen_) || before.compiler_files != seen_.compiler_files;
   for (const auto& device : before.devices)
     if (auto why = lost_to(before, device); !why.empty()) {
       out.gone.push_back(device.id);
@@ -500,6 +505,11 @@ std::vector<build_profile> inventory::toolchains() const {
   for (const auto& [profile, by] : seen_.toolchains)
     profiles.push_back(profile);
   return profiles;
+}
+
+std::string inventory::compiler_files() const {
+  const std::lock_guard lock(mutex_);
+  return seen_.compiler_files;
 }
 
 std::vector<plugin_status> inventory::plugins() const {

@@ -42,7 +42,7 @@ struct inventory_change {
   std::vector<device_spec> appeared; ///< New, or what ran there begins anew.
   std::vector<device_id> gone;       ///< No longer there, or what ran there must end.
   std::map<device_id, std::string> why_gone;
-  bool toolchains = false;       ///< Other compilers than before.
+  bool toolchains = false;       ///< Other compilers than before, or other files of theirs.
   std::vector<error> complaints; ///< Broken folders, failed probes, new ones of no use here.
   /// Keeps the plugins that went alive: whoever runs something of theirs ends it first.
   std::vector<std::shared_ptr<const void>> retired;
@@ -82,6 +82,8 @@ public:
   [[nodiscard]] const node_id& node() const { return node_; }
   [[nodiscard]] std::vector<device_spec> devices() const;
   [[nodiscard]] std::vector<build_profile> toolchains() const;
+  /// plugin::compiler_files() of all of them.
+  [[nodiscard]] std::string compiler_files() const;
   [[nodiscard]] std::vector<plugin_status> plugins() const;
   [[nodiscard]] std::vector<device_claim> claims() const;
   [[nodiscard]] std::optional<device_spec> find(const device_id& device) const;
@@ -117,6 +119,7 @@ private:
     std::map<device_id, entry_ref> owners;
     std::map<device_id, std::vector<guest>> guests; ///< Engines there, in order of preference.
     std::vector<std::pair<build_profile, entry_ref>> toolchains;
+    std::string compiler_files; ///< Of all plugins.
     std::vector<plugin_status> statuses;
     std::vector<device_claim> claims;
   };

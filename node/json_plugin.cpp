@@ -10,6 +10,7 @@
 #include "scheduler/formats.hpp"
 
 #include <glob.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <spdlog/spdlog.h>
@@ -17,6 +18,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <filesystem>
 #include <regex>
 
 namespace consort::node {
@@ -45,6 +47,21 @@ std::string last_line(const std::string& text) {
 std::string end_of(const child_exit& end, duration_us limit_us, const std::string& field) {
   const auto said = last_line(end.err.tail.empty() ? end.out.tail : end.err.tail);
   return describe_exit(end, limit_us, field) + (said.empty() ? "" : ": " + said);
+}
+
+/// What tells a file from what it was: where it really is, which one, how long and how old.
+/// Returns: nothing of what is no file.
+std::string stamp_of(const std::string& path) {
+  struct stat is {};
+  std::error_code failed;
+  const auto real = std::filesystem::canonical(path, failed);
+  if (failed || ::stat(real.c_str(), &is) != 0 || !S_ISREG(is.st_mode))
+    return {};
+  std::string stamp = real.string();
+  for (const auto figure : {static_cast<std::int64_t>(is.st_ino), std::int64_t{is.st_size},
+                            std::int64_t{is.st_mtim.tv_sec}, std::int64_t{is.st_mtim.tv_nsec}})
+    stamp += ' ' + std::to_string(figure);
+  return stamp + '\n';
 }
 
 /// A plugin's command: found in its folder first, run there.
@@ -506,6 +523,27 @@ const json_plugin::known_compiler& json_plugin::compiler(std::size_t rule) {
                             + end_of(*end, limits::plugin_call_us_max, "")
                       : end.failure().message;
   return found;
+}
+
+/// Of each: the program, and what its command names by whole paths, such as a script of the folder
+/// that an interpreter runs.
+std::string json_plugin::compiler_files() {
+  std::string all;
+  for (std::size_t at = 0; at < document_.builds.size(); ++at) {
+    const auto& rule = document_.builds[at];
+    if (!compiler(at).installed)
+      continue;
+    if (!rule.library.empty())
+      all += stamp_of(path_of(rule.library));
+    for (const auto& word : rule.command) {
+      const auto name = replace_placeholders(word, {{"plugin", folder_}});
+      if (&word == &rule.command.front())
+        all += stamp_of(find_program(name, folder_));
+      else if (name.starts_with('/'))
+        all += stamp_of(name);
+    }
+  }
+  return all;
 }
 
 std::vector<std::string> json_plugin::compiler_faults() {

@@ -39,6 +39,7 @@ public:
   [[nodiscard]] std::string unread(const device_spec& device) override;
   void retire() override { streams_.clear(); }
   [[nodiscard]] std::vector<build_profile> toolchains() override;
+  [[nodiscard]] std::string compiler_files() override;
   std::unique_ptr<running_compile>
   compile(const compile_request& wanted, std::function<void(std::uint32_t)> progress,
           std::function<void(result<compile_outcome>)> finished) override;

@@ -38,6 +38,10 @@ struct session_stats {
   std::uint64_t steps_total = 0;
   std::uint64_t cancelled_total = 0;
   std::uint64_t cost_micros_total = 0; ///< What was paid per token, 1e-6 of the currency unit.
+  /// Requests that run or wait by the engine's own gauges, ours among them; unknown where it has
+  /// none. As of `engine_told_us` on the steady clock.
+  std::optional<std::uint64_t> engine_requests = std::nullopt;
+  std::int64_t engine_told_us = 0;
 };
 
 /// One loaded instance. Destroying it unloads: attempts still running end with `attempt_aborted`.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Beginning and end of a request: what is taken, what is turned away and with which words, and the
 // one record of how it ended.
-#include "scheduler/formats.hpp"
 #include "scheduler/handlers.hpp"
 #include "scheduler/nearest_name.hpp"
 #include "scheduler/waiting.hpp"
@@ -569,8 +568,7 @@ ending impossible_ending(const core_state& s, index slot) {
       refused = one.removed_by;
     if (refused == filter_id::passed)
       continue;
-    if (refused == filter_id::format)
-      facts.unread = unread_words(s.models[r.model].spec, s.devices[one.device].spec.capability);
+    word_refusal(s, r.model, one, refused, facts);
     message += (named == 1 ? " " : "; ") + s.devices[one.device].spec.id.value + " " + word(refused)
                + " (" + all_filters()[static_cast<std::size_t>(refused)].reason(facts) + ")";
     if (one.artifact != none && refused == filter_id::artifact

@@ -2,7 +2,6 @@
 // Records decisions as raw numbers; words are made when somebody asks.
 #include "scheduler/explain.hpp"
 
-#include "scheduler/formats.hpp"
 #include "scheduler/modules.hpp"
 #include "scheduler/policy/filter_kv.hpp"
 #include "scheduler/waiting.hpp"
@@ -431,8 +430,8 @@ candidate_view render(const core_state& s, index model, const candidate_record& 
                                  [&](const option& each) { return each.device == one.device; });
     auto facts = facts_of(s, model, one.device, by == options.end() ? nullptr : &*by);
     restore_room(one, facts);
-    if (one.removed_by == filter_id::format)
-      facts.unread = unread_words(s.models[model].spec, s.devices[one.device].spec.capability);
+    if (by != options.end())
+      word_refusal(s, model, *by, one.removed_by, facts);
     view.reason = all_filters()[static_cast<std::size_t>(one.removed_by)].reason(facts);
     return view;
   }

@@ -196,6 +196,10 @@ void forgive_builds_of(core_state& s, index node);
 
 // --- options.cpp: who could serve what, before any load ---
 void refresh_options(core_state& s, index model);
+/// What people are told beside the filter's reason: which formats its compilers read, which engine
+/// somebody could go back to.
+void word_refusal(const core_state& s, index model, const option& by, filter_id refused,
+                  candidate_facts& facts);
 /// The outlook with prospects of the present version.
 outlook& outlook_of(core_state& s, index model, index selector, time_us now);
 /// The active instance of the model's present version that uses the device; none when there is

@@ -103,7 +103,8 @@ void on(pass& p, const node_joined& e) {
     return fence(p, e.node, e.life, "its lease ended in this incarnation");
   if (node.alive && !same_life)
     lose_node(p, at, "a new incarnation said hello");
-  const bool tools_changed = node.toolchains != e.toolchains;
+  // A compiler that was mended under its old version shows in the attributes only.
+  const bool tools_changed = node.toolchains != e.toolchains || node.attributes != e.attributes;
   node.data_address = e.data_address;
   node.toolchains = e.toolchains;
   node.attributes = e.attributes;

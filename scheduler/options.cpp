@@ -245,7 +245,51 @@ void add_prospect(core_state& s, index model, index at, time_us now, outlook& ou
   out.prospects.push_back(one);
 }
 
+/// The newest that an older version of the compiler built of what the option names and that the
+/// device's own node has: what a rollback there would serve, whatever the plugin promises.
+/// Returns: none when there is no such engine, or some that did not load already.
+index gone_back_to(const core_state& s, index model, const option& by) {
+  index best = none;
+  if (by.named == none || !older_loads(s, model, by.device))
+    return best;
+  const auto& wanted = s.artifacts[by.named].key;
+  auto from = wanted;
+  from.profile.compiler_version.clear();
+  for (auto at = s.artifact_keys.lower_bound(from);
+       at != s.artifact_keys.end() && same_compiler(at->first, from); ++at) {
+    const auto& version = at->first.profile.compiler_version;
+    if (other_version(at->first, wanted) && older_version(version, wanted.profile.compiler_version)
+        && held_by(s.artifacts[at->second], s.devices[by.device].node)
+        && (best == none || older_version(s.artifacts[best].key.profile.compiler_version, version)))
+      best = at->second;
+  }
+  return best;
+}
+
+/// Where there is such an engine, what a person types, and where.
+std::string way_back(const core_state& s, index model, const option& by) {
+  const auto at = gone_back_to(s, model, by);
+  if (at == none)
+    return {};
+  const auto& older = s.artifacts[at];
+  const auto node = s.devices[by.device].node;
+  for (const auto& copy : older.copies)
+    if (copy.node == node)
+      return "`consort artifacts rollback " + copy.record.content.value.substr(0, 12) + "` on "
+             + copy.record.node.value + " would go back to what " + older.key.profile.compiler + " "
+             + older.key.profile.compiler_version + " built";
+  return {};
+}
+
 } // namespace
+
+void word_refusal(const core_state& s, index model, const option& by, filter_id refused,
+                  candidate_facts& facts) {
+  if (refused == filter_id::format)
+    facts.unread = unread_words(s.models[model].spec, s.devices[by.device].spec.capability);
+  if (refused == filter_id::artifact)
+    facts.way_back = way_back(s, model, by);
+}
 
 void refresh_options(core_state& s, index model) {
   auto& row = s.models[model];

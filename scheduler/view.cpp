@@ -218,12 +218,37 @@ content_counts ready_by_content(const core_state& s) {
   return counts;
 }
 
+/// Models by what artifacts of them are bound to; of several the first by name.
+using bound_models = std::map<std::string, index>;
+
+bound_models models_by_binds(const core_state& s) {
+  bound_models all;
+  for (const auto& [name, at] : s.model_names) {
+    if (s.models[at].removed)
+      continue;
+    for (const auto& variant : s.models[at].spec.variants) {
+      all.emplace(binds_of(variant), at);
+      all.emplace(architecture_of(variant), at);
+    }
+  }
+  all.erase(std::string()); // Of an unknown shape.
+  return all;
+}
+
+/// The model that it was wanted for, or that is served and would run it: nodes tell of what an
+/// earlier scheduler had them build.
+model_name model_of(const core_state& s, const artifact_entry& one, const bound_models& bound) {
+  if (one.model != none)
+    return s.models[one.model].spec.name;
+  const auto found = bound.find(one.key.binds);
+  return found == bound.end() ? model_name() : s.models[found->second].spec.name;
+}
+
 artifact_view view_artifact(const core_state& s, const artifact_entry& one,
-                            const content_counts& running, time_us now) {
+                            const content_counts& running, const bound_models& bound, time_us now) {
   artifact_view view;
   view.key = one.key;
-  if (one.model != none)
-    view.model = s.models[one.model].spec.name;
+  view.model = model_of(s, one, bound);
   view.state = state_of(one, now);
   view.builds = one.builds;
   view.last_error = one.last_error;
@@ -253,10 +278,11 @@ void view_artifacts(const core_state& s, time_us now, page& into) {
   if (at >= s.artifacts.end()) // Nothing of it on this page.
     return;
   const auto running = ready_by_content(s);
+  const auto bound = models_by_binds(s);
   for (; at < s.artifacts.end(); ++at)
     if (s.artifacts.holds(static_cast<index>(at))
         && !into.add(into.made.rows.artifacts,
-                     view_artifact(s, s.artifacts[static_cast<index>(at)], running, now),
+                     view_artifact(s, s.artifacts[static_cast<index>(at)], running, bound, now),
                      {view_part::artifacts, {}, at + 1}))
       return;
 }

@@ -616,6 +616,10 @@ session_stats server_link::stats() const {
   const auto age = now - gauged_at_;
   if (gauges_ && age <= readings_max * spec_->metrics.every_us)
     out.capacity = capacity_by(out.capacity, *gauges_, ours_then_, age);
+  if (gauges_ && (gauges_->running || gauges_->waiting)) {
+    out.engine_requests = gauges_->running.value_or(0) + gauges_->waiting.value_or(0);
+    out.engine_told_us = gauged_at_;
+  }
   if (closed_until_ > now)
     out.capacity.foreign_sequences = {all_taken, figure_source::engine, 0};
   return out;

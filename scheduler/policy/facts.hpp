@@ -26,6 +26,7 @@ struct candidate_facts {
   bool format_known = true;        ///< Runs a format of the model, or artifacts built for it.
   std::string unread;              ///< When not so because of what compilers read: both, in words.
   bool artifact_obtainable = true; ///< Needs none, or it exists, or some node may build it.
+  std::string way_back;            ///< When not so: how an older engine would serve; empty = none.
   std::uint32_t ranks_need = 1;    ///< Devices of one instance of the model.
   std::uint32_t ranks_max = 1;     ///< Devices that one instance may span here.
   bool adapters_run = true;        ///< What runs it there loads its LoRA adapters, all of them.

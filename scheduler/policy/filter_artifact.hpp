@@ -9,8 +9,9 @@ namespace consort::core::filters {
 struct artifact {
   static constexpr const char* name = "artifact";
   static bool keeps(const candidate_facts& one) { return one.artifact_obtainable; }
-  static std::string reason(const candidate_facts&) {
-    return "needs an artifact that nobody has and nobody can build";
+  static std::string reason(const candidate_facts& one) {
+    return "needs an artifact that nobody has and nobody can build"
+           + (one.way_back.empty() ? "" : "; " + one.way_back);
   }
 };
 

@@ -178,6 +178,49 @@ TEST(Artifact, BuildThatFailsOnOneNodeIsTriedOnAnother) {
   t.expect_empty();
 }
 
+/// After a restart nobody has asked for it yet.
+TEST(Artifact, SaysWhichServedModelItIsOf) {
+  core_fixture t;
+  t.join("a", 11);
+  t.feed(artifact_found{built_on("a"), incarnation{11}});
+  auto shaped = artifact_on("a", engine_key(), 'd');
+  shaped.key.kind = artifact_kind::engine_architecture;
+  shaped.key.binds = "llama-64";
+  t.feed(artifact_found{shaped, incarnation{11}});
+  for (const auto& one : t.view().artifacts)
+    EXPECT_EQ(one.model.value, "") << "no such model is served";
+  auto model = story_spec();
+  model.variants[0].shape = "llama-64";
+  t.declare(model);
+  ASSERT_EQ(t.view().artifacts.size(), 2U);
+  for (const auto& one : t.view().artifacts)
+    EXPECT_EQ(one.model.value, "storyteller");
+}
+
+/// A compiler that was mended under its old version: the node tells of other files, and of nothing
+/// else that is new.
+TEST(Artifact, RefusedBuildIsTriedAgainOnceItsCompilerIsAnotherFile) {
+  core_fixture t;
+  const auto first = build_somewhere(t);
+  const auto node = first.node.value;
+  const auto told_of = [&](const std::string& files) {
+    t.feed(node_joined{
+        node_id{node}, t.life_of(node), {}, {refnpu_profile()}, {{"compilers", files}}});
+    t.take_all<grant_lease>();
+  };
+  told_of("one");
+  t.feed(compile_failed{first.compile, t.life_of(node), could_not(recovery::refuse)});
+  t.drop_all();
+  told_of("one"); // As after a lost link, or a reload that found nothing new.
+  t.submit("npu");
+  EXPECT_EQ(t.expect<reject_request>().http_status, 422);
+  t.drop_all();
+  told_of("another");
+  t.submit("npu");
+  t.take_all<queue_notice>();
+  EXPECT_EQ(t.expect<start_compile>().node.value, node);
+}
+
 TEST(Artifact, RefusedBuildIsTriedAgainWhenAskedForOrWhenItsCompilerIsNew) {
   core_fixture t;
   const auto first = build_somewhere(t);

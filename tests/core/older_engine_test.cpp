@@ -358,6 +358,71 @@ TEST(HeldEngine, ThatSomebodyWentBackToNeedsNoRule) {
   t.drop_all();
 }
 
+/// What the command would serve is named with it, in the answer and to whoever asks why.
+TEST(HeldEngine, ThatARollbackWouldServeIsNamedWhereNothingElseDoes) {
+  core_fixture t;
+  t.declare(story_spec());
+  t.join("b", 2);
+  has_engine(t, "3.3", 'f', false, "b"); // Of no use there: a rollback is its own node's.
+  restarted(t, "4.0");
+  has_engine(t, "3.0", 'd');
+  has_engine(t, "4.1", 'e'); // Newer than the compiler.
+  t.submit();
+  const auto order = t.expect<start_compile>();
+  t.take_all<queue_notice>();
+  cannot_build(t, order, recovery::refuse);
+  const auto refused = t.expect<reject_request>();
+  EXPECT_EQ(refused.http_status, 422);
+  EXPECT_NE(refused.reason.message.find(
+                "nobody can build; `consort artifacts rollback bbbbbbbbbbbb` on a would go back "
+                "to what refnpu-cc 3.1 built): exited with 3"),
+            std::string::npos)
+      << refused.reason.message;
+  t.take_all<record_request>();
+  const auto again = t.request();
+  t.submit(again);
+  t.expect<reject_request>();
+  t.take_all<record_request>();
+  const auto why = t.tested().explain(again.external_id, t.now());
+  ASSERT_TRUE(why && !why->decisions.empty() && !why->decisions.back().candidates.empty());
+  EXPECT_NE(why->decisions.back().candidates.front().reason.find("rollback bbbbbbbbbbbb"),
+            std::string::npos);
+  has_engine(t, "3.1", 'b', true); // As it says.
+  serves(t, 'b');
+}
+
+TEST(HeldEngine, ThatDidNotLoadIsNoWayBack) {
+  for (const bool elsewhere : {false, true}) {
+    core_fixture t;
+    t.declare(story_spec());
+    if (elsewhere) {
+      t.join("b", 2);
+      has_engine(t, "3.1", 'b', false, "b");
+      t.join("a", 1, {made_by("4.0")});
+      names(t, "4.0");
+    } else {
+      restarted(t, "4.0", older_engines::any);
+    }
+    t.submit();
+    for (std::uint32_t tries = 0; !elsewhere && tries < limits::older_loads_max; ++tries) {
+      t.take_all<queue_notice>();
+      t.grant_next_allocation();
+      t.feed(replica_failed{t.expect<load_replica>().instance,
+                            t.life_of("a"),
+                            {recovery::retry_later, "bad_engine", "of another version"}});
+      t.take_all<release_allocation>();
+      if (tries + 1 < limits::older_loads_max)
+        t.pass_time_renewing(limits::load_backoff_min_us << tries, {"a"});
+    }
+    t.take_all<queue_notice>();
+    cannot_build(t, t.expect<start_compile>(), recovery::refuse);
+    const auto refused = t.expect<reject_request>();
+    EXPECT_NE(refused.reason.message.find("nobody can build)"), std::string::npos)
+        << refused.reason.message;
+    t.take_all<record_request>();
+  }
+}
+
 /// Went back from 3.2 to what 3.1 built; then the agent came back with 3.3.
 TEST(HeldEngine, ThatSomebodyWentBackToServesUnderAYetNewerCompiler) {
   core_fixture t;

@@ -75,18 +75,23 @@ test('builds ahead, and the store of this host', { timeout: 240_000 }, async (t)
   });
   await check('show and --log', async () => {
     assert.match(await good('show', digest.slice(0, 8)), /compiler +fake-cc 3\.1\.4/);
+    assert.match(await good('show', digest), /^build +\d+(\.\d+)?m?s/m);
     assert.match(await good('show', digest, '--log'), /^lowering 40%$/m);
     assert.match((await store('show', 'zz')).stderr, /no artifact begins with/);
   });
   await check('export and import, checked on the way', async () => {
     const file = path.join(other, 'engine');
     await good('export', digest, file);
-    const take = () => run_cli(['artifacts', 'import', file, '--data', other]);
+    const take = (at = 'http://127.0.0.1:1') =>
+      run_cli(['artifacts', 'import', file, '--data', other, '--server', at]);
     const whole = fs.readFileSync(file);
     fs.writeFileSync(file, Buffer.concat([whole, Buffer.from('x')]));
     assert.equal((await take()).code, 1, 'a changed payload');
     fs.writeFileSync(file, whole);
-    assert.equal((await take()).code, 0);
+    const alone = await take();
+    assert.equal(alone.code, 0, alone.stderr);
+    assert.match(alone.stdout, /no agent was told \(.*127\.0\.0\.1:1.*\): .* SIGHUP or `consort/);
+    assert.match((await take(cluster.url)).stdout, /agents have looked at their stores again/);
     assert.equal((await run_cli(['artifacts', 'verify', '--data', other])).code, 0);
   });
   await check('what a vendor built is imported, and an earlier one served again', async () => {

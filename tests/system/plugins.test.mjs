@@ -106,6 +106,22 @@ test('what a monitor does wrong is said by plugin check', { timeout: 240_000 }, 
     assert.deepEqual(fs.readdirSync(scratch), []);
     fs.rmSync(scratch, { recursive: true });
   });
+  await t.test('a cancel proves what the server shows', async () => {
+    fake.faults();
+    const cancelled = async () => {
+      const done = await run_cli(['plugin', 'check', fake.folder], { timeout_ms: 90_000 });
+      return { code: done.code, row: /^cancel .*$/m.exec(done.stdout)?.[0] ?? done.stdout };
+    };
+    assert.match((await cancelled()).row, /pass .*cancel sent; the server shows no gauge that/);
+    const gauges = '"metrics": { "path": "/metrics", "every": "100ms", "running": "fake_running" }';
+    fake.change('"ready": "/health"', `${gauges}, "ready": "/health"`);
+    assert.match((await cancelled()).row, /pass .*requests in the server fell from 1 to 0 within/);
+    fake.faults('server=deaf');
+    const deaf = await cancelled();
+    assert.notEqual(deaf.code, 0);
+    assert.match(deaf.row, /FAIL .*although its client has left: its gauges still tell of 1/);
+    fake.change(`${gauges}, `, '');
+  });
   await t.test('na: an unreadable figure is unknown, and the device is good', async () => {
     fake.faults('smi=na');
     const done = await run_cli(['plugin', 'check', fake.folder]);
@@ -386,9 +402,17 @@ test('plugin init writes folders that check', { timeout: 240_000 }, async (t) =>
   const made = (name) => path.join(folder, name);
   t.after(() => fs.rmSync(folder, { recursive: true, force: true }));
   const cli = (...args) => run_cli(['plugin', ...args], { data: folder, timeout_ms: 120_000 });
+  /// What editors are pointed to is there, and is the schema.
+  const points_to_schema = (name) => {
+    const text = fs.readFileSync(path.join(made(name), 'plugin.json'), 'utf8');
+    const address = /"\$schema": "([^"]+)"/.exec(text)[1];
+    const schema = JSON.parse(fs.readFileSync(new URL(address), 'utf8'));
+    assert.ok(schema.properties.runtime, address);
+  };
   await t.test('a skeleton', async () => {
     const done = await cli('init', '--type', 'npu', '--dir', folder, 'my-npu');
     assert.equal(done.code, 0, done.stderr);
+    points_to_schema('my-npu');
     const checked = await cli('check', '--no-run', made('my-npu'));
     assert.equal(checked.code, 0, checked.stdout + checked.stderr);
     assert.match(checked.stdout, /fixture probe\.json +pass/);
@@ -401,6 +425,7 @@ test('plugin init writes folders that check', { timeout: 240_000 }, async (t) =>
     const done = await cli('init', '--dir', folder, 'by-command', '--from-command', command);
     assert.equal(done.code, 0, done.stderr);
     assert.match(done.stdout, /consort model add wrapped server:wrapped/);
+    points_to_schema('by-command');
     const checked = await cli('check', made('by-command'));
     assert.equal(checked.code, 0, checked.stdout + checked.stderr);
     for (const step of ['load', 'generate', 'cancel', 'kill'])
@@ -432,6 +457,9 @@ test('plugin init writes folders that check', { timeout: 240_000 }, async (t) =>
     assert.match(silent.stderr, /nothing answers at http:\/\/127\.0\.0\.1:9/);
     const portless = await cli('init', '--dir', folder, 'nothing', '--from-command', 'sleep 1');
     assert.match(portless.stderr, /\{port\}/);
+    const empty = await cli('init', '--dir', folder, 'nothing', '--from-command', '');
+    assert.match(empty.stderr, /an empty command/);
+    assert.ok(!fs.existsSync(made('nothing')), 'no skeleton in its place');
     const quote = await cli('init', '--dir', folder, 'nothing', '--from-command', '"open {port}');
     assert.match(quote.stderr, /quote/);
     const command = 'sh -c "exit 3" {port}';

@@ -6,11 +6,13 @@ import fs from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
 import {
+  Cluster,
   checker,
   cluster_with,
   command_line,
   descendants,
   eventually,
+  model_file,
   root,
   temp_dir,
 } from './support.mjs';
@@ -83,5 +85,81 @@ test('an engine of a newer compiler, and back', { timeout: 240_000 }, async (t) 
       return only(former);
     });
     assert.equal(await cluster.builds(), 2, 'nothing was built for it');
+  });
+  await check('what a vendor built is taken up at once', async () => {
+    const theirs = path.join(plugins, 'theirs');
+    fs.writeFileSync(theirs, 'FAKE ENGINE 1, by its vendor\n');
+    const what = ['--profile', 'fake-1', '--model', model_file, '--plugins', plugins];
+    const said = await cli('artifacts', 'import', theirs, ...what, ...store);
+    assert.match(said, /looked at their stores again/);
+    const digest = /imported ([0-9a-f]{64})/.exec(said)[1];
+    await eventually('only theirs runs', async () => {
+      await ask();
+      return only(digest);
+    });
+    assert.equal(await cluster.builds(), 2, 'nothing was built for it');
+  });
+});
+
+// Its plugin says that its runtime reads older engines: nobody waits for a compiler, not even for
+// one that never ends.
+test('the reference accelerator under a newer compiler', { timeout: 240_000 }, async (t) => {
+  const cluster = new Cluster({ env: { REFNPU_DEVICES: '1' } });
+  t.after(() => cluster.destroy());
+  await cluster.start();
+  const check = checker(t, cluster);
+  const ask = async (wait = '60s') => {
+    const headers = { 'X-Consort-Device': 'npu', 'X-Consort-Wait': wait };
+    const answer = await cluster.complete({ max_tokens: 8, temperature: 0 }, headers, 90_000);
+    assert.equal(answer.status, 200, answer.text);
+    return answer.json.choices[0].text;
+  };
+  const by = async (version) =>
+    (await cluster.list('artifacts')).find(
+      (one) => one.key.profile.name === 'refnpu' && one.key.profile.compiler_version === version,
+    );
+  const runs = async () =>
+    (await cluster.list('replicas'))
+      .filter((one) => one.state === 'ready' && /npu/.test(one.leader))
+      .map((one) => one.artifact)
+      .join();
+  const come_back = async (env) => {
+    await cluster.stop();
+    Object.assign(cluster.env, env);
+    await cluster.start();
+  };
+  const text = await ask();
+  const older = (await by('1.0')).content;
+  assert.equal(await runs(), older);
+
+  await check('what the older one built answers at once while the newer builds', async () => {
+    await come_back({ REFNPU_STACK: '1.1.0', REFNPU_CC_FAULT: 'hang' });
+    assert.equal((await by('1.0')).model, await cluster.model(), 'although nobody asked yet');
+    assert.equal(await ask('10s'), text);
+    assert.equal(await runs(), older);
+    await eventually('the newer one is built', async () => (await by('1.1'))?.state === 'building');
+    assert.equal(await ask('10s'), text);
+  });
+  await check('and gives way once that is built', async () => {
+    await come_back({ REFNPU_CC_FAULT: '' });
+    assert.equal(await ask('10s'), text);
+    await eventually(
+      'only the newer runs',
+      async () => {
+        assert.equal(await ask(), text);
+        const newer = (await by('1.1'))?.content;
+        return newer && newer !== older && (await runs()) === newer;
+      },
+      60_000,
+    );
+  });
+  await check('but not across major versions', async () => {
+    await come_back({ REFNPU_STACK: '2.0.0', REFNPU_CC_FAULT: 'fail' });
+    const headers = { 'X-Consort-Device': 'npu', 'X-Consort-Wait': '60s' };
+    const answer = await cluster.complete({ max_tokens: 8 }, headers, 90_000);
+    assert.equal(answer.status, 422, answer.text);
+    const newest = (await by('1.1')).content.slice(0, 12);
+    const way_back = new RegExp(`artifacts rollback ${newest}. on local would go back`);
+    assert.match(answer.json.error.message, way_back);
   });
 });

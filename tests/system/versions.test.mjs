@@ -134,6 +134,16 @@ with_hosts('compilers that change', { nodes: [], gateways: [] }, async (check, h
     assert.ok(runs(second), `runs ${running()}`);
     vendor.fails('');
   });
+  await check('mended under the same version, it builds after a reload', async () => {
+    vendor.becomes('3.3.0'); // The same script, written anew.
+    const done = await hosts.gateway.cli(['plugins', 'reload']);
+    assert.equal(done.code, 0, done.stdout + done.stderr);
+    await eventually('only the one of 3.3.0 runs', async () => {
+      await ask();
+      const built = (await by('3.3.0'))?.content;
+      return built && runs(built);
+    });
+  });
   await check('an older one gets its own engine back', async () => {
     await come_back('3.1.4');
     await ask(at_once);

@@ -73,6 +73,11 @@ std::optional<reading> parse_reading(const fs::path& path) {
 
 } // namespace
 
+const char* stack_version() {
+  const char* said = std::getenv("REFNPU_STACK");
+  return said != nullptr && *said != '\0' ? said : "1.0.0";
+}
+
 std::uint32_t device_count() {
   const char* wanted = std::getenv("REFNPU_DEVICES");
   const auto count = number(wanted == nullptr ? "" : wanted);

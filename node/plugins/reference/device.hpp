@@ -11,9 +11,12 @@
 namespace consort::reference {
 
 inline constexpr const char* target_name = "refnpu-1"; ///< What engines are built for.
-inline constexpr const char* stack_version = "1.0.0";  ///< Of compiler, runtime and smi together.
 inline constexpr double idle_watts = 4.0;              ///< Of the power model; nothing is measured.
 inline constexpr double busy_watts = 25.0;
+
+/// Of compiler, runtime and smi together. REFNPU_STACK says another one, for tests of whoever lives
+/// through an upgrade: what is built then is marked with it, and what runs then reads accordingly.
+[[nodiscard]] const char* stack_version();
 
 /// Devices of this host. REFNPU_DEVICES says how many (default limits::devices_default).
 [[nodiscard]] std::uint32_t device_count();

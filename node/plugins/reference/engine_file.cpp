@@ -3,6 +3,7 @@
 
 #include "node/plugins/llama/backend.hpp"
 #include "node/plugins/reference/limits.hpp"
+#include "scheduler/versions.hpp"
 
 #include <nlohmann/json.hpp>
 #include <openssl/evp.h>
@@ -117,9 +118,16 @@ result<engine_header> parse_header(const std::string& text, const std::string& p
   return header;
 }
 
-std::string major_minor(const std::string& version) {
-  const std::size_t first = version.find('.');
-  return version.substr(0, version.find('.', first == std::string::npos ? first : first + 1));
+/// The engine's content has not changed within this format version, so that what an older compiler
+/// of the same major version made is as good; what a newer one may add is not known here.
+bool reads(const std::string& version, const std::string& built_by) {
+  auto own = core::version_parts(version);
+  auto built = core::version_parts(built_by);
+  if (own.empty() || built.empty())
+    return false;
+  own.resize(2);
+  built.resize(2);
+  return built[0] == own[0] && built[1] <= own[1];
 }
 
 bool write_all(int file, std::string_view bytes) {
@@ -195,9 +203,10 @@ result<done> check_compatible(const engine_header& header, const std::string& ta
   if (header.target != target)
     return bad_model("the engine was built for '" + header.target + "'; this device is '" + target
                      + "'");
-  if (major_minor(header.compiler_version) != major_minor(version))
+  if (!reads(version, header.compiler_version))
     return bad_model("the engine was built by compiler " + header.compiler_version
-                     + "; this runtime takes " + major_minor(version) + ".x");
+                     + "; this runtime of " + version
+                     + " takes those of its major version up to its own minor one");
   return done{};
 }
 

@@ -44,8 +44,8 @@ struct engine_header {
                                         const std::string& payload);
 /// Reads and checks the header alone. Failures: code `bad_model`.
 [[nodiscard]] result<engine_header> read_engine_header(const std::string& path);
-/// Whether an engine of this header runs on this target with this stack (same major.minor).
-/// Failures: code `bad_model`.
+/// Whether an engine of this header runs on this target with this stack (same major, no newer
+/// minor). Failures: code `bad_model`.
 [[nodiscard]] result<done> check_compatible(const engine_header& header, const std::string& target,
                                             const std::string& version);
 /// Copies the payload to an anonymous file in memory while checking its checksum, so that an engine

@@ -215,7 +215,7 @@ ending compile(const arguments& given, const std::string& quantised) {
     return of(source.failure());
   header.target = given.target;
   header.degree = given.degree;
-  header.compiler_version = stack_version;
+  header.compiler_version = stack_version();
   header.source_sha256 = *source;
   header.weights = "Q8_0";
   progress(95);
@@ -247,7 +247,7 @@ ending build(arguments given) {
 
 int main(int count, char** words) {
   if (count == 2 && std::string(words[1]) == "--version") {
-    std::printf("refnpu-cc %s (target %s)\n", stack_version, target_name);
+    std::printf("refnpu-cc %s (target %s)\n", stack_version(), target_name);
     return built;
   }
   arguments given;

@@ -34,12 +34,12 @@ json describe(std::uint32_t index, const std::vector<reading>& readings) {
           {"temperature", nullptr},
           {"utilization", utilization * 100},
           {"processes", processes},
-          {"driver", stack_version},
+          {"driver", stack_version()},
           {"simulated", true}};
 }
 
 void print_table(const json& devices) {
-  std::printf("refnpu-smi %s - software reference accelerator, no hardware\n", stack_version);
+  std::printf("refnpu-smi %s - software reference accelerator, no hardware\n", stack_version());
   std::printf("%-3s %-26s %-10s %14s %8s %6s\n", "ID", "UUID", "NAME", "MEMORY MiB", "POWER W",
               "UTIL");
   for (const json& each : devices)
@@ -59,7 +59,7 @@ int main(int count, char** words) {
     return 2;
   }
   if (option == "--version") {
-    std::printf("refnpu-smi %s\n", stack_version);
+    std::printf("refnpu-smi %s\n", stack_version());
     return 0;
   }
   const auto readings = read_readings(unix_ms());
@@ -67,7 +67,7 @@ int main(int count, char** words) {
   for (std::uint32_t index = 0; index < device_count(); ++index)
     devices.push_back(describe(index, readings));
   if (option == "-j")
-    std::printf("%s\n", json{{"version", stack_version}, {"devices", devices}}.dump(2).c_str());
+    std::printf("%s\n", json{{"version", stack_version()}, {"devices", devices}}.dump(2).c_str());
   else
     print_table(devices);
   return 0;

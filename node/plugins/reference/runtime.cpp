@@ -73,7 +73,7 @@ public:
     auto header = read_engine_header(path);
     if (!header)
       return header.failure();
-    if (auto fits = check_compatible(*header, target_name, stack_version); !fits)
+    if (auto fits = check_compatible(*header, target_name, stack_version()); !fits)
       return fits.failure();
     if (header->degree != degree)
       return llama::bad_model(path + ": built for " + std::to_string(header->degree)
@@ -238,6 +238,6 @@ int open(const char* config_json, const consort_sink* sink, consort_session** ou
 
 extern "C" __attribute__((visibility("default"))) const consort_runtime_table* consort_runtime() {
   static const consort_runtime_table table
-      = consort::llama::make_table("refnpu", consort::reference::stack_version, open);
+      = consort::llama::make_table("refnpu", consort::reference::stack_version(), open);
   return &table;
 }

@@ -40,7 +40,7 @@ result<std::unique_ptr<consort_stepper>> load(const llama::open_config& config) 
   const auto header = read_engine_header(config.engine.model_path);
   if (!header)
     return header.failure();
-  if (auto fits = check_compatible(*header, target_name, stack_version); !fits)
+  if (auto fits = check_compatible(*header, target_name, stack_version()); !fits)
     return fits.failure();
   if (header->degree != 1)
     return llama::bad_model(config.engine.model_path + ": built for several devices");
@@ -126,7 +126,7 @@ extern "C" __attribute__((visibility("default"))) const consort_step_table* cons
   static const consort_step_table table{sizeof(consort_step_table),
                                         CONSORT_STEP_ABI,
                                         "refnpu",
-                                        stack_version,
+                                        stack_version(),
                                         open,
                                         close_stepper,
                                         read_facts,

@@ -53,6 +53,7 @@ protected:
     setenv("REFNPU_STATE", (folder + "/state").c_str(), 1);
   }
   ~Reference() override {
+    unsetenv("REFNPU_STACK");
     unsetenv("REFNPU_FAULT");
     unsetenv("REFNPU_CC_FAULT");
     fs::remove_all(folder);
@@ -176,6 +177,23 @@ TEST_F(Reference, TheCompilerMisbehavesOnRequest) {
   EXPECT_EQ(run("refnpu-cc --version").code, 0);
 }
 
+/// What `runs_older: major` of its plugin.json promises.
+TEST_F(Reference, EnginesOfOlderCompilersOfItsMajorVersionRun) {
+  build(); // By 1.0.0.
+  setenv("REFNPU_STACK", "1.2.0", 1);
+  EXPECT_NE(run("refnpu-cc --version").output.find("refnpu-cc 1.2.0 "), std::string::npos);
+  {
+    runtime_client client(library());
+    EXPECT_EQ(client.open({{"model", engine}}), CONSORT_OK) << client.message();
+  }
+  setenv("REFNPU_STACK", "2.0.0", 1);
+  {
+    runtime_client client(library());
+    refused(client, "this runtime of 2.0.0");
+  }
+  unsetenv("REFNPU_STACK");
+}
+
 TEST_F(Reference, ForeignAndDamagedEnginesAreRefused) {
   runtime_client client(library());
   fs::copy_file(model_path(), engine);
@@ -187,6 +205,10 @@ TEST_F(Reference, ForeignAndDamagedEnginesAreRefused) {
   refused(client, "1.1.0");
   rebuild([](auto& header) { header.compiler_version = "1.0.9"; });
   EXPECT_EQ(client.open({{"model", engine}}), CONSORT_OK) << client.message();
+  rebuild([](auto& header) { header.compiler_version = "0.9.0"; });
+  refused(client, "0.9.0");
+  rebuild([](auto& header) { header.compiler_version = "garbage"; });
+  refused(client, "garbage");
   build();
   flip_byte(4);
   refused(client, "format version");

@@ -253,6 +253,27 @@ TEST_F(InventoryReload, NewPluginsComeAndIdsStay) {
   EXPECT_TRUE(nothing.plugins_came.empty() && nothing.plugins_gone.empty());
 }
 
+TEST_F(InventoryReload, ACompilerThatIsAnotherFileIsToldOfUnderTheSameVersionToo) {
+  EXPECT_FALSE(reload().toolchains);
+  const auto before = all.compiler_files();
+  folder.script("a/fake-cc", "echo 1.2.3 # mended");
+  const auto mended = reload();
+  EXPECT_TRUE(mended.toolchains);
+  EXPECT_TRUE(mended.gone.empty() && mended.appeared.empty()) << "what runs goes on";
+  EXPECT_NE(all.compiler_files(), before);
+  EXPECT_FALSE(reload().toolchains);
+  // Nor does it matter what runs the script, or that it is a link's end.
+  const auto script = folder.write("lowering.py", "first");
+  std::filesystem::create_symlink(script, folder / "a/lower");
+  folder.write("a/plugin.json",
+               changed("[\"fake-cc\", \"{model}\"", "[\"fake-cc\", \"{plugin}/lower\", \"{model}\"",
+                       changed("\"name\": \"fake\"", "\"name\": \"a\"")));
+  EXPECT_TRUE(reload().toolchains);
+  folder.write("lowering.py", "second");
+  EXPECT_TRUE(reload().toolchains);
+  EXPECT_FALSE(reload().toolchains);
+}
+
 TEST_F(InventoryReload, MissingPluginsGoAndTheirIdsAreRemembered) {
   vendor("b", "u2");
   EXPECT_EQ(reload().appeared.size(), 1U);
