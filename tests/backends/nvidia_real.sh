@@ -6,6 +6,7 @@
 #
 #   nvidia_real.sh pack DIR   on the machine that built: the stripped release binary, its plugins and libraries
 #   nvidia_real.sh run DIR    on the machine with the GPU: reports into $OUT (default: .); exit 0 when the readings agree
+#   nvidia_real.sh steady DIR of that what comes last: the cost model's error over requests at random times
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -134,16 +135,25 @@ measure() {
   predictions "bursts:"
   "$consort" --server "$url" events -n 1000 > "$OUT/events.txt" 2>&1
   stop
+  both_steady
+}
+
+both_steady() {
   steady random-1b 8 480
   steady random-8b 4 300
 }
 
-run() {
+# What `pack` left in that folder.
+use() {
   packed=$(cd "$1" && pwd) && [ -x "$packed/bin/consort" ] || { echo "$1 was not packed" >&2; return 2; }
   export LD_LIBRARY_PATH="$packed/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
   OUT=${OUT:-.}
   consort=$packed/bin/consort
   nvml=$packed/share/consort/plugins/nvidia/consort-nvml
+}
+
+run() {
+  use "$1" || return
   differs=0
   echo 'reading,ours,theirs,tolerance,verdict' > "$OUT/nvml_vs_smi.csv"
   : > "$OUT/report.txt"
@@ -158,5 +168,6 @@ run() {
 
 case "${1:-}" in
   pack | run) [ -n "${2:-}" ] && "$1" "$2" ;;
-  *) echo "usage: $0 pack DIR | run DIR" >&2; exit 2 ;;
+  steady) [ -n "${2:-}" ] && use "$2" && both_steady ;;
+  *) echo "usage: $0 pack DIR | run DIR | steady DIR" >&2; exit 2 ;;
 esac
