@@ -86,6 +86,19 @@ public:
     return model_.endpoints.scores_by(number, state_.profiles[number], now_ * 1000).orders_made();
   }
   [[nodiscard]] const std::vector<profile>& profiles() const { return state_.profiles; }
+  /// Endpoints that have been looked at one by one.
+  [[nodiscard]] std::uint64_t looked() const { return state_.looked; }
+  /// One after the other begins an attempt, reads its prompt and ends it.
+  void use_all() {
+    for (index place = 0; place < crowd; ++place) {
+      auto own = held;
+      model_.endpoints.reserve(place, own, now_);
+      model_.endpoints.refresh(place, speeds_[place]);
+      model_.endpoints.first_token(place, own, now_ += 10);
+      model_.endpoints.release(place, own, now_ += 10);
+      model_.endpoints.refresh(place, speeds_[place]);
+    }
+  }
 
   int nobody = 0, somebody = 0, waited_for = 0;
 
@@ -156,6 +169,18 @@ TEST(Picks, FindTheLeastOfManyWhateverChanges) {
     if (sorts == crowd) {
       EXPECT_GT(t.orders_made(0), 2U) << "speeds changed";
     }
+  }
+}
+
+TEST(Picks, LookAtFewOfManyThatAreAlikeAndIdle) {
+  crowd_of t(1);
+  t.use_all();
+  // The second profile has an order to make first, which looks at nobody.
+  for (const index number : {0U, 1U}) {
+    const auto before = t.looked();
+    t.expect_the_least(number);
+    EXPECT_GT(t.looked(), before);
+    EXPECT_LT(t.looked() - before, crowd / 6) << t.profiles()[number].name.value;
   }
 }
 
