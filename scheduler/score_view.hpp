@@ -6,7 +6,7 @@
 /// an order of their own: like with like, by what the profile makes of them with nobody there (cut
 /// in halves along whatever tells most of them apart).
 /// Load comes and goes and leaves the order as it is; speeds that are learned do not, and once one
-/// leaf in `order_share` has moved, the whole is put in order again: O(n log n), paid by n / 8
+/// leaf in `order_share` has moved, the whole is put in order again: O(n log n), paid by n / 4
 /// moves. Who is found never depends on the order, only what it costs to find. Nothing allocates
 /// unless the row grows. Owned by endpoint_table; single-threaded.
 
@@ -149,8 +149,14 @@ struct floor_shares {
 struct leaf_floor {
   struct beside : floors_beside {
     void put(std::size_t which, const leaf_floor& one) {
-      for (std::size_t part = 0; part < least.size(); ++part)
-        least[part].of[which] = one.score.at(part);
+      put_parts(which, one.score, std::make_index_sequence<score_floor::count>{});
+    }
+
+  private:
+    /// Written out, since it is done at every level over every change.
+    template <std::size_t... Part>
+    void put_parts(std::size_t which, const score_floor& one, std::index_sequence<Part...>) {
+      ((least[Part].of[which] = one.at(Part)), ...);
     }
   };
   static constexpr index nobody = ~index{0};
@@ -185,7 +191,7 @@ using full_floors = floor_tree<leaf_floor, without_room>;
 class score_view {
 public:
   /// So many of the leaves may stand where they do not belong.
-  static constexpr index order_share = 8;
+  static constexpr index order_share = 4;
   /// One that changed by less than one part in so many still stands among its like.
   static constexpr index alike_share = 8;
 
