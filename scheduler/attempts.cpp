@@ -21,6 +21,7 @@ index current(const core_state& s, const attempt_id& attempt) {
   if (found == s.request_ids.end())
     return none;
   const auto& r = s.requests[found->second];
+  fetch_soon(r);
   if (r.twin != none && s.requests[r.twin].attempt == attempt.number)
     return r.twin;
   return out(r) && r.attempt == attempt.number ? found->second : none;
@@ -626,6 +627,7 @@ void on(pass& p, const attempt_finished& e) {
   heard_gateway(p.s, e.attempt.request.gateway, p.now);
   auto slot = current(p.s, e.attempt);
   if (slot != none) {
+    p.s.explained.fetch(p.s.requests[slot].explained);
     slot = win(p, slot);
     learn_from(p, p.s.requests[slot], e.measured);
   } else {

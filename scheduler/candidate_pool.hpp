@@ -6,6 +6,7 @@
 /// nothing. Owned by explain_ring; single-threaded.
 
 #include "scheduler/endpoints.hpp"
+#include "scheduler/fetch.hpp"
 #include "scheduler/limits.hpp"
 #include "scheduler/policy/filters.hpp"
 
@@ -84,6 +85,11 @@ public:
       place = next;
     }
     kept = {};
+  }
+  /// Asks for the memory of what is given back soon.
+  void fetch(const chain& kept) const {
+    if (kept.first != none)
+      fetch_soon(at(kept.first));
   }
   template <class Use>
   void each(const chain& kept, Use&& use) const {

@@ -64,6 +64,8 @@ time_us oldest_waiting(const model_state& model) {
 
 void settle(pass& p) {
   auto& s = p.s;
+  if (s.dirty_models.empty() && s.newcomers.empty())
+    return;
   for (int round = 0; round < settle_rounds_max && !s.dirty_models.empty(); ++round) {
     auto& models = s.settling_models;
     models.swap(s.dirty_models);

@@ -292,6 +292,9 @@ namespace {
 /// `saved`: tokens of its prompt that are thought to be cached there.
 void issue(pass& p, index slot, index place, bool explored, std::uint32_t saved) {
   const auto& r = p.s.requests[slot];
+  const auto& at = p.s.models[r.model].endpoints.at(place);
+  fetch_soon(p.s.pairs[at.pair]);
+  fetch_soon(p.s.instances[at.instance]);
   charge_remote(p.s, p.s.models[r.model].endpoints.at(place).device,
                 finish_of(p.s.models[r.model].endpoints.pace(place)).of(r.size));
   record_grant(p, slot, place, explored);

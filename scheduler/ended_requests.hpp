@@ -36,8 +36,7 @@ public:
     if (const auto* old = places_.find(place.id); old != places_.end() && old->second == next_)
       places_.erase(place.id);
     place = {id, std::move(said)};
-    places_.erase(id);
-    places_.emplace(id, next_);
+    places_.assign(id, next_);
     next_ = (next_ + 1) % kept_max;
   }
 

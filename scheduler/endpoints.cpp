@@ -357,7 +357,8 @@ void endpoint_table::derive(index place, const speed_estimate& speed) {
   room.slots = one.slots();
   figures.full_ns = queue_term(one.seq_used > 0, one.work_ns, room.slots);
   figures.queue_ns = !one.open ? term_ns_max : full ? figures.full_ns : 0;
-  figures.ready_ns = full ? 0 : one.reads_until_ns;
+  // With nothing to read it is over, whenever that was: idle ones that are alike shall look it.
+  figures.ready_ns = full || one.reading == 0 ? 0 : one.reads_until_ns;
   // All but the one that is read now, each thought as long as the others.
   figures.behind_ns
       = full || one.reading == 0

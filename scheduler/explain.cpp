@@ -33,6 +33,24 @@ void best_places::offer(index place, std::int64_t score, std::uint32_t saved, st
   places_[at] = {score, place, saved, again_ns, room_ns};
 }
 
+/// What is kept of so many requests is in no cache, and took as long to reach as a decision to
+/// make. Which slots come next is known: each is asked for some requests ahead, then its decision,
+/// and at last the candidates.
+void explain_ring::fetch_ahead() const {
+  constexpr std::size_t furthest = 3;
+  const auto size = entries_.size();
+  if (size < std::max(max_, furthest + 1))
+    return; // Not full yet: what comes next is new.
+  const auto ahead = [&](std::size_t by) -> const explained_request& {
+    return entries_[next_ + by < size ? next_ + by : next_ + by - size];
+  };
+  if (const auto& coming = ahead(1); coming.used > 0)
+    pool_.fetch(coming.decisions.front().candidates);
+  if (const auto& coming = ahead(2); coming.used > 0)
+    fetch_soon(coming.decisions.front());
+  fetch_soon(ahead(furthest));
+}
+
 index explain_ring::open(std::uint64_t sequence, std::size_t candidates) {
   if (max_ == 0)
     return none;
@@ -40,6 +58,7 @@ index explain_ring::open(std::uint64_t sequence, std::size_t candidates) {
     entries_.emplace_back();
   const auto slot = static_cast<index>(next_);
   next_ = (next_ + 1) % max_;
+  fetch_ahead();
   auto& entry = entries_[slot];
   entry.sequence = sequence;
   entry.ended_at = 0;

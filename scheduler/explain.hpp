@@ -87,6 +87,11 @@ public:
   index open(std::uint64_t sequence, std::size_t candidates);
   /// Makes room for one more such decision, so that add() and keep() need not.
   void prepare(explained_request& entry, std::size_t candidates);
+  /// Asks for the memory of a slot, of which find() is called soon.
+  void fetch(index slot) const {
+    if (slot < entries_.size())
+      fetch_soon(entries_[slot]);
+  }
   /// The request's entry, or null when the ring has moved on.
   [[nodiscard]] explained_request* find(index slot, std::uint64_t sequence);
   /// A decision to fill, cleared. The first and the latest ones are kept.
@@ -101,6 +106,8 @@ public:
   [[nodiscard]] const candidate_pool& candidates() const { return pool_; }
 
 private:
+  void fetch_ahead() const;
+
   std::deque<explained_request> entries_; ///< Grows without moving what is there.
   std::size_t max_;
   std::size_t next_ = 0;

@@ -43,16 +43,16 @@ public:
 
   /// Leaves a known key's value as it is.
   void emplace(const Key& key, Value value) {
-    if (key == Key{})
-      return;
-    if ((size_ + 1) * 2 > cells_.size())
-      grow();
-    auto at = home(key);
-    for (; cells_[at].first != Key{}; at = (at + 1) & mask())
-      if (cells_[at].first == key)
-        return;
-    cells_[at] = {key, std::move(value)};
-    ++size_;
+    if (auto* cell = cell_for(key); cell != nullptr && cell->first != key)
+      fill(*cell, key, std::move(value));
+  }
+  /// A known key's value is replaced.
+  void assign(const Key& key, Value value) {
+    auto* cell = cell_for(key);
+    if (cell != nullptr && cell->first == key)
+      cell->second = std::move(value);
+    else if (cell != nullptr)
+      fill(*cell, key, std::move(value));
   }
 
   /// Returns: how many went, 0 or 1.
@@ -79,6 +79,21 @@ private:
   static constexpr std::size_t cells_min = 16;
   [[nodiscard]] std::size_t mask() const { return cells_.size() - 1; }
   [[nodiscard]] std::size_t home(const Key& key) const { return Hash{}(key)&mask(); }
+  /// Where it is or may go; null of `Key{}`.
+  entry* cell_for(const Key& key) {
+    if (key == Key{})
+      return nullptr;
+    if ((size_ + 1) * 2 > cells_.size())
+      grow();
+    auto at = home(key);
+    while (cells_[at].first != Key{} && cells_[at].first != key)
+      at = (at + 1) & mask();
+    return &cells_[at];
+  }
+  void fill(entry& cell, const Key& key, Value value) {
+    cell = {key, std::move(value)};
+    ++size_;
+  }
   void grow() { resize(cells_.empty() ? cells_min : cells_.size() * 2); }
   /// Requires: a power of two, more than twice as many as there are.
   void resize(std::size_t cells) {

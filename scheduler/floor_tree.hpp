@@ -17,6 +17,22 @@ namespace consort::core {
 inline constexpr std::uint32_t tree_width_bits = 2;
 inline constexpr std::uint32_t tree_width = 1U << tree_width_bits;
 
+/// Of floors that a search reckons with one after the other.
+struct not_beside {};
+template <class Floor>
+struct beside_of {
+  using type = not_beside;
+};
+/// A floor may say how `tree_width` neighbours stand beside each other, to be reckoned with at
+/// once: `Floor::beside`, with `put(which, floor)`, whose default is under nobody.
+template <class Floor>
+requires requires {
+  typename Floor::beside;
+}
+struct beside_of<Floor> {
+  using type = typename Floor::beside;
+};
+
 /// Floors over everybody in the row.
 struct whole_row {
   template <class Floor>
@@ -38,6 +54,10 @@ public:
   [[nodiscard]] index height() const { return static_cast<index>(levels_.size()); }
   /// The floor over `tree_width` members of the level below (of the row itself when level is 0).
   [[nodiscard]] const Floor& at(index level, index place) const { return levels_[level][place]; }
+  /// The children of the floor at `place` of the next level, beside each other.
+  [[nodiscard]] const typename beside_of<Floor>::type& beside(index level, index place) const {
+    return beside_[level][place];
+  }
   [[nodiscard]] index width(index level) const { return static_cast<index>(levels_[level].size()); }
   /// The floor over all. Requires: height() > 0.
   [[nodiscard]] const Floor& top() const { return levels_.back().front(); }
@@ -50,22 +70,34 @@ public:
       if (levels_.size() == level)
         levels_.emplace_back();
       levels_[level].resize(count);
+      if constexpr (stands_beside) {
+        beside_.resize(levels_.size());
+        beside_[level].resize((count + tree_width - 1) / tree_width);
+      }
     }
     lower(static_cast<index>(row.size() - 1), row, true);
   }
   /// Any value of the row may have changed. Requires: the row is as long as it was.
   void remake(const std::vector<Floor>& row) {
     const auto* below = &row;
-    for (auto& level : levels_) {
-      for (index place = 0; place < level.size(); ++place)
-        level[place] = below == &row ? over_row(place, row) : over(place, *below);
-      below = &level;
+    for (index level = 0; level < height(); ++level) {
+      for (index place = 0; place < width(level); ++place)
+        put(level, place, below == &row ? over_row(place, row) : over(place, *below));
+      below = &levels_[level];
     }
   }
   /// The value at `place` of the row changed.
   void update(index place, const std::vector<Floor>& row) { lower(place, row, false); }
 
 private:
+  static constexpr bool stands_beside
+      = !std::is_same_v<typename beside_of<Floor>::type, not_beside>;
+
+  void put(index level, index place, const Floor& floor) {
+    levels_[level][place] = floor;
+    if constexpr (stands_beside)
+      beside_[level][place / tree_width].put(place % tree_width, floor);
+  }
   /// Under the members of the level below.
   static Floor over(index place, const std::vector<Floor>& below) {
     const auto first = std::size_t{place} * tree_width;
@@ -88,18 +120,19 @@ private:
 
   void lower(index place, const std::vector<Floor>& row, bool fresh) {
     const auto* below = &row;
-    for (auto& level : levels_) {
+    for (index level = 0; level < height(); ++level) {
       place /= tree_width;
       const auto floor = below == &row ? over_row(place, row) : over(place, *below);
       // Every floor above follows from this one.
-      if (!fresh && level[place] == floor)
+      if (!fresh && levels_[level][place] == floor)
         return;
-      level[place] = floor;
-      below = &level;
+      put(level, place, floor);
+      below = &levels_[level];
     }
   }
 
   std::vector<std::vector<Floor>> levels_;
+  std::vector<std::vector<typename beside_of<Floor>::type>> beside_; ///< Or empty.
 };
 
 } // namespace consort::core

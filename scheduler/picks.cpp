@@ -90,7 +90,7 @@ public:
       return;
     descend(floors, floors.height() - 1, 0);
     const auto& full = by_.full();
-    if (full.top().room.seq_free >= 0 && worth(full.top(), shares_.bound(full.top().score)))
+    if (full.top().room.seq_free >= 0 && worth(full.top().room, shares_.bound(full.top().score)))
       descend(full, full.height() - 1, 0);
   }
 
@@ -110,7 +110,7 @@ public:
 
 private:
   struct branch {
-    std::int64_t bound = 0;
+    float bound = 0;
     index at = 0;
   };
 
@@ -139,6 +139,7 @@ private:
     s_.best.offer(place, total, saved, again, blocked_ns);
     const bool now = fits && !barred(s_, asked_, room.device);
     (now ? found.start : found.full).offer(place, total, saved);
+    raise_bars();
   }
 
   [[nodiscard]] std::int64_t read_again(index place, std::uint32_t saved) const {
@@ -193,6 +194,7 @@ private:
   void scan(index first) {
     static_assert(limits::wait_gain_pm <= 1000);
     const auto end = std::min(first + tree_width, by_.size());
+    s_.looked += end - first;
     for (auto at = first; at < end; ++at) {
       const auto& one = by_.leaf(at);
       if (!Floors::members::has(one))
@@ -210,15 +212,20 @@ private:
     if (level == 0)
       return scan<Floors>(first);
     const auto below = level - 1;
+    const auto bounds = shares_.bounds(floors.beside(below, node)).of;
     std::array<branch, tree_width> order;
     std::size_t count = 0;
-    const auto end = std::min(first + tree_width, floors.width(below));
-    for (auto at = first; at < end; ++at) {
-      const auto& some = floors.at(below, at);
-      if (!open(some.room, promised_ ? &by_.finishes().at(below, at) : nullptr))
+    for (index which = 0; which < tree_width; ++which) {
+      const auto bound = bounds[which];
+      // Where nobody is it is above all scores.
+      if (!all_ && bound > start_bar_)
         continue;
-      const auto bound = shares_.bound(some.score);
-      if (!worth(some, bound))
+      const auto at = first + which;
+      if (all_ && at >= floors.width(below))
+        break;
+      const auto& some = floors.at(below, at);
+      if (!open(some.room, promised_ ? &by_.finishes().at(below, at) : nullptr)
+          || !worth(some.room, bound) || ties_in_vain(some, bound))
         continue;
       auto place = count++;
       for (; place > 0 && bound < order[place - 1].bound; --place)
@@ -226,12 +233,30 @@ private:
       order[place] = {bound, at};
     }
     for (std::size_t each = 0; each < count; ++each)
-      if (const auto& one = order[each]; worth(floors.at(below, one.at), one.bound))
+      if (const auto& one = order[each]; worth(floors.at(below, one.at).room, one.bound))
         descend(floors, below, one.at);
   }
 
-  [[nodiscard]] bool worth(const leaf_floor& some, std::int64_t bound) const {
-    return all_ || hopeful(some.place, bound, has_room(some.room, asked_.need));
+  /// Somebody above such a floor may be of use, as hopeful() says of one.
+  [[nodiscard]] bool worth(const room_floor& room, float bound) const {
+    return all_ || (bound <= start_bar_ && has_room(room, asked_.need))
+           || (asked_.how.waits && bound <= full_bar_);
+  }
+
+  /// All under that floor score the same, about as what was found, and the first of them is no
+  /// better: their bound is too coarse to say so.
+  [[nodiscard]] bool ties_in_vain(const leaf_floor& some, float bound) const {
+    return some.like != 0 && bound >= tie_bar_ && !all_
+           && !hopeful(some.place, score_of(by_.score(some.place)),
+                       has_room(some.room, asked_.need));
+  }
+
+  /// What bounds are compared with; to be called when something better was found.
+  void raise_bars() {
+    start_bar_ = rounded_up(found.start.score);
+    tie_bar_ = start_bar_ * (1.0F - 4 * floor_slack);
+    full_bar_
+        = rounded_up(std::min(found.full.score, found.start.score / 1000 * limits::wait_gain_pm));
   }
 
   /// Looked at already, with its cache.
@@ -254,7 +279,8 @@ private:
   std::int64_t wait_weight_;
   std::int64_t now_ns_;
   floor_shares shares_; ///< Between the sizes of the floors.
-  bool all_;            ///< Few enough to look at every one.
+  float start_bar_ = rounded_up(worst_score), full_bar_ = start_bar_, tie_bar_ = start_bar_;
+  bool all_; ///< Few enough to look at every one.
 };
 
 /// Looks for endpoints that probably hold the prompt's beginning: s.holders, with the tokens that

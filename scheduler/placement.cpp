@@ -268,18 +268,20 @@ void warm_up(pass& p, index at, index selector) {
   }
 }
 
-/// Replicas of one model on one node die together: each that is there makes another there look
-/// slower.
-std::int64_t spread(const core_state& s, const model_state& model, index device,
-                    std::int64_t score) {
-  std::int64_t there = 0;
+/// How many replicas of the model each node has, by row.
+std::vector<std::int64_t> replicas_by_node(const core_state& s, const model_state& model) {
+  std::vector<std::int64_t> there(s.nodes.end());
   for (const auto at : model.instances) {
     const auto& one = s.instances[at];
-    there += active(one) && !one.superseded
-                     && s.devices[one.devices.front()].node == s.devices[device].node
-                 ? 1
-                 : 0;
+    if (active(one) && !one.superseded)
+      ++there[s.devices[one.devices.front()].node];
   }
+  return there;
+}
+
+/// Replicas of one model on one node die together: each that is there makes another there look
+/// slower.
+std::int64_t spread(std::int64_t there, std::int64_t score) {
   const auto percent = 1000 + std::min<std::int64_t>(there, 64) * limits::spread_pm;
   return score > term_ns_max / percent ? term_ns_max : score * percent / 1000;
 }
@@ -287,6 +289,7 @@ std::int64_t spread(const core_state& s, const model_state& model, index device,
 /// Devices that have no replica of the model yet, best first.
 std::vector<std::pair<std::int64_t, index>> places_for(const core_state& s, index at) {
   const auto& model = s.models[at];
+  const auto replicas = replicas_by_node(s, model);
   std::vector<std::pair<std::int64_t, index>> order;
   for (index each = 0; each < model.options.size(); ++each) {
     const auto& by = model.options[each];
@@ -299,7 +302,8 @@ std::vector<std::pair<std::int64_t, index>> places_for(const core_state& s, inde
     const auto pair = model.pairs.find(by.device);
     const auto speed = pair != model.pairs.end() ? s.pairs[pair->second].speed
                                                  : seeded_speed(s.devices[by.device].spec.spec);
-    order.emplace_back(spread(s, model, by.device, speed.service_ns(usual_size(model))), each);
+    order.emplace_back(
+        spread(replicas[s.devices[by.device].node], speed.service_ns(usual_size(model))), each);
   }
   std::sort(order.begin(), order.end());
   return order;

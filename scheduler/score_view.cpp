@@ -2,6 +2,7 @@
 #include "scheduler/score_view.hpp"
 
 #include "scheduler/limits.hpp"
+#include "scheduler/prng.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -17,12 +18,19 @@ constexpr std::int64_t usual_output = 128;
 
 } // namespace
 
+std::uint64_t likeness_of(const linear_score& one) {
+  std::uint64_t made = 0;
+  for (const auto part : {one.fixed, one.per_prompt, one.per_output, one.ready_ns, one.behind_ns})
+    made = mix(made ^ static_cast<std::uint64_t>(part));
+  return made | 1U;
+}
+
 score_view::score_view(index number, const profile& how) : number_(number), how_(how) {}
 
 void score_view::grow(const endpoint_figures& closed) {
   const auto place = size();
   scores_.push_back(how_.weigh(closed));
-  leaves_.push_back({floor_under(scores_.back()), {}, place});
+  leaves_.push_back({floor_under(scores_.back()), {}, place, likeness_of(scores_.back())});
   leaf_of_.push_back(place);
   standings_.push_back({{}, place, true});
   ++moved_;
@@ -40,7 +48,7 @@ void score_view::grow(const endpoint_figures& closed) {
 void score_view::write(index place, const endpoint_figures& now, const room_floor& room) {
   const auto at = leaf_of_[place];
   scores_[at] = how_.weigh(now);
-  leaves_[at] = {floor_under(scores_[at]), room, place};
+  leaves_[at] = {floor_under(scores_[at]), room, place, likeness_of(scores_[at])};
   if (!finish_.empty())
     finish_[at] = finish_of(now);
 }
@@ -87,26 +95,27 @@ score_floor score_view::floor_under(const linear_score& one) const {
       = one.fixed + wait_until(one.ready_ns, one.behind_ns, since_ns_, wait_ns_max) * weight;
   const auto output = one.per_output * sizes_.output_tokens;
   const auto both = output + one.per_prompt * sizes_.prompt_tokens;
-  return {{behind / floor_unit, (behind + output) / floor_unit, (behind + both) / floor_unit,
-           begun / floor_unit, (begun + output) / floor_unit, (begun + both) / floor_unit,
-           one.per_prompt, one.per_output}};
+  return {{four{{rounded_down(behind), rounded_down(behind + output), rounded_down(behind + both),
+                 rounded_down(one.per_prompt)}},
+           four{{rounded_down(begun), rounded_down(begun + output), rounded_down(begun + both),
+                 rounded_down(one.per_output)}}}};
 }
 
 floor_shares score_view::shares_of(std::int64_t prompt, std::int64_t output,
                                    std::int64_t now_ns) const {
   const auto part = [](std::int64_t tokens, std::int64_t usual) {
-    return std::min(tokens * floor_unit / usual, floor_unit);
+    return tokens >= usual ? 1.0F : static_cast<float>(tokens) / static_cast<float>(usual);
   };
-  const auto rest = [](std::int64_t tokens, std::int64_t share, std::int64_t usual) {
-    return tokens - (share * usual + floor_unit - 1) / floor_unit;
+  const auto rest = [](std::int64_t tokens, float share, std::int64_t usual) {
+    return std::max(static_cast<float>(tokens) - share * static_cast<float>(usual), 0.0F);
   };
   const auto answer = part(output, sizes_.output_tokens);
   const auto both = std::min(part(prompt, sizes_.prompt_tokens), answer);
-  return {{floor_unit - answer, answer - both, both},
+  return {{1.0F - answer, answer - both, both},
           rest(prompt, both, sizes_.prompt_tokens),
           rest(output, answer, sizes_.output_tokens),
-          std::clamp<std::int64_t>(now_ns - since_ns_, 0, wait_ns_max)
-              * how_.weight(scorer_id::queue)};
+          rounded_up(std::clamp<std::int64_t>(now_ns - since_ns_, 0, wait_ns_max)
+                     * how_.weight(scorer_id::queue))};
 }
 
 /// Whether the floors are as close as they can be, or nearly.

@@ -104,6 +104,7 @@ struct core_state {
   std::vector<index> placing, warming;   ///< Scratch of placement: selectors of those who wait, and
                                          ///< of those who asked lately.
   best_places best;                      ///< Scratch of a decision.
+  std::uint64_t looked = 0;              ///< Endpoints that searches looked at so far.
   std::vector<candidate_record> weighed; ///< Scratch of what is recorded of one.
   std::vector<prefix_match> matches;     ///< Scratch of a decision.
   std::vector<index> holders;            ///< Scratch of a decision: places that `matches` led to.

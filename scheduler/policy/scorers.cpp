@@ -13,6 +13,8 @@
 #include "scheduler/policy/score_reading.hpp"
 #include "scheduler/policy/score_setup.hpp"
 
+#include <limits>
+
 namespace consort::core {
 
 namespace {
@@ -45,6 +47,14 @@ const std::array<scorer, scorer_count>& all_scorers() {
   return table;
 }
 
+namespace {
+
+/// Up to here no weight brings a span near its bound, and nothing has to be divided to know it.
+constexpr auto never_near = term_ns_max >> 16U;
+static_assert(std::numeric_limits<scorer_weights::value_type>::max() < 1U << 16U);
+
+} // namespace
+
 linear_score weighted_sum(const scorer_weights& weights, const endpoint_figures& at) {
   linear_score sum;
   scorers_in_order::each(weights, [&](std::int64_t factor, auto&& of) {
@@ -52,7 +62,8 @@ linear_score weighted_sum(const scorer_weights& weights, const endpoint_figures&
     // Spans near the bound mean "never", whatever they weigh.
     sum.ready_ns = std::max(sum.ready_ns, part.ready_ns);
     sum.behind_ns = std::max(sum.behind_ns, part.behind_ns);
-    sum.fixed += std::min(part.fixed, term_ns_max / factor) * factor;
+    sum.fixed += part.fixed <= never_near ? part.fixed * factor
+                                          : std::min(part.fixed, term_ns_max / factor) * factor;
     sum.fixed = std::min(sum.fixed, term_ns_max);
     sum.per_prompt = std::min(sum.per_prompt + part.per_prompt * factor, per_token_max);
     sum.per_output = std::min(sum.per_output + part.per_output * factor, per_token_max);

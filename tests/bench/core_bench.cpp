@@ -121,6 +121,26 @@ void replicas(benchmark::State& state) {
 }
 BENCHMARK(replicas)->Args({10'000, 1'000})->Iterations(100'000);
 
+/// Nobody runs on devices that are all alike: every score is the least.
+void idle(benchmark::State& state) {
+  world_shape shape;
+  shape.devices = static_cast<std::uint64_t>(state.range(0));
+  shape.kinds = 1;
+  core_world world(shape);
+  percentiles seen;
+  for (auto step : state) {
+    (void)step;
+    const auto began = std::chrono::steady_clock::now();
+    world.submit();
+    seen.add(static_cast<std::uint64_t>((std::chrono::steady_clock::now() - began).count()));
+    world.finish_one();
+  }
+  state.counters["p50_us"] = seen.us(0.5);
+  state.counters["p99_us"] = seen.us(0.99);
+  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()));
+}
+BENCHMARK(idle)->Arg(100)->Arg(1'000)->Arg(10'000)->Iterations(20'000);
+
 /// By policy, on 1,000 unlike devices, in the order of docs/POLICIES.md.
 void policies(benchmark::State& state) {
   world_shape shape;

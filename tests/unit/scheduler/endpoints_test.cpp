@@ -176,7 +176,8 @@ void expect_floors(endpoint_table& table, const score_view& view) {
                          room.seq_free < 0 ? 0 : 1U << table.at(at).kind};
     most.join(own);
     if (room.seq_free >= 0)
-      (room.seq_free > 0 ? free : full).join({view.floor_under(view.score(at)), own, at});
+      (room.seq_free > 0 ? free : full)
+          .join({view.floor_under(view.score(at)), own, at, likeness_of(view.score(at))});
   }
   EXPECT_EQ(view.floors().top(), free);
   EXPECT_EQ(view.full().top(), full);

@@ -22,11 +22,16 @@ TEST(FlatMap, HoldsWhatAMapHoldsWhateverIsErased) {
   prng chance(5);
   for (std::uint32_t step = 0; step < 20'000; ++step) {
     const auto key = 1 + chance.below(60);
-    if (chance.below(2) == 0) {
+    switch (chance.below(4)) {
+    case 0:
       tested.emplace(key, step);
       expected.emplace(key, step);
-    } else {
-      EXPECT_EQ(tested.erase(key), expected.erase(key));
+      break;
+    case 1:
+      tested.assign(key, step);
+      expected.insert_or_assign(key, step);
+      break;
+    default: EXPECT_EQ(tested.erase(key), expected.erase(key));
     }
     ASSERT_EQ(tested.size(), expected.size());
     const auto looked = 1 + chance.below(60);
@@ -41,6 +46,7 @@ TEST(FlatMap, HoldsWhatAMapHoldsWhateverIsErased) {
 TEST(FlatMap, EmptyKeyIsNeverKept) {
   flat_map<std::uint64_t, int, poor_hash> tested;
   tested.emplace(0, 3);
+  tested.assign(0, 3);
   EXPECT_EQ(tested.size(), 0U);
   tested.emplace(1, 3);
   EXPECT_FALSE(tested.contains(0));

@@ -52,8 +52,8 @@ protected:
     return least;
   }
   static std::int64_t bound_of(const score_view& view, work_size size, std::int64_t now_ns) {
-    return view.shares_of(size.prompt_tokens, size.output_tokens, now_ns)
-        .bound(view.floors().top().score);
+    return static_cast<std::int64_t>(view.shares_of(size.prompt_tokens, size.output_tokens, now_ns)
+                                         .bound(view.floors().top().score));
   }
 };
 
@@ -96,8 +96,39 @@ TEST_P(ScoreFloor, HoldsOfTheLongestRequestAndTheLatestTime) {
   EXPECT_GT(bound_of(view, size, late_ns), 0);
 }
 
+TEST_P(ScoreFloor, NeighboursAreReckonedWithAsEachAlone) {
+  prng chance(8);
+  const auto view = view_of(38, 1'000'000'000, chance);
+  const auto& floors = view.floors();
+  const auto shares = view.shares_of(700, 300, 1'200'000'000);
+  const auto beside = (floors.width(0) + tree_width - 1) / tree_width;
+  for (index group = 0; group < beside; ++group) {
+    const auto bounds = shares.bounds(floors.beside(0, group));
+    for (index which = 0; which < tree_width; ++which) {
+      const auto at = group * tree_width + which;
+      if (at >= floors.width(0)) {
+        EXPECT_GT(bounds.of[which], rounded_up(std::numeric_limits<std::int64_t>::max()))
+            << "of nobody";
+        continue;
+      }
+      const auto alone = shares.bound(floors.at(0, at).score);
+      EXPECT_NEAR(bounds.of[which], alone, alone * floor_slack / 8);
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Policies, ScoreFloor,
                          ::testing::Values("latency", "throughput", "energy", "cost", "hybrid"));
+
+TEST(ScoreView, EqualScoresHaveOneNumberAndOthersAnother) {
+  const linear_score one{1, 2, 3, 4, 5};
+  EXPECT_EQ(likeness_of(one), likeness_of({1, 2, 3, 4, 5}));
+  EXPECT_NE(likeness_of({}), 0U);
+  for (const auto& other :
+       {linear_score{2, 2, 3, 4, 5}, linear_score{1, 3, 3, 4, 5}, linear_score{1, 2, 4, 4, 5},
+        linear_score{1, 2, 3, 5, 5}, linear_score{1, 2, 3, 4, 6}, linear_score{2, 1, 3, 4, 5}})
+    EXPECT_NE(likeness_of(one), likeness_of(other));
+}
 
 TEST(ScoreView, IsMeasuredAnewWhenRequestsBecomeOthers) {
   score_view view(0, builtin_profiles().front());
