@@ -532,7 +532,7 @@ slo_bounds slo_of(const core_state& s, const question& asked, std::uint32_t save
   const auto fresh = std::int64_t{asked.need.size.prompt_tokens} - saved;
   const auto ttft_us
       = promised.ttft_us + promised.ttft_per_1000_us * fresh / 1000 - asked.waited_us;
-  return {ttft_us * 1000, promised.itl_us * 1000};
+  return {ttft_us * 1000, promised.itl_us * slo_gap_pm};
 }
 
 choice choose(core_state& s, model_state& model, const question& asked) {

@@ -60,7 +60,10 @@ struct question {
 [[nodiscard]] bool admits(const core_state& s, const model_state& model, const question& asked,
                           index place);
 
-/// What the class of a request is promised: its first token and the gap between tokens.
+/// Of the promised gap between tokens, per mille, so much may be predicted for who begins: those
+/// who join later, and prompts that are read in between, make gaps longer than they begin.
+inline constexpr std::int64_t slo_gap_pm = 800;
+/// What may be predicted for a request of its class: its first token and the gap between tokens.
 struct slo_bounds {
   std::int64_t ttft_ns = 0, itl_ns = 0;
 };

@@ -29,6 +29,14 @@ TEST(Hybrid, TakesTheCheapestThatMeetsTheSlo) {
   EXPECT_EQ(gaps.device_for(gaps.request()), "local/gpu0") << "25 ms between tokens";
 }
 
+TEST(Hybrid, LeavesRoomForThoseWhoJoinLater) {
+  // The frugal one has 25 ms between tokens, and a promise that it just keeps is soon broken.
+  loaded_cluster tight(fast_and_frugal(), promising(second, 30'000));
+  EXPECT_EQ(tight.device_for(tight.request()), "local/gpu0") << "25 of 30 ms is above 0.8";
+  loaded_cluster roomy(fast_and_frugal(), promising(second, 33'000));
+  EXPECT_EQ(roomy.device_for(roomy.request()), "local/npu0") << "25 of 33 ms is below 0.8";
+}
+
 TEST(Hybrid, TakesTheFastestWhenNobodyMeetsIt) {
   loaded_cluster t(fast_and_frugal(), promising(1'000, 1'000));
   EXPECT_EQ(t.device_for(t.request()), "local/gpu0");

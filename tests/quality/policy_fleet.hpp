@@ -2,7 +2,7 @@
 #pragma once
 /// Engines of a mixed fleet in virtual time, from published device figures, for comparing policies.
 /// Each batches continuously: a step decodes one token of every running sequence and reads a chunk
-/// of the prompt in front. Step time is a roofline (docs/PERFORMANCE.md has the constants);
+/// of the prompt in front. Step time is a roofline;
 /// floating point is fine here, nothing of it decides. Not a test, and no model of any one product.
 
 #include "scheduler/types.hpp"
@@ -12,12 +12,15 @@
 #include <unordered_map>
 #include <vector>
 
-namespace consort::bench {
+namespace consort::quality {
 
 /// One line of a table of device figures.
 struct chip {
   std::string name, kind;
   double memory_gb = 0, bandwidth_gbps = 0, tflops = 0, tdp_w = 0, idle_w = 0, price = 0;
+  double sleep_w = 0;
+  duration_us sleep_after_us = 0; ///< Without work; 0 = it never sleeps.
+  duration_us wake_us = 0;        ///< Before the first step; draws full power.
 };
 /// Reads `name,kind,mem_gb,bw_gbps,fp16_tflops,int8_tops,tdp_w,idle_w,usd_per_h,...`; unknown idle
 /// power counts as a quarter of full, an unknown price as 0.60 an hour. Empty when unreadable.
@@ -30,6 +33,8 @@ struct arrival {
 };
 /// A CSV of `time,prompt,output` (first line names columns) or JSON lines of Mooncake's form.
 [[nodiscard]] std::vector<arrival> read_arrivals(const std::string& path, std::size_t count_max);
+
+inline constexpr std::uint32_t block_tokens = 512;
 
 /// What happened to one request on an engine.
 struct engine_event {
@@ -59,9 +64,23 @@ public:
   void step(std::vector<engine_event>& happened);
 
   [[nodiscard]] double busy_s() const { return static_cast<double>(busy_us_) / 1e6; }
-  /// Idle power included.
-  [[nodiscard]] double joules(double span_s) const;
+  /// What its meter shows at `now`: idle and asleep included, from time 0. Requires: now is not
+  /// before the step that runs began.
+  [[nodiscard]] double joules(time_us now) const;
   [[nodiscard]] double money() const { return busy_s() / 3'600 * chip_.price; }
+  [[nodiscard]] std::size_t inside() const { return prompts_.size() + running_.size(); }
+  /// Prompt tokens of it that are in the cache now.
+  [[nodiscard]] std::uint32_t cached_tokens(const arrival& work) const;
+
+  // --- what bounds are made of: parts of a step, in microseconds ---
+  [[nodiscard]] double step_floor_us() const; ///< Whatever is in it: overhead and the weights.
+  [[nodiscard]] double weights_us() const;    ///< Of that, what arithmetic may hide.
+  [[nodiscard]] double token_compute_us() const;
+  [[nodiscard]] double kv_read_us(double tokens) const;
+  [[nodiscard]] double attention_us(double chunk, double read) const;
+  [[nodiscard]] const chip& of() const { return chip_; }
+  [[nodiscard]] std::uint32_t chunk_max() const { return chunk_max_; }
+  [[nodiscard]] std::uint64_t cache_blocks() const { return cache_blocks_; }
 
 private:
   struct sequence {
@@ -70,7 +89,7 @@ private:
     std::vector<std::uint64_t> blocks;
     time_us told_at = 0;
   };
-  [[nodiscard]] std::uint32_t cached_tokens(const arrival& work);
+  [[nodiscard]] duration_us asleep_us(duration_us idle_us) const;
   void remember(const std::vector<std::uint64_t>& blocks);
   void begin_step(time_us now);
 
@@ -81,9 +100,10 @@ private:
   std::vector<sequence> running_;
   std::uint32_t chunk_ = 0; ///< Of the step that runs.
   std::optional<time_us> step_end_;
-  std::int64_t busy_us_ = 0;
+  duration_us busy_us_ = 0, asleep_us_ = 0;
+  time_us idle_since_ = 0;
   std::list<std::uint64_t> recent_; ///< Cached blocks, latest first.
   std::unordered_map<std::uint64_t, std::list<std::uint64_t>::iterator> places_;
 };
 
-} // namespace consort::bench
+} // namespace consort::quality

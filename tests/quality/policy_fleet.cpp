@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/bench/policy_fleet.hpp"
+#include "tests/quality/policy_fleet.hpp"
 
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
 
-namespace consort::bench {
+namespace consort::quality {
 
 namespace {
 
@@ -16,7 +16,6 @@ constexpr double compute_share = 0.45, weights_share = 0.8, kv_share = 0.7; ///<
 constexpr double step_overhead_us = 2'500;
 constexpr double memory_share = 0.9;
 constexpr double price_guess = 0.6;
-constexpr std::uint32_t block_tokens = 512;
 constexpr duration_us report_us = 250'000;
 
 std::vector<std::string> cells(const std::string& line) {
@@ -69,8 +68,15 @@ std::vector<chip> read_chips(const std::string& path) {
     const auto at = cells(line);
     if (at.size() < 9)
       continue;
-    chip one{at[0],         at[1],         number(at[2]), number(at[3]),
-             number(at[4]), number(at[6]), number(at[7]), number(at[8])};
+    chip one;
+    one.name = at[0];
+    one.kind = at[1];
+    one.memory_gb = number(at[2]);
+    one.bandwidth_gbps = number(at[3]);
+    one.tflops = number(at[4]);
+    one.tdp_w = number(at[6]);
+    one.idle_w = number(at[7]);
+    one.price = number(at[8]);
     one.idle_w = one.idle_w > 0 ? one.idle_w : one.tdp_w / 4;
     one.price = one.price > 0 ? one.price : price_guess;
     made.push_back(one);
@@ -122,7 +128,7 @@ speed_spec engine::sheet() const {
   return made;
 }
 
-std::uint32_t engine::cached_tokens(const arrival& work) {
+std::uint32_t engine::cached_tokens(const arrival& work) const {
   std::uint32_t held = 0;
   for (const auto block : work.blocks) {
     if (places_.count(block) == 0)
@@ -157,8 +163,15 @@ void engine::take(std::size_t request, const arrival& work, time_us now) {
   one.told_at = now;
   remember(work.blocks);
   prompts_.push_back(std::move(one));
-  if (!step_end_)
-    begin_step(now);
+  if (step_end_)
+    return;
+  const auto slept = asleep_us(now - idle_since_);
+  asleep_us_ += slept;
+  begin_step(now);
+  if (slept > 0) {
+    *step_end_ += chip_.wake_us;
+    busy_us_ += chip_.wake_us;
+  }
 }
 
 void engine::begin_step(time_us now) {
@@ -171,14 +184,11 @@ void engine::begin_step(time_us now) {
   for (const auto& one : running_)
     context += one.context + one.done;
   const auto tokens = static_cast<double>(chunk_) + static_cast<double>(running_.size());
-  const auto compute_us = 2 * parameters * tokens / (chip_.tflops * 1e6 * compute_share);
-  const auto weights_us = weight_bytes / (chip_.bandwidth_gbps * 1e3 * weights_share);
-  const auto kv_us = context * kv_bytes / (chip_.bandwidth_gbps * 1e3 * kv_share);
+  const auto compute_us = token_compute_us() * tokens;
   // Attention of the chunk over what was read before it.
   const auto read = chunk_ == 0 ? 0. : prompts_.front().context - prompts_.front().fresh_left / 2.;
-  const auto attention_us = 4. * 32 * 4'096 * chunk_ * read / (chip_.tflops * 1e6 * compute_share);
-  const auto span = static_cast<duration_us>(step_overhead_us + std::max(compute_us, weights_us)
-                                             + kv_us + attention_us);
+  const auto span = static_cast<duration_us>(step_overhead_us + std::max(compute_us, weights_us())
+                                             + kv_read_us(context) + attention_us(chunk_, read));
   step_end_ = now + std::max<duration_us>(span, 1);
   busy_us_ += *step_end_ - now;
 }
@@ -217,10 +227,40 @@ void engine::step(std::vector<engine_event>& happened) {
     }
   }
   begin_step(now);
+  if (!step_end_)
+    idle_since_ = now;
 }
 
-double engine::joules(double span_s) const {
-  return chip_.tdp_w * busy_s() + chip_.idle_w * std::max(span_s - busy_s(), 0.);
+duration_us engine::asleep_us(duration_us idle_us) const {
+  return chip_.sleep_after_us == 0 ? 0 : std::max<duration_us>(idle_us - chip_.sleep_after_us, 0);
 }
 
-} // namespace consort::bench
+double engine::joules(time_us now) const {
+  const auto busy = busy_us_ - (step_end_ ? *step_end_ - now : 0);
+  const auto asleep = asleep_us_ + (step_end_ ? 0 : asleep_us(now - idle_since_));
+  return (chip_.tdp_w * static_cast<double>(busy) + chip_.sleep_w * static_cast<double>(asleep)
+          + chip_.idle_w * static_cast<double>(now - busy - asleep))
+         / 1e6;
+}
+
+double engine::step_floor_us() const {
+  return step_overhead_us + weights_us();
+}
+
+double engine::weights_us() const {
+  return weight_bytes / (chip_.bandwidth_gbps * 1e3 * weights_share);
+}
+
+double engine::token_compute_us() const {
+  return 2 * parameters / (chip_.tflops * 1e6 * compute_share);
+}
+
+double engine::kv_read_us(double tokens) const {
+  return tokens * kv_bytes / (chip_.bandwidth_gbps * 1e3 * kv_share);
+}
+
+double engine::attention_us(double chunk, double read) const {
+  return 4. * 32 * 4'096 * chunk * read / (chip_.tflops * 1e6 * compute_share);
+}
+
+} // namespace consort::quality

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// The policies keep the quality that docs/PERFORMANCE.md reports, at a smaller size: what reaches
+// its aim must go on reaching it, what misses it must not get worse.
+#include "tests/quality/policy_proofs.hpp"
+
+#include <gtest/gtest.h>
+
+namespace consort::quality {
+namespace {
+
+constexpr std::size_t few = 1'600;
+
+TEST(PolicyQuality, FirstTokensComeInHalfTheTimeOfLeastLoadedAtHalfTheLoad) {
+  const auto seen = prove_first_tokens(0.5, few);
+  EXPECT_LE(seen.latency.first_p99_ms, 0.5 * seen.least_loaded.first_p99_ms);
+  EXPECT_GE(seen.latency.slo_share, 0.98);
+  EXPECT_LT(seen.least_loaded.slo_share, seen.latency.slo_share);
+}
+
+TEST(PolicyQuality, ThroughputComesNearTheBestStaticAssignment) {
+  const auto seen = prove_throughput(120, 6);
+  EXPECT_GE(seen.static_seconds / seen.seconds, 0.75) << "0.9 is the aim";
+}
+
+TEST(PolicyQuality, WhatIsCachedIsKnownAsWellAsByWhoSeesTheCaches) {
+  const auto seen = prove_prefix(300, 4);
+  EXPECT_GE(seen.prefix_only, 0.95 * seen.all_seeing);
+  EXPECT_GE(seen.latency, 0.7 * seen.all_seeing) << "it weighs what is cached against the wait";
+  EXPECT_LE(seen.latency, seen.bound);
+  EXPECT_LE(seen.prefix_only, seen.bound);
+}
+
+class HybridQuality : public ::testing::TestWithParam<double> {};
+
+TEST_P(HybridQuality, KeepsPromisesAsLatencyDoesForFewerJoules) {
+  const auto seen = prove_energy(GetParam(), few, false);
+  EXPECT_GE(seen.hybrid.slo_share, 0.95 * seen.latency.slo_share);
+  EXPECT_LE(seen.hybrid.joules, (0.55 + 0.6 * GetParam()) * seen.latency.joules);
+  EXPECT_GE(seen.hybrid.joules, seen.floor_joules);
+}
+
+INSTANTIATE_TEST_SUITE_P(Loads, HybridQuality, ::testing::Values(0.2, 0.5, 0.8));
+
+} // namespace
+} // namespace consort::quality
