@@ -75,7 +75,8 @@ public:
         options_(options),
         policy_(options.policy.value_or(plan.policy)),
         links_(heap_, plan.network, options.seed),
-        scheduler_(heap_, links_, watchers_, settings_of(plan, options), plan.check_every),
+        scheduler_(heap_, links_, watchers_, settings_of(plan, options), plan.check_every,
+                   [this, devices = device_count(plan)] { return devices + gateway_.live(); }),
         gateway_(heap_, links_, watchers_),
         arrivals_(heap_, gateway_, plan, options.seed, options.requests_max),
         recorder_(summary_, plan.gathers_tokens) {

@@ -224,6 +224,11 @@ std::string render_summary(const run_summary& summary) {
   for (const auto* name : {"finished", "failed", "cancelled", "rejected", "expired"})
     ends += std::string(", ") + figure(summary, name, "%.0f") + " " + name;
   add_row(made, "requests", figure(summary, "requests", "%.0f") + " submitted" + ends);
+  std::string codes;
+  for (const auto& [code, count] : summary.codes)
+    codes += (codes.empty() ? "" : ", ") + std::to_string(count) + " " + code;
+  if (!codes.empty())
+    add_row(made, "not served", codes);
   add_row(made, "throughput",
           figure(summary, "tokens_per_s", "%.1f") + " tokens/s, "
               + figure(summary, "requests_per_s", "%.2f") + " requests/s over arrivals");
@@ -264,6 +269,7 @@ std::string summary_json(const run_summary& summary, const run_origin& origin) {
   made["missed_expectations"] = summary.misses;
   made["virtual_us"] = summary.ended_at;
   made["figures"] = summary.figures;
+  made["not_served"] = summary.codes;
   made["device_tokens"] = summary.device_tokens;
   return made.dump(2) + "\n";
 }
