@@ -119,6 +119,10 @@ void recorder::on_answered(const client_answer& ended, time_us now) {
   live_.erase(found);
 }
 
+void recorder::on_end(const core::snapshot& seen, time_us) {
+  summary_.counts.preemptions = seen.counters.preemptions;
+}
+
 void recorder::count(const request_result& one) {
   auto& further = summary_.further;
   ++further.outcomes[static_cast<std::size_t>(*one.outcome)];

@@ -35,8 +35,10 @@ struct request_result {
 
 /// Counts of what happened inside.
 struct run_counts {
-  std::uint64_t failovers = 0; ///< Tickets granted beyond a request's first, hedges apart.
-  std::uint64_t resumes = 0;   ///< Of these, after text was already sent.
+  std::uint64_t failovers = 0;   ///< Tickets granted beyond a request's first, hedges apart.
+  std::uint64_t resumes = 0;     ///< Of these, after text was already sent.
+  std::uint64_t preemptions = 0; ///< Attempts that made room, each a ticket more; of the
+                                 ///< scheduler's last life.
   std::uint64_t builds = 0;
   std::uint64_t loads = 0;
   std::uint64_t hedges = 0;        ///< Tickets beside an attempt that was late.

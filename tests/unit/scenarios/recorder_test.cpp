@@ -76,6 +76,18 @@ TEST_F(RecorderTest, CountsByReasonWhatWasNotServed) {
   EXPECT_NE(render_summary(summary_).find("1 attempts_exhausted, 2 queue_full"), std::string::npos);
 }
 
+/// They are tickets beyond the first like failovers, and nothing failed.
+TEST_F(RecorderTest, TellsPreemptionsByTheirName) {
+  compute_figures(summary_, 1'000'000);
+  EXPECT_EQ(render_summary(summary_).find("made room"), std::string::npos);
+  core::snapshot seen;
+  seen.counters.preemptions = 3;
+  recorder_.on_end(seen, 9);
+  compute_figures(summary_, 1'000'000);
+  EXPECT_EQ(summary_.figures["preemptions"], 3);
+  EXPECT_NE(render_summary(summary_).find("mid-stream; 3 made room for others"), std::string::npos);
+}
+
 TEST_F(RecorderTest, ALostNodeDrawsNothing) {
   advertise("n/gpu0", resource_type::gpu);
   report("n/gpu0", 1, 0, 0, 70);
