@@ -171,8 +171,18 @@ private:
     }
   }
 
+  /// Asked after every step, so without building anything.
+  [[nodiscard]] bool sound() const {
+    const auto quiet = [](const checker* one) { return !one->violation(); };
+    return summary_.violations.empty() && !scheduler_.broken() && !gateway_.broken()
+           && std::all_of(checkers_.begin(), checkers_.end(), quiet)
+           && steps_here_ <= steps_at_one_time_max && heap_.steps() <= options_.steps_max;
+  }
+
   /// Collects what is wrong. Returns: whether anything is.
   bool violated() {
+    if (sound())
+      return false;
     if (!summary_.violations.empty())
       return true;
     const auto add = [this](const char* who, const std::optional<std::string>& what) {
