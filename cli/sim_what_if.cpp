@@ -100,6 +100,8 @@ result<std::vector<sim::what_if_case>> cases_of(const sim_options& wanted) {
   for (const auto& word : wanted.policies)
     policies.push_back(*sim::parse_policy(word));
   auto made = sim::make_cases(*root, wanted.path, axes, policies);
+  if (!made && made.failure().code == "usage")
+    return about_flag("--sweep", made.failure());
   if (made && made->front().plan.engine_only && !policies.empty())
     return no_policy_for_engines();
   return made;
@@ -137,6 +139,11 @@ result<sweep_outcome> run_all(context& env, const sim_options& wanted,
   const auto goal = sim::parse_goal(wanted.find);
   if (!goal)
     return about_flag("--find", goal.failure());
+  for (const auto& one : goal->wanted)
+    if (one.metric == "slo_attainment" && !cases.front().plan.slo.given())
+      return about_flag("--find", {recovery::refuse, "usage",
+                                   "the scenario promises nothing that slo_attainment could be a "
+                                   "share of: add `slo`"});
   made.best = sim::search_cases(cases, *goal, wanted.budget_per_h, options).best;
   made.well = made.best.has_value();
   return made;

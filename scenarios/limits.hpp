@@ -51,6 +51,8 @@ inline constexpr std::size_t timeline_devices_max = 64;     ///< Shown one by on
 inline constexpr std::size_t table_devices_max = 24;        ///< Rows of the terminal's table.
 inline constexpr std::size_t timeline_spans_max = 20'000;
 inline constexpr std::size_t timeline_events_max = 200'000;
+inline constexpr std::size_t check_rows_max = 128; ///< Requests and devices whose books are looked
+                                                   ///< at after every step; of more, less often.
 inline constexpr std::size_t sweep_runs_max = 10'000; ///< Of one what-if.
 inline constexpr std::size_t swarm_runs_max = 10'000'000;
 

@@ -266,9 +266,12 @@ double object_reader::number(std::string_view name, double fallback, double min,
     return fallback;
   if (found->number >= min && found->number <= max)
     return found->number;
-  // %.15g shows whole numbers up to 2^49 without an exponent.
+  // %.16g shows whole numbers up to 2^53, the largest bound, without an exponent.
+  const bool whole = min == std::floor(min) && max == std::floor(max);
   char range[96];
-  std::snprintf(range, sizeof range, "must be between %.15g and %.15g", min, max);
+  std::snprintf(range, sizeof range,
+                whole ? "must be between %.16g and %.16g" : "must be between %.15g and %.15g", min,
+                max);
   fail(name, range);
   return fallback;
 }

@@ -47,12 +47,41 @@ duration_us step_us(const core_state& s, const request_row& r) {
                                  limits::stall_max_us);
 }
 
-/// Silence that long steps explain, however short the attempt's own gaps were before.
-duration_us steps_allowance(const core_state& s, const request_row& r) {
+/// What its engine reads until its first token if no cache holds what was believed of it: one that
+/// had forgotten it makes a prompt long, and the device no worse. Walks the instance's attempts, so
+/// only for one that was silent for longer than was predicted.
+duration_us reading_us(const core_state& s, const request_row& r) {
+  const auto& pace = s.models[r.model].endpoints.pace(place_of_attempt(s, r));
+  duration_us ahead = 0;
+  for (const auto slot : s.instances[r.instance].attempts) {
+    const auto& other = s.requests[slot];
+    if (other.tokens > 0 || other.rank != r.rank || other.granted_at > r.granted_at)
+      continue;
+    const auto read_ns = pace.first_ns + std::int64_t{other.size.prompt_tokens} * pace.prefill_ns;
+    ahead = std::min(ahead + std::max<std::int64_t>(read_ns / 1000, 0), limits::stall_max_us);
+  }
+  return ahead;
+}
+
+/// Silence that what is read there explains, however short the attempt's own gaps were before.
+duration_us reading_allowance(const core_state& s, const request_row& r) {
   const auto& room = s.models[r.model].endpoints.room(place_of_attempt(s, r));
   const auto factor
       = room.samples >= limits::explore_samples ? limits::stall_steps : limits::stall_steps_unknown;
-  return std::min(step_us(s, r) * factor, limits::stall_max_us);
+  return std::min((r.tokens == 0 ? reading_us(s, r) : step_us(s, r)) * factor,
+                  limits::stall_max_us);
+}
+
+/// Since when nothing shows that its engine gets on: one that has just read a prompt that came
+/// before had no time for this one yet, one that reads those that came later has passed it over.
+time_us quiet_since(const core_state& s, const request_row& r) {
+  if (r.tokens > 0)
+    return r.heard_at;
+  const auto& endpoints = s.models[r.model].endpoints;
+  const auto& reader = endpoints.at(endpoints.reads_at(place_of_attempt(s, r)));
+  const bool passed_over = reader.read_by != none && s.requests.holds(reader.read_by)
+                           && s.requests[reader.read_by].granted_at > r.granted_at;
+  return passed_over ? r.heard_at : std::max(r.heard_at, reader.read_at);
 }
 
 /// Silence that is believed of an attempt at most, whatever else is known.
@@ -142,7 +171,7 @@ bool crawls(core_state& s, request_row& r, time_us now) {
   const bool known = endpoints.room(place).samples >= limits::explore_samples;
   // Beside prompts that are read, a token may take a step.
   const auto bar
-      = limits::slow_factor * (endpoints.pace(place).itl_ns / 1000 + 1) + steps_allowance(s, r);
+      = limits::slow_factor * (endpoints.pace(place).itl_ns / 1000 + 1) + reading_allowance(s, r);
   if (!known || !r.paced || r.pace_us <= bar) {
     r.slow_since = 0;
     return false;
@@ -207,11 +236,13 @@ void judge_silence(pass& p, index slot) {
   const bool opened = r.phase == request_phase::running;
   const auto since = opened ? r.heard_at : r.granted_at;
   // What is read there now may be more than when it was last heard.
-  const auto steps = !opened || r.tokens == 0 ? 0
-                     : suspect                ? limits::suspect_steps * step_us(s, r)
-                                              : steps_allowance(s, r);
-  if (since + steps > p.now) {
-    r.quiet_until = since + steps;
+  auto explained = since;
+  if (opened && !suspect)
+    explained = quiet_since(s, r) + reading_allowance(s, r);
+  else if (opened && r.tokens > 0)
+    explained += limits::suspect_steps * step_us(s, r);
+  if (explained > p.now) {
+    r.quiet_until = explained;
     return s.dues.set(slot, next_due(s, r));
   }
   const auto most

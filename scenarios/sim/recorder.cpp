@@ -112,9 +112,15 @@ void recorder::on_answered(const client_answer& ended, time_us now) {
   one.ended_at = now;
   one.outcome = ended.outcome;
   one.code = ended.code;
+  if (ended.outcome != request_outcome::finished && ended.outcome != request_outcome::cancelled)
+    ++summary_.codes[ended.code];
   if (found->second.place == limits::records_max)
     count(one);
   live_.erase(found);
+}
+
+void recorder::on_end(const core::snapshot& seen, time_us) {
+  summary_.counts.preemptions = seen.counters.preemptions;
 }
 
 void recorder::count(const request_result& one) {

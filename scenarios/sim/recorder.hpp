@@ -24,6 +24,7 @@ public:
                  time_us now) override;
   void on_gaps(duration_us gap, std::uint64_t count) override;
   void on_answered(const client_answer& ended, time_us now) override;
+  void on_end(const core::snapshot& seen, time_us now) override;
 
 private:
   struct live {

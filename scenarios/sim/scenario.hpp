@@ -84,7 +84,8 @@ struct scenario {
   duration_us safety_us = 60 * limits::second_us; ///< Safety phase: arrivals and faults.
   duration_us settle_us = limits::settle_us;
   bool engine_only = false;      ///< No scheduler: see engine_replay.hpp.
-  std::uint32_t check_every = 1; ///< Steps of the core between two looks at its invariants.
+  std::uint32_t check_every = 0; ///< Steps of the core between two looks at its invariants; 0 = by
+                                 ///< how much there is to look at.
   bool gathers_tokens = false;   ///< See token_delivery: fewer frames, the same engine.
   std::vector<scenario_node> nodes;
   std::vector<scenario_model> models;
@@ -105,6 +106,7 @@ struct scenario {
 [[nodiscard]] std::vector<std::string> device_ids(const scenario_node& node);
 
 /// What its nodes and devices cost per hour, in the currency of the file.
+[[nodiscard]] std::size_t device_count(const scenario& plan);
 [[nodiscard]] double cost_per_h(const scenario& plan);
 
 /// Parses and checks. `origin` names the file in errors, which say line and field.

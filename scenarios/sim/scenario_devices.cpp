@@ -270,7 +270,10 @@ std::vector<device_model_ptr> read_devices(const value& item, std::string_view o
     const auto made = reader.read();
     return std::vector<device_model_ptr>(reader.count(), made);
   }
-  auto found = item.type == strict_json::kind::string ? find_device_model(item.text) : nullptr;
+  const bool named = item.type == strict_json::kind::string;
+  if (!named && !failure)
+    failure = strict_json::error_at(origin, item, "expected a device's name or an object");
+  auto found = named ? find_device_model(item.text) : nullptr;
   if (!found && !failure)
     failure = strict_json::error_at(origin, item,
                                     "unknown device `" + item.text + "`"

@@ -43,7 +43,7 @@ public:
     made_.settle_us = span(reader, "settle", made_.settle_us);
     read_tokens(reader);
     made_.check_every
-        = static_cast<std::uint32_t>(reader.integer("check_every", 1, 1, 1'000'000'000));
+        = static_cast<std::uint32_t>(reader.integer("check_every", 0, 1, 1'000'000'000));
     made_.engine_only = reader.boolean("engine_only", false);
     read_policy(reader);
     read_scheduler(reader);
@@ -241,6 +241,8 @@ private:
           = static_cast<std::uint32_t>(reader.integer("replicas_min", 0, 0, 100'000));
       model.replicas_max
           = static_cast<std::uint32_t>(reader.integer("replicas_max", 0, 0, 100'000));
+      if (model.replicas_max > 0 && model.replicas_max < model.replicas_min)
+        reader.fail("replicas_max", "is below `replicas_min`");
       reader.finish();
       model_names_.push_back(name);
       made_.models.push_back(std::move(model));
@@ -337,6 +339,13 @@ std::vector<std::string> device_ids(const scenario_node& node) {
   for (const auto& model : node.devices)
     made.push_back(node.name + "/" + std::string(model->type)
                    + std::to_string(numbers[model->type]++));
+  return made;
+}
+
+std::size_t device_count(const scenario& plan) {
+  std::size_t made = 0;
+  for (const auto& node : plan.nodes)
+    made += node.devices.size();
   return made;
 }
 

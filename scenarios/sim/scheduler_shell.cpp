@@ -2,8 +2,10 @@
 #include "scenarios/sim/scheduler_shell.hpp"
 
 #include "messages/codec.hpp"
+#include "scenarios/limits.hpp"
 #include "scenarios/sim/gateway_model.hpp"
 
+#include <algorithm>
 #include <cassert>
 #include <type_traits>
 
@@ -25,14 +27,20 @@ const node_id* receiving_node(const core::command& wanted) {
 
 } // namespace
 
+std::uint64_t steps_between_checks(std::uint32_t wanted, std::size_t rows) {
+  return wanted > 0 ? wanted : std::max<std::uint64_t>(rows / limits::check_rows_max, 1);
+}
+
 scheduler_shell::scheduler_shell(event_heap& heap, network& links, const observer_list& watchers,
-                                 core::core_config config, std::uint32_t check_every)
+                                 core::core_config config, std::uint32_t check_every,
+                                 std::function<std::size_t()> rows)
     : heap_(heap),
       links_(links),
       watchers_(watchers),
       config_(std::move(config)),
       core_(std::make_unique<core::core>(config_)),
-      check_every_(check_every) {
+      check_every_(check_every),
+      rows_(std::move(rows)) {
   links_.attach(scheduler_address, *this);
 }
 
@@ -99,9 +107,11 @@ void scheduler_shell::apply(const core::event& happened) {
   watchers_.each([&](observer& watcher) { watcher.on_event(happened, now); });
   out_.clear();
   core_->step(happened, now, out_);
-  if (!broken_ && ++steps_ % check_every_ == 0)
+  if (!broken_ && ++unchecked_ >= steps_between_checks(check_every_, rows_ ? rows_() : 0)) {
+    unchecked_ = 0;
     if (auto violated = core_->check_invariants())
       broken_ = "the core's invariant broke: " + *violated;
+  }
   // Every command of a step leaves before the next event comes in.
   auto commands = std::move(out_);
   for (auto& wanted : commands)

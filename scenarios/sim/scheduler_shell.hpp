@@ -9,16 +9,24 @@
 #include "scenarios/sim/observer.hpp"
 #include "scheduler/core.hpp"
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <unordered_map>
 
 namespace consort::sim {
 
+/// Steps of the core between two looks at its invariants. A look takes as long as there are `rows`,
+/// so that after every step of an overloaded run it would take hours: beyond check_rows_max it
+/// comes so much less often that its share of the run stays the same. Returns: `wanted` unless it
+/// is 0.
+[[nodiscard]] std::uint64_t steps_between_checks(std::uint32_t wanted, std::size_t rows);
+
 class scheduler_shell : public network_peer {
 public:
   scheduler_shell(event_heap& heap, network& links, const observer_list& watchers,
-                  core::core_config config, std::uint32_t check_every = 1);
+                  core::core_config config, std::uint32_t check_every = 0,
+                  std::function<std::size_t()> rows = {});
 
   /// Where a node's name is reached. Requires: called for every node before it speaks.
   void know_node(const node_id& node, address at);
@@ -56,7 +64,8 @@ private:
   std::unordered_map<std::string, address> addresses_; ///< By node. Looked up, never walked.
   std::map<address, std::pair<node_id, incarnation>> joined_;
   std::uint32_t check_every_;
-  std::uint64_t steps_ = 0;
+  std::function<std::size_t()> rows_; ///< Requests and devices; empty: few.
+  std::uint64_t unchecked_ = 0;       ///< Steps since its invariants were looked at.
   std::vector<core::command> out_;
   std::optional<time_us> armed_;
   std::optional<std::string> broken_;

@@ -99,8 +99,9 @@ const std::vector<std::string>& summary_metrics() {
                                   "rejected",     "expired",        "lost_requests", "failovers",
                                   "resumes",      "builds",         "loads",         "tokens",
                                   "tokens_per_s", "requests_per_s", "slo_attainment"};
-    made.insert(made.end(), {"hybrid_requests", "hedges", "cached_share", "ttft_mean_ms",
-                             "e2e_mean_ms", "energy_wh", "power_max_w", "money", "remote_money"});
+    made.insert(made.end(),
+                {"hybrid_requests", "hedges", "preemptions", "cached_share", "ttft_mean_ms",
+                 "e2e_mean_ms", "energy_wh", "power_max_w", "money", "remote_money"});
     for (const auto* span : spans)
       for (const auto& [suffix, per_mille] : percentiles)
         made.push_back(std::string(span) + "_" + suffix + "_ms");
@@ -182,6 +183,7 @@ void compute_figures(run_summary& summary, duration_us arrivals_us) {
       std::count_if(summary.requests.begin(), summary.requests.end(), [](const auto& one) {
         return one.device.find("/hybrid") != std::string::npos;
       }));
+  figures["preemptions"] = static_cast<double>(summary.counts.preemptions);
   figures["hedges"] = static_cast<double>(summary.counts.hedges);
   figures["resumes"] = static_cast<double>(summary.counts.resumes);
   figures["builds"] = static_cast<double>(summary.counts.builds);
@@ -224,6 +226,11 @@ std::string render_summary(const run_summary& summary) {
   for (const auto* name : {"finished", "failed", "cancelled", "rejected", "expired"})
     ends += std::string(", ") + figure(summary, name, "%.0f") + " " + name;
   add_row(made, "requests", figure(summary, "requests", "%.0f") + " submitted" + ends);
+  std::string codes;
+  for (const auto& [code, count] : summary.codes)
+    codes += (codes.empty() ? "" : ", ") + std::to_string(count) + " " + code;
+  if (!codes.empty())
+    add_row(made, "not served", codes);
   add_row(made, "throughput",
           figure(summary, "tokens_per_s", "%.1f") + " tokens/s, "
               + figure(summary, "requests_per_s", "%.2f") + " requests/s over arrivals");
@@ -242,7 +249,10 @@ std::string render_summary(const run_summary& summary) {
                 + ", of it " + figure(summary, "remote_money", "%.4f") + " for remote services");
   add_row(made, "failovers",
           figure(summary, "failovers", "%.0f") + ", of them " + figure(summary, "resumes", "%.0f")
-              + " resumed mid-stream");
+              + " resumed mid-stream"
+              + (summary.counts.preemptions > 0
+                     ? "; " + figure(summary, "preemptions", "%.0f") + " made room for others"
+                     : std::string()));
   add_row(made, "builds, loads",
           figure(summary, "builds", "%.0f") + ", " + figure(summary, "loads", "%.0f"));
   add_row(made, "frames", std::to_string(summary.counts.frames) + " through the codec");
@@ -264,6 +274,7 @@ std::string summary_json(const run_summary& summary, const run_origin& origin) {
   made["missed_expectations"] = summary.misses;
   made["virtual_us"] = summary.ended_at;
   made["figures"] = summary.figures;
+  made["not_served"] = summary.codes;
   made["device_tokens"] = summary.device_tokens;
   return made.dump(2) + "\n";
 }

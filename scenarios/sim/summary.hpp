@@ -35,8 +35,10 @@ struct request_result {
 
 /// Counts of what happened inside.
 struct run_counts {
-  std::uint64_t failovers = 0; ///< Tickets granted beyond a request's first, hedges apart.
-  std::uint64_t resumes = 0;   ///< Of these, after text was already sent.
+  std::uint64_t failovers = 0;   ///< Tickets granted beyond a request's first, hedges apart.
+  std::uint64_t resumes = 0;     ///< Of these, after text was already sent.
+  std::uint64_t preemptions = 0; ///< Attempts that made room, each a ticket more; of the
+                                 ///< scheduler's last life.
   std::uint64_t builds = 0;
   std::uint64_t loads = 0;
   std::uint64_t hedges = 0;        ///< Tickets beside an attempt that was late.
@@ -77,11 +79,12 @@ struct run_summary {
   span_histogram token_gaps;             ///< Every gap between tokens of one stream.
   std::map<std::string, double> figures; ///< By the names of summary_metrics().
   std::map<std::string, std::uint64_t> device_tokens;
-  std::shared_ptr<const timeline> course; ///< Null unless it was asked for.
-  std::optional<error> input_failure;     ///< A trace that could not be read to its end.
-  std::vector<std::string> notes;         ///< On requests that fit nowhere, with file and line.
-  std::vector<std::string> violations;    ///< Of checkers.
-  std::vector<std::string> misses;        ///< Of expectations.
+  std::shared_ptr<const timeline> course;     ///< Null unless it was asked for.
+  std::map<std::string, std::uint64_t> codes; ///< Why requests were not served, with counts.
+  std::optional<error> input_failure;         ///< A trace that could not be read to its end.
+  std::vector<std::string> notes;             ///< On requests that fit nowhere, with file and line.
+  std::vector<std::string> violations;        ///< Of checkers.
+  std::vector<std::string> misses;            ///< Of expectations.
 
   [[nodiscard]] bool passed() const {
     return violations.empty() && misses.empty() && !input_failure;

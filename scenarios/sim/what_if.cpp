@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <mutex>
 
 namespace consort::sim {
@@ -108,7 +109,11 @@ result<done> replace_count(strict_json::value& root, const std::string& name,
     }
     return set_value(value, wanted), done{};
   }
-  return usage("no group of nodes is named `" + name + "`" + did_you_mean(name, known));
+  auto near = did_you_mean(name, known);
+  if (near.empty()) // A handful at most, and none of them is what was meant.
+    for (const auto& one : known)
+      near += (near.empty() ? ": there are " : ", ") + one;
+  return usage("no group of nodes is named `" + name + "`" + near);
 }
 
 strict_json::value* step_into(strict_json::value& from, const std::string& part) {
@@ -126,13 +131,6 @@ strict_json::value* step_into(strict_json::value& from, const std::string& part)
   if (!place || *place < 0 || static_cast<std::size_t>(*place) >= items.size())
     return nullptr;
   return &items[static_cast<std::size_t>(*place)];
-}
-
-std::size_t devices_of(const scenario& plan) {
-  std::size_t made = 0;
-  for (const auto& node : plan.nodes)
-    made += node.devices.size();
-  return made;
 }
 
 } // namespace
@@ -258,7 +256,7 @@ result<search_goal> parse_goal(std::string_view text) {
     const auto& number = parts[2];
     const auto [stop, status]
         = std::from_chars(number.data(), number.data() + number.size(), bound);
-    if (status != std::errc{} || stop != number.data() + number.size())
+    if (status != std::errc{} || stop != number.data() + number.size() || !std::isfinite(bound))
       return expected;
     const auto& known = summary_metrics();
     if (std::find(known.begin(), known.end(), parts[0]) == known.end())
@@ -302,7 +300,7 @@ public:
 
 private:
   [[nodiscard]] double price(std::size_t place) const {
-    return goal_.fewest ? static_cast<double>(devices_of(cases_[place].plan))
+    return goal_.fewest ? static_cast<double>(device_count(cases_[place].plan))
                         : cases_[place].cost_per_h;
   }
 

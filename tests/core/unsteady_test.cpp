@@ -240,6 +240,77 @@ TEST(LongSteps, OfWhichThereAreNoneExcuseNobody) {
   t.drop_all();
 }
 
+// --- prompts that a cache was believed to hold ---
+
+/// A prompt of 60,000 tokens, six seconds of reading, whose blocks the first device has read
+/// before: it is thought to take next to none there. Returns: its ticket.
+grant_ticket prompt_believed_cached(core_fixture& t) {
+  stream_beside_prompts(t, 0);
+  auto meta = t.request("local/cpu0|local/cpu1");
+  meta.prompt_tokens = 60'000;
+  for (std::uint64_t block = 1; block <= 100; ++block)
+    meta.prefix_blocks.push_back(block);
+  auto first = meta;
+  first.selector = "local/cpu0";
+  t.submit(first);
+  const auto reader = t.expect<grant_ticket>();
+  t.start(reader);
+  t.progress(reader, 1);
+  t.drop_all();
+  meta.id.sequence = first.id.sequence + 1;
+  t.submit(meta);
+  const auto ticket = t.expect<grant_ticket>();
+  EXPECT_EQ(ticket.granted.device.value, "local/cpu0") << "it follows what it has read there";
+  t.start(ticket);
+  return ticket;
+}
+
+bool dropped(core_fixture& t, const grant_ticket& ticket) {
+  for (const auto& each : t.take_all<drop_attempt>())
+    if (each.attempt == ticket.granted.attempt)
+      return true;
+  return false;
+}
+
+/// Engines forget what was used longest ago without a word.
+TEST(ForgottenPrefix, IsReadAgainWithoutBeingTakenForAStall) {
+  core_fixture t;
+  readers(t, 8'192);
+  const auto ticket = prompt_believed_cached(t);
+  t.pass_time_renewing(2 * limits::first_token_floor_us + second / 2);
+  EXPECT_FALSE(dropped(t, ticket)) << "60,000 tokens at 10,000 a second";
+  t.drop_all();
+}
+
+/// What waited behind it is read only now.
+TEST(ForgottenPrefix, IsNoStallOfThoseBehindItOnceItIsRead) {
+  core_fixture t;
+  readers(t, 8'192);
+  const auto ticket = prompt_believed_cached(t);
+  auto meta = t.request("local/cpu0|local/cpu1");
+  meta.id.sequence += 1'000;
+  meta.prompt_tokens = 20'000;
+  meta.prefix_blocks = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
+  meta.selector = "local/cpu0";
+  t.submit(meta);
+  const auto behind = t.expect<grant_ticket>();
+  t.start(behind);
+  t.pass_time_renewing(9 * second);
+  t.progress(ticket, 1);
+  t.pass_time_renewing(2 * second);
+  EXPECT_FALSE(dropped(t, behind)) << "two seconds of reading";
+  t.drop_all();
+}
+
+TEST(ForgottenPrefix, DoesNotHideADeviceThatSaysNothing) {
+  core_fixture t;
+  readers(t, 8'192);
+  const auto ticket = prompt_believed_cached(t);
+  t.pass_time_renewing(limits::stall_steps * 6'500'000);
+  EXPECT_TRUE(dropped(t, ticket));
+  t.drop_all();
+}
+
 // --- nodes that come and go ---
 
 void lose_and_return(core_fixture& t, std::uint64_t life) {

@@ -80,3 +80,16 @@ test('the page draws itself in a browser', options, async (t) => {
       assert.ok(caption.includes(word), caption);
   assert.doesNotMatch(dom, /NaN|undefined|Infinity/);
 });
+
+test('a promise that was nearly kept is not shown as kept', options, async (t) => {
+  const program = browser();
+  if (!program) return t.skip('no Chromium'); // Said above.
+  const folder = await report(
+    t, path.join(root, 'scenarios/mixed-fleet.json'), '--policy', 'latency,energy');
+  const { dom } = render(program, path.join(folder, 'report.html'));
+  const told = JSON.parse(fs.readFileSync(path.join(folder, 'latency', 'summary.json')));
+  const share = told.figures.slo_attainment * 100;
+  assert.ok(share < 100 && share > 99.9, `${share}`);
+  assert.match(dom, />99\.9\d</, 'its row');
+  assert.match(dom, />99\.9\d %</, 'its tile');
+});

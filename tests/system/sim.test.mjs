@@ -78,6 +78,13 @@ test('requests that fit no context are told, ahead where it is known', options, 
     /note: .*sizes\.json:\d+: models\.m\.context: 2 of 2 prompts .* the largest takes 700/);
 });
 
+test('a search for what nothing promised is refused', options, async () => {
+  const done = await simulate(scenario, '--sweep', 'nodes.edge=1..2', '--find',
+    'smallest cluster with slo_attainment >= 0.9');
+  assert.equal(done.code, 2, done.stdout + done.stderr);
+  assert.match(done.stderr, /--find: .*add `slo`/);
+});
+
 test('a flag that says nothing useful is refused by its name', options, async () => {
   const useless = [
     ['--sweep', 'nodes.edge=4..1', '4..1'],

@@ -53,6 +53,41 @@ TEST_F(RecorderTest, ANewLifeCountsFromNothingAndALateRepetitionForNothing) {
   EXPECT_EQ(summary_.spent.micros, 35);
 }
 
+/// A run in which nothing was served must say why.
+TEST_F(RecorderTest, CountsByReasonWhatWasNotServed) {
+  const auto end = [&](std::uint64_t number, request_outcome outcome, const char* code) {
+    request_meta meta;
+    meta.id = {gateway_id{1}, number};
+    recorder_.on_submitted(meta, 0);
+    client_answer ended;
+    ended.request = meta.id;
+    ended.outcome = outcome;
+    ended.code = code;
+    recorder_.on_answered(ended, 5);
+  };
+  end(1, request_outcome::rejected, "queue_full");
+  end(2, request_outcome::failed, "attempts_exhausted");
+  end(3, request_outcome::rejected, "queue_full");
+  end(4, request_outcome::finished, "");
+  end(5, request_outcome::cancelled, "client_left");
+  EXPECT_EQ(summary_.codes,
+            (std::map<std::string, std::uint64_t>{{"attempts_exhausted", 1}, {"queue_full", 2}}));
+  compute_figures(summary_, 1'000'000);
+  EXPECT_NE(render_summary(summary_).find("1 attempts_exhausted, 2 queue_full"), std::string::npos);
+}
+
+/// They are tickets beyond the first like failovers, and nothing failed.
+TEST_F(RecorderTest, TellsPreemptionsByTheirName) {
+  compute_figures(summary_, 1'000'000);
+  EXPECT_EQ(render_summary(summary_).find("made room"), std::string::npos);
+  core::snapshot seen;
+  seen.counters.preemptions = 3;
+  recorder_.on_end(seen, 9);
+  compute_figures(summary_, 1'000'000);
+  EXPECT_EQ(summary_.figures["preemptions"], 3);
+  EXPECT_NE(render_summary(summary_).find("mid-stream; 3 made room for others"), std::string::npos);
+}
+
 TEST_F(RecorderTest, ALostNodeDrawsNothing) {
   advertise("n/gpu0", resource_type::gpu);
   report("n/gpu0", 1, 0, 0, 70);

@@ -2,6 +2,9 @@
 // What is well written and no run could do is told before the run, with line and field.
 #include "scenarios/sim/scenario_check.hpp"
 
+#include "scenarios/limits.hpp"
+#include "scenarios/sim/scheduler_shell.hpp"
+
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -28,6 +31,15 @@ std::string refusal_of(const std::string& of) {
 
 void expect_refusal(const std::string& of, const std::string& part) {
   EXPECT_NE(refusal_of(of).find(part), std::string::npos) << refusal_of(of);
+}
+
+/// An overloaded run is as long as its steps, not as their square.
+TEST(ScenarioCheck, InvariantsAreLookedAtLessOftenTheMoreThereIs) {
+  EXPECT_EQ(steps_between_checks(0, 0), 1U);
+  EXPECT_EQ(steps_between_checks(0, 2 * limits::check_rows_max - 1), 1U);
+  EXPECT_EQ(steps_between_checks(0, 20 * limits::check_rows_max), 20U);
+  EXPECT_EQ(steps_between_checks(1, 20 * limits::check_rows_max), 1U) << "as the file says";
+  EXPECT_EQ(parse_scenario(checked_text(R"({ "poisson": "1/s" })"), "s.json")->check_every, 0U);
 }
 
 TEST(ScenarioCheck, AModelMustFitSomewhere) {

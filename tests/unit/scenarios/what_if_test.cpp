@@ -59,6 +59,8 @@ TEST(Sweep, NamesWhatDoesNotExistOrDoesNotFit) {
     return made.ok() ? std::string() : made.failure().message;
   };
   EXPECT_NE(complaint("nodes.smal=1..2").find("did you mean small"), std::string::npos);
+  EXPECT_NE(complaint("nodes.warehouse=1..2").find("there are small, big"), std::string::npos)
+      << complaint("nodes.warehouse=1..2");
   EXPECT_NE(complaint("workload[3].poisson=1/s").find("no `workload[3].poisson`"),
             std::string::npos);
   EXPECT_NE(complaint("workload[0].poison=1/s").find("did you mean poisson"), std::string::npos);
@@ -75,8 +77,10 @@ TEST(Goal, ReadsBoundsAndRefusesTheRest) {
   EXPECT_EQ(goal->wanted[0].min, 0.99);
   EXPECT_EQ(goal->wanted[1].max, 5);
   EXPECT_TRUE(parse_goal("smallest cluster with failed <= 0")->fewest);
-  for (const auto* bad : {"", "best cluster with failed <= 0", "cheapest cluster",
-                          "cheapest cluster with failed < 0", "cheapest cluster with failed <= x"})
+  for (const auto* bad :
+       {"", "best cluster with failed <= 0", "cheapest cluster", "cheapest cluster with failed < 0",
+        "cheapest cluster with failed <= x", "cheapest cluster with failed <= nan",
+        "cheapest cluster with failed >= inf"})
     EXPECT_FALSE(parse_goal(bad).ok()) << bad;
   EXPECT_NE(parse_goal("cheapest cluster with slo_atainment >= 1")
                 .failure()
