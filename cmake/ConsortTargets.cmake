@@ -50,18 +50,38 @@ function(consort_library name)
   target_link_libraries(${name} PUBLIC ${arg_LINK} PRIVATE consort_warnings ${arg_PRIVATE_LINK})
 endfunction()
 
-# consort_test(NAME SOURCES ... LINK ... [LABELS ...] [TIMEOUT s]): a GoogleTest program, one ctest entry: to start a
-# program with sanitizers costs more than most tests do.
+# consort_test_entry(NAME LABELS TIMEOUT COST SLOTS): what ctest knows of the entry NAME. COST: about its seconds, so that
+# the longest begin first in a new clone too. SLOTS: half cores, of which `./dev test` has two for each core.
+function(consort_test_entry name labels timeout cost slots)
+  set_tests_properties(${name} PROPERTIES LABELS "${labels}" TIMEOUT ${timeout} COST ${cost} PROCESSORS ${slots})
+endfunction()
+
+# consort_test(NAME SOURCES ... LINK ... [LABELS ...] [TIMEOUT s] [COST s] [BUSY] [LONG FILTER]): a GoogleTest program, one
+# ctest entry: to start a program with sanitizers costs more than most tests do. BUSY: it computes all the time. LONG:
+# the tests of that filter are an entry of their own, NAME.long, which --quick leaves out.
 function(consort_test name)
-  cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;LINK;LABELS" ${ARGN})
+  cmake_parse_arguments(arg "BUSY" "TIMEOUT;COST;LONG" "SOURCES;LINK;LABELS" ${ARGN})
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 240)
   endif()
+  if(NOT arg_COST)
+    set(arg_COST 10)
+  endif()
+  set(slots 1)
   consort_batch(sources ${name} ${arg_SOURCES})
   add_executable(${name} ${sources})
   target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}" "${PROJECT_BINARY_DIR}/generated")
   target_link_libraries(${name} PRIVATE ${arg_LINK} GTest::gmock GTest::gtest_main consort_warnings)
   target_compile_definitions(${name} PRIVATE CONSORT_SOURCE_DIR="${PROJECT_SOURCE_DIR}" CONSORT_BINARY_DIR="${PROJECT_BINARY_DIR}")
-  add_test(NAME ${name} COMMAND ${name} --gtest_brief=1)
-  set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT})
+  if(arg_BUSY)
+    set(slots 2)
+  endif()
+  set(filter)
+  if(arg_LONG)
+    set(filter "--gtest_filter=-${arg_LONG}")
+    add_test(NAME ${name}.long COMMAND ${name} --gtest_brief=1 "--gtest_filter=${arg_LONG}")
+    consort_test_entry(${name}.long "${arg_LABELS};long" ${arg_TIMEOUT} 100 ${slots})
+  endif()
+  add_test(NAME ${name} COMMAND ${name} --gtest_brief=1 ${filter})
+  consort_test_entry(${name} "${arg_LABELS}" ${arg_TIMEOUT} ${arg_COST} ${slots})
 endfunction()

@@ -196,15 +196,19 @@ TEST_F(GuardTls, AHandshakeInSmallPiecesSucceeds) {
   near.non_blocking(true);
   far.non_blocking(true);
   std::array<char, 4096> room{};
-  ASSERT_TRUE(run_until([&] {
+  // All that happens comes of this loop, so that it never has to wait for something.
+  const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (links_.empty() && std::chrono::steady_clock::now() < patience) {
     boost::system::error_code none;
     char byte = 0;
     if (near.read_some(asio::buffer(&byte, 1), none) == 1)
       asio::write(far, asio::buffer(&byte, 1), none);
     const auto back = far.read_some(asio::buffer(room), none);
     asio::write(near, asio::buffer(room, back), none);
-    return links_.size() == 1;
-  }));
+    io_.restart();
+    io_.poll();
+  }
+  EXPECT_EQ(links_.size(), 1U);
   client->close();
 }
 

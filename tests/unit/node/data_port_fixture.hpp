@@ -18,6 +18,8 @@ using testing::raw_head;
 using testing::raw_http;
 
 inline constexpr duration_us ms = 1'000;
+/// Of what is noticed without a timer, on a machine that has much else to do; timers take longer.
+inline constexpr std::chrono::seconds at_once{5};
 
 /// Frames of an attempt's answer, decoded; an undecodable rest becomes a failure of the test.
 inline std::vector<attempt_event> events_of(const std::string& bytes) {
