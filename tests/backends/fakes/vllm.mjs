@@ -9,7 +9,8 @@ import path from 'node:path';
 import { FakeServer, journal, parse_arguments } from './server.mjs';
 import { openai_error, speak_openai } from './openai.mjs';
 
-const flags = parse_arguments(process.argv.slice(2), ['--enable-prefix-caching']);
+const switches = ['--enable-prefix-caching', '--no-enable-prefix-caching'];
+const flags = parse_arguments(process.argv.slice(2), switches);
 const devices = ['CUDA_VISIBLE_DEVICES', 'HIP_VISIBLE_DEVICES', 'ROCR_VISIBLE_DEVICES'];
 const more = ['RBLN_DEVICES', 'ASCEND_RT_VISIBLE_DEVICES', 'HABANA_VISIBLE_MODULES'];
 const others = ['TPU_VISIBLE_CHIPS', 'HABANA_VISIBLE_DEVICES', 'QAIC_VISIBLE_DEVICES'];
