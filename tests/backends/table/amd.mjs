@@ -19,6 +19,7 @@ export default {
   },
   servers: { vllm: 'vllm.mjs' },
   fake: 'vllm',
+  crowds: true,
   model: 'meta-llama/Llama-3.1-8B-Instruct',
   devices: [
     {
