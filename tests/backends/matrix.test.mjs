@@ -24,10 +24,6 @@ const without = {
     xdna: "its server's are of the host, not of a queue",
   },
   failures: {
-    'deepspeed-mii': 'it ends with a trace of Python, whatever the cause',
-    'llama-server': 'GGUF files are bound to nothing: what fails there fails anywhere',
-    sglang: 'nothing that it loads was built for a device',
-    vllm: 'nothing that it loads was built for a device',
   },
   reading: {
     hailo: 'its tool opens the device for that',

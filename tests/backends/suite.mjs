@@ -30,12 +30,18 @@ function ask(stand, fields = {}, headers = type_of(stand)) {
   return stand.cluster.post(...asked_of(stand, body), headers, 30_000);
 }
 
-/// Whether the folder of any of its plugins says that it does.
-const makes_embeddings = (stand) =>
-  stand.backend.plugins.some((name) => {
-    const file = path.join(stand.plugins, name, 'plugin.json');
-    return /"embeddings": true/.test(fs.readFileSync(file, 'utf8'));
+/// plugin.json of each of its plugins, without comments, which begin their lines.
+const documents = (stand) =>
+  stand.backend.plugins.map((name) => {
+    const text = fs.readFileSync(path.join(stand.plugins, name, 'plugin.json'), 'utf8');
+    return JSON.parse(text.replace(/^\s*\/\/.*$/gm, ''));
   });
+
+const makes_embeddings = (stand) =>
+  documents(stand).some(({ capability }) => capability.runtime?.embeddings);
+
+/// Half of the cache of any fake that tells how large its cache is.
+const kv_tokens_left = 16_384;
 
 /// How many of them a request passes at most.
 const servers_of = (attached) => (attached?.also ? 1 + servers_of(attached.also) : 1);
@@ -47,6 +53,20 @@ const embed = (stand, fields, headers = type_of(stand)) =>
 
 const text_in = (choice) => choice?.text ?? (choice?.message ?? choice?.delta)?.content;
 const text_of = (answer) => text_in(answer.json.choices[0]);
+
+/// With a request of ours in work and 1,000 of others nothing more is sent there.
+async function it_is_full(stand) {
+  const staying = new AbortController();
+  const [target, fields] = asked_of(stand, { prompt: 'Staying', max_tokens: 4000, stream: true });
+  const options = { method: 'POST', body: JSON.stringify(fields), headers: type_of(stand) };
+  fetch(stand.cluster.url + target, { ...options, signal: staying.signal }).catch(() => {});
+  const decodes = () => stand.journal('decode').some((one) => one.prompt === 'Staying');
+  await eventually('it decodes', decodes, 10_000, 10);
+  const hurried = { ...type_of(stand), 'X-Consort-Wait': '1s' };
+  const full = async () => (await ask(stand, { max_tokens: 2 }, hurried)).status !== 200;
+  await eventually('it is full', full);
+  staying.abort();
+}
 
 // --- without a cluster ---------------------------------------------------------------------------
 
@@ -186,6 +206,23 @@ const running = {
       const tries = asked.filter((one) => one.method === 'POST').length;
       assert.ok(tries <= 3 * servers_of(stand.backend.attach), `${form}: asked ${tries} times`);
     }
+  },
+  'what others run there counts: half of its cache is theirs, and it is full': async (stand) => {
+    const metrics = documents(stand).find(({ runtime }) => runtime?.metrics)?.runtime.metrics;
+    if (!stand.backend.crowds) return;
+    assert.equal((await ask(stand)).status, 200);
+    stand.faults(`${stand.backend.fake}=crowded`);
+    if (metrics.kv_tokens || metrics.kv_blocks)
+      await eventually('the cache that is left', async () => {
+        const replicas = await stand.cluster.list('replicas');
+        const left = replicas.map((one) => one.kv_tokens_max);
+        return left.some((one) => Math.abs(one - kv_tokens_left) < kv_tokens_left / 8);
+      });
+    // One without work of ours takes any request: it may wait in the engine. Of several that is so
+    // for each of them.
+    if (stand.backend.devices.length === 1) await it_is_full(stand);
+    stand.faults();
+    await eventually('it has room', async () => (await ask(stand)).status === 200);
   },
   'a start that takes its time is waited for': async (stand) => {
     if (lacks(stand, 'die')) return;

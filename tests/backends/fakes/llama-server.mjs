@@ -5,7 +5,7 @@ import fs from 'node:fs';
 import { FakeServer, parse_arguments } from './server.mjs';
 import { speak_openai } from './openai.mjs';
 
-const flags = parse_arguments(process.argv.slice(2), ['--metrics', '--no-webui', '--version']);
+const flags = parse_arguments(process.argv.slice(2), ['--metrics', '--version']);
 if (flags['--version']) {
   console.error('version: 6123 (0123abc)');
   process.exit(0);
@@ -39,8 +39,8 @@ server.on('GET', '/metrics', (request, response) => {
   response
     .writeHead(200, { 'content-type': 'text/plain' })
     .end(
-      `llamacpp:requests_processing ${server.running}\n` +
-        `llamacpp:requests_deferred ${server.waiting.length}\n`,
+      `llamacpp:requests_processing ${server.load.running}\n` +
+        `llamacpp:requests_deferred ${server.load.waiting}\n`,
     );
 });
 speak_openai(server);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // DeepSpeed-MII's REST gateway: POST /mii/DEPLOYMENT answers a JSON list when everything has been
-// generated, GET /healthz says ok, errors are HTML with 500, and nothing streams. It is started by
-// a script of the owner's that calls mii.serve(..., enable_restful_api=True, restful_api_port=P).
+// generated, errors are HTML with 500, and nothing streams. GET /healthz is what serve-mii says in
+// front of it.
 import { FakeServer, parse_arguments } from './server.mjs';
 import { count_tokens } from './story.mjs';
 
@@ -9,7 +9,7 @@ const flags = parse_arguments(process.argv.slice(2));
 const deployment = flags['--deployment'] ?? 'consort';
 const server = new FakeServer({
   ...{ name: 'mii', model: flags['--model'], port: flags['--port'] },
-  ...{ device: process.env.CUDA_VISIBLE_DEVICES, env: ['CUDA_VISIBLE_DEVICES'] },
+  ...{ device: flags['--device'], env: ['CUDA_VISIBLE_DEVICES', 'CUDA_DEVICE_ORDER'] },
 });
 server.refusals = {
   'mii-500': [500, '<!doctype html>\n<title>500 Internal Server Error</title>'],

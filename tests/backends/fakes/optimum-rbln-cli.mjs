@@ -34,7 +34,7 @@ await compile(
     fs.mkdirSync(output);
     const config = {
       ...{ cls_name: 'RBLNLlamaForCausalLM', optimum_rbln_version: version, npu: flags['--npu'] },
-      ...{ tensor_parallel_size: number('--tensor-parallel-size'), batch_size: batch },
+      ...{ tensor_parallel_size: 1, batch_size: batch },
       ...{ max_seq_len: number('--max-seq-len'), decoder_batch_sizes: [batch] },
       _compile_cfgs: [{ compiled_model_name: 'prefill' }],
     };

@@ -9,6 +9,7 @@
 //   while answering, after the fourth token: die, stall, cut, malformed, not-utf8, error-in-stream
 //   instead of an answer: any key of the vendor's `refusals`; 429 for a while: busy, busy-date ...
 //   whole (answers in one piece), too-many (more tokens than asked for), stop (ends by itself)
+//   in its metrics: crowded (others fill it, and half of its cache)
 import fs from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
@@ -82,6 +83,13 @@ export class FakeServer {
     this.overloaded = { error: { ...said, code: 'rate_limit_exceeded' } };
     const shown = Object.fromEntries(env.map((one) => [one, process.env[one]]));
     journal({ what: 'start', name, device, model, argv: process.argv.slice(2), env: shown });
+  }
+
+  /// What its metrics say: requests, and the share of its KV cache.
+  get load() {
+    const others = this.fault() === 'crowded' ? 1_000 : 0;
+    const kv = others > 0 ? 0.5 : this.running / 64;
+    return { running: this.running + others, waiting: this.waiting.length, kv };
   }
 
   /// What `faults` says about us now; empty when nothing.

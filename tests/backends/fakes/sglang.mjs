@@ -29,13 +29,15 @@ server.on('GET', '/get_model_info', (request, response) => {
 });
 server.on('GET', '/metrics', (request, response) => {
   if (!flags['--enable-metrics']) return void response.writeHead(404).end();
+  const { running, waiting, kv } = server.load;
   const label = `{model_name="${server.model}"}`;
   response.writeHead(200, { 'content-type': 'text/plain' }).end(
     [
-      `sglang:num_running_reqs${label} ${server.running}.0`,
-      `sglang:num_queue_reqs${label} ${server.waiting.length}.0`,
-      `sglang:token_usage${label} ${server.running / 100}`,
-      `sglang:num_used_tokens${label} ${server.running * 100}.0`,
+      `sglang:num_running_reqs${label} ${running}.0`,
+      `sglang:num_queue_reqs${label} ${waiting}.0`,
+      `sglang:token_usage${label} ${kv}`,
+      `sglang:num_used_tokens${label} ${kv * 32768}`,
+      `sglang:max_total_num_tokens${label} 32768.0`,
       '',
     ].join('\n'),
   );

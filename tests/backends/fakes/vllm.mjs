@@ -9,7 +9,8 @@ import path from 'node:path';
 import { FakeServer, journal, parse_arguments } from './server.mjs';
 import { openai_error, speak_openai } from './openai.mjs';
 
-const flags = parse_arguments(process.argv.slice(2), ['--enable-prefix-caching']);
+const switches = ['--enable-prefix-caching', '--no-enable-prefix-caching'];
+const flags = parse_arguments(process.argv.slice(2), switches);
 const devices = ['CUDA_VISIBLE_DEVICES', 'HIP_VISIBLE_DEVICES', 'ROCR_VISIBLE_DEVICES'];
 const more = ['RBLN_DEVICES', 'ASCEND_RT_VISIBLE_DEVICES', 'HABANA_VISIBLE_MODULES'];
 const others = ['TPU_VISIBLE_CHIPS', 'HABANA_VISIBLE_DEVICES', 'QAIC_VISIBLE_DEVICES'];
@@ -43,15 +44,15 @@ server.on('GET', '/version', (request, response) =>
   server.json(response, 200, { version: '0.11.0' }),
 );
 server.on('GET', '/metrics', (request, response) => {
-  const used = server.running / 64;
+  const { running, waiting, kv } = server.load;
   const info = Object.entries(blocks).map(([name, value]) => `${name}="${value}"`);
   response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4' }).end(
     [
       '# HELP vllm:num_requests_running Number of requests in model execution batches.',
       '# TYPE vllm:num_requests_running gauge',
-      `vllm:num_requests_running${label} ${server.running}.0`,
-      `vllm:num_requests_waiting${label} ${server.waiting.length}.0`,
-      `vllm:kv_cache_usage_perc${label} ${used}`,
+      `vllm:num_requests_running${label} ${running}.0`,
+      `vllm:num_requests_waiting${label} ${waiting}.0`,
+      `vllm:kv_cache_usage_perc${label} ${kv}`,
       `vllm:cache_config_info{engine="0",${info.join(',')}} 1.0`,
       `vllm:prompt_tokens_total${label} ${server.prompted}.0`,
       `vllm:generation_tokens_total${label} ${server.tokens}.0`,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { nvidia_smi } from '../devices.mjs';
+import { serve_mii } from '../serve_mii.mjs';
 import { ask } from '../suite.mjs';
 
 export default {
@@ -11,8 +12,9 @@ export default {
   servers: { deepspeed: 'mii.mjs', python3: 'mii.mjs' },
   fake: 'mii',
   model: 'meta-llama/Llama-3.1-8B-Instruct',
-  chosen: { CUDA_VISIBLE_DEVICES: /^0$/ },
-  arguments: ['--deployment', 'consort'],
+  chosen: { CUDA_DEVICE_ORDER: /^PCI_BUS_ID$/, CUDA_VISIBLE_DEVICES: /^undefined$/ },
+  arguments: ['--deployment', 'consort', '--device', '0'],
+  before: serve_mii,
   moves: ['mii-500', 'html'],
   breaks: ['cut', 'malformed', 'not-utf8', 'die'],
   lacks: ['stream', 'chat'],

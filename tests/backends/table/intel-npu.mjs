@@ -18,7 +18,10 @@ export default {
       reading: { memory_used_bytes: 1073741824, power_mw: null, health: 'healthy' },
     },
   ],
-  arguments: ['--target_device', 'NPU', '--model_path', model_folder('tiny-openvino')],
+  arguments: [
+    ...['--target_device', 'NPU', '--model_path', model_folder('tiny-openvino')],
+    ...['--max_prompt_len', '4096'],
+  ],
   refuses: { 'ovms-400': [400, /ovms says no/] },
   moves: ['ovms-500', 'html'],
 };

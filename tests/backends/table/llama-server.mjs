@@ -8,6 +8,7 @@ export default {
   plugins: ['nvidia-smi', 'llama-server'],
   servers: { 'llama-server': 'llama-server.mjs' },
   fake: 'llama-server',
+  crowds: true,
   model: 'story',
   weights: model_file,
   chosen: { CUDA_VISIBLE_DEVICES: /^GPU-4c145059/ },

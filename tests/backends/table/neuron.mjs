@@ -10,6 +10,7 @@ export default {
   tools: { 'neuron-ls': [['-j', 'neuron/fixtures/probe-2.x.json']] },
   servers: { 'neuron-monitor': 'neuron-monitor.mjs', vllm: 'vllm.mjs' },
   fake: 'vllm',
+  crowds: true,
   model: 'tiny-llama',
   weights: model_folder('tiny-llama'),
   devices: [

@@ -14,6 +14,7 @@ export default {
   tools: { 'rbln-smi': [['-j', 'rebellions/fixtures/probe-3.0.0-ca22.json']] },
   servers: { 'optimum-rbln-cli': 'optimum-rbln-cli.mjs', vllm: 'vllm-rbln.mjs' },
   fake: 'vllm',
+  crowds: true,
   model: 'tiny-llama',
   weights: model_folder('tiny-llama'),
   devices: [

@@ -8,6 +8,7 @@ export default {
   plugins: ['nvidia-smi', 'sglang'],
   servers: { sglang: 'sglang.mjs' },
   fake: 'sglang',
+  crowds: true,
   model: 'meta-llama/Llama-3.1-8B-Instruct',
   chosen: { CUDA_VISIBLE_DEVICES: /^0$/ },
   arguments: ['serve', '--enable-metrics'],

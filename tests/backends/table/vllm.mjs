@@ -7,6 +7,7 @@ export default {
   plugins: ['nvidia-smi', 'vllm'],
   servers: { vllm: 'vllm.mjs' },
   fake: 'vllm',
+  crowds: true,
   model: 'meta-llama/Llama-3.1-8B-Instruct',
   chosen: { CUDA_VISIBLE_DEVICES: /^0$/ },
   arguments: ['serve', 'meta-llama/Llama-3.1-8B-Instruct', '--enable-prefix-caching'],
