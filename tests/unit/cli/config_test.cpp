@@ -2,6 +2,7 @@
 #include "cli/config.hpp"
 
 #include "cli/limits.hpp"
+#include "scheduler/served_name.hpp"
 #include "tests/unit/cli/command_run.hpp"
 
 #include <gmock/gmock.h>
