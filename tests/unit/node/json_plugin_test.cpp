@@ -253,7 +253,7 @@ TEST(JsonPlugin, AToolThatMisbehavesIsAnErrorValue) {
       {"echo", "not JSON"},
       {"echo '{\"devices\": [{\"uuid\": \"u1\"'", "not JSON"},
       {"echo '{\"devices\": [{\"uuid\": \"u1\", \"mem\": 1e999}]}'",
-       "not JSON at byte 42, near `1e999`"},
+       "not JSON at byte 40, near `1e999`"},
       {"echo '{\"cards\": []}'", "nothing at /devices"},
       {"echo '{\"devices\": [{\"name\": \"x\"}]}'", "device 0 has no id"},
       {"echo '{\"devices\": [{\"uuid\": \"x\"}, {\"uuid\": \"x\"}]}'", "two devices have the id x"},
