@@ -86,6 +86,10 @@ test('builds ahead, and the store of this host', { timeout: 240_000 }, async (t)
     fs.writeFileSync(file, Buffer.concat([whole, Buffer.from('x')]));
     assert.equal((await take()).code, 1, 'a changed payload');
     fs.writeFileSync(file, whole);
+    const manifest = fs.readFileSync(`${file}.json`);
+    fs.writeFileSync(`${file}.json`, '{');
+    assert.match((await take()).stderr, /engine\.json: not a JSON object/);
+    fs.writeFileSync(`${file}.json`, manifest);
     assert.equal((await take()).code, 0);
     assert.equal((await run_cli(['artifacts', 'verify', '--data', other])).code, 0);
   });
