@@ -28,7 +28,7 @@ namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 using std::chrono::steady_clock;
 
-constexpr auto end_time = std::chrono::seconds(3); ///< For what it started to end.
+constexpr auto wrapped_end_time = std::chrono::seconds(3); ///< For what it started to end.
 constexpr auto look_every = std::chrono::milliseconds(200);
 constexpr auto start_time = std::chrono::minutes(10); ///< A server that loads a large model.
 constexpr int served_sequences = 16;
@@ -156,7 +156,7 @@ result<wrapped_server> try_command(context& env, const std::vector<std::string>&
     return error{recovery::refuse, "failed",
                  words.front() + " " + node::describe_exit(*ended) + ": " + printable(last)};
   (*started)->cancel();
-  io.run_for(end_time);
+  io.run_for(wrapped_end_time);
   if (!found)
     return error{recovery::refuse, "failed",
                  words.front() + " was no model server within " + limit + ": "

@@ -65,7 +65,7 @@ void cut_end(std::string& text, std::string_view end) {
 }
 
 /// Where a path of the address begins; its end when there is none.
-std::size_t path_of(const std::string& url) {
+std::size_t path_begins(const std::string& url) {
   const auto scheme = url.find("://");
   return std::min(url.find('/', scheme == std::string::npos ? 0 : scheme + 3), url.size());
 }
@@ -85,7 +85,7 @@ result<bool> speaks_openai(wrapped_server& server) {
   auto listed = models_at(server.url, "/v1/models");
   if (!listed)
     return listed.failure();
-  if (const auto path = path_of(server.url); listed->empty() && path < server.url.size()) {
+  if (const auto path = path_begins(server.url); listed->empty() && path < server.url.size()) {
     listed = models_at(server.url, "/models");
     if (listed && !listed->empty()) {
       server.base = server.url.substr(path);
@@ -102,7 +102,7 @@ result<bool> speaks_openai(wrapped_server& server) {
 
 result<wrapped_server> look_at_server(const std::string& given) {
   // What is before an @ is a secret: it is neither shown nor written into a file.
-  if (given.substr(0, path_of(given)).find('@') != std::string::npos)
+  if (given.substr(0, path_begins(given)).find('@') != std::string::npos)
     return usage_error("the address must not hold a user's name or password, which are not sent: "
                        "put a key into an environment variable, and name that as `key_env` of "
                        "`runtime` in the plugin.json");

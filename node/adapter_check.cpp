@@ -22,7 +22,7 @@ constexpr const char* weights_name = "adapter_model.safetensors";
 constexpr std::uint64_t table_bytes_max = 100'000'000;
 constexpr std::size_t length_bytes = 8;
 
-error bad(const std::string& what) {
+error bad_adapter(const std::string& what) {
   return {recovery::refuse, "bad_adapter", what};
 }
 
@@ -46,7 +46,8 @@ result<done> check_safetensors(const std::string& path) {
     table |= std::uint64_t{static_cast<unsigned char>(head[at])} << (8 * at);
   if (head.size() <= length_bytes || table < 2 || table > table_bytes_max
       || table > size - length_bytes || head[length_bytes] != '{')
-    return bad(path + " is no safetensors file: it does not begin with the length of its table");
+    return bad_adapter(path
+                       + " is no safetensors file: it does not begin with the length of its table");
   return done{};
 }
 
@@ -59,7 +60,7 @@ result<done> check_folder(const std::string& path) {
   if (failed)
     return done{};
   if (const auto found = adapter_files(names, "", path); !found)
-    return bad(found.failure().message);
+    return bad_adapter(found.failure().message);
   return check_safetensors(path + "/" + weights_name);
 }
 
@@ -72,17 +73,20 @@ result<done> check_adapter(const std::string& path) {
   if (ending == ".safetensors")
     return check_safetensors(path);
   if (ending == ".bin" || ending == ".pt" || ending == ".pth")
-    return bad(path + ": such weights are code where they are read: they are to be converted to "
-               + weights_name + " or GGUF");
+    return bad_adapter(path
+                       + ": such weights are code where they are read: they are to be converted to "
+                       + weights_name + " or GGUF");
   if (ending != ".gguf" && head_of(path, 4) != "GGUF")
     return done{};
   const auto type = type_of_gguf_file(path);
   if (!type)
-    return type.failure().code == "bad_model" ? bad(type.failure().message) : type.failure();
+    return type.failure().code == "bad_model" ? bad_adapter(type.failure().message)
+                                              : type.failure();
   if (*type == "adapter")
     return done{};
-  return bad(path + " is a GGUF file of " + (type->empty() ? "a model" : "type `" + *type + "`")
-             + ", not an adapter (general.type)");
+  return bad_adapter(path + " is a GGUF file of "
+                     + (type->empty() ? "a model" : "type `" + *type + "`")
+                     + ", not an adapter (general.type)");
 }
 
 } // namespace consort::node

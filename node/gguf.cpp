@@ -310,7 +310,7 @@ struct gguf_head {
   std::uint64_t file_bytes = 0;
 };
 
-result<gguf_head> read_head(const std::string& path) {
+result<gguf_head> read_gguf_head(const std::string& path) {
   const auto stamp = stamp_file(path);
   if (!stamp)
     return stamp.failure();
@@ -332,7 +332,7 @@ result<gguf_head> read_head(const std::string& path) {
 } // namespace
 
 result<gguf_info> inspect_gguf_file(const std::string& path) {
-  const auto head = read_head(path);
+  const auto head = read_gguf_head(path);
   if (!head)
     return head.failure();
   auto info = inspect_gguf(head->bytes, head->file_bytes);
@@ -342,7 +342,7 @@ result<gguf_info> inspect_gguf_file(const std::string& path) {
 }
 
 result<std::string> type_of_gguf_file(const std::string& path) {
-  const auto head = read_head(path);
+  const auto head = read_gguf_head(path);
   if (!head)
     return head.failure();
   inspection now{gguf_cursor(head->bytes, head->file_bytes), {}, {}};

@@ -15,7 +15,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
 
-canned_answer answer(std::string body) {
+canned_answer listing(std::string body) {
   canned_answer made;
   made.body = std::move(body);
   return made;
@@ -28,8 +28,8 @@ std::string commands_for(std::vector<std::string> models) {
 }
 
 TEST(WrappedServer, IsFoundByWhatItsClientsCallIt) {
-  const test_server server(
-      {{"GET /v1/models", answer(R"({"data": [{"id": "a"}, {"id": "b"}]})")}, {"GET /health", {}}});
+  const test_server server({{"GET /v1/models", listing(R"({"data": [{"id": "a"}, {"id": "b"}]})")},
+                            {"GET /health", {}}});
   for (const auto* end : {"", "/", "/v1", "/v1/", "/v1/models", "/v1/models/"}) {
     const auto found = look_at_server(server.url() + end);
     ASSERT_TRUE(found) << end << ": " << found.failure().message;
@@ -42,7 +42,7 @@ TEST(WrappedServer, IsFoundByWhatItsClientsCallIt) {
 }
 
 TEST(WrappedServer, MayHaveAnotherBase) {
-  const test_server server({{"GET /q/v9/models", answer(R"({"data": [{"id": "a"}]})")}});
+  const test_server server({{"GET /q/v9/models", listing(R"({"data": [{"id": "a"}]})")}});
   for (const auto* end : {"/q/v9", "/q/v9/models"}) {
     const auto found = look_at_server(server.url() + end);
     ASSERT_TRUE(found) << found.failure().message;
@@ -53,7 +53,7 @@ TEST(WrappedServer, MayHaveAnotherBase) {
 }
 
 TEST(WrappedServer, MaySpeakTgi) {
-  const test_server server({{"GET /info", answer(R"({"model_id": "org/tale", "version": "2.0"})")},
+  const test_server server({{"GET /info", listing(R"({"model_id": "org/tale", "version": "2.0"})")},
                             {"GET /health", {}}});
   const auto found = look_at_server(server.url());
   ASSERT_TRUE(found) << found.failure().message;
@@ -63,7 +63,7 @@ TEST(WrappedServer, MaySpeakTgi) {
 }
 
 TEST(WrappedServer, OfNeitherProtocolIsRefused) {
-  const test_server server({{"GET /info", answer(R"({"name": "x"})")}});
+  const test_server server({{"GET /info", listing(R"({"name": "x"})")}});
   const auto found = look_at_server(server.url());
   ASSERT_FALSE(found);
   EXPECT_THAT(found.failure().message, HasSubstr("neither OpenAI's protocol nor TGI's"));
@@ -82,7 +82,7 @@ TEST(WrappedServer, PasswordsInAddressesAreNotRepeated) {
 }
 
 TEST(WrappedServer, NamesThatNoSourceCanHaveAreLeftOut) {
-  const test_server server({{"GET /v1/models", answer(R"({"data": [{"id": "a\n b"}, {"id": "*"},
+  const test_server server({{"GET /v1/models", listing(R"({"data": [{"id": "a\n b"}, {"id": "*"},
       {"id": "\u001b[2J"}, {"id": ""}, {"id": 7}, {"id": "fine"}]})")}});
   const auto found = look_at_server(server.url());
   ASSERT_TRUE(found) << found.failure().message;

@@ -12,7 +12,7 @@ namespace consort::node {
 namespace {
 
 /// A file of that format, whose table names no tensor.
-std::string safetensors(const std::string& word) {
+std::string safetensors_file(const std::string& word) {
   const auto table = R"({"__metadata__":{"word":")" + word + R"("}})";
   std::string length(8, '\0');
   length[0] = static_cast<char>(table.size());
@@ -38,7 +38,7 @@ protected:
     const auto path = folder_.path() + "/" + name;
     std::filesystem::create_directories(path);
     std::ofstream(path + "/adapter_config.json") << config;
-    std::ofstream(path + "/adapter_model.safetensors") << safetensors(name);
+    std::ofstream(path + "/adapter_model.safetensors") << safetensors_file(name);
     return path;
   }
   [[nodiscard]] model_adapter described(const std::string& source) {
@@ -120,11 +120,11 @@ TEST_F(Lora, ThatNothingCouldLoadIsRefusedAtOnce) {
   in("none/adapter_config.json", "{}");
   in("code/adapter_config.json", "{}");
   in("code/adapter_model.bin", "pickled");
-  in("bare/adapter_model.safetensors", safetensors("x"));
+  in("bare/adapter_model.safetensors", safetensors_file("x"));
   in("random/adapter_config.json", "{}");
   in("random/adapter_model.safetensors", std::string(4'096, '\xa7'));
   in("short/adapter_config.json", "{}");
-  in("short/adapter_model.safetensors", safetensors("x").substr(0, 12));
+  in("short/adapter_model.safetensors", safetensors_file("x").substr(0, 12));
   in("empty/adapter_config.json", "{}");
   in("empty/adapter_model.safetensors", "");
   for (const auto* name : {"none", "code", "bare", "random", "short", "empty"})
