@@ -8,6 +8,8 @@
 #include <cctype>
 #include <exception>
 #include <ostream>
+#include <set>
+#include <string_view>
 
 namespace consort::cli {
 
@@ -32,16 +34,30 @@ void add_global_flags(CLI::App& app, global_options& options) {
 
 /// Gives every long flag of a command that is called its environment variable; the library lets
 /// flags win. It would read the environment for commands that are not called, too, and some share
-/// what their flags fill with one that is.
-void bind_environment(CLI::App& app) {
-  app.preparse_callback([&app](std::size_t) {
-    for (auto* option : app.get_options())
-      if (!option->get_lnames().empty() && option->get_lnames().front() != "help"
-          && option->get_lnames().front() != "version")
-        option->envname(environment_name(option->get_lnames().front()));
+/// what their flags fill with one that is. `given`: long flags of the command line; what excludes
+/// one of them is not taken from the environment, which nobody may have thought of.
+void bind_environment(CLI::App& app, const std::set<std::string>& given) {
+  app.preparse_callback([&app, &given](std::size_t) {
+    for (auto* option : app.get_options()) {
+      const auto name = option->get_lnames().empty() ? "help" : option->get_lnames().front();
+      const auto excluded = option->get_excludes();
+      const bool barred = std::any_of(excluded.begin(), excluded.end(), [&](const auto* other) {
+        return !other->get_lnames().empty() && given.contains(other->get_lnames().front());
+      });
+      if (name != "help" && name != "version" && !barred)
+        option->envname(environment_name(name));
+    }
   });
   for (auto* command : app.get_subcommands([](const CLI::App*) { return true; }))
-    bind_environment(*command);
+    bind_environment(*command, given);
+}
+
+std::set<std::string> long_flags(int argc, const char* const* argv) {
+  std::set<std::string> flags;
+  for (int at = 1; at < argc; ++at)
+    if (const std::string_view word = argv[at]; word.starts_with("--"))
+      flags.emplace(word.substr(2, word.find('=') - 2));
+  return flags;
 }
 
 std::vector<std::string> command_names(const CLI::App& app) {
@@ -117,7 +133,9 @@ std::unique_ptr<CLI::App> make_app(context& env) {
 }
 
 exit_code parse_and_run(CLI::App& app, context& env, int argc, const char* const* argv) {
-  bind_environment(app); // Here, not in make_app: by now the executable has added its own commands.
+  const auto given = long_flags(argc, argv);
+  // Here, not in make_app: by now the executable has added its own commands.
+  bind_environment(app, given);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& asked) { // --help and --version

@@ -5,6 +5,7 @@
 #include "cli/policy_config.hpp"
 #include "scenarios/remote_section.hpp"
 #include "scheduler/nearest_name.hpp"
+#include "scheduler/served_name.hpp"
 #include "scheduler/weights.hpp"
 
 #include <algorithm>
@@ -254,10 +255,8 @@ private:
   void claim_name(const std::string& taken, const value& where) {
     if (failure_)
       return;
-    if (taken.empty() || taken.size() > limits::name_bytes_max)
-      failure_ = strict_json::error_at(origin_, where,
-                                       "a model name must have 1 to "
-                                           + std::to_string(limits::name_bytes_max) + " bytes");
+    if (const auto wrong = objection_to_name(taken))
+      failure_ = strict_json::error_at(origin_, where, "a model name " + *wrong);
     else if (!names_.insert(taken).second)
       failure_ = strict_json::error_at(origin_, where, "`" + taken + "` names two models");
   }

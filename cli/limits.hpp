@@ -11,7 +11,7 @@ namespace consort::cli::limits {
 inline constexpr std::int64_t tenant_weight_max = 1'000'000;
 inline constexpr std::size_t config_models_max = 10'000;
 inline constexpr std::size_t config_aliases_max = 64; ///< Per model.
-inline constexpr std::size_t name_bytes_max = 128;    ///< Of a cluster, model or alias.
+inline constexpr std::size_t name_bytes_max = 128;    ///< Of a cluster.
 inline constexpr std::uint32_t queue_max = 1'000'000; ///< Largest `scheduler.queue_max`.
 inline constexpr std::size_t prompt_bytes_max = 16 * 1024 * 1024; ///< Read from stdin or argument.
 inline constexpr std::uint32_t bench_streams_max = 4'096;

@@ -5,12 +5,15 @@
 #include "cli/config.hpp"
 #include "cli/context.hpp"
 #include "cli/host_address.hpp"
+#include "cli/shell_word.hpp"
 #include "cli/table.hpp"
 #include "cli/transport.hpp"
+#include "cli/wrapped_server.hpp"
 #include "node/child_process.hpp"
 #include "node/placeholders.hpp"
 #include "node/plugin_json.hpp"
 #include "node/runtimes/server_http.hpp"
+#include "scheduler/served_name.hpp"
 
 #include <algorithm>
 #include <cctype>
@@ -27,61 +30,10 @@ namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 using std::chrono::steady_clock;
 
-constexpr auto look_time = std::chrono::seconds(3);
+constexpr auto wrapped_end_time = std::chrono::seconds(3); ///< For what it started to end.
 constexpr auto look_every = std::chrono::milliseconds(200);
 constexpr auto start_time = std::chrono::minutes(10); ///< A server that loads a large model.
-constexpr std::size_t models_max = 64;
 constexpr int served_sequences = 16;
-
-/// What a server turned out to be.
-struct found_server {
-  std::string ready; ///< Path that says 200.
-  std::vector<std::string> models;
-};
-
-int status_of(const std::string& url, const std::string& path) {
-  const auto answer = http_client(url, "").call({"GET", path, "", {}}, look_time);
-  return answer ? answer->status : 0;
-}
-
-/// Asks a server what it speaks. Errors: `unreachable`; `failed` for what is not OpenAI's protocol.
-result<found_server> look_at(const std::string& url) {
-  const auto answer = http_client(url, "").call({"GET", "/v1/models", "", {}}, look_time);
-  if (!answer && answer.failure().code == "unreachable")
-    return error{recovery::retry_later, "unreachable",
-                 "nothing answers at " + url + ": is the model server running there?"};
-  if (!answer)
-    return answer.failure();
-  found_server out;
-  const auto body = json::parse(answer->body, nullptr, false);
-  if (answer->status == 200 && body.is_object() && body.contains("data") && body["data"].is_array())
-    for (const auto& one : body["data"])
-      if (one.is_object() && one.contains("id") && one["id"].is_string()
-          && out.models.size() < models_max)
-        out.models.push_back(one["id"].get<std::string>());
-  if (out.models.empty()) {
-    const bool tgi = status_of(url, "/info") == 200;
-    return error{recovery::refuse, "failed",
-                 url + (tgi ? " speaks TGI's protocol only" : " does not list models at /v1/models")
-                     + std::string("; OpenAI's is the one that can be wrapped")};
-  }
-  for (const auto* path : {"/health", "/healthz", "/v1/models"})
-    if (status_of(url, path) == 200) {
-      out.ready = path;
-      break;
-    }
-  return out;
-}
-
-std::string plain_name(const std::string& from) {
-  std::string name;
-  for (const char c : from)
-    name += (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ? c
-            : c >= 'A' && c <= 'Z'                           ? static_cast<char>(c + 32)
-                                                             : '-';
-  name.resize(std::min<std::size_t>(name.size(), 48));
-  return name;
-}
 
 /// Where editors find the JSON Schema of plugin.json: beside the shipped plugins of this program's
 /// build tree or prefix. Empty when it is not there: what points nowhere is an error to editors.
@@ -103,7 +55,7 @@ std::string schema_address() {
 }
 
 ordered_json document_of(const plugin_init_flags& flags, const std::string& name,
-                         const found_server& server) {
+                         const wrapped_server& server) {
   auto formats = ordered_json::array();
   for (const auto& model : server.models)
     formats.push_back("server/" + model);
@@ -152,7 +104,7 @@ result<fs::path> make_folder(const plugin_init_flags& flags, const std::string& 
   return folder;
 }
 
-exit_code write_around(context& env, const plugin_init_flags& flags, const found_server& server,
+exit_code write_around(context& env, const plugin_init_flags& flags, const wrapped_server& server,
                        ordered_json runtime, const std::string& default_name) {
   const auto name = flags.name.empty() ? default_name : flags.name;
   auto document = document_of(flags, name, server);
@@ -167,47 +119,39 @@ exit_code write_around(context& env, const plugin_init_flags& flags, const found
   if (const auto written = write_file(*folder / "plugin.json", text); !written)
     return complain(env, written.failure());
   env.out << "wrote " << (*folder / "plugin.json").string() << ", ready when GET " << server.ready
-          << " says 200\n\nnext:\n  consort plugin check " << folder->string()
-          << "\n  consort up --plugins " << folder->parent_path().string()
-          << "   # or `consort plugins reload`, where one runs with that folder\n";
-  for (const auto& model : server.models)
-    env.out << "  consort model add " << printable(plain_name(model))
-            << " server:" << printable(model) << '\n';
+          << " says 200\n\nnext:\n  consort plugin check " << shell_word(folder->string())
+          << "\n  consort up --plugins " << shell_word(folder->parent_path().string())
+          << "   # or `consort plugins reload`, where one runs with that folder\n"
+          << declaring_commands(server);
   return exit_code::done;
 }
 
-/// People copy what their clients call the base URL, which ends in /v1; ours stops before that.
-std::string without_version(std::string url) {
-  while (url.ends_with('/'))
-    url.pop_back();
-  if (url.ends_with("/v1"))
-    url.resize(url.size() - 3);
-  return url;
+ordered_json runtime_of(const wrapped_server& server) {
+  ordered_json runtime{{"interface", "server"}, {"protocol", server.protocol}};
+  if (!server.base.empty())
+    runtime["base"] = server.base;
+  runtime["ready"] = server.ready;
+  return runtime;
 }
 
-exit_code wrap_url(context& env, plugin_init_flags flags) {
-  flags.from_url = without_version(flags.from_url);
-  const auto target = parse_url(flags.from_url);
-  if (!target)
-    return complain(env, target.failure());
-  const auto server = look_at(flags.from_url);
+exit_code wrap_url(context& env, const plugin_init_flags& flags) {
+  const auto server = look_at_server(flags.from_url);
   if (!server)
     return complain(env, server.failure());
-  ordered_json runtime{{"interface", "server"},
-                       {"protocol", "openai"},
-                       {"url", flags.from_url},
-                       {"ready", server->ready}};
-  if (server->models.size() == 1)
-    runtime["model"] = server->models.front();
+  const auto target = parse_url(server->url);
+  if (!target)
+    return complain(env, target.failure());
+  auto runtime = runtime_of(*server);
+  runtime["url"] = server->url;
   auto wanted = flags;
   if (wanted.type.empty())
     wanted.type = type_of_server(target->host);
   return write_around(env, wanted, *server, std::move(runtime),
-                      plain_name(target->host + "-" + target->port));
+                      derived_name(target->host + "-" + target->port));
 }
 
 /// Runs the command once, to see what it serves.
-result<found_server> try_command(context& env, const std::vector<std::string>& words) {
+result<wrapped_server> try_command(context& env, const std::vector<std::string>& words) {
   boost::asio::io_context io;
   const auto port = node::free_loopback_port(io);
   if (!port)
@@ -225,19 +169,25 @@ result<found_server> try_command(context& env, const std::vector<std::string>& w
   if (!started)
     return started.failure();
   const auto url = "http://127.0.0.1:" + std::to_string(*port);
-  env.err << "starting it once, to see what it serves ...\n";
-  auto found = look_at(url);
+  const auto limit = std::to_string(start_time.count()) + " min";
+  env.err << "starting it once, to see what it serves: it is given " << limit << " ...\n";
+  auto found = look_at_server(url);
   // It may listen, and answer with anything, long before it has loaded.
   const auto until = steady_clock::now() + start_time;
   while (!found && !ended && steady_clock::now() < until) {
     io.run_for(look_every);
-    found = look_at(url);
+    found = look_at_server(url);
   }
   if (ended)
     return error{recovery::refuse, "failed",
                  words.front() + " " + node::describe_exit(*ended) + ": " + printable(last)};
   (*started)->cancel();
-  io.run_for(look_time);
+  io.run_for(wrapped_end_time);
+  if (!found)
+    return error{recovery::refuse, "failed",
+                 words.front() + " was no model server within " + limit + ": "
+                     + found.failure().message + (last.empty() ? "" : "; it said: ")
+                     + printable(last)};
   return found;
 }
 
@@ -252,15 +202,11 @@ exit_code wrap_command(context& env, const plugin_init_flags& flags) {
   const auto server = try_command(env, *words);
   if (!server)
     return complain(env, server.failure());
-  ordered_json runtime{{"interface", "server"},
-                       {"protocol", "openai"},
-                       {"command", *words},
-                       {"ready", server->ready},
-                       {"start_timeout", "10m"}};
-  if (server->models.size() == 1)
-    runtime["model"] = server->models.front();
+  auto runtime = runtime_of(*server);
+  runtime["command"] = *words;
+  runtime["start_timeout"] = "10m";
   return write_around(env, flags, *server, std::move(runtime),
-                      plain_name(fs::path(words->front()).filename().string()));
+                      derived_name(fs::path(words->front()).filename().string()));
 }
 
 // --- a skeleton ---

@@ -3,6 +3,7 @@
 #include "cli/commands.hpp"
 #include "cli/limits.hpp"
 #include "cli/submission.hpp"
+#include "scheduler/served_name.hpp"
 #include "scheduler/weights.hpp"
 
 #include <CLI/App.hpp>
@@ -12,13 +13,14 @@ namespace consort::cli {
 namespace {
 
 /// Runs on a cluster of its own, on any free port, stopped again whatever the outcome.
-exit_code run_embedded(context& env, const submission& wanted) {
+exit_code run_embedded(context& env, submission& wanted) {
   auto config = configuration(env);
   if (!config)
     return complain(env, config.failure());
   if (core::weights_elsewhere(wanted.model)) {
     model_config named;
-    named.name = named.source = wanted.model;
+    named.source = wanted.model;
+    wanted.model = named.name = name_of_source(named.source);
     config->models.push_back(std::move(named));
   }
   config->http_host = "127.0.0.1";
@@ -32,14 +34,15 @@ exit_code run_embedded(context& env, const submission& wanted) {
   return code;
 }
 
-/// A model that is named by where its weights are is served under that name.
-exit_code run_on_server(context& env, const std::string& url, const submission& wanted) {
+/// A model that is named by where its weights are is served under that name, or that of its file.
+exit_code run_on_server(context& env, const std::string& url, submission& wanted) {
   if (core::weights_elsewhere(wanted.model)) {
-    const auto added
-        = send(env, "POST", "/api/v1/models", {{"name", wanted.model}, {"source", wanted.model}},
-               limits::model_add_timeout);
+    const auto name = name_of_source(wanted.model);
+    const auto added = send(env, "POST", "/api/v1/models",
+                            {{"name", name}, {"source", wanted.model}}, limits::model_add_timeout);
     if (!added)
       return complain(env, added.failure());
+    wanted.model = name;
   }
   return run_submission(env, url, wanted);
 }

@@ -9,6 +9,7 @@
 #include "cli/table.hpp"
 #include "links/credentials.hpp"
 #include "scheduler/nearest_name.hpp"
+#include "scheduler/served_name.hpp"
 #include "scheduler/units.hpp"
 #include "scheduler/weights.hpp"
 
@@ -32,7 +33,8 @@ namespace {
 model_config model_of(const std::string& text) {
   model_config model;
   if (core::weights_elsewhere(text)) { // An address may have a `=` of its own.
-    model.name = model.source = text;
+    model.name = name_of_source(text);
+    model.source = text;
     return model;
   }
   const auto split = text.find('=');
@@ -44,7 +46,7 @@ model_config model_of(const std::string& text) {
     return model;
   }
   const auto path = std::filesystem::absolute(source);
-  model.name = split == std::string::npos ? path.stem().string() : text.substr(0, split);
+  model.name = split == std::string::npos ? name_of_source(path.string()) : text.substr(0, split);
   model.source = path.lexically_normal().string();
   return model;
 }
@@ -69,8 +71,11 @@ result<done> apply_cluster_flags(cluster_config& config, const server_flags& fla
   config.simulate = flags.simulate;
   if (!flags.models.empty())
     config.models.clear();
-  for (const auto& model : flags.models)
+  for (const auto& model : flags.models) {
     config.models.push_back(model_of(model));
+    if (const auto wrong = objection_to_name(config.models.back().name))
+      return usage_error("--model " + model + ": the model's name " + *wrong);
+  }
   if (!flags.policy.empty()) {
     const auto known = known_policies(config);
     if (std::find(known.begin(), known.end(), flags.policy) == known.end())

@@ -328,7 +328,8 @@ exit_code import_one(context& env, const store_flags& flags) {
   text.resize(static_cast<std::size_t>(file.gcount()));
   const auto manifest = node::read_manifest(text);
   if (!manifest)
-    return complain(env, manifest.failure());
+    return complain(env, {manifest.failure().action, manifest.failure().code,
+                          flags.file + ".json: " + manifest.failure().message});
   auto store = open_store(env, flags, absent_store::made);
   if (!store)
     return complain(env, store.failure());

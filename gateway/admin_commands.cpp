@@ -80,6 +80,48 @@ task<result<model_spec>> describe(gateway_context& context, exchange& out,
                                   "its files are still being read; add it again later"});
 }
 
+/// Whose the name is, among models other than `but`; nothing when it is free.
+std::optional<std::string> owner_of(const core::snapshot& seen, const model_name& name,
+                                    const model_name& but) {
+  for (const auto& model : seen.models) {
+    const auto& spec = model.spec;
+    if (spec.name == but)
+      continue;
+    const auto whose = [&](const char* what) {
+      return "`" + name.value + "` is " + what + " `" + spec.name.value + "` already";
+    };
+    if (spec.name == name)
+      return "`" + name.value + "` is a model already";
+    if (std::find(spec.aliases.begin(), spec.aliases.end(), name) != spec.aliases.end())
+      return whose("an alias of");
+    for (const auto& variant : spec.variants)
+      for (const auto& adapter : variant.adapters)
+        if (adapter.name == name)
+          return whose("an adapter of");
+  }
+  return std::nullopt;
+}
+
+/// Models, aliases and adapters have one space of names: a request must mean one of them. What the
+/// scheduler would leave out of a declaration is said to who declares it.
+std::optional<api_error> name_conflict(const core::snapshot& seen, const model_spec& wanted) {
+  std::vector<std::pair<const char*, model_name>> names{{"name", wanted.name}};
+  for (const auto& alias : wanted.aliases)
+    names.emplace_back("aliases", alias);
+  if (!wanted.variants.empty())
+    for (const auto& adapter : wanted.variants.front().adapters)
+      names.emplace_back("adapters", adapter.name);
+  for (auto one = names.begin(); one != names.end(); ++one) {
+    const auto& [field, name] = *one;
+    auto why = owner_of(seen, name, wanted.name);
+    if (std::any_of(names.begin(), one, [&](const auto& other) { return other.second == name; }))
+      why = "`" + name.value + "` is named twice";
+    if (why)
+      return bad_request("name_taken", "`" + std::string(field) + "`: " + *why, field);
+  }
+  return std::nullopt;
+}
+
 /// What is wrong with the file is no fault of the request's form.
 api_error from_description(const error& failure) {
   auto out = from_admin(failure);
@@ -261,6 +303,13 @@ task<void> post_model(gateway_context& context, const http_request& request, con
     log().warn("model {} refused: {}", spec->name.value, described.failure().message);
     const auto failure = from_description(described.failure());
     co_await respond_error(out, failure);
+    co_return;
+  }
+  const auto seen = co_await take_snapshot(context, out);
+  const auto taken = seen ? name_conflict(*seen, *described) : from_admin(seen.failure());
+  if (taken) {
+    log().warn("model {} refused: {}", described->name.value, taken->message);
+    co_await respond_error(out, *taken);
     co_return;
   }
   log().info("model {} declared", described->name.value);

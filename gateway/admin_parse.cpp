@@ -4,6 +4,7 @@
 #include "gateway/json_text.hpp"
 #include "scheduler/limits.hpp"
 #include "scheduler/nearest_name.hpp"
+#include "scheduler/served_name.hpp"
 
 #include <algorithm>
 #include <limits>
@@ -110,6 +111,8 @@ result<model_adapter> adapter_from(const json& from, const std::string& where) {
     return *failure;
   if (out.name.empty() || out.source.empty())
     return invalid(where, "needs a name and a source");
+  if (const auto wrong = objection_to_name(out.name.value))
+    return invalid(in.path("name"), *wrong);
   return out;
 }
 
@@ -185,6 +188,11 @@ result<model_spec> model_spec_from_json(const json& from) {
     return *failure;
   if (out.name.empty())
     return invalid("name", "is missing");
+  if (const auto wrong = objection_to_name(out.name.value))
+    return invalid("name", *wrong);
+  for (const auto& alias : out.aliases)
+    if (const auto wrong = objection_to_name(alias.value))
+      return invalid("aliases", *wrong);
   auto list = variants != nullptr ? *variants : json::array();
   if (!source.empty())
     list.push_back({{"source", source}});

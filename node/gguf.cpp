@@ -302,7 +302,15 @@ result<gguf_info> inspect_gguf(std::span<const std::byte> bytes, std::uint64_t f
   return info;
 }
 
-result<gguf_info> inspect_gguf_file(const std::string& path) {
+namespace {
+
+/// What precedes the tensors of a file, and the file's size.
+struct gguf_head {
+  std::vector<std::byte> bytes;
+  std::uint64_t file_bytes = 0;
+};
+
+result<gguf_head> read_gguf_head(const std::string& path) {
   const auto stamp = stamp_file(path);
   if (!stamp)
     return stamp.failure();
@@ -318,10 +326,32 @@ result<gguf_info> inspect_gguf_file(const std::string& path) {
       return error{recovery::retry_later, "file_unreadable", path + ": changed while it was read"};
     have += count > 0 ? static_cast<std::size_t>(count) : 0;
   }
-  auto info = inspect_gguf(head, stamp->size_bytes);
+  return gguf_head{std::move(head), stamp->size_bytes};
+}
+
+} // namespace
+
+result<gguf_info> inspect_gguf_file(const std::string& path) {
+  const auto head = read_gguf_head(path);
+  if (!head)
+    return head.failure();
+  auto info = inspect_gguf(head->bytes, head->file_bytes);
   if (!info)
     return error{recovery::refuse, "bad_model", path + ": " + info.failure().message};
   return info;
+}
+
+result<std::string> type_of_gguf_file(const std::string& path) {
+  const auto head = read_gguf_head(path);
+  if (!head)
+    return head.failure();
+  inspection now{gguf_cursor(head->bytes, head->file_bytes), {}, {}};
+  const auto counts = read_header(now);
+  if (!now.from.failed())
+    now.metadata = read_gguf_metadata(now.from, counts.keys);
+  if (now.from.failed())
+    return error{recovery::refuse, "bad_model", path + ": " + now.from.failure()->message};
+  return std::string(now.text("general.type"));
 }
 
 model_variant variant_of(const gguf_info& info, const std::string& source, const digest& content) {

@@ -44,6 +44,9 @@ struct gguf_info {
                                              std::uint64_t file_bytes = 0);
 /// Reads the file's head (up to limits::gguf_contents_bytes_max) and checks it.
 [[nodiscard]] result<gguf_info> inspect_gguf_file(const std::string& path);
+/// What a file says it is (`general.type`): `model`, `adapter` ...; empty when it does not say. Its
+/// metadata alone are checked.
+[[nodiscard]] result<std::string> type_of_gguf_file(const std::string& path);
 
 /// The variant that such a file is.
 [[nodiscard]] model_variant variant_of(const gguf_info& info, const std::string& source,

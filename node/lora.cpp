@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/lora.hpp"
 
+#include "node/adapter_check.hpp"
 #include "node/limits.hpp"
 #include "node/model_files.hpp"
 #include "node/model_folder.hpp"
@@ -55,6 +56,8 @@ result<model_adapter> describe_adapter(model_adapter declared, digest_cache& dig
   const auto content = content_of(source, digests);
   if (!content)
     return content.failure();
+  if (const auto sound = check_adapter(source); !sound)
+    return sound.failure();
   declared.content = *content;
   declared.rank = is_model_folder(source) ? rank_in(source) : 0;
   return declared;

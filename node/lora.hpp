@@ -22,7 +22,8 @@ struct local_adapter {
 };
 
 /// What was declared, with digest and rank. Errors name the path: `source_unsupported`,
-/// `source_relative`, what digest_cache::digest_of() and weight_reader::describe_adapter() say.
+/// `source_relative`, `bad_adapter`, what digest_cache::digest_of() and
+/// weight_reader::describe_adapter() say.
 [[nodiscard]] result<model_adapter> describe_adapter(model_adapter declared, digest_cache& digests,
                                                      weight_reader& elsewhere);
 

@@ -113,6 +113,13 @@ result<model_spec> describe_model(model_spec declared, digest_cache& digests,
     found->adapters = std::move(variant.adapters);
     variant = std::move(*found);
     for (auto& adapter : variant.adapters) {
+      // The engine of every machine would open the name as a file.
+      if (variant.format == "gguf" && name_at_server(adapter.source))
+        return error{recovery::refuse, "bad_adapter",
+                     "model `" + declared.name.value + "`, adapter `" + adapter.name.value
+                         + "`: " + adapter.source
+                         + " is of a model that a server has, and this one is a file: give the "
+                           "adapter's folder or file"};
       auto known = describe_adapter(adapter, digests, elsewhere);
       if (!known)
         return error{known.failure().action, known.failure().code,

@@ -22,7 +22,8 @@ namespace consort::node {
 /// what was declared of it; a declared context only lowers the file's own. Reads the whole of files
 /// that `digests` does not know: may take minutes. Of weights elsewhere only the head is read.
 /// Errors name the file: `source_relative`, `file_missing`, `file_unreadable`, `bad_model`, what
-/// weight_reader::describe() says, and `model_changed` when a digest was declared and the file has
+/// weight_reader::describe() and describe_adapter() say, and `model_changed` when a digest was
+/// declared and the file has
 /// another.
 [[nodiscard]] result<model_spec> describe_model(model_spec declared, digest_cache& digests,
                                                 weight_reader& elsewhere);

@@ -2,9 +2,9 @@
 #include "node/plugin_json.hpp"
 
 #include "node/plugin_json_parts.hpp"
-#include "scheduler/units.hpp"
 #include "node/server_spec.hpp"
 #include "scheduler/limits.hpp"
+#include "scheduler/units.hpp"
 
 #include <algorithm>
 #include <array>
@@ -382,6 +382,8 @@ error no_plugin_json(const std::string& folder) {
 
 result<plugin_document> load_plugin_json(const std::string& folder) {
   const auto path = folder + "/plugin.json";
+  if (std::error_code failed; std::filesystem::is_directory(path, failed))
+    return error{recovery::refuse, "plugin_json", path + " is a folder, not a file"};
   std::ifstream file(path, std::ios::binary);
   if (!file)
     return no_plugin_json(folder);

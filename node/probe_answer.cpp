@@ -207,6 +207,41 @@ std::optional<std::string> json_text(const json& device, const std::string& at) 
   return joined;
 }
 
+/// A pass over what is no JSON, for the place that makes it none.
+struct fault_finder final : nlohmann::json_sax<json> {
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(number_integer_t) override { return true; }
+  bool number_unsigned(number_unsigned_t) override { return true; }
+  bool number_float(number_float_t, const string_t&) override { return true; }
+  bool string(string_t&) override { return true; }
+  bool binary(binary_t&) override { return true; }
+  bool start_object(std::size_t) override { return true; }
+  bool key(string_t&) override { return true; }
+  bool end_object() override { return true; }
+  bool start_array(std::size_t) override { return true; }
+  bool end_array() override { return true; }
+  bool parse_error(std::size_t place, const std::string& token,
+                   const nlohmann::json::exception&) override {
+    at = place;
+    near = token;
+    return false;
+  }
+
+  std::size_t at = 0; ///< Bytes read until then.
+  std::string near;
+};
+
+/// "not JSON: `the beginning`", with the place of the fault where that is behind it.
+std::string no_json_words(std::string_view answer) {
+  fault_finder found;
+  json::sax_parse(answer.begin(), answer.end(), &found);
+  const auto near = std::string_view(found.near).substr(0, shown_bytes);
+  return "not JSON at byte " + std::to_string(found.at)
+         + (near.empty() ? "" : ", near `" + clean(near) + "`") + ": `"
+         + clean(answer.substr(0, shown_bytes)) + "`";
+}
+
 result<std::vector<answer_row>> split_json(const tool_query& query, std::string_view answer) {
   bool too_deep = false;
   const auto root = json::parse(
@@ -217,8 +252,7 @@ result<std::vector<answer_row>> split_json(const tool_query& query, std::string_
       },
       false);
   if (too_deep || root.is_discarded())
-    return bad_answer(too_deep ? "JSON nested too deep"
-                               : "not JSON: `" + clean(answer.substr(0, shown_bytes)) + "`");
+    return bad_answer(too_deep ? "JSON nested too deep" : no_json_words(answer));
   auto place = query.each;
   for (const auto& other : query.each_otherwise)
     if (!root.contains(json::json_pointer(place)))

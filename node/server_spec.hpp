@@ -98,7 +98,8 @@ struct server_spec {
   metrics_rule metrics;
   rate_rule rates;
   std::map<std::string, token_price> prices; ///< By the server's name of the model; `*` = others.
-  std::string model;                         ///< What the server calls the model; empty = `{name}`.
+  /// What it calls the model; empty = NAME of `server:NAME`, or `{name}`.
+  std::string model;
   std::string key_env;       ///< Variable that holds the API key; empty = none is sent.
   bool key_optional = false; ///< None is sent when that is not set.
   duration_us start_timeout_us = limits::runtime_start_us_default; ///< Start to ready.

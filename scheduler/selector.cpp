@@ -22,6 +22,8 @@ std::string_view trimmed(std::string_view text) {
   return text;
 }
 
+constexpr std::size_t pools_named_max = 16; ///< In one message.
+
 error malformed(std::string_view text, const std::string& why) {
   return {recovery::refuse, "selector_malformed",
           "device selector '" + std::string(text.substr(0, limits::selector_bytes_max)) + "' " + why
@@ -91,7 +93,13 @@ result<selector::term> selector::parse_pool(std::string_view text, term named, p
     std::vector<std::string> known;
     for (const auto& [name, meaning] : all.pools)
       known.push_back(name);
-    return malformed(text, "names an unknown pool" + did_you_mean(named.value, known));
+    std::string all_known;
+    for (std::size_t at = 0; at < known.size() && at < pools_named_max; ++at)
+      all_known += (at == 0 ? "" : ", ") + known[at];
+    if (known.size() > pools_named_max)
+      all_known += " and " + std::to_string(known.size() - pools_named_max) + " more";
+    return malformed(text, "names an unknown pool" + did_you_mean(named.value, known) + "; "
+                               + (known.empty() ? "there is none" : "there are " + all_known));
   }
   if (all.depth >= limits::pool_depth_max)
     return malformed(text, "is nested too deep, or contains itself");

@@ -63,9 +63,9 @@ links::task<result<done>> server_link::fetch_image() {
   if (state == image_state::there)
     co_return done{};
   if (state == image_state::unknown)
-    co_return engine_error("container_engine", here + ": " + rule.engine + " "
-                                                   + describe_exit(*looked) + ": "
-                                                   + engine_log_.tail());
+    co_return engine_error("container_engine", here + ": " + rule.engine + " image inspect "
+                                                   + rule.image + " " + describe_exit(*looked)
+                                                   + ": " + engine_log_.tail());
   if (!rule.pull)
     co_return engine_error("image_missing", here + ": " + rule.engine + " has no image "
                                                 + rule.image + ", and is not to fetch any");

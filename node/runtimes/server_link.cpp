@@ -4,6 +4,7 @@
 #include "links/address.hpp"
 #include "links/channel.hpp"
 #include "node/host/limits.hpp"
+#include "node/model_files.hpp"
 #include "node/placeholders.hpp"
 #include "node/runtimes/linked_session.hpp"
 #include "node/runtimes/server_errors.hpp"
@@ -396,10 +397,18 @@ task<result<done>> server_link::wait_ready() {
   co_return done{};
 }
 
-/// What the server calls the model: as the plugin says, checked against its list when it has one.
+/// What the server calls the model: as the plugin says; else NAME of `server:NAME`, unless it was
+/// told our own name for it at its start.
+std::string server_link::name_there() const {
+  if (!spec_->model.empty())
+    return replace_placeholders(spec_->model, values());
+  const auto there = name_at_server(wanted_.variant.source);
+  return there && !uses(*spec_, "{name}") ? *there : wanted_.model.value;
+}
+
+/// Checks the name against the server's list when it has one.
 task<result<done>> server_link::settle_name() {
-  const auto known = values();
-  model_ = spec_->model.empty() ? wanted_.model.value : replace_placeholders(spec_->model, known);
+  model_ = name_there();
   asking_ = std::make_unique<server_http>(strand_, at_);
   const std::string path = asking_->api("/v1/models"), nothing;
   const auto status = co_await asking_->ask(path, nothing, limits::server_answer_us);

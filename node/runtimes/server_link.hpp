@@ -71,6 +71,7 @@ private:
   [[nodiscard]] result<done> tell_adapters(child_spec& child,
                                            std::map<std::string, std::string> known) const;
   [[nodiscard]] std::string name_of(const local_adapter& one) const;
+  [[nodiscard]] std::string name_there() const;
   [[nodiscard]] const std::string& asked_of(const attempt_body& body) const;
   void exited(const child_exit& end);
 

@@ -14,12 +14,16 @@ import { temp_dir } from './support.mjs';
 
 const vendor = path.join(root, 'tests/plugins/fakeserve');
 
-/// A folder as trainers write it, whose weights are a word.
+/// A folder as trainers write it, whose weights are a word in the table of no tensors.
 function write_adapter(folder, word, rank) {
+  const table = Buffer.from(JSON.stringify({ __metadata__: { word } }));
+  const length = Buffer.alloc(8);
+  length.writeUInt32LE(table.length);
   fs.mkdirSync(folder);
   const config = JSON.stringify({ peft_type: 'LORA', r: rank });
   fs.writeFileSync(path.join(folder, 'adapter_config.json'), config);
-  fs.writeFileSync(path.join(folder, 'adapter_model.safetensors'), word);
+  const weights = Buffer.concat([length, table]);
+  fs.writeFileSync(path.join(folder, 'adapter_model.safetensors'), weights);
   return folder;
 }
 
@@ -90,6 +94,11 @@ test('adapters are served under their own names', { timeout: 300_000 }, async (t
     const missing = await add('two', 'gone=/nowhere');
     assert.notEqual(missing.code, 0);
     assert.match(missing.stderr, /adapter `gone`/);
+    const base = await add('two', `base=${model_file}`);
+    assert.notEqual(base.code, 0);
+    assert.match(base.stderr, /adapter `base`.*not an adapter/);
+    const remote = await add('two', 'far=server:x');
+    assert.match(remote.stderr, /adapter `far`: server:x is of a model that a server has/);
   });
   await check('a device without them is refused with its reason', async () => {
     const other = { 'X-Consort-Device': 'vendor=Consort' };

@@ -88,6 +88,10 @@ test('builds ahead, and the store of this host', { timeout: 240_000 }, async (t)
     fs.writeFileSync(file, Buffer.concat([whole, Buffer.from('x')]));
     assert.equal((await take()).code, 1, 'a changed payload');
     fs.writeFileSync(file, whole);
+    const manifest = fs.readFileSync(`${file}.json`);
+    fs.writeFileSync(`${file}.json`, '{');
+    assert.match((await take()).stderr, /engine\.json: not a JSON object/);
+    fs.writeFileSync(`${file}.json`, manifest);
     const alone = await take();
     assert.equal(alone.code, 0, alone.stderr);
     assert.match(alone.stdout, /no agent was told \(.*127\.0\.0\.1:1.*\): .* SIGHUP or `consort/);

@@ -144,7 +144,7 @@ test('model servers in containers', { timeout: 240_000 }, async (t) => {
   };
   const forget = () => fs.rmSync(path.join(boxes.state, 'images'));
   await check('an engine whose daemon is down is named', () =>
-    refused('down', /docker exited with 1: .*Cannot connect to the Docker daemon/));
+    refused('down', /docker image inspect \S+ exited with 1: .*Cannot connect to the Docker/));
   await check('an engine that hangs is given up', () =>
     refused('hang', /docker ran out of time/));
   await check('an engine that cannot start it is named', () =>

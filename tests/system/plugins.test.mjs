@@ -561,7 +561,7 @@ test('a server that runs already is attached', { timeout: 240_000 }, async (t) =
     ...{ schema: 1, name: 'next-door', version: '1', vendor: 'another cluster', type: 'gpu' },
     probe: { command: ['echo', `{"id": "${first.url}"}`], id: '/id', model: { value: 'server' } },
     capability: { max_sequences: 8, formats: [`server/${name}`], runtime: { cancel: true } },
-    runtime: { interface: 'server', url: first.url, model: name, ready: '/healthz' },
+    runtime: { interface: 'server', url: first.url, ready: '/healthz' },
   };
   fs.writeFileSync(path.join(plugins, 'next-door', 'plugin.json'), JSON.stringify(document));
   // One is declared while it runs, the other at its start.

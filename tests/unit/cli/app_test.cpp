@@ -112,6 +112,35 @@ TEST(App, TheEnvironmentOfACommandThatIsNotCalledDoesNotWin) {
   ASSERT_EQ(unsetenv("CONSORT_DATA"), 0);
 }
 
+TEST(App, TheEnvironmentIsNoPartOfAConflictOfFlags) {
+  struct outcome {
+    exit_code code;
+    std::string node;
+    bool local;
+  };
+  const auto parsed = [](const auto&... words) {
+    bare_context run;
+    const auto app = make_app(run.env);
+    outcome made{exit_code::done, {}, false};
+    auto* command = app->add_subcommand("one", "Says what it was given");
+    auto* node = command->add_option("--node", made.node, "A node");
+    node->excludes(command->add_flag("--local", made.local, "This host"));
+    command->callback([&run] { run.env.action = [] { return exit_code::done; }; });
+    const std::array argv{"consort", words...};
+    made.code = parse_and_run(*app, run.env, static_cast<int>(argv.size()), argv.data());
+    return made;
+  };
+  ASSERT_EQ(setenv("CONSORT_NODE", "edge", 1), 0);
+  const auto by_environment = parsed("one");
+  const auto by_flag = parsed("one", "--local");
+  ASSERT_EQ(unsetenv("CONSORT_NODE"), 0);
+  EXPECT_EQ(by_environment.node, "edge");
+  EXPECT_EQ(by_flag.code, exit_code::done);
+  EXPECT_TRUE(by_flag.local);
+  EXPECT_EQ(by_flag.node, "");
+  EXPECT_EQ(parsed("one", "--local", "--node=edge").code, exit_code::usage);
+}
+
 TEST(App, GlobalFlagsMayFollowTheCommand) {
   const auto url = dead_url();
   const auto done = run_command({"status", "--server", url});

@@ -2,6 +2,7 @@
 #include "cli/config.hpp"
 
 #include "cli/limits.hpp"
+#include "scheduler/served_name.hpp"
 #include "tests/unit/cli/command_run.hpp"
 
 #include <gmock/gmock.h>
@@ -140,6 +141,10 @@ INSTANTIATE_TEST_SUITE_P(
         complaint_case{"{\"models\": {\"m\": {\"source\": \"a\"},\n\"n\": {\"source\": \"b\", "
                        "\"aliases\": [\"m\"]}}}",
                        "c.json:2: models.n.aliases: `m` names two models"},
+        complaint_case{"{\"models\": {\"a b\": {\"source\": \"a\"}}}",
+                       "models.a b: a model name must be of letters, digits and ._:/@+- only"},
+        complaint_case{"{\"models\": {\"m\": {\"source\": \"a\", \"aliases\": [\"-m\"]}}}",
+                       "a model name must not begin with `-`"},
         complaint_case{"{\"data\": \"${env.NOWHERE}\"}", "data: environment variable NOWHERE"},
         complaint_case{"{\"data\": \"${home}\"}", "only ${env.NAME}"},
         complaint_case{"{\"data\": \"${env.WHERE\"}", "only ${env.NAME}"},
@@ -185,7 +190,7 @@ TEST(Config, ADoubledDollarIsLiteral) {
 }
 
 TEST(Config, StopsAtItsLimits) {
-  const std::string long_name(limits::name_bytes_max + 1, 'x');
+  const std::string long_name(served_name_bytes_max + 1, 'x');
   EXPECT_FALSE(parsed("{\"models\": {\"" + long_name + "\": {\"source\": \"a\"}}}").ok());
   std::string aliases;
   for (std::size_t at = 0; at <= limits::config_aliases_max; ++at)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/table.hpp"
 
+#include "cli/shell_word.hpp"
+
 #include <gtest/gtest.h>
 
 namespace consort::cli {
@@ -15,6 +17,17 @@ TEST(Table, AlignsColumnsAndMarksTheUnknown) {
                                        "a              1\n"
                                        "longer         -\n"
                                        "-       12345678\n");
+}
+
+TEST(ShellWord, IsOneWordWhateverIsInIt) {
+  EXPECT_EQ(shell_word("server:org/name:tag@1+2=3_4-5.6"), "server:org/name:tag@1+2=3_4-5.6");
+  EXPECT_EQ(shell_word(""), "''");
+  EXPECT_EQ(shell_word("a b"), "'a b'");
+  EXPECT_EQ(shell_word("tiny/$(touch P)"), "'tiny/$(touch P)'");
+  EXPECT_EQ(shell_word("it's"), R"('it'"'"'s')");
+  EXPECT_EQ(shell_word("';touch P;'"), R"(''"'"';touch P;'"'"'')");
+  EXPECT_EQ(shell_word("~/x*"), "'~/x*'");
+  EXPECT_EQ(shell_word("a\nb"), "'a?b'") << "no line of its own";
 }
 
 TEST(Table, ShowsWideColumnsOnlyWhenAsked) {

@@ -117,6 +117,13 @@ TEST(AdminJson, ModelDeclarationsRoundTrip) {
   EXPECT_EQ(*back, spec);
 }
 
+TEST(AdminJson, NamesAsHubsAndServersHaveThemPass) {
+  for (const auto* name : {"org/name:tag", "gpt-4o", "meta-llama/Llama-3.1-8B-Instruct@main",
+                           "/models/llama", "a+b", "llama3:8b-instruct-q4_K_M"})
+    EXPECT_TRUE(model_spec_from_json({{"name", name}, {"source", "/m"}, {"aliases", {name}}}).ok())
+        << name;
+}
+
 TEST(AdminJson, AdaptersAreOfTheSource) {
   const auto got = model_spec_from_json(
       {{"name", "m"}, {"source", "/m.gguf"}, {"adapters", {{"b", "/b"}, {"a", "server:a"}}}});
@@ -152,6 +159,13 @@ TEST(AdminJson, WrongDeclarationsNameTheField) {
        "`variants[0].adapters.source` must be a"},
       {R"({"name":"m","source":"x","adapters":{"a":""}})", "needs a name and a source"},
       {R"({"name":"m","source":"x","aliases":[1]})", "`aliases` must hold strings"},
+      {R"({"name":"a b","source":"x"})", "`name` must be of letters, digits and ._:/@+- only"},
+      {R"({"name":"../../x;$(touch P","source":"x"})", "`name` must be of letters"},
+      {R"({"name":"-x","source":"x"})", "`name` must not begin with `-` or `.`"},
+      {R"({"name":"a/../b","source":"x"})", "`name` must have no `..` between slashes"},
+      {R"({"name":"m","source":"x","aliases":["a;b"]})", "`aliases` must be of letters"},
+      {R"({"name":"m","source":"x","adapters":{"`a`":"/a"}})",
+       "`variants[0].adapters.name` must be of letters"},
       {R"({"name":"m\n","source":"x"})", "`name` must have no control characters"},
       {R"({"name":"m","source":"x\u0000"})", "`source` must have no control characters"},
       {R"({"name":"m","source":"x","aliases":["\u001b[2J"]})",

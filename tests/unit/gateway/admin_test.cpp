@@ -361,6 +361,45 @@ TEST_F(Admin, ModelsWhoseFilesAreNoGoodAreRefused) {
   EXPECT_TRUE(port_.admin_requests().empty());
 }
 
+TEST_F(Admin, NamesThatOthersHaveAreRefusedByField) {
+  config_.describe = [](model_spec declared) { return declared; };
+  core::snapshot seen;
+  auto& model = seen.models.emplace_back().spec;
+  model.name = model_name("storyteller");
+  model.aliases = {model_name("default")};
+  model.variants.emplace_back().adapters = {{model_name("tales"), "/lora/tales", {}, 0}};
+  port_.seen = seen;
+  start();
+  http_client client(http_port());
+  const auto refused = [&](const nlohmann::json& body) {
+    const auto answer = client.post("/api/v1/models", body.dump());
+    EXPECT_EQ(answer.status, 400) << body;
+    EXPECT_EQ(error_of(answer)["code"], "name_taken");
+    return error_of(answer)["message"].get<std::string>();
+  };
+  const auto with = [](const char* adapter) {
+    return nlohmann::json{
+        {"name", "m"}, {"source", "/m.gguf"}, {"adapters", {{adapter, "/lora/x"}}}};
+  };
+  EXPECT_EQ(refused(with("storyteller")), "`adapters`: `storyteller` is a model already");
+  EXPECT_EQ(refused(with("default")), "`adapters`: `default` is an alias of `storyteller` already");
+  EXPECT_EQ(refused(with("tales")), "`adapters`: `tales` is an adapter of `storyteller` already");
+  EXPECT_EQ(refused(with("m")), "`adapters`: `m` is named twice");
+  EXPECT_EQ(refused({{"name", "tales"}, {"source", "/m.gguf"}}),
+            "`name`: `tales` is an adapter of `storyteller` already");
+  EXPECT_EQ(refused({{"name", "m"}, {"source", "/m.gguf"}, {"aliases", {"default"}}}),
+            "`aliases`: `default` is an alias of `storyteller` already");
+  EXPECT_TRUE(port_.admin_requests().empty());
+  EXPECT_EQ(client.post("/api/v1/models", with("free").dump()).status, 202);
+  EXPECT_EQ(client
+                .post("/api/v1/models",
+                      R"({"name":"storyteller","source":"/m.gguf","aliases":["default"],
+                          "adapters":{"tales":"/lora/tales"}})")
+                .status,
+            202)
+      << "declared anew with what it has";
+}
+
 TEST_F(Admin, GatewaysWithoutFilesAddNoModels) {
   start();
   http_client client(http_port());

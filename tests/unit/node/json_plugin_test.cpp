@@ -252,6 +252,8 @@ TEST(JsonPlugin, AToolThatMisbehavesIsAnErrorValue) {
       {"sleep 60", "fake: probe command fake-smi ran out of time (2s, probe.timeout)"},
       {"echo", "not JSON"},
       {"echo '{\"devices\": [{\"uuid\": \"u1\"'", "not JSON"},
+      {"echo '{\"devices\": [{\"uuid\": \"u1\", \"mem\": 1e999}]}'",
+       "not JSON at byte 40, near `1e999`"},
       {"echo '{\"cards\": []}'", "nothing at /devices"},
       {"echo '{\"devices\": [{\"name\": \"x\"}]}'", "device 0 has no id"},
       {"echo '{\"devices\": [{\"uuid\": \"x\"}, {\"uuid\": \"x\"}]}'", "two devices have the id x"},

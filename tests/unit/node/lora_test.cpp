@@ -11,13 +11,34 @@
 namespace consort::node {
 namespace {
 
+/// A file of that format, whose table names no tensor.
+std::string safetensors_file(const std::string& word) {
+  const auto table = R"({"__metadata__":{"word":")" + word + R"("}})";
+  std::string length(8, '\0');
+  length[0] = static_cast<char>(table.size());
+  return length + table;
+}
+
+/// The head of a GGUF file that says what it is, and nothing else.
+std::string gguf_of_type(const std::string& type) {
+  const auto number = [](std::uint64_t value, std::size_t bytes) {
+    std::string out;
+    for (std::size_t at = 0; at < bytes; ++at)
+      out += static_cast<char>((value >> (8 * at)) & 0xffU);
+    return out;
+  };
+  const std::string key = "general.type";
+  return "GGUF" + number(3, 4) + number(1, 8) + number(1, 8) + number(key.size(), 8) + key
+         + number(8, 4) + number(type.size(), 8) + type;
+}
+
 class Lora : public ::testing::Test {
 protected:
   std::string trained(const std::string& name, const std::string& config) {
     const auto path = folder_.path() + "/" + name;
     std::filesystem::create_directories(path);
     std::ofstream(path + "/adapter_config.json") << config;
-    std::ofstream(path + "/adapter_model.safetensors") << name;
+    std::ofstream(path + "/adapter_model.safetensors") << safetensors_file(name);
     return path;
   }
   [[nodiscard]] model_adapter described(const std::string& source) {
@@ -53,7 +74,7 @@ TEST_F(Lora, IsDescribedByItsFiles) {
   EXPECT_EQ(described(trained("b", "no JSON")).rank, 0U);
   EXPECT_EQ(described(trained("c", R"({"r": "many"})")).rank, 0U);
   EXPECT_EQ(described(trained("d", R"({"r": 99999999999})")).rank, 512U);
-  std::ofstream(folder_.path() + "/one.gguf") << "bytes";
+  std::ofstream(folder_.path() + "/one.gguf") << gguf_of_type("adapter");
   EXPECT_EQ(described(folder_.path() + "/one.gguf").content.value.size(), 64U);
   EXPECT_TRUE(described("server:org/tales").content.empty());
 }
@@ -87,6 +108,46 @@ TEST_F(Lora, OfNoPathIsRefused) {
   EXPECT_EQ(refused("server:"), "source_unsupported");
   EXPECT_EQ(refused("tales"), "source_relative");
   EXPECT_EQ(refused(folder_.path() + "/nowhere"), "file_missing");
+}
+
+TEST_F(Lora, ThatNothingCouldLoadIsRefusedAtOnce) {
+  const auto in = [&](const std::string& name, const std::string& text) {
+    const auto path = folder_.path() + "/" + name;
+    std::filesystem::create_directories(std::filesystem::path(path).parent_path());
+    std::ofstream(path, std::ios::binary) << text;
+    return path;
+  };
+  in("none/adapter_config.json", "{}");
+  in("code/adapter_config.json", "{}");
+  in("code/adapter_model.bin", "pickled");
+  in("bare/adapter_model.safetensors", safetensors_file("x"));
+  in("random/adapter_config.json", "{}");
+  in("random/adapter_model.safetensors", std::string(4'096, '\xa7'));
+  in("short/adapter_config.json", "{}");
+  in("short/adapter_model.safetensors", safetensors_file("x").substr(0, 12));
+  in("empty/adapter_config.json", "{}");
+  in("empty/adapter_model.safetensors", "");
+  for (const auto* name : {"none", "code", "bare", "random", "short", "empty"})
+    EXPECT_EQ(refused(folder_.path() + "/" + name), "bad_adapter") << name;
+  EXPECT_EQ(refused(in("random.safetensors", "0123456789abcdef")), "bad_adapter");
+  EXPECT_EQ(refused(in("pickled.bin", "x")), "bad_adapter");
+  EXPECT_EQ(refused(in("random.gguf", "no GGUF at all, but long enough")), "bad_adapter");
+  EXPECT_EQ(refused(in("model.gguf", gguf_of_type("model"))), "bad_adapter");
+  EXPECT_EQ(refused(CONSORT_SOURCE_DIR "/models/storyteller-5m-f16.gguf"), "bad_adapter");
+  EXPECT_EQ(refused(in("of-a-vendor.lora", "x")), "accepted") << "only its plugin knows";
+}
+
+TEST_F(Lora, OfAServerIsOfAModelThatItHas) {
+  model_spec spec;
+  spec.name = model_name("m");
+  auto& variant = spec.variants.emplace_back();
+  variant.source = CONSORT_SOURCE_DIR "/models/storyteller-5m-f16.gguf";
+  variant.adapters = {{model_name("tales"), "server:tales", {}, 0}};
+  const auto of_a_file = describe_model(spec, digests_, elsewhere_);
+  ASSERT_FALSE(of_a_file);
+  EXPECT_EQ(of_a_file.failure().code, "bad_adapter");
+  spec.variants[0].source = "server:m";
+  EXPECT_TRUE(describe_model(spec, digests_, elsewhere_));
 }
 
 TEST_F(Lora, IsFoundAsItWasDeclared) {

@@ -356,6 +356,13 @@ TEST(PluginJson, AMissingFileIsAnErrorValue) {
   EXPECT_EQ(said(folder.path()), folder.path() + ": holds no plugin.json");
 }
 
+TEST(PluginJson, ThatIsAFolderIsCalledOne) {
+  const test::temp_folder folder;
+  std::filesystem::create_directory(folder.path() + "/plugin.json");
+  EXPECT_EQ(load_plugin_json(folder.path()).failure().message,
+            folder.path() + "/plugin.json is a folder, not a file");
+}
+
 TEST(PluginJson, TheFolderOfFoldersNamesThoseInIt) {
   const temp_folder folder;
   const auto said = [&] { return load_plugin_json(folder.path()).failure().message; };

@@ -125,6 +125,29 @@ TEST_F(ServerRuntime, AttachesToOneThatRunsAndRelaysItsAnswers) {
   EXPECT_THAT(server.seen().back().body, HasSubstr(R"("model":"tale")"));
 }
 
+TEST_F(ServerRuntime, AsksForWhatTheSourceNamesUnderAnyServedName) {
+  const test_server server(
+      {{"GET /health", {}},
+       {"GET /v1/models", json_answer(R"({"data": [{"id": "org/one"}, {"id": "org/two:q4"}]})")},
+       {"POST /v1/completions", story()}});
+  wanted.variant.source = "server:org/two:q4";
+  const auto loaded = attach(server);
+  ASSERT_TRUE(loaded);
+  EXPECT_EQ(submit(loaded, 1)->wait_end().size(), 4U);
+  EXPECT_THAT(server.seen().back().body, HasSubstr(R"("model":"org/two:q4")"));
+}
+
+TEST_F(ServerRuntime, DoesNotServeAnotherModelThanTheSourceNames) {
+  const test_server server(
+      {{"GET /health", {}}, {"GET /v1/models", json_answer(R"({"data": [{"id": "tale"}]})")}});
+  spec.url = server.url();
+  wanted.variant.source = "server:gone";
+  const auto opened = open();
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.failure().code, "server_model");
+  EXPECT_THAT(opened.failure().message, HasSubstr("serves tale, not gone"));
+}
+
 TEST_F(ServerRuntime, ItsPathsMayHaveAnotherBase) {
   const test_server server({{"GET /v2/health/ready", {}},
                             {"GET /v3/models", json_answer(R"({"data": [{"id": "tale"}]})")},

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scheduler/nearest_name.hpp"
 #include "scheduler/prng.hpp"
+#include "scheduler/served_name.hpp"
 #include "scheduler/units.hpp"
 
 #include <gtest/gtest.h>
@@ -17,6 +18,32 @@ TEST(NearestName, OffersTyposSwapsAndParts) {
   EXPECT_TRUE(nearest_names("zzz", known).empty());
   EXPECT_EQ(did_you_mean("qewn", known), " (did you mean qwen?)");
   EXPECT_EQ(did_you_mean("zzz", known), "");
+}
+
+TEST(ServedName, IsAWordOfACommandAndOfAPath) {
+  for (const auto* fine : {"m", "org/name:tag", "/models/llama", "gpt-4o@2024+x", "a..b", "7b_q4"})
+    EXPECT_FALSE(objection_to_name(fine)) << fine << " " << *objection_to_name(fine);
+  for (const auto* wrong :
+       {"",     "-m",   ".m",   "../m", "a/../b", "a/..", "a b", "a;b", "$(a)", "`a`",     "a'b",
+        "a\"b", "a\\b", "a\nb", "a#b",  "a?b",    "a&b",  "a|b", "~",   "a*",   "\xc3\xa4"})
+    EXPECT_TRUE(objection_to_name(wrong)) << wrong;
+  EXPECT_FALSE(objection_to_name(std::string(served_name_bytes_max, 'm')));
+  const auto longer = objection_to_name(std::string(served_name_bytes_max + 1, 'm'));
+  EXPECT_EQ(longer.value_or(""), "must have 1 to 256 bytes");
+}
+
+TEST(ServedName, IsDerivedOfAnyText) {
+  EXPECT_EQ(derived_name("meta-llama/Llama-3.1-8B"), "meta-llama-llama-3-1-8b");
+  EXPECT_EQ(derived_name("../../x"), "x");
+  EXPECT_EQ(derived_name("tiny/$(touch /tmp/P)"), "tiny---touch--tmp-p");
+  for (const auto* empty : {"", "---", "$()", "\xff"})
+    EXPECT_EQ(derived_name(empty), "model");
+  EXPECT_EQ(derived_name(std::string(99, 'x')).size(), 48U);
+  EXPECT_EQ(name_of_source("hf:org/repo@main/f.gguf"), "hf:org/repo@main/f.gguf");
+  EXPECT_EQ(name_of_source("https://host/a/Tiny-Q4.gguf?x=/y#sha256=00"), "Tiny-Q4");
+  EXPECT_EQ(name_of_source("https://host/"), "model");
+  EXPECT_EQ(name_of_source("/models/my story.gguf"), "my-story");
+  EXPECT_EQ(name_of_source("/models/llama-3.1.gguf"), "llama-3.1");
 }
 
 TEST(NearestName, LongInputsMatchNothing) {

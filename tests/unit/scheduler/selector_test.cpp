@@ -96,6 +96,14 @@ TEST(Selector, PoolsThatCannotBeAreRefused) {
     const auto parsed = selector::parse(text, pools);
     return parsed ? std::string() : parsed.failure().message;
   };
+  EXPECT_NE(refusal("pool=x", {{"fast", "npu"}, {"near", "cpu"}}).find("; there are fast, near;"),
+            std::string::npos)
+      << refusal("pool=x", {{"fast", "npu"}, {"near", "cpu"}});
+  EXPECT_NE(refusal("pool=x", {}).find("; there is none;"), std::string::npos);
+  pool_map many;
+  for (char one = 'a'; one <= 'z'; ++one)
+    many[std::string(1, one)] = "npu";
+  EXPECT_NE(refusal("pool=xx", many).find("o, p and 10 more;"), std::string::npos);
   EXPECT_NE(refusal("pool=fsat", {{"fast", "npu"}}).find("did you mean"), std::string::npos)
       << refusal("pool=fsat", {{"fast", "npu"}});
   EXPECT_NE(refusal("pool=a", {{"a", "pool=b"}, {"b", "pool=a"}}).find("contains itself"),

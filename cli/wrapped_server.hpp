@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// A model server that exists already, as `consort plugin init` finds it: what it speaks, where,
+/// and what it serves. What it says of itself is not trusted: names become quoted words of the
+/// commands that people are told to paste, and those that no source can have are left out.
+
+#include "scheduler/result.hpp"
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+namespace consort::cli {
+
+/// Models that are looked at of what one server lists.
+inline constexpr std::size_t wrapped_models_max = 64;
+
+struct wrapped_server {
+  std::string url;  ///< `http://HOST:PORT[/PREFIX]`, to which `base` and `ready` are added.
+  std::string base; ///< Before `/completions`; empty = the usual `/v1`.
+  std::string protocol = "openai";
+  std::string ready; ///< Path that says 200.
+  std::vector<std::string> models;
+};
+
+/// Asks a server what it speaks. `given` is what its clients call its address: it may end in `/v1`,
+/// in another base, or in either and `/models`. Errors: `usage` for an address with a user's name
+/// or password, which is not repeated; `unreachable`; `failed` for a server that is none of these.
+[[nodiscard]] result<wrapped_server> look_at_server(const std::string& given);
+
+/// One line each: how its models are declared, fit for pasting into a shell.
+[[nodiscard]] std::string declaring_commands(const wrapped_server& server);
+
+} // namespace consort::cli

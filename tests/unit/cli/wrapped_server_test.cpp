@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: whatever a server says of itself, it is found where it is, and nothing of it becomes more
+// than a word of what people are told to paste.
+#include "cli/wrapped_server.hpp"
+
+#include "tests/unit/cli/test_server.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace consort::cli {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+
+canned_answer listing(std::string body) {
+  canned_answer made;
+  made.body = std::move(body);
+  return made;
+}
+
+std::string commands_for(std::vector<std::string> models) {
+  wrapped_server server;
+  server.models = std::move(models);
+  return declaring_commands(server);
+}
+
+TEST(WrappedServer, IsFoundByWhatItsClientsCallIt) {
+  const test_server server({{"GET /v1/models", listing(R"({"data": [{"id": "a"}, {"id": "b"}]})")},
+                            {"GET /health", {}}});
+  for (const auto* end : {"", "/", "/v1", "/v1/", "/v1/models", "/v1/models/"}) {
+    const auto found = look_at_server(server.url() + end);
+    ASSERT_TRUE(found) << end << ": " << found.failure().message;
+    EXPECT_EQ(found->url, server.url());
+    EXPECT_EQ(found->base, "");
+    EXPECT_EQ(found->protocol, "openai");
+    EXPECT_EQ(found->ready, "/health");
+    EXPECT_THAT(found->models, ElementsAre("a", "b"));
+  }
+}
+
+TEST(WrappedServer, MayHaveAnotherBase) {
+  const test_server server({{"GET /q/v9/models", listing(R"({"data": [{"id": "a"}]})")}});
+  for (const auto* end : {"/q/v9", "/q/v9/models"}) {
+    const auto found = look_at_server(server.url() + end);
+    ASSERT_TRUE(found) << found.failure().message;
+    EXPECT_EQ(found->url, server.url());
+    EXPECT_EQ(found->base, "/q/v9");
+    EXPECT_EQ(found->ready, "/q/v9/models");
+  }
+}
+
+TEST(WrappedServer, MaySpeakTgi) {
+  const test_server server({{"GET /info", listing(R"({"model_id": "org/tale", "version": "2.0"})")},
+                            {"GET /health", {}}});
+  const auto found = look_at_server(server.url());
+  ASSERT_TRUE(found) << found.failure().message;
+  EXPECT_EQ(found->protocol, "tgi");
+  EXPECT_EQ(found->ready, "/health");
+  EXPECT_THAT(found->models, ElementsAre("org/tale"));
+}
+
+TEST(WrappedServer, OfNeitherProtocolIsRefused) {
+  const test_server server({{"GET /info", listing(R"({"name": "x"})")}});
+  const auto found = look_at_server(server.url());
+  ASSERT_FALSE(found);
+  EXPECT_THAT(found.failure().message, HasSubstr("neither OpenAI's protocol nor TGI's"));
+  EXPECT_THAT(look_at_server(dead_url()).failure().message, HasSubstr("nothing answers at"));
+}
+
+TEST(WrappedServer, PasswordsInAddressesAreNotRepeated) {
+  for (const auto* url :
+       {"http://user:secret@127.0.0.1:1", "http://user:secret@h/v1", "u:secret@h"}) {
+    const auto found = look_at_server(url);
+    ASSERT_FALSE(found);
+    EXPECT_EQ(found.failure().code, "usage");
+    EXPECT_THAT(found.failure().message, HasSubstr("key_env"));
+    EXPECT_THAT(found.failure().message, Not(HasSubstr("secret")));
+  }
+}
+
+TEST(WrappedServer, NamesThatNoSourceCanHaveAreLeftOut) {
+  const test_server server({{"GET /v1/models", listing(R"({"data": [{"id": "a\n b"}, {"id": "*"},
+      {"id": "\u001b[2J"}, {"id": ""}, {"id": 7}, {"id": "fine"}]})")}});
+  const auto found = look_at_server(server.url());
+  ASSERT_TRUE(found) << found.failure().message;
+  EXPECT_THAT(found->models, ElementsAre("fine"));
+}
+
+TEST(WrappedServer, ItsNamesAreOneWordEachOfWhatIsPasted) {
+  EXPECT_EQ(commands_for({"org/Name:tag"}),
+            "  consort model add org-name-tag server:org/Name:tag\n");
+  EXPECT_EQ(commands_for({"tiny/$(touch /tmp/P)"}),
+            "  consort model add tiny---touch--tmp-p 'server:tiny/$(touch /tmp/P)'\n");
+  EXPECT_EQ(commands_for({"../../x"}), "  consort model add x server:../../x\n");
+  EXPECT_EQ(commands_for({"';rm x;'"}), "  consort model add rm-x 'server:'\"'\"';rm x;'\"'\"''\n");
+  EXPECT_EQ(commands_for({"`$`"}), "  consort model add model 'server:`$`'\n");
+}
+
+} // namespace
+} // namespace consort::cli
