@@ -362,6 +362,18 @@ void leave(pass& p, index slot, const ending& how) {
     refresh_device(s, probed);
 }
 
+/// Of nodes that are up: plugins that may have the device and could not find it.
+std::string failing_plugins(const core_state& s) {
+  std::string words;
+  std::size_t named = 0;
+  for (const auto& [name, at] : s.node_names)
+    for (const auto& [key, why] : s.nodes[at].attributes)
+      if (s.nodes[at].alive && key.starts_with(plugin_attribute)
+          && ++named <= limits::message_devices_max)
+        words += "; " + name + ": " + key + ": " + why;
+  return words;
+}
+
 /// What may have been meant by a selector that names no device; nothing while some device is named.
 /// Not looked for on a large cluster: the names of all devices are compared.
 std::string suggest_devices(const core_state& s, const request_row& r) {
@@ -382,7 +394,7 @@ std::string suggest_devices(const core_state& s, const request_row& r) {
   std::string words = " no device matches it";
   if (s.devices.live() < limits::paced_devices)
     words += did_you_mean(r.meta.selector, known);
-  return words;
+  return words + failing_plugins(s);
 }
 
 } // namespace

@@ -531,6 +531,8 @@ void on(pass& p, const compile_requested& e) {
       continue;
     if (one.removed_by == filter_id::format && unread.empty())
       unread = unread_words(p.s.models[model].spec, device.capability);
+    if (one.removed_by == filter_id::format && unread.empty())
+      unread = unfit_words(p.s.models[model].spec, device);
     if (one.named == none)
       continue;
     auto& entry = p.s.artifacts[one.named];

@@ -320,6 +320,8 @@ candidate_facts facts_of(const core_state& s, index model, index device, const o
   const auto& one = s.devices[device];
   const auto& node = s.nodes[one.node];
   candidate_facts facts;
+  facts.spec = &s.models[model].spec;
+  facts.device = &one.spec;
   facts.node_alive = one.present && node.alive && !node.suspect && s.now >= node.trusted_at;
   facts.draining = one.draining || node.draining;
   facts.cordoned = one.cordoned || node.cordoned;
