@@ -170,6 +170,13 @@ artifact_state state_of(const artifact_entry& entry, time_us) {
   return entry.refused || entry.failures > 0 ? artifact_state::failed : artifact_state::absent;
 }
 
+namespace {
+
+/// Progress of a build, per mille, that is enough to tell the rest by.
+constexpr std::uint32_t build_told_pm = 50;
+
+} // namespace
+
 bool held_by(const artifact_entry& entry, index node) {
   return std::any_of(entry.copies.begin(), entry.copies.end(),
                      [&](const artifact_copy& one) { return one.node == node; });
@@ -196,12 +203,20 @@ duration_us build_expected(const core_state& s, const artifact_entry& entry) {
   return seen > 0 ? seen : limits::build_guess_us;
 }
 
+std::optional<duration_us> build_eta(const compile_entry& build, time_us now) {
+  const auto spent = std::max<duration_us>(now - build.started_at, 0);
+  if (build.started && build.done_pm >= build_told_pm)
+    return spent * (1000 - build.done_pm) / build.done_pm;
+  return build.expected_us > spent ? std::optional(build.expected_us - spent) : std::nullopt;
+}
+
 duration_us build_left(const core_state&, const compile_entry& build, time_us now) {
   const auto spent = std::max<duration_us>(now - build.started_at, 0);
-  // Progress beats memory once there is enough of it to extrapolate.
-  if (build.started && build.done_pm >= 50)
-    return spent * (1000 - build.done_pm) / build.done_pm;
-  // Late builds are expected to stay late.
+  // Progress beats memory once there is enough of it to extrapolate; late builds are expected to
+  // stay late.
+  if (const auto eta = build_eta(build, now);
+      eta && build.started && build.done_pm >= build_told_pm)
+    return *eta;
   return std::max(build.expected_us - spent, spent / 4 + 1);
 }
 

@@ -258,6 +258,8 @@ void count_failure(pass& p, const instance_row& one, const error& failure) {
   arm(p.s, pair.load_retry_at, timer_kind::pair, at);
   if (pair.load_failures == limits::older_loads_max) // What to load there is chosen anew.
     changed_statically(p.s);
+  if (one.state == instance_state::ready)
+    pair.fault_error = failure.message;
   if (one.state == instance_state::ready && pair.fuse.failed(p.now))
     arm(p.s, pair.fuse.retry_at(), timer_kind::pair, at);
 }

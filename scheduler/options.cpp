@@ -347,8 +347,10 @@ candidate_facts facts_of(const core_state& s, index model, index device, const o
   }
   const auto& pairs = s.models[model].pairs;
   const auto pair = pairs.find(device);
-  if (pair != pairs.end())
+  if (pair != pairs.end()) {
     facts.breaker_admits = s.pairs[pair->second].fuse.admits();
+    facts.breaker_error = s.pairs[pair->second].fault_error;
+  }
   facts.samples = pair == pairs.end() ? 0 : s.pairs[pair->second].speed.samples;
   return facts;
 }

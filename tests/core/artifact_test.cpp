@@ -256,6 +256,22 @@ TEST(Memory, ContextIsReservedForEverySequenceThatHasRoom) {
   EXPECT_EQ(t.expect<reserve_allocation>().grant.shares.at(0).memory_bytes, narrow.memory_bytes);
 }
 
+TEST(Artifact, ABuildThatIsLateAndSaysNothingHasNoEta) {
+  core_fixture t;
+  t.join("a", 11, {refnpu_profile()});
+  t.advertise(npu_spec("a", 0));
+  t.declare(story_spec());
+  t.submit("npu");
+  t.take_all<queue_notice>();
+  const auto order = t.expect<start_compile>();
+  EXPECT_TRUE(t.view().artifacts.at(0).eta_us) << "it is not late yet";
+  t.pass_time_renewing(limits::build_guess_us + second, {"a"});
+  EXPECT_FALSE(t.view().artifacts.at(0).eta_us);
+  t.feed(compile_progressed{order.compile, incarnation{11}, 500});
+  EXPECT_TRUE(t.view().artifacts.at(0).eta_us) << "half of it is done";
+  t.drop_all();
+}
+
 } // namespace
 
 } // namespace consort::core::testing
