@@ -34,6 +34,7 @@ result<std::unique_ptr<agent>> agent::start(boost::asio::io_context& io, agent_o
   auto store = artifact_store::open(options.data_path, options.name);
   if (!store)
     return store.failure();
+  (*store)->set_aside_unreadable();
   std::unique_ptr<agent> started(new agent(io, std::move(options), std::move(*store)));
   started->load_plugins(std::move(further));
   return started;

@@ -50,11 +50,13 @@ public:
   explicit line_splitter(std::size_t bytes_max) : bytes_max_(bytes_max) {}
   template <class Handler>
   void feed(std::string_view data, const Handler& on_line) {
-    for (auto end = data.find_first_of("\r\n"); end != std::string_view::npos;
-         end = data.find_first_of("\r\n")) {
-      append(data.substr(0, end));
+    const auto ends = [](char c) { return c == '\n' || c == '\r'; };
+    for (auto end = std::find_if(data.begin(), data.end(), ends); end != data.end();
+         end = std::find_if(data.begin(), data.end(), ends)) {
+      const auto length = static_cast<std::size_t>(end - data.begin());
+      append(data.substr(0, length));
       flush(on_line);
-      data.remove_prefix(end + 1);
+      data.remove_prefix(length + 1);
     }
     append(data);
   }
