@@ -563,8 +563,13 @@ ending impossible_ending(const core_state& s, index slot) {
     how.reason = {recovery::refuse, "no_such_device", message + nobody};
     return how;
   }
-  std::size_t named = 0;
+  std::size_t named = 0, unselected = 0;
+  const char* code = "no_such_device";
   for (const auto& one : s.models[r.model].options) {
+    if (s.selectors[r.selector].matches[one.device] == 0) {
+      ++unselected; // Many, and no reason.
+      continue;
+    }
     if (++named > limits::message_devices_max)
       continue;
     auto facts = facts_of(s, r.model, one.device, &one);
@@ -586,12 +591,17 @@ ending impossible_ending(const core_state& s, index slot) {
     message += (named == 1 ? " " : "; ") + s.devices[one.device].spec.id.value + " " + word(refused)
                + " (" + all_filters()[static_cast<std::size_t>(refused)].reason(facts) + ")";
     if (one.artifact != none && refused == filter_id::artifact
-        && !s.artifacts[one.artifact].last_error.empty())
+        && !s.artifacts[one.artifact].last_error.empty()) {
       message += ": " + s.artifacts[one.artifact].last_error;
+      code = "build_failed";
+    }
   }
   if (named > limits::message_devices_max)
     message += "; and " + std::to_string(named - limits::message_devices_max) + " more";
-  how.reason = {recovery::refuse, "no_such_device", std::move(message)};
+  if (unselected > 0)
+    message += "; " + std::to_string(unselected)
+               + (unselected == 1 ? " other is not asked for" : " others are not asked for");
+  how.reason = {recovery::refuse, code, std::move(message)};
   return how;
 }
 

@@ -183,7 +183,8 @@ TEST(Artifact, RefusedBuildIsTriedAgainWhenAskedForOrWhenItsCompilerIsNew) {
   const auto first = build_somewhere(t);
   t.feed(compile_failed{first.compile, incarnation{11}, could_not(recovery::refuse)});
   t.take_all<queue_notice>();
-  t.take_all<reject_request>();
+  for (const auto& ended : t.take_all<reject_request>())
+    EXPECT_EQ(ended.reason.code, "build_failed") << ended.reason.message;
   t.take_all<record_request>();
   t.expect_empty();
   EXPECT_TRUE(t.noted("(it is not tried again by itself; once that is mended: consort compile "
