@@ -396,9 +396,11 @@ TEST(Lease, TellsWhenAPluginOfTheNodeBeginsAndEndsToFail) {
   core_fixture t;
   const auto join = [&t](std::map<std::string, std::string> attributes) {
     t.feed(node_joined{node_id{"a"}, incarnation{11}, "a:1", {}, std::move(attributes)});
+    t.take_all<grant_lease>();
   };
   join({{"kernel", "6"}, {"plugin quark", "probe: two devices have the id Q"}});
   EXPECT_TRUE(t.noted("plugin quark: probe: two devices have the id Q"));
+  t.advertise(cpu_spec("a"));
   t.declare(story_spec());
   t.submit("plugin=quark");
   const auto refused = t.expect<reject_request>();
