@@ -50,6 +50,7 @@ inline constexpr duration_us compile_timeout_us
     = 25 * 3'600 * second_us; ///< A node ends its compilers sooner, as their plugins say.
 inline constexpr duration_us build_backoff_min_us = 1 * second_us;
 inline constexpr duration_us build_backoff_max_us = 300 * second_us;
+inline constexpr duration_us corrupt_backoff_us = 300 * second_us; ///< Weights of a wrong digest.
 inline constexpr duration_us load_backoff_min_us = 1 * second_us;
 inline constexpr duration_us load_backoff_max_us = 60 * second_us;
 inline constexpr duration_us orphan_grace_us

@@ -398,6 +398,7 @@ TEST(Lease, TellsWhenAPluginOfTheNodeBeginsAndEndsToFail) {
     t.feed(node_joined{node_id{"a"}, incarnation{11}, "a:1", {}, std::move(attributes)});
     t.take_all<grant_lease>();
   };
+  t.set_life("a", 11);
   join({{"kernel", "6"}, {"plugin quark", "probe: two devices have the id Q"}});
   EXPECT_TRUE(t.noted("plugin quark: probe: two devices have the id Q"));
   t.advertise(cpu_spec("a"));
