@@ -286,6 +286,7 @@ void door_state::advertise() {
   joined.data_address = options_.data_address;
   joined.toolchains = options_.agent->toolchains();
   joined.attributes = options_.agent->attributes();
+  joined.attributes.merge(options_.agent->plugin_reasons());
   report(joined);
   for (const auto& device : options_.agent->plugins().devices())
     report(core::device_advertised{device, own_.life});

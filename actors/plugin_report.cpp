@@ -58,6 +58,7 @@ messages::plugin_row row_of(const node::plugin_status& plugin) {
   row.priority = about.priority;
   row.origin = cut(about.origin);
   row.available = plugin.available;
+  row.failed = plugin.probe_failed;
   row.reason = cut(plugin.reason);
   for (const auto* list : {&plugin.devices, &plugin.hosts})
     for (const auto& device : *list)

@@ -13,7 +13,9 @@ std::string progress(const json& artifact) {
   if (text_at(artifact, "/state") != "building")
     return {};
   const auto left = duration_at(artifact, "/eta_us");
-  return percent_at(artifact, "/done_pm") + (left.empty() ? "" : " " + left + " left");
+  // A compiler that tells nothing of its progress has not made none.
+  const auto done = count_at(artifact, "/done_pm") == "0" ? "-" : percent_at(artifact, "/done_pm");
+  return done + (left.empty() ? "" : " " + left + " left");
 }
 
 std::string quality(const json& artifact) {

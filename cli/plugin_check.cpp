@@ -254,7 +254,7 @@ void check_compilers(report& out, node::json_plugin& plugin,
   const bool wanted = std::any_of(devices.begin(), devices.end(), [](const auto& device) {
     return !device.capability.build_profiles.empty();
   });
-  if (!tools.empty() && !devices.empty() && !wanted)
+  if (faults.empty() && !tools.empty() && !devices.empty() && !wanted)
     out.fail("compiler", "it builds for " + tools.front().target
                              + ", which is no device here: " + names_of(devices));
 }

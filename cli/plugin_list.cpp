@@ -27,9 +27,11 @@ std::size_t add_rows(table& rows, const json& answer, const std::string& node, b
     }
     rows.add({printable(node), printable(text_at(one, "/name")),
               printable(text_at(one, "/version")), printable(text_at(one, "/vendor")),
-              available ? "ready" : "absent", printable(list_at(one, "/devices")),
-              printable(text_at(one, "/reason")), count_at(one, "/priority"),
-              printable(text_at(one, "/origin"))});
+              true_at(one, "/failed") ? "failed"
+              : available             ? "ready"
+                                      : "absent",
+              printable(list_at(one, "/devices")), printable(text_at(one, "/reason")),
+              count_at(one, "/priority"), printable(text_at(one, "/origin"))});
   }
   return hidden;
 }

@@ -55,10 +55,15 @@ json plugin_json(const node::plugin_status& plugin) {
     for (const auto& device : *list)
       devices.push_back(device.value);
   const auto& about = plugin.metadata;
-  return {{"name", about.name},      {"version", about.version},
-          {"vendor", about.vendor},  {"priority", about.priority},
-          {"origin", about.origin},  {"available", plugin.available},
-          {"reason", plugin.reason}, {"devices", std::move(devices)}};
+  return {{"name", about.name},
+          {"version", about.version},
+          {"vendor", about.vendor},
+          {"priority", about.priority},
+          {"origin", about.origin},
+          {"available", plugin.available},
+          {"failed", plugin.probe_failed},
+          {"reason", plugin.reason},
+          {"devices", std::move(devices)}};
 }
 
 void show_json(context& env, const local_plugins& seen) {
@@ -87,7 +92,9 @@ void show_table(context& env, const local_plugins& seen) {
               {"ORIGIN", align::left, true}});
   for (const auto& plugin : seen.found.plugins())
     rows.add({plugin.metadata.name, plugin.metadata.version, plugin.metadata.vendor,
-              plugin.available ? "ready" : "absent",
+              plugin.probe_failed ? "failed"
+              : plugin.available  ? "ready"
+                                  : "absent",
               joined(plugin.metadata.engine ? plugin.hosts : plugin.devices),
               printable(plugin.reason), std::to_string(plugin.metadata.priority),
               plugin.metadata.origin});

@@ -190,7 +190,8 @@ exit_code verify(context& env, const store_flags& flags) {
   return complain(env, {recovery::refuse, "failed",
                         std::to_string(bad)
                             + " of them cannot be used; an agent sets a corrupt one "
-                              "aside before use and has it built again"});
+                              "aside before use and has it built again, one without a readable "
+                              "manifest at its start"});
 }
 
 result<node::collection_rule> rule_of(const store_flags& flags) {
@@ -225,6 +226,10 @@ exit_code collect(context& env, const store_flags& flags) {
     return complain(env, {recovery::retry_later, "failed",
                           "an agent uses this store, and what is in use is not removed: stop it "
                           "first, or look with --dry-run"});
+  if (!flags.dry_run)
+    (*store)->set_aside_unreadable();
+  for (const auto& one : (*store)->complaints())
+    env.err << "consort: " << printable(one.message) << '\n';
   const auto chosen = flags.dry_run ? (*store)->collectable(*rule) : (*store)->collect(*rule);
   std::uint64_t bytes = 0;
   for (const auto& one : chosen) {

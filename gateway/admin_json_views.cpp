@@ -61,6 +61,7 @@ json plugins_json(const std::vector<messages::plugins_report>& reports) {
                                   {"priority", one.priority},
                                   {"origin", one.origin},
                                   {"available", one.available},
+                                  {"failed", one.failed},
                                   {"reason", one.reason},
                                   {"devices", one.devices}});
     for (const auto& one : report.claims)

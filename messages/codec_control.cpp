@@ -156,6 +156,7 @@ void write(wire::PluginRow::Builder to, const plugin_row& from, outgoing& out) {
   to.setPriority(from.priority);
   to.setOrigin(out.sentence(from.origin));
   to.setAvailable(from.available);
+  to.setFailed(from.failed);
   to.setReason(out.sentence(from.reason));
   write_words(out, from.devices, "plugin_row.devices",
               [&](unsigned size) { return to.initDevices(size); });
@@ -168,6 +169,7 @@ void read(wire::PluginRow::Reader from, plugin_row& to, incoming& in) {
   to.priority = from.getPriority();
   to.origin = in.text(from.getOrigin(), "plugin_row.origin");
   to.available = from.getAvailable();
+  to.failed = from.getFailed();
   to.reason = in.text(from.getReason(), "plugin_row.reason");
   read_words(from.getDevices(), to.devices, "plugin_row.devices", in);
 }

@@ -107,6 +107,7 @@ struct PluginRow {
   available @5 :Bool;      # On this host.
   reason @6 :Text;         # Why it is not, or why its probe failed; empty = fine.
   devices @7 :List(Text);  # Ids: that it found, or of other plugins that it runs models on.
+  failed @8 :Bool;         # Its probe failed: it is tried again, and `reason` says why.
 }
 
 struct ClaimRow {

@@ -86,6 +86,7 @@ struct plugin_row {
   bool available = false;
   std::string reason;               ///< Why it is not available, or why its probe failed.
   std::vector<std::string> devices; ///< Ids: that it found, or that it runs models on.
+  bool failed = false;              ///< Its probe failed: it is tried again.
   friend bool operator==(const plugin_row&, const plugin_row&) = default;
 };
 

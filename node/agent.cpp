@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/agent.hpp"
 
+#include "messages/wire_check.hpp"
 #include "node/builtin.hpp"
 #include "node/file_digest.hpp"
 #include "node/model_files.hpp"
 #include "node/model_folder.hpp"
 #include "node/plugin_environment.hpp"
 #include "node/runtimes/container.hpp"
+#include "scheduler/attributes.hpp"
 #include "scheduler/weights.hpp"
 
 #include <boost/asio/post.hpp>
@@ -22,7 +24,8 @@ namespace {
 
 void log_once(const std::vector<error>& complaints) {
   for (const auto& complaint : complaints)
-    spdlog::warn("node: {}", complaint.message);
+    if (complaint.code != "plugin_fault") // Told when it began.
+      spdlog::warn("node: {}", complaint.message);
 }
 
 } // namespace
@@ -32,6 +35,7 @@ result<std::unique_ptr<agent>> agent::start(boost::asio::io_context& io, agent_o
   auto store = artifact_store::open(options.data_path, options.name);
   if (!store)
     return store.failure();
+  (*store)->set_aside_unreadable();
   std::unique_ptr<agent> started(new agent(io, std::move(options), std::move(*store)));
   started->load_plugins(std::move(further));
   return started;
@@ -127,7 +131,32 @@ inventory_change agent::reload_plugins() {
       make_plugin_environment(io_, options_.executable,
                               container_owner(options_.name, options_.data_path)));
   log_once(change.complaints);
+  log_faults();
   return change;
+}
+
+/// Once when a plugin begins to lack something, and once when it no longer does.
+void agent::log_faults() {
+  std::map<std::string, std::string> now;
+  for (const auto& plugin : inventory_.plugins())
+    if (plugin.fault)
+      now.emplace(plugin.metadata.name, plugin.fault->message);
+  for (const auto& [name, why] : now)
+    if (!faults_.contains(name))
+      spdlog::warn("node: plugin {}: {}", name, why);
+  for (const auto& [name, why] : faults_)
+    if (!now.contains(name))
+      spdlog::info("node: plugin {} lacks nothing any more", name);
+  faults_ = std::move(now);
+}
+
+std::map<std::string, std::string> agent::plugin_reasons() const {
+  std::map<std::string, std::string> reasons;
+  for (const auto& plugin : inventory_.plugins())
+    if ((plugin.probe_failed || plugin.fault) && reasons.size() < limits::plugin_reasons_max)
+      reasons.emplace(core::plugin_attribute + plugin.metadata.name,
+                      messages::repaired(plugin.reason, limits::plugin_reason_bytes_max));
+  return reasons;
 }
 
 void agent::load_plugins(std::vector<std::unique_ptr<plugin>> further) {
@@ -146,6 +175,7 @@ void agent::load_plugins(std::vector<std::unique_ptr<plugin>> further) {
     log_once(inventory_.load(directory, environment));
   log_once(inventory_.tidy()); // What was left running holds the devices that are looked for.
   log_once(inventory_.probe());
+  log_faults();
   for (const auto& device : inventory_.devices())
     ledger_.set_device(device);
 }

@@ -56,6 +56,9 @@ public:
   /// What is told of the host; among it `compilers`, a digest of the files that its compilers are,
   /// so that the scheduler hears of one that was mended under its old version.
   [[nodiscard]] std::map<std::string, std::string> attributes() const;
+  /// Of plugins whose probe failed or that lack a compiler: the attribute of the node that tells
+  /// of each (core::plugin_attribute and its name), and why.
+  [[nodiscard]] std::map<std::string, std::string> plugin_reasons() const;
   /// Starts a compile or a fetch of weights, as compiler::build().
   [[nodiscard]] std::unique_ptr<running_compile> build(const build_order& order,
                                                        compiler::progress_handler progress,
@@ -88,6 +91,7 @@ public:
 private:
   agent(boost::asio::io_context& io, agent_options options, std::unique_ptr<artifact_store> store);
   void load_plugins(std::vector<std::unique_ptr<plugin>> further);
+  void log_faults();
   [[nodiscard]] std::string path_here(const model_variant& variant);
 
   boost::asio::io_context& io_;
@@ -96,6 +100,7 @@ private:
   digest_cache digests_;
   inventory inventory_;
   std::mutex reloading_;
+  std::map<std::string, std::string> faults_; ///< By plugin, as logged; behind `reloading_`.
   device_ledger ledger_;
   ticket_gate gate_;
   local_attempt_service attempts_;

@@ -134,7 +134,7 @@ result<artifact_manifest> read_manifest(std::string_view text) {
                         ? json()
                         : json::parse(text.begin(), text.end(), nullptr, false);
   if (!root.is_object())
-    return error{recovery::refuse, "artifact_manifest", "not a JSON object"};
+    return error{recovery::refuse, "manifest_unreadable", "manifest.json is not a JSON object"};
   manifest_reader read(root);
   artifact_manifest manifest;
   auto& record = manifest.record;

@@ -129,6 +129,7 @@ struct artifact_store::state {
   mutable std::mutex guard;
   std::map<digest, entry> entries;
   std::vector<error> complaints;
+  std::set<digest> unreadable; ///< Folders whose manifest says nothing, not even its version.
   std::uint64_t staged = 0;
   unique_fd opened_lock; ///< Shared by whoever has the store open.
 
@@ -180,9 +181,11 @@ void artifact_store::state::scan_one(const std::string& name) {
     return complain("more than " + std::to_string(artifacts_max) + " artifacts");
   const auto path = folder(digest(name));
   const auto text = read_manifest_text(path + "/manifest.json");
-  const auto manifest
-      = text ? read_manifest(*text)
-             : result<artifact_manifest>(error{recovery::refuse, "", "no manifest.json"});
+  const auto manifest = text ? read_manifest(*text)
+                             : result<artifact_manifest>(error{
+                                 recovery::refuse, "manifest_unreadable", "no manifest.json"});
+  if (!manifest && manifest.failure().code == "manifest_unreadable")
+    unreadable.insert(digest(name));
   if (!manifest)
     return complain(manifest.failure().message);
   const auto stamp = stamp_file(path + "/payload");
@@ -586,6 +589,16 @@ std::vector<artifact_record> artifact_store::collect(const collection_rule& rule
   auto removed = collectable(rule);
   std::erase_if(removed, [&](const auto& record) { return !remove(record.content); });
   return removed;
+}
+
+void artifact_store::set_aside_unreadable() {
+  const std::scoped_lock lock(state_->guard);
+  for (const auto& content : std::exchange(state_->unreadable, {})) {
+    state_->discard(content);
+    state_->complaints.push_back(
+        {recovery::refuse, "artifact_manifest",
+         state_->folder(content) + ": without its manifest nobody can use it; it was set aside"});
+  }
 }
 
 void artifact_store::rescan() {

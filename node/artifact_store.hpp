@@ -122,6 +122,9 @@ public:
   /// Returns: what was removed.
   std::vector<artifact_record> collect(const collection_rule& rule);
 
+  /// Moves what has no readable manifest.json out of the way, as a corrupt artifact is: nobody can
+  /// use it. What a newer version of us wrote stays. For who owns the store, or has it alone.
+  void set_aside_unreadable();
   /// Takes up what another process put into the store since.
   void rescan();
   /// Whether no other process has the store open; then none can open it for as long as this is. To

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <csignal>
@@ -26,7 +27,9 @@ namespace {
 namespace asio = boost::asio;
 using clock = std::chrono::steady_clock;
 
-constexpr std::size_t read_bytes = 16 * 1024;
+constexpr std::size_t read_bytes = 128 * 1024;
+/// Taken from one stream before others have their turn: who prints a lot is not to wait for us.
+constexpr std::size_t turn_bytes_max = 4 * 1024 * 1024;
 /// What is read after the tool ended: a full pipe, and then some.
 constexpr std::size_t drain_bytes_max = 1024 * 1024;
 
@@ -34,6 +37,8 @@ void keep(captured_output& kept, std::string_view data, std::size_t bytes_max) {
   kept.bytes_total += data.size();
   if (kept.text.size() < bytes_max)
     kept.text.append(data.substr(0, bytes_max - kept.text.size()));
+  if (data.size() > limits::child_tail_bytes_max)
+    data.remove_prefix(data.size() - limits::child_tail_bytes_max);
   kept.tail.append(data);
   if (kept.tail.size() > limits::child_tail_bytes_max)
     kept.tail.erase(0, kept.tail.size() - limits::child_tail_bytes_max);
@@ -45,12 +50,15 @@ public:
   explicit line_splitter(std::size_t bytes_max) : bytes_max_(bytes_max) {}
   template <class Handler>
   void feed(std::string_view data, const Handler& on_line) {
-    for (const char c : data) {
-      if (c == '\n' || c == '\r')
-        flush(on_line);
-      else if (line_.size() < bytes_max_)
-        line_ += c;
+    const auto ends = [](char c) { return c == '\n' || c == '\r'; };
+    for (auto end = std::find_if(data.begin(), data.end(), ends); end != data.end();
+         end = std::find_if(data.begin(), data.end(), ends)) {
+      const auto length = static_cast<std::size_t>(end - data.begin());
+      append(data.substr(0, length));
+      flush(on_line);
+      data.remove_prefix(length + 1);
     }
+    append(data);
   }
   template <class Handler>
   void flush(const Handler& on_line) {
@@ -60,6 +68,10 @@ public:
   }
 
 private:
+  void append(std::string_view part) {
+    line_.append(part.substr(0, bytes_max_ - std::min(line_.size(), bytes_max_)));
+  }
+
   const std::size_t bytes_max_;
   std::string line_;
 };
@@ -95,6 +107,7 @@ struct child_process::state : std::enable_shared_from_this<state> {
         timer(strand),
         grace_us(spec.grace_us),
         bytes_max(spec.output_bytes_max),
+        takes_lines(line_handler != nullptr),
         on_line(std::move(line_handler)),
         on_exit(std::move(exit_handler)) {}
   ~state() {
@@ -119,9 +132,18 @@ struct child_process::state : std::enable_shared_from_this<state> {
     from.pipe.async_wait(
         asio::posix::descriptor_base::wait_read,
         [self = shared_from_this(), &from](const boost::system::error_code& failed) {
-          if (!failed && self->now != phase::ended && self->read_once(from) != 0)
+          if (!failed && self->now != phase::ended && self->read_turn(from))
             self->read(from);
         });
+  }
+
+  /// Takes what is there, up to its turn. Returns: whether there may come more.
+  bool read_turn(stream& from) {
+    ssize_t count = 1;
+    for (std::size_t taken = 0; count > 0 && taken < turn_bytes_max && now != phase::ended;
+         taken += static_cast<std::size_t>(std::max<ssize_t>(count, 0)))
+      count = read_once(from);
+    return count != 0;
   }
 
   /// Returns: as read(2).
@@ -134,7 +156,8 @@ struct child_process::state : std::enable_shared_from_this<state> {
 
   void took(stream& from, std::string_view data) {
     keep(from.kept, data, bytes_max);
-    from.lines.feed(data, [&](std::string_view line) { say(line, from.is_stderr); });
+    if (takes_lines)
+      from.lines.feed(data, [&](std::string_view line) { say(line, from.is_stderr); });
   }
 
   void say(std::string_view line, bool is_stderr) {
@@ -225,6 +248,7 @@ struct child_process::state : std::enable_shared_from_this<state> {
   asio::steady_timer timer;
   const duration_us grace_us;
   const std::size_t bytes_max;
+  const bool takes_lines;
   const clock::time_point started = clock::now();
   phase now = phase::running;
   std::recursive_mutex delivery; ///< Held while a handler runs; a handler may destroy its child.

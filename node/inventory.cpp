@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/inventory.hpp"
 
+#include "messages/wire_check.hpp"
 #include "node/plugin_change.hpp"
 #include "node/plugin_json.hpp"
 #include "scheduler/formats.hpp"
@@ -174,6 +175,7 @@ std::vector<inventory::found_device> inventory::ask_all(std::vector<error>& fail
     status.devices.clear();
     status.hosts.clear();
     status.probe_failed = false;
+    status.fault.reset();
     const auto there = one->owned->available();
     status.available = there.ok();
     status.reason = there ? "" : there.failure().message;
@@ -186,7 +188,10 @@ std::vector<inventory::found_device> inventory::ask_all(std::vector<error>& fail
     if (auto devices = one->owned->probe()) {
       one->devices = *std::move(devices);
       status.available = status.metadata.engine || !one->devices.empty();
-      status.reason = status.available ? "" : "no device found";
+      status.fault = status.available ? one->owned->fault() : std::nullopt;
+      status.reason = status.fault ? status.fault->message : "";
+      if (!status.available)
+        status.reason = "no device found";
     } else {
       status.reason = devices.failure().message;
       status.probe_failed = true;
@@ -247,6 +252,9 @@ void inventory::compare_plugins(const std::vector<entry_ref>& before,
   for (const auto& one : entries_) {
     const auto& name = one->status.metadata.name;
     const bool known = std::find(before.begin(), before.end(), one) != before.end();
+    // A node that only runs engines may go without their compilers.
+    if (const auto& fault = one->status.fault; fault && fault->code == "plugin_fault")
+      out.complaints.push_back({fault->action, fault->code, name + ": " + fault->message});
     if (!known && !one->status.available)
       out.complaints.push_back(
           {recovery::retry_later, "plugin_absent", name + ": " + one->status.reason});
@@ -481,6 +489,10 @@ void inventory::host_engines(tables& into) {
         continue;
       join(device.capability, *adds);
       engine->status.hosts.push_back(device.id);
+      if (adds->build_profiles.empty() && engine->status.fault)
+        device.attributes.emplace(
+            core::no_compiler_attribute,
+            messages::repaired(engine->status.fault->message, limits::plugin_reason_bytes_max));
       guests.push_back({engine, *std::move(adds)});
     }
   }

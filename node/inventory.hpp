@@ -23,6 +23,7 @@ struct plugin_status {
   bool probe_failed = false; ///< Its tool did not answer, or not well: it may the next time.
   std::vector<device_id> devices;
   std::vector<device_id> hosts; ///< An engine: other plugins' devices that it runs models on.
+  std::optional<error> fault;   ///< Of use, but not all of it: plugin::fault().
 };
 
 /// Who got a device that at least one plugin found. Claims of one uuid go to the highest priority,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/json_plugin.hpp"
 
+#include "messages/wire_check.hpp"
 #include "node/child_process.hpp"
 #include "node/host/compile_main.hpp"
 #include "node/placeholders.hpp"
@@ -40,6 +41,16 @@ std::string last_line(const std::string& text) {
   const auto before = text.find_last_of('\n', end);
   const auto start = before == std::string::npos ? 0 : before + 1;
   return text.substr(start, std::min<std::size_t>(end - start + 1, 200));
+}
+
+/// As much of it as people need, printable.
+std::string first_line(const std::string& text) {
+  constexpr std::size_t shown_bytes = 80;
+  const auto start = std::min(text.find_first_not_of(" \r\n\t"), text.size());
+  auto line = text.substr(start, std::min(text.find_first_of("\r\n", start) - start, shown_bytes));
+  std::replace_if(
+      line.begin(), line.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+  return line;
 }
 
 /// How a tool ended, and the last line that it printed, if it printed any. `field` of plugin.json
@@ -259,7 +270,8 @@ result<std::vector<device_spec>> json_plugin::probe() {
   const auto answer = ask(document_.probe);
   if (!answer)
     return answer.failure();
-  const auto rows = split_answer(document_.probe, *answer);
+  left_out_.clear();
+  const auto rows = split_answer(document_.probe, *answer, &left_out_);
   if (!rows)
     return error{rows.failure().action, rows.failure().code,
                  document_.metadata.name + ": probe: " + rows.failure().message};
@@ -360,25 +372,41 @@ std::string json_plugin::library_path() const {
 }
 
 void json_plugin::choose_profiles(device_spec& device) {
+  std::string lacks; // Why a rule is left out.
+  const auto left_out = [&lacks](const std::string& why) {
+    if (lacks.find(why) == std::string::npos)
+      lacks += (lacks.empty() ? "" : "; ") + why;
+  };
+  device.attributes.erase(core::no_compiler_attribute);
   for (std::size_t i = 0; i < document_.builds.size(); ++i) {
     const auto& rule = document_.builds[i];
     auto profile = effective_profile(i);
     // Without a version nothing could ever match, and any artifact might be wrong.
     if (profile.compiler_version.empty() && !rule.version_command.empty()
-        && rule.version != version_scope::none)
+        && rule.version != version_scope::none) {
+      left_out(compiler(i).fault.empty() ? compiler(i).missing : compiler(i).fault);
       continue;
+    }
     if (const auto name = target_attribute(rule); !name.empty()) {
       const auto found = device.attributes.find(name);
-      if (found == device.attributes.end() || found->second.empty())
+      if (found == device.attributes.end() || found->second.empty()) {
+        left_out(profile.compiler + " builds for {" + name + "}, which the device does not say");
         continue;
+      }
       profile.target = found->second;
       targets_[i].insert(profile.target);
     } else if (!profile.target.empty() && profile.target != device.model) {
+      left_out(profile.compiler + " builds for " + profile.target + ", and the device is "
+               + (device.model.empty() ? "of no known model" : device.model));
       continue;
     }
     device.capability.build_profiles.push_back({std::move(profile), rule.formats, rule.binds,
                                                 document_.capability.runtime.adapters, rule.older});
   }
+  // Other rules' targets are no lack where one fits.
+  if (device.capability.build_profiles.empty() && !lacks.empty())
+    device.attributes[core::no_compiler_attribute]
+        = messages::repaired(lacks, limits::plugin_reason_bytes_max);
   if (const auto cache = cache_profile(device.model))
     device.capability.caches = {{*cache, document_.capability.formats, artifact_kind::cache, true}};
 }
@@ -497,6 +525,20 @@ std::string json_plugin::unread(const device_spec& device) {
                              : "its plugin reads no telemetry";
 }
 
+namespace {
+
+/// What the command for the version came to, where none was found in it.
+std::string unsaid_version(const std::string& command, const child_exit& end) {
+  if (!end.ok())
+    return command + " " + end_of(end, limits::plugin_call_us_max, "");
+  const auto& said = end.out.text.empty() ? end.err.text : end.out.text;
+  const auto line = first_line(said);
+  return line.empty() ? command + " printed nothing"
+                      : command + " printed no version but `" + line + "`";
+}
+
+} // namespace
+
 const json_plugin::known_compiler& json_plugin::compiler(std::size_t rule) {
   const auto known = compilers_.find(rule);
   if (known != compilers_.end())
@@ -508,20 +550,24 @@ const json_plugin::known_compiler& json_plugin::compiler(std::size_t rule) {
   found.version = build.profile.compiler_version;
   if (!found.installed)
     found.fault = no_executable(program, folder_);
-  if (build.interface == build_interface::c_abi && !exists(path_of(build.library)))
+  if (!found.installed && found.fault.empty())
+    found.missing = missing_program(program, folder_);
+  if (build.interface == build_interface::c_abi && !exists(path_of(build.library))) {
     found.installed = false; // Our own program stands in for it.
+    found.missing = path_of(build.library) + " is not there";
+  }
   if (!found.installed || build.version_command.empty())
     return found;
   const auto end = run_tool(build.version_command, folder_, limits::plugin_call_us_max);
   // A compiler that cannot say its version is as good as absent.
-  found.installed = end && end->ok();
-  if (found.installed)
+  if (end && end->ok())
     found.version = find_version(end->out.text.empty() ? end->err.text : end->out.text);
-  else
-    found.fault = end ? build.profile.compiler
-                            + " does not say its version: " + build.version_command.front() + " "
-                            + end_of(*end, limits::plugin_call_us_max, "")
-                      : end.failure().message;
+  found.installed
+      = end && end->ok() && (!found.version.empty() || build.version == version_scope::none);
+  if (!found.installed)
+    found.fault
+        = build.profile.compiler + " does not say its version: "
+          + (end ? unsaid_version(build.version_command.front(), *end) : end.failure().message);
   return found;
 }
 
@@ -553,6 +599,19 @@ std::vector<std::string> json_plugin::compiler_faults() {
         !fault.empty() && std::find(faults.begin(), faults.end(), fault) == faults.end())
       faults.push_back(std::move(fault));
   return faults;
+}
+
+std::optional<error> json_plugin::fault() {
+  auto words = left_out_.empty() ? std::string() : "probe: " + left_out_;
+  for (const auto& one : compiler_faults())
+    words += (words.empty() ? "" : "; ") + one;
+  if (!words.empty())
+    return error{recovery::retry_later, "plugin_fault", words};
+  for (std::size_t at = 0; at < document_.builds.size(); ++at)
+    if (const auto& missing = compiler(at).missing; !missing.empty())
+      return error{recovery::retry_later, "compiler_missing",
+                   document_.builds[at].profile.compiler + ": " + missing};
+  return std::nullopt;
 }
 
 build_profile json_plugin::effective_profile(std::size_t rule) {

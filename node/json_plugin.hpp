@@ -37,6 +37,7 @@ public:
   [[nodiscard]] result<std::vector<device_spec>> probe() override;
   [[nodiscard]] result<std::map<std::string, device_reading>> read() override;
   [[nodiscard]] std::string unread(const device_spec& device) override;
+  [[nodiscard]] std::optional<error> fault() override;
   void retire() override { streams_.clear(); }
   [[nodiscard]] std::vector<build_profile> toolchains() override;
   [[nodiscard]] std::string compiler_files() override;
@@ -55,6 +56,7 @@ private:
     bool installed = false;
     std::string version; ///< First version-looking word of version_command; empty = unknown.
     std::string fault;   ///< Why it cannot be used although it is there; empty = it can, or is not.
+    std::string missing; ///< What is not on this host; empty = it is there.
   };
 
   void run_in_host(build_rule& rule) const;
@@ -89,6 +91,7 @@ private:
   std::map<std::size_t, known_compiler> compilers_;
   std::map<std::size_t, std::set<std::string>> targets_; ///< Of builds whose devices say theirs.
   std::optional<std::string> cache_version_;             ///< Empty: it could not say.
+  std::string left_out_; ///< What the last probe left out, and why; empty = nothing.
   std::unique_ptr<runtime> runtime_;
 };
 

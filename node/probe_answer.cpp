@@ -409,7 +409,24 @@ result<std::vector<answer_row>> split(const tool_query& query, std::string_view 
 
 } // namespace
 
-result<std::vector<answer_row>> split_answer(const tool_query& query, std::string_view answer) {
+namespace {
+
+/// Takes rows without an id out, unless none has one. Returns: the first of them; nothing without.
+std::optional<std::size_t> remove_nameless(std::vector<answer_row>& rows) {
+  const auto nameless = [](const answer_row& row) { return text_of(row, "id").empty(); };
+  const auto first = std::find_if(rows.begin(), rows.end(), nameless);
+  if (first == rows.end())
+    return std::nullopt;
+  const auto place = static_cast<std::size_t>(first - rows.begin());
+  if (!std::all_of(rows.begin(), rows.end(), nameless))
+    std::erase_if(rows, nameless);
+  return place;
+}
+
+} // namespace
+
+result<std::vector<answer_row>> split_answer(const tool_query& query, std::string_view answer,
+                                             std::string* left_out) {
   result<std::vector<answer_row>> rows{std::vector<answer_row>{}};
   try {
     rows = split(query, answer);
@@ -420,6 +437,8 @@ result<std::vector<answer_row>> split_answer(const tool_query& query, std::strin
     return rows;
   if (rows->size() > limits::plugin_devices_max)
     return bad_answer("more than " + std::to_string(limits::plugin_devices_max) + " devices");
+  if (const auto place = remove_nameless(*rows); place && left_out != nullptr)
+    *left_out = "device " + std::to_string(*place) + " has no id, and is left out";
   std::set<std::string> ids;
   for (std::size_t i = 0; i < rows->size(); ++i) {
     const auto id = text_of((*rows)[i], "id");

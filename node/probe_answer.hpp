@@ -20,10 +20,11 @@ struct answer_row {
   std::map<std::string, std::string> said; ///< What the tool printed where `words` replaced it.
 };
 
-/// Returns: one row per device, ids present and unique. Errors (`plugin_answer`) say which row and
-/// field, or show the start of an answer that could not be read.
-[[nodiscard]] result<std::vector<answer_row>> split_answer(const tool_query& query,
-                                                           std::string_view answer);
+/// Returns: one row per device, ids present and unique. A row without an id is left out, and said
+/// to `left_out`, while others have one. Errors (`plugin_answer`) say which row and field, or show
+/// the start of an answer that could not be read.
+[[nodiscard]] result<std::vector<answer_row>>
+split_answer(const tool_query& query, std::string_view answer, std::string* left_out = nullptr);
 
 /// A row's figure in our unit; nothing when it is absent, not a number, or in another unit.
 [[nodiscard]] std::optional<std::int64_t> figure_of(const answer_row& row, const std::string& name);

@@ -361,6 +361,18 @@ void leave(pass& p, index slot, const ending& how) {
     refresh_device(s, probed);
 }
 
+/// Of nodes that are up: plugins that may have the device and could not find it.
+std::string failing_plugins(const core_state& s) {
+  std::string words;
+  std::size_t named = 0;
+  for (const auto& [name, at] : s.node_names)
+    for (const auto& [key, why] : s.nodes[at].attributes)
+      if (s.nodes[at].alive && key.starts_with(plugin_attribute)
+          && ++named <= limits::message_devices_max)
+        words += "; " + name + ": " + key + ": " + why;
+  return words;
+}
+
 /// What may have been meant by a selector that names no device; nothing while some device is named.
 /// Not looked for on a large cluster: the names of all devices are compared.
 std::string suggest_devices(const core_state& s, const request_row& r) {
@@ -381,7 +393,7 @@ std::string suggest_devices(const core_state& s, const request_row& r) {
   std::string words = " no device matches it";
   if (s.devices.live() < limits::paced_devices)
     words += did_you_mean(r.meta.selector, known);
-  return words;
+  return words + failing_plugins(s);
 }
 
 } // namespace
@@ -550,8 +562,13 @@ ending impossible_ending(const core_state& s, index slot) {
     how.reason = {recovery::refuse, "no_such_device", message + nobody};
     return how;
   }
-  std::size_t named = 0;
+  std::size_t named = 0, unselected = 0;
+  const char* code = "no_such_device";
   for (const auto& one : s.models[r.model].options) {
+    if (s.selectors[r.selector].matches[one.device] == 0) {
+      ++unselected; // Many, and no reason.
+      continue;
+    }
     if (++named > limits::message_devices_max)
       continue;
     auto facts = facts_of(s, r.model, one.device, &one);
@@ -572,12 +589,17 @@ ending impossible_ending(const core_state& s, index slot) {
     message += (named == 1 ? " " : "; ") + s.devices[one.device].spec.id.value + " " + word(refused)
                + " (" + all_filters()[static_cast<std::size_t>(refused)].reason(facts) + ")";
     if (one.artifact != none && refused == filter_id::artifact
-        && !s.artifacts[one.artifact].last_error.empty())
+        && !s.artifacts[one.artifact].last_error.empty()) {
       message += ": " + s.artifacts[one.artifact].last_error;
+      code = "build_failed";
+    }
   }
   if (named > limits::message_devices_max)
     message += "; and " + std::to_string(named - limits::message_devices_max) + " more";
-  how.reason = {recovery::refuse, "no_such_device", std::move(message)};
+  if (unselected > 0)
+    message += "; " + std::to_string(unselected)
+               + (unselected == 1 ? " other is not asked for" : " others are not asked for");
+  how.reason = {recovery::refuse, code, std::move(message)};
   return how;
 }
 

@@ -170,6 +170,13 @@ artifact_state state_of(const artifact_entry& entry, time_us) {
   return entry.refused || entry.failures > 0 ? artifact_state::failed : artifact_state::absent;
 }
 
+namespace {
+
+/// Progress of a build, per mille, that is enough to tell the rest by.
+constexpr std::uint32_t build_told_pm = 50;
+
+} // namespace
+
 bool held_by(const artifact_entry& entry, index node) {
   return std::any_of(entry.copies.begin(), entry.copies.end(),
                      [&](const artifact_copy& one) { return one.node == node; });
@@ -201,12 +208,20 @@ duration_us build_expected(const core_state& s, const artifact_entry& entry) {
   return seen > 0 ? seen : limits::build_guess_us;
 }
 
+std::optional<duration_us> build_eta(const compile_entry& build, time_us now) {
+  const auto spent = std::max<duration_us>(now - build.started_at, 0);
+  if (build.started && build.done_pm >= build_told_pm)
+    return spent * (1000 - build.done_pm) / build.done_pm;
+  return build.expected_us > spent ? std::optional(build.expected_us - spent) : std::nullopt;
+}
+
 duration_us build_left(const core_state&, const compile_entry& build, time_us now) {
   const auto spent = std::max<duration_us>(now - build.started_at, 0);
-  // Progress beats memory once there is enough of it to extrapolate.
-  if (build.started && build.done_pm >= 50)
-    return spent * (1000 - build.done_pm) / build.done_pm;
-  // Late builds are expected to stay late.
+  // Progress beats memory once there is enough of it to extrapolate; late builds are expected to
+  // stay late.
+  if (const auto eta = build_eta(build, now);
+      eta && build.started && build.done_pm >= build_told_pm)
+    return *eta;
   return std::max(build.expected_us - spent, spent / 4 + 1);
 }
 
@@ -372,6 +387,10 @@ void fail_compile(pass& p, compile_id id, const error& failure) {
   entry.retry_at
       = p.now
         + backoff(limits::build_backoff_min_us, limits::build_backoff_max_us, entry.failures++);
+  if (failure.code == "weights_corrupt") { // Whole, and other than declared: so they come again.
+    entry.retry_at = std::max(entry.retry_at, p.now + limits::corrupt_backoff_us);
+    entry.last_error += "; fetched again in " + format_duration(entry.retry_at - p.now);
+  }
   if (failure.action == recovery::retry_elsewhere) {
     entry.avoided[build.node] = p.now + limits::build_backoff_max_us;
     const auto next = builder_for(p.s, entry, build.node, p.now);
@@ -388,7 +407,7 @@ void fail_compile(pass& p, compile_id id, const error& failure) {
     ++p.s.counters.builds_failed;
   p.tell(note::severity::error, subject(entry),
          (is_weights(entry.key.profile) ? "fetch failed on " : "compile failed on ")
-             + p.s.nodes[build.node].id.value + ": " + failure.message
+             + p.s.nodes[build.node].id.value + ": " + entry.last_error
              + (entry.refused ? again_words(p.s, entry) : ""));
 }
 
@@ -536,6 +555,8 @@ void on(pass& p, const compile_requested& e) {
       continue;
     if (one.removed_by == filter_id::format && unread.empty())
       unread = unread_words(p.s.models[model].spec, device.capability);
+    if (one.removed_by == filter_id::format && unread.empty())
+      unread = unfit_words(p.s.models[model].spec, device);
     if (one.named == none)
       continue;
     auto& entry = p.s.artifacts[one.named];

@@ -272,16 +272,19 @@ void tell_again(const pass& p, const request_row& r, const device_id& device) {
 
 } // namespace
 
-void judge(pass& p, const request_row& r, bool fault) {
+void judge(pass& p, const request_row& r, bool fault, const std::string& why) {
   const auto at = endpoint_of(p.s, r).pair;
   auto& pair = p.s.pairs[at];
   const bool was_closed = pair.fuse.state() == breaker_state::closed;
+  if (fault)
+    pair.fault_error = why;
   if (!fault) {
     pair.fuse.ended_undecided();
   } else if (pair.fuse.failed(p.now)) {
     arm(p.s, pair.fuse.retry_at(), timer_kind::pair, at);
     p.tell(note::severity::warning, p.s.devices[pair.device].spec.id.value,
-           "circuit breaker opened for " + p.s.models[pair.model].spec.name.value);
+           "circuit breaker opened for " + p.s.models[pair.model].spec.name.value
+               + (why.empty() ? "" : ": " + why));
     ++p.s.version;
     mark_dirty(p.s, pair.model);
   }
@@ -406,7 +409,7 @@ void fail_attempt(pass& p, index slot, const failover& how) {
     return give_way(p, slot, how);
   if (r.twin != none) // The gateway had chosen.
     end_hedge(p, slot, outrun());
-  judge(p, r, how.fault);
+  judge(p, r, how.fault, how.failure.message);
   if (how.revoke)
     revoke(p, r, how.failure.message);
   r.content = s.instances[r.instance].content;

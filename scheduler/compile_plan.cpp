@@ -84,12 +84,19 @@ planned_build plan_of(const snapshot& seen, const model_variant& variant, const 
   return plan;
 }
 
+std::string no_format_words(const model_spec& model, const device_spec& device) {
+  for (auto words : {unread_words(model, device.capability), unfit_words(model, device)})
+    if (!words.empty())
+      return words;
+  return "it runs no format of this model";
+}
+
 /// What the scheduler would choose for the device (options.cpp): weights as they are before
 /// engines, an engine that can be had before one that cannot.
 planned_build plan_device(const snapshot& seen, const model_spec& model,
                           const device_spec& device) {
   const auto& can = device.capability;
-  planned_build best{device.id, "no-compiler", {}, {}, "it runs no format of this model"};
+  planned_build best{device.id, "no-compiler", {}, {}, no_format_words(model, device)};
   for (const auto& variant : model.variants)
     if (runs_format(can.formats, variant.format))
       return {device.id, "as-is", {}, {}, "runs " + variant.format + ", nothing is built"};

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Whether a device runs a model's format as it is, or its compilers read it. Pure.
+/// Whether a device runs a model's format as it is, or its compilers read it, and why not. Pure.
 
+#include "scheduler/attributes.hpp"
 #include "scheduler/models.hpp"
 
 #include <algorithm>
@@ -75,6 +76,24 @@ namespace consort::core {
   return listed.empty() ? std::string()
                         : "its plugin does not list it: put `" + listed
                               + "` in `formats` if its server has it";
+}
+
+/// For people: why a device runs nothing of the model where it is no matter of formats: too many
+/// devices for one instance, or its plugin has no compiler for it. Empty when neither is so.
+[[nodiscard]] inline std::string unfit_words(const model_spec& model, const device_spec& device) {
+  const auto& can = device.capability;
+  const auto wanted = model.devices_per_instance;
+  const auto asks = "the model asks for " + std::to_string(wanted) + " (devices_per_instance)";
+  if (wanted > can.devices_max)
+    return "an instance spans at most " + std::to_string(can.devices_max)
+           + (can.devices_max == 1 ? " device" : " devices") + " of its plugin (devices_max), and "
+           + asks;
+  const auto fits = [wanted](const auto& by) { return by.profile.degree == wanted; };
+  if (!can.build_profiles.empty()
+      && std::none_of(can.build_profiles.begin(), can.build_profiles.end(), fits))
+    return "its compilers build for other numbers of devices (degree), and " + asks;
+  const auto lacks = device.attributes.find(no_compiler_attribute);
+  return lacks == device.attributes.end() ? std::string() : lacks->second;
 }
 
 } // namespace consort::core

@@ -4,6 +4,7 @@
 /// the settling pass. Late, repeated and unknown events are ignored. Defined in the module whose
 /// state they change.
 
+#include "scheduler/attributes.hpp"
 #include "scheduler/modules.hpp"
 
 namespace consort::core {

@@ -161,7 +161,7 @@ void end_hedge(pass& p, index slot, const failover& how) {
   auto& r = s.requests[slot];
   const auto at = r.twin;
   auto& hedge = s.requests[at];
-  judge(p, hedge, how.fault);
+  judge(p, hedge, how.fault, how.failure.message);
   if (how.revoke)
     revoke(p, hedge, how.failure.message);
   let_go(p, at);
@@ -174,7 +174,7 @@ void end_hedge(pass& p, index slot, const failover& how) {
 void give_way(pass& p, index slot, const failover& how) {
   auto& s = p.s;
   auto& r = s.requests[slot];
-  judge(p, r, how.fault);
+  judge(p, r, how.fault, how.failure.message);
   if (how.revoke)
     revoke(p, r, how.failure.message);
   r.failure = how.failure;

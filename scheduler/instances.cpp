@@ -281,6 +281,8 @@ void count_failure(pass& p, const instance_row& one, const error& failure) {
   arm(p.s, pair.load_retry_at, timer_kind::pair, at);
   if (blames_engine(failure))
     count_engine_failure(p, one, pair, failure);
+  if (one.state == instance_state::ready)
+    pair.fault_error = failure.message;
   if (one.state == instance_state::ready && pair.fuse.failed(p.now))
     arm(p.s, pair.fuse.retry_at(), timer_kind::pair, at);
 }

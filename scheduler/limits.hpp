@@ -50,6 +50,7 @@ inline constexpr duration_us compile_timeout_us
     = 25 * 3'600 * second_us; ///< A node ends its compilers sooner, as their plugins say.
 inline constexpr duration_us build_backoff_min_us = 1 * second_us;
 inline constexpr duration_us build_backoff_max_us = 300 * second_us;
+inline constexpr duration_us corrupt_backoff_us = 300 * second_us; ///< Weights of a wrong digest.
 inline constexpr duration_us load_backoff_min_us = 1 * second_us;
 inline constexpr duration_us load_backoff_max_us = 60 * second_us;
 inline constexpr duration_us orphan_grace_us
@@ -151,6 +152,7 @@ inline constexpr duration_us retry_later_us = 100'000;       ///< Doubled by eac
 /// each attempt.
 inline constexpr duration_us exclusion_us = 5 * second_us;
 inline constexpr std::uint32_t breaker_failures = 3; ///< Device faults in a row that open it.
+inline constexpr std::size_t breakers_told_max = 4;  ///< Of one device, with their reasons.
 inline constexpr duration_us breaker_open_min_us = 1 * second_us;
 inline constexpr duration_us breaker_open_max_us = 60 * second_us;
 

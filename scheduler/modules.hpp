@@ -171,8 +171,10 @@ index artifact_of(core_state& s, const artifact_key& key);
 [[nodiscard]] bool obtainable(const core_state& s, const artifact_entry& entry);
 /// How long a build is expected to take.
 [[nodiscard]] duration_us build_expected(const core_state& s, const artifact_entry& entry);
-/// Left of the running build.
+/// Left of the running build, to plan with.
 [[nodiscard]] duration_us build_left(const core_state& s, const compile_entry& build, time_us now);
+/// The same to be told: nothing for a build that is late and says nothing of how far it is.
+[[nodiscard]] std::optional<duration_us> build_eta(const compile_entry& build, time_us now);
 /// Starts a build unless one runs, is not due yet, or nobody can. Returns: whether one runs now.
 bool ensure_built(pass& p, index artifact, index model, index near_node);
 /// Pulls a copy to the node unless one is under way.
@@ -284,7 +286,7 @@ void open_attempt(pass& p, index slot, index place, std::uint32_t saved);
 /// The ticket of its attempt. Requires: that was opened just now.
 void write_ticket(const core_state& s, const request_row& r, ticket& made);
 /// What the end of an attempt that brought nothing says of its endpoint.
-void judge(pass& p, const request_row& r, bool fault);
+void judge(pass& p, const request_row& r, bool fault, const std::string& why = {});
 /// Tells its node that the attempt is over.
 void revoke(pass& p, const request_row& r, const std::string& why);
 /// Not on the device of the last attempt while another may take it over in time.

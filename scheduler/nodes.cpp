@@ -90,6 +90,20 @@ bool believed(const core_state& s, index node, incarnation life) {
   return node != none && s.nodes[node].alive && s.nodes[node].life == life;
 }
 
+namespace {
+
+/// Of the plugins that fail or lack something: once when that begins, and once when it ends.
+void tell_plugins(pass& p, const node_state& node, const std::map<std::string, std::string>& told) {
+  for (const auto& [key, why] : node.attributes)
+    if (key.starts_with(plugin_attribute) && !told.contains(key))
+      p.tell(note::severity::warning, node.id.value, key + ": " + why);
+  for (const auto& [key, why] : told)
+    if (key.starts_with(plugin_attribute) && !node.attributes.contains(key))
+      p.tell(note::severity::info, node.id.value, key + " is well again");
+}
+
+} // namespace
+
 void on(pass& p, const node_joined& e) {
   if (e.node.empty() || !e.life)
     return;
@@ -97,6 +111,7 @@ void on(pass& p, const node_joined& e) {
   if (at == none)
     return fence(p, e.node, e.life, "the cluster is full: no more nodes are taken");
   auto& node = p.s.nodes[at];
+  const auto told = node.attributes;
   const bool same_life = node.life == e.life;
   // What it still runs was given to others: it must drop that first.
   if (!node.alive && same_life)
@@ -131,6 +146,7 @@ void on(pass& p, const node_joined& e) {
     forgive_builds_of(p.s, at);
   if (tools_changed)
     changed_statically(p.s);
+  tell_plugins(p, node, told);
   refresh_node(p, at);
 }
 

@@ -357,6 +357,8 @@ candidate_facts facts_of(const core_state& s, index model, index device, const o
   const auto& one = s.devices[device];
   const auto& node = s.nodes[one.node];
   candidate_facts facts;
+  facts.spec = &s.models[model].spec;
+  facts.device = &one.spec;
   facts.node_alive = one.present && node.alive && !node.suspect && s.now >= node.trusted_at;
   facts.draining = one.draining || node.draining;
   facts.cordoned = one.cordoned || node.cordoned;
@@ -382,8 +384,10 @@ candidate_facts facts_of(const core_state& s, index model, index device, const o
   }
   const auto& pairs = s.models[model].pairs;
   const auto pair = pairs.find(device);
-  if (pair != pairs.end())
+  if (pair != pairs.end()) {
     facts.breaker_admits = s.pairs[pair->second].fuse.admits();
+    facts.breaker_error = s.pairs[pair->second].fault_error;
+  }
   facts.samples = pair == pairs.end() ? 0 : s.pairs[pair->second].speed.samples;
   return facts;
 }

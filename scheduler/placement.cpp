@@ -410,13 +410,16 @@ void update_outlook(core_state& s, index at, index selector, time_us now) {
     seen.eta_at = now + *wait_ns / 1000;
     return;
   }
-  seen.reason = s.devices.live() == 0 ? "no device is up yet" : "no device that may serve it is up";
+  seen.reason = held_by_breaker(s, at, selector, now);
+  if (seen.reason.empty())
+    seen.reason
+        = s.devices.live() == 0 ? "no device is up yet" : "no device that may serve it is up";
   for (const auto each : ranked(model, seen, now)) {
     const auto& one = seen.prospects[each];
     if (one.ready_at == 0)
       continue;
     seen.state = one.compiling ? "compiling" : "loading";
-    seen.eta_at = now + setup_left(one, now);
+    seen.eta_at = eta_known(s, model.options[one.option], now) ? now + setup_left(one, now) : 0;
     seen.reason = std::string(seen.state) + " for "
                   + s.devices[model.options[one.option].device].spec.id.value
                   + failed_before(s, at, model.options[one.option]);

@@ -76,6 +76,7 @@ struct pair_state {
   time_us load_retry_at = 0;
   std::string load_error; ///< Of the last failure.
   time_us load_failed_at = 0;
+  std::string fault_error; ///< Of the last fault that the breaker counted.
 };
 
 struct allocation_member {

@@ -2,6 +2,7 @@
 // The snapshot that operators see, in order of id.
 #include "scheduler/modules.hpp"
 #include "scheduler/view_bytes.hpp"
+#include "scheduler/waiting.hpp"
 
 #include <algorithm>
 #include <iterator>
@@ -116,7 +117,21 @@ std::string breaker_word(const core_state& s, index device) {
   return std::string(word(worst));
 }
 
-device_view view_device(const core_state& s, index at) {
+/// Why the device's breakers are not closed, behind what its node says of it: for each model.
+void add_breakers(const core_state& s, index device, time_us now, std::string& why) {
+  std::size_t named = 0;
+  for (const auto& [name, model] : s.model_names) {
+    const auto known = s.models[model].pairs.find(device);
+    if (known == s.models[model].pairs.end()
+        || s.pairs[known->second].fuse.state() == breaker_state::closed)
+      continue;
+    if (++named > limits::breakers_told_max)
+      break;
+    why += (why.empty() ? "" : "; ") + breaker_words(s, s.pairs[known->second], now);
+  }
+}
+
+device_view view_device(const core_state& s, index at, time_us now) {
   const auto& one = s.devices[at];
   device_view view;
   view.spec = one.spec;
@@ -125,6 +140,8 @@ device_view view_device(const core_state& s, index at) {
   view.draining = one.draining || s.nodes[one.node].draining;
   view.cordoned = one.cordoned || s.nodes[one.node].cordoned;
   view.breaker = breaker_word(s, at);
+  if (view.breaker != "closed")
+    add_breakers(s, at, now, view.reading.health_reason);
   for (const auto instance : one.instances) {
     const auto& running = s.instances[instance];
     if (running.devices.front() == at)
@@ -136,11 +153,11 @@ device_view view_device(const core_state& s, index at) {
   return view;
 }
 
-void view_devices(const core_state& s, page& into) {
+void view_devices(const core_state& s, time_us now, page& into) {
   auto at = into.first_of(view_part::devices, s.device_names);
   for (; at != s.device_names.end(); ++at)
     if (!s.devices[at->second].withdrawn
-        && !into.add(into.made.rows.devices, view_device(s, at->second),
+        && !into.add(into.made.rows.devices, view_device(s, at->second, now),
                      {view_part::devices, at->first, 0}))
       return;
 }
@@ -266,7 +283,7 @@ artifact_view view_artifact(const core_state& s, const artifact_entry& one,
     const auto& build = s.compiles.at(one.building);
     view.nodes.push_back(s.nodes[build.node].id);
     view.done_pm = build.done_pm;
-    view.eta_us = build_left(s, build, now);
+    view.eta_us = build_eta(build, now);
   }
   std::sort(view.nodes.begin(), view.nodes.end());
   return view;
@@ -345,7 +362,7 @@ snapshot_page view_page_of(const core_state& s, const view_cursor& from, std::si
   head.queue_depth_max = s.waiting_max;
   head.counters = s.counters;
   view_nodes(s, now, filled);
-  view_devices(s, filled);
+  view_devices(s, now, filled);
   view_replicas(s, filled);
   view_models(s, filled);
   view_artifacts(s, now, filled);

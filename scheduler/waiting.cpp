@@ -3,6 +3,8 @@
 // nobody may take it over: fewer may go on with a stream than may begin one.
 #include "scheduler/waiting.hpp"
 
+#include "scheduler/units.hpp"
+
 #include <algorithm>
 #include <optional>
 
@@ -83,7 +85,7 @@ wait_words prospects_of(const core_state& s, const request_row& r, const outlook
     return {state,
             std::string(state) + " for " + s.devices[by.device].spec.id.value
                 + failed_before(s, r.model, by),
-            now + setup_left(*first, now)};
+            eta_known(s, by, now) ? now + setup_left(*first, now) : 0};
   }
   if (!those.empty())
     return {"queued",
@@ -93,6 +95,9 @@ wait_words prospects_of(const core_state& s, const request_row& r, const outlook
   if (r.excluded.size() > r.shunned.size() && asks_again(s, r))
     return {"queued", "no other device may take it over now: what failed it is asked again later",
             r.excluded_until};
+  auto broken = held_by_breaker(s, r.model, r.selector, now);
+  if (!broken.empty())
+    return {"queued", std::move(broken), 0};
   return {"queued",
           r.emitted > 0 ? "no device that may go on with it is up"
                         : "no device that may serve it is up",
@@ -100,6 +105,39 @@ wait_words prospects_of(const core_state& s, const request_row& r, const outlook
 }
 
 } // namespace
+
+std::string breaker_words(const core_state& s, const pair_state& pair, time_us now) {
+  const auto& fuse = pair.fuse;
+  const bool open = fuse.state() == breaker_state::open;
+  const auto failures = fuse.failures();
+  return "the breaker for " + s.models[pair.model].spec.name.value + " on "
+         + s.devices[pair.device].spec.id.value + " is " + std::string(word(fuse.state()))
+         + " after " + std::to_string(failures) + (failures == 1 ? " failure" : " failures")
+         + (pair.fault_error.empty() ? "" : ": " + pair.fault_error)
+         + (open ? "; it is tried again in "
+                       + format_duration(std::max<duration_us>(fuse.retry_at() - now, 1))
+                 : "; one request at a time tries it");
+}
+
+std::string held_by_breaker(const core_state& s, index model, index selector, time_us now) {
+  const auto& matches = s.selectors[selector].matches;
+  for (const auto& by : s.models[model].options) {
+    const auto known = s.models[model].pairs.find(by.device);
+    if (known == s.models[model].pairs.end() || by.removed_by != filter_id::passed
+        || by.device >= matches.size() || matches[by.device] == 0)
+      continue;
+    const auto& pair = s.pairs[known->second];
+    if (!pair.fuse.admits())
+      return breaker_words(s, pair, now);
+  }
+  return {};
+}
+
+bool eta_known(const core_state& s, const option& by, time_us now) {
+  if (by.artifact == none || !s.artifacts[by.artifact].building)
+    return true;
+  return build_eta(s.compiles.at(s.artifacts[by.artifact].building), now).has_value();
+}
 
 wait_words why_waits(const core_state& s, const request_row& r, time_us now) {
   const auto& model = s.models[r.model];
@@ -158,11 +196,14 @@ ending nobody_left(const core_state& s, const request_row& r, const error& last)
   auto why = r.emitted > 0 ? who_cannot_go_on(s, r) : std::string();
   if (!why.empty())
     why = " (" + why + ")";
+  const auto who
+      = r.last_device == none ? std::string("the device") : s.devices[r.last_device].spec.id.value;
   if (r.emitted > 0 && !any_goes_on(s, r))
-    return gateway_502(
-        "not_resumable",
-        "text was already sent, and no device that it may use can go on with it" + why, last);
-  return gateway_502("device_failed", "the device failed and no other could take over" + why, last);
+    return gateway_502("not_resumable",
+                       "text was already sent, and no device that it may use can go on with it"
+                           + why + ": " + who + " failed",
+                       last);
+  return gateway_502("device_failed", who + " failed and no other could take over" + why, last);
 }
 
 ending nobody_in_time(core_state& s, index slot, time_us now) {

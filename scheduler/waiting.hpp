@@ -18,6 +18,14 @@ struct wait_words {
 /// What its selector's outlook says, or what is true of that very request where fewer may serve it.
 /// Requires: the outlook is up to date.
 [[nodiscard]] wait_words why_waits(const core_state& s, const request_row& r, time_us now);
+/// Of one model on one device, whose breaker is not closed: which, since what and until when.
+[[nodiscard]] std::string breaker_words(const core_state& s, const pair_state& pair, time_us now);
+/// Of the first device of the selector whose breaker for the model admits nothing; empty when there
+/// is none.
+[[nodiscard]] std::string held_by_breaker(const core_state& s, index model, index selector,
+                                          time_us now);
+/// Whether it is known when what is loaded there can be: not while its build is late and silent.
+[[nodiscard]] bool eta_known(const core_state& s, const option& by, time_us now);
 /// What became of the last load or build there, to be put behind other words; empty when none
 /// failed.
 [[nodiscard]] std::string failed_before(const core_state& s, index model, const option& by);

@@ -3,7 +3,7 @@
 /// What filters and scorers look at: one candidate (a device, with or without a loaded instance)
 /// for one request, as plain integers. Built fresh from the state; owned by nobody.
 
-#include "scheduler/resources.hpp"
+#include "scheduler/models.hpp"
 
 #include <string_view>
 
@@ -53,6 +53,11 @@ struct candidate_facts {
   std::uint64_t kv_need_tokens = 0;
   bool resume_needed = false;
   resume_support resume = resume_support::tokens;
+
+  // --- whom it is about, for words; both null, or both outlive this ---
+  const model_spec* spec = nullptr;
+  const device_spec* device = nullptr;
+  std::string_view breaker_error; ///< What it counted last; outlives this, empty = unknown.
 };
 
 } // namespace consort::core

@@ -9,8 +9,9 @@ namespace consort::core::filters {
 struct breaker {
   static constexpr const char* name = "breaker";
   static bool keeps(const candidate_facts& one) { return one.breaker_admits; }
-  static std::string reason(const candidate_facts&) {
-    return "too many failures in a row; it will be tried again soon";
+  static std::string reason(const candidate_facts& one) {
+    return "too many failures in a row; it will be tried again soon"
+           + (one.breaker_error.empty() ? "" : ": " + std::string(one.breaker_error));
   }
 };
 

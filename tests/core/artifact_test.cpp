@@ -226,7 +226,8 @@ TEST(Artifact, RefusedBuildIsTriedAgainWhenAskedForOrWhenItsCompilerIsNew) {
   const auto first = build_somewhere(t);
   t.feed(compile_failed{first.compile, incarnation{11}, could_not(recovery::refuse)});
   t.take_all<queue_notice>();
-  t.take_all<reject_request>();
+  for (const auto& ended : t.take_all<reject_request>())
+    EXPECT_EQ(ended.reason.code, "build_failed") << ended.reason.message;
   t.take_all<record_request>();
   t.expect_empty();
   EXPECT_TRUE(t.noted("(it is not tried again by itself; once that is mended: consort compile "
@@ -297,6 +298,22 @@ TEST(Memory, ContextIsReservedForEverySequenceThatHasRoom) {
             variant.weight_bytes + roomy.capability.max_sequences * context);
   t.advertise(narrow);
   EXPECT_EQ(t.expect<reserve_allocation>().grant.shares.at(0).memory_bytes, narrow.memory_bytes);
+}
+
+TEST(Artifact, ABuildThatIsLateAndSaysNothingHasNoEta) {
+  core_fixture t;
+  t.join("a", 11, {refnpu_profile()});
+  t.advertise(npu_spec("a", 0));
+  t.declare(story_spec());
+  t.submit("npu");
+  t.take_all<queue_notice>();
+  const auto order = t.expect<start_compile>();
+  EXPECT_TRUE(t.view().artifacts.at(0).eta_us) << "it is not late yet";
+  t.pass_time_renewing(limits::build_guess_us + second, {"a"});
+  EXPECT_FALSE(t.view().artifacts.at(0).eta_us);
+  t.feed(compile_progressed{order.compile, incarnation{11}, 500});
+  EXPECT_TRUE(t.view().artifacts.at(0).eta_us) << "half of it is done";
+  t.drop_all();
 }
 
 } // namespace

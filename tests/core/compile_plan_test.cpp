@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal: what is said of a build ahead is what the scheduler would do.
 #include "scheduler/compile_plan.hpp"
+#include "scheduler/formats.hpp"
 #include "tests/support/core_fixture.hpp"
 
 namespace consort::core::testing {
@@ -79,6 +80,46 @@ TEST(CompilePlan, ACompilerThatReadsNoFormatOfTheModelBuildsNothing) {
   EXPECT_EQ(refused.http_status, 422);
   EXPECT_NE(refused.reason.message.find(words), std::string::npos) << refused.reason.message;
   t.drop_all();
+}
+
+/// What a dry run, a compile and a refused request say of the device.
+void expect_words(const device_spec& device, const model_spec& model, const std::string& words) {
+  core_fixture t;
+  t.join("a", 11, {refnpu_profile()});
+  t.advertise(device);
+  t.declare(model);
+  const auto plans = plan(t, "npu");
+  ASSERT_EQ(plans.size(), 1U);
+  EXPECT_EQ(plans[0].state, "no-compiler");
+  EXPECT_EQ(plans[0].detail, words);
+  t.feed(compile_requested{model_name{"storyteller"}, "npu"});
+  EXPECT_TRUE(t.noted(words));
+  t.submit();
+  const auto refused = t.expect<reject_request>();
+  EXPECT_EQ(refused.http_status, 422);
+  EXPECT_NE(refused.reason.message.find("(" + words + ")"), std::string::npos)
+      << refused.reason.message;
+  t.drop_all();
+}
+
+TEST(CompilePlan, SaysWhyThePluginHasNoCompilerForTheDevice) {
+  auto device = npu_spec("a", 0);
+  device.capability.build_profiles.clear();
+  device.attributes[no_compiler_attribute] = "qcc does not say its version: qcc printed nothing";
+  expect_words(device, story_spec(), device.attributes[no_compiler_attribute]);
+}
+
+TEST(CompilePlan, SaysThatAnInstanceSpansFewerDevices) {
+  auto model = story_spec();
+  model.devices_per_instance = 2;
+  expect_words(npu_spec("a", 0), model,
+               "an instance spans at most 1 device of its plugin (devices_max), and the model asks "
+               "for 2 (devices_per_instance)");
+  auto device = npu_spec("a", 0);
+  device.capability.devices_max = 2;
+  expect_words(device, model,
+               "its compilers build for other numbers of devices (degree), and the model asks for "
+               "2 (devices_per_instance)");
 }
 
 TEST(CompilePlan, TheVariantThatACompilerReadsIsBuilt) {

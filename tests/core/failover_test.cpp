@@ -497,11 +497,18 @@ TEST(Failover, BreakerOpensOnFaultsAndOneProbeClosesIt) {
     EXPECT_EQ(t.expect<reject_request>().http_status, 502);
     t.expect<record_request>();
   }
-  EXPECT_TRUE(t.noted("circuit breaker opened"));
+  EXPECT_TRUE(t.noted("circuit breaker opened for storyteller: it broke"));
+  const std::string words = "the breaker for storyteller on local/cpu0 is open after 3 failures: "
+                            "it broke; it is tried again in ";
+  EXPECT_EQ(t.view().devices.at(0).reading.health_reason.rfind(words, 0), 0U);
   t.submit("local/cpu0");
-  t.take_all<queue_notice>();
+  const auto told = t.take_all<queue_notice>();
+  ASSERT_FALSE(told.empty());
+  EXPECT_EQ(told.back().reason.rfind(words, 0), 0U) << told.back().reason;
   t.expect_empty();
   t.pass_time(limits::breaker_open_min_us);
+  EXPECT_NE(t.view().devices.at(0).reading.health_reason.find("is half-open after 3 failures"),
+            std::string::npos);
   const auto probe = t.expect<grant_ticket>();
   t.submit("local/cpu0");
   t.take_all<queue_notice>();

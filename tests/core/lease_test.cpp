@@ -392,6 +392,26 @@ TEST(Lease, DrainOfTheUnknownSaysWhatIsNear) {
   EXPECT_TRUE(t.noted("did you mean edge-1"));
 }
 
+TEST(Lease, TellsWhenAPluginOfTheNodeBeginsAndEndsToFail) {
+  core_fixture t;
+  const auto join = [&t](std::map<std::string, std::string> attributes) {
+    t.feed(node_joined{node_id{"a"}, incarnation{11}, "a:1", {}, std::move(attributes)});
+    t.take_all<grant_lease>();
+  };
+  t.set_life("a", 11);
+  join({{"kernel", "6"}, {"plugin quark", "probe: two devices have the id Q"}});
+  EXPECT_TRUE(t.noted("plugin quark: probe: two devices have the id Q"));
+  t.advertise(cpu_spec("a"));
+  t.declare(story_spec());
+  t.submit("plugin=quark");
+  const auto refused = t.expect<reject_request>();
+  EXPECT_NE(refused.reason.message.find("a: plugin quark: probe: two devices"), std::string::npos)
+      << refused.reason.message;
+  join({{"kernel", "6"}});
+  EXPECT_TRUE(t.noted("plugin quark is well again"));
+  t.drop_all();
+}
+
 } // namespace
 
 } // namespace consort::core::testing

@@ -71,7 +71,7 @@ TEST(Resume, WhatNobodyMayContinueEndsAtOnceAndIsLoadedNowhere) {
   t.broken("vendor=Quokka");
   t.expect_end("not_resumable",
                "text was already sent, and no device that it may use can go on with it (local/npu1 "
-               "cannot continue a stream begun elsewhere): it broke");
+               "cannot continue a stream begun elsewhere): local/npu0 failed: it broke");
 }
 
 TEST(Resume, IdleReplicasThatCannotContinueDoNotKeepItWaiting) {
@@ -81,7 +81,7 @@ TEST(Resume, IdleReplicasThatCannotContinueDoNotKeepItWaiting) {
   t.broken();
   t.expect_end("not_resumable",
                "text was already sent, and no device that it may use can go on with it (local/npu1 "
-               "cannot continue a stream begun elsewhere): it broke");
+               "cannot continue a stream begun elsewhere): local/npu0 failed: it broke");
 }
 
 TEST(Resume, WhatFailedItIsNotAskedAgainWhenItCannotContinue) {
@@ -89,7 +89,7 @@ TEST(Resume, WhatFailedItIsNotAskedAgainWhenItCannotContinue) {
   t.load_stubborn(0);
   t.broken("local/npu0");
   t.expect_end("not_resumable", "text was already sent, and no device that it may use can go on "
-                                "with it: it broke");
+                                "with it: local/npu0 failed: it broke");
 }
 
 TEST(Resume, ASilentStreamThatNobodyMayContinueEndsAsWell) {
@@ -102,9 +102,10 @@ TEST(Resume, ASilentStreamThatNobodyMayContinueEndsAsWell) {
   t.progress(granted, 1);
   t.pass_time_renewing(limits::first_token_unknown_us + 2 * second);
   EXPECT_EQ(t.take_all<revoke_attempt>().size(), 1U);
-  t.expect_end("not_resumable",
-               "text was already sent, and no device that it may use can go on with it (local/npu1 "
-               "cannot continue a stream begun elsewhere): its device fell silent");
+  t.expect_end(
+      "not_resumable",
+      "text was already sent, and no device that it may use can go on with it (local/npu1 "
+      "cannot continue a stream begun elsewhere): local/npu0 failed: its device fell silent");
 }
 
 TEST(Resume, OnlyTheOneThatCanContinueItIsLoaded) {

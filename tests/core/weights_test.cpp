@@ -111,6 +111,26 @@ TEST(Weights, ThatOneNodeMayNotReadAreFetchedByAnother) {
   EXPECT_TRUE(t.noted("fetch failed on"));
 }
 
+TEST(Weights, OfAWrongDigestAreNotFetchedAgainForMinutes) {
+  core_fixture t;
+  t.join("a", 11, {weights_profile()});
+  t.advertise(cpu_spec("a"));
+  t.declare(hub_spec());
+  t.submit();
+  t.take_all<queue_notice>();
+  const auto first = t.expect<start_compile>();
+  t.feed(compile_failed{first.compile,
+                        incarnation{11},
+                        {recovery::retry_later, "weights_corrupt", "its digest is wrong"}});
+  EXPECT_TRUE(t.noted("its digest is wrong; fetched again in 5m"));
+  t.pass_time_renewing(limits::corrupt_backoff_us - 2 * second, {"a"});
+  EXPECT_TRUE(t.take_all<start_compile>().empty());
+  t.submit();
+  t.pass_time_renewing(4 * second, {"a"});
+  EXPECT_EQ(t.take_all<start_compile>().size(), 1U);
+  t.drop_all();
+}
+
 TEST(Weights, ThatAreNowhereServeNobody) {
   core_fixture t;
   t.join("a", 11, {weights_profile()});

@@ -71,6 +71,24 @@ TEST_F(ArtifactStore, KeepsWhatWasPutAcrossARestart) {
   EXPECT_FALSE(store->find(key_of("other")).has_value());
 }
 
+TEST_F(ArtifactStore, AnUnreadableManifestIsSetAsideWhenAskedAndANewersIsNot) {
+  const auto cut = put("cut", key_of("p"));
+  const auto newer = put("newer", key_of("q"));
+  ASSERT_TRUE(cut.ok() && newer.ok());
+  const auto in_store
+      = [&](const artifact_record& one) { return folder / ("artifacts/" + one.content.value); };
+  overwrite(in_store(*cut) + "/manifest.json", "");
+  overwrite(in_store(*newer) + "/manifest.json", R"({"version": 999})");
+  reopen();
+  EXPECT_EQ(store->complaints().size(), 2U);
+  EXPECT_TRUE(fs::exists(in_store(*cut))) << "whoever only looks changes nothing";
+  store->set_aside_unreadable();
+  EXPECT_EQ(store->complaints().size(), 1U);
+  EXPECT_FALSE(fs::exists(in_store(*cut)));
+  EXPECT_TRUE(fs::exists(folder / ("corrupt/" + cut->content.value)));
+  EXPECT_TRUE(fs::exists(in_store(*newer)));
+}
+
 TEST_F(ArtifactStore, WhatIsMarkedAsKeptStays) {
   const auto kept = put("one", key_of("p"));
   ASSERT_TRUE(put("two", key_of("q")));

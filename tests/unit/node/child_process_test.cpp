@@ -113,6 +113,15 @@ TEST(ChildProcess, AFloodIsReadToItsEndButNotKept) {
   EXPECT_TRUE(end->out.cut());
 }
 
+TEST(ChildProcess, AHundredMegabytesRunInNobodysTime) {
+  auto spec = shell("head -c 100000000 /dev/zero");
+  spec.timeout_us = 30 * limits::second_us; // It takes a tenth of a second alone.
+  const auto end = run_child(spec);
+  ASSERT_TRUE(end.ok());
+  EXPECT_TRUE(end->ok());
+  EXPECT_EQ(end->out.bytes_total, 100'000'000U);
+}
+
 TEST(ChildProcess, AToolThatHangsRunsOutOfTime) {
   auto spec = shell("sleep 60");
   spec.timeout_us = 50'000;
@@ -257,6 +266,18 @@ TEST(BackgroundChild, DeliversLinesThenTheEnd) {
   ASSERT_TRUE(end.has_value());
   EXPECT_TRUE(end->ok());
   EXPECT_EQ(lines, (std::vector<std::string>{"10%", "20%", "last"}));
+}
+
+TEST(BackgroundChild, LinesStayWholeOverManyReads) {
+  boost::asio::io_context io;
+  std::size_t whole = 0, others = 0;
+  auto child = child_process::start(
+      io, shell("yes 0123456789 | head -n 100000"),
+      [&](std::string_view line, bool) { ++(line == "0123456789" ? whole : others); }, nullptr);
+  ASSERT_TRUE(child.ok());
+  io.run();
+  EXPECT_EQ(whole, 100'000U);
+  EXPECT_EQ(others, 0U);
 }
 
 TEST(BackgroundChild, CutsLongLines) {

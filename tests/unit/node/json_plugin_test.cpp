@@ -4,6 +4,7 @@
 #include "node/plugin_json.hpp"
 #include "node/probe_answer.hpp"
 #include "node/tool_compile.hpp"
+#include "scheduler/formats.hpp"
 
 #include "tests/unit/node/plugin_samples.hpp"
 #include "tests/unit/node/temp_folder.hpp"
@@ -213,6 +214,52 @@ TEST(JsonPlugin, SaysWhyACompilerThatIsThereCannotBeUsed) {
   EXPECT_NE(faults()[0].find("fake-cc is there, but is no executable"), std::string::npos);
   std::filesystem::remove(tool);
   EXPECT_TRUE(faults().empty()) << "it is not on this host, which is no fault";
+}
+
+TEST(JsonPlugin, ACompilerThatPrintsNoVersionIsOfNoUseAndSaysSo) {
+  for (const auto& [script, words] :
+       {std::pair("echo hello", "fake-cc printed no version but `hello`"),
+        std::pair("exit 0", "fake-cc printed nothing")}) {
+    fake_vendor vendor;
+    vendor.folder.script("fake-cc", script);
+    auto& plugin = vendor.plugin();
+    const auto devices = plugin.probe();
+    ASSERT_TRUE(devices);
+    EXPECT_TRUE(plugin.toolchains().empty());
+    const auto fault = plugin.fault();
+    ASSERT_TRUE(fault);
+    EXPECT_EQ(fault->code, "plugin_fault");
+    EXPECT_EQ(fault->message, "fake-cc does not say its version: " + std::string(words));
+    EXPECT_EQ(devices->front().attributes.at(core::no_compiler_attribute), fault->message);
+  }
+}
+
+TEST(JsonPlugin, AMissingCompilerAndATargetThatIsNoDeviceAreToldOfTheDevice) {
+  fake_vendor vendor;
+  std::filesystem::remove(vendor.folder / "fake-cc");
+  ASSERT_TRUE(vendor.plugin().fault());
+  EXPECT_EQ(vendor.plugin().fault()->code, "compiler_missing");
+  const auto words = vendor.plugin().probe()->front().attributes.at(core::no_compiler_attribute);
+  EXPECT_NE(words.find("no program fake-cc"), std::string::npos) << words;
+
+  fake_vendor other;
+  other.folder.script("fake-smi", "echo '{\"devices\": [{\"uuid\": \"u\", \"name\": \"X\"}]}'");
+  const auto devices = other.plugin().probe();
+  ASSERT_TRUE(devices);
+  EXPECT_FALSE(other.plugin().fault());
+  EXPECT_EQ(devices->front().attributes.at(core::no_compiler_attribute),
+            "fake-cc builds for fake-1, and the device is X");
+}
+
+TEST(JsonPlugin, ARowWithoutAnIdIsLeftOutAndNamed) {
+  fake_vendor vendor;
+  vendor.folder.script("fake-smi", "echo '{\"devices\": [{\"uuid\": \"u\"}, {\"name\": \"x\"}]}'");
+  const auto devices = vendor.plugin().probe();
+  ASSERT_TRUE(devices);
+  ASSERT_EQ(devices->size(), 1U);
+  EXPECT_EQ(devices->front().uuid, "u");
+  ASSERT_TRUE(vendor.plugin().fault());
+  EXPECT_EQ(vendor.plugin().fault()->message, "probe: device 1 has no id, and is left out");
 }
 
 TEST(JsonPlugin, SaysWhatIsMissing) {
