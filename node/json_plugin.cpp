@@ -5,13 +5,12 @@
 #include "node/child_process.hpp"
 #include "node/host/compile_main.hpp"
 #include "node/placeholders.hpp"
+#include "node/plugin_tools.hpp"
 #include "node/probe_answer.hpp"
 #include "node/runtimes/container.hpp"
 #include "node/tool_compile.hpp"
-#include "scheduler/formats.hpp"
+#include "scheduler/attributes.hpp"
 
-#include <glob.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <spdlog/spdlog.h>
@@ -25,85 +24,6 @@
 namespace consort::node {
 
 namespace {
-
-/// Whether anything matches `path`, in which `*`, `?` and `[` stand for names.
-bool exists(const std::string& path) {
-  glob_t found{};
-  const bool any = ::glob(path.c_str(), 0, nullptr, &found) == 0;
-  ::globfree(&found);
-  return any;
-}
-
-std::string last_line(const std::string& text) {
-  const auto end = text.find_last_not_of(" \r\n");
-  if (end == std::string::npos)
-    return {};
-  const auto before = text.find_last_of('\n', end);
-  const auto start = before == std::string::npos ? 0 : before + 1;
-  return text.substr(start, std::min<std::size_t>(end - start + 1, 200));
-}
-
-/// As much of it as people need, printable.
-std::string first_line(const std::string& text) {
-  constexpr std::size_t shown_bytes = 80;
-  const auto start = std::min(text.find_first_not_of(" \r\n\t"), text.size());
-  auto line = text.substr(start, std::min(text.find_first_of("\r\n", start) - start, shown_bytes));
-  std::replace_if(
-      line.begin(), line.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
-  return line;
-}
-
-/// How a tool ended, and the last line that it printed, if it printed any. `field` of plugin.json
-/// set its limit; empty = no field does.
-std::string end_of(const child_exit& end, duration_us limit_us, const std::string& field) {
-  const auto said = last_line(end.err.tail.empty() ? end.out.tail : end.err.tail);
-  return describe_exit(end, limit_us, field) + (said.empty() ? "" : ": " + said);
-}
-
-/// What tells a file from what it was: where it really is, which one, how long and how old.
-/// Returns: nothing of what is no file.
-std::string stamp_of(const std::string& path) {
-  struct stat is {};
-  std::error_code failed;
-  const auto real = std::filesystem::canonical(path, failed);
-  if (failed || ::stat(real.c_str(), &is) != 0 || !S_ISREG(is.st_mode))
-    return {};
-  std::string stamp = real.string();
-  for (const auto figure : {static_cast<std::int64_t>(is.st_ino), std::int64_t{is.st_size},
-                            std::int64_t{is.st_mtim.tv_sec}, std::int64_t{is.st_mtim.tv_nsec}})
-    stamp += ' ' + std::to_string(figure);
-  return stamp + '\n';
-}
-
-/// A plugin's command: found in its folder first, run there.
-result<child_spec> tool_of(const std::vector<std::string>& command, const std::string& folder,
-                           duration_us timeout_us) {
-  child_spec spec;
-  for (const auto& argument : command)
-    spec.argv.push_back(replace_placeholders(argument, {{"plugin", folder}}));
-  const auto program = find_program(spec.argv.front(), folder);
-  if (program.empty())
-    return error{recovery::retry_later, "tool_missing", missing_program(spec.argv.front(), folder)};
-  spec.argv.front() = program;
-  spec.work_path = folder;
-  spec.timeout_us = timeout_us;
-  spec.grace_us = limits::probe_grace_us;
-  return spec;
-}
-
-result<child_exit> run_tool(const std::vector<std::string>& command, const std::string& folder,
-                            duration_us timeout_us) {
-  const auto spec = tool_of(command, folder, timeout_us);
-  return spec ? run_child(*spec) : result<child_exit>(spec.failure());
-}
-
-/// The attribute of a device that says what is built for it; empty when the file names the target.
-std::string target_attribute(const build_rule& rule) {
-  const auto& target = rule.profile.target;
-  return target.size() > 2 && target.front() == '{' && target.back() == '}'
-             ? target.substr(1, target.size() - 2)
-             : std::string();
-}
 
 duration_us steady_us() {
   return std::chrono::duration_cast<std::chrono::microseconds>(
@@ -154,7 +74,7 @@ void json_plugin::run_in_host(build_rule& rule) const {
 
 bool json_plugin::there(const availability_test& test) const {
   if (test.what == availability_test::kind::path)
-    return exists(replace_placeholders(test.name, {{"plugin", folder_}}));
+    return matches_any(replace_placeholders(test.name, {{"plugin", folder_}}));
   if (test.what == availability_test::kind::command)
     return !find_program(test.name, folder_).empty();
   if (test.what == availability_test::kind::no_command)
@@ -360,7 +280,7 @@ std::string json_plugin::missing_library() const {
   if (!rule.present || rule.interface != runtime_interface::c_abi)
     return {};
   const auto path = library_path();
-  return exists(path) ? std::string() : path;
+  return matches_any(path) ? std::string() : path;
 }
 
 std::string json_plugin::path_of(const std::string& library) const {
@@ -523,152 +443,6 @@ result<std::map<std::string, device_reading>> json_plugin::read() {
 std::string json_plugin::unread(const device_spec& device) {
   return document_.telemetry ? readings_.unread(*document_.telemetry, device)
                              : "its plugin reads no telemetry";
-}
-
-namespace {
-
-/// What the command for the version came to, where none was found in it.
-std::string unsaid_version(const std::string& command, const child_exit& end) {
-  if (!end.ok())
-    return command + " " + end_of(end, limits::plugin_call_us_max, "");
-  const auto& said = end.out.text.empty() ? end.err.text : end.out.text;
-  const auto line = first_line(said);
-  return line.empty() ? command + " printed nothing"
-                      : command + " printed no version but `" + line + "`";
-}
-
-} // namespace
-
-const json_plugin::known_compiler& json_plugin::compiler(std::size_t rule) {
-  const auto known = compilers_.find(rule);
-  if (known != compilers_.end())
-    return known->second;
-  auto& found = compilers_[rule];
-  const auto& build = document_.builds[rule];
-  const auto program = replace_placeholders(build.command.front(), {{"plugin", folder_}});
-  found.installed = !find_program(program, folder_).empty();
-  found.version = build.profile.compiler_version;
-  if (!found.installed)
-    found.fault = no_executable(program, folder_);
-  if (!found.installed && found.fault.empty())
-    found.missing = missing_program(program, folder_);
-  if (build.interface == build_interface::c_abi && !exists(path_of(build.library))) {
-    found.installed = false; // Our own program stands in for it.
-    found.missing = path_of(build.library) + " is not there";
-  }
-  if (!found.installed || build.version_command.empty())
-    return found;
-  const auto end = run_tool(build.version_command, folder_, limits::plugin_call_us_max);
-  // A compiler that cannot say its version is as good as absent.
-  if (end && end->ok())
-    found.version = find_version(end->out.text.empty() ? end->err.text : end->out.text);
-  found.installed
-      = end && end->ok() && (!found.version.empty() || build.version == version_scope::none);
-  if (!found.installed)
-    found.fault
-        = build.profile.compiler + " does not say its version: "
-          + (end ? unsaid_version(build.version_command.front(), *end) : end.failure().message);
-  return found;
-}
-
-/// Of each: the program, and what its command names by whole paths, such as a script of the folder
-/// that an interpreter runs.
-std::string json_plugin::compiler_files() {
-  std::string all;
-  for (std::size_t at = 0; at < document_.builds.size(); ++at) {
-    const auto& rule = document_.builds[at];
-    if (!compiler(at).installed)
-      continue;
-    if (!rule.library.empty())
-      all += stamp_of(path_of(rule.library));
-    for (const auto& word : rule.command) {
-      const auto name = replace_placeholders(word, {{"plugin", folder_}});
-      if (&word == &rule.command.front())
-        all += stamp_of(find_program(name, folder_));
-      else if (name.starts_with('/'))
-        all += stamp_of(name);
-    }
-  }
-  return all;
-}
-
-std::vector<std::string> json_plugin::compiler_faults() {
-  std::vector<std::string> faults;
-  for (std::size_t at = 0; at < document_.builds.size(); ++at)
-    if (auto fault = compiler(at).fault;
-        !fault.empty() && std::find(faults.begin(), faults.end(), fault) == faults.end())
-      faults.push_back(std::move(fault));
-  return faults;
-}
-
-std::optional<error> json_plugin::fault() {
-  auto words = left_out_.empty() ? std::string() : "probe: " + left_out_;
-  for (const auto& one : compiler_faults())
-    words += (words.empty() ? "" : "; ") + one;
-  if (!words.empty())
-    return error{recovery::retry_later, "plugin_fault", words};
-  for (std::size_t at = 0; at < document_.builds.size(); ++at)
-    if (const auto& missing = compiler(at).missing; !missing.empty())
-      return error{recovery::retry_later, "compiler_missing",
-                   document_.builds[at].profile.compiler + ": " + missing};
-  return std::nullopt;
-}
-
-build_profile json_plugin::effective_profile(std::size_t rule) {
-  auto profile = document_.builds[rule].profile;
-  profile.compiler_version = cut_version(compiler(rule).version, document_.builds[rule].version);
-  return profile;
-}
-
-std::vector<build_profile> json_plugin::toolchains() {
-  std::vector<build_profile> profiles;
-  for (std::size_t i = 0; i < document_.builds.size(); ++i) {
-    if (!compiler(i).installed)
-      continue;
-    auto profile = effective_profile(i);
-    if (target_attribute(document_.builds[i]).empty())
-      profiles.push_back(profile);
-    else
-      for (const auto& target : targets_[i]) {
-        profile.target = target;
-        profiles.push_back(profile);
-      }
-  }
-  return profiles;
-}
-
-const build_rule* json_plugin::rule_for(const build_profile& wanted) {
-  for (std::size_t i = 0; i < document_.builds.size(); ++i) {
-    if (!compiler(i).installed)
-      continue;
-    auto profile = effective_profile(i);
-    if (!target_attribute(document_.builds[i]).empty() && targets_[i].contains(wanted.target))
-      profile.target = wanted.target;
-    if (profile == wanted)
-      return &document_.builds[i];
-  }
-  return nullptr;
-}
-
-std::unique_ptr<running_compile>
-json_plugin::compile(const compile_request& wanted, std::function<void(std::uint32_t)> progress,
-                     std::function<void(result<compile_outcome>)> finished) {
-  const auto* rule = rule_for(wanted.key.profile);
-  if (rule == nullptr) {
-    finished(error{recovery::retry_elsewhere, "no_compiler",
-                   document_.metadata.name + " has no compiler for profile "
-                       + wanted.key.profile.name + " on this node"});
-    return std::make_unique<running_compile>();
-  }
-  const auto& formats = rule->formats;
-  if (!formats.empty() && !wanted.model_format.empty()
-      && !core::runs_format(formats, wanted.model_format)) {
-    finished(error{recovery::refuse, "compiler_unsupported",
-                   rule->profile.compiler + " does not read " + wanted.model_format});
-    return std::make_unique<running_compile>();
-  }
-  return start_tool_compile(environment_.io, *rule, folder_, wanted, std::move(progress),
-                            std::move(finished));
 }
 
 runtime* json_plugin::device_runtime() {

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+// The compilers of a plugin.json: which are there, of what version, and what they build.
+#include "node/json_plugin.hpp"
+#include "node/placeholders.hpp"
+#include "node/plugin_tools.hpp"
+#include "node/probe_answer.hpp"
+#include "node/tool_compile.hpp"
+#include "scheduler/formats.hpp"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <filesystem>
+
+namespace consort::node {
+
+namespace {
+
+/// As much of it as people need, printable.
+std::string first_line(const std::string& text) {
+  constexpr std::size_t shown_bytes = 80;
+  const auto start = std::min(text.find_first_not_of(" \r\n\t"), text.size());
+  auto line = text.substr(start, std::min(text.find_first_of("\r\n", start) - start, shown_bytes));
+  std::replace_if(
+      line.begin(), line.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+  return line;
+}
+
+/// What tells a file from what it was: where it really is, which one, how long and how old.
+/// Returns: nothing of what is no file.
+std::string stamp_of(const std::string& path) {
+  struct stat is {};
+  std::error_code failed;
+  const auto real = std::filesystem::canonical(path, failed);
+  if (failed || ::stat(real.c_str(), &is) != 0 || !S_ISREG(is.st_mode))
+    return {};
+  std::string stamp = real.string();
+  for (const auto figure : {static_cast<std::int64_t>(is.st_ino), std::int64_t{is.st_size},
+                            std::int64_t{is.st_mtim.tv_sec}, std::int64_t{is.st_mtim.tv_nsec}})
+    stamp += ' ' + std::to_string(figure);
+  return stamp + '\n';
+}
+
+/// What the command for the version came to, where none was found in it.
+std::string unsaid_version(const std::string& command, const child_exit& end) {
+  if (!end.ok())
+    return command + " " + end_of(end, limits::plugin_call_us_max, "");
+  const auto& said = end.out.text.empty() ? end.err.text : end.out.text;
+  const auto line = first_line(said);
+  return line.empty() ? command + " printed nothing"
+                      : command + " printed no version but `" + line + "`";
+}
+
+} // namespace
+
+const json_plugin::known_compiler& json_plugin::compiler(std::size_t rule) {
+  const auto known = compilers_.find(rule);
+  if (known != compilers_.end())
+    return known->second;
+  auto& found = compilers_[rule];
+  const auto& build = document_.builds[rule];
+  const auto program = replace_placeholders(build.command.front(), {{"plugin", folder_}});
+  found.installed = !find_program(program, folder_).empty();
+  found.version = build.profile.compiler_version;
+  if (!found.installed)
+    found.fault = no_executable(program, folder_);
+  if (!found.installed && found.fault.empty())
+    found.missing = missing_program(program, folder_);
+  if (build.interface == build_interface::c_abi && !matches_any(path_of(build.library))) {
+    found.installed = false; // Our own program stands in for it.
+    found.missing = path_of(build.library) + " is not there";
+  }
+  if (!found.installed || build.version_command.empty())
+    return found;
+  const auto end = run_tool(build.version_command, folder_, limits::plugin_call_us_max);
+  // A compiler that cannot say its version is as good as absent.
+  if (end && end->ok())
+    found.version = find_version(end->out.text.empty() ? end->err.text : end->out.text);
+  found.installed
+      = end && end->ok() && (!found.version.empty() || build.version == version_scope::none);
+  if (!found.installed)
+    found.fault
+        = build.profile.compiler + " does not say its version: "
+          + (end ? unsaid_version(build.version_command.front(), *end) : end.failure().message);
+  return found;
+}
+
+/// Of each: the program, and what its command names by whole paths, such as a script of the folder
+/// that an interpreter runs.
+std::string json_plugin::compiler_files() {
+  std::string all;
+  for (std::size_t at = 0; at < document_.builds.size(); ++at) {
+    const auto& rule = document_.builds[at];
+    if (!compiler(at).installed)
+      continue;
+    if (!rule.library.empty())
+      all += stamp_of(path_of(rule.library));
+    for (const auto& word : rule.command) {
+      const auto name = replace_placeholders(word, {{"plugin", folder_}});
+      if (&word == &rule.command.front())
+        all += stamp_of(find_program(name, folder_));
+      else if (name.starts_with('/'))
+        all += stamp_of(name);
+    }
+  }
+  return all;
+}
+
+std::vector<std::string> json_plugin::compiler_faults() {
+  std::vector<std::string> faults;
+  for (std::size_t at = 0; at < document_.builds.size(); ++at)
+    if (auto fault = compiler(at).fault;
+        !fault.empty() && std::find(faults.begin(), faults.end(), fault) == faults.end())
+      faults.push_back(std::move(fault));
+  return faults;
+}
+
+std::optional<error> json_plugin::fault() {
+  auto words = left_out_.empty() ? std::string() : "probe: " + left_out_;
+  for (const auto& one : compiler_faults())
+    words += (words.empty() ? "" : "; ") + one;
+  if (!words.empty())
+    return error{recovery::retry_later, "plugin_fault", words};
+  for (std::size_t at = 0; at < document_.builds.size(); ++at)
+    if (const auto& missing = compiler(at).missing; !missing.empty())
+      return error{recovery::retry_later, "compiler_missing",
+                   document_.builds[at].profile.compiler + ": " + missing};
+  return std::nullopt;
+}
+
+build_profile json_plugin::effective_profile(std::size_t rule) {
+  auto profile = document_.builds[rule].profile;
+  profile.compiler_version = cut_version(compiler(rule).version, document_.builds[rule].version);
+  return profile;
+}
+
+std::vector<build_profile> json_plugin::toolchains() {
+  std::vector<build_profile> profiles;
+  for (std::size_t i = 0; i < document_.builds.size(); ++i) {
+    if (!compiler(i).installed)
+      continue;
+    auto profile = effective_profile(i);
+    if (target_attribute(document_.builds[i]).empty())
+      profiles.push_back(profile);
+    else
+      for (const auto& target : targets_[i]) {
+        profile.target = target;
+        profiles.push_back(profile);
+      }
+  }
+  return profiles;
+}
+
+const build_rule* json_plugin::rule_for(const build_profile& wanted) {
+  for (std::size_t i = 0; i < document_.builds.size(); ++i) {
+    if (!compiler(i).installed)
+      continue;
+    auto profile = effective_profile(i);
+    if (!target_attribute(document_.builds[i]).empty() && targets_[i].contains(wanted.target))
+      profile.target = wanted.target;
+    if (profile == wanted)
+      return &document_.builds[i];
+  }
+  return nullptr;
+}
+
+std::unique_ptr<running_compile>
+json_plugin::compile(const compile_request& wanted, std::function<void(std::uint32_t)> progress,
+                     std::function<void(result<compile_outcome>)> finished) {
+  const auto* rule = rule_for(wanted.key.profile);
+  if (rule == nullptr) {
+    finished(error{recovery::retry_elsewhere, "no_compiler",
+                   document_.metadata.name + " has no compiler for profile "
+                       + wanted.key.profile.name + " on this node"});
+    return std::make_unique<running_compile>();
+  }
+  const auto& formats = rule->formats;
+  if (!formats.empty() && !wanted.model_format.empty()
+      && !core::runs_format(formats, wanted.model_format)) {
+    finished(error{recovery::refuse, "compiler_unsupported",
+                   rule->profile.compiler + " does not read " + wanted.model_format});
+    return std::make_unique<running_compile>();
+  }
+  return start_tool_compile(environment_.io, *rule, folder_, wanted, std::move(progress),
+                            std::move(finished));
+}
+
+} // namespace consort::node
