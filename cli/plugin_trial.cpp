@@ -360,13 +360,16 @@ result<std::string> plugin_trial::cancel() {
   if (!shown)
     return ended + ": cancel sent; the server shows no gauge that would prove that it stopped";
   const auto left = gauge_below(*shown, cancelled_us);
+  // Of a server that others use too, only the last request that ends is surely ours.
+  const bool shared = plugin_->document().runtime.server.command.empty();
   if (left && *left < *shown)
     return ended + ": requests in the server fell from " + std::to_string(*shown) + " to "
-           + std::to_string(*left) + " within " + since(began);
+           + std::to_string(*left) + " within " + since(began)
+           + (shared && *left > 0 ? "; it may have been another's that ended" : "");
   if (!left)
     return ended
            + ": cancel sent; its gauges could not be read since, nothing proves that it stopped";
-  if (plugin_->document().runtime.server.command.empty())
+  if (shared)
     return ended + ": cancel sent; the server still tells of " + std::to_string(*left)
            + " requests, which may be others'";
   return failed("the server goes on although its client has left: its gauges still tell of "

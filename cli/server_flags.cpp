@@ -72,9 +72,14 @@ result<done> apply_cluster_flags(cluster_config& config, const server_flags& fla
   if (!flags.models.empty())
     config.models.clear();
   for (const auto& model : flags.models) {
-    config.models.push_back(model_of(model));
-    if (const auto wrong = objection_to_name(config.models.back().name))
+    auto made = model_of(model);
+    if (const auto wrong = objection_to_name(made.name))
       return usage_error("--model " + model + ": the model's name " + *wrong);
+    if (std::any_of(config.models.begin(), config.models.end(),
+                    [&](const auto& other) { return other.name == made.name; }))
+      return usage_error("--model " + model + ": `" + made.name
+                         + "` names two models; --model NAME=SOURCE chooses a name");
+    config.models.push_back(std::move(made));
   }
   if (!flags.policy.empty()) {
     const auto known = known_policies(config);

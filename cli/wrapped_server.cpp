@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 
 namespace consort::cli {
 
@@ -70,9 +71,12 @@ std::size_t path_begins(const std::string& url) {
   return std::min(url.find('/', scheme == std::string::npos ? 0 : scheme + 3), url.size());
 }
 
+std::string model_list(const wrapped_server& server) {
+  return (server.base.empty() ? "/v1" : server.base) + "/models";
+}
+
 void find_ready(wrapped_server& server) {
-  const auto list = server.base.empty() ? "/v1/models" : server.base + "/models";
-  for (const auto& path : {std::string("/health"), std::string("/healthz"), list})
+  for (const auto& path : {std::string("/health"), std::string("/healthz"), model_list(server)})
     if (status_of(server.url, path) == 200) {
       server.ready = path;
       return;
@@ -111,7 +115,9 @@ result<wrapped_server> look_at_server(const std::string& given) {
   cut_end(out.url, "/models");
   cut_end(out.url, "/v1");
   if (const auto target = parse_url(out.url); !target)
-    return target.failure();
+    return given.find('@') == std::string::npos
+               ? target.failure()
+               : usage_error("--from-url wants http://HOST:PORT, with nothing secret in it");
   const auto openai = speaks_openai(out);
   if (!openai && openai.failure().code == "unreachable")
     return error{recovery::retry_later, "unreachable",
@@ -130,15 +136,21 @@ result<wrapped_server> look_at_server(const std::string& given) {
   }
   find_ready(out);
   if (out.ready.empty()) // It said so a moment ago.
-    out.ready = out.protocol == "tgi" ? "/info" : "/health";
+    out.ready = out.protocol == "tgi" ? "/info" : model_list(out);
   return out;
 }
 
 std::string declaring_commands(const wrapped_server& server) {
   std::string out;
-  for (const auto& model : server.models)
-    out += "  consort model add " + shell_word(derived_name(model)) + " "
-           + shell_word("server:" + model) + "\n";
+  std::set<std::string> taken;
+  for (const auto& model : server.models) {
+    const auto derived = derived_name(model);
+    auto name = derived;
+    // A second declaration of a name would take the place of the first.
+    for (int more = 2; !taken.insert(name).second; ++more)
+      name = derived + "-" + std::to_string(more);
+    out += "  consort model add " + shell_word(name) + " " + shell_word("server:" + model) + "\n";
+  }
   return out;
 }
 

@@ -125,9 +125,9 @@ std::optional<api_error> name_conflict(const core::snapshot& seen, const model_s
 /// What is wrong with the file is no fault of the request's form.
 api_error from_description(const error& failure) {
   auto out = from_admin(failure);
-  for (const auto* code :
-       {"bad_model", "model_changed", "source_unsupported", "no_models_here", "weights_missing",
-        "weights_ambiguous", "weights_denied", "weights_refused", "weights_undigested", "bad_url"})
+  for (const auto* code : {"bad_model", "model_changed", "source_unsupported", "no_models_here",
+                           "weights_missing", "weights_ambiguous", "weights_denied",
+                           "weights_refused", "weights_undigested", "bad_url", "bad_adapter"})
     if (failure.code == code)
       out.status = 422;
   return out;

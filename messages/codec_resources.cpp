@@ -276,7 +276,7 @@ void write(wire::DeviceReading::Builder to, const device_reading& from, outgoing
                    "device_reading.temperature_mc"));
   to.setHealth(out.word<wire::DeviceHealth>(from.health, "device_reading.health"));
   if (!from.health_reason.empty())
-    to.setHealthReason(out.text(from.health_reason, "device_reading.health_reason"));
+    to.setHealthReason(out.sentence(from.health_reason));
   if (from.cost_micros)
     to.getCostMicros().setCost(*from.cost_micros);
   if (from.engine) {

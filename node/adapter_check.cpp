@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <vector>
 
 namespace consort::node {
@@ -26,11 +27,13 @@ error bad_adapter(const std::string& what) {
   return {recovery::refuse, "bad_adapter", what};
 }
 
-/// The first bytes; fewer where the file ends, none where it cannot be read.
-std::string head_of(const std::string& path, std::size_t count) {
+/// The first bytes; fewer where the file ends. Returns: nothing when it cannot be read.
+std::optional<std::string> head_of(const std::string& path, std::size_t count) {
   std::string head(count, '\0');
   std::ifstream file(path, std::ios::binary);
   file.read(head.data(), static_cast<std::streamsize>(count));
+  if (file.bad() || (!file && !file.eof()))
+    return std::nullopt;
   head.resize(static_cast<std::size_t>(file.gcount()));
   return head;
 }
@@ -38,9 +41,10 @@ std::string head_of(const std::string& path, std::size_t count) {
 result<done> check_safetensors(const std::string& path) {
   std::error_code failed;
   const auto size = fs::file_size(path, failed);
-  if (failed)
+  const auto read = head_of(path, length_bytes + 1);
+  if (failed || !read)
     return done{};
-  const auto head = head_of(path, length_bytes + 1);
+  const auto& head = *read;
   std::uint64_t table = 0;
   for (std::size_t at = 0; at < length_bytes && at < head.size(); ++at)
     table |= std::uint64_t{static_cast<unsigned char>(head[at])} << (8 * at);
@@ -79,9 +83,10 @@ result<done> check_adapter(const std::string& path) {
   if (ending != ".gguf" && head_of(path, 4) != "GGUF")
     return done{};
   const auto type = type_of_gguf_file(path);
-  if (!type)
-    return type.failure().code == "bad_model" ? bad_adapter(type.failure().message)
-                                              : type.failure();
+  if (!type && type.failure().code == "bad_model")
+    return bad_adapter(type.failure().message);
+  if (!type) // It cannot be read.
+    return done{};
   if (*type == "adapter")
     return done{};
   return bad_adapter(path + " is a GGUF file of "

@@ -110,7 +110,7 @@ std::vector<build_profile> agent::toolchains() const {
 std::map<std::string, std::string> agent::attributes() const {
   auto facts = host_attributes();
   if (const auto files = inventory_.compiler_files(); !files.empty())
-    facts["compilers"] = hash_text(files).value.substr(0, 16);
+    facts[core::compilers_attribute] = hash_text(files).value.substr(0, 16);
   return facts;
 }
 
@@ -138,15 +138,19 @@ inventory_change agent::reload_plugins() {
 /// Once when a plugin begins to lack something, and once when it no longer does.
 void agent::log_faults() {
   std::map<std::string, std::string> now;
-  for (const auto& plugin : inventory_.plugins())
+  for (const auto& plugin : inventory_.plugins()) {
+    const auto& name = plugin.metadata.name;
+    const auto before = faults_.find(name);
     if (plugin.fault)
-      now.emplace(plugin.metadata.name, plugin.fault->message);
+      now.emplace(name, plugin.fault->message);
+    else if (before != faults_.end() && plugin.probe_failed) // Nobody looked.
+      now.insert(*before);
+    else if (before != faults_.end())
+      spdlog::info("node: plugin {} lacks nothing any more", name);
+  }
   for (const auto& [name, why] : now)
     if (!faults_.contains(name))
       spdlog::warn("node: plugin {}: {}", name, why);
-  for (const auto& [name, why] : faults_)
-    if (!now.contains(name))
-      spdlog::info("node: plugin {} lacks nothing any more", name);
   faults_ = std::move(now);
 }
 

@@ -5,8 +5,12 @@
 
 #include <nlohmann/json.hpp>
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <fstream>
 
 namespace consort::node {
 
@@ -160,6 +164,20 @@ result<artifact_manifest> read_manifest(std::string_view text) {
     return error{recovery::refuse, "artifact_manifest",
                  "bad field " + (wrong.empty() ? read.wrong() : "profile/" + wrong)};
   return manifest;
+}
+
+result<artifact_manifest> load_manifest(const std::string& path) {
+  struct stat found {};
+  if (::stat(path.c_str(), &found) != 0 && errno == ENOENT)
+    return error{recovery::refuse, "manifest_unreadable", "no manifest.json"};
+  std::ifstream file(path, std::ios::binary);
+  std::string text(limits::manifest_bytes_max + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  if (!file.eof() || file.bad())
+    return error{recovery::retry_later, "disk_error",
+                 "manifest.json cannot be read, or is longer than any of ours"};
+  return read_manifest(text);
 }
 
 } // namespace consort::node

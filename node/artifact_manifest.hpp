@@ -16,7 +16,11 @@ struct artifact_manifest {
 };
 
 [[nodiscard]] std::string write_manifest(const artifact_manifest& manifest);
-/// Errors: `artifact_manifest`, with the field.
+/// Errors: `artifact_manifest`, with the field; `manifest_unreadable` for what no version of us
+/// wrote.
 [[nodiscard]] result<artifact_manifest> read_manifest(std::string_view text);
+/// The same of a file. Errors: also `manifest_unreadable` when there is none, and `disk_error` when
+/// it cannot be read, which may pass.
+[[nodiscard]] result<artifact_manifest> load_manifest(const std::string& path);
 
 } // namespace consort::node

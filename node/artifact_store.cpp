@@ -54,16 +54,6 @@ std::optional<error> write_synced(const std::string& path, const std::string& te
   return sync_path(path);
 }
 
-std::optional<std::string> read_manifest_text(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file)
-    return std::nullopt;
-  std::string text(limits::manifest_bytes_max + 1, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(file.gcount()));
-  return text;
-}
-
 /// Marks the time of a use, for collections by processes to come; best effort.
 void touch(const std::string& path) {
   const unique_fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
@@ -180,10 +170,7 @@ void artifact_store::state::scan_one(const std::string& name) {
   if (entries.size() == artifacts_max)
     return complain("more than " + std::to_string(artifacts_max) + " artifacts");
   const auto path = folder(digest(name));
-  const auto text = read_manifest_text(path + "/manifest.json");
-  const auto manifest = text ? read_manifest(*text)
-                             : result<artifact_manifest>(error{
-                                 recovery::refuse, "manifest_unreadable", "no manifest.json"});
+  const auto manifest = load_manifest(path + "/manifest.json");
   if (!manifest && manifest.failure().code == "manifest_unreadable")
     unreadable.insert(digest(name));
   if (!manifest)
@@ -593,8 +580,19 @@ std::vector<artifact_record> artifact_store::collect(const collection_rule& rule
 
 void artifact_store::set_aside_unreadable() {
   const std::scoped_lock lock(state_->guard);
-  for (const auto& content : std::exchange(state_->unreadable, {})) {
-    state_->discard(content);
+  const auto wanted = std::exchange(state_->unreadable, {});
+  const auto aside = state_->root + "/corrupt";
+  std::error_code failed;
+  if (!wanted.empty())
+    fs::remove_all(aside, failed); // Of an earlier time.
+  fs::create_directories(aside, failed);
+  for (const auto& content : wanted) {
+    // What somebody marked is theirs to look at where it is.
+    if (kept(content) || preferred(content))
+      continue;
+    fs::rename(state_->folder(content), aside + "/" + content.value, failed);
+    if (failed)
+      continue;
     state_->complaints.push_back(
         {recovery::refuse, "artifact_manifest",
          state_->folder(content) + ": without its manifest nobody can use it; it was set aside"});

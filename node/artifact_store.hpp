@@ -122,8 +122,9 @@ public:
   /// Returns: what was removed.
   std::vector<artifact_record> collect(const collection_rule& rule);
 
-  /// Moves what has no readable manifest.json out of the way, as a corrupt artifact is: nobody can
-  /// use it. What a newer version of us wrote stays. For who owns the store, or has it alone.
+  /// Moves what has no manifest.json, or one that no version of us wrote, out of the way, as a
+  /// corrupt artifact is: nobody can use it. What cannot be read at the moment, is marked, or was
+  /// written by a newer version of us stays. For who owns the store, or has it alone.
   void set_aside_unreadable();
   /// Takes up what another process put into the store since.
   void rescan();

@@ -4,6 +4,7 @@
 #include "scheduler/handlers.hpp"
 #include "scheduler/nearest_name.hpp"
 #include "scheduler/waiting.hpp"
+#include "scheduler/weights.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -361,7 +362,8 @@ void leave(pass& p, index slot, const ending& how) {
     refresh_device(s, probed);
 }
 
-/// Of nodes that are up: plugins that may have the device and could not find it.
+/// Of nodes that are up: plugins that may have the device and could not find it. Why is for who
+/// runs the cluster: what a probe wrote on a host is not told to everybody who asks for a model.
 std::string failing_plugins(const core_state& s) {
   std::string words;
   std::size_t named = 0;
@@ -369,7 +371,11 @@ std::string failing_plugins(const core_state& s) {
     for (const auto& [key, why] : s.nodes[at].attributes)
       if (s.nodes[at].alive && key.starts_with(plugin_attribute)
           && ++named <= limits::message_devices_max)
-        words += "; " + name + ": " + key + ": " + why;
+        words += (named == 1 ? "; " : ", ") + key + " on " + name;
+  if (named > limits::message_devices_max)
+    words += " and " + std::to_string(named - limits::message_devices_max) + " more";
+  if (named > 0)
+    words += (named == 1 ? " fails" : " fail") + std::string("; `consort plugins` says why");
   return words;
 }
 
@@ -569,10 +575,7 @@ ending impossible_ending(const core_state& s, index slot) {
       ++unselected; // Many, and no reason.
       continue;
     }
-    if (++named > limits::message_devices_max)
-      continue;
     auto facts = facts_of(s, r.model, one.device, &one);
-    facts.selected = s.selectors[r.selector].matches[one.device] != 0;
     facts.embeddings_needed = r.meta.kind == request_kind::embedding;
     facts.stays = facts.never_remote;
     for (index place = 0; place < s.models[r.model].endpoints.size(); ++place)
@@ -583,21 +586,23 @@ ending impossible_ending(const core_state& s, index slot) {
     auto refused = first_refusal(facts);
     if (refused == filter_id::passed)
       refused = one.removed_by;
-    if (refused == filter_id::passed)
+    if (refused == filter_id::passed || ++named > limits::message_devices_max)
       continue;
     word_refusal(s, r.model, one, refused, facts);
     message += (named == 1 ? " " : "; ") + s.devices[one.device].spec.id.value + " " + word(refused)
                + " (" + all_filters()[static_cast<std::size_t>(refused)].reason(facts) + ")";
     if (one.artifact != none && refused == filter_id::artifact
         && !s.artifacts[one.artifact].last_error.empty()) {
-      message += ": " + s.artifacts[one.artifact].last_error;
-      code = "build_failed";
+      const auto& entry = s.artifacts[one.artifact];
+      message += ": " + entry.last_error;
+      if (entry.refused && !is_weights(entry.key.profile))
+        code = "build_failed";
     }
   }
   if (named > limits::message_devices_max)
     message += "; and " + std::to_string(named - limits::message_devices_max) + " more";
   if (unselected > 0)
-    message += "; " + std::to_string(unselected)
+    message += (named == 0 ? " " : "; ") + std::to_string(unselected)
                + (unselected == 1 ? " other is not asked for" : " others are not asked for");
   how.reason = {recovery::refuse, code, std::move(message)};
   return how;

@@ -387,10 +387,9 @@ void fail_compile(pass& p, compile_id id, const error& failure) {
   entry.retry_at
       = p.now
         + backoff(limits::build_backoff_min_us, limits::build_backoff_max_us, entry.failures++);
-  if (failure.code == "weights_corrupt") { // Whole, and other than declared: so they come again.
+  const bool corrupt = failure.code == "weights_corrupt";
+  if (corrupt) // Whole, and other than declared: so they come again.
     entry.retry_at = std::max(entry.retry_at, p.now + limits::corrupt_backoff_us);
-    entry.last_error += "; fetched again in " + format_duration(entry.retry_at - p.now);
-  }
   if (failure.action == recovery::retry_elsewhere) {
     entry.avoided[build.node] = p.now + limits::build_backoff_max_us;
     const auto next = builder_for(p.s, entry, build.node, p.now);
@@ -408,6 +407,9 @@ void fail_compile(pass& p, compile_id id, const error& failure) {
   p.tell(note::severity::error, subject(entry),
          (is_weights(entry.key.profile) ? "fetch failed on " : "compile failed on ")
              + p.s.nodes[build.node].id.value + ": " + entry.last_error
+             + (corrupt && entry.retry_at > p.now
+                    ? "; fetched again in " + format_duration(entry.retry_at - p.now)
+                    : "")
              + (entry.refused ? again_words(p.s, entry) : ""));
 }
 

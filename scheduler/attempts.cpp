@@ -2,6 +2,7 @@
 // Attempts: from ticket to end, and what follows a failure. Every path gives the reservation back
 // exactly once, through let_go.
 #include "scheduler/handlers.hpp"
+#include "scheduler/units.hpp"
 #include "scheduler/waiting.hpp"
 
 #include <algorithm>
@@ -253,9 +254,11 @@ void see_first_token(core_state& s, index slot, endpoint& at) {
   const bool together = at.read_at != 0 && s.now - at.read_at <= limits::same_step_us;
   if (!together)
     r.queue_seen_ns = std::max<duration_us>(at.read_at - r.granted_at, 0) * 1000;
-  else if (at.read_by != none && s.requests.holds(at.read_by))
+  else if (at.read_by != none && s.requests.holds(at.read_by)
+           && s.requests[at.read_by].granted_at == at.read_granted_at)
     s.requests[at.read_by].queue_seen_ns = -1;
   at.read_at = s.now;
+  at.read_granted_at = r.granted_at;
   at.read_by = slot;
 }
 
@@ -277,7 +280,7 @@ void judge(pass& p, const request_row& r, bool fault, const std::string& why) {
   auto& pair = p.s.pairs[at];
   const bool was_closed = pair.fuse.state() == breaker_state::closed;
   if (fault)
-    pair.fault_error = why;
+    pair.fault_error = cut_text(why, limits::fault_error_bytes_max);
   if (!fault) {
     pair.fuse.ended_undecided();
   } else if (pair.fuse.failed(p.now)) {

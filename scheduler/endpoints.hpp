@@ -49,7 +49,8 @@ struct endpoint {
   std::int64_t reads_until_ns = 0;   ///< By the clock: when these are predicted to have been read.
   std::uint32_t reading = 0;         ///< How many of them there are.
   time_us read_at = 0;               ///< The latest first token there.
-  index read_by = none;              ///< Request slot of whose it was, possibly gone since.
+  time_us read_granted_at = 0;       ///< When the attempt that it is of was granted.
+  index read_by = none;              ///< Request slot of whose it was, possibly another's since.
   std::uint32_t active_mw = 0;       ///< Of all its devices; see endpoint_figures.
   std::uint32_t price_micros = 0;
   bool open = false;        ///< Takes new work.

@@ -78,13 +78,25 @@ namespace consort::core {
                               + "` in `formats` if its server has it";
 }
 
+/// Whether the device runs a format of the model as it is, or a compiler of it reads one, whatever
+/// the number of devices.
+[[nodiscard]] inline bool knows_a_format(const model_spec& model, const device_capability& can) {
+  return std::any_of(model.variants.begin(), model.variants.end(), [&can](const auto& variant) {
+    return runs_format(can.formats, variant.format)
+           || std::any_of(can.build_profiles.begin(), can.build_profiles.end(),
+                          [&variant](const auto& by) {
+                            return by.reads.empty() || runs_format(by.reads, variant.format);
+                          });
+  });
+}
+
 /// For people: why a device runs nothing of the model where it is no matter of formats: too many
 /// devices for one instance, or its plugin has no compiler for it. Empty when neither is so.
 [[nodiscard]] inline std::string unfit_words(const model_spec& model, const device_spec& device) {
   const auto& can = device.capability;
   const auto wanted = model.devices_per_instance;
   const auto asks = "the model asks for " + std::to_string(wanted) + " (devices_per_instance)";
-  if (wanted > can.devices_max)
+  if (wanted > can.devices_max && knows_a_format(model, can))
     return "an instance spans at most " + std::to_string(can.devices_max)
            + (can.devices_max == 1 ? " device" : " devices") + " of its plugin (devices_max), and "
            + asks;

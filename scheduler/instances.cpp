@@ -252,6 +252,15 @@ bool blames_engine(const error& failure) {
          || failure.code == "artifact_unfit";
 }
 
+/// Whether its device names another engine than was loaded: what it names itself is never given up.
+bool stands_in(const core_state& s, const instance_row& one) {
+  return std::any_of(s.models[one.model].options.begin(), s.models[one.model].options.end(),
+                     [&one](const option& by) {
+                       return by.device == one.devices.front() && by.variant == one.variant
+                              && by.named != none && by.named != one.artifact;
+                     });
+}
+
 /// A load failed for which the engine may be to blame. After enough of them no older one stands in:
 /// what to load there is chosen anew.
 void count_engine_failure(pass& p, const instance_row& one, pair_state& pair,
@@ -262,7 +271,8 @@ void count_engine_failure(pass& p, const instance_row& one, pair_state& pair,
   if (one.artifact == none)
     return;
   const auto& entry = p.s.artifacts[one.artifact];
-  if (const auto& device = p.s.devices[one.devices.front()]; holds_held(entry, device.node))
+  const auto& device = p.s.devices[one.devices.front()];
+  if (stands_in(p.s, one) && holds_held(entry, device.node))
     p.tell(note::severity::warning, device.spec.id.value,
            "gives up what " + entry.key.profile.compiler + " " + entry.key.profile.compiler_version
                + " built, which is held, after " + std::to_string(limits::older_loads_max)
@@ -282,7 +292,7 @@ void count_failure(pass& p, const instance_row& one, const error& failure) {
   if (blames_engine(failure))
     count_engine_failure(p, one, pair, failure);
   if (one.state == instance_state::ready)
-    pair.fault_error = failure.message;
+    pair.fault_error = cut_text(failure.message, limits::fault_error_bytes_max);
   if (one.state == instance_state::ready && pair.fuse.failed(p.now))
     arm(p.s, pair.fuse.retry_at(), timer_kind::pair, at);
 }

@@ -151,8 +151,9 @@ inline constexpr duration_us retry_later_us = 100'000;       ///< Doubled by eac
 /// How long a request leaves a device alone that failed it, when nobody else takes it. Doubled by
 /// each attempt.
 inline constexpr duration_us exclusion_us = 5 * second_us;
-inline constexpr std::uint32_t breaker_failures = 3; ///< Device faults in a row that open it.
-inline constexpr std::size_t breakers_told_max = 4;  ///< Of one device, with their reasons.
+inline constexpr std::uint32_t breaker_failures = 3;      ///< Device faults in a row that open it.
+inline constexpr std::size_t breakers_told_max = 4;       ///< Of one device, with their reasons.
+inline constexpr std::size_t fault_error_bytes_max = 256; ///< Remembered of the last fault.
 inline constexpr duration_us breaker_open_min_us = 1 * second_us;
 inline constexpr duration_us breaker_open_max_us = 60 * second_us;
 

@@ -92,14 +92,22 @@ bool believed(const core_state& s, index node, incarnation life) {
 
 namespace {
 
-/// Of the plugins that fail or lack something: once when that begins, and once when it ends.
+/// Of the plugins that fail or lack something: once when that begins, and once when it ends, be it
+/// that the plugin was mended or that it was removed.
 void tell_plugins(pass& p, const node_state& node, const std::map<std::string, std::string>& told) {
   for (const auto& [key, why] : node.attributes)
     if (key.starts_with(plugin_attribute) && !told.contains(key))
       p.tell(note::severity::warning, node.id.value, key + ": " + why);
   for (const auto& [key, why] : told)
     if (key.starts_with(plugin_attribute) && !node.attributes.contains(key))
-      p.tell(note::severity::info, node.id.value, key + " is well again");
+      p.tell(note::severity::info, node.id.value, key + ": what was said of it holds no longer");
+}
+
+/// A compiler that was mended under its old version shows in this attribute only. The others hold
+/// words for people, which may differ at each look.
+std::string compilers_of(const std::map<std::string, std::string>& attributes) {
+  const auto known = attributes.find(compilers_attribute);
+  return known == attributes.end() ? std::string() : known->second;
 }
 
 } // namespace
@@ -118,8 +126,8 @@ void on(pass& p, const node_joined& e) {
     return fence(p, e.node, e.life, "its lease ended in this incarnation");
   if (node.alive && !same_life)
     lose_node(p, at, "a new incarnation said hello");
-  // A compiler that was mended under its old version shows in the attributes only.
-  const bool tools_changed = node.toolchains != e.toolchains || node.attributes != e.attributes;
+  const bool tools_changed = node.toolchains != e.toolchains
+                             || compilers_of(node.attributes) != compilers_of(e.attributes);
   node.data_address = e.data_address;
   node.toolchains = e.toolchains;
   node.attributes = e.attributes;

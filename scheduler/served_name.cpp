@@ -12,6 +12,15 @@ bool may_stand(char c) {
          || std::string_view("._:/@+-").find(c) != std::string_view::npos;
 }
 
+/// Only endings of weights are dropped: the `.2-1B` of a folder `Llama-3.2-1B` is part of its name.
+std::string_view without_ending(std::string_view file) {
+  for (const std::string_view ending :
+       {".gguf", ".safetensors", ".json", ".onnx", ".bin", ".pt", ".pth", ".sim"})
+    if (file.size() > ending.size() && file.ends_with(ending))
+      return file.substr(0, file.size() - ending.size());
+  return file;
+}
+
 } // namespace
 
 std::optional<std::string> objection_to_name(std::string_view name) {
@@ -47,11 +56,15 @@ std::string derived_name(std::string_view text) {
 std::string name_of_source(std::string_view source) {
   if (source.starts_with("hf:"))
     return std::string(source);
-  if (source.starts_with("https:") || source.starts_with("http:"))
+  if (source.starts_with("https:") || source.starts_with("http:")) {
     source = source.substr(0, source.find_first_of("?#"));
-  auto file = source.substr(source.find_last_of('/') + 1); // All of it where there is none.
-  if (const auto dot = file.rfind('.'); dot != std::string_view::npos && dot > 0)
-    file = file.substr(0, dot);
+    if (!objection_to_name(source)) // Files of many places have one name.
+      return std::string(source);
+  }
+  while (source.ends_with('/'))
+    source.remove_suffix(1);
+  const auto file
+      = without_ending(source.substr(source.find_last_of('/') + 1)); // All where there is none.
   return objection_to_name(file) ? derived_name(file) : std::string(file);
 }
 

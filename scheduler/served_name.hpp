@@ -22,8 +22,9 @@ inline constexpr std::size_t served_name_bytes_max = 256;
 /// ends, at most 48 bytes. `model` where nothing is left.
 [[nodiscard]] std::string derived_name(std::string_view text);
 
-/// What weights are served as when nobody names them: the file's own name without its ending, or
-/// what is derived of it, of a path or an address of the web; `hf:` sources as they are.
+/// What weights are served as when nobody names them: `hf:` sources as they are; an address of the
+/// web without its query; of a path, or an address that can be no name, the own name of the
+/// file, without an ending of weights, or of the folder; or what is derived of that.
 [[nodiscard]] std::string name_of_source(std::string_view source);
 
 } // namespace consort

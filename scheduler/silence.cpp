@@ -79,9 +79,7 @@ time_us quiet_since(const core_state& s, const request_row& r) {
     return r.heard_at;
   const auto& endpoints = s.models[r.model].endpoints;
   const auto& reader = endpoints.at(endpoints.reads_at(place_of_attempt(s, r)));
-  const bool passed_over = reader.read_by != none && s.requests.holds(reader.read_by)
-                           && s.requests[reader.read_by].granted_at > r.granted_at;
-  return passed_over ? r.heard_at : std::max(r.heard_at, reader.read_at);
+  return reader.read_granted_at > r.granted_at ? r.heard_at : std::max(r.heard_at, reader.read_at);
 }
 
 /// Silence that is believed of an attempt at most, whatever else is known.

@@ -94,4 +94,12 @@ std::string format_size(std::uint64_t bytes) {
   return render(static_cast<double>(bytes), size_units, 5);
 }
 
+std::string cut_text(std::string_view text, std::size_t bytes_max) {
+  auto end = std::min(text.size(), bytes_max);
+  const auto goes_on = [&] { return (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U; };
+  while (end > 0 && end < text.size() && goes_on())
+    --end;
+  return std::string(text.substr(0, end));
+}
+
 } // namespace consort

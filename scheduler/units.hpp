@@ -25,4 +25,7 @@ namespace consort {
 /// Binary units with three significant digits, e.g. `9.36MiB`.
 [[nodiscard]] std::string format_size(std::uint64_t bytes);
 
+/// What fits of a text in UTF-8, up to a whole character.
+[[nodiscard]] std::string cut_text(std::string_view text, std::size_t bytes_max);
+
 } // namespace consort

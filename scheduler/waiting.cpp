@@ -124,7 +124,7 @@ std::string held_by_breaker(const core_state& s, index model, index selector, ti
   for (const auto& by : s.models[model].options) {
     const auto known = s.models[model].pairs.find(by.device);
     if (known == s.models[model].pairs.end() || by.removed_by != filter_id::passed
-        || by.device >= matches.size() || matches[by.device] == 0)
+        || !takes_work(s, by.device) || by.device >= matches.size() || matches[by.device] == 0)
       continue;
     const auto& pair = s.pairs[known->second];
     if (!pair.fuse.admits())

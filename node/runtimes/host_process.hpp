@@ -37,12 +37,12 @@ public:
   /// once `exit` is readable. Returns: how it ended, in words (`exit status 71`, `signal 11
   /// (Segmentation fault)`).
   std::string reap();
-  /// 0 once it was reaped.
-  [[nodiscard]] pid_t pid() const { return group_.tool(); }
+  [[nodiscard]] pid_t pid() const { return pid_; }
 
 private:
-  explicit host_process(process_group group) : group_(std::move(group)) {}
+  explicit host_process(process_group group) : pid_(group.tool()), group_(std::move(group)) {}
 
+  const pid_t pid_; ///< May be another's once it was reaped.
   process_group group_;
   std::mutex mutex_;
   std::string ending_;

@@ -105,8 +105,9 @@ struct scenario {
 /// Ids of a node's devices, in its order. They count per type: cpu0, npu0, npu1.
 [[nodiscard]] std::vector<std::string> device_ids(const scenario_node& node);
 
-/// What its nodes and devices cost per hour, in the currency of the file.
+/// Of all its nodes.
 [[nodiscard]] std::size_t device_count(const scenario& plan);
+/// What its nodes and devices cost per hour, in the currency of the file.
 [[nodiscard]] double cost_per_h(const scenario& plan);
 
 /// Parses and checks. `origin` names the file in errors, which say line and field.

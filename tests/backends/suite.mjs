@@ -12,7 +12,8 @@ const prompt = 'Once upon a time';
 const tokens = 12;
 const cancel_ms_max = 100; // From the client's leaving to the fake's seeing its connection close.
 const cancels_max = 5; // What else the machine does delays one or the other.
-const absent_ms_max = 20_000; // A start of the program, on a machine that has much else to do.
+const starts_max = 5; // Of the program: the same.
+const absent_ms_max = 5_000; // What a probe that hangs takes at least.
 const busy_ms_min = 850; // Fakes are overloaded for 900 ms, and say a second.
 const other = { 'X-Consort-Device': 'pim' };
 const turns_max = 6; // Until the backend is the first choice of requests that may go anywhere.
@@ -63,7 +64,7 @@ async function it_is_full(stand) {
   const decodes = () => stand.journal('decode').some((one) => one.prompt === 'Staying');
   await eventually('it decodes', decodes, 10_000, 10);
   const hurried = { ...type_of(stand), 'X-Consort-Wait': '1s' };
-  const full = async () => (await ask(stand, { max_tokens: 2 }, hurried)).status !== 200;
+  const full = async () => (await ask(stand, { max_tokens: 2 }, hurried)).status === 503;
   await eventually('it is full', full);
   staying.abort();
 }
@@ -83,16 +84,22 @@ const before_start = {
   },
   'where its tools are not, it says so and costs nothing': async (stand) => {
     const env = Object.fromEntries(Object.keys(stand.env).map((name) => [name, undefined]));
-    const began = Date.now();
-    const args = ['plugins', '--plugins', stand.plugins, '-o', 'json'];
-    const done = await stand.cli(args, { env: { ...env, PATH: process.env.PATH } });
-    assert.equal(done.code, 0, done.stderr);
-    for (const name of stand.backend.plugins) {
-      const seen = JSON.parse(done.stdout).plugins.find((one) => one.name === name);
-      assert.equal(seen.available, false, name);
-      assert.match(seen.reason, stand.backend.absent ?? /not on this host: \S+/);
-    }
-    assert.ok(Date.now() - began < absent_ms_max);
+    const look = async () => {
+      const began = Date.now();
+      const args = ['plugins', '--plugins', stand.plugins, '-o', 'json'];
+      const done = await stand.cli(args, { env: { ...env, PATH: process.env.PATH } });
+      assert.equal(done.code, 0, done.stderr);
+      for (const name of stand.backend.plugins) {
+        const seen = JSON.parse(done.stdout).plugins.find((one) => one.name === name);
+        assert.equal(seen.available, false, name);
+        assert.match(seen.reason, stand.backend.absent ?? /not on this host: \S+/);
+      }
+      return Date.now() - began;
+    };
+    let fastest = await look();
+    for (let again = 1; again < starts_max && fastest >= absent_ms_max; ++again)
+      fastest = Math.min(fastest, await look());
+    assert.ok(fastest < absent_ms_max, `${fastest} ms`);
   },
 };
 

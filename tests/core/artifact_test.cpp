@@ -215,6 +215,15 @@ TEST(Artifact, RefusedBuildIsTriedAgainOnceItsCompilerIsAnotherFile) {
   t.submit("npu");
   EXPECT_EQ(t.expect<reject_request>().http_status, 422);
   t.drop_all();
+  t.feed(node_joined{node_id{node},
+                     t.life_of(node),
+                     {},
+                     {refnpu_profile()},
+                     {{"compilers", "one"}, {"plugin quark", "its probe hangs"}}});
+  t.take_all<grant_lease>();
+  t.submit("npu"); // Words for people forgive nothing.
+  EXPECT_EQ(t.expect<reject_request>().http_status, 422);
+  t.drop_all();
   told_of("another");
   t.submit("npu");
   t.take_all<queue_notice>();

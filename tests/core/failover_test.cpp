@@ -520,6 +520,24 @@ TEST(Failover, BreakerOpensOnFaultsAndOneProbeClosesIt) {
   EXPECT_EQ(t.view().devices.at(0).breaker, "closed");
 }
 
+/// Nobody is told to wait for a breaker of a device that takes no work.
+TEST(Failover, ABreakerOfADrainedDeviceHoldsNobodyUp) {
+  core_fixture t;
+  ready(t, 2);
+  for (std::uint32_t i = 0; i < limits::breaker_failures; ++i) {
+    t.submit("local/cpu0");
+    auto failed = t.expect<grant_ticket>();
+    t.fail(failed);
+    t.drop_all();
+  }
+  t.feed(drain_changed{"local/cpu0", true, ""});
+  t.drop_all();
+  t.submit("local/cpu0");
+  for (const auto& told : t.take_all<queue_notice>())
+    EXPECT_EQ(told.reason.find("breaker"), std::string::npos) << told.reason;
+  t.drop_all();
+}
+
 TEST(Failover, CancelRevokesAndRecordsOnce) {
   core_fixture t;
   ready(t, 1);

@@ -186,7 +186,7 @@ TEST(OlderEngine, ServesAgainAfterItsAgentDiedDuringTheBuild) {
   }
 }
 
-/// The plugin's word may be wrong.
+
 /// The engine is loaded, and its device refuses it with that failure, for as often as older ones
 /// are tried.
 void fails_to_load(core_fixture& t, const error& failure) {
@@ -233,6 +233,20 @@ TEST(OlderEngine, ThatIsHeldAndDoesNotLoadIsGivenUpWithAWord) {
       t.noted("gives up what refnpu-cc 3.1 built, which is held, after 2 loads that failed: "
               "of another version"));
   EXPECT_EQ(t.expect<start_compile>().key.profile.compiler_version, "3.2");
+  t.drop_all();
+}
+
+/// It is what the device names itself: nothing else would be loaded.
+TEST(OlderEngine, ThatIsHeldAndNamedIsNotGivenUp) {
+  core_fixture t;
+  t.declare(story_spec());
+  restarted(t, "3.1", older_engines::none, true);
+  submit_patient(t);
+  fails_to_load(t, {recovery::refuse, "bad_model", "of another version"});
+  EXPECT_FALSE(t.noted("gives up"));
+  t.pass_time_renewing(limits::load_backoff_min_us << limits::older_loads_max, {"a"});
+  t.take_all<queue_notice>();
+  EXPECT_EQ(t.finish_load().artifact->content.value.front(), 'b');
   t.drop_all();
 }
 

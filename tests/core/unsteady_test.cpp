@@ -311,6 +311,28 @@ TEST(ForgottenPrefix, DoesNotHideADeviceThatSaysNothing) {
   t.drop_all();
 }
 
+/// One that came later was read before it: that shows no progress of the first, even when the later
+/// request is over and its row is another's.
+TEST(ForgottenPrefix, IsPassedOverByWhatCameLaterAndIsOver) {
+  core_fixture t;
+  readers(t, 8'192);
+  const auto ticket = prompt_believed_cached(t);
+  t.pass_time(second / 1'000);
+  t.drop_all();
+  auto meta = t.request("local/cpu0");
+  meta.id.sequence += 1'000;
+  t.submit(meta);
+  const auto later = t.expect<grant_ticket>();
+  t.start(later);
+  t.pass_time_renewing(20 * second);
+  ASSERT_FALSE(dropped(t, ticket));
+  t.progress(later, 1);
+  t.feed(request_cancelled{meta.id, "gone"});
+  t.pass_time_renewing(limits::stall_steps * 6'500'000 - 20 * second);
+  EXPECT_TRUE(dropped(t, ticket));
+  t.drop_all();
+}
+
 // --- nodes that come and go ---
 
 void lose_and_return(core_fixture& t, std::uint64_t life) {

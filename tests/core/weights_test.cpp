@@ -123,6 +123,8 @@ TEST(Weights, OfAWrongDigestAreNotFetchedAgainForMinutes) {
                         incarnation{11},
                         {recovery::retry_later, "weights_corrupt", "its digest is wrong"}});
   EXPECT_TRUE(t.noted("its digest is wrong; fetched again in 5m"));
+  for (const auto& each : t.view().artifacts) // It is read at any time.
+    EXPECT_EQ(each.last_error.find("fetched again"), std::string::npos) << each.last_error;
   t.pass_time_renewing(limits::corrupt_backoff_us - 2 * second, {"a"});
   EXPECT_TRUE(t.take_all<start_compile>().empty());
   t.submit();
@@ -143,7 +145,9 @@ TEST(Weights, ThatAreNowhereServeNobody) {
       first.compile, incarnation{11}, {recovery::refuse, "weights_missing", "no such file"}});
   t.pass_time_renewing(limits::return_grace_us + second, {"a"});
   t.submit(); // Nobody can have them, so it is told at once.
-  EXPECT_GE(t.take_all<reject_request>().size(), 1U);
+  const auto refused = t.take_all<reject_request>();
+  ASSERT_GE(refused.size(), 1U);
+  EXPECT_EQ(refused.back().reason.code, "no_such_device") << "nothing was to be built";
   t.drop_all();
 }
 

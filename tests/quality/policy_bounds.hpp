@@ -33,8 +33,9 @@ namespace consort::quality {
                                  const std::vector<arrival>& arrivals, std::size_t skip,
                                  double slo_share);
 
-/// Seconds until the last of `counts[class]` requests of each of two classes has ended, by the best
-/// static assignment: every split of both between the engines in `grains` parts is tried.
+/// Seconds until the last of `each` requests like `one` and as many like `other` has ended, by the
+/// best static assignment: every split of both between the engines in `grains` parts is tried.
+/// Requires: `each` is a multiple of `grains`.
 [[nodiscard]] double best_static_s(const std::vector<chip>& fleet, const arrival& one,
                                    const arrival& other, std::size_t each, std::size_t grains);
 

@@ -28,7 +28,7 @@ const ask = (cluster, selector, wait = '20s') => {
 const monitor_faults = {
   exit: /fake-smi exited with 9: cannot talk to the driver \(-9\)/,
   empty: /not JSON/,
-  truncated: /not JSON: `\{"boards": \[\{"serial": "FV-00/,
+  truncated: /not JSON at byte 30, near `"FV-00`: `\{"boards": \[\{"serial": "FV-00/,
   types: /device 1 has no id/,
   flood: /fake-smi (printed more than \d+ bytes|ran out of time)/, // The slower of the two.
   hang: /fake-smi ran out of time/,

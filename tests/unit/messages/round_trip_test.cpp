@@ -178,5 +178,17 @@ TEST(RoundTrip, CutsAndRepairsSentencesForPeople) {
             "bad ?? bytes");
 }
 
+// One device of which much is said costs no page of devices.
+TEST(RoundTrip, CutsWhatIsSaidOfADevicesHealth) {
+  core::device_reported told{device_id{"a/npu0"}, incarnation{1}, {}, {}, {}};
+  told.reading.health_reason = std::string(3 * messages::limits::text_bytes_max, 'x');
+  const auto bytes = messages::encode(samples::sample_envelope(), core::event(told));
+  ASSERT_TRUE(bytes.ok());
+  const auto message = decode_event(*bytes);
+  ASSERT_TRUE(message.ok());
+  EXPECT_EQ(std::get<core::device_reported>(message->body).reading.health_reason.size(),
+            messages::limits::text_bytes_max);
+}
+
 } // namespace
 } // namespace consort

@@ -89,6 +89,27 @@ TEST_F(ArtifactStore, AnUnreadableManifestIsSetAsideWhenAskedAndANewersIsNot) {
   EXPECT_TRUE(fs::exists(in_store(*newer)));
 }
 
+TEST_F(ArtifactStore, ManifestsThatCannotBeReadNowAndMarkedOnesStay) {
+  const auto first = put("first", key_of("p"));
+  const auto other = put("other", key_of("q"));
+  const auto busy = put("busy", key_of("r"));
+  const auto marked = put("marked", key_of("s"));
+  ASSERT_TRUE(first.ok() && other.ok() && busy.ok() && marked.ok());
+  ASSERT_TRUE(store->mark_kept(marked->content, true));
+  const auto in_store
+      = [&](const artifact_record& one) { return folder / ("artifacts/" + one.content.value); };
+  for (const auto* broken : {&first, &other, &marked})
+    fs::remove(in_store(**broken) + "/manifest.json");
+  fs::remove(in_store(*busy) + "/manifest.json");
+  fs::create_directory(in_store(*busy) + "/manifest.json"); // Opens, and every read of it fails.
+  reopen();
+  store->set_aside_unreadable();
+  EXPECT_TRUE(fs::exists(folder / ("corrupt/" + first->content.value)));
+  EXPECT_TRUE(fs::exists(folder / ("corrupt/" + other->content.value))) << "both of them";
+  EXPECT_TRUE(fs::exists(in_store(*busy)));
+  EXPECT_TRUE(fs::exists(in_store(*marked)));
+}
+
 TEST_F(ArtifactStore, WhatIsMarkedAsKeptStays) {
   const auto kept = put("one", key_of("p"));
   ASSERT_TRUE(put("two", key_of("q")));

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// A vendor's shared object with a fault menu, for the tests of the host process. What it does
 /// wrong is asked for by words in the JSON of `open` and of each request:
-///   open:    {"fault": hang, crash, refuse, busy, fail, bad_model, chatter, stats_garbage, daemon
-///   (a process in a
-///            session of its own, whose number is printed), or crash_cancel, crash_stats,
-///            crash_close: a crash in that call}
+///   open:    {"fault": hang, crash, refuse, busy, fail, bad_model, chatter, stats_garbage,
+///            daemon (a process in a session of its own, whose number is printed), or
+///            crash_cancel, crash_stats, crash_close: a crash in that call}
 ///   request: {"tokens": n, "fault": word, "at": k}; the fault happens before event k:
 ///            crash, kill, print (then crash), hang, ignore_cancel, unknown_id, double_terminal,
 ///            no_opened, bad_text, bad_kind, fail_busy, fail_refused, fail_device, fail_unasked,

@@ -30,5 +30,19 @@ TEST(Formats, OneOfTheListIsEnough) {
   EXPECT_FALSE(runs_format({}, "gguf"));
 }
 
+/// Where no format fits, more devices for one instance would help nobody.
+TEST(Formats, TooFewDevicesAreAReasonOnlyWhereAFormatFits) {
+  model_spec model;
+  model.devices_per_instance = 2;
+  model.variants.emplace_back();
+  model.variants.back().format = "gguf";
+  device_spec device;
+  device.capability.devices_max = 1;
+  device.capability.formats = {"onnx"};
+  EXPECT_EQ(unfit_words(model, device), "");
+  device.capability.formats.push_back("gguf");
+  EXPECT_NE(unfit_words(model, device).find("at most 1 device"), std::string::npos);
+}
+
 } // namespace
 } // namespace consort::core

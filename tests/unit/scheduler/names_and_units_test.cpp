@@ -40,10 +40,16 @@ TEST(ServedName, IsDerivedOfAnyText) {
     EXPECT_EQ(derived_name(empty), "model");
   EXPECT_EQ(derived_name(std::string(99, 'x')).size(), 48U);
   EXPECT_EQ(name_of_source("hf:org/repo@main/f.gguf"), "hf:org/repo@main/f.gguf");
-  EXPECT_EQ(name_of_source("https://host/a/Tiny-Q4.gguf?x=/y#sha256=00"), "Tiny-Q4");
-  EXPECT_EQ(name_of_source("https://host/"), "model");
+  EXPECT_EQ(name_of_source("https://host/a/Tiny-Q4.gguf?x=/y#sha256=00"),
+            "https://host/a/Tiny-Q4.gguf");
+  EXPECT_EQ(name_of_source("https://host/a b/Tiny%20Q4.gguf"), "tiny-20q4");
+  EXPECT_EQ(name_of_source("https://host/~/"), "model");
   EXPECT_EQ(name_of_source("/models/my story.gguf"), "my-story");
   EXPECT_EQ(name_of_source("/models/llama-3.1.gguf"), "llama-3.1");
+  EXPECT_EQ(name_of_source("/models/Llama-3.2-1B"), "Llama-3.2-1B");
+  EXPECT_EQ(name_of_source("/models/Llama-3.2-1B//"), "Llama-3.2-1B");
+  EXPECT_EQ(name_of_source("tiny.safetensors"), "tiny");
+  EXPECT_EQ(name_of_source("/"), "model");
 }
 
 TEST(NearestName, LongInputsMatchNothing) {
@@ -63,6 +69,14 @@ TEST(Units, ParseWhatPeopleType) {
 TEST(Units, FormatWithThreeDigits) {
   EXPECT_EQ(format_duration(12'300), "12.3ms");
   EXPECT_EQ(format_size(9'810'336), "9.36MiB");
+}
+
+TEST(Units, CutTextsAtCharacters) {
+  EXPECT_EQ(cut_text("text", 4), "text");
+  EXPECT_EQ(cut_text("text", 3), "tex");
+  EXPECT_EQ(cut_text("a\xe2\x99\xab", 3), "a");
+  EXPECT_EQ(cut_text("a\xe2\x99\xab", 4), "a\xe2\x99\xab");
+  EXPECT_EQ(cut_text("\xe2\x99\xab", 2), "");
 }
 
 TEST(Prng, EqualSeedsAgreeAndDifferentOnesDoNot) {
