@@ -186,7 +186,6 @@ TEST(OlderEngine, ServesAgainAfterItsAgentDiedDuringTheBuild) {
   }
 }
 
-
 /// The engine is loaded, and its device refuses it with that failure, for as often as older ones
 /// are tried.
 void fails_to_load(core_fixture& t, const error& failure) {
@@ -250,6 +249,7 @@ TEST(OlderEngine, ThatIsHeldAndNamedIsNotGivenUp) {
   t.drop_all();
 }
 
+/// The plugin's word may be wrong.
 TEST(OlderEngine, ThatDoesNotLoadKeepsNoNewerOneFromBeingBuilt) {
   core_fixture t;
   t.declare(story_spec());
