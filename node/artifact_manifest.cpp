@@ -138,7 +138,7 @@ result<artifact_manifest> read_manifest(std::string_view text) {
                         ? json()
                         : json::parse(text.begin(), text.end(), nullptr, false);
   if (!root.is_object())
-    return error{recovery::refuse, "manifest_unreadable", "manifest.json is not a JSON object"};
+    return error{recovery::refuse, "manifest_unreadable", "not a JSON object"};
   manifest_reader read(root);
   artifact_manifest manifest;
   auto& record = manifest.record;
@@ -169,14 +169,14 @@ result<artifact_manifest> read_manifest(std::string_view text) {
 result<artifact_manifest> load_manifest(const std::string& path) {
   struct stat found {};
   if (::stat(path.c_str(), &found) != 0 && errno == ENOENT)
-    return error{recovery::refuse, "manifest_unreadable", "no manifest.json"};
+    return error{recovery::refuse, "manifest_unreadable", "there is none"};
   std::ifstream file(path, std::ios::binary);
   std::string text(limits::manifest_bytes_max + 1, '\0');
   file.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<std::size_t>(file.gcount()));
   if (!file.eof() || file.bad())
     return error{recovery::retry_later, "disk_error",
-                 "manifest.json cannot be read, or is longer than any of ours"};
+                 "cannot be read, or is longer than any of ours"};
   return read_manifest(text);
 }
 

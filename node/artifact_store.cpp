@@ -174,7 +174,7 @@ void artifact_store::state::scan_one(const std::string& name) {
   if (!manifest && manifest.failure().code == "manifest_unreadable")
     unreadable.insert(digest(name));
   if (!manifest)
-    return complain(manifest.failure().message);
+    return complain("manifest.json: " + manifest.failure().message);
   const auto stamp = stamp_file(path + "/payload");
   if (manifest->record.content.value != name || !stamp
       || stamp->size_bytes != manifest->record.size_bytes)

@@ -31,7 +31,7 @@ const monitor_faults = {
   exit: /exited with 9: cannot talk to the driver/,
   empty: /fake-smi|JSON|empty/,
   truncated: /JSON/,
-  types: /serial|id/,
+  types: /serial|id|has no model/,
   flood: /printed more than/,
   hang: /ran out of time/,
   format: /boards/,
