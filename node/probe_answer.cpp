@@ -437,7 +437,7 @@ result<std::vector<answer_row>> split_answer(const tool_query& query, std::strin
     return rows;
   if (rows->size() > limits::plugin_devices_max)
     return bad_answer("more than " + std::to_string(limits::plugin_devices_max) + " devices");
-  if (const auto place = remove_nameless(*rows); place && left_out != nullptr)
+  if (const auto place = left_out == nullptr ? std::nullopt : remove_nameless(*rows))
     *left_out = "device " + std::to_string(*place) + " has no id, and is left out";
   std::set<std::string> ids;
   for (std::size_t i = 0; i < rows->size(); ++i) {

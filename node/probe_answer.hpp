@@ -20,8 +20,9 @@ struct answer_row {
   std::map<std::string, std::string> said; ///< What the tool printed where `words` replaced it.
 };
 
-/// Returns: one row per device, ids present and unique. A row without an id is left out, and said
-/// to `left_out`, while others have one. Errors (`plugin_answer`) say which row and field, or show
+/// Returns: one row per device, ids present and unique. Where `left_out` is given, a row without an
+/// id is left out and said there while others have one; of readings it would be no longer known
+/// which device has none. Errors (`plugin_answer`) say which row and field, or show
 /// the start of an answer that could not be read.
 [[nodiscard]] result<std::vector<answer_row>>
 split_answer(const tool_query& query, std::string_view answer, std::string* left_out = nullptr);
