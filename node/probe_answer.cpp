@@ -407,10 +407,6 @@ result<std::vector<answer_row>> split(const tool_query& query, std::string_view 
   return bad_answer("unknown format");
 }
 
-} // namespace
-
-namespace {
-
 /// Takes rows without an id out, unless none has one. Returns: the first of them; nothing without.
 std::optional<std::size_t> remove_nameless(std::vector<answer_row>& rows) {
   const auto nameless = [](const answer_row& row) { return text_of(row, "id").empty(); };

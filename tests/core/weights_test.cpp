@@ -111,14 +111,19 @@ TEST(Weights, ThatOneNodeMayNotReadAreFetchedByAnother) {
   EXPECT_TRUE(t.noted("fetch failed on"));
 }
 
-TEST(Weights, OfAWrongDigestAreNotFetchedAgainForMinutes) {
-  core_fixture t;
+/// `a` alone has to fetch what a request waits for.
+start_compile fetch_by_a(core_fixture& t) {
   t.join("a", 11, {weights_profile()});
   t.advertise(cpu_spec("a"));
   t.declare(hub_spec());
   t.submit();
   t.take_all<queue_notice>();
-  const auto first = t.expect<start_compile>();
+  return t.expect<start_compile>();
+}
+
+TEST(Weights, OfAWrongDigestAreNotFetchedAgainForMinutes) {
+  core_fixture t;
+  const auto first = fetch_by_a(t);
   t.feed(compile_failed{first.compile,
                         incarnation{11},
                         {recovery::retry_later, "weights_corrupt", "its digest is wrong"}});
@@ -135,12 +140,7 @@ TEST(Weights, OfAWrongDigestAreNotFetchedAgainForMinutes) {
 
 TEST(Weights, ThatAreNowhereServeNobody) {
   core_fixture t;
-  t.join("a", 11, {weights_profile()});
-  t.advertise(cpu_spec("a"));
-  t.declare(hub_spec());
-  t.submit();
-  t.take_all<queue_notice>();
-  const auto first = t.expect<start_compile>();
+  const auto first = fetch_by_a(t);
   t.feed(compile_failed{
       first.compile, incarnation{11}, {recovery::refuse, "weights_missing", "no such file"}});
   t.pass_time_renewing(limits::return_grace_us + second, {"a"});
