@@ -34,9 +34,22 @@ task<void> openapi(gateway_context&, const http_request&, const std::string&, ex
   const auto answer = make_response(200, openapi_document(routes()));
   co_await out.respond(answer);
 }
-task<void> front_page(gateway_context&, const http_request&, const std::string&, exchange& out) {
-  const auto answer
-      = make_response(200, std::string(front_page_html()), "text/html; charset=utf-8");
+/// Nothing of the page comes from elsewhere, and nobody else's page may frame it.
+constexpr const char* page_policy = "default-src 'self'; img-src data:; base-uri 'none'; "
+                                    "form-action 'none'; frame-ancestors 'none'";
+
+task<void> web_file(gateway_context&, const http_request& request, const std::string& name,
+                    exchange& out) {
+  const auto* const page = find_page(request.path == "/" ? "index.html" : name);
+  if (page == nullptr) {
+    const auto unknown = not_found("no such file: " + name.substr(0, 128));
+    co_await respond_error(out, unknown);
+    co_return;
+  }
+  auto answer = make_response(200, std::string(page->text), std::string(page->content_type()));
+  answer.headers = {{"Content-Security-Policy", page_policy},
+                    {"X-Content-Type-Options", "nosniff"},
+                    {"Cache-Control", "no-cache"}};
   co_await out.respond(answer);
 }
 
@@ -51,7 +64,8 @@ constexpr std::array table{
     route{"GET", "/readyz", show_readiness, "operations", "A request could be served now"},
     route{"GET", "/metrics", show_metrics, "operations", "Prometheus exposition"},
     route{"GET", "/openapi.json", openapi, "operations", "This document"},
-    route{"GET", "/", front_page, "operations", "Status page"},
+    route{"GET", "/", web_file, "operations", "Dashboard"},
+    route{"GET", "/web/*", web_file, "operations", "Its files"},
     route{"GET", "/api/v1/cluster", show_cluster, "admin", "Totals and counters"},
     route{"GET", "/api/v1/nodes", show_list, "admin", "Nodes"},
     route{"GET", "/api/v1/devices", show_list, "admin", "Devices"},

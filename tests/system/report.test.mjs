@@ -7,15 +7,11 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
+import { find_browser } from './browser.mjs';
 import { root, run_cli, temp_dir } from './support.mjs';
 
 const options = { timeout: 240_000 };
 const page_bytes_max = 3_000_000;
-
-function browser() {
-  const names = [process.env.CONSORT_CHROMIUM, 'chromium', 'chromium-browser', 'google-chrome'];
-  return names.find((name) => name && spawnSync(name, ['--version']).status === 0);
-}
 
 /// The page as the browser holds it after its scripts ran, and what they complained of.
 function render(program, file, ...more) {
@@ -56,7 +52,7 @@ test('one run leaves a page, two tables of rows and a summary', options, async (
 });
 
 test('the page draws itself in a browser', options, async (t) => {
-  const program = browser();
+  const program = find_browser();
   if (!program) {
     const needed = process.env.CONSORT_BROWSER === 'required';
     assert.ok(!needed, 'no Chromium: apt-get install chromium');
@@ -82,7 +78,7 @@ test('the page draws itself in a browser', options, async (t) => {
 });
 
 test('a promise that was nearly kept is not shown as kept', options, async (t) => {
-  const program = browser();
+  const program = find_browser();
   if (!program) return t.skip('no Chromium'); // Said above.
   const folder = await report(
     t, path.join(root, 'scenarios/mixed-fleet.json'), '--policy', 'latency,energy');

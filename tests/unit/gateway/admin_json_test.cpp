@@ -194,11 +194,22 @@ TEST(Pages, OpenapiHasEveryRoute) {
   EXPECT_EQ(plugins["parameters"][0]["in"], "query");
 }
 
-TEST(Pages, FrontPageNeedsNothingFromElsewhere) {
-  const auto page = front_page_html();
-  EXPECT_EQ(page.find("http://"), std::string_view::npos);
-  EXPECT_EQ(page.find("https://"), std::string_view::npos);
-  EXPECT_EQ(page.find("innerHTML"), std::string_view::npos);
+TEST(Pages, TheDashboardNeedsNothingFromElsewhere) {
+  for (const auto* name : {"index.html", "dashboard.css", "dashboard.js", "activity.js",
+                           "charts.js", "devices.js", "playground.js"}) {
+    const auto* const page = find_page(name);
+    ASSERT_NE(page, nullptr) << name;
+    EXPECT_GT(page->text.size(), 500U) << name;
+    EXPECT_EQ(page->text.find("https://"), std::string_view::npos) << name;
+    EXPECT_EQ(page->text.find("innerHTML"), std::string_view::npos) << name;
+  }
+  EXPECT_EQ(find_page("dashboard.css")->content_type(), "text/css; charset=utf-8");
+  EXPECT_EQ(find_page("charts.js")->content_type(), "text/javascript; charset=utf-8");
+}
+
+TEST(Pages, OtherNamesAreNoFiles) {
+  for (const auto* name : {"", "../index.html", "index.html/", "/etc/passwd", "INDEX.HTML"})
+    EXPECT_EQ(find_page(name), nullptr) << name;
 }
 
 } // namespace
