@@ -480,6 +480,8 @@ TEST_F(NodeActors, ReportWhatTheEnginesDidAfterTheyAreGone) {
   ASSERT_TRUE(last.engine);
   EXPECT_EQ(last.engine->tokens, 40u);
   EXPECT_EQ(last.energy_mj, 12u * limits::telemetry_every_us / 1'000 * 2) << "12 W, two rounds";
+  EXPECT_EQ(last.idle_mj, last.energy_mj) << "no attempt ran";
+  EXPECT_EQ(last.charged_mj, 0u);
 }
 
 class RealDevice : public NodeActors {
