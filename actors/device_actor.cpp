@@ -346,7 +346,9 @@ void device_state::count_into(device_reading& reading) {
   meter_.count(std::move(engines));
   reading.engine = meter_.engines();
   reading.cost_micros = meter_.cost_micros();
-  if (!reading.energy_mj)
+  // One counter is not followed by another: a device that counts is silent while it is not read.
+  counts_energy_ = counts_energy_ || reading.energy_mj;
+  if (!counts_energy_)
     reading.energy_mj = meter_.energy_mj();
   agent_->attempts().charge(device_.id, device_.spec.idle_mw, reading);
 }

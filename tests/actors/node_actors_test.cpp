@@ -484,6 +484,17 @@ TEST_F(NodeActors, ReportWhatTheEnginesDidAfterTheyAreGone) {
   EXPECT_EQ(last.charged_mj, 0u);
 }
 
+TEST_F(NodeActors, DoNotPutACounterOfTheirOwnInThePlaceOfTheDevices) {
+  controls_->reading.power_mw = 12'000;
+  controls_->reading.energy_mj = 5'000'000;
+  join();
+  advance(limits::telemetry_every_us);
+  EXPECT_EQ(mail_.events_of<core::device_reported>().back().reading.energy_mj, 5'000'000u);
+  controls_->reading.energy_mj.reset(); // A tool that fails once.
+  advance(limits::telemetry_every_us);
+  EXPECT_EQ(mail_.events_of<core::device_reported>().back().reading.energy_mj, std::nullopt);
+}
+
 class RealDevice : public NodeActors {
 protected:
   RealDevice() : NodeActors(node::limits::telemetry_every_us, false) {}
