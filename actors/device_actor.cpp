@@ -2,6 +2,7 @@
 #include "actors/caf_compat.hpp"
 #include "actors/limits.hpp"
 #include "actors/node_actors.hpp"
+#include "node/energy_book.hpp"
 #include "scheduler/formats.hpp"
 #include "scheduler/weights.hpp"
 
@@ -179,7 +180,9 @@ void device_state::opened(const session_opened& outcome) {
       tell(inventory_of(outcome.instance, found->second));
     return;
   }
-  agent_->attempts().attach(outcome.instance, outcome.session, device_.id);
+  const auto& grant = found->second.order.grant;
+  agent_->attempts().attach(outcome.instance, outcome.session, device_.id,
+                            node::meters_of(grant, agent_->plugins().devices()));
   if (found->second.untold) // Ordered by a scheduler that another may have replaced.
     return tell(inventory_of(outcome.instance, found->second));
   core::replica_loaded ready;
@@ -343,8 +346,11 @@ void device_state::count_into(device_reading& reading) {
   meter_.count(std::move(engines));
   reading.engine = meter_.engines();
   reading.cost_micros = meter_.cost_micros();
-  if (!reading.energy_mj)
+  // One counter is not followed by another: a device that counts is silent while it is not read.
+  counts_energy_ = counts_energy_ || reading.energy_mj;
+  if (!counts_energy_)
     reading.energy_mj = meter_.energy_mj();
+  agent_->attempts().charge(device_.id, device_.spec.idle_mw, reading);
 }
 
 void device_state::tell(core::event happened) {

@@ -175,6 +175,7 @@ private:
   const bool disk_;
   std::map<instance_id, loaded> instances_;
   node::device_meter meter_;
+  bool counts_energy_ = false; ///< The device itself told a counter once.
   node::use_watch use_;
   std::map<const node::runtime*, error> unused_by_; ///< Engines that do not use the device.
   std::optional<time_us> metered_at_;

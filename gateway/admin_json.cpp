@@ -171,6 +171,8 @@ json to_json(const device_reading& reading) {
           {"utilization_pm", optional(reading.utilization_pm)},
           {"power_mw", optional(reading.power_mw)},
           {"energy_mj", optional(reading.energy_mj)},
+          {"charged_mj", optional(reading.charged_mj)},
+          {"idle_mj", optional(reading.idle_mj)},
           {"temperature_mc", optional(reading.temperature_mc)},
           {"health", word_of(reading.health)},
           {"health_reason", reading.health_reason},

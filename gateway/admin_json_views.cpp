@@ -113,7 +113,9 @@ json to_json(const core::replica_view& view) {
           {"decode_tokens_per_s", view.decode_tokens_per_s},
           {"predictions", view.predictions},
           {"first_error_p50_pm", view.first_error_p50_pm},
-          {"first_error_p90_pm", view.first_error_p90_pm}};
+          {"first_error_p90_pm", view.first_error_p90_pm},
+          {"energy_uj_per_token",
+           view.energy_uj_per_token > 0 ? json(view.energy_uj_per_token) : json(nullptr)}};
 }
 
 json to_json(const core::model_view& view) {

@@ -7,6 +7,7 @@
 #include "gateway/log.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace consort::gateway {
 
@@ -69,6 +70,7 @@ void inference::open_attempt(const core::grant_ticket& granted) {
     return fail_attempt({recovery::retry_elsewhere, "node_unreachable",
                          "the data port of " + permission.node.value + " cannot be reached"},
                         true);
+  charged_ = false;
   stream_ = service->open(permission, {meta_.kind, body_, emitted_},
                           std::make_shared<bridge_sink>(box_, permission.attempt));
 }
@@ -99,6 +101,7 @@ void inference::handle_hedge(attempt_frame& frame) {
   const bool refused = aborted != nullptr && aborted->failure.action == recovery::refuse
                        && !aborted->device_fault && aborted->failure.code != "cancelled";
   if (aborted != nullptr && !refused) {
+    charge(aborted->energy_mj, hedge_->charged);
     context_.port.report(
         core::attempt_failed{frame.attempt, aborted->failure, 0,
                              aborted->device_fault && aborted->failure.code != "cancelled"});
@@ -117,6 +120,7 @@ void inference::handle_hedge(attempt_frame& frame) {
 void inference::close_hedge(attempt_end reason) {
   if (!hedge_)
     return;
+  charge(std::nullopt, hedge_->charged);
   hedge_.reset();
   context_.figures.count(reason);
 }
@@ -124,8 +128,10 @@ void inference::close_hedge(attempt_end reason) {
 /// The current attempt ends, the hedge takes its place.
 void inference::prefer_hedge(attempt_end reason) {
   context_.figures.count(reason);
+  charge(std::nullopt, charged_);
   auto winner = std::move(*hedge_);
   hedge_.reset();
+  charged_ = winner.charged;
   stream_ = std::move(winner.stream);
   device_ = winner.permission.device.value;
   current_ = std::move(winner.permission);
@@ -149,7 +155,7 @@ void inference::handle(const core::drop_attempt& dropped) {
   log().info("request {}: attempt {} dropped: {}", meta_.external_id, dropped.attempt.number,
              dropped.reason);
   if (all_choices_done())
-    return complete({prompt_tokens_, tokens_, cached_tokens_}, 0, 0, last_event_at_);
+    return complete({{prompt_tokens_, tokens_, cached_tokens_}, 0, 0}, last_event_at_);
   end_attempt(attempt_end::dropped);
 }
 
@@ -238,16 +244,17 @@ void inference::handle_event(const attempt_choice_done& ended, steady_time) {
 }
 
 void inference::handle_event(const attempt_completed& completed, steady_time at) {
-  auto usage = completed.usage;
+  auto ended = completed;
   if (prompt_tokens_ > 0)
-    usage.prompt_tokens = prompt_tokens_;
-  usage.completion_tokens = std::max(usage.completion_tokens, tokens_);
-  complete(usage, completed.batch, completed.engine_queue_us, at);
+    ended.usage.prompt_tokens = prompt_tokens_;
+  ended.usage.completion_tokens = std::max(ended.usage.completion_tokens, tokens_);
+  complete(ended, at);
 }
 
 void inference::handle_event(const attempt_aborted& aborted, steady_time at) {
   if (all_choices_done())
-    return complete({prompt_tokens_, tokens_, cached_tokens_}, 0, 0, at);
+    return complete({{prompt_tokens_, tokens_, cached_tokens_}, 0, 0, aborted.energy_mj}, at);
+  charge(aborted.energy_mj, charged_);
   // Its node ended it for the scheduler, which may not have said so here yet: had we asked for it,
   // we would not listen any more.
   if (aborted.failure.code == "cancelled")
@@ -256,23 +263,36 @@ void inference::handle_event(const attempt_aborted& aborted, steady_time at) {
   fail_attempt(aborted.failure, aborted.device_fault);
 }
 
-void inference::complete(const token_usage& usage, std::uint32_t batch, duration_us engine_queue_us,
-                         steady_time at) {
+/// Once for each attempt. What its node was not heard of is unknown, and so is the request's sum.
+void inference::charge(std::optional<std::uint64_t> energy_mj, bool& charged) {
+  if (std::exchange(charged, true))
+    return;
+  if (!energy_mj || !energy_mj_) {
+    energy_mj_.reset();
+  } else {
+    *energy_mj_ += *energy_mj;
+  }
+  if (energy_mj)
+    context_.figures.charge(model_name(model_), meta_.tenant, *energy_mj);
+}
+
+void inference::complete(const attempt_completed& ended, steady_time at) {
+  charge(ended.energy_mj, charged_);
   if (meta_.kind == request_kind::embedding) {
     auto made = embeddings_data(builder_->text(), parsed_.inputs);
     if (!made)
       return fail_attempt(made.failure(), true);
     embeddings_ = *std::move(made);
   }
-  usage_ = usage;
+  usage_ = ended.usage;
   const auto first = attempt_first_token_at_.value_or(at);
   context_.port.report(core::attempt_finished{current_->attempt,
-                                              {.usage = usage,
+                                              {.usage = ended.usage,
                                                .first_token_us = between(opened_at_, first),
                                                .total_us = between(opened_at_, at),
-                                               .batch = batch,
-                                               .engine_queue_us = engine_queue_us,
-                                               .energy_mj = std::nullopt}});
+                                               .batch = ended.batch,
+                                               .engine_queue_us = ended.engine_queue_us,
+                                               .energy_mj = ended.energy_mj}});
   close_attempt(attempt_end::finished);
   if (renderer_)
     renderer_->finish(pending_, usage_, served());
@@ -303,6 +323,7 @@ void inference::close_attempt(attempt_end reason) {
   close_hedge(attempt_end::dropped);
   if (!current_)
     return;
+  charge(std::nullopt, charged_);
   stream_.reset();
   current_.reset();
   context_.figures.count(reason);

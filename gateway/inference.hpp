@@ -58,8 +58,8 @@ private:
   void close_attempt(attempt_end reason);
   void report_progress(steady_time now);
   void count_tokens(const attempt_tokens& piece, steady_time at);
-  void complete(const token_usage& usage, std::uint32_t batch, duration_us engine_queue_us,
-                steady_time at);
+  void complete(const attempt_completed& ended, steady_time at);
+  void charge(std::optional<std::uint64_t> energy_mj, bool& charged);
   [[nodiscard]] bool all_choices_done() const;
 
   // The end.
@@ -95,12 +95,14 @@ private:
   std::optional<steady_time> attempt_first_token_at_;
   bool start_reported_ = false;
   bool chosen_ = false; ///< It brought something to show.
+  bool charged_ = true; ///< It is known by now what it drew, or that nobody knows.
   /// Beside the current attempt, which has brought nothing yet.
   struct second_attempt {
     ticket permission;
     std::unique_ptr<attempt_stream> stream;
     steady_time opened_at;
     std::optional<attempt_opened> opened;
+    bool charged = false;
   };
   std::optional<second_attempt> hedge_;
 
@@ -110,7 +112,8 @@ private:
   std::uint32_t attempts_ = 0;
   std::optional<bool> exact_;
   duration_us queued_us_ = 0;
-  std::uint32_t prompt_tokens_ = 0; ///< As the first engine counted.
+  std::optional<std::uint64_t> energy_mj_ = 0; ///< Of all attempts; unknown once one is.
+  std::uint32_t prompt_tokens_ = 0;            ///< As the first engine counted.
   std::uint32_t cached_tokens_ = 0;
   std::uint32_t tokens_ = 0; ///< Emitted by engines, all choices.
   resume_state emitted_;     ///< Of choice 0.

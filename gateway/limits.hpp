@@ -72,6 +72,7 @@ inline constexpr duration_us drain_us = 5 * second_us;           ///< Of a grace
 inline constexpr duration_us stop_grace_us = 1 * second_us;      ///< After the drain, to say so.
 inline constexpr duration_us accept_backoff_us = 100'000;        ///< After accept() failed.
 inline constexpr std::size_t metric_models_max = 100;            ///< Distinct `model` labels.
+inline constexpr std::size_t metric_charges_max = 1'000; ///< Distinct (`model`, `tenant`) labels.
 
 /// The bounds that a server can be given. Requires: all positive.
 struct limit_set {

@@ -48,6 +48,8 @@ metrics::metrics()
                      "Attempts by how they ended.")),
       requests_(make(prometheus::BuildCounter(), registry_, "requests_total",
                      "Requests by how they ended.")),
+      energy_(make(prometheus::BuildCounter(), registry_, "request_energy_joules_total",
+                   "Drawn by attempts above idle power, where this gateway heard it.")),
       running_(&make(prometheus::BuildGauge(), registry_, "requests_running",
                      "Requests of this gateway with an attempt under way.")
                     ->Add({})),
@@ -83,6 +85,17 @@ model_series& metrics::of_model(const model_name& model) {
                                       queued_->Add(labels, wait_buckets), kind("prompt"),
                                       kind("completion")})
       .first->second;
+}
+
+void metrics::charge(const model_name& model, const tenant_id& tenant, std::uint64_t energy_mj) {
+  const std::lock_guard lock(mutex_);
+  std::pair names{model.value, tenant.value};
+  if (!charges_.contains(names) && charges_.size() >= limits::metric_charges_max)
+    names = {"other", "other"};
+  auto& charged = charges_[names];
+  if (charged == nullptr)
+    charged = &energy_->Add({{"model", names.first}, {"tenant", names.second}});
+  charged->Increment(static_cast<double>(energy_mj) / 1e3);
 }
 
 void metrics::count(attempt_end reason) {

@@ -2,7 +2,8 @@
 #pragma once
 /// Figures for Prometheus. What this gateway measured is counted here; what the cluster knows is
 /// taken from a snapshot at scrape time. Label values are bounded: models only by names that the
-/// scheduler granted, at most limits::metric_models_max of them (then `other`). Thread-safe.
+/// scheduler granted, at most limits::metric_models_max of them (then `other`), and tenants beside
+/// them likewise. Thread-safe.
 
 #include "gateway/decision_times.hpp"
 #include "gateway/limits.hpp"
@@ -52,6 +53,8 @@ public:
 
   /// Requires: the scheduler granted a ticket for this name.
   model_series& of_model(const model_name& model);
+  /// What one attempt drew. Requires: as of_model.
+  void charge(const model_name& model, const tenant_id& tenant, std::uint64_t energy_mj);
   void count(attempt_end reason);
   void count(request_end outcome);
   void running(int change) { running_->Increment(change); }
@@ -71,13 +74,15 @@ private:
 
   prometheus::Registry registry_;
   family<prometheus::Histogram> first_token_, inter_token_, whole_, queued_;
-  family<prometheus::Counter> tokens_, attempts_, requests_;
+  family<prometheus::Counter> tokens_, attempts_, requests_, energy_;
   prometheus::Gauge* running_;
   prometheus::Gauge* waiting_;
   prometheus::Gauge* connections_;
   prometheus::Counter* displaced_;
   std::mutex mutex_;
   std::map<std::string, model_series> models_;
+  std::map<std::pair<std::string, std::string>, prometheus::Counter*>
+      charges_; ///< By model and tenant.
 };
 
 /// Families of what the snapshot shows: devices, queue, replicas, builds. Pure.

@@ -59,6 +59,11 @@ void add_devices(const core::snapshot& seen, std::vector<MetricFamily>& out) {
   family_builder warmth("device_temperature_celsius", "Temperature.", MetricType::Gauge);
   family_builder energy("energy_joules_total", "Energy, counted or power times time.",
                         MetricType::Counter);
+  family_builder charged("device_charged_joules_total",
+                         "Of its energy, what attempts drew above idle power.",
+                         MetricType::Counter);
+  family_builder idle("device_idle_joules_total", "Of its energy, what no attempt is charged.",
+                      MetricType::Counter);
   family_builder cost("cost_total", "Money, in the cluster's currency.", MetricType::Counter);
   family_builder alive("device_up", "1 when the device is believed alive.", MetricType::Gauge);
   family_builder running("device_attempts_running", "Attempts under way.", MetricType::Gauge);
@@ -70,11 +75,14 @@ void add_devices(const core::snapshot& seen, std::vector<MetricFamily>& out) {
     busy.add_known(reading.utilization_pm, 1e-3, labels);
     warmth.add_known(reading.temperature_mc, 1e-3, labels);
     energy.add_known(reading.energy_mj, 1e-3, labels);
+    charged.add_known(reading.charged_mj, 1e-3, labels);
+    idle.add_known(reading.idle_mj, 1e-3, labels);
     cost.add_known(reading.cost_micros, 1e-6, labels);
     alive.add(device.alive ? 1 : 0, labels);
     running.add(device.running, labels);
   }
-  for (auto* family : {&power, &memory, &busy, &warmth, &energy, &cost, &alive, &running})
+  for (auto* family :
+       {&power, &memory, &busy, &warmth, &energy, &charged, &idle, &cost, &alive, &running})
     out.push_back(family->take());
 }
 
@@ -96,6 +104,19 @@ void add_engines(const core::snapshot& seen, std::vector<MetricFamily>& out) {
   }
   for (auto* family : {&tokens, &steps, &cancelled, &running})
     out.push_back(family->take());
+}
+
+/// What a token costs, where the scheduler has learned it.
+void add_token_energy(const core::snapshot& seen, std::vector<MetricFamily>& out) {
+  family_builder energy("token_energy_joules",
+                        "Usual energy above idle power for a token written, as learned.",
+                        MetricType::Gauge);
+  std::set<std::pair<device_id, model_name>> told; // As of predictions.
+  for (const auto& one : seen.replicas)
+    if (one.energy_uj_per_token > 0 && told.emplace(one.leader, one.model).second)
+      energy.add(static_cast<double>(one.energy_uj_per_token) / 1e6,
+                 {{"device", one.leader.value}, {"model", one.model.value}});
+  out.push_back(energy.take());
 }
 
 /// How good the scheduler's predictions are where it has compared any.
@@ -162,6 +183,7 @@ std::vector<MetricFamily> snapshot_families(const core::snapshot& seen) {
   add_engines(seen, out);
   add_builds(seen, out);
   add_predictions(seen, out);
+  add_token_energy(seen, out);
   out.push_back(single("queue_depth", "Requests waiting in the scheduler.", MetricType::Gauge,
                        seen.queue_depth));
   out.push_back(

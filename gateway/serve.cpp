@@ -277,7 +277,7 @@ http_response inference::head() const {
 }
 
 served_by inference::served() const {
-  return {device_id(device_), attempts_, queued_us_, exact_, std::nullopt};
+  return {device_id(device_), attempts_, queued_us_, exact_, energy_mj_};
 }
 
 // --- ends ---

@@ -55,11 +55,15 @@ struct AttemptEvent {
     usage @0 :Common.TokenUsage;
     batch @1 :UInt32;         # Most sequences decoded beside it, itself included.
     engineQueueUs @2 :Int64;  # Waited for a slot inside the engine.
+    energyMj :union { energyUnknown @3 :Void; energy @4 :UInt64; }  # As in `Aborted`.
   }
 
   struct Aborted {
     # The attempt failed, was refused or was cancelled.
     failure @0 :Common.Error;
     deviceFault @1 :Bool;  # False = the request's own fault or a cancel.
+    # Drawn by its devices for it above their idle power, as its node knows by now; 0 = it never
+    # reached an engine.
+    energyMj :union { energyUnknown @2 :Void; energy @3 :UInt64; }
   }
 }

@@ -56,6 +56,7 @@ struct attempt_completed {
   token_usage usage;
   std::uint32_t batch = 0;         ///< Most sequences decoded beside it, itself included.
   duration_us engine_queue_us = 0; ///< Waited for a slot inside the engine.
+  std::optional<std::uint64_t> energy_mj = {}; ///< As in attempt_aborted.
   friend bool operator==(const attempt_completed&, const attempt_completed&) = default;
 };
 /// The attempt failed or was cancelled. Terminal. `device_fault` false = the request's own fault or
@@ -63,6 +64,9 @@ struct attempt_completed {
 struct attempt_aborted {
   error failure;
   bool device_fault = true;
+  /// What its devices drew for it above their idle power, as its node knows by now
+  /// (scheduler/energy_split.hpp); 0 = it never reached an engine, nullopt = unknown.
+  std::optional<std::uint64_t> energy_mj = {};
   friend bool operator==(const attempt_aborted&, const attempt_aborted&) = default;
 };
 

@@ -41,12 +41,16 @@ struct attempt_writer {
     completed.setBatch(from.batch);
     completed.setEngineQueueUs(
         out.duration(from.engine_queue_us, "attempt_completed.engine_queue_us"));
+    if (from.energy_mj)
+      completed.getEnergyMj().setEnergy(*from.energy_mj);
   }
 
   void operator()(const attempt_aborted& from) {
     auto aborted = to.initAborted();
     write(aborted.initFailure(), from.failure, out);
     aborted.setDeviceFault(from.device_fault);
+    if (from.energy_mj)
+      aborted.getEnergyMj().setEnergy(*from.energy_mj);
   }
 };
 
@@ -79,6 +83,8 @@ attempt_completed take(wire::AttemptEvent::Completed::Reader from, incoming& in)
   read(from.getUsage(), to.usage);
   to.batch = from.getBatch();
   to.engine_queue_us = in.duration(from.getEngineQueueUs(), "attempt_completed.engine_queue_us");
+  if (from.getEnergyMj().isEnergy())
+    to.energy_mj = from.getEnergyMj().getEnergy();
   return to;
 }
 
@@ -86,6 +92,8 @@ attempt_aborted take(wire::AttemptEvent::Aborted::Reader from, incoming& in) {
   attempt_aborted to;
   read(from.getFailure(), to.failure, in);
   to.device_fault = from.getDeviceFault();
+  if (from.getEnergyMj().isEnergy())
+    to.energy_mj = from.getEnergyMj().getEnergy();
   return to;
 }
 

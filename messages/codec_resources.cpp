@@ -279,6 +279,10 @@ void write(wire::DeviceReading::Builder to, const device_reading& from, outgoing
     to.setHealthReason(out.sentence(from.health_reason));
   if (from.cost_micros)
     to.getCostMicros().setCost(*from.cost_micros);
+  if (from.charged_mj)
+    to.getChargedMj().setCharged(*from.charged_mj);
+  if (from.idle_mj)
+    to.getIdleMj().setIdle(*from.idle_mj);
   if (from.engine) {
     auto engine = to.initEngine();
     engine.setTokens(from.engine->tokens);
@@ -307,6 +311,10 @@ void read(wire::DeviceReading::Reader from, device_reading& to, incoming& in) {
   to.health_reason = in.text(from.getHealthReason(), "device_reading.health_reason");
   if (from.getCostMicros().isCost())
     to.cost_micros = from.getCostMicros().getCost();
+  if (from.getChargedMj().isCharged())
+    to.charged_mj = from.getChargedMj().getCharged();
+  if (from.getIdleMj().isIdle())
+    to.idle_mj = from.getIdleMj().getIdle();
   if (from.hasEngine()) {
     const auto engine = from.getEngine();
     to.engine = {engine.getTokens(), engine.getSteps(), engine.getCancelled(),

@@ -95,6 +95,7 @@ void write(wire::ReplicaView::Builder to, const core::replica_view& from, outgoi
   to.setPredictions(from.predictions);
   to.setFirstErrorP50Pm(from.first_error_p50_pm);
   to.setFirstErrorP90Pm(from.first_error_p90_pm);
+  to.setEnergyUjPerToken(from.energy_uj_per_token);
 }
 
 void read(wire::ReplicaView::Reader from, core::replica_view& to, incoming& in) {
@@ -113,6 +114,7 @@ void read(wire::ReplicaView::Reader from, core::replica_view& to, incoming& in) 
   to.predictions = from.getPredictions();
   to.first_error_p50_pm = from.getFirstErrorP50Pm();
   to.first_error_p90_pm = from.getFirstErrorP90Pm();
+  to.energy_uj_per_token = from.getEnergyUjPerToken();
 }
 
 void write(wire::ModelView::Builder to, const core::model_view& from, outgoing& out) {

@@ -67,6 +67,7 @@ struct ReplicaView {
   predictions @12 :UInt32;  # How many were compared.
   firstErrorP50Pm @13 :UInt32;
   firstErrorP90Pm @14 :UInt32;
+  energyUjPerToken @15 :UInt64;  # Written, above idle power, microjoules, as learned; 0 = unknown.
 }
 
 struct ModelView {

@@ -2,6 +2,7 @@
 #include "node/local_attempts.hpp"
 
 #include "node/admission_limits.hpp"
+#include "node/energy_book.hpp"
 
 #include <atomic>
 
@@ -12,6 +13,7 @@ struct local_attempt_service::registry {
   struct attached {
     std::shared_ptr<runtime_session> session;
     device_id device;
+    std::vector<device_id> meters;
   };
   struct started {
     std::weak_ptr<runtime_session> session;
@@ -19,12 +21,17 @@ struct local_attempt_service::registry {
   };
 
   [[nodiscard]] result<std::shared_ptr<runtime_session>> begin(const ticket& permission);
-  void end(const attempt_id& attempt) {
+  /// Returns: what it drew, if that is known.
+  std::optional<std::uint64_t> end(const attempt_id& attempt) {
     const std::lock_guard lock(mutex);
     running.erase(attempt);
+    return energy.end(attempt, now());
   }
 
+  explicit registry(clock reads) : now(std::move(reads)) {}
+  const clock now;
   std::mutex mutex;
+  energy_book energy;
   std::map<instance_id, attached> instances;
   std::map<attempt_id, started> running;
 };
@@ -47,6 +54,7 @@ local_attempt_service::registry::begin(const ticket& permission) {
     return error{recovery::retry_later, "node_full",
                  permission.node.value + " runs as many attempts as it may"};
   running[permission.attempt] = {at->second.session, at->second.device};
+  energy.begin(permission.attempt, at->second.meters, now());
   return at->second.session;
 }
 
@@ -67,7 +75,7 @@ public:
     // Unlisted first: who sees the end must not find the attempt among the running ones.
     if (ended_)
       if (const auto owner = owner_.lock())
-        owner->end(attempt_);
+        tell_energy(happened, owner->end(attempt_));
     const auto sink = ended_ ? std::move(sink_) : sink_;
     if (sink)
       sink->on_event(std::move(happened));
@@ -81,6 +89,13 @@ public:
   [[nodiscard]] bool ended() const { return ended_; }
 
 private:
+  static void tell_energy(attempt_event& end, std::optional<std::uint64_t> energy_mj) {
+    if (auto* completed = std::get_if<attempt_completed>(&end))
+      completed->energy_mj = energy_mj;
+    else if (auto* aborted = std::get_if<attempt_aborted>(&end))
+      aborted->energy_mj = energy_mj;
+  }
+
   const attempt_id attempt_;
   std::recursive_mutex mutex_;
   std::shared_ptr<attempt_sink> sink_;
@@ -112,13 +127,13 @@ private:
 };
 
 local_attempt_service::local_attempt_service(ticket_gate& gate, clock now)
-    : gate_(gate), now_(std::move(now)), registry_(std::make_shared<registry>()) {}
+    : gate_(gate), now_(now), registry_(std::make_shared<registry>(std::move(now))) {}
 
 local_attempt_service::~local_attempt_service() = default;
 
 void local_attempt_service::attach(instance_id instance, std::shared_ptr<runtime_session> session,
-                                   device_id device) {
-  registry::attached entry{std::move(session), std::move(device)};
+                                   device_id device, std::vector<device_id> meters) {
+  registry::attached entry{std::move(session), std::move(device), std::move(meters)};
   {
     const std::lock_guard lock(registry_->mutex);
     std::swap(registry_->instances[instance], entry);
@@ -147,6 +162,16 @@ std::vector<attempt_id> local_attempt_service::running(const device_id& device) 
   return ids;
 }
 
+void local_attempt_service::charge(const device_id& device, std::uint64_t idle_mw,
+                                   device_reading& reading) {
+  if (!reading.energy_mj)
+    return;
+  const std::lock_guard lock(registry_->mutex);
+  const auto& split = registry_->energy.read(device, idle_mw, registry_->now(), *reading.energy_mj);
+  reading.charged_mj = split.charged_mj();
+  reading.idle_mj = split.idle_mj();
+}
+
 void local_attempt_service::revoke(const attempt_id& attempt) {
   std::shared_ptr<runtime_session> session;
   {
@@ -168,7 +193,7 @@ std::unique_ptr<attempt_stream> local_attempt_service::open(const ticket& permis
     // No owner: a refused repetition must not unlist the attempt that it repeats.
     auto refused
         = std::make_shared<relay>(permission.attempt, std::move(sink), std::weak_ptr<registry>());
-    refused->on_event(attempt_aborted{begun.failure(), false});
+    refused->on_event(attempt_aborted{begun.failure(), false, 0});
     return std::make_unique<stream>(permission.attempt, std::weak_ptr<runtime_session>(),
                                     std::move(refused));
   }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The attempt service of this node: admits tickets by the gate, finds the session of the ticket's
-/// instance and runs the attempt there. Owned by the agent; thread-safe. Knows which attempts run
-/// on which device, which is what `device_reported` says. At most limits::attempts_running_max run
-/// at once.
+/// instance and runs the attempt there; its end tells the gateway what it drew. Owned by the agent;
+/// thread-safe. Knows which attempts run on which device, which is what `device_reported` says. At
+/// most limits::attempts_running_max run at once.
 
 #include "messages/attempt_service.hpp"
 #include "node/runtime.hpp"
@@ -20,13 +20,18 @@ public:
   local_attempt_service(ticket_gate& gate, clock now);
   ~local_attempt_service() override;
 
-  /// Takes tickets of `instance` from now on; an instance attached again is replaced.
-  void attach(instance_id instance, std::shared_ptr<runtime_session> session, device_id device);
+  /// Takes tickets of `instance` from now on; an instance attached again is replaced. `meters`
+  /// (node/energy_book.hpp) tell what its attempts draw; with none it stays unknown.
+  void attach(instance_id instance, std::shared_ptr<runtime_session> session, device_id device,
+              std::vector<device_id> meters = {});
   /// Takes no more of them and lets go of the session. Attempts still running there end when its
   /// last owner destroys it.
   void detach(instance_id instance);
   /// Attempts that have begun on the device and have not ended, in order of id.
   [[nodiscard]] std::vector<attempt_id> running(const device_id& device) const;
+  /// Charges what the device's counter has grown by to the attempts that drew it, and adds to the
+  /// reading what was charged and what was not. A reading without a counter stays as it is.
+  void charge(const device_id& device, std::uint64_t idle_mw, device_reading& reading);
   /// Cancels an attempt that the core no longer believes in; unknown ones are ignored. Its sink
   /// gets a terminal event.
   void revoke(const attempt_id& attempt);

@@ -166,6 +166,20 @@ void learn_cache(core_state& s, const request_row& r, const token_usage& usage) 
     cache.learn(r.saved_age, r.saved, usage.cached_tokens);
 }
 
+/// Returns: whether decisions are to follow. What a plan draws is two devices' business.
+bool learn_power_of(core_state& s, const request_row& r, const attempt_measurement& measured,
+                    std::uint32_t batch16) {
+  const auto& at = endpoint_of(s, r);
+  if (at.plan)
+    return false;
+  auto& pair = s.pairs[at.pair];
+  const auto sheet_mw = sheet_power_mw(s, s.instances[at.instance]);
+  if (!learn_power(pair.power, measured, sheet_mw, batch16))
+    return false;
+  s.models[r.model].pools.at(pair.kind).power_pm = pair.power.used_pm;
+  return true;
+}
+
 void learn_from(pass& p, const request_row& r, const attempt_measurement& measured) {
   auto& s = p.s;
   const auto& at = endpoint_of(s, r);
@@ -183,8 +197,8 @@ void learn_from(pass& p, const request_row& r, const attempt_measurement& measur
   const auto queue_ns = r.queue_seen_ns >= 0 ? r.queue_seen_ns : r.queue_predicted_ns;
   const auto& writes
       = model.endpoints.at(model.endpoints.writes_at(s.instances[r.instance].places[r.rank]));
-  const attempt_context context{r.meta.choices, queue_ns, r.saved, mean_batch16(r, writes, p.now),
-                                r.batch_begin};
+  const auto batch16 = mean_batch16(r, writes, p.now);
+  const attempt_context context{r.meta.choices, queue_ns, r.saved, batch16, r.batch_begin};
   if (learn(pool, pair.pace, measured, context)) {
     derive(pool, pair.pace, pair.speed);
     pair.speed.samples = std::min(pair.speed.samples + 1, limits::samples_max);
@@ -192,7 +206,7 @@ void learn_from(pass& p, const request_row& r, const attempt_measurement& measur
   const auto completion = measured.usage.completion_tokens / std::max(r.meta.choices, 1U);
   if (completion > 0)
     learn_length(model, r, completion);
-  if (!was_closed)
+  if (learn_power_of(s, r, measured, batch16) || !was_closed)
     refresh_device(s, pair.device);
 }
 

@@ -19,6 +19,9 @@ constexpr std::int64_t decode_guess_ns = 50'000'000;
 constexpr std::uint32_t gain_pm_max = 4'000;
 constexpr std::int64_t stall_ppm_max = 1'000'000;
 constexpr std::int64_t factor_pm_max = 50'000;
+constexpr std::uint64_t energy_mj_max = 1'000'000'000'000; ///< More is not believed of an attempt.
+constexpr std::int64_t energy_uj_min = 5'000; ///< Less cannot be told in whole millijoules.
+constexpr std::int64_t power_steps = 16;      ///< Decisions follow once it is off by 1/16.
 constexpr duration_us measured_us_max = 86'400 * limits::second_us; ///< Longer is not believed.
 /// The spec sheet's line is believed at prompts of these lengths, and at these batches.
 constexpr std::int64_t seed_tokens_low = 64, seed_tokens_high = 4'096;
@@ -210,6 +213,36 @@ void derive(const speed_pool& pool, const device_pace& pace, speed_estimate& int
   into.decode_ns = capped(by(alone, pace.decode_pm), token_ns_max);
   into.gain_pm
       = static_cast<std::uint32_t>(std::clamp<std::int64_t>(growth_milli / alone, 0, gain_pm_max));
+}
+
+bool learn_power(power_estimate& power, const attempt_measurement& measured, std::uint64_t sheet_mw,
+                 std::uint32_t batch16) {
+  if (!measured.energy_mj || !credible(measured))
+    return false;
+  const auto drawn_uj
+      = static_cast<std::int64_t>(std::min(*measured.energy_mj, energy_mj_max)) * 1'000;
+  const auto alone_us = measured.total_us * 16 / std::max(batch16, 16U);
+  const auto sheet_uj
+      = alone_us * static_cast<std::int64_t>(std::min(sheet_mw, limits::power_mw_max)) / 1'000;
+  if (sheet_uj < energy_uj_min)
+    return false;
+  const auto ratio_pm = std::clamp<std::int64_t>(drawn_uj * 1'000 / sheet_uj, limits::power_pm_min,
+                                                 limits::power_pm_max);
+  // The first ones count alike: a guess of a kind may be off by more than a robust mean believes.
+  const auto known = std::int64_t{power.samples};
+  const auto mean = power.samples < limits::explore_samples
+                        ? (power.learned_pm * known + ratio_pm) / (known + 1)
+                        : robust_mean(power.learned_pm, ratio_pm);
+  power.learned_pm = static_cast<std::uint32_t>(
+      std::clamp<std::int64_t>(mean, limits::power_pm_min, limits::power_pm_max));
+  power.samples = std::min(power.samples + 1, limits::samples_max);
+  if (const auto written = measured.usage.completion_tokens; written > 0)
+    power.token_uj = robust_mean(power.token_uj, std::max<std::int64_t>(drawn_uj / written, 1));
+  const auto apart = std::abs(std::int64_t{power.learned_pm} - power.used_pm);
+  if (power.samples < limits::explore_samples || apart * power_steps < power.used_pm)
+    return false;
+  power.used_pm = power.learned_pm;
+  return true;
 }
 
 std::int64_t robust_mean(std::int64_t mean, std::int64_t sample) {

@@ -67,6 +67,7 @@ struct speed_pool {
   std::int64_t stall_ppm = 0;
   std::int64_t batch16 = 16; ///< Usual batch, sixteenths.
   std::uint32_t samples = 0;
+  std::uint32_t power_pm = 1'000; ///< As learned last by one of them, for those that come.
 };
 [[nodiscard]] speed_pool seeded_pool(const speed_spec& spec);
 
@@ -94,6 +95,27 @@ bool learn(speed_pool& pool, device_pace& pace, const attempt_measurement& measu
            const attempt_context& context);
 /// What pool and pace make together; load time and samples as they were.
 void derive(const speed_pool& pool, const device_pace& pace, speed_estimate& into);
+
+/// What one device draws above idle power for a model while it works, per mille of what its spec
+/// sheet says (or of a guess of its kind, where that is silent). Learned of what attempts were
+/// charged: energy is power for the attempt's time, shared by those who ran beside it.
+struct power_estimate {
+  std::uint32_t learned_pm = 1'000;
+  std::uint32_t used_pm = 1'000; ///< What decisions compute with; follows by steps, so that scores
+                                 ///< rest.
+  std::uint32_t samples = 0;
+  std::int64_t token_uj = 0; ///< Usual energy for a token written; 0 = unknown.
+  friend bool operator==(const power_estimate&, const power_estimate&) = default;
+};
+/// Learns from one finished attempt beside so many sequences, itself included, sixteenths. Returns:
+/// whether `used_pm` changed. An attempt whose energy is unknown, or too little to tell from
+/// nothing, says nothing.
+bool learn_power(power_estimate& power, const attempt_measurement& measured, std::uint64_t sheet_mw,
+                 std::uint32_t batch16);
+[[nodiscard]] inline std::uint64_t used_power_mw(const power_estimate& power,
+                                                 std::uint64_t sheet_mw) {
+  return sheet_mw * power.used_pm / 1'000;
+}
 
 /// One robust step of an integer mean: the sample is clamped to [mean/4, mean*4], weight 1/8.
 [[nodiscard]] std::int64_t robust_mean(std::int64_t mean, std::int64_t sample);

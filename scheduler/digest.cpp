@@ -79,6 +79,9 @@ void add_pairs(const core_state& s, hasher& into) {
     into.number(one.speed.samples);
     into.number(one.pace.prefill_pm);
     into.number(one.pace.decode_pm);
+    into.number(one.power.learned_pm);
+    into.number(one.power.used_pm);
+    into.number(one.power.token_uj);
     into.number(ordinal(one.fuse.state()));
     into.number(one.fuse.failures());
     into.number(one.load_failures);

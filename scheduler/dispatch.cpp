@@ -22,7 +22,9 @@ pick best_prospect(const core_state& s, const question& asked, const outlook& se
     const auto& one = seen.prospects[at];
     const auto& by = s.models[asked.r.model].options[one.option];
     if (may_take_over(s, asked.r, by))
-      best.offer(at, asked.how.weigh(figures_of(s, by.device, one, asked.now)).of(asked.need.size),
+      best.offer(at,
+                 asked.how.weigh(figures_of(s, asked.r.model, by.device, one, asked.now))
+                     .of(asked.need.size),
                  0);
   }
   return best;
@@ -269,13 +271,14 @@ std::int64_t finish_of(const prospect& one, const work_size& size, time_us now) 
       .of(size);
 }
 
-endpoint_figures figures_of(const core_state& s, index device, const prospect& one, time_us now) {
+endpoint_figures figures_of(const core_state& s, index model, index device, const prospect& one,
+                            time_us now) {
   endpoint_figures made;
   made.setup_ns = std::min(setup_left(one, now), term_us_max) * 1000;
   made.prefill_ns = one.prefill_ns;
   made.itl_ns = made.shared_ns = one.decode_ns;
   made.read_ns = one.prefill_ns;
-  add_rates(s, device, made);
+  add_rates(s, model, device, made);
   return made;
 }
 

@@ -64,8 +64,8 @@ inline void note_kv(model_state& model, std::uint64_t tokens) {
 /// Predicted finish there, in nanoseconds.
 [[nodiscard]] std::int64_t finish_of(const prospect& one, const work_size& size, time_us now);
 /// Of a device where the model is not ready yet, as if it were idle then.
-[[nodiscard]] endpoint_figures figures_of(const core_state& s, index device, const prospect& one,
-                                          time_us now);
+[[nodiscard]] endpoint_figures figures_of(const core_state& s, index model, index device,
+                                          const prospect& one, time_us now);
 
 /// Looks at the model again within limits::recheck_us although nothing may happen by then.
 void recheck_later(core_state& s, index model, time_us now);

@@ -164,7 +164,7 @@ candidate_record scored(const core_state& s, const request_row& r,
 }
 
 /// As they were; power and price as they are.
-endpoint_figures figures_of(const core_state& s, const candidate_record& one) {
+endpoint_figures figures_of(const core_state& s, index model, const candidate_record& one) {
   endpoint_figures made;
   (one.instance ? made.queue_ns : made.setup_ns) = std::int64_t{one.wait_us} * 1000;
   made.again_ns = std::int64_t{one.again_us} * 1000;
@@ -177,7 +177,7 @@ endpoint_figures figures_of(const core_state& s, const candidate_record& one) {
   made.shared_ns = one.shared_ns;
   made.batch = one.batch;
   made.running = one.running;
-  add_rates(s, one.device, made);
+  add_rates(s, model, one.device, made);
   return made;
 }
 
@@ -274,7 +274,7 @@ void add_others(const core_state& s, const request_row& r, time_us now,
     if (one.removed_by == filter_id::passed && seen != model.outlooks.end())
       for (const auto& each : seen->second.prospects)
         if (model.options[each.option].device == by.device) {
-          const auto figures = figures_of(s, by.device, each, now);
+          const auto figures = figures_of(s, r.model, by.device, each, now);
           one.score = s.profiles[r.profile].weigh(figures).of(r.size);
           one.wait_us = short_span(figures.setup_ns);
           one.prefill_ns = each.prefill_ns;
@@ -459,7 +459,7 @@ candidate_view render(const core_state& s, index model, const candidate_record& 
     view.reason = one.compiling ? "needs an artifact compiled, then a load" : "needs a load";
   else
     view.reason = stage_words_of(s, one.device);
-  add_terms(s.profiles[record.profile], figures_of(s, one), record.size, one, view);
+  add_terms(s.profiles[record.profile], figures_of(s, model, one), record.size, one, view);
   return view;
 }
 

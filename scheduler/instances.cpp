@@ -150,11 +150,10 @@ void close_endpoints(core_state& s, index instance) {
 
 /// Power above idle and price of an instance, all its devices together.
 void add_rates(const core_state& s, const instance_row& one, endpoint& to) {
-  std::uint64_t active_mw = 0, price = 0;
-  for (const auto device : one.devices) {
-    active_mw += active_power_mw(s.devices[device].spec);
+  std::uint64_t price = 0;
+  for (const auto device : one.devices)
     price += std::min(s.devices[device].spec.spec.cost_micros_per_hour, limits::price_micros_max);
-  }
+  const auto active_mw = used_power_mw(s.pairs[to.pair].power, sheet_power_mw(s, one));
   to.active_mw = static_cast<std::uint32_t>(std::min(active_mw, limits::power_mw_max));
   to.price_micros = static_cast<std::uint32_t>(std::min(price, limits::price_micros_max));
 }
@@ -415,6 +414,13 @@ void begin_load(pass& p, index instance) {
   arm(s, one.deadline, timer_kind::instance, instance);
 }
 
+std::uint64_t sheet_power_mw(const core_state& s, const instance_row& one) {
+  std::uint64_t sum_mw = 0;
+  for (const auto device : one.devices)
+    sum_mw += active_power_mw(s.devices[device].spec);
+  return std::min(sum_mw, limits::power_mw_max);
+}
+
 void refresh_instance(core_state& s, index instance) {
   auto& one = s.instances[instance];
   auto& endpoints = s.models[one.model].endpoints;
@@ -434,6 +440,8 @@ void refresh_instance(core_state& s, index instance) {
     // A node that was away looks the best of all: what waits must not fall upon it at once.
     if (at.open && !was_open && one.ready_at < s.now)
       at.start_slowly();
+    if (!at.plan) // Of a plan its members' count.
+      add_rates(s, one, at);
     endpoints.refresh(place, pair.speed);
   }
   if (!plan && !s.plans.empty() && !one.places.empty())

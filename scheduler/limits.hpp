@@ -166,6 +166,12 @@ inline constexpr duration_us rate_window_us
 inline constexpr std::int64_t rate_change_pm = 250; ///< Of their rate, before scores follow it.
 inline constexpr std::uint64_t power_mw_max = 1'000'000'000;     ///< Believed of one instance.
 inline constexpr std::uint64_t price_micros_max = 1'000'000'000; ///< Per hour, believed likewise.
+/// A meter that was read so long ago says nothing of what is drawn now.
+inline constexpr duration_us energy_estimate_us_max = 60 * second_us;
+inline constexpr std::uint64_t energy_busy_share
+    = 8; ///< Active power is learned of intervals in which at least one part of so many was busy.
+inline constexpr std::uint32_t power_pm_min = 10; ///< Of the spec sheet's active power, learned.
+inline constexpr std::uint32_t power_pm_max = 10'000;
 
 // --- placement and artifacts ---
 inline constexpr std::uint64_t money_micros_max

@@ -102,6 +102,8 @@ void repeat_orders(pass& p, index node);
 /// Its last attempt ended: unloads it when it is retiring.
 void became_idle(pass& p, index instance);
 void refresh_instance(core_state& s, index instance);
+/// Power above idle of all its devices, as their spec sheets say.
+[[nodiscard]] std::uint64_t sheet_power_mw(const core_state& s, const instance_row& one);
 /// Devices for one instance led from `leader`; empty when there are not enough now.
 [[nodiscard]] std::vector<index> ranks_for(const core_state& s, const model_state& model,
                                            const option& leader);
@@ -129,8 +131,8 @@ void judge_found(pass& p);
 [[nodiscard]] bool admits_device(const core_state& s, const selector_row& row, index device);
 /// Its spec sheet; of a plan, its members'.
 [[nodiscard]] speed_spec sheet_of(const core_state& s, index device);
-/// Power and price of an instance there, of both stages where it is a plan.
-void add_rates(const core_state& s, index device, endpoint_figures& to);
+/// Power and price of an instance of the model there, of both stages where it is a plan.
+void add_rates(const core_state& s, index model, index device, endpoint_figures& to);
 /// It was advertised: keeps core_state::plans.
 void note_plan(core_state& s, index device);
 [[nodiscard]] bool is_stage_of(const core_state& s, index device, index plan);

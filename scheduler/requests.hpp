@@ -75,8 +75,8 @@ struct attempt_measurement {
   duration_us first_token_us = 0; ///< Ticket opened -> first token.
   duration_us total_us = 0;       ///< Ticket opened -> last token.
   std::uint32_t batch = 0; ///< Sequences in the engine beside it, itself included; 0 = unknown.
-  duration_us engine_queue_us = 0; ///< Waited inside the engine, if it says.
-  std::optional<std::uint64_t> energy_mj;
+  duration_us engine_queue_us = 0;        ///< Waited inside the engine, if it says.
+  std::optional<std::uint64_t> energy_mj; ///< Drawn for it above idle power; nullopt = unknown.
   friend bool operator==(const attempt_measurement&, const attempt_measurement&) = default;
 };
 

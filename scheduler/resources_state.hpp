@@ -69,6 +69,7 @@ struct pair_state {
   index kind = none;            ///< Of the device: its pool in the model's row.
   device_pace pace;             ///< How it differs from its pool.
   speed_estimate speed;         ///< What pool and pace make together.
+  power_estimate power;         ///< Of instances that this device leads.
   prediction_error first_error; ///< Of its first tokens.
   breaker fuse;
   std::uint32_t load_failures = 0;   ///< In a row.

@@ -198,9 +198,15 @@ speed_spec sheet_of(const core_state& s, index device) {
   return sheet;
 }
 
-void add_rates(const core_state& s, index device, endpoint_figures& to) {
-  const auto power
-      = [&](index at) { return static_cast<std::uint32_t>(active_power_mw(s.devices[at].spec)); };
+void add_rates(const core_state& s, index model, index device, endpoint_figures& to) {
+  const auto& pairs = s.models[model].pairs;
+  const auto power = [&](index at) {
+    const auto sheet_mw = active_power_mw(s.devices[at].spec);
+    const auto pair = pairs.find(at);
+    const auto used_mw
+        = pair == pairs.end() ? sheet_mw : used_power_mw(s.pairs[pair->second].power, sheet_mw);
+    return static_cast<std::uint32_t>(std::min(used_mw, limits::power_mw_max));
+  };
   const auto price = [&](index at) {
     return static_cast<std::uint32_t>(
         std::min(s.devices[at].spec.spec.cost_micros_per_hour, limits::price_micros_max));

@@ -97,6 +97,7 @@ void seed_pair(core_state& s, index at) {
       = s.models[pair.model].pools.try_emplace(pair.kind, seeded_pool(sheet)).first->second;
   pair.pace = seeded_pace(pool, sheet);
   pair.speed = seeded_speed(sheet);
+  pair.power = {pool.power_pm, pool.power_pm, 0, 0};
   if (pool.samples > 0)
     derive(pool, pair.pace, pair.speed);
 }

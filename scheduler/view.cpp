@@ -188,6 +188,7 @@ replica_view view_replica(const core_state& s, const instance_row& one) {
     view.predictions = error.count;
     view.first_error_p50_pm = error.p50_pm;
     view.first_error_p90_pm = error.p90_pm;
+    view.energy_uj_per_token = static_cast<std::uint64_t>(s.pairs[pair->second].power.token_uj);
   }
   return view;
 }

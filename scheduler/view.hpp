@@ -55,6 +55,7 @@ struct replica_view {
   std::uint32_t predictions = 0;        ///< First tokens whose prediction was compared.
   std::uint32_t first_error_p50_pm = 0; ///< Of these, off by that much of what was measured.
   std::uint32_t first_error_p90_pm = 0;
+  std::uint64_t energy_uj_per_token = 0; ///< Written, above idle power, as learned; 0 = unknown.
   friend bool operator==(const replica_view&, const replica_view&) = default;
 };
 

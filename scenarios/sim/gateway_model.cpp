@@ -316,6 +316,7 @@ void gateway_model::on_completed(request& one, const attempt_completed& complete
   measured.total_us = heap_.now() - one.granted_at;
   measured.batch = completed.batch;
   measured.engine_queue_us = completed.engine_queue_us;
+  measured.energy_mj = completed.energy_mj;
   tell(core::attempt_finished{one.current.attempt, measured});
   const auto id = one.meta.id;
   // The node closed the stream by completing it.

@@ -158,9 +158,12 @@ engine::callbacks node_model::engine_calls(const device_id& leader) {
     };
   calls.on_energy = [this, leader](double mj) { device_of(leader).energy_mj += mj; };
   calls.on_finished = [this, leader](const engine_sequence& done) {
-    if (hand_on(done))
-      return;
     auto& served_by = device_of(leader);
+    auto drawn_uj = served_by.split.end(done.attempt, world_.heap.now());
+    if (hand_on(done, drawn_uj))
+      return;
+    const auto drawn_mj = energy_mj_of(drawn_uj);
+    tell_drawn(done.attempt, drawn_mj);
     const auto& terms = served_by.model->remote;
     served_by.cost_micros
         += (static_cast<double>(terms.micros_per_1k_input) * done.prompt_tokens
@@ -174,7 +177,8 @@ engine::callbacks node_model::engine_calls(const device_id& leader) {
     send_event(found->second,
                attempt_completed{{done.prompt_tokens, done.output_tokens, done.cached_tokens},
                                  done.batch_max,
-                                 done.waited_us});
+                                 done.waited_us,
+                                 drawn_mj});
     streams_.erase(found);
   };
   return calls;

@@ -118,6 +118,8 @@ void node_model::say_hello() {
   greeted_ = false;
   for (auto& one : devices_)
     one.energy_mj = one.cost_micros = 0;
+  for (auto& one : devices_)
+    one.split = core::energy_split(one.spec.spec.idle_mw);
   advertise(false);
   after(world_.lease_us / 3, [this] { renew_lease(); });
   after(limits::report_every_us, [this] { report_devices(); });
@@ -208,6 +210,9 @@ core::device_reported node_model::report_of(device& one) {
   report.reading.power_mw
       = static_cast<std::uint64_t>(intensity > 0 ? power_mw(model, intensity) : floor_mw);
   report.reading.energy_mj = static_cast<std::uint64_t>(one.energy_mj);
+  one.split.read(now, *report.reading.energy_mj);
+  report.reading.charged_mj = one.split.charged_mj();
+  report.reading.idle_mj = one.split.idle_mj();
   report.reading.cost_micros = static_cast<std::uint64_t>(one.cost_micros);
   report.reading.temperature_mc = temperature_of(one);
   if (one.hot)
@@ -412,20 +417,36 @@ void node_model::send_event(channel stream, attempt_event happened) {
 
 void node_model::abort_attempts(instance_id which, const error& why, bool device_fault) {
   for (const auto& attempt : attempts_of(which)) {
+    const auto drawn = forget_attempt(attempt);
     // No stream: its client has already left.
     if (const auto found = streams_.find(attempt); found != streams_.end()) {
-      send_event(found->second, attempt_aborted{why, device_fault});
+      send_event(found->second, attempt_aborted{why, device_fault, drawn});
       streams_.erase(found);
     }
-    forget_attempt(attempt);
   }
 }
 
 /// Wherever it is worked on.
-void node_model::forget_attempt(const attempt_id& attempt) {
-  staged_.erase(attempt);
-  for (auto& [number, one] : instances_)
-    one.runs->cancel(attempt);
+std::optional<std::uint64_t> node_model::forget_attempt(const attempt_id& attempt) {
+  std::optional<std::uint64_t> drawn_uj = 0;
+  if (const auto found = staged_.find(attempt); found != staged_.end()) {
+    drawn_uj = found->second.drawn_uj;
+    staged_.erase(found);
+  }
+  for (auto& [number, one] : instances_) {
+    if (!one.runs->cancel(attempt))
+      continue;
+    const auto here_uj = device_of(one.leader).split.end(attempt, world_.heap.now());
+    drawn_uj = here_uj && drawn_uj ? std::optional(*drawn_uj + *here_uj) : std::nullopt;
+  }
+  const auto drawn_mj = energy_mj_of(drawn_uj);
+  tell_drawn(attempt, drawn_mj);
+  return drawn_mj;
+}
+
+void node_model::tell_drawn(const attempt_id& attempt,
+                            std::optional<std::uint64_t> energy_mj) const {
+  world_.watchers.each([&](observer& watcher) { watcher.on_drawn(attempt, energy_mj); });
 }
 
 } // namespace consort::sim

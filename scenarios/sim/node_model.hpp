@@ -141,7 +141,9 @@ private:
   [[nodiscard]] std::optional<error> over_limit(const ticket& permission, std::uint64_t tokens);
   void send_event(channel stream, attempt_event happened);
   void abort_attempts(instance_id which, const error& why, bool device_fault);
-  void forget_attempt(const attempt_id& attempt);
+  /// Returns: what it drew, as a node tells; nothing when that is unknown.
+  std::optional<std::uint64_t> forget_attempt(const attempt_id& attempt);
+  void tell_drawn(const attempt_id& attempt, std::optional<std::uint64_t> energy_mj) const;
 
   // --- plans (node_stages.cpp) ---
   /// The instance of the model on a device of this node that a stage names; none = 0.
@@ -150,8 +152,11 @@ private:
   /// null when a stage of a plan is not there.
   [[nodiscard]] engine* decodes_at(instance_id which);
   void begin_work(instance_id which, engine_sequence sequence);
-  /// Returns: whether another engine goes on with it.
-  [[nodiscard]] bool hand_on(const engine_sequence& done);
+  /// Returns: whether another engine goes on with it. `drawn_uj` on this one becomes what it drew
+  /// on both.
+  [[nodiscard]] bool hand_on(const engine_sequence& done, std::optional<std::uint64_t>& drawn_uj);
+  /// Into the engine of an instance, and the books of its leader's meter.
+  void add_to(instance& one, engine_sequence sequence);
   void arrive(const attempt_id& attempt);
   [[nodiscard]] std::vector<attempt_id> attempts_of(instance_id which) const;
   device& device_of(const device_id& id);

@@ -28,7 +28,7 @@ void node_model::begin_work(instance_id which, engine_sequence sequence) {
   auto& one = instances_.at(which);
   const auto& members = device_of(one.leader).model->stages;
   if (members.empty())
-    return one.runs->add(std::move(sequence));
+    return add_to(one, std::move(sequence));
   const auto bytes = double(sequence.prompt_tokens) * one.variant.kv_bytes_per_token;
   staged_work work{which, stage_of(one, members.decode), sequence,
                    members.transfer_us
@@ -36,19 +36,26 @@ void node_model::begin_work(instance_id which, engine_sequence sequence) {
   staged_[sequence.attempt] = std::move(work);
   // Its last token is the stream's next, as where a device splits the two phases itself.
   sequence.output_tokens = std::min(sequence.output_tokens, sequence.emitted + 1);
-  instances_.at(stage_of(one, members.prefill)).runs->add(std::move(sequence));
+  add_to(instances_.at(stage_of(one, members.prefill)), std::move(sequence));
 }
 
-bool node_model::hand_on(const engine_sequence& done) {
+void node_model::add_to(instance& one, engine_sequence sequence) {
+  device_of(one.leader).split.begin(sequence.attempt, world_.heap.now());
+  one.runs->add(std::move(sequence));
+}
+
+bool node_model::hand_on(const engine_sequence& done, std::optional<std::uint64_t>& drawn_uj) {
   const auto found = staged_.find(done.attempt);
   if (found == staged_.end())
     return false;
   auto& work = found->second;
+  drawn_uj = work.drawn_uj && drawn_uj ? std::optional(*work.drawn_uj + *drawn_uj) : std::nullopt;
   if (!work.reading || done.emitted >= work.whole.output_tokens) {
     staged_.erase(found);
     return false;
   }
   work.reading = false;
+  work.drawn_uj = drawn_uj;
   work.whole.emitted = done.emitted;
   work.whole.cached_tokens = done.cached_tokens;
   work.whole.waited_us = done.waited_us;
@@ -63,11 +70,12 @@ void node_model::arrive(const attempt_id& attempt) {
     return; // Its client left, or its plan did.
   const auto writes = instances_.find(found->second.writes);
   if (writes != instances_.end())
-    return writes->second.runs->add(found->second.whole);
+    return add_to(writes->second, found->second.whole);
   if (const auto stream = streams_.find(attempt); stream != streams_.end()) {
     send_event(stream->second, attempt_aborted{{recovery::retry_elsewhere, "runtime_died",
                                                 "the server that was to decode it is gone"},
-                                               true});
+                                               true,
+                                               energy_mj_of(found->second.drawn_uj)});
     streams_.erase(stream);
   }
   staged_.erase(found);

@@ -4,6 +4,7 @@
 /// node_commands.cpp: the core's commands) share. Private to them.
 
 #include "scenarios/sim/node_model.hpp"
+#include "scheduler/energy_split.hpp"
 
 namespace consort::sim {
 
@@ -17,6 +18,7 @@ struct node_model::device {
   std::uint32_t storm_status = 0; ///< What attempts are answered with; 0 = they run.
   double storm_share = 0;
   double energy_mj = 0;     ///< Of this incarnation; idle power is added at each report.
+  core::energy_split split; ///< Of it, likewise.
   double cost_micros = 0;   ///< Likewise: money by the hour, or by the token.
   time_us counted_at = 0;   ///< Up to when.
   time_us busy_at = 0;      ///< When an engine on it last had work.
@@ -40,6 +42,12 @@ struct node_model::staged_work {
   engine_sequence whole;
   duration_us transfer_us = 0; ///< Of its KV cache.
   bool reading = true;
+  std::optional<std::uint64_t> drawn_uj = 0; ///< For what is behind it.
 };
+
+/// As a node tells of it.
+inline std::optional<std::uint64_t> energy_mj_of(std::optional<std::uint64_t> drawn_uj) {
+  return drawn_uj ? std::optional((*drawn_uj + 500) / 1'000) : std::nullopt;
+}
 
 } // namespace consort::sim

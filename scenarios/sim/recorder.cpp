@@ -44,7 +44,7 @@ void recorder::see_report(const core::device_reported& report) {
   auto& known = reports_[report.device.value];
   if (known.life != report.life) {
     known.life = report.life;
-    known.energy_mj = known.micros = 0;
+    known.energy_mj = known.charged_mj = known.idle_mj = known.micros = 0;
   }
   // Not below 0: a report that comes twice may come late.
   const auto gained = [](std::uint64_t& seen, const std::optional<std::uint64_t>& told) {
@@ -54,6 +54,8 @@ void recorder::see_report(const core::device_reported& report) {
   auto& spent = summary_.spent;
   ++spent.reports;
   spent.energy_mj += gained(known.energy_mj, report.reading.energy_mj);
+  spent.charged_mj += gained(known.charged_mj, report.reading.charged_mj);
+  spent.idle_mj += gained(known.idle_mj, report.reading.idle_mj);
   const auto micros = gained(known.micros, report.reading.cost_micros);
   spent.micros += micros;
   spent.remote_micros += known.remote ? micros : 0;
@@ -104,6 +106,12 @@ void recorder::on_tokens(const request_id& request, const device_id& device, std
 
 void recorder::on_gaps(duration_us gap, std::uint64_t count) {
   summary_.token_gaps.add(gap, count);
+}
+
+void recorder::on_drawn(const attempt_id&, std::optional<std::uint64_t> energy_mj) {
+  auto& spent = summary_.spent;
+  ++(energy_mj ? spent.attempts_told : spent.attempts_unknown);
+  spent.told_mj += static_cast<double>(energy_mj.value_or(0));
 }
 
 void recorder::on_answered(const client_answer& ended, time_us now) {

@@ -46,6 +46,8 @@ void add_spending(run_summary& summary) {
   if (spent.reports == 0)
     return;
   summary.figures["energy_wh"] = spent.energy_mj / 3.6e6;
+  summary.figures["energy_requests_wh"] = spent.told_mj / 3.6e6;
+  summary.figures["energy_idle_wh"] = spent.idle_mj / 3.6e6;
   summary.figures["power_max_w"] = static_cast<double>(spent.power_mw_max) / 1e3;
   summary.figures["money"] = spent.micros / 1e6;
   summary.figures["remote_money"] = spent.remote_micros / 1e6;
@@ -99,9 +101,9 @@ const std::vector<std::string>& summary_metrics() {
                                   "rejected",     "expired",        "lost_requests", "failovers",
                                   "resumes",      "builds",         "loads",         "tokens",
                                   "tokens_per_s", "requests_per_s", "slo_attainment"};
-    made.insert(made.end(),
-                {"hybrid_requests", "hedges", "preemptions", "cached_share", "ttft_mean_ms",
-                 "e2e_mean_ms", "energy_wh", "power_max_w", "money", "remote_money"});
+    made.insert(made.end(), {"hybrid_requests", "hedges", "preemptions", "cached_share",
+                             "ttft_mean_ms", "e2e_mean_ms", "energy_wh", "energy_requests_wh",
+                             "energy_idle_wh", "power_max_w", "money", "remote_money"});
     for (const auto* span : spans)
       for (const auto& [suffix, per_mille] : percentiles)
         made.push_back(std::string(span) + "_" + suffix + "_ms");
@@ -244,7 +246,9 @@ std::string render_summary(const run_summary& summary) {
   }
   if (summary.spent.reports > 0)
     add_row(made, "energy, money",
-            figure(summary, "energy_wh", "%.1f") + " Wh, at most "
+            figure(summary, "energy_wh", "%.1f") + " Wh (requests "
+                + figure(summary, "energy_requests_wh", "%.1f") + ", idle "
+                + figure(summary, "energy_idle_wh", "%.1f") + "), at most "
                 + figure(summary, "power_max_w", "%.0f") + " W; " + figure(summary, "money", "%.4f")
                 + ", of it " + figure(summary, "remote_money", "%.4f") + " for remote services");
   add_row(made, "failovers",

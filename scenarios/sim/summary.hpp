@@ -52,6 +52,10 @@ struct run_counts {
 struct run_spending {
   std::uint64_t reports = 0;
   double energy_mj = 0;
+  double charged_mj = 0; ///< Of it, what attempts drew above idle power.
+  double idle_mj = 0;    ///< And the rest.
+  double told_mj = 0;    ///< What nodes told of attempts that ended, cancelled ones too.
+  std::uint64_t attempts_told = 0, attempts_unknown = 0;
   double micros = 0;              ///< Money, of devices: by the hour, or by the token.
   double remote_micros = 0;       ///< Of it, for services elsewhere.
   std::uint64_t power_mw_max = 0; ///< Of all devices at one moment, each by its last report.

@@ -480,6 +480,19 @@ TEST_F(NodeActors, ReportWhatTheEnginesDidAfterTheyAreGone) {
   ASSERT_TRUE(last.engine);
   EXPECT_EQ(last.engine->tokens, 40u);
   EXPECT_EQ(last.energy_mj, 12u * limits::telemetry_every_us / 1'000 * 2) << "12 W, two rounds";
+  EXPECT_EQ(last.idle_mj, last.energy_mj) << "no attempt ran";
+  EXPECT_EQ(last.charged_mj, 0u);
+}
+
+TEST_F(NodeActors, DoNotPutACounterOfTheirOwnInThePlaceOfTheDevices) {
+  controls_->reading.power_mw = 12'000;
+  controls_->reading.energy_mj = 5'000'000;
+  join();
+  advance(limits::telemetry_every_us);
+  EXPECT_EQ(mail_.events_of<core::device_reported>().back().reading.energy_mj, 5'000'000u);
+  controls_->reading.energy_mj.reset(); // A tool that fails once.
+  advance(limits::telemetry_every_us);
+  EXPECT_EQ(mail_.events_of<core::device_reported>().back().reading.energy_mj, std::nullopt);
 }
 
 class RealDevice : public NodeActors {

@@ -39,6 +39,10 @@ TEST_P(HybridQuality, KeepsPromisesAsLatencyDoesForTheJoulesThatItsLoadNeeds) {
   EXPECT_GE(seen.hybrid.slo_share, 0.95 * seen.latency.slo_share);
   EXPECT_LE(seen.hybrid.joules, (0.55 + 0.6 * GetParam()) * seen.latency.joules);
   EXPECT_GE(seen.hybrid.joules, seen.floor_joules);
+  for (const auto& one : {seen.latency, seen.hybrid}) {
+    EXPECT_NEAR(one.told_share + one.idle_share, 1, 0.03) << "charged to requests and idle";
+    EXPECT_GT(one.told_share, 0.2);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Loads, HybridQuality, ::testing::Values(0.2, 0.5, 0.8));

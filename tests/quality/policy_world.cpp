@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/quality/policy_world.hpp"
 
+#include "scheduler/energy_split.hpp"
+
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <limits>
 
@@ -10,6 +13,7 @@ namespace consort::quality {
 namespace {
 
 constexpr std::size_t tenants = 8;
+constexpr duration_us read_every_us = core::limits::second_us; ///< Each meter.
 constexpr time_us never = std::numeric_limits<time_us>::max();
 
 double quantile(std::vector<double>& values, double at) {
@@ -113,6 +117,8 @@ public:
         core_(settings(policy)),
         engines_(fleet.begin(), fleet.end()),
         skip_(skip) {
+    for (const auto& one : engines_)
+      meters_.emplace_back(one.sheet().idle_mw);
     declare();
   }
 
@@ -123,7 +129,7 @@ public:
     while (open_ > 0 || next < arrivals_.size()) {
       const auto arrives = next < arrivals_.size() ? begun + arrivals_[next].at : never;
       const auto steps = first_step(engines_);
-      const auto due = std::min(core_.next_deadline().value_or(never), renew_at_);
+      const auto due = std::min({core_.next_deadline().value_or(never), renew_at_, read_at_});
       now_ = std::max(now_, std::min({arrives, steps.first, due}));
       if (arrives == now_) {
         if (next == skip_)
@@ -131,10 +137,18 @@ public:
         submit(next++);
       } else if (steps.first <= now_)
         step(steps.second);
+      else if (read_at_ <= now_)
+        read_meters();
       else
         look();
     }
-    return figures_of(arrivals_, outcomes_, skip_, meter(engines_, now_) - seen);
+    auto made = figures_of(arrivals_, outcomes_, skip_, meter(engines_, now_) - seen);
+    read_meters();
+    const meter whole(engines_, now_);
+    made.told_share = told_mj_ / 1e3 / whole.joules;
+    for (const auto& one : meters_)
+      made.idle_share += static_cast<double>(one.idle_mj().value_or(0)) / 1e3 / whole.joules;
+    return made;
   }
 
 private:
@@ -197,6 +211,13 @@ private:
     }
   }
 
+  void read_meters() {
+    for (std::size_t at = 0; at < engines_.size(); ++at)
+      meters_[at].read(now_,
+                       static_cast<std::uint64_t>(std::llround(engines_[at].joules(now_) * 1e3)));
+    read_at_ = now_ + read_every_us;
+  }
+
   void step(std::size_t at) {
     happened_.clear();
     engines_[at].step(happened_);
@@ -219,6 +240,10 @@ private:
     measured.first_token_us = out.first - out.granted;
     measured.total_us = now_ - out.granted;
     measured.batch = one.batch;
+    if (const auto drawn_uj = meters_[out.engine].end(attempt, now_)) {
+      measured.energy_mj = (*drawn_uj + 500) / 1'000;
+      told_mj_ += static_cast<double>(*measured.energy_mj);
+    }
     feed(core::attempt_finished{attempt, measured});
   }
 
@@ -246,6 +271,7 @@ private:
       outcomes_[request].attempt = granted->granted.attempt.number;
       outcomes_[request].engine = index_of(granted->granted.device);
       engines_[outcomes_[request].engine].take(request, arrivals_[request], now_);
+      meters_[outcomes_[request].engine].begin(granted->granted.attempt, now_);
       return feed(core::attempt_started{granted->granted.attempt});
     }
     if (const auto* refused = std::get_if<core::reject_request>(&one)) {
@@ -261,8 +287,10 @@ private:
   std::vector<outcome> outcomes_;
   core::core core_;
   std::vector<engine> engines_;
+  std::vector<core::energy_split> meters_; ///< One each.
+  double told_mj_ = 0;
   std::vector<engine_event> happened_;
-  time_us now_ = 1, renew_at_ = 0;
+  time_us now_ = 1, renew_at_ = 0, read_at_ = 0;
   std::size_t open_ = 0, loaded_ = 0;
   std::size_t skip_ = 0;
 };

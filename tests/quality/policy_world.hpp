@@ -21,6 +21,9 @@ struct figures {
   double slo_share = 0, cached_share = 0, busy_share = 0, fairness = 1;
   double first_p50_ms = 0, first_p99_ms = 0, gap_p50_ms = 0, gap_p99_ms = 0;
   std::vector<double> tokens_by_engine;
+  /// Of the meters of the whole run: what attempts were told that they drew, and what is idle.
+  /// Without a scheduler nobody is told.
+  double told_share = 0, idle_share = 0;
 };
 
 struct outcome {

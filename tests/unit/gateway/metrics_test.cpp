@@ -44,6 +44,21 @@ TEST(Metrics, ModelLabelsAreBounded) {
   EXPECT_FALSE(has(text, "model-" + std::to_string(limits::metric_models_max)));
 }
 
+TEST(Metrics, ChargesAreByModelAndTenantWithinABound) {
+  metrics figures;
+  figures.charge(model_name("m"), tenant_id("a"), 1'500);
+  figures.charge(model_name("m"), tenant_id("a"), 1'000);
+  figures.charge(model_name("m"), tenant_id(""), 250);
+  auto text = figures.render(nullptr);
+  EXPECT_TRUE(has(text, "consort_request_energy_joules_total{model=\"m\",tenant=\"a\"} 2.5"))
+      << text;
+  EXPECT_TRUE(has(text, "consort_request_energy_joules_total{model=\"m\",tenant=\"\"} 0.25"));
+  for (std::size_t at = 0; at < limits::metric_charges_max + 48; ++at)
+    figures.charge(model_name("m"), tenant_id("t" + std::to_string(at)), 1'000);
+  text = figures.render(nullptr);
+  EXPECT_TRUE(has(text, "{model=\"other\",tenant=\"other\"} 50")) << "the rest share one";
+}
+
 TEST(Metrics, DevicesComeFromTheSnapshotAndUnknownReadingsHaveNoLine) {
   core::snapshot seen;
   seen.queue_depth = 4;
@@ -57,9 +72,21 @@ TEST(Metrics, DevicesComeFromTheSnapshotAndUnknownReadingsHaveNoLine) {
   device.reading.utilization_pm = 250;
   device.reading.engine = engine_counters{100, 40, 3, 2};
   device.reading.cost_micros = 2'500'000;
+  device.reading.energy_mj = 9'000;
+  device.reading.charged_mj = 2'500;
+  device.reading.idle_mj = 6'500;
   seen.devices.push_back(device);
   device.spec.id = device_id("local/npu1");
   device.reading.engine.reset();
+  device.reading.charged_mj.reset();
+  core::replica_view replica;
+  replica.leader = device_id("local/npu0");
+  replica.model = model_name("m");
+  replica.energy_uj_per_token = 1'250'000;
+  seen.replicas.push_back(replica);
+  replica.leader = device_id("local/npu1");
+  replica.energy_uj_per_token = 0;
+  seen.replicas.push_back(replica);
   seen.devices.push_back(device);
   const auto text = metrics().render(&seen);
   EXPECT_TRUE(has(text, "consort_device_power_watts{device=\"local/npu0\"} 12.5")) << text;
@@ -75,6 +102,12 @@ TEST(Metrics, DevicesComeFromTheSnapshotAndUnknownReadingsHaveNoLine) {
   EXPECT_TRUE(has(text, "consort_engine_sequences_running{device=\"local/npu0\"} 2"));
   EXPECT_TRUE(has(text, "consort_cost_total{device=\"local/npu0\"} 2.5"));
   EXPECT_FALSE(has(text, "consort_engine_tokens_total{device=\"local/npu1\"}")) << "none ran yet";
+  EXPECT_TRUE(has(text, "consort_energy_joules_total{device=\"local/npu0\"} 9"));
+  EXPECT_TRUE(has(text, "consort_device_charged_joules_total{device=\"local/npu0\"} 2.5"));
+  EXPECT_TRUE(has(text, "consort_device_idle_joules_total{device=\"local/npu0\"} 6.5"));
+  EXPECT_FALSE(has(text, "consort_device_charged_joules_total{device=\"local/npu1\"}"));
+  EXPECT_TRUE(has(text, "consort_token_energy_joules{device=\"local/npu0\",model=\"m\"} 1.25"));
+  EXPECT_FALSE(has(text, "consort_token_energy_joules{device=\"local/npu1\"")) << "unknown";
   EXPECT_TRUE(has(text, "consort_queue_depth 4"));
   EXPECT_FALSE(has(text, "consort_device_memory_used_bytes{"));
 }

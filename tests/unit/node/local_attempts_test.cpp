@@ -89,6 +89,50 @@ struct LocalAttempts : ::testing::Test {
   local_attempt_service service{gate, [this] { return now.load(); }};
 };
 
+TEST_F(LocalAttempts, TellsWhatAnAttemptDrewHoweverItEnds) {
+  constexpr time_us second = 1'000'000;
+  gate.set_lease(incarnation(7), epoch(3), 100 * second);
+  service.attach(instance_id(5), session, npu, {npu});
+  device_reading read;
+  const auto meter = [&](time_us at, std::uint64_t energy_mj) {
+    now = at * second;
+    read.energy_mj = energy_mj;
+    service.charge(npu, 5'000, read);
+  };
+  const auto begin = [&](std::uint64_t number, std::shared_ptr<attempt_recorder> to) {
+    auto shown = permit(number);
+    shown.expires_at = 100 * second;
+    return service.open(sealed(shown), {}, std::move(to));
+  };
+  auto failed = std::make_shared<attempt_recorder>();
+  meter(1, 1'000);
+  EXPECT_EQ(read.charged_mj, std::nullopt);
+  const auto first = begin(1, sink), second_one = begin(2, failed);
+  auto left = begin(3, std::make_shared<attempt_recorder>());
+  meter(3, 1'000 + 2 * 5'000 + 6'000);
+  left.reset(); // Its client left: it draws until its engine has dropped it.
+  meter(4, 1'000 + 3 * 5'000 + 9'000);
+  session->say(attempt(3), attempt_aborted{{recovery::refuse, "cancelled", ""}, false});
+  session->say(attempt(1), attempt_completed{});
+  session->say(attempt(2), attempt_aborted{});
+  EXPECT_EQ(std::get<attempt_completed>(sink->seen().back()).energy_mj, 3'000U);
+  EXPECT_EQ(failed->failure().energy_mj, 3'000U);
+  EXPECT_EQ(read.charged_mj, 9'000U) << "of which the third is the client's that left";
+  EXPECT_EQ(read.idle_mj, 15'000U);
+  auto repeated = std::make_shared<attempt_recorder>();
+  begin(1, repeated);
+  EXPECT_EQ(repeated->failure().energy_mj, 0U) << "it never reached the engine";
+}
+
+TEST_F(LocalAttempts, NobodyKnowsWhatAnAttemptDrewWithoutAMeter) {
+  device_reading read;
+  service.charge(npu, 5'000, read);
+  EXPECT_EQ(read, device_reading{});
+  const auto stream = service.open(permit(1), {}, sink);
+  session->say(attempt(1), attempt_completed{});
+  EXPECT_EQ(std::get<attempt_completed>(sink->seen().back()).energy_mj, std::nullopt);
+}
+
 TEST_F(LocalAttempts, RunsAnAdmittedAttemptAndListsItUntilItsEnd) {
   const auto stream = service.open(permit(1), {}, sink);
   EXPECT_THAT(service.running(npu), ElementsAre(attempt(1)));

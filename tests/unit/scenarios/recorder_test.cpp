@@ -22,6 +22,8 @@ protected:
     told.device = device_id(device);
     told.life = incarnation(life);
     told.reading.energy_mj = energy_mj;
+    told.reading.charged_mj = energy_mj / 4;
+    told.reading.idle_mj = energy_mj - energy_mj / 4;
     told.reading.cost_micros = micros;
     told.reading.power_mw = power_mw;
     recorder_.on_event(told, 0);
@@ -50,7 +52,18 @@ TEST_F(RecorderTest, ANewLifeCountsFromNothingAndALateRepetitionForNothing) {
   EXPECT_EQ(summary_.spent.energy_mj, 300);
   report("n/gpu0", 2, 50, 5, 70);
   EXPECT_EQ(summary_.spent.energy_mj, 350);
+  EXPECT_EQ(summary_.spent.charged_mj, 75 + 12);
+  EXPECT_EQ(summary_.spent.idle_mj, 225 + 38);
   EXPECT_EQ(summary_.spent.micros, 35);
+}
+
+TEST_F(RecorderTest, AddsUpWhatNodesTellOfAttempts) {
+  recorder_.on_drawn({{gateway_id(1), 1}, 1}, 70);
+  recorder_.on_drawn({{gateway_id(1), 2}, 1}, std::nullopt);
+  recorder_.on_drawn({{gateway_id(1), 2}, 2}, 30);
+  EXPECT_EQ(summary_.spent.told_mj, 100);
+  EXPECT_EQ(summary_.spent.attempts_told, 2U);
+  EXPECT_EQ(summary_.spent.attempts_unknown, 1U);
 }
 
 /// A run in which nothing was served must say why.

@@ -95,9 +95,17 @@ TEST(Summary, SpansCountRequestsThatWereNotKeptToo) {
 TEST(Summary, SpendingIsKnownOnlyWhereDevicesReported) {
   auto summary = sample();
   EXPECT_EQ(summary.figures.count("energy_wh"), 0U);
-  summary.spent = {3, 7.2e6, 5e6, 2e6, 150'000};
+  summary.spent.reports = 3;
+  summary.spent.energy_mj = 7.2e6;
+  summary.spent.told_mj = 1.8e6;
+  summary.spent.idle_mj = 5.4e6;
+  summary.spent.micros = 5e6;
+  summary.spent.remote_micros = 2e6;
+  summary.spent.power_mw_max = 150'000;
   compute_figures(summary, 2'000'000);
   EXPECT_EQ(summary.figures.at("energy_wh"), 2);
+  EXPECT_EQ(summary.figures.at("energy_requests_wh"), 0.5);
+  EXPECT_EQ(summary.figures.at("energy_idle_wh"), 1.5);
   EXPECT_EQ(summary.figures.at("power_max_w"), 150);
   EXPECT_EQ(summary.figures.at("money"), 5);
   EXPECT_EQ(summary.figures.at("remote_money"), 2);

@@ -62,6 +62,69 @@ TEST(CostModel, ALoadMayTakeLongerThanTheRuntimeItselfWaits) {
   EXPECT_EQ(load_timeout(device), limits::load_timeout_us_max + limits::load_timeout_us);
 }
 
+/// An attempt of a second, beside others or alone, that drew so many watts of its device.
+bool drew(power_estimate& power, std::uint64_t watts, std::uint32_t batch = 1,
+          std::uint64_t sheet_mw = 100'000) {
+  auto one = measured(100, 50, 20'000, 20'000);
+  one.energy_mj = watts * static_cast<std::uint64_t>(one.total_us) / 1'000 / batch;
+  return learn_power(power, one, sheet_mw, batch * 16);
+}
+
+TEST(CostModel, LearnsPowerOfWhatAttemptsWereCharged) {
+  for (const std::uint32_t batch : {1U, 8U}) {
+    power_estimate power;
+    for (int i = 0; i < 20; ++i)
+      drew(power, 40, batch);
+    EXPECT_NEAR(power.learned_pm, 400, 4) << batch;
+    EXPECT_NEAR(static_cast<double>(used_power_mw(power, 100'000)), 40'000, 2'500);
+    EXPECT_NEAR(static_cast<double>(power.token_uj), 40e6 / 50 / batch, 1e6 / batch);
+  }
+}
+
+TEST(CostModel, DecisionsFollowPowerByStepsOnceItIsKnown) {
+  power_estimate power;
+  for (std::uint32_t i = 1; i < limits::explore_samples; ++i)
+    EXPECT_FALSE(drew(power, 40)) << "too few";
+  EXPECT_EQ(power.used_pm, 1'000U);
+  EXPECT_TRUE(drew(power, 40));
+  EXPECT_NEAR(power.used_pm, 400, 4);
+  for (int i = 0; i < 50; ++i)
+    EXPECT_FALSE(drew(power, 41)) << "too near";
+  int moved = 0;
+  for (int i = 0; i < 50; ++i)
+    moved += drew(power, 60) ? 1 : 0;
+  EXPECT_GT(moved, 0);
+  EXPECT_LT(moved, 10);
+  EXPECT_NEAR(power.used_pm, 600, 40);
+}
+
+TEST(CostModel, OneOutlierMovesPowerByItsShareAndNoneBeyondItsBounds) {
+  power_estimate power;
+  for (int i = 0; i < 20; ++i)
+    drew(power, 100);
+  drew(power, 100'000);
+  EXPECT_LT(power.learned_pm, 1'400U);
+  for (int i = 0; i < 200; ++i)
+    drew(power, 1'000'000);
+  EXPECT_EQ(power.learned_pm, limits::power_pm_max);
+  for (int i = 0; i < 200; ++i)
+    drew(power, 0);
+  EXPECT_EQ(power.learned_pm, limits::power_pm_min);
+}
+
+TEST(CostModel, EnergyThatIsUnknownOrCannotBeToldTeachesNothing) {
+  power_estimate power;
+  auto one = measured(100, 50, 20'000, 20'000);
+  EXPECT_FALSE(learn_power(power, one, 100'000, 16));
+  one.energy_mj = 1;
+  EXPECT_FALSE(learn_power(power, one, 0, 16)) << "a device that draws nothing";
+  one.total_us = one.first_token_us = 40;
+  EXPECT_FALSE(learn_power(power, one, 100'000, 16)) << "4 mJ by its sheet";
+  one.total_us = -1;
+  EXPECT_FALSE(learn_power(power, one, 100'000, 16));
+  EXPECT_EQ(power, power_estimate{});
+}
+
 TEST(CostModel, GapGrowsWithTheBatch) {
   const auto speed = seeded_speed(sheet());
   EXPECT_EQ(speed.itl_ns(1), 10'000'000U);

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a request cost in joules, by what its nodes tell of each attempt.
+#include "tests/unit/gateway/gateway_fixture.hpp"
+
+namespace consort::testing {
+namespace {
+
+const error gone{recovery::retry_elsewhere, "device_failed", "the host process died"};
+
+class Joules : public gateway_fixture {
+protected:
+  /// The first attempt fails and tells `first`, the second one answers and tells `second`.
+  void fail_first(std::optional<std::uint64_t> first, std::optional<std::uint64_t> second) {
+    node_.on_open = [first, second](const auto& attempt) {
+      if (attempt.permission.attempt.number > 1)
+        return fake_attempt_service::answer_hello(attempt, second);
+      attempt.sink->on_event(attempt_opened{7, 0});
+      attempt.sink->on_event(attempt_aborted{gone, true, first});
+    };
+    port_.on_report = [this](const auto& happened, const auto& listener) {
+      if (std::holds_alternative<core::attempt_failed>(happened))
+        listener->on_ticket(make_grant(port_.submitted(), 2, "local/npu0"));
+    };
+  }
+  void answer(std::optional<std::uint64_t> energy_mj) {
+    node_.on_open = [energy_mj](const auto& attempt) {
+      fake_attempt_service::answer_hello(attempt, energy_mj);
+    };
+  }
+  nlohmann::json usage_of(const std::string& headers = {}) {
+    http_client client(http_port());
+    const auto got = client.post("/v1/chat/completions", chat_body, headers);
+    EXPECT_EQ(got.status, 200);
+    return nlohmann::json::parse(got.body)["usage"]["consort"];
+  }
+  std::string metrics() { return http_client(http_port()).get("/metrics").body; }
+};
+
+TEST_F(Joules, AreInTheAnswerTheReportAndTheMetrics) {
+  answer(2'345);
+  start();
+  EXPECT_EQ(usage_of()["joules"], 2.345);
+  const auto report = port_.wait_report<core::attempt_finished>();
+  ASSERT_TRUE(report);
+  EXPECT_EQ(report->measured.energy_mj, 2'345U);
+  EXPECT_NE(metrics().find("consort_request_energy_joules_total{model=\"m\",tenant=\"\"} 2.345"),
+            std::string::npos)
+      << metrics();
+}
+
+TEST_F(Joules, ThatAreUnknownAreNotInTheAnswer) {
+  answer(std::nullopt);
+  start();
+  EXPECT_FALSE(usage_of().contains("joules"));
+  const auto report = port_.wait_report<core::attempt_finished>();
+  ASSERT_TRUE(report);
+  EXPECT_EQ(report->measured.energy_mj, std::nullopt);
+}
+
+TEST_F(Joules, OfAFailedAttemptAreTheRequestsTooAndTheReportsAreOfEach) {
+  fail_first(1'000, 500);
+  start();
+  EXPECT_EQ(usage_of()["joules"], 1.5);
+  const auto report = port_.wait_report<core::attempt_finished>();
+  ASSERT_TRUE(report);
+  EXPECT_EQ(report->measured.energy_mj, 500U);
+  EXPECT_NE(metrics().find("} 1.5"), std::string::npos) << metrics();
+}
+
+TEST_F(Joules, OfAnAttemptThatNobodyHeardOfLeaveTheSumUnknown) {
+  fail_first(std::nullopt, 500);
+  start();
+  EXPECT_FALSE(usage_of().contains("joules"));
+  EXPECT_NE(metrics().find("} 0.5"), std::string::npos) << "of whom it is known is counted";
+}
+
+TEST_F(Joules, OfAHedgeThatWasClosedAreUnknown) {
+  hold_node();
+  start();
+  http_client client(http_port());
+  client.send(http_client::request("POST", "/v1/chat/completions", chat_body));
+  const auto first = node_.opened();
+  auto granted = make_grant(port_.submitted(), 2, "local/npu0");
+  granted.hedge = true;
+  port_.listener()->on_ticket(granted);
+  const auto second = node_.opened(1);
+  fake_attempt_service::answer_hello(second, 500);
+  const auto body = nlohmann::json::parse(client.read_answer().body);
+  EXPECT_EQ(body["usage"]["consort"]["device"], "local/npu0");
+  EXPECT_FALSE(body["usage"]["consort"].contains("joules")) << "the other one's are missing";
+}
+
+} // namespace
+} // namespace consort::testing
