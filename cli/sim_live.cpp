@@ -114,6 +114,8 @@ exit_code simulate_live(context& env, const sim_options& wanted) {
     return complain(env, plan.failure());
   if (const auto why = live::why_not_live(*plan, wanted.path))
     return complain(env, *why);
+  if (const auto made = make_out_folder(wanted); !made)
+    return complain(env, made.failure());
   // Answers go to stdout, and nothing else.
   spdlog::set_default_logger(spdlog::stderr_logger_mt("consort"));
   sim::run_options options;

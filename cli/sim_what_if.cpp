@@ -127,7 +127,8 @@ result<sweep_outcome> run_all(context& env, const sim_options& wanted,
                               std::vector<sim::what_if_case>& cases, sim::what_if_options options) {
   sweep_outcome made;
   progress_line progress(env, "runs", cases.size());
-  options.on_progress = [&](std::size_t done) { progress.show(done); };
+  options.on_progress
+      = [&](const sim::what_if_progress& now) { progress.show(now.finished, now.most, now.share); };
   if (wanted.find.empty()) {
     std::vector<std::size_t> places(cases.size());
     std::iota(places.begin(), places.end(), 0);
@@ -155,6 +156,8 @@ exit_code simulate_what_if(context& env, const sim_options& wanted) {
   auto cases = cases_of(wanted);
   if (!cases)
     return complain(env, cases.failure());
+  if (const auto made = make_out_folder(wanted); !made)
+    return complain(env, made.failure());
   sim::what_if_options options;
   options.seed = chosen_seed(wanted, cases->front().plan.seed);
   options.jobs = chosen_jobs(wanted);
@@ -180,7 +183,8 @@ exit_code simulate_what_if(context& env, const sim_options& wanted) {
   }
   if (wanted.find.empty())
     for (const auto& one : *cases)
-      tell_verdict(env, one.summary, replay_command(wanted, one.summary, one.settings));
+      tell_verdict(env, one.summary, replay_command(wanted, one.summary, one.settings),
+                   one.label() + ": ");
   if (!wanted.out_dir.empty() && ran > 0)
     if (const auto written = write_report(wanted, *cases, options.seed, done->best); !written)
       return complain(env, written.failure());

@@ -12,6 +12,7 @@ inline constexpr duration_us second_us = 1'000'000;
 
 inline constexpr std::uint32_t nodes_max = 10'000;
 inline constexpr std::size_t devices_per_node_max = 64;
+inline constexpr std::size_t devices_max = 100'000; ///< Of all nodes.
 inline constexpr std::int64_t chips_max = 64; ///< That work as one device, of each kind of split.
 inline constexpr std::size_t models_max = 1'000;
 inline constexpr std::size_t workloads_max = 100;
@@ -30,6 +31,7 @@ inline constexpr std::size_t records_max = 1'000'000; ///< Requests kept one by 
 inline constexpr std::uint64_t requests_max = 10'000'000; ///< Of one run.
 inline constexpr std::uint64_t steps_max = 2'000'000'000; ///< Heap entries of one run.
 inline constexpr duration_us settle_us = 180 * second_us; ///< Liveness phase, unless given.
+inline constexpr duration_us lease_us_min = 10'000;       ///< Of a node; renewed thrice in it.
 inline constexpr duration_us report_every_us = second_us; ///< A device's telemetry.
 inline constexpr duration_us progress_every_us = 250'000; ///< A gateway's reports of one attempt.
 inline constexpr duration_us gather_every_us = 260'000;   ///< Tokens in one; over a gateway's

@@ -376,6 +376,34 @@ TEST_F(CommandsTest, SimRefusesWhatMakesNoSense) {
   EXPECT_THAT(complaint({"--swarm", "2", "--check"}), HasSubstr("--seed and --jobs only"));
   EXPECT_THAT(complaint({quickstart, "--policy", "latency,energy", "--check"}),
               HasSubstr("one run"));
+  EXPECT_THAT(complaint({quickstart, "--seed", "-1"}), HasSubstr("--seed"));
+  EXPECT_THAT(complaint({quickstart, "--sweep", "nodes.edge=1..2", "--budget", "3"}),
+              HasSubstr("add --find"));
+}
+
+/// Hours of simulating are not lost to a folder that cannot be written.
+TEST_F(CommandsTest, SimMakesItsFolderBeforeItRuns) {
+  const std::string canary = CONSORT_SOURCE_DIR "/scenarios/canary.json";
+  const std::vector<std::vector<std::string>> ways{
+      {}, {"--sweep", "workload[0].poisson=1/s,2/s"}, {"--live"}};
+  for (auto way : ways) {
+    const auto& file = way == ways.back() ? CONSORT_SOURCE_DIR "/scenarios/live/kill.json" : canary;
+    way.insert(way.begin(), {"sim", file, "--out", canary + "/results"});
+    const auto done = run_command(std::move(way));
+    EXPECT_EQ(done.code, exit_code::failed);
+    EXPECT_THAT(done.err, HasSubstr("cannot make " + canary + "/results"));
+    EXPECT_EQ(done.out, "") << "nothing ran";
+  }
+}
+
+TEST_F(CommandsTest, ASweepOverSeedsPlaysEachAndSaysHowToPlayItAgain) {
+  const std::string canary = CONSORT_SOURCE_DIR "/scenarios/canary.json";
+  const auto all = run_command({"sim", canary, "--sweep", "seed=4,5"});
+  EXPECT_THAT(all.err, HasSubstr("consort: seed=4 latency: violated "));
+  EXPECT_THAT(all.err, HasSubstr("consort: seed=5 latency: violated "));
+  const auto words = replayed(all.err);
+  EXPECT_EQ(words, (std::vector<std::string>{"sim", canary, "--seed", "4", "--policy", "latency"}));
+  EXPECT_THAT(run_command(words).out, HasSubstr("seed 4"));
 }
 
 TEST_F(CommandsTest, SimDrawsSwarmsAndSweepsClusters) {

@@ -98,6 +98,59 @@ TEST_F(WorkloadsTest, ReadsAzuresTracesWithTheirDates) {
   EXPECT_EQ(made[2].output_tokens, 1U);
 }
 
+TEST_F(WorkloadsTest, ReadsDatesWithAZone) {
+  for (const auto* zone : {"Z", "+00:00", "+0000", ""}) {
+    const auto made = read("TIMESTAMP,ContextTokens,GeneratedTokens\n"
+                           "2024-05-10 23:59:59.5"
+                           + std::string(zone)
+                           + ",2162,5\n"
+                             "2024-05-11T00:00:01.0"
+                           + zone + ",2399,6\n");
+    ASSERT_EQ(made.size(), 2U) << zone;
+    EXPECT_EQ(made[1].at, 1'500'000) << zone;
+  }
+  const auto made = read("timestamp,prompt_tokens,output_tokens\n"
+                         "2024-05-10 12:00:00+02:30,1,1\n2024-05-10 08:00:00-0130,1,1\n");
+  ASSERT_EQ(made.size(), 2U);
+  EXPECT_EQ(made[1].at, 0) << "the same moment, in a column that mostly holds numbers";
+  for (const auto* zone : {"+2", "+02:", "+02:xx", "UTC", "-:00", "+002:30"})
+    EXPECT_NE(complaint("TIMESTAMP,ContextTokens,GeneratedTokens\n2024-05-10 12:00:00"
+                        + std::string(zone) + ",1,1\n")
+                  .find("is not a time"),
+              std::string::npos)
+        << zone;
+}
+
+TEST_F(WorkloadsTest, ReadsCsvAsSpreadsheetsWriteIt) {
+  const auto made
+      = read("\xEF\xBB\xBF\"timestamp_ms\", \"prompt\" ,input_tokens,\"output_tokens\"\r\n"
+             "0,\"a, \"\"b\"\", c\", 3 ,\"4\"\r\n"
+             "5,,\"5\",6\r\n");
+  ASSERT_EQ(made.size(), 2U);
+  EXPECT_EQ(made[0].prompt_tokens, 3U);
+  EXPECT_EQ(made[0].output_tokens, 4U);
+  EXPECT_EQ(made[1].prompt_tokens, 5U);
+  EXPECT_EQ(made[1].at, 5'000);
+  EXPECT_NE(complaint("timestamp_ms,input_tokens,output_tokens\n0,\"3,4\n").find("has 2 columns"),
+            std::string::npos)
+      << "a quote that nobody closes";
+}
+
+TEST_F(WorkloadsTest, ReadsBurstGpt) {
+  const auto made = read("Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n"
+                         "5,ChatGPT,472,18,490,Conversation log\n45,GPT-4,1087,230,1317,API log\n");
+  ASSERT_EQ(made.size(), 2U);
+  EXPECT_EQ(made[1].at, 40'000'000);
+  EXPECT_EQ(made[1].prompt_tokens, 1087U);
+  EXPECT_EQ(made[1].output_tokens, 230U);
+}
+
+TEST_F(WorkloadsTest, AFolderIsNoTrace) {
+  const auto opened = trace_reader::open(folder_.string());
+  ASSERT_FALSE(opened.ok());
+  EXPECT_NE(opened.failure().message.find("is a folder"), std::string::npos);
+}
+
 TEST_F(WorkloadsTest, ReadsMooncakesPrefixesAndDropsTheBlockThatIsNotFull) {
   const auto made
       = read(R"({"timestamp": 5, "input_length": 1200, "output_length": 7, "hash_ids": [4, 9, 11]}
