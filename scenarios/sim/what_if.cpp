@@ -349,6 +349,12 @@ result<search_goal> parse_goal(std::string_view text) {
   return made;
 }
 
+namespace {} // namespace
+
+bool keeps_goal(const run_summary& summary, const search_goal& goal) {
+  return summary.violations.empty() && missed_expectations(summary, goal.wanted).empty();
+}
+
 namespace {
 
 /// `nodes.gpu` or `nodes[0].count`.
@@ -382,9 +388,12 @@ public:
   }
 
 private:
-  [[nodiscard]] double price(std::size_t place) const {
-    return goal_.fewest ? static_cast<double>(device_count(cases_[place].plan))
-                        : cases_[place].cost_per_h;
+  /// What is to be least, then what decides between equals: where nothing has a price, the smaller
+  /// cluster is the cheaper one.
+  [[nodiscard]] std::pair<double, double> price(std::size_t place) const {
+    const auto devices = static_cast<double>(device_count(cases_[place].plan));
+    const auto cost = cases_[place].cost_per_h;
+    return goal_.fewest ? std::pair(devices, cost) : std::pair(cost, devices);
   }
 
   /// Spread evenly over what is open, so that each answer rules out much of it.
@@ -415,8 +424,7 @@ private:
 
   void judge(std::size_t place) {
     const auto& summary = cases_[place].summary;
-    const bool keeps
-        = summary.violations.empty() && missed_expectations(summary, goal_.wanted).empty();
+    const bool keeps = keeps_goal(summary, goal_);
     if (keeps && (!found_.best || price(place) < price(*found_.best)))
       found_.best = place;
     std::erase_if(open_, [&](std::size_t other) {

@@ -73,6 +73,8 @@ struct search_goal {
   std::vector<scenario_expectation> wanted;
 };
 [[nodiscard]] result<search_goal> parse_goal(std::string_view text);
+/// Whether a run kept the goal, and no checker was violated.
+[[nodiscard]] bool keeps_goal(const run_summary& summary, const search_goal& goal);
 
 /// What a search came to.
 struct search_result {
@@ -80,9 +82,10 @@ struct search_result {
   std::size_t runs = 0;
 };
 
-/// The best case that keeps the goal within `budget_per_h` (0 = none). Assumes that more nodes of
-/// any kind never serve worse: a cluster that fails rules out every cluster that has no more of any
-/// and is otherwise the same (workload, policy, devices), and one that succeeds every dearer one.
+/// The best case that keeps the goal within `budget_per_h` (0 = none); of equally cheap ones the
+/// one with the fewest devices. Assumes that more nodes of any kind never serve worse: a cluster
+/// that fails rules out every cluster that has no more of any and is otherwise the same (workload,
+/// policy, devices), and one that succeeds every dearer one.
 [[nodiscard]] search_result search_cases(std::vector<what_if_case>& cases, const search_goal& goal,
                                          double budget_per_h, const what_if_options& wanted);
 

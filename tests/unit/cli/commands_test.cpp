@@ -381,6 +381,25 @@ TEST_F(CommandsTest, SimRefusesWhatMakesNoSense) {
               HasSubstr("add --find"));
 }
 
+TEST_F(CommandsTest, ASearchThatFindsNothingSaysWhatTheLargestLacked) {
+  const std::string quickstart = CONSORT_SOURCE_DIR "/scenarios/quickstart.json";
+  const auto search = [&](const char* goal) {
+    return run_command({"sim", quickstart, "--sweep", "nodes.edge=2,3", "--sweep",
+                        "faults[0].at=5s", "--sweep", "duration=8s", "--find", goal});
+  };
+  const auto none = search("cheapest cluster with e2e_p50_ms <= 0.5");
+  EXPECT_EQ(none.code, exit_code::failed) << none.err;
+  EXPECT_THAT(none.out, HasSubstr("found: none"));
+  EXPECT_THAT(none.out,
+              HasSubstr("  nodes.edge=3 faults[0].at=5s duration=8s latency: e2e_p50_ms"));
+  EXPECT_THAT(none.out, HasSubstr("expected at most 0.5"));
+  EXPECT_THAT(none.out, HasSubstr("missed"));
+  const auto one = search("smallest cluster with lost_requests <= 0");
+  EXPECT_EQ(one.code, exit_code::done) << one.err;
+  EXPECT_THAT(one.out, HasSubstr("found: nodes.edge=2 "));
+  EXPECT_THAT(one.out, HasSubstr("kept"));
+}
+
 /// Hours of simulating are not lost to a folder that cannot be written.
 TEST_F(CommandsTest, SimMakesItsFolderBeforeItRuns) {
   const std::string canary = CONSORT_SOURCE_DIR "/scenarios/canary.json";

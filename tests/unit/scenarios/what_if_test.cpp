@@ -172,5 +172,16 @@ TEST(Search, RulesOutByNodesOnlyWhatIsOtherwiseTheSame) {
   EXPECT_EQ(found.runs, 2U);
 }
 
+/// Without prices all cost the same, and one that keeps the goal rules out no smaller one.
+TEST(Search, FindsTheSmallestWhereNothingHasAPrice) {
+  auto cases = cases_of({"nodes.small=1..9"});
+  for (auto& one : cases)
+    one.cost_per_h = 0;
+  const auto goal = parse_goal("cheapest cluster with lost_requests <= 0");
+  const auto found = search_cases(cases, *goal, 0, {});
+  ASSERT_TRUE(found.best);
+  EXPECT_EQ(cases[*found.best].label(), "nodes.small=1 latency");
+}
+
 } // namespace
 } // namespace consort::sim

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where requests come from: traces of every known format, bad ones, and generators.
 #include "scenarios/limits.hpp"
+#include "scenarios/sim/simulation.hpp"
 #include "scenarios/workloads/flat_json.hpp"
 #include "scenarios/workloads/servegen.hpp"
 #include "scenarios/workloads/synthetic.hpp"
@@ -382,6 +383,21 @@ TEST_F(WorkloadsTest, AClosedLoopSendsAgainOnlyAfterAnAnswer) {
   ASSERT_TRUE(again);
   EXPECT_EQ(again->at, 3 * limits::second_us + 1);
   EXPECT_FALSE(source.ended({}, 9 * limits::second_us));
+}
+
+TEST_F(WorkloadsTest, AClientThatIsRefusedWaitsBeforeItAsksAgain) {
+  const auto plan = parse_scenario(R"({ "name": "full", "duration": "10s", "seed": 1,
+    "nodes": [{ "name": "n", "devices": [{ "spec": "l4", "max_sequences": 1 }] }],
+    "models": { "m": { "shape": "llama-3.1-8b" } }, "scheduler": { "queue_max": 1 },
+    "workload": [{ "closed": { "clients": 50 }, "output": 1000 }] })",
+                                   "full.json");
+  ASSERT_TRUE(plan.ok()) << plan.failure().message;
+  run_options once;
+  once.seed = 1;
+  const auto summary = run_scenario(*plan, once);
+  EXPECT_TRUE(summary.violations.empty());
+  EXPECT_GT(summary.figures.at("rejected"), 100) << "all but two, nearly every second";
+  EXPECT_LE(summary.figures.at("requests"), 50 * 10);
 }
 
 TEST_F(WorkloadsTest, TurnsOfAConversationBeginWithAllThatWasSaid) {
