@@ -137,7 +137,11 @@ exit_code simulate_live(context& env, const sim_options& wanted) {
   std::string partitions_by;
   const auto lived = play_live(env, wanted, *plan, options, folder.path(), partitions_by);
   if (!lived) {
-    folder.keep();
+    // Whoever interrupts it knows why it ended.
+    if (lived.failure().code != "interrupted") {
+      folder.keep();
+      env.err << "consort: what each process said is in " << folder.path() << "/logs\n";
+    }
     return complain(env, lived.failure());
   }
   const auto head = head_of(wanted, simulated, partitions_by);
