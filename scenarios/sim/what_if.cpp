@@ -55,6 +55,20 @@ std::vector<std::string> split(std::string_view text, std::string_view by) {
   return parts;
 }
 
+/// Between commas, but for those within parentheses: `lognormal(40,0.6),uniform(1,9)` are two.
+std::vector<std::string> split_values(std::string_view text) {
+  std::vector<std::string> values(1);
+  int depth = 0;
+  for (const char letter : text) {
+    depth += letter == '(' ? 1 : letter == ')' ? -1 : 0;
+    if (letter == ',' && depth <= 0)
+      values.emplace_back();
+    else
+      values.back() += letter;
+  }
+  return values;
+}
+
 /// `edge-{n}` is known as `edge`.
 std::string group_name(const strict_json::value& group) {
   const auto* name = group.find("name");
@@ -168,7 +182,7 @@ result<sweep_axis> parse_sweep(std::string_view text) {
                  + "` is not a range such as 1..16 or 1..16:5, with at most "
                  + std::to_string(limits::sweep_runs_max) + " steps");
   else
-    made.values = split(values, ",");
+    made.values = split_values(values);
   return made;
 }
 

@@ -303,6 +303,8 @@ std::optional<error> trace_reader::read_json(arrival& out, double& time_us) {
     return wrong;
   for (const auto& [name, block] : {std::pair{"hash_ids", 512U}, std::pair{"hash_ids_blk16", 16U}})
     if (const auto found = json_.arrays.find(name); found != json_.arrays.end()) {
+      if (json_.mixed.contains(name))
+        return lines_.wrong(name, "must be whole numbers: what is left out would shift the rest");
       out.prefix = std::move(found->second);
       out.prefix_tokens = block;
       // A last block that is not full is nobody else's.

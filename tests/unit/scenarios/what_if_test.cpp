@@ -38,6 +38,8 @@ TEST(Sweep, ReadsRangesStepsAndLists) {
   EXPECT_EQ(parse_sweep("nodes.small=1..9:4")->values, (std::vector<std::string>{"1", "5", "9"}));
   EXPECT_EQ(parse_sweep("workload[0].poisson=5/s,10/s")->values,
             (std::vector<std::string>{"5/s", "10/s"}));
+  EXPECT_EQ(parse_sweep("workload[0].input=lognormal(40,0.6),uniform(1,9),7")->values,
+            (std::vector<std::string>{"lognormal(40,0.6)", "uniform(1,9)", "7"}));
   for (const auto* bad :
        {"", "nodes.small", "=1..2", "a=", "a=3..1", "a=1..x", "a=1..9:0", "a=1..99999"})
     EXPECT_FALSE(parse_sweep(bad).ok()) << bad;

@@ -239,6 +239,10 @@ TEST_F(WorkloadsTest, NamesFileLineAndFieldOfWhatIsWrong) {
     expect("{\"timestamp\": " + std::string(word) + ", \"input_length\": 1}\n",
            "trace:1: is not JSON from column 15 on");
   expect("{\"input_length\": 1, \"output_length\": 1}\n", "timestamp: is missing");
+  for (const auto* hashes : {"[1, \"x\"]", "[-3]", "[1.5]", "[[1]]", "[null]"})
+    expect(R"({"timestamp": 1, "input_length": 900, "output_length": 1, "hash_ids": )"
+               + std::string(hashes) + "}\n",
+           "trace:1: hash_ids: must be whole numbers");
   EXPECT_FALSE(trace_reader::open((folder_ / "none").string()).ok());
 }
 
