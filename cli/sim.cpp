@@ -41,6 +41,8 @@ exit_code simulate(context& env, const sim_options& wanted) {
   options.timeline = !wanted.out_dir.empty();
   if (plan->engine_only && !wanted.policies.empty())
     return complain(env, no_policy_for_engines());
+  if (const auto made = make_out_folder(wanted); !made)
+    return complain(env, made.failure());
   if (!env.json())
     env.out << "scenario " << plan->name << ", seed " << options.seed << ", "
             << (plan->engine_only ? "engine only" : "policy " + options.policy->value) << ", "
@@ -68,6 +70,9 @@ exit_code choose(context& env, const sim_options& wanted) {
   if (wanted.live && (many || wanted.check))
     return complain(env, {recovery::refuse, "usage",
                           "--live is for one run: it goes with --seed, --out and one --policy"});
+  if (wanted.budget_per_h > 0 && wanted.find.empty())
+    return complain(env, {recovery::refuse, "usage",
+                          "--budget bounds a search: add --find 'cheapest cluster with ...'"});
   if (many && wanted.check)
     return complain(env, {recovery::refuse, "usage", "--check is for one run"});
   if (wanted.swarm > 0)
@@ -90,7 +95,8 @@ void add_sim(CLI::App& root, context& env) {
       = root.add_subcommand("sim", "Play a scenario against the scheduler in virtual time");
   auto wanted = std::make_shared<sim_options>();
   command->add_option("SCENARIO", wanted->path, "Scenario file, e.g. scenarios/quickstart.json");
-  command->add_option("--seed", wanted->seed, "Same seed, same run; else the file's, else drawn");
+  command->add_option("--seed", wanted->seed, "Same seed, same run; else the file's, else drawn")
+      ->check(CLI::NonNegativeNumber);
   command->add_option("--policy", wanted->policies, "One run for each policy")
       ->delimiter(',')
       ->check(CLI::IsMember(core::policy_words()));

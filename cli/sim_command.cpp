@@ -79,16 +79,18 @@ progress_line::~progress_line() {
 }
 
 void progress_line::show(std::uint64_t done) {
+  show(done, total_, static_cast<double>(done) / static_cast<double>(total_));
+}
+
+void progress_line::show(std::uint64_t done, std::uint64_t total, double share) {
   const auto now = clock::now();
   if (now - shown_ < (live_ ? clock::duration(rewrite_every) : clock::duration(line_every)))
     return;
   shown_ = now;
-  const auto spent = std::chrono::duration_cast<std::chrono::microseconds>(now - began_).count();
-  env_.err << (live_ ? "\r\x1b[K  " : "consort: ") << done << " of " << total_ << " " << what_;
-  if (done > 0 && done < total_)
-    env_.err << ", "
-             << format_duration(spent / static_cast<std::int64_t>(done)
-                                * static_cast<std::int64_t>(total_ - done))
+  const auto spent_us = std::chrono::duration<double, std::micro>(now - began_).count();
+  env_.err << (live_ ? "\r\x1b[K  " : "consort: ") << done << " of " << total << " " << what_;
+  if (share > 0 && share < 1)
+    env_.err << ", " << format_duration(static_cast<std::int64_t>(spent_us / share * (1 - share)))
              << " left";
   env_.err << (live_ ? "" : "\n") << std::flush;
 }

@@ -45,6 +45,9 @@ public:
   /// Erases a terminal's line.
   ~progress_line();
   void show(std::uint64_t done);
+  /// Likewise where there may be fewer in all than was thought, and `share` of all is done,
+  /// unfinished ones included.
+  void show(std::uint64_t done, std::uint64_t total, double share);
   progress_line(const progress_line&) = delete;
   progress_line& operator=(const progress_line&) = delete;
 
@@ -69,8 +72,12 @@ using sweep_settings = std::vector<std::pair<std::string, std::string>>;
 /// The command that plays one run again, alone.
 [[nodiscard]] std::string replay_command(const sim_options& wanted, const sim::run_summary& summary,
                                          const sweep_settings& settings);
-/// What went wrong and the command that replays it, on stderr. Returns: whether nothing did.
-bool tell_verdict(context& env, const sim::run_summary& summary, const std::string& replay);
+/// What went wrong and the command that replays it, on stderr, each line with the run's `label` in
+/// front. Returns: whether nothing did.
+bool tell_verdict(context& env, const sim::run_summary& summary, const std::string& replay,
+                  const std::string& label = {});
+/// Makes the folder of `--out` before a run of hours is over. Returns: an error when it cannot be.
+[[nodiscard]] result<done> make_out_folder(const sim_options& wanted);
 
 /// Several policies, `--sweep` or `--find`.
 exit_code simulate_what_if(context& env, const sim_options& wanted);

@@ -21,6 +21,15 @@ result<done> write_result_file(const fs::path& path, const std::string& text) {
                "cannot write " + path.string() + ": check --out and the free space"};
 }
 
+result<done> make_folder(const fs::path& folder) {
+  std::error_code failed;
+  fs::create_directories(folder, failed);
+  if (!failed)
+    return done{};
+  return error{recovery::refuse, "failed",
+               "cannot make " + folder.string() + ": " + failed.message() + "; check --out"};
+}
+
 /// A label as a folder's name.
 std::string folder_name(std::string label) {
   for (char& letter : label)
@@ -31,11 +40,8 @@ std::string folder_name(std::string label) {
 
 result<done> write_run(const fs::path& folder, const sim::report_run& run) {
   const auto& summary = *run.summary;
-  std::error_code failed;
-  fs::create_directories(folder, failed);
-  if (failed)
-    return error{recovery::refuse, "failed",
-                 "cannot make " + folder.string() + ": " + failed.message()};
+  if (auto made = make_folder(folder); !made)
+    return made;
   const sim::run_origin origin{CONSORT_VERSION, run.command};
   if (auto written = write_result_file(folder / "summary.json", sim::summary_json(summary, origin));
       !written)
@@ -70,21 +76,27 @@ std::string replay_command(const sim_options& wanted, const sim::run_summary& su
   if (sim::parse_policy(summary.policy))
     one.policies = {summary.policy};
   for (const auto& [path, value] : settings)
-    one.sweeps.push_back(path + "=" + value);
+    if (path != "seed") // Said as the run's seed.
+      one.sweeps.push_back(path + "=" + value);
   return command_line(one, summary.seed);
 }
 
-bool tell_verdict(context& env, const sim::run_summary& summary, const std::string& replay) {
+bool tell_verdict(context& env, const sim::run_summary& summary, const std::string& replay,
+                  const std::string& label) {
   for (const auto& note : summary.notes)
-    env.err << "consort: note: " << note << '\n';
+    env.err << "consort: " << label << "note: " << note << '\n';
   if (summary.passed())
     return true;
   for (const auto& violation : summary.violations)
-    env.err << "consort: violated " << violation << '\n';
+    env.err << "consort: " << label << "violated " << violation << '\n';
   for (const auto& miss : summary.misses)
-    env.err << "consort: expectation missed: " << miss << '\n';
-  env.err << "consort: replay with: " << replay << '\n';
+    env.err << "consort: " << label << "expectation missed: " << miss << '\n';
+  env.err << "consort: " << label << "replay with: " << replay << '\n';
   return false;
+}
+
+result<done> make_out_folder(const sim_options& wanted) {
+  return wanted.out_dir.empty() ? result<done>(done{}) : make_folder(wanted.out_dir);
 }
 
 } // namespace consort::cli

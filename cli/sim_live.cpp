@@ -114,6 +114,8 @@ exit_code simulate_live(context& env, const sim_options& wanted) {
     return complain(env, plan.failure());
   if (const auto why = live::why_not_live(*plan, wanted.path))
     return complain(env, *why);
+  if (const auto made = make_out_folder(wanted); !made)
+    return complain(env, made.failure());
   // Answers go to stdout, and nothing else.
   spdlog::set_default_logger(spdlog::stderr_logger_mt("consort"));
   sim::run_options options;
@@ -135,7 +137,11 @@ exit_code simulate_live(context& env, const sim_options& wanted) {
   std::string partitions_by;
   const auto lived = play_live(env, wanted, *plan, options, folder.path(), partitions_by);
   if (!lived) {
-    folder.keep();
+    // Whoever interrupts it knows why it ended.
+    if (lived.failure().code != "interrupted") {
+      folder.keep();
+      env.err << "consort: what each process said is in " << folder.path() << "/logs\n";
+    }
     return complain(env, lived.failure());
   }
   const auto head = head_of(wanted, simulated, partitions_by);

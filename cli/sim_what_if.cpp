@@ -36,13 +36,27 @@ std::string formatted(const char* format, double number) {
   return buffer.data();
 }
 
-std::string verdict_word(const sim::run_summary& summary) {
-  return summary.passed() ? "passed" : summary.violations.empty() ? "missed" : "violated";
+struct sweep_outcome {
+  std::optional<sim::search_goal> goal; ///< Of a search.
+  std::optional<std::size_t> best;
+  bool well = true;
+};
+
+/// On the file's expectations, or on the goal of a search.
+std::string verdict_word(const sim::run_summary& summary,
+                         const std::optional<sim::search_goal>& goal) {
+  if (!summary.violations.empty())
+    return "violated";
+  if (goal)
+    return sim::keeps_goal(summary, *goal) ? "kept" : "missed";
+  return summary.passed() ? "passed" : "missed";
 }
 
 void print_table(context& env, const std::vector<sim::what_if_case>& cases,
-                 const std::optional<std::size_t>& best) {
-  std::vector<column> columns{{"RUN"}, {"VERDICT", align::left, false, true}};
+                 const sweep_outcome& outcome) {
+  const auto best = outcome.best;
+  std::vector<column> columns{{"RUN"},
+                              {outcome.goal ? "GOAL" : "VERDICT", align::left, false, true}};
   for (const auto& figure : shown_figures)
     columns.push_back({figure.title, align::right});
   columns.push_back({"COST/H", align::right});
@@ -52,7 +66,7 @@ void print_table(context& env, const std::vector<sim::what_if_case>& cases,
     if (!one.ran)
       continue;
     std::vector<std::string> cells{(best == place ? "* " : "") + one.label(),
-                                   verdict_word(one.summary)};
+                                   verdict_word(one.summary, outcome.goal)};
     for (const auto& figure : shown_figures) {
       const auto found = one.summary.figures.find(figure.name);
       cells.push_back(found == one.summary.figures.end() ? ""
@@ -65,7 +79,8 @@ void print_table(context& env, const std::vector<sim::what_if_case>& cases,
 }
 
 void print_json(context& env, const std::vector<sim::what_if_case>& cases, std::uint64_t seed,
-                const std::optional<std::size_t>& best) {
+                const sweep_outcome& outcome) {
+  const auto best = outcome.best;
   nlohmann::ordered_json made;
   made["scenario"] = cases.front().plan.name;
   made["seed"] = seed;
@@ -74,7 +89,7 @@ void print_json(context& env, const std::vector<sim::what_if_case>& cases, std::
   for (const auto& one : cases)
     if (one.ran)
       made["runs"].push_back({{"label", one.label()},
-                              {"verdict", verdict_word(one.summary)},
+                              {"verdict", verdict_word(one.summary, outcome.goal)},
                               {"cost_per_h", one.cost_per_h},
                               {"figures", one.summary.figures}});
   env.out << made.dump(2) << '\n';
@@ -117,17 +132,13 @@ result<done> write_report(const sim_options& wanted, const std::vector<sim::what
   return write_results(wanted, cases.front().plan, seed, runs, best ? cases[*best].label() : "");
 }
 
-struct sweep_outcome {
-  std::optional<std::size_t> best;
-  bool well = true;
-};
-
 /// All cases, or those that a search needs.
 result<sweep_outcome> run_all(context& env, const sim_options& wanted,
                               std::vector<sim::what_if_case>& cases, sim::what_if_options options) {
   sweep_outcome made;
   progress_line progress(env, "runs", cases.size());
-  options.on_progress = [&](std::size_t done) { progress.show(done); };
+  options.on_progress
+      = [&](const sim::what_if_progress& now) { progress.show(now.finished, now.most, now.share); };
   if (wanted.find.empty()) {
     std::vector<std::size_t> places(cases.size());
     std::iota(places.begin(), places.end(), 0);
@@ -144,9 +155,30 @@ result<sweep_outcome> run_all(context& env, const sim_options& wanted,
       return about_flag("--find", {recovery::refuse, "usage",
                                    "the scenario promises nothing that slo_attainment could be a "
                                    "share of: add `slo`"});
+  made.goal = *goal;
   made.best = sim::search_cases(cases, *goal, wanted.budget_per_h, options).best;
   made.well = made.best.has_value();
   return made;
+}
+
+/// What a search came to; of one that found nothing, what the largest cluster lacked.
+void print_found(context& env, const std::vector<sim::what_if_case>& cases,
+                 const sweep_outcome& outcome) {
+  if (outcome.best) {
+    env.out << "found: " << cases[*outcome.best].label() << '\n';
+    return;
+  }
+  env.out << "found: none; widen --sweep or raise --budget\n";
+  const sim::what_if_case* largest = nullptr;
+  for (const auto& one : cases)
+    if (one.ran && (!largest || sim::device_count(one.plan) > sim::device_count(largest->plan)))
+      largest = &one;
+  if (largest == nullptr)
+    return;
+  for (const auto& violation : largest->summary.violations)
+    env.out << "  " << largest->label() << ": violated " << violation << '\n';
+  for (const auto& miss : sim::missed_expectations(largest->summary, outcome.goal->wanted))
+    env.out << "  " << largest->label() << ": " << miss << '\n';
 }
 
 } // namespace
@@ -155,6 +187,8 @@ exit_code simulate_what_if(context& env, const sim_options& wanted) {
   auto cases = cases_of(wanted);
   if (!cases)
     return complain(env, cases.failure());
+  if (const auto made = make_out_folder(wanted); !made)
+    return complain(env, made.failure());
   sim::what_if_options options;
   options.seed = chosen_seed(wanted, cases->front().plan.seed);
   options.jobs = chosen_jobs(wanted);
@@ -168,19 +202,18 @@ exit_code simulate_what_if(context& env, const sim_options& wanted) {
   const auto ran = std::count_if(cases->begin(), cases->end(),
                                  [](const sim::what_if_case& one) { return one.ran; });
   if (env.json()) {
-    print_json(env, *cases, options.seed, done->best);
+    print_json(env, *cases, options.seed, *done);
   } else {
     env.out << "scenario " << cases->front().plan.name << ", seed " << options.seed << ", " << ran
             << " of " << cases->size() << " runs\n";
-    print_table(env, *cases, done->best);
-    if (!wanted.find.empty())
-      env.out << (done->best ? "found: " + (*cases)[*done->best].label()
-                             : std::string("found: none; widen --sweep or raise --budget"))
-              << '\n';
+    print_table(env, *cases, *done);
+    if (done->goal)
+      print_found(env, *cases, *done);
   }
   if (wanted.find.empty())
     for (const auto& one : *cases)
-      tell_verdict(env, one.summary, replay_command(wanted, one.summary, one.settings));
+      tell_verdict(env, one.summary, replay_command(wanted, one.summary, one.settings),
+                   one.label() + ": ");
   if (!wanted.out_dir.empty() && ran > 0)
     if (const auto written = write_report(wanted, *cases, options.seed, done->best); !written)
       return complain(env, written.failure());

@@ -12,6 +12,7 @@ inline constexpr duration_us second_us = 1'000'000;
 
 inline constexpr std::uint32_t nodes_max = 10'000;
 inline constexpr std::size_t devices_per_node_max = 64;
+inline constexpr std::size_t devices_max = 100'000; ///< Of all nodes.
 inline constexpr std::int64_t chips_max = 64; ///< That work as one device, of each kind of split.
 inline constexpr std::size_t models_max = 1'000;
 inline constexpr std::size_t workloads_max = 100;
@@ -27,15 +28,17 @@ inline constexpr double rate_per_s_max = 100'000;
 inline constexpr double tokens_max = 1'000'000;       ///< Input or output of one request.
 inline constexpr std::size_t records_max = 1'000'000; ///< Requests kept one by one; of later ones
                                                       ///< only counts and histograms.
-inline constexpr std::uint64_t requests_max = 10'000'000; ///< Of one run.
-inline constexpr std::uint64_t steps_max = 2'000'000'000; ///< Heap entries of one run.
-inline constexpr duration_us settle_us = 180 * second_us; ///< Liveness phase, unless given.
-inline constexpr duration_us report_every_us = second_us; ///< A device's telemetry.
-inline constexpr duration_us progress_every_us = 250'000; ///< A gateway's reports of one attempt.
-inline constexpr duration_us gather_every_us = 260'000;   ///< Tokens in one; over a gateway's
-                                                          ///< period, so that each is reported.
-inline constexpr duration_us link_silence_us = second_us; ///< Then the scheduler closes a link.
-inline constexpr duration_us redial_us = 100'000;         ///< Until a link stands again.
+inline constexpr std::uint64_t requests_max = 10'000'000;  ///< Of one run.
+inline constexpr std::uint64_t steps_max = 2'000'000'000;  ///< Heap entries of one run.
+inline constexpr duration_us settle_us = 180 * second_us;  ///< Liveness phase, unless given.
+inline constexpr duration_us lease_us_min = 10'000;        ///< Of a node; renewed thrice in it.
+inline constexpr duration_us refused_pause_us = second_us; ///< Of a closed loop's client.
+inline constexpr duration_us report_every_us = second_us;  ///< A device's telemetry.
+inline constexpr duration_us progress_every_us = 250'000;  ///< A gateway's reports of one attempt.
+inline constexpr duration_us gather_every_us = 260'000;    ///< Tokens in one; over a gateway's
+                                                           ///< period, so that each is reported.
+inline constexpr duration_us link_silence_us = second_us;  ///< Then the scheduler closes a link.
+inline constexpr duration_us redial_us = 100'000;          ///< Until a link stands again.
 inline constexpr duration_us open_timeout_us = 2 * second_us; ///< A ticket that nobody answers.
 inline constexpr duration_us honoured_us = 600 * second_us;   ///< A used ticket is known after its
                                                               ///< expiry: clocks may be set back.

@@ -30,6 +30,13 @@ std::size_t edit_distance(std::string_view left, std::string_view right) {
   return last[right.size()];
 }
 
+std::string listed(const std::vector<std::string>& names) {
+  std::string text;
+  for (const auto& name : names)
+    text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
 } // namespace
 
 std::vector<std::string> nearest_names(std::string_view wanted,
@@ -56,12 +63,14 @@ std::vector<std::string> nearest_names(std::string_view wanted,
 
 std::string did_you_mean(std::string_view wanted, const std::vector<std::string>& known) {
   const auto names = nearest_names(wanted, known);
-  if (names.empty())
-    return {};
-  std::string text = " (did you mean ";
-  for (std::size_t i = 0; i < names.size(); ++i)
-    text += (i == 0 ? "" : ", ") + names[i];
-  return text + "?)";
+  return names.empty() ? std::string() : " (did you mean " + listed(names) + "?)";
+}
+
+std::string did_you_mean_or_list(std::string_view wanted, const std::vector<std::string>& known) {
+  auto near = did_you_mean(wanted, known);
+  if (near.empty() && !known.empty() && known.size() <= listed_names_max)
+    near = " (there are " + listed(known) + ")";
+  return near;
 }
 
 } // namespace consort

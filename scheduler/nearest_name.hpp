@@ -19,4 +19,10 @@ namespace consort {
 [[nodiscard]] std::string did_you_mean(std::string_view wanted,
                                        const std::vector<std::string>& known);
 
+/// Likewise; where nothing is near and there are at most `listed_names_max`, all of them:
+/// `" (there are a, b)"`.
+[[nodiscard]] std::string did_you_mean_or_list(std::string_view wanted,
+                                               const std::vector<std::string>& known);
+inline constexpr std::size_t listed_names_max = 12;
+
 } // namespace consort

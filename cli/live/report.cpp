@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/live/report.hpp"
 
+#include "cli/live/limits.hpp"
 #include "cli/table.hpp"
 
 #include <nlohmann/json.hpp>
@@ -12,12 +13,14 @@ namespace consort::live {
 
 namespace {
 
+constexpr const char* late_figure = "host_late_p99_ms";
+
 /// What is compared, in the order of a table for people.
 constexpr std::array<const char*, 20> figures{
     "ttft_p50_ms", "ttft_p99_ms",  "itl_p50_ms",     "itl_p99_ms",       "e2e_p50_ms",
     "e2e_p99_ms",  "tokens_per_s", "requests_per_s", "failovers",        "resumes",
     "builds",      "loads",        "requests",       "finished",         "failed",
-    "cancelled",   "rejected",     "expired",        "host_late_p50_ms", "host_late_p99_ms"};
+    "cancelled",   "rejected",     "expired",        "host_late_p50_ms", late_figure};
 
 std::optional<double> figure_of(const sim::run_summary& summary, const char* name) {
   const auto found = summary.figures.find(name);
@@ -30,6 +33,18 @@ std::string shown(const std::optional<double>& value, const char* format) {
     return "-";
   std::snprintf(text.data(), text.size(), format, *value);
   return text.data();
+}
+
+/// That the host, not the cluster, made some of the difference; nothing on a quiet one.
+std::string busy_host(const std::vector<comparison_row>& rows) {
+  for (const auto& row : rows)
+    if (row.figure == std::string_view(late_figure) && row.live
+        && *row.live > limits::quiet_late_ms)
+      return "this host was busy: one in a hundred of what was due came " + shown(row.live, "%.1f")
+             + " ms late or more, and a first token waits for several such moments. Differences of "
+               "a few times that are the host's: stop other work, and do not run this with "
+               "`nice`.\n";
+  return {};
 }
 
 nlohmann::ordered_json value_of(const std::optional<double>& value) {
@@ -63,7 +78,7 @@ std::string render_comparison(const std::vector<comparison_row>& rows) {
   for (const auto& row : rows)
     made.add({row.figure, shown(row.simulated, "%.2f"), shown(row.live, "%.2f"),
               shown(row.ratio(), "%.3f")});
-  return made.render(true, false);
+  return made.render(true, false) + busy_host(rows);
 }
 
 std::string comparison_json(const comparison_head& head, const std::vector<comparison_row>& rows,

@@ -85,6 +85,8 @@ ordered_json run_json(const report_run& run) {
   made["passed"] = summary.passed();
   made["violations"] = summary.violations;
   made["misses"] = summary.misses;
+  made["notes"] = summary.notes;
+  made["command"] = run.command;
   made["figures"] = summary.figures;
   made["cost_per_h"] = run.cost_per_h;
   made["device_tokens"] = summary.device_tokens;

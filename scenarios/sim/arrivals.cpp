@@ -144,6 +144,12 @@ void arrivals::on_answered(const client_answer& ended, time_us now) {
   if (!next || failure_)
     return;
   next->at += of->work->from;
+  // As clients' libraries do: at once it would be refused thousands of times a second.
+  using enum request_outcome;
+  if (ended.outcome != finished && ended.outcome != cancelled)
+    next->at = std::max(next->at, now + limits::refused_pause_us);
+  if (next->at >= of->work->until)
+    return;
   schedule(*of, std::move(*next), false);
 }
 

@@ -94,6 +94,8 @@ private:
 
   /// A name, or a beginning and `*`: every name that begins so.
   void add_target(const value& given) {
+    if (given.type != strict_json::kind::string)
+      return fail(given, "expected a name");
     const auto target = word_of(made_.kind).target;
     if (target == fault_target::link && given.text == gateway_word)
       return made_.targets.emplace_back(given.text), void();
@@ -119,8 +121,8 @@ private:
       return fail(given, "expected a device such as " + first_device_of(node));
     if (device && node_known)
       return fail(given, "unknown device `" + given.text + "`"
-                             + did_you_mean(given.text, devices_of(node)));
-    fail(given, "unknown node `" + node + "`" + did_you_mean(node, names_.nodes));
+                             + did_you_mean_or_list(given.text, devices_of(node)));
+    fail(given, "unknown node `" + node + "`" + did_you_mean_or_list(node, names_.nodes));
   }
 
   std::vector<std::string> devices_of(const std::string& node) const {
@@ -176,8 +178,8 @@ private:
     const auto word = reader_.text("direction", "both");
     const auto found = std::find(direction_words.begin(), direction_words.end(), word);
     if (found == direction_words.end())
-      reader_.fail("direction",
-                   "unknown direction `" + word + "`" + did_you_mean(word, direction_words));
+      reader_.fail("direction", "unknown direction `" + word + "`"
+                                    + did_you_mean_or_list(word, direction_words));
     else
       made_.direction = static_cast<fault_direction>(found - direction_words.begin());
   }

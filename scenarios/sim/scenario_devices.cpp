@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scenarios/sim/scenario_devices.hpp"
 
+#include "messages/wire_check.hpp"
 #include "scenarios/limits.hpp"
 #include "scenarios/models/operator_tables.hpp"
 #include "scenarios/workloads/line_source.hpp"
 #include "scheduler/nearest_name.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -53,7 +55,7 @@ void read_buckets(object_reader& reader, std::string_view name, std::vector<std:
   out.clear();
   for (const auto& item : list->items) {
     const bool fits = item.type == strict_json::kind::number && item.number >= 1
-                      && item.number <= limits::tokens_max
+                      && item.number <= limits::tokens_max && item.number == std::floor(item.number)
                       && (out.empty() || item.number > out.back());
     if (!fits)
       return reader.fail(name, "must be ascending whole numbers from 1 on");
@@ -107,7 +109,15 @@ private:
       made_ = device_of_chips(*chip, group);
     else if (group.tp * group.pp > 1)
       reader_.fail("spec", "`" + spec + "` is one device: only a chip's spec can be joined");
+    read_name();
+  }
+
+  void read_name() {
     made_.name = reader_.text("name", made_.name);
+    messages::wire_check wire;
+    if (made_.name.empty() || !wire.check_label(made_.name, "name"))
+      reader_.fail("name", "must be 1 to " + std::to_string(messages::limits::label_bytes_max)
+                               + " bytes of UTF-8 without control characters");
   }
 
   void read_memory() {
@@ -178,7 +188,9 @@ private:
     made_.sleep_after_us = reader_.duration("sleep_after", made_.sleep_after_us);
     made_.wake_us = reader_.duration("wake", made_.wake_us);
     if (made_.idle_mw > made_.tdp_mw)
-      reader_.fail("idle_w", "is above tdp_w");
+      reader_.fail(item_.find("idle_w") ? "idle_w" : "tdp_w",
+                   "must be such that idle_w, here " + std::to_string(made_.idle_mw / 1'000)
+                       + ", is not above tdp_w, here " + std::to_string(made_.tdp_mw / 1'000));
     if (made_.cap_mw > 0 && made_.cap_mw <= made_.idle_mw)
       reader_.fail("power_cap_w", "must be above idle_w");
     made_.cost_micros_per_hour = static_cast<std::uint64_t>(
@@ -226,7 +238,7 @@ private:
     members.transfer_us = side.duration("transfer_latency", 0);
     side.finish();
     made_ = plan_of_stages(std::move(members));
-    made_.name = reader_.text("name", made_.name);
+    read_name();
     made_.max_sequences = whole(reader_, "max_sequences", made_.max_sequences, 65'536);
     reader_.finish();
     return failure_ ? nullptr : std::make_shared<const device_model>(std::move(made_));

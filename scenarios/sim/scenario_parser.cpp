@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "messages/wire_check.hpp"
 #include "scenarios/remote_section.hpp"
 #include "scenarios/sim/fault_parser.hpp"
 #include "scenarios/sim/scenario.hpp"
@@ -141,6 +142,9 @@ private:
     made_.queue_max
         = static_cast<std::uint32_t>(reader.integer("queue_max", made_.queue_max, 1, 1'000'000));
     made_.lease_us = span(reader, "lease", made_.lease_us);
+    if (made_.lease_us < limits::lease_us_min)
+      reader.fail("lease", "must be at least " + format_duration(limits::lease_us_min)
+                               + ": a node renews it three times in that");
     made_.queue_timeout_us = span(reader, "queue_timeout", made_.queue_timeout_us);
     if (const auto* remote = reader.object("remote")) {
       const auto read = strict_json::read_remote(*remote, origin_, failure_);
@@ -171,7 +175,7 @@ private:
     const auto place = pattern.find("{n}");
     if (count > 1 && place == std::string::npos)
       reader.fail("name", "needs `{n}` when count is above 1");
-    for (std::int64_t number = 0; number < count; ++number)
+    for (std::int64_t number = 0; number < count && !failure_; ++number)
       add_node(item, pattern, place, number, {"", devices, price});
     reader.finish();
   }
@@ -199,14 +203,18 @@ private:
     auto name = pattern;
     if (place != std::string::npos)
       name.replace(place, 3, std::to_string(number));
-    if (name.empty() || name.size() > limits::name_bytes_max
-        || name.find_first_of("/*") != std::string::npos || name == gateway_word)
+    messages::wire_check wire;
+    if (!wire.check_name(name, "name") || name.size() > limits::name_bytes_max
+        || name.find('/') != std::string::npos || name == gateway_word)
       fail(item, "a node name has 1 to " + std::to_string(limits::name_bytes_max)
-                     + " bytes, no slash and no star, and is not `gateway`");
+                     + " letters, digits and signs of `._:@+-`, no slash, and is not `gateway`");
     if (!node_names_.insert(name).second)
       fail(item, "two nodes are named `" + name + "`");
     if (made_.nodes.size() >= limits::nodes_max)
       fail(item, "more than " + std::to_string(limits::nodes_max) + " nodes");
+    devices_ += made.devices.size();
+    if (devices_ > limits::devices_max)
+      fail(item, "more than " + std::to_string(limits::devices_max) + " devices in all");
     made.name = std::move(name);
     made_.nodes.push_back(std::move(made));
   }
@@ -222,6 +230,10 @@ private:
       object_reader reader(entry, origin_, failure_);
       scenario_model model;
       model.name = name;
+      messages::wire_check wire;
+      if (name.empty() || !wire.check_label(name, "model"))
+        fail(entry, "a model name has 1 to " + std::to_string(messages::limits::label_bytes_max)
+                        + " bytes of UTF-8 and no control characters");
       model.where = strict_json::error_at(origin_, entry, "").message;
       model.where.erase(model.where.find_last_not_of(": ") + 1);
       const auto shape = read_shape(reader);
@@ -320,13 +332,26 @@ private:
         if (made.min && made.max && *made.min > *made.max)
           fail(bound, "`min` is above `max`");
       }
+      if (const auto why = never_kept(made))
+        fail(bound, *why);
       made_.expectations.push_back(std::move(made));
     }
+  }
+
+  /// What no run could keep. Returns: why not, or nothing.
+  static std::optional<std::string> never_kept(const scenario_expectation& wanted) {
+    if (wanted.max && *wanted.max < 0)
+      return "is below 0, as no figure is";
+    const bool share = wanted.metric == "slo_attainment" || wanted.metric == "cached_share";
+    if (share && wanted.min && *wanted.min > 1)
+      return "is above 1, as no share is";
+    return std::nullopt;
   }
 
   std::string_view origin_;
   std::optional<error> failure_;
   std::set<std::string> node_names_;
+  std::size_t devices_ = 0;
   std::vector<std::string> model_names_;
   scenario made_;
 };

@@ -21,7 +21,7 @@ const std::vector<std::string> priority_words{"interactive", "standard", "batch"
 constexpr std::array<const char*, 8> origins{"poisson", "gamma",  "bursts", "diurnal",
                                              "stages",  "closed", "trace",  "servegen"};
 
-/// `20/s`, `0.5/s` or `30/m`: arrivals per second.
+/// `20/s`, `0.5/s` or `30/m`: arrivals per second, whatever they are.
 std::optional<double> parse_rate(std::string_view text) {
   double number = 0;
   const auto [stop, status]
@@ -29,8 +29,7 @@ std::optional<double> parse_rate(std::string_view text) {
   const auto unit = text.substr(static_cast<std::size_t>(stop - text.data()));
   if (status != std::errc{} || (unit != "/s" && unit != "/m"))
     return std::nullopt;
-  const double rate = unit == "/m" ? number / 60 : number;
-  return rate > 0 && rate <= limits::rate_per_s_max ? std::optional(rate) : std::nullopt;
+  return unit == "/m" ? number / 60 : number;
 }
 
 class workload_reader {
@@ -43,8 +42,8 @@ public:
     // With one model there is nothing to choose, so naming it is optional.
     made_.model = reader_.text("model", models.empty() ? "" : models.front());
     if (std::find(models.begin(), models.end(), made_.model) == models.end())
-      reader_.fail("model",
-                   "unknown model `" + made_.model + "`" + did_you_mean(made_.model, models));
+      reader_.fail("model", "unknown model `" + made_.model + "`"
+                                + did_you_mean_or_list(made_.model, models));
     if (made_.trace_paths.empty() && made_.servegen_folder.empty())
       read_drawn();
     made_.device = reader_.text("device", made_.device);
@@ -71,9 +70,11 @@ private:
   double rate(object_reader& reader, std::string_view name) {
     reader.require(name);
     const auto text = reader.text(name, "1/s");
-    if (const auto parsed = parse_rate(text))
+    const auto parsed = parse_rate(text);
+    if (parsed && *parsed > 0 && *parsed <= limits::rate_per_s_max)
       return *parsed;
-    reader.fail(name, "`" + text + "` is not a rate such as 20/s or 30/m");
+    reader.fail(name, "`" + text + "` is not a rate such as 20/s or 30/m, above 0 and at most "
+                          + std::to_string(static_cast<int>(limits::rate_per_s_max)) + "/s");
     return 1;
   }
 
@@ -178,7 +179,8 @@ private:
       path = beside(path);
     auto& lens = made_.lens;
     lens.skip_us = reader_.duration("skip", 0);
-    lens.take_us = reader_.duration("take", 0);
+    if (reader_.member("take"))
+      lens.take_us = span(reader_, "take", 0);
     lens.speed = reader_.number("speed", 1, 1e-3, 1e6);
     lens.repeat = static_cast<std::uint32_t>(reader_.integer("repeat", 1, 1, 1'000'000));
     lens.input_scale = reader_.number("input_scale", 1, 1e-3, 1e3);
@@ -193,6 +195,21 @@ private:
       if (!*first)
         return reader_.fail("trace", path + ": holds no request");
     }
+    if (lens.skip_us > 0)
+      check_skip();
+  }
+
+  void check_skip() {
+    auto once = made_.lens;
+    once.repeat = 1;
+    auto opened = open_traces(made_.trace_paths, once);
+    if (!opened)
+      return reader_.fail("trace", opened.failure().message);
+    const auto first = (*opened)->next();
+    if (!first)
+      reader_.fail("trace", first.failure().message);
+    else if (!*first)
+      reader_.fail("skip", "leaves nothing: the trace is over before");
   }
 
   void read_servegen() {
@@ -236,7 +253,8 @@ private:
     const auto word = reader_.text("priority", "standard");
     const auto found = std::find(priority_words.begin(), priority_words.end(), word);
     if (found == priority_words.end()) {
-      reader_.fail("priority", "unknown class `" + word + "`" + did_you_mean(word, priority_words));
+      reader_.fail("priority",
+                   "unknown class `" + word + "`" + did_you_mean_or_list(word, priority_words));
       return priority_class::standard;
     }
     return static_cast<priority_class>(found - priority_words.begin());

@@ -225,6 +225,10 @@ private:
     summary_.course = course_;
     summary_.misses = missed_expectations(summary_, plan_.expectations);
     sizes_.tell(summary_);
+    if (arrivals_.submitted() == 0 && !summary_.input_failure)
+      summary_.notes.emplace_back(
+          "no request arrived, so that the run shows nothing: rates are too "
+          "low for its length, or what is recorded is over before");
   }
 
   const scenario& plan_;

@@ -244,6 +244,9 @@ std::string render_summary(const run_summary& summary) {
                  + figure(summary, std::string(span) + "_" + suffix + "_ms", "%.2f") + " ms";
     add_row(made, name, figures);
   }
+  if (summary.figures.count("slo_attainment") > 0)
+    add_row(made, "SLO",
+            figure(summary, "slo_attainment", "%.4f") + " of the requests got what was promised");
   if (summary.spent.reports > 0)
     add_row(made, "energy, money",
             figure(summary, "energy_wh", "%.1f") + " Wh (requests "

@@ -55,6 +55,20 @@ std::vector<std::string> split(std::string_view text, std::string_view by) {
   return parts;
 }
 
+/// Between commas, but for those within parentheses: `lognormal(40,0.6),uniform(1,9)` are two.
+std::vector<std::string> split_values(std::string_view text) {
+  std::vector<std::string> values(1);
+  int depth = 0;
+  for (const char letter : text) {
+    depth += letter == '(' ? 1 : letter == ')' ? -1 : 0;
+    if (letter == ',' && depth <= 0)
+      values.emplace_back();
+    else
+      values.back() += letter;
+  }
+  return values;
+}
+
 /// `edge-{n}` is known as `edge`.
 std::string group_name(const strict_json::value& group) {
   const auto* name = group.find("name");
@@ -109,28 +123,47 @@ result<done> replace_count(strict_json::value& root, const std::string& name,
     }
     return set_value(value, wanted), done{};
   }
-  auto near = did_you_mean(name, known);
-  if (near.empty()) // A handful at most, and none of them is what was meant.
-    for (const auto& one : known)
-      near += (near.empty() ? ": there are " : ", ") + one;
-  return usage("no group of nodes is named `" + name + "`" + near);
+  return usage("no group of nodes is named `" + name + "`" + did_you_mean_or_list(name, known));
 }
 
-strict_json::value* step_into(strict_json::value& from, const std::string& part) {
-  const auto bracket = part.find('[');
-  const auto name = part.substr(0, bracket);
-  const auto found = std::find_if(from.members.begin(), from.members.end(),
-                                  [&](const auto& one) { return one.first == name; });
-  if (found == from.members.end())
+/// Whether a member's name ends at `at` of a path: names may hold dots, as those of models do.
+bool name_ends(std::string_view path, std::size_t at) {
+  return at == path.size() || path[at] == '.' || path[at] == '[';
+}
+
+/// The member of the longest name that the path begins with; null when there is none.
+std::pair<std::string, strict_json::value>* member_at(strict_json::value& object,
+                                                      std::string_view path) {
+  std::pair<std::string, strict_json::value>* found = nullptr;
+  for (auto& one : object.members)
+    if (path.starts_with(one.first) && name_ends(path, one.first.size())
+        && (!found || one.first.size() > found->first.size()))
+      found = &one;
+  return found;
+}
+
+/// Takes `[3]` from the path. Returns: that item, or null when there is none.
+strict_json::value* take_item(strict_json::value& list, std::string_view& path) {
+  const auto close = path.find(']');
+  if (close == std::string_view::npos)
     return nullptr;
-  if (bracket == std::string::npos)
-    return &found->second;
-  const auto place
-      = whole_number(std::string_view(part).substr(bracket + 1, part.size() - bracket - 2));
-  auto& items = found->second.items;
-  if (!place || *place < 0 || static_cast<std::size_t>(*place) >= items.size())
+  const auto place = whole_number(path.substr(1, close - 1));
+  path.remove_prefix(close + 1);
+  if (!place || *place < 0 || static_cast<std::size_t>(*place) >= list.items.size())
     return nullptr;
-  return &items[static_cast<std::size_t>(*place)];
+  return &list.items[static_cast<std::size_t>(*place)];
+}
+
+/// A field that the file leaves out, as an empty object where `path` stands.
+strict_json::value* add_member(strict_json::value& object, std::string_view path) {
+  const auto name = std::string(path.substr(0, path.find_first_of(".[")));
+  if (name.empty() || object.type != strict_json::kind::object)
+    return nullptr;
+  strict_json::value made;
+  made.type = strict_json::kind::object;
+  made.line = object.line;
+  made.path = object.path.empty() ? name : object.path + "." + name;
+  return &object.members.emplace_back(name, std::move(made)).second;
 }
 
 } // namespace
@@ -149,7 +182,7 @@ result<sweep_axis> parse_sweep(std::string_view text) {
                  + "` is not a range such as 1..16 or 1..16:5, with at most "
                  + std::to_string(limits::sweep_runs_max) + " steps");
   else
-    made.values = split(values, ",");
+    made.values = split_values(values);
   return made;
 }
 
@@ -158,17 +191,24 @@ result<done> replace_value(strict_json::value& root, const std::string& path,
   constexpr std::string_view groups = "nodes.";
   if (path.starts_with(groups))
     return replace_count(root, path.substr(groups.size()), wanted);
+  const auto unknown = usage("the scenario has no `" + path + "`");
   auto* at = &root;
-  for (const auto& part : split(path, ".")) {
-    std::vector<std::string> known;
-    for (const auto& [name, value] : at->members)
-      known.push_back(name);
-    auto* next = step_into(*at, part);
-    if (!next && &root == at && part == "policy") // Often left out.
-      next = &at->members.emplace_back("policy", strict_json::value{}).second;
-    if (!next)
-      return usage("the scenario has no `" + path + "`" + did_you_mean(part, known));
-    at = next;
+  for (std::string_view rest = path; !rest.empty();) {
+    if (auto* member = member_at(*at, rest)) {
+      at = &member->second;
+      rest.remove_prefix(member->first.size());
+    } else {
+      const auto size = std::min(rest.find_first_of(".["), rest.size());
+      if (!(at = add_member(*at, rest)))
+        return unknown;
+      rest.remove_prefix(size);
+    }
+    while (rest.starts_with('['))
+      if (!(at = take_item(*at, rest)))
+        return unknown;
+    if (rest == "." || (!rest.empty() && rest.front() != '.'))
+      return unknown;
+    rest.remove_prefix(rest.empty() ? 0 : 1);
   }
   return set_value(*at, wanted), done{};
 }
@@ -212,6 +252,9 @@ result<std::vector<what_if_case>> make_cases(const strict_json::value& root,
     one.plan = std::move(*plan);
     one.policy = policies.empty() ? one.plan.policy : policies[rest];
     one.cost_per_h = cost_per_h(one.plan);
+    for (const auto& axis : axes)
+      if (axis.path == "seed")
+        one.seed = one.plan.seed;
     made.push_back(std::move(one));
   }
   if (made.empty())
@@ -219,24 +262,76 @@ result<std::vector<what_if_case>> make_cases(const strict_json::value& root,
   return made;
 }
 
-void run_cases(std::vector<what_if_case>& cases, const std::vector<std::size_t>& places,
-               const what_if_options& wanted) {
-  std::mutex one_at_a_time;
-  std::size_t finished = 0;
+namespace {
+
+/// How far some runs at a time are, for all of them together.
+class progress_sum {
+public:
+  progress_sum(const what_if_options& wanted, std::size_t before, std::size_t most,
+               std::size_t runs)
+      : tell_(wanted.on_progress), shown_{before, most, 0}, done_pm_(runs) {
+    tell();
+  }
+
+  void reach(std::size_t number, std::uint32_t done_pm) {
+    const std::lock_guard lock(one_at_a_time_);
+    sum_pm_ += done_pm - done_pm_[number];
+    done_pm_[number] = done_pm;
+    tell();
+  }
+  void finish(std::size_t number) {
+    {
+      const std::lock_guard lock(one_at_a_time_);
+      ++shown_.finished;
+      ++finished_;
+    }
+    reach(number, 1'000);
+  }
+
+private:
+  void tell() {
+    if (!tell_)
+      return;
+    const auto before = static_cast<double>(shown_.finished - finished_);
+    shown_.share = (before + static_cast<double>(sum_pm_) / 1e3)
+                   / static_cast<double>(std::max<std::size_t>(shown_.most, 1));
+    tell_(shown_);
+  }
+
+  const std::function<void(const what_if_progress&)>& tell_;
+  what_if_progress shown_;
+  std::mutex one_at_a_time_;
+  std::vector<std::uint32_t> done_pm_; ///< Per run.
+  std::uint64_t sum_pm_ = 0;
+  std::size_t finished_ = 0; ///< Of these runs.
+};
+
+/// Runs some of the cases, as part of a what-if of which `before` runs are over and which has
+/// `most` in all.
+void run_some(std::vector<what_if_case>& cases, const std::vector<std::size_t>& places,
+              const what_if_options& wanted, std::size_t before, std::size_t most) {
+  progress_sum progress(wanted, before, most, places.size());
   run_parallel(places.size(), wanted.jobs, [&](std::size_t number) {
     auto& one = cases[places[number]];
     run_options options;
-    options.seed = wanted.seed;
+    options.seed = one.seed.value_or(wanted.seed);
     options.policy = one.policy;
     options.timeline = wanted.timelines;
+    options.on_progress
+        = [&](std::uint32_t done_pm) { progress.reach(number, std::min(done_pm, 999U)); };
     one.summary = run_scenario(one.plan, options);
     if (!wanted.keep_requests)
       std::vector<request_result>().swap(one.summary.requests);
     one.ran = true;
-    const std::lock_guard lock(one_at_a_time);
-    if (wanted.on_progress)
-      wanted.on_progress(++finished);
+    progress.finish(number);
   });
+}
+
+} // namespace
+
+void run_cases(std::vector<what_if_case>& cases, const std::vector<std::size_t>& places,
+               const what_if_options& wanted) {
+  run_some(cases, places, wanted, 0, places.size());
 }
 
 result<search_goal> parse_goal(std::string_view text) {
@@ -268,15 +363,25 @@ result<search_goal> parse_goal(std::string_view text) {
   return made;
 }
 
+namespace {} // namespace
+
+bool keeps_goal(const run_summary& summary, const search_goal& goal) {
+  return summary.violations.empty() && missed_expectations(summary, goal.wanted).empty();
+}
+
 namespace {
+
+/// `nodes.gpu` or `nodes[0].count`.
+bool counts_nodes(std::string_view path) {
+  return path.starts_with("nodes.") || (path.starts_with("nodes[") && path.ends_with("].count"));
+}
 
 /// Candidates that are still open, and what is known of them.
 class cluster_search {
 public:
   cluster_search(std::vector<what_if_case>& cases, const search_goal& goal, double budget_per_h,
                  const what_if_options& wanted)
-      : cases_(cases), goal_(goal), runs_(wanted), on_progress_(wanted.on_progress) {
-    runs_.on_progress = nullptr; // Runs in all are shown, not those of a batch.
+      : cases_(cases), goal_(goal), runs_(wanted) {
     for (std::size_t place = 0; place < cases.size(); ++place)
       if (budget_per_h <= 0 || cases[place].cost_per_h <= budget_per_h)
         open_.push_back(place);
@@ -288,20 +393,21 @@ public:
   search_result run() {
     while (!open_.empty()) {
       const auto batch = choose();
-      run_cases(cases_, batch, runs_);
+      run_some(cases_, batch, runs_, found_.runs, found_.runs + open_.size());
       found_.runs += batch.size();
       for (const auto place : batch)
         judge(place);
-      if (on_progress_)
-        on_progress_(found_.runs);
     }
     return found_;
   }
 
 private:
-  [[nodiscard]] double price(std::size_t place) const {
-    return goal_.fewest ? static_cast<double>(device_count(cases_[place].plan))
-                        : cases_[place].cost_per_h;
+  /// What is to be least, then what decides between equals: where nothing has a price, the smaller
+  /// cluster is the cheaper one.
+  [[nodiscard]] std::pair<double, double> price(std::size_t place) const {
+    const auto devices = static_cast<double>(device_count(cases_[place].plan));
+    const auto cost = cases_[place].cost_per_h;
+    return goal_.fewest ? std::pair(devices, cost) : std::pair(cost, devices);
   }
 
   /// Spread evenly over what is open, so that each answer rules out much of it.
@@ -313,14 +419,18 @@ private:
     return batch;
   }
 
-  /// No more of anything, under the same policy.
+  /// No more nodes of any kind, and otherwise the same.
   [[nodiscard]] bool within(std::size_t small, std::size_t large) const {
     if (cases_[small].policy != cases_[large].policy)
       return false;
     for (std::size_t axis = 0; axis < cases_[small].settings.size(); ++axis) {
-      const auto mine = whole_number(cases_[small].settings[axis].second);
-      const auto its = whole_number(cases_[large].settings[axis].second);
-      if (!mine || !its || *mine > *its)
+      const auto& [path, value] = cases_[small].settings[axis];
+      const auto& other = cases_[large].settings[axis].second;
+      const auto mine = whole_number(value);
+      const auto its = whole_number(other);
+      // Of clients, rates and the like, less is easier: nothing follows from them.
+      const bool fits = counts_nodes(path) && mine && its ? *mine <= *its : value == other;
+      if (!fits)
         return false;
     }
     return true;
@@ -328,8 +438,7 @@ private:
 
   void judge(std::size_t place) {
     const auto& summary = cases_[place].summary;
-    const bool keeps
-        = summary.violations.empty() && missed_expectations(summary, goal_.wanted).empty();
+    const bool keeps = keeps_goal(summary, goal_);
     if (keeps && (!found_.best || price(place) < price(*found_.best)))
       found_.best = place;
     std::erase_if(open_, [&](std::size_t other) {
@@ -341,7 +450,6 @@ private:
   std::vector<what_if_case>& cases_;
   const search_goal& goal_;
   what_if_options runs_;
-  std::function<void(std::size_t)> on_progress_;
   std::vector<std::size_t> open_; ///< Cheapest first.
   search_result found_;
 };

@@ -22,8 +22,9 @@ struct sweep_axis {
 /// `A..B`, `A..B:STEP` or a comma list. Returns: an error that says what was expected.
 [[nodiscard]] result<sweep_axis> parse_sweep(std::string_view text);
 
-/// The file with one value replaced. `nodes.NAME` finds the group named `NAME` or `NAME-{n}`; a
-/// count of 0 leaves it out. Returns: an error that names the nearest path.
+/// The file with one value replaced, or with one more where the file leaves the field out: whether
+/// there is such a field is told when the file is read. `nodes.NAME` finds the group named `NAME`
+/// or `NAME-{n}`; a count of 0 leaves it out. Returns: an error that names the nearest path.
 [[nodiscard]] result<done> replace_value(strict_json::value& root, const std::string& path,
                                          const std::string& wanted);
 
@@ -32,7 +33,8 @@ struct what_if_case {
   std::vector<std::pair<std::string, std::string>> settings; ///< Path and value, per axis.
   policy_name policy;
   scenario plan;
-  double cost_per_h = 0; ///< Of its nodes.
+  double cost_per_h = 0;             ///< Of its nodes.
+  std::optional<std::uint64_t> seed; ///< Where the sweep is over seeds; else all have the same.
   bool ran = false;
   run_summary summary; ///< Without its requests, unless they were asked for.
 
@@ -45,13 +47,20 @@ struct what_if_case {
 make_cases(const strict_json::value& root, std::string_view origin,
            const std::vector<sweep_axis>& axes, const std::vector<policy_name>& policies);
 
+/// How far a what-if is.
+struct what_if_progress {
+  std::size_t finished = 0; ///< Runs.
+  std::size_t most = 0;     ///< Runs that there will be; of a search, at most.
+  double share = 0;         ///< Of all that is to be run, those under way included.
+};
+
 struct what_if_options {
   std::uint64_t seed = 1;
   unsigned jobs = 1;
   bool keep_requests = false;
   bool timelines = false;
-  /// Called by one thread at a time with the number of finished runs.
-  std::function<void(std::size_t)> on_progress;
+  /// Called by one thread at a time, at the start, and as runs go on and finish.
+  std::function<void(const what_if_progress&)> on_progress;
 };
 
 /// Runs the cases whose places are given.
@@ -64,6 +73,8 @@ struct search_goal {
   std::vector<scenario_expectation> wanted;
 };
 [[nodiscard]] result<search_goal> parse_goal(std::string_view text);
+/// Whether a run kept the goal, and no checker was violated.
+[[nodiscard]] bool keeps_goal(const run_summary& summary, const search_goal& goal);
 
 /// What a search came to.
 struct search_result {
@@ -71,9 +82,10 @@ struct search_result {
   std::size_t runs = 0;
 };
 
-/// The best case that keeps the goal within `budget_per_h` (0 = none). Assumes that more of
-/// everything never serves worse: a cluster that fails rules out every cluster that has no more of
-/// anything, and one that succeeds every dearer one.
+/// The best case that keeps the goal within `budget_per_h` (0 = none); of equally cheap ones the
+/// one with the fewest devices. Assumes that more nodes of any kind never serve worse: a cluster
+/// that fails rules out every cluster that has no more of any and is otherwise the same (workload,
+/// policy, devices), and one that succeeds every dearer one.
 [[nodiscard]] search_result search_cases(std::vector<what_if_case>& cases, const search_goal& goal,
                                          double budget_per_h, const what_if_options& wanted);
 

@@ -49,6 +49,7 @@ std::string flat_json::read(std::string_view line) {
   numbers.clear();
   nested = false;
   arrays.clear();
+  mixed.clear();
   text_bytes.clear();
   texts.clear();
   auto rest = line;
@@ -118,7 +119,7 @@ bool flat_json::array(std::string_view& rest, const std::string& path, int depth
     if (status == std::errc{} && (after == ',' || after == ']' || after == ' ')) {
       whole.push_back(one);
       rest.remove_prefix(static_cast<std::size_t>(stop - rest.data()));
-    } else if (!value(rest, path, depth + 1)) {
+    } else if (mixed.insert(path); !value(rest, path, depth + 1)) {
       return false;
     }
   } while (accept(rest, ','));

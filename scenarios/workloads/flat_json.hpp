@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +19,7 @@ struct flat_json {
   std::map<std::string, double, std::less<>> numbers;
   bool nested = false; ///< Some path of a number has a dot.
   std::map<std::string, std::vector<std::uint64_t>, std::less<>> arrays;
+  std::set<std::string, std::less<>> mixed; ///< Arrays with something else than whole numbers.
   /// Bytes of strings, added up under the same path without indices.
   std::map<std::string, std::size_t, std::less<>> text_bytes;
   std::map<std::string, std::string, std::less<>> texts; ///< Of at most 64 bytes.

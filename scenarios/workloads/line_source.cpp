@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <filesystem>
 
 namespace consort::sim {
 
@@ -60,6 +61,9 @@ line_source& line_source::operator=(line_source&&) noexcept = default;
 line_source::~line_source() = default;
 
 result<line_source> line_source::open(const std::string& path) {
+  std::error_code unknown;
+  if (std::filesystem::is_directory(path, unknown))
+    return error{recovery::refuse, "usage", path + " is a folder: name a file in it"};
   line_source made(path);
   auto& source = *made.file_;
   source.handle = std::fopen(path.c_str(), "rb");

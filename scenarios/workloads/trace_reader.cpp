@@ -15,34 +15,60 @@ struct time_name {
   std::string_view name;
   double unit_us; ///< 0 = date and time.
 };
-constexpr std::array<time_name, 12> time_names{{{"TIMESTAMP", 0},
+constexpr std::array<time_name, 13> time_names{{{"TIMESTAMP", 0},
                                                 {"timestamp_ns", 1e-3},
                                                 {"arrival_ns", 1e-3},
                                                 {"submitted_us", 1},
                                                 {"arrival_us", 1},
                                                 {"timestamp", 1e3},
                                                 {"timestamp_ms", 1e3},
+                                                {"Timestamp", 1e6},
                                                 {"arrival_ms", 1e3},
                                                 {"created", 1e6},
                                                 {"arrived_at", 1e6},
                                                 {"arrival_s", 1e6},
                                                 {"time_s", 1e6}}};
-constexpr std::array<std::string_view, 7> input_names{
-    "ContextTokens", "input_length",       "input_toks",    "prompt_tokens",
-    "input_tokens",  "num_prefill_tokens", "request_tokens"};
-constexpr std::array<std::string_view, 7> output_names{
-    "GeneratedTokens", "output_length",     "output_toks",    "completion_tokens",
-    "output_tokens",   "num_decode_tokens", "response_tokens"};
+constexpr std::array<std::string_view, 8> input_names{
+    "ContextTokens", "input_length",       "input_toks",     "prompt_tokens",
+    "input_tokens",  "num_prefill_tokens", "request_tokens", "Request tokens"};
+constexpr std::array<std::string_view, 8> output_names{
+    "GeneratedTokens", "output_length",     "output_toks",     "completion_tokens",
+    "output_tokens",   "num_decode_tokens", "response_tokens", "Response tokens"};
 /// Bytes of text in a token where nothing else is known.
 constexpr double token_bytes = 4;
 /// A Unix time in seconds is larger than any trace's own clock in milliseconds should be.
 constexpr double unix_seconds_min = 1e9;
 
+constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+constexpr std::string_view blanks = " \t";
+
+std::string_view trimmed_cell(std::string_view cell) {
+  const auto first = cell.find_first_not_of(blanks);
+  if (first == std::string_view::npos)
+    return {};
+  return cell.substr(first, cell.find_last_not_of(blanks) - first + 1);
+}
+
+/// The cells of a row, without blanks around them and without their quotes. What is escaped within
+/// quotes stays so: times and counts have nothing to escape.
 std::vector<std::string_view> split(std::string_view line) {
   std::vector<std::string_view> made;
   for (;;) {
-    const auto comma = line.find(',');
-    made.push_back(line.substr(0, comma));
+    auto comma = line.find(',');
+    auto cell = trimmed_cell(line.substr(0, comma));
+    if (cell.starts_with('"')) {
+      bool quoted = false;
+      comma = 0;
+      while (comma < line.size() && (quoted || line[comma] != ','))
+        quoted ^= line[comma++] == '"';
+      cell = trimmed_cell(line.substr(0, comma));
+      cell.remove_prefix(1);
+      if (cell.ends_with('"'))
+        cell.remove_suffix(1);
+      if (comma == line.size())
+        comma = std::string_view::npos;
+    }
+    made.push_back(cell);
     if (comma == std::string_view::npos)
       return made;
     line.remove_prefix(comma + 1);
@@ -60,11 +86,38 @@ std::optional<double> number_of(std::string_view text) {
 /// From year 0 to about 2000: a double holds microseconds of some centuries exactly, not of twenty.
 constexpr double epoch_days = 730'000;
 
-/// `2023-11-16 18:15:46.6805900`, with a space or a T, as microseconds from an epoch of its own.
+/// Takes `Z`, `+00:00` or `-0530` from the end of a time of day. Returns: minutes east of
+/// Greenwich; nothing when what is there is no zone.
+std::optional<double> take_zone(std::string_view& text) {
+  const auto begin = text.find_first_of("Z+-");
+  if (begin == std::string_view::npos)
+    return 0;
+  const auto zone = text.substr(begin);
+  text = text.substr(0, begin);
+  if (zone == "Z")
+    return 0;
+  const bool colon = zone.size() == 6 && zone[3] == ':';
+  const auto hours = number_of(zone.substr(1, 2));
+  const auto minutes
+      = colon || zone.size() == 5 ? number_of(zone.substr(colon ? 4 : 3)) : std::optional<double>();
+  if (!hours || !minutes || *hours < 0 || *minutes < 0)
+    return std::nullopt;
+  return (*hours * 60 + *minutes) * (zone[0] == '-' ? -1 : 1);
+}
+
+/// `2023-11-16 18:15:46.6805900`, with a space or a T, with a zone or without, as microseconds from
+/// an epoch of its own.
 std::optional<double> date_us(std::string_view text) {
   std::array<double, 6> parts{};
   constexpr std::string_view ends = "-- ::";
+  double zone_min = 0;
   for (std::size_t at = 0; at < parts.size(); ++at) {
+    if (at == ends.size()) {
+      const auto zone = take_zone(text);
+      if (!zone)
+        return std::nullopt;
+      zone_min = *zone;
+    }
     auto stop = at < ends.size() ? text.find(ends[at]) : text.size();
     if (at == 2 && stop == std::string_view::npos)
       stop = text.find('T');
@@ -85,7 +138,7 @@ std::optional<double> date_us(std::string_view text) {
   const double days = 365 * year + std::floor(year / 4) - std::floor(year / 100)
                       + std::floor(year / 400) + std::floor((153 * month + 2) / 5) + parts[2]
                       - epoch_days;
-  return (((days * 24 + parts[3]) * 60 + parts[4]) * 60 + parts[5]) * 1e6;
+  return (((days * 24 + parts[3]) * 60 + parts[4] - zone_min) * 60 + parts[5]) * 1e6;
 }
 
 } // namespace
@@ -106,6 +159,8 @@ std::optional<error> trace_reader::read_header() {
     return more.failure();
   if (!*more)
     return lines_.wrong("", "the trace is empty");
+  if (line_.starts_with(byte_order_mark))
+    line_.erase(0, byte_order_mark.size());
   csv_ = line_.empty() || line_.front() != '{';
   pending_ = !csv_;
   if (!csv_)
@@ -179,11 +234,12 @@ std::optional<error> trace_reader::read_row(arrival& out, double& time_us) {
   for (const auto column : columns_)
     if (column >= row.size())
       return lines_.wrong("", "has " + std::to_string(row.size()) + " columns, the header more");
-  const auto when
-      = time_unit_us_ == 0 ? date_us(row[columns_[time]]) : number_of(row[columns_[time]]);
-  if (!when || (time_unit_us_ != 0 && *when < 0))
-    return lines_.wrong(names_[time], "`" + std::string(row[columns_[time]]) + "` is not a time");
-  time_us = time_unit_us_ == 0 ? *when : *when * time_unit_us_;
+  const auto cell = row[columns_[time]];
+  const auto number = time_unit_us_ == 0 ? std::optional<double>() : number_of(cell);
+  const auto when = number ? *number * time_unit_us_ : date_us(cell);
+  if (!when || (number && *number < 0))
+    return lines_.wrong(names_[time], "`" + std::string(cell) + "` is not a time");
+  time_us = *when;
   for (const auto which : {input, output}) {
     const auto value = number_of(row[columns_[which]]);
     if (!value)
@@ -218,7 +274,9 @@ std::optional<error> trace_reader::read_json(arrival& out, double& time_us) {
       names_[time] = name;
     }
   if (!when || !(*when >= 0))
-    return lines_.wrong("timestamp", when ? "is negative" : "is missing or no number");
+    return lines_.wrong("timestamp", when ? "is negative"
+                                          : "is missing or no number: a request needs its time, "
+                                            "as `timestamp`, `created` or `arrival_s`");
   time_us = *when;
   const auto tokens = [&](const auto& names, std::uint32_t& into) -> std::optional<error> {
     for (const auto name : names)
@@ -245,6 +303,8 @@ std::optional<error> trace_reader::read_json(arrival& out, double& time_us) {
     return wrong;
   for (const auto& [name, block] : {std::pair{"hash_ids", 512U}, std::pair{"hash_ids_blk16", 16U}})
     if (const auto found = json_.arrays.find(name); found != json_.arrays.end()) {
+      if (json_.mixed.contains(name))
+        return lines_.wrong(name, "must be whole numbers: what is left out would shift the rest");
       out.prefix = std::move(found->second);
       out.prefix_tokens = block;
       // A last block that is not full is nobody else's.

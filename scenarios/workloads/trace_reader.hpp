@@ -9,7 +9,10 @@
 ///   Consort        submitted_us, prompt_tokens, completion_tokens: `requests.csv` of a run
 ///   OpenAI-style   created or timestamp (s), usage.prompt_tokens, usage.completion_tokens; where
 ///                  there is no usage, four bytes of message text are a token, and max_tokens
-///   any CSV        a column each of the names above, or arrived_at, time_s, num_prefill_tokens ...
+///   BurstGPT       Timestamp (s), Request tokens, Response tokens
+///   any CSV        a column each of the names above, or arrived_at, time_s, num_prefill_tokens
+///   ...;
+///                  cells may be quoted, dates may have a zone
 ///
 /// Times count from the first line. A line whose time goes back, a figure that is no number, or is
 /// negative, or absurd, is an error that names file, line and field.
@@ -46,7 +49,7 @@ private:
   bool csv_ = false;
   std::array<std::size_t, fields> columns_{};
   std::array<std::string, fields> names_;
-  double time_unit_us_ = 1; ///< 0 = date and time.
+  double time_unit_us_ = 1; ///< 0 = date and time, which other columns may hold too.
   flat_json json_;
   std::optional<double> first_us_;
   double last_us_ = 0;

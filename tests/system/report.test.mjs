@@ -77,6 +77,19 @@ test('the page draws itself in a browser', options, async (t) => {
   assert.doesNotMatch(dom, /NaN|undefined|Infinity/);
 });
 
+test('the page of a search says what was found and which runs missed', options, async (t) => {
+  const program = browser();
+  if (!program) return t.skip('no Chromium'); // Said above.
+  const folder = await report(t, path.join(root, 'scenarios/prefix-heavy-agents.json'), '--sweep',
+    'nodes.gpu=2,3', '--find', 'cheapest cluster with slo_attainment >= 0.99');
+  const { dom, complaints } = render(program, path.join(folder, 'report.html'));
+  assert.deepEqual(complaints, []);
+  assert.match(dom, /class="chip">found nodes.gpu=3 latency</, 'in the heading');
+  assert.match(dom, /nodes.gpu=3 latency<span class="chip small">found</, 'in its row');
+  assert.match(dom, /<td class="bad">missed</, 'the cluster that was too small');
+  assert.match(dom, /Alone: consort sim .* --sweep nodes.gpu=3/, 'how to play it again');
+});
+
 test('a promise that was nearly kept is not shown as kept', options, async (t) => {
   const program = find_browser();
   if (!program) return t.skip('no Chromium'); // Said above.

@@ -186,7 +186,7 @@ for (const signal of ['SIGINT', 'SIGKILL'])
   test(`${signal} in the middle leaves no process`, options, async (t) => {
     const { folder, file } = write_scenario(t, { duration: '60s' });
     const child = spawn(binary, ['sim', file, '--live'], {
-      env: clean_env({}, folder), cwd: root, stdio: 'ignore',
+      env: clean_env({ TMPDIR: folder }, folder), cwd: root, stdio: 'ignore',
     });
     const ended = new Promise((resolve) => child.on('exit', (code) => resolve(code)));
     const is_node = (one) => / node /.test(command_line(one.pid));
@@ -196,6 +196,10 @@ for (const signal of ['SIGINT', 'SIGKILL'])
     assert.ok(all.length >= 4, 'scheduler, gateway, nodes');
     child.kill(signal);
     const code = await ended;
-    if (signal === 'SIGINT') assert.equal(code, 1);
+    if (signal === 'SIGINT') {
+      assert.equal(code, 1);
+      const left = fs.readdirSync(folder).filter((name) => name.startsWith('consort-live-'));
+      assert.deepEqual(left, [], 'who interrupts it needs no logs');
+    }
     await expect_gone(all, 10_000);
   });

@@ -16,12 +16,12 @@ void liveness_checker::on_end(const core::snapshot& seen, time_us now) {
                     + std::to_string(oldest.attempts) + " attempts";
   if (const auto told = explain_(oldest.external_id); told && !told->decisions.empty()) {
     const auto& last = told->decisions.back();
-    why += ": " + last.outcome + ", " + last.reason;
+    why += ": " + last.outcome + (last.reason.empty() ? "" : ", " + last.reason);
     for (const auto& one : last.candidates)
       if (!one.removed_by.empty())
         why += "; " + one.device.value + ": " + one.reason;
   }
-  violate(why, now);
+  violate(why + "; what is only slow needs a longer `settle`", now);
 }
 
 } // namespace consort::sim

@@ -376,6 +376,53 @@ TEST_F(CommandsTest, SimRefusesWhatMakesNoSense) {
   EXPECT_THAT(complaint({"--swarm", "2", "--check"}), HasSubstr("--seed and --jobs only"));
   EXPECT_THAT(complaint({quickstart, "--policy", "latency,energy", "--check"}),
               HasSubstr("one run"));
+  EXPECT_THAT(complaint({quickstart, "--seed", "-1"}), HasSubstr("--seed"));
+  EXPECT_THAT(complaint({quickstart, "--sweep", "nodes.edge=1..2", "--budget", "3"}),
+              HasSubstr("add --find"));
+}
+
+TEST_F(CommandsTest, ASearchThatFindsNothingSaysWhatTheLargestLacked) {
+  const std::string quickstart = CONSORT_SOURCE_DIR "/scenarios/quickstart.json";
+  const auto search = [&](const char* goal) {
+    return run_command({"sim", quickstart, "--sweep", "nodes.edge=2,3", "--sweep",
+                        "faults[0].at=5s", "--sweep", "duration=8s", "--find", goal});
+  };
+  const auto none = search("cheapest cluster with e2e_p50_ms <= 0.5");
+  EXPECT_EQ(none.code, exit_code::failed) << none.err;
+  EXPECT_THAT(none.out, HasSubstr("found: none"));
+  EXPECT_THAT(none.out,
+              HasSubstr("  nodes.edge=3 faults[0].at=5s duration=8s latency: e2e_p50_ms"));
+  EXPECT_THAT(none.out, HasSubstr("expected at most 0.5"));
+  EXPECT_THAT(none.out, HasSubstr("missed"));
+  const auto one = search("smallest cluster with lost_requests <= 0");
+  EXPECT_EQ(one.code, exit_code::done) << one.err;
+  EXPECT_THAT(one.out, HasSubstr("found: nodes.edge=2 "));
+  EXPECT_THAT(one.out, HasSubstr("kept"));
+}
+
+/// Hours of simulating are not lost to a folder that cannot be written.
+TEST_F(CommandsTest, SimMakesItsFolderBeforeItRuns) {
+  const std::string canary = CONSORT_SOURCE_DIR "/scenarios/canary.json";
+  const std::vector<std::vector<std::string>> ways{
+      {}, {"--sweep", "workload[0].poisson=1/s,2/s"}, {"--live"}};
+  for (auto way : ways) {
+    const auto& file = way == ways.back() ? CONSORT_SOURCE_DIR "/scenarios/live/kill.json" : canary;
+    way.insert(way.begin(), {"sim", file, "--out", canary + "/results"});
+    const auto done = run_command(std::move(way));
+    EXPECT_EQ(done.code, exit_code::failed);
+    EXPECT_THAT(done.err, HasSubstr("cannot make " + canary + "/results"));
+    EXPECT_EQ(done.out, "") << "nothing ran";
+  }
+}
+
+TEST_F(CommandsTest, ASweepOverSeedsPlaysEachAndSaysHowToPlayItAgain) {
+  const std::string canary = CONSORT_SOURCE_DIR "/scenarios/canary.json";
+  const auto all = run_command({"sim", canary, "--sweep", "seed=4,5"});
+  EXPECT_THAT(all.err, HasSubstr("consort: seed=4 latency: violated "));
+  EXPECT_THAT(all.err, HasSubstr("consort: seed=5 latency: violated "));
+  const auto words = replayed(all.err);
+  EXPECT_EQ(words, (std::vector<std::string>{"sim", canary, "--seed", "4", "--policy", "latency"}));
+  EXPECT_THAT(run_command(words).out, HasSubstr("seed 4"));
 }
 
 TEST_F(CommandsTest, SimDrawsSwarmsAndSweepsClusters) {

@@ -107,6 +107,16 @@ TEST(LiveReport, SetsFiguresBesideEachOther) {
   EXPECT_TRUE(told["passed"]);
 }
 
+TEST(LiveReport, ABusyHostIsToldAndAQuietOneIsNot) {
+  sim::run_summary simulated, lived;
+  lived.figures = {{"host_late_p99_ms", limits::quiet_late_ms}};
+  EXPECT_THAT(render_comparison(compare(simulated, lived)),
+              testing::Not(testing::HasSubstr("busy")));
+  lived.figures = {{"host_late_p99_ms", 10.05}};
+  EXPECT_THAT(render_comparison(compare(simulated, lived)),
+              testing::HasSubstr("busy: one in a hundred of what was due came 10.1 ms late"));
+}
+
 TEST(LiveLateness, SeesAThreadThatIsHeldUp) {
   asio::io_context io;
   lateness late(io);

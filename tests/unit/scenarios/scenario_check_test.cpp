@@ -4,6 +4,7 @@
 
 #include "scenarios/limits.hpp"
 #include "scenarios/sim/scheduler_shell.hpp"
+#include "scenarios/sim/simulation.hpp"
 
 #include <gtest/gtest.h>
 
@@ -40,6 +41,32 @@ TEST(ScenarioCheck, InvariantsAreLookedAtLessOftenTheMoreThereIs) {
   EXPECT_EQ(steps_between_checks(0, 20 * limits::check_rows_max), 20U);
   EXPECT_EQ(steps_between_checks(1, 20 * limits::check_rows_max), 1U) << "as the file says";
   EXPECT_EQ(parse_scenario(checked_text(R"({ "poisson": "1/s" })"), "s.json")->check_every, 0U);
+}
+
+TEST(ScenarioCheck, ARunWithoutRequestsSaysThatItShowsNothing) {
+  const auto notes_at = [](const char* rate) {
+    const auto plan = parse_scenario(
+        checked_text(R"({ "poisson": ")" + std::string(rate) + R"(", "until": "2s" })"), "s.json");
+    run_options once;
+    return run_scenario(*plan, once).notes;
+  };
+  const auto notes = notes_at("0.001/m");
+  ASSERT_EQ(notes.size(), 1U);
+  EXPECT_NE(notes[0].find("no request arrived"), std::string::npos) << notes[0];
+  EXPECT_TRUE(notes_at("10/s").empty());
+}
+
+/// What is left of a trace is looked at before a run of hours.
+TEST(ScenarioCheck, ATraceMustNotBeOverBeforeItsBeginning) {
+  const auto path = testing::TempDir() + "short-trace.csv";
+  std::ofstream(path) << "time_s,input_tokens,output_tokens\n0,5,5\n60,5,5\n";
+  const auto with = [&](const std::string& skip) {
+    return refusal_of(checked_text(R"({ "trace": ")" + path + R"(", "skip": ")" + skip
+                                   + R"(", "repeat": 1000000 })"));
+  };
+  EXPECT_EQ(with("59s"), "");
+  EXPECT_NE(with("61s").find("s.json:4: workload[0].skip: leaves nothing"), std::string::npos)
+      << with("61s");
 }
 
 TEST(ScenarioCheck, AModelMustFitSomewhere) {

@@ -169,7 +169,15 @@ TEST_F(ScenarioDevicesTest, SaysWhatIsWrongAndWhere) {
   expect(device(R"({ "spec": "cpu-local", "tp": 2 })"), "only a chip's spec can be joined");
   expect(device(R"({ "spec": "l4", "mfu": 99 })"), "mfu: must be between");
   expect(device(R"({ "spec": "l4", "power_cap_w": 5 })"), "power_cap_w: must be above idle_w");
+  expect(device(R"({ "spec": "l4", "tdp_w": 1 })"), "tdp_w: must be such that idle_w");
+  expect(device(R"({ "spec": "l4", "idle_w": 900 })"),
+         "idle_w: must be such that idle_w, here 900");
+  expect(device(R"({ "spec": "l4", "name": "a\nb" })"), "name: must be 1 to 256 bytes of UTF-8");
+  expect(device(R"({ "spec": "l4", "name": "" })"), "name: must be 1 to 256 bytes of UTF-8");
+  expect(device(R"({ "spec": "l4", "name": ")" + std::string(257, 'x') + "\" }"),
+         "name: must be 1 to 256 bytes of UTF-8");
   expect(device(R"({ "spec": "l4", "batch_buckets": [4, 2] })"), "must be ascending");
+  expect(device(R"({ "spec": "l4", "batch_buckets": [1.5] })"), "must be ascending whole numbers");
   expect(device(R"({ "spec": "l4", "profile": "none.csv" })"), "cannot read ");
   expect(device(R"({ "spec": "l4", "prefill": { "device": "rngd" } })"), "built artifacts");
   expect(device("{}"), "devices[0]: `spec` is missing");

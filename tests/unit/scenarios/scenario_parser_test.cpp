@@ -103,6 +103,24 @@ INSTANTIATE_TEST_SUITE_P(
         complaint_case{"\"5s\"", "\"15s\"", "is after the scenario's duration"},
         complaint_case{"lost_requests", "lost_request",
                        "unknown figure (did you mean lost_requests"},
+        complaint_case{"n-{n}", "rack a {n}", "s.json:4: nodes[0]: a node name has"},
+        complaint_case{"n-{n}", "kn\u00f6ten-{n}", "s.json:4: nodes[0]: a node name has"},
+        complaint_case{"n-{n}", "a\\n{n}", "s.json:4: nodes[0]: a node name has"},
+        complaint_case{"\"m\": {", "\"\": {", "a model name has 1 to 256 bytes"},
+        complaint_case{"\"m\": {", "\"a\\nb\": {", "a model name has 1 to 256 bytes"},
+        complaint_case{"\"policy\": \"latency\"", "\"scheduler\": { \"lease\": \"1us\" }",
+                       "s.json:9: scheduler.lease: must be at least 10ms"},
+        complaint_case{"2/s", "200000/s", "above 0 and at most 100000/s"},
+        complaint_case{"\"n-1\", \"for\"", "\"zebra\", \"for\"",
+                       "unknown node `zebra` (there are n-0, n-1)"},
+        complaint_case{"\"kill\": \"n-1\"", "\"kill\": [\"n-1\", 3]",
+                       "faults[0].kill[1]: expected a name"},
+        complaint_case{"\"kill\": \"n-1\"", "\"partition\": \"n-1\", \"direction\": \"left\"",
+                       "unknown direction `left` (there are both, in, out)"},
+        complaint_case{"\"lost_requests\": 0", "\"lost_requests\": -1",
+                       "expect.lost_requests: is below 0"},
+        complaint_case{"\"lost_requests\": 0", "\"cached_share\": { \"min\": 1.5 }",
+                       "expect.cached_share: is above 1"},
         complaint_case{"\"max\": 100 }", "\"maxi\": 100 }", "unknown key (did you mean max"}));
 
 TEST(ScenarioParser, StopsAtItsLimits) {
@@ -113,6 +131,12 @@ TEST(ScenarioParser, StopsAtItsLimits) {
   const auto plan = parse_scenario(two_groups, "s");
   ASSERT_FALSE(plan.ok());
   EXPECT_NE(plan.failure().message.find("more than 10000 nodes"), std::string::npos);
+  const auto crowd = parse_scenario(
+      with("\"count\": 2, \"devices\": [\"cpu-local\", \"refnpu-1\"]",
+           "\"count\": 1563, \"devices\": [{ \"spec\": \"refnpu-1\", \"count\": 64 }]"),
+      "s");
+  ASSERT_FALSE(crowd.ok());
+  EXPECT_NE(crowd.failure().message.find("more than 100000 devices in all"), std::string::npos);
 }
 
 TEST(ScenarioParser, EveryShippedScenarioIsValid) {

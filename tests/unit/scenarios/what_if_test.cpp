@@ -38,6 +38,8 @@ TEST(Sweep, ReadsRangesStepsAndLists) {
   EXPECT_EQ(parse_sweep("nodes.small=1..9:4")->values, (std::vector<std::string>{"1", "5", "9"}));
   EXPECT_EQ(parse_sweep("workload[0].poisson=5/s,10/s")->values,
             (std::vector<std::string>{"5/s", "10/s"}));
+  EXPECT_EQ(parse_sweep("workload[0].input=lognormal(40,0.6),uniform(1,9),7")->values,
+            (std::vector<std::string>{"lognormal(40,0.6)", "uniform(1,9)", "7"}));
   for (const auto* bad :
        {"", "nodes.small", "=1..2", "a=", "a=3..1", "a=1..x", "a=1..9:0", "a=1..99999"})
     EXPECT_FALSE(parse_sweep(bad).ok()) << bad;
@@ -59,7 +61,7 @@ TEST(Sweep, NamesWhatDoesNotExistOrDoesNotFit) {
     return made.ok() ? std::string() : made.failure().message;
   };
   EXPECT_NE(complaint("nodes.smal=1..2").find("did you mean small"), std::string::npos);
-  EXPECT_NE(complaint("nodes.warehouse=1..2").find("there are small, big"), std::string::npos)
+  EXPECT_NE(complaint("nodes.warehouse=1..2").find("(there are small, big)"), std::string::npos)
       << complaint("nodes.warehouse=1..2");
   EXPECT_NE(complaint("workload[3].poisson=1/s").find("no `workload[3].poisson`"),
             std::string::npos);
@@ -68,6 +70,54 @@ TEST(Sweep, NamesWhatDoesNotExistOrDoesNotFit) {
   const auto bad = complaint("workload[0].poisson=5 a second");
   EXPECT_NE(bad.find("shop.json:9: workload[0].poisson"), std::string::npos) << bad;
   EXPECT_NE(bad.find("(with workload[0].poisson=5 a second)"), std::string::npos) << bad;
+}
+
+TEST(Sweep, OverSeedsRunsEachWithItsOwn) {
+  auto cases = cases_of({"seed=4,5"});
+  ASSERT_EQ(cases.size(), 2U);
+  what_if_options options;
+  options.seed = 3;
+  run_cases(cases, {0, 1}, options);
+  EXPECT_EQ(cases[0].summary.seed, 4U);
+  EXPECT_EQ(cases[1].summary.seed, 5U);
+  EXPECT_NE(cases[0].summary.run_digest, cases[1].summary.run_digest);
+}
+
+TEST(Sweep, ReachesFieldsThatTheFileLeavesOutAndNamesWithDots) {
+  const auto patient = cases_of({"scheduler.lease=1s,2s", "settle=90s"});
+  EXPECT_EQ(patient[1].plan.lease_us, 2'000'000);
+  EXPECT_EQ(patient[1].plan.settle_us, 90'000'000);
+  auto dotted = tree();
+  for (auto& [name, section] : dotted.members)
+    if (name == "models")
+      section.members.front().first = "llama-3.1-8b";
+  const auto made
+      = make_cases(dotted, "shop.json", {*parse_sweep("models.llama-3.1-8b.replicas_max=8,9")}, {});
+  ASSERT_TRUE(made.ok()) << made.failure().message;
+  EXPECT_EQ(made->at(1).plan.models.at(0).replicas_max, 9U);
+  const auto misspelt = make_cases(tree(), "shop.json", {*parse_sweep("schedulr.lease=1s")}, {});
+  ASSERT_FALSE(misspelt.ok());
+  EXPECT_NE(misspelt.failure().message.find("schedulr: unknown key (did you mean scheduler"),
+            std::string::npos)
+      << misspelt.failure().message;
+  for (const auto* path : {"nodes[9].count", "nodes[x].count", "nodes[0", "nodes[0]count", "name.a",
+                           "workload[0]..poisson", "workload[0].", ".name", "[0]"})
+    EXPECT_FALSE(make_cases(tree(), "shop.json", {{path, {"1"}}}, {}).ok()) << path;
+}
+
+TEST(Sweep, ShowsHowFarItIsWhileRunsAreUnderWay) {
+  auto cases = cases_of({"nodes.small=1..2"});
+  std::vector<what_if_progress> seen;
+  what_if_options options;
+  options.on_progress = [&](const what_if_progress& now) { seen.push_back(now); };
+  run_cases(cases, {0, 1}, options);
+  ASSERT_GT(seen.size(), 10U);
+  EXPECT_EQ(seen.front().share, 0);
+  EXPECT_EQ(seen.front().most, 2U);
+  EXPECT_EQ(seen.back().finished, 2U);
+  EXPECT_DOUBLE_EQ(seen.back().share, 1);
+  for (std::size_t at = 1; at < seen.size(); ++at)
+    EXPECT_GE(seen[at].share, seen[at - 1].share);
 }
 
 TEST(Goal, ReadsBoundsAndRefusesTheRest) {
@@ -111,6 +161,28 @@ TEST(Search, FindsWhatTryingEverythingFindsWithFewerRuns) {
   EXPECT_LT(found.runs, all.size());
   auto poor = searched;
   EXPECT_FALSE(search_cases(poor, *goal, *cheapest / 2, options).best) << "beyond the budget";
+}
+
+/// That nobody can serve large prompts says nothing of small ones.
+TEST(Search, RulesOutByNodesOnlyWhatIsOtherwiseTheSame) {
+  auto cases = cases_of({"nodes.big=1..2", "workload[0].input=400,20"});
+  ASSERT_EQ(cases.size(), 4U);
+  const auto never = parse_goal("cheapest cluster with requests <= 0");
+  const auto found = search_cases(cases, *never, 0, {});
+  EXPECT_FALSE(found.best);
+  // Two of the larger cluster, each of which rules out the smaller with the same prompts.
+  EXPECT_EQ(found.runs, 2U);
+}
+
+/// Without prices all cost the same, and one that keeps the goal rules out no smaller one.
+TEST(Search, FindsTheSmallestWhereNothingHasAPrice) {
+  auto cases = cases_of({"nodes.small=1..9"});
+  for (auto& one : cases)
+    one.cost_per_h = 0;
+  const auto goal = parse_goal("cheapest cluster with lost_requests <= 0");
+  const auto found = search_cases(cases, *goal, 0, {});
+  ASSERT_TRUE(found.best);
+  EXPECT_EQ(cases[*found.best].label(), "nodes.small=1 latency");
 }
 
 } // namespace

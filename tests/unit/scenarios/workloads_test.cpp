@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where requests come from: traces of every known format, bad ones, and generators.
 #include "scenarios/limits.hpp"
+#include "scenarios/sim/simulation.hpp"
 #include "scenarios/workloads/flat_json.hpp"
 #include "scenarios/workloads/servegen.hpp"
 #include "scenarios/workloads/synthetic.hpp"
@@ -98,6 +99,59 @@ TEST_F(WorkloadsTest, ReadsAzuresTracesWithTheirDates) {
   EXPECT_EQ(made[2].output_tokens, 1U);
 }
 
+TEST_F(WorkloadsTest, ReadsDatesWithAZone) {
+  for (const auto* zone : {"Z", "+00:00", "+0000", ""}) {
+    const auto made = read("TIMESTAMP,ContextTokens,GeneratedTokens\n"
+                           "2024-05-10 23:59:59.5"
+                           + std::string(zone)
+                           + ",2162,5\n"
+                             "2024-05-11T00:00:01.0"
+                           + zone + ",2399,6\n");
+    ASSERT_EQ(made.size(), 2U) << zone;
+    EXPECT_EQ(made[1].at, 1'500'000) << zone;
+  }
+  const auto made = read("timestamp,prompt_tokens,output_tokens\n"
+                         "2024-05-10 12:00:00+02:30,1,1\n2024-05-10 08:00:00-0130,1,1\n");
+  ASSERT_EQ(made.size(), 2U);
+  EXPECT_EQ(made[1].at, 0) << "the same moment, in a column that mostly holds numbers";
+  for (const auto* zone : {"+2", "+02:", "+02:xx", "UTC", "-:00", "+002:30"})
+    EXPECT_NE(complaint("TIMESTAMP,ContextTokens,GeneratedTokens\n2024-05-10 12:00:00"
+                        + std::string(zone) + ",1,1\n")
+                  .find("is not a time"),
+              std::string::npos)
+        << zone;
+}
+
+TEST_F(WorkloadsTest, ReadsCsvAsSpreadsheetsWriteIt) {
+  const auto made
+      = read("\xEF\xBB\xBF\"timestamp_ms\", \"prompt\" ,input_tokens,\"output_tokens\"\r\n"
+             "0,\"a, \"\"b\"\", c\", 3 ,\"4\"\r\n"
+             "5,,\"5\",6\r\n");
+  ASSERT_EQ(made.size(), 2U);
+  EXPECT_EQ(made[0].prompt_tokens, 3U);
+  EXPECT_EQ(made[0].output_tokens, 4U);
+  EXPECT_EQ(made[1].prompt_tokens, 5U);
+  EXPECT_EQ(made[1].at, 5'000);
+  EXPECT_NE(complaint("timestamp_ms,input_tokens,output_tokens\n0,\"3,4\n").find("has 2 columns"),
+            std::string::npos)
+      << "a quote that nobody closes";
+}
+
+TEST_F(WorkloadsTest, ReadsBurstGpt) {
+  const auto made = read("Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n"
+                         "5,ChatGPT,472,18,490,Conversation log\n45,GPT-4,1087,230,1317,API log\n");
+  ASSERT_EQ(made.size(), 2U);
+  EXPECT_EQ(made[1].at, 40'000'000);
+  EXPECT_EQ(made[1].prompt_tokens, 1087U);
+  EXPECT_EQ(made[1].output_tokens, 230U);
+}
+
+TEST_F(WorkloadsTest, AFolderIsNoTrace) {
+  const auto opened = trace_reader::open(folder_.string());
+  ASSERT_FALSE(opened.ok());
+  EXPECT_NE(opened.failure().message.find("is a folder"), std::string::npos);
+}
+
 TEST_F(WorkloadsTest, ReadsMooncakesPrefixesAndDropsTheBlockThatIsNotFull) {
   const auto made
       = read(R"({"timestamp": 5, "input_length": 1200, "output_length": 7, "hash_ids": [4, 9, 11]}
@@ -185,6 +239,10 @@ TEST_F(WorkloadsTest, NamesFileLineAndFieldOfWhatIsWrong) {
     expect("{\"timestamp\": " + std::string(word) + ", \"input_length\": 1}\n",
            "trace:1: is not JSON from column 15 on");
   expect("{\"input_length\": 1, \"output_length\": 1}\n", "timestamp: is missing");
+  for (const auto* hashes : {"[1, \"x\"]", "[-3]", "[1.5]", "[[1]]", "[null]"})
+    expect(R"({"timestamp": 1, "input_length": 900, "output_length": 1, "hash_ids": )"
+               + std::string(hashes) + "}\n",
+           "trace:1: hash_ids: must be whole numbers");
   EXPECT_FALSE(trace_reader::open((folder_ / "none").string()).ok());
 }
 
@@ -329,6 +387,21 @@ TEST_F(WorkloadsTest, AClosedLoopSendsAgainOnlyAfterAnAnswer) {
   ASSERT_TRUE(again);
   EXPECT_EQ(again->at, 3 * limits::second_us + 1);
   EXPECT_FALSE(source.ended({}, 9 * limits::second_us));
+}
+
+TEST_F(WorkloadsTest, AClientThatIsRefusedWaitsBeforeItAsksAgain) {
+  const auto plan = parse_scenario(R"({ "name": "full", "duration": "10s", "seed": 1,
+    "nodes": [{ "name": "n", "devices": [{ "spec": "l4", "max_sequences": 1 }] }],
+    "models": { "m": { "shape": "llama-3.1-8b" } }, "scheduler": { "queue_max": 1 },
+    "workload": [{ "closed": { "clients": 50 }, "output": 1000 }] })",
+                                   "full.json");
+  ASSERT_TRUE(plan.ok()) << plan.failure().message;
+  run_options once;
+  once.seed = 1;
+  const auto summary = run_scenario(*plan, once);
+  EXPECT_TRUE(summary.violations.empty());
+  EXPECT_GT(summary.figures.at("rejected"), 100) << "all but two, nearly every second";
+  EXPECT_LE(summary.figures.at("requests"), 50 * 10);
 }
 
 TEST_F(WorkloadsTest, TurnsOfAConversationBeginWithAllThatWasSaid) {

@@ -52,6 +52,15 @@ TEST(ServedName, IsDerivedOfAnyText) {
   EXPECT_EQ(name_of_source("/"), "model");
 }
 
+TEST(NearestName, ListsAFewWhereNothingIsNear) {
+  std::vector<std::string> known{"qwen", "llama"};
+  EXPECT_EQ(did_you_mean_or_list("qewn", known), " (did you mean qwen?)");
+  EXPECT_EQ(did_you_mean_or_list("zzz", known), " (there are qwen, llama)");
+  EXPECT_EQ(did_you_mean_or_list("zzz", {}), "");
+  known.resize(listed_names_max + 1, "model");
+  EXPECT_EQ(did_you_mean_or_list("zzz", known), "") << "too many to list";
+}
+
 TEST(NearestName, LongInputsMatchNothing) {
   const std::string longer(129, 'a');
   EXPECT_TRUE(nearest_names(longer, {longer}).empty());
