@@ -170,7 +170,7 @@ void learn_cache(core_state& s, const request_row& r, const token_usage& usage) 
 bool learn_power_of(core_state& s, const request_row& r, const attempt_measurement& measured,
                     std::uint32_t batch16) {
   const auto& at = endpoint_of(s, r);
-  if (at.plan)
+  if (at.plan || !measured.energy_mj)
     return false;
   auto& pair = s.pairs[at.pair];
   const auto sheet_mw = sheet_power_mw(s, s.instances[at.instance]);
