@@ -73,9 +73,10 @@ index adopt_instance(pass& p, const replica_found& e, index model, index variant
   s.allocations.at(one.grant).grant.owner_compile = {};
   s.instance_ids.emplace(one.id, at);
   auto& listed = s.models[model].instances;
-  listed.insert(std::find_if(listed.begin(), listed.end(),
-                             [&](index other) { return s.instances[other].id > one.id; }),
-                at);
+  listed.insert(
+      std::upper_bound(listed.begin(), listed.end(), one.id,
+                       [&](instance_id id, index other) { return id < s.instances[other].id; }),
+      at);
   for (const auto device : one.devices)
     s.devices[device].instances.push_back(at);
   // Numbers of our own must not meet those of an earlier life.

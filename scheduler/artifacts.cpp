@@ -110,8 +110,9 @@ void forgive(artifact_entry& entry) {
 void add_copy(core_state& s, index artifact, index node, const artifact_record& record) {
   auto& entry = s.artifacts[artifact];
   auto& copies = entry.copies;
-  const auto at = std::find_if(copies.begin(), copies.end(),
-                               [&](const artifact_copy& one) { return one.node >= node; });
+  const auto at
+      = std::lower_bound(copies.begin(), copies.end(), node,
+                         [](const artifact_copy& one, index other) { return one.node < other; });
   if (at != copies.end() && at->node == node)
     at->record = record;
   else
@@ -177,14 +178,26 @@ constexpr std::uint32_t build_told_pm = 50;
 
 } // namespace
 
+namespace {
+
+/// Null where the node has none. Asked of every device by who looks at all of them, and as many
+/// nodes may have one.
+const artifact_copy* copy_on(const artifact_entry& entry, index node) {
+  const auto at
+      = std::lower_bound(entry.copies.begin(), entry.copies.end(), node,
+                         [](const artifact_copy& one, index other) { return one.node < other; });
+  return at != entry.copies.end() && at->node == node ? &*at : nullptr;
+}
+
+} // namespace
+
 bool held_by(const artifact_entry& entry, index node) {
-  return std::any_of(entry.copies.begin(), entry.copies.end(),
-                     [&](const artifact_copy& one) { return one.node == node; });
+  return copy_on(entry, node) != nullptr;
 }
 
 bool holds_held(const artifact_entry& entry, index node) {
-  return std::any_of(entry.copies.begin(), entry.copies.end(),
-                     [&](const artifact_copy& one) { return one.node == node && one.record.held; });
+  const auto* copy = copy_on(entry, node);
+  return copy != nullptr && copy->record.held;
 }
 
 bool obtainable(const core_state& s, const artifact_entry& entry) {

@@ -6,7 +6,6 @@
 /// nothing. Owned by explain_ring; single-threaded.
 
 #include "scheduler/endpoints.hpp"
-#include "scheduler/fetch.hpp"
 #include "scheduler/limits.hpp"
 #include "scheduler/policy/filters.hpp"
 
@@ -60,12 +59,13 @@ public:
     while (static_cast<std::int64_t>(free_count_) < promised_)
       grow();
   }
-  /// Requires: its blocks were promised, if it is to allocate nothing; the promise stays.
-  [[nodiscard]] chain keep(const std::vector<candidate_record>& candidates) {
-    chain made{none, static_cast<std::uint32_t>(candidates.size())};
+  /// Those from `from` on. Requires: their blocks were promised, if it is to allocate nothing; the
+  /// promise stays.
+  [[nodiscard]] chain keep(const std::vector<candidate_record>& candidates, std::size_t from = 0) {
+    chain made{none, static_cast<std::uint32_t>(candidates.size() - from)};
     // From the last block to the first, so that each knows the next.
-    for (auto end = candidates.size(); end > 0;) {
-      const auto begin = (end - 1) / block_size * block_size;
+    for (auto end = candidates.size(); end > from;) {
+      const auto begin = from + (end - from - 1) / block_size * block_size;
       const auto taken = take();
       auto& one = at(taken);
       std::copy(candidates.begin() + static_cast<std::ptrdiff_t>(begin),
@@ -85,11 +85,6 @@ public:
       place = next;
     }
     kept = {};
-  }
-  /// Asks for the memory of what is given back soon.
-  void fetch(const chain& kept) const {
-    if (kept.first != none)
-      fetch_soon(at(kept.first));
   }
   template <class Use>
   void each(const chain& kept, Use&& use) const {

@@ -38,10 +38,12 @@ void match_selectors(core_state& s, index device) {
 /// model now.
 void reseed(core_state& s, index device) {
   const auto kind = kind_number(s, s.devices[device].spec);
-  for (index at = 0; at < s.pairs.end(); ++at)
-    if (s.pairs.holds(at) && s.pairs[at].device == device
-        && (s.pairs[at].speed.samples == 0 || s.pairs[at].kind != kind))
-      seed_pair(s, at);
+  for (index model = 0; model < s.models.end(); ++model) {
+    const auto known = s.models[model].pairs.find(device);
+    if (known != s.models[model].pairs.end()
+        && (s.pairs[known->second].speed.samples == 0 || s.pairs[known->second].kind != kind))
+      seed_pair(s, known->second);
+  }
 }
 
 /// Whether another attempt of the request took the place of that one.
@@ -251,19 +253,22 @@ void lose_device(pass& p, index at, const std::string& why) {
     fail_instance(p, instance, {{recovery::retry_elsewhere, "device_lost", why}, false});
 }
 
-void forgive_device(core_state& s, index device) {
-  for (index model = 0; model < s.models.end(); ++model) {
-    const auto known = s.models[model].pairs.find(device);
-    if (known == s.models[model].pairs.end())
-      continue;
-    auto& pair = s.pairs[known->second];
-    pair.fuse = {};
-    pair.load_failures = pair.engine_failures = 0;
-    pair.load_retry_at = 0;
-  }
+void forgive_devices(core_state& s, index node) {
+  for (const auto device : s.nodes[node].devices)
+    for (index model = 0; model < s.models.end(); ++model) {
+      const auto known = s.models[model].pairs.find(device);
+      if (known == s.models[model].pairs.end())
+        continue;
+      auto& pair = s.pairs[known->second];
+      pair.fuse = {};
+      pair.load_failures = pair.engine_failures = 0;
+      pair.load_retry_at = 0;
+    }
+  // Once for all of them: nodes may come back by the thousand while a million requests wait.
   for (index slot = 0; slot < s.requests.end(); ++slot)
-    if (s.requests.holds(slot))
-      std::erase(s.requests[slot].excluded, device);
+    if (s.requests.holds(slot) && !s.requests[slot].excluded.empty())
+      std::erase_if(s.requests[slot].excluded,
+                    [&](index device) { return s.devices[device].node == node; });
 }
 
 void refresh_device(core_state& s, index device) {

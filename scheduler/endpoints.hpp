@@ -158,6 +158,8 @@ public:
   [[nodiscard]] index writes_at(index place) const {
     return all_[place].writes_at == none ? place : all_[place].writes_at;
   }
+  /// Whether any endpoint is a plan.
+  [[nodiscard]] bool plans() const { return !plans_.empty(); }
   /// Whether so many more sequences would all run there now, at every stage.
   [[nodiscard]] bool runs_now(index place, std::uint32_t sequences) const;
   /// Of a plan, what is added to the predicted first token by sending the KV cache: each time, and

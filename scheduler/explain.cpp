@@ -34,78 +34,105 @@ void best_places::offer(index place, std::int64_t score, std::uint32_t saved, st
 }
 
 /// What is kept of so many requests is in no cache, and took as long to reach as a decision to
-/// make. Which slots come next is known: each is asked for some requests ahead, then its decision,
-/// and at last the candidates.
+/// make. Which slots come next is known: each is asked for some requests ahead.
 void explain_ring::fetch_ahead() const {
-  constexpr std::size_t furthest = 3;
-  const auto size = entries_.size();
-  if (size < std::max(max_, furthest + 1))
+  constexpr std::size_t ahead = 2;
+  if (size_ < std::max(max_, ahead + 1))
     return; // Not full yet: what comes next is new.
-  const auto ahead = [&](std::size_t by) -> const explained_request& {
-    return entries_[next_ + by < size ? next_ + by : next_ + by - size];
-  };
-  if (const auto& coming = ahead(1); coming.used > 0)
-    pool_.fetch(coming.decisions.front().candidates);
-  if (const auto& coming = ahead(2); coming.used > 0)
-    fetch_soon(coming.decisions.front());
-  fetch_soon(ahead(furthest));
+  fetch_soon(at(next_ + ahead < size_ ? next_ + ahead : next_ + ahead - size_));
+}
+
+void explain_ring::give_back(explained_request& entry, decision_record& record) {
+  pool_.give_back(record.candidates);
+  if (record.beside > 0)
+    entry.beside_used = false;
+  record.beside = 0;
 }
 
 index explain_ring::open(std::uint64_t sequence, std::size_t candidates) {
   if (max_ == 0)
     return none;
-  if (entries_.size() < max_)
-    entries_.emplace_back();
+  if (size_ < max_ && size_++ == chunks_.size() * chunk_size)
+    chunks_.emplace_back(chunk_size);
   const auto slot = static_cast<index>(next_);
-  next_ = (next_ + 1) % max_;
+  next_ = next_ + 1 == max_ ? 0 : next_ + 1;
   fetch_ahead();
-  auto& entry = entries_[slot];
+  auto& entry = at(slot);
   entry.sequence = sequence;
   entry.ended_at = 0;
   entry.attempts = 0;
   entry.device = none;
   entry.outcome = "";
   entry.asked.clear();
-  for (std::uint32_t at = 0; at < entry.used; ++at)
-    pool_.give_back(entry.decisions[at].candidates);
+  for (std::uint32_t each = 0; each < entry.used; ++each)
+    give_back(entry, each == 0 ? entry.first : entry.later[each - 1]);
   entry.used = 0;
   prepare(entry, candidates);
   return slot;
 }
 
 void explain_ring::prepare(explained_request& entry, std::size_t candidates) {
-  const auto blocks = candidate_pool::blocks_for(candidates);
-  pool_.promise(std::int64_t{blocks} - entry.promised);
+  const auto apart
+      = entry.beside_used ? candidates : candidates - std::min(candidates, entry.beside.size());
+  const auto blocks = candidate_pool::blocks_for(apart);
+  if (blocks != entry.promised)
+    pool_.promise(std::int64_t{blocks} - entry.promised);
   entry.promised = blocks;
   // Beyond, the next one takes the place of one that makes room for it.
-  if (entry.used < limits::explain_decisions_max && entry.used == entry.decisions.size()) {
-    entry.decisions.reserve(entry.used + 1); // Most have one: no more than that for each.
-    entry.decisions.emplace_back();
+  if (entry.used > 0 && entry.used < limits::explain_decisions_max
+      && entry.used - 1 == entry.later.size()) {
+    entry.later.reserve(entry.used); // Most have one: no more than that for each.
+    entry.later.emplace_back();
   }
 }
 
 explained_request* explain_ring::find(index slot, std::uint64_t sequence) {
-  if (slot >= entries_.size() || entries_[slot].sequence != sequence)
+  if (slot >= size_ || at(slot).sequence != sequence)
     return nullptr;
-  return &entries_[slot];
+  return &at(slot);
 }
 
 decision_record& explain_ring::add(explained_request& entry) {
   if (entry.used == limits::explain_decisions_max) {
     // The first stays: it says how the request began. The second oldest makes room.
-    std::rotate(entry.decisions.begin() + 1, entry.decisions.begin() + 2, entry.decisions.end());
-    pool_.give_back(entry.decisions[--entry.used].candidates);
+    std::rotate(entry.later.begin(), entry.later.begin() + 1, entry.later.end());
+    give_back(entry, entry.later.back());
+    --entry.used;
   }
-  if (entry.used == entry.decisions.size())
-    entry.decisions.emplace_back();
-  return entry.decisions[entry.used++] = {};
+  if (entry.used++ == 0)
+    return entry.first = {};
+  if (entry.used - 1 > entry.later.size())
+    entry.later.emplace_back();
+  return entry.later[entry.used - 2] = {};
+}
+
+void explain_ring::fulfil(explained_request& entry) {
+  if (entry.promised != 0)
+    pool_.promise(-std::int64_t{entry.promised});
+  entry.promised = 0;
 }
 
 void explain_ring::keep(explained_request& entry, decision_record& record,
                         const std::vector<candidate_record>& candidates) {
-  pool_.promise(-std::int64_t{entry.promised});
-  entry.promised = 0;
-  record.candidates = pool_.keep(candidates);
+  fulfil(entry);
+  std::size_t here = 0;
+  if (!entry.beside_used) {
+    here = std::min(candidates.size(), entry.beside.size());
+    std::copy_n(candidates.begin(), here, entry.beside.begin());
+    record.beside = static_cast<std::uint32_t>(here);
+    entry.beside_used = here > 0;
+  }
+  record.candidates = pool_.keep(candidates, here);
+}
+
+candidate_record* explain_ring::keep_beside(explained_request& entry, decision_record& record,
+                                            std::size_t candidates) {
+  if (entry.beside_used || candidates > entry.beside.size())
+    return nullptr;
+  fulfil(entry);
+  record.beside = static_cast<std::uint32_t>(candidates);
+  entry.beside_used = candidates > 0;
+  return entry.beside.data();
 }
 
 std::shared_ptr<const std::string> explain_ring::kept(std::string_view reason) {
@@ -118,9 +145,9 @@ std::shared_ptr<const std::string> explain_ring::kept(std::string_view reason) {
 
 const explained_request* explain_ring::latest(std::string_view external_id) const {
   const explained_request* best = nullptr;
-  for (const auto& entry : entries_)
-    if (entry.sequence != 0 && entry.external_id == external_id
-        && (best == nullptr || best->sequence < entry.sequence))
+  for (std::size_t slot = 0; slot < size_; ++slot)
+    if (const auto& entry = at(slot); entry.sequence != 0 && entry.external_id == external_id
+                                      && (best == nullptr || best->sequence < entry.sequence))
       best = &entry;
   return best;
 }
@@ -158,7 +185,7 @@ candidate_record scored(const core_state& s, const request_row& r,
   one.batch = small_count(hot.batch);
   one.running = small_count(hot.running);
   one.exact = r.emitted == 0 || resumes_exactly(s, r, endpoints.at(best.place));
-  if (endpoints.at(best.place).plan)
+  if (endpoints.plans() && endpoints.at(best.place).plan)
     std::tie(one.amount, one.limit) = endpoints.transfer_ns(best.place);
   return one;
 }
@@ -326,6 +353,20 @@ void weigh_candidates(core_state& s, const request_row& r, time_us now,
   best_first(into);
 }
 
+/// As weigh_candidates, straight to where they are kept if that can be.
+void keep_weighed(core_state& s, const request_row& r, time_us now, explained_request& entry,
+                  decision_record& record) {
+  const auto& model = s.models[r.model];
+  if (is_crowd(model) || s.best.size() >= model.options.size())
+    if (auto* kept = s.explained.keep_beside(entry, record, s.best.size()); kept != nullptr) {
+      for (std::size_t at = 0; at < s.best.size(); ++at)
+        kept[at] = scored(s, r, s.best[at]);
+      return;
+    }
+  weigh_candidates(s, r, now, s.weighed);
+  s.explained.keep(entry, record, s.weighed);
+}
+
 /// All that could serve it, each as it is.
 void weigh_others(const core_state& s, const request_row& r, time_us now,
                   std::vector<candidate_record>& into) {
@@ -348,8 +389,7 @@ void record_grant(pass& p, index slot, index place, bool explored, std::string_v
   record.reason = s.explained.kept(reason);
   record.winner = s.models[r.model].endpoints.at(place).device;
   record.explored = explored;
-  weigh_candidates(s, r, p.now, s.weighed);
-  s.explained.keep(*entry, record, s.weighed);
+  keep_weighed(s, r, p.now, *entry, record);
 }
 
 void record_wait(core_state& s, index slot, const char* outcome, std::string_view reason,
@@ -362,13 +402,14 @@ void record_wait(core_state& s, index slot, const char* outcome, std::string_vie
   auto& record = s.explained.add(*entry);
   begin(s, r, outcome, now, record);
   record.reason = s.explained.kept(reason);
-  if (!is_crowd(model))
-    weigh_others(s, r, now, s.weighed);
-  else if (s.best.are_of(r.sequence, now))
-    weigh_candidates(s, r, now, s.weighed);
-  else
+  if (is_crowd(model) && s.best.are_of(r.sequence, now)) {
+    keep_weighed(s, r, now, *entry, record);
+  } else {
     s.weighed.clear();
-  s.explained.keep(*entry, record, s.weighed);
+    if (!is_crowd(model))
+      weigh_others(s, r, now, s.weighed);
+    s.explained.keep(*entry, record, s.weighed);
+  }
   // A ticket will follow, and its decision is to allocate nothing.
   s.explained.prepare(*entry, candidates_kept(model));
 }
@@ -570,10 +611,10 @@ std::optional<explanation> explain_request(const core_state& s, std::string_view
     told.outcome = entry->outcome;
   }
   for (std::size_t at = 0; at < entry->used; ++at) {
-    const auto& record = entry->decisions[at];
+    const auto& record = entry->decision(at);
     std::vector<candidate_record> candidates;
-    s.explained.candidates().each(record.candidates,
-                                  [&](const candidate_record& one) { candidates.push_back(one); });
+    s.explained.each_candidate(*entry, record,
+                               [&](const candidate_record& one) { candidates.push_back(one); });
     // Of a crowd nothing was kept for it.
     if (candidates.empty() && waits != none && at + 1 == entry->used)
       weigh_others(s, s.requests[waits], now, candidates);

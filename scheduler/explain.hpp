@@ -5,12 +5,12 @@
 /// core_state.
 
 #include "scheduler/candidate_pool.hpp"
+#include "scheduler/fetch.hpp"
 #include "scheduler/policy/profile.hpp"
 #include "scheduler/requests_state.hpp"
 #include "scheduler/view.hpp"
 
 #include <array>
-#include <deque>
 #include <limits>
 #include <memory>
 
@@ -54,28 +54,39 @@ struct decision_record {
   time_us at = 0;
   const char* outcome = "";
   std::shared_ptr<const std::string> reason; ///< Null = none.
-  candidate_pool::chain candidates;          ///< Best first, then removed ones.
+  candidate_pool::chain candidates;          ///< Best first, then removed ones: what is not beside.
   work_size size;
   std::uint32_t attempt = 0;
   index profile = 0;
   index winner = none;
   std::uint32_t candidates_total = 0;
-  bool explored = false; ///< Sent there to measure it.
+  std::uint32_t beside = 0; ///< So many of the best are kept in the request's own row.
+  bool explored = false;    ///< Sent there to measure it.
 };
 
+/// In one piece with the first decision and a few candidates of one decision: most requests have
+/// no more, and what is recorded of them is written from one end to the other.
 struct explained_request {
   std::uint64_t sequence = 0; ///< Of the request; 0 = free.
   request_id id;
-  std::string external_id;
-  index model = none;
-  std::string asked; ///< The model's name, where nobody serves it.
   time_us submitted_at = 0, ended_at = 0;
+  const char* outcome = ""; ///< Set at the end.
+  index model = none;
   std::uint32_t attempts = 0;
   index device = none;
-  const char* outcome = ""; ///< Set at the end.
-  std::vector<decision_record> decisions;
-  std::uint32_t used = 0;     ///< Of `decisions`; the rest is kept for its memory.
+  std::uint32_t used = 0;     ///< Decisions.
   std::uint32_t promised = 0; ///< Blocks of candidates, for the next one.
+  bool beside_used = false;   ///< Some decision's candidates are in `beside`.
+  std::string external_id;
+  decision_record first;
+  std::array<candidate_record, candidate_pool::block_size> beside;
+  std::vector<decision_record> later; ///< Behind the first; more than are used keep their memory.
+  std::string asked;                  ///< The model's name, where nobody serves it.
+
+  /// Requires: at < used.
+  [[nodiscard]] const decision_record& decision(std::size_t at) const {
+    return at == 0 ? first : later[at - 1];
+  }
 };
 
 class explain_ring {
@@ -87,10 +98,12 @@ public:
   index open(std::uint64_t sequence, std::size_t candidates);
   /// Makes room for one more such decision, so that add() and keep() need not.
   void prepare(explained_request& entry, std::size_t candidates);
-  /// Asks for the memory of a slot, of which find() is called soon.
+  /// Asks for what is written of a slot when its request ends.
   void fetch(index slot) const {
-    if (slot < entries_.size())
-      fetch_soon(entries_[slot]);
+    if (slot >= size_)
+      return;
+    fetch_soon(at(slot).sequence);
+    fetch_soon(at(slot).device);
   }
   /// The request's entry, or null when the ring has moved on.
   [[nodiscard]] explained_request* find(index slot, std::uint64_t sequence);
@@ -99,6 +112,18 @@ public:
   /// What the decision weighed, in place of the promise.
   void keep(explained_request& entry, decision_record& record,
             const std::vector<candidate_record>& candidates);
+  /// As keep() of so many, which the caller fills in: in the request's own row, or null where they
+  /// do not fit.
+  [[nodiscard]] candidate_record* keep_beside(explained_request& entry, decision_record& record,
+                                              std::size_t candidates);
+  /// What a decision of the entry weighed, best first.
+  template <class Use>
+  void each_candidate(const explained_request& entry, const decision_record& record,
+                      Use&& use) const {
+    for (std::uint32_t rank = 0; rank < record.beside; ++rank)
+      use(entry.beside[rank]);
+    pool_.each(record.candidates, use);
+  }
   /// The words as they are kept: once, as long as they are the same.
   [[nodiscard]] std::shared_ptr<const std::string> kept(std::string_view reason);
   /// The latest request of that id, or null. O(requests kept).
@@ -106,9 +131,21 @@ public:
   [[nodiscard]] const candidate_pool& candidates() const { return pool_; }
 
 private:
-  void fetch_ahead() const;
+  static constexpr std::size_t chunk_size = 64;
 
-  std::deque<explained_request> entries_; ///< Grows without moving what is there.
+  [[nodiscard]] explained_request& at(std::size_t slot) {
+    return chunks_[slot / chunk_size][slot % chunk_size];
+  }
+  [[nodiscard]] const explained_request& at(std::size_t slot) const {
+    return chunks_[slot / chunk_size][slot % chunk_size];
+  }
+  void fetch_ahead() const;
+  void give_back(explained_request& entry, decision_record& record);
+  void fulfil(explained_request& entry);
+
+  /// Each full from the beginning, and so never moved.
+  std::vector<std::vector<explained_request>> chunks_;
+  std::size_t size_ = 0;
   std::size_t max_;
   std::size_t next_ = 0;
   candidate_pool pool_;

@@ -211,6 +211,16 @@ violation check_staged(const core_state& s, index at) {
   return std::nullopt;
 }
 
+violation check_order(const core_state& s, const std::vector<index>& instances) {
+  const auto turned
+      = std::adjacent_find(instances.begin(), instances.end(), [&](index one, index next) {
+          return s.instances[next].id <= s.instances[one].id;
+        });
+  if (turned != instances.end())
+    return of("a model lists an instance out of order", s.instances[*turned].id.value);
+  return std::nullopt;
+}
+
 violation check_instances(const core_state& s) {
   if (s.instance_ids.size() != s.instances.live())
     return "instances and their ids differ in number";
@@ -232,11 +242,14 @@ violation check_instances(const core_state& s) {
     if (one.retiring && one.state == instance_state::ready && one.idle())
       return of("an instance should have been unloaded", id.value);
   }
-  for (index at = 0; at < s.models.end(); ++at)
+  for (index at = 0; at < s.models.end(); ++at) {
+    if (auto bad = check_order(s, s.models[at].instances))
+      return bad;
     for (index place = 0; place < s.models[at].endpoints.size(); ++place)
       if (auto bad = s.models[at].endpoints.used(place) ? check_endpoint(s, s.models[at], place)
                                                         : std::nullopt)
         return bad;
+  }
   return std::nullopt;
 }
 

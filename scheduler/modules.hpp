@@ -60,8 +60,9 @@ void lose_device(pass& p, index device, const std::string& why);
 void check_withdrawn(pass& p, index device);
 /// The same at once: nobody waits for it.
 void withdraw_device(core_state& s, index device);
-/// Another process speaks for the device: what its predecessor did is not held against it.
-void forgive_device(core_state& s, index device);
+/// Another process speaks for the node's devices: what its predecessor did is not held against
+/// them.
+void forgive_devices(core_state& s, index node);
 /// Recomputes what decisions read of everything led from the device.
 void refresh_device(core_state& s, index device);
 /// A breaker's open span is over.

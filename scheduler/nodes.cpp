@@ -53,9 +53,9 @@ void put_on_probation(pass& p, index at) {
 namespace {
 
 /// Its devices are to be named again: one whose plugin went while it was down never is.
-void await_devices(pass& p, const node_state& node) {
-  for (const auto at : node.devices) {
-    forgive_device(p.s, at);
+void await_devices(pass& p, index node) {
+  forgive_devices(p.s, node);
+  for (const auto at : p.s.nodes[node].devices) {
     auto& device = p.s.devices[at];
     if (device.withdrawn)
       continue;
@@ -136,7 +136,7 @@ void on(pass& p, const node_joined& e) {
   node.suspect = false;
   if (!node.alive) {
     node.alive = true;
-    await_devices(p, node);
+    await_devices(p, at);
     node.lease_until = 0;
     node.life = e.life;
     node.lease_epoch = epoch{++p.s.next_epoch};

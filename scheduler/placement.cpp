@@ -29,10 +29,24 @@ counts count_of(const core_state& s, const model_state& model) {
   return seen;
 }
 
-bool may_grow(const core_state& s, const model_state& model) {
-  const auto seen = count_of(s, model);
+bool may_grow(const model_state& model, const counts& seen) {
   return (model.spec.replicas_max == 0 || seen.active < model.spec.replicas_max)
          && seen.under_way < limits::warmups_max;
+}
+
+/// As advance_option, by what was counted before. Counts what it starts: nothing else that it does
+/// changes the model's instances, and to count them for each device is quadratic.
+bool advance(pass& p, index at, const option& by, counts& seen) {
+  auto& s = p.s;
+  const auto& pair = s.pairs[pair_of(s, at, by.device)];
+  if (by.artifact != none && s.artifacts[by.artifact].copies.empty())
+    return ensure_built(p, by.artifact, at, s.devices[by.device].node);
+  if (pair.load_retry_at > p.now || !pair.fuse.admits() || !may_grow(s.models[at], seen)
+      || !start_instance(p, at, by))
+    return false;
+  ++seen.active;
+  ++seen.under_way;
+  return true;
 }
 
 work_size usual_size(const model_state& model) {
@@ -186,10 +200,12 @@ void serve_those(pass& p, index at, const wanting& those) {
       return !may_take_over(s, s.requests[those.stream], model.options[one.option]);
     });
   std::uint64_t coming = 0;
-  for (const auto each : ranked(model, prospects, p.now)) {
+  auto seen = count_of(s, model);
+  const auto order = ranked(model, prospects, p.now);
+  for (const auto each : order) {
     const auto& one = prospects.prospects[each];
     const auto by = model.options[one.option];
-    if (one.ready_at != 0 || (one.free && advance_option(p, at, by)))
+    if (one.ready_at != 0 || (one.free && advance(p, at, by, seen)))
       coming += std::max(s.devices[by.device].spec.capability.max_sequences, 1U);
     if (coming >= waiting)
       return;
@@ -200,11 +216,11 @@ void serve_those(pass& p, index at, const wanting& those) {
   const bool starves = p.now - oldest > limits::starvation_us;
   if (!starves) // Looked at again when it does: whoever is busy must leave then.
     arm(s, oldest + limits::starvation_us + 1, timer_kind::model, at);
-  for (const auto each : ranked(model, prospects, p.now)) {
+  for (const auto each : order) {
     const auto& one = prospects.prospects[each];
     const auto by = model.options[one.option];
     // What is to be built first needs no room yet.
-    if (!one.free && (one.compiling ? advance_option(p, at, by) : make_room(p, at, by, starves)))
+    if (!one.free && (one.compiling ? advance(p, at, by, seen) : make_room(p, at, by, starves)))
       return;
   }
 }
@@ -257,6 +273,7 @@ void warm_up(pass& p, index at, index selector) {
   if (best == 0 || outlook_of(s, at, selector, p.now).prospects.empty())
     return;
   const auto prospects = outlook_of(s, at, selector, p.now);
+  auto seen = count_of(s, model);
   for (const auto each : ranked(model, prospects, p.now)) {
     const auto& one = prospects.prospects[each];
     const auto by = model.options[one.option];
@@ -264,7 +281,7 @@ void warm_up(pass& p, index at, index selector) {
     const bool building = by.artifact != none && s.artifacts[by.artifact].building;
     if (!building && one.ready_at == 0 && one.free
         && service / 1000 * 1000 <= best / 1000 * limits::warmup_gain_pm)
-      advance_option(p, at, by);
+      advance(p, at, by, seen);
   }
 }
 
@@ -286,46 +303,67 @@ std::int64_t spread(std::int64_t there, std::int64_t score) {
   return score > term_ns_max / percent ? term_ns_max : score * percent / 1000;
 }
 
-/// Devices that have no replica of the model yet, best first.
-std::vector<std::pair<std::int64_t, index>> places_for(const core_state& s, index at) {
+/// A device that has no replica of the model yet: the lowest score is the best place for one.
+struct vacancy {
+  std::int64_t score = 0;
+  index option = none;
+  std::int64_t alone = 0; ///< What its score would be with none on its node.
+  /// Heaps have the greatest on top.
+  friend bool operator<(const vacancy& a, const vacancy& b) {
+    return std::tie(b.score, b.option) < std::tie(a.score, a.option);
+  }
+};
+
+/// As a heap. Whether there is room is not looked at yet, since few of them are.
+std::vector<vacancy> vacancies_of(const core_state& s, index at,
+                                  const std::vector<std::int64_t>& replicas) {
   const auto& model = s.models[at];
-  const auto replicas = replicas_by_node(s, model);
-  std::vector<std::pair<std::int64_t, index>> order;
+  std::vector<vacancy> heap;
   for (index each = 0; each < model.options.size(); ++each) {
     const auto& by = model.options[each];
     const auto& there = s.devices[by.device].instances;
     const bool used = std::any_of(there.begin(), there.end(), [&](index one) {
       return s.instances[one].model == at && !s.instances[one].superseded;
     });
-    if (by.removed_by != filter_id::passed || used || ranks_for(s, model, by).empty())
+    if (by.removed_by != filter_id::passed || used || !takes_work(s, by.device))
       continue;
     const auto pair = model.pairs.find(by.device);
     const auto speed = pair != model.pairs.end() ? s.pairs[pair->second].speed
                                                  : seeded_speed(s.devices[by.device].spec.spec);
-    order.emplace_back(
-        spread(replicas[s.devices[by.device].node], speed.service_ns(usual_size(model))), each);
+    const auto alone = speed.service_ns(usual_size(model));
+    heap.push_back({spread(replicas[s.devices[by.device].node], alone), each, alone});
   }
-  std::sort(order.begin(), order.end());
-  return order;
+  std::make_heap(heap.begin(), heap.end());
+  return heap;
 }
 
+/// The best first. Each that starts makes the others of its node look slower, and none faster: what
+/// is on top is the best once its score is of now.
 void keep_replicas(pass& p, index at) {
   auto& s = p.s;
   auto& model = s.models[at];
+  auto seen = count_of(s, model);
   const auto missing
-      = [&] { return count_of(s, model).active < model.spec.replicas_min && may_grow(s, model); };
-  bool started = true;
-  while (started && missing()) {
-    started = false;
-    // Each that starts changes what is best for the next.
-    for (const auto& [score, each] : places_for(s, at)) {
-      const auto by = model.options[each];
-      const auto before = count_of(s, model).active;
-      advance_option(p, at, by);
-      started = count_of(s, model).active > before;
-      if (started || !missing())
-        break;
+      = [&] { return seen.active < model.spec.replicas_min && may_grow(model, seen); };
+  if (!missing())
+    return;
+  auto replicas = replicas_by_node(s, model);
+  auto heap = vacancies_of(s, at, replicas);
+  while (!heap.empty() && missing()) {
+    std::pop_heap(heap.begin(), heap.end());
+    auto& top = heap.back();
+    const auto by = model.options[top.option];
+    const auto node = s.devices[by.device].node;
+    if (const auto now = spread(replicas[node], top.alone); now != top.score) {
+      top.score = now;
+      std::push_heap(heap.begin(), heap.end());
+      continue;
     }
+    heap.pop_back();
+    const auto before = seen.active;
+    if (!ranks_for(s, model, by).empty())
+      advance(p, at, by, seen);
+    replicas[node] += seen.active - before;
   }
 }
 
@@ -389,13 +427,8 @@ bool looked_lately(const core_state& s, const model_state& model) {
 } // namespace
 
 bool advance_option(pass& p, index at, const option& by) {
-  auto& s = p.s;
-  const auto& pair = s.pairs[pair_of(s, at, by.device)];
-  if (by.artifact != none && s.artifacts[by.artifact].copies.empty())
-    return ensure_built(p, by.artifact, at, s.devices[by.device].node);
-  if (pair.load_retry_at > p.now || !pair.fuse.admits() || !may_grow(s, s.models[at]))
-    return false;
-  return start_instance(p, at, by);
+  auto seen = count_of(p.s, p.s.models[at]);
+  return advance(p, at, by, seen);
 }
 
 /// What those who wait are told: the best that is open, under way, or neither.

@@ -14,6 +14,7 @@
 #include "scheduler/policy/score_setup.hpp"
 
 #include <limits>
+#include <type_traits>
 
 namespace consort::core {
 
@@ -27,11 +28,14 @@ struct scorer_list {
     std::uint8_t at = 0;
     return {scorer{scorer_id{at++}, Scorers::name, &Scorers::of}...};
   }
-  /// Of those that count: factor and formula.
+  /// Of those that count: factor and scorer. As a type: all formulas have the same, and handed over
+  /// as such they were called through a pointer.
   template <class Use>
   static void each(const scorer_weights& weights, Use&& use) {
     std::size_t at = 0;
-    ((weights[at] != 0 ? use(std::int64_t{weights[at]}, Scorers::of) : void(), ++at), ...);
+    ((weights[at] != 0 ? use(std::int64_t{weights[at]}, std::type_identity<Scorers>{}) : void(),
+      ++at),
+     ...);
   }
 };
 
@@ -57,17 +61,18 @@ static_assert(std::numeric_limits<scorer_weights::value_type>::max() < 1U << 16U
 
 linear_score weighted_sum(const scorer_weights& weights, const endpoint_figures& at) {
   linear_score sum;
-  scorers_in_order::each(weights, [&](std::int64_t factor, auto&& of) {
-    const auto part = of(at);
-    // Spans near the bound mean "never", whatever they weigh.
-    sum.ready_ns = std::max(sum.ready_ns, part.ready_ns);
-    sum.behind_ns = std::max(sum.behind_ns, part.behind_ns);
-    sum.fixed += part.fixed <= never_near ? part.fixed * factor
-                                          : std::min(part.fixed, term_ns_max / factor) * factor;
-    sum.fixed = std::min(sum.fixed, term_ns_max);
-    sum.per_prompt = std::min(sum.per_prompt + part.per_prompt * factor, per_token_max);
-    sum.per_output = std::min(sum.per_output + part.per_output * factor, per_token_max);
-  });
+  scorers_in_order::each(
+      weights, [&]<class Scorer>(std::int64_t factor, std::type_identity<Scorer>) {
+        const auto part = Scorer::of(at);
+        // Spans near the bound mean "never", whatever they weigh.
+        sum.ready_ns = std::max(sum.ready_ns, part.ready_ns);
+        sum.behind_ns = std::max(sum.behind_ns, part.behind_ns);
+        sum.fixed += part.fixed <= never_near ? part.fixed * factor
+                                              : std::min(part.fixed, term_ns_max / factor) * factor;
+        sum.fixed = std::min(sum.fixed, term_ns_max);
+        sum.per_prompt = std::min(sum.per_prompt + part.per_prompt * factor, per_token_max);
+        sum.per_output = std::min(sum.per_output + part.per_output * factor, per_token_max);
+      });
   return sum;
 }
 

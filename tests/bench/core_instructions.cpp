@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Plays a fixed number of request lives through the core, for tests/bench/instructions.sh to count
 // instructions of: two runs that differ only in that number differ by the lives alone. Prints the
-// digest of what came of it, so that two builds can be told to decide alike.
+// digest of what came of it, so that two builds can be told to decide alike. No lives: the cluster
+// comes together, with a replica on each device, and nobody asks for anything.
 // Usage: core_instructions DEVICES LIVES [POLICY [PREFIX_BLOCKS [KINDS]]]
 #include "tests/bench/core_world.hpp"
 
@@ -22,9 +23,10 @@ int main(int count, char** words) {
   if (count > 5)
     shape.kinds = std::strtoull(words[5], nullptr, 10);
   consort::core::core_world world(shape);
-  for (std::uint64_t each = 0; each < shape.devices; ++each)
+  const auto lives = std::strtoull(words[2], nullptr, 10);
+  for (std::uint64_t each = 0; lives > 0 && each < shape.devices; ++each)
     world.submit();
-  for (auto left = std::strtoull(words[2], nullptr, 10); left > 0; --left) {
+  for (auto left = lives; left > 0; --left) {
     world.submit();
     world.finish_one();
   }

@@ -106,6 +106,30 @@ TEST(Adoption, LeaderWhoseRankNeverComesGivesItsDeviceBack) {
   EXPECT_TRUE(t.view().replicas.empty());
 }
 
+TEST(Adoption, WhatIsToldOfInAnyOrderIsListedInOrder) {
+  core_fixture t; // Which checks the invariants after each event.
+  t.declare(story_spec());
+  returns(t, "a", 11);
+  for (int number = 0; number < 5; ++number)
+    t.advertise(cpu_spec("a", number));
+  for (const std::uint64_t number : {3U, 1U, 4U, 0U, 2U}) {
+    replica_found told;
+    told.instance = instance_id{100 + number};
+    told.life = incarnation{11};
+    told.grant.id = allocation_id{200 + number};
+    told.grant.fence = epoch{17};
+    told.grant.owner_instance = told.instance;
+    told.grant.state = allocation_state::granted;
+    told.grant.shares = {{cpu_spec("a", static_cast<int>(number)).id, false, 1 << 20U}};
+    told.model = story_spec().name;
+    told.weights = story_spec().variants[0].content;
+    told.endpoints.resize(1);
+    t.feed(told);
+  }
+  EXPECT_EQ(t.view().replicas.size(), 5U);
+  t.expect_empty();
+}
+
 TEST(Adoption, NumbersNearTheEndOfAllAreNotBelieved) {
   core_fixture t;
   t.declare(two_devices());

@@ -316,6 +316,42 @@ TEST(Spread, IsWorthAQuarterOfTheSpeedAndNoMore) {
   t.drop_all();
 }
 
+TEST(Spread, CountsThoseThatStartedInTheSameLook) {
+  core_fixture t;
+  for (const std::string node : {"a", "b"}) {
+    t.join(node);
+    for (int number = 0; number < 3; ++number)
+      t.advertise(cpu_spec(node, number));
+  }
+  auto model = story_spec();
+  model.replicas_min = limits::warmups_max;
+  t.declare(model);
+  std::string order;
+  for (const auto& one : t.take_all<reserve_allocation>())
+    order += one.node.value;
+  EXPECT_EQ(order, "abab");
+  t.drop_all();
+}
+
+TEST(Spread, WhatARoomTookFromItsNeighbourIsSeenInTheSameLook) {
+  core_fixture t;
+  t.join("a");
+  t.join("b");
+  auto left = cpu_spec("a", 0), right = cpu_spec("a", 1), slow = cpu_spec("b");
+  left.exclusive_siblings = {right.id};
+  slow.spec.decode_tokens_per_s /= 2;
+  for (const auto& one : {left, right, slow})
+    t.advertise(one);
+  auto model = story_spec();
+  model.replicas_min = 2;
+  t.declare(model);
+  const auto asked = t.take_all<reserve_allocation>();
+  ASSERT_EQ(asked.size(), 2U);
+  EXPECT_EQ(asked[0].node.value, "a");
+  EXPECT_EQ(asked[1].node.value, "b") << "the other half of the first device is taken with it";
+  t.drop_all();
+}
+
 // A new spec sheet took away what the pool had learned from the device's likes.
 TEST(SpecSheet, ThatChangesLeavesWhatOthersOfItsKindShowed) {
   loaded_cluster t(alike(2));

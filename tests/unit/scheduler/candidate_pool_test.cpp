@@ -22,16 +22,38 @@ std::vector<index> devices_of(const candidate_pool& pool, const candidate_pool::
   return seen;
 }
 
+std::vector<index> devices_of(const explain_ring& ring, const explained_request& entry,
+                              std::size_t decision) {
+  std::vector<index> seen;
+  ring.each_candidate(entry, entry.decision(decision),
+                      [&](const candidate_record& one) { seen.push_back(one.device); });
+  return seen;
+}
+
+std::vector<index> up_to(index count) {
+  std::vector<index> made(count);
+  for (index at = 0; at < count; ++at)
+    made[at] = at;
+  return made;
+}
+
 TEST(CandidatePool, KeepsThemInOrderOverBlocks) {
   candidate_pool pool;
   for (index count = 0; count <= limits::explain_candidates_max; ++count) {
     auto kept = pool.keep(numbered(count));
-    std::vector<index> expected;
-    for (index at = 0; at < count; ++at)
-      expected.push_back(at);
-    EXPECT_EQ(devices_of(pool, kept), expected);
+    EXPECT_EQ(devices_of(pool, kept), up_to(count));
     pool.give_back(kept);
     EXPECT_TRUE(devices_of(pool, kept).empty());
+  }
+}
+
+TEST(CandidatePool, KeepsOnlyThoseFromOneOn) {
+  candidate_pool pool;
+  for (index from = 0; from <= 9; ++from) {
+    const auto kept = pool.keep(numbered(9), from);
+    auto expected = up_to(9);
+    expected.erase(expected.begin(), expected.begin() + from);
+    EXPECT_EQ(devices_of(pool, kept), expected);
   }
 }
 
@@ -62,7 +84,8 @@ TEST(CandidatePool, HasWhatWasPromised) {
 
 TEST(ExplainRing, ARequestThatIsForgottenGivesBackWhatItHeld) {
   explain_ring ring;
-  const auto some = numbered(limits::explain_crowd_max);
+  // Twice what has room in the request's own row.
+  const auto some = numbered(2 * limits::explain_crowd_max);
   std::uint64_t sequence = 0;
   const auto fill = [&] {
     for (std::size_t each = 0; each < limits::explain_requests_max; ++each) {
@@ -89,10 +112,73 @@ TEST(ExplainRing, KeepsTheFirstDecisionAndTheLatest) {
     ring.prepare(entry, 1);
   }
   ASSERT_EQ(entry.used, limits::explain_decisions_max);
-  EXPECT_EQ(entry.decisions[0].attempt, 0U);
-  EXPECT_EQ(entry.decisions[1].attempt, 6U);
-  EXPECT_EQ(entry.decisions.back().attempt, more - 1);
-  EXPECT_EQ(devices_of(ring.candidates(), entry.decisions.back().candidates).size(), more);
+  EXPECT_EQ(entry.decision(0).attempt, 0U);
+  EXPECT_EQ(devices_of(ring, entry, 0), up_to(1));
+  for (std::uint32_t each = 1; each < limits::explain_decisions_max; ++each) {
+    const auto number = static_cast<index>(more - limits::explain_decisions_max + each);
+    EXPECT_EQ(entry.decision(each).attempt, number);
+    EXPECT_EQ(devices_of(ring, entry, each), up_to(1 + number));
+  }
+}
+
+TEST(ExplainRing, OneDecisionHasItsCandidatesInTheRequestsOwnRow) {
+  explain_ring ring;
+  auto& entry = *ring.find(ring.open(1, 3), 1);
+  auto& first = ring.add(entry);
+  auto* kept = ring.keep_beside(entry, first, 3);
+  ASSERT_NE(kept, nullptr);
+  for (index at = 0; at < 3; ++at)
+    (kept[at] = {}).device = at;
+  // The second finds it taken, and takes blocks.
+  ring.prepare(entry, 3);
+  auto& second = ring.add(entry);
+  EXPECT_EQ(ring.keep_beside(entry, second, 3), nullptr);
+  ring.keep(entry, second, numbered(7));
+  EXPECT_EQ(devices_of(ring, entry, 0), up_to(3));
+  EXPECT_EQ(devices_of(ring, entry, 1), up_to(7));
+}
+
+TEST(ExplainRing, WhereTheFirstWeighedNothingTheSecondHasThePlaceInTheRow) {
+  explain_ring ring(1);
+  for (std::uint64_t sequence = 1; sequence <= 3; ++sequence) {
+    auto& entry = *ring.find(ring.open(sequence, 4), sequence);
+    ring.keep(entry, ring.add(entry), {});
+    ring.prepare(entry, 4);
+    auto& second = ring.add(entry);
+    EXPECT_EQ(ring.keep_beside(entry, second, limits::explain_crowd_max + 1), nullptr);
+    ring.keep(entry, second, numbered(limits::explain_crowd_max));
+    EXPECT_TRUE(devices_of(ring, entry, 0).empty());
+    EXPECT_EQ(devices_of(ring, entry, 1), up_to(limits::explain_crowd_max));
+  }
+  EXPECT_EQ(ring.candidates().blocks(), 0U);
+}
+
+TEST(ExplainRing, ThePlaceInTheRowIsFreeAgainWhenItsDecisionIsForgotten) {
+  explain_ring ring;
+  auto& entry = *ring.find(ring.open(1, 0), 1);
+  ring.keep(entry, ring.add(entry), {});
+  for (std::uint32_t each = 1; each <= limits::explain_decisions_max; ++each) {
+    ring.prepare(entry, 4);
+    auto& record = ring.add(entry);
+    ring.keep(entry, record, numbered(4));
+    // The one behind the first took it, until there was no room for that one any more.
+    EXPECT_EQ(record.beside > 0, each == 1 || each == limits::explain_decisions_max);
+  }
+  for (std::uint32_t each = 1; each < limits::explain_decisions_max; ++each)
+    EXPECT_EQ(devices_of(ring, entry, each), up_to(4));
+}
+
+TEST(ExplainRing, FindsTheLatestRequestOfAName) {
+  explain_ring ring(100);
+  for (std::uint64_t sequence = 1; sequence <= 250; ++sequence) {
+    auto& entry = *ring.find(ring.open(sequence, 0), sequence);
+    entry.external_id = sequence % 2 == 0 ? "even" : "odd";
+  }
+  EXPECT_EQ(ring.latest("even")->sequence, 250U);
+  EXPECT_EQ(ring.latest("odd")->sequence, 249U);
+  EXPECT_EQ(ring.latest("none"), nullptr);
+  EXPECT_EQ(ring.find(0, 1), nullptr); // The ring has moved on.
+  EXPECT_EQ(explain_ring(0).open(1, 4), none);
 }
 
 TEST(ExplainRing, SameWordsAreKeptOnce) {
