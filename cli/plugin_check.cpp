@@ -251,10 +251,12 @@ void check_compilers(report& out, node::json_plugin& plugin,
   for (const auto& profile : tools)
     out.pass("compiler", profile.compiler + " " + profile.compiler_version + " for "
                              + (profile.target.empty() ? "every device" : profile.target));
+  // Devices whose runtime is not there name no profile of their own.
+  const bool runs = plugin.missing_library().empty();
   const bool wanted = std::any_of(devices.begin(), devices.end(), [](const auto& device) {
     return !device.capability.build_profiles.empty();
   });
-  if (faults.empty() && !tools.empty() && !devices.empty() && !wanted)
+  if (runs && faults.empty() && !tools.empty() && !devices.empty() && !wanted)
     out.fail("compiler", "it builds for " + tools.front().target
                              + ", which is no device here: " + names_of(devices));
 }
@@ -320,6 +322,8 @@ exit_code check_plugin(context& env, const plugin_check_flags& flags) {
   if (devices) {
     check_telemetry(out, plugin, *devices);
     check_compilers(out, plugin, *devices);
+    if (const auto library = plugin.missing_library(); !library.empty())
+      out.skip("runtime", "its library is not on this host: " + library);
     if (flags.no_run)
       out.skip("run", "--no-run");
     else

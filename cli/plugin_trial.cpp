@@ -223,6 +223,8 @@ result<std::string> plugin_trial::build() {
     return skipped("it runs " + format() + " as it is");
   if (plugin_->toolchains().empty())
     return skipped("no compiler of it is on this host");
+  if (profiles.empty() && !plugin_->missing_library().empty())
+    return skipped("the vendor's library is missing: " + plugin_->missing_library());
   if (profiles.empty())
     return failed("no build profile is for " + device_->model);
   if (model_.empty())

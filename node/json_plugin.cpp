@@ -263,6 +263,7 @@ device_spec json_plugin::describe(const std::map<std::string, std::string>& fiel
     device.capability.formats.clear();
     device.capability.build_profiles.clear();
     device.attributes["runtime"] = "missing: " + missing;
+    device.attributes[core::no_compiler_attribute] = no_runtime_words(missing);
   }
   return device;
 }

@@ -50,6 +50,9 @@ public:
   [[nodiscard]] const plugin_document& document() const { return document_; }
   /// Of compilers that are on this host and cannot be used: why.
   [[nodiscard]] std::vector<std::string> compiler_faults();
+  /// The path of its runtime's library where that is not there, so that its devices run nothing;
+  /// empty = it is.
+  [[nodiscard]] std::string missing_library() const;
 
 private:
   struct known_compiler {
@@ -59,6 +62,10 @@ private:
     std::string missing; ///< What is not on this host; empty = it is there.
   };
 
+  /// What is said of a device that runs nothing for want of that library.
+  [[nodiscard]] static std::string no_runtime_words(const std::string& library) {
+    return "its runtime's library is not there: " + library;
+  }
   void run_in_host(build_rule& rule) const;
   [[nodiscard]] bool there(const availability_test& test) const;
   /// Runs the query's tool with `{plugin}` replaced. Returns: its standard output.
@@ -76,7 +83,6 @@ private:
   [[nodiscard]] const model_sheet* sheet_for(const std::string& model) const;
   [[nodiscard]] std::string path_of(const std::string& library) const;
   [[nodiscard]] std::string library_path() const;
-  [[nodiscard]] std::string missing_library() const; ///< Its path; empty = it is there.
   [[nodiscard]] result<stage_plan> stages() const;
   void choose_profiles(device_spec& device);
   [[nodiscard]] std::optional<build_profile> cache_profile(const std::string& target);

@@ -73,15 +73,17 @@ const json_plugin::known_compiler& json_plugin::compiler(std::size_t rule) {
   if (!found.installed || build.version_command.empty())
     return found;
   const auto end = run_tool(build.version_command, folder_, limits::plugin_call_us_max);
+  // Our own program only loads it.
+  const auto shown = build.interface == build_interface::c_abi ? path_of(build.library)
+                                                               : build.version_command.front();
   // A compiler that cannot say its version is as good as absent.
   if (end && end->ok())
     found.version = find_version(end->out.text.empty() ? end->err.text : end->out.text);
   found.installed
       = end && end->ok() && (!found.version.empty() || build.version == version_scope::none);
   if (!found.installed)
-    found.fault
-        = build.profile.compiler + " does not say its version: "
-          + (end ? unsaid_version(build.version_command.front(), *end) : end.failure().message);
+    found.fault = build.profile.compiler + " does not say its version: "
+                  + (end ? unsaid_version(shown, *end) : end.failure().message);
   return found;
 }
 
@@ -121,6 +123,8 @@ std::optional<error> json_plugin::fault() {
     words += (words.empty() ? "" : "; ") + one;
   if (!words.empty())
     return error{recovery::retry_later, "plugin_fault", words};
+  if (const auto missing = missing_library(); !missing.empty())
+    return error{recovery::retry_later, "runtime_missing", no_runtime_words(missing)};
   for (std::size_t at = 0; at < document_.builds.size(); ++at)
     if (const auto& missing = compiler(at).missing; !missing.empty())
       return error{recovery::retry_later, "compiler_missing",

@@ -32,6 +32,7 @@ c_abi_factory make_factory(boost::asio::io_context& io, const std::string& execu
     c_abi_options options;
     options.executable = executable;
     options.library = spec.stepwise ? step_host(executable) : spec.library;
+    options.vendor_library = spec.library;
     options.config_json = spec.stepwise ? with_step_library(spec) : spec.config_json;
     options.memory_bytes = spec.memory_bytes;
     options.threads = spec.threads;

@@ -582,6 +582,7 @@ ending impossible_ending(const core_state& s, index slot) {
       if (s.models[r.model].endpoints.at(place).device == one.device)
         add_endpoint_facts(s, r, s.models[r.model].endpoints.at(place), facts);
     facts.sequences_used = 0; // What is only busy is no reason.
+    facts.full = false;
     facts.kv_need_tokens = 0;
     auto refused = first_refusal(facts);
     if (refused == filter_id::passed)
@@ -619,7 +620,8 @@ ending unavailable_ending(core_state& s, index slot, time_us now) {
                                   limits::retry_after_min_us, limits::retry_after_max_us);
   if (std::strcmp(seen.state, "queued") == 0)
     if (const auto drained = drained_in(s.models[r.model], now))
-      how.retry_after_us = drained;
+      how.retry_after_us
+          = any_full(s, r.model, r.selector) ? std::max(drained, how.retry_after_us) : drained;
   const bool at_once = r.meta.wait_us && *r.meta.wait_us == 0;
   how.reason = {recovery::retry_later,
                 std::strcmp(seen.state, "queued") == 0 ? "queue_timeout"

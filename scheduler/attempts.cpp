@@ -49,11 +49,14 @@ void begin_running(core_state& s, index slot, time_us now) {
 }
 
 /// Whether another attempt may follow. Returns: how the request ends when not.
-std::optional<ending> no_more(pass& p, const request_row& r, const failover& how) {
+std::optional<ending> no_more(pass& p, index slot, const failover& how) {
+  const auto& r = p.s.requests[slot];
   const auto& last = how.failure;
   if (last.action == recovery::refuse)
     return ending{request_outcome::failed, 400, last, {}, {}, {}, {}};
   // A stream that moves on is no request that kills whatever serves it.
+  if (r.issued >= limits::attempts_total_max && only_full(r))
+    return unavailable_ending(p.s, slot, p.now);
   if (r.fruitless >= p.s.config.attempts_max || r.issued >= limits::attempts_total_max)
     return gateway_502("attempts_exhausted",
                        "attempt " + std::to_string(r.attempt) + " was the last allowed", last);
@@ -72,7 +75,7 @@ std::optional<ending> no_more(pass& p, const request_row& r, const failover& how
 
 /// How long who was only full is left alone.
 duration_us pause_of(const request_row& r) {
-  return limits::retry_later_us << std::min(r.attempt, 10U);
+  return std::min(limits::retry_later_us << std::min(r.attempt, 10U), limits::full_pause_max_us);
 }
 
 /// Who was only full is not asked again before the others were, or a while has passed: they may
@@ -98,11 +101,16 @@ void shun_nobody(request_row& r) {
 /// when nothing is wrong but time. `rests`: those left were only full.
 void wait_again(pass& p, index slot, const failover& how, bool rests) {
   auto& r = p.s.requests[slot];
-  r.waiting_since = p.now;
+  // Being turned away is a part of the wait.
+  if (!how.full)
+    r.waiting_since = p.now;
   r.told = nullptr;
   const bool later = how.failure.action == recovery::retry_later;
   if (later && may_move(p.s, r)) {
     shun(r, p.now);
+    enqueue(p.s, slot);
+  } else if (how.full) { // Nothing is sent there before it may have room.
+    shun_nobody(r);
     enqueue(p.s, slot);
   } else if (later || rests) {
     shun_nobody(r);
@@ -186,6 +194,7 @@ void learn_from(pass& p, const request_row& r, const attempt_measurement& measur
   auto& pair = s.pairs[at.pair];
   const bool was_closed = pair.fuse.state() == breaker_state::closed;
   pair.fuse.succeeded();
+  pair.room.took();
   judge_window(s, r, measured);
   learn_cache(s, r, measured.usage);
   if (r.tokens == 0) // It ended before anything of it was reported.
@@ -293,6 +302,7 @@ void judge(pass& p, const request_row& r, bool fault, const std::string& why) {
   const auto at = endpoint_of(p.s, r).pair;
   auto& pair = p.s.pairs[at];
   const bool was_closed = pair.fuse.state() == breaker_state::closed;
+  fault = fault && !p.s.models[pair.model].removed;
   if (fault)
     pair.fault_error = cut_text(why, limits::fault_error_bytes_max);
   if (!fault) {
@@ -448,7 +458,7 @@ void fail_attempt(pass& p, index slot, const failover& how) {
     shun_nobody(r);
   r.phase = request_phase::parked;
   count_waiting(s, r, true);
-  if (const auto end = no_more(p, r, how))
+  if (const auto end = no_more(p, slot, how))
     return end_request(p, slot, *end);
   count_waiting(s, r, false);
   if (how.drop)
@@ -490,7 +500,7 @@ void forgive(pass& p, index slot) {
 
 void give_up_waiting(pass& p, index slot) {
   const auto& r = p.s.requests[slot];
-  if (r.attempt > 0)
+  if (r.attempt > 0 && !only_full(r))
     return end_request(p, slot, nobody_in_time(p.s, slot, p.now));
   end_request(p, slot, unavailable_ending(p.s, slot, p.now));
 }
@@ -567,7 +577,7 @@ void lose_adopted(pass& p, index slot, const error& failure, bool tell_gateway) 
   ++r.fruitless;
   r.phase = request_phase::parked;
   count_waiting(s, r, true);
-  if (const auto end = no_more(p, r, how))
+  if (const auto end = no_more(p, slot, how))
     return end_request(p, slot, *end);
   count_waiting(s, r, false);
   if (tell_gateway)
@@ -605,6 +615,7 @@ void confirm_attempt(pass& p, index slot, std::uint32_t tokens) {
     see_first_token(s, slot, model.endpoints.at(model.endpoints.reads_at(place)));
     const bool ramps = model.endpoints.at(place).ramp != 0;
     model.endpoints.first_token(place, r.held, p.now);
+    s.pairs[model.endpoints.at(place).pair].room.took();
     prefill_is_over(p, slot);
     if (ramps && !model.queue.empty()) {
       ++model.releases;
@@ -683,11 +694,13 @@ void on(pass& p, const attempt_failed& e) {
               && e.failure.action != recovery::retry_later;
   how.exclude = e.failure.action != recovery::retry_later;
   // A process that ends takes all its streams with it: that is no storm of retries.
-  how.costs_credit = !link_lost;
+  how.full = e.failure.action == recovery::retry_later;
+  how.counts = !how.full;
+  how.costs_credit = !link_lost && !how.full;
   how.spare_last = link_lost;
   how.drop = false;
-  if (e.failure.action == recovery::retry_later)
-    endpoint_of(p.s, p.s.requests[slot]).overloaded(p.now);
+  if (how.full)
+    note_full(p, p.s.requests[slot], e.failure.message);
   // Before another ticket is granted there.
   if (link_lost)
     suspect_node(p, node, "a gateway's link to its data port broke");

@@ -119,7 +119,13 @@ bool update_capacity(core_state& s, index instance, std::uint32_t rank,
   note_kv(s.models[one.model], at.kv_max);
   at.seq_foreign = static_cast<std::uint32_t>(
       std::min<std::uint64_t>(figure(read.foreign_sequences, 0), limits::endpoint_sequences_max));
-  return before != std::tuple(at.seq_max, at.kv_max, at.seq_foreign);
+  // Above any endpoint's places: it takes nothing now, whatever runs there.
+  const bool shut = figure(read.foreign_sequences, 0) > limits::endpoint_sequences_max;
+  auto& pair = s.pairs[at.pair];
+  const bool turned = pair.room.reported(shut, s.now);
+  if (turned && shut) // Looked at again when it no longer counts among those who serve.
+    arm(s, pair.room.since() + limits::full_loads_us, timer_kind::pair, at.pair);
+  return turned || before != std::tuple(at.seq_max, at.kv_max, at.seq_foreign);
 }
 
 } // namespace
@@ -261,6 +267,7 @@ void forgive_devices(core_state& s, index node) {
         continue;
       auto& pair = s.pairs[known->second];
       pair.fuse = {};
+      pair.room = {};
       pair.load_failures = pair.engine_failures = 0;
       pair.load_retry_at = 0;
     }
@@ -279,6 +286,7 @@ void refresh_device(core_state& s, index device) {
 void check_pair(pass& p, index at) {
   auto& pair = p.s.pairs[at];
   pair.fuse.wake(p.now);
+  pair.room.wake(p.now);
   refresh_device(p.s, pair.device);
   ++p.s.version;
   mark_dirty(p.s, pair.model);

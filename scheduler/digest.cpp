@@ -84,6 +84,9 @@ void add_pairs(const core_state& s, hasher& into) {
     into.number(one.power.token_uj);
     into.number(ordinal(one.fuse.state()));
     into.number(one.fuse.failures());
+    into.flag(one.room.full());
+    into.number(one.room.until());
+    into.number(one.room.since());
     into.number(one.load_failures);
     into.number(one.engine_failures);
     into.number(one.load_retry_at);

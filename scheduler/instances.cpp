@@ -432,13 +432,16 @@ void refresh_instance(core_state& s, index instance) {
     const auto& pair = s.pairs[at.pair];
     const bool was_open = at.open;
     at.open
-        = one.state == instance_state::ready && !one.retiring && pair.fuse.admits()
+        = one.state == instance_state::ready && !one.retiring && pair.admits()
           && std::all_of(one.devices.begin(), one.devices.end(),
                          [&](index device) { return takes_work(s, device); })
           && (!at.plan
               || (at.whole() && endpoints.at(at.reads_at).open && endpoints.at(at.writes_at).open));
     // A node that was away looks the best of all: what waits must not fall upon it at once.
-    if (at.open && !was_open && one.ready_at < s.now)
+    // One that was full takes one more at first: that tells whether it has room again.
+    if (at.open && !was_open && pair.room.since() != 0)
+      at.ramp = at.seq_used + 1;
+    else if (at.open && !was_open && one.ready_at < s.now)
       at.start_slowly();
     if (!at.plan) // Of a plan its members' count.
       add_rates(s, one, at);

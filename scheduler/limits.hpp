@@ -148,6 +148,13 @@ inline constexpr std::uint32_t hedge_credit_max_pm = 10'000; ///< Ten at once af
 inline constexpr std::int64_t hedge_wait_factor = 2;         ///< Times the predicted first token.
 inline constexpr duration_us hedge_wait_min_us = 50'000;     ///< A shorter wait is none.
 inline constexpr duration_us retry_later_us = 100'000;       ///< Doubled by each attempt.
+/// Who said that it is full is not asked again before that; doubled each time.
+inline constexpr duration_us full_pause_min_us = 200'000;
+inline constexpr duration_us full_pause_max_us = 10 * second_us;
+inline constexpr duration_us full_loads_us
+    = 1 * second_us; ///< Full for longer: it is not counted among those who serve.
+inline constexpr duration_us full_forgotten_us
+    = 60 * second_us; ///< Without a refusal; another begins anew.
 /// How long a request leaves a device alone that failed it, when nobody else takes it. Doubled by
 /// each attempt.
 inline constexpr duration_us exclusion_us = 5 * second_us;

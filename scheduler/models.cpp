@@ -147,6 +147,12 @@ void on(pass& p, const model_removed& e) {
     end_request(p, slot, how);
   }
   retire_all(p, at, "the model was removed");
+  // What failed with it says nothing about its devices any more.
+  for (const auto& [device, pair] : model.pairs) {
+    p.s.pairs[pair].fuse = {};
+    p.s.pairs[pair].room = {};
+    refresh_device(p.s, device);
+  }
   changed_statically(p.s);
 }
 

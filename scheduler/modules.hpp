@@ -277,6 +277,7 @@ struct failover {
   bool counts = true;        ///< As an attempt that brought nothing.
   bool drop = true;          ///< Tell the gateway that the attempt is void.
   bool revoke = false;       ///< Tell the node too.
+  bool full = false;         ///< The device only had no room for it.
 };
 /// The attempt is over; another follows or the request ends.
 void fail_attempt(pass& p, index slot, const failover& how);

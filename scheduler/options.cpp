@@ -387,6 +387,8 @@ candidate_facts facts_of(const core_state& s, index model, index device, const o
   if (pair != pairs.end()) {
     facts.breaker_admits = s.pairs[pair->second].fuse.admits();
     facts.breaker_error = s.pairs[pair->second].fault_error;
+    facts.full = s.pairs[pair->second].room.full();
+    facts.full_error = s.pairs[pair->second].full_error;
   }
   facts.samples = pair == pairs.end() ? 0 : s.pairs[pair->second].speed.samples;
   return facts;

@@ -94,12 +94,22 @@ wanting streams_with(const core_state& s, const model_state& model, index select
 }
 
 /// Sequences of ready endpoints that may serve them.
+/// What says for a moment that it is full is no reason to load the model elsewhere.
+bool serves_soon(const core_state& s, const endpoint& one) {
+  if (one.open || one.instance == none)
+    return one.open;
+  const auto& pair = s.pairs[one.pair];
+  return s.instances[one.instance].state == instance_state::ready
+         && !s.instances[one.instance].retiring && takes_work(s, one.device) && pair.fuse.admits()
+         && pair.room.full() && s.now - pair.room.since() < limits::full_loads_us;
+}
+
 std::uint64_t serving_sequences(const core_state& s, const model_state& model,
                                 const wanting& those) {
   std::uint64_t sequences = 0;
   for (index at = 0; at < model.endpoints.size(); ++at) {
     const auto& one = model.endpoints.at(at);
-    if (!one.open || s.selectors[those.selector].matches[one.device] == 0)
+    if (!serves_soon(s, one) || s.selectors[those.selector].matches[one.device] == 0)
       continue;
     if (those.stream == none
         || (may_serve(s, s.requests[those.stream], one.device)
@@ -443,7 +453,9 @@ void update_outlook(core_state& s, index at, index selector, time_us now) {
     seen.eta_at = now + *wait_ns / 1000;
     return;
   }
-  seen.reason = held_by_breaker(s, at, selector, now);
+  auto held = held_back(s, at, selector, now);
+  seen.reason = std::move(held.reason);
+  seen.eta_at = held.eta_at;
   if (seen.reason.empty())
     seen.reason
         = s.devices.live() == 0 ? "no device is up yet" : "no device that may serve it is up";

@@ -5,6 +5,7 @@
 /// the same job (nodes, devices, allocations, instances, artifacts). Owned by core_state.
 
 #include "scheduler/breaker.hpp"
+#include "scheduler/fullness.hpp"
 #include "scheduler/tables.hpp"
 
 #include <algorithm>
@@ -78,6 +79,11 @@ struct pair_state {
   std::string load_error; ///< Of the last failure.
   time_us load_failed_at = 0;
   std::string fault_error; ///< Of the last fault that the breaker counted.
+  fullness room;
+  std::string full_error; ///< What it said when it was full; empty = only its reports say so.
+
+  /// Whether work may be sent there.
+  [[nodiscard]] bool admits() const { return fuse.admits() && !room.full(); }
 };
 
 struct allocation_member {

@@ -109,7 +109,7 @@ std::string breaker_word(const core_state& s, index device) {
   auto worst = breaker_state::closed;
   for (const auto& [name, model] : s.model_names) {
     const auto pair = s.models[model].pairs.find(device);
-    if (pair != s.models[model].pairs.end())
+    if (pair != s.models[model].pairs.end() && !s.models[model].removed)
       worst = s.pairs[pair->second].fuse.state() == breaker_state::closed
                   ? worst
                   : s.pairs[pair->second].fuse.state();
@@ -117,17 +117,22 @@ std::string breaker_word(const core_state& s, index device) {
   return std::string(word(worst));
 }
 
-/// Why the device's breakers are not closed, behind what its node says of it: for each model.
+/// Why the device's breakers are not closed and where it is full, behind what its node says of it:
+/// for each model.
 void add_breakers(const core_state& s, index device, time_us now, std::string& why) {
   std::size_t named = 0;
   for (const auto& [name, model] : s.model_names) {
     const auto known = s.models[model].pairs.find(device);
-    if (known == s.models[model].pairs.end()
-        || s.pairs[known->second].fuse.state() == breaker_state::closed)
+    if (known == s.models[model].pairs.end() || s.models[model].removed)
+      continue;
+    const auto& pair = s.pairs[known->second];
+    const bool broken = pair.fuse.state() != breaker_state::closed;
+    if (!broken && !pair.room.full())
       continue;
     if (++named > limits::breakers_told_max)
       break;
-    why += (why.empty() ? "" : "; ") + breaker_words(s, s.pairs[known->second], now);
+    why += (why.empty() ? "" : "; ")
+           + (broken ? breaker_words(s, pair, now) : full_words(s, pair, now));
   }
 }
 
@@ -140,8 +145,7 @@ device_view view_device(const core_state& s, index at, time_us now) {
   view.draining = one.draining || s.nodes[one.node].draining;
   view.cordoned = one.cordoned || s.nodes[one.node].cordoned;
   view.breaker = breaker_word(s, at);
-  if (view.breaker != "closed")
-    add_breakers(s, at, now, view.reading.health_reason);
+  add_breakers(s, at, now, view.reading.health_reason);
   for (const auto instance : one.instances) {
     const auto& running = s.instances[instance];
     if (running.devices.front() == at)

@@ -95,9 +95,9 @@ wait_words prospects_of(const core_state& s, const request_row& r, const outlook
   if (r.excluded.size() > r.shunned.size() && asks_again(s, r))
     return {"queued", "no other device may take it over now: what failed it is asked again later",
             r.excluded_until};
-  auto broken = held_by_breaker(s, r.model, r.selector, now);
-  if (!broken.empty())
-    return {"queued", std::move(broken), 0};
+  auto held = held_back(s, r.model, r.selector, now);
+  if (!held.reason.empty())
+    return held;
   return {"queued",
           r.emitted > 0 ? "no device that may go on with it is up"
                         : "no device that may serve it is up",
@@ -119,18 +119,68 @@ std::string breaker_words(const core_state& s, const pair_state& pair, time_us n
                  : "; one request at a time tries it");
 }
 
-std::string held_by_breaker(const core_state& s, index model, index selector, time_us now) {
+std::string full_words(const core_state& s, const pair_state& pair, time_us now) {
+  const auto until = pair.room.until();
+  return s.devices[pair.device].spec.id.value + " is full for "
+         + s.models[pair.model].spec.name.value
+         + (pair.full_error.empty() ? "" : ": " + pair.full_error)
+         + (until > now ? "; it is asked again in " + format_duration(until - now)
+                        : "; it is asked again when it says that it has room");
+}
+
+namespace {
+
+/// What is known of the model on each device of the selector that would take its work now.
+template <class See>
+void see_pairs(const core_state& s, index model, index selector, See&& see) {
   const auto& matches = s.selectors[selector].matches;
   for (const auto& by : s.models[model].options) {
     const auto known = s.models[model].pairs.find(by.device);
-    if (known == s.models[model].pairs.end() || by.removed_by != filter_id::passed
-        || !takes_work(s, by.device) || by.device >= matches.size() || matches[by.device] == 0)
-      continue;
-    const auto& pair = s.pairs[known->second];
-    if (!pair.fuse.admits())
-      return breaker_words(s, pair, now);
+    if (known != s.models[model].pairs.end() && by.removed_by == filter_id::passed
+        && takes_work(s, by.device) && by.device < matches.size() && matches[by.device] != 0)
+      see(s.pairs[known->second]);
   }
-  return {};
+}
+
+} // namespace
+
+wait_words held_back(const core_state& s, index model, index selector, time_us now) {
+  const pair_state* full = nullptr;
+  const pair_state* broken = nullptr;
+  see_pairs(s, model, selector, [&](const pair_state& pair) {
+    if (!pair.fuse.admits())
+      broken = broken == nullptr ? &pair : broken;
+    else if (pair.room.full()
+             && (full == nullptr || pair.room.expected(now) < full->room.expected(now)))
+      full = &pair;
+  });
+  if (full != nullptr)
+    return {"queued", full_words(s, *full, now), full->room.expected(now)};
+  return {"queued", broken == nullptr ? std::string() : breaker_words(s, *broken, now), 0};
+}
+
+void note_full(pass& p, const request_row& r, const std::string& why) {
+  auto& s = p.s;
+  auto& at = endpoint_of(s, r);
+  at.overloaded(p.now);
+  auto& pair = s.pairs[at.pair];
+  pair.full_error = cut_text(why, limits::fault_error_bytes_max);
+  if (pair.room.refused(p.now))
+    p.tell(note::severity::info, s.devices[pair.device].spec.id.value, full_words(s, pair, p.now));
+  if (pair.room.until() != 0)
+    arm(s, pair.room.until(), timer_kind::pair, at.pair);
+  refresh_device(s, pair.device);
+}
+
+bool only_full(const request_row& r) {
+  return r.emitted == 0 && r.failure.action == recovery::retry_later;
+}
+
+bool any_full(const core_state& s, index model, index selector) {
+  bool any = false;
+  see_pairs(s, model, selector,
+            [&](const pair_state& pair) { any = any || (pair.fuse.admits() && pair.room.full()); });
+  return any;
 }
 
 bool eta_known(const core_state& s, const option& by, time_us now) {

@@ -20,10 +20,18 @@ struct wait_words {
 [[nodiscard]] wait_words why_waits(const core_state& s, const request_row& r, time_us now);
 /// Of one model on one device, whose breaker is not closed: which, since what and until when.
 [[nodiscard]] std::string breaker_words(const core_state& s, const pair_state& pair, time_us now);
-/// Of the first device of the selector whose breaker for the model admits nothing; empty when there
-/// is none.
-[[nodiscard]] std::string held_by_breaker(const core_state& s, index model, index selector,
-                                          time_us now);
+/// The same of one that said that it is full.
+[[nodiscard]] std::string full_words(const core_state& s, const pair_state& pair, time_us now);
+/// Of the device of the selector that may be the first to have room again for the model; where none
+/// is full, of the first whose breaker admits nothing. Without words when there is none.
+[[nodiscard]] wait_words held_back(const core_state& s, index model, index selector, time_us now);
+/// The attempt was turned away for want of room: nothing is sent there for a while, of nobody.
+/// Requires: it has its instance.
+void note_full(pass& p, const request_row& r, const std::string& why);
+/// Whether nothing is wrong but that whoever it was sent to last had no room.
+[[nodiscard]] bool only_full(const request_row& r);
+/// Whether a device of the selector said that it is full of the model.
+[[nodiscard]] bool any_full(const core_state& s, index model, index selector);
 /// Whether it is known when what is loaded there can be: not while its build is late and silent.
 [[nodiscard]] bool eta_known(const core_state& s, const option& by, time_us now);
 /// What became of the last load or build there, to be put behind other words; empty when none

@@ -21,8 +21,12 @@ bool is_word(std::string_view code) {
             });
 }
 
-std::string_view readable(std::string_view message) {
-  return message.empty() ? "the runtime gave no reason" : message;
+std::string readable(std::uint32_t status, std::string_view message) {
+  if (!message.empty())
+    return std::string(message);
+  return status > CONSORT_BAD_MODEL ? "the runtime gave no reason, and status "
+                                          + std::to_string(status) + ", which the ABI does not know"
+                                    : "the runtime gave no reason";
 }
 
 error contract_error(const std::string& what) {
@@ -87,13 +91,14 @@ attempt_aborted attempt_failure(std::uint32_t status, std::string_view code,
   attempt_aborted made;
   made.failure.action = recovery::retry_elsewhere;
   made.failure.code = "runtime_failed";
-  made.failure.message = readable(message);
+  made.failure.message = readable(status, message);
   if (status == CONSORT_REFUSED) {
     made.device_fault = false;
     made.failure.action = recovery::refuse;
     made.failure.code = "request_refused";
   } else if (status == CONSORT_BUSY) {
     made.device_fault = false;
+    made.failure.action = recovery::retry_later;
     made.failure.code = "runtime_busy";
   }
   if (is_word(code))
@@ -102,7 +107,7 @@ attempt_aborted attempt_failure(std::uint32_t status, std::string_view code,
 }
 
 error load_failure(std::uint32_t status, std::string_view message) {
-  const std::string text(readable(message));
+  const auto text = readable(status, message);
   switch (status) {
   case CONSORT_REFUSED: return {recovery::refuse, "load_refused", text};
   case CONSORT_BAD_MODEL: return {recovery::refuse, "bad_model", text};

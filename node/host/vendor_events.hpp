@@ -14,9 +14,9 @@ namespace consort::node {
 /// `runtime_contract` when the event is none of the ABI's.
 [[nodiscard]] result<messages::host_event> copy_vendor_event(const consort_event* event);
 
-/// Turns a status into what a caller may do: refused -> refuse; busy -> retry elsewhere, and both
-/// are no fault of the device; all else -> retry elsewhere, its fault. `code` is replaced when it
-/// is no lower-case word.
+/// Turns a status into what a caller may do: refused -> refuse; busy -> retry later, and both are
+/// no fault of the device; all else -> retry elsewhere, its fault. `code` is replaced when it is no
+/// lower-case word; where there is no message, one names a status that the ABI does not know.
 [[nodiscard]] attempt_aborted attempt_failure(std::uint32_t status, std::string_view code,
                                               std::string_view message);
 

@@ -42,6 +42,7 @@ struct c_abi_options {
   std::string work_path;             ///< Current directory of a host; empty = the agent's.
   runtime_capabilities capabilities; ///< As the plugin declares them.
   c_abi_limits bounds;
+  std::string vendor_library; ///< Named when a host dies; empty = `library`, else that loads it.
 };
 
 class host_link;

@@ -3,6 +3,7 @@
 
 #include "node/runtimes/linked_session.hpp"
 #include "node/runtimes/session_stats.hpp"
+#include "node/runtimes/token_limit.hpp"
 #include "scheduler/units.hpp"
 
 #include <nlohmann/json.hpp>
@@ -77,7 +78,11 @@ void host_link::submit(const attempt_id& attempt, attempt_body body,
       const error gone{recovery::retry_elsewhere, "session_closed", "the instance is gone"};
       return sink->on_event(attempt_aborted{gone, false});
     }
-    const auto number = self.attempts_.add(attempt, sink);
+    auto held = hold_to_limit(body, sink, [link = self.weak_from_this(), attempt] {
+      if (const auto there = link.lock())
+        there->cancel(attempt);
+    });
+    const auto number = self.attempts_.add(attempt, std::move(held));
     if (!number)
       return sink->on_event(attempt_aborted{number.failure(), false});
     const auto sent = self.send(messages::host_submit{*number, std::move(body)}, true);
@@ -271,7 +276,8 @@ void host_link::conclude_open(result<std::shared_ptr<runtime_session>> outcome) 
 }
 
 error host_link::death() const {
-  auto text = wanted_.device.id.value + ": host process of " + options_->library;
+  auto text = wanted_.device.id.value + ": host process of "
+              + (options_->vendor_library.empty() ? options_->library : options_->vendor_library);
   text += cause_ ? " was killed: " + cause_->message : " ended with " + process_->reap();
   if (const auto tail = log_.tail(); !tail.empty())
     text += "; it printed: " + tail;

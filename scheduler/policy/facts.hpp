@@ -47,6 +47,7 @@ struct candidate_facts {
   std::uint32_t sequences_used = 0;
   std::uint32_t sequences_max = 0; ///< Backlog included.
   std::uint32_t sequences_need = 1;
+  bool full = false; ///< It said that it has no room now.
   std::uint64_t kv_free_tokens = 0;
   std::uint64_t kv_all_tokens = 0;   ///< 0 = unknown.
   std::uint64_t kv_least_tokens = 0; ///< Of the prompt alone.
@@ -58,6 +59,7 @@ struct candidate_facts {
   const model_spec* spec = nullptr;
   const device_spec* device = nullptr;
   std::string_view breaker_error; ///< What it counted last; outlives this, empty = unknown.
+  std::string_view full_error;    ///< What it said when it was full, likewise.
 };
 
 } // namespace consort::core

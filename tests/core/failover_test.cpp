@@ -82,6 +82,7 @@ TEST(Failover, RetryLaterWaitsAndMayReturnToTheSameDevice) {
   t.submit();
   const auto first = t.expect<grant_ticket>();
   t.fail(first, recovery::retry_later);
+  EXPECT_EQ(t.expect<queue_notice>().state, "queued") << "and its client is told";
   t.expect_empty();
   t.pass_time(limits::retry_later_us * 2);
   EXPECT_EQ(t.expect<grant_ticket>().granted.attempt.number, 2U);

@@ -205,6 +205,7 @@ TEST(PeerBugs, WhoWasOnlyFullIsAskedAgainOnceAllWere) {
     t.fail(granted, recovery::retry_later);
   }
   EXPECT_EQ(asked.size(), 2U);
+  EXPECT_EQ(t.expect<queue_notice>().state, "queued");
   t.expect_empty();
   t.pass_time(limits::retry_later_us * 8);
   EXPECT_EQ(t.take_all<grant_ticket>().size(), 1U) << "after a pause";

@@ -216,6 +216,23 @@ test('a made-up accelerator with its own compiler and server', { timeout: 540_00
         assert.ok((await failed()) > before, 'nothing failed: void');
     });
 
+  // More refusals than a request has attempts.
+  await check('busy everywhere: requests wait for room, who would not is told when', async () => {
+    const failed = async () =>
+      (await cluster.metric('consort_attempts_total', { reason: 'failed' })) ?? 0;
+    const before = await failed();
+    fake.faults('server=busy');
+    const patient = ask();
+    await eventually('it was turned away often', async () => (await failed()) > before + 5, 30_000);
+    const hasty = await ask({}, { ...pim, 'X-Consort-Wait': '0s' });
+    expect_error(hasty, 503, /full for .*: the model server answered 429: queue is full|busy/);
+    assert.ok(Number(hasty.headers.get('retry-after')) >= 1, 'no Retry-After');
+    fake.faults();
+    const served = await patient;
+    assert.equal(served.status, 200, served.text);
+    assert.equal(text_of(served), expected);
+  });
+
   for (const fault of ['openai-400', 'vllm-400', 'fastapi-422', 'tgi-422'])
     await check(`${fault}: the vendor's words reach the client`, async () => {
       fake.faults(`server=${fault}`);

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdio>
 #include <cstdlib>
+#include <limits>
 
 namespace consort::llama {
 namespace {
@@ -60,6 +61,17 @@ private:
   std::array<char, limits::vendor_line_bytes> text_{};
 };
 
+/// What overflowed is none to sample from. Engines may bar tokens by minus infinity, but not all.
+bool are_numbers(std::span<const float> logits) {
+  constexpr auto infinity = std::numeric_limits<float>::infinity();
+  bool numbers = true, some = false;
+  for (const auto one : logits) {
+    numbers = numbers && one < infinity; // False of what is no number as well.
+    some = some || one > -infinity;
+  }
+  return numbers && some;
+}
+
 error refusal(int status, const std::string& said) {
   switch (status) {
   case CONSORT_BAD_MODEL: return {recovery::refuse, "bad_model", said};
@@ -92,7 +104,10 @@ result<std::unique_ptr<abi_steps>> abi_steps::open(const std::string& library,
 result<done> abi_steps::read_facts() {
   facts_.size = sizeof facts_;
   const int status = table_->facts(stepper_, &facts_);
-  const bool sound = status == CONSORT_OK && facts_.vocabulary > 0 && facts_.slots > 0
+  if (status != CONSORT_OK)
+    return error{recovery::retry_elsewhere, "runtime_failed",
+                 "it did not tell its facts: status " + std::to_string(status)};
+  const bool sound = facts_.vocabulary > 0 && facts_.slots > 0
                      && facts_.slots <= limits::sequences_max && facts_.context_tokens > 0
                      && facts_.context_tokens <= limits::context_tokens_max
                      && facts_.step_tokens >= facts_.slots;
@@ -123,13 +138,20 @@ step_outcome abi_steps::step(std::span<const step_row> rows, std::string& why) {
   if (status == CONSORT_BUSY && interrupted_)
     return step_outcome::interrupted;
   why = said.text();
+  if (status == CONSORT_BUSY)
+    why = "its step was busy though nobody interrupted it: " + why;
   if (status != CONSORT_OK)
     return step_outcome::failed;
-  for (std::size_t at = 0; at < rows_.size(); ++at)
-    if (rows_[at].wants_logits != 0 && logits_[at] == nullptr) {
-      why = "its step gave no logits for row " + std::to_string(at);
-      return step_outcome::failed;
-    }
+  for (std::size_t at = 0; at < rows_.size(); ++at) {
+    if (rows_[at].wants_logits == 0)
+      continue;
+    const bool given = logits_[at] != nullptr;
+    if (given && are_numbers(logits(at)))
+      continue;
+    why = (given ? "its logits are no numbers, in row " : "its step gave no logits for row ")
+          + std::to_string(at);
+    return step_outcome::failed;
+  }
   return step_outcome::done;
 }
 

@@ -76,10 +76,10 @@ TEST_F(HostedRuntime, EngineStatusesBecomeRecoveries) {
   };
   const std::vector<expectation> table{
       {"submit_refused", "request_refused", recovery::refuse, false},
-      {"submit_busy", "runtime_busy", recovery::retry_elsewhere, false},
+      {"submit_busy", "runtime_busy", recovery::retry_later, false},
       {"submit_failed", "runtime_failed", recovery::retry_elsewhere, true},
       {"fail_refused", "context_overflow", recovery::refuse, false},
-      {"fail_busy", "no_slot", recovery::retry_elsewhere, false},
+      {"fail_busy", "no_slot", recovery::retry_later, false},
       {"fail_device", "ecc", recovery::retry_elsewhere, true},
       {"fail_unasked", "runtime_failed", recovery::retry_elsewhere, true},
   };

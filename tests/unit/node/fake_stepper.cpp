@@ -3,10 +3,10 @@
 /// after every token the next one of the vocabulary. What it does wrong is asked for by
 /// {"fault": word} in the JSON of `open`: hang, crash, refuse, bad_model, no_stepper, no_facts,
 /// few_rows, small_vocabulary; at the fourth step: step_crash, step_hang, step_fail, step_busy,
-/// no_logits; and crash_drop, crash_close, bad_copy. {"told": path}: what a step_hang writes a byte
-/// into once it hangs. FAKE_STEP_NO_COPY in its environment: it
-/// cannot copy slots; FAKE_STEP_SMALL: its table ends before it says its ABI. Two other libraries
-/// are built from this file: FAKE_STEP_WRONG_ABI and FAKE_STEP_NO_SYMBOL.
+/// no_logits, nan_logits, inf_logits, barred_logits; and crash_drop, crash_close, bad_copy.
+/// {"told": path}: what a step_hang writes a byte into once it hangs. FAKE_STEP_NO_COPY in its
+/// environment: it cannot copy slots; FAKE_STEP_SMALL: its table ends before it says its ABI. Two
+/// other libraries are built from this file: FAKE_STEP_WRONG_ABI and FAKE_STEP_NO_SYMBOL.
 
 #include "node/plugin_step_abi.h"
 
@@ -16,6 +16,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <limits>
 #include <string>
 #include <unistd.h>
 #include <vector>
@@ -104,6 +105,13 @@ int step(consort_stepper* stepper, const consort_step_row* rows, std::size_t row
     auto& one = stepper->logits.emplace_back(stepper->vocabulary, 0.0F);
     const auto next = (static_cast<std::uint32_t>(rows[at].token) + 1) % stepper->vocabulary;
     one[next] = 10.0F;
+    constexpr auto infinity = std::numeric_limits<float>::infinity();
+    if (stepper->steps == 4 && stepper->fault == "nan_logits")
+      one.back() = std::numeric_limits<float>::quiet_NaN();
+    else if (stepper->steps == 4 && stepper->fault == "inf_logits")
+      one.back() = infinity;
+    else if (stepper->steps == 4 && stepper->fault == "barred_logits")
+      one.assign(one.size(), -infinity);
     if (rows[at].wants_logits != 0 && !(stepper->fault == "no_logits" && stepper->steps == 4))
       logits[at] = one.data();
   }

@@ -4,6 +4,7 @@
 // compilers write are artifacts like any other.
 #include "node/inventory.hpp"
 #include "node/plugin_json.hpp"
+#include "scheduler/attributes.hpp"
 
 #include "tests/unit/node/plugin_samples.hpp"
 #include "tests/unit/node/temp_folder.hpp"
@@ -167,6 +168,12 @@ TEST_F(PluginParts, ARuntimeThatIsNotInstalledRunsNothing) {
   EXPECT_TRUE(device.capability.build_profiles.empty());
   EXPECT_THAT(device.attributes.at("runtime"), HasSubstr("missing: "));
   EXPECT_THAT(device.attributes.at("runtime"), HasSubstr("/libfake.so"));
+  EXPECT_THAT(device.attributes.at(core::no_compiler_attribute),
+              HasSubstr("its runtime's library is not there: "));
+  const auto status = all.plugins().front();
+  ASSERT_TRUE(status.fault);
+  EXPECT_EQ(status.fault->code, "runtime_missing");
+  EXPECT_THAT(status.fault->message, HasSubstr("/libfake.so"));
   folder.write("fake/libfake.so", "now it is");
   ASSERT_TRUE(all.probe().empty());
   EXPECT_FALSE(all.devices().front().capability.build_profiles.empty());

@@ -137,10 +137,18 @@ TEST_F(StepHost, ThatHangsIsKilledOnceItDoesNotHeedACancel) {
 }
 
 TEST_F(StepHost, FailedStepsEndWhatRunsAndNothingElse) {
-  for (const auto* fault : {"step_fail", "no_logits", "step_busy"}) {
+  const std::vector<std::pair<const char*, const char*>> faults{
+      {"step_fail", "the engine failed"},
+      {"no_logits", "its step gave no logits for row 0"},
+      {"nan_logits", "its logits are no numbers, in row 0"},
+      {"inf_logits", "its logits are no numbers, in row 0"},
+      {"barred_logits", "its logits are no numbers, in row 0"},
+      {"step_busy", "busy though nobody interrupted it"}};
+  for (const auto& [fault, words] : faults) {
     auto loaded = load(fault);
     const auto failed = submit(loaded, 1, prompt(50))->failure();
     EXPECT_EQ(failed.failure.code, "engine_failed") << fault;
+    EXPECT_NE(failed.failure.message.find(words), std::string::npos) << failed.failure.message;
     EXPECT_TRUE(failed.device_fault);
     EXPECT_EQ(ids_of(submit(loaded, 2, prompt(2))->wait_end()).size(), 2u) << fault;
     loaded.reset();

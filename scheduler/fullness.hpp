@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/// Whether one model's runtime on one device has said that it has no room. Then nothing is sent
+/// there for a while: a guess that doubles while it goes on saying so, up to
+/// limits::full_pause_max_us, or for as long as its reports say so. That is no failure: it costs
+/// nobody an attempt, and the breaker does not count it.
+
+#include "scheduler/ids.hpp"
+
+namespace consort::core {
+
+class fullness {
+public:
+  /// Whether nothing may be sent there.
+  [[nodiscard]] bool full() const { return shut_ || until_ != 0; }
+  /// When it is asked again, by our guess; 0 = there is none.
+  [[nodiscard]] time_us until() const { return until_; }
+  /// Since when it has taken nothing; 0 = it took something last.
+  [[nodiscard]] time_us since() const { return since_; }
+  /// When there may be room, for people: what has lasted for long is thought to last as long again.
+  /// Requires: full().
+  [[nodiscard]] time_us expected(time_us now) const;
+
+  /// It refused an attempt for its load. Those that were under way when it first did say nothing
+  /// new. Returns: whether it is full only since now.
+  bool refused(time_us now);
+  /// What its report says: `shut` = that it takes nothing at all. Returns: whether full() changed.
+  bool reported(bool shut, time_us now);
+  /// Ends the guess once its time has come. Returns: whether full() changed.
+  bool wake(time_us now);
+  /// It took work: the next guess is short again.
+  void took();
+
+private:
+  bool shut_ = false;
+  std::uint32_t refusals_ = 0; ///< In a row.
+  time_us since_ = 0, until_ = 0;
+  time_us last_ = 0; ///< Refusal.
+};
+
+} // namespace consort::core

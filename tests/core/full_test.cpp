@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who says that it is full: no attempt is spent, the request waits or goes elsewhere, and who
+// waited in vain is told when to come back.
+#include "scheduler/fullness.hpp"
+#include "tests/support/core_fixture.hpp"
+
+namespace consort::core::testing {
+
+namespace {
+
+/// CPUs on one node, of which the first `loaded` have a ready replica.
+void ready(core_fixture& t, int devices, int loaded) {
+  t.join("local");
+  auto model = story_spec();
+  model.replicas_min = static_cast<std::uint32_t>(loaded);
+  t.declare(model);
+  for (int i = 0; i < devices; ++i) {
+    t.advertise(cpu_spec("local", i));
+    if (i < loaded)
+      t.finish_load();
+  }
+}
+
+void refuse_busy(core_fixture& t, const grant_ticket& granted) {
+  t.feed(attempt_failed{
+      granted.granted.attempt, {recovery::retry_later, "server_busy", "429: slow down"}, 0, false});
+}
+
+/// What is granted while time passes, the node's lease renewed.
+std::vector<grant_ticket> granted_within(core_fixture& t, duration_us span) {
+  t.pass_time_renewing(span);
+  t.take_all<queue_notice>();
+  return t.take_all<grant_ticket>();
+}
+
+/// The only replica's engine says whether it takes anything.
+void report(core_fixture& t, bool shut) {
+  device_reported said;
+  said.device = device_id{"local/cpu0"};
+  said.life = t.life_of("local");
+  capacity_vector capacity;
+  if (shut)
+    capacity.foreign_sequences.value = 1U << 20U;
+  for (const auto& replica : t.view().replicas)
+    said.endpoints.emplace_back(replica.instance, capacity);
+  t.feed(said);
+}
+
+TEST(Full, ManyRefusalsForLoadSpendNoAttempt) {
+  core_fixture t;
+  ready(t, 1, 1);
+  t.submit();
+  auto granted = t.expect<grant_ticket>();
+  std::uint32_t refused = 0;
+  for (; refused < 2 * limits::attempts_max && t.now() < 55 * second; ++refused) {
+    refuse_busy(t, granted);
+    EXPECT_TRUE(t.take_all<reject_request>().empty()) << refused;
+    auto more = granted_within(t, limits::full_pause_min_us / 2);
+    while (more.empty() && t.now() < 55 * second)
+      more = granted_within(t, second);
+    if (more.empty())
+      break;
+    ASSERT_EQ(more.size(), 1U);
+    granted = more.front();
+  }
+  EXPECT_GT(refused, limits::attempts_max);
+  t.start(granted);
+  t.progress(granted, 1);
+  t.finish(granted);
+  EXPECT_EQ(t.expect<record_request>().outcome, request_outcome::finished);
+  EXPECT_EQ(t.view().devices.at(0).breaker, "closed");
+}
+
+TEST(Full, NobodyElseIsSentThereMeanwhile) {
+  core_fixture t;
+  ready(t, 1, 1);
+  t.submit();
+  refuse_busy(t, t.expect<grant_ticket>());
+  t.submit();
+  EXPECT_TRUE(granted_within(t, limits::full_pause_min_us - 1).empty());
+  EXPECT_NE(t.view().devices.at(0).reading.health_reason.find("is full for storyteller: 429"),
+            std::string::npos);
+  const auto first = granted_within(t, 1);
+  ASSERT_EQ(first.size(), 1U) << "one tells whether there is room again";
+  t.start(first[0]);
+  t.progress(first[0], 1);
+  EXPECT_EQ(t.take_all<grant_ticket>().size(), 1U) << "there is";
+  t.drop_all();
+}
+
+TEST(Full, WhoWaitedInVainIsToldWhenToComeBack) {
+  core_fixture t;
+  ready(t, 1, 1);
+  t.submit();
+  refuse_busy(t, t.expect<grant_ticket>());
+  for (int i = 0; i < 61; ++i)
+    for (const auto& granted : granted_within(t, second))
+      refuse_busy(t, granted);
+  const auto ended = t.take_all<reject_request>();
+  ASSERT_EQ(ended.size(), 1U) << "its patience is over, however often it was turned away";
+  EXPECT_EQ(ended[0].http_status, 503);
+  EXPECT_EQ(ended[0].reason.code, "queue_timeout");
+  EXPECT_NE(ended[0].reason.message.find("local/cpu0 is full for storyteller: 429: slow down"),
+            std::string::npos);
+  ASSERT_TRUE(ended[0].retry_after_us);
+  EXPECT_GE(*ended[0].retry_after_us, 55 * second) << "it has been full for a minute";
+  EXPECT_LE(*ended[0].retry_after_us, 65 * second);
+  t.drop_all();
+}
+
+TEST(Full, ForLongerThanAMomentTheModelIsLoadedElsewhere) {
+  core_fixture t;
+  ready(t, 2, 1);
+  t.submit();
+  refuse_busy(t, t.expect<grant_ticket>());
+  while (t.now() < 3 * second && t.take_all<reserve_allocation>().empty())
+    for (const auto& granted : granted_within(t, limits::full_pause_min_us))
+      refuse_busy(t, granted);
+  EXPECT_LT(t.now(), 3 * second) << "the other device gets it";
+  t.drop_all();
+}
+
+TEST(Full, AnEngineThatSaysSoGetsNothingUntilItSaysOtherwise) {
+  core_fixture t;
+  ready(t, 1, 1);
+  report(t, true);
+  t.submit();
+  EXPECT_TRUE(granted_within(t, 20 * second).empty());
+  report(t, false);
+  EXPECT_EQ(t.take_all<grant_ticket>().size(), 1U);
+  t.drop_all();
+}
+
+TEST(Full, WhoDoesNotWaitIsTurnedAwayAtOnce) {
+  core_fixture t;
+  ready(t, 1, 1);
+  t.submit();
+  refuse_busy(t, t.expect<grant_ticket>());
+  t.take_all<queue_notice>();
+  auto meta = t.request();
+  meta.wait_us = 0;
+  t.submit(meta);
+  const auto ended = t.take_all<reject_request>();
+  ASSERT_EQ(ended.size(), 1U);
+  EXPECT_EQ(ended[0].http_status, 503);
+  EXPECT_EQ(ended[0].retry_after_us, limits::retry_after_min_us);
+  t.drop_all();
+}
+
+TEST(Full, ManyAttemptsAreStillBounded) {
+  core_fixture t;
+  ready(t, static_cast<int>(limits::attempts_total_max) + 1,
+        static_cast<int>(limits::attempts_total_max) + 1);
+  t.submit();
+  std::uint32_t tries = 0;
+  for (auto granted = t.take_all<grant_ticket>(); !granted.empty();
+       granted = t.take_all<grant_ticket>(), ++tries)
+    refuse_busy(t, granted.front());
+  EXPECT_EQ(tries, limits::attempts_total_max);
+  const auto ended = t.take_all<reject_request>();
+  ASSERT_EQ(ended.size(), 1U);
+  EXPECT_EQ(ended[0].http_status, 503);
+  t.drop_all();
+}
+
+TEST(Full, ARemovedModelLeavesNoBreakerBehind) {
+  core_fixture t;
+  ready(t, 1, 1);
+  for (std::uint32_t i = 0; i < limits::breaker_failures; ++i) {
+    t.submit();
+    const auto granted = t.take_all<grant_ticket>();
+    ASSERT_EQ(granted.size(), 1U);
+    t.fail(granted.front());
+    t.drop_all();
+  }
+  ASSERT_EQ(t.view().devices.at(0).breaker, "open");
+  t.feed(model_removed{model_name{"storyteller"}});
+  EXPECT_EQ(t.view().devices.at(0).breaker, "closed");
+  EXPECT_EQ(t.view().devices.at(0).reading.health_reason, "");
+  t.drop_all();
+  t.pass_time_renewing(limits::breaker_open_max_us);
+  EXPECT_EQ(t.view().devices.at(0).breaker, "closed");
+  t.drop_all();
+}
+
+TEST(Fullness, PausesDoubleUntilItTakesSomething) {
+  fullness room;
+  time_us now = second;
+  for (auto pause = limits::full_pause_min_us; pause < limits::full_pause_max_us; pause *= 2) {
+    EXPECT_TRUE(room.refused(now));
+    EXPECT_FALSE(room.refused(now)) << "those under way say nothing new";
+    EXPECT_EQ(room.until(), now + pause);
+    EXPECT_FALSE(room.wake(now + pause - 1));
+    EXPECT_TRUE(room.wake(now + pause));
+    now += pause;
+  }
+  EXPECT_EQ(room.since(), second);
+  room.refused(now);
+  EXPECT_EQ(room.until(), now + limits::full_pause_max_us) << "and no longer";
+  room.wake(room.until());
+  room.took();
+  EXPECT_EQ(room.since(), 0);
+  now += limits::full_pause_max_us;
+  room.refused(now);
+  EXPECT_EQ(room.until(), now + limits::full_pause_min_us);
+  room.wake(room.until());
+  now += limits::full_forgotten_us + 1;
+  room.refused(now);
+  EXPECT_EQ(room.since(), now) << "what was long ago is no part of it";
+}
+
+} // namespace
+
+} // namespace consort::core::testing
