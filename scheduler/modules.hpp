@@ -56,12 +56,10 @@ void check_gateway(pass& p, index gateway);
 
 // --- devices.cpp ---
 void lose_device(pass& p, index device, const std::string& why);
-/// Forgets a device that its node gave up, unless it is back by now.
+/// Forgets a device that its node gave up, unless it is back by now; or at once.
 void check_withdrawn(pass& p, index device);
-/// The same at once: nobody waits for it.
 void withdraw_device(core_state& s, index device);
-/// Another process speaks for the node's devices: what its predecessor did is not held against
-/// them.
+/// Another process speaks for the node's devices, which answer for nothing of its predecessor.
 void forgive_devices(core_state& s, index node);
 /// Recomputes what decisions read of everything led from the device.
 void refresh_device(core_state& s, index device);

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scheduler/learning.hpp"
+
+#include "scheduler/handlers.hpp"
+
+#include <algorithm>
+
+namespace consort::core {
+
+namespace {
+
+/// Sequences that ran beside the attempt and itself, sixteenths, in the mean of its life.
+std::uint32_t mean_batch16(const request_row& r, const endpoint& at, time_us now) {
+  const auto span = now - r.granted_at;
+  if (span <= 0)
+    return 16;
+  const auto mean = (at.load_until(now) - r.load_begin) * 16 / span;
+  return static_cast<std::uint32_t>(std::clamp<std::int64_t>(mean, 16, 65'536 * 16));
+}
+
+void learn_length(model_state& model, const request_row& r, std::uint32_t tokens) {
+  const auto closer = [&](std::int64_t& usual) {
+    usual = std::clamp<std::int64_t>(robust_mean(usual, tokens), 1, limits::prompt_tokens_max);
+  };
+  closer(model.output_tokens);
+  if (r.meta.tenant.empty())
+    return;
+  const auto known = model.lengths.find(r.meta.tenant);
+  if (known != model.lengths.end())
+    closer(known->second);
+  else if (model.lengths.size() < limits::length_tenants_max)
+    model.lengths.emplace(r.meta.tenant, tokens);
+}
+
+/// An engine that tells nothing of its queue shows it by a late first token.
+void judge_window(core_state& s, const request_row& r, const attempt_measurement& measured) {
+  auto& at = endpoint_of(s, r);
+  if (at.told)
+    return;
+  const auto place = s.instances[r.instance].places[r.rank];
+  const auto& pace = s.models[r.model].endpoints.pace(place);
+  const auto expected_us
+      = (std::int64_t{r.size.prompt_tokens} * pace.prefill_ns + pace.itl_ns) / 1000;
+  if (s.models[r.model].endpoints.room(place).samples >= limits::explore_samples
+      && measured.first_token_us
+             > limits::window_slow_factor * std::max<duration_us>(expected_us, 1))
+    at.overloaded(s.now);
+  else
+    at.ended_well();
+}
+
+/// What the engine said of its cache, and what it has written since.
+void learn_cache(core_state& s, const request_row& r, const token_usage& usage) {
+  auto& cache = s.instances[r.instance].cache;
+  cache.written += usage.completion_tokens;
+  if (r.meta.prefix_blocks.empty())
+    return;
+  cache.tells = cache.tells || usage.cached_tokens > 0;
+  if (cache.tells)
+    cache.learn(r.saved_age, r.saved, usage.cached_tokens);
+}
+
+/// Returns: whether decisions are to follow. What a plan draws is two devices' business.
+bool learn_power_of(core_state& s, const request_row& r, const attempt_measurement& measured,
+                    std::uint32_t batch16) {
+  const auto& at = endpoint_of(s, r);
+  if (at.plan || !measured.energy_mj)
+    return false;
+  auto& pair = s.pairs[at.pair];
+  const auto sheet_mw = sheet_power_mw(s, s.instances[at.instance]);
+  if (!learn_power(pair.power, measured, sheet_mw, batch16))
+    return false;
+  s.models[r.model].pools.at(pair.kind).power_pm = pair.power.used_pm;
+  return true;
+}
+
+} // namespace
+
+void learn_from(pass& p, const request_row& r, const attempt_measurement& measured) {
+  auto& s = p.s;
+  const auto& at = endpoint_of(s, r);
+  auto& pair = s.pairs[at.pair];
+  const bool was_closed = pair.fuse.state() == breaker_state::closed;
+  pair.fuse.succeeded();
+  pair.room.took();
+  judge_window(s, r, measured);
+  learn_cache(s, r, measured.usage);
+  if (r.tokens == 0) // It ended before anything of it was reported.
+    endpoint_of(s, r).showed_life();
+  auto& model = s.models[r.model];
+  if (measured.first_token_us > 0 && r.first_predicted_ns > 0)
+    pair.first_error.saw(r.first_predicted_ns / 1000, measured.first_token_us);
+  auto& pool = model.pools.at(pair.kind);
+  const auto queue_ns = r.queue_seen_ns >= 0 ? r.queue_seen_ns : r.queue_predicted_ns;
+  const auto& writes
+      = model.endpoints.at(model.endpoints.writes_at(s.instances[r.instance].places[r.rank]));
+  const auto batch16 = mean_batch16(r, writes, p.now);
+  const attempt_context context{r.meta.choices, queue_ns, r.saved, batch16, r.batch_begin};
+  if (learn(pool, pair.pace, measured, context)) {
+    derive(pool, pair.pace, pair.speed);
+    pair.speed.samples = std::min(pair.speed.samples + 1, limits::samples_max);
+  }
+  const auto completion = measured.usage.completion_tokens / std::max(r.meta.choices, 1U);
+  if (completion > 0)
+    learn_length(model, r, completion);
+  if (learn_power_of(s, r, measured, batch16) || !was_closed)
+    refresh_device(s, pair.device);
+}
+
+} // namespace consort::core
