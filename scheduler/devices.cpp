@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Devices: what they are, how they do, and what they say is running.
 #include "scheduler/handlers.hpp"
+#include "scheduler/load_bars.hpp"
 
 #include <algorithm>
 #include <tuple>
@@ -153,6 +154,8 @@ void on(pass& p, const device_advertised& e) {
   device.foreign_bytes = device.foreign_seen = 0;
   if (respecified && !fresh)
     reseed(p.s, at);
+  if (!fresh) // What runs there may be another now.
+    forgive_loads_on(p.s, at);
   note_plan(p.s, at);
   match_selectors(p.s, at);
   for (const auto plan : p.s.plans)
@@ -258,8 +261,7 @@ void forgive_device(core_state& s, index device) {
       continue;
     auto& pair = s.pairs[known->second];
     pair.fuse = {};
-    pair.load_failures = pair.engine_failures = 0;
-    pair.load_retry_at = 0;
+    forgive_loads(pair);
   }
   for (index slot = 0; slot < s.requests.end(); ++slot)
     if (s.requests.holds(slot))
@@ -273,6 +275,8 @@ void refresh_device(core_state& s, index device) {
 
 void check_pair(pass& p, index at) {
   auto& pair = p.s.pairs[at];
+  if (end_bars(pair, p.now))
+    changed_statically(p.s);
   pair.fuse.wake(p.now);
   refresh_device(p.s, pair.device);
   ++p.s.version;
