@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/commands.hpp"
 #include "cli/list_command.hpp"
+#include "cli/store.hpp"
 
 namespace consort::cli {
 
@@ -13,8 +14,9 @@ std::string progress(const json& artifact) {
   if (text_at(artifact, "/state") != "building")
     return {};
   const auto left = duration_at(artifact, "/eta_us");
-  // A compiler that tells nothing of its progress has not made none.
-  const auto done = count_at(artifact, "/done_pm") == "0" ? "-" : percent_at(artifact, "/done_pm");
+  // A compiler that tells nothing of its progress has not made none; an older gateway says 0.
+  const auto told = percent_at(artifact, "/done_pm");
+  const auto done = told.empty() || count_at(artifact, "/done_pm") == "0" ? "-" : told;
   return done + (left.empty() ? "" : " " + left + " left");
 }
 
@@ -95,6 +97,7 @@ void add_artifacts(CLI::App& root, context& env) {
             text_at(artifact, "/last_error")};
   };
   command.with_ls = true;
+  command.read_store = list_store;
   add_list_command(root, env, std::move(command));
 }
 

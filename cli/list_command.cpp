@@ -15,8 +15,9 @@ namespace consort::cli {
 
 namespace {
 
-exit_code show_list(context& env, const list_command& command) {
-  const auto answer = fetch(env, "/api/v1/" + command.name);
+exit_code show_list(context& env, const list_command& command, const std::string& data) {
+  const auto answer
+      = data.empty() ? fetch(env, "/api/v1/" + command.name) : command.read_store(data);
   if (!answer)
     return complain(env, answer.failure());
   if (env.json()) {
@@ -56,14 +57,18 @@ void add_list_command(CLI::App& root, context& env, list_command command) {
   auto* added = root.add_subcommand(command.name, command.help);
   auto watch = std::make_shared<bool>(false);
   added->add_flag("--watch", *watch, "Repeat every second until interrupted");
+  auto data = std::make_shared<std::string>();
   CLI::App* ls = nullptr;
   if (command.with_ls) {
     ls = added->add_subcommand("ls", command.help);
     ls->add_flag("--watch", *watch, "Repeat every second until interrupted");
+    if (command.read_store)
+      ls->add_option("--data", *data, "Data folder of an agent, instead of the cluster")
+          ->type_name("DIR");
   }
-  const auto chosen = [&env, watch, command = std::move(command)] {
-    env.action = [&env, watch, command] {
-      const auto show = [&](context& with) { return show_list(with, command); };
+  const auto chosen = [&env, watch, data, command = std::move(command)] {
+    env.action = [&env, watch, data, command] {
+      const auto show = [&](context& with) { return show_list(with, command, *data); };
       return *watch ? repeat(env, show, limits::watch_interval) : show(env);
     };
   };

@@ -23,6 +23,8 @@ struct list_command {
   std::vector<column> columns;
   /// Cells of one item. Requires: as many as columns; empty = unknown.
   std::function<std::vector<std::string>(const json& item)> row;
+  /// The same answer of a data folder of this host, for `NAME ls --data DIR`; unset = no such flag.
+  std::function<result<json>(const std::string& data)> read_store;
   bool with_ls = false; ///< Also as `NAME ls`, where people look beside other subcommands.
 };
 

@@ -4,6 +4,7 @@
 #include "cli/context.hpp"
 #include "node/file_digest.hpp"
 #include "node/inventory.hpp"
+#include "scheduler/artifact_model.hpp"
 
 #include <boost/asio/io_context.hpp>
 
@@ -64,6 +65,17 @@ result<digest> digest_of_weights(const std::string& model) {
   return content;
 }
 
+/// As the configuration calls the file, else the file's own name; empty where a digest was given.
+std::string name_of_model(const std::string& model, const cluster_config& config) {
+  if (node::is_digest(model))
+    return {};
+  std::error_code failed;
+  for (const auto& one : config.models)
+    if (fs::equivalent(one.source, model, failed))
+      return one.name;
+  return fs::path(model).filename().string();
+}
+
 std::uint64_t size_of(const fs::path& path) {
   std::error_code failed;
   if (!fs::is_directory(path, failed))
@@ -96,8 +108,11 @@ result<artifact_record> import_prebuilt(const prebuilt_import& wanted, const clu
   fs::copy(wanted.path, staging->output_path(), fs::copy_options::recursive, failed);
   if (failed)
     return error{recovery::retry_later, "failed", wanted.path + ": " + failed.message()};
+  std::map<std::string, std::string> quality{{"origin", "prebuilt"}};
+  if (auto name = name_of_model(wanted.model, config); !name.empty())
+    quality[artifact_model] = std::move(name);
   return store.put(*std::move(staging), {artifact_kind::engine_weights, weights->value, *profile},
-                   {{"origin", "prebuilt"}}, 0);
+                   std::move(quality), 0);
 }
 
 } // namespace consort::cli

@@ -126,12 +126,20 @@ json to_json(const core::model_view& view) {
 }
 
 json to_json(const core::artifact_view& view) {
-  return {{"key", to_json(view.key)},      {"model", view.model.value},
-          {"state", word_of(view.state)},  {"content", view.content.value},
-          {"size_bytes", view.size_bytes}, {"nodes", names_json(view.nodes)},
-          {"done_pm", view.done_pm},       {"eta_us", span(view.eta_us)},
-          {"builds", view.builds},         {"last_error", view.last_error},
-          {"quality", view.quality},       {"own", view.own.value},
+  // A compiler that tells nothing of its progress has not made none.
+  const auto done_pm = view.done_pm == 0 ? json() : json(view.done_pm);
+  return {{"key", to_json(view.key)},
+          {"model", view.model.value},
+          {"state", word_of(view.state)},
+          {"content", view.content.value},
+          {"size_bytes", view.size_bytes},
+          {"nodes", names_json(view.nodes)},
+          {"done_pm", done_pm},
+          {"eta_us", span(view.eta_us)},
+          {"builds", view.builds},
+          {"last_error", view.last_error},
+          {"quality", view.quality},
+          {"own", view.own.value},
           {"replicas", view.replicas}};
 }
 

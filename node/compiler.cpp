@@ -5,6 +5,7 @@
 #include "node/model_folder.hpp"
 #include "node/placeholders.hpp"
 #include "node/small_file.hpp"
+#include "scheduler/artifact_model.hpp"
 
 #include <boost/asio/post.hpp>
 
@@ -78,8 +79,12 @@ private:
 
   void keep(compile_outcome& built) {
     const auto log = read_log();
+    if (built.quality.size() < limits::quality_entries_max)
+      built.quality[artifact_model] = order_.model.value;
     auto record = store_.put(std::move(staging_), order_.key, std::move(built.quality),
                              built.took_us, &stopping_);
+    if (record)
+      record = yield_to_import(*std::move(record));
     if (record) {
       store_.keep_log(record->content, log);
       return tell(std::move(record));
@@ -88,6 +93,28 @@ private:
     const bool lied = why.code == "artifact_missing" || why.code == "artifact_empty"
                       || why.code == "bundle_empty";
     tell(lied ? no_output() : why);
+  }
+
+  /// A vendor's own engine that somebody brought meanwhile is not replaced by what was begun
+  /// before.
+  artifact_record yield_to_import(artifact_record built) {
+    store_.rescan(); // By another process, mostly.
+    for (auto& one : imported())
+      if (one.content != built.content
+          && std::find(imported_before_.begin(), imported_before_.end(), one)
+                 == imported_before_.end()
+          && store_.remove(built.content)) // Else somebody loads it already.
+        return std::move(one);
+    return built;
+  }
+  /// What vendors built under the key, by `artifacts import`.
+  [[nodiscard]] std::vector<artifact_record> imported() const {
+    auto all = store_.list();
+    std::erase_if(all, [&](const artifact_record& one) {
+      const auto origin = one.quality.find("origin");
+      return one.key != order_.key || origin == one.quality.end() || origin->second != "prebuilt";
+    });
+    return all;
   }
 
   [[nodiscard]] error no_output() const {
@@ -105,6 +132,7 @@ private:
   boost::asio::thread_pool& disk_;
   staging_folder staging_;
   const build_order order_;
+  const std::vector<artifact_record> imported_before_ = imported();
   std::atomic<bool> stopping_ = false;
   std::recursive_mutex mutex_;
   finished_handler finished_;

@@ -76,6 +76,8 @@ private:
   [[nodiscard]] const known_compiler& compiler(std::size_t rule);
   [[nodiscard]] build_profile effective_profile(std::size_t rule);
   [[nodiscard]] const build_rule* rule_for(const build_profile& wanted);
+  /// Size and time of a command's program, and of the files that it names.
+  [[nodiscard]] std::string stamps_of(const std::vector<std::string>& command) const;
   [[nodiscard]] std::unique_ptr<runtime> make_c_abi() const;
   [[nodiscard]] std::unique_ptr<runtime> make_server() const;
   [[nodiscard]] device_spec describe(const std::map<std::string, std::string>& fields,

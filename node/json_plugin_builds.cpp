@@ -97,13 +97,22 @@ std::string json_plugin::compiler_files() {
       continue;
     if (!rule.library.empty())
       all += stamp_of(path_of(rule.library));
-    for (const auto& word : rule.command) {
-      const auto name = replace_placeholders(word, {{"plugin", folder_}});
-      if (&word == &rule.command.front())
-        all += stamp_of(find_program(name, folder_));
-      else if (name.starts_with('/'))
-        all += stamp_of(name);
-    }
+    all += stamps_of(rule.command);
+  }
+  // What loads engines may load another when it was mended.
+  if (!document_.runtime.library.empty())
+    all += stamp_of(path_of(document_.runtime.library));
+  return all + stamps_of(document_.runtime.server.command);
+}
+
+std::string json_plugin::stamps_of(const std::vector<std::string>& command) const {
+  std::string all;
+  for (const auto& word : command) {
+    const auto name = replace_placeholders(word, {{"plugin", folder_}});
+    if (&word == &command.front())
+      all += stamp_of(find_program(name, folder_));
+    else if (name.starts_with('/'))
+      all += stamp_of(name);
   }
   return all;
 }

@@ -75,6 +75,11 @@ result<std::vector<local_adapter>> find_adapters(const model_variant& variant,
       auto path = stored(core::weights_key(core::weights_of(one)));
       if (!path)
         return path.failure();
+      // What came from elsewhere is seen here for the first time.
+      if (const auto sound = check_adapter(*path); !sound)
+        return error{sound.failure().action, sound.failure().code,
+                     "adapter `" + one.name.value + "` (" + one.source
+                         + "): " + sound.failure().message};
       found.push_back({one.name, *std::move(path), one.rank});
       continue;
     }

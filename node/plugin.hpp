@@ -76,8 +76,8 @@ public:
   virtual void retire() {}
   /// Profiles whose compiler is installed on this node.
   [[nodiscard]] virtual std::vector<build_profile> toolchains() = 0;
-  /// Which files those compilers are: a text that is another once one of them was written or
-  /// replaced, as when it was mended under its old version.
+  /// Which files those compilers are, and the library or program of its runtime: a text that is
+  /// another once one of them was written or replaced, as when it was mended under its old version.
   [[nodiscard]] virtual std::string compiler_files() { return {}; }
   /// Starts the profile's compiler; `progress` gets per mille, `finished` is called once. Never
   /// null.

@@ -599,6 +599,8 @@ ending impossible_ending(const core_state& s, index slot) {
       if (entry.refused && !is_weights(entry.key.profile))
         code = "build_failed";
     }
+    if (refused == filter_id::loads)
+      code = "load_refused";
   }
   if (named > limits::message_devices_max)
     message += "; and " + std::to_string(named - limits::message_devices_max) + " more";

@@ -465,6 +465,20 @@ void forget_artifacts_of(pass& p, index node, const std::string& why) {
   }
 }
 
+namespace {
+
+/// What is being built is there: imported, or on a node that came back. The build would replace it.
+void supersede_build(pass& p, compile_id id, const node_id& owner) {
+  const auto build = close_compile(p, id);
+  if (build.started && believed(p.s, build.node, build.life))
+    p.send(cancel_compile{p.s.nodes[build.node].id, id});
+  p.tell(note::severity::info, subject(p.s.artifacts[build.artifact]),
+         "the build on " + p.s.nodes[build.node].id.value
+             + " is not needed any more: " + owner.value + " has one");
+}
+
+} // namespace
+
 void on(pass& p, const artifact_found& e) {
   const auto node = find(p.s.node_names, e.record.node.value);
   if (!believed(p.s, node, e.life) || e.record.content.empty())
@@ -474,6 +488,9 @@ void on(pass& p, const artifact_found& e) {
     return;
   if (p.s.artifacts[at].model == none && e.record.key.kind == artifact_kind::cache)
     p.s.artifacts[at].model = model_of_weights(p.s, e.record.key.binds);
+  if (const auto under_way = p.s.artifacts[at].building;
+      under_way && !is_weights(e.record.key.profile))
+    supersede_build(p, under_way, e.record.node);
   add_copy(p.s, at, node, e.record);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Devices: what they are, how they do, and what they say is running.
 #include "scheduler/handlers.hpp"
+#include "scheduler/load_bars.hpp"
 
 #include <algorithm>
 #include <tuple>
@@ -161,6 +162,8 @@ void on(pass& p, const device_advertised& e) {
   device.foreign_bytes = device.foreign_seen = 0;
   if (respecified && !fresh)
     reseed(p.s, at);
+  if (!fresh) // What runs there may be another now.
+    forgive_loads_on(p.s, at);
   note_plan(p.s, at);
   match_selectors(p.s, at);
   for (const auto plan : p.s.plans)
@@ -268,8 +271,7 @@ void forgive_devices(core_state& s, index node) {
       auto& pair = s.pairs[known->second];
       pair.fuse = {};
       pair.room = {};
-      pair.load_failures = pair.engine_failures = 0;
-      pair.load_retry_at = 0;
+      forgive_loads(pair);
     }
   // Once for all of them: nodes may come back by the thousand while a million requests wait.
   for (index slot = 0; slot < s.requests.end(); ++slot)
@@ -285,6 +287,8 @@ void refresh_device(core_state& s, index device) {
 
 void check_pair(pass& p, index at) {
   auto& pair = p.s.pairs[at];
+  if (end_bars(pair, p.now))
+    changed_statically(p.s);
   pair.fuse.wake(p.now);
   pair.room.wake(p.now);
   refresh_device(p.s, pair.device);

@@ -89,7 +89,15 @@ void add_pairs(const core_state& s, hasher& into) {
     into.number(one.room.since());
     into.number(one.load_failures);
     into.number(one.engine_failures);
+    into.number(one.broken_loads);
     into.number(one.load_retry_at);
+    for (const auto& bar : one.bars) {
+      into.number(bar.variant);
+      into.number(bar.artifact);
+      into.flag(bar.any_engine);
+      into.number(bar.refusals);
+      into.number(bar.until);
+    }
   }
 }
 

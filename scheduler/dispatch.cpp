@@ -171,10 +171,10 @@ bool possible_for(const core_state& s, const request_row& r) {
          }))
     return true;
   // What runs a former version may still be there.
-  for (index place = 0; streamed && place < model.endpoints.size(); ++place)
+  for (index place = 0; place < model.endpoints.size(); ++place)
     if (model.endpoints.at(place).instance != none
         && may_serve(s, r, model.endpoints.at(place).device)
-        && may_resume(s, r, model.endpoints.at(place)))
+        && (!streamed || may_resume(s, r, model.endpoints.at(place))))
       return true;
   return false;
 }

@@ -2,6 +2,7 @@
 // Replicas: reserving -> loading -> ready -> unloading, or failed at any point. An instance with
 // several ranks lives and dies as one.
 #include "scheduler/handlers.hpp"
+#include "scheduler/load_bars.hpp"
 #include "scheduler/units.hpp"
 #include "scheduler/weights.hpp"
 
@@ -278,8 +279,10 @@ void count_engine_failure(pass& p, const instance_row& one, pair_state& pair,
                + " loads that failed: " + failure.message);
 }
 
-/// Backs off on the pair, and lets its breaker know when a ready instance died.
-void count_failure(pass& p, const instance_row& one, const error& failure) {
+/// Backs off on the pair, removes what is refused time and again, and lets its breaker know when a
+/// ready instance died.
+void count_failure(pass& p, const instance_row& one, const instance_failure& how) {
+  const auto& failure = how.failure;
   const auto at = pair_of(p.s, one.model, one.devices.front());
   auto& pair = p.s.pairs[at];
   pair.load_error = failure.message;
@@ -290,6 +293,10 @@ void count_failure(pass& p, const instance_row& one, const error& failure) {
   arm(p.s, pair.load_retry_at, timer_kind::pair, at);
   if (blames_engine(failure))
     count_engine_failure(p, one, pair, failure);
+  if (refuses_load(p.s, one, how))
+    bar_load(p, at, one, failure, !blames_engine(failure));
+  else if (one.state == instance_state::loading && failure.action != recovery::retry_later)
+    ++pair.broken_loads;
   if (one.state == instance_state::ready)
     pair.fault_error = cut_text(failure.message, limits::fault_error_bytes_max);
   if (one.state == instance_state::ready && pair.fuse.failed(p.now))
@@ -496,7 +503,7 @@ void fail_instance(pass& p, index instance, const instance_failure& how) {
   const auto model = p.s.models[one.model].spec.name;
   const bool unloading = one.state == instance_state::unloading;
   if (how.fault && !unloading) // A rank that ends because another was told to is none.
-    count_failure(p, one, how.failure);
+    count_failure(p, one, how);
   send_unload(p, one, how.failure.message, how.reporter);
   one.state = instance_state::failed;
   refresh_instance(p.s, instance);
@@ -546,7 +553,8 @@ void on(pass& p, const replica_loaded& e) {
   one.ready_at = one.used_at = p.now;
   one.runtime = e.runtime;
   auto& pair = s.pairs[pair_of(s, one.model, one.devices.front())];
-  pair.load_failures = pair.engine_failures = 0;
+  pair.load_failures = pair.engine_failures = pair.broken_loads = 0;
+  lift_bars(s, pair, one);
   pair.load_error.clear();
   if (one.artifact != none)
     s.artifacts[one.artifact].losses

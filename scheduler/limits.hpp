@@ -53,6 +53,13 @@ inline constexpr duration_us build_backoff_max_us = 300 * second_us;
 inline constexpr duration_us corrupt_backoff_us = 300 * second_us; ///< Weights of a wrong digest.
 inline constexpr duration_us load_backoff_min_us = 1 * second_us;
 inline constexpr duration_us load_backoff_max_us = 60 * second_us;
+inline constexpr std::uint32_t load_refusals_max
+    = 2; ///< In a row, of one thing, before its device is not asked for it any more ...
+inline constexpr duration_us load_bar_us = 600 * second_us; ///< ... for so long.
+inline constexpr std::size_t load_bars_max = 6;             ///< Of one model on one device.
+inline constexpr std::uint32_t load_tries_max
+    = 3; ///< Loads in a row that broke on every device, after which nobody waits for another.
+inline constexpr std::size_t load_error_bytes_max = 1'024; ///< Remembered of a refusal.
 inline constexpr duration_us orphan_grace_us
     = 2 * second_us; ///< Attempt unknown to its device for this long is lost.
 inline constexpr duration_us unload_timeout_us = 30 * second_us; ///< Then counted as unloaded.
@@ -155,6 +162,8 @@ inline constexpr duration_us full_loads_us
     = 1 * second_us; ///< Full for longer: it is not counted among those who serve.
 inline constexpr duration_us full_forgotten_us
     = 60 * second_us; ///< Without a refusal; another begins anew.
+/// What a request without text waits for another attempt at least, however little its caller would.
+inline constexpr duration_us retry_wait_us_min = 1 * second_us;
 /// How long a request leaves a device alone that failed it, when nobody else takes it. Doubled by
 /// each attempt.
 inline constexpr duration_us exclusion_us = 5 * second_us;

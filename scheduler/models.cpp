@@ -2,6 +2,7 @@
 // Served models: declared, replaced, removed.
 #include "scheduler/formats.hpp"
 #include "scheduler/handlers.hpp"
+#include "scheduler/load_bars.hpp"
 
 #include <algorithm>
 #include <set>
@@ -116,6 +117,8 @@ void on(pass& p, const model_declared& e) {
   model.removed = false;
   model.spec = e.spec;
   model.options_version = 0;
+  for (const auto& [device, pair] : model.pairs)
+    forgive_loads(p.s.pairs[pair]);
   model.spec.devices_per_instance
       = std::clamp(e.spec.devices_per_instance, 1U, limits::devices_per_instance_max);
   claim_names(p, at);

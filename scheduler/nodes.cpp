@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Leases and incarnations: who is believed alive, and under which epoch.
 #include "scheduler/handlers.hpp"
+#include "scheduler/load_bars.hpp"
 #include "scheduler/units.hpp"
 
 #include <algorithm>
@@ -152,8 +153,11 @@ void on(pass& p, const node_joined& e) {
     repeat_orders(p, at);
   if (tools_changed || !same_life)
     forgive_builds_of(p.s, at);
-  if (tools_changed)
+  if (tools_changed) { // Another build of a runtime may load what the former would not.
+    for (const auto device : node.devices)
+      forgive_loads_on(p.s, device);
     changed_statically(p.s);
+  }
   tell_plugins(p, node, told);
   refresh_node(p, at);
 }

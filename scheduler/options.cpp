@@ -2,6 +2,7 @@
 // Who could serve what: the static fit of every device to a model, and for those that wait the
 // devices that could serve after a load or a compile.
 #include "scheduler/formats.hpp"
+#include "scheduler/load_bars.hpp"
 #include "scheduler/modules.hpp"
 #include "scheduler/versions.hpp"
 #include "scheduler/weights.hpp"
@@ -112,11 +113,21 @@ bool adapters_obtainable(core_state& s, const model_variant& variant) {
 }
 
 /// Weights themselves before artifacts, then the model's order of variants, then the device's of
-/// profiles; of artifacts one that can be had before one that cannot. `node`: the device's.
-/// `older_too`: an older engine may stand in for one.
-void choose_variant(core_state& s, const model_spec& spec, const device_capability& device,
-                    index node, bool older_too, option& out) {
+/// profiles; of artifacts one that can be had before one that cannot.
+/// `older_too`: an older engine may stand in for one. What the device will not load is passed over.
+void choose_variant(core_state& s, index model, const device_capability& device, bool older_too,
+                    option& out) {
+  const auto& spec = s.models[model].spec;
+  const auto node = s.devices[out.device].node;
   const auto count = static_cast<index>(spec.variants.size());
+  std::optional<option> barred;
+  const auto will_not_load = [&](option tried) {
+    if (!load_barred(s, model, tried))
+      return false;
+    tried.removed_by = filter_id::loads;
+    barred = barred.value_or(tried);
+    return true;
+  };
   out.removed_by = filter_id::format;
   for (index at = 0; at < count; ++at) {
     const auto& variant = spec.variants[at];
@@ -124,8 +135,12 @@ void choose_variant(core_state& s, const model_spec& spec, const device_capabili
       continue;
     if (!adapters_run(variant, device))
       out.removed_by = filter_id::adapters;
-    else if (take_weights(s, variant, at, out))
-      return;
+    else if (take_weights(s, variant, at, out)) {
+      if (!will_not_load(out))
+        return;
+      out.artifact = out.named = none;
+      out.removed_by = filter_id::loads;
+    }
   }
   for (index at = 0; at < count; ++at)
     for (const auto& by : device.build_profiles) {
@@ -139,8 +154,16 @@ void choose_variant(core_state& s, const model_spec& spec, const device_capabili
       const auto named = artifact_of(s, engine_key(spec.variants[at], by));
       if (named == none)
         continue;
-      const auto instead = older_too ? stand_in(s, by, named, node) : none;
-      const bool can = instead != none || obtainable(s, s.artifacts[named]);
+      auto tried = out;
+      tried.variant = at;
+      tried.named = named;
+      auto instead = older_too ? stand_in(s, by, named, node) : none;
+      tried.artifact = instead;
+      if (instead != none && will_not_load(tried))
+        instead = none;
+      tried.artifact = named;
+      const bool can
+          = instead != none || (obtainable(s, s.artifacts[named]) && !will_not_load(tried));
       if (out.artifact == none || can) {
         out.variant = at;
         out.artifact = instead == none ? named : instead;
@@ -150,6 +173,8 @@ void choose_variant(core_state& s, const model_spec& spec, const device_capabili
       if (can)
         return;
     }
+  if (barred)
+    out = *barred;
 }
 
 /// What the plugin says may be wrong: an older engine that does not load keeps no newer one from
@@ -165,8 +190,7 @@ option fit(core_state& s, index model, index device) {
   option one;
   one.device = device;
   const auto& known = s.devices[device].spec;
-  choose_variant(s, spec, known.capability, s.devices[device].node, older_loads(s, model, device),
-                 one);
+  choose_variant(s, model, known.capability, older_loads(s, model, device), one);
   if (one.removed_by != filter_id::passed)
     return one;
   if (spec.devices_per_instance > known.capability.devices_max) {
@@ -322,6 +346,11 @@ void make_outlook(core_state& s, index model, index selector, time_us now, outlo
     out.possible = true;
     add_prospect(s, model, at, now, out);
   }
+  // What runs a former version serves on, whether the present one loads or not.
+  for (const auto at : row.instances)
+    out.possible = out.possible
+                   || (s.instances[at].state == instance_state::ready && !s.instances[at].retiring
+                       && s.selectors[selector].matches[s.instances[at].devices.front()] != 0);
 }
 
 } // namespace
@@ -381,6 +410,8 @@ candidate_facts facts_of(const core_state& s, index model, index device, const o
     facts.format_known = by->removed_by != filter_id::format;
     facts.artifact_obtainable = by->removed_by != filter_id::artifact;
     facts.memory_need_bytes = by->least_bytes;
+    if (by->removed_by == filter_id::loads)
+      facts.load_refused = bar_words(s, model, device);
   }
   const auto& pairs = s.models[model].pairs;
   const auto pair = pairs.find(device);

@@ -415,6 +415,24 @@ void tell_particular(pass& p, index at, index selector) {
   }
 }
 
+/// Nobody waits for what broke time and again everywhere: they are told, and whoever comes once
+/// its devices have rested has it tried again.
+void end_hopeless(pass& p, index at, index selector) {
+  auto& s = p.s;
+  if (outlook_of(s, at, selector, p.now).prospects.empty())
+    return;
+  const auto again_at = all_rest_until(s, at, selector, p.now);
+  if (!again_at)
+    return;
+  std::vector<index> slots;
+  for (const auto& [key, lane] : s.models[at].queue.lanes())
+    if (key.selector == selector)
+      for (const auto& [age, who] : lane.by_age)
+        slots.push_back(who.slot);
+  for (const auto slot : slots)
+    end_request(p, slot, broken_ending(s, slot, *again_at, p.now));
+}
+
 void warm_up_asked(pass& p, index at) {
   auto& asked = p.s.warming;
   asked.clear();
@@ -510,6 +528,7 @@ void place(pass& p, index at) {
     if (!outlook_of(s, at, selector, p.now).prospects.empty())
       serve_waiting(p, at, selector);
     end_a_rest(p, at, selector);
+    end_hopeless(p, at, selector);
   }
   if (world_changed)
     warm_up_asked(p, at);

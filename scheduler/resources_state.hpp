@@ -65,6 +65,17 @@ struct device_state : held_row {
 };
 
 /// What is known of one model on one device.
+/// What a device refused to load, and how often in a row.
+struct load_bar {
+  index variant = 0;
+  index artifact = none;
+  digest content;          ///< Of that artifact.
+  bool any_engine = false; ///< It holds for whatever is built of the variant.
+  std::uint32_t refusals = 0;
+  time_us until = 0; ///< 0 = not often enough yet: the option stands.
+  std::string why;
+};
+
 struct pair_state {
   index device = none, model = none;
   index kind = none;            ///< Of the device: its pool in the model's row.
@@ -75,12 +86,14 @@ struct pair_state {
   breaker fuse;
   std::uint32_t load_failures = 0;   ///< In a row.
   std::uint32_t engine_failures = 0; ///< Of them those that what was loaded may be to blame for.
+  std::uint32_t broken_loads = 0;    ///< Of them, in a row, those that time alone does not mend.
   time_us load_retry_at = 0;
   std::string load_error; ///< Of the last failure.
   time_us load_failed_at = 0;
   std::string fault_error; ///< Of the last fault that the breaker counted.
   fullness room;
-  std::string full_error; ///< What it said when it was full; empty = only its reports say so.
+  std::string full_error;     ///< What it said when it was full; empty = only its reports say so.
+  std::vector<load_bar> bars; ///< Oldest first.
 
   /// Whether work may be sent there.
   [[nodiscard]] bool admits() const { return fuse.admits() && !room.full(); }

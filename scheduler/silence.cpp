@@ -204,6 +204,8 @@ time_us next_due(const core_state& s, const request_row& r) {
       due = std::min(due, r.excluded_until);
     if (r.attempt == 0 && r.meta.wait_us)
       due = std::min(due, r.submitted_at + *r.meta.wait_us);
+    else if (r.emitted == 0 && r.meta.wait_us) // Whoever would not wait is given a moment's grace.
+      due = std::min(due, r.waiting_since + std::max(*r.meta.wait_us, limits::retry_wait_us_min));
     return due;
   case request_phase::ticketed:
     due = r.hedge_at == 0 ? due : std::min(due, r.hedge_at);

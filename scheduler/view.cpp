@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The snapshot that operators see, in order of id.
+#include "scheduler/artifact_model.hpp"
 #include "scheduler/modules.hpp"
 #include "scheduler/view_bytes.hpp"
 #include "scheduler/waiting.hpp"
@@ -281,6 +282,11 @@ artifact_view view_artifact(const core_state& s, const artifact_entry& one,
     view.own = one.copies.front().record.own.empty() ? view.content : one.copies.front().record.own;
     view.size_bytes = one.copies.front().record.size_bytes;
     view.quality = one.copies.front().record.quality;
+    // Whoever serves it now comes first; what it was made for is known when nobody does.
+    const auto made_for = view.quality.find(artifact_model);
+    if (view.model.empty() && made_for != view.quality.end())
+      view.model = model_name{made_for->second};
+    view.quality.erase(artifact_model);
   }
   if (const auto known = running.find(view.own); !view.own.empty() && known != running.end())
     view.replicas = known->second;

@@ -236,6 +236,57 @@ std::string latest_failure(const core_state& s, index model, const std::vector<p
   return words;
 }
 
+std::optional<time_us> all_rest_until(const core_state& s, index model, index selector,
+                                      time_us now) {
+  const auto& row = s.models[model];
+  const auto seen = row.outlooks.find(selector);
+  if (seen == row.outlooks.end() || seen->second.version != s.version
+      || seen->second.prospects.empty() || now < s.returning_until)
+    return std::nullopt;
+  std::optional<time_us> again_at;
+  for (const auto& one : seen->second.prospects) {
+    const auto& by = row.options[one.option];
+    const auto pair = row.pairs.find(by.device);
+    if (one.ready_at != 0 || one.compiling || pair == row.pairs.end()
+        || (by.artifact != none && s.artifacts[by.artifact].copies.empty()))
+      return std::nullopt;
+    const auto& tried = s.pairs[pair->second];
+    if (tried.broken_loads < limits::load_tries_max || tried.load_retry_at <= now)
+      return std::nullopt;
+    again_at = std::min(again_at.value_or(tried.load_retry_at), tried.load_retry_at);
+  }
+  const bool any_ready = std::any_of(row.instances.begin(), row.instances.end(), [&](index at) {
+    const auto& one = s.instances[at];
+    return one.state == instance_state::ready
+           && s.selectors[selector].matches[one.devices.front()] != 0;
+  });
+  return any_ready ? std::nullopt : again_at;
+}
+
+ending broken_ending(core_state& s, index slot, time_us again_at, time_us now) {
+  const auto& r = s.requests[slot];
+  if (r.attempt > 0)
+    return nobody_in_time(s, slot, now);
+  const auto& row = s.models[r.model];
+  ending how{request_outcome::rejected, 503, {}, {}, "queued", {}, {}};
+  std::string words;
+  std::size_t named = 0;
+  for (const auto& one : row.outlooks.at(r.selector).prospects) {
+    const auto device = row.options[one.option].device;
+    const auto& tried = s.pairs[row.pairs.at(device)];
+    if (++named <= limits::message_devices_max)
+      words += (named == 1 ? "" : "; ") + s.devices[device].spec.id.value + " "
+               + std::to_string(tried.broken_loads) + " times in a row: " + tried.load_error;
+  }
+  if (named > limits::message_devices_max)
+    words += "; and " + std::to_string(named - limits::message_devices_max) + " more";
+  how.retry_after_us
+      = std::clamp(again_at - now, limits::retry_after_min_us, limits::retry_after_max_us);
+  how.reason = {recovery::retry_later, "load_failed",
+                "every device that could serve it failed to load it: " + words};
+  return how;
+}
+
 ending gateway_502(const char* code, const std::string& what, const error& last) {
   ending how{request_outcome::failed, 502, {}, {}, {}, {}, {}};
   how.reason = {recovery::retry_later, code, what + ": " + last.message};

@@ -5,6 +5,7 @@
 
 #include "scheduler/modules.hpp"
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,14 @@ void note_full(pass& p, const request_row& r, const std::string& why);
 /// The same of the prospects given, of which it failed last.
 [[nodiscard]] std::string latest_failure(const core_state& s, index model,
                                          const std::vector<prospect>& among);
+/// When the first of them is asked again, where every device that is up and may serve the selector
+/// broke at its last limits::load_tries_max loads of the model and rests; nothing while there is
+/// hope. Requires: the outlook is up to date.
+[[nodiscard]] std::optional<time_us> all_rest_until(const core_state& s, index model,
+                                                    index selector, time_us now);
+/// Nobody waits for that: 503 with the words of each and the time of the next try, or 502 where
+/// another attempt was made before.
+[[nodiscard]] ending broken_ending(core_state& s, index slot, time_us again_at, time_us now);
 [[nodiscard]] ending gateway_502(const char* code, const std::string& what, const error& last);
 /// Nobody may take it over now or ever: 502, `not_resumable` where nobody may continue what was
 /// already sent, else `device_failed`.

@@ -183,6 +183,14 @@ result<engine_gauges> read_gauges(const metrics_rule& rule, std::string_view tex
   return out;
 }
 
+namespace {
+
+/// So that their product fits: nothing has as much.
+constexpr std::uint64_t kv_tokens_max = std::uint64_t{1} << 40U;
+constexpr std::uint64_t sequences_max = std::uint64_t{1} << 20U;
+
+} // namespace
+
 capacity_vector capacity_by(capacity_vector declared, const engine_gauges& gauges,
                             std::uint64_t ours, duration_us age_us) {
   const auto total = gauges.running.value_or(0) + gauges.waiting.value_or(0);
@@ -191,9 +199,12 @@ capacity_vector capacity_by(capacity_vector declared, const engine_gauges& gauge
     declared.foreign_sequences = {foreign, figure_source::engine, age_us};
   if (gauges.kv_tokens) {
     // What others hold of it is not told apart: their share by their number.
-    const auto used = *gauges.kv_tokens / 1000 * gauges.kv_used_pm.value_or(0);
-    const auto theirs = total > 0 ? used / total * foreign : 0;
-    declared.kv_tokens = {*gauges.kv_tokens - theirs, figure_source::engine, age_us};
+    // Multiplied before it is divided: a small cache is all remainder. More is not believed.
+    const auto all = std::min(*gauges.kv_tokens, kv_tokens_max);
+    const auto used = all * std::min(gauges.kv_used_pm.value_or(0), 1'000U) / 1'000;
+    const auto counted = std::min(total, sequences_max);
+    const auto theirs = total > 0 ? used * std::min(foreign, counted) / counted : 0;
+    declared.kv_tokens = {all - theirs, figure_source::engine, age_us};
   }
   return declared;
 }

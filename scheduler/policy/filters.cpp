@@ -11,6 +11,7 @@
 #include "scheduler/policy/filter_format.hpp"
 #include "scheduler/policy/filter_health.hpp"
 #include "scheduler/policy/filter_kv.hpp"
+#include "scheduler/policy/filter_loads.hpp"
 #include "scheduler/policy/filter_local.hpp"
 #include "scheduler/policy/filter_measured.hpp"
 #include "scheduler/policy/filter_memory.hpp"
@@ -50,10 +51,11 @@ struct filter_list {
 /// In the order of filter_id.
 using filters_in_order
     = filter_list<filters::selector, filters::format, filters::adapters, filters::ranks,
-                  filters::artifact, filters::embeddings, filters::memory, filters::remote,
-                  filters::excluded, filters::alive, filters::draining, filters::health,
-                  filters::breaker, filters::stages, filters::resume, filters::sequences,
-                  filters::kv, filters::local, filters::steady, filters::measured>;
+                  filters::artifact, filters::loads, filters::embeddings, filters::memory,
+                  filters::remote, filters::excluded, filters::alive, filters::draining,
+                  filters::health, filters::breaker, filters::stages, filters::resume,
+                  filters::sequences, filters::kv, filters::local, filters::steady,
+                  filters::measured>;
 
 } // namespace
 

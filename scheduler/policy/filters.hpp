@@ -15,6 +15,7 @@ enum class filter_id : std::uint8_t {
   adapters,
   ranks,
   artifact,
+  loads,
   embeddings,
   memory,
   remote,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Artifacts between nodes: fetched instead of built again, once per node, elsewhere when the holder
 // dies.
+#include "scheduler/artifact_model.hpp"
 #include "tests/support/core_fixture.hpp"
 
 namespace consort::core::testing {
@@ -195,6 +196,39 @@ TEST(Artifact, SaysWhichServedModelItIsOf) {
   ASSERT_EQ(t.view().artifacts.size(), 2U);
   for (const auto& one : t.view().artifacts)
     EXPECT_EQ(one.model.value, "storyteller");
+}
+
+/// Somebody imports what is just being built: that is what is loaded, and nothing replaces it.
+TEST(Artifact, ThatIsImportedEndsItsBuild) {
+  core_fixture t;
+  const auto order = build_somewhere(t);
+  const auto node = order.node.value;
+  const auto imported = artifact_on(node, order.key, 'e');
+  t.feed(artifact_found{imported, t.life_of(node)});
+  const auto cancelled = t.take_all<cancel_compile>();
+  ASSERT_EQ(cancelled.size(), 1U);
+  EXPECT_EQ(cancelled[0].compile, order.compile);
+  EXPECT_TRUE(t.noted("is not needed any more: " + node + " has one"));
+  // It had ended just then: its node says which of both stays.
+  t.feed(compile_finished{order.compile, t.life_of(node), imported});
+  t.drop_all();
+  ASSERT_EQ(t.view().artifacts.size(), 1U);
+  EXPECT_EQ(t.view().artifacts[0].content, imported.content);
+  EXPECT_EQ(t.view().counters.builds_failed, 0U);
+}
+
+/// Known from its manifest where no model of that name is declared.
+TEST(Artifact, IsShownWithTheModelThatItWasMadeFor) {
+  core_fixture t;
+  t.join("a", 11);
+  auto record = artifact_on("a", engine_key(), 'e');
+  record.quality = {{artifact_model, "gone"}, {"kl", "0.1"}};
+  t.feed(artifact_found{record, t.life_of("a")});
+  ASSERT_EQ(t.view().artifacts.size(), 1U);
+  EXPECT_EQ(t.view().artifacts[0].model.value, "gone");
+  EXPECT_EQ(t.view().artifacts[0].quality.count(artifact_model), 0U);
+  t.declare(story_spec());
+  EXPECT_EQ(t.view().artifacts[0].model.value, "storyteller") << "whoever has the weights now";
 }
 
 /// A compiler that was mended under its old version: the node tells of other files, and of nothing

@@ -209,6 +209,18 @@ void submit_patient(core_fixture& t) {
   t.submit(patient);
 }
 
+/// Nobody else may serve: whoever waits is told at once. Once that was long ago another is tried.
+void is_told_and_asks_again(core_fixture& t, const std::string& why) {
+  const auto ended = t.take_all<reject_request>();
+  ASSERT_EQ(ended.size(), 1U);
+  EXPECT_EQ(ended[0].http_status, 422);
+  EXPECT_NE(ended[0].reason.message.find(why), std::string::npos) << ended[0].reason.message;
+  t.pass_time_renewing(limits::load_bar_us, {"a"});
+  t.drop_all();
+  submit_patient(t);
+  t.take_all<queue_notice>();
+}
+
 TEST(OlderEngine, ThatIsHeldStaysWhenItWasNotToBlame) {
   core_fixture t;
   t.declare(story_spec());
@@ -216,8 +228,7 @@ TEST(OlderEngine, ThatIsHeldStaysWhenItWasNotToBlame) {
   submit_patient(t);
   fails_to_load(t, {recovery::refuse, "bad_name", "a server is not started with that name"});
   EXPECT_FALSE(t.noted("gives up"));
-  t.pass_time_renewing(limits::load_backoff_min_us << limits::older_loads_max, {"a"});
-  t.take_all<queue_notice>();
+  is_told_and_asks_again(t, "a server is not started with that name");
   EXPECT_EQ(t.finish_load().artifact->content.value.front(), 'b') << "and nothing was built";
   t.drop_all();
 }
@@ -243,8 +254,7 @@ TEST(OlderEngine, ThatIsHeldAndNamedIsNotGivenUp) {
   submit_patient(t);
   fails_to_load(t, {recovery::refuse, "bad_model", "of another version"});
   EXPECT_FALSE(t.noted("gives up"));
-  t.pass_time_renewing(limits::load_backoff_min_us << limits::older_loads_max, {"a"});
-  t.take_all<queue_notice>();
+  is_told_and_asks_again(t, "of another version");
   EXPECT_EQ(t.finish_load().artifact->content.value.front(), 'b');
   t.drop_all();
 }

@@ -2,8 +2,11 @@
 // The operator's commands against canned answers in the admin API's shapes.
 #include "cli/api.hpp"
 #include "cli/events.hpp"
+#include "node/artifact_store.hpp"
+#include "scheduler/artifact_model.hpp"
 #include "tests/unit/cli/command_run.hpp"
 #include "tests/unit/cli/test_server.hpp"
+#include "tests/unit/node/temp_folder.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -130,6 +133,31 @@ TEST_F(CommandsTest, ArtifactsAreListedByLsToo) {
   EXPECT_EQ(ls.code, exit_code::done) << ls.err;
   EXPECT_THAT(ls.out, testing::StartsWith("MODEL"));
   EXPECT_EQ(ls.out, plain.out);
+}
+
+/// Whether anybody runs on it or not; it names the model that the engine was made for.
+TEST_F(CommandsTest, ArtifactsOfADataFolderAreListedWithoutACluster) {
+  const node::test::temp_folder folder;
+  {
+    auto store = node::artifact_store::open(folder / "data", node_id("n"));
+    ASSERT_TRUE(store.ok());
+    auto staging = (*store)->stage(1);
+    ASSERT_TRUE(staging.ok());
+    std::ofstream(staging->output_path()) << "engine";
+    artifact_key key;
+    key.binds = std::string(64, 'a');
+    key.profile.name = "refnpu";
+    key.profile.target = "refnpu-1";
+    ASSERT_TRUE((*store)->put(*std::move(staging), key, {{artifact_model, "story"}}, 0).ok());
+  }
+  const test_server nobody({});
+  const auto listed = ask(nobody, {"artifacts", "ls", "--data", folder / "data"});
+  EXPECT_EQ(listed.code, exit_code::done) << listed.err;
+  EXPECT_THAT(listed.out, testing::ContainsRegex("story +refnpu +refnpu-1 +ready +6B"));
+  EXPECT_TRUE(nobody.seen().empty());
+  const auto none = ask(nobody, {"artifacts", "ls", "--data", folder / "nowhere"});
+  EXPECT_EQ(none.code, exit_code::usage);
+  EXPECT_THAT(none.err, testing::HasSubstr("no artifacts below"));
 }
 
 TEST_F(CommandsTest, AModelOfAServerThatNoPluginListsIsAddedWithAHint) {

@@ -11,6 +11,15 @@
 namespace consort::gateway {
 namespace {
 
+TEST(AdminJson, ABuildThatSaysNothingIsNotAtZero) {
+  core::artifact_view view;
+  view.state = artifact_state::building;
+  EXPECT_TRUE(to_json(view)["done_pm"].is_null());
+  EXPECT_TRUE(to_json(view)["eta_us"].is_null());
+  view.done_pm = 420;
+  EXPECT_EQ(to_json(view)["done_pm"], 420);
+}
+
 TEST(AdminJson, DevicesShowNamesWordsNumbersAndNulls) {
   core::device_view view;
   view.spec.id = device_id("local/npu0");

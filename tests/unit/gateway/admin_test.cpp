@@ -361,6 +361,23 @@ TEST_F(Admin, ModelsWhoseFilesAreNoGoodAreRefused) {
   EXPECT_TRUE(port_.admin_requests().empty());
 }
 
+/// As node's describe_adapter() says it of a file that no runtime could load.
+TEST_F(Admin, ModelsWithABrokenAdapterAreRefusedInItsWords) {
+  const std::string why = "model `m`, adapter `tales`: /lora/tales.bin: such weights are code";
+  config_.describe = [&](const model_spec& declared) -> result<model_spec> {
+    EXPECT_EQ(declared.variants.at(0).adapters.at(0).source, "/lora/tales.bin");
+    return error{recovery::refuse, "bad_adapter", why};
+  };
+  start();
+  const auto refused
+      = http_client(http_port()).post("/api/v1/models", R"({"name":"m","source":"/m.gguf",
+                                 "adapters":{"tales":"/lora/tales.bin"}})");
+  EXPECT_EQ(refused.status, 422) << refused.body;
+  EXPECT_EQ(error_of(refused)["code"], "bad_adapter");
+  EXPECT_EQ(error_of(refused)["message"], why);
+  EXPECT_TRUE(port_.admin_requests().empty());
+}
+
 TEST_F(Admin, NamesThatOthersHaveAreRefusedByField) {
   config_.describe = [](model_spec declared) { return declared; };
   core::snapshot seen;

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/compiler.hpp"
 
+#include "scheduler/artifact_model.hpp"
+
 #include "tests/unit/node/plugin_samples.hpp"
 #include "tests/unit/node/temp_folder.hpp"
 
 #include <chrono>
+#include <fstream>
 #include <future>
 #include <thread>
 
@@ -88,10 +91,38 @@ TEST_F(Compiler, PutsWhatTheToolBuiltIntoTheStore) {
   EXPECT_EQ(record->key, order.key);
   EXPECT_EQ(record->node, node_id("n"));
   EXPECT_EQ(record->quality.at("kl"), "0.1");
+  EXPECT_EQ(record->quality.at(artifact_model), "m");
   EXPECT_GT(record->build_us, 0);
   EXPECT_EQ(progress, 500U);
   EXPECT_EQ(read_file(*store->path_of(order.key)), "engine of weights\n");
   EXPECT_TRUE(nothing_staged());
+}
+
+/// By another process, while the tool runs: what the vendor made is what serves.
+TEST_F(Compiler, WhatWasImportedMeanwhileIsNotReplaced) {
+  start("echo x > \"$2\"");
+  auto beside = artifact_store::open(folder / "data", node_id("cli"));
+  ASSERT_TRUE(beside.ok());
+  for (int number = 0; number < 9; ++number) // Folders are numbered, and both are this process.
+    ASSERT_TRUE((*beside)->stage(1).ok());
+  compiler made(plugins, *store, digests,
+                [](const model_variant& variant) { return variant.source; });
+  std::promise<result<artifact_record>> told;
+  const auto running = made.build(
+      order, nullptr, [&](result<artifact_record> record) { told.set_value(std::move(record)); });
+  auto staging = (*beside)->stage(1);
+  ASSERT_TRUE(staging.ok());
+  std::ofstream(staging->output_path()) << "theirs";
+  const auto imported = (*beside)->put(*std::move(staging), order.key, {{"origin", "prebuilt"}}, 0);
+  ASSERT_TRUE(imported.ok());
+  io.run();
+  auto ended = told.get_future();
+  ASSERT_EQ(ended.wait_for(patience), std::future_status::ready);
+  const auto record = ended.get();
+  ASSERT_TRUE(record.ok()) << record.failure().message;
+  EXPECT_EQ(record->content, imported->content);
+  EXPECT_EQ(read_file(*store->path_of(order.key)), "theirs");
+  EXPECT_EQ(store->list().size(), 1U) << "and what was built in vain takes no room";
 }
 
 TEST_F(Compiler, KeepsTheOutputOnAThreadOfItsOwn) {

@@ -77,5 +77,14 @@ TEST(EngineGauges, WhatOthersRunAndHoldIsNotOurs) {
   EXPECT_EQ(capacity_by(declared, {}, 2, 0), declared);
 }
 
+TEST(EngineGauges, SharesOfASmallOrOfAHugeCacheAreExact) {
+  // Half of 999 is used, two thirds of that by others.
+  EXPECT_EQ(capacity_by({}, {3, 0, 500, 999}, 1, 0).kv_tokens.value, 999U - 332U);
+  EXPECT_EQ(capacity_by({}, {7, 0, 1'000, 10}, 1, 0).kv_tokens.value, 2U);
+  constexpr auto most = std::numeric_limits<std::uint64_t>::max();
+  const auto huge = capacity_by({}, {most, 0, 1'000, most}, 0, 0);
+  EXPECT_EQ(huge.kv_tokens.value, 0U) << "and no overflow: all of it is others'";
+}
+
 } // namespace
 } // namespace consort::node

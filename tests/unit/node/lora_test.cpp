@@ -104,6 +104,21 @@ TEST_F(Lora, OfElsewhereIsFoundInTheStore) {
   EXPECT_EQ(find_adapters(variant, digests_, nothing_stored).failure().code, "artifact_missing");
 }
 
+TEST_F(Lora, OfElsewhereThatNothingCouldLoadIsRefusedWhereItIsLoaded) {
+  model_variant variant;
+  variant.adapters = {described("hf:org/repo")};
+  variant.adapters[0].name = model_name("tales");
+  const auto path = folder_.path() + "/payload";
+  std::ofstream(path, std::ios::binary) << gguf_of_type("model");
+  const auto found = find_adapters(variant, digests_,
+                                   [&](const artifact_key&) { return result<std::string>(path); });
+  ASSERT_FALSE(found);
+  EXPECT_EQ(found.failure().code, "bad_adapter");
+  EXPECT_EQ(found.failure().action, recovery::refuse) << "another node has the same";
+  EXPECT_NE(found.failure().message.find("adapter `tales` (hf:org/repo"), std::string::npos)
+      << found.failure().message;
+}
+
 TEST_F(Lora, OfNoPathIsRefused) {
   EXPECT_EQ(refused("server:"), "source_unsupported");
   EXPECT_EQ(refused("tales"), "source_relative");

@@ -32,6 +32,8 @@ TEST(Filters, EachRefusesItsOwnFactAndSaysWhy) {
        "2 of 3 LoRA"},
       {filter_id::ranks, [](auto& f) { f.ranks_need = 2; }, "spans 1 of 2"},
       {filter_id::artifact, [](auto& f) { f.artifact_obtainable = false; }, "artifact"},
+      {filter_id::loads, [](auto& f) { f.load_refused = "firmware 1.2"; },
+       "did not load it: firmware 1.2"},
       {filter_id::embeddings, [](auto& f) { f.embeddings_needed = true; }, "embeddings"},
       {filter_id::memory,
        [](auto& f) {
@@ -92,6 +94,7 @@ TEST(Filters, AreAskedInTheirOrder) {
       {filter_id::adapters, [](auto& f) { f.adapters_run = false; }},
       {filter_id::ranks, [](auto& f) { f.ranks_need = 2; }},
       {filter_id::artifact, [](auto& f) { f.artifact_obtainable = false; }},
+      {filter_id::loads, [](auto& f) { f.load_refused = "firmware"; }},
       {filter_id::embeddings, [](auto& f) { f.embeddings_needed = true; }},
       {filter_id::memory, [](auto& f) { f.memory_bytes = 1, f.memory_need_bytes = 2; }},
       {filter_id::remote, [](auto& f) { f.remote = f.stays = true; }},
