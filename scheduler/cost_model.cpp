@@ -21,7 +21,9 @@ constexpr std::int64_t stall_ppm_max = 1'000'000;
 constexpr std::int64_t factor_pm_max = 50'000;
 constexpr std::uint64_t energy_mj_max = 1'000'000'000'000; ///< More is not believed of an attempt.
 constexpr std::int64_t energy_uj_min = 5'000; ///< Less cannot be told in whole millijoules.
-constexpr std::int64_t power_steps = 16;      ///< Decisions follow once it is off by 1/16.
+/// Decisions follow once it is off by a quarter: a batch that changes while an attempt runs makes
+/// its mean wrong by a tenth or two, more so of full engines.
+constexpr std::int64_t power_steps = 4;
 constexpr duration_us measured_us_max = 86'400 * limits::second_us; ///< Longer is not believed.
 /// The spec sheet's line is believed at prompts of these lengths, and at these batches.
 constexpr std::int64_t seed_tokens_low = 64, seed_tokens_high = 4'096;

@@ -43,7 +43,8 @@ TEST_F(Joules, AreInTheAnswerTheReportAndTheMetrics) {
   const auto report = port_.wait_report<core::attempt_finished>();
   ASSERT_TRUE(report);
   EXPECT_EQ(report->measured.energy_mj, 2'345U);
-  EXPECT_NE(metrics().find("consort_request_energy_joules_total{model=\"m\",tenant=\"\"} 2.345"),
+  EXPECT_NE(metrics().find(
+                "consort_request_energy_joules_total{model=\"storyteller\",tenant=\"\"} 2.345"),
             std::string::npos)
       << metrics();
 }

@@ -94,8 +94,8 @@ TEST(CostModel, DecisionsFollowPowerByStepsOnceItIsKnown) {
   for (int i = 0; i < 50; ++i)
     moved += drew(power, 60) ? 1 : 0;
   EXPECT_GT(moved, 0);
-  EXPECT_LT(moved, 10);
-  EXPECT_NEAR(power.used_pm, 600, 40);
+  EXPECT_LT(moved, 4);
+  EXPECT_NEAR(power.used_pm, 600, 120);
 }
 
 TEST(CostModel, OneOutlierMovesPowerByItsShareAndNoneBeyondItsBounds) {
