@@ -131,7 +131,7 @@ public:
   [[nodiscard]] const candidate_pool& candidates() const { return pool_; }
 
 private:
-  static constexpr std::size_t chunk_size = 64;
+  static constexpr std::size_t chunk_size = 8; ///< A page: no step pays for many new ones.
 
   [[nodiscard]] explained_request& at(std::size_t slot) {
     return chunks_[slot / chunk_size][slot % chunk_size];

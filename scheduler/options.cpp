@@ -24,7 +24,7 @@ std::uint64_t need_bytes(const model_variant& variant, std::uint64_t sequences,
 
 /// On a large cluster what is made of all devices is made anew only so often.
 bool fresh_enough(const core_state& s, time_us made_at) {
-  return s.devices.live() >= limits::paced_devices && s.now - made_at < limits::pace_us;
+  return s.now - made_at < pace_of(s);
 }
 
 /// The weights as they are, which have to come from elsewhere first or not. Returns: whether they

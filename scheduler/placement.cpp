@@ -445,11 +445,10 @@ void warm_up_asked(pass& p, index at) {
 
 /// A look at every device of a large cluster is not taken after each of many changes.
 bool waited_lately(const core_state& s, const model_state& model) {
-  return s.devices.live() >= limits::paced_devices && model.waited_at != 0
-         && s.now - model.waited_at < limits::pace_us;
+  return model.waited_at != 0 && s.now - model.waited_at < pace_of(s);
 }
 bool looked_lately(const core_state& s, const model_state& model) {
-  return s.devices.live() >= limits::paced_devices && s.now - model.placed_at < limits::pace_us;
+  return s.now - model.placed_at < pace_of(s);
 }
 
 } // namespace
@@ -508,7 +507,7 @@ void place(pass& p, index at) {
   const bool changed = model.placed_version != s.version;
   const bool world_changed = changed && !looked_lately(s, model);
   if (changed && !world_changed)
-    arm(s, model.placed_at + limits::pace_us, timer_kind::model, at);
+    arm(s, model.placed_at + pace_of(s), timer_kind::model, at);
   if (model.removed || (!world_changed && model.queue.empty()))
     return;
   if (world_changed) {
@@ -520,7 +519,7 @@ void place(pass& p, index at) {
     build_newer_engines(p, at);
   }
   if (!world_changed && waited_lately(s, model))
-    return arm(s, model.waited_at + limits::pace_us, timer_kind::model, at);
+    return arm(s, model.waited_at + pace_of(s), timer_kind::model, at);
   model.waited_at = s.now;
   auto& waiting = s.placing;
   waiting_selectors(model, waiting);

@@ -109,4 +109,12 @@ bool takes_work(const core_state& s, index device) {
          && !one.stopped() && one.reading.health != device_health::unhealthy;
 }
 
+duration_us pace_of(const core_state& s) {
+  const auto devices = s.devices.live();
+  if (devices < limits::paced_devices)
+    return 0;
+  return limits::pace_us * static_cast<duration_us>(std::max(devices, pace_devices))
+         / static_cast<duration_us>(pace_devices);
+}
+
 } // namespace consort::core

@@ -153,5 +153,10 @@ index pair_of(core_state& s, index model, index device);
 void seed_pair(core_state& s, index pair);
 /// Whether the device may get new work: lease, link, advertised, not drained, not unhealthy.
 [[nodiscard]] bool takes_work(const core_state& s, index device);
+/// Between two looks at all devices: nothing on a small cluster. Of a very large one a look takes
+/// longer than limits::pace_us, which is lengthened with the devices, so that looks have a bounded
+/// share of the time.
+[[nodiscard]] duration_us pace_of(const core_state& s);
+inline constexpr std::size_t pace_devices = 10'000; ///< For so many limits::pace_us is enough.
 
 } // namespace consort::core

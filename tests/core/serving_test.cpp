@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One request from submission to record, and what a compile on miss looks like from outside.
+#include "scheduler/state.hpp"
 #include "tests/support/core_fixture.hpp"
 
 #include <gmock/gmock.h>
@@ -245,6 +246,34 @@ TEST(Serving, LargeClusterIsLookedAtAtAPace) {
   t.submit("n0/cpu71");
   EXPECT_FALSE(t.take_all<queue_notice>().empty());
   t.take_all<reserve_allocation>();
+}
+
+TEST(Serving, AVeryLargeClusterIsLookedAtLessOften) {
+  core tested{core_config{}};
+  std::vector<command> out;
+  time_us now = second;
+  const auto feed = [&](const event& happened) { tested.step(happened, now, out); };
+  for (std::size_t n = 0; n < 2 * pace_devices; ++n) {
+    const auto node = "n" + std::to_string(n / 200);
+    if (n % 200 == 0)
+      feed(node_joined{node_id{node}, incarnation{1}, "10.0.0.1:1", {}, {}});
+    feed(device_advertised{npu_spec(node, static_cast<int>(n % 200)), incarnation{1}});
+  }
+  auto model = story_spec();
+  model.replicas_min = 1;
+  feed(model_declared{model});
+  feed(device_advertised{cpu_spec("n0", 900), incarnation{1}});
+  const auto asked = [&] {
+    return std::any_of(out.begin(), out.end(), [](const command& one) {
+      return std::holds_alternative<reserve_allocation>(one);
+    });
+  };
+  now += 2 * limits::pace_us - 1;
+  feed(tick{});
+  EXPECT_FALSE(asked()) << "twice as many devices as one pace is for";
+  now += limits::pace_us / 10;
+  feed(tick{});
+  EXPECT_TRUE(asked());
 }
 
 TEST(Serving, WithoutAnyNodeARequestWaitsUntilItsQueueTimeout) {
