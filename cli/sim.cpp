@@ -88,6 +88,11 @@ exit_code choose(context& env, const sim_options& wanted) {
   return simulate(env, wanted);
 }
 
+/// Else `-1` would be the largest number there is.
+std::string not_negative(const std::string& text) {
+  return text.starts_with('-') ? "`" + text + "` is negative" : std::string();
+}
+
 } // namespace
 
 void add_sim(CLI::App& root, context& env) {
@@ -96,7 +101,7 @@ void add_sim(CLI::App& root, context& env) {
   auto wanted = std::make_shared<sim_options>();
   command->add_option("SCENARIO", wanted->path, "Scenario file, e.g. scenarios/quickstart.json");
   command->add_option("--seed", wanted->seed, "Same seed, same run; else the file's, else drawn")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Validator(not_negative, "", ""));
   command->add_option("--policy", wanted->policies, "One run for each policy")
       ->delimiter(',')
       ->check(CLI::IsMember(core::policy_words()));
