@@ -115,6 +115,7 @@ void cluster_process::parts::keep_declared(const std::vector<model_spec>& all) {
   {
     const std::scoped_lock lock(naming);
     wanted = models_to_keep(all, configured);
+    taken_out = models_taken_out(all, configured);
   }
   if (const auto saved = kept_state->save_models(wanted); !saved)
     spdlog::error("not kept over a restart: {}", saved.failure().message);
@@ -135,8 +136,12 @@ void cluster_process::parts::take_models(const std::vector<model_config>& wanted
         spdlog::error("model {}: {}", name, answer.failure().message);
     };
   };
+  const auto served = [this](const model_config& one) {
+    const std::scoped_lock naming_too(naming);
+    return !taken_out.contains(one.name);
+  };
   for (const auto& one : wanted) {
-    if (std::find(known.begin(), known.end(), one) != known.end())
+    if (std::find(known.begin(), known.end(), one) != known.end() && served(one))
       continue;
     auto spec = describe(spec_of(one));
     if (!spec) {

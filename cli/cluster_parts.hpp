@@ -89,8 +89,9 @@ struct cluster_process::parts {
   std::unique_ptr<file_watch> revocations;     ///< With certificates only.
   std::atomic<std::uint64_t> links_made{0};
   std::mutex taking_models;                ///< Over `config.cluster.models`.
-  std::mutex naming;                       ///< Over `configured`; never held for long.
+  std::mutex naming;                       ///< Over the two below; never held for long.
   std::set<std::string> configured;        ///< Names of the configuration's models.
+  std::set<std::string> taken_out;         ///< Of these, by hand: a reload declares them again.
   std::unique_ptr<gateway::server> server; ///< HTTP, where there is a gateway.
 };
 

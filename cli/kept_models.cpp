@@ -14,6 +14,14 @@ declaration_map models_to_keep(const std::vector<model_spec>& declared,
   return kept;
 }
 
+std::set<std::string> models_taken_out(const std::vector<model_spec>& declared,
+                                       const std::set<std::string>& configured) {
+  auto out = configured;
+  for (const auto& spec : declared)
+    out.erase(spec.name.value);
+  return out;
+}
+
 namespace {
 
 /// Shapes of GGUF files once lacked the feed-forward width: engines of an architecture would be

@@ -16,6 +16,10 @@ namespace consort::cli {
 [[nodiscard]] declaration_map models_to_keep(const std::vector<model_spec>& declared,
                                              const std::set<std::string>& configured);
 
+/// Of the configuration's models those that are declared no more: `consort model rm` took them out.
+[[nodiscard]] std::set<std::string> models_taken_out(const std::vector<model_spec>& declared,
+                                                     const std::set<std::string>& configured);
+
 struct restored_models {
   std::vector<model_spec> models;
   std::vector<std::string> left_out; ///< Sentences: which, and why.

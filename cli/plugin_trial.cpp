@@ -5,8 +5,7 @@
 #include "cli/exit_code.hpp"
 #include "links/channel.hpp"
 #include "node/file_digest.hpp"
-#include "node/gguf.hpp"
-#include "node/model_folder.hpp"
+#include "node/model_files.hpp"
 #include "node/plugin_environment.hpp"
 #include "node/small_file.hpp"
 #include "scheduler/units.hpp"
@@ -234,8 +233,7 @@ result<std::string> plugin_trial::build() {
   fs::create_directories(scratch_ / "work", ignored);
   if (scratch_.empty())
     return failed("no scratch folder can be made in " + fs::temp_directory_path().string());
-  const auto weights = node::is_model_folder(model_) ? node::describe_model_folder(model_, digests)
-                                                     : node::describe_gguf(model_, digests);
+  const auto weights = node::describe_here(fs::absolute(model_).string(), digests);
   if (!weights)
     return weights.failure();
   if (const auto wanted = formats_of(profiles.front().profile);

@@ -59,17 +59,8 @@ result<model_variant> describe_plain(const std::string& path, const std::string&
 /// What the weights are, wherever they lie.
 result<model_variant> look_at(const std::string& source, digest_cache& digests,
                               weight_reader& elsewhere) {
-  if (core::weights_elsewhere(source))
-    return elsewhere.describe(source, digests);
-  if (auto failure = objection(source))
-    return *failure;
-  if (is_model_folder(source))
-    return describe_model_folder(source, digests);
-  if (is_simulated_card(source))
-    return describe_simulated_card(source, digests);
-  if (const auto format = plain_format(source))
-    return describe_plain(source, *format, digests);
-  return describe_gguf(source, digests);
+  return core::weights_elsewhere(source) ? elsewhere.describe(source, digests)
+                                         : describe_here(source, digests);
 }
 
 result<model_variant> describe_variant(const model_variant& declared, digest_cache& digests,
@@ -101,6 +92,18 @@ std::optional<std::string> name_at_server(const std::string& source) {
   if (!source.starts_with(server_scheme))
     return std::nullopt;
   return source.substr(server_scheme.size());
+}
+
+result<model_variant> describe_here(const std::string& source, digest_cache& digests) {
+  if (auto failure = objection(source))
+    return *failure;
+  if (is_model_folder(source))
+    return describe_model_folder(source, digests);
+  if (is_simulated_card(source))
+    return describe_simulated_card(source, digests);
+  if (const auto format = plain_format(source))
+    return describe_plain(source, *format, digests);
+  return describe_gguf(source, digests);
 }
 
 result<model_spec> describe_model(model_spec declared, digest_cache& digests,

@@ -18,6 +18,10 @@ namespace consort::node {
 /// NAME of `server:NAME`; nothing for other sources.
 [[nodiscard]] std::optional<std::string> name_at_server(const std::string& source);
 
+/// What weights on this machine are: a GGUF, a folder as hubs have it, a card of a simulated model,
+/// or a file that only its plugin understands. Errors as of describe_model().
+[[nodiscard]] result<model_variant> describe_here(const std::string& source, digest_cache& digests);
+
 /// Inspects the file of every variant (format, digest, shape, quantisation, sizes) and replaces
 /// what was declared of it; a declared context only lowers the file's own. Reads the whole of files
 /// that `digests` does not know: may take minutes. Of weights elsewhere only the head is read.

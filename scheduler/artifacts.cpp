@@ -579,7 +579,7 @@ void on(pass& p, const compile_requested& e) {
     return p.tell(note::severity::warning, e.model.value,
                   wanted ? "cannot compile: no such model" : wanted.failure().message);
   refresh_options(p.s, model);
-  bool any = false;
+  std::vector<std::pair<index, index>> near; // Artifacts, each with the node of who asks first.
   std::string unread;
   for (const auto& one : p.s.models[model].options) {
     const auto& device = p.s.devices[one.device].spec;
@@ -596,9 +596,14 @@ void on(pass& p, const compile_requested& e) {
     entry.losses = 0;
     entry.ordered = true;
     entry.model = model;
-    any = true;
+    near.emplace_back(one.named, p.s.devices[one.device].node);
   }
-  if (!any)
+  // Before devices that were not asked for have it built near them.
+  if (p.now >= p.s.taking_over_until)
+    for (const auto& [artifact, node] : near)
+      if (p.s.artifacts[artifact].copies.empty())
+        ensure_built(p, artifact, model, node);
+  if (near.empty())
     p.tell(note::severity::warning, e.model.value,
            "nothing to compile: no device of '" + e.selector + "' runs artifacts of it"
                + (unread.empty() ? "" : ": " + unread));

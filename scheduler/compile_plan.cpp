@@ -7,6 +7,7 @@
 #include "scheduler/units.hpp"
 
 #include <algorithm>
+#include <map>
 
 namespace consort::core {
 
@@ -69,11 +70,15 @@ planned_build from_view(planned_build plan, const artifact_view& known) {
   return plan;
 }
 
+/// Who builds what is to be built: the first device that asks for it decides.
+using builders = std::map<artifact_key, node_id>;
+
 planned_build plan_of(const snapshot& seen, const model_variant& variant, const runnable_build& by,
-                      const device_spec& device) {
+                      const device_spec& device, builders& chosen) {
   const auto& profile = by.profile;
-  planned_build plan{device.id, "build", profile, builder_of(seen, profile, device.node), {}};
   const auto key = engine_key(variant, by);
+  const auto builder = chosen.emplace(key, builder_of(seen, profile, device.node)).first->second;
+  planned_build plan{device.id, "build", profile, builder, {}};
   for (const auto& known : seen.artifacts)
     if (known.key == key && known.state != artifact_state::absent)
       return from_view(std::move(plan), known);
@@ -93,8 +98,8 @@ std::string no_format_words(const model_spec& model, const device_spec& device) 
 
 /// What the scheduler would choose for the device (options.cpp): weights as they are before
 /// engines, an engine that can be had before one that cannot.
-planned_build plan_device(const snapshot& seen, const model_spec& model,
-                          const device_spec& device) {
+planned_build plan_device(const snapshot& seen, const model_spec& model, const device_spec& device,
+                          builders& chosen) {
   const auto& can = device.capability;
   planned_build best{device.id, "no-compiler", {}, {}, no_format_words(model, device)};
   for (const auto& variant : model.variants)
@@ -104,7 +109,7 @@ planned_build plan_device(const snapshot& seen, const model_spec& model,
     for (const auto& by : can.build_profiles) {
       if (by.profile.degree != model.devices_per_instance)
         continue;
-      auto plan = plan_of(seen, variant, by, device);
+      auto plan = plan_of(seen, variant, by, device, chosen);
       if (!by.reads.empty() && plan.state != "ready" && !runs_format(by.reads, variant.format)) {
         plan.state = "no-compiler";
         plan.where = {};
@@ -130,9 +135,10 @@ result<std::vector<planned_build>> plan_compile(const snapshot& seen, const mode
   if (spec == nullptr)
     return unknown_model(seen, model);
   std::vector<planned_build> plans;
+  builders chosen;
   for (const auto& device : seen.devices)
     if (device.alive && wanted->matches(device.spec))
-      plans.push_back(plan_device(seen, *spec, device.spec));
+      plans.push_back(plan_device(seen, *spec, device.spec, chosen));
   if (plans.empty())
     return error{recovery::refuse, "nothing_selected", "no device matches `" + devices + "`"};
   return plans;

@@ -27,7 +27,7 @@ bool fullness::refused(time_us now) {
 
 bool fullness::reported(bool shut, time_us now) {
   const bool was_full = full();
-  if (shut && since_ == 0)
+  if (shut && (since_ == 0 || now - last_ > limits::full_forgotten_us))
     since_ = std::max<time_us>(now, 1);
   if (shut)
     last_ = now;

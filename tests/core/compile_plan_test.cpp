@@ -42,6 +42,22 @@ TEST(CompilePlan, SaysWhatWouldBeBuiltAndWhere) {
   EXPECT_EQ(plan(t, "npu")[0].where.value, "b");
 }
 
+TEST(CompilePlan, IsBuiltOnceNearWhoeverWasAskedFor) {
+  core_fixture t;
+  for (const char* node : {"a", "b"}) {
+    t.join(node, node[0] == 'a' ? 11 : 22, {refnpu_profile()});
+    t.advertise(npu_spec(node, 0));
+  }
+  t.declare(story_spec());
+  for (const auto& one : plan(t, "npu"))
+    EXPECT_EQ(one.where.value, "a") << one.device.value << ": one build is for both";
+  ASSERT_EQ(plan(t, "npu,node=b").size(), 1U);
+  EXPECT_EQ(plan(t, "npu,node=b")[0].where.value, "b");
+  t.feed(compile_requested{model_name{"storyteller"}, "npu,node=b"});
+  EXPECT_EQ(t.expect<start_compile>().node.value, "b");
+  t.expect_empty();
+}
+
 TEST(CompilePlan, WithoutACompilerItSaysWhichIsMissing) {
   core_fixture t;
   t.join("a", 11);

@@ -207,6 +207,13 @@ TEST(Fullness, PausesDoubleUntilItTakesSomething) {
   now += limits::full_forgotten_us + 1;
   room.refused(now);
   EXPECT_EQ(room.since(), now) << "what was long ago is no part of it";
+  room.wake(room.until());
+  now += limits::full_forgotten_us + 1;
+  EXPECT_TRUE(room.reported(true, now));
+  EXPECT_EQ(room.since(), now);
+  EXPECT_FALSE(room.reported(true, now + second)) << "nothing new";
+  EXPECT_EQ(room.expected(now + 5 * second), now + 10 * second) << "as long again";
+  EXPECT_TRUE(room.reported(false, now + 5 * second));
 }
 
 } // namespace

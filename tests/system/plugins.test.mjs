@@ -68,6 +68,13 @@ test('what a monitor does wrong is said by plugin check', { timeout: 240_000 }, 
     assert.match(done.stdout, /^available +skip +not on this host: fake-smi/m);
     fs.renameSync(path.join(fake.folder, 'elsewhere'), path.join(fake.folder, 'fake-smi'));
   });
+  await t.test('a model that only its compiler understands is built, not read', async () => {
+    fake.faults();
+    const model = path.join(fake.folder, 'kernel.cl');
+    fs.writeFileSync(model, '__kernel');
+    const done = await run_cli(['plugin', 'check', '--model', model, fake.folder]);
+    assert.doesNotMatch(done.stdout + done.stderr, /not a GGUF file/);
+  });
   await t.test('a compiler that does not say its version is named with its words', async () => {
     fake.faults('cc=version');
     const done = await run_cli(['plugin', 'check', '--no-run', fake.folder]);

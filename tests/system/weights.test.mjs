@@ -238,6 +238,14 @@ test('SIGHUP reads the models of the configuration again', { timeout: 120_000 },
     const wanted = 'by-hand,three,two=zweites';
     await eventually('they are taken up', async () => (await served()).join() === wanted);
   });
+  await check('what was taken out by hand comes back', async () => {
+    const removed = await cluster.cli(['model', 'rm', 'three']);
+    assert.equal(removed.code, 0, removed.stderr);
+    await eventually('it is gone', async () => (await served()).join() === 'by-hand,two=zweites');
+    process.kill(cluster.pid, 'SIGHUP');
+    const wanted = 'by-hand,three,two=zweites';
+    await eventually('it is declared again', async () => (await served()).join() === wanted);
+  });
   await check('what is broken changes nothing', async () => {
     configure({ two: { source: '/no/such.gguf' }, three: { source: model_file } });
     process.kill(cluster.pid, 'SIGHUP');

@@ -63,5 +63,11 @@ TEST(KeptModels, WhatCannotBeReadIsLeftOutAndSaid) {
   EXPECT_NE(back.left_out[1].find("add it again"), std::string::npos);
 }
 
+TEST(KeptModels, OfTheConfigurationThatAreDeclaredNoMoreWereTakenOut) {
+  EXPECT_EQ(models_taken_out({spec_of("a"), spec_of("c")}, {"a", "b"}),
+            (std::set<std::string>{"b"}));
+  EXPECT_TRUE(models_taken_out({spec_of("a")}, {"a"}).empty());
+}
+
 } // namespace
 } // namespace consort::cli

@@ -85,6 +85,9 @@ TEST_F(ModelFiles, OfOtherFormatsAreCalledByTheirEnding) {
   EXPECT_EQ(variant.content, hash_text("__kernel"));
   EXPECT_EQ(variant.weight_bytes, 8U);
   EXPECT_EQ(variant.context_tokens, limits::plain_context_tokens);
+  const auto here = describe_here(path, digests_);
+  ASSERT_TRUE(here) << "as plugin check sees it";
+  EXPECT_EQ(*here, variant);
   for (const auto* name :
        {"/none.", "/no-ending", "/odd.!!", "/long.abcdefghijklmnopq", "/a.gguf"}) {
     std::ofstream(folder_.path() + name) << "__kernel";
