@@ -3,11 +3,11 @@
 
 #include "node/gguf.hpp"
 #include "node/model_folder.hpp"
+#include "node/small_file.hpp"
 #include "node/weights/adapter_folder.hpp"
 
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <optional>
 #include <vector>
 
@@ -29,13 +29,7 @@ error bad_adapter(const std::string& what) {
 
 /// The first bytes; fewer where the file ends. Returns: nothing when it cannot be read.
 std::optional<std::string> head_of(const std::string& path, std::size_t count) {
-  std::string head(count, '\0');
-  std::ifstream file(path, std::ios::binary);
-  file.read(head.data(), static_cast<std::streamsize>(count));
-  if (file.bad() || (!file && !file.eof()))
-    return std::nullopt;
-  head.resize(static_cast<std::size_t>(file.gcount()));
-  return head;
+  return read_file_head(path, count);
 }
 
 result<done> check_safetensors(const std::string& path) {

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/file_digest.hpp"
 
-#include "node/process_group.hpp"
 #include "node/small_file.hpp"
 
 #include <nlohmann/json.hpp>
 #include <openssl/evp.h>
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -65,7 +63,7 @@ result<file_stamp> stamp_file(const std::string& path) {
 result<digest> hash_file(const std::string& path, const std::atomic<bool>* stop) {
   if (const auto stamp = stamp_file(path); !stamp)
     return stamp.failure();
-  const unique_fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const auto file = open_regular(path);
   if (file.get() < 0)
     return unreadable(path);
   running_sha256 hash;

@@ -2,9 +2,8 @@
 #include "node/gguf.hpp"
 
 #include "node/gguf_reader.hpp"
-#include "node/process_group.hpp"
+#include "node/small_file.hpp"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -314,7 +313,7 @@ result<gguf_head> read_gguf_head(const std::string& path) {
   const auto stamp = stamp_file(path);
   if (!stamp)
     return stamp.failure();
-  const unique_fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const auto file = open_regular(path);
   if (file.get() < 0)
     return error{recovery::refuse, "file_unreadable", path + ": " + std::strerror(errno)};
   // Copied, not mapped: a file that shrinks under a mapping would kill the agent.

@@ -4,11 +4,11 @@
 #include "messages/wire_check.hpp"
 #include "node/plugin_change.hpp"
 #include "node/plugin_json.hpp"
+#include "node/small_file.hpp"
 #include "scheduler/formats.hpp"
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <set>
 #include <tuple>
 
@@ -85,11 +85,7 @@ struct owned_compile final : running_compile {
 
 /// What a plugin.json holds; empty when it cannot be read.
 std::string text_in(const std::string& folder) {
-  std::ifstream file(folder + "/plugin.json", std::ios::binary);
-  std::string text(limits::plugin_json_bytes_max, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(file.gcount()));
-  return text;
+  return read_file_head(folder + "/plugin.json", limits::plugin_json_bytes_max).value_or("");
 }
 
 } // namespace

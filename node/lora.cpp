@@ -5,12 +5,12 @@
 #include "node/limits.hpp"
 #include "node/model_files.hpp"
 #include "node/model_folder.hpp"
+#include "node/small_file.hpp"
 #include "node/weights/adapter_folder.hpp"
 #include "scheduler/weights.hpp"
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 
 namespace consort::node {
 
@@ -21,11 +21,8 @@ constexpr std::uint32_t rank_most = 512;
 
 /// Of adapter_config.json; 0 when there is none.
 std::uint32_t rank_in(const std::string& folder) {
-  std::string text(limits::model_config_bytes_max, '\0');
-  std::ifstream file(std::filesystem::path(folder) / adapter_settings_file, std::ios::binary);
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(file.gcount()));
-  return adapter_rank(text);
+  const auto path = std::filesystem::path(folder) / adapter_settings_file;
+  return adapter_rank(read_file_head(path, limits::model_config_bytes_max).value_or(""));
 }
 
 result<digest> content_of(const std::string& path, digest_cache& digests) {

@@ -5,12 +5,12 @@
 #include "node/lora.hpp"
 #include "node/model_folder.hpp"
 #include "node/simulated/model_card.hpp"
+#include "node/small_file.hpp"
 #include "scheduler/weights.hpp"
 
 #include <algorithm>
 #include <cctype>
 #include <filesystem>
-#include <fstream>
 
 namespace consort::node {
 
@@ -33,8 +33,7 @@ std::optional<std::string> plain_format(const std::string& path) {
                     && std::all_of(ending.begin(), ending.end(), [](unsigned char c) {
                          return std::isalnum(c) != 0 && std::isupper(c) == 0;
                        });
-  std::string magic(4, '\0');
-  std::ifstream(path, std::ios::binary).read(magic.data(), 4);
+  const auto magic = read_file_head(path, 4).value_or("");
   return word && ending != "gguf" && magic != "GGUF" ? std::optional(ending) : std::nullopt;
 }
 

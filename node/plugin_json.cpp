@@ -3,13 +3,13 @@
 
 #include "node/plugin_json_parts.hpp"
 #include "node/server_spec.hpp"
+#include "node/small_file.hpp"
 #include "scheduler/limits.hpp"
 #include "scheduler/units.hpp"
 
 #include <algorithm>
 #include <array>
 #include <filesystem>
-#include <fstream>
 
 namespace consort::node {
 
@@ -384,13 +384,14 @@ result<plugin_document> load_plugin_json(const std::string& folder) {
   const auto path = folder + "/plugin.json";
   if (std::error_code failed; std::filesystem::is_directory(path, failed))
     return error{recovery::refuse, "plugin_json", path + " is a folder, not a file"};
-  std::ifstream file(path, std::ios::binary);
-  if (!file)
-    return no_plugin_json(folder);
-  std::string text(limits::plugin_json_bytes_max + 1, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(file.gcount()));
-  auto document = parse_plugin_json(text, path);
+  const auto text = read_file_head(path, limits::plugin_json_bytes_max + 1);
+  if (!text) {
+    std::error_code failed;
+    return std::filesystem::is_other(path, failed)
+               ? error{recovery::refuse, "plugin_json", path + " is no regular file"}
+               : no_plugin_json(folder);
+  }
+  auto document = parse_plugin_json(*text, path);
   if (document)
     document->metadata.origin = folder;
   return document;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/probe_answer.hpp"
 
+#include "node/small_file.hpp"
+
 #include <nlohmann/json.hpp>
 
 #include <glob.h>
@@ -8,7 +10,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <fstream>
 #include <functional>
 #include <regex>
 #include <set>
@@ -373,12 +374,8 @@ std::optional<std::string> folder_text(const std::string& folder, std::string_vi
     path = any ? found.gl_pathv[0] : "";
     ::globfree(&found);
   }
-  std::ifstream file(path);
-  std::string text(limits::sysfs_file_bytes_max, '\0');
-  if (!file.read(text.data(), static_cast<std::streamsize>(text.size())) && file.gcount() == 0)
-    return std::nullopt;
-  text.resize(static_cast<std::size_t>(file.gcount()));
-  return text;
+  auto text = read_file_head(path, limits::sysfs_file_bytes_max);
+  return text && text->empty() ? std::nullopt : std::move(text);
 }
 
 result<std::vector<answer_row>> read_folders(const tool_query& query) {

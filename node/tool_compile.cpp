@@ -2,6 +2,7 @@
 #include "node/tool_compile.hpp"
 
 #include "node/placeholders.hpp"
+#include "node/small_file.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -47,13 +48,8 @@ std::map<std::string, std::string> values_for(const build_rule& rule, const std:
 
 /// Reads at most `bytes_max`; nothing when the file is missing or larger.
 std::optional<std::string> read_small(const std::string& path, std::uint64_t bytes_max) {
-  std::ifstream file(path, std::ios::binary);
-  std::string text(bytes_max + 1, '\0');
-  if (!file)
-    return std::nullopt;
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(file.gcount()));
-  return text.size() > bytes_max ? std::nullopt : std::optional(text);
+  auto text = read_file_head(path, bytes_max + 1);
+  return text && text->size() > bytes_max ? std::nullopt : std::move(text);
 }
 
 /// The tool's last words on one line: of stderr, or of stdout when that is empty.

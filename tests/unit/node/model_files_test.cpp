@@ -4,6 +4,8 @@
 
 #include <gmock/gmock.h>
 
+#include <sys/stat.h>
+
 #include <filesystem>
 #include <fstream>
 
@@ -98,6 +100,15 @@ TEST_F(ModelFiles, OfOtherFormatsAreCalledByTheirEnding) {
                 ->variants.at(0)
                 .format,
             "gguf");
+}
+
+TEST_F(ModelFiles, APipeIsRefusedAtOnce) {
+  for (const auto* name : {"/pipe.gguf", "/pipe.cl", "/pipe.sim", "/pipe"}) {
+    ASSERT_EQ(::mkfifo((folder_.path() + name).c_str(), 0600), 0);
+    const auto failure = failure_of(declare(folder_.path() + name));
+    EXPECT_THAT(failure.message, testing::HasSubstr(folder_.path() + name));
+    EXPECT_EQ(failure.action, recovery::refuse) << failure.message;
+  }
 }
 
 TEST_F(ModelFiles, AreNotReadFurtherOnceStopped) {

@@ -9,6 +9,8 @@
 
 #include <gmock/gmock.h>
 
+#include <sys/stat.h>
+
 namespace consort::node {
 namespace {
 
@@ -361,6 +363,13 @@ TEST(PluginJson, ThatIsAFolderIsCalledOne) {
   std::filesystem::create_directory(folder.path() + "/plugin.json");
   EXPECT_EQ(load_plugin_json(folder.path()).failure().message,
             folder.path() + "/plugin.json is a folder, not a file");
+}
+
+TEST(PluginJson, ThatIsAPipeIsNotWaitedFor) {
+  const test::temp_folder folder;
+  ASSERT_EQ(::mkfifo((folder / "plugin.json").c_str(), 0600), 0);
+  EXPECT_EQ(load_plugin_json(folder.path()).failure().message,
+            folder.path() + "/plugin.json is no regular file");
 }
 
 TEST(PluginJson, TheFolderOfFoldersNamesThoseInIt) {

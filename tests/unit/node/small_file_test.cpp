@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <sys/stat.h>
+
 #include <filesystem>
 
 namespace consort::node {
@@ -42,6 +44,27 @@ TEST(SmallFile, WhoseReadFailsIsNothing) {
   EXPECT_EQ(read_whole_file("/proc/self"), std::nullopt) << "a folder";
   EXPECT_EQ(read_whole_file("/proc/self/mem"), std::nullopt)
       << "opens; its first page is not there";
+}
+
+TEST(SmallFile, IsNoPipeAndNoDevice) {
+  const test::temp_folder folder;
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  std::filesystem::create_symlink("/dev/zero", folder / "zero");
+  std::filesystem::create_symlink(folder.write("real", "text"), folder / "link");
+  for (const auto& path : {folder / "pipe", folder / "zero", folder.path()}) {
+    EXPECT_LT(open_regular(path).get(), 0) << path;
+    EXPECT_EQ(read_whole_file(path), std::nullopt) << path;
+    EXPECT_EQ(read_file_head(path, 4), std::nullopt) << path;
+  }
+  EXPECT_EQ(read_whole_file(folder / "link"), "text");
+}
+
+TEST(SmallFile, WhoseHeadIsReadMayBeShorter) {
+  const test::temp_folder folder;
+  const auto path = folder.write("four", "text");
+  EXPECT_EQ(read_file_head(path, 3), "tex");
+  EXPECT_EQ(read_file_head(path, 5), "text");
+  EXPECT_EQ(read_file_head(path, 0), "");
 }
 
 } // namespace
