@@ -45,6 +45,20 @@ std::string try_writing(const std::string& folder) {
 
 } // namespace
 
+check judge_room(const std::string& folder, std::uint64_t free_bytes) {
+  check made{"data folder", verdict::ok, folder + ", " + format_size(free_bytes) + " free", {}};
+  if (free_bytes >= free_bytes_low)
+    return made;
+  made.how = verdict::warn;
+  made.next = "models and compiled artifacts need room: free some, or --data DIR elsewhere";
+  if (free_bytes <= free_bytes_least) {
+    made.how = verdict::fail;
+    made.found += ": no room; nothing is built or fetched there, for "
+                  + format_size(free_bytes_least) + " stay free";
+  }
+  return made;
+}
+
 check check_data_folder(const std::string& folder) {
   check made{"data folder", verdict::ok, folder, {}};
   if (const auto why = try_writing(folder); !why.empty()) {
@@ -56,13 +70,7 @@ check check_data_folder(const std::string& folder) {
   struct statvfs about {};
   if (::statvfs(folder.c_str(), &about) != 0)
     return made;
-  const auto free_bytes = static_cast<std::uint64_t>(about.f_bavail) * about.f_frsize;
-  made.found += ", " + format_size(free_bytes) + " free";
-  if (free_bytes < free_bytes_low) {
-    made.how = free_bytes < free_bytes_least ? verdict::fail : verdict::warn;
-    made.next = "models and compiled artifacts need room: free some, or --data DIR elsewhere";
-  }
-  return made;
+  return judge_room(folder, static_cast<std::uint64_t>(about.f_bavail) * about.f_frsize);
 }
 
 check check_engine(const std::string& library) {

@@ -5,6 +5,7 @@
 /// and a scheduler that is asked takes no notice beyond a log line.
 
 #include "links/credentials.hpp"
+#include "node/limits.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -28,14 +29,17 @@ struct check {
   std::string next; ///< What to type or do; empty when all is well.
 };
 
-inline constexpr std::uint64_t free_bytes_low = std::uint64_t{10} << 30;   ///< Artifacts are large.
-inline constexpr std::uint64_t free_bytes_least = std::uint64_t{64} << 20; ///< Stores stop here.
+inline constexpr std::uint64_t free_bytes_low = std::uint64_t{10} << 30; ///< Artifacts are large.
+inline constexpr auto free_bytes_least = node::limits::disk_headroom_bytes; ///< Stores stop here.
 /// Nothing of a link depends on two hosts' wall clocks but certificates' dates and logs.
 inline constexpr std::int64_t skew_warning_s = 5;
 inline constexpr std::int64_t skew_failure_s = 3'600; ///< Certificates begin that much earlier.
 inline constexpr std::chrono::seconds link_wait{12};  ///< For the whole conversation.
 /// Slower than that and leases of a busy link come late.
 inline constexpr std::chrono::milliseconds round_trip_slow{250};
+
+/// How a data folder with so much free space does.
+[[nodiscard]] check judge_room(const std::string& folder, std::uint64_t free_bytes);
 
 /// Writable, with room. Creates the folder when it is missing, as a server would.
 [[nodiscard]] check check_data_folder(const std::string& folder);

@@ -36,6 +36,10 @@ result<std::unique_ptr<agent>> agent::start(boost::asio::io_context& io, agent_o
   if (!store)
     return store.failure();
   (*store)->set_aside_unreadable();
+  if ((*store)->free_bytes() == 0)
+    spdlog::warn("node: no room in {}: nothing is built or fetched there until more than the "
+                 "headroom of {} MiB is free",
+                 options.data_path, limits::disk_headroom_bytes >> 20U);
   std::unique_ptr<agent> started(new agent(io, std::move(options), std::move(*store)));
   started->load_plugins(std::move(further));
   return started;

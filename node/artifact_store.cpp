@@ -6,6 +6,7 @@
 #include "node/file_digest.hpp"
 #include "node/process_group.hpp"
 #include "node/small_file.hpp"
+#include "node/staging_sweep.hpp"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -14,9 +15,7 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <chrono>
-#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -135,7 +134,6 @@ struct artifact_store::state {
     return root + "/staging/" + std::to_string(::getpid()) + "/" + std::to_string(++staged);
   }
   void drop(const std::string& path);
-  void sweep() const;
   void scan();
   void scan_one(const std::string& name);
   result<std::string> verify(const digest& content);
@@ -293,7 +291,8 @@ result<artifact_record> artifact_store::state::store(const staging_folder& from,
   manifest.created_s = after_others(manifest);
   const auto fresh = from.path() + "/artifact";
   std::error_code failed;
-  fs::create_directory(fresh, failed);
+  if (fs::create_directory(fresh, failed); failed)
+    return disk_error(fresh, failed.value());
   fs::rename(from.output_path(), fresh + "/payload", failed);
   if (failed)
     return disk_error(fresh, failed.value());
@@ -330,21 +329,6 @@ result<artifact_record> artifact_store::state::store(const staging_folder& from,
   return one.record;
 }
 
-/// Removes what processes that ended left in staging; another one may be at work beside us.
-void artifact_store::state::sweep() const {
-  std::error_code failed;
-  for (fs::directory_iterator at(root + "/staging", failed), end; at != end && !failed;
-       at.increment(failed)) {
-    const auto name = at->path().filename().string();
-    pid_t owner = 0;
-    const auto [stop, status] = std::from_chars(name.data(), name.data() + name.size(), owner);
-    const bool alive = status == std::errc{} && *stop == '\0' && owner > 0 && owner != ::getpid()
-                       && (::kill(owner, 0) == 0 || errno == EPERM);
-    if (std::error_code ignored; !alive)
-      fs::remove_all(at->path(), ignored);
-  }
-}
-
 artifact_store::artifact_store(std::unique_ptr<state> opened) : state_(std::move(opened)) {}
 artifact_store::~artifact_store() = default;
 
@@ -367,7 +351,7 @@ artifact_store::open(const std::string& data_path, node_id node, std::size_t art
   if (::flock(opened->opened_lock.get(), LOCK_SH | LOCK_NB) != 0)
     return error{recovery::retry_later, "store_busy",
                  data_path + ": its artifacts are being collected; try again when that is done"};
-  opened->sweep();
+  sweep_staging(data_path + "/staging", ::getpid());
   opened->scan();
   return std::unique_ptr<artifact_store>(new artifact_store(std::move(opened)));
 }
@@ -422,8 +406,12 @@ result<staging_folder> artifact_store::stage(std::uint64_t size_bytes) {
   const auto free = free_bytes();
   if (size_bytes > free || free == 0)
     return error{recovery::retry_later, "disk_full",
-                 state_->root + ": " + std::to_string(size_bytes) + " bytes wanted, "
-                     + std::to_string(free) + " are free beyond the headroom"};
+                 "no room in " + state_->root + ": " + std::to_string(size_bytes)
+                     + " bytes wanted, " + std::to_string(free)
+                     + " are free beyond the headroom of "
+                     + std::to_string(limits::disk_headroom_bytes >> 20U) + " MiB"};
+  // A process that was killed may have been there still when this one began.
+  sweep_staging(state_->root + "/staging", 0);
   const std::scoped_lock lock(state_->guard);
   staging_folder folder(state_->staging());
   std::error_code failed;
@@ -600,6 +588,7 @@ void artifact_store::set_aside_unreadable() {
 }
 
 void artifact_store::rescan() {
+  sweep_staging(state_->root + "/staging", 0);
   const std::scoped_lock lock(state_->guard);
   state_->scan();
 }

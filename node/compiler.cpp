@@ -25,8 +25,8 @@ std::uint64_t space_wanted(const model_variant& source) {
 }
 
 /// The tool's own failure, unless the disk it filled explains it better.
-error judge(error failure, const artifact_store& store) {
-  if (store.free_bytes() > 0)
+error judge(error failure, std::uint64_t free_bytes) {
+  if (free_bytes > 0 || failure.code == "disk_full")
     return failure;
   return {recovery::retry_later, "disk_full", "the disk is full: " + failure.message};
 }
@@ -39,11 +39,12 @@ error judge(error failure, const artifact_store& store) {
 class compiler::ending : public std::enable_shared_from_this<compiler::ending> {
 public:
   ending(artifact_store& store, boost::asio::thread_pool& disk, staging_folder folder,
-         build_order order, finished_handler handler)
+         build_order order, free_space free_bytes, finished_handler handler)
       : store_(store),
         disk_(disk),
         staging_(std::move(folder)),
         order_(std::move(order)),
+        free_bytes_(std::move(free_bytes)),
         finished_(std::move(handler)) {}
 
   [[nodiscard]] const staging_folder& staging() const { return staging_; }
@@ -51,7 +52,7 @@ public:
   void tool_ended(result<compile_outcome> ended) {
     const auto self = shared_from_this();
     if (!ended) {
-      auto failure = judge(ended.failure(), store_);
+      auto failure = judge(ended.failure(), free_bytes_());
       if (const auto log = read_log(); !log.empty())
         if (const auto kept = store_.keep_failed_log(log_name(), log); !kept.empty())
           failure.message += " (log: " + kept + ")";
@@ -79,6 +80,10 @@ private:
 
   void keep(compile_outcome& built) {
     const auto log = read_log();
+    // Looked at while the output is there. What a tool wrote to a disk without room may be
+    // cut, whatever it says: not every tool looks at what its writes return.
+    if (free_bytes_() == 0)
+      return tell(no_room());
     if (built.quality.size() < limits::quality_entries_max)
       built.quality[artifact_model] = order_.model.value;
     auto record = store_.put(std::move(staging_), order_.key, std::move(built.quality),
@@ -117,6 +122,13 @@ private:
     return all;
   }
 
+  [[nodiscard]] error no_room() const {
+    return {
+        recovery::retry_later, "disk_full",
+        "the disk is full: " + order_.key.profile.compiler
+            + " reported success, and what it wrote may be cut, since less than the headroom of "
+            + std::to_string(limits::disk_headroom_bytes >> 20U) + " MiB was free at its end"};
+  }
   [[nodiscard]] error no_output() const {
     return {recovery::refuse, "compiler_bad_output",
             order_.key.profile.compiler + " reported success but wrote no output"};
@@ -132,6 +144,7 @@ private:
   boost::asio::thread_pool& disk_;
   staging_folder staging_;
   const build_order order_;
+  const free_space free_bytes_;
   const std::vector<artifact_record> imported_before_ = imported();
   std::atomic<bool> stopping_ = false;
   std::recursive_mutex mutex_;
@@ -151,8 +164,12 @@ struct compiler::build_state : running_compile {
 };
 
 compiler::compiler(inventory& plugins, artifact_store& store, digest_cache& digests,
-                   source_resolver resolve)
-    : plugins_(plugins), store_(store), digests_(digests), resolve_(std::move(resolve)) {}
+                   source_resolver resolve, free_space free_bytes)
+    : plugins_(plugins),
+      store_(store),
+      digests_(digests),
+      resolve_(std::move(resolve)),
+      free_bytes_(free_bytes ? std::move(free_bytes) : [&store] { return store.free_bytes(); }) {}
 
 result<std::string> compiler::checked_model(const build_order& order) {
   // Its compiler finds what the vendor's tools know under that name, a folder or a hub's.
@@ -190,8 +207,8 @@ compiler::build(const build_order& order, progress_handler progress, finished_ha
     finished(staging.failure());
     return std::make_unique<running_compile>();
   }
-  const auto end
-      = std::make_shared<ending>(store_, disk_, *std::move(staging), order, std::move(finished));
+  const auto end = std::make_shared<ending>(store_, disk_, *std::move(staging), order, free_bytes_,
+                                            std::move(finished));
   auto state = std::make_unique<build_state>(end);
   const compile_request wanted{order.id,
                                order.key,

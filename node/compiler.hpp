@@ -34,9 +34,12 @@ public:
   using progress_handler = std::function<void(std::uint32_t done_pm)>;
   using finished_handler = std::function<void(result<artifact_record>)>;
 
-  /// All three outlive the compiler and its builds.
+  using free_space = std::function<std::uint64_t()>;
+
+  /// All three outlive the compiler and its builds. `free_bytes` says what the disk has beyond the
+  /// headroom; nothing = the store does.
   compiler(inventory& plugins, artifact_store& store, digest_cache& digests,
-           source_resolver resolve);
+           source_resolver resolve, free_space free_bytes = {});
 
   /// Starts; `finished` is called once unless the returned build is destroyed first, which kills
   /// the tool and removes its files. Never null.
@@ -52,6 +55,7 @@ private:
   artifact_store& store_;
   digest_cache& digests_;
   source_resolver resolve_;
+  free_space free_bytes_;
   boost::asio::thread_pool disk_{1}; ///< Puts outputs into the store.
 };
 

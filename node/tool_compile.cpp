@@ -77,15 +77,48 @@ bool tells_of_full_disk(const child_exit& end) {
   return told("No space left on device") || told("Disk quota exceeded");
 }
 
+/// Whether the output, or a file in it, ends where the kernel lets none grow further: a tool that
+/// does not look at what its writes return leaves it cut there, and may say that all went well.
+bool cut_at(const std::string& output, std::uint64_t limit_bytes) {
+  namespace fs = std::filesystem;
+  if (limit_bytes == 0)
+    return false;
+  std::error_code failed;
+  const auto full = [&](const fs::path& file) {
+    return fs::is_regular_file(file, failed) && fs::file_size(file, failed) >= limit_bytes
+           && !failed;
+  };
+  if (!fs::is_directory(output, failed))
+    return full(output);
+  for (fs::recursive_directory_iterator at(output, failed), end; !failed && at != end;
+       at.increment(failed))
+    if (std::error_code odd; at->is_regular_file(odd) && at->file_size(odd) >= limit_bytes && !odd)
+      return true;
+  return false;
+}
+
+std::string beyond_disk(const build_rule& rule) {
+  return " (files may have " + std::to_string(rule.disk_bytes) + " bytes: `build.disk`)";
+}
+
+/// In the C library's words, or in the shell's of a tool that it ran.
+bool tells_of_file_limit(const child_exit& end) {
+  const auto told = [&](const char* words) {
+    return end.err.tail.find(words) != std::string::npos
+           || end.out.tail.find(words) != std::string::npos;
+  };
+  return told("File too large") || told("File size limit exceeded");
+}
+
 /// docs/PLUGINS.md, "What a compiler must do".
-error failure_of(const build_rule& rule, const child_exit& end) {
+error failure_of(const build_rule& rule, const child_exit& end, const std::string& output) {
   const auto message = rule.profile.compiler + " "
                        + describe_exit(end, rule.timeout_us, "build.timeout") + ": "
                        + last_words(end);
   if (end.timed_out)
     return {recovery::retry_later, "compiler_timeout", message};
   if (end.signal == SIGXFSZ)
-    return {recovery::retry_later, "compiler_disk_limit", message};
+    return {recovery::retry_later, "compiler_disk_limit", message + beyond_disk(rule)};
   if (end.signal != 0)
     return {recovery::retry_later, "compiler_killed", message};
   switch (end.code) {
@@ -95,6 +128,8 @@ error failure_of(const build_rule& rule, const child_exit& end) {
   case 5: return {recovery::retry_later, "compiler_no_room", message};
   default: break;
   }
+  if (rule.disk_bytes > 0 && (tells_of_file_limit(end) || cut_at(output, rule.disk_bytes)))
+    return {recovery::retry_later, "compiler_disk_limit", message + beyond_disk(rule)};
   if (tells_of_full_disk(end))
     return {recovery::retry_elsewhere, "compiler_disk_full", message};
   return {recovery::refuse, "compiler_failed", message};
@@ -241,12 +276,17 @@ private:
   void on_exit(const child_exit& end) {
     log_.close();
     if (!end.ok())
-      return finish(judged(failure_of(rule_, end), end));
+      return finish(judged(failure_of(rule_, end, values_.at("output")), end));
     if (!wrote_something(values_.at("output")))
       return finish(
           error{recovery::refuse, "compiler_bad_output",
                 rule_.profile.compiler
                     + " reported success but wrote no output to {output}: " + last_words(end)});
+    if (cut_at(values_.at("output"), rule_.disk_bytes))
+      return finish(error{recovery::retry_later, "compiler_disk_limit",
+                          rule_.profile.compiler
+                              + " reported success with an output that was cut at its limit"
+                              + beyond_disk(rule_) + ": " + last_words(end)});
     compile_outcome outcome;
     outcome.took_us = end.took_us;
     if (rule_.quality.what == quality_source::kind::file) {

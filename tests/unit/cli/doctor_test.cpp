@@ -233,6 +233,18 @@ TEST_F(DoctorTest, ADataFolderMustBeWritable) {
   EXPECT_THAT(wrong.next, HasSubstr("--data"));
 }
 
+TEST_F(DoctorTest, ADataFolderWithoutRoomSaysSo) {
+  EXPECT_EQ(judge_room("/d", free_bytes_low).how, verdict::ok);
+  const auto little = judge_room("/d", free_bytes_low - 1);
+  EXPECT_EQ(little.how, verdict::warn);
+  EXPECT_THAT(little.next, HasSubstr("--data"));
+  EXPECT_EQ(judge_room("/d", free_bytes_least + 1).how, verdict::warn);
+  const auto none = judge_room("/d", free_bytes_least);
+  EXPECT_EQ(none.how, verdict::fail);
+  EXPECT_THAT(none.found, HasSubstr("no room"));
+  EXPECT_THAT(none.found, HasSubstr(format_size(free_bytes_least) + " stay free"));
+}
+
 TEST_F(DoctorTest, APortSaysWhoHasIt) {
   boost::asio::io_context io;
   tcp::acceptor taken(io, {boost::asio::ip::address_v4::loopback(), 0});

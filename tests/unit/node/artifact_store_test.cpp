@@ -3,8 +3,12 @@
 
 #include "node/artifact_manifest.hpp"
 #include "node/file_digest.hpp"
+#include "node/staging_sweep.hpp"
 
 #include "tests/unit/node/temp_folder.hpp"
+
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstdio>
 
@@ -306,6 +310,29 @@ TEST_F(ArtifactStore, LeavesNothingInStaging) {
   reopen();
   EXPECT_FALSE(fs::exists(left));
   EXPECT_TRUE(fs::exists(busy));
+}
+
+// A number stays taken until the parent has waited for who was killed.
+TEST_F(ArtifactStore, WhatAKilledProcessStagedGoesWithTheNextBuild) {
+  const auto killed = ::fork();
+  if (killed == 0)
+    ::_exit(0);
+  siginfo_t ended{};
+  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(killed), &ended, WEXITED | WNOWAIT), 0);
+  EXPECT_FALSE(runs(killed));
+  EXPECT_TRUE(runs(::getpid()));
+  EXPECT_TRUE(runs(::getppid()));
+  const auto left = folder.write("staging/" + std::to_string(killed) + "/1/artifact", "half");
+  const auto others = folder.write("staging/" + std::to_string(::getppid()) + "/1/artifact", "x");
+  const auto first = store->stage(1);
+  ASSERT_TRUE(first.ok());
+  EXPECT_FALSE(fs::exists(left));
+  EXPECT_TRUE(fs::exists(others));
+  folder.write("staging/" + std::to_string(killed) + "/1/artifact", "half");
+  store->rescan();
+  EXPECT_FALSE(fs::exists(left));
+  EXPECT_TRUE(fs::exists(first->work_path())) << "its own";
+  ::waitpid(killed, nullptr, 0);
 }
 
 TEST_F(ArtifactStore, RefusesMissingAndEmptyOutput) {

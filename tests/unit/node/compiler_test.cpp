@@ -42,8 +42,9 @@ protected:
     order.key.profile = plugins.toolchains().front();
   }
   result<artifact_record> build() {
-    compiler made(plugins, *store, digests,
-                  [](const model_variant& variant) { return variant.source; });
+    compiler made(
+        plugins, *store, digests, [](const model_variant& variant) { return variant.source; },
+        free_bytes);
     std::optional<result<artifact_record>> ended;
     std::promise<void> told;
     const auto running = made.build(
@@ -80,6 +81,7 @@ protected:
   digest_cache digests;
   build_order order;
   std::uint32_t progress = 0;
+  compiler::free_space free_bytes; ///< Nothing = the disk's.
 };
 
 using Compiler = compiler_fixture;
@@ -227,6 +229,23 @@ TEST_F(Compiler, WantsRoomForTheOutputFirst) {
   order.source.weight_bytes = std::uint64_t{1} << 60U;
   expect_failure("disk_full", recovery::retry_later);
   EXPECT_FALSE(std::filesystem::exists(folder / "ran"));
+}
+
+TEST_F(Compiler, OnAFullDiskNoWordOfSuccessIsBelieved) {
+  free_bytes = [] { return std::uint64_t{0}; };
+  start("echo cut > \"$2\"");
+  expect_failure("disk_full", recovery::retry_later);
+  EXPECT_NE(build().failure().message.find("headroom of 64 MiB"), std::string::npos);
+  free_bytes = [] { return std::uint64_t{1}; };
+  EXPECT_TRUE(build().ok());
+}
+
+TEST_F(Compiler, AFullDiskExplainsAnOutputThatIsNotThere) {
+  free_bytes = [] { return std::uint64_t{0}; };
+  start("exit 0");
+  expect_failure("disk_full", recovery::retry_later);
+  const auto failure = build().failure();
+  EXPECT_NE(failure.message.find("wrote no output"), std::string::npos) << failure.message;
 }
 
 TEST_F(Compiler, DestroyingABuildStopsTheToolAndRemovesItsFiles) {

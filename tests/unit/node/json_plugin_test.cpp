@@ -482,6 +482,11 @@ TEST(JsonPluginCompile, TellsDeterministicFailuresFromPassingOnes) {
       {"echo 'Disk quota exceeded'; exit 3", "compiler_unsupported", recovery::refuse},
       {"kill -KILL $$", "compiler_killed", recovery::retry_later},
       {"exec head -c 3000000 /dev/zero > \"$2\"", "compiler_disk_limit", recovery::retry_later},
+      {"head -c 3000000 /dev/zero > \"$2\"; exit 1", "compiler_disk_limit", recovery::retry_later},
+      {"echo 'out: File too large' >&2; exit 1", "compiler_disk_limit", recovery::retry_later},
+      {"head -c 3000000 /dev/zero > \"$2\"; exit 0", "compiler_disk_limit", recovery::retry_later},
+      {"mkdir \"$2\"; head -c 3000000 /dev/zero > \"$2/part\"; exit 0", "compiler_disk_limit",
+       recovery::retry_later},
       {"true", "compiler_bad_output", recovery::refuse},
       {": > \"$2\"", "compiler_bad_output", recovery::refuse},
       {"mkdir \"$2\"", "compiler_bad_output", recovery::refuse},
@@ -493,7 +498,16 @@ TEST(JsonPluginCompile, TellsDeterministicFailuresFromPassingOnes) {
     ASSERT_FALSE(ended.ok()) << one.body;
     EXPECT_EQ(ended.failure().code, one.code) << ended.failure().message;
     EXPECT_EQ(ended.failure().action, one.action) << one.body;
+    EXPECT_EQ(ended.failure().code == "compiler_disk_limit",
+              ended.failure().message.find("`build.disk`") != std::string::npos)
+        << ended.failure().message;
   }
+}
+
+TEST(JsonPluginCompile, AnOutputJustBelowItsLimitIsGood) {
+  fake_vendor vendor;
+  vendor.compiler("head -c 1048575 /dev/zero > \"$2\"");
+  EXPECT_TRUE(vendor.compile().ok());
 }
 
 TEST(JsonPluginCompile, PutsTheLastLinesIntoTheError) {
