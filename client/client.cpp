@@ -26,6 +26,8 @@ std::uint32_t number_in(const json& from, const char* pointer) {
 }
 
 client_error lost(const error& failure) {
+  if (failure.code == "usage") // The address: parse_url().
+    return {"invalid_value", failure.message, 0};
   return {failure.code == "unreachable" ? "unreachable" : "broke_off", failure.message, 0};
 }
 
@@ -57,6 +59,16 @@ transport::http_request request_of(const generate_request& wanted) {
   if (!wanted.wait.empty())
     out.headers["X-Consort-Wait"] = wanted.wait;
   return out;
+}
+
+/// What JSON can carry. Other bytes would be replaced, and another text answered.
+bool is_text(const std::string& text) {
+  try {
+    static_cast<void>(json(text).dump());
+    return true;
+  } catch (const json::exception&) {
+    return false;
+  }
 }
 
 bool printable(const std::string& text) {
@@ -96,6 +108,10 @@ public:
     const auto body = json::parse(event.data, nullptr, false);
     if (!body.is_object() || body.contains("error")) {
       failure_ = client_error{text_in(body, "/error/code"), text_in(body, "/error/message"), 200};
+      if (failure_->code.empty())
+        failure_->code = "bad_answer";
+      if (failure_->message.empty())
+        failure_->message = "the stream holds what is no piece of an answer";
       return false;
     }
     if (const auto why = text_in(body, "/choices/0/finish_reason"); !why.empty())
@@ -167,6 +183,8 @@ outcome<generation> client::generate(const generate_request& wanted, const on_te
   for (const auto* text : {&wanted.device, &wanted.policy, &wanted.wait})
     if (!printable(*text))
       return client_error{"invalid_value", "device, policy and wait are printable ASCII", 0};
+  if (!is_text(wanted.model) || !is_text(wanted.prompt))
+    return client_error{"invalid_value", "model and prompt are UTF-8", 0};
   // Nothing is heard of a load or a build before its first token.
   auto patience = state_->options.timeout;
   if (const auto wait = parse_duration(wanted.wait))
@@ -186,6 +204,8 @@ outcome<std::vector<std::vector<float>>> client::embed(const std::string& model,
                                                        const std::string& device) {
   if (!printable(device))
     return client_error{"invalid_value", "the device is printable ASCII", 0};
+  if (!is_text(model) || !std::all_of(inputs.begin(), inputs.end(), is_text))
+    return client_error{"invalid_value", "model and texts are UTF-8", 0};
   const json body{{"model", model}, {"input", json(inputs)}, {"encoding_format", "float"}};
   const auto answer
       = state_->http.call({"POST",

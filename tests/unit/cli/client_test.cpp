@@ -64,5 +64,44 @@ TEST(Client, RefusalsOfEmbeddingsAreNamed) {
   EXPECT_EQ(server.seen().size(), 1U) << "nothing was sent";
 }
 
+outcome<generation> generate_at(const std::string& url, const std::string& prompt = "a") {
+  client_options options;
+  options.url = url;
+  generate_request wanted;
+  wanted.model = "m";
+  wanted.prompt = prompt;
+  return client(options).generate(wanted);
+}
+
+TEST(Client, AStreamOfSomethingElseIsABadAnswer) {
+  for (const auto* event : {"{\"choices", "7", "{\"error\": {}}", "{\"error\": null}"}) {
+    auto stream = vectors("data: " + std::string(event) + "\n\n");
+    stream.type = "text/event-stream";
+    const test_server server({{"POST /v1/completions", stream}});
+    const auto made = generate_at(server.url());
+    ASSERT_FALSE(made) << event;
+    EXPECT_EQ(made.error().code, "bad_answer") << event;
+    EXPECT_FALSE(made.error().message.empty()) << event;
+  }
+}
+
+TEST(Client, WhatIsNoAddressIsSentNowhere) {
+  for (const auto* url : {"", "127.0.0.1:1", "https://127.0.0.1:1", "ftp://x", "http://:80"}) {
+    EXPECT_EQ(generate_at(url).error().code, "invalid_value") << url;
+    EXPECT_FALSE(generate_at(url).error().message.empty()) << url;
+  }
+  EXPECT_EQ(generate_at(dead_url()).error().code, "unreachable");
+}
+
+TEST(Client, WhatIsNoTextIsNotSent) {
+  const test_server server({});
+  const std::string odd = "\xff\xfe bad";
+  EXPECT_EQ(generate_at(server.url(), odd).error().code, "invalid_value");
+  client_options options;
+  options.url = server.url();
+  EXPECT_EQ(client(options).embed("m", {"a", odd}).error().code, "invalid_value");
+  EXPECT_TRUE(server.seen().empty());
+}
+
 } // namespace
 } // namespace consort::cli

@@ -3,6 +3,7 @@
 #include "cli/authority_folder.hpp"
 #include "cli/doctor_report.hpp"
 #include "links/guard.hpp"
+#include "scheduler/units.hpp"
 #include "tests/unit/cli/command_run.hpp"
 
 #include <boost/asio/executor_work_guard.hpp>
