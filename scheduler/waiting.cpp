@@ -3,6 +3,7 @@
 // nobody may take it over: fewer may go on with a stream than may begin one.
 #include "scheduler/waiting.hpp"
 
+#include "scheduler/overlap.hpp"
 #include "scheduler/units.hpp"
 
 #include <algorithm>
@@ -90,7 +91,7 @@ wait_words prospects_of(const core_state& s, const request_row& r, const outlook
   if (!those.empty())
     return {"queued",
             "a load or compile has to be tried again, or waits for room"
-                + latest_failure(s, r.model, those),
+                + kept_out_words(s, r.model, those) + latest_failure(s, r.model, those),
             0};
   if (r.excluded.size() > r.shunned.size() && asks_again(s, r))
     return {"queued", "no other device may take it over now: what failed it is asked again later",
