@@ -179,6 +179,53 @@ TEST(Artifact, BuildThatFailsOnOneNodeIsTriedOnAnother) {
   t.expect_empty();
 }
 
+/// Whoever waits is told once no node has what was declared, and the model that is declared again
+/// is another case.
+TEST(Artifact, BuildWhoseWeightsChangedOnEveryNodeEndsWhoWaits) {
+  core_fixture t;
+  const error changed{recovery::retry_elsewhere, "model_changed", "m.gguf: other digest"};
+  const auto first = build_somewhere(t);
+  t.feed(compile_failed{first.compile, incarnation{11}, changed});
+  t.take_all<queue_notice>();
+  const auto second = t.expect<start_compile>();
+  t.expect_empty();
+  t.feed(compile_failed{second.compile, incarnation{22}, changed});
+  EXPECT_TRUE(t.noted("m.gguf: other digest; built again in 5m, or at once after `consort compile "
+                      "storyteller --for auto` or when the model is declared again"));
+  t.pass_time_renewing(limits::return_grace_us, {"a", "b"});
+  t.drop_all();
+  t.submit("npu");
+  const auto refused = t.expect<reject_request>();
+  EXPECT_EQ(refused.http_status, 422);
+  EXPECT_EQ(refused.reason.code, "build_failed");
+  EXPECT_NE(refused.reason.message.find("m.gguf: other digest; built again in"), std::string::npos)
+      << refused.reason.message;
+  t.expect<record_request>();
+  t.expect_empty();
+  t.declare(story_spec());
+  t.submit("npu");
+  t.take_all<queue_notice>();
+  t.expect<start_compile>();
+}
+
+/// Nobody has to do anything: a file that is back is found after the stated time.
+TEST(Artifact, BuildWhoseWeightsAreGoneIsTriedAgainAfterTheStatedTime) {
+  core_fixture t;
+  const error gone{recovery::retry_elsewhere, "model_missing", "m.gguf: no such file"};
+  t.feed(compile_failed{build_somewhere(t).compile, incarnation{11}, gone});
+  t.feed(compile_failed{t.take_all<start_compile>().at(0).compile, incarnation{22}, gone});
+  t.pass_time_renewing(limits::corrupt_backoff_us - second, {"a", "b"});
+  t.drop_all();
+  t.submit("npu");
+  EXPECT_EQ(t.take_all<reject_request>().size(), 1U);
+  t.drop_all();
+  t.pass_time_renewing(2 * second, {"a", "b"});
+  t.submit("npu");
+  t.take_all<queue_notice>();
+  EXPECT_EQ(t.take_all<start_compile>().size(), 1U);
+  t.drop_all();
+}
+
 /// After a restart nobody has asked for it yet.
 TEST(Artifact, SaysWhichServedModelItIsOf) {
   core_fixture t;
