@@ -6,6 +6,7 @@
 #include "node/file_digest.hpp"
 #include "node/process_group.hpp"
 #include "node/small_file.hpp"
+#include "scheduler/artifact_model.hpp"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -397,6 +398,9 @@ std::optional<artifact_record> artifact_store::find(const artifact_key& key) con
   record.held = state_->marked(content, "kept") || state_->marked(content, "preferred");
   if (record.content != newest_own)
     record.own = newest_own;
+  if (const auto own = state_->entries.find(newest_own);
+      !record.own.empty() && own != state_->entries.end())
+    record.quality[artifact_own_bytes] = std::to_string(own->second.record.size_bytes);
   return record;
 }
 

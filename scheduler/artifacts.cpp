@@ -521,7 +521,10 @@ void forgive_builds_of(core_state& s, index node) {
 void forget_artifacts_of(pass& p, index node, const std::string& why) {
   for (index at = 0; at < p.s.artifacts.end(); ++at) {
     auto& entry = p.s.artifacts[at];
-    std::erase_if(entry.copies, [&](const artifact_copy& one) { return one.node == node; });
+    const auto gone
+        = std::erase_if(entry.copies, [&](const artifact_copy& one) { return one.node == node; });
+    if (gone > 0 && entry.copies.empty())
+      entry.last_error.clear(); // Of copies of what is gone.
     entry.fetching.erase(node);
     entry.avoided.erase(node);
     // Who was fetching from it fetches elsewhere.
@@ -579,8 +582,9 @@ void on(pass& p, const fetch_failed& e) {
   const auto fetch = entry.fetching.find(node);
   if (fetch == entry.fetching.end() || !fetch->second.under_way)
     return;
-  p.tell(note::severity::warning, subject(entry),
-         "copy to " + e.node.value + " failed: " + e.failure.message);
+  // Until there is another copy; whoever waits for this one is told.
+  entry.last_error = "copy to " + e.node.value + " failed: " + e.failure.message;
+  p.tell(note::severity::warning, subject(entry), entry.last_error);
   auto& tried = fetch->second;
   tried.under_way = false;
   for (auto& copy : entry.copies) // It has not served, after all.
@@ -607,6 +611,8 @@ void on(pass& p, const artifact_lost& e) {
   if (gone == 0)
     return;
   p.tell(note::severity::warning, subject(entry), "copy lost on " + e.node.value + ": " + e.reason);
+  if (entry.copies.empty())
+    entry.last_error.clear();
   if (entry.copies.empty() && ++entry.losses > limits::lost_rebuilds_max) {
     entry.refused = true;
     entry.last_error = "lost again after a rebuild: " + e.reason;

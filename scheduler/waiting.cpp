@@ -210,6 +210,12 @@ std::string failed_before(const core_state& s, index model, const option& by) {
   if (by.artifact != none && s.artifacts[by.artifact].copies.empty()
       && !s.artifacts[by.artifact].last_error.empty())
     return "; the last build for it failed: " + s.artifacts[by.artifact].last_error;
+  if (by.artifact != none) {
+    const auto& entry = s.artifacts[by.artifact];
+    const auto fetch = entry.fetching.find(s.devices[by.device].node);
+    if (fetch != entry.fetching.end() && fetch->second.failures > 0 && !entry.last_error.empty())
+      return "; the last " + entry.last_error;
+  }
   const auto& pairs = s.models[model].pairs;
   const auto known = pairs.find(by.device);
   if (known == pairs.end() || s.pairs[known->second].load_failures == 0)

@@ -278,6 +278,52 @@ TEST(Artifact, IsShownWithTheModelThatItWasMadeFor) {
   EXPECT_EQ(t.view().artifacts[0].model.value, "storyteller") << "whoever has the weights now";
 }
 
+/// As on a disk that is full: why is in the answer, and in what is shown of the artifact until
+/// another copy comes.
+TEST(Artifact, CopyThatFailsIsNamedToWhoWaitsForIt) {
+  core_fixture t;
+  t.join("a", 11);
+  t.feed(artifact_found{built_on("a"), incarnation{11}});
+  t.join("b", 22);
+  t.advertise(npu_spec("b", 0));
+  t.declare(story_spec());
+  auto meta = t.request("npu");
+  meta.wait_us = 2 * second;
+  t.submit(meta);
+  t.take_all<queue_notice>();
+  const auto copy = t.expect<fetch_artifact>();
+  t.feed(fetch_failed{copy.key,
+                      copy.content,
+                      node_id{"b"},
+                      incarnation{22},
+                      {recovery::retry_later, "disk_full", "no room"}});
+  EXPECT_EQ(t.view().artifacts.at(0).last_error, "copy to b failed: no room");
+  t.pass_time(2 * second);
+  const auto ends = t.take_all<reject_request>();
+  ASSERT_EQ(ends.size(), 1U);
+  EXPECT_NE(ends[0].reason.message.find("; the last copy to b failed: no room"), std::string::npos)
+      << ends[0].reason.message;
+  t.feed(artifact_found{built_on("b"), incarnation{22}});
+  EXPECT_EQ(t.view().artifacts.at(0).last_error, "");
+  t.drop_all();
+}
+
+/// Its node went back to an older one, whose size is another.
+TEST(Artifact, IsShownWithTheSizeOfItsNewest) {
+  core_fixture t;
+  t.join("a", 11);
+  auto record = artifact_on("a", engine_key(), 'e');
+  record.size_bytes = 63'000'089;
+  record.own = digest{std::string(64, 'f')};
+  record.quality = {{artifact_own_bytes, "22963814"}, {"kl", "0.1"}};
+  t.feed(artifact_found{record, t.life_of("a")});
+  ASSERT_EQ(t.view().artifacts.size(), 1U);
+  const auto seen = t.view().artifacts[0];
+  EXPECT_EQ(seen.own, record.own);
+  EXPECT_EQ(seen.size_bytes, 22'963'814U);
+  EXPECT_EQ(seen.quality, (std::map<std::string, std::string>{{"kl", "0.1"}}));
+}
+
 /// A compiler that was mended under its old version: the node tells of other files, and of nothing
 /// else that is new.
 TEST(Artifact, RefusedBuildIsTriedAgainOnceItsCompilerIsAnotherFile) {

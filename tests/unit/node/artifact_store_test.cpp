@@ -4,6 +4,7 @@
 #include "node/artifact_manifest.hpp"
 #include "node/file_digest.hpp"
 
+#include "scheduler/artifact_model.hpp"
 #include "tests/unit/node/temp_folder.hpp"
 
 #include <cstdio>
@@ -137,6 +138,8 @@ TEST_F(ArtifactStore, ServesTheNewestOfAKeyOrTheOneThatIsPreferred) {
   ASSERT_TRUE(store->prefer(first->content).ok());
   EXPECT_EQ(store->find(key_of("p"))->content, first->content);
   EXPECT_EQ(store->find(key_of("p"))->own, second->content) << "the way forward again";
+  EXPECT_EQ(store->find(key_of("p"))->quality.at(artifact_own_bytes),
+            std::to_string(second->size_bytes));
   reopen();
   EXPECT_EQ(store->find(key_of("p"))->content, first->content);
   EXPECT_TRUE(store->preferred(first->content));
