@@ -3,6 +3,7 @@
 
 #include "node/artifact_manifest.hpp"
 #include "node/file_digest.hpp"
+#include "node/unfit_engine.hpp"
 
 #include "scheduler/artifact_model.hpp"
 #include "tests/unit/node/temp_folder.hpp"
@@ -437,6 +438,28 @@ TEST(ArtifactManifest, SurvivesARoundTrip) {
   ASSERT_TRUE(read.ok()) << read.failure().message;
   EXPECT_EQ(read->record, manifest.record);
   EXPECT_EQ(read->created_s, 11);
+}
+
+TEST(UnfitEngine, IsWhatWasBuiltHereForThoseWeights) {
+  const error bad{recovery::refuse, "bad_model", "not an engine of this format"};
+  artifact_record built;
+  built.key.profile.name = "p";
+  built.build_us = 9;
+  EXPECT_TRUE(unfit_engine(built, bad));
+  EXPECT_FALSE(unfit_engine(built, {recovery::refuse, "load_refused", "no licence"}));
+  EXPECT_TRUE(unfit_engine(built, {recovery::retry_later, "artifact_unfit", "stale"}));
+  auto other = built;
+  other.key.kind = artifact_kind::engine_architecture;
+  EXPECT_FALSE(unfit_engine(other, bad)) << "its weights may be to blame";
+  other = built;
+  other.key.profile = core::weights_profile();
+  EXPECT_FALSE(unfit_engine(other, bad));
+  other = built;
+  other.build_us = 0;
+  EXPECT_FALSE(unfit_engine(other, bad)) << "imported";
+  other = built;
+  other.held = true;
+  EXPECT_FALSE(unfit_engine(other, bad));
 }
 
 TEST(ArtifactManifest, BoundsQuality) {
