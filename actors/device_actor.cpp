@@ -3,6 +3,7 @@
 #include "actors/limits.hpp"
 #include "actors/node_actors.hpp"
 #include "node/energy_book.hpp"
+#include "node/unfit_engine.hpp"
 #include "scheduler/formats.hpp"
 #include "scheduler/weights.hpp"
 
@@ -168,7 +169,7 @@ void device_state::opened(const session_opened& outcome) {
   if (!outcome.session) {
     const auto artifact = found->second.order.artifact;
     instances_.erase(found);
-    if (artifact && outcome.failure.code == "artifact_unfit")
+    if (artifact && node::unfit_engine(*artifact, outcome.failure))
       drop(*artifact, outcome.failure.message);
     return tell(core::replica_failed{outcome.instance, life_, outcome.failure});
   }

@@ -314,7 +314,14 @@ void scheduler_state::keep_holds() {
     return;
   holds_kept_ = core_.holds_version();
   if (options_.keep_holds)
-    options_.keep_holds(core_.holds(options_.clock()));
+    tell_unkept("what is drained and cordoned", options_.keep_holds(core_.holds(options_.clock())));
+}
+
+void scheduler_state::tell_unkept(const char* what, const result<done>& kept) {
+  if (!kept)
+    carry_out(
+        core::note{core::note::severity::error, "scheduler",
+                   std::string(what) + " is not kept over a restart: " + kept.failure().message});
 }
 
 /// What the core made of it, which may have refused it or left an alias out.
@@ -324,7 +331,7 @@ void scheduler_state::keep_models() {
   std::vector<model_spec> all;
   for (auto& one : core_.view(options_.clock()).models)
     all.push_back(std::move(one.spec));
-  options_.keep_models(all);
+  tell_unkept("what was added or removed of models", options_.keep_models(all));
 }
 
 void scheduler_state::carry_out(const core::command& wanted) {

@@ -35,11 +35,11 @@ struct scheduler_options {
   /// Called on the actor's thread.
   std::function<void(double)> observe_decision;
   /// Told of what operators stopped whenever that changes, to be kept for the next life; may be
-  /// empty. Called on the actor's thread.
-  std::function<void(const core::hold_map&)> keep_holds;
+  /// empty. Called on the actor's thread. Who cannot keep it says why: everybody is told.
+  std::function<result<done>(const core::hold_map&)> keep_holds;
   /// Told of all models whenever one was declared or removed after the start, to be kept for the
-  /// next life; may be empty. Called on the actor's thread.
-  std::function<void(const std::vector<model_spec>&)> keep_models;
+  /// next life; may be empty. Otherwise as keep_holds.
+  std::function<result<done>(const std::vector<model_spec>&)> keep_models;
 };
 
 class scheduler_state {
@@ -75,6 +75,8 @@ private:
 
   void apply(const core::event& happened);
   void keep_holds();
+  /// A note for `consort events` where what was done is gone after a restart.
+  void tell_unkept(const char* what, const result<done>& kept);
   void keep_models();
   void carry_out(const core::command& wanted);
   void send_to_node(const node_id& node, const core::command& wanted);

@@ -87,11 +87,9 @@ result<done> cluster_process::parts::start_scheduler() {
   actors::scheduler_options options;
   options.core = core_settings(config.cluster, actors::random_incarnation().value);
   options.core.holds = std::move(*holds);
-  options.keep_holds = [this](const core::hold_map& stopped) {
-    if (const auto saved = kept_state->save_holds(stopped); !saved)
-      spdlog::error("not kept over a restart: {}", saved.failure().message);
-  };
-  options.keep_models = [this](const std::vector<model_spec>& all) { keep_declared(all); };
+  options.keep_holds
+      = [this](const core::hold_map& stopped) { return kept_state->save_holds(stopped); };
+  options.keep_models = [this](const std::vector<model_spec>& all) { return keep_declared(all); };
   options.core.numbers_from = wall_clock_us();
   options.life = life;
   options.join_token = config.links.token;

@@ -106,19 +106,19 @@ result<done> cluster_process::parts::restore_declared() {
     models.push_back(std::move(spec));
   }
   if (!restored.left_out.empty())
-    keep_declared(models);
+    if (const auto saved = keep_declared(models); !saved)
+      spdlog::error("not kept over a restart: {}", saved.failure().message);
   return done{};
 }
 
-void cluster_process::parts::keep_declared(const std::vector<model_spec>& all) {
+result<done> cluster_process::parts::keep_declared(const std::vector<model_spec>& all) {
   declaration_map wanted;
   {
     const std::scoped_lock lock(naming);
     wanted = models_to_keep(all, configured);
     taken_out = models_taken_out(all, configured);
   }
-  if (const auto saved = kept_state->save_models(wanted); !saved)
-    spdlog::error("not kept over a restart: {}", saved.failure().message);
+  return kept_state->save_models(wanted);
 }
 
 /// Requires: a scheduler in this process.

@@ -49,7 +49,7 @@ struct cluster_process::parts {
   result<model_spec> describe(model_spec declared);
   void take_models(const std::vector<model_config>& wanted);
   result<done> restore_declared();
-  void keep_declared(const std::vector<model_spec>& all);
+  result<done> keep_declared(const std::vector<model_spec>& all);
   [[nodiscard]] std::vector<gateway::process_figure> link_figures() const;
 
   result<done> start_scheduler();

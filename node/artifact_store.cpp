@@ -7,6 +7,7 @@
 #include "node/process_group.hpp"
 #include "node/small_file.hpp"
 #include "node/staging_sweep.hpp"
+#include "scheduler/artifact_model.hpp"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -381,6 +382,9 @@ std::optional<artifact_record> artifact_store::find(const artifact_key& key) con
   record.held = state_->marked(content, "kept") || state_->marked(content, "preferred");
   if (record.content != newest_own)
     record.own = newest_own;
+  if (const auto own = state_->entries.find(newest_own);
+      !record.own.empty() && own != state_->entries.end())
+    record.quality[artifact_own_bytes] = std::to_string(own->second.record.size_bytes);
   return record;
 }
 

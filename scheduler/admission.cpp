@@ -3,6 +3,7 @@
 // one record of how it ended.
 #include "scheduler/handlers.hpp"
 #include "scheduler/nearest_name.hpp"
+#include "scheduler/resting_weights.hpp"
 #include "scheduler/waiting.hpp"
 #include "scheduler/weights.hpp"
 
@@ -557,6 +558,23 @@ void end_request(pass& p, index slot, const ending& how) {
   leave_gateway(s, gateway);
 }
 
+namespace {
+
+/// Why nobody has it, behind other words; empty when nothing is known. Where a build or a fetch is
+/// to blame that was tried, `code` says so.
+std::string missing_words(const core_state& s, index artifact, const char*& code) {
+  const auto weights = resting_weights(s, s.artifacts[artifact]);
+  const auto& entry = s.artifacts[weights == none ? artifact : weights];
+  const bool rest = rests(entry);
+  if (entry.refused && (rest || !is_weights(entry.key.profile)) && !entry.last_error.empty())
+    code = "build_failed";
+  return entry.last_error.empty()
+             ? std::string()
+             : ": " + entry.last_error + (rest ? resting_words(s, entry) : std::string());
+}
+
+} // namespace
+
 ending impossible_ending(const core_state& s, index slot) {
   const auto& r = s.requests[slot];
   if (r.attempt > 0)
@@ -592,13 +610,8 @@ ending impossible_ending(const core_state& s, index slot) {
     word_refusal(s, r.model, one, refused, facts);
     message += (named == 1 ? " " : "; ") + s.devices[one.device].spec.id.value + " " + word(refused)
                + " (" + all_filters()[static_cast<std::size_t>(refused)].reason(facts) + ")";
-    if (one.artifact != none && refused == filter_id::artifact
-        && !s.artifacts[one.artifact].last_error.empty()) {
-      const auto& entry = s.artifacts[one.artifact];
-      message += ": " + entry.last_error;
-      if (entry.refused && !is_weights(entry.key.profile))
-        code = "build_failed";
-    }
+    if (one.artifact != none && refused == filter_id::artifact)
+      message += missing_words(s, one.artifact, code);
     if (refused == filter_id::loads)
       code = "load_refused";
   }

@@ -2,18 +2,13 @@
 // Allocations: shares of devices on one or more nodes, all or nothing, in two phases. Our ledger of
 // promises decides what is asked for; each node has the last word on its own devices.
 #include "scheduler/handlers.hpp"
+#include "scheduler/overlap.hpp"
 
 #include <algorithm>
 
 namespace consort::core {
 
 namespace {
-
-bool excludes(const device_spec& one, const device_spec& other) {
-  const auto& siblings = one.exclusive_siblings;
-  return one.parent == other.id
-         || std::find(siblings.begin(), siblings.end(), other.id) != siblings.end();
-}
 
 void promise(core_state& s, const device_share& share) {
   auto& device = s.devices[find(s.device_names, share.device.value)];
@@ -72,8 +67,7 @@ bool fits(const core_state& s, const device_share& share) {
   const auto& neighbours = s.nodes[device.node].devices;
   return std::none_of(neighbours.begin(), neighbours.end(), [&](index other) {
     const auto& one = s.devices[other];
-    return other != at && one.allocations > 0
-           && (excludes(one.spec, device.spec) || excludes(device.spec, one.spec));
+    return other != at && one.allocations > 0 && exclude_each_other(one.spec, device.spec);
   });
 }
 

@@ -7,5 +7,8 @@ namespace consort {
 
 /// Among an artifact's `quality`: the name by which the model was served then.
 inline constexpr const char* artifact_model = "model";
+/// Likewise, told by a node that went back to another: the bytes of the newest of the key, which
+/// the record names as `own`.
+inline constexpr const char* artifact_own_bytes = "own_size_bytes";
 
 } // namespace consort

@@ -2,6 +2,7 @@
 // Artifacts: absent -> building -> ready -> failed, one build per key in the whole cluster.
 #include "scheduler/formats.hpp"
 #include "scheduler/handlers.hpp"
+#include "scheduler/resting_weights.hpp"
 #include "scheduler/units.hpp"
 #include "scheduler/weights.hpp"
 
@@ -96,6 +97,27 @@ std::string again_words(const core_state& s, const artifact_entry& entry) {
   const auto model = entry.model == none ? "MODEL" : s.models[entry.model].spec.name.value;
   return " (it is not tried again by itself; once that is mended: consort compile " + model
          + " --for auto)";
+}
+
+/// Whether a node that is up could try it that has not failed to lately, busy or not.
+bool untried(const core_state& s, const artifact_entry& entry, time_us now) {
+  return std::any_of(s.node_names.begin(), s.node_names.end(), [&](const auto& one) {
+    const auto& node = s.nodes[one.second];
+    return node.alive && compiles(node, entry.key.profile) && !avoided(entry, one.second, now);
+  });
+}
+
+/// What is to be built from is not there, or not what was declared.
+bool source_unfit(const error& failure) {
+  return failure.code == "model_missing" || failure.code == "model_changed";
+}
+
+/// They are refused until `retry_at`, or till somebody asks for them.
+void let_rest(pass& p, index artifact) {
+  auto& entry = p.s.artifacts[artifact];
+  entry.refused = true;
+  entry.retry_at = std::max(entry.retry_at, p.now + limits::corrupt_backoff_us);
+  arm(p.s, entry.retry_at, timer_kind::fetch, artifact);
 }
 
 /// As if no build of it had failed.
@@ -203,6 +225,8 @@ bool holds_held(const artifact_entry& entry, index node) {
 bool obtainable(const core_state& s, const artifact_entry& entry) {
   if (!entry.copies.empty() || entry.building)
     return true;
+  if (!entry.refused && !is_weights(entry.key.profile) && resting_weights(s, entry) != none)
+    return false;
   // A node that is down now may come back with its compiler.
   for (const auto& [name, node] : s.node_names)
     if (!entry.refused && compiles(s.nodes[node], entry.key.profile))
@@ -396,20 +420,26 @@ void fail_compile(pass& p, compile_id id, const error& failure) {
   const auto build = close_compile(p, id);
   auto& entry = p.s.artifacts[build.artifact];
   entry.last_error = failure.message;
+  const bool weights = is_weights(entry.key.profile);
   entry.refused = failure.action == recovery::refuse;
   entry.retry_at
       = p.now
         + backoff(limits::build_backoff_min_us, limits::build_backoff_max_us, entry.failures++);
   const bool corrupt = failure.code == "weights_corrupt";
-  if (corrupt) // Whole, and other than declared: so they come again.
-    entry.retry_at = std::max(entry.retry_at, p.now + limits::corrupt_backoff_us);
+  // For good; but what is whole and other than declared comes again.
+  if (entry.refused)
+    entry.retry_at = 0;
+  if (corrupt)
+    let_rest(p, build.artifact);
   if (failure.action == recovery::retry_elsewhere) {
     entry.avoided[build.node] = p.now + limits::build_backoff_max_us;
     const auto next = builder_for(p.s, entry, build.node, p.now);
     if (next != none && !avoided(entry, next, p.now))
       entry.retry_at = 0;
+    else if (source_unfit(failure) && !untried(p.s, entry, p.now))
+      let_rest(p, build.artifact);
   }
-  if (entry.model != none && entry.retry_at == 0) {
+  if (entry.model != none && entry.retry_at == 0 && !entry.refused) {
     p.s.models[entry.model].placed_version = 0; // In this very step.
     mark_dirty(p.s, entry.model);
   } else if (entry.model != none && !entry.refused) {
@@ -418,12 +448,58 @@ void fail_compile(pass& p, compile_id id, const error& failure) {
   if (build.started)
     ++p.s.counters.builds_failed;
   p.tell(note::severity::error, subject(entry),
-         (is_weights(entry.key.profile) ? "fetch failed on " : "compile failed on ")
-             + p.s.nodes[build.node].id.value + ": " + entry.last_error
-             + (corrupt && entry.retry_at > p.now
-                    ? "; fetched again in " + format_duration(entry.retry_at - p.now)
-                    : "")
-             + (entry.refused ? again_words(p.s, entry) : ""));
+         (weights ? "fetch failed on " : "compile failed on ") + p.s.nodes[build.node].id.value
+             + ": " + entry.last_error
+             + (rests(entry)    ? resting_words(p.s, entry)
+                : entry.refused ? again_words(p.s, entry)
+                                : ""));
+}
+
+bool rests(const artifact_entry& entry) {
+  return entry.refused && entry.retry_at != 0 && entry.copies.empty();
+}
+
+index resting_weights(const core_state& s, const artifact_entry& entry) {
+  if (entry.key.kind != artifact_kind::engine_weights)
+    return none;
+  const auto known = s.artifact_keys.find({entry.key.kind, entry.key.binds, weights_profile()});
+  return known != s.artifact_keys.end() && rests(s.artifacts[known->second]) ? known->second : none;
+}
+
+std::string resting_words(const core_state& s, const artifact_entry& entry) {
+  const auto model = entry.model == none ? "MODEL" : s.models[entry.model].spec.name.value;
+  return std::string(is_weights(entry.key.profile) ? "; fetched" : "; built") + " again in "
+         + format_duration(std::max<duration_us>(entry.retry_at - s.now, 1))
+         + ", or at once after `consort compile " + model
+         + " --for auto` or when the model is declared again";
+}
+
+void forgive_sources_of(core_state& s, index model) {
+  for (index at = 0; at < s.artifacts.end(); ++at)
+    if (s.artifacts[at].model == model && rests(s.artifacts[at]))
+      forgive(s.artifacts[at]);
+  const auto again = [&](const model_variant& source) {
+    if (!weights_elsewhere(source.source))
+      return;
+    const auto known = s.artifact_keys.find(weights_key(source));
+    if (known == s.artifact_keys.end() || !s.artifacts[known->second].copies.empty())
+      return;
+    forgive(s.artifacts[known->second]);
+    s.artifacts[known->second].losses = 0;
+  };
+  for (const auto& variant : s.models[model].spec.variants) {
+    again(variant);
+    for (const auto& adapter : variant.adapters)
+      again(weights_of(adapter));
+  }
+}
+
+void check_fetch(pass& p, index artifact) {
+  auto& entry = p.s.artifacts[artifact];
+  if (!rests(entry) || entry.retry_at > p.now)
+    return changed(p.s);
+  entry.refused = false;
+  changed_statically(p.s);
 }
 
 void check_compile(pass& p, compile_id id) {
@@ -445,7 +521,10 @@ void forgive_builds_of(core_state& s, index node) {
 void forget_artifacts_of(pass& p, index node, const std::string& why) {
   for (index at = 0; at < p.s.artifacts.end(); ++at) {
     auto& entry = p.s.artifacts[at];
-    std::erase_if(entry.copies, [&](const artifact_copy& one) { return one.node == node; });
+    const auto gone
+        = std::erase_if(entry.copies, [&](const artifact_copy& one) { return one.node == node; });
+    if (gone > 0 && entry.copies.empty())
+      entry.last_error.clear(); // Of copies of what is gone.
     entry.fetching.erase(node);
     entry.avoided.erase(node);
     // Who was fetching from it fetches elsewhere.
@@ -503,8 +582,9 @@ void on(pass& p, const fetch_failed& e) {
   const auto fetch = entry.fetching.find(node);
   if (fetch == entry.fetching.end() || !fetch->second.under_way)
     return;
-  p.tell(note::severity::warning, subject(entry),
-         "copy to " + e.node.value + " failed: " + e.failure.message);
+  // Until there is another copy; whoever waits for this one is told.
+  entry.last_error = "copy to " + e.node.value + " failed: " + e.failure.message;
+  p.tell(note::severity::warning, subject(entry), entry.last_error);
   auto& tried = fetch->second;
   tried.under_way = false;
   for (auto& copy : entry.copies) // It has not served, after all.
@@ -531,9 +611,13 @@ void on(pass& p, const artifact_lost& e) {
   if (gone == 0)
     return;
   p.tell(note::severity::warning, subject(entry), "copy lost on " + e.node.value + ": " + e.reason);
+  if (entry.copies.empty())
+    entry.last_error.clear();
   if (entry.copies.empty() && ++entry.losses > limits::lost_rebuilds_max) {
     entry.refused = true;
     entry.last_error = "lost again after a rebuild: " + e.reason;
+    if (is_weights(entry.key.profile)) // Nobody built them: they may be whole again elsewhere.
+      let_rest(p, found->second);
   }
   changed_statically(p.s);
 }
@@ -578,6 +662,7 @@ void on(pass& p, const compile_requested& e) {
   if (model == none || p.s.models[model].removed || !wanted)
     return p.tell(note::severity::warning, e.model.value,
                   wanted ? "cannot compile: no such model" : wanted.failure().message);
+  forgive_sources_of(p.s, model);
   refresh_options(p.s, model);
   std::vector<std::pair<index, index>> near; // Artifacts, each with the node of who asks first.
   std::string unread;

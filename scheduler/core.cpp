@@ -3,6 +3,7 @@
 #include "scheduler/core.hpp"
 
 #include "scheduler/handlers.hpp"
+#include "scheduler/resting_weights.hpp"
 
 #include <algorithm>
 #include <limits>
@@ -22,7 +23,7 @@ void fire(pass& p, const timer& due) {
   case timer_kind::instance: return check_instance(p, row);
   case timer_kind::compile: return check_compile(p, compile_id{due.who});
   case timer_kind::pair: return check_pair(p, row);
-  case timer_kind::fetch: return changed(p.s);
+  case timer_kind::fetch: return check_fetch(p, row);
   case timer_kind::gateway: return check_gateway(p, row);
   case timer_kind::drain_node: return check_drained_node(p, row);
   case timer_kind::drain_device: return check_drained_device(p, row);

@@ -3,6 +3,7 @@
 #include "scheduler/formats.hpp"
 #include "scheduler/handlers.hpp"
 #include "scheduler/load_bars.hpp"
+#include "scheduler/resting_weights.hpp"
 
 #include <algorithm>
 #include <set>
@@ -119,6 +120,7 @@ void on(pass& p, const model_declared& e) {
   model.options_version = 0;
   for (const auto& [device, pair] : model.pairs)
     forgive_loads(p.s.pairs[pair]);
+  forgive_sources_of(p.s, at);
   model.spec.devices_per_instance
       = std::clamp(e.spec.devices_per_instance, 1U, limits::devices_per_instance_max);
   claim_names(p, at);

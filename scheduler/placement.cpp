@@ -2,10 +2,12 @@
 // What is loaded where: kept replicas, loads and compiles for those who wait, warm-ups of faster
 // devices in the background, room made by unloading the least recently used.
 #include "scheduler/modules.hpp"
+#include "scheduler/overlap.hpp"
 #include "scheduler/waiting.hpp"
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <tuple>
 
 namespace consort::core {
@@ -136,10 +138,56 @@ std::uint64_t share_bytes(const core_state& s, const instance_row& one, const de
   return 0;
 }
 
+/// As may_leave, of what is on a device that keeps out another. It may be the very model's: what
+/// its replica there does not serve, since that would not wait, is waited for elsewhere.
+bool may_give_way(const core_state& s, const instance_row& one, bool busy_too) {
+  const auto& owner = s.models[one.model];
+  return one.state == instance_state::ready && !one.retiring && (busy_too || one.idle())
+         && count_of(s, owner).active > owner.spec.replicas_min;
+}
+
+enum class way { clear, clearing, barred };
+
+/// Unloads whatever keeps the device out because both cannot be in use together, once all of it may
+/// leave: one of several would be unloaded in vain.
+way clear_the_way(pass& p, index model, const option& by, bool busy_too) {
+  auto& s = p.s;
+  std::vector<index> leaving;
+  const auto holders = holders_of_units(s, by.device);
+  for (const auto holder : holders) {
+    const auto& there = s.devices[holder];
+    if (there.instances.size() < there.allocations) // A build has it.
+      return way::barred;
+    for (const auto at : there.instances) {
+      if (!active(s.instances[at]))
+        continue;
+      if (!may_give_way(s, s.instances[at], busy_too))
+        return way::barred;
+      leaving.push_back(at);
+    }
+  }
+  // Each alone leaves its model replicas enough; together they might not.
+  std::map<index, std::uint32_t> of_model;
+  std::sort(leaving.begin(), leaving.end());
+  leaving.erase(std::unique(leaving.begin(), leaving.end()), leaving.end());
+  for (const auto at : leaving) {
+    const auto& owner = s.models[s.instances[at].model];
+    if (count_of(s, owner).active < owner.spec.replicas_min + ++of_model[s.instances[at].model])
+      return way::barred;
+  }
+  for (const auto at : leaving)
+    retire(p, at,
+           "makes room for " + s.models[model].spec.name.value + " on "
+               + s.devices[by.device].spec.id.value + ", with which it shares units");
+  return holders.empty() ? way::clear : way::clearing;
+}
+
 /// Unloads others from the device, least recently used first, when that makes room enough. What is
 /// leaving already counts as gone.
 bool make_room(pass& p, index model, const option& by, bool busy_too) {
   auto& s = p.s;
+  if (const auto seen = clear_the_way(p, model, by, busy_too); seen != way::clear)
+    return seen == way::clearing;
   const auto& device = s.devices[by.device];
   const auto& memory = device.spec.memory_bytes;
   std::vector<std::tuple<time_us, instance_id, index>> order;
@@ -289,6 +337,9 @@ void warm_up(pass& p, index at, index selector) {
     const auto by = model.options[one.option];
     const auto service = s.pairs[pair_of(s, at, by.device)].speed.service_ns(size);
     const bool building = by.artifact != none && s.artifacts[by.artifact].building;
+    // Of parts that overlap somebody else may wait for another, for which this one just left.
+    if (s.waiting > 0 && overlaps(s, by.device))
+      continue;
     if (!building && one.ready_at == 0 && one.free
         && service / 1000 * 1000 <= best / 1000 * limits::warmup_gain_pm)
       advance(p, at, by, seen);
@@ -489,7 +540,7 @@ void update_outlook(core_state& s, index at, index selector, time_us now) {
   }
   if (!seen.prospects.empty())
     seen.reason = "a load or compile has to be tried again, or waits for room"
-                  + latest_failure(s, at, seen.prospects);
+                  + kept_out_words(s, at, seen.prospects) + latest_failure(s, at, seen.prospects);
 }
 
 void note_takeover(core_state& s, time_us now) {

@@ -6,6 +6,7 @@
 #include "scheduler/waiting.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <iterator>
 #include <limits>
 #include <map>
@@ -287,6 +288,12 @@ artifact_view view_artifact(const core_state& s, const artifact_entry& one,
     if (view.model.empty() && made_for != view.quality.end())
       view.model = model_name{made_for->second};
     view.quality.erase(artifact_model);
+    // The row is that of the newest, whatever is run in its stead.
+    if (const auto own = view.quality.find(artifact_own_bytes); own != view.quality.end()) {
+      const auto& text = own->second;
+      std::from_chars(text.data(), text.data() + text.size(), view.size_bytes);
+      view.quality.erase(own);
+    }
   }
   if (const auto known = running.find(view.own); !view.own.empty() && known != running.end())
     view.replicas = known->second;

@@ -3,6 +3,7 @@
 // nobody may take it over: fewer may go on with a stream than may begin one.
 #include "scheduler/waiting.hpp"
 
+#include "scheduler/overlap.hpp"
 #include "scheduler/units.hpp"
 
 #include <algorithm>
@@ -90,7 +91,7 @@ wait_words prospects_of(const core_state& s, const request_row& r, const outlook
   if (!those.empty())
     return {"queued",
             "a load or compile has to be tried again, or waits for room"
-                + latest_failure(s, r.model, those),
+                + kept_out_words(s, r.model, those) + latest_failure(s, r.model, those),
             0};
   if (r.excluded.size() > r.shunned.size() && asks_again(s, r))
     return {"queued", "no other device may take it over now: what failed it is asked again later",
@@ -209,6 +210,12 @@ std::string failed_before(const core_state& s, index model, const option& by) {
   if (by.artifact != none && s.artifacts[by.artifact].copies.empty()
       && !s.artifacts[by.artifact].last_error.empty())
     return "; the last build for it failed: " + s.artifacts[by.artifact].last_error;
+  if (by.artifact != none) {
+    const auto& entry = s.artifacts[by.artifact];
+    const auto fetch = entry.fetching.find(s.devices[by.device].node);
+    if (fetch != entry.fetching.end() && fetch->second.failures > 0 && !entry.last_error.empty())
+      return "; the last " + entry.last_error;
+  }
   const auto& pairs = s.models[model].pairs;
   const auto known = pairs.find(by.device);
   if (known == pairs.end() || s.pairs[known->second].load_failures == 0)

@@ -23,7 +23,9 @@ protected:
       for (const auto& one : all)
         kept_.push_back(one.name.value);
       ++keeps_;
+      return keep_answer_;
     };
+    options.keep_holds = [this](const core::hold_map&) { return keep_answer_; };
     return remember(spawn_state<scheduler_state>(system_, std::move(options)));
   }
   static messages::envelope node_envelope(const std::string& name = "edge",
@@ -74,6 +76,7 @@ protected:
   int steps_ = 0;
   int keeps_ = 0;
   std::vector<std::string> kept_;
+  result<done> keep_answer_ = done{};
 };
 
 TEST_F(SchedulerActor, RefusesAHelloOfAnotherClusterOrToken) {
@@ -253,6 +256,20 @@ protected:
   inbox& node_mail_ = open_inbox();
   caf::actor scheduler_, gateway_, node_;
 };
+
+/// As on a disk that is full.
+TEST_F(Revoked, EverybodyIsToldWhatIsGoneAfterARestart) {
+  const auto drain = core::event{core::drain_changed{"edge", true, "planned", 0, {}}};
+  send(gateway_, scheduler_, gateway_envelope(), declared("a"));
+  EXPECT_FALSE(told("not kept"));
+  keep_answer_ = error{recovery::retry_later, "io", "scheduler.db: cannot write: disk is full"};
+  send(gateway_, scheduler_, gateway_envelope(), declared("b"));
+  EXPECT_TRUE(told("what was added or removed of models is not kept over a restart: scheduler.db: "
+                   "cannot write: disk is full"));
+  send(gateway_, scheduler_, gateway_envelope(), drain);
+  EXPECT_TRUE(told("what is drained and cordoned is not kept over a restart: scheduler.db: cannot "
+                   "write: disk is full"));
+}
 
 TEST_F(Revoked, ANodeIsDownLongBeforeItsLeaseEnds) {
   revoke(node_);

@@ -179,6 +179,53 @@ TEST(Artifact, BuildThatFailsOnOneNodeIsTriedOnAnother) {
   t.expect_empty();
 }
 
+/// Whoever waits is told once no node has what was declared, and the model that is declared again
+/// is another case.
+TEST(Artifact, BuildWhoseWeightsChangedOnEveryNodeEndsWhoWaits) {
+  core_fixture t;
+  const error changed{recovery::retry_elsewhere, "model_changed", "m.gguf: other digest"};
+  const auto first = build_somewhere(t);
+  t.feed(compile_failed{first.compile, incarnation{11}, changed});
+  t.take_all<queue_notice>();
+  const auto second = t.expect<start_compile>();
+  t.expect_empty();
+  t.feed(compile_failed{second.compile, incarnation{22}, changed});
+  EXPECT_TRUE(t.noted("m.gguf: other digest; built again in 5m, or at once after `consort compile "
+                      "storyteller --for auto` or when the model is declared again"));
+  t.pass_time_renewing(limits::return_grace_us, {"a", "b"});
+  t.drop_all();
+  t.submit("npu");
+  const auto refused = t.expect<reject_request>();
+  EXPECT_EQ(refused.http_status, 422);
+  EXPECT_EQ(refused.reason.code, "build_failed");
+  EXPECT_NE(refused.reason.message.find("m.gguf: other digest; built again in"), std::string::npos)
+      << refused.reason.message;
+  t.expect<record_request>();
+  t.expect_empty();
+  t.declare(story_spec());
+  t.submit("npu");
+  t.take_all<queue_notice>();
+  t.expect<start_compile>();
+}
+
+/// Nobody has to do anything: a file that is back is found after the stated time.
+TEST(Artifact, BuildWhoseWeightsAreGoneIsTriedAgainAfterTheStatedTime) {
+  core_fixture t;
+  const error gone{recovery::retry_elsewhere, "model_missing", "m.gguf: no such file"};
+  t.feed(compile_failed{build_somewhere(t).compile, incarnation{11}, gone});
+  t.feed(compile_failed{t.take_all<start_compile>().at(0).compile, incarnation{22}, gone});
+  t.pass_time_renewing(limits::corrupt_backoff_us - second, {"a", "b"});
+  t.drop_all();
+  t.submit("npu");
+  EXPECT_EQ(t.take_all<reject_request>().size(), 1U);
+  t.drop_all();
+  t.pass_time_renewing(2 * second, {"a", "b"});
+  t.submit("npu");
+  t.take_all<queue_notice>();
+  EXPECT_EQ(t.take_all<start_compile>().size(), 1U);
+  t.drop_all();
+}
+
 /// After a restart nobody has asked for it yet.
 TEST(Artifact, SaysWhichServedModelItIsOf) {
   core_fixture t;
@@ -229,6 +276,52 @@ TEST(Artifact, IsShownWithTheModelThatItWasMadeFor) {
   EXPECT_EQ(t.view().artifacts[0].quality.count(artifact_model), 0U);
   t.declare(story_spec());
   EXPECT_EQ(t.view().artifacts[0].model.value, "storyteller") << "whoever has the weights now";
+}
+
+/// As on a disk that is full: why is in the answer, and in what is shown of the artifact until
+/// another copy comes.
+TEST(Artifact, CopyThatFailsIsNamedToWhoWaitsForIt) {
+  core_fixture t;
+  t.join("a", 11);
+  t.feed(artifact_found{built_on("a"), incarnation{11}});
+  t.join("b", 22);
+  t.advertise(npu_spec("b", 0));
+  t.declare(story_spec());
+  auto meta = t.request("npu");
+  meta.wait_us = 2 * second;
+  t.submit(meta);
+  t.take_all<queue_notice>();
+  const auto copy = t.expect<fetch_artifact>();
+  t.feed(fetch_failed{copy.key,
+                      copy.content,
+                      node_id{"b"},
+                      incarnation{22},
+                      {recovery::retry_later, "disk_full", "no room"}});
+  EXPECT_EQ(t.view().artifacts.at(0).last_error, "copy to b failed: no room");
+  t.pass_time(2 * second);
+  const auto ends = t.take_all<reject_request>();
+  ASSERT_EQ(ends.size(), 1U);
+  EXPECT_NE(ends[0].reason.message.find("; the last copy to b failed: no room"), std::string::npos)
+      << ends[0].reason.message;
+  t.feed(artifact_found{built_on("b"), incarnation{22}});
+  EXPECT_EQ(t.view().artifacts.at(0).last_error, "");
+  t.drop_all();
+}
+
+/// Its node went back to an older one, whose size is another.
+TEST(Artifact, IsShownWithTheSizeOfItsNewest) {
+  core_fixture t;
+  t.join("a", 11);
+  auto record = artifact_on("a", engine_key(), 'e');
+  record.size_bytes = 63'000'089;
+  record.own = digest{std::string(64, 'f')};
+  record.quality = {{artifact_own_bytes, "22963814"}, {"kl", "0.1"}};
+  t.feed(artifact_found{record, t.life_of("a")});
+  ASSERT_EQ(t.view().artifacts.size(), 1U);
+  const auto seen = t.view().artifacts[0];
+  EXPECT_EQ(seen.own, record.own);
+  EXPECT_EQ(seen.size_bytes, 22'963'814U);
+  EXPECT_EQ(seen.quality, (std::map<std::string, std::string>{{"kl", "0.1"}}));
 }
 
 /// A compiler that was mended under its old version: the node tells of other files, and of nothing

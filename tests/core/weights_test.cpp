@@ -121,21 +121,84 @@ start_compile fetch_by_a(core_fixture& t) {
   return t.expect<start_compile>();
 }
 
-TEST(Weights, OfAWrongDigestAreNotFetchedAgainForMinutes) {
-  core_fixture t;
-  const auto first = fetch_by_a(t);
-  t.feed(compile_failed{first.compile,
+/// What came was whole, and not what was declared.
+void comes_wrong(core_fixture& t, const start_compile& fetch) {
+  t.feed(compile_failed{fetch.compile,
                         incarnation{11},
                         {recovery::retry_later, "weights_corrupt", "its digest is wrong"}});
+}
+
+/// Takes the end of the only request, which is turned away for weights that rest.
+void expect_refused(core_fixture& t, const std::string& after) {
+  const auto refused = t.expect<reject_request>();
+  EXPECT_EQ(refused.http_status, 422);
+  EXPECT_EQ(refused.reason.code, "build_failed");
+  EXPECT_NE(refused.reason.message.find("its digest is wrong; fetched again in " + after
+                                        + ", or at once after `consort compile storyteller --for "
+                                          "auto` or when the model is declared again"),
+            std::string::npos)
+      << refused.reason.message;
+  t.expect<record_request>();
+}
+
+TEST(Weights, OfAWrongDigestAreNotFetchedAgainForMinutes) {
+  core_fixture t;
+  comes_wrong(t, fetch_by_a(t));
   EXPECT_TRUE(t.noted("its digest is wrong; fetched again in 5m"));
   for (const auto& each : t.view().artifacts) // It is read at any time.
     EXPECT_EQ(each.last_error.find("fetched again"), std::string::npos) << each.last_error;
-  t.pass_time_renewing(limits::corrupt_backoff_us - 2 * second, {"a"});
-  EXPECT_TRUE(t.take_all<start_compile>().empty());
+  t.pass_time_renewing(limits::return_grace_us, {"a"});
+  t.drop_all(); // Who waited at first.
   t.submit();
+  expect_refused(t, "4.83m");
+  t.expect_empty();
+  t.pass_time_renewing(limits::corrupt_backoff_us - limits::return_grace_us - 2 * second, {"a"});
+  t.submit();
+  expect_refused(t, "2s");
+  t.expect_empty();
   t.pass_time_renewing(4 * second, {"a"});
-  EXPECT_EQ(t.take_all<start_compile>().size(), 1U);
+  t.submit();
+  t.take_all<queue_notice>();
+  fetched(t, t.expect<start_compile>());
+  t.finish_load();
+  t.finish(t.expect<grant_ticket>());
   t.drop_all();
+}
+
+TEST(Weights, OfAWrongDigestAreFetchedAgainWhenDeclaredOrAskedFor) {
+  for (const bool declared : {true, false}) {
+    core_fixture t;
+    comes_wrong(t, fetch_by_a(t));
+    t.pass_time_renewing(limits::return_grace_us, {"a"});
+    t.drop_all();
+    if (declared) {
+      t.feed(model_removed{model_name{"storyteller"}});
+      t.declare(hub_spec());
+      t.submit();
+    } else {
+      t.feed(compile_requested{model_name{"storyteller"}, "auto"});
+    }
+    EXPECT_EQ(t.take_all<start_compile>().size(), 1U) << declared;
+    t.drop_all();
+  }
+}
+
+/// Nothing can be built of them, so who waits for an engine is told as well.
+TEST(Weights, OfAWrongDigestEndWhoWaitsForAnEngineOfThem) {
+  core_fixture t;
+  t.join("a", 11, {weights_profile(), refnpu_profile()});
+  t.advertise(npu_spec("a"));
+  t.declare(hub_spec());
+  t.submit();
+  t.take_all<queue_notice>();
+  const auto first = t.expect<start_compile>();
+  ASSERT_TRUE(is_weights(first.key.profile));
+  comes_wrong(t, first);
+  t.pass_time_renewing(limits::return_grace_us, {"a"});
+  t.drop_all();
+  t.submit();
+  expect_refused(t, "4.83m");
+  t.expect_empty();
 }
 
 TEST(Weights, ThatAreNowhereServeNobody) {

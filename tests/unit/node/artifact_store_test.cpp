@@ -4,7 +4,9 @@
 #include "node/artifact_manifest.hpp"
 #include "node/file_digest.hpp"
 #include "node/staging_sweep.hpp"
+#include "node/unfit_engine.hpp"
 
+#include "scheduler/artifact_model.hpp"
 #include "tests/unit/node/temp_folder.hpp"
 
 #include <sys/wait.h>
@@ -141,6 +143,8 @@ TEST_F(ArtifactStore, ServesTheNewestOfAKeyOrTheOneThatIsPreferred) {
   ASSERT_TRUE(store->prefer(first->content).ok());
   EXPECT_EQ(store->find(key_of("p"))->content, first->content);
   EXPECT_EQ(store->find(key_of("p"))->own, second->content) << "the way forward again";
+  EXPECT_EQ(store->find(key_of("p"))->quality.at(artifact_own_bytes),
+            std::to_string(second->size_bytes));
   reopen();
   EXPECT_EQ(store->find(key_of("p"))->content, first->content);
   EXPECT_TRUE(store->preferred(first->content));
@@ -461,6 +465,28 @@ TEST(ArtifactManifest, SurvivesARoundTrip) {
   ASSERT_TRUE(read.ok()) << read.failure().message;
   EXPECT_EQ(read->record, manifest.record);
   EXPECT_EQ(read->created_s, 11);
+}
+
+TEST(UnfitEngine, IsWhatWasBuiltHereForThoseWeights) {
+  const error bad{recovery::refuse, "bad_model", "not an engine of this format"};
+  artifact_record built;
+  built.key.profile.name = "p";
+  built.build_us = 9;
+  EXPECT_TRUE(unfit_engine(built, bad));
+  EXPECT_FALSE(unfit_engine(built, {recovery::refuse, "load_refused", "no licence"}));
+  EXPECT_TRUE(unfit_engine(built, {recovery::retry_later, "artifact_unfit", "stale"}));
+  auto other = built;
+  other.key.kind = artifact_kind::engine_architecture;
+  EXPECT_FALSE(unfit_engine(other, bad)) << "its weights may be to blame";
+  other = built;
+  other.key.profile = core::weights_profile();
+  EXPECT_FALSE(unfit_engine(other, bad));
+  other = built;
+  other.build_us = 0;
+  EXPECT_FALSE(unfit_engine(other, bad)) << "imported";
+  other = built;
+  other.held = true;
+  EXPECT_FALSE(unfit_engine(other, bad));
 }
 
 TEST(ArtifactManifest, BoundsQuality) {

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scheduler/overlap.hpp"
+
+#include <algorithm>
+
+namespace consort::core {
+
+namespace {
+
+bool names_other(const device_spec& one, const device_spec& other) {
+  const auto& siblings = one.exclusive_siblings;
+  return one.parent == other.id
+         || std::find(siblings.begin(), siblings.end(), other.id) != siblings.end();
+}
+
+/// What is on it, for people.
+std::string held_words(const core_state& s, index device) {
+  const auto& row = s.devices[device];
+  std::string what;
+  for (const auto at : row.instances) {
+    const auto& one = s.instances[at];
+    what += (what.empty() ? "" : ", ") + s.models[one.model].spec.name.value
+            + (one.retiring || one.state == instance_state::unloading ? " leaves"
+               : one.state != instance_state::ready                   ? " is loaded"
+               : one.idle()                                           ? " is idle"
+                                                                      : " is busy");
+  }
+  return row.spec.id.value + " (" + (what.empty() ? "a build" : what) + ")";
+}
+
+} // namespace
+
+bool exclude_each_other(const device_spec& one, const device_spec& other) {
+  return names_other(one, other) || names_other(other, one);
+}
+
+bool overlaps(const core_state& s, index device) {
+  const auto& neighbours = s.nodes[s.devices[device].node].devices;
+  return std::any_of(neighbours.begin(), neighbours.end(), [&](index other) {
+    return other != device && exclude_each_other(s.devices[other].spec, s.devices[device].spec);
+  });
+}
+
+std::vector<index> holders_of_units(const core_state& s, index device) {
+  std::vector<index> those;
+  for (const auto other : s.nodes[s.devices[device].node].devices)
+    if (other != device && s.devices[other].allocations > 0
+        && exclude_each_other(s.devices[other].spec, s.devices[device].spec))
+      those.push_back(other);
+  std::sort(those.begin(), those.end(),
+            [&](index one, index two) { return s.devices[one].spec.id < s.devices[two].spec.id; });
+  return those;
+}
+
+std::string kept_out_words(const core_state& s, index model, const std::vector<prospect>& among) {
+  for (const auto& one : among) {
+    const auto device = s.models[model].options[one.option].device;
+    const auto holders = holders_of_units(s, device);
+    if (one.free || holders.empty())
+      continue;
+    std::string words = "; " + s.devices[device].spec.id.value + " shares units with ";
+    for (std::size_t at = 0; at < holders.size(); ++at) {
+      if (at == limits::message_devices_max)
+        return words + " and " + std::to_string(holders.size() - at) + " more";
+      words += (at == 0 ? "" : ", ") + held_words(s, holders[at]);
+    }
+    return words;
+  }
+  return {};
+}
+
+} // namespace consort::core
