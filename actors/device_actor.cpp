@@ -23,7 +23,10 @@ device_state::device_state(caf::event_based_actor* self, node::agent* agent, dev
       life_(life),
       door_(std::move(door)),
       disk_(disk),
-      meter_(device_.spec.cost_micros_per_hour) {}
+      meter_(device_.spec.cost_micros_per_hour) {
+  // Its meter begins at 0, of which what was charged before is no part.
+  agent_->attempts().forget_charges(device_.id);
+}
 
 device_state::~device_state() {
   unload_all();
@@ -58,7 +61,7 @@ void device_state::load(const core::load_replica& wanted) {
     return;
   auto& entry = instances_[wanted.instance];
   entry.order = wanted;
-  entry.began_at = agent_->options().clock();
+  entry.began_at = agent_->options().steady();
   for (const auto* held : {&wanted.artifact, &wanted.cache})
     if (*held)
       entry.pins.push_back(agent_->store().pin((*held)->content));
@@ -162,7 +165,7 @@ void device_state::opened(const session_opened& outcome) {
   const auto found = instances_.find(outcome.instance);
   if (found == instances_.end())
     return; // Unloaded while it was loading: the session ends with this message.
-  const auto load_us = agent_->options().clock() - found->second.began_at;
+  const auto load_us = agent_->options().steady() - found->second.began_at;
   if (found->second.order.artifact)
     agent_->store().note_load(found->second.order.artifact->content, device_.id.value, load_us,
                               outcome.session ? "" : outcome.failure.message);
@@ -325,7 +328,7 @@ void device_state::sample(const device_sample& read) {
   count_into(report.reading);
   // Readings of what is simulated are made up.
   if (read.fresh && report.reading.engine && !device_.simulated
-      && use_.look(agent_->options().clock(), *report.reading.engine, read.reading))
+      && use_.look(agent_->options().steady(), *report.reading.engine, read.reading))
     expose();
   judge(report.reading, read.known);
   report.running = agent_->attempts().running(device_.id);
@@ -337,8 +340,10 @@ void device_state::sample(const device_sample& read) {
 
 /// Adds what the device itself cannot tell.
 void device_state::count_into(device_reading& reading) {
-  const auto now = agent_->options().clock();
-  meter_.pass(now - metered_at_.value_or(now), reading.power_mw);
+  const auto now = agent_->options().steady();
+  // No board draws nothing: one that says so could not be read.
+  const bool powered = reading.power_mw.value_or(0) > 0;
+  meter_.pass(now - metered_at_.value_or(now), powered ? reading.power_mw : std::nullopt);
   metered_at_ = now;
   std::map<instance_id, node::session_stats> engines;
   for (const auto& [instance, held] : instances_)
@@ -349,9 +354,12 @@ void device_state::count_into(device_reading& reading) {
   reading.cost_micros = meter_.cost_micros();
   // One counter is not followed by another: a device that counts is silent while it is not read.
   counts_energy_ = counts_energy_ || reading.energy_mj;
-  if (!counts_energy_)
+  // So is one whose counter is made of its power, which stands still meanwhile.
+  if (!counts_energy_ && powered)
     reading.energy_mj = meter_.energy_mj();
-  agent_->attempts().charge(device_.id, device_.spec.idle_mw, reading);
+  else if (!counts_energy_)
+    agent_->attempts().skip_charge(device_.id);
+  agent_->attempts().charge(device_, reading);
 }
 
 void device_state::tell(core::event happened) {

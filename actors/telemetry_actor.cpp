@@ -35,7 +35,7 @@ void telemetry_state::reload() {
 void telemetry_state::sample(std::size_t at) {
   const auto& plugin = plugins_[at];
   auto& last = asked_[at];
-  const auto now = agent_->options().clock();
+  const auto now = agent_->options().steady();
   const bool due = now >= last.next_at.value_or(now);
   if (due) {
     last.next_at = now + plugin.metadata.telemetry_every_us;

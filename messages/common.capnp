@@ -188,7 +188,7 @@ struct DeviceReading {
   engine @11 :EngineCounters;  # Absent until an engine ran.
   costMicros :union { costUnknown @12 :Void; cost @13 :UInt64; }  # Counter, since its agent started.
   healthReason @14 :Text;  # Why the health is what it is, or the figures are unknown; empty = all is well.
-  # Counters, parts of `energyMj` since its agent started: what attempts drew above idle power, and
+  # Counters, parts of `energyMj` since both are known: what attempts drew above idle power, and
   # all the rest. Where it is not known who drew what, neither grows.
   chargedMj :union { chargedUnknown @15 :Void; charged @16 :UInt64; }
   idleMj :union { idleUnknown @17 :Void; idle @18 :UInt64; }

@@ -14,6 +14,7 @@
 #include <boost/asio/post.hpp>
 #include <spdlog/spdlog.h>
 
+#include <chrono>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 #include <thread>
@@ -29,6 +30,12 @@ void log_once(const std::vector<error>& complaints) {
 }
 
 } // namespace
+
+time_us steady_now() {
+  return std::chrono::duration_cast<std::chrono::microseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
 
 result<std::unique_ptr<agent>> agent::start(boost::asio::io_context& io, agent_options options,
                                             std::vector<std::unique_ptr<plugin>> further) {
@@ -53,7 +60,7 @@ agent::agent(boost::asio::io_context& io, agent_options options,
       digests_(options_.data_path + "/digests.json"),
       inventory_(options_.name, options_.data_path + "/devices.json"),
       ledger_(options_.name),
-      attempts_(gate_, options_.clock),
+      attempts_(gate_, options_.clock, options_.steady),
       compiler_(std::make_unique<compiler>(
           inventory_, *store_, digests_,
           [this](const model_variant& variant) { return path_here(variant); })),

@@ -17,15 +17,19 @@
 
 namespace consort::node {
 
+/// This process's own time: no scheduler that is joined or started anew moves it.
+[[nodiscard]] time_us steady_now();
+
 struct agent_options {
   node_id name;
-  std::string data_path;                ///< State of this agent; created when missing.
-  std::vector<std::string> plugin_dirs; ///< Searched in order for plugin folders.
-  std::string executable;               ///< The consort binary; runs host processes.
-  std::string llama_library;            ///< The `llama` runtime's shared object.
-  std::function<time_us()> clock;       ///< The scheduler's axis.
-  hub_settings hub = {};                ///< Where weights of elsewhere come from.
-  bool built_in = true;                 ///< False: no plugins but those that it is handed.
+  std::string data_path;                        ///< State of this agent; created when missing.
+  std::vector<std::string> plugin_dirs;         ///< Searched in order for plugin folders.
+  std::string executable;                       ///< The consort binary; runs host processes.
+  std::string llama_library;                    ///< The `llama` runtime's shared object.
+  std::function<time_us()> clock;               ///< The scheduler's axis.
+  hub_settings hub = {};                        ///< Where weights of elsewhere come from.
+  bool built_in = true;                         ///< False: no plugins but those that it is handed.
+  std::function<time_us()> steady = steady_now; ///< Own; spans and joules are measured on it.
 };
 
 /// What a load found on this host.

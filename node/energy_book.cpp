@@ -37,6 +37,19 @@ const core::energy_split& energy_book::read(const device_id& meter, std::uint64_
   return split;
 }
 
+void energy_book::skip(const device_id& meter, time_us now) {
+  if (const auto found = splits_.find(meter); found != splits_.end())
+    found->second.skip(now);
+}
+
+void energy_book::forget(const device_id& meter) {
+  splits_.erase(meter);
+}
+
+bool is_meter(const device_spec& device) {
+  return device.parent.empty() && device.stages.empty();
+}
+
 std::vector<device_id> meters_of(const allocation& grant, const std::vector<device_spec>& here) {
   std::set<device_id> found;
   for (const auto& share : grant.shares) {

@@ -25,11 +25,11 @@ struct local_attempt_service::registry {
   std::optional<std::uint64_t> end(const attempt_id& attempt) {
     const std::lock_guard lock(mutex);
     running.erase(attempt);
-    return energy.end(attempt, now());
+    return energy.end(attempt, steady());
   }
 
-  explicit registry(clock reads) : now(std::move(reads)) {}
-  const clock now;
+  explicit registry(clock reads) : steady(std::move(reads)) {}
+  const clock steady; ///< Never the scheduler's: that one jumps when an agent joins another.
   std::mutex mutex;
   energy_book energy;
   std::map<instance_id, attached> instances;
@@ -54,7 +54,7 @@ local_attempt_service::registry::begin(const ticket& permission) {
     return error{recovery::retry_later, "node_full",
                  permission.node.value + " runs as many attempts as it may"};
   running[permission.attempt] = {at->second.session, at->second.device};
-  energy.begin(permission.attempt, at->second.meters, now());
+  energy.begin(permission.attempt, at->second.meters, steady());
   return at->second.session;
 }
 
@@ -126,8 +126,8 @@ private:
   const std::shared_ptr<relay> events_;
 };
 
-local_attempt_service::local_attempt_service(ticket_gate& gate, clock now)
-    : gate_(gate), now_(now), registry_(std::make_shared<registry>(std::move(now))) {}
+local_attempt_service::local_attempt_service(ticket_gate& gate, clock now, clock steady)
+    : gate_(gate), now_(std::move(now)), registry_(std::make_shared<registry>(std::move(steady))) {}
 
 local_attempt_service::~local_attempt_service() = default;
 
@@ -162,14 +162,24 @@ std::vector<attempt_id> local_attempt_service::running(const device_id& device) 
   return ids;
 }
 
-void local_attempt_service::charge(const device_id& device, std::uint64_t idle_mw,
-                                   device_reading& reading) {
-  if (!reading.energy_mj)
+void local_attempt_service::charge(const device_spec& device, device_reading& reading) {
+  if (!reading.energy_mj || !is_meter(device))
     return;
   const std::lock_guard lock(registry_->mutex);
-  const auto& split = registry_->energy.read(device, idle_mw, registry_->now(), *reading.energy_mj);
+  const auto& split = registry_->energy.read(device.id, device.spec.idle_mw, registry_->steady(),
+                                             *reading.energy_mj);
   reading.charged_mj = split.charged_mj();
   reading.idle_mj = split.idle_mj();
+}
+
+void local_attempt_service::skip_charge(const device_id& device) {
+  const std::lock_guard lock(registry_->mutex);
+  registry_->energy.skip(device, registry_->steady());
+}
+
+void local_attempt_service::forget_charges(const device_id& device) {
+  const std::lock_guard lock(registry_->mutex);
+  registry_->energy.forget(device);
 }
 
 void local_attempt_service::revoke(const attempt_id& attempt) {

@@ -15,9 +15,10 @@ class local_attempt_service final : public attempt_service {
 public:
   using clock = std::function<time_us()>;
 
-  /// `gate` and `now` (the scheduler's axis, as the gate's) must outlive the service. Streams may
-  /// outlive it.
-  local_attempt_service(ticket_gate& gate, clock now);
+  /// `gate`, `now` (the scheduler's axis, as the gate's) and `steady` (this process's own, which
+  /// no scheduler moves: joules are counted on it) must outlive the service. Streams may outlive
+  /// it.
+  local_attempt_service(ticket_gate& gate, clock now, clock steady);
   ~local_attempt_service() override;
 
   /// Takes tickets of `instance` from now on; an instance attached again is replaced. `meters`
@@ -30,8 +31,13 @@ public:
   /// Attempts that have begun on the device and have not ended, in order of id.
   [[nodiscard]] std::vector<attempt_id> running(const device_id& device) const;
   /// Charges what the device's counter has grown by to the attempts that drew it, and adds to the
-  /// reading what was charged and what was not. A reading without a counter stays as it is.
-  void charge(const device_id& device, std::uint64_t idle_mw, device_reading& reading);
+  /// reading what was charged and what was not. A reading without a counter stays as it is, and so
+  /// does one of a device whose work draws from another's meter (node/energy_book.hpp).
+  void charge(const device_spec& device, device_reading& reading);
+  /// The device's power was not read, of which its counter is made; it stood still until now.
+  void skip_charge(const device_id& device);
+  /// The device's counter begins anew, and with it what is charged of it.
+  void forget_charges(const device_id& device);
   /// Cancels an attempt that the core no longer believes in; unknown ones are ignored. Its sink
   /// gets a terminal event.
   void revoke(const attempt_id& attempt);

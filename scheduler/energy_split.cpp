@@ -39,7 +39,15 @@ void energy_split::expect_idle(std::uint64_t idle_mw) {
 }
 
 std::optional<std::uint64_t> energy_split::idle_mw() const {
-  return sheet_mw_ && seen_mw_ ? std::min(sheet_mw_, seen_mw_) : sheet_mw_ ? sheet_mw_ : seen_mw_;
+  const auto seen = seen_idle_mw();
+  return sheet_mw_ && seen ? std::min(sheet_mw_, seen) : sheet_mw_ ? sheet_mw_ : seen;
+}
+
+std::optional<std::uint64_t> energy_split::seen_idle_mw() const {
+  if (!windows_mw_.empty())
+    return *std::min_element(windows_mw_.begin(), windows_mw_.end());
+  // A part of a window is better than nothing, but not than a sheet.
+  return window_us_ > 0 && !sheet_mw_ ? std::optional(mw_of(window_uj_, window_us_)) : std::nullopt;
 }
 
 std::optional<std::uint64_t> energy_split::counted(std::uint64_t uj) const {
@@ -80,6 +88,11 @@ std::optional<std::uint64_t> energy_split::end(const attempt_id& attempt, time_u
 }
 
 void energy_split::read(time_us now, std::uint64_t energy_mj) {
+  if (now < at_) { // Not waited for: nothing would be split until it is there again.
+    skip(now);
+    reading_mj_ = energy_mj;
+    return;
+  }
   advance(now);
   if (reading_mj_ == energy_mj)
     return;
@@ -100,9 +113,24 @@ void energy_split::read(time_us now, std::uint64_t energy_mj) {
   begin_interval();
 }
 
+void energy_split::skip(time_us now) {
+  lose_track();
+  begin_interval();
+  active_mw_.reset();
+  at_ = read_at_ = now;
+}
+
 void energy_split::see_idle(std::uint64_t drawn_uj, duration_us span) {
-  const auto mean = mw_of(drawn_uj, static_cast<std::uint64_t>(span));
-  seen_mw_ = std::min(seen_mw_.value_or(mean), mean);
+  window_uj_ += drawn_uj;
+  window_us_ += static_cast<std::uint64_t>(span);
+  if (window_us_ < static_cast<std::uint64_t>(limits::energy_idle_window_us))
+    return;
+  const auto mean = mw_of(std::exchange(window_uj_, 0), std::exchange(window_us_, 0));
+  if (windows_mw_.size() < limits::energy_idle_windows)
+    windows_mw_.push_back(mean);
+  else
+    windows_mw_[window_next_] = mean;
+  window_next_ = (window_next_ + 1) % limits::energy_idle_windows;
 }
 
 void energy_split::split(std::uint64_t drawn_uj, duration_us span) {

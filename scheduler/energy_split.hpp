@@ -6,8 +6,10 @@
 ///
 /// Assumptions: a meter counts energy; between two readings its idle power is the same as ever.
 ///
-/// Idle power is the spec sheet's, or the lowest mean between two readings while nothing ran if
-/// that is less or the sheet is silent. Nobody knows it: nothing is split.
+/// Idle power is the spec sheet's, or the least mean of the last windows of seconds in which
+/// nothing ran (limits::energy_idle_windows) if that is less or the sheet is silent; until the
+/// first of them is full, what there is of it stands in for a silent sheet. Single readings are too
+/// early or too late, and strangers come and go. Nobody knows it: nothing is split.
 ///
 /// Algorithm, at each reading that moved: idle power times time is idle; all else is active, and
 /// shared by the attempts that ran since the reading before. An attempt's weight is its time in the
@@ -28,6 +30,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <vector>
 
 namespace consort::core {
 
@@ -43,8 +46,11 @@ public:
   void begin(const attempt_id& attempt, time_us now);
   std::optional<std::uint64_t> end(const attempt_id& attempt, time_us now);
   /// The meter's counter now. One that did not move says nothing yet; one that went back was set to
-  /// 0, and who drew what before is unknown.
+  /// 0, and who drew what before is unknown. So it is where time went back.
   void read(time_us now, std::uint64_t energy_mj);
+  /// Until now the meter stood still because nobody read what it counts: who drew what is unknown,
+  /// and what it grows by from here was drawn from here on.
+  void skip(time_us now);
 
   /// Nothing until a reading was split.
   [[nodiscard]] std::optional<std::uint64_t> charged_mj() const { return counted(charged_uj_); }
@@ -65,13 +71,18 @@ private:
   };
   [[nodiscard]] std::optional<std::uint64_t> counted(std::uint64_t uj) const;
   void advance(time_us now);
+  [[nodiscard]] std::optional<std::uint64_t> seen_idle_mw() const;
   void see_idle(std::uint64_t drawn_uj, duration_us span);
   void split(std::uint64_t drawn_uj, duration_us span);
   void charge(std::uint64_t active_uj, duration_us span);
   void lose_track();
   void begin_interval();
 
-  std::optional<std::uint64_t> sheet_mw_, seen_mw_; ///< Idle, of the sheet and the lowest seen.
+  std::optional<std::uint64_t> sheet_mw_; ///< Idle.
+  std::vector<std::uint64_t> windows_mw_; ///< Idle, of the last full windows; a ring.
+  std::size_t window_next_ = 0;           ///< The ring's oldest, once it is full.
+  std::uint64_t window_uj_ = 0;           ///< Of the window that is not full.
+  std::uint64_t window_us_ = 0;
   std::map<attempt_id, share> running_;
   time_us at_ = 0;            ///< Up to when weights are counted.
   weight passed_ = 0;         ///< Since the last reading, of one that was there all the time.

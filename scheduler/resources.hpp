@@ -187,7 +187,7 @@ struct device_reading {
   std::optional<std::uint64_t> cost_micros; ///< Counter, since its agent started.
   /// Why its health is what it is, or its figures are unknown; empty = all is well.
   std::string health_reason = {};
-  /// Counters, parts of `energy_mj` since its agent started: what attempts drew above idle power,
+  /// Counters, parts of `energy_mj` since both are known: what attempts drew above idle power,
   /// and all the rest (scheduler/energy_split.hpp). Where it is not known who drew what, neither
   /// grows.
   std::optional<std::uint64_t> charged_mj = {}, idle_mj = {};

@@ -71,11 +71,13 @@ void node_model::arrive(const attempt_id& attempt) {
   const auto writes = instances_.find(found->second.writes);
   if (writes != instances_.end())
     return add_to(writes->second, found->second.whole);
+  const auto drawn_mj = energy_mj_of(found->second.drawn_uj);
+  tell_drawn(attempt, drawn_mj);
   if (const auto stream = streams_.find(attempt); stream != streams_.end()) {
     send_event(stream->second, attempt_aborted{{recovery::retry_elsewhere, "runtime_died",
                                                 "the server that was to decode it is gone"},
                                                true,
-                                               energy_mj_of(found->second.drawn_uj)});
+                                               drawn_mj});
     streams_.erase(stream);
   }
   staged_.erase(found);

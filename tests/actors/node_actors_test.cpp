@@ -42,7 +42,8 @@ protected:
     node::agent_options options;
     options.name = node_id{"edge"};
     options.data_path = folder_.path();
-    options.clock = clock();
+    options.clock = [this] { return now_ + scheduler_ahead_; };
+    options.steady = clock();
     std::vector<std::unique_ptr<node::plugin>> plugins;
     plugins.push_back(std::make_unique<node::fake_plugin>(controls_, device_, profile_));
     auto started = node::agent::start(io_, std::move(options), std::move(plugins));
@@ -112,7 +113,9 @@ protected:
     wanted.source = variant_;
     return wanted;
   }
+  device_reading last_reading() { return mail_.events_of<core::device_reported>().back().reading; }
 
+  duration_us scheduler_ahead_ = 0; ///< Of this process's own clock.
   node::test::temp_folder folder_;
   boost::asio::io_context io_;
   std::shared_ptr<node::fake_controls> controls_ = std::make_shared<node::fake_controls>();
@@ -493,6 +496,58 @@ TEST_F(NodeActors, DoNotPutACounterOfTheirOwnInThePlaceOfTheDevices) {
   controls_->reading.energy_mj.reset(); // A tool that fails once.
   advance(limits::telemetry_every_us);
   EXPECT_EQ(mail_.events_of<core::device_reported>().back().reading.energy_mj, std::nullopt);
+}
+
+/// Goal: nothing is measured on the scheduler's axis. Method: it jumps by an hour between readings,
+/// as at a join, and back as when the scheduler was started anew.
+TEST_F(NodeActors, MeasureByAClockThatNoSchedulerMoves) {
+  controls_->reading.power_mw = 60'000;
+  join();
+  const auto began = last_reading().energy_mj.value();
+  const auto reads = controls_->reads;
+  int rounds = 0;
+  for (const duration_us ahead : {3'600, 0, -3'600, 0}) {
+    scheduler_ahead_ = ahead * 1'000'000;
+    advance(limits::telemetry_every_us);
+    ++rounds;
+    EXPECT_EQ(controls_->reads, reads + rounds) << "its devices are read as ever";
+    const auto now = last_reading();
+    const auto drawn = 60u * limits::telemetry_every_us / 1'000 * static_cast<unsigned>(rounds);
+    EXPECT_EQ(now.energy_mj.value() - began, drawn);
+    EXPECT_EQ(now.idle_mj, drawn) << "nobody ran";
+  }
+}
+
+TEST_F(NodeActors, CountNoEnergyWhilePowerIsNotReadAndLearnNothingOfIt) {
+  controls_->reading.power_mw = 60'000;
+  join();
+  advance(limits::telemetry_every_us);
+  const auto round = last_reading().energy_mj.value();
+  for (const std::optional<std::uint64_t> unread : {std::optional<std::uint64_t>(), {0}}) {
+    controls_->reading.power_mw = unread;
+    for (int i = 0; i < 30; ++i)
+      advance(limits::telemetry_every_us);
+    EXPECT_EQ(last_reading().energy_mj, std::nullopt);
+  }
+  controls_->reading.power_mw = 60'000;
+  advance(limits::telemetry_every_us);
+  EXPECT_EQ(last_reading().energy_mj, 2 * round);
+  EXPECT_EQ(last_reading().idle_mj, 2 * round);
+}
+
+TEST_F(NodeActors, ChargeNoMoreThanTheMeterSaysThatBeganAnew) {
+  controls_->reading.power_mw = 60'000;
+  join();
+  for (int i = 0; i < 5; ++i)
+    advance(limits::telemetry_every_us);
+  order(core::fence_node{node_id{"edge"}, incarnation{7}, "lease expired"});
+  messages::hello_answer welcome;
+  welcome.ticket_key = std::string(32, 'k');
+  send(scheduler_end_, door_, scheduler_envelope(), welcome);
+  advance(limits::telemetry_every_us);
+  const auto now = last_reading();
+  EXPECT_EQ(now.energy_mj, 60u * limits::telemetry_every_us / 1'000);
+  EXPECT_EQ(now.idle_mj.value_or(0) + now.charged_mj.value_or(0), now.energy_mj);
 }
 
 class RealDevice : public NodeActors {

@@ -52,12 +52,33 @@ INSTANTIATE_TEST_SUITE_P(Policies, EnergyOfRequests,
                                                           "hybrid", "random"),
                                           testing::Values(0.5, 2.0, 5.0)));
 
-TEST(Energy, AttemptsThatWereCancelledOrFailedAreChargedToo) {
+TEST(Energy, AttemptsThatWereCancelledAreChargedToo) {
   auto plan = cards("latency", 2);
   plan.workloads[0].cancel_share = 0.3;
   const auto all = spent_by(plan);
   expect_sum(all, "cancels");
   EXPECT_GT(all.attempts_told, 400U);
+}
+
+TEST(Energy, AttemptsThatFailedAreChargedToo) {
+  auto plan = cards("latency", 2);
+  std::uint64_t crashes = 0;
+  for (const auto* device : {"gpu-0/gpu0", "gpu-1/gpu0", "gpu-2/gpu0"}) {
+    scenario_fault crash;
+    crash.kind = fault_kind::crash;
+    crash.at = static_cast<time_us>(60 + 20 * crashes++) * limits::second_us;
+    crash.targets = {device};
+    plan.faults.push_back(crash);
+  }
+  run_options options;
+  options.seed = 5;
+  const auto summary = run_scenario(plan, options);
+  EXPECT_TRUE(summary.violations.empty()) << summary.violations.front();
+  EXPECT_GT(summary.figures.at("failovers"), 9) << "else nothing has failed";
+  expect_sum(summary.spent, "crashes");
+  EXPECT_GE(static_cast<double>(summary.spent.attempts_told + summary.spent.attempts_unknown),
+            summary.figures.at("finished") + summary.figures.at("failovers"))
+      << "the failed ones are among them";
 }
 
 } // namespace

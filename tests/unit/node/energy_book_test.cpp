@@ -67,6 +67,26 @@ TEST_F(EnergyBook, OneMeterThatDoesNotKnowLeavesTheSumUnknown) {
   EXPECT_EQ(split.charged_mj(), 30'000U) << "what it drew of the first is its all the same";
 }
 
+TEST_F(EnergyBook, AMeterThatBeginsAnewIsForgottenWithWhoRuns) {
+  rest();
+  book_.begin(numbered(1), {first_}, tick);
+  book_.forget(first_);
+  book_.read(first_, 10'000, 2 * tick, 0);
+  const auto& split = book_.read(first_, 10'000, 3 * tick, 15'000);
+  EXPECT_EQ(split.idle_mj().value_or(0) + split.charged_mj().value_or(0), 15'000U);
+  EXPECT_EQ(book_.end(numbered(1), 3 * tick), std::nullopt);
+}
+
+TEST_F(EnergyBook, WhatWasNotReadIsUnknownAndAMeterThatNobodyHasIsNotMade) {
+  book_.skip(first_, tick);
+  rest();
+  book_.begin(numbered(1), {first_}, tick);
+  book_.skip(first_, 31 * tick);
+  const auto& split = book_.read(first_, 10'000, 32 * tick, 10'000 + 40'000);
+  EXPECT_EQ(split.charged_mj(), 30'000U) << "40 W for the second after the gap";
+  EXPECT_EQ(book_.end(numbered(1), 32 * tick), std::nullopt);
+}
+
 TEST(MetersOf, APartitionsPowerIsItsBoardsAndAStagedDevicesItsMembers) {
   std::vector<device_spec> here{named("n/gpu0"), named("n/gpu0.0"), named("n/gpu0.1"),
                                 named("n/hybrid0"), named("n/npu0")};
@@ -79,6 +99,8 @@ TEST(MetersOf, APartitionsPowerIsItsBoardsAndAStagedDevicesItsMembers) {
       << "once";
   EXPECT_THAT(meters_of(shares_of({"n/hybrid0"}), here),
               ElementsAre(device_id("n/gpu0"), device_id("n/npu0")));
+  for (const auto& one : here)
+    EXPECT_EQ(is_meter(one), one.parent.empty() && one.id.value != "n/hybrid0") << one.id.value;
 }
 
 TEST(MetersOf, AnInstanceOverSeveralNodesHasNone) {

@@ -82,11 +82,19 @@ struct LocalAttempts : ::testing::Test {
   }
 
   const device_id npu{"n/npu0"};
+  const device_spec counting = [this] {
+    device_spec made;
+    made.id = npu;
+    made.spec.idle_mw = 5'000;
+    return made;
+  }();
   std::shared_ptr<held_session> session = std::make_shared<held_session>();
   std::shared_ptr<attempt_recorder> sink = std::make_shared<attempt_recorder>();
   ticket_gate gate;
   std::atomic<time_us> now = 100;
-  local_attempt_service service{gate, [this] { return now.load(); }};
+  std::atomic<time_us> steady = 100;
+  local_attempt_service service{gate, [this] { return now.load(); },
+                                [this] { return steady.load(); }};
 };
 
 TEST_F(LocalAttempts, TellsWhatAnAttemptDrewHoweverItEnds) {
@@ -95,9 +103,9 @@ TEST_F(LocalAttempts, TellsWhatAnAttemptDrewHoweverItEnds) {
   service.attach(instance_id(5), session, npu, {npu});
   device_reading read;
   const auto meter = [&](time_us at, std::uint64_t energy_mj) {
-    now = at * second;
+    steady = at * second;
     read.energy_mj = energy_mj;
-    service.charge(npu, 5'000, read);
+    service.charge(counting, read);
   };
   const auto begin = [&](std::uint64_t number, std::shared_ptr<attempt_recorder> to) {
     auto shown = permit(number);
@@ -126,9 +134,82 @@ TEST_F(LocalAttempts, TellsWhatAnAttemptDrewHoweverItEnds) {
 
 TEST_F(LocalAttempts, NobodyKnowsWhatAnAttemptDrewWithoutAMeter) {
   device_reading read;
-  service.charge(npu, 5'000, read);
+  service.charge(counting, read);
   EXPECT_EQ(read, device_reading{});
   const auto stream = service.open(permit(1), {}, sink);
+  session->say(attempt(1), attempt_completed{});
+  EXPECT_EQ(std::get<attempt_completed>(sink->seen().back()).energy_mj, std::nullopt);
+}
+
+/// Goal: joules are shared by this process's own time. Method: the scheduler's goes an hour forward
+/// while one attempt runs, as at a join, and back again while the next one does.
+TEST_F(LocalAttempts, TheSchedulersClockMovesNoJoules) {
+  constexpr time_us second = 1'000'000, hour = 3'600 * second;
+  gate.set_lease(incarnation(7), epoch(3), 3 * hour);
+  service.attach(instance_id(5), session, npu, {npu});
+  device_reading read;
+  std::uint64_t energy_mj = 0;
+  const auto pass = [&](time_us scheduler_says, std::uint64_t drawn_mj) {
+    now = scheduler_says;
+    steady = steady + second;
+    read.energy_mj = energy_mj += drawn_mj;
+    service.charge(counting, read);
+  };
+  pass(hour, 1'000);
+  std::uint64_t number = 0;
+  for (const auto scheduler_says : {2 * hour, hour}) {
+    auto shown = permit(++number);
+    shown.expires_at = 3 * hour;
+    auto ended = std::make_shared<attempt_recorder>();
+    const auto stream = service.open(sealed(shown), {}, ended);
+    pass(scheduler_says, 5'000 + 7'000);
+    session->say(attempt(number), attempt_completed{});
+    EXPECT_EQ(std::get<attempt_completed>(ended->seen().back()).energy_mj, 7'000U);
+  }
+  EXPECT_EQ(read.charged_mj, 14'000U);
+  EXPECT_EQ(read.idle_mj, 10'000U);
+}
+
+TEST_F(LocalAttempts, WhatAPartitionOrAPlanCountsItselfIsNobodys) {
+  auto part = counting, plan = counting;
+  part.parent = device_id("n/gpu0");
+  plan.stages.prefill = device_id("n/gpu0");
+  plan.stages.decode = device_id("n/npu1");
+  for (const auto& one : {part, plan}) {
+    device_reading read;
+    for (time_us second = 1; second < 4; ++second) {
+      steady = second * 1'000'000;
+      read.energy_mj = static_cast<std::uint64_t>(second) * 20'000;
+      service.charge(one, read);
+    }
+    EXPECT_EQ(read.idle_mj, std::nullopt) << "else all that its attempts draw would be idle";
+    EXPECT_EQ(read.charged_mj, std::nullopt);
+  }
+}
+
+/// Goal: what was charged of a counter is never more than it says. Method: one that begins anew at
+/// 0, as a device's actor does, while an attempt runs.
+TEST_F(LocalAttempts, ACounterThatBeginsAnewIsChargedAnew) {
+  constexpr time_us second = 1'000'000;
+  gate.set_lease(incarnation(7), epoch(3), 100 * second);
+  service.attach(instance_id(5), session, npu, {npu});
+  device_reading read;
+  const auto meter = [&](time_us at, std::uint64_t energy_mj) {
+    steady = at * second;
+    read = {};
+    read.energy_mj = energy_mj;
+    service.charge(counting, read);
+  };
+  meter(1, 0);
+  meter(2, 60'000);
+  EXPECT_EQ(read.idle_mj, 60'000U);
+  auto shown = permit(1);
+  shown.expires_at = 100 * second;
+  const auto stream = service.open(sealed(shown), {}, sink);
+  service.forget_charges(npu);
+  meter(3, 0);
+  meter(4, 9'000);
+  EXPECT_EQ(read.idle_mj.value_or(0) + read.charged_mj.value_or(0), 9'000U);
   session->say(attempt(1), attempt_completed{});
   EXPECT_EQ(std::get<attempt_completed>(sink->seen().back()).energy_mj, std::nullopt);
 }
@@ -260,7 +341,8 @@ TEST_F(LocalAttempts, RunsNoMoreThanANodeMay) {
 }
 
 TEST_F(LocalAttempts, StreamsMayOutliveTheService) {
-  auto own = std::make_unique<local_attempt_service>(gate, [] { return time_us{100}; });
+  const auto still = [] { return time_us{100}; };
+  auto own = std::make_unique<local_attempt_service>(gate, still, still);
   own->attach(instance_id(5), session, npu);
   const auto stream = own->open(permit(1), {}, sink);
   own.reset();

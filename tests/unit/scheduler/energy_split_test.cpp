@@ -226,6 +226,80 @@ TEST_F(EnergySplit, ACounterThatWentBackOrJumpedLeavesItUnknown) {
   EXPECT_NEAR(end(2).value(), 200, 0.001) << "and goes on from there";
 }
 
+TEST_F(EnergySplit, ASecondThatLooksCheapTeachesLittle) {
+  rest();
+  draw(0, now_s_ + 1); // The tool was early with one reading and late with the next.
+  meter_mj_ += 1'000;
+  read();
+  draw(99, now_s_ + 1);
+  read();
+  draw(50, now_s_ + 8);
+  read();
+  EXPECT_EQ(split_.idle_mw(), 50'000U) << "a window of ten seconds, not the least of them";
+}
+
+TEST_F(EnergySplit, IdlePowerThatWasSeenIsForgottenAndRisesAgain) {
+  rest();
+  for (std::size_t window = 1; window < limits::energy_idle_windows; ++window) {
+    draw(80, now_s_ + limits::energy_idle_window_us / 1e6);
+    read();
+    EXPECT_EQ(split_.idle_mw(), 50'000U) << "a long load by strangers";
+  }
+  draw(80, now_s_ + limits::energy_idle_window_us / 1e6);
+  read();
+  EXPECT_EQ(split_.idle_mw(), 80'000U);
+}
+
+TEST_F(EnergySplit, APartOfAWindowStandsInForASilentSheetOnly) {
+  read();
+  draw(70, 102);
+  read();
+  EXPECT_EQ(split_.idle_mw(), 70'000U);
+  EXPECT_EQ(split_.idle_mj(), 140'000U);
+  draw(50, 104);
+  read();
+  EXPECT_EQ(split_.idle_mw(), 60'000U) << "the mean of what there is";
+  split_.expect_idle(75'000);
+  EXPECT_EQ(split_.idle_mw(), 75'000U);
+}
+
+TEST_F(EnergySplit, AGapInReadingsTeachesNothingAndLeavesWhoRanUnknown) {
+  rest();
+  begin(1);
+  draw(150, now_s_ + 2);
+  read();
+  now_s_ += 30; // The tool fails: nothing is counted.
+  split_.skip(now());
+  begin(2);
+  draw(150, now_s_ + 1);
+  read();
+  EXPECT_EQ(end(1), std::nullopt) << "what it drew in the gap nobody knows";
+  EXPECT_NEAR(end(2).value(), 50, 0.001) << "half of 100 W, after the gap";
+  now_s_ += 30;
+  split_.skip(now());
+  begin(3);
+  EXPECT_EQ(end(3), std::nullopt) << "the power of before the gap says nothing";
+  draw(50, now_s_ + 10);
+  read();
+  draw(50, now_s_ + 10);
+  read();
+  EXPECT_EQ(split_.idle_mw(), 50'000U) << "not what the gap makes of it";
+}
+
+TEST_F(EnergySplit, TimeThatWentBackIsNotWaitedFor) {
+  rest();
+  begin(1);
+  draw(150, now_s_ + 1);
+  now_s_ -= 3'600;
+  read();
+  EXPECT_EQ(end(1), std::nullopt);
+  begin(2);
+  draw(150, now_s_ + 2);
+  read();
+  EXPECT_NEAR(end(2).value(), 200, 0.001);
+  EXPECT_EQ(split_.idle_mw(), 50'000U);
+}
+
 TEST_F(EnergySplit, ACounterThatStandsStillIsWaitedFor) {
   rest();
   begin(1);
