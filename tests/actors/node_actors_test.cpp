@@ -503,7 +503,6 @@ TEST_F(NodeActors, DoNotPutACounterOfTheirOwnInThePlaceOfTheDevices) {
 TEST_F(NodeActors, MeasureByAClockThatNoSchedulerMoves) {
   controls_->reading.power_mw = 60'000;
   join();
-  const auto began = last_reading().energy_mj.value();
   const auto reads = controls_->reads;
   int rounds = 0;
   for (const duration_us ahead : {3'600, 0, -3'600, 0}) {
@@ -513,7 +512,7 @@ TEST_F(NodeActors, MeasureByAClockThatNoSchedulerMoves) {
     EXPECT_EQ(controls_->reads, reads + rounds) << "its devices are read as ever";
     const auto now = last_reading();
     const auto drawn = 60u * limits::telemetry_every_us / 1'000 * static_cast<unsigned>(rounds);
-    EXPECT_EQ(now.energy_mj.value() - began, drawn);
+    EXPECT_EQ(now.energy_mj, drawn);
     EXPECT_EQ(now.idle_mj, drawn) << "nobody ran";
   }
 }
@@ -525,7 +524,7 @@ TEST_F(NodeActors, CountNoEnergyWhilePowerIsNotReadAndLearnNothingOfIt) {
   const auto round = last_reading().energy_mj.value();
   for (const std::optional<std::uint64_t> unread : {std::optional<std::uint64_t>(), {0}}) {
     controls_->reading.power_mw = unread;
-    for (int i = 0; i < 30; ++i)
+    for (int i = 0; i < 5; ++i)
       advance(limits::telemetry_every_us);
     EXPECT_EQ(last_reading().energy_mj, std::nullopt);
   }
