@@ -99,9 +99,9 @@ private:
   /// A vendor's own engine that somebody brought meanwhile is not replaced by what was begun
   /// before.
   artifact_record yield_to_import(artifact_record built) {
+    store_.rescan(); // By another process, mostly.
     if (!is_ours_to_remove(built.content))
       return built;
-    store_.rescan(); // By another process, mostly.
     for (auto& one : store_.list())
       if (one.content != built.content && is_import(one)
           && std::find(before_.begin(), before_.end(), one) == before_.end()

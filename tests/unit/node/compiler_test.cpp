@@ -149,6 +149,7 @@ TEST_F(Compiler, AnImportMeanwhileRemovesNothingThatWasThere) {
     EXPECT_TRUE(store->path_of(first->content).ok()) << marked;
     EXPECT_EQ(store->kept(first->content), marked);
     ASSERT_TRUE(store->remove(first->content).ok());
+    ASSERT_TRUE(store->remove(imported->content).ok());
   }
 }
 
