@@ -73,6 +73,9 @@ exit_code choose(context& env, const sim_options& wanted) {
   if (wanted.budget_per_h > 0 && wanted.find.empty())
     return complain(env, {recovery::refuse, "usage",
                           "--budget bounds a search: add --find 'cheapest cluster with ...'"});
+  if (wanted.seed && sweeps_seed(wanted))
+    return complain(env, {recovery::refuse, "usage",
+                          "--seed: each run of `--sweep seed=...` has a seed of its own"});
   if (many && wanted.check)
     return complain(env, {recovery::refuse, "usage", "--check is for one run"});
   if (wanted.swarm > 0)

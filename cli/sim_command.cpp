@@ -49,11 +49,31 @@ error no_policy_for_engines() {
           "--policy: an `engine_only` scenario has no scheduler that could follow one"};
 }
 
+bool sweeps_seed(const sim_options& wanted) {
+  return std::any_of(wanted.sweeps.begin(), wanted.sweeps.end(),
+                     [](const std::string& one) { return one.starts_with("seed="); });
+}
+
+std::string seed_words(const std::vector<std::uint64_t>& seeds) {
+  constexpr std::size_t named_max = 8;
+  std::vector<std::uint64_t> each;
+  for (const auto seed : seeds)
+    if (std::find(each.begin(), each.end(), seed) == each.end())
+      each.push_back(seed);
+  std::string words;
+  for (std::size_t place = 0; place < std::min(each.size(), named_max); ++place)
+    words += (place == 0 ? "" : ", ") + std::to_string(each[place]);
+  if (each.size() > named_max)
+    words += " and " + std::to_string(each.size() - named_max) + " more";
+  return (each.size() == 1 ? "seed " : "seeds ") + words;
+}
+
 std::string command_line(const sim_options& wanted, std::uint64_t seed) {
   std::string made = "consort sim";
   if (!wanted.path.empty())
     made += " " + shell_word(wanted.path);
-  made += " --seed " + std::to_string(seed);
+  if (!sweeps_seed(wanted))
+    made += " --seed " + std::to_string(seed);
   for (const auto& policy : wanted.policies)
     made += (&policy == &wanted.policies.front() ? " --policy " : ",") + policy;
   if (wanted.live)

@@ -63,8 +63,11 @@ result<done> write_results(const sim_options& wanted, const sim::scenario& plan,
     if (auto written = write_run(own, run); !written)
       return written;
   }
+  std::vector<std::uint64_t> seeds;
+  for (const auto& run : runs)
+    seeds.push_back(run.summary->seed);
   const sim::report_head head{
-      plan.name, plan.proves, seed, CONSORT_VERSION, command_line(wanted, seed), best};
+      plan.name, plan.proves, seed_words(seeds), CONSORT_VERSION, command_line(wanted, seed), best};
   return write_result_file(folder / "report.html", sim::report_html(head, runs));
 }
 

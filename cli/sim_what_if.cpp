@@ -78,17 +78,29 @@ void print_table(context& env, const std::vector<sim::what_if_case>& cases,
   env.out << rows.render(env.wide(), env.colour);
 }
 
-void print_json(context& env, const std::vector<sim::what_if_case>& cases, std::uint64_t seed,
-                const sweep_outcome& outcome) {
+/// Of those that ran.
+std::vector<std::uint64_t> seeds_of(const std::vector<sim::what_if_case>& cases) {
+  std::vector<std::uint64_t> seeds;
+  for (const auto& one : cases)
+    if (one.ran)
+      seeds.push_back(one.summary.seed);
+  return seeds;
+}
+
+/// `seed`: of all runs; nothing where each has its own.
+void print_json(context& env, const std::vector<sim::what_if_case>& cases,
+                const std::optional<std::uint64_t>& seed, const sweep_outcome& outcome) {
   const auto best = outcome.best;
   nlohmann::ordered_json made;
   made["scenario"] = cases.front().plan.name;
-  made["seed"] = seed;
+  if (seed)
+    made["seed"] = *seed;
   made["best"] = best ? nlohmann::ordered_json(cases[*best].label()) : nullptr;
   made["runs"] = nlohmann::ordered_json::array();
   for (const auto& one : cases)
     if (one.ran)
       made["runs"].push_back({{"label", one.label()},
+                              {"seed", one.summary.seed},
                               {"verdict", verdict_word(one.summary, outcome.goal)},
                               {"cost_per_h", one.cost_per_h},
                               {"figures", one.summary.figures}});
@@ -202,10 +214,12 @@ exit_code simulate_what_if(context& env, const sim_options& wanted) {
   const auto ran = std::count_if(cases->begin(), cases->end(),
                                  [](const sim::what_if_case& one) { return one.ran; });
   if (env.json()) {
-    print_json(env, *cases, options.seed, *done);
+    print_json(env, *cases, sweeps_seed(wanted) ? std::nullopt : std::optional(options.seed),
+               *done);
   } else {
-    env.out << "scenario " << cases->front().plan.name << ", seed " << options.seed << ", " << ran
-            << " of " << cases->size() << " runs\n";
+    env.out << "scenario " << cases->front().plan.name << ", "
+            << (ran > 0 ? seed_words(seeds_of(*cases)) + ", " : "") << ran << " of "
+            << cases->size() << " runs\n";
     print_table(env, *cases, *done);
     if (done->goal)
       print_found(env, *cases, *done);

@@ -119,7 +119,8 @@ struct artifact_store::state {
   mutable std::mutex guard;
   std::map<digest, entry> entries;
   std::vector<error> complaints;
-  std::set<digest> unreadable; ///< Folders whose manifest says nothing, not even its version.
+  std::set<std::string> complained; ///< Of what, so that each scan tells only what is new.
+  std::set<digest> unreadable;      ///< Folders whose manifest says nothing, not even its version.
   std::uint64_t staged = 0;
   unique_fd opened_lock; ///< Shared by whoever has the store open.
 
@@ -159,8 +160,9 @@ void artifact_store::state::scan() {
 
 void artifact_store::state::scan_one(const std::string& name) {
   const auto complain = [&](const std::string& why) {
-    complaints.push_back({recovery::refuse, "artifact_manifest",
-                          root + "/artifacts/" + name + ": " + why + "; ignored"});
+    const auto words = root + "/artifacts/" + name + ": " + why + "; ignored";
+    if (complained.insert(words).second)
+      complaints.push_back({recovery::refuse, "artifact_manifest", words});
   };
   if (!is_digest(name))
     return complain("not an artifact");

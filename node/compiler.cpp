@@ -88,10 +88,11 @@ private:
       built.quality[artifact_model] = order_.model.value;
     auto record = store_.put(std::move(staging_), order_.key, std::move(built.quality),
                              built.took_us, &stopping_);
-    if (record)
-      record = yield_to_import(*std::move(record));
     if (record) {
-      store_.keep_log(record->content, log);
+      const auto content = record->content;
+      record = yield_to_import(*std::move(record));
+      if (record->content == content) // The log of what is gone is not the import's.
+        store_.keep_log(content, log);
       return tell(std::move(record));
     }
     const auto& why = record.failure();
@@ -104,22 +105,25 @@ private:
   /// before.
   artifact_record yield_to_import(artifact_record built) {
     store_.rescan(); // By another process, mostly.
-    for (auto& one : imported())
-      if (one.content != built.content
-          && std::find(imported_before_.begin(), imported_before_.end(), one)
-                 == imported_before_.end()
+    if (!is_ours_to_remove(built.content))
+      return built;
+    for (auto& one : store_.list())
+      if (one.content != built.content && is_import(one)
+          && std::find(before_.begin(), before_.end(), one) == before_.end()
           && store_.remove(built.content)) // Else somebody loads it already.
         return std::move(one);
     return built;
   }
   /// What vendors built under the key, by `artifacts import`.
-  [[nodiscard]] std::vector<artifact_record> imported() const {
-    auto all = store_.list();
-    std::erase_if(all, [&](const artifact_record& one) {
-      const auto origin = one.quality.find("origin");
-      return one.key != order_.key || origin == one.quality.end() || origin->second != "prebuilt";
-    });
-    return all;
+  [[nodiscard]] bool is_import(const artifact_record& one) const {
+    const auto origin = one.quality.find("origin");
+    return one.key == order_.key && origin != one.quality.end() && origin->second == "prebuilt";
+  }
+  /// A compiler may make again, byte for byte, what the store had and somebody marked.
+  [[nodiscard]] bool is_ours_to_remove(const digest& content) const {
+    const bool is_new = std::none_of(before_.begin(), before_.end(),
+                                     [&](const auto& one) { return one.content == content; });
+    return is_new && !store_.kept(content) && !store_.preferred(content);
   }
 
   [[nodiscard]] error no_room() const {
@@ -145,7 +149,7 @@ private:
   staging_folder staging_;
   const build_order order_;
   const free_space free_bytes_;
-  const std::vector<artifact_record> imported_before_ = imported();
+  const std::vector<artifact_record> before_ = store_.list();
   std::atomic<bool> stopping_ = false;
   std::recursive_mutex mutex_;
   finished_handler finished_;

@@ -57,7 +57,9 @@ typedef struct consort_event {
   uint32_t choice;
   const char* text; /**< Whole UTF-8 characters; not terminated. */
   size_t text_bytes;
-  const int32_t* token_ids; /**< Ids behind the text; may run ahead of it. */
+  /** Ids behind the text; may run ahead of it. Tell them where you can: they are what a request's
+   * limit of tokens is counted by, and without them each event with text counts as one token. */
+  const int32_t* token_ids;
   size_t token_count;
   const char* extra_json; /**< JSON object of further fields for the client, or null; terminated. */
   uint32_t prompt_tokens;

@@ -7,6 +7,7 @@
 #include "scheduler/waiting.hpp"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 
 namespace consort::core {
@@ -102,11 +103,11 @@ void shun_nobody(request_row& r) {
 /// when nothing is wrong but time. `rests`: those left were only full.
 void wait_again(pass& p, index slot, const failover& how, bool rests) {
   auto& r = p.s.requests[slot];
+  const bool later = how.failure.action == recovery::retry_later;
   // Being turned away is a part of the wait.
-  if (!how.full)
+  if (!later || how.counts)
     r.waiting_since = p.now;
   r.told = nullptr;
-  const bool later = how.failure.action == recovery::retry_later;
   if (later && may_move(p.s, r)) {
     shun(r, p.now);
     enqueue(p.s, slot);
@@ -542,6 +543,13 @@ void confirm_attempt(pass& p, index slot, std::uint32_t tokens) {
 
 namespace {
 
+/// Whether `retry later` says that the model is full on the device, which holds for everybody. The
+/// bounds of one gateway do not, nor does a server that is asked again without a field.
+bool speaks_of_device(const error& failure) {
+  constexpr std::array others{"too_many_nodes", "data_port_busy", "server_options"};
+  return std::find(others.begin(), others.end(), failure.code) == others.end();
+}
+
 /// The row of an attempt that ended well although it is none of ours any more: of an earlier life,
 /// or given up here when its gateway had gone on with it and so with none that runs.
 index ended_row(pass& p, const attempt_id& attempt) {
@@ -592,16 +600,16 @@ void on(pass& p, const attempt_failed& e) {
   }
   const bool link_lost = e.failure.code == data_link_lost;
   const auto node = node_of(p.s, p.s.instances[p.s.requests[slot].instance]);
+  const bool later = e.failure.action == recovery::retry_later;
   failover how;
   how.failure = e.failure;
   how.emitted = e.emitted_tokens;
-  how.fault = e.device_fault && e.failure.action != recovery::refuse
-              && e.failure.action != recovery::retry_later;
-  how.exclude = e.failure.action != recovery::retry_later;
+  how.fault = e.device_fault && e.failure.action != recovery::refuse && !later;
+  how.exclude = !later;
+  how.full = later && speaks_of_device(e.failure);
+  how.counts = !later;
   // A process that ends takes all its streams with it: that is no storm of retries.
-  how.full = e.failure.action == recovery::retry_later;
-  how.counts = !how.full;
-  how.costs_credit = !link_lost && !how.full;
+  how.costs_credit = !link_lost && !later;
   how.spare_last = link_lost;
   how.drop = false;
   if (how.full)

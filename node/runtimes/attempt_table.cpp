@@ -49,7 +49,7 @@ std::string text_objection(const attempt_tokens& tokens) {
 result<std::uint64_t> attempt_table::add(const attempt_id& attempt,
                                          std::shared_ptr<attempt_sink> sink) {
   if (live_.size() >= bounds_.attempts_max)
-    return error{recovery::retry_elsewhere, "session_full",
+    return error{recovery::retry_later, "session_full",
                  "the instance runs as many attempts as it may"};
   if (numbers_.contains(attempt))
     return error{recovery::bug, "attempt_repeated", "the attempt is running already"};

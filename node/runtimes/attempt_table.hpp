@@ -24,7 +24,7 @@ class attempt_table {
 public:
   explicit attempt_table(const c_abi_limits& bounds) : bounds_(bounds) {}
 
-  /// Begins an attempt. Returns: its number for the host; `session_full` (retry elsewhere) or
+  /// Begins an attempt. Returns: its number for the host; `session_full` (retry later) or
   /// `attempt_repeated` (bug) otherwise, and then the sink is not kept.
   [[nodiscard]] result<std::uint64_t> add(const attempt_id& attempt,
                                           std::shared_ptr<attempt_sink> sink);

@@ -492,14 +492,16 @@ void server_link::submit(const attempt_id& attempt, attempt_body body,
                          std::shared_ptr<attempt_sink> sink) {
   asio::post(strand_, [self = shared_from_this(), attempt, body = std::move(body),
                        sink = std::move(sink)]() mutable {
-    const auto refuse = [&](const char* code, const char* why) {
-      sink->on_event(attempt_aborted{{recovery::retry_elsewhere, code, why}, false});
-    };
+    const auto refuse
+        = [&](const char* code, const char* why, recovery action = recovery::retry_elsewhere) {
+            sink->on_event(attempt_aborted{{action, code, why}, false});
+          };
     if (self->phase_ != phase::open)
       return refuse("runtime_died", "its model server has ended");
     // More than it decodes together is its own to queue.
     if (self->attempts_.size() >= limits::attempts_per_session_max)
-      return refuse("session_full", "the instance runs as many attempts as it may");
+      return refuse("session_full", "the instance runs as many attempts as it may",
+                    recovery::retry_later);
     if (self->attempts_.contains(attempt))
       return refuse("attempt_repeated", "the attempt is running already");
     const server_call how{

@@ -18,6 +18,9 @@ asked_tokens asked_tokens_of(const attempt_body& body) {
   const auto json = read_server_json(body.json);
   if (!json.is_object())
     return asked;
+  // The prompt that it answers with as well is none of the tokens, and not told apart from them.
+  if (const auto echo = json.find("echo"); echo != json.end() && *echo == true)
+    return asked;
   // Several prompts in one body are answered as that many times the choices.
   const auto prompt = json.find("prompt");
   const bool several = prompt != json.end() && prompt->is_array() && !prompt->empty()
@@ -99,7 +102,6 @@ void token_limit::complete_cut() {
   made.usage = usage_;
   for (const auto& at : choices_)
     made.usage.completion_tokens += at.tokens();
-  made.batch = 1;
   stop_();
   to_->on_event(std::move(made));
 }

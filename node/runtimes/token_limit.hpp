@@ -15,7 +15,7 @@
 namespace consort::node {
 
 /// How many tokens each choice of a body may still get, and how many choices it asks for. 0 tokens:
-/// it does not say, or is no completion.
+/// it does not say, is no completion, or wants its prompt as well (`echo`).
 struct asked_tokens {
   std::uint32_t most = 0;
   std::uint32_t choices = 1;

@@ -133,7 +133,7 @@ std::string report_html(const report_head& head, const std::vector<report_run>& 
   ordered_json data;
   data["scenario"] = head.scenario;
   data["proves"] = head.proves;
-  data["seed"] = head.seed;
+  data["seeds"] = head.seeds;
   data["version"] = head.version;
   data["command"] = head.command;
   data["best"] = head.best;

@@ -23,7 +23,7 @@ struct report_run {
 struct report_head {
   std::string scenario;
   std::string proves;
-  std::uint64_t seed = 0;
+  std::string seeds; ///< `seed 4`, or those of all runs.
   std::string version;
   std::string command;
   std::string best; ///< Label of the run that a search chose; empty = none.

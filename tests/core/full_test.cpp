@@ -88,6 +88,53 @@ TEST(Full, NobodyElseIsSentThereMeanwhile) {
   t.drop_all();
 }
 
+/// What a gateway has no room for, and a server that wants to be asked otherwise, says nothing of
+/// the device: others are sent there, and whoever was turned away waits by itself.
+TEST(Full, WhatIsNotTheDevicesWordClosesItToNobodyElse) {
+  for (const auto* code : {"too_many_nodes", "data_port_busy", "server_options"}) {
+    core_fixture t;
+    ready(t, 1, 1);
+    t.submit();
+    const auto turned_away = t.expect<grant_ticket>();
+    t.feed(attempt_failed{
+        turned_away.granted.attempt, {recovery::retry_later, code, "not here, not now"}, 0, false});
+    EXPECT_TRUE(t.take_all<grant_ticket>().empty()) << code << ": it pauses";
+    EXPECT_EQ(t.view().devices.at(0).reading.health_reason, "") << code;
+    EXPECT_EQ(t.view().devices.at(0).breaker, "closed") << code;
+    t.submit();
+    const auto other = t.take_all<grant_ticket>();
+    ASSERT_EQ(other.size(), 1U) << code << ": it is open to another";
+    t.start(other[0]);
+    t.progress(other[0], 1);
+    t.finish(other[0]);
+    t.take_all<record_request>();
+    const auto again = granted_within(t, second);
+    ASSERT_EQ(again.size(), 1U) << code;
+    EXPECT_EQ(again[0].granted.attempt.request, turned_away.granted.attempt.request);
+    t.drop_all();
+  }
+}
+
+TEST(Full, AGatewaysBoundSpendsNoAttempt) {
+  core_fixture t;
+  ready(t, 1, 1);
+  t.submit();
+  auto granted = t.expect<grant_ticket>();
+  for (std::uint32_t refused = 0; refused < limits::attempts_max + 1; ++refused) {
+    t.feed(attempt_failed{granted.granted.attempt,
+                          {recovery::retry_later, "data_port_busy", "as many as may be are open"},
+                          0,
+                          false});
+    auto more = granted_within(t, limits::full_pause_max_us);
+    ASSERT_EQ(more.size(), 1U) << refused;
+    granted = more.front();
+  }
+  t.start(granted);
+  t.progress(granted, 1);
+  t.finish(granted);
+  EXPECT_EQ(t.expect<record_request>().outcome, request_outcome::finished);
+}
+
 TEST(Full, WhoWaitedInVainIsToldWhenToComeBack) {
   core_fixture t;
   ready(t, 1, 1);

@@ -2,6 +2,7 @@
 // The operator's commands against canned answers in the admin API's shapes.
 #include "cli/api.hpp"
 #include "cli/events.hpp"
+#include "cli/sim_command.hpp"
 #include "node/artifact_store.hpp"
 #include "scheduler/artifact_model.hpp"
 #include "tests/unit/cli/command_run.hpp"
@@ -10,6 +11,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include <fstream>
 #include <sstream>
@@ -451,6 +453,34 @@ TEST_F(CommandsTest, ASweepOverSeedsPlaysEachAndSaysHowToPlayItAgain) {
   const auto words = replayed(all.err);
   EXPECT_EQ(words, (std::vector<std::string>{"sim", canary, "--seed", "4", "--policy", "latency"}));
   EXPECT_THAT(run_command(words).out, HasSubstr("seed 4"));
+}
+
+TEST_F(CommandsTest, ASweepOverSeedsNamesTheSeedsOfItsRunsAndNoOther) {
+  const std::string canary = CONSORT_SOURCE_DIR "/scenarios/canary.json";
+  const node::test::temp_folder folder;
+  const auto results = folder / "results";
+  const auto all = run_command({"sim", canary, "--sweep", "seed=4,5", "--out", results});
+  EXPECT_THAT(all.out, HasSubstr(", seeds 4, 5, 2 of 2 runs")) << all.err;
+  const auto page = node::test::read_file(results + "/report.html");
+  EXPECT_THAT(page, HasSubstr("\"seeds\":\"seeds 4, 5\""));
+  EXPECT_THAT(page, HasSubstr(canary + " --sweep seed=4,5")) << "with no seed beside";
+  const auto said = run_command({"sim", canary, "--sweep", "seed=4,5", "--json"});
+  const auto document = nlohmann::json::parse(said.out);
+  EXPECT_FALSE(document.contains("seed"));
+  EXPECT_EQ(document["runs"][0]["seed"], 4);
+  EXPECT_EQ(document["runs"][1]["seed"], 5);
+  const auto both = run_command({"sim", canary, "--sweep", "seed=4,5", "--seed", "9"});
+  EXPECT_EQ(both.code, exit_code::usage);
+  EXPECT_THAT(both.err, HasSubstr("--seed: each run of `--sweep seed=...`"));
+  EXPECT_EQ(both.out, "");
+}
+
+TEST_F(CommandsTest, ALongSweepOverSeedsNamesTheFirstOnes) {
+  std::vector<std::uint64_t> seeds;
+  for (std::uint64_t seed = 1; seed <= 9; ++seed)
+    seeds.insert(seeds.end(), {seed, seed}); // Two policies each.
+  EXPECT_EQ(seed_words(seeds), "seeds 1, 2, 3, 4, 5, 6, 7, 8 and 1 more");
+  EXPECT_EQ(seed_words({7, 7}), "seed 7");
 }
 
 TEST_F(CommandsTest, SimDrawsSwarmsAndSweepsClusters) {

@@ -402,6 +402,11 @@ TEST_F(ArtifactStore, ToleratesHostileFoldersAndManifests) {
   EXPECT_EQ(store->complaints().size(), manifests.size() + 1);
   EXPECT_TRUE(store->complaints().empty()) << "each is reported once";
   EXPECT_EQ(store->list().size(), 1U);
+  store->rescan();
+  EXPECT_TRUE(store->complaints().empty()) << "and not again after each build";
+  folder.write("artifacts/not-a-digest-either/manifest.json", good);
+  store->rescan();
+  EXPECT_EQ(store->complaints().size(), 1U) << "only what is new";
 }
 
 TEST_F(ArtifactStore, RefusesMoreThanTheDiskHolds) {

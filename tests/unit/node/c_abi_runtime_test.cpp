@@ -329,6 +329,7 @@ TEST_F(HostedRuntime, TakesNoMoreAttemptsThanItMay) {
   const auto second = submit(loaded, 2, "{}");
   const auto third = submit(loaded, 3, "{}")->failure();
   EXPECT_EQ(third.failure.code, "session_full");
+  EXPECT_EQ(third.failure.action, recovery::retry_later) << "it has no room, and costs no attempt";
   EXPECT_FALSE(third.device_fault);
   loaded->cancel(attempt(1));
   EXPECT_EQ(second->failure().failure.code, "none");

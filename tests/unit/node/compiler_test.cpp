@@ -60,6 +60,32 @@ protected:
     told.get_future().wait_for(patience);
     return ended ? *ended : error{recovery::bug, "silent", "finished was not called"};
   }
+  /// Builds while another process imports an engine of the same key. Sets `built`; returns: the
+  /// import.
+  result<artifact_record> build_beside_an_import() {
+    auto beside = artifact_store::open(folder / "data", node_id("cli"));
+    if (!beside)
+      return beside.failure();
+    for (int number = 0; number < 9; ++number) // Folders are numbered, and both are this process.
+      EXPECT_TRUE((*beside)->stage(1).ok());
+    compiler made(plugins, *store, digests,
+                  [](const model_variant& variant) { return variant.source; });
+    std::promise<result<artifact_record>> told;
+    const auto running = made.build(
+        order, nullptr, [&](result<artifact_record> record) { told.set_value(std::move(record)); });
+    auto staging = (*beside)->stage(1);
+    if (!staging)
+      return staging.failure();
+    std::ofstream(staging->output_path()) << "theirs";
+    auto imported = (*beside)->put(*std::move(staging), order.key, {{"origin", "prebuilt"}}, 0);
+    io.restart();
+    io.run();
+    auto ended = told.get_future();
+    if (ended.wait_for(patience) != std::future_status::ready)
+      return error{recovery::bug, "silent", "finished was not called"};
+    built = ended.get();
+    return built ? imported : result<artifact_record>(built.failure());
+  }
   void expect_failure(const char* code, recovery action) {
     const auto record = build();
     ASSERT_FALSE(record.ok());
@@ -82,6 +108,7 @@ protected:
   build_order order;
   std::uint32_t progress = 0;
   compiler::free_space free_bytes; ///< Nothing = the disk's.
+  result<artifact_record> built = error{recovery::bug, "unbuilt", "nothing was built"};
 };
 
 using Compiler = compiler_fixture;
@@ -102,29 +129,30 @@ TEST_F(Compiler, PutsWhatTheToolBuiltIntoTheStore) {
 
 /// By another process, while the tool runs: what the vendor made is what serves.
 TEST_F(Compiler, WhatWasImportedMeanwhileIsNotReplaced) {
-  start("echo x > \"$2\"");
-  auto beside = artifact_store::open(folder / "data", node_id("cli"));
-  ASSERT_TRUE(beside.ok());
-  for (int number = 0; number < 9; ++number) // Folders are numbered, and both are this process.
-    ASSERT_TRUE((*beside)->stage(1).ok());
-  compiler made(plugins, *store, digests,
-                [](const model_variant& variant) { return variant.source; });
-  std::promise<result<artifact_record>> told;
-  const auto running = made.build(
-      order, nullptr, [&](result<artifact_record> record) { told.set_value(std::move(record)); });
-  auto staging = (*beside)->stage(1);
-  ASSERT_TRUE(staging.ok());
-  std::ofstream(staging->output_path()) << "theirs";
-  const auto imported = (*beside)->put(*std::move(staging), order.key, {{"origin", "prebuilt"}}, 0);
+  start("echo building; echo x > \"$2\"");
+  const auto imported = build_beside_an_import();
   ASSERT_TRUE(imported.ok());
-  io.run();
-  auto ended = told.get_future();
-  ASSERT_EQ(ended.wait_for(patience), std::future_status::ready);
-  const auto record = ended.get();
-  ASSERT_TRUE(record.ok()) << record.failure().message;
-  EXPECT_EQ(record->content, imported->content);
+  EXPECT_EQ(built->content, imported->content);
   EXPECT_EQ(read_file(*store->path_of(order.key)), "theirs");
   EXPECT_EQ(store->list().size(), 1U) << "and what was built in vain takes no room";
+  EXPECT_FALSE(store->log_of(imported->content)) << "nor is its log the import's";
+}
+
+/// A deterministic compiler makes again what an operator marked: that stays.
+TEST_F(Compiler, AnImportMeanwhileRemovesNothingThatWasThere) {
+  start("echo x > \"$2\"");
+  for (const bool marked : {true, false}) {
+    const auto first = build();
+    ASSERT_TRUE(first.ok()) << first.failure().message;
+    ASSERT_TRUE(store->mark_kept(first->content, marked).ok());
+    const auto imported = build_beside_an_import();
+    ASSERT_TRUE(imported.ok());
+    EXPECT_EQ(built->content, first->content) << marked;
+    EXPECT_TRUE(store->path_of(first->content).ok()) << marked;
+    EXPECT_EQ(store->kept(first->content), marked);
+    ASSERT_TRUE(store->remove(first->content).ok());
+    ASSERT_TRUE(store->remove(imported->content).ok());
+  }
 }
 
 TEST_F(Compiler, KeepsTheOutputOnAThreadOfItsOwn) {

@@ -34,6 +34,7 @@ TEST_F(TokenLimit, CutsARuntimeThatTellsIds) {
   ASSERT_EQ(all.size(), 6U) << "opened, three tokens, the end of the choice and of the attempt";
   EXPECT_EQ(std::get<attempt_choice_done>(all[4]), (attempt_choice_done{0, "length"}));
   EXPECT_EQ(std::get<attempt_completed>(all[5]).usage, (token_usage{7, 3, 2}));
+  EXPECT_EQ(std::get<attempt_completed>(all[5]).batch, 0U) << "nobody said what ran beside it";
 }
 
 TEST_F(TokenLimit, CountsPiecesWhereNoIdsAreTold) {
@@ -96,6 +97,11 @@ TEST_F(TokenLimit, WhatWasEmittedElsewhereIsAPartOfIt) {
   EXPECT_EQ(asked_tokens_of(body).most, 2U);
   body.resume.tokens = 9;
   EXPECT_EQ(asked_tokens_of(body).most, 1U);
+}
+
+TEST_F(TokenLimit, LeavesAloneWhatWantsItsPromptAsWell) {
+  EXPECT_EQ(limited(asking(R"({"prompt": "a b c", "max_tokens": 2, "echo": true})")), got);
+  EXPECT_NE(limited(asking(R"({"prompt": "a b c", "max_tokens": 2, "echo": false})")), got);
 }
 
 TEST_F(TokenLimit, LeavesAloneWhatSetsNone) {

@@ -166,7 +166,7 @@ TEST(Report, IsOnePageWithoutANetworkThatNamesItsOrigin) {
   summary.policy = "latency";
   summary.violations = {"</script><script>alert(1)</script>"};
   const auto page
-      = report_html({"night", "it holds", 7, "1.2.3", "consort sim night.json --seed 7", ""},
+      = report_html({"night", "it holds", "seed 7", "1.2.3", "consort sim night.json --seed 7", ""},
                     {{"latency", 2.5, &summary, ""}});
   EXPECT_EQ(page.find("CONSORT_REPORT_DATA"), std::string::npos);
   EXPECT_NE(page.find("consort sim night.json --seed 7"), std::string::npos);
@@ -179,7 +179,7 @@ TEST(Report, IsOnePageWithoutANetworkThatNamesItsOrigin) {
 TEST(Report, ItsCurvesCountRequestsThatWereNotKept) {
   run_summary summary;
   summary.further.first_tokens.add(1'234'567'000);
-  const auto page = report_html({"s", "", 7, "1", "c", ""}, {{"latency", 0, &summary, ""}});
+  const auto page = report_html({"s", "", "seed 7", "1", "c", ""}, {{"latency", 0, &summary, ""}});
   EXPECT_NE(page.find("\"ttft\":[[1230000.0"), std::string::npos);
 }
 
