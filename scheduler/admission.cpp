@@ -559,7 +559,8 @@ void end_request(pass& p, index slot, const ending& how) {
 
 ending impossible_ending(const core_state& s, index slot) {
   const auto& r = s.requests[slot];
-  if (r.attempt > 0)
+  // Who was turned away only has seen no failure, unless one before.
+  if (has_failed(r) || r.fruitless > 0)
     return nobody_left(s, r, r.failure);
   ending how{request_outcome::rejected, 422, {}, {}, {}, {}, {}};
   std::string message = "no device can serve '" + r.meta.model.value + "' for '"

@@ -59,7 +59,7 @@ inline constexpr duration_us load_bar_us = 600 * second_us; ///< ... for so long
 inline constexpr std::size_t load_bars_max = 6;             ///< Of one model on one device.
 inline constexpr std::uint32_t load_tries_max
     = 3; ///< Loads in a row that broke on every device, after which nobody waits for another.
-inline constexpr std::size_t load_error_bytes_max = 1'024; ///< Remembered of a refusal.
+inline constexpr std::size_t load_error_bytes_max = 1'024; ///< Remembered of a load that failed.
 inline constexpr duration_us orphan_grace_us
     = 2 * second_us; ///< Attempt unknown to its device for this long is lost.
 inline constexpr duration_us unload_timeout_us = 30 * second_us; ///< Then counted as unloaded.
