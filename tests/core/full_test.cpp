@@ -265,6 +265,32 @@ TEST(Full, ALoadIsNotPutOffByWhoIsFull) {
   t.drop_all();
 }
 
+TEST(Full, WhoWasOnlyTurnedAwayEndsAsThoseWhoWereNot) {
+  core_fixture t;
+  ready(t, 2, 1);
+  t.submit();
+  refuse_busy(t, t.expect<grant_ticket>());
+  t.feed(device_lost{device_id{"local/cpu0"}, t.life_of("local"), "it is gone"});
+  t.take_all<unload_replica>();
+  t.take_all<release_allocation>();
+  std::uint32_t failed = 0;
+  for (int i = 0; i < 30; ++i) {
+    for (const auto& asked : t.take_all<reserve_allocation>()) {
+      ++failed;
+      t.feed(t.reserved(asked));
+      fail_replica(t, t.take_all<load_replica>().at(0));
+    }
+    granted_within(t, second);
+  }
+  EXPECT_GE(failed, limits::load_tries_max);
+  const auto ended = t.take_all<reject_request>();
+  ASSERT_EQ(ended.size(), 1U);
+  EXPECT_EQ(ended[0].http_status, 503);
+  EXPECT_EQ(ended[0].reason.code, "load_failed") << ended[0].reason.message;
+  EXPECT_TRUE(ended[0].retry_after_us);
+  t.drop_all();
+}
+
 TEST(Full, AStreamThatIsStoppedForWantOfRoomWaitsAnew) {
   core_fixture t;
   ready(t, 1, 1);
