@@ -577,7 +577,8 @@ std::string missing_words(const core_state& s, index artifact, const char*& code
 
 ending impossible_ending(const core_state& s, index slot) {
   const auto& r = s.requests[slot];
-  if (r.attempt > 0)
+  // Who was turned away only has seen no failure, unless one before.
+  if (has_failed(r) || r.fruitless > 0)
     return nobody_left(s, r, r.failure);
   ending how{request_outcome::rejected, 422, {}, {}, {}, {}, {}};
   std::string message = "no device can serve '" + r.meta.model.value + "' for '"

@@ -568,8 +568,13 @@ void on(pass& p, const artifact_found& e) {
   if (p.s.artifacts[at].model == none && e.record.key.kind == artifact_kind::cache)
     p.s.artifacts[at].model = model_of_weights(p.s, e.record.key.binds);
   if (const auto under_way = p.s.artifacts[at].building;
-      under_way && !is_weights(e.record.key.profile))
+      under_way && !is_weights(e.record.key.profile)) {
+    // A node that is back names what it has before it says what it built meanwhile.
+    const auto& build = p.s.compiles.at(under_way);
+    if (build.started && build.node == node && e.record.build_us > 0)
+      return on(p, compile_finished{under_way, e.life, e.record});
     supersede_build(p, under_way, e.record.node);
+  }
   add_copy(p.s, at, node, e.record);
 }
 

@@ -58,7 +58,7 @@ std::optional<ending> no_more(pass& p, index slot, const failover& how) {
     return ending{request_outcome::failed, 400, last, {}, {}, {}, {}};
   // A stream that moves on is no request that kills whatever serves it.
   if (r.issued >= limits::attempts_total_max && only_full(r))
-    return unavailable_ending(p.s, slot, p.now);
+    return turned_away(p.s, slot, p.now);
   if (r.fruitless >= p.s.config.attempts_max || r.issued >= limits::attempts_total_max)
     return gateway_502("attempts_exhausted",
                        "attempt " + std::to_string(r.attempt) + " was the last allowed", last);
@@ -66,7 +66,7 @@ std::optional<ending> no_more(pass& p, index slot, const failover& how) {
     return gateway_502("not_resumable", "text was already sent and cannot be continued elsewhere",
                        last);
   if (!possible_for(p.s, r) && p.now >= p.s.returning_until)
-    return nobody_left(p.s, r, last);
+    return impossible_ending(p.s, slot);
   if (!how.costs_credit)
     return std::nullopt;
   if (p.s.retry_credit_pm < limits::retry_cost_pm)
@@ -100,12 +100,12 @@ void shun_nobody(request_row& r) {
 }
 
 /// Waits again: at once at its old place in the queue when another could take it; behind a pause
-/// when nothing is wrong but time. `rests`: those left were only full.
-void wait_again(pass& p, index slot, const failover& how, bool rests) {
+/// when nothing is wrong but time. `rests`: those left were only full; `got_on`: it brought text.
+void wait_again(pass& p, index slot, const failover& how, bool rests, bool got_on) {
   auto& r = p.s.requests[slot];
   const bool later = how.failure.action == recovery::retry_later;
-  // Being turned away is a part of the wait.
-  if (!later || how.counts)
+  // Being turned away is a part of the wait, but not what it brought before.
+  if (!later || how.counts || got_on)
     r.waiting_since = p.now;
   r.told = nullptr;
   if (later && may_move(p.s, r)) {
@@ -132,6 +132,7 @@ void occupy(core_state& s, index slot, index place, std::uint32_t saved) {
   auto& at = model.endpoints.at(place);
   const auto& hot = model.endpoints.pace(place);
   r.load_begin = model.endpoints.at(model.endpoints.writes_at(place)).load_until(s.now);
+  r.attempts_begin = model.endpoints.at(place).attempts_until(s.now);
   r.batch_begin = model.endpoints.pace(model.endpoints.reads_at(place)).batch;
   r.saved = std::min(saved, r.size.prompt_tokens);
   r.held = reservation_for(s, r, hot.itl_ns);
@@ -350,8 +351,9 @@ void fail_attempt(pass& p, index slot, const failover& how) {
   const auto emitted = std::max({r.emitted, how.emitted, r.tokens});
   // What breaks its engine time and again is no stream that gets on.
   const bool broke = how.fault && how.failure.code != data_link_lost;
+  const bool got_on = emitted > r.emitted;
   if (how.counts)
-    r.fruitless = emitted > r.emitted && !broke ? 0 : r.fruitless + 1;
+    r.fruitless = got_on && !broke ? 0 : r.fruitless + 1;
   r.emitted = emitted;
   r.counted = how.emitted == emitted;
   r.failure = how.failure;
@@ -369,7 +371,7 @@ void fail_attempt(pass& p, index slot, const failover& how) {
   count_waiting(s, r, false);
   if (how.drop)
     p.send(drop_attempt{{r.meta.id, r.attempt}, how.failure.message});
-  wait_again(p, slot, how, rests);
+  wait_again(p, slot, how, rests, got_on);
 }
 
 void fail_attempts(pass& p, std::vector<index> slots, const failover& how) {
@@ -406,7 +408,7 @@ void forgive(pass& p, index slot) {
 
 void give_up_waiting(pass& p, index slot) {
   const auto& r = p.s.requests[slot];
-  if (r.attempt > 0 && !only_full(r))
+  if (has_failed(r))
     return end_request(p, slot, nobody_in_time(p.s, slot, p.now));
   end_request(p, slot, unavailable_ending(p.s, slot, p.now));
 }
@@ -488,7 +490,7 @@ void lose_adopted(pass& p, index slot, const error& failure, bool tell_gateway) 
   count_waiting(s, r, false);
   if (tell_gateway)
     p.send(drop_attempt{{r.meta.id, r.attempt}, failure.message});
-  wait_again(p, slot, how, false);
+  wait_again(p, slot, how, false, false);
 }
 
 void on(pass& p, const attempt_started& e) {
@@ -521,7 +523,7 @@ void confirm_attempt(pass& p, index slot, std::uint32_t tokens) {
     see_first_token(s, slot, model.endpoints.at(model.endpoints.reads_at(place)));
     const bool ramps = model.endpoints.at(place).ramp != 0;
     model.endpoints.first_token(place, r.held, p.now);
-    s.pairs[model.endpoints.at(place).pair].room.took();
+    s.pairs[model.endpoints.at(place).pair].room.took(r.granted_at);
     prefill_is_over(p, slot);
     if (ramps && !model.queue.empty()) {
       ++model.releases;

@@ -28,8 +28,8 @@ struct candidate_record {
   std::uint32_t read_ns = 0, shared_ns = 0; ///< See endpoint_figures.
   std::uint32_t saved = 0;                  ///< Prompt tokens, cached there.
   std::uint32_t again_us = 0;               ///< See endpoint_figures.
-  /// Removed for lack of room: what counted against what. Of a plan that passed: its transfer,
-  /// nanoseconds each time and for each prompt token.
+  /// Removed for lack of room: what counted against what; no limit = it said that it is full. Of a
+  /// plan that passed: its transfer, nanoseconds each time and for each prompt token.
   std::uint32_t amount = 0, limit = 0;
   std::uint16_t batch = 1, running = 0;
   filter_id removed_by = filter_id::passed;

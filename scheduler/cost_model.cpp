@@ -218,14 +218,14 @@ void derive(const speed_pool& pool, const device_pace& pace, speed_estimate& int
 }
 
 bool learn_power(power_estimate& power, const attempt_measurement& measured, std::uint64_t sheet_mw,
-                 std::uint32_t batch16) {
+                 std::uint32_t sharers16) {
   if (!measured.energy_mj || !credible(measured))
     return false;
   const auto drawn_uj
       = static_cast<std::int64_t>(std::min(*measured.energy_mj, energy_mj_max)) * 1'000;
-  const auto alone_us = measured.total_us * 16 / std::max(batch16, 16U);
-  const auto sheet_uj
-      = alone_us * static_cast<std::int64_t>(std::min(sheet_mw, limits::power_mw_max)) / 1'000;
+  const auto alone_us = measured.total_us * 16 / std::max(sharers16, 16U);
+  const auto believed_mw = static_cast<std::int64_t>(std::min(sheet_mw, limits::power_mw_max));
+  const auto sheet_uj = alone_us / 1'000 * believed_mw + alone_us % 1'000 * believed_mw / 1'000;
   if (sheet_uj < energy_uj_min)
     return false;
   const auto ratio_pm = std::clamp<std::int64_t>(drawn_uj * 1'000 / sheet_uj, limits::power_pm_min,

@@ -107,11 +107,11 @@ struct power_estimate {
   std::int64_t token_uj = 0; ///< Usual energy for a token written; 0 = unknown.
   friend bool operator==(const power_estimate&, const power_estimate&) = default;
 };
-/// Learns from one finished attempt beside so many sequences, itself included, sixteenths. Returns:
-/// whether `used_pm` changed. An attempt whose energy is unknown, or too little to tell from
-/// nothing, says nothing.
+/// Learns from one finished attempt that shared its device's meter among so many attempts, itself
+/// included, sixteenths. Returns: whether `used_pm` changed. An attempt whose energy is unknown, or
+/// too little to tell from nothing, says nothing.
 bool learn_power(power_estimate& power, const attempt_measurement& measured, std::uint64_t sheet_mw,
-                 std::uint32_t batch16);
+                 std::uint32_t sharers16);
 [[nodiscard]] inline std::uint64_t used_power_mw(const power_estimate& power,
                                                  std::uint64_t sheet_mw) {
   return sheet_mw * power.used_pm / 1'000;

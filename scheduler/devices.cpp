@@ -2,6 +2,7 @@
 // Devices: what they are, how they do, and what they say is running.
 #include "scheduler/handlers.hpp"
 #include "scheduler/load_bars.hpp"
+#include "scheduler/waiting.hpp"
 
 #include <algorithm>
 #include <tuple>
@@ -44,6 +45,25 @@ void reseed(core_state& s, index device) {
     if (known != s.models[model].pairs.end()
         && (s.pairs[known->second].speed.samples == 0 || s.pairs[known->second].kind != kind))
       seed_pair(s, known->second);
+  }
+}
+
+/// Its sheet names another active power than before: what was learned in watts stands.
+void rescale_power(core_state& s, index device, std::uint64_t before_mw) {
+  const auto now_mw = active_power_mw(s.devices[device].spec);
+  const auto rescaled = [&](std::uint32_t pm) {
+    const auto mw = std::min(before_mw, limits::power_mw_max) * pm;
+    return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(
+        mw / std::max<std::uint64_t>(now_mw, 1), limits::power_pm_min, limits::power_pm_max));
+  };
+  for (index model = 0; now_mw != before_mw && model < s.models.end(); ++model) {
+    const auto known = s.models[model].pairs.find(device);
+    if (known == s.models[model].pairs.end() || s.pairs[known->second].power.samples == 0)
+      continue;
+    auto& pair = s.pairs[known->second];
+    pair.power.learned_pm = rescaled(pair.power.learned_pm);
+    pair.power.used_pm = rescaled(pair.power.used_pm);
+    s.models[model].pools.at(pair.kind).power_pm = pair.power.used_pm;
   }
 }
 
@@ -103,14 +123,15 @@ std::uint64_t figure(const capacity_figure& read, std::uint64_t known) {
   return read.value.value_or(known);
 }
 
-/// Returns: whether anything is different from what was known.
+/// Returns: whether anything is different from what was known. What it says of its fullness is for
+/// judge_room().
 bool update_capacity(core_state& s, index instance, std::uint32_t rank,
                      const capacity_vector& read) {
   const auto& one = s.instances[instance];
   if (rank >= one.places.size())
     return false;
   auto& at = s.models[one.model].endpoints.at(one.places[rank]);
-  const auto before = std::tuple(at.seq_max, at.kv_max, at.seq_foreign);
+  const auto before = std::tuple(at.seq_max, at.kv_max, at.seq_foreign, at.shut);
   at.told = at.told || read.sequences.value.has_value();
   const auto sequences = figure(read.sequences, at.seq_max);
   at.seq_max = static_cast<std::uint32_t>(
@@ -121,12 +142,8 @@ bool update_capacity(core_state& s, index instance, std::uint32_t rank,
   at.seq_foreign = static_cast<std::uint32_t>(
       std::min<std::uint64_t>(figure(read.foreign_sequences, 0), limits::endpoint_sequences_max));
   // Above any endpoint's places: it takes nothing now, whatever runs there.
-  const bool shut = figure(read.foreign_sequences, 0) > limits::endpoint_sequences_max;
-  auto& pair = s.pairs[at.pair];
-  const bool turned = pair.room.reported(shut, s.now);
-  if (turned && shut) // Looked at again when it no longer counts among those who serve.
-    arm(s, pair.room.since() + limits::full_loads_us, timer_kind::pair, at.pair);
-  return turned || before != std::tuple(at.seq_max, at.kv_max, at.seq_foreign);
+  at.shut = figure(read.foreign_sequences, 0) > limits::endpoint_sequences_max;
+  return before != std::tuple(at.seq_max, at.kv_max, at.seq_foreign, at.shut);
 }
 
 } // namespace
@@ -150,6 +167,7 @@ void on(pass& p, const device_advertised& e) {
     p.tell(note::severity::info, e.spec.id.value, "device is up");
   rehold(p, at, e.spec);
   const bool respecified = device.spec != e.spec;
+  const auto active_mw = active_power_mw(device.spec);
   device.spec = e.spec;
   device.present = true;
   device.withdrawn = false;
@@ -160,8 +178,10 @@ void on(pass& p, const device_advertised& e) {
     device.reading.health_reason = read.health_reason;
   }
   device.foreign_bytes = device.foreign_seen = 0;
-  if (respecified && !fresh)
+  if (respecified && !fresh) {
+    rescale_power(p.s, at, active_mw);
     reseed(p.s, at);
+  }
   if (!fresh) // What runs there may be another now.
     forgive_loads_on(p.s, at);
   note_plan(p.s, at);
@@ -207,16 +227,22 @@ void on(pass& p, const device_reported& e) {
   if (learn_foreign(device) && p.s.waiting > 0)
     changed(p.s);
   std::map<instance_id, std::uint32_t> ranks;
+  std::vector<index> pairs;
   for (const auto& [id, read] : e.endpoints) {
     const auto found = p.s.instance_ids.find(id);
     if (found == p.s.instance_ids.end() || p.s.instances[found->second].devices.front() != at)
       continue;
+    const auto pair = pair_of(p.s, p.s.instances[found->second].model, at);
+    if (std::find(pairs.begin(), pairs.end(), pair) == pairs.end())
+      pairs.push_back(pair);
     if (!update_capacity(p.s, found->second, ranks[id]++, read))
       continue;
     refresh_instance(p.s, found->second);
     ++p.s.models[p.s.instances[found->second].model].releases;
     mark_dirty(p.s, p.s.instances[found->second].model);
   }
+  for (const auto pair : pairs)
+    judge_room(p.s, pair);
   reconcile(p, at, e.running);
   if (health_changed || words_changed)
     tell_health(p, device, health_changed);

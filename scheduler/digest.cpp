@@ -126,6 +126,7 @@ void add_instances(const core_state& s, hasher& into) {
       into.number(endpoint.ramp);
       into.number(endpoint.grown);
       into.flag(endpoint.open);
+      into.flag(endpoint.shut);
     }
   }
   for (const auto& [id, entry] : s.allocations) {

@@ -54,8 +54,11 @@ void endpoint::start_slowly() {
   ramp = std::max(seq_max / limits::ramp_share, 1U);
 }
 
-void endpoint::showed_life() {
-  if (ramp != 0 && ++ramp >= seq_max)
+void endpoint::showed_life(std::uint32_t sequences) {
+  if (ramp == 0)
+    return;
+  ramp += sequences;
+  if (ramp >= seq_max)
     ramp = 0;
 }
 
@@ -386,9 +389,11 @@ void endpoint_table::derive(index place, const speed_estimate& speed) {
                                                - static_cast<std::int64_t>(one.kv_used);
   room.kv_all = one.kv_max == 0 ? std::numeric_limits<std::int64_t>::max()
                                 : static_cast<std::int64_t>(one.kv_max);
-  const auto places = one.ramp != 0 ? std::int64_t{std::min(one.ramp, one.seq_max)}
-                                    : std::int64_t{one.seq_max} + backlog_of(one.seq_max);
-  const auto left = places - used;
+  // Whatever others do there, and however many choices it asks for, one may tell whether there is
+  // room: a ramp counts ours, and only those that run.
+  const auto left = one.ramp != 0 && one.seq_used >= one.ramp
+                        ? 0
+                        : std::int64_t{one.seq_max} + backlog_of(one.seq_max) - used;
   room.seq_free = !one.open ? -1
                   : idle    ? std::numeric_limits<std::int32_t>::max()
                             : static_cast<std::int32_t>(std::max<std::int64_t>(left, 0));
@@ -417,10 +422,16 @@ std::int64_t endpoint::load_until(time_us now) const {
   return load_us + std::int64_t{std::min(seq_used + foreign(), seq_max)} * (now - load_at);
 }
 
+std::int64_t endpoint::attempts_until(time_us now) const {
+  return attempts_us + std::int64_t{attempts} * (now - load_at);
+}
+
 void endpoint_table::reserve(index place, const reservation& held, time_us now) {
   auto& one = all_[place];
   one.load_us = one.load_until(now);
+  one.attempts_us = one.attempts_until(now);
   one.load_at = now;
+  ++one.attempts;
   one.seq_used += held.sequences;
   one.kv_used += held.kv_tokens;
   one.work_ns += held.work_ns;
@@ -433,7 +444,9 @@ void endpoint_table::release(index place, const reservation& held, time_us now) 
   auto& one = all_[place];
   assert(one.seq_used >= held.sequences && one.kv_used >= held.kv_tokens);
   one.load_us = one.load_until(now);
+  one.attempts_us = one.attempts_until(now);
   one.load_at = now;
+  --one.attempts;
   one.seq_used -= held.sequences;
   one.kv_used -= held.kv_tokens;
   one.work_ns -= held.work_ns;
@@ -449,7 +462,7 @@ void endpoint_table::first_token(index place, reservation& held, time_us now) {
   held.prefill_ns = 0;
   // The engine turns to the next one now, whatever was predicted of this one.
   one.reads_until_ns = now * 1000 + one.prefill_ahead_ns;
-  one.showed_life();
+  one.showed_life(held.sequences);
 }
 
 } // namespace consort::core

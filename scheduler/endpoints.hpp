@@ -53,12 +53,15 @@ struct endpoint {
   index read_by = none;              ///< Request slot of whose it was, possibly another's since.
   std::uint32_t active_mw = 0;       ///< Of all its devices; see endpoint_figures.
   std::uint32_t price_micros = 0;
-  bool open = false;        ///< Takes new work.
-  bool told = true;         ///< Its engine says how many sequences it takes.
-  std::uint32_t grown = 0;  ///< Untold: attempts that ended well in a full window.
-  time_us cut_at = 0;       ///< Untold: when its window was last cut.
-  std::uint32_t ramp = 0;   ///< Back after an outage: so many at once; 0 = no bound.
-  std::int64_t load_us = 0; ///< Sequences times time, up to load_at.
+  bool open = false;            ///< Takes new work.
+  bool shut = false;            ///< Its engine's latest report says that it takes nothing.
+  bool told = true;             ///< Its engine says how many sequences it takes.
+  std::uint32_t grown = 0;      ///< Untold: attempts that ended well in a full window.
+  time_us cut_at = 0;           ///< Untold: when its window was last cut.
+  std::uint32_t ramp = 0;       ///< While so many of ours run no other begins; 0 = no bound.
+  std::int64_t load_us = 0;     ///< Sequences times time, up to load_at.
+  std::uint32_t attempts = 0;   ///< Of ours, whatever they ask for.
+  std::int64_t attempts_us = 0; ///< These times time, up to load_at.
   time_us load_at = 0;
   duration_us worst_gap_us = 0; ///< Between two reports of one attempt, lately.
   time_us worst_gap_at = 0;
@@ -84,8 +87,8 @@ struct endpoint {
   void overloaded(time_us now);
   /// Begins with a share of its places, so that what waits does not fall upon it at once.
   void start_slowly();
-  /// An attempt there brought a token: one more may begin beside it.
-  void showed_life();
+  /// An attempt of so many sequences brought a token: as many more may begin beside it.
+  void showed_life(std::uint32_t sequences);
 
   /// Fades with time, never below the period of reports.
   [[nodiscard]] duration_us worst_gap(time_us now) const;
@@ -94,6 +97,8 @@ struct endpoint {
   [[nodiscard]] std::uint32_t slots() const;
   /// Sequences times time up to `now`: two of these tell the mean batch between.
   [[nodiscard]] std::int64_t load_until(time_us now) const;
+  /// The same of our own attempts, among whom a meter is shared.
+  [[nodiscard]] std::int64_t attempts_until(time_us now) const;
 };
 
 /// The least that somebody would wait at any of some endpoints.

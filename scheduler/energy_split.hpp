@@ -26,11 +26,21 @@
 /// Formula: charged + idle = growth of the meter over the readings that were split, exactly.
 
 #include "scheduler/ids.hpp"
+#include "scheduler/limits.hpp"
 
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <vector>
+
+namespace consort::core::limits {
+
+/// Without attempts, of which one mean is taken: single seconds lie.
+inline constexpr duration_us energy_idle_window_us = 10 * second_us;
+/// Of so many the least is idle power; older ones are forgotten, and it may rise again.
+inline constexpr std::size_t energy_idle_windows = 60;
+
+} // namespace consort::core::limits
 
 namespace consort::core {
 

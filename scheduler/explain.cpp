@@ -232,6 +232,7 @@ void add_endpoint_facts(const core_state& s, const request_row& r, const endpoin
                         candidate_facts& facts) {
   const auto need = reservation_for(s, r, 0);
   facts.loaded = true;
+  facts.full = facts.full || at.shut;
   facts.draining = facts.draining || s.instances[at.instance].retiring;
   facts.sequences_used = at.seq_used + at.foreign();
   facts.sequences_max = at.seq_max + backlog_of(at.seq_max);
@@ -256,7 +257,7 @@ std::uint32_t small_amount(std::uint64_t amount) {
 void keep_room(const candidate_facts& facts, candidate_record& one) {
   if (one.removed_by == filter_id::sequences) {
     one.amount = facts.sequences_used;
-    one.limit = facts.sequences_max;
+    one.limit = facts.full ? 0 : facts.sequences_max;
   } else if (one.removed_by == filter_id::kv) {
     one.limit_is_all = filters::kv::too_small(facts);
     one.amount = small_amount(one.limit_is_all ? facts.kv_least_tokens : facts.kv_need_tokens);
@@ -266,6 +267,7 @@ void keep_room(const candidate_facts& facts, candidate_record& one) {
 
 void restore_room(const candidate_record& one, candidate_facts& facts) {
   if (one.removed_by == filter_id::sequences) {
+    facts.full = one.limit == 0;
     facts.sequences_used = one.amount;
     facts.sequences_max = one.limit;
   } else if (one.removed_by == filter_id::kv) {

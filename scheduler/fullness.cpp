@@ -44,9 +44,11 @@ bool fullness::wake(time_us now) {
   return !shut_;
 }
 
-void fullness::took() {
+void fullness::took(time_us granted_at) {
+  if (granted_at <= last_)
+    return;
   refusals_ = 0;
-  since_ = shut_ ? since_ : until_ != 0 ? last_ : 0;
+  since_ = 0;
 }
 
 } // namespace consort::core

@@ -3,7 +3,8 @@
 /// Whether one model's runtime on one device has said that it has no room. Then nothing is sent
 /// there for a while: a guess that doubles while it goes on saying so, up to
 /// limits::full_pause_max_us, or for as long as its reports say so. That is no failure: it costs
-/// nobody an attempt, and the breaker does not count it.
+/// nobody an attempt, and the breaker does not count it. What was sent there before it said so
+/// proves nothing when it ends or speaks.
 
 #include "scheduler/ids.hpp"
 
@@ -28,14 +29,15 @@ public:
   bool reported(bool shut, time_us now);
   /// Ends the guess once its time has come. Returns: whether full() changed.
   bool wake(time_us now);
-  /// It took work: the next guess is short again.
-  void took();
+  /// It took work that was granted then. Since it last said that it is full: it has room, and the
+  /// next guess is short again.
+  void took(time_us granted_at);
 
 private:
   bool shut_ = false;
   std::uint32_t refusals_ = 0; ///< In a row.
   time_us since_ = 0, until_ = 0;
-  time_us last_ = 0; ///< Refusal.
+  time_us last_ = 0; ///< When it said so last, by a refusal or a report.
 };
 
 } // namespace consort::core

@@ -4,6 +4,7 @@
 #include "scheduler/handlers.hpp"
 #include "scheduler/load_bars.hpp"
 #include "scheduler/units.hpp"
+#include "scheduler/waiting.hpp"
 #include "scheduler/weights.hpp"
 
 #include <algorithm>
@@ -143,10 +144,12 @@ bool outdated(const core_state& s, const instance_row& one) {
 void close_endpoints(core_state& s, index instance) {
   auto& one = s.instances[instance];
   const auto places = std::exchange(one.places, {});
-  if (!places.empty()) // Plans let go of them first.
-    refresh_plans_with(s, instance);
+  if (places.empty())
+    return;
+  refresh_plans_with(s, instance); // They let go of them first.
   for (const auto place : places)
     s.models[one.model].endpoints.remove(place);
+  judge_room(s, pair_of(s, one.model, one.devices.front()));
 }
 
 /// Power above idle and price of an instance, all its devices together.
@@ -212,7 +215,11 @@ void open_endpoints(core_state& s, index at, const std::vector<capacity_vector>&
       = std::clamp<std::size_t>(endpoints.size(), 1, limits::endpoints_per_instance_max);
   for (std::size_t rank = 0; rank < ranks; ++rank)
     open_endpoint(s, at, rank < endpoints.size() ? endpoints[rank] : capacity_vector{});
-  refresh_instance(s, at);
+  // Who was full was another.
+  const auto pair = pair_of(s, s.instances[at].model, s.instances[at].devices.front());
+  s.pairs[pair].room = {};
+  s.pairs[pair].full_error.clear();
+  refresh_device(s, s.pairs[pair].device);
 }
 
 namespace {
@@ -285,7 +292,7 @@ void count_failure(pass& p, const instance_row& one, const instance_failure& how
   const auto& failure = how.failure;
   const auto at = pair_of(p.s, one.model, one.devices.front());
   auto& pair = p.s.pairs[at];
-  pair.load_error = failure.message;
+  pair.load_error = cut_text(failure.message, limits::load_error_bytes_max);
   pair.load_failed_at = p.now;
   pair.load_retry_at
       = p.now
@@ -439,7 +446,7 @@ void refresh_instance(core_state& s, index instance) {
     const auto& pair = s.pairs[at.pair];
     const bool was_open = at.open;
     at.open
-        = one.state == instance_state::ready && !one.retiring && pair.admits()
+        = one.state == instance_state::ready && !one.retiring && pair.admits() && !at.shut
           && std::all_of(one.devices.begin(), one.devices.end(),
                          [&](index device) { return takes_work(s, device); })
           && (!at.plan
@@ -486,6 +493,8 @@ void retire(pass& p, index instance, std::string reason) {
   one.retiring = true;
   one.retire_reason = std::move(reason);
   refresh_instance(p.s, instance);
+  if (!one.places.empty())
+    judge_room(p.s, pair_of(p.s, one.model, one.devices.front()));
   if (one.idle())
     begin_unload(p, instance);
 }

@@ -184,7 +184,7 @@ violation check_endpoint(const core_state& s, const model_state& model, index pl
       || sum.prefill_ns != at.prefill_ahead_ns || reading != at.reading || batch != at.batch_used)
     return of("an endpoint's ledger differs from its attempts", instance.id.value);
   const bool open = instance.state == instance_state::ready && !instance.retiring
-                    && s.pairs[at.pair].admits()
+                    && s.pairs[at.pair].admits() && !at.shut
                     && std::all_of(instance.devices.begin(), instance.devices.end(),
                                    [&](index device) { return takes_work(s, device); })
                     && (!at.plan

@@ -18,6 +18,16 @@ std::uint32_t mean_batch16(const request_row& r, const endpoint& at, time_us now
   return static_cast<std::uint32_t>(std::clamp<std::int64_t>(mean, 16, 65'536 * 16));
 }
 
+/// Our own attempts there and itself, likewise: its node shares the meter among them, however many
+/// sequences each is, and leaves what strangers draw with them.
+std::uint32_t mean_sharers16(const request_row& r, const endpoint& at, time_us now) {
+  const auto span = now - r.granted_at;
+  if (span <= 0)
+    return 16;
+  const auto mean = (at.attempts_until(now) - r.attempts_begin) * 16 / span;
+  return static_cast<std::uint32_t>(std::clamp<std::int64_t>(mean, 16, 65'536 * 16));
+}
+
 void learn_length(model_state& model, const request_row& r, std::uint32_t tokens) {
   const auto closer = [&](std::int64_t& usual) {
     usual = std::clamp<std::int64_t>(robust_mean(usual, tokens), 1, limits::prompt_tokens_max);
@@ -61,14 +71,13 @@ void learn_cache(core_state& s, const request_row& r, const token_usage& usage) 
 }
 
 /// Returns: whether decisions are to follow. What a plan draws is two devices' business.
-bool learn_power_of(core_state& s, const request_row& r, const attempt_measurement& measured,
-                    std::uint32_t batch16) {
+bool learn_power_of(core_state& s, const request_row& r, const attempt_measurement& measured) {
   const auto& at = endpoint_of(s, r);
   if (at.plan || !measured.energy_mj)
     return false;
   auto& pair = s.pairs[at.pair];
   const auto sheet_mw = sheet_power_mw(s, s.instances[at.instance]);
-  if (!learn_power(pair.power, measured, sheet_mw, batch16))
+  if (!learn_power(pair.power, measured, sheet_mw, mean_sharers16(r, at, s.now)))
     return false;
   s.models[r.model].pools.at(pair.kind).power_pm = pair.power.used_pm;
   return true;
@@ -82,11 +91,12 @@ void learn_from(pass& p, const request_row& r, const attempt_measurement& measur
   auto& pair = s.pairs[at.pair];
   const bool was_closed = pair.fuse.state() == breaker_state::closed;
   pair.fuse.succeeded();
-  pair.room.took();
   judge_window(s, r, measured);
   learn_cache(s, r, measured.usage);
-  if (r.tokens == 0) // It ended before anything of it was reported.
-    endpoint_of(s, r).showed_life();
+  if (r.tokens == 0) { // It ended before anything of it was reported.
+    endpoint_of(s, r).showed_life(r.held.sequences);
+    pair.room.took(r.granted_at);
+  }
   auto& model = s.models[r.model];
   if (measured.first_token_us > 0 && r.first_predicted_ns > 0)
     pair.first_error.saw(r.first_predicted_ns / 1000, measured.first_token_us);
@@ -103,7 +113,7 @@ void learn_from(pass& p, const request_row& r, const attempt_measurement& measur
   const auto completion = measured.usage.completion_tokens / std::max(r.meta.choices, 1U);
   if (completion > 0)
     learn_length(model, r, completion);
-  if (learn_power_of(s, r, measured, batch16) || !was_closed)
+  if (learn_power_of(s, r, measured) || !was_closed)
     refresh_device(s, pair.device);
 }
 

@@ -186,10 +186,6 @@ inline constexpr std::uint64_t price_micros_max = 1'000'000'000; ///< Per hour, 
 inline constexpr duration_us energy_estimate_us_max = 60 * second_us;
 inline constexpr std::uint64_t energy_busy_share
     = 8; ///< Active power is learned of intervals in which at least one part of so many was busy.
-inline constexpr duration_us energy_idle_window_us
-    = 10 * second_us; ///< Without attempts, of which one mean is taken: single seconds lie.
-inline constexpr std::size_t energy_idle_windows
-    = 60; ///< Of them the least is idle power; older ones are forgotten, and it may rise again.
 inline constexpr std::uint32_t power_pm_min = 10; ///< Of the spec sheet's active power, learned.
 inline constexpr std::uint32_t power_pm_max = 10'000;
 

@@ -68,7 +68,7 @@ void bar_load(pass& p, index pair, const instance_row& one, const error& failure
   p.tell(note::severity::warning, p.s.devices[row.device].spec.id.value,
          "does not load " + p.s.models[row.model].spec.name.value + ", and is not asked again for "
              + format_duration(limits::load_bar_us)
-             + " or until the model or the device is declared again: " + known->why);
+             + " or until the model is declared again or its plugin changes: " + known->why);
 }
 
 bool load_barred(const core_state& s, index model, const option& by) {

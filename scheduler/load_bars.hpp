@@ -3,7 +3,7 @@
 /// Loads that were refused for good: what would fail again in the same way is not tried again for a
 /// while, and whoever waits only for it is told. Rows of a pair of model and device; at most
 /// limits::load_bars_max of each. Kept until that very thing loads, the model is declared again,
-/// the device is advertised anew, or limits::load_bar_us is over.
+/// its device's advertisement changes, or limits::load_bar_us is over.
 
 #include "scheduler/modules.hpp"
 

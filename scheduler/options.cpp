@@ -410,7 +410,8 @@ candidate_facts facts_of(const core_state& s, index model, index device, const o
     facts.format_known = by->removed_by != filter_id::format;
     facts.artifact_obtainable = by->removed_by != filter_id::artifact;
     facts.memory_need_bytes = by->least_bytes;
-    if (by->removed_by == filter_id::loads)
+    facts.load_barred = by->removed_by == filter_id::loads;
+    if (facts.load_barred)
       facts.load_refused = bar_words(s, model, device);
   }
   const auto& pairs = s.models[model].pairs;

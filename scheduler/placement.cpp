@@ -95,7 +95,6 @@ wanting streams_with(const core_state& s, const model_state& model, index select
   return those;
 }
 
-/// Sequences of ready endpoints that may serve them.
 /// What says for a moment that it is full is no reason to load the model elsewhere.
 bool serves_soon(const core_state& s, const endpoint& one) {
   if (one.open || one.instance == none)
@@ -106,6 +105,7 @@ bool serves_soon(const core_state& s, const endpoint& one) {
          && pair.room.full() && s.now - pair.room.since() < limits::full_loads_us;
 }
 
+/// Sequences of ready endpoints that may serve them.
 std::uint64_t serving_sequences(const core_state& s, const model_state& model,
                                 const wanting& those) {
   std::uint64_t sequences = 0;
@@ -538,9 +538,11 @@ void update_outlook(core_state& s, index at, index selector, time_us now) {
                   + failed_before(s, at, model.options[one.option]);
     return;
   }
-  if (!seen.prospects.empty())
-    seen.reason = "a load or compile has to be tried again, or waits for room"
-                  + kept_out_words(s, at, seen.prospects) + latest_failure(s, at, seen.prospects);
+  if (seen.prospects.empty())
+    return;
+  seen.eta_at = 0; // Of the load nothing is known, whoever is full meanwhile.
+  seen.reason = "a load or compile has to be tried again, or waits for room"
+                + latest_failure(s, at, seen.prospects);
 }
 
 void note_takeover(core_state& s, time_us now) {

@@ -150,6 +150,7 @@ struct attempt_row {
   std::int64_t saved_age = 0;      ///< Tokens written there since these were used.
   std::uint32_t batch_begin = 1;   ///< Sequences there, itself included.
   std::int64_t load_begin = 0;     ///< endpoint::load_until then.
+  std::int64_t attempts_begin = 0; ///< endpoint::attempts_until then.
   index last_device = none;
 };
 

@@ -64,7 +64,6 @@ struct device_state : held_row {
   }
 };
 
-/// What is known of one model on one device.
 /// What a device refused to load, and how often in a row.
 struct load_bar {
   index variant = 0;
@@ -76,6 +75,7 @@ struct load_bar {
   std::string why;
 };
 
+/// What is known of one model on one device.
 struct pair_state {
   index device = none, model = none;
   index kind = none;            ///< Of the device: its pool in the model's row.
@@ -90,8 +90,8 @@ struct pair_state {
   time_us load_retry_at = 0;
   std::string load_error; ///< Of the last failure.
   time_us load_failed_at = 0;
-  std::string fault_error; ///< Of the last fault that the breaker counted.
-  fullness room;
+  std::string fault_error;    ///< Of the last fault that the breaker counted.
+  fullness room;              ///< Of those of its instances that do not retire, together.
   std::string full_error;     ///< What it said when it was full; empty = only its reports say so.
   std::vector<load_bar> bars; ///< Oldest first.
 

@@ -160,6 +160,44 @@ wait_words held_back(const core_state& s, index model, index selector, time_us n
   return {"queued", broken == nullptr ? std::string() : breaker_words(s, *broken, now), 0};
 }
 
+namespace {
+
+/// Looks at it again when it no longer counts among those who serve soon.
+void watch_room(core_state& s, index at) {
+  const auto loads_at = s.pairs[at].room.since() + limits::full_loads_us;
+  if (s.pairs[at].room.full() && loads_at > s.now)
+    arm(s, loads_at, timer_kind::pair, at);
+}
+
+} // namespace
+
+void judge_room(core_state& s, index at) {
+  auto& pair = s.pairs[at];
+  const auto& endpoints = s.models[pair.model].endpoints;
+  bool any = false, shut = true;
+  for (const auto instance : s.devices[pair.device].instances) {
+    const auto& one = s.instances[instance];
+    if (one.model != pair.model || one.devices.front() != pair.device || one.retiring)
+      continue;
+    any = any || !one.places.empty();
+    shut = shut && std::all_of(one.places.begin(), one.places.end(), [&](index place) {
+             return endpoints.at(place).shut;
+           });
+  }
+  const bool was_full = pair.room.full();
+  if (!any)
+    pair.room = {};
+  const bool turned = any && pair.room.reported(shut, s.now);
+  if (!any || (turned && shut)) // It said that some other time, or was another.
+    pair.full_error.clear();
+  watch_room(s, at);
+  if (pair.room.full() == was_full)
+    return;
+  refresh_device(s, pair.device);
+  ++s.models[pair.model].releases;
+  mark_dirty(s, pair.model);
+}
+
 void note_full(pass& p, const request_row& r, const std::string& why) {
   auto& s = p.s;
   auto& at = endpoint_of(s, r);
@@ -170,11 +208,25 @@ void note_full(pass& p, const request_row& r, const std::string& why) {
     p.tell(note::severity::info, s.devices[pair.device].spec.id.value, full_words(s, pair, p.now));
   if (pair.room.until() != 0)
     arm(s, pair.room.until(), timer_kind::pair, at.pair);
+  watch_room(s, at.pair);
   refresh_device(s, pair.device);
 }
 
 bool only_full(const request_row& r) {
   return r.emitted == 0 && r.failure.action == recovery::retry_later;
+}
+
+bool has_failed(const request_row& r) {
+  return r.attempt > 0 && !only_full(r);
+}
+
+ending turned_away(core_state& s, index slot, time_us now) {
+  const auto& r = s.requests[slot];
+  auto how = unavailable_ending(s, slot, now);
+  how.reason.code = "turned_away";
+  how.reason.message = "turned away " + std::to_string(r.issued) + " times, at last by "
+                       + s.devices[r.last_device].spec.id.value + ": " + r.failure.message;
+  return how;
 }
 
 bool any_full(const core_state& s, index model, index selector) {
@@ -272,7 +324,7 @@ std::optional<time_us> all_rest_until(const core_state& s, index model, index se
 
 ending broken_ending(core_state& s, index slot, time_us again_at, time_us now) {
   const auto& r = s.requests[slot];
-  if (r.attempt > 0)
+  if (has_failed(r))
     return nobody_in_time(s, slot, now);
   const auto& row = s.models[r.model];
   ending how{request_outcome::rejected, 503, {}, {}, "queued", {}, {}};

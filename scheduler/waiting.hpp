@@ -29,8 +29,15 @@ struct wait_words {
 /// The attempt was turned away for want of room: nothing is sent there for a while, of nobody.
 /// Requires: it has its instance.
 void note_full(pass& p, const request_row& r, const std::string& why);
+/// After a change of what its instances say of their fullness, or of which there are: it is full
+/// when all of them are, and what was known of it goes with the last.
+void judge_room(core_state& s, index pair);
 /// Whether nothing is wrong but that whoever it was sent to last had no room.
 [[nodiscard]] bool only_full(const request_row& r);
+/// Whether the last of its attempts went wrong otherwise than by being turned away.
+[[nodiscard]] bool has_failed(const request_row& r);
+/// How it ends when it was turned away as often as it may be.
+[[nodiscard]] ending turned_away(core_state& s, index slot, time_us now);
 /// Whether a device of the selector said that it is full of the model.
 [[nodiscard]] bool any_full(const core_state& s, index model, index selector);
 /// Whether it is known when what is loaded there can be: not while its build is late and silent.

@@ -58,7 +58,8 @@ struct candidate_facts {
   // --- whom it is about, for words; both null, or both outlive this ---
   const model_spec* spec = nullptr;
   const device_spec* device = nullptr;
-  std::string_view load_refused; ///< Why it did not load what it could run of it; empty = it may.
+  bool load_barred = false;       ///< It refused for good to load all that it could run of it.
+  std::string_view load_refused;  ///< Why; empty = it did not say, or the bar has ended since.
   std::string_view breaker_error; ///< What it counted last; outlives this, empty = unknown.
   std::string_view full_error;    ///< What it said when it was full, likewise.
 };

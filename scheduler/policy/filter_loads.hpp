@@ -8,9 +8,11 @@ namespace consort::core::filters {
 
 struct loads {
   static constexpr const char* name = "loads";
-  static bool keeps(const candidate_facts& one) { return one.load_refused.empty(); }
+  static bool keeps(const candidate_facts& one) { return !one.load_barred; }
   static std::string reason(const candidate_facts& one) {
-    return "did not load it: " + std::string(one.load_refused);
+    return "did not load it"
+           + (one.load_refused.empty() ? ", without a reason"
+                                       : ": " + std::string(one.load_refused));
   }
 };
 

@@ -264,6 +264,22 @@ TEST(Artifact, ThatIsImportedEndsItsBuild) {
   EXPECT_EQ(t.view().counters.builds_failed, 0U);
 }
 
+/// A node that is back names what it has before it says that it built it.
+TEST(Artifact, FoundWhereItWasBuiltIsABuildThatEnded) {
+  core_fixture t;
+  const auto order = build_somewhere(t);
+  const auto node = order.node.value;
+  auto built = artifact_on(node, order.key, 'e');
+  built.build_us = 5 * second;
+  t.feed(artifact_found{built, t.life_of(node)});
+  EXPECT_TRUE(t.take_all<cancel_compile>().empty());
+  EXPECT_FALSE(t.noted("is not needed any more"));
+  t.feed(compile_finished{order.compile, t.life_of(node), built});
+  EXPECT_EQ(t.view().counters.builds_finished, 1U);
+  EXPECT_EQ(t.view().artifacts.size(), 1U);
+  t.drop_all();
+}
+
 /// Known from its manifest where no model of that name is declared.
 TEST(Artifact, IsShownWithTheModelThatItWasMadeFor) {
   core_fixture t;

@@ -33,17 +33,39 @@ std::vector<grant_ticket> granted_within(core_fixture& t, duration_us span) {
   return t.take_all<grant_ticket>();
 }
 
-/// The only replica's engine says whether it takes anything.
-void report(core_fixture& t, bool shut) {
+constexpr std::uint64_t nothing = 1U << 20U; ///< Strangers by which an engine says so.
+
+/// A report of the CPU: each of its replicas' engines has so many strangers.
+void report(core_fixture& t, const std::vector<std::uint64_t>& strangers) {
   device_reported said;
   said.device = device_id{"local/cpu0"};
   said.life = t.life_of("local");
-  capacity_vector capacity;
-  if (shut)
-    capacity.foreign_sequences.value = 1U << 20U;
-  for (const auto& replica : t.view().replicas)
-    said.endpoints.emplace_back(replica.instance, capacity);
+  const auto replica = t.view().replicas.at(0).instance;
+  for (const auto count : strangers) {
+    capacity_vector capacity;
+    capacity.foreign_sequences.value = count;
+    said.endpoints.emplace_back(replica, capacity);
+  }
   t.feed(said);
+}
+/// The only replica's engine says whether it takes anything.
+void report(core_fixture& t, bool shut) {
+  report(t, std::vector<std::uint64_t>{shut ? nothing : 0});
+}
+
+grant_ticket running(core_fixture& t) {
+  t.submit();
+  const auto granted = t.expect<grant_ticket>();
+  t.start(granted);
+  t.progress(granted, 1);
+  return granted;
+}
+
+void fail_replica(core_fixture& t, const load_replica& load) {
+  t.feed(replica_failed{load.instance,
+                        t.life_of(load.node.value),
+                        {recovery::retry_elsewhere, "runtime_died", "it exited with 3"}});
+  t.take_all<release_allocation>();
 }
 
 TEST(Full, ManyRefusalsForLoadSpendNoAttempt) {
@@ -135,6 +157,46 @@ TEST(Full, AGatewaysBoundSpendsNoAttempt) {
   EXPECT_EQ(t.expect<record_request>().outcome, request_outcome::finished);
 }
 
+TEST(Full, OneTriesAgainWhateverStrangersDoThere) {
+  core_fixture t;
+  ready(t, 1, 1);
+  running(t);
+  report(t, std::vector<std::uint64_t>{2});
+  auto meta = t.request();
+  meta.choices = 2;
+  t.submit(meta);
+  refuse_busy(t, t.expect<grant_ticket>());
+  EXPECT_EQ(granted_within(t, limits::full_pause_min_us).size(), 1U);
+  t.submit();
+  EXPECT_TRUE(t.take_all<grant_ticket>().empty()) << "one";
+  t.drop_all();
+}
+
+TEST(Full, WorkFromBeforeProvesNothing) {
+  core_fixture t;
+  ready(t, 1, 1);
+  std::vector<grant_ticket> old;
+  for (int i = 0; i < 3; ++i) {
+    t.submit();
+    old.push_back(t.expect<grant_ticket>());
+  }
+  t.submit();
+  refuse_busy(t, t.expect<grant_ticket>());
+  for (int i = 0; i < 3; ++i) {
+    const auto pause = limits::full_pause_min_us << i;
+    EXPECT_TRUE(granted_within(t, pause - 1).empty()) << i;
+    if (i == 1)
+      t.finish(old[1]);
+    else
+      t.progress(old[static_cast<std::size_t>(i)], 1);
+    t.take_all<record_request>();
+    const auto more = granted_within(t, 1);
+    ASSERT_EQ(more.size(), 1U) << i;
+    refuse_busy(t, more[0]);
+  }
+  t.drop_all();
+}
+
 TEST(Full, WhoWaitedInVainIsToldWhenToComeBack) {
   core_fixture t;
   ready(t, 1, 1);
@@ -164,6 +226,136 @@ TEST(Full, ForLongerThanAMomentTheModelIsLoadedElsewhere) {
     for (const auto& granted : granted_within(t, limits::full_pause_min_us))
       refuse_busy(t, granted);
   EXPECT_LT(t.now(), 3 * second) << "the other device gets it";
+  t.drop_all();
+}
+
+TEST(Full, AReportDuringAGuessLoadsTheModelElsewhereToo) {
+  core_fixture t;
+  ready(t, 2, 1);
+  t.submit();
+  refuse_busy(t, t.expect<grant_ticket>());
+  granted_within(t, limits::full_pause_min_us / 2);
+  report(t, true);
+  granted_within(t, limits::full_loads_us);
+  EXPECT_EQ(t.take_all<reserve_allocation>().size(), 1U);
+  t.drop_all();
+}
+
+TEST(Full, OneOfTwoEnginesOfAReplicaIsNotBoth) {
+  core_fixture t;
+  t.join("local");
+  auto model = story_spec();
+  model.replicas_min = 1;
+  t.declare(model);
+  t.advertise(cpu_spec());
+  t.grant_next_allocation();
+  const auto load = t.expect<load_replica>();
+  capacity_vector one;
+  one.sequences.value = 1;
+  t.feed(replica_loaded{load.instance, t.life_of("local"), {one, one}, {}, 0});
+  for (const auto& said : {std::vector<std::uint64_t>{0, nothing}, {nothing, 0}}) {
+    report(t, said);
+    t.submit();
+    const auto granted = t.expect<grant_ticket>();
+    EXPECT_EQ(granted.granted.endpoint_rank, said[0] == 0 ? 0U : 1U);
+    t.start(granted);
+    t.progress(granted, 1);
+    t.finish(granted);
+    t.drop_all();
+  }
+  report(t, {nothing, nothing});
+  t.submit();
+  EXPECT_TRUE(t.take_all<grant_ticket>().empty());
+  report(t, {nothing, 0});
+  EXPECT_EQ(t.take_all<grant_ticket>().size(), 1U);
+  t.drop_all();
+}
+
+TEST(Full, ANewReplicaIsNotFullBecauseTheFormerWas) {
+  core_fixture t;
+  t.join("local");
+  auto model = story_spec();
+  model.replicas_min = 1;
+  t.declare(model);
+  t.advertise(cpu_spec());
+  const auto former = t.finish_load();
+  report(t, true);
+  fail_replica(t, former);
+  t.take_all<unload_replica>();
+  EXPECT_EQ(t.view().devices.at(0).reading.health_reason.find("is full"), std::string::npos);
+  t.pass_time_renewing(limits::load_backoff_min_us);
+  t.finish_load();
+  t.submit();
+  EXPECT_EQ(t.take_all<grant_ticket>().size(), 1U);
+  t.drop_all();
+}
+
+/// How long somebody is full says nothing of the load that is waited for.
+TEST(Full, ALoadIsNotPutOffByWhoIsFull) {
+  core_fixture t;
+  ready(t, 2, 1);
+  report(t, true);
+  t.pass_time_renewing(300 * second);
+  report(t, true);
+  t.submit();
+  t.take_all<queue_notice>();
+  t.grant_next_allocation();
+  fail_replica(t, t.expect<load_replica>());
+  t.drop_all();
+  auto meta = t.request();
+  meta.wait_us = 0;
+  t.submit(meta);
+  const auto ended = t.take_all<reject_request>();
+  ASSERT_EQ(ended.size(), 1U);
+  ASSERT_TRUE(ended[0].retry_after_us);
+  EXPECT_LT(*ended[0].retry_after_us, 60 * second) << ended[0].reason.message;
+  t.drop_all();
+}
+
+TEST(Full, WhoWasOnlyTurnedAwayEndsAsThoseWhoWereNot) {
+  core_fixture t;
+  ready(t, 2, 1);
+  t.submit();
+  refuse_busy(t, t.expect<grant_ticket>());
+  t.feed(device_lost{device_id{"local/cpu0"}, t.life_of("local"), "it is gone"});
+  t.take_all<unload_replica>();
+  t.take_all<release_allocation>();
+  std::uint32_t failed = 0;
+  for (int i = 0; i < 30; ++i) {
+    for (const auto& asked : t.take_all<reserve_allocation>()) {
+      ++failed;
+      t.feed(t.reserved(asked));
+      fail_replica(t, t.take_all<load_replica>().at(0));
+    }
+    granted_within(t, second);
+  }
+  EXPECT_GE(failed, limits::load_tries_max);
+  const auto ended = t.take_all<reject_request>();
+  ASSERT_EQ(ended.size(), 1U);
+  EXPECT_EQ(ended[0].http_status, 503);
+  EXPECT_EQ(ended[0].reason.code, "load_failed") << ended[0].reason.message;
+  EXPECT_TRUE(ended[0].retry_after_us);
+  t.drop_all();
+}
+
+TEST(Full, AStreamThatIsStoppedForWantOfRoomWaitsAnew) {
+  core_fixture t;
+  ready(t, 1, 1);
+  auto meta = t.request();
+  meta.max_tokens = 400;
+  meta.resumable = true;
+  t.submit(meta);
+  const auto granted = t.expect<grant_ticket>();
+  t.start(granted);
+  std::uint32_t tokens = 0;
+  for (int i = 0; i < 65; ++i) {
+    t.progress(granted, tokens += 5);
+    t.pass_time_renewing(second);
+  }
+  t.feed(attempt_failed{
+      granted.granted.attempt, {recovery::retry_later, "server_busy", "no room"}, tokens, false});
+  EXPECT_TRUE(t.take_all<reject_request>().empty());
+  EXPECT_EQ(granted_within(t, limits::full_pause_min_us).size(), 1U);
   t.drop_all();
 }
 
@@ -207,6 +399,10 @@ TEST(Full, ManyAttemptsAreStillBounded) {
   const auto ended = t.take_all<reject_request>();
   ASSERT_EQ(ended.size(), 1U);
   EXPECT_EQ(ended[0].http_status, 503);
+  EXPECT_EQ(ended[0].reason.code, "turned_away");
+  EXPECT_NE(ended[0].reason.message.find("turned away 32 times, at last by local/cpu"),
+            std::string::npos)
+      << ended[0].reason.message;
   t.drop_all();
 }
 
@@ -245,7 +441,9 @@ TEST(Fullness, PausesDoubleUntilItTakesSomething) {
   room.refused(now);
   EXPECT_EQ(room.until(), now + limits::full_pause_max_us) << "and no longer";
   room.wake(room.until());
-  room.took();
+  room.took(now);
+  EXPECT_EQ(room.since(), second) << "what was granted before proves nothing";
+  room.took(now + 1);
   EXPECT_EQ(room.since(), 0);
   now += limits::full_pause_max_us;
   room.refused(now);
