@@ -4,8 +4,7 @@
 /// again, and engines whose weights are gone or changed on every node that could build them. They
 /// are refused for limits::corrupt_backoff_us, so that whoever wants them is told at once, and
 /// tried again then, when their model is declared again, or when somebody asks for a build. Of what
-/// is refused that rests which has a time of the next try; the rest of it is refused for good. In
-/// artifacts.cpp.
+/// is refused that rests which has a time of the next try; the rest of it is refused for good.
 
 #include "scheduler/modules.hpp"
 
@@ -18,7 +17,8 @@ namespace consort::core {
 [[nodiscard]] index resting_weights(const core_state& s, const artifact_entry& entry);
 /// When it is tried again, behind other words. Requires: it rests.
 [[nodiscard]] std::string resting_words(const core_state& s, const artifact_entry& entry);
-/// Of a model that is declared, what rests and what nobody has is tried as if nothing had failed.
+/// In artifacts.cpp: of a model that is declared, what rests and what nobody has is tried as if
+/// nothing had failed.
 void forgive_sources_of(core_state& s, index model);
 /// A time of the next try of something, or of another copy, has come.
 void check_fetch(pass& p, index artifact);
