@@ -174,7 +174,8 @@ result<wrapped_server> try_command(context& env, const std::vector<std::string>&
   auto found = look_at_server(url);
   // It may listen, and answer with anything, long before it has loaded.
   const auto until = steady_clock::now() + start_time;
-  while (!found && !ended && steady_clock::now() < until) {
+  const auto hopeless = [&] { return !found && found.failure().code == bad_model_name; };
+  while (!found && !hopeless() && !ended && steady_clock::now() < until) {
     io.run_for(look_every);
     found = look_at_server(url);
   }
@@ -183,6 +184,8 @@ result<wrapped_server> try_command(context& env, const std::vector<std::string>&
                  words.front() + " " + node::describe_exit(*ended) + ": " + printable(last)};
   (*started)->cancel();
   io.run_for(wrapped_end_time);
+  if (hopeless())
+    return found.failure();
   if (!found)
     return error{recovery::refuse, "failed",
                  words.front() + " was no model server within " + limit + ": "

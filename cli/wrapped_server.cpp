@@ -3,6 +3,7 @@
 
 #include "cli/api.hpp"
 #include "cli/shell_word.hpp"
+#include "cli/table.hpp"
 #include "cli/transport.hpp"
 #include "scheduler/served_name.hpp"
 
@@ -34,15 +35,27 @@ result<std::vector<std::string>> models_at(const std::string& url, const std::st
   if (!answer)
     return answer.failure();
   std::vector<std::string> models;
+  std::string refused;
   const auto body = json::parse(answer->body, nullptr, false);
   if (answer->status != 200 || !body.is_object() || !body.contains("data")
       || !body["data"].is_array())
     return models;
   for (const auto& one : body["data"])
-    if (one.is_object() && one.contains("id") && one["id"].is_string()
-        && can_be_declared(one["id"].get_ref<const std::string&>())
-        && models.size() < wrapped_models_max)
-      models.push_back(one["id"].get<std::string>());
+    if (one.is_object() && one.contains("id") && one["id"].is_string()) {
+      auto id = one["id"].get<std::string>();
+      if (!can_be_declared(id))
+        refused = std::move(id);
+      else if (models.size() < wrapped_models_max)
+        models.push_back(std::move(id));
+    }
+  // It serves, and waiting makes its names no better.
+  if (models.empty() && !refused.empty())
+    return error{recovery::refuse, bad_model_name,
+                 url + " serves no model that can be declared: of `"
+                     + printable(refused.substr(0, served_name_bytes_max))
+                     + "`, as of any, at most " + std::to_string(served_name_bytes_max)
+                     + " bytes without control characters and `*` are taken; give it another name "
+                       "there"};
   return models;
 }
 
@@ -96,6 +109,8 @@ result<bool> speaks_openai(wrapped_server& server) {
       server.url.resize(path);
     }
   }
+  if (!listed && listed.failure().code == bad_model_name)
+    return listed.failure();
   if (!listed || listed->empty())
     return false;
   server.models = *std::move(listed);

@@ -15,6 +15,9 @@ namespace consort::cli {
 /// Models that are looked at of what one server lists.
 inline constexpr std::size_t wrapped_models_max = 64;
 
+/// The error's code of a server that serves, under names that no source can have.
+inline constexpr const char* bad_model_name = "bad_model_name";
+
 struct wrapped_server {
   std::string url;  ///< `http://HOST:PORT[/PREFIX]`, to which `base` and `ready` are added.
   std::string base; ///< Before `/completions`; empty = the usual `/v1`.
@@ -25,7 +28,8 @@ struct wrapped_server {
 
 /// Asks a server what it speaks. `given` is what its clients call its address: it may end in `/v1`,
 /// in another base, or in either and `/models`. Errors: `usage` for an address with a user's name
-/// or password, which is not repeated; `unreachable`; `failed` for a server that is none of these.
+/// or password, which is not repeated; `unreachable`; `failed` for a server that is none of these;
+/// `bad_model_name`.
 [[nodiscard]] result<wrapped_server> look_at_server(const std::string& given);
 
 /// One line each: how its models are declared, fit for pasting into a shell.

@@ -89,6 +89,17 @@ TEST(WrappedServer, NamesThatNoSourceCanHaveAreLeftOut) {
   EXPECT_THAT(found->models, ElementsAre("fine"));
 }
 
+TEST(WrappedServer, OfBadNamesAloneSaysWhichAndWhy) {
+  const test_server server(
+      {{"GET /v1/models", listing(R"({"data": [{"id": "a\u001b[31m"}]})")}, {"GET /health", {}}});
+  const auto found = look_at_server(server.url());
+  ASSERT_FALSE(found);
+  EXPECT_EQ(found.failure().code, bad_model_name);
+  EXPECT_THAT(found.failure().message, HasSubstr("control characters"));
+  EXPECT_THAT(found.failure().message, HasSubstr("[31m"));
+  EXPECT_THAT(found.failure().message, Not(HasSubstr("\x1b")));
+}
+
 TEST(WrappedServer, ItsNamesAreOneWordEachOfWhatIsPasted) {
   EXPECT_EQ(commands_for({"org/Name:tag"}),
             "  consort model add org-name-tag server:org/Name:tag\n");
