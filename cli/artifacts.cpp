@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/commands.hpp"
 #include "cli/list_command.hpp"
-#include "cli/store.hpp"
+#include "cli/store_listing.hpp"
 
 namespace consort::cli {
 

@@ -542,7 +542,7 @@ void update_outlook(core_state& s, index at, index selector, time_us now) {
     return;
   seen.eta_at = 0; // Of the load nothing is known, whoever is full meanwhile.
   seen.reason = "a load or compile has to be tried again, or waits for room"
-                + latest_failure(s, at, seen.prospects);
+                + kept_out_words(s, at, seen.prospects) + latest_failure(s, at, seen.prospects);
 }
 
 void note_takeover(core_state& s, time_us now) {
