@@ -85,7 +85,8 @@ TEST_F(StepHost, ThatDoesNotFitIsRefusedInWords) {
   EXPECT_THAT(refusal(CONSORT_FAKE_STEPPER, "refuse").message, HasSubstr("no licence"));
   EXPECT_THAT(refusal(CONSORT_FAKE_STEPPER, "bad_model").message, HasSubstr("another chip"));
   EXPECT_THAT(refusal(CONSORT_FAKE_STEPPER, "no_stepper").message, HasSubstr("no stepper"));
-  EXPECT_THAT(refusal(CONSORT_FAKE_STEPPER, "no_facts").message, HasSubstr("make no sense"));
+  EXPECT_THAT(refusal(CONSORT_FAKE_STEPPER, "no_facts").message,
+              HasSubstr("did not tell its facts"));
   EXPECT_THAT(refusal(CONSORT_FAKE_STEPPER, "few_rows").message, HasSubstr("one for each slot"));
   EXPECT_THAT(refusal(CONSORT_FAKE_STEPPER, "small_vocabulary").message, HasSubstr("for 7"));
   wanted.path = CONSORT_FAKE_STEPPER;
