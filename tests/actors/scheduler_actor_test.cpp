@@ -227,12 +227,16 @@ protected:
   void SetUp() override {
     scheduler_ = start();
     gateway_ = probe(mail_);
-    auto namesake = gateway_envelope(7); // The name and the number of the node.
-    namesake.sender = "edge";
-    send(gateway_, scheduler_, namesake, hello());
+    send(gateway_, scheduler_, namesake(), hello());
     node_ = dial();
     send(node_, scheduler_, node_envelope(), joined());
     ASSERT_TRUE(told("node is up"));
+  }
+  /// The gateway has the name and the number of the node.
+  static messages::envelope namesake() {
+    auto made = gateway_envelope(7);
+    made.sender = "edge";
+    return made;
   }
   caf::actor dial() {
     const auto link = probe(node_mail_);
@@ -260,13 +264,13 @@ protected:
 /// As on a disk that is full.
 TEST_F(Revoked, EverybodyIsToldWhatIsGoneAfterARestart) {
   const auto drain = core::event{core::drain_changed{"edge", true, "planned", 0, {}}};
-  send(gateway_, scheduler_, gateway_envelope(), declared("a"));
+  send(gateway_, scheduler_, namesake(), declared("a"));
   EXPECT_FALSE(told("not kept"));
   keep_answer_ = error{recovery::retry_later, "io", "scheduler.db: cannot write: disk is full"};
-  send(gateway_, scheduler_, gateway_envelope(), declared("b"));
+  send(gateway_, scheduler_, namesake(), declared("b"));
   EXPECT_TRUE(told("what was added or removed of models is not kept over a restart: scheduler.db: "
                    "cannot write: disk is full"));
-  send(gateway_, scheduler_, gateway_envelope(), drain);
+  send(gateway_, scheduler_, namesake(), drain);
   EXPECT_TRUE(told("what is drained and cordoned is not kept over a restart: scheduler.db: cannot "
                    "write: disk is full"));
 }

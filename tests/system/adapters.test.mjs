@@ -14,16 +14,20 @@ import { temp_dir } from './support.mjs';
 
 const vendor = path.join(root, 'tests/plugins/fakeserve');
 
-/// A folder as trainers write it, whose weights are a word in the table of no tensors.
-function write_adapter(folder, word, rank) {
+/// Weights that are a word in the table of no tensors, and `more` bytes that are none.
+function weights_of(word, more = 0) {
   const table = Buffer.from(JSON.stringify({ __metadata__: { word } }));
   const length = Buffer.alloc(8);
   length.writeUInt32LE(table.length);
+  return Buffer.concat([length, table, Buffer.alloc(more, ' ')]);
+}
+
+/// A folder as trainers write it.
+function write_adapter(folder, word, rank) {
   fs.mkdirSync(folder);
   const config = JSON.stringify({ peft_type: 'LORA', r: rank });
   fs.writeFileSync(path.join(folder, 'adapter_config.json'), config);
-  const weights = Buffer.concat([length, table]);
-  fs.writeFileSync(path.join(folder, 'adapter_model.safetensors'), weights);
+  fs.writeFileSync(path.join(folder, 'adapter_model.safetensors'), weights_of(word));
   return folder;
 }
 
@@ -154,7 +158,7 @@ test('an adapter of a hub is fetched first', { timeout: 240_000 }, async (t) => 
 test('an adapter that is a folder of a hub', { timeout: 300_000 }, async (t) => {
   const folder = temp_dir('consort-hub');
   const hub = await Hub.start(folder, model_file, 'hf_systemtest');
-  const tales = Buffer.concat([Buffer.from('tales'), Buffer.alloc(3 << 20, ' ')]);
+  const tales = weights_of('tales', 3 << 20);
   hub.add_folder({
     'README.md': 'for people',
     'adapter_config.json': JSON.stringify({ peft_type: 'LORA', r: 48 }),

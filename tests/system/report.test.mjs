@@ -78,7 +78,7 @@ test('the page draws itself in a browser', options, async (t) => {
 });
 
 test('the page of a search says what was found and which runs missed', options, async (t) => {
-  const program = browser();
+  const program = find_browser();
   if (!program) return t.skip('no Chromium'); // Said above.
   const folder = await report(t, path.join(root, 'scenarios/prefix-heavy-agents.json'), '--sweep',
     'nodes.gpu=2,3', '--find', 'cheapest cluster with slo_attainment >= 0.99');

@@ -464,7 +464,7 @@ TEST_F(CommandsTest, ASweepOverSeedsNamesTheSeedsOfItsRunsAndNoOther) {
   const auto page = node::test::read_file(results + "/report.html");
   EXPECT_THAT(page, HasSubstr("\"seeds\":\"seeds 4, 5\""));
   EXPECT_THAT(page, HasSubstr(canary + " --sweep seed=4,5")) << "with no seed beside";
-  const auto said = run_command({"sim", canary, "--sweep", "seed=4,5", "--json"});
+  const auto said = run_command({"sim", canary, "--sweep", "seed=4,5", "-o", "json"});
   const auto document = nlohmann::json::parse(said.out);
   EXPECT_FALSE(document.contains("seed"));
   EXPECT_EQ(document["runs"][0]["seed"], 4);
