@@ -108,6 +108,7 @@ void add_instances(const core_state& s, hasher& into) {
     into.number(one.model);
     into.number(one.variant);
     into.number(ordinal(one.state));
+    into.flag(one.proven);
     into.flag(one.retiring);
     into.flag(one.superseded);
     into.number(one.used_at);

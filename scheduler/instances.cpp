@@ -286,6 +286,15 @@ void count_engine_failure(pass& p, const instance_row& one, pair_state& pair,
                + " loads that failed: " + failure.message);
 }
 
+/// When the pair may be loaded again. What had served and died is no failed load and waits for
+/// nothing: it served between any two such loads, and what dies again and again meets its breaker.
+time_us next_load(pass& p, const instance_row& one, pair_state& pair) {
+  if (one.proven)
+    return p.now;
+  return p.now
+         + backoff(limits::load_backoff_min_us, limits::load_backoff_max_us, pair.load_failures++);
+}
+
 /// Backs off on the pair, removes what is refused time and again, and lets its breaker know when a
 /// ready instance died.
 void count_failure(pass& p, const instance_row& one, const instance_failure& how) {
@@ -294,9 +303,7 @@ void count_failure(pass& p, const instance_row& one, const instance_failure& how
   auto& pair = p.s.pairs[at];
   pair.load_error = cut_text(failure.message, limits::load_error_bytes_max);
   pair.load_failed_at = p.now;
-  pair.load_retry_at
-      = p.now
-        + backoff(limits::load_backoff_min_us, limits::load_backoff_max_us, pair.load_failures++);
+  pair.load_retry_at = next_load(p, one, pair);
   arm(p.s, pair.load_retry_at, timer_kind::pair, at);
   if (blames_engine(failure))
     count_engine_failure(p, one, pair, failure);

@@ -91,6 +91,7 @@ void learn_from(pass& p, const request_row& r, const attempt_measurement& measur
   auto& pair = s.pairs[at.pair];
   const bool was_closed = pair.fuse.state() == breaker_state::closed;
   pair.fuse.succeeded();
+  s.instances[r.instance].proven = true;
   judge_window(s, r, measured);
   learn_cache(s, r, measured.usage);
   if (r.tokens == 0) { // It ended before anything of it was reported.

@@ -147,6 +147,7 @@ struct instance_row {
   time_us deadline = 0;        ///< Of loading or unloading.
   time_us used_at = 0;         ///< When its last attempt ended.
   std::vector<index> unloaded; ///< Nodes of it that said so while it unloads.
+  bool proven = false;         ///< Finished an attempt; should it die, it is loaded again at once.
   bool retiring = false;       ///< No new work; unloads once idle.
   bool superseded = false;     ///< Of a former version of its model; serves until replaced.
   std::string retire_reason;

@@ -598,6 +598,33 @@ TEST(Failover, CrashedReplicaFailsOverAndIsLoadedAgainAfterABackoff) {
   EXPECT_EQ(t.expect<grant_ticket>().granted.attempt.number, 2U);
 }
 
+TEST(Failover, AReplicaThatHadServedIsLoadedAgainAtOnceOncePerThatItServed) {
+  const error crash{recovery::retry_elsewhere, "crash", "signal 11"};
+  core_fixture t;
+  ready(t, 1);
+  t.submit();
+  t.finish(t.expect<grant_ticket>());
+  t.submit();
+  const auto cut = t.expect<grant_ticket>();
+  t.start(cut);
+  t.drop_all();
+  t.feed(replica_failed{cut.granted.instance, incarnation{1}, crash});
+  t.take_all<drop_attempt>();
+  t.take_all<release_allocation>();
+  t.take_all<queue_notice>();
+  t.finish_load(); // With no time in between.
+  const auto resumed = t.expect<grant_ticket>();
+  EXPECT_EQ(resumed.granted.attempt.number, 2U);
+
+  t.start(resumed);
+  t.feed(replica_failed{resumed.granted.instance, incarnation{1}, crash});
+  EXPECT_TRUE(t.take_all<reserve_allocation>().empty()) << "the new one had served nobody yet";
+  t.drop_all();
+  t.pass_time(limits::load_backoff_min_us);
+  EXPECT_EQ(t.take_all<reserve_allocation>().size(), 1U);
+  t.drop_all();
+}
+
 } // namespace
 
 } // namespace consort::core::testing
