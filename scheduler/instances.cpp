@@ -559,6 +559,23 @@ void check_instance(pass& p, index instance) {
       instance);
 }
 
+namespace {
+
+/// What failed requests there is gone, and another took its place: who waits may go there again.
+/// Who was only full there stays away from it as long as before.
+void forgive_device(core_state& s, index model, index device) {
+  for (index slot = 0; slot < s.requests.end(); ++slot) {
+    if (!s.requests.holds(slot) || s.requests[slot].model != model
+        || s.requests[slot].excluded.empty())
+      continue;
+    auto& r = s.requests[slot];
+    if (std::find(r.shunned.begin(), r.shunned.end(), device) == r.shunned.end())
+      std::erase(r.excluded, device);
+  }
+}
+
+} // namespace
+
 void on(pass& p, const replica_loaded& e) {
   auto& s = p.s;
   const auto at = known_instance(s, e.instance, e.life);
@@ -571,6 +588,8 @@ void on(pass& p, const replica_loaded& e) {
   auto& pair = s.pairs[pair_of(s, one.model, one.devices.front())];
   pair.load_failures = pair.engine_failures = pair.broken_loads = 0;
   lift_bars(s, pair, one);
+  if (!pair.load_error.empty()) // Seldom: a million requests may wait.
+    forgive_device(s, one.model, pair.device);
   pair.load_error.clear();
   if (one.artifact != none)
     s.artifacts[one.artifact].losses

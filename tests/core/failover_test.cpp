@@ -598,6 +598,34 @@ TEST(Failover, CrashedReplicaFailsOverAndIsLoadedAgainAfterABackoff) {
   EXPECT_EQ(t.expect<grant_ticket>().granted.attempt.number, 2U);
 }
 
+/// The other device could serve, but its load never ends.
+TEST(Failover, WhatTookThePlaceOfTheReplicaThatFailedItMayServeAtOnce) {
+  core_fixture t;
+  ready(t, 1);
+  auto model = story_spec();
+  model.replicas_min = 2;
+  t.declare(model);
+  t.advertise(cpu_spec("local", 1));
+  t.grant_next_allocation();
+  t.expect<load_replica>();
+  t.submit();
+  t.finish(t.expect<grant_ticket>());
+  t.submit();
+  const auto cut = t.expect<grant_ticket>();
+  t.start(cut);
+  t.drop_all();
+  t.feed(replica_failed{
+      cut.granted.instance, incarnation{1}, {recovery::retry_elsewhere, "crash", "signal 11"}});
+  t.take_all<drop_attempt>();
+  t.take_all<release_allocation>();
+  t.take_all<queue_notice>();
+  t.finish_load();
+  const auto again = t.take_all<grant_ticket>();
+  ASSERT_EQ(again.size(), 1U);
+  EXPECT_EQ(again[0].granted.device, cut.granted.device);
+  t.drop_all();
+}
+
 TEST(Failover, AReplicaThatHadServedIsLoadedAgainAtOnceOncePerThatItServed) {
   const error crash{recovery::retry_elsewhere, "crash", "signal 11"};
   core_fixture t;
