@@ -69,6 +69,22 @@ TEST(Swarm, DrawsEveryKindOfFaultAndTheSameOnesForTheSameSeed) {
   EXPECT_NE(describe_scenario(draw_scenario(1)), describe_scenario(draw_scenario(2)));
 }
 
+TEST(Swarm, DrawsConversationsCommonBeginningsClosedLoopsAndModelsOverTwoDevices) {
+  int plain = 0;
+  std::string all;
+  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+    const auto drawn = describe_scenario(draw_scenario(seed));
+    plain += drawn.find(" turns") == std::string::npos
+             && drawn.find(" clients") == std::string::npos
+             && drawn.find("beginnings") == std::string::npos;
+    all += drawn;
+  }
+  for (const auto* habit : {"conversations of 6 turns", "5 common beginnings of ", "a loop of ",
+                            "the first over two devices"})
+    EXPECT_NE(all.find(habit), std::string::npos) << habit;
+  EXPECT_GT(plain, 150) << "most runs go undisturbed by them";
+}
+
 TEST(Swarm, DrawsEveryKindOfDevice) {
   std::set<std::string> types;
   std::set<std::string> names;
