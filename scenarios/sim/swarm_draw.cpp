@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scenarios/sim/swarm.hpp"
+
+#include "scenarios/sim/swarm_habits.hpp"
 #include "scheduler/policy/profile.hpp"
 #include "scheduler/units.hpp"
 
 #include <algorithm>
 #include <cassert>
 #include <cmath>
-#include <map>
 
 namespace consort::sim {
 
@@ -29,7 +30,8 @@ public:
         load_(seed, "swarm load"),
         limits_(seed, "swarm limits"),
         trouble_(seed, "swarm faults"),
-        habits_(seed, "swarm habits") {}
+        habits_(seed, "swarm habits"),
+        ways_(seed, "swarm ways") {}
 
   scenario draw(std::uint64_t seed) {
     made_.name = "swarm-" + std::to_string(seed);
@@ -40,12 +42,11 @@ public:
     draw_nodes();
     draw_models();
     draw_workloads();
-    // Most runs are without, so that what else they are is as it was.
-    if (chance(habits_, 0.35)) {
-      for (auto& work : made_.workloads)
-        draw_habits(work);
-      draw_instances();
-    }
+    // Half the runs have neither.
+    if (chance(habits_, 0.35))
+      draw_habits(made_, habits_);
+    if (chance(ways_, 0.3))
+      draw_ways(made_, ways_);
     draw_faults();
     return std::move(made_);
   }
@@ -170,34 +171,6 @@ private:
     }
   }
 
-  /// Conversations, common beginnings and closed loops: what caches, and clients that wait, bring.
-  void draw_habits(scenario_workload& work) {
-    auto& drawn = work.drawn;
-    drawn.think_s = {distribution::kind::exponential, 0.1 + habits_.unit(), 0};
-    if (chance(habits_, 0.5))
-      drawn.turns = 2 + whole(habits_, 5);
-    if (chance(habits_, 0.5)) {
-      drawn.prefix_groups = 1 + whole(habits_, 5);
-      drawn.prefix_tokens = drawn.block_tokens * (1 + whole(habits_, 12));
-      drawn.prefix_prompts = chance(habits_, 0.3) ? 3 : 0;
-      drawn.prefix_skew = chance(habits_, 0.5) ? 1 : 0;
-    }
-    if (chance(habits_, 0.3)) {
-      drawn.process = arrival_process::closed;
-      drawn.clients = 1 + whole(habits_, 30);
-    }
-  }
-
-  /// A model over two chips, where two of one kind are there.
-  void draw_instances() {
-    std::map<std::string, int> chips;
-    for (const auto& node : made_.nodes)
-      for (const auto& device : node.devices)
-        if (device->fidelity != fidelity_kind::rates && ++chips[device->name] == 2
-            && chance(habits_, 0.6))
-          made_.models.front().devices_per_instance = 2;
-  }
-
   bool has_kind(std::string_view type) const {
     for (const auto& node : made_.nodes)
       for (const auto& device : node.devices)
@@ -273,7 +246,8 @@ private:
   random_source load_;
   random_source limits_;
   random_source trouble_;
-  random_source habits_; ///< Of clients, and of models over several devices.
+  random_source habits_;
+  random_source ways_;
   scenario made_;
 };
 
@@ -283,18 +257,6 @@ std::string described_fault(const scenario_fault& fault) {
     made += " " + target;
   if (fault.span_us > 0)
     made += " for " + format_duration(fault.span_us);
-  return made;
-}
-
-std::string described_habits(const synthetic_settings& drawn) {
-  std::string made;
-  if (drawn.turns > 1)
-    made += ", conversations of " + std::to_string(drawn.turns) + " turns";
-  if (drawn.prefix_groups > 0)
-    made += ", " + std::to_string(drawn.prefix_groups) + " common beginnings of "
-            + std::to_string(drawn.prefix_tokens) + " tokens";
-  if (drawn.process == arrival_process::closed)
-    made += ", a loop of " + std::to_string(drawn.clients) + " clients";
   return made;
 }
 
@@ -312,12 +274,10 @@ std::string describe_scenario(const scenario& plan) {
       made += (&device == &node.devices.front() ? "" : ", ") + device->name
               + (device->type == "hybrid" ? " hybrid" : "");
   }
-  made += "), " + std::to_string(plan.models.size()) + " models"
-          + (plan.models.front().devices_per_instance > 1 ? ", the first over two devices" : "");
-  for (const auto& work : plan.workloads)
-    made += described_habits(work.drawn);
-  made += ", lease " + format_duration(plan.lease_us) + ", queue " + std::to_string(plan.queue_max)
-          + " for at most " + format_duration(plan.queue_timeout_us) + ", latency "
+  made += "), " + std::to_string(plan.models.size()) + " models" + described_habits(plan)
+          + ", lease " + format_duration(plan.lease_us) + ", queue "
+          + std::to_string(plan.queue_max) + " for at most "
+          + format_duration(plan.queue_timeout_us) + ", latency "
           + format_duration(plan.network.latency_us) + " + "
           + format_duration(plan.network.jitter_us) + "; faults:";
   for (const auto& fault : plan.faults)
