@@ -41,10 +41,29 @@ struct next_one {
   bool aged = false;
 };
 
+/// Of the lanes that wait too long the one that does so longest, when it is such a lane's turn. One
+/// that is blocked leaves it to the next: nobody starves for what others lack.
+std::optional<queue_head> aged_head(const request_queue& queue, const queue_walk& walk,
+                                    time_us now) {
+  std::optional<queue_head> best;
+  if (queue.aged_lane(now) == nullptr)
+    return best;
+  std::pair<time_us, std::uint64_t> since;
+  for (const auto& [key, lane] : queue.lanes()) {
+    const auto& [age, who] = *lane.by_age.begin();
+    if (!starving(who, now) || (best && since < age) || is_closed(walk, key))
+      continue;
+    if (auto head = queue.head(key, true, walk.passed)) {
+      best = std::move(head);
+      since = age;
+    }
+  }
+  return best;
+}
+
 next_one next_of(const request_queue& queue, const queue_walk& walk, time_us now) {
-  if (const auto* due = queue.aged_lane(now); due != nullptr && !is_closed(walk, *due))
-    if (auto head = queue.head(*due, true, walk.passed))
-      return {std::move(head), true};
+  if (auto head = aged_head(queue, walk, now))
+    return {std::move(head), true};
   next_one best;
   for (const auto& [key, lane] : queue.lanes()) {
     if (is_closed(walk, key))

@@ -169,7 +169,8 @@ bool batch::admit_first(std::uint32_t& budget) {
     one.own_blocks = blocks_of(all) - blocks_of(cached);
     blocks_.take(one.own_blocks);
   } else if (wanted.computed) {
-    one.own_blocks = blocks_of(one.kv_tokens);
+    // Beside what the cache has of its prompt: of a plan's members each knows prefixes of its own.
+    one.own_blocks = blocks_of(one.kv_tokens) - blocks_of(cached);
     blocks_.take(one.own_blocks);
   }
   const auto tokens = whole ? left : std::min(left, budget);

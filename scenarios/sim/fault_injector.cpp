@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 namespace consort::sim {
 
@@ -137,19 +138,31 @@ bool fault_injector::stands_still(address at) const {
 
 /// A fresh link, once it is dialled.
 void fault_injector::reconnect(address at) {
-  world_.heap.after(limits::redial_us, [this, at] {
-    if (!world_.scheduler.running())
-      return; // Its successor will be dialled.
-    // As actors/scheduler_actor does: a gateway's new link says that its old one is gone, a node's
-    // takes the place of its old one, and that the old one ends matters no more.
-    const bool unnoticed = unnoticed_.erase(at) > 0;
-    if (at == gateway_address && unnoticed)
-      world_.scheduler.lose_link(at);
-    if (at == gateway_address)
-      world_.gateway.reconnect();
-    else if (!world_.links.is_cut(at))
+  world_.heap.after(limits::redial_us, [this, at] { dial(at); });
+}
+
+void fault_injector::dial(address at) {
+  if (!world_.scheduler.running())
+    return; // Its successor will be dialled.
+  if (world_.links.is_severed(at, scheduler_address))
+    return; // Nothing comes through: it is dialled when that heals.
+  if (const auto heard = world_.links.end_heard(scheduler_address, at); heard > world_.heap.now())
+    return world_.heap.at(heard, [this, at] { dial(at); });
+  // As actors/scheduler_actor does: a gateway's new link says that its old one is gone, a node's
+  // takes the place of its old one, and that the old one ends matters no more.
+  const bool unnoticed = unnoticed_.erase(at) > 0;
+  if (at != gateway_address) {
+    if (!world_.links.is_cut(at))
       world_.nodes[at - first_node_address]->reconnect();
-  });
+    return;
+  }
+  if (unnoticed)
+    world_.scheduler.lose_link(at);
+  world_.gateway.reconnect();
+  // What ended before the gateway told is in nobody's books.
+  if (std::exchange(replaced_, false))
+    world_.watchers.each(
+        [&](observer& watcher) { watcher.on_scheduler_replaced(world_.heap.now()); });
 }
 
 // --- the scheduler ---
@@ -157,14 +170,11 @@ void fault_injector::reconnect(address at) {
 void fault_injector::restart_scheduler() {
   world_.scheduler.start();
   world_.declare_models();
+  replaced_ = true;
+  unnoticed_.clear(); // It had none of the links that were cut.
   reconnect(gateway_address);
   for (std::size_t number = 0; number < world_.nodes.size(); ++number)
     reconnect(static_cast<address>(first_node_address + number));
-  // What ended before the gateway told is in nobody's books.
-  world_.heap.after(limits::redial_us, [this] {
-    world_.watchers.each(
-        [&](observer& watcher) { watcher.on_scheduler_replaced(world_.heap.now()); });
-  });
 }
 
 // --- nodes ---

@@ -52,6 +52,7 @@ private:
   void lose_link_later(address at, duration_us span, bool only_if_still);
   [[nodiscard]] bool stands_still(address at) const;
   void reconnect(address at);
+  void dial(address at);
 
   node_model& node_named(const std::string& target);
   [[nodiscard]] address address_of(const std::string& target);
@@ -62,7 +63,8 @@ private:
   std::set<address> lost_; ///< Nodes that stand still and whose link was given up meanwhile.
   /// Whose control link was cut without the scheduler having noticed yet.
   std::set<address> unnoticed_;
-  bool over_ = false; ///< The liveness phase has begun.
+  bool replaced_ = false; ///< The gateway has not dialled the new scheduler yet.
+  bool over_ = false;     ///< The liveness phase has begun.
 };
 
 } // namespace consort::sim

@@ -58,7 +58,9 @@ void network::send(address from, address to, channel stream, messages::frame_kin
 }
 
 void network::close(address from, address to, channel stream) {
-  put({from, to, stream, nullptr});
+  const auto due = put({from, to, stream, nullptr});
+  if (stream == control_channel)
+    ends_[{from, to}] = due;
 }
 
 bool network::suffer(address at, channel stream, duration_us& delay) {
@@ -97,7 +99,7 @@ time_us& network::last_due(const way& which) {
   return hub_dues_[place];
 }
 
-void network::put(const shipment& sent) {
+time_us network::put(const shipment& sent) {
   const auto jitter
       = static_cast<duration_us>(static_cast<double>(settings_.jitter_us) * chance_.unit());
   auto delay = settings_.latency_us + jitter;
@@ -114,6 +116,7 @@ void network::put(const shipment& sent) {
     heap_.at(due, [this, sent] { arrive(sent); });
   }
   heap_.at(due, [this, sent] { arrive(sent); });
+  return due;
 }
 
 void network::arrive(const shipment& sent) {
@@ -151,8 +154,12 @@ void network::cut(address at, fault_direction direction) {
 void network::heal(address at) {
   deaf_.erase(at);
   mute_.erase(at);
-  for (const auto& [which, waiting] : held_)
+  for (const auto& [which, waiting] : held_) {
     heap_.after(settings_.latency_us, [this, which = which] { pump(which); });
+    const auto end = ends_.find({which.from, which.to});
+    if (end != ends_.end())
+      end->second = std::max(end->second, heap_.now() + settings_.latency_us);
+  }
 }
 
 bool network::passes(const way& which) const {

@@ -76,6 +76,15 @@ public:
   /// made anew before join(). Streams between them are not touched.
   void sever(address one, address other) { severed_.insert(std::minmax(one, other)); }
   void join(address one, address other) { severed_.erase(std::minmax(one, other)); }
+  [[nodiscard]] bool is_severed(address one, address other) const {
+    return severed_.count(std::minmax(one, other)) != 0;
+  }
+  /// When `at` has heard of every end of its control link with `other` so far: nobody dials anew
+  /// before, and what an earlier link brought would end the later one. A time that may have passed.
+  [[nodiscard]] time_us end_heard(address other, address at) const {
+    const auto found = ends_.find({other, at});
+    return found == ends_.end() ? 0 : found->second;
+  }
 
   /// What every link of `at` suffers from now on: each is 0 when it is well.
   struct troubles {
@@ -116,7 +125,8 @@ private:
   void let_go(contents& what);
   [[nodiscard]] time_us& last_due(const way& which);
   [[nodiscard]] network_peer* peer_at(address at) const;
-  void put(const shipment& sent);
+  /// Returns: when it is due.
+  time_us put(const shipment& sent);
   /// What trouble adds to a frame's way, in microseconds. Returns: whether it arrives twice.
   bool suffer(address at, channel stream, duration_us& delay);
   /// It is due: delivers it, or holds it behind what is held.
@@ -146,7 +156,8 @@ private:
   std::set<address> deaf_;                                ///< Nothing reaches them.
   std::set<address> mute_;                                ///< Nothing of theirs arrives.
   std::map<address, troubles> troubles_;
-  std::set<std::pair<address, address>> severed_; ///< Lower address first.
+  std::set<std::pair<address, address>> severed_;       ///< Lower address first.
+  std::map<std::pair<address, address>, time_us> ends_; ///< Of control links: from, to.
   std::uint64_t frames_ = 0;
   std::uint64_t digest_ = fold_start;
 };

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scenarios/sim/swarm.hpp"
+
+#include "scenarios/sim/swarm_habits.hpp"
 #include "scheduler/policy/profile.hpp"
 #include "scheduler/units.hpp"
 
@@ -27,7 +29,9 @@ public:
         kinds_(seed, "swarm kinds"),
         load_(seed, "swarm load"),
         limits_(seed, "swarm limits"),
-        trouble_(seed, "swarm faults") {}
+        trouble_(seed, "swarm faults"),
+        habits_(seed, "swarm habits"),
+        ways_(seed, "swarm ways") {}
 
   scenario draw(std::uint64_t seed) {
     made_.name = "swarm-" + std::to_string(seed);
@@ -38,6 +42,11 @@ public:
     draw_nodes();
     draw_models();
     draw_workloads();
+    // Half the runs have neither.
+    if (chance(habits_, 0.35))
+      draw_habits(made_, habits_);
+    if (chance(ways_, 0.3))
+      draw_ways(made_, ways_);
     draw_faults();
     return std::move(made_);
   }
@@ -237,6 +246,8 @@ private:
   random_source load_;
   random_source limits_;
   random_source trouble_;
+  random_source habits_;
+  random_source ways_;
   scenario made_;
 };
 
@@ -263,9 +274,10 @@ std::string describe_scenario(const scenario& plan) {
       made += (&device == &node.devices.front() ? "" : ", ") + device->name
               + (device->type == "hybrid" ? " hybrid" : "");
   }
-  made += "), " + std::to_string(plan.models.size()) + " models, lease "
-          + format_duration(plan.lease_us) + ", queue " + std::to_string(plan.queue_max)
-          + " for at most " + format_duration(plan.queue_timeout_us) + ", latency "
+  made += "), " + std::to_string(plan.models.size()) + " models" + described_habits(plan)
+          + ", lease " + format_duration(plan.lease_us) + ", queue "
+          + std::to_string(plan.queue_max) + " for at most "
+          + format_duration(plan.queue_timeout_us) + ", latency "
           + format_duration(plan.network.latency_us) + " + "
           + format_duration(plan.network.jitter_us) + "; faults:";
   for (const auto& fault : plan.faults)

@@ -39,6 +39,9 @@ constexpr double token_bytes = 4;
 /// A Unix time in seconds is larger than any trace's own clock in milliseconds should be.
 constexpr double unix_seconds_min = 1e9;
 
+/// Two to the 53rd: 285 years.
+constexpr double time_us_max = 9'007'199'254'740'992;
+
 constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
 constexpr std::string_view blanks = " \t";
 
@@ -166,6 +169,7 @@ std::optional<error> trace_reader::read_header() {
   if (!csv_)
     return std::nullopt;
   const auto header = split(line_);
+  header_columns_ = header.size();
   const auto place = [&](std::string_view name) {
     return static_cast<std::size_t>(std::find(header.begin(), header.end(), name) - header.begin());
   };
@@ -234,10 +238,17 @@ std::optional<error> trace_reader::read_row(arrival& out, double& time_us) {
   for (const auto column : columns_)
     if (column >= row.size())
       return lines_.wrong("", "has " + std::to_string(row.size()) + " columns, the header more");
+  // Empty ones shift nothing.
+  for (auto column = header_columns_; column < row.size(); ++column)
+    if (!row[column].empty())
+      return lines_.wrong("", "has " + std::to_string(row.size()) + " columns, the header "
+                                  + std::to_string(header_columns_)
+                                  + ": put cells that hold a comma into quotes");
   const auto cell = row[columns_[time]];
   const auto number = time_unit_us_ == 0 ? std::optional<double>() : number_of(cell);
   const auto when = number ? *number * time_unit_us_ : date_us(cell);
-  if (!when || (number && *number < 0))
+  // Beyond that a number tells no microseconds apart.
+  if (!when || *when > time_us_max || (number && *number < 0))
     return lines_.wrong(names_[time], "`" + std::string(cell) + "` is not a time");
   time_us = *when;
   for (const auto which : {input, output}) {

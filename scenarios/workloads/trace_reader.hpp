@@ -48,6 +48,7 @@ private:
   bool pending_ = false; ///< `line_` was read and not yet used.
   bool csv_ = false;
   std::array<std::size_t, fields> columns_{};
+  std::size_t header_columns_ = 0; ///< All that there are.
   std::array<std::string, fields> names_;
   double time_unit_us_ = 1; ///< 0 = date and time, which other columns may hold too.
   flat_json json_;

@@ -134,6 +134,34 @@ TEST(Fairness, BatchIsServedUnderASteadyStreamOfInteractiveWork) {
   t.drop_all();
 }
 
+/// The oldest of all waits for an accelerator that has nothing built; its turn goes to the next.
+TEST(Fairness, WhoCanBeServedAgesBesideSomebodyWhoCannot) {
+  core_fixture t;
+  one_device(t, 1);
+  t.join("other", 2, {refnpu_profile()});
+  t.advertise(npu_spec("other"));
+  auto elsewhere = from(t, "", priority_class::batch);
+  elsewhere.selector = "npu";
+  t.submit(elsewhere);
+  std::deque<grant_ticket> running;
+  for (int i = 0; i < 3; ++i)
+    t.submit(from(t, "", priority_class::interactive));
+  const auto waits = from(t, "");
+  t.submit(waits);
+  std::uint32_t after_aging = 0;
+  bool served = false;
+  for (int grants = 0; !served && grants < 500; ++grants) {
+    t.submit(from(t, "", priority_class::interactive));
+    t.pass_time_renewing(second / 10);
+    after_aging += t.now() > limits::starvation_us + 1 ? 1 : 0;
+    t.take_all<queue_notice>();
+    served = serve_next(t, running) == waits.id.sequence;
+  }
+  EXPECT_TRUE(served);
+  EXPECT_LE(after_aging, 2 * limits::aged_every);
+  t.drop_all();
+}
+
 // --- preemption ---
 
 TEST(Preemption, BatchMakesRoomAndGoesOnLater) {

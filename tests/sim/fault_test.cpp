@@ -58,6 +58,12 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         R"({ "at": "8s", "kill": "edge-0", "for": "4s" })",
         R"({ "at": "8s", "restart": ["edge-0", "edge-1"] })",
+        // The old link's end comes long after the new scheduler is there.
+        R"({ "at": "5s", "reorder": ["gateway", "edge-1"], "by": "1s", "for": "8s" },
+           { "at": "7s", "scheduler": "restart", "for": "100ms" })",
+        // The new scheduler is there long before the gateway reaches it.
+        R"({ "at": "7s", "scheduler": "restart", "for": "50ms" },
+           { "at": "7.02s", "cut": ["gateway", "edge-0"], "for": "2s" })",
         R"({ "at": "8s", "pause": "edge-*", "for": "2s" })",
         R"({ "at": "8s", "partition": "edge-0", "for": "5s" })",
         R"({ "at": "8s", "partition": "edge-0", "direction": "in", "for": "5s" })",

@@ -69,6 +69,49 @@ TEST(Swarm, DrawsEveryKindOfFaultAndTheSameOnesForTheSameSeed) {
   EXPECT_NE(describe_scenario(draw_scenario(1)), describe_scenario(draw_scenario(2)));
 }
 
+TEST(Swarm, DrawsConversationsCommonBeginningsClosedLoopsAndModelsOverTwoDevices) {
+  int plain = 0;
+  std::string all;
+  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+    const auto drawn = describe_scenario(draw_scenario(seed));
+    plain += drawn.find(" turns") == std::string::npos
+             && drawn.find(" clients") == std::string::npos
+             && drawn.find("beginnings") == std::string::npos;
+    all += drawn;
+  }
+  for (const auto* habit : {"conversations of 6 turns", "5 common beginnings of ", "a loop of ",
+                            "the first over two devices"})
+    EXPECT_NE(all.find(habit), std::string::npos) << habit;
+  EXPECT_GT(plain, 150) << "most runs go undisturbed by them";
+}
+
+TEST(Swarm, DrawsOtherArrivalsAndDevicesAndRulesInSomeRuns) {
+  std::set<arrival_process> processes;
+  std::set<core::remote_use> uses;
+  int groups = 0, caps = 0, sleepers = 0, plans = 0, gathered = 0, plain = 0, poisson = 0;
+  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+    const auto drawn = draw_scenario(seed);
+    for (const auto& work : drawn.workloads)
+      processes.insert(work.drawn.process);
+    poisson += drawn.workloads.front().drawn.process == arrival_process::poisson;
+    uses.insert(drawn.remote);
+    gathered += drawn.gathers_tokens;
+    plain += drawn.network.plain;
+    for (const auto& node : drawn.nodes)
+      for (const auto& device : node.devices) {
+        groups += device->group.tp * device->group.pp > 1;
+        caps += device->cap_mw > 0;
+        sleepers += device->sleep_after_us > 0;
+        plans += !device->stages.empty();
+      }
+  }
+  EXPECT_EQ(processes.size(), 6U);
+  EXPECT_EQ(uses.size(), 3U);
+  for (const auto count : {groups, caps, sleepers, plans, gathered, plain})
+    EXPECT_GT(count, 10);
+  EXPECT_GT(poisson, 150) << "most runs go without";
+}
+
 TEST(Swarm, DrawsEveryKindOfDevice) {
   std::set<std::string> types;
   std::set<std::string> names;
@@ -79,7 +122,8 @@ TEST(Swarm, DrawsEveryKindOfDevice) {
         names.insert(device->name);
       }
   EXPECT_EQ(types, (std::set<std::string>{"cpu", "gpu", "hybrid", "npu", "pim", "remote"}));
-  EXPECT_EQ(names.size(), device_model_names().size()) << "every chip of the table";
+  for (const auto& name : device_model_names())
+    EXPECT_EQ(names.count(name), 1U) << name << ": every chip of the table";
 }
 
 TEST(Swarm, SeedsThatOnceFailedStayMended) {

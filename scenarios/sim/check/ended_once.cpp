@@ -68,6 +68,12 @@ void ended_once_checker::on_answered(const client_answer& ended, time_us now) {
   close(ended.request);
 }
 
+void ended_once_checker::on_scheduler_lost(time_us) {
+  for (auto& [id, one] : requests_)
+    if (one.answers == 0)
+      one.records = 0;
+}
+
 void ended_once_checker::on_scheduler_replaced(time_us) {
   for (auto& [id, one] : requests_)
     one.excused = one.excused || (one.answers > 0 && one.records == 0);

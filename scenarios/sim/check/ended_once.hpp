@@ -2,9 +2,10 @@
 #pragma once
 /// Nothing is lost and nothing is answered twice: every submitted request is answered to its client
 /// exactly once, recorded by the core exactly once (unless it ended while there was no scheduler,
-/// or before its gateway's link let the core hear of it), and a finished one carries every token
-/// exactly once and in order, whatever happened to its attempts. That the core gave up a gateway
-/// which comes back is no end.
+/// or before its gateway's link let the core hear of it; what a scheduler recorded and died before
+/// the client's gateway heard of is recorded by its successor, which cannot know), and a finished
+/// one carries every token exactly once and in order, whatever happened to its attempts. That the
+/// core gave up a gateway which comes back is no end.
 
 #include "scenarios/sim/id_sets.hpp"
 #include "scenarios/sim/observer.hpp"
@@ -19,6 +20,7 @@ public:
   void on_event(const core::event& happened, time_us now) override;
   void on_command(const core::command& wanted, time_us now) override;
   void on_answered(const client_answer& ended, time_us now) override;
+  void on_scheduler_lost(time_us now) override;
   void on_scheduler_replaced(time_us now) override;
   void on_end(const core::snapshot& seen, time_us now) override;
 

@@ -150,6 +150,23 @@ TEST_F(BatchTest, AKnownPrefixIsNotComputedAgain) {
   EXPECT_DOUBLE_EQ(seen.at(3).first_us, 10 + 16 + 48);
 }
 
+TEST_F(BatchTest, WhatComesWithItsCacheTakesNoBlocksForAPrefixThatIsKnown) {
+  batch runs(settings(8, false), cost_);
+  runs.add(request(1, 64, 20, {11, 12, 13, 14}), 0);
+  auto brought = request(2, 64, 20, {11, 12, 13, 14});
+  brought.computed = true;
+  runs.begin(0, 0);
+  runs.end();
+  // Four blocks are known and the first one's fifth is taken: all four of the second anew would be
+  // more than there are.
+  runs.add(std::move(brought), 0);
+  const auto seen = play(runs, 0);
+  EXPECT_EQ(seen.at(1).tokens, 20U);
+  EXPECT_EQ(seen.at(2).tokens, 20U);
+  EXPECT_EQ(runs.preemptions(), 0U);
+  EXPECT_EQ(runs.kv_tokens_used(), 0U);
+}
+
 TEST_F(BatchTest, ThePrefixUsedLongestAgoIsForgottenFirst) {
   batch_blocks blocks(4);
   for (const std::uint64_t hash : {0, 2}) { // A hash of 0 is one like any other.

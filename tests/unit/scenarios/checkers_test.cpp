@@ -112,6 +112,25 @@ TEST(EndedOnceChecker, FindsARequestThatWasRecordedTwice) {
   EXPECT_TRUE(check.violation());
 }
 
+/// What it said died on its way with it.
+TEST(EndedOnceChecker, AcceptsThatASuccessorRecordsWhatNobodyHadHeardOf) {
+  ended_once_checker check;
+  check.on_submitted(submitted(), 0);
+  check.on_event(core::request_submitted{submitted()}, 1);
+  check.on_command(recorded(), 2);
+  check.on_scheduler_lost(3);
+  auto heard = check;
+  check.on_command(recorded(), 5);
+  EXPECT_EQ(check.violation(), std::nullopt);
+  check.on_command(recorded(), 6);
+  EXPECT_TRUE(check.violation());
+  // Its answer came all the same, behind the scheduler's end.
+  heard.on_answered(finished({0}, 1), 4);
+  heard.on_scheduler_replaced(5);
+  heard.on_end({}, 9);
+  EXPECT_EQ(heard.violation(), std::nullopt);
+}
+
 TEST(EndedOnceChecker, FindsATokenThatIsMissingRepeatedOrShort) {
   for (const auto& tokens : {std::vector<std::int32_t>{0, 2}, std::vector<std::int32_t>{0, 1, 1},
                              std::vector<std::int32_t>{0, 1}}) {

@@ -80,6 +80,26 @@ TEST_F(NetworkTest, ADeadPeerResetsTheControlLinkOfEveryoneAndRefusesStreams) {
   EXPECT_EQ(node_.heard, "");
 }
 
+/// Whoever dials anew before would take the old link's end for the new one's.
+TEST_F(NetworkTest, TellsWhenTheEndOfALinkIsHeardAlsoBehindACut) {
+  EXPECT_EQ(links_.end_heard(1, 2), 0);
+  links_.troubles_of(2).reorder_us = 900'000;
+  links_.detach(1);
+  const auto heard = links_.end_heard(1, 2);
+  EXPECT_GT(heard, 1'000);
+  while (node_.closed.empty())
+    ASSERT_TRUE(heap_.run_next());
+  EXPECT_EQ(heap_.now(), heard);
+  links_.attach(1, gateway_);
+  links_.cut(2);
+  links_.detach(1);
+  play();
+  links_.heal(2);
+  EXPECT_EQ(links_.end_heard(1, 2), heap_.now() + 1'000);
+  play();
+  EXPECT_EQ(node_.closed.size(), 2U);
+}
+
 TEST_F(NetworkTest, TheDigestDependsOnEveryByte) {
   send('a');
   play();

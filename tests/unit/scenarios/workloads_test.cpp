@@ -229,6 +229,8 @@ TEST_F(WorkloadsTest, NamesFileLineAndFieldOfWhatIsWrong) {
   expect(header + "inf,1,1\n", "trace:2: timestamp_ms: `inf` is not a time");
   expect(header + "-1,1,1\n", "trace:2: timestamp_ms: `-1` is not a time");
   expect(header + "5,1\n", "trace:2: has 2 columns");
+  expect(header + "5,1,1,\n6,1,1,9\n", "trace:3: has 4 columns, the header 3: put cells");
+  expect(header + "9100000000000,1,1\n", "trace:2: timestamp_ms: `9100000000000` is not a time");
   expect(header + "0,1,1\n700000000,1,1\n", "trace:3: timestamp_ms: is more than a week");
   expect("a,b,c\n1,2,3\n", "no column that could be time");
   expect("TIMESTAMP,ContextTokens,GeneratedTokens\nyesterday,1,1\n", "`yesterday` is not a time");
