@@ -198,13 +198,13 @@ void judge_room(core_state& s, index at) {
   mark_dirty(s, pair.model);
 }
 
-void note_full(pass& p, const request_row& r, const std::string& why) {
+void note_full(pass& p, const request_row& r, const std::string& why, duration_us wait_us) {
   auto& s = p.s;
   auto& at = endpoint_of(s, r);
   at.overloaded(p.now);
   auto& pair = s.pairs[at.pair];
   pair.full_error = cut_text(why, limits::fault_error_bytes_max);
-  if (pair.room.refused(p.now))
+  if (pair.room.refused(p.now, wait_us))
     p.tell(note::severity::info, s.devices[pair.device].spec.id.value, full_words(s, pair, p.now));
   if (pair.room.until() != 0)
     arm(s, pair.room.until(), timer_kind::pair, at.pair);
