@@ -267,6 +267,23 @@ TEST_F(CommandsTest, CompileAndModelSendWhatWasAsked) {
   EXPECT_EQ(seen.at(3).method, "DELETE");
 }
 
+TEST_F(CommandsTest, CompileShowsABuildOfManyDevicesOnce) {
+  const std::string build = R"("state":"build","profile":"p","compiler":"cc",
+      "compiler_version":"1","target":"t","node":"n","detail":""})";
+  std::string all = R"({"builds":[)";
+  for (const auto* device : {"n/npu0", "n/npu1", "n/npu2", "n/npu3"})
+    all += R"({"device":")" + std::string(device) + "\"," + build + ",";
+  all += R"({"device":"n/cpu0","state":"as-is","detail":"runs gguf"}]})";
+  const test_server server({{"POST /api/v1/compile/plan", answer(all)}});
+  const auto shown = ask(server, {"compile", "m", "--for", "auto", "--dry-run"});
+  EXPECT_EQ(shown.code, exit_code::done) << shown.err;
+  EXPECT_EQ(std::count(shown.out.begin(), shown.out.end(), '\n'), 3) << shown.out;
+  EXPECT_THAT(shown.out, HasSubstr("n/npu0, n/npu1 and 2 others  build"));
+  EXPECT_THAT(shown.out, HasSubstr("n/cpu0"));
+  const auto exact = ask(server, {"-o", "json", "compile", "m", "--for", "auto", "--dry-run"});
+  EXPECT_EQ(json::parse(exact.out)["builds"].size(), 5U);
+}
+
 TEST_F(CommandsTest, CompileSaysThatNothingIsLeftToBuild) {
   const test_server server(
       {{"POST /api/v1/compile/plan", answer(R"({"builds": [{"state": "ready"}]})")},
