@@ -59,9 +59,28 @@ void fail(const pending_query& query, const error& failure) {
     query.on_reloads(said_or(query.reloads, failure));
   if (query.on_plugins)
     query.on_plugins(said_or(query.plugins, failure));
+  if (query.on_taken) // It was passed on before.
+    query.on_taken(gateway::admin_taken{});
+}
+
+/// An older scheduler answers with what it was not asked.
+gateway::admin_taken taken_of(const messages::query_answer& from) {
+  if (from.kept)
+    return {true, {}};
+  return from.refusal ? gateway::admin_taken{false, from.refusal->message} : gateway::admin_taken{};
+}
+
+/// What of it the scheduler keeps for its next life.
+messages::kept_part kept_of(const gateway::admin_request& wanted) {
+  if (std::holds_alternative<core::drain_changed>(wanted))
+    return messages::kept_part::holds;
+  return std::holds_alternative<core::compile_requested>(wanted) ? messages::kept_part::none
+                                                                 : messages::kept_part::models;
 }
 
 void answer(const pending_query& query, messages::query_answer& from) {
+  if (query.on_taken)
+    query.on_taken(taken_of(from));
   if (query.on_snapshot)
     query.on_snapshot(from.snapshot
                           ? result<core::snapshot>(std::move(*from.snapshot))
@@ -184,7 +203,7 @@ void gateway_link::shared::welcomed(time_us scheduler_now) {
 bool gateway_link::shared::more_to_come(messages::query_answer& reply) {
   const std::lock_guard lock(mutex);
   const auto found = queries.find(reply.number);
-  if (found == queries.end())
+  if (found == queries.end() || found->second.on_taken)
     return false;
   if (reply.snapshot)
     return next_page(reply, found->second);
@@ -412,7 +431,10 @@ void gateway_link::report(gateway::gateway_report happened) {
   shared_->report(happened);
 }
 
-void gateway_link::admin(gateway::admin_request wanted, std::function<void(result<done>)> answer) {
+void gateway_link::admin(gateway::admin_request wanted,
+                         std::function<void(result<gateway::admin_taken>)> answer) {
+  messages::query keeps;
+  keeps.kept = kept_of(wanted);
   const auto event
       = std::visit([](auto&& what) { return core::event(std::forward<decltype(what)>(what)); },
                    std::move(wanted));
@@ -422,7 +444,14 @@ void gateway_link::admin(gateway::admin_request wanted, std::function<void(resul
     if (shared_->speaking)
       failure = shared_->send(event);
   }
-  answer(failure ? result<done>(*failure) : result<done>(done{}));
+  if (failure)
+    return answer(*failure);
+  if (keeps.kept == messages::kept_part::none)
+    return answer(gateway::admin_taken{});
+  // Frames keep their order: it is answered when the event was carried out.
+  pending_query query;
+  query.on_taken = std::move(answer);
+  ask(std::move(keeps), std::move(query), limits::kept_timeout_us);
 }
 
 void gateway_link::snapshot(snapshot_answer answer) {

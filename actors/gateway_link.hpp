@@ -28,6 +28,7 @@ struct pending_view {
   gateway::reload_reports reloads = {}; ///< Of every node that was asked; empty = not known yet.
   std::function<void(result<gateway::plugins_reports>)> on_plugins = {};
   gateway::plugins_reports plugins = {}; ///< The same.
+  std::function<void(result<gateway::admin_taken>)> on_taken = {};
 };
 
 struct gateway_options {
@@ -58,7 +59,8 @@ public:
   [[nodiscard]] time_us now() const override;
   void submit(request_meta meta, std::shared_ptr<gateway::request_listener> listener) override;
   void report(gateway::gateway_report happened) override;
-  void admin(gateway::admin_request wanted, std::function<void(result<done>)> answer) override;
+  void admin(gateway::admin_request wanted,
+             std::function<void(result<gateway::admin_taken>)> answer) override;
   void snapshot(std::function<void(result<core::snapshot>)> answer) override;
   void explain(std::string external_id,
                std::function<void(result<core::explanation>)> answer) override;

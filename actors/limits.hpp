@@ -9,6 +9,8 @@
 namespace consort::actors::limits {
 
 inline constexpr duration_us query_timeout_us = 5'000'000; ///< For a snapshot or an explanation.
+inline constexpr duration_us kept_timeout_us
+    = 3'000'000; ///< For the word that what an operator asked for is kept; else it is not known.
 inline constexpr duration_us query_sweep_us
     = 500'000;                                    ///< How often overdue queries are looked for.
 inline constexpr std::size_t queries_max = 1'024; ///< Unanswered at once, per gateway.

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 
 namespace consort::actors {
 
@@ -36,6 +37,9 @@ bool same_peer(const messages::envelope& before, const messages::envelope& now) 
   return before.kind == now.kind && before.sender == now.sender
          && (now.kind == messages::sender_kind::node || before.life == now.life);
 }
+
+/// No version of what operators stopped.
+constexpr auto never_kept = std::numeric_limits<std::uint64_t>::max();
 
 /// Whether a command says what becomes of some work; leases, notes and records do not.
 bool decides(const core::command& wanted) {
@@ -166,6 +170,9 @@ void scheduler_state::receive_event(const frame& incoming) {
   if (!speaks_for_itself(sender()->greeted, event->from, event->body))
     return spdlog::warn("scheduler: dropped an event that {} sent in another's name",
                         sender()->greeted.sender);
+  // Who says it again wants it kept, too, whether or not it changes anything.
+  if (holds_unkept_ && std::holds_alternative<core::drain_changed>(event->body))
+    holds_kept_ = never_kept;
   apply(event->body);
   if (std::holds_alternative<core::model_declared>(event->body)
       || std::holds_alternative<core::model_removed>(event->body))
@@ -180,6 +187,8 @@ void scheduler_state::answer_view(const frame& incoming) {
     return ask_nodes(query->body, &messages::query::reload, &messages::query_answer::reloads);
   if (query->body.plugins)
     return ask_nodes(query->body, &messages::query::plugins, &messages::query_answer::plugins);
+  if (query->body.kept != messages::kept_part::none)
+    return answer_kept(query->body);
   messages::query_answer answer;
   answer.number = query->body.number;
   const auto now = options_.clock();
@@ -202,6 +211,15 @@ void scheduler_state::answer_view(const frame& incoming) {
   } else {
     answer.explanation = core_.explain(query->body.explain, now);
   }
+  post_frame(self_, sender()->address, to_frame(own_, answer));
+}
+
+/// Whether what was said of it last is on disk for the next life.
+void scheduler_state::answer_kept(const messages::query& wanted) {
+  messages::query_answer answer;
+  answer.number = wanted.number;
+  answer.refusal = wanted.kept == messages::kept_part::holds ? holds_unkept_ : models_unkept_;
+  answer.kept = !answer.refusal;
   post_frame(self_, sender()->address, to_frame(own_, answer));
 }
 
@@ -314,14 +332,17 @@ void scheduler_state::keep_holds() {
     return;
   holds_kept_ = core_.holds_version();
   if (options_.keep_holds)
-    tell_unkept("what is drained and cordoned", options_.keep_holds(core_.holds(options_.clock())));
+    holds_unkept_ = tell_unkept("what is drained and cordoned",
+                                options_.keep_holds(core_.holds(options_.clock())));
 }
 
-void scheduler_state::tell_unkept(const char* what, const result<done>& kept) {
-  if (!kept)
-    carry_out(
-        core::note{core::note::severity::error, "scheduler",
-                   std::string(what) + " is not kept over a restart: " + kept.failure().message});
+std::optional<error> scheduler_state::tell_unkept(const char* what, const result<done>& kept) {
+  if (kept)
+    return std::nullopt;
+  carry_out(
+      core::note{core::note::severity::error, "scheduler",
+                 std::string(what) + " is not kept over a restart: " + kept.failure().message});
+  return kept.failure();
 }
 
 /// What the core made of it, which may have refused it or left an alias out.
@@ -331,7 +352,7 @@ void scheduler_state::keep_models() {
   std::vector<model_spec> all;
   for (auto& one : core_.view(options_.clock()).models)
     all.push_back(std::move(one.spec));
-  tell_unkept("what was added or removed of models", options_.keep_models(all));
+  models_unkept_ = tell_unkept("what was added or removed of models", options_.keep_models(all));
 }
 
 void scheduler_state::carry_out(const core::command& wanted) {

@@ -63,6 +63,7 @@ private:
   void refuse(const caf::actor& address, const error& reason);
   void receive_event(const frame& incoming);
   void answer_view(const frame& incoming);
+  void answer_kept(const messages::query& wanted);
   /// `wish` says whom, `reports` is what they fill.
   template <class Report>
   void ask_nodes(const messages::query& wanted,
@@ -75,8 +76,8 @@ private:
 
   void apply(const core::event& happened);
   void keep_holds();
-  /// A note for `consort events` where what was done is gone after a restart.
-  void tell_unkept(const char* what, const result<done>& kept);
+  /// A note for `consort events` where what was done is gone after a restart. Returns: why it is.
+  std::optional<error> tell_unkept(const char* what, const result<done>& kept);
   void keep_models();
   void carry_out(const core::command& wanted);
   void send_to_node(const node_id& node, const core::command& wanted);
@@ -99,7 +100,8 @@ private:
   std::vector<core::command> commands_;
   std::optional<time_us> armed_for_;
   std::uint64_t generation_ = 0;
-  std::uint64_t holds_kept_ = 0; ///< Version.
+  std::uint64_t holds_kept_ = 0;                      ///< Version; tried at least.
+  std::optional<error> holds_unkept_, models_unkept_; ///< Why the last try failed.
 };
 
 } // namespace consort::actors

@@ -2,9 +2,11 @@
 #include "cli/api.hpp"
 
 #include "cli/limits.hpp"
+#include "cli/table.hpp"
 #include "scheduler/units.hpp"
 
 #include <cstdio>
+#include <ostream>
 
 namespace consort::cli {
 
@@ -63,6 +65,14 @@ result<json> send(const context& env, const std::string& method, const std::stri
     return client.failure();
   http_request request{method, path, body.is_null() ? "" : body.dump(), {}};
   return read_answer(client->call(request, timeout), client->base_url());
+}
+
+exit_code tell_kept(const context& env, const json& answer) {
+  if (!answer.is_object() || answer.value("/kept"_json_pointer, json(true)) != json(false))
+    return exit_code::done;
+  env.err << "consort: in effect now, but not kept over a restart of the scheduler: "
+          << printable(text_at(answer, "/kept_error")) << "; say it again when that is mended\n";
+  return exit_code::failed;
 }
 
 error refusal(int status, const std::string& body) {

@@ -4,6 +4,7 @@
 /// are those of gateway/README.md.
 
 #include "cli/context.hpp"
+#include "cli/exit_code.hpp"
 #include "cli/limits.hpp"
 #include "cli/transport.hpp"
 
@@ -27,6 +28,10 @@ using json = nlohmann::ordered_json;
 [[nodiscard]] result<json> send(const context& env, const std::string& method,
                                 const std::string& path, const json& body,
                                 std::chrono::milliseconds timeout = limits::answer_timeout);
+
+/// Where an answer says that what was done is not kept over a restart: one line on stderr with the
+/// reason. Returns: how the command ends when nothing else went wrong, `failed` then.
+[[nodiscard]] exit_code tell_kept(const context& env, const json& answer);
 
 /// The error of an OpenAI envelope, in one line with its HTTP status.
 [[nodiscard]] error refusal(int status, const std::string& body);

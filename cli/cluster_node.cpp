@@ -131,7 +131,7 @@ void cluster_process::parts::take_models(const std::vector<model_config>& wanted
   const std::scoped_lock lock(taking_models);
   auto& known = config.cluster.models;
   const auto told = [](const std::string& name) {
-    return [name](const result<done>& answer) {
+    return [name](const result<gateway::admin_taken>& answer) {
       if (!answer)
         spdlog::error("model {}: {}", name, answer.failure().message);
     };

@@ -3,6 +3,7 @@
 #include "cli/commands.hpp"
 #include "cli/list_command.hpp"
 #include "cli/table.hpp"
+#include "scheduler/alike.hpp"
 
 #include <CLI/App.hpp>
 
@@ -20,6 +21,38 @@ struct compile_options {
   bool dry_run = false;
 };
 
+/// One row for each build, or for devices of which the same is said: a hundred devices may wait for
+/// one engine. Which they all are, `-o json` says.
+table builds_table(const json& builds) {
+  using row = std::vector<std::string>;
+  std::vector<std::pair<row, std::vector<std::string>>> found; ///< Of whom.
+  for (const auto& one : builds) {
+    row cells{text_at(one, "/state"),
+              text_at(one, "/profile"),
+              text_at(one, "/compiler") + " " + text_at(one, "/compiler_version"),
+              text_at(one, "/target"),
+              text_at(one, "/node"),
+              printable(text_at(one, "/detail"))};
+    auto known = std::find_if(found.begin(), found.end(),
+                              [&](const auto& seen) { return seen.first == cells; });
+    if (known == found.end())
+      known = found.insert(known, {std::move(cells), {}});
+    known->second.push_back(text_at(one, "/device"));
+  }
+  table rows({{"DEVICES"},
+              {"STATE", align::left, false, true},
+              {"PROFILE"},
+              {"COMPILER"},
+              {"TARGET", align::left, true},
+              {"NODE"},
+              {"DETAIL"}});
+  for (auto& [cells, devices] : found) {
+    cells.insert(cells.begin(), named_few(devices));
+    rows.add(std::move(cells));
+  }
+  return rows;
+}
+
 exit_code plan(context& env, const compile_options& wanted) {
   const auto answer = send(env, "POST", "/api/v1/compile/plan",
                            {{"model", wanted.model}, {"for", wanted.selector}});
@@ -29,17 +62,7 @@ exit_code plan(context& env, const compile_options& wanted) {
     env.out << answer->dump(2) << '\n';
     return exit_code::done;
   }
-  table rows({{"DEVICE"},
-              {"STATE", align::left, false, true},
-              {"PROFILE"},
-              {"COMPILER"},
-              {"NODE"},
-              {"DETAIL"}});
-  for (const auto& one : answer->value("builds", json::array()))
-    rows.add({text_at(one, "/device"), text_at(one, "/state"), text_at(one, "/profile"),
-              text_at(one, "/compiler") + " " + text_at(one, "/compiler_version"),
-              text_at(one, "/node"), printable(text_at(one, "/detail"))});
-  env.out << rows.render(env.wide(), env.colour);
+  env.out << builds_table(answer->value("builds", json::array())).render(env.wide(), env.colour);
   return exit_code::done;
 }
 

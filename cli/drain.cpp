@@ -105,14 +105,17 @@ exit_code change(context& env, const drain_options& wanted, const char* verb) {
   const auto answer = set_draining(env, wanted, verb);
   if (!answer)
     return complain(env, answer.failure());
+  const auto kept = tell_kept(env, *answer);
   const std::string_view word(verb);
-  if (word == "drain")
-    return wait_until_idle(env, wanted, *span);
+  if (word == "drain") {
+    const auto drained = wait_until_idle(env, wanted, *span);
+    return drained == exit_code::done ? kept : drained;
+  }
   env.out << wanted.target
           << (word == "cordon"    ? ": takes no new work\n"
               : word == "undrain" ? ": no longer drained\n"
                                   : ": takes work again\n");
-  return exit_code::done;
+  return kept;
 }
 
 void add_one(CLI::App& root, context& env, const char* verb, const char* help) {

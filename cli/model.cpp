@@ -81,7 +81,7 @@ exit_code add(context& env, const model_options& wanted) {
   constexpr std::string_view server = "server:";
   if (wanted.source.starts_with(server))
     hint_listing(env, "server/" + wanted.source.substr(server.size()));
-  return exit_code::done;
+  return tell_kept(env, *answer);
 }
 
 exit_code remove(context& env, const model_options& wanted) {
@@ -89,7 +89,7 @@ exit_code remove(context& env, const model_options& wanted) {
   if (!answer)
     return complain(env, answer.failure());
   env.out << wanted.name << ": removed\n";
-  return exit_code::done;
+  return tell_kept(env, *answer);
 }
 
 } // namespace

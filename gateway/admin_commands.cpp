@@ -43,18 +43,29 @@ api_error missing_field(const std::string& field) {
   return bad_request("missing_field", "`" + field + "` is required", field);
 }
 
+/// It is in effect either way; `kept` only where it is known.
+json taken_json(const admin_taken& said) {
+  json body{{"accepted", true}};
+  if (said.kept)
+    body["kept"] = *said.kept;
+  if (said.kept && !*said.kept)
+    body["kept_error"] = said.kept_error;
+  return body;
+}
+
 /// Passes it on and answers with what the scheduler said of it.
 task<void> ask(gateway_context& context, exchange& out, const admin_request& wanted) {
   const auto start = [&](auto reply) { context.port.admin(wanted, std::move(reply)); };
-  const auto reply = co_await await_answer<result<done>>(out, port_deadline(context), start);
+  const auto reply = co_await await_answer<result<admin_taken>>(out, port_deadline(context), start);
   const auto said = reply.value_or(scheduler_silent());
   if (!said) {
     const auto failure = from_admin(said.failure());
     co_await respond_error(out, failure);
     co_return;
   }
-  const auto answer = make_response(202, "{\"accepted\":true}\n");
-  co_await out.respond(answer);
+  if (said->kept == false)
+    log().error("in effect, but not kept over a restart: {}", said->kept_error);
+  co_await respond_json(out, 202, taken_json(*said));
 }
 
 /// Off this thread: a file of many gigabytes is read whole.

@@ -102,9 +102,9 @@ void inference::handle_hedge(attempt_frame& frame) {
                        && !aborted->device_fault && aborted->failure.code != "cancelled";
   if (aborted != nullptr && !refused) {
     charge(aborted->energy_mj, hedge_->charged);
-    context_.port.report(
-        core::attempt_failed{frame.attempt, aborted->failure, 0,
-                             aborted->device_fault && aborted->failure.code != "cancelled"});
+    context_.port.report(core::attempt_failed{
+        frame.attempt, aborted->failure, 0,
+        aborted->device_fault && aborted->failure.code != "cancelled", aborted->retry_after_us});
     return close_hedge(attempt_end::failed);
   }
   if (const auto* opened = std::get_if<attempt_opened>(&frame.happened)) {
@@ -260,7 +260,7 @@ void inference::handle_event(const attempt_aborted& aborted, steady_time at) {
   if (aborted.failure.code == "cancelled")
     return fail_attempt(
         {recovery::retry_elsewhere, "attempt_revoked", "its node ended the attempt"}, false);
-  fail_attempt(aborted.failure, aborted.device_fault);
+  fail_attempt(aborted.failure, aborted.device_fault, aborted.retry_after_us);
 }
 
 /// Once for each attempt. What its node was not heard of is unknown, and so is the request's sum.
@@ -303,11 +303,12 @@ bool inference::all_choices_done() const {
   return done_choices_.size() >= parsed_.choices;
 }
 
-void inference::fail_attempt(const error& failure, bool device_fault) {
+void inference::fail_attempt(const error& failure, bool device_fault, duration_us retry_after_us) {
   log().warn("request {}: attempt {} on {} failed: {}: {}", meta_.external_id,
              current_->attempt.number, device_, failure.code, failure.message);
   const std::uint32_t shown = head_sent_ ? tokens_ : 0;
-  context_.port.report(core::attempt_failed{current_->attempt, failure, shown, device_fault});
+  context_.port.report(
+      core::attempt_failed{current_->attempt, failure, shown, device_fault, retry_after_us});
   const bool final = failure.action == recovery::refuse && !device_fault;
   if (!final)
     return end_attempt(attempt_end::failed);

@@ -54,7 +54,7 @@ private:
   void close_hedge(attempt_end reason);
   void prefer_hedge(attempt_end reason);
   void end_attempt(attempt_end reason);
-  void fail_attempt(const error& failure, bool device_fault);
+  void fail_attempt(const error& failure, bool device_fault, duration_us retry_after_us = 0);
   void close_attempt(attempt_end reason);
   void report_progress(steady_time now);
   void count_tokens(const attempt_tokens& piece, steady_time at);

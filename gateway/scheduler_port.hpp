@@ -34,6 +34,14 @@ using gateway_report
 using admin_request = std::variant<core::drain_changed, core::model_declared, core::model_removed,
                                    core::compile_requested>;
 
+/// What became of it once it was passed on.
+struct admin_taken {
+  /// Whether it survives a restart of the scheduler; nullopt = nothing of it is to be kept, or the
+  /// scheduler has not said so in time.
+  std::optional<bool> kept = {};
+  std::string kept_error = {}; ///< Why it does not.
+};
+
 /// What became of a reload, by node, in order of name.
 using reload_reports = std::vector<messages::reload_report>;
 /// The plugins of each node, in order of its name.
@@ -50,7 +58,9 @@ public:
 
   virtual void submit(request_meta meta, std::shared_ptr<request_listener> listener) = 0;
   virtual void report(gateway_report happened) = 0;
-  virtual void admin(admin_request wanted, std::function<void(result<done>)> answer) = 0;
+  /// Calls back within limits::port_timeout, once the scheduler said whether it keeps it. An error
+  /// means that it was not told.
+  virtual void admin(admin_request wanted, std::function<void(result<admin_taken>)> answer) = 0;
   /// Calls back within limits::port_timeout or with an error.
   virtual void snapshot(std::function<void(result<core::snapshot>)> answer) = 0;
   virtual void explain(std::string external_id,

@@ -65,5 +65,6 @@ struct AttemptEvent {
     # Drawn by its devices for it above their idle power, as its node knows by now; 0 = it never
     # reached an engine.
     energyMj :union { energyUnknown @2 :Void; energy @3 :UInt64; }
+    retryAfterUs @4 :Int64;  # How long who had no room asked to be left alone; 0 = not said.
   }
 }

@@ -67,6 +67,7 @@ struct attempt_aborted {
   /// What its devices drew for it above their idle power, as its node knows by now
   /// (scheduler/energy_split.hpp); 0 = it never reached an engine, nullopt = unknown.
   std::optional<std::uint64_t> energy_mj = {};
+  duration_us retry_after_us = 0; ///< Who had no room asked to be left alone so long; 0 = not said.
   friend bool operator==(const attempt_aborted&, const attempt_aborted&) = default;
 };
 

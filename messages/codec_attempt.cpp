@@ -51,6 +51,7 @@ struct attempt_writer {
     aborted.setDeviceFault(from.device_fault);
     if (from.energy_mj)
       aborted.getEnergyMj().setEnergy(*from.energy_mj);
+    aborted.setRetryAfterUs(out.duration(from.retry_after_us, "attempt_aborted.retry_after_us"));
   }
 };
 
@@ -94,6 +95,7 @@ attempt_aborted take(wire::AttemptEvent::Aborted::Reader from, incoming& in) {
   to.device_fault = from.getDeviceFault();
   if (from.getEnergyMj().isEnergy())
     to.energy_mj = from.getEnergyMj().getEnergy();
+  to.retry_after_us = in.duration(from.getRetryAfterUs(), "attempt_aborted.retry_after_us");
   return to;
 }
 

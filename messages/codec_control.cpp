@@ -8,6 +8,8 @@ namespace consort::messages {
 template <>
 inline constexpr sender_kind last_enumerator<sender_kind> = sender_kind::gateway;
 template <>
+inline constexpr kept_part last_enumerator<kept_part> = kept_part::models;
+template <>
 inline constexpr core::view_part last_enumerator<core::view_part> = core::view_part::requests;
 
 namespace {
@@ -228,6 +230,7 @@ void read(wire::Query::Reader from, query& to, incoming& in) {
     read(from.getReload(), to.reload.emplace(), in);
   if (from.hasPlugins())
     read(from.getPlugins(), to.plugins.emplace(), in);
+  to.kept = in.word<kept_part>(from.getKept(), "query.kept");
 }
 
 void read(wire::QueryAnswer::Reader from, query_answer& to, incoming& in) {
@@ -249,6 +252,7 @@ void read(wire::QueryAnswer::Reader from, query_answer& to, incoming& in) {
             [&](wire::ReloadReport::Reader one, reload_report& value) { read(one, value, in); });
   read_list(in, from.getPlugins(), to.plugins, limits::nodes_max, "query_answer.plugins",
             [&](wire::PluginsReport::Reader one, plugins_report& value) { read(one, value, in); });
+  to.kept = from.getKept();
 }
 
 } // namespace
@@ -307,6 +311,7 @@ encoded encode(const envelope& from, const query& body) {
       write(query.initReload(), *body.reload, out);
     if (body.plugins)
       write(query.initPlugins(), *body.plugins, out);
+    query.setKept(out.word<wire::KeptPart>(body.kept, "query.kept"));
   });
 }
 
@@ -337,6 +342,7 @@ encoded encode(const envelope& from, const query_answer& body) {
           out, body.plugins, limits::nodes_max, "query_answer.plugins",
           [&](unsigned size) { return answer.initPlugins(size); },
           [&](auto row, const plugins_report& one) { write(row, one, out); });
+    answer.setKept(body.kept);
   });
 }
 

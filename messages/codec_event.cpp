@@ -120,6 +120,7 @@ struct event_writer {
     write(failed.initFailure(), from.failure, out);
     failed.setEmittedTokens(from.emitted_tokens);
     failed.setDeviceFault(from.device_fault);
+    failed.setRetryAfterUs(out.duration(from.retry_after_us, "attempt_failed.retry_after_us"));
   }
 
   void operator()(const core::gateway_lost& from) { to.setGatewayLost(from.gateway.value); }
@@ -364,6 +365,7 @@ core::attempt_failed take(wire::AttemptFailed::Reader from, incoming& in) {
   read(from.getFailure(), to.failure, in);
   to.emitted_tokens = from.getEmittedTokens();
   to.device_fault = from.getDeviceFault();
+  to.retry_after_us = in.duration(from.getRetryAfterUs(), "attempt_failed.retry_after_us");
   return to;
 }
 

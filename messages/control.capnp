@@ -66,6 +66,14 @@ struct Query {
   reload @5 :NodeWish;  # Present: nodes look at their plugin folders again. Goes before the rest.
   plugins @6 :NodeWish; # Present: nodes list their plugins as they saw them last, and run nothing
                         # for it. Goes before the rest but a reload.
+  kept @7 :KeptPart;    # Not none: whether what operators said of it survives a restart. Goes before
+                        # the rest but reloads and lists.
+}
+
+enum KeptPart {
+  none @0;
+  holds @1;   # What is drained and cordoned.
+  models @2;  # Which were added and removed.
 }
 
 struct NodeWish @0x9f44032389b74b0e {
@@ -131,9 +139,10 @@ struct QueryAnswer {
   snapshot @1 :Views.Snapshot;
   explanation @2 :Views.Explanation;
   next @3 :Views.ViewCursor;  # Where the snapshot goes on; absent after its last page.
-  refusal @4 :Common.Error;   # Of a dry run that would be turned away at the door, or where no
-                              # node can be asked.
+  refusal @4 :Common.Error;   # Of a dry run that would be turned away at the door, where no node
+                              # can be asked, or of what is not kept over a restart.
   gateway @5 :UInt64;         # For which it is; set by nodes alone.
   reloads @6 :List(ReloadReport);
   plugins @7 :List(PluginsReport);
+  kept @8 :Bool;  # What was asked for is kept. An older scheduler answers with a snapshot instead.
 }

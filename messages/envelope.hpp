@@ -110,6 +110,13 @@ struct plugins_report {
   friend bool operator==(const plugins_report&, const plugins_report&) = default;
 };
 
+/// What a scheduler keeps for its next life.
+enum class kept_part : std::uint8_t {
+  none,
+  holds,  ///< What is drained and cordoned.
+  models, ///< Which were added and removed.
+};
+
 /// A gateway asks for the snapshot, or for the explanation of one request. A reload and a list of
 /// plugins go on to nodes.
 struct query {
@@ -120,6 +127,7 @@ struct query {
   std::optional<core::plan_wish> plan = {}; ///< Set: what would be done, as an explanation.
   std::optional<node_wish> reload = {};     ///< Set: goes before all of them.
   std::optional<node_wish> plugins = {};    ///< Set: goes before all but that.
+  kept_part kept = kept_part::none;         ///< Else: goes before all but those two.
   friend bool operator==(const query&, const query&) = default;
 };
 
@@ -131,11 +139,13 @@ struct query_answer {
   std::optional<core::snapshot> snapshot;
   std::optional<core::view_cursor> next = {}; ///< Where the snapshot goes on.
   std::optional<core::explanation> explanation;
-  std::optional<error> refusal = {}; ///< Of a dry run, a plan, or where no node can be asked.
+  std::optional<error> refusal = {}; ///< Of a dry run, a plan, where no node can be asked, or of
+                                     ///< what is not kept.
   gateway_id gateway = {};           ///< For which it is; set by nodes alone.
   /// First all nodes that were asked, in one answer; then one of each that reloaded.
   std::vector<reload_report> reloads = {};
   std::vector<plugins_report> plugins = {}; ///< The same, of lists.
+  bool kept = false; ///< What was asked for is; neither this nor a refusal: it is not known.
   friend bool operator==(const query_answer&, const query_answer&) = default;
 };
 

@@ -146,6 +146,7 @@ struct AttemptFailed {
   failure @1 :Common.Error;
   emittedTokens @2 :UInt32;  # That the client already saw.
   deviceFault @3 :Bool;      # False for client errors and cancels.
+  retryAfterUs @4 :Int64;    # How long who had no room asked to be left alone; 0 = not said.
 }
 
 struct AllocationAnswer {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Beginning and end of a request: what is taken, what is turned away and with which words, and the
 // one record of how it ended.
+#include "scheduler/alike.hpp"
 #include "scheduler/handlers.hpp"
 #include "scheduler/nearest_name.hpp"
 #include "scheduler/resting_weights.hpp"
@@ -587,7 +588,8 @@ ending impossible_ending(const core_state& s, index slot) {
     how.reason = {recovery::refuse, "no_such_device", message + nobody};
     return how;
   }
-  std::size_t named = 0, unselected = 0;
+  std::size_t unselected = 0;
+  alike refusals(limits::message_devices_max);
   const char* code = "no_such_device";
   for (const auto& one : s.models[r.model].options) {
     if (s.selectors[r.selector].matches[one.device] == 0) {
@@ -606,20 +608,21 @@ ending impossible_ending(const core_state& s, index slot) {
     auto refused = first_refusal(facts);
     if (refused == filter_id::passed)
       refused = one.removed_by;
-    if (refused == filter_id::passed || ++named > limits::message_devices_max)
+    if (refused == filter_id::passed)
       continue;
     word_refusal(s, r.model, one, refused, facts);
-    message += (named == 1 ? " " : "; ") + s.devices[one.device].spec.id.value + " " + word(refused)
-               + " (" + all_filters()[static_cast<std::size_t>(refused)].reason(facts) + ")";
+    auto words = word(refused) + std::string(" (")
+                 + all_filters()[static_cast<std::size_t>(refused)].reason(facts) + ")";
     if (one.artifact != none && refused == filter_id::artifact)
-      message += missing_words(s, one.artifact, code);
+      words += missing_words(s, one.artifact, code);
     if (refused == filter_id::loads)
       code = "load_refused";
+    refusals.add(s.devices[one.device].spec.id.value, std::move(words));
   }
-  if (named > limits::message_devices_max)
-    message += "; and " + std::to_string(named - limits::message_devices_max) + " more";
+  if (!refusals.empty())
+    message += " " + refusals.told();
   if (unselected > 0)
-    message += (named == 0 ? " " : "; ") + std::to_string(unselected)
+    message += (refusals.empty() ? " " : "; ") + std::to_string(unselected)
                + (unselected == 1 ? " other is not asked for" : " others are not asked for");
   how.reason = {recovery::refuse, code, std::move(message)};
   return how;

@@ -615,7 +615,7 @@ void on(pass& p, const attempt_failed& e) {
   how.spare_last = link_lost;
   how.drop = false;
   if (how.full)
-    note_full(p, p.s.requests[slot], e.failure.message);
+    note_full(p, p.s.requests[slot], e.failure.message, e.retry_after_us);
   // Before another ticket is granted there.
   if (link_lost)
     suspect_node(p, node, "a gateway's link to its data port broke");

@@ -87,6 +87,7 @@ void add_pairs(const core_state& s, hasher& into) {
     into.flag(one.room.full());
     into.number(one.room.until());
     into.number(one.room.since());
+    into.number(one.room.told());
     into.number(one.load_failures);
     into.number(one.engine_failures);
     into.number(one.broken_loads);

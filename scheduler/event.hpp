@@ -115,6 +115,7 @@ struct attempt_failed {
   std::uint32_t emitted_tokens = 0;
   bool device_fault
       = true; ///< False for client errors and cancels: they never count against a device.
+  duration_us retry_after_us = 0; ///< Who had no room asked to be left alone so long; 0 = not said.
 };
 /// The link to a gateway dropped. A hint: its running streams go on and keep their capacity, and it
 /// gets nothing new; without gateway_restored within limits::gateway_grace_us its requests end.

@@ -9,16 +9,18 @@
 namespace consort::core {
 
 time_us fullness::expected(time_us now) const {
-  return std::max({until_, now + (now - since_), now + 1});
+  return std::max({until_, told_, now + (now - since_), now + 1});
 }
 
-bool fullness::refused(time_us now) {
+bool fullness::refused(time_us now, duration_us wait_us) {
   const bool others_told = until_ != 0;
   if (since_ == 0 || now - last_ > limits::full_forgotten_us) {
     since_ = std::max<time_us>(now, 1);
     refusals_ = 0;
   }
   last_ = now;
+  if (wait_us > 0)
+    told_ = std::max(told_, now + std::min(wait_us, limits::retry_after_max_us));
   if (others_told)
     return false;
   until_ = now + backoff(limits::full_pause_min_us, limits::full_pause_max_us, refusals_++);
@@ -32,7 +34,7 @@ bool fullness::reported(bool shut, time_us now) {
   if (shut)
     last_ = now;
   if (shut_ && !shut) // It knows better than our guess.
-    until_ = 0;
+    until_ = told_ = 0;
   shut_ = shut;
   return was_full != full();
 }
@@ -49,6 +51,7 @@ void fullness::took(time_us granted_at) {
     return;
   refusals_ = 0;
   since_ = 0;
+  told_ = 0;
 }
 
 } // namespace consort::core

@@ -18,13 +18,17 @@ public:
   [[nodiscard]] time_us until() const { return until_; }
   /// Since when it has taken nothing; 0 = it took something last.
   [[nodiscard]] time_us since() const { return since_; }
-  /// When there may be room, for people: what has lasted for long is thought to last as long again.
-  /// Requires: full().
+  /// When there may be room, for people: what has lasted for long is thought to last as long again,
+  /// and not before the time that it named itself. Requires: full().
   [[nodiscard]] time_us expected(time_us now) const;
 
+  /// It named this time for the next try; 0 = none. For people: how soon it is asked is our guess.
+  [[nodiscard]] time_us told() const { return told_; }
+
   /// It refused an attempt for its load. Those that were under way when it first did say nothing
-  /// new. Returns: whether it is full only since now.
-  bool refused(time_us now);
+  /// new. `wait_us` as it asked for itself, of which limits::retry_after_max_us is believed; 0 = it
+  /// did not. Returns: whether it is full only since now.
+  bool refused(time_us now, duration_us wait_us = 0);
   /// What its report says: `shut` = that it takes nothing at all. Returns: whether full() changed.
   bool reported(bool shut, time_us now);
   /// Ends the guess once its time has come. Returns: whether full() changed.
@@ -37,6 +41,7 @@ private:
   bool shut_ = false;
   std::uint32_t refusals_ = 0; ///< In a row.
   time_us since_ = 0, until_ = 0;
+  time_us told_ = 0;
   time_us last_ = 0; ///< When it said so last, by a refusal or a report.
 };
 

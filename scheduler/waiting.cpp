@@ -3,6 +3,7 @@
 // nobody may take it over: fewer may go on with a stream than may begin one.
 #include "scheduler/waiting.hpp"
 
+#include "scheduler/alike.hpp"
 #include "scheduler/overlap.hpp"
 #include "scheduler/units.hpp"
 
@@ -33,21 +34,17 @@ std::optional<std::int64_t> least_wait_ns(const core_state& s, const request_row
 /// Devices that may serve its model but cannot go on with its text, each with the reason. Those
 /// that failed it are not among them.
 std::string who_cannot_go_on(const core_state& s, const request_row& r) {
-  std::string all;
-  std::size_t named = 0;
+  alike those(limits::message_devices_max);
   for (const auto& by : s.models[r.model].options) {
-    if (by.removed_by != filter_id::passed || !may_serve(s, r, by.device) || may_take_over(s, r, by)
-        || ++named > limits::message_devices_max)
+    if (by.removed_by != filter_id::passed || !may_serve(s, r, by.device)
+        || may_take_over(s, r, by))
       continue;
     const auto& device = s.devices[by.device].spec;
-    all += (named == 1 ? "" : "; ") + device.id.value
-           + (device.capability.runtime.resume == resume_support::none
-                  ? " cannot continue a stream begun elsewhere"
-                  : " runs another quantisation or template");
+    those.add(device.id.value, device.capability.runtime.resume == resume_support::none
+                                   ? "cannot continue a stream begun elsewhere"
+                                   : "runs another quantisation or template");
   }
-  if (named > limits::message_devices_max)
-    all += "; and " + std::to_string(named - limits::message_devices_max) + " more";
-  return all;
+  return those.told();
 }
 
 /// Whether anybody could go on with its text, had nobody failed it.
@@ -198,13 +195,13 @@ void judge_room(core_state& s, index at) {
   mark_dirty(s, pair.model);
 }
 
-void note_full(pass& p, const request_row& r, const std::string& why) {
+void note_full(pass& p, const request_row& r, const std::string& why, duration_us wait_us) {
   auto& s = p.s;
   auto& at = endpoint_of(s, r);
   at.overloaded(p.now);
   auto& pair = s.pairs[at.pair];
   pair.full_error = cut_text(why, limits::fault_error_bytes_max);
-  if (pair.room.refused(p.now))
+  if (pair.room.refused(p.now, wait_us))
     p.tell(note::severity::info, s.devices[pair.device].spec.id.value, full_words(s, pair, p.now));
   if (pair.room.until() != 0)
     arm(s, pair.room.until(), timer_kind::pair, at.pair);
@@ -328,21 +325,17 @@ ending broken_ending(core_state& s, index slot, time_us again_at, time_us now) {
     return nobody_in_time(s, slot, now);
   const auto& row = s.models[r.model];
   ending how{request_outcome::rejected, 503, {}, {}, "queued", {}, {}};
-  std::string words;
-  std::size_t named = 0;
+  alike loads(limits::message_devices_max);
   for (const auto& one : row.outlooks.at(r.selector).prospects) {
     const auto device = row.options[one.option].device;
     const auto& tried = s.pairs[row.pairs.at(device)];
-    if (++named <= limits::message_devices_max)
-      words += (named == 1 ? "" : "; ") + s.devices[device].spec.id.value + " "
-               + std::to_string(tried.broken_loads) + " times in a row: " + tried.load_error;
+    loads.add(s.devices[device].spec.id.value,
+              std::to_string(tried.broken_loads) + " times in a row: " + tried.load_error);
   }
-  if (named > limits::message_devices_max)
-    words += "; and " + std::to_string(named - limits::message_devices_max) + " more";
   how.retry_after_us
       = std::clamp(again_at - now, limits::retry_after_min_us, limits::retry_after_max_us);
   how.reason = {recovery::retry_later, "load_failed",
-                "every device that could serve it failed to load it: " + words};
+                "every device that could serve it failed to load it: " + loads.told()};
   return how;
 }
 

@@ -27,8 +27,8 @@ struct wait_words {
 /// is full, of the first whose breaker admits nothing. Without words when there is none.
 [[nodiscard]] wait_words held_back(const core_state& s, index model, index selector, time_us now);
 /// The attempt was turned away for want of room: nothing is sent there for a while, of nobody.
-/// Requires: it has its instance.
-void note_full(pass& p, const request_row& r, const std::string& why);
+/// `wait_us`: as who did so asked for; 0 = it did not. Requires: it has its instance.
+void note_full(pass& p, const request_row& r, const std::string& why, duration_us wait_us);
 /// After a change of what its instances say of their fullness, or of which there are: it is full
 /// when all of them are, and what was known of it goes with the last.
 void judge_room(core_state& s, index pair);

@@ -561,7 +561,9 @@ task<std::optional<time_us>> server_link::admit(const std::shared_ptr<server_att
           {{recovery::retry_later, "rate_limited",
             wanted_.device.id.value + ": the model server takes the next request in "
                 + std::to_string((wait + limits::second_us - 1) / limits::second_us) + " s"},
-           false});
+           false,
+           {},
+           wait});
       break;
     }
     turn.expires_after(microseconds(wait));

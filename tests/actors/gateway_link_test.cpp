@@ -43,6 +43,8 @@ protected:
     options.core.cluster = "test";
     options.ticket_key = std::string(32, 'k');
     options.clock = clock();
+    options.keep_holds = [this](const core::hold_map&) { return keep_answer_; };
+    options.keep_models = [this](const std::vector<model_spec>&) { return keep_answer_; };
     return remember(spawn_state<scheduler_state>(system_, std::move(options)));
   }
   static request_meta request(std::uint64_t sequence, const std::string& model = "m") {
@@ -53,7 +55,35 @@ protected:
     return meta;
   }
 
+  /// What the scheduler's word on it came to; nothing while it has not come.
+  std::optional<gateway::admin_taken> asked(gateway::admin_request wanted) {
+    std::optional<gateway::admin_taken> taken;
+    link_->admin(std::move(wanted), [&](const result<gateway::admin_taken>& got) {
+      if (got)
+        taken = *got;
+    });
+    run();
+    return taken;
+  }
+  /// Under the name that is cordoned.
+  void node_joins(const caf::actor& scheduler) {
+    const auto node = probe(open_inbox());
+    messages::envelope from;
+    from.kind = messages::sender_kind::node;
+    from.sender = "edge";
+    from.life = incarnation{7};
+    messages::hello hello;
+    hello.cluster = "test";
+    send(node, scheduler, from, hello);
+    core::node_joined joined;
+    joined.node = node_id{"edge"};
+    joined.life = from.life;
+    send(node, scheduler, from, core::event(joined));
+  }
+  static gateway::admin_request cordon() { return core::drain_changed{"edge", true, "", 0, {}}; }
+
   std::unique_ptr<gateway_link> link_;
+  result<done> keep_answer_ = done{};
 };
 
 TEST_F(GatewayLink, DeliversARejectToTheRequestsListenerOnce) {
@@ -100,6 +130,54 @@ TEST_F(GatewayLink, GivesUpOnASchedulerThatIsSilent) {
   advance(limits::query_timeout_us + limits::query_sweep_us);
   ASSERT_TRUE(seen && !seen->ok());
   EXPECT_EQ(seen->failure().code, "scheduler_silent");
+}
+
+TEST_F(GatewayLink, SaysWhetherTheSchedulerKeepsWhatWasAsked) {
+  const auto scheduler = real_scheduler();
+  join(scheduler);
+  node_joins(scheduler);
+  EXPECT_EQ(asked(cordon()).value().kept, true);
+  EXPECT_EQ(asked(core::compile_requested{}).value().kept, std::nullopt) << "nothing of it is";
+  keep_answer_ = error{recovery::refuse, "state_unreadable", "disk is full"};
+  EXPECT_EQ(asked(cordon()).value().kept, true) << "it is on disk already";
+  core::drain_changed lifted{"edge", false, "", 0, {}};
+  auto taken = asked(lifted);
+  EXPECT_EQ(taken.value().kept, false);
+  EXPECT_EQ(taken.value().kept_error, "disk is full");
+  EXPECT_EQ(asked(lifted).value().kept, false) << "said again, in vain";
+  EXPECT_EQ(asked(core::model_removed{model_name{"m"}}).value().kept, false);
+  keep_answer_ = done{};
+  EXPECT_EQ(asked(lifted).value().kept, true) << "said again: nothing changed but the disk";
+  EXPECT_EQ(asked(core::model_removed{model_name{"m"}}).value().kept, true);
+}
+
+TEST_F(GatewayLink, DoesNotKnowWhatAnOlderOrSilentSchedulerKeeps) {
+  auto& mail = open_inbox();
+  const auto scheduler = probe(mail);
+  join(scheduler);
+  messages::envelope from;
+  from.kind = messages::sender_kind::scheduler;
+  from.sender = "test";
+  send(scheduler, link_->actor(), from, messages::hello_answer{});
+  std::vector<result<gateway::admin_taken>> got;
+  const auto keep = [&](const auto& taken) { got.push_back(taken); };
+  link_->admin(cordon(), keep);
+  run();
+  ASSERT_EQ(mail.queries.size(), 1U);
+  EXPECT_EQ(mail.queries[0].kept, messages::kept_part::holds);
+  messages::query_answer older;
+  older.number = mail.queries[0].number;
+  older.snapshot.emplace();
+  older.next.emplace();
+  send(scheduler, link_->actor(), from, older);
+  ASSERT_EQ(got.size(), 1U) << "and no further page is asked for";
+  EXPECT_EQ(got[0].value().kept, std::nullopt);
+  EXPECT_EQ(mail.queries.size(), 1U);
+  link_->admin(cordon(), keep);
+  advance_steadily(limits::kept_timeout_us + limits::query_sweep_us);
+  ASSERT_EQ(got.size(), 2U);
+  ASSERT_TRUE(got[1].ok()) << "it was told";
+  EXPECT_EQ(got[1].value().kept, std::nullopt);
 }
 
 TEST_F(GatewayLink, WaitsForEveryNodeThatReloadsOrSaysWhichWereSilent) {

@@ -21,9 +21,13 @@ void ready(core_fixture& t, int devices, int loaded) {
   }
 }
 
-void refuse_busy(core_fixture& t, const grant_ticket& granted) {
-  t.feed(attempt_failed{
-      granted.granted.attempt, {recovery::retry_later, "server_busy", "429: slow down"}, 0, false});
+/// `wait_us`: its `Retry-After`; 0 = it sent none.
+void refuse_busy(core_fixture& t, const grant_ticket& granted, duration_us wait_us = 0) {
+  t.feed(attempt_failed{granted.granted.attempt,
+                        {recovery::retry_later, "server_busy", "429: slow down"},
+                        0,
+                        false,
+                        wait_us});
 }
 
 /// What is granted while time passes, the node's lease renewed.
@@ -215,6 +219,32 @@ TEST(Full, WhoWaitedInVainIsToldWhenToComeBack) {
   EXPECT_GE(*ended[0].retry_after_us, 55 * second) << "it has been full for a minute";
   EXPECT_LE(*ended[0].retry_after_us, 65 * second);
   t.drop_all();
+}
+
+/// What the client of one that waited for 5 s is told, where the only device said this.
+duration_us told_after(duration_us asked_us) {
+  core_fixture t;
+  ready(t, 1, 1);
+  auto impatient = t.request("auto");
+  impatient.wait_us = 5 * second;
+  t.submit(impatient);
+  refuse_busy(t, t.expect<grant_ticket>(), asked_us);
+  for (int i = 0; i < 6; ++i)
+    for (const auto& granted : granted_within(t, second))
+      refuse_busy(t, granted); // Not every refusal names a time.
+  const auto ended = t.take_all<reject_request>();
+  EXPECT_EQ(ended.size(), 1U);
+  t.drop_all();
+  return ended.empty() ? 0 : ended[0].retry_after_us.value_or(0);
+}
+
+TEST(Full, WhoWaitedInVainIsToldTheTimeThatTheDeviceNamed) {
+  EXPECT_LT(told_after(0), 15 * second) << "as long as it has been full, or its next try";
+  EXPECT_GE(told_after(120 * second), 110 * second);
+  EXPECT_LE(told_after(120 * second), 120 * second);
+  EXPECT_LT(told_after(second), 15 * second) << "over by then";
+  EXPECT_GT(told_after(86'400 * second), limits::retry_after_max_us - 10 * second);
+  EXPECT_LE(told_after(86'400 * second), limits::retry_after_max_us) << "no more is believed";
 }
 
 TEST(Full, ForLongerThanAMomentTheModelIsLoadedElsewhere) {
@@ -459,6 +489,25 @@ TEST(Fullness, PausesDoubleUntilItTakesSomething) {
   EXPECT_FALSE(room.reported(true, now + second)) << "nothing new";
   EXPECT_EQ(room.expected(now + 5 * second), now + 10 * second) << "as long again";
   EXPECT_TRUE(room.reported(false, now + 5 * second));
+}
+
+TEST(Fullness, ExpectsRoomNoSoonerThanTheTimeItNamed) {
+  fullness room;
+  room.refused(second, 30 * second);
+  EXPECT_EQ(room.until(), second + limits::full_pause_min_us) << "it is asked as soon as before";
+  EXPECT_EQ(room.expected(2 * second), 31 * second);
+  room.wake(room.until());
+  room.refused(3 * second, 5 * second);
+  EXPECT_EQ(room.expected(3 * second), 31 * second) << "the longest counts";
+  room.wake(room.until());
+  room.took(4 * second);
+  room.refused(5 * second);
+  EXPECT_LT(room.expected(5 * second), 6 * second) << "it took something since";
+  room.refused(5 * second, limits::retry_after_max_us * 2);
+  EXPECT_EQ(room.expected(5 * second), 5 * second + limits::retry_after_max_us);
+  room.reported(true, 6 * second);
+  room.reported(false, 7 * second);
+  EXPECT_EQ(room.told(), 0) << "it knows better";
 }
 
 } // namespace

@@ -82,6 +82,18 @@ TEST(RefusedLoad, EndsWhoWaitsForItInTheVendorsWords) {
   EXPECT_TRUE(t.noted("a/cpu0: does not load storyteller"));
 }
 
+TEST(RefusedLoad, OfManyDevicesIsToldOnce) {
+  core_fixture t;
+  const std::vector<std::string> names{"a", "b", "c", "d", "e"};
+  nodes(t, names);
+  t.submit();
+  EXPECT_EQ(fail_all(t, too_old, names), 2 * names.size());
+  EXPECT_EQ(t.expect<reject_request>().reason.message,
+            "no device can serve 'storyteller' for 'auto': a/cpu0, b/cpu0 and 3 others: loads (did "
+            "not load it: FATAL: firmware 1.2 is too old)");
+  t.expect<record_request>();
+}
+
 TEST(RefusedLoad, KeepsSoMuchOfTheVendorsWords) {
   core_fixture t;
   nodes(t, {"a"});
@@ -241,8 +253,8 @@ TEST(BrokenLoads, EndWhoWaitsAfterSoManyOnEveryDevice) {
   EXPECT_EQ(end.http_status, 503);
   EXPECT_EQ(end.reason.code, "load_failed");
   EXPECT_EQ(end.reason.message,
-            "every device that could serve it failed to load it: a/cpu0 3 times in a row: its "
-            "model server exited with 3; b/cpu0 3 times in a row: its model server exited with 3");
+            "every device that could serve it failed to load it: a/cpu0 and b/cpu0: 3 times in a "
+            "row: its model server exited with 3");
   ASSERT_TRUE(end.retry_after_us);
   EXPECT_GE(*end.retry_after_us, limits::retry_after_min_us);
   EXPECT_LE(*end.retry_after_us, limits::load_backoff_min_us << limits::load_tries_max);

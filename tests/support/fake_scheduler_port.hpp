@@ -40,8 +40,8 @@ public:
         };
   /// Runs after a report was recorded, with the listener of its request.
   std::function<void(const gateway::gateway_report&, const listener_ptr&)> on_report;
-  std::function<result<done>(const gateway::admin_request&)> on_admin
-      = [](const gateway::admin_request&) { return done{}; };
+  std::function<result<gateway::admin_taken>(const gateway::admin_request&)> on_admin
+      = [](const gateway::admin_request&) { return gateway::admin_taken{}; };
   core::snapshot seen;
   std::optional<core::explanation> explained;
   std::optional<request_meta> dry_run; ///< The last that was only to be explained.
@@ -80,7 +80,8 @@ public:
       on_report(happened, listener);
   }
 
-  void admin(gateway::admin_request wanted, std::function<void(result<done>)> answer) override {
+  void admin(gateway::admin_request wanted,
+             std::function<void(result<gateway::admin_taken>)> answer) override {
     {
       const std::lock_guard lock(mutex_);
       admin_.push_back(wanted);

@@ -222,6 +222,33 @@ TEST_F(CommandsTest, DrainStopsNewWorkAndWaitsForTheRest) {
   EXPECT_EQ(ask(server, {"drain", "n", "--deadline", "soon"}).code, exit_code::usage);
 }
 
+/// The scheduler's disk is full: what was asked for is done, and the answer says the rest.
+TEST_F(CommandsTest, WhatIsNotKeptOverARestartFailsTheCommandThatDidIt) {
+  const auto unkept = answer(
+      R"({"accepted":true,"kept":false,"kept_error":"s.db: cannot write: disk is full"})", 202);
+  const test_server server({{"POST /api/v1/drain", unkept},
+                            {"POST /api/v1/cordon", unkept},
+                            {"POST /api/v1/uncordon", answer(R"({"accepted":true,"kept":true})")},
+                            {"POST /api/v1/models", unkept},
+                            {"DELETE /api/v1/models/m", unkept},
+                            {"GET /api/v1/nodes", answer(R"({"nodes":[{"node":"n"}]})")},
+                            {"GET /api/v1/replicas", answer(R"({"replicas":[]})")}});
+  for (const auto& [words, says] : std::vector<std::pair<std::vector<std::string>, std::string>>{
+           {{"drain", "n"}, "n: drained"},
+           {{"cordon", "n"}, "n: takes no new work"},
+           {{"model", "add", "m", "/m.gguf"}, "m: added"},
+           {{"model", "rm", "m"}, "m: removed"}}) {
+    const auto done = ask(server, words);
+    EXPECT_EQ(done.code, exit_code::failed) << says;
+    EXPECT_THAT(done.out, HasSubstr(says));
+    EXPECT_EQ(done.err, "consort: in effect now, but not kept over a restart of the scheduler: "
+                        "s.db: cannot write: disk is full; say it again when that is mended\n");
+  }
+  const auto kept = ask(server, {"uncordon", "n"});
+  EXPECT_EQ(kept.code, exit_code::done);
+  EXPECT_EQ(kept.err, "");
+}
+
 TEST_F(CommandsTest, CompileAndModelSendWhatWasAsked) {
   const test_server server({{"POST /api/v1/compile", answer("{}", 202)},
                             {"POST /api/v1/models", answer("{}", 202)},
@@ -238,6 +265,23 @@ TEST_F(CommandsTest, CompileAndModelSendWhatWasAsked) {
   EXPECT_EQ(model["aliases"][0], "a");
   EXPECT_EQ(model["idle_ttl_us"], 5'000'000);
   EXPECT_EQ(seen.at(3).method, "DELETE");
+}
+
+TEST_F(CommandsTest, CompileShowsABuildOfManyDevicesOnce) {
+  const std::string build = R"("state":"build","profile":"p","compiler":"cc",
+      "compiler_version":"1","target":"t","node":"n","detail":""})";
+  std::string all = R"({"builds":[)";
+  for (const auto* device : {"n/npu0", "n/npu1", "n/npu2", "n/npu3"})
+    all += R"({"device":")" + std::string(device) + "\"," + build + ",";
+  all += R"({"device":"n/cpu0","state":"as-is","detail":"runs gguf"}]})";
+  const test_server server({{"POST /api/v1/compile/plan", answer(all)}});
+  const auto shown = ask(server, {"compile", "m", "--for", "auto", "--dry-run"});
+  EXPECT_EQ(shown.code, exit_code::done) << shown.err;
+  EXPECT_EQ(std::count(shown.out.begin(), shown.out.end(), '\n'), 3) << shown.out;
+  EXPECT_THAT(shown.out, HasSubstr("n/npu0, n/npu1 and 2 others  build"));
+  EXPECT_THAT(shown.out, HasSubstr("n/cpu0"));
+  const auto exact = ask(server, {"-o", "json", "compile", "m", "--for", "auto", "--dry-run"});
+  EXPECT_EQ(json::parse(exact.out)["builds"].size(), 5U);
 }
 
 TEST_F(CommandsTest, CompileSaysThatNothingIsLeftToBuild) {

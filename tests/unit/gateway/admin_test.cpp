@@ -444,13 +444,30 @@ TEST_F(Admin, OneModelAtATimeIsReadAndOthersAreServedMeanwhile) {
 
 TEST_F(Admin, RefusedCommandsSayWhy) {
   port_.on_admin = [](const auto&) {
-    return result<done>(error{recovery::refuse, "unknown_target", "no node or device `x`"});
+    return result<gateway::admin_taken>(
+        error{recovery::refuse, "unknown_target", "no node or device `x`"});
   };
   start();
   http_client client(http_port());
   const auto answer = client.post("/api/v1/drain", R"({"target":"x"})");
   EXPECT_EQ(answer.status, 404);
   EXPECT_EQ(error_of(answer)["message"], "no node or device `x`");
+}
+
+/// Done is not kept: the disk of the scheduler may be full.
+TEST_F(Admin, CommandsSayWhetherTheyAreKeptOverARestart) {
+  start();
+  http_client client(http_port());
+  const auto said = [&](gateway::admin_taken taken) {
+    port_.on_admin = [taken](const auto&) { return result<gateway::admin_taken>(taken); };
+    const auto answer = client.post("/api/v1/cordon", R"({"target":"x"})");
+    EXPECT_EQ(answer.status, 202);
+    return nlohmann::json::parse(answer.body);
+  };
+  EXPECT_EQ(said({}), nlohmann::json::parse(R"({"accepted":true})")) << "nobody knows";
+  EXPECT_EQ(said({true, {}}), nlohmann::json::parse(R"({"accepted":true,"kept":true})"));
+  EXPECT_EQ(said({false, "disk is full"}),
+            nlohmann::json::parse(R"({"accepted":true,"kept":false,"kept_error":"disk is full"})"));
 }
 
 TEST_F(Admin, EventsStreamNotesAndRequests) {

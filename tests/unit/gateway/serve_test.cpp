@@ -221,6 +221,28 @@ TEST_F(Serve, ContextOverflowIsTheClientsErrorAndEndsTheRequest) {
   EXPECT_FALSE(failed->device_fault);
 }
 
+TEST_F(Serve, HowLongADeviceAskedToBeLeftAloneIsReported) {
+  node_.on_open = [](const auto& attempt) {
+    attempt.sink->on_event(attempt_aborted{
+        {recovery::retry_later, "server_busy", "429: slow down"}, false, {}, 7'000'000});
+  };
+  port_.on_report = [](const auto& happened, const auto& listener) {
+    if (const auto* failed = std::get_if<core::attempt_failed>(&happened)) {
+      core::reject_request rejected;
+      rejected.request = failed->attempt.request;
+      rejected.http_status = 503;
+      rejected.reason = failed->failure;
+      listener->on_reject(rejected);
+    }
+  };
+  start();
+  http_client client(http_port());
+  EXPECT_EQ(client.post("/v1/chat/completions", chat_body).status, 503);
+  const auto failed = port_.wait_report<core::attempt_failed>();
+  ASSERT_TRUE(failed);
+  EXPECT_EQ(failed->retry_after_us, 7'000'000);
+}
+
 TEST_F(Serve, TokensReadyTogetherTravelTogetherButFirstOnesDoNotWait) {
   hold_node();
   start();

@@ -97,6 +97,9 @@ TEST(RoundTrip, KeepsEveryFieldOfControlMessages) {
   messages::query_answer listed;
   fill.fill(listed.plugins);
   expect_round_trip(listed, messages::decode_query_answer, "plugins");
+  messages::query_answer kept;
+  fill.fill(kept.kept);
+  expect_round_trip(kept, messages::decode_query_answer, "kept");
 }
 
 TEST(RoundTrip, KeepsEveryFieldOfAttemptsAndHostMessages) {

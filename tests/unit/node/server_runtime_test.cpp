@@ -345,12 +345,15 @@ TEST_F(ServerRuntime, WhatItAsksForIsWaitedForAndToldToTheScheduler) {
   const auto first = submit(loaded, 1)->failure();
   EXPECT_EQ(first.failure.code, "server_busy");
   EXPECT_EQ(first.failure.action, recovery::retry_later);
+  EXPECT_EQ(first.retry_after_us, 30'000'000);
   EXPECT_GT(loaded->stats().capacity.foreign_sequences.value, 100'000U) << "full";
   const auto asked = server.seen().size();
   const auto second = submit(loaded, 2)->failure();
   EXPECT_EQ(second.failure.code, "rate_limited");
   EXPECT_EQ(second.failure.action, recovery::retry_later);
   EXPECT_THAT(second.failure.message, HasSubstr("in 30 s"));
+  EXPECT_GT(second.retry_after_us, 25'000'000);
+  EXPECT_LE(second.retry_after_us, 30'000'000);
   EXPECT_EQ(server.seen().size(), asked) << "it was not asked again";
 }
 
