@@ -29,4 +29,8 @@ inline constexpr std::size_t events_last_max = 1'000; ///< What a gateway keeps.
 inline constexpr std::chrono::milliseconds watch_interval{1'000};
 inline constexpr std::chrono::seconds drain_grace{2}; ///< For what is moved at the deadline.
 
+inline constexpr std::size_t digest_letters_min
+    = 6; ///< Hex digits by which an artifact is named; its digest has 64.
+inline constexpr std::size_t candidates_max = 5; ///< Listed of digests that begin as was said.
+
 } // namespace consort::cli::limits

@@ -5,6 +5,7 @@
 #include "cli/context.hpp"
 #include "cli/executable_commands.hpp"
 #include "cli/prebuilt.hpp"
+#include "cli/store_listing.hpp"
 #include "cli/table.hpp"
 #include "node/artifact_manifest.hpp"
 #include "node/artifact_store.hpp"
@@ -32,7 +33,7 @@ using store_ref = std::unique_ptr<node::artifact_store>;
 
 struct store_flags {
   std::string data; ///< Empty = the configuration's.
-  std::string name; ///< The beginning of a digest.
+  std::string name; ///< As named_artifact() takes it.
   std::string file;
   std::string size_max, age_max;
   std::size_t keep_last = 0;
@@ -57,20 +58,6 @@ result<store_ref> open_store(context& env, const store_flags& flags,
     return usage_error("no artifacts below " + folder
                        + "; --data names the data folder of an agent");
   return node::artifact_store::open(folder, node_id{"local"});
-}
-
-/// The one whose digest begins so.
-result<artifact_record> find_by(const node::artifact_store& store, const std::string& name) {
-  std::vector<artifact_record> found;
-  for (const auto& one : store.list())
-    if (!name.empty() && one.content.value.starts_with(name))
-      found.push_back(one);
-  if (found.size() == 1)
-    return found.front();
-  return usage_error(found.empty()
-                         ? "no artifact begins with `" + name
-                               + "`; `consort artifacts -o wide` lists digests"
-                         : "`" + name + "` is the beginning of several digests: give more of it");
 }
 
 std::string compiler_of(const build_profile& profile) {
@@ -120,7 +107,7 @@ exit_code with_one(context& env, const store_flags& flags, const Act& act) {
   const auto store = open_store(env, flags);
   if (!store)
     return complain(env, store.failure());
-  const auto found = find_by(**store, flags.name);
+  const auto found = named_artifact((*store)->list(), flags.name);
   return found ? act(**store, *found) : complain(env, found.failure());
 }
 
@@ -369,7 +356,8 @@ void add_store(CLI::App& root, context& env) {
     return made;
   };
   const auto named = [&](CLI::App* made) {
-    made->add_option("DIGEST", flags->name, "The beginning of its digest")->required();
+    made->add_option("DIGEST", flags->name, "Its digest, or the first 6 hex digits of it or more")
+        ->required();
     return made;
   };
   named(add("show", "What one artifact is, and what its compiler printed", show))
