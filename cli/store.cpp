@@ -53,10 +53,14 @@ result<store_ref> open_store(context& env, const store_flags& flags,
       return config.failure();
     folder = config->data_dir;
   }
-  if (std::error_code failed;
-      absent == absent_store::refused && !fs::is_directory(fs::path(folder) / "artifacts", failed))
+  std::error_code failed;
+  const bool there = fs::is_directory(fs::path(folder) / "artifacts", failed);
+  if (!there && absent == absent_store::refused)
     return usage_error("no artifacts below " + folder
                        + "; --data names the data folder of an agent");
+  if (!there) // An agent that is to find it must be started with the same.
+    env.err << "no store was below " << printable(folder)
+            << ": it is made; an agent uses it with --data " << printable(folder) << '\n';
   return node::artifact_store::open(folder, node_id{"local"});
 }
 
@@ -298,12 +302,15 @@ exit_code import_built(context& env, const store_flags& flags) {
   const auto config = configuration(env);
   if (!config)
     return complain(env, config.failure());
+  auto wanted = flags.prebuilt;
+  wanted.path = flags.file;
+  const auto chosen = choose_prebuilt(wanted, *config);
+  if (!chosen)
+    return complain(env, chosen.failure());
   auto store = open_store(env, flags, absent_store::made);
   if (!store)
     return complain(env, store.failure());
-  auto wanted = flags.prebuilt;
-  wanted.path = flags.file;
-  const auto kept = import_prebuilt(wanted, *config, **store);
+  const auto kept = import_prebuilt(*chosen, **store);
   if (!kept)
     return complain(env, kept.failure());
   env.out << "imported " << kept->content.value << "; " << have_it_taken_up(env) << '\n';
@@ -323,13 +330,14 @@ exit_code import_one(context& env, const store_flags& flags) {
   if (!manifest)
     return complain(env, {manifest.failure().action, manifest.failure().code,
                           flags.file + ".json: " + manifest.failure().message});
+  std::error_code failed;
+  const auto size = fs::file_size(flags.file, failed);
+  if (failed)
+    return complain(env, usage_error(flags.file + " cannot be read"));
   auto store = open_store(env, flags, absent_store::made);
   if (!store)
     return complain(env, store.failure());
-  std::error_code failed;
-  const auto size = fs::file_size(flags.file, failed);
-  auto staging = failed ? result<node::staging_folder>(usage_error(flags.file + " cannot be read"))
-                        : (*store)->stage(size);
+  auto staging = (*store)->stage(size);
   if (!staging)
     return complain(env, staging.failure());
   fs::copy_file(flags.file, staging->output_path(), failed);
