@@ -356,6 +356,49 @@ result<cluster_config> load_config(const std::string& path, const environment& l
   return parse_config(text.str(), path, base, lookup);
 }
 
+namespace {
+
+/// Where a field of a model stands in the file; where the model does, for want of it.
+const value& place_of(const value& model, std::initializer_list<std::string_view> field) {
+  const auto* at = &model;
+  for (const auto& name : field)
+    if (const auto* inner = at->find(name))
+      at = inner;
+  return *at;
+}
+
+} // namespace
+
+result<done> check_sources(const std::string& path, const environment& lookup) {
+  const auto config = load_config(path, lookup);
+  if (!config)
+    return config.failure();
+  std::ifstream file(path, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const auto root = strict_json::parse(text, path);
+  if (!root)
+    return root.failure();
+  const auto there = [&](const std::string& source) {
+    std::error_code failed;
+    return is_reference(source) || fs::exists(source, failed);
+  };
+  const auto absent = [&](const value& where, const std::string& source) {
+    return strict_json::error_at(path, where,
+                                 source
+                                     + " is not on this host: mend the path, which is relative "
+                                       "to this file, or name hf:, https: or server:");
+  };
+  for (const auto& model : config->models) {
+    const auto& entry = place_of(*root, {"models", model.name});
+    if (!there(model.source))
+      return absent(place_of(entry, {"source"}), model.source);
+    for (const auto& [adapter, source] : model.adapters)
+      if (!there(source))
+        return absent(place_of(entry, {"adapters", adapter}), source);
+  }
+  return done{};
+}
+
 result<cluster_config> with_defaults(cluster_config config, const std::string& executable,
                                      const environment& lookup) {
   if (config.data_dir.empty()) {

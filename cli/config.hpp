@@ -98,6 +98,11 @@ using environment = std::function<std::optional<std::string>(const std::string&)
 [[nodiscard]] result<cluster_config> load_config(const std::string& path,
                                                  const environment& lookup);
 
+/// Whether the weights and adapters that a file names by path are on this host; what is fetched, or
+/// only a server has, is not looked for. Errors: the first one that is not, with line and field;
+/// load_config()'s.
+[[nodiscard]] result<done> check_sources(const std::string& path, const environment& lookup);
+
 /// Fills what the file left open: the data folder (`$XDG_STATE_HOME/consort`, else
 /// `~/.local/state/consort`), the plugin folders (`<prefix>/share/consort/plugins` and
 /// `/etc/consort/plugins.d`, those that exist) and, when no model is named, the model that ships,

@@ -29,4 +29,11 @@ inline constexpr std::size_t events_last_max = 1'000; ///< What a gateway keeps.
 inline constexpr std::chrono::milliseconds watch_interval{1'000};
 inline constexpr std::chrono::seconds drain_grace{2}; ///< For what is moved at the deadline.
 
+inline constexpr std::size_t digest_letters_min
+    = 6; ///< Hex digits by which an artifact is named; its digest has 64.
+inline constexpr std::size_t candidates_max = 5; ///< Listed of digests that begin as was said.
+inline constexpr std::chrono::minutes wrap_time_default{10}; ///< For a command to serve.
+inline constexpr std::chrono::hours wrap_time_max{3};        ///< As long as any load may take.
+inline constexpr std::chrono::seconds wrap_told_every{5};    ///< That it is still waited for.
+
 } // namespace consort::cli::limits

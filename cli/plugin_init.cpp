@@ -5,6 +5,7 @@
 #include "cli/config.hpp"
 #include "cli/context.hpp"
 #include "cli/host_address.hpp"
+#include "cli/limits.hpp"
 #include "cli/shell_word.hpp"
 #include "cli/table.hpp"
 #include "cli/transport.hpp"
@@ -14,6 +15,7 @@
 #include "node/plugin_json.hpp"
 #include "node/runtimes/server_http.hpp"
 #include "scheduler/served_name.hpp"
+#include "scheduler/units.hpp"
 
 #include <algorithm>
 #include <cctype>
@@ -32,7 +34,6 @@ using std::chrono::steady_clock;
 
 constexpr auto wrapped_end_time = std::chrono::seconds(3); ///< For what it started to end.
 constexpr auto look_every = std::chrono::milliseconds(200);
-constexpr auto start_time = std::chrono::minutes(10); ///< A server that loads a large model.
 constexpr int served_sequences = 16;
 
 /// Where editors find the JSON Schema of plugin.json: beside the shipped plugins of this program's
@@ -150,8 +151,55 @@ exit_code wrap_url(context& env, const plugin_init_flags& flags) {
                       derived_name(target->host + "-" + target->port));
 }
 
+/// How long a command may take to serve.
+result<duration_us> wrap_time(const plugin_init_flags& flags) {
+  using std::chrono::microseconds;
+  if (flags.timeout.empty())
+    return duration_us{microseconds(limits::wrap_time_default).count()};
+  const duration_us most = microseconds(limits::wrap_time_max).count();
+  const auto given = parse_duration(flags.timeout);
+  if (!given || *given <= 0 || *given > most)
+    return usage_error("--timeout `" + flags.timeout
+                       + "` is not a duration such as 90s, above 0 and at most "
+                       + format_duration(most));
+  return *given;
+}
+
+/// A command that was started to see what it serves, and what became of it.
+struct trial {
+  std::string url;
+  std::string last; ///< Line that it wrote.
+  std::optional<node::child_exit> ended = {};
+};
+
+/// It may listen, and answer with anything, long before it has loaded. Returns: what it is once it
+/// serves, has ended, can be no better, or `limit_us` are over. Says now and then that it waits.
+result<wrapped_server> await_server(context& env, boost::asio::io_context& io, const trial& tried,
+                                    duration_us limit_us) {
+  const auto began = steady_clock::now();
+  auto told_at = began;
+  auto found = look_at_server(tried.url);
+  while (!found && found.failure().code != bad_model_name && !tried.ended) {
+    const auto now = steady_clock::now();
+    if (now - began >= std::chrono::microseconds(limit_us))
+      break;
+    if (now - told_at >= limits::wrap_told_every) {
+      told_at = now;
+      const auto waited = std::chrono::duration_cast<std::chrono::seconds>(now - began);
+      env.err << "still waiting, " << waited.count() << "s of " << format_duration(limit_us) << ": "
+              << found.failure().message << (tried.last.empty() ? "" : "; it said: ")
+              << printable(tried.last) << '\n'
+              << std::flush;
+    }
+    io.run_for(look_every);
+    found = look_at_server(tried.url);
+  }
+  return found;
+}
+
 /// Runs the command once, to see what it serves.
-result<wrapped_server> try_command(context& env, const std::vector<std::string>& words) {
+result<wrapped_server> try_command(context& env, const std::vector<std::string>& words,
+                                   duration_us limit_us) {
   boost::asio::io_context io;
   const auto port = node::free_loopback_port(io);
   if (!port)
@@ -160,38 +208,31 @@ result<wrapped_server> try_command(context& env, const std::vector<std::string>&
   for (const auto& word : words)
     child.argv.push_back(
         node::replace_placeholders(word, {{"port", std::to_string(*port)}, {"index", "0"}}));
-  child.timeout_us = std::chrono::duration_cast<std::chrono::microseconds>(start_time).count();
-  std::string last;
-  std::optional<node::child_exit> ended;
+  // Ended by us before: what it was asked last is then in the error.
+  child.timeout_us = limit_us + std::chrono::microseconds(wrapped_end_time).count();
+  trial tried{"http://127.0.0.1:" + std::to_string(*port), {}};
   auto started = node::child_process::start(
-      io, child, [&last](std::string_view line, bool) { last = line; },
-      [&ended](node::child_exit end) { ended = std::move(end); });
+      io, child, [&tried](std::string_view line, bool) { tried.last = line; },
+      [&tried](node::child_exit end) { tried.ended = std::move(end); });
   if (!started)
     return started.failure();
-  const auto url = "http://127.0.0.1:" + std::to_string(*port);
-  const auto limit = std::to_string(start_time.count()) + " min";
-  env.err << "starting it once, to see what it serves: it is given " << limit << " ...\n";
-  auto found = look_at_server(url);
-  // It may listen, and answer with anything, long before it has loaded.
-  const auto until = steady_clock::now() + start_time;
-  const auto hopeless = [&] { return !found && found.failure().code == bad_model_name; };
-  while (!found && !hopeless() && !ended && steady_clock::now() < until) {
-    io.run_for(look_every);
-    found = look_at_server(url);
-  }
-  if (ended)
+  const auto limit = format_duration(limit_us);
+  env.err << "starting it once, to see what it serves: it is given " << limit
+          << " (--timeout) ...\n"
+          << std::flush;
+  const auto found = await_server(env, io, tried, limit_us);
+  if (tried.ended)
     return error{recovery::refuse, "failed",
-                 words.front() + " " + node::describe_exit(*ended) + ": " + printable(last)};
+                 words.front() + " " + node::describe_exit(*tried.ended) + ": "
+                     + printable(tried.last)};
   (*started)->cancel();
   io.run_for(wrapped_end_time);
-  if (hopeless())
-    return found.failure();
-  if (!found)
-    return error{recovery::refuse, "failed",
-                 words.front() + " was no model server within " + limit + ": "
-                     + found.failure().message + (last.empty() ? "" : "; it said: ")
-                     + printable(last)};
-  return found;
+  if (found || found.failure().code == bad_model_name)
+    return found;
+  return error{recovery::refuse, "failed",
+               words.front() + " was no model server within " + limit
+                   + ", longer with --timeout: " + found.failure().message
+                   + (tried.last.empty() ? "" : "; it said: ") + printable(tried.last)};
 }
 
 exit_code wrap_command(context& env, const plugin_init_flags& flags) {
@@ -202,12 +243,15 @@ exit_code wrap_command(context& env, const plugin_init_flags& flags) {
     return complain(env,
                     usage_error("--from-command must say {port} where the server is told its port, "
                                 "e.g. --from-command \"serve --port {port}\""));
-  const auto server = try_command(env, *words);
+  const auto limit = wrap_time(flags);
+  if (!limit)
+    return complain(env, limit.failure());
+  const auto server = try_command(env, *words, *limit);
   if (!server)
     return complain(env, server.failure());
   auto runtime = runtime_of(*server);
   runtime["command"] = *words;
-  runtime["start_timeout"] = "10m";
+  runtime["start_timeout"] = flags.timeout.empty() ? "10m" : flags.timeout;
   return write_around(env, flags, *server, std::move(runtime),
                       derived_name(fs::path(words->front()).filename().string()));
 }
@@ -322,6 +366,8 @@ result<std::vector<std::string>> split_words(const std::string& text) {
 exit_code init_plugin(context& env, const plugin_init_flags& flags) {
   if (!flags.from_url.empty() && flags.wraps_command)
     return complain(env, usage_error("either --from-url or --from-command"));
+  if (!flags.timeout.empty() && !flags.wraps_command)
+    return complain(env, usage_error("--timeout is of --from-command only"));
   if (!flags.from_url.empty())
     return wrap_url(env, flags);
   auto wanted = flags;

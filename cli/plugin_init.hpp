@@ -16,6 +16,7 @@ struct plugin_init_flags {
   std::string from_command;    ///< Words; `{port}` stands where the server is told its port.
   std::string directory = "."; ///< The folder is made in it.
   bool wraps_command = false;  ///< `from_command` was given, be it empty.
+  std::string timeout;         ///< For that command to serve; empty = limits::wrap_time_default.
 };
 
 [[nodiscard]] exit_code init_plugin(context& env, const plugin_init_flags& flags);

@@ -237,6 +237,10 @@ void add_plugins(CLI::App& root, context& env) {
       ->add_option("--from-command", wanted->from_command,
                    "A command that starts one, with {port} where it is told its port")
       ->each([wanted](const std::string&) { wanted->wraps_command = true; });
+  making
+      ->add_option("--timeout", wanted->timeout,
+                   "How long that command may take to serve (default 10m, at most 3h)")
+      ->type_name("DURATION");
   making->add_option("--dir", wanted->directory, "Where to make the folder")->type_name("DIR");
   making->callback(
       [&env, wanted] { env.action = [&env, wanted] { return init_plugin(env, *wanted); }; });

@@ -4,11 +4,15 @@
 #include "cli/context.hpp"
 #include "node/file_digest.hpp"
 #include "node/inventory.hpp"
+#include "node/plugin_json.hpp"
+#include "node/small_file.hpp"
 #include "scheduler/artifact_model.hpp"
 
 #include <boost/asio/io_context.hpp>
 
+#include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <set>
 
 namespace consort::cli {
@@ -34,13 +38,11 @@ std::set<build_profile> known_profiles(const std::vector<std::string>& folders) 
   return known;
 }
 
-result<build_profile> choose_profile(const prebuilt_import& wanted, const cluster_config& config) {
+result<build_profile> choose_profile(const prebuilt_import& wanted,
+                                     const std::vector<std::string>& folders) {
   std::vector<build_profile> fitting;
   std::string all;
-  auto searched = config;
-  if (const auto added = add_plugin_dirs(searched, wanted.plugin_dirs); !added)
-    return added.failure();
-  for (const auto& one : known_profiles(searched.plugin_dirs)) {
+  for (const auto& one : known_profiles(folders)) {
     all += (all.empty() ? "" : ", ") + one.name + " for " + one.target;
     if (one.name == wanted.profile && (wanted.target.empty() || one.target == wanted.target))
       fitting.push_back(one);
@@ -87,32 +89,106 @@ std::uint64_t size_of(const fs::path& path) {
   return bytes;
 }
 
+/// With what the outputs of a profile begin, as the first plugin that has it says; empty when none
+/// does. Requires: what inventory::load() takes.
+std::string beginning_of(const build_profile& profile, const std::vector<std::string>& folders) {
+  std::error_code failed;
+  for (const auto& folder : folders)
+    for (const auto& one : fs::directory_iterator(folder, failed)) {
+      if (std::error_code absent; !fs::exists(one.path() / "plugin.json", absent))
+        continue;
+      const auto document = node::load_plugin_json(one.path().string());
+      if (!document)
+        continue;
+      for (const auto& rule : document->builds)
+        if (rule.profile.name == profile.name && rule.profile.compiler == profile.compiler
+            && !rule.begins.empty())
+          return rule.begins;
+    }
+  return {};
+}
+
+/// Bytes as people read them, and as plugin.json has them.
+std::string in_words(const std::string& bytes) {
+  const bool text
+      = std::all_of(bytes.begin(), bytes.end(), [](char c) { return c > ' ' && c < 0x7f; });
+  if (text)
+    return "`" + bytes + "`";
+  constexpr std::string_view digits = "0123456789abcdef";
+  std::string hex = "hex:";
+  for (const unsigned char c : bytes)
+    hex.append({digits[c >> 4U], digits[c & 15U]});
+  return hex;
+}
+
+/// What can be wrong with it before anything loads it.
+std::optional<error> objection_to(const prebuilt_import& wanted, const build_profile& profile,
+                                  const digest& weights, const std::string& begins) {
+  std::error_code failed;
+  const bool folder = fs::is_directory(wanted.path, failed);
+  if (!folder && !fs::is_regular_file(wanted.path, failed))
+    return usage_error(wanted.path + " is neither a file nor a folder");
+  if (size_of(wanted.path) == 0)
+    return usage_error(wanted.path + (folder ? " holds no bytes" : " is empty") + ": is it whole?");
+  if (folder)
+    return begins.empty() ? std::nullopt
+                          : std::optional(
+                              usage_error(wanted.path + " is a folder, and what " + profile.compiler
+                                          + " makes for profile `" + profile.name
+                                          + "` is a file that begins with " + in_words(begins)));
+  const auto head = node::read_file_head(wanted.path, std::max(begins.size(), std::size_t{1}));
+  if (!head)
+    return usage_error(wanted.path + " cannot be read");
+  if (!head->starts_with(begins))
+    return usage_error(wanted.path + " begins with " + in_words(*head) + ", and what "
+                       + profile.compiler + " makes for profile `" + profile.name + "` with "
+                       + in_words(begins) + ": it is something else, or not whole");
+  const auto content = node::hash_file(wanted.path);
+  if (content && *content == weights)
+    return usage_error(wanted.path + " is the weights themselves, not what " + profile.compiler
+                       + " makes of them");
+  return std::nullopt;
+}
+
 } // namespace
 
-result<artifact_record> import_prebuilt(const prebuilt_import& wanted, const cluster_config& config,
-                                        node::artifact_store& store) {
+result<prebuilt_choice> choose_prebuilt(const prebuilt_import& wanted,
+                                        const cluster_config& config) {
   std::error_code failed;
   if (!fs::exists(wanted.path, failed))
     return usage_error(wanted.path + " cannot be read");
-  const auto profile = choose_profile(wanted, config);
+  auto searched = config;
+  if (const auto added = add_plugin_dirs(searched, wanted.plugin_dirs); !added)
+    return added.failure();
+  const auto profile = choose_profile(wanted, searched.plugin_dirs);
   if (!profile)
     return profile.failure();
   const auto weights = digest_of_weights(wanted.model);
   if (!weights)
     return weights.failure();
-  const bool folder = fs::is_directory(wanted.path, failed);
+  if (auto wrong
+      = objection_to(wanted, *profile, *weights, beginning_of(*profile, searched.plugin_dirs)))
+    return *std::move(wrong);
+  prebuilt_choice chosen{wanted.path,
+                         {artifact_kind::engine_weights, weights->value, *profile},
+                         {{"origin", "prebuilt"}}};
+  if (auto name = name_of_model(wanted.model, config); !name.empty())
+    chosen.quality[artifact_model] = std::move(name);
+  return chosen;
+}
+
+result<artifact_record> import_prebuilt(const prebuilt_choice& chosen,
+                                        node::artifact_store& store) {
+  std::error_code failed;
+  const bool folder = fs::is_directory(chosen.path, failed);
   // A folder is there twice while it is packed.
-  auto staging = store.stage(size_of(wanted.path) * (folder ? 2 : 1));
+  auto staging = store.stage(size_of(chosen.path) * (folder ? 2 : 1));
   if (!staging)
     return staging.failure();
-  fs::copy(wanted.path, staging->output_path(), fs::copy_options::recursive, failed);
+  fs::copy(chosen.path, staging->output_path(), fs::copy_options::recursive, failed);
   if (failed)
-    return error{recovery::retry_later, "failed", wanted.path + ": " + failed.message()};
-  std::map<std::string, std::string> quality{{"origin", "prebuilt"}};
-  if (auto name = name_of_model(wanted.model, config); !name.empty())
-    quality[artifact_model] = std::move(name);
-  return store.put(*std::move(staging), {artifact_kind::engine_weights, weights->value, *profile},
-                   std::move(quality), 0);
+    return error{recovery::retry_later, "failed", chosen.path + ": " + failed.message()};
+  return store.put(*std::move(staging), chosen.key, chosen.quality, 0);
 }
 
 } // namespace consort::cli

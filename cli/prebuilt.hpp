@@ -6,6 +6,7 @@
 #include "cli/config.hpp"
 #include "node/artifact_store.hpp"
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -19,11 +20,21 @@ struct prebuilt_import {
   std::string model; ///< The weights that it was built from: their file, or their SHA-256.
 };
 
-/// Puts it into the store as if it had been built here. Asks the plugins of this host, which may
-/// take seconds. Errors: `usage`, which says what is wrong or what there is to choose from, and the
-/// store's.
-[[nodiscard]] result<artifact_record> import_prebuilt(const prebuilt_import& wanted,
-                                                      const cluster_config& config,
+/// What it is, after all checks that need no store.
+struct prebuilt_choice {
+  std::string path;
+  artifact_key key;
+  std::map<std::string, std::string> quality;
+};
+
+/// Asks the plugins of this host, which may take seconds. Errors: `usage`, which says what is wrong
+/// or what there is to choose from: no such profile, nothing in the file, not what the profile's
+/// compiler makes, or the weights themselves.
+[[nodiscard]] result<prebuilt_choice> choose_prebuilt(const prebuilt_import& wanted,
+                                                      const cluster_config& config);
+
+/// Puts it into the store as if it had been built here. Errors: the store's.
+[[nodiscard]] result<artifact_record> import_prebuilt(const prebuilt_choice& chosen,
                                                       node::artifact_store& store);
 
 } // namespace consort::cli

@@ -5,6 +5,7 @@
 #include "cli/context.hpp"
 #include "cli/executable_commands.hpp"
 #include "cli/prebuilt.hpp"
+#include "cli/store_listing.hpp"
 #include "cli/table.hpp"
 #include "node/artifact_manifest.hpp"
 #include "node/artifact_store.hpp"
@@ -32,7 +33,7 @@ using store_ref = std::unique_ptr<node::artifact_store>;
 
 struct store_flags {
   std::string data; ///< Empty = the configuration's.
-  std::string name; ///< The beginning of a digest.
+  std::string name; ///< As named_artifact() takes it.
   std::string file;
   std::string size_max, age_max;
   std::size_t keep_last = 0;
@@ -52,25 +53,15 @@ result<store_ref> open_store(context& env, const store_flags& flags,
       return config.failure();
     folder = config->data_dir;
   }
-  if (std::error_code failed;
-      absent == absent_store::refused && !fs::is_directory(fs::path(folder) / "artifacts", failed))
+  std::error_code failed;
+  const bool there = fs::is_directory(fs::path(folder) / "artifacts", failed);
+  if (!there && absent == absent_store::refused)
     return usage_error("no artifacts below " + folder
                        + "; --data names the data folder of an agent");
+  if (!there) // An agent that is to find it must be started with the same.
+    env.err << "no store was below " << printable(folder)
+            << ": it is made; an agent uses it with --data " << printable(folder) << '\n';
   return node::artifact_store::open(folder, node_id{"local"});
-}
-
-/// The one whose digest begins so.
-result<artifact_record> find_by(const node::artifact_store& store, const std::string& name) {
-  std::vector<artifact_record> found;
-  for (const auto& one : store.list())
-    if (!name.empty() && one.content.value.starts_with(name))
-      found.push_back(one);
-  if (found.size() == 1)
-    return found.front();
-  return usage_error(found.empty()
-                         ? "no artifact begins with `" + name
-                               + "`; `consort artifacts -o wide` lists digests"
-                         : "`" + name + "` is the beginning of several digests: give more of it");
 }
 
 std::string compiler_of(const build_profile& profile) {
@@ -120,7 +111,7 @@ exit_code with_one(context& env, const store_flags& flags, const Act& act) {
   const auto store = open_store(env, flags);
   if (!store)
     return complain(env, store.failure());
-  const auto found = find_by(**store, flags.name);
+  const auto found = named_artifact((*store)->list(), flags.name);
   return found ? act(**store, *found) : complain(env, found.failure());
 }
 
@@ -311,12 +302,15 @@ exit_code import_built(context& env, const store_flags& flags) {
   const auto config = configuration(env);
   if (!config)
     return complain(env, config.failure());
+  auto wanted = flags.prebuilt;
+  wanted.path = flags.file;
+  const auto chosen = choose_prebuilt(wanted, *config);
+  if (!chosen)
+    return complain(env, chosen.failure());
   auto store = open_store(env, flags, absent_store::made);
   if (!store)
     return complain(env, store.failure());
-  auto wanted = flags.prebuilt;
-  wanted.path = flags.file;
-  const auto kept = import_prebuilt(wanted, *config, **store);
+  const auto kept = import_prebuilt(*chosen, **store);
   if (!kept)
     return complain(env, kept.failure());
   env.out << "imported " << kept->content.value << "; " << have_it_taken_up(env) << '\n';
@@ -336,13 +330,14 @@ exit_code import_one(context& env, const store_flags& flags) {
   if (!manifest)
     return complain(env, {manifest.failure().action, manifest.failure().code,
                           flags.file + ".json: " + manifest.failure().message});
+  std::error_code failed;
+  const auto size = fs::file_size(flags.file, failed);
+  if (failed)
+    return complain(env, usage_error(flags.file + " cannot be read"));
   auto store = open_store(env, flags, absent_store::made);
   if (!store)
     return complain(env, store.failure());
-  std::error_code failed;
-  const auto size = fs::file_size(flags.file, failed);
-  auto staging = failed ? result<node::staging_folder>(usage_error(flags.file + " cannot be read"))
-                        : (*store)->stage(size);
+  auto staging = (*store)->stage(size);
   if (!staging)
     return complain(env, staging.failure());
   fs::copy_file(flags.file, staging->output_path(), failed);
@@ -369,7 +364,8 @@ void add_store(CLI::App& root, context& env) {
     return made;
   };
   const auto named = [&](CLI::App* made) {
-    made->add_option("DIGEST", flags->name, "The beginning of its digest")->required();
+    made->add_option("DIGEST", flags->name, "Its digest, or the first 6 hex digits of it or more")
+        ->required();
     return made;
   };
   named(add("show", "What one artifact is, and what its compiler printed", show))

@@ -86,6 +86,10 @@ struct failure_rule {
   failure_class means = failure_class::deterministic;
 };
 
+namespace limits {
+inline constexpr std::size_t begins_bytes_max = 64; ///< Of `begins`.
+} // namespace limits
+
 /// One entry of `build`: a compiler, and what its output is good for.
 struct build_rule {
   build_profile profile; ///< compiler_version as declared; replaced by what the tool says.
@@ -100,7 +104,8 @@ struct build_rule {
   std::vector<std::string> version_command;
   version_scope version = version_scope::exact; ///< How much of the version must match.
   older_engines older = older_engines::none;    ///< What else its runtime runs.
-  std::string progress;                         ///< Pattern with one group: percent. Empty = none.
+  std::string begins;   ///< First bytes of what it makes, which is a file then; empty = not said.
+  std::string progress; ///< Pattern with one group: percent. Empty = none.
   quality_source quality;
   std::vector<failure_rule>
       failures; ///< The first that fits counts, before docs/PLUGINS.md's table.

@@ -128,6 +128,25 @@ void read_quality(json_file& file, json_section& section, build_rule& rule) {
   quality.finish();
 }
 
+/// Text, or `hex:` and digits for bytes that text cannot hold.
+void read_begins(json_section& section, build_rule& rule) {
+  constexpr std::string_view hex = "hex:";
+  rule.begins = section.text("begins");
+  if (rule.begins.starts_with(hex)) {
+    const auto digits = rule.begins.substr(hex.size());
+    const bool good = !digits.empty() && digits.size() % 2 == 0
+                      && digits.find_first_not_of("0123456789abcdefABCDEF") == std::string::npos;
+    if (!good)
+      return section.fail("begins", "expected `hex:` and two digits for each byte");
+    rule.begins.clear();
+    for (std::size_t at = 0; at < digits.size(); at += 2)
+      rule.begins += static_cast<char>(std::stoi(digits.substr(at, 2), nullptr, 16));
+  }
+  if (rule.begins.size() > limits::begins_bytes_max)
+    section.fail("begins",
+                 "at most " + std::to_string(limits::begins_bytes_max) + " bytes can be told");
+}
+
 void read_profile(json_section& section, build_profile& profile) {
   section.require("profile", "a name");
   section.require("compiler", "the compiler's name");
@@ -211,6 +230,7 @@ std::vector<build_rule> read_build(json_file& file, const std::string& pointer,
   }
   read_compatibility(section, rule);
   read_older(section, rule);
+  read_begins(section, rule);
   if (rule.interface != build_interface::c_abi) { // Its library says them in calls.
     rule.progress = section.pattern("progress", 1);
     read_quality(file, section, rule);

@@ -281,6 +281,27 @@ TEST_F(ConfigDefaults, FurtherPluginFoldersAreMadeAbsoluteAndMustBeThere) {
   EXPECT_EQ(absent.failure().message, "--plugins /nonexist is no folder");
 }
 
+/// `up` would not start with it.
+TEST_F(ConfigDefaults, CheckCommandRefusesModelsWhoseFilesAreNotThere) {
+  const auto file = (prefix_ / "models.json").string();
+  const auto check = [&](const std::string& models) {
+    std::ofstream(file) << "{\n\"models\": {\n" << models << "}}";
+    return run_command({"config", "check", file});
+  };
+  std::ofstream(prefix_ / "here.gguf") << "GGUF";
+  const auto good = check(R"("a": {"source": "here.gguf", "adapters": {"t": "here.gguf"}},
+    "b": {"source": "hf:o/n"}, "c": {"source": "server:x", "adapters": {"u": "server:y"}}, "d": {
+    "source": "https://h/f#sha256=0"})");
+  EXPECT_EQ(good.code, exit_code::done) << good.err;
+  const auto gone = check("\"a\": {\"source\": \"here.gguf\"},\n\"b\": {\n\"source\": \"x/y\"}");
+  EXPECT_EQ(gone.code, exit_code::usage);
+  EXPECT_THAT(gone.err, HasSubstr("models.json:5: models.b.source: " + (prefix_ / "x/y").string()
+                                  + " is not on this host"));
+  const auto part = check("\"a\": {\"source\": \"here.gguf\",\n\"adapters\": {\"t\": \"z\"}}");
+  EXPECT_EQ(part.code, exit_code::usage);
+  EXPECT_THAT(part.err, HasSubstr("models.json:4: models.a.adapters.t: "));
+}
+
 TEST_F(ConfigDefaults, CheckCommandAcceptsAGoodFileAndRefusesABadOne) {
   std::ofstream(prefix_ / "good.json") << "{\"cluster\": \"lab\"}";
   std::ofstream(prefix_ / "bad.json") << "{\n\"clustr\": \"lab\"}";

@@ -157,6 +157,25 @@ TEST(PluginJson, OlderEnginesAreMoreThanWhatIsCompatibleAnyway) {
   EXPECT_THAT(said(words, "mayor"), HasSubstr("`mayor` is none of none"));
 }
 
+TEST(PluginJson, WhatACompilerMakesBeginsAsText) {
+  const auto text = [](const std::string& begins) {
+    return changed("\"disk\": \"1MiB\"", "\"begins\": \"" + begins + "\"");
+  };
+  const auto begins = [&](const std::string& told) {
+    const auto read = parse_plugin_json(text(told), "x/plugin.json");
+    return read ? read->builds.at(0).begins : read.failure().message;
+  };
+  EXPECT_EQ(begins("RNPU"), "RNPU");
+  EXPECT_EQ(begins("hex:7f454C46"), "\x7f"
+                                    "ELF");
+  const std::string longest(limits::begins_bytes_max, 'x');
+  EXPECT_EQ(begins(longest), longest);
+  using testing::HasSubstr;
+  EXPECT_THAT(begins(longest + "x"), HasSubstr("/build/0/begins: at most 64 bytes"));
+  for (const auto* bad : {"hex:", "hex:7", "hex:7g"})
+    EXPECT_THAT(begins(bad), HasSubstr("/build/0/begins: expected `hex:`")) << bad;
+}
+
 TEST(PluginJson, FailuresNeedWhatTheyMeanAndHowTheyLook) {
   const auto with = [](const char* rule) {
     return complaint(changed("\"disk\": \"1MiB\"", std::string("\"failures\": [") + rule + "]"));

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/prebuilt.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <unistd.h>
+
+namespace consort::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+/// An accelerator whose engines begin with RNPU, or of which nothing is said.
+class Prebuilt : public testing::Test {
+protected:
+  void SetUp() override {
+    fs::remove_all(folder_);
+    config_.plugin_dirs = {folder_};
+    plugin(R"(, "begins": "RNPU")");
+    wanted_.profile = "p";
+    wanted_.model = file("weights.gguf", "GGUF and so on");
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  void plugin(const std::string& begins) {
+    fs::create_directories(folder_ + "/a");
+    std::ofstream(folder_ + "/a/plugin.json") << R"({
+      "schema": 1, "name": "a", "version": "1", "vendor": "V", "type": "npu",
+      "probe": {"command": ["echo", "{\"id\":\"x\",\"model\":\"t\"}"], "id": "/id", "model": "/model"},
+      "capability": {"requires_artifact": true},
+      "build": [{"profile": "p", "compiler": "cc", "compiler_version": "1",
+                 "command": ["cc", "{model}", "{output}"])"
+                                              << begins << "}]}";
+  }
+  std::string file(const std::string& name, const std::string& text) const {
+    const auto path = folder_ + "/" + name;
+    std::ofstream(path, std::ios::binary) << text;
+    return path;
+  }
+  /// Why it is not taken; empty = it is.
+  std::string objection(const std::string& path) {
+    wanted_.path = path;
+    const auto chosen = choose_prebuilt(wanted_, config_);
+    if (!chosen) {
+      EXPECT_EQ(chosen.failure().code, "usage");
+    }
+    return chosen ? std::string() : chosen.failure().message;
+  }
+
+  const std::string folder_
+      = (fs::temp_directory_path() / ("consort-prebuilt-" + std::to_string(::getpid()))).string();
+  cluster_config config_;
+  prebuilt_import wanted_;
+};
+
+TEST_F(Prebuilt, IsTakenWhenItBeginsAsItsProfileSays) {
+  EXPECT_EQ(objection(file("engine", "RNPU and so on")), "");
+  EXPECT_EQ(choose_prebuilt(wanted_, config_)->key.profile.compiler, "cc");
+}
+
+TEST_F(Prebuilt, IsRefusedWhenItIsSomethingElse) {
+  EXPECT_THAT(objection(file("engine", "\x7f"
+                                       "ELF")),
+              HasSubstr("engine begins with hex:7f454c46, and what cc makes for profile `p` with "
+                        "`RNPU`: it is something else, or not whole"));
+  EXPECT_THAT(objection(file("short", "RN")), HasSubstr("short begins with `RN`"));
+  fs::create_directories(folder_ + "/whole");
+  file("whole/RNPU", "RNPU");
+  EXPECT_THAT(objection(folder_ + "/whole"), HasSubstr("is a folder, and what cc makes"));
+}
+
+TEST_F(Prebuilt, IsRefusedWhenThereIsNothingInIt) {
+  EXPECT_THAT(objection(file("empty", "")), HasSubstr("empty is empty: is it whole?"));
+  EXPECT_THAT(objection(folder_ + "/none"), HasSubstr("none cannot be read"));
+  EXPECT_THAT(objection("/dev/null"), HasSubstr("is neither a file nor a folder"));
+}
+
+TEST_F(Prebuilt, OfUnknownFormIsAnythingButTheWeights) {
+  plugin("");
+  EXPECT_EQ(objection(file("engine", "anything")), "");
+  EXPECT_THAT(objection(wanted_.model), HasSubstr("is the weights themselves, not what cc makes"));
+  fs::create_directories(folder_ + "/folder");
+  EXPECT_THAT(objection(folder_ + "/folder"), HasSubstr("holds no bytes"));
+  file("folder/part", "x");
+  EXPECT_EQ(objection(folder_ + "/folder"), "");
+}
+
+} // namespace
+} // namespace consort::cli
