@@ -553,13 +553,16 @@ bool speaks_of_device(const error& failure) {
 }
 
 /// The row of an attempt that ended well although it is none of ours any more: of an earlier life,
-/// or given up here when its gateway had gone on with it and so with none that runs.
+/// given up here when its gateway had gone on with it and so with none that runs, or told to make
+/// room when its client already had all of it. Nobody waits for what was granted since.
 index ended_row(pass& p, const attempt_id& attempt) {
   const auto found = p.s.request_ids.find(attempt.request);
-  if (found == p.s.request_ids.end() || p.s.requests[found->second].rival != attempt.number
-      || attempt.number == 0)
-    return adopted_row(p.s, attempt);
+  if (found == p.s.request_ids.end() || attempt.number == 0)
+    return none;
   const auto& r = p.s.requests[found->second];
+  const bool earlier = attempt.number <= r.attempt && r.twin == none;
+  if (r.rival != attempt.number && !earlier)
+    return adopted_row(p.s, attempt);
   if (out(r)) {
     judge(p, r, false);
     revoke(p, r, "another attempt ended well");

@@ -186,6 +186,25 @@ TEST(Preemption, BatchMakesRoomAndGoesOnLater) {
   EXPECT_TRUE(again.exact);
 }
 
+/// The news was under way when it was told to make room.
+TEST(Preemption, WhatHadAllOfItsAnswerIsOverAndNotServedAgain) {
+  core_fixture t;
+  one_device(t, 1);
+  auto bulk = from(t, "", priority_class::batch);
+  bulk.max_tokens = 4'000;
+  t.submit(bulk);
+  const auto running = t.expect<grant_ticket>();
+  t.start(running);
+  t.progress(running, 40);
+  t.submit(from(t, "", priority_class::interactive));
+  EXPECT_EQ(t.expect<revoke_attempt>().attempt, running.granted.attempt);
+  t.drop_all();
+  t.feed(attempt_finished{running.granted.attempt, {}});
+  EXPECT_EQ(t.view().counters.finished, 1U);
+  EXPECT_EQ(t.view().requests.size(), 1U);
+  t.drop_all();
+}
+
 TEST(Preemption, LeastWorkIsLost) {
   core_fixture t;
   one_device(t, 2);
