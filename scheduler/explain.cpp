@@ -184,6 +184,7 @@ candidate_record scored(const core_state& s, const request_row& r,
   one.shared_ns = hot.shared_ns;
   one.batch = small_count(hot.batch);
   one.running = small_count(hot.running);
+  one.forgets_pm = small_count(hot.forgets_pm);
   one.exact = r.emitted == 0 || resumes_exactly(s, r, endpoints.at(best.place));
   if (endpoints.plans() && endpoints.at(best.place).plan)
     std::tie(one.amount, one.limit) = endpoints.transfer_ns(best.place);
@@ -204,6 +205,7 @@ endpoint_figures figures_of(const core_state& s, index model, const candidate_re
   made.shared_ns = one.shared_ns;
   made.batch = one.batch;
   made.running = one.running;
+  made.forgets_pm = one.forgets_pm;
   add_rates(s, model, one.device, made);
   return made;
 }
