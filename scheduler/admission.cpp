@@ -406,8 +406,8 @@ std::string suggest_devices(const core_state& s, const request_row& r) {
 
 } // namespace
 
-lane_key lane_of(const request_row& r) {
-  return {r.selector, r.meta.priority};
+lane_key lane_of(const core_state& s, const request_row& r) {
+  return {r.selector, r.meta.priority, s.profiles[r.profile].late};
 }
 
 queue_place place_of(const request_row& r) {
@@ -432,10 +432,11 @@ void enqueue(core_state& s, index slot) {
   r.phase = request_phase::waiting;
   if (r.issued > 0)
     model.again.push_back(slot);
-  model.queue.add(lane_of(r), key_of_tenant(s, r), place_of(r),
+  model.queue.add(lane_of(s, r), key_of_tenant(s, r), place_of(r),
                   {slot, r.preempted > 0 ? r.waiting_since : r.submitted_at});
   // Ahead of those known to be blocked it may fit where they did not.
-  if (const auto first = model.queue.head(lane_of(r), false, {}); first && first->who.slot == slot)
+  if (const auto first = model.queue.head(lane_of(s, r), false, {});
+      first && first->who.slot == slot)
     ++model.releases;
   count_waiting(s, r, true);
   s.newcomers.push_back(slot);
@@ -445,7 +446,7 @@ void enqueue(core_state& s, index slot) {
 void dequeue(core_state& s, index slot) {
   auto& r = s.requests[slot];
   auto& model = s.models[r.model];
-  if (!model.queue.remove(lane_of(r), r.tenant, place_of(r)))
+  if (!model.queue.remove(lane_of(s, r), r.tenant, place_of(r)))
     return;
   if (r.issued > 0)
     std::erase(model.again, slot);

@@ -165,18 +165,6 @@ void occupy(core_state& s, index slot, index place, std::uint32_t saved) {
     hold_stages(s, slot);
 }
 
-/// Its endpoint's cache will hold the prompt, and forget for it what was used longest ago.
-void remember_prefix(core_state& s, request_row& r, const endpoint& at) {
-  auto& cache = s.instances[at.instance].cache;
-  r.saved_age = 0;
-  if (r.saved > 0)
-    for (const auto& match : s.matches)
-      if (match.instance == at.id)
-        r.saved_age = static_cast<std::int64_t>(cache.written - match.stamp);
-  cache.written += r.size.prompt_tokens - r.saved;
-  s.prefixes.remember(r.meta.prefix_blocks, at.id, cache.written);
-}
-
 /// How long it waited for others to be read, now that its first token is there. Two that come
 /// together were read in one step, whose time is neither's alone.
 void see_first_token(core_state& s, index slot, endpoint& at) {
@@ -267,6 +255,9 @@ void open_attempt(pass& p, index slot, index place, std::uint32_t saved) {
   auto& at = model.endpoints.at(place);
   auto& pair = s.pairs[at.pair];
   occupy(s, slot, place, saved);
+  if (!r.meta.prefix_blocks.empty())
+    remember_prefix(s, r, at);
+  age_next_cache(s, model);
   pair.fuse.started();
   if (pair.fuse.state() == breaker_state::closed)
     model.endpoints.refresh(place, pair.speed);
@@ -276,8 +267,6 @@ void open_attempt(pass& p, index slot, index place, std::uint32_t saved) {
   ++s.counters.attempts;
   r.phase = request_phase::ticketed;
   r.granted_at = p.now;
-  if (!r.meta.prefix_blocks.empty())
-    remember_prefix(s, r, at);
 }
 
 void grant(pass& p, index slot, index place, bool exact, std::uint32_t saved) {
@@ -521,11 +510,12 @@ void confirm_attempt(pass& p, index slot, std::uint32_t tokens) {
   const auto place = s.instances[r.instance].places[r.rank];
   if (r.tokens == 0) {
     see_first_token(s, slot, model.endpoints.at(model.endpoints.reads_at(place)));
-    const bool ramps = model.endpoints.at(place).ramp != 0;
+    const bool held_back
+        = model.endpoints.at(place).ramp != 0 || model.endpoints.room(place).reads_enough;
     model.endpoints.first_token(place, r.held, p.now);
     s.pairs[model.endpoints.at(place).pair].room.took(r.granted_at);
     prefill_is_over(p, slot);
-    if (ramps && !model.queue.empty()) {
+    if (held_back && !model.queue.empty()) {
       ++model.releases;
       mark_dirty(s, r.model);
     }

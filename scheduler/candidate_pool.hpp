@@ -32,10 +32,11 @@ struct candidate_record {
   /// plan that passed: its transfer, nanoseconds each time and for each prompt token.
   std::uint32_t amount = 0, limit = 0;
   std::uint16_t batch = 1, running = 0;
+  std::uint16_t forgets_pm = 0; ///< See endpoint_figures.
   filter_id removed_by = filter_id::passed;
-  bool limit_is_all = false; ///< Of KV: `limit` is all that it has, not what is free.
-  bool compiling = false;    ///< Needs an artifact built first.
-  bool exact = true;
+  bool limit_is_all : 1 = false; ///< Of KV: `limit` is all that it has, not what is free.
+  bool compiling : 1 = false;    ///< Needs an artifact built first.
+  bool exact : 1 = true;
 };
 static_assert(sizeof(candidate_record) <= 72);
 

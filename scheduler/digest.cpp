@@ -126,6 +126,7 @@ void add_instances(const core_state& s, hasher& into) {
       into.number(endpoint.reads_until_ns);
       into.number(endpoint.worst_gap_us);
       into.number(endpoint.ramp);
+      into.number(endpoint.forgets_pm);
       into.number(endpoint.grown);
       into.flag(endpoint.open);
       into.flag(endpoint.shut);

@@ -119,7 +119,7 @@ void endpoint_table::write(index place) {
     unlifted_.push_back(place);
   is_lifted_[place] = 0;
   for (auto& view : views_)
-    view.write(place, figures, room_row_[place]);
+    view.write(place, figures, room_row_[place], room.reads_enough);
 }
 
 /// The views' floors over a place that was written.
@@ -156,7 +156,7 @@ const score_view& endpoint_table::scores_by(index number, const profile& how, st
     known = views_.emplace(views_.end(), number, how);
     for (index place = 0; place < figures_.size(); ++place) {
       known->grow(figures_[place]);
-      known->write(place, figures_[place], room_row_[place]);
+      known->write(place, figures_[place], room_row_[place], rooms_[place].reads_enough);
       known->learned(place, idle_[place].figures);
     }
     known->remake_floors();
@@ -329,6 +329,7 @@ void endpoint_table::join_stages(index place, const speed_estimate& speed) {
   figures.read_ns = reads.read_ns;
   const auto& first = rooms_[one.reads_at];
   const auto& last = rooms_[one.writes_at];
+  room.reads_enough = first.reads_enough;
   room.seq_free = std::min({room.seq_free, first.seq_free, last.seq_free});
   room.kv_free = std::min({room.kv_free, first.kv_free, last.kv_free});
   room.kv_all = std::min({room.kv_all, first.kv_all, last.kv_all});
@@ -349,6 +350,20 @@ bool endpoint_table::runs_now(index place, std::uint32_t sequences) const {
   };
   return fits(place) && fits(reads_at(place)) && fits(writes_at(place));
 }
+
+namespace {
+
+/// Prompts are read one after the other: one that comes to more than keeps the engine busy is read
+/// no sooner for being there, and nobody else can take it.
+bool has_enough_to_read(const endpoint& one, const endpoint_figures& figures) {
+  if (one.remote || one.reading < 2)
+    return false;
+  const std::int64_t step = one.step_tokens == 0 ? limits::step_tokens_guess : one.step_tokens;
+  const auto tokens_ns = one.prefill_ahead_ns - std::int64_t{one.reading} * figures.first_ns;
+  return tokens_ns >= step * limits::read_ahead_steps * figures.prefill_ns;
+}
+
+} // namespace
 
 /// All that follows from an endpoint and its speed, but the floors.
 void endpoint_table::derive(index place, const speed_estimate& speed) {
@@ -381,6 +396,7 @@ void endpoint_table::derive(index place, const speed_estimate& speed) {
   figures.running = used;
   figures.active_mw = one.active_mw;
   figures.price_micros = one.price_micros;
+  figures.forgets_pm = one.forgets_pm;
   // An idle endpoint takes any request whose prompt can be held at all: the answer may be shorter
   // than its bound.
   const bool idle = one.seq_used == 0;
@@ -399,6 +415,7 @@ void endpoint_table::derive(index place, const speed_estimate& speed) {
                             : static_cast<std::int32_t>(std::max<std::int64_t>(left, 0));
   room.device = one.device;
   room.samples = speed.samples;
+  room.reads_enough = has_enough_to_read(one, figures);
   if (one.plan) {
     remember_plan(place, speed);
     figures.staged = false;

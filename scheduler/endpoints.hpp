@@ -28,6 +28,7 @@ struct endpoint_room {
                               ///< or found, or as its KV holds of those like the present ones.
   index device = none;
   std::uint32_t samples = 0; ///< Attempts learned from.
+  bool reads_enough = false; ///< As many prompts wait to be read there as keep it busy.
 };
 
 struct endpoint {
@@ -53,8 +54,10 @@ struct endpoint {
   index read_by = none;              ///< Request slot of whose it was, possibly another's since.
   std::uint32_t active_mw = 0;       ///< Of all its devices; see endpoint_figures.
   std::uint32_t price_micros = 0;
+  std::uint32_t forgets_pm = 0; ///< Likewise; of its instance's cache.
   bool open = false;            ///< Takes new work.
   bool shut = false;            ///< Its engine's latest report says that it takes nothing.
+  bool remote = false;          ///< Reads prompts beside each other, not one after the other.
   bool told = true;             ///< Its engine says how many sequences it takes.
   std::uint32_t grown = 0;      ///< Untold: attempts that ended well in a full window.
   time_us cut_at = 0;           ///< Untold: when its window was last cut.

@@ -184,6 +184,7 @@ candidate_record scored(const core_state& s, const request_row& r,
   one.shared_ns = hot.shared_ns;
   one.batch = small_count(hot.batch);
   one.running = small_count(hot.running);
+  one.forgets_pm = small_count(hot.forgets_pm);
   one.exact = r.emitted == 0 || resumes_exactly(s, r, endpoints.at(best.place));
   if (endpoints.plans() && endpoints.at(best.place).plan)
     std::tie(one.amount, one.limit) = endpoints.transfer_ns(best.place);
@@ -204,6 +205,7 @@ endpoint_figures figures_of(const core_state& s, index model, const candidate_re
   made.shared_ns = one.shared_ns;
   made.batch = one.batch;
   made.running = one.running;
+  made.forgets_pm = one.forgets_pm;
   add_rates(s, model, one.device, made);
   return made;
 }
@@ -449,8 +451,11 @@ void tell_waiting(pass& p, index slot) {
     return;
   r.told = words.state;
   record_wait(s, slot, r.told, words.reason, p.now);
-  queue_notice told{
-      r.meta.id, r.told, model.queue.position(lane_of(r), r.tenant, place_of(r)), {}, words.reason};
+  queue_notice told{r.meta.id,
+                    r.told,
+                    model.queue.position(lane_of(s, r), r.tenant, place_of(r)),
+                    {},
+                    words.reason};
   if (words.eta_at > 0)
     told.eta_us = std::max<duration_us>(words.eta_at - p.now, 0);
   p.send(std::move(told));
@@ -597,7 +602,7 @@ std::optional<explanation> explain_request(const core_state& s, std::string_view
     const auto& r = s.requests[live->second];
     if (r.phase == request_phase::waiting) {
       waits = live->second;
-      const auto position = s.models[r.model].queue.position(lane_of(r), r.tenant, place_of(r));
+      const auto position = s.models[r.model].queue.position(lane_of(s, r), r.tenant, place_of(r));
       if (const auto start = expected_start(s, r, position, now); start != 0)
         told.starts_in_us = std::max<duration_us>(start - now, 0);
     }

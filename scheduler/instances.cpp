@@ -193,6 +193,7 @@ void open_endpoint(core_state& s, index instance, const capacity_vector& declare
       = declared.sequences.value.value_or(s.devices[device].spec.capability.max_sequences);
   fresh.seq_max = static_cast<std::uint32_t>(
       std::clamp<std::uint64_t>(sequences, 1, limits::endpoint_sequences_max));
+  fresh.remote = is_remote(s, device);
   fresh.told = declared.sequences.value.has_value();
   fresh.kv_max = declared.kv_tokens.value.value_or(granted_kv(s, one));
   if (fresh.kv_max != 0 && fresh.kv_max < static_cast<std::uint64_t>(cache_clock::unbounded / 2))

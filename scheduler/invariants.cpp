@@ -78,7 +78,7 @@ violation check_request_row(const core_state& s, index slot) {
     return of("a request holds an endpoint without an attempt, or the reverse", slot);
   if (r.attempt > r.issued || r.issued > limits::attempts_total_max)
     return of("a request has more attempts than allowed", slot);
-  const bool queued = s.models[r.model].queue.contains(lane_of(r), r.tenant, place_of(r));
+  const bool queued = s.models[r.model].queue.contains(lane_of(s, r), r.tenant, place_of(r));
   if (queued != (r.phase == request_phase::waiting))
     return of("a request's phase and its place in the queue disagree", slot);
   const auto& again = s.models[r.model].again;

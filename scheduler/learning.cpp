@@ -62,7 +62,7 @@ void judge_window(core_state& s, const request_row& r, const attempt_measurement
 /// What the engine said of its cache, and what it has written since.
 void learn_cache(core_state& s, const request_row& r, const token_usage& usage) {
   auto& cache = s.instances[r.instance].cache;
-  cache.written += usage.completion_tokens;
+  cache.write(usage.completion_tokens);
   if (r.meta.prefix_blocks.empty())
     return;
   cache.tells = cache.tells || usage.cached_tokens > 0;

@@ -94,6 +94,8 @@ inline constexpr duration_us retry_after_min_us = 1 * second_us;
 inline constexpr duration_us retry_after_max_us = 600 * second_us;
 inline constexpr std::uint32_t endpoint_backlog_pm
     = 100; ///< Beyond an endpoint's sequences, per mille of them; at least one.
+inline constexpr std::int64_t read_ahead_steps
+    = 2; ///< Worth of prompts that `throughput` lets wait in an engine.
 inline constexpr duration_us window_cut_us = second_us; ///< Between two cuts of a found window.
 inline constexpr std::int64_t window_slow_factor
     = 4; ///< First token later than so many times its prediction: a found window is cut.
@@ -232,6 +234,10 @@ inline constexpr std::uint32_t prompt_tokens_max = 16'777'216; ///< Believed of 
 inline constexpr std::uint32_t prompt_guess_tokens = 256;
 inline constexpr std::uint32_t output_guess_tokens = 128;
 inline constexpr std::size_t prefix_entries_max = 65'536; ///< Blocks remembered.
+inline constexpr duration_us cache_half_life_us
+    = 30 * second_us; ///< Of what a cache wrote, and forgot too early.
+inline constexpr std::int64_t cache_written_min = 16'384; ///< Tokens; fewer tell little of a cache.
+inline constexpr std::int64_t cache_regret_pm_max = 800;  ///< Of what is written, believed.
 inline constexpr std::size_t prefix_holders_max = 4;      ///< Instances per block, newest first.
 
 } // namespace consort::core::limits

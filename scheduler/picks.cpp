@@ -54,6 +54,11 @@ std::int64_t first_token_ns(const endpoint_figures& pace, std::int64_t fresh, st
   return queue_left(pace, now_ns) + pace.first_ns + fresh * pace.prefill_ns;
 }
 
+/// Begins now or not at all.
+bool at_once(const request_row& r) {
+  return r.meta.wait_us && *r.meta.wait_us <= 0 && r.attempt == 0;
+}
+
 /// Looks for the lowest score among endpoints of some kinds, within bounds of first token and gap
 /// when there are any.
 class search {
@@ -69,7 +74,8 @@ public:
         wait_weight_(how_.weight(scorer_id::queue)),
         now_ns_(asked.now * 1000),
         shares_(by.shares_of(prompt_, output_, now_ns_)),
-        all_(!is_crowd(model)) {}
+        late_(how_.late && !at_once(asked.r)),
+        all_(!is_crowd(model) || (how_.late && !late_)) {}
 
   /// Only endpoints of these kinds, by bits.
   void among(std::uint32_t kinds) { kinds_ = kinds; }
@@ -86,7 +92,7 @@ public:
     if (floors.height() == 0)
       return;
     // Nothing can start it: who is full is of no interest either.
-    if (!has_room(floors.top().room, asked_.need))
+    if (!has_room(floors.top().room, asked_.need) && (late_ || !how_.late))
       return;
     descend(floors, floors.height() - 1, 0);
     const auto& full = by_.full();
@@ -128,8 +134,9 @@ private:
   void weigh(index place, std::uint32_t saved, std::int64_t scored) {
     const auto& room = model_.endpoints.room(place);
     const auto again = read_again(place, saved);
-    const auto fits = startable(room, asked_.need);
-    const auto blocked_ns = fits ? 0 : room_in(model_.endpoints.pace(place));
+    const bool room_now = startable(room, asked_.need);
+    const bool fits = room_now && (!late_ || !room.reads_enough);
+    const auto blocked_ns = room_now ? 0 : room_in(model_.endpoints.pace(place));
     const auto score = scored + again + blocked_ns * wait_weight_;
     if (!all_ && !hopeful(place, score, fits))
       return;
@@ -280,7 +287,8 @@ private:
   std::int64_t now_ns_;
   floor_shares shares_; ///< Between the sizes of the floors.
   float start_bar_ = rounded_up(worst_score), full_bar_ = start_bar_, tie_bar_ = start_bar_;
-  bool all_; ///< Few enough to look at every one.
+  bool late_; ///< Whoever has enough to read is waited for.
+  bool all_;  ///< Few enough to look at every one.
 };
 
 /// Looks for endpoints that probably hold the prompt's beginning: s.holders, with the tokens that
@@ -289,8 +297,7 @@ void find_holders(core_state& s, const question& asked) {
   s.holders.clear();
   s.held_tokens.clear();
   const auto& blocks = asked.r.meta.prefix_blocks;
-  if (blocks.empty()
-      || (asked.how.weight(scorer_id::prefix) == 0 && asked.how.pick != pick_kind::prefix))
+  if (blocks.empty() || !asked.how.follows_prefixes())
     return;
   s.prefixes.match(blocks, s.matches, [&](instance_id id) {
     const auto instance = s.instance_ids.find(id);

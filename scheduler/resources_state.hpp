@@ -117,9 +117,33 @@ struct cache_clock {
   std::uint64_t written = 0; ///< Tokens since it was loaded; the clock of prefix_index's stamps.
   std::int64_t kept = unbounded; ///< What was used since so many were written is there still.
   bool tells = false;            ///< It says how much of a prompt was cached.
+  /// Lately, halved every limits::cache_half_life_us: tokens that it wrote, and tokens that were
+  /// asked for again when it had forgotten them and nobody else had them.
+  std::int64_t wrote = 0, regretted = 0;
+  time_us halved_at = 0;
 
   [[nodiscard]] std::uint64_t since() const {
     return written - std::min(written, static_cast<std::uint64_t>(kept));
+  }
+  void age(time_us now) {
+    const auto halves = (now - halved_at) / limits::cache_half_life_us;
+    if (halves <= 0)
+      return;
+    halved_at += halves * limits::cache_half_life_us;
+    const auto shift = std::min<std::int64_t>(halves, 62);
+    wrote >>= shift;
+    regretted >>= shift;
+  }
+  void write(std::uint64_t tokens) {
+    written += tokens;
+    wrote += static_cast<std::int64_t>(tokens);
+  }
+  /// Tokens that are read once more for each that is written, per mille: what is forgotten for it,
+  /// what is forgotten for that, and so on.
+  [[nodiscard]] std::uint32_t forgets_pm() const {
+    const auto share = std::min(regretted * 1'000 / (wrote + limits::cache_written_min),
+                                limits::cache_regret_pm_max);
+    return static_cast<std::uint32_t>(share * 1'000 / (1'000 - share));
   }
   /// An attempt ended for which `saved` tokens were thought to be there, used last when `age` fewer
   /// were written, and `cached` were.

@@ -45,10 +45,15 @@ void score_view::grow(const endpoint_figures& closed) {
   finish_floors_.grow(finish_);
 }
 
-void score_view::write(index place, const endpoint_figures& now, const room_floor& room) {
+void score_view::write(index place, const endpoint_figures& now, const room_floor& room,
+                       bool busy) {
   const auto at = leaf_of_[place];
   scores_[at] = how_.weigh(now);
   leaves_[at] = {floor_under(scores_[at]), room, place, likeness_of(scores_[at])};
+  if (busy && how_.late && room.seq_free > 0) {
+    leaves_[at].room.seq_free = 0;
+    leaves_[at].room.kv_free = -1;
+  }
   if (!finish_.empty())
     finish_[at] = finish_of(now);
 }

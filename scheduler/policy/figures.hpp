@@ -38,6 +38,7 @@ struct endpoint_figures {
   std::uint32_t batch = 1;      ///< Sequences decoded together with it, itself included.
   std::uint32_t running = 0;    ///< Sequences there now, waiting and foreign ones included.
   std::uint32_t active_mw = 0;  ///< Power above idle while it works, milliwatts.
+  std::uint32_t forgets_pm = 0; ///< Tokens read once more for each that is written to its cache.
   std::uint32_t price_micros = 0; ///< Money per hour, 1e-6 of the currency unit.
   bool staged = false;            ///< Prompts are read on another device than answers are written:
   std::uint32_t read_mw = 0;      ///< the power of that one,

@@ -47,9 +47,13 @@ profile built(const char* name, scorer_weights weights, pick_kind pick, bool wai
 std::vector<profile> make_builtin() {
   const auto load = weights_of({{scorer_id::load, 1}});
   const auto nothing = weights_of({});
+  auto throughput
+      = built("throughput", finish_and({{scorer_id::crowding, 1}}), pick_kind::best, true);
+  throughput.late = true;
   return {
-      built("latency", finish_and({{scorer_id::reading, 1}}), pick_kind::best, true),
-      built("throughput", finish_and({{scorer_id::crowding, 1}}), pick_kind::best, true),
+      built("latency", finish_and({{scorer_id::reading, 1}, {scorer_id::forgetting, 5}}),
+            pick_kind::best, true),
+      throughput,
       // A second is worth 100 mJ, or a millionth of the currency unit: it breaks ties.
       built("energy", finish_and({{scorer_id::energy, 10}}), pick_kind::best, true),
       built("cost", finish_and({{scorer_id::money, 1'000}}), pick_kind::best, true),

@@ -46,6 +46,7 @@ struct profile {
   std::uint32_t filters = required_filters; ///< Bit by filter_id.
   pick_kind pick = pick_kind::best;
   bool waits = false;
+  bool late = false; ///< Sends no prompt where as much is to be read as keeps the engine busy.
 
   [[nodiscard]] std::uint16_t weight(scorer_id of) const {
     return weights[static_cast<std::size_t>(of)];
@@ -57,6 +58,10 @@ struct profile {
                                 std::int64_t now_ns) const {
     const auto wait = wait_until(score.ready_ns, score.behind_ns, now_ns, wait_ns_max);
     return score.of(prompt, output) + wait * weight(scorer_id::queue);
+  }
+  /// Whether a decision by it looks for who holds the prompt's beginning.
+  [[nodiscard]] bool follows_prefixes() const {
+    return weight(scorer_id::prefix) != 0 || pick == pick_kind::prefix;
   }
   [[nodiscard]] bool has_optional_filters() const { return filters != required_filters; }
 };

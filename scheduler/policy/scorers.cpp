@@ -5,6 +5,7 @@
 #include "scheduler/policy/score_decode.hpp"
 #include "scheduler/policy/score_energy.hpp"
 #include "scheduler/policy/score_exact.hpp"
+#include "scheduler/policy/score_forgetting.hpp"
 #include "scheduler/policy/score_load.hpp"
 #include "scheduler/policy/score_money.hpp"
 #include "scheduler/policy/score_prefill.hpp"
@@ -40,9 +41,10 @@ struct scorer_list {
 };
 
 /// In the order of scorer_id.
-using scorers_in_order = scorer_list<scores::queue, scores::setup, scores::prefill, scores::prefix,
-                                     scores::decode, scores::exact, scores::crowding,
-                                     scores::energy, scores::money, scores::load, scores::reading>;
+using scorers_in_order
+    = scorer_list<scores::queue, scores::setup, scores::prefill, scores::prefix, scores::decode,
+                  scores::exact, scores::crowding, scores::energy, scores::money, scores::load,
+                  scores::reading, scores::forgetting>;
 
 } // namespace
 

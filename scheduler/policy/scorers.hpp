@@ -21,6 +21,7 @@ enum class scorer_id : std::uint8_t {
   money,
   load,
   reading,
+  forgetting,
   count ///< How many there are.
 };
 inline constexpr auto scorer_count = static_cast<std::size_t>(scorer_id::count);

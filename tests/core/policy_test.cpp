@@ -151,6 +151,33 @@ TEST(Policies, ThroughputCountsTheDelayOfThoseWhoRunThere) {
   EXPECT_EQ(t.device_for(t.by("throughput")), "local/cpu1");
 }
 
+TEST(Policies, ThroughputKeepsPromptsThatAnEngineCannotReadYet) {
+  auto roomy = cpu_spec("local", 0);
+  roomy.capability.max_sequences = 64;
+  loaded_cluster t({roomy});
+  const auto long_one = [&](const std::string& policy) {
+    auto meta = t.by(policy);
+    meta.prompt_tokens = 9'000;
+    return meta;
+  };
+  const auto first = t.ask(long_one("throughput"));
+  const auto second = t.ask(long_one("throughput"));
+  EXPECT_EQ(second.granted.device.value, "local/cpu0") << "it must not run dry";
+  const auto other = t.ask(long_one("latency"));
+  EXPECT_EQ(other.granted.device.value, "local/cpu0") << "it goes where its end is earliest";
+  EXPECT_EQ(t.device_for(long_one("throughput")), "") << "two steps' worth are there";
+  EXPECT_EQ(t.device_for(t.by("latency")), "local/cpu0") << "who waits so holds up nobody else";
+  t.start(first);
+  t.progress(first, 1);
+  EXPECT_TRUE(t.take_all<grant_ticket>().empty()) << "two are still to be read";
+  t.start(second);
+  t.progress(second, 1);
+  EXPECT_EQ(t.take_all<grant_ticket>().size(), 1U);
+  auto now_or_never = long_one("throughput");
+  now_or_never.wait_us = 0;
+  EXPECT_EQ(t.device_for(now_or_never), "local/cpu0");
+}
+
 TEST(Policies, RoundRobinTakesOneAfterTheOther) {
   loaded_cluster t(alike(3));
   std::vector<std::string> seen;

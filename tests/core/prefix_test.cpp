@@ -118,8 +118,11 @@ std::int64_t thought_cached(loaded_cluster& t, std::vector<std::uint64_t> blocks
 }
 
 /// Serves it. The engine says that so many tokens were cached.
-void serve(loaded_cluster& t, std::vector<std::uint64_t> blocks, std::uint32_t cached) {
-  const auto ticket = t.ask(about(t, std::move(blocks)));
+void serve(loaded_cluster& t, std::vector<std::uint64_t> blocks, std::uint32_t cached,
+           const std::string& selector = {}) {
+  auto meta = about(t, std::move(blocks));
+  meta.selector = selector;
+  const auto ticket = t.ask(meta);
   attempt_measurement seen;
   seen.usage = {1'000, 50, cached};
   seen.first_token_us = 500'000;
@@ -155,6 +158,48 @@ TEST(Prefix, IsBelievedForAsShortAsAnEngineShows) {
   EXPECT_EQ(thought_cached(t, {3'300, 3'301}), 0) << "others run there that are not ours";
   serve(t, {9'500, 9'501}, 0);
   EXPECT_GT(thought_cached(t, {9'500, 9'501}), 0) << "what was used just now is there";
+}
+
+/// What a new prompt costs those whose beginnings are forgotten for it, by device.
+std::map<std::string, std::int64_t> forgotten_for_one(loaded_cluster& t) {
+  std::map<std::string, std::int64_t> made;
+  const auto told = t.tested().explain(about(t, {7, 8, 9}), t.now());
+  for (const auto& one : told->decisions.at(0).candidates)
+    for (const auto& term : one.terms)
+      if (term.name == "forgetting")
+        made[one.device.value] = term.value;
+  return made;
+}
+
+TEST(Prefix, WhatACacheForgetsTooEarlyCountsAgainstIt) {
+  loaded_cluster t(roomy(2), core_fixture::quiet(), 5'000);
+  // Three conversations have room in the second; of ten in the first each is gone when it goes on.
+  for (std::uint64_t turn = 0; turn < 12; ++turn) {
+    for (std::uint64_t each = 0; each < 10; ++each)
+      serve(t, {100 + 2 * each, 101 + 2 * each}, 0, "local/cpu0");
+    for (std::uint64_t each = 0; each < 3; ++each)
+      serve(t, {200 + 2 * each, 201 + 2 * each}, turn > 0 ? 900 : 0, "local/cpu1");
+  }
+  const auto costs = forgotten_for_one(t);
+  EXPECT_GT(costs.count("local/cpu0"), 0U);
+  EXPECT_EQ(costs.count("local/cpu1"), 0U);
+  EXPECT_EQ(t.device_for(about(t, {7, 8, 9})), "local/cpu1");
+}
+
+TEST(Prefix, ACacheThatForgotIsTriedAgainLater) {
+  loaded_cluster t(roomy(2), core_fixture::quiet(), 5'000);
+  for (std::uint64_t turn = 0; turn < 12; ++turn)
+    for (std::uint64_t each = 0; each < 10; ++each)
+      serve(t, {100 + 2 * each, 101 + 2 * each}, 0, "local/cpu0");
+  const auto before = forgotten_for_one(t).at("local/cpu0");
+  // Nobody is sent there; others look at it in passing.
+  for (int minute = 0; minute < 6; ++minute) {
+    t.pass_time_renewing(2 * limits::cache_half_life_us);
+    for (std::uint64_t i = 0; i < 2; ++i)
+      serve(t, {300 + i}, 0, "local/cpu1");
+  }
+  const auto costs = forgotten_for_one(t);
+  EXPECT_LT(costs.count("local/cpu0") == 0 ? 0 : costs.at("local/cpu0"), before / 16);
 }
 
 TEST(Prefix, MissesSpreadWhateverTheCachesHold) {

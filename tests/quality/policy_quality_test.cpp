@@ -19,13 +19,13 @@ TEST(PolicyQuality, FirstTokensComeInHalfTheTimeOfLeastLoadedAtHalfTheLoad) {
 
 TEST(PolicyQuality, ThroughputComesNearTheBestStaticAssignment) {
   const auto seen = prove_throughput(120, 6);
-  EXPECT_GE(seen.static_seconds / seen.seconds, 0.75) << "0.9 is the aim";
+  EXPECT_GE(seen.static_seconds / seen.seconds, 0.9);
 }
 
 TEST(PolicyQuality, WhatIsCachedIsKnownAsWellAsByWhoSeesTheCaches) {
   const auto seen = prove_prefix(300, 4);
   EXPECT_GE(seen.prefix_only, 0.95 * seen.all_seeing);
-  EXPECT_GE(seen.latency, 0.7 * seen.all_seeing) << "it weighs what is cached against the wait";
+  EXPECT_GE(seen.latency, 0.9 * seen.all_seeing) << "it weighs what is cached against the wait";
   EXPECT_LE(seen.latency, seen.bound);
   EXPECT_LE(seen.prefix_only, seen.bound);
 }

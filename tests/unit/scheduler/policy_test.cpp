@@ -161,6 +161,7 @@ endpoint_figures busy() {
   at.batch = 4;
   at.running = 3;
   at.active_mw = 2'000;
+  at.forgets_pm = 500;
   at.price_micros = 3'600'000;
   return at;
 }
@@ -179,6 +180,7 @@ TEST(Scorers, FollowTheirFormulas) {
       << "2 W for 6 ns, alone; 40 for its share of 20 ns, an eighth of the way to a quarter of 80";
   EXPECT_EQ(scored(scorer_id::money), (linear_score{0, 7, 10})) << "3.6 an hour is 1e-12 a ns";
   EXPECT_EQ(scored(scorer_id::load), (linear_score{3'000'000'000, 0, 0}));
+  EXPECT_EQ(scored(scorer_id::forgetting), (linear_score{0, 14, 0})) << "half of four times 7";
   EXPECT_EQ(scored(scorer_id::prefix), linear_score{});
 }
 
@@ -202,7 +204,7 @@ const profile& named(const char* name) {
 }
 
 TEST(Profiles, ScoreAsTheirFormulasSay) {
-  EXPECT_EQ(named("latency").weigh(busy()), (linear_score{8, 7, 40}));
+  EXPECT_EQ(named("latency").weigh(busy()), (linear_score{8, 77, 40}));
   EXPECT_EQ(named("throughput").weigh(busy()), (linear_score{8, 28, 70}));
   EXPECT_EQ(named("energy").weigh(busy()), (linear_score{8, 127, 420}));
   EXPECT_EQ(named("cost").weigh(busy()), (linear_score{8, 7'007, 10'040}));
@@ -222,6 +224,7 @@ TEST(Profiles, LargestFiguresDoNotOverflow) {
   worst.queue_ns = worst.setup_ns = worst.exact_ns = term_ns_max;
   worst.prefill_ns = worst.itl_ns = worst.step_ns = worst.running = ~0U;
   worst.batch = 65'536;
+  worst.forgets_pm = 4'000;
   worst.active_mw = worst.price_micros = 1'000'000'000;
   profile_config all;
   all.name = policy_name{"all"};
