@@ -305,7 +305,8 @@ void count_failure(pass& p, const instance_row& one, const instance_failure& how
   pair.load_error = cut_text(failure.message, limits::load_error_bytes_max);
   pair.load_failed_at = p.now;
   pair.load_retry_at = next_load(p, one, pair);
-  arm(p.s, pair.load_retry_at, timer_kind::pair, at);
+  if (pair.load_retry_at > p.now)
+    arm(p.s, pair.load_retry_at, timer_kind::pair, at);
   if (blames_engine(failure))
     count_engine_failure(p, one, pair, failure);
   if (refuses_load(p.s, one, how))
