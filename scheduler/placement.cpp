@@ -43,8 +43,9 @@ bool advance(pass& p, index at, const option& by, counts& seen) {
   const auto& pair = s.pairs[pair_of(s, at, by.device)];
   if (by.artifact != none && s.artifacts[by.artifact].copies.empty())
     return ensure_built(p, by.artifact, at, s.devices[by.device].node);
+  // What was begun a moment ago for another option may be over this device, too.
   if (pair.load_retry_at > p.now || !pair.fuse.admits() || !may_grow(s.models[at], seen)
-      || !start_instance(p, at, by))
+      || instance_on(s, at, by.device) != none || !start_instance(p, at, by))
     return false;
   ++seen.active;
   ++seen.under_way;
