@@ -181,7 +181,8 @@ result<wrapped_server> try_command(context& env, const std::vector<std::string>&
   }
   if (ended)
     return error{recovery::refuse, "failed",
-                 words.front() + " " + node::describe_exit(*ended) + ": " + printable(last)};
+                 words.front() + " " + node::describe_exit(*ended)
+                     + (last.empty() ? "" : ": " + printable(last))};
   (*started)->cancel();
   io.run_for(wrapped_end_time);
   if (hopeless())
