@@ -46,14 +46,16 @@ std::set<std::string> nodes_of(const std::vector<release_allocation>& released) 
 TEST(Allocation, ManyWhoWaitGetOneInstanceOverTheSameDevices) {
   core_fixture t;
   t.join("a", 11);
-  for (int number : {0, 1}) {
-    auto device = cpu_spec("a", number);
-    device.capability.devices_max = 2;
-    t.advertise(device);
-  }
+  auto device = cpu_spec("a", 0);
+  device.capability.devices_max = 2;
+  t.advertise(device);
   t.declare(wide_spec());
   for (int at = 0; at < 20; ++at)
     t.submit();
+  EXPECT_TRUE(t.take_all<reserve_allocation>().empty());
+  device = cpu_spec("a", 1);
+  device.capability.devices_max = 2;
+  t.advertise(device);
   EXPECT_EQ(t.take_all<reserve_allocation>().size(), 1U);
   t.drop_all();
 }
