@@ -118,7 +118,8 @@ test('a monitor that fails while the cluster runs', { timeout: 540_000 }, async 
   await check('types: rows without an id are left out, and said of who is missing', async () => {
     fake.faults('smi=types');
     await eventually('both are degraded', () => all_are(cluster, 'degraded'), 30_000);
-    for (const one of await readings(cluster)) assert.match(one.health_reason, /device 1 has no id/);
+    for (const one of await readings(cluster))
+      assert.match(one.health_reason, /device 1 has no id/);
     assert.equal((await ask(cluster, 'pim')).status, 200);
     fake.faults();
     await eventually('both are well', () => all_are(cluster, 'healthy'));
