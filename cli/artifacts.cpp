@@ -37,16 +37,18 @@ std::string binds(const json& artifact) {
                                          : "weights";
 }
 
-/// Of the row's own digest: how many replicas run it, or what was gone back to in its stead.
+/// Of the row's own digest: how many replicas run it, and what was gone back to in its stead.
 std::string serves(const json& artifact) {
   const auto content = text_at(artifact, "/content");
   const auto own = text_at(artifact, "/own");
-  if (!own.empty() && own != content)
-    return content.substr(0, digest_letters_shown) + " instead";
   const auto replicas = artifact.value("replicas", 0U);
-  return replicas == 0   ? std::string()
-         : replicas == 1 ? "1 replica"
-                         : std::to_string(replicas) + " replicas";
+  const auto run = replicas == 0   ? std::string()
+                   : replicas == 1 ? "1 replica"
+                                   : std::to_string(replicas) + " replicas";
+  if (own.empty() || own == content)
+    return run;
+  const auto instead = content.substr(0, digest_letters_shown);
+  return run.empty() ? instead + " instead" : run + ", elsewhere " + instead;
 }
 
 /// An older scheduler tells one digest only.

@@ -223,8 +223,8 @@ result<wrapped_server> try_command(context& env, const std::vector<std::string>&
   const auto found = await_server(env, io, tried, limit_us);
   if (tried.ended)
     return error{recovery::refuse, "failed",
-                 words.front() + " " + node::describe_exit(*tried.ended) + ": "
-                     + printable(tried.last)};
+                 words.front() + " " + node::describe_exit(*tried.ended)
+                     + (tried.last.empty() ? "" : ": " + printable(tried.last))};
   (*started)->cancel();
   io.run_for(wrapped_end_time);
   if (found || found.failure().code == bad_model_name)

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 namespace consort::node {
 
@@ -20,15 +21,17 @@ void set_known(std::optional<std::uint64_t>& figure, std::optional<std::uint64_t
     figure = now;
 }
 
-/// Takes the worst that was said, with the tool's own word.
-void read_health(const answer_row& row, device_reading& into) {
+/// Takes the worst that was said, with the tool's own word. Returns: whether anything was.
+bool read_health(const answer_row& row, device_reading& into) {
   const auto word = text_of(row, "health");
+  if (!says_something(word))
+    return false;
   // An unknown word is no good sign: only the three known ones are taken at their word.
-  const auto health = word.empty() || word == "healthy" ? device_health::healthy
-                      : word == "degraded"              ? device_health::degraded
-                                                        : device_health::unhealthy;
+  const auto health = word == "healthy"    ? device_health::healthy
+                      : word == "degraded" ? device_health::degraded
+                                           : device_health::unhealthy;
   if (health <= into.health)
-    return;
+    return true;
   into.health = health;
   const auto said = row.said.find("health");
   into.health_reason
@@ -36,6 +39,7 @@ void read_health(const answer_row& row, device_reading& into) {
   if (word != "degraded" && word != "unhealthy")
     into.health_reason += ": none of healthy, degraded, unhealthy; map it in the telemetry's "
                           "health.words";
+  return true;
 }
 
 /// Splits what all devices of a board show alike; the first takes what does not divide.
@@ -135,7 +139,8 @@ void device_readings::add(const tool_query& query, const std::vector<answer_row>
     if (const auto heat = figure_of(row, "temperature_celsius");
         heat && std::abs(*heat) < 1'000'000)
       reading.temperature_mc = static_cast<std::int32_t>(*heat);
-    read_health(row, reading);
+    if (read_health(row, reading))
+      told_.insert(uuid);
     if (const auto board = text_of(row, "board"); !board.empty())
       if (auto& on = boards_[board]; std::find(on.begin(), on.end(), uuid) == on.end())
         on.push_back(uuid);
@@ -147,7 +152,26 @@ std::map<std::string, device_reading> device_readings::take() {
     split(round_, uuids, &device_reading::power_mw);
     split(round_, uuids, &device_reading::energy_mj);
   }
+  for (auto& [uuid, reading] : round_)
+    if (told_.contains(uuid))
+      health_[uuid] = {reading.health, reading.health_reason};
+    else if (const auto last = health_.find(uuid); last != health_.end())
+      std::tie(reading.health, reading.health_reason) = last->second;
+  for (const auto& uuid : left_out_.empty() ? std::set<std::string>() : named_)
+    if (!round_.contains(uuid)) {
+      round_[uuid].health = device_health::degraded;
+      round_[uuid].health_reason = "its plugin's telemetry: " + left_out_;
+    }
+  if (left_out_.empty() && !round_.empty()) {
+    named_.clear();
+    for (const auto& [uuid, reading] : round_)
+      named_.insert(uuid);
+  }
+  left_out_.clear();
+  if (!round_.empty()) // Of a tool that failed nothing is learned.
+    std::erase_if(health_, [this](const auto& one) { return !round_.contains(one.first); });
   boards_.clear();
+  told_.clear();
   over_ = true;
   return std::exchange(round_, {});
 }

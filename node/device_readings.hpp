@@ -10,6 +10,9 @@
 
 #include "node/probe_answer.hpp"
 
+#include <set>
+#include <utility>
+
 namespace consort::node {
 
 class device_readings {
@@ -17,8 +20,12 @@ public:
   /// What the probe found last; needed by queries with an `id_attribute`.
   void devices(const std::vector<device_spec>& found);
   /// One answer, `now_us` on any steady clock. Rows of unknown devices are left out where
-  /// `id_attribute` counts. An unreadable figure stays unknown.
+  /// `id_attribute` counts. An unreadable figure stays unknown; an unreadable health is as it was
+  /// read last, and healthy before that.
   void add(const tool_query& query, const std::vector<answer_row>& rows, duration_us now_us);
+  /// A row of this round has no id: whose it is nobody knows, so that of devices that were named in
+  /// earlier rounds and are not in this one nothing is known.
+  void leave_out(const std::string& why) { left_out_ = why; }
   /// Why the round that was taken last says nothing of a device, in one sentence: the id that
   /// `query` was to find it by, and the ids that the tools named instead.
   [[nodiscard]] std::string unread(const tool_query& query, const device_spec& device) const;
@@ -37,6 +44,10 @@ private:
   std::map<std::string, std::map<std::string, std::string>> attributes_; ///< By uuid.
   std::map<std::string, busy_time> busy_;                                ///< By uuid.
   std::map<std::string, device_reading> round_;
+  std::string left_out_;        ///< Of this round; empty = every row has an id.
+  std::set<std::string> named_; ///< Uuids of the latest round without such a row.
+  std::set<std::string> told_;  ///< Uuids whose health was read in this round.
+  std::map<std::string, std::pair<device_health, std::string>> health_; ///< And why; by uuid.
   std::map<std::string, std::vector<std::string>> boards_; ///< Uuids on each, of this round.
   std::vector<std::string> rows_; ///< Ids as the tools gave them, of this round or the one before.
   std::size_t rows_more_ = 0;     ///< That are not among them.

@@ -418,11 +418,14 @@ result<done> json_plugin::read_into(const tool_query& query) {
   const auto answer = ask(query);
   if (!answer)
     return answer.failure();
-  const auto rows = split_answer(query, *answer);
+  std::string left_out;
+  const auto rows = split_answer(query, *answer, &left_out);
   if (!rows)
     return error{rows.failure().action, rows.failure().code,
                  document_.metadata.name + ": telemetry: " + rows.failure().message};
   readings_.add(query, *rows, steady_us());
+  if (!left_out.empty())
+    readings_.leave_out(left_out);
   return done{};
 }
 

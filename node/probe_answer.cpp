@@ -72,6 +72,16 @@ std::optional<std::string> matched(const std::string& pattern, std::string_view 
   return std::nullopt;
 }
 
+} // namespace
+
+bool says_something(const std::string& text) {
+  static const std::set<std::string, std::less<>> nothing{
+      "", "-", "N/A", "[N/A]", "n/a", "NA", "[Not Supported]", "Not Supported", "[Unknown Error]"};
+  return !nothing.contains(text);
+}
+
+namespace {
+
 /// What stood in one place, and the units that it is in.
 struct found_text {
   std::string text;
@@ -126,13 +136,6 @@ std::optional<found_text> read_one(const field_source& source, const lookup& fin
   if (const auto other = source.words.find("*"); other != source.words.end() && !cleaned.empty())
     return found_text{other->second, &source, std::move(cleaned)};
   return found_text{std::move(cleaned), &source, {}};
-}
-
-/// Whether a text says something: `N/A` in its spellings is no value at all.
-bool says_something(const std::string& text) {
-  static const std::set<std::string, std::less<>> nothing{
-      "", "-", "N/A", "[N/A]", "n/a", "NA", "[Not Supported]", "Not Supported", "[Unknown Error]"};
-  return !nothing.contains(text);
 }
 
 /// The value of several places, in the order given.
@@ -233,8 +236,12 @@ struct fault_finder final : nlohmann::json_sax<json> {
   std::string near;
 };
 
+constexpr const char* empty_answer_words = "printed nothing";
+
 /// "not JSON: `the beginning`", with the place of the fault where that is behind it.
 std::string no_json_words(std::string_view answer) {
+  if (trim(answer).empty())
+    return empty_answer_words;
   fault_finder found;
   json::sax_parse(answer.begin(), answer.end(), &found);
   const auto near = std::string_view(found.near).substr(0, shown_bytes);
@@ -297,7 +304,7 @@ result<std::vector<answer_row>> split_csv(const tool_query& query, std::string_v
   const auto lines = split_lines(answer);
   const bool headed = query.columns.empty();
   if (headed && lines.empty())
-    return bad_answer("no header line");
+    return bad_answer(std::string(empty_answer_words) + ": no header line");
   const auto header = headed ? split_columns(lines.front()) : query.columns;
   std::vector<answer_row> rows;
   for (std::size_t i = headed ? 1 : 0; i < lines.size(); ++i) {

@@ -30,6 +30,9 @@ split_answer(const tool_query& query, std::string_view answer, std::string* left
 /// A row's figure in our unit; nothing when it is absent, not a number, or in another unit.
 [[nodiscard]] std::optional<std::int64_t> figure_of(const answer_row& row, const std::string& name);
 
+/// Whether a text says something: `N/A` in its spellings, `-` and an empty one are no value at all.
+[[nodiscard]] bool says_something(const std::string& text);
+
 /// A row's text; empty when absent.
 [[nodiscard]] std::string text_of(const answer_row& row, const std::string& name);
 

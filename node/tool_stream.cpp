@@ -21,6 +21,15 @@ struct tool_stream::state {
   std::optional<child_exit> ended;
 };
 
+namespace {
+
+/// How it ended, with what it said of that, which may be nothing.
+std::string stream_end_words(const child_exit& end) {
+  return describe_exit(end) + (end.err.tail.empty() ? "" : ": " + end.err.tail);
+}
+
+} // namespace
+
 tool_stream::tool_stream(boost::asio::io_context& io, child_spec spec, duration_us silence_us)
     : io_(io), spec_(std::move(spec)), silence_us_(silence_us), state_(std::make_shared<state>()) {
   spec_.timeout_us = 0;
@@ -38,8 +47,7 @@ result<done> tool_stream::run() {
     const auto now = steady_clock::now();
     if (state_->ended && now - state_->began_at < microseconds(limits::stream_restart_us))
       return error{recovery::retry_later, "tool_failed",
-                   spec_.argv.front() + " " + describe_exit(*state_->ended) + ": "
-                       + state_->ended->err.tail};
+                   spec_.argv.front() + " " + stream_end_words(*state_->ended)};
     state_->ended.reset();
     state_->line.clear();
     state_->began_at = state_->said_at = now;
@@ -74,8 +82,7 @@ result<std::string> tool_stream::latest(duration_us patience_us) {
                            [this] { return !state_->line.empty() || state_->ended; });
   if (state_->ended)
     return error{recovery::retry_later, "tool_failed",
-                 spec_.argv.front() + " " + describe_exit(*state_->ended) + ": "
-                     + state_->ended->err.tail};
+                 spec_.argv.front() + " " + stream_end_words(*state_->ended)};
   const error mute{recovery::retry_later, "tool_failed", spec_.argv.front() + " prints nothing"};
   if (steady_clock::now() - state_->said_at > microseconds(silence_us_)) {
     lock.unlock();  // Its handlers want it.

@@ -2,6 +2,7 @@
 // Artifacts: absent -> building -> ready -> failed, one build per key in the whole cluster.
 #include "scheduler/formats.hpp"
 #include "scheduler/handlers.hpp"
+#include "scheduler/provenance.hpp"
 #include "scheduler/resting_weights.hpp"
 #include "scheduler/units.hpp"
 #include "scheduler/weights.hpp"
@@ -401,11 +402,11 @@ void ensure_fetched(pass& p, index artifact, index node) {
   fetch.since = p.now;
   fetch.until
       = p.now + limits::fetch_timeout_us
-        + static_cast<duration_us>(chosen->record.size_bytes / limits::fetch_bytes_per_s_min)
+        + static_cast<duration_us>(newest_bytes(chosen->record) / limits::fetch_bytes_per_s_min)
               * limits::second_us;
   arm(p.s, fetch.until, timer_kind::fetch, artifact);
   const auto& from = p.s.nodes[chosen->node];
-  p.send(fetch_artifact{p.s.nodes[node].id, chosen->record.content, entry.key, from.id,
+  p.send(fetch_artifact{p.s.nodes[node].id, newest_of(chosen->record), entry.key, from.id,
                         from.data_address});
 }
 

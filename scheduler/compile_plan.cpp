@@ -13,6 +13,9 @@ namespace consort::core {
 
 namespace {
 
+/// Of a digest, as tables show it.
+constexpr std::size_t shown_digits = 12;
+
 const model_spec* find_model(const snapshot& seen, const model_name& name) {
   for (const auto& model : seen.models) {
     const auto& aliases = model.spec.aliases;
@@ -49,13 +52,33 @@ node_id builder_of(const snapshot& seen, const build_profile& profile, const nod
   return found;
 }
 
-planned_build from_view(planned_build plan, const artifact_view& known) {
+std::string short_digest(const digest& content) {
+  return content.value.substr(0, shown_digits);
+}
+
+/// What the device would load of an engine that is there. Where a node went back to another one,
+/// by whom that was built; which of several nodes did is not told.
+std::string ready_words(const snapshot& seen, const artifact_view& known) {
+  if (known.own.empty() || known.own == known.content)
+    return short_digest(known.content);
+  auto words = "gone back to " + short_digest(known.content);
+  for (const auto& other : seen.artifacts)
+    if (other.own == known.content && other_version(known.key, other.key)) {
+      const auto& by = other.key.profile;
+      words += ", which " + by.compiler + " " + by.compiler_version + " built";
+      break;
+    }
+  return known.nodes.size() > 1 ? short_digest(known.own) + ", or where its node has " + words
+                                : words;
+}
+
+planned_build from_view(const snapshot& seen, planned_build plan, const artifact_view& known) {
   if (!known.nodes.empty())
     plan.where = known.nodes.front();
   switch (known.state) {
   case artifact_state::ready:
     plan.state = "ready";
-    plan.detail = known.content.value.substr(0, 12);
+    plan.detail = ready_words(seen, known);
     break;
   case artifact_state::building:
     plan.state = "building";
@@ -81,7 +104,7 @@ planned_build plan_of(const snapshot& seen, const model_variant& variant, const 
   planned_build plan{device.id, "build", profile, builder, {}};
   for (const auto& known : seen.artifacts)
     if (known.key == key && known.state != artifact_state::absent)
-      return from_view(std::move(plan), known);
+      return from_view(seen, std::move(plan), known);
   if (plan.where.empty()) {
     plan.state = "no-compiler";
     plan.detail = "no node has " + profile.compiler + " " + profile.compiler_version;

@@ -3,6 +3,7 @@
 // several ranks lives and dies as one.
 #include "scheduler/handlers.hpp"
 #include "scheduler/load_bars.hpp"
+#include "scheduler/provenance.hpp"
 #include "scheduler/units.hpp"
 #include "scheduler/waiting.hpp"
 #include "scheduler/weights.hpp"
@@ -282,8 +283,8 @@ void count_engine_failure(pass& p, const instance_row& one, pair_state& pair,
   const auto& device = p.s.devices[one.devices.front()];
   if (stands_in(p.s, one) && holds_held(entry, device.node))
     p.tell(note::severity::warning, device.spec.id.value,
-           "gives up what " + entry.key.profile.compiler + " " + entry.key.profile.compiler_version
-               + " built, which is held, after " + std::to_string(limits::older_loads_max)
+           "gives up what " + maker_on(p.s, entry, device.node) + " built, which is held, after "
+               + std::to_string(limits::older_loads_max)
                + " loads that failed: " + failure.message);
 }
 
@@ -377,10 +378,11 @@ std::vector<index> ranks_for(const core_state& s, const model_state& model, cons
 namespace {
 
 void tell_of_stand_in(pass& p, const option& by) {
-  const auto& used = p.s.artifacts[by.artifact].key.profile;
+  const auto& used = p.s.artifacts[by.artifact];
   const auto& named = p.s.artifacts[by.named];
-  p.tell(note::severity::info, p.s.devices[by.device].spec.id.value,
-         "loads what " + used.compiler + " " + used.compiler_version + " built: what "
+  const auto& device = p.s.devices[by.device];
+  p.tell(note::severity::info, device.spec.id.value,
+         "loads what " + maker_on(p.s, used, device.node) + " built: what "
              + named.key.profile.compiler_version + " makes of it is not there yet"
              + (named.last_error.empty() ? "" : ", " + named.last_error));
 }

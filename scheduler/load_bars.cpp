@@ -2,6 +2,7 @@
 #include "scheduler/load_bars.hpp"
 
 #include "scheduler/handlers.hpp"
+#include "scheduler/provenance.hpp"
 #include "scheduler/units.hpp"
 
 #include <algorithm>
@@ -27,8 +28,8 @@ bool would_load(const core_state& s, const load_bar& bar, const option& by) {
   const bool here = std::any_of(copies.begin(), copies.end(),
                                 [&](const artifact_copy& copy) { return copy.node == node; });
   return std::any_of(copies.begin(), copies.end(), [&](const artifact_copy& copy) {
-    return (!here || copy.node == node)
-           && same_thing(bar, by.variant, by.artifact, copy.record.content);
+    const auto& loads = here ? copy.record.content : newest_of(copy.record);
+    return (!here || copy.node == node) && same_thing(bar, by.variant, by.artifact, loads);
   });
 }
 

@@ -4,6 +4,7 @@
 #include "scheduler/formats.hpp"
 #include "scheduler/load_bars.hpp"
 #include "scheduler/modules.hpp"
+#include "scheduler/provenance.hpp"
 #include "scheduler/versions.hpp"
 #include "scheduler/weights.hpp"
 
@@ -299,7 +300,7 @@ std::string way_back(const core_state& s, index model, const option& by) {
   const auto node = s.devices[by.device].node;
   for (const auto& copy : older.copies)
     if (copy.node == node)
-      return "`consort artifacts rollback " + copy.record.content.value.substr(0, 12) + "` on "
+      return "`consort artifacts rollback " + newest_of(copy.record).value.substr(0, 12) + "` on "
              + copy.record.node.value + " would go back to what " + older.key.profile.compiler + " "
              + older.key.profile.compiler_version + " built";
   return {};

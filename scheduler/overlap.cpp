@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scheduler/overlap.hpp"
 
+#include "scheduler/alike.hpp"
+
 #include <algorithm>
 
 namespace consort::core {
@@ -26,6 +28,44 @@ std::string held_words(const core_state& s, index device) {
                                                                       : " is busy");
   }
   return row.spec.id.value + " (" + (what.empty() ? "a build" : what) + ")";
+}
+
+/// Why a device takes no work, for people.
+const char* rest_words(const core_state& s, index device) {
+  const auto& one = s.devices[device];
+  const auto& node = s.nodes[one.node];
+  if (!one.present || !node.alive)
+    return "down";
+  if (one.cordoned || node.cordoned)
+    return "cordoned";
+  if (one.draining || node.draining)
+    return "draining";
+  return one.reading.health == device_health::unhealthy ? "unhealthy" : "not back yet";
+}
+
+/// Where an instance needs more devices together than take work, which those are that do not.
+std::string too_few_words(const core_state& s, index model, index leader) {
+  const auto need = s.models[model].spec.devices_per_instance;
+  const auto& spec = s.devices[leader].spec;
+  std::uint32_t willing = 1;
+  alike resting(limits::message_devices_max);
+  for (const auto& [name, device] : s.device_names) {
+    const auto& other = s.devices[device];
+    const bool near = other.node == s.devices[leader].node || spec.capability.nodes_max > 1;
+    if (device == leader || other.withdrawn || !near || other.spec.model != spec.model
+        || other.spec.vendor != spec.vendor || other.spec.topology_group != spec.topology_group)
+      continue;
+    if (takes_work(s, device))
+      ++willing;
+    else
+      resting.add(name, rest_words(s, device));
+  }
+  if (willing >= need)
+    return {};
+  const auto who = resting.told();
+  return "; " + spec.id.value + " needs " + std::to_string(need)
+         + " devices of its kind together, of which " + std::to_string(willing) + " may be used"
+         + (who.empty() ? "" : " (" + who + ")");
 }
 
 } // namespace
@@ -55,6 +95,8 @@ std::vector<index> holders_of_units(const core_state& s, index device) {
 std::string kept_out_words(const core_state& s, index model, const std::vector<prospect>& among) {
   for (const auto& one : among) {
     const auto device = s.models[model].options[one.option].device;
+    if (auto few = one.free ? std::string() : too_few_words(s, model, device); !few.empty())
+      return few;
     const auto holders = holders_of_units(s, device);
     if (one.free || holders.empty())
       continue;

@@ -17,8 +17,9 @@ namespace consort::core {
 [[nodiscard]] bool overlaps(const core_state& s, index device);
 /// Those in use that keep the device out, by id.
 [[nodiscard]] std::vector<index> holders_of_units(const core_state& s, index device);
-/// Of the first of the prospects that is kept out so: by which devices, and what is on them; to be
-/// put behind other words. Empty when none is.
+/// Of the first of the prospects that is kept out so: by which devices, and what is on them; or, of
+/// an instance over several devices, which of those it needs take no work. To be put behind other
+/// words. Empty when none is.
 [[nodiscard]] std::string kept_out_words(const core_state& s, index model,
                                          const std::vector<prospect>& among);
 

@@ -43,8 +43,9 @@ bool advance(pass& p, index at, const option& by, counts& seen) {
   const auto& pair = s.pairs[pair_of(s, at, by.device)];
   if (by.artifact != none && s.artifacts[by.artifact].copies.empty())
     return ensure_built(p, by.artifact, at, s.devices[by.device].node);
+  // What was begun a moment ago for another option may be over this device, too.
   if (pair.load_retry_at > p.now || !pair.fuse.admits() || !may_grow(s.models[at], seen)
-      || !start_instance(p, at, by))
+      || instance_on(s, at, by.device) != none || !start_instance(p, at, by))
     return false;
   ++seen.active;
   ++seen.under_way;
@@ -76,20 +77,30 @@ std::uint32_t waiting_for(const model_state& model, index selector) {
   return static_cast<std::uint32_t>(count);
 }
 
-/// Some who wait with one selector. What was already sent of a stream is continued by fewer devices
-/// than the selector says: loading others would help nobody.
+/// Some who wait with one selector. Of those who had an attempt fewer devices may serve some than
+/// the selector says: loading others would help nobody, nor does it help them what others serve.
 struct wanting {
   index selector = none;
-  index stream = none; ///< The one that waits longest; none = whoever matches may serve them.
+  index first = none; ///< The one that waits longest; none = whoever matches may serve them.
   std::uint64_t waiting = 0;
 };
 
-wanting streams_with(const core_state& s, const model_state& model, index selector) {
+/// Text of it was sent, and few can go on with that.
+bool is_stream(const request_row& r) {
+  return r.emitted > 0;
+}
+/// A device failed it, and does not serve it for a while. Who was only full soon does.
+bool was_failed(const request_row& r) {
+  return r.emitted == 0 && r.excluded.size() > r.shunned.size();
+}
+
+wanting those_who(bool (*are)(const request_row&), const core_state& s, const model_state& model,
+                  index selector) {
   wanting those{selector, none, 0};
   for (const auto slot : model.again) {
-    if (s.requests[slot].selector != selector || s.requests[slot].emitted == 0)
+    if (s.requests[slot].selector != selector || !are(s.requests[slot]))
       continue;
-    those.stream = those.stream == none ? slot : those.stream;
+    those.first = those.first == none ? slot : those.first;
     ++those.waiting;
   }
   return those;
@@ -105,6 +116,10 @@ bool serves_soon(const core_state& s, const endpoint& one) {
          && pair.room.full() && s.now - pair.room.since() < limits::full_loads_us;
 }
 
+bool may_continue(const core_state& s, const request_row& r, const endpoint& at) {
+  return may_serve(s, r, at.device) && (r.emitted == 0 || may_resume(s, r, at));
+}
+
 /// Sequences of ready endpoints that may serve them.
 std::uint64_t serving_sequences(const core_state& s, const model_state& model,
                                 const wanting& those) {
@@ -113,9 +128,7 @@ std::uint64_t serving_sequences(const core_state& s, const model_state& model,
     const auto& one = model.endpoints.at(at);
     if (!serves_soon(s, one) || s.selectors[those.selector].matches[one.device] == 0)
       continue;
-    if (those.stream == none
-        || (may_serve(s, s.requests[those.stream], one.device)
-            && may_resume(s, s.requests[those.stream], one)))
+    if (those.first == none || may_continue(s, s.requests[those.first], one))
       sequences += model.endpoints.room(at).slots;
   }
   return sequences;
@@ -243,19 +256,19 @@ bool any_stranded(const core_state& s, const model_state& model, index selector)
 }
 
 /// Starts what they need: the fastest to be ready first, more while the waiting exceed what is
-/// under way.
-void serve_those(pass& p, index at, const wanting& those) {
+/// under way. Returns: whether anything serves them or is to.
+bool serve_those(pass& p, index at, const wanting& those) {
   auto& s = p.s;
   auto& model = s.models[at];
   const auto waiting = those.waiting;
   const auto serving = serving_sequences(s, model, those);
   if (serving > 0 && waiting * 1000 < serving * limits::scale_up_pm
       && !any_stranded(s, model, those.selector))
-    return;
+    return true;
   auto prospects = outlook_of(s, at, those.selector, p.now);
-  if (those.stream != none)
+  if (those.first != none)
     std::erase_if(prospects.prospects, [&](const prospect& one) {
-      return !may_take_over(s, s.requests[those.stream], model.options[one.option]);
+      return !may_take_over(s, s.requests[those.first], model.options[one.option]);
     });
   std::uint64_t coming = 0;
   auto seen = count_of(s, model);
@@ -266,10 +279,10 @@ void serve_those(pass& p, index at, const wanting& those) {
     if (one.ready_at != 0 || (one.free && advance(p, at, by, seen)))
       coming += std::max(s.devices[by.device].spec.capability.max_sequences, 1U);
     if (coming >= waiting)
-      return;
+      return true;
   }
   if (serving > 0 || coming > 0)
-    return;
+    return true;
   const auto oldest = oldest_wait(model, those.selector);
   const bool starves = p.now - oldest > limits::starvation_us;
   if (!starves) // Looked at again when it does: whoever is busy must leave then.
@@ -279,17 +292,22 @@ void serve_those(pass& p, index at, const wanting& those) {
     const auto by = model.options[one.option];
     // What is to be built first needs no room yet.
     if (!one.free && (one.compiling ? advance(p, at, by, seen) : make_room(p, at, by, starves)))
-      return;
+      return true;
   }
+  return false;
 }
 
 void serve_waiting(pass& p, index at, index selector) {
   const auto& model = p.s.models[at];
-  const auto streams = streams_with(p.s, model, selector);
-  if (const auto all = waiting_for(model, selector); all > streams.waiting)
-    serve_those(p, at, {selector, none, all - streams.waiting});
-  if (streams.waiting > 0)
-    serve_those(p, at, streams);
+  const auto streams = those_who(is_stream, p.s, model, selector);
+  const auto failed = those_who(was_failed, p.s, model, selector);
+  auto others = waiting_for(model, selector) - streams.waiting;
+  // Where nobody else can, what failed them and is gone is loaded again.
+  if (failed.waiting > 0 && serve_those(p, at, failed))
+    others -= failed.waiting;
+  for (const auto& those : {wanting{selector, none, others}, streams})
+    if (those.waiting > 0)
+      serve_those(p, at, those);
 }
 
 /// A node that was lost several times lately rests, but not while somebody waits whom nobody else

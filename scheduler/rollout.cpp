@@ -5,6 +5,7 @@
 // where its node holds another of the same key: never because another became obtainable for a
 // while. An engine of a newer compiler is built for that by itself, beside the one that serves.
 #include "scheduler/modules.hpp"
+#include "scheduler/provenance.hpp"
 #include "scheduler/weights.hpp"
 
 #include <algorithm>
@@ -188,13 +189,10 @@ std::string words_of(const core_state& s, const artifact_entry& entry) {
   for (const auto& copy : entry.copies) {
     if (copy.record.own.empty())
       continue;
-    // Whose it is where nobody went back.
-    for (const auto& [key, at] : s.artifact_keys)
-      if (other_version(entry.key, key))
-        for (const auto& other : s.artifacts[at].copies)
-          if (other.record.content == copy.record.content && other.record.own.empty())
-            return "goes back to the engine by " + named(key.profile);
-    return "goes back to an earlier engine by " + named(entry.key.profile);
+    const auto& by = maker_of(s, entry, copy.record.content);
+    return (by == entry.key.profile ? "goes back to an earlier engine by "
+                                    : "goes back to the engine by ")
+           + named(by);
   }
   return "another engine by " + named(entry.key.profile) + " is there";
 }

@@ -2,11 +2,11 @@
 // The snapshot that operators see, in order of id.
 #include "scheduler/artifact_model.hpp"
 #include "scheduler/modules.hpp"
+#include "scheduler/provenance.hpp"
 #include "scheduler/view_bytes.hpp"
 #include "scheduler/waiting.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <iterator>
 #include <limits>
 #include <map>
@@ -268,6 +268,13 @@ model_name model_of(const core_state& s, const artifact_entry& one, const bound_
   return found == bound.end() ? model_name() : s.models[found->second].spec.name;
 }
 
+/// Of its copies the first; before it one whose node went back, which people are to see.
+const artifact_record& told_of(const artifact_entry& one) {
+  const auto back = std::find_if(one.copies.begin(), one.copies.end(),
+                                 [](const auto& copy) { return !copy.record.own.empty(); });
+  return (back == one.copies.end() ? one.copies.front() : *back).record;
+}
+
 artifact_view view_artifact(const core_state& s, const artifact_entry& one,
                             const content_counts& running, const bound_models& bound, time_us now) {
   artifact_view view;
@@ -279,21 +286,18 @@ artifact_view view_artifact(const core_state& s, const artifact_entry& one,
   for (const auto& copy : one.copies)
     view.nodes.push_back(s.nodes[copy.node].id);
   if (!one.copies.empty()) {
-    view.content = one.copies.front().record.content;
-    view.own = one.copies.front().record.own.empty() ? view.content : one.copies.front().record.own;
-    view.size_bytes = one.copies.front().record.size_bytes;
-    view.quality = one.copies.front().record.quality;
+    const auto& told = told_of(one);
+    view.content = told.content;
+    // The row is that of the newest, whatever is run in its stead.
+    view.own = newest_of(told);
+    view.size_bytes = newest_bytes(told);
+    view.quality = told.quality;
     // Whoever serves it now comes first; what it was made for is known when nobody does.
     const auto made_for = view.quality.find(artifact_model);
     if (view.model.empty() && made_for != view.quality.end())
       view.model = model_name{made_for->second};
     view.quality.erase(artifact_model);
-    // The row is that of the newest, whatever is run in its stead.
-    if (const auto own = view.quality.find(artifact_own_bytes); own != view.quality.end()) {
-      const auto& text = own->second;
-      std::from_chars(text.data(), text.data() + text.size(), view.size_bytes);
-      view.quality.erase(own);
-    }
+    view.quality.erase(artifact_own_bytes);
   }
   if (const auto known = running.find(view.own); !view.own.empty() && known != running.end())
     view.replicas = known->second;

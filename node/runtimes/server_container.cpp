@@ -23,6 +23,12 @@ error engine_error(const char* code, const std::string& what) {
   return {recovery::retry_elsewhere, code, what};
 }
 
+/// How a call of the engine ended, with the last that it said, which may be nothing.
+std::string end_words(const child_exit& end, duration_us limit_us, const char* field,
+                      const std::string& said) {
+  return describe_exit(end, limit_us, field) + (said.empty() ? "" : ": " + said);
+}
+
 } // namespace
 
 /// What a coroutine passes on is named first: temporaries of a co_await are not safe with GCC.
@@ -63,9 +69,10 @@ links::task<result<done>> server_link::fetch_image() {
   if (state == image_state::there)
     co_return done{};
   if (state == image_state::unknown)
-    co_return engine_error("container_engine", here + ": " + rule.engine + " image inspect "
-                                                   + rule.image + " " + describe_exit(*looked)
-                                                   + ": " + engine_log_.tail());
+    co_return engine_error(
+        "container_engine",
+        here + ": " + rule.engine + " image inspect " + rule.image + " "
+            + end_words(*looked, limits::container_call_us_max, "", engine_log_.tail()));
   if (!rule.pull)
     co_return engine_error("image_missing", here + ": " + rule.engine + " has no image "
                                                 + rule.image + ", and is not to fetch any");
@@ -75,9 +82,10 @@ links::task<result<done>> server_link::fetch_image() {
   if (!fetched)
     co_return fetched.failure();
   if (!fetched->ok())
-    co_return engine_error("image_pull_failed", here + ": " + rule.engine + " pull " + rule.image
-                                                    + " " + describe_exit(*fetched) + ": "
-                                                    + engine_log_.tail());
+    co_return engine_error("image_pull_failed",
+                           here + ": " + rule.engine + " pull " + rule.image + " "
+                               + end_words(*fetched, rule.pull_us_max,
+                                           "runtime.container.pull_timeout", engine_log_.tail()));
   co_return done{};
 }
 

@@ -42,6 +42,50 @@ std::set<std::string> nodes_of(const std::vector<release_allocation>& released) 
   return nodes;
 }
 
+/// Each of the two could lead an instance over both: what is begun for one is over the other, too.
+TEST(Allocation, ManyWhoWaitGetOneInstanceOverTheSameDevices) {
+  core_fixture t;
+  t.join("a", 11);
+  auto device = cpu_spec("a", 0);
+  device.capability.devices_max = 2;
+  t.advertise(device);
+  t.declare(wide_spec());
+  for (int at = 0; at < 20; ++at)
+    t.submit();
+  EXPECT_TRUE(t.take_all<reserve_allocation>().empty());
+  device = cpu_spec("a", 1);
+  device.capability.devices_max = 2;
+  t.advertise(device);
+  EXPECT_EQ(t.take_all<reserve_allocation>().size(), 1U);
+  t.drop_all();
+}
+
+/// Whoever waits is told which devices are missing.
+TEST(Allocation, TooFewDevicesThatTakeWorkAreNamed) {
+  core_fixture t;
+  t.join("a", 11);
+  for (int number : {0, 1}) {
+    auto device = cpu_spec("a", number);
+    device.capability.devices_max = 2;
+    t.advertise(device);
+  }
+  t.declare(wide_spec());
+  t.feed(drain_changed{"a/cpu1", true, "its fan is changed", 0, hold_kind::cordon});
+  auto meta = t.request();
+  meta.wait_us = second;
+  t.submit(meta);
+  t.take_all<queue_notice>();
+  EXPECT_TRUE(t.take_all<reserve_allocation>().empty());
+  t.pass_time(second);
+  const auto ends = t.take_all<reject_request>();
+  ASSERT_EQ(ends.size(), 1U);
+  EXPECT_NE(ends[0].reason.message.find("; a/cpu0 needs 2 devices of its kind together, of which 1 "
+                                        "may be used (a/cpu1 cordoned)"),
+            std::string::npos)
+      << ends[0].reason.message;
+  t.drop_all();
+}
+
 TEST(Allocation, TwoNodesAreLoadedOnlyWhenBothGranted) {
   core_fixture t;
   const auto asked = ask_two(t);

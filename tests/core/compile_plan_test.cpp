@@ -58,6 +58,27 @@ TEST(CompilePlan, IsBuiltOnceNearWhoeverWasAskedFor) {
   t.expect_empty();
 }
 
+TEST(CompilePlan, WhatWasGoneBackToIsNamedByTheCompilerThatBuiltIt) {
+  core_fixture t;
+  t.join("a", 11);
+  auto older = refnpu_profile();
+  older.compiler_version = "0.9";
+  t.feed(artifact_found{artifact_on("a", engine_key(older), 'b'), t.life_of("a")});
+  auto instead = artifact_on("a", engine_key(), 'b');
+  instead.own = digest{std::string(64, 'c')};
+  t.feed(artifact_found{instead, t.life_of("a")});
+  t.advertise(npu_spec("a", 0));
+  t.declare(story_spec());
+  ASSERT_EQ(plan(t, "npu").size(), 1U);
+  EXPECT_EQ(plan(t, "npu")[0].state, "ready");
+  EXPECT_EQ(plan(t, "npu")[0].detail, "gone back to bbbbbbbbbbbb, which refnpu-cc 0.9 built");
+
+  t.join("b", 22);
+  t.feed(artifact_found{artifact_on("b", engine_key(), 'c'), t.life_of("b")});
+  EXPECT_EQ(plan(t, "npu")[0].detail, "cccccccccccc, or where its node has gone back to "
+                                      "bbbbbbbbbbbb, which refnpu-cc 0.9 built");
+}
+
 TEST(CompilePlan, WithoutACompilerItSaysWhichIsMissing) {
   core_fixture t;
   t.join("a", 11);

@@ -268,6 +268,39 @@ TEST(EngineRollout, ARollbackIsCalledSoAndBothDigestsAreShown) {
   EXPECT_EQ(rows, "1 b now b, 1; 2 c now b, 0; ");
 }
 
+/// What `a` runs in its stead is that node's affair: a copy of that under the newer key would be
+/// taken for what the newer compiler built, and stay when `a` goes forward again.
+TEST(EngineRollout, OthersCopyTheNewestFromWhoWentBack) {
+  core_fixture t;
+  t.join("a");
+  t.join("b", 2);
+  auto instead = engine_by("2", 'b');
+  instead.own = digest{std::string(64, 'c')};
+  engine_found(t, engine_by("1", 'b'), true);
+  engine_found(t, instead, true);
+  engine_found(t, engine_by("1", 'b', "b"));
+  t.declare(story_spec());
+  auto spec = npu_spec("b", 0);
+  spec.capability.build_profiles = {{profile_by("2"), {}}};
+  t.advertise(spec);
+  t.submit();
+  t.take_all<queue_notice>();
+  const auto order = t.expect<fetch_artifact>();
+  EXPECT_EQ(order.key, instead.key);
+  EXPECT_EQ(order.content, instead.own);
+  engine_found(t, engine_by("2", 'c', "b"));
+  t.take_all<queue_notice>();
+  EXPECT_EQ(t.finish_load().artifact->content, instead.own);
+  for (const auto& one : t.view().artifacts)
+    if (one.key == instead.key) {
+      EXPECT_EQ(one.own, instead.own);
+      EXPECT_EQ(one.content, instead.content) << "what was gone back to is told";
+      EXPECT_EQ(one.replicas, 1U);
+      EXPECT_EQ(one.nodes, (std::vector<node_id>{node_id{"a"}, node_id{"b"}}));
+    }
+  t.drop_all();
+}
+
 TEST(EngineRollout, AnEarlierOneOfTheSameCompilerIsGoneBackTo) {
   core_fixture t;
   engines_serve(t);

@@ -62,6 +62,37 @@ TEST(Failover, WhatFailedIsAskedAgainWhenNobodyElseTookOver) {
   EXPECT_EQ(again.granted.attempt.number, 2U);
 }
 
+/// What failed it would serve others, and so nothing but it asks for the other device.
+TEST(Failover, WhatNothingLoadedMayServeIsLoadedElsewhere) {
+  core_fixture t;
+  ready(t, 1, 8);
+  t.advertise(cpu_spec("local", 1));
+  t.submit();
+  const auto first = t.expect<grant_ticket>();
+  t.start(first);
+  t.fail(first);
+  t.take_all<queue_notice>();
+  t.finish_load();
+  const auto again = t.take_all<grant_ticket>();
+  ASSERT_EQ(again.size(), 1U);
+  EXPECT_EQ(again[0].granted.device.value, "local/cpu1");
+  t.drop_all();
+}
+
+/// Who was only full soon has room again.
+TEST(Failover, WhoWasFullForAMomentIsNoReasonToLoadElsewhere) {
+  core_fixture t;
+  ready(t, 1, 8);
+  t.advertise(cpu_spec("local", 1));
+  t.submit();
+  t.fail(t.expect<grant_ticket>(), recovery::retry_later);
+  t.take_all<queue_notice>();
+  t.expect_empty();
+  t.pass_time(limits::retry_later_us * 2);
+  EXPECT_EQ(t.take_all<grant_ticket>().size(), 1U);
+  t.drop_all();
+}
+
 TEST(Failover, RefusalEndsTheRequestAndNotTheDevice) {
   core_fixture t;
   ready(t, 1);

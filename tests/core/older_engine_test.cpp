@@ -96,6 +96,22 @@ TEST(OlderEngine, ServesAtOnceWhileTheNewerIsBuiltBesideIt) {
   t.pass_time_renewing(60 * second, {"a"});
 }
 
+/// The node tells of it under the newer key, too.
+TEST(OlderEngine, ThatWasGoneBackToIsNamedByTheCompilerThatBuiltIt) {
+  core_fixture t;
+  t.declare(story_spec());
+  t.join("a", 1, {made_by("3.3")});
+  has_engine(t, "3.1", 'b', true);
+  auto instead = artifact_on("a", engine_key(made_by("3.2")), 'b');
+  instead.held = true;
+  instead.own = digest{std::string(64, 'c')};
+  t.feed(artifact_found{instead, t.life_of("a")});
+  names(t, "3.3", older_engines::none);
+  serves(t, 'b');
+  EXPECT_TRUE(t.noted("loads what refnpu-cc 3.1 built: what 3.3 makes of it is not there yet"));
+  t.drop_all();
+}
+
 TEST(OlderEngine, IsNeverLoadedWhereThePluginDoesNotSaySo) {
   struct refused_case {
     const char* named;

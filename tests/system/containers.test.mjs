@@ -146,13 +146,17 @@ test('model servers in containers', { timeout: 240_000 }, async (t) => {
   await check('an engine whose daemon is down is named', () =>
     refused('down', /docker image inspect \S+ exited with 1: .*Cannot connect to the Docker/));
   await check('an engine that hangs is given up', () =>
-    refused('hang', /docker image inspect \S+ ran out of time/));
+    refused('hang', /docker image inspect \S+ ran out of time \(10s\)/));
   await check('an engine that cannot start it is named', () =>
     refused('run-fails', /exited with 125: .*could not select driver/));
   await check('an image that is nowhere is named', () =>
     refused('pull-fails', /docker pull \S+ exited with 1: .*manifest for .* not found/, forget));
   await check('a fetch that takes too long is ended', () =>
-    refused('pull-slow', /docker pull \S+ ran out of time: .*layer1: Pull complete/, forget));
+    refused(
+      'pull-slow',
+      /docker pull \S+ ran out of time \(\S+ runtime.container.pull_timeout\): .*layer1: Pull/,
+      forget
+    ));
   await check('an engine that is not there is named', () =>
     refused('none', /no program docker in \S+ or in PATH/, () => {
       fs.rmSync(path.join(boxes.bin, 'docker'));

@@ -27,9 +27,8 @@ const ask = (cluster, selector, wait = '20s') => {
 /// By fault what its words in the log are.
 const monitor_faults = {
   exit: /fake-smi exited with 9: cannot talk to the driver \(-9\)/,
-  empty: /not JSON/,
+  empty: /: printed nothing/,
   truncated: /not JSON at byte 30, near `"FV-00`: `\{"boards": \[\{"serial": "FV-00/,
-  types: /device 1 has no id/,
   flood: /fake-smi (printed more than \d+ bytes|ran out of time)/, // The slower of the two.
   hang: /fake-smi ran out of time/,
   format: /nothing at \/boards/,
@@ -115,6 +114,15 @@ test('a monitor that fails while the cluster runs', { timeout: 540_000 }, async 
     assert.equal(second.power_mw, 6_500);
     assert.equal((await ask(cluster, 'local/pim0')).status, 200);
     fake.faults();
+  });
+  await check('types: rows without an id are left out, and said of who is missing', async () => {
+    fake.faults('smi=types');
+    await eventually('both are degraded', () => all_are(cluster, 'degraded'), 30_000);
+    for (const one of await readings(cluster))
+      assert.match(one.health_reason, /device 1 has no id/);
+    assert.equal((await ask(cluster, 'pim')).status, 200);
+    fake.faults();
+    await eventually('both are well', () => all_are(cluster, 'healthy'));
   });
   await check('children: it is read, and nothing of it stays', async () => {
     fake.faults('smi=children');

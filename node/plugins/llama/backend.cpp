@@ -94,14 +94,18 @@ error bad_model(std::string message) {
   return {recovery::refuse, "bad_model", std::move(message)};
 }
 
+bool begins_as_gguf(const std::string& path) {
+  char magic[4] = {};
+  std::ifstream(path, std::ios::binary).read(magic, sizeof magic); // Of a folder: nothing.
+  return std::string_view(magic, sizeof magic) == "GGUF";
+}
+
 result<done> check_gguf(const std::string& path) {
   std::error_code failed;
   const std::uintmax_t file_bytes = std::filesystem::file_size(path, failed);
   if (failed)
     return bad_model("cannot read model '" + path + "': " + failed.message());
-  char magic[4] = {};
-  std::ifstream(path, std::ios::binary).read(magic, sizeof magic);
-  if (std::string_view(magic, sizeof magic) != "GGUF")
+  if (!begins_as_gguf(path))
     return bad_model("'" + path + "' is not a GGUF file");
   last_error.clear();
   const std::unique_ptr<gguf_context, gguf_deleter> file(

@@ -49,6 +49,9 @@ private:
 /// Latest error line of llama.cpp on this thread, without its newline; `fallback` when none.
 [[nodiscard]] std::string last_engine_error(const std::string& fallback);
 
+/// Whether the first bytes of what is there are a GGUF's.
+[[nodiscard]] bool begins_as_gguf(const std::string& path);
+
 /// Checks that the file is a whole GGUF (header, metadata, every tensor inside the file) before any
 /// engine maps it. Failures have code `bad_model`.
 [[nodiscard]] result<done> check_gguf(const std::string& path);

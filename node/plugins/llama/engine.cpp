@@ -30,6 +30,12 @@ llama_context_params context_params(std::uint32_t context_tokens, std::uint32_t 
 /// Freed with their model.
 result<done> load_adapters(const engine_options& options, loaded_engine& into) {
   for (const auto& one : options.adapters) {
+    if (!begins_as_gguf(one.path))
+      return error{recovery::refuse, "bad_model",
+                   "adapter " + one.name + " (" + one.path
+                       + ") is no GGUF file, and this engine reads adapters of no other format: "
+                         "convert it (llama.cpp's convert_lora_to_gguf.py), or have the model "
+                         "served by a server that loads a trainer's folder"};
     auto* loaded = llama_adapter_lora_init(into.model.get(), one.path.c_str());
     if (loaded == nullptr)
       return error{recovery::refuse, "bad_model",

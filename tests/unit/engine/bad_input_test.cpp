@@ -219,6 +219,23 @@ TEST_F(BadInput, UnusableModelsSayWhy) {
   std::filesystem::remove(path);
 }
 
+/// As a trainer leaves them: sound, but nothing for this engine.
+TEST_F(BadInput, AdaptersOfAnotherFormatAreCalledSo) {
+  const auto folder = std::filesystem::path(testing::TempDir()) / "consort_trained";
+  std::filesystem::create_directories(folder);
+  std::ofstream(folder / "adapter_config.json") << "{}";
+  std::ofstream(folder / "adapter_model.safetensors") << std::string(8, '\0');
+  for (const auto& path : {folder, folder / "adapter_model.safetensors"}) {
+    auto adapters = json::array();
+    adapters.push_back({{"name", "tales"}, {"path", path.string()}});
+    EXPECT_EQ(client.open({{"model", model_path()}, {"adapters", adapters}}), CONSORT_BAD_MODEL);
+    EXPECT_NE(client.message().find("is no GGUF file, and this engine reads adapters of no other"),
+              std::string::npos)
+        << client.message();
+  }
+  std::filesystem::remove_all(folder);
+}
+
 TEST_F(BadInput, MessagesFitTheBufferTheyAreGiven) {
   char message[8];
   consort_session* session = nullptr;

@@ -397,6 +397,43 @@ TEST_F(InventoryReload, AHealthWordThatMeansNothingIsNamed) {
   EXPECT_NE(refused.front().message.find("`words` makes `OK` of it `fine`"), std::string::npos);
 }
 
+/// It may be anybody's: who is named is read, and of who is not nothing is known.
+TEST_F(InventoryReload, ARowWithoutAnIdIsLeftOutOfTheReadings) {
+  const std::string first = R"({"uuid": "u1", "name": "fake-1", "power": 4200})";
+  const auto both = "echo '{\"devices\": [" + first + R"(, {"uuid": "u2", "name": "fake-1"}]}')";
+  monitor("a", both);
+  reload();
+  ASSERT_EQ(all.devices().size(), 2U);
+  EXPECT_EQ(all.read("a")->at(device_id("n/npu1")).health, device_health::healthy);
+  monitor("a", "echo '{\"devices\": [" + first + R"(, {"name": "fake-1", "power": 1}]}')");
+  const auto readings = all.read("a");
+  ASSERT_TRUE(readings.ok()) << readings.failure().message;
+  EXPECT_EQ(readings->at(device_id("n/npu0")).health, device_health::healthy);
+  EXPECT_TRUE(readings->at(device_id("n/npu0")).power_mw);
+  EXPECT_EQ(readings->at(device_id("n/npu1")).health, device_health::degraded);
+  EXPECT_EQ(readings->at(device_id("n/npu1")).health_reason,
+            "its plugin's telemetry: device 1 has no id, and is left out");
+  monitor("a", both);
+  EXPECT_EQ(all.read("a")->at(device_id("n/npu1")).health, device_health::healthy);
+}
+
+/// Neither good news nor bad: what was read last counts.
+TEST_F(InventoryReload, AHealthThatCannotBeReadIsAsItWasReadLast) {
+  const auto says = [&](const std::string& state) {
+    monitor("a", "echo '{\"devices\": [{\"uuid\": \"u1\", \"state\": " + state + "}]}'");
+    return all.read("a")->at(device_id("n/npu0"));
+  };
+  for (const char* nothing : {"\"N/A\"", "\"-\"", "\"\"", "null"}) {
+    EXPECT_EQ(says("\"ok\"").health, device_health::healthy);
+    EXPECT_EQ(says(nothing).health, device_health::healthy) << nothing;
+    EXPECT_EQ(says(nothing).health_reason, "") << nothing;
+    EXPECT_EQ(says("\"unhealthy\"").health, device_health::unhealthy);
+    EXPECT_EQ(says(nothing).health, device_health::unhealthy) << nothing;
+    EXPECT_EQ(says(nothing).health_reason, "its plugin's telemetry says unhealthy") << nothing;
+  }
+  EXPECT_EQ(says("\"ok\"").health, device_health::healthy);
+}
+
 TEST_F(InventoryReload, ANewPluginOfNoUseHereSaysWhyAndComesOnceItIs) {
   vendor("b", "u2");
   monitor("b", "echo '{\"devices\": []}'");

@@ -297,7 +297,7 @@ TEST(JsonPlugin, AToolThatMisbehavesIsAnErrorValue) {
       {"echo 'driver not loaded' >&2; exit 1", "driver not loaded"},
       {"kill -SEGV $$", "signal 11"},
       {"sleep 60", "fake: probe command fake-smi ran out of time (2s, probe.timeout)"},
-      {"echo", "not JSON"},
+      {"echo", "printed nothing"},
       {"echo '{\"devices\": [{\"uuid\": \"u1\"'", "not JSON"},
       {"echo '{\"devices\": [{\"uuid\": \"u1\", \"mem\": 1e999}]}'",
        "not JSON at byte 40, near `1e999`"},
