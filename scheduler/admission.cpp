@@ -565,14 +565,13 @@ namespace {
 /// Why nobody has it, behind other words; empty when nothing is known. Where a build or a fetch is
 /// to blame that was tried, `code` says so.
 std::string missing_words(const core_state& s, index artifact, const char*& code) {
-  const auto weights = resting_weights(s, s.artifacts[artifact]);
+  const auto weights = refused_weights(s, s.artifacts[artifact]);
   const auto& entry = s.artifacts[weights == none ? artifact : weights];
-  const bool rest = rests(entry);
-  if (entry.refused && (rest || !is_weights(entry.key.profile)) && !entry.last_error.empty())
+  if (entry.last_error.empty())
+    return {};
+  if (entry.refused)
     code = "build_failed";
-  return entry.last_error.empty()
-             ? std::string()
-             : ": " + entry.last_error + (rest ? resting_words(s, entry) : std::string());
+  return ": " + entry.last_error + next_try_words(s, entry, s.now);
 }
 
 } // namespace

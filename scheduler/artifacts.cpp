@@ -93,13 +93,6 @@ compile_entry close_compile(pass& p, compile_id id) {
   return build;
 }
 
-/// How what would fail again is tried again.
-std::string again_words(const core_state& s, const artifact_entry& entry) {
-  const auto model = entry.model == none ? "MODEL" : s.models[entry.model].spec.name.value;
-  return " (it is not tried again by itself; once that is mended: consort compile " + model
-         + " --for auto)";
-}
-
 /// Whether a node that is up could try it that has not failed to lately, busy or not.
 bool untried(const core_state& s, const artifact_entry& entry, time_us now) {
   return std::any_of(s.node_names.begin(), s.node_names.end(), [&](const auto& one) {
@@ -121,8 +114,10 @@ void let_rest(pass& p, index artifact) {
   arm(p.s, entry.retry_at, timer_kind::fetch, artifact);
 }
 
-/// As if no build of it had failed.
-void forgive(artifact_entry& entry) {
+/// As if no build of it had failed. What was refused may be an option again.
+void forgive(core_state& s, artifact_entry& entry) {
+  if (entry.refused)
+    changed_statically(s);
   entry.failures = 0;
   entry.refused = false;
   entry.retry_at = 0;
@@ -141,7 +136,7 @@ void add_copy(core_state& s, index artifact, index node, const artifact_record& 
   else
     copies.insert(at, {node, record});
   entry.fetching.erase(node);
-  forgive(entry);
+  forgive(s, entry);
   if (record.build_us > 0)
     entry.build_us
         = entry.build_us == 0 ? record.build_us : robust_mean(entry.build_us, record.build_us);
@@ -226,7 +221,7 @@ bool holds_held(const artifact_entry& entry, index node) {
 bool obtainable(const core_state& s, const artifact_entry& entry) {
   if (!entry.copies.empty() || entry.building)
     return true;
-  if (!entry.refused && !is_weights(entry.key.profile) && resting_weights(s, entry) != none)
+  if (!entry.refused && !is_weights(entry.key.profile) && refused_weights(s, entry) != none)
     return false;
   // A node that is down now may come back with its compiler.
   for (const auto& [name, node] : s.node_names)
@@ -366,11 +361,12 @@ void begin_compile(pass& p, compile_id id) {
   build.started_at = p.now;
   ++entry.builds;
   ++s.counters.builds_started;
-  p.tell(note::severity::info, subject(entry),
-         is_weights(entry.key.profile)
-             ? order.node.value + " fetches the weights of " + order.model.value
-             : "compiling for " + order.model.value + " on " + order.node.value + ", about "
-                   + format_duration(build.expected_us));
+  const bool weights = is_weights(entry.key.profile);
+  if (!weights || entry.failures == 0) // Else it was told that it is tried again.
+    p.tell(note::severity::info, subject(entry),
+           weights ? order.node.value + " fetches the weights of " + order.model.value
+                   : "compiling for " + order.model.value + " on " + order.node.value + ", about "
+                         + format_duration(build.expected_us));
   p.send(std::move(order));
 }
 
@@ -410,6 +406,26 @@ void ensure_fetched(pass& p, index artifact, index node) {
                         from.data_address});
 }
 
+namespace {
+
+/// Takes down what it failed of and when it may be tried again. Returns: whether the very same was
+/// told before: a server that weights come from may be away for hours.
+bool note_failure(artifact_entry& entry, const error& failure, time_us now) {
+  const bool weights = is_weights(entry.key.profile);
+  const bool told = weights && failure.action == recovery::retry_later && entry.failures > 0
+                    && entry.last_error == failure.message;
+  entry.last_error = failure.message;
+  entry.refused = failure.action == recovery::refuse;
+  const auto step = entry.failures++;
+  entry.retry_at
+      = now
+        + (weights ? backoff(limits::fetch_backoff_min_us, limits::fetch_backoff_max_us, step)
+                   : backoff(limits::build_backoff_min_us, limits::build_backoff_max_us, step));
+  return told;
+}
+
+} // namespace
+
 void forget_fetches_of(pass& p, index node) {
   for (const auto& [key, at] : p.s.artifact_keys)
     p.s.artifacts[at].fetching.erase(node);
@@ -420,12 +436,7 @@ void fail_compile(pass& p, compile_id id, const error& failure) {
     return;
   const auto build = close_compile(p, id);
   auto& entry = p.s.artifacts[build.artifact];
-  entry.last_error = failure.message;
-  const bool weights = is_weights(entry.key.profile);
-  entry.refused = failure.action == recovery::refuse;
-  entry.retry_at
-      = p.now
-        + backoff(limits::build_backoff_min_us, limits::build_backoff_max_us, entry.failures++);
+  const bool told = note_failure(entry, failure, p.now);
   const bool corrupt = failure.code == "weights_corrupt";
   // For good; but what is whole and other than declared comes again.
   if (entry.refused)
@@ -448,25 +459,24 @@ void fail_compile(pass& p, compile_id id, const error& failure) {
   }
   if (build.started)
     ++p.s.counters.builds_failed;
-  p.tell(note::severity::error, subject(entry),
-         (weights ? "fetch failed on " : "compile failed on ") + p.s.nodes[build.node].id.value
-             + ": " + entry.last_error
-             + (rests(entry)    ? resting_words(p.s, entry)
-                : entry.refused ? again_words(p.s, entry)
-                                : ""));
+  if (!told)
+    p.tell(note::severity::error, subject(entry),
+           (is_weights(entry.key.profile) ? "fetch failed on " : "compile failed on ")
+               + p.s.nodes[build.node].id.value + ": " + entry.last_error
+               + next_try_words(p.s, entry, p.now));
 }
 
 void forgive_sources_of(core_state& s, index model) {
   for (index at = 0; at < s.artifacts.end(); ++at)
     if (s.artifacts[at].model == model && rests(s.artifacts[at]))
-      forgive(s.artifacts[at]);
+      forgive(s, s.artifacts[at]);
   const auto again = [&](const model_variant& source) {
     if (!weights_elsewhere(source.source))
       return;
     const auto known = s.artifact_keys.find(weights_key(source));
     if (known == s.artifact_keys.end() || !s.artifacts[known->second].copies.empty())
       return;
-    forgive(s.artifacts[known->second]);
+    forgive(s, s.artifacts[known->second]);
     s.artifacts[known->second].losses = 0;
   };
   for (const auto& variant : s.models[model].spec.variants) {
@@ -497,7 +507,7 @@ void check_compile(pass& p, compile_id id) {
 void forgive_builds_of(core_state& s, index node) {
   for (index at = 0; at < s.artifacts.end(); ++at)
     if (compiles(s.nodes[node], s.artifacts[at].key.profile) && s.artifacts[at].copies.empty())
-      forgive(s.artifacts[at]);
+      forgive(s, s.artifacts[at]);
 }
 
 void forget_artifacts_of(pass& p, index node, const std::string& why) {
@@ -664,7 +674,7 @@ void on(pass& p, const compile_requested& e) {
     if (one.named == none)
       continue;
     auto& entry = p.s.artifacts[one.named];
-    forgive(entry); // Whoever asks has mended what it failed of.
+    forgive(p.s, entry); // Whoever asks has mended what it failed of.
     entry.losses = 0;
     entry.ordered = true;
     entry.model = model;

@@ -553,14 +553,15 @@ void update_outlook(core_state& s, index at, index selector, time_us now) {
     seen.eta_at = eta_known(s, model.options[one.option], now) ? now + setup_left(one, now) : 0;
     seen.reason = std::string(seen.state) + " for "
                   + s.devices[model.options[one.option].device].spec.id.value
+                  + fetch_words(s, model.options[one.option])
                   + failed_before(s, at, model.options[one.option]);
     return;
   }
   if (seen.prospects.empty())
     return;
   seen.eta_at = 0; // Of the load nothing is known, whoever is full meanwhile.
-  seen.reason = "a load or compile has to be tried again, or waits for room"
-                + kept_out_words(s, at, seen.prospects) + latest_failure(s, at, seen.prospects);
+  seen.reason = held_up_words(s, at, seen.prospects, now) + kept_out_words(s, at, seen.prospects)
+                + latest_failure(s, at, seen.prospects);
 }
 
 void note_takeover(core_state& s, time_us now) {

@@ -13,10 +13,15 @@
 namespace consort::core {
 
 [[nodiscard]] bool rests(const artifact_entry& entry);
-/// The weights that an engine is made of, or the weights themselves, where those rest; else none.
-[[nodiscard]] index resting_weights(const core_state& s, const artifact_entry& entry);
-/// When it is tried again, behind other words. Requires: it rests.
-[[nodiscard]] std::string resting_words(const core_state& s, const artifact_entry& entry);
+/// The weights that an engine is made of, or the weights themselves, where they are to come from
+/// elsewhere and no node has them; else none.
+[[nodiscard]] index missing_weights(const core_state& s, const artifact_entry& entry);
+/// The same where they are refused, for a while or for good.
+[[nodiscard]] index refused_weights(const core_state& s, const artifact_entry& entry);
+/// When what failed is tried again and what may be done for it, behind its reason; empty when it
+/// may be tried now.
+[[nodiscard]] std::string next_try_words(const core_state& s, const artifact_entry& entry,
+                                         time_us now);
 /// In artifacts.cpp: of a model that is declared, what rests and what nobody has is tried as if
 /// nothing had failed.
 void forgive_sources_of(core_state& s, index model);

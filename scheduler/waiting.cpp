@@ -5,7 +5,9 @@
 
 #include "scheduler/alike.hpp"
 #include "scheduler/overlap.hpp"
+#include "scheduler/resting_weights.hpp"
 #include "scheduler/units.hpp"
+#include "scheduler/weights.hpp"
 
 #include <algorithm>
 #include <optional>
@@ -81,14 +83,14 @@ wait_words prospects_of(const core_state& s, const request_row& r, const outlook
     const auto& by = model.options[first->option];
     const char* state = first->compiling ? "compiling" : "loading";
     return {state,
-            std::string(state) + " for " + s.devices[by.device].spec.id.value
+            std::string(state) + " for " + s.devices[by.device].spec.id.value + fetch_words(s, by)
                 + failed_before(s, r.model, by),
             eta_known(s, by, now) ? now + setup_left(*first, now) : 0};
   }
   if (!those.empty())
     return {"queued",
-            "a load or compile has to be tried again, or waits for room"
-                + kept_out_words(s, r.model, those) + latest_failure(s, r.model, those),
+            held_up_words(s, r.model, those, now) + kept_out_words(s, r.model, those)
+                + latest_failure(s, r.model, those),
             0};
   if (r.excluded.size() > r.shunned.size() && asks_again(s, r))
     return {"queued", "no other device may take it over now: what failed it is asked again later",
@@ -255,10 +257,92 @@ wait_words why_waits(const core_state& s, const request_row& r, time_us now) {
   return prospects_of(s, r, seen->second, now);
 }
 
+namespace {
+
+/// What has to be made first of what the option lacks: its weights, or what is built from them.
+/// Returns: none when somebody has it, or it needs none.
+index lacking(const core_state& s, const option& by) {
+  if (by.artifact == none || !s.artifacts[by.artifact].copies.empty())
+    return none;
+  const auto weights = missing_weights(s, s.artifacts[by.artifact]);
+  return weights == none ? by.artifact : weights;
+}
+
+/// The nodes that could make it, all of which make as many others as they may; empty when one of
+/// them could begin now, or none is up.
+std::vector<index> full_makers(const core_state& s, const build_profile& profile) {
+  std::vector<index> full;
+  for (const auto& [name, at] : s.node_names) {
+    const auto& node = s.nodes[at];
+    if (!node.alive || node.suspect || node.stopped()
+        || std::find(node.toolchains.begin(), node.toolchains.end(), profile)
+               == node.toolchains.end())
+      continue;
+    if (node.compiles < limits::compiles_per_node_max)
+      return {};
+    full.push_back(at);
+  }
+  return full;
+}
+
+/// Why what the option lacks is not being made; empty when that is not what it waits for.
+std::string held_up(const core_state& s, const option& by, time_us now) {
+  const auto at = lacking(s, by);
+  if (at == none)
+    return {};
+  const auto& entry = s.artifacts[at];
+  const bool fetched = is_weights(entry.key.profile);
+  if (entry.building)
+    return fetched ? "its weights have to come first" : std::string();
+  if (entry.retry_at > now)
+    return std::string(fetched ? "its download" : "its build") + " has to be tried again";
+  const auto full = full_makers(s, entry.key.profile);
+  if (full.empty())
+    return {};
+  std::uint32_t others = 0;
+  for (const auto node : full)
+    others += s.nodes[node].compiles;
+  return std::string(fetched ? "its download" : "its build") + " waits for "
+         + std::to_string(others) + " others on "
+         + (full.size() == 1 ? s.nodes[full.front()].id.value
+                             : std::to_string(full.size()) + " nodes");
+}
+
+} // namespace
+
+std::string fetch_words(const core_state& s, const option& by) {
+  const auto at = lacking(s, by);
+  if (at == none || !s.artifacts[at].building || !is_weights(s.artifacts[at].key.profile))
+    return {};
+  const auto& fetch = s.compiles.at(s.artifacts[at].building);
+  return "; " + s.nodes[fetch.node].id.value + " fetches its weights, "
+         + std::to_string(fetch.done_pm / 10) + " % so far";
+}
+
+std::string held_up_words(const core_state& s, index model, const std::vector<prospect>& among,
+                          time_us now) {
+  std::string first;
+  for (const auto& one : among) {
+    const auto& by = s.models[model].options[one.option];
+    auto words = held_up(s, by, now);
+    if (words.empty())
+      return "a load or compile has to be tried again, or waits for room";
+    if (first.empty())
+      first = std::move(words) + fetch_words(s, by);
+  }
+  return first;
+}
+
 std::string failed_before(const core_state& s, index model, const option& by) {
-  if (by.artifact != none && s.artifacts[by.artifact].copies.empty()
-      && !s.artifacts[by.artifact].last_error.empty())
-    return "; the last build for it failed: " + s.artifacts[by.artifact].last_error;
+  auto at = lacking(s, by);
+  if (at != none && s.artifacts[at].last_error.empty())
+    at = by.artifact; // Its weights never failed to come.
+  if (at != none && !s.artifacts[at].last_error.empty()) {
+    const auto& entry = s.artifacts[at];
+    return (is_weights(entry.key.profile) ? "; the last fetch of its weights failed: "
+                                          : "; the last build for it failed: ")
+           + entry.last_error + next_try_words(s, entry, s.now);
+  }
   if (by.artifact != none) {
     const auto& entry = s.artifacts[by.artifact];
     const auto fetch = entry.fetching.find(s.devices[by.device].node);

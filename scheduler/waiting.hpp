@@ -42,6 +42,13 @@ void judge_room(core_state& s, index pair);
 [[nodiscard]] bool any_full(const core_state& s, index model, index selector);
 /// Whether it is known when what is loaded there can be: not while its build is late and silent.
 [[nodiscard]] bool eta_known(const core_state& s, const option& by, time_us now);
+/// Of weights that are on their way, to be put behind other words: whereto, and how much is there;
+/// empty when none are.
+[[nodiscard]] std::string fetch_words(const core_state& s, const option& by);
+/// What keeps all of the prospects given from being begun: of the first, where each of them lacks
+/// weights or an engine that cannot be made yet. Requires: there is one.
+[[nodiscard]] std::string held_up_words(const core_state& s, index model,
+                                        const std::vector<prospect>& among, time_us now);
 /// What became of the last load or build there, to be put behind other words; empty when none
 /// failed.
 [[nodiscard]] std::string failed_before(const core_state& s, index model, const option& by);

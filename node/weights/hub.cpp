@@ -166,7 +166,7 @@ error judge_status(const web_head& head, const weight_source& source, const hub_
                                          "give another HF_TOKEN")};
   case 404:
   case 410: return {recovery::refuse, "weights_missing", from + " has no " + what};
-  case 429: return {recovery::retry_later, "weights_busy", from + " wants fewer requests"};
+  case 429: return {recovery::retry_later, "weights_busy", from + " wants fewer requests (429)"};
   default: break;
   }
   if (head.status >= 500)

@@ -15,12 +15,13 @@ inline constexpr std::size_t web_held_bytes_max
 inline constexpr std::size_t web_redirects_max = 5;
 inline constexpr std::size_t web_text_bytes_max = 8 * 1'024 * 1'024; ///< An answer kept whole.
 inline constexpr std::size_t web_piece_bytes = 256 * 1'024;          ///< Handed on at once.
-inline constexpr duration_us web_connect_us = 10'000'000;  ///< TCP and TLS; a slow look-up counts.
-inline constexpr duration_us web_stall_us = 30'000'000;    ///< A read that brings nothing.
-inline constexpr duration_us web_stop_look_us = 50'000;    ///< Between looks whether to stop.
-inline constexpr std::size_t weights_tries_max = 5;        ///< In a row without a new byte.
+inline constexpr duration_us web_connect_us = 10'000'000; ///< TCP and TLS; a slow look-up counts.
+inline constexpr duration_us web_stall_us = 15'000'000;   ///< A read that brings nothing.
+inline constexpr duration_us web_stop_look_us = 50'000;   ///< Between looks whether to stop.
+inline constexpr std::size_t weights_tries_max
+    = 1; ///< In a row without a new byte: the scheduler has it tried again, and others meanwhile.
 inline constexpr duration_us weights_backoff_us = 500'000; ///< Doubled with every such try.
-inline constexpr duration_us weights_retry_after_us_max = 60'000'000; ///< Waited for, if asked to.
+inline constexpr duration_us weights_retry_after_us_max = 60'000'000; ///< Heeded, if asked to wait.
 inline constexpr std::uint64_t weights_bytes_max = 1ULL << 42U;       ///< One file.
 inline constexpr std::size_t weights_head_bytes
     = 1'024 * 1'024; ///< Of a file, read to describe it.

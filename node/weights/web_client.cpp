@@ -3,6 +3,7 @@
 
 #include "links/lookup.hpp"
 #include "links/task.hpp"
+#include "scheduler/units.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -34,6 +35,11 @@ using links::task;
 namespace {
 
 using web_failure = std::optional<error>;
+
+/// In words; of what was given up after that long, `late` and how long.
+std::string why_ended(const boost::system::error_code& failed, const char* late, duration_us span) {
+  return failed == beast::error::timeout ? late + format_duration(span) : failed.message();
+}
 
 /// One exchange with one server. Lives on an io_context that its caller runs.
 class web_call {
@@ -89,7 +95,7 @@ private:
     stream.expires_after(std::chrono::microseconds(means_.limits.connect));
     const auto [refused, at] = co_await stream.async_connect(where.ends, as_values);
     if (refused)
-      co_return unreachable(refused.message());
+      co_return unreachable(why_ended(refused, "no connection within ", means_.limits.connect));
     co_return std::nullopt;
   }
 
@@ -149,11 +155,12 @@ private:
   template <class Stream>
   task<web_failure> talk(Stream& stream, beast::tcp_stream& clock) {
     const auto stall = std::chrono::microseconds(means_.limits.stall);
+    const char* const silent = "nothing came for ";
     const auto ask = question();
     clock.expires_after(stall);
     const auto [unsent, sent] = co_await http::async_write(stream, ask, as_values);
     if (unsent)
-      co_return unreachable(unsent.message());
+      co_return unreachable(why_ended(unsent, silent, means_.limits.stall));
     beast::flat_buffer buffer(limits::web_held_bytes_max);
     http::response_parser<http::buffer_body> parser;
     parser.header_limit(static_cast<std::uint32_t>(limits::web_head_bytes_max));
@@ -161,7 +168,7 @@ private:
     parser.skip(wanted_.head);
     const auto [unread, size] = co_await http::async_read_header(stream, buffer, parser, as_values);
     if (unread)
-      co_return unreachable(unread.message());
+      co_return unreachable(why_ended(unread, silent, means_.limits.stall));
     keep_head(parser.get());
     std::vector<char> piece(limits::web_piece_bytes);
     while (!parser.is_done()) {
@@ -178,7 +185,7 @@ private:
         co_return broken(failed == http::error::end_of_stream
                                  || failed == http::error::partial_message
                              ? "the answer ended early"
-                             : failed.message());
+                             : why_ended(failed, silent, means_.limits.stall));
     }
     co_return std::nullopt;
   }

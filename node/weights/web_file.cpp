@@ -3,6 +3,7 @@
 
 #include "node/byte_range.hpp"
 #include "node/runtimes/wait_times.hpp"
+#include "scheduler/units.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -55,10 +56,13 @@ std::optional<error> web_file::fetch(partial_file& file) {
                       text() + ": came as " + std::to_string(file_->size()) + " bytes of "
                           + std::to_string(total_)};
     vain = file_->size() > had ? 0 : vain + 1;
-    if (!passing(*problem) || vain >= hub_.limits.tries)
+    if (!passing(*problem) || vain >= hub_.limits.tries) {
+      if (retry_after_us_ > 0 && watch_.left_alone)
+        watch_.left_alone(retry_after_us_);
       return problem;
-    const auto pause = std::max(hub_.limits.backoff << std::min<std::size_t>(vain, 8),
-                                std::min(retry_after_us_, limits::weights_retry_after_us_max));
+    }
+    const auto pause
+        = std::max(hub_.limits.backoff << std::min<std::size_t>(vain, 8), retry_after_us_);
     if (!stop_.pause_for(pause))
       return error{recovery::retry_later, "web_stopped", "reading was stopped"};
   }
@@ -87,8 +91,15 @@ std::optional<error> web_file::fetch_rest() {
     return was_whole(answer->header("content-range")) ? outcome() : restart();
   if (answer->status == 200 || answer->status == 206)
     return std::nullopt;
-  retry_after_us_ = parse_wait(answer->header("retry-after"), std::time(nullptr)).value_or(0);
-  return judge_status(*answer, source_, hub_);
+  auto problem = judge_status(*answer, source_, hub_);
+  if (!passing(problem))
+    return problem;
+  retry_after_us_
+      = std::min(parse_wait(answer->header("retry-after"), std::time(nullptr)).value_or(0),
+                 limits::weights_retry_after_us_max);
+  if (retry_after_us_ > 0)
+    problem.message += ", and asks to be left alone for " + format_duration(retry_after_us_);
+  return problem;
 }
 
 /// Another process may have been ended between the last byte and the store.

@@ -34,6 +34,8 @@ public:
     /// Whether so many further bytes may come; asked when a body begins.
     std::function<result<done>(std::uint64_t bytes)> room;
     std::function<void(std::uint64_t have, std::uint64_t total)> progress;
+    /// Told before what went wrong is returned: not to be asked for it for so long. May be empty.
+    std::function<void(duration_us span)> left_alone = {};
   };
 
   /// Borrows all of them but the source.

@@ -26,15 +26,18 @@ using fetch_clock = std::chrono::steady_clock;
 class weight_fetch {
 public:
   weight_fetch(artifact_store& store, std::string partial_path, const hub_settings& hub,
-               build_order order, std::function<void(std::uint32_t)> progress)
+               sources_left_alone& left_alone, build_order order,
+               std::function<void(std::uint32_t)> progress)
       : store_(store),
         partial_path_(std::move(partial_path)),
         hub_(hub),
         cache_(hub.cache),
+        left_alone_(left_alone),
         order_(std::move(order)),
         progress_(std::move(progress)) {
     watch_.room = [this](std::uint64_t bytes) { return room_for(bytes); };
     watch_.progress = [this](std::uint64_t have, std::uint64_t total) { came(have, total); };
+    watch_.left_alone = [this](duration_us span) { asked_us_ = span; };
   }
 
   void stop() { stop_.stop(); }
@@ -58,7 +61,12 @@ public:
     if (of_hub && hub_.offline)
       return error{recovery::retry_elsewhere, "weights_offline",
                    source_.text() + ": HF_HUB_OFFLINE is set, and this host's cache lacks it"};
-    return folder ? fetch_folder() : fetch_file();
+    if (auto why = left_alone_.why(order_.source.source))
+      return *std::move(why);
+    auto stored = folder ? fetch_folder() : fetch_file();
+    if (!stored && asked_us_ > 0)
+      left_alone_.note(order_.source.source, asked_us_, stored.failure());
+    return stored;
   }
 
 private:
@@ -252,6 +260,7 @@ private:
   const std::string partial_path_;
   const hub_settings& hub_;
   const hub_cache cache_;
+  sources_left_alone& left_alone_;
   const build_order order_;
   std::function<void(std::uint32_t)> progress_;
   weight_source source_;
@@ -260,6 +269,7 @@ private:
   std::uint64_t folder_bytes_ = 0; ///< Of all its files.
   std::uint64_t before_ = 0;       ///< Of those that are here.
   std::uint32_t told_pm_ = 0;
+  duration_us asked_us_ = 0; ///< Not to be asked for so long: its server's word; 0 = none.
   fetch_stop stop_;
   web_file::watching watch_;
 };
@@ -295,6 +305,21 @@ private:
 
 } // namespace
 
+void sources_left_alone::note(const std::string& source, duration_us span, error why) {
+  const auto now = clock::now();
+  const std::scoped_lock lock(mutex_);
+  std::erase_if(resting_, [now](const auto& one) { return one.second.until <= now; });
+  resting_.insert_or_assign(source, rest{now + std::chrono::microseconds(span), std::move(why)});
+}
+
+std::optional<error> sources_left_alone::why(const std::string& source) {
+  const std::scoped_lock lock(mutex_);
+  const auto known = resting_.find(source);
+  return known != resting_.end() && known->second.until > clock::now()
+             ? std::optional(known->second.why)
+             : std::nullopt;
+}
+
 weight_downloads::weight_downloads(artifact_store& store, const std::string& data_path,
                                    hub_settings hub)
     : store_(store), partial_path_(data_path + "/partial"), hub_(std::move(hub)) {
@@ -315,8 +340,8 @@ weight_downloads::~weight_downloads() {
 std::unique_ptr<running_compile>
 weight_downloads::start(const build_order& order, std::function<void(std::uint32_t)> progress,
                         std::function<void(result<artifact_record>)> finished) {
-  auto fetch
-      = std::make_shared<weight_fetch>(store_, partial_path_, hub_, order, std::move(progress));
+  auto fetch = std::make_shared<weight_fetch>(store_, partial_path_, hub_, left_alone_, order,
+                                              std::move(progress));
   auto end = std::make_shared<fetch_ending>();
   end->finished = std::move(finished);
   auto over = std::make_shared<std::atomic<bool>>(false);

@@ -201,16 +201,159 @@ TEST(Weights, OfAWrongDigestEndWhoWaitsForAnEngineOfThem) {
   t.expect_empty();
 }
 
+/// The server has no such file.
+void is_nowhere(core_fixture& t, const start_compile& fetch) {
+  t.feed(compile_failed{
+      fetch.compile, incarnation{11}, {recovery::refuse, "weights_missing", "hub has no x.gguf"}});
+  t.pass_time_renewing(limits::return_grace_us + second, {"a"});
+  t.drop_all();
+}
+
+/// With the server's words and what to do once it has them.
+void expect_refused_for_good(core_fixture& t) {
+  const auto refused = t.expect<reject_request>();
+  EXPECT_EQ(refused.http_status, 422);
+  EXPECT_EQ(refused.reason.code, "build_failed");
+  EXPECT_NE(refused.reason.message.find(
+                "hub has no x.gguf (it is not tried again by itself; once that is mended: consort "
+                "compile storyteller --for auto)"),
+            std::string::npos)
+      << refused.reason.message;
+  t.expect<record_request>();
+  t.expect_empty();
+}
+
 TEST(Weights, ThatAreNowhereServeNobody) {
   core_fixture t;
-  const auto first = fetch_by_a(t);
-  t.feed(compile_failed{
-      first.compile, incarnation{11}, {recovery::refuse, "weights_missing", "no such file"}});
-  t.pass_time_renewing(limits::return_grace_us + second, {"a"});
+  is_nowhere(t, fetch_by_a(t));
   t.submit(); // Nobody can have them, so it is told at once.
+  expect_refused_for_good(t);
+}
+
+TEST(Weights, ThatAreNowhereEndWhoWaitsForAnEngineOfThem) {
+  core_fixture t;
+  t.join("a", 11, {weights_profile(), refnpu_profile()});
+  t.advertise(npu_spec("a"));
+  t.declare(hub_spec());
+  t.submit();
+  t.take_all<queue_notice>();
+  is_nowhere(t, t.expect<start_compile>());
+  t.submit();
+  expect_refused_for_good(t);
+}
+
+/// Whoever comes while they are fetched anew waits for that, and is served.
+TEST(Weights, ThatWereNowhereAreWaitedForOnceSomebodyAskedForThem) {
+  core_fixture t;
+  is_nowhere(t, fetch_by_a(t));
+  t.submit();
+  expect_refused_for_good(t); // What is known of the devices is up to date.
+  t.feed(compile_requested{model_name{"storyteller"}, "auto"});
+  const auto again = t.expect<start_compile>();
+  t.submit();
+  EXPECT_EQ(t.expect<queue_notice>().state, std::string("loading"));
+  t.expect_empty();
+  fetched(t, again);
+  t.take_all<queue_notice>();
+  t.finish_load();
+  t.finish(t.expect<grant_ticket>());
+  t.drop_all();
+}
+
+/// The only fetch failed, of something that passes.
+void is_busy(core_fixture& t, const start_compile& fetch, const std::string& why) {
+  t.feed(
+      compile_failed{fetch.compile, incarnation{11}, {recovery::retry_later, "weights_busy", why}});
+}
+
+/// How who would not wait is turned away now.
+std::string told_at_once(core_fixture& t, const char* model = "storyteller") {
+  auto meta = t.request();
+  meta.model = model_name{model};
+  meta.wait_us = 0;
+  t.submit(meta);
   const auto refused = t.take_all<reject_request>();
-  ASSERT_GE(refused.size(), 1U);
-  EXPECT_EQ(refused.back().reason.code, "no_such_device") << "nothing was to be built";
+  EXPECT_EQ(refused.size(), 1U);
+  t.take_all<record_request>();
+  t.take_all<queue_notice>();
+  return refused.empty() ? "" : refused[0].reason.message;
+}
+
+void expect_within(const std::string& all, const std::string& part) {
+  EXPECT_NE(all.find(part), std::string::npos) << all;
+}
+
+TEST(Weights, ThatFailToComeForAWhileSayWhyAndWhen) {
+  core_fixture t;
+  const auto first = fetch_by_a(t);
+  expect_within(told_at_once(t), "loading for a/cpu0; a fetches its weights, 0 % so far");
+  is_busy(t, first, "hub wants fewer requests (429)");
+  EXPECT_TRUE(t.noted("fetch failed on a: hub wants fewer requests (429); tried again in 1s"));
+  expect_within(told_at_once(t),
+                "its download has to be tried again; the last fetch of its weights "
+                "failed: hub wants fewer requests (429); tried again in 1s");
+  ASSERT_EQ(t.view().artifacts.size(), 1U);
+  EXPECT_EQ(t.view().artifacts[0].last_error, "hub wants fewer requests (429)");
+  t.pass_time(second);
+  t.take_all<queue_notice>();
+  const auto again = t.expect<start_compile>();
+  t.feed(compile_progressed{again.compile, incarnation{11}, 120});
+  expect_within(told_at_once(t),
+                "a fetches its weights, 12 % so far; the last fetch of its weights "
+                "failed: hub wants fewer requests (429)");
+  EXPECT_EQ(t.view().artifacts[0].last_error, "hub wants fewer requests (429)");
+  t.drop_all();
+}
+
+TEST(Weights, OfAServerThatIsAwayForLongAreTriedEveryMinuteAndToldOfOnce) {
+  core_fixture t;
+  auto fetch = fetch_by_a(t);
+  t.feed(compile_requested{model_name{"storyteller"}, "auto"}); // Wanted whoever waits.
+  for (int tries = 0; tries < 10; ++tries) {
+    is_busy(t, fetch, "hub answered with status 500");
+    t.pass_time_renewing(limits::fetch_backoff_max_us, {"a"});
+    t.take_all<queue_notice>();
+    t.take_all<reject_request>();
+    t.take_all<record_request>();
+    fetch = t.expect<start_compile>();
+    t.expect_empty();
+  }
+  EXPECT_EQ(t.noted_times("fetch failed on a: hub answered with status 500"), 1U);
+  EXPECT_EQ(t.noted_times("a fetches the weights of"), 1U);
+  is_busy(t, fetch, "nothing came for 15s");
+  EXPECT_EQ(t.noted_times("fetch failed on a"), 2U) << "another reason";
+  t.drop_all();
+}
+
+/// A model of other weights of elsewhere, which somebody waits for.
+void want_another(core_fixture& t, const std::string& name) {
+  auto made = story_spec(name);
+  made.variants[0].source = "hf:org/" + name + "/x.gguf";
+  made.aliases.clear();
+  t.declare(made);
+  auto meta = t.request();
+  meta.model = made.name;
+  t.submit(meta);
+  t.take_all<queue_notice>();
+}
+
+TEST(Weights, WaitForThoseThatAreFetchedAndTakeThePlaceOfOneThatStalled) {
+  core_fixture t;
+  const auto first = fetch_by_a(t);
+  for (std::uint32_t more = 1; more < limits::compiles_per_node_max; ++more)
+    want_another(t, "m" + std::to_string(more));
+  t.take_all<start_compile>();
+  want_another(t, "zebra");
+  t.expect_empty();
+  expect_within(told_at_once(t, "zebra"), "its download waits for "
+                                              + std::to_string(limits::compiles_per_node_max)
+                                              + " others on a");
+  is_busy(t, first, "nothing came for 15s");
+  t.take_all<queue_notice>();
+  EXPECT_EQ(t.expect<start_compile>().model.value, "zebra");
+  t.pass_time(2 * second); // The one that stalled waits its turn.
+  t.take_all<queue_notice>();
+  t.expect_empty();
   t.drop_all();
 }
 

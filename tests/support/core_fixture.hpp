@@ -272,11 +272,12 @@ public:
     sent_.clear();
   }
   void drop_all() { sent_.clear(); }
-  [[nodiscard]] bool noted(const std::string& text) const {
-    for (const auto& one : notes_)
-      if ((one.subject + ": " + one.text).find(text) != std::string::npos)
-        return true;
-    return false;
+  [[nodiscard]] bool noted(const std::string& text) const { return noted_times(text) > 0; }
+  [[nodiscard]] std::size_t noted_times(const std::string& text) const {
+    return static_cast<std::size_t>(
+        std::count_if(notes_.begin(), notes_.end(), [&](const note& one) {
+          return (one.subject + ": " + one.text).find(text) != std::string::npos;
+        }));
   }
 
   [[nodiscard]] core& tested() { return core_; }

@@ -48,10 +48,14 @@ protected:
   }
   /// Fetches what `source` is said to be.
   result<artifact_record> fetch(const std::string& source, const digest& content) {
+    weight_downloads downloads(*store_, folder_.path() + "/data", settings_);
+    return fetch_by(downloads, source, content);
+  }
+  result<artifact_record> fetch_by(weight_downloads& downloads, const std::string& source,
+                                   const digest& content) {
     model_variant variant;
     variant.source = source;
     variant.content = content;
-    weight_downloads downloads(*store_, folder_.path() + "/data", settings_);
     std::promise<result<artifact_record>> told;
     auto outcome = told.get_future();
     const auto running = downloads.start(
@@ -239,6 +243,41 @@ TEST_F(Weights, AreGivenUpAfterAFewTriesInVain) {
   EXPECT_EQ(fetch().failure().code, "weights_refused");
   hub_.go_wrong("busy", 2);
   expect_stored(fetch());
+}
+
+/// So that others have its place: the scheduler has it gone on with.
+TEST_F(Weights, ThatStallAreGivenUpAtOnceAndGoneOnWith) {
+  settings_.limits.tries = limits::web_set{}.tries;
+  settings_.limits.stall = 300'000;
+  leave_partial(test::read_file(shipped_weights).substr(0, 5'000'000));
+  hub_.go_wrong("slow", 1);
+  const auto stalled = fetch();
+  ASSERT_FALSE(stalled.ok());
+  EXPECT_EQ(stalled.failure().action, recovery::retry_later);
+  EXPECT_THAT(stalled.failure().message, HasSubstr("nothing came for 300ms"));
+  EXPECT_EQ(hub_.seen_by_files().size(), 1U);
+  settings_.limits.stall = 20'000'000;
+  expect_stored(fetch());
+  EXPECT_THAT(hub_.seen_by_files().back(), HasSubstr("Range: bytes=5000000-"));
+}
+
+TEST_F(Weights, OfAServerThatWantsToBeLeftAloneAreNotAskedForMeanwhile) {
+  settings_.limits.tries = limits::web_set{}.tries;
+  weight_downloads downloads(*store_, folder_.path() + "/data", settings_);
+  hub_.further = "Retry-After: 30\r\n";
+  hub_.status = 429;
+  const auto busy = fetch_by(downloads, named(), hub_.sha256());
+  ASSERT_FALSE(busy.ok());
+  EXPECT_EQ(busy.failure().code, "weights_busy");
+  EXPECT_THAT(busy.failure().message,
+              HasSubstr("wants fewer requests (429), and asks to be left alone for 30s"));
+  hub_.status = 200;
+  const auto again = fetch_by(downloads, named(), hub_.sha256());
+  ASSERT_FALSE(again.ok());
+  EXPECT_EQ(again.failure(), busy.failure());
+  EXPECT_EQ(hub_.seen().size(), 1U) << "it was asked all the same";
+  const auto other = hub_.file_url() + "#sha256=" + hub_.sha256().value;
+  expect_stored(fetch_by(downloads, other, hub_.sha256()));
 }
 
 TEST_F(Weights, OfAServerThatIsNotThereFailInTime) {
