@@ -298,8 +298,10 @@ exit_code check_plugin(context& env, const plugin_check_flags& flags) {
   const auto shipped = config->models.empty() ? std::string() : config->models.front().source;
   spdlog::set_level(spdlog::level::err); // The table says it.
   report out(env, name_width(folder));
-  plugin_trial trial(*std::move(document), folder, flags.model.empty() ? shipped : flags.model,
-                     !flags.model.empty());
+  auto model = flags.model.empty() ? shipped : flags.model;
+  if (fs::exists(model, failed)) // Compilers and runtimes run in folders of their own.
+    model = fs::absolute(model, failed).string();
+  plugin_trial trial(*std::move(document), folder, model, !flags.model.empty());
   auto& plugin = trial.plugin();
   const auto& about = plugin.metadata();
   out.pass("plugin.json", about.name + " " + about.version + " (" + about.vendor + ")");

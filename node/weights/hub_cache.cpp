@@ -114,7 +114,11 @@ std::optional<std::string> hub_cache::blob(const weight_source& source,
     return std::nullopt;
   const auto path = repository(source) + "/blobs/" + content.value;
   std::error_code failed;
-  return fs::is_regular_file(path, failed) ? std::optional(path) : std::nullopt;
+  if (fs::is_regular_file(path, failed))
+    return path;
+  // Where no links can be made, or a cache was copied with what they led to, the snapshot has it.
+  const auto named = find(source);
+  return named ? std::optional(named->path) : std::nullopt;
 }
 
 bool hub_cache::keep(const weight_source& source, const digest& content,

@@ -2,7 +2,7 @@
 #pragma once
 /// The hub's cache on this host's disk, in the layout of the hub's own tools, so that what they
 /// fetched is used and what we fetched is theirs: `models--ORG--REPO/blobs/<sha256>` holds the
-/// content, `snapshots/<commit>/<file>` is a link to it, `refs/<revision>` names a commit. Others
+/// content, `snapshots/<commit>/<file>` is a link to it or holds it itself, `refs/<revision>` names a commit. Others
 /// may change it at any time: nothing in it is believed before it was hashed. Best effort: a cache
 /// that cannot be written costs the next one a fetch. No state: thread-safe.
 
@@ -34,7 +34,8 @@ public:
   };
   [[nodiscard]] result<found_folder> find_folder(const weight_source& source) const;
 
-  /// Path of a blob of that content; its content was not looked at.
+  /// Path of a blob of that content, else of the file of that name in the snapshot; what is in it
+  /// was not looked at.
   [[nodiscard]] std::optional<std::string> blob(const weight_source& source,
                                                 const digest& content) const;
 

@@ -315,6 +315,19 @@ TEST_F(Weights, LieInTheHubsOwnCacheToo) {
   expect_stored(fetch());
 }
 
+/// As where links cannot be made, or in a cache that was copied with what they led to.
+TEST_F(Weights, AreFoundInACacheWithoutLinks) {
+  expect_stored(fetch());
+  ASSERT_TRUE(store_->remove(hub_.sha256()).ok());
+  const auto cached = fs::path(settings_.cache) / "models--org--repo";
+  const auto file = cached / "snapshots" / test::fake_hub::commit / "tiny.gguf";
+  fs::remove(file);
+  fs::rename(cached / "blobs" / hub_.sha256().value, file);
+  settings_.offline = true;
+  settings_.endpoint = "http://127.0.0.1:1";
+  expect_stored(fetch());
+}
+
 TEST_F(Weights, DamagedInTheCacheAreFetchedAgain) {
   expect_stored(fetch());
   ASSERT_TRUE(store_->remove(hub_.sha256()).ok());
