@@ -102,12 +102,23 @@ stop() {
 scrape() { python3 -c 'import sys, urllib.request; sys.stdout.buffer.write(urllib.request.urlopen(sys.argv[1] + "/metrics").read())' "$url" > "$OUT/metrics.txt"; }
 predictions() { scrape && grep consort_prediction "$OUT/metrics.txt" | grep -v '^#' | sed "s|^|$1 |" | tee -a "$OUT/report.txt"; }
 
+# What requests were charged and what was idle, beside what the board's counter says: it counts since the driver was
+# loaded, so only what two of these differ by can be compared.
+energies() {
+  scrape
+  grep -E '^consort_(energy|device_charged|device_idle|request_energy|token_energy)_joules' "$OUT/metrics.txt" | sed "s|^|$1 |" | tee -a "$OUT/report.txt"
+}
+
 # steady MODEL RATE REQUESTS: what the cost model makes of requests that come at random, by a scheduler that knows nothing.
 steady() {
   start
+  sleep 5 # The first readings.
+  energies "before $1:"
   "$consort" --server "$url" bench --model "$1" --device gpu --rate "$2" -n "$3" --input-tokens 128 --max-tokens 128 > "$OUT/steady-$1.txt" 2>&1
   cat "$OUT/steady-$1.txt"
+  sleep 2.5 # The reading behind the load.
   predictions "steady $1 at $2/s:"
+  energies "steady $1 at $2/s:"
   stop
 }
 
