@@ -471,7 +471,7 @@ void forgive_sources_of(core_state& s, index model) {
     if (s.artifacts[at].model == model && rests(s.artifacts[at]))
       forgive(s, s.artifacts[at]);
   const auto again = [&](const model_variant& source) {
-    if (!weights_elsewhere(source.source))
+    if (source.content.empty())
       return;
     const auto known = s.artifact_keys.find(weights_key(source));
     if (known == s.artifact_keys.end() || !s.artifacts[known->second].copies.empty())

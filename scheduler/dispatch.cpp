@@ -56,7 +56,7 @@ index explore(core_state& s, const model_state& model, const question& asked) {
 bool better_to_wait(const model_state& model, const question& asked, const choice& found,
                     const pick& later) {
   const auto& r = asked.r;
-  if (!asked.how.waits || (r.meta.wait_us && *r.meta.wait_us <= 0 && r.attempt == 0))
+  if (!asked.how.waits || at_once(r))
     return false;
   const auto now_ns = asked.now * 1000;
   const auto& begins = model.endpoints.pace(found.start.place);

@@ -46,6 +46,8 @@ const char* rest_words(const core_state& s, index device) {
 /// Where an instance needs more devices together than take work, which those are that do not.
 std::string too_few_words(const core_state& s, index model, index leader) {
   const auto need = s.models[model].spec.devices_per_instance;
+  if (need <= 1)
+    return {};
   const auto& spec = s.devices[leader].spec;
   std::uint32_t willing = 1;
   alike resting(limits::message_devices_max);
@@ -55,13 +57,11 @@ std::string too_few_words(const core_state& s, index model, index leader) {
     if (device == leader || other.withdrawn || !near || other.spec.model != spec.model
         || other.spec.vendor != spec.vendor || other.spec.topology_group != spec.topology_group)
       continue;
-    if (takes_work(s, device))
-      ++willing;
-    else
+    if (!takes_work(s, device))
       resting.add(name, rest_words(s, device));
+    else if (++willing >= need)
+      return {};
   }
-  if (willing >= need)
-    return {};
   const auto who = resting.told();
   return "; " + spec.id.value + " needs " + std::to_string(need)
          + " devices of its kind together, of which " + std::to_string(willing) + " may be used"

@@ -54,11 +54,6 @@ std::int64_t first_token_ns(const endpoint_figures& pace, std::int64_t fresh, st
   return queue_left(pace, now_ns) + pace.first_ns + fresh * pace.prefill_ns;
 }
 
-/// Begins now or not at all.
-bool at_once(const request_row& r) {
-  return r.meta.wait_us && *r.meta.wait_us <= 0 && r.attempt == 0;
-}
-
 /// Looks for the lowest score among endpoints of some kinds, within bounds of first token and gap
 /// when there are any.
 class search {
@@ -75,7 +70,8 @@ public:
         now_ns_(asked.now * 1000),
         shares_(by.shares_of(prompt_, output_, now_ns_)),
         late_(how_.late && !at_once(asked.r)),
-        all_(!is_crowd(model) || (how_.late && !late_)) {}
+        passes_busy_(how_.late && !late_),
+        all_(!is_crowd(model)) {}
 
   /// Only endpoints of these kinds, by bits.
   void among(std::uint32_t kinds) { kinds_ = kinds; }
@@ -92,7 +88,7 @@ public:
     if (floors.height() == 0)
       return;
     // Nothing can start it: who is full is of no interest either.
-    if (!has_room(floors.top().room, asked_.need) && (late_ || !how_.late))
+    if (!may_start(floors.top().room))
       return;
     descend(floors, floors.height() - 1, 0);
     const auto& full = by_.full();
@@ -244,9 +240,14 @@ private:
         descend(floors, below, one.at);
   }
 
+  /// Floors count who has enough to read as full, which not everybody minds.
+  [[nodiscard]] bool may_start(const room_floor& room) const {
+    return passes_busy_ || has_room(room, asked_.need);
+  }
+
   /// Somebody above such a floor may be of use, as hopeful() says of one.
   [[nodiscard]] bool worth(const room_floor& room, float bound) const {
-    return all_ || (bound <= start_bar_ && has_room(room, asked_.need))
+    return all_ || (bound <= start_bar_ && may_start(room))
            || (asked_.how.waits && bound <= full_bar_);
   }
 
@@ -254,8 +255,7 @@ private:
   /// better: their bound is too coarse to say so.
   [[nodiscard]] bool ties_in_vain(const leaf_floor& some, float bound) const {
     return some.like != 0 && bound >= tie_bar_ && !all_
-           && !hopeful(some.place, score_of(by_.score(some.place)),
-                       has_room(some.room, asked_.need));
+           && !hopeful(some.place, score_of(by_.score(some.place)), may_start(some.room));
   }
 
   /// What bounds are compared with; to be called when something better was found.
@@ -287,8 +287,9 @@ private:
   std::int64_t now_ns_;
   floor_shares shares_; ///< Between the sizes of the floors.
   float start_bar_ = rounded_up(worst_score), full_bar_ = start_bar_, tie_bar_ = start_bar_;
-  bool late_; ///< Whoever has enough to read is waited for.
-  bool all_;  ///< Few enough to look at every one.
+  bool late_;        ///< Whoever has enough to read is waited for.
+  bool passes_busy_; ///< Among those who wait for such, this one does not.
+  bool all_;         ///< Few enough to look at every one.
 };
 
 /// Looks for endpoints that probably hold the prompt's beginning: s.holders, with the tokens that

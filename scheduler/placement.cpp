@@ -283,6 +283,9 @@ bool serve_those(pass& p, index at, const wanting& those) {
   }
   if (serving > 0 || coming > 0)
     return true;
+  // Nobody leaves for who was failed: with the others it waits for what failed it, or its like.
+  if (those.first != none && !is_stream(s.requests[those.first]))
+    return false;
   const auto oldest = oldest_wait(model, those.selector);
   const bool starves = p.now - oldest > limits::starvation_us;
   if (!starves) // Looked at again when it does: whoever is busy must leave then.
@@ -291,7 +294,9 @@ bool serve_those(pass& p, index at, const wanting& those) {
     const auto& one = prospects.prospects[each];
     const auto by = model.options[one.option];
     // What is to be built first needs no room yet.
-    if (!one.free && (one.compiling ? advance(p, at, by, seen) : make_room(p, at, by, starves)))
+    if (!one.free
+        && (one.compiling ? advance(p, at, by, seen)
+                          : may_grow(model, seen) && make_room(p, at, by, starves)))
       return true;
   }
   return false;

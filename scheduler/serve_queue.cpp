@@ -75,9 +75,11 @@ next_one next_of(const request_queue& queue, const queue_walk& walk, time_us now
   return best;
 }
 
-/// Nothing of the lane can start now.
-void close_lane(core_state& s, model_state& model, const queue_head& head, queue_walk& walk) {
-  if (starving(head.who, s.now) && !model.endpoints.empty())
+/// Nothing of the lane can start now. Who binds late waits by choice: others stand behind it only
+/// when it is its turn by age.
+void close_lane(core_state& s, model_state& model, const next_one& next, queue_walk& walk) {
+  const auto& head = *next.head;
+  if (starving(head.who, s.now) && !model.endpoints.empty() && (!head.key.late || next.aged))
     walk.blocked.push_back(head.key.selector);
   note_blocked(s, model, head.key.selector, s.now);
   walk.closed.push_back(head.key);
@@ -107,7 +109,7 @@ void run_queue(pass& p, index at) {
           && walk.passed.size() < limits::lane_bypass_max)
         walk.passed.push_back(slot);
       else
-        close_lane(s, model, *next.head, walk);
+        close_lane(s, model, next, walk);
     }
   }
 }

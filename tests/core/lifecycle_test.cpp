@@ -140,6 +140,46 @@ void one_for_three(core_fixture& t) {
     t.declare(story_spec(name));
 }
 
+/// It is tried again where it failed, in time.
+TEST(Swap, NobodyLeavesForWhoWasFailedElsewhere) {
+  core_fixture t;
+  t.join("local");
+  auto spec = cpu_spec();
+  spec.memory_bytes = 12U << 20U;
+  auto beside = cpu_spec("local", 1);
+  beside.memory_bytes = spec.memory_bytes;
+  for (const std::string name : {"A", "B"})
+    t.declare(story_spec(name));
+  const auto ask = [&](const std::string& model, const std::string& device) {
+    auto meta = t.request(device);
+    meta.model = model_name{model};
+    t.submit(meta);
+  };
+  t.advertise(spec);
+  ask("A", "local/cpu0");
+  t.take_all<queue_notice>();
+  t.finish_load();
+  t.finish(t.expect<grant_ticket>());
+  t.advertise(beside);
+  ask("B", "local/cpu1");
+  t.take_all<record_request>();
+  t.take_all<queue_notice>();
+  t.finish_load();
+  t.finish(t.expect<grant_ticket>());
+  t.drop_all();
+  ask("A", "auto");
+  const auto failed = t.take_all<grant_ticket>();
+  ASSERT_EQ(failed.size(), 1U);
+  ASSERT_EQ(failed[0].granted.device.value, "local/cpu0");
+  t.start(failed[0]);
+  t.fail(failed[0]);
+  EXPECT_TRUE(t.take_all<unload_replica>().empty());
+  t.pass_time_renewing(2 * limits::exclusion_us);
+  EXPECT_TRUE(t.take_all<unload_replica>().empty());
+  EXPECT_EQ(t.take_all<grant_ticket>().size(), 1U);
+  t.drop_all();
+}
+
 TEST(Swap, RequestsAreServedInRuns) {
   core_fixture t;
   one_for_three(t);

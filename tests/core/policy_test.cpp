@@ -167,15 +167,19 @@ TEST(Policies, ThroughputKeepsPromptsThatAnEngineCannotReadYet) {
   EXPECT_EQ(other.granted.device.value, "local/cpu0") << "it goes where its end is earliest";
   EXPECT_EQ(t.device_for(long_one("throughput")), "") << "two steps' worth are there";
   EXPECT_EQ(t.device_for(t.by("latency")), "local/cpu0") << "who waits so holds up nobody else";
-  t.start(first);
-  t.progress(first, 1);
-  EXPECT_TRUE(t.take_all<grant_ticket>().empty()) << "two are still to be read";
-  t.start(second);
-  t.progress(second, 1);
-  EXPECT_EQ(t.take_all<grant_ticket>().size(), 1U);
   auto now_or_never = long_one("throughput");
   now_or_never.wait_us = 0;
-  EXPECT_EQ(t.device_for(now_or_never), "local/cpu0");
+  EXPECT_EQ(t.device_for(now_or_never), "local/cpu0") << "and it has no place behind who waits";
+  t.pass_time_renewing(limits::starvation_us + 1);
+  EXPECT_EQ(t.device_for(t.by("latency")), "local/cpu0") << "however long they wait";
+  for (const auto& read : {first, second}) {
+    t.start(read);
+    t.progress(read, 1);
+    EXPECT_TRUE(t.take_all<grant_ticket>().empty()) << "two are still to be read";
+  }
+  t.start(other);
+  t.progress(other, 1);
+  EXPECT_EQ(t.take_all<grant_ticket>().size(), 1U);
 }
 
 TEST(Policies, RoundRobinTakesOneAfterTheOther) {
