@@ -65,7 +65,8 @@ task<void> ask(gateway_context& context, exchange& out, const admin_request& wan
   }
   if (said->kept == false)
     log().error("in effect, but not kept over a restart: {}", said->kept_error);
-  co_await respond_json(out, 202, taken_json(*said));
+  const auto body = taken_json(*said); // A temporary would not live as long as the coroutine.
+  co_await respond_json(out, 202, body);
 }
 
 /// Off this thread: a file of many gigabytes is read whole.

@@ -20,7 +20,7 @@ void draw_habits(scenario& made, random_source& chance);
 /// Requires: as above.
 void draw_ways(scenario& made, random_source& chance);
 
-/// In words, what both drew: empty, or with a comma in front.
+/// In words, the most telling of what both drew: empty, or with a comma in front.
 [[nodiscard]] std::string described_habits(const scenario& plan);
 
 } // namespace consort::sim

@@ -489,9 +489,9 @@ test('plugin init writes folders that check', { timeout: 240_000 }, async (t) =>
     const command = 'sh -c "exit 3" {port}';
     const dead = await cli('init', '--dir', folder, 'nothing', '--from-command', command);
     assert.match(dead.stderr, /exited with 3/);
-    const slow = ['nothing', '--from-command', 'sleep 60 {port}', '--timeout', '6s'];
+    const slow = ['nothing', '--from-command', 'sleep 60 {port}', '--timeout', '9s'];
     const late = await cli('init', '--dir', folder, ...slow);
-    assert.match(late.stderr, /given 6s[^]*still waiting, 5s of 6s: nothing answers[^]*within 6s/);
+    assert.match(late.stderr, /given 9s[^]*still waiting, \ds of 9s: nothing answers[^]*within 9s/);
   });
 });
 

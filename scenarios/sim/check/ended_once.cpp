@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scenarios/sim/check/ended_once.hpp"
 
+#include <utility>
+
 namespace consort::sim {
 
 void ended_once_checker::on_submitted(const request_meta& meta, time_us) {
@@ -65,18 +67,22 @@ void ended_once_checker::on_answered(const client_answer& ended, time_us now) {
     violate("request " + who + " finished with " + std::to_string(ended.token_ids.size()) + " of "
                 + std::to_string(ended.tokens_due) + " tokens",
             now);
+  if (found->second.records == 0)
+    found->second.records = std::exchange(found->second.unheard, 0);
   close(ended.request);
 }
 
 void ended_once_checker::on_scheduler_lost(time_us) {
   for (auto& [id, one] : requests_)
-    if (one.answers == 0)
-      one.records = 0;
+    if (one.answers == 0 && one.records > 0)
+      one.unheard = std::exchange(one.records, 0);
 }
 
 void ended_once_checker::on_scheduler_replaced(time_us) {
-  for (auto& [id, one] : requests_)
+  for (auto& [id, one] : requests_) {
     one.excused = one.excused || (one.answers > 0 && one.records == 0);
+    one.unheard = 0; // Whoever is still open is told of anew.
+  }
 }
 
 void ended_once_checker::on_end(const core::snapshot&, time_us now) {

@@ -29,9 +29,10 @@ private:
     std::string external_id;
     std::uint32_t answers = 0;
     std::uint32_t records = 0;
-    bool told = false;     ///< The core heard of it.
-    bool given_up = false; ///< Recorded since its gateway was away for too long.
-    bool excused = false;  ///< Ended while no scheduler could record it.
+    std::uint32_t unheard = 0; ///< Records of a scheduler that died before the client's end.
+    bool told = false;         ///< The core heard of it.
+    bool given_up = false;     ///< Recorded since its gateway was away for too long.
+    bool excused = false;      ///< Ended while no scheduler could record it.
   };
   /// Of what was answered and recorded only this is kept.
   void close(const request_id& id);

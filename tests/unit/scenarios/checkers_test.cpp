@@ -127,8 +127,11 @@ TEST(EndedOnceChecker, AcceptsThatASuccessorRecordsWhatNobodyHadHeardOf) {
   // Its answer came all the same, behind the scheduler's end.
   heard.on_answered(finished({0}, 1), 4);
   heard.on_scheduler_replaced(5);
+  auto twice = heard;
   heard.on_end({}, 9);
   EXPECT_EQ(heard.violation(), std::nullopt);
+  twice.on_command(recorded(), 6);
+  EXPECT_TRUE(twice.violation()) << "its client had its end: nobody tells the successor of it";
 }
 
 TEST(EndedOnceChecker, FindsATokenThatIsMissingRepeatedOrShort) {
