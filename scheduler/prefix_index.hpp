@@ -35,14 +35,15 @@ public:
   void remember(const std::vector<std::uint64_t>& blocks, instance_id instance,
                 std::uint64_t stamp = 0);
   /// Who had the blocks from `from` on last, as far as they are known without a gap: calls
-  /// `use(instance)` for each.
+  /// `use(instance, stamp)` for each.
   template <class Use>
   void each_known(const std::vector<std::uint64_t>& blocks, std::size_t from, Use&& use) const {
     for (auto at = from; at < blocks.size(); ++at) {
       const auto place = places_.find(blocks[at]);
       if (place == places_.end())
         return;
-      use(entries_[place->second].holders.front().instance);
+      const auto& last = entries_[place->second].holders.front();
+      use(last.instance, last.stamp);
     }
   }
   /// Fills `found` (cleared first) with instances that hold leading blocks, in order of discovery.

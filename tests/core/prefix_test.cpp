@@ -186,6 +186,28 @@ TEST(Prefix, WhatACacheForgetsTooEarlyCountsAgainstIt) {
   EXPECT_EQ(t.device_for(about(t, {7, 8, 9})), "local/cpu1");
 }
 
+TEST(Prefix, WhatIsFoundForgottenWhileOthersServeCountsToo) {
+  loaded_cluster t(roomy(2), core_fixture::quiet(), 5'000);
+  for (std::uint64_t each = 0; each < 10; ++each)
+    serve(t, {100 + 2 * each, 101 + 2 * each}, 0, "local/cpu0");
+  EXPECT_TRUE(forgotten_for_one(t).empty());
+  // The first four are gone there. Nobody is sent there any more, and it is charged all the same.
+  for (std::uint64_t each = 0; each < 4; ++each)
+    serve(t, {100 + 2 * each, 101 + 2 * each}, 0, "local/cpu1");
+  EXPECT_GT(forgotten_for_one(t).count("local/cpu0"), 0U);
+}
+
+TEST(Prefix, ABeginningThatMoreShareThanAreKnownMakesNobodyForgetful) {
+  constexpr int replicas = 6;
+  static_assert(replicas > limits::prefix_holders_max);
+  loaded_cluster t(roomy(replicas));
+  for (std::uint64_t turn = 0; turn < 4; ++turn)
+    for (std::uint64_t each = 0; each < replicas; ++each)
+      serve(t, {1, 100 + 2 * each, 101 + 2 * each}, turn > 0 ? 900 : 333,
+            "local/cpu" + std::to_string(each));
+  EXPECT_TRUE(forgotten_for_one(t).empty()) << "each session came back to who has it";
+}
+
 TEST(Prefix, ACacheThatForgotIsTriedAgainLater) {
   loaded_cluster t(roomy(2), core_fixture::quiet(), 5'000);
   for (std::uint64_t turn = 0; turn < 12; ++turn)
