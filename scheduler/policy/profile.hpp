@@ -59,9 +59,11 @@ struct profile {
     const auto wait = wait_until(score.ready_ns, score.behind_ns, now_ns, wait_ns_max);
     return score.of(prompt, output) + wait * weight(scorer_id::queue);
   }
-  /// Whether a decision by it looks for who holds the prompt's beginning.
+  /// Whether a decision by it looks for who holds the prompt's beginning: who is drawn, or next in
+  /// turn, is so whatever it holds.
   [[nodiscard]] bool follows_prefixes() const {
-    return weight(scorer_id::prefix) != 0 || pick == pick_kind::prefix;
+    const bool scores = pick == pick_kind::best || pick == pick_kind::slo;
+    return pick == pick_kind::prefix || (scores && weight(scorer_id::prefix) != 0);
   }
   [[nodiscard]] bool has_optional_filters() const { return filters != required_filters; }
 };

@@ -208,6 +208,18 @@ TEST(Prefix, ABeginningThatMoreShareThanAreKnownMakesNobodyForgetful) {
   EXPECT_TRUE(forgotten_for_one(t).empty()) << "each session came back to who has it";
 }
 
+TEST(Prefix, WhoDrawsAtRandomOrTakesTurnsLooksForNoHolder) {
+  auto custom = selfish();
+  for (const auto* pick : {"best", "slo", "prefix"}) {
+    custom.pick = pick;
+    EXPECT_TRUE(profile_of(custom).value().follows_prefixes()) << pick;
+  }
+  for (const auto* pick : {"random", "turn", "two-choices"}) {
+    custom.pick = pick;
+    EXPECT_FALSE(profile_of(custom).value().follows_prefixes()) << pick;
+  }
+}
+
 TEST(Prefix, ACacheThatForgotIsTriedAgainLater) {
   loaded_cluster t(roomy(2), core_fixture::quiet(), 5'000);
   for (std::uint64_t turn = 0; turn < 12; ++turn)
