@@ -113,6 +113,11 @@ void add_instances(const core_state& s, hasher& into) {
     into.flag(one.retiring);
     into.flag(one.superseded);
     into.number(one.used_at);
+    into.number(one.cache.written);
+    into.number(one.cache.kept);
+    into.number(one.cache.wrote);
+    into.number(one.cache.regretted);
+    into.number(one.cache.halved_at);
     for (const auto device : one.devices)
       into.number(device);
     for (const auto place : one.places) {
@@ -259,6 +264,7 @@ std::uint64_t digest_of(const core_state& s) {
     into.number(s.models[at].prompt_tokens);
     into.number(std::uint64_t{s.models[at].queue.size()});
     into.number(s.models[at].batch_running);
+    into.number(s.models[at].aged_place);
   }
   add_requests(s, into);
   add_gateways(s, into);
