@@ -96,7 +96,7 @@ struct model_state {
   time_us asked_at = 0;                      ///< Last request; 0 = never.
   time_us recheck_at = 0;                    ///< Timer armed for.
   index turn = 0;                            ///< Where the next turn of round-robin begins.
-  index aged_place = 0;                      ///< Whose cache was looked at last, see age_next().
+  index aged_place = 0;                      ///< Whose cache was seen last, see age_next_cache().
   std::vector<preferred_kind> preferred;     ///< By size class; empty until needed.
   bool dirty = false;                        ///< In core_state::dirty_models.
 };

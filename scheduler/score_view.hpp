@@ -226,8 +226,7 @@ public:
   /// The next place, closed.
   void grow(const endpoint_figures& closed);
   /// An endpoint's figures and room changed; the floors over it follow by `lift`, or those over all
-  /// by `remake_floors`.
-  /// `busy`: it has as much to read as keeps it busy.
+  /// by `remake_floors`. `busy`: it has as much to read as keeps it busy.
   void write(index place, const endpoint_figures& now, const room_floor& room, bool busy = false);
   void lift(index place);
   void remake_floors();
