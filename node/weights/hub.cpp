@@ -2,7 +2,9 @@
 #include "node/weights/hub.hpp"
 
 #include "node/file_digest.hpp"
+#include "node/runtimes/wait_times.hpp"
 #include "node/weights/adapter_folder.hpp"
+#include "scheduler/units.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -10,6 +12,7 @@
 #include <cctype>
 #include <charconv>
 #include <cstdlib>
+#include <ctime>
 #include <fstream>
 #include <map>
 #include <optional>
@@ -80,7 +83,7 @@ struct repository_listing {
 };
 
 result<repository_listing> read_listing(const weight_source& source, const hub_settings& hub,
-                                        const web_means& means) {
+                                        const web_means& means, duration_us* left_alone_us) {
   auto ask = request_for(source, hub);
   if (!ask)
     return ask.failure();
@@ -93,7 +96,7 @@ result<repository_listing> read_listing(const weight_source& source, const hub_s
   if (!answer)
     return answer.failure();
   if (answer->head.status != 200)
-    return judge_status(answer->head, source, hub);
+    return judge_status(answer->head, source, hub, left_alone_us);
   const auto document = json::parse(answer->body, nullptr, false);
   repository_listing out;
   if (!document.is_object() || !document.contains("sha") || !document["sha"].is_string())
@@ -150,7 +153,9 @@ result<web_request> request_for(const weight_source& source, const hub_settings&
   return out;
 }
 
-error judge_status(const web_head& head, const weight_source& source, const hub_settings& hub) {
+namespace {
+
+error meaning_of(const web_head& head, const weight_source& source, const hub_settings& hub) {
   const bool of_hub = source.what == weight_source::kind::hub;
   const auto what = of_hub ? source.text() : source.url;
   const auto from = head.url.authority();
@@ -176,6 +181,23 @@ error judge_status(const web_head& head, const weight_source& source, const hub_
           from + " answered about " + what + " with status " + status};
 }
 
+} // namespace
+
+error judge_status(const web_head& head, const weight_source& source, const hub_settings& hub,
+                   duration_us* left_alone_us) {
+  auto problem = meaning_of(head, source, hub);
+  if (problem.code != "weights_busy")
+    return problem;
+  const auto asked
+      = std::min(parse_wait(head.header("retry-after"), std::time(nullptr)).value_or(0),
+                 limits::weights_retry_after_us_max);
+  if (asked > 0)
+    problem.message += ", and asks to be left alone for " + format_duration(asked);
+  if (left_alone_us != nullptr)
+    *left_alone_us = asked;
+  return problem;
+}
+
 result<std::string> only_weights(const std::vector<std::string>& names, const std::string& where) {
   std::vector<std::string> fitting;
   for (const auto& name : names)
@@ -198,7 +220,7 @@ namespace {
 
 /// Of a file that is named: its digest is empty where the hub knows none.
 result<hub_file> head_of_file(const weight_source& source, const hub_settings& hub,
-                              const web_means& means) {
+                              const web_means& means, duration_us* left_alone_us) {
   auto ask = request_for(source, hub);
   if (!ask)
     return ask.failure();
@@ -208,7 +230,7 @@ result<hub_file> head_of_file(const weight_source& source, const hub_settings& h
   if (!answer)
     return answer.failure();
   if (answer->status >= 400)
-    return judge_status(*answer, source, hub);
+    return judge_status(*answer, source, hub, left_alone_us);
   const bool linked = !answer->header("x-linked-etag").empty();
   hub_file out{source, digest(unquoted(answer->header(linked ? "x-linked-etag" : "etag"))),
                number_in(answer->header(linked ? "x-linked-size" : "content-length"))};
@@ -230,7 +252,8 @@ error too_large(const weight_source& source) {
 }
 
 result<hub_file> find_in(const repository_listing& listing, const weight_source& source,
-                         const hub_settings& hub, const web_means& means) {
+                         const hub_settings& hub, const web_means& means,
+                         duration_us* left_alone_us) {
   auto named = source;
   if (source.file.empty()) {
     auto only = only_weights(listing.files, "hf:" + source.repository);
@@ -242,7 +265,7 @@ result<hub_file> find_in(const repository_listing& listing, const weight_source&
     named = *std::move(whole);
   }
   named.revision = listing.commit;
-  auto found = head_of_file(named, hub, means);
+  auto found = head_of_file(named, hub, means, left_alone_us);
   return found && found->content.empty() ? result<hub_file>(undigested(named, hub))
                                          : std::move(found);
 }
@@ -272,8 +295,9 @@ result<std::optional<std::string>> settings_meant(const repository_listing& list
 
 /// What only the file itself says is read; weights never are.
 result<hub_adapter::part> describe_part(const weight_source& source, const std::string& name,
-                                        const hub_settings& hub, const web_means& means) {
-  auto head = head_of_file(source, hub, means);
+                                        const hub_settings& hub, const web_means& means,
+                                        duration_us* left_alone_us) {
+  auto head = head_of_file(source, hub, means, left_alone_us);
   if (!head)
     return head.failure();
   hub_adapter::part out{name, head->content, head->size_bytes, {}};
@@ -289,7 +313,7 @@ result<hub_adapter::part> describe_part(const weight_source& source, const std::
   if (!answer)
     return answer.failure();
   if (answer->head.status != 200)
-    return judge_status(answer->head, source, hub);
+    return judge_status(answer->head, source, hub, left_alone_us);
   if (answer->body.size() > limits::folder_text_bytes_max)
     return too_large(source);
   const auto content = hash_text(answer->body);
@@ -303,20 +327,20 @@ result<hub_adapter::part> describe_part(const weight_source& source, const std::
 
 result<hub_file> find_hub_file(const weight_source& source, const hub_settings& hub,
                                const web_means& means) {
-  const auto listing = read_listing(source, hub, means);
-  return listing ? find_in(*listing, source, hub, means) : listing.failure();
+  const auto listing = read_listing(source, hub, means, nullptr);
+  return listing ? find_in(*listing, source, hub, means, nullptr) : listing.failure();
 }
 
 result<hub_adapter> find_hub_adapter(const weight_source& source, const hub_settings& hub,
-                                     const web_means& means) {
-  const auto listing = read_listing(source, hub, means);
+                                     const web_means& means, duration_us* left_alone_us) {
+  const auto listing = read_listing(source, hub, means, left_alone_us);
   if (!listing)
     return listing.failure();
   const auto settings = settings_meant(*listing, source);
   if (!settings)
     return settings.failure();
   if (!*settings) {
-    auto file = find_in(*listing, source, hub, means);
+    auto file = find_in(*listing, source, hub, means, left_alone_us);
     return file ? hub_adapter{file->source, file->content, 0, {}}
                 : result<hub_adapter>(file.failure());
   }
@@ -329,7 +353,7 @@ result<hub_adapter> find_hub_adapter(const weight_source& source, const hub_sett
   std::map<std::string, digest> contents;
   for (const auto& name : *names) {
     out.source.file = folder + name;
-    auto part = describe_part(out.source, name, hub, means);
+    auto part = describe_part(out.source, name, hub, means, left_alone_us);
     if (!part)
       return part.failure();
     if (name == adapter_settings_file)

@@ -57,14 +57,17 @@ struct hub_adapter {
 /// What a source of the hub means as an adapter: the file that it names, or its only .gguf, else
 /// the folder that it names, or the repository itself. Of a folder the small files are read, and no
 /// weights. Errors: find_hub_file()'s and adapter_files()'s; `weights_ambiguous` when there is
-/// both.
+/// both. `left_alone_us` is judge_status()'s of the answer that ended it.
 [[nodiscard]] result<hub_adapter> find_hub_adapter(const weight_source& source,
-                                                   const hub_settings& hub, const web_means& means);
+                                                   const hub_settings& hub, const web_means& means,
+                                                   duration_us* left_alone_us = nullptr);
 
 /// What a status other than success of a file's server means; the caller is told what to do. A
-/// token is only ever sent to the hub, so it is no advice about other servers.
+/// token is only ever sent to the hub, so it is no advice about other servers. Of `weights_busy` it
+/// says how long the server asks to be left alone, at most limits::weights_retry_after_us_max, and
+/// sets `left_alone_us` to it (0 = it asks for nothing) where that is given.
 [[nodiscard]] error judge_status(const web_head& head, const weight_source& source,
-                                 const hub_settings& hub);
+                                 const hub_settings& hub, duration_us* left_alone_us = nullptr);
 
 /// The only name of a weights file among others. Errors: `weights_missing`, `weights_ambiguous`.
 [[nodiscard]] result<std::string> only_weights(const std::vector<std::string>& names,

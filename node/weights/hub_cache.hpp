@@ -2,9 +2,9 @@
 #pragma once
 /// The hub's cache on this host's disk, in the layout of the hub's own tools, so that what they
 /// fetched is used and what we fetched is theirs: `models--ORG--REPO/blobs/<sha256>` holds the
-/// content, `snapshots/<commit>/<file>` is a link to it or holds it itself, `refs/<revision>` names a commit. Others
-/// may change it at any time: nothing in it is believed before it was hashed. Best effort: a cache
-/// that cannot be written costs the next one a fetch. No state: thread-safe.
+/// content, `snapshots/<commit>/<file>` is a link to it or holds it itself, `refs/<revision>` names
+/// a commit. Others may change it at any time: nothing in it is believed before it was hashed. Best
+/// effort: a cache that cannot be written costs the next one a fetch. No state: thread-safe.
 
 #include "node/weights/hub.hpp"
 

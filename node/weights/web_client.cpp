@@ -129,7 +129,8 @@ private:
         = co_await stream.async_handshake(asio::ssl::stream_base::client, as_values);
     if (distrusted)
       co_return error{recovery::retry_later, "tls_failed",
-                      wanted_.url.authority() + ": " + distrusted.message()};
+                      wanted_.url.authority() + ": "
+                          + why_ended(distrusted, "no TLS within ", means_.limits.connect)};
     problem = co_await talk(stream, stream.next_layer());
     co_return problem;
   }

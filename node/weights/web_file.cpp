@@ -2,12 +2,10 @@
 #include "node/weights/web_file.hpp"
 
 #include "node/byte_range.hpp"
-#include "node/runtimes/wait_times.hpp"
-#include "scheduler/units.hpp"
 
 #include <algorithm>
 #include <charconv>
-#include <ctime>
+#include <utility>
 
 namespace consort::node {
 
@@ -45,9 +43,11 @@ std::optional<error> web_file::fetch(partial_file& file) {
   file_ = &file;
   total_ = 0;
   std::size_t vain = 0;
+  bool once_more = true;
   for (;;) {
     const auto had = file_->size();
     retry_after_us_ = 0;
+    cleared_ = false;
     auto problem = fetch_rest();
     if (!problem && file_->size() == total_)
       return std::nullopt;
@@ -55,6 +55,9 @@ std::optional<error> web_file::fetch(partial_file& file) {
       problem = error{recovery::retry_later, "web_broken",
                       text() + ": came as " + std::to_string(file_->size()) + " bytes of "
                           + std::to_string(total_)};
+    // What it left off at was wrong, not its server: that is no try in vain, but only once.
+    if (cleared_ && std::exchange(once_more, false))
+      continue;
     vain = file_->size() > had ? 0 : vain + 1;
     if (!passing(*problem) || vain >= hub_.limits.tries) {
       if (retry_after_us_ > 0 && watch_.left_alone)
@@ -91,15 +94,7 @@ std::optional<error> web_file::fetch_rest() {
     return was_whole(answer->header("content-range")) ? outcome() : restart();
   if (answer->status == 200 || answer->status == 206)
     return std::nullopt;
-  auto problem = judge_status(*answer, source_, hub_);
-  if (!passing(problem))
-    return problem;
-  retry_after_us_
-      = std::min(parse_wait(answer->header("retry-after"), std::time(nullptr)).value_or(0),
-                 limits::weights_retry_after_us_max);
-  if (retry_after_us_ > 0)
-    problem.message += ", and asks to be left alone for " + format_duration(retry_after_us_);
-  return problem;
+  return judge_status(*answer, source_, hub_, &retry_after_us_);
 }
 
 /// Another process may have been ended between the last byte and the store.
@@ -112,6 +107,7 @@ bool web_file::was_whole(const std::string& said) {
 std::optional<error> web_file::restart() {
   if (const auto cleared = file_->clear(); !cleared)
     return cleared.failure();
+  cleared_ = true;
   return error{recovery::retry_later, "web_broken", text() + ": begun again"};
 }
 

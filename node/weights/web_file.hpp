@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// One file brought here from the hub or the web, by ranges: again after every cut, for as long as
-/// each try brings something. What it is is the caller's to check. Blocks; used by one thread, but
-/// for stopping it.
+/// each try brings something; from the beginning, at once and once, where the server does not go on
+/// with what is here. What it is is the caller's to check. Blocks; used by one thread, but for
+/// stopping it.
 
 #include "node/weights/hub.hpp"
 #include "node/weights/partial_file.hpp"
@@ -64,6 +65,7 @@ private:
   std::string etag_;
   std::uint64_t total_ = 0;        ///< Bytes; 0 until it is known.
   duration_us retry_after_us_ = 0; ///< As the last answer asked for.
+  bool cleared_ = false;           ///< By the last answer: it did not go on with the file.
 };
 
 } // namespace consort::node

@@ -168,8 +168,8 @@ private:
   /// Which files it has, and what they are, is asked again: an order names the whole alone. It is
   /// the one that was ordered, or it is not let in.
   result<artifact_record> fetch_folder() {
-    const auto found
-        = find_hub_adapter(source_, hub_, {hub_.authorities, hub_.limits, &stop_.flag()});
+    const auto found = find_hub_adapter(source_, hub_,
+                                        {hub_.authorities, hub_.limits, &stop_.flag()}, &asked_us_);
     if (!found)
       return found.failure();
     if (found->content != record_.content)

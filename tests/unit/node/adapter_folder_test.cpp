@@ -70,8 +70,11 @@ protected:
   }
   result<artifact_record> fetch(artifact_store& store, const model_adapter& wanted,
                                 const std::string& data = "data") {
-    const auto variant = core::weights_of(wanted);
     weight_downloads downloads(store, folder_.path() + "/" + data, settings_);
+    return fetch_by(downloads, wanted);
+  }
+  result<artifact_record> fetch_by(weight_downloads& downloads, const model_adapter& wanted) {
+    const auto variant = core::weights_of(wanted);
     std::promise<result<artifact_record>> told;
     auto outcome = told.get_future();
     const auto running = downloads.start(
@@ -204,6 +207,23 @@ TEST_F(HubFolder, GoesOnInAnotherProcess) {
   expect_stored(fetch(), *store_);
   ASSERT_EQ(hub_.seen_by_files().size(), 1U);
   EXPECT_THAT(hub_.seen_by_files()[0], HasSubstr("Range: bytes=2000000-"));
+}
+
+/// Its list of files is what a hub counts requests of; each order asks for it anew.
+TEST_F(HubFolder, OfAHubThatWantsToBeLeftAloneIsNotAskedForMeanwhile) {
+  weight_downloads downloads(*store_, folder_.path() + "/data", settings_);
+  hub_.further = "Retry-After: 30\r\n";
+  hub_.status = 429;
+  const auto busy = fetch_by(downloads, wanted_);
+  ASSERT_FALSE(busy.ok());
+  EXPECT_EQ(busy.failure().code, "weights_busy");
+  EXPECT_THAT(busy.failure().message, HasSubstr("asks to be left alone for 30s"));
+  hub_.status = 200;
+  const auto again = fetch_by(downloads, wanted_);
+  ASSERT_FALSE(again.ok());
+  EXPECT_EQ(again.failure(), busy.failure());
+  EXPECT_EQ(hub_.seen().size(), 1U) << "it was asked all the same";
+  expect_stored(fetch(), *store_);
 }
 
 TEST_F(HubFolder, DamagedOnTheWayIsFetchedOnceMoreAndThenGivenUp) {

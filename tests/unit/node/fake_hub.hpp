@@ -81,7 +81,8 @@ public:
 
   /// What goes wrong with the next `times` answers that carry the file: `drop` (half of what was
   /// asked for comes), `short` (a file of half the length), `long` (more than was said), `flip`,
-  /// `page`, `slow` (nothing comes), `forget` (the range is not looked at), `busy`, `ring`.
+  /// `page`, `slow` (nothing comes), `forget` (the range is not looked at), `astray` (a part that
+  /// was not asked for), `busy`, `ring`.
   void go_wrong(const std::string& how, int times) {
     const std::scoped_lock lock(guard_);
     fault_ = how;
@@ -165,8 +166,9 @@ private:
       file.resize(file.size() / 2);
     std::size_t from = 0, to = file.size() - 1;
     const auto range = head.find("\r\nRange: bytes=");
-    const bool part = range != std::string::npos && fault != "forget";
-    if (part) {
+    const bool asked = range != std::string::npos && fault != "forget";
+    const bool part = asked || fault == "astray";
+    if (asked) {
       char dash = 0;
       std::istringstream text(head.substr(range + 15, 48));
       text >> from >> dash;
@@ -176,6 +178,8 @@ private:
     if (from >= file.size())
       return say(socket, "416 No",
                  "Content-Range: bytes */" + std::to_string(file.size()) + "\r\n");
+    if (fault == "astray")
+      ++from;
     auto body = file.substr(from, to - from + 1);
     std::string headers = "ETag: \"v1\"\r\n";
     if (part)

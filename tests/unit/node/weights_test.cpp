@@ -201,6 +201,28 @@ TEST_F(Weights, LeftOverLongerThanTheFileBeginAgain) {
   expect_stored(fetch());
 }
 
+/// Whoever tries once is not ended by what lay here: the second question is of the same try.
+TEST_F(Weights, ThatDoNotGoOnBeginAgainAtOnceAndOnce) {
+  settings_.limits.tries = 1;
+  leave_partial(test::read_file(shipped_weights) + "and more");
+  expect_stored(fetch());
+  EXPECT_EQ(hub_.seen_by_files().size(), 2U);
+  fs::remove_all(settings_.cache);
+  ASSERT_TRUE(store_->remove(hub_.sha256()).ok());
+  leave_partial(test::read_file(shipped_weights).substr(0, 5'000'000));
+  hub_.go_wrong("astray", 1);
+  expect_stored(fetch());
+  EXPECT_EQ(hub_.seen_by_files().size(), 4U);
+  fs::remove_all(settings_.cache);
+  ASSERT_TRUE(store_->remove(hub_.sha256()).ok());
+  hub_.go_wrong("astray", 100);
+  const auto failed = fetch();
+  ASSERT_FALSE(failed.ok());
+  EXPECT_EQ(failed.failure().code, "web_broken");
+  EXPECT_THAT(failed.failure().message, HasSubstr("begun again"));
+  EXPECT_EQ(hub_.seen_by_files().size(), 6U);
+}
+
 TEST_F(Weights, ThatOnlyLackedTheStoreAreNotFetchedAgain) {
   leave_partial(test::read_file(shipped_weights));
   expect_stored(fetch());
