@@ -157,19 +157,20 @@ std::map<std::string, device_reading> device_readings::take() {
       health_[uuid] = {reading.health, reading.health_reason};
     else if (const auto last = health_.find(uuid); last != health_.end())
       std::tie(reading.health, reading.health_reason) = last->second;
+  if (left_out_.empty() && !round_.empty())
+    named_.clear();
+  for (const auto& [uuid, reading] : round_)
+    named_.insert(uuid);
   for (const auto& uuid : left_out_.empty() ? std::set<std::string>() : named_)
     if (!round_.contains(uuid)) {
       round_[uuid].health = device_health::degraded;
       round_[uuid].health_reason = "its plugin's telemetry: " + left_out_;
     }
-  if (left_out_.empty() && !round_.empty()) {
-    named_.clear();
-    for (const auto& [uuid, reading] : round_)
-      named_.insert(uuid);
-  }
   left_out_.clear();
   if (!round_.empty()) // Of a tool that failed nothing is learned.
-    std::erase_if(health_, [this](const auto& one) { return !round_.contains(one.first); });
+    std::erase_if(health_, [this](const auto& one) {
+      return !round_.contains(one.first) && !attributes_.contains(one.first);
+    });
   boards_.clear();
   told_.clear();
   over_ = true;

@@ -21,7 +21,8 @@ public:
   void devices(const std::vector<device_spec>& found);
   /// One answer, `now_us` on any steady clock. Rows of unknown devices are left out where
   /// `id_attribute` counts. An unreadable figure stays unknown; an unreadable health is as it was
-  /// read last, and healthy before that.
+  /// read last, and healthy before that; it is forgotten of a device that neither the probe found
+  /// nor the round names.
   void add(const tool_query& query, const std::vector<answer_row>& rows, duration_us now_us);
   /// A row of this round has no id: whose it is nobody knows, so that of devices that were named in
   /// earlier rounds and are not in this one nothing is known.
@@ -45,7 +46,7 @@ private:
   std::map<std::string, busy_time> busy_;                                ///< By uuid.
   std::map<std::string, device_reading> round_;
   std::string left_out_;        ///< Of this round; empty = every row has an id.
-  std::set<std::string> named_; ///< Uuids of the latest round without such a row.
+  std::set<std::string> named_; ///< Uuids since the latest round without such a row, and in it.
   std::set<std::string> told_;  ///< Uuids whose health was read in this round.
   std::map<std::string, std::pair<device_health, std::string>> health_; ///< And why; by uuid.
   std::map<std::string, std::vector<std::string>> boards_; ///< Uuids on each, of this round.

@@ -424,7 +424,8 @@ result<done> json_plugin::read_into(const tool_query& query) {
     return error{rows.failure().action, rows.failure().code,
                  document_.metadata.name + ": telemetry: " + rows.failure().message};
   readings_.add(query, *rows, steady_us());
-  if (!left_out.empty())
+  // The devices are those that the first question names; a further one adds to what is known.
+  if (!left_out.empty() && &query == &*document_.telemetry)
     readings_.leave_out(left_out);
   return done{};
 }

@@ -286,6 +286,64 @@ TEST_F(DeviceReadings, BusyTimeBecomesAShareOfTheTimeThatPassed) {
   EXPECT_EQ(round(R"([{"id": "a", "busy": 9100}])", 5'000'000), 1000U) << "never more than all";
 }
 
+/// From the first round on: no round needs to have been without such a row.
+TEST_F(DeviceReadings, WhoWasNamedBesideARowWithoutAnIdIsMissedOnceItIsNot) {
+  const auto round = [&](const char* answer, bool nameless) {
+    add(R"({ "each": "", "id": "/id", "power_watts": "/p" })", answer);
+    if (nameless)
+      readings_.leave_out("device 2 has no id, and is left out");
+    return readings_.take();
+  };
+  EXPECT_EQ(round(R"([{"id": "a", "p": 1}, {"id": "b", "p": 1}])", true).size(), 2U);
+  const auto missed = round(R"([{"id": "a", "p": 1}])", true);
+  ASSERT_EQ(missed.size(), 2U);
+  EXPECT_EQ(missed.at("a").health, device_health::healthy);
+  EXPECT_EQ(missed.at("b").health, device_health::degraded);
+  EXPECT_EQ(missed.at("b").health_reason,
+            "its plugin's telemetry: device 2 has no id, and is left out");
+  EXPECT_EQ(round(R"([{"id": "a", "p": 1}])", true).size(), 2U) << "it stays missed";
+  EXPECT_EQ(round(R"([{"id": "a", "p": 1}])", false).size(), 1U);
+  EXPECT_EQ(round(R"([{"id": "a", "p": 1}])", true).size(), 1U) << "no row may be its own";
+}
+
+TEST_F(DeviceReadings, HealthOutlivesARoundThatLacksItsDevice) {
+  device_spec known;
+  known.uuid = "a";
+  readings_.devices({known});
+  const auto round = [&](const char* answer) {
+    add(R"({ "each": "", "id": "/id", "health": "/h" })", answer);
+    return readings_.take();
+  };
+  EXPECT_EQ(round(R"([{"id": "a", "h": "unhealthy"}])").at("a").health, device_health::unhealthy);
+  EXPECT_FALSE(round(R"([{"id": "b", "h": "healthy"}])").contains("a"));
+  EXPECT_EQ(round(R"([{"id": "a", "h": "-"}])").at("a").health, device_health::unhealthy);
+  readings_.devices({});
+  EXPECT_FALSE(round(R"([{"id": "b", "h": "healthy"}])").contains("a"));
+  EXPECT_EQ(round(R"([{"id": "a", "h": "-"}])").at("a").health, device_health::healthy)
+      << "it may be another one";
+}
+
+TEST(JsonPluginReadings, ARowWithoutAnIdOfAFurtherToolIsNoDevices) {
+  temp_folder folder;
+  folder.script("smi", R"(echo '[{"id": "a", "p": 3}, {"id": "b", "p": 3}]')");
+  folder.script("other", R"(echo '[{"id": "a", "u": 50}, {"u": 1}]')");
+  auto telemetry = query_json(R"({ "each": "", "id": "/id", "power_watts": "/p" })");
+  telemetry["also"]
+      = {{{"command", {"other"}}, {"each", ""}, {"id", "/id"}, {"utilization", "/u"}}};
+  boost::asio::io_context io;
+  json_plugin plugin(
+      document_of(query_json(R"({ "each": "", "id": "/id", "model": "/id" })"), telemetry),
+      folder.path(), plugin_environment{io, nullptr});
+  auto readings = plugin.read();
+  ASSERT_TRUE(readings.ok()) << readings.failure().message;
+  EXPECT_EQ(readings->size(), 2U);
+  EXPECT_EQ(readings->at("a").utilization_pm, 500U);
+  folder.script("smi", R"(echo '[{"id": "a", "p": 3}]')");
+  readings = plugin.read();
+  ASSERT_TRUE(readings.ok()) << readings.failure().message;
+  EXPECT_EQ(readings->size(), 1U) << "the first question's tool names its devices all";
+}
+
 TEST(JsonPluginReadings, AFurtherToolThatFailsLeavesItsFieldsUnknown) {
   temp_folder folder;
   folder.script("smi", "echo '[{\"id\": \"a\", \"p\": 3}]'");
