@@ -52,7 +52,8 @@ result<build_profile> choose_profile(const prebuilt_import& wanted,
   if (fitting.empty())
     return usage_error("no plugin of this host has profile `" + wanted.profile + "`"
                        + (wanted.target.empty() ? "" : " for " + wanted.target)
-                       + (all.empty() ? "" : "; there are: " + all));
+                       + (all.empty() ? "" : "; there are: " + all)
+                       + "; plugins of another folder are named by --plugins");
   return usage_error("profile `" + wanted.profile
                      + "` has several targets: name one with --target");
 }
@@ -83,26 +84,44 @@ std::uint64_t size_of(const fs::path& path) {
   if (!fs::is_directory(path, failed))
     return fs::file_size(path, failed);
   std::uint64_t bytes = 0;
-  for (const auto& one : fs::recursive_directory_iterator(path, failed))
-    if (std::error_code ignored; one.is_regular_file(ignored))
-      bytes += one.file_size(ignored);
+  fs::recursive_directory_iterator entries(path, failed);
+  for (const auto end = fs::recursive_directory_iterator(); !failed && entries != end;
+       entries.increment(failed))
+    if (std::error_code ignored; entries->is_regular_file(ignored))
+      if (const auto size = entries->file_size(ignored); !ignored)
+        bytes += size;
   return bytes;
+}
+
+/// In order of name, as inventory::load() takes them; of a folder that cannot be read none.
+std::vector<std::string> plugins_in(const std::string& folder) {
+  std::vector<std::string> plugins;
+  std::error_code failed;
+  fs::directory_iterator entries(folder, failed);
+  for (const auto end = fs::directory_iterator(); !failed && entries != end;
+       entries.increment(failed))
+    if (std::error_code ignored; fs::exists(entries->path() / "plugin.json", ignored))
+      plugins.push_back(entries->path().string());
+  std::sort(plugins.begin(), plugins.end());
+  return plugins;
+}
+
+/// A target that the device names may be any.
+bool makes(const node::build_rule& rule, const build_profile& profile) {
+  return rule.profile.name == profile.name && rule.profile.compiler == profile.compiler
+         && (rule.profile.target == profile.target || rule.profile.target.starts_with('{'));
 }
 
 /// With what the outputs of a profile begin, as the first plugin that has it says; empty when none
 /// does. Requires: what inventory::load() takes.
 std::string beginning_of(const build_profile& profile, const std::vector<std::string>& folders) {
-  std::error_code failed;
   for (const auto& folder : folders)
-    for (const auto& one : fs::directory_iterator(folder, failed)) {
-      if (std::error_code absent; !fs::exists(one.path() / "plugin.json", absent))
-        continue;
-      const auto document = node::load_plugin_json(one.path().string());
+    for (const auto& plugin : plugins_in(folder)) {
+      const auto document = node::load_plugin_json(plugin);
       if (!document)
         continue;
       for (const auto& rule : document->builds)
-        if (rule.profile.name == profile.name && rule.profile.compiler == profile.compiler
-            && !rule.begins.empty())
+        if (makes(rule, profile) && !rule.begins.empty())
           return rule.begins;
     }
   return {};

@@ -58,10 +58,11 @@ result<store_ref> open_store(context& env, const store_flags& flags,
   if (!there && absent == absent_store::refused)
     return usage_error("no artifacts below " + folder
                        + "; --data names the data folder of an agent");
-  if (!there) // An agent that is to find it must be started with the same.
+  auto store = node::artifact_store::open(folder, node_id{"local"});
+  if (store && !there) // An agent that is to find it must be started with the same.
     env.err << "no store was below " << printable(folder)
             << ": it is made; an agent uses it with --data " << printable(folder) << '\n';
-  return node::artifact_store::open(folder, node_id{"local"});
+  return store;
 }
 
 std::string compiler_of(const build_profile& profile) {

@@ -26,15 +26,18 @@ protected:
   }
   void TearDown() override { fs::remove_all(folder_); }
 
-  void plugin(const std::string& begins) {
-    fs::create_directories(folder_ + "/a");
-    std::ofstream(folder_ + "/a/plugin.json") << R"({
-      "schema": 1, "name": "a", "version": "1", "vendor": "V", "type": "npu",
-      "probe": {"command": ["echo", "{\"id\":\"x\",\"model\":\"t\"}"], "id": "/id", "model": "/model"},
+  void plugin(const std::string& begins, const std::string& name = "a") {
+    fs::create_directories(folder_ + "/" + name);
+    std::ofstream(folder_ + "/" + name + "/plugin.json")
+        << R"({"schema": 1, "name": ")" << name << R"(",
+      "version": "1", "vendor": "V", "type": "npu",
+      "probe": {"command": ["echo", "{\"id\":\"x)"
+        << name << R"(\",\"model\":\"t\"}"],
+                "id": "/id", "model": "/model"},
       "capability": {"requires_artifact": true},
       "build": [{"profile": "p", "compiler": "cc", "compiler_version": "1",
                  "command": ["cc", "{model}", "{output}"])"
-                                              << begins << "}]}";
+        << begins << "}]}";
   }
   std::string file(const std::string& name, const std::string& text) const {
     const auto path = folder_ + "/" + name;
@@ -71,6 +74,23 @@ TEST_F(Prebuilt, IsRefusedWhenItIsSomethingElse) {
   fs::create_directories(folder_ + "/whole");
   file("whole/RNPU", "RNPU");
   EXPECT_THAT(objection(folder_ + "/whole"), HasSubstr("is a folder, and what cc makes"));
+}
+
+/// One profile may be made in another form for each target, also by plugins of one compiler.
+TEST_F(Prebuilt, BeginsAsItsTargetsDoAndNotAsAnothers) {
+  plugin(R"(, "target": "t", "begins": "RNPU")");
+  plugin(R"(, "target": "u", "begins": "OTHER")", "0");
+  wanted_.target = "t";
+  EXPECT_EQ(objection(file("engine", "RNPU and so on")), "");
+  EXPECT_THAT(objection(file("other", "OTHER")), HasSubstr("makes for profile `p` with `RNPU`"));
+}
+
+TEST_F(Prebuilt, OfAnUnknownProfileIsToldWhereToLook) {
+  wanted_.profile = "q";
+  EXPECT_THAT(objection(file("engine", "RNPU")),
+              HasSubstr("no plugin of this host has profile `q`; there are: p for "));
+  EXPECT_THAT(objection(file("engine", "RNPU")),
+              HasSubstr("; plugins of another folder are named by --plugins"));
 }
 
 TEST_F(Prebuilt, IsRefusedWhenThereIsNothingInIt) {
