@@ -351,8 +351,8 @@ TEST_F(ServerRuntime, WhatItAsksForIsWaitedForAndToldToTheScheduler) {
   const auto second = submit(loaded, 2)->failure();
   EXPECT_EQ(second.failure.code, "rate_limited");
   EXPECT_EQ(second.failure.action, recovery::retry_later);
-  EXPECT_THAT(second.failure.message, HasSubstr("in 30 s"));
-  EXPECT_GT(second.retry_after_us, 25'000'000);
+  EXPECT_THAT(second.failure.message, HasSubstr("takes the next request in "));
+  EXPECT_GT(second.retry_after_us, 0);
   EXPECT_LE(second.retry_after_us, 30'000'000);
   EXPECT_EQ(server.seen().size(), asked) << "it was not asked again";
 }
