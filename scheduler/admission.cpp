@@ -407,7 +407,7 @@ std::string suggest_devices(const core_state& s, const request_row& r) {
 } // namespace
 
 lane_key lane_of(const core_state& s, const request_row& r) {
-  return {r.selector, r.meta.priority, s.profiles[r.profile].late && !at_once(r)};
+  return {r.selector, r.meta.priority, s.profiles[r.profile].late && !impatient(r)};
 }
 
 queue_place place_of(const request_row& r) {

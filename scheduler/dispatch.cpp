@@ -56,7 +56,7 @@ index explore(core_state& s, const model_state& model, const question& asked) {
 bool better_to_wait(const model_state& model, const question& asked, const choice& found,
                     const pick& later) {
   const auto& r = asked.r;
-  if (!asked.how.waits || at_once(r))
+  if (!asked.how.waits || (impatient(r) && r.attempt == 0))
     return false;
   const auto now_ns = asked.now * 1000;
   const auto& begins = model.endpoints.pace(found.start.place);

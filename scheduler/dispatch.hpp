@@ -28,9 +28,9 @@ inline constexpr duration_us term_us_max = term_ns_max / 1000;
 }
 /// Same artifact and device model as the last attempt: the same text is promised.
 [[nodiscard]] bool resumes_exactly(const core_state& s, const request_row& r, const endpoint& at);
-/// Begins now or not at all.
-[[nodiscard]] inline bool at_once(const request_row& r) {
-  return r.meta.wait_us && *r.meta.wait_us <= 0 && r.attempt == 0;
+/// Came to begin at once or not at all. Never changes.
+[[nodiscard]] inline bool impatient(const request_row& r) {
+  return r.meta.wait_us && *r.meta.wait_us <= 0;
 }
 /// Whether any device could ever serve it, exclusions included.
 [[nodiscard]] bool possible_for(const core_state& s, const request_row& r);

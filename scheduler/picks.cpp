@@ -69,7 +69,7 @@ public:
         wait_weight_(how_.weight(scorer_id::queue)),
         now_ns_(asked.now * 1000),
         shares_(by.shares_of(prompt_, output_, now_ns_)),
-        late_(how_.late && !at_once(asked.r)),
+        late_(how_.late && !impatient(asked.r)),
         passes_busy_(how_.late && !late_),
         all_(!is_crowd(model)) {}
 

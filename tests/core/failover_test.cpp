@@ -641,6 +641,7 @@ TEST(Failover, WhatTookThePlaceOfTheReplicaThatFailedItMayServeAtOnce) {
   t.expect<load_replica>();
   t.submit();
   t.finish(t.expect<grant_ticket>());
+  t.expect<record_request>();
   t.submit();
   const auto cut = t.expect<grant_ticket>();
   t.start(cut);
@@ -663,6 +664,7 @@ TEST(Failover, AReplicaThatHadServedIsLoadedAgainAtOnceOncePerThatItServed) {
   ready(t, 1);
   t.submit();
   t.finish(t.expect<grant_ticket>());
+  t.expect<record_request>();
   t.submit();
   const auto cut = t.expect<grant_ticket>();
   t.start(cut);
