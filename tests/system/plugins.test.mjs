@@ -29,7 +29,7 @@ import { FakeVendor, pim, vendor } from './fake_vendor.mjs';
 
 const monitor_faults = {
   exit: /exited with 9: cannot talk to the driver/,
-  empty: /fake-smi|JSON|empty/,
+  empty: /probe: printed nothing/,
   truncated: /JSON/,
   types: /serial|id|has no model/,
   flood: /printed more than/,
