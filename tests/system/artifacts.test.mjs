@@ -44,7 +44,7 @@ test('builds ahead, and the store of this host', { timeout: 240_000 }, async (t)
   await check('--dry-run says what would be built and where', async () => {
     const plan = await cluster.cli(['compile', model, '--for', 'auto', '--dry-run']);
     assert.match(plan.stdout, /local\/cpu0 +as-is/);
-    assert.match(plan.stdout, /local\/pim0 +build +fake-1 +fake-cc 3\.1\.4 +local/);
+    assert.match(plan.stdout, /local\/pim0 and local\/pim1 +build +fake-1 +fake-cc 3\.1\.4 +local/);
     assert.equal((await cluster.list('artifacts')).filter((one) => one.builds > 0).length, 0);
   });
   await check('what makes no sense is refused', async () => {

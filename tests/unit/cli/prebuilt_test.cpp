@@ -34,7 +34,7 @@ protected:
       "probe": {"command": ["echo", "{\"id\":\"x)"
         << name << R"(\",\"model\":\"t\"}"],
                 "id": "/id", "model": "/model"},
-      "capability": {"requires_artifact": true},
+      "capability": {"max_sequences": 1, "requires_artifact": true},
       "build": [{"profile": "p", "compiler": "cc", "compiler_version": "1",
                  "command": ["cc", "{model}", "{output}"])"
         << begins << "}]}";
