@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What engines' prefix caches hold and forget, as far as it can be told from what was sent to them.
-#include "scheduler/modules.hpp"
+#include "scheduler/caches.hpp"
 
 #include <algorithm>
 

@@ -114,14 +114,6 @@ void refresh_instance(core_state& s, index instance);
 /// Looks again at what was told too early to be judged.
 void judge_found(pass& p);
 
-// --- caches.cpp: what engines hold of prompts ---
-/// The cache of an attempt's endpoint will hold its prompt, and forget for it what was used longest
-/// ago. What nobody holds any more of the prompt counts against who had it last.
-void remember_prefix(core_state& s, request_row& r, const endpoint& at);
-/// A cache to which nobody is sent since it forgets too much would be thought of so for ever: each
-/// call looks at another place. O(1).
-void age_next_cache(core_state& s, model_state& model);
-
 // --- stages.cpp: plans, devices that have their work done by two others ---
 /// Where it prefills and decodes; none where its members are not known, or it is no plan.
 [[nodiscard]] std::array<index, 2> stages_of(const core_state& s, index device);
