@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Attempts: from ticket to end, and what follows a failure. Every path gives the reservation back
 // exactly once, through let_go.
+#include "scheduler/caches.hpp"
 #include "scheduler/handlers.hpp"
 #include "scheduler/learning.hpp"
 #include "scheduler/units.hpp"
