@@ -154,8 +154,8 @@ void inference::handle(const core::drop_attempt& dropped) {
     return;
   log().info("request {}: attempt {} dropped: {}", meta_.external_id, dropped.attempt.number,
              dropped.reason);
-  if (all_choices_done())
-    return complete({{prompt_tokens_, tokens_, cached_tokens_}, 0, 0}, last_event_at_);
+  if (is_whole())
+    return complete_unsaid({}, last_event_at_);
   end_attempt(attempt_end::dropped);
 }
 
@@ -252,8 +252,8 @@ void inference::handle_event(const attempt_completed& completed, steady_time at)
 }
 
 void inference::handle_event(const attempt_aborted& aborted, steady_time at) {
-  if (all_choices_done())
-    return complete({{prompt_tokens_, tokens_, cached_tokens_}, 0, 0, aborted.energy_mj}, at);
+  if (is_whole())
+    return complete_unsaid(aborted.energy_mj, at);
   charge(aborted.energy_mj, charged_);
   // Its node ended it for the scheduler, which may not have said so here yet: had we asked for it,
   // we would not listen any more.
@@ -301,6 +301,18 @@ void inference::complete(const attempt_completed& ended, steady_time at) {
 
 bool inference::all_choices_done() const {
   return done_choices_.size() >= parsed_.choices;
+}
+
+/// Whoever goes on with a text writes at least one token more.
+bool inference::is_whole() const {
+  return all_choices_done()
+         || (meta_.resumable && meta_.max_tokens > 0 && tokens_ >= meta_.max_tokens);
+}
+
+void inference::complete_unsaid(std::optional<std::uint64_t> energy_mj, steady_time at) {
+  if (!all_choices_done())
+    handle_event(attempt_choice_done{0, "length"}, at);
+  complete({{prompt_tokens_, tokens_, cached_tokens_}, 0, 0, energy_mj}, at);
 }
 
 void inference::fail_attempt(const error& failure, bool device_fault, duration_us retry_after_us) {
@@ -366,6 +378,8 @@ void inference::check_time() {
                         .message = "the request took longer than this gateway allows"});
   if (!current_)
     return cancel_with(request_end::failed, waited_in_vain());
+  if (is_whole())
+    return complete_unsaid({}, last_event_at_);
   fail_attempt({recovery::retry_elsewhere, "attempt_silent",
                 "no event came from " + device_ + " for too long"},
                true);

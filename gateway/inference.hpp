@@ -61,6 +61,10 @@ private:
   void complete(const attempt_completed& ended, steady_time at);
   void charge(std::optional<std::uint64_t> energy_mj, bool& charged);
   [[nodiscard]] bool all_choices_done() const;
+  /// Nothing is missing but the word that it is over: the engine said so, or the client has as many
+  /// tokens as it asked for.
+  [[nodiscard]] bool is_whole() const;
+  void complete_unsaid(std::optional<std::uint64_t> energy_mj, steady_time at);
 
   // The end.
   void abandon(gone_reason why);

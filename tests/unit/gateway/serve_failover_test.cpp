@@ -208,5 +208,25 @@ TEST_F(Failover, AttemptLostAfterItsLastChoiceIsAFinishedOne) {
   EXPECT_TRUE(port_.wait_report<core::attempt_finished>());
 }
 
+/// Asked to go on, another device would write one more.
+TEST_F(Failover, AttemptLostAfterAllTokensThatWereAskedForIsAFinishedOne) {
+  node_.on_open = [](const auto& attempt) {
+    if (attempt.permission.attempt.number > 1)
+      return fake_attempt_service::answer_hello(attempt);
+    attempt.sink->on_event(attempt_opened{7, 0});
+    attempt.sink->on_event(attempt_tokens{0, "one", {}, ""});
+    attempt.sink->on_event(attempt_tokens{0, " two", {}, ""});
+    attempt.sink->on_event(attempt_aborted{device_died, true});
+  };
+  start();
+  http_client client(http_port());
+  const auto answer = client.post("/v1/completions",
+                                  R"({"model": "storyteller", "prompt": "Once", "max_tokens": 2})");
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_NE(answer.body.find(R"("text":"one two")"), std::string::npos) << answer.body;
+  EXPECT_NE(answer.body.find(R"("finish_reason":"length")"), std::string::npos) << answer.body;
+  EXPECT_EQ(port_.wait_report<core::attempt_finished>()->measured.usage.completion_tokens, 2U);
+}
+
 } // namespace
 } // namespace consort::testing
