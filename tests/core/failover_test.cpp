@@ -18,6 +18,17 @@ void ready(core_fixture& t, int devices = 2, std::uint64_t sequences = 4) {
   }
 }
 
+/// One CPU with a ready replica, and one that could serve but whose load never ends.
+void ready_beside_an_endless_load(core_fixture& t) {
+  ready(t, 1);
+  auto model = story_spec();
+  model.replicas_min = 2;
+  t.declare(model);
+  t.advertise(cpu_spec("local", 1));
+  t.grant_next_allocation();
+  t.expect<load_replica>();
+}
+
 TEST(Failover, RetriesElsewhereAndNeverOnWhatFailed) {
   core_fixture t;
   ready(t);
@@ -38,16 +49,9 @@ TEST(Failover, RetriesElsewhereAndNeverOnWhatFailed) {
   EXPECT_EQ(record.attempts, 2U);
 }
 
-/// The other device could serve, but its load never ends.
 TEST(Failover, WhatFailedIsAskedAgainWhenNobodyElseTookOver) {
   core_fixture t;
-  ready(t, 1);
-  auto model = story_spec();
-  model.replicas_min = 2;
-  t.declare(model);
-  t.advertise(cpu_spec("local", 1));
-  t.grant_next_allocation();
-  t.expect<load_replica>();
+  ready_beside_an_endless_load(t);
   t.submit();
   const auto first = t.expect<grant_ticket>();
   t.start(first);
@@ -629,16 +633,9 @@ TEST(Failover, CrashedReplicaFailsOverAndIsLoadedAgainAfterABackoff) {
   EXPECT_EQ(t.expect<grant_ticket>().granted.attempt.number, 2U);
 }
 
-/// The other device could serve, but its load never ends.
 TEST(Failover, WhatTookThePlaceOfTheReplicaThatFailedItMayServeAtOnce) {
   core_fixture t;
-  ready(t, 1);
-  auto model = story_spec();
-  model.replicas_min = 2;
-  t.declare(model);
-  t.advertise(cpu_spec("local", 1));
-  t.grant_next_allocation();
-  t.expect<load_replica>();
+  ready_beside_an_endless_load(t);
   t.submit();
   t.finish(t.expect<grant_ticket>());
   t.expect<record_request>();

@@ -164,15 +164,21 @@ TEST(Fairness, WhoCanBeServedAgesBesideSomebodyWhoCannot) {
 
 // --- preemption ---
 
-TEST(Preemption, BatchMakesRoomAndGoesOnLater) {
-  core_fixture t;
-  one_device(t, 1);
+/// A long answer of batch work under way, the only one that its device takes.
+grant_ticket long_batch(core_fixture& t) {
   auto bulk = from(t, "", priority_class::batch);
   bulk.max_tokens = 4'000;
   t.submit(bulk);
   const auto running = t.expect<grant_ticket>();
   t.start(running);
   t.progress(running, 40);
+  return running;
+}
+
+TEST(Preemption, BatchMakesRoomAndGoesOnLater) {
+  core_fixture t;
+  one_device(t, 1);
+  const auto running = long_batch(t);
   const auto urgent = t.submit(from(t, "", priority_class::interactive));
   EXPECT_EQ(t.expect<revoke_attempt>().attempt, running.granted.attempt);
   EXPECT_EQ(t.expect<drop_attempt>().attempt, running.granted.attempt);
@@ -181,7 +187,7 @@ TEST(Preemption, BatchMakesRoomAndGoesOnLater) {
   EXPECT_EQ(t.view().counters.preemptions, 1U);
   // Its engine's backlog takes it again; there it goes on where it was.
   const auto again = t.expect<grant_ticket>();
-  EXPECT_EQ(again.granted.attempt.request, bulk.id);
+  EXPECT_EQ(again.granted.attempt.request, running.granted.attempt.request);
   EXPECT_TRUE(again.resumed);
   EXPECT_TRUE(again.exact);
 }
@@ -190,12 +196,7 @@ TEST(Preemption, BatchMakesRoomAndGoesOnLater) {
 TEST(Preemption, WhatHadAllOfItsAnswerIsOverAndNotServedAgain) {
   core_fixture t;
   one_device(t, 1);
-  auto bulk = from(t, "", priority_class::batch);
-  bulk.max_tokens = 4'000;
-  t.submit(bulk);
-  const auto running = t.expect<grant_ticket>();
-  t.start(running);
-  t.progress(running, 40);
+  const auto running = long_batch(t);
   t.submit(from(t, "", priority_class::interactive));
   EXPECT_EQ(t.expect<revoke_attempt>().attempt, running.granted.attempt);
   t.drop_all();

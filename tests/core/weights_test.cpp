@@ -183,15 +183,20 @@ TEST(Weights, OfAWrongDigestAreFetchedAgainWhenDeclaredOrAskedFor) {
   }
 }
 
-/// Nothing can be built of them, so who waits for an engine is told as well.
-TEST(Weights, OfAWrongDigestEndWhoWaitsForAnEngineOfThem) {
-  core_fixture t;
+/// For a request that waits for an engine of them.
+start_compile fetch_for_an_engine(core_fixture& t) {
   t.join("a", 11, {weights_profile(), refnpu_profile()});
   t.advertise(npu_spec("a"));
   t.declare(hub_spec());
   t.submit();
   t.take_all<queue_notice>();
-  const auto first = t.expect<start_compile>();
+  return t.expect<start_compile>();
+}
+
+/// Nothing can be built of them, so who waits for an engine is told as well.
+TEST(Weights, OfAWrongDigestEndWhoWaitsForAnEngineOfThem) {
+  core_fixture t;
+  const auto first = fetch_for_an_engine(t);
   ASSERT_TRUE(is_weights(first.key.profile));
   comes_wrong(t, first);
   t.pass_time_renewing(limits::return_grace_us, {"a"});
@@ -232,12 +237,7 @@ TEST(Weights, ThatAreNowhereServeNobody) {
 
 TEST(Weights, ThatAreNowhereEndWhoWaitsForAnEngineOfThem) {
   core_fixture t;
-  t.join("a", 11, {weights_profile(), refnpu_profile()});
-  t.advertise(npu_spec("a"));
-  t.declare(hub_spec());
-  t.submit();
-  t.take_all<queue_notice>();
-  is_nowhere(t, t.expect<start_compile>());
+  is_nowhere(t, fetch_for_an_engine(t));
   t.submit();
   expect_refused_for_good(t);
 }

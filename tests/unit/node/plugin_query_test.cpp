@@ -323,13 +323,18 @@ TEST_F(DeviceReadings, HealthOutlivesARoundThatLacksItsDevice) {
       << "it may be another one";
 }
 
+/// Power by the tool `smi`, utilization by `other`.
+nlohmann::json telemetry_of_two_tools() {
+  auto made = query_json(R"({ "each": "", "id": "/id", "power_watts": "/p" })");
+  made["also"] = {{{"command", {"other"}}, {"each", ""}, {"id", "/id"}, {"utilization", "/u"}}};
+  return made;
+}
+
 TEST(JsonPluginReadings, ARowWithoutAnIdOfAFurtherToolIsNoDevices) {
   temp_folder folder;
   folder.script("smi", R"(echo '[{"id": "a", "p": 3}, {"id": "b", "p": 3}]')");
   folder.script("other", R"(echo '[{"id": "a", "u": 50}, {"u": 1}]')");
-  auto telemetry = query_json(R"({ "each": "", "id": "/id", "power_watts": "/p" })");
-  telemetry["also"]
-      = {{{"command", {"other"}}, {"each", ""}, {"id", "/id"}, {"utilization", "/u"}}};
+  const auto telemetry = telemetry_of_two_tools();
   boost::asio::io_context io;
   json_plugin plugin(
       document_of(query_json(R"({ "each": "", "id": "/id", "model": "/id" })"), telemetry),
@@ -348,9 +353,7 @@ TEST(JsonPluginReadings, AFurtherToolThatFailsLeavesItsFieldsUnknown) {
   temp_folder folder;
   folder.script("smi", "echo '[{\"id\": \"a\", \"p\": 3}]'");
   folder.script("other", "exit 1");
-  auto telemetry = query_json(R"({ "each": "", "id": "/id", "power_watts": "/p" })");
-  telemetry["also"]
-      = {{{"command", {"other"}}, {"each", ""}, {"id", "/id"}, {"utilization", "/u"}}};
+  auto telemetry = telemetry_of_two_tools();
   boost::asio::io_context io;
   json_plugin plugin(
       document_of(query_json(R"({ "each": "", "id": "/id", "model": "/id" })"), telemetry),
