@@ -56,13 +56,14 @@ function(consort_test_entry name labels timeout cost slots)
   set_tests_properties(${name} PROPERTIES LABELS "${labels}" TIMEOUT ${timeout} COST ${cost} PROCESSORS ${slots})
 endfunction()
 
-# consort_test(NAME SOURCES ... LINK ... [LABELS ...] [TIMEOUT s] [COST s] [BUSY] [LONG FILTER]): a GoogleTest program, one
-# ctest entry: to start a program with sanitizers costs more than most tests do. BUSY: it computes all the time. LONG:
-# the tests of that filter are an entry of their own, NAME.long, which --quick leaves out.
+# consort_test(NAME SOURCES ... LINK ... [LABELS ...] [TIMEOUT s] [COST s] [BUSY] [LONG FILTER] [SHARDS n]): a GoogleTest program,
+# one ctest entry: to start a program with sanitizers costs more than most tests do. BUSY: it computes all the time. LONG:
+# the tests of that filter are an entry of their own, NAME.long, which --quick leaves out. SHARDS: so many entries, NAME
+# and NAME.1 and so on, share its tests.
 function(consort_test name)
-  cmake_parse_arguments(arg "BUSY" "TIMEOUT;COST;LONG" "SOURCES;LINK;LABELS" ${ARGN})
+  cmake_parse_arguments(arg "BUSY" "TIMEOUT;COST;LONG;SHARDS" "SOURCES;LINK;LABELS" ${ARGN})
   if(NOT arg_TIMEOUT)
-    set(arg_TIMEOUT 240)
+    set(arg_TIMEOUT 600) # Against what hangs; a slow and busy machine takes its time.
   endif()
   if(NOT arg_COST)
     set(arg_COST 10)
@@ -82,6 +83,17 @@ function(consort_test name)
     add_test(NAME ${name}.long COMMAND ${name} --gtest_brief=1 "--gtest_filter=${arg_LONG}")
     consort_test_entry(${name}.long "${arg_LABELS};long" ${arg_TIMEOUT} 100 ${slots})
   endif()
-  add_test(NAME ${name} COMMAND ${name} --gtest_brief=1 ${filter})
-  consort_test_entry(${name} "${arg_LABELS}" ${arg_TIMEOUT} ${arg_COST} ${slots})
+  if(NOT arg_SHARDS)
+    set(arg_SHARDS 1)
+  endif()
+  math(EXPR last "${arg_SHARDS} - 1")
+  foreach(shard RANGE ${last})
+    set(entry ${name})
+    if(shard GREATER 0)
+      set(entry ${name}.${shard})
+    endif()
+    add_test(NAME ${entry} COMMAND ${name} --gtest_brief=1 ${filter})
+    consort_test_entry(${entry} "${arg_LABELS}" ${arg_TIMEOUT} ${arg_COST} ${slots})
+    set_tests_properties(${entry} PROPERTIES ENVIRONMENT "GTEST_TOTAL_SHARDS=${arg_SHARDS};GTEST_SHARD_INDEX=${shard}")
+  endforeach()
 endfunction()

@@ -14,5 +14,5 @@ const only = process.env.CONSORT_BACKEND?.split(',');
 for (const file of fs.readdirSync(table).filter((one) => one.endsWith('.mjs'))) {
   const { default: backend } = await import(path.join(table, file));
   if (!only || only.includes(backend.name))
-    test(backend.name, { timeout: 240_000 }, (t) => conformance(t, backend));
+    test(backend.name, { timeout: 600_000 }, (t) => conformance(t, backend));
 }

@@ -47,7 +47,7 @@ function expect_apart(stand) {
       assert.ok(!overlaps(one, other), `${JSON.stringify(one)} and ${JSON.stringify(other)}`);
 }
 
-test('halves of a card', { timeout: 240_000 }, async (t) => {
+test('halves of a card', { timeout: 600_000 }, async (t) => {
   const stand = new Stand(furiosa);
   offer_halves(stand);
   t.after(() => stand.destroy());

@@ -81,7 +81,7 @@ const running = async (stand) =>
 
 const fields = { model: 'tale', prompt, max_tokens: tokens };
 
-test('a plan over two vLLM servers', { timeout: 240_000 }, async (t) => {
+test('a plan over two vLLM servers', { timeout: 600_000 }, async (t) => {
   const stand = await start(t);
   const check = checker(t, stand.cluster);
 

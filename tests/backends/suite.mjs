@@ -340,7 +340,7 @@ export async function conformance(t, backend) {
   t.after(() => stand.destroy());
   const group = async (checks) => {
     for (const [name, check] of Object.entries(checks))
-      await t.test(name, { timeout: 60_000 }, async () => {
+      await t.test(name, { timeout: 120_000 }, async () => {
         stand.faults();
         try {
           await check(stand);

@@ -31,7 +31,7 @@ function write_adapter(folder, word, rank) {
   return folder;
 }
 
-test('adapters are served under their own names', { timeout: 300_000 }, async (t) => {
+test('adapters are served under their own names', { timeout: 600_000 }, async (t) => {
   const dir = temp_dir('consort-adapters');
   fs.cpSync(vendor, path.join(dir, 'plugins/fakeserve'), { recursive: true });
   const tales = write_adapter(path.join(dir, 'tales'), 'tales', 8);
@@ -120,7 +120,7 @@ test('adapters are served under their own names', { timeout: 300_000 }, async (t
   });
 });
 
-test('an adapter of a hub is fetched first', { timeout: 240_000 }, async (t) => {
+test('an adapter of a hub is fetched first', { timeout: 600_000 }, async (t) => {
   const folder = temp_dir('consort-hub');
   const lora = path.join(folder, 'lora.gguf');
   write_lora(lora);
@@ -155,7 +155,7 @@ test('an adapter of a hub is fetched first', { timeout: 240_000 }, async (t) => 
   assert.match((await add(`${hub.endpoint}/x.gguf`)).stderr, /sha256=HEX/);
 });
 
-test('an adapter that is a folder of a hub', { timeout: 300_000 }, async (t) => {
+test('an adapter that is a folder of a hub', { timeout: 600_000 }, async (t) => {
   const folder = temp_dir('consort-hub');
   const hub = await Hub.start(folder, model_file, 'hf_systemtest');
   const tales = weights_of('tales', 3 << 20);

@@ -20,7 +20,7 @@ import {
 
 const application = path.join(path.dirname(binary), '../examples/consort-migrate');
 
-test('builds ahead, and the store of this host', { timeout: 240_000 }, async (t) => {
+test('builds ahead, and the store of this host', { timeout: 600_000 }, async (t) => {
   const plugins = temp_dir('consort-plugins');
   const folder = path.join(plugins, 'fakevendor');
   fs.cpSync(path.join(root, 'tests/plugins/fakevendor'), folder, { recursive: true });

@@ -71,7 +71,7 @@ function write_plugin(dir, url) {
   fs.writeFileSync(path.join(folder, 'plugin.json'), JSON.stringify(plugin));
 }
 
-test('a model server behind TLS', { timeout: 240_000 }, async (t) => {
+test('a model server behind TLS', { timeout: 600_000 }, async (t) => {
   const dir = temp_dir('consort-tls');
   const authority = await make_authority(dir);
   let server = null;

@@ -74,7 +74,7 @@ with_hosts('caches of servers', { nodes: [], gateways: [] }, async (check, hosts
   });
 });
 
-test('a cache is kept between starts, and bounded', { timeout: 240_000 }, async (t) => {
+test('a cache is kept between starts, and bounded', { timeout: 600_000 }, async (t) => {
   const fake = new FakeServe();
   const cluster = new Cluster({ args: ['--plugins', fake.plugins] });
   t.after(async () => {
@@ -111,7 +111,7 @@ test('a cache is kept between starts, and bounded', { timeout: 240_000 }, async 
   });
 });
 
-test('one engine serves all models of its architecture', { timeout: 240_000 }, async (t) => {
+test('one engine serves all models of its architecture', { timeout: 600_000 }, async (t) => {
   const fake = new FakeServe(true);
   const other = path.join(fake.plugins, 'other.gguf');
   // The same shape, and other bytes: what is behind the last tensor is no part of the model.

@@ -85,7 +85,7 @@ with_cluster('compile on miss', {}, async (check, cluster) => {
   });
 });
 
-test('50 concurrent requests on an empty store', { timeout: 240_000 }, async (t) => {
+test('50 concurrent requests on an empty store', { timeout: 600_000 }, async (t) => {
   const cluster = new Cluster();
   t.after(() => cluster.destroy());
   await cluster.start();
@@ -103,7 +103,7 @@ test('50 concurrent requests on an empty store', { timeout: 240_000 }, async (t)
   await check('stops', () => cluster.stop());
 });
 
-test('a damaged artifact is discarded and rebuilt once', { timeout: 240_000 }, async (t) => {
+test('a damaged artifact is discarded and rebuilt once', { timeout: 600_000 }, async (t) => {
   const data = temp_dir();
   t.after(() => fs.rmSync(data, { recursive: true, force: true }));
   const first = new Cluster({ data });

@@ -90,7 +90,7 @@ class Boxes {
   }
 }
 
-test('model servers in containers', { timeout: 240_000 }, async (t) => {
+test('model servers in containers', { timeout: 600_000 }, async (t) => {
   const boxes = new Boxes();
   t.after(() => boxes.destroy());
   await boxes.cluster.start();

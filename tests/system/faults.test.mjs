@@ -47,7 +47,7 @@ function damaged_models() {
   };
 }
 
-test('damaged models are refused at the start, by name', { timeout: 240_000 }, async (t) => {
+test('damaged models are refused at the start, by name', { timeout: 600_000 }, async (t) => {
   const folder = temp_dir();
   t.after(() => fs.rmSync(folder, { recursive: true, force: true }));
   for (const [name, bytes] of Object.entries(damaged_models()))
@@ -62,7 +62,7 @@ test('damaged models are refused at the start, by name', { timeout: 240_000 }, a
     });
 });
 
-test('a data folder that cannot be made is refused in words', { timeout: 60_000 }, async (t) => {
+test('a data folder that cannot be made is refused in words', { timeout: 600_000 }, async (t) => {
   const folder = temp_dir();
   t.after(() => fs.rmSync(folder, { recursive: true, force: true }));
   const file = path.join(folder, 'file');
@@ -75,7 +75,7 @@ test('a data folder that cannot be made is refused in words', { timeout: 60_000 
   assert.doesNotMatch(done.stderr, /terminate called/);
 });
 
-test('a model damaged while the cluster is up', { timeout: 240_000 }, async (t) => {
+test('a model damaged while the cluster is up', { timeout: 600_000 }, async (t) => {
   const folder = temp_dir();
   t.after(() => fs.rmSync(folder, { recursive: true, force: true }));
   const copy = path.join(folder, 'copy.gguf');
@@ -102,7 +102,7 @@ test('a model damaged while the cluster is up', { timeout: 240_000 }, async (t) 
 
 test(
   'a broken plugin.json is named with file, line and field; the others load',
-  { timeout: 120_000 },
+  { timeout: 600_000 },
   async (t) => {
     const folder = temp_dir();
     t.after(() => fs.rmSync(folder, { recursive: true, force: true }));

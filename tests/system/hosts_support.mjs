@@ -473,7 +473,7 @@ export class Hosts {
 
 /// One test per cluster, its checks as subtests; at the end a clean stop, which is a check too.
 export function with_hosts(title, options, body) {
-  test(title, { timeout: 360_000 }, async (t) => {
+  test(title, { timeout: 600_000 }, async (t) => {
     const hosts = new Hosts(options);
     t.after(() => hosts.destroy());
     await hosts.start();

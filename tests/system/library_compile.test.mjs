@@ -32,7 +32,7 @@ async function make_plugin(folder, timeout = '3s', defined = []) {
   fs.writeFileSync(path.join(folder, 'plugin.json'), JSON.stringify(plugin));
 }
 
-test('a compiler behind the C ABI', { timeout: 300_000 }, async (t) => {
+test('a compiler behind the C ABI', { timeout: 600_000 }, async (t) => {
   const plugins = temp_dir('consort-plugins');
   const folder = path.join(plugins, 'fakelib');
   await make_plugin(folder);
@@ -105,7 +105,7 @@ const no_compilers = {
   '-DFAKE_HANG': /ran out of time/,
 };
 
-test('a library that is no compiler is named', { timeout: 120_000 }, async (t) => {
+test('a library that is no compiler is named', { timeout: 600_000 }, async (t) => {
   const plugins = temp_dir('consort-plugins');
   t.after(() => fs.rmSync(plugins, { recursive: true, force: true }));
   for (const [defined, pattern] of Object.entries(no_compilers))
@@ -118,7 +118,7 @@ test('a library that is no compiler is named', { timeout: 120_000 }, async (t) =
     });
 });
 
-test('a build behind the C ABI that nobody wants any more', { timeout: 120_000 }, async (t) => {
+test('a build behind the C ABI that nobody wants any more', { timeout: 600_000 }, async (t) => {
   const plugins = temp_dir('consort-plugins');
   const folder = path.join(plugins, 'fakelib');
   await make_plugin(folder, '10m'); // Its own limit is far: what ends it is the cancel.

@@ -134,7 +134,7 @@ test('a monitor that fails while the cluster runs', { timeout: 540_000 }, async 
   await check('the cluster stops cleanly', () => cluster.stop());
 });
 
-test('a compiler that leaves processes behind', { timeout: 120_000 }, async (t) => {
+test('a compiler that leaves processes behind', { timeout: 600_000 }, async (t) => {
   const fake = new FakeVendor();
   fake.faults('cc=children');
   const cluster = await cluster_with(t, fake.plugins);
@@ -143,7 +143,7 @@ test('a compiler that leaves processes behind', { timeout: 120_000 }, async (t) 
   await fake.expect_no_leftovers();
 });
 
-test('a compiler that came to nothing leaves nothing', { timeout: 120_000 }, async (t) => {
+test('a compiler that came to nothing leaves nothing', { timeout: 600_000 }, async (t) => {
   const fake = new FakeVendor();
   fake.faults('cc=children-hang');
   fake.change('"20s", "disk"', '"1s", "disk"');
@@ -154,7 +154,7 @@ test('a compiler that came to nothing leaves nothing', { timeout: 120_000 }, asy
   assert.equal((await ask(cluster, 'pim|cpu')).status, 200);
 });
 
-test('a server that leaves processes behind', { timeout: 240_000 }, async (t) => {
+test('a server that leaves processes behind', { timeout: 600_000 }, async (t) => {
   const fake = new FakeVendor();
   fake.faults('server=children');
   const cluster = new Cluster({ args: ['--plugins', fake.plugins] });

@@ -38,7 +38,7 @@ const monitor_faults = {
   twins: /FV-0001/,
 };
 
-test('what a monitor does wrong is said by plugin check', { timeout: 240_000 }, async (t) => {
+test('what a monitor does wrong is said by plugin check', { timeout: 600_000 }, async (t) => {
   const fake = new FakeVendor();
   t.after(() => fake.remove());
   for (const [fault, pattern] of Object.entries(monitor_faults))
@@ -137,7 +137,7 @@ test('what a monitor does wrong is said by plugin check', { timeout: 240_000 }, 
   });
 });
 
-test('a monitor that is broken costs its own devices only', { timeout: 240_000 }, async (t) => {
+test('a monitor that is broken costs its own devices only', { timeout: 600_000 }, async (t) => {
   const fake = new FakeVendor();
   fake.faults('smi=children');
   const cluster = await cluster_with(t, fake.plugins);
@@ -266,7 +266,7 @@ test('a made-up accelerator with its own compiler and server', { timeout: 540_00
   });
 });
 
-test('a folder dropped into a running cluster, and taken out', { timeout: 240_000 }, async (t) => {
+test('a folder dropped into a running cluster, and taken out', { timeout: 600_000 }, async (t) => {
   const plugins = temp_dir('consort-plugins');
   const cluster = await cluster_with(t, plugins);
   const check = checker(t, cluster);
@@ -314,7 +314,7 @@ test('a folder dropped into a running cluster, and taken out', { timeout: 240_00
   });
 });
 
-test('a number is one chip, whatever comes and goes', { timeout: 240_000 }, async (t) => {
+test('a number is one chip, whatever comes and goes', { timeout: 600_000 }, async (t) => {
   const fake = new FakeVendor();
   const other = path.join(fake.plugins, 'zvendor');
   const away = path.join(temp_dir('consort-away'), 'fakevendor');
@@ -371,7 +371,7 @@ test('a number is one chip, whatever comes and goes', { timeout: 240_000 }, asyn
   });
 });
 
-test('a plugin.json that is edited costs nothing that runs', { timeout: 240_000 }, async (t) => {
+test('a plugin.json that is edited costs nothing that runs', { timeout: 600_000 }, async (t) => {
   const fake = new FakeVendor();
   const cluster = await cluster_with(t, fake.plugins);
   const check = checker(t, cluster);
@@ -421,7 +421,7 @@ test('a plugin.json that is edited costs nothing that runs', { timeout: 240_000 
   });
 });
 
-test('plugin init writes folders that check', { timeout: 240_000 }, async (t) => {
+test('plugin init writes folders that check', { timeout: 600_000 }, async (t) => {
   const folder = temp_dir('consort-plugins');
   const made = (name) => path.join(folder, name);
   t.after(() => fs.rmSync(folder, { recursive: true, force: true }));
@@ -525,7 +525,7 @@ test('a server that does not start is named, and others serve', { timeout: 540_0
     });
 });
 
-test('a server of our own that calls the model otherwise', { timeout: 240_000 }, async (t) => {
+test('a server of our own that calls the model otherwise', { timeout: 600_000 }, async (t) => {
   const fake = new FakeVendor();
   fake.faults('server=wrong-model');
   const cluster = new Cluster({ args: ['--plugins', fake.plugins] });
@@ -547,7 +547,7 @@ const compiler_faults = {
   hang: /ran out of time|timeout/i,
 };
 
-test('what a compiler does wrong is told, and others serve', { timeout: 240_000 }, async (t) => {
+test('what a compiler does wrong is told, and others serve', { timeout: 600_000 }, async (t) => {
   for (const [fault, pattern] of Object.entries(compiler_faults))
     await t.test(fault, async () => {
       const fake = new FakeVendor();
@@ -574,7 +574,7 @@ test('what a compiler does wrong is told, and others serve', { timeout: 240_000 
     });
 });
 
-test('a server that runs already is attached', { timeout: 240_000 }, async (t) => {
+test('a server that runs already is attached', { timeout: 600_000 }, async (t) => {
   const first = new Cluster({});
   const plugins = temp_dir('consort-plugins');
   t.after(async () => {
@@ -614,7 +614,7 @@ test('a server that runs already is attached', { timeout: 240_000 }, async (t) =
   }
 });
 
-test('a runtime of the level step is served as any other', { timeout: 240_000 }, async (t) => {
+test('a runtime of the level step is served as any other', { timeout: 600_000 }, async (t) => {
   const plugins = temp_dir('consort-plugins');
   const folder = path.join(plugins, 'refnpu-step');
   fs.cpSync(path.join(path.dirname(binary), '../share/consort/plugins/reference'), folder, {

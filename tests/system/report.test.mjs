@@ -10,7 +10,7 @@ import test from 'node:test';
 import { find_browser } from './browser.mjs';
 import { root, run_cli, temp_dir } from './support.mjs';
 
-const options = { timeout: 240_000 };
+const options = { timeout: 600_000 };
 const page_bytes_max = 3_000_000;
 
 /// The page as the browser holds it after its scripts ran, and what they complained of.

@@ -6,7 +6,7 @@ import path from 'node:path';
 import test from 'node:test';
 import { descendants, expect_gone, model_file, run_cli, temp_dir } from './support.mjs';
 
-const options = { timeout: 120_000 };
+const options = { timeout: 600_000 };
 
 /// A configuration that names the model and a port that no other server has.
 function config_file(folder) {

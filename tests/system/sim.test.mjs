@@ -7,7 +7,7 @@ import test from 'node:test';
 import { root, run_cli, temp_dir } from './support.mjs';
 
 const scenario = path.join(root, 'scenarios/quickstart.json');
-const options = { timeout: 180_000 };
+const options = { timeout: 600_000 };
 
 async function simulate(...args) {
   const done = await run_cli(['sim', ...args], { timeout_ms: 120_000 });

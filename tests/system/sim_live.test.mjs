@@ -10,7 +10,7 @@ import {
   binary, clean_env, command_line, descendants, eventually, expect_gone, root, run_cli, temp_dir,
 } from './support.mjs';
 
-const options = { timeout: 180_000 };
+const options = { timeout: 600_000 };
 
 // An accelerator that needs an engine built, and a device that does not; both slow enough for any
 // machine to keep up with.

@@ -402,7 +402,7 @@ export function metric_of(text, name, labels = {}) {
 /// One test per file: a cluster, its checks as subtests (each failure shows the server's last
 /// lines), and at the end a clean stop, which is a check too.
 export function with_cluster(title, options, body) {
-  test(title, { timeout: 240_000 }, async (t) => {
+  test(title, { timeout: 600_000 }, async (t) => {
     const cluster = new Cluster(typeof options === 'function' ? options(t) : options);
     t.after(() => cluster.destroy());
     await cluster.start();

@@ -59,7 +59,7 @@ with_cluster('consort up', {}, async (check, cluster) => {
   });
 });
 
-test('a port held by another program is named', { timeout: 60_000 }, async (t) => {
+test('a port held by another program is named', { timeout: 600_000 }, async (t) => {
   const server = net.createServer().listen(0, '127.0.0.1');
   await new Promise((resolve) => server.on('listening', resolve));
   t.after(() => server.close());
@@ -71,7 +71,7 @@ test('a port held by another program is named', { timeout: 60_000 }, async (t) =
   assert.match(failed.stderr, new RegExp(`${port}`));
 });
 
-test('a second start finds the artifact and builds nothing', { timeout: 180_000 }, async (t) => {
+test('a second start finds the artifact and builds nothing', { timeout: 600_000 }, async (t) => {
   const data = temp_dir();
   t.after(() => fs.rmSync(data, { recursive: true, force: true }));
   const first = new Cluster({ data });
@@ -93,7 +93,7 @@ test('a second start finds the artifact and builds nothing', { timeout: 180_000 
 
 test(
   'SIGTERM in the middle of a stream ends it, and everything, within 5 s',
-  { timeout: 120_000 },
+  { timeout: 600_000 },
   async (t) => {
     const cluster = new Cluster();
     t.after(() => cluster.destroy());
@@ -114,7 +114,7 @@ test(
   },
 );
 
-test('after kill -9 no child process stays', { timeout: 120_000 }, async (t) => {
+test('after kill -9 no child process stays', { timeout: 600_000 }, async (t) => {
   const cluster = new Cluster();
   t.after(() => cluster.destroy());
   await cluster.start();
@@ -124,7 +124,7 @@ test('after kill -9 no child process stays', { timeout: 120_000 }, async (t) => 
   await expect_gone(children);
 });
 
-test('kill -9 during a compile leaves no compiler', { timeout: 120_000 }, async (t) => {
+test('kill -9 during a compile leaves no compiler', { timeout: 600_000 }, async (t) => {
   const cluster = new Cluster({ env: { REFNPU_CC_FAULT: 'hang' } });
   t.after(() => cluster.destroy());
   await cluster.start();

@@ -17,7 +17,7 @@ import {
   temp_dir,
 } from './support.mjs';
 
-test('an engine of a newer compiler, and back', { timeout: 240_000 }, async (t) => {
+test('an engine of a newer compiler, and back', { timeout: 600_000 }, async (t) => {
   const plugins = temp_dir('consort-plugins');
   const folder = path.join(plugins, 'fakevendor');
   fs.cpSync(path.join(root, 'tests/plugins/fakevendor'), folder, { recursive: true });
@@ -103,7 +103,7 @@ test('an engine of a newer compiler, and back', { timeout: 240_000 }, async (t) 
 
 // Its plugin says that its runtime reads older engines: nobody waits for a compiler, not even for
 // one that never ends.
-test('the reference accelerator under a newer compiler', { timeout: 240_000 }, async (t) => {
+test('the reference accelerator under a newer compiler', { timeout: 600_000 }, async (t) => {
   const cluster = new Cluster({ env: { REFNPU_DEVICES: '1' } });
   t.after(() => cluster.destroy());
   await cluster.start();

@@ -13,7 +13,7 @@ import { Cluster, checker, eventually, model_file, temp_dir } from './support.mj
 const token = 'hf_systemtest';
 const prompt = 'Once upon a time there was a king who';
 
-test('a model of a hub on one host', { timeout: 240_000 }, async (t) => {
+test('a model of a hub on one host', { timeout: 600_000 }, async (t) => {
   const folder = temp_dir('consort-hub');
   const hub = await Hub.start(folder, model_file, token);
   const cluster = new Cluster({ env: hub.env(path.join(folder, 'cache')) });
@@ -81,7 +81,7 @@ test('a model of a hub on one host', { timeout: 240_000 }, async (t) => {
   });
 });
 
-test('one fetch for all nodes', { timeout: 240_000 }, async (t) => {
+test('one fetch for all nodes', { timeout: 600_000 }, async (t) => {
   const folder = temp_dir('consort-hub');
   const hub = await Hub.start(folder, model_file, token);
   const env_of = (name) => hub.env(path.join(folder, `cache-${name}`));
@@ -155,17 +155,18 @@ function fill(folder) {
   return file;
 }
 
-test('a disk that fills while weights come', { timeout: 240_000 }, async (t) => {
+test('a disk that fills while weights come', { timeout: 600_000 }, async (t) => {
   const folder = temp_dir('consort-hub');
   const hub = await Hub.start(folder, model_file, token);
   const env_of = (name) => hub.env(path.join(folder, `cache-${name}`));
   const hosts = new Hosts({ nodes: [], gateways: [], env: env_of('scheduler') });
   let disk;
   t.after(async () => {
-    for (const one of hosts.nodes) if (one.up) await one.kill();
-    if (disk) spawnSync('umount', [disk]);
-    await hosts.destroy();
     hub.stop();
+    for (const one of hosts.nodes) if (one.up) await one.kill();
+    // Lazily: what a killed node had started may have a file open for a moment longer.
+    if (disk) spawnSync('umount', ['--lazy', disk]);
+    await hosts.destroy();
     fs.rmSync(folder, { recursive: true, force: true });
   });
   await hosts.start();
@@ -214,7 +215,7 @@ test('a disk that fills while weights come', { timeout: 240_000 }, async (t) => 
   });
 });
 
-test('SIGHUP reads the models of the configuration again', { timeout: 120_000 }, async (t) => {
+test('SIGHUP reads the models of the configuration again', { timeout: 600_000 }, async (t) => {
   const folder = temp_dir('consort-config');
   const file = path.join(folder, 'consort.json');
   const configure = (models) => fs.writeFileSync(file, JSON.stringify({ models }));

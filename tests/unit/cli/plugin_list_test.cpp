@@ -59,6 +59,16 @@ protected:
       {{"GET /api/v1/plugins", answering(two_nodes)}, {"GET /healthz", answering("ok")}}};
 };
 
+TEST(PluginsReload, ANodeThatDoesNotAnswerIsNamedAndTheOthersAreTold) {
+  const test_server server({{"POST /api/v1/plugins/reload", answering(R"json({"nodes":[
+    {"node":"a","answered":false},
+    {"node":"b","answered":true,"took_us":1500,"plugins_came":["far"],"complaints":[]}]})json")}});
+  const auto done = run_command({"--server", server.url(), "plugins", "reload"});
+  EXPECT_EQ(done.code, exit_code::failed);
+  EXPECT_THAT(done.out, testing::ContainsRegex("a +silent"));
+  EXPECT_THAT(done.out, testing::ContainsRegex("b +reloaded +\\+far"));
+}
+
 TEST_F(PluginList, ShowsEveryNodesAndCountsWhatIsNotOnItsHost) {
   const auto done = list({});
   EXPECT_EQ(done.code, exit_code::done) << done.err;
