@@ -20,8 +20,9 @@ public:
     listener->on_ticket(grant(meta));
   }
   void report(gateway::gateway_report) override {}
-  void admin(gateway::admin_request, std::function<void(result<done>)> answer) override {
-    answer(done{});
+  void admin(gateway::admin_request,
+             std::function<void(result<gateway::admin_taken>)> answer) override {
+    answer(gateway::admin_taken{});
   }
   void snapshot(std::function<void(result<core::snapshot>)> answer) override {
     answer(core::snapshot{});
