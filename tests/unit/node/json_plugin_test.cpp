@@ -504,6 +504,27 @@ TEST(JsonPluginCompile, TellsDeterministicFailuresFromPassingOnes) {
   }
 }
 
+/// A limit of ours is nothing that the model did: another build of it may fit.
+TEST(JsonPluginCompile, WhatDiesOfItsMemoryLimitFailsForNow) {
+  const std::string limit = "\"timeout\": \"1m\", \"memory\": \"1TiB\"";
+  fake_vendor bounded(changed("\"timeout\": \"1m\"", limit));
+  for (const auto* body :
+       {"echo MemoryError >&2; exit 1", "echo 'LLVM ERROR: out of memory'; kill -ABRT $$",
+        "echo \"terminate called after throwing an instance of 'std::bad_alloc'\" >&2; exit 134"}) {
+    bounded.compiler(body);
+    const auto ended = bounded.compile();
+    ASSERT_FALSE(ended.ok()) << body;
+    EXPECT_EQ(ended.failure().code, "compiler_memory_limit") << ended.failure().message;
+    EXPECT_EQ(ended.failure().action, recovery::retry_later) << body;
+    EXPECT_NE(ended.failure().message.find("`build.memory`"), std::string::npos);
+  }
+  bounded.compiler("echo MemoryError >&2; exit 3");
+  EXPECT_EQ(bounded.compile().failure().code, "compiler_unsupported") << "its own word counts";
+  fake_vendor unbounded;
+  unbounded.compiler("echo MemoryError >&2; exit 1");
+  EXPECT_EQ(unbounded.compile().failure().code, "compiler_failed") << "no limit of ours";
+}
+
 TEST(JsonPluginCompile, AnOutputJustBelowItsLimitIsGood) {
   fake_vendor vendor;
   vendor.compiler("head -c 1048575 /dev/zero > \"$2\"");
