@@ -293,7 +293,7 @@ struct bad_tool {
 
 TEST(JsonPlugin, AToolThatMisbehavesIsAnErrorValue) {
   const std::vector<bad_tool> tools{
-      {"exit 9", "exited with 9"},
+      {"exit 9", "exited with 9 and printed nothing"},
       {"echo 'driver not loaded' >&2; exit 1", "driver not loaded"},
       {"kill -SEGV $$", "signal 11"},
       {"sleep 60", "fake: probe command fake-smi ran out of time (2s, probe.timeout)"},
