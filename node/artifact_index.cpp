@@ -277,11 +277,15 @@ result<artifact_record> artifact_store::state::store(const staging_folder& from,
   // What the folder says, not what was read of it once: another process may have added to it.
   const auto there = load_manifest(folder(content) + "/manifest.json");
   const bool known = there && there->front().record.content == content;
-  auto made = known ? *there : artifact_manifests();
+  const auto found = entries.find(content);
+  auto made = found == entries.end() ? artifact_manifests() : found->second.made;
+  const auto before = made.size();
+  if (known)
+    made = *there;
   for (const auto& one : fresh)
     add_manifest(made, one);
-  const auto found = entries.find(content);
-  const auto before = found == entries.end() ? 0 : found->second.made.size();
+  for (auto& one : made)
+    one.record.size_bytes = fresh.front().record.size_bytes; // Whatever the folder said.
   if (made.size() > before && keys() - before + made.size() > artifacts_max)
     return error{recovery::retry_later, "store_full",
                  "more than " + std::to_string(artifacts_max) + " artifacts"};

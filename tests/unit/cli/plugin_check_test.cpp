@@ -5,6 +5,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <spdlog/spdlog.h>
 
 namespace consort::cli {
 namespace {
@@ -23,9 +24,11 @@ protected:
                     "power_watts": "watts"},
       "capability": {"max_sequences": 1}})");
   }
+  void TearDown() override { spdlog::set_level(level_); } // The command quiets the log.
   command_run check() { return run_command({"plugin", "check", "--no-run", folder_.path()}); }
 
   node::test::temp_folder folder_;
+  const spdlog::level::level_enum level_ = spdlog::get_level();
 };
 
 TEST_F(PluginCheck, ARecordedAnswerWithoutModelsFailsAsTheToolsOwnWould) {
