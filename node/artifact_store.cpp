@@ -275,13 +275,13 @@ bool same_line(const artifact_key& one, const artifact_key& other) {
 /// How many contents of the line of `made` are newer than `content`.
 std::size_t artifact_store::state::newer_in_line(const digest& content,
                                                  const artifact_manifest& made) const {
+  const auto is_newer = [&](const artifact_manifest& one) {
+    return same_line(one.record.key, made.record.key)
+           && std::pair(one.created_s, one.record.content) > std::pair(made.created_s, content);
+  };
   std::size_t newer = 0;
   for (const auto& [other, beside] : entries)
-    newer += other != content
-             && std::any_of(beside.made.begin(), beside.made.end(), [&](const auto& one) {
-                  return same_line(one.record.key, made.record.key)
-                         && std::pair(one.created_s, other) > std::pair(made.created_s, content);
-                });
+    newer += other != content && std::any_of(beside.made.begin(), beside.made.end(), is_newer);
   return newer;
 }
 
