@@ -96,7 +96,7 @@ json key_json(const artifact_record& one) {
 }
 
 /// All keys of a content, the first of them first.
-std::vector<artifact_record> all_of(const node::artifact_store& store, const digest& content) {
+std::vector<artifact_record> keys_of(const node::artifact_store& store, const digest& content) {
   auto all = store.list();
   std::erase_if(all, [&](const auto& one) { return one.content != content; });
   return all;
@@ -109,7 +109,7 @@ json to_json(const node::artifact_store& store, const artifact_record& one) {
   const auto known = store.validation_of(one.content);
   auto also = json::array();
   bool current = false;
-  for (const auto& each : all_of(store, one.content)) {
+  for (const auto& each : keys_of(store, one.content)) {
     const auto served = store.find(each.key);
     current = current || (served && served->content == one.content);
     if (each.key != one.key)
@@ -327,7 +327,7 @@ exit_code export_to(context& env, const std::string& file, node::artifact_store&
   fs::copy_file(*path, file, failed);
   std::ofstream manifest(file + ".json", std::ios::binary);
   node::artifact_manifests made;
-  for (auto& one : all_of(store, found.content))
+  for (auto& one : keys_of(store, found.content))
     made.push_back({std::move(one), 0});
   manifest << node::write_manifest(made);
   manifest.close();

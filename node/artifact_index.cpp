@@ -106,13 +106,17 @@ void artifact_store::state::scan_one(const std::string& name) {
   if (known != entries.end() && known->second.read == read)
     return;
   auto made = load_manifest(path + "/manifest.json");
-  if (!made && made.failure().code == "manifest_unreadable" && known == entries.end())
+  const auto stamp = stamp_file(path + "/payload");
+  const bool agree = made && stamp && made->front().record.content == content
+                     && stamp->size_bytes == made->front().record.size_bytes;
+  if (!agree && known != entries.end())
+    return; // What it was is looked at before its next use.
+  if (!made && made.failure().code == "manifest_unreadable")
     unusable.insert(content);
   if (!made)
     return complain("manifest.json: " + made.failure().message);
-  const auto stamp = stamp_file(path + "/payload");
-  const auto& first = made->front().record;
-  if (first.content != content || !stamp || stamp->size_bytes != first.size_bytes) {
+  if (!agree) {
+    const auto& first = made->front().record;
     if (first.content != content || payload_is_cut(path + "/payload", stamp, first.size_bytes))
       unusable.insert(content);
     return complain("payload and manifest disagree");
