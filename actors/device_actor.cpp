@@ -206,7 +206,7 @@ void device_state::drop(const artifact_record& artifact, const std::string& why)
       && std::none_of(named.begin(), named.end(),
                       [&](const runnable_build& by) { return by.profile == artifact.key.profile; }))
     return;
-  if (const auto gone = agent_->store().remove(artifact.content); !gone)
+  if (const auto gone = agent_->store().forget(artifact.content, artifact.key); !gone)
     spdlog::warn("{}: artifact {} stays: {}", device_.id.value, artifact.content.value,
                  gone.failure().message);
   else

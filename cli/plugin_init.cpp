@@ -222,9 +222,10 @@ result<wrapped_server> try_command(context& env, const std::vector<std::string>&
           << std::flush;
   const auto found = await_server(env, io, tried, limit_us);
   if (tried.ended)
-    return error{recovery::refuse, "failed",
-                 words.front() + " " + node::describe_exit(*tried.ended)
-                     + (tried.last.empty() ? "" : ": " + printable(tried.last))};
+    return error{
+        recovery::refuse, "failed",
+        words.front() + " "
+            + node::with_last_words(node::describe_exit(*tried.ended), printable(tried.last))};
   (*started)->cancel();
   io.run_for(wrapped_end_time);
   if (found || found.failure().code == bad_model_name)

@@ -10,6 +10,8 @@
 #include "node/artifact_manifest.hpp"
 #include "node/artifact_store.hpp"
 #include "node/file_digest.hpp"
+#include "node/small_file.hpp"
+#include "scheduler/artifact_model.hpp"
 #include "scheduler/units.hpp"
 
 #include <CLI/App.hpp>
@@ -23,6 +25,9 @@
 #include <iterator>
 #include <memory>
 #include <ostream>
+#include <set>
+#include <utility>
+#include <vector>
 
 namespace consort::cli {
 
@@ -80,14 +85,39 @@ std::string time_of(std::int64_t unix_s) {
   return text;
 }
 
+/// What one of the keys of a content says.
+json key_json(const artifact_record& one) {
+  const auto named = one.quality.find(artifact_model);
+  return {{"profile", one.key.profile.name},
+          {"target", one.key.profile.target},
+          {"compiler", compiler_of(one.key.profile)},
+          {"model", named == one.quality.end() ? "" : named->second},
+          {"model_content", one.key.binds}};
+}
+
+/// All keys of a content, the first of them first.
+std::vector<artifact_record> keys_of(const node::artifact_store& store, const digest& content) {
+  auto all = store.list();
+  std::erase_if(all, [&](const auto& one) { return one.content != content; });
+  return all;
+}
+
 json to_json(const node::artifact_store& store, const artifact_record& one) {
   json quality = json::object();
   for (const auto& [name, figure] : one.quality)
     quality[name] = figure;
   const auto known = store.validation_of(one.content);
-  const auto current = store.find(one.key);
+  auto also = json::array();
+  bool current = false;
+  for (const auto& each : keys_of(store, one.content)) {
+    const auto served = store.find(each.key);
+    current = current || (served && served->content == one.content);
+    if (each.key != one.key)
+      also.push_back(key_json(each));
+  }
   return {{"content", one.content.value},
-          {"current", current && current->content == one.content},
+          {"current", current},
+          {"also_for", std::move(also)},
           {"preferred", store.preferred(one.content)},
           {"hashed_at", time_of(known.hashed_s)},
           {"loaded_at", time_of(known.loaded_s)},
@@ -118,6 +148,15 @@ exit_code with_one(context& env, const store_flags& flags, const Act& act) {
 
 /// Times without their unit's name, as people read them; all else as JSON has it.
 std::vector<std::string> row_of(const std::string& name, const json& value) {
+  if (value.is_array()) {
+    std::string words;
+    for (const auto& one : value)
+      words += (words.empty() ? "" : ", ")
+               + one.at("model_content").get<std::string>().substr(0, 12) + " ("
+               + one.at("profile").get<std::string>() + ", " + one.at("compiler").get<std::string>()
+               + ")";
+    return {name, words.empty() ? "-" : printable(words)};
+  }
   constexpr std::string_view unit = "_us";
   if (name.ends_with(unit) && value.is_number_integer())
     return {name.substr(0, name.size() - unit.size()),
@@ -165,7 +204,10 @@ exit_code verify(context& env, const store_flags& flags) {
   std::size_t bad = 0;
   table rows(
       {{"DIGEST"}, {"PROFILE"}, {"SIZE", align::right}, {"STATE", align::left, false, true}});
+  std::set<digest> read;
   for (const auto& one : (*store)->list()) {
+    if (!read.insert(one.content).second)
+      continue; // For a further key.
     const auto held = (*store)->hold(one.content);
     const auto actual = held ? node::hash_file(held->path) : result<digest>(held.failure());
     const bool good = actual && *actual == one.content;
@@ -174,7 +216,7 @@ exit_code verify(context& env, const store_flags& flags) {
               format_size(one.size_bytes), good ? "ready" : "corrupt"});
   }
   for (const auto& one : (*store)->complaints()) {
-    ++bad;
+    bad += one.code == "not_an_artifact" ? 0 : 1; // Whoever put it there knows what it is.
     env.err << "consort: " << printable(one.message) << '\n';
   }
   env.out << rows.render(env.wide(), env.colour);
@@ -184,7 +226,8 @@ exit_code verify(context& env, const store_flags& flags) {
                         std::to_string(bad)
                             + " of them cannot be used; an agent sets a corrupt one "
                               "aside before use and has it built again, one without a readable "
-                              "manifest at its start"});
+                              "manifest, or with another payload than that tells of, at its start; "
+                              "what is pinned, or was written by a newer version, stays"});
 }
 
 result<node::collection_rule> rule_of(const store_flags& flags) {
@@ -283,7 +326,10 @@ exit_code export_to(context& env, const std::string& file, node::artifact_store&
       return complain(env, usage_error(written + " is there already"));
   fs::copy_file(*path, file, failed);
   std::ofstream manifest(file + ".json", std::ios::binary);
-  manifest << node::write_manifest({found, 0});
+  node::artifact_manifests made;
+  for (auto& one : keys_of(store, found.content))
+    made.push_back({std::move(one), 0});
+  manifest << node::write_manifest(made);
   manifest.close();
   if (failed || !manifest)
     return complain(env, {recovery::refuse, "failed",
@@ -321,17 +367,19 @@ exit_code import_built(context& env, const store_flags& flags) {
 exit_code import_one(context& env, const store_flags& flags) {
   if (!flags.prebuilt.profile.empty())
     return import_built(env, flags);
-  std::ifstream file(flags.file + ".json", std::ios::binary);
-  if (!file)
+  std::error_code failed;
+  if (fs::exists(flags.file, failed) && !fs::is_regular_file(flags.file, failed))
+    return complain(env, usage_error(flags.file
+                                     + " is no file as export writes it; "
+                                       "--profile takes in what a vendor built"));
+  const auto text
+      = node::read_file_head(flags.file + ".json", node::limits::manifest_bytes_max + 1);
+  if (!text)
     return complain(env, usage_error(flags.file + ".json, which says what it is, cannot be read"));
-  std::string text(node::limits::manifest_bytes_max + 1, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(file.gcount()));
-  const auto manifest = node::read_manifest(text);
+  const auto manifest = node::read_manifest(*text);
   if (!manifest)
     return complain(env, {manifest.failure().action, manifest.failure().code,
                           flags.file + ".json: " + manifest.failure().message});
-  std::error_code failed;
   const auto size = fs::file_size(flags.file, failed);
   if (failed)
     return complain(env, usage_error(flags.file + " cannot be read"));
@@ -344,7 +392,10 @@ exit_code import_one(context& env, const store_flags& flags) {
   fs::copy_file(flags.file, staging->output_path(), failed);
   if (failed)
     return complain(env, {recovery::retry_later, "failed", flags.file + ": " + failed.message()});
-  const auto kept = (*store)->put_copy(*std::move(staging), manifest->record);
+  std::vector<artifact_record> wanted;
+  for (const auto& made : *manifest)
+    wanted.push_back(made.record);
+  const auto kept = (*store)->put_copy(*std::move(staging), wanted);
   if (!kept)
     return complain(env, kept.failure());
   env.out << "imported " << kept->content.value << "; " << have_it_taken_up(env) << '\n';

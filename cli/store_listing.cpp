@@ -85,7 +85,8 @@ result<artifact_record> named_artifact(const std::vector<artifact_record>& all,
                        + " hex digits of it; `consort artifacts ls` lists them");
   std::vector<artifact_record> found;
   for (const auto& one : all)
-    if (one.content.value.starts_with(wanted))
+    if (one.content.value.starts_with(wanted)
+        && (found.empty() || found.back().content != one.content)) // Not for a further key.
       found.push_back(one);
   if (found.empty())
     return usage_error("no artifact begins with " + said

@@ -9,8 +9,12 @@
 
 #include <deque>
 #include <map>
+#include <utility>
 
 namespace consort::node {
+
+/// What is fetched, and for which key: the copy of one is no copy for another of the same content.
+using fetch_name = std::pair<digest, artifact_key>;
 
 struct artifact_fetcher::shared : std::enable_shared_from_this<artifact_fetcher::shared> {
   struct job {
@@ -23,12 +27,12 @@ struct artifact_fetcher::shared : std::enable_shared_from_this<artifact_fetcher:
 
   [[nodiscard]] std::optional<error> add(fetch_request wanted, callback& ended);
   void begin_next();
-  void finished(const digest& content, const result<artifact_record>& outcome);
+  void finished(const fetch_name& name, const result<artifact_record>& outcome);
 
   const std::shared_ptr<pull_means> means;
   mutable std::mutex mutex;
-  std::map<digest, job> jobs;
-  std::deque<digest> waiting;
+  std::map<fetch_name, job> jobs;
+  std::deque<fetch_name> waiting;
   std::size_t running = 0;
   bool stopped = false;
 };
@@ -40,15 +44,16 @@ std::optional<error> artifact_fetcher::shared::add(fetch_request wanted, callbac
   const std::lock_guard lock(mutex);
   if (stopped)
     return error{recovery::retry_later, "fetch_stopped", "this node is stopping"};
-  if (const auto found = jobs.find(wanted.content); found != jobs.end()) {
+  const fetch_name name(wanted.content, wanted.key);
+  if (const auto found = jobs.find(name); found != jobs.end()) {
     found->second.ended.push_back(std::move(ended));
     return std::nullopt;
   }
   if (waiting.size() >= means->limits.waiting)
     return error{recovery::retry_later, "fetch_queue_full",
                  "as many artifacts as may be wait to be fetched"};
-  waiting.push_back(wanted.content);
-  auto& added = jobs[wanted.content];
+  waiting.push_back(name);
+  auto& added = jobs[name];
   added.ended.push_back(std::move(ended));
   added.wanted = std::move(wanted);
   begin_next();
@@ -58,14 +63,14 @@ std::optional<error> artifact_fetcher::shared::add(fetch_request wanted, callbac
 /// Requires: the lock.
 void artifact_fetcher::shared::begin_next() {
   while (running < means->limits.running && !waiting.empty() && !stopped) {
-    const auto content = waiting.front();
+    const auto name = waiting.front();
     waiting.pop_front();
-    auto& next = jobs.at(content);
+    auto& next = jobs.at(name);
     next.pull = std::make_shared<artifact_pull>(means, next.wanted);
     ++running;
     const callback done
-        = [self = shared_from_this(), content](const result<artifact_record>& outcome) {
-            self->finished(content, outcome);
+        = [self = shared_from_this(), name](const result<artifact_record>& outcome) {
+            self->finished(name, outcome);
           };
     // Posted, since co_spawn may begin at once and the lock is held.
     boost::asio::post(next.pull->executor(), [pull = next.pull, done] {
@@ -79,13 +84,13 @@ void artifact_fetcher::shared::begin_next() {
   }
 }
 
-void artifact_fetcher::shared::finished(const digest& content,
+void artifact_fetcher::shared::finished(const fetch_name& name,
                                         const result<artifact_record>& outcome) {
   std::vector<callback> calls;
   {
     const std::lock_guard lock(mutex);
     --running;
-    if (const auto found = jobs.find(content); found != jobs.end()) {
+    if (const auto found = jobs.find(name); found != jobs.end()) {
       calls = std::move(found->second.ended);
       jobs.erase(found);
     }
@@ -116,19 +121,19 @@ std::size_t artifact_fetcher::active() const {
 }
 
 void artifact_fetcher::stop() {
-  std::map<digest, shared::job> ending;
+  std::map<fetch_name, shared::job> ending;
   {
     const std::lock_guard lock(shared_->mutex);
     shared_->stopped = true;
     shared_->waiting.clear();
     ending.swap(shared_->jobs);
   }
-  for (const auto& [content, one] : ending)
+  for (const auto& [name, one] : ending)
     if (one.pull)
       one.pull->cut();
   shared_->means->disk.stop();
   const error stopped{recovery::retry_later, "fetch_stopped", "this node is stopping"};
-  for (const auto& [content, one] : ending)
+  for (const auto& [name, one] : ending)
     for (const auto& call : one.ended)
       call(stopped);
 }

@@ -11,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <fstream>
+#include <utility>
 
 namespace consort::node {
 
@@ -117,34 +118,20 @@ std::map<std::string, std::string> read_quality(const json& object, manifest_rea
   return quality;
 }
 
-} // namespace
-
-std::string write_manifest(const artifact_manifest& manifest) {
-  const auto& record = manifest.record;
-  const json root{{"schema", 1},
-                  {"kind", kinds.at(static_cast<std::size_t>(record.key.kind))},
-                  {"binds", record.key.binds},
-                  {"profile", write_profile(record.key.profile)},
-                  {"sha256", record.content.value},
-                  {"size_bytes", record.size_bytes},
-                  {"build_us", record.build_us},
-                  {"created_s", manifest.created_s},
-                  {"quality", record.quality}};
-  return root.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
+/// What differs from key to key.
+json write_made(const artifact_manifest& made) {
+  return {{"kind", kinds.at(static_cast<std::size_t>(made.record.key.kind))},
+          {"binds", made.record.key.binds},
+          {"profile", write_profile(made.record.key.profile)},
+          {"build_us", made.record.build_us},
+          {"created_s", made.created_s},
+          {"quality", made.record.quality}};
 }
 
-result<artifact_manifest> read_manifest(std::string_view text) {
-  const auto root = text.size() > limits::manifest_bytes_max
-                        ? json()
-                        : json::parse(text.begin(), text.end(), nullptr, false);
-  if (!root.is_object())
-    return error{recovery::refuse, "manifest_unreadable", "not a JSON object"};
-  manifest_reader read(root);
-  artifact_manifest manifest;
-  auto& record = manifest.record;
-  std::string wrong;
-  if (read.whole("schema") != 1)
-    read.fail("schema");
+/// Returns: the field that is wrong; empty when none is.
+std::string read_made(const json& object, artifact_manifest& made) {
+  manifest_reader read(object);
+  auto& record = made.record;
   const auto kind = read.text("kind");
   const auto* const found = std::find(kinds.begin(), kinds.end(), kind);
   if (found == kinds.end())
@@ -152,21 +139,90 @@ result<artifact_manifest> read_manifest(std::string_view text) {
   else
     record.key.kind = static_cast<artifact_kind>(found - kinds.begin());
   record.key.binds = read.text("binds");
+  std::string wrong;
   record.key.profile = read_profile(read.object("profile"), wrong);
+  record.build_us = static_cast<duration_us>(read.whole("build_us") & 0x7fffffffffffffff);
+  made.created_s = static_cast<std::int64_t>(read.whole("created_s") & 0x7fffffffffffffff);
+  record.quality = read_quality(read.object("quality"), read);
+  return wrong.empty() ? read.wrong() : "profile/" + wrong;
+}
+
+/// The further keys of the content whose first is `made`'s. Returns: as read_made().
+std::string read_also(const json& list, artifact_manifests& made) {
+  if (!list.is_array() || list.size() >= limits::artifact_keys_max)
+    return "also";
+  for (const auto& object : list) {
+    artifact_manifest one;
+    one.record.content = made.front().record.content;
+    one.record.size_bytes = made.front().record.size_bytes;
+    if (!object.is_object())
+      return "also";
+    if (auto wrong = read_made(object, one); !wrong.empty())
+      return "also/" + wrong;
+    for (const auto& before : made)
+      if (before.record.key == one.record.key)
+        return "also";
+    made.push_back(std::move(one));
+  }
+  return {};
+}
+
+} // namespace
+
+std::string write_manifest(const artifact_manifests& made) {
+  auto root = write_made(made.front());
+  root["schema"] = 1;
+  root["sha256"] = made.front().record.content.value;
+  root["size_bytes"] = made.front().record.size_bytes;
+  for (std::size_t at = 1; at < made.size(); ++at)
+    root["also"].push_back(write_made(made[at]));
+  return root.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
+void add_manifest(artifact_manifests& made, artifact_manifest fresh) {
+  const auto key = fresh.record.key;
+  const auto same = std::find_if(made.begin(), made.end(),
+                                 [&](const auto& one) { return one.record.key == key; });
+  if (same != made.end())
+    *same = std::move(fresh);
+  else
+    made.push_back(std::move(fresh));
+  while (made.size() > 1
+         && (made.size() > limits::artifact_keys_max
+             || write_manifest(made).size() > limits::manifest_bytes_max)) {
+    const auto oldest
+        = std::min_element(made.begin(), made.end(), [&](const auto& left, const auto& right) {
+            return std::pair(left.record.key == key, left.created_s)
+                   < std::pair(right.record.key == key, right.created_s);
+          });
+    made.erase(oldest);
+  }
+}
+
+result<artifact_manifests> read_manifest(std::string_view text) {
+  const auto root = text.size() > limits::manifest_bytes_max
+                        ? json()
+                        : json::parse(text.begin(), text.end(), nullptr, false);
+  if (!root.is_object())
+    return error{recovery::refuse, "manifest_unreadable", "not a JSON object"};
+  manifest_reader read(root);
+  artifact_manifests made(1);
+  auto& record = made.front().record;
+  if (read.whole("schema") != 1)
+    read.fail("schema");
   record.content = digest(read.text("sha256"));
   if (!is_digest(record.content.value))
     read.fail("sha256");
   record.size_bytes = read.whole("size_bytes");
-  record.build_us = static_cast<duration_us>(read.whole("build_us") & 0x7fffffffffffffff);
-  manifest.created_s = static_cast<std::int64_t>(read.whole("created_s") & 0x7fffffffffffffff);
-  record.quality = read_quality(read.object("quality"), read);
-  if (!read.wrong().empty() || !wrong.empty())
-    return error{recovery::refuse, "artifact_manifest",
-                 "bad field " + (wrong.empty() ? read.wrong() : "profile/" + wrong)};
-  return manifest;
+  auto wrong = read.wrong().empty() ? read_made(root, made.front()) : read.wrong();
+  if (const auto also = root.find("also"); wrong.empty() && also != root.end())
+    wrong = read_also(*also, made);
+  if (!wrong.empty())
+    return error{recovery::refuse, "artifact_manifest", "bad field " + wrong};
+  return made;
 }
 
-result<artifact_manifest> load_manifest(const std::string& path) {
+result<artifact_manifests> load_manifest(const std::string& path) {
   struct stat found {};
   if (::stat(path.c_str(), &found) != 0 && errno == ENOENT)
     return error{recovery::refuse, "manifest_unreadable", "there is none"};

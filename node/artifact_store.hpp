@@ -2,12 +2,14 @@
 #pragma once
 /// Built artifacts on this node's disk, named by the SHA-256 of their content:
 /// `<data>/artifacts/<sha256>/{payload,manifest.json}`, beside them `build.log`,
-/// `validation.json`, `tree` (a payload that is a folder's bundle, unpacked), and `used`, `kept`
-/// and `preferred`, whose time and presence are what they say. An artifact is written in
-/// `<data>/staging/<pid>`, synced, and renamed into place whole, so a crash leaves either all of it
-/// or nothing. Content is hashed before the first use in a process and whenever the file has
-/// changed since; a corrupt one is moved to `<data>/corrupt` and forgotten. Names are never taken
-/// from outside unchecked. Thread-safe.
+/// `validation.json`, `tree` (a payload that is a folder's bundle, unpacked), `used` and `kept`,
+/// whose time and presence are what they say, and `preferred`, which names its keys. Content that
+/// was built for several keys is there once, for all of them, and goes with the last. An artifact
+/// is written in `<data>/staging/<pid>`, synced, and renamed into place whole, so a crash leaves
+/// either all of it or nothing; a further key by a manifest in the place of the one before, so that
+/// a crash leaves either all keys or all but that. Content is hashed before the first use in a
+/// process and whenever the file has changed since; a corrupt one is moved to `<data>/corrupt` and
+/// forgotten. Names are never taken from outside unchecked. Thread-safe.
 
 #include "node/artifact_validation.hpp"
 #include "node/limits.hpp"
@@ -49,7 +51,8 @@ using artifact_pin = std::shared_ptr<const digest>;
 /// What a collection removes: the least recently used beyond `size_bytes_max`, all unused for
 /// `age_us_max`, and of each line (what is built of one model for one profile and target, whatever
 /// the compiler's version) all but the newest `keep_last`; 0 = no bound. Pinned artifacts, those
-/// marked as kept and those that are preferred stay.
+/// marked as kept and those that are preferred stay. What several keys share is used when one of
+/// them is, and among the newest when it is so for one.
 struct collection_rule {
   std::uint64_t size_bytes_max = 0;
   duration_us age_us_max = 0;
@@ -76,9 +79,11 @@ public:
   artifact_store(const artifact_store&) = delete;
   artifact_store& operator=(const artifact_store&) = delete;
 
-  /// What the scan found unusable, once each; empties the list.
+  /// What the scan found unusable, once each, `not_an_artifact` what is not named by a digest;
+  /// empties the list.
   [[nodiscard]] std::vector<error> complaints();
-  [[nodiscard]] std::vector<artifact_record> list() const; ///< In order of content.
+  /// One for each key of each content, in order of content; those of one content stand together.
+  [[nodiscard]] std::vector<artifact_record> list() const;
   /// Of several of one key the one that is preferred, else the newest. Where one is preferred that
   /// another version of the same compiler built for the same, it stands for this key as well. One
   /// that is preferred or marked as kept is `held`.
@@ -91,8 +96,8 @@ public:
   /// A staging folder, after checking that `size_bytes` plus limits::disk_headroom_bytes are free.
   [[nodiscard]] result<staging_folder> stage(std::uint64_t size_bytes);
   /// Hashes, syncs and moves `from`'s payload into place under `key`; a folder is packed first. The
-  /// same content twice is one artifact; a second artifact of the same key replaces the first in
-  /// `find`, which stays in the store. Errors: pack_folder()'s,
+  /// same content twice is one artifact, of all keys that it was put under; a second artifact of
+  /// the same key replaces the first in `find`, which stays in the store. Errors: pack_folder()'s,
   /// `artifact_empty`, `artifact_missing`, `disk_full`, `store_full`; `hash_stopped` once `stop`.
   [[nodiscard]] result<artifact_record> put(staging_folder from, const artifact_key& key,
                                             std::map<std::string, std::string> quality,
@@ -103,6 +108,11 @@ public:
   /// Further error: `artifact_corrupt`.
   [[nodiscard]] result<artifact_record> put_copy(staging_folder from,
                                                  const artifact_record& expected,
+                                                 const std::optional<digest>& hashed = {});
+
+  /// The same for all keys of one content, the first of which is returned. Requires: not empty.
+  [[nodiscard]] result<artifact_record> put_copy(staging_folder from,
+                                                 const std::vector<artifact_record>& expected,
                                                  const std::optional<digest>& hashed = {});
 
   /// The payload's path, verified; of a bundle the folder that it is unpacked to. Errors:
@@ -117,14 +127,18 @@ public:
   [[nodiscard]] artifact_pin pin(const digest& content);
   /// Errors: `artifact_missing`, `artifact_pinned`.
   [[nodiscard]] result<done> remove(const digest& content);
-  /// What collect() would remove, the oldest first.
+  /// Takes one of its keys from a content; with the last it goes, as remove() has it. Errors:
+  /// remove()'s.
+  [[nodiscard]] result<done> forget(const digest& content, const artifact_key& key);
+  /// What collect() would remove, the oldest first, each content once.
   [[nodiscard]] std::vector<artifact_record> collectable(const collection_rule& rule) const;
   /// Returns: what was removed.
   std::vector<artifact_record> collect(const collection_rule& rule);
 
-  /// Moves what has no manifest.json, or one that no version of us wrote, out of the way, as a
-  /// corrupt artifact is: nobody can use it. What cannot be read at the moment, is marked, or was
-  /// written by a newer version of us stays. For who owns the store, or has it alone.
+  /// Moves what has no manifest.json, one that no version of us wrote, or not the payload that it
+  /// tells of, out of the way, as a corrupt artifact is: nobody can use it. What cannot be read at
+  /// the moment, is marked, is not named by a digest, or was written by a newer version of us
+  /// stays. For who owns the store, or has it alone.
   void set_aside_unreadable();
   /// Takes up what another process put into the store since.
   void rescan();
@@ -137,7 +151,7 @@ public:
   [[nodiscard]] result<done> mark_kept(const digest& content, bool wanted);
   [[nodiscard]] bool kept(const digest& content) const;
 
-  /// Makes it the one that is served for its key, and for those that differ in the compiler's
+  /// Makes it the one that is served for its keys, and for those that differ in the compiler's
   /// version alone, until another of these is put or preferred. Errors: `artifact_missing`,
   /// `disk_error`.
   [[nodiscard]] result<done> prefer(const digest& content);
@@ -156,7 +170,7 @@ public:
   std::string keep_failed_log(const std::string& name, const std::string& text);
 
 private:
-  struct state;
+  struct state; ///< In artifact_store_state.hpp.
   explicit artifact_store(std::unique_ptr<state> opened);
   std::unique_ptr<state> state_;
   std::mutex unpacking_; ///< One bundle at a time.

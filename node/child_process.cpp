@@ -363,4 +363,8 @@ std::string describe_exit(const child_exit& end, duration_us limit_us, const std
          + ")";
 }
 
+std::string with_last_words(std::string how, std::string_view said) {
+  return std::move(how) + (said.empty() ? " and printed nothing" : ": " + std::string(said));
+}
+
 } // namespace consort::node

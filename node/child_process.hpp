@@ -109,5 +109,7 @@ private:
 /// The same, with the limit and the field that sets it: `ran out of time (10s, probe.timeout)`.
 [[nodiscard]] std::string describe_exit(const child_exit& end, duration_us limit_us,
                                         const std::string& field);
+/// `exited with 3: WORDS`, or that it `printed nothing`, which is something to go by.
+[[nodiscard]] std::string with_last_words(std::string how, std::string_view said);
 
 } // namespace consort::node

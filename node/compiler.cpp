@@ -105,12 +105,12 @@ private:
   /// before.
   artifact_record yield_to_import(artifact_record built) {
     store_.rescan(); // By another process, mostly.
-    if (!is_ours_to_remove(built.content))
+    if (!is_ours_to_remove(built))
       return built;
     for (auto& one : store_.list())
       if (one.content != built.content && is_import(one)
           && std::find(before_.begin(), before_.end(), one) == before_.end()
-          && store_.remove(built.content)) // Else somebody loads it already.
+          && store_.forget(built.content, built.key)) // Else somebody loads it already.
         return std::move(one);
     return built;
   }
@@ -120,10 +120,11 @@ private:
     return one.key == order_.key && origin != one.quality.end() && origin->second == "prebuilt";
   }
   /// A compiler may make again, byte for byte, what the store had and somebody marked.
-  [[nodiscard]] bool is_ours_to_remove(const digest& content) const {
-    const bool is_new = std::none_of(before_.begin(), before_.end(),
-                                     [&](const auto& one) { return one.content == content; });
-    return is_new && !store_.kept(content) && !store_.preferred(content);
+  [[nodiscard]] bool is_ours_to_remove(const artifact_record& built) const {
+    const bool is_new = std::none_of(before_.begin(), before_.end(), [&](const auto& one) {
+      return one.content == built.content && one.key == built.key;
+    });
+    return is_new && !store_.kept(built.content) && !store_.preferred(built.content);
   }
 
   [[nodiscard]] error no_room() const {

@@ -337,11 +337,11 @@ std::uint64_t json_section::size(const std::string& name, std::uint64_t fallback
   if (value == nullptr)
     return fallback;
   if (value->is_string())
-    if (const auto bytes = parse_size(value->get_ref<const std::string&>()))
+    if (const auto bytes = parse_size(value->get_ref<const std::string&>()); bytes && *bytes > 0)
       return *bytes;
-  if (value->is_number_unsigned())
+  if (value->is_number_unsigned() && value->get<std::uint64_t>() > 0)
     return value->get<std::uint64_t>();
-  fail(name, "expected a size, e.g. \"4GiB\"");
+  fail(name, "expected a size above 0, e.g. \"4GiB\"");
   return fallback;
 }
 

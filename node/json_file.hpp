@@ -72,6 +72,7 @@ public:
   [[nodiscard]] std::uint64_t scaled(const std::string& name, std::uint64_t fallback, double scale);
   [[nodiscard]] duration_us duration(const std::string& name, duration_us fallback,
                                      duration_us max);
+  /// Bytes; 0 is refused, since some take it for none at all and others for no limit.
   [[nodiscard]] std::uint64_t size(const std::string& name, std::uint64_t fallback);
   [[nodiscard]] std::vector<std::string> texts(const std::string& name);
   [[nodiscard]] std::map<std::string, std::string> text_map(const std::string& name);

@@ -68,8 +68,9 @@ inline constexpr std::size_t format_bytes_max = 16;          ///< A file's endin
 inline constexpr std::uint32_t plain_context_tokens = 4'096; ///< Where nothing else is declared.
 
 // Artifact store.
-inline constexpr std::size_t artifacts_max = 4'096;                    ///< Indexed per node.
-inline constexpr std::size_t manifest_bytes_max = 64 * 1024;           ///< manifest.json.
+inline constexpr std::size_t artifacts_max = 4'096;          ///< Indexed per node.
+inline constexpr std::size_t artifact_keys_max = 32;         ///< Of one content, that are kept.
+inline constexpr std::size_t manifest_bytes_max = 64 * 1024; ///< manifest.json.
 inline constexpr std::uint64_t disk_headroom_bytes = 64 * 1024 * 1024; ///< Always left free.
 inline constexpr std::size_t digest_cache_entries_max = 4'096;         ///< Hashed model files.
 inline constexpr duration_us bundle_us_max = 3'600 * second_us; ///< Packing or unpacking a folder.

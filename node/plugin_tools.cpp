@@ -52,7 +52,7 @@ result<child_exit> run_tool(const std::vector<std::string>& command, const std::
 
 std::string end_of(const child_exit& end, duration_us limit_us, const std::string& field) {
   const auto said = last_line(end.err.tail.empty() ? end.out.tail : end.err.tail);
-  return describe_exit(end, limit_us, field) + (said.empty() ? "" : ": " + said);
+  return with_last_words(describe_exit(end, limit_us, field), said);
 }
 
 std::string target_attribute(const build_rule& rule) {

@@ -112,7 +112,7 @@ result<std::optional<artifact_record>> server_cache::keep() {
 void server_cache::forget_older(const digest& kept) {
   for (const auto& one : store_.list())
     if (one.key == *order_.key && one.content != kept && !store_.kept(one.content))
-      static_cast<void>(store_.remove(one.content));
+      static_cast<void>(store_.forget(one.content, one.key));
 }
 
 } // namespace consort::node

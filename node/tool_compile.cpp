@@ -12,6 +12,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <initializer_list>
 #include <regex>
 
 namespace consort::node {
@@ -68,13 +69,23 @@ std::string last_words(const child_exit& end) {
   return words.empty() ? "it printed nothing" : words;
 }
 
-/// In the C library's words, which most tools hand on.
-bool tells_of_full_disk(const child_exit& end) {
-  const auto told = [&](const char* words) {
+/// Whether one of these stands in its last lines.
+bool tells_of(const child_exit& end, std::initializer_list<const char*> all) {
+  return std::any_of(all.begin(), all.end(), [&](const char* words) {
     return end.err.tail.find(words) != std::string::npos
            || end.out.tail.find(words) != std::string::npos;
-  };
-  return told("No space left on device") || told("Disk quota exceeded");
+  });
+}
+
+/// In the C library's words, which most tools hand on.
+bool tells_of_full_disk(const child_exit& end) {
+  return tells_of(end, {"No space left on device", "Disk quota exceeded"});
+}
+
+/// In the words of the C library, of C++, Python, Java, LLVM and GCC.
+bool tells_of_no_memory(const child_exit& end) {
+  return tells_of(end, {"Cannot allocate memory", "bad_alloc", "MemoryError", "OutOfMemoryError",
+                        "ut of memory", "memory exhausted"});
 }
 
 /// Whether the output, or a file in it, ends where the kernel lets none grow further: a tool that
@@ -101,13 +112,14 @@ std::string beyond_disk(const build_rule& rule) {
   return " (files may have " + std::to_string(rule.disk_bytes) + " bytes: `build.disk`)";
 }
 
+std::string beyond_memory(const build_rule& rule) {
+  return " (its address space may have " + std::to_string(rule.memory_bytes)
+         + " bytes: `build.memory`)";
+}
+
 /// In the C library's words, or in the shell's of a tool that it ran.
 bool tells_of_file_limit(const child_exit& end) {
-  const auto told = [&](const char* words) {
-    return end.err.tail.find(words) != std::string::npos
-           || end.out.tail.find(words) != std::string::npos;
-  };
-  return told("File too large") || told("File size limit exceeded");
+  return tells_of(end, {"File too large", "File size limit exceeded"});
 }
 
 /// docs/PLUGINS.md, "What a compiler must do".
@@ -119,8 +131,11 @@ error failure_of(const build_rule& rule, const child_exit& end, const std::strin
     return {recovery::retry_later, "compiler_timeout", message};
   if (end.signal == SIGXFSZ)
     return {recovery::retry_later, "compiler_disk_limit", message + beyond_disk(rule)};
+  // Whoever gets no more memory ends as it likes: aborted, or by a status of its own.
+  const bool no_memory = rule.memory_bytes > 0 && tells_of_no_memory(end);
   if (end.signal != 0)
-    return {recovery::retry_later, "compiler_killed", message};
+    return {recovery::retry_later, no_memory ? "compiler_memory_limit" : "compiler_killed",
+            message + (no_memory ? beyond_memory(rule) : "")};
   switch (end.code) {
   case 2: return {recovery::refuse, "compiler_usage", message};
   case 3: return {recovery::refuse, "compiler_unsupported", message};
@@ -132,6 +147,8 @@ error failure_of(const build_rule& rule, const child_exit& end, const std::strin
     return {recovery::retry_later, "compiler_disk_limit", message + beyond_disk(rule)};
   if (tells_of_full_disk(end))
     return {recovery::retry_elsewhere, "compiler_disk_full", message};
+  if (no_memory)
+    return {recovery::retry_later, "compiler_memory_limit", message + beyond_memory(rule)};
   return {recovery::refuse, "compiler_failed", message};
 }
 

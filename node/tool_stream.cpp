@@ -23,7 +23,7 @@ struct tool_stream::state {
 
 namespace {
 
-/// How it ended, with what it said of that, which may be nothing.
+/// How it ended, with what it said of that: what it printed before are readings.
 std::string stream_end_words(const child_exit& end) {
   return describe_exit(end) + (end.err.tail.empty() ? "" : ": " + end.err.tail);
 }

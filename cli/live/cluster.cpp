@@ -99,8 +99,9 @@ std::unique_ptr<cluster::process> cluster::launch(const std::string& name,
       [this, one](const node::child_exit& end) {
         one->ended = true;
         if (!one->expected && !casualty_)
-          casualty_ = one->name + " " + node::describe_exit(end) + ": "
-                      + end.err.tail.substr(0, limits::last_words_bytes_max);
+          casualty_ = one->name + " "
+                      + node::with_last_words(node::describe_exit(end),
+                                              end.err.tail.substr(0, limits::last_words_bytes_max));
       });
   if (started)
     made->runs = std::move(*started);

@@ -50,7 +50,7 @@ result<done> run_tool(words argv) {
   std::string line;
   for (const auto& word : shown)
     line += word + " ";
-  return cannot(line + node::describe_exit(*end) + ": " + end->err.tail);
+  return cannot(line + node::with_last_words(node::describe_exit(*end), end->err.tail));
 }
 
 result<done> run_tools(const std::vector<words>& commands) {

@@ -54,8 +54,7 @@ std::string words_of(const child_exit& answer) {
   auto text = answer.err.tail.empty() ? answer.out.tail : answer.err.tail;
   while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back())) != 0)
     text.pop_back();
-  return describe_exit(answer, limits::container_call_us_max, "")
-         + (text.empty() ? "" : ": " + text);
+  return with_last_words(describe_exit(answer, limits::container_call_us_max, ""), text);
 }
 
 std::vector<std::string> with(std::vector<std::string> words,

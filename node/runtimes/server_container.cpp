@@ -23,10 +23,10 @@ error engine_error(const char* code, const std::string& what) {
   return {recovery::retry_elsewhere, code, what};
 }
 
-/// How a call of the engine ended, with the last that it said, which may be nothing.
+/// How a call of the engine ended, with the last that it said.
 std::string end_words(const child_exit& end, duration_us limit_us, const char* field,
                       const std::string& said) {
-  return describe_exit(end, limit_us, field) + (said.empty() ? "" : ": " + said);
+  return with_last_words(describe_exit(end, limit_us, field), said);
 }
 
 } // namespace

@@ -323,10 +323,9 @@ const std::string& server_link::asked_of(const attempt_body& body) const {
 }
 
 void server_link::exited(const child_exit& end) {
-  const auto last = log_.tail();
   this->end(judged({recovery::retry_elsewhere, "runtime_died",
-                    wanted_.device.id.value + ": its model server " + describe_exit(end)
-                        + (last.empty() ? "" : ": " + last)},
+                    wanted_.device.id.value + ": its model server "
+                        + with_last_words(describe_exit(end), log_.tail())},
                    &end));
 }
 

@@ -40,7 +40,7 @@ TEST(PluginInit, RefusesATimeThatIsNoneOrTooLong) {
     EXPECT_THAT(refused.err, HasSubstr("is not a duration such as 90s")) << time;
   }
   const auto most = init(hours(limits::wrap_time_max.count()), "false {port}");
-  EXPECT_THAT(most.err, HasSubstr("exited with 1")) << "it was started";
+  EXPECT_THAT(most.err, HasSubstr("exited with 1 and printed nothing")) << "it was started";
   const auto alone = init("1s", "");
   EXPECT_EQ(alone.code, exit_code::usage);
   EXPECT_THAT(alone.err, HasSubstr("--timeout is of --from-command only"));

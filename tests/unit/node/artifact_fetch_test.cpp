@@ -36,10 +36,10 @@ protected:
     return *fetcher_;
   }
   std::future<result<artifact_record>> begin(const digest& content, const std::string& address,
-                                             const std::string& from = "n1") {
+                                             const std::string& from = "n1", char binds = 'b') {
     fetch_request wanted;
     wanted.content = content;
-    wanted.key.binds = std::string(64, 'b');
+    wanted.key.binds = std::string(64, binds);
     wanted.key.profile.name = "p";
     wanted.from = node_id(from);
     wanted.address = address;
@@ -225,6 +225,18 @@ TEST_F(ArtifactFetch, EndsWhenItsTimeIsOver) {
   limits_.backoff = 40 * ms;
   scripted_server server({answering(head_of(503, 0)), answering(head_of(503, 0))});
   EXPECT_EQ(why(fetch(hash_text("engine"), server.address())), "fetch_timeout");
+}
+
+/// Whoever builds for two models may make the same bytes: each has its own record of them.
+TEST_F(ArtifactFetch, IsStoredForEachKeyThatWantsIt) {
+  scripted_server server({answering(head_of(200, 3) + "one"), answering(head_of(200, 3) + "one")});
+  auto first = begin(hash_text("one"), server.address());
+  auto other = begin(hash_text("one"), server.address(), "n1", 'c');
+  const auto one = first.get(), two = other.get();
+  ASSERT_EQ(why(one), "fetched");
+  ASSERT_EQ(why(two), "fetched");
+  EXPECT_NE(one->key, two->key);
+  EXPECT_EQ(into_->list().size(), 2U);
 }
 
 TEST_F(ArtifactFetch, JoinsCallsForTheSameAndQueuesTheOthers) {

@@ -132,6 +132,8 @@ TEST(ChildProcess, AToolThatHangsRunsOutOfTime) {
   EXPECT_EQ(describe_exit(*end, 2 * limits::second_us, "probe.timeout"),
             "ran out of time (2s, probe.timeout)");
   EXPECT_EQ(describe_exit(*end, 2 * limits::second_us, ""), "ran out of time (2s)");
+  EXPECT_EQ(with_last_words("exited with 3", ""), "exited with 3 and printed nothing");
+  EXPECT_EQ(with_last_words("exited with 3", "no driver"), "exited with 3: no driver");
   EXPECT_LT(end->took_us, 20 * limits::second_us);
 }
 

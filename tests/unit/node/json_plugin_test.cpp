@@ -293,7 +293,7 @@ struct bad_tool {
 
 TEST(JsonPlugin, AToolThatMisbehavesIsAnErrorValue) {
   const std::vector<bad_tool> tools{
-      {"exit 9", "exited with 9"},
+      {"exit 9", "exited with 9 and printed nothing"},
       {"echo 'driver not loaded' >&2; exit 1", "driver not loaded"},
       {"kill -SEGV $$", "signal 11"},
       {"sleep 60", "fake: probe command fake-smi ran out of time (2s, probe.timeout)"},
@@ -502,6 +502,27 @@ TEST(JsonPluginCompile, TellsDeterministicFailuresFromPassingOnes) {
               ended.failure().message.find("`build.disk`") != std::string::npos)
         << ended.failure().message;
   }
+}
+
+/// A limit of ours is nothing that the model did: another build of it may fit.
+TEST(JsonPluginCompile, WhatDiesOfItsMemoryLimitFailsForNow) {
+  const std::string limit = "\"timeout\": \"1m\", \"memory\": \"1TiB\"";
+  fake_vendor bounded(changed("\"timeout\": \"1m\"", limit));
+  for (const auto* body :
+       {"echo MemoryError >&2; exit 1", "echo 'LLVM ERROR: out of memory'; kill -ABRT $$",
+        "echo \"terminate called after throwing an instance of 'std::bad_alloc'\" >&2; exit 134"}) {
+    bounded.compiler(body);
+    const auto ended = bounded.compile();
+    ASSERT_FALSE(ended.ok()) << body;
+    EXPECT_EQ(ended.failure().code, "compiler_memory_limit") << ended.failure().message;
+    EXPECT_EQ(ended.failure().action, recovery::retry_later) << body;
+    EXPECT_NE(ended.failure().message.find("`build.memory`"), std::string::npos);
+  }
+  bounded.compiler("echo MemoryError >&2; exit 3");
+  EXPECT_EQ(bounded.compile().failure().code, "compiler_unsupported") << "its own word counts";
+  fake_vendor unbounded;
+  unbounded.compiler("echo MemoryError >&2; exit 1");
+  EXPECT_EQ(unbounded.compile().failure().code, "compiler_failed") << "no limit of ours";
 }
 
 TEST(JsonPluginCompile, AnOutputJustBelowItsLimitIsGood) {

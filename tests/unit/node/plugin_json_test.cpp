@@ -116,6 +116,8 @@ TEST(PluginJson, NamesLineColumnFieldAndWhatWasExpected) {
       {"{ \"tiles\": 4 }", "{}, \"start_timeout\": \"4h\"",
        "/runtime/start_timeout: expected a duration above 0 and up to 3h"},
       {"\"disk\": \"1MiB\"", "\"disk\": \"1 lot\"", "/build/0/disk: expected a size"},
+      {"\"disk\": \"1MiB\"", "\"disk\": 0", "/build/0/disk: expected a size above 0"},
+      {"\"disk\": \"1MiB\"", "\"memory\": \"0GiB\"", "/build/0/memory: expected a size above 0"},
       {"\"dtype\": \"q8_0\",", "\"dtype\": \"q8_0\", \"interface\": \"config\",",
        "/build/0/command: needs {config}"},
       {"{ \"lines\": \"^quality (\\\\w+)=(\\\\S+)\" }", "{ \"file\": \"/etc/passwd\" }",

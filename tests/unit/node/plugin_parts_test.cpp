@@ -86,6 +86,23 @@ TEST_F(PluginParts, AreDevicesThatExcludeWhatTheyShare) {
   EXPECT_EQ(find("u1/high").capability.build_profiles.size(), 1U);
 }
 
+/// As devices are by their uuid, and parts that a tool lists.
+TEST_F(PluginParts, AreNumberedByNameAtFirstAndKeepTheirNumbers) {
+  write(changed("\"capability\"", halves_json + "\"capability\""));
+  probe();
+  const auto numbered = [&] {
+    std::vector<std::string> seen;
+    for (const auto& one : all.devices())
+      if (one.uuid.starts_with("u1/"))
+        seen.push_back(one.id.value + "=" + one.uuid);
+    return seen;
+  };
+  const auto as_named = ElementsAre("n/npu0.0=u1/high", "n/npu0.1=u1/low", "n/npu0.2=u1/mid");
+  EXPECT_THAT(numbered(), as_named);
+  EXPECT_TRUE(all.probe().empty());
+  EXPECT_THAT(numbered(), as_named);
+}
+
 TEST_F(PluginParts, AreAsWellAsTheirBoardWhosePowerStaysWithTheWhole) {
   write(changed("\"capability\"", halves_json + "\"capability\""));
   probe();
