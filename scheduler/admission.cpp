@@ -628,6 +628,23 @@ ending impossible_ending(const core_state& s, index slot) {
   return how;
 }
 
+namespace {
+
+/// Once somebody may serve it, and who waits beside it has begun. Of who waits alone the pace at
+/// which others once began says nothing.
+duration_us come_back_in(const core_state& s, const request_row& r, const ending& how,
+                         time_us now) {
+  const auto& model = s.models[r.model];
+  const auto served_in = std::clamp(how.eta_us.value_or(limits::retry_after_min_us),
+                                    limits::retry_after_min_us, limits::retry_after_max_us);
+  const bool alone = model.queue.size() <= (r.phase == request_phase::waiting ? 1U : 0U);
+  if (how.state != "queued" || (alone && how.eta_us))
+    return served_in;
+  return std::max(drained_in(model, now).value_or(0), served_in);
+}
+
+} // namespace
+
 ending unavailable_ending(core_state& s, index slot, time_us now) {
   const auto& r = s.requests[slot];
   update_outlook(s, r.model, r.selector, now);
@@ -635,12 +652,7 @@ ending unavailable_ending(core_state& s, index slot, time_us now) {
   ending how{request_outcome::rejected, 503, {}, {}, seen.state, {}, {}};
   if (seen.eta_at > 0)
     how.eta_us = std::max<duration_us>(seen.eta_at - now, 0);
-  how.retry_after_us = std::clamp(how.eta_us.value_or(limits::retry_after_min_us),
-                                  limits::retry_after_min_us, limits::retry_after_max_us);
-  if (std::strcmp(seen.state, "queued") == 0)
-    if (const auto drained = drained_in(s.models[r.model], now))
-      how.retry_after_us
-          = any_full(s, r.model, r.selector) ? std::max(drained, how.retry_after_us) : drained;
+  how.retry_after_us = come_back_in(s, r, how, now);
   const bool at_once = r.meta.wait_us && *r.meta.wait_us == 0;
   how.reason = {recovery::retry_later,
                 std::strcmp(seen.state, "queued") == 0 ? "queue_timeout"

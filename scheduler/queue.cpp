@@ -132,7 +132,8 @@ void request_queue::granted(bool aged, time_us now) {
   since_aged_ = aged ? 0 : std::min(since_aged_ + 1, limits::aged_every);
   if (granted_at_ != 0)
     grant_gap_us_ = robust_mean(grant_gap_us_, std::max<duration_us>(now - granted_at_, 1));
-  granted_at_ = now;
+  // With nobody left, the time to the next grant is how long nobody came, and no pace.
+  granted_at_ = size_ == 0 ? 0 : now;
 }
 
 void request_queue::charge(const tenant_key& tenant, std::int64_t tokens) {

@@ -91,7 +91,7 @@ public:
                                                const std::vector<std::uint32_t>& but_for) const;
   /// The lane that must be served now since its oldest waits too long; none when nothing is due.
   [[nodiscard]] const lane_key* aged_lane(time_us now) const;
-  /// A request of the queue was granted. `aged`: of the lane that was due.
+  /// A request of the queue was granted, and is off it. `aged`: of the lane that was due.
   void granted(bool aged, time_us now);
 
   /// Counts tokens that the tenant uses, or gives back what was counted too much.

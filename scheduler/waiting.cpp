@@ -10,6 +10,7 @@
 #include "scheduler/weights.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 
 namespace consort::core {
@@ -144,19 +145,33 @@ void see_pairs(const core_state& s, index model, index selector, See&& see) {
 
 } // namespace
 
+namespace {
+
+/// When its breaker lets one through; never, as far as is known, while one is through.
+time_us opens_at(const pair_state& pair) {
+  return pair.fuse.state() == breaker_state::open ? pair.fuse.retry_at()
+                                                  : std::numeric_limits<time_us>::max();
+}
+
+} // namespace
+
 wait_words held_back(const core_state& s, index model, index selector, time_us now) {
   const pair_state* full = nullptr;
   const pair_state* broken = nullptr;
   see_pairs(s, model, selector, [&](const pair_state& pair) {
     if (!pair.fuse.admits())
-      broken = broken == nullptr ? &pair : broken;
+      broken = broken == nullptr || opens_at(pair) < opens_at(*broken) ? &pair : broken;
     else if (pair.room.full()
              && (full == nullptr || pair.room.expected(now) < full->room.expected(now)))
       full = &pair;
   });
+  constexpr auto never = std::numeric_limits<time_us>::max();
+  const auto opens = broken == nullptr ? never : opens_at(*broken);
   if (full != nullptr)
-    return {"queued", full_words(s, *full, now), full->room.expected(now)};
-  return {"queued", broken == nullptr ? std::string() : breaker_words(s, *broken, now), 0};
+    return {"queued", full_words(s, *full, now), std::min(full->room.expected(now), opens)};
+  if (broken == nullptr)
+    return {};
+  return {"queued", breaker_words(s, *broken, now), opens == never ? 0 : opens};
 }
 
 namespace {
@@ -226,13 +241,6 @@ ending turned_away(core_state& s, index slot, time_us now) {
   how.reason.message = "turned away " + std::to_string(r.issued) + " times, at last by "
                        + s.devices[r.last_device].spec.id.value + ": " + r.failure.message;
   return how;
-}
-
-bool any_full(const core_state& s, index model, index selector) {
-  bool any = false;
-  see_pairs(s, model, selector,
-            [&](const pair_state& pair) { any = any || (pair.fuse.admits() && pair.room.full()); });
-  return any;
 }
 
 bool eta_known(const core_state& s, const option& by, time_us now) {

@@ -541,6 +541,7 @@ TEST(Failover, BreakerOpensOnFaultsAndOneProbeClosesIt) {
   const auto told = t.take_all<queue_notice>();
   ASSERT_FALSE(told.empty());
   EXPECT_EQ(told.back().reason.rfind(words, 0), 0U) << told.back().reason;
+  EXPECT_EQ(told.back().eta_us, limits::breaker_open_min_us);
   t.expect_empty();
   t.pass_time(limits::breaker_open_min_us);
   EXPECT_NE(t.view().devices.at(0).reading.health_reason.find("is half-open after 3 failures"),

@@ -174,6 +174,26 @@ TEST(Queue, DrainIsPredictedFromThePaceOfGrants) {
   EXPECT_EQ(queue.predicted_drain(5, now + 800'000), 2'000'000) << "a grant is overdue";
 }
 
+TEST(Queue, HowLongNobodyCameIsNoPace) {
+  request_queue queue;
+  const auto serve = [&](std::uint64_t at, time_us now) {
+    queue.remove(standard, 0, {queue_place::no_deadline, at});
+    queue.granted(false, now);
+  };
+  add(queue, standard, 1);
+  serve(1, 1);
+  constexpr time_us later = 1'000'000'000;
+  for (std::uint64_t at = 2; at <= 4; ++at)
+    add(queue, standard, at);
+  EXPECT_FALSE(queue.predicted_drain(1, later));
+  serve(2, later);
+  EXPECT_FALSE(queue.predicted_drain(1, later)) << "nobody waited before";
+  serve(3, later + 200'000);
+  serve(4, later + 400'000);
+  add(queue, standard, 5);
+  EXPECT_EQ(queue.predicted_drain(5, 2 * later), 1'000'000) << "nor is one overdue";
+}
+
 } // namespace
 
 } // namespace consort::core
