@@ -305,7 +305,8 @@ void count_failure(pass& p, const instance_row& one, const instance_failure& how
   auto& pair = p.s.pairs[at];
   pair.load_error = cut_text(failure.message, limits::load_error_bytes_max);
   pair.load_failed_at = p.now;
-  pair.load_retry_at = next_load(p, one, pair);
+  // One that had served says nothing of another that did not load: of a version that replaces it.
+  pair.load_retry_at = std::max(pair.load_retry_at, next_load(p, one, pair));
   if (pair.load_retry_at > p.now)
     arm(p.s, pair.load_retry_at, timer_kind::pair, at);
   if (blames_engine(failure))
