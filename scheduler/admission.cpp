@@ -407,7 +407,8 @@ std::string suggest_devices(const core_state& s, const request_row& r) {
 } // namespace
 
 lane_key lane_of(const core_state& s, const request_row& r) {
-  return {r.selector, r.meta.priority, s.profiles[r.profile].late && !impatient(r)};
+  return {r.selector, r.meta.priority, s.profiles[r.profile].late && !impatient(r),
+          r.meta.kind == request_kind::embedding};
 }
 
 queue_place place_of(const request_row& r) {

@@ -20,8 +20,10 @@ bool has_room(const room_floor& some, const demand& need) {
 }
 
 bool barred(const core_state& s, const question& asked, index device) {
-  return std::any_of(asked.blocked.begin(), asked.blocked.end(),
-                     [&](index selector) { return s.selectors[selector].matches[device] != 0; });
+  return std::any_of(asked.blocked.begin(), asked.blocked.end(), [&](const barrier& one) {
+    return s.selectors[one.selector].matches[device] != 0
+           && (!one.embeds || s.devices[device].spec.capability.runtime.embeddings);
+  });
 }
 
 /// Added to a score where the text may turn out different.

@@ -77,8 +77,9 @@ std::uint32_t waiting_for(const model_state& model, index selector) {
   return static_cast<std::uint32_t>(count);
 }
 
-/// Some who wait with one selector. Of those who had an attempt fewer devices may serve some than
-/// the selector says: loading others would help nobody, nor does it help them what others serve.
+/// Some who wait with one selector. Of those who had an attempt, or want embeddings, fewer devices
+/// may serve some than the selector says: loading others would help nobody, nor does it help them
+/// what others serve.
 struct wanting {
   index selector = none;
   index first = none; ///< The one that waits longest; none = whoever matches may serve them.
@@ -94,6 +95,16 @@ bool was_failed(const request_row& r) {
   return r.emitted == 0 && r.excluded.size() > r.shunned.size();
 }
 
+bool wants_embedding(const request_row& r) {
+  return r.meta.kind == request_kind::embedding;
+}
+bool was_failed_embedding(const request_row& r) {
+  return was_failed(r) && wants_embedding(r);
+}
+bool was_failed_text(const request_row& r) {
+  return was_failed(r) && !wants_embedding(r);
+}
+
 wanting those_who(bool (*are)(const request_row&), const core_state& s, const model_state& model,
                   index selector) {
   wanting those{selector, none, 0};
@@ -102,6 +113,26 @@ wanting those_who(bool (*are)(const request_row&), const core_state& s, const mo
       continue;
     those.first = those.first == none ? slot : those.first;
     ++those.waiting;
+  }
+  return those;
+}
+
+/// All that wait for embeddings. The first is one that no device failed, if such a one is among
+/// those who wait longest.
+wanting those_for_embeddings(const core_state& s, const model_state& model, index selector) {
+  wanting those{selector, none, 0};
+  for (const auto& [key, lane] : model.queue.lanes()) {
+    if (key.selector != selector || !key.embeds)
+      continue;
+    those.waiting += lane.by_age.size();
+    std::size_t seen = 0;
+    for (const auto& [age, who] : lane.by_age) {
+      if (seen++ == limits::lane_bypass_max
+          || (those.first != none && !was_failed(s.requests[those.first])))
+        break;
+      if (those.first == none || !was_failed(s.requests[who.slot]))
+        those.first = who.slot;
+    }
   }
   return those;
 }
@@ -284,7 +315,7 @@ bool serve_those(pass& p, index at, const wanting& those) {
   if (serving > 0 || coming > 0)
     return true;
   // Nobody leaves for who was failed: with the others it waits for what failed it, or its like.
-  if (those.first != none && !is_stream(s.requests[those.first]))
+  if (those.first != none && was_failed(s.requests[those.first]))
     return false;
   const auto oldest = oldest_wait(model, those.selector);
   const bool starves = p.now - oldest > limits::starvation_us;
@@ -302,17 +333,26 @@ bool serve_those(pass& p, index at, const wanting& those) {
   return false;
 }
 
-void serve_waiting(pass& p, index at, index selector) {
-  const auto& model = p.s.models[at];
-  const auto streams = those_who(is_stream, p.s, model, selector);
-  const auto failed = those_who(was_failed, p.s, model, selector);
-  auto others = waiting_for(model, selector) - streams.waiting;
-  // Where nobody else can, what failed them and is gone is loaded again.
+/// All of them, of whom some were failed. Where nobody else can serve those, what failed them and
+/// is gone is loaded again.
+void serve_all(pass& p, index at, wanting all, const wanting& failed) {
   if (failed.waiting > 0 && serve_those(p, at, failed))
-    others -= failed.waiting;
-  for (const auto& those : {wanting{selector, none, others}, streams})
-    if (those.waiting > 0)
-      serve_those(p, at, those);
+    all.waiting -= std::min(all.waiting, failed.waiting);
+  if (all.waiting > 0)
+    serve_those(p, at, all);
+}
+
+void serve_waiting(pass& p, index at, index selector) {
+  const auto& s = p.s;
+  const auto& model = s.models[at];
+  const auto streams = those_who(is_stream, s, model, selector);
+  const auto embedding = those_for_embeddings(s, model, selector);
+  const std::uint64_t waiting = waiting_for(model, selector);
+  const auto others = waiting - std::min(waiting, streams.waiting + embedding.waiting);
+  serve_all(p, at, {selector, none, others}, those_who(was_failed_text, s, model, selector));
+  serve_all(p, at, embedding, those_who(was_failed_embedding, s, model, selector));
+  if (streams.waiting > 0)
+    serve_those(p, at, streams);
 }
 
 /// A node that was lost several times lately rests, but not while somebody waits whom nobody else
@@ -479,8 +519,26 @@ void tell_all(pass& p, index at, index selector) {
     tell_waiting(p, slot);
 }
 
+/// Those who wait for embeddings, all of them when it is news to who waits longest.
+void tell_embedding(pass& p, index at, index selector) {
+  const auto& s = p.s;
+  std::vector<index> slots;
+  for (const auto& [key, lane] : s.models[at].queue.lanes()) {
+    if (key.selector != selector || !key.embeds)
+      continue;
+    const auto& first = s.requests[lane.by_age.begin()->second.slot];
+    if (first.told == nullptr || std::strcmp(first.told, why_waits(s, first, p.now).state) == 0)
+      continue;
+    for (const auto& [age, who] : lane.by_age)
+      slots.push_back(who.slot);
+  }
+  for (const auto slot : slots)
+    tell_waiting(p, slot);
+}
+
 /// Those whom the selector's outlook does not speak for. Requires: it is up to date.
 void tell_particular(pass& p, index at, index selector) {
+  tell_embedding(p, at, selector);
   for (const auto slot : p.s.models[at].again) {
     const auto& r = p.s.requests[slot];
     if (r.selector == selector && particular(r) && r.told != nullptr

@@ -2,10 +2,10 @@
 #pragma once
 /// Requests of one model that wait for an endpoint, and the share of it that each tenant had.
 ///
-/// Kept in lanes by (selector, class, late), so that a request that only an NPU may serve never
-/// blocks one that the CPU can. Order of service: class first; in a class the tenant with the least
-/// use of the model, in tokens over its weight; of one tenant the earliest deadline first, then
-/// first come.
+/// Kept in lanes by (selector, class, late, embeds), so that a request that only an NPU may serve
+/// never blocks one that the CPU can. Order of service: class first; in a class the tenant with the
+/// least use of the model, in tokens over its weight; of one tenant the earliest deadline first,
+/// then first come.
 ///
 /// Fairness: of two tenants that both keep waiting in one class, the use over weight differs by at
 /// most one request of each, plus what the lengths of those under way were misjudged by. Whoever
@@ -39,7 +39,8 @@ struct queue_place {
 struct lane_key {
   std::uint32_t selector = 0; ///< Index in the selector table.
   priority_class priority = priority_class::standard;
-  bool late = false; ///< Of profile::late: it may wait where others of its class need not.
+  bool late = false;   ///< Of profile::late: it may wait where others of its class need not.
+  bool embeds = false; ///< For embeddings, which not every device of the selector makes.
   friend auto operator<=>(const lane_key&, const lane_key&) = default;
 };
 

@@ -286,6 +286,79 @@ TEST(Serving, WithoutAnyNodeARequestWaitsUntilItsQueueTimeout) {
   t.expect<record_request>();
 }
 
+// --- embeddings, which one of two devices makes ---
+
+/// `local/cpu0` is faster and makes none.
+void embedding_beside_faster(core_fixture& t) {
+  t.join("local");
+  auto faster = cpu_spec("local", 0);
+  faster.spec.prefill_tokens_per_s = 20'000;
+  faster.spec.decode_tokens_per_s = 1'000;
+  t.advertise(faster);
+  auto makes_them = cpu_spec("local", 1);
+  makes_them.capability.runtime.embeddings = true;
+  t.advertise(makes_them);
+  t.declare(story_spec());
+}
+
+request_meta embedding(core_fixture& t) {
+  auto meta = t.request();
+  meta.kind = request_kind::embedding;
+  return meta;
+}
+
+/// The devices that the model is to be loaded on.
+std::vector<std::string> asked_for(core_fixture& t) {
+  std::vector<std::string> devices;
+  for (const auto& asked : t.take_all<reserve_allocation>())
+    devices.push_back(asked.grant.shares.at(0).device.value);
+  return devices;
+}
+
+TEST(Embeddings, HaveTheModelLoadedWhereTheyAreMade) {
+  core_fixture t;
+  embedding_beside_faster(t);
+  t.submit(embedding(t));
+  EXPECT_EQ(asked_for(t), std::vector<std::string>{"local/cpu1"});
+  t.drop_all();
+}
+
+TEST(Embeddings, AreNotServedByAReplicaThatMakesNone) {
+  core_fixture t;
+  embedding_beside_faster(t);
+  t.submit("local/cpu0");
+  t.grant_next_allocation();
+  t.take_all<queue_notice>();
+  t.loaded(t.expect<load_replica>());
+  t.finish(t.expect<grant_ticket>());
+  t.drop_all();
+  t.submit(embedding(t));
+  const auto notice = t.take_all<queue_notice>();
+  ASSERT_EQ(notice.size(), 1U);
+  EXPECT_EQ(notice[0].state, "loading");
+  t.finish_load();
+  EXPECT_EQ(t.expect<grant_ticket>().granted.device.value, "local/cpu1");
+}
+
+TEST(Embeddings, ThatWaitHoldUpNobodyWhomAnotherDeviceServes) {
+  core_fixture t;
+  embedding_beside_faster(t);
+  t.submit("local/cpu0");
+  t.grant_next_allocation();
+  t.take_all<queue_notice>();
+  t.loaded(t.expect<load_replica>());
+  t.finish(t.expect<grant_ticket>());
+  for (std::size_t each = 0; each < limits::lane_bypass_max + 2; ++each)
+    t.submit(embedding(t));
+  t.pass_time_renewing(limits::starvation_us + second);
+  t.drop_all();
+  t.submit();
+  const auto granted = t.take_all<grant_ticket>();
+  ASSERT_EQ(granted.size(), 1U) << "whether they starve or not";
+  EXPECT_EQ(granted[0].granted.device.value, "local/cpu0");
+  t.drop_all();
+}
+
 } // namespace
 
 } // namespace consort::core::testing
