@@ -537,6 +537,12 @@ bool admits(const core_state& s, const model_state& model, const question& asked
   return !asked.how.has_optional_filters() || optional_filters_keep(s, model, asked, place);
 }
 
+bool may_begin(const core_state& s, const model_state& model, const question& asked, index place) {
+  const bool binds_late = asked.how.late && !impatient(asked.r);
+  return !(binds_late && model.endpoints.room(place).reads_enough)
+         && usable(s, model, asked, place);
+}
+
 slo_bounds slo_of(const core_state& s, const question& asked, std::uint32_t saved) {
   const auto& promised = s.config.slo[static_cast<std::size_t>(asked.r.meta.priority)];
   const auto fresh = std::int64_t{asked.need.size.prompt_tokens} - saved;

@@ -157,12 +157,40 @@ std::int64_t request_queue::use_of(const tenant_key& tenant) const {
              : known->second.use;
 }
 
+namespace {
+
+/// About how many of the lane came before that one.
+std::size_t came_before(const request_queue::lane_state& lane, std::uint64_t sequence) {
+  const auto first = lane.by_age.begin()->first.second;
+  const auto last = lane.by_age.rbegin()->first.second;
+  if (sequence <= first)
+    return 0;
+  if (sequence >= last)
+    return lane.by_age.size();
+  return lane.by_age.size() * (sequence - first) / (last - first);
+}
+
+} // namespace
+
+std::size_t request_queue::before(const lane_key& key) const {
+  std::size_t count = 0;
+  for (const auto& [other, lane] : lanes_)
+    if (other.priority <= key.priority && (key.late || !other.late))
+      count += lane.by_age.size();
+  return count;
+}
+
 std::uint32_t request_queue::position(const lane_key& key, std::uint32_t tenant,
                                       const queue_place& place) const {
   std::size_t ahead = 0;
-  for (const auto& [other, lane] : lanes_)
-    if (other.selector == key.selector && other.priority < key.priority)
+  for (const auto& [other, lane] : lanes_) {
+    if (other.selector != key.selector || other == key)
+      continue;
+    if (other.priority < key.priority)
       ahead += lane.by_age.size();
+    else if (other.priority == key.priority)
+      ahead += came_before(lane, place.sequence);
+  }
   const auto own = lanes_.find(key);
   if (own == lanes_.end() || !own->second.lines.contains(tenant))
     return static_cast<std::uint32_t>(ahead + 1);

@@ -99,6 +99,9 @@ public:
   void charge(const tenant_key& tenant, std::int64_t tokens);
   [[nodiscard]] std::int64_t use_of(const tenant_key& tenant) const;
 
+  /// How many wait that whoever comes to that lane now may stand behind: of its class or a more
+  /// urgent one, and not by choice where it has none; O(lanes).
+  [[nodiscard]] std::size_t before(const lane_key& key) const;
   /// How many are served before it, itself included: exact for who came last, else an estimate;
   /// O(lanes).
   [[nodiscard]] std::uint32_t position(const lane_key& key, std::uint32_t tenant,

@@ -159,6 +159,34 @@ TEST(Queue, PositionCountsWhoIsServedBefore) {
       << "its line's first takes the second turn";
 }
 
+TEST(Queue, PositionCountsOtherLanesOfItsSelectorAndClass) {
+  request_queue queue;
+  constexpr lane_key late{0, priority_class::standard, true};
+  const auto position = [&](const lane_key& key, std::uint64_t sequence) {
+    return queue.position(key, 0, {queue_place::no_deadline, sequence});
+  };
+  for (std::uint64_t at = 1; at <= 4; ++at)
+    add(queue, late, at);
+  add(queue, standard, 5);
+  add(queue, late, 6);
+  EXPECT_EQ(position(late, 1), 1U);
+  EXPECT_EQ(position(standard, 5), 5U);
+  EXPECT_EQ(position(late, 6), 6U);
+}
+
+TEST(Queue, WhoWaitsByChoiceOrIsLessUrgentIsBeforeNobody) {
+  request_queue queue;
+  constexpr lane_key late{0, priority_class::standard, true};
+  for (std::uint64_t at = 1; at <= 4; ++at)
+    add(queue, late, at);
+  add(queue, standard, 5);
+  add(queue, batch, 6);
+  EXPECT_EQ(queue.before(interactive), 0U);
+  EXPECT_EQ(queue.before(standard), 1U);
+  EXPECT_EQ(queue.before(late), 5U);
+  EXPECT_EQ(queue.before(batch), 2U);
+}
+
 TEST(Queue, DrainIsPredictedFromThePaceOfGrants) {
   request_queue queue;
   EXPECT_FALSE(queue.predicted_drain(1, 0)) << "nothing was granted yet";
