@@ -561,8 +561,10 @@ void end_hopeless(pass& p, index at, index selector) {
     if (key.selector == selector)
       for (const auto& [age, who] : lane.by_age)
         slots.push_back(who.slot);
+  // Its words are the same for all, of a thousand devices as well.
+  const auto broken = broken_ending(s, at, selector, *again_at, p.now);
   for (const auto slot : slots)
-    end_request(p, slot, broken_ending(s, slot, *again_at, p.now));
+    end_request(p, slot, has_failed(s.requests[slot]) ? nobody_in_time(s, slot, p.now) : broken);
 }
 
 void warm_up_asked(pass& p, index at) {

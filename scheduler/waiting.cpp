@@ -293,9 +293,8 @@ std::vector<index> full_makers(const core_state& s, const build_profile& profile
   return full;
 }
 
-/// Why what the option lacks is not being made; empty when that is not what it waits for.
-std::string held_up(const core_state& s, const option& by, time_us now) {
-  const auto at = lacking(s, by);
+/// Why what is lacking is not being made; empty when that is not what is waited for.
+std::string held_up(const core_state& s, index at, time_us now) {
   if (at == none)
     return {};
   const auto& entry = s.artifacts[at];
@@ -330,13 +329,19 @@ std::string fetch_words(const core_state& s, const option& by) {
 std::string held_up_words(const core_state& s, index model, const std::vector<prospect>& among,
                           time_us now) {
   std::string first;
+  std::vector<index>
+      known; // Many devices lack the same, and who could make it takes a look at all.
   for (const auto& one : among) {
     const auto& by = s.models[model].options[one.option];
-    auto words = held_up(s, by, now);
+    const auto at = lacking(s, by);
+    if (std::find(known.begin(), known.end(), at) != known.end())
+      continue;
+    auto words = held_up(s, at, now);
     if (words.empty())
       return "a load or compile has to be tried again, or waits for room";
     if (first.empty())
       first = std::move(words) + fetch_words(s, by);
+    known.push_back(at);
   }
   return first;
 }
@@ -411,14 +416,12 @@ std::optional<time_us> all_rest_until(const core_state& s, index model, index se
   return any_ready ? std::nullopt : again_at;
 }
 
-ending broken_ending(core_state& s, index slot, time_us again_at, time_us now) {
-  const auto& r = s.requests[slot];
-  if (has_failed(r))
-    return nobody_in_time(s, slot, now);
-  const auto& row = s.models[r.model];
+ending broken_ending(const core_state& s, index model, index selector, time_us again_at,
+                     time_us now) {
+  const auto& row = s.models[model];
   ending how{request_outcome::rejected, 503, {}, {}, "queued", {}, {}};
   alike loads(limits::message_devices_max);
-  for (const auto& one : row.outlooks.at(r.selector).prospects) {
+  for (const auto& one : row.outlooks.at(selector).prospects) {
     const auto device = row.options[one.option].device;
     const auto& tried = s.pairs[row.pairs.at(device)];
     loads.add(s.devices[device].spec.id.value,

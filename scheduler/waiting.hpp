@@ -59,9 +59,10 @@ void judge_room(core_state& s, index pair);
 /// hope. Requires: the outlook is up to date.
 [[nodiscard]] std::optional<time_us> all_rest_until(const core_state& s, index model,
                                                     index selector, time_us now);
-/// Nobody waits for that: 503 with the words of each and the time of the next try, or 502 where
-/// another attempt was made before.
-[[nodiscard]] ending broken_ending(core_state& s, index slot, time_us again_at, time_us now);
+/// Nobody waits for that: 503 with the words of each and the time of the next try, for all who had
+/// no attempt before. Requires: all_rest_until() says so.
+[[nodiscard]] ending broken_ending(const core_state& s, index model, index selector,
+                                   time_us again_at, time_us now);
 [[nodiscard]] ending gateway_502(const char* code, const std::string& what, const error& last);
 /// Nobody may take it over now or ever: 502, `not_resumable` where nobody may continue what was
 /// already sent, else `device_failed`.
