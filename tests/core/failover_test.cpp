@@ -575,6 +575,32 @@ TEST(Failover, ABreakerOfADrainedDeviceHoldsNobodyUp) {
   t.drop_all();
 }
 
+/// What the runtime of one plugin broke says nothing of another's.
+TEST(Failover, ABreakerIsNotInheritedByAnotherPlugin) {
+  for (const std::string next : {"vendor", "another"}) {
+    core_fixture t;
+    t.join("local");
+    auto model = story_spec();
+    model.replicas_min = 1;
+    t.declare(model);
+    auto device = cpu_spec();
+    device.plugin = "vendor";
+    t.advertise(device);
+    t.finish_load();
+    for (std::uint32_t i = 0; i < limits::breaker_failures; ++i) {
+      t.submit();
+      t.fail(t.expect<grant_ticket>());
+      t.drop_all();
+    }
+    ASSERT_EQ(t.view().devices.at(0).breaker, "open");
+    t.feed(device_lost{device.id, t.life_of("local"), "its plugin was taken out"});
+    device.plugin = next;
+    t.advertise(device);
+    EXPECT_EQ(t.view().devices.at(0).breaker, next == "vendor" ? "open" : "closed");
+    t.drop_all();
+  }
+}
+
 TEST(Failover, CancelRevokesAndRecordsOnce) {
   core_fixture t;
   ready(t, 1);
