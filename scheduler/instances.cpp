@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Replicas: reserving -> loading -> ready -> unloading, or failed at any point. An instance with
 // several ranks lives and dies as one.
+#include "scheduler/adoption.hpp"
 #include "scheduler/handlers.hpp"
 #include "scheduler/load_bars.hpp"
 #include "scheduler/provenance.hpp"
@@ -349,7 +350,8 @@ std::vector<index> ranks_for(const core_state& s, const model_state& model, cons
   std::vector<index> chosen{leader.device};
   const auto free = [&](index device) {
     const auto share = share_of(s.devices[device], leader);
-    return fits(s, share) && (share.whole || share.memory_bytes <= s.devices[device].free_bytes());
+    return !may_be_told_of(s, device) && fits(s, share)
+           && (share.whole || share.memory_bytes <= s.devices[device].free_bytes());
   };
   if (!takes_work(s, leader.device) || !stages_ready(s, model, leader.device)
       || !free(leader.device))

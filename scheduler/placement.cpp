@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is loaded where: kept replicas, loads and compiles for those who wait, warm-ups of faster
 // devices in the background, room made by unloading the least recently used.
+#include "scheduler/adoption.hpp"
 #include "scheduler/modules.hpp"
 #include "scheduler/overlap.hpp"
 #include "scheduler/waiting.hpp"
@@ -230,6 +231,8 @@ way clear_the_way(pass& p, index model, const option& by, bool busy_too) {
 /// leaving already counts as gone.
 bool make_room(pass& p, index model, const option& by, bool busy_too) {
   auto& s = p.s;
+  if (may_be_told_of(s, by.device)) // It is no lack of room.
+    return false;
   if (const auto seen = clear_the_way(p, model, by, busy_too); seen != way::clear)
     return seen == way::clearing;
   const auto& device = s.devices[by.device];
