@@ -58,11 +58,21 @@ work_size usual_size(const model_state& model) {
           static_cast<std::uint32_t>(model.output_tokens)};
 }
 
+/// Late by less, a load may be ready any moment: nobody knew how long it takes, and where it is on
+/// its way others are not begun for that alone.
+constexpr duration_us late_load_us = 15 * limits::second_us;
+
+std::int64_t finish_in_order(prospect one, const work_size& size, time_us now) {
+  if (one.ready_at != 0 && one.ready_at < now && now - one.ready_at <= late_load_us)
+    one.ready_at = now;
+  return finish_of(one, size, now);
+}
+
 /// Prospects by predicted finish of a usual request, ties by device id.
 std::vector<index> ranked(const model_state& model, const outlook& seen, time_us now) {
   std::vector<std::pair<std::int64_t, index>> order;
   for (index at = 0; at < seen.prospects.size(); ++at)
-    order.emplace_back(finish_of(seen.prospects[at], usual_size(model), now), at);
+    order.emplace_back(finish_in_order(seen.prospects[at], usual_size(model), now), at);
   std::sort(order.begin(), order.end());
   std::vector<index> result;
   for (const auto& [score, at] : order)

@@ -286,6 +286,26 @@ TEST(Serving, WithoutAnyNodeARequestWaitsUntilItsQueueTimeout) {
   t.expect<record_request>();
 }
 
+/// Nobody knows how long the first load of a model takes: one that is late is no reason for others
+/// of the same model for the same request, until it is very late.
+TEST(Serving, OneRequestHasOneLoadAlthoughThatIsLate) {
+  core_fixture t;
+  t.join("local");
+  t.advertise(cpu_spec("local", 0));
+  t.advertise(cpu_spec("local", 1));
+  t.declare(story_spec());
+  t.submit();
+  t.grant_next_allocation();
+  t.drop_all();
+  t.pass_time_renewing(14 * second);
+  t.advertise(cpu_spec("local", 2)); // Everybody looks again.
+  EXPECT_TRUE(t.take_all<reserve_allocation>().empty());
+  t.pass_time_renewing(2 * second);
+  t.advertise(cpu_spec("local", 3));
+  EXPECT_EQ(t.take_all<reserve_allocation>().size(), 1U);
+  t.drop_all();
+}
+
 // --- embeddings, which one of two devices makes ---
 
 /// `local/cpu0` is faster and makes none.
