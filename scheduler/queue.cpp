@@ -17,20 +17,29 @@ bool named(const std::vector<std::uint32_t>& slots, std::uint32_t slot) {
   return std::find(slots.begin(), slots.end(), slot) != slots.end();
 }
 
-/// In an aged turn those without a deadline go first: the others have one to end their wait.
+/// Looked at of a lane, oldest first, for one of that tenant.
+constexpr std::size_t aged_looks_max = 2 * limits::lane_bypass_max;
+
 const request_queue::tenant_line::value_type* first_of(const request_queue::tenant_line& line,
-                                                       bool aged,
                                                        const std::vector<std::uint32_t>& but_for) {
-  const auto pick = [&](auto at, auto end) -> const request_queue::tenant_line::value_type* {
-    for (; at != end; ++at)
-      if (!named(but_for, at->second.slot))
-        return &*at;
-    return nullptr;
-  };
-  const auto plain = line.lower_bound({queue_place::no_deadline, 0});
-  if (const auto* oldest = aged ? pick(plain, line.end()) : nullptr)
-    return oldest;
-  return pick(line.begin(), line.end());
+  for (const auto& one : line)
+    if (!named(but_for, one.second.slot))
+      return &one;
+  return nullptr;
+}
+
+/// Nothing where the tenant's are not among the oldest of the lane.
+const request_queue::aged_line::value_type* oldest_of(const request_queue::aged_line& by_age,
+                                                      std::uint32_t tenant,
+                                                      const std::vector<std::uint32_t>& but_for) {
+  std::size_t seen = 0;
+  for (const auto& one : by_age) {
+    if (seen++ == aged_looks_max)
+      break;
+    if (one.second.tenant == tenant && !named(but_for, one.second.slot))
+      return &one;
+  }
+  return nullptr;
 }
 
 } // namespace
@@ -65,10 +74,11 @@ void request_queue::add(const lane_key& key, const tenant_key& tenant, const que
     share.use = std::max(share.use, least_use());
   auto& lane = lanes_[key];
   auto& line = lane.lines[tenant.at];
-  if (!line.emplace(place, who).second)
+  const waiting_request placed{who.slot, who.since, tenant.at, place.deadline};
+  if (!line.emplace(place, placed).second)
     return;
   lane.order.emplace(share.use, tenant.at);
-  lane.by_age.emplace(std::pair(who.since, place.sequence), who);
+  lane.by_age.emplace(std::pair(who.since, place.sequence), placed);
   ++share.waiting;
   ++size_;
 }
@@ -109,9 +119,13 @@ std::optional<queue_head> request_queue::head(const lane_key& key, bool aged,
   const auto found = lanes_.find(key);
   if (found == lanes_.end())
     return std::nullopt;
-  for (const auto& [use, tenant] : found->second.order)
-    if (const auto* first = first_of(found->second.lines.at(tenant), aged, but_for))
+  for (const auto& [use, tenant] : found->second.order) {
+    if (const auto* oldest = aged ? oldest_of(found->second.by_age, tenant, but_for) : nullptr)
+      return queue_head{
+          key, tenant, use, {oldest->second.deadline, oldest->first.second}, oldest->second};
+    if (const auto* first = first_of(found->second.lines.at(tenant), but_for))
       return queue_head{key, tenant, use, first->first, first->second};
+  }
   return std::nullopt;
 }
 

@@ -13,7 +13,7 @@
 ///
 /// Aging: a lane whose oldest waits longer than limits::starvation_us gets at least every
 /// limits::aged_every-th grant of its model, before every class; in such a turn a tenant's oldest
-/// request without a deadline goes before those with one. So nobody waits for more than
+/// request goes first, whatever deadlines others have. So nobody waits for more than
 /// limits::aged_every times the grants that stand before it in its own lane.
 ///
 /// Holds slots of the request table, never requests; bounded by core_config::queue_max. Pure.
@@ -47,6 +47,9 @@ struct lane_key {
 struct waiting_request {
   std::uint32_t slot = 0;
   time_us since = 0; ///< When it was submitted, or began to wait again after it made room.
+  // As it stands in the queue, which sets them.
+  std::uint32_t tenant = 0;
+  time_us deadline = queue_place::no_deadline;
 };
 
 /// Index and generation of a row in the tenant table: a row that was given to another tenant has
@@ -69,10 +72,11 @@ struct queue_head {
 class request_queue {
 public:
   using tenant_line = std::map<queue_place, waiting_request>;
+  using aged_line = std::map<std::pair<time_us, std::uint64_t>, waiting_request>;
   struct lane_state {
     std::map<std::uint32_t, tenant_line> lines;             ///< By tenant; none is empty.
     std::set<std::pair<std::int64_t, std::uint32_t>> order; ///< Use and tenant of each line.
-    std::map<std::pair<time_us, std::uint64_t>, waiting_request> by_age; ///< Since, sequence.
+    aged_line by_age;                                       ///< Since, sequence.
   };
 
   void add(const lane_key& key, const tenant_key& tenant, const queue_place& place,

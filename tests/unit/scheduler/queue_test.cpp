@@ -116,7 +116,30 @@ TEST(Queue, AgedLaneGetsEveryFourthGrant) {
   EXPECT_TRUE(starving({0, 0}, limits::starvation_us + 1));
 }
 
-TEST(Queue, InAnAgedTurnWhoHasNoDeadlineGoesFirst) {
+/// Others whose deadlines are near come time and again.
+TEST(Queue, InAnAgedTurnTheOldestGoesFirstWhateverItsDeadline) {
+  request_queue queue;
+  add(queue, standard, 1, 0, 90'000);
+  add(queue, standard, 2);
+  add(queue, standard, 3, 0, 5'000);
+  EXPECT_EQ(queue.head(standard, false, {})->place.sequence, 3U);
+  const auto aged = queue.head(standard, true, {});
+  EXPECT_EQ(aged->place, (queue_place{90'000, 1}));
+  EXPECT_TRUE(queue.contains(standard, aged->tenant, aged->place));
+  EXPECT_EQ(queue.head(standard, true, {1})->place.sequence, 2U);
+}
+
+/// A tenant that had less goes before the oldest of another, with the oldest of its own.
+TEST(Queue, InAnAgedTurnTenantsKeepTheirShares) {
+  request_queue queue;
+  add(queue, standard, 1, 1);
+  add(queue, standard, 2, 2, 90'000);
+  add(queue, standard, 3, 2, 5'000);
+  queue.charge(tenant(1), 100);
+  EXPECT_EQ(queue.head(standard, true, {})->place.sequence, 2U);
+}
+
+TEST(Queue, InAnAgedTurnNoDeadlineGoesBeforeTheOldest) {
   request_queue queue;
   add(queue, standard, 1);
   add(queue, standard, 2, 0, 1);
