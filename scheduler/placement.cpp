@@ -166,9 +166,11 @@ bool may_continue(const core_state& s, const request_row& r, const endpoint& at)
 std::uint64_t serving_sequences(const core_state& s, const model_state& model,
                                 const wanting& those) {
   std::uint64_t sequences = 0;
+  const bool stays = remote_barred(s);
   for (index at = 0; at < model.endpoints.size(); ++at) {
     const auto& one = model.endpoints.at(at);
-    if (!serves_soon(s, one) || s.selectors[those.selector].matches[one.device] == 0)
+    if (!serves_soon(s, one) || s.selectors[those.selector].matches[one.device] == 0
+        || (stays && one.remote))
       continue;
     if (those.first == none || may_continue(s, s.requests[those.first], one))
       sequences += model.endpoints.room(at).slots;
@@ -310,10 +312,12 @@ bool serve_those(pass& p, index at, const wanting& those) {
       && !any_stranded(s, model, those.selector))
     return true;
   auto prospects = outlook_of(s, at, those.selector, p.now);
-  if (those.first != none)
-    std::erase_if(prospects.prospects, [&](const prospect& one) {
-      return !may_take_over(s, s.requests[those.first], model.options[one.option]);
-    });
+  const bool stays = remote_barred(s);
+  std::erase_if(prospects.prospects, [&](const prospect& one) {
+    const auto& by = model.options[one.option];
+    return (stays && is_remote(s, by.device))
+           || (those.first != none && !may_take_over(s, s.requests[those.first], by));
+  });
   std::uint64_t coming = 0;
   auto seen = count_of(s, model);
   const auto order = ranked(model, prospects, p.now);
