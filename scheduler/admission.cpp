@@ -435,9 +435,10 @@ void enqueue(core_state& s, index slot) {
     model.again.push_back(slot);
   model.queue.add(lane_of(s, r), key_of_tenant(s, r), place_of(r),
                   {slot, r.preempted > 0 ? r.waiting_since : r.submitted_at});
-  // Ahead of those known to be blocked it may fit where they did not.
+  // Ahead of those known to be blocked it may fit where they did not; behind them, too, where fewer
+  // endpoints may serve them.
   if (const auto first = model.queue.head(lane_of(s, r), false, {});
-      first && first->who.slot == slot)
+      first && (first->who.slot == slot || passed_by(s, s.requests[first->who.slot])))
     ++model.releases;
   count_waiting(s, r, true);
   s.newcomers.push_back(slot);

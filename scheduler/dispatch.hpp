@@ -45,6 +45,10 @@ inline constexpr duration_us term_us_max = term_ns_max / 1000;
 [[nodiscard]] std::int64_t least_kv(const core_state& s, const request_row& r);
 /// Whether no engine that is loaded and may serve it has KV for its prompt.
 [[nodiscard]] bool stranded(const core_state& s, const request_row& r);
+/// Whether others of its lane may pass it while it is blocked: they may be served elsewhere.
+[[nodiscard]] inline bool passed_by(const core_state& s, const request_row& r) {
+  return set_apart(r) || stranded(s, r);
+}
 /// Most tokens of KV that one endpoint of the model has there, or may have once it is loaded; -1
 /// where it is never loaded: the model has all its replicas, and keeps them.
 [[nodiscard]] std::int64_t largest_kv(const core_state& s, index model, index device);

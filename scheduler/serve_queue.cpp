@@ -105,8 +105,7 @@ void run_queue(pass& p, index at) {
       break;
     case verdict::impossible: end_request(p, slot, impossible_ending(s, slot)); break;
     case verdict::blocked: // Others of its lane may pass it where they may be served elsewhere.
-      if ((set_apart(s.requests[slot]) || stranded(s, s.requests[slot]))
-          && walk.passed.size() < limits::lane_bypass_max)
+      if (passed_by(s, s.requests[slot]) && walk.passed.size() < limits::lane_bypass_max)
         walk.passed.push_back(slot);
       else
         close_lane(s, model, next, walk);

@@ -379,6 +379,36 @@ TEST(Embeddings, ThatWaitHoldUpNobodyWhomAnotherDeviceServes) {
   t.drop_all();
 }
 
+/// One waits that its device failed, another for embeddings; whoever comes behind is served where
+/// neither may be.
+TEST(Embeddings, ThatAreBlockedHideNobodyBehindOneThatWasFailed) {
+  core_fixture t;
+  t.join("local");
+  auto model = story_spec();
+  model.replicas_min = 2;
+  t.declare(model);
+  auto makes_them = cpu_spec("local", 1);
+  makes_them.capability.runtime.embeddings = true;
+  for (const auto& device : {cpu_spec("local", 0), makes_them}) {
+    t.advertise(device);
+    t.finish_load(1);
+  }
+  t.submit("local/cpu1");
+  t.submit("local/cpu1"); // One in its backlog.
+  ASSERT_EQ(t.take_all<grant_ticket>().size(), 2U);
+  t.submit();
+  const auto failed = t.expect<grant_ticket>();
+  EXPECT_EQ(failed.granted.device.value, "local/cpu0");
+  t.fail(failed);
+  t.submit(embedding(t));
+  EXPECT_TRUE(t.take_all<grant_ticket>().empty());
+  t.submit();
+  const auto granted = t.take_all<grant_ticket>();
+  ASSERT_EQ(granted.size(), 1U);
+  EXPECT_EQ(granted[0].granted.device.value, "local/cpu0");
+  t.drop_all();
+}
+
 } // namespace
 
 } // namespace consort::core::testing
