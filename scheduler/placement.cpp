@@ -60,7 +60,7 @@ work_size usual_size(const model_state& model) {
 
 /// Late by less, a load may be ready any moment: nobody knew how long it takes, and where it is on
 /// its way others are not begun for that alone.
-constexpr duration_us late_load_us = 15 * limits::second_us;
+constexpr duration_us late_load_us = limits::starvation_us;
 
 std::int64_t finish_in_order(prospect one, const work_size& size, time_us now) {
   if (one.ready_at != 0 && one.ready_at < now && now - one.ready_at <= late_load_us)

@@ -297,7 +297,7 @@ TEST(Serving, OneRequestHasOneLoadAlthoughThatIsLate) {
   t.submit();
   t.grant_next_allocation();
   t.drop_all();
-  t.pass_time_renewing(14 * second);
+  t.pass_time_renewing(limits::starvation_us);
   t.advertise(cpu_spec("local", 2)); // Everybody looks again.
   EXPECT_TRUE(t.take_all<reserve_allocation>().empty());
   t.pass_time_renewing(2 * second);
