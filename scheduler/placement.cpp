@@ -5,6 +5,7 @@
 #include "scheduler/modules.hpp"
 #include "scheduler/overlap.hpp"
 #include "scheduler/waiting.hpp"
+#include "scheduler/wanting.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -78,104 +79,6 @@ std::vector<index> ranked(const model_state& model, const outlook& seen, time_us
   for (const auto& [score, at] : order)
     result.push_back(at);
   return result;
-}
-
-std::uint32_t waiting_for(const model_state& model, index selector) {
-  std::size_t count = 0;
-  for (const auto& [key, lane] : model.queue.lanes())
-    if (key.selector == selector)
-      count += lane.by_age.size();
-  return static_cast<std::uint32_t>(count);
-}
-
-/// Some who wait with one selector. Of those who had an attempt, or want embeddings, fewer devices
-/// may serve some than the selector says: loading others would help nobody, nor does it help them
-/// what others serve.
-struct wanting {
-  index selector = none;
-  index first = none; ///< The one that waits longest; none = whoever matches may serve them.
-  std::uint64_t waiting = 0;
-};
-
-/// Text of it was sent, and few can go on with that.
-bool is_stream(const request_row& r) {
-  return r.emitted > 0;
-}
-/// A device failed it, and does not serve it for a while. Who was only full soon does.
-bool was_failed(const request_row& r) {
-  return r.emitted == 0 && r.excluded.size() > r.shunned.size();
-}
-
-bool wants_embedding(const request_row& r) {
-  return r.meta.kind == request_kind::embedding;
-}
-bool was_failed_embedding(const request_row& r) {
-  return was_failed(r) && wants_embedding(r);
-}
-bool was_failed_text(const request_row& r) {
-  return was_failed(r) && !wants_embedding(r);
-}
-
-wanting those_who(bool (*are)(const request_row&), const core_state& s, const model_state& model,
-                  index selector) {
-  wanting those{selector, none, 0};
-  for (const auto slot : model.again) {
-    if (s.requests[slot].selector != selector || !are(s.requests[slot]))
-      continue;
-    those.first = those.first == none ? slot : those.first;
-    ++those.waiting;
-  }
-  return those;
-}
-
-/// All that wait for embeddings. The first is one that no device failed, if such a one is among
-/// those who wait longest.
-wanting those_for_embeddings(const core_state& s, const model_state& model, index selector) {
-  wanting those{selector, none, 0};
-  for (const auto& [key, lane] : model.queue.lanes()) {
-    if (key.selector != selector || !key.embeds)
-      continue;
-    those.waiting += lane.by_age.size();
-    std::size_t seen = 0;
-    for (const auto& [age, who] : lane.by_age) {
-      if (seen++ == limits::lane_bypass_max
-          || (those.first != none && !was_failed(s.requests[those.first])))
-        break;
-      if (those.first == none || !was_failed(s.requests[who.slot]))
-        those.first = who.slot;
-    }
-  }
-  return those;
-}
-
-/// What says for a moment that it is full is no reason to load the model elsewhere.
-bool serves_soon(const core_state& s, const endpoint& one) {
-  if (one.open || one.instance == none)
-    return one.open;
-  const auto& pair = s.pairs[one.pair];
-  return s.instances[one.instance].state == instance_state::ready
-         && !s.instances[one.instance].retiring && takes_work(s, one.device) && pair.fuse.admits()
-         && pair.room.full() && s.now - pair.room.since() < limits::full_loads_us;
-}
-
-bool may_continue(const core_state& s, const request_row& r, const endpoint& at) {
-  return may_serve(s, r, at.device) && (r.emitted == 0 || may_resume(s, r, at));
-}
-
-/// Sequences of ready endpoints that may serve them.
-std::uint64_t serving_sequences(const core_state& s, const model_state& model,
-                                const wanting& those) {
-  std::uint64_t sequences = 0;
-  const bool stays = remote_barred(s);
-  for (index at = 0; at < model.endpoints.size(); ++at) {
-    const auto& one = model.endpoints.at(at);
-    if (!serves_soon(s, one) || s.selectors[those.selector].matches[one.device] == 0
-        || (stays && one.remote))
-      continue;
-    if (those.first == none || may_continue(s, s.requests[those.first], one))
-      sequences += model.endpoints.room(at).slots;
-  }
-  return sequences;
 }
 
 bool may_leave(const core_state& s, const instance_row& one, index model, bool busy_too) {
@@ -275,32 +178,6 @@ bool make_room(pass& p, index model, const option& by, bool busy_too) {
   return !leaving.empty();
 }
 
-/// The oldest request with the selector.
-time_us oldest_wait(const model_state& model, index selector) {
-  time_us oldest = 0;
-  for (const auto& [key, lane] : model.queue.lanes())
-    if (const auto since = lane.by_age.begin()->second.since;
-        key.selector == selector && (oldest == 0 || since < oldest))
-      oldest = since;
-  return oldest;
-}
-
-/// Whether one of those who wait longest there has a prompt for which no loaded engine has KV.
-bool any_stranded(const core_state& s, const model_state& model, index selector) {
-  for (const auto& [key, lane] : model.queue.lanes()) {
-    if (key.selector != selector)
-      continue;
-    std::size_t seen = 0;
-    for (const auto& [age, who] : lane.by_age) {
-      if (seen++ == limits::lane_bypass_max)
-        break;
-      if (stranded(s, s.requests[who.slot]))
-        return true;
-    }
-  }
-  return false;
-}
-
 /// Starts what they need: the fastest to be ready first, more while the waiting exceed what is
 /// under way. Returns: whether anything serves them or is to.
 bool serve_those(pass& p, index at, const wanting& those) {
@@ -360,16 +237,11 @@ void serve_all(pass& p, index at, wanting all, const wanting& failed) {
 }
 
 void serve_waiting(pass& p, index at, index selector) {
-  const auto& s = p.s;
-  const auto& model = s.models[at];
-  const auto streams = those_who(is_stream, s, model, selector);
-  const auto embedding = those_for_embeddings(s, model, selector);
-  const std::uint64_t waiting = waiting_for(model, selector);
-  const auto others = waiting - std::min(waiting, streams.waiting + embedding.waiting);
-  serve_all(p, at, {selector, none, others}, those_who(was_failed_text, s, model, selector));
-  serve_all(p, at, embedding, those_who(was_failed_embedding, s, model, selector));
-  if (streams.waiting > 0)
-    serve_those(p, at, streams);
+  const auto all = who_waits(p.s, p.s.models[at], selector);
+  serve_all(p, at, all.others, all.failed);
+  serve_all(p, at, all.embedding, all.failed_embedding);
+  if (all.streams.waiting > 0)
+    serve_those(p, at, all.streams);
 }
 
 /// A node that was lost several times lately rests, but not while somebody waits whom nobody else
