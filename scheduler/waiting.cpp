@@ -143,10 +143,6 @@ void see_pairs(const core_state& s, index model, index selector, See&& see) {
   }
 }
 
-} // namespace
-
-namespace {
-
 /// When its breaker lets one through; never, as far as is known, while one is through.
 time_us opens_at(const pair_state& pair) {
   return pair.fuse.state() == breaker_state::open ? pair.fuse.retry_at()
@@ -329,8 +325,8 @@ std::string fetch_words(const core_state& s, const option& by) {
 std::string held_up_words(const core_state& s, index model, const std::vector<prospect>& among,
                           time_us now) {
   std::string first;
-  std::vector<index>
-      known; // Many devices lack the same, and who could make it takes a look at all.
+  // Many devices lack the same, and who could make it takes a look at all nodes.
+  std::vector<index> known;
   for (const auto& one : among) {
     const auto& by = s.models[model].options[one.option];
     const auto at = lacking(s, by);
