@@ -407,7 +407,8 @@ std::string suggest_devices(const core_state& s, const request_row& r) {
 } // namespace
 
 lane_key lane_of(const core_state& s, const request_row& r) {
-  return {r.selector, r.meta.priority, s.profiles[r.profile].late && !impatient(r)};
+  return {r.selector, r.meta.priority, s.profiles[r.profile].late && !impatient(r),
+          r.meta.kind == request_kind::embedding};
 }
 
 queue_place place_of(const request_row& r) {
@@ -434,9 +435,10 @@ void enqueue(core_state& s, index slot) {
     model.again.push_back(slot);
   model.queue.add(lane_of(s, r), key_of_tenant(s, r), place_of(r),
                   {slot, r.preempted > 0 ? r.waiting_since : r.submitted_at});
-  // Ahead of those known to be blocked it may fit where they did not.
+  // Ahead of those known to be blocked it may fit where they did not; behind them, too, where fewer
+  // endpoints may serve them.
   if (const auto first = model.queue.head(lane_of(s, r), false, {});
-      first && first->who.slot == slot)
+      first && (first->who.slot == slot || passed_by(s, s.requests[first->who.slot])))
     ++model.releases;
   count_waiting(s, r, true);
   s.newcomers.push_back(slot);
@@ -628,6 +630,23 @@ ending impossible_ending(const core_state& s, index slot) {
   return how;
 }
 
+namespace {
+
+/// Once somebody may serve it, and who waits beside it has begun. Of who waits alone the pace at
+/// which others once began says nothing.
+duration_us come_back_in(const core_state& s, const request_row& r, const ending& how,
+                         time_us now) {
+  const auto& model = s.models[r.model];
+  const auto served_in = std::clamp(how.eta_us.value_or(limits::retry_after_min_us),
+                                    limits::retry_after_min_us, limits::retry_after_max_us);
+  const bool alone = model.queue.size() <= (r.phase == request_phase::waiting ? 1U : 0U);
+  if (how.state != "queued" || (alone && how.eta_us))
+    return served_in;
+  return std::max(drained_in(model, now).value_or(0), served_in);
+}
+
+} // namespace
+
 ending unavailable_ending(core_state& s, index slot, time_us now) {
   const auto& r = s.requests[slot];
   update_outlook(s, r.model, r.selector, now);
@@ -635,12 +654,7 @@ ending unavailable_ending(core_state& s, index slot, time_us now) {
   ending how{request_outcome::rejected, 503, {}, {}, seen.state, {}, {}};
   if (seen.eta_at > 0)
     how.eta_us = std::max<duration_us>(seen.eta_at - now, 0);
-  how.retry_after_us = std::clamp(how.eta_us.value_or(limits::retry_after_min_us),
-                                  limits::retry_after_min_us, limits::retry_after_max_us);
-  if (std::strcmp(seen.state, "queued") == 0)
-    if (const auto drained = drained_in(s.models[r.model], now))
-      how.retry_after_us
-          = any_full(s, r.model, r.selector) ? std::max(drained, how.retry_after_us) : drained;
+  how.retry_after_us = come_back_in(s, r, how, now);
   const bool at_once = r.meta.wait_us && *r.meta.wait_us == 0;
   how.reason = {recovery::retry_later,
                 std::strcmp(seen.state, "queued") == 0 ? "queue_timeout"

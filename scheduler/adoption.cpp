@@ -2,6 +2,8 @@
 // Taking over what nodes have loaded for an earlier scheduler life. The leader of an instance tells
 // of it, each further node of its rank; they come in any order, so what cannot be judged yet is
 // kept until the nodes have had their time to dial.
+#include "scheduler/adoption.hpp"
+
 #include "scheduler/handlers.hpp"
 
 #include <algorithm>
@@ -113,6 +115,12 @@ bool leads(const core_state& s, const replica_found& e, index teller) {
   return leader != none && s.devices[leader].node == teller;
 }
 
+void mark_awaited(core_state& s, const replica_found& e, bool awaited) {
+  for (const auto& share : e.grant.shares)
+    if (const auto at = find(s.device_names, share.device.value); at != none)
+      s.devices[at].awaited = awaited;
+}
+
 /// Nodes still dial that may tell of the rest of it.
 void keep_for_later(pass& p, const replica_found& e) {
   auto& kept = p.s.found_early;
@@ -121,6 +129,7 @@ void keep_for_later(pass& p, const replica_found& e) {
   if (kept.empty())
     arm(p.s, p.s.returning_until, timer_kind::found, 0);
   kept.push_back(e);
+  mark_awaited(p.s, e, true);
 }
 
 void take_over(pass& p, const replica_found& e, index node) {
@@ -176,8 +185,18 @@ void on(pass& p, const replica_found& e) {
 }
 
 void judge_found(pass& p) {
-  for (const auto& one : std::exchange(p.s.found_early, {}))
+  const auto early = std::exchange(p.s.found_early, {});
+  for (const auto& one : early)
+    mark_awaited(p.s, one, false);
+  for (const auto& one : early)
     on(p, one);
+  if (!early.empty()) // What its devices were kept for may be known now.
+    changed(p.s);
+}
+
+bool may_be_told_of(const core_state& s, index device) {
+  const auto& one = s.devices[device];
+  return one.awaited || s.now < s.nodes[one.node].telling_until;
 }
 
 } // namespace consort::core

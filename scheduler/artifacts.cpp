@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Artifacts: absent -> building -> ready -> failed, one build per key in the whole cluster.
+#include "scheduler/adoption.hpp"
 #include "scheduler/formats.hpp"
 #include "scheduler/handlers.hpp"
 #include "scheduler/provenance.hpp"
@@ -56,7 +57,8 @@ index device_for(const core_state& s, index node, const build_profile& profile) 
     const bool target
         = std::any_of(profiles.begin(), profiles.end(),
                       [&](const runnable_build& by) { return by.profile == profile; });
-    if (target && takes_work(s, device) && fits(s, {one.spec.id, true, 0})
+    if (target && takes_work(s, device) && !may_be_told_of(s, device)
+        && fits(s, {one.spec.id, true, 0})
         && (best == none || one.spec.id < s.devices[best].spec.id))
       best = device;
   }

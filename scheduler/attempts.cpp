@@ -551,7 +551,8 @@ index ended_row(pass& p, const attempt_id& attempt) {
   if (found == p.s.request_ids.end() || attempt.number == 0)
     return none;
   const auto& r = p.s.requests[found->second];
-  const bool earlier = attempt.number <= r.attempt && r.twin == none;
+  // Of two that race both numbers are current, and the request's own is the lower one.
+  const bool earlier = attempt.number <= r.attempt;
   if (r.rival != attempt.number && !earlier)
     return adopted_row(p.s, attempt);
   if (out(r)) {

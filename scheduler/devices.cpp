@@ -67,6 +67,29 @@ void rescale_power(core_state& s, index device, std::uint64_t before_mw) {
   }
 }
 
+/// What answers for it now is another than what failed there or was full.
+void forgive_pairs(core_state& s, index device) {
+  for (index model = 0; model < s.models.end(); ++model) {
+    const auto known = s.models[model].pairs.find(device);
+    if (known == s.models[model].pairs.end())
+      continue;
+    auto& pair = s.pairs[known->second];
+    pair.fuse = {};
+    pair.room = {};
+    forgive_loads(pair);
+  }
+}
+
+/// The same for those who were sent there: they may be again.
+template <class Forgiven>
+void forgive_requests(core_state& s, const Forgiven& forgiven) {
+  for (index slot = 0; slot < s.requests.end(); ++slot)
+    if (s.requests.holds(slot) && !s.requests[slot].excluded.empty()) {
+      std::erase_if(s.requests[slot].excluded, forgiven);
+      std::erase_if(s.requests[slot].shunned, forgiven);
+    }
+}
+
 /// Whether another attempt of the request took the place of that one.
 bool outlived(const core_state& s, index slot, std::uint32_t number) {
   const auto& r = s.requests[slot];
@@ -167,6 +190,7 @@ void on(pass& p, const device_advertised& e) {
     p.tell(note::severity::info, e.spec.id.value, "device is up");
   rehold(p, at, e.spec);
   const bool respecified = device.spec != e.spec;
+  const bool other_plugin = !fresh && device.spec.plugin != e.spec.plugin;
   const auto active_mw = active_power_mw(device.spec);
   device.spec = e.spec;
   device.present = true;
@@ -184,6 +208,10 @@ void on(pass& p, const device_advertised& e) {
   }
   if (!fresh) // What runs there may be another now.
     forgive_loads_on(p.s, at);
+  if (other_plugin) {
+    forgive_pairs(p.s, at);
+    forgive_requests(p.s, [&](index each) { return each == at; });
+  }
   note_plan(p.s, at);
   match_selectors(p.s, at);
   for (const auto plan : p.s.plans)
@@ -290,20 +318,9 @@ void lose_device(pass& p, index at, const std::string& why) {
 
 void forgive_devices(core_state& s, index node) {
   for (const auto device : s.nodes[node].devices)
-    for (index model = 0; model < s.models.end(); ++model) {
-      const auto known = s.models[model].pairs.find(device);
-      if (known == s.models[model].pairs.end())
-        continue;
-      auto& pair = s.pairs[known->second];
-      pair.fuse = {};
-      pair.room = {};
-      forgive_loads(pair);
-    }
+    forgive_pairs(s, device);
   // Once for all of them: nodes may come back by the thousand while a million requests wait.
-  for (index slot = 0; slot < s.requests.end(); ++slot)
-    if (s.requests.holds(slot) && !s.requests[slot].excluded.empty())
-      std::erase_if(s.requests[slot].excluded,
-                    [&](index device) { return s.devices[device].node == node; });
+  forgive_requests(s, [&](index device) { return s.devices[device].node == node; });
 }
 
 void refresh_device(core_state& s, index device) {

@@ -47,6 +47,7 @@ void add_hardware(const core_state& s, hasher& into) {
     into.number(one.compiles);
     into.number(one.losses);
     into.number(one.trusted_at);
+    into.number(one.telling_until);
     into.number(one.back_at);
   }
   for (const auto& [name, at] : s.device_names) {
@@ -54,6 +55,7 @@ void add_hardware(const core_state& s, hasher& into) {
     into.text(name);
     into.flag(one.present);
     into.flag(one.withdrawn);
+    into.flag(one.awaited);
     into.number(one.withdraw_at);
     into.flag(one.draining);
     into.flag(one.cordoned);

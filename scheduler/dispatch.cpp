@@ -42,8 +42,7 @@ index explore(core_state& s, const model_state& model, const question& asked) {
   for (index draw = 0; draw < std::min(count, explore_draws); ++draw) {
     const auto at = count <= explore_draws ? draw : static_cast<index>(s.random.below(count));
     const auto& one = model.endpoints.room(at);
-    if (one.seq_free >= 0 && one.samples < fewest && startable(one, asked.need)
-        && admits(s, model, asked, at)) {
+    if (one.samples < fewest && may_begin(s, model, asked, at)) {
       fewest = one.samples;
       chosen = at;
     }
@@ -53,8 +52,8 @@ index explore(core_state& s, const model_state& model, const question& asked) {
 
 /// Waiting is chosen only over a start that is clearly worse, and never longer than that start is
 /// predicted to take: at worst the request ends after twice that time.
-bool better_to_wait(const model_state& model, const question& asked, const choice& found,
-                    const pick& later) {
+bool better_to_wait(const core_state& s, const model_state& model, const question& asked,
+                    const choice& found, const pick& later) {
   const auto& r = asked.r;
   if (!asked.how.waits || (impatient(r) && r.attempt == 0))
     return false;
@@ -74,7 +73,7 @@ bool better_to_wait(const model_state& model, const question& asked, const choic
   const auto& room = model.endpoints.room(found.full.place);
   const auto blocked_ns = startable(room, asked.need) ? 0 : room_in(pace);
   const auto each = finish_of(pace).of(asked.need.size) / std::max<std::int64_t>(room.slots, 1);
-  const auto ahead = static_cast<std::int64_t>(model.queue.size());
+  const auto ahead = static_cast<std::int64_t>(model.queue.before(lane_of(s, r)));
   const auto wait_ns = std::min(each, term_ns_max / (ahead + 1)) * ahead;
   const auto delay = std::max<std::int64_t>(asked.how.weight(scorer_id::queue), 1);
   return found.full.score + std::min(wait_ns, term_ns_max / delay) * delay < bar
@@ -329,7 +328,7 @@ verdict try_once(pass& p, index slot, const barriers& blocked) {
     }
   if (found.start.place == none)
     return no_start(s, r, seen.possible && possible_for(s, r) && fits_somewhere(s, r), p.now);
-  if (better_to_wait(model, asked, found, best_prospect(s, asked, seen))) {
+  if (better_to_wait(s, model, asked, found, best_prospect(s, asked, seen))) {
     recheck_later(s, r.model, p.now);
     return verdict::blocked;
   }
@@ -377,17 +376,17 @@ dry_verdict dry_once(core_state& s, const request_row& r) {
   const auto& seen = outlook_of(s, r.model, r.selector, s.now);
   dry_verdict told;
   told.possible = seen.possible && possible_for(s, r) && fits_somewhere(s, r);
-  const bool behind = !model.queue.empty();
+  const auto before = model.queue.before(lane_of(s, r));
   const bool waits = found.start.place != none
-                     && better_to_wait(model, asked, found, best_prospect(s, asked, seen));
-  if (found.start.place != none && !waits && !behind) {
+                     && better_to_wait(s, model, asked, found, best_prospect(s, asked, seen));
+  if (found.start.place != none && !waits && before == 0) {
     told.device = model.endpoints.at(found.start.place).device;
     return told;
   }
   update_outlook(s, r.model, r.selector, s.now);
   told.outcome = told.possible ? seen.state : "rejected";
   told.reason = !told.possible ? std::string("no device can serve it")
-                : behind       ? std::to_string(model.queue.size()) + " requests wait before it"
+                : before > 0   ? std::to_string(before) + " requests wait before it"
                 : waits        ? "a busy or loading device is worth waiting for"
                                : seen.reason;
   return told;

@@ -7,8 +7,8 @@
 
 namespace consort::core {
 
-/// Selectors of starving requests: whatever they match is kept for them.
-using barriers = std::vector<index>;
+/// Of starving requests: what they may start on is kept for them.
+using barriers = std::vector<barrier>;
 
 inline constexpr std::uint64_t kv_tokens_max = std::uint64_t{1} << 32U; ///< Of one sequence.
 inline constexpr duration_us term_us_max = term_ns_max / 1000;
@@ -22,9 +22,13 @@ inline constexpr duration_us term_us_max = term_ns_max / 1000;
 /// Whether what would be loaded there may serve the request, and continue its stream once text was
 /// sent: by what its device's plugin says.
 [[nodiscard]] bool may_take_over(const core_state& s, const request_row& r, const option& by);
+/// Fewer endpoints may serve it than others of its lane.
+[[nodiscard]] inline bool set_apart(const request_row& r) {
+  return !r.excluded.empty() || r.emitted > 0;
+}
 /// Fewer endpoints may serve it than its selector says.
 [[nodiscard]] inline bool particular(const request_row& r) {
-  return !r.excluded.empty() || r.emitted > 0 || r.meta.kind == request_kind::embedding;
+  return set_apart(r) || r.meta.kind == request_kind::embedding;
 }
 /// Same artifact and device model as the last attempt: the same text is promised.
 [[nodiscard]] bool resumes_exactly(const core_state& s, const request_row& r, const endpoint& at);
@@ -41,6 +45,10 @@ inline constexpr duration_us term_us_max = term_ns_max / 1000;
 [[nodiscard]] std::int64_t least_kv(const core_state& s, const request_row& r);
 /// Whether no engine that is loaded and may serve it has KV for its prompt.
 [[nodiscard]] bool stranded(const core_state& s, const request_row& r);
+/// Whether others of its lane may pass it while it is blocked: they may be served elsewhere.
+[[nodiscard]] inline bool passed_by(const core_state& s, const request_row& r) {
+  return set_apart(r) || stranded(s, r);
+}
 /// Most tokens of KV that one endpoint of the model has there, or may have once it is loaded; -1
 /// where it is never loaded: the model has all its replicas, and keeps them.
 [[nodiscard]] std::int64_t largest_kv(const core_state& s, index model, index device);

@@ -579,7 +579,7 @@ result<explanation> explain_dry(core_state& s, const request_meta& meta) {
   told.request.model = s.models[r.model].spec.name;
   told.request.state = "dry-run";
   if (verdict.device == none && verdict.possible) {
-    const auto ahead = static_cast<std::uint32_t>(s.models[r.model].queue.size());
+    const auto ahead = static_cast<std::uint32_t>(s.models[r.model].queue.before(lane_of(s, r)));
     if (const auto start = expected_start(s, r, ahead + 1, s.now); start != 0)
       told.starts_in_us = start - s.now;
   } else if (verdict.device != none) {

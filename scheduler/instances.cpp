@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Replicas: reserving -> loading -> ready -> unloading, or failed at any point. An instance with
 // several ranks lives and dies as one.
+#include "scheduler/adoption.hpp"
 #include "scheduler/handlers.hpp"
 #include "scheduler/load_bars.hpp"
 #include "scheduler/provenance.hpp"
@@ -305,7 +306,8 @@ void count_failure(pass& p, const instance_row& one, const instance_failure& how
   auto& pair = p.s.pairs[at];
   pair.load_error = cut_text(failure.message, limits::load_error_bytes_max);
   pair.load_failed_at = p.now;
-  pair.load_retry_at = next_load(p, one, pair);
+  // One that had served says nothing of another that did not load: of a version that replaces it.
+  pair.load_retry_at = std::max(pair.load_retry_at, next_load(p, one, pair));
   if (pair.load_retry_at > p.now)
     arm(p.s, pair.load_retry_at, timer_kind::pair, at);
   if (blames_engine(failure))
@@ -348,7 +350,8 @@ std::vector<index> ranks_for(const core_state& s, const model_state& model, cons
   std::vector<index> chosen{leader.device};
   const auto free = [&](index device) {
     const auto share = share_of(s.devices[device], leader);
-    return fits(s, share) && (share.whole || share.memory_bytes <= s.devices[device].free_bytes());
+    return !may_be_told_of(s, device) && fits(s, share)
+           && (share.whole || share.memory_bytes <= s.devices[device].free_bytes());
   };
   if (!takes_work(s, leader.device) || !stages_ready(s, model, leader.device)
       || !free(leader.device))

@@ -145,8 +145,11 @@ void on(pass& p, const node_joined& e) {
     arm(p.s, p.now + p.s.config.lease_us, timer_kind::lease, at);
     look_later(p);
     put_on_probation(p, at);
-    if (e.returning)
+    if (e.returning) {
       note_takeover(p.s, p.now);
+      node.telling_until = p.now + p.s.config.lease_us;
+      arm(p.s, node.telling_until, timer_kind::trust, at);
+    }
   }
   send_lease(p, node);
   if (same_life)

@@ -20,8 +20,10 @@ bool has_room(const room_floor& some, const demand& need) {
 }
 
 bool barred(const core_state& s, const question& asked, index device) {
-  return std::any_of(asked.blocked.begin(), asked.blocked.end(),
-                     [&](index selector) { return s.selectors[selector].matches[device] != 0; });
+  return std::any_of(asked.blocked.begin(), asked.blocked.end(), [&](const barrier& one) {
+    return s.selectors[one.selector].matches[device] != 0
+           && (!one.embeds || s.devices[device].spec.capability.runtime.embeddings);
+  });
 }
 
 /// Added to a score where the text may turn out different.
@@ -533,6 +535,12 @@ bool admits(const core_state& s, const model_state& model, const question& asked
           || (asked.r.emitted > 0 && !may_resume(s, asked.r, model.endpoints.at(place)))))
     return false;
   return !asked.how.has_optional_filters() || optional_filters_keep(s, model, asked, place);
+}
+
+bool may_begin(const core_state& s, const model_state& model, const question& asked, index place) {
+  const bool binds_late = asked.how.late && !impatient(asked.r);
+  return !(binds_late && model.endpoints.room(place).reads_enough)
+         && usable(s, model, asked, place);
 }
 
 slo_bounds slo_of(const core_state& s, const question& asked, std::uint32_t saved) {

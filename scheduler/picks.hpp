@@ -59,6 +59,10 @@ struct question {
 /// Whether the endpoint is open to it, whatever runs there now; the profile's own filters included.
 [[nodiscard]] bool admits(const core_state& s, const model_state& model, const question& asked,
                           index place);
+/// The same of an open endpoint that has room now, is kept for nobody who starves, and may be sent
+/// a prompt by the request's profile.
+[[nodiscard]] bool may_begin(const core_state& s, const model_state& model, const question& asked,
+                             index place);
 
 /// Of the promised gap between tokens, per mille, so much may be predicted for who begins: those
 /// who join later, and prompts that are read in between, make gaps longer than they begin.

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is loaded where: kept replicas, loads and compiles for those who wait, warm-ups of faster
 // devices in the background, room made by unloading the least recently used.
+#include "scheduler/adoption.hpp"
 #include "scheduler/modules.hpp"
 #include "scheduler/overlap.hpp"
 #include "scheduler/waiting.hpp"
+#include "scheduler/wanting.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -57,81 +59,26 @@ work_size usual_size(const model_state& model) {
           static_cast<std::uint32_t>(model.output_tokens)};
 }
 
+/// Late by less, a load may be ready any moment: nobody knew how long it takes, and where it is on
+/// its way others are not begun for that alone.
+constexpr duration_us late_load_us = limits::starvation_us;
+
+std::int64_t finish_in_order(prospect one, const work_size& size, time_us now) {
+  if (one.ready_at != 0 && one.ready_at < now && now - one.ready_at <= late_load_us)
+    one.ready_at = now;
+  return finish_of(one, size, now);
+}
+
 /// Prospects by predicted finish of a usual request, ties by device id.
 std::vector<index> ranked(const model_state& model, const outlook& seen, time_us now) {
   std::vector<std::pair<std::int64_t, index>> order;
   for (index at = 0; at < seen.prospects.size(); ++at)
-    order.emplace_back(finish_of(seen.prospects[at], usual_size(model), now), at);
+    order.emplace_back(finish_in_order(seen.prospects[at], usual_size(model), now), at);
   std::sort(order.begin(), order.end());
   std::vector<index> result;
   for (const auto& [score, at] : order)
     result.push_back(at);
   return result;
-}
-
-std::uint32_t waiting_for(const model_state& model, index selector) {
-  std::size_t count = 0;
-  for (const auto& [key, lane] : model.queue.lanes())
-    if (key.selector == selector)
-      count += lane.by_age.size();
-  return static_cast<std::uint32_t>(count);
-}
-
-/// Some who wait with one selector. Of those who had an attempt fewer devices may serve some than
-/// the selector says: loading others would help nobody, nor does it help them what others serve.
-struct wanting {
-  index selector = none;
-  index first = none; ///< The one that waits longest; none = whoever matches may serve them.
-  std::uint64_t waiting = 0;
-};
-
-/// Text of it was sent, and few can go on with that.
-bool is_stream(const request_row& r) {
-  return r.emitted > 0;
-}
-/// A device failed it, and does not serve it for a while. Who was only full soon does.
-bool was_failed(const request_row& r) {
-  return r.emitted == 0 && r.excluded.size() > r.shunned.size();
-}
-
-wanting those_who(bool (*are)(const request_row&), const core_state& s, const model_state& model,
-                  index selector) {
-  wanting those{selector, none, 0};
-  for (const auto slot : model.again) {
-    if (s.requests[slot].selector != selector || !are(s.requests[slot]))
-      continue;
-    those.first = those.first == none ? slot : those.first;
-    ++those.waiting;
-  }
-  return those;
-}
-
-/// What says for a moment that it is full is no reason to load the model elsewhere.
-bool serves_soon(const core_state& s, const endpoint& one) {
-  if (one.open || one.instance == none)
-    return one.open;
-  const auto& pair = s.pairs[one.pair];
-  return s.instances[one.instance].state == instance_state::ready
-         && !s.instances[one.instance].retiring && takes_work(s, one.device) && pair.fuse.admits()
-         && pair.room.full() && s.now - pair.room.since() < limits::full_loads_us;
-}
-
-bool may_continue(const core_state& s, const request_row& r, const endpoint& at) {
-  return may_serve(s, r, at.device) && (r.emitted == 0 || may_resume(s, r, at));
-}
-
-/// Sequences of ready endpoints that may serve them.
-std::uint64_t serving_sequences(const core_state& s, const model_state& model,
-                                const wanting& those) {
-  std::uint64_t sequences = 0;
-  for (index at = 0; at < model.endpoints.size(); ++at) {
-    const auto& one = model.endpoints.at(at);
-    if (!serves_soon(s, one) || s.selectors[those.selector].matches[one.device] == 0)
-      continue;
-    if (those.first == none || may_continue(s, s.requests[those.first], one))
-      sequences += model.endpoints.room(at).slots;
-  }
-  return sequences;
 }
 
 bool may_leave(const core_state& s, const instance_row& one, index model, bool busy_too) {
@@ -199,6 +146,8 @@ way clear_the_way(pass& p, index model, const option& by, bool busy_too) {
 /// leaving already counts as gone.
 bool make_room(pass& p, index model, const option& by, bool busy_too) {
   auto& s = p.s;
+  if (may_be_told_of(s, by.device)) // It is no lack of room.
+    return false;
   if (const auto seen = clear_the_way(p, model, by, busy_too); seen != way::clear)
     return seen == way::clearing;
   const auto& device = s.devices[by.device];
@@ -229,32 +178,6 @@ bool make_room(pass& p, index model, const option& by, bool busy_too) {
   return !leaving.empty();
 }
 
-/// The oldest request with the selector.
-time_us oldest_wait(const model_state& model, index selector) {
-  time_us oldest = 0;
-  for (const auto& [key, lane] : model.queue.lanes())
-    if (const auto since = lane.by_age.begin()->second.since;
-        key.selector == selector && (oldest == 0 || since < oldest))
-      oldest = since;
-  return oldest;
-}
-
-/// Whether one of those who wait longest there has a prompt for which no loaded engine has KV.
-bool any_stranded(const core_state& s, const model_state& model, index selector) {
-  for (const auto& [key, lane] : model.queue.lanes()) {
-    if (key.selector != selector)
-      continue;
-    std::size_t seen = 0;
-    for (const auto& [age, who] : lane.by_age) {
-      if (seen++ == limits::lane_bypass_max)
-        break;
-      if (stranded(s, s.requests[who.slot]))
-        return true;
-    }
-  }
-  return false;
-}
-
 /// Starts what they need: the fastest to be ready first, more while the waiting exceed what is
 /// under way. Returns: whether anything serves them or is to.
 bool serve_those(pass& p, index at, const wanting& those) {
@@ -266,10 +189,12 @@ bool serve_those(pass& p, index at, const wanting& those) {
       && !any_stranded(s, model, those.selector))
     return true;
   auto prospects = outlook_of(s, at, those.selector, p.now);
-  if (those.first != none)
-    std::erase_if(prospects.prospects, [&](const prospect& one) {
-      return !may_take_over(s, s.requests[those.first], model.options[one.option]);
-    });
+  const bool stays = remote_barred(s);
+  std::erase_if(prospects.prospects, [&](const prospect& one) {
+    const auto& by = model.options[one.option];
+    return (stays && is_remote(s, by.device))
+           || (those.first != none && !may_take_over(s, s.requests[those.first], by));
+  });
   std::uint64_t coming = 0;
   auto seen = count_of(s, model);
   const auto order = ranked(model, prospects, p.now);
@@ -284,7 +209,7 @@ bool serve_those(pass& p, index at, const wanting& those) {
   if (serving > 0 || coming > 0)
     return true;
   // Nobody leaves for who was failed: with the others it waits for what failed it, or its like.
-  if (those.first != none && !is_stream(s.requests[those.first]))
+  if (those.first != none && was_failed(s.requests[those.first]))
     return false;
   const auto oldest = oldest_wait(model, those.selector);
   const bool starves = p.now - oldest > limits::starvation_us;
@@ -302,17 +227,21 @@ bool serve_those(pass& p, index at, const wanting& those) {
   return false;
 }
 
-void serve_waiting(pass& p, index at, index selector) {
-  const auto& model = p.s.models[at];
-  const auto streams = those_who(is_stream, p.s, model, selector);
-  const auto failed = those_who(was_failed, p.s, model, selector);
-  auto others = waiting_for(model, selector) - streams.waiting;
-  // Where nobody else can, what failed them and is gone is loaded again.
+/// All of them, of whom some were failed. Where nobody else can serve those, what failed them and
+/// is gone is loaded again.
+void serve_all(pass& p, index at, wanting all, const wanting& failed) {
   if (failed.waiting > 0 && serve_those(p, at, failed))
-    others -= failed.waiting;
-  for (const auto& those : {wanting{selector, none, others}, streams})
-    if (those.waiting > 0)
-      serve_those(p, at, those);
+    all.waiting -= std::min(all.waiting, failed.waiting);
+  if (all.waiting > 0)
+    serve_those(p, at, all);
+}
+
+void serve_waiting(pass& p, index at, index selector) {
+  const auto all = who_waits(p.s, p.s.models[at], selector);
+  serve_all(p, at, all.others, all.failed);
+  serve_all(p, at, all.embedding, all.failed_embedding);
+  if (all.streams.waiting > 0)
+    serve_those(p, at, all.streams);
 }
 
 /// A node that was lost several times lately rests, but not while somebody waits whom nobody else
@@ -479,8 +408,26 @@ void tell_all(pass& p, index at, index selector) {
     tell_waiting(p, slot);
 }
 
+/// Those who wait for embeddings, all of them when it is news to who waits longest.
+void tell_embedding(pass& p, index at, index selector) {
+  const auto& s = p.s;
+  std::vector<index> slots;
+  for (const auto& [key, lane] : s.models[at].queue.lanes()) {
+    if (key.selector != selector || !key.embeds)
+      continue;
+    const auto& first = s.requests[lane.by_age.begin()->second.slot];
+    if (first.told == nullptr || std::strcmp(first.told, why_waits(s, first, p.now).state) == 0)
+      continue;
+    for (const auto& [age, who] : lane.by_age)
+      slots.push_back(who.slot);
+  }
+  for (const auto slot : slots)
+    tell_waiting(p, slot);
+}
+
 /// Those whom the selector's outlook does not speak for. Requires: it is up to date.
 void tell_particular(pass& p, index at, index selector) {
+  tell_embedding(p, at, selector);
   for (const auto slot : p.s.models[at].again) {
     const auto& r = p.s.requests[slot];
     if (r.selector == selector && particular(r) && r.told != nullptr
@@ -503,8 +450,10 @@ void end_hopeless(pass& p, index at, index selector) {
     if (key.selector == selector)
       for (const auto& [age, who] : lane.by_age)
         slots.push_back(who.slot);
+  // Its words are the same for all, of a thousand devices as well.
+  const auto broken = broken_ending(s, at, selector, *again_at, p.now);
   for (const auto slot : slots)
-    end_request(p, slot, broken_ending(s, slot, *again_at, p.now));
+    end_request(p, slot, has_failed(s.requests[slot]) ? nobody_in_time(s, slot, p.now) : broken);
 }
 
 void warm_up_asked(pass& p, index at) {

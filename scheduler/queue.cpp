@@ -17,20 +17,29 @@ bool named(const std::vector<std::uint32_t>& slots, std::uint32_t slot) {
   return std::find(slots.begin(), slots.end(), slot) != slots.end();
 }
 
-/// In an aged turn those without a deadline go first: the others have one to end their wait.
+/// Looked at of a lane, oldest first, for one of that tenant.
+constexpr std::size_t aged_looks_max = 2 * limits::lane_bypass_max;
+
 const request_queue::tenant_line::value_type* first_of(const request_queue::tenant_line& line,
-                                                       bool aged,
                                                        const std::vector<std::uint32_t>& but_for) {
-  const auto pick = [&](auto at, auto end) -> const request_queue::tenant_line::value_type* {
-    for (; at != end; ++at)
-      if (!named(but_for, at->second.slot))
-        return &*at;
-    return nullptr;
-  };
-  const auto plain = line.lower_bound({queue_place::no_deadline, 0});
-  if (const auto* oldest = aged ? pick(plain, line.end()) : nullptr)
-    return oldest;
-  return pick(line.begin(), line.end());
+  for (const auto& one : line)
+    if (!named(but_for, one.second.slot))
+      return &one;
+  return nullptr;
+}
+
+/// Nothing where the tenant's are not among the oldest of the lane.
+const request_queue::aged_line::value_type* oldest_of(const request_queue::aged_line& by_age,
+                                                      std::uint32_t tenant,
+                                                      const std::vector<std::uint32_t>& but_for) {
+  std::size_t seen = 0;
+  for (const auto& one : by_age) {
+    if (seen++ == aged_looks_max)
+      break;
+    if (one.second.tenant == tenant && !named(but_for, one.second.slot))
+      return &one;
+  }
+  return nullptr;
 }
 
 } // namespace
@@ -65,10 +74,11 @@ void request_queue::add(const lane_key& key, const tenant_key& tenant, const que
     share.use = std::max(share.use, least_use());
   auto& lane = lanes_[key];
   auto& line = lane.lines[tenant.at];
-  if (!line.emplace(place, who).second)
+  const waiting_request placed{who.slot, who.since, tenant.at, place.deadline};
+  if (!line.emplace(place, placed).second)
     return;
   lane.order.emplace(share.use, tenant.at);
-  lane.by_age.emplace(std::pair(who.since, place.sequence), who);
+  lane.by_age.emplace(std::pair(who.since, place.sequence), placed);
   ++share.waiting;
   ++size_;
 }
@@ -109,9 +119,13 @@ std::optional<queue_head> request_queue::head(const lane_key& key, bool aged,
   const auto found = lanes_.find(key);
   if (found == lanes_.end())
     return std::nullopt;
-  for (const auto& [use, tenant] : found->second.order)
-    if (const auto* first = first_of(found->second.lines.at(tenant), aged, but_for))
+  for (const auto& [use, tenant] : found->second.order) {
+    if (const auto* oldest = aged ? oldest_of(found->second.by_age, tenant, but_for) : nullptr)
+      return queue_head{
+          key, tenant, use, {oldest->second.deadline, oldest->first.second}, oldest->second};
+    if (const auto* first = first_of(found->second.lines.at(tenant), but_for))
       return queue_head{key, tenant, use, first->first, first->second};
+  }
   return std::nullopt;
 }
 
@@ -132,7 +146,8 @@ void request_queue::granted(bool aged, time_us now) {
   since_aged_ = aged ? 0 : std::min(since_aged_ + 1, limits::aged_every);
   if (granted_at_ != 0)
     grant_gap_us_ = robust_mean(grant_gap_us_, std::max<duration_us>(now - granted_at_, 1));
-  granted_at_ = now;
+  // With nobody left, the time to the next grant is how long nobody came, and no pace.
+  granted_at_ = size_ == 0 ? 0 : now;
 }
 
 void request_queue::charge(const tenant_key& tenant, std::int64_t tokens) {
@@ -156,12 +171,40 @@ std::int64_t request_queue::use_of(const tenant_key& tenant) const {
              : known->second.use;
 }
 
+namespace {
+
+/// About how many of the lane came before that one.
+std::size_t came_before(const request_queue::lane_state& lane, std::uint64_t sequence) {
+  const auto first = lane.by_age.begin()->first.second;
+  const auto last = lane.by_age.rbegin()->first.second;
+  if (sequence <= first)
+    return 0;
+  if (sequence >= last)
+    return lane.by_age.size();
+  return lane.by_age.size() * (sequence - first) / (last - first);
+}
+
+} // namespace
+
+std::size_t request_queue::before(const lane_key& key) const {
+  std::size_t count = 0;
+  for (const auto& [other, lane] : lanes_)
+    if (other.priority <= key.priority && (key.late || !other.late))
+      count += lane.by_age.size();
+  return count;
+}
+
 std::uint32_t request_queue::position(const lane_key& key, std::uint32_t tenant,
                                       const queue_place& place) const {
   std::size_t ahead = 0;
-  for (const auto& [other, lane] : lanes_)
-    if (other.selector == key.selector && other.priority < key.priority)
+  for (const auto& [other, lane] : lanes_) {
+    if (other.selector != key.selector || other == key)
+      continue;
+    if (other.priority < key.priority)
       ahead += lane.by_age.size();
+    else if (other.priority == key.priority)
+      ahead += came_before(lane, place.sequence);
+  }
   const auto own = lanes_.find(key);
   if (own == lanes_.end() || !own->second.lines.contains(tenant))
     return static_cast<std::uint32_t>(ahead + 1);

@@ -2,10 +2,10 @@
 #pragma once
 /// Requests of one model that wait for an endpoint, and the share of it that each tenant had.
 ///
-/// Kept in lanes by (selector, class, late), so that a request that only an NPU may serve never
-/// blocks one that the CPU can. Order of service: class first; in a class the tenant with the least
-/// use of the model, in tokens over its weight; of one tenant the earliest deadline first, then
-/// first come.
+/// Kept in lanes by (selector, class, late, embeds), so that a request that only an NPU may serve
+/// never blocks one that the CPU can. Order of service: class first; in a class the tenant with the
+/// least use of the model, in tokens over its weight; of one tenant the earliest deadline first,
+/// then first come.
 ///
 /// Fairness: of two tenants that both keep waiting in one class, the use over weight differs by at
 /// most one request of each, plus what the lengths of those under way were misjudged by. Whoever
@@ -13,7 +13,7 @@
 ///
 /// Aging: a lane whose oldest waits longer than limits::starvation_us gets at least every
 /// limits::aged_every-th grant of its model, before every class; in such a turn a tenant's oldest
-/// request without a deadline goes before those with one. So nobody waits for more than
+/// request goes first, whatever deadlines others have. So nobody waits for more than
 /// limits::aged_every times the grants that stand before it in its own lane.
 ///
 /// Holds slots of the request table, never requests; bounded by core_config::queue_max. Pure.
@@ -39,13 +39,17 @@ struct queue_place {
 struct lane_key {
   std::uint32_t selector = 0; ///< Index in the selector table.
   priority_class priority = priority_class::standard;
-  bool late = false; ///< Of profile::late: it may wait where others of its class need not.
+  bool late = false;   ///< Of profile::late: it may wait where others of its class need not.
+  bool embeds = false; ///< For embeddings, which not every device of the selector makes.
   friend auto operator<=>(const lane_key&, const lane_key&) = default;
 };
 
 struct waiting_request {
   std::uint32_t slot = 0;
   time_us since = 0; ///< When it was submitted, or began to wait again after it made room.
+  // As it stands in the queue, which sets them.
+  std::uint32_t tenant = 0;
+  time_us deadline = queue_place::no_deadline;
 };
 
 /// Index and generation of a row in the tenant table: a row that was given to another tenant has
@@ -68,10 +72,11 @@ struct queue_head {
 class request_queue {
 public:
   using tenant_line = std::map<queue_place, waiting_request>;
+  using aged_line = std::map<std::pair<time_us, std::uint64_t>, waiting_request>;
   struct lane_state {
     std::map<std::uint32_t, tenant_line> lines;             ///< By tenant; none is empty.
     std::set<std::pair<std::int64_t, std::uint32_t>> order; ///< Use and tenant of each line.
-    std::map<std::pair<time_us, std::uint64_t>, waiting_request> by_age; ///< Since, sequence.
+    aged_line by_age;                                       ///< Since, sequence.
   };
 
   void add(const lane_key& key, const tenant_key& tenant, const queue_place& place,
@@ -91,13 +96,16 @@ public:
                                                const std::vector<std::uint32_t>& but_for) const;
   /// The lane that must be served now since its oldest waits too long; none when nothing is due.
   [[nodiscard]] const lane_key* aged_lane(time_us now) const;
-  /// A request of the queue was granted. `aged`: of the lane that was due.
+  /// A request of the queue was granted, and is off it. `aged`: of the lane that was due.
   void granted(bool aged, time_us now);
 
   /// Counts tokens that the tenant uses, or gives back what was counted too much.
   void charge(const tenant_key& tenant, std::int64_t tokens);
   [[nodiscard]] std::int64_t use_of(const tenant_key& tenant) const;
 
+  /// How many wait that whoever comes to that lane now may stand behind: of its class or a more
+  /// urgent one, and not by choice where it has none; O(lanes).
+  [[nodiscard]] std::size_t before(const lane_key& key) const;
   /// How many are served before it, itself included: exact for who came last, else an estimate;
   /// O(lanes).
   [[nodiscard]] std::uint32_t position(const lane_key& key, std::uint32_t tenant,

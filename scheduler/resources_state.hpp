@@ -36,8 +36,9 @@ struct node_state : held_row {
   std::uint32_t compiles = 0;
   std::uint32_t losses = 0; ///< In a row, each within limits::flap_window_us of the one before.
   time_us lost_at = 0;
-  time_us trusted_at = 0; ///< Back after several: no work before.
-  time_us back_at = 0;    ///< Since when it waits for that.
+  time_us trusted_at = 0;    ///< Back after several: no work before.
+  time_us back_at = 0;       ///< Since when it waits for that.
+  time_us telling_until = 0; ///< Back from an earlier scheduler: by then it told what it holds.
 };
 
 struct device_state : held_row {
@@ -49,6 +50,7 @@ struct device_state : held_row {
   /// advertised again. A device of a node that is away is only lost.
   bool withdrawn = false;
   time_us withdraw_at = 0; ///< 0 = its node has it, or is away.
+  bool awaited = false;    ///< An instance that was told of too early to be judged stands on it.
   device_reading reading;
   std::uint64_t promised_bytes = 0; ///< Over all allocations.
   std::uint64_t foreign_bytes = 0;  ///< Of memory that others than us use, as reported.

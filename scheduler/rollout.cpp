@@ -4,6 +4,7 @@
 // back at once. An engine is replaced only where the device's plugin names its key no more, or
 // where its node holds another of the same key: never because another became obtainable for a
 // while. An engine of a newer compiler is built for that by itself, beside the one that serves.
+#include "scheduler/adoption.hpp"
 #include "scheduler/modules.hpp"
 #include "scheduler/provenance.hpp"
 #include "scheduler/weights.hpp"
@@ -102,8 +103,9 @@ index in_the_way(pass& p, index at, const std::vector<index>& old) {
   for (const auto each : old)
     for (const auto& by : options)
       if (by.device == s.instances[each].devices.front() && replaces(s.models[at], by)
-          && takes_work(s, by.device) && stages_ready(s, s.models[at], by.device)
-          && ranks_for(s, s.models[at], by).empty() && at_hand(p, at, by))
+          && takes_work(s, by.device) && !may_be_told_of(s, by.device)
+          && stages_ready(s, s.models[at], by.device) && ranks_for(s, s.models[at], by).empty()
+          && at_hand(p, at, by))
         return each;
   return none;
 }

@@ -80,7 +80,7 @@ next_one next_of(const request_queue& queue, const queue_walk& walk, time_us now
 void close_lane(core_state& s, model_state& model, const next_one& next, queue_walk& walk) {
   const auto& head = *next.head;
   if (starving(head.who, s.now) && !model.endpoints.empty() && (!head.key.late || next.aged))
-    walk.blocked.push_back(head.key.selector);
+    walk.blocked.push_back({head.key.selector, head.key.embeds});
   note_blocked(s, model, head.key.selector, s.now);
   walk.closed.push_back(head.key);
 }
@@ -105,8 +105,7 @@ void run_queue(pass& p, index at) {
       break;
     case verdict::impossible: end_request(p, slot, impossible_ending(s, slot)); break;
     case verdict::blocked: // Others of its lane may pass it where they may be served elsewhere.
-      if ((particular(s.requests[slot]) || stranded(s, s.requests[slot]))
-          && walk.passed.size() < limits::lane_bypass_max)
+      if (passed_by(s, s.requests[slot]) && walk.passed.size() < limits::lane_bypass_max)
         walk.passed.push_back(slot);
       else
         close_lane(s, model, next, walk);

@@ -25,10 +25,16 @@ struct request_hash {
   }
 };
 
+/// Of a request that starves: nobody starts before it where it might.
+struct barrier {
+  index selector = none;
+  bool embeds = false; ///< Only on devices that make embeddings.
+};
+
 /// One walk over the lanes of a model, until each is empty or blocked.
 struct queue_walk {
   std::vector<lane_key> closed;
-  std::vector<index> blocked;        ///< Barriers: selectors of starving requests.
+  std::vector<barrier> blocked;
   std::vector<std::uint32_t> passed; ///< Looked past: others of their lane may be served.
   void clear() {
     closed.clear();

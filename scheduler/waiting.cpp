@@ -10,6 +10,7 @@
 #include "scheduler/weights.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 
 namespace consort::core {
@@ -142,6 +143,12 @@ void see_pairs(const core_state& s, index model, index selector, See&& see) {
   }
 }
 
+/// When its breaker lets one through; never, as far as is known, while one is through.
+time_us opens_at(const pair_state& pair) {
+  return pair.fuse.state() == breaker_state::open ? pair.fuse.retry_at()
+                                                  : std::numeric_limits<time_us>::max();
+}
+
 } // namespace
 
 wait_words held_back(const core_state& s, index model, index selector, time_us now) {
@@ -149,14 +156,18 @@ wait_words held_back(const core_state& s, index model, index selector, time_us n
   const pair_state* broken = nullptr;
   see_pairs(s, model, selector, [&](const pair_state& pair) {
     if (!pair.fuse.admits())
-      broken = broken == nullptr ? &pair : broken;
+      broken = broken == nullptr || opens_at(pair) < opens_at(*broken) ? &pair : broken;
     else if (pair.room.full()
              && (full == nullptr || pair.room.expected(now) < full->room.expected(now)))
       full = &pair;
   });
+  constexpr auto never = std::numeric_limits<time_us>::max();
+  const auto opens = broken == nullptr ? never : opens_at(*broken);
   if (full != nullptr)
-    return {"queued", full_words(s, *full, now), full->room.expected(now)};
-  return {"queued", broken == nullptr ? std::string() : breaker_words(s, *broken, now), 0};
+    return {"queued", full_words(s, *full, now), std::min(full->room.expected(now), opens)};
+  if (broken == nullptr)
+    return {};
+  return {"queued", breaker_words(s, *broken, now), opens == never ? 0 : opens};
 }
 
 namespace {
@@ -228,13 +239,6 @@ ending turned_away(core_state& s, index slot, time_us now) {
   return how;
 }
 
-bool any_full(const core_state& s, index model, index selector) {
-  bool any = false;
-  see_pairs(s, model, selector,
-            [&](const pair_state& pair) { any = any || (pair.fuse.admits() && pair.room.full()); });
-  return any;
-}
-
 bool eta_known(const core_state& s, const option& by, time_us now) {
   if (by.artifact == none || !s.artifacts[by.artifact].building)
     return true;
@@ -285,9 +289,8 @@ std::vector<index> full_makers(const core_state& s, const build_profile& profile
   return full;
 }
 
-/// Why what the option lacks is not being made; empty when that is not what it waits for.
-std::string held_up(const core_state& s, const option& by, time_us now) {
-  const auto at = lacking(s, by);
+/// Why what is lacking is not being made; empty when that is not what is waited for.
+std::string held_up(const core_state& s, index at, time_us now) {
   if (at == none)
     return {};
   const auto& entry = s.artifacts[at];
@@ -322,13 +325,19 @@ std::string fetch_words(const core_state& s, const option& by) {
 std::string held_up_words(const core_state& s, index model, const std::vector<prospect>& among,
                           time_us now) {
   std::string first;
+  // Many devices lack the same, and who could make it takes a look at all nodes.
+  std::vector<index> known;
   for (const auto& one : among) {
     const auto& by = s.models[model].options[one.option];
-    auto words = held_up(s, by, now);
+    const auto at = lacking(s, by);
+    if (std::find(known.begin(), known.end(), at) != known.end())
+      continue;
+    auto words = held_up(s, at, now);
     if (words.empty())
       return "a load or compile has to be tried again, or waits for room";
     if (first.empty())
       first = std::move(words) + fetch_words(s, by);
+    known.push_back(at);
   }
   return first;
 }
@@ -403,14 +412,12 @@ std::optional<time_us> all_rest_until(const core_state& s, index model, index se
   return any_ready ? std::nullopt : again_at;
 }
 
-ending broken_ending(core_state& s, index slot, time_us again_at, time_us now) {
-  const auto& r = s.requests[slot];
-  if (has_failed(r))
-    return nobody_in_time(s, slot, now);
-  const auto& row = s.models[r.model];
+ending broken_ending(const core_state& s, index model, index selector, time_us again_at,
+                     time_us now) {
+  const auto& row = s.models[model];
   ending how{request_outcome::rejected, 503, {}, {}, "queued", {}, {}};
   alike loads(limits::message_devices_max);
-  for (const auto& one : row.outlooks.at(r.selector).prospects) {
+  for (const auto& one : row.outlooks.at(selector).prospects) {
     const auto device = row.options[one.option].device;
     const auto& tried = s.pairs[row.pairs.at(device)];
     loads.add(s.devices[device].spec.id.value,

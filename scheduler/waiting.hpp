@@ -24,7 +24,8 @@ struct wait_words {
 /// The same of one that said that it is full.
 [[nodiscard]] std::string full_words(const core_state& s, const pair_state& pair, time_us now);
 /// Of the device of the selector that may be the first to have room again for the model; where none
-/// is full, of the first whose breaker admits nothing. Without words when there is none.
+/// is full, of the one whose breaker is the first to let somebody through. When the first of either
+/// may serve. Without words when there is none.
 [[nodiscard]] wait_words held_back(const core_state& s, index model, index selector, time_us now);
 /// The attempt was turned away for want of room: nothing is sent there for a while, of nobody.
 /// `wait_us`: as who did so asked for; 0 = it did not. Requires: it has its instance.
@@ -38,8 +39,6 @@ void judge_room(core_state& s, index pair);
 [[nodiscard]] bool has_failed(const request_row& r);
 /// How it ends when it was turned away as often as it may be.
 [[nodiscard]] ending turned_away(core_state& s, index slot, time_us now);
-/// Whether a device of the selector said that it is full of the model.
-[[nodiscard]] bool any_full(const core_state& s, index model, index selector);
 /// Whether it is known when what is loaded there can be: not while its build is late and silent.
 [[nodiscard]] bool eta_known(const core_state& s, const option& by, time_us now);
 /// Of weights that are on their way, to be put behind other words: whereto, and how much is there;
@@ -60,9 +59,10 @@ void judge_room(core_state& s, index pair);
 /// hope. Requires: the outlook is up to date.
 [[nodiscard]] std::optional<time_us> all_rest_until(const core_state& s, index model,
                                                     index selector, time_us now);
-/// Nobody waits for that: 503 with the words of each and the time of the next try, or 502 where
-/// another attempt was made before.
-[[nodiscard]] ending broken_ending(core_state& s, index slot, time_us again_at, time_us now);
+/// Nobody waits for that: 503 with the words of each and the time of the next try, for all who had
+/// no attempt before. Requires: all_rest_until() says so.
+[[nodiscard]] ending broken_ending(const core_state& s, index model, index selector,
+                                   time_us again_at, time_us now);
 [[nodiscard]] ending gateway_502(const char* code, const std::string& what, const error& last);
 /// Nobody may take it over now or ever: 502, `not_resumable` where nobody may continue what was
 /// already sent, else `device_failed`.

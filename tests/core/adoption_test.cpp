@@ -130,6 +130,72 @@ TEST(Adoption, WhatIsToldOfInAnyOrderIsListedInOrder) {
   t.expect_empty();
 }
 
+// --- what is still to be told of ---
+
+/// An instance of one device that its node has from the earlier scheduler.
+replica_found one_on(const device_spec& device, incarnation life) {
+  replica_found told;
+  told.instance = instance_id{100};
+  told.life = life;
+  told.grant.id = allocation_id{200};
+  told.grant.fence = epoch{17};
+  told.grant.owner_instance = told.instance;
+  told.grant.state = allocation_state::granted;
+  told.grant.shares = {{device.id, false, 1 << 20U}};
+  told.model = story_spec().name;
+  told.weights = story_spec().variants[0].content;
+  told.endpoints.resize(1);
+  return told;
+}
+
+/// Node `a` was there in time, `b` dials when the others' time is over and somebody waits.
+void dials_late(core_fixture& t) {
+  t.declare(story_spec());
+  returns(t, "a", 11);
+  t.pass_time_renewing(2 * limits::lease_us, {"a"});
+  t.submit();
+  returns(t, "b", 22);
+  t.advertise(cpu_spec("b"));
+  t.take_all<queue_notice>();
+  EXPECT_TRUE(t.take_all<reserve_allocation>().empty()) << "it may have the model";
+}
+
+TEST(Adoption, ANodeThatDialsLateIsLetTellWhatItHas) {
+  core_fixture t;
+  dials_late(t);
+  t.feed(one_on(cpu_spec("b"), incarnation{22}));
+  EXPECT_EQ(t.take_all<grant_ticket>().size(), 1U) << "which serves at once";
+  EXPECT_TRUE(t.take_all<reserve_allocation>().empty());
+  t.drop_all();
+}
+
+TEST(Adoption, ANodeThatDialsLateAndHasNothingIsLoadedAfterALease) {
+  core_fixture t;
+  dials_late(t);
+  t.pass_time_renewing(limits::lease_us, {"a", "b"});
+  EXPECT_EQ(t.take_all<reserve_allocation>().size(), 1U);
+  t.drop_all();
+}
+
+TEST(Adoption, NothingIsPlacedWhereALeaderWaitsForItsRank) {
+  core_fixture t;
+  t.declare(two_devices());
+  auto other = story_spec("other");
+  other.replicas_min = 1;
+  t.declare(other);
+  returns(t, "a", 11);
+  t.advertise(wide("a"));
+  t.feed(told_by("a", 11));
+  t.pass_time_renewing(limits::lease_us + second, {"a"});
+  EXPECT_TRUE(t.take_all<reserve_allocation>().empty());
+  returns(t, "b", 22);
+  t.advertise(wide("b"));
+  const auto asked = t.take_all<reserve_allocation>();
+  ASSERT_EQ(asked.size(), 1U) << "it is known now what is free";
+  EXPECT_EQ(asked[0].node.value, "a");
+  t.drop_all();
+}
+
 TEST(Adoption, NumbersNearTheEndOfAllAreNotBelieved) {
   core_fixture t;
   t.declare(two_devices());

@@ -60,6 +60,33 @@ TEST(Allocation, ManyWhoWaitGetOneInstanceOverTheSameDevices) {
   t.drop_all();
 }
 
+/// The same where they are faster than what serves, and are loaded beside it.
+TEST(Allocation, AWarmUpBeginsOneInstanceOverTheSameDevices) {
+  core_fixture t;
+  t.join("a", 11);
+  t.declare(wide_spec());
+  const auto two_of = [&](const std::string& node, const std::string& kind, std::uint64_t speed) {
+    for (int number : {0, 1}) {
+      auto device = cpu_spec(node, number);
+      device.capability.devices_max = 2;
+      device.model = kind;
+      device.spec.prefill_tokens_per_s = 20 * speed;
+      device.spec.decode_tokens_per_s = speed;
+      t.advertise(device);
+    }
+  };
+  two_of("a", "slow", 10);
+  t.submit();
+  t.grant_next_allocation();
+  t.take_all<queue_notice>();
+  t.loaded(t.expect<load_replica>());
+  t.expect<grant_ticket>();
+  t.join("b", 22);
+  two_of("b", "fast", 1'000);
+  EXPECT_EQ(t.take_all<reserve_allocation>().size(), 1U);
+  t.drop_all();
+}
+
 /// Whoever waits is told which devices are missing.
 TEST(Allocation, TooFewDevicesThatTakeWorkAreNamed) {
   core_fixture t;

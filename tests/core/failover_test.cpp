@@ -541,6 +541,7 @@ TEST(Failover, BreakerOpensOnFaultsAndOneProbeClosesIt) {
   const auto told = t.take_all<queue_notice>();
   ASSERT_FALSE(told.empty());
   EXPECT_EQ(told.back().reason.rfind(words, 0), 0U) << told.back().reason;
+  EXPECT_EQ(told.back().eta_us, limits::breaker_open_min_us);
   t.expect_empty();
   t.pass_time(limits::breaker_open_min_us);
   EXPECT_NE(t.view().devices.at(0).reading.health_reason.find("is half-open after 3 failures"),
@@ -572,6 +573,32 @@ TEST(Failover, ABreakerOfADrainedDeviceHoldsNobodyUp) {
   for (const auto& told : t.take_all<queue_notice>())
     EXPECT_EQ(told.reason.find("breaker"), std::string::npos) << told.reason;
   t.drop_all();
+}
+
+/// What the runtime of one plugin broke says nothing of another's.
+TEST(Failover, ABreakerIsNotInheritedByAnotherPlugin) {
+  for (const std::string next : {"vendor", "another"}) {
+    core_fixture t;
+    t.join("local");
+    auto model = story_spec();
+    model.replicas_min = 1;
+    t.declare(model);
+    auto device = cpu_spec();
+    device.plugin = "vendor";
+    t.advertise(device);
+    t.finish_load();
+    for (std::uint32_t i = 0; i < limits::breaker_failures; ++i) {
+      t.submit();
+      t.fail(t.expect<grant_ticket>());
+      t.drop_all();
+    }
+    ASSERT_EQ(t.view().devices.at(0).breaker, "open");
+    t.feed(device_lost{device.id, t.life_of("local"), "its plugin was taken out"});
+    device.plugin = next;
+    t.advertise(device);
+    EXPECT_EQ(t.view().devices.at(0).breaker, next == "vendor" ? "open" : "closed");
+    t.drop_all();
+  }
 }
 
 TEST(Failover, CancelRevokesAndRecordsOnce) {

@@ -247,6 +247,66 @@ TEST(Full, WhoWaitedInVainIsToldTheTimeThatTheDeviceNamed) {
   EXPECT_LE(told_after(86'400 * second), limits::retry_after_max_us) << "no more is believed";
 }
 
+/// How long nobody came, before those who wait now, is no pace at which they begin.
+TEST(Full, WhoWaitsAloneIsToldWhenSomebodyMayServeIt) {
+  core_fixture t;
+  ready(t, 1, 1);
+  for (const std::size_t together : {1U, 2U}) {
+    for (std::size_t each = 0; each < together; ++each)
+      t.submit();
+    const auto refused = t.take_all<grant_ticket>();
+    ASSERT_EQ(refused.size(), together);
+    for (const auto& granted : refused)
+      refuse_busy(t, granted);
+    auto served = granted_within(t, limits::full_pause_min_us);
+    ASSERT_EQ(served.size(), 1U);
+    t.start(served[0]);
+    t.progress(served[0], 1);
+    for (const auto& granted : t.take_all<grant_ticket>())
+      served.push_back(granted);
+    ASSERT_EQ(served.size(), together);
+    for (const auto& granted : served)
+      t.finish(granted);
+    t.drop_all();
+    t.pass_time_renewing(300 * second);
+  }
+  auto impatient = t.request();
+  impatient.wait_us = 5 * second;
+  t.submit(impatient);
+  refuse_busy(t, t.expect<grant_ticket>(), 2 * second);
+  for (int i = 0; i < 6; ++i)
+    for (const auto& granted : granted_within(t, second))
+      refuse_busy(t, granted, 2 * second);
+  const auto ended = t.take_all<reject_request>();
+  ASSERT_EQ(ended.size(), 1U);
+  ASSERT_TRUE(ended[0].eta_us);
+  EXPECT_EQ(ended[0].retry_after_us, std::max(*ended[0].eta_us, limits::retry_after_min_us));
+  EXPECT_LT(*ended[0].eta_us, 15 * second);
+  t.drop_all();
+}
+
+/// One is full for a minute, the breaker of the other lets somebody through in a second.
+TEST(Full, WhoeverMayServeFirstSaysWhenToComeBack) {
+  core_fixture t;
+  ready(t, 2, 2);
+  for (std::uint32_t i = 0; i < limits::breaker_failures; ++i) {
+    t.submit("local/cpu1");
+    t.fail(t.expect<grant_ticket>());
+    t.drop_all();
+  }
+  t.submit("local/cpu0");
+  refuse_busy(t, t.expect<grant_ticket>(), 60 * second);
+  t.drop_all();
+  auto hasty = t.request();
+  hasty.wait_us = 0;
+  t.submit(hasty);
+  const auto ended = t.take_all<reject_request>();
+  ASSERT_EQ(ended.size(), 1U);
+  EXPECT_EQ(ended[0].eta_us, limits::breaker_open_min_us) << ended[0].reason.message;
+  EXPECT_EQ(ended[0].retry_after_us, limits::breaker_open_min_us);
+  t.drop_all();
+}
+
 TEST(Full, ForLongerThanAMomentTheModelIsLoadedElsewhere) {
   core_fixture t;
   ready(t, 2, 1);

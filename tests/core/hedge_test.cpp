@@ -543,6 +543,40 @@ TEST(Hedge, WholeAnswerOfTheOneGivenUpEndsTheRequestOnce) {
   expect_nothing_held(t);
 }
 
+/// An attempt was given up, the next one and its hedge run, and the first had its whole answer.
+TEST(Hedge, WholeAnswerOfAnEarlierAttemptEndsTheRace) {
+  core_fixture t;
+  auto model = story_spec();
+  model.replicas_min = 3;
+  t.declare(model);
+  std::uint64_t life = 0;
+  for (const char* node : {"a", "b", "c"}) {
+    t.join(node, ++life);
+    t.advertise(cpu_spec(node));
+    t.finish_load();
+  }
+  t.submit(hedging(t));
+  const auto given_up = t.expect<grant_ticket>();
+  t.start(given_up);
+  t.feed(replica_failed{given_up.granted.instance,
+                        t.life_of(given_up.granted.node.value),
+                        {recovery::retry_elsewhere, "host_crashed", "its host died"}});
+  const auto next = t.take_all<grant_ticket>();
+  ASSERT_EQ(next.size(), 1U);
+  t.start(next[0]);
+  t.pass_time_renewing(second, {"a", "b", "c"});
+  const auto hedge = t.take_all<grant_ticket>();
+  ASSERT_EQ(hedge.size(), 1U);
+  ASSERT_TRUE(hedge[0].hedge);
+  t.drop_all(); // What is loaded in the place of what died.
+  t.finish(given_up);
+  EXPECT_EQ(t.take_all<revoke_attempt>().size(), 2U);
+  const auto ended = t.take_all<record_request>();
+  ASSERT_EQ(ended.size(), 1U);
+  EXPECT_EQ(ended[0].outcome, request_outcome::finished);
+  expect_nothing_held(t);
+}
+
 TEST(Hedge, DeviceThatStillRunsTheLoserIsToldAgain) {
   core_fixture t;
   t.two_ready_nodes();

@@ -113,6 +113,27 @@ TEST(Rollout, AVersionThatDoesNotLoadReplacesNothing) {
   t.drop_all();
 }
 
+/// It served, and dies while its successor rests after a load that failed.
+TEST(Rollout, TheEndOfTheOldDoesNotHurryTheNew) {
+  core_fixture t;
+  serving(t, 1);
+  EXPECT_EQ(version_that_serves(t), "a");
+  const auto old = t.view().replicas.at(0).instance;
+  t.declare(version_of('b'));
+  t.grant_next_allocation();
+  const auto load = t.expect<load_replica>();
+  t.feed(replica_failed{
+      load.instance, t.life_of("a"), {recovery::retry_elsewhere, "bad_file", "cannot be read"}});
+  t.take_all<release_allocation>();
+  t.feed(replica_failed{
+      old, t.life_of("a"), {recovery::retry_elsewhere, "host_crashed", "its host died"}});
+  t.take_all<release_allocation>();
+  EXPECT_TRUE(t.take_all<reserve_allocation>().empty());
+  t.pass_time_renewing(limits::load_backoff_min_us, {"a"});
+  EXPECT_EQ(t.take_all<reserve_allocation>().size(), 1U);
+  t.drop_all();
+}
+
 TEST(Rollout, WithoutRoomForBothOneMakesRoom) {
   core_fixture t;
   const auto one_only = (10U << 20U) + std::uint64_t{1024} * 512 + 1;

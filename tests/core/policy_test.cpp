@@ -166,6 +166,9 @@ TEST(Policies, ThroughputKeepsPromptsThatAnEngineCannotReadYet) {
   const auto other = t.ask(long_one("latency"));
   EXPECT_EQ(other.granted.device.value, "local/cpu0") << "it goes where its end is earliest";
   EXPECT_EQ(t.device_for(long_one("throughput")), "") << "two steps' worth are there";
+  EXPECT_EQ(t.tested().explain(t.by("latency"), t.now())->decisions.at(0).winner.value,
+            "local/cpu0")
+      << "of which whoever asks what would happen is told as well";
   EXPECT_EQ(t.device_for(t.by("latency")), "local/cpu0") << "who waits so holds up nobody else";
   auto now_or_never = long_one("throughput");
   now_or_never.wait_us = 0;
@@ -180,6 +183,20 @@ TEST(Policies, ThroughputKeepsPromptsThatAnEngineCannotReadYet) {
   t.start(other);
   t.progress(other, 1);
   EXPECT_EQ(t.take_all<grant_ticket>().size(), 1U);
+}
+
+TEST(Policies, NoPromptIsSentToMeasureAnEngineThatCannotReadItYet) {
+  auto config = core_fixture::quiet();
+  config.explore_pm = 1'000;
+  auto roomy = cpu_spec("local", 0);
+  roomy.capability.max_sequences = 64;
+  loaded_cluster t({roomy, cpu_spec("local", 1)}, config);
+  for (int at = 0; at < 3; ++at) {
+    auto meta = t.request("local/cpu0");
+    meta.prompt_tokens = 9'000;
+    t.ask(meta);
+  }
+  EXPECT_EQ(t.device_for(t.by("throughput")), "local/cpu1");
 }
 
 TEST(Policies, RoundRobinTakesOneAfterTheOther) {

@@ -286,6 +286,129 @@ TEST(Serving, WithoutAnyNodeARequestWaitsUntilItsQueueTimeout) {
   t.expect<record_request>();
 }
 
+/// Nobody knows how long the first load of a model takes: one that is late is no reason for others
+/// of the same model for the same request, until it is very late.
+TEST(Serving, OneRequestHasOneLoadAlthoughThatIsLate) {
+  core_fixture t;
+  t.join("local");
+  t.advertise(cpu_spec("local", 0));
+  t.advertise(cpu_spec("local", 1));
+  t.declare(story_spec());
+  t.submit();
+  t.grant_next_allocation();
+  t.drop_all();
+  t.pass_time_renewing(limits::starvation_us);
+  t.advertise(cpu_spec("local", 2)); // Everybody looks again.
+  EXPECT_TRUE(t.take_all<reserve_allocation>().empty());
+  t.pass_time_renewing(2 * second);
+  t.advertise(cpu_spec("local", 3));
+  EXPECT_EQ(t.take_all<reserve_allocation>().size(), 1U);
+  t.drop_all();
+}
+
+// --- embeddings, which one of two devices makes ---
+
+/// `local/cpu0` is faster and makes none.
+void embedding_beside_faster(core_fixture& t) {
+  t.join("local");
+  auto faster = cpu_spec("local", 0);
+  faster.spec.prefill_tokens_per_s = 20'000;
+  faster.spec.decode_tokens_per_s = 1'000;
+  t.advertise(faster);
+  auto makes_them = cpu_spec("local", 1);
+  makes_them.capability.runtime.embeddings = true;
+  t.advertise(makes_them);
+  t.declare(story_spec());
+}
+
+request_meta embedding(core_fixture& t) {
+  auto meta = t.request();
+  meta.kind = request_kind::embedding;
+  return meta;
+}
+
+/// The devices that the model is to be loaded on.
+std::vector<std::string> asked_for(core_fixture& t) {
+  std::vector<std::string> devices;
+  for (const auto& asked : t.take_all<reserve_allocation>())
+    devices.push_back(asked.grant.shares.at(0).device.value);
+  return devices;
+}
+
+TEST(Embeddings, HaveTheModelLoadedWhereTheyAreMade) {
+  core_fixture t;
+  embedding_beside_faster(t);
+  t.submit(embedding(t));
+  EXPECT_EQ(asked_for(t), std::vector<std::string>{"local/cpu1"});
+  t.drop_all();
+}
+
+TEST(Embeddings, AreNotServedByAReplicaThatMakesNone) {
+  core_fixture t;
+  embedding_beside_faster(t);
+  t.submit("local/cpu0");
+  t.grant_next_allocation();
+  t.take_all<queue_notice>();
+  t.loaded(t.expect<load_replica>());
+  t.finish(t.expect<grant_ticket>());
+  t.drop_all();
+  t.submit(embedding(t));
+  const auto notice = t.take_all<queue_notice>();
+  ASSERT_EQ(notice.size(), 1U);
+  EXPECT_EQ(notice[0].state, "loading");
+  t.finish_load();
+  EXPECT_EQ(t.expect<grant_ticket>().granted.device.value, "local/cpu1");
+}
+
+TEST(Embeddings, ThatWaitHoldUpNobodyWhomAnotherDeviceServes) {
+  core_fixture t;
+  embedding_beside_faster(t);
+  t.submit("local/cpu0");
+  t.grant_next_allocation();
+  t.take_all<queue_notice>();
+  t.loaded(t.expect<load_replica>());
+  t.finish(t.expect<grant_ticket>());
+  for (std::size_t each = 0; each < limits::lane_bypass_max + 2; ++each)
+    t.submit(embedding(t));
+  t.pass_time_renewing(limits::starvation_us + second);
+  t.drop_all();
+  t.submit();
+  const auto granted = t.take_all<grant_ticket>();
+  ASSERT_EQ(granted.size(), 1U) << "whether they starve or not";
+  EXPECT_EQ(granted[0].granted.device.value, "local/cpu0");
+  t.drop_all();
+}
+
+/// One waits that its device failed, another for embeddings; whoever comes behind is served where
+/// neither may be.
+TEST(Embeddings, ThatAreBlockedHideNobodyBehindOneThatWasFailed) {
+  core_fixture t;
+  t.join("local");
+  auto model = story_spec();
+  model.replicas_min = 2;
+  t.declare(model);
+  auto makes_them = cpu_spec("local", 1);
+  makes_them.capability.runtime.embeddings = true;
+  for (const auto& device : {cpu_spec("local", 0), makes_them}) {
+    t.advertise(device);
+    t.finish_load(1);
+  }
+  t.submit("local/cpu1");
+  t.submit("local/cpu1"); // One in its backlog.
+  ASSERT_EQ(t.take_all<grant_ticket>().size(), 2U);
+  t.submit();
+  const auto failed = t.expect<grant_ticket>();
+  EXPECT_EQ(failed.granted.device.value, "local/cpu0");
+  t.fail(failed);
+  t.submit(embedding(t));
+  EXPECT_TRUE(t.take_all<grant_ticket>().empty());
+  t.submit();
+  const auto granted = t.take_all<grant_ticket>();
+  ASSERT_EQ(granted.size(), 1U);
+  EXPECT_EQ(granted[0].granted.device.value, "local/cpu0");
+  t.drop_all();
+}
+
 } // namespace
 
 } // namespace consort::core::testing

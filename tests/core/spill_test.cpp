@@ -81,6 +81,40 @@ TEST(Spill, NeverMeansNever) {
   EXPECT_EQ(t.view().queue_depth, 3U);
 }
 
+TEST(Spill, WhatMayNotLeaveIsLoadedHere) {
+  core_fixture t(using_remote(remote_use::never));
+  t.join("local");
+  t.advertise(cpu_spec());
+  t.advertise(away_spec());
+  t.declare(story_spec());
+  t.submit();
+  const auto asked = t.take_all<reserve_allocation>();
+  ASSERT_EQ(asked.size(), 1U);
+  EXPECT_EQ(asked[0].grant.shares.at(0).device.value, "local/cpu0") << "slower, but it may serve";
+  t.drop_all();
+}
+
+TEST(Spill, OnceItsBudgetIsUsedUpTheModelIsLoadedHere) {
+  core_fixture t(using_remote(remote_use::free, 3'000));
+  t.join("local");
+  t.advertise(away_spec(72'000'000));
+  t.declare(story_spec());
+  t.submit();
+  t.grant_next_allocation();
+  t.take_all<queue_notice>();
+  t.loaded(t.expect<load_replica>(), 100);
+  t.advertise(cpu_spec());
+  EXPECT_TRUE(t.take_all<reserve_allocation>().empty());
+  std::vector<reserve_allocation> asked;
+  for (int at = 0; at < 20 && asked.empty(); ++at) {
+    t.submit();
+    asked = t.take_all<reserve_allocation>();
+  }
+  ASSERT_EQ(asked.size(), 1U) << "somebody waits for an API that may not be used now";
+  EXPECT_EQ(asked[0].grant.shares.at(0).device.value, "local/cpu0");
+  t.drop_all();
+}
+
 TEST(Spill, WhatOnlyARemoteCouldServeIsRefusedAtOnceWhereThatIsNeverUsed) {
   core_fixture t(using_remote(remote_use::never));
   t.join("local");

@@ -116,7 +116,30 @@ TEST(Queue, AgedLaneGetsEveryFourthGrant) {
   EXPECT_TRUE(starving({0, 0}, limits::starvation_us + 1));
 }
 
-TEST(Queue, InAnAgedTurnWhoHasNoDeadlineGoesFirst) {
+/// Others whose deadlines are near come time and again.
+TEST(Queue, InAnAgedTurnTheOldestGoesFirstWhateverItsDeadline) {
+  request_queue queue;
+  add(queue, standard, 1, 0, 90'000);
+  add(queue, standard, 2);
+  add(queue, standard, 3, 0, 5'000);
+  EXPECT_EQ(queue.head(standard, false, {})->place.sequence, 3U);
+  const auto aged = queue.head(standard, true, {});
+  EXPECT_EQ(aged->place, (queue_place{90'000, 1}));
+  EXPECT_TRUE(queue.contains(standard, aged->tenant, aged->place));
+  EXPECT_EQ(queue.head(standard, true, {1})->place.sequence, 2U);
+}
+
+/// A tenant that had less goes before the oldest of another, with the oldest of its own.
+TEST(Queue, InAnAgedTurnTenantsKeepTheirShares) {
+  request_queue queue;
+  add(queue, standard, 1, 1);
+  add(queue, standard, 2, 2, 90'000);
+  add(queue, standard, 3, 2, 5'000);
+  queue.charge(tenant(1), 100);
+  EXPECT_EQ(queue.head(standard, true, {})->place.sequence, 2U);
+}
+
+TEST(Queue, InAnAgedTurnNoDeadlineGoesBeforeTheOldest) {
   request_queue queue;
   add(queue, standard, 1);
   add(queue, standard, 2, 0, 1);
@@ -159,6 +182,34 @@ TEST(Queue, PositionCountsWhoIsServedBefore) {
       << "its line's first takes the second turn";
 }
 
+TEST(Queue, PositionCountsOtherLanesOfItsSelectorAndClass) {
+  request_queue queue;
+  constexpr lane_key late{0, priority_class::standard, true};
+  const auto position = [&](const lane_key& key, std::uint64_t sequence) {
+    return queue.position(key, 0, {queue_place::no_deadline, sequence});
+  };
+  for (std::uint64_t at = 1; at <= 4; ++at)
+    add(queue, late, at);
+  add(queue, standard, 5);
+  add(queue, late, 6);
+  EXPECT_EQ(position(late, 1), 1U);
+  EXPECT_EQ(position(standard, 5), 5U);
+  EXPECT_EQ(position(late, 6), 6U);
+}
+
+TEST(Queue, WhoWaitsByChoiceOrIsLessUrgentIsBeforeNobody) {
+  request_queue queue;
+  constexpr lane_key late{0, priority_class::standard, true};
+  for (std::uint64_t at = 1; at <= 4; ++at)
+    add(queue, late, at);
+  add(queue, standard, 5);
+  add(queue, batch, 6);
+  EXPECT_EQ(queue.before(interactive), 0U);
+  EXPECT_EQ(queue.before(standard), 1U);
+  EXPECT_EQ(queue.before(late), 5U);
+  EXPECT_EQ(queue.before(batch), 2U);
+}
+
 TEST(Queue, DrainIsPredictedFromThePaceOfGrants) {
   request_queue queue;
   EXPECT_FALSE(queue.predicted_drain(1, 0)) << "nothing was granted yet";
@@ -172,6 +223,26 @@ TEST(Queue, DrainIsPredictedFromThePaceOfGrants) {
   now -= 200'000;
   EXPECT_EQ(queue.predicted_drain(5, now), 1'000'000);
   EXPECT_EQ(queue.predicted_drain(5, now + 800'000), 2'000'000) << "a grant is overdue";
+}
+
+TEST(Queue, HowLongNobodyCameIsNoPace) {
+  request_queue queue;
+  const auto serve = [&](std::uint64_t at, time_us now) {
+    queue.remove(standard, 0, {queue_place::no_deadline, at});
+    queue.granted(false, now);
+  };
+  add(queue, standard, 1);
+  serve(1, 1);
+  constexpr time_us later = 1'000'000'000;
+  for (std::uint64_t at = 2; at <= 4; ++at)
+    add(queue, standard, at);
+  EXPECT_FALSE(queue.predicted_drain(1, later));
+  serve(2, later);
+  EXPECT_FALSE(queue.predicted_drain(1, later)) << "nobody waited before";
+  serve(3, later + 200'000);
+  serve(4, later + 400'000);
+  add(queue, standard, 5);
+  EXPECT_EQ(queue.predicted_drain(5, 2 * later), 1'000'000) << "nor is one overdue";
 }
 
 } // namespace
