@@ -4,7 +4,7 @@
 # consort_batch(OUT NAME SOURCE...): sets OUT to what a target compiles: the sources, or with CONSORT_UNITY files of
 # nearly one size that include a few of them each, since most of a compiler's time goes to headers and templates that
 # neighbours share. They include from the root, so that a compiler cache serves every checkout.
-set(CONSORT_BATCH_SIZE 5)
+set(CONSORT_BATCH_SIZE 10)
 function(consort_batch out name)
   set(result)
   set(batched)
