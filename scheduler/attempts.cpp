@@ -340,7 +340,7 @@ void fail_attempt(pass& p, index slot, const failover& how) {
   r.weights = s.instances[r.instance].weights;
   const auto emitted = std::max({r.emitted, how.emitted, r.tokens});
   // What breaks its engine time and again is no stream that gets on.
-  const bool broke = how.fault && how.failure.code != data_link_lost;
+  const bool broke = (how.fault || how.died) && how.failure.code != data_link_lost;
   const bool got_on = emitted > r.emitted;
   if (how.counts)
     r.fruitless = got_on && !broke ? 0 : r.fruitless + 1;
@@ -543,6 +543,14 @@ bool speaks_of_device(const error& failure) {
   return std::find(others.begin(), others.end(), failure.code) == others.end();
 }
 
+/// Whether the attempt ended because its engine is gone, of which its node tells on another way: as
+/// often as not later. Of a plan's stages nobody knows which one it was.
+bool engine_is_gone(core_state& s, const request_row& r, const error& failure) {
+  constexpr std::array codes{"runtime_died", "session_closed", "instance_unknown"};
+  return failure.action == recovery::retry_elsewhere && !endpoint_of(s, r).plan
+         && std::find(codes.begin(), codes.end(), failure.code) != codes.end();
+}
+
 /// The row of an attempt that ended well although it is none of ours any more: of an earlier life,
 /// given up here when its gateway had gone on with it and so with none that runs, or told to make
 /// room when its client already had all of it. Nobody waits for what was granted since.
@@ -596,17 +604,21 @@ void on(pass& p, const attempt_failed& e) {
     return;
   }
   const bool link_lost = e.failure.code == data_link_lost;
-  const auto node = node_of(p.s, p.s.instances[p.s.requests[slot].instance]);
+  const auto instance = p.s.requests[slot].instance;
+  const auto id = p.s.instances[instance].id;
+  const auto node = node_of(p.s, p.s.instances[instance]);
   const bool later = e.failure.action == recovery::retry_later;
   failover how;
   how.failure = e.failure;
   how.emitted = e.emitted_tokens;
-  how.fault = e.device_fault && e.failure.action != recovery::refuse && !later;
-  how.exclude = !later;
+  how.died = engine_is_gone(p.s, p.s.requests[slot], e.failure);
+  // An engine's end is one fault, however many it served; its successor may serve them all.
+  how.fault = e.device_fault && e.failure.action != recovery::refuse && !later && !how.died;
+  how.exclude = !later && !how.died;
   how.full = later && speaks_of_device(e.failure);
   how.counts = !later;
   // A process that ends takes all its streams with it: that is no storm of retries.
-  how.costs_credit = !link_lost && !later;
+  how.costs_credit = !link_lost && !later && !how.died;
   how.spare_last = link_lost;
   how.drop = false;
   if (how.full)
@@ -615,6 +627,10 @@ void on(pass& p, const attempt_failed& e) {
   if (link_lost)
     suspect_node(p, node, "a gateway's link to its data port broke");
   fail_attempt(p, slot, how);
+  const auto gone = p.s.instance_ids.find(id);
+  if (how.died && gone != p.s.instance_ids.end()
+      && p.s.instances[gone->second].state == instance_state::ready)
+    fail_instance(p, gone->second, {e.failure});
 }
 
 } // namespace consort::core

@@ -247,8 +247,7 @@ void place(pass& p, index model);
 /// The next step towards serving there: build, fetch or load. Returns: whether a load or a build is
 /// under way now.
 bool advance_option(pass& p, index model, const option& by);
-/// Puts into words what those who wait there wait for: the best that is open, under way, or
-/// neither.
+/// Puts into words what those who wait there wait for.
 void update_outlook(core_state& s, index model, index selector, time_us now);
 
 // --- attempts.cpp: from ticket to end ---
@@ -276,6 +275,7 @@ struct failover {
   bool drop = true;          ///< Tell the gateway that the attempt is void.
   bool revoke = false;       ///< Tell the node too.
   bool full = false;         ///< The device only had no room for it.
+  bool died = false;         ///< Its engine is gone, which is counted by itself.
 };
 /// The attempt is over; another follows or the request ends.
 void fail_attempt(pass& p, index slot, const failover& how);

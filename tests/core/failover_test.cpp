@@ -642,24 +642,6 @@ TEST(Failover, DeadlinePassedWhileRunningIs408) {
   EXPECT_EQ(t.expect<record_request>().outcome, request_outcome::expired);
 }
 
-TEST(Failover, CrashedReplicaFailsOverAndIsLoadedAgainAfterABackoff) {
-  core_fixture t;
-  ready(t, 1);
-  t.submit();
-  const auto first = t.expect<grant_ticket>();
-  t.start(first);
-  t.feed(replica_failed{
-      first.granted.instance, incarnation{1}, {recovery::retry_elsewhere, "crash", "signal 11"}});
-  EXPECT_EQ(t.take_all<drop_attempt>().size(), 1U);
-  EXPECT_EQ(t.take_all<release_allocation>().size(), 1U);
-  t.take_all<queue_notice>();
-  t.expect_empty();
-  t.pass_time(limits::load_backoff_min_us);
-  t.take_all<queue_notice>();
-  t.finish_load();
-  EXPECT_EQ(t.expect<grant_ticket>().granted.attempt.number, 2U);
-}
-
 TEST(Failover, WhatTookThePlaceOfTheReplicaThatFailedItMayServeAtOnce) {
   core_fixture t;
   ready_beside_an_endless_load(t);
@@ -679,34 +661,6 @@ TEST(Failover, WhatTookThePlaceOfTheReplicaThatFailedItMayServeAtOnce) {
   const auto again = t.take_all<grant_ticket>();
   ASSERT_EQ(again.size(), 1U);
   EXPECT_EQ(again[0].granted.device, cut.granted.device);
-  t.drop_all();
-}
-
-TEST(Failover, AReplicaThatHadServedIsLoadedAgainAtOnceOncePerThatItServed) {
-  const error crash{recovery::retry_elsewhere, "crash", "signal 11"};
-  core_fixture t;
-  ready(t, 1);
-  t.submit();
-  t.finish(t.expect<grant_ticket>());
-  t.expect<record_request>();
-  t.submit();
-  const auto cut = t.expect<grant_ticket>();
-  t.start(cut);
-  t.drop_all();
-  t.feed(replica_failed{cut.granted.instance, incarnation{1}, crash});
-  t.take_all<drop_attempt>();
-  t.take_all<release_allocation>();
-  t.take_all<queue_notice>();
-  t.finish_load(); // With no time in between.
-  const auto resumed = t.expect<grant_ticket>();
-  EXPECT_EQ(resumed.granted.attempt.number, 2U);
-
-  t.start(resumed);
-  t.feed(replica_failed{resumed.granted.instance, incarnation{1}, crash});
-  EXPECT_TRUE(t.take_all<reserve_allocation>().empty()) << "the new one had served nobody yet";
-  t.drop_all();
-  t.pass_time(limits::load_backoff_min_us);
-  EXPECT_EQ(t.take_all<reserve_allocation>().size(), 1U);
   t.drop_all();
 }
 

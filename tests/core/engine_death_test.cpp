@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// An engine that ends takes its attempts with it, and another takes its place.
+#include "tests/support/core_fixture.hpp"
+
+namespace consort::core::testing {
+
+namespace {
+
+/// The only device, with a replica.
+void ready(core_fixture& t, std::uint64_t sequences = 4) {
+  t.join("local");
+  auto model = story_spec();
+  model.replicas_min = 1;
+  t.declare(model);
+  t.advertise(cpu_spec("local", 0));
+  t.finish_load(sequences);
+}
+
+/// The same, and it has served somebody.
+void proven(core_fixture& t, std::uint64_t sequences = 4) {
+  ready(t, sequences);
+  t.submit();
+  t.finish(t.expect<grant_ticket>());
+  t.expect<record_request>();
+}
+
+grant_ticket running_attempt(core_fixture& t) {
+  t.submit();
+  const auto granted = t.expect<grant_ticket>();
+  t.start(granted);
+  return granted;
+}
+
+TEST(EngineDeath, CrashedReplicaFailsOverAndIsLoadedAgainAfterABackoff) {
+  core_fixture t;
+  ready(t);
+  t.submit();
+  const auto first = t.expect<grant_ticket>();
+  t.start(first);
+  t.feed(replica_failed{
+      first.granted.instance, incarnation{1}, {recovery::retry_elsewhere, "crash", "signal 11"}});
+  EXPECT_EQ(t.take_all<drop_attempt>().size(), 1U);
+  EXPECT_EQ(t.take_all<release_allocation>().size(), 1U);
+  t.take_all<queue_notice>();
+  t.expect_empty();
+  t.pass_time(limits::load_backoff_min_us);
+  t.take_all<queue_notice>();
+  t.finish_load();
+  EXPECT_EQ(t.expect<grant_ticket>().granted.attempt.number, 2U);
+}
+
+TEST(EngineDeath, AReplicaThatHadServedIsLoadedAgainAtOnceOncePerThatItServed) {
+  const error crash{recovery::retry_elsewhere, "crash", "signal 11"};
+  core_fixture t;
+  proven(t);
+  t.submit();
+  const auto cut = t.expect<grant_ticket>();
+  t.start(cut);
+  t.drop_all();
+  t.feed(replica_failed{cut.granted.instance, incarnation{1}, crash});
+  t.take_all<drop_attempt>();
+  t.take_all<release_allocation>();
+  t.take_all<queue_notice>();
+  t.finish_load(); // With no time in between.
+  const auto resumed = t.expect<grant_ticket>();
+  EXPECT_EQ(resumed.granted.attempt.number, 2U);
+
+  t.start(resumed);
+  t.feed(replica_failed{resumed.granted.instance, incarnation{1}, crash});
+  EXPECT_TRUE(t.take_all<reserve_allocation>().empty()) << "the new one had served nobody yet";
+  t.drop_all();
+  t.pass_time(limits::load_backoff_min_us);
+  EXPECT_EQ(t.take_all<reserve_allocation>().size(), 1U);
+  t.drop_all();
+}
+
+/// An engine's end is heard from its attempts as often as from its node, and means the same.
+TEST(EngineDeath, AnAttemptThatTellsOfItsEnginesEndIsServedByTheNextOne) {
+  for (const auto* code : {"runtime_died", "session_closed", "instance_unknown"}) {
+    SCOPED_TRACE(code);
+    core_fixture t;
+    proven(t);
+    const auto cut = running_attempt(t);
+    const error gone{recovery::retry_elsewhere, code, "signal 11"};
+    t.feed(attempt_failed{cut.granted.attempt, gone, 0, true});
+    EXPECT_EQ(t.take_all<unload_replica>().size(), 1U);
+    EXPECT_EQ(t.take_all<release_allocation>().size(), 1U);
+    t.take_all<queue_notice>();
+    t.finish_load(); // With no time in between.
+    const auto again = t.expect<grant_ticket>();
+    EXPECT_EQ(again.granted.device, cut.granted.device);
+    t.feed(replica_failed{cut.granted.instance, incarnation{1}, gone});
+    t.expect_empty();
+    t.start(again);
+    t.finish(again);
+    EXPECT_EQ(t.expect<record_request>().outcome, request_outcome::finished);
+  }
+}
+
+TEST(EngineDeath, TheEndOfAnEngineIsOneFaultHoweverManyItServed) {
+  core_fixture t;
+  proven(t, limits::breaker_failures + 1);
+  std::vector<grant_ticket> cut;
+  for (std::uint32_t i = 0; i <= limits::breaker_failures; ++i)
+    cut.push_back(running_attempt(t));
+  const error gone{recovery::retry_elsewhere, "runtime_died", "signal 11"};
+  for (const auto& one : cut)
+    t.feed(attempt_failed{one.granted.attempt, gone, 0, true});
+  EXPECT_EQ(t.take_all<drop_attempt>().size(), limits::breaker_failures) << "all but the first";
+  t.take_all<unload_replica>();
+  t.take_all<release_allocation>();
+  t.take_all<queue_notice>();
+  EXPECT_EQ(t.view().devices.at(0).breaker, "closed");
+  t.finish_load(limits::breaker_failures + 1);
+  EXPECT_EQ(t.take_all<grant_ticket>().size(), cut.size());
+  t.drop_all();
+}
+
+TEST(EngineDeath, ARequestThatEndsEveryEngineIsGivenUp) {
+  core_fixture t;
+  proven(t);
+  t.submit();
+  std::uint32_t ended = 0;
+  for (; t.take_all<reject_request>().empty() && ended < 2 * limits::attempts_max; ++ended) {
+    const auto granted = t.take_all<grant_ticket>();
+    ASSERT_EQ(granted.size(), 1U) << ended;
+    t.start(granted[0]);
+    t.progress(granted[0], ended + 1);
+    t.feed(attempt_failed{granted[0].granted.attempt,
+                          {recovery::retry_elsewhere, "runtime_died", "signal 11"},
+                          ended + 1,
+                          true});
+    t.pass_time_renewing(limits::load_backoff_max_us);
+    for (const auto& asked : t.take_all<reserve_allocation>()) {
+      t.feed(t.reserved(asked));
+      t.loaded(t.expect<load_replica>());
+    }
+  }
+  EXPECT_EQ(ended, limits::attempts_max);
+  t.drop_all();
+}
+
+} // namespace
+
+} // namespace consort::core::testing
