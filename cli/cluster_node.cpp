@@ -30,7 +30,11 @@ model_spec spec_of(const model_config& wanted) {
   spec.name = model_name{wanted.name};
   for (const auto& alias : wanted.aliases)
     spec.aliases.emplace_back(alias);
-  spec.variants.push_back(std::move(variant));
+  spec.variants.push_back(variant);
+  for (const auto& source : wanted.further) {
+    spec.variants.push_back(variant); // Of all forms alike, adapters too.
+    spec.variants.back().source = source;
+  }
   spec.replicas_min = wanted.replicas_min;
   spec.replicas_max = wanted.replicas_max;
   spec.idle_ttl_us = wanted.idle_ttl_us;

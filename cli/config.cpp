@@ -3,6 +3,7 @@
 
 #include "cli/limits.hpp"
 #include "cli/policy_config.hpp"
+#include "gateway/limits.hpp"
 #include "scenarios/remote_section.hpp"
 #include "scheduler/nearest_name.hpp"
 #include "scheduler/served_name.hpp"
@@ -200,13 +201,7 @@ private:
     model_config made;
     made.name = model;
     claim_name(model, entry);
-    reader.require("source");
-    made.source = reader.text("source");
-    if (made.source.empty())
-      reader.fail("source", "must not be empty");
-    // A reference is resolved by the node that needs it.
-    if (!is_reference(made.source))
-      made.source = absolute_path(made.source, base_dir_);
+    read_sources(reader, entry, made);
     made.aliases = reader.texts("aliases");
     if (made.aliases.size() > limits::config_aliases_max)
       reader.fail("aliases", "more than " + std::to_string(limits::config_aliases_max));
@@ -224,6 +219,25 @@ private:
       read_adapters(*adapters, made);
     reader.finish();
     made_.models.push_back(std::move(made));
+  }
+
+  /// One source, or a list of them: other forms of the same model for other devices.
+  void read_sources(object_reader& reader, const value& entry, model_config& made) {
+    reader.require("source");
+    const auto* given = entry.find("source");
+    const bool several = given != nullptr && given->type == strict_json::kind::array;
+    auto sources = several ? reader.texts("source") : std::vector{reader.text("source")};
+    if (sources.size() > gateway::limits::model_variants_max)
+      reader.fail("source", "more than " + std::to_string(gateway::limits::model_variants_max));
+    if (sources.empty() || std::count(sources.begin(), sources.end(), "") != 0)
+      reader.fail("source", "must not be empty");
+    for (auto& source : sources) // A reference is resolved by the node that needs it.
+      if (!is_reference(source))
+        source = absolute_path(source, base_dir_);
+    if (!sources.empty())
+      made.source = std::move(sources.front());
+    if (sources.size() > 1)
+      made.further.assign(std::next(sources.begin()), sources.end());
   }
 
   void read_adapters(const value& section, model_config& made) {
@@ -390,8 +404,11 @@ result<done> check_sources(const std::string& path, const environment& lookup) {
   };
   for (const auto& model : config->models) {
     const auto& entry = place_of(*root, {"models", model.name});
-    if (!there(model.source))
-      return absent(place_of(entry, {"source"}), model.source);
+    auto sources = model.further;
+    sources.insert(sources.begin(), model.source);
+    for (const auto& source : sources)
+      if (!there(source))
+        return absent(place_of(entry, {"source"}), source);
     for (const auto& [adapter, source] : model.adapters)
       if (!there(source))
         return absent(place_of(entry, {"adapters", adapter}), source);

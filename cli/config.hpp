@@ -30,6 +30,7 @@ struct model_config {
   std::uint32_t devices_per_instance = 1;
   policy_name policy; ///< Of its requests that name none; empty = the cluster's.
   std::map<std::string, std::string> adapters; ///< LoRA: served name -> source.
+  std::vector<std::string> further = {}; ///< Sources of other forms of it, in order of preference.
   friend bool operator==(const model_config&, const model_config&) = default;
 };
 

@@ -2,12 +2,14 @@
 #include "cli/api.hpp"
 #include "cli/commands.hpp"
 #include "cli/limits.hpp"
+#include "gateway/limits.hpp"
 #include "scheduler/formats.hpp"
 #include "scheduler/units.hpp"
 #include "scheduler/weights.hpp"
 
 #include <CLI/App.hpp>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <ostream>
@@ -18,7 +20,7 @@ namespace {
 
 struct model_options {
   std::string name;
-  std::string source;
+  std::vector<std::string> sources; ///< Forms of it, in order of preference.
   std::vector<std::string> aliases;
   std::vector<std::string> adapters; ///< `NAME=SOURCE` each.
   std::string ttl;
@@ -52,16 +54,16 @@ void hint_listing(context& env, const std::string& format) {
 
 exit_code add(context& env, const model_options& wanted) {
   json body{{"name", wanted.name},
-            {"source", resolved(wanted.source)},
             {"aliases", wanted.aliases},
             {"replicas_min", wanted.replicas_min},
             {"replicas_max", wanted.replicas_max}};
+  json adapters;
   for (const auto& given : wanted.adapters) {
     const auto equals = given.find('=');
     if (equals == 0 || equals == std::string::npos || equals + 1 == given.size())
       return complain(env, {recovery::refuse, "usage",
                             "--adapter `" + given + "` is not NAME=SOURCE, such as tales=/l/t"});
-    body["adapters"][given.substr(0, equals)] = resolved(given.substr(equals + 1));
+    adapters[given.substr(0, equals)] = resolved(given.substr(equals + 1));
   }
   if (!wanted.ttl.empty()) {
     const auto ttl = parse_duration(wanted.ttl);
@@ -70,17 +72,25 @@ exit_code add(context& env, const model_options& wanted) {
                             "--ttl `" + wanted.ttl + "` is not a duration such as 10m"});
     body["idle_ttl_us"] = *ttl;
   }
+  for (const auto& source : wanted.sources) {
+    auto& form = wanted.sources.size() == 1 ? body : body["variants"].emplace_back();
+    form["source"] = resolved(source);
+    if (!adapters.is_null()) // Whichever form serves, a request gets the adapter that it named.
+      form["adapters"] = adapters;
+  }
   const auto answer = send(env, "POST", "/api/v1/models", body, limits::model_add_timeout);
   if (!answer)
     return complain(env, answer.failure());
   env.out << wanted.name << ": added\n";
-  if (core::weights_elsewhere(wanted.source))
+  if (std::any_of(wanted.sources.begin(), wanted.sources.end(),
+                  [](const auto& source) { return core::weights_elsewhere(source); }))
     env.out << "its weights are fetched when they are first needed; `consort artifacts` shows how "
                "far, `consort compile "
             << wanted.name << " --for auto` begins now\n";
   constexpr std::string_view server = "server:";
-  if (wanted.source.starts_with(server))
-    hint_listing(env, "server/" + wanted.source.substr(server.size()));
+  for (const auto& source : wanted.sources)
+    if (source.starts_with(server))
+      hint_listing(env, "server/" + source.substr(server.size()));
   return tell_kept(env, *answer);
 }
 
@@ -101,10 +111,11 @@ void add_model(CLI::App& root, context& env) {
   auto* adding = model->add_subcommand("add", "Serve a model");
   adding->add_option("NAME", wanted->name, "Name to serve it under")->required();
   adding
-      ->add_option("SOURCE", wanted->source,
-                   "A file, hf:ORG/REPO[@REVISION][/FILE], "
-                   "https://HOST/FILE#sha256=HEX, or server:NAME")
-      ->required();
+      ->add_option("SOURCE", wanted->sources,
+                   "A file, hf:ORG/REPO[@REVISION][/FILE], https://HOST/FILE#sha256=HEX, or "
+                   "server:NAME; several are forms of it for different devices, the best first")
+      ->required()
+      ->expected(1, gateway::limits::model_variants_max);
   adding->add_option("--alias", wanted->aliases, "Further name; may be repeated");
   adding->add_option("--adapter", wanted->adapters,
                      "NAME=SOURCE of a LoRA adapter, served as NAME; may be repeated");

@@ -34,6 +34,18 @@ std::string adapters(const json& model) {
 
 } // namespace
 
+namespace {
+
+/// Of all its forms, in order of preference.
+std::string of_variants(const json& model, const char* field) {
+  std::string all;
+  for (const auto& one : model.value("/spec/variants"_json_pointer, json::array()))
+    all += (all.empty() ? "" : ",") + text_at(one, "/" + std::string(field));
+  return all;
+}
+
+} // namespace
+
 void add_models(CLI::App& root, context& env) {
   list_command command;
   command.name = "models";
@@ -63,8 +75,8 @@ void add_models(CLI::App& root, context& env) {
             weights(model),
             replica_bounds(model),
             duration_at(model, "/spec/idle_ttl_us"),
-            text_at(model, "/spec/variants/0/format"),
-            text_at(model, "/spec/variants/0/source")};
+            of_variants(model, "format"),
+            of_variants(model, "source")};
   };
   add_list_command(root, env, std::move(command));
 }

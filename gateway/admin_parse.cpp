@@ -2,6 +2,7 @@
 // A model declaration from an operator's JSON. Strict: an unknown or mistyped field is an error.
 #include "gateway/admin_json.hpp"
 #include "gateway/json_text.hpp"
+#include "gateway/limits.hpp"
 #include "scheduler/limits.hpp"
 #include "scheduler/nearest_name.hpp"
 #include "scheduler/served_name.hpp"
@@ -200,6 +201,8 @@ result<model_spec> model_spec_from_json(const json& from) {
     list.back()["adapters"] = *adapters;
   if (list.empty())
     return invalid("source", "is missing: a path, hf:ORG/REPO, an address or server:NAME");
+  if (list.size() > limits::model_variants_max)
+    return invalid("variants", "more than " + std::to_string(limits::model_variants_max));
   for (std::size_t at = 0; at < list.size(); ++at) {
     auto variant = variant_from(list[at], "variants[" + std::to_string(at) + "]");
     if (!variant)

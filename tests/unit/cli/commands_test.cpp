@@ -108,9 +108,11 @@ INSTANTIATE_TEST_SUITE_P(
         list_case{"models",
                   R"({"models":[{"spec":{"name":"m","aliases":["default"],"replicas_min":0,
                   "replicas_max":0,"idle_ttl_us":600000000,"variants":[{"context_tokens":512,
-                  "weight_bytes":1048576,"format":"gguf","source":"/m.gguf"}]},
+                  "weight_bytes":1048576,"format":"gguf","source":"/m.gguf"},
+                  {"format":"safetensors","source":"hf:o/n"}]},
                   "replicas_ready":0,"replicas_loading":1,"waiting":2}]})",
-                  {"loading", "default", "512", "1MiB", "0..any", "10m", "/m.gguf"}},
+                  {"loading", "default", "512", "1MiB", "0..any", "10m", "gguf,safetensors",
+                   "/m.gguf,hf:o/n"}},
         list_case{"artifacts",
                   R"({"artifacts":[{"key":{"profile":{"name":"refnpu","target":"refnpu-1",
                   "compiler":"refnpu-cc","compiler_version":"1.0","dtype":"q8_0"}},"model":"m",
@@ -265,6 +267,19 @@ TEST_F(CommandsTest, CompileAndModelSendWhatWasAsked) {
   EXPECT_EQ(model["aliases"][0], "a");
   EXPECT_EQ(model["idle_ttl_us"], 5'000'000);
   EXPECT_EQ(seen.at(3).method, "DELETE");
+}
+
+TEST_F(CommandsTest, ModelAddTakesSeveralFormsOfIt) {
+  const test_server server({{"POST /api/v1/models", answer("{}", 202)}});
+  const auto done = ask(server, {"model", "add", "m", "/m.gguf", "hf:o/n", "--adapter", "t=/t"});
+  EXPECT_EQ(done.code, exit_code::done) << done.err;
+  EXPECT_THAT(done.out, HasSubstr("weights are fetched when they are first needed"));
+  const auto body = json::parse(server.seen().at(0).body);
+  EXPECT_FALSE(body.contains("source"));
+  ASSERT_EQ(body["variants"].size(), 2U);
+  EXPECT_EQ(body["variants"][0]["source"], "/m.gguf");
+  EXPECT_EQ(body["variants"][1]["source"], "hf:o/n");
+  EXPECT_EQ(body["variants"][1]["adapters"]["t"], "/t");
 }
 
 TEST_F(CommandsTest, CompileShowsABuildOfManyDevicesOnce) {

@@ -129,6 +129,12 @@ INSTANTIATE_TEST_SUITE_P(
                        "unknown key (did you mean data_listen"},
         complaint_case{"{\"models\": {\"m\": {}}}", "models.m: `source` is missing"},
         complaint_case{"{\"models\": {\"m\": {\"source\": \"\"}}}", "must not be empty"},
+        complaint_case{"{\"models\": {\"m\": {\"source\": []}}}", "must not be empty"},
+        complaint_case{"{\"models\": {\"m\": {\"source\": [\"a\", \"\"]}}}", "must not be empty"},
+        complaint_case{
+            "{\"models\": {\"m\": {\"source\": [\"1\", \"2\", \"3\", \"4\", \"5\", \"6\", "
+            "\"7\", \"8\", \"9\"]}}}",
+            "source: more than 8"},
         complaint_case{"{\"models\": {\"m\": {\"source\": \"a\", \"replicas\": {\"min\": 3, "
                        "\"max\": 2}}}}",
                        "must not be above max"},
@@ -300,6 +306,20 @@ TEST_F(ConfigDefaults, CheckCommandRefusesModelsWhoseFilesAreNotThere) {
   const auto part = check("\"a\": {\"source\": \"here.gguf\",\n\"adapters\": {\"t\": \"z\"}}");
   EXPECT_EQ(part.code, exit_code::usage);
   EXPECT_THAT(part.err, HasSubstr("models.json:4: models.a.adapters.t: "));
+}
+
+TEST_F(ConfigDefaults, AModelMayHaveSeveralForms) {
+  const auto file = (prefix_ / "forms.json").string();
+  std::ofstream(prefix_ / "here.gguf") << "GGUF";
+  std::ofstream(file) << R"({"models": {"m": {"source": ["here.gguf", "hf:o/n", "gone/"]}}})";
+  const auto config = load_config(file, process_environment());
+  ASSERT_TRUE(config.ok()) << config.failure().message;
+  EXPECT_EQ(config->models[0].source, (prefix_ / "here.gguf").string());
+  EXPECT_THAT(config->models[0].further,
+              testing::ElementsAre("hf:o/n", (prefix_ / "gone/").string()));
+  const auto checked = run_command({"config", "check", file});
+  EXPECT_EQ(checked.code, exit_code::usage);
+  EXPECT_THAT(checked.err, HasSubstr("gone/ is not on this host"));
 }
 
 TEST_F(ConfigDefaults, CheckCommandAcceptsAGoodFileAndRefusesABadOne) {
