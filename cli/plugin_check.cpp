@@ -105,9 +105,8 @@ result<std::string> judge_recorded(const node::plugin_document& document,
   if (!rows)
     return rows.failure();
   if (&query == &document.probe)
-    for (const auto& row : *rows)
-      if (node::text_of(row, "model").empty())
-        return without_model(node::text_of(row, "id"));
+    if (const auto who = node::without_model(*rows); !who.empty())
+      return error{recovery::refuse, "plugin_probe", who};
   return std::to_string(rows->size()) + " devices";
 }
 

@@ -49,15 +49,26 @@ struct store_flags {
 
 enum class absent_store : std::uint8_t { refused, made };
 
+result<std::string> folder_of(context& env, const store_flags& flags) {
+  if (!flags.data.empty())
+    return flags.data;
+  const auto config = configuration(env);
+  return config ? result<std::string>(config->data_dir) : config.failure();
+}
+
+/// Whose store was looked at: `ls` lists a cluster's while this host's is another.
+std::string place_words(context& env, const store_flags& flags) {
+  const auto folder = folder_of(env, flags);
+  return (folder ? "below " + printable(*folder) : "in no folder")
+         + (flags.data.empty() ? "; --data names the data folder of another agent" : "");
+}
+
 result<store_ref> open_store(context& env, const store_flags& flags,
                              absent_store absent = absent_store::refused) {
-  auto folder = flags.data;
-  if (folder.empty()) {
-    const auto config = configuration(env);
-    if (!config)
-      return config.failure();
-    folder = config->data_dir;
-  }
+  const auto place = folder_of(env, flags);
+  if (!place)
+    return place.failure();
+  const auto& folder = *place;
   std::error_code failed;
   const bool there = fs::is_directory(fs::path(folder) / "artifacts", failed);
   if (!there && absent == absent_store::refused)
@@ -143,7 +154,11 @@ exit_code with_one(context& env, const store_flags& flags, const Act& act) {
   if (!store)
     return complain(env, store.failure());
   const auto found = named_artifact((*store)->list(), flags.name);
-  return found ? act(**store, *found) : complain(env, found.failure());
+  if (found)
+    return act(**store, *found);
+  auto why = found.failure();
+  why.message += " (looked " + place_words(env, flags) + ")";
+  return complain(env, why);
 }
 
 /// Times without their unit's name, as people read them; all else as JSON has it.
@@ -220,6 +235,7 @@ exit_code verify(context& env, const store_flags& flags) {
     env.err << "consort: " << printable(one.message) << '\n';
   }
   env.out << rows.render(env.wide(), env.colour);
+  env.err << read.size() << " read " << place_words(env, flags) << '\n';
   if (bad == 0)
     return exit_code::done;
   return complain(env, {recovery::refuse, "failed",
@@ -274,7 +290,7 @@ exit_code collect(context& env, const store_flags& flags) {
             << format_size(one.size_bytes) << '\n';
   }
   env.out << chosen.size() << (flags.dry_run ? " would be removed, " : " removed, ")
-          << format_size(bytes) << '\n';
+          << format_size(bytes) << ", " << place_words(env, flags) << '\n';
   return exit_code::done;
 }
 

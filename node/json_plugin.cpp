@@ -191,10 +191,12 @@ result<std::vector<device_spec>> json_plugin::probe() {
   if (!answer)
     return answer.failure();
   left_out_.clear();
+  modelless_.clear();
   const auto rows = split_answer(document_.probe, *answer, &left_out_);
   if (!rows)
     return error{rows.failure().action, rows.failure().code,
                  document_.metadata.name + ": probe: " + rows.failure().message};
+  modelless_ = without_model(*rows);
   const auto plan = stages();
   if (!plan)
     return plan.failure();

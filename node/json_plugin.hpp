@@ -99,7 +99,8 @@ private:
   std::map<std::size_t, known_compiler> compilers_;
   std::map<std::size_t, std::set<std::string>> targets_; ///< Of builds whose devices say theirs.
   std::optional<std::string> cache_version_;             ///< Empty: it could not say.
-  std::string left_out_; ///< What the last probe left out, and why; empty = nothing.
+  std::string left_out_;  ///< What the last probe left out, and why; empty = nothing.
+  std::string modelless_; ///< Whom it found without a model, in words; empty = nobody.
   std::unique_ptr<runtime> runtime_;
 };
 

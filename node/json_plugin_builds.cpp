@@ -127,9 +127,13 @@ std::vector<std::string> json_plugin::compiler_faults() {
 }
 
 std::optional<error> json_plugin::fault() {
-  auto words = left_out_.empty() ? std::string() : "probe: " + left_out_;
+  std::string words;
+  const auto add = [&](const std::string& one) { words += (words.empty() ? "" : "; ") + one; };
+  for (const auto* found : {&left_out_, &modelless_})
+    if (!found->empty())
+      add("probe: " + *found);
   for (const auto& one : compiler_faults())
-    words += (words.empty() ? "" : "; ") + one;
+    add(one);
   if (!words.empty())
     return error{recovery::retry_later, "plugin_fault", words};
   if (const auto missing = missing_library(); !missing.empty())

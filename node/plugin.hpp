@@ -69,8 +69,9 @@ public:
     return "its plugin's telemetry does not name it";
   }
   /// Why something of it is of no use although it is available, as of the last look: a row
-  /// of its probe or a compiler that cannot be used (`plugin_fault`), or a compiler or the library
-  /// of its runtime that is not here (`compiler_missing`, `runtime_missing`).
+  /// of its probe (no id, no model) or a compiler that cannot be used (`plugin_fault`), or a
+  /// compiler or the library of its runtime that is not here (`compiler_missing`,
+  /// `runtime_missing`).
   [[nodiscard]] virtual std::optional<error> fault() { return std::nullopt; }
   /// A later version of it took its place; what it runs may go on, it itself is asked no more.
   virtual void retire() {}

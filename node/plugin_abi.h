@@ -12,6 +12,11 @@
  * sink from any thread of the runtime, one at a time per session; the sink does not block for long
  * and may be called inside `submit`.
  *
+ * Time: `cancel` and `stats` return at once, whatever the engine does. A `cancel` that has not
+ * returned for 2 s hangs, and so does a `stats` while no request runs: the host ends, and the
+ * instance is loaded again. `open` may take as long as plugin.json's `start_timeout`, `submit` as
+ * long as a first token is waited for; 2 s after `close` the host is killed.
+ *
  * Growth: fields are only appended, and every struct that crosses starts with its own size, so that
  * either side can tell what the other knows. A table of another `abi` is refused.
  */
@@ -124,14 +129,16 @@ typedef struct consort_runtime_table {
    */
   int (*submit)(consort_session* session, const consort_request* request, char* message,
                 size_t message_bytes);
-  /** Stops a request at the next engine step; its terminal event is FAILED with code `cancelled`.
-   * Unknown ids are ignored. */
+  /** Stops a request at the next engine step; its terminal event is FAILED with code `cancelled`,
+   * within 2 s. Unknown ids are ignored. Returns at once: it notes the id and does not wait for
+   * that step. */
   void (*cancel)(consort_session* session, uint64_t request);
   /**
    * Writes a terminated JSON object of counters and limits: {"sequences_max", "kv_tokens_max",
    * "context_max", "sequences_running", "requests_waiting", "kv_tokens_used",
    * "tokens_generated_total", "prompt_tokens_total", "steps_total", "cancelled_total"}; unknown
-   * ones left out. Returns bytes needed, terminator included.
+   * ones left out. Returns bytes needed, terminator included, and at once: it is asked every
+   * second, and cancels wait behind it.
    */
   size_t (*stats)(consort_session* session, char* json, size_t json_bytes);
 } consort_runtime_table;

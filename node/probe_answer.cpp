@@ -450,6 +450,18 @@ result<std::vector<answer_row>> split_answer(const tool_query& query, std::strin
   return rows;
 }
 
+std::string without_model(const std::vector<answer_row>& rows) {
+  std::string first;
+  std::size_t count = 0;
+  for (const auto& row : rows)
+    if (!says_something(text_of(row, "model")) && ++count == 1)
+      first = text_of(row, "id");
+  if (count == 0)
+    return {};
+  return first + (count == 1 ? " has" : " and " + std::to_string(count - 1) + " more have")
+         + " no model: nothing stands where `model` of the probe points";
+}
+
 std::optional<std::int64_t> figure_of(const answer_row& row, const std::string& name) {
   const auto source = row.sources.find(name);
   if (source == row.sources.end())

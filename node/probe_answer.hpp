@@ -27,6 +27,10 @@ struct answer_row {
 [[nodiscard]] result<std::vector<answer_row>>
 split_answer(const tool_query& query, std::string_view answer, std::string* left_out = nullptr);
 
+/// Which devices of a probe have no model, which compilers and spec sheets go by, in words; empty =
+/// all have one. A vendor's tool may call it something else since its last version.
+[[nodiscard]] std::string without_model(const std::vector<answer_row>& rows);
+
 /// A row's figure in our unit; nothing when it is absent, not a number, or in another unit.
 [[nodiscard]] std::optional<std::int64_t> figure_of(const answer_row& row, const std::string& name);
 

@@ -39,6 +39,11 @@ consort_request_kind kind_of(request_kind kind) {
   return CONSORT_COMPLETION;
 }
 
+bool ends_request(const attempt_event& happened) {
+  return std::holds_alternative<attempt_completed>(happened)
+         || std::holds_alternative<attempt_aborted>(happened);
+}
+
 /// Carries the agent's commands to the vendor's table and its events back.
 class host_session {
 public:
@@ -54,7 +59,10 @@ private:
     auto report = copy_vendor_event(event);
     if (!report)
       break_off(report.failure());
-    static_cast<host_session*>(context)->port_.send(std::move(*report));
+    auto& port = static_cast<host_session*>(context)->port_;
+    if (ends_request(report->happened))
+      port.calls().request_over();
+    port.send(std::move(*report));
   }
 
   /// The vendor's object cannot be trusted any further.
@@ -105,25 +113,37 @@ private:
     request.resume_ids = body.resume.token_ids.empty() ? nullptr : body.resume.token_ids.data();
     request.resume_count = body.resume.token_ids.size();
     vendor_message message;
+    port_.calls().request_taken();
     const int status = table_->submit(session_, &request, message.data(), message.capacity());
-    if (status != CONSORT_OK)
-      port_.send(
-          messages::host_event{command.request, attempt_failure(static_cast<std::uint32_t>(status),
-                                                                "", message.text())});
+    if (status == CONSORT_OK)
+      return;
+    port_.calls().request_over();
+    port_.send(messages::host_event{
+        command.request, attempt_failure(static_cast<std::uint32_t>(status), "", message.text())});
   }
 
   void on(const messages::host_cancel& command) {
     require_open();
+    port_.begin_call("cancel", call_watch::counts::always);
     table_->cancel(session_, command.request);
+    port_.calls().end();
+  }
+
+  /// Returns: the bytes needed.
+  std::size_t read_stats(std::string& into) {
+    port_.begin_call("stats", call_watch::counts::idle);
+    const auto needed = table_->stats(session_, into.data(), into.size());
+    port_.calls().end();
+    return needed;
   }
 
   void on(const messages::host_read_stats& command) {
     require_open();
     std::string text(4096, '\0');
-    auto needed = table_->stats(session_, text.data(), text.size());
+    auto needed = read_stats(text);
     if (needed > text.size() && needed <= limits::stats_json_bytes_max) {
       text.assign(needed, '\0');
-      needed = table_->stats(session_, text.data(), text.size());
+      needed = read_stats(text);
     }
     const bool whole = needed > 0 && needed <= text.size();
     text.resize(whole ? needed - 1 : 0);

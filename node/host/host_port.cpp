@@ -2,7 +2,9 @@
 #include "node/host/host_port.hpp"
 
 #include "node/host/limits.hpp"
+#include "scheduler/units.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -25,15 +27,26 @@ namespace {
   ::_exit(status);
 }
 
+/// By no stream: a thread of the vendor's may hold its lock for good.
+void say(const std::string& why) {
+  ::dprintf(STDERR_FILENO, "consort host: %s\n", why.c_str());
+}
+
 [[noreturn]] void leave(int status, const error& why) {
-  std::fprintf(stderr, "consort host: %s\n", why.message.c_str());
-  std::fflush(stderr);
+  say(why.message);
   leave(status);
+}
+
+time_us now_us() {
+  return std::chrono::duration_cast<std::chrono::microseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
 
 } // namespace
 
-host_port::host_port(int socket_fd, const host_bounds& bounds) : fd_(socket_fd), bounds_(bounds) {}
+host_port::host_port(int socket_fd, const host_bounds& bounds)
+    : fd_(socket_fd), bounds_(bounds), calls_(bounds.call_us) {}
 
 bool host_port::start() {
   int type = 0;
@@ -56,7 +69,9 @@ bool host_port::start() {
 
 messages::host_command host_port::next() {
   std::unique_lock lock(mutex_);
+  serving_ = false;
   arrived_.wait(lock, [&] { return !commands_.empty(); });
+  serving_ = true;
   auto command = std::move(commands_.front());
   commands_.pop_front();
   // The reader paused; one command less is the moment to go on.
@@ -104,6 +119,10 @@ std::size_t host_port::write_now(const std::vector<char>& frame) {
   return sent < 0 ? 0 : static_cast<std::size_t>(sent);
 }
 
+void host_port::begin_call(const char* name, call_watch::counts which) {
+  calls_.begin(name, which, now_us());
+}
+
 void host_port::finish() {
   {
     const std::lock_guard lock(mutex_);
@@ -122,25 +141,52 @@ void host_port::wake() {
 
 void host_port::run() {
   for (;;) {
-    bool full = false;
-    {
-      const std::lock_guard lock(mutex_);
-      full = commands_.size() >= bounds_.calls_max || command_bytes_ >= bounds_.unsent_bytes_max;
-    }
-    const auto wanted = (full ? 0 : POLLIN) | (left_ < leaving_.size() ? POLLOUT : 0);
-    std::array<pollfd, 2> watched{{{fd_, static_cast<short>(wanted), 0}, {wake_fd_, POLLIN, 0}}};
-    if (::poll(watched.data(), watched.size(), -1) < 0 && errno != EINTR)
-      leave(host_exit_setup);
-    if ((watched[1].revents & POLLIN) != 0) {
-      std::uint64_t count = 0;
-      [[maybe_unused]] const auto got = ::read(wake_fd_, &count, sizeof count);
-    }
-    if ((watched[0].revents & POLLIN) != 0)
-      read_some();
-    else if ((watched[0].revents & (POLLHUP | POLLERR)) != 0)
-      leave(host_exit_closed);
+    await_work();
     write_some();
   }
+}
+
+/// Reads what comes. While the vendor's object may be in a call it comes back in time to look.
+void host_port::await_work() {
+  const bool in_call = look_at_call();
+  bool full = false;
+  {
+    const std::lock_guard lock(mutex_);
+    full = commands_.size() >= bounds_.calls_max || command_bytes_ >= bounds_.unsent_bytes_max;
+  }
+  const auto wanted = (full ? 0 : POLLIN) | (left_ < leaving_.size() ? POLLOUT : 0);
+  std::array<pollfd, 2> watched{{{fd_, static_cast<short>(wanted), 0}, {wake_fd_, POLLIN, 0}}};
+  const auto look_ms = static_cast<int>(std::max<duration_us>(bounds_.call_us / 4 / 1'000, 1));
+  if (::poll(watched.data(), watched.size(), in_call ? look_ms : -1) < 0 && errno != EINTR)
+    leave(host_exit_setup);
+  if ((watched[1].revents & POLLIN) != 0) {
+    std::uint64_t count = 0;
+    [[maybe_unused]] const auto got = ::read(wake_fd_, &count, sizeof count);
+  }
+  if ((watched[0].revents & POLLIN) != 0)
+    read_some();
+  else if ((watched[0].revents & (POLLHUP | POLLERR)) != 0)
+    leave(host_exit_closed);
+}
+
+/// Ends the process when a call that is to be quick is hung. Returns: whether one may be in
+/// progress; commands come by this thread alone, so that none begins while it waits without end.
+bool host_port::look_at_call() {
+  bool in_call = false, choked = false;
+  {
+    const std::lock_guard lock(mutex_);
+    in_call = serving_ || !commands_.empty();
+    // A call may wait for a thread of the vendor's that waits for the agent to read.
+    choked = queued_.size() >= bounds_.unsent_bytes_max;
+  }
+  const char* const hung = in_call ? calls_.look(now_us(), choked) : nullptr;
+  if (hung == nullptr)
+    return in_call;
+  say("the runtime's `" + std::string(hung) + "` has not returned for "
+      + format_duration(bounds_.call_us) + ", which is to return at once");
+  // The agent hears of it now, though a thread that is stuck in a driver may keep the process.
+  ::shutdown(fd_, SHUT_RDWR);
+  leave(host_exit_hung);
 }
 
 void host_port::read_some() {

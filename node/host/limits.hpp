@@ -12,9 +12,12 @@ namespace consort::node::limits {
 inline constexpr duration_us host_start_us = 600'000'000; ///< Spawn, library and load together.
 inline constexpr duration_us host_cancel_us
     = 2'000'000; ///< From a cancel to its terminal event; then the host is killed.
-inline constexpr duration_us host_close_us = 2'000'000;   ///< From `close` to exit; then killed.
-inline constexpr duration_us host_stats_us = 1'000'000;   ///< Between two readings of counters.
-inline constexpr duration_us host_silent_us = 60'000'000; ///< Unanswered counters: hung, killed.
+inline constexpr duration_us host_call_us
+    = 2'000'000; ///< A call that is to be quick (`cancel`, `stats`) to its return; then it is hung.
+inline constexpr duration_us host_close_us = 2'000'000; ///< From `close` to exit; then killed.
+inline constexpr duration_us host_stats_us = 1'000'000; ///< Between two readings of counters.
+inline constexpr duration_us host_silent_us
+    = 60'000'000; ///< Unanswered counters (`submit`, a step): killed.
 inline constexpr std::size_t host_unsent_bytes_max
     = std::size_t{64} << 20; ///< Waiting to be written, either side of the socket.
 inline constexpr std::size_t host_calls_max

@@ -83,6 +83,22 @@ TEST_F(StoreCommands, WhatIsNoArtifactIsNamedAndNoFailure) {
   EXPECT_NE(artifacts({"verify"}).code, exit_code::done);
 }
 
+/// `ls` lists what a cluster has, so that a digest of another host's store may be asked for here.
+TEST_F(StoreCommands, TheFolderThatWasReadIsNamed) {
+  EXPECT_THAT(artifacts({"show", "abcdef"}).err,
+              HasSubstr("lists their digests (looked below " + data() + ")"));
+  EXPECT_THAT(artifacts({"verify"}).err, HasSubstr("1 read below " + data() + "\n"));
+  EXPECT_THAT(artifacts({"gc", "--keep-last", "1"}).out, HasSubstr(", below " + data() + "\n"));
+  // Where none is named it is the configuration's.
+  const std::string config = folder_ / "consort.json";
+  std::ofstream(config) << json{{"data", data()}};
+  const auto hint = "below " + data() + "; --data names the data folder of another agent";
+  EXPECT_THAT(run_command({"--config", config, "artifacts", "show", "abcdef"}).err,
+              HasSubstr("looked " + hint));
+  EXPECT_THAT(run_command({"--config", config, "artifacts", "verify"}).err,
+              HasSubstr("1 read " + hint));
+}
+
 TEST_F(StoreCommands, APipeIsNoFileToImport) {
   const auto pipe = folder_ / "pipe";
   ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);

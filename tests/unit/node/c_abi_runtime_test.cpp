@@ -226,6 +226,29 @@ TEST_F(HostedRuntime, AHostThatAnswersNoMoreIsKilled) {
   EXPECT_THAT(wait_death().message, HasSubstr("has not answered for 100ms"));
 }
 
+TEST_F(HostedRuntime, AHostThatHangsInACancelOfWhatEndedIsGivenUp) {
+  options.env = {"TEST_CALL_US=200000"};
+  const auto loaded = must_open("hang_cancel");
+  const auto sink = submit(loaded, 1, R"({"fault":"hang","at":2})");
+  sink->wait_count(2);
+  loaded->cancel(attempt(1));
+  EXPECT_EQ(sink->failure().failure.code, "cancelled") << "the engine's thread goes on";
+  const auto why = wait_death();
+  EXPECT_EQ(why.code, "runtime_died");
+  EXPECT_THAT(why.message, HasSubstr("the runtime's `cancel` has not returned for 200ms"));
+  EXPECT_THAT(why.message, HasSubstr("n/npu0"));
+}
+
+TEST_F(HostedRuntime, AHostThatHangsInStatsWhileIdleIsGivenUp) {
+  options.env = {"TEST_CALL_US=200000"};
+  options.bounds.stats_us = 5'000;
+  const auto loaded = must_open("hang_stats");
+  EXPECT_EQ(submit(loaded, 1, "{}")->failure().failure.code, "none");
+  const auto why = wait_death();
+  EXPECT_EQ(why.code, "runtime_died");
+  EXPECT_THAT(why.message, HasSubstr("the runtime's `stats` has not returned for 200ms"));
+}
+
 struct Liar : HostedRuntime, ::testing::WithParamInterface<const char*> {};
 
 TEST_P(Liar, IsKilledAndItsAttemptsRetried) {

@@ -3,7 +3,8 @@
 /// wrong is asked for by words in the JSON of `open` and of each request:
 ///   open:    {"fault": hang, crash, refuse, busy, fail, bad_model, chatter, stats_garbage,
 ///            daemon (a process in a session of its own, whose number is printed), or
-///            crash_cancel, crash_stats, crash_close: a crash in that call}
+///            crash_cancel, crash_stats, crash_close: a crash in that call, or hang_cancel (which
+///            stops the request all the same), hang_stats: it never returns}
 ///   request: {"tokens": n, "fault": word, "at": k}; the fault happens before event k:
 ///            crash, kill, print (then crash), hang, ignore_cancel, unknown_id, double_terminal,
 ///            no_opened, bad_text, bad_kind, fail_busy, fail_refused, fail_device, fail_unasked,
@@ -298,11 +299,15 @@ void fake_cancel(consort_session* session, uint64_t request) {
     session->cancelled.insert(request);
   }
   session->wake.notify_all();
+  if (session->fault == "hang_cancel")
+    hang();
 }
 
 size_t fake_stats(consort_session* session, char* out, size_t bytes) {
   if (session->fault == "crash_stats" && session->generated > 0) // Not before it was opened.
     die_by(SIGSEGV);
+  if (session->fault == "hang_stats" && session->generated > 0)
+    hang();
   const json counters = {{"sequences_max", 4},
                          {"kv_tokens_max", 2048},
                          {"context_max", 512},

@@ -11,6 +11,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <fcntl.h>
 #include <poll.h>
@@ -73,11 +74,19 @@ struct HostMain : ::testing::Test {
   }
   /// Waits for the process to end by itself. Returns: how.
   std::string wait_exit() {
-    pollfd ended{host.exit.get(), POLLIN, 0};
     const auto limit = std::chrono::milliseconds(patience).count();
-    if (::poll(&ended, 1, static_cast<int>(limit)) != 1)
-      return "still running";
-    return host.process->reap();
+    return ends_within_ms(static_cast<int>(limit)) ? host.process->reap() : "still running";
+  }
+  bool ends_within_ms(int limit) {
+    pollfd ended{host.exit.get(), POLLIN, 0};
+    return ::poll(&ended, 1, limit) == 1;
+  }
+
+  /// What an ended host has printed.
+  std::string printed() {
+    std::array<char, 4'096> text{};
+    const auto got = ::read(host.log.get(), text.data(), text.size());
+    return {text.data(), static_cast<std::size_t>(std::max<ssize_t>(got, 0))};
   }
 
   /// The number of the process that the library said it started.
@@ -221,6 +230,33 @@ TEST_F(HostMain, AnAgentThatStopsReadingIsGivenUp) {
   open();
   submit(1, R"({"tokens":100000,"text":")" + std::string(1'000, 'y') + "\"}");
   EXPECT_EQ(wait_exit(), "exit status 72");
+}
+
+TEST_F(HostMain, ACallThatIsToBeQuickAndDoesNotReturnEndsIt) {
+  options.env = {"TEST_CALL_US=100000"};
+  open(R"({"fault":"hang_cancel"})");
+  send(host_cancel{77});
+  EXPECT_EQ(wait_exit(), "exit status 75");
+  EXPECT_THAT(printed(),
+              HasSubstr("consort host: the runtime's `cancel` has not returned for 100ms"));
+  open(R"({"fault":"hang_stats"})");
+  submit(1, R"({"tokens":1})");
+  while (!is_terminal(std::get<host_event>(receive()).happened)) {
+  }
+  send(host_read_stats{1});
+  EXPECT_EQ(wait_exit(), "exit status 75");
+  EXPECT_THAT(printed(), HasSubstr("`stats` has not returned for 100ms"));
+}
+
+/// A load may take long, and so may `submit`: the agent has limits of its own for both.
+TEST_F(HostMain, CallsThatMayTakeLongAreNotWatched) {
+  options.env = {"TEST_CALL_US=4000"};
+  start();
+  send(host_open{"", R"({"fault":"hang"})"});
+  EXPECT_FALSE(ends_within_ms(100));
+  open();
+  submit(1, R"({"fault":"submit_hang"})");
+  EXPECT_FALSE(ends_within_ms(100));
 }
 
 TEST_F(HostMain, ADescriptorThatIsNoSocketIsAnError) {

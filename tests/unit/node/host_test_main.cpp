@@ -25,5 +25,7 @@ int main(int argc, char** argv) {
   bounds.calls_max = bound("TEST_CALLS", bounds.calls_max);
   bounds.stall_us = static_cast<consort::duration_us>(
       bound("TEST_STALL_US", static_cast<std::uint64_t>(bounds.stall_us)));
+  bounds.call_us = static_cast<consort::duration_us>(
+      bound("TEST_CALL_US", static_cast<std::uint64_t>(bounds.call_us)));
   return consort::node::host_main(std::atoi(argv[3]), argv[5], bounds);
 }

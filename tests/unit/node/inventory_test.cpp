@@ -379,7 +379,8 @@ TEST_F(InventoryReload, ADeviceThatTelemetryNamesNoLongerIsUnhealthy) {
 
 TEST_F(InventoryReload, AHealthWordThatMeansNothingIsNamed) {
   const auto says = [&](const std::string& word) {
-    monitor("a", "echo '{\"devices\": [{\"uuid\": \"u1\", \"state\": \"" + word + "\"}]}'");
+    monitor("a",
+            R"(echo '{"devices": [{"uuid": "u1", "name": "fake-1", "state": ")" + word + "\"}]}'");
     return all.read("a")->at(device_id("n/npu0"));
   };
   EXPECT_EQ(says("ok").health_reason, "");

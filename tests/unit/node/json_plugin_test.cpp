@@ -253,13 +253,33 @@ TEST(JsonPlugin, AMissingCompilerAndATargetThatIsNoDeviceAreToldOfTheDevice) {
 
 TEST(JsonPlugin, ARowWithoutAnIdIsLeftOutAndNamed) {
   fake_vendor vendor;
-  vendor.folder.script("fake-smi", "echo '{\"devices\": [{\"uuid\": \"u\"}, {\"name\": \"x\"}]}'");
+  vendor.folder.script("fake-smi", "echo '{\"devices\": [{\"uuid\": \"u\", \"name\": \"fake-1\"}, "
+                                   "{\"name\": \"x\"}]}'");
   const auto devices = vendor.plugin().probe();
   ASSERT_TRUE(devices);
   ASSERT_EQ(devices->size(), 1U);
   EXPECT_EQ(devices->front().uuid, "u");
   ASSERT_TRUE(vendor.plugin().fault());
   EXPECT_EQ(vendor.plugin().fault()->message, "probe: device 1 has no id, and is left out");
+}
+
+/// As after an update of the vendor's tool that calls its columns something else.
+TEST(JsonPlugin, DevicesWithoutAModelAreNamed) {
+  fake_vendor vendor;
+  const auto rows = [&](const std::string& text) {
+    vendor.folder.script("fake-smi", "echo '{\"devices\": [" + text + "]}'");
+    const auto devices = vendor.plugin().probe();
+    EXPECT_TRUE(devices.ok());
+    const auto fault = vendor.plugin().fault();
+    return fault ? fault->code + ": " + fault->message : "";
+  };
+  const std::string words = " no model: nothing stands where `model` of the probe points";
+  EXPECT_EQ(rows(R"({"uuid": "u", "product": "fake-1"})"), "plugin_fault: probe: u has" + words);
+  EXPECT_EQ(rows(R"({"uuid": "t", "name": "fake-1"}, {"uuid": "u"}, {"uuid": "v", "name": "N/A"})"),
+            "plugin_fault: probe: u and 1 more have" + words);
+  EXPECT_EQ(rows(R"({"name": "fake-1"}, {"uuid": "u"})"),
+            "plugin_fault: probe: device 0 has no id, and is left out; probe: u has" + words);
+  EXPECT_EQ(rows(R"({"uuid": "u", "name": "fake-1"})"), "");
 }
 
 TEST(JsonPlugin, SaysWhatIsMissing) {
