@@ -175,9 +175,7 @@ bool lift_kept(core_state& s, const std::string& target, bool drains, bool cordo
   return true;
 }
 
-} // namespace
-
-void on(pass& p, const drain_changed& e) {
+void hold(pass& p, const drain_changed& e) {
   auto& s = p.s;
   const auto target = target_of(s, e.target);
   const bool drains = e.kind != hold_kind::cordon;
@@ -214,6 +212,29 @@ void on(pass& p, const drain_changed& e) {
     return refresh_node(p, target.at);
   refresh_device(s, target.at);
   changed(s);
+}
+
+/// Of a board: new firmware is new for them as well.
+std::vector<std::string> parts_of(const core_state& s, const std::string& board) {
+  std::vector<std::string> parts;
+  const auto at = find(s.device_names, board);
+  if (at == none)
+    return parts;
+  for (const auto device : s.nodes[s.devices[at].node].devices)
+    if (s.devices[device].spec.parent.value == board)
+      parts.push_back(s.devices[device].spec.id.value);
+  return parts;
+}
+
+} // namespace
+
+void on(pass& p, const drain_changed& e) {
+  hold(p, e);
+  for (auto& part : parts_of(p.s, e.target)) {
+    auto its = e;
+    its.target = std::move(part);
+    hold(p, its);
+  }
 }
 
 } // namespace consort::core

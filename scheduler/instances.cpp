@@ -358,6 +358,14 @@ std::vector<index> ranks_for(const core_state& s, const model_state& model, cons
     return {};
   if (model.spec.devices_per_instance == 1)
     return chosen;
+  // One that serves the model in another instance would do the work of two.
+  const auto serves_it = [&](index device) {
+    const auto& there = s.devices[device].instances;
+    return std::any_of(there.begin(), there.end(), [&](index at) {
+      const auto& one = s.instances[at];
+      return &s.models[one.model] == &model && active(one) && !one.superseded;
+    });
+  };
   // Ranks on the leader's own node first: they talk faster.
   std::vector<index> nodes{s.devices[leader.device].node};
   const auto nodes_max = s.devices[leader.device].spec.capability.nodes_max;
@@ -367,7 +375,7 @@ std::vector<index> ranks_for(const core_state& s, const model_state& model, cons
       const bool known = std::find(nodes.begin(), nodes.end(), node) != nodes.end();
       if (chosen.size() == model.spec.devices_per_instance || (node == nodes.front()) != near
           || (!known && nodes.size() >= nodes_max) || !may_join(s, leader.device, device)
-          || !free(device))
+          || !free(device) || serves_it(device))
         continue;
       chosen.push_back(device);
       if (!known)

@@ -60,6 +60,32 @@ TEST(Allocation, ManyWhoWaitGetOneInstanceOverTheSameDevices) {
   t.drop_all();
 }
 
+/// Nor is a device of one instance the partner of another one's leader.
+TEST(Allocation, ADeviceIsInOneInstanceOfAModel) {
+  core_fixture t;
+  t.join("a", 11);
+  auto model = wide_spec();
+  model.replicas_min = 2;
+  t.declare(model);
+  const auto add = [&](int number) {
+    auto device = cpu_spec("a", number);
+    device.capability.devices_max = 2;
+    t.advertise(device);
+  };
+  add(0);
+  add(1);
+  t.finish_load();
+  add(2);
+  EXPECT_TRUE(t.take_all<reserve_allocation>().empty()) << "it has no partner";
+  add(3);
+  const auto asked = t.take_all<reserve_allocation>();
+  ASSERT_EQ(asked.size(), 1U);
+  for (const auto& share : asked[0].grant.shares)
+    EXPECT_TRUE(share.device.value == "a/cpu2" || share.device.value == "a/cpu3")
+        << share.device.value;
+  t.drop_all();
+}
+
 /// The same where they are faster than what serves, and are loaded beside it.
 TEST(Allocation, AWarmUpBeginsOneInstanceOverTheSameDevices) {
   core_fixture t;

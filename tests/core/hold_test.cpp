@@ -69,6 +69,26 @@ TEST(Hold, ACordonLeavesAloneWhatRunsAndSaysHowMuch) {
   EXPECT_TRUE(t.view().devices.at(0).cordoned);
 }
 
+TEST(Hold, OfABoardIsOfItsPartsToo) {
+  core_fixture t;
+  t.join("a");
+  auto board = cpu_spec("a", 0);
+  auto part = cpu_spec("a", 1);
+  part.id = device_id{"a/cpu0.0"};
+  part.parent = board.id;
+  t.advertise(board);
+  t.advertise(part);
+  const auto held = [&](std::size_t at) { return t.view().devices.at(at).draining; };
+  t.feed(hold_of("a/cpu0", true, hold_kind::drain));
+  EXPECT_TRUE(held(0));
+  EXPECT_TRUE(held(1));
+  t.feed(hold_of("a/cpu0", false, hold_kind::drain));
+  EXPECT_FALSE(held(0) || held(1));
+  t.feed(hold_of("a/cpu0.0", true, hold_kind::drain));
+  EXPECT_FALSE(held(0)) << "its other parts serve on";
+  EXPECT_TRUE(held(1));
+}
+
 TEST(Hold, BothAreLiftedTogetherWhenNothingElseIsSaid) {
   core_fixture t;
   t.two_ready_nodes();
