@@ -175,7 +175,7 @@ bool lift_kept(core_state& s, const std::string& target, bool drains, bool cordo
   return true;
 }
 
-void hold(pass& p, const drain_changed& e) {
+void apply(pass& p, const drain_changed& e) {
   auto& s = p.s;
   const auto target = target_of(s, e.target);
   const bool drains = e.kind != hold_kind::cordon;
@@ -229,11 +229,11 @@ std::vector<std::string> parts_of(const core_state& s, const std::string& board)
 } // namespace
 
 void on(pass& p, const drain_changed& e) {
-  hold(p, e);
+  apply(p, e);
   for (auto& part : parts_of(p.s, e.target)) {
     auto its = e;
     its.target = std::move(part);
-    hold(p, its);
+    apply(p, its);
   }
 }
 
