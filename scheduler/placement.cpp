@@ -208,12 +208,11 @@ bool serve_those(pass& p, index at, const wanting& those) {
   }
   if (serving > 0 || coming > 0)
     return true;
-  // Nobody leaves for who was failed: with the others it waits for what failed it, or its like.
-  if (those.first != none && was_failed(s.requests[those.first]))
-    return false;
+  // For who was failed only the idle leave: what failed it may, in time, serve it after all.
+  const bool failed = those.first != none && was_failed(s.requests[those.first]);
   const auto oldest = oldest_wait(model, those.selector);
-  const bool starves = p.now - oldest > limits::starvation_us;
-  if (!starves) // Looked at again when it does: whoever is busy must leave then.
+  const bool starves = !failed && p.now - oldest > limits::starvation_us;
+  if (!starves && !failed) // Looked at again when it does: whoever is busy must leave then.
     arm(s, oldest + limits::starvation_us + 1, timer_kind::model, at);
   for (const auto each : order) {
     const auto& one = prospects.prospects[each];

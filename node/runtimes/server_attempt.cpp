@@ -81,7 +81,12 @@ task<void> server_attempt::relay(const attempt_body& body) {
   if (stopped_)
     co_return;
   if (!status) {
-    deliver({attempt_aborted{status.failure(), true}});
+    auto failure = status.failure();
+    // It was sent nothing, and may be on its way back: who would rather wait may.
+    const bool unasked = failure.code == "server_unreachable";
+    if (unasked)
+      failure.action = recovery::retry_later;
+    deliver({attempt_aborted{std::move(failure), !unasked}});
     co_return;
   }
   heard_({*status, http_.headers()});

@@ -161,9 +161,9 @@ void one_for_three(core_fixture& t) {
     t.declare(story_spec(name));
 }
 
-/// It is tried again where it failed, in time.
-TEST(Swap, NobodyLeavesForWhoWasFailedElsewhere) {
-  core_fixture t;
+/// A on cpu0, which fails one that it serves, and B on cpu1, where nothing else has room. Returns:
+/// what B serves, where `busy`.
+std::vector<grant_ticket> fail_beside_another(core_fixture& t, bool busy) {
   t.join("local");
   auto spec = cpu_spec();
   spec.memory_bytes = 12U << 20U;
@@ -188,12 +188,40 @@ TEST(Swap, NobodyLeavesForWhoWasFailedElsewhere) {
   t.finish_load();
   t.finish(t.expect<grant_ticket>());
   t.drop_all();
+  if (busy)
+    ask("B", "local/cpu1");
+  auto serves = t.take_all<grant_ticket>();
   ask("A", "auto");
   const auto failed = t.take_all<grant_ticket>();
-  ASSERT_EQ(failed.size(), 1U);
-  ASSERT_EQ(failed[0].granted.device.value, "local/cpu0");
+  EXPECT_EQ(failed.size(), 1U);
+  if (failed.size() != 1)
+    return {};
+  EXPECT_EQ(failed[0].granted.device.value, "local/cpu0");
   t.start(failed[0]);
   t.fail(failed[0]);
+  return serves;
+}
+
+TEST(Swap, OnlyTheIdleLeaveForWhoWasFailedElsewhere) {
+  core_fixture t;
+  EXPECT_TRUE(fail_beside_another(t, false).empty());
+  const auto leaves = t.take_all<unload_replica>();
+  ASSERT_EQ(leaves.size(), 1U);
+  t.take_all<queue_notice>();
+  t.feed(replica_unloaded{leaves[0].instance, t.life_of("local")});
+  t.take_all<release_allocation>();
+  t.take_all<queue_notice>();
+  t.finish_load();
+  const auto again = t.take_all<grant_ticket>();
+  ASSERT_EQ(again.size(), 1U);
+  EXPECT_EQ(again[0].granted.device.value, "local/cpu1");
+  t.drop_all();
+}
+
+/// It is tried again where it failed, in time.
+TEST(Swap, NobodyBusyLeavesForWhoWasFailedElsewhere) {
+  core_fixture t;
+  ASSERT_EQ(fail_beside_another(t, true).size(), 1U);
   EXPECT_TRUE(t.take_all<unload_replica>().empty());
   t.pass_time_renewing(2 * limits::exclusion_us);
   EXPECT_TRUE(t.take_all<unload_replica>().empty());

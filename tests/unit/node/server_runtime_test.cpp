@@ -185,6 +185,18 @@ TEST_F(ServerRuntime, OneThatIsNoLongerThereHasDiedAfterAFewLooks) {
   EXPECT_EQ(submit(loaded, 1)->failure().failure.code, "runtime_died");
 }
 
+TEST_F(ServerRuntime, OneThatDoesNotListenJustNowIsAskedLaterAndNotBlamed) {
+  auto server = std::make_unique<test_server>(
+      std::map<std::string, canned_answer>{{"GET /health", {}}, {"POST /v1/completions", story()}});
+  const auto loaded = attach(*server);
+  ASSERT_TRUE(loaded);
+  server.reset();
+  const auto unasked = submit(loaded, 1)->failure();
+  EXPECT_EQ(unasked.failure.code, "server_unreachable");
+  EXPECT_EQ(unasked.failure.action, recovery::retry_later);
+  EXPECT_FALSE(unasked.device_fault);
+}
+
 TEST_F(ServerRuntime, RefusalsAndUnknownModelsAreNamed) {
   const test_server server(
       {{"GET /health", {}},
