@@ -3,6 +3,7 @@
 // one record of how it ended.
 #include "scheduler/alike.hpp"
 #include "scheduler/handlers.hpp"
+#include "scheduler/load_bars.hpp"
 #include "scheduler/nearest_name.hpp"
 #include "scheduler/resting_weights.hpp"
 #include "scheduler/waiting.hpp"
@@ -593,6 +594,7 @@ ending impossible_ending(const core_state& s, index slot) {
   std::size_t unselected = 0;
   alike refusals(limits::message_devices_max);
   const char* code = "no_such_device";
+  std::string again; // Of loads, once for all devices: when the first of them is tried.
   for (const auto& one : s.models[r.model].options) {
     if (s.selectors[r.selector].matches[one.device] == 0) {
       ++unselected; // Many, and no reason.
@@ -617,8 +619,10 @@ ending impossible_ending(const core_state& s, index slot) {
                  + all_filters()[static_cast<std::size_t>(refused)].reason(facts) + ")";
     if (one.artifact != none && refused == filter_id::artifact)
       words += missing_words(s, one.artifact, code);
-    if (refused == filter_id::loads)
+    if (refused == filter_id::loads) {
       code = "load_refused";
+      again = again.empty() ? bar_end_words(s, r.model, one.device) : again;
+    }
     refusals.add(s.devices[one.device].spec.id.value, std::move(words));
   }
   if (!refusals.empty())
@@ -626,7 +630,7 @@ ending impossible_ending(const core_state& s, index slot) {
   if (unselected > 0)
     message += (refusals.empty() ? " " : "; ") + std::to_string(unselected)
                + (unselected == 1 ? " other is not asked for" : " others are not asked for");
-  how.reason = {recovery::refuse, code, std::move(message)};
+  how.reason = {recovery::refuse, code, message + again};
   return how;
 }
 

@@ -80,14 +80,32 @@ bool load_barred(const core_state& s, index model, const option& by) {
             });
 }
 
-std::string_view bar_words(const core_state& s, index model, index device) {
+namespace {
+
+/// The one that stands longest; null when none does.
+const load_bar* standing_bar(const core_state& s, index model, index device) {
   const auto* pair = known_pair(s, model, device);
   const load_bar* last = nullptr;
   if (pair != nullptr)
     for (const auto& bar : pair->bars)
       if (bar.until > s.now && (last == nullptr || bar.until > last->until))
         last = &bar;
-  return last == nullptr ? std::string_view() : std::string_view(last->why);
+  return last;
+}
+
+} // namespace
+
+std::string_view bar_words(const core_state& s, index model, index device) {
+  const auto* bar = standing_bar(s, model, device);
+  return bar == nullptr ? std::string_view() : std::string_view(bar->why);
+}
+
+std::string bar_end_words(const core_state& s, index model, index device) {
+  const auto* bar = standing_bar(s, model, device);
+  return bar == nullptr ? std::string()
+                        : "; loaded again in " + format_duration(bar->until - s.now)
+                              + ", or at once when the model is declared again (consort model add) "
+                                "or its plugin changes";
 }
 
 void lift_bars(core_state& s, pair_state& pair, const instance_row& one) {

@@ -7,6 +7,7 @@
 
 #include "scheduler/modules.hpp"
 
+#include <string>
 #include <string_view>
 
 namespace consort::core {
@@ -22,6 +23,8 @@ void bar_load(pass& p, index pair, const instance_row& one, const error& failure
 [[nodiscard]] bool load_barred(const core_state& s, index model, const option& by);
 /// Why, in its vendor's words, of the bar that stands longest; empty = none stands.
 [[nodiscard]] std::string_view bar_words(const core_state& s, index model, index device);
+/// When that one ends, and what ends it before, to be put behind other words; empty = none stands.
+[[nodiscard]] std::string bar_end_words(const core_state& s, index model, index device);
 /// It loaded: what was said against it is void.
 void lift_bars(core_state& s, pair_state& pair, const instance_row& one);
 /// As if no load had failed there. The caller says that something changed.

@@ -37,7 +37,7 @@ void say(const std::string& why) {
   leave(status);
 }
 
-time_us now_us() {
+time_us host_now_us() {
   return std::chrono::duration_cast<std::chrono::microseconds>(
              std::chrono::steady_clock::now().time_since_epoch())
       .count();
@@ -120,7 +120,7 @@ std::size_t host_port::write_now(const std::vector<char>& frame) {
 }
 
 void host_port::begin_call(const char* name, call_watch::counts which) {
-  calls_.begin(name, which, now_us());
+  calls_.begin(name, which, host_now_us());
 }
 
 void host_port::finish() {
@@ -179,7 +179,7 @@ bool host_port::look_at_call() {
     // A call may wait for a thread of the vendor's that waits for the agent to read.
     choked = queued_.size() >= bounds_.unsent_bytes_max;
   }
-  const char* const hung = in_call ? calls_.look(now_us(), choked) : nullptr;
+  const char* const hung = in_call ? calls_.look(host_now_us(), choked) : nullptr;
   if (hung == nullptr)
     return in_call;
   say("the runtime's `" + std::string(hung) + "` has not returned for "

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/runtimes/host_link.hpp"
 
+#include "links/channel.hpp"
 #include "node/runtimes/linked_session.hpp"
 #include "node/runtimes/session_stats.hpp"
 #include "node/runtimes/token_limit.hpp"
@@ -20,12 +21,6 @@ namespace {
 
 namespace asio = boost::asio;
 using boost::system::error_code;
-
-time_us now_us() {
-  return std::chrono::duration_cast<std::chrono::microseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
 
 error protocol_error(const std::string& what) {
   return error{recovery::retry_elsewhere, "host_protocol", "broke the host protocol: " + what};
@@ -95,7 +90,7 @@ void host_link::cancel(const attempt_id& attempt) {
   on_strand([attempt](host_link& self) {
     if (self.phase_ != phase::open)
       return;
-    const auto number = self.attempts_.cancel(attempt, now_us());
+    const auto number = self.attempts_.cancel(attempt, links::steady_now_us());
     if (!number)
       return;
     if (const auto sent = self.send(messages::host_cancel{*number}); !sent)
@@ -136,7 +131,7 @@ session_stats host_link::stats() const {
   auto copy = stats_;
   for (auto* figure : {&copy.capacity.sequences, &copy.capacity.kv_tokens})
     if (figure->value)
-      figure->age_us = now_us() - stats_read_at_;
+      figure->age_us = links::steady_now_us() - stats_read_at_;
   return copy;
 }
 
@@ -399,7 +394,7 @@ result<done> host_link::on(messages::host_stats report) {
   {
     const std::lock_guard lock(stats_mutex_);
     stats_ = parse_session_stats(report.json);
-    stats_read_at_ = now_us();
+    stats_read_at_ = links::steady_now_us();
   }
   if (phase_ == phase::measuring) {
     phase_ = phase::open;
@@ -417,7 +412,7 @@ void host_link::watch_cancels() {
   if (!cancel_watched_)
     return;
   const auto limit = options_->bounds.cancel_us;
-  const auto waited = now_us() - *oldest;
+  const auto waited = links::steady_now_us() - *oldest;
   if (waited >= limit)
     return kill("did not acknowledge a cancel within " + format_duration(limit));
   after(cancel_timer_, limit - waited, [](host_link& self) { self.watch_cancels(); });
@@ -428,10 +423,10 @@ void host_link::tick_stats() {
     return;
   const auto limit = options_->bounds.silent_us;
   if (!stats_asked_at_) {
-    stats_asked_at_ = now_us();
+    stats_asked_at_ = links::steady_now_us();
     if (const auto sent = send(messages::host_read_stats{++stats_number_}); !sent)
       return kill(sent.failure().message);
-  } else if (now_us() - *stats_asked_at_ >= limit) {
+  } else if (links::steady_now_us() - *stats_asked_at_ >= limit) {
     return kill("has not answered for " + format_duration(limit));
   }
   after(stats_timer_, options_->bounds.stats_us, [](host_link& self) { self.tick_stats(); });

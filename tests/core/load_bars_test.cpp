@@ -71,8 +71,11 @@ TEST(RefusedLoad, EndsWhoWaitsForItInTheVendorsWords) {
   const auto end = t.expect<reject_request>();
   EXPECT_EQ(end.http_status, 422);
   EXPECT_EQ(end.reason.code, "load_refused");
-  EXPECT_EQ(end.reason.message, "no device can serve 'storyteller' for 'auto': a/cpu0 loads (did "
-                                "not load it: FATAL: firmware 1.2 is too old)");
+  EXPECT_EQ(end.reason.message,
+            "no device can serve 'storyteller' for 'auto': a/cpu0 loads (did "
+            "not load it: FATAL: firmware 1.2 is too old); loaded again in 10m, or "
+            "at once when the model is declared again (consort model add) or "
+            "its plugin changes");
   EXPECT_EQ(t.expect<record_request>().code, "load_refused");
   t.expect_empty();
   // Whoever comes next does not wait at all, and nothing is loaded for it.
@@ -88,9 +91,11 @@ TEST(RefusedLoad, OfManyDevicesIsToldOnce) {
   nodes(t, names);
   t.submit();
   EXPECT_EQ(fail_all(t, too_old, names), 2 * names.size());
-  EXPECT_EQ(t.expect<reject_request>().reason.message,
-            "no device can serve 'storyteller' for 'auto': a/cpu0, b/cpu0 and 3 others: loads (did "
-            "not load it: FATAL: firmware 1.2 is too old)");
+  EXPECT_EQ(
+      t.expect<reject_request>().reason.message,
+      "no device can serve 'storyteller' for 'auto': a/cpu0, b/cpu0 and 3 others: loads (did "
+      "not load it: FATAL: firmware 1.2 is too old); loaded again in 10m, or at once when the "
+      "model is declared again (consort model add) or its plugin changes");
   t.expect<record_request>();
 }
 
