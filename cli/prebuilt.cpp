@@ -4,9 +4,11 @@
 #include "cli/context.hpp"
 #include "node/file_digest.hpp"
 #include "node/inventory.hpp"
+#include "node/model_files.hpp"
 #include "node/plugin_json.hpp"
 #include "node/small_file.hpp"
 #include "scheduler/artifact_model.hpp"
+#include "scheduler/models.hpp"
 
 #include <boost/asio/io_context.hpp>
 
@@ -112,19 +114,42 @@ bool makes(const node::build_rule& rule, const build_profile& profile) {
          && (rule.profile.target == profile.target || rule.profile.target.starts_with('{'));
 }
 
-/// With what the outputs of a profile begin, as the first plugin that has it says; empty when none
-/// does. Requires: what inventory::load() takes.
-std::string beginning_of(const build_profile& profile, const std::vector<std::string>& folders) {
+/// How the profile is built, as the first plugin that has it says; of a plugin in C++ nothing is
+/// said. Requires: what inventory::load() takes.
+node::build_rule rule_of(const build_profile& profile, const std::vector<std::string>& folders) {
+  std::optional<node::build_rule> first;
   for (const auto& folder : folders)
     for (const auto& plugin : plugins_in(folder)) {
       const auto document = node::load_plugin_json(plugin);
       if (!document)
         continue;
       for (const auto& rule : document->builds)
-        if (makes(rule, profile) && !rule.begins.empty())
-          return rule.begins;
+        if (makes(rule, profile) && (!first || (first->begins.empty() && !rule.begins.empty())))
+          first = rule;
     }
-  return {};
+  return first.value_or(node::build_rule{});
+}
+
+/// What the engine is of: the weights, or all weights of their shape where the profile says so.
+result<artifact_key> key_of(const prebuilt_import& wanted, const node::build_rule& rule,
+                            const build_profile& profile, const digest& weights) {
+  model_variant variant;
+  variant.content = weights;
+  if (rule.binds == artifact_kind::engine_architecture) {
+    if (node::is_digest(wanted.model))
+      return usage_error("profile `" + profile.name
+                         + "` makes engines for all weights of one shape: --model wants the file, "
+                           "a digest does not tell its shape");
+    node::digest_cache digests;
+    auto described = node::describe_here(wanted.model, digests);
+    if (!described)
+      return described.failure();
+    variant = *std::move(described);
+  }
+  runnable_build by;
+  by.profile = profile;
+  by.binds = rule.binds;
+  return engine_key(variant, by);
 }
 
 /// Bytes as people read them, and as plugin.json has them.
@@ -185,12 +210,13 @@ result<prebuilt_choice> choose_prebuilt(const prebuilt_import& wanted,
   const auto weights = digest_of_weights(wanted.model);
   if (!weights)
     return weights.failure();
-  if (auto wrong
-      = objection_to(wanted, *profile, *weights, beginning_of(*profile, searched.plugin_dirs)))
+  const auto rule = rule_of(*profile, searched.plugin_dirs);
+  if (auto wrong = objection_to(wanted, *profile, *weights, rule.begins))
     return *std::move(wrong);
-  prebuilt_choice chosen{wanted.path,
-                         {artifact_kind::engine_weights, weights->value, *profile},
-                         {{"origin", "prebuilt"}}};
+  const auto key = key_of(wanted, rule, *profile, *weights);
+  if (!key)
+    return key.failure();
+  prebuilt_choice chosen{wanted.path, *key, {{"origin", "prebuilt"}}};
   if (auto name = name_of_model(wanted.model, config); !name.empty())
     chosen.quality[artifact_model] = std::move(name);
   return chosen;

@@ -85,6 +85,19 @@ TEST_F(Prebuilt, BeginsAsItsTargetsDoAndNotAsAnothers) {
   EXPECT_THAT(objection(file("other", "OTHER")), HasSubstr("makes for profile `p` with `RNPU`"));
 }
 
+/// As what its compiler would make of it is.
+TEST_F(Prebuilt, IsOfAllWeightsOfAShapeWhereItsProfileBindsThat) {
+  plugin(R"(, "begins": "RNPU", "binds": "architecture")");
+  wanted_.path = file("engine", "RNPU and so on");
+  wanted_.model = CONSORT_SOURCE_DIR "/models/storyteller-5m-f16.gguf";
+  const auto chosen = choose_prebuilt(wanted_, config_);
+  ASSERT_TRUE(chosen) << chosen.failure().message;
+  EXPECT_EQ(chosen->key.kind, artifact_kind::engine_architecture);
+  EXPECT_THAT(chosen->key.binds, testing::StartsWith("llama-"));
+  wanted_.model = std::string(64, 'a');
+  EXPECT_THAT(objection(wanted_.path), HasSubstr("--model wants the file"));
+}
+
 TEST_F(Prebuilt, OfAnUnknownProfileIsToldWhereToLook) {
   wanted_.profile = "q";
   EXPECT_THAT(objection(file("engine", "RNPU")),
