@@ -496,8 +496,9 @@ void update_outlook(core_state& s, index at, index selector, time_us now) {
   seen.reason = std::move(held.reason);
   seen.eta_at = held.eta_at;
   if (seen.reason.empty())
-    seen.reason
-        = s.devices.live() == 0 ? "no device is up yet" : "no device that may serve it is up";
+    seen.reason = s.devices.live() == 0
+                      ? "no device is up yet"
+                      : "no device that may serve it is up" + unfit_devices(s, at, selector);
   for (const auto each : ranked(model, seen, now)) {
     const auto& one = seen.prospects[each];
     if (one.ready_at == 0)

@@ -67,6 +67,22 @@ bool asks_again(const core_state& s, const request_row& r) {
   });
 }
 
+/// What keeps a device that is there from taking work; empty = nothing.
+std::string unfit_words(const core_state& s, index device) {
+  const auto& one = s.devices[device];
+  const auto& node = s.nodes[one.node];
+  if (!one.present || !node.alive)
+    return {};
+  if (one.reading.health == device_health::unhealthy)
+    return "is unhealthy"
+           + (one.reading.health_reason.empty() ? "" : ": " + one.reading.health_reason);
+  if (!one.stopped() && !node.stopped())
+    return {};
+  const held_row& held = one.stopped() ? static_cast<const held_row&>(one) : node;
+  return std::string(held.draining ? "is draining" : "is cordoned")
+         + (held.hold_reason.empty() ? "" : ": " + held.hold_reason);
+}
+
 /// What it waits for when nothing that may serve it is loaded.
 wait_words prospects_of(const core_state& s, const request_row& r, const outlook& seen,
                         time_us now) {
@@ -100,12 +116,25 @@ wait_words prospects_of(const core_state& s, const request_row& r, const outlook
   if (!held.reason.empty())
     return held;
   return {"queued",
-          r.emitted > 0 ? "no device that may go on with it is up"
-                        : "no device that may serve it is up",
+          (r.emitted > 0 ? "no device that may go on with it is up"
+                         : "no device that may serve it is up")
+              + unfit_devices(s, r.model, r.selector),
           0};
 }
 
 } // namespace
+
+std::string unfit_devices(const core_state& s, index model, index selector) {
+  constexpr std::size_t reasons_max = 4; // Who waits is told this again and again.
+  alike unfit(reasons_max);
+  for (const auto& by : s.models[model].options) {
+    if (by.removed_by != filter_id::passed || s.selectors[selector].matches[by.device] == 0)
+      continue;
+    if (auto words = unfit_words(s, by.device); !words.empty())
+      unfit.add(s.devices[by.device].spec.id.value, std::move(words));
+  }
+  return unfit.empty() ? std::string() : ": " + unfit.told();
+}
 
 std::string breaker_words(const core_state& s, const pair_state& pair, time_us now) {
   const auto& fuse = pair.fuse;

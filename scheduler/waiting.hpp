@@ -39,6 +39,9 @@ void judge_room(core_state& s, index pair);
 [[nodiscard]] bool has_failed(const request_row& r);
 /// How it ends when it was turned away as often as it may be.
 [[nodiscard]] ending turned_away(core_state& s, index slot, time_us now);
+/// The devices that are there and could serve the selector but take no work, each with the reason,
+/// to be put behind other words; empty when there is none.
+[[nodiscard]] std::string unfit_devices(const core_state& s, index model, index selector);
 /// Whether it is known when what is loaded there can be: not while its build is late and silent.
 [[nodiscard]] bool eta_known(const core_state& s, const option& by, time_us now);
 /// Of weights that are on their way, to be put behind other words: whereto, and how much is there;

@@ -252,6 +252,17 @@ TEST(PeerBugs, ReplicasOfAModelAreNotGivenTheSameDevice) {
   t.drop_all();
 }
 
+TEST(PeerBugs, PinnedToADeviceThatTakesNoWorkItIsToldWhy) {
+  core_fixture t;
+  t.two_ready_nodes();
+  t.feed(drain_changed{"b", true, "new disk", 0, hold_kind::cordon});
+  t.drop_all();
+  t.submit("b/cpu0");
+  EXPECT_EQ(t.expect<queue_notice>().reason,
+            "no device that may serve it is up: b/cpu0 is cordoned: new disk");
+  t.drop_all();
+}
+
 // A request pinned to a device that was offline ran on the CPU instead, and nobody was told.
 TEST(PeerBugs, PinnedToADeviceThatIsOfflineItWaitsAndSaysWhy) {
   core_fixture t;
