@@ -281,7 +281,9 @@ void check_run(report& out, plugin_trial& trial) {
   });
   const auto run = [&](const char* name, result<std::string> (plugin_trial::*act)()) {
     out.under_way(name);
+    trial.stay_if_interrupted();
     auto outcome = (trial.*act)();
+    trial.stay_if_interrupted();
     const bool good = outcome.ok();
     if (!good && outcome.failure().code == "skipped")
       out.skip(name, outcome.failure().message);
@@ -291,10 +293,12 @@ void check_run(report& out, plugin_trial& trial) {
   };
   const bool serves = run("build", &plugin_trial::build) && run("load", &plugin_trial::load)
                       && run("generate", &plugin_trial::generate);
-  if (!serves)
-    return;
-  run("cancel", &plugin_trial::cancel);
-  run("kill", &plugin_trial::kill);
+  if (serves) {
+    run("cancel", &plugin_trial::cancel);
+    run("kill", &plugin_trial::kill);
+  }
+  if (trial.contained())
+    run("remove", &plugin_trial::remove);
 }
 
 } // namespace

@@ -7,6 +7,7 @@
 #include "node/file_digest.hpp"
 #include "node/model_files.hpp"
 #include "node/plugin_environment.hpp"
+#include "node/runtimes/container.hpp"
 #include "node/small_file.hpp"
 #include "scheduler/units.hpp"
 
@@ -17,6 +18,7 @@
 #include <charconv>
 #include <condition_variable>
 #include <csignal>
+#include <set>
 #include <unistd.h>
 
 namespace consort::cli {
@@ -30,6 +32,7 @@ constexpr std::size_t threads = 2;
 constexpr auto grace = std::chrono::seconds(10);      ///< Beyond what the plugin itself allows.
 constexpr auto answer_time = std::chrono::minutes(5); ///< One short answer.
 constexpr auto end_time = std::chrono::seconds(10);   ///< After a cancel or a kill.
+constexpr duration_us removal_us_max = 30'000'000;    ///< Of containers, on a busy host.
 constexpr int readings_awaited = 2;                   ///< Of a server's gauges: one may just miss.
 constexpr duration_us gauge_grace_us = 1'000'000;     ///< For the reading itself.
 constexpr auto gauge_look = std::chrono::milliseconds(20);
@@ -40,6 +43,13 @@ error skipped(std::string why) {
 }
 error failed(std::string why) {
   return {recovery::refuse, "failed", std::move(why)};
+}
+
+/// Whether a load that failed so had not come to start one.
+bool before_any_container(const std::string& code) {
+  static const std::set<std::string> codes{"container_engine", "image_missing", "image_pull_failed",
+                                           "tool_missing"};
+  return codes.contains(code);
 }
 
 std::string since(steady_clock::time_point began) {
@@ -142,6 +152,8 @@ plugin_trial::plugin_trial(node::plugin_document document, const std::string& fo
       scratch_(fresh_folder()),
       model_(std::move(model)),
       named_(named),
+      folder_(folder),
+      box_(document.runtime.server.container),
       plugin_(std::make_unique<node::json_plugin>(
           std::move(document), folder, node::make_plugin_environment(io_, executable_path()))),
       interrupts_(io_, SIGINT, SIGTERM) {
@@ -166,16 +178,48 @@ plugin_trial::~plugin_trial() {
 }
 
 /// Tools are in groups of their own: what a terminal sends does not reach them.
-void plugin_trial::interrupted() const {
-  for (const auto pid : descendants())
-    ::kill(pid, SIGKILL);
+void plugin_trial::interrupted() {
+  interrupted_ = true;
+  interrupts_.async_wait([](const boost::system::error_code& failed, int) {
+    if (!failed) // Who asks twice does not want to wait.
+      ::_exit(static_cast<int>(exit_code::failed));
+  });
+  std::string left;
+  for (int round = 0; round < 2; ++round) { // At the first, one may just have been starting.
+    for (const auto pid : descendants())
+      ::kill(pid, SIGKILL);
+    const auto removed = remove_containers();
+    left = removed ? "" : "\nconsort: " + removed.failure().message;
+  }
   std::error_code ignored;
   if (!scratch_.empty())
     fs::remove_all(scratch_, ignored);
-  static constexpr std::string_view said
-      = "\nconsort: interrupted; the rows above are what was seen\n";
+  const auto said = left + "\nconsort: interrupted; the rows above are what was seen\n";
   [[maybe_unused]] const auto written = ::write(STDERR_FILENO, said.data(), said.size());
   ::_exit(static_cast<int>(exit_code::failed));
+}
+
+void plugin_trial::stay_if_interrupted() const {
+  while (interrupted_)
+    std::this_thread::sleep_for(gauge_look);
+}
+
+/// What its keeper could not remove within a node's short time, or a signal kept it from removing.
+result<done> plugin_trial::remove_containers() const {
+  if (!boxed_)
+    return done{};
+  return node::remove_until_gone(box_->engine, folder_, node::trial_owner(), removal_us_max);
+}
+
+result<std::string> plugin_trial::remove() {
+  if (!boxed_)
+    return skipped("no container was started");
+  const auto began = steady_clock::now();
+  session_.reset();
+  plugin_.reset(); // Which stops them first.
+  if (const auto gone = remove_containers(); !gone)
+    return gone.failure();
+  return "no container is left after " + since(began);
 }
 
 result<std::vector<device_spec>> plugin_trial::probe() {
@@ -291,6 +335,7 @@ result<std::string> plugin_trial::load() {
   auto opened = std::make_shared<std::promise<result<std::shared_ptr<node::runtime_session>>>>();
   auto outcome = opened->get_future();
   const auto began = steady_clock::now();
+  boxed_ = box_.has_value();
   runtime->open(
       wanted, [opened](auto how) { opened->set_value(std::move(how)); },
       [this](const error& why) { died_.set_value(why); });
@@ -298,8 +343,10 @@ result<std::string> plugin_trial::load() {
   if (outcome.wait_for(patience + grace) != std::future_status::ready)
     return failed("it neither loaded nor failed within its start_timeout");
   auto session = outcome.get();
-  if (!session)
+  if (!session) {
+    boxed_ = boxed_ && !before_any_container(session.failure().code);
     return session.failure();
+  }
   session_ = *std::move(session);
   return "on " + device_->uuid + " in " + since(began);
 }

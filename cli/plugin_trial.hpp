@@ -4,13 +4,14 @@
 /// started. Owns a scratch folder and the threads that runtimes need; leaves nothing behind.
 /// Blocking; one step at a time, in the order of the functions. A step that makes no sense here
 /// fails with the code `skipped`. SIGINT and SIGTERM end this process with exit_code::failed, after
-/// what it had started was killed and its folder removed.
+/// what it had started was killed, its containers and its folder removed; a second one at once.
 
 #include "node/json_plugin.hpp"
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/signal_set.hpp>
 
+#include <atomic>
 #include <filesystem>
 #include <future>
 #include <thread>
@@ -38,10 +39,19 @@ public:
   [[nodiscard]] result<std::string> generate();
   [[nodiscard]] result<std::string> cancel();
   [[nodiscard]] result<std::string> kill();
+  /// Waits until its containers are gone, limits::container_trial_us_max at most. The last step:
+  /// the plugin is gone after it.
+  [[nodiscard]] result<std::string> remove();
+  /// Whether it runs anything that outlives its own processes.
+  [[nodiscard]] bool contained() const { return box_.has_value(); }
+
+  /// Does not return once a signal came: what that killed is no fault to be told of.
+  void stay_if_interrupted() const;
 
 private:
   class listener;
-  [[noreturn]] void interrupted() const;
+  [[noreturn]] void interrupted();
+  [[nodiscard]] result<done> remove_containers() const;
   [[nodiscard]] std::string format() const;
   [[nodiscard]] std::vector<std::string> formats_of(const build_profile& built) const;
   [[nodiscard]] attempt_id latest() const;
@@ -56,6 +66,11 @@ private:
   const std::filesystem::path scratch_;
   const std::string model_;
   const bool named_;
+  const std::string folder_;
+  /// Apart from the plugin, which a signal may outlive.
+  const std::optional<node::container_rule> box_;
+  std::atomic<bool> boxed_ = false; ///< A container of ours may be there.
+  std::atomic<bool> interrupted_ = false;
   std::unique_ptr<node::json_plugin> plugin_;
   std::optional<device_spec> device_;
   std::string engine_; ///< What to load.

@@ -492,8 +492,7 @@ std::unique_ptr<runtime> json_plugin::make_server() const {
   spec.sequences = document_.capability.max_sequences;
   spec.capabilities = document_.capability.runtime;
   if (spec.container)
-    spec.container->owner
-        = environment_.owner.empty() ? "trial" + std::to_string(::getpid()) : environment_.owner;
+    spec.container->owner = environment_.owner.empty() ? trial_owner() : environment_.owner;
   return environment_.make_server(spec);
 }
 

@@ -7,9 +7,13 @@
 #include <boost/asio/post.hpp>
 #include <spdlog/spdlog.h>
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cctype>
+#include <chrono>
 #include <sstream>
+#include <thread>
 
 namespace consort::node {
 
@@ -22,6 +26,8 @@ constexpr const char* owner_label = "consort.owner";
 constexpr std::size_t owner_digits = 16;
 /// Of one call. The engine goes on with it when nobody waits any more; a node that stops does not.
 constexpr duration_us remove_us_max = 2 * limits::second_us;
+constexpr int gone_looks = 2; ///< In a row that find none: then all are gone.
+constexpr auto look_every = std::chrono::milliseconds(200);
 
 /// One call that is waited for; short, but for an engine that hangs.
 result<child_exit> call(const std::string& engine, const std::string& folder,
@@ -90,6 +96,30 @@ result<std::size_t> remove_orphans(const std::string& engine, const std::string&
   if (!removed->ok())
     return error{recovery::retry_later, "container_engine", engine + " rm " + words_of(*removed)};
   return ids.size();
+}
+
+result<done> remove_until_gone(const std::string& engine, const std::string& folder,
+                               const std::string& owner, duration_us patience_us) {
+  if (find_program(engine, folder).empty())
+    return done{}; // It left nothing here.
+  const auto until = links::steady_now_us() + patience_us;
+  for (int looks = 0;;) {
+    const auto removed = remove_orphans(engine, folder, owner);
+    looks = removed && *removed == 0 ? looks + 1 : 0;
+    if (looks == gone_looks)
+      return done{};
+    if (links::steady_now_us() >= until)
+      return error{recovery::retry_later, "container_left",
+                   "containers may be left ("
+                       + (removed ? "they keep coming" : removed.failure().message) + "): " + engine
+                       + " rm --force $(" + engine + " ps -aq --filter label=" + owner_label + "="
+                       + owner + ") removes them"};
+    std::this_thread::sleep_for(look_every);
+  }
+}
+
+std::string trial_owner() {
+  return "trial" + std::to_string(::getpid());
 }
 
 result<std::vector<std::string>> run_command(const container_rule& rule,

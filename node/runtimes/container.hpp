@@ -29,6 +29,15 @@ namespace consort::node {
 [[nodiscard]] result<std::size_t>
 remove_orphans(const std::string& engine, const std::string& folder, const std::string& owner);
 
+/// The same until two looks a moment apart find none: the daemon of an engine whose program was
+/// killed may make one yet. Blocks for `patience_us`, and one look more. Errors: that some may be
+/// left, with what to do; never for an engine that is not here.
+[[nodiscard]] result<done> remove_until_gone(const std::string& engine, const std::string& folder,
+                                             const std::string& owner, duration_us patience_us);
+
+/// What a trial marks its containers with: this process' own word.
+[[nodiscard]] std::string trial_owner();
+
 /// What runs in one container.
 struct container_order {
   std::string name;

@@ -2,10 +2,12 @@
 // Goal: a model server in a container is started with what its plugin says and no more, and however
 // it, its engine or the agent ends, no container is left. The engine is a fake with faults.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
-import { Cluster, checker, eventually, model_file, root, temp_dir } from './support.mjs';
+import { Cluster, binary, checker, clean_env, eventually } from './support.mjs';
+import { model_file, root, run_cli, temp_dir } from './support.mjs';
 
 const fake = path.join(root, 'tests/plugins/fakecontainer/docker.mjs');
 const fakes = path.join(root, 'tests/backends/fakes');
@@ -187,5 +189,34 @@ test('model servers in containers', { timeout: 600_000 }, async (t) => {
     assert.equal((await boxes.ask()).status, 200);
     await boxes.cluster.stop();
     assert.deepEqual(boxes.containers(), []);
+  });
+});
+
+test('plugin check waits until its containers are gone', { timeout: 240_000 }, async (t) => {
+  const boxes = new Boxes();
+  t.after(() => boxes.destroy());
+  fs.writeFileSync(path.join(boxes.state, 'images'), `${image}\n`);
+  const env = { PATH: boxes.bin, CONSORT_CONTAINERS: boxes.state };
+  const args = ['plugin', 'check', path.join(boxes.plugins, 'boxed')];
+
+  await t.test('on a host that is slower at it than a node waits', async () => {
+    boxes.faults('deaf', 'rm-slow');
+    const checked = await run_cli(args, { env, data: boxes.data, timeout_ms: 120_000 });
+    assert.deepEqual(boxes.containers(), [], checked.stdout);
+    assert.match(checked.stdout, /^kill +pass/m);
+    assert.match(checked.stdout, /^remove +pass +no container is left/m);
+    assert.equal(checked.code, 0, checked.stdout + checked.stderr);
+  });
+  await t.test('also when it is interrupted', async () => {
+    boxes.faults('deaf');
+    const child = spawn(binary, args, { env: clean_env(env, boxes.data), cwd: root });
+    const ended = new Promise((resolve) => child.on('exit', resolve));
+    let said = '';
+    child.stderr.on('data', (piece) => (said += piece));
+    await eventually('its container is there', () => boxes.containers().length === 1);
+    child.kill('SIGINT');
+    assert.equal(await ended, 1, said);
+    assert.deepEqual(boxes.containers(), [], said);
+    assert.match(said, /interrupted; the rows above are what was seen/);
   });
 });

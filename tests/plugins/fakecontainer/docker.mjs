@@ -6,7 +6,7 @@
 // The folder CONSORT_CONTAINERS holds `images` (one per line), `faults` (a word per line), the
 // journal `calls`, and one file per container. Faults: down (no daemon), hang, pull-fails,
 // pull-slow, run-fails (the engine's own exit 125), deaf (containers ignore TERM, and stay when the
-// engine's program ends), rm-fails (the first time).
+// engine's program ends), rm-fails (the first time), rm-slow (it takes longer than a node waits).
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -135,6 +135,7 @@ function ps(filter) {
 fs.mkdirSync(at('containers'), { recursive: true });
 fs.appendFileSync(at('calls'), `${JSON.stringify([verb, ...rest])}\n`);
 if (faulty('hang')) await sleep(600_000);
+if (faulty('rm-slow') && ['stop', 'rm'].includes(verb)) await sleep(3_000);
 if (faulty('down')) fail('Cannot connect to the Docker daemon. Is the docker daemon running?');
 if (verb === 'image' && !lines('images').includes(rest.at(-1)))
   fail(`Error: No such image: ${rest.at(-1)}`);

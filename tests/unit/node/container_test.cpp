@@ -108,6 +108,26 @@ TEST_F(FakeEngine, IsAskedForOrphansByTheirLabel) {
   EXPECT_EQ(remove_orphans("none-such", folder_.path(), "me").failure().code, "tool_missing");
 }
 
+TEST_F(FakeEngine, IsAskedUntilTwoLooksFindNone) {
+  // The second look finds one that was still being made; the removal of the first fails once.
+  says("n=$(cat n 2>/dev/null || echo 0)\n"
+       "if [ $1 = ps ]; then n=$((n + 1)); echo $n > n; [ $n = 2 ] || [ $n = 3 ] && echo 1a; true\n"
+       "elif [ $n = 2 ]; then echo 'in progress' >&2; exit 1; fi");
+  ASSERT_TRUE(remove_until_gone("docker", folder_.path(), "me", 20 * limits::second_us).ok());
+  EXPECT_EQ(test::read_file(folder_ / "n"), "5\n");
+  EXPECT_TRUE(remove_until_gone("none-such", folder_.path(), "me", 0).ok());
+}
+
+TEST_F(FakeEngine, ThatCannotSaySoIsGivenUpWithWhatIsToDo) {
+  says("echo 'no daemon' >&2; exit 1");
+  const auto gone = remove_until_gone("docker", folder_.path(), "me", 0);
+  ASSERT_FALSE(gone.ok());
+  EXPECT_EQ(gone.failure().code, "container_left");
+  EXPECT_THAT(gone.failure().message, HasSubstr("no daemon"));
+  EXPECT_THAT(gone.failure().message,
+              HasSubstr("docker rm --force $(docker ps -aq --filter label=consort.owner=me)"));
+}
+
 TEST_F(FakeEngine, IsToldToRemoveWhatIsLeftBeforeTheKeeperGoes) {
   says("true");
   std::string first, second;
