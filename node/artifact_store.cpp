@@ -105,6 +105,7 @@ std::optional<artifact_record> artifact_store::find(const artifact_key& key) con
   record.held = chosen.preferred || state_->marked(record.content, "kept");
   if (const auto& newest = chosen.newest->record; record.content != newest.content) {
     record.own = newest.content;
+    record.quality = newest.quality; // People see the newest: one row is not to mix the two.
     record.quality[artifact_own_bytes] = std::to_string(newest.size_bytes);
   }
   return record;

@@ -41,12 +41,13 @@ protected:
     ASSERT_TRUE(opened.ok()) << opened.failure().message;
     store = *std::move(opened);
   }
-  result<artifact_record> put(const std::string& content, const artifact_key& key) {
+  result<artifact_record> put(const std::string& content, const artifact_key& key,
+                              std::map<std::string, std::string> quality = {{"kl_mean", "0.01"}}) {
     auto staging = store->stage(content.size());
     if (!staging)
       return staging.failure();
     std::ofstream(staging->output_path()) << content;
-    return store->put(*std::move(staging), key, {{"kl_mean", "0.01"}}, 5'000);
+    return store->put(*std::move(staging), key, std::move(quality), 5'000);
   }
   [[nodiscard]] std::string payload(const artifact_record& record) const {
     return folder / ("artifacts/" + record.content.value + "/payload");
@@ -161,6 +162,22 @@ TEST_F(ArtifactStore, ServesTheNewestOfAKeyOrTheOneThatIsPreferred) {
   ASSERT_TRUE(store->prefer(second->content).ok());
   EXPECT_FALSE(store->preferred(first->content));
   EXPECT_EQ(store->prefer(digest("x")).failure().code, "artifact_missing");
+}
+
+/// A vendor's engine of the key of one that was built here: what is told of the row is all of it.
+TEST_F(ArtifactStore, WhatWasGoneBackToIsToldWithTheNewestsOwnFigures) {
+  const auto built = put("built here", key_of("p"), {{"ppl", "7.5"}, {artifact_model, "m"}});
+  const auto imported = put("vendor", key_of("p"), {{"origin", "prebuilt"}});
+  ASSERT_TRUE(store->prefer(built->content).ok());
+  const auto told = store->find(key_of("p"));
+  ASSERT_TRUE(told);
+  EXPECT_EQ(told->content, built->content);
+  EXPECT_EQ(told->own, imported->content);
+  EXPECT_EQ(told->quality, (std::map<std::string, std::string>{
+                               {"origin", "prebuilt"},
+                               {artifact_own_bytes, std::to_string(imported->size_bytes)}}));
+  ASSERT_TRUE(store->prefer(imported->content).ok());
+  EXPECT_TRUE(store->find(key_of("p"))->own.empty());
 }
 
 TEST_F(ArtifactStore, OneOfAnotherCompilerVersionStandsForTheRestWhenPreferred) {
