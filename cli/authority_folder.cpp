@@ -2,6 +2,7 @@
 #include "cli/authority_folder.hpp"
 
 #include "links/limits.hpp"
+#include "node/small_file.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -41,13 +42,14 @@ result<done> check_folder_name(const std::string& name) {
 }
 
 result<std::string> read_pem(const fs::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  if (!in)
-    return refuse("no_credentials", "cannot read " + file.string() + ": " + std::strerror(errno));
-  std::string text(links::limits::pem_bytes_max, '\0');
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(in.gcount()));
-  return text;
+  auto text = node::read_file_head(file, links::limits::pem_bytes_max);
+  if (text)
+    return *std::move(text);
+  const auto why = errno;
+  std::error_code ignored;
+  const bool no_file = fs::exists(file, ignored) && !fs::is_regular_file(file, ignored);
+  return refuse("no_credentials", "cannot read " + file.string() + ": "
+                                      + (no_file ? "it is no regular file" : std::strerror(why)));
 }
 
 bool is_serial(const std::string& text) {

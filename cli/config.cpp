@@ -4,6 +4,7 @@
 #include "cli/limits.hpp"
 #include "cli/policy_config.hpp"
 #include "gateway/limits.hpp"
+#include "node/small_file.hpp"
 #include "scenarios/remote_section.hpp"
 #include "scheduler/nearest_name.hpp"
 #include "scheduler/served_name.hpp"
@@ -13,9 +14,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <set>
-#include <sstream>
 #include <tuple>
 
 namespace consort::cli {
@@ -357,17 +356,16 @@ result<cluster_config> parse_config(std::string_view text, std::string_view orig
 }
 
 result<cluster_config> load_config(const std::string& path, const environment& lookup) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  if (file)
-    text << file.rdbuf();
-  if (!file)
-    return error{recovery::refuse, "usage",
-                 "cannot read configuration " + path + ": check the path and its permissions"};
+  const auto text = node::read_whole_file(path);
   std::error_code ignored;
+  const bool no_file = fs::exists(path, ignored) && !fs::is_regular_file(path, ignored);
+  if (!text)
+    return error{recovery::refuse, "usage",
+                 "cannot read configuration " + path + ": "
+                     + (no_file ? "it is no regular file" : "check the path and its permissions")};
   // Before any later change of the working directory.
   const auto base = fs::absolute(path, ignored).parent_path().string();
-  return parse_config(text.str(), path, base, lookup);
+  return parse_config(*text, path, base, lookup);
 }
 
 namespace {
@@ -387,8 +385,7 @@ result<done> check_sources(const std::string& path, const environment& lookup) {
   const auto config = load_config(path, lookup);
   if (!config)
     return config.failure();
-  std::ifstream file(path, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const auto text = node::read_whole_file(path).value_or("");
   const auto root = strict_json::parse(text, path);
   if (!root)
     return root.failure();

@@ -63,6 +63,14 @@ result<done> make_folder(const fs::path& folder) {
   return done{};
 }
 
+/// To open a pipe waits for whoever writes it, and a device may have no end. Folders are told by
+/// whoever reads them.
+bool is_no_file(const fs::path& file) {
+  std::error_code failed;
+  const auto found = fs::status(file, failed);
+  return fs::exists(found) && !fs::is_regular_file(found) && !fs::is_directory(found);
+}
+
 bool serial_digit(char c) {
   return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
 }
@@ -70,6 +78,8 @@ bool serial_digit(char c) {
 } // namespace
 
 result<std::string> read_bounded(const fs::path& file) {
+  if (is_no_file(file))
+    return error{recovery::refuse, "no_credentials", file.string() + " is no regular file"};
   std::ifstream in(file, std::ios::binary);
   if (!in)
     return error{recovery::refuse, "no_credentials",
@@ -139,6 +149,8 @@ result<std::vector<std::string>> read_revoked(const fs::path& folder) {
     return unreadable(failed.message());
   if (!there)
     return serials;
+  if (is_no_file(file))
+    return unreadable("it is no regular file");
   std::ifstream in(file);
   if (!in)
     return unreadable(std::strerror(errno));

@@ -9,6 +9,8 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <sys/stat.h>
+
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -333,6 +335,11 @@ TEST_F(ConfigDefaults, CheckCommandAcceptsAGoodFileAndRefusesABadOne) {
   EXPECT_THAT(bad.err, HasSubstr("bad.json:2: clustr: unknown key (did you mean cluster?)"));
   const auto absent = run_command({"config", "check", (prefix_ / "none.json").string()});
   EXPECT_EQ(absent.code, exit_code::usage);
+  // To open a pipe waits for whoever writes it.
+  ASSERT_EQ(::mkfifo((prefix_ / "pipe.json").c_str(), 0600), 0);
+  const auto pipe = run_command({"config", "check", (prefix_ / "pipe.json").string()});
+  EXPECT_EQ(pipe.code, exit_code::usage);
+  EXPECT_THAT(pipe.err, HasSubstr("pipe.json: it is no regular file"));
 }
 
 } // namespace

@@ -11,6 +11,8 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+#include <sys/stat.h>
+
 #include <array>
 #include <filesystem>
 #include <fstream>
@@ -305,6 +307,24 @@ TEST_F(Credentials, ABadRevocationListIsRefused) {
   const auto folder = lab_.folder_of(peer_role::node, "n");
   std::ofstream(folder / revoked_file) << "no serial\n";
   EXPECT_EQ(load_code(folder), "bad_revocation");
+}
+
+/// To open one waits for whoever writes it.
+TEST_F(Credentials, APipeIsRefusedAtOnce) {
+  const auto folder = lab_.folder_of(peer_role::node, "n");
+  ASSERT_EQ(::mkfifo((folder / revoked_file).c_str(), 0600), 0);
+  EXPECT_EQ(load_code(folder), "bad_revocation");
+  EXPECT_FALSE(add_revoked(folder, {"abcdef"}));
+  std::filesystem::remove(folder / revoked_file);
+  for (const auto name : {authority_file, certificate_file, key_file}) {
+    std::filesystem::rename(folder / name, folder / "kept");
+    ASSERT_EQ(::mkfifo((folder / name).c_str(), 0600), 0);
+    const auto loaded = credentials::load(folder);
+    ASSERT_FALSE(loaded);
+    EXPECT_EQ(loaded.failure().message, (folder / name).string() + " is no regular file");
+    std::filesystem::rename(folder / "kept", folder / name);
+  }
+  EXPECT_EQ(load_code(folder), "");
 }
 
 /// An empty list would let in everybody who was shut out, and the next revocation would keep it so.
