@@ -8,7 +8,7 @@
 ///                     relink_due
 ///   node door      <- frame (hello answer, commands, reloads, lists), device_news, link_restored,
 ///   link_lost,
-///                     renew_tick, probe_tick, reload_wanted, plugins_changed
+///                     renew_tick, probe_tick, reload_wanted, plugins_changed, leave_wanted
 ///   device         <- device_order, device_described, inventory_wanted, load_prepared,
 ///                     session_opened, session_died, cache_kept, device_sample
 ///   compile        <- compile_advanced, compile_done; its exit kills the tool
@@ -20,6 +20,8 @@
 #include "node/agent.hpp"
 #include "scheduler/command.hpp"
 #include "scheduler/event.hpp"
+
+#include <functional>
 
 namespace consort::actors {
 
@@ -45,6 +47,12 @@ struct device_described {
 };
 /// Outside -> door -> telemetry: look at the plugin folders again.
 struct reload_wanted {};
+/// Outside -> door -> uplink: this node's process stops, and the scheduler is to know.
+struct leave_wanted {
+  bool gone = false; ///< It is the goodbye; else what runs goes on for a while.
+  /// Called by the uplink once the link has the words for it, or none is open; may be empty.
+  std::function<void()> said;
+};
 /// Telemetry -> door: what that changed.
 struct plugins_changed {
   std::shared_ptr<const node::inventory_change> what;
@@ -104,6 +112,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::device_news)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::device_sample)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::device_described)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::reload_wanted)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::leave_wanted)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::plugins_changed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::load_prepared)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(consort::actors::cache_kept)

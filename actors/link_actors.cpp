@@ -47,6 +47,7 @@ caf::behavior uplink_state::make_behavior() {
         if (ends_)
           ends_->send(outgoing);
       },
+      [](const leave_wanted& told) { told.said(); }, // What was sent before it is on its way.
       [this](const uplink_owner& named) {
         owner_ = named.owner;
         if (ends_)

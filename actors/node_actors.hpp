@@ -56,6 +56,8 @@ private:
   void say_hello();
   void renew();
   void advertise();
+  void leave(const leave_wanted& wanted);
+  void tell_leaving(bool gone);
   void forget_old_grants();
   void relay(const device_news& news);
   void hold(const core::event& happened);
@@ -99,6 +101,8 @@ private:
   messages::envelope own_;
   bool greeted_ = false;
   bool greeted_before_ = false; ///< In this incarnation, by any scheduler.
+  bool leaving_ = false;        ///< The process stops.
+  bool gone_ = false;           ///< It said goodbye, and says nothing more.
   std::string refused_;         ///< What the log said of it last; empty = welcome since.
   duration_us renew_every_us_;
   incarnation scheduler_life_; ///< That welcomed it last.

@@ -67,6 +67,7 @@ caf::behavior door_state::make_behavior() {
       },
       [this](link_lost) { greeted_ = false; },
       [this](reload_wanted) { want_reload(nullptr); },
+      [this](const leave_wanted& wanted) { leave(wanted); },
       [this](const plugins_changed& change) { apply(*change.what); },
       [this](probe_tick) {
         probe_retry_set_ = false;
@@ -250,6 +251,8 @@ void door_state::receive(const frame& incoming) {
 }
 
 void door_state::say_hello() {
+  if (gone_)
+    return;
   messages::hello hello;
   hello.cluster = options_.cluster;
   hello.join_token = options_.join_token;
@@ -297,6 +300,21 @@ void door_state::advertise() {
   for (const auto& end : ends_held_)
     report(end);
   ends_held_.clear();
+  if (leaving_)
+    tell_leaving(false);
+}
+
+void door_state::leave(const leave_wanted& wanted) {
+  leaving_ = true;
+  if (greeted_)
+    tell_leaving(wanted.gone);
+  gone_ = gone_ || wanted.gone;
+  if (wanted.said)
+    post(self_, options_.scheduler, wanted);
+}
+
+void door_state::tell_leaving(bool gone) {
+  report(core::node_lost{options_.agent->options().name, own_.life, gone, "stopped", false, true});
 }
 
 /// A scheduler that took another's place knows of instances that are loaded, not of grants that
@@ -347,6 +365,8 @@ void door_state::hold(const core::event& happened) {
 }
 
 void door_state::report(const core::event& happened) {
+  if (gone_)
+    return;
   ++own_.sequence;
   post_frame(self_, options_.scheduler, to_frame(own_, happened));
 }

@@ -3,6 +3,7 @@
 #include "cli/cluster_parts.hpp"
 
 #include "actors/node_actors.hpp"
+#include "cli/limits.hpp"
 
 #include <boost/asio/post.hpp>
 #include <spdlog/spdlog.h>
@@ -19,9 +20,6 @@ namespace consort::cli {
 namespace {
 
 constexpr std::size_t io_threads_max = 16;
-/// Streams may finish for this long after a signal; the rest of the contract's 5 s is for ending
-/// everything else.
-constexpr duration_us drain_us = 3'500'000;
 /// Past the drain and its grace; then the gateway is left behind.
 constexpr auto gateway_stop_timeout = std::chrono::milliseconds(4'600);
 constexpr int settle_rounds = 8;
@@ -102,7 +100,8 @@ result<done> cluster_process::parts::start_gateway() {
   options.insecure = config.cluster.http_insecure;
   options.sites = config.cluster.http_sites;
   options.queue_timeout_us = config.cluster.queue_timeout_us;
-  options.limits.drain = drain_us;
+  options.limits.drain
+      = std::chrono::duration_cast<std::chrono::microseconds>(limits::stop_drain).count();
   if (config.roles.scheduler) {
     options.decisions = decisions;
     options.describe = [this](model_spec declared) { return describe(std::move(declared)); };
@@ -161,10 +160,12 @@ std::string cluster_process::url() const {
 }
 
 void cluster_process::stop() {
+  parts_->leave();
   parts_->stop_gateway();
 }
 
 void cluster_process::stop_now() {
+  parts_->hurried = true;
   if (parts_->server)
     parts_->server->stop_now();
 }

@@ -8,13 +8,17 @@
 #include "actors/node_actors.hpp"
 #include "actors/spawn.hpp"
 #include "cli/kept_models.hpp"
+#include "cli/limits.hpp"
 #include "node/model_files.hpp"
 
 #include <boost/asio/post.hpp>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
+#include <future>
+#include <thread>
 
 namespace consort::cli {
 
@@ -201,6 +205,41 @@ void cluster_process::parts::start_door() {
   door = actors::spawn_state<actors::door_state>(*actor_system, std::move(node));
   if (config.joins())
     actors::post_from_outside(scheduler, actors::uplink_owner{door});
+}
+
+void cluster_process::parts::leave() {
+  if (!data_port || !connector || connector->state() != links::dial_state::linked)
+    return;
+  if (data_port->counters().attempts_open > 0) {
+    tell_leaving(false);
+    wait_for_streams();
+  }
+  tell_leaving(true);
+  if (data_port->counters().attempts_open > 0) // The scheduler moves them before they break.
+    std::this_thread::sleep_for(limits::stop_linger);
+}
+
+/// Returns when the link has it.
+void cluster_process::parts::tell_leaving(bool gone) {
+  auto said = std::make_shared<std::promise<void>>();
+  auto waiting = said->get_future();
+  actors::post_from_outside(door, actors::leave_wanted{gone, [said] { said->set_value(); }});
+  if (waiting.wait_for(limits::goodbye_timeout) != std::future_status::ready)
+    spdlog::warn("the scheduler may not have heard that this node leaves");
+}
+
+/// Until none is left, the time is up or a second signal came. A ticket that was given before the
+/// scheduler heard may still come.
+void cluster_process::parts::wait_for_streams() {
+  const auto until = std::chrono::steady_clock::now() + limits::stop_drain;
+  const auto left = [&] { return data_port->counters().attempts_open; };
+  while (left() > 0 && !hurried && std::chrono::steady_clock::now() < until)
+    std::this_thread::sleep_for(limits::stop_look);
+  if (const auto running = left(); running > 0)
+    spdlog::info("node: {} streams did not end in time and go on elsewhere, where they can",
+                 running);
+  else
+    std::this_thread::sleep_for(limits::stop_linger);
 }
 
 } // namespace consort::cli

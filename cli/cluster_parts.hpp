@@ -57,6 +57,11 @@ struct cluster_process::parts {
   result<done> start_connector();
   result<done> start_data_port();
   void start_door();
+  /// A joined node says that it goes, waits for what runs here, and says goodbye. Without a link it
+  /// returns at once.
+  void leave();
+  void tell_leaving(bool gone);
+  void wait_for_streams();
   void start_gateway_link();
   void link_accepted(const std::shared_ptr<links::link>& link, messages::frame hello);
   void link_up(const std::shared_ptr<links::link>& link);
@@ -88,6 +93,7 @@ struct cluster_process::parts {
   std::unique_ptr<links::connector> connector; ///< Of a process that joins.
   std::unique_ptr<file_watch> revocations;     ///< With certificates only.
   std::atomic<std::uint64_t> links_made{0};
+  std::atomic<bool> hurried{false};        ///< A second signal came.
   std::mutex taking_models;                ///< Over `config.cluster.models`.
   std::mutex naming;                       ///< Over the two below; never held for long.
   std::set<std::string> configured;        ///< Names of the configuration's models.

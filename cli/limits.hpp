@@ -28,6 +28,14 @@ inline constexpr std::size_t events_followed = 10;    ///< The same, before thos
 inline constexpr std::size_t events_last_max = 1'000; ///< What a gateway keeps.
 inline constexpr std::chrono::milliseconds watch_interval{1'000};
 inline constexpr std::chrono::seconds drain_grace{2}; ///< For what is moved at the deadline.
+/// Streams may finish for this long after a signal; the rest of the contract's 5 s is for ending
+/// everything else.
+inline constexpr std::chrono::milliseconds stop_drain{3'500};
+inline constexpr std::chrono::milliseconds stop_look{10}; ///< Whether streams of a node ended.
+/// For gateways to tell the scheduler of a stream's end before the node that sent it says goodbye,
+/// and to be told where a stream goes on before the node cuts it.
+inline constexpr std::chrono::milliseconds stop_linger{50};
+inline constexpr std::chrono::milliseconds goodbye_timeout{200}; ///< For its way to the link.
 
 inline constexpr std::size_t digest_letters_min
     = 6; ///< Hex digits by which an artifact is named; its digest has 64.

@@ -34,6 +34,7 @@ struct event_writer {
     lost.setProcessEnded(from.process_ended);
     lost.setReason(out.sentence(from.reason));
     lost.setForGood(from.for_good);
+    lost.setLeaving(from.leaving);
   }
 
   void operator()(const core::lease_renewed& from) {
@@ -270,6 +271,7 @@ core::node_lost take(wire::NodeLost::Reader from, incoming& in) {
   to.process_ended = from.getProcessEnded();
   to.reason = in.text(from.getReason(), "node_lost.reason");
   to.for_good = from.getForGood();
+  to.leaving = from.getLeaving();
   return to;
 }
 

@@ -67,12 +67,14 @@ struct NodeJoined {
 }
 
 struct NodeLost {
-  # The scheduler's link layer, or the node itself on a clean stop (`processEnded`).
+  # The scheduler's link layer, or the node itself on a clean stop: first with `leaving`, then with
+  # that and `processEnded`.
   node @0 :Text;
   life @1 :UInt64;
   processEnded @2 :Bool;  # Sure that the process is gone; otherwise the lease decides.
   reason @3 :Text;
   forGood @4 :Bool;  # It is not let in again as it is (its certificate is revoked).
+  leaving @5 :Bool;  # Its agent stops. Until `processEnded` what runs there goes on, and nothing new starts.
 }
 
 struct NodeLife {

@@ -533,7 +533,7 @@ void forget_artifacts_of(pass& p, index node, const std::string& why) {
   for (const auto id : lost) {
     const auto build = close_compile(p, id);
     auto& entry = p.s.artifacts[build.artifact];
-    entry.last_error = "its node went down: " + why;
+    entry.last_error = "its node " + why;
     p.tell(note::severity::warning, subject(entry), "compile lost: " + entry.last_error);
   }
 }

@@ -305,15 +305,17 @@ void withdraw_device(core_state& s, index at) {
   changed_statically(s);
 }
 
-void lose_device(pass& p, index at, const std::string& why) {
+void lose_device(pass& p, index at, const std::string& why, bool expected) {
   auto& device = p.s.devices[at];
   if (!device.present)
     return;
   device.present = false;
-  p.tell(note::severity::warning, device.spec.id.value, "device is down: " + why);
+  p.tell(expected ? note::severity::info : note::severity::warning, device.spec.id.value,
+         "device is down: " + why);
   const auto instances = device.instances;
   for (const auto instance : instances)
-    fail_instance(p, instance, {{recovery::retry_elsewhere, "device_lost", why}, false});
+    fail_instance(p, instance,
+                  {{recovery::retry_elsewhere, "device_lost", why}, false, none, expected});
 }
 
 void forgive_devices(core_state& s, index node) {

@@ -39,6 +39,7 @@ void add_hardware(const core_state& s, hasher& into) {
     into.number(one.life.value);
     into.flag(one.alive);
     into.flag(one.suspect);
+    into.flag(one.leaving);
     into.flag(one.draining);
     into.flag(one.cordoned);
     into.number(one.move_at);

@@ -26,13 +26,15 @@ struct node_joined {
 };
 /// The link to a node dropped. A hint, unless `process_ended` is sure: until the node is heard
 /// again it gets no new work, and attempts on it that fall silent fail over; the lease decides the
-/// rest.
+/// rest. Or its agent stops in order and says so itself (`leaving`): nothing new starts there, what
+/// runs goes on, and with `process_ended` it says goodbye.
 struct node_lost {
   node_id node;
   incarnation life;
   bool process_ended = false;
   std::string reason;
   bool for_good = false; ///< It is not let in again as it is: nobody waits for its devices.
+  bool leaving = false;  ///< It stops because it was told to.
 };
 /// An agent asked to be believed alive for another lease period.
 struct lease_renewed {
@@ -42,7 +44,7 @@ struct lease_renewed {
 /// What stops new work: a drain is on its way to empty, a cordon leaves alone what runs. They are
 /// set and lifted apart; `any` is a drain when set, and both when lifted.
 enum class hold_kind : std::uint8_t { any, drain, cordon };
-/// An operator (or the node itself, on SIGTERM) stopped new work on a node or device, or allowed it
+/// An operator (or the node itself) stopped new work on a node or device, or allowed it
 /// again.
 struct drain_changed {
   std::string target; ///< Node or device id.

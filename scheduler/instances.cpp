@@ -539,8 +539,9 @@ void fail_instance(pass& p, index instance, const instance_failure& how) {
   one.state = instance_state::failed;
   refresh_instance(p.s, instance);
   if (!unloading)
-    p.tell(note::severity::warning, device.value,
-           "replica of " + model.value + " failed: " + how.failure.message);
+    p.tell(how.expected ? note::severity::info : note::severity::warning, device.value,
+           "replica of " + model.value + (how.expected ? " ended: " : " failed: ")
+               + how.failure.message);
   failover over;
   over.failure = how.failure;
   over.failure.action = recovery::retry_elsewhere;

@@ -55,7 +55,8 @@ void check_gateway(pass& p, index gateway);
 [[nodiscard]] bool believed(const core_state& s, index node, incarnation life);
 
 // --- devices.cpp ---
-void lose_device(pass& p, index device, const std::string& why);
+/// `expected`: its node stopped because it was told to, which is worth no warning.
+void lose_device(pass& p, index device, const std::string& why, bool expected = false);
 /// Forgets a device that its node gave up, unless it is back by now; or at once.
 void check_withdrawn(pass& p, index device);
 void withdraw_device(core_state& s, index device);
@@ -91,6 +92,7 @@ struct instance_failure {
   error failure;
   bool fault = true;     ///< Counts as a failure to load or run there.
   index reporter = none; ///< The node that said so, and need not be told.
+  bool expected = false; ///< As for lose_device().
 };
 void fail_instance(pass& p, index instance, const instance_failure& how);
 /// It is ready: one endpoint per data-parallel rank, open to work.

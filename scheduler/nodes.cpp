@@ -135,6 +135,7 @@ void on(pass& p, const node_joined& e) {
   if (node.suspect && same_life)
     p.tell(note::severity::info, node.id.value, "linked again, takes work");
   node.suspect = false;
+  node.leaving = false; // Said again by one that still does.
   if (!node.alive) {
     node.alive = true;
     await_devices(p, at);
@@ -165,6 +166,40 @@ void on(pass& p, const node_joined& e) {
   refresh_node(p, at);
 }
 
+namespace {
+
+/// What was there is gone. `what` became of the node, behind its name.
+void take_down(pass& p, index at, const std::string& what, bool expected) {
+  auto& node = p.s.nodes[at];
+  node.alive = false;
+  node.suspect = false;
+  node.leaving = false;
+  p.tell(expected ? note::severity::info : note::severity::warning, node.id.value, "node " + what);
+  const auto why = "node " + node.id.value + " " + what;
+  for (const auto device : node.devices) {
+    lose_device(p, device, why, expected);
+    p.s.devices[device].withdraw_at = 0; // Whether it is gone is known when the node is back.
+  }
+  forget_artifacts_of(p, at, what);
+  changed_statically(p.s);
+}
+
+/// Its agent stops in order. Until its goodbye it is as drained: what runs there may end there, and
+/// what does not is failed over then. Going is no flap, so that it has no probation when it is
+/// back.
+void let_go(pass& p, index at, const node_lost& said) {
+  auto& node = p.s.nodes[at];
+  if (said.process_ended)
+    return take_down(p, at, "left: " + (said.reason.empty() ? "stopped" : said.reason), true);
+  if (node.leaving)
+    return;
+  node.leaving = true;
+  p.tell(note::severity::info, node.id.value, "is about to leave, takes no new work");
+  refresh_node(p, at);
+}
+
+} // namespace
+
 void on(pass& p, const node_lost& e) {
   const auto at = find(p.s.node_names, e.node.value);
   if (e.for_good && at != none && p.s.nodes[at].life == e.life)
@@ -172,6 +207,8 @@ void on(pass& p, const node_lost& e) {
       withdraw_device(p.s, device);
   if (!believed(p.s, at, e.life))
     return;
+  if (e.leaving)
+    return let_go(p, at, e);
   if (e.process_ended)
     return lose_node(p, at, e.reason.empty() ? "its process ended" : e.reason);
   suspect_node(p, at, e.reason.empty() ? "its link dropped" : e.reason);
@@ -225,18 +262,10 @@ void lose_node(pass& p, index at, const std::string& why) {
   auto& node = p.s.nodes[at];
   if (!node.alive)
     return;
-  node.alive = false;
-  node.suspect = false;
   const bool again = node.losses > 0 && p.now - node.lost_at <= limits::flap_window_us;
   node.losses = again ? std::min(node.losses + 1, limits::flaps_max) : 1;
   node.lost_at = p.now;
-  p.tell(note::severity::warning, node.id.value, "node is down: " + why);
-  for (const auto device : node.devices) {
-    lose_device(p, device, "node " + node.id.value + " is down: " + why);
-    p.s.devices[device].withdraw_at = 0; // Whether it is gone is known when the node is back.
-  }
-  forget_artifacts_of(p, at, why);
-  changed_statically(p.s);
+  take_down(p, at, "is down: " + why, false);
 }
 
 } // namespace consort::core

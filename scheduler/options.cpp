@@ -390,7 +390,7 @@ candidate_facts facts_of(const core_state& s, index model, index device, const o
   facts.spec = &s.models[model].spec;
   facts.device = &one.spec;
   facts.node_alive = one.present && node.alive && !node.suspect && s.now >= node.trusted_at;
-  facts.draining = one.draining || node.draining;
+  facts.draining = one.draining || node.empties();
   facts.cordoned = one.cordoned || node.cordoned;
   facts.health = one.reading.health;
   facts.health_reason = one.reading.health_reason;

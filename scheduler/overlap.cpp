@@ -38,7 +38,7 @@ const char* rest_words(const core_state& s, index device) {
     return "down";
   if (one.cordoned || node.cordoned)
     return "cordoned";
-  if (one.draining || node.draining)
+  if (one.draining || node.empties())
     return "draining";
   return one.reading.health == device_health::unhealthy ? "unhealthy" : "not back yet";
 }

@@ -30,7 +30,8 @@ struct node_state : held_row {
   bool alive = false;
   bool suspect = false; ///< Its link dropped; no new work until it is heard again.
   time_us suspect_at = 0;
-  epoch lease_epoch; ///< New with each life and each revival; renewals extend it.
+  bool leaving = false; ///< Its agent stops: as drained, but nobody lifts it and nothing is kept.
+  epoch lease_epoch;    ///< New with each life and each revival; renewals extend it.
   time_us lease_until = 0;
   std::vector<index> devices;
   std::uint32_t compiles = 0;
@@ -39,6 +40,9 @@ struct node_state : held_row {
   time_us trusted_at = 0;    ///< Back after several: no work before.
   time_us back_at = 0;       ///< Since when it waits for that.
   time_us telling_until = 0; ///< Back from an earlier scheduler: by then it told what it holds.
+
+  [[nodiscard]] bool empties() const { return draining || leaving; }
+  [[nodiscard]] bool stopped() const { return leaving || held_row::stopped(); }
 };
 
 struct device_state : held_row {

@@ -17,7 +17,7 @@ constexpr std::size_t prefill_stage = 0, decode_stage = 1;
 
 const char* why_not_working(const core_state& s, const device_state& one) {
   const auto& node = s.nodes[one.node];
-  if (one.draining || node.draining)
+  if (one.draining || node.empties())
     return "is draining";
   if (one.cordoned || node.cordoned)
     return "is cordoned";

@@ -93,7 +93,7 @@ void view_nodes(const core_state& s, time_us now, page& into) {
                    one.life,
                    one.alive,
                    one.suspect,
-                   one.draining,
+                   one.empties(),
                    one.cordoned,
                    one.lease_epoch,
                    one.alive ? std::max<duration_us>(one.lease_until - now, 0) : 0,
@@ -144,7 +144,7 @@ device_view view_device(const core_state& s, index at, time_us now) {
   view.spec = one.spec;
   view.reading = one.reading;
   view.alive = one.present && s.nodes[one.node].alive;
-  view.draining = one.draining || s.nodes[one.node].draining;
+  view.draining = one.draining || s.nodes[one.node].empties();
   view.cordoned = one.cordoned || s.nodes[one.node].cordoned;
   view.breaker = breaker_word(s, at);
   add_breakers(s, at, now, view.reading.health_reason);

@@ -132,5 +132,18 @@ TEST_F(LinkActors, UplinkIgnoresTheEndAndTheFramesOfAnOlderLink) {
   EXPECT_EQ(heard_.lost, 1);
 }
 
+TEST_F(LinkActors, UplinkAnswersWhenWhatWasSentBeforeIsWithTheLink) {
+  const auto uplink = start_uplink();
+  tell(uplink, link_opened{1, first_.ends()});
+  std::size_t sent = 0;
+  post_from_outside(uplink, frame{5, {}});
+  tell(uplink, leave_wanted{true, [&] { sent = first_.got.size(); }});
+  EXPECT_EQ(sent, 1u);
+  bool answered = false;
+  tell(uplink, link_closed{1});
+  tell(uplink, leave_wanted{true, [&] { answered = true; }});
+  EXPECT_TRUE(answered) << "nobody waits for a link that is gone";
+}
+
 } // namespace
 } // namespace consort::actors

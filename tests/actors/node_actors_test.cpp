@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the actors of a node do for its scheduler: hello, leases, loads, builds, fences, reloads.
+#include "actors/link_actors.hpp"
 #include "tests/actors/node_actors_fixture.hpp"
 
 namespace consort::actors {
@@ -90,6 +91,46 @@ TEST_F(NodeActors, RenewNoMoreOftenThanTheyMayHoweverShortTheLease) {
   for (duration_us passed = 0; passed < 4 * limits::renew_every_us_min; passed += 10'000)
     advance(10'000);
   EXPECT_LE(mail_.events_of<core::lease_renewed>().size() - before, 4u);
+}
+
+TEST_F(NodeActors, SayThatTheyLeaveThenGoodbyeAndNothingMore) {
+  join();
+  const auto leave = [this](bool gone) {
+    post_from_outside(door_, leave_wanted{gone, nullptr});
+    run();
+  };
+  leave(false);
+  auto said = mail_.events_of<core::node_lost>();
+  ASSERT_EQ(said.size(), 1u);
+  EXPECT_EQ(said[0].node.value, "edge");
+  EXPECT_EQ(said[0].life, incarnation{7});
+  EXPECT_TRUE(said[0].leaving);
+  EXPECT_FALSE(said[0].process_ended);
+  advance(core::limits::lease_us);
+  EXPECT_FALSE(mail_.events_of<core::lease_renewed>().empty()) << "what runs goes on";
+  leave(true);
+  said = mail_.events_of<core::node_lost>();
+  ASSERT_EQ(said.size(), 2u);
+  EXPECT_TRUE(said[1].leaving);
+  EXPECT_TRUE(said[1].process_ended);
+  const auto events = mail_.events.size();
+  const auto hellos = mail_.hellos.size();
+  leave(true);
+  order(core::fence_node{node_id{"edge"}, incarnation{7}, "its lease ended"});
+  advance(core::limits::lease_us);
+  EXPECT_EQ(mail_.events.size(), events);
+  EXPECT_EQ(mail_.hellos.size(), hellos) << "it would be taken in again";
+}
+
+TEST_F(NodeActors, SayAgainThatTheyLeaveOnAFreshLink) {
+  join();
+  post_from_outside(door_, leave_wanted{false, nullptr});
+  post_from_outside(door_, link_restored{});
+  run();
+  messages::hello_answer welcome;
+  welcome.ticket_key = std::string(32, 'k');
+  send(scheduler_end_, door_, scheduler_envelope(), welcome);
+  EXPECT_EQ(mail_.events_of<core::node_lost>().size(), 2u);
 }
 
 TEST_F(NodeActors, RefuseAReservationThatDoesNotFit) {

@@ -301,6 +301,15 @@ TEST_F(Revoked, AClosedLinkAloneIsAHint) {
   EXPECT_FALSE(told("node is down"));
 }
 
+TEST_F(Revoked, ANodeThatSaysGoodbyeIsGoneAtOnceAndNotSuspect) {
+  core::node_lost goodbye{node_id{"edge"}, node_envelope().life, true, "stopped", false, true};
+  send(node_, scheduler_, node_envelope(), core::event{goodbye});
+  EXPECT_TRUE(told("node left: stopped"));
+  stop(node_);
+  run();
+  EXPECT_FALSE(told("suspect"));
+}
+
 TEST_F(Revoked, ANodeIsNotLostWithItsNamesakeOrAStranger) {
   post_as(gateway_, scheduler_, peer_revoked{});
   post_as(probe(open_inbox()), scheduler_, peer_revoked{});

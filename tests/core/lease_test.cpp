@@ -201,6 +201,86 @@ TEST(Lease, EndedProcessFailsOverAtOnce) {
   EXPECT_EQ(t.expect<grant_ticket>().granted.node.value, "b");
 }
 
+// --- a node that stops because it was told to ---
+
+void say_leaving(core_fixture& t, const std::string& node, bool goodbye) {
+  t.feed(node_lost{node_id{node}, t.life_of(node), goodbye, "stopped", false, true});
+}
+
+TEST(Lease, WhatRunsOnALeavingNodeEndsThereAndNothingNewStarts) {
+  core_fixture t;
+  t.two_ready_nodes();
+  auto meta = t.request();
+  meta.resumable = false;
+  t.submit(meta);
+  const auto first = t.expect<grant_ticket>();
+  ASSERT_EQ(first.granted.node.value, "a");
+  t.start(first);
+  t.progress(first, 3);
+  say_leaving(t, "a", false);
+  t.expect_empty();
+  t.renew("a");
+  t.submit();
+  EXPECT_EQ(t.expect<grant_ticket>().granted.node.value, "b");
+  const auto seen = t.view();
+  EXPECT_TRUE(seen.nodes.at(0).alive);
+  EXPECT_TRUE(seen.nodes.at(0).draining);
+  EXPECT_FALSE(seen.nodes.at(0).suspect);
+  EXPECT_TRUE(seen.devices.at(0).draining);
+  t.finish(first);
+  EXPECT_EQ(t.expect<record_request>().attempts, 1U);
+  say_leaving(t, "a", true);
+  t.expect_empty();
+  EXPECT_FALSE(t.view().nodes.at(0).alive);
+  EXPECT_FALSE(t.view().devices.at(0).alive);
+  EXPECT_EQ(t.noted_times("a: is about to leave, takes no new work"), 1U);
+  EXPECT_EQ(t.noted_times("a: node left: stopped"), 1U);
+  EXPECT_FALSE(t.noted("suspect"));
+  EXPECT_FALSE(t.noted("failed"));
+  t.feed(node_lost{node_id{"a"}, incarnation{11}, false, "its link closed"});
+  EXPECT_FALSE(t.noted("suspect")) << "the link of one that said goodbye";
+}
+
+TEST(Lease, WhatStillRunsAtTheGoodbyeGoesOnElsewhereAtOnce) {
+  core_fixture t;
+  t.two_ready_nodes();
+  const auto first = start_one(t);
+  ASSERT_EQ(first.granted.node.value, "a");
+  t.progress(first, 3);
+  say_leaving(t, "a", false);
+  say_leaving(t, "a", true);
+  EXPECT_EQ(t.expect<drop_attempt>().attempt, first.granted.attempt);
+  const auto next = t.expect<grant_ticket>();
+  EXPECT_EQ(next.granted.node.value, "b");
+  EXPECT_TRUE(next.resumed);
+}
+
+TEST(Lease, NobodyLeavesInTheNameOfAnotherLife) {
+  core_fixture t;
+  t.join("a", 12);
+  t.feed(node_lost{node_id{"a"}, incarnation{11}, false, "stopped", false, true});
+  EXPECT_FALSE(t.view().nodes.at(0).draining);
+  t.feed(node_lost{node_id{"a"}, incarnation{11}, true, "stopped", false, true});
+  EXPECT_TRUE(t.view().nodes.at(0).alive);
+}
+
+/// Unlike a drain, which an operator lifts.
+TEST(Lease, ANodeThatLeftTakesWorkWhenItIsBack) {
+  core_fixture t;
+  t.join("a", 11);
+  say_leaving(t, "a", false);
+  EXPECT_TRUE(t.tested().holds(t.now()).empty()) << "nothing for the next scheduler";
+  t.join("a", 11);
+  EXPECT_FALSE(t.view().nodes.at(0).draining) << "it says so again if it still does";
+  for (std::uint64_t life = 12; life < 17; ++life) {
+    say_leaving(t, "a", false);
+    say_leaving(t, "a", true);
+    t.join("a", life);
+    EXPECT_FALSE(t.view().nodes.at(0).draining);
+  }
+  EXPECT_FALSE(t.noted("times lately")) << "an order to stop is no flap";
+}
+
 // --- a node that is not let in again ---
 
 void revoke_node(core_fixture& t, const std::string& node) {

@@ -503,7 +503,7 @@ private:
     case 0: return join(node);
     case 1:
       return feed(node_lost{node_id{node}, incarnation{lives_[node]}, draw_(2) == 0, "gone",
-                            draw_(4) == 0});
+                            draw_(4) == 0, draw_(4) == 0});
     case 2:
       return feed(drain_changed{node, draw_(2) == 0, "drawn",
                                 static_cast<duration_us>(draw_(3)) * limits::second_us,

@@ -383,6 +383,95 @@ with_hosts(
   },
 );
 
+with_hosts(
+  'a node that is told to stop',
+  { nodes: ['a', 'b'], env: { REFNPU_FAULT: 'slow:20' } },
+  async (check, hosts) => {
+    // 1 s, and nobody could go on with it; and 6 s, while a stop waits for 3.5 s.
+    const short = { prompt: golden.prompt, max_tokens: 50, logprobs: 1 };
+    const outlasting = { prompt: golden.prompt, max_tokens: 300 };
+    const quick = { prompt: golden.prompt, max_tokens: 3 };
+    const stopped = async (node, timeout_ms) => {
+      await eventually(`${node.name} ends`, () => node.ended, timeout_ms, 20);
+      assert.deepEqual(node.ended, { code: 0, signal: null }, node.tail());
+    };
+    const goodbyes = () => hosts.scheduler.log.match(/a: node left: stopped/g)?.length ?? 0;
+    let whole;
+
+    await check('its neighbour serves the same', async () => {
+      await hosts.warm(['a/npu0', 'b/npu0']);
+      const there = { 'X-Consort-Device': 'b/npu0' };
+      whole = await read_stream(hosts.gateway, outlasting, there);
+      expect_whole(whole);
+    });
+
+    await check('a stream ends there or goes on elsewhere; nothing new starts there', async () => {
+      await hosts.scheduler.post('/api/v1/cordon', { target: 'b' });
+      let flowing = 0;
+      const first_token = (count) => (flowing += count === 1 ? 1 : 0);
+      const streams = [short, outlasting].map((fields) =>
+        read_stream(hosts.gateway, fields, npu, first_token),
+      );
+      await eventually('both have a token', () => flowing === 2, 20_000, 5);
+      await hosts.scheduler.post('/api/v1/uncordon', { target: 'b' });
+      hosts.node('a').signal('SIGTERM');
+      await eventually(
+        'the scheduler knows',
+        () => /a: is about to leave, takes no new work/.test(hosts.scheduler.log),
+        2_000,
+        10,
+      );
+      const other = await read_stream(hosts.gateway, quick, npu);
+      expect_whole(other);
+      assert.match(other.device, /^b\//);
+      const [ended, moved] = await Promise.all(streams);
+      expect_whole(ended);
+      assert.equal(ended.attempts, 1);
+      assert.match(ended.device, /^a\//);
+      expect_whole(moved, whole.text);
+      assert.equal(moved.attempts, 2);
+      assert.match(moved.device, /^b\//);
+      await stopped(hosts.node('a'), 6_000);
+      assert.equal(goodbyes(), 1, hosts.scheduler.tail());
+      assert.doesNotMatch(hosts.scheduler.log, /a: suspect|lease expired/);
+    });
+
+    await check('with nothing to do it ends at once, and is gone at once', async () => {
+      await hosts.node('a').start();
+      await hosts.expect_alive(['a', 'b']);
+      hosts.node('a').signal('SIGTERM');
+      await stopped(hosts.node('a'), 3_000); // Less than a stop waits for streams.
+      await eventually('its goodbye', () => goodbyes() === 2, 1_000, 10);
+      await hosts.expect_alive(['b'], 1_000);
+    });
+
+    await check('a second signal moves its streams now', async () => {
+      await hosts.node('a').start();
+      await hosts.expect_alive(['a', 'b']);
+      await hosts.warm(['a/npu0']);
+      await hosts.scheduler.post('/api/v1/cordon', { target: 'b' });
+      let gone;
+      const seen = await read_stream(hosts.gateway, outlasting, npu, async (count) => {
+        if (count !== 1) return;
+        await hosts.scheduler.post('/api/v1/uncordon', { target: 'b' });
+        hosts.node('a').signal('SIGTERM');
+        await sleep(200);
+        hosts.node('a').signal('SIGTERM');
+        const ended = eventually('a ends', () => hosts.node('a').ended, 2_500, 10);
+        gone = ended.then(
+          () => null,
+          (late) => late,
+        );
+      });
+      assert.equal(await gone, null);
+      expect_whole(seen, whole.text);
+      assert.equal(seen.attempts, 2);
+      assert.match(seen.device, /^b\//);
+      await eventually('its goodbye', () => goodbyes() === 3, 1_000, 10);
+    });
+  },
+);
+
 with_hosts('plain links on one machine', { nodes: [], gateways: [] }, async (check, hosts) => {
   await check('the printed command joins a node, pasted as it is', async () => {
     const line = /consort (node --join .*)/.exec(hosts.scheduler.output)[1];
