@@ -127,8 +127,7 @@ void judge_found(pass& p);
 [[nodiscard]] std::string stage_words_of(const core_state& s, index device);
 /// Somebody else's machine, or one of its members is.
 [[nodiscard]] bool is_remote(const core_state& s, index device);
-/// What a selector and its labels say of a device; data that may not go to a member may not go to
-/// its plan.
+/// What a selector and its labels say of a device; a plan may have what all its members may.
 [[nodiscard]] bool admits_device(const core_state& s, const selector_row& row, index device);
 /// Its spec sheet; of a plan, its members'.
 [[nodiscard]] speed_spec sheet_of(const core_state& s, index device);
@@ -246,8 +245,7 @@ index make_place(pass& p, index slot);
 /// may be about to tell of. Only the first to say so counts.
 void note_takeover(core_state& s, time_us now);
 void place(pass& p, index model);
-/// The next step towards serving there: build, fetch or load. Returns: whether a load or a build is
-/// under way now.
+/// The next step towards serving there: build, fetch or load. Returns: whether one is under way.
 bool advance_option(pass& p, index model, const option& by);
 /// Puts into words what those who wait there wait for.
 void update_outlook(core_state& s, index model, index selector, time_us now);

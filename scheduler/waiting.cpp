@@ -78,9 +78,9 @@ std::string unfit_words(const core_state& s, index device) {
            + (one.reading.health_reason.empty() ? "" : ": " + one.reading.health_reason);
   if (!one.stopped() && !node.stopped())
     return {};
-  const held_row& held = one.stopped() ? static_cast<const held_row&>(one) : node;
-  return std::string(held.draining ? "is draining" : "is cordoned")
-         + (held.hold_reason.empty() ? "" : ": " + held.hold_reason);
+  const auto& why = one.stopped() ? one.hold_reason : node.hold_reason;
+  return std::string(one.draining || node.empties() ? "is draining" : "is cordoned")
+         + (why.empty() ? "" : ": " + why);
 }
 
 /// What it waits for when nothing that may serve it is loaded.
