@@ -7,6 +7,7 @@
 #include "node/model_folder.hpp"
 #include "node/small_file.hpp"
 #include "node/weights/adapter_folder.hpp"
+#include "node/weights/web_client.hpp"
 #include "scheduler/weights.hpp"
 
 #include <algorithm>
@@ -49,7 +50,7 @@ result<model_adapter> describe_adapter(model_adapter declared, digest_cache& dig
   }
   if (!source.starts_with('/'))
     return error{recovery::refuse, "source_relative",
-                 source + ": must be an absolute path on the server"};
+                 without_password(source) + ": must be an absolute path on the server"};
   const auto content = content_of(source, digests);
   if (!content)
     return content.failure();

@@ -6,6 +6,7 @@
 #include "node/model_folder.hpp"
 #include "node/simulated/model_card.hpp"
 #include "node/small_file.hpp"
+#include "node/weights/web_client.hpp"
 #include "scheduler/weights.hpp"
 
 #include <algorithm>
@@ -21,7 +22,7 @@ constexpr std::string_view server_scheme = "server:";
 std::optional<error> objection(const std::string& source) {
   if (!source.starts_with('/'))
     return error{recovery::refuse, "source_relative",
-                 source + ": must be an absolute path on the server"};
+                 without_password(source) + ": must be an absolute path on the server"};
   return std::nullopt;
 }
 

@@ -32,6 +32,10 @@ struct web_url {
   }
 };
 
+/// An address as messages and logs may have it: `***` for a name and password, and for whatever may
+/// be part of one.
+[[nodiscard]] std::string without_password(std::string_view text);
+
 /// Errors (refuse): `bad_url`, which names what is wrong. Fragments are dropped.
 [[nodiscard]] result<web_url> parse_url(std::string_view text);
 /// Where a Location header leads from here.

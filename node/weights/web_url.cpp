@@ -9,7 +9,7 @@ namespace consort::node {
 namespace {
 
 error bad_url(std::string_view text, const std::string& why) {
-  return {recovery::refuse, "bad_url", std::string(text.substr(0, 256)) + ": " + why};
+  return {recovery::refuse, "bad_url", without_password(text).substr(0, 256) + ": " + why};
 }
 
 /// What could end a request line or a header early, or is no address at all.
@@ -50,6 +50,21 @@ std::string web_url::authority() const {
 
 std::string web_url::text() const {
   return (tls ? "https://" : "http://") + authority() + target;
+}
+
+std::string without_password(std::string_view text) {
+  const auto mark = text.find("://");
+  const auto last = text.rfind('@');
+  if (mark == std::string_view::npos || last == std::string_view::npos || last < mark)
+    return std::string(text);
+  const auto begin = mark + 3;
+  const auto authority = text.substr(begin, text.find_first_of("/?#", begin) - begin);
+  web_url plain;
+  plain.port = "80";
+  // A path may hold an @, and so may a password hold a slash: then this is no host and port.
+  if (authority.find('@') == std::string_view::npos && split_authority(authority, plain).empty())
+    return std::string(text);
+  return std::string(text.substr(0, begin)) + "***" + std::string(text.substr(last));
 }
 
 result<web_url> parse_url(std::string_view text) {

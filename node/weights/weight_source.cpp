@@ -17,7 +17,8 @@ constexpr std::string_view digest_mark = "#sha256=";
 constexpr std::size_t name_bytes_max = 256;
 
 error unsupported(const std::string& text, const std::string& why) {
-  return {recovery::refuse, "source_unsupported", text.substr(0, name_bytes_max) + ": " + why};
+  return {recovery::refuse, "source_unsupported",
+          without_password(text).substr(0, name_bytes_max) + ": " + why};
 }
 
 /// Becomes part of paths and addresses: no way up, nothing that an address would read differently.
@@ -75,8 +76,10 @@ result<weight_source> parse_web(const std::string& text) {
   out.what = weight_source::kind::web;
   const auto mark = text.find('#');
   out.url = text.substr(0, mark);
+  // Of a password with a # in it the cut address would show the beginning.
+  const bool cut_wrong = mark != std::string::npos && text.find('@', mark) != std::string::npos;
   if (const auto url = parse_url(out.url); !url)
-    return unsupported(text, url.failure().message);
+    return unsupported(text, cut_wrong ? "it is no address" : url.failure().message);
   if (mark == std::string::npos)
     return out;
   out.content = digest(text.substr(std::min(mark + digest_mark.size(), text.size())));

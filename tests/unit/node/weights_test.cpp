@@ -302,6 +302,20 @@ TEST_F(Weights, OfAServerThatWantsToBeLeftAloneAreNotAskedForMeanwhile) {
   expect_stored(fetch_by(downloads, other, hub_.sha256()));
 }
 
+/// Answers and logs have these words.
+TEST(WeightSources, APasswordIsNeverRepeated) {
+  const auto said
+      = [](const std::string& source) { return parse_source(source).failure().message; };
+  EXPECT_EQ(said("https://u:s3cret@h/x.gguf"), "https://***@h/x.gguf: an address: must not hold a "
+                                               "password: give a token instead");
+  for (const auto* source : {"http://u:s3cret@h/ x", "https://u:s3cret/@h/x",
+                             "https://u:s3cret#@h/x", "https://u:p@s3cret@h/x.gguf#md5=1"})
+    EXPECT_EQ(said(source).find("s3cret"), std::string::npos) << said(source);
+  EXPECT_EQ(without_password("HTTPS://u:s3cret@h/x"), "HTTPS://***@h/x");
+  for (const auto* open : {"https://h/x@v1", "https://h:8080/x@v1", "hf:org/repo@main", "/a/b@c"})
+    EXPECT_EQ(without_password(open), open);
+}
+
 TEST_F(Weights, OfAServerThatIsNotThereFailInTime) {
   settings_.endpoint = "http://127.0.0.1:1";
   EXPECT_EQ(refusal_of("hf:org/repo"), "web_unreachable");
