@@ -63,6 +63,9 @@ result<build_profile> choose_profile(const prebuilt_import& wanted,
 result<digest> digest_of_weights(const std::string& model) {
   if (node::is_digest(model))
     return digest(model);
+  if (model.empty())
+    return usage_error("--profile wants --model beside it: the weights that it was built from, or "
+                       "their SHA-256");
   const auto content = node::hash_file(model);
   if (!content)
     return usage_error("--model wants the weights that it was built from, or their SHA-256: "

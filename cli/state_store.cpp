@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <fcntl.h>
+#include <filesystem>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -72,11 +73,26 @@ private:
 
 } // namespace
 
+namespace {
+
+/// Whether there is no room for what it writes beside its file: then it says many things.
+bool disk_is_full(const std::string& path) {
+  constexpr std::uintmax_t room_bytes_min = 256 * 1024;
+  std::error_code failed;
+  const auto room = std::filesystem::space(std::filesystem::path(path).parent_path(), failed);
+  return !failed && room.available < room_bytes_min;
+}
+
+} // namespace
+
 error state_store::failure(const char* doing) const {
+  const bool full = (sqlite3_errcode(handle_) & 0xff) == SQLITE_FULL || disk_is_full(path_);
   return {recovery::refuse, "state_unreadable",
           path_ + ": cannot " + doing + ": " + sqlite3_errmsg(handle_)
-              + "; mend the disk or its permissions, or move the file away to forget what was "
-                "drained and cordoned and which models were added"};
+              + (full ? "; make room on its disk: without any no scheduler starts, with that file "
+                        "or without"
+                      : "; mend the disk or its permissions, or move the file away to forget what "
+                        "was drained and cordoned and which models were added")};
 }
 
 result<done> state_store::run(const char* text) const {

@@ -170,6 +170,11 @@ bool wrote_something(const std::string& output) {
   return !std::filesystem::is_empty(output, failed) && !failed;
 }
 
+bool is_there(const std::string& path) {
+  std::error_code failed;
+  return std::filesystem::exists(path, failed);
+}
+
 result<std::map<std::string, std::string>> read_quality_file(const std::string& path) {
   std::map<std::string, std::string> quality;
   const auto text = read_small(path, limits::quality_bytes_max);
@@ -295,10 +300,10 @@ private:
     if (!end.ok())
       return finish(judged(failure_of(rule_, end, values_.at("output")), end));
     if (!wrote_something(values_.at("output")))
-      return finish(
-          error{recovery::refuse, "compiler_bad_output",
-                rule_.profile.compiler
-                    + " reported success but wrote no output to {output}: " + last_words(end)});
+      return finish(error{recovery::refuse, "compiler_bad_output",
+                          rule_.profile.compiler + " reported success but wrote "
+                              + (is_there(values_.at("output")) ? "an empty" : "no")
+                              + " output to {output}: " + last_words(end)});
     if (cut_at(values_.at("output"), rule_.disk_bytes))
       return finish(error{recovery::retry_later, "compiler_disk_limit",
                           rule_.profile.compiler

@@ -112,6 +112,12 @@ TEST_F(Prebuilt, IsRefusedWhenThereIsNothingInIt) {
   EXPECT_THAT(objection("/dev/null"), HasSubstr("is neither a file nor a folder"));
 }
 
+TEST_F(Prebuilt, WithoutWeightsIsToldWhatIsMissing) {
+  wanted_.model.clear();
+  EXPECT_EQ(objection(file("engine", "RNPU")), "--profile wants --model beside it: the weights "
+                                               "that it was built from, or their SHA-256");
+}
+
 TEST_F(Prebuilt, OfUnknownFormIsAnythingButTheWeights) {
   plugin("");
   EXPECT_EQ(objection(file("engine", "anything")), "");

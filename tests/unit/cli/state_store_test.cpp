@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <sys/mount.h>
+
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -84,6 +86,18 @@ TEST_F(StateStoreTest, SaysWhatToDoAboutAFileThatIsNone) {
   ASSERT_FALSE(store);
   EXPECT_NE(store.failure().message.find("scheduler.db"), std::string::npos);
   EXPECT_NE(store.failure().message.find("move the file away"), std::string::npos);
+}
+
+/// To forget what it kept would not help, and costs it.
+TEST_F(StateStoreTest, OnAFullDiskAsksForRoomAndNotForTheFileToGo) {
+  if (::mount("none", folder_.c_str(), "tmpfs", 0, "size=8k") != 0)
+    GTEST_SKIP() << "a small disk is made by root only";
+  const auto store = state_store::open(folder_);
+  ::umount2(folder_.c_str(), MNT_DETACH);
+  ASSERT_FALSE(store);
+  EXPECT_NE(store.failure().message.find("make room on its disk"), std::string::npos)
+      << store.failure().message;
+  EXPECT_EQ(store.failure().message.find("move the file away"), std::string::npos);
 }
 
 } // namespace

@@ -462,6 +462,9 @@ TEST(JsonPluginCompile, NamesWhatACompilerDidNotWrite) {
   vendor.compiler("echo 'wrote 0 kernels'");
   EXPECT_EQ(vendor.compile().failure().message,
             "fake-cc reported success but wrote no output to {output}: wrote 0 kernels");
+  vendor.compiler(": > \"$2\"; echo 'wrote 0 kernels'");
+  EXPECT_EQ(vendor.compile().failure().message,
+            "fake-cc reported success but wrote an empty output to {output}: wrote 0 kernels");
   vendor.compiler("echo x > \"$2\"");
   EXPECT_EQ(vendor.compile().failure().message,
             (vendor.folder / "out.json")
