@@ -39,8 +39,8 @@ public:
   [[nodiscard]] result<std::string> generate();
   [[nodiscard]] result<std::string> cancel();
   [[nodiscard]] result<std::string> kill();
-  /// Waits until its containers are gone, limits::container_trial_us_max at most. The last step:
-  /// the plugin is gone after it.
+  /// Waits until its containers are gone, for about 30 s at most. The last step: the plugin is gone
+  /// after it.
   [[nodiscard]] result<std::string> remove();
   /// Whether it runs anything that outlives its own processes.
   [[nodiscard]] bool contained() const { return box_.has_value(); }

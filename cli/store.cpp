@@ -442,7 +442,8 @@ void add_store(CLI::App& root, context& env) {
   auto* gc = add("gc", "Remove the artifacts that were not used for longest", collect);
   gc->add_option("--max-size", flags->size_max, "Of all that stay, e.g. 50GiB");
   gc->add_option("--max-age", flags->age_max, "Since its last use, e.g. 720h");
-  gc->add_option("--keep-last", flags->keep_last, "Of each model, profile and target the newest N");
+  gc->add_option("--keep-last", flags->keep_last, "Of each model, profile and target the newest N")
+      ->check(CLI::Range(0, 1'000'000));
   gc->add_flag("--dry-run", flags->dry_run, "Say what would be removed");
   named(add("pin",
             "Keep one, from being collected and from being replaced by a newer one by itself",

@@ -65,6 +65,11 @@ TEST_F(StoreCommands, ContentOfTwoKeysIsOneArtifactAndNamesBoth) {
   EXPECT_THAT(listed.out, HasSubstr("second"));
 }
 
+TEST_F(StoreCommands, FewerThanNoneAreNotKept) {
+  EXPECT_EQ(artifacts({"gc", "--keep-last", "-1"}).code, exit_code::usage);
+  EXPECT_EQ(artifacts({"gc", "--keep-last", "1"}).code, exit_code::done);
+}
+
 TEST_F(StoreCommands, ContentOfTwoKeysIsCarriedWithBoth) {
   const auto file = folder_ / "carried";
   EXPECT_EQ(artifacts({"export", content_, file}).code, exit_code::done);
