@@ -11,7 +11,7 @@ namespace consort::cli {
 
 namespace {
 
-exit_code check(context& env, const std::string& path) {
+exit_code check_file(context& env, const std::string& path) {
   const auto config = load_config(path, process_environment());
   if (!config)
     return complain(env, config.failure());
@@ -32,7 +32,7 @@ void add_config(CLI::App& root, context& env) {
       "check", "Check a file and that its models are here; errors name line and field");
   auto path = std::make_shared<std::string>();
   command->add_option("FILE", *path, "The file to check")->required();
-  command->callback([&env, path] { env.action = [&env, path] { return check(env, *path); }; });
+  command->callback([&env, path] { env.action = [&env, path] { return check_file(env, *path); }; });
 }
 
 } // namespace consort::cli

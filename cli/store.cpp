@@ -24,6 +24,7 @@
 #include <fstream>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <ostream>
 #include <set>
 #include <utility>
@@ -380,6 +381,18 @@ exit_code import_built(context& env, const store_flags& flags) {
   return exit_code::done;
 }
 
+/// Before a store is made for it.
+std::optional<error> other_content(const std::string& file, const digest& told) {
+  const auto content = node::hash_file(file);
+  if (!content)
+    return content.failure();
+  if (*content == told)
+    return std::nullopt;
+  return error{recovery::refuse, "artifact_corrupt",
+               file + " has content " + content->value + ", and " + file + ".json tells of "
+                   + told.value + ": copy both again"};
+}
+
 exit_code import_one(context& env, const store_flags& flags) {
   if (!flags.prebuilt.profile.empty())
     return import_built(env, flags);
@@ -399,6 +412,8 @@ exit_code import_one(context& env, const store_flags& flags) {
   const auto size = fs::file_size(flags.file, failed);
   if (failed)
     return complain(env, usage_error(flags.file + " cannot be read"));
+  if (const auto wrong = other_content(flags.file, manifest->front().record.content))
+    return complain(env, *wrong);
   auto store = open_store(env, flags, absent_store::made);
   if (!store)
     return complain(env, store.failure());

@@ -65,6 +65,17 @@ TEST_F(StoreCommands, ContentOfTwoKeysIsOneArtifactAndNamesBoth) {
   EXPECT_THAT(listed.out, HasSubstr("second"));
 }
 
+TEST_F(StoreCommands, ForAFileThatWasChangedNoStoreIsMade) {
+  const auto file = folder_ / "carried";
+  ASSERT_EQ(artifacts({"export", content_, file}).code, exit_code::done);
+  fs::permissions(file, fs::perms::owner_write, fs::perm_options::add);
+  std::ofstream(file, std::ios::app) << "more";
+  const auto refused = artifacts({"import", file}, "other");
+  EXPECT_EQ(refused.code, exit_code::failed);
+  EXPECT_THAT(refused.err, HasSubstr("carried.json tells of " + content_));
+  EXPECT_FALSE(fs::exists(data("other")));
+}
+
 TEST_F(StoreCommands, FewerThanNoneAreNotKept) {
   EXPECT_EQ(artifacts({"gc", "--keep-last", "-1"}).code, exit_code::usage);
   EXPECT_EQ(artifacts({"gc", "--keep-last", "1"}).code, exit_code::done);
