@@ -192,6 +192,7 @@ result<std::vector<device_spec>> json_plugin::probe() {
     return answer.failure();
   left_out_.clear();
   modelless_.clear();
+  modelless_ids_.clear();
   const auto rows = split_answer(document_.probe, *answer, &left_out_);
   if (!rows)
     return error{rows.failure().action, rows.failure().code,
@@ -203,6 +204,8 @@ result<std::vector<device_spec>> json_plugin::probe() {
   std::vector<device_spec> devices;
   for (const auto& row : *rows) {
     auto device = describe(row.fields, row.attributes);
+    if (device.model.empty())
+      modelless_ids_.insert(device.uuid);
     device.stages = *plan;
     const auto memory = figure_of(row, "memory_bytes");
     device.memory_bytes = static_cast<std::uint64_t>(std::max<std::int64_t>(memory.value_or(0), 0));
@@ -432,18 +435,30 @@ result<done> json_plugin::read_into(const tool_query& query) {
   return done{};
 }
 
+/// What goes by models, such as an engine, fits no such device: it is there, and not as it should
+/// be.
+void json_plugin::judge_modelless(std::map<std::string, device_reading>& readings) const {
+  for (const auto& uuid : modelless_ids_)
+    if (auto& reading = readings[uuid]; reading.health == device_health::healthy) {
+      reading.health = device_health::degraded;
+      reading.health_reason = "its plugin's probe: " + modelless_;
+    }
+}
+
 result<std::map<std::string, device_reading>> json_plugin::read() {
-  if (!document_.telemetry)
-    return std::map<std::string, device_reading>{};
-  auto read = read_into(*document_.telemetry);
-  // What only a further tool knows is unknown while that one fails.
-  for (const auto& query : document_.telemetry_also)
-    if (read)
-      static_cast<void>(read_into(query));
-  auto readings = readings_.take();
-  if (!read)
-    return read.failure();
-  read_partitions(readings);
+  std::map<std::string, device_reading> readings;
+  if (document_.telemetry) {
+    auto read = read_into(*document_.telemetry);
+    // What only a further tool knows is unknown while that one fails.
+    for (const auto& query : document_.telemetry_also)
+      if (read)
+        static_cast<void>(read_into(query));
+    readings = readings_.take();
+    if (!read)
+      return read.failure();
+    read_partitions(readings);
+  }
+  judge_modelless(readings);
   return readings;
 }
 

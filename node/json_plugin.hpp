@@ -90,6 +90,7 @@ private:
   [[nodiscard]] std::optional<build_profile> cache_profile(const std::string& target);
   void add_partitions(std::vector<device_spec>& devices);
   void read_partitions(std::map<std::string, device_reading>& readings) const;
+  void judge_modelless(std::map<std::string, device_reading>& readings) const;
 
   plugin_document document_;
   std::string folder_;
@@ -101,6 +102,7 @@ private:
   std::optional<std::string> cache_version_;             ///< Empty: it could not say.
   std::string left_out_;  ///< What the last probe left out, and why; empty = nothing.
   std::string modelless_; ///< Whom it found without a model, in words; empty = nobody.
+  std::set<std::string> modelless_ids_;
   std::unique_ptr<runtime> runtime_;
 };
 

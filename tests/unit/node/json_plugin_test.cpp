@@ -279,7 +279,13 @@ TEST(JsonPlugin, DevicesWithoutAModelAreNamed) {
             "plugin_fault: probe: u and 1 more have" + words);
   EXPECT_EQ(rows(R"({"name": "fake-1"}, {"uuid": "u"})"),
             "plugin_fault: probe: device 0 has no id, and is left out; probe: u has" + words);
+  EXPECT_EQ(rows(R"({"uuid": "u"})"), "plugin_fault: probe: u has" + words);
+  const auto unwell = vendor.plugin().read();
+  ASSERT_TRUE(unwell.ok()) << unwell.failure().message;
+  EXPECT_EQ(unwell->at("u").health, device_health::degraded);
+  EXPECT_EQ(unwell->at("u").health_reason, "its plugin's probe: u has" + words);
   EXPECT_EQ(rows(R"({"uuid": "u", "name": "fake-1"})"), "");
+  EXPECT_EQ(vendor.plugin().read()->at("u").health, device_health::healthy);
 }
 
 TEST(JsonPlugin, SaysWhatIsMissing) {
