@@ -74,14 +74,14 @@ TEST_F(BothLevels, GiveTheSameTokens) {
 }
 
 TEST_F(BothLevels, HeedTheSameParameters) {
-  const std::string king = "Once upon a time there was a king who";
+  const std::string opening = "Once upon a time there was a king who";
   for (const json& sampling :
        {json{{"temperature", 0.8}, {"seed", 7}},
         json{{"temperature", 1.2}, {"seed", 8}, {"top_p", 0.7}, {"top_k", 40}},
         json{{"temperature", 0}, {"frequency_penalty", 1.5}},
         json{{"temperature", 0}, {"stop", {"."}}}, json{{"temperature", 0}, {"logprobs", 3}},
         json{{"temperature", 0.9}, {"seed", 3}, {"n", 3}}}) {
-    json body{{"prompt", king}, {"max_tokens", 40}};
+    json body{{"prompt", opening}, {"max_tokens", 40}};
     body.update(sampling);
     expect_same(body);
   }
