@@ -282,6 +282,7 @@ void warm_up(pass& p, index at, index selector) {
   if (best == 0 || outlook_of(s, at, selector, p.now).prospects.empty())
     return;
   const auto prospects = outlook_of(s, at, selector, p.now);
+  const bool stays = remote_barred(s);
   auto seen = count_of(s, model);
   for (const auto each : ranked(model, prospects, p.now)) {
     const auto& one = prospects.prospects[each];
@@ -289,7 +290,7 @@ void warm_up(pass& p, index at, index selector) {
     const auto service = s.pairs[pair_of(s, at, by.device)].speed.service_ns(size);
     const bool building = by.artifact != none && s.artifacts[by.artifact].building;
     // Of parts that overlap somebody else may wait for another, for which this one just left.
-    if (s.waiting > 0 && overlaps(s, by.device))
+    if ((s.waiting > 0 && overlaps(s, by.device)) || (stays && is_remote(s, by.device)))
       continue;
     if (!building && one.ready_at == 0 && one.free
         && service / 1000 * 1000 <= best / 1000 * limits::warmup_gain_pm)

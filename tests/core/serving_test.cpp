@@ -339,7 +339,9 @@ TEST(Embeddings, HaveTheModelLoadedWhereTheyAreMade) {
   core_fixture t;
   embedding_beside_faster(t);
   t.submit(embedding(t));
-  EXPECT_EQ(asked_for(t), std::vector<std::string>{"local/cpu1"});
+  const auto asked = asked_for(t);
+  ASSERT_FALSE(asked.empty());
+  EXPECT_EQ(asked.front(), "local/cpu1") << "the faster one is warmed up for text, later";
   t.drop_all();
 }
 

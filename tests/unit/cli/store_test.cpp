@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `artifacts` on a folder, where nobody serves.
+#include "cli/api.hpp"
 #include "node/artifact_store.hpp"
 #include "scheduler/artifact_model.hpp"
 #include "tests/unit/cli/command_run.hpp"
@@ -7,7 +8,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
 #include <sys/stat.h>
 
@@ -18,7 +18,6 @@ namespace consort::cli {
 namespace {
 
 namespace fs = std::filesystem;
-using nlohmann::json;
 using testing::HasSubstr;
 
 /// Two models whose engines are the same bytes.

@@ -9,8 +9,8 @@
 namespace consort::sim {
 namespace {
 
-const request_id first{gateway_id(1), 1};
-const request_id second{gateway_id(1), 2};
+const request_id first_id{gateway_id(1), 1};
+const request_id second_id{gateway_id(1), 2};
 
 request_meta meta_of(const request_id& id, std::uint32_t prompt = 1'000) {
   request_meta made;
@@ -26,20 +26,20 @@ client_answer answer(const request_id& id, request_outcome outcome = request_out
 TEST(Slo, CountsArrivalsThatGotWhatWasPromised) {
   slo_watcher watch({.ttft_us = 100, .ttft_per_1k_us = 50, .itl_us = 10, .gap_us = 30});
   EXPECT_EQ(watch.attainment(), std::nullopt);
-  watch.on_submitted(meta_of(first), 0);
-  watch.on_tokens(first, {}, 1, 150); // 100 and 50 for a thousand prompt tokens.
-  watch.on_tokens(first, {}, 1, 160);
-  watch.on_answered(answer(first), 160);
+  watch.on_submitted(meta_of(first_id), 0);
+  watch.on_tokens(first_id, {}, 1, 150); // 100 and 50 for a thousand prompt tokens.
+  watch.on_tokens(first_id, {}, 1, 160);
+  watch.on_answered(answer(first_id), 160);
   EXPECT_EQ(watch.attainment(), 1.0);
 }
 
 TEST(Slo, TokensThatComeAtOnceAreAsMany) {
   const auto attained = [&](std::uint32_t count) {
     slo_watcher watch({.ttft_us = 100, .ttft_per_1k_us = 0, .itl_us = 10, .gap_us = 30});
-    watch.on_submitted(meta_of(first), 0);
-    watch.on_tokens(first, {}, 1, 50);
-    watch.on_tokens(first, {}, count, 80);
-    watch.on_answered(answer(first), 80);
+    watch.on_submitted(meta_of(first_id), 0);
+    watch.on_tokens(first_id, {}, 1, 50);
+    watch.on_tokens(first_id, {}, count, 80);
+    watch.on_answered(answer(first_id), 80);
     return watch.attainment();
   };
   EXPECT_EQ(attained(2), 0.0) << "15 each";
@@ -50,10 +50,10 @@ TEST(Slo, ALateTokenAGapARefusalAndSlowTokensAreMisses) {
   const scenario_slo bounds{.ttft_us = 100, .ttft_per_1k_us = 0, .itl_us = 10, .gap_us = 30};
   const auto attained = [&](const std::vector<time_us>& tokens, request_outcome outcome) {
     slo_watcher watch(bounds);
-    watch.on_submitted(meta_of(first), 0);
+    watch.on_submitted(meta_of(first_id), 0);
     for (const auto at : tokens)
-      watch.on_tokens(first, {}, 1, at);
-    watch.on_answered(answer(first, outcome), 500);
+      watch.on_tokens(first_id, {}, 1, at);
+    watch.on_answered(answer(first_id, outcome), 500);
     return watch.attainment();
   };
   using enum request_outcome;
@@ -99,15 +99,15 @@ TEST_F(TimelineTest, ALoadBecomesAServingBarAndEndsWithItsNode) {
 }
 
 TEST_F(TimelineTest, CountsWhoWaitsAndTheMeanPower) {
-  recorder_.on_submitted(meta_of(first), 1'000'000);
-  recorder_.on_submitted(meta_of(second), 1'100'000);
+  recorder_.on_submitted(meta_of(first_id), 1'000'000);
+  recorder_.on_submitted(meta_of(second_id), 1'100'000);
   core::grant_ticket granted;
-  granted.granted.attempt = {first, 1};
+  granted.granted.attempt = {first_id, 1};
   recorder_.on_command(granted, 1'200'000);
   core::device_reported report;
   report.device = device_id("n/npu0");
   report.reading.power_mw = 20'000;
-  report.running = {{first, 1}};
+  report.running = {{first_id, 1}};
   recorder_.on_event(report, 3'500'000);
   recorder_.on_end({}, 10'000'000);
   EXPECT_EQ(course_.slice_us, 1'000'000);
