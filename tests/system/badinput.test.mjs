@@ -10,6 +10,7 @@ const header_cut_ms_max = 20_000; // The gateway cuts a header that is not compl
 const report_ms_max = 4_000; // Counters are read every second and reported every other.
 const cancel_ms_max = 100; // The contract's: how long an engine works on for a client that left.
 const cpu = { 'X-Consort-Device': 'cpu' };
+const endless = { temperature: 1, ignore_eos: true }; // None ends before it is left.
 
 /// What the engine counted, read when a later change must have been reported.
 async function engine_counters(cluster) {
@@ -28,7 +29,7 @@ async function engine_counters(cluster) {
 async function most_in(span_ms, cluster, streams) {
   const times = [];
   const read = async () => {
-    for await (const event of cluster.stream({ max_tokens: 200, temperature: 1 }, cpu))
+    for await (const event of cluster.stream({ max_tokens: 200, ...endless }, cpu))
       if (event.choices?.[0]?.text) times.push(performance.now());
   };
   await Promise.all(Array.from({ length: streams }, read));
@@ -201,7 +202,7 @@ with_cluster('bad input', {}, async (check, cluster) => {
     await Promise.all(
       Array.from({ length: count }, async () => {
         const abort = new AbortController();
-        const events = cluster.stream({ max_tokens: 450, temperature: 1 }, cpu, abort.signal);
+        const events = cluster.stream({ max_tokens: 450, ...endless }, cpu, abort.signal);
         await events.next(); // The headers.
         await events.next(); // The first token.
         abort.abort();
