@@ -124,10 +124,10 @@ std::unique_ptr<CLI::App> make_app(context& env) {
   app->require_subcommand(1);
   app->fallthrough();
   add_global_flags(*app, env.options);
-  for (auto* add :
-       {add_run,       add_submit,   add_status,  add_nodes,  add_devices, add_pools, add_models,
-        add_artifacts, add_requests, add_explain, add_events, add_drain,   add_plan,  add_compile,
-        add_model,     add_bench,    add_sim,     add_config, add_cert,    add_token})
+  for (auto* add : {add_run,    add_submit,    add_status,   add_nodes,   add_devices, add_pools,
+                    add_models, add_artifacts, add_requests, add_explain, add_events,  add_drain,
+                    add_plan,   add_compile,   add_model,    add_bench,   add_sim,     add_config,
+                    add_cert,   add_token,     add_plugins,  add_store})
     add(*app, env);
   return app;
 }

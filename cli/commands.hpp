@@ -32,5 +32,7 @@ void add_sim(CLI::App& root, context& env);
 void add_config(CLI::App& root, context& env);
 void add_cert(CLI::App& root, context& env);
 void add_token(CLI::App& root, context& env);
+void add_plugins(CLI::App& root, context& env); ///< This host's, and checks of a plugin folder.
+void add_store(CLI::App& root, context& env);   ///< An artifact store's folder; below `artifacts`.
 
 } // namespace consort::cli

@@ -21,10 +21,6 @@ void add_node(CLI::App& root, context& env);
 void add_gateway(CLI::App& root, context& env);
 /// What this host has and what its links lack.
 void add_doctor(CLI::App& root, context& env);
-/// This host's plugins, and a check of one plugin folder.
-void add_plugins(CLI::App& root, context& env);
-/// What looks into an artifact store's folder; below `artifacts`.
-void add_store(CLI::App& root, context& env);
 /// The host process of one vendor library; hidden.
 void add_host(CLI::App& root, context& env);
 

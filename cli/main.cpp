@@ -37,8 +37,6 @@ int main(int argc, char** argv) {
   add_gateway(*app, env);
   add_node(*app, env);
   add_doctor(*app, env);
-  add_plugins(*app, env);
-  add_store(*app, env);
   add_host(*app, env);
   const auto code = parse_and_run(*app, env, argc, argv);
   std::cout.flush();

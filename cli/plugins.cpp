@@ -3,7 +3,7 @@
 // and who claimed what. `plugin check` exercises one folder, on this host and without a server: a
 // plugin runs where its hardware is. `plugins reload` has running nodes look at theirs again.
 #include "cli/api.hpp"
-#include "cli/executable_commands.hpp"
+#include "cli/commands.hpp"
 #include "cli/plugin_check.hpp"
 #include "cli/plugin_init.hpp"
 #include "cli/plugin_list.hpp"

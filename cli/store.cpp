@@ -2,8 +2,8 @@
 // `artifacts show|verify|gc|pin|unpin|rollback|export|import`: the store of this host, by its
 // folder, whether an agent runs on it or not.
 #include "cli/api.hpp"
+#include "cli/commands.hpp"
 #include "cli/context.hpp"
-#include "cli/executable_commands.hpp"
 #include "cli/prebuilt.hpp"
 #include "cli/store_listing.hpp"
 #include "cli/table.hpp"

@@ -397,7 +397,8 @@ private:
           });
       const bool leads = std::any_of(
           seen.replicas.begin(), seen.replicas.end(), [&](const replica_view& replica) {
-            return replica.leader == spec.id && replica.model == meta.model;
+            return replica.leader == spec.id && replica.model == meta.model
+                   && replica.state != "unloading"; // It goes, and nothing follows it.
           });
       return !spec.capability.formats.empty() && selected->matches(spec) && (!fixed || leads)
              && spec.capability.devices_max >= served->spec.devices_per_instance

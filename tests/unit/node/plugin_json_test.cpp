@@ -116,8 +116,6 @@ TEST(PluginJson, NamesLineColumnFieldAndWhatWasExpected) {
       {"{ \"tiles\": 4 }", "{}, \"start_timeout\": \"4h\"",
        "/runtime/start_timeout: expected a duration above 0 and up to 3h"},
       {"\"disk\": \"1MiB\"", "\"disk\": \"1 lot\"", "/build/0/disk: expected a size"},
-      {"\"disk\": \"1MiB\"", "\"disk\": 0", "/build/0/disk: expected a size above 0"},
-      {"\"disk\": \"1MiB\"", "\"memory\": \"0GiB\"", "/build/0/memory: expected a size above 0"},
       {"\"dtype\": \"q8_0\",", "\"dtype\": \"q8_0\", \"interface\": \"config\",",
        "/build/0/command: needs {config}"},
       {"{ \"lines\": \"^quality (\\\\w+)=(\\\\S+)\" }", "{ \"file\": \"/etc/passwd\" }",
@@ -131,6 +129,14 @@ TEST(PluginJson, NamesLineColumnFieldAndWhatWasExpected) {
     EXPECT_TRUE(message.starts_with("x/plugin.json:")) << one.to << ": " << message;
     EXPECT_NE(message.find(one.complaint), std::string::npos) << one.to << "\n" << message;
   }
+}
+
+/// Some take it for none at all, others for no limit.
+TEST(PluginJson, ALimitOfNothingIsRefused) {
+  for (const auto& [to, field] : std::vector<std::pair<std::string, std::string>>{
+           {"\"disk\": 0", "disk"}, {"\"memory\": \"0GiB\"", "memory"}})
+    EXPECT_THAT(complaint(changed("\"disk\": \"1MiB\"", to)),
+                testing::HasSubstr("/build/0/" + field + ": expected a size above 0"));
 }
 
 TEST(PluginJson, TelemetryKnowsOurHealthAndItsPace) {
