@@ -204,23 +204,27 @@ test('a made-up accelerator with its own compiler and server', { timeout: 540_00
   const broken = ['die', 'stall', 'malformed', 'not-utf8', 'cut', 'error-in-stream', 'disk-full'];
   for (const fault of [...broken, 'mute', 'busy', 'html'])
     await check(`${fault}: the streams go on at the other board`, async () => {
-      fake.faults();
-      for (const device of ['local/pim0', 'local/pim1'])
-        await eventually(
-          `${device} serves`,
-          async () => (await ask({ max_tokens: 2 }, on(device))).status === 200,
-          60_000,
-        );
-      fake.faults(`server@0=${fault}`);
-      const failed = () => cluster.metric('consort_attempts_total', { reason: 'failed' });
-      const before = (await failed()) ?? 0;
-      const answers = await Promise.all(Array.from({ length: 6 }, () => ask()));
-      for (const answer of answers) {
-        assert.equal(answer.status, 200, answer.text);
-        assert.equal(text_of(answer), expected);
+      const failed = async () =>
+        (await cluster.metric('consort_attempts_total', { reason: 'failed' })) ?? 0;
+      // A board that had to wait for the machine a moment ago is believed slow, and spared.
+      for (let rounds = 5; ; --rounds) {
+        fake.faults();
+        for (const device of ['local/pim0', 'local/pim1'])
+          await eventually(
+            `${device} serves`,
+            async () => (await ask({ max_tokens: 2 }, on(device))).status === 200,
+            60_000,
+          );
+        fake.faults(`server@0=${fault}`);
+        const before = await failed();
+        const answers = await Promise.all(Array.from({ length: 6 }, () => ask()));
+        for (const answer of answers) {
+          assert.equal(answer.status, 200, answer.text);
+          assert.equal(text_of(answer), expected);
+        }
+        if (['stall', 'mute'].includes(fault) || (await failed()) > before) break;
+        assert.ok(rounds > 1, 'nothing failed: void');
       }
-      if (!['stall', 'mute'].includes(fault))
-        assert.ok((await failed()) > before, 'nothing failed: void');
     });
 
   // More refusals than a request has attempts.
