@@ -291,10 +291,11 @@ void door_state::advertise() {
   joined.attributes = options_.agent->attributes();
   joined.attributes.merge(options_.agent->plugin_reasons());
   report(joined);
-  for (const auto& device : options_.agent->plugins().devices())
-    report(core::device_advertised{device, own_.life});
+  // Before the devices: what is asked of them then finds their engines, and none is built anew.
   for (const auto& record : options_.agent->store().current())
     report(core::artifact_found{record, own_.life});
+  for (const auto& device : options_.agent->plugins().devices())
+    report(core::device_advertised{device, own_.life});
   for (const auto& [id, device] : devices_)
     post(self_, device, inventory_wanted{});
   for (const auto& end : ends_held_)

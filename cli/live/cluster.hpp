@@ -14,6 +14,7 @@
 
 #include <fstream>
 #include <map>
+#include <optional>
 
 namespace consort::live {
 
@@ -70,8 +71,9 @@ public:
   task<void> start_scheduler();
   /// `drain` or `undrain`.
   task<void> set_draining(const std::string& node, const std::string& verb);
-  /// Attempts that run there, as the scheduler knows.
-  task<std::uint64_t> running_on(const std::string& node);
+  /// Attempts that run there, as the scheduler knows. None where it knows of no such node that is
+  /// up.
+  task<std::optional<std::uint64_t>> running_on(const std::string& node);
 
 private:
   struct process;

@@ -122,15 +122,15 @@ task<void> cluster::set_draining(const std::string& node, const std::string& ver
                   answer ? "HTTP " + std::to_string(answer->status) : answer.failure().message);
 }
 
-task<std::uint64_t> cluster::running_on(const std::string& node) {
+task<std::optional<std::uint64_t>> cluster::running_on(const std::string& node) {
   const auto answer = co_await ask(scheduler_port_, "GET", "/api/v1/nodes");
   const auto said = answer ? nlohmann::json::parse(answer->body, nullptr, false) : nlohmann::json();
   if (!said.is_object() || !said.contains("nodes"))
-    co_return 0;
+    co_return std::nullopt;
   for (const auto& one : said["nodes"])
-    if (one.value("node", std::string()) == node)
+    if (one.value("node", std::string()) == node && one.value("alive", false))
       co_return one.value("running", std::uint64_t{0});
-  co_return 0;
+  co_return std::nullopt;
 }
 
 } // namespace consort::live

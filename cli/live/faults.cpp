@@ -141,9 +141,13 @@ task<void> faults::upgrade(const scenario_fault& fault) {
     if (over_)
       co_return;
     tell(fault, node, true);
+    // One that was away is still on its way back to a scheduler that began anew.
+    const auto back = clock_() + limits::back_us_max;
+    while (!over_ && clock_() < back && !co_await processes_.running_on(node))
+      co_await rest(limits::idle_look);
     co_await processes_.set_draining(node, "drain");
     const auto latest = clock_() + sim::limits::drain_max_us;
-    while (!over_ && clock_() < latest && co_await processes_.running_on(node) > 0)
+    while (!over_ && clock_() < latest && (co_await processes_.running_on(node)).value_or(0) > 0)
       co_await rest(limits::idle_look);
     co_await processes_.end_node(node);
     co_await rest(std::chrono::milliseconds(fault.span_us / 1'000));

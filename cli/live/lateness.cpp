@@ -7,21 +7,24 @@
 
 namespace consort::live {
 
-lateness::lateness(boost::asio::io_context& io) : timer_(io) {
-  timer_.expires_after(limits::late_look);
-  look();
+lateness::lateness(boost::asio::io_context& io)
+    : looked_(std::make_shared<state>(state{boost::asio::steady_timer(io), {}})) {
+  looked_->timer.expires_after(limits::late_look);
+  look(looked_);
 }
 
-void lateness::look() {
-  timer_.async_wait([this](const boost::system::error_code& failed) {
-    if (failed)
+void lateness::look(const std::shared_ptr<state>& own) {
+  // What is due already when the timer goes is called all the same, and without an error.
+  own->timer.async_wait([held = std::weak_ptr(own)](const boost::system::error_code& failed) {
+    const auto own = held.lock();
+    if (failed || !own)
       return;
     const auto now = boost::asio::steady_timer::clock_type::now();
     const auto late
-        = std::chrono::duration_cast<std::chrono::microseconds>(now - timer_.expiry()).count();
-    late_.add(std::max<duration_us>(late, 0), 1);
-    timer_.expires_at(now + limits::late_look);
-    look();
+        = std::chrono::duration_cast<std::chrono::microseconds>(now - own->timer.expiry()).count();
+    own->late.add(std::max<duration_us>(late, 0), 1);
+    own->timer.expires_at(now + limits::late_look);
+    look(own);
   });
 }
 

@@ -8,6 +8,8 @@
 
 #include <boost/asio/steady_timer.hpp>
 
+#include <memory>
+
 namespace consort::live {
 
 class lateness {
@@ -17,14 +19,17 @@ public:
 
   /// Nothing before the first look.
   [[nodiscard]] std::optional<duration_us> percentile(std::uint32_t per_mille) const {
-    return late_.percentile(per_mille);
+    return looked_->late.percentile(per_mille);
   }
 
 private:
-  void look();
+  struct state {
+    boost::asio::steady_timer timer;
+    sim::span_histogram late;
+  };
+  static void look(const std::shared_ptr<state>& own);
 
-  boost::asio::steady_timer timer_;
-  sim::span_histogram late_;
+  std::shared_ptr<state> looked_;
 };
 
 } // namespace consort::live

@@ -22,6 +22,8 @@ inline constexpr duration_us network_tool_us_max = 10'000'000; ///< Of one call 
 inline constexpr std::chrono::milliseconds settle_look{50};    ///< Between looks whether all ended.
 inline constexpr std::chrono::milliseconds late_look{10};      ///< Between looks at the clock.
 inline constexpr double quiet_late_ms = 2; ///< A host that is later (p99) is busy, and told so.
+inline constexpr duration_us back_us_max
+    = 15'000'000; ///< For a node to be known, before its drain.
 inline constexpr std::chrono::milliseconds idle_look{100}; ///< Whether a drained node is idle.
 
 } // namespace consort::live::limits

@@ -162,11 +162,11 @@ void node_model::advertise(bool returning) {
           == hello.toolchains.end())
         hello.toolchains.push_back(by.profile);
   tell(hello);
-  for (const auto& one : devices_)
-    tell(core::device_advertised{one.spec, life_});
-  // The store is on disk: what an earlier process built is still there.
+  // The store is on disk: what an earlier process built is still there. Told first, as by a node.
   for (const auto& [content, record] : store_)
     tell(core::artifact_found{record, life_});
+  for (const auto& one : devices_)
+    tell(core::device_advertised{one.spec, life_});
 }
 
 void node_model::renew_lease() {

@@ -284,6 +284,30 @@ TEST_F(NodeActors, CompileAndPutTheArtifactIntoTheStore) {
   EXPECT_EQ(controls_->killed, 1) << "the compile actor ended";
 }
 
+/// Who waits for a device of this node would have its engine built anew, were it told of later.
+TEST_F(NodeActors, TellOfTheirArtifactsBeforeTheDevicesThatLoadThem) {
+  join();
+  order(compile());
+  std::ofstream(controls_->compiles.at(0).wanted.output_path) << "engine";
+  controls_->compiles[0].finished(node::compile_outcome{{}, 1'000});
+  run_until([this] { return !mail_.events_of<core::compile_finished>().empty(); });
+  mail_.events.clear();
+  messages::hello_answer welcome; // Of another scheduler, which knows nothing of this node.
+  welcome.ticket_key = std::string(32, 'k');
+  auto other = scheduler_envelope();
+  other.life = incarnation{99};
+  send(scheduler_end_, door_, other, welcome);
+  const auto& told = mail_.events;
+  const auto artifact = std::find_if(told.begin(), told.end(), [](const auto& one) {
+    return std::holds_alternative<core::artifact_found>(one);
+  });
+  const auto device = std::find_if(told.begin(), told.end(), [](const auto& one) {
+    return std::holds_alternative<core::device_advertised>(one);
+  });
+  EXPECT_LT(artifact, device);
+  EXPECT_NE(device, told.end());
+}
+
 TEST_F(NodeActors, PassOnWhyACompileFailed) {
   join();
   order(compile());

@@ -81,7 +81,7 @@ with_hosts('plugins of other hosts', { nodes: [], gateways: [] }, async (check, 
     try {
       // Over HTTP: its link lasts a second, in which a busy machine starts no command.
       const [reloaded, listed] = await Promise.all([
-        hosts.gateway.post('/api/v1/plugins/reload', { timeout: '2s' }),
+        hosts.gateway.post('/api/v1/plugins/reload', { timeout: '20s' }),
         hosts.gateway.get('/api/v1/plugins'),
       ]);
       const answered = (list) => Object.fromEntries(list.map((one) => [one.node, one.answered]));

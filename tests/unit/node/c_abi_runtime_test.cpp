@@ -253,8 +253,11 @@ struct Liar : HostedRuntime, ::testing::WithParamInterface<const char*> {};
 
 TEST_P(Liar, IsKilledAndItsAttemptsRetried) {
   const auto loaded = must_open();
-  const auto sink = submit(loaded, 1, std::string(R"({"fault":")") + GetParam() + "\"}");
-  const auto bystander = submit(loaded, 2, R"({"fault":"hang"})");
+  const auto first = submit(loaded, 1, R"({"fault":"hang","at":2})");
+  first->wait_count(2);
+  const auto sink = submit(loaded, 2, std::string(R"({"fault":")") + GetParam() + "\"}");
+  const auto bystander = submit(loaded, 3, "{}");
+  loaded->cancel(attempt(1)); // The engine goes on to the one that lies.
   EXPECT_EQ(wait_death().action, recovery::retry_elsewhere);
   EXPECT_EQ(bystander->failure().failure.code, "runtime_died");
   EXPECT_TRUE(bystander->failure().device_fault);
