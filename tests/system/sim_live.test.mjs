@@ -90,7 +90,7 @@ test('every fault that processes can have is played, and nothing is lost', optio
   ];
   const devices = ['cpu-local', { spec: 'refnpu-1', compile: '2s', load: '200ms' }];
   const nodes = [{ name: 'edge-{n}', count: 2, devices }];
-  const { folder, file } = write_scenario(t, { duration: '22s', nodes, faults });
+  const { folder, file } = write_scenario(t, { duration: '30s', nodes, faults });
   const out = path.join(folder, 'out');
   const done = await run_cli(['sim', file, '--live', '--out', out], { timeout_ms: 150_000 });
   assert.equal(done.code, 0, done.stderr + done.stdout);
