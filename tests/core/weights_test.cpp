@@ -305,6 +305,30 @@ TEST(Weights, ThatFailToComeForAWhileSayWhyAndWhen) {
   t.drop_all();
 }
 
+TEST(Weights, WhoIsTurnedAwayIsToldToComeBackWhenTheyAreTriedAgain) {
+  core_fixture t;
+  auto fetch = fetch_by_a(t);
+  for (int failed = 1; failed < 3; ++failed) {
+    is_busy(t, fetch, "hub wants fewer requests (429)");
+    t.take_all<queue_notice>();
+    t.pass_time_renewing(failed * limits::fetch_backoff_min_us, {"a"});
+    t.take_all<queue_notice>();
+    fetch = t.expect<start_compile>();
+  }
+  is_busy(t, fetch, "hub wants fewer requests (429)");
+  t.take_all<queue_notice>();
+  auto meta = t.request();
+  meta.wait_us = 0;
+  t.submit(meta);
+  const auto refused = t.take_all<reject_request>();
+  ASSERT_EQ(refused.size(), 1U);
+  EXPECT_EQ(refused[0].http_status, 503);
+  expect_within(refused[0].reason.message, "; tried again in 4s");
+  EXPECT_EQ(refused[0].retry_after_us, 4 * limits::fetch_backoff_min_us);
+  EXPECT_FALSE(refused[0].eta_us) << "nobody knows whether it comes then";
+  t.drop_all();
+}
+
 TEST(Weights, OfAServerThatIsAwayForLongAreTriedEveryMinuteAndToldOfOnce) {
   core_fixture t;
   auto fetch = fetch_by_a(t);
