@@ -577,6 +577,13 @@ std::string missing_words(const core_state& s, index artifact, const char*& code
   return ": " + entry.last_error + next_try_words(s, entry, s.now);
 }
 
+/// Whatever else removes it: it is none of them any more. Empty while its node has it, or is away.
+std::string gone_words(const core_state& s, index device) {
+  const auto& one = s.devices[device];
+  return one.present || one.gone_why.empty() ? std::string()
+                                             : word(filter_id::alive) + (" (" + one.gone_why + ")");
+}
+
 } // namespace
 
 ending impossible_ending(const core_state& s, index slot) {
@@ -598,6 +605,10 @@ ending impossible_ending(const core_state& s, index slot) {
   for (const auto& one : s.models[r.model].options) {
     if (s.selectors[r.selector].matches[one.device] == 0) {
       ++unselected; // Many, and no reason.
+      continue;
+    }
+    if (auto gone = gone_words(s, one.device); !gone.empty()) {
+      refusals.add(s.devices[one.device].spec.id.value, std::move(gone));
       continue;
     }
     auto facts = facts_of(s, r.model, one.device, &one);
