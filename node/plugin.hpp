@@ -49,6 +49,9 @@ struct compile_outcome {
 class running_compile {
 public:
   virtual ~running_compile() = default;
+  /// Once it failed: how long it is not to be tried again, as the server of its weights asked for;
+  /// 0 = it did not.
+  [[nodiscard]] virtual duration_us left_alone_us() const { return 0; }
 };
 
 class plugin {

@@ -381,19 +381,20 @@ void ensure_fetched(pass& p, index artifact, index node) {
 
 namespace {
 
-/// Takes down what it failed of and when it may be tried again. Returns: whether the very same was
-/// told before: a server that weights come from may be away for hours.
-bool note_failure(artifact_entry& entry, const error& failure, time_us now) {
+/// Takes down what it failed of and when it may be tried again, not before its server asked for.
+/// Returns: whether the very same was told before: a server that weights come from may be away for
+/// hours.
+bool note_failure(artifact_entry& entry, const error& failure, duration_us asked_us, time_us now) {
   const bool weights = is_weights(entry.key.profile);
   const bool told = weights && failure.action == recovery::retry_later && entry.failures > 0
                     && entry.last_error == failure.message;
   entry.last_error = failure.message;
   entry.refused = failure.action == recovery::refuse;
   const auto step = entry.failures++;
-  entry.retry_at
-      = now
-        + (weights ? backoff(limits::fetch_backoff_min_us, limits::fetch_backoff_max_us, step)
-                   : backoff(limits::build_backoff_min_us, limits::build_backoff_max_us, step));
+  const auto pause
+      = weights ? backoff(limits::fetch_backoff_min_us, limits::fetch_backoff_max_us, step)
+                : backoff(limits::build_backoff_min_us, limits::build_backoff_max_us, step);
+  entry.retry_at = now + std::max(pause, std::min(asked_us, limits::retry_after_max_us));
   return told;
 }
 
@@ -404,12 +405,12 @@ void forget_fetches_of(pass& p, index node) {
     p.s.artifacts[at].fetching.erase(node);
 }
 
-void fail_compile(pass& p, compile_id id, const error& failure) {
+void fail_compile(pass& p, compile_id id, const error& failure, duration_us asked_us) {
   if (!p.s.compiles.contains(id))
     return;
   const auto build = close_compile(p, id);
   auto& entry = p.s.artifacts[build.artifact];
-  const bool told = note_failure(entry, failure, p.now);
+  const bool told = note_failure(entry, failure, asked_us, p.now);
   const bool corrupt = failure.code == "weights_corrupt";
   // For good; but what is whole and other than declared comes again.
   if (entry.refused)
@@ -610,7 +611,7 @@ void on(pass& p, const compile_finished& e) {
 
 void on(pass& p, const compile_failed& e) {
   if (known_compile(p.s, e.compile, e.life) != nullptr)
-    fail_compile(p, e.compile, e.failure);
+    fail_compile(p, e.compile, e.failure, e.retry_after_us);
 }
 
 void on(pass& p, const compile_requested& e) {

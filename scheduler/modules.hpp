@@ -188,7 +188,8 @@ bool weights_there(pass& p, const model_variant& source, index model, index node
 [[nodiscard]] index cache_for(const core_state& s, const model_spec& spec, const option& by);
 /// Pulls a cache to the node, once. Returns: whether it is worth waiting for.
 bool cache_comes(pass& p, index artifact, index model, index node);
-void fail_compile(pass& p, compile_id id, const error& failure);
+/// `asked_us`: not tried again before, as the weights' server asked for; 0 = it did not.
+void fail_compile(pass& p, compile_id id, const error& failure, duration_us asked_us = 0);
 void check_compile(pass& p, compile_id id);
 void begin_compile(pass& p, compile_id id);
 /// Forgets what the node was told to fetch: its link dropped since.

@@ -329,6 +329,28 @@ TEST(Weights, WhoIsTurnedAwayIsToldToComeBackWhenTheyAreTriedAgain) {
   t.drop_all();
 }
 
+TEST(Weights, AreNotTriedBeforeTheirServerAskedFor) {
+  core_fixture t;
+  const auto first = fetch_by_a(t);
+  t.feed(compile_failed{first.compile,
+                        incarnation{11},
+                        {recovery::retry_later, "weights_busy", "asks to be left alone for 3s"},
+                        3 * second});
+  EXPECT_TRUE(t.noted("asks to be left alone for 3s; tried again in 3s"));
+  t.take_all<queue_notice>();
+  t.pass_time_renewing(3 * second - 1, {"a"});
+  EXPECT_TRUE(t.take_all<start_compile>().empty());
+  t.pass_time(1);
+  t.take_all<queue_notice>();
+  const auto second_try = t.expect<start_compile>();
+  t.feed(compile_failed{second_try.compile,
+                        incarnation{11},
+                        {recovery::retry_later, "weights_busy", "for ever"},
+                        2 * limits::retry_after_max_us});
+  EXPECT_TRUE(t.noted("for ever; tried again in 10m")) << "no more is believed";
+  t.drop_all();
+}
+
 TEST(Weights, OfAServerThatIsAwayForLongAreTriedEveryMinuteAndToldOfOnce) {
   core_fixture t;
   auto fetch = fetch_by_a(t);
