@@ -377,6 +377,15 @@ TEST_F(InventoryReload, ADeviceThatTelemetryNamesNoLongerIsUnhealthy) {
   EXPECT_EQ(all.read("a")->at(device_id("n/npu0")).health, device_health::healthy);
 }
 
+/// Whoever reads it hears of the reload a moment later.
+TEST_F(InventoryReload, OfAPluginWhoseDevicesWentNothingIsRead) {
+  monitor("a", "echo '{\"devices\": []}'");
+  ASSERT_EQ(reload().gone.size(), 1U);
+  const auto readings = all.read("a");
+  ASSERT_TRUE(readings.ok()) << readings.failure().message;
+  EXPECT_TRUE(readings->empty());
+}
+
 TEST_F(InventoryReload, AHealthWordThatMeansNothingIsNamed) {
   const auto says = [&](const std::string& word) {
     monitor("a",
