@@ -65,6 +65,8 @@ public:
   [[nodiscard]] virtual result<done> tidy() { return done{}; }
   /// Finds its devices. Ids are assigned by the agent afterwards; `uuid` must be stable.
   [[nodiscard]] virtual result<std::vector<device_spec>> probe() = 0;
+  /// Why the latest probe() found no device, where that may be no device's absence; for people.
+  [[nodiscard]] virtual std::string nothing_found() { return {}; }
   /// Reads all its devices at once, keyed by uuid.
   [[nodiscard]] virtual result<std::map<std::string, device_reading>> read() = 0;
   /// Why the latest read() had nothing of a device that it found; for people.

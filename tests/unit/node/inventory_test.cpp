@@ -456,6 +456,22 @@ TEST_F(InventoryReload, ANewPluginOfNoUseHereSaysWhyAndComesOnceItIs) {
   EXPECT_EQ(reload().plugins_came, std::vector<std::string>{"b"});
 }
 
+/// As after an update of the vendor's tool.
+TEST_F(InventoryReload, AProbeThatPrintsOtherLinesSaysSo) {
+  folder.write("a/plugin.json",
+               changed(R"("parse": "json", "each": "/devices",
+             "id": "/uuid", "model": "/name", "memory_bytes": { "at": "/memory", "unit": "MiB" },
+             "attributes": { "pci": "/pci" } })",
+                       R"x("parse": "text", "each": "^dev (.*)", "id": "1", "model": "1" })x",
+                       changed("\"name\": \"fake\"", "\"name\": \"a\"")));
+  monitor("a", "echo 'Card 0'; echo 'Card 1'");
+  EXPECT_EQ(reload().gone.size(), 1U);
+  const auto seen = all.plugins();
+  ASSERT_EQ(seen.size(), 1U);
+  EXPECT_EQ(seen[0].reason, "no device found: none of the 2 lines that it printed matches `each`; "
+                            "the first: Card 0");
+}
+
 TEST_F(InventoryReload, WhatIsBrokenLeavesThingsAsTheyAre) {
   folder.write("a/plugin.json", "{ \"schema\": 1,");
   const auto broken = reload();
