@@ -32,7 +32,9 @@ void compile_state::finished(const result<artifact_record>& outcome) {
   if (outcome)
     post(self_, door_, device_news{core::compile_finished{order_.compile, life_, *outcome}});
   else
-    post(self_, door_, device_news{core::compile_failed{order_.compile, life_, outcome.failure()}});
+    post(self_, door_,
+         device_news{core::compile_failed{order_.compile, life_, outcome.failure(),
+                                          running_ ? running_->left_alone_us() : 0}});
   self_->quit();
 }
 

@@ -130,12 +130,12 @@ void door_state::apply(const node::inventory_change& change) {
     else
       spawn_device(device);
   }
-  if (!change.plugins_gone.empty())
-    end_builds_of_nobody();
   stop(telemetry_);
   spawn_telemetry();
   if (greeted_)
     advertise();
+  if (!change.plugins_gone.empty()) // It is known by then that nobody here builds that any more.
+    end_builds_of_nobody();
   tell_reloaded(change);
   retry_probes();
 }

@@ -82,14 +82,15 @@ exit_code init(context& env, const cert_flags& flags) {
 /// The command that a certificate of that role is for.
 std::string start_line(const certificate_row& row) {
   const auto& name = row.identity.name;
+  const std::string token = "CONSORT_TOKEN=TOKEN "; // No flag, which all users of a host can see.
   switch (row.identity.role) {
   case links::peer_role::scheduler:
     return "consort scheduler --link-listen 0.0.0.0:4280 --cert " + name;
   case links::peer_role::node:
-    return "consort node --join SCHEDULER:4280 --cert " + name
-           + " --data-listen 0.0.0.0:4281 --advertise THIS_HOST --token TOKEN";
+    return token + "consort node --join SCHEDULER:4280 --cert " + name
+           + " --data-listen 0.0.0.0:4281 --advertise THIS_HOST";
   case links::peer_role::gateway:
-    return "consort gateway --join SCHEDULER:4280 --cert " + name + " --token TOKEN";
+    return token + "consort gateway --join SCHEDULER:4280 --cert " + name;
   case links::peer_role::admin: break;
   }
   return {};

@@ -233,7 +233,8 @@ result<std::vector<device_spec>> plugin_trial::probe() {
     devices->push_back(std::move(stand_in));
   }
   if (devices && devices->empty())
-    return failed("it answers, and lists no device");
+    return failed("it answers, and lists no device"
+                  + (plugin_->nothing_found().empty() ? "" : ": " + plugin_->nothing_found()));
   if (devices) {
     device_ = devices->front();
     device_->id = device_id(std::string("local/") + plugin_->metadata().name);

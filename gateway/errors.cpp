@@ -2,8 +2,10 @@
 #include "gateway/errors.hpp"
 
 #include "gateway/json_text.hpp"
+#include "gateway/limits.hpp"
 
 #include <algorithm>
+#include <array>
 
 namespace consort::gateway {
 
@@ -26,6 +28,67 @@ std::string header_at_fault(const std::string& code) {
   if (code == "policy_not_found")
     return "X-Consort-Policy";
   return code == "selector_malformed" ? "X-Consort-Device" : std::string();
+}
+
+bool in_name(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'
+         || c == '.' || c == '[' || c == ']';
+}
+
+/// A name in quotes that the words begin with; empty when they do not.
+std::string_view quoted_name(std::string_view words) {
+  if (words.empty() || (words[0] != '\'' && words[0] != '`'))
+    return {};
+  const auto end = words.find(words[0], 1);
+  const auto name = end == words.npos ? std::string_view() : words.substr(1, end - 1);
+  return name.size() <= limits::field_bytes_max && std::all_of(name.begin(), name.end(), in_name)
+             ? name
+             : std::string_view();
+}
+
+/// Whether `name` stands in the words as one of them.
+bool has_word(std::string_view words, std::string_view name) {
+  for (auto at = words.find(name); at != words.npos; at = words.find(name, at + 1)) {
+    const auto end = at + name.size();
+    if ((at == 0 || !in_name(words[at - 1])) && (end == words.size() || !in_name(words[end])))
+      return true;
+  }
+  return false;
+}
+
+/// Which field of the body an engine refused, by its words, since engines say it no other way: the
+/// name in quotes at their beginning, or the first of OpenAI's and vLLM's that is no word of
+/// English and stands in them. Empty when it cannot be told.
+std::string field_at_fault(std::string_view message) {
+  constexpr std::array names{"temperature",
+                             "top_p",
+                             "top_k",
+                             "min_p",
+                             "typical_p",
+                             "presence_penalty",
+                             "frequency_penalty",
+                             "repeat_penalty",
+                             "repetition_penalty",
+                             "max_tokens",
+                             "min_tokens",
+                             "max_completion_tokens",
+                             "logit_bias",
+                             "top_logprobs",
+                             "logprobs",
+                             "best_of",
+                             "stop_token_ids",
+                             "response_format",
+                             "guided_json",
+                             "tool_choice",
+                             "stream_options"};
+  // Behind whose words they are: `the model server answered 400: `.
+  const auto told = message.find(": ");
+  for (const auto from : {std::size_t{0}, told == message.npos ? message.size() : told + 2})
+    if (const auto name = quoted_name(message.substr(from)); !name.empty())
+      return std::string(name);
+  const auto found = std::find_if(names.begin(), names.end(),
+                                  [&](const char* name) { return has_word(message, name); });
+  return found == names.end() ? std::string() : *found;
 }
 
 } // namespace
@@ -65,7 +128,7 @@ api_error from_reject(const core::reject_request& rejected) {
 }
 
 api_error from_refusal(const error& failure) {
-  return bad_request(failure.code, failure.message);
+  return bad_request(failure.code, failure.message, field_at_fault(failure.message));
 }
 
 api_error from_admin(const error& failure) {

@@ -112,7 +112,7 @@ private:
 
   // The request as a whole.
   std::string device_; ///< Of the latest attempt.
-  std::string model_;  ///< As the scheduler resolved it.
+  std::string model_;  ///< As the scheduler resolved it; the client is told what it asked for.
   std::uint32_t attempts_ = 0;
   std::optional<bool> exact_;
   duration_us queued_us_ = 0;

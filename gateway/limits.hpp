@@ -25,6 +25,7 @@ inline constexpr std::size_t linger_bytes_max = 32 * 1024 * 1024; ///< Discarded
 inline constexpr duration_us linger_time_us = 2 * second_us;
 inline constexpr std::size_t json_depth_max = 64; ///< Nested arrays and objects.
 inline constexpr std::size_t model_name_bytes_max = 256;
+inline constexpr std::size_t field_bytes_max = 64; ///< Of a name in what an engine says of a body.
 inline constexpr std::size_t model_variants_max = 8;   ///< Forms of one model.
 inline constexpr std::size_t selector_bytes_max = 256; ///< X-Consort-Device.
 inline constexpr std::size_t session_bytes_max = 256;

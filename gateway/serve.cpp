@@ -176,8 +176,8 @@ inference::~inference() {
 
 answer_identity inference::identity() const {
   const bool chat = meta_.kind == request_kind::chat;
-  return {meta_.kind, (chat ? "chatcmpl-" : "cmpl-") + to_string(meta_.id), created_unix_s_, model_,
-          parsed_.include_usage};
+  return {meta_.kind, (chat ? "chatcmpl-" : "cmpl-") + to_string(meta_.id), created_unix_s_,
+          parsed_.model.value, parsed_.include_usage};
 }
 
 task<void> inference::run() {
@@ -335,7 +335,7 @@ task<void> inference::deliver_end() {
   } else if (!failure_) {
     auto answer = head();
     answer.body = meta_.kind == request_kind::embedding
-                      ? embeddings_answer(embeddings_, model_, usage_, served())
+                      ? embeddings_answer(embeddings_, parsed_.model.value, usage_, served())
                       : builder_->render(usage_, served());
     co_await out_.respond(answer);
   }

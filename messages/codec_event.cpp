@@ -204,6 +204,7 @@ struct event_writer {
     failed.setCompile(from.compile.value);
     failed.setLife(from.life.value);
     write(failed.initFailure(), from.failure, out);
+    failed.setRetryAfterUs(out.duration(from.retry_after_us, "compile_failed.retry_after_us"));
   }
 
   void operator()(const core::compile_requested& from) {
@@ -450,6 +451,7 @@ core::compile_failed take(wire::CompileFailed::Reader from, incoming& in) {
   to.compile = compile_id(from.getCompile());
   to.life = incarnation(from.getLife());
   read(from.getFailure(), to.failure, in);
+  to.retry_after_us = in.duration(from.getRetryAfterUs(), "compile_failed.retry_after_us");
   return to;
 }
 

@@ -210,6 +210,7 @@ struct CompileFailed {
   compile @0 :UInt64;
   life @1 :UInt64;
   failure @2 :Common.Error;
+  retryAfterUs @3 :Int64;  # How long the server of weights asked to be left alone; 0 = not said.
 }
 
 struct CompileRequested {

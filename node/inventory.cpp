@@ -88,6 +88,11 @@ std::string text_in(const std::string& folder) {
   return read_file_head(folder + "/plugin.json", limits::plugin_json_bytes_max).value_or("");
 }
 
+std::string without_devices(plugin& one) {
+  const auto why = one.nothing_found();
+  return "no device found" + (why.empty() ? "" : ": " + why);
+}
+
 } // namespace
 
 inventory::inventory(node_id node, std::string numbers_path)
@@ -187,7 +192,7 @@ std::vector<inventory::found_device> inventory::ask_all(std::vector<error>& fail
       status.fault = status.available ? one->owned->fault() : std::nullopt;
       status.reason = status.fault ? status.fault->message : "";
       if (!status.available)
-        status.reason = "no device found";
+        status.reason = without_devices(*one->owned);
     } else {
       status.reason = devices.failure().message;
       status.probe_failed = true;
@@ -563,8 +568,8 @@ result<std::map<device_id, device_reading>> inventory::read(const std::string& p
         one = seen_.owners.at(device.id);
       }
   }
-  if (one == nullptr)
-    return error{recovery::bug, "no_plugin", "no plugin " + plugin + " with a device"};
+  if (one == nullptr) // Read anew meanwhile: another plugin has them, or nobody.
+    return std::map<device_id, device_reading>{};
   const std::scoped_lock lock(one->calls);
   const auto readings = one->owned->read();
   if (!readings)

@@ -91,7 +91,8 @@ public:
 
   /// One reading of each device of one plugin, by device; blocks for at most
   /// limits::plugin_call_us_max. A device that the plugin's telemetry leaves out has a reason for
-  /// it, and is unhealthy if it was named before; without telemetry devices are left out.
+  /// it, and is unhealthy if it was named before; without telemetry devices are left out. Of a
+  /// plugin that has no device, as after a reload, nothing is read.
   [[nodiscard]] result<std::map<device_id, device_reading>> read(const std::string& plugin);
   /// The runtime that runs a format (or, when `profile` is named, artifacts of that build) on a
   /// device: of its own plugin, else of the first engine there that does. Lives as long as its

@@ -191,6 +191,7 @@ result<std::vector<device_spec>> json_plugin::probe() {
   if (!answer)
     return answer.failure();
   left_out_.clear();
+  unmatched_.clear();
   modelless_.clear();
   modelless_ids_.clear();
   const auto rows = split_answer(document_.probe, *answer, &left_out_);
@@ -198,6 +199,8 @@ result<std::vector<device_spec>> json_plugin::probe() {
     return error{rows.failure().action, rows.failure().code,
                  document_.metadata.name + ": probe: " + rows.failure().message};
   modelless_ = without_model(*rows);
+  if (rows->empty())
+    unmatched_ = unmatched_words(document_.probe, *answer);
   const auto plan = stages();
   if (!plan)
     return plan.failure();

@@ -37,6 +37,7 @@ public:
   [[nodiscard]] result<std::vector<device_spec>> probe() override;
   [[nodiscard]] result<std::map<std::string, device_reading>> read() override;
   [[nodiscard]] std::string unread(const device_spec& device) override;
+  [[nodiscard]] std::string nothing_found() override { return unmatched_; }
   [[nodiscard]] std::optional<error> fault() override;
   void retire() override { streams_.clear(); }
   [[nodiscard]] std::vector<build_profile> toolchains() override;
@@ -101,6 +102,7 @@ private:
   std::map<std::size_t, std::set<std::string>> targets_; ///< Of builds whose devices say theirs.
   std::optional<std::string> cache_version_;             ///< Empty: it could not say.
   std::string left_out_;  ///< What the last probe left out, and why; empty = nothing.
+  std::string unmatched_; ///< Why it found nobody, where its answer is not as expected.
   std::string modelless_; ///< Whom it found without a model, in words; empty = nobody.
   std::set<std::string> modelless_ids_;
   std::unique_ptr<runtime> runtime_;

@@ -49,6 +49,9 @@ struct compile_outcome {
 class running_compile {
 public:
   virtual ~running_compile() = default;
+  /// Once it failed: how long it is not to be tried again, as the server of its weights asked for;
+  /// 0 = it did not.
+  [[nodiscard]] virtual duration_us left_alone_us() const { return 0; }
 };
 
 class plugin {
@@ -62,6 +65,8 @@ public:
   [[nodiscard]] virtual result<done> tidy() { return done{}; }
   /// Finds its devices. Ids are assigned by the agent afterwards; `uuid` must be stable.
   [[nodiscard]] virtual result<std::vector<device_spec>> probe() = 0;
+  /// Why the latest probe() found no device, where that may be no device's absence; for people.
+  [[nodiscard]] virtual std::string nothing_found() { return {}; }
   /// Reads all its devices at once, keyed by uuid.
   [[nodiscard]] virtual result<std::map<std::string, device_reading>> read() = 0;
   /// Why the latest read() had nothing of a device that it found; for people.

@@ -462,6 +462,18 @@ std::string without_model(const std::vector<answer_row>& rows) {
          + " no model: nothing stands where `model` of the probe points";
 }
 
+std::string unmatched_words(const tool_query& query, std::string_view answer) {
+  if (query.parse != answer_format::text && query.parse != answer_format::blocks)
+    return {};
+  const auto lines = split_lines(answer);
+  if (lines.empty())
+    return {};
+  return (lines.size() == 1 ? "the line that it printed does not match `each`"
+                            : "none of the " + std::to_string(lines.size())
+                                  + " lines that it printed matches `each`; the first")
+         + ": " + clean(lines.front().substr(0, shown_bytes));
+}
+
 std::optional<std::int64_t> figure_of(const answer_row& row, const std::string& name) {
   const auto source = row.sources.find(name);
   if (source == row.sources.end())

@@ -31,6 +31,11 @@ split_answer(const tool_query& query, std::string_view answer, std::string* left
 /// all have one. A vendor's tool may call it something else since its last version.
 [[nodiscard]] std::string without_model(const std::vector<answer_row>& rows);
 
+/// Of an answer that names no device: how many lines it has, none of which `each` matches, and the
+/// first of them. Empty where it has none, or its form has no pattern. A vendor's tool may print it
+/// otherwise since its last version.
+[[nodiscard]] std::string unmatched_words(const tool_query& query, std::string_view answer);
+
 /// A row's figure in our unit; nothing when it is absent, not a number, or in another unit.
 [[nodiscard]] std::optional<std::int64_t> figure_of(const answer_row& row, const std::string& name);
 

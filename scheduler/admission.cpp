@@ -577,6 +577,13 @@ std::string missing_words(const core_state& s, index artifact, const char*& code
   return ": " + entry.last_error + next_try_words(s, entry, s.now);
 }
 
+/// Whatever else removes it: it is none of them any more. Empty while its node has it, or is away.
+std::string gone_words(const core_state& s, index device) {
+  const auto& one = s.devices[device];
+  return one.present || one.gone_why.empty() ? std::string()
+                                             : word(filter_id::alive) + (" (" + one.gone_why + ")");
+}
+
 } // namespace
 
 ending impossible_ending(const core_state& s, index slot) {
@@ -598,6 +605,10 @@ ending impossible_ending(const core_state& s, index slot) {
   for (const auto& one : s.models[r.model].options) {
     if (s.selectors[r.selector].matches[one.device] == 0) {
       ++unselected; // Many, and no reason.
+      continue;
+    }
+    if (auto gone = gone_words(s, one.device); !gone.empty()) {
+      refusals.add(s.devices[one.device].spec.id.value, std::move(gone));
       continue;
     }
     auto facts = facts_of(s, r.model, one.device, &one);
@@ -636,15 +647,16 @@ ending impossible_ending(const core_state& s, index slot) {
 
 namespace {
 
-/// Once somebody may serve it, and who waits beside it has begun. Of who waits alone the pace at
-/// which others once began says nothing.
-duration_us come_back_in(const core_state& s, const request_row& r, const ending& how,
+/// Once somebody may serve it, what failed is tried again, and who waits beside it has begun. Of
+/// who waits alone the pace at which others once began says nothing.
+duration_us come_back_in(const core_state& s, const request_row& r, const wait_words& seen,
                          time_us now) {
   const auto& model = s.models[r.model];
-  const auto served_in = std::clamp(how.eta_us.value_or(limits::retry_after_min_us),
-                                    limits::retry_after_min_us, limits::retry_after_max_us);
+  const auto known_at = std::max(seen.eta_at, seen.again_at);
+  const auto served_in
+      = std::clamp(known_at - now, limits::retry_after_min_us, limits::retry_after_max_us);
   const bool alone = model.queue.size() <= (r.phase == request_phase::waiting ? 1U : 0U);
-  if (how.state != "queued" || (alone && how.eta_us))
+  if (std::strcmp(seen.state, "queued") != 0 || (alone && known_at > 0))
     return served_in;
   return std::max(drained_in(model, now).value_or(0), served_in);
 }
@@ -658,7 +670,7 @@ ending unavailable_ending(core_state& s, index slot, time_us now) {
   ending how{request_outcome::rejected, 503, {}, {}, seen.state, {}, {}};
   if (seen.eta_at > 0)
     how.eta_us = std::max<duration_us>(seen.eta_at - now, 0);
-  how.retry_after_us = come_back_in(s, r, how, now);
+  how.retry_after_us = come_back_in(s, r, seen, now);
   const bool at_once = r.meta.wait_us && *r.meta.wait_us == 0;
   how.reason = {recovery::retry_later,
                 std::strcmp(seen.state, "queued") == 0 ? "queue_timeout"

@@ -6,6 +6,7 @@
 #include "scheduler/provenance.hpp"
 #include "scheduler/resting_weights.hpp"
 #include "scheduler/units.hpp"
+#include "scheduler/unwanted_builds.hpp"
 #include "scheduler/weights.hpp"
 
 #include <algorithm>
@@ -63,36 +64,6 @@ index device_for(const core_state& s, index node, const build_profile& profile) 
       best = device;
   }
   return best;
-}
-
-/// What it is made of: a variant, or an adapter of one; nothing when no model has it now.
-std::optional<model_variant> source_of(const core_state& s, const artifact_entry& entry) {
-  if (entry.model == none)
-    return std::nullopt;
-  const auto& variants = s.models[entry.model].spec.variants;
-  for (const auto& variant : variants)
-    if (entry.key.binds
-        == (entry.key.kind == artifact_kind::engine_architecture ? architecture_of(variant)
-                                                                 : binds_of(variant)))
-      return variant;
-  if (is_weights(entry.key.profile))
-    for (const auto& variant : variants)
-      for (const auto& adapter : variant.adapters)
-        if (weights_elsewhere(adapter.source) && entry.key.binds == adapter.content.value)
-          return weights_of(adapter);
-  return std::nullopt;
-}
-
-/// Takes the compile off the books. Returns: what it was.
-compile_entry close_compile(pass& p, compile_id id) {
-  const auto found = p.s.compiles.find(id);
-  auto build = found->second;
-  p.s.compiles.erase(found);
-  p.s.artifacts[build.artifact].building = {};
-  --p.s.nodes[build.node].compiles;
-  release(p, build.grant);
-  changed_statically(p.s);
-  return build;
 }
 
 /// Whether a node that is up could try it that has not failed to lately, busy or not.
@@ -410,19 +381,20 @@ void ensure_fetched(pass& p, index artifact, index node) {
 
 namespace {
 
-/// Takes down what it failed of and when it may be tried again. Returns: whether the very same was
-/// told before: a server that weights come from may be away for hours.
-bool note_failure(artifact_entry& entry, const error& failure, time_us now) {
+/// Takes down what it failed of and when it may be tried again, not before its server asked for.
+/// Returns: whether the very same was told before: a server that weights come from may be away for
+/// hours.
+bool note_failure(artifact_entry& entry, const error& failure, duration_us asked_us, time_us now) {
   const bool weights = is_weights(entry.key.profile);
   const bool told = weights && failure.action == recovery::retry_later && entry.failures > 0
                     && entry.last_error == failure.message;
   entry.last_error = failure.message;
   entry.refused = failure.action == recovery::refuse;
   const auto step = entry.failures++;
-  entry.retry_at
-      = now
-        + (weights ? backoff(limits::fetch_backoff_min_us, limits::fetch_backoff_max_us, step)
-                   : backoff(limits::build_backoff_min_us, limits::build_backoff_max_us, step));
+  const auto pause
+      = weights ? backoff(limits::fetch_backoff_min_us, limits::fetch_backoff_max_us, step)
+                : backoff(limits::build_backoff_min_us, limits::build_backoff_max_us, step);
+  entry.retry_at = now + std::max(pause, std::min(asked_us, limits::retry_after_max_us));
   return told;
 }
 
@@ -433,12 +405,12 @@ void forget_fetches_of(pass& p, index node) {
     p.s.artifacts[at].fetching.erase(node);
 }
 
-void fail_compile(pass& p, compile_id id, const error& failure) {
+void fail_compile(pass& p, compile_id id, const error& failure, duration_us asked_us) {
   if (!p.s.compiles.contains(id))
     return;
   const auto build = close_compile(p, id);
   auto& entry = p.s.artifacts[build.artifact];
-  const bool told = note_failure(entry, failure, p.now);
+  const bool told = note_failure(entry, failure, asked_us, p.now);
   const bool corrupt = failure.code == "weights_corrupt";
   // For good; but what is whole and other than declared comes again.
   if (entry.refused)
@@ -538,20 +510,6 @@ void forget_artifacts_of(pass& p, index node, const std::string& why) {
   }
 }
 
-namespace {
-
-/// What is being built is there: imported, or on a node that came back. The build would replace it.
-void supersede_build(pass& p, compile_id id, const node_id& owner) {
-  const auto build = close_compile(p, id);
-  if (build.started && believed(p.s, build.node, build.life))
-    p.send(cancel_compile{p.s.nodes[build.node].id, id});
-  p.tell(note::severity::info, subject(p.s.artifacts[build.artifact]),
-         "the build on " + p.s.nodes[build.node].id.value
-             + " is not needed any more: " + owner.value + " has one");
-}
-
-} // namespace
-
 void on(pass& p, const artifact_found& e) {
   const auto node = find(p.s.node_names, e.record.node.value);
   if (!believed(p.s, node, e.life) || e.record.content.empty())
@@ -563,11 +521,12 @@ void on(pass& p, const artifact_found& e) {
     p.s.artifacts[at].model = model_of_weights(p.s, e.record.key.binds);
   if (const auto under_way = p.s.artifacts[at].building;
       under_way && !is_weights(e.record.key.profile)) {
-    // A node that is back names what it has before it says what it built meanwhile.
+    // A node that is back names what it has before it says what it built meanwhile. Else it was
+    // imported, or is on another node that came back: the build would replace it.
     const auto& build = p.s.compiles.at(under_way);
     if (build.started && build.node == node && e.record.build_us > 0)
       return on(p, compile_finished{under_way, e.life, e.record});
-    supersede_build(p, under_way, e.record.node);
+    end_build(p, under_way, e.record.node.value + " has one");
   }
   add_copy(p.s, at, node, e.record);
 }
@@ -652,7 +611,7 @@ void on(pass& p, const compile_finished& e) {
 
 void on(pass& p, const compile_failed& e) {
   if (known_compile(p.s, e.compile, e.life) != nullptr)
-    fail_compile(p, e.compile, e.failure);
+    fail_compile(p, e.compile, e.failure, e.retry_after_us);
 }
 
 void on(pass& p, const compile_requested& e) {

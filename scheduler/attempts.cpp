@@ -101,8 +101,9 @@ void shun_nobody(request_row& r) {
 }
 
 /// Waits again: at once at its old place in the queue when another could take it; behind a pause
-/// when nothing is wrong but time. `rests`: those left were only full; `got_on`: it brought text.
-void wait_again(pass& p, index slot, const failover& how, bool rests, bool got_on) {
+/// when nothing is wrong but time. `rest_us`: before whoever is left is asked again; 0 = it need
+/// not rest. `got_on`: it brought text.
+void wait_again(pass& p, index slot, const failover& how, duration_us rest_us, bool got_on) {
   auto& r = p.s.requests[slot];
   const bool later = how.failure.action == recovery::retry_later;
   // Being turned away is a part of the wait, but not what it brought before.
@@ -115,10 +116,10 @@ void wait_again(pass& p, index slot, const failover& how, bool rests, bool got_o
   } else if (how.full) { // Nothing is sent there before it may have room.
     shun_nobody(r);
     enqueue(p.s, slot);
-  } else if (later || rests) {
+  } else if (later || rest_us > 0) {
     shun_nobody(r);
     r.phase = request_phase::parked;
-    r.not_before = p.now + pause_of(r);
+    r.not_before = p.now + (rest_us > 0 ? rest_us : pause_of(r));
     count_waiting(p.s, r, true);
   } else {
     enqueue(p.s, slot);
@@ -223,13 +224,18 @@ void revoke(pass& p, const request_row& r, const std::string& why) {
         p.s.nodes[device.node].id, device.spec.id, instance.id, {r.meta.id, r.attempt}, why});
 }
 
-void exclude(const core_state& s, request_row& r, time_us now, bool spare_last) {
+bool exclude(const core_state& s, request_row& r, time_us now, bool spare_last) {
   r.excluded_until = now + (limits::exclusion_us << std::min(r.attempt, 10U));
   if (std::find(r.excluded.begin(), r.excluded.end(), r.last_device) != r.excluded.end())
-    return;
+    return false;
   r.excluded.push_back(r.last_device);
-  if (spare_last && !possible_for(s, r))
-    r.excluded.pop_back();
+  if (!spare_last || possible_for(s, r))
+    return false;
+  r.excluded.pop_back();
+  if (possible_for(s, r))
+    return true;
+  r.excluded.push_back(r.last_device); // Nor can that one go on with it.
+  return false;
 }
 
 void write_ticket(const core_state& s, const request_row& r, ticket& made) {
@@ -347,13 +353,14 @@ void fail_attempt(pass& p, index slot, const failover& how) {
   r.emitted = emitted;
   r.counted = how.emitted == emitted;
   r.failure = how.failure;
-  if (how.exclude)
-    exclude(s, r, p.now, how.spare_last);
+  const bool spared = how.exclude && exclude(s, r, p.now, how.spare_last);
   let_go(p, slot);
+  duration_us rest_us = spared ? how.pause_us : 0;
   // Nothing is lost while somebody was only full.
-  const bool rests = !r.shunned.empty() && !possible_for(s, r);
-  if (rests)
+  if (!r.shunned.empty() && !possible_for(s, r)) {
     shun_nobody(r);
+    rest_us = std::max(rest_us, pause_of(r));
+  }
   r.phase = request_phase::parked;
   count_waiting(s, r, true);
   if (const auto end = no_more(p, slot, how))
@@ -361,7 +368,7 @@ void fail_attempt(pass& p, index slot, const failover& how) {
   count_waiting(s, r, false);
   if (how.drop)
     p.send(drop_attempt{{r.meta.id, r.attempt}, how.failure.message});
-  wait_again(p, slot, how, rests, got_on);
+  wait_again(p, slot, how, rest_us, got_on);
 }
 
 void fail_attempts(pass& p, std::vector<index> slots, const failover& how) {
@@ -480,7 +487,7 @@ void lose_adopted(pass& p, index slot, const error& failure, bool tell_gateway) 
   count_waiting(s, r, false);
   if (tell_gateway)
     p.send(drop_attempt{{r.meta.id, r.attempt}, failure.message});
-  wait_again(p, slot, how, false, false);
+  wait_again(p, slot, how, 0, false);
 }
 
 void on(pass& p, const attempt_started& e) {

@@ -2,6 +2,7 @@
 // Devices: what they are, how they do, and what they say is running.
 #include "scheduler/handlers.hpp"
 #include "scheduler/load_bars.hpp"
+#include "scheduler/units.hpp"
 #include "scheduler/waiting.hpp"
 
 #include <algorithm>
@@ -196,6 +197,7 @@ void on(pass& p, const device_advertised& e) {
   device.present = true;
   device.withdrawn = false;
   device.withdraw_at = 0;
+  device.gone_why.clear();
   device.reading = {};
   if (stays) {
     device.reading.health = read.health;
@@ -286,6 +288,7 @@ void on(pass& p, const device_lost& e) {
     return;
   lose_device(p, at, e.reason.empty() ? "its node lost it" : e.reason);
   auto& device = p.s.devices[at];
+  device.gone_why = cut_text(e.reason, limits::load_error_bytes_max);
   device.withdraw_at = p.now + limits::withdraw_grace_us;
   arm(p.s, device.withdraw_at, timer_kind::withdraw, at);
   changed(p.s);

@@ -228,6 +228,7 @@ struct compile_failed {
   compile_id compile;
   incarnation life;
   error failure;
+  duration_us retry_after_us = 0; ///< The weights' server asks to be left alone; 0 = not said.
 };
 /// An operator asked to build ahead.
 struct compile_requested {

@@ -127,6 +127,9 @@ inline constexpr std::int64_t worst_gap_decay = 32; ///< It is forgotten at 1/32
 inline constexpr duration_us stall_alone_us
     = 2 * second_us; ///< Floor when nobody could take over, or the gateway stands still.
 inline constexpr std::int64_t stall_alone_tokens = 50;
+inline constexpr duration_us silent_pause_us
+    = 5 * second_us / 2; ///< Before the only device is asked again that fell silent: a node gives
+                         ///< its engine 2 s to answer, then ends it.
 inline constexpr duration_us first_token_floor_us = 3 * second_us;
 inline constexpr duration_us first_token_unknown_us
     = 10 * second_us; ///< Floor on a device that is known too little.

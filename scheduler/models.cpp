@@ -4,6 +4,7 @@
 #include "scheduler/handlers.hpp"
 #include "scheduler/load_bars.hpp"
 #include "scheduler/resting_weights.hpp"
+#include "scheduler/unwanted_builds.hpp"
 
 #include <algorithm>
 #include <set>
@@ -152,6 +153,7 @@ void on(pass& p, const model_removed& e) {
     end_request(p, slot, how);
   }
   retire_all(p, at, "the model was removed");
+  end_builds_for(p, at);
   // What failed with it says nothing about its devices any more.
   for (const auto& [device, pair] : model.pairs) {
     p.s.pairs[pair].fuse = {};

@@ -188,7 +188,8 @@ bool weights_there(pass& p, const model_variant& source, index model, index node
 [[nodiscard]] index cache_for(const core_state& s, const model_spec& spec, const option& by);
 /// Pulls a cache to the node, once. Returns: whether it is worth waiting for.
 bool cache_comes(pass& p, index artifact, index model, index node);
-void fail_compile(pass& p, compile_id id, const error& failure);
+/// `asked_us`: not tried again before, as the weights' server asked for; 0 = it did not.
+void fail_compile(pass& p, compile_id id, const error& failure, duration_us asked_us = 0);
 void check_compile(pass& p, compile_id id);
 void begin_compile(pass& p, compile_id id);
 /// Forgets what the node was told to fetch: its link dropped since.
@@ -270,6 +271,7 @@ struct failover {
   bool fault = true;         ///< Counts against the device.
   bool exclude = false;      ///< Not on that device while another may take it.
   bool spare_last = false;   ///< Unless no other could ever serve it.
+  duration_us pause_us = 0;  ///< Before it is asked again, where it is spared for that.
   bool costs_credit = false; ///< Draws on the retry budget.
   bool counts = true;        ///< As an attempt that brought nothing.
   bool drop = true;          ///< Tell the gateway that the attempt is void.
@@ -291,8 +293,9 @@ void write_ticket(const core_state& s, const request_row& r, ticket& made);
 void judge(pass& p, const request_row& r, bool fault, const std::string& why = {});
 /// Tells its node that the attempt is over.
 void revoke(pass& p, const request_row& r, const std::string& why);
-/// Not on the device of the last attempt while another may take it over in time.
-void exclude(const core_state& s, request_row& r, time_us now, bool spare_last);
+/// Not on the device of the last attempt while another may take it over in time. Returns: whether
+/// it was spared, since nobody else could.
+bool exclude(const core_state& s, request_row& r, time_us now, bool spare_last);
 
 // --- hedges.cpp: a second attempt beside one that is late ---
 /// When a hedge of the attempt that was just granted is looked for; 0 = never.

@@ -486,7 +486,7 @@ void update_outlook(core_state& s, index at, index selector, time_us now) {
   auto& model = s.models[at];
   auto& seen = outlook_of(s, at, selector, now);
   seen.state = "queued";
-  seen.eta_at = 0;
+  seen.eta_at = seen.again_at = 0;
   const auto wait_ns = model.endpoints.least_wait_ns(now * 1000, s.selectors[selector].matches);
   if (wait_ns) {
     seen.reason = "every endpoint that may serve it is busy";
@@ -509,14 +509,16 @@ void update_outlook(core_state& s, index at, index selector, time_us now) {
     seen.reason = std::string(seen.state) + " for "
                   + s.devices[model.options[one.option].device].spec.id.value
                   + fetch_words(s, model.options[one.option])
-                  + failed_before(s, at, model.options[one.option]);
+                  + failed_before(s, at, model.options[one.option]).words;
     return;
   }
   if (seen.prospects.empty())
     return;
   seen.eta_at = 0; // Of the load nothing is known, whoever is full meanwhile.
+  const auto last = latest_failure(s, at, seen.prospects);
+  seen.again_at = last.again_at;
   seen.reason = held_up_words(s, at, seen.prospects, now) + kept_out_words(s, at, seen.prospects)
-                + latest_failure(s, at, seen.prospects);
+                + last.words;
 }
 
 void note_takeover(core_state& s, time_us now) {

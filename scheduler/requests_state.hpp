@@ -49,6 +49,7 @@ struct outlook {
   bool possible = true;      ///< Some known device could serve, now or ever.
   const char* state = "queued";
   time_us eta_at = 0;             ///< When somebody who waits may start; 0 = unknown.
+  time_us again_at = 0;           ///< When what failed is tried again; 0 = nothing is.
   std::uint64_t told_version = 0; ///< Of the state in which it was last put into words.
   std::string reason;             ///< One line for people.
   time_us asked_at = 0;           ///< Last request with this selector.

@@ -54,6 +54,7 @@ struct device_state : held_row {
   /// advertised again. A device of a node that is away is only lost.
   bool withdrawn = false;
   time_us withdraw_at = 0; ///< 0 = its node has it, or is away.
+  std::string gone_why;    ///< As its node said when it had it no more; empty while it has it.
   bool awaited = false;    ///< An instance that was told of too early to be judged stands on it.
   device_reading reading;
   std::uint64_t promised_bytes = 0; ///< Over all allocations.

@@ -35,7 +35,7 @@ std::string next_try_words(const core_state& s, const artifact_entry& entry, tim
   if (entry.refused)
     return " (it is not tried again by itself; once that is mended: consort compile " + model
            + " --for auto)";
-  return entry.retry_at > now ? "; tried again in " + left : std::string();
+  return entry.retry_at > now && obtainable(s, entry) ? "; tried again in " + left : std::string();
 }
 
 } // namespace consort::core

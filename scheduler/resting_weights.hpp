@@ -19,7 +19,7 @@ namespace consort::core {
 /// The same where they are refused, for a while or for good.
 [[nodiscard]] index refused_weights(const core_state& s, const artifact_entry& entry);
 /// When what failed is tried again and what may be done for it, behind its reason; empty when it
-/// may be tried now.
+/// may be tried now, or nobody is left who could.
 [[nodiscard]] std::string next_try_words(const core_state& s, const artifact_entry& entry,
                                          time_us now);
 /// In artifacts.cpp: of a model that is declared, what rests and what nobody has is tried as if

@@ -261,11 +261,14 @@ void judge_silence(pass& p, index slot) {
     return fail_attempt(p, slot, silent("ticket_expired", "nobody opened its ticket", false));
   // Should it have been alive after all, the endpoint is given more time from now on.
   endpoint_of(s, r).saw_gap(p.now - r.heard_at, p.now);
-  fail_attempt(p, slot,
-               silent("attempt_stalled",
-                      r.tokens > 0 ? "its device fell silent"
-                                   : "its device took the request and said nothing",
-                      true));
+  auto how = silent("attempt_stalled",
+                    r.tokens > 0 ? "its device fell silent"
+                                 : "its device took the request and said nothing",
+                    true);
+  // Its node ends an engine that answers nothing, and another is loaded; one that does is sound.
+  how.spare_last = true;
+  how.pause_us = limits::silent_pause_us;
+  fail_attempt(p, slot, how);
 }
 
 } // namespace consort::core

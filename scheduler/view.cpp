@@ -262,10 +262,19 @@ bound_models models_by_binds(const core_state& s) {
 /// The model that it was wanted for, or that is served and would run it: nodes tell of what an
 /// earlier scheduler had them build.
 model_name model_of(const core_state& s, const artifact_entry& one, const bound_models& bound) {
-  if (one.model != none)
-    return s.models[one.model].spec.name;
   const auto found = bound.find(one.key.binds);
+  if (one.model != none && (found == bound.end() || !s.models[one.model].removed))
+    return s.models[one.model].spec.name;
   return found == bound.end() ? model_name() : s.models[found->second].spec.name;
+}
+
+/// Nobody has or makes it, and no model is left that could use it: a name without a thing.
+bool of_nothing(const core_state& s, const artifact_entry& one, const bound_models& bound,
+                time_us now) {
+  if (!one.copies.empty() || one.building || bound.contains(one.key.binds))
+    return false;
+  return one.model == none ? state_of(one, now) == artifact_state::absent
+                           : s.models[one.model].removed;
 }
 
 /// Of its copies the first; before it one whose node went back, which people are to see.
@@ -320,6 +329,7 @@ void view_artifacts(const core_state& s, time_us now, page& into) {
   const auto bound = models_by_binds(s);
   for (; at < s.artifacts.end(); ++at)
     if (s.artifacts.holds(static_cast<index>(at))
+        && !of_nothing(s, s.artifacts[static_cast<index>(at)], bound, now)
         && !into.add(into.made.rows.artifacts,
                      view_artifact(s, s.artifacts[static_cast<index>(at)], running, bound, now),
                      {view_part::artifacts, {}, at + 1}))

@@ -101,14 +101,15 @@ wait_words prospects_of(const core_state& s, const request_row& r, const outlook
     const char* state = first->compiling ? "compiling" : "loading";
     return {state,
             std::string(state) + " for " + s.devices[by.device].spec.id.value + fetch_words(s, by)
-                + failed_before(s, r.model, by),
+                + failed_before(s, r.model, by).words,
             eta_known(s, by, now) ? now + setup_left(*first, now) : 0};
   }
-  if (!those.empty())
+  if (!those.empty()) {
+    const auto last = latest_failure(s, r.model, those);
     return {"queued",
-            held_up_words(s, r.model, those, now) + kept_out_words(s, r.model, those)
-                + latest_failure(s, r.model, those),
-            0};
+            held_up_words(s, r.model, those, now) + kept_out_words(s, r.model, those) + last.words,
+            0, last.again_at};
+  }
   if (r.excluded.size() > r.shunned.size() && asks_again(s, r))
     return {"queued", "no other device may take it over now: what failed it is asked again later",
             r.excluded_until};
@@ -281,7 +282,7 @@ wait_words why_waits(const core_state& s, const request_row& r, time_us now) {
     return {};
   // Of a crowd many may serve it, whatever it is.
   if (!particular(r) || is_crowd(model))
-    return {seen->second.state, seen->second.reason, seen->second.eta_at};
+    return {seen->second.state, seen->second.reason, seen->second.eta_at, seen->second.again_at};
   if (const auto wait_ns = least_wait_ns(s, r, now))
     return {"queued",
             r.emitted > 0 ? "every endpoint that may go on with it is busy"
@@ -371,33 +372,35 @@ std::string held_up_words(const core_state& s, index model, const std::vector<pr
   return first;
 }
 
-std::string failed_before(const core_state& s, index model, const option& by) {
+past_failure failed_before(const core_state& s, index model, const option& by) {
   auto at = lacking(s, by);
   if (at != none && s.artifacts[at].last_error.empty())
     at = by.artifact; // Its weights never failed to come.
   if (at != none && !s.artifacts[at].last_error.empty()) {
     const auto& entry = s.artifacts[at];
-    return (is_weights(entry.key.profile) ? "; the last fetch of its weights failed: "
-                                          : "; the last build for it failed: ")
-           + entry.last_error + next_try_words(s, entry, s.now);
+    return {(is_weights(entry.key.profile) ? "; the last fetch of its weights failed: "
+                                           : "; the last build for it failed: ")
+                + entry.last_error + next_try_words(s, entry, s.now),
+            entry.retry_at};
   }
   if (by.artifact != none) {
     const auto& entry = s.artifacts[by.artifact];
     const auto fetch = entry.fetching.find(s.devices[by.device].node);
     if (fetch != entry.fetching.end() && fetch->second.failures > 0 && !entry.last_error.empty())
-      return "; the last " + entry.last_error;
+      return {"; the last " + entry.last_error, fetch->second.until};
   }
   const auto& pairs = s.models[model].pairs;
   const auto known = pairs.find(by.device);
   if (known == pairs.end() || s.pairs[known->second].load_failures == 0)
     return {};
-  return "; the last try on " + s.devices[by.device].spec.id.value
-         + " failed: " + s.pairs[known->second].load_error;
+  return {"; the last try on " + s.devices[by.device].spec.id.value
+              + " failed: " + s.pairs[known->second].load_error,
+          s.pairs[known->second].load_retry_at};
 }
 
-std::string latest_failure(const core_state& s, index model, const std::vector<prospect>& among) {
+past_failure latest_failure(const core_state& s, index model, const std::vector<prospect>& among) {
   const auto& row = s.models[model];
-  std::string words;
+  past_failure last;
   time_us latest = -1;
   for (const auto& one : among) {
     const auto& by = row.options[one.option];
@@ -406,12 +409,12 @@ std::string latest_failure(const core_state& s, index model, const std::vector<p
     if (at <= latest)
       continue;
     auto those = failed_before(s, model, by);
-    if (those.empty())
+    if (those.words.empty())
       continue;
-    words = std::move(those);
+    last = std::move(those);
     latest = at;
   }
-  return words;
+  return last;
 }
 
 std::optional<time_us> all_rest_until(const core_state& s, index model, index selector,

@@ -14,7 +14,8 @@ namespace consort::core {
 struct wait_words {
   const char* state = "queued";
   std::string reason;
-  time_us eta_at = 0; ///< When it may start; 0 = unknown.
+  time_us eta_at = 0;   ///< When it may start; 0 = unknown.
+  time_us again_at = 0; ///< When what failed, and is told of, is tried again; 0 = nothing is.
 };
 /// What its selector's outlook says, or what is true of that very request where fewer may serve it.
 /// Requires: the outlook is up to date.
@@ -51,12 +52,16 @@ void judge_room(core_state& s, index pair);
 /// weights or an engine that cannot be made yet. Requires: there is one.
 [[nodiscard]] std::string held_up_words(const core_state& s, index model,
                                         const std::vector<prospect>& among, time_us now);
-/// What became of the last load or build there, to be put behind other words; empty when none
-/// failed.
-[[nodiscard]] std::string failed_before(const core_state& s, index model, const option& by);
+/// What became of a load or build.
+struct past_failure {
+  std::string words;    ///< To be put behind others; empty when none failed.
+  time_us again_at = 0; ///< When it is tried again; 0 = now, or not by itself.
+};
+/// Of the last one there.
+[[nodiscard]] past_failure failed_before(const core_state& s, index model, const option& by);
 /// The same of the prospects given, of which it failed last.
-[[nodiscard]] std::string latest_failure(const core_state& s, index model,
-                                         const std::vector<prospect>& among);
+[[nodiscard]] past_failure latest_failure(const core_state& s, index model,
+                                          const std::vector<prospect>& among);
 /// When the first of them is asked again, where every device that is up and may serve the selector
 /// broke at its last limits::load_tries_max loads of the model and rests; nothing while there is
 /// hope. Requires: the outlook is up to date.

@@ -41,6 +41,8 @@ public:
   }
 
   void stop() { stop_.stop(); }
+  /// Its server's word, once run() has returned; 0 = none.
+  [[nodiscard]] duration_us asked_us() const { return asked_us_; }
 
   result<artifact_record> run() {
     const auto source = parse_source(order_.source.source);
@@ -61,8 +63,10 @@ public:
     if (of_hub && hub_.offline)
       return error{recovery::retry_elsewhere, "weights_offline",
                    source_.text() + ": HF_HUB_OFFLINE is set, and this host's cache lacks it"};
-    if (auto why = left_alone_.why(order_.source.source))
-      return *std::move(why);
+    if (auto rest = left_alone_.find(order_.source.source)) {
+      asked_us_ = rest->left_us;
+      return std::move(rest->why);
+    }
     auto stored = folder ? fetch_folder() : fetch_file();
     if (!stored && asked_us_ > 0)
       left_alone_.note(order_.source.source, asked_us_, stored.failure());
@@ -168,8 +172,10 @@ private:
   /// Which files it has, and what they are, is asked again: an order names the whole alone. It is
   /// the one that was ordered, or it is not let in.
   result<artifact_record> fetch_folder() {
+    duration_us asked_us = 0;
     const auto found = find_hub_adapter(source_, hub_,
-                                        {hub_.authorities, hub_.limits, &stop_.flag()}, &asked_us_);
+                                        {hub_.authorities, hub_.limits, &stop_.flag()}, &asked_us);
+    asked_us_ = asked_us;
     if (!found)
       return found.failure();
     if (found->content != record_.content)
@@ -269,7 +275,7 @@ private:
   std::uint64_t folder_bytes_ = 0; ///< Of all its files.
   std::uint64_t before_ = 0;       ///< Of those that are here.
   std::uint32_t told_pm_ = 0;
-  duration_us asked_us_ = 0; ///< Not to be asked for so long: its server's word; 0 = none.
+  std::atomic<duration_us> asked_us_ = 0; ///< Not to be asked for so long; see asked_us().
   fetch_stop stop_;
   web_file::watching watch_;
 };
@@ -297,6 +303,7 @@ public:
     const std::scoped_lock lock(end_->mutex);
     end_->finished = nullptr;
   }
+  [[nodiscard]] duration_us left_alone_us() const override { return fetch_->asked_us(); }
 
 private:
   const std::shared_ptr<weight_fetch> fetch_;
@@ -312,12 +319,15 @@ void sources_left_alone::note(const std::string& source, duration_us span, error
   resting_.insert_or_assign(source, rest{now + std::chrono::microseconds(span), std::move(why)});
 }
 
-std::optional<error> sources_left_alone::why(const std::string& source) {
+std::optional<sources_left_alone::found> sources_left_alone::find(const std::string& source) {
+  const auto now = clock::now();
   const std::scoped_lock lock(mutex_);
   const auto known = resting_.find(source);
-  return known != resting_.end() && known->second.until > clock::now()
-             ? std::optional(known->second.why)
-             : std::nullopt;
+  if (known == resting_.end() || known->second.until <= now)
+    return std::nullopt;
+  const auto left
+      = std::chrono::duration_cast<std::chrono::microseconds>(known->second.until - now);
+  return found{known->second.why, left.count()};
 }
 
 weight_downloads::weight_downloads(artifact_store& store, const std::string& data_path,

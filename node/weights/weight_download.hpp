@@ -29,9 +29,13 @@ namespace consort::node {
 /// limits::weights_retry_after_us_max, each with the error that said so. Thread-safe.
 class sources_left_alone {
 public:
+  struct found {
+    error why;
+    duration_us left_us = 0;
+  };
   void note(const std::string& source, duration_us span, error why);
   /// Returns: nothing when it may be asked for.
-  [[nodiscard]] std::optional<error> why(const std::string& source);
+  [[nodiscard]] std::optional<found> find(const std::string& source);
 
 private:
   using clock = std::chrono::steady_clock;

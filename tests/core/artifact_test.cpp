@@ -179,6 +179,34 @@ TEST(Artifact, BuildThatFailsOnOneNodeIsTriedOnAnother) {
   t.expect_empty();
 }
 
+/// Its devices are gone as well, which is the reason; nobody is left to try anything again.
+TEST(Artifact, BuildOfAPluginThatWasTakenOutPromisesNoOther) {
+  core_fixture t;
+  t.join("local", 1, {refnpu_profile()});
+  for (int i = 0; i < 2; ++i)
+    t.advertise(npu_spec("local", i));
+  t.declare(story_spec());
+  t.submit("npu");
+  t.take_all<queue_notice>();
+  const auto build = t.expect<start_compile>();
+  for (int i = 0; i < 2; ++i)
+    t.feed(device_lost{npu_spec("local", i).id, incarnation{1}, "its plugin refnpu was taken out"});
+  t.feed(node_joined{node_id{"local"}, incarnation{1}, "local:1", {}, {}});
+  t.feed(compile_failed{
+      build.compile,
+      incarnation{1},
+      {recovery::retry_elsewhere, "compiler_gone", "its plugin was taken out while it ran"}});
+  const auto refused = t.take_all<reject_request>();
+  ASSERT_EQ(refused.size(), 1U);
+  EXPECT_EQ(refused[0].http_status, 422);
+  EXPECT_EQ(refused[0].reason.message,
+            "no device can serve 'storyteller' for 'npu': local/npu0 and local/npu1: alive (its "
+            "plugin refnpu was taken out)");
+  EXPECT_TRUE(t.noted("compile failed on local: its plugin was taken out while it ran"));
+  EXPECT_FALSE(t.noted("tried again"));
+  t.drop_all();
+}
+
 /// Whoever waits is told once no node has what was declared, and the model that is declared again
 /// is another case.
 TEST(Artifact, BuildWhoseWeightsChangedOnEveryNodeEndsWhoWaits) {

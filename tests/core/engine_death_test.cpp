@@ -147,6 +147,92 @@ TEST(EngineDeath, ARequestThatEndsEveryEngineIsGivenUp) {
   t.drop_all();
 }
 
+// --- an engine that hangs: its stream falls silent, and its node ends it when a cancel hangs too
+// ---
+
+/// A stream of the only device that had some text, and then no more.
+grant_ticket silent_stream(core_fixture& t) {
+  proven(t);
+  const auto cut = running_attempt(t);
+  t.progress(cut, 5);
+  t.pass_time(limits::stall_alone_us);
+  EXPECT_EQ(t.take_all<revoke_attempt>().size(), 1U);
+  EXPECT_EQ(t.take_all<drop_attempt>().size(), 1U);
+  t.renew("local");
+  return cut;
+}
+
+TEST(HungEngine, ItsStreamGoesOnAtTheNextOneAlsoWhereNobodyElseCouldTakeOver) {
+  core_fixture t;
+  const auto cut = silent_stream(t);
+  t.pass_time(limits::silent_pause_us - second / 4);
+  t.expect_empty();
+  t.feed(replica_failed{cut.granted.instance,
+                        incarnation{1},
+                        {recovery::retry_elsewhere, "runtime_died", "did not acknowledge"}});
+  EXPECT_EQ(t.take_all<release_allocation>().size(), 1U);
+  t.pass_time(second / 4);
+  t.take_all<queue_notice>();
+  t.finish_load();
+  const auto again = t.expect<grant_ticket>();
+  EXPECT_EQ(again.granted.device, cut.granted.device);
+  EXPECT_EQ(again.granted.attempt.number, 2U);
+  EXPECT_TRUE(again.resumed);
+  EXPECT_EQ(t.view().counters.retries, 1U);
+  t.start(again);
+  t.finish(again);
+  EXPECT_EQ(t.expect<record_request>().outcome, request_outcome::finished);
+}
+
+/// It let go of the request: a hiccup. Nothing is loaded anew.
+TEST(HungEngine, OneThatAnswersItsCancelIsAskedAgain) {
+  core_fixture t;
+  const auto cut = silent_stream(t);
+  t.pass_time_renewing(limits::silent_pause_us);
+  t.take_all<queue_notice>();
+  const auto again = t.expect<grant_ticket>();
+  EXPECT_EQ(again.granted.instance, cut.granted.instance);
+  EXPECT_TRUE(again.resumed);
+  t.drop_all();
+}
+
+TEST(HungEngine, IsGivenUpAfterAsManyAttemptsAsAnyOther) {
+  core_fixture t;
+  proven(t);
+  t.submit();
+  std::uint32_t asked = 0;
+  for (int waited = 0; t.view().requests.size() == 1 && waited < 300; ++waited) {
+    for (const auto& granted : t.take_all<grant_ticket>()) {
+      ++asked;
+      t.start(granted);
+    }
+    t.pass_time_renewing(second);
+  }
+  EXPECT_EQ(asked, limits::attempts_max);
+  const auto end = t.take_all<reject_request>();
+  ASSERT_EQ(end.size(), 1U);
+  EXPECT_EQ(end[0].http_status, 502);
+  EXPECT_EQ(end[0].reason.code, "attempts_exhausted");
+  t.drop_all();
+}
+
+TEST(HungEngine, NobodyIsKeptPastItsDeadline) {
+  core_fixture t;
+  proven(t);
+  auto meta = t.request();
+  meta.deadline_us = limits::stall_alone_us + second;
+  t.submit(meta);
+  const auto cut = t.expect<grant_ticket>();
+  t.start(cut);
+  t.progress(cut, 5);
+  t.pass_time_renewing(limits::stall_alone_us + second);
+  EXPECT_EQ(t.take_all<drop_attempt>().size(), 1U);
+  const auto end = t.take_all<reject_request>();
+  ASSERT_EQ(end.size(), 1U);
+  EXPECT_EQ(end[0].http_status, 408);
+  t.drop_all();
+}
+
 } // namespace
 
 } // namespace consort::core::testing

@@ -305,6 +305,52 @@ TEST(Weights, ThatFailToComeForAWhileSayWhyAndWhen) {
   t.drop_all();
 }
 
+TEST(Weights, WhoIsTurnedAwayIsToldToComeBackWhenTheyAreTriedAgain) {
+  core_fixture t;
+  auto fetch = fetch_by_a(t);
+  for (int failed = 1; failed < 3; ++failed) {
+    is_busy(t, fetch, "hub wants fewer requests (429)");
+    t.take_all<queue_notice>();
+    t.pass_time_renewing(failed * limits::fetch_backoff_min_us, {"a"});
+    t.take_all<queue_notice>();
+    fetch = t.expect<start_compile>();
+  }
+  is_busy(t, fetch, "hub wants fewer requests (429)");
+  t.take_all<queue_notice>();
+  auto meta = t.request();
+  meta.wait_us = 0;
+  t.submit(meta);
+  const auto refused = t.take_all<reject_request>();
+  ASSERT_EQ(refused.size(), 1U);
+  EXPECT_EQ(refused[0].http_status, 503);
+  expect_within(refused[0].reason.message, "; tried again in 4s");
+  EXPECT_EQ(refused[0].retry_after_us, 4 * limits::fetch_backoff_min_us);
+  EXPECT_FALSE(refused[0].eta_us) << "nobody knows whether it comes then";
+  t.drop_all();
+}
+
+TEST(Weights, AreNotTriedBeforeTheirServerAskedFor) {
+  core_fixture t;
+  const auto first = fetch_by_a(t);
+  t.feed(compile_failed{first.compile,
+                        incarnation{11},
+                        {recovery::retry_later, "weights_busy", "asks to be left alone for 3s"},
+                        3 * second});
+  EXPECT_TRUE(t.noted("asks to be left alone for 3s; tried again in 3s"));
+  t.take_all<queue_notice>();
+  t.pass_time_renewing(3 * second - 1, {"a"});
+  EXPECT_TRUE(t.take_all<start_compile>().empty());
+  t.pass_time(1);
+  t.take_all<queue_notice>();
+  const auto second_try = t.expect<start_compile>();
+  t.feed(compile_failed{second_try.compile,
+                        incarnation{11},
+                        {recovery::retry_later, "weights_busy", "for ever"},
+                        2 * limits::retry_after_max_us});
+  EXPECT_TRUE(t.noted("for ever; tried again in 10m")) << "no more is believed";
+  t.drop_all();
+}
+
 TEST(Weights, OfAServerThatIsAwayForLongAreTriedEveryMinuteAndToldOfOnce) {
   core_fixture t;
   auto fetch = fetch_by_a(t);

@@ -64,6 +64,7 @@ test('adapters are served under their own names', { timeout: 600_000 }, async (t
   const text = async (...args) => {
     const answer = await ask(...args);
     assert.equal(answer.status, 200, answer.text);
+    assert.equal(answer.json.model, args[0], 'as it was asked for');
     return answer.json.choices[0].text;
   };
   const size = fs.statSync(model_file).size;

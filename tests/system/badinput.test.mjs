@@ -69,9 +69,10 @@ with_cluster('bad input', {}, async (check, cluster) => {
       assert.equal(inside.param, field, `${field}: ${inside.message}`);
     }
     // These the engine reads; the gateway passes them on untouched.
-    for (const [field, value] of Object.entries({ temperature: 'hot', stop: 5, seed: 'x' })) {
+    const engines = { temperature: 'hot', stop: 5, seed: 'x', top_p: 7, presence_penalty: -3 };
+    for (const [field, value] of Object.entries(engines)) {
       const answer = await cluster.post(completions, { ...good, [field]: value }, cpu);
-      expect_error(answer, 400, new RegExp(field));
+      assert.equal(expect_error(answer, 400, new RegExp(field)).param, field);
     }
     expect_error(await cluster.post(completions, { ...good, n: 100_000 }), 400);
     expect_error(await cluster.post(completions, { ...good, max_tokens: -1 }), 400);

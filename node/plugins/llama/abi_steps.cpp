@@ -53,8 +53,14 @@ class vendor_line {
 public:
   char* data() { return text_.data(); }
   [[nodiscard]] std::size_t capacity() const { return text_.size() - 1; }
-  [[nodiscard]] std::string text() const {
-    return text_[0] == '\0' ? "it said nothing" : std::string(text_.data());
+  /// `status`: what it returned beside it.
+  [[nodiscard]] std::string text(int status) const {
+    if (text_[0] != '\0')
+      return text_.data();
+    return status >= CONSORT_OK && status <= CONSORT_BAD_MODEL
+               ? "it said nothing"
+               : "it said nothing, and status " + std::to_string(status)
+                     + ", which the ABI does not know";
   }
 
 private:
@@ -81,6 +87,23 @@ error refusal(int status, const std::string& said) {
   }
 }
 
+/// What of its facts cannot be; empty when all can.
+std::string facts_fault(const consort_step_facts& told) {
+  const auto between = [](const char* what, std::uint64_t value, std::uint64_t most) {
+    return what + (" " + std::to_string(value)) + " (from 1 to " + std::to_string(most) + ")";
+  };
+  if (told.vocabulary == 0)
+    return "vocabulary 0 (at least 1)";
+  if (told.slots == 0 || told.slots > limits::sequences_max)
+    return between("slots", told.slots, limits::sequences_max);
+  if (told.context_tokens == 0 || told.context_tokens > limits::context_tokens_max)
+    return between("context", told.context_tokens, limits::context_tokens_max);
+  if (told.step_tokens < told.slots)
+    return "rows in a step " + std::to_string(told.step_tokens) + ", slots "
+           + std::to_string(told.slots) + " (at least one for each slot)";
+  return {};
+}
+
 } // namespace
 
 result<std::unique_ptr<abi_steps>> abi_steps::open(const std::string& library,
@@ -92,7 +115,7 @@ result<std::unique_ptr<abi_steps>> abi_steps::open(const std::string& library,
   consort_stepper* stepper = nullptr;
   const int status = (*table)->open(config_json.c_str(), &stepper, said.data(), said.capacity());
   if (status != CONSORT_OK)
-    return refusal(status, said.text());
+    return refusal(status, said.text(status));
   if (stepper == nullptr)
     return error{recovery::retry_elsewhere, "runtime_contract", library + ": open gave no stepper"};
   std::unique_ptr<abi_steps> opened(new abi_steps(*table, stepper));
@@ -107,16 +130,9 @@ result<done> abi_steps::read_facts() {
   if (status != CONSORT_OK)
     return error{recovery::retry_elsewhere, "runtime_failed",
                  "it did not tell its facts: status " + std::to_string(status)};
-  const bool sound = facts_.vocabulary > 0 && facts_.slots > 0
-                     && facts_.slots <= limits::sequences_max && facts_.context_tokens > 0
-                     && facts_.context_tokens <= limits::context_tokens_max
-                     && facts_.step_tokens >= facts_.slots;
-  if (!sound)
+  if (const auto fault = facts_fault(facts_); !fault.empty())
     return error{recovery::retry_elsewhere, "runtime_contract",
-                 std::string("its facts make no sense: vocabulary ")
-                     + std::to_string(facts_.vocabulary) + ", slots " + std::to_string(facts_.slots)
-                     + ", context " + std::to_string(facts_.context_tokens) + ", rows in a step "
-                     + std::to_string(facts_.step_tokens) + " (at least one for each slot)"};
+                 "its facts make no sense: " + fault};
   facts_.step_tokens = std::min(facts_.step_tokens, limits::batch_tokens);
   if (facts_.vocabulary_gguf != nullptr)
     vocabulary_path_ = facts_.vocabulary_gguf;
@@ -137,7 +153,7 @@ step_outcome abi_steps::step(std::span<const step_row> rows, std::string& why) {
                                   said.capacity());
   if (status == CONSORT_BUSY && interrupted_)
     return step_outcome::interrupted;
-  why = said.text();
+  why = said.text(status);
   if (status == CONSORT_BUSY)
     why = "its step was busy though nobody interrupted it: " + why;
   if (status != CONSORT_OK)

@@ -75,7 +75,9 @@ TEST_F(CertTest, ANodesFolderLoadsAndSaysHowToJoin) {
   make_authority();
   const auto made = cert({"node", "edge-1", "--days", "40"});
   ASSERT_EQ(made.code, exit_code::done) << made.err;
-  EXPECT_THAT(made.out, HasSubstr("consort node --join SCHEDULER:4280 --cert edge-1"));
+  EXPECT_THAT(made.out,
+              HasSubstr("  CONSORT_TOKEN=TOKEN consort node --join SCHEDULER:4280 --cert edge-1"));
+  EXPECT_EQ(made.out.find("--token"), std::string::npos);
   EXPECT_THAT(made.out, HasSubstr("consort token"));
   const auto loaded = links::credentials::load(fs::path(authority()) / "edge-1");
   ASSERT_TRUE(loaded.ok()) << loaded.failure().message;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/errors.hpp"
 
+#include "gateway/limits.hpp"
+
 #include <gtest/gtest.h>
 
 namespace consort::gateway {
@@ -17,6 +19,23 @@ TEST(Errors, EnvelopeIsOpenAis) {
   EXPECT_EQ(error_body(bad_request("invalid_type", "`n` must be a number", "n")),
             R"({"error":{"message":"`n` must be a number","type":"invalid_request_error",)"
             R"("param":"n","code":"invalid_type"}})");
+}
+
+/// The engine's own words are all that is known of what it refused.
+TEST(Errors, WhatAnEngineRefusedNamesItsField) {
+  const auto param_of = [](const std::string& message) {
+    return from_refusal({recovery::refuse, "request_refused", message}).param;
+  };
+  for (const std::string name : {"temperature", "top_p", "presence_penalty", "seed"})
+    EXPECT_EQ(param_of("'" + name + "' must be a number from 0 to 2"), name);
+  EXPECT_EQ(param_of("'messages[0].content' is missing"), "messages[0].content");
+  EXPECT_EQ(param_of("the model server answered 400: `seed` must be positive"), "seed");
+  EXPECT_EQ(param_of("the model server answered 400: top_p must be in (0, 1], got 2."), "top_p");
+  EXPECT_EQ(param_of("the model server answered 422: top_logprobs is too large"), "top_logprobs");
+  EXPECT_EQ(param_of("the prompt is too long"), "");
+  EXPECT_EQ(param_of("'"), "");
+  EXPECT_EQ(param_of("'no name, but words' is not served"), "");
+  EXPECT_EQ(param_of("'" + std::string(limits::field_bytes_max + 1, 'a') + "' is unknown"), "");
 }
 
 TEST(Errors, CompilingTellsStateEtaAndWhenToComeBack) {

@@ -129,6 +129,25 @@ TEST_F(Serve, CompletionsServeTextInBothForms) {
   EXPECT_NE(streamed.body.find(R"("choices":[],"usage":{"prompt_tokens":7)"), std::string::npos);
 }
 
+/// An alias and an adapter are asked for by their names, and answers go by these.
+TEST_F(Serve, AnswersNameTheModelAsItWasAskedFor) {
+  port_.on_submit = [](const request_meta& meta, const auto& listener) {
+    auto granted = make_grant(meta);
+    granted.granted.model = model_name("base");
+    listener->on_ticket(granted);
+  };
+  start();
+  http_client client(http_port());
+  const auto whole = client.post("/v1/completions", R"({"model":"tales","prompt":"x"})");
+  EXPECT_EQ(nlohmann::json::parse(whole.body)["model"], "tales");
+  const auto streamed
+      = client.post("/v1/completions", R"({"model":"tales","prompt":"x","stream":true})");
+  EXPECT_NE(streamed.body.find(R"("model":"tales")"), std::string::npos);
+  EXPECT_EQ(streamed.body.find("base"), std::string::npos);
+  const auto items = client.post("/v1/responses", R"({"model":"tales","input":"x"})");
+  EXPECT_EQ(nlohmann::json::parse(items.body)["model"], "tales");
+}
+
 TEST_F(Serve, SchedulerGetsMetadataAndTheNodeTheBody) {
   start();
   http_client client(http_port());

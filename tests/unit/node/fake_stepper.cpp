@@ -2,8 +2,9 @@
 /// A vendor's shared object of the level `step` with a fault menu. The model that it computes says
 /// after every token the next one of the vocabulary. What it does wrong is asked for by
 /// {"fault": word} in the JSON of `open`: hang, crash, refuse, bad_model, no_stepper, no_facts,
-/// few_rows, small_vocabulary; at the fourth step: step_crash, step_hang, step_fail, step_busy,
-/// no_logits, nan_logits, inf_logits, barred_logits; and crash_drop, crash_close, bad_copy.
+/// few_rows, small_vocabulary, long_context; at the fourth step: step_crash, step_hang, step_fail,
+/// step_odd, step_busy, no_logits, nan_logits, inf_logits, barred_logits; and crash_drop,
+/// crash_close, bad_copy.
 /// {"told": path}: what a step_hang writes a byte into once it hangs. FAKE_STEP_NO_COPY in its
 /// environment: it cannot copy slots; FAKE_STEP_SMALL: its table ends before it says its ABI. Two
 /// other libraries are built from this file: FAKE_STEP_WRONG_ABI and FAKE_STEP_NO_SYMBOL.
@@ -76,7 +77,7 @@ void close_stepper(consort_stepper* stepper) {
 int facts(consort_stepper* stepper, consort_step_facts* into) {
   into->vocabulary = stepper->fault == "small_vocabulary" ? 7 : stepper->vocabulary;
   into->slots = 4;
-  into->context_tokens = 128;
+  into->context_tokens = stepper->fault == "long_context" ? 4'000'000'000U : 128;
   into->step_tokens = stepper->fault == "few_rows" ? 1 : 16;
   return stepper->fault == "no_facts" ? CONSORT_FAILED : CONSORT_OK;
 }
@@ -92,6 +93,8 @@ int misbehave(const consort_stepper& stepper, char* message, std::size_t bytes) 
   }
   if (stepper.fault == "step_fail")
     return say(message, bytes, "ECC error in bank 3", CONSORT_FAILED);
+  if (stepper.fault == "step_odd")
+    return 99;
   return stepper.fault == "step_busy" ? CONSORT_BUSY : CONSORT_OK;
 }
 

@@ -377,6 +377,15 @@ TEST_F(InventoryReload, ADeviceThatTelemetryNamesNoLongerIsUnhealthy) {
   EXPECT_EQ(all.read("a")->at(device_id("n/npu0")).health, device_health::healthy);
 }
 
+/// Whoever reads it hears of the reload a moment later.
+TEST_F(InventoryReload, OfAPluginWhoseDevicesWentNothingIsRead) {
+  monitor("a", "echo '{\"devices\": []}'");
+  ASSERT_EQ(reload().gone.size(), 1U);
+  const auto readings = all.read("a");
+  ASSERT_TRUE(readings.ok()) << readings.failure().message;
+  EXPECT_TRUE(readings->empty());
+}
+
 TEST_F(InventoryReload, AHealthWordThatMeansNothingIsNamed) {
   const auto says = [&](const std::string& word) {
     monitor("a",
@@ -445,6 +454,22 @@ TEST_F(InventoryReload, ANewPluginOfNoUseHereSaysWhyAndComesOnceItIs) {
   EXPECT_TRUE(reload().complaints.empty()) << "said once";
   monitor("b", "echo '{\"devices\": [{\"uuid\": \"u2\", \"name\": \"fake-1\"}]}'");
   EXPECT_EQ(reload().plugins_came, std::vector<std::string>{"b"});
+}
+
+/// As after an update of the vendor's tool.
+TEST_F(InventoryReload, AProbeThatPrintsOtherLinesSaysSo) {
+  folder.write("a/plugin.json",
+               changed(R"("parse": "json", "each": "/devices",
+             "id": "/uuid", "model": "/name", "memory_bytes": { "at": "/memory", "unit": "MiB" },
+             "attributes": { "pci": "/pci" } })",
+                       R"x("parse": "text", "each": "^dev (.*)", "id": "1", "model": "1" })x",
+                       changed("\"name\": \"fake\"", "\"name\": \"a\"")));
+  monitor("a", "echo 'Card 0'; echo 'Card 1'");
+  EXPECT_EQ(reload().gone.size(), 1U);
+  const auto seen = all.plugins();
+  ASSERT_EQ(seen.size(), 1U);
+  EXPECT_EQ(seen[0].reason, "no device found: none of the 2 lines that it printed matches `each`; "
+                            "the first: Card 0");
 }
 
 TEST_F(InventoryReload, WhatIsBrokenLeavesThingsAsTheyAre) {

@@ -77,6 +77,20 @@ TEST(PluginQuery, MatchesPartsOfTextsAndDropsDegreeSigns) {
   EXPECT_EQ(figure_of(readings[0], "temperature_celsius"), 29'810);
 }
 
+TEST(PluginQuery, AnswersWithoutAMatchAreTold) {
+  tool_query query;
+  query.parse = answer_format::text;
+  query.each = "^npu([0-9]+)";
+  EXPECT_EQ(unmatched_words(query, "Cards: 2\n\nCard 0\n"),
+            "none of the 2 lines that it printed matches `each`; the first: Cards: 2");
+  EXPECT_EQ(unmatched_words(query, "no cards\x1b\n"),
+            "the line that it printed does not match `each`: no cards?");
+  EXPECT_EQ(unmatched_words(query, "\n \n"), "");
+  EXPECT_LT(unmatched_words(query, std::string(10'000, 'x')).size(), 200U);
+  query.parse = answer_format::json;
+  EXPECT_EQ(unmatched_words(query, "[]"), "");
+}
+
 TEST(PluginQuery, FoldsTheValuesAtAStar) {
   const auto document
       = document_of(query_json(R"({ "id": "/id", "model": "/id" })"), query_json(R"({ "id": "/id",

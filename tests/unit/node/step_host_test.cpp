@@ -88,6 +88,8 @@ TEST_F(StepHost, ThatDoesNotFitIsRefusedInWords) {
   EXPECT_THAT(refusal(CONSORT_FAKE_STEPPER, "no_facts").message,
               HasSubstr("did not tell its facts"));
   EXPECT_THAT(refusal(CONSORT_FAKE_STEPPER, "few_rows").message, HasSubstr("one for each slot"));
+  EXPECT_THAT(refusal(CONSORT_FAKE_STEPPER, "long_context").message,
+              HasSubstr("its facts make no sense: context 4000000000 (from 1 to 1048576)"));
   EXPECT_THAT(refusal(CONSORT_FAKE_STEPPER, "small_vocabulary").message, HasSubstr("for 7"));
   wanted.path = CONSORT_FAKE_STEPPER;
   EXPECT_THAT(refusal(CONSORT_FAKE_STEPPER).message, HasSubstr("GGUF"));
@@ -140,6 +142,7 @@ TEST_F(StepHost, ThatHangsIsKilledOnceItDoesNotHeedACancel) {
 TEST_F(StepHost, FailedStepsEndWhatRunsAndNothingElse) {
   const std::vector<std::pair<const char*, const char*>> faults{
       {"step_fail", "the engine failed"},
+      {"step_odd", "it said nothing, and status 99, which the ABI does not know"},
       {"no_logits", "its step gave no logits for row 0"},
       {"nan_logits", "its logits are no numbers, in row 0"},
       {"inf_logits", "its logits are no numbers, in row 0"},

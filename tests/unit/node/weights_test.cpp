@@ -62,7 +62,9 @@ protected:
         {compile_id{1}, core::weights_key(variant), model_name("m"), variant},
         [this](std::uint32_t done_pm) { progress_.push_back(done_pm); },
         [&](result<artifact_record> stored) { told.set_value(std::move(stored)); });
-    return outcome.get();
+    auto stored = outcome.get();
+    left_alone_us_ = running->left_alone_us();
+    return stored;
   }
   result<artifact_record> fetch() { return fetch(named(), hub_.sha256()); }
   static std::string named() {
@@ -85,6 +87,7 @@ protected:
   hub_settings settings_;
   std::unique_ptr<artifact_store> store_;
   std::vector<std::uint32_t> progress_;
+  duration_us left_alone_us_ = 0; ///< As the latest fetch was asked to.
 };
 
 TEST_F(Weights, OfTheHubAreDescribedFromTheHeadOfTheFile) {
@@ -293,11 +296,14 @@ TEST_F(Weights, OfAServerThatWantsToBeLeftAloneAreNotAskedForMeanwhile) {
   EXPECT_EQ(busy.failure().code, "weights_busy");
   EXPECT_THAT(busy.failure().message,
               HasSubstr("wants fewer requests (429), and asks to be left alone for 30s"));
+  EXPECT_EQ(left_alone_us_, 30'000'000);
   hub_.status = 200;
   const auto again = fetch_by(downloads, named(), hub_.sha256());
   ASSERT_FALSE(again.ok());
   EXPECT_EQ(again.failure(), busy.failure());
   EXPECT_EQ(hub_.seen().size(), 1U) << "it was asked all the same";
+  EXPECT_GT(left_alone_us_, 0) << "what is left of it";
+  EXPECT_LT(left_alone_us_, 30'000'000);
   const auto other = hub_.file_url() + "#sha256=" + hub_.sha256().value;
   expect_stored(fetch_by(downloads, other, hub_.sha256()));
 }
