@@ -398,14 +398,8 @@ bool note_failure(artifact_entry& entry, const error& failure, duration_us asked
   return told;
 }
 
-} // namespace
-
-void forget_fetches_of(pass& p, index node) {
-  for (const auto& [key, at] : p.s.artifact_keys)
-    p.s.artifacts[at].fetching.erase(node);
-}
-
-void fail_compile(pass& p, compile_id id, const error& failure, duration_us asked_us) {
+/// `asked_us`: not tried again before, as the server of the weights asked for; 0 = it did not.
+void fail_compile_and_wait(pass& p, compile_id id, const error& failure, duration_us asked_us) {
   if (!p.s.compiles.contains(id))
     return;
   const auto build = close_compile(p, id);
@@ -438,6 +432,17 @@ void fail_compile(pass& p, compile_id id, const error& failure, duration_us aske
            (is_weights(entry.key.profile) ? "fetch failed on " : "compile failed on ")
                + p.s.nodes[build.node].id.value + ": " + entry.last_error
                + next_try_words(p.s, entry, p.now));
+}
+
+} // namespace
+
+void forget_fetches_of(pass& p, index node) {
+  for (const auto& [key, at] : p.s.artifact_keys)
+    p.s.artifacts[at].fetching.erase(node);
+}
+
+void fail_compile(pass& p, compile_id id, const error& failure) {
+  fail_compile_and_wait(p, id, failure, 0);
 }
 
 void forgive_sources_of(core_state& s, index model) {
@@ -611,7 +616,7 @@ void on(pass& p, const compile_finished& e) {
 
 void on(pass& p, const compile_failed& e) {
   if (known_compile(p.s, e.compile, e.life) != nullptr)
-    fail_compile(p, e.compile, e.failure, e.retry_after_us);
+    fail_compile_and_wait(p, e.compile, e.failure, e.retry_after_us);
 }
 
 void on(pass& p, const compile_requested& e) {

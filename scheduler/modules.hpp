@@ -188,8 +188,7 @@ bool weights_there(pass& p, const model_variant& source, index model, index node
 [[nodiscard]] index cache_for(const core_state& s, const model_spec& spec, const option& by);
 /// Pulls a cache to the node, once. Returns: whether it is worth waiting for.
 bool cache_comes(pass& p, index artifact, index model, index node);
-/// `asked_us`: not tried again before, as the weights' server asked for; 0 = it did not.
-void fail_compile(pass& p, compile_id id, const error& failure, duration_us asked_us = 0);
+void fail_compile(pass& p, compile_id id, const error& failure);
 void check_compile(pass& p, compile_id id);
 void begin_compile(pass& p, compile_id id);
 /// Forgets what the node was told to fetch: its link dropped since.
@@ -256,8 +255,7 @@ void update_outlook(core_state& s, index model, index selector, time_us now);
 void grant(pass& p, index slot, index place, bool exact, std::uint32_t saved);
 /// Gives the reservation back, once.
 void let_go(pass& p, index slot);
-/// Counts a running attempt of an earlier scheduler life where it runs. Returns: whether its
-/// instance is known.
+/// Counts a running attempt of an earlier life where it runs. Returns: whether that is known.
 bool attach(pass& p, index slot);
 /// Requires: the request is adopted.
 void forget_sought(core_state& s, index slot);
@@ -293,8 +291,7 @@ void write_ticket(const core_state& s, const request_row& r, ticket& made);
 void judge(pass& p, const request_row& r, bool fault, const std::string& why = {});
 /// Tells its node that the attempt is over.
 void revoke(pass& p, const request_row& r, const std::string& why);
-/// Not on the device of the last attempt while another may take it over in time. Returns: whether
-/// it was spared, since nobody else could.
+/// Not on its last device while another could take it over. Returns: whether it is spared for that.
 bool exclude(const core_state& s, request_row& r, time_us now, bool spare_last);
 
 // --- hedges.cpp: a second attempt beside one that is late ---
