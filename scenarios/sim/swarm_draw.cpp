@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scenarios/sim/swarm.hpp"
 
+#include "scenarios/sim/size_watcher.hpp"
 #include "scenarios/sim/swarm_habits.hpp"
 #include "scheduler/policy/profile.hpp"
 #include "scheduler/units.hpp"
@@ -18,6 +19,10 @@ constexpr std::array<const char*, 2> device_names{"cpu-local", "refnpu-1"};
 /// Of a mixed cluster; `hybrid` is two GPUs, one for each phase.
 constexpr std::array<std::string_view, 6> device_kinds{"cpu", "npu",    "gpu",
                                                        "pim", "remote", "hybrid"};
+/// From many to a device to one that fills it.
+constexpr std::uint64_t mebibyte = 1024 * 1024;
+constexpr std::array<std::uint64_t, 4> weight_bytes_drawn{10 * mebibyte, 100 * mebibyte,
+                                                          400 * mebibyte, 900 * mebibyte};
 constexpr std::uint32_t drawn_nodes_max = 6;
 constexpr std::uint32_t drawn_faults_max = 12;
 
@@ -42,6 +47,7 @@ public:
     draw_nodes();
     draw_models();
     draw_workloads();
+    let_one_fit();
     // Half the runs have neither.
     if (chance(habits_, 0.35))
       draw_habits(made_, habits_);
@@ -135,9 +141,7 @@ private:
     for (std::uint32_t number = 0; number < count; ++number) {
       scenario_model model;
       model.name = "model-" + std::to_string(number);
-      // From many to a device to one that fills it.
-      model.weight_bytes
-          = one_of(cluster_, std::array<std::uint64_t, 4>{10, 100, 400, 900}) * 1024 * 1024;
+      model.weight_bytes = one_of(cluster_, weight_bytes_drawn);
       model.kv_bytes_per_token
           = one_of(cluster_, std::array<std::uint32_t, 3>{3'072, 3'072, 60'000});
       model.shape = shape_of_sizes(model.weight_bytes, model.kv_bytes_per_token);
@@ -169,6 +173,22 @@ private:
       work.until = made_.safety_us;
       made_.workloads.push_back(std::move(work));
     }
+  }
+
+  /// A cluster that holds nothing of what is asked for shows nothing: the first model asked for is
+  /// then the smallest. One that fits nowhere beside others is welcome.
+  void let_one_fit() {
+    const auto model_of = [this](const scenario_workload& work) {
+      return std::find_if(made_.models.begin(), made_.models.end(),
+                          [&](const scenario_model& one) { return one.name == work.model; });
+    };
+    if (std::any_of(made_.workloads.begin(), made_.workloads.end(), [&](const auto& work) {
+          return largest_kv_tokens(made_, *model_of(work)) > 0;
+        }))
+      return;
+    auto& first = *model_of(made_.workloads.front());
+    first.weight_bytes = weight_bytes_drawn.front();
+    first.shape = shape_of_sizes(first.weight_bytes, first.kv_bytes_per_token);
   }
 
   bool has_kind(std::string_view type) const {

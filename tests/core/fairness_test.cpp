@@ -7,15 +7,8 @@ namespace consort::core::testing {
 
 namespace {
 
-/// One CPU whose replica takes `sequences` at once; its backlog holds one more.
-void one_device(core_fixture& t, std::uint64_t sequences, bool cancels = true) {
-  t.join("local");
-  t.advertise(cpu_spec());
-  auto model = story_spec();
-  model.replicas_min = 1;
-  t.declare(model);
-  t.grant_next_allocation();
-  const auto load = t.expect<load_replica>();
+/// Its replica takes `sequences` at once; its backlog holds one more.
+void loaded(core_fixture& t, const load_replica& load, std::uint64_t sequences, bool cancels) {
   capacity_vector capacity;
   capacity.sequences.value = sequences;
   capacity.kv_tokens.value = 1'000'000;
@@ -23,6 +16,17 @@ void one_device(core_fixture& t, std::uint64_t sequences, bool cancels = true) {
   runtime.resume = resume_support::tokens;
   runtime.cancel = cancels;
   t.feed(replica_loaded{load.instance, t.life_of("local"), {capacity}, runtime, second / 10});
+}
+
+/// One CPU with such a replica.
+void one_device(core_fixture& t, std::uint64_t sequences, bool cancels = true) {
+  t.join("local");
+  t.advertise(cpu_spec());
+  auto model = story_spec();
+  model.replicas_min = 1;
+  t.declare(model);
+  t.grant_next_allocation();
+  loaded(t, t.expect<load_replica>(), sequences, cancels);
 }
 
 request_meta from(core_fixture& t, const std::string& tenant,
@@ -162,6 +166,44 @@ TEST(Fairness, WhoCanBeServedAgesBesideSomebodyWhoCannot) {
   t.drop_all();
 }
 
+/// Those whose engine died keep their age: of four grants one is of the oldest, and theirs come
+/// before that of who came later and never had an attempt.
+TEST(Fairness, WhoHadAnAttemptHasItsTurnsByAgeToo) {
+  core_fixture t;
+  one_device(t, 4);
+  std::vector<std::uint64_t> old;
+  for (int i = 0; i < 4; ++i)
+    old.push_back(t.submit(from(t, "")).sequence);
+  for (const auto& one : t.take_all<grant_ticket>())
+    t.start(one);
+  t.feed(replica_failed{t.view().replicas.at(0).instance,
+                        t.life_of("local"),
+                        {recovery::retry_elsewhere, "runtime_died", "it exited with 3"}});
+  EXPECT_EQ(t.take_all<drop_attempt>().size(), old.size());
+  old.push_back(t.submit(from(t, "")).sequence);
+  t.pass_time_renewing(second);
+  t.take_all<queue_notice>();
+  t.take_all<release_allocation>();
+  t.grant_next_allocation();
+  const auto load = t.expect<load_replica>();
+  t.pass_time_renewing(limits::starvation_us + second);
+  for (int i = 0; i < 40; ++i)
+    t.submit(from(t, "", priority_class::interactive));
+  t.take_all<queue_notice>();
+  loaded(t, load, 1, true);
+  std::deque<grant_ticket> running;
+  std::vector<std::uint64_t> turns;
+  for (std::size_t served = 0; served < old.size() * limits::aged_every; ++served) {
+    const auto whose = serve_next(t, running);
+    if (whose <= old.back())
+      turns.push_back(whose);
+    EXPECT_GE(turns.size(), (served + 1) / limits::aged_every) << "one of four at least";
+    t.take_all<queue_notice>();
+  }
+  EXPECT_EQ(turns, old);
+  t.drop_all();
+}
+
 // --- preemption ---
 
 /// A long answer of batch work under way, the only one that its device takes.
@@ -269,6 +311,34 @@ TEST(Preemption, AShortWaitStopsNobody) {
         << limits::preempt_wait_us_min;
     t.drop_all();
   }
+}
+
+/// It was granted before every class for its age, which it keeps where its gateway was away.
+TEST(Preemption, WhoWaitedTooLongMakesNoRoomThoughItsGatewayWasAwayMeanwhile) {
+  core_fixture t;
+  t.join("local");
+  t.declare(story_spec());
+  auto bulk = from(t, "", priority_class::batch);
+  bulk.max_tokens = 4'000;
+  t.submit(bulk);
+  t.pass_time_renewing(limits::starvation_us);
+  t.feed(gateway_lost{bulk.id.gateway});
+  t.feed(request_restored{bulk, 0, 0, {}});
+  t.feed(gateway_restored{bulk.id.gateway});
+  t.pass_time_renewing(second);
+  t.take_all<queue_notice>();
+  t.advertise(cpu_spec());
+  t.take_all<queue_notice>();
+  t.grant_next_allocation();
+  loaded(t, t.expect<load_replica>(), 1, true);
+  t.take_all<queue_notice>();
+  const auto running = t.expect<grant_ticket>();
+  t.start(running);
+  t.progress(running, 40);
+  t.submit(from(t, "", priority_class::interactive));
+  EXPECT_TRUE(t.take_all<revoke_attempt>().empty());
+  EXPECT_EQ(t.view().counters.preemptions, 0U);
+  t.drop_all();
 }
 
 TEST(Preemption, OfOneRequestIsBounded) {

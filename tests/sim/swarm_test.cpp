@@ -4,9 +4,11 @@
 #include "scenarios/sim/swarm.hpp"
 
 #include "scenarios/sim/simulation.hpp"
+#include "scenarios/sim/size_watcher.hpp"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <set>
@@ -110,6 +112,18 @@ TEST(Swarm, DrawsOtherArrivalsAndDevicesAndRulesInSomeRuns) {
   for (const auto count : {groups, caps, sleepers, plans, gathered, plain})
     EXPECT_GT(count, 10);
   EXPECT_GT(poisson, 150) << "most runs go without";
+}
+
+/// Of 301597 no request fitted anywhere.
+TEST(Swarm, SomethingThatIsAskedForFitsSomewhere) {
+  for (const std::uint64_t seed : {1, 2, 3, 301597}) {
+    const auto drawn = draw_scenario(seed);
+    EXPECT_TRUE(std::any_of(drawn.models.begin(), drawn.models.end(), [&](const auto& model) {
+      const auto asks = [&](const auto& work) { return work.model == model.name; };
+      return largest_kv_tokens(drawn, model) > 0
+             && std::any_of(drawn.workloads.begin(), drawn.workloads.end(), asks);
+    })) << seed;
+  }
 }
 
 TEST(Swarm, DrawsEveryKindOfDevice) {

@@ -4,6 +4,8 @@
 #include "scheduler/limits.hpp"
 #include "scheduler/units.hpp"
 
+#include <algorithm>
+
 namespace consort::sim {
 
 namespace {
@@ -75,8 +77,24 @@ void starvation_checker::served(const request_id& request, time_us now) {
   }
 }
 
+void starvation_checker::give_turn(const ticket& granted) {
+  const auto& request = granted.attempt.request;
+  const auto& model = granted.model.value;
+  for (auto at = waiting_.lower_bound({model, {}}); at != waiting_.end(); ++at) {
+    if (at->first.first != model)
+      return;
+    auto& beside = at->second;
+    if (beside.empty() || !(request < beside.begin()->first))
+      continue;
+    auto& passed = beside.begin()->second.passed;
+    passed -= std::min(passed, core::limits::aged_every - 1);
+  }
+}
+
 void starvation_checker::on_command(const core::command& wanted, time_us now) {
   if (const auto* granted = std::get_if<core::grant_ticket>(&wanted)) {
+    if (!granted->hedge)
+      give_turn(granted->granted);
     served(granted->granted.attempt.request, now);
     forget(granted->granted.attempt.request);
   } else if (const auto* refused = std::get_if<core::reject_request>(&wanted)) {

@@ -3,9 +3,11 @@
 /// Waiting is bounded: once a request has waited for core::limits::starvation_us, no younger one of
 /// the same model, selector and class that needs no less room is served before it, but for those
 /// with an earlier deadline; and the oldest of all, which gets every core::limits::aged_every-th
-/// grant at least, is passed by at most `passes_max` of other classes or with earlier deadlines.
-/// Requests on their second attempt are left out: a failed device may be closed to them. One that
-/// is told of again, which links may do, waits no more than before.
+/// grant of its model at least, is passed by at most `passes_max` of other classes or with earlier
+/// deadlines. Nobody is asked to wait for requests on their second attempt: a failed device may be
+/// closed to them. But they keep their age, and those that came before the oldest known have their
+/// turns before it, whatever they select: each such turn takes back the passes between two turns.
+/// One that is told of again, which links may do, waits no more than before.
 
 #include "scenarios/sim/observer.hpp"
 #include "scheduler/limits.hpp"
@@ -41,7 +43,8 @@ private:
     std::string external_id;
     priority_class priority = priority_class::standard;
     time_us deadline = no_deadline;
-    std::uint32_t passed = 0; ///< By others of its lane, since it is the oldest and starves.
+    std::uint32_t passed = 0; ///< By others of its lane, since it is the oldest and starves, beyond
+                              ///< those between turns of older ones.
   };
   using lane = std::pair<std::string, std::string>; ///< Model and selector.
 
@@ -49,6 +52,8 @@ private:
   /// Returns: whether it was not told of before.
   bool is_news(const request_id& request);
   void served(const request_id& request, time_us now);
+  /// The turn by age of a model may have gone to that one, before all that came later.
+  void give_turn(const ticket& granted);
   void forget(const request_id& request);
 
   std::map<lane, std::map<request_id, waiter>> waiting_;

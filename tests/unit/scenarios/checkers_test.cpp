@@ -379,6 +379,57 @@ TEST_F(StarvationTest, TheOldestIsPassedByOtherClassesOnlyInSomeTurns) {
       << *check_.violation();
 }
 
+/// They wait again after an attempt, and keep their age; so the oldest that had none comes after
+/// them. Not when fewer than one of aged_every grants is theirs.
+TEST_F(StarvationTest, WhoCameBeforeTheOldestHasItsTurnsBefore) {
+  constexpr std::uint64_t before = 40;
+  const auto play = [&](std::uint32_t every) {
+    check_ = {};
+    for (std::uint64_t number = 1; number <= before; ++number) {
+      submit(number, 0);
+      grant(number, 1);
+    }
+    submit(before + 1, 2, 10, priority_class::batch);
+    auto next = before + 2;
+    const auto pass = [&](std::uint32_t count) {
+      for (; count > 0; --count, ++next) {
+        submit(next, bound_, 10, priority_class::interactive);
+        grant(next, bound_);
+      }
+    };
+    for (std::uint64_t number = 1; number <= before; ++number) {
+      pass(every - 1);
+      grant(number, bound_);
+    }
+    const bool quiet = !check_.violation();
+    pass(starvation_checker::passes_max + 1);
+    EXPECT_TRUE(check_.violation()) << "nobody is before it any more";
+    return quiet;
+  };
+  EXPECT_TRUE(play(core::limits::aged_every));
+  EXPECT_FALSE(play(2 * core::limits::aged_every));
+}
+
+TEST_F(StarvationTest, ATurnOfAnotherModelOrOfAHedgeIsNone) {
+  submit(1, 0);
+  grant(1, 1);
+  submit(2, 2, 10, priority_class::batch);
+  core::grant_ticket elsewhere;
+  elsewhere.granted.attempt = {{gateway_id(1), 1}, 2};
+  elsewhere.granted.model = model_name("other");
+  auto beside = elsewhere;
+  beside.granted.model = {};
+  beside.hedge = true;
+  for (std::uint64_t number = 3; number < 4 + starvation_checker::passes_max; ++number) {
+    submit(number, bound_, 10, priority_class::interactive);
+    EXPECT_EQ(check_.violation(), std::nullopt);
+    grant(number, bound_);
+    check_.on_command(elsewhere, bound_);
+    check_.on_command(beside, bound_);
+  }
+  EXPECT_TRUE(check_.violation());
+}
+
 TEST_F(StarvationTest, TheOldestIsPassedByEarlierDeadlinesOnlyInSomeTurns) {
   const auto in_a_second = limits::second_us;
   submit(1, 0);
