@@ -498,7 +498,7 @@ void server_link::submit(const attempt_id& attempt, attempt_body body,
                        sink = std::move(sink)]() mutable {
     const auto refuse
         = [&](const char* code, const char* why, recovery action = recovery::retry_elsewhere) {
-            sink->on_event(attempt_aborted{{action, code, why}, false});
+            sink->on_event(attempt_aborted{{action, code, why}, false, {}, 0, 0});
           };
     if (self->phase_ != phase::open)
       return refuse("runtime_died", "its model server has ended");

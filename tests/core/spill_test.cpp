@@ -258,6 +258,28 @@ TEST(Spend, AModelWithoutAPriceIsNoCheaperThanTheDearestOfItsProvider) {
   t.drop_all();
 }
 
+TEST(Spend, IsExplained) {
+  for (const bool known : {true, false}) {
+    auto config = core_fixture::quiet();
+    config.policy = policy_name{"cost"};
+    core_fixture t(config);
+    auto away = paid_spec();
+    if (!known)
+      away.capability.prices = {{"another", {10'000'000, 10'000'000, 20'000'000}}};
+    only_away(t, away);
+    const auto told = t.tested().explain(t.request(), t.now());
+    ASSERT_TRUE(told);
+    const auto& one = told->decisions.at(0).candidates.at(0);
+    EXPECT_EQ(one.reason.find("is not known") == std::string::npos, known) << one.reason;
+    std::int64_t money = 0;
+    for (const auto& term : one.terms)
+      if (term.name == "money")
+        money = term.value;
+    EXPECT_GE(money, 1'000'000'000) << "100 tokens to read are 1,000 micros";
+    t.drop_all();
+  }
+}
+
 TEST(Spend, TokensAreTakenFromTheBudgetAsPredicted) {
   core_fixture t(using_remote(remote_use::free, 9'000));
   only_away(t);
