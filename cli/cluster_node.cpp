@@ -58,6 +58,7 @@ result<done> cluster_process::parts::start_node() {
   options.plugin_dirs = config.cluster.plugin_dirs;
   options.executable = executable_path();
   options.llama_library = engine_library();
+  options.prices = config.cluster.prices;
   options.clock = [this] { return clock.now(); };
   options.hub = node::hub_from_environment();
   std::vector<std::unique_ptr<node::plugin>> further;

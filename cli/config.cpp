@@ -3,6 +3,7 @@
 
 #include "cli/limits.hpp"
 #include "cli/policy_config.hpp"
+#include "cli/price_config.hpp"
 #include "gateway/limits.hpp"
 #include "node/small_file.hpp"
 #include "scenarios/remote_section.hpp"
@@ -83,6 +84,8 @@ public:
       read_scheduler(*section);
     if (const auto* section = reader.object("models"))
       read_models(*section);
+    if (const auto* section = reader.object("remotes"))
+      read_remotes(*section, origin_, failure_, made_);
     if (const auto* section = reader.object("pools"))
       read_pools(*section);
     if (const auto* section = reader.object("http"))

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -62,6 +63,7 @@ struct cluster_config {
   std::map<std::string, std::uint32_t> tenant_weights; ///< Of contended models; others have 1.
   core::remote_use remote = core::remote_use::free;
   std::uint64_t remote_budget_micros_per_hour = 0; ///< 0 = unbounded.
+  std::map<std::string, price_list> prices;        ///< Of tokens, by plugin; over the plugins' own.
   core::pool_map pools;                            ///< Selectors by name; each parses.
   std::string http_host = "127.0.0.1";
   std::uint16_t http_port = 8080; ///< 0 = any free port.

@@ -8,7 +8,6 @@
 #include "cli/limits.hpp"
 #include "cli/shell_word.hpp"
 #include "cli/table.hpp"
-#include "cli/transport.hpp"
 #include "cli/wrapped_server.hpp"
 #include "node/child_process.hpp"
 #include "node/placeholders.hpp"
@@ -35,6 +34,7 @@ using std::chrono::steady_clock;
 constexpr auto wrapped_end_time = std::chrono::seconds(3); ///< For what it started to end.
 constexpr auto look_every = std::chrono::milliseconds(200);
 constexpr int served_sequences = 16;
+constexpr std::uint16_t https_port = 443;
 
 /// Where editors find the JSON Schema of plugin.json: beside the shipped plugins of this program's
 /// build tree or prefix. Empty when it is not there: what points nowhere is an error to editors.
@@ -58,19 +58,24 @@ std::string schema_address() {
 ordered_json document_of(const plugin_init_flags& flags, const std::string& name,
                          const wrapped_server& server) {
   auto formats = ordered_json::array();
-  for (const auto& model : server.models)
-    formats.push_back("server/" + model);
+  if (server.more) // Whether it has a model is asked when that is loaded.
+    formats.push_back("server/*");
+  else
+    for (const auto& model : server.models)
+      formats.push_back("server/" + model);
   const ordered_json device{{"id", name}, {"model", "server"}};
   ordered_json made;
   if (const auto schema = schema_address(); !schema.empty())
     made["$schema"] = schema;
+  made.update({{"schema", 1},
+               {"name", name},
+               {"version", "0.1"},
+               {"vendor", "unknown"},
+               {"type", flags.type}});
+  if (!server.key_env.empty())
+    made["available"] = {{"env", server.key_env}};
   made.update(
-      {{"schema", 1},
-       {"name", name},
-       {"version", "0.1"},
-       {"vendor", "unknown"},
-       {"type", flags.type},
-       {"probe", {{"command", {"echo", device.dump()}}, {"id", "/id"}, {"model", "/model"}}},
+      {{"probe", {{"command", {"echo", device.dump()}}, {"id", "/id"}, {"model", "/model"}}},
        {"capability",
         {{"max_sequences", served_sequences},
          {"formats", std::move(formats)},
@@ -124,6 +129,10 @@ exit_code write_around(context& env, const plugin_init_flags& flags, const wrapp
           << "\n  consort up --plugins " << shell_word(folder->parent_path().string())
           << "   # or `consort plugins reload`, where one runs with that folder\n"
           << declaring_commands(server);
+  if (!server.key_env.empty())
+    env.out << "\nIts tokens count as free until `prices` of `runtime` in that file says what they "
+               "cost; "
+            << server.key_env << " has to be set where the agent runs.\n";
   return exit_code::done;
 }
 
@@ -131,15 +140,21 @@ ordered_json runtime_of(const wrapped_server& server) {
   ordered_json runtime{{"interface", "server"}, {"protocol", server.protocol}};
   if (!server.base.empty())
     runtime["base"] = server.base;
-  runtime["ready"] = server.ready;
+  if (server.key_env.empty()) {
+    runtime["ready"] = server.ready;
+    return runtime;
+  }
+  // Each look is a request that a provider counts.
+  runtime["key_env"] = server.key_env;
+  runtime["ready"] = {{"path", server.ready}, {"every", "60s"}, {"timeout", "20s"}};
   return runtime;
 }
 
 exit_code wrap_url(context& env, const plugin_init_flags& flags) {
-  const auto server = look_at_server(flags.from_url);
+  const auto server = look_at_server(flags.from_url, flags.key_env);
   if (!server)
     return complain(env, server.failure());
-  const auto target = parse_url(server->url);
+  const auto target = node::parse_server_url(server->url);
   if (!target)
     return complain(env, target.failure());
   auto runtime = runtime_of(*server);
@@ -148,7 +163,9 @@ exit_code wrap_url(context& env, const plugin_init_flags& flags) {
   if (wanted.type.empty())
     wanted.type = type_of_server(target->host);
   return write_around(env, wanted, *server, std::move(runtime),
-                      derived_name(target->host + "-" + target->port));
+                      derived_name(target->tls && target->port == https_port
+                                       ? target->host
+                                       : target->host + "-" + std::to_string(target->port)));
 }
 
 /// How long a command may take to serve.
@@ -367,6 +384,8 @@ result<std::vector<std::string>> split_words(const std::string& text) {
 exit_code init_plugin(context& env, const plugin_init_flags& flags) {
   if (!flags.from_url.empty() && flags.wraps_command)
     return complain(env, usage_error("either --from-url or --from-command"));
+  if (!flags.key_env.empty() && flags.from_url.empty())
+    return complain(env, usage_error("--key-env is of --from-url only"));
   if (!flags.timeout.empty() && !flags.wraps_command)
     return complain(env, usage_error("--timeout is of --from-command only"));
   if (!flags.from_url.empty())

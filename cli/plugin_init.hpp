@@ -13,6 +13,7 @@ struct plugin_init_flags {
   std::string name; ///< Of the plugin; empty = made from the URL or the command.
   std::string type; ///< Empty = gpu, or remote for a server on another host.
   std::string from_url;
+  std::string key_env;         ///< Variable that holds the API key of that server; never the key.
   std::string from_command;    ///< Words; `{port}` stands where the server is told its port.
   std::string directory = "."; ///< The folder is made in it.
   bool wraps_command = false;  ///< `from_command` was given, be it empty.

@@ -234,6 +234,10 @@ void add_plugins(CLI::App& root, context& env) {
   making->add_option("--from-url", wanted->from_url, "A model server that runs already")
       ->type_name("URL");
   making
+      ->add_option("--key-env", wanted->key_env,
+                   "Environment variable that holds its API key, which is read from there alone")
+      ->type_name("NAME");
+  making
       ->add_option("--from-command", wanted->from_command,
                    "A command that starts one, with {port} where it is told its port")
       ->each([wanted](const std::string&) { wanted->wraps_command = true; });

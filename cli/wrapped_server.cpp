@@ -4,10 +4,16 @@
 #include "cli/api.hpp"
 #include "cli/shell_word.hpp"
 #include "cli/table.hpp"
-#include "cli/transport.hpp"
+#include "node/runtimes/server_http.hpp"
 #include "scheduler/served_name.hpp"
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/this_coro.hpp>
+
 #include <algorithm>
+#include <cctype>
+#include <cstdlib>
 #include <optional>
 #include <set>
 
@@ -15,7 +21,8 @@ namespace consort::cli {
 
 namespace {
 
-constexpr auto look_time = std::chrono::seconds(3);
+constexpr std::size_t key_env_bytes_max = 128;
+constexpr duration_us look_us = 3'000'000; ///< For each step of a look, once it is connected.
 
 /// A name that the source `server:NAME` and a format can have: `*` would stand for others.
 bool can_be_declared(const std::string& name) {
@@ -24,17 +31,69 @@ bool can_be_declared(const std::string& name) {
                          [](char c) { return (c >= 0 && c < ' ') || c == 0x7f || c == '*'; });
 }
 
-int status_of(const std::string& url, const std::string& path) {
-  const auto answer = http_client(url, "").call({"GET", path, "", {}}, look_time);
+/// What one look found.
+struct page {
+  unsigned status = 0;
+  std::string body;
+};
+
+links::task<void> fetch(const node::server_address& at, const std::string& path,
+                        result<page>& into) {
+  node::server_http http(co_await boost::asio::this_coro::executor, at);
+  const std::string nothing;
+  const auto status = co_await http.ask(path, nothing, look_us);
+  if (status)
+    into = page{*status, co_await http.read_text(wrapped_list_bytes_max, look_us)};
+  else
+    into = error{status.failure().action,
+                 status.failure().code == "server_unreachable" ? "unreachable" : "failed",
+                 status.failure().message};
+  http.cut();
+}
+
+/// GET. Errors: `unreachable`, `failed`.
+result<page> look(const wrapped_server& server, const std::string& path) {
+  auto at = node::parse_server_url(server.url);
+  if (!at)
+    return usage_error(at.failure().message);
+  if (const char* key = std::getenv(server.key_env.c_str()); key != nullptr)
+    at->key = key;
+  boost::asio::io_context io;
+  result<page> got(error{recovery::bug, "failed", "nobody looked"});
+  boost::asio::co_spawn(io, fetch(*at, path, got), boost::asio::detached);
+  io.run();
+  return got;
+}
+
+unsigned status_of(const wrapped_server& server, const std::string& path) {
+  const auto answer = look(server, path);
   return answer ? answer->status : 0;
 }
 
-/// What `GET path` lists, as OpenAI's protocol has it. Errors: those of the transport.
-result<std::vector<std::string>> models_at(const std::string& url, const std::string& path) {
-  const auto answer = http_client(url, "").call({"GET", path, "", {}}, look_time);
+error wants_key(const wrapped_server& server, unsigned status) {
+  const auto said = server.url + " says " + std::to_string(status) + ": ";
+  return {recovery::refuse, "key_wanted",
+          said
+              + (server.key_env.empty()
+                     ? "it wants an API key: put that into an environment variable and name the "
+                       "variable, --key-env NAME"
+                     : "it does not take the key that is in " + server.key_env)};
+}
+
+struct model_names {
+  std::vector<std::string> all;
+  bool more = false;
+};
+
+/// What `GET path` lists, as OpenAI's protocol has it. Errors: those of a look, `key_wanted`,
+/// `bad_model_name`.
+result<model_names> models_at(const wrapped_server& server, const std::string& path) {
+  const auto answer = look(server, path);
   if (!answer)
     return answer.failure();
-  std::vector<std::string> models;
+  if (answer->status == 401 || answer->status == 403)
+    return wants_key(server, answer->status);
+  model_names models;
   std::string refused;
   const auto body = json::parse(answer->body, nullptr, false);
   if (answer->status != 200 || !body.is_object() || !body.contains("data")
@@ -45,13 +104,15 @@ result<std::vector<std::string>> models_at(const std::string& url, const std::st
       auto id = one["id"].get<std::string>();
       if (!can_be_declared(id))
         refused = std::move(id);
-      else if (models.size() < wrapped_models_max)
-        models.push_back(std::move(id));
+      else if (models.all.size() < wrapped_models_max)
+        models.all.push_back(std::move(id));
+      else
+        models.more = true;
     }
   // It serves, and waiting makes its names no better.
-  if (models.empty() && !refused.empty())
+  if (models.all.empty() && !refused.empty())
     return error{recovery::refuse, bad_model_name,
-                 url + " serves no model that can be declared: of `"
+                 server.url + " serves no model that can be declared: of `"
                      + printable(refused.substr(0, served_name_bytes_max))
                      + "`, as of any, at most " + std::to_string(served_name_bytes_max)
                      + " bytes without control characters and `*` are taken; give it another name "
@@ -60,8 +121,8 @@ result<std::vector<std::string>> models_at(const std::string& url, const std::st
 }
 
 /// The model of a server that speaks TGI's protocol; empty when it does not.
-std::string model_by_tgi(const std::string& url) {
-  const auto answer = http_client(url, "").call({"GET", "/info", "", {}}, look_time);
+std::string model_by_tgi(const wrapped_server& server) {
+  const auto answer = look(server, "/info");
   if (!answer || answer->status != 200)
     return {};
   const auto body = json::parse(answer->body, nullptr, false);
@@ -88,51 +149,80 @@ std::string model_list(const wrapped_server& server) {
   return (server.base.empty() ? "/v1" : server.base) + "/models";
 }
 
+/// A provider is asked what costs nothing; what else it has is nobody's promise.
 void find_ready(wrapped_server& server) {
+  const bool provider = !server.key_env.empty() && server.protocol == "openai";
   for (const auto& path : {std::string("/health"), std::string("/healthz"), model_list(server)})
-    if (status_of(server.url, path) == 200) {
+    if (!provider && status_of(server, path) == 200) {
       server.ready = path;
       return;
     }
 }
 
+/// It answered, and another path makes that no better.
+bool is_final(const error& failure) {
+  return failure.code == bad_model_name || failure.code == "key_wanted";
+}
+
 /// As OpenAI's protocol has it: below /v1, else below the path that was given. Returns: whether
 /// anything is listed there.
 result<bool> speaks_openai(wrapped_server& server) {
-  auto listed = models_at(server.url, "/v1/models");
-  if (!listed)
-    return listed.failure();
-  if (const auto path = path_begins(server.url); listed->empty() && path < server.url.size()) {
-    listed = models_at(server.url, "/models");
-    if (listed && !listed->empty()) {
+  auto listed = models_at(server, "/v1/models");
+  const bool reached = listed || listed.failure().code == "key_wanted";
+  const auto path = path_begins(server.url);
+  // With another base, what is below /v1 may be another thing, and want a key.
+  if (reached && (!listed || listed->all.empty()) && path < server.url.size()) {
+    auto below = models_at(server, "/models");
+    if (below && !below->all.empty()) {
       server.base = server.url.substr(path);
       server.url.resize(path);
+      listed = std::move(below);
+    } else if (listed && !below && is_final(below.failure())) {
+      listed = below.failure();
     }
   }
-  if (!listed && listed.failure().code == bad_model_name)
+  if (!listed)
     return listed.failure();
-  if (!listed || listed->empty())
-    return false;
-  server.models = *std::move(listed);
-  return true;
+  server.models = listed->all;
+  server.more = listed->more;
+  return !server.models.empty();
+}
+
+/// What names a variable is no key: that would be written into a file.
+result<done> check_key(const std::string& key_env) {
+  const auto fits = [](unsigned char c) { return std::isalnum(c) != 0 || c == '_'; };
+  if (key_env.size() > key_env_bytes_max || !std::all_of(key_env.begin(), key_env.end(), fits)
+      || std::isdigit(static_cast<unsigned char>(key_env.front())) != 0)
+    return usage_error("--key-env wants the name of an environment variable that holds the key, "
+                       "such as PROVIDER_API_KEY, and not the key");
+  const char* key = std::getenv(key_env.c_str());
+  if (key == nullptr || *key == '\0')
+    return usage_error("the environment variable " + key_env + " is not set");
+  const std::string_view held = key;
+  if (std::any_of(held.begin(), held.end(), [](char c) { return c <= ' ' || c >= 0x7f; }))
+    return usage_error(key_env + " holds what no API key holds: blanks, or other than ASCII");
+  return done{};
 }
 
 } // namespace
 
-result<wrapped_server> look_at_server(const std::string& given) {
+result<wrapped_server> look_at_server(const std::string& given, const std::string& key_env) {
   // What is before an @ is a secret: it is neither shown nor written into a file.
   if (given.substr(0, path_begins(given)).find('@') != std::string::npos)
     return usage_error("the address must not hold a user's name or password, which are not sent: "
-                       "put a key into an environment variable, and name that as `key_env` of "
-                       "`runtime` in the plugin.json");
+                       "put a key into an environment variable, and name that with --key-env "
+                       "(`key_env` of `runtime` in the plugin.json)");
+  if (const auto fits = key_env.empty() ? result<done>(done{}) : check_key(key_env); !fits)
+    return fits.failure();
   wrapped_server out;
   out.url = given;
+  out.key_env = key_env;
   cut_end(out.url, "/models");
   cut_end(out.url, "/v1");
-  if (const auto target = parse_url(out.url); !target)
-    return given.find('@') == std::string::npos
-               ? target.failure()
-               : usage_error("--from-url wants http://HOST:PORT, with nothing secret in it");
+  if (const auto target = node::parse_server_url(out.url); !target)
+    return usage_error(given.find('@') == std::string::npos
+                           ? target.failure().message
+                           : "--from-url wants http://HOST:PORT, with nothing secret in it");
   const auto openai = speaks_openai(out);
   if (!openai && openai.failure().code == "unreachable")
     return error{recovery::retry_later, "unreachable",
@@ -140,7 +230,7 @@ result<wrapped_server> look_at_server(const std::string& given) {
   if (!openai)
     return openai.failure();
   if (!*openai) {
-    const auto model = model_by_tgi(out.url);
+    const auto model = model_by_tgi(out);
     if (model.empty())
       return error{recovery::refuse, "failed",
                    out.url

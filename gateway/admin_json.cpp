@@ -104,6 +104,15 @@ json to_json(const runtime_capabilities& runtime) {
           {"structured_output", runtime.structured_output}};
 }
 
+json prices_json(const price_list& prices) {
+  auto out = json::object();
+  for (const auto& [model, price] : prices)
+    out[model] = {{"prompt_micros_per_mtok", price.prompt_micros_per_mtok},
+                  {"cached_micros_per_mtok", price.cached_micros_per_mtok},
+                  {"completion_micros_per_mtok", price.completion_micros_per_mtok}};
+  return out;
+}
+
 json to_json(const device_capability& capability) {
   return {{"max_sequences", capability.max_sequences},
           {"devices_max", capability.devices_max},
@@ -117,6 +126,7 @@ json to_json(const device_capability& capability) {
           {"adapter_formats", strings(capability.adapter_formats)},
           {"adapters_max", capability.adapters_max},
           {"caches", to_json_list(capability.caches)},
+          {"prices", prices_json(capability.prices)},
           {"runtime", to_json(capability.runtime)}};
 }
 

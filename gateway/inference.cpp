@@ -101,10 +101,11 @@ void inference::handle_hedge(attempt_frame& frame) {
   const bool refused = aborted != nullptr && aborted->failure.action == recovery::refuse
                        && !aborted->device_fault && aborted->failure.code != "cancelled";
   if (aborted != nullptr && !refused) {
-    charge(aborted->energy_mj, hedge_->charged);
-    context_.port.report(core::attempt_failed{
-        frame.attempt, aborted->failure, 0,
-        aborted->device_fault && aborted->failure.code != "cancelled", aborted->retry_after_us});
+    charge({aborted->energy_mj, aborted->cost_micros}, hedge_->charged);
+    context_.port.report(
+        core::attempt_failed{frame.attempt, aborted->failure, 0,
+                             aborted->device_fault && aborted->failure.code != "cancelled",
+                             aborted->retry_after_us, aborted->cost_micros});
     return close_hedge(attempt_end::failed);
   }
   if (const auto* opened = std::get_if<attempt_opened>(&frame.happened)) {
@@ -120,7 +121,7 @@ void inference::handle_hedge(attempt_frame& frame) {
 void inference::close_hedge(attempt_end reason) {
   if (!hedge_)
     return;
-  charge(std::nullopt, hedge_->charged);
+  charge({}, hedge_->charged);
   hedge_.reset();
   context_.figures.count(reason);
 }
@@ -128,7 +129,7 @@ void inference::close_hedge(attempt_end reason) {
 /// The current attempt ends, the hedge takes its place.
 void inference::prefer_hedge(attempt_end reason) {
   context_.figures.count(reason);
-  charge(std::nullopt, charged_);
+  charge({}, charged_);
   auto winner = std::move(*hedge_);
   hedge_.reset();
   charged_ = winner.charged;
@@ -253,31 +254,38 @@ void inference::handle_event(const attempt_completed& completed, steady_time at)
 
 void inference::handle_event(const attempt_aborted& aborted, steady_time at) {
   if (is_whole())
-    return complete_unsaid(aborted.energy_mj, at);
-  charge(aborted.energy_mj, charged_);
+    return complete_unsaid({aborted.energy_mj, aborted.cost_micros}, at);
+  charge({aborted.energy_mj, aborted.cost_micros}, charged_);
   // Its node ended it for the scheduler, which may not have said so here yet: had we asked for it,
   // we would not listen any more.
   if (aborted.failure.code == "cancelled")
     return fail_attempt(
         {recovery::retry_elsewhere, "attempt_revoked", "its node ended the attempt"}, false);
-  fail_attempt(aborted.failure, aborted.device_fault, aborted.retry_after_us);
+  fail_attempt(aborted.failure, aborted.device_fault, aborted.retry_after_us, aborted.cost_micros);
 }
 
+namespace {
+
+/// Adds what is known to what is known.
+void add_known(std::optional<std::uint64_t>& sum, const std::optional<std::uint64_t>& more) {
+  if (!sum || !more)
+    return sum.reset();
+  *sum += *more;
+}
+
+} // namespace
+
 /// Once for each attempt. What its node was not heard of is unknown, and so is the request's sum.
-void inference::charge(std::optional<std::uint64_t> energy_mj, bool& charged) {
+void inference::charge(const attempt_charge& told, bool& charged) {
   if (std::exchange(charged, true))
     return;
-  if (!energy_mj || !energy_mj_) {
-    energy_mj_.reset();
-  } else {
-    *energy_mj_ += *energy_mj;
-  }
-  if (energy_mj)
-    context_.figures.charge(model_name(model_), meta_.tenant, *energy_mj);
+  add_known(energy_mj_, told.energy_mj);
+  add_known(cost_micros_, told.cost_micros);
+  context_.figures.charge(model_name(model_), meta_.tenant, told);
 }
 
 void inference::complete(const attempt_completed& ended, steady_time at) {
-  charge(ended.energy_mj, charged_);
+  charge({ended.energy_mj, ended.cost_micros}, charged_);
   if (meta_.kind == request_kind::embedding) {
     auto made = embeddings_data(builder_->text(), parsed_.inputs);
     if (!made)
@@ -292,7 +300,8 @@ void inference::complete(const attempt_completed& ended, steady_time at) {
                                                .total_us = between(opened_at_, at),
                                                .batch = ended.batch,
                                                .engine_queue_us = ended.engine_queue_us,
-                                               .energy_mj = ended.energy_mj}});
+                                               .energy_mj = ended.energy_mj,
+                                               .cost_micros = ended.cost_micros}});
   close_attempt(attempt_end::finished);
   if (renderer_)
     renderer_->finish(pending_, usage_, served());
@@ -309,18 +318,19 @@ bool inference::is_whole() const {
          || (meta_.resumable && meta_.max_tokens > 0 && tokens_ >= meta_.max_tokens);
 }
 
-void inference::complete_unsaid(std::optional<std::uint64_t> energy_mj, steady_time at) {
+void inference::complete_unsaid(const attempt_charge& told, steady_time at) {
   if (!all_choices_done())
     handle_event(attempt_choice_done{0, "length"}, at);
-  complete({{prompt_tokens_, tokens_, cached_tokens_}, 0, 0, energy_mj}, at);
+  complete({{prompt_tokens_, tokens_, cached_tokens_}, 0, 0, told.energy_mj, told.cost_micros}, at);
 }
 
-void inference::fail_attempt(const error& failure, bool device_fault, duration_us retry_after_us) {
+void inference::fail_attempt(const error& failure, bool device_fault, duration_us retry_after_us,
+                             std::optional<std::uint64_t> cost_micros) {
   log().warn("request {}: attempt {} on {} failed: {}: {}", meta_.external_id,
              current_->attempt.number, device_, failure.code, failure.message);
   const std::uint32_t shown = head_sent_ ? tokens_ : 0;
-  context_.port.report(
-      core::attempt_failed{current_->attempt, failure, shown, device_fault, retry_after_us});
+  context_.port.report(core::attempt_failed{current_->attempt, failure, shown, device_fault,
+                                            retry_after_us, cost_micros});
   const bool final = failure.action == recovery::refuse && !device_fault;
   if (!final)
     return end_attempt(attempt_end::failed);
@@ -336,7 +346,7 @@ void inference::close_attempt(attempt_end reason) {
   close_hedge(attempt_end::dropped);
   if (!current_)
     return;
-  charge(std::nullopt, charged_);
+  charge({}, charged_);
   stream_.reset();
   current_.reset();
   context_.figures.count(reason);

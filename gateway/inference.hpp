@@ -54,17 +54,18 @@ private:
   void close_hedge(attempt_end reason);
   void prefer_hedge(attempt_end reason);
   void end_attempt(attempt_end reason);
-  void fail_attempt(const error& failure, bool device_fault, duration_us retry_after_us = 0);
+  void fail_attempt(const error& failure, bool device_fault, duration_us retry_after_us = 0,
+                    std::optional<std::uint64_t> cost_micros = {});
   void close_attempt(attempt_end reason);
   void report_progress(steady_time now);
   void count_tokens(const attempt_tokens& piece, steady_time at);
   void complete(const attempt_completed& ended, steady_time at);
-  void charge(std::optional<std::uint64_t> energy_mj, bool& charged);
+  void charge(const attempt_charge& told, bool& charged);
   [[nodiscard]] bool all_choices_done() const;
   /// Nothing is missing but the word that it is over: the engine said so, or the client has as many
   /// tokens as it asked for.
   [[nodiscard]] bool is_whole() const;
-  void complete_unsaid(std::optional<std::uint64_t> energy_mj, steady_time at);
+  void complete_unsaid(const attempt_charge& told, steady_time at);
 
   // The end.
   void abandon(gone_reason why);
@@ -116,8 +117,9 @@ private:
   std::uint32_t attempts_ = 0;
   std::optional<bool> exact_;
   duration_us queued_us_ = 0;
-  std::optional<std::uint64_t> energy_mj_ = 0; ///< Of all attempts; unknown once one is.
-  std::uint32_t prompt_tokens_ = 0;            ///< As the first engine counted.
+  std::optional<std::uint64_t> energy_mj_ = 0;   ///< Of all attempts; unknown once one is.
+  std::optional<std::uint64_t> cost_micros_ = 0; ///< The same.
+  std::uint32_t prompt_tokens_ = 0;              ///< As the first engine counted.
   std::uint32_t cached_tokens_ = 0;
   std::uint32_t tokens_ = 0; ///< Emitted by engines, all choices.
   resume_state emitted_;     ///< Of choice 0.

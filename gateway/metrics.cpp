@@ -50,6 +50,8 @@ metrics::metrics()
                      "Requests by how they ended.")),
       energy_(make(prometheus::BuildCounter(), registry_, "request_energy_joules_total",
                    "Drawn by attempts above idle power, where this gateway heard it.")),
+      cost_(make(prometheus::BuildCounter(), registry_, "request_cost_total",
+                 "Paid for tokens of attempts, where this gateway heard it.")),
       running_(&make(prometheus::BuildGauge(), registry_, "requests_running",
                      "Requests of this gateway with an attempt under way.")
                     ->Add({})),
@@ -87,15 +89,23 @@ model_series& metrics::of_model(const model_name& model) {
       .first->second;
 }
 
-void metrics::charge(const model_name& model, const tenant_id& tenant, std::uint64_t energy_mj) {
+void metrics::charge(const model_name& model, const tenant_id& tenant, const attempt_charge& told) {
+  if (!told.energy_mj && !told.cost_micros)
+    return;
   const std::lock_guard lock(mutex_);
   std::pair names{model.value, tenant.value};
   if (!charges_.contains(names) && charges_.size() >= limits::metric_charges_max)
     names = {"other", "other"};
   auto& charged = charges_[names];
-  if (charged == nullptr)
-    charged = &energy_->Add({{"model", names.first}, {"tenant", names.second}});
-  charged->Increment(static_cast<double>(energy_mj) / 1e3);
+  const auto count = [&](const auto& of, prometheus::Counter*& counter, double more) {
+    if (counter == nullptr)
+      counter = &of->Add({{"model", names.first}, {"tenant", names.second}});
+    counter->Increment(more);
+  };
+  if (told.energy_mj)
+    count(energy_, charged.energy, static_cast<double>(*told.energy_mj) / 1e3);
+  if (told.cost_micros)
+    count(cost_, charged.cost, static_cast<double>(*told.cost_micros) / 1e6);
 }
 
 void metrics::count(attempt_end reason) {

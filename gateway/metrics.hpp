@@ -17,6 +17,7 @@
 #include <atomic>
 #include <map>
 #include <mutex>
+#include <optional>
 
 namespace consort::gateway {
 
@@ -47,14 +48,19 @@ struct process_figure {
   double value = 0;
 };
 
+/// What one attempt drew and cost, as its node told; nullopt = unknown.
+struct attempt_charge {
+  std::optional<std::uint64_t> energy_mj = {}, cost_micros = {};
+};
+
 class metrics {
 public:
   metrics();
 
   /// Requires: the scheduler granted a ticket for this name.
   model_series& of_model(const model_name& model);
-  /// What one attempt drew. Requires: as of_model.
-  void charge(const model_name& model, const tenant_id& tenant, std::uint64_t energy_mj);
+  /// One attempt's; what is unknown is not counted. Requires: as of_model.
+  void charge(const model_name& model, const tenant_id& tenant, const attempt_charge& told);
   void count(attempt_end reason);
   void count(request_end outcome);
   void running(int change) { running_->Increment(change); }
@@ -74,15 +80,20 @@ private:
 
   prometheus::Registry registry_;
   family<prometheus::Histogram> first_token_, inter_token_, whole_, queued_;
-  family<prometheus::Counter> tokens_, attempts_, requests_, energy_;
+  /// The counters of one model and tenant; null until there is something to count.
+  struct charge_series {
+    prometheus::Counter* energy = nullptr;
+    prometheus::Counter* cost = nullptr;
+  };
+
+  family<prometheus::Counter> tokens_, attempts_, requests_, energy_, cost_;
   prometheus::Gauge* running_;
   prometheus::Gauge* waiting_;
   prometheus::Gauge* connections_;
   prometheus::Counter* displaced_;
   std::mutex mutex_;
   std::map<std::string, model_series> models_;
-  std::map<std::pair<std::string, std::string>, prometheus::Counter*>
-      charges_; ///< By model and tenant.
+  std::map<std::pair<std::string, std::string>, charge_series> charges_; ///< By model and tenant.
 };
 
 /// Families of what the snapshot shows: devices, queue, replicas, builds. Pure.

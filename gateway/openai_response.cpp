@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cinttypes>
 #include <cstdio>
 
 namespace consort::gateway {
@@ -86,6 +87,15 @@ void append_members(std::string& out, const json& members) {
   }
 }
 
+/// In the currency unit, exactly.
+std::string money(std::uint64_t cost_micros) {
+  constexpr std::uint64_t unit = 1'000'000;
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%" PRIu64 ".%06" PRIu64, cost_micros / unit,
+                cost_micros % unit);
+  return text.data();
+}
+
 std::string joules(std::uint64_t energy_mj) {
   std::array<char, 32> text{};
   std::snprintf(text.data(), text.size(), "%.3f", static_cast<double>(energy_mj) / 1000.0);
@@ -103,6 +113,8 @@ std::string served_json(const served_by& served) {
     out.append(",\"resumed_exact\":").append(*served.exact ? "true" : "false");
   if (served.energy_mj)
     out.append(",\"joules\":").append(joules(*served.energy_mj));
+  if (served.cost_micros)
+    out.append(",\"cost\":").append(money(*served.cost_micros));
   return out.append("}");
 }
 

@@ -30,6 +30,8 @@ struct served_by {
   std::optional<bool>
       exact; ///< Set when resumed: whether the same text as undisturbed is promised.
   std::optional<std::uint64_t> energy_mj; ///< nullopt = unknown.
+  /// Paid for its tokens, 1e-6 of the currency unit; nullopt = unknown, or not paid by the token.
+  std::optional<std::uint64_t> cost_micros = {};
 };
 
 /// The JSON object of `usage.consort`.

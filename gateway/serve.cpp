@@ -277,7 +277,7 @@ http_response inference::head() const {
 }
 
 served_by inference::served() const {
-  return {device_id(device_), attempts_, queued_us_, exact_, energy_mj_};
+  return {device_id(device_), attempts_, queued_us_, exact_, energy_mj_, cost_micros_};
 }
 
 // --- ends ---

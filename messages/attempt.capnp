@@ -56,6 +56,7 @@ struct AttemptEvent {
     batch @1 :UInt32;         # Most sequences decoded beside it, itself included.
     engineQueueUs @2 :Int64;  # Waited for a slot inside the engine.
     energyMj :union { energyUnknown @3 :Void; energy @4 :UInt64; }  # As in `Aborted`.
+    costMicros :union { costUnknown @5 :Void; cost @6 :UInt64; }    # The same.
   }
 
   struct Aborted {
@@ -66,5 +67,7 @@ struct AttemptEvent {
     # reached an engine.
     energyMj :union { energyUnknown @2 :Void; energy @3 :UInt64; }
     retryAfterUs @4 :Int64;  # How long who had no room asked to be left alone; 0 = not said.
+    # Paid for its tokens, 1e-6 of the currency unit; unknown where they are not paid for, too.
+    costMicros :union { costUnknown @5 :Void; cost @6 :UInt64; }
   }
 }

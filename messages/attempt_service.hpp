@@ -56,7 +56,8 @@ struct attempt_completed {
   token_usage usage;
   std::uint32_t batch = 0;         ///< Most sequences decoded beside it, itself included.
   duration_us engine_queue_us = 0; ///< Waited for a slot inside the engine.
-  std::optional<std::uint64_t> energy_mj = {}; ///< As in attempt_aborted.
+  std::optional<std::uint64_t> energy_mj = {};   ///< As in attempt_aborted.
+  std::optional<std::uint64_t> cost_micros = {}; ///< The same.
   friend bool operator==(const attempt_completed&, const attempt_completed&) = default;
 };
 /// The attempt failed or was cancelled. Terminal. `device_fault` false = the request's own fault or
@@ -68,6 +69,8 @@ struct attempt_aborted {
   /// (scheduler/energy_split.hpp); 0 = it never reached an engine, nullopt = unknown.
   std::optional<std::uint64_t> energy_mj = {};
   duration_us retry_after_us = 0; ///< Who had no room asked to be left alone so long; 0 = not said.
+  /// Paid for its tokens, 1e-6 of the currency unit; nullopt = unknown, or not paid by the token.
+  std::optional<std::uint64_t> cost_micros = {};
   friend bool operator==(const attempt_aborted&, const attempt_aborted&) = default;
 };
 

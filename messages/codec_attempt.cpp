@@ -43,6 +43,8 @@ struct attempt_writer {
         out.duration(from.engine_queue_us, "attempt_completed.engine_queue_us"));
     if (from.energy_mj)
       completed.getEnergyMj().setEnergy(*from.energy_mj);
+    if (from.cost_micros)
+      completed.getCostMicros().setCost(*from.cost_micros);
   }
 
   void operator()(const attempt_aborted& from) {
@@ -51,6 +53,8 @@ struct attempt_writer {
     aborted.setDeviceFault(from.device_fault);
     if (from.energy_mj)
       aborted.getEnergyMj().setEnergy(*from.energy_mj);
+    if (from.cost_micros)
+      aborted.getCostMicros().setCost(*from.cost_micros);
     aborted.setRetryAfterUs(out.duration(from.retry_after_us, "attempt_aborted.retry_after_us"));
   }
 };
@@ -86,6 +90,8 @@ attempt_completed take(wire::AttemptEvent::Completed::Reader from, incoming& in)
   to.engine_queue_us = in.duration(from.getEngineQueueUs(), "attempt_completed.engine_queue_us");
   if (from.getEnergyMj().isEnergy())
     to.energy_mj = from.getEnergyMj().getEnergy();
+  if (from.getCostMicros().isCost())
+    to.cost_micros = from.getCostMicros().getCost();
   return to;
 }
 
@@ -95,6 +101,8 @@ attempt_aborted take(wire::AttemptEvent::Aborted::Reader from, incoming& in) {
   to.device_fault = from.getDeviceFault();
   if (from.getEnergyMj().isEnergy())
     to.energy_mj = from.getEnergyMj().getEnergy();
+  if (from.getCostMicros().isCost())
+    to.cost_micros = from.getCostMicros().getCost();
   to.retry_after_us = in.duration(from.getRetryAfterUs(), "attempt_aborted.retry_after_us");
   return to;
 }

@@ -122,6 +122,8 @@ struct event_writer {
     failed.setEmittedTokens(from.emitted_tokens);
     failed.setDeviceFault(from.device_fault);
     failed.setRetryAfterUs(out.duration(from.retry_after_us, "attempt_failed.retry_after_us"));
+    if (from.cost_micros)
+      failed.getCostMicros().setCost(*from.cost_micros);
   }
 
   void operator()(const core::gateway_lost& from) { to.setGatewayLost(from.gateway.value); }
@@ -369,6 +371,8 @@ core::attempt_failed take(wire::AttemptFailed::Reader from, incoming& in) {
   to.emitted_tokens = from.getEmittedTokens();
   to.device_fault = from.getDeviceFault();
   to.retry_after_us = in.duration(from.getRetryAfterUs(), "attempt_failed.retry_after_us");
+  if (from.getCostMicros().isCost())
+    to.cost_micros = from.getCostMicros().getCost();
   return to;
 }
 

@@ -152,6 +152,8 @@ void write(wire::AttemptMeasurement::Builder to, const attempt_measurement& from
   to.setEngineQueueUs(out.duration(from.engine_queue_us, "attempt_measurement.engine_queue_us"));
   if (from.energy_mj)
     to.getEnergyMj().setEnergy(*from.energy_mj);
+  if (from.cost_micros)
+    to.getCostMicros().setCost(*from.cost_micros);
 }
 
 void read(wire::AttemptMeasurement::Reader from, attempt_measurement& to, incoming& in) {
@@ -162,6 +164,8 @@ void read(wire::AttemptMeasurement::Reader from, attempt_measurement& to, incomi
   to.engine_queue_us = in.duration(from.getEngineQueueUs(), "attempt_measurement.engine_queue_us");
   if (from.getEnergyMj().isEnergy())
     to.energy_mj = from.getEnergyMj().getEnergy();
+  if (from.getCostMicros().isCost())
+    to.cost_micros = from.getCostMicros().getCost();
 }
 
 } // namespace consort::messages

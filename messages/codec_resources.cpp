@@ -70,6 +70,35 @@ void read(wire::SpeedSpec::Reader from, speed_spec& to, incoming& in) {
   to.cost_micros_per_hour = from.getCostMicrosPerHour();
 }
 
+void write_prices(outgoing& out, const price_list& from, wire::DeviceCapability::Builder to) {
+  constexpr auto field = "device_capability.prices";
+  if (from.empty() || !out.check_count(from.size(), limits::prices_max, field))
+    return;
+  auto prices = to.initPrices(static_cast<unsigned>(from.size()));
+  unsigned at = 0;
+  for (const auto& [model, price] : from) {
+    auto one = prices[at++];
+    one.setModel(out.label(model, field));
+    one.setPromptMicrosPerMtok(price.prompt_micros_per_mtok);
+    one.setCachedMicrosPerMtok(price.cached_micros_per_mtok);
+    one.setCompletionMicrosPerMtok(price.completion_micros_per_mtok);
+  }
+}
+
+void read_prices(incoming& in, capnp::List<wire::TokenPrice>::Reader from, price_list& to) {
+  constexpr auto field = "device_capability.prices";
+  if (!in.check_count(from.size(), limits::prices_max, field))
+    return;
+  for (const auto& one : from) {
+    const token_price price{one.getPromptMicrosPerMtok(), one.getCachedMicrosPerMtok(),
+                            one.getCompletionMicrosPerMtok()};
+    if (!to.emplace(in.label(one.getModel(), field), price).second)
+      in.fail(field, "has a model twice");
+    if (!in.ok())
+      return;
+  }
+}
+
 void write(wire::DeviceCapability::Builder to, const device_capability& from, outgoing& out) {
   to.setMaxSequences(from.max_sequences);
   to.setMaxContextTokens(from.max_context_tokens);
@@ -90,6 +119,7 @@ void write(wire::DeviceCapability::Builder to, const device_capability& from, ou
   to.setAdaptersMax(from.adapters_max);
   write_profiles(out, from.caches, "device_capability.caches",
                  [&](unsigned size) { return to.initCaches(size); });
+  write_prices(out, from.prices, to);
 }
 
 void read(wire::DeviceCapability::Reader from, device_capability& to, incoming& in) {
@@ -106,6 +136,7 @@ void read(wire::DeviceCapability::Reader from, device_capability& to, incoming& 
   read_words(from.getAdapterFormats(), to.adapter_formats, "device_capability.adapter_formats", in);
   to.adapters_max = from.getAdaptersMax();
   read_profiles(in, from.getCaches(), to.caches, "device_capability.caches");
+  read_prices(in, from.getPrices(), to.prices);
 }
 
 } // namespace

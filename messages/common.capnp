@@ -144,6 +144,15 @@ struct DeviceCapability {
   adapterFormats @10 :List(Text);  # Those of `formats` that run with LoRA adapters.
   adaptersMax @11 :UInt32;      # Of one instance; 0 = as many as a model may have.
   caches @12 :List(BuildProfile);  # What its servers compile at their own start, and keep.
+  prices @13 :List(TokenPrice);  # What is paid there by the token; each model once; empty = nothing is.
+}
+
+struct TokenPrice {
+  # What a million tokens of a model cost, 1e-6 of the cluster's currency unit.
+  model @0 :Text;               # As its server calls it; `*` = those that are not named.
+  promptMicrosPerMtok @1 :UInt64;
+  cachedMicrosPerMtok @2 :UInt64;  # Of prompt tokens that its cache had.
+  completionMicrosPerMtok @3 :UInt64;
 }
 
 enum DeviceHealth { healthy @0; degraded @1; unhealthy @2; }
@@ -368,4 +377,5 @@ struct AttemptMeasurement {
   batch @3 :UInt32;         # Sequences in the engine beside it, itself included.
   engineQueueUs @4 :Int64;  # Waited inside the engine.
   energyMj :union { energyUnknown @5 :Void; energy @6 :UInt64; }  # Drawn for it above idle power.
+  costMicros :union { costUnknown @7 :Void; cost @8 :UInt64; }  # Paid for its tokens, if they are paid for.
 }

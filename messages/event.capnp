@@ -149,6 +149,7 @@ struct AttemptFailed {
   emittedTokens @2 :UInt32;  # That the client already saw.
   deviceFault @3 :Bool;      # False for client errors and cancels.
   retryAfterUs @4 :Int64;    # How long who had no room asked to be left alone; 0 = not said.
+  costMicros :union { costUnknown @5 :Void; cost @6 :UInt64; }  # As in `AttemptMeasurement`.
 }
 
 struct AllocationAnswer {

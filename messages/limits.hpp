@@ -35,6 +35,7 @@ inline constexpr std::size_t resume_text_bytes_max = std::size_t{4} << 20;
 
 inline constexpr std::size_t attributes_max = 256;  ///< Of one node, device or artifact.
 inline constexpr std::size_t words_max = 256;       ///< Tags, dtypes, formats, aliases ...
+inline constexpr std::size_t prices_max = 256;      ///< Models with a price at one device.
 inline constexpr std::size_t profiles_max = 64;     ///< Build profiles of a device or node.
 inline constexpr std::size_t variants_max = 64;     ///< Of one model.
 inline constexpr std::size_t shares_max = 1'024;    ///< Of one allocation.

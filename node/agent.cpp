@@ -14,6 +14,7 @@
 #include <boost/asio/post.hpp>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <chrono>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
@@ -140,7 +141,7 @@ inventory_change agent::reload_plugins() {
   auto change = inventory_.reload(
       options_.plugin_dirs,
       make_plugin_environment(io_, options_.executable,
-                              container_owner(options_.name, options_.data_path)));
+                              container_owner(options_.name, options_.data_path), options_.prices));
   log_once(change.complaints);
   log_faults();
   return change;
@@ -174,9 +175,24 @@ std::map<std::string, std::string> agent::plugin_reasons() const {
   return reasons;
 }
 
+namespace {
+
+/// A misspelt name would leave what it was given for as dear as its plugin says.
+void warn_of_unknown(const price_table& prices, const std::vector<plugin_status>& plugins) {
+  for (const auto& [name, list] : prices)
+    if (std::none_of(plugins.begin(), plugins.end(),
+                     [&](const plugin_status& one) { return one.metadata.name == name; }))
+      spdlog::warn("node: the configuration has prices of the plugin {}, which is in none of the "
+                   "plugin folders: see `consort plugins`",
+                   name);
+}
+
+} // namespace
+
 void agent::load_plugins(std::vector<std::unique_ptr<plugin>> further) {
   const auto environment = make_plugin_environment(
-      io_, options_.executable, container_owner(options_.name, options_.data_path));
+      io_, options_.executable, container_owner(options_.name, options_.data_path),
+      options_.prices);
   log_once(store_->complaints());
   builtin_config builtin;
   builtin.cpu.llama_library = options_.llama_library;
@@ -188,6 +204,8 @@ void agent::load_plugins(std::vector<std::unique_ptr<plugin>> further) {
     inventory_.add(std::move(plugin));
   for (const auto& directory : options_.plugin_dirs)
     log_once(inventory_.load(directory, environment));
+  if (options_.built_in)
+    warn_of_unknown(options_.prices, inventory_.plugins());
   log_once(inventory_.tidy()); // What was left running holds the devices that are looked for.
   log_once(inventory_.probe());
   log_faults();

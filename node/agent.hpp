@@ -30,6 +30,7 @@ struct agent_options {
   hub_settings hub = {};                        ///< Where weights of elsewhere come from.
   bool built_in = true;                         ///< False: no plugins but those that it is handed.
   std::function<time_us()> steady = steady_now; ///< Own; spans and joules are measured on it.
+  price_table prices = {};                      ///< Over those of plugins.
 };
 
 /// What a load found on this host.

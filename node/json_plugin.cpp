@@ -47,6 +47,12 @@ json_plugin::json_plugin(plugin_document document, std::string folder,
   for (auto& rule : document_.builds)
     if (rule.interface == build_interface::c_abi)
       run_in_host(rule);
+  auto& prices = document_.runtime.server.prices;
+  if (const auto told = environment_.prices.find(document_.metadata.name);
+      told != environment_.prices.end())
+    for (const auto& [model, price] : told->second)
+      prices[model] = price;
+  document_.capability.prices = prices;
   const auto root = host_root();
   const auto move = [&](tool_query& query) {
     if (query.parse == answer_format::sysfs)

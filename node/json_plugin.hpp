@@ -18,13 +18,17 @@
 
 namespace consort::node {
 
+/// Prices that the agent's configuration gives, by plugin.
+using price_table = std::map<std::string, price_list>;
+
 /// What the agent lends to its plugins.
 struct plugin_environment {
   boost::asio::io_context& io; ///< Runs background compiles; outlives the plugins.
   c_abi_factory make_c_abi;    ///< Called at most once per plugin, as the next.
   server_factory make_server = nullptr;
   std::string executable = {}; ///< The consort binary, for builds by a vendor's shared object.
-  std::string owner = {}; ///< What its containers are marked with; empty = a trial, of nobody's.
+  std::string owner = {};  ///< What its containers are marked with; empty = a trial, of nobody's.
+  price_table prices = {}; ///< Over those of plugin.json.
 };
 
 class json_plugin : public plugin {

@@ -203,7 +203,7 @@ std::unique_ptr<attempt_stream> local_attempt_service::open(const ticket& permis
     // No owner: a refused repetition must not unlist the attempt that it repeats.
     auto refused
         = std::make_shared<relay>(permission.attempt, std::move(sink), std::weak_ptr<registry>());
-    refused->on_event(attempt_aborted{begun.failure(), false, 0});
+    refused->on_event(attempt_aborted{begun.failure(), false, 0, 0, 0});
     return std::make_unique<stream>(permission.attempt, std::weak_ptr<runtime_session>(),
                                     std::move(refused));
   }

@@ -49,11 +49,14 @@ c_abi_factory make_factory(boost::asio::io_context& io, const std::string& execu
 } // namespace
 
 plugin_environment make_plugin_environment(boost::asio::io_context& io,
-                                           const std::string& executable,
-                                           const std::string& owner) {
-  return {io, make_factory(io, executable),
+                                           const std::string& executable, const std::string& owner,
+                                           const price_table& prices) {
+  return {io,
+          make_factory(io, executable),
           [&io](const server_spec& spec) { return std::make_unique<server_runtime>(io, spec); },
-          executable, owner};
+          executable,
+          owner,
+          prices};
 }
 
 } // namespace consort::node

@@ -8,8 +8,10 @@ namespace consort::node {
 
 /// Runtimes behind the C ABI in processes of `executable`, and model servers; all on `io`, which
 /// outlives them. `owner`: of containers (container_owner()); empty where nobody keeps them.
+/// `prices`: as configured.
 [[nodiscard]] plugin_environment make_plugin_environment(boost::asio::io_context& io,
                                                          const std::string& executable,
-                                                         const std::string& owner = {});
+                                                         const std::string& owner = {},
+                                                         const price_table& prices = {});
 
 } // namespace consort::node

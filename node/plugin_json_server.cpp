@@ -144,9 +144,9 @@ void read_rates(json_file& file, json_section& section, server_spec& server) {
   for (const auto& [model, price] : prices->items()) {
     json_section inner(file, models.at(model), price);
     auto& one = server.prices[model];
-    one.prompt = inner.scaled("prompt", 0, 1e6);
-    one.completion = inner.scaled("completion", 0, 1e6);
-    one.cached = inner.scaled("cached", one.prompt, 1e6);
+    one.prompt_micros_per_mtok = inner.scaled("prompt", 0, 1e6);
+    one.completion_micros_per_mtok = inner.scaled("completion", 0, 1e6);
+    one.cached_micros_per_mtok = inner.scaled("cached", one.prompt_micros_per_mtok, 1e6);
     inner.finish();
   }
 }

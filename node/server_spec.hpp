@@ -43,11 +43,6 @@ struct rate_rule {
   std::uint64_t tokens_per_min = 0;
 };
 
-/// 1e-6 of the currency unit per million tokens.
-struct token_price {
-  std::uint64_t prompt = 0, cached = 0, completion = 0;
-};
-
 /// What a failure of a model server's start means for what it was to load: it is of no use to this
 /// engine and is built anew, it is for another device, nothing will help, or it may pass.
 enum class start_failure : std::uint8_t { rebuild, elsewhere, refuse, later };
@@ -97,7 +92,7 @@ struct server_spec {
   std::string prefill_url, prefill_url_env;
   metrics_rule metrics;
   rate_rule rates;
-  std::map<std::string, token_price> prices; ///< By the server's name of the model; `*` = others.
+  price_list prices; ///< What is paid there by the token.
   /// What it calls the model; empty = NAME of `server:NAME`, or `{name}`.
   std::string model;
   std::string key_env;       ///< Variable that holds the API key; empty = none is sent.

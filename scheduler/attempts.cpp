@@ -4,6 +4,7 @@
 #include "scheduler/caches.hpp"
 #include "scheduler/handlers.hpp"
 #include "scheduler/learning.hpp"
+#include "scheduler/spending.hpp"
 #include "scheduler/units.hpp"
 #include "scheduler/waiting.hpp"
 
@@ -306,6 +307,7 @@ void let_go(pass& p, index slot) {
   auto& one = s.instances[instance];
   auto& model = s.models[r.model];
   const auto place = one.places[r.rank];
+  settle_remote(s, slot);
   model.endpoints.release(place, r.held, p.now);
   model.running -= r.held.sequences;
   if (r.meta.priority == priority_class::batch) {
@@ -580,6 +582,16 @@ index ended_row(pass& p, const attempt_id& attempt) {
 
 } // namespace
 
+namespace {
+
+/// What its node told that the attempt cost, if it did.
+void note_paid(request_row& r, const std::optional<std::uint64_t>& cost_micros) {
+  if (cost_micros)
+    r.paid_micros = static_cast<std::int64_t>(std::min(*cost_micros, limits::money_micros_max));
+}
+
+} // namespace
+
 void on(pass& p, const attempt_finished& e) {
   heard_gateway(p.s, e.attempt.request.gateway, p.now);
   auto slot = current(p.s, e.attempt);
@@ -587,6 +599,7 @@ void on(pass& p, const attempt_finished& e) {
     p.s.explained.fetch(p.s.requests[slot].explained);
     slot = win(p, slot);
     learn_from(p, p.s.requests[slot], e.measured);
+    note_paid(p.s.requests[slot], e.measured.cost_micros);
   } else {
     slot = ended_row(p, e.attempt);
   }
@@ -611,6 +624,7 @@ void on(pass& p, const attempt_failed& e) {
     }
     return;
   }
+  note_paid(p.s.requests[slot], e.cost_micros);
   const bool link_lost = e.failure.code == data_link_lost;
   const auto instance = p.s.requests[slot].instance;
   const auto id = p.s.instances[instance].id;

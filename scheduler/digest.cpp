@@ -216,6 +216,7 @@ void add_requests(const core_state& s, hasher& into) {
     into.number(r.sought.value);
     into.number(r.held.kv_tokens);
     into.number(r.held.work_ns);
+    into.number(r.reserved_micros);
     for (const auto& hold : r.stages) {
       into.number(hold.instance);
       into.number(hold.held.kv_tokens);

@@ -5,6 +5,7 @@
 
 #include "scheduler/modules.hpp"
 #include "scheduler/picks.hpp"
+#include "scheduler/spending.hpp"
 
 #include <algorithm>
 #include <limits>
@@ -297,8 +298,7 @@ void issue(pass& p, index slot, index place, bool explored, std::uint32_t saved)
   const auto& at = p.s.models[r.model].endpoints.at(place);
   fetch_soon(p.s.pairs[at.pair]);
   fetch_soon(p.s.instances[at.instance]);
-  charge_remote(p.s, p.s.models[r.model].endpoints.at(place).device,
-                finish_of(p.s.models[r.model].endpoints.pace(place)).of(r.size));
+  charge_remote(p.s, slot, place, finish_of(p.s.models[r.model].endpoints.pace(place)).of(r.size));
   record_grant(p, slot, place, explored);
   grant(p, slot, place,
         r.emitted == 0 || resumes_exactly(p.s, r, p.s.models[r.model].endpoints.at(place)), saved);

@@ -227,12 +227,13 @@ bool endpoint_table::refresh_idle(index place, const speed_estimate& speed) {
   const auto& one = all_[place];
   auto& idle = idle_[place];
   if (idle.pair == one.pair && idle.active_mw == one.active_mw
-      && idle.price_micros == one.price_micros && idle.loads == loads_
+      && idle.price_micros == one.price_micros && idle.prompt_pico == one.prompt_pico
+      && idle.output_pico == one.output_pico && idle.loads == loads_
       && about(speed.first_ns, idle.figures.first_ns)
       && about(speed.prefill_ns, idle.figures.read_ns)
       && about(speed.decode_ns, idle.figures.itl_ns))
     return false;
-  idle = {one.pair, one.active_mw, one.price_micros, loads_, {}};
+  idle = {one.pair, one.active_mw, one.price_micros, loads_, one.prompt_pico, one.output_pico, {}};
   auto& figures = idle.figures;
   figures.first_ns = speed.first_ns_at(1);
   figures.prefill_ns = speed.prefill_ns_at(1);
@@ -241,6 +242,8 @@ bool endpoint_table::refresh_idle(index place, const speed_estimate& speed) {
   figures.shared_ns = shared_token_ns(speed, load_, one.slots());
   figures.active_mw = one.active_mw;
   figures.price_micros = one.price_micros;
+  figures.prompt_pico = one.prompt_pico;
+  figures.output_pico = one.output_pico;
   return true;
 }
 
@@ -396,6 +399,8 @@ void endpoint_table::derive(index place, const speed_estimate& speed) {
   figures.running = used;
   figures.active_mw = one.active_mw;
   figures.price_micros = one.price_micros;
+  figures.prompt_pico = one.prompt_pico;
+  figures.output_pico = one.output_pico;
   figures.forgets_pm = one.forgets_pm;
   // An idle endpoint takes any request whose prompt can be held at all: the answer may be shorter
   // than its bound.

@@ -54,8 +54,9 @@ struct endpoint {
   index read_by = none;              ///< Request slot of whose it was, possibly another's since.
   std::uint32_t active_mw = 0;       ///< Of all its devices; see endpoint_figures.
   std::uint32_t price_micros = 0;
-  std::uint32_t forgets_pm = 0; ///< Likewise; of its instance's cache.
-  bool open = false;            ///< Takes new work.
+  std::uint32_t prompt_pico = 0, output_pico = 0; ///< See endpoint_figures.
+  std::uint32_t forgets_pm = 0;                   ///< Likewise; of its instance's cache.
+  bool open = false;                              ///< Takes new work.
   bool shut = false;            ///< Its engine's latest report says that it takes nothing.
   bool remote = false;          ///< Reads prompts beside each other, not one after the other.
   bool told = true;             ///< Its engine says how many sequences it takes.
@@ -208,7 +209,7 @@ private:
   /// What an endpoint is with nobody there, and what that was made of.
   struct idle_figures {
     index pair = none;
-    std::uint32_t active_mw = 0, price_micros = 0, loads = 0;
+    std::uint32_t active_mw = 0, price_micros = 0, loads = 0, prompt_pico = 0, output_pico = 0;
     endpoint_figures figures;
   };
 

@@ -118,6 +118,7 @@ struct attempt_failed {
   bool device_fault
       = true; ///< False for client errors and cancels: they never count against a device.
   duration_us retry_after_us = 0; ///< Who had no room asked to be left alone so long; 0 = not said.
+  std::optional<std::uint64_t> cost_micros = {}; ///< As in attempt_measurement.
 };
 /// The link to a gateway dropped. A hint: its running streams go on and keep their capacity, and it
 /// gets nothing new; without gateway_restored within limits::gateway_grace_us its requests end.

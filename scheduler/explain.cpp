@@ -4,6 +4,7 @@
 
 #include "scheduler/modules.hpp"
 #include "scheduler/policy/filter_kv.hpp"
+#include "scheduler/spending.hpp"
 #include "scheduler/waiting.hpp"
 
 #include <algorithm>
@@ -507,6 +508,10 @@ candidate_view render(const core_state& s, index model, const candidate_record& 
     view.reason = one.compiling ? "needs an artifact compiled, then a load" : "needs a load";
   else
     view.reason = stage_words_of(s, one.device);
+  if (token_rates_of(s, model, one.device).guessed)
+    view.reason += (view.reason.empty() ? "" : "; ")
+                   + std::string("what its tokens cost is not known: believed as dear as the "
+                                 "dearest there");
   add_terms(s.profiles[record.profile], figures_of(s, model, one), record.size, one, view);
   return view;
 }

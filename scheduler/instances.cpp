@@ -5,6 +5,7 @@
 #include "scheduler/handlers.hpp"
 #include "scheduler/load_bars.hpp"
 #include "scheduler/provenance.hpp"
+#include "scheduler/spending.hpp"
 #include "scheduler/units.hpp"
 #include "scheduler/waiting.hpp"
 #include "scheduler/weights.hpp"
@@ -162,6 +163,9 @@ void add_rates(const core_state& s, const instance_row& one, endpoint& to) {
   const auto active_mw = used_power_mw(s.pairs[to.pair].power, sheet_power_mw(s, one));
   to.active_mw = static_cast<std::uint32_t>(std::min(active_mw, limits::power_mw_max));
   to.price_micros = static_cast<std::uint32_t>(std::min(price, limits::price_micros_max));
+  const auto tokens = token_rates_of(s, one.model, one.devices.front());
+  to.prompt_pico = tokens.prompt_pico;
+  to.output_pico = tokens.output_pico;
 }
 
 /// KV tokens for which its grant has room beside the weights; 0 = unknown.

@@ -74,6 +74,8 @@ violation check_request_row(const core_state& s, index slot) {
     return of("a request's deadline is armed too late", slot);
   if (!is_out(r) && (r.stages[0].instance != none || r.stages[1].instance != none))
     return of("a request holds a stage without an attempt", slot);
+  if (!is_out(r) && r.reserved_micros != 0)
+    return of("a request holds a part of the budget without an attempt", slot);
   if (is_out(r) != (r.instance != none) || is_out(r) != (r.held.sequences != 0))
     return of("a request holds an endpoint without an attempt, or the reverse", slot);
   if (r.attempt > r.issued || r.issued > limits::attempts_total_max)

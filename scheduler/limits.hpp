@@ -187,6 +187,8 @@ inline constexpr duration_us rate_window_us
 inline constexpr std::int64_t rate_change_pm = 250; ///< Of their rate, before scores follow it.
 inline constexpr std::uint64_t power_mw_max = 1'000'000'000;     ///< Believed of one instance.
 inline constexpr std::uint64_t price_micros_max = 1'000'000'000; ///< Per hour, believed likewise.
+inline constexpr std::uint64_t token_price_micros_max
+    = 1'000'000'000; ///< Per million tokens, believed likewise: 1,000 of the currency unit.
 /// A meter that was read so long ago says nothing of what is drawn now.
 inline constexpr duration_us energy_estimate_us_max = 60 * second_us;
 inline constexpr std::uint64_t energy_busy_share

@@ -233,7 +233,6 @@ void run_queue(pass& p, index model);
 [[nodiscard]] bool remote_barred(const core_state& s);
 /// Whether the request is tried on the cluster's own devices first.
 [[nodiscard]] bool stays_first(const core_state& s, const request_row& r);
-void charge_remote(core_state& s, index device, std::int64_t predicted_ns);
 
 // --- preemption.cpp: batch work makes room ---
 /// Stops what gives an interactive request its room at an endpoint. Returns: its place; none when

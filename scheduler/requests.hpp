@@ -77,6 +77,8 @@ struct attempt_measurement {
   std::uint32_t batch = 0; ///< Sequences in the engine beside it, itself included; 0 = unknown.
   duration_us engine_queue_us = 0;        ///< Waited inside the engine, if it says.
   std::optional<std::uint64_t> energy_mj; ///< Drawn for it above idle power; nullopt = unknown.
+  /// Paid for its tokens, 1e-6 of the currency unit; nullopt = unknown, or not paid by the token.
+  std::optional<std::uint64_t> cost_micros = {};
   friend bool operator==(const attempt_measurement&, const attempt_measurement&) = default;
 };
 

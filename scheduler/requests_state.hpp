@@ -154,6 +154,9 @@ struct attempt_row {
   std::int64_t load_begin = 0;     ///< endpoint::load_until then.
   std::int64_t attempts_begin = 0; ///< endpoint::attempts_until then.
   index last_device = none;
+  std::int64_t reserved_micros = 0; ///< Of the budget for REMOTE, for tokens to come.
+  /// What its tokens cost, as its node told; -1 = not told.
+  std::int64_t paid_micros = -1;
 };
 
 /// A live request with its attempt: the present one, or what is left of the last. A hedge, the

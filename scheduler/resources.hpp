@@ -7,6 +7,7 @@
 
 #include "scheduler/ids.hpp"
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -73,6 +74,17 @@ struct speed_spec {
   friend bool operator==(const speed_spec&, const speed_spec&) = default;
 };
 
+/// What a million tokens of a model cost there: money, 1e-6 of the cluster's currency unit. So each
+/// figure is as well what one token costs in 1e-12 of the unit.
+struct token_price {
+  std::uint64_t prompt_micros_per_mtok = 0;
+  std::uint64_t cached_micros_per_mtok = 0; ///< Of prompt tokens that its cache had.
+  std::uint64_t completion_micros_per_mtok = 0;
+  friend bool operator==(const token_price&, const token_price&) = default;
+};
+/// By the server's name of the model; `*` = those that are not named.
+using price_list = std::map<std::string, token_price, std::less<>>;
+
 /// A build profile: what an artifact must be built for, and by what. `compatible` fields form the
 /// compatibility key.
 struct build_profile {
@@ -127,6 +139,9 @@ struct device_capability {
   /// What its servers compile at their own start, by the formats that they load; kept between
   /// starts.
   std::vector<runnable_build> caches;
+  /// What is paid there by the token, on top of speed_spec::cost_micros_per_hour; empty = nothing
+  /// is.
+  price_list prices;
   friend bool operator==(const device_capability&, const device_capability&) = default;
 };
 

@@ -2,8 +2,10 @@
 // Spill-over to REMOTE devices and back: whether a request is tried on the cluster's own devices
 // first, and what may be spent on others'.
 #include "scheduler/modules.hpp"
+#include "scheduler/spending.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace consort::core {
 
@@ -43,18 +45,54 @@ bool stays_first(const core_state& s, const request_row& r) {
   return s.config.remote == remote_use::overflow && r.deadline_at == 0;
 }
 
-void charge_remote(core_state& s, index device, std::int64_t predicted_ns) {
-  if (s.config.remote_budget_micros_per_hour == 0 || !is_remote(s, device))
+namespace {
+
+/// What so many tokens cost, by the prices that scores go by. A bound rather than the bill: nobody
+/// knows what of a prompt is in a provider's cache.
+std::int64_t tokens_micros(const endpoint& at, std::int64_t prompt, std::int64_t output) {
+  constexpr std::int64_t picos = 1'000'000;
+  const auto bounded = [](std::int64_t tokens) { return std::min(tokens, scored_tokens_max); };
+  return (bounded(prompt) * at.prompt_pico + bounded(output) * at.output_pico + picos - 1) / picos;
+}
+
+bool counts(const core_state& s, index device) {
+  return s.config.remote_budget_micros_per_hour != 0 && is_remote(s, device);
+}
+
+} // namespace
+
+void charge_remote(core_state& s, index slot, index place, std::int64_t predicted_ns) {
+  auto& r = s.requests[slot];
+  const auto& at = s.models[r.model].endpoints.at(place);
+  r.reserved_micros = 0;
+  r.paid_micros = -1;
+  if (!counts(s, at.device))
     return;
   refill(s);
-  const auto members = stages_of(s, device);
+  const auto members = stages_of(s, at.device);
   std::int64_t price = 0;
-  for (const auto at : {device, members[0], members[1]}) // Of a plan, whichever is REMOTE.
-    if (at != none && s.devices[at].spec.type == resource_type::remote)
+  for (const auto one : {at.device, members[0], members[1]}) // Of a plan, whichever is REMOTE.
+    if (one != none && s.devices[one].spec.type == resource_type::remote)
       price += static_cast<std::int64_t>(
-          std::min(s.devices[at].spec.spec.cost_micros_per_hour, limits::money_micros_max));
+          std::min(s.devices[one].spec.spec.cost_micros_per_hour, limits::money_micros_max));
   const auto span_ms = std::clamp<std::int64_t>(predicted_ns / 1'000'000, 1, hour_ms);
-  s.remote_left_micros -= price * span_ms / hour_ms + 1;
+  r.reserved_micros = tokens_micros(at, r.size.prompt_tokens,
+                                    std::int64_t{r.size.output_tokens} * r.meta.choices);
+  s.remote_left_micros -= price * span_ms / hour_ms + 1 + r.reserved_micros;
+}
+
+void settle_remote(core_state& s, index slot) {
+  auto& r = s.requests[slot];
+  const auto reserved = std::exchange(r.reserved_micros, 0);
+  const auto& one = s.instances[r.instance];
+  const auto& at = s.models[r.model].endpoints.at(one.places[r.rank]);
+  if (!counts(s, at.device))
+    return;
+  refill(s);
+  // Nobody tells what a stream cost that was cut off: its prompt, and what came of the answer.
+  const auto paid
+      = r.paid_micros >= 0 ? r.paid_micros : tokens_micros(at, r.size.prompt_tokens, r.tokens);
+  s.remote_left_micros += reserved - paid;
 }
 
 } // namespace consort::core

@@ -5,6 +5,7 @@
 // token. A member that is gone, held or closed for the model takes the plan with it, and with it
 // the attempts that hold anything there.
 #include "scheduler/modules.hpp"
+#include "scheduler/spending.hpp"
 
 #include <algorithm>
 
@@ -63,6 +64,8 @@ void set_links(core_state& s, index instance, endpoint& at) {
   at.read_price_micros = reads.price_micros;
   at.active_mw = writes.active_mw;
   at.price_micros = writes.price_micros;
+  at.prompt_pico = reads.prompt_pico;
+  at.output_pico = writes.output_pico;
   at.transfer_bytes_per_s = plan.transfer_bytes_per_s;
   at.transfer_us = std::clamp<duration_us>(plan.transfer_us, 0, limits::transfer_us_max);
   at.kv_bytes_per_token
@@ -214,12 +217,15 @@ void add_rates(const core_state& s, index model, index device, endpoint_figures&
   const auto members = stages_of(s, device);
   to.staged = members[prefill_stage] != none && members[decode_stage] != none;
   const auto writes = to.staged ? members[decode_stage] : device;
+  const auto reads = to.staged ? members[prefill_stage] : device;
   to.active_mw = power(writes);
   to.price_micros = price(writes);
+  to.prompt_pico = token_rates_of(s, model, reads).prompt_pico;
+  to.output_pico = token_rates_of(s, model, writes).output_pico;
   if (!to.staged)
     return;
-  to.read_mw = power(members[prefill_stage]);
-  to.read_price_micros = price(members[prefill_stage]);
+  to.read_mw = power(reads);
+  to.read_price_micros = price(reads);
 }
 
 void note_plan(core_state& s, index device) {

@@ -112,6 +112,7 @@ task<void> server_attempt::relay(const attempt_body& body) {
 }
 
 task<void> server_attempt::refuse(unsigned status) {
+  asked_ = false;
   const auto said
       = co_await http_.read_text(limits::server_refusal_bytes_max, limits::server_answer_us);
   if ((status == 400 || status == 422) && !how_.plain && refuses_field(said, "stream_options")) {
@@ -164,7 +165,23 @@ task<result<std::string>> server_attempt::stage(server_http& at, const std::stri
 }
 
 std::function<void()> server_attempt::taken() {
-  return [this] { deliver({attempt_opened{}}); };
+  return [this] {
+    asked_ = true;
+    deliver({attempt_opened{}});
+  };
+}
+
+/// What was never asked for costs nothing, and neither does what was refused; what was cut off, the
+/// server knows alone.
+void server_attempt::tell_cost(attempt_event& end) {
+  if (const auto* completed = std::get_if<attempt_completed>(&end))
+    usage_ = completed->usage;
+  if (!how_.bill)
+    return;
+  if (auto* completed = std::get_if<attempt_completed>(&end))
+    completed->cost_micros = how_.bill(completed->usage);
+  else if (auto* aborted = std::get_if<attempt_aborted>(&end); aborted != nullptr && !asked_)
+    aborted->cost_micros = 0;
 }
 
 void server_attempt::deliver(std::vector<attempt_event> happened) {
@@ -174,9 +191,8 @@ void server_attempt::deliver(std::vector<attempt_event> happened) {
     if (std::holds_alternative<attempt_opened>(event) && std::exchange(opened_, true))
       continue; // The answer's own, once it has a head.
     how_.generated += !embeds_ && std::holds_alternative<attempt_tokens>(event) ? 1 : 0;
+    tell_cost(event);
     const auto* completed = std::get_if<attempt_completed>(&event);
-    if (completed != nullptr)
-      usage_ = completed->usage;
     const bool last = completed != nullptr || std::holds_alternative<attempt_aborted>(event);
     const auto sink = last ? std::move(sink_) : sink_;
     if (last)

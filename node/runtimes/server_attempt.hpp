@@ -23,6 +23,9 @@ struct server_call {
   std::atomic<std::uint64_t>& generated; ///< Pieces of text so far, over all attempts.
   const server_address* encode;          ///< Null: whoever prefills does it itself.
   std::atomic<bool>& plain;              ///< It was found to refuse `stream_options`.
+  /// What so much of the model costs, 1e-6 of the currency unit, which is put on the bill; empty =
+  /// nobody knows.
+  std::function<std::uint64_t(const token_usage&)> bill;
 };
 
 /// What an answer's head says beside the answer.
@@ -53,6 +56,7 @@ private:
   links::task<void> refuse(unsigned status);
   [[nodiscard]] std::function<void()> taken();
   void deliver(std::vector<attempt_event> happened);
+  void tell_cost(attempt_event& end);
 
   const server_call how_;
   server_http http_;
@@ -61,6 +65,7 @@ private:
   const std::function<void(server_word)> heard_;
   bool stopped_ = false;
   bool opened_ = false; ///< The sink knows that it runs.
+  bool asked_ = false;  ///< A server may have begun to work on it.
   bool embeds_ = false; ///< It is asked for embeddings, not for text.
   std::optional<token_usage> usage_;
 };

@@ -8,6 +8,7 @@
 #include "node/placeholders.hpp"
 #include "node/runtimes/linked_session.hpp"
 #include "node/runtimes/server_errors.hpp"
+#include "scheduler/token_prices.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -112,6 +113,10 @@ task<void> server_link::live() {
     spdlog::info("{}: {} is served by {} as {}", wanted_.device.id.value, wanted_.model.value,
                  process_ ? "its own server" : links::format_address({at_.host, at_.port}),
                  server_message(std::string_view(model_)));
+  if (!spec_->prices.empty() && price_of(spec_->prices, model_) == nullptr)
+    spdlog::warn("{}: nobody says what {} costs there, so the dearest known price is believed; put "
+                 "it under remotes.{}.models of the configuration",
+                 wanted_.device.id.value, server_message(std::string_view(model_)), spec_->plugin);
   conclude_open(std::shared_ptr<runtime_session>(
       std::make_shared<linked_session<server_link>>(shared_from_this())));
   if (!spec_->metrics.path.empty())
@@ -493,7 +498,7 @@ void server_link::submit(const attempt_id& attempt, attempt_body body,
                        sink = std::move(sink)]() mutable {
     const auto refuse
         = [&](const char* code, const char* why, recovery action = recovery::retry_elsewhere) {
-            sink->on_event(attempt_aborted{{action, code, why}, false});
+            sink->on_event(attempt_aborted{{action, code, why}, false, {}, 0, 0});
           };
     if (self->phase_ != phase::open)
       return refuse("runtime_died", "its model server has ended");
@@ -503,10 +508,18 @@ void server_link::submit(const attempt_id& attempt, attempt_body body,
                     recovery::retry_later);
     if (self->attempts_.contains(attempt))
       return refuse("attempt_repeated", "the attempt is running already");
-    const server_call how{
-        *self->spec_,         self->at_,        self->prefill_ ? &*self->prefill_ : nullptr,
-        self->asked_of(body), self->generated_, self->encode_ ? &*self->encode_ : nullptr,
-        self->plain_};
+    const auto* price = price_of(self->spec_->prices, self->model_);
+    const server_call how{*self->spec_,
+                          self->at_,
+                          self->prefill_ ? &*self->prefill_ : nullptr,
+                          self->asked_of(body),
+                          self->generated_,
+                          self->encode_ ? &*self->encode_ : nullptr,
+                          self->plain_,
+                          price == nullptr ? std::function<std::uint64_t(const token_usage&)>()
+                                           : [link = self.get(), price](const token_usage& used) {
+                                               return link->bill(*price, used);
+                                             }};
     auto running = std::make_shared<server_attempt>(
         self->strand_, how, std::move(sink),
         [link = self.get()](const server_word& word) { link->heed(word); });
@@ -587,25 +600,21 @@ void server_link::heed(const server_word& word) {
   closed_until_ = closed > 0 ? now + closed : 0;
 }
 
-/// What it came to, for the limits and for the bill.
+/// What it came to, for the limits.
 void server_link::account(const server_attempt& ended, time_us admitted_at, std::uint64_t tokens) {
-  const auto& usage = ended.usage();
-  if (!usage)
-    return;
-  gate_.settle(admitted_at, tokens, usage->prompt_tokens + usage->completion_tokens);
-  auto price = spec_->prices.find(model_);
-  if (price == spec_->prices.end())
-    price = spec_->prices.find("*");
-  if (price == spec_->prices.end())
-    return;
-  const auto cached = std::min(usage->cached_tokens, usage->prompt_tokens);
-  const auto paid = price->second.prompt * (usage->prompt_tokens - cached)
-                    + price->second.cached * cached
-                    + price->second.completion * usage->completion_tokens;
+  if (const auto& usage = ended.usage())
+    gate_.settle(admitted_at, tokens, usage->prompt_tokens + usage->completion_tokens);
+}
+
+/// What is less than a micro is on the next one's bill: all bills are what was paid in all.
+std::uint64_t server_link::bill(const token_price& price, const token_usage& used) {
+  constexpr std::uint64_t picos_per_micro = 1'000'000;
   const std::lock_guard lock(stats_mutex_);
-  cost_rest_ += paid;
-  stats_.cost_micros_total += cost_rest_ / 1'000'000;
-  cost_rest_ %= 1'000'000;
+  cost_rest_ += picos_of(price, used.prompt_tokens, used.cached_tokens, used.completion_tokens);
+  const auto paid = cost_rest_ / picos_per_micro;
+  stats_.cost_micros_total += paid;
+  cost_rest_ %= picos_per_micro;
+  return paid;
 }
 
 void server_link::cancel(const attempt_id& attempt) {

@@ -87,6 +87,7 @@ private:
                                             std::uint64_t tokens);
   void heed(const server_word& word);
   void account(const server_attempt& ended, time_us admitted_at, std::uint64_t tokens);
+  std::uint64_t bill(const token_price& price, const token_usage& used);
   void conclude_open(result<std::shared_ptr<runtime_session>> outcome);
   /// The instance is over by itself.
   void end(const error& why);

@@ -40,6 +40,8 @@ struct endpoint_figures {
   std::uint32_t active_mw = 0;  ///< Power above idle while it works, milliwatts.
   std::uint32_t forgets_pm = 0; ///< Tokens read once more for each that is written to its cache.
   std::uint32_t price_micros = 0; ///< Money per hour, 1e-6 of the currency unit.
+  std::uint32_t prompt_pico = 0;  ///< Money per prompt token, 1e-12 of the currency unit,
+  std::uint32_t output_pico = 0;  ///< and per token written; both beside the price of the hour.
   bool staged = false;            ///< Prompts are read on another device than answers are written:
   std::uint32_t read_mw = 0;      ///< the power of that one,
   std::uint32_t read_price_micros = 0; ///< and its price.

@@ -124,7 +124,11 @@ for (const page of fs.readdirSync(pages).filter((one) => one !== 'README.md'))
       const ours = ['plugin', 'model'].includes(words[0]) ? 2 : 1;
       const help = await run_cli([...words.slice(0, ours), '--help']);
       assert.equal(help.code, 0, words.join(' '));
-      const operands = words.slice(ours).filter((word) => !word.startsWith('-'));
+      const takes_a_word = (option = '') =>
+        option.startsWith('-') && new RegExp(`${option} [A-Z]`).test(help.stdout);
+      const operands = words
+        .slice(ours)
+        .filter((word, at, all) => !word.startsWith('-') && !takes_a_word(all[at - 1]));
       for (const option of words.filter((word) => word.startsWith('-')))
         assert.ok(help.stdout.includes(option), `${words.join(' ')}: no ${option}`);
       const usage = /^Usage: .*$/m.exec(help.stdout)[0];

@@ -30,7 +30,9 @@ export const costs = (micros) => ({
       before = now;
       return same > 60; // Each takes 50 ms and more; devices are read every 2 s.
     });
-    assert.equal((await ask(stand)).status, 200);
+    const answer = await ask(stand);
+    assert.equal(answer.status, 200);
+    assert.equal(answer.json.usage.consort.cost, micros / 1e6);
     await eventually('the bill', async () => (await cost()) - before >= micros, 8_000);
     assert.equal(((await cost()) - before) % micros, 0);
   },

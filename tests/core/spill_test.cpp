@@ -172,6 +172,178 @@ TEST(Spill, EndsWithItsBudgetWhichComesBackOverAnHour) {
   t.drop_all();
 }
 
+/// Tokens of an API at 10 and 20 per million, ten times as fast as the CPU.
+device_spec paid_spec() {
+  auto away = away_spec();
+  away.capability.prices["storyteller"] = {10'000'000, 5'000'000, 20'000'000};
+  return away;
+}
+
+/// Asks at once for the shortest story: 100 tokens to read and 50 to write are 2,000 micros.
+grant_ticket ask(core_fixture& t) {
+  t.submit();
+  const auto granted = t.take_all<grant_ticket>();
+  t.take_all<queue_notice>();
+  return granted.empty() ? grant_ticket{} : granted.front();
+}
+
+/// A REMOTE whose tokens are paid for, and nobody else; one request runs there.
+void only_away(core_fixture& t, const device_spec& away = paid_spec()) {
+  t.join("local");
+  t.declare(story_spec());
+  t.advertise(away);
+  t.submit();
+  t.grant_next_allocation();
+  t.take_all<queue_notice>();
+  t.loaded(t.expect<load_replica>(), 100);
+  ASSERT_EQ(t.take_all<grant_ticket>().size(), 1U);
+}
+
+void end_paid(core_fixture& t, const grant_ticket& granted,
+              std::optional<std::uint64_t> cost_micros) {
+  attempt_measurement measured;
+  measured.usage = {100, 50, 0};
+  measured.first_token_us = 5'000;
+  measured.total_us = 55'000;
+  measured.cost_micros = cost_micros;
+  t.feed(attempt_finished{granted.granted.attempt, measured});
+  t.take_all<record_request>();
+}
+
+/// How many requests start before no other does.
+int starts(core_fixture& t, int most = 40) {
+  int count = 0;
+  while (count < most && ask(t).granted.attempt.number != 0)
+    ++count;
+  return count;
+}
+
+TEST(Spend, APriceOfTokensIsWeighed) {
+  auto config = core_fixture::quiet();
+  config.policy = policy_name{"cost"};
+  for (const bool paid : {false, true}) {
+    core_fixture t(config);
+    t.join("local");
+    auto model = story_spec();
+    model.replicas_min = 2;
+    t.declare(model);
+    auto here = cpu_spec();
+    here.spec.cost_micros_per_hour = 100'000; // 28e-12 a microsecond: some 14 micros a request.
+    t.advertise(here);
+    t.finish_load(4);
+    t.advertise(paid ? paid_spec() : away_spec());
+    t.finish_load(100);
+    EXPECT_EQ(ask(t).granted.device.value, paid ? "local/cpu0" : "local/remote0");
+    t.drop_all();
+  }
+}
+
+TEST(Spend, AModelWithoutAPriceIsNoCheaperThanTheDearestOfItsProvider) {
+  auto config = core_fixture::quiet();
+  config.policy = policy_name{"cost"};
+  core_fixture t(config);
+  t.join("local");
+  auto model = story_spec();
+  model.replicas_min = 2;
+  t.declare(model);
+  auto here = cpu_spec();
+  here.spec.cost_micros_per_hour = 100'000;
+  t.advertise(here);
+  t.finish_load(4);
+  auto away = away_spec();
+  away.capability.prices["another"] = {10'000'000, 10'000'000, 20'000'000};
+  t.advertise(away);
+  t.finish_load(100);
+  EXPECT_EQ(ask(t).granted.device.value, "local/cpu0") << "nobody said that it is free";
+  t.drop_all();
+}
+
+TEST(Spend, IsExplained) {
+  for (const bool known : {true, false}) {
+    auto config = core_fixture::quiet();
+    config.policy = policy_name{"cost"};
+    core_fixture t(config);
+    auto away = paid_spec();
+    if (!known)
+      away.capability.prices = {{"another", {10'000'000, 10'000'000, 20'000'000}}};
+    only_away(t, away);
+    const auto told = t.tested().explain(t.request(), t.now());
+    ASSERT_TRUE(told);
+    const auto& one = told->decisions.at(0).candidates.at(0);
+    EXPECT_EQ(one.reason.find("is not known") == std::string::npos, known) << one.reason;
+    std::int64_t money = 0;
+    for (const auto& term : one.terms)
+      if (term.name == "money")
+        money = term.value;
+    EXPECT_GE(money, 1'000'000'000) << "100 tokens to read are 1,000 micros";
+    t.drop_all();
+  }
+}
+
+TEST(Spend, TokensAreTakenFromTheBudgetAsPredicted) {
+  core_fixture t(using_remote(remote_use::free, 9'000));
+  only_away(t);
+  const auto more = starts(t);
+  EXPECT_GE(more, 1);
+  EXPECT_LT(more, 9) << "each is to cost 1,000 micros at least";
+  t.drop_all();
+}
+
+TEST(Spend, WhatWasCheaperThanPredictedGivesTheRestBack) {
+  core_fixture dear(using_remote(remote_use::free, 9'000));
+  core_fixture cheap(using_remote(remote_use::free, 9'000));
+  int begun_dear = 0, begun_cheap = 0;
+  only_away(dear);
+  only_away(cheap);
+  for (int round = 0; round < 30; ++round) {
+    if (const auto one = ask(dear); one.granted.attempt.number != 0) {
+      ++begun_dear;
+      end_paid(dear, one, 3'000);
+    }
+    if (const auto one = ask(cheap); one.granted.attempt.number != 0) {
+      ++begun_cheap;
+      end_paid(cheap, one, 10);
+    }
+  }
+  EXPECT_LE(begun_dear, 4) << "3,000 each";
+  EXPECT_EQ(begun_cheap, 30) << "300 in all";
+  dear.drop_all();
+  cheap.drop_all();
+}
+
+TEST(Spend, WhatWasRefusedCostsNothing) {
+  core_fixture t(using_remote(remote_use::free, 9'000));
+  only_away(t);
+  int begun = 0;
+  for (int round = 0; round < 30; ++round)
+    if (const auto one = ask(t); one.granted.attempt.number != 0) {
+      ++begun;
+      attempt_failed failed{one.granted.attempt, {recovery::refuse, "bad", "no"}, 0, false};
+      failed.cost_micros = 0;
+      t.feed(failed);
+      t.take_all<reject_request>();
+      t.take_all<record_request>();
+    }
+  EXPECT_EQ(begun, 30);
+  t.drop_all();
+}
+
+TEST(Spend, WhatIsNotToldIsReckonedByItsTokens) {
+  core_fixture t(using_remote(remote_use::free, 9'000));
+  only_away(t);
+  int begun = 0;
+  for (int round = 0; round < 30; ++round)
+    if (const auto one = ask(t); one.granted.attempt.number != 0) {
+      ++begun;
+      t.start(one);
+      t.progress(one, 50);
+      end_paid(t, one, std::nullopt);
+    }
+  EXPECT_GE(begun, 3);
+  EXPECT_LE(begun, 6) << "2,000 each";
+  t.drop_all();
+}
+
 } // namespace
 
 } // namespace consort::core::testing

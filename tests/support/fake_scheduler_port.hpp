@@ -211,13 +211,14 @@ public:
       = [](const opened_attempt& attempt) { answer_hello(attempt); };
 
   static void answer_hello(const opened_attempt& attempt,
-                           std::optional<std::uint64_t> energy_mj = {}) {
+                           std::optional<std::uint64_t> energy_mj = {},
+                           std::optional<std::uint64_t> cost_micros = {}) {
     attempt.sink->on_event(attempt_opened{7, 2});
     attempt.sink->on_event(attempt_tokens{0, "Hello", {1}, ""});
     attempt.sink->on_event(attempt_tokens{0, " w\xC3\xB6rld", {2}, ""});
     attempt.sink->on_event(attempt_tokens{0, "!", {3}, ""});
     attempt.sink->on_event(attempt_choice_done{0, "stop"});
-    attempt.sink->on_event(attempt_completed{{7, 3, 2}, 1, 0, energy_mj});
+    attempt.sink->on_event(attempt_completed{{7, 3, 2}, 1, 0, energy_mj, cost_micros});
   }
 
   std::unique_ptr<attempt_stream> open(const ticket& permission, attempt_body body,

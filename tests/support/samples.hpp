@@ -62,6 +62,11 @@ public:
   void fill(std::map<std::string, std::string>& value) {
     value = {{"one", "text " + std::to_string(small())}, {"two", "Zwölf ♫"}};
   }
+  void fill(price_list& value) {
+    value.clear();
+    for (const auto* model : {"*", "api/model"})
+      value.emplace(model, make<token_price>());
+  }
   /// The alternative that says most.
   void fill(attempt_event& value) { value = make<attempt_tokens>(); }
   /// The two answers exclude each other.

@@ -8,7 +8,7 @@ import https from 'node:https';
 import path from 'node:path';
 import test from 'node:test';
 import { promisify } from 'node:util';
-import { Cluster, eventually, temp_dir } from './support.mjs';
+import { Cluster, eventually, run_cli, temp_dir } from './support.mjs';
 
 const openssl = (...args) => promisify(execFile)('openssl', args);
 
@@ -107,6 +107,30 @@ test('a model server behind TLS', { timeout: 600_000 }, async (t) => {
 
   await t.test('it is believed for an authority that the agent was given', async () => {
     await begin('IP:127.0.0.1', { SSL_CERT_FILE: authority.cert });
+    const answer = await ask('15s');
+    assert.equal(answer.status, 200, answer.text);
+    assert.equal(answer.json.choices[0].text, ' over TLS');
+    await finish();
+  });
+  await t.test('three commands and a key in the environment attach a provider', async () => {
+    const env = { DISTANT_KEY: 'a-key', SSL_CERT_FILE: authority.cert };
+    server = await serve(await make_certificate(dir, authority, 'IP:127.0.0.1'));
+    const url = `https://127.0.0.1:${server.address().port}/v1`;
+    const plugins = path.join(dir, 'made');
+    const init = (...more) =>
+      run_cli(['plugin', 'init', 'far', '--from-url', url, '--dir', plugins, ...more], { env });
+    const keyless = await init();
+    assert.notEqual(keyless.code, 0);
+    assert.match(keyless.stderr, /says 401: it wants an API key[^]*--key-env NAME/);
+    const made = await init('--type', 'remote', '--key-env', 'DISTANT_KEY');
+    assert.equal(made.code, 0, made.stderr);
+    assert.match(made.stdout, /consort model add distant server:distant/);
+    const text = fs.readFileSync(path.join(plugins, 'far/plugin.json'), 'utf8');
+    assert.ok(!(text + made.stdout + made.stderr).includes('a-key'), 'the key is written down');
+    cluster = new Cluster({ args: ['--plugins', plugins], env });
+    await cluster.start();
+    const added = await cluster.cli(['model', 'add', 'distant', 'server:distant']);
+    assert.equal(added.code, 0, added.stderr);
     const answer = await ask('15s');
     assert.equal(answer.status, 200, answer.text);
     assert.equal(answer.json.choices[0].text, ' over TLS');

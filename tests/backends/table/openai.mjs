@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
+import { eventually } from '../../system/support.mjs';
 import { costs, keeps_its_key } from '../remotes.mjs';
 import { ask } from '../suite.mjs';
 
@@ -26,6 +27,16 @@ export default {
     ...keeps_its_key(key),
     // 4 of the prompt at 2.5, 12 of the answer at 10 per million.
     ...costs(130),
+    'which models it takes is what the provider lists': async (stand) => {
+      const added = await stand.cluster.cli(['model', 'add', 'other', 'server:llama-3.3-70b']);
+      assert.equal(added.code, 0, added.stderr);
+      const headers = { 'X-Consort-Device': 'remote', 'X-Consort-Wait': '3s' };
+      const answer = await ask(stand, { model: 'other' }, headers);
+      assert.ok(answer.status >= 500, answer.text);
+      const said = async () =>
+        /serves gpt-4o, not llama-3\.3-70b/.test(answer.text + stand.cluster.output);
+      await eventually('it is said what the provider lists', said);
+    },
     'one that refuses to tell usage in streams is asked without': async (stand) => {
       stand.faults('openai=no-options');
       const answer = await ask(stand);

@@ -88,6 +88,16 @@ TEST(Config, ReadsEveryField) {
   EXPECT_EQ(core_settings(*config, 4).policy, policy_name{"hybrid"});
 }
 
+TEST(Config, PricesOfTokensAreByPluginAndModel) {
+  const auto config = parsed(R"({ "remotes": { "openai": { "models": {
+    "gpt-4o": { "price": { "in_per_mtok": 2.5, "cached_per_mtok": 1.25, "out_per_mtok": 10 } },
+    "*": { "price": { "in_per_mtok": 0.15, "out_per_mtok": 0.6 } } } } } })");
+  ASSERT_TRUE(config.ok()) << config.failure().message;
+  const price_list expected{{"gpt-4o", {2'500'000, 1'250'000, 10'000'000}},
+                            {"*", {150'000, 150'000, 600'000}}};
+  EXPECT_EQ(config->prices.at("openai"), expected);
+}
+
 struct complaint_case {
   const char* text;
   const char* expected;
@@ -106,7 +116,15 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         complaint_case{"{\n\"schedular\": {}}",
                        "c.json:2: schedular: unknown key (did you mean sch"},
-        complaint_case{"{\"remotes\": {}}", "remotes: unknown key"},
+        complaint_case{"{\"remotse\": {}}", "remotse: unknown key (did you mean remotes"},
+        complaint_case{"{\"remotes\": {\"openai\": {\"models\":\n{\"m\": {\"price\": "
+                       "{\"in_per_mtok\": 1}}}}}}",
+                       "c.json:2: remotes.openai.models.m.price: `out_per_mtok` is missing"},
+        complaint_case{"{\"remotes\": {\"openai\": {\"models\": {\"m\": {}}}}}",
+                       "remotes.openai.models.m: `price` is missing"},
+        complaint_case{"{\"remotes\": {\"openai\": {\"models\": {\"m\": {\"price\": "
+                       "{\"in_per_mtok\": 1001, \"out_per_mtok\": 1}}}}}}",
+                       "between 0 and 1000"},
         complaint_case{"{\"scheduler\":\n{\"policy\": \"hybird\"}}",
                        "c.json:2: scheduler.policy: unknown policy `hybird` (did you mean hybrid"},
         complaint_case{

@@ -81,6 +81,61 @@ TEST(WrappedServer, PasswordsInAddressesAreNotRepeated) {
   }
 }
 
+class WrappedProvider : public testing::Test {
+protected:
+  WrappedProvider() { setenv("CONSORT_TEST_KEY", "sk-secret", 1); }
+  ~WrappedProvider() override { unsetenv("CONSORT_TEST_KEY"); }
+};
+
+TEST_F(WrappedProvider, IsAskedWithItsKeyAndForNothingThatCosts) {
+  const test_server server(
+      {{"GET /openai/v1/models", listing(R"({"data": [{"id": "llama-3.3-70b"}]})")}});
+  const auto found = look_at_server(server.url() + "/openai/v1", "CONSORT_TEST_KEY");
+  ASSERT_TRUE(found) << found.failure().message;
+  EXPECT_EQ(found->url, server.url() + "/openai");
+  EXPECT_EQ(found->key_env, "CONSORT_TEST_KEY");
+  EXPECT_EQ(found->ready, "/v1/models");
+  EXPECT_FALSE(found->more);
+  ASSERT_EQ(server.seen().size(), 1U);
+  EXPECT_EQ(server.seen()[0].headers.at("authorization"), "Bearer sk-secret");
+}
+
+TEST_F(WrappedProvider, ThatWantsAKeySaysSo) {
+  canned_answer no;
+  no.status = 401;
+  const test_server server({{"GET /v1/models", no}});
+  const auto none = look_at_server(server.url());
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.failure().code, "key_wanted");
+  EXPECT_THAT(none.failure().message, HasSubstr("--key-env NAME"));
+  const auto wrong = look_at_server(server.url(), "CONSORT_TEST_KEY");
+  ASSERT_FALSE(wrong);
+  EXPECT_THAT(wrong.failure().message, HasSubstr("does not take the key that is in CONSORT_"));
+  EXPECT_THAT(wrong.failure().message, Not(HasSubstr("sk-secret")));
+}
+
+TEST_F(WrappedProvider, KeysAreNotTakenForNamesOfVariables) {
+  for (const auto* key : {"sk-secret", "9abc", "a b"}) {
+    const auto found = look_at_server("http://127.0.0.1:1", key);
+    ASSERT_FALSE(found);
+    EXPECT_EQ(found.failure().code, "usage");
+    EXPECT_THAT(found.failure().message, Not(HasSubstr(key)));
+  }
+  EXPECT_THAT(look_at_server("http://127.0.0.1:1", "CONSORT_NOT_SET").failure().message,
+              HasSubstr("CONSORT_NOT_SET is not set"));
+}
+
+TEST(WrappedServer, TellsThatItListsMoreThanAreLookedAt) {
+  std::string all;
+  for (std::size_t at = 0; at <= wrapped_models_max; ++at)
+    all += (all.empty() ? "" : ",") + std::string(R"({"id": "m)") + std::to_string(at) + "\"}";
+  const test_server server({{"GET /v1/models", listing(R"({"data": [)" + all + "]}")}});
+  const auto found = look_at_server(server.url());
+  ASSERT_TRUE(found) << found.failure().message;
+  EXPECT_EQ(found->models.size(), wrapped_models_max);
+  EXPECT_TRUE(found->more);
+}
+
 TEST(WrappedServer, NamesThatNoSourceCanHaveAreLeftOut) {
   const test_server server({{"GET /v1/models", listing(R"({"data": [{"id": "a\n b"}, {"id": "*"},
       {"id": "\u001b[2J"}, {"id": ""}, {"id": 7}, {"id": "fine"}]})")}});

@@ -46,15 +46,17 @@ TEST(Metrics, ModelLabelsAreBounded) {
 
 TEST(Metrics, ChargesAreByModelAndTenantWithinABound) {
   metrics figures;
-  figures.charge(model_name("m"), tenant_id("a"), 1'500);
-  figures.charge(model_name("m"), tenant_id("a"), 1'000);
-  figures.charge(model_name("m"), tenant_id(""), 250);
+  figures.charge(model_name("m"), tenant_id("a"), {1'500, 20});
+  figures.charge(model_name("m"), tenant_id("a"), {1'000, 5});
+  figures.charge(model_name("m"), tenant_id(""), {250});
   auto text = figures.render(nullptr);
   EXPECT_TRUE(has(text, "consort_request_energy_joules_total{model=\"m\",tenant=\"a\"} 2.5"))
       << text;
   EXPECT_TRUE(has(text, "consort_request_energy_joules_total{model=\"m\",tenant=\"\"} 0.25"));
+  EXPECT_TRUE(has(text, "consort_request_cost_total{model=\"m\",tenant=\"a\"} 2.5e-05")) << text;
+  EXPECT_FALSE(has(text, "consort_request_cost_total{model=\"m\",tenant=\"\"}")) << "unknown";
   for (std::size_t at = 0; at < limits::metric_charges_max + 48; ++at)
-    figures.charge(model_name("m"), tenant_id("t" + std::to_string(at)), 1'000);
+    figures.charge(model_name("m"), tenant_id("t" + std::to_string(at)), {1'000});
   text = figures.render(nullptr);
   EXPECT_TRUE(has(text, "{model=\"other\",tenant=\"other\"} 50")) << "the rest share one";
 }

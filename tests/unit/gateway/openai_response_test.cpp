@@ -44,12 +44,13 @@ TEST(StreamRenderer, UsageComesInAChunkOfItsOwnWhenAskedFor) {
   renderer.choice_done(out, 0, "stop");
   EXPECT_NE(out.find(R"("usage":null})"), std::string::npos);
   out.clear();
-  renderer.finish(out, {5, 7, 1}, {device_id("local/cpu0"), 2, 12'345, true, 1'500});
+  renderer.finish(out, {5, 7, 1}, {device_id("local/cpu0"), 2, 12'345, true, 1'500, 2'000'016});
   EXPECT_EQ(out,
             R"(data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1700000000,)"
             R"("model":"m","choices":[],"usage":{"prompt_tokens":5,"completion_tokens":7,)"
             R"("total_tokens":12,"prompt_tokens_details":{"cached_tokens":1},"consort":{"device":)"
-            R"("local/cpu0","attempts":2,"queue_ms":12,"resumed_exact":true,"joules":1.500}}})"
+            R"("local/cpu0","attempts":2,"queue_ms":12,"resumed_exact":true,"joules":1.500,)"
+            R"("cost":2.000016}}})"
             "\n\ndata: [DONE]\n\n");
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a request cost in joules, by what its nodes tell of each attempt.
+// What a request cost in joules and money, by what its nodes tell of each attempt.
 #include "tests/unit/gateway/gateway_fixture.hpp"
 
 namespace consort::testing {
@@ -89,6 +89,43 @@ TEST_F(Joules, OfAHedgeThatWasClosedAreUnknown) {
   const auto body = nlohmann::json::parse(client.read_answer().body);
   EXPECT_EQ(body["usage"]["consort"]["device"], "local/npu0");
   EXPECT_FALSE(body["usage"]["consort"].contains("joules")) << "the other one's are missing";
+}
+
+TEST_F(Joules, AndMoneyAreToldApart) {
+  node_.on_open = [](const auto& attempt) {
+    fake_attempt_service::answer_hello(attempt, std::nullopt, 1'250);
+  };
+  start();
+  const auto usage = usage_of();
+  EXPECT_EQ(usage["cost"], 0.00125);
+  EXPECT_FALSE(usage.contains("joules"));
+  const auto report = port_.wait_report<core::attempt_finished>();
+  ASSERT_TRUE(report);
+  EXPECT_EQ(report->measured.cost_micros, 1'250U);
+  EXPECT_NE(metrics().find("consort_request_cost_total{model=\"storyteller\",tenant=\"\"} 0.00125"),
+            std::string::npos)
+      << metrics();
+}
+
+TEST_F(Joules, AndMoneyOfAFailedAttemptAreReportedToo) {
+  node_.on_open = [](const auto& attempt) {
+    if (attempt.permission.attempt.number > 1)
+      return fake_attempt_service::answer_hello(attempt, std::nullopt, 500);
+    attempt_aborted failed{gone, true};
+    failed.cost_micros = 250;
+    attempt.sink->on_event(attempt_opened{7, 0});
+    attempt.sink->on_event(failed);
+  };
+  std::optional<std::uint64_t> reported;
+  port_.on_report = [&](const auto& happened, const auto& listener) {
+    if (const auto* failed = std::get_if<core::attempt_failed>(&happened)) {
+      reported = failed->cost_micros;
+      listener->on_ticket(make_grant(port_.submitted(), 2, "local/npu0"));
+    }
+  };
+  start();
+  EXPECT_EQ(usage_of()["cost"], 0.00075);
+  EXPECT_EQ(reported, 250U);
 }
 
 } // namespace

@@ -109,6 +109,10 @@ std::vector<bound> count_bounds() {
        event_bound<advertised>([](auto& e, auto n) { e.spec.attributes = attributes(n); })},
       {"device_spec.tags", limits::words_max,
        event_bound<advertised>([](auto& e, auto n) { e.spec.tags.resize(n); })},
+      {"device_capability.prices", limits::prices_max, event_bound<advertised>([](auto& e, auto n) {
+         for (std::uint64_t at = 0; at < n; ++at)
+           e.spec.capability.prices[std::to_string(at)] = {1, 1, 1};
+       })},
       {"device_capability.build_profiles", limits::profiles_max,
        event_bound<advertised>(
            [](auto& e, auto n) { e.spec.capability.build_profiles.resize(n); })},

@@ -131,7 +131,7 @@ TEST(RoundTrip, KeepsWhatIsAbsentAbsent) {
 TEST(RoundTrip, KeepsExtremeNumbers) {
   core::attempt_finished finished;
   finished.measured.usage.prompt_tokens = UINT32_MAX;
-  finished.measured.energy_mj = UINT64_MAX;
+  finished.measured.energy_mj = finished.measured.cost_micros = UINT64_MAX;
   finished.measured.total_us = messages::limits::duration_us_max;
   expect_round_trip(core::event(finished), decode_event, "attempt_finished");
   messages::query_answer answer;

@@ -104,6 +104,30 @@ TEST(JsonPlugin, ProbesItsDevices) {
   EXPECT_TRUE(devices->back().capability.build_profiles.empty()) << "built for fake-1 only";
 }
 
+TEST(JsonPlugin, PricesOfTokensAreOfItsDevicesAndTheConfigurationStandsOverThem) {
+  const temp_folder folder;
+  folder.script("fake-smi", R"(echo '{"id": "api", "model": "API"}')");
+  boost::asio::io_context io;
+  auto document = parse_plugin_json(
+      R"json({ "schema": 1, "name": "api", "version": "1", "vendor": "v", "type": "remote",
+        "probe": { "command": ["fake-smi"], "id": "/id", "model": "/model" },
+        "capability": { "max_sequences": 4, "formats": ["server/*"] },
+        "runtime": { "interface": "server", "url": "https://api.example/v1", "prices": {
+          "small": { "prompt": 0.15, "cached": 0.075, "completion": 0.6 },
+          "large": { "prompt": 2.5, "completion": 10 } } } })json",
+      "x");
+  ASSERT_TRUE(document.ok()) << document.failure().message;
+  plugin_environment environment{io, nullptr};
+  environment.prices["api"] = {{"large", {1, 2, 3}}, {"*", {4, 5, 6}}};
+  environment.prices["another"] = {{"small", {7, 8, 9}}};
+  json_plugin plugin(*std::move(document), folder.path(), environment);
+  const auto devices = plugin.probe();
+  ASSERT_TRUE(devices.ok()) << devices.failure().message;
+  const price_list expected{
+      {"*", {4, 5, 6}}, {"large", {1, 2, 3}}, {"small", {150'000, 75'000, 600'000}}};
+  EXPECT_EQ(devices->at(0).capability.prices, expected);
+}
+
 TEST(JsonPlugin, DevicesAndToolchainsAreOfTheSameLookAtTheCompiler) {
   fake_vendor vendor;
   auto& plugin = vendor.plugin();

@@ -386,12 +386,40 @@ TEST_F(ServerRuntime, TokensArePaidByTheModelsPrice) {
   spec.prices["tale"] = {2'000'000, 0, 10'000'000}; // 2 and 10 per million tokens.
   const auto loaded = attach(server);
   ASSERT_TRUE(loaded);
-  submit(loaded, 1)->wait_end();
-  // The bill is written behind the answer's end.
-  for (int i = 0; i < 1'000 && loaded->stats().cost_micros_total == 0; ++i)
-    submit(loaded, 100 + static_cast<std::uint64_t>(i))->wait_end();
-  EXPECT_EQ(loaded->stats().cost_micros_total % 16, 0U) << "3 of the prompt, 1 of the answer";
-  EXPECT_GE(loaded->stats().cost_micros_total, 16U);
+  const auto end = submit(loaded, 1)->wait_end().back();
+  ASSERT_TRUE(std::holds_alternative<attempt_completed>(end));
+  EXPECT_EQ(std::get<attempt_completed>(end).cost_micros, 16U) << "3 to read, 1 to write";
+  EXPECT_EQ(loaded->stats().cost_micros_total, 16U);
+}
+
+TEST_F(ServerRuntime, BillsAreWhatWasPaidInAllAndNobodyPaysForARefusal) {
+  canned_answer no;
+  no.status = 500;
+  const test_server server(
+      {{"GET /health", {}}, {"POST /v1/completions", story()}, {"POST /v1/chat/completions", no}});
+  spec.prices["tale"] = {100'000, 0, 100'000}; // 0.4 micros each.
+  const auto loaded = attach(server);
+  ASSERT_TRUE(loaded);
+  std::uint64_t paid = 0;
+  for (std::uint64_t number = 1; number <= 5; ++number)
+    paid += std::get<attempt_completed>(submit(loaded, number)->wait_end().back())
+                .cost_micros.value_or(1'000);
+  EXPECT_EQ(paid, 2U);
+  const auto sink = std::make_shared<attempt_recorder>();
+  loaded->submit(attempt(9),
+                 {request_kind::chat, R"({"messages": [{"role": "user", "content": "x"}]})", {}},
+                 sink);
+  sink->wait_end();
+  EXPECT_EQ(sink->failure().cost_micros, 0U);
+}
+
+TEST_F(ServerRuntime, WithoutAPriceItIsUnknownWhatAnAnswerCost) {
+  const test_server server({{"GET /health", {}}, {"POST /v1/completions", story()}});
+  const auto loaded = attach(server);
+  ASSERT_TRUE(loaded);
+  const auto end = submit(loaded, 1)->wait_end().back();
+  ASSERT_TRUE(std::holds_alternative<attempt_completed>(end));
+  EXPECT_EQ(std::get<attempt_completed>(end).cost_micros, std::nullopt);
 }
 
 TEST_F(ServerRuntime, ItsGaugesBecomeCapacity) {

@@ -184,6 +184,16 @@ TEST(Scorers, FollowTheirFormulas) {
   EXPECT_EQ(scored(scorer_id::prefix), linear_score{});
 }
 
+TEST(Scorers, MoneyHasTheTokensThatArePaidForBesideTheEnginesTime) {
+  auto at = busy();
+  at.prompt_pico = 2'500'000; // 2.5 and 10 per million tokens.
+  at.output_pico = 10'000'000;
+  const auto& money = all_scorers()[static_cast<std::size_t>(scorer_id::money)];
+  EXPECT_EQ(money.of(at), (linear_score{0, 2'500'007, 10'000'010}));
+  at.staged = true; // What is read there is paid there.
+  EXPECT_EQ(money.of(at).per_prompt, 2'500'000);
+}
+
 TEST(Scorers, TableIsIndexedById) {
   for (std::size_t at = 0; at < all_scorers().size(); ++at)
     EXPECT_EQ(static_cast<std::size_t>(all_scorers()[at].id), at);
@@ -226,6 +236,7 @@ TEST(Profiles, LargestFiguresDoNotOverflow) {
   worst.batch = 65'536;
   worst.forgets_pm = 4'000;
   worst.active_mw = worst.price_micros = 1'000'000'000;
+  worst.prompt_pico = worst.output_pico = ~0U;
   profile_config all;
   all.name = policy_name{"all"};
   for (const auto& one : all_scorers())

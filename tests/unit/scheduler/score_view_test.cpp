@@ -37,6 +37,8 @@ protected:
       one.running = one.batch;
       one.active_mw = static_cast<std::uint32_t>(chance.below(600'000));
       one.price_micros = static_cast<std::uint32_t>(chance.below(4'000'000));
+      one.prompt_pico = static_cast<std::uint32_t>(chance.below(5'000'000));
+      one.output_pico = static_cast<std::uint32_t>(chance.below(20'000'000));
       view.grow(one);
       view.write(place, one, {0, 1, 1});
       view.learned(place, one);
