@@ -128,6 +128,13 @@ struct BuildProfile {
   binds @10 :ArtifactKind;   # What its artifacts are good for. As `reads`, and `adapters` too.
   adapters @11 :Bool;        # They run with LoRA adapters.
   older @12 :OlderEngines;   # Which engines by older versions of the compiler it runs as well.
+  memorySharePm @13 :UInt32; # As in MemoryRule, of what runs its artifacts.
+}
+
+struct MemoryRule {
+  # What a server takes of each of its devices' memory, whatever the model.
+  formats @0 :List(Text);    # That it runs as they are, words or patterns.
+  sharePm @1 :UInt32;        # Per mille; 0 = what the model needs.
 }
 
 struct DeviceCapability {
@@ -144,6 +151,7 @@ struct DeviceCapability {
   adapterFormats @10 :List(Text);  # Those of `formats` that run with LoRA adapters.
   adaptersMax @11 :UInt32;      # Of one instance; 0 = as many as a model may have.
   caches @12 :List(BuildProfile);  # What its servers compile at their own start, and keep.
+  memoryRules @13 :List(MemoryRule);  # Of those of `formats` whose servers take a share.
 }
 
 enum DeviceHealth { healthy @0; degraded @1; unhealthy @2; }

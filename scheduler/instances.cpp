@@ -18,14 +18,20 @@ namespace consort::core {
 
 namespace {
 
+std::uint64_t taken_bytes(const device_state& device, const option& by) {
+  return device.spec.memory_bytes / 1000 * std::min(by.memory_share_pm, 1000U);
+}
+
 /// KV for all sequences where that much is free, else for as many as there is room for, at least
-/// one.
+/// one. A server that takes its share of the device takes no more and no less.
 device_share share_of(const device_state& device, const option& by) {
   const auto memory = device.spec.memory_bytes;
   // Without a known size there is nothing to divide.
   if (memory == 0)
     return {device.spec.id, true, 0};
-  return {device.spec.id, false, std::clamp(device.free_bytes(), by.least_bytes, by.need_bytes)};
+  const auto least = room_for(device, by);
+  const auto most = by.memory_share_pm == 0 ? by.need_bytes : taken_bytes(device, by);
+  return {device.spec.id, false, std::clamp(device.free_bytes(), least, std::max(least, most))};
 }
 
 /// Same SKU as the leader and, when it is in one, the same topology group.
@@ -345,6 +351,11 @@ index member_node(const core_state& s, instance_id id, incarnation life) {
 }
 
 } // namespace
+
+std::uint64_t room_for(const device_state& device, const option& by) {
+  const auto taken = taken_bytes(device, by);
+  return std::max(by.least_bytes, taken - std::min(taken, device.foreign_bytes));
+}
 
 std::vector<index> ranks_for(const core_state& s, const model_state& model, const option& leader) {
   std::vector<index> chosen{leader.device};

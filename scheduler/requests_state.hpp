@@ -23,6 +23,7 @@ struct option {
   index artifact = none;                    ///< none = runs the weights themselves.
   std::uint64_t need_bytes = 0;             ///< This device's share, with KV for all its sequences.
   std::uint64_t least_bytes = 0;            ///< With KV for one.
+  std::uint32_t memory_share_pm = 0;        ///< That its server takes, as memory_rule.
   filter_id removed_by = filter_id::passed; ///< Static filter.
   /// The artifact of the key that the device names: another than `artifact` only while an older
   /// engine stands in for it.

@@ -60,6 +60,18 @@ TEST(VendorPlugins, TheSchedulerHearsHowLongAnEngineMayLoad) {
   EXPECT_EQ(document_in("nvidia-smi").capability.load_limit_us, 0) << "runs nothing itself";
 }
 
+/// What takes nearly all of a device whatever its model says so: else a second model is granted
+/// what is not there.
+TEST(VendorPlugins, ServersThatFillTheirDeviceSayHowFar) {
+  for (const auto* name : {"vllm", "sglang", "tensorrt-llm", "tensorrt-llm-pytorch",
+                           "deepspeed-mii", "gaudi", "ascend", "google-tpu", "neuron"}) {
+    const auto rules = document_in(name).capability.memory_rules;
+    ASSERT_EQ(rules.size(), 1U) << name;
+    EXPECT_GE(rules[0].share_pm, 850U) << name;
+  }
+  EXPECT_TRUE(document_in("llama-server").capability.memory_rules.empty());
+}
+
 /// Eight dies on two cards, each of which shows its card's power.
 TEST(VendorPlugins, PowerOfAnAtomMaxCountsOncePerCard) {
   const auto document = document_in("rebellions");
