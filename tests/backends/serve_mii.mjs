@@ -56,6 +56,12 @@ export const serve_mii = interpreted && {
       one.child.kill('SIGKILL');
     }
   },
+  'a partition has no number, and is refused': () => {
+    const given = ['--model', 'm', '--port', '1', '--deployment', 'consort', '--device', 'MIG-1'];
+    const done = spawnSync(path.join(shipped, 'deepspeed-mii/serve-mii'), given);
+    assert.equal(done.status, 1);
+    assert.match(done.stderr.toString(), /none of which is the partition MIG-1/);
+  },
   'where ROCm shows a single board, it is the first': async () => {
     const one = await start({ HIP_VISIBLE_DEVICES: '3' });
     one.child.kill('SIGKILL');

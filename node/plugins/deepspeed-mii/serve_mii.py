@@ -19,6 +19,11 @@ for name in ("--model", "--deployment", "--device"):
     options.add_argument(name, required=True)
 options.add_argument("--port", type=int, required=True)
 chosen = options.parse_args()
+if chosen.device.startswith("MIG-"):
+    raise SystemExit(
+        "DeepSpeed's launcher takes numbers of boards, "
+        f"none of which is the partition {chosen.device}"
+    )
 
 
 def free_ports(count):

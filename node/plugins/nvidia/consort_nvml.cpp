@@ -195,6 +195,8 @@ private:
         devices.back()["mig"] = "partition";
         devices.back()["parent"] = common["board"];
         describe(devices.back(), device);
+        // No number names a partition: CUDA takes its UUID, and the board's number for the first.
+        devices.back()["index"] = devices.back()["uuid"];
       }
   }
 
