@@ -14,9 +14,9 @@ import { shipped } from './stand.mjs';
 const module_folder = path.join(path.dirname(fileURLToPath(import.meta.url)), 'fakes/python');
 const interpreted = spawnSync('python3', ['--version']).status === 0;
 
-async function start(env) {
+async function start(env, device = 3) {
   const port = await free_port();
-  const told = { model: 'm', port, deployment: 'consort', device: 3 };
+  const told = { model: 'm', port, deployment: 'consort', device };
   const words = Object.entries(told).flatMap(([name, value]) => [`--${name}`, String(value)]);
   const child = spawn(path.join(shipped, 'deepspeed-mii/serve-mii'), words, {
     env: { ...process.env, PYTHONPATH: module_folder, ...env },
@@ -54,6 +54,17 @@ export const serve_mii = interpreted && {
       assert.equal(one.child.exitCode, 0);
     } finally {
       one.child.kill('SIGKILL');
+    }
+  },
+  'several boards are told by their numbers, or counted anew': async () => {
+    for (const [env, numbers] of [
+      [{}, [2, 5]],
+      [{ ROCR_VISIBLE_DEVICES: 'GPU-a,GPU-b' }, [0, 1]],
+    ]) {
+      const one = await start(env, env.ROCR_VISIBLE_DEVICES ?? '2,5');
+      one.child.kill('SIGKILL');
+      assert.deepEqual(one.given.device_map, numbers);
+      assert.equal(one.given.tensor_parallel, 2);
     }
   },
   'a partition has no number, and is refused': () => {

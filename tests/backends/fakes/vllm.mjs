@@ -17,6 +17,7 @@ const more = ['RBLN_DEVICES', 'ASCEND_RT_VISIBLE_DEVICES', 'HABANA_VISIBLE_MODUL
 const others = ['TPU_VISIBLE_CHIPS', 'HABANA_VISIBLE_DEVICES', 'QAIC_VISIBLE_DEVICES'];
 const neuron = ['NEURON_RT_VISIBLE_CORES', 'VLLM_NEURON_FRAMEWORK'];
 const env = [...devices, ...more, ...others, ...neuron, 'ZE_AFFINITY_MASK'];
+env.push('TPU_CHIPS_PER_PROCESS_BOUNDS');
 if (flags.alone[0] === '--version' || flags['--version'] !== undefined) {
   console.log('0.11.0');
   process.exit(0);

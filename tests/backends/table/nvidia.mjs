@@ -6,7 +6,7 @@ import { eventually } from '../../system/support.mjs';
 import { nvidia_smi } from '../devices.mjs';
 import { fake_nvml } from '../places.mjs';
 import { Stand } from '../stand.mjs';
-import { ask } from '../suite.mjs';
+import { ask, started_over } from '../suite.mjs';
 
 const [board] = nvidia_smi.devices;
 const scene = (stand, ...lines) =>
@@ -63,6 +63,18 @@ const backend = {
         }
       } finally {
         await stand.destroy();
+      }
+    },
+    'boards that NVLink joins, or their host alone, serve one model together': async () => {
+      for (const [nvlink, group] of [
+        [1, board.uuid],
+        [0, 'host'],
+      ]) {
+        const two = (stand) => scene(stand, 'boards=2', `nvlink=${nvlink}`);
+        const { env, words, devices } = await started_over(2, backend, two);
+        assert.match(env.CUDA_VISIBLE_DEVICES, /^(0,1|1,0)$/);
+        assert.match(words, /--tensor-parallel-size 2/);
+        for (const { spec } of devices) assert.equal(spec.topology_group, group);
       }
     },
     'a driver that cannot be asked is said': async (stand) => {
