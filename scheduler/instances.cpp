@@ -18,10 +18,6 @@ namespace consort::core {
 
 namespace {
 
-std::uint64_t taken_bytes(const device_state& device, const option& by) {
-  return device.spec.memory_bytes / 1000 * std::min(by.memory_share_pm, 1000U);
-}
-
 /// KV for all sequences where that much is free, else for as many as there is room for, at least
 /// one. A server that takes its share of the device takes no more and no less.
 device_share share_of(const device_state& device, const option& by) {
@@ -29,9 +25,9 @@ device_share share_of(const device_state& device, const option& by) {
   // Without a known size there is nothing to divide.
   if (memory == 0)
     return {device.spec.id, true, 0};
-  const auto least = room_for(device, by);
-  const auto most = by.memory_share_pm == 0 ? by.need_bytes : taken_bytes(device, by);
-  return {device.spec.id, false, std::clamp(device.free_bytes(), least, std::max(least, most))};
+  if (by.memory_share_pm != 0)
+    return {device.spec.id, false, std::max(by.taken_bytes(memory), by.least_bytes)};
+  return {device.spec.id, false, std::clamp(device.free_bytes(), by.least_bytes, by.need_bytes)};
 }
 
 /// Same SKU as the leader and, when it is in one, the same topology group.
@@ -352,17 +348,14 @@ index member_node(const core_state& s, instance_id id, incarnation life) {
 
 } // namespace
 
-std::uint64_t room_for(const device_state& device, const option& by) {
-  const auto taken = taken_bytes(device, by);
-  return std::max(by.least_bytes, taken - std::min(taken, device.foreign_bytes));
-}
-
 std::vector<index> ranks_for(const core_state& s, const model_state& model, const option& leader) {
   std::vector<index> chosen{leader.device};
   const auto free = [&](index device) {
-    const auto share = share_of(s.devices[device], leader);
+    const auto& row = s.devices[device];
+    const auto room = leader.room_bytes(row.spec.memory_bytes, row.foreign_bytes);
+    const auto share = share_of(row, leader);
     return !may_be_told_of(s, device) && fits(s, share)
-           && (share.whole || share.memory_bytes <= s.devices[device].free_bytes());
+           && (share.whole || room <= row.free_bytes());
   };
   if (!takes_work(s, leader.device) || !stages_ready(s, model, leader.device)
       || !free(leader.device))

@@ -105,9 +105,6 @@ void became_idle(pass& p, index instance);
 void refresh_instance(core_state& s, index instance);
 /// Power above idle of all its devices, as their spec sheets say.
 [[nodiscard]] std::uint64_t sheet_power_mw(const core_state& s, const instance_row& one);
-/// What must be free on it to load that there. Of its share a server lacks what others than us
-/// have: how it gets along with that is its affair, and no reason to wait for us to leave.
-[[nodiscard]] std::uint64_t room_for(const device_state& device, const option& by);
 /// Devices for one instance led from `leader`; empty when there are not enough now.
 [[nodiscard]] std::vector<index> ranks_for(const core_state& s, const model_state& model,
                                            const option& leader);

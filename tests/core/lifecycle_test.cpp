@@ -431,7 +431,7 @@ TEST(MemoryShare, OthersMemoryKeepsNobodyWaiting) {
   for (int i = 0; i < 2; ++i)
     t.feed(reading(t, card_bytes / 4));
   ask_for(t, "A");
-  EXPECT_EQ(t.finish_load().grant.shares.at(0).memory_bytes, card_bytes / 4 * 3);
+  EXPECT_EQ(t.finish_load().grant.shares.at(0).memory_bytes, card_bytes / 10 * 9);
   t.drop_all();
 }
 
