@@ -33,7 +33,15 @@ json to_json_list(const std::vector<runnable_build>& profiles) {
     out.back()["binds"] = word_of(one.binds);
     out.back()["adapters"] = one.adapters;
     out.back()["runs_older"] = word_of(one.older);
+    out.back()["memory_share_pm"] = one.memory_share_pm;
   }
+  return out;
+}
+
+json to_json_list(const std::vector<memory_rule>& rules) {
+  auto out = json::array();
+  for (const auto& one : rules)
+    out.push_back({{"formats", strings(one.formats)}, {"share_pm", one.share_pm}});
   return out;
 }
 
@@ -127,6 +135,7 @@ json to_json(const device_capability& capability) {
           {"adapters_max", capability.adapters_max},
           {"caches", to_json_list(capability.caches)},
           {"prices", prices_json(capability.prices)},
+          {"memory_rules", to_json_list(capability.memory_rules)},
           {"runtime", to_json(capability.runtime)}};
 }
 

@@ -99,6 +99,17 @@ void read_prices(incoming& in, capnp::List<wire::TokenPrice>::Reader from, price
   }
 }
 
+void write(wire::MemoryRule::Builder to, const memory_rule& from, outgoing& out) {
+  write_words(out, from.formats, "memory_rule.formats",
+              [&](unsigned size) { return to.initFormats(size); });
+  to.setSharePm(from.share_pm);
+}
+
+void read(wire::MemoryRule::Reader from, memory_rule& to, incoming& in) {
+  read_words(from.getFormats(), to.formats, "memory_rule.formats", in);
+  to.share_pm = from.getSharePm();
+}
+
 void write(wire::DeviceCapability::Builder to, const device_capability& from, outgoing& out) {
   to.setMaxSequences(from.max_sequences);
   to.setMaxContextTokens(from.max_context_tokens);
@@ -120,6 +131,10 @@ void write(wire::DeviceCapability::Builder to, const device_capability& from, ou
   write_profiles(out, from.caches, "device_capability.caches",
                  [&](unsigned size) { return to.initCaches(size); });
   write_prices(out, from.prices, to);
+  write_list(
+      out, from.memory_rules, limits::profiles_max, "device_capability.memory_rules",
+      [&](unsigned size) { return to.initMemoryRules(size); },
+      [&](auto at, const memory_rule& one) { write(at, one, out); });
 }
 
 void read(wire::DeviceCapability::Reader from, device_capability& to, incoming& in) {
@@ -137,6 +152,9 @@ void read(wire::DeviceCapability::Reader from, device_capability& to, incoming& 
   to.adapters_max = from.getAdaptersMax();
   read_profiles(in, from.getCaches(), to.caches, "device_capability.caches");
   read_prices(in, from.getPrices(), to.prices);
+  read_list(in, from.getMemoryRules(), to.memory_rules, limits::profiles_max,
+            "device_capability.memory_rules",
+            [&](auto rule, memory_rule& value) { read(rule, value, in); });
 }
 
 } // namespace
@@ -222,6 +240,7 @@ void write(wire::BuildProfile::Builder to, const runnable_build& from, outgoing&
   to.setBinds(out.word<wire::ArtifactKind>(from.binds, "build_profile.binds"));
   to.setAdapters(from.adapters);
   to.setOlder(out.word<wire::OlderEngines>(from.older, "build_profile.older"));
+  to.setMemorySharePm(from.memory_share_pm);
 }
 
 void read(wire::BuildProfile::Reader from, runnable_build& to, incoming& in) {
@@ -230,6 +249,7 @@ void read(wire::BuildProfile::Reader from, runnable_build& to, incoming& in) {
   to.binds = in.word<artifact_kind>(from.getBinds(), "build_profile.binds");
   to.adapters = from.getAdapters();
   to.older = in.word<older_engines>(from.getOlder(), "build_profile.older");
+  to.memory_share_pm = from.getMemorySharePm();
 }
 
 void write(wire::DeviceSpec::Builder to, const device_spec& from, outgoing& out) {

@@ -128,6 +128,13 @@ struct BuildProfile {
   binds @10 :ArtifactKind;   # What its artifacts are good for. As `reads`, and `adapters` too.
   adapters @11 :Bool;        # They run with LoRA adapters.
   older @12 :OlderEngines;   # Which engines by older versions of the compiler it runs as well.
+  memorySharePm @13 :UInt32; # As in MemoryRule, of what runs its artifacts.
+}
+
+struct MemoryRule {
+  # What a server takes of each of its devices' memory, whatever the model.
+  formats @0 :List(Text);    # That it runs as they are, words or patterns.
+  sharePm @1 :UInt32;        # Per mille; 0 = what the model needs.
 }
 
 struct DeviceCapability {
@@ -145,6 +152,7 @@ struct DeviceCapability {
   adaptersMax @11 :UInt32;      # Of one instance; 0 = as many as a model may have.
   caches @12 :List(BuildProfile);  # What its servers compile at their own start, and keep.
   prices @13 :List(TokenPrice);  # What is paid there by the token; each model once; empty = nothing is.
+  memoryRules @14 :List(MemoryRule);  # Of those of `formats` whose servers take a share.
 }
 
 struct TokenPrice {

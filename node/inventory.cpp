@@ -457,6 +457,12 @@ void join(device_capability& all, const device_capability& more) {
       if (std::find(list.begin(), list.end(), one) == list.end())
         list.push_back(one);
   };
+  auto rules = more.memory_rules;
+  for (auto& rule : rules) // What was there before runs what both run.
+    std::erase_if(rule.formats, [&all](const std::string& format) {
+      return std::find(all.formats.begin(), all.formats.end(), format) != all.formats.end();
+    });
+  append(all.memory_rules, rules);
   append(all.formats, more.formats);
   append(all.build_profiles, more.build_profiles);
   append(all.adapter_formats, more.adapter_formats);

@@ -306,6 +306,11 @@ std::string json_plugin::library_path() const {
   return path_of(document_.runtime.library);
 }
 
+std::uint32_t json_plugin::memory_share_pm() const {
+  const auto& rules = document_.capability.memory_rules;
+  return rules.empty() ? 0 : rules.front().share_pm;
+}
+
 void json_plugin::choose_profiles(device_spec& device) {
   std::string lacks; // Why a rule is left out.
   const auto left_out = [&lacks](const std::string& why) {
@@ -336,7 +341,8 @@ void json_plugin::choose_profiles(device_spec& device) {
       continue;
     }
     device.capability.build_profiles.push_back({std::move(profile), rule.formats, rule.binds,
-                                                document_.capability.runtime.adapters, rule.older});
+                                                document_.capability.runtime.adapters, rule.older,
+                                                memory_share_pm()});
   }
   // Other rules' targets are no lack where one fits.
   if (device.capability.build_profiles.empty() && !lacks.empty())
@@ -514,6 +520,8 @@ std::unique_ptr<runtime> json_plugin::make_server() const {
   spec.env = rule.env;
   spec.work_path = folder_;
   spec.sequences = document_.capability.max_sequences;
+  if (const auto share_pm = memory_share_pm(); share_pm > 0)
+    spec.memory_share = share_pm < 1000 ? "0." + std::to_string(1000 + share_pm).substr(1) : "1";
   spec.capabilities = document_.capability.runtime;
   if (spec.container)
     spec.container->owner = environment_.owner.empty() ? trial_owner() : environment_.owner;

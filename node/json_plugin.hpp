@@ -91,6 +91,7 @@ private:
   [[nodiscard]] std::string path_of(const std::string& library) const;
   [[nodiscard]] std::string library_path() const;
   [[nodiscard]] result<stage_plan> stages() const;
+  [[nodiscard]] std::uint32_t memory_share_pm() const;
   void choose_profiles(device_spec& device);
   [[nodiscard]] std::optional<build_profile> cache_profile(const std::string& target);
   void add_partitions(std::vector<device_spec>& devices);

@@ -37,7 +37,8 @@ enum class field_take : std::uint8_t { first, sum, mean, max, join };
 struct field_source {
   std::string at; ///< JSON pointer, CSV column, capture group, file name or pattern, by `parse`.
   std::optional<std::string> constant;
-  std::string match; ///< Pattern; its group is what counts of the text. Empty = all of it.
+  std::string match;  ///< Pattern; its group is what counts of the text. Empty = all of it.
+  std::string prefix; ///< Goes in front of the text that counts, unless that is empty.
   field_take take = field_take::first;
   std::string unit;          ///< As the file names it; a tool may print it behind the number.
   std::int64_t multiply = 1; ///< From the unit named in the file to ours.

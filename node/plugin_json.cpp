@@ -80,6 +80,11 @@ device_capability read_capability(json_file& file, json_section& parent,
       = static_cast<std::uint32_t>(section.whole("max_context", 0, 1, 1U << 28U));
   can.dtypes = section.texts("dtypes");
   can.formats = section.texts("formats");
+  const auto share_pm = section.scaled("memory_share", 0, 1000);
+  if (section.has("memory_share") && (share_pm == 0 || share_pm > 1000))
+    section.fail("memory_share", "expected a part of a device's memory, above 0 and at most 1");
+  if (share_pm > 0) // Of no format where it runs artifacts alone.
+    can.memory_rules = {{can.formats, static_cast<std::uint32_t>(share_pm)}};
   can.optimized_for = section.texts("optimized_for");
   const bool artifacts_only = section.boolean("requires_artifact", false);
   if (artifacts_only && !can.formats.empty())
@@ -309,6 +314,11 @@ plugin_document read_document(json_file& file) {
     root.fail("runtime", "with `adapters` also `capability.runtime.adapters` must be true");
   if (able && !told && !server.command.empty())
     root.fail("runtime", "expected `adapters`, which says how the server is told of them");
+  const auto asks
+      = [](const std::string& text) { return text.find("{memory_share}") != std::string::npos; };
+  if (document.capability.memory_rules.empty()
+      && std::any_of(server.command.begin(), server.command.end(), asks))
+    root.fail("capability", "expected `memory_share`, which {memory_share} stands for");
   if (document.runtime.present)
     document.capability.load_limit_us = document.runtime.start_timeout_us;
   if (const auto& box = document.runtime.server.container; box && box->pull)

@@ -137,6 +137,9 @@ void read_details(const field_rules& rules, json_section& section, const std::ve
   if (section.has("at"))
     check_place(section, "at", source.at, rules.parse, rules.groups);
   source.match = section.pattern("match", 1);
+  source.prefix = section.text("prefix");
+  if (!source.prefix.empty() && !units.empty())
+    section.fail("prefix", "only in front of texts: this field is a figure");
   const bool several = source.at.find("/*") != std::string::npos;
   source.take
       = static_cast<field_take>(section.word("take", {"first", "sum", "mean", "max", "join"}, 0));

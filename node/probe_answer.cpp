@@ -135,6 +135,8 @@ std::optional<found_text> read_one(const field_source& source, const lookup& fin
     return found_text{word->second, &source, std::move(cleaned)};
   if (const auto other = source.words.find("*"); other != source.words.end() && !cleaned.empty())
     return found_text{other->second, &source, std::move(cleaned)};
+  if (!cleaned.empty())
+    cleaned.insert(0, source.prefix);
   return found_text{std::move(cleaned), &source, {}};
 }
 

@@ -20,6 +20,12 @@ std::string joined(const std::vector<device_spec>& devices, Read read) {
   return text;
 }
 
+/// 0 and on: their numbers for who sees no others.
+std::string joined_places(const std::vector<device_spec>& devices) {
+  std::size_t next = 0;
+  return joined(devices, [&next](const device_spec&) { return std::to_string(next++); });
+}
+
 std::string host_of(const std::string& address) {
   const auto colon = address.rfind(':');
   return colon == std::string::npos || colon == 0 ? loopback : address.substr(0, colon);
@@ -65,6 +71,7 @@ std::map<std::string, std::string> rank_values(const rank_place& place, const de
   return {
       {"devices", joined_uuids(devices)},
       {"indexes", joined_indexes(devices)},
+      {"places", joined_places(devices)},
       {"tp", std::to_string(place.degree)},
       {"rank", std::to_string(place.rank)},
       {"ranks", std::to_string(place.ranks)},

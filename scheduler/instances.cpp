@@ -20,12 +20,14 @@ namespace consort::core {
 namespace {
 
 /// KV for all sequences where that much is free, else for as many as there is room for, at least
-/// one.
+/// one. A server that takes its share of the device takes no more and no less.
 device_share share_of(const device_state& device, const option& by) {
   const auto memory = device.spec.memory_bytes;
   // Without a known size there is nothing to divide.
   if (memory == 0)
     return {device.spec.id, true, 0};
+  if (by.memory_share_pm != 0)
+    return {device.spec.id, false, std::max(by.taken_bytes(memory), by.least_bytes)};
   return {device.spec.id, false, std::clamp(device.free_bytes(), by.least_bytes, by.need_bytes)};
 }
 
@@ -353,9 +355,11 @@ index member_node(const core_state& s, instance_id id, incarnation life) {
 std::vector<index> ranks_for(const core_state& s, const model_state& model, const option& leader) {
   std::vector<index> chosen{leader.device};
   const auto free = [&](index device) {
-    const auto share = share_of(s.devices[device], leader);
+    const auto& row = s.devices[device];
+    const auto room = leader.room_bytes(row.spec.memory_bytes, row.foreign_bytes);
+    const auto share = share_of(row, leader);
     return !may_be_told_of(s, device) && fits(s, share)
-           && (share.whole || share.memory_bytes <= s.devices[device].free_bytes());
+           && (share.whole || room <= row.free_bytes());
   };
   if (!takes_work(s, leader.device) || !stages_ready(s, model, leader.device)
       || !free(leader.device))

@@ -23,6 +23,13 @@ std::uint64_t need_bytes(const model_variant& variant, std::uint64_t sequences,
   return std::max<std::uint64_t>((std::min(variant.weight_bytes, most) + all_kv) / ranks, 1);
 }
 
+std::uint32_t memory_share_pm(const device_capability& device, const model_variant& variant) {
+  for (const auto& rule : device.memory_rules)
+    if (runs_format(rule.formats, variant.format))
+      return rule.share_pm;
+  return 0;
+}
+
 /// On a large cluster what is made of all devices is made anew only so often.
 bool fresh_enough(const core_state& s, time_us made_at) {
   return s.now - made_at < pace_of(s);
@@ -134,6 +141,7 @@ void choose_variant(core_state& s, index model, const device_capability& device,
     const auto& variant = spec.variants[at];
     if (!runs_format(device.formats, variant.format))
       continue;
+    out.memory_share_pm = memory_share_pm(device, variant);
     if (!adapters_run(variant, device))
       out.removed_by = filter_id::adapters;
     else if (take_weights(s, variant, at, out)) {
@@ -169,6 +177,7 @@ void choose_variant(core_state& s, index model, const device_capability& device,
         out.variant = at;
         out.artifact = instead == none ? named : instead;
         out.named = named;
+        out.memory_share_pm = by.memory_share_pm;
         out.removed_by = can ? filter_id::passed : filter_id::artifact;
       }
       if (can)

@@ -162,7 +162,8 @@ bool make_room(pass& p, index model, const option& by, bool busy_too) {
       order.emplace_back(one.used_at, one.id, at);
   }
   std::sort(order.begin(), order.end());
-  const auto enough = [&] { return memory != 0 && used + by.least_bytes <= memory; };
+  const auto need = by.room_bytes(memory, device.foreign_bytes);
+  const auto enough = [&] { return memory != 0 && used + need <= memory; };
   std::vector<index> leaving;
   for (const auto& [used_at, id, at] : order) {
     if (enough())

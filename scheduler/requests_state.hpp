@@ -11,6 +11,7 @@
 #include "scheduler/selector.hpp"
 #include "scheduler/tables.hpp"
 
+#include <algorithm>
 #include <array>
 #include <limits>
 
@@ -23,10 +24,22 @@ struct option {
   index artifact = none;                    ///< none = runs the weights themselves.
   std::uint64_t need_bytes = 0;             ///< This device's share, with KV for all its sequences.
   std::uint64_t least_bytes = 0;            ///< With KV for one.
+  std::uint32_t memory_share_pm = 0;        ///< That its server takes, as memory_rule.
   filter_id removed_by = filter_id::passed; ///< Static filter.
   /// The artifact of the key that the device names: another than `artifact` only while an older
   /// engine stands in for it.
   index named = none;
+
+  /// What its server takes of a device of that size; 0 = what the model needs.
+  [[nodiscard]] std::uint64_t taken_bytes(std::uint64_t memory) const {
+    return memory / 1000 * std::min(memory_share_pm, 1000U);
+  }
+  /// What must be free there to load it. Of its share a server lacks what others than us have: how
+  /// it gets along with that is its affair, and no reason to wait for us to leave.
+  [[nodiscard]] std::uint64_t room_bytes(std::uint64_t memory, std::uint64_t foreign) const {
+    const auto taken = taken_bytes(memory);
+    return std::max(least_bytes, taken - std::min(taken, foreign));
+  }
 };
 
 /// A device that could serve after a load or compile, as one decision sees it.

@@ -117,7 +117,16 @@ struct runnable_build {
   artifact_kind binds = artifact_kind::engine_weights;
   bool adapters = false; ///< Its artifacts run with LoRA adapters.
   older_engines older = older_engines::none;
+  std::uint32_t memory_share_pm = 0; ///< As memory_rule, of what runs its artifacts.
   friend bool operator==(const runnable_build&, const runnable_build&) = default;
+};
+
+/// What a server takes of the memory of each of its devices whatever the model is, where it runs
+/// these formats as they are; per mille, 0 = what the model needs.
+struct memory_rule {
+  std::vector<std::string> formats; ///< Words or patterns, as in formats.hpp.
+  std::uint32_t share_pm = 0;
+  friend bool operator==(const memory_rule&, const memory_rule&) = default;
 };
 
 /// What a device's plugin says that it can do.
@@ -142,6 +151,8 @@ struct device_capability {
   /// What is paid there by the token, on top of speed_spec::cost_micros_per_hour; empty = nothing
   /// is.
   price_list prices;
+  /// Of those of `formats` whose servers take a share; the first that fits counts.
+  std::vector<memory_rule> memory_rules;
   friend bool operator==(const device_capability&, const device_capability&) = default;
 };
 

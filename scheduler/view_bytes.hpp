@@ -30,6 +30,12 @@ template <class Tag>
     bytes += format.size();
   return bytes;
 }
+[[nodiscard]] inline std::size_t texts_of(const memory_rule& one) {
+  std::size_t bytes = one.formats.size() * sizeof(std::string);
+  for (const auto& format : one.formats)
+    bytes += format.size();
+  return bytes;
+}
 [[nodiscard]] inline std::size_t texts_of(const model_variant& one) {
   std::size_t adapters = one.adapters.size() * sizeof(model_adapter);
   for (const auto& each : one.adapters)
@@ -69,8 +75,8 @@ template <class Element>
          + texts_of(spec.stages.decode) + spec.topology_group.size() + list_of(spec.tags)
          + map_of(spec.attributes) + list_of(can.dtypes) + list_of(can.formats)
          + list_of(can.build_profiles) + list_of(can.optimized_for) + list_of(can.adapter_formats)
-         + list_of(can.caches) + row.reading.health_reason.size() + row.breaker.size()
-         + list_of(row.loaded);
+         + list_of(can.caches) + list_of(can.memory_rules) + row.reading.health_reason.size()
+         + row.breaker.size() + list_of(row.loaded);
 }
 [[nodiscard]] inline std::size_t bytes_of(const replica_view& row) {
   return sizeof(row) + texts_of(row.model) + texts_of(row.leader) + list_of(row.devices)

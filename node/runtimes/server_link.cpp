@@ -222,6 +222,7 @@ std::map<std::string, std::string> server_link::values() const {
       {"uuid", wanted_.device.uuid},
       {"index", index == attributes.end() ? "0" : index->second},
       {"context", std::to_string(context)},
+      {"memory_share", spec_->memory_share},
       {"sequences", std::to_string(spec_->sequences)}});
   return known;
 }

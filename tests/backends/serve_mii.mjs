@@ -14,9 +14,9 @@ import { shipped } from './stand.mjs';
 const module_folder = path.join(path.dirname(fileURLToPath(import.meta.url)), 'fakes/python');
 const interpreted = spawnSync('python3', ['--version']).status === 0;
 
-async function start(env) {
+async function start(env, device = 3) {
   const port = await free_port();
-  const told = { model: 'm', port, deployment: 'consort', device: 3 };
+  const told = { model: 'm', port, deployment: 'consort', device };
   const words = Object.entries(told).flatMap(([name, value]) => [`--${name}`, String(value)]);
   const child = spawn(path.join(shipped, 'deepspeed-mii/serve-mii'), words, {
     env: { ...process.env, PYTHONPATH: module_folder, ...env },
@@ -55,6 +55,23 @@ export const serve_mii = interpreted && {
     } finally {
       one.child.kill('SIGKILL');
     }
+  },
+  'several boards are told by their numbers, or counted anew': async () => {
+    for (const [env, numbers] of [
+      [{}, [2, 5]],
+      [{ ROCR_VISIBLE_DEVICES: 'GPU-a,GPU-b' }, [0, 1]],
+    ]) {
+      const one = await start(env, env.ROCR_VISIBLE_DEVICES ?? '2,5');
+      one.child.kill('SIGKILL');
+      assert.deepEqual(one.given.device_map, numbers);
+      assert.equal(one.given.tensor_parallel, 2);
+    }
+  },
+  'a partition has no number, and is refused': () => {
+    const given = ['--model', 'm', '--port', '1', '--deployment', 'consort', '--device', 'MIG-1'];
+    const done = spawnSync(path.join(shipped, 'deepspeed-mii/serve-mii'), given);
+    assert.equal(done.status, 1);
+    assert.match(done.stderr.toString(), /none of which is the partition MIG-1/);
   },
   'where ROCm shows a single board, it is the first': async () => {
     const one = await start({ HIP_VISIBLE_DEVICES: '3' });

@@ -140,12 +140,13 @@ export class Stand {
     const env = { ...this.env };
     this.cluster = new Cluster({ args: ['--plugins', this.plugins], env });
     await this.cluster.start();
-    const { model, weights } = this.backend;
+    const { model, weights, devices_per_instance } = this.backend;
     if (!model) return this.cluster;
     // The second vendor of nobody's serves it by its name.
     const sources = [weights ?? [], `server:${model}`].flat();
     const variants = sources.map((source) => ({ source, equivalence: model }));
-    const added = await this.cluster.post('/api/v1/models', { name: model, variants });
+    const declared = { name: model, variants, devices_per_instance };
+    const added = await this.cluster.post('/api/v1/models', declared);
     if (added.status >= 300) throw new Error(added.text);
     return this.cluster;
   }

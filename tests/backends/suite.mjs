@@ -393,4 +393,20 @@ export async function rebuilds(stand, fault, builds) {
   assert.equal(builds(), before + 1);
 }
 
+/// Serves the model over so many devices, on a cluster of its own. Returns: how the server was
+/// started, and the devices.
+export async function started_over(devices_per_instance, backend, prepare = () => {}) {
+  const stand = new Stand({ ...backend, devices_per_instance });
+  try {
+    prepare(stand);
+    await stand.start();
+    const answer = await ask(stand, { max_tokens: 2 });
+    assert.equal(answer.status, 200, answer.text);
+    const { env, argv } = stand.journal('start').filter(is_its(stand)).at(-1);
+    return { env, words: argv.join(' '), devices: await stand.devices() };
+  } finally {
+    await stand.destroy();
+  }
+}
+
 export { ask, text_of, type_of, prompt, tokens, lacks };

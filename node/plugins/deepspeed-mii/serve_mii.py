@@ -19,6 +19,11 @@ for name in ("--model", "--deployment", "--device"):
     options.add_argument(name, required=True)
 options.add_argument("--port", type=int, required=True)
 chosen = options.parse_args()
+if chosen.device.startswith("MIG-"):
+    raise SystemExit(
+        "DeepSpeed's launcher takes numbers of boards, "
+        f"none of which is the partition {chosen.device}"
+    )
 
 
 def free_ports(count):
@@ -40,10 +45,11 @@ def free_ports(count):
 balancer, gateway, ranks, broadcast = (free_ports(count) for count in (2, 1, 1, 1))
 
 # Its launcher fills CUDA_VISIBLE_DEVICES itself, by a number among all boards. ROCm's variables it
-# leaves alone: with those a single board is seen, which is the first.
+# leaves alone: with those the boards that they name are seen alone, and counted anew.
 by_rocm = any(os.environ.get(name) for name in ("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"))
 os.environ.pop("CUDA_VISIBLE_DEVICES", None)
-device = 0 if by_rocm else int(chosen.device)
+named = chosen.device.split(",")
+devices = list(range(len(named))) if by_rocm else [int(one) for one in named]
 
 import mii  # Slow: behind the arguments.
 
@@ -55,7 +61,8 @@ client = mii.serve(
     port_number=balancer,
     torch_dist_port=ranks,
     zmq_port_number=broadcast,
-    device_map=device,
+    tensor_parallel=len(devices),
+    device_map=devices if len(devices) > 1 else devices[0],
 )
 
 

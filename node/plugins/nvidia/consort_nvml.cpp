@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -111,6 +112,40 @@ private:
     return ask(device, text, sizeof text) == ok ? json(text) : json(nullptr);
   }
 
+  [[nodiscard]] bool linked(handle one, handle other) const {
+    int status = -1;
+    return nvml_.p2p_status != nullptr && nvml_.p2p_status(one, other, p2p_by_nvlink, &status) == ok
+           && status == p2p_ok;
+  }
+
+  /// Boards that NVLink joins, directly or by way of others, are one island, named by the first of
+  /// their UUIDs. All that it joins to nobody are close as their host is.
+  [[nodiscard]] json find_island(handle board) const {
+    unsigned count = 0;
+    if (nvml_.count(&count) != ok)
+      return nullptr;
+    std::vector<handle> island{board};
+    for (std::size_t at = 0; at < island.size(); ++at)
+      for (unsigned index = 0; index < count; ++index)
+        if (handle other = nullptr;
+            nvml_.by_index(index, &other) == ok
+            && std::find(island.begin(), island.end(), other) == island.end()
+            && linked(island[at], other))
+          island.push_back(other);
+    json name = "host";
+    if (island.size() > 1)
+      for (name = text_of(nvml_.uuid, board); const auto each : island)
+        name = std::min(name, text_of(nvml_.uuid, each));
+    return name;
+  }
+
+  /// As it was found first: asking for all pairs of boards each time takes too long.
+  [[nodiscard]] const json& island_of(handle board) {
+    const auto known = islands_.find(board);
+    return known != islands_.end() ? known->second
+                                   : islands_.emplace(board, find_island(board)).first->second;
+  }
+
   /// What is the same for a board and each of its partitions.
   [[nodiscard]] json shared(handle board, unsigned index) const {
     json one{{"index", index}, {"board", text_of(nvml_.uuid, board)}};
@@ -177,7 +212,7 @@ private:
       one["utilization"] = busy.gpu;
   }
 
-  void add(json& devices, handle board, unsigned index) const {
+  void add(json& devices, handle board, unsigned index) {
     unsigned now = 0, pending = 0, most = 0;
     const bool parted = nvml_.mig_mode != nullptr && nvml_.mig_by_index != nullptr
                         && nvml_.mig_count_max != nullptr
@@ -186,6 +221,7 @@ private:
     auto common = shared(board, index);
     devices.push_back(common);
     devices.back()["mig"] = parted ? "on" : "no";
+    devices.back()["group"] = parted ? common["board"] : island_of(board); // Its parts run models.
     describe(devices.back(), board);
     for (const auto* of_the_board : {"power_mw", "power_limit_mw", "energy_mj"})
       common.erase(of_the_board);
@@ -195,6 +231,9 @@ private:
         devices.back()["mig"] = "partition";
         devices.back()["parent"] = common["board"];
         describe(devices.back(), device);
+        // No number names a partition: CUDA takes its UUID, and the board's number for the first.
+        // And it uses one partition at a time: none is close to another.
+        devices.back()["index"] = devices.back()["group"] = devices.back()["uuid"];
       }
   }
 
@@ -202,6 +241,7 @@ private:
   event_set events_ = nullptr;
   bool deaf_ = false;                          ///< Nothing can be listened to.
   std::map<handle, unsigned long long> heard_; ///< The latest XID of each board.
+  std::map<handle, json> islands_;
 };
 
 int run(board_list& boards, int every_ms) {

@@ -65,6 +65,7 @@ std::string load(const std::string& path, library& into) {
   find(from, into.pci, {"nvmlDeviceGetPciInfo_v3"});
   find(from, into.compute_capability, {"nvmlDeviceGetCudaComputeCapability"});
   find_readings(from, into);
+  find(from, into.p2p_status, {"nvmlDeviceGetP2PStatus"});
   find(from, into.mig_mode, {"nvmlDeviceGetMigMode"});
   find(from, into.mig_count_max, {"nvmlDeviceGetMaxMigDeviceCount"});
   find(from, into.mig_by_index, {"nvmlDeviceGetMigDeviceHandleByIndex"});

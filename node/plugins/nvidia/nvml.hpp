@@ -42,6 +42,8 @@ struct event_data {
 };
 
 constexpr unsigned long long event_double_bit = 0x2, event_xid = 0x8;
+/// What two boards are asked whether they have it in common, and the answer that they do.
+constexpr int p2p_by_nvlink = 2, p2p_ok = 0;
 /// Reasons for a lower clock that are no choice of anybody's.
 constexpr unsigned long long hardware_slowdown = 0x8, thermal = 0x20 | 0x40, power_brake = 0x80;
 
@@ -67,6 +69,7 @@ struct library {
   int (*throttle)(handle, unsigned long long*) = nullptr;
   int (*ecc_errors)(handle, int, int, unsigned long long*) = nullptr;
   int (*remapped_rows)(handle, unsigned*, unsigned*, unsigned*, unsigned*) = nullptr;
+  int (*p2p_status)(handle, handle, int, int*) = nullptr;
   int (*mig_mode)(handle, unsigned*, unsigned*) = nullptr;
   int (*mig_count_max)(handle, unsigned*) = nullptr;
   int (*mig_by_index)(handle, unsigned, handle*) = nullptr;

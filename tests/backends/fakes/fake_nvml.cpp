@@ -3,7 +3,7 @@
 // and figures from the file `nvml` in the folder CONSORT_FAKES, read at every call: lines
 // NAME=VALUE. Without it: one idle H100, as it was recorded. `mig` = 1 parts the board in two;
 // `lost` = 1 is a board off the bus; `xid` is told once to who listens; `na` lists readings that
-// this driver does not support.
+// this driver does not support. `boards` = 2 are two such boards, which `nvlink` = 1 joins.
 #include <chrono>
 #include <condition_variable>
 #include <cstdio>
@@ -27,6 +27,7 @@ fake_device board{"GPU-4c145059-33c2-6073-34e0-87493bcb5ba3", "NVIDIA H100 80GB 
 fake_device parts[2]{
     {"MIG-11111111-0000-0000-0000-000000000001", "NVIDIA H100 80GB HBM3 MIG 1g.10gb", true},
     {"MIG-11111111-0000-0000-0000-000000000002", "NVIDIA H100 80GB HBM3 MIG 1g.10gb", true}};
+fake_device second{"GPU-4c145059-33c2-6073-34e0-87493bcb5ba4", "NVIDIA H100 80GB HBM3", false};
 int events = 0;
 
 std::map<std::string, std::string> scene() {
@@ -94,12 +95,16 @@ int nvmlSystemGetDriverVersion(char* into, unsigned size) {
   return copy("580.159.04", into, size);
 }
 int nvmlDeviceGetCount_v2(unsigned* count) {
-  *count = 1;
+  *count = static_cast<unsigned>(figure("boards", 1));
   return ok;
 }
+int nvmlDeviceGetP2PStatus(fake_device* one, fake_device* other, int, int* status) {
+  *status = figure("nvlink", 0) != 0 ? 0 : 1;
+  return one == other ? not_supported : ok;
+}
 int nvmlDeviceGetHandleByIndex_v2(unsigned index, fake_device** device) {
-  *device = &board;
-  return index == 0 ? ok : not_found;
+  *device = index == 0 ? &board : &second;
+  return index < figure("boards", 1) ? ok : not_found;
 }
 int nvmlDeviceGetName(fake_device* device, char* into, unsigned size) {
   return copy(device->name, into, size);
@@ -107,8 +112,8 @@ int nvmlDeviceGetName(fake_device* device, char* into, unsigned size) {
 int nvmlDeviceGetUUID(fake_device* device, char* into, unsigned size) {
   return copy(device->uuid, into, size);
 }
-int nvmlDeviceGetPciInfo_v3(fake_device*, fake_pci* info) {
-  std::snprintf(info->text, sizeof info->text, "00000000:00:06.0");
+int nvmlDeviceGetPciInfo_v3(fake_device* device, fake_pci* info) {
+  std::snprintf(info->text, sizeof info->text, "00000000:00:0%d.0", device == &second ? 7 : 6);
   return ok;
 }
 int nvmlDeviceGetCudaComputeCapability(fake_device*, int* major, int* minor) {

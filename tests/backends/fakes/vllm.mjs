@@ -2,7 +2,8 @@
 // `vllm serve MODEL`: the port opens once the model is loaded; /health is 200 or, when the engine's
 // core has died, 503; /metrics in Prometheus text with the names of the V1 engine. Errors: nested
 // as of 0.11, flat before it (`vllm-flat-400`). With --ec-transfer-config a producer leaves what it
-// was shown under a name made of its content, and a consumer looks there.
+// was shown under a name made of its content, and a consumer looks there. With
+// --gpu-memory-utilization a second one on its card finds no room there.
 import crypto from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -16,12 +17,33 @@ const more = ['RBLN_DEVICES', 'ASCEND_RT_VISIBLE_DEVICES', 'HABANA_VISIBLE_MODUL
 const others = ['TPU_VISIBLE_CHIPS', 'HABANA_VISIBLE_DEVICES', 'QAIC_VISIBLE_DEVICES'];
 const neuron = ['NEURON_RT_VISIBLE_CORES', 'VLLM_NEURON_FRAMEWORK'];
 const env = [...devices, ...more, ...others, ...neuron, 'ZE_AFFINITY_MASK'];
+env.push('TPU_CHIPS_PER_PROCESS_BOUNDS');
 if (flags.alone[0] === '--version' || flags['--version'] !== undefined) {
   console.log('0.11.0');
   process.exit(0);
 }
+const share = Number(flags['--gpu-memory-utilization'] ?? 0);
 const { ec_role } = JSON.parse(flags['--ec-transfer-config'] ?? '{}');
 const device = ec_role ?? env.map((one) => process.env[one]).find(Boolean) ?? '';
+const runs = (pid) => {
+  try {
+    return fs.readFileSync(`/proc/${pid}/cmdline`).length > 0; // Empty: it has ended.
+  } catch {
+    return false;
+  }
+};
+// Two do not fit on one card when each takes more than half of it.
+for (const one of share > 0.5 ? device.split(',').filter(Boolean) : []) {
+  const file = path.join(process.env.CONSORT_FAKES, `held-${one.replaceAll('/', '-')}`);
+  if (fs.existsSync(file) && runs(fs.readFileSync(file, 'utf8'))) {
+    console.error(
+      'ValueError: Free memory on device (7.95/79.65 GiB) on startup is less than desired GPU ' +
+        `memory utilization (${share}, ${(79.65 * share).toFixed(2)} GiB).`,
+    );
+    process.exit(1);
+  }
+  fs.writeFileSync(file, String(process.pid));
+}
 const server = new FakeServer({
   ...{ name: 'vllm', device, env },
   ...{ model: flags['--served-model-name'] ?? flags.alone[1], port: flags['--port'] },

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
 import { model_folder } from '../places.mjs';
+import { started_over } from '../suite.mjs';
 
-export default {
+const backend = {
   name: 'ascend',
   plugins: ['ascend'],
   type: 'npu',
@@ -30,4 +32,13 @@ export default {
   arguments: ['serve', model_folder('tiny-llama'), '--served-model-name', 'tiny-llama'],
   refuses: { 'vllm-400': [400, /vllm says no/], 'vllm-flat-400': [400, /vllm says no/] },
   moves: ['vllm-500', 'vllm-503', 'html'],
+  before: {
+    'two of them serve one model': async () => {
+      const { env, words } = await started_over(2, backend);
+      assert.match(env.ASCEND_RT_VISIBLE_DEVICES, /^(0,1|1,0)$/);
+      assert.match(words, /--tensor-parallel-size 2/);
+    },
+  },
 };
+
+export default backend;

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
 import { model_folder } from '../places.mjs';
+import { started_over } from '../suite.mjs';
 
 const memory_bytes = 131072 * 1024 * 1024;
 
-export default {
+const backend = {
   name: 'gaudi',
   plugins: ['gaudi'],
   type: 'gpu',
@@ -29,4 +31,13 @@ export default {
   arguments: ['serve', model_folder('tiny-llama'), '--block-size', '128'],
   refuses: { 'vllm-400': [400, /vllm says no/] },
   moves: ['vllm-500', 'html'],
+  before: {
+    'two of them serve one model': async () => {
+      const { env, words } = await started_over(2, backend);
+      assert.match(env.HABANA_VISIBLE_MODULES, /^(0,3|3,0)$/);
+      assert.match(words, /--tensor-parallel-size 2/);
+    },
+  },
 };
+
+export default backend;

@@ -20,13 +20,21 @@ export default {
       const file = path.join(folder, 'plugin.json');
       const text = fs.readFileSync(file, 'utf8');
       fs.writeFileSync(file, text.replace('"probe": {', '"probe": { "timeout": "1s",'));
+      const recorded = fs.readFileSync(fixture('probe-mig-570.csv'), 'utf8');
+      const unread = path.join(stand.folder, 'unread.csv');
+      fs.writeFileSync(unread, recorded.replace('Enabled', 'Disabled'));
+      stand.faults(`nvidia-smi=${unread}`);
+      const whole = await check();
+      assert.equal(whole.code, 0, whole.stdout);
+      assert.match(whole.stdout, /2 of 2 devices read/);
       stand.faults(`nvidia-smi=${fixture('probe-mig-570.csv')}`);
       const mig = await check();
       assert.equal(mig.code, 0, mig.stdout);
-      assert.match(mig.stdout, /2 of 2 devices read/);
+      assert.match(mig.stdout, /1 of 1 devices? read/);
+      assert.doesNotMatch(mig.stdout, /GPU-11111111/);
       for (const [fault, pattern] of [
         ['exit', /exited with 9: cannot talk to the driver/],
-        ['truncated', /no id/],
+        ['truncated', /lists no device/],
         ['hang', /ran out of time/],
       ]) {
         stand.faults(`nvidia-smi=${fault}`);

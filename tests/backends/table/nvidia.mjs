@@ -5,7 +5,8 @@ import path from 'node:path';
 import { eventually } from '../../system/support.mjs';
 import { nvidia_smi } from '../devices.mjs';
 import { fake_nvml } from '../places.mjs';
-import { ask } from '../suite.mjs';
+import { Stand } from '../stand.mjs';
+import { ask, started_over } from '../suite.mjs';
 
 const [board] = nvidia_smi.devices;
 const scene = (stand, ...lines) =>
@@ -24,7 +25,9 @@ async function check(stand, ...lines) {
 
 const reading = async (stand) => (await stand.devices())[0].reading;
 
-export default {
+const slices = [1, 2].map((number) => `MIG-11111111-0000-0000-0000-00000000000${number}`);
+
+const backend = {
   name: 'nvidia',
   plugins: ['nvidia', 'vllm'],
   type: 'gpu',
@@ -43,6 +46,36 @@ export default {
       assert.equal(done.code, 0, done.stdout);
       assert.match(done.stdout, /MIG-11111111-0000-0000-0000-000000000001/);
       assert.match(done.stdout, /3 of 3 devices read/);
+    },
+    'a server on a partition is told of that one': async () => {
+      const stand = new Stand(backend);
+      try {
+        scene(stand, 'mig=1');
+        await stand.start();
+        const parts = (await stand.devices()).filter(({ spec }) => spec.uuid.startsWith('MIG-'));
+        assert.deepEqual(parts.map(({ spec }) => spec.uuid).sort(), slices);
+        for (const { spec } of parts) {
+          const answer = await ask(stand, { max_tokens: 2 }, { 'X-Consort-Device': spec.id });
+          assert.equal(answer.status, 200, answer.text);
+          assert.equal(answer.headers.get('x-consort-device'), spec.id);
+          const [started] = stand.journal('start').slice(-1);
+          assert.equal(started.env.CUDA_VISIBLE_DEVICES, spec.uuid);
+        }
+      } finally {
+        await stand.destroy();
+      }
+    },
+    'boards that NVLink joins, or their host alone, serve one model together': async () => {
+      for (const [nvlink, group] of [
+        [1, board.uuid],
+        [0, 'host'],
+      ]) {
+        const two = (stand) => scene(stand, 'boards=2', `nvlink=${nvlink}`);
+        const { env, words, devices } = await started_over(2, backend, two);
+        assert.match(env.CUDA_VISIBLE_DEVICES, /^(0,1|1,0)$/);
+        assert.match(words, /--tensor-parallel-size 2/);
+        for (const { spec } of devices) assert.equal(spec.topology_group, group);
+      }
     },
     'a driver that cannot be asked is said': async (stand) => {
       const done = await check(stand, 'init=18');
@@ -101,3 +134,5 @@ export default {
   },
   lacks: ['other'],
 };
+
+export default backend;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
 import { nvidia_smi } from '../devices.mjs';
+import { ask } from '../suite.mjs';
 
 export default {
   ...nvidia_smi,
@@ -10,7 +12,20 @@ export default {
   crowds: true,
   model: 'meta-llama/Llama-3.1-8B-Instruct',
   chosen: { CUDA_VISIBLE_DEVICES: /^0$/ },
-  arguments: ['serve', 'meta-llama/Llama-3.1-8B-Instruct', '--enable-prefix-caching'],
+  arguments: ['serve', 'meta-llama/Llama-3.1-8B-Instruct', '--enable-prefix-caching', '0.900'],
+  checks: {
+    'a second model takes the card from an idle one, and back': async (stand) => {
+      const second = 'meta-llama/Llama-3.2-1B';
+      const variants = [{ source: `server:${second}` }];
+      const added = await stand.cluster.post('/api/v1/models', { name: 'second', variants });
+      assert.ok(added.status < 300, added.text);
+      for (const model of ['second', stand.backend.model]) {
+        const answer = await ask(stand, { model, max_tokens: 2 });
+        assert.equal(answer.status, 200, `${model}: ${answer.text}`);
+      }
+      assert.doesNotMatch(stand.cluster.output, /Free memory on device/);
+    },
+  },
   refuses: {
     'vllm-400': [400, /vllm says no/],
     'vllm-flat-400': [400, /vllm says no/],

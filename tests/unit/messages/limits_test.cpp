@@ -116,6 +116,8 @@ std::vector<bound> count_bounds() {
       {"device_capability.build_profiles", limits::profiles_max,
        event_bound<advertised>(
            [](auto& e, auto n) { e.spec.capability.build_profiles.resize(n); })},
+      {"device_capability.memory_rules", limits::profiles_max,
+       event_bound<advertised>([](auto& e, auto n) { e.spec.capability.memory_rules.resize(n); })},
       {"model_spec.variants", limits::variants_max,
        event_bound<core::model_declared>([](auto& e, auto n) { e.spec.variants.resize(n); })},
       {"device_reported.endpoints", limits::endpoints_max,

@@ -66,6 +66,8 @@ public:
     device_capability can;
     can.max_sequences = 7;
     can.formats = {metadata_.name + "/*"};
+    can.memory_rules = {{{"shared", metadata_.name + "/*"}, 900}};
+    can.formats.emplace_back("shared");
     can.load_limit_us = (100 - metadata_.priority) * limits::second_us;
     return can;
   }
@@ -161,7 +163,10 @@ TEST(Inventory, EnginesRunOnDevicesOfOthers) {
   const auto board = all.find(device_id("n/npu0"));
   ASSERT_TRUE(board);
   EXPECT_EQ(board->plugin, "boards");
-  EXPECT_EQ(board->capability.formats, (std::vector<std::string>{"swift/*", "slow/*"}));
+  EXPECT_EQ(board->capability.formats, (std::vector<std::string>{"swift/*", "shared", "slow/*"}));
+  ASSERT_EQ(board->capability.memory_rules.size(), 2U);
+  EXPECT_EQ(board->capability.memory_rules[1].formats, std::vector<std::string>{"slow/*"})
+      << "what both run is the first one's";
   EXPECT_EQ(board->capability.max_sequences, 7U);
   EXPECT_EQ(board->capability.load_limit_us, 50 * limits::second_us) << "the slowest one's";
   EXPECT_EQ(all.runtime_of(board->id, "slow/x").get(), runtimes[0]);

@@ -305,6 +305,27 @@ TEST(PluginLibraryBuild, IsAProgramOfOurOwnThatLoadsIt) {
               HasSubstr("/build/0/command"));
 }
 
+TEST(PluginMemoryShare, IsReadAndBounded) {
+  const auto read = [](const std::string& share, const std::string& word = "all") {
+    return parse_plugin_json(
+        R"({ "schema": 1, "name": "served", "version": "1", "vendor": "v", "type": "npu",
+    "probe": { "command": ["smi"], "id": "/id", "model": "/m" },
+    "capability": { "max_sequences": 1, "formats": ["gguf", "server/*"])"
+            + share + R"( }, "runtime": { "interface": "server", "command": ["serve", "{port}", ")"
+            + word + R"("] } })",
+        "x");
+  };
+  const auto rules = [&](const std::string& share) { return read(share)->capability.memory_rules; };
+  EXPECT_TRUE(rules("").empty());
+  ASSERT_EQ(rules(R"(, "memory_share": 0.9)").size(), 1U);
+  EXPECT_EQ(rules(R"(, "memory_share": 0.9)")[0].share_pm, 900U);
+  EXPECT_EQ(rules(R"(, "memory_share": 1)")[0].formats.size(), 2U);
+  for (const auto* wrong : {R"(, "memory_share": 0)", R"(, "memory_share": 1.01)"})
+    EXPECT_THAT(read(wrong).failure().message, HasSubstr("above 0 and at most 1"));
+  EXPECT_TRUE(read(R"(, "memory_share": 0.9)", "{memory_share}").ok());
+  EXPECT_THAT(read("", "{memory_share}").failure().message, HasSubstr("expected `memory_share`"));
+}
+
 TEST(PluginAdaptersAndCache, AreReadAndCheckedAgainstTheRest) {
   const auto why = [](const std::string& runtime, const std::string& able = R"("adapters": true)",
                       const std::string& more = "") {

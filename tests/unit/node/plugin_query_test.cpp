@@ -60,7 +60,7 @@ TEST(PluginQuery, MatchesPartsOfTextsAndDropsDegreeSigns) {
   const auto document = document_of(query_json(R"({
     "each": "", "id": "/uuid", "model": "/name",
     "memory_bytes": { "at": "/memory", "match": "^of ([0-9]+ GiB)$", "unit": "GiB" },
-    "attributes": { "index": { "at": "/device", "match": "^rbln([0-9]+)$" } } })"),
+    "attributes": { "index": { "at": "/device", "match": "^rbln([0-9]+)$", "prefix": "N-" } } })"),
                                     query_json(R"({
     "each": "", "id": "/uuid", "temperature_celsius": "/heat" })"));
   const char* const answer = "[{\"uuid\": \"a\", \"name\": \"n\", \"memory\": \"of 16 GiB\","
@@ -70,7 +70,7 @@ TEST(PluginQuery, MatchesPartsOfTextsAndDropsDegreeSigns) {
   const auto rows = rows_of(document.probe, answer);
   ASSERT_EQ(rows.size(), 2U);
   EXPECT_EQ(figure_of(rows[0], "memory_bytes"), 16LL << 30);
-  EXPECT_EQ(rows[0].attributes.at("index"), "12");
+  EXPECT_EQ(rows[0].attributes.at("index"), "N-12");
   EXPECT_EQ(figure_of(rows[1], "memory_bytes"), std::nullopt) << "no match is no value";
   EXPECT_FALSE(rows[1].attributes.contains("index"));
   const auto readings = rows_of(*document.telemetry, answer);
@@ -223,6 +223,9 @@ TEST(PluginQuery, SaysWhatIsWrongWithAQuestion) {
   const auto probe = [](const char* text) { return refusal_of(query_json(text)); };
   EXPECT_NE(probe(R"({ "id": "/a", "model": "/b", "memory_bytes": { "at": "/m", "take": "sum" } })")
                 .find("/probe/memory_bytes/take: only at a JSON pointer"),
+            std::string::npos);
+  EXPECT_NE(probe(R"({ "id": "/a", "model": "/b", "memory_bytes": { "at": "/m", "prefix": "x" } })")
+                .find("/probe/memory_bytes/prefix: only in front of texts"),
             std::string::npos);
   EXPECT_NE(probe(R"({ "id": [], "model": "/b" })").find("expected 1 to 8 places"),
             std::string::npos);

@@ -34,6 +34,7 @@ TEST(RankPlace, NodeGetsItsOwnDevicesAndWhereTheyStand) {
   const auto values = rank_values(place, local.front());
   EXPECT_EQ(values.at("devices"), "U-b/npu0,U-b/npu3");
   EXPECT_EQ(values.at("indexes"), "0,3");
+  EXPECT_EQ(values.at("places"), "0,1");
   EXPECT_EQ(values.at("tp"), "4");
   EXPECT_EQ(values.at("rank"), "1");
   EXPECT_EQ(values.at("ranks"), "2");

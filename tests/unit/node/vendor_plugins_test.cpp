@@ -60,6 +60,54 @@ TEST(VendorPlugins, TheSchedulerHearsHowLongAnEngineMayLoad) {
   EXPECT_EQ(document_in("nvidia-smi").capability.load_limit_us, 0) << "runs nothing itself";
 }
 
+/// What takes nearly all of a device whatever its model says so: else a second model is granted
+/// what is not there.
+TEST(VendorPlugins, ServersThatFillTheirDeviceSayHowFar) {
+  for (const auto* name : {"vllm", "sglang", "tensorrt-llm", "tensorrt-llm-pytorch",
+                           "deepspeed-mii", "gaudi", "ascend", "google-tpu", "neuron"}) {
+    const auto rules = document_in(name).capability.memory_rules;
+    ASSERT_EQ(rules.size(), 1U) << name;
+    EXPECT_GE(rules[0].share_pm, 850U) << name;
+  }
+  EXPECT_TRUE(document_in("llama-server").capability.memory_rules.empty());
+}
+
+/// A server over several devices is told of all of them.
+TEST(VendorPlugins, EnginesAndAcceleratorsSpanDevices) {
+  for (const auto* name :
+       {"vllm", "sglang", "tensorrt-llm", "tensorrt-llm-pytorch", "deepspeed-mii", "llama-server",
+        "gaudi", "ascend", "neuron", "google-tpu", "rebellions"}) {
+    const auto document = document_in(name);
+    EXPECT_EQ(document.capability.devices_max, 8U) << name;
+    const auto& command = document.runtime.server.command;
+    const bool by_command = std::find(command.begin(), command.end(), "{indexes}") != command.end();
+    auto places = document.runs_on;
+    if (places.empty())
+      places["itself"] = document.runtime.env;
+    for (const auto& [host, env] : places)
+      EXPECT_TRUE(by_command
+                  || std::any_of(env.begin(), env.end(),
+                                 [](const auto& one) {
+                                   return one.second == "{indexes}" || one.second == "{devices}";
+                                 }))
+          << name << " on " << host;
+  }
+}
+
+TEST(VendorPlugins, BoardsThatNvlinkJoinsAreOneGroup) {
+  const auto rows = recorded("nvidia", "probe-h200x2-580.json", document_in("nvidia").probe);
+  ASSERT_EQ(rows.size(), 2U);
+  EXPECT_EQ(text_of(rows[0], "topology_group"), text_of(rows[1], "topology_group"));
+  EXPECT_THAT(text_of(rows[0], "topology_group"), StartsWith("GPU-"));
+}
+
+TEST(VendorPlugins, AmdChipsAreNamedAsTheirRuntimeWantsThem) {
+  const auto document = document_in("amd");
+  const auto rows = recorded("amd", "probe-mi300x-new.json", document.probe);
+  ASSERT_FALSE(rows.empty());
+  EXPECT_THAT(rows[0].attributes.at("index"), StartsWith("GPU-"));
+}
+
 /// Eight dies on two cards, each of which shows its card's power.
 TEST(VendorPlugins, PowerOfAnAtomMaxCountsOncePerCard) {
   const auto document = document_in("rebellions");
