@@ -110,6 +110,22 @@ TEST(VendorPlugins, RngdIsReadByTwoQuestions) {
   EXPECT_EQ(one.utilization_pm, 835U) << "the mean of its cores";
 }
 
+TEST(VendorPlugins, AmdSmiSpeaksInEveryShape) {
+  const auto document = document_in("amd");
+  for (const auto* shape : {"old", "new"}) {
+    const auto name = "probe-mi300x-" + std::string(shape) + ".json";
+    const auto rows = recorded("amd", name, document.probe);
+    EXPECT_EQ(figure_of(row_of(rows, "0000:0e:00.0"), "memory_bytes"), 196'592LL << 20) << shape;
+  }
+  for (const auto* shape : {"old", "new", "bare"}) {
+    const auto name = "also1-mi300x-" + std::string(shape) + ".json";
+    const auto rows = recorded("amd", name, document.telemetry_also.at(0));
+    EXPECT_EQ(figure_of(row_of(rows, "0"), "energy_joules"), 12'345'678) << shape;
+    const auto errors = std::string(shape) == "bare";
+    EXPECT_EQ(text_of(row_of(rows, "0"), "health") == "degraded", errors) << shape;
+  }
+}
+
 TEST(VendorPlugins, AscendTablesOfBothShapes) {
   const auto document = document_in("ascend");
   const auto with_hbm = recorded("ascend", "telemetry-24.1.0-910b.txt", *document.telemetry);
