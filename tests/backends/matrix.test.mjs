@@ -29,7 +29,7 @@ const without = {
     hailo: 'its tool opens the device for that',
     xdna: "the kernel's files say nothing",
     'google-tpu': 'only who holds the chip knows',
-    qualcomm: 'only its health',
+    qualcomm: 'only its health and memory',
     neuron: 'only its health: load is of a process that runs',
     upmem: 'only that it is there',
     'samsung-pim': 'only that it is there',
