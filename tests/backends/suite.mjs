@@ -41,6 +41,8 @@ const documents = (stand) =>
 const makes_embeddings = (stand) =>
   documents(stand).some(({ capability }) => capability.runtime?.embeddings);
 
+const keeps_cache = (stand) => documents(stand).some(({ runtime }) => runtime?.cache);
+
 /// Half of the cache of any fake that tells how large its cache is.
 const kv_tokens_left = 16_384;
 
@@ -242,6 +244,19 @@ const running = {
     assert.ok(Date.now() - began > 10 * load_ms, 'it was there at once');
     const begun = starts() - before;
     assert.ok(begun >= 1 && begun <= stand.backend.devices.length, `started ${begun} times`);
+  },
+  'what its server compiles at its start is kept for the next': async (stand) => {
+    if (!keeps_cache(stand)) return;
+    assert.equal((await ask(stand)).status, 200);
+    await eventually('it is an artifact', async () => {
+      const all = await stand.cluster.list('artifacts');
+      return all.some(({ key, state }) => key.kind === 'cache' && state === 'ready');
+    });
+    const before = stand.journal('compiled').length;
+    await kill_fake(stand);
+    assert.equal((await ask(stand)).status, 200);
+    const after = stand.journal('compiled').slice(before);
+    assert.ok(after.length > 0 && after.every(({ found }) => found), JSON.stringify(after));
   },
   'it makes embeddings': async (stand) => {
     if (!makes_embeddings(stand)) return;

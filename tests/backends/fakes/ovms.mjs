@@ -4,7 +4,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { speak_openai } from './openai.mjs';
-import { FakeServer, parse_arguments } from './server.mjs';
+import { FakeServer, compile_into, parse_arguments } from './server.mjs';
 
 const flags = parse_arguments(process.argv.slice(2), ['--metrics_enable']);
 const server = new FakeServer({
@@ -27,5 +27,6 @@ server.on('GET', '/metrics', (request, response) => {
   const line = `ovms_current_graphs{name="${server.model}"} ${server.running}`;
   response.writeHead(200, { 'content-type': 'text/plain' }).end(`${line}\n`);
 });
+if (flags['--cache_dir']) compile_into('ovms', flags['--cache_dir']);
 speak_openai(server, { prefix: '/v3' });
 server.start({ opens_early: true, refusal: 'Cannot load library libopenvino_intel_npu_plugin.so' });

@@ -11,6 +11,7 @@ export default {
     'hl-smi': [
       ['-Q index,module_id,uuid,name', 'gaudi/fixtures/probe-1.22.1.csv'],
       ['-Q uuid,ecc.errors.uncorrected.volatile.total ', 'gaudi/fixtures/also1-1.22.1.csv'],
+      ['-v', 'gaudi/fixtures/version-1.22.1.txt'],
     ],
   },
   servers: { vllm: 'vllm.mjs' },

@@ -20,7 +20,7 @@ export default {
   ],
   arguments: [
     ...['--target_device', 'NPU', '--model_path', model_folder('tiny-openvino')],
-    ...['--max_prompt_len', '4096'],
+    ...['--max_prompt_len', '4096', '--cache_dir'],
   ],
   refuses: { 'ovms-400': [400, /ovms says no/] },
   moves: ['ovms-500', 'html'],
