@@ -86,8 +86,15 @@ function check_runtime(folder, { runtime, capability, build }) {
   }
 }
 
+/// Whatever metrics are read must be seen to be read: a name that no server knows says nothing.
+async function check_load(folder, { runtime }) {
+  if (!runtime?.metrics) return;
+  const { default: backend } = await import(path.join(here, 'table', `${folder}.mjs`));
+  assert.ok(backend.crowds, `table/${folder}.mjs: crowds`);
+}
+
 for (const folder of folders)
-  test(`${folder} brings everything`, () => {
+  test(`${folder} brings everything`, async () => {
     const document = document_of(folder);
     assert.ok(row_of(folder), 'a row in docs/backends/README.md');
     assert.ok(fs.existsSync(path.join(pages, page_of(folder))), 'a page');
@@ -102,6 +109,7 @@ for (const folder of folders)
       check_fixtures(folder, document);
     } else assert.ok(Object.keys(document.runs_on).length > 0);
     check_runtime(folder, document);
+    await check_load(folder, document);
   });
 
 /// The commands of ours in a page's blocks, as words.

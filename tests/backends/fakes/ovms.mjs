@@ -24,7 +24,7 @@ server.on('GET', '/v2/health/ready', (request, response) =>
 );
 server.on('GET', '/metrics', (request, response) => {
   if (!flags['--metrics_enable']) return void response.writeHead(404).end();
-  const line = `ovms_current_graphs{name="${server.model}"} ${server.running}`;
+  const line = `ovms_current_graphs{name="${server.model}"} ${server.load.running}`;
   response.writeHead(200, { 'content-type': 'text/plain' }).end(`${line}\n`);
 });
 if (flags['--cache_dir']) compile_into('ovms', flags['--cache_dir']);

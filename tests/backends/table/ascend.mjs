@@ -8,6 +8,7 @@ export default {
   tools: { 'npu-smi': [['info', 'ascend/fixtures/probe-24.1.0-910b.txt']] },
   servers: { vllm: 'vllm.mjs' },
   fake: 'vllm',
+  crowds: true,
   model: 'tiny-llama',
   weights: model_folder('tiny-llama'),
   devices: [

@@ -10,6 +10,7 @@ export default {
   env: host_root('intel-npu'),
   absent: no_device,
   fake: 'ovms',
+  crowds: true,
   model: 'tiny-ov',
   weights: model_folder('tiny-openvino'),
   devices: [

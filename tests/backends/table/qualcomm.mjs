@@ -18,6 +18,7 @@ export default {
   },
   servers: { 'qaic-compile': 'qaic-compile.mjs', vllm: 'vllm-qaic.mjs' },
   fake: 'vllm',
+  crowds: true,
   model: 'tiny-onnx',
   weights: model_folder('tiny-onnx'),
   devices: [chip('0000:01:00.0', 0), chip('0000:81:00.0', 12288)],
