@@ -16,7 +16,7 @@ const pages = path.join(root, 'docs/backends');
 /// Examples of our own, tested with the node and the C ABI.
 const not_backends = ['reference', 'pocl'];
 const without = {
-  table: { 'pim-sim': 'a device that is simulated: tests/system and tests/unit use it' },
+  table: {},
   metrics: {
     'deepspeed-mii': 'its gateway has none',
     openai: "an API tells others' load by its headers alone",
@@ -120,6 +120,13 @@ const commands_in = (text) =>
     .map((line) => line.trim())
     .filter((line) => /^consort /.test(line))
     .map((line) => line.split(/\s+/).slice(1));
+
+test('every row has a page', () => {
+  for (const row of rows) {
+    const page = /\]\(([a-z-]+\.md)/.exec(row)?.[1];
+    assert.ok(page && fs.existsSync(path.join(pages, page)), row);
+  }
+});
 
 for (const page of fs.readdirSync(pages).filter((one) => one !== 'README.md'))
   test(`${page} begins with three commands that are ours to take`, async () => {
