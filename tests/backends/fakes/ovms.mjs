@@ -28,5 +28,14 @@ server.on('GET', '/metrics', (request, response) => {
   response.writeHead(200, { 'content-type': 'text/plain' }).end(`${line}\n`);
 });
 if (flags['--cache_dir']) compile_into('ovms', flags['--cache_dir']);
+const counts = process.env.CONSORT_FAKE_COUNTS;
+const tick_ms = 50;
+const count = () => {
+  if (server.running === 0) return;
+  const busy_us = Number(fs.readFileSync(counts, 'utf8')) + 1000 * tick_ms;
+  fs.writeFileSync(`${counts}.new`, `${busy_us}\n`);
+  fs.renameSync(`${counts}.new`, counts);
+};
+if (counts) setInterval(count, tick_ms).unref();
 speak_openai(server, { prefix: '/v3' });
 server.start({ opens_early: true, refusal: 'Cannot load library libopenvino_intel_npu_plugin.so' });

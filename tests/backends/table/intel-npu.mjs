@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { host_root, model_folder, no_device } from '../places.mjs';
+import { model_folder, no_device } from '../places.mjs';
 
 export default {
   name: 'intel-npu',
@@ -7,7 +7,8 @@ export default {
   type: 'npu',
   selector: 'vendor=Intel', // Its host has another NPU, which is not its own.
   servers: { ovms: 'ovms.mjs' },
-  env: host_root('intel-npu'),
+  // A load that lasts must move its counter: a device that does nothing is left alone.
+  host: { root: 'intel-npu', counts: 'sys/class/accel/accel0/device/npu_busy_time_us' },
   absent: no_device,
   fake: 'ovms',
   crowds: true,
