@@ -62,13 +62,16 @@ async function it_is_full(stand) {
   const staying = new AbortController();
   const [target, fields] = asked_of(stand, { prompt: 'Staying', max_tokens: 4000, stream: true });
   const options = { method: 'POST', body: JSON.stringify(fields), headers: type_of(stand) };
-  fetch(stand.cluster.url + target, { ...options, signal: staying.signal }).catch(() => {});
+  // Held: the connection of an answer that nobody holds is closed with it.
+  const answer = fetch(stand.cluster.url + target, { ...options, signal: staying.signal });
+  const held = answer.catch(() => {});
   const decodes = () => stand.journal('decode').some((one) => one.prompt === 'Staying');
   await eventually('it decodes', decodes, 10_000, 10);
   const hurried = { ...type_of(stand), 'X-Consort-Wait': '1s' };
   const full = async () => (await ask(stand, { max_tokens: 2 }, hurried)).status === 503;
   await eventually('it is full', full);
   staying.abort();
+  await held;
 }
 
 // --- without a cluster ---------------------------------------------------------------------------
