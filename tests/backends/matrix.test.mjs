@@ -16,7 +16,7 @@ const pages = path.join(root, 'docs/backends');
 /// Examples of our own, tested with the node and the C ABI.
 const not_backends = ['reference', 'pocl'];
 const without = {
-  table: { 'pim-sim': 'a device that is simulated: tests/system and tests/unit use it' },
+  table: {},
   metrics: {
     'deepspeed-mii': 'its gateway has none',
     openai: "an API tells others' load by its headers alone",
@@ -29,7 +29,7 @@ const without = {
     hailo: 'its tool opens the device for that',
     xdna: "the kernel's files say nothing",
     'google-tpu': 'only who holds the chip knows',
-    qualcomm: 'only its health',
+    qualcomm: 'only its health and memory',
     neuron: 'only its health: load is of a process that runs',
     upmem: 'only that it is there',
     'samsung-pim': 'only that it is there',
@@ -86,8 +86,15 @@ function check_runtime(folder, { runtime, capability, build }) {
   }
 }
 
+/// Whatever metrics are read must be seen to be read: a name that no server knows says nothing.
+async function check_load(folder, { runtime }) {
+  if (!runtime?.metrics) return;
+  const { default: backend } = await import(path.join(here, 'table', `${folder}.mjs`));
+  assert.ok(backend.crowds, `table/${folder}.mjs: crowds`);
+}
+
 for (const folder of folders)
-  test(`${folder} brings everything`, () => {
+  test(`${folder} brings everything`, async () => {
     const document = document_of(folder);
     assert.ok(row_of(folder), 'a row in docs/backends/README.md');
     assert.ok(fs.existsSync(path.join(pages, page_of(folder))), 'a page');
@@ -102,6 +109,7 @@ for (const folder of folders)
       check_fixtures(folder, document);
     } else assert.ok(Object.keys(document.runs_on).length > 0);
     check_runtime(folder, document);
+    await check_load(folder, document);
   });
 
 /// The commands of ours in a page's blocks, as words.
@@ -112,6 +120,13 @@ const commands_in = (text) =>
     .map((line) => line.trim())
     .filter((line) => /^consort /.test(line))
     .map((line) => line.split(/\s+/).slice(1));
+
+test('every row has a page', () => {
+  for (const row of rows) {
+    const page = /\]\(([a-z-]+\.md)/.exec(row)?.[1];
+    assert.ok(page && fs.existsSync(path.join(pages, page)), row);
+  }
+});
 
 for (const page of fs.readdirSync(pages).filter((one) => one !== 'README.md'))
   test(`${page} begins with three commands that are ours to take`, async () => {

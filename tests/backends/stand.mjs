@@ -65,7 +65,16 @@ export class Stand {
       CONSORT_FAKE_LOAD_MS: String(load_ms),
       ...backend.env,
     };
+    if (backend.host) this.#lay_out(backend.host);
     this.faults();
+  }
+
+  /// A host's files of its own, in which a fake counts the time that it computes.
+  #lay_out({ root: name, counts }) {
+    const copy = path.join(this.folder, 'root');
+    fs.cpSync(path.join(here, 'roots', name), copy, { recursive: true });
+    this.env.CONSORT_HOST_ROOT = copy;
+    this.env.CONSORT_FAKE_COUNTS = path.join(copy, counts);
   }
 
   #program(name, text) {

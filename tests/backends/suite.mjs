@@ -41,6 +41,8 @@ const documents = (stand) =>
 const makes_embeddings = (stand) =>
   documents(stand).some(({ capability }) => capability.runtime?.embeddings);
 
+const keeps_cache = (stand) => documents(stand).some(({ runtime }) => runtime?.cache);
+
 /// Half of the cache of any fake that tells how large its cache is.
 const kv_tokens_left = 16_384;
 
@@ -60,13 +62,16 @@ async function it_is_full(stand) {
   const staying = new AbortController();
   const [target, fields] = asked_of(stand, { prompt: 'Staying', max_tokens: 4000, stream: true });
   const options = { method: 'POST', body: JSON.stringify(fields), headers: type_of(stand) };
-  fetch(stand.cluster.url + target, { ...options, signal: staying.signal }).catch(() => {});
+  // Held: the connection of an answer that nobody holds is closed with it.
+  const answer = fetch(stand.cluster.url + target, { ...options, signal: staying.signal });
+  const held = answer.catch(() => {});
   const decodes = () => stand.journal('decode').some((one) => one.prompt === 'Staying');
   await eventually('it decodes', decodes, 10_000, 10);
   const hurried = { ...type_of(stand), 'X-Consort-Wait': '1s' };
   const full = async () => (await ask(stand, { max_tokens: 2 }, hurried)).status === 503;
   await eventually('it is full', full);
   staying.abort();
+  await held;
 }
 
 // --- without a cluster ---------------------------------------------------------------------------
@@ -242,6 +247,19 @@ const running = {
     assert.ok(Date.now() - began > 10 * load_ms, 'it was there at once');
     const begun = starts() - before;
     assert.ok(begun >= 1 && begun <= stand.backend.devices.length, `started ${begun} times`);
+  },
+  'what its server compiles at its start is kept for the next': async (stand) => {
+    if (!keeps_cache(stand)) return;
+    assert.equal((await ask(stand)).status, 200);
+    await eventually('it is an artifact', async () => {
+      const all = await stand.cluster.list('artifacts');
+      return all.some(({ key, state }) => key.kind === 'cache' && state === 'ready');
+    });
+    const before = stand.journal('compiled').length;
+    await kill_fake(stand);
+    assert.equal((await ask(stand)).status, 200);
+    const after = stand.journal('compiled').slice(before);
+    assert.ok(after.length > 0 && after.every(({ found }) => found), JSON.stringify(after));
   },
   'it makes embeddings': async (stand) => {
     if (!makes_embeddings(stand)) return;

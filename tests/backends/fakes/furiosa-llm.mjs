@@ -32,15 +32,16 @@ server.refusals = {
   'furiosa-400': [400, openai_error('furiosa says no', 'BadRequestError', 400)],
   'furiosa-500': [500, openai_error('Internal server error', 'InternalServerError', 500)],
 };
-server.on('GET', '/metrics', (request, response) =>
+server.on('GET', '/metrics', (request, response) => {
+  const { running, waiting, kv } = server.load;
   response
     .writeHead(200, { 'content-type': 'text/plain' })
     .end(
-      `furiosa_llm_num_requests_running ${server.running}\n` +
-        `furiosa_llm_num_requests_waiting ${server.waiting.length}\n` +
-        `furiosa_llm_kv_cache_usage_percent ${server.running / 64}\n`,
-    ),
-);
+      `furiosa_llm_num_requests_running ${running}\n` +
+        `furiosa_llm_num_requests_waiting ${waiting}\n` +
+        `furiosa_llm_kv_cache_usage_percent ${kv}\n`,
+    );
+});
 const shown = { artifact_id: 'fake', max_prompt_len: 4095, max_context_len: 4096 };
 speak_openai(server, { model: shown });
 server.start({ refusal: 'error: INCOMPATIBLE_DRIVER' });

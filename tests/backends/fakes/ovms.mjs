@@ -4,7 +4,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { speak_openai } from './openai.mjs';
-import { FakeServer, parse_arguments } from './server.mjs';
+import { FakeServer, compile_into, parse_arguments } from './server.mjs';
 
 const flags = parse_arguments(process.argv.slice(2), ['--metrics_enable']);
 const server = new FakeServer({
@@ -24,8 +24,18 @@ server.on('GET', '/v2/health/ready', (request, response) =>
 );
 server.on('GET', '/metrics', (request, response) => {
   if (!flags['--metrics_enable']) return void response.writeHead(404).end();
-  const line = `ovms_current_graphs{name="${server.model}"} ${server.running}`;
+  const line = `ovms_current_graphs{name="${server.model}"} ${server.load.running}`;
   response.writeHead(200, { 'content-type': 'text/plain' }).end(`${line}\n`);
 });
+if (flags['--cache_dir']) compile_into('ovms', flags['--cache_dir']);
+const counts = process.env.CONSORT_FAKE_COUNTS;
+const tick_ms = 50;
+const count = () => {
+  if (server.running === 0) return;
+  const busy_us = Number(fs.readFileSync(counts, 'utf8')) + 1000 * tick_ms;
+  fs.writeFileSync(`${counts}.new`, `${busy_us}\n`);
+  fs.renameSync(`${counts}.new`, counts);
+};
+if (counts) setInterval(count, tick_ms).unref();
 speak_openai(server, { prefix: '/v3' });
 server.start({ opens_early: true, refusal: 'Cannot load library libopenvino_intel_npu_plugin.so' });

@@ -38,6 +38,14 @@ export function journal(entry) {
   fs.appendFileSync(path.join(folder, 'journal'), `${line}\n`);
 }
 
+/// A server that compiles at its start does so into `folder`, unless it finds there what it made.
+export function compile_into(name, folder) {
+  const made = path.join(folder, 'compiled.bin');
+  journal({ what: 'compiled', name, folder, found: fs.existsSync(made) });
+  fs.mkdirSync(folder, { recursive: true });
+  fs.writeFileSync(made, 'kernels');
+}
+
 /// What `faults` says about a tool or a server, perhaps one of several; empty when nothing.
 export function fault_of(name, device = '') {
   let text = '';

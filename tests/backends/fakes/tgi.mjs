@@ -28,15 +28,16 @@ server.on('GET', '/info', (request, response) =>
     ...{ router: 'text-generation-router', version: '3.0.0' },
   }),
 );
-server.on('GET', '/metrics', (request, response) =>
+server.on('GET', '/metrics', (request, response) => {
+  const { running, waiting } = server.load;
   response
     .writeHead(200, { 'content-type': 'text/plain' })
     .end(
-      `# TYPE tgi_queue_size gauge\ntgi_queue_size ${server.waiting.length}\n` +
-        `# TYPE tgi_batch_current_size gauge\ntgi_batch_current_size ${server.running}\n` +
-        `tgi_batch_current_max_tokens ${64 * server.running}\n`,
-    ),
-);
+      `# TYPE tgi_queue_size gauge\ntgi_queue_size ${waiting}\n` +
+        `# TYPE tgi_batch_current_size gauge\ntgi_batch_current_size ${running}\n` +
+        `tgi_batch_current_max_tokens ${64 * running}\n`,
+    );
+});
 
 const invalid = (parameters) => {
   if (parameters.temperature !== undefined && !(parameters.temperature > 0))

@@ -44,16 +44,19 @@ server.refusals = {
   'trtllm-400': [400, openai_error('trtllm says no', 'BadRequestError', 400)],
   'trtllm-500': [500, openai_error('Internal server error', 'InternalServerError', 500)],
 };
+const blocks = 1024;
 let iteration = 0;
 let unread = [];
 const ticking = setInterval(() => {
-  if (server.running === 0) return;
+  const { running, waiting, kv } = server.load;
+  if (running === 0) return;
+  const used = Math.round(blocks * kv);
   unread.push({
-    ...{ iter: ++iteration, iterLatencyMS: 5, numActiveRequests: server.running },
-    numQueuedRequests: server.waiting.length,
+    ...{ iter: ++iteration, iterLatencyMS: 5, numActiveRequests: running },
+    numQueuedRequests: waiting,
     kvCacheStats: {
-      ...{ maxNumBlocks: 1024, freeNumBlocks: 1024 - server.running, tokensPerBlock: 32 },
-      ...{ usedNumBlocks: server.running, cacheHitRate: 0 },
+      ...{ maxNumBlocks: blocks, freeNumBlocks: blocks - used, tokensPerBlock: 32 },
+      ...{ usedNumBlocks: used, cacheHitRate: 0 },
     },
   });
   unread = unread.slice(-1000);

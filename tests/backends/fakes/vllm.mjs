@@ -7,7 +7,7 @@
 import crypto from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import { FakeServer, journal, parse_arguments } from './server.mjs';
+import { FakeServer, compile_into, journal, parse_arguments } from './server.mjs';
 import { openai_error, speak_openai } from './openai.mjs';
 
 const switches = ['--enable-prefix-caching', '--no-enable-prefix-caching'];
@@ -104,4 +104,10 @@ server.whole = (asked) =>
     },
   };
 speak_openai(server, { model: { object: 'model', owned_by: 'vllm', max_model_len: 4096 } });
+// Where it compiles to, as its build for each device has it; of several the most particular.
+const { VLLM_XLA_CACHE_PATH, PT_HPU_RECIPE_CACHE_CONFIG, NEURON_COMPILE_CACHE_URL } = process.env;
+const recipes = PT_HPU_RECIPE_CACHE_CONFIG?.split(',')[0];
+const own = VLLM_XLA_CACHE_PATH ?? recipes ?? NEURON_COMPILE_CACHE_URL;
+const cache = own ?? process.env.VLLM_CACHE_ROOT;
+if (cache) compile_into('vllm', cache);
 server.start({ refusal: 'ValueError: No CUDA GPUs are available' });

@@ -10,6 +10,7 @@ const backend = {
   tools: { 'npu-smi': [['info', 'ascend/fixtures/probe-24.1.0-910b.txt']] },
   servers: { vllm: 'vllm.mjs' },
   fake: 'vllm',
+  crowds: true,
   model: 'tiny-llama',
   weights: model_folder('tiny-llama'),
   devices: [

@@ -15,6 +15,7 @@ export default {
   },
   servers: { fxb: 'fxb.mjs', 'furiosa-llm': 'furiosa-llm.mjs' },
   fake: 'furiosa-llm',
+  crowds: true,
   model: 'tiny-llama',
   weights: model_folder('tiny-llama'),
   devices: [

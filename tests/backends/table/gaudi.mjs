@@ -9,9 +9,16 @@ const backend = {
   name: 'gaudi',
   plugins: ['gaudi'],
   type: 'gpu',
-  tools: { 'hl-smi': [['-Q index,module_id,uuid,name', 'gaudi/fixtures/probe-1.22.1.csv']] },
+  tools: {
+    'hl-smi': [
+      ['-Q index,module_id,uuid,name', 'gaudi/fixtures/probe-1.22.1.csv'],
+      ['-Q uuid,ecc.errors.uncorrected.volatile.total ', 'gaudi/fixtures/also1-1.22.1.csv'],
+      ['-v', 'gaudi/fixtures/version-1.22.1.txt'],
+    ],
+  },
   servers: { vllm: 'vllm.mjs' },
   fake: 'vllm',
+  crowds: true,
   model: 'tiny-llama',
   weights: model_folder('tiny-llama'),
   devices: [
@@ -24,7 +31,10 @@ const backend = {
     },
     {
       ...{ uuid: '01P4-HL3090A0-18-U4V193-22-08-00', model: 'HL-325L', memory_bytes },
-      reading: { utilization_pm: 880, power_mw: null, temperature_mc: 61000 },
+      reading: {
+        ...{ utilization_pm: 880, power_mw: null, temperature_mc: 61000 },
+        health: 'degraded', // Two errors of its memory.
+      },
     },
   ],
   chosen: { HABANA_VISIBLE_MODULES: /^[03]$/, HABANA_VISIBLE_DEVICES: /^undefined$/ },

@@ -14,6 +14,7 @@ const backend = {
   env: host_root('google-tpu'),
   absent: no_device,
   fake: 'vllm',
+  crowds: true,
   model: 'tiny-llama',
   weights: model_folder('tiny-llama'),
   devices: [chip('0000:00:05.0'), chip('0000:00:06.0')],

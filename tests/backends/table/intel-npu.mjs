@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { host_root, model_folder, no_device } from '../places.mjs';
+import { model_folder, no_device } from '../places.mjs';
 
 export default {
   name: 'intel-npu',
@@ -7,9 +7,11 @@ export default {
   type: 'npu',
   selector: 'vendor=Intel', // Its host has another NPU, which is not its own.
   servers: { ovms: 'ovms.mjs' },
-  env: host_root('intel-npu'),
+  // A load that lasts must move its counter: a device that does nothing is left alone.
+  host: { root: 'intel-npu', counts: 'sys/class/accel/accel0/device/npu_busy_time_us' },
   absent: no_device,
   fake: 'ovms',
+  crowds: true,
   model: 'tiny-ov',
   weights: model_folder('tiny-openvino'),
   devices: [
@@ -20,7 +22,7 @@ export default {
   ],
   arguments: [
     ...['--target_device', 'NPU', '--model_path', model_folder('tiny-openvino')],
-    ...['--max_prompt_len', '4096'],
+    ...['--max_prompt_len', '4096', '--cache_dir'],
   ],
   refuses: { 'ovms-400': [400, /ovms says no/] },
   moves: ['ovms-500', 'html'],

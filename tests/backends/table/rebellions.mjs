@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
 import path from 'node:path';
+import { eventually } from '../../system/support.mjs';
 import { shipped } from '../stand.mjs';
 import { rebuilds } from '../suite.mjs';
 import { model_folder } from '../places.mjs';
@@ -11,7 +13,12 @@ export default {
   name: 'rebellions',
   plugins: ['rebellions'],
   type: 'npu',
-  tools: { 'rbln-smi': [['-j', 'rebellions/fixtures/probe-3.0.0-ca22.json']] },
+  tools: {
+    'rbln-smi': [
+      ['-g -j', 'rebellions/fixtures/probe-3.0.0-ca22-groups.json'],
+      ['-j', 'rebellions/fixtures/probe-3.0.0-ca22.json'],
+    ],
+  },
   servers: { 'optimum-rbln-cli': 'optimum-rbln-cli.mjs', vllm: 'vllm-rbln.mjs' },
   fake: 'vllm',
   crowds: true,
@@ -33,6 +40,22 @@ export default {
   refuses: { 'vllm-400': [400, /vllm says no/] },
   moves: ['vllm-500', 'html'],
   checks: {
+    'its RSD group is its topology': async (stand) => {
+      const [{ spec }] = await stand.devices();
+      assert.equal(spec.topology_group, '3');
+    },
+    'one that hangs is unhealthy though its status is normal': async (stand) => {
+      const health = async () => (await stand.devices())[0].reading.health;
+      const [bad, good] = ['telemetry-3.0.0-faults.json', 'probe-3.0.0-ca22.json'].map(fixtures);
+      const devices = JSON.parse(fs.readFileSync(bad, 'utf8')).devices;
+      const hung = { ...devices[2], uuid: devices[0].uuid };
+      const file = path.join(stand.fakes, 'hung.json');
+      fs.writeFileSync(file, JSON.stringify({ devices: [hung] }));
+      stand.faults(`rbln-smi=${file}`);
+      await eventually('it is unhealthy', async () => (await health()) === 'unhealthy');
+      stand.faults(`rbln-smi=${good}`);
+      await eventually('it is healthy', async () => (await health()) === 'healthy');
+    },
     'a stale engine is dropped and built once more': (stand) =>
       rebuilds(stand, 'rbln-artifact=stale', () => stand.journal('compile').length),
     'dies of a card share its power, and their numbers repeat': async (stand) => {

@@ -8,6 +8,7 @@ export default {
   plugins: ['nvidia-smi', 'tensorrt-llm', 'tensorrt-llm-pytorch'],
   servers: { 'trtllm-serve': 'trtllm-serve.mjs' },
   fake: 'trtllm',
+  crowds: true,
   model: 'meta-llama/Llama-3.1-8B-Instruct',
   absent: /not on this host: .*(nvidia-smi|trtllm)/,
   chosen: { CUDA_VISIBLE_DEVICES: /^0$/ },

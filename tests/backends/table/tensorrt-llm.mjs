@@ -20,6 +20,7 @@ export default {
   },
   servers: { 'trtllm-serve': 'trtllm-serve.mjs', 'trtllm-build': 'trtllm-build.mjs' },
   fake: 'trtllm',
+  crowds: true,
   model: 'llama-trt',
   weights: `server:${model_folder('trtllm-checkpoint')}`,
   chosen: { CUDA_VISIBLE_DEVICES: /^0$/ },

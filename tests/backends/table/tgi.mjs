@@ -10,6 +10,7 @@ export default {
   absent: /not on this host: \$CONSORT_TGI_URL/,
   attach: { fake: 'tgi.mjs', args: ['--model-id', 'tale'], port_env: 'CONSORT_TGI_URL' },
   fake: 'tgi',
+  crowds: true,
   model: 'tale',
   devices: [{ uuid: 'tgi', model: 'TGI server' }],
   refuses: { 'tgi-validation': [400, /tgi says no/] },

@@ -17,6 +17,7 @@ export default {
     },
   },
   fake: 'vllm',
+  crowds: true,
   model: 'tale',
   devices: [{ uuid: 'vllm-disaggregated', model: 'vLLM prefill + decode' }],
   moves: ['vllm-500', 'html'],

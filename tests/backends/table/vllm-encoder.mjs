@@ -14,6 +14,7 @@ export default {
     },
   },
   fake: 'vllm',
+  crowds: true,
   model: 'tale',
   devices: [{ uuid: 'vllm-encoder', model: 'vLLM encoder + decoder' }],
   refuses: { 'vllm-400': [400, /vllm says no/] },

@@ -9,6 +9,7 @@ export default {
     port_env: 'CONSORT_VLLM_URL',
   },
   fake: 'vllm',
+  crowds: true,
   model: 'tale',
   devices: [{ uuid: 'vllm-server', model: 'vLLM server' }],
   refuses: { 'vllm-400': [400, /vllm says no/], 'vllm-flat-400': [400, /vllm says no/] },

@@ -138,6 +138,21 @@ TEST(VendorPlugins, IndexOfAnAtomIsTheKernelsWhateverItsGroupSays) {
   EXPECT_EQ(text_of(one, "topology_group"), "1");
 }
 
+TEST(VendorPlugins, HealthOfAnAtomIsTheWorstOfStatusAndState) {
+  const auto document = document_in("rebellions");
+  const auto rows = recorded("rebellions", "telemetry-3.0.0-faults.json", *document.telemetry);
+  ASSERT_EQ(rows.size(), 5U);
+  EXPECT_EQ(text_of(rows[0], "health"), "healthy");
+  EXPECT_EQ(text_of(rows[1], "health"), "degraded") << "P10: slowed by its heat";
+  EXPECT_EQ(text_of(rows[2], "health"), "unhealthy") << "P12: it hangs";
+  EXPECT_EQ(text_of(rows[3], "health"), "FAULT") << "no better than its status";
+  EXPECT_EQ(text_of(rows[4], "health"), "degraded") << "INIT";
+  const auto grouped = recorded("rebellions", "probe-3.0.0-ca22-groups.json", document.probe);
+  EXPECT_EQ(text_of(grouped.at(0), "topology_group"), "3");
+  const auto alone = recorded("rebellions", "probe-3.0.0-ca22.json", document.probe);
+  EXPECT_EQ(text_of(alone.at(0), "topology_group"), "0000000022513364") << "its card";
+}
+
 TEST(VendorPlugins, RngdIsReadByTwoQuestions) {
   const auto document = document_in("furiosa");
   ASSERT_EQ(document.telemetry_also.size(), 1U);
@@ -156,6 +171,22 @@ TEST(VendorPlugins, RngdIsReadByTwoQuestions) {
   EXPECT_EQ(one.temperature_mc, 31'020);
   EXPECT_EQ(one.memory_used_bytes, 17'179'869'184U);
   EXPECT_EQ(one.utilization_pm, 835U) << "the mean of its cores";
+}
+
+TEST(VendorPlugins, AmdSmiSpeaksInEveryShape) {
+  const auto document = document_in("amd");
+  for (const auto* shape : {"old", "new"}) {
+    const auto name = "probe-mi300x-" + std::string(shape) + ".json";
+    const auto rows = recorded("amd", name, document.probe);
+    EXPECT_EQ(figure_of(row_of(rows, "0000:0e:00.0"), "memory_bytes"), 196'592LL << 20) << shape;
+  }
+  for (const auto* shape : {"old", "new", "bare"}) {
+    const auto name = "also1-mi300x-" + std::string(shape) + ".json";
+    const auto rows = recorded("amd", name, document.telemetry_also.at(0));
+    EXPECT_EQ(figure_of(row_of(rows, "0"), "energy_joules"), 12'345'678) << shape;
+    const auto errors = std::string(shape) == "bare";
+    EXPECT_EQ(text_of(row_of(rows, "0"), "health") == "degraded", errors) << shape;
+  }
 }
 
 TEST(VendorPlugins, AscendTablesOfBothShapes) {
@@ -197,6 +228,9 @@ TEST(VendorPlugins, CardsWithoutASerialAreStillTold) {
   ASSERT_EQ(cards.size(), 2U);
   EXPECT_EQ(figure_of(cards[1], "memory_bytes"), 32'692LL << 20);
   EXPECT_EQ(cards[1].attributes.at("index"), "1");
+  const auto used = recorded("qualcomm", "telemetry-1.5.6.txt", *qualcomm.telemetry);
+  EXPECT_EQ(figure_of(used.at(0), "memory_used_bytes"), 0);
+  EXPECT_EQ(figure_of(used.at(1), "memory_used_bytes"), 12'288LL << 20);
   const auto hailo = document_in("hailo");
   const auto modules = recorded("hailo", "probe-5.1.1-hailo10h.txt", hailo.probe);
   EXPECT_EQ(text_of(modules.at(0), "model"), "HAILO10H");
@@ -205,6 +239,9 @@ TEST(VendorPlugins, CardsWithoutASerialAreStillTold) {
   const auto cells = recorded("gaudi", "telemetry-1.22.1.csv", *gaudi.telemetry);
   EXPECT_EQ(figure_of(cells.at(0), "power_watts"), 226'000) << "the unit stands in the cell";
   EXPECT_EQ(figure_of(cells.at(1), "power_watts"), std::nullopt);
+  const auto errors = recorded("gaudi", "also1-1.22.1.csv", gaudi.telemetry_also.at(0));
+  EXPECT_EQ(text_of(errors.at(0), "health"), "healthy");
+  EXPECT_EQ(text_of(errors.at(1), "health"), "degraded");
   const auto boards = recorded("gaudi", "probe-1.22.1.csv", gaudi.probe);
   EXPECT_EQ(boards.at(0).attributes.at("index"), "3") << "its module, not its place";
 }
