@@ -188,7 +188,7 @@ void check_modes(report& out, const node::plugin_document& document, const std::
   if (document.runtime.cache)
     add(document.runtime.cache->version_command);
   for (const auto& program : programs)
-    if (node::find_program(program, folder).empty())
+    if (node::find_program(program, node::tool_place{folder, document.search}).empty())
       if (const auto wrong = node::no_executable(program, folder); !wrong.empty())
         out.fail("tool", wrong);
 }

@@ -33,6 +33,7 @@ inline constexpr std::size_t plugin_builds_max = 32;      ///< Build profiles pe
 inline constexpr std::size_t plugin_hosts_max = 64;       ///< Plugins that an engine runs on.
 inline constexpr std::size_t plugin_devices_max = 256;    ///< Devices per probe.
 inline constexpr std::size_t plugin_attributes_max = 64;  ///< Attributes per device.
+inline constexpr std::size_t plugin_search_max = 8;       ///< Folders with a vendor's tools.
 inline constexpr std::size_t plugin_text_bytes_max = 256; ///< One field of a probe's answer.
 inline constexpr std::size_t device_numbers_max = 4'096;  ///< Devices remembered by a node.
 inline constexpr std::size_t device_numbers_bytes_max = 8 * 1024 * 1024; ///< Of their file.

@@ -165,6 +165,7 @@ struct stages_rule {
 struct plugin_document {
   plugin_metadata metadata;
   bool simulated = false;
+  std::vector<std::string> search; ///< Folders with its vendor's tools, looked at after PATH.
   availability available;
   tool_query probe; ///< Of no use to an engine.
   std::optional<tool_query> telemetry;

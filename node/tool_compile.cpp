@@ -206,16 +206,16 @@ public:
         progress_(std::move(progress)),
         finished_(std::move(finished)) {}
 
-  void start(boost::asio::io_context& io, const std::string& folder,
-             const compile_request& wanted) {
+  void start(boost::asio::io_context& io, const tool_place& place, const compile_request& wanted) {
     auto spec = make_spec(wanted);
     // It was there when its version was asked.
-    const auto program = find_program(spec.argv.front(), folder);
+    const auto program = find_program(spec.argv.front(), place);
     if (program.empty())
       return finish(error{recovery::retry_elsewhere, "compiler_missing",
-                          missing_program(spec.argv.front(), folder)});
+                          missing_program(spec.argv.front(), place)});
     spec.argv.front() = program;
-    if (auto failed = prepare(folder, spec))
+    extend_path(spec, place.search);
+    if (auto failed = prepare(place.folder, spec))
       return finish(*failed);
     if (!wanted.log_path.empty())
       log_.open(wanted.log_path, std::ios::binary);
@@ -360,12 +360,12 @@ private:
 } // namespace
 
 std::unique_ptr<running_compile>
-start_tool_compile(boost::asio::io_context& io, const build_rule& rule, const std::string& folder,
+start_tool_compile(boost::asio::io_context& io, const build_rule& rule, const tool_place& place,
                    const compile_request& wanted, std::function<void(std::uint32_t)> progress,
                    std::function<void(result<compile_outcome>)> finished) {
-  auto running = std::make_unique<tool_compile>(rule, values_for(rule, folder, wanted),
+  auto running = std::make_unique<tool_compile>(rule, values_for(rule, place.folder, wanted),
                                                 std::move(progress), std::move(finished));
-  running->start(io, folder, wanted);
+  running->start(io, place, wanted);
   return running;
 }
 

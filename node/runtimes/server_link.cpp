@@ -248,11 +248,13 @@ result<child_spec> server_link::plan_server() {
   if (spec_->container)
     if (auto put = put_into_container(child, known); !put)
       return put.failure();
-  const auto program = find_program(child.argv.front(), spec_->work_path);
+  const tool_place place{spec_->work_path, spec_->search};
+  const auto program = find_program(child.argv.front(), place);
   if (program.empty())
     return error{recovery::retry_elsewhere, "tool_missing",
-                 missing_program(child.argv.front(), spec_->work_path)};
+                 missing_program(child.argv.front(), place)};
   child.argv.front() = program;
+  extend_path(child, place.search);
   child.work_path = spec_->work_path;
   child.timeout_us = 0;
   return child;
