@@ -135,6 +135,10 @@ inline constexpr std::uint64_t rate_per_min_max = 1'000'000'000;
 // Devices whose engines do not use them.
 inline constexpr duration_us unused_us = 6 * second_us; ///< Tokens without work, at least.
 inline constexpr std::uint32_t unused_readings = 4;     ///< In a row.
+/// The same where utilization is unknown, and what has to be known of its power at rest before.
+inline constexpr duration_us unused_blind_us = 20 * second_us;
+inline constexpr std::uint32_t unused_blind_readings = 8;
+inline constexpr std::uint32_t rest_readings = 4;
 
 inline constexpr std::size_t server_head_bytes_max = 16 * 1024;
 inline constexpr std::size_t server_refusal_bytes_max = 64 * 1024; ///< Body of a refusal, kept.

@@ -43,6 +43,7 @@ struct field_source {
   std::int64_t multiply = 1; ///< From the unit named in the file to ours.
   std::int64_t divide = 1;
   bool busy_time = false; ///< Utilization only: time so far, in microseconds once scaled.
+  bool idle_time = false; ///< The same of the time without work.
   std::map<std::string, std::string> words; ///< Replaces a text by another (`ok` -> `healthy`).
   std::vector<field_source> otherwise;      ///< In order, when this gives nothing.
 };
