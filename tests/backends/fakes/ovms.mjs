@@ -28,4 +28,4 @@ server.on('GET', '/metrics', (request, response) => {
   response.writeHead(200, { 'content-type': 'text/plain' }).end(`${line}\n`);
 });
 speak_openai(server, { prefix: '/v3' });
-server.start({ opens_early: true, refusal: 'Cannot load library libopenvino_intel_npu_plugin.so' });
+server.start({ opens_early: true });
