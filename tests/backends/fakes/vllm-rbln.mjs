@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `vllm serve FOLDER` with the vllm-rbln plugin: reads what optimum-rbln wrote, refuses what was
-// made by another version of it or incompletely, and is vLLM from there on. CONSORT_FAKE_RBLN is the
-// installed version.
+// made by another version of it or incompletely, and is vLLM from there on. CONSORT_FAKE_RBLN is
+// the installed version.
 import fs from 'node:fs';
 import path from 'node:path';
 import { compiler_fault, fail } from './compiler.mjs';

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// `vllm serve MODEL`: the port opens once the model is loaded; /metrics in Prometheus text with the names of the V1 engine. Errors: nested
-// as of 0.11, flat before it (`vllm-flat-400`). With --ec-transfer-config a producer leaves what it
-// was shown under a name made of its content, and a consumer looks there.
+// `vllm serve MODEL`: the port opens once the model is loaded; /metrics in Prometheus text with the
+// names of the V1 engine. Errors: nested as of 0.11, flat before it (`vllm-flat-400`). With
+// --ec-transfer-config a producer leaves what it was shown under a name made of its content, and a
+// consumer looks there.
 import crypto from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
