@@ -16,7 +16,7 @@ const pages = path.join(root, 'docs/backends');
 /// Examples of our own, tested with the node and the C ABI.
 const not_backends = ['reference', 'pocl'];
 const without = {
-  table: { 'pim-sim': 'a device that is simulated: tests/system and tests/unit use it' },
+  table: { 'pim-sim': 'a device that is simulated: ten_vendors.test.mjs runs a model on it' },
   metrics: {
     'deepspeed-mii': 'its gateway has none',
     openai: "an API tells others' load by its headers alone",
@@ -74,7 +74,7 @@ function check_fixtures(folder, { probe, telemetry }) {
 }
 
 /// A sample of `fixtures/failures.json`: `plugin check` judges them all by the rules themselves.
-const sample = (text) => ({ line: '', exit: 1, ...(text.line || text.exit ? text : { line: text }) });
+const sample = (one) => ({ line: '', exit: 1, ...(typeof one === 'string' ? { line: one } : one) });
 
 /// Each rule is met by a sample, and each sample means what it says.
 function check_samples(folder, section, rules = []) {
