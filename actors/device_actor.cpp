@@ -327,8 +327,9 @@ void device_state::sample(const device_sample& read) {
   report.reading = read.reading;
   count_into(report.reading);
   // Readings of what is simulated are made up.
-  if (read.fresh && report.reading.engine && !device_.simulated
-      && use_.look(agent_->options().steady(), *report.reading.engine, read.reading))
+  if (read.fresh && !device_.simulated
+      && use_.look(agent_->options().steady(), report.reading.engine.value_or(engine_counters{}),
+                   read.reading, device_.spec.idle_mw))
     expose();
   judge(report.reading, read.known);
   report.running = agent_->attempts().running(device_.id);

@@ -6,6 +6,7 @@
 #include "cli/plugin_trial.hpp"
 #include "cli/table.hpp"
 #include "node/child_process.hpp"
+#include "node/failure_samples.hpp"
 #include "node/placeholders.hpp"
 #include "node/plugin_json.hpp"
 #include "node/probe_answer.hpp"
@@ -110,6 +111,14 @@ result<std::string> judge_recorded(const node::plugin_document& document,
   return std::to_string(rows->size()) + " devices";
 }
 
+/// What its tools print when they fail.
+result<std::string> judge_failures(const node::plugin_document& document, const std::string& text) {
+  const auto judged = node::check_failure_samples(document, text);
+  if (!judged)
+    return judged.failure();
+  return std::to_string(*judged) + " samples mean what `failures` says";
+}
+
 std::string hosts_of(const node::plugin_document& document) {
   std::string made;
   for (const auto& [name, how] : document.runs_on)
@@ -154,15 +163,17 @@ void check_fixtures(report& out, const node::plugin_document& document, const fs
     return out.skip("fixtures", "no recorded answers in fixtures/");
   for (const auto& file : files) {
     const auto name = file.filename().string();
+    const bool failures = name == "failures.json";
     const auto* query = query_for(document, name);
-    if (query == nullptr || query->parse == node::answer_format::sysfs)
+    if (!failures && (query == nullptr || query->parse == node::answer_format::sysfs))
       continue;
     const auto text = node::read_whole_file(file);
     if (!text) {
       out.fail("fixture " + name, "cannot be read");
       continue;
     }
-    out.judge("fixture " + name, judge_recorded(document, *query, *text));
+    out.judge("fixture " + name,
+              failures ? judge_failures(document, *text) : judge_recorded(document, *query, *text));
   }
 }
 
@@ -188,7 +199,7 @@ void check_modes(report& out, const node::plugin_document& document, const std::
   if (document.runtime.cache)
     add(document.runtime.cache->version_command);
   for (const auto& program : programs)
-    if (node::find_program(program, folder).empty())
+    if (node::find_program(program, node::tool_place{folder, document.search}).empty())
       if (const auto wrong = node::no_executable(program, folder); !wrong.empty())
         out.fail("tool", wrong);
 }

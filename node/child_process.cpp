@@ -311,6 +311,11 @@ bool runnable(const std::string& path) {
          && ::access(path.c_str(), X_OK) == 0;
 }
 
+std::string search_path() {
+  const char* path = std::getenv("PATH");
+  return path == nullptr ? "/usr/local/bin:/usr/bin:/bin" : path;
+}
+
 } // namespace
 
 std::string find_program(const std::string& name, const std::string& folder) {
@@ -324,8 +329,8 @@ std::string find_program(const std::string& name, const std::string& folder) {
       return local;
   if (name.find('/') != std::string::npos)
     return {};
-  const char* path = std::getenv("PATH");
-  std::string_view rest = path == nullptr ? "/usr/local/bin:/usr/bin:/bin" : path;
+  const auto path = search_path();
+  std::string_view rest = path;
   while (!rest.empty()) {
     const auto end = rest.find(':');
     const auto entry = std::string(rest.substr(0, end));
@@ -336,6 +341,26 @@ std::string find_program(const std::string& name, const std::string& folder) {
   return {};
 }
 
+std::string find_program(const std::string& name, const tool_place& place) {
+  if (auto found = find_program(name, place.folder); !found.empty())
+    return found;
+  if (name.empty() || name.find('/') != std::string::npos)
+    return {};
+  for (const auto& folder : place.search)
+    if (runnable(folder + "/" + name))
+      return folder + "/" + name;
+  return {};
+}
+
+void extend_path(child_spec& spec, const std::vector<std::string>& search) {
+  if (search.empty() || spec.env.contains("PATH"))
+    return;
+  auto path = search_path();
+  for (const auto& folder : search)
+    path += ":" + folder;
+  spec.env["PATH"] = std::move(path);
+}
+
 std::string no_executable(const std::string& name, const std::string& folder) {
   const auto path = name.starts_with('/') ? name : folder + "/" + name;
   struct stat found {};
@@ -343,9 +368,17 @@ std::string no_executable(const std::string& name, const std::string& folder) {
   return here ? path + " is there, but is no executable: chmod +x" : std::string();
 }
 
-std::string missing_program(const std::string& name, const std::string& folder) {
-  auto wrong = no_executable(name, folder);
-  return wrong.empty() ? "no program " + name + " in " + folder + " or in PATH" : wrong;
+std::string missing_program(const std::string& name, const tool_place& place) {
+  auto wrong = no_executable(name, place.folder);
+  if (!wrong.empty())
+    return wrong;
+  std::string where = place.folder;
+  if (place.search.empty())
+    return "no program " + name + " in " + where + " or in PATH";
+  where += ", in PATH";
+  for (const auto& folder : place.search)
+    where += (&folder == &place.search.back() ? " or in " : ", ") + folder;
+  return "no program " + name + " in " + where;
 }
 
 std::string describe_exit(const child_exit& end) {

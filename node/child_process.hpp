@@ -94,15 +94,28 @@ private:
   std::shared_ptr<state> state_;
 };
 
+/// Where a plugin's tools are looked for besides PATH: in its folder before, and behind in those
+/// folders where its vendor's packages put them without telling PATH.
+struct tool_place {
+  std::string folder;
+  std::vector<std::string> search; ///< Whole paths, in order.
+};
+
 /// The absolute path that `name` stands for: as it is when it holds a slash (relative to `folder`),
 /// else an executable in `folder`, else one in PATH. Empty when there is none.
 [[nodiscard]] std::string find_program(const std::string& name, const std::string& folder = {});
+/// The same, or else one in `place.search`.
+[[nodiscard]] std::string find_program(const std::string& name, const tool_place& place);
+
+/// Has a tool find its vendor's other tools as well: `search` behind PATH, unless the tool's
+/// environment says its own.
+void extend_path(child_spec& spec, const std::vector<std::string>& search);
 
 /// For a name that find_program() does not find: what is wrong with the file of that name in
 /// `folder`, which a copy without its mode is. Empty when there is no such file.
 [[nodiscard]] std::string no_executable(const std::string& name, const std::string& folder);
 /// The same, or that there is none: a whole sentence.
-[[nodiscard]] std::string missing_program(const std::string& name, const std::string& folder);
+[[nodiscard]] std::string missing_program(const std::string& name, const tool_place& place);
 
 /// `exited with 3`, `was killed by signal 9`, `ran out of time`: for messages.
 [[nodiscard]] std::string describe_exit(const child_exit& end);

@@ -76,22 +76,28 @@ std::string device_readings::uuid_of(const tool_query& query, const answer_row& 
   return {};
 }
 
-void device_readings::read_busy(const std::string& uuid, const answer_row& row, duration_us now_us,
-                                device_reading& into) {
-  const auto busy_us = figure_of(row, "utilization");
-  if (!busy_us)
+/// Utilization by a counter of the time with work, or (`idle`) without. A device that was never
+/// without work since its counter was first read, or whose counter stands still for another reason,
+/// is unknown.
+void device_readings::read_counter(const std::string& uuid, const answer_row& row, bool idle,
+                                   duration_us now_us, device_reading& into) {
+  const auto counted_us = figure_of(row, "utilization");
+  if (!counted_us)
     return;
-  const auto before = busy_.find(uuid);
-  if (before != busy_.end()) {
-    const auto grown = *busy_us - before->second.busy_us;
+  bool grew = false;
+  if (const auto before = times_.find(uuid); before != times_.end()) {
+    const auto grown = *counted_us - before->second.counted_us;
     const auto passed = now_us - before->second.at_us;
+    grew = before->second.grew || grown > 0;
     // A counter that went back began anew.
-    if (grown >= 0 && passed > 0)
-      into.utilization_pm = static_cast<std::uint32_t>(std::min(
+    if (grown >= 0 && passed > 0 && (grew || !idle)) {
+      const auto share = static_cast<std::uint32_t>(std::min(
           static_cast<double>(grown) * static_cast<double>(per_mille) / static_cast<double>(passed),
           static_cast<double>(per_mille)));
+      into.utilization_pm = idle ? static_cast<std::uint32_t>(per_mille) - share : share;
+    }
   }
-  busy_[uuid] = {*busy_us, now_us};
+  times_[uuid] = {*counted_us, now_us, grew};
 }
 
 std::string device_readings::unread(const tool_query& query, const device_spec& device) const {
@@ -132,8 +138,10 @@ void device_readings::add(const tool_query& query, const std::vector<answer_row>
     set_known(reading.power_mw, whole(row, "power_watts"));
     set_known(reading.energy_mj, whole(row, "energy_joules"));
     const auto busy = row.sources.find("utilization");
-    if (busy != row.sources.end() && busy->second->busy_time)
-      read_busy(uuid, row, now_us, reading);
+    const bool counts = busy != row.sources.end();
+    const bool idle = counts && busy->second->idle_time;
+    if (idle || (counts && busy->second->busy_time))
+      read_counter(uuid, row, idle, now_us, reading);
     else if (const auto share = whole(row, "utilization"))
       reading.utilization_pm = static_cast<std::uint32_t>(std::min(*share, per_mille));
     if (const auto heat = figure_of(row, "temperature_celsius");

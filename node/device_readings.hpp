@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Puts together what the tools of one plugin say about its devices: one round of readings after
-/// another, each of one or several answers. Remembers the last busy times, of which utilization is
-/// the growth per time that passed, and under which attributes the probe showed the devices, since
-/// not every tool knows their uuids. Owned by one json_plugin. Pure: time comes from outside.
+/// another, each of one or several answers. Remembers the last busy or idle times, of which
+/// utilization is the growth per time that passed, or what is left of it, and under which
+/// attributes the probe showed the devices, since not every tool knows their uuids. Owned by one
+/// json_plugin. Pure: time comes from outside.
 ///
 /// A board's power and energy, which a tool repeats for each device on it, are split evenly over
 /// those devices to the last milliwatt, so that a sum over devices counts every board once.
@@ -34,16 +35,17 @@ public:
   [[nodiscard]] std::map<std::string, device_reading> take();
 
 private:
-  struct busy_time {
-    std::int64_t busy_us = 0;
+  struct counted_time {
+    std::int64_t counted_us = 0;
     duration_us at_us = 0;
+    bool grew = false; ///< Ever: one that never does may be no counter.
   };
   [[nodiscard]] std::string uuid_of(const tool_query& query, const answer_row& row) const;
-  void read_busy(const std::string& uuid, const answer_row& row, duration_us now_us,
-                 device_reading& into);
+  void read_counter(const std::string& uuid, const answer_row& row, bool idle, duration_us now_us,
+                    device_reading& into);
 
   std::map<std::string, std::map<std::string, std::string>> attributes_; ///< By uuid.
-  std::map<std::string, busy_time> busy_;                                ///< By uuid.
+  std::map<std::string, counted_time> times_;                            ///< By uuid.
   std::map<std::string, device_reading> round_;
   std::string left_out_;        ///< Of this round; empty = every row has an id.
   std::set<std::string> named_; ///< Uuids since the latest round without such a row, and in it.

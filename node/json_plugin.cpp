@@ -82,9 +82,9 @@ bool json_plugin::there(const availability_test& test) const {
   if (test.what == availability_test::kind::path)
     return matches_any(replace_placeholders(test.name, {{"plugin", folder_}}));
   if (test.what == availability_test::kind::command)
-    return !find_program(test.name, folder_).empty();
+    return !find_program(test.name, tools()).empty();
   if (test.what == availability_test::kind::no_command)
-    return find_program(test.name, folder_).empty();
+    return find_program(test.name, tools()).empty();
   const char* value = std::getenv(test.name.c_str());
   return value != nullptr && *value != '\0';
 }
@@ -132,7 +132,7 @@ result<done> json_plugin::available() {
 result<std::string> json_plugin::listen(const tool_query& query) {
   auto& stream = streams_[query.command]; // Questions to one tool share it.
   if (stream == nullptr) {
-    auto spec = tool_of(query.command, folder_, 0);
+    auto spec = tool_of(query.command, tools(), 0);
     if (!spec)
       return spec.failure();
     stream = std::make_unique<tool_stream>(environment_.io, *std::move(spec));
@@ -162,7 +162,7 @@ result<std::string> json_plugin::ask(const tool_query& query) {
                                             document_.metadata.name + ": " + section + ": "
                                                 + line.failure().message});
   }
-  const auto end = run_tool(query.command, folder_, query.timeout_us);
+  const auto end = run_tool(query.command, tools(), query.timeout_us);
   if (!end)
     return error{end.failure().action, end.failure().code,
                  document_.metadata.name + ": " + section + ": " + end.failure().message};
@@ -365,7 +365,7 @@ std::optional<build_profile> json_plugin::cache_profile(const std::string& targe
   if (rule->version_command.empty())
     return made;
   if (!cache_version_) {
-    const auto end = run_tool(rule->version_command, folder_, limits::plugin_call_us_max);
+    const auto end = run_tool(rule->version_command, tools(), limits::plugin_call_us_max);
     cache_version_ = end && end->ok()
                          ? find_version(end->out.text.empty() ? end->err.text : end->out.text)
                          : std::string();
@@ -519,6 +519,7 @@ std::unique_ptr<runtime> json_plugin::make_server() const {
   spec.memory_bytes = rule.memory_bytes;
   spec.env = rule.env;
   spec.work_path = folder_;
+  spec.search = document_.search;
   spec.sequences = document_.capability.max_sequences;
   if (const auto share_pm = memory_share_pm(); share_pm > 0)
     spec.memory_share = share_pm < 1000 ? "0." + std::to_string(1000 + share_pm).substr(1) : "1";

@@ -71,6 +71,8 @@ private:
   [[nodiscard]] static std::string no_runtime_words(const std::string& library) {
     return "its runtime's library is not there: " + library;
   }
+  /// Where its tools are.
+  [[nodiscard]] tool_place tools() const { return {folder_, document_.search}; }
   void run_in_host(build_rule& rule) const;
   [[nodiscard]] bool there(const availability_test& test) const;
   /// Runs the query's tool with `{plugin}` replaced. Returns: its standard output.

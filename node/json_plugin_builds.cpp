@@ -60,19 +60,19 @@ const json_plugin::known_compiler& json_plugin::compiler(std::size_t rule) {
   auto& found = compilers_[rule];
   const auto& build = document_.builds[rule];
   const auto program = replace_placeholders(build.command.front(), {{"plugin", folder_}});
-  found.installed = !find_program(program, folder_).empty();
+  found.installed = !find_program(program, tools()).empty();
   found.version = build.profile.compiler_version;
   if (!found.installed)
     found.fault = no_executable(program, folder_);
   if (!found.installed && found.fault.empty())
-    found.missing = missing_program(program, folder_);
+    found.missing = missing_program(program, tools());
   if (build.interface == build_interface::c_abi && !matches_any(path_of(build.library))) {
     found.installed = false; // Our own program stands in for it.
     found.missing = path_of(build.library) + " is not there";
   }
   if (!found.installed || build.version_command.empty())
     return found;
-  const auto end = run_tool(build.version_command, folder_, limits::plugin_call_us_max);
+  const auto end = run_tool(build.version_command, tools(), limits::plugin_call_us_max);
   // Our own program only loads it.
   const auto shown = build.interface == build_interface::c_abi ? path_of(build.library)
                                                                : build.version_command.front();
@@ -110,7 +110,7 @@ std::string json_plugin::stamps_of(const std::vector<std::string>& command) cons
   for (const auto& word : command) {
     const auto name = replace_placeholders(word, {{"plugin", folder_}});
     if (&word == &command.front())
-      all += stamp_of(find_program(name, folder_));
+      all += stamp_of(find_program(name, tools()));
     else if (name.starts_with('/'))
       all += stamp_of(name);
   }
@@ -198,7 +198,7 @@ json_plugin::compile(const compile_request& wanted, std::function<void(std::uint
                    rule->profile.compiler + " does not read " + wanted.model_format});
     return std::make_unique<running_compile>();
   }
-  return start_tool_compile(environment_.io, *rule, folder_, wanted, std::move(progress),
+  return start_tool_compile(environment_.io, *rule, tools(), wanted, std::move(progress),
                             std::move(finished));
 }
 

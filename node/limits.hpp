@@ -33,6 +33,7 @@ inline constexpr std::size_t plugin_builds_max = 32;      ///< Build profiles pe
 inline constexpr std::size_t plugin_hosts_max = 64;       ///< Plugins that an engine runs on.
 inline constexpr std::size_t plugin_devices_max = 256;    ///< Devices per probe.
 inline constexpr std::size_t plugin_attributes_max = 64;  ///< Attributes per device.
+inline constexpr std::size_t plugin_search_max = 8;       ///< Folders with a vendor's tools.
 inline constexpr std::size_t plugin_text_bytes_max = 256; ///< One field of a probe's answer.
 inline constexpr std::size_t device_numbers_max = 4'096;  ///< Devices remembered by a node.
 inline constexpr std::size_t device_numbers_bytes_max = 8 * 1024 * 1024; ///< Of their file.
@@ -134,6 +135,10 @@ inline constexpr std::uint64_t rate_per_min_max = 1'000'000'000;
 // Devices whose engines do not use them.
 inline constexpr duration_us unused_us = 6 * second_us; ///< Tokens without work, at least.
 inline constexpr std::uint32_t unused_readings = 4;     ///< In a row.
+/// The same where utilization is unknown, and what has to be known of its power at rest before.
+inline constexpr duration_us unused_blind_us = 20 * second_us;
+inline constexpr std::uint32_t unused_blind_readings = 8;
+inline constexpr std::uint32_t rest_readings = 4;
 
 inline constexpr std::size_t server_head_bytes_max = 16 * 1024;
 inline constexpr std::size_t server_refusal_bytes_max = 64 * 1024; ///< Body of a refusal, kept.

@@ -44,6 +44,7 @@ struct field_source {
   std::int64_t multiply = 1; ///< From the unit named in the file to ours.
   std::int64_t divide = 1;
   bool busy_time = false; ///< Utilization only: time so far, in microseconds once scaled.
+  bool idle_time = false; ///< The same of the time without work.
   std::map<std::string, std::string> words; ///< Replaces a text by another (`ok` -> `healthy`).
   std::vector<field_source> otherwise;      ///< In order, when this gives nothing.
 };
@@ -166,6 +167,7 @@ struct stages_rule {
 struct plugin_document {
   plugin_metadata metadata;
   bool simulated = false;
+  std::vector<std::string> search; ///< Folders with its vendor's tools, looked at after PATH.
   availability available;
   tool_query probe; ///< Of no use to an engine.
   std::optional<tool_query> telemetry;

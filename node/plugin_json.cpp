@@ -45,6 +45,14 @@ void read_metadata(json_section& section, plugin_document& document) {
   metadata.priority = static_cast<int>(section.whole("priority", 50, 0, 1000));
   document.simulated = section.boolean("simulated", false);
   document.tags = section.texts("tags");
+  document.search = section.texts("search");
+  const auto& folders = document.search;
+  if (folders.size() > limits::plugin_search_max
+      || !std::all_of(folders.begin(), folders.end(), [](const auto& one) {
+           return one.starts_with('/') && one.find_first_of(":\n") == std::string::npos;
+         }))
+    section.fail("search", "expected up to " + std::to_string(limits::plugin_search_max)
+                               + " whole paths of folders, e.g. \"/opt/vendor/bin\"");
 }
 
 availability_test read_test(json_file& file, const std::string& pointer,

@@ -16,6 +16,7 @@ struct unit {
   std::int64_t multiply;
   std::int64_t divide;
   bool busy_time = false;
+  bool idle_time = false;
 };
 
 /// One field that a query may have, and the units it may be in (first = default; none = a text).
@@ -55,7 +56,9 @@ std::vector<known_field> telemetry_fields() {
             {"s", 1'000'000, 1, true},
             {"ms", 1000, 1, true},
             {"us", 1, 1, true},
-            {"ns", 1, 1000, true}}},
+            {"ns", 1, 1000, true},
+            {"idle_ms", 1000, 1, false, true},
+            {"idle_us", 1, 1, false, true}}},
           {"power_watts", false, {{"W", 1000, 1}, {"mW", 1, 1}, {"uW", 1, 1000}}},
           {"energy_joules",
            false,
@@ -74,6 +77,7 @@ void apply(const unit& picked, field_source& source) {
   source.multiply = picked.multiply;
   source.divide = picked.divide;
   source.busy_time = picked.busy_time;
+  source.idle_time = picked.idle_time;
 }
 
 void read_unit(json_section& section, const std::vector<unit>& units, field_source& source) {

@@ -29,24 +29,25 @@ bool matches_any(const std::string& path) {
   return any;
 }
 
-result<child_spec> tool_of(const std::vector<std::string>& command, const std::string& folder,
+result<child_spec> tool_of(const std::vector<std::string>& command, const tool_place& place,
                            duration_us timeout_us) {
   child_spec spec;
   for (const auto& argument : command)
-    spec.argv.push_back(replace_placeholders(argument, {{"plugin", folder}}));
-  const auto program = find_program(spec.argv.front(), folder);
+    spec.argv.push_back(replace_placeholders(argument, {{"plugin", place.folder}}));
+  const auto program = find_program(spec.argv.front(), place);
   if (program.empty())
-    return error{recovery::retry_later, "tool_missing", missing_program(spec.argv.front(), folder)};
+    return error{recovery::retry_later, "tool_missing", missing_program(spec.argv.front(), place)};
   spec.argv.front() = program;
-  spec.work_path = folder;
+  extend_path(spec, place.search);
+  spec.work_path = place.folder;
   spec.timeout_us = timeout_us;
   spec.grace_us = limits::probe_grace_us;
   return spec;
 }
 
-result<child_exit> run_tool(const std::vector<std::string>& command, const std::string& folder,
+result<child_exit> run_tool(const std::vector<std::string>& command, const tool_place& place,
                             duration_us timeout_us) {
-  const auto spec = tool_of(command, folder, timeout_us);
+  const auto spec = tool_of(command, place, timeout_us);
   return spec ? run_child(*spec) : result<child_exit>(spec.failure());
 }
 

@@ -13,10 +13,10 @@ namespace consort::node {
 
 /// A plugin's command: found in its folder first, run there. Errors: `tool_missing`.
 [[nodiscard]] result<child_spec> tool_of(const std::vector<std::string>& command,
-                                         const std::string& folder, duration_us timeout_us);
+                                         const tool_place& place, duration_us timeout_us);
 /// Runs it to its end. Errors: as above, and those of run_child().
 [[nodiscard]] result<child_exit> run_tool(const std::vector<std::string>& command,
-                                          const std::string& folder, duration_us timeout_us);
+                                          const tool_place& place, duration_us timeout_us);
 
 /// How a tool ended, and the last line that it printed, if it printed any. `field` of plugin.json
 /// set its limit; empty = no field does.

@@ -104,8 +104,9 @@ struct server_spec {
   std::map<std::string, std::string> env; ///< Added to its environment.
   /// The same for devices of the named plugin only: how its vendor tells one device from another.
   std::map<std::string, std::map<std::string, std::string>> env_on;
-  std::string work_path;       ///< The plugin's folder: its current directory.
-  std::uint32_t sequences = 0; ///< Most at once.
+  std::string work_path;           ///< The plugin's folder: its current directory.
+  std::vector<std::string> search; ///< Where its vendor's tools are, besides PATH.
+  std::uint32_t sequences = 0;     ///< Most at once.
   std::string memory_share; ///< Of each device's memory that it takes, as `0.900`; empty = unsaid.
   runtime_capabilities capabilities;        ///< What the plugin declares.
   std::vector<start_failure_rule> failures; ///< What it means how it ends.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/tool_compile.hpp"
 
+#include "node/failure_rules.hpp"
 #include "node/placeholders.hpp"
 #include "node/small_file.hpp"
 
@@ -206,16 +207,16 @@ public:
         progress_(std::move(progress)),
         finished_(std::move(finished)) {}
 
-  void start(boost::asio::io_context& io, const std::string& folder,
-             const compile_request& wanted) {
+  void start(boost::asio::io_context& io, const tool_place& place, const compile_request& wanted) {
     auto spec = make_spec(wanted);
     // It was there when its version was asked.
-    const auto program = find_program(spec.argv.front(), folder);
+    const auto program = find_program(spec.argv.front(), place);
     if (program.empty())
       return finish(error{recovery::retry_elsewhere, "compiler_missing",
-                          missing_program(spec.argv.front(), folder)});
+                          missing_program(spec.argv.front(), place)});
     spec.argv.front() = program;
-    if (auto failed = prepare(folder, spec))
+    extend_path(spec, place.search);
+    if (auto failed = prepare(place.folder, spec))
       return finish(*failed);
     if (!wanted.log_path.empty())
       log_.open(wanted.log_path, std::ios::binary);
@@ -247,9 +248,7 @@ private:
         progress_pattern_ = std::regex(rule_.progress);
       if (rule_.quality.what == quality_source::kind::lines)
         quality_pattern_ = std::regex(rule_.quality.text);
-      for (const auto& one : rule_.failures)
-        failure_patterns_.emplace_back(one.match.empty() ? ".?" : one.match);
-      failures_seen_.assign(rule_.failures.size(), false);
+      failures_.emplace(rule_.failures);
     } catch (const std::regex_error& problem) {
       return error{recovery::bug, "plugin_json", problem.what()};
     }
@@ -273,8 +272,7 @@ private:
     // The library's matcher recurses per character: the line is cut before it sees it.
     const std::string text(line.substr(0, limits::pattern_line_bytes_max));
     std::smatch match;
-    for (std::size_t at = 0; at < failures_seen_.size(); ++at)
-      failures_seen_[at] = failures_seen_[at] || std::regex_search(text, failure_patterns_[at]);
+    failures_->hear(text);
     if (quality_pattern_ && std::regex_search(text, match, *quality_pattern_))
       keep_quality(quality_, match[1].str(), match[2].str());
     if (progress_pattern_ && std::regex_search(text, match, *progress_pattern_))
@@ -325,14 +323,8 @@ private:
   [[nodiscard]] error judged(error failure, const child_exit& end) const {
     constexpr std::array actions{recovery::refuse, recovery::retry_elsewhere,
                                  recovery::retry_later};
-    for (std::size_t at = 0; at < rule_.failures.size(); ++at) {
-      const auto& one = rule_.failures[at];
-      const bool exits = !one.exit || (end.signal == 0 && *one.exit == end.code);
-      if (!exits || !(failures_seen_[at] || one.match.empty()))
-        continue;
-      failure.action = actions[static_cast<std::size_t>(one.means)];
-      break;
-    }
+    if (const auto* rule = failures_->fits(&end))
+      failure.action = actions[static_cast<std::size_t>(rule->means)];
     return failure;
   }
 
@@ -348,8 +340,7 @@ private:
   std::function<void(std::uint32_t)> progress_;
   std::function<void(result<compile_outcome>)> finished_;
   std::optional<std::regex> progress_pattern_, quality_pattern_;
-  std::vector<std::regex> failure_patterns_;
-  std::vector<bool> failures_seen_; ///< By rule: a line matched.
+  std::optional<failure_rules<failure_rule>> failures_; ///< Once it is prepared.
   std::ofstream log_;
   std::size_t logged_ = 0; ///< Bytes.
   std::map<std::string, std::string> quality_;
@@ -360,12 +351,12 @@ private:
 } // namespace
 
 std::unique_ptr<running_compile>
-start_tool_compile(boost::asio::io_context& io, const build_rule& rule, const std::string& folder,
+start_tool_compile(boost::asio::io_context& io, const build_rule& rule, const tool_place& place,
                    const compile_request& wanted, std::function<void(std::uint32_t)> progress,
                    std::function<void(result<compile_outcome>)> finished) {
-  auto running = std::make_unique<tool_compile>(rule, values_for(rule, folder, wanted),
+  auto running = std::make_unique<tool_compile>(rule, values_for(rule, place.folder, wanted),
                                                 std::move(progress), std::move(finished));
-  running->start(io, folder, wanted);
+  running->start(io, place, wanted);
   return running;
 }
 

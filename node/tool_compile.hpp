@@ -11,7 +11,7 @@ namespace consort::node {
 /// Starts it on `io`. `finished` is called once, at once when it could not be started, and never
 /// after the returned object is gone. Never null.
 [[nodiscard]] std::unique_ptr<running_compile>
-start_tool_compile(boost::asio::io_context& io, const build_rule& rule, const std::string& folder,
+start_tool_compile(boost::asio::io_context& io, const build_rule& rule, const tool_place& place,
                    const compile_request& wanted, std::function<void(std::uint32_t)> progress,
                    std::function<void(result<compile_outcome>)> finished);
 

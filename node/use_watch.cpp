@@ -4,12 +4,18 @@
 #include "node/limits.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace consort::node {
 
 namespace {
 
-constexpr std::uint64_t flat_percent = 110; ///< Of the least power ever: nothing is going on.
+constexpr std::uint64_t flat_percent = 110; ///< Of the least power: nothing is going on.
+constexpr std::uint64_t rest_times_max = 2; ///< Of the spec sheet's idle power: it may rest.
+
+bool at_most(std::uint64_t power_mw, std::uint64_t least_mw) {
+  return power_mw * 100 <= least_mw * flat_percent;
+}
 
 } // namespace
 
@@ -17,28 +23,61 @@ std::uint32_t use_watch::idle_pm_max() {
   return 10;
 }
 
-bool use_watch::works(const device_reading& read) const {
-  if (*read.utilization_pm > idle_pm_max())
-    return true;
-  // Some tools round a few short kernels away; they cannot hide what these draw.
-  return read.power_mw && power_least_mw_ && *read.power_mw * 100 > *power_least_mw_ * flat_percent;
+/// What it drew, by its own word or since the last reading. No board draws nothing: one that says
+/// so could not be read.
+std::optional<std::uint64_t> use_watch::power_of(time_us now, const device_reading& read) {
+  std::optional<std::uint64_t> power;
+  if (read.energy_mj) {
+    const auto before = std::exchange(energy_, std::pair(now, *read.energy_mj));
+    if (before && now > before->first && *read.energy_mj > before->second)
+      power = static_cast<std::uint64_t>(static_cast<double>(*read.energy_mj - before->second)
+                                         * static_cast<double>(limits::second_us)
+                                         / static_cast<double>(now - before->first));
+  }
+  return read.power_mw.value_or(0) > 0 ? read.power_mw : power;
 }
 
-bool use_watch::look(time_us now, const engine_counters& engines, const device_reading& read) {
-  if (read.power_mw)
-    power_least_mw_ = std::min(power_least_mw_.value_or(*read.power_mw), *read.power_mw);
-  const bool busy = engines.tokens > tokens_ && engines.sequences_running > 0;
-  tokens_ = engines.tokens;
-  if (!read.utilization_pm || !busy || works(read)) {
-    since_.reset();
-    readings_ = 0;
+void use_watch::rests(std::uint64_t power_mw) {
+  rest_least_mw_ = rest_readings_ == 0 ? power_mw : std::min(rest_least_mw_, power_mw);
+  rest_most_mw_ = std::max(rest_most_mw_, power_mw);
+  if (rest_readings_ < limits::rest_readings)
+    ++rest_readings_;
+}
+
+/// Whether power alone shows that nothing is going on.
+bool use_watch::flat(std::uint64_t power_mw, std::uint64_t idle_mw) const {
+  return rest_readings_ >= limits::rest_readings && rest_most_mw_ > rest_least_mw_
+         && rest_least_mw_ <= idle_mw * rest_times_max && at_most(power_mw, rest_least_mw_);
+}
+
+void use_watch::begin_anew() {
+  since_.reset();
+  readings_ = 0;
+  blind_ = false;
+}
+
+bool use_watch::look(time_us now, const engine_counters& engines, const device_reading& read,
+                     std::uint64_t idle_mw) {
+  const auto power = power_of(now, read);
+  if (power)
+    power_least_mw_ = std::min(power_least_mw_.value_or(*power), *power);
+  const bool made = engines.tokens > std::exchange(tokens_, engines.tokens);
+  if (power && !made && engines.sequences_running == 0)
+    rests(*power);
+  // Some tools round a few short kernels away; they cannot hide what these draw.
+  const bool unused = read.utilization_pm ? *read.utilization_pm <= idle_pm_max()
+                                                && (!power || at_most(*power, *power_least_mw_))
+                                          : power && flat(*power, idle_mw);
+  if (!made || engines.sequences_running == 0 || !unused) {
+    begin_anew();
     return false;
   }
   since_ = since_.value_or(now);
-  if (++readings_ < limits::unused_readings || now - *since_ < limits::unused_us)
+  blind_ = blind_ || !read.utilization_pm;
+  if (++readings_ < (blind_ ? limits::unused_blind_readings : limits::unused_readings)
+      || now - *since_ < (blind_ ? limits::unused_blind_us : limits::unused_us))
     return false;
-  since_.reset();
-  readings_ = 0;
+  begin_anew();
   return true;
 }
 

@@ -5,9 +5,17 @@
 /// then tokens come while utilization stays at zero and power at its least. One per device; owned
 /// by its actor; single-threaded; reads no clock.
 ///
-/// Judges only where utilization can be read, and only after limits::unused_readings readings in a
-/// row over limits::unused_us at least, in each of which more tokens had come and more were due: a
-/// device that is read between two short requests does rest.
+/// Judges only after limits::unused_readings readings in a row over limits::unused_us at least, in
+/// each of which more tokens had come and more were due: a device that is read between two short
+/// requests does rest.
+///
+/// Where utilization cannot be read, power alone (or the growth of an energy counter) has to prove
+/// it, and more is asked for: limits::unused_blind_readings readings over limits::unused_blind_us,
+/// each within a tenth of the least power that it was seen to draw at rest. That is known after
+/// limits::rest_readings readings without an engine at work, if they were not all alike (a figure
+/// that never changes is no measurement) and the least is at most twice what the spec sheet calls
+/// idle (or somebody else is at work there, whom nothing tells from us). Without such a figure
+/// nothing is said.
 
 #include "node/runtime.hpp"
 
@@ -15,19 +23,27 @@ namespace consort::node {
 
 class use_watch {
 public:
-  /// A fresh reading, and what the engines had done by then. Returns: whether they are found out;
-  /// then it begins anew.
-  [[nodiscard]] bool look(time_us now, const engine_counters& engines, const device_reading& read);
+  /// A fresh reading, what the engines had done by then, and the device's power at rest by its spec
+  /// sheet, in milliwatts, 0 = unknown. Returns: whether they are found out; then it begins anew.
+  [[nodiscard]] bool look(time_us now, const engine_counters& engines, const device_reading& read,
+                          std::uint64_t idle_mw = 0);
   /// Per mille of its time that the device worked while it was watched, at most.
   [[nodiscard]] static std::uint32_t idle_pm_max();
 
 private:
-  [[nodiscard]] bool works(const device_reading& read) const;
+  [[nodiscard]] std::optional<std::uint64_t> power_of(time_us now, const device_reading& read);
+  void rests(std::uint64_t power_mw);
+  [[nodiscard]] bool flat(std::uint64_t power_mw, std::uint64_t idle_mw) const;
+  void begin_anew();
 
   std::optional<time_us> since_; ///< First of the readings in a row.
   std::uint32_t readings_ = 0;
-  std::uint64_t tokens_ = 0;                    ///< At the last one.
-  std::optional<std::uint64_t> power_least_mw_; ///< Ever.
+  bool blind_ = false;                                 ///< One of them at least had no utilization.
+  std::uint64_t tokens_ = 0;                           ///< At the last one.
+  std::optional<std::uint64_t> power_least_mw_;        ///< Ever.
+  std::uint32_t rest_readings_ = 0;                    ///< Without an engine at work, ever.
+  std::uint64_t rest_least_mw_ = 0, rest_most_mw_ = 0; ///< In those.
+  std::optional<std::pair<time_us, std::uint64_t>> energy_; ///< The last one's counter, mJ.
 };
 
 } // namespace consort::node

@@ -83,12 +83,10 @@ server_link::server_link(asio::io_context& io, std::shared_ptr<const server_spec
       opened_(std::move(opened)),
       died_(std::move(died)),
       pause_(strand_),
+      failures_(spec_->failures),
       gate_(spec_->rates),
       log_(wanted_.device.id.value) {
   stats_.capacity.sequences = {spec_->sequences, figure_source::declared, 0};
-  for (const auto& rule : spec_->failures)
-    patterns_.emplace_back(
-        rule.match.empty() ? std::nullopt : std::optional<std::regex>(rule.match), false);
 }
 
 void server_link::start() {
@@ -254,11 +252,13 @@ result<child_spec> server_link::plan_server() {
   if (spec_->container)
     if (auto put = put_into_container(child, known); !put)
       return put.failure();
-  const auto program = find_program(child.argv.front(), spec_->work_path);
+  const tool_place place{spec_->work_path, spec_->search};
+  const auto program = find_program(child.argv.front(), place);
   if (program.empty())
     return error{recovery::retry_elsewhere, "tool_missing",
-                 missing_program(child.argv.front(), spec_->work_path)};
+                 missing_program(child.argv.front(), place)};
   child.argv.front() = program;
+  extend_path(child, place.search);
   child.work_path = spec_->work_path;
   child.timeout_us = 0;
   return child;
@@ -337,28 +337,19 @@ void server_link::exited(const child_exit& end) {
 
 void server_link::heard(const std::string& line) {
   log_.feed(line + "\n");
-  // The library's matcher recurses per character: the line is cut before it sees it.
-  const auto cut = line.substr(0, limits::pattern_line_bytes_max);
-  for (auto& [pattern, seen] : patterns_)
-    seen = seen || (pattern && std::regex_search(cut, *pattern));
+  failures_.hear(line);
 }
 
 /// The plugin's own word on it. What was served once is no artifact to be built anew.
 error server_link::judged(error failure, const child_exit* end) const {
-  for (std::size_t at = 0; at < spec_->failures.size(); ++at) {
-    const auto& rule = spec_->failures[at];
-    const bool exits
-        = !rule.exit || (end != nullptr && end->signal == 0 && end->code == *rule.exit);
-    const bool said = rule.match.empty() || patterns_[at].second;
-    if (!exits || !said || (rule.match.empty() && end == nullptr))
-      continue;
-    constexpr std::array actions{recovery::retry_later, recovery::retry_elsewhere, recovery::refuse,
-                                 recovery::retry_later};
-    failure.action = actions[static_cast<std::size_t>(rule.means)];
-    if (rule.means == start_failure::rebuild && phase_ == phase::starting)
-      failure.code = "artifact_unfit";
-    break;
-  }
+  const auto* rule = failures_.fits(end);
+  if (rule == nullptr)
+    return failure;
+  constexpr std::array actions{recovery::retry_later, recovery::retry_elsewhere, recovery::refuse,
+                               recovery::retry_later};
+  failure.action = actions[static_cast<std::size_t>(rule->means)];
+  if (rule->means == start_failure::rebuild && phase_ == phase::starting)
+    failure.code = "artifact_unfit";
   return failure;
 }
 

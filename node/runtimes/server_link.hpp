@@ -13,6 +13,7 @@
 /// for as long as it is.
 
 #include "node/child_process.hpp"
+#include "node/failure_rules.hpp"
 #include "node/runtimes/container.hpp"
 #include "node/runtimes/engine_gauges.hpp"
 #include "node/runtimes/host_log.hpp"
@@ -21,7 +22,6 @@
 
 #include <boost/asio/strand.hpp>
 
-#include <regex>
 #include <set>
 
 namespace consort::node {
@@ -116,8 +116,7 @@ private:
   std::optional<error> unready_;                ///< Why it could not even be asked, the last time.
   std::map<std::string, std::string> adapters_; ///< Served name -> what the server calls it.
   std::string model_;                           ///< As the server calls it.
-  /// By rule of the spec's failures: its pattern, and whether a line matched it.
-  std::vector<std::pair<std::optional<std::regex>, bool>> patterns_;
+  failure_rules<start_failure_rule> failures_;  ///< The spec's, and what it printed.
   rate_gate gate_;
   host_log log_;
   std::map<attempt_id, std::shared_ptr<server_attempt>> attempts_;

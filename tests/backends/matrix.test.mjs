@@ -73,6 +73,27 @@ function check_fixtures(folder, { probe, telemetry }) {
   assert.match(told, /recorded|documented|not verified/);
 }
 
+/// A sample of `fixtures/failures.json`: `plugin check` judges them all by the rules themselves.
+const sample = (one) => ({ line: '', exit: 1, ...(typeof one === 'string' ? { line: one } : one) });
+
+/// Each rule is met by a sample, and each sample means what it says.
+function check_samples(folder, section, rules = []) {
+  if (rules.length === 0) return;
+  const file = path.join(shipped, folder, 'fixtures/failures.json');
+  assert.ok(fs.existsSync(file), `${folder}/fixtures/failures.json`);
+  const told = JSON.parse(fs.readFileSync(file, 'utf8'))[section] ?? {};
+  const fits = ({ match, exit }, { line, exit: code }) =>
+    (exit === undefined || exit === code) &&
+    (match === undefined || line.split('\n').some((one) => new RegExp(match).test(one)));
+  for (const [at, rule] of rules.entries()) {
+    const shown = (told[rule.class] ?? []).map(sample).some((one) => fits(rule, one));
+    assert.ok(shown, `${folder}: a sample of ${section}.failures ${at}, ${JSON.stringify(rule)}`);
+  }
+  for (const [kind, samples] of Object.entries(told))
+    for (const one of samples.map(sample))
+      assert.equal(rules.find((rule) => fits(rule, one))?.class, kind, JSON.stringify(one));
+}
+
 function check_runtime(folder, { runtime, capability, build }) {
   if (runtime?.interface !== 'server') return;
   assert.ok(runtime.ready && runtime.start_timeout, `${folder} says when it serves`);
@@ -110,6 +131,13 @@ for (const folder of folders)
     } else assert.ok(Object.keys(document.runs_on).length > 0);
     check_runtime(folder, document);
     await check_load(folder, document);
+    check_samples(folder, 'runtime', document.runtime?.failures);
+    for (const one of document.build ?? []) {
+      check_samples(folder, 'build', one.failures);
+      const alike = document.build.filter(({ compiler }) => compiler === one.compiler);
+      for (const other of alike)
+        assert.deepEqual(other.failures, one.failures, `${folder}: failures of ${one.compiler}`);
+    }
   });
 
 /// The commands of ours in a page's blocks, as words.

@@ -84,7 +84,7 @@ const before_start = {
       assert.match(done.stdout, /^plugin\.json +pass/m);
       const recorded = path.join(shipped, name, 'fixtures');
       for (const file of fs.existsSync(recorded) ? fs.readdirSync(recorded) : [])
-        if (/^(probe|telemetry)/.test(file)) assert.ok(done.stdout.includes(file), file);
+        if (/^(probe|telemetry|failures)/.test(file)) assert.ok(done.stdout.includes(file), file);
     }
   },
   'where its tools are not, it says so and costs nothing': async (stand) => {

@@ -1,20 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // `fxb build MODEL OUT -tp N`: one archive of programs for a shape, no weights in it; wants no NPU,
-// but a cross compiler. Faults: gcc, unsupported, disk, hang.
+// but a cross compiler.
 import fs from 'node:fs';
 import { compile, fingerprint } from './compiler.mjs';
 import { parse_arguments } from './server.mjs';
 
 const flags = parse_arguments(process.argv.slice(2));
 const [, model, output] = flags.alone;
-const failures = {
-  gcc: [127, 'aarch64-linux-gnu-gcc: command not found'],
-  unsupported: [1, 'Unsupported architecture: WeirdForCausalLM'],
-  disk: [1, 'No space left on device'],
-};
 await compile(
   'fxb',
-  failures,
   (percent) => `[fxb] lowering ${percent}%`,
   () => {
     const manifest = { fingerprint: fingerprint(model), tp: Number(flags['-tp']), ir: 7 };

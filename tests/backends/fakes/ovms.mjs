@@ -38,4 +38,4 @@ const count = () => {
 };
 if (counts) setInterval(count, tick_ms).unref();
 speak_openai(server, { prefix: '/v3' });
-server.start({ opens_early: true, refusal: 'Cannot load library libopenvino_intel_npu_plugin.so' });
+server.start({ opens_early: true });

@@ -111,10 +111,10 @@ export class FakeServer {
   }
 
   /// Loads first (the port opens then, unless `opens_early`), or fails as `faults` says.
-  start({ opens_early = false, refusal = 'no license found', ready_line = '' } = {}) {
+  start({ opens_early = false, ready_line = '' } = {}) {
     const fault = this.fault();
     if (fault === 'refuse') {
-      console.error(`${this.name}: ${refusal}`);
+      console.error(`${this.name}: no license found`);
       process.exit(7);
     }
     if (fault === 'die-loading') setTimeout(() => process.exit(9), load_ms);

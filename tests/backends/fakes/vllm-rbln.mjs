@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `vllm serve FOLDER` with the vllm-rbln plugin: reads what optimum-rbln wrote, refuses what was
-// made by another version of it, for another SoC or incompletely, and is vLLM from there on.
-// CONSORT_FAKE_RBLN is the installed version, CONSORT_FAKE_SOC the SoC of the card.
+// made by another version of it or incompletely, and is vLLM from there on. CONSORT_FAKE_RBLN is
+// the installed version.
 import fs from 'node:fs';
 import path from 'node:path';
 import { compiler_fault, fail } from './compiler.mjs';
@@ -18,9 +18,6 @@ if (other || compiler_fault('rbln-artifact') === 'stale')
       'It is recommended to use the same version to compile and load the model.',
     `Current version: ${installed}, Loaded version: ${config.optimum_rbln_version}`,
   );
-const soc = process.env.CONSORT_FAKE_SOC;
-if (soc && soc !== config.npu)
-  fail(1, `RuntimeError: ${config.npu} is not compatible with ${soc}`);
 for (const file of ['prefill', ...config.decoder_batch_sizes.map((one) => `decoder_batch_${one}`)])
   if (!fs.existsSync(path.join(folder, `${file}.rbln`)))
     fail(1, `FileNotFoundError: ${folder}/${file}.rbln`);

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// `vllm serve MODEL`: the port opens once the model is loaded; /health is 200 or, when the engine's
-// core has died, 503; /metrics in Prometheus text with the names of the V1 engine. Errors: nested
-// as of 0.11, flat before it (`vllm-flat-400`). With --ec-transfer-config a producer leaves what it
-// was shown under a name made of its content, and a consumer looks there. With
-// --gpu-memory-utilization a second one on its card finds no room there.
+// `vllm serve MODEL`: the port opens once the model is loaded; /metrics in Prometheus text with the
+// names of the V1 engine. Errors: nested as of 0.11, flat before it (`vllm-flat-400`). With
+// --ec-transfer-config a producer leaves what it was shown under a name made of its content, and a
+// consumer looks there. With --gpu-memory-utilization a second one on its card finds no room there.
 import crypto from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -59,9 +58,7 @@ server.refusals = {
 };
 const label = `{model_name="${server.model}",engine="0"}`;
 const blocks = { block_size: 16, num_gpu_blocks: 2048 };
-server.on('GET', '/health', (request, response) =>
-  response.writeHead(server.fault() === 'core-dead' ? 503 : 200).end(),
-);
+server.on('GET', '/health', (request, response) => response.writeHead(200).end());
 server.on('GET', '/version', (request, response) =>
   server.json(response, 200, { version: '0.11.0' }),
 );
@@ -110,4 +107,4 @@ const recipes = PT_HPU_RECIPE_CACHE_CONFIG?.split(',')[0];
 const own = VLLM_XLA_CACHE_PATH ?? recipes ?? NEURON_COMPILE_CACHE_URL;
 const cache = own ?? process.env.VLLM_CACHE_ROOT;
 if (cache) compile_into('vllm', cache);
-server.start({ refusal: 'ValueError: No CUDA GPUs are available' });
+server.start();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { model_folder } from '../places.mjs';
+import { rebuilds } from '../suite.mjs';
 
 const memory_bytes = 51002736640;
 
@@ -37,4 +38,8 @@ export default {
   arguments: ['serve', model_folder('tiny-llama'), '--fxb'],
   refuses: { 'furiosa-400': [400, /furiosa says no/] },
   moves: ['furiosa-500', 'html'],
+  checks: {
+    'a stale bundle is dropped and built once more': (stand) =>
+      rebuilds(stand, 'fxb-bundle=stale', () => stand.journal('compile').length),
+  },
 };

@@ -11,6 +11,7 @@ export default {
     {
       ...{ uuid: '0000:03:00.0', model: 'Intel Arc B580', memory_bytes: 12884901888 },
       reading: {
+        // Its counter of idle time stands still there, so that it says nothing.
         ...{ energy_mj: 5000000, temperature_mc: 38000, utilization_pm: null },
         memory_used_bytes: null, // Linux tells it by process alone.
       },

@@ -45,5 +45,21 @@ TEST_F(PluginCheck, ARecordedAnswerWithoutModelsFailsAsTheToolsOwnWould) {
   EXPECT_THAT(bad.out, HasSubstr("not on this host: consort-no-such-tool"));
 }
 
+TEST_F(PluginCheck, WhatItsToolsPrintAsTheyFailIsJudged) {
+  const auto text = node::test::read_file(folder_ / "plugin.json");
+  const auto runs = R"("capability": {"max_sequences": 1, "formats": ["gguf"]},
+    "runtime": {"interface": "server", "command": ["consort-no-such-server", "{port}"],
+                "failures": [{"match": "no room", "class": "elsewhere"}]}})";
+  folder_.write("plugin.json", text.substr(0, text.find("\"capability\"")) + runs);
+  folder_.write("fixtures/failures.json", R"({"runtime": {"elsewhere": ["there is no room"]}})");
+  const auto good = check();
+  EXPECT_EQ(good.code, exit_code::done) << good.out << good.err;
+  EXPECT_THAT(good.out, ContainsRegex("fixture failures.json +pass +1 samples mean what"));
+  folder_.write("fixtures/failures.json", R"({"runtime": {"refuse": ["there is no room"]}})");
+  const auto bad = check();
+  EXPECT_EQ(bad.code, exit_code::failed);
+  EXPECT_THAT(bad.out, ContainsRegex("fixture failures.json +FAIL .*elsewhere, expected refuse"));
+}
+
 } // namespace
 } // namespace consort::cli

@@ -443,11 +443,42 @@ TEST(FindProgram, AFileThatLostItsModeIsNamed) {
   EXPECT_EQ(find_program("fake-smi", folder.path()), "");
   EXPECT_EQ(no_executable("fake-smi", folder.path()),
             tool + " is there, but is no executable: chmod +x");
-  EXPECT_EQ(missing_program("fake-smi", folder.path()),
+  EXPECT_EQ(missing_program("fake-smi", {folder.path(), {}}),
             tool + " is there, but is no executable: chmod +x");
   EXPECT_EQ(no_executable("fake-cc", folder.path()), "");
-  EXPECT_EQ(missing_program("fake-cc", folder.path()),
+  EXPECT_EQ(missing_program("fake-cc", {folder.path(), {}}),
             "no program fake-cc in " + folder.path() + " or in PATH");
+}
+
+TEST(FindProgram, AVendorsOwnFoldersComeLast) {
+  const temp_folder folder, vendor;
+  const auto tool = vendor.script("fake-vendor-smi", "exit 0");
+  vendor.script("sh", "exit 1");
+  const tool_place place{folder.path(), {"/nonexistent", vendor.path()}};
+  EXPECT_EQ(find_program("fake-vendor-smi", place.folder), "");
+  EXPECT_EQ(find_program("fake-vendor-smi", place), tool);
+  EXPECT_EQ(find_program("sh", place), find_program("sh")) << "PATH counts before";
+  EXPECT_EQ(find_program("./fake-vendor-smi", place), "");
+  EXPECT_EQ(find_program("", place), "");
+  EXPECT_EQ(missing_program("fake-cc", place), "no program fake-cc in " + folder.path()
+                                                   + ", in PATH, /nonexistent or in "
+                                                   + vendor.path());
+}
+
+TEST(FindProgram, WhatIsRunFindsItsVendorsToolsToo) {
+  const temp_folder vendor;
+  vendor.script("fake-vendor-smi", "echo found");
+  child_spec spec;
+  spec.argv = {"sh", "-c", "fake-vendor-smi"};
+  spec.timeout_us = 10 * limits::second_us;
+  extend_path(spec, {vendor.path()});
+  const auto end = run_child(spec);
+  ASSERT_TRUE(end.ok()) << end.failure().message;
+  EXPECT_EQ(end->out.text, "found\n");
+  child_spec own;
+  own.env["PATH"] = "/usr/bin";
+  extend_path(own, {vendor.path()});
+  EXPECT_EQ(own.env["PATH"], "/usr/bin") << "who says one means it";
 }
 
 } // namespace

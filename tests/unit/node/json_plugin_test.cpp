@@ -326,6 +326,25 @@ TEST(JsonPlugin, SaysWhatIsMissing) {
   EXPECT_TRUE(either.plugin().available().ok());
 }
 
+TEST(JsonPlugin, ItsVendorsFoldersHaveItsTools) {
+  const temp_folder installed;
+  installed.script("fake-far-smi", two_devices);
+  installed.script("fake-far-cc",
+                   "[ \"$1\" = --version ] && echo 3.1.4 && exit\necho made > \"$2\"");
+  auto text = fake_plugin();
+  for (const std::string name : {"\"fake-smi\"", "\"fake-cc\""})
+    for (auto at = text.find(name); at != std::string::npos; at = text.find(name))
+      text.replace(at, name.size(), "\"fake-far" + name.substr(5));
+  const auto searched = "\"search\": [\"" + installed.path() + "\"], \"priority\": 60";
+  EXPECT_FALSE(fake_vendor(text).plugin().available().ok()) << "nobody said where";
+  fake_vendor vendor(changed("\"priority\": 60", searched, text));
+  ASSERT_TRUE(vendor.plugin().available().ok());
+  EXPECT_EQ(vendor.plugin().probe()->size(), 2U);
+  EXPECT_EQ(vendor.plugin().read()->size(), 2U);
+  const auto built = vendor.compile();
+  EXPECT_TRUE(built.ok()) << built.failure().message;
+}
+
 TEST(JsonPlugin, SaysThatItsOwnToolIsNoExecutable) {
   fake_vendor vendor;
   EXPECT_TRUE(vendor.plugin().available().ok());

@@ -303,6 +303,22 @@ TEST_F(DeviceReadings, BusyTimeBecomesAShareOfTheTimeThatPassed) {
   EXPECT_EQ(round(R"([{"id": "a", "busy": 9100}])", 5'000'000), 1000U) << "never more than all";
 }
 
+TEST_F(DeviceReadings, UtilizationIsWhatIsLeftOfIdleTime) {
+  const auto* const query
+      = R"({ "each": "", "id": "/id", "utilization": { "at": "/idle", "unit": "idle_ms" } })";
+  const auto round = [&](const char* answer, duration_us now_us) {
+    add(query, answer, now_us);
+    return readings_.take().at("a").utilization_pm;
+  };
+  EXPECT_EQ(round(R"([{"id": "a", "idle": 500}])", 1'000'000), std::nullopt);
+  EXPECT_EQ(round(R"([{"id": "a", "idle": 500}])", 3'000'000), std::nullopt)
+      << "it may be no counter";
+  EXPECT_EQ(round(R"([{"id": "a", "idle": 2000}])", 5'000'000), 250U);
+  EXPECT_EQ(round(R"([{"id": "a", "idle": 2000}])", 7'000'000), 1000U) << "it is known to grow";
+  EXPECT_EQ(round(R"([{"id": "a", "idle": 4002}])", 9'000'000), 0U) << "never less than nothing";
+  EXPECT_EQ(round(R"([{"id": "a", "idle": 10}])", 11'000'000), std::nullopt) << "it began anew";
+}
+
 /// From the first round on: no round needs to have been without such a row.
 TEST_F(DeviceReadings, WhoWasNamedBesideARowWithoutAnIdIsMissedOnceItIsNot) {
   const auto round = [&](const char* answer, bool nameless) {

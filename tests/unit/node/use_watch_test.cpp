@@ -72,5 +72,72 @@ TEST(UseWatch, ShortOfTheBoundsNothingIsSaid) {
   EXPECT_FALSE(rare.look(100 * second_us, made(2), idle())) << "too few readings";
 }
 
+// --- without utilization ---
+
+constexpr std::uint64_t idle_mw = 40'000; // As the spec sheet says.
+
+device_reading draws(std::uint64_t power_mw) {
+  device_reading read;
+  read.power_mw = power_mw;
+  return read;
+}
+
+/// A board that rests for `rests` readings, then is read while its engine generates, all two
+/// seconds apart. Returns: at which of the latter it is found out; -1 = never.
+template <class Rest, class Work>
+int found_blind(int rests, Rest rest_at, Work work_at, std::uint64_t sheet_mw = idle_mw) {
+  use_watch watch;
+  time_us now = 0;
+  for (int i = 0; i < rests; ++i, now += 2 * second_us)
+    EXPECT_FALSE(watch.look(now, engine_counters{}, rest_at(i), sheet_mw)) << "nothing runs";
+  for (int i = 0; i < 40; ++i, now += 2 * second_us)
+    if (watch.look(now, made(static_cast<std::uint64_t>(i + 1) * 100), work_at(i), sheet_mw))
+      return i;
+  return -1;
+}
+
+device_reading rest(int i) {
+  return draws(36'000 + 300 * static_cast<std::uint64_t>(i % 3));
+}
+
+TEST(UseWatch, PowerAloneFindsItOutWhereNothingElseIsRead) {
+  EXPECT_EQ(found_blind(4, rest, rest), 10) << "20 s, eight readings at least";
+  EXPECT_EQ(found_blind(4, rest, [](int i) { return draws(i == 5 ? 60'000 : 36'500); }), 16)
+      << "it worked in between";
+  EXPECT_EQ(found_blind(4, rest, [](int) { return draws(39'600); }), 10) << "a tenth is trembling";
+}
+
+TEST(UseWatch, PowerAloneHasToBeKnownWell) {
+  EXPECT_EQ(found_blind(3, rest, rest), -1) << "hardly seen at rest";
+  EXPECT_EQ(found_blind(
+                4, [](int) { return draws(36'000); }, [](int) { return draws(36'000); }),
+            -1)
+      << "a figure that never changes is none";
+  EXPECT_EQ(found_blind(4, rest, [](int) { return draws(41'000); }), -1) << "it works a little";
+  EXPECT_EQ(found_blind(4, rest, rest, 0), -1) << "nobody knows what rest is";
+  EXPECT_EQ(found_blind(4, rest, rest, 17'000), -1) << "somebody else works there";
+  EXPECT_EQ(found_blind(4, rest, [](int) { return device_reading{}; }), -1) << "no longer read";
+}
+
+TEST(UseWatch, AnEnergyCounterIsPowerToo) {
+  std::uint64_t energy_mj = 5'000'000;
+  const auto counted = [&](std::uint64_t power_mw) {
+    device_reading read;
+    energy_mj += power_mw * 2;
+    read.energy_mj = energy_mj;
+    return read;
+  };
+  const auto still = [&](int i) { return counted(36'000 + static_cast<std::uint64_t>(i % 2)); };
+  EXPECT_EQ(found_blind(5, still, still), 10) << "the first reading tells no power";
+  EXPECT_EQ(found_blind(5, still, [&](int) { return counted(90'000); }), -1);
+  EXPECT_EQ(found_blind(5, still,
+                        [&](int i) {
+                          energy_mj = i == 0 ? 0 : energy_mj;
+                          return counted(36'000);
+                        }),
+            11)
+      << "a counter that began anew says nothing once";
+}
+
 } // namespace
 } // namespace consort::node
