@@ -350,7 +350,7 @@ void leave(pass& p, index slot, const ending& how) {
   } else if (how.outcome != request_outcome::finished) {
     const auto& one = s.instances[r.instance];
     const auto& device = s.devices[one.devices.front()];
-    auto& fuse = s.pairs[s.models[r.model].endpoints.at(one.places[r.rank]).pair].fuse;
+    auto& fuse = s.pairs[r.pair].fuse;
     fuse.ended_undecided();
     if (fuse.state() != breaker_state::closed)
       probed = one.devices.front();
