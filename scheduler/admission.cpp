@@ -81,9 +81,10 @@ refusal unknown_policy(const core_state& s, const policy_name& wanted) {
 /// A prompt that is certain to exceed the context of whatever serves its model: nothing is loaded
 /// or built to find that out. What only an estimate says is for an engine to judge.
 refusal check_context(const core_state& s, const request_meta& meta) {
+  if (meta.kind != request_kind::completion || (meta.prompt_ids == 0 && meta.prompt_bytes == 0))
+    return {};
   const auto model = find(s.model_names, meta.model.value);
-  if (model == none || meta.kind != request_kind::completion
-      || (meta.prompt_ids == 0 && meta.prompt_bytes == 0))
+  if (model == none)
     return {};
   std::uint32_t context = 0, least = 0;
   for (const auto& variant : s.models[model].spec.variants) {
@@ -120,7 +121,10 @@ index selector_room(core_state& s) {
 }
 
 result<index> selector_of(core_state& s, const request_meta& meta) {
-  // Most have no labels, and their key is made of nothing new.
+  // Most have no labels: their selector is their key.
+  if (meta.labels.empty())
+    if (const auto known = find(s.selector_texts, meta.selector); known != none)
+      return known;
   auto key = meta.selector;
   const auto labels = meta.labels.empty() ? meta.labels : ordered_labels(meta.labels);
   for (const auto& label : labels)
@@ -350,7 +354,7 @@ void leave(pass& p, index slot, const ending& how) {
   } else if (how.outcome != request_outcome::finished) {
     const auto& one = s.instances[r.instance];
     const auto& device = s.devices[one.devices.front()];
-    auto& fuse = s.pairs[s.models[r.model].endpoints.at(one.places[r.rank]).pair].fuse;
+    auto& fuse = s.pairs[r.pair].fuse;
     fuse.ended_undecided();
     if (fuse.state() != breaker_state::closed)
       probed = one.devices.front();

@@ -155,6 +155,8 @@ void occupy(core_state& s, index slot, index place, std::uint32_t saved) {
   auto& instance = s.instances[at.instance];
   r.instance = at.instance;
   r.rank = at.rank;
+  r.place = place;
+  r.pair = at.pair;
   r.listed = static_cast<std::uint32_t>(instance.attempts.size());
   instance.attempts.push_back(slot);
   ++s.gateways[r.gateway].running;
@@ -197,7 +199,7 @@ void tell_again(const pass& p, const request_row& r, const device_id& device) {
 } // namespace
 
 void judge(pass& p, const request_row& r, bool fault, const std::string& why) {
-  const auto at = endpoint_of(p.s, r).pair;
+  const auto at = r.pair;
   auto& pair = p.s.pairs[at];
   const bool was_closed = pair.fuse.state() == breaker_state::closed;
   fault = fault && !p.s.models[pair.model].removed;
@@ -306,7 +308,7 @@ void let_go(pass& p, index slot) {
   const auto instance = r.instance;
   auto& one = s.instances[instance];
   auto& model = s.models[r.model];
-  const auto place = one.places[r.rank];
+  const auto place = r.place;
   settle_remote(s, slot);
   model.endpoints.release(place, r.held, p.now);
   model.running -= r.held.sequences;
@@ -518,7 +520,7 @@ void confirm_attempt(pass& p, index slot, std::uint32_t tokens) {
   if (tokens <= r.tokens)
     return;
   auto& model = s.models[r.model];
-  const auto place = s.instances[r.instance].places[r.rank];
+  const auto place = r.place;
   if (r.tokens == 0) {
     see_first_token(s, slot, model.endpoints.at(model.endpoints.reads_at(place)));
     const bool held_back
@@ -580,9 +582,14 @@ index ended_row(pass& p, const attempt_id& attempt) {
   return found->second;
 }
 
-} // namespace
-
-namespace {
+/// Rows that are written when an attempt ends. Where it runs was decided long ago, so that none of
+/// them need be in a cache.
+void fetch_for_end(const core_state& s, const request_row& r) {
+  fetch_soon(s.models[r.model].endpoints.at(r.place));
+  fetch_soon(s.pairs[r.pair]);
+  fetch_soon(s.instances[r.instance]);
+  s.explained.fetch(r.explained);
+}
 
 /// What its node told that the attempt cost, if it did.
 void note_paid(request_row& r, const std::optional<std::uint64_t>& cost_micros) {
@@ -596,7 +603,7 @@ void on(pass& p, const attempt_finished& e) {
   heard_gateway(p.s, e.attempt.request.gateway, p.now);
   auto slot = current(p.s, e.attempt);
   if (slot != none) {
-    p.s.explained.fetch(p.s.requests[slot].explained);
+    fetch_for_end(p.s, p.s.requests[slot]);
     slot = win(p, slot);
     learn_from(p, p.s.requests[slot], e.measured);
     note_paid(p.s.requests[slot], e.measured.cost_micros);

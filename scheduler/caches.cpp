@@ -47,7 +47,10 @@ void regret(core_state& s, const request_row& r, std::size_t held) {
 
 void age_next_cache(core_state& s, model_state& model) {
   auto& endpoints = model.endpoints;
-  model.aged_place = model.aged_place + 1 < endpoints.size() ? model.aged_place + 1 : 0;
+  const auto behind = [&](index place) { return place + 1 < endpoints.size() ? place + 1 : 0; };
+  model.aged_place = behind(model.aged_place);
+  fetch_soon(endpoints.at(behind(model.aged_place))); // Its turn is next.
+  fetch_soon(endpoints.pace(behind(model.aged_place)).forgets_pm);
   auto& at = endpoints.at(model.aged_place);
   // What is scored may be older than what is known: who forgot is not refreshed when it is found.
   const auto scored = endpoints.pace(model.aged_place).forgets_pm;

@@ -298,6 +298,8 @@ void issue(pass& p, index slot, index place, bool explored, std::uint32_t saved)
   const auto& at = p.s.models[r.model].endpoints.at(place);
   fetch_soon(p.s.pairs[at.pair]);
   fetch_soon(p.s.instances[at.instance]);
+  fetch_soon(p.s.devices[at.device].spec.id); // Of a row that is mostly of no interest.
+  fetch_soon(p.s.devices[at.device].node);
   charge_remote(p.s, slot, place, finish_of(p.s.models[r.model].endpoints.pace(place)).of(r.size));
   record_grant(p, slot, place, explored);
   grant(p, slot, place,

@@ -7,7 +7,7 @@
 
 #include "scheduler/command.hpp"
 #include "scheduler/flat_map.hpp"
-#include "scheduler/prng.hpp"
+#include "scheduler/request_hash.hpp"
 
 #include <memory>
 #include <vector>
@@ -47,13 +47,8 @@ public:
   }
 
 private:
-  struct hash {
-    std::size_t operator()(const request_id& id) const {
-      return mix(id.gateway.value ^ mix(id.sequence));
-    }
-  };
   std::vector<entry> kept_;
-  flat_map<request_id, std::size_t, hash> places_;
+  flat_map<request_id, std::size_t, request_hash> places_;
   std::size_t next_ = 0;
 };
 

@@ -64,7 +64,8 @@ index explain_ring::open(std::uint64_t sequence, std::size_t candidates) {
   entry.attempts = 0;
   entry.device = none;
   entry.outcome = "";
-  entry.asked.clear();
+  if (entry.model == none) // Only then it says anything, and it lies at the other end.
+    entry.asked.clear();
   for (std::uint32_t each = 0; each < entry.used; ++each)
     give_back(entry, each == 0 ? entry.first : entry.later[each - 1]);
   entry.used = 0;
@@ -166,11 +167,12 @@ std::uint16_t small_count(std::uint32_t count) {
       std::min<std::uint32_t>(count, std::numeric_limits<std::uint16_t>::max()));
 }
 
-candidate_record scored(const core_state& s, const request_row& r,
-                        const best_places::scored& best) {
+/// Written where it is kept: many are.
+void write_scored(const core_state& s, const request_row& r, const best_places::scored& best,
+                  candidate_record& one) {
   const auto& endpoints = s.models[r.model].endpoints;
   const auto& hot = endpoints.pace(best.place);
-  candidate_record one;
+  one = {};
   one.device = endpoints.room(best.place).device;
   one.instance = endpoints.id_at(best.place);
   one.score = best.score;
@@ -189,7 +191,6 @@ candidate_record scored(const core_state& s, const request_row& r,
   one.exact = r.emitted == 0 || resumes_exactly(s, r, endpoints.at(best.place));
   if (endpoints.plans() && endpoints.at(best.place).plan)
     std::tie(one.amount, one.limit) = endpoints.transfer_ns(best.place);
-  return one;
 }
 
 /// As they were; power and price as they are.
@@ -350,7 +351,7 @@ void weigh_candidates(core_state& s, const request_row& r, time_us now,
                       std::vector<candidate_record>& into) {
   into.clear();
   for (std::size_t at = 0; at < s.best.size(); ++at)
-    into.push_back(scored(s, r, s.best[at]));
+    write_scored(s, r, s.best[at], into.emplace_back());
   const auto& model = s.models[r.model];
   if (is_crowd(model) || s.best.size() >= model.options.size())
     return;
@@ -365,7 +366,7 @@ void keep_weighed(core_state& s, const request_row& r, time_us now, explained_re
   if (is_crowd(model) || s.best.size() >= model.options.size())
     if (auto* kept = s.explained.keep_beside(entry, record, s.best.size()); kept != nullptr) {
       for (std::size_t at = 0; at < s.best.size(); ++at)
-        kept[at] = scored(s, r, s.best[at]);
+        write_scored(s, r, s.best[at], kept[at]);
       return;
     }
   weigh_candidates(s, r, now, s.weighed);

@@ -161,6 +161,8 @@ violation check_endpoint(const core_state& s, const model_state& model, index pl
     const auto& r = s.requests[slot];
     if (r.rank != at.rank)
       continue;
+    if (r.place != place || r.pair != at.pair)
+      return of("an attempt is not where its endpoint is", place);
     sum.sequences += r.held.sequences;
     batch += r.meta.priority == priority_class::batch ? r.held.sequences : 0;
     sum.kv_tokens += r.held.kv_tokens;

@@ -47,11 +47,10 @@ void judge_window(core_state& s, const request_row& r, const attempt_measurement
   auto& at = endpoint_of(s, r);
   if (at.told)
     return;
-  const auto place = s.instances[r.instance].places[r.rank];
-  const auto& pace = s.models[r.model].endpoints.pace(place);
+  const auto& pace = s.models[r.model].endpoints.pace(r.place);
   const auto expected_us
       = (std::int64_t{r.size.prompt_tokens} * pace.prefill_ns + pace.itl_ns) / 1000;
-  if (s.models[r.model].endpoints.room(place).samples >= limits::explore_samples
+  if (s.models[r.model].endpoints.room(r.place).samples >= limits::explore_samples
       && measured.first_token_us
              > limits::window_slow_factor * std::max<duration_us>(expected_us, 1))
     at.overloaded(s.now);
@@ -87,8 +86,7 @@ bool learn_power_of(core_state& s, const request_row& r, const attempt_measureme
 
 void learn_from(pass& p, const request_row& r, const attempt_measurement& measured) {
   auto& s = p.s;
-  const auto& at = endpoint_of(s, r);
-  auto& pair = s.pairs[at.pair];
+  auto& pair = s.pairs[r.pair];
   const bool was_closed = pair.fuse.state() == breaker_state::closed;
   pair.fuse.succeeded();
   s.instances[r.instance].proven = true;
@@ -103,8 +101,7 @@ void learn_from(pass& p, const request_row& r, const attempt_measurement& measur
     pair.first_error.saw(r.first_predicted_ns / 1000, measured.first_token_us);
   auto& pool = model.pools.at(pair.kind);
   const auto queue_ns = r.queue_seen_ns >= 0 ? r.queue_seen_ns : r.queue_predicted_ns;
-  const auto& writes
-      = model.endpoints.at(model.endpoints.writes_at(s.instances[r.instance].places[r.rank]));
+  const auto& writes = model.endpoints.at(model.endpoints.writes_at(r.place));
   const auto batch16 = mean_batch16(r, writes, p.now);
   const attempt_context context{r.meta.choices, queue_ns, r.saved, batch16, r.batch_begin};
   if (learn(pool, pair.pace, measured, context)) {

@@ -316,7 +316,7 @@ bool prefers_rival(pass& p, const attempt_id& attempt, std::uint32_t tokens);
 [[nodiscard]] bool may_move(const core_state& s, const request_row& r);
 /// Where the request's attempt runs. Requires: it has one.
 [[nodiscard]] inline endpoint& endpoint_of(core_state& s, const request_row& r) {
-  return s.models[r.model].endpoints.at(s.instances[r.instance].places[r.rank]);
+  return s.models[r.model].endpoints.at(r.place);
 }
 /// When check_request has something to do next.
 [[nodiscard]] time_us next_due(const core_state& s, const request_row& r);

@@ -154,6 +154,7 @@ struct attempt_row {
   std::uint32_t tokens = 0;
   index instance = none;
   std::uint32_t rank = 0, listed = 0; ///< `listed`: place in instance's attempts.
+  index place = none, pair = none;    ///< Of its endpoint; only while it has an instance.
   reservation held;
   std::array<stage_hold, 2> stages; ///< Prefill, until its first token; decode.
   // What was predicted when its ticket was issued, to learn from how it went.

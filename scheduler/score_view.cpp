@@ -48,20 +48,31 @@ void score_view::grow(const endpoint_figures& closed) {
 void score_view::write(index place, const endpoint_figures& now, const room_floor& room,
                        bool busy) {
   const auto at = leaf_of_[place];
+  note_members(leaves_[at]);
   scores_[at] = how_.weigh(now);
   leaves_[at] = {floor_under(scores_[at]), room, place, likeness_of(scores_[at])};
   if (busy && how_.late && room.seq_free > 0) {
     leaves_[at].room.seq_free = 0;
     leaves_[at].room.kv_free = -1;
   }
+  note_members(leaves_[at]);
   if (!finish_.empty())
     finish_[at] = finish_of(now);
 }
 
+/// A tree that a leaf is in neither before nor behind a change is left as it is.
+void score_view::note_members(const leaf_floor& leaf) {
+  lifts_free_ = lifts_free_ || with_room::has(leaf);
+  lifts_full_ = lifts_full_ || without_room::has(leaf);
+}
+
 void score_view::lift(index place) {
   const auto at = leaf_of_[place];
-  floors_.update(at, leaves_);
-  full_floors_.update(at, leaves_);
+  if (lifts_free_)
+    floors_.update(at, leaves_);
+  if (lifts_full_)
+    full_floors_.update(at, leaves_);
+  lifts_free_ = lifts_full_ = false;
   if (!finish_.empty())
     finish_floors_.update(at, finish_);
 }

@@ -247,6 +247,7 @@ private:
   };
 
   [[nodiscard]] bool measures(work_size usual, std::int64_t now_ns) const;
+  void note_members(const leaf_floor& leaf);
   void arrange(index first, index end);
   void follow_order();
 
@@ -263,6 +264,7 @@ private:
   std::vector<linear_score> spare_scores_, spare_finish_;
   free_floors floors_;
   full_floors full_floors_;
+  bool lifts_free_ = false, lifts_full_ = false; ///< What was written since the last lift.
   floor_tree<linear_score> finish_floors_;
   index moved_ = 0;
   std::uint64_t orders_made_ = 0;

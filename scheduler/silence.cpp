@@ -30,15 +30,11 @@ std::int64_t first_token_ns(const endpoint_table& endpoints, index place) {
          + endpoints.pace(place).itl_ns;
 }
 
-index place_of_attempt(const core_state& s, const request_row& r) {
-  return s.instances[r.instance].places[r.rank];
-}
-
 /// The longest step that its engine may take now: while prompts are read there, as many of their
 /// tokens as a step has room for stand before everybody's next one.
 duration_us step_us(const core_state& s, const request_row& r) {
   const auto& endpoints = s.models[r.model].endpoints;
-  const auto place = endpoints.writes_at(place_of_attempt(s, r));
+  const auto place = endpoints.writes_at(r.place);
   const auto& at = endpoints.at(place);
   const auto& pace = endpoints.pace(place);
   const std::int64_t tokens = at.step_tokens == 0 ? limits::step_tokens_guess : at.step_tokens;
@@ -51,7 +47,7 @@ duration_us step_us(const core_state& s, const request_row& r) {
 /// had forgotten it makes a prompt long, and the device no worse. Walks the instance's attempts, so
 /// only for one that was silent for longer than was predicted.
 duration_us reading_us(const core_state& s, const request_row& r) {
-  const auto& pace = s.models[r.model].endpoints.pace(place_of_attempt(s, r));
+  const auto& pace = s.models[r.model].endpoints.pace(r.place);
   duration_us ahead = 0;
   for (const auto slot : s.instances[r.instance].attempts) {
     const auto& other = s.requests[slot];
@@ -65,7 +61,7 @@ duration_us reading_us(const core_state& s, const request_row& r) {
 
 /// Silence that what is read there explains, however short the attempt's own gaps were before.
 duration_us reading_allowance(const core_state& s, const request_row& r) {
-  const auto& room = s.models[r.model].endpoints.room(place_of_attempt(s, r));
+  const auto& room = s.models[r.model].endpoints.room(r.place);
   const auto factor
       = room.samples >= limits::explore_samples ? limits::stall_steps : limits::stall_steps_unknown;
   return std::min((r.tokens == 0 ? reading_us(s, r) : step_us(s, r)) * factor,
@@ -78,7 +74,7 @@ time_us quiet_since(const core_state& s, const request_row& r) {
   if (r.tokens > 0)
     return r.heard_at;
   const auto& endpoints = s.models[r.model].endpoints;
-  const auto& reader = endpoints.at(endpoints.reads_at(place_of_attempt(s, r)));
+  const auto& reader = endpoints.at(endpoints.reads_at(r.place));
   return reader.read_granted_at > r.granted_at ? r.heard_at : std::max(r.heard_at, reader.read_at);
 }
 
@@ -86,9 +82,8 @@ time_us quiet_since(const core_state& s, const request_row& r) {
 duration_us patience(const core_state& s, const request_row& r) {
   if (r.tokens == 0)
     return std::max(r.gap_us, limits::first_token_unknown_us);
-  return std::max(r.gap_us,
-                  allowance(s.models[r.model].endpoints.pace(place_of_attempt(s, r)).itl_ns,
-                            limits::stall_alone_tokens, limits::stall_alone_us));
+  return std::max(r.gap_us, allowance(s.models[r.model].endpoints.pace(r.place).itl_ns,
+                                      limits::stall_alone_tokens, limits::stall_alone_us));
 }
 
 /// Its gateway said nothing since either, although it has streams on other nodes: more likely the
@@ -110,7 +105,7 @@ bool gateway_stands_still(const core_state& s, const request_row& r) {
 duration_us silence_of(const core_state& s, const request_row& r) {
   const bool opened = r.phase == request_phase::running;
   const auto usual = opened ? r.gap_us : limits::ticket_us + limits::ticket_grace_us;
-  if (!s.nodes[node_of(s, s.instances[r.instance])].suspect)
+  if (!s.nodes[s.devices[r.last_device].node].suspect) // Where it runs, as instances know too.
     return usual;
   const auto pace = opened ? std::min(r.pace_us, limits::stall_max_us) : 0;
   return std::min(usual, std::max(limits::suspect_silence_us, limits::suspect_tokens * pace));
@@ -134,7 +129,7 @@ bool may_move(const core_state& s, const request_row& r) {
 
 void expect_first_token(core_state& s, request_row& r) {
   const auto& model = s.models[r.model];
-  const auto place = place_of_attempt(s, r);
+  const auto place = r.place;
   auto predicted = first_token_ns(model.endpoints, place);
   // Where nothing is streamed the first thing that is heard is the whole answer.
   if (!s.devices[model.endpoints.at(place).device].spec.capability.runtime.streaming)
@@ -155,7 +150,7 @@ void learn_pace(core_state& s, request_row& r, std::uint32_t tokens, time_us now
     r.pace_us = r.paced ? (3 * r.pace_us + each) / 4 : each;
     r.paced = true;
   } else {
-    const auto place = place_of_attempt(s, r);
+    const auto place = r.place;
     r.pace_us = s.models[r.model].endpoints.pace(place).itl_ns / 1000;
   }
   r.gap_us = std::clamp(std::max(limits::stall_tokens * std::min(r.pace_us, limits::stall_max_us),
@@ -165,7 +160,7 @@ void learn_pace(core_state& s, request_row& r, std::uint32_t tokens, time_us now
 
 bool crawls(core_state& s, request_row& r, time_us now) {
   const auto& endpoints = s.models[r.model].endpoints;
-  const auto place = place_of_attempt(s, r);
+  const auto place = r.place;
   const bool known = endpoints.room(place).samples >= limits::explore_samples;
   // Beside prompts that are read, a token may take a step.
   const auto bar

@@ -267,7 +267,7 @@ void refresh_plans_with(core_state& s, index instance) {
 void hold_stages(core_state& s, index slot) {
   const auto& r = s.requests[slot];
   auto& endpoints = s.models[r.model].endpoints;
-  const auto place = s.instances[r.instance].places[r.rank];
+  const auto place = r.place;
   const auto at = endpoints.at(place);
   if (!at.plan || !at.whole())
     return;

@@ -13,17 +13,12 @@
 #include "scheduler/flat_map.hpp"
 #include "scheduler/prefix_index.hpp"
 #include "scheduler/prng.hpp"
+#include "scheduler/request_hash.hpp"
 #include "scheduler/requests_state.hpp"
 #include "scheduler/resources_state.hpp"
 #include "scheduler/timer_set.hpp"
 
 namespace consort::core {
-
-struct request_hash {
-  std::size_t operator()(const request_id& id) const {
-    return mix(id.gateway.value ^ mix(id.sequence));
-  }
-};
 
 /// Of a request that starves: nobody starts before it where it might.
 struct barrier {

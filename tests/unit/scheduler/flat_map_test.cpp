@@ -2,6 +2,7 @@
 #include "scheduler/flat_map.hpp"
 
 #include "scheduler/prng.hpp"
+#include "scheduler/request_hash.hpp"
 
 #include <gtest/gtest.h>
 
@@ -51,6 +52,28 @@ TEST(FlatMap, EmptyKeyIsNeverKept) {
   tested.emplace(1, 3);
   EXPECT_FALSE(tested.contains(0));
   EXPECT_EQ(tested.erase(0), 0U);
+}
+
+/// Of one gateway.
+std::size_t hash_of(std::uint64_t gateway, std::uint64_t sequence) {
+  return request_hash{}({gateway_id{gateway}, sequence});
+}
+
+TEST(RequestHash, AFewInARowAreNeighbours) {
+  for (std::uint64_t first = 0; first < 4'000; first += request_hash::neighbours)
+    for (std::uint64_t each = 1; each < request_hash::neighbours; ++each)
+      EXPECT_EQ(hash_of(9, first + each), hash_of(9, first) + each);
+}
+
+TEST(RequestHash, TheLiveOnesOfManyGatewaysShareNoPlaceForLong) {
+  // As many cells as a flat_map has for them, and the most that one of these is taken by.
+  constexpr std::uint64_t gateways = 8, each = 1'024, cells = 2 * gateways * each;
+  std::map<std::uint64_t, int> taken;
+  for (std::uint64_t gateway = 1; gateway <= gateways; ++gateway)
+    for (std::uint64_t sequence = 1; sequence <= each; ++sequence)
+      ++taken[hash_of(gateway, sequence) % cells];
+  for (const auto& [cell, times] : taken)
+    EXPECT_LE(times, 10) << cell;
 }
 
 } // namespace
