@@ -97,3 +97,11 @@ function(consort_test name)
     set_tests_properties(${entry} PROPERTIES ENVIRONMENT "GTEST_TOTAL_SHARDS=${arg_SHARDS};GTEST_SHARD_INDEX=${shard}")
   endforeach()
 endfunction()
+
+# A tool that each node of each test starts every two seconds: a sanitizer's start would take ten times what it does.
+function(consort_started_often tool)
+  if(CONSORT_SANITIZE)
+    target_compile_options(${tool} PRIVATE -fno-sanitize=all)
+    target_link_options(${tool} PRIVATE -fno-sanitize=all)
+  endif()
+endfunction()
