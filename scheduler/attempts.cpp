@@ -416,9 +416,10 @@ void check_request(pass& p, index slot) {
   case request_phase::waiting:
     return shun_is_over(r, p.now) || exclusion_is_over(r, p.now) ? forgive(p, slot)
                                                                  : give_up_waiting(p, slot);
-  case request_phase::parked:
+  case request_phase::parked: // What kept it away was a part of its wait.
     count_waiting(s, r, false);
-    r.waiting_since = p.now;
+    if (r.attempt == 0) // However long it was cut off, it is tried before it is given up.
+      r.waiting_since = std::max(r.waiting_since, p.now + 1 - s.config.queue_timeout_us);
     enqueue(s, slot);
     return s.dues.set(slot, next_due(s, r));
   case request_phase::adopted:

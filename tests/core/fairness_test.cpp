@@ -313,6 +313,34 @@ TEST(Preemption, AShortWaitStopsNobody) {
   }
 }
 
+/// It was granted before every class for its age, which it keeps where its gateway was away.
+TEST(Preemption, WhoWaitedTooLongMakesNoRoomThoughItsGatewayWasAwayMeanwhile) {
+  core_fixture t;
+  t.join("local");
+  t.declare(story_spec());
+  auto bulk = from(t, "", priority_class::batch);
+  bulk.max_tokens = 4'000;
+  t.submit(bulk);
+  t.pass_time_renewing(limits::starvation_us);
+  t.feed(gateway_lost{bulk.id.gateway});
+  t.feed(request_restored{bulk, 0, 0, {}});
+  t.feed(gateway_restored{bulk.id.gateway});
+  t.pass_time_renewing(second);
+  t.take_all<queue_notice>();
+  t.advertise(cpu_spec());
+  t.take_all<queue_notice>();
+  t.grant_next_allocation();
+  loaded(t, t.expect<load_replica>(), 1, true);
+  t.take_all<queue_notice>();
+  const auto running = t.expect<grant_ticket>();
+  t.start(running);
+  t.progress(running, 40);
+  t.submit(from(t, "", priority_class::interactive));
+  EXPECT_TRUE(t.take_all<revoke_attempt>().empty());
+  EXPECT_EQ(t.view().counters.preemptions, 0U);
+  t.drop_all();
+}
+
 TEST(Preemption, OfOneRequestIsBounded) {
   core_fixture t;
   one_device(t, 1);

@@ -161,6 +161,31 @@ TEST(Full, AGatewaysBoundSpendsNoAttempt) {
   EXPECT_EQ(t.expect<record_request>().outcome, request_outcome::finished);
 }
 
+/// Its pauses between attempts are a part of its wait.
+TEST(Full, WhoIsTurnedAwayAgainAndAgainWaitsNoLongerThanOthers) {
+  auto config = core_fixture::quiet();
+  config.queue_timeout_us = 5 * second;
+  core_fixture t(config);
+  ready(t, 1, 1);
+  const auto begun = t.now();
+  t.submit();
+  std::vector<reject_request> ended;
+  while (ended.empty() && t.now() - begun < 3 * config.queue_timeout_us) {
+    for (const auto& one : t.take_all<grant_ticket>())
+      t.feed(attempt_failed{one.granted.attempt,
+                            {recovery::retry_later, "data_port_busy", "as many as may be are open"},
+                            0,
+                            false});
+    t.pass_time_renewing(second / 10);
+    ended = t.take_all<reject_request>();
+  }
+  ASSERT_EQ(ended.size(), 1U);
+  EXPECT_EQ(ended[0].http_status, 503);
+  EXPECT_EQ(ended[0].reason.code, "queue_timeout") << ended[0].reason.message;
+  EXPECT_GE(t.now() - begun, config.queue_timeout_us);
+  t.drop_all();
+}
+
 TEST(Full, OneTriesAgainWhateverStrangersDoThere) {
   core_fixture t;
   ready(t, 1, 1);

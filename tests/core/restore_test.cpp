@@ -91,6 +91,35 @@ TEST(Restore, NothingIsGrantedToAGatewayThatCannotBeReached) {
   EXPECT_EQ(t.expect<grant_ticket>().granted.attempt.number, 1U);
 }
 
+/// Its wait went on meanwhile; it has a try all the same, or is told that it waited in vain.
+TEST(Restore, WhoseWaitIsOverWhenItsGatewayReturnsIsTriedOnce) {
+  for (const bool loaded : {true, false}) {
+    auto config = core_fixture::quiet();
+    config.queue_timeout_us = 3 * second;
+    core_fixture t(config);
+    t.join("a", 11);
+    auto model = story_spec();
+    model.replicas_min = 1;
+    t.declare(model);
+    const auto meta = t.request();
+    t.submit(meta);
+    t.take_all<queue_notice>();
+    t.feed(gateway_lost{the_gateway});
+    if (loaded) {
+      t.advertise(cpu_spec("a"));
+      t.finish_load();
+    }
+    t.pass_time_renewing(limits::gateway_grace_us - second, {"a"});
+    t.feed(request_restored{meta, 0, 0, {}});
+    t.feed(gateway_restored{the_gateway});
+    t.take_all<queue_notice>();
+    EXPECT_EQ(t.take_all<grant_ticket>().size(), loaded ? 1U : 0U);
+    t.pass_time_renewing(second, {"a"});
+    EXPECT_EQ(t.take_all<reject_request>().size(), loaded ? 0U : 1U);
+    t.drop_all();
+  }
+}
+
 TEST(Restore, TicketThatTheLinkLostIsFollowedByAnother) {
   core_fixture t;
   one_device(t);
