@@ -10,7 +10,10 @@ export default {
   name: 'neuron',
   plugins: ['neuron'],
   type: 'npu',
-  tools: { 'neuron-ls': [['-j', 'neuron/fixtures/probe-2.x.json']] },
+  tools: {
+    'neuron-ls': [['-j', 'neuron/fixtures/probe-2.x.json']],
+    'neuronx-cc': [['--version', 'neuron/fixtures/version-2.21.txt']],
+  },
   env: host_root('neuron'),
   servers: { 'neuron-monitor': 'neuron-monitor.mjs', vllm: 'vllm.mjs' },
   fake: 'vllm',
