@@ -21,6 +21,9 @@ void network::attach(address at, network_peer& peer) {
 void network::detach(address at) {
   if (at < peers_.size())
     peers_[at] = nullptr;
+  if (at >= deaths_.size())
+    deaths_.resize(at + 1);
+  ++deaths_[at];
   for (address other = 0; other < peers_.size(); ++other)
     if (peers_[other] != nullptr)
       close(at, other, control_channel);
@@ -99,7 +102,8 @@ time_us& network::last_due(const way& which) {
   return hub_dues_[place];
 }
 
-time_us network::put(const shipment& sent) {
+time_us network::put(shipment sent) {
+  sent.deaths = deaths_at(sent.to);
   const auto jitter
       = static_cast<duration_us>(static_cast<double>(settings_.jitter_us) * chance_.unit());
   auto delay = settings_.latency_us + jitter;
@@ -168,6 +172,12 @@ bool network::passes(const way& which) const {
 
 void network::deliver(const shipment& sent) {
   auto* peer = peer_at(sent.to);
+  if (peer != nullptr && sent.deaths != deaths_at(sent.to)) {
+    // Of a connection with its predecessor, whose end the sender hears by itself.
+    if (sent.what != nullptr)
+      let_go(*sent.what);
+    return;
+  }
   if (sent.what == nullptr) {
     if (peer != nullptr)
       peer->on_closed(sent.from, sent.stream);

@@ -5,7 +5,8 @@
 /// connection keeps its order, as TCP does, and connections overtake each other; a frame takes the
 /// latency plus a uniform share of the jitter. Frames to or from a cut address are held and arrive
 /// after it heals, in order, as TCP retransmits; a lost frame delays those behind it. A dead
-/// address answers with a reset. Owned by one run; single-threaded.
+/// address answers with a reset, and what is under way to a process that dies never reaches its
+/// successor, which has connections of its own. Owned by one run; single-threaded.
 
 #include "messages/frame.hpp"
 #include "scenarios/sim/event_heap.hpp"
@@ -110,6 +111,7 @@ private:
     address to = 0;
     channel stream = control_channel;
     contents* what = nullptr; ///< In `store_`; null = the end of its stream.
+    std::uint32_t deaths = 0; ///< At `to`, when it was sent.
   };
   /// From, to, and which of the connections between the two: the control link is 0, streams share
   /// a few lanes.
@@ -125,8 +127,11 @@ private:
   void let_go(contents& what);
   [[nodiscard]] time_us& last_due(const way& which);
   [[nodiscard]] network_peer* peer_at(address at) const;
+  [[nodiscard]] std::uint32_t deaths_at(address at) const {
+    return at < deaths_.size() ? deaths_[at] : 0;
+  }
   /// Returns: when it is due.
-  time_us put(const shipment& sent);
+  time_us put(shipment sent);
   /// What trouble adds to a frame's way, in microseconds. Returns: whether it arrives twice.
   bool suffer(address at, channel stream, duration_us& delay);
   /// It is due: delivers it, or holds it behind what is held.
@@ -145,7 +150,8 @@ private:
   scenario_network settings_;
   random_source chance_;
   random_source trouble_chance_;
-  std::vector<network_peer*> peers_; ///< By address; null = nobody listens there.
+  std::vector<network_peer*> peers_;  ///< By address; null = nobody listens there.
+  std::vector<std::uint32_t> deaths_; ///< By address: processes that died there.
   std::deque<contents> store_;
   std::vector<contents*> unused_; ///< Of `store_`.
   /// By way: when the last frame of it is due. Those of scheduler and gateway, to which all but a

@@ -80,6 +80,25 @@ TEST_F(NetworkTest, ADeadPeerResetsTheControlLinkOfEveryoneAndRefusesStreams) {
   EXPECT_EQ(node_.heard, "");
 }
 
+/// Behind a cut they may be under way for long.
+TEST_F(NetworkTest, WhatIsUnderWayToAProcessThatDiesNeverReachesItsSuccessor) {
+  send('a', 1, 2, control_channel);
+  links_.cut(2);
+  send('b');
+  links_.close(1, 2, 5);
+  links_.detach(2);
+  send('c', 1, 2, control_channel); // Arrives when somebody is there again.
+  links_.attach(2, node_);
+  send('d');
+  play();
+  links_.heal(2);
+  play();
+  EXPECT_EQ(node_.heard.size(), 2U) << node_.heard;
+  EXPECT_EQ(node_.heard.find_first_of("ab"), std::string::npos) << node_.heard;
+  EXPECT_TRUE(node_.closed.empty());
+  EXPECT_EQ(gateway_.closed, std::vector<channel>{control_channel}) << "it hears that once";
+}
+
 /// Whoever dials anew before would take the old link's end for the new one's.
 TEST_F(NetworkTest, TellsWhenTheEndOfALinkIsHeardAlsoBehindACut) {
   EXPECT_EQ(links_.end_heard(1, 2), 0);
