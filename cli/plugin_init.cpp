@@ -196,7 +196,7 @@ result<wrapped_server> await_server(context& env, boost::asio::io_context& io, c
   const auto began = steady_clock::now();
   auto told_at = began;
   auto found = look_at_server(tried.url);
-  while (!found && found.failure().code != bad_model_name && !tried.ended) {
+  while (!found && !is_final(found.failure()) && !tried.ended) {
     const auto now = steady_clock::now();
     if (now - began >= std::chrono::microseconds(limit_us))
       break;
@@ -245,7 +245,7 @@ result<wrapped_server> try_command(context& env, const std::vector<std::string>&
             + node::with_last_words(node::describe_exit(*tried.ended), printable(tried.last))};
   (*started)->cancel();
   io.run_for(wrapped_end_time);
-  if (found || found.failure().code == bad_model_name)
+  if (found || is_final(found.failure()))
     return found;
   return error{recovery::refuse, "failed",
                words.front() + " was no model server within " + limit

@@ -2,6 +2,7 @@
 #include "cli/price_config.hpp"
 
 #include "node/limits.hpp"
+#include "scheduler/token_prices.hpp"
 
 #include <cmath>
 
@@ -39,6 +40,8 @@ price_list read_models(const value& section, std::string_view origin,
   if (section.members.size() > node::limits::server_prices_max)
     models.fail("", "more than " + std::to_string(node::limits::server_prices_max) + " models");
   for (const auto& [name, entry] : section.members) {
+    if (const auto wrong = objection_to_price_of(name))
+      models.fail(name, *wrong);
     const auto* model = models.object(name);
     if (model == nullptr)
       continue;

@@ -159,10 +159,13 @@ void find_ready(wrapped_server& server) {
     }
 }
 
-/// It answered, and another path makes that no better.
+} // namespace
+
 bool is_final(const error& failure) {
   return failure.code == bad_model_name || failure.code == "key_wanted";
 }
+
+namespace {
 
 /// As OpenAI's protocol has it: below /v1, else below the path that was given. Returns: whether
 /// anything is listed there.

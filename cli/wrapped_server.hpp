@@ -39,6 +39,9 @@ struct wrapped_server {
 [[nodiscard]] result<wrapped_server> look_at_server(const std::string& given,
                                                     const std::string& key_env = {});
 
+/// Whether it answered, and neither another path nor more time makes that better.
+[[nodiscard]] bool is_final(const error& failure);
+
 /// One line each: how its models are declared, fit for pasting into a shell.
 [[nodiscard]] std::string declaring_commands(const wrapped_server& server);
 

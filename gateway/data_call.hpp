@@ -33,6 +33,11 @@ public:
   void abort(const error& failure, bool device_fault) {
     deliver(attempt_aborted{failure, device_fault});
   }
+  /// It is not sent to its node: it cost nothing.
+  void refuse(const error& failure) {
+    deliver(attempt_aborted{
+        .failure = failure, .device_fault = false, .energy_mj = 0, .cost_micros = 0});
+  }
   /// Nothing is delivered any more once this has returned.
   void mute() {
     const std::lock_guard lock(mutex_);

@@ -199,7 +199,7 @@ std::unique_ptr<attempt_stream> data_port_client::open(const ticket& permission,
   if (!begun) {
     const error busy{recovery::retry_later, "data_port_busy",
                      "as many attempts as may be are open at " + pool_->address};
-    call->abort(request ? busy : request.failure(), false);
+    call->refuse(request ? busy : request.failure());
     return std::make_unique<call_stream>(nullptr, call);
   }
   pool_->dispatch(call);

@@ -29,7 +29,8 @@ attempt_service* data_ports::find(const ticket& permission) {
 std::unique_ptr<attempt_stream> data_ports::open(const ticket& permission, attempt_body body,
                                                  std::shared_ptr<attempt_sink> sink) {
   const auto refuse = [&](error why) {
-    sink->on_event(attempt_aborted{std::move(why), false});
+    sink->on_event(attempt_aborted{
+        .failure = std::move(why), .device_fault = false, .energy_mj = 0, .cost_micros = 0});
     return std::make_unique<ended_stream>();
   };
   if (const auto address = links::parse_address(permission.data_address); !address)

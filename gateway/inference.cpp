@@ -56,7 +56,7 @@ void inference::open_attempt(const core::grant_ticket& granted) {
   if (head_sent_ && tokens_ > 0 && !meta_.resumable)
     return fail_attempt({recovery::refuse, "not_resumable",
                          "the device failed in the middle of an answer that cannot be continued"},
-                        false);
+                        false, 0, 0);
   // Nothing was shown yet: unless told to continue, the answer starts anew.
   if (!head_sent_ && !granted.resumed) {
     emitted_ = {};
@@ -69,7 +69,7 @@ void inference::open_attempt(const core::grant_ticket& granted) {
   if (service == nullptr)
     return fail_attempt({recovery::retry_elsewhere, "node_unreachable",
                          "the data port of " + permission.node.value + " cannot be reached"},
-                        true);
+                        true, 0, 0);
   charged_ = false;
   stream_ = service->open(permission, {meta_.kind, body_, emitted_},
                           std::make_shared<bridge_sink>(box_, permission.attempt));
@@ -87,7 +87,9 @@ void inference::open_hedge(const ticket& permission) {
                              {recovery::retry_elsewhere, "node_unreachable",
                               "the data port of " + permission.node.value + " cannot be reached"},
                              0,
-                             true});
+                             true,
+                             0,
+                             0});
   hedge_.emplace();
   hedge_->permission = permission;
   hedge_->opened_at = std::chrono::steady_clock::now();

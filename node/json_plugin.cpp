@@ -51,7 +51,11 @@ json_plugin::json_plugin(plugin_document document, std::string folder,
   if (const auto told = environment_.prices.find(document_.metadata.name);
       told != environment_.prices.end())
     for (const auto& [model, price] : told->second)
-      prices[model] = price;
+      if (prices.contains(model) || prices.size() < limits::server_prices_max)
+        prices[model] = price;
+      else
+        spdlog::warn("plugin {}: more than {} models have prices: {}'s is left out",
+                     document_.metadata.name, limits::server_prices_max, model);
   document_.capability.prices = prices;
   const auto root = host_root();
   const auto move = [&](tool_query& query) {

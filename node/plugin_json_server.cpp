@@ -4,6 +4,7 @@
 #include "node/plugin_json_parts.hpp"
 #include "node/runtimes/server_http.hpp"
 #include "node/server_spec.hpp"
+#include "scheduler/token_prices.hpp"
 
 #include <algorithm>
 
@@ -143,6 +144,8 @@ void read_rates(json_file& file, json_section& section, server_spec& server) {
                                       + std::to_string(limits::server_prices_max) + " models");
   for (const auto& [model, price] : prices->items()) {
     json_section inner(file, models.at(model), price);
+    if (const auto wrong = objection_to_price_of(model))
+      models.fail(model, *wrong);
     auto& one = server.prices[model];
     one.prompt_micros_per_mtok = inner.scaled("prompt", 0, 1e6);
     one.completion_micros_per_mtok = inner.scaled("completion", 0, 1e6);

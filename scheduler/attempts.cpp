@@ -107,8 +107,9 @@ void shun_nobody(request_row& r) {
 void wait_again(pass& p, index slot, const failover& how, duration_us rest_us, bool got_on) {
   auto& r = p.s.requests[slot];
   const bool later = how.failure.action == recovery::retry_later;
-  // Being turned away is a part of the wait, but not what it brought before.
-  if (!later || how.counts || got_on)
+  // Being turned away is a part of the wait, but not what it brought before, nor the rest after it.
+  const bool waits_anew = !later || how.counts || got_on;
+  if (waits_anew)
     r.waiting_since = p.now;
   r.told = nullptr;
   if (later && may_move(p.s, r)) {
@@ -121,6 +122,8 @@ void wait_again(pass& p, index slot, const failover& how, duration_us rest_us, b
     shun_nobody(r);
     r.phase = request_phase::parked;
     r.not_before = p.now + (rest_us > 0 ? rest_us : pause_of(r));
+    if (waits_anew)
+      r.waiting_since = r.not_before;
     count_waiting(p.s, r, true);
   } else {
     enqueue(p.s, slot);
@@ -227,12 +230,28 @@ void revoke(pass& p, const request_row& r, const std::string& why) {
         p.s.nodes[device.node].id, device.spec.id, instance.id, {r.meta.id, r.attempt}, why});
 }
 
+namespace {
+
+/// Whether nobody else could ever serve it, those that are only full not left out.
+bool the_last(const core_state& s, request_row& r) {
+  if (r.shunned.empty())
+    return !possible_for(s, r);
+  auto excluded = r.excluded;
+  for (const auto device : r.shunned)
+    std::erase(r.excluded, device);
+  const bool last = !possible_for(s, r);
+  r.excluded = std::move(excluded);
+  return last;
+}
+
+} // namespace
+
 bool exclude(const core_state& s, request_row& r, time_us now, bool spare_last) {
   r.excluded_until = now + (limits::exclusion_us << std::min(r.attempt, 10U));
   if (std::find(r.excluded.begin(), r.excluded.end(), r.last_device) != r.excluded.end())
     return false;
   r.excluded.push_back(r.last_device);
-  if (!spare_last || possible_for(s, r))
+  if (!spare_last || !the_last(s, r))
     return false;
   r.excluded.pop_back();
   if (possible_for(s, r))
@@ -606,7 +625,9 @@ void on(pass& p, const attempt_finished& e) {
     fetch_for_end(p.s, p.s.requests[slot]);
     slot = win(p, slot);
     learn_from(p, p.s.requests[slot], e.measured);
-    note_paid(p.s.requests[slot], e.measured.cost_micros);
+    auto& done = p.s.requests[slot];
+    note_paid(done, e.measured.cost_micros);
+    done.tokens = std::max(done.tokens, e.measured.usage.completion_tokens);
   } else {
     slot = ended_row(p, e.attempt);
   }

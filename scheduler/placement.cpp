@@ -516,10 +516,9 @@ void update_outlook(core_state& s, index at, index selector, time_us now) {
   if (seen.prospects.empty())
     return;
   seen.eta_at = 0; // Of the load nothing is known, whoever is full meanwhile.
-  const auto last = latest_failure(s, at, seen.prospects);
-  seen.again_at = last.again_at;
+  seen.again_at = next_try_at(s, at, seen.prospects);
   seen.reason = held_up_words(s, at, seen.prospects, now) + kept_out_words(s, at, seen.prospects)
-                + last.words;
+                + latest_failure(s, at, seen.prospects);
 }
 
 void note_takeover(core_state& s, time_us now) {

@@ -252,8 +252,10 @@ void judge_silence(pass& p, index slot) {
     how.exclude = how.spare_last = true;
     return fail_attempt(p, slot, how);
   }
-  if (!opened)
+  if (!opened) {
+    r.paid_micros = 0; // It reached nobody.
     return fail_attempt(p, slot, silent("ticket_expired", "nobody opened its ticket", false));
+  }
   // Should it have been alive after all, the endpoint is given more time from now on.
   endpoint_of(s, r).saw_gap(p.now - r.heard_at, p.now);
   auto how = silent("attempt_stalled",

@@ -86,7 +86,7 @@ void settle_remote(core_state& s, index slot) {
   const auto reserved = std::exchange(r.reserved_micros, 0);
   const auto& one = s.instances[r.instance];
   const auto& at = s.models[r.model].endpoints.at(one.places[r.rank]);
-  if (!counts(s, at.device))
+  if (reserved == 0 && !counts(s, at.device))
     return;
   refill(s);
   // Nobody tells what a stream cost that was cut off: its prompt, and what came of the answer.

@@ -59,6 +59,12 @@ template <class Element>
     bytes += name.size() + value.size();
   return bytes;
 }
+[[nodiscard]] inline std::size_t prices_of(const price_list& prices) {
+  std::size_t bytes = 0;
+  for (const auto& [model, price] : prices)
+    bytes += sizeof(model) + model.size() + sizeof(price);
+  return bytes;
+}
 
 // --- rows, one for each list of a snapshot ---
 
@@ -75,8 +81,8 @@ template <class Element>
          + texts_of(spec.stages.decode) + spec.topology_group.size() + list_of(spec.tags)
          + map_of(spec.attributes) + list_of(can.dtypes) + list_of(can.formats)
          + list_of(can.build_profiles) + list_of(can.optimized_for) + list_of(can.adapter_formats)
-         + list_of(can.caches) + list_of(can.memory_rules) + row.reading.health_reason.size()
-         + row.breaker.size() + list_of(row.loaded);
+         + list_of(can.caches) + list_of(can.memory_rules) + prices_of(can.prices)
+         + row.reading.health_reason.size() + row.breaker.size() + list_of(row.loaded);
 }
 [[nodiscard]] inline std::size_t bytes_of(const replica_view& row) {
   return sizeof(row) + texts_of(row.model) + texts_of(row.leader) + list_of(row.devices)

@@ -105,10 +105,10 @@ wait_words prospects_of(const core_state& s, const request_row& r, const outlook
             eta_known(s, by, now) ? now + setup_left(*first, now) : 0};
   }
   if (!those.empty()) {
-    const auto last = latest_failure(s, r.model, those);
     return {"queued",
-            held_up_words(s, r.model, those, now) + kept_out_words(s, r.model, those) + last.words,
-            0, last.again_at};
+            held_up_words(s, r.model, those, now) + kept_out_words(s, r.model, those)
+                + latest_failure(s, r.model, those),
+            0, next_try_at(s, r.model, those)};
   }
   if (r.excluded.size() > r.shunned.size() && asks_again(s, r))
     return {"queued", "no other device may take it over now: what failed it is asked again later",
@@ -398,9 +398,20 @@ past_failure failed_before(const core_state& s, index model, const option& by) {
           s.pairs[known->second].load_retry_at};
 }
 
-past_failure latest_failure(const core_state& s, index model, const std::vector<prospect>& among) {
+time_us next_try_at(const core_state& s, index model, const std::vector<prospect>& among) {
+  time_us first = 0;
+  for (const auto& one : among) {
+    const auto at = failed_before(s, model, s.models[model].options[one.option]).again_at;
+    if (at == 0)
+      return 0;
+    first = first == 0 ? at : std::min(first, at);
+  }
+  return first;
+}
+
+std::string latest_failure(const core_state& s, index model, const std::vector<prospect>& among) {
   const auto& row = s.models[model];
-  past_failure last;
+  std::string last;
   time_us latest = -1;
   for (const auto& one : among) {
     const auto& by = row.options[one.option];
@@ -411,7 +422,7 @@ past_failure latest_failure(const core_state& s, index model, const std::vector<
     auto those = failed_before(s, model, by);
     if (those.words.empty())
       continue;
-    last = std::move(those);
+    last = std::move(those.words);
     latest = at;
   }
   return last;

@@ -59,9 +59,13 @@ struct past_failure {
 };
 /// Of the last one there.
 [[nodiscard]] past_failure failed_before(const core_state& s, index model, const option& by);
-/// The same of the prospects given, of which it failed last.
-[[nodiscard]] past_failure latest_failure(const core_state& s, index model,
-                                          const std::vector<prospect>& among);
+/// What became of that of the prospects given which failed last; empty when none did.
+[[nodiscard]] std::string latest_failure(const core_state& s, index model,
+                                         const std::vector<prospect>& among);
+/// When the first of them is tried again that failed; 0 = one waits for something else, which may
+/// come at any time.
+[[nodiscard]] time_us next_try_at(const core_state& s, index model,
+                                  const std::vector<prospect>& among);
 /// When the first of them is asked again, where every device that is up and may serve the selector
 /// broke at its last limits::load_tries_max loads of the model and rests; nothing while there is
 /// hope. Requires: the outlook is up to date.
