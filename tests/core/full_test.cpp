@@ -186,6 +186,27 @@ TEST(Full, WhoIsTurnedAwayAgainAndAgainWaitsNoLongerThanOthers) {
   t.drop_all();
 }
 
+/// It had room again long before the other one was found to hang.
+TEST(Full, OneIsAskedAgainBeforeAnotherThatHangs) {
+  core_fixture t;
+  ready(t, 2, 2);
+  t.submit();
+  const auto full = t.expect<grant_ticket>();
+  refuse_busy(t, full);
+  auto next = t.take_all<grant_ticket>();
+  if (next.empty())
+    next = granted_within(t, second / 10);
+  ASSERT_EQ(next.size(), 1U);
+  EXPECT_NE(next[0].granted.device, full.granted.device);
+  t.start(next[0]);
+  std::vector<grant_ticket> after;
+  for (int waited = 0; waited < 60 && after.empty(); ++waited)
+    after = granted_within(t, second);
+  ASSERT_EQ(after.size(), 1U);
+  EXPECT_EQ(after[0].granted.device, full.granted.device);
+  t.drop_all();
+}
+
 TEST(Full, OneTriesAgainWhateverStrangersDoThere) {
   core_fixture t;
   ready(t, 1, 1);

@@ -26,6 +26,9 @@ device_spec device(const std::string& node, int number) {
   made.memory_bytes = 1 << 30U;
   made.capability.formats = {"gguf", "safetensors"};
   made.capability.max_sequences = 64;
+  for (int n = 0; n < 5; ++n)
+    made.capability.prices["provider/model-of-some-length-" + std::to_string(n)] = {1, 2, 3};
+  made.capability.memory_rules = {{{"safetensors"}, 900}};
   made.attributes = {{"driver", "550.54"}, {"numa", "0"}, {"simd", "avx512f avx512bw"}};
   return made;
 }
