@@ -17,7 +17,7 @@ import path from 'node:path';
 import test from 'node:test';
 import { Hosts, read_stream } from '../system/hosts_support.mjs';
 import { checker, eventually, model_file, sleep, temp_dir } from '../system/support.mjs';
-import { busy_root, busy_tools } from './busy_tools.mjs';
+import { busy_tools } from './busy_tools.mjs';
 import { story } from './fakes/story.mjs';
 import { engine_library, model_folder } from './places.mjs';
 import { Stand } from './stand.mjs';
@@ -85,7 +85,7 @@ async function stands(folder) {
   for (const name of vendors) {
     const entry = others[name] ?? (await import(`./table/${name}.mjs`)).default;
     const tools = busy_tools(entry.tools, folder);
-    const stand = new Stand({ ...entry, name, model, tools, env: busy_root(entry.env, folder) });
+    const stand = new Stand({ ...entry, name, model, tools });
     made.push(stand);
     if (name === 'other') stand.add_other_vendor();
     if (name === 'pim-sim') point_to_library(stand);
