@@ -45,6 +45,16 @@ error failed(std::string why) {
   return {recovery::refuse, "failed", std::move(why)};
 }
 
+/// Makes a folder in the scratch, which is empty when there was no room for one. Returns: its path.
+result<std::string> folder_in(const fs::path& scratch, const char* name) {
+  std::error_code wrong;
+  if (!scratch.empty())
+    fs::create_directories(scratch / name, wrong);
+  if (scratch.empty() || wrong)
+    return failed("no scratch folder can be made in " + fs::temp_directory_path().string());
+  return (scratch / name).string();
+}
+
 /// Whether a load that failed so had not come to start one.
 bool before_any_container(const std::string& code) {
   static const std::set<std::string> codes{"container_engine", "image_missing", "image_pull_failed",
@@ -273,11 +283,10 @@ result<std::string> plugin_trial::build() {
     return failed("no build profile is for " + device_->model);
   if (model_.empty())
     return skipped("no model is there to build: name one with --model");
+  const auto work = folder_in(scratch_, "work");
+  if (!work)
+    return work.failure();
   node::digest_cache digests((scratch_ / "digests.json").string());
-  std::error_code ignored;
-  fs::create_directories(scratch_ / "work", ignored);
-  if (scratch_.empty())
-    return failed("no scratch folder can be made in " + fs::temp_directory_path().string());
   const auto weights = node::describe_here(fs::absolute(model_).string(), digests);
   if (!weights)
     return weights.failure();
@@ -290,7 +299,7 @@ result<std::string> plugin_trial::build() {
   order.model_path = model_;
   order.model_format = weights->format;
   order.output_path = (scratch_ / "engine").string();
-  order.work_path = (scratch_ / "work").string();
+  order.work_path = *work;
   auto ended = std::make_shared<std::promise<result<node::compile_outcome>>>();
   auto outcome = ended->get_future();
   const auto began = steady_clock::now();
@@ -333,6 +342,12 @@ result<std::string> plugin_trial::load() {
   wanted.path = engine_;
   wanted.variant.format = format();
   wanted.variant.source = model_;
+  if (runtime->cache_bytes_max() > 0) {
+    auto cache = folder_in(scratch_, "cache"); // Of this trial alone: it starts cold.
+    if (!cache)
+      return cache.failure();
+    wanted.cache_path = *std::move(cache);
+  }
   auto opened = std::make_shared<std::promise<result<std::shared_ptr<node::runtime_session>>>>();
   auto outcome = opened->get_future();
   const auto began = steady_clock::now();

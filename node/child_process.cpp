@@ -357,7 +357,7 @@ void extend_path(child_spec& spec, const std::vector<std::string>& search) {
     return;
   auto path = search_path();
   for (const auto& folder : search)
-    path += ":" + folder;
+    path += (path.empty() ? "" : ":") + folder; // An empty entry would be the folder it runs in.
   spec.env["PATH"] = std::move(path);
 }
 

@@ -5,6 +5,8 @@
 #include <boost/asio/ip/tcp.hpp>
 
 #include <algorithm>
+#include <charconv>
+#include <optional>
 
 namespace consort::node {
 
@@ -18,6 +20,18 @@ std::string joined(const std::vector<device_spec>& devices, Read read) {
   for (const auto& one : devices)
     text += (text.empty() ? "" : ",") + read(one);
   return text;
+}
+
+std::optional<std::uint64_t> as_number(const std::string& text) {
+  std::uint64_t number = 0;
+  const auto* const end = text.data() + text.size();
+  const auto [stop, wrong] = std::from_chars(text.data(), end, number);
+  return wrong == std::errc{} && stop == end ? std::optional(number) : std::nullopt;
+}
+
+std::string index_of(const device_spec& one) {
+  const auto index = one.attributes.find("index");
+  return index == one.attributes.end() ? std::string("0") : index->second;
 }
 
 /// 0 and on: their numbers for who sees no others.
@@ -59,10 +73,14 @@ std::string joined_uuids(const std::vector<device_spec>& devices) {
 }
 
 std::string joined_indexes(const std::vector<device_spec>& devices) {
-  return joined(devices, [](const device_spec& one) {
-    const auto index = one.attributes.find("index");
-    return index == one.attributes.end() ? std::string("0") : index->second;
-  });
+  auto sorted = devices;
+  const auto is_number
+      = [](const device_spec& one) { return as_number(index_of(one)).has_value(); };
+  if (std::all_of(sorted.begin(), sorted.end(), is_number))
+    std::stable_sort(sorted.begin(), sorted.end(), [](const device_spec& a, const device_spec& b) {
+      return as_number(index_of(a)) < as_number(index_of(b));
+    });
+  return joined(sorted, index_of);
 }
 
 std::map<std::string, std::string> rank_values(const rank_place& place, const device_spec& alone) {

@@ -29,7 +29,8 @@ struct rank_place {
                                   std::uint32_t rank, std::uint32_t ranks);
 
 /// Uuids of the devices, or the places that their plugin gave them (attribute `index`), with
-/// commas.
+/// commas. Places that are all numbers ascend, as some runtimes want them (Ascend's); uuids, and
+/// places that are something else, are in the order of the grant.
 [[nodiscard]] std::string joined_uuids(const std::vector<device_spec>& devices);
 [[nodiscard]] std::string joined_indexes(const std::vector<device_spec>& devices);
 

@@ -28,13 +28,3 @@ export function busy_tools(tools, folder) {
   ]);
   return Object.fromEntries(changed);
 }
-
-/// A copy of the files that a host shows, without those that would say that it does nothing.
-export function busy_root(env, folder) {
-  const root = env?.CONSORT_HOST_ROOT;
-  if (!root) return env;
-  const to = path.join(folder, path.basename(root));
-  const kept = (from) => path.basename(from) !== 'npu_busy_time_us';
-  fs.cpSync(root, to, { recursive: true, filter: kept });
-  return { ...env, CONSORT_HOST_ROOT: to };
-}

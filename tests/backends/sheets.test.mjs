@@ -91,6 +91,14 @@ for (const folder of folders)
     }
   });
 
+test('a board of a notebook is not taken for the one of a desktop', () => {
+  const { spec } = document_of('nvidia');
+  for (const name of ['NVIDIA GeForce RTX 4090', 'NVIDIA GeForce RTX 5090']) {
+    assert.ok(sheet_of(spec, name).tdp_watts, name);
+    assert.equal(sheet_of(spec, `${name} Laptop GPU`).tdp_watts, undefined, name);
+  }
+});
+
 test('folders that find the same boards say the same of them', () => {
   for (const [one, other] of twins)
     assert.deepEqual(document_of(one).spec, document_of(other).spec, `${one} and ${other}`);

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: hosts of every kind of backend (GPU, NPU, PIM, TPU, remote, hybrid), each with another
-// vendor's devices, serve one model; while their backends fail by the menu, no request is lost and
-// every byte of every answer is accounted for.
+// Goal: ten hosts with every kind of backend (GPU, NPU, PIM, TPU, remote, hybrid), each with another
+// vendor's devices or engine, serve one model; while their backends fail by the menu, no request is
+// lost and every byte of every answer is accounted for.
 // Method: one process per node, with the plugin folder that ships and fakes of the vendor's tools
 // and server, or of the servers that it attaches to; requests under all policies, whole and
 // streamed; a backend at random is given a fault at random, a few at once. CONSORT_TEN_VENDORS=N
-// sets the number of requests (300 without it; from 1,000 on three more vendors join),
+// sets the number of requests (300 without it; from 1,000 on seven more hosts join),
 // CONSORT_TEN_SEED the faults. Every fifth request is for a device of one host alone, in turn; the
 // others may go anywhere and all have to succeed. One of the former may end with a clean error if
-// its backend was given a fault meanwhile, or just before. The simulated PIM has no fake: it runs a
-// real model, whose text the host's CPU says first. When all is over, the scheduler's books and the
-// fakes' journals agree with ours.
+// its backend was given a fault meanwhile, or just before, but three of four have to succeed even
+// so. The simulated PIM has no fake: it runs a real model, whose text the host's CPU says first.
+// When all is over, the scheduler's books and the fakes' journals agree with ours.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
 import { Hosts, read_stream } from '../system/hosts_support.mjs';
 import { checker, eventually, model_file, sleep, temp_dir } from '../system/support.mjs';
-import { busy_root, busy_tools } from './busy_tools.mjs';
+import { busy_tools } from './busy_tools.mjs';
 import { story } from './fakes/story.mjs';
 import { engine_library, model_folder } from './places.mjs';
 import { Stand } from './stand.mjs';
@@ -28,7 +28,7 @@ const at_once = 48;
 const pinned_every = 5;
 const faulty_at_once = 4;
 const policies = ['latency', 'throughput', 'energy', 'cost', 'hybrid'];
-const model = 'gpt-tiny'; // OpenAI's plugin takes names of theirs alone.
+const model = 'gpt-tiny'; // The name of each variant, and of what the servers attached to list.
 const hosts_at_once = 4; // That start or load.
 const ends_at_once = 2; // Each has 5 s for it.
 const pinned_wait = '10s'; // For a host whose backend fails.
@@ -36,12 +36,16 @@ const fault_echo_ms = 15_000; // So long after a fault its backend may still be 
 const many = 1_000; // Requests, from which on the machine has time for every vendor.
 const vendors = [
   ...['vllm', 'tensorrt-llm', 'deepspeed-mii', 'rebellions', 'furiosa', 'pim-sim'],
-  ...['openai', 'tgi', 'vllm-disaggregated', 'amd', 'gaudi', 'google-tpu', 'neuron', 'other'],
-  ...(requests < many ? [] : ['ascend', 'intel-npu', 'qualcomm']),
+  ...['openai', 'tgi', 'vllm-disaggregated', 'google-tpu'],
 ];
+const more = ['amd', 'gaudi', 'neuron', 'ascend', 'intel-npu', 'qualcomm', 'other'];
+if (requests >= many) vendors.push(...more);
+const pinned_count = Math.ceil(requests / pinned_every);
+/// So many of them may fail at most: faults come so often that nearly each of them is near one,
+/// which excuses nobody by itself.
+const pinned_fail_max = Math.floor(pinned_count / 4);
 /// Faults that are told to last longer than this test: who has no quota left is left alone.
 const lasting = ['no-quota'];
-const table = new URL('./table/', import.meta.url);
 
 /// A small generator of numbers, the same for the same seed.
 function dice(state) {
@@ -81,7 +85,7 @@ async function stands(folder) {
   for (const name of vendors) {
     const entry = others[name] ?? (await import(`./table/${name}.mjs`)).default;
     const tools = busy_tools(entry.tools, folder);
-    const stand = new Stand({ ...entry, name, model, tools, env: busy_root(entry.env, folder) });
+    const stand = new Stand({ ...entry, name, model, tools });
     made.push(stand);
     if (name === 'other') stand.add_other_vendor();
     if (name === 'pim-sim') point_to_library(stand);
@@ -215,7 +219,7 @@ function unended(stand) {
   return [...open].filter(([key, left]) => left > 0 && alive(key.split(' ')[0]));
 }
 
-test('ten vendors and more, one model', { timeout: 3_600_000 }, async (t) => {
+test('ten vendors or more, one model', { timeout: 3_600_000 }, async (t) => {
   const folder = temp_dir('consort-ten');
   const all = await stands(folder);
   const hosts = new Hosts({ nodes: [], gateways_ready: false });
@@ -318,12 +322,14 @@ test('ten vendors and more, one model', { timeout: 3_600_000 }, async (t) => {
       [],
       'healthy devices could have served them',
     );
+    const for_one = failed.filter(({ only }) => only).length;
+    assert.ok(for_one <= pinned_fail_max, `${for_one} of ${pinned_count} for one host failed`);
     assert.deepEqual(Object.keys(per_node).sort(), [...vendors].sort(), 'every host served');
   });
 
   await check('the books agree', async () => {
     const view = await hosts.expect_idle(60_000);
-    assert.ok(view.counters.finished >= requests * (1 - 1 / pinned_every));
+    assert.ok(view.counters.finished >= requests - pinned_fail_max);
     for (const stand of all) assert.deepEqual(unended(stand), [], stand.backend.name);
     await for_some(all, (stand) => serves(stand, 'After'));
   });

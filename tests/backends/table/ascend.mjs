@@ -36,7 +36,7 @@ const backend = {
   before: {
     'two of them serve one model': async () => {
       const { env, words } = await started_over(2, backend);
-      assert.match(env.ASCEND_RT_VISIBLE_DEVICES, /^(0,1|1,0)$/);
+      assert.match(env.ASCEND_RT_VISIBLE_DEVICES, /^0,1$/);
       assert.match(words, /--tensor-parallel-size 2/);
     },
   },

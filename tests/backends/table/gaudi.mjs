@@ -13,7 +13,7 @@ const backend = {
     'hl-smi': [
       ['-Q index,module_id,uuid,name', 'gaudi/fixtures/probe-1.22.1.csv'],
       ['-Q uuid,ecc.errors.uncorrected.volatile.total ', 'gaudi/fixtures/also1-1.22.1.csv'],
-      ['-v', 'gaudi/fixtures/version-1.22.1.txt'],
+      ['-v', 'gaudi/fixtures/version-1.11.0.txt'],
     ],
   },
   servers: { vllm: 'vllm.mjs' },
@@ -44,7 +44,7 @@ const backend = {
   before: {
     'two of them serve one model': async () => {
       const { env, words } = await started_over(2, backend);
-      assert.match(env.HABANA_VISIBLE_MODULES, /^(0,3|3,0)$/);
+      assert.match(env.HABANA_VISIBLE_MODULES, /^0,3$/);
       assert.match(words, /--tensor-parallel-size 2/);
     },
   },

@@ -72,7 +72,7 @@ const backend = {
       ]) {
         const two = (stand) => scene(stand, 'boards=2', `nvlink=${nvlink}`);
         const { env, words, devices } = await started_over(2, backend, two);
-        assert.match(env.CUDA_VISIBLE_DEVICES, /^(0,1|1,0)$/);
+        assert.match(env.CUDA_VISIBLE_DEVICES, /^0,1$/);
         assert.match(words, /--tensor-parallel-size 2/);
         for (const { spec } of devices) assert.equal(spec.topology_group, group);
       }

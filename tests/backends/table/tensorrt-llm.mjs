@@ -1,12 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
 import { nvidia_smi } from '../devices.mjs';
 import { model_folder } from '../places.mjs';
+import { shipped } from '../stand.mjs';
 import { rebuilds } from '../suite.mjs';
 
 /// An engine that another release made is dropped and built once more.
 const mismatch = (fault) => (stand) =>
   rebuilds(stand, `trtllm=${fault}`, () => stand.journal('build').length);
+
+/// Calls the compiler as the plugin does. Returns: its end, and the engines that it made.
+function built(stand, checkpoint, devices) {
+  const output = fs.mkdtempSync(path.join(stand.folder, 'engine-'));
+  const words = [model_folder(checkpoint), output, 'float16', String(devices)];
+  const done = spawnSync(path.join(shipped, 'tensorrt-llm/build-engine'), words, {
+    env: { ...process.env, ...stand.env },
+  });
+  const engines = fs.readdirSync(output).filter((one) => one.endsWith('.engine'));
+  return { code: done.status, said: done.stderr.toString(), engines };
+}
 
 const is_ours = ({ name }) => name === 'trtllm';
 
@@ -27,6 +42,23 @@ export default {
   arguments: ['serve', '--backend', 'tensorrt'],
   refuses: { 'trtllm-400': [400, /trtllm says no/] },
   moves: ['trtllm-500', 'html'],
+  before: {
+    'a checkpoint is built for as many GPUs as it was made for': (stand) => {
+      const two = built(stand, 'trtllm-checkpoint-x2', 2);
+      assert.equal(two.code, 0, two.said);
+      assert.deepEqual(two.engines.sort(), ['rank0.engine', 'rank1.engine']);
+      for (const [checkpoint, made_for, asked] of [
+        ['trtllm-checkpoint', 1, 2],
+        ['trtllm-checkpoint-x2', 2, 1],
+        ['trtllm-checkpoint-x2', 2, 4],
+      ]) {
+        const other = built(stand, checkpoint, asked);
+        assert.equal(other.code, 3, other.said);
+        assert.match(other.said, new RegExp(`declare the model with .*instance ${made_for}$`, 'm'));
+        assert.deepEqual(other.engines, []);
+      }
+    },
+  },
   checks: {
     'an engine is built for its compute capability and release': async (stand) => {
       const all = await stand.cluster.list('artifacts');

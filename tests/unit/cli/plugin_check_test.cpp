@@ -61,5 +61,19 @@ TEST_F(PluginCheck, WhatItsToolsPrintAsTheyFailIsJudged) {
   EXPECT_THAT(bad.out, ContainsRegex("fixture failures.json +FAIL .*elsewhere, expected refuse"));
 }
 
+TEST_F(PluginCheck, AServerThatKeepsACacheIsGivenAFolderForIt) {
+  folder_.script("server", "[ -d \"$1\" ] && echo \"$1\" > '" + folder_ / "seen" + "'; exit 9");
+  folder_.write("plugin.json", R"({"schema": 1, "name": "a", "version": "1", "vendor": "V",
+    "type": "npu", "probe": {"command": ["echo", "{\"id\": \"Z\", \"model\": \"z\"}"], "id": "/id",
+                             "model": "/model"},
+    "capability": {"max_sequences": 1, "formats": ["server/m"]},
+    "runtime": {"interface": "server", "command": ["server", "{cache}", "{port}"], "cache": {}}})");
+  const auto done = run_command({"plugin", "check", folder_.path()});
+  EXPECT_THAT(done.out, ContainsRegex("load +FAIL +.*exited with 9"));
+  const auto seen = node::test::read_file(folder_ / "seen");
+  EXPECT_THAT(seen, ContainsRegex("^/.*consort-check-.*/cache\n$"));
+  EXPECT_FALSE(std::filesystem::exists(seen.substr(0, seen.find('\n')))) << "left behind";
+}
+
 } // namespace
 } // namespace consort::cli

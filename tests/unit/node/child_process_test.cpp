@@ -481,5 +481,14 @@ TEST(FindProgram, WhatIsRunFindsItsVendorsToolsToo) {
   EXPECT_EQ(own.env["PATH"], "/usr/bin") << "who says one means it";
 }
 
+TEST(FindProgram, AnEmptyPathGetsTheVendorsFoldersAlone) {
+  const std::string before = std::getenv("PATH");
+  ::setenv("PATH", "", 1);
+  child_spec spec;
+  extend_path(spec, {"/opt/a", "/opt/b"});
+  ::setenv("PATH", before.c_str(), 1);
+  EXPECT_EQ(spec.env["PATH"], "/opt/a:/opt/b") << "an empty entry is the folder it runs in";
+}
+
 } // namespace
 } // namespace consort::node

@@ -455,6 +455,7 @@ TEST(ProbeAnswer, BoundsDevicesAndCleansTexts) {
 
 TEST(Versions, AreFoundAndCut) {
   EXPECT_EQ(find_version("Cuda12 compiler, release 12.4, V12.4.131"), "12.4");
+  EXPECT_EQ(find_version("Habanalabs hl-smi/hlml version hl-1.11.0-fw-45.1.1.1"), "1.11.0");
   EXPECT_EQ(find_version("version 7"), "7");
   EXPECT_EQ(find_version("no digits"), "");
   EXPECT_EQ(cut_version("1.2.3", version_scope::minor), "1.2");

@@ -43,6 +43,17 @@ TEST(RankPlace, NodeGetsItsOwnDevicesAndWhereTheyStand) {
   EXPECT_EQ(values.at("masterport"), "4242");
 }
 
+TEST(RankPlace, IndexesThatAreNumbersAscend) {
+  EXPECT_EQ(joined_indexes({device("a", "10"), device("b", "9"), device("c", "0")}), "0,9,10");
+  EXPECT_EQ(joined_uuids({device("a", "10"), device("b", "9")}), "U-a,U-b");
+}
+
+TEST(RankPlace, IndexesOfAnotherKindKeepTheirOrder) {
+  EXPECT_EQ(joined_indexes({device("a", "2,3"), device("b", "0,1")}), "2,3,0,1");
+  EXPECT_EQ(joined_indexes({device("a", "MIG-2"), device("b", "1")}), "MIG-2,1");
+  EXPECT_EQ(joined_indexes({device("a", "3"), device("b", "")}), "3,");
+}
+
 TEST(RankPlace, MasterThatIsNoAddressBreaksNothing) {
   for (const auto* odd : {":5000", "nowhere", ":"}) {
     rank_place place;
