@@ -59,6 +59,7 @@ template <class Element>
     bytes += name.size() + value.size();
   return bytes;
 }
+/// The list may have hundreds, of names that others gave.
 [[nodiscard]] inline std::size_t prices_of(const price_list& prices) {
   std::size_t bytes = 0;
   for (const auto& [model, price] : prices)
