@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal: ten hosts with every kind of backend (GPU, NPU, PIM, TPU, remote, hybrid), each with
-// another vendor's devices or engine, serve one model; while their backends fail by the menu, no request is
-// lost and every byte of every answer is accounted for.
+// another vendor's devices or engine, serve one model; while their backends fail by the menu, no
+// request is lost and every byte of every answer is accounted for.
 // Method: one process per node, with the plugin folder that ships and fakes of the vendor's tools
 // and server, or of the servers that it attaches to; requests under all policies, whole and
 // streamed; a backend at random is given a fault at random, a few at once. CONSORT_TEN_VENDORS=N
