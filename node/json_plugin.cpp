@@ -49,13 +49,14 @@ json_plugin::json_plugin(plugin_document document, std::string folder,
       run_in_host(rule);
   auto& prices = document_.runtime.server.prices;
   if (const auto told = environment_.prices.find(document_.metadata.name);
-      told != environment_.prices.end())
+      told != environment_.prices.end()) {
     for (const auto& [model, price] : told->second)
       if (prices.contains(model) || prices.size() < limits::server_prices_max)
         prices[model] = price;
       else
         spdlog::warn("plugin {}: more than {} models have prices: {}'s is left out",
                      document_.metadata.name, limits::server_prices_max, model);
+  }
   document_.capability.prices = prices;
   const auto root = host_root();
   const auto move = [&](tool_query& query) {
