@@ -110,8 +110,10 @@ std::vector<bound> count_bounds() {
       {"device_spec.tags", limits::words_max,
        event_bound<advertised>([](auto& e, auto n) { e.spec.tags.resize(n); })},
       {"device_capability.prices", limits::prices_max, event_bound<advertised>([](auto& e, auto n) {
+         auto& prices = e.spec.capability.prices;
+         prices.clear();
          for (std::uint64_t at = 0; at < n; ++at)
-           e.spec.capability.prices[std::to_string(at)] = {1, 1, 1};
+           prices[std::to_string(at)] = {1, 1, 1};
        })},
       {"device_capability.build_profiles", limits::profiles_max,
        event_bound<advertised>(
