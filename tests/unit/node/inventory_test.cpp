@@ -513,7 +513,9 @@ TEST(Inventory, ReadsByDevice) {
   ASSERT_TRUE(readings.ok());
   ASSERT_EQ(readings->size(), 1U) << "the other device is another plugin's";
   EXPECT_EQ(readings->begin()->second.power_mw, 4U);
-  EXPECT_FALSE(all.read("nobody").ok());
+  const auto none = all.read("nobody");
+  ASSERT_TRUE(none.ok()) << none.failure().message;
+  EXPECT_TRUE(none->empty());
   EXPECT_EQ(all.runtime_of(device_id("n/npu9")), nullptr);
 }
 
