@@ -42,12 +42,15 @@ links::task<void> fetch(const node::server_address& at, const std::string& path,
   node::server_http http(co_await boost::asio::this_coro::executor, at);
   const std::string nothing;
   const auto status = co_await http.ask(path, nothing, look_us);
-  if (status)
-    into = page{*status, co_await http.read_text(wrapped_list_bytes_max, look_us)};
-  else
+  if (status) {
+    // On its own: GCC 12 destroys what is awaited inside an aggregate twice.
+    auto text = co_await http.read_text(wrapped_list_bytes_max, look_us);
+    into = page{*status, std::move(text)};
+  } else {
     into = error{status.failure().action,
                  status.failure().code == "server_unreachable" ? "unreachable" : "failed",
                  status.failure().message};
+  }
   http.cut();
 }
 
