@@ -70,7 +70,8 @@ void inference::open_attempt(const core::grant_ticket& granted) {
     return fail_attempt({recovery::retry_elsewhere, "node_unreachable",
                          "the data port of " + permission.node.value + " cannot be reached"},
                         true, 0, 0);
-  charged_ = false;
+  charged_ = told_ids_ = false;
+  earlier_tokens_ = tokens_;
   stream_ = service->open(permission, {meta_.kind, body_, emitted_},
                           std::make_shared<bridge_sink>(box_, permission.attempt));
 }
@@ -219,6 +220,7 @@ void inference::count_tokens(const attempt_tokens& piece, steady_time at) {
   const auto count = piece.token_ids.empty() ? std::size_t{piece.text.empty() ? 0U : 1U}
                                              : piece.token_ids.size();
   tokens_ += static_cast<std::uint32_t>(count);
+  told_ids_ = told_ids_ || !piece.token_ids.empty();
   if (!attempt_first_token_at_)
     attempt_first_token_at_ = at;
   if (!first_token_at_) {
@@ -250,7 +252,9 @@ void inference::handle_event(const attempt_completed& completed, steady_time at)
   auto ended = completed;
   if (prompt_tokens_ > 0)
     ended.usage.prompt_tokens = prompt_tokens_;
-  ended.usage.completion_tokens = std::max(ended.usage.completion_tokens, tokens_);
+  // A server counts what it wrote itself, and may write many tokens as one piece.
+  const auto counted = ended.usage.completion_tokens + (told_ids_ ? 0 : earlier_tokens_);
+  ended.usage.completion_tokens = std::max(counted, tokens_);
   complete(ended, at);
 }
 

@@ -121,8 +121,10 @@ private:
   std::optional<std::uint64_t> cost_micros_ = 0; ///< The same.
   std::uint32_t prompt_tokens_ = 0;              ///< As the first engine counted.
   std::uint32_t cached_tokens_ = 0;
-  std::uint32_t tokens_ = 0; ///< Emitted by engines, all choices.
-  resume_state emitted_;     ///< Of choice 0.
+  std::uint32_t tokens_ = 0;         ///< Emitted by engines, all choices.
+  std::uint32_t earlier_tokens_ = 0; ///< Those before this attempt.
+  bool told_ids_ = false;            ///< This attempt's pieces say which tokens they are.
+  resume_state emitted_;             ///< Of choice 0.
   std::set<std::uint32_t> done_choices_;
   model_series* series_ = nullptr;
   std::optional<steady_time> first_token_at_, last_token_at_;

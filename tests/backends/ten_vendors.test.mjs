@@ -300,7 +300,7 @@ test('ten vendors or more, one model', { timeout: 3_600_000 }, async (t) => {
     const failed = ended.filter((one) => one.error);
     for (const one of whole) {
       assert.equal(one.text, one.expected);
-      assert.equal(one.tokens, one.expected_tokens);
+      assert.equal(one.tokens, one.expected_tokens, `${one.device}: tokens of ${one.text}`);
     }
     const kinds = {};
     for (const { error, only } of failed) {

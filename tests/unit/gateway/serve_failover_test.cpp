@@ -83,6 +83,33 @@ TEST_F(Failover, MidStreamIsResumedWithWhatWasEmitted) {
   EXPECT_EQ(finished->measured.usage.completion_tokens, 5U) << "both attempts' tokens";
 }
 
+/// A server that does not stream tells one piece of many tokens, and counts its own.
+TEST_F(Failover, WhatTwoServersWroteIsCountedTogether) {
+  node_.on_open = [](const auto& attempt) {
+    attempt.sink->on_event(attempt_opened{7, 0});
+    if (attempt.permission.attempt.number == 1) {
+      attempt.sink->on_event(attempt_tokens{0, "Once ", {}, ""});
+      attempt.sink->on_event(attempt_tokens{0, "upon ", {}, ""});
+      return attempt.sink->on_event(attempt_aborted{device_died, true});
+    }
+    attempt.sink->on_event(attempt_tokens{0, "a time there was", {}, ""});
+    attempt.sink->on_event(attempt_choice_done{0, "length"});
+    attempt.sink->on_event(attempt_completed{{9, 7, 0}, 1, 0});
+  };
+  port_.on_report = [this](const auto& happened, const auto& listener) {
+    if (!std::holds_alternative<core::attempt_failed>(happened))
+      return;
+    auto next = make_grant(port_.submitted(), 2, "local/npu0");
+    next.resumed = true;
+    listener->on_ticket(next);
+  };
+  start();
+  http_client client(http_port());
+  const auto body = nlohmann::json::parse(client.post("/v1/chat/completions", chat_body).body);
+  EXPECT_EQ(body["choices"][0]["message"]["content"], "Once upon a time there was");
+  EXPECT_EQ(body["usage"]["completion_tokens"], 9);
+}
+
 TEST_F(Failover, FramesOfAnOldAttemptAreDropped) {
   node_.on_open = [](const auto&) {};
   start();
