@@ -3,7 +3,7 @@
 // another utilization. An engine that generates on a device that shows no work is found out.
 import fs from 'node:fs';
 import path from 'node:path';
-import { shipped } from './stand.mjs';
+import { shipped } from './shipped.mjs';
 
 const idle = {
   'rbln-smi': [/"util": "0\.0"/g, '"util": "50.0"'],

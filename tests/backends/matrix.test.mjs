@@ -8,9 +8,9 @@ import path from 'node:path';
 import test from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { root, run_cli } from '../system/support.mjs';
+import { document_of, shipped, shipped_folders } from './shipped.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
-const shipped = path.join(root, 'node/plugins');
 const pages = path.join(root, 'docs/backends');
 
 /// Examples of our own, tested with the node and the C ABI.
@@ -37,14 +37,7 @@ const without = {
   },
 };
 
-/// plugin.json without its comments, which begin their lines.
-const document_of = (folder) => {
-  const text = fs.readFileSync(path.join(shipped, folder, 'plugin.json'), 'utf8');
-  return JSON.parse(text.replace(/^\s*\/\/.*$/gm, ''));
-};
-const folders = fs
-  .readdirSync(shipped)
-  .filter((one) => fs.existsSync(path.join(shipped, one, 'plugin.json')))
+const folders = shipped_folders()
   .filter((one) => !not_backends.includes(one));
 const readme = fs.readFileSync(path.join(pages, 'README.md'), 'utf8');
 const rows = readme.split('\n').filter((line) => /^\| [A-Z]+ \|/.test(line));

@@ -10,7 +10,8 @@ import test from 'node:test';
 import { read_stream } from '../system/hosts_support.mjs';
 import { checker, eventually } from '../system/support.mjs';
 import { story } from './fakes/story.mjs';
-import { shipped, Stand } from './stand.mjs';
+import { shipped } from './shipped.mjs';
+import { Stand } from './stand.mjs';
 
 const tokens = 60;
 const prompt = 'Once upon a time';

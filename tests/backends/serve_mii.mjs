@@ -9,7 +9,7 @@ import readline from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { free_port } from '../system/hosts_support.mjs';
 import { eventually } from '../system/support.mjs';
-import { shipped } from './stand.mjs';
+import { shipped } from './shipped.mjs';
 
 const module_folder = path.join(path.dirname(fileURLToPath(import.meta.url)), 'fakes/python');
 const interpreted = spawnSync('python3', ['--version']).status === 0;

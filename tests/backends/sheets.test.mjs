@@ -3,12 +3,9 @@
 // model that a folder can name has a spec sheet of its own, whose speeds follow from its memory and
 // FLOPS by one rule (docs/decisions/0105): a model of 8 billion parameters in 16 bits.
 import assert from 'node:assert/strict';
-import fs from 'node:fs';
-import path from 'node:path';
 import test from 'node:test';
-import { root } from '../system/support.mjs';
+import { document_of, shipped_folders } from './shipped.mjs';
 
-const shipped = path.join(root, 'node/plugins');
 const weights_gb = 16;
 const memory_share = 0.75; // Of the bandwidth, while decoding.
 const compute_share = 0.6; // Of the peak, while reading a prompt: 2 FLOPs a parameter.
@@ -43,13 +40,7 @@ const twins = [
   ['amd', 'amd-sysfs'],
 ];
 
-const document_of = (folder) => {
-  const text = fs.readFileSync(path.join(shipped, folder, 'plugin.json'), 'utf8');
-  return JSON.parse(text.replace(/^\s*\/\/.*$/gm, ''));
-};
-const folders = fs
-  .readdirSync(shipped)
-  .filter((one) => fs.existsSync(path.join(shipped, one, 'plugin.json')))
+const folders = shipped_folders()
   .filter((one) => !['reference', 'pocl'].includes(one))
   .filter((one) => ['gpu', 'npu', 'pim'].includes(document_of(one).type));
 

@@ -7,11 +7,11 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { free_port } from '../system/hosts_support.mjs';
-import { Cluster, eventually, root, run_cli, temp_dir } from '../system/support.mjs';
+import { Cluster, eventually, run_cli, temp_dir } from '../system/support.mjs';
 import { built_plugins } from './places.mjs';
+import { shipped } from './shipped.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
-export const shipped = path.join(root, 'node/plugins');
 export const load_ms = 100;
 
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;

@@ -6,7 +6,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { eventually, expect_error } from '../system/support.mjs';
 import { story, vector_of } from './fakes/story.mjs';
-import { load_ms, shipped, Stand } from './stand.mjs';
+import { shipped } from './shipped.mjs';
+import { load_ms, Stand } from './stand.mjs';
 
 const prompt = 'Once upon a time';
 const tokens = 12;

@@ -218,21 +218,26 @@ int starts(core_fixture& t, int most = 40) {
   return count;
 }
 
+/// That device and a CPU of a low price, each with a replica.
+void beside_a_cheap_cpu(core_fixture& t, const device_spec& away) {
+  t.join("local");
+  auto model = story_spec();
+  model.replicas_min = 2;
+  t.declare(model);
+  auto here = cpu_spec();
+  here.spec.cost_micros_per_hour = 100'000; // 28e-12 a microsecond: some 14 micros a request.
+  t.advertise(here);
+  t.finish_load(4);
+  t.advertise(away);
+  t.finish_load(100);
+}
+
 TEST(Spend, APriceOfTokensIsWeighed) {
   auto config = core_fixture::quiet();
   config.policy = policy_name{"cost"};
   for (const bool paid : {false, true}) {
     core_fixture t(config);
-    t.join("local");
-    auto model = story_spec();
-    model.replicas_min = 2;
-    t.declare(model);
-    auto here = cpu_spec();
-    here.spec.cost_micros_per_hour = 100'000; // 28e-12 a microsecond: some 14 micros a request.
-    t.advertise(here);
-    t.finish_load(4);
-    t.advertise(paid ? paid_spec() : away_spec());
-    t.finish_load(100);
+    beside_a_cheap_cpu(t, paid ? paid_spec() : away_spec());
     EXPECT_EQ(ask(t).granted.device.value, paid ? "local/cpu0" : "local/remote0");
     t.drop_all();
   }
@@ -242,18 +247,9 @@ TEST(Spend, AModelWithoutAPriceIsNoCheaperThanTheDearestOfItsProvider) {
   auto config = core_fixture::quiet();
   config.policy = policy_name{"cost"};
   core_fixture t(config);
-  t.join("local");
-  auto model = story_spec();
-  model.replicas_min = 2;
-  t.declare(model);
-  auto here = cpu_spec();
-  here.spec.cost_micros_per_hour = 100'000;
-  t.advertise(here);
-  t.finish_load(4);
   auto away = away_spec();
   away.capability.prices["another"] = {10'000'000, 10'000'000, 20'000'000};
-  t.advertise(away);
-  t.finish_load(100);
+  beside_a_cheap_cpu(t, away);
   EXPECT_EQ(ask(t).granted.device.value, "local/cpu0") << "nobody said that it is free";
   t.drop_all();
 }

@@ -8,6 +8,15 @@
 
 namespace consort::core::testing {
 
+/// Of the CPU of node `local`: bytes of its memory in use, and no more.
+inline device_reported reading(const core_fixture& t, std::uint64_t used) {
+  device_reported said;
+  said.device = device_id{"local/cpu0"};
+  said.life = t.life_of("local");
+  said.reading.memory_used_bytes = used;
+  return said;
+}
+
 class loaded_cluster : public core_fixture {
 public:
   explicit loaded_cluster(const std::vector<device_spec>& devices, core_config config = quiet(),

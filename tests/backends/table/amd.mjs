@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { amd_files } from '../devices.mjs';
-import { shipped } from '../stand.mjs';
+import { shipped } from '../shipped.mjs';
 
 const [device] = amd_files.devices;
 

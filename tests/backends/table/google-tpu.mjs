@@ -5,7 +5,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { started_over } from '../suite.mjs';
 import { host_root, model_folder, no_device } from '../places.mjs';
-import { shipped } from '../stand.mjs';
+import { shipped } from '../shipped.mjs';
 
 const memory_bytes = 16 * 1024 ** 3;
 const chip = (uuid) => ({ uuid, model: 'v5e', memory_bytes, reading: { power_mw: null } });

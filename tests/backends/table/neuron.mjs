@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { host_root, model_folder } from '../places.mjs';
-import { shipped } from '../stand.mjs';
+import { shipped } from '../shipped.mjs';
 
 const memory_bytes = 34359738368;
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { nvidia_smi } from '../devices.mjs';
-import { shipped } from '../stand.mjs';
+import { shipped } from '../shipped.mjs';
 
 const fixture = (name) => path.join(shipped, 'nvidia-smi/fixtures', name);
 

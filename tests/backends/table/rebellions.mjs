@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { eventually } from '../../system/support.mjs';
-import { shipped } from '../stand.mjs';
+import { shipped } from '../shipped.mjs';
 import { rebuilds } from '../suite.mjs';
 import { model_folder } from '../places.mjs';
 

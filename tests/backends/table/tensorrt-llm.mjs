@@ -5,7 +5,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { nvidia_smi } from '../devices.mjs';
 import { model_folder } from '../places.mjs';
-import { shipped } from '../stand.mjs';
+import { shipped } from '../shipped.mjs';
 import { rebuilds } from '../suite.mjs';
 
 /// An engine that another release made is dropped and built once more.
