@@ -84,8 +84,7 @@ void charge_remote(core_state& s, index slot, index place, std::int64_t predicte
 void settle_remote(core_state& s, index slot) {
   auto& r = s.requests[slot];
   const auto reserved = std::exchange(r.reserved_micros, 0);
-  const auto& one = s.instances[r.instance];
-  const auto& at = s.models[r.model].endpoints.at(one.places[r.rank]);
+  const auto& at = s.models[r.model].endpoints.at(r.place);
   if (reserved == 0 && !counts(s, at.device))
     return;
   refill(s);
