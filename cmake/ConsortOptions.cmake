@@ -39,6 +39,9 @@ endif()
 if(CONSORT_SANITIZE STREQUAL "address")
   add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
   add_link_options(-fsanitize=address,undefined)
+  # The checks' data are a million and a half addresses: the linker sets them once, not each start of a program, which
+  # the tests do a thousand times and more (0.6 s of CPU time each before, 0.3 s since).
+  add_link_options($<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:-no-pie>)
   if(NOT CONSORT_FUZZ)
     # A third of the whole build's time for what faults in front of ASan too, or needs a cast that only decoders have:
     # the fuzz preset, which feeds these, keeps every check.

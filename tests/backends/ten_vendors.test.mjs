@@ -40,10 +40,7 @@ const vendors = [
 ];
 const more = ['amd', 'gaudi', 'neuron', 'ascend', 'intel-npu', 'qualcomm', 'other'];
 if (requests >= many) vendors.push(...more);
-const pinned_count = Math.ceil(requests / pinned_every);
-/// So many of them may fail at most: faults come so often that nearly each of them is near one,
-/// which excuses nobody by itself.
-const pinned_fail_max = Math.floor(pinned_count / 4);
+const death_echo_ms = 2_000; // So long after a server was told to die it may do so.
 /// Faults that are told to last longer than this test: who has no quota left is left alone.
 const lasting = ['no-quota'];
 
@@ -131,12 +128,20 @@ class Trouble {
     const mine = this.past.findLast(({ host }) => host === stand.backend.name);
     mine.until = Date.now();
   }
-  /// Whether that host's backend failed while the request ran, or so shortly before that it was
-  /// still avoided.
-  met({ only, began, over }) {
-    return this.past.some(
-      ({ host, from, until }) => host === only && from < over && until + fault_echo_ms > began,
-    );
+  /// Whether a request for one host failed of that host's faults: one that struck it, by the fake's
+  /// own journal, or the death of its server; who had no attempt, of one while it waited, or so
+  /// shortly before that the host was still avoided.
+  excuses({ only, began, over, error, fields }) {
+    const near = (echo_ms, able = () => true) =>
+      this.past.some(
+        ({ host, fault, from, until }) =>
+          host === only && able(fault) && from < over && until + echo_ms > began,
+      );
+    if (error.code !== 'device_failed') return near(fault_echo_ms);
+    if (near(death_echo_ms, (fault) => fault === 'die')) return true;
+    const stand = this.all.find(({ backend }) => backend.name === only);
+    const mine = ({ fault, body, prompt }) => fault && (body ?? prompt)?.includes(fields.prompt);
+    return stand?.journal().some(mine) ?? false;
   }
   async stop() {
     this.stopped = true;
@@ -287,6 +292,7 @@ test('ten vendors or more, one model', { timeout: 3_600_000 }, async (t) => {
     });
   });
 
+  let served = 0;
   await check(`${requests} requests while backends fail`, async (run = {}) => {
     const began = Date.now();
     const trouble = new Trouble(all);
@@ -298,6 +304,7 @@ test('ten vendors or more, one model', { timeout: 3_600_000 }, async (t) => {
     }
     const whole = ended.filter((one) => !one.error);
     const failed = ended.filter((one) => one.error);
+    served = whole.length;
     for (const one of whole) {
       assert.equal(one.text, one.expected);
       assert.equal(one.tokens, one.expected_tokens, `${one.device}: tokens of ${one.text}`);
@@ -316,20 +323,18 @@ test('ten vendors or more, one model', { timeout: 3_600_000 }, async (t) => {
     const seconds = (Date.now() - began) / 1000;
     const sum = `${bytes(whole.map((one) => one.text))} bytes, ${seconds.toFixed(1)} s`;
     t.diagnostic(`${JSON.stringify(run.report)} ${sum}`);
-    const lost = failed.filter((one) => !one.only || !trouble.met(one));
+    const lost = failed.filter((one) => !one.only || !trouble.excuses(one));
     assert.deepEqual(
       lost.map(({ error, only }) => `${only ?? 'any'}: ${error.message}`),
       [],
       'healthy devices could have served them',
     );
-    const for_one = failed.filter(({ only }) => only).length;
-    assert.ok(for_one <= pinned_fail_max, `${for_one} of ${pinned_count} for one host failed`);
     assert.deepEqual(Object.keys(per_node).sort(), [...vendors].sort(), 'every host served');
   });
 
   await check('the books agree', async () => {
     const view = await hosts.expect_idle(60_000);
-    assert.ok(view.counters.finished >= requests - pinned_fail_max);
+    assert.ok(view.counters.finished >= served);
     for (const stand of all) assert.deepEqual(unended(stand), [], stand.backend.name);
     await for_some(all, (stand) => serves(stand, 'After'));
   });

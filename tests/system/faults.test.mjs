@@ -212,10 +212,15 @@ with_cluster(
   'an accelerator runtime that crashes in mid-stream',
   { env: { REFNPU_FAULT: 'crash:20' } },
   async (check, cluster) => {
-    await check('ends the pinned stream with a clean error', async () => {
+    // Each attempt brings 19 tokens: who is reloaded often enough before patience ends gets it all.
+    await check('ends the pinned stream whole or with a clean error', async () => {
       let last;
-      for await (const event of cluster.stream({ max_tokens: 200 }, npu)) last = event;
-      assert.ok(last.error?.message, JSON.stringify(last));
+      let whole = false;
+      for await (const event of cluster.stream({ max_tokens: 200 }, npu)) {
+        whole ||= event.choices?.[0]?.finish_reason === 'length';
+        last = event;
+      }
+      assert.ok(last.error?.message || (whole && last.done), JSON.stringify(last));
     });
     await check('and costs nobody else anything', async () => {
       assert.equal((await cluster.complete({ max_tokens: 64 }, cpu)).status, 200);

@@ -143,6 +143,7 @@ export class FakeServer {
       const handler = this.routes.get(`${request.method} ${target}`);
       journal({
         ...{ what: 'request', name: this.name, method: request.method, target },
+        fault: this.fault(),
         ...(request.method === 'POST' ? { body, key: request.headers.authorization } : {}),
       });
       if (!handler) return void this.json(response, 404, { detail: 'Not Found' });
@@ -181,7 +182,8 @@ export class FakeServer {
   decode(response, prompt, count, piece, strikes = {}) {
     const bad = this.fault();
     const wanted = bad === 'too-many' ? count + 50 : count;
-    const began = { what: 'decode', name: this.name, device: this.device, prompt, count };
+    const whose = { name: this.name, device: this.device, fault: bad };
+    const began = { what: 'decode', ...whose, prompt, count };
     let made = 0;
     let text = prompt;
     let timer;
