@@ -5,6 +5,7 @@
 #include "cli/config.hpp"
 #include "cli/context.hpp"
 #include "cli/host_address.hpp"
+#include "cli/known_server.hpp"
 #include "cli/limits.hpp"
 #include "cli/shell_word.hpp"
 #include "cli/table.hpp"
@@ -36,11 +37,15 @@ constexpr auto look_every = std::chrono::milliseconds(200);
 constexpr int served_sequences = 16;
 constexpr std::uint16_t https_port = 443;
 
-/// Where editors find the JSON Schema of plugin.json: beside the shipped plugins of this program's
-/// build tree or prefix. Empty when it is not there: what points nowhere is an error to editors.
+/// The shipped plugins of this program's build tree or prefix.
+fs::path shipped_plugins() {
+  return fs::path(executable_path()).parent_path().parent_path() / "share/consort/plugins";
+}
+
+/// Where editors find the JSON Schema of plugin.json: beside the shipped plugins. Empty when it is
+/// not there: what points nowhere is an error to editors.
 std::string schema_address() {
-  const auto file = fs::path(executable_path()).parent_path().parent_path()
-                    / "share/consort/plugins/plugin.schema.json";
+  const auto file = shipped_plugins() / "plugin.schema.json";
   std::error_code failed;
   if (!fs::is_regular_file(file, failed))
     return {};
@@ -55,8 +60,17 @@ std::string schema_address() {
   return address;
 }
 
+ordered_json capability_of(const std::optional<known_server>& known, ordered_json formats) {
+  const int sequences = known ? known->max_sequences.value_or(served_sequences) : served_sequences;
+  ordered_json can{{"cancel", true}};
+  if (known && known->can.is_object())
+    can = known->can;
+  return {
+      {"max_sequences", sequences}, {"formats", std::move(formats)}, {"runtime", std::move(can)}};
+}
+
 ordered_json document_of(const plugin_init_flags& flags, const std::string& name,
-                         const wrapped_server& server) {
+                         const wrapped_server& server, const std::optional<known_server>& known) {
   auto formats = ordered_json::array();
   if (server.more) // Whether it has a model is asked when that is loaded.
     formats.push_back("server/*");
@@ -76,10 +90,7 @@ ordered_json document_of(const plugin_init_flags& flags, const std::string& name
     made["available"] = {{"env", server.key_env}};
   made.update(
       {{"probe", {{"command", {"echo", device.dump()}}, {"id", "/id"}, {"model", "/model"}}},
-       {"capability",
-        {{"max_sequences", served_sequences},
-         {"formats", std::move(formats)},
-         {"runtime", {{"cancel", true}}}}}});
+       {"capability", capability_of(known, std::move(formats))}});
   return made;
 }
 
@@ -113,8 +124,11 @@ result<fs::path> make_folder(const plugin_init_flags& flags, const std::string& 
 exit_code write_around(context& env, const plugin_init_flags& flags, const wrapped_server& server,
                        ordered_json runtime, const std::string& default_name) {
   const auto name = flags.name.empty() ? default_name : flags.name;
-  auto document = document_of(flags, name, server);
+  const auto known = know_by_gauges(server.gauges, server.protocol, shipped_plugins());
+  auto document = document_of(flags, name, server, known);
   document["runtime"] = std::move(runtime);
+  if (known)
+    document["runtime"]["metrics"] = known->metrics;
   const auto text = document.dump(2) + "\n";
   // Whatever was typed must be as good as what people write by hand.
   if (const auto checked = node::parse_plugin_json(text, name + "/plugin.json"); !checked)
@@ -125,7 +139,12 @@ exit_code write_around(context& env, const plugin_init_flags& flags, const wrapp
   if (const auto written = write_file(*folder / "plugin.json", text); !written)
     return complain(env, written.failure());
   env.out << "wrote " << (*folder / "plugin.json").string() << ", ready when GET " << server.ready
-          << " says 200\n\nnext:\n  consort plugin check " << shell_word(folder->string())
+          << " says 200\n";
+  if (known)
+    env.out << "its gauges are those of the plugin " << known->plugin
+            << ": its load is read from /metrics, and what that plugin says its server can do was "
+               "taken over\n";
+  env.out << "\nnext:\n  consort plugin check " << shell_word(folder->string())
           << "\n  consort up --plugins " << shell_word(folder->parent_path().string())
           << "   # or `consort plugins reload`, where one runs with that folder\n"
           << declaring_commands(server);

@@ -248,6 +248,9 @@ result<wrapped_server> look_at_server(const std::string& given, const std::strin
   find_ready(out);
   if (out.ready.empty()) // It said so a moment ago.
     out.ready = out.protocol == "tgi" ? "/info" : model_list(out);
+  if (key_env.empty())
+    if (auto metrics = look(out, "/metrics"); metrics && metrics->status == 200)
+      out.gauges = std::move(metrics->body);
   return out;
 }
 

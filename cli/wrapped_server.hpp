@@ -26,7 +26,9 @@ struct wrapped_server {
   std::string protocol = "openai";
   std::string ready; ///< Path that says 200.
   std::vector<std::string> models;
-  bool more = false;   ///< It lists others beside these.
+  bool more = false; ///< It lists others beside these.
+  std::string
+      gauges; ///< What `GET /metrics` says; empty = nothing, or a provider, who is not asked.
   std::string key_env; ///< Variable that holds its API key; empty = it wants none.
 };
 

@@ -7,8 +7,8 @@
 /// before it as if it were an address, and the program ends with a fault after all went well.
 /// Without the guess no storage is looked into that otherwise would be.
 ///
-/// Freed memory is kept from use for 64 MB more, not for 256: a host copies its page tables for each
-/// tool that it starts, and pages that were never touched cost nothing.
+/// Freed memory is kept from use for 64 MB more, not for 256: a host copies its page tables for
+/// each tool that it starts, and pages that were never touched cost nothing.
 
 extern "C" const char* __asan_default_options();
 

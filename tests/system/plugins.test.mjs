@@ -459,6 +459,19 @@ test('plugin init writes folders that check', { timeout: 600_000 }, async (t) =>
     for (const step of ['load', 'generate', 'cancel', 'kill'])
       assert.match(checked.stdout, new RegExp(`^${step} +pass`, 'm'));
   });
+  await t.test('around a server that a shipped plugin knows', async () => {
+    const fake = path.join(vendor, '../../backends/fakes/vllm.mjs');
+    const words = ['env', `CONSORT_FAKES=${folder}`, process.execPath, fake, 'serve', 'known'];
+    const command = `${words.map((word) => `"${word}"`).join(' ')} --port {port}`;
+    const done = await cli('init', '--dir', folder, 'by-gauges', '--from-command', command);
+    assert.equal(done.code, 0, done.stderr);
+    assert.match(done.stdout, /its gauges are those of the plugin vllm-server/);
+    const written = JSON.parse(fs.readFileSync(path.join(made('by-gauges'), 'plugin.json')));
+    assert.equal(written.runtime.metrics.running, 'vllm:num_requests_running');
+    assert.equal(written.capability.runtime.resume, 'text');
+    const checked = await cli('check', made('by-gauges'));
+    assert.match(checked.stdout, /^cancel +pass .*requests in the server fell/m, checked.stdout + checked.stderr);
+  });
   await t.test('around a server that runs', async () => {
     const cluster = await new Cluster({}).start();
     try {
