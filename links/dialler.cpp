@@ -115,6 +115,7 @@ task<result<std::shared_ptr<link_core>>> dialler::dial_endpoint(const endpoint& 
   }
   auto watch = std::make_unique<session>(options_.limits, steady_now_us());
   watch->admit(peer->role, nullptr);
+  watch->greet();
   auto core = std::make_shared<link_core>(link_core::parts{
       std::move(*stream_), std::move(watch), nullptr, std::move(*peer), address, options_.limits});
   stream_.reset();

@@ -102,6 +102,7 @@ duration_us session::pause(time_us now) {
 void session::writing(time_us now) {
   sent_at_ = now;
   writing_since_ = now;
+  greeting_ = false;
 }
 
 void session::written(time_us now) {
@@ -126,7 +127,7 @@ tick_action session::tick(time_us now) {
     return tick_action::silent;
   if (writing_since_)
     return now >= *writing_since_ + write_stall_ ? tick_action::stalled : tick_action::none;
-  return now >= sent_at_ + heartbeat_ ? tick_action::beat : tick_action::none;
+  return !greeting_ && now >= sent_at_ + heartbeat_ ? tick_action::beat : tick_action::none;
 }
 
 } // namespace consort::links

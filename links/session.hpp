@@ -35,6 +35,10 @@ public:
   /// nobody changes name in mid-link; they must outlive the session.
   void admit(peer_role role, const hello_rules* rules);
 
+  /// Ours is the hello: no heartbeat is due before something was written, however long its owner
+  /// takes, for the other end takes what comes first for the hello.
+  void greet() { greeting_ = true; }
+
   /// Bytes came.
   void feed(std::span<const char> bytes, time_us now);
   /// Returns: the next frame to hand on (the link's own heartbeats are not); nothing when more
@@ -80,6 +84,7 @@ private:
   time_us sent_at_;
   time_us ticked_at_;
   std::optional<time_us> writing_since_; ///< Or since it last moved.
+  bool greeting_ = false;
 };
 
 } // namespace consort::links

@@ -24,7 +24,7 @@ protected:
         [this](const std::shared_ptr<link>& made) {
           auto& heard = ups_.emplace_back(heard_link{made, {}, {}, {}});
           heard.listen();
-          EXPECT_TRUE(made->send(hello_));
+          EXPECT_TRUE(mute_ || made->send(hello_));
         },
         [this](const error& why) {
           downs_.push_back(why.code);
@@ -57,6 +57,7 @@ protected:
   }
 
   messages::frame hello_ = hello_frame();
+  bool mute_ = false; ///< Says no hello by itself.
   std::list<heard_link> ups_;
   std::vector<std::string> downs_;
   std::string last_words_;
@@ -189,6 +190,22 @@ TEST_F(Connector, ALinkThatIsRefusedLaterIsDialledAgain) {
   links_.front().handle->close({recovery::retry_later, "link_done", "its actor has ended"});
   ASSERT_TRUE(goes_down("name_taken"));
   EXPECT_TRUE(run_until([&] { return links_.size() == 2; }));
+}
+
+TEST_F(Connector, SaysNothingBeforeItsHelloHoweverLongThatTakes) {
+  start_guard();
+  mute_ = true;
+  connector_options options;
+  options.port = guard_->port();
+  options.limits.heartbeat = 2'000;
+  dial_to(options);
+  ASSERT_TRUE(run_until([&] { return ups_.size() == 1; }));
+  io_.restart();
+  io_.run_for(std::chrono::milliseconds(20)); // Ten heartbeats.
+  EXPECT_TRUE(ups_.front().handle->send(hello_));
+  ASSERT_TRUE(run_until([&] { return links_.size() == 1; }));
+  EXPECT_EQ(links_.front().hello, hello_);
+  EXPECT_THAT(downs_, testing::IsEmpty());
 }
 
 TEST_F(Connector, AHelloThatIsNeverAnsweredEndsTheLink) {

@@ -169,6 +169,18 @@ TEST_F(Session, AnIdleLinkBeats) {
   }
 }
 
+TEST_F(Session, WhoGreetsBeatsNotBeforeItsHello) {
+  peer_.greet();
+  auto now = opened_at;
+  for (int tick = 0; tick < 3; ++tick) {
+    now = peer_.next_tick();
+    EXPECT_EQ(peer_.tick(now), tick_action::none);
+  }
+  peer_.writing(now);
+  peer_.written(now);
+  EXPECT_EQ(peer_.tick(peer_.next_tick()), tick_action::beat);
+}
+
 TEST_F(Session, ABusyLinkNeedsNoBeat) {
   auto now = opened_at;
   for (int round = 0; round < 10; ++round) {
