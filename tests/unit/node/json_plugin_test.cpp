@@ -143,6 +143,17 @@ TEST(JsonPlugin, DevicesAndToolchainsAreOfTheSameLookAtTheCompiler) {
   }
 }
 
+TEST(JsonPlugin, ProfilesThatShareACommandForTheVersionAskOncePerLook) {
+  fake_vendor vendor(changed(R"("target": "fake-1")", R"("target": ["fake-1", "fake-2"])"));
+  const std::string asked = vendor.folder / "asked";
+  vendor.folder.script("fake-cc", "echo >> '" + asked + "'; echo 'fake-cc 3.1.4'");
+  for (const char* looks : {"\n", "\n\n"}) {
+    ASSERT_TRUE(vendor.plugin().available().ok());
+    EXPECT_EQ(vendor.plugin().toolchains().size(), 2U);
+    EXPECT_EQ(read_file(asked), looks);
+  }
+}
+
 TEST(JsonPlugin, SaysWhichOlderEnginesItsRuntimeRuns) {
   const auto rule_of = [](const std::string& json) {
     fake_vendor vendor(json);
