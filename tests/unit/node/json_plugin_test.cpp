@@ -453,6 +453,22 @@ TEST(ProbeAnswer, ReadsFilesOfFolders) {
   EXPECT_EQ(text_of((*numbered)[1], "topology_group"), "");
 }
 
+TEST(ProbeAnswer, FoldersComeByTheirNumber) {
+  const temp_folder folder;
+  for (const char* number : {"10", "2", "1"})
+    folder.write(std::string("card") + number + "/serial", number);
+  auto query = query_of("\"parse\": \"json\",", "\"/serial\"", "{ \"value\": \"fixed\" }");
+  query.parse = answer_format::sysfs;
+  query.each = folder / "card*";
+  query.fields["id"].at = "serial";
+  const auto rows = split_answer(query, "");
+  ASSERT_TRUE(rows.ok()) << rows.failure().message;
+  ASSERT_EQ(rows->size(), 3U);
+  EXPECT_EQ(text_of((*rows)[0], "id"), "1");
+  EXPECT_EQ(text_of((*rows)[1], "id"), "2");
+  EXPECT_EQ(text_of((*rows)[2], "id"), "10");
+}
+
 TEST(ProbeAnswer, BoundsDevicesAndCleansTexts) {
   const auto query = query_of("\"parse\": \"csv\",", "\"id\"", "\"m\"");
   std::string answer = "id,m\n";
