@@ -111,7 +111,7 @@ result<done> json_plugin::available() {
   // A look at the host begins: a tool may have come, gone or changed since it was asked last, and
   // devices are described by what their compilers are now.
   compilers_.clear();
-  cache_version_.reset();
+  versions_said_.clear();
   std::string missing;
   bool any = false, fault = false;
   for (const auto& test : document_.available.tests) {
@@ -369,13 +369,9 @@ std::optional<build_profile> json_plugin::cache_profile(const std::string& targe
   made.compiler = document_.metadata.name;
   if (rule->version_command.empty())
     return made;
-  if (!cache_version_) {
-    const auto end = run_tool(rule->version_command, tools(), limits::plugin_call_us_max);
-    cache_version_ = end && end->ok()
-                         ? find_version(end->out.text.empty() ? end->err.text : end->out.text)
-                         : std::string();
-  }
-  made.compiler_version = *cache_version_;
+  const auto& end = version_said(rule->version_command);
+  if (end && end->ok())
+    made.compiler_version = find_version(end->out.text.empty() ? end->err.text : end->out.text);
   return made.compiler_version.empty() ? std::nullopt : std::optional(made);
 }
 

@@ -7,6 +7,7 @@
 /// the given io_context and outlive no caller.
 
 #include "node/c_abi_spec.hpp"
+#include "node/child_process.hpp"
 #include "node/device_readings.hpp"
 #include "node/plugin_document.hpp"
 #include "node/server_spec.hpp"
@@ -80,6 +81,8 @@ private:
   [[nodiscard]] std::string section_of(const tool_query& query) const;
   [[nodiscard]] result<std::string> listen(const tool_query& query);
   [[nodiscard]] result<done> read_into(const tool_query& query);
+  /// What a command for a version printed at this look at the host.
+  [[nodiscard]] const result<child_exit>& version_said(const std::vector<std::string>& command);
   [[nodiscard]] const known_compiler& compiler(std::size_t rule);
   [[nodiscard]] build_profile effective_profile(std::size_t rule);
   [[nodiscard]] const build_rule* rule_for(const build_profile& wanted);
@@ -106,8 +109,8 @@ private:
   std::map<std::vector<std::string>, std::unique_ptr<tool_stream>> streams_; ///< By command.
   device_readings readings_;
   std::map<std::size_t, known_compiler> compilers_;
+  std::map<std::vector<std::string>, result<child_exit>> versions_said_; ///< By command.
   std::map<std::size_t, std::set<std::string>> targets_; ///< Of builds whose devices say theirs.
-  std::optional<std::string> cache_version_;             ///< Empty: it could not say.
   std::string left_out_;  ///< What the last probe left out, and why; empty = nothing.
   std::string unmatched_; ///< Why it found nobody, where its answer is not as expected.
   std::string modelless_; ///< Whom it found without a model, in words; empty = nobody.

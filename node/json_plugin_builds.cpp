@@ -53,6 +53,15 @@ std::string unsaid_version(const std::string& command, const child_exit& end) {
 
 } // namespace
 
+/// Rules for several targets or degrees share a command, and some take seconds to answer.
+const result<child_exit>& json_plugin::version_said(const std::vector<std::string>& command) {
+  auto known = versions_said_.find(command);
+  if (known == versions_said_.end())
+    known = versions_said_.emplace(command, run_tool(command, tools(), limits::plugin_call_us_max))
+                .first;
+  return known->second;
+}
+
 const json_plugin::known_compiler& json_plugin::compiler(std::size_t rule) {
   const auto known = compilers_.find(rule);
   if (known != compilers_.end())
@@ -72,7 +81,7 @@ const json_plugin::known_compiler& json_plugin::compiler(std::size_t rule) {
   }
   if (!found.installed || build.version_command.empty())
     return found;
-  const auto end = run_tool(build.version_command, tools(), limits::plugin_call_us_max);
+  const auto& end = version_said(build.version_command);
   // Our own program only loads it.
   const auto shown = build.interface == build_interface::c_abi ? path_of(build.library)
                                                                : build.version_command.front();

@@ -394,6 +394,10 @@ result<std::vector<answer_row>> read_folders(const tool_query& query) {
   ::globfree(&found);
   if (status != 0 && status != GLOB_NOMATCH)
     return bad_answer(query.each + ": cannot be listed");
+  // By number: card2 is before card10, and the place of a device is what its server is told.
+  std::sort(folders.begin(), folders.end(), [](const std::string& a, const std::string& b) {
+    return a.size() != b.size() ? a.size() < b.size() : a < b;
+  });
   std::vector<answer_row> rows;
   for (const auto& folder : folders) {
     const auto read = [&](const std::string& at) { return folder_text(folder, at); };

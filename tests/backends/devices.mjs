@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Devices that several backends run on: the tools that list them, and what they are read as.
+import fs from 'node:fs';
+import path from 'node:path';
 import { host_root } from './places.mjs';
+import { shipped } from './shipped.mjs';
 
 const query = '--query-gpu=index,uuid,name';
 
@@ -20,6 +23,27 @@ export const nvidia_smi = {
     },
   ],
 };
+
+/// From now on its tool lists a second one first, whose UUID is the lesser.
+export function second_board(stand) {
+  const first = fs.readFileSync(path.join(shipped, nvidia_smi.tools['nvidia-smi'][0][1]), 'utf8');
+  const file = path.join(stand.fakes, 'boards.csv');
+  fs.writeFileSync(file, first.replace(/^0, GPU-4/, '1, GPU-3').replace(':06.0', ':07.0') + first);
+  stand.faults(`nvidia-smi=${file}`);
+}
+
+/// Lets the files of the host show a second card like the first, on a lower bus.
+export function second_card(stand) {
+  const root = path.join(stand.folder, 'root');
+  fs.cpSync(stand.env.CONSORT_HOST_ROOT, root, { recursive: true });
+  stand.env.CONSORT_HOST_ROOT = root;
+  const cards = path.join(root, 'sys/class/drm');
+  const second = path.join(cards, 'card7');
+  fs.cpSync(path.join(cards, fs.readdirSync(cards)[0]), second, { recursive: true });
+  const file = path.join(second, 'device/uevent');
+  const uevent = fs.readFileSync(file, 'utf8');
+  fs.writeFileSync(file, uevent.replace(/(SLOT_NAME=0000:)../, '$101'));
+}
 
 /// One MI300X as the kernel's files show it.
 export const amd_files = {

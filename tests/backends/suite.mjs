@@ -413,7 +413,7 @@ export async function rebuilds(stand, fault, builds) {
 }
 
 /// Serves the model over so many devices, on a cluster of its own. Returns: how the server was
-/// started, and the devices.
+/// started, the devices, and what was compiled for it.
 export async function started_over(devices_per_instance, backend, prepare = () => {}) {
   const stand = new Stand({ ...backend, devices_per_instance });
   try {
@@ -422,7 +422,8 @@ export async function started_over(devices_per_instance, backend, prepare = () =
     const answer = await ask(stand, { max_tokens: 2 });
     assert.equal(answer.status, 200, answer.text);
     const { env, argv } = stand.journal('start').filter(is_its(stand)).at(-1);
-    return { env, words: argv.join(' '), devices: await stand.devices() };
+    const built = stand.journal().filter(({ what }) => what === 'build' || what === 'compile');
+    return { env, words: argv.join(' '), devices: await stand.devices(), built };
   } finally {
     await stand.destroy();
   }

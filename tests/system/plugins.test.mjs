@@ -470,7 +470,8 @@ test('plugin init writes folders that check', { timeout: 600_000 }, async (t) =>
     assert.equal(written.runtime.metrics.running, 'vllm:num_requests_running');
     assert.equal(written.capability.runtime.resume, 'text');
     const checked = await cli('check', made('by-gauges'));
-    assert.match(checked.stdout, /^cancel +pass .*requests in the server fell/m, checked.stdout + checked.stderr);
+    const said = checked.stdout + checked.stderr;
+    assert.match(checked.stdout, /^cancel +pass .*requests in the server fell/m, said);
   });
   await t.test('around a server that runs', async () => {
     const cluster = await new Cluster({}).start();

@@ -6,7 +6,8 @@ import path from 'node:path';
 import { journal, parse_arguments } from './server.mjs';
 
 const flags = parse_arguments(process.argv.slice(2));
-journal({ what: 'build', name: 'trtllm-build', argv: process.argv.slice(2) });
+const board = process.env.CUDA_VISIBLE_DEVICES;
+journal({ what: 'build', name: 'trtllm-build', argv: process.argv.slice(2), board });
 const checkpoint = JSON.parse(fs.readFileSync(path.join(flags['--checkpoint_dir'], 'config.json')));
 const { world_size } = checkpoint.mapping;
 fs.mkdirSync(flags['--output_dir'], { recursive: true });

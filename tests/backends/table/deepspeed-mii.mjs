@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
-import { nvidia_smi } from '../devices.mjs';
+import { nvidia_smi, second_board } from '../devices.mjs';
 import { serve_mii } from '../serve_mii.mjs';
-import { ask } from '../suite.mjs';
+import { ask, started_over } from '../suite.mjs';
 
-export default {
+const backend = {
   ...nvidia_smi,
   name: 'deepspeed-mii',
   plugins: ['nvidia-smi', 'deepspeed-mii'],
@@ -14,7 +14,14 @@ export default {
   model: 'meta-llama/Llama-3.1-8B-Instruct',
   chosen: { CUDA_DEVICE_ORDER: /^PCI_BUS_ID$/, CUDA_VISIBLE_DEVICES: /^undefined$/ },
   arguments: ['--deployment', 'consort', '--device', '0'],
-  before: serve_mii,
+  before: {
+    ...serve_mii,
+    'two boards serve one model': async () => {
+      const { env, words } = await started_over(2, backend, second_board);
+      assert.match(words, /--device 0,1$/);
+      assert.equal(env.CUDA_VISIBLE_DEVICES, undefined);
+    },
+  },
   moves: ['mii-500', 'html'],
   breaks: ['cut', 'malformed', 'not-utf8', 'die'],
   lacks: ['stream', 'chat'],
@@ -30,3 +37,5 @@ export default {
     },
   },
 };
+
+export default backend;

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { second_card } from '../devices.mjs';
 import { host_root, no_device } from '../places.mjs';
+import { started_over } from '../suite.mjs';
 
-export default {
+const backend = {
   name: 'intel-gpu',
   plugins: ['intel-gpu'],
   type: 'gpu',
@@ -17,5 +20,16 @@ export default {
       },
     },
   ],
+  before: {
+    'two cards serve one model': async () => {
+      const engine = { servers: { vllm: 'vllm.mjs' }, fake: 'vllm', model: 'org/m' };
+      const served = { ...backend, ...engine, plugins: ['intel-gpu', 'vllm'] };
+      const { env, words } = await started_over(2, served, second_card);
+      assert.equal(env.ZE_AFFINITY_MASK, '0,1');
+      assert.match(words, /--tensor-parallel-size 2 /);
+    },
+  },
   lacks: ['run'],
 };
+
+export default backend;

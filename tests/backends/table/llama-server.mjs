@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
 import { model_file } from '../../system/support.mjs';
-import { nvidia_smi } from '../devices.mjs';
+import { nvidia_smi, second_board } from '../devices.mjs';
+import { started_over } from '../suite.mjs';
 
-export default {
+const backend = {
   ...nvidia_smi,
   name: 'llama-server',
   plugins: ['nvidia-smi', 'llama-server'],
@@ -18,4 +20,13 @@ export default {
     'llama-context': [400, /exceeds the available context/],
   },
   moves: ['llama-500', 'html'],
+  before: {
+    'two boards serve one model': async () => {
+      const { env, devices } = await started_over(2, backend, second_board);
+      const uuids = devices.map(({ spec }) => spec.uuid);
+      assert.deepEqual(env.CUDA_VISIBLE_DEVICES.split(',').sort(), uuids.sort());
+    },
+  },
 };
+
+export default backend;

@@ -3,10 +3,11 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { host_root, model_folder } from '../places.mjs';
 import { shipped } from '../shipped.mjs';
+import { started_over } from '../suite.mjs';
 
 const memory_bytes = 34359738368;
 
-export default {
+const backend = {
   name: 'neuron',
   plugins: ['neuron'],
   type: 'npu',
@@ -48,5 +49,13 @@ export default {
       const failed = await check(stand.env);
       assert.match(failed.stdout, /exited with 9: cannot talk to the driver/);
     },
+    'two devices serve one model with all their cores': async () => {
+      const healthy = (stand) => stand.faults('neuron-monitor=healthy');
+      const { env, words } = await started_over(2, backend, healthy);
+      assert.equal(env.NEURON_RT_VISIBLE_CORES, '0,1,2,3');
+      assert.match(words, /--tensor-parallel-size 4$/);
+    },
   },
 };
+
+export default backend;

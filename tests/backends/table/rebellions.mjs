@@ -4,12 +4,26 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { eventually } from '../../system/support.mjs';
 import { shipped } from '../shipped.mjs';
-import { rebuilds } from '../suite.mjs';
+import { rebuilds, started_over } from '../suite.mjs';
 import { model_folder } from '../places.mjs';
 
 const fixtures = (name) => path.join(shipped, 'rebellions/fixtures', name);
 
-export default {
+/// Its tool lists three: two of one RSD group, the higher number first, behind one of another.
+function three_chips(stand) {
+  const recorded = fs.readFileSync(fixtures('probe-3.0.0-ca22-groups.json'), 'utf8');
+  const [one] = JSON.parse(recorded).devices;
+  const chip = (number, group_id, last) => ({
+    ...{ ...one, group_id, npu: 0, device: `rbln${number}`, sid: `${one.sid}${number}` },
+    uuid: one.uuid.replace(/.$/, last),
+  });
+  const devices = [chip(0, '4', 6), chip(2, '3', 7), chip(1, '3', 8)];
+  const file = path.join(stand.fakes, 'chips.json');
+  fs.writeFileSync(file, JSON.stringify({ devices }));
+  stand.faults(`rbln-smi=${file}`);
+}
+
+const backend = {
   name: 'rebellions',
   plugins: ['rebellions'],
   type: 'npu',
@@ -39,6 +53,16 @@ export default {
   arguments: ['serve', '--max-num-seqs', '8', '--served-model-name', 'tiny-llama'],
   refuses: { 'vllm-400': [400, /vllm says no/] },
   moves: ['vllm-500', 'html'],
+  before: {
+    'two chips of one group serve what was compiled for two': async () => {
+      const { env, built } = await started_over(2, backend, three_chips);
+      assert.equal(env.RBLN_DEVICES, '1,2');
+      assert.deepEqual(
+        built.map(({ argv }) => argv[argv.indexOf('--num-devices') + 1]),
+        ['2'],
+      );
+    },
+  },
   checks: {
     'its RSD group is its topology': async (stand) => {
       const [{ spec }] = await stand.devices();
@@ -65,3 +89,5 @@ export default {
     },
   },
 };
+
+export default backend;

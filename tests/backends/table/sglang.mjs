@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
-import { nvidia_smi } from '../devices.mjs';
+import { nvidia_smi, second_board } from '../devices.mjs';
+import { started_over } from '../suite.mjs';
 
-export default {
+const backend = {
   ...nvidia_smi,
   name: 'sglang',
   plugins: ['nvidia-smi', 'sglang'],
@@ -14,6 +15,13 @@ export default {
   arguments: ['serve', '--enable-metrics'],
   refuses: { 'sglang-400': [400, /sglang says no/] },
   moves: ['sglang-500', 'sglang-503', 'html'],
+  before: {
+    'two boards serve one model': async () => {
+      const { env, words } = await started_over(2, backend, second_board);
+      assert.equal(env.CUDA_VISIBLE_DEVICES, '0,1');
+      assert.match(words, /--tp-size 2 /);
+    },
+  },
   checks: {
     'its costly health is asked only until it serves': async (stand) => {
       const starts = stand.journal('start').filter(({ name }) => name === 'sglang').length;
@@ -21,3 +29,5 @@ export default {
     },
   },
 };
+
+export default backend;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { nvidia_smi } from '../devices.mjs';
+import assert from 'node:assert/strict';
+import { nvidia_smi, second_board } from '../devices.mjs';
+import { started_over } from '../suite.mjs';
 
-export default {
+const backend = {
   ...nvidia_smi,
   name: 'tensorrt-llm-pytorch',
   // The folder of engines is there too, and stands aside: this release has no trtllm-build.
@@ -15,4 +17,13 @@ export default {
   arguments: ['serve', 'meta-llama/Llama-3.1-8B-Instruct', '--backend', 'pytorch'],
   refuses: { 'trtllm-400': [400, /trtllm says no/] },
   moves: ['trtllm-500', 'html'],
+  before: {
+    'two boards serve one model': async () => {
+      const { env, words } = await started_over(2, backend, second_board);
+      assert.equal(env.CUDA_VISIBLE_DEVICES, '0,1');
+      assert.match(words, /--tp_size 2 /);
+    },
+  },
 };
+
+export default backend;

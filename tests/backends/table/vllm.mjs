@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
-import { nvidia_smi } from '../devices.mjs';
-import { ask } from '../suite.mjs';
+import { nvidia_smi, second_board } from '../devices.mjs';
+import { ask, started_over } from '../suite.mjs';
 
-export default {
+const backend = {
   ...nvidia_smi,
   name: 'vllm',
   plugins: ['nvidia-smi', 'vllm'],
@@ -13,6 +13,13 @@ export default {
   model: 'meta-llama/Llama-3.1-8B-Instruct',
   chosen: { CUDA_VISIBLE_DEVICES: /^0$/ },
   arguments: ['serve', 'meta-llama/Llama-3.1-8B-Instruct', '--enable-prefix-caching', '0.900'],
+  before: {
+    'two boards serve one model': async () => {
+      const { env, words } = await started_over(2, backend, second_board);
+      assert.equal(env.CUDA_VISIBLE_DEVICES, '0,1');
+      assert.match(words, /--tensor-parallel-size 2 /);
+    },
+  },
   checks: {
     'a second model takes the card from an idle one, and back': async (stand) => {
       const second = 'meta-llama/Llama-3.2-1B';
@@ -32,3 +39,5 @@ export default {
   },
   moves: ['vllm-404', 'vllm-500', 'vllm-503', 'html', 'empty'],
 };
+
+export default backend;

@@ -143,6 +143,17 @@ TEST(JsonPlugin, DevicesAndToolchainsAreOfTheSameLookAtTheCompiler) {
   }
 }
 
+TEST(JsonPlugin, ProfilesThatShareACommandForTheVersionAskOncePerLook) {
+  fake_vendor vendor(changed(R"("target": "fake-1")", R"("target": ["fake-1", "fake-2"])"));
+  const std::string asked = vendor.folder / "asked";
+  vendor.folder.script("fake-cc", "echo >> '" + asked + "'; echo 'fake-cc 3.1.4'");
+  for (const char* looks : {"\n", "\n\n"}) {
+    ASSERT_TRUE(vendor.plugin().available().ok());
+    EXPECT_EQ(vendor.plugin().toolchains().size(), 2U);
+    EXPECT_EQ(read_file(asked), looks);
+  }
+}
+
 TEST(JsonPlugin, SaysWhichOlderEnginesItsRuntimeRuns) {
   const auto rule_of = [](const std::string& json) {
     fake_vendor vendor(json);
@@ -440,6 +451,22 @@ TEST(ProbeAnswer, ReadsFilesOfFolders) {
   const auto numbered = split_answer(query, "");
   EXPECT_EQ(text_of((*numbered)[0], "topology_group"), "42");
   EXPECT_EQ(text_of((*numbered)[1], "topology_group"), "");
+}
+
+TEST(ProbeAnswer, FoldersComeByTheirNumber) {
+  const temp_folder folder;
+  for (const char* number : {"10", "2", "1"})
+    folder.write(std::string("card") + number + "/serial", number);
+  auto query = query_of("\"parse\": \"json\",", "\"/serial\"", "{ \"value\": \"fixed\" }");
+  query.parse = answer_format::sysfs;
+  query.each = folder / "card*";
+  query.fields["id"].at = "serial";
+  const auto rows = split_answer(query, "");
+  ASSERT_TRUE(rows.ok()) << rows.failure().message;
+  ASSERT_EQ(rows->size(), 3U);
+  EXPECT_EQ(text_of((*rows)[0], "id"), "1");
+  EXPECT_EQ(text_of((*rows)[1], "id"), "2");
+  EXPECT_EQ(text_of((*rows)[2], "id"), "10");
 }
 
 TEST(ProbeAnswer, BoundsDevicesAndCleansTexts) {
