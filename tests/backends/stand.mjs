@@ -55,8 +55,7 @@ export class Stand {
       const from = path.join(compiled ? built_plugins : shipped, name);
       fs.cpSync(from, path.join(this.plugins, name), { recursive: true });
     }
-    for (const [name, cases] of Object.entries(backend.tools ?? {}))
-      this.#program(name, tool_script(name, cases, this.fakes));
+    this.show(backend.tools);
     for (const [name, fake] of Object.entries(backend.servers ?? {}))
       this.#program(name, this.#runs(fake));
     this.env = {
@@ -78,7 +77,15 @@ export class Stand {
   }
 
   #program(name, text) {
-    fs.writeFileSync(path.join(this.bin, name), text, { mode: 0o755 });
+    const file = path.join(this.bin, name);
+    fs.writeFileSync(`${file}.new`, text, { mode: 0o755 });
+    fs.renameSync(`${file}.new`, file); // A shell reads its script while it runs.
+  }
+
+  /// What its vendor's tools print from now on.
+  show(tools) {
+    for (const [name, cases] of Object.entries(tools ?? {}))
+      this.#program(name, tool_script(name, cases, this.fakes));
   }
   #runs(fake) {
     const file = path.isAbsolute(fake) ? fake : path.join(here, 'fakes', fake);

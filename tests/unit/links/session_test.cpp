@@ -178,6 +178,7 @@ TEST_F(Session, WhoGreetsBeatsNotBeforeItsHello) {
   }
   peer_.writing(now);
   peer_.written(now);
+  peer_.feed({}, now);
   EXPECT_EQ(peer_.tick(peer_.next_tick()), tick_action::beat);
 }
 
