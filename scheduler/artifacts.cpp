@@ -31,12 +31,25 @@ bool avoided(const artifact_entry& entry, index node, time_us now) {
   return found != entry.avoided.end() && found->second > now;
 }
 
-/// The node near the device that wants it, else the least busy, ties by id; one that could not
-/// build it lately only when there is no other.
+/// Whether requests are at work on one of its devices.
+bool serves(const core_state& s, index node) {
+  return std::any_of(s.nodes[node].devices.begin(), s.nodes[node].devices.end(), [&](index device) {
+    const auto& held = s.devices[device].instances;
+    return std::any_of(held.begin(), held.end(),
+                       [&](index instance) { return !s.instances[instance].idle(); });
+  });
+}
+
+/// The node that builds least and serves nobody, the one near the device that wants it among
+/// equals, then by id; one that could not build it lately only when there is no other. Weights go
+/// where they are wanted, and what needs a device is built on one that waits for it.
 index builder_for(const core_state& s, const artifact_entry& entry, index near_node, time_us now) {
   index best = none;
+  const bool stays = is_weights(entry.key.profile) || entry.key.profile.needs_device;
   const auto cost = [&](index at) {
-    return std::tuple(avoided(entry, at, now), at != near_node, s.nodes[at].compiles);
+    const bool far = at != near_node;
+    return std::tuple(avoided(entry, at, now), stays && far, s.nodes[at].compiles, serves(s, at),
+                      far);
   };
   for (const auto& [name, at] : s.node_names) {
     const auto& node = s.nodes[at];
@@ -494,8 +507,10 @@ void forget_artifacts_of(pass& p, index node, const std::string& why) {
     auto& entry = p.s.artifacts[at];
     const auto gone
         = std::erase_if(entry.copies, [&](const artifact_copy& one) { return one.node == node; });
-    if (gone > 0 && entry.copies.empty())
+    if (gone > 0 && entry.copies.empty()) {
       entry.last_error.clear(); // Of copies of what is gone.
+      entry.missed_until = p.now + limits::rejoin_grace_us;
+    }
     entry.fetching.erase(node);
     entry.avoided.erase(node);
     // Who was fetching from it fetches elsewhere.
@@ -642,6 +657,7 @@ void on(pass& p, const compile_requested& e) {
     auto& entry = p.s.artifacts[one.named];
     forgive(p.s, entry); // Whoever asks has mended what it failed of.
     entry.losses = 0;
+    entry.missed_until = 0;
     entry.ordered = true;
     entry.model = model;
     near.emplace_back(one.named, p.s.devices[one.device].node);

@@ -158,6 +158,7 @@ void add_artifacts(const core_state& s, hasher& into) {
     into.flag(one.refused);
     into.number(one.failures);
     into.number(one.retry_at);
+    into.number(one.missed_until);
     into.number(one.losses);
     into.flag(one.ordered);
     for (const auto& copy : one.copies) {

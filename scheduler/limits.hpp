@@ -38,7 +38,8 @@ inline constexpr duration_us withdraw_grace_us
     = 2 * second_us; ///< For a device of a plugin that is read anew to be back.
 inline constexpr duration_us rejoin_grace_us
     = 20 * second_us; ///< For a device of a node that began anew to be named: its tool is asked
-                      ///< twice more when it fails at first.
+                      ///< twice more when it fails at first. So long, too, what was ordered ahead
+                      ///< and went with a node is not built elsewhere.
 inline constexpr duration_us drain_wait_max_us = 24 * 3600 * second_us; ///< Before work is moved.
 inline constexpr duration_us ticket_us = 10 * second_us; ///< A ticket not opened by then is void.
 inline constexpr duration_us load_timeout_us = 600 * second_us; ///< Unless its plugin says longer.

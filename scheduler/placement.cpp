@@ -381,12 +381,18 @@ void keep_replicas(pass& p, index at) {
   }
 }
 
+/// Unless it went with a node that may be back in a moment, with all that it holds: nobody waits
+/// for it, or it is built for them.
 void build_ordered(pass& p, index at) {
   auto& s = p.s;
   // What a build changes may make the options anew.
   for (std::size_t each = 0; each < s.models[at].options.size(); ++each) {
     const auto by = s.models[at].options[each];
-    if (by.named != none && s.artifacts[by.named].ordered && s.artifacts[by.named].copies.empty())
+    if (by.named == none || !s.artifacts[by.named].ordered || !s.artifacts[by.named].copies.empty())
+      continue;
+    if (const auto& missed = s.artifacts[by.named]; p.now < missed.missed_until)
+      arm(s, missed.missed_until, timer_kind::model, at);
+    else
       ensure_built(p, by.named, at, s.devices[by.device].node);
   }
 }

@@ -215,6 +215,7 @@ struct artifact_entry {
   std::uint32_t losses = 0;   ///< Rebuilds after its copies went bad.
   std::uint32_t builds = 0;
   time_us retry_at = 0;
+  time_us missed_until = 0;         ///< Its copies went with their node, which may be back by then.
   std::map<index, time_us> avoided; ///< Nodes that could not build it, and until when.
   duration_us build_us = 0;         ///< As seen; 0 = never.
   std::string last_error;
