@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The snapshot that operators see, in order of id.
 #include "scheduler/artifact_model.hpp"
+#include "scheduler/load_bars.hpp"
 #include "scheduler/modules.hpp"
 #include "scheduler/provenance.hpp"
 #include "scheduler/view_bytes.hpp"
@@ -119,23 +120,40 @@ std::string breaker_word(const core_state& s, index device) {
   return std::string(word(worst));
 }
 
-/// Why the device's breakers are not closed and where it is full, behind what its node says of it:
-/// for each model.
-void add_breakers(const core_state& s, index device, time_us now, std::string& why) {
+/// Why a model does not load there, when that is more than a moment's trouble; else empty.
+std::string load_words(const core_state& s, const pair_state& pair) {
+  const auto& name = s.models[pair.model].spec.name.value;
+  if (const auto barred = bar_words(s, pair.model, pair.device); !barred.empty())
+    return name + " does not load: " + std::string(barred);
+  if (pair.load_failures < limits::load_tries_max)
+    return {};
+  return name + " did not load " + std::to_string(pair.load_failures)
+         + " times in a row: " + pair.load_error;
+}
+
+/// Why the device's breakers are not closed, where it is full and what does not load, behind what
+/// its node says of it: for each model. Returns: whether anything does not load.
+bool add_breakers(const core_state& s, index device, time_us now, std::string& why) {
   std::size_t named = 0;
+  bool fails = false;
   for (const auto& [name, model] : s.model_names) {
     const auto known = s.models[model].pairs.find(device);
     if (known == s.models[model].pairs.end() || s.models[model].removed)
       continue;
     const auto& pair = s.pairs[known->second];
     const bool broken = pair.fuse.state() != breaker_state::closed;
-    if (!broken && !pair.room.full())
+    const auto loads = load_words(s, pair);
+    fails = fails || !loads.empty();
+    if (!broken && !pair.room.full() && loads.empty())
       continue;
     if (++named > limits::breakers_told_max)
       break;
-    why += (why.empty() ? "" : "; ")
-           + (broken ? breaker_words(s, pair, now) : full_words(s, pair, now));
+    why += why.empty() ? "" : "; ";
+    why += broken             ? breaker_words(s, pair, now)
+           : pair.room.full() ? full_words(s, pair, now)
+                              : loads;
   }
+  return fails;
 }
 
 device_view view_device(const core_state& s, index at, time_us now) {
@@ -147,7 +165,7 @@ device_view view_device(const core_state& s, index at, time_us now) {
   view.draining = one.draining || s.nodes[one.node].empties();
   view.cordoned = one.cordoned || s.nodes[one.node].cordoned;
   view.breaker = breaker_word(s, at);
-  add_breakers(s, at, now, view.reading.health_reason);
+  const bool fails = add_breakers(s, at, now, view.reading.health_reason);
   for (const auto instance : one.instances) {
     const auto& running = s.instances[instance];
     if (running.devices.front() == at)
@@ -156,6 +174,9 @@ device_view view_device(const core_state& s, index at, time_us now) {
       view.loaded.push_back(s.models[running.model].spec.name);
   }
   std::sort(view.loaded.begin(), view.loaded.end());
+  // It takes what else there is: whoever looks is to see why it does nothing.
+  if (fails && view.loaded.empty() && view.reading.health == device_health::healthy)
+    view.reading.health = device_health::degraded;
   return view;
 }
 

@@ -85,6 +85,31 @@ TEST(RefusedLoad, EndsWhoWaitsForItInTheVendorsWords) {
   EXPECT_TRUE(t.noted("a/cpu0: does not load storyteller"));
 }
 
+TEST(RefusedLoad, IsWhyADeviceThatDoesNothingIsDegraded) {
+  core_fixture t;
+  refused_twice(t);
+  t.drop_all();
+  const auto seen = t.view().devices.at(0).reading;
+  EXPECT_EQ(seen.health, device_health::degraded);
+  EXPECT_EQ(seen.health_reason, "storyteller does not load: " + too_old.message);
+}
+
+TEST(BrokenLoads, AreWhyADeviceThatDoesNothingIsDegraded) {
+  core_fixture t;
+  nodes(t, {"a"});
+  t.submit();
+  for (std::uint32_t tries = 1; tries < limits::load_tries_max; ++tries) {
+    fail_next(t, exits);
+    EXPECT_EQ(t.view().devices.at(0).reading.health, device_health::healthy) << tries;
+    t.pass_time_renewing(limits::load_backoff_min_us << tries, {"a"});
+  }
+  fail_next(t, exits);
+  t.drop_all();
+  const auto seen = t.view().devices.at(0).reading;
+  EXPECT_EQ(seen.health, device_health::degraded);
+  EXPECT_EQ(seen.health_reason, "storyteller did not load 3 times in a row: " + exits.message);
+}
+
 TEST(RefusedLoad, OfManyDevicesIsToldOnce) {
   core_fixture t;
   const std::vector<std::string> names{"a", "b", "c", "d", "e"};
