@@ -37,6 +37,7 @@ struct candidate_record {
   bool limit_is_all : 1 = false; ///< Of KV: `limit` is all that it has, not what is free.
   bool compiling : 1 = false;    ///< Needs an artifact built first.
   bool exact : 1 = true;
+  bool weighed : 1 = true; ///< Else its score says nothing: the decision did not look at it.
 };
 static_assert(sizeof(candidate_record) <= 72);
 

@@ -405,6 +405,41 @@ TEST(DryRun, KnowsThatAPromptFitsNowhere) {
   t.drop_all();
 }
 
+/// A CPU that could start a long prompt at once, and a GPU that is loading, far sooner done with
+/// it.
+request_meta held_for_a_load(core_fixture& t) {
+  t.join("local");
+  auto model = story_spec();
+  model.variants[0].context_tokens = 0;
+  model.replicas_min = 2;
+  t.declare(model);
+  t.advertise(cpu_spec());
+  t.finish_load();
+  t.advertise(fast_spec());
+  auto meta = t.request();
+  meta.prompt_tokens = 10'000;
+  meta.max_tokens = 1;
+  t.submit(meta);
+  EXPECT_TRUE(t.take_all<grant_ticket>().empty());
+  return meta;
+}
+
+TEST(Explain, WhoWasNotWeighedHasNoScoreAndIsNoFirst) {
+  core_fixture t;
+  const auto meta = held_for_a_load(t);
+  const auto told = t.tested().explain(meta.external_id, t.now());
+  const auto& those = told->decisions.at(0).candidates;
+  ASSERT_EQ(those.size(), 2U);
+  EXPECT_EQ(those[0].device.value, "local/gpu0");
+  EXPECT_EQ(those[0].reason, "needs a load");
+  EXPECT_GT(those[0].score, 0);
+  EXPECT_EQ(those[1].device.value, "local/cpu0");
+  EXPECT_EQ(those[1].removed_by, "");
+  EXPECT_EQ(those[1].reason, "not weighed in this decision");
+  EXPECT_TRUE(those[1].terms.empty());
+  t.drop_all();
+}
+
 TEST(Explain, SaysHowFullADeviceWas) {
   loaded_cluster t(alike(1), core_fixture::quiet(), 1'000);
   std::vector<grant_ticket> running;
