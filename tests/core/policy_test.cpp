@@ -424,6 +424,27 @@ request_meta held_for_a_load(core_fixture& t) {
   return meta;
 }
 
+TEST(Waiting, ByChoiceIsToldForWhatAndUntilWhen) {
+  core_fixture t;
+  const auto meta = held_for_a_load(t);
+  const std::string words = "waits for local/gpu0, which is loading: sooner done there than by "
+                            "whoever could begin now";
+  auto told = t.take_all<queue_notice>();
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_EQ(told[0].state, "queued");
+  EXPECT_EQ(told[0].reason, words);
+  ASSERT_TRUE(told[0].eta_us);
+  EXPECT_GT(*told[0].eta_us, 0);
+  EXPECT_EQ(t.tested().explain(meta.external_id, t.now())->decisions.back().reason, words);
+  auto behind = meta;
+  behind.id.sequence += 1'000;
+  t.submit(behind);
+  told = t.take_all<queue_notice>();
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_EQ(told[0].reason, "behind others, of whom the first " + words);
+  t.drop_all();
+}
+
 TEST(Explain, WhoWasNotWeighedHasNoScoreAndIsNoFirst) {
   core_fixture t;
   const auto meta = held_for_a_load(t);
