@@ -422,7 +422,7 @@ dry_verdict decide_dry(core_state& s, request_row& r) {
   // As in try_grant: what is only spent for now is waited for.
   told.possible = true;
   told.outcome = "queued";
-  told.reason = "the budget for remote APIs is used up for now";
+  told.reason = spent_words(s, s.now);
   return told;
 }
 

@@ -257,7 +257,7 @@ std::uint32_t small_amount(std::uint64_t amount) {
       std::min<std::uint64_t>(amount, std::numeric_limits<std::uint32_t>::max()));
 }
 
-/// Room is told as it was, not as it is when somebody asks.
+/// Room and budget are told as they were, not as it is when somebody asks.
 void keep_room(const candidate_facts& facts, candidate_record& one) {
   if (one.removed_by == filter_id::sequences) {
     one.amount = facts.sequences_used;
@@ -266,6 +266,8 @@ void keep_room(const candidate_facts& facts, candidate_record& one) {
     one.limit_is_all = filters::kv::too_small(facts);
     one.amount = small_amount(one.limit_is_all ? facts.kv_least_tokens : facts.kv_need_tokens);
     one.limit = small_amount(one.limit_is_all ? facts.kv_all_tokens : facts.kv_free_tokens);
+  } else if (one.removed_by == filter_id::remote) {
+    one.amount = facts.remote_spent ? 1 : 0;
   }
 }
 
@@ -277,6 +279,8 @@ void restore_room(const candidate_record& one, candidate_facts& facts) {
   } else if (one.removed_by == filter_id::kv) {
     (one.limit_is_all ? facts.kv_least_tokens : facts.kv_need_tokens) = one.amount;
     (one.limit_is_all ? facts.kv_all_tokens : facts.kv_free_tokens) = one.limit;
+  } else if (one.removed_by == filter_id::remote) {
+    facts.remote_spent = one.amount != 0;
   }
 }
 

@@ -6,6 +6,7 @@
 #include "scheduler/alike.hpp"
 #include "scheduler/overlap.hpp"
 #include "scheduler/resting_weights.hpp"
+#include "scheduler/spending.hpp"
 #include "scheduler/units.hpp"
 #include "scheduler/weights.hpp"
 
@@ -18,14 +19,13 @@ namespace consort::core {
 
 namespace {
 
-/// When the first endpoint that may serve it is free; nothing when there is none.
-std::optional<std::int64_t> least_wait_ns(const core_state& s, const request_row& r, time_us now) {
-  const auto& endpoints = s.models[r.model].endpoints;
+/// When the first open endpoint that is kept is free; nothing when there is none.
+template <class Keep>
+std::optional<std::int64_t> least_of(const endpoint_table& endpoints, time_us now, Keep&& keep) {
   std::optional<std::int64_t> least;
   for (index place = 0; place < endpoints.size(); ++place) {
     const auto& room = endpoints.room(place);
-    if (room.seq_free < 0 || !may_serve(s, r, room.device)
-        || (r.emitted > 0 && !may_resume(s, r, endpoints.at(place))))
+    if (room.seq_free < 0 || !keep(place))
       continue;
     const auto& pace = endpoints.pace(place);
     const bool crowded = endpoints.at(place).seq_used >= room.slots;
@@ -33,6 +33,17 @@ std::optional<std::int64_t> least_wait_ns(const core_state& s, const request_row
     least = std::min(least.value_or(term_ns_max), wait);
   }
   return least;
+}
+
+/// When the first endpoint that may serve it is free; nothing when there is none.
+std::optional<std::int64_t> least_wait_ns(const core_state& s, const request_row& r, time_us now) {
+  const auto& endpoints = s.models[r.model].endpoints;
+  const bool spent = remote_spent(s);
+  return least_of(endpoints, now, [&](index place) {
+    const auto device = endpoints.room(place).device;
+    return may_serve(s, r, device) && !(spent && is_remote(s, device))
+           && (r.emitted == 0 || may_resume(s, r, endpoints.at(place)));
+  });
 }
 
 /// Devices that may serve its model but cannot go on with its text, each with the reason. Those
@@ -93,6 +104,7 @@ wait_words prospects_of(const core_state& s, const request_row& r, const outlook
     std::copy_if(
         seen.prospects.begin(), seen.prospects.end(), std::back_inserter(those),
         [&](const prospect& one) { return may_take_over(s, r, model.options[one.option]); });
+  those = affordable(s, r.model, std::move(those));
   const prospect* first = nullptr;
   for (const auto& one : those)
     if (one.ready_at != 0 && (first == nullptr || one.ready_at < first->ready_at))
@@ -115,6 +127,8 @@ wait_words prospects_of(const core_state& s, const request_row& r, const outlook
     return {"queued", "no other device may take it over now: what failed it is asked again later",
             r.excluded_until};
   auto held = held_back(s, r.model, r.selector, now);
+  if (held.reason.empty())
+    held = spent_for(s, r.model, r.selector, now);
   if (!held.reason.empty())
     return held;
   return {"queued",
@@ -199,6 +213,40 @@ wait_words held_back(const core_state& s, index model, index selector, time_us n
   if (broken == nullptr)
     return {};
   return {"queued", breaker_words(s, *broken, now), opens == never ? 0 : opens};
+}
+
+std::string spent_words(const core_state& s, time_us now) {
+  return "the budget for remote APIs is used up for now; some of it is back in "
+         + format_duration(std::max<duration_us>(remote_back_at(s) - now, 1));
+}
+
+wait_words spent_for(const core_state& s, index model, index selector, time_us now) {
+  if (!remote_spent(s))
+    return {};
+  const auto& matches = s.selectors[selector].matches;
+  const auto& options = s.models[model].options;
+  const bool any = std::any_of(options.begin(), options.end(), [&](const option& by) {
+    return by.removed_by == filter_id::passed && matches[by.device] != 0 && is_remote(s, by.device)
+           && takes_work(s, by.device);
+  });
+  return any ? wait_words{"queued", spent_words(s, now), remote_back_at(s)} : wait_words{};
+}
+
+std::vector<prospect> affordable(const core_state& s, index model, std::vector<prospect> among) {
+  if (remote_spent(s))
+    std::erase_if(among, [&](const prospect& one) {
+      return is_remote(s, s.models[model].options[one.option].device);
+    });
+  return among;
+}
+
+std::optional<std::int64_t> own_wait_ns(const core_state& s, index model, index selector,
+                                        time_us now) {
+  const auto& endpoints = s.models[model].endpoints;
+  return least_of(endpoints, now, [&](index place) {
+    const auto device = endpoints.room(place).device;
+    return s.selectors[selector].matches[device] != 0 && !is_remote(s, device);
+  });
 }
 
 namespace {

@@ -28,6 +28,17 @@ struct wait_words {
 /// is full, of the one whose breaker is the first to let somebody through. When the first of either
 /// may serve. Without words when there is none.
 [[nodiscard]] wait_words held_back(const core_state& s, index model, index selector, time_us now);
+/// Where nobody but remote APIs may serve the selector now, and their budget is used up: that, and
+/// when some of it is back. Without words otherwise.
+[[nodiscard]] wait_words spent_for(const core_state& s, index model, index selector, time_us now);
+/// Of the budget for remote APIs. Requires: remote_spent().
+[[nodiscard]] std::string spent_words(const core_state& s, time_us now);
+/// Those of the prospects that may be used now: what costs money only while some is left.
+[[nodiscard]] std::vector<prospect> affordable(const core_state& s, index model,
+                                               std::vector<prospect> among);
+/// As endpoint_table::least_wait_ns, of the cluster's own devices. O(endpoints).
+[[nodiscard]] std::optional<std::int64_t> own_wait_ns(const core_state& s, index model,
+                                                      index selector, time_us now);
 /// The attempt was turned away for want of room: nothing is sent there for a while, of nobody.
 /// `wait_us`: as who did so asked for; 0 = it did not. Requires: it has its instance.
 void note_full(pass& p, const request_row& r, const std::string& why, duration_us wait_us);
