@@ -523,10 +523,11 @@ void update_outlook(core_state& s, index at, index selector, time_us now) {
   const auto& those = spent ? rest : seen.prospects;
   if (those.empty())
     return;
-  seen.eta_at = 0; // Of the load nothing is known, whoever is full meanwhile.
+  auto load = held_up_words(s, at, those, now);
+  seen.eta_at = load.eta_at; // Of the load, whoever is full meanwhile.
   seen.again_at = next_try_at(s, at, those);
-  seen.reason = held_up_words(s, at, those, now) + kept_out_words(s, at, those)
-                + latest_failure(s, at, those);
+  seen.reason
+      = std::move(load.reason) + kept_out_words(s, at, those) + latest_failure(s, at, those);
 }
 
 void note_takeover(core_state& s, time_us now) {

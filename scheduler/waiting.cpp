@@ -118,10 +118,10 @@ wait_words prospects_of(const core_state& s, const request_row& r, const outlook
             eta_known(s, by, now) ? now + setup_left(*first, now) : 0};
   }
   if (!those.empty()) {
-    return {"queued",
-            held_up_words(s, r.model, those, now) + kept_out_words(s, r.model, those)
-                + latest_failure(s, r.model, those),
-            0, next_try_at(s, r.model, those)};
+    auto words = held_up_words(s, r.model, those, now);
+    words.reason += kept_out_words(s, r.model, those) + latest_failure(s, r.model, those);
+    words.again_at = next_try_at(s, r.model, those);
+    return words;
   }
   if (r.excluded.size() > r.shunned.size() && asks_again(s, r))
     return {"queued", "no other device may take it over now: what failed it is asked again later",
@@ -453,8 +453,8 @@ std::string fetch_words(const core_state& s, const option& by) {
          + std::to_string(fetch.done_pm / 10) + " % so far";
 }
 
-std::string held_up_words(const core_state& s, index model, const std::vector<prospect>& among,
-                          time_us now) {
+wait_words held_up_words(const core_state& s, index model, const std::vector<prospect>& among,
+                         time_us now) {
   std::string first;
   // Many devices lack the same, and who could make it takes a look at all nodes.
   std::vector<index> known;
@@ -465,12 +465,12 @@ std::string held_up_words(const core_state& s, index model, const std::vector<pr
       continue;
     auto words = held_up(s, at, now);
     if (words.empty())
-      return "a load or compile has to be tried again, or waits for room";
+      return load_waits(s, model, among, now);
     if (first.empty())
       first = std::move(words) + fetch_words(s, by);
     known.push_back(at);
   }
-  return first;
+  return {"queued", std::move(first)};
 }
 
 past_failure failed_before(const core_state& s, index model, const option& by) {

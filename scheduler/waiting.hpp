@@ -61,8 +61,11 @@ void judge_room(core_state& s, index pair);
 [[nodiscard]] std::string fetch_words(const core_state& s, const option& by);
 /// What keeps all of the prospects given from being begun: of the first, where each of them lacks
 /// weights or an engine that cannot be made yet. Requires: there is one.
-[[nodiscard]] std::string held_up_words(const core_state& s, index model,
-                                        const std::vector<prospect>& among, time_us now);
+[[nodiscard]] wait_words held_up_words(const core_state& s, index model,
+                                       const std::vector<prospect>& among, time_us now);
+/// The same of loads that lack neither: of the one that may be begun first. Requires: there is one.
+[[nodiscard]] wait_words load_waits(const core_state& s, index model,
+                                    const std::vector<prospect>& among, time_us now);
 /// What became of a load or build.
 struct past_failure {
   std::string words;    ///< To be put behind others; empty when none failed.
