@@ -5,6 +5,7 @@
 
 #include "scheduler/alike.hpp"
 #include "scheduler/overlap.hpp"
+#include "scheduler/picks.hpp"
 #include "scheduler/resting_weights.hpp"
 #include "scheduler/spending.hpp"
 #include "scheduler/units.hpp"
@@ -372,6 +373,28 @@ std::optional<wait_words> chosen_by_first(const core_state& s, const request_row
   return of_first;
 }
 
+/// What the optional filters of its profile say of all who could serve it; empty while one passes,
+/// or somebody is to come.
+std::string barred_by_policy(const core_state& s, const request_row& r, const outlook& seen) {
+  const auto& how = s.profiles[r.profile];
+  const auto& model = s.models[r.model];
+  if (!how.has_optional_filters() || std::strcmp(seen.state, "queued") != 0)
+    return {};
+  alike those(limits::message_devices_max);
+  for (index place = 0; place < model.endpoints.size(); ++place) {
+    const auto& room = model.endpoints.room(place);
+    if (room.seq_free < 0 || !may_serve(s, r, room.device))
+      continue;
+    const auto facts = optional_facts(s, model, place);
+    const auto refused = first_refusal(facts, how.filters & ~required_filters);
+    if (refused == filter_id::passed)
+      return {};
+    those.add(s.devices[room.device].spec.id.value,
+              all_filters()[static_cast<std::size_t>(refused)].reason(facts));
+  }
+  return those.told();
+}
+
 } // namespace
 
 wait_words why_waits(const core_state& s, const request_row& r, time_us now) {
@@ -381,6 +404,9 @@ wait_words why_waits(const core_state& s, const request_row& r, time_us now) {
     return {};
   if (auto chosen = chosen_by_first(s, r, seen->second, now))
     return std::move(*chosen);
+  if (const auto barred = barred_by_policy(s, r, seen->second); !barred.empty())
+    return {"queued", "its policy " + s.profiles[r.profile].name.value
+                          + " keeps it from all who could serve it: " + barred};
   // Of a crowd many may serve it, whatever it is.
   if (!particular(r) || is_crowd(model))
     return {seen->second.state, seen->second.reason, seen->second.eta_at, seen->second.again_at};
