@@ -88,6 +88,21 @@ cause cause_of(const core_state& s, index model, const prospect& one, time_us no
 
 } // namespace
 
+std::string led_elsewhere(const core_state& s, index model, index selector) {
+  alike those(limits::message_devices_max);
+  for (const auto& by : s.models[model].options) {
+    if (by.removed_by != filter_id::passed || s.selectors[selector].matches[by.device] == 0)
+      continue;
+    const auto at = instance_on(s, model, by.device);
+    if (at == none || s.instances[at].devices.front() == by.device)
+      continue;
+    const auto& leader = s.devices[s.instances[at].devices.front()].spec.id.value;
+    those.add(s.devices[by.device].spec.id.value,
+              "works for an instance that is asked for by its leader, " + leader);
+  }
+  return those.told();
+}
+
 wait_words load_waits(const core_state& s, index model, const std::vector<prospect>& among,
                       time_us now) {
   const auto& row = s.models[model];

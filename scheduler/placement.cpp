@@ -501,6 +501,8 @@ void update_outlook(core_state& s, index at, index selector, time_us now) {
   auto held = held_back(s, at, selector, now);
   if (held.reason.empty())
     held = spent_for(s, at, selector, now);
+  if (held.reason.empty())
+    held.reason = led_elsewhere(s, at, selector);
   seen.reason = std::move(held.reason);
   seen.eta_at = held.eta_at;
   if (seen.reason.empty())

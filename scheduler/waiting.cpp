@@ -130,6 +130,8 @@ wait_words prospects_of(const core_state& s, const request_row& r, const outlook
   auto held = held_back(s, r.model, r.selector, now);
   if (held.reason.empty())
     held = spent_for(s, r.model, r.selector, now);
+  if (held.reason.empty())
+    held.reason = led_elsewhere(s, r.model, r.selector);
   if (!held.reason.empty())
     return held;
   return {"queued",

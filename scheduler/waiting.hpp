@@ -39,6 +39,9 @@ struct wait_words {
 /// As endpoint_table::least_wait_ns, of the cluster's own devices. O(endpoints).
 [[nodiscard]] std::optional<std::int64_t> own_wait_ns(const core_state& s, index model,
                                                       index selector, time_us now);
+/// The devices of the selector that are part of an instance which another one leads; empty when
+/// none is.
+[[nodiscard]] std::string led_elsewhere(const core_state& s, index model, index selector);
 /// The attempt was turned away for want of room: nothing is sent there for a while, of nobody.
 /// `wait_us`: as who did so asked for; 0 = it did not. Requires: it has its instance.
 void note_full(pass& p, const request_row& r, const std::string& why, duration_us wait_us);

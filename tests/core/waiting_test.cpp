@@ -92,6 +92,26 @@ TEST(WaitsFor, RoomThatIsMadeAndThenForALoadOfKnownLength) {
   t.drop_all();
 }
 
+TEST(WaitsFor, ADeviceThatWorksForAnotherLeader) {
+  core_fixture t;
+  t.join("local");
+  for (const int number : {0, 1}) {
+    auto device = cpu_spec("local", number);
+    device.capability.devices_max = 2;
+    t.advertise(device);
+  }
+  auto model = story_spec();
+  model.devices_per_instance = 2;
+  model.replicas_min = 1;
+  t.declare(model);
+  const auto leader = t.finish_load().grant.shares.at(0).device.value;
+  const std::string other = leader == "local/cpu0" ? "local/cpu1" : "local/cpu0";
+  t.submit(other);
+  EXPECT_EQ(told(t).reason,
+            other + " works for an instance that is asked for by its leader, " + leader);
+  t.drop_all();
+}
+
 } // namespace
 
 } // namespace consort::core::testing
