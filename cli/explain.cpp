@@ -32,17 +32,19 @@ std::string candidate_table(const json& decision, bool wide, bool colour) {
   for (const auto& candidate : decision.value("candidates", json::array())) {
     const auto device = text_at(candidate, "/device");
     const auto removed_by = text_at(candidate, "/removed_by");
-    const bool won = !winner.empty() && device == winner && removed_by.empty();
     const auto reason = text_at(candidate, "/reason");
+    const bool weighed = removed_by.empty() && !reason.starts_with("not weighed");
+    const bool won = !winner.empty() && device == winner && weighed;
     // The losers' terms are noise until someone asks for them.
     const auto terms = won || wide ? terms_of(candidate) : std::string{};
     const auto why = reason.empty() ? terms : terms.empty() ? reason : reason + "; " + terms;
     rows.add({device,
               !removed_by.empty() ? "removed by " + removed_by
               : won               ? "winner"
-                                  : "passed",
-              removed_by.empty() ? duration_at(candidate, "/score") : "",
-              count_at(candidate, "/instance"), why});
+              : weighed           ? "passed"
+                                  : "not weighed",
+              weighed ? duration_at(candidate, "/score") : "", count_at(candidate, "/instance"),
+              why});
   }
   return rows.empty() ? std::string{} : rows.render(wide, colour);
 }

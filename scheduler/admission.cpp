@@ -588,6 +588,15 @@ std::string gone_words(const core_state& s, index device) {
                                              : word(filter_id::alive) + (" (" + one.gone_why + ")");
 }
 
+/// Of a device that could serve it, were it not for a label of its data; else empty.
+std::string label_words(const core_state& s, const request_row& r, const option& by) {
+  const auto& asked = s.selectors[r.selector];
+  const auto& device = s.devices[by.device].spec;
+  return by.removed_by == filter_id::passed && asked.parsed.matches(device)
+             ? label_refusal(asked.labels, device)
+             : std::string();
+}
+
 } // namespace
 
 ending impossible_ending(const core_state& s, index slot) {
@@ -608,7 +617,10 @@ ending impossible_ending(const core_state& s, index slot) {
   std::string again; // Of loads, once for all devices: when the first of them is tried.
   for (const auto& one : s.models[r.model].options) {
     if (s.selectors[r.selector].matches[one.device] == 0) {
-      ++unselected; // Many, and no reason.
+      if (auto kept = label_words(s, r, one); !kept.empty())
+        refusals.add(s.devices[one.device].spec.id.value, std::move(kept));
+      else
+        ++unselected; // Many, and no reason.
       continue;
     }
     if (auto gone = gone_words(s, one.device); !gone.empty()) {
@@ -644,7 +656,8 @@ ending impossible_ending(const core_state& s, index slot) {
     message += " " + refusals.told();
   if (unselected > 0)
     message += (refusals.empty() ? " " : "; ") + std::to_string(unselected)
-               + (unselected == 1 ? " other is not asked for" : " others are not asked for");
+               + (refusals.empty() ? " device" : " other")
+               + (unselected == 1 ? " is not asked for" : "s are not asked for");
   how.reason = {recovery::refuse, code, message + again};
   return how;
 }

@@ -30,6 +30,7 @@ struct candidate_record {
   std::uint32_t again_us = 0;               ///< See endpoint_figures.
   /// Removed for lack of room: what counted against what; no limit = it said that it is full. Of a
   /// plan that passed: its transfer, nanoseconds each time and for each prompt token.
+  /// Of a REMOTE: whether its budget was used up.
   std::uint32_t amount = 0, limit = 0;
   std::uint16_t batch = 1, running = 0;
   std::uint16_t forgets_pm = 0; ///< See endpoint_figures.
@@ -37,6 +38,7 @@ struct candidate_record {
   bool limit_is_all : 1 = false; ///< Of KV: `limit` is all that it has, not what is free.
   bool compiling : 1 = false;    ///< Needs an artifact built first.
   bool exact : 1 = true;
+  bool weighed : 1 = true; ///< Else its score says nothing: the decision did not look at it.
 };
 static_assert(sizeof(candidate_record) <= 72);
 

@@ -6,6 +6,7 @@
 #include "scheduler/modules.hpp"
 #include "scheduler/picks.hpp"
 #include "scheduler/spending.hpp"
+#include "scheduler/waiting.hpp"
 
 #include <algorithm>
 #include <limits>
@@ -79,6 +80,17 @@ bool better_to_wait(const core_state& s, const model_state& model, const questio
   const auto delay = std::max<std::int64_t>(asked.how.weight(scorer_id::queue), 1);
   return found.full.score + std::min(wait_ns, term_ns_max / delay) * delay < bar
          && queue_left(pace, now_ns) + blocked_ns + wait_ns < finish_ns;
+}
+
+/// The device that it is better to wait for than to begin where it could now; none = it begins.
+index awaited(const core_state& s, const model_state& model, const question& asked,
+              const choice& found, const outlook& seen) {
+  const auto later = best_prospect(s, asked, seen);
+  if (!better_to_wait(s, model, asked, found, later))
+    return none;
+  if (later.score < found.start.score / 1000 * limits::wait_gain_pm)
+    return model.options[seen.prospects[later.place].option].device;
+  return model.endpoints.at(found.full.place).device;
 }
 
 /// Nothing is called impossible while nodes are still to say what they have.
@@ -319,6 +331,7 @@ verdict try_once(pass& p, index slot, const barriers& blocked) {
   auto& s = p.s;
   auto& r = s.requests[slot];
   auto& model = s.models[r.model];
+  r.held_for = none;
   const auto asked = question_of(s, r, blocked);
   const auto found = choose(s, model, asked);
   ++s.counters.decisions;
@@ -330,7 +343,8 @@ verdict try_once(pass& p, index slot, const barriers& blocked) {
     }
   if (found.start.place == none)
     return no_start(s, r, seen.possible && possible_for(s, r) && fits_somewhere(s, r), p.now);
-  if (better_to_wait(s, model, asked, found, best_prospect(s, asked, seen))) {
+  r.held_for = awaited(s, model, asked, found, seen);
+  if (r.held_for != none) {
     recheck_later(s, r.model, p.now);
     return verdict::blocked;
   }
@@ -363,7 +377,7 @@ verdict try_grant(pass& p, index slot, const barriers& blocked) {
 namespace {
 
 /// As try_once, for a request that is not run.
-dry_verdict dry_once(core_state& s, const request_row& r) {
+dry_verdict dry_once(core_state& s, request_row& r) {
   auto& model = s.models[r.model];
   const barriers nothing;
   const auto asked = question_of(s, r, nothing);
@@ -379,9 +393,8 @@ dry_verdict dry_once(core_state& s, const request_row& r) {
   dry_verdict told;
   told.possible = seen.possible && possible_for(s, r) && fits_somewhere(s, r);
   const auto before = model.queue.before(lane_of(s, r));
-  const bool waits = found.start.place != none
-                     && better_to_wait(s, model, asked, found, best_prospect(s, asked, seen));
-  if (found.start.place != none && !waits && before == 0) {
+  r.held_for = found.start.place == none ? none : awaited(s, model, asked, found, seen);
+  if (found.start.place != none && r.held_for == none && before == 0) {
     told.device = model.endpoints.at(found.start.place).device;
     return told;
   }
@@ -389,8 +402,7 @@ dry_verdict dry_once(core_state& s, const request_row& r) {
   told.outcome = told.possible ? seen.state : "rejected";
   told.reason = !told.possible ? std::string("no device can serve it")
                 : before > 0   ? std::to_string(before) + " requests wait before it"
-                : waits        ? "a busy or loading device is worth waiting for"
-                               : seen.reason;
+                               : why_waits(s, r, s.now).reason;
   return told;
 }
 
@@ -410,7 +422,7 @@ dry_verdict decide_dry(core_state& s, request_row& r) {
   // As in try_grant: what is only spent for now is waited for.
   told.possible = true;
   told.outcome = "queued";
-  told.reason = "the budget for remote APIs is used up for now";
+  told.reason = spent_words(s, s.now);
   return told;
 }
 

@@ -257,7 +257,7 @@ std::uint32_t small_amount(std::uint64_t amount) {
       std::min<std::uint64_t>(amount, std::numeric_limits<std::uint32_t>::max()));
 }
 
-/// Room is told as it was, not as it is when somebody asks.
+/// Room and budget are told as they were, not as it is when somebody asks.
 void keep_room(const candidate_facts& facts, candidate_record& one) {
   if (one.removed_by == filter_id::sequences) {
     one.amount = facts.sequences_used;
@@ -266,6 +266,8 @@ void keep_room(const candidate_facts& facts, candidate_record& one) {
     one.limit_is_all = filters::kv::too_small(facts);
     one.amount = small_amount(one.limit_is_all ? facts.kv_least_tokens : facts.kv_need_tokens);
     one.limit = small_amount(one.limit_is_all ? facts.kv_all_tokens : facts.kv_free_tokens);
+  } else if (one.removed_by == filter_id::remote) {
+    one.amount = facts.remote_spent ? 1 : 0;
   }
 }
 
@@ -277,6 +279,8 @@ void restore_room(const candidate_record& one, candidate_facts& facts) {
   } else if (one.removed_by == filter_id::kv) {
     (one.limit_is_all ? facts.kv_least_tokens : facts.kv_need_tokens) = one.amount;
     (one.limit_is_all ? facts.kv_all_tokens : facts.kv_free_tokens) = one.limit;
+  } else if (one.removed_by == filter_id::remote) {
+    facts.remote_spent = one.amount != 0;
   }
 }
 
@@ -304,6 +308,7 @@ void add_others(const core_state& s, const request_row& r, time_us now,
         }
     one.removed_by = first_refusal(facts, s.profiles[r.profile].filters);
     keep_room(facts, one);
+    one.weighed = false;
     if (one.removed_by == filter_id::passed && seen != model.outlooks.end())
       for (const auto& each : seen->second.prospects)
         if (model.options[each.option].device == by.device) {
@@ -314,16 +319,19 @@ void add_others(const core_state& s, const request_row& r, time_us now,
           one.itl_ns = one.shared_ns = each.decode_ns;
           one.read_ns = each.prefill_ns;
           one.compiling = each.compiling;
+          one.weighed = true;
         }
     into.push_back(one);
   }
 }
 
 bool better(const candidate_record& a, const candidate_record& b) {
-  const bool a_removed = a.removed_by != filter_id::passed;
-  const bool b_removed = b.removed_by != filter_id::passed;
-  return std::tuple(a_removed, a_removed ? 0 : a.score)
-         < std::tuple(b_removed, b_removed ? 0 : b.score);
+  const auto rank = [](const candidate_record& one) {
+    return one.removed_by != filter_id::passed ? 2 : one.weighed ? 0 : 1;
+  };
+  const auto a_rank = rank(a), b_rank = rank(b);
+  return std::tuple(a_rank, a_rank == 0 ? a.score : 0)
+         < std::tuple(b_rank, b_rank == 0 ? b.score : 0);
 }
 
 /// Equal ones stay in order. By insertion, since it needs no memory and they are few.
@@ -502,6 +510,10 @@ candidate_view render(const core_state& s, index model, const candidate_record& 
     if (by != options.end())
       word_refusal(s, model, *by, one.removed_by, facts);
     view.reason = all_filters()[static_cast<std::size_t>(one.removed_by)].reason(facts);
+    return view;
+  }
+  if (!one.weighed) {
+    view.reason = "not weighed in this decision"; // Whoever shows it goes by how it begins.
     return view;
   }
   view.score = one.score / 1000;

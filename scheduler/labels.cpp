@@ -20,6 +20,10 @@ bool carries(const device_spec& device, const std::string& label) {
   });
 }
 
+bool admitted(const std::string& label, const device_spec& device) {
+  return label == local_only_label ? device.type != resource_type::remote : carries(device, label);
+}
+
 } // namespace
 
 bool label_well_formed(std::string_view label) {
@@ -28,10 +32,16 @@ bool label_well_formed(std::string_view label) {
 }
 
 bool labels_admit(const std::vector<std::string>& labels, const device_spec& device) {
-  return std::all_of(labels.begin(), labels.end(), [&](const std::string& label) {
-    return label == local_only_label ? device.type != resource_type::remote
-                                     : carries(device, label);
-  });
+  return std::all_of(labels.begin(), labels.end(),
+                     [&](const std::string& label) { return admitted(label, device); });
+}
+
+std::string label_refusal(const std::vector<std::string>& labels, const device_spec& device) {
+  for (const auto& label : labels)
+    if (!admitted(label, device))
+      return label == local_only_label ? "is a remote API, and the request is local-only"
+                                       : "lacks the tag data:" + label;
+  return {};
 }
 
 std::vector<std::string> ordered_labels(std::vector<std::string> labels) {

@@ -19,6 +19,10 @@ inline constexpr std::string_view local_only_label = "local-only";
 /// Whether data with these labels may go to the device.
 [[nodiscard]] bool labels_admit(const std::vector<std::string>& labels, const device_spec& device);
 
+/// Which of them keeps the data from the device, to be put behind its name; empty when none does.
+[[nodiscard]] std::string label_refusal(const std::vector<std::string>& labels,
+                                        const device_spec& device);
+
 /// In order, each once.
 [[nodiscard]] std::vector<std::string> ordered_labels(std::vector<std::string> labels);
 

@@ -5,6 +5,7 @@
 #include "scheduler/load_bars.hpp"
 #include "scheduler/modules.hpp"
 #include "scheduler/provenance.hpp"
+#include "scheduler/spending.hpp"
 #include "scheduler/versions.hpp"
 #include "scheduler/weights.hpp"
 
@@ -411,6 +412,7 @@ candidate_facts facts_of(const core_state& s, index model, index device, const o
   if (!one.spec.stages.empty())
     facts.stage_lacks = stage_lack(s, model, device);
   facts.never_remote = s.config.remote == remote_use::never;
+  facts.remote_spent = remote_spent(s);
   facts.remote_overflow = s.config.remote == remote_use::overflow;
   const auto& variants = s.models[model].spec.variants;
   facts.adapters_need = variants.empty() ? 0 : variants.front().adapters.size();

@@ -10,6 +10,16 @@
 
 namespace consort::core {
 
+candidate_facts optional_facts(const core_state& s, const model_state& model, index place) {
+  const auto& one = model.endpoints.at(place);
+  candidate_facts facts;
+  facts.loaded = true;
+  facts.remote = is_remote(s, one.device);
+  facts.health = s.devices[one.device].reading.health;
+  facts.samples = model.endpoints.room(place).samples;
+  return facts;
+}
+
 namespace {
 
 /// Draws before the next free place in order is taken.
@@ -36,13 +46,8 @@ std::int64_t inexact(const core_state& s, const model_state& model, const questi
 
 bool optional_filters_keep(const core_state& s, const model_state& model, const question& asked,
                            index place) {
-  const auto& one = model.endpoints.at(place);
-  candidate_facts facts;
-  facts.loaded = true;
-  facts.remote = is_remote(s, one.device);
-  facts.health = s.devices[one.device].reading.health;
-  facts.samples = model.endpoints.room(place).samples;
-  return first_refusal(facts, asked.how.filters & ~required_filters) == filter_id::passed;
+  return first_refusal(optional_facts(s, model, place), asked.how.filters & ~required_filters)
+         == filter_id::passed;
 }
 
 /// Of those who hold most of the prompt, the one whose first token would come first.

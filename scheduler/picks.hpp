@@ -64,6 +64,10 @@ struct question {
 [[nodiscard]] bool may_begin(const core_state& s, const model_state& model, const question& asked,
                              index place);
 
+/// What the optional filters ask of an endpoint.
+[[nodiscard]] candidate_facts optional_facts(const core_state& s, const model_state& model,
+                                             index place);
+
 /// Of the promised gap between tokens, per mille, so much may be predicted for who begins: those
 /// who join later, and prompts that are read in between, make gaps longer than they begin.
 inline constexpr std::int64_t slo_gap_pm = 800;

@@ -4,6 +4,7 @@
 #include "scheduler/adoption.hpp"
 #include "scheduler/modules.hpp"
 #include "scheduler/overlap.hpp"
+#include "scheduler/spending.hpp"
 #include "scheduler/waiting.hpp"
 #include "scheduler/wanting.hpp"
 
@@ -494,13 +495,20 @@ void update_outlook(core_state& s, index at, index selector, time_us now) {
   auto& seen = outlook_of(s, at, selector, now);
   seen.state = "queued";
   seen.eta_at = seen.again_at = 0;
-  const auto wait_ns = model.endpoints.least_wait_ns(now * 1000, s.selectors[selector].matches);
+  const bool spent = remote_spent(s);
+  const auto wait_ns
+      = spent ? own_wait_ns(s, at, selector, now)
+              : model.endpoints.least_wait_ns(now * 1000, s.selectors[selector].matches);
   if (wait_ns) {
     seen.reason = "every endpoint that may serve it is busy";
     seen.eta_at = now + *wait_ns / 1000;
     return;
   }
   auto held = held_back(s, at, selector, now);
+  if (held.reason.empty())
+    held = spent_for(s, at, selector, now);
+  if (held.reason.empty())
+    held.reason = led_elsewhere(s, at, selector);
   seen.reason = std::move(held.reason);
   seen.eta_at = held.eta_at;
   if (seen.reason.empty())
@@ -509,7 +517,7 @@ void update_outlook(core_state& s, index at, index selector, time_us now) {
                       : "no device that may serve it is up" + unfit_devices(s, at, selector);
   for (const auto each : ranked(model, seen, now)) {
     const auto& one = seen.prospects[each];
-    if (one.ready_at == 0)
+    if (one.ready_at == 0 || (spent && is_remote(s, model.options[one.option].device)))
       continue;
     seen.state = one.compiling ? "compiling" : "loading";
     seen.eta_at = eta_known(s, model.options[one.option], now) ? now + setup_left(one, now) : 0;
@@ -519,12 +527,15 @@ void update_outlook(core_state& s, index at, index selector, time_us now) {
                   + failed_before(s, at, model.options[one.option]).words;
     return;
   }
-  if (seen.prospects.empty())
+  const auto rest = spent ? affordable(s, at, seen.prospects) : std::vector<prospect>();
+  const auto& those = spent ? rest : seen.prospects;
+  if (those.empty())
     return;
-  seen.eta_at = 0; // Of the load nothing is known, whoever is full meanwhile.
-  seen.again_at = next_try_at(s, at, seen.prospects);
-  seen.reason = held_up_words(s, at, seen.prospects, now) + kept_out_words(s, at, seen.prospects)
-                + latest_failure(s, at, seen.prospects);
+  auto load = held_up_words(s, at, those, now);
+  seen.eta_at = load.eta_at; // Of the load, whoever is full meanwhile.
+  seen.again_at = next_try_at(s, at, those);
+  seen.reason
+      = std::move(load.reason) + kept_out_words(s, at, those) + latest_failure(s, at, those);
 }
 
 void note_takeover(core_state& s, time_us now) {

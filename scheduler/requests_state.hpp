@@ -197,6 +197,7 @@ struct request_row : attempt_row {
   time_us hedge_at = 0;        ///< When a hedge is looked for; 0 = never.
   std::uint32_t rival = 0;     ///< Number of the attempt that last ran beside this one and is given
                                ///< up, which its gateway may have preferred meanwhile; 0 = none.
+  index held_for = none;       ///< Device that it waits for by choice, as was last decided.
   bool stays = false;          ///< While it is tried on the cluster's own devices only.
   std::uint32_t preempted = 0; ///< How often it made room for interactive work.
   std::int64_t charged = 0;    ///< Tokens counted to its tenant so far.

@@ -16,6 +16,10 @@ struct token_rates {
 [[nodiscard]] token_rates token_rates_of(const core_state& s, index model, index device);
 
 // --- spill.cpp ---
+/// Remote APIs may be used, but what may be spent on them is spent for now.
+[[nodiscard]] bool remote_spent(const core_state& s);
+/// When something may be spent again. Requires: remote_spent().
+[[nodiscard]] time_us remote_back_at(const core_state& s);
 /// An attempt is about to begin at a place of its model: takes what it is predicted to cost.
 /// Requires: what its last attempt had taken is settled.
 void charge_remote(core_state& s, index slot, index place, std::int64_t predicted_ns);

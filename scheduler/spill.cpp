@@ -19,14 +19,18 @@ std::int64_t budget_of(const core_state& s) {
 }
 
 /// An hour's budget comes back over an hour, a little every moment, and is never saved up beyond.
+/// What was overspent may take hours. Requires: there is a budget.
 std::int64_t gained(const core_state& s) {
-  const auto span_ms = std::clamp<std::int64_t>((s.now - s.remote_refilled_at) / 1000, 0, hour_ms);
-  return std::min(budget_of(s) * span_ms / hour_ms, budget_of(s) - s.remote_left_micros);
+  const auto budget = budget_of(s);
+  const auto lacking = budget - s.remote_left_micros;
+  const auto span_ms = std::max<std::int64_t>((s.now - s.remote_refilled_at) / 1000, 0);
+  const auto hours = std::min(span_ms / hour_ms, lacking / budget + 1); // No more are needed.
+  return std::min(budget * hours + budget * (span_ms % hour_ms) / hour_ms, lacking);
 }
 
 void refill(core_state& s) {
   const auto more = gained(s);
-  if (more == 0)
+  if (more == 0 && s.remote_left_micros < budget_of(s)) // A part of a micro is not lost.
     return;
   s.remote_refilled_at = s.now;
   s.remote_left_micros += more;
@@ -38,6 +42,18 @@ bool remote_barred(const core_state& s) {
   if (s.config.remote == remote_use::never)
     return true;
   return s.config.remote_budget_micros_per_hour != 0 && s.remote_left_micros + gained(s) <= 0;
+}
+
+bool remote_spent(const core_state& s) {
+  return s.config.remote != remote_use::never && remote_barred(s);
+}
+
+time_us remote_back_at(const core_state& s) {
+  constexpr std::int64_t hours_max = 1'000'000; // Of a debt, so that its end can be told.
+  const auto budget = budget_of(s);
+  const auto need = 1 - s.remote_left_micros;
+  const auto part_ms = (need % budget * hour_ms + budget - 1) / budget;
+  return s.remote_refilled_at + (std::min(need / budget, hours_max) * hour_ms + part_ms) * 1000;
 }
 
 bool stays_first(const core_state& s, const request_row& r) {

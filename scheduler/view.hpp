@@ -157,8 +157,8 @@ struct candidate_view {
   device_id device;
   instance_id instance;   ///< 0 when nothing is loaded there yet.
   std::string removed_by; ///< Filter's name; empty = passed.
-  std::string reason;     ///< The filter's words, or what it would take to use it.
-  std::int64_t score = 0; ///< Lower is better; valid when not removed.
+  std::string reason;     ///< The filter's words, what it would take, or `not weighed`.
+  std::int64_t score = 0; ///< Lower is better; valid when not removed nor `not weighed`.
   std::vector<score_term> terms;
   friend bool operator==(const candidate_view&, const candidate_view&) = default;
 };

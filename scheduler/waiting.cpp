@@ -5,11 +5,14 @@
 
 #include "scheduler/alike.hpp"
 #include "scheduler/overlap.hpp"
+#include "scheduler/picks.hpp"
 #include "scheduler/resting_weights.hpp"
+#include "scheduler/spending.hpp"
 #include "scheduler/units.hpp"
 #include "scheduler/weights.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 #include <optional>
 
@@ -17,14 +20,13 @@ namespace consort::core {
 
 namespace {
 
-/// When the first endpoint that may serve it is free; nothing when there is none.
-std::optional<std::int64_t> least_wait_ns(const core_state& s, const request_row& r, time_us now) {
-  const auto& endpoints = s.models[r.model].endpoints;
+/// When the first open endpoint that is kept is free; nothing when there is none.
+template <class Keep>
+std::optional<std::int64_t> least_of(const endpoint_table& endpoints, time_us now, Keep&& keep) {
   std::optional<std::int64_t> least;
   for (index place = 0; place < endpoints.size(); ++place) {
     const auto& room = endpoints.room(place);
-    if (room.seq_free < 0 || !may_serve(s, r, room.device)
-        || (r.emitted > 0 && !may_resume(s, r, endpoints.at(place))))
+    if (room.seq_free < 0 || !keep(place))
       continue;
     const auto& pace = endpoints.pace(place);
     const bool crowded = endpoints.at(place).seq_used >= room.slots;
@@ -32,6 +34,17 @@ std::optional<std::int64_t> least_wait_ns(const core_state& s, const request_row
     least = std::min(least.value_or(term_ns_max), wait);
   }
   return least;
+}
+
+/// When the first endpoint that may serve it is free; nothing when there is none.
+std::optional<std::int64_t> least_wait_ns(const core_state& s, const request_row& r, time_us now) {
+  const auto& endpoints = s.models[r.model].endpoints;
+  const bool spent = remote_spent(s);
+  return least_of(endpoints, now, [&](index place) {
+    const auto device = endpoints.room(place).device;
+    return may_serve(s, r, device) && !(spent && is_remote(s, device))
+           && (r.emitted == 0 || may_resume(s, r, endpoints.at(place)));
+  });
 }
 
 /// Devices that may serve its model but cannot go on with its text, each with the reason. Those
@@ -92,6 +105,7 @@ wait_words prospects_of(const core_state& s, const request_row& r, const outlook
     std::copy_if(
         seen.prospects.begin(), seen.prospects.end(), std::back_inserter(those),
         [&](const prospect& one) { return may_take_over(s, r, model.options[one.option]); });
+  those = affordable(s, r.model, std::move(those));
   const prospect* first = nullptr;
   for (const auto& one : those)
     if (one.ready_at != 0 && (first == nullptr || one.ready_at < first->ready_at))
@@ -105,15 +119,19 @@ wait_words prospects_of(const core_state& s, const request_row& r, const outlook
             eta_known(s, by, now) ? now + setup_left(*first, now) : 0};
   }
   if (!those.empty()) {
-    return {"queued",
-            held_up_words(s, r.model, those, now) + kept_out_words(s, r.model, those)
-                + latest_failure(s, r.model, those),
-            0, next_try_at(s, r.model, those)};
+    auto words = held_up_words(s, r.model, those, now);
+    words.reason += kept_out_words(s, r.model, those) + latest_failure(s, r.model, those);
+    words.again_at = next_try_at(s, r.model, those);
+    return words;
   }
   if (r.excluded.size() > r.shunned.size() && asks_again(s, r))
     return {"queued", "no other device may take it over now: what failed it is asked again later",
             r.excluded_until};
   auto held = held_back(s, r.model, r.selector, now);
+  if (held.reason.empty())
+    held = spent_for(s, r.model, r.selector, now);
+  if (held.reason.empty())
+    held.reason = led_elsewhere(s, r.model, r.selector);
   if (!held.reason.empty())
     return held;
   return {"queued",
@@ -200,6 +218,40 @@ wait_words held_back(const core_state& s, index model, index selector, time_us n
   return {"queued", breaker_words(s, *broken, now), opens == never ? 0 : opens};
 }
 
+std::string spent_words(const core_state& s, time_us now) {
+  return "the budget for remote APIs is used up for now; some of it is back in "
+         + format_duration(std::max<duration_us>(remote_back_at(s) - now, 1));
+}
+
+wait_words spent_for(const core_state& s, index model, index selector, time_us now) {
+  if (!remote_spent(s))
+    return {};
+  const auto& matches = s.selectors[selector].matches;
+  const auto& options = s.models[model].options;
+  const bool any = std::any_of(options.begin(), options.end(), [&](const option& by) {
+    return by.removed_by == filter_id::passed && matches[by.device] != 0 && is_remote(s, by.device)
+           && takes_work(s, by.device);
+  });
+  return any ? wait_words{"queued", spent_words(s, now), remote_back_at(s)} : wait_words{};
+}
+
+std::vector<prospect> affordable(const core_state& s, index model, std::vector<prospect> among) {
+  if (remote_spent(s))
+    std::erase_if(among, [&](const prospect& one) {
+      return is_remote(s, s.models[model].options[one.option].device);
+    });
+  return among;
+}
+
+std::optional<std::int64_t> own_wait_ns(const core_state& s, index model, index selector,
+                                        time_us now) {
+  const auto& endpoints = s.models[model].endpoints;
+  return least_of(endpoints, now, [&](index place) {
+    const auto device = endpoints.room(place).device;
+    return s.selectors[selector].matches[device] != 0 && !is_remote(s, device);
+  });
+}
+
 namespace {
 
 /// Looks at it again when it no longer counts among those who serve soon.
@@ -275,11 +327,88 @@ bool eta_known(const core_state& s, const option& by, time_us now) {
   return build_eta(s.compiles.at(s.artifacts[by.artifact].building), now).has_value();
 }
 
+namespace {
+
+/// What it waits for by choice although somebody could begin it; nothing when it does not, or when
+/// that is over.
+std::optional<wait_words> chosen_wait(const core_state& s, const request_row& r,
+                                      const outlook& seen, time_us now) {
+  const auto& model = s.models[r.model];
+  if (r.held_for == none || std::strcmp(seen.state, "queued") != 0)
+    return std::nullopt;
+  const auto name = [&] { return "waits for " + s.devices[r.held_for].spec.id.value; };
+  if (seen.options_made == model.options_made)
+    for (const auto at : seen.coming) {
+      const auto& one = seen.prospects[at];
+      const auto& by = model.options[one.option];
+      if (by.device == r.held_for)
+        return wait_words{
+            "queued",
+            name() + (one.compiling ? ", for which it is being compiled" : ", which is loading")
+                + ": sooner done there than by whoever could begin now",
+            eta_known(s, by, now) ? now + setup_left(one, now) : 0};
+    }
+  for (index place = 0; place < model.endpoints.size(); ++place) {
+    const auto& room = model.endpoints.room(place);
+    if (room.seq_free < 0 || room.device != r.held_for)
+      continue;
+    const auto& pace = model.endpoints.pace(place);
+    const bool crowded = model.endpoints.at(place).seq_used >= room.slots;
+    return wait_words{"queued",
+                      name() + ", which is busy: sooner done there than by whoever could begin now",
+                      now + (queue_left(pace, now * 1000) + (crowded ? room_in(pace) : 0)) / 1000};
+  }
+  return std::nullopt;
+}
+
+/// As chosen_wait, also of who only stands behind the one that chose.
+std::optional<wait_words> chosen_by_first(const core_state& s, const request_row& r,
+                                          const outlook& seen, time_us now) {
+  if (auto own = chosen_wait(s, r, seen, now))
+    return own;
+  const auto first = s.models[r.model].queue.head(lane_of(s, r), false, {});
+  if (!first || s.requests[first->who.slot].sequence == r.sequence)
+    return std::nullopt;
+  auto of_first = chosen_wait(s, s.requests[first->who.slot], seen, now);
+  if (of_first)
+    of_first->reason = "behind others, of whom the first " + of_first->reason;
+  return of_first;
+}
+
+/// What the optional filters of its profile say of all who could serve it; empty while one passes,
+/// or somebody is to come.
+std::string barred_by_policy(const core_state& s, const request_row& r, const outlook& seen) {
+  const auto& how = s.profiles[r.profile];
+  const auto& model = s.models[r.model];
+  if (!how.has_optional_filters() || std::strcmp(seen.state, "queued") != 0)
+    return {};
+  alike those(limits::message_devices_max);
+  for (index place = 0; place < model.endpoints.size(); ++place) {
+    const auto& room = model.endpoints.room(place);
+    if (room.seq_free < 0 || !may_serve(s, r, room.device))
+      continue;
+    const auto facts = optional_facts(s, model, place);
+    const auto refused = first_refusal(facts, how.filters & ~required_filters);
+    if (refused == filter_id::passed)
+      return {};
+    those.add(s.devices[room.device].spec.id.value,
+              all_filters()[static_cast<std::size_t>(refused)].reason(facts));
+  }
+  return those.told();
+}
+
+} // namespace
+
 wait_words why_waits(const core_state& s, const request_row& r, time_us now) {
   const auto& model = s.models[r.model];
   const auto seen = model.outlooks.find(r.selector);
   if (seen == model.outlooks.end())
     return {};
+  if (auto chosen = chosen_by_first(s, r, seen->second, now))
+    return std::move(*chosen);
+  if (const auto barred = barred_by_policy(s, r, seen->second); !barred.empty())
+    return {"queued", "its policy " + s.profiles[r.profile].name.value
+                          + " keeps it from all who could serve it: " + barred};
   // Of a crowd many may serve it, whatever it is.
   if (!particular(r) || is_crowd(model))
     return {seen->second.state, seen->second.reason, seen->second.eta_at, seen->second.again_at};
@@ -352,8 +481,8 @@ std::string fetch_words(const core_state& s, const option& by) {
          + std::to_string(fetch.done_pm / 10) + " % so far";
 }
 
-std::string held_up_words(const core_state& s, index model, const std::vector<prospect>& among,
-                          time_us now) {
+wait_words held_up_words(const core_state& s, index model, const std::vector<prospect>& among,
+                         time_us now) {
   std::string first;
   // Many devices lack the same, and who could make it takes a look at all nodes.
   std::vector<index> known;
@@ -364,12 +493,12 @@ std::string held_up_words(const core_state& s, index model, const std::vector<pr
       continue;
     auto words = held_up(s, at, now);
     if (words.empty())
-      return "a load or compile has to be tried again, or waits for room";
+      return load_waits(s, model, among, now);
     if (first.empty())
       first = std::move(words) + fetch_words(s, by);
     known.push_back(at);
   }
-  return first;
+  return {"queued", std::move(first)};
 }
 
 past_failure failed_before(const core_state& s, index model, const option& by) {

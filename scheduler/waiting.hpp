@@ -28,6 +28,20 @@ struct wait_words {
 /// is full, of the one whose breaker is the first to let somebody through. When the first of either
 /// may serve. Without words when there is none.
 [[nodiscard]] wait_words held_back(const core_state& s, index model, index selector, time_us now);
+/// Where nobody but remote APIs may serve the selector now, and their budget is used up: that, and
+/// when some of it is back. Without words otherwise.
+[[nodiscard]] wait_words spent_for(const core_state& s, index model, index selector, time_us now);
+/// Of the budget for remote APIs. Requires: remote_spent().
+[[nodiscard]] std::string spent_words(const core_state& s, time_us now);
+/// Those of the prospects that may be used now: what costs money only while some is left.
+[[nodiscard]] std::vector<prospect> affordable(const core_state& s, index model,
+                                               std::vector<prospect> among);
+/// As endpoint_table::least_wait_ns, of the cluster's own devices. O(endpoints).
+[[nodiscard]] std::optional<std::int64_t> own_wait_ns(const core_state& s, index model,
+                                                      index selector, time_us now);
+/// The devices of the selector that are part of an instance which another one leads; empty when
+/// none is.
+[[nodiscard]] std::string led_elsewhere(const core_state& s, index model, index selector);
 /// The attempt was turned away for want of room: nothing is sent there for a while, of nobody.
 /// `wait_us`: as who did so asked for; 0 = it did not. Requires: it has its instance.
 void note_full(pass& p, const request_row& r, const std::string& why, duration_us wait_us);
@@ -50,8 +64,11 @@ void judge_room(core_state& s, index pair);
 [[nodiscard]] std::string fetch_words(const core_state& s, const option& by);
 /// What keeps all of the prospects given from being begun: of the first, where each of them lacks
 /// weights or an engine that cannot be made yet. Requires: there is one.
-[[nodiscard]] std::string held_up_words(const core_state& s, index model,
-                                        const std::vector<prospect>& among, time_us now);
+[[nodiscard]] wait_words held_up_words(const core_state& s, index model,
+                                       const std::vector<prospect>& among, time_us now);
+/// The same of loads that lack neither: of the one that may be begun first. Requires: there is one.
+[[nodiscard]] wait_words load_waits(const core_state& s, index model,
+                                    const std::vector<prospect>& among, time_us now);
 /// What became of a load or build.
 struct past_failure {
   std::string words;    ///< To be put behind others; empty when none failed.

@@ -27,17 +27,20 @@ export function show_requests(live) {
   fill('requests', rows.length ? rows : [none]);
 }
 
+/// Neither removed by a filter nor compared: it has no score.
+const is_weighed = (one) => !one.removed_by && !one.reason.startsWith('not weighed');
+
 /// Predicted times of a candidate, as a multiple of the chosen one's.
 function candidate_row(one, chosen) {
   const terms = one.terms.map(({ name, value }) => `${name} ${span(value)}`).join(' + ');
   const said = one.removed_by ? `${one.removed_by}: ${one.reason}` : [terms, one.reason].filter(Boolean).join('; ');
-  const score = one.removed_by ? '-' : `${(one.score / Math.max(chosen.score, 1)).toFixed(2)} x`;
+  const score = !is_weighed(one) ? '-' : `${(one.score / Math.max(chosen.score, 1)).toFixed(2)} x`;
   return el('tr', {}, el('td', {}, el(one === chosen ? 'b' : 'span', {}, one.device)),
     el('td', {}, score), el('td', { class: 'quiet' }, said));
 }
 
 function decision(one) {
-  const able = one.candidates.filter((c) => !c.removed_by).sort((a, b) => a.score - b.score);
+  const able = one.candidates.filter(is_weighed).sort((a, b) => a.score - b.score);
   const chosen = able.find((c) => c.device === one.winner) ?? able[0] ?? { score: 1 };
   const said = one.winner ? `goes to ${one.winner}` : one.reason || one.outcome;
   return el('div', {}, el('p', {}, el('b', {}, `${one.policy}: ${said}`)),

@@ -257,8 +257,9 @@ TEST(Labels, OthersNeedADeviceThatCarriesThem) {
   t.submit(meta);
   const auto refused = t.expect<reject_request>();
   EXPECT_EQ(refused.http_status, 422);
-  EXPECT_NE(refused.reason.message.find("for 'auto [pii]'"), std::string::npos)
-      << refused.reason.message;
+  EXPECT_EQ(refused.reason.message,
+            "no device can serve 'storyteller' for 'auto [pii]': local/cpu0 and local/remote0: "
+            "lacks the tag data:pii");
   t.expect<record_request>();
   auto cleared = cpu_spec();
   cleared.tags = {"data:pii"};
@@ -267,6 +268,22 @@ TEST(Labels, OthersNeedADeviceThatCarriesThem) {
   meta.labels = {"pii", "local-only", "pii"};
   t.submit(meta);
   EXPECT_EQ(t.expect<grant_ticket>().granted.device.value, "local/cpu0");
+}
+
+TEST(Labels, ARefusalNamesTheLabelThatKeepsADeviceOut) {
+  core_fixture t;
+  t.join("local");
+  t.declare(story_spec());
+  t.advertise(npu_spec()); // Without a compiler.
+  t.advertise(remote_spec());
+  auto meta = t.request();
+  meta.labels = {"local-only"};
+  t.submit(meta);
+  EXPECT_EQ(t.expect<reject_request>().reason.message,
+            "no device can serve 'storyteller' for 'auto [local-only]': local/npu0 artifact (needs "
+            "an artifact that nobody has and nobody can build); local/remote0 is a remote API, and "
+            "the request is local-only");
+  t.expect<record_request>();
 }
 
 TEST(Labels, AreBoundedAndWellFormed) {

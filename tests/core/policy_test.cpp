@@ -341,6 +341,30 @@ TEST(Policies, ConfiguredProfileWeighsAndFilters) {
   EXPECT_EQ(decision.candidates[1].removed_by, "local");
 }
 
+TEST(Waiting, WhatAPolicyRulesOutIsToldAsThat) {
+  auto config = core_fixture::quiet();
+  profile_config mine;
+  mine.name = policy_name{"at-home"};
+  mine.weights = {{"decode", 1}};
+  mine.filters = {"local"};
+  config.profiles = {mine};
+  auto remote = fast_spec();
+  remote.id = device_id{"local/remote0"};
+  remote.type = resource_type::remote;
+  loaded_cluster t({remote}, config);
+  auto meta = t.by("at-home");
+  meta.wait_us = 0;
+  t.submit(meta);
+  t.take_all<queue_notice>();
+  const auto refused = t.take_all<reject_request>();
+  ASSERT_EQ(refused.size(), 1U);
+  EXPECT_EQ(refused[0].reason.message,
+            "not available now: its policy at-home keeps it from all who could serve it: "
+            "local/remote0 is a remote API, and the profile keeps requests here");
+  EXPECT_FALSE(refused[0].eta_us);
+  t.drop_all();
+}
+
 TEST(Policies, ExplanationAddsUpForEveryProfile) {
   for (const auto& policy : policy_words()) {
     loaded_cluster t(fast_and_frugal());
@@ -402,6 +426,62 @@ TEST(DryRun, KnowsThatAPromptFitsNowhere) {
             "its prompt needs 2001 KV tokens, it has 1000 in all");
   t.submit(meta);
   EXPECT_EQ(t.expect<reject_request>().http_status, 422);
+  t.drop_all();
+}
+
+/// A CPU that could start a long prompt at once, and a GPU that is loading, far sooner done with
+/// it.
+request_meta held_for_a_load(core_fixture& t) {
+  t.join("local");
+  auto model = story_spec();
+  model.variants[0].context_tokens = 0;
+  model.replicas_min = 2;
+  t.declare(model);
+  t.advertise(cpu_spec());
+  t.finish_load();
+  t.advertise(fast_spec());
+  auto meta = t.request();
+  meta.prompt_tokens = 10'000;
+  meta.max_tokens = 1;
+  t.submit(meta);
+  EXPECT_TRUE(t.take_all<grant_ticket>().empty());
+  return meta;
+}
+
+TEST(Waiting, ByChoiceIsToldForWhatAndUntilWhen) {
+  core_fixture t;
+  const auto meta = held_for_a_load(t);
+  const std::string words = "waits for local/gpu0, which is loading: sooner done there than by "
+                            "whoever could begin now";
+  auto told = t.take_all<queue_notice>();
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_EQ(told[0].state, "queued");
+  EXPECT_EQ(told[0].reason, words);
+  ASSERT_TRUE(told[0].eta_us);
+  EXPECT_GT(*told[0].eta_us, 0);
+  EXPECT_EQ(t.tested().explain(meta.external_id, t.now())->decisions.back().reason, words);
+  auto behind = meta;
+  behind.id.sequence += 1'000;
+  t.submit(behind);
+  told = t.take_all<queue_notice>();
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_EQ(told[0].reason, "behind others, of whom the first " + words);
+  t.drop_all();
+}
+
+TEST(Explain, WhoWasNotWeighedHasNoScoreAndIsNoFirst) {
+  core_fixture t;
+  const auto meta = held_for_a_load(t);
+  const auto told = t.tested().explain(meta.external_id, t.now());
+  const auto& those = told->decisions.at(0).candidates;
+  ASSERT_EQ(those.size(), 2U);
+  EXPECT_EQ(those[0].device.value, "local/gpu0");
+  EXPECT_EQ(those[0].reason, "needs a load");
+  EXPECT_GT(those[0].score, 0);
+  EXPECT_EQ(those[1].device.value, "local/cpu0");
+  EXPECT_EQ(those[1].removed_by, "");
+  EXPECT_EQ(those[1].reason, "not weighed in this decision");
+  EXPECT_TRUE(those[1].terms.empty());
   t.drop_all();
 }
 

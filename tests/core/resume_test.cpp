@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Streams whose text was already sent and whom not every device can continue: an honest end at
 // once, loads only where they help, and true words while they wait.
+#include "scheduler/units.hpp"
 #include "tests/support/core_fixture.hpp"
 
 #include <set>
@@ -263,9 +264,9 @@ TEST(LoadFailure, WhoWaitedForItIsToldWhy) {
   t.take_all<release_allocation>();
   const auto between = t.take_all<queue_notice>().at(0);
   EXPECT_EQ(between.state, "queued");
-  EXPECT_EQ(between.reason, "a load or compile has to be tried again, or waits for room; the last "
-                            "try on local/cpu0 failed: "
-                                + not_ready);
+  EXPECT_EQ(between.reason, "its load on local/cpu0 is tried again in "
+                                + format_duration(limits::load_backoff_min_us)
+                                + "; the last try on local/cpu0 failed: " + not_ready);
   t.pass_time_renewing(limits::load_backoff_min_us);
   const auto words = "loading for local/cpu0; the last try on local/cpu0 failed: " + not_ready;
   EXPECT_EQ(t.take_all<queue_notice>().at(0).reason, words);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Work leaves for a REMOTE only as configured, and comes back.
+#include "scheduler/units.hpp"
 #include "tests/support/core_fixture.hpp"
 
 namespace consort::core::testing {
@@ -342,6 +343,76 @@ TEST(Spend, WhatIsNotToldIsReckonedByItsTokens) {
     EXPECT_LE(begun, 6) << "2,000 each";
     t.drop_all();
   }
+}
+
+/// 1,000 an hour, of which one answer took 3,001: two hours and 7.2 seconds of debt.
+void overspend(core_fixture& t) {
+  t.join("local");
+  t.declare(story_spec());
+  t.advertise(paid_spec());
+  t.submit();
+  t.grant_next_allocation();
+  t.take_all<queue_notice>();
+  t.loaded(t.expect<load_replica>(), 100);
+  const auto granted = t.take_all<grant_ticket>();
+  ASSERT_EQ(granted.size(), 1U);
+  end_paid(t, granted[0], 3'000);
+}
+constexpr duration_us debt_us = 7'207'200'000;
+
+TEST(Spend, WhoWaitsForTheBudgetIsToldSoAndUntilWhen) {
+  for (const auto use : {remote_use::free, remote_use::overflow}) {
+    core_fixture t(using_remote(use, 1'000));
+    overspend(t);
+    auto meta = t.request();
+    meta.wait_us = 0;
+    t.submit(meta);
+    const auto words = "the budget for remote APIs is used up for now; some of it is back in "
+                       + format_duration(debt_us);
+    t.take_all<queue_notice>();
+    const auto refused = t.take_all<reject_request>();
+    ASSERT_EQ(refused.size(), 1U);
+    EXPECT_EQ(refused[0].http_status, 503);
+    EXPECT_EQ(refused[0].reason.message, "not available now: " + words);
+    EXPECT_EQ(refused[0].eta_us, debt_us);
+    EXPECT_EQ(refused[0].retry_after_us, limits::retry_after_max_us);
+    const auto told = t.tested().explain(t.request(), t.now());
+    ASSERT_TRUE(told);
+    EXPECT_EQ(told->decisions.at(0).reason, words);
+    EXPECT_EQ(told->starts_in_us, debt_us);
+    EXPECT_EQ(told->decisions[0].candidates.at(0).reason,
+              "is a remote API, and the budget for those is used up for now");
+    t.drop_all();
+  }
+}
+
+TEST(Spend, OfOwnDevicesItIsToldWhatTheyDo) {
+  core_fixture t(using_remote(remote_use::overflow, 1'000));
+  overspend(t);
+  t.advertise(cpu_spec());
+  t.submit();
+  EXPECT_EQ(t.take_all<queue_notice>().back().reason, "loading for local/cpu0");
+  t.drop_all();
+}
+
+TEST(Spend, MoreThanAnHourOfDebtIsPaidOffInTime) {
+  core_fixture t(using_remote(remote_use::free, 1'000));
+  overspend(t);
+  t.pass_time_renewing(debt_us - 2 * second);
+  EXPECT_EQ(starts(t, 1), 0);
+  t.drop_all();
+  t.pass_time_renewing(4 * second);
+  EXPECT_EQ(t.take_all<grant_ticket>().size(), 1U) << "who waited";
+  t.drop_all();
+}
+
+/// A budget that nobody used is one hour's, not two.
+TEST(Spend, WhatWasNotSpentIsNotSavedUp) {
+  core_fixture t(using_remote(remote_use::free, 9'000));
+  t.pass_time(3'600 * second);
+  only_away(t);
+  EXPECT_LE(starts(t), 4) << "each is to cost 2,001 micros";
+  t.drop_all();
 }
 
 } // namespace

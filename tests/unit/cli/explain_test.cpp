@@ -49,6 +49,20 @@ TEST(Explain, WideShowsTheTermsOfEveryCandidate) {
   EXPECT_THAT(render_explanation(explanation(), true, false), HasSubstr("prefill 90ms"));
 }
 
+/// A score of 0 would be the best.
+TEST(Explain, ShowsNoScoreOfWhoWasNotWeighed) {
+  auto waits = explanation();
+  waits["decisions"][0]["candidates"][0]
+      = json{{"device", "n/cpu0"}, {"instance", 5},
+             {"removed_by", ""},   {"reason", "not weighed in this decision"},
+             {"score", 0},         {"terms", json::array()}};
+  const auto text = render_explanation(waits, false, false);
+  EXPECT_THAT(text, HasSubstr("not weighed in this decision"));
+  EXPECT_THAT(text, Not(HasSubstr("0us")));
+  waits["decisions"] = json::array({waits["decisions"][0]});
+  EXPECT_THAT(render_explanation(waits, false, false), Not(HasSubstr("passed")));
+}
+
 TEST(Explain, PrefersTheOutcomeOnceThereIsOne) {
   auto ended = explanation();
   ended["outcome"] = "finished";
