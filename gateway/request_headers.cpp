@@ -97,8 +97,9 @@ public:
       return;
     out = parse_duration(*value);
     if (!out || (*out == 0 && !zero_allowed))
-      fail(bad_header(name, zero_allowed ? "a duration such as 0s, 250ms, 30s or 10m"
-                                         : "a duration above 0 such as 250ms, 30s or 10m"));
+      fail(bad_header(
+          name, zero_allowed ? "a duration such as 0s, 250ms, 30s or 10m, at most ten years"
+                             : "a duration above 0 such as 250ms, 30s or 10m, at most ten years"));
   }
 
   void text(std::string_view key, std::string_view name, std::size_t bytes_max, std::string& out) {

@@ -73,6 +73,8 @@ TEST(RequestHeaders, MalformedOnesNameThemselvesAndWhatIsAllowed) {
       {{{"x-consort-priority", "high"}}, "X-Consort-Priority must be one of interactive,"},
       {{{"x-consort-deadline", "soon"}}, "X-Consort-Deadline must be a duration above 0"},
       {{{"x-consort-deadline", "0s"}}, "X-Consort-Deadline must be a duration above 0"},
+      {{{"x-consort-deadline", "36000d"}},
+       "X-Consort-Deadline must be a duration above 0 such as 250ms, 30s or 10m, at most ten"},
       {{{"x-consort-wait", "-1s"}}, "X-Consort-Wait must be a duration such as 0s"},
       {{{"x-consort-labels", "Local"}}, "X-Consort-Labels must be 1 to 8 labels joined by commas"},
       {{{"x-consort-labels", "a,,b"}}, "X-Consort-Labels must be 1 to 8 labels"},
