@@ -68,7 +68,8 @@ std::optional<error> check_hello(const messages::hello& hello, const std::string
                                  const std::string& join_token) {
   if (hello.cluster != cluster)
     return error{recovery::refuse, "wrong_cluster",
-                 "this is cluster `" + cluster + "`, not `" + hello.cluster + "`"};
+                 "this is cluster `" + cluster + "`, not `" + hello.cluster
+                     + "`: join it with --cluster, or set `cluster` in the configuration"};
   if (!same_secret(hello.join_token, join_token))
     return error{recovery::refuse, "wrong_token", "the join token is not this cluster's"};
   return std::nullopt;

@@ -92,6 +92,14 @@ std::string stray_word(const CLI::App& app) {
   return {};
 }
 
+/// What the parser blames by its long name alone, by both: `-n,--last: ...`.
+std::string with_short_name(const CLI::App& command, const std::string& complaint) {
+  const auto* option = command.get_option_no_throw(complaint.substr(0, complaint.find(':')));
+  if (option == nullptr || option->get_snames().empty() || !complaint.starts_with("--"))
+    return complaint;
+  return "-" + option->get_snames().front() + "," + complaint;
+}
+
 error usage_error(const CLI::App& app, const CLI::ParseError& failure) {
   const auto& command = deepest(app);
   const auto names = command_names(command);
@@ -103,7 +111,7 @@ error usage_error(const CLI::App& app, const CLI::ParseError& failure) {
             "unknown command `" + word + "`" + did_you_mean(word, names) + help};
   if (!names.empty() && failure.get_name() == "RequiredError")
     return {recovery::refuse, "usage", "a command is missing" + help};
-  return {recovery::refuse, "usage", one_line(failure.what()) + help};
+  return {recovery::refuse, "usage", with_short_name(command, one_line(failure.what())) + help};
 }
 
 } // namespace

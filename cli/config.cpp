@@ -9,6 +9,7 @@
 #include "scenarios/remote_section.hpp"
 #include "scheduler/nearest_name.hpp"
 #include "scheduler/served_name.hpp"
+#include "scheduler/units.hpp"
 #include "scheduler/weights.hpp"
 
 #include <algorithm>
@@ -114,7 +115,7 @@ private:
     read_policies(reader, origin_, failure_, made_);
     made_.queue_max = static_cast<std::uint32_t>(
         reader.integer("queue_max", made_.queue_max, 1, limits::queue_max));
-    made_.lease_us = positive(reader, "lease", made_.lease_us);
+    made_.lease_us = positive(reader, "lease", made_.lease_us, limits::lease_us_min);
     made_.queue_timeout_us = positive(reader, "queue_timeout", made_.queue_timeout_us);
     if (const auto* weights = reader.object("tenant_weights"))
       read_weights(*weights);
@@ -134,10 +135,12 @@ private:
     reader.finish();
   }
 
-  duration_us positive(object_reader& reader, std::string_view field, duration_us fallback) {
+  duration_us positive(object_reader& reader, std::string_view field, duration_us fallback,
+                       duration_us least = 1) {
     const auto given = reader.duration(field, fallback);
-    if (given <= 0)
-      reader.fail(field, "must be above 0");
+    if (given < least)
+      reader.fail(field,
+                  least == 1 ? "must be above 0" : "must be at least " + format_duration(least));
     return given;
   }
 
@@ -214,8 +217,8 @@ private:
       read_replicas(*replicas, made);
     made.context_tokens
         = static_cast<std::uint32_t>(reader.integer("context", 0, 0, 16 * 1024 * 1024));
-    made.devices_per_instance
-        = static_cast<std::uint32_t>(reader.integer("devices_per_instance", 1, 1, 1024));
+    made.devices_per_instance = static_cast<std::uint32_t>(
+        reader.integer("devices_per_instance", 1, 1, core::limits::devices_per_instance_max));
     made.policy = read_policy_name(reader, "policy", {}, made_);
     if (const auto* adapters = reader.object("adapters"))
       read_adapters(*adapters, made);

@@ -27,6 +27,7 @@ struct doctor_flags {
   std::string cert;
   std::string token;
   std::string data;
+  std::string cluster;
 };
 
 /// A plugin that is not for this host is as it should be; a broken one is not.
@@ -116,7 +117,8 @@ exit_code examine(context& env, const doctor_flags& flags) {
   auto& links = config->links;
   for (const auto& [given, into] :
        {std::pair(&flags.join, &links.join), std::pair(&flags.cert, &links.cert_dir),
-        std::pair(&flags.token, &links.token), std::pair(&flags.data, &config->data_dir)})
+        std::pair(&flags.token, &links.token), std::pair(&flags.data, &config->data_dir),
+        std::pair(&flags.cluster, &config->cluster)})
     if (!given->empty())
       *into = *given;
   spdlog::set_level(spdlog::level::off); // The report says it all.
@@ -144,6 +146,8 @@ void add_doctor(CLI::App& root, context& env) {
   command->add_option("--cert", flags->cert, "Folder with this host's certificate")
       ->type_name("DIR");
   command->add_option("--token", flags->token, "The cluster's join token");
+  command->add_option("--cluster", flags->cluster,
+                      "Name of its cluster, where no certificate says it");
   command->add_option("--data", flags->data, "Data folder")->type_name("DIR");
   command->callback([&env, flags] { env.action = [&env, flags] { return examine(env, *flags); }; });
 }

@@ -23,8 +23,7 @@ exit_code run_gateway(context& env, const server_flags& flags) {
 void add_gateway(CLI::App& root, context& env) {
   auto* command = root.add_subcommand("gateway", "A further gateway of a scheduler elsewhere");
   const auto flags = std::make_shared<server_flags>();
-  command->add_option("--join", flags->links.join, "The scheduler's link address")
-      ->type_name("HOST:PORT");
+  add_join_flags(*command, *flags);
   command->add_option("--name", flags->links.name, "Name of this gateway (default: the host's)");
   add_http_flags(*command, *flags);
   add_data_flag(*command, *flags);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/host_address.hpp"
 
+#include "cli/shell_word.hpp"
 #include "links/address.hpp"
 
 #include <boost/asio/ip/address.hpp>
@@ -68,10 +69,11 @@ bool only_here(const std::string& address) {
   return parsed && links::stays_on_loopback(parsed->host);
 }
 
-std::string join_command(const std::string& address, const std::string& token, bool secured) {
+std::string join_command(const std::string& address, const std::string& token, bool secured,
+                         const std::string& cluster) {
   auto line = "consort node --join " + address + " --token " + token;
   if (!secured)
-    return line;
+    return cluster.empty() ? line : line + " --cluster " + shell_word(cluster);
   line += " --cert NAME-FOLDER";
   if (!only_here(address))
     line += " --data-listen 0.0.0.0:4281 --advertise THAT_HOST";

@@ -15,9 +15,9 @@ namespace consort::cli {
 [[nodiscard]] bool only_here(const std::string& address);
 
 /// The command, fit for pasting into a shell, that adds a node to the scheduler at that address.
-/// `secured`: by certificates.
+/// `secured`: by certificates, which name the cluster; else `cluster` does, empty = the default.
 [[nodiscard]] std::string join_command(const std::string& address, const std::string& token,
-                                       bool secured);
+                                       bool secured, const std::string& cluster);
 
 /// Type of the device that a model server at that host is: `remote` unless the host is this
 /// machine, so that nothing labelled local-only goes there.

@@ -13,6 +13,9 @@ inline constexpr std::size_t config_models_max = 10'000;
 inline constexpr std::size_t config_aliases_max = 64; ///< Per model.
 inline constexpr std::size_t name_bytes_max = 128;    ///< Of a cluster.
 inline constexpr std::uint32_t queue_max = 1'000'000; ///< Largest `scheduler.queue_max`.
+inline constexpr std::int64_t lease_us_min
+    = 1'000'000; ///< Smallest `scheduler.lease`: a node's first renewal may be due so late, and a
+                 ///< shorter one would fence nodes that are in good order.
 inline constexpr std::size_t prompt_bytes_max = 16 * 1024 * 1024; ///< Read from stdin or argument.
 inline constexpr std::uint32_t bench_streams_max = 4'096;
 inline constexpr std::uint32_t bench_requests_max = 10'000'000;

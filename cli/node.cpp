@@ -28,8 +28,7 @@ exit_code run_node(context& env, const server_flags& flags) {
 void add_node(CLI::App& root, context& env) {
   auto* command = root.add_subcommand("node", "The agent of one host");
   const auto flags = std::make_shared<server_flags>();
-  command->add_option("--join", flags->links.join, "The scheduler's link address")
-      ->type_name("HOST:PORT");
+  add_join_flags(*command, *flags);
   command->add_option("--name", flags->links.name, "Name of this node (default: the host's)");
   command
       ->add_option("--data-listen", flags->links.data_listen,

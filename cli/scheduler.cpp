@@ -15,7 +15,9 @@ namespace {
 void show_join(std::ostream& out, const process_config& config, const cluster_process& process) {
   const bool secured = !config.links.cert_dir.empty();
   const auto address = reachable_address(process.link_address());
-  out << "nodes join with:\n  " << join_command(address, config.links.token, secured) << "\n";
+  const auto& name = config.cluster.cluster;
+  const auto told = name == cluster_config{}.cluster ? std::string() : name;
+  out << "nodes join with:\n  " << join_command(address, config.links.token, secured, told) << "\n";
   if (secured)
     out << "  (NAME-FOLDER: what `consort cert node NAME` wrote"
         << (only_here(address) ? "" : "; THAT_HOST: where others reach the node") << ")\n";

@@ -4,6 +4,7 @@
 #include "cli/authority_folder.hpp"
 #include "cli/foreground.hpp"
 #include "cli/join_token.hpp"
+#include "cli/limits.hpp"
 #include "cli/logging.hpp"
 #include "cli/policy_config.hpp"
 #include "cli/table.hpp"
@@ -64,6 +65,8 @@ result<done> apply_cluster_flags(cluster_config& config, const server_flags& fla
                          + "`");
     std::tie(config.http_host, config.http_port) = *address;
   }
+  if (!flags.cluster.empty())
+    config.cluster = flags.cluster;
   if (!flags.data.empty())
     config.data_dir = std::filesystem::absolute(flags.data).string();
   if (const auto added = add_plugin_dirs(config, flags.plugins); !added)
@@ -159,7 +162,8 @@ links::peer_role role_of(const process_roles& roles) {
 }
 
 /// A certificate says who this process is; a name given beside it must agree.
-result<done> load_credentials(process_config& made, const std::string& name_given) {
+result<done> load_credentials(process_config& made, const std::string& name_given,
+                              const std::string& cluster_given) {
   if (made.links.cert_dir.empty())
     return done{};
   auto loaded = links::credentials::load(made.links.cert_dir);
@@ -174,6 +178,9 @@ result<done> load_credentials(process_config& made, const std::string& name_give
                        + std::string(links::name_of(role)) + " NAME`");
   if (!name_given.empty() && name_given != self.name)
     return usage_error("--name " + name_given + " is not the certificate's name, " + self.name);
+  if (!cluster_given.empty() && cluster_given != self.cluster)
+    return usage_error("--cluster " + cluster_given + " is not the certificate's cluster, "
+                       + self.cluster);
   made.links.name = self.name;
   made.cluster.cluster = self.cluster;
   made.credentials = std::move(*loaded);
@@ -222,6 +229,21 @@ void add_plugin_flag(CLI::App& command, server_flags& flags) {
       ->type_name("SCENARIO");
 }
 
+void add_join_flags(CLI::App& command, server_flags& flags) {
+  command.add_option("--join", flags.links.join, "The scheduler's link address")
+      ->type_name("HOST:PORT");
+  const auto check = [](const std::string& given) {
+    const bool fits = !given.empty() && given.size() <= limits::name_bytes_max;
+    return fits ? std::string()
+                : "must have 1 to " + std::to_string(limits::name_bytes_max) + " bytes";
+  };
+  command
+      .add_option("--cluster", flags.cluster,
+                  "Name of the scheduler's cluster (default: the certificate's, else the "
+                  "configuration's)")
+      ->check(CLI::Validator(check, "NAME"));
+}
+
 void add_link_flags(CLI::App& command, server_flags& flags) {
   command
       .add_option(
@@ -256,7 +278,7 @@ result<process_config> configured(const context& env, const server_flags& flags,
   if (!credentials)
     return credentials.failure();
   made.links.cert_dir = *std::move(credentials);
-  if (const auto loaded = load_credentials(made, name_given); !loaded)
+  if (const auto loaded = load_credentials(made, name_given, flags.cluster); !loaded)
     return loaded.failure();
   if (const auto found = find_token(made.links, made.cluster.data_dir, roles); !found)
     return found.failure();

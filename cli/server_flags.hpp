@@ -18,6 +18,7 @@ namespace consort::cli {
 struct server_flags {
   std::string listen;
   std::string data;
+  std::string cluster;
   std::vector<std::string> plugins;
   std::vector<std::string> models;
   std::string simulate;
@@ -31,6 +32,7 @@ void add_http_flags(CLI::App& command, server_flags& flags);  ///< --listen, --i
 void add_data_flag(CLI::App& command, server_flags& flags);   ///< --data
 void add_model_flags(CLI::App& command, server_flags& flags); ///< --model, --policy
 void add_plugin_flag(CLI::App& command, server_flags& flags); ///< --plugins, --simulate
+void add_join_flags(CLI::App& command, server_flags& flags);  ///< --join, --cluster
 void add_link_flags(CLI::App& command, server_flags& flags);  ///< --cert, --token, --name
 
 /// Flags over file over defaults, with the token of the data folder where none was given. Refuses

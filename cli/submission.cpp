@@ -4,6 +4,7 @@
 #include "cli/config.hpp"
 #include "cli/limits.hpp"
 #include "cli/table.hpp"
+#include "gateway/limits.hpp"
 #include "scheduler/units.hpp"
 
 #include <CLI/App.hpp>
@@ -114,7 +115,7 @@ std::shared_ptr<submission> add_submission_flags(CLI::App& command) {
   command.add_option("PROMPT", wanted.prompt, "The prompt; `-` or none reads stdin");
   command.add_flag("--chat", wanted.chat, "Send as a chat message instead of a bare prompt");
   command.add_option("--max-tokens", wanted.max_tokens, "Most tokens to generate")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1U, gateway::limits::max_tokens_max));
   command.add_option("--temperature", wanted.temperature, "0 is greedy")->check(CLI::Range(0., 2.));
   command.add_option("--seed", wanted.random_seed, "Of the sampler");
   command.add_option("--device", wanted.device, "Selector: a type, an id or glob, tag=..., auto");

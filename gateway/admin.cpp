@@ -249,6 +249,7 @@ task<void> post_explanation(gateway_context& context, const http_request& reques
     co_return;
   }
   auto failure = from_admin(explained.failure());
+  failure.param = header_at_fault(failure.code);
   if (explained.failure().code == "model_not_found")
     failure.status = 404;
   co_await respond_error(out, failure);

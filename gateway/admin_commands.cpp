@@ -7,6 +7,8 @@
 #include "gateway/log.hpp"
 #include "gateway/openai_request.hpp"
 #include "scheduler/compile_plan.hpp"
+#include "scheduler/limits.hpp"
+#include "scheduler/nearest_name.hpp"
 #include "scheduler/units.hpp"
 
 #include <boost/asio/post.hpp>
@@ -134,6 +136,20 @@ std::optional<api_error> name_conflict(const core::snapshot& seen, const model_s
   return std::nullopt;
 }
 
+/// As a configuration file's.
+std::optional<api_error> impossible_bounds(const model_spec& wanted) {
+  const auto devices_max = core::limits::devices_per_instance_max;
+  if (wanted.replicas_max != 0 && wanted.replicas_min > wanted.replicas_max)
+    return bad_request("invalid_value", "`replicas_min` must not be above `replicas_max`",
+                       "replicas_min");
+  if (wanted.devices_per_instance == 0 || wanted.devices_per_instance > devices_max)
+    return bad_request("invalid_value",
+                       "`devices_per_instance` must be between 1 and "
+                           + std::to_string(devices_max),
+                       "devices_per_instance");
+  return std::nullopt;
+}
+
 /// What is wrong with the file is no fault of the request's form.
 api_error from_description(const error& failure) {
   auto out = from_admin(failure);
@@ -204,10 +220,32 @@ std::optional<api_error> read_drain(const std::string& body, drain_order order,
   return std::nullopt;
 }
 
+/// A typing error would be told as done. Only who holds is asked: what was kept of a target that is
+/// not here may be lifted all the same.
+std::optional<api_error> unknown_target(const core::snapshot& seen, const std::string& wanted) {
+  std::vector<std::string> known;
+  for (const auto& node : seen.nodes)
+    known.push_back(node.node.value);
+  for (const auto& device : seen.devices)
+    known.push_back(device.spec.id.value);
+  if (std::find(known.begin(), known.end(), wanted) != known.end())
+    return std::nullopt;
+  return api_error{.status = 404,
+                   .code = "unknown_target",
+                   .message = "no such node or device: `"
+                              + cut_text(wanted, limits::model_name_bytes_max) + "`"
+                              + did_you_mean(wanted, known),
+                   .param = "target"};
+}
+
 task<void> change_drain(gateway_context& context, const http_request& request, exchange& out,
                         drain_order order) {
   core::drain_changed wanted;
-  const auto failure = read_drain(request.body, order, wanted);
+  auto failure = read_drain(request.body, order, wanted);
+  if (!failure && wanted.draining) {
+    const auto seen = co_await take_snapshot(context, out);
+    failure = seen ? unknown_target(*seen, wanted.target) : from_admin(seen.failure());
+  }
   if (failure) {
     co_await respond_error(out, *failure);
     co_return;
@@ -308,6 +346,10 @@ task<void> post_model(gateway_context& context, const http_request& request, con
   if (!spec) {
     const auto failure = from_admin(spec.failure());
     co_await respond_error(out, failure);
+    co_return;
+  }
+  if (const auto failure = impossible_bounds(*spec)) {
+    co_await respond_error(out, *failure);
     co_return;
   }
   const auto described = co_await describe(context, out, *spec);

@@ -22,14 +22,6 @@ void append_field(std::string& out, std::string_view name, std::string_view valu
     append_json_string(out, value);
 }
 
-/// What only the scheduler can judge of a request's headers, by its code; empty = no header's
-/// fault.
-std::string header_at_fault(const std::string& code) {
-  if (code == "policy_not_found")
-    return "X-Consort-Policy";
-  return code == "selector_malformed" ? "X-Consort-Device" : std::string();
-}
-
 bool in_name(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'
          || c == '.' || c == '[' || c == ']';
@@ -109,6 +101,12 @@ api_error wrong_method(std::string_view path, std::string allowed) {
           .code = "method_not_allowed",
           .message = std::string(path) + " takes " + allowed + " only",
           .headers = {{"Allow", allowed}}};
+}
+
+std::string header_at_fault(const std::string& code) {
+  if (code == "policy_not_found")
+    return "X-Consort-Policy";
+  return code == "selector_malformed" ? "X-Consort-Device" : std::string();
 }
 
 api_error from_reject(const core::reject_request& rejected) {

@@ -32,6 +32,9 @@ struct api_error {
 /// What an admin call answered: 400 for refusals, 503 for later, 500 for a defect of ours.
 [[nodiscard]] api_error from_admin(const error& failure);
 
+/// The header whose value the scheduler refused with that code; empty = no header's fault.
+[[nodiscard]] std::string header_at_fault(const std::string& code);
+
 /// OpenAI's word for a status, e.g. `invalid_request_error`.
 [[nodiscard]] std::string_view error_type(unsigned status);
 /// The envelope, one line.

@@ -29,6 +29,7 @@ inline constexpr std::size_t field_bytes_max = 64; ///< Of a name in what an eng
 inline constexpr std::size_t model_variants_max = 8;   ///< Forms of one model.
 inline constexpr std::size_t selector_bytes_max = 256; ///< X-Consort-Device.
 inline constexpr std::size_t session_bytes_max = 256;
+inline constexpr std::size_t header_name_bytes_max = 64; ///< Repeated of an unknown header's name.
 inline constexpr std::size_t tenant_bytes_max = 64;
 inline constexpr std::uint32_t max_tokens_max = 1'000'000; ///< `max_tokens` itself.
 inline constexpr std::size_t prompts_max = 16;             ///< `prompt` as an array.

@@ -33,12 +33,18 @@ json header_parameters() {
           json{{"type", "string"}, {"examples", core::policy_words()}}),
       one("X-Consort-Priority", "Class", words({"interactive", "standard", "batch"})),
       one("X-Consort-Deadline", "Duration such as 2s; passed: 408", text),
-      one("X-Consort-Wait", "Duration to wait for a load or compile; 0s = never", text),
-      one("X-Consort-Tenant", "Who shares fairly with the others; empty = the anonymous one", text),
+      one("X-Consort-Wait",
+          "Duration to wait for a load or compile, at most the cluster's queue_timeout; 0s = never",
+          text),
+      one("X-Consort-Tenant",
+          "Who shares fairly with the others, 1 to 64 characters; absent = the "
+          "anonymous one",
+          json{{"type", "string"}, {"minLength", 1}, {"maxLength", limits::tenant_bytes_max}}),
       one("X-Consort-Labels", "Of its data, e.g. local-only: never to a REMOTE device", text),
       one("X-Consort-Hedge", "A second attempt may run beside one whose first token is late",
           words({"false", "true"})),
-      one("X-Consort-Session", "Keeps a session together", text),
+      one("X-Consort-Session",
+          "Taken, and without effect: what requests share is found by their text", text),
       one("X-Request-Id", "Echoed; made when absent", text),
   });
 }

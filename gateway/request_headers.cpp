@@ -4,6 +4,7 @@
 #include "gateway/limits.hpp"
 #include "scheduler/labels.hpp"
 #include "scheduler/limits.hpp"
+#include "scheduler/nearest_name.hpp"
 #include "scheduler/units.hpp"
 
 #include <algorithm>
@@ -15,6 +16,7 @@ namespace {
 
 constexpr std::array<std::string_view, 3> priority_words{"interactive", "standard", "batch"};
 constexpr std::array<std::string_view, 2> switch_words{"false", "true"};
+constexpr std::string_view own_prefix = "x-consort-";
 /// Session headers that agents and other routers already send, after our own.
 constexpr std::array<std::string_view, 4> session_headers{"x-consort-session", "x-session-id",
                                                           "x-claude-code-session-id", "session-id"};
@@ -26,6 +28,40 @@ bool printable(std::string_view text) {
 api_error bad_header(std::string_view name, const std::string& allowed) {
   return bad_request("invalid_header", std::string(name) + " must be " + allowed,
                      std::string(name));
+}
+
+/// As people write them: `x-consort-wait` is `X-Consort-Wait`.
+std::string canonical(std::string_view key) {
+  std::string out(key);
+  for (std::size_t at = 0; at < out.size(); ++at)
+    if ((at == 0 || out[at - 1] == '-') && out[at] >= 'a' && out[at] <= 'z')
+      out[at] = static_cast<char>(out[at] - 'a' + 'A');
+  return out;
+}
+
+/// The nearest of ours, by what follows the prefix that all share; all of them when none is near.
+std::string meant_header(std::string_view name) {
+  const std::vector<std::string> all(request_header_names.begin(), request_header_names.end());
+  std::vector<std::string> ends;
+  for (const auto& one : all)
+    ends.push_back(one.substr(own_prefix.size()));
+  const auto near = nearest_names(name.substr(own_prefix.size()), ends, 1);
+  return near.empty() ? did_you_mean_or_list({}, all)
+                      : " (did you mean " + canonical(own_prefix) + near.front() + "?)";
+}
+
+/// A mistyped X-Consort-Labels would let data go where it must not.
+std::optional<api_error> unknown_header(const http_request& from) {
+  for (const auto& [key, value] : from.headers) {
+    if (!key.starts_with(own_prefix))
+      continue;
+    const auto name = canonical(key.substr(0, limits::header_name_bytes_max));
+    if (std::find(request_header_names.begin(), request_header_names.end(), name)
+        == request_header_names.end())
+      return bad_request("unknown_header", name + " is not a known header" + meant_header(name),
+                         name);
+  }
+  return std::nullopt;
 }
 
 template <std::size_t Count>
@@ -61,8 +97,9 @@ public:
       return;
     out = parse_duration(*value);
     if (!out || (*out == 0 && !zero_allowed))
-      fail(bad_header(name, zero_allowed ? "a duration such as 0s, 250ms, 30s or 10m"
-                                         : "a duration above 0 such as 250ms, 30s or 10m"));
+      fail(bad_header(
+          name, zero_allowed ? "a duration such as 0s, 250ms, 30s or 10m, at most ten years"
+                             : "a duration above 0 such as 250ms, 30s or 10m, at most ten years"));
   }
 
   void text(std::string_view key, std::string_view name, std::size_t bytes_max, std::string& out) {
@@ -133,6 +170,8 @@ std::string usable_request_id(const http_request& from) {
 }
 
 std::variant<request_options, api_error> read_request_options(const http_request& from) {
+  if (auto unknown = unknown_header(from))
+    return *std::move(unknown);
   request_options out;
   header_reader in(from);
   out.external_id = usable_request_id(from);

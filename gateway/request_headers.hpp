@@ -2,14 +2,21 @@
 #pragma once
 /// What a client asks for by header: device, policy, priority, deadline, wait, session, tenant,
 /// labels of its data, hedging and request id. Pure. A malformed header is a 400 that names it and
-/// what it may hold.
+/// what it may hold; so is one of ours that does not exist, since whoever mistyped it relies on it.
 
 #include "gateway/errors.hpp"
 #include "scheduler/types.hpp"
 
+#include <array>
 #include <variant>
 
 namespace consort::gateway {
+
+/// Every `X-Consort-*` header of a request; others are refused.
+inline constexpr std::array<std::string_view, 9> request_header_names{
+    "X-Consort-Device",   "X-Consort-Policy", "X-Consort-Priority",
+    "X-Consort-Deadline", "X-Consort-Wait",   "X-Consort-Tenant",
+    "X-Consort-Labels",   "X-Consort-Hedge",  "X-Consort-Session"};
 
 /// What a list of labels may hold, in words.
 inline constexpr std::string_view labels_allowed

@@ -71,7 +71,8 @@ result<peer_identity> judge_hello(const messages::frame& hello, const hello_rule
   const auto& from = said->from;
   if (said->body.cluster != rules.cluster)
     return refuse("wrong_cluster",
-                  "this is cluster `" + rules.cluster + "`, not `" + said->body.cluster + "`");
+                  "this is cluster `" + rules.cluster + "`, not `" + said->body.cluster
+                      + "`: join it with --cluster, or set `cluster` in the configuration");
   if (!same_secret(said->body.join_token, rules.join_token))
     return refuse("wrong_token", "the join token is not this cluster's");
   const auto role = role_of(from.kind);

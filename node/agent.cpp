@@ -204,10 +204,10 @@ void agent::load_plugins(std::vector<std::unique_ptr<plugin>> further) {
     inventory_.add(std::move(plugin));
   for (const auto& directory : options_.plugin_dirs)
     log_once(inventory_.load(directory, environment));
-  if (options_.built_in)
-    warn_of_unknown(options_.prices, inventory_.plugins());
   log_once(inventory_.tidy()); // What was left running holds the devices that are looked for.
   log_once(inventory_.probe());
+  if (options_.built_in) // Only now: who is there is known to the inventory since its probe.
+    warn_of_unknown(options_.prices, inventory_.plugins());
   log_faults();
   for (const auto& device : inventory_.devices())
     ledger_.set_device(device);

@@ -292,7 +292,8 @@ std::int64_t object_reader::duration(std::string_view name, std::int64_t fallbac
     return fallback;
   if (const auto parsed = parse_duration(found->text))
     return *parsed;
-  fail(name, "`" + found->text + "` is not a duration such as 250ms, 30s or 10m");
+  fail(name,
+       "`" + found->text + "` is not a duration such as 250ms, 30s or 10m, at most ten years");
   return fallback;
 }
 

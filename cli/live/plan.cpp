@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/live/plan.hpp"
 
+#include "cli/limits.hpp"
 #include "cli/live/limits.hpp"
 #include "scheduler/units.hpp"
 
@@ -45,6 +46,9 @@ std::optional<std::string> objection(const sim::scenario& plan) {
   if (plan.network.latency_us > limits::latency_us_max
       || plan.network.jitter_us > limits::latency_us_max)
     return "network: loopback is not slower than " + format_duration(limits::latency_us_max);
+  if (plan.lease_us < cli::limits::lease_us_min)
+    return "scheduler.lease: a real node needs " + format_duration(cli::limits::lease_us_min)
+           + " at least";
   return fault_objection(plan);
 }
 

@@ -57,6 +57,27 @@ TEST_F(NodeActors, ReadADeviceThatHasNoActorYet) {
   EXPECT_GT(controls_->reads, before) << "its readings go on";
 }
 
+/// Whose name is misspelt would be as dear as its plugin says.
+TEST_F(NodeActors, PricesOfPluginsThatAreNotThereAreWarnedOfAndOthersNot) {
+  const auto lines = std::make_shared<spdlog::sinks::ringbuffer_sink_mt>(50);
+  spdlog::default_logger()->sinks().push_back(lines);
+  const node::test::temp_folder other;
+  node::agent_options options;
+  options.name = node_id{"priced"};
+  options.data_path = other.path();
+  options.clock = options.steady = clock();
+  options.prices = {{"fake", {}}, {"fkae", {}}};
+  std::vector<std::unique_ptr<node::plugin>> plugins;
+  plugins.push_back(std::make_unique<node::fake_plugin>(controls_, device_, profile_));
+  EXPECT_TRUE(node::agent::start(io_, std::move(options), std::move(plugins)).ok());
+  spdlog::default_logger()->sinks().pop_back();
+  std::string said;
+  for (const auto& line : lines->last_formatted())
+    said += line;
+  EXPECT_NE(said.find("prices of the plugin fkae"), std::string::npos) << said;
+  EXPECT_EQ(said.find("prices of the plugin fake"), std::string::npos) << said;
+}
+
 TEST_F(NodeActors, LogARefusalOnceUntilItIsAnother) {
   join();
   const auto lines = std::make_shared<spdlog::sinks::ringbuffer_sink_mt>(50);

@@ -44,6 +44,7 @@ public:
       = [](const gateway::admin_request&) { return gateway::admin_taken{}; };
   core::snapshot seen;
   std::optional<core::explanation> explained;
+  error unexplained{recovery::refuse, "model_not_found", "no model of that name"};
   std::optional<request_meta> dry_run; ///< The last that was only to be explained.
   core::plan_wish planned;             ///< The latest.
   bool silent = false;                 ///< Admin calls are never answered.
@@ -108,7 +109,7 @@ public:
     if (explained)
       answer(*explained);
     else
-      answer(error{recovery::refuse, "model_not_found", "no model of that name"});
+      answer(unexplained);
   }
 
   void plan(core::plan_wish wish, std::function<void(result<core::explanation>)> answer) override {

@@ -487,6 +487,34 @@ with_hosts('plain links on one machine', { nodes: [], gateways: [] }, async (che
     await hosts.expect_alive(['pasted']);
   });
 
+  await check('that of a cluster with a name, too', async () => {
+    const data = hosts.data_of('lab');
+    const file = path.join(data, 'cluster.json');
+    fs.writeFileSync(file, JSON.stringify({ cluster: 'lab' }));
+    const listen = ['--listen', '127.0.0.1:0', '--link-listen', '127.0.0.1:0', '--data', data];
+    const args = ['--config', file, ...listen];
+    const scheduler = new Server({ role: 'scheduler', name: 'lab', data, args });
+    let node;
+    try {
+      await scheduler.start();
+      const line = /consort node (--join .*)/.exec(scheduler.output)[1];
+      const own = ['--name', 'of-lab', '--data', hosts.data_of('of-lab')];
+      node = new Server({
+        role: 'node',
+        name: 'of-lab',
+        data: hosts.data_of('of-lab'),
+        args: [...line.trim().split(/\s+/), ...own],
+      });
+      await node.start();
+      await eventually('it has joined', async () =>
+        (await scheduler.list('nodes')).some((one) => one.node === 'of-lab' && one.alive),
+      );
+    } finally {
+      await node?.destroy();
+      await scheduler.destroy();
+    }
+  });
+
   await check('and a gateway serves', async () => {
     const gateway = await hosts.add_gateway('g1');
     const fields = { prompt: golden.prompt, max_tokens: golden.greedy_ids.length };

@@ -72,6 +72,12 @@ INSTANTIATE_TEST_SUITE_P(
                     usage_case{{"devices", "-o", "poem"}, "poem"}, usage_case{{"submit"}, "MODEL"},
                     usage_case{{"submit", "m", "p", "--wait", "soon"}, "not a duration"},
                     usage_case{{"bench", "-c", "5000"}, "--streams"},
+                    usage_case{{"node", "--join", "127.0.0.1:1", "--token", "t", "--cluster",
+                                std::string(129, 'c')},
+                               "--cluster: must have 1 to 128 bytes"},
+                    usage_case{{"submit", "m", "p", "--max-tokens", "0"},
+                               "not in range 1 to 1000000"},
+                    usage_case{{"events", "-n", "5000"}, "-n,--last: "},
                     usage_case{{"sim", "x.json", "--policy", "fast"}, "fast"}));
 
 TEST(App, EnvironmentNamesAreUpperSnakeOfTheFlag) {

@@ -2,6 +2,8 @@
 #include "cli/config.hpp"
 
 #include "cli/limits.hpp"
+#include "gateway/limits.hpp"
+#include "scheduler/policy/scorers.hpp"
 #include "scheduler/served_name.hpp"
 #include "tests/unit/cli/command_run.hpp"
 
@@ -135,7 +137,13 @@ INSTANTIATE_TEST_SUITE_P(
         complaint_case{"{\"scheduler\": {\"tenant_policy\": {\"t\": \"cots\"}}}",
                        "scheduler.tenant_policy.t: unknown policy `cots` (did you mean cost"},
         complaint_case{"{\"scheduler\": {\"slo\": {\"itl\": \"0\"}}}", "slo.itl: must be above 0"},
-        complaint_case{"{\"scheduler\": {\"lease\": \"0\"}}", "scheduler.lease: must be above 0"},
+        complaint_case{"{\"scheduler\": {\"lease\": \"999ms\"}}",
+                       "scheduler.lease: must be at least 1s"},
+        complaint_case{"{\"scheduler\": {\"queue_timeout\": \"0\"}}",
+                       "scheduler.queue_timeout: must be above 0"},
+        complaint_case{"{\"scheduler\": {\"queue_timeout\": \"36000d\"}}", "at most ten years"},
+        complaint_case{"{\"models\": {\"m\": {\"source\": \"a\", \"devices_per_instance\": 65}}}",
+                       "between 1 and 64"},
         complaint_case{"{\"scheduler\": {\"slo\": {\"ttft\": 5}}}", "expected a string"},
         complaint_case{"{\"scheduler\": {\"queue_max\": 1000001}}", "between 1 and 1000000"},
         complaint_case{"{\"scheduler\": {\"tenant_weights\": {\"a\": 0}}}",
@@ -197,6 +205,20 @@ TEST(Config, TheSchemaForEditorsNamesKeysThatTheParserKnows) {
     EXPECT_TRUE(knows("{\"models\": {\"m\": {", key, "}}}")) << key;
 }
 
+/// An editor that underlines what `config check` takes is switched off.
+TEST(Config, TheSchemaForEditorsHasWhatTheParserTakes) {
+  std::ifstream file(CONSORT_SOURCE_DIR "/cli/config.schema.json");
+  const auto schema = nlohmann::json::parse(file);
+  const auto& model = schema["definitions"]["model"]["properties"];
+  EXPECT_TRUE(model.contains("adapters"));
+  EXPECT_EQ(model["source"]["anyOf"].back()["maxItems"], gateway::limits::model_variants_max);
+  EXPECT_EQ(model["devices_per_instance"]["maximum"], core::limits::devices_per_instance_max);
+  const auto scorers
+      = schema["definitions"]["profile"]["properties"]["weights"]["description"].get<std::string>();
+  for (const auto& scorer : core::all_scorers())
+    EXPECT_THAT(scorers, HasSubstr(std::string(scorer.name)));
+}
+
 TEST(Config, LinkFlagsWinOverTheFileFieldByField) {
   const link_config file{"h:1", "h:2", "c", "t", "n", "h:3", "a"};
   const link_config flags{"H:1", "H:2", "C", "T", "N", "H:3", "A"};
@@ -216,6 +238,7 @@ TEST(Config, ADoubledDollarIsLiteral) {
 }
 
 TEST(Config, StopsAtItsLimits) {
+  EXPECT_TRUE(parsed(R"({"scheduler": {"lease": "1s"}})").ok()) << "as short as it may be";
   const std::string long_name(served_name_bytes_max + 1, 'x');
   EXPECT_FALSE(parsed("{\"models\": {\"" + long_name + "\": {\"source\": \"a\"}}}").ok());
   std::string aliases;

@@ -30,11 +30,14 @@ TEST(HostAddress, LoopbackIsForThisMachineOnly) {
 }
 
 TEST(HostAddress, TheCommandThatAddsANodeCanBePasted) {
-  EXPECT_EQ(join_command("127.0.0.1:4280", "ab12", false),
+  EXPECT_EQ(join_command("127.0.0.1:4280", "ab12", false, {}),
             "consort node --join 127.0.0.1:4280 --token ab12");
-  EXPECT_EQ(join_command("127.0.0.1:4280", "ab12", true),
+  EXPECT_EQ(join_command("127.0.0.1:4280", "ab12", false, "lab"),
+            "consort node --join 127.0.0.1:4280 --token ab12 --cluster lab");
+  EXPECT_TRUE(join_command("127.0.0.1:4280", "ab12", false, "our lab").ends_with(" 'our lab'"));
+  EXPECT_EQ(join_command("127.0.0.1:4280", "ab12", true, "lab"),
             "consort node --join 127.0.0.1:4280 --token ab12 --cert NAME-FOLDER");
-  const auto elsewhere = join_command("10.1.2.3:4280", "ab12", true);
+  const auto elsewhere = join_command("10.1.2.3:4280", "ab12", true, {});
   EXPECT_TRUE(elsewhere.ends_with("--data-listen 0.0.0.0:4281 --advertise THAT_HOST")) << elsewhere;
   EXPECT_EQ(elsewhere.find_first_of("()<>|&;`'\"$*?{}\\~#!\n"), std::string::npos) << elsewhere;
 }

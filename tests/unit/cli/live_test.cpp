@@ -55,6 +55,8 @@ TEST(LivePlan, RefusesWhatProcessesCannotDoByItsField) {
   EXPECT_THAT(why(parsed(R"(, "faults": [{"at": "1s", "skew": "edge-0", "by": "1s"}])")),
               testing::HasSubstr("faults[0].skew"));
   EXPECT_THAT(why(parsed(R"(, "network": {"latency": "5ms"})")), testing::HasSubstr("network:"));
+  EXPECT_THAT(why(parsed(R"(, "scheduler": {"lease": "999ms"})")),
+              testing::HasSubstr("scheduler.lease: a real node needs 1s"));
   auto split = parsed(""); // A file that asks for it names chips that can.
   split.models.front().devices_per_instance = 2;
   EXPECT_THAT(why(split), testing::HasSubstr("models.storyteller.devices_per_instance"));

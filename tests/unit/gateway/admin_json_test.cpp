@@ -4,9 +4,12 @@
 #include "scheduler/limits.hpp"
 
 #include "gateway/pages.hpp"
+#include "gateway/request_headers.hpp"
 #include "links/holds.hpp"
 
 #include <gtest/gtest.h>
+
+#include <set>
 
 namespace consort::gateway {
 namespace {
@@ -204,6 +207,15 @@ TEST(Pages, OpenapiHasEveryRoute) {
   const auto& plugins = document["paths"]["/api/v1/plugins"]["get"];
   EXPECT_EQ(plugins["parameters"][0]["name"], "node");
   EXPECT_EQ(plugins["parameters"][0]["in"], "query");
+}
+
+TEST(Pages, OpenapiHasEveryHeaderThatIsKnown) {
+  const auto document = json::parse(openapi_document(routes()));
+  std::set<std::string> told;
+  for (const auto& one : document["paths"]["/v1/completions"]["post"]["parameters"])
+    if (one["name"].get<std::string>().starts_with("X-Consort-"))
+      told.insert(one["name"].get<std::string>());
+  EXPECT_EQ(told, std::set<std::string>(request_header_names.begin(), request_header_names.end()));
 }
 
 TEST(Pages, TheDashboardNeedsNothingFromElsewhere) {

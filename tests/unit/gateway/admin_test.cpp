@@ -2,6 +2,7 @@
 // The routes beside inference, over a real socket.
 #include "gateway/event_hub.hpp"
 #include "links/holds.hpp"
+#include "scheduler/limits.hpp"
 #include "tests/unit/gateway/gateway_fixture.hpp"
 
 #include <gmock/gmock.h>
@@ -29,6 +30,7 @@ protected:
     device.alive = true;
     port_.seen.devices.push_back(device);
   }
+  void add_node(const std::string& name) { port_.seen.nodes.emplace_back().node = node_id(name); }
 };
 
 TEST_F(Admin, ModelsAreListedAndFoundByNameOrAlias) {
@@ -139,6 +141,10 @@ TEST_F(Admin, ExplainSaysWhereARequestWouldGo) {
   EXPECT_EQ(client.post("/api/v1/explain", "{").status, 400);
   port_.explained.reset();
   EXPECT_EQ(client.post("/api/v1/explain", chat_body).status, 404);
+  port_.unexplained = {recovery::refuse, "policy_not_found", "no policy 'hybird'"};
+  const auto refused = client.post("/api/v1/explain", chat_body);
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_EQ(error_of(refused)["param"], "X-Consort-Policy") << "as the request itself would be";
 }
 
 /// A device that runs what one profile builds for the model.
@@ -179,6 +185,7 @@ TEST_F(Admin, CommandsReachTheScheduler) {
   declare("m", "d");
   port_.seen.models[0].spec.variants.resize(1);
   port_.seen.devices.push_back(builds_for(port_.seen.models[0].spec));
+  add_node("local");
   config_.describe = [](model_spec declared) {
     declared.variants.at(0).quantization = "q8_0";
     return declared;
@@ -221,6 +228,7 @@ TEST_F(Admin, CommandsReachTheScheduler) {
 
 /// A browser sends such a request for any page that its user looks at, without asking first.
 TEST_F(Admin, PagesOfOtherSitesCommandNothing) {
+  add_node("local");
   start();
   http_client client(http_port());
   const auto body = R"({"target":"local"})";
@@ -447,6 +455,7 @@ TEST_F(Admin, RefusedCommandsSayWhy) {
     return result<gateway::admin_taken>(
         error{recovery::refuse, "unknown_target", "no node or device `x`"});
   };
+  add_node("x"); // Gone since the gateway looked.
   start();
   http_client client(http_port());
   const auto answer = client.post("/api/v1/drain", R"({"target":"x"})");
@@ -454,8 +463,55 @@ TEST_F(Admin, RefusedCommandsSayWhy) {
   EXPECT_EQ(error_of(answer)["message"], "no node or device `x`");
 }
 
+/// What is told as taken has an effect. What was kept of a target that is away can be lifted.
+TEST_F(Admin, HoldsOfAnUnknownTargetAre404NamingTheNearest) {
+  add_node("small");
+  add_device();
+  start();
+  http_client client(http_port());
+  for (const auto* path : {"/api/v1/drain", "/api/v1/cordon"}) {
+    const auto answer = client.post(path, R"({"target":"smal"})");
+    EXPECT_EQ(answer.status, 404) << path;
+    EXPECT_EQ(error_of(answer)["param"], "target");
+    EXPECT_EQ(error_of(answer)["message"], "no such node or device: `smal` (did you mean small?)");
+  }
+  EXPECT_TRUE(port_.admin_requests().empty());
+  EXPECT_EQ(client.post("/api/v1/cordon", R"({"target":"local/cpu0"})").status, 202);
+  EXPECT_EQ(client.post("/api/v1/undrain", R"({"target":"away"})").status, 202);
+  EXPECT_EQ(client.post("/api/v1/uncordon", R"({"target":"away"})").status, 202);
+}
+
+TEST_F(Admin, ModelsWithBoundsThatCannotBeAre400NamingTheField) {
+  bool read = false;
+  config_.describe = [&](model_spec declared) {
+    read = true;
+    return declared;
+  };
+  start();
+  http_client client(http_port());
+  const auto post = [&](const std::string& field, std::uint64_t value) {
+    const nlohmann::json body{
+        {"name", "m"}, {"source", "/m.gguf"}, {"replicas_max", 2}, {field, value}};
+    return client.post("/api/v1/models", body.dump());
+  };
+  const auto refused = post("replicas_min", 5);
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_EQ(error_of(refused)["param"], "replicas_min");
+  for (const auto devices : {0U, core::limits::devices_per_instance_max + 1}) {
+    const auto answer = post("devices_per_instance", devices);
+    EXPECT_EQ(answer.status, 400) << devices;
+    EXPECT_EQ(error_of(answer)["param"], "devices_per_instance");
+    EXPECT_EQ(error_of(answer)["message"], "`devices_per_instance` must be between 1 and 64");
+  }
+  EXPECT_FALSE(read) << "refused before the file is read";
+  EXPECT_TRUE(port_.admin_requests().empty());
+  EXPECT_EQ(post("replicas_min", 2).status, 202);
+  EXPECT_EQ(post("devices_per_instance", core::limits::devices_per_instance_max).status, 202);
+}
+
 /// Done is not kept: the disk of the scheduler may be full.
 TEST_F(Admin, CommandsSayWhetherTheyAreKeptOverARestart) {
+  add_node("x");
   start();
   http_client client(http_port());
   const auto said = [&](gateway::admin_taken taken) {

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/request_headers.hpp"
 
+#include "gateway/limits.hpp"
+
 #include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cctype>
 
 namespace consort::gateway {
 namespace {
@@ -68,6 +73,8 @@ TEST(RequestHeaders, MalformedOnesNameThemselvesAndWhatIsAllowed) {
       {{{"x-consort-priority", "high"}}, "X-Consort-Priority must be one of interactive,"},
       {{{"x-consort-deadline", "soon"}}, "X-Consort-Deadline must be a duration above 0"},
       {{{"x-consort-deadline", "0s"}}, "X-Consort-Deadline must be a duration above 0"},
+      {{{"x-consort-deadline", "36000d"}},
+       "X-Consort-Deadline must be a duration above 0 such as 250ms, 30s or 10m, at most ten"},
       {{{"x-consort-wait", "-1s"}}, "X-Consort-Wait must be a duration such as 0s"},
       {{{"x-consort-labels", "Local"}}, "X-Consort-Labels must be 1 to 8 labels joined by commas"},
       {{{"x-consort-labels", "a,,b"}}, "X-Consort-Labels must be 1 to 8 labels"},
@@ -84,6 +91,40 @@ TEST(RequestHeaders, MalformedOnesNameThemselvesAndWhatIsAllowed) {
     EXPECT_EQ(failure->status, 400U);
     EXPECT_TRUE(failure->message.starts_with(words)) << failure->message;
     EXPECT_TRUE(words.starts_with(failure->param));
+  }
+}
+
+/// What a client believes to have asked for is done or refused: a mistyped label would let local
+/// data go to a provider.
+TEST(RequestHeaders, UnknownOnesOfOursAreRefusedAndTheNearestIsNamed) {
+  const auto refusal = [](const std::string& name) {
+    const auto got = read({{"accept", "*/*"}, {name, "local-only"}});
+    const auto* failure = std::get_if<api_error>(&got);
+    return failure == nullptr ? api_error{.status = 200} : *failure;
+  };
+  const auto label = refusal("x-consort-label");
+  EXPECT_EQ(label.status, 400U);
+  EXPECT_EQ(label.code, "unknown_header");
+  EXPECT_EQ(label.param, "X-Consort-Label");
+  EXPECT_EQ(label.message,
+            "X-Consort-Label is not a known header (did you mean X-Consort-Labels?)");
+  EXPECT_NE(refusal("x-consort-tennant").message.find("X-Consort-Tenant?"), std::string::npos);
+  EXPECT_NE(refusal("x-consort-zzzzzzzz").message.find("(there are X-Consort-Device, "),
+            std::string::npos)
+      << refusal("x-consort-zzzzzzzz").message;
+  EXPECT_EQ(refusal("x-consort-" + std::string(500, 'z')).param.size(),
+            limits::header_name_bytes_max);
+  EXPECT_EQ(refusal("x-consortium").status, 200U) << "somebody else's";
+}
+
+TEST(RequestHeaders, EveryKnownOneIsRead) {
+  for (const auto name : request_header_names) {
+    std::string key(name);
+    std::transform(key.begin(), key.end(), key.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    const auto got = read({{key, ""}}); // None may be empty, so that reading it is seen.
+    ASSERT_TRUE(std::holds_alternative<api_error>(got)) << name;
+    EXPECT_EQ(std::get<api_error>(got).param, name);
   }
 }
 

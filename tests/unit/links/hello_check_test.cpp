@@ -52,6 +52,10 @@ TEST(HelloCheck, ASchedulerNeverDials) {
 TEST(HelloCheck, ClusterComesBeforeToken) {
   EXPECT_EQ(code_of(judge_hello(hello_frame(sender_kind::node, "n", "other", "bad"), rules())),
             "wrong_cluster");
+  EXPECT_NE(judge_hello(hello_frame(sender_kind::node, "n", "other"), rules())
+                .failure()
+                .message.find("not `other`: join it with --cluster"),
+            std::string::npos);
   for (const auto* wrong : {"", "bad", "join-tokeN", "join-token2"})
     EXPECT_EQ(code_of(judge_hello(hello_frame(sender_kind::node, "n", cluster, wrong), rules())),
               "wrong_token");
