@@ -29,6 +29,8 @@ std::int64_t gained(const core_state& s) {
 }
 
 void refill(core_state& s) {
+  if (budget_of(s) == 0)
+    return;
   const auto more = gained(s);
   if (more == 0 && s.remote_left_micros < budget_of(s)) // A part of a micro is not lost.
     return;
