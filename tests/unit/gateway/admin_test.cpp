@@ -175,6 +175,20 @@ TEST_F(Admin, BuildsAheadArePlannedAndWhatMakesNoSenseIsRefused) {
   EXPECT_TRUE(port_.admin_requests().empty());
 }
 
+/// Weights that a device runs as they are have to come from their hub all the same.
+TEST_F(Admin, WeightsCanBeFetchedAheadWhereNothingIsBuilt) {
+  declare("m", "d");
+  auto& weights = port_.seen.models[0].spec.variants.emplace_back();
+  weights.source = "hf:org/m@main/m.gguf";
+  weights.format = "gguf";
+  add_device();
+  port_.seen.devices[0].spec.capability.formats = {"gguf"};
+  start();
+  http_client client(http_port());
+  EXPECT_EQ(client.post("/api/v1/compile", R"({"model":"m","for":"auto"})").status, 202);
+  EXPECT_EQ(port_.admin_requests().size(), 1U);
+}
+
 TEST_F(Admin, CommandsReachTheScheduler) {
   declare("m", "d");
   port_.seen.models[0].spec.variants.resize(1);
