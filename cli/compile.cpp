@@ -98,9 +98,10 @@ exit_code compile(context& env, const compile_options& wanted) {
 } // namespace
 
 void add_compile(CLI::App& root, context& env) {
-  auto* command = root.add_subcommand("compile", "Build a model's engine ahead of its first use");
+  auto* command = root.add_subcommand(
+      "compile", "Build a model's engine, or fetch its weights, ahead of first use");
   auto wanted = std::make_shared<compile_options>();
-  command->add_option("MODEL", wanted->model, "Model name or alias")->required();
+  command->add_option("MODEL", wanted->model, "Model name, alias or adapter")->required();
   command->add_option("--for", wanted->selector, "Device or type, e.g. npu or local/npu0")
       ->required();
   command->add_flag("--dry-run", wanted->dry_run, "Say what would be built and where");

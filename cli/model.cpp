@@ -2,6 +2,7 @@
 #include "cli/api.hpp"
 #include "cli/commands.hpp"
 #include "cli/limits.hpp"
+#include "cli/table.hpp"
 #include "gateway/limits.hpp"
 #include "scheduler/formats.hpp"
 #include "scheduler/units.hpp"
@@ -52,6 +53,14 @@ void hint_listing(context& env, const std::string& format) {
           << "` in `formats` of the one whose server has it, then `consort plugins reload`\n";
 }
 
+/// `added`, or what it takes the place of: the name is served otherwise from now on.
+std::string added_words(const json& answer) {
+  if (!answer.is_object() || !answer.contains("replaced"))
+    return "added";
+  const auto before = list_at(answer, "/replaced");
+  return before.empty() ? "replaced" : "replaced; it was " + printable(before);
+}
+
 exit_code add(context& env, const model_options& wanted) {
   json body{{"name", wanted.name},
             {"aliases", wanted.aliases},
@@ -81,7 +90,7 @@ exit_code add(context& env, const model_options& wanted) {
   const auto answer = send(env, "POST", "/api/v1/models", body, limits::model_add_timeout);
   if (!answer)
     return complain(env, answer.failure());
-  env.out << wanted.name << ": added\n";
+  env.out << wanted.name << ": " << added_words(*answer) << '\n';
   if (std::any_of(wanted.sources.begin(), wanted.sources.end(),
                   [](const auto& source) { return core::weights_elsewhere(source); }))
     env.out << "its weights are fetched when they are first needed; `consort artifacts` shows how "
@@ -109,7 +118,8 @@ void add_model(CLI::App& root, context& env) {
   model->require_subcommand(1);
   auto wanted = std::make_shared<model_options>();
   auto* adding = model->add_subcommand("add", "Serve a model");
-  adding->add_option("NAME", wanted->name, "Name to serve it under")->required();
+  adding->add_option("NAME", wanted->name, "Name to serve it under; what had it is replaced")
+      ->required();
   adding
       ->add_option("SOURCE", wanted->sources,
                    "A file, hf:ORG/REPO[@REVISION][/FILE], https://HOST/FILE#sha256=HEX, or "
@@ -124,7 +134,8 @@ void add_model(CLI::App& root, context& env) {
   adding->add_option("--replicas-max", wanted->replicas_max, "Most replicas; 0 = any");
   adding->callback([&env, wanted] { env.action = [&env, wanted] { return add(env, *wanted); }; });
   auto* removing = model->add_subcommand("rm", "Stop serving a model");
-  removing->add_option("NAME", wanted->name, "Model name")->required();
+  removing->add_option("NAME", wanted->name, "Model name; aliases and adapters go with it")
+      ->required();
   removing->callback(
       [&env, wanted] { env.action = [&env, wanted] { return remove(env, *wanted); }; });
 }

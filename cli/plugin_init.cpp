@@ -148,6 +148,8 @@ exit_code write_around(context& env, const plugin_init_flags& flags, const wrapp
           << "\n  consort up --plugins " << shell_word(folder->parent_path().string())
           << "   # or `consort plugins reload`, where one runs with that folder\n"
           << declaring_commands(server);
+  if (!server.models.empty())
+    env.out << "  # a name that is served already (`consort models`) is replaced: choose another\n";
   if (!server.key_env.empty())
     env.out << "\nIts tokens count as free until `prices` of `runtime` in that file says what they "
                "cost; "

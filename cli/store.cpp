@@ -11,6 +11,7 @@
 #include "node/artifact_store.hpp"
 #include "node/file_digest.hpp"
 #include "node/small_file.hpp"
+#include "node/synced_file.hpp"
 #include "scheduler/artifact_model.hpp"
 #include "scheduler/units.hpp"
 
@@ -331,6 +332,21 @@ exit_code roll_back(context& env, const store_flags& flags) {
   });
 }
 
+/// Both, or nothing: half of it is no use, and would stand in the way of a second try.
+std::optional<error> write_pair(const std::string& payload, const std::string& file,
+                                const std::string& manifest) {
+  auto problem = node::copy_synced(payload, file);
+  if (problem)
+    return problem;
+  problem = node::write_synced(file + ".json", manifest);
+  if (problem) {
+    std::error_code failed;
+    for (const auto& written : {file, file + ".json"})
+      fs::remove(written, failed);
+  }
+  return problem;
+}
+
 /// FILE gets the payload, FILE.json its manifest.
 exit_code export_to(context& env, const std::string& file, node::artifact_store& store,
                     const artifact_record& found) {
@@ -341,16 +357,15 @@ exit_code export_to(context& env, const std::string& file, node::artifact_store&
   for (const auto& written : {file, file + ".json"})
     if (fs::exists(written, failed))
       return complain(env, usage_error(written + " is there already"));
-  fs::copy_file(*path, file, failed);
-  std::ofstream manifest(file + ".json", std::ios::binary);
   node::artifact_manifests made;
   for (auto& one : keys_of(store, found.content))
     made.push_back({std::move(one), 0});
-  manifest << node::write_manifest(made);
-  manifest.close();
-  if (failed || !manifest)
-    return complain(env, {recovery::refuse, "failed",
-                          file + ": " + (failed ? failed.message() : "cannot be written")});
+  if (auto problem = write_pair(*path, file, node::write_manifest(made))) {
+    if (problem->code == "disk_full")
+      problem->message += "; it takes " + format_size(found.size_bytes)
+                          + ": make room or choose another place, nothing was left here";
+    return complain(env, *problem);
+  }
   env.out << "wrote " << file << " and " << file << ".json\n";
   return exit_code::done;
 }

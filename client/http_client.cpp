@@ -156,6 +156,11 @@ http_answer head_of(const body_parser& parser) {
 result<http_target> parse_url(const std::string& url) {
   const error malformed{recovery::refuse, "usage",
                         "`" + url + "` is not a server address such as http://127.0.0.1:8080"};
+  if (url.rfind("https://", 0) == 0)
+    return error{recovery::refuse, "usage",
+                 "`" + url
+                     + "`: TLS is not spoken here; name an http:// address, of the server or "
+                       "of a tunnel to it on this host"};
   constexpr std::string_view scheme = "http://";
   if (url.rfind(scheme, 0) != 0)
     return malformed;

@@ -55,20 +55,27 @@ json taken_json(const admin_taken& said) {
   return body;
 }
 
-/// Passes it on and answers with what the scheduler said of it.
-task<void> ask(gateway_context& context, exchange& out, const admin_request& wanted) {
+/// Passes it on. Returns: what the scheduler said of it; nothing once it has answered why not.
+task<std::optional<json>> pass_on(gateway_context& context, exchange& out,
+                                  const admin_request& wanted) {
   const auto start = [&](auto reply) { context.port.admin(wanted, std::move(reply)); };
   const auto reply = co_await await_answer<result<admin_taken>>(out, port_deadline(context), start);
   const auto said = reply.value_or(scheduler_silent());
   if (!said) {
     const auto failure = from_admin(said.failure());
     co_await respond_error(out, failure);
-    co_return;
+    co_return std::nullopt;
   }
   if (said->kept == false)
     log().error("in effect, but not kept over a restart: {}", said->kept_error);
-  const auto body = taken_json(*said); // A temporary would not live as long as the coroutine.
-  co_await respond_json(out, 202, body);
+  co_return taken_json(*said);
+}
+
+/// Passes it on and answers with what the scheduler said of it.
+task<void> ask(gateway_context& context, exchange& out, const admin_request& wanted) {
+  const auto body = co_await pass_on(context, out, wanted);
+  if (body)
+    co_await respond_json(out, 202, *body);
 }
 
 /// Off this thread: a file of many gigabytes is read whole.
@@ -94,26 +101,28 @@ task<result<model_spec>> describe(gateway_context& context, exchange& out,
                                   "its files are still being read; add it again later"});
 }
 
-/// Whose the name is, among models other than `but`; nothing when it is free.
-std::optional<std::string> owner_of(const core::snapshot& seen, const model_name& name,
-                                    const model_name& but) {
+/// Whose a name is, and what it is there.
+struct name_owner {
+  const model_spec* model = nullptr; ///< Of the snapshot; null = the name is free.
+  const char* part = nullptr;        ///< `an alias`, `an adapter`; null = it is the model's own.
+};
+
+/// Among models other than `but`.
+name_owner owner_of(const core::snapshot& seen, const model_name& name, const model_name& but) {
   for (const auto& model : seen.models) {
     const auto& spec = model.spec;
     if (spec.name == but)
       continue;
-    const auto whose = [&](const char* what) {
-      return "`" + name.value + "` is " + what + " `" + spec.name.value + "` already";
-    };
     if (spec.name == name)
-      return "`" + name.value + "` is a model already";
+      return {&spec, nullptr};
     if (std::find(spec.aliases.begin(), spec.aliases.end(), name) != spec.aliases.end())
-      return whose("an alias of");
+      return {&spec, "an alias"};
     for (const auto& variant : spec.variants)
       for (const auto& adapter : variant.adapters)
         if (adapter.name == name)
-          return whose("an adapter of");
+          return {&spec, "an adapter"};
   }
-  return std::nullopt;
+  return {};
 }
 
 /// Models, aliases and adapters have one space of names: a request must mean one of them. What the
@@ -127,11 +136,17 @@ std::optional<api_error> name_conflict(const core::snapshot& seen, const model_s
       names.emplace_back("adapters", adapter.name);
   for (auto one = names.begin(); one != names.end(); ++one) {
     const auto& [field, name] = *one;
-    auto why = owner_of(seen, name, wanted.name);
+    const auto owner = owner_of(seen, name, wanted.name);
+    std::string why;
     if (std::any_of(names.begin(), one, [&](const auto& other) { return other.second == name; }))
-      why = "`" + name.value + "` is named twice";
-    if (why)
-      return bad_request("name_taken", "`" + std::string(field) + "`: " + *why, field);
+      why = "is named twice";
+    else if (owner.part != nullptr)
+      why = std::string("is ") + owner.part + " of `" + owner.model->name.value + "` already";
+    else if (owner.model != nullptr)
+      why = "is a model already";
+    if (!why.empty())
+      return bad_request("name_taken", "`" + std::string(field) + "`: `" + name.value + "` " + why,
+                         field);
   }
   return std::nullopt;
 }
@@ -148,6 +163,32 @@ std::optional<api_error> impossible_bounds(const model_spec& wanted) {
                            + std::to_string(devices_max),
                        "devices_per_instance");
   return std::nullopt;
+}
+
+/// Parts are taken out by declaring their model without them; who names one does not mean the whole
+/// model, and all else that it serves.
+std::optional<api_error> only_a_part(const core::snapshot& seen, const model_name& name) {
+  const auto owner = owner_of(seen, name, {});
+  if (owner.part == nullptr)
+    return std::nullopt;
+  const auto& whole = owner.model->name.value;
+  return bad_request("part_of_model", "`" + name.value + "` is " + owner.part + " of `" + whole
+                                          + "`, and nothing was removed: declare that model again "
+                                            "without it (`consort model add "
+                                          + whole
+                                          + " ...`), or remove all of it (`consort model rm "
+                                          + whole + "`)");
+}
+
+/// The sources of the model that a declaration takes the place of; nothing when the name is free.
+std::optional<json> replaced_sources(const core::snapshot& seen, const model_name& name) {
+  const auto known = owner_of(seen, name, {});
+  if (known.model == nullptr)
+    return std::nullopt;
+  auto sources = json::array();
+  for (const auto& variant : known.model->variants)
+    sources.push_back(variant.source);
+  return sources;
 }
 
 /// What is wrong with the file is no fault of the request's form.
@@ -367,12 +408,25 @@ task<void> post_model(gateway_context& context, const http_request& request, con
     co_return;
   }
   log().info("model {} declared", described->name.value);
+  const auto replaced = replaced_sources(*seen, described->name);
   const admin_request wanted = core::model_declared{*described};
-  co_await ask(context, out, wanted);
+  auto body = co_await pass_on(context, out, wanted);
+  if (!body)
+    co_return;
+  if (replaced)
+    (*body)["replaced"] = *replaced;
+  co_await respond_json(out, 202, *body);
 }
 
 task<void> delete_model(gateway_context& context, const http_request&, const std::string& rest,
                         exchange& out) {
+  const auto seen = co_await take_snapshot(context, out);
+  const auto refused = seen ? only_a_part(*seen, model_name(rest)) : from_admin(seen.failure());
+  if (refused) {
+    log().warn("model {} not removed: {}", rest, refused->message);
+    co_await respond_error(out, *refused);
+    co_return;
+  }
   log().info("model {} removed", rest);
   const admin_request wanted = core::model_removed{model_name(rest)};
   co_await ask(context, out, wanted);

@@ -22,4 +22,8 @@ namespace consort::node {
 /// The same through `path`.new: `path` holds either what it held or all of `text`.
 [[nodiscard]] std::optional<error> replace_synced(const std::string& path, const std::string& text);
 
+/// Makes a file with the bytes and permissions of another, flushed. Nothing of it is left when that
+/// fails; a file that is there already is no more than named.
+[[nodiscard]] std::optional<error> copy_synced(const std::string& from, const std::string& to);
+
 } // namespace consort::node

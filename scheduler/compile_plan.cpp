@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scheduler/compile_plan.hpp"
 
+#include "scheduler/alike.hpp"
 #include "scheduler/formats.hpp"
 #include "scheduler/nearest_name.hpp"
 #include "scheduler/selector.hpp"
 #include "scheduler/units.hpp"
+#include "scheduler/weights.hpp"
 
 #include <algorithm>
 #include <map>
@@ -16,11 +18,18 @@ namespace {
 /// Of a digest, as tables show it.
 constexpr std::size_t shown_digits = 12;
 
+/// By its own name, an alias or an adapter, as requests name it.
 const model_spec* find_model(const snapshot& seen, const model_name& name) {
+  const auto has_adapter = [&](const model_variant& variant) {
+    return std::any_of(variant.adapters.begin(), variant.adapters.end(),
+                       [&](const model_adapter& one) { return one.name == name; });
+  };
   for (const auto& model : seen.models) {
-    const auto& aliases = model.spec.aliases;
-    if (model.spec.name == name || std::find(aliases.begin(), aliases.end(), name) != aliases.end())
-      return &model.spec;
+    const auto& spec = model.spec;
+    const auto& aliases = spec.aliases;
+    if (spec.name == name || std::find(aliases.begin(), aliases.end(), name) != aliases.end()
+        || std::any_of(spec.variants.begin(), spec.variants.end(), has_adapter))
+      return &spec;
   }
   return nullptr;
 }
@@ -96,18 +105,20 @@ planned_build from_view(const snapshot& seen, planned_build plan, const artifact
 /// Who builds what is to be built: the first device that asks for it decides.
 using builders = std::map<artifact_key, node_id>;
 
-planned_build plan_of(const snapshot& seen, const model_variant& variant, const runnable_build& by,
-                      const device_spec& device, builders& chosen) {
-  const auto& profile = by.profile;
-  const auto key = engine_key(variant, by);
+/// `build`, where nobody has it, or weights, whose build is their fetch.
+planned_build plan_of(const snapshot& seen, const artifact_key& key, const device_spec& device,
+                      builders& chosen) {
+  const auto& profile = key.profile;
+  const bool weights = is_weights(profile);
   const auto builder = chosen.emplace(key, builder_of(seen, profile, device.node)).first->second;
-  planned_build plan{device.id, "build", profile, builder, {}};
+  planned_build plan{device.id, weights ? "fetch" : "build", profile, builder, {}};
   for (const auto& known : seen.artifacts)
     if (known.key == key && known.state != artifact_state::absent)
       return from_view(seen, std::move(plan), known);
   if (plan.where.empty()) {
     plan.state = "no-compiler";
-    plan.detail = "no node has " + profile.compiler + " " + profile.compiler_version;
+    plan.detail = weights ? "no node fetches weights"
+                          : "no node has " + profile.compiler + " " + profile.compiler_version;
   }
   return plan;
 }
@@ -119,30 +130,43 @@ std::string no_format_words(const model_spec& model, const device_spec& device) 
   return "it runs no format of this model";
 }
 
+bool can_be_had(const planned_build& plan) {
+  return plan.state != "no-compiler" && plan.state != "failed";
+}
+
 /// What the scheduler would choose for the device (options.cpp): weights as they are before
-/// engines, an engine that can be had before one that cannot.
+/// engines, what can be had before what cannot.
 planned_build plan_device(const snapshot& seen, const model_spec& model, const device_spec& device,
                           builders& chosen) {
   const auto& can = device.capability;
   planned_build best{device.id, "no-compiler", {}, {}, no_format_words(model, device)};
-  for (const auto& variant : model.variants)
-    if (runs_format(can.formats, variant.format))
+  const auto first_of_all = [&](planned_build plan) {
+    if (best.profile == build_profile{})
+      best = std::move(plan);
+  };
+  for (const auto& variant : model.variants) {
+    if (!runs_format(can.formats, variant.format))
+      continue;
+    if (!weights_elsewhere(variant.source))
       return {device.id, "as-is", {}, {}, "runs " + variant.format + ", nothing is built"};
+    auto plan = plan_of(seen, weights_key(variant), device, chosen);
+    if (can_be_had(plan))
+      return plan;
+    first_of_all(std::move(plan));
+  }
   for (const auto& variant : model.variants)
     for (const auto& by : can.build_profiles) {
       if (by.profile.degree != model.devices_per_instance)
         continue;
-      auto plan = plan_of(seen, variant, by, device, chosen);
+      auto plan = plan_of(seen, engine_key(variant, by), device, chosen);
       if (!by.reads.empty() && plan.state != "ready" && !runs_format(by.reads, variant.format)) {
         plan.state = "no-compiler";
         plan.where = {};
         plan.detail = unread_words(model, device.capability);
       }
-      const bool can_be_had = plan.state != "no-compiler" && plan.state != "failed";
-      if (can_be_had)
+      if (can_be_had(plan))
         return plan;
-      if (best.profile == build_profile{})
-        best = std::move(plan);
+      first_of_all(std::move(plan));
     }
   return best;
 }
@@ -158,12 +182,20 @@ result<std::vector<planned_build>> plan_compile(const snapshot& seen, const mode
   if (spec == nullptr)
     return unknown_model(seen, model);
   std::vector<planned_build> plans;
+  std::vector<std::string> lost;
   builders chosen;
   for (const auto& device : seen.devices)
-    if (device.alive && wanted->matches(device.spec))
-      plans.push_back(plan_device(seen, *spec, device.spec, chosen));
+    if (wanted->matches(device.spec)) {
+      if (device.alive)
+        plans.push_back(plan_device(seen, *spec, device.spec, chosen));
+      else
+        lost.push_back(device.spec.id.value);
+    }
   if (plans.empty())
-    return error{recovery::refuse, "nothing_selected", "no device matches `" + devices + "`"};
+    return error{recovery::refuse, "nothing_selected",
+                 lost.empty() ? "no device matches `" + devices + "`"
+                              : "only lost devices match `" + devices + "`: " + named_few(lost)
+                                    + "; ask again when they are back"};
   return plans;
 }
 

@@ -139,6 +139,9 @@ void on(pass& p, const model_removed& e) {
   if (at == none || p.s.models[at].removed)
     return;
   auto& model = p.s.models[at];
+  if (model.spec.name != e.name)
+    return p.tell(note::severity::warning, e.name.value,
+                  "not removed: it is only an alias or adapter of '" + model.spec.name.value + "'");
   model.removed = true;
   std::vector<index> waiting;
   for (index slot = 0; slot < p.s.requests.end(); ++slot)

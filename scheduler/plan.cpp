@@ -4,6 +4,7 @@
 #include "scheduler/handlers.hpp"
 #include "scheduler/nearest_name.hpp"
 #include "scheduler/units.hpp"
+#include "scheduler/weights.hpp"
 
 namespace consort::core {
 
@@ -32,6 +33,8 @@ public:
             + ", ready in " + format_duration(std::max<duration_us>(at.ready_at - now_, 0)));
   }
   void operator()(const start_compile& what) {
+    if (is_weights(what.key.profile))
+      return add("fetch", device_id{what.node.value}, "the weights of " + what.model.value);
     add("build", device_id{what.node.value},
         what.model.value + " for " + what.key.profile.target + " with "
             + what.key.profile.compiler);

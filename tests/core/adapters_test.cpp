@@ -48,6 +48,28 @@ TEST(Adapters, AreServedByTheInstanceOfTheirModel) {
   }
 }
 
+TEST(Adapters, AreNotRemovedByNameNorIsTheirModel) {
+  core_fixture t;
+  t.join("local");
+  t.advertise(able_cpu());
+  auto model = adapted({adapter("tales"), adapter("rhymes")});
+  model.aliases = {model_name{"default"}};
+  t.declare(model);
+  for (const auto* part : {"tales", "default"}) {
+    t.feed(model_removed{model_name{part}});
+    EXPECT_TRUE(t.noted(std::string(part) + ": not removed: it is only an alias or adapter of"));
+  }
+  for (const auto* name : {"storyteller", "tales", "rhymes", "default"}) {
+    ask_model(t, name);
+    EXPECT_TRUE(t.take_all<reject_request>().empty()) << name;
+  }
+  t.drop_all();
+  t.feed(model_removed{model_name{"storyteller"}});
+  ask_model(t, "tales");
+  EXPECT_FALSE(t.take_all<reject_request>().empty());
+  t.drop_all();
+}
+
 TEST(Adapters, GoOnlyWhereTheRuntimeHasThem) {
   core_fixture t;
   t.join("local", 1, {refnpu_profile()});

@@ -2,6 +2,7 @@
 // Goal: what is said of a build ahead is what the scheduler would do.
 #include "scheduler/compile_plan.hpp"
 #include "scheduler/formats.hpp"
+#include "scheduler/weights.hpp"
 #include "tests/support/core_fixture.hpp"
 
 namespace consort::core::testing {
@@ -194,6 +195,63 @@ TEST(CompilePlan, WhatSomebodyBuiltElsewhereIsRunWhateverItWasBuiltFrom) {
   EXPECT_EQ(plan(t, "npu")[0].state, "ready");
   t.submit();
   EXPECT_EQ(t.take_all<reserve_allocation>().size(), 1U);
+  t.drop_all();
+}
+
+/// They are to be had ahead, and again after they came wrong, also where nothing is built.
+TEST(CompilePlan, WeightsOfElsewhereAreFetchedAheadForWhoRunsThemAsTheyAre) {
+  core_fixture t;
+  t.join("a", 11, {weights_profile()});
+  t.advertise(cpu_spec("a"));
+  auto model = story_spec();
+  model.variants[0].source = "hf:org/repo@0123456789abcdef0123456789abcdef01234567/tiny.gguf";
+  t.declare(model);
+  const auto planned = [&] { return plan(t, "cpu").at(0); };
+  EXPECT_EQ(planned().state, "fetch");
+  EXPECT_EQ(planned().profile, weights_profile());
+  EXPECT_EQ(planned().where.value, "a");
+
+  const compile_requested asked{model_name{"storyteller"}, "cpu"};
+  t.feed(asked);
+  const auto first = t.expect<start_compile>();
+  EXPECT_EQ(first.key, weights_key(model.variants[0]));
+  EXPECT_EQ(planned().state, "building");
+  t.feed(compile_failed{
+      first.compile, incarnation{11}, {recovery::refuse, "weights_missing", "no such file"}});
+  t.pass_time_renewing(limits::return_grace_us, {"a"});
+  t.drop_all();
+  EXPECT_EQ(planned().state, "failed");
+  EXPECT_EQ(planned().detail, "no such file");
+  EXPECT_EQ(planned().profile, weights_profile()) << "it can be asked for again";
+
+  t.feed(asked);
+  t.compiled(t.expect<start_compile>(), model.variants[0].content.value);
+  EXPECT_EQ(planned().state, "ready");
+  t.drop_all();
+}
+
+TEST(CompilePlan, AModelIsFoundByItsAdapterToo) {
+  core_fixture t;
+  t.join("a", 11);
+  t.advertise(cpu_spec("a"));
+  auto model = story_spec();
+  model.variants[0].adapters
+      = {{model_name{"tales"}, "/adapters/tales", digest{std::string(64, '1')}, 8}};
+  t.declare(model);
+  EXPECT_TRUE(plan_compile(t.view(), model_name{"tales"}, "cpu"));
+}
+
+TEST(CompilePlan, WhatIsLostIsNamed) {
+  core_fixture t;
+  t.join("a", 11);
+  t.advertise(cpu_spec("a"));
+  t.declare(story_spec());
+  t.feed(device_lost{device_id{"a/cpu0"}, incarnation{11}, "it is gone"});
+  const auto plans = plan_compile(t.view(), model_name{"storyteller"}, "a/cpu0");
+  ASSERT_FALSE(plans);
+  EXPECT_EQ(plans.failure().code, "nothing_selected");
+  EXPECT_EQ(plans.failure().message,
+            "only lost devices match `a/cpu0`: a/cpu0; ask again when they are back");
   t.drop_all();
 }
 

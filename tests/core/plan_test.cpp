@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A plan says what would be done, and nothing is done.
+#include "scheduler/weights.hpp"
 #include "tests/support/core_fixture.hpp"
 
 namespace consort::core::testing {
@@ -34,6 +35,21 @@ TEST(Plan, SaysWhatARequestWouldSetGoing) {
   EXPECT_EQ(t.expect<reserve_allocation>().grant.shares.at(0).device.value, "local/cpu0");
   EXPECT_EQ(t.take_all<start_compile>().size(), 1U);
   t.drop_all();
+}
+
+TEST(Plan, WeightsAreFetchedNotBuilt) {
+  core_fixture t;
+  t.join("a", 11, {weights_profile()});
+  t.advertise(cpu_spec("a"));
+  auto model = story_spec();
+  model.variants[0].source = "hf:org/repo@0123456789abcdef0123456789abcdef01234567/tiny.gguf";
+  t.declare(model);
+  const auto planned = t.tested().plan(asked(), t.now());
+  ASSERT_TRUE(planned);
+  ASSERT_FALSE(planned->decisions.empty());
+  EXPECT_EQ(planned->decisions[0].outcome, "fetch");
+  EXPECT_EQ(planned->decisions[0].winner.value, "a");
+  EXPECT_EQ(planned->decisions[0].reason, "the weights of storyteller");
 }
 
 TEST(Plan, SaysWhoServesAtOnceAndWhatIsImpossible) {

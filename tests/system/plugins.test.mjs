@@ -453,6 +453,7 @@ test('plugin init writes folders that check', { timeout: 600_000 }, async (t) =>
     const done = await cli('init', '--dir', folder, 'by-command', '--from-command', command);
     assert.equal(done.code, 0, done.stderr);
     assert.match(done.stdout, /consort model add wrapped server:wrapped/);
+    assert.match(done.stdout, /a name that is served already .* is replaced/);
     points_to_schema('by-command');
     const checked = await cli('check', made('by-command'));
     assert.equal(checked.code, 0, checked.stdout + checked.stderr);

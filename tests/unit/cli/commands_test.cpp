@@ -175,6 +175,13 @@ TEST_F(CommandsTest, AModelOfAServerThatNoPluginListsIsAddedWithAHint) {
   EXPECT_EQ(ask(server, {"model", "add", "m", "server:known-7b"}).out, "m: added\n");
 }
 
+TEST_F(CommandsTest, AModelInThePlaceOfAnotherIsSaidToReplaceIt) {
+  const test_server server(
+      {{"POST /api/v1/models", answer(R"({"accepted":true,"replaced":["/a.gguf","hf:o/n"]})")}});
+  EXPECT_EQ(ask(server, {"model", "add", "m", "/m.gguf"}).out,
+            "m: replaced; it was /a.gguf,hf:o/n\n");
+}
+
 TEST_F(CommandsTest, AnEmptyListIsATableOfTitles) {
   const test_server server({{"GET /api/v1/nodes", answer(R"({"nodes":[]})")}});
   EXPECT_THAT(ask(server, {"nodes"}).out, testing::StartsWith("NODE"));

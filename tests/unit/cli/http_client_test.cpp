@@ -41,6 +41,13 @@ TEST(ParseUrl, RefusesWhatIsNoServerAddress) {
   }
 }
 
+TEST(ParseUrl, SaysThatTlsIsNotSpoken) {
+  const auto parsed = parse_url("https://h:443");
+  ASSERT_FALSE(parsed.ok());
+  EXPECT_NE(parsed.failure().message.find("TLS is not spoken"), std::string::npos)
+      << parsed.failure().message;
+}
+
 TEST(HttpClient, SendsKeyBodyAndHeadersAndReadsTheAnswer) {
   const test_server server(
       {{"POST /base/x", {201, "{\"a\":1}", "application/json", {{"X-Id", "7"}}, false, false}}});

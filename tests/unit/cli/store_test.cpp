@@ -4,6 +4,7 @@
 #include "node/artifact_store.hpp"
 #include "scheduler/artifact_model.hpp"
 #include "tests/unit/cli/command_run.hpp"
+#include "tests/unit/node/small_disk.hpp"
 #include "tests/unit/node/temp_folder.hpp"
 
 #include <gmock/gmock.h>
@@ -87,6 +88,24 @@ TEST_F(StoreCommands, ContentOfTwoKeysIsCarriedWithBoth) {
   const auto store = node::artifact_store::open(data("other"), node_id("n"));
   ASSERT_TRUE(store.ok());
   EXPECT_EQ((*store)->list().size(), 2U);
+}
+
+/// The payload is of 6 bytes: it or its manifest finds no room.
+TEST_F(StoreCommands, OnAFullDiskNothingIsLeftOfAnExport) {
+  const auto file = folder_ / "carried";
+  for (const rlim_t room : {3, 64}) {
+    command_run full;
+    {
+      const node::test::small_disk disk(room);
+      full = artifacts({"export", content_, file});
+    }
+    EXPECT_EQ(full.code, exit_code::failed) << room;
+    EXPECT_THAT(full.err, HasSubstr("make room or choose another place")) << room;
+    EXPECT_FALSE(fs::exists(file)) << room;
+    EXPECT_FALSE(fs::exists(file + ".json")) << room;
+  }
+  EXPECT_EQ(artifacts({"export", content_, file}).code, exit_code::done);
+  EXPECT_EQ(fs::file_size(file), 6U);
 }
 
 TEST_F(StoreCommands, WhatIsNoArtifactIsNamedAndNoFailure) {

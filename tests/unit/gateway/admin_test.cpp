@@ -181,6 +181,20 @@ TEST_F(Admin, BuildsAheadArePlannedAndWhatMakesNoSenseIsRefused) {
   EXPECT_TRUE(port_.admin_requests().empty());
 }
 
+/// Weights that a device runs as they are have to come from their hub all the same.
+TEST_F(Admin, WeightsCanBeFetchedAheadWhereNothingIsBuilt) {
+  declare("m", "d");
+  auto& weights = port_.seen.models[0].spec.variants.emplace_back();
+  weights.source = "hf:org/m@main/m.gguf";
+  weights.format = "gguf";
+  add_device();
+  port_.seen.devices[0].spec.capability.formats = {"gguf"};
+  start();
+  http_client client(http_port());
+  EXPECT_EQ(client.post("/api/v1/compile", R"({"model":"m","for":"auto"})").status, 202);
+  EXPECT_EQ(port_.admin_requests().size(), 1U);
+}
+
 TEST_F(Admin, CommandsReachTheScheduler) {
   declare("m", "d");
   port_.seen.models[0].spec.variants.resize(1);
@@ -423,6 +437,45 @@ TEST_F(Admin, NamesThatOthersHaveAreRefusedByField) {
                 .status,
             202)
       << "declared anew with what it has";
+}
+
+/// Whoever means an adapter does not mean its model and all else that it serves.
+TEST_F(Admin, PartsOfAModelAreNotRemovedNorTheModelByTheirName) {
+  declare("storyteller", "default");
+  port_.seen.models[0].spec.variants.emplace_back().adapters
+      = {{model_name("tales"), "/lora/tales", {}, 0}};
+  start();
+  http_client client(http_port());
+  const auto remove = [&](const std::string& name) {
+    client.send(http_client::request("DELETE", "/api/v1/models/" + name));
+    return client.read_answer();
+  };
+  for (const auto& [part, is] :
+       {std::pair("tales", "an adapter"), std::pair("default", "an alias")}) {
+    const auto refused = remove(part);
+    EXPECT_EQ(refused.status, 400);
+    EXPECT_EQ(error_of(refused)["code"], "part_of_model");
+    EXPECT_THAT(error_of(refused)["message"].get<std::string>(),
+                AllOf(HasSubstr("`" + std::string(part) + "` is " + is + " of `storyteller`"),
+                      HasSubstr("consort model rm storyteller")));
+  }
+  EXPECT_TRUE(port_.admin_requests().empty());
+  EXPECT_EQ(remove("storyteller").status, 202);
+  ASSERT_EQ(port_.admin_requests().size(), 1U);
+}
+
+TEST_F(Admin, WhatADeclarationTakesThePlaceOfIsNamed) {
+  config_.describe = [](model_spec declared) { return declared; };
+  declare("m", "d");
+  port_.seen.models[0].spec.variants.emplace_back().source = "/before.gguf";
+  start();
+  http_client client(http_port());
+  const auto add = [&](const char* body) {
+    return nlohmann::json::parse(client.post("/api/v1/models", body).body);
+  };
+  EXPECT_EQ(add(R"({"name":"m","source":"/m.gguf"})")["replaced"],
+            nlohmann::json::array({"/before.gguf"}));
+  EXPECT_FALSE(add(R"({"name":"other","source":"/m.gguf"})").contains("replaced"));
 }
 
 TEST_F(Admin, GatewaysWithoutFilesAddNoModels) {
