@@ -28,7 +28,8 @@ std::uint32_t number_in(const json& from, const char* pointer) {
 client_error lost(const error& failure) {
   if (failure.code == "usage") // The address: parse_url().
     return {"invalid_value", failure.message, 0};
-  return {failure.code == "unreachable" ? "unreachable" : "broke_off", failure.message, 0};
+  const bool said = failure.code == "unreachable" || failure.code == "cancelled";
+  return {said ? failure.code : "broke_off", failure.message, 0};
 }
 
 client_error refused(const transport::http_answer& answer) {
@@ -161,20 +162,30 @@ client& client::operator=(client&&) noexcept = default;
 
 outcome<std::string> client::load_model(const std::string& model, const std::string& device,
                                         const std::string& wait) {
+  return load_model(model, device, wait, nullptr);
+}
+
+outcome<std::string> client::load_model(const std::string& model, const std::string& device,
+                                        const std::string& wait, const std::atomic<bool>* cancel) {
   generate_request probe;
   probe.model = model;
   probe.prompt = ".";
   probe.max_tokens = 1; // Nothing is loaded more surely than what has answered.
   probe.device = device;
   probe.wait = wait;
-  const auto answered = generate(probe);
+  const auto answered = generate(probe, cancel);
   if (!answered)
     return answered.error();
   return answered->device;
 }
 
 outcome<generation> client::generate(const generate_request& wanted) {
-  return generate(wanted, nullptr);
+  return generate(wanted, on_text());
+}
+
+outcome<generation> client::generate(const generate_request& wanted,
+                                     const std::atomic<bool>* cancel) {
+  return generate(wanted, on_text(), cancel);
 }
 
 outcome<generation> client::generate(const generate_request& wanted, const on_text& piece,
@@ -191,7 +202,7 @@ outcome<generation> client::generate(const generate_request& wanted, const on_te
     patience += std::chrono::milliseconds(*wait / 1000);
   const auto answer = state_->http.stream(
       request_of(wanted), [&made](const links::sse_event& event) { return made.on_event(event); },
-      patience);
+      patience, cancel);
   if (!answer)
     return lost(answer.failure());
   if (answer->status != 200)

@@ -36,11 +36,16 @@ error broke_off(const std::string& url, const error_code& why) {
               + "): see the server's log, then try again"};
 }
 
+error cancelled() {
+  return {recovery::refuse, "cancelled", "it was stopped by its caller"};
+}
+
 /// One connection, its operations made blocking: each runs the io_context until it is done, and the
-/// stream's own timer ends it.
+/// stream's own timer or `*cancel` ends it.
 class connection {
 public:
-  explicit connection(std::chrono::milliseconds timeout) : timeout_(timeout) {}
+  connection(std::chrono::milliseconds timeout, const std::atomic<bool>* cancel)
+      : timeout_(timeout), cancel_(cancel) {}
 
   std::optional<error> open(const http_target& target, const std::string& url) {
     asio::ip::tcp::resolver resolver(context_);
@@ -85,10 +90,21 @@ public:
     return failed;
   }
 
+  /// Whether an operation was ended because of that: whatever it says, the connection is closed.
+  [[nodiscard]] bool stopped() const { return stopped_; }
+
 private:
   void run() {
     // Each operation runs the context until it has nothing left, which is when it is done.
     context_.restart();
+    while (cancel_ != nullptr && !stopped_ && !context_.stopped()) {
+      if (*cancel_) {
+        stopped_ = true;
+        stream_.close();
+      } else {
+        context_.run_for(limits::cancel_look); // Returns at once when nothing is left.
+      }
+    }
     context_.run();
   }
 
@@ -96,6 +112,8 @@ private:
   beast::tcp_stream stream_{context_};
   beast::flat_buffer buffer_;
   std::chrono::milliseconds timeout_;
+  const std::atomic<bool>* cancel_;
+  bool stopped_ = false;
 };
 
 using body_parser = http::response_parser<http::buffer_body>;
@@ -116,6 +134,8 @@ error_code read_body(connection& link, body_parser& parser,
       return {};
     if (failed)
       return failed;
+    if (link.stopped())
+      return asio::error::operation_aborted;
   }
   return {};
 }
@@ -198,20 +218,26 @@ result<http_answer> http_client::call(const http_request& request,
 
 result<http_answer> http_client::stream(const http_request& request,
                                         const links::sse_parser::handler& on_event,
-                                        std::chrono::milliseconds gap) {
+                                        std::chrono::milliseconds gap,
+                                        const std::atomic<bool>* cancel) {
   const auto target = parse_url(base_url_);
   if (!target)
     return target.failure();
-  connection link(gap);
+  if (cancel != nullptr && *cancel)
+    return cancelled();
+  connection link(gap, cancel);
+  const auto broken = [&](const error_code& why) {
+    return link.stopped() ? cancelled() : broke_off(base_url_, why);
+  };
   if (auto failed = link.open(*target, base_url_))
-    return *failed;
+    return link.stopped() ? cancelled() : *failed;
   if (const auto failed = link.send(to_beast(request, *target, api_key_)))
-    return broke_off(base_url_, failed);
+    return broken(failed);
   body_parser parser;
   // Streams have no length; whole bodies are bounded below.
   parser.body_limit(boost::none);
   if (const auto failed = link.read_header(parser))
-    return broke_off(base_url_, failed);
+    return broken(failed);
   auto answer = head_of(parser);
   const bool events = on_event && answer.headers["content-type"].rfind("text/event-stream", 0) == 0;
   links::sse_parser reader(on_event);
@@ -224,7 +250,7 @@ result<http_answer> http_client::stream(const http_request& request,
     return !too_large;
   });
   if (failed)
-    return broke_off(base_url_, failed);
+    return broken(failed);
   if (too_large || reader.too_long())
     return error{recovery::refuse, "failed", "the answer of " + base_url_ + " is too large"};
   return answer;

@@ -2,12 +2,13 @@
 #pragma once
 /// A small blocking HTTP/1.1 client for one server: a call is one connection, every wait has a
 /// timeout, nothing throws. Errors carry the exit code's word: `unreachable` when nobody answers,
-/// `failed` when the answer broke off. Not thread-safe. Limit: answers of
-/// limits::response_bytes_max bytes.
+/// `failed` when the answer broke off, `cancelled` when its caller stopped it. Not thread-safe.
+/// Limit: answers of limits::response_bytes_max bytes.
 
 #include "links/sse.hpp"
 #include "scheduler/result.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <map>
@@ -48,9 +49,12 @@ public:
                                          std::chrono::milliseconds timeout);
   /// Sends and, when the answer is an event stream, hands over its events until it ends or
   /// `on_event` returns false; `gap` bounds each silence. Any other answer is returned whole.
+  /// `*cancel` set, also by another thread, ends it within about limits::cancel_look, but while a
+  /// name is looked up; `cancel` has to outlive the call.
   [[nodiscard]] result<http_answer> stream(const http_request& request,
                                            const links::sse_parser::handler& on_event,
-                                           std::chrono::milliseconds gap);
+                                           std::chrono::milliseconds gap,
+                                           const std::atomic<bool>* cancel = nullptr);
 
   [[nodiscard]] const std::string& base_url() const { return base_url_; }
 

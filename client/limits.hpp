@@ -9,5 +9,6 @@ namespace consort::transport::limits {
 
 inline constexpr std::size_t response_bytes_max = 64 * 1024 * 1024; ///< One whole HTTP answer.
 inline constexpr std::chrono::seconds connect_timeout{5};
+inline constexpr std::chrono::milliseconds cancel_look{50}; ///< Between looks whether to stop.
 
 } // namespace consort::transport::limits

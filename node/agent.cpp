@@ -223,6 +223,8 @@ result<std::string> agent::verified_path(const model_variant& variant,
   if (variant.format == "gguf")
     if (const auto sound = inspect_gguf_file(variant.source); !sound)
       return sound.failure();
+  if (const auto whole = check_model_files(variant.source, variant.format); !whole)
+    return whole.failure();
   const auto content
       = folder ? digest_of_folder(variant.source, digests_) : digests_.digest_of(variant.source);
   if (!content)

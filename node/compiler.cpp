@@ -200,6 +200,8 @@ result<std::string> compiler::checked_model(const build_order& order) {
   if (order.source.format == "gguf")
     if (const auto info = inspect_gguf_file(path); !info)
       return info.failure();
+  if (const auto whole = check_model_files(path, order.source.format); !whole)
+    return whole.failure();
   return path;
 }
 

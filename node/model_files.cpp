@@ -44,6 +44,8 @@ result<model_variant> describe_plain(const std::string& path, const std::string&
   const auto stamp = stamp_file(path);
   if (!stamp)
     return stamp.failure();
+  if (const auto whole = check_model_files(path, format); !whole)
+    return whole.failure();
   const auto content = digests.digest_of(path);
   if (!content)
     return content.failure();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/model_folder.hpp"
 
+#include "node/safetensors.hpp"
 #include "node/small_file.hpp"
 #include "node/weights/adapter_folder.hpp"
 
@@ -9,6 +10,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <set>
 
 namespace consort::node {
 
@@ -17,6 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
+constexpr const char* safetensors_format = "safetensors";
 constexpr std::uint64_t dimension_max = 1ULL << 31U; ///< Of any number in a config.
 /// By the ends of which names a folder's format is known, and which files hold the weights.
 struct weight_kind {
@@ -24,7 +27,7 @@ struct weight_kind {
   std::vector<std::string_view> ends;
 };
 const std::vector<weight_kind>& weight_kinds() {
-  static const std::vector<weight_kind> kinds{{"safetensors", {".safetensors"}},
+  static const std::vector<weight_kind> kinds{{safetensors_format, {".safetensors"}},
                                               {"onnx", {".onnx", ".onnx_data", ".onnx.data"}},
                                               {"openvino", {"openvino_model.bin"}}};
   return kinds;
@@ -82,6 +85,16 @@ result<std::vector<fs::path>> files_of(const std::string& folder) {
                       + " files");
   std::sort(files.begin(), files.end());
   return files;
+}
+
+/// Nothing is known of how other formats end.
+result<done> check_whole(const std::string& folder, const std::vector<fs::path>& files,
+                         const std::string& format) {
+  std::set<std::string> names;
+  for (const auto& file : files)
+    names.insert(file.filename().string());
+  return format == safetensors_format ? check_safetensors_folder(folder, names)
+                                      : result<done>(done{});
 }
 
 std::uint64_t bytes_of(const std::vector<fs::path>& files, const weight_kind& kind) {
@@ -142,6 +155,15 @@ result<digest> digest_of_folder(const std::string& path, digest_cache& digests) 
   return folder_digest(contents);
 }
 
+result<done> check_model_files(const std::string& path, const std::string& format) {
+  if (format != safetensors_format)
+    return done{};
+  if (!is_model_folder(path))
+    return check_safetensors_file(path);
+  const auto files = files_of(path);
+  return files ? check_whole(path, *files, format) : result<done>(files.failure());
+}
+
 result<model_variant> describe_model_folder(const std::string& path, digest_cache& digests) {
   const auto files = files_of(path);
   if (!files)
@@ -162,6 +184,8 @@ result<model_variant> describe_model_folder(const std::string& path, digest_cach
     }
   if (variant.weight_bytes == 0)
     return bad_folder(path + ": no *.safetensors, *.onnx or openvino_model.bin with content");
+  if (const auto whole = check_whole(path, *files, variant.format); !whole)
+    return whole.failure();
   read_shape(config, variant);
   const auto content = digest_of_folder(path, digests);
   if (!content)

@@ -84,12 +84,17 @@ public:
   client& operator=(client&&) noexcept;
 
   /// Makes sure that the model is served and loaded on such a device, building for it where that is
-  /// needed, and waits for it. Returns: the device.
+  /// needed, and waits for it. Returns: the device. Setting `*cancel` as below.
   outcome<std::string> load_model(const std::string& model, const std::string& device = "auto",
                                   const std::string& wait = "10m");
+  outcome<std::string> load_model(const std::string& model, const std::string& device,
+                                  const std::string& wait, const std::atomic<bool>* cancel);
   /// Waits for the whole text.
   outcome<generation> generate(const generate_request& wanted);
-  /// The same piece by piece. Setting `*cancel` from another thread stops it at the next piece.
+  outcome<generation> generate(const generate_request& wanted, const std::atomic<bool>* cancel);
+  /// The same piece by piece. Setting `*cancel` from another thread stops it within 0.1 s, on the
+  /// device too, also while nothing comes (a load, a build, a queue), but while a name is looked
+  /// up: it ends with `cancelled`, unless it was done. `cancel` may be null, and outlives the call.
   outcome<generation> generate(const generate_request& wanted, const on_text& piece,
                                const std::atomic<bool>* cancel = nullptr);
   /// The vectors of the texts, in their order, by such a device.

@@ -6,6 +6,12 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <future>
+#include <thread>
+
 namespace consort::cli {
 namespace {
 
@@ -101,6 +107,115 @@ TEST(Client, WhatIsNoTextIsNotSent) {
   options.url = server.url();
   EXPECT_EQ(client(options).embed("m", {"a", odd}).error().code, "invalid_value");
   EXPECT_TRUE(server.seen().empty());
+}
+
+canned_answer stream_of(const std::string& events) {
+  auto made = vectors(events);
+  made.type = "text/event-stream";
+  return made;
+}
+
+const char* const first_piece = "data: {\"choices\": [{\"text\": \"Once\"}]}\n\n";
+constexpr std::chrono::seconds silence{20}; ///< That a client waits for; far beyond a cancel.
+
+generate_request request_of_m() {
+  generate_request wanted;
+  wanted.model = "m";
+  wanted.prompt = "a";
+  return wanted;
+}
+
+client client_of(const test_server& server) {
+  client_options options;
+  options.url = server.url();
+  options.timeout = silence;
+  return client(options);
+}
+
+/// The code that a call ends with whose flag is set once `server` has its request.
+std::string
+code_when_stopped(const test_server& server,
+                  const std::function<client_error(client&, const std::atomic<bool>*)>& call) {
+  std::atomic<bool> cancel = false;
+  std::thread stopper([&] {
+    while (server.seen().empty())
+      std::this_thread::yield();
+    cancel = true;
+  });
+  auto models = client_of(server);
+  const auto began = std::chrono::steady_clock::now();
+  const auto failure = call(models, &cancel);
+  EXPECT_LT(std::chrono::steady_clock::now() - began, silence / 2);
+  stopper.join();
+  return failure.code;
+}
+
+TEST(Client, ACancelIsHeardWhileNothingComes) {
+  canned_answer silent;
+  silent.silent = true;
+  const std::function<client_error(client&, const std::atomic<bool>*)> calls[]
+      = {[](client& models, const auto* cancel) {
+           return models
+               .generate(
+                   request_of_m(), [](auto) { return true; }, cancel)
+               .error();
+         },
+         [](client& models, const auto* cancel) {
+           return models.generate(request_of_m(), cancel).error();
+         },
+         [](client& models, const auto* cancel) {
+           return models.load_model("m", "auto", "1s", cancel).error();
+         }};
+  for (const auto& call : calls) {
+    const test_server server({{"POST /v1/completions", silent}});
+    EXPECT_EQ(code_when_stopped(server, call), "cancelled");
+  }
+}
+
+TEST(Client, ACancelIsHeardInTheMiddleOfAStream) {
+  auto held = stream_of(first_piece);
+  held.held = true;
+  const test_server server({{"POST /v1/completions", held}});
+  std::atomic<bool> cancel = false;
+  std::promise<void> heard;
+  std::thread stopper([&] {
+    heard.get_future().wait_for(silence);
+    cancel = true;
+  });
+  std::string text;
+  const auto made = client_of(server).generate(
+      request_of_m(),
+      [&](std::string_view piece) {
+        text += piece;
+        heard.set_value();
+        return true;
+      },
+      &cancel);
+  stopper.join();
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().code, "cancelled");
+  EXPECT_EQ(text, "Once");
+}
+
+TEST(Client, WhatWasCancelledBeforeIsNotSent) {
+  const test_server server({});
+  const std::atomic<bool> cancel = true;
+  EXPECT_EQ(client_of(server).generate(request_of_m(), &cancel).error().code, "cancelled");
+  EXPECT_EQ(client_of(server).load_model("m", "auto", "1s", &cancel).error().code, "cancelled");
+  EXPECT_TRUE(server.seen().empty());
+}
+
+TEST(Client, AFlagThatStaysUnsetChangesNothing) {
+  const test_server server(
+      {{"POST /v1/completions", stream_of(first_piece + std::string("data: [DONE]\n\n"))}});
+  const std::atomic<bool> cancel = false;
+  auto models = client_of(server);
+  for (const auto& made :
+       {models.generate(request_of_m(), &cancel), models.generate(request_of_m(), nullptr),
+        models.generate(request_of_m(), nullptr, &cancel)}) {
+    ASSERT_TRUE(made) << made.error().message;
+    EXPECT_EQ(made->text, "Once");
+  }
 }
 
 } // namespace

@@ -21,7 +21,8 @@ struct test_server::state {
   asio::io_context context;
   tcp::acceptor acceptor{context, tcp::endpoint(asio::ip::address_v4::loopback(), 0)};
   std::mutex guard;
-  std::vector<std::shared_ptr<tcp::socket>> held; ///< Of silent answers; closed at the end.
+  std::vector<std::shared_ptr<tcp::socket>>
+      held; ///< Of silent and held answers; closed at the end.
   std::atomic<bool> stopping{false};
 };
 
@@ -112,6 +113,10 @@ void test_server::serve() {
       continue;
     }
     asio::write(*peer, asio::buffer(render(answer)), failed);
+    if (answer.held) {
+      state_->held.push_back(peer);
+      continue;
+    }
     peer->shutdown(tcp::socket::shutdown_both, failed);
   }
 }

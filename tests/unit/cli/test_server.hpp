@@ -22,6 +22,7 @@ struct canned_answer {
   bool silent = false;    ///< Reads the request and never answers.
   bool cut_short = false; ///< Promises more bytes than it sends.
   int times = 0;          ///< Then 404; 0 = always.
+  bool held = false;      ///< Sends the answer and keeps the connection.
 };
 
 struct seen_request {

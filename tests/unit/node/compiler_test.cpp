@@ -192,7 +192,7 @@ TEST_F(Compiler, PassesOnADeterministicRefusal) {
 TEST_F(Compiler, RefusesAFormatThatTheToolDoesNotRead) {
   start("echo x > \"$2\"",
         changed("\"dtype\": \"q8_0\",", "\"dtype\": \"q8_0\", \"formats\": [\"gguf\"],"));
-  order.source.format = "safetensors";
+  order.source.format = "onnx";
   expect_failure("compiler_unsupported", recovery::refuse);
 }
 
@@ -229,8 +229,10 @@ TEST_F(Compiler, AFloodOfOutputDoesNoHarm) {
 
 TEST_F(Compiler, RefusesADamagedModelBeforeTheToolSeesIt) {
   start("echo x > \"$2\"; touch " + (folder / "ran"));
-  order.source.format = "gguf";
-  expect_failure("bad_model", recovery::refuse);
+  for (const auto* format : {"gguf", "safetensors"}) {
+    order.source.format = format;
+    expect_failure("bad_model", recovery::refuse);
+  }
   EXPECT_FALSE(std::filesystem::exists(folder / "ran"));
 }
 
