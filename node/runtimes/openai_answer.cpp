@@ -124,9 +124,13 @@ void openai_answer::on_object(const json& body) {
 void openai_answer::on_choice(const json& choice) {
   if (!choice.is_object())
     return fail("server_protocol", "one of its choices is no object");
+  // Where it says none there is but one.
+  const auto said = choice.find("index");
+  if (said != choice.end() && !said->is_null()
+      && (!said->is_number_unsigned() || said->get<std::uint64_t>() >= choices_))
+    return fail("server_protocol", "it answers a choice that nobody asked for: "
+                                       + server_message(said->dump(-1, ' ', true)));
   const auto index = whole_at(choice, "index");
-  if (index >= choices_)
-    return fail("server_protocol", "it answers a choice that nobody asked for");
   if (!done_.contains(index)) {
     on_piece(index, choice);
     if (const auto why = choice.find("finish_reason"); why != choice.end() && why->is_string())

@@ -119,6 +119,8 @@ TEST(OpenaiAnswer, NonsenseIsTheServersFault) {
             "open fail server_protocol");
   EXPECT_EQ(heard(answer_events(sse_data({{"choices", {{{"index", 7}, {"text", "x"}}}}}))),
             "open fail server_protocol");
+  EXPECT_EQ(heard(answer_events(sse_data({{"choices", {{{"index", -1}, {"text", "x"}}}}}))),
+            "open fail server_protocol");
   EXPECT_EQ(heard(answer_events("data: " + std::string(limits::json_depth_max + 2, '[') + "\n\n")),
             "open fail server_protocol");
   EXPECT_EQ(heard(answer_events(sse_data({{"error", {{"message", "fire"}}}}))),
@@ -200,6 +202,15 @@ TEST(ServerErrors, AFieldThatIsRefusedIsToldByStructureAlone) {
         R"({"detail": "stream_options"})",
         R"({"detail": [{"loc": ["body"], "input": "stream_options"}, 7]})", "stream_options", "[]"})
     EXPECT_FALSE(refuses_field(said, "stream_options")) << said;
+}
+
+TEST(OpenaiRequest, SeveralPromptsAreThatManyTimesTheChoices) {
+  const auto choices = [](const char* asked) {
+    return render_openai_request({request_kind::completion, asked, {}}, "theirs").value().choices;
+  };
+  EXPECT_EQ(choices(R"({"prompt": ["a", "b", "c"], "n": 2})"), 6U);
+  EXPECT_EQ(choices(R"({"prompt": [[1, 2], [3]], "echo": true})"), 2U);
+  EXPECT_EQ(choices(R"({"prompt": [1, 2, 3]})"), 1U);
 }
 
 TEST(OpenaiRequest, BodyIsTheClientsWithOurModel) {
