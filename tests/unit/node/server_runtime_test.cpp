@@ -561,7 +561,7 @@ TEST_F(ServerRuntime, ACertificateThatNobodyVouchesForIsRefused) {
 }
 
 TEST_F(ServerRuntime, WhatAnswersOtherwiseThanReadyIsQuoted) {
-  const test_server server({{"GET /elsewhere", {}}});
+  const test_server server(std::map<std::string, cli::canned_answer>{});
   spec.url = server.url();
   spec.start_timeout_us = limits::second_us / 5;
   const auto failed = open();
