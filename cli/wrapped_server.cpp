@@ -22,7 +22,8 @@ namespace consort::cli {
 namespace {
 
 constexpr std::size_t key_env_bytes_max = 128;
-constexpr duration_us look_us = 3'000'000; ///< For each step of a look, once it is connected.
+constexpr std::size_t location_bytes_max = 200; ///< Of a redirect's, for people.
+constexpr duration_us look_us = 3'000'000;      ///< For each step of a look, once it is connected.
 
 /// A name that the source `server:NAME` and a format can have: `*` would stand for others.
 bool can_be_declared(const std::string& name) {
@@ -35,6 +36,7 @@ bool can_be_declared(const std::string& name) {
 struct page {
   unsigned status = 0;
   std::string body;
+  std::string location; ///< Where it sends whoever asks; empty = nowhere.
 };
 
 links::task<void> fetch(const node::server_address& at, const std::string& path,
@@ -45,7 +47,11 @@ links::task<void> fetch(const node::server_address& at, const std::string& path,
   if (status) {
     // On its own: GCC 12 destroys what is awaited inside an aggregate twice.
     auto text = co_await http.read_text(wrapped_list_bytes_max, look_us);
-    into = page{*status, std::move(text)};
+    page got{*status, std::move(text), {}};
+    for (const auto& [name, value] : http.headers())
+      if (name == "Location" || name == "location")
+        got.location = printable(value.substr(0, location_bytes_max));
+    into = std::move(got);
   } else {
     into = error{status.failure().action,
                  status.failure().code == "server_unreachable" ? "unreachable" : "failed",
@@ -86,7 +92,21 @@ error wants_key(const wrapped_server& server, unsigned status) {
 struct model_names {
   std::vector<std::string> all;
   bool more = false;
+  std::string none; ///< Why there are none, where that is known.
 };
+
+/// Why an answer that lists no model does not; empty when nobody knows.
+std::string why_none(const wrapped_server& server, const std::string& path, const page& answer) {
+  if (answer.status / 100 == 3 && !answer.location.empty())
+    return server.url + path + " redirects (" + std::to_string(answer.status) + ") to "
+           + answer.location + ": name the address behind that";
+  const auto body = json::parse(answer.body, nullptr, false);
+  if (answer.status == 200 && body.is_object() && body.contains("data") && body["data"].is_array()
+      && body["data"].empty())
+    return server.url + path
+           + " lists no models: it has nothing loaded yet; load a model there, then try again";
+  return {};
+}
 
 /// What `GET path` lists, as OpenAI's protocol has it. Errors: those of a look, `key_wanted`,
 /// `bad_model_name`.
@@ -97,6 +117,7 @@ result<model_names> models_at(const wrapped_server& server, const std::string& p
   if (answer->status == 401 || answer->status == 403)
     return wants_key(server, answer->status);
   model_names models;
+  models.none = why_none(server, path, *answer);
   std::string refused;
   const auto body = json::parse(answer->body, nullptr, false);
   if (answer->status != 200 || !body.is_object() || !body.contains("data")
@@ -171,8 +192,8 @@ bool is_final(const error& failure) {
 namespace {
 
 /// As OpenAI's protocol has it: below /v1, else below the path that was given. Returns: whether
-/// anything is listed there.
-result<bool> speaks_openai(wrapped_server& server) {
+/// anything is listed there; `none`: why nothing is, where that is known.
+result<bool> speaks_openai(wrapped_server& server, std::string& none) {
   auto listed = models_at(server, "/v1/models");
   const bool reached = listed || listed.failure().code == "key_wanted";
   const auto path = path_begins(server.url);
@@ -183,12 +204,15 @@ result<bool> speaks_openai(wrapped_server& server) {
       server.base = server.url.substr(path);
       server.url.resize(path);
       listed = std::move(below);
+    } else if (listed && below && listed->none.empty()) {
+      listed->none = below->none;
     } else if (listed && !below && is_final(below.failure())) {
       listed = below.failure();
     }
   }
   if (!listed)
     return listed.failure();
+  none = listed->none;
   server.models = listed->all;
   server.more = listed->more;
   return !server.models.empty();
@@ -223,25 +247,31 @@ result<wrapped_server> look_at_server(const std::string& given, const std::strin
   wrapped_server out;
   out.url = given;
   out.key_env = key_env;
-  cut_end(out.url, "/models");
+  for (const auto* route : {"/models", "/chat/completions", "/completions", "/embeddings"})
+    cut_end(out.url, route);
   cut_end(out.url, "/v1");
   if (const auto target = node::parse_server_url(out.url); !target)
     return usage_error(given.find('@') == std::string::npos
                            ? target.failure().message
                            : "--from-url wants http://HOST:PORT, with nothing secret in it");
-  const auto openai = speaks_openai(out);
+  std::string none;
+  const auto openai = speaks_openai(out, none);
   if (!openai && openai.failure().code == "unreachable")
     return error{recovery::retry_later, "unreachable",
-                 "nothing answers at " + out.url + ": is the model server running there?"};
+                 out.url.starts_with("https:")
+                     ? out.url + " cannot be reached: " + openai.failure().message
+                     : "nothing answers at " + out.url + ": is the model server running there?"};
   if (!openai)
     return openai.failure();
   if (!*openai) {
     const auto model = model_by_tgi(out);
     if (model.empty())
       return error{recovery::refuse, "failed",
-                   out.url
-                       + " lists no models at /v1/models, nor at /models, and no model_id at "
-                         "/info: it speaks neither OpenAI's protocol nor TGI's"};
+                   !none.empty()
+                       ? none
+                       : out.url
+                             + " lists no models at /v1/models, nor at /models, and no model_id at "
+                               "/info: it speaks neither OpenAI's protocol nor TGI's"};
     out.protocol = "tgi";
     out.models = {model};
   }

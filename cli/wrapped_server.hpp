@@ -33,11 +33,11 @@ struct wrapped_server {
 };
 
 /// Asks a server what it speaks. `given` is what its clients call its address: it may end in `/v1`,
-/// in another base, or in either and `/models`. `key_env`: name of the variable that holds its API
-/// key, which goes along and nowhere else; empty = none does. Errors: `usage` for an address with a
-/// user's name or password, or what is no name of a variable, neither of which is repeated, and for
-/// a variable that is not set; `unreachable`; `key_wanted`; `failed` for a server that is none of
-/// these; `bad_model_name`.
+/// in another base, or in either and a route such as `/models` or `/chat/completions`. `key_env`:
+/// name of the variable that holds its API key, which goes along and nowhere else; empty = none
+/// does. Errors: `usage` for an address with a user's name or password, or what is no name of a
+/// variable, neither of which is repeated, and for a variable that is not set; `unreachable`;
+/// `key_wanted`; `failed` for a server that is none of these; `bad_model_name`.
 [[nodiscard]] result<wrapped_server> look_at_server(const std::string& given,
                                                     const std::string& key_env = {});
 

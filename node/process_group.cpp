@@ -2,6 +2,7 @@
 #include "node/process_group.hpp"
 
 #include "node/process_guard.hpp"
+#include "node/small_file.hpp"
 
 #include <fcntl.h>
 #include <sys/prctl.h>
@@ -10,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -61,6 +63,27 @@ error start_error(const std::string& what, int reason) {
   const bool passing = reason == EAGAIN || reason == ENOMEM || reason == EMFILE || reason == ENFILE;
   return {passing ? recovery::retry_later : recovery::refuse, "tool_start_failed",
           what + ": " + std::strerror(reason)};
+}
+
+constexpr std::size_t script_line_bytes_max = 256; ///< The kernel reads no more of it.
+
+/// What is wrong with the interpreter that the first line of a script names; empty when it can be
+/// executed, and of other programs. The kernel's word for it is that the script is missing.
+std::string interpreter_fault(const std::string& program) {
+  const auto head = read_file_head(program, script_line_bytes_max);
+  if (!head || !head->starts_with("#!"))
+    return {};
+  const auto line = head->substr(2, head->find('\n') - 2);
+  const auto begins = std::min(line.find_first_not_of(" \t"), line.size());
+  auto name = line.substr(begins, line.find_first_of(" \t", begins) - begins);
+  if (name.empty() || ::access(name.c_str(), X_OK) == 0)
+    return {};
+  const bool windows = name.back() == '\r';
+  // It goes to terminals and logs.
+  std::replace_if(
+      name.begin(), name.end(), [](char c) { return c <= ' ' || c >= 0x7f; }, '?');
+  return "its interpreter " + name + " is not there or no executable"
+         + (windows ? ": its lines end as those of Windows do" : "") + " (its first line, #!)";
 }
 
 /// Everything the forked child needs, made before the fork: afterwards only async-signal-safe
@@ -266,6 +289,9 @@ std::optional<error> process_group::launch(const child_spec& spec, tool_wiring w
   int reason = 0;
   while (::read(report->read.get(), &reason, sizeof reason) < 0 && errno == EINTR) {
   }
+  if (reason == ENOENT || reason == EACCES)
+    if (const auto fault = interpreter_fault(plan.program); !fault.empty())
+      return error{recovery::refuse, "tool_start_failed", plan.program + ": " + fault};
   if (reason != 0)
     return start_error(plan.program, reason);
   out = std::move(out_pipe->read);

@@ -168,9 +168,11 @@ std::string breaker_words(const core_state& s, const pair_state& pair, time_us n
                  : "; one request at a time tries it");
 }
 
+/// That it says itself that it is full, or that its server does not listen just now: no word of
+/// either that would be wrong of the other.
 std::string full_words(const core_state& s, const pair_state& pair, time_us now) {
   const auto until = pair.room.until();
-  return s.devices[pair.device].spec.id.value + " is full for "
+  return s.devices[pair.device].spec.id.value + " takes nothing more for "
          + s.models[pair.model].spec.name.value
          + (pair.full_error.empty() ? "" : ": " + pair.full_error)
          + (until > now ? "; it is asked again in " + format_duration(until - now)

@@ -59,6 +59,19 @@ attempt_completed completed_of(const consort_event& event) {
   return made;
 }
 
+/// What its kind's fields promise and do not have; empty when they are sound.
+std::string broken_promise(const consort_event& event) {
+  const bool tokens = event.kind == CONSORT_EVENT_TOKENS;
+  const bool texts
+      = tokens || event.kind == CONSORT_EVENT_CHOICE_DONE || event.kind == CONSORT_EVENT_FAILED;
+  if (texts && event.text == nullptr && event.text_bytes > 0)
+    return "an event whose `text` is null and `text_bytes` " + std::to_string(event.text_bytes);
+  if (tokens && event.token_ids == nullptr && event.token_count > 0)
+    return "an event whose `token_ids` is null and `token_count` "
+           + std::to_string(event.token_count);
+  return {};
+}
+
 } // namespace
 
 result<messages::host_event> copy_vendor_event(const consort_event* event) {
@@ -69,6 +82,8 @@ result<messages::host_event> copy_vendor_event(const consort_event* event) {
   if (copy.text_bytes > messages::limits::token_text_bytes_max
       || copy.token_count > messages::limits::token_ids_max)
     return contract_error("an event of absurd size");
+  if (const auto wrong = broken_promise(copy); !wrong.empty())
+    return contract_error(wrong);
   switch (copy.kind) {
   case CONSORT_EVENT_OPENED:
     return messages::host_event{copy.request,

@@ -44,17 +44,24 @@ std::string text_objection(const attempt_tokens& tokens) {
   return {};
 }
 
+std::string not_asked(std::uint32_t choice, std::uint32_t choices) {
+  return "it answers choice " + std::to_string(choice) + ", and nobody asked for more than "
+         + std::to_string(choices) + ", counted from 0";
+}
+
 } // namespace
 
 result<std::uint64_t> attempt_table::add(const attempt_id& attempt,
-                                         std::shared_ptr<attempt_sink> sink) {
+                                         std::shared_ptr<attempt_sink> sink,
+                                         std::uint32_t choices) {
   if (live_.size() >= bounds_.attempts_max)
     return error{recovery::retry_later, "session_full",
                  "the instance runs as many attempts as it may"};
+  choices = std::min<std::uint32_t>(choices, messages::limits::choices_max);
   if (numbers_.contains(attempt))
     return error{recovery::bug, "attempt_repeated", "the attempt is running already"};
   const auto number = ++last_number_;
-  live_.emplace(number, live_attempt{attempt, std::move(sink), {}, false, 0, {}});
+  live_.emplace(number, live_attempt{attempt, std::move(sink), {}, false, 0, choices, {}});
   numbers_.emplace(attempt, number);
   return number;
 }
@@ -119,13 +126,17 @@ std::string attempt_table::objection(live_attempt& at, const attempt_event& happ
     return opens ? "opened twice" : "an event before it was opened";
   at.opened = true;
   if (const auto* tokens = std::get_if<attempt_tokens>(&happened)) {
-    if (tokens->choice >= messages::limits::choices_max || at.choices_done[tokens->choice])
-      return "tokens of a choice that is not open";
+    if (tokens->choice >= at.choices)
+      return not_asked(tokens->choice, at.choices);
+    if (at.choices_done[tokens->choice])
+      return "tokens of choice " + std::to_string(tokens->choice) + ", which has ended";
     return text_objection(*tokens);
   }
   if (const auto* choice = std::get_if<attempt_choice_done>(&happened)) {
-    if (choice->choice >= messages::limits::choices_max || at.choices_done[choice->choice])
-      return "a choice ended that is not open";
+    if (choice->choice >= at.choices)
+      return not_asked(choice->choice, at.choices);
+    if (at.choices_done[choice->choice])
+      return "choice " + std::to_string(choice->choice) + " ended twice";
     at.choices_done.set(choice->choice);
   }
   return {};

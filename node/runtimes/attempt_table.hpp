@@ -6,8 +6,8 @@
 ///
 /// Invariants: a number is used once; a sink gets `attempt_opened` first and exactly one terminal
 /// event last; an attempt that was cancelled never ends as a device fault. A host that breaks the
-/// order, names a number that is not live, sends text that is not UTF-8 or floods is reported as
-/// `host_protocol`, and the caller kills it.
+/// order, names a number that is not live, answers a choice that nobody asked for, sends text that
+/// is not UTF-8 or floods is reported as `host_protocol`, and the caller kills it.
 
 #include "messages/attempt_service.hpp"
 #include "messages/limits.hpp"
@@ -24,10 +24,12 @@ class attempt_table {
 public:
   explicit attempt_table(const c_abi_limits& bounds) : bounds_(bounds) {}
 
-  /// Begins an attempt. Returns: its number for the host; `session_full` (retry later) or
-  /// `attempt_repeated` (bug) otherwise, and then the sink is not kept.
+  /// Begins an attempt of `choices`, messages::limits::choices_max at most. Returns: its number for
+  /// the host; `session_full` (retry later) or `attempt_repeated` (bug) otherwise, and then the
+  /// sink is not kept.
   [[nodiscard]] result<std::uint64_t> add(const attempt_id& attempt,
-                                          std::shared_ptr<attempt_sink> sink);
+                                          std::shared_ptr<attempt_sink> sink,
+                                          std::uint32_t choices = messages::limits::choices_max);
   /// Returns: the number to cancel, or nothing when the attempt is not live or cancelled already.
   [[nodiscard]] std::optional<std::uint64_t> cancel(const attempt_id& attempt, time_us now);
   /// When the oldest unanswered cancel was sent.
@@ -50,6 +52,7 @@ private:
     std::optional<time_us> cancelled_at;
     bool opened = false;
     std::uint64_t events = 0;
+    std::uint32_t choices = 0; ///< That were asked for.
     std::bitset<messages::limits::choices_max> choices_done;
   };
 

@@ -73,11 +73,12 @@ void host_link::submit(const attempt_id& attempt, attempt_body body,
       const error gone{recovery::retry_elsewhere, "session_closed", "the instance is gone"};
       return sink->on_event(attempt_aborted{gone, false});
     }
-    auto held = hold_to_limit(body, sink, [link = self.weak_from_this(), attempt] {
+    const auto asked = asked_tokens_of(body);
+    auto held = hold_to_limit(asked, sink, [link = self.weak_from_this(), attempt] {
       if (const auto there = link.lock())
         there->cancel(attempt);
     });
-    const auto number = self.attempts_.add(attempt, std::move(held));
+    const auto number = self.attempts_.add(attempt, std::move(held), asked.choices);
     if (!number)
       return sink->on_event(attempt_aborted{number.failure(), false});
     const auto sent = self.send(messages::host_submit{*number, std::move(body)}, true);

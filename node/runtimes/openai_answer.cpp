@@ -16,6 +16,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t token_bytes_guessed = 4; ///< Of a text that nobody counted.
+constexpr std::uint64_t end_tokens = 1; ///< Of a choice: there are servers that count its end.
 
 /// What a choice holds beside its text, for the gateway to pass on; empty when there is nothing.
 std::string extras_of(const json& choice) {
@@ -51,6 +52,22 @@ std::string text_of(const json& choice) {
   return text != choice.end() && text->is_string() ? text->get<std::string>() : std::string();
 }
 
+/// Tokens of the text, by what the server says of its usage.
+std::uint64_t text_tokens(const json& usage) {
+  const std::uint64_t all = whole_at(usage, "completion_tokens");
+  const auto details = usage.find("completion_tokens_details");
+  const std::uint64_t hidden
+      = details != usage.end() && details->is_object() ? whole_at(*details, "reasoning_tokens") : 0;
+  return all - std::min(all, hidden);
+}
+
+/// The beginning of it, in whole characters.
+void cut_text(std::string& text, std::size_t bytes) {
+  while (bytes > 0 && (static_cast<unsigned char>(text[bytes]) & 0xc0U) == 0x80U)
+    --bytes;
+  text.resize(bytes);
+}
+
 } // namespace
 
 openai_answer::openai_answer(std::uint32_t choices, std::uint32_t max_tokens)
@@ -76,6 +93,7 @@ void openai_answer::finish() {
     const auto body = read_server_json(whole_);
     if (body.is_discarded())
       return fail("server_protocol", "its answer is no JSON: " + server_message(whole_));
+    bound_text(body);
     on_object(body);
   }
   if (ended())
@@ -83,6 +101,25 @@ void openai_answer::finish() {
   if (!choices_done())
     return fail("server_broke_off", "its answer ends in the middle");
   complete();
+}
+
+/// How much of a whole answer's text is passed on where the server itself counted more tokens than
+/// were asked for. Which bytes are whose nobody says: they are taken for equally long. An answer of
+/// other things than text is left alone, since its tokens may be theirs.
+void openai_answer::bound_text(const json& body) {
+  if (max_tokens_ == 0 || !body.is_object() || !body.contains("usage") || !body["usage"].is_object()
+      || !body.contains("choices") || !body["choices"].is_array())
+    return;
+  const auto made = text_tokens(body["usage"]);
+  if (made <= (max_tokens_ + end_tokens) * choices_)
+    return;
+  std::uint64_t bytes = 0;
+  for (const auto& choice : body["choices"]) {
+    if (!choice.is_object() || !extras_of(choice).empty())
+      return;
+    bytes += text_of(choice).size();
+  }
+  text_bytes_max_ = bytes * max_tokens_ / made;
 }
 
 /// Returns: whether to go on.
@@ -124,9 +161,13 @@ void openai_answer::on_object(const json& body) {
 void openai_answer::on_choice(const json& choice) {
   if (!choice.is_object())
     return fail("server_protocol", "one of its choices is no object");
+  // Where it says none there is but one.
+  const auto said = choice.find("index");
+  if (said != choice.end() && !said->is_null()
+      && (!said->is_number_unsigned() || said->get<std::uint64_t>() >= choices_))
+    return fail("server_protocol", "it answers a choice that nobody asked for: "
+                                       + server_message(said->dump(-1, ' ', true)));
   const auto index = whole_at(choice, "index");
-  if (index >= choices_)
-    return fail("server_protocol", "it answers a choice that nobody asked for");
   if (!done_.contains(index)) {
     on_piece(index, choice);
     if (const auto why = choice.find("finish_reason"); why != choice.end() && why->is_string())
@@ -148,6 +189,12 @@ void openai_answer::on_piece(std::uint32_t index, const json& choice) {
     finish_choice(index, "length");
     // Whatever else it says is not waited for.
     return choices_done() ? complete() : void();
+  }
+  if (text_bytes_max_ && text.size() > *text_bytes_max_) {
+    cut_text(text, *text_bytes_max_);
+    if (!text.empty())
+      say(attempt_tokens{index, std::move(text), {}, {}});
+    return finish_choice(index, "length");
   }
   say(attempt_tokens{index, std::move(text), {}, std::move(extra)});
 }
@@ -178,6 +225,9 @@ void openai_answer::complete() {
   const auto counted
       = std::accumulate(pieces_.begin(), pieces_.end(), 0U,
                         [](std::uint32_t sum, const auto& of) { return sum + of.second; });
+  if (usage_ && text_bytes_max_)
+    usage_->completion_tokens = static_cast<std::uint32_t>(
+        std::min<std::uint64_t>(usage_->completion_tokens, std::uint64_t{max_tokens_} * choices_));
   end(attempt_completed{usage_.value_or(token_usage{0, counted, 0}), 0, 0});
 }
 

@@ -2,7 +2,8 @@
 #pragma once
 /// An OpenAI-compatible server's answer as events of an attempt: a stream of server-sent events, or
 /// one JSON object from a server that does not stream. A server that gives more pieces than tokens
-/// were asked for is cut there, with the finish reason `length`.
+/// were asked for is cut there, with the finish reason `length`; so is one that does not stream and
+/// says itself, in its usage, that there are more.
 
 #include "links/sse.hpp"
 #include "node/runtimes/server_answer.hpp"
@@ -23,6 +24,7 @@ public:
   void finish() override;
 
 private:
+  void bound_text(const nlohmann::json& body);
   bool on_data(std::string_view data);
   void on_object(const nlohmann::json& body);
   void on_choice(const nlohmann::json& choice);
@@ -35,6 +37,7 @@ private:
   const std::uint32_t choices_, max_tokens_;
   links::sse_parser events_;
   std::string whole_;
+  std::optional<std::size_t> text_bytes_max_; ///< Of a choice of a whole answer that has too much.
   std::map<std::uint32_t, std::uint32_t> pieces_; ///< With text, by choice.
   std::set<std::uint32_t> done_;
   std::optional<token_usage> usage_;

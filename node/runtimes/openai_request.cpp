@@ -2,6 +2,7 @@
 #include "node/runtimes/openai_request.hpp"
 
 #include "node/runtimes/server_errors.hpp"
+#include "node/runtimes/token_limit.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -48,7 +49,8 @@ result<server_request> render_openai_request(const attempt_body& from, const std
     return error{recovery::refuse, "bad_body", "the body is no JSON object"};
   server_request out;
   out.path = from.kind == request_kind::chat ? "/v1/chat/completions" : "/v1/completions";
-  out.choices = std::max(whole_at(body, "n"), 1U);
+  const auto asked = asked_tokens_of(from);
+  out.choices = asked.choices;
   const auto* limit
       = body.contains("max_completion_tokens") ? "max_completion_tokens" : "max_tokens";
   out.max_tokens = whole_at(body, limit);
@@ -64,6 +66,8 @@ result<server_request> render_openai_request(const attempt_body& from, const std
       body[limit] = out.max_tokens;
     }
   }
+  if (asked.most == 0) // `echo`: the prompt comes as well, and is not told apart.
+    out.max_tokens = 0;
   out.body = body.dump(-1, ' ', false, json::error_handler_t::replace);
   return out;
 }

@@ -99,6 +99,14 @@ std::string server_message(std::string_view body) {
                        : found;
 }
 
+std::string answer_words(const result<unsigned>& status, bool started) {
+  if (status)
+    return "the last time it answered " + std::to_string(*status);
+  const bool deaf = started && status.failure().code == "server_unreachable";
+  return status.failure().message
+         + (deaf ? " (nothing listens on the port that its command has as {port})" : "");
+}
+
 bool refuses_field(std::string_view body, std::string_view field) {
   const auto root = read_server_json(body);
   const auto named = [&](const json& text) {

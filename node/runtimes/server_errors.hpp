@@ -33,6 +33,10 @@ namespace consort::node {
 [[nodiscard]] attempt_aborted judge_refusal(unsigned status, std::string_view body,
                                             bool says_when = false);
 
+/// What came of the last question whether a server is ready: its status, or why there is none.
+/// `started`: by us, and told its port.
+[[nodiscard]] std::string answer_words(const result<unsigned>& status, bool started);
+
 /// Whether a refusal is about that field of the request, or one inside of it. By its structure
 /// alone: what a message quotes may be the client's own words.
 [[nodiscard]] bool refuses_field(std::string_view body, std::string_view field);

@@ -111,6 +111,7 @@ task<boost::system::error_code> server_http::connect() {
   if (refused || !at_.tls)
     co_return refused;
   const auto unknown = co_await stream_.greet_stranger(public_authorities(), at_.host);
+  no_tls_ = static_cast<bool>(unknown);
   co_return unknown;
 }
 
@@ -154,7 +155,9 @@ task<result<unsigned>> server_http::ask(const std::string& path, const std::stri
                         + ": its certificate is not believed: " + stream_.distrust()
                         + " (authorities are this host's, or those of SSL_CERT_FILE)"};
   if (refused)
-    co_return lost("server_unreachable", refused.message());
+    co_return lost("server_unreachable", no_tls_ ? "its TLS handshake failed: " + refused.message()
+                                                       + "; does it speak http:// there?"
+                                                 : refused.message());
   std::string request
       = (body.empty() ? "GET " : "POST ") + at_.prefix + path
         + " HTTP/1.1\r\nHost: " + links::format_address(links::host_port{at_.host, at_.port})

@@ -75,6 +75,7 @@ private:
   boost::beast::flat_buffer buffer_{limits::http_held_bytes_max};
   parser parser_;
   bool cut_ = false;
+  bool no_tls_ = false; ///< It was reached, and greeted in vain.
 };
 
 } // namespace consort::node

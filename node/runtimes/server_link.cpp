@@ -361,6 +361,7 @@ task<bool> server_link::ready(const std::string& path) {
   const auto status = co_await asking_->ask(path, nothing, spec_->ready_timeout_us);
   asking_.reset();
   unready_ = status ? std::nullopt : std::optional(status.failure());
+  last_answer_ = answer_words(status, !spec_->command.empty());
   co_return status&&* status == 200;
 }
 
@@ -383,8 +384,7 @@ task<result<done>> server_link::wait_ready() {
                         wanted_.device.id.value + ": its model server was not ready (GET "
                             + spec_->ready + ") within "
                             + std::to_string(spec_->start_timeout_us / limits::second_us) + " s"
-                            + (last.empty() ? "" : "; it said: " + last)
-                            + (unready_ && !process_ ? "; " + unready_->message : "")},
+                            + "; " + last_answer_ + (last.empty() ? "" : "; it said: " + last)},
                        nullptr);
     }
     pause_.expires_after(microseconds(spec_->ready_every_us));

@@ -114,6 +114,7 @@ private:
   server_address at_;
   std::optional<server_address> encode_, prefill_; ///< Of stages that others do.
   std::optional<error> unready_;                ///< Why it could not even be asked, the last time.
+  std::string last_answer_;                     ///< To whether it is ready, for people.
   std::map<std::string, std::string> adapters_; ///< Served name -> what the server calls it.
   std::string model_;                           ///< As the server calls it.
   failure_rules<start_failure_rule> failures_;  ///< The spec's, and what it printed.

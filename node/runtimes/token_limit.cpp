@@ -18,9 +18,6 @@ asked_tokens asked_tokens_of(const attempt_body& body) {
   const auto json = read_server_json(body.json);
   if (!json.is_object())
     return asked;
-  // The prompt that it answers with as well is none of the tokens, and not told apart from them.
-  if (const auto echo = json.find("echo"); echo != json.end() && *echo == true)
-    return asked;
   // Several prompts in one body are answered as that many times the choices.
   const auto prompt = json.find("prompt");
   const bool several = prompt != json.end() && prompt->is_array() && !prompt->empty()
@@ -29,6 +26,9 @@ asked_tokens asked_tokens_of(const attempt_body& body) {
                    * (several ? prompt->size() : std::size_t{1});
   asked.choices
       = static_cast<std::uint32_t>(std::min<std::uint64_t>(all, messages::limits::choices_max));
+  // The prompt that it answers with as well is none of the tokens, and not told apart from them.
+  if (const auto echo = json.find("echo"); echo != json.end() && *echo == true)
+    return asked;
   asked.most = whole_at(json, json.contains("max_completion_tokens") ? "max_completion_tokens"
                                                                      : "max_tokens");
   // What an earlier attempt emitted is a part of it.
@@ -106,10 +106,9 @@ void token_limit::complete_cut() {
   to_->on_event(std::move(made));
 }
 
-std::shared_ptr<attempt_sink> hold_to_limit(const attempt_body& body,
+std::shared_ptr<attempt_sink> hold_to_limit(const asked_tokens& asked,
                                             std::shared_ptr<attempt_sink> to,
                                             std::function<void()> stop) {
-  const auto asked = asked_tokens_of(body);
   if (asked.most == 0)
     return to;
   return std::make_shared<token_limit>(asked, std::move(to), std::move(stop));

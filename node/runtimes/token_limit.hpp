@@ -52,8 +52,8 @@ private:
   bool over_ = false;
 };
 
-/// The sink to be given to a runtime: `to` behind a limit where the body sets one, else `to`.
-[[nodiscard]] std::shared_ptr<attempt_sink> hold_to_limit(const attempt_body& body,
+/// The sink to be given to a runtime: `to` behind a limit where one was asked for, else `to`.
+[[nodiscard]] std::shared_ptr<attempt_sink> hold_to_limit(const asked_tokens& asked,
                                                           std::shared_ptr<attempt_sink> to,
                                                           std::function<void()> stop);
 

@@ -17,7 +17,7 @@ struct sequences {
   }
   static std::string reason(const candidate_facts& one) {
     if (one.full)
-      return "it said that it is full"
+      return "it takes nothing more"
              + (one.full_error.empty() ? "" : ": " + std::string(one.full_error));
     return std::to_string(one.sequences_used) + " of " + std::to_string(one.sequences_max)
            + " sequences in use";

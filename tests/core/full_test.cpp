@@ -104,8 +104,9 @@ TEST(Full, NobodyElseIsSentThereMeanwhile) {
   refuse_busy(t, t.expect<grant_ticket>());
   t.submit();
   EXPECT_TRUE(granted_within(t, limits::full_pause_min_us - 1).empty());
-  EXPECT_NE(t.view().devices.at(0).reading.health_reason.find("is full for storyteller: 429"),
-            std::string::npos);
+  EXPECT_NE(
+      t.view().devices.at(0).reading.health_reason.find("takes nothing more for storyteller: 429"),
+      std::string::npos);
   const auto first = granted_within(t, 1);
   ASSERT_EQ(first.size(), 1U) << "one tells whether there is room again";
   t.start(first[0]);
@@ -259,8 +260,9 @@ TEST(Full, WhoWaitedInVainIsToldWhenToComeBack) {
   ASSERT_EQ(ended.size(), 1U) << "its patience is over, however often it was turned away";
   EXPECT_EQ(ended[0].http_status, 503);
   EXPECT_EQ(ended[0].reason.code, "queue_timeout");
-  EXPECT_NE(ended[0].reason.message.find("local/cpu0 is full for storyteller: 429: slow down"),
-            std::string::npos);
+  EXPECT_NE(
+      ended[0].reason.message.find("local/cpu0 takes nothing more for storyteller: 429: slow down"),
+      std::string::npos);
   ASSERT_TRUE(ended[0].retry_after_us);
   EXPECT_GE(*ended[0].retry_after_us, 55 * second) << "it has been full for a minute";
   EXPECT_LE(*ended[0].retry_after_us, 65 * second);

@@ -30,7 +30,8 @@ std::string commands_for(std::vector<std::string> models) {
 TEST(WrappedServer, IsFoundByWhatItsClientsCallIt) {
   const test_server server({{"GET /v1/models", listing(R"({"data": [{"id": "a"}, {"id": "b"}]})")},
                             {"GET /health", {}}});
-  for (const auto* end : {"", "/", "/v1", "/v1/", "/v1/models", "/v1/models/"}) {
+  for (const auto* end : {"", "/", "/v1", "/v1/", "/v1/models", "/v1/models/",
+                          "/v1/chat/completions", "/v1/completions"}) {
     const auto found = look_at_server(server.url() + end);
     ASSERT_TRUE(found) << end << ": " << found.failure().message;
     EXPECT_EQ(found->url, server.url());
@@ -43,7 +44,7 @@ TEST(WrappedServer, IsFoundByWhatItsClientsCallIt) {
 
 TEST(WrappedServer, MayHaveAnotherBase) {
   const test_server server({{"GET /q/v9/models", listing(R"({"data": [{"id": "a"}]})")}});
-  for (const auto* end : {"/q/v9", "/q/v9/models"}) {
+  for (const auto* end : {"/q/v9", "/q/v9/models", "/q/v9/chat/completions"}) {
     const auto found = look_at_server(server.url() + end);
     ASSERT_TRUE(found) << found.failure().message;
     EXPECT_EQ(found->url, server.url());
@@ -68,6 +69,32 @@ TEST(WrappedServer, OfNeitherProtocolIsRefused) {
   ASSERT_FALSE(found);
   EXPECT_THAT(found.failure().message, HasSubstr("neither OpenAI's protocol nor TGI's"));
   EXPECT_THAT(look_at_server(dead_url()).failure().message, HasSubstr("nothing answers at"));
+}
+
+TEST(WrappedServer, WithNothingLoadedIsToldFromOneOfNoProtocol) {
+  const test_server server(
+      {{"GET /v1/models", listing(R"({"object": "list", "data": []})")}, {"GET /health", {}}});
+  const auto found = look_at_server(server.url());
+  ASSERT_FALSE(found);
+  EXPECT_THAT(found.failure().message, HasSubstr("it has nothing loaded yet"));
+  EXPECT_FALSE(is_final(found.failure())) << "it may have a model in a moment";
+}
+
+TEST(WrappedServer, ThatIsElsewhereSaysWhere) {
+  canned_answer moved;
+  moved.status = 302;
+  moved.headers = {{"Location", "http://elsewhere.example/v1/models"}};
+  const test_server server({{"GET /v1/models", moved}, {"GET /health", {}}});
+  const auto found = look_at_server(server.url());
+  ASSERT_FALSE(found);
+  EXPECT_THAT(found.failure().message, HasSubstr("(302) to http://elsewhere.example/v1/models"));
+}
+
+TEST(WrappedServer, WithoutTlsSaysSo) {
+  const test_server server({{"GET /v1/models", listing("{}")}, {"GET /health", {}}});
+  const auto found = look_at_server("https" + server.url().substr(4));
+  ASSERT_FALSE(found);
+  EXPECT_THAT(found.failure().message, HasSubstr("its TLS handshake failed"));
 }
 
 TEST(WrappedServer, PasswordsInAddressesAreNotRepeated) {

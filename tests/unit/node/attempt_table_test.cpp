@@ -46,6 +46,16 @@ TEST_F(AttemptTable, OnlyAnOrderThatCanBeTrueIsDelivered) {
   EXPECT_EQ(sink->seen().size(), 4u);
 }
 
+TEST_F(AttemptTable, AChoiceThatNobodyAskedForIsNamed) {
+  const auto number = table.add(attempt(1), sink, 2).value();
+  EXPECT_EQ(code(number, attempt_opened{}), "ok");
+  EXPECT_EQ(code(number, attempt_tokens{1, "x", {}, ""}), "ok");
+  EXPECT_EQ(code(number, attempt_choice_done{2, "stop"}), "host_protocol");
+  const auto wrong = table.deliver(number, attempt_tokens{99, "x", {}, ""});
+  ASSERT_FALSE(wrong);
+  EXPECT_THAT(wrong.failure().message, ::testing::HasSubstr("it answers choice 99"));
+}
+
 TEST_F(AttemptTable, TextAndExtraFieldsAreChecked) {
   const auto number = begin(1);
   EXPECT_EQ(code(number, attempt_opened{}), "ok");

@@ -266,7 +266,7 @@ TEST_P(Liar, IsKilledAndItsAttemptsRetried) {
 
 INSTANTIATE_TEST_SUITE_P(Faults, Liar,
                          ::testing::Values("unknown_id", "double_terminal", "no_opened", "bad_text",
-                                           "bad_kind"),
+                                           "null_text", "bad_kind", "bad_choice"),
                          [](const auto& tested) {
                            std::string name;
                            for (const char* at = tested.param; *at != 0; ++at)

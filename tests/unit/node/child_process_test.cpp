@@ -89,6 +89,26 @@ TEST(ChildProcess, AProgramThatCannotBeExecutedIsAnErrorValue) {
   EXPECT_EQ(end.failure().code, "tool_start_failed");
 }
 
+TEST(ChildProcess, AScriptWithoutItsInterpreterNamesThat) {
+  const temp_folder folder;
+  const auto message = [&](const std::string& first) {
+    const auto path = folder.write("tool", first + "\nexit 0\n");
+    std::filesystem::permissions(path, std::filesystem::perms::owner_all);
+    child_spec spec;
+    spec.argv = {path};
+    const auto end = run_child(spec);
+    return end.ok() ? "it ran" : end.failure().message;
+  };
+  const auto has = [](const std::string& text, const char* part) {
+    return text.find(part) != std::string::npos;
+  };
+  EXPECT_TRUE(has(message("#! /no/such/interp -x"), "tool: its interpreter /no/such/interp is not"))
+      << message("#! /no/such/interp -x");
+  EXPECT_TRUE(has(message("#!/bin/sh\r"), "/bin/sh? is not there or no executable: its lines end"));
+  EXPECT_TRUE(has(message("#!/no/\x1b[31m"), "its interpreter /no/?[31m is not"));
+  EXPECT_EQ(message("#!/bin/sh"), "it ran");
+}
+
 TEST(ChildProcess, RefusesTooManyAndTooLongArguments) {
   child_spec spec;
   spec.argv.assign(limits::child_arguments_max + 1, "true");

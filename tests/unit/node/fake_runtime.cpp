@@ -7,9 +7,9 @@
 ///            stops the request all the same), hang_stats: it never returns}
 ///   request: {"tokens": n, "fault": word, "at": k}; the fault happens before event k:
 ///            crash, kill, print (then crash), hang, ignore_cancel, unknown_id, double_terminal,
-///            no_opened, bad_text, bad_kind, fail_busy, fail_refused, fail_device, fail_unasked,
-///            leak (64 MiB, for good);
-///            in submit itself: submit_refused, submit_busy, submit_failed, submit_hang
+///            no_opened, bad_text, null_text, bad_kind, bad_choice, fail_busy, fail_refused,
+///            fail_device, fail_unasked, leak (64 MiB, for good); in submit itself: submit_refused,
+///            submit_busy, submit_failed, submit_hang
 /// Two other libraries are built from this file: FAKE_WRONG_ABI and FAKE_NO_SYMBOL.
 
 #include "node/plugin_abi.h"
@@ -167,6 +167,16 @@ bool consort_session::misbehave(const work& item) {
   }
   if (item.fault == "bad_text")
     token(item, 0, "\xff\xfe");
+  if (item.fault == "null_text") {
+    auto strange = event(item, CONSORT_EVENT_TOKENS);
+    strange.text_bytes = 4;
+    emit(strange);
+  }
+  if (item.fault == "bad_choice") {
+    auto strange = event(item, CONSORT_EVENT_CHOICE_DONE);
+    strange.choice = 1;
+    emit(strange);
+  }
   if (item.fault == "bad_kind") {
     auto strange = event(item, CONSORT_EVENT_TOKENS);
     strange.kind = 77;

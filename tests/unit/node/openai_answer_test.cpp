@@ -110,6 +110,34 @@ TEST(OpenaiAnswer, MoreThanWasAskedForIsCut) {
             R"(open "x" "x" done length end 0+2)");
 }
 
+json whole_of(const std::string& text, std::uint32_t tokens) {
+  return {{"choices", {{{"index", 0}, {"text", text}, {"finish_reason", "stop"}}}},
+          {"usage", {{"prompt_tokens", 1}, {"completion_tokens", tokens}}}};
+}
+
+TEST(OpenaiAnswer, AWholeOneOfMoreThanWasAskedForIsCut) {
+  auto body = whole_of("abcdefgh", 8);
+  EXPECT_EQ(heard(answer_events(body.dump(), false, 2)), R"(open "ab" done length end 1+2)");
+  EXPECT_EQ(heard(answer_events(whole_of("éé", 8).dump(), false, 2)), "open done length end 1+2")
+      << "never half a character";
+  EXPECT_EQ(heard(answer_events(whole_of("abc", 3).dump(), false, 2)),
+            R"(open "abc" done stop end 1+3)")
+      << "its end may be one of them";
+  EXPECT_EQ(heard(answer_events(body.dump(), false)), R"(open "abcdefgh" done stop end 1+8)");
+  body["usage"]["completion_tokens_details"] = {{"reasoning_tokens", 6}};
+  EXPECT_EQ(heard(answer_events(body.dump(), false, 2)), R"(open "abcdefgh" done stop end 1+8)");
+  body.erase("usage");
+  EXPECT_EQ(heard(answer_events(body.dump(), false, 2)), R"(open "abcdefgh" done stop end 0+3)")
+      << "nobody counted";
+}
+
+TEST(OpenaiAnswer, WhatIsNotTextIsNotCutByItsTokens) {
+  auto body = whole_of("abcdefgh", 8);
+  body["choices"][0]["logprobs"] = {{"tokens", {"a"}}};
+  EXPECT_EQ(heard(answer_events(body.dump(), false, 2)),
+            R"(open "abcdefgh"{"logprobs":{"tokens":["a"]}} done stop end 1+8)");
+}
+
 TEST(OpenaiAnswer, NonsenseIsTheServersFault) {
   EXPECT_EQ(heard(answer_events("data: {\n\n")), "open fail server_protocol");
   EXPECT_EQ(heard(answer_events("data: []\n\n")), "open fail server_protocol");
@@ -118,6 +146,8 @@ TEST(OpenaiAnswer, NonsenseIsTheServersFault) {
   EXPECT_EQ(heard(answer_events("data: {\"choices\": [{\"text\": \"\xff\"}]}\n\n")),
             "open fail server_protocol");
   EXPECT_EQ(heard(answer_events(sse_data({{"choices", {{{"index", 7}, {"text", "x"}}}}}))),
+            "open fail server_protocol");
+  EXPECT_EQ(heard(answer_events(sse_data({{"choices", {{{"index", -1}, {"text", "x"}}}}}))),
             "open fail server_protocol");
   EXPECT_EQ(heard(answer_events("data: " + std::string(limits::json_depth_max + 2, '[') + "\n\n")),
             "open fail server_protocol");
@@ -200,6 +230,15 @@ TEST(ServerErrors, AFieldThatIsRefusedIsToldByStructureAlone) {
         R"({"detail": "stream_options"})",
         R"({"detail": [{"loc": ["body"], "input": "stream_options"}, 7]})", "stream_options", "[]"})
     EXPECT_FALSE(refuses_field(said, "stream_options")) << said;
+}
+
+TEST(OpenaiRequest, SeveralPromptsAreThatManyTimesTheChoices) {
+  const auto choices = [](const char* asked) {
+    return render_openai_request({request_kind::completion, asked, {}}, "theirs").value().choices;
+  };
+  EXPECT_EQ(choices(R"({"prompt": ["a", "b", "c"], "n": 2})"), 6U);
+  EXPECT_EQ(choices(R"({"prompt": [[1, 2], [3]], "echo": true})"), 2U);
+  EXPECT_EQ(choices(R"({"prompt": [1, 2, 3]})"), 1U);
 }
 
 TEST(OpenaiRequest, BodyIsTheClientsWithOurModel) {

@@ -560,6 +560,15 @@ TEST_F(ServerRuntime, ACertificateThatNobodyVouchesForIsRefused) {
   EXPECT_EQ(failed.failure().code, "runtime_start_timeout");
 }
 
+TEST_F(ServerRuntime, WhatAnswersOtherwiseThanReadyIsQuoted) {
+  const test_server server(std::map<std::string, cli::canned_answer>{});
+  spec.url = server.url();
+  spec.start_timeout_us = limits::second_us / 5;
+  const auto failed = open();
+  ASSERT_FALSE(failed);
+  EXPECT_THAT(failed.failure().message, HasSubstr("within 0 s; the last time it answered 404"));
+}
+
 // --- servers of its own ---
 
 TEST_F(ServerRuntime, OneThatIsNeverReadyIsEnded) {
@@ -568,6 +577,7 @@ TEST_F(ServerRuntime, OneThatIsNeverReadyIsEnded) {
   const auto failed = open();
   ASSERT_FALSE(failed);
   EXPECT_EQ(failed.failure().code, "runtime_start_timeout");
+  EXPECT_THAT(failed.failure().message, HasSubstr("nothing listens on the port"));
   EXPECT_THAT(failed.failure().message, HasSubstr("loading shards"));
 }
 

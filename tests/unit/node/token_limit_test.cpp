@@ -15,7 +15,7 @@ attempt_body asking(const std::string& json) {
 
 struct TokenLimit : ::testing::Test {
   std::shared_ptr<attempt_sink> limited(const attempt_body& body) {
-    return hold_to_limit(body, got, [this] { ++stops; });
+    return hold_to_limit(asked_tokens_of(body), got, [this] { ++stops; });
   }
 
   std::shared_ptr<attempt_recorder> got = std::make_shared<attempt_recorder>();
