@@ -5,6 +5,7 @@
 
 #include "scheduler/modules.hpp"
 #include "scheduler/picks.hpp"
+#include "scheduler/replica_bounds.hpp"
 #include "scheduler/spending.hpp"
 #include "scheduler/waiting.hpp"
 
@@ -230,11 +231,8 @@ namespace {
 
 /// Whether it has as many replicas as it may, of which none ever goes.
 bool keeps_all_replicas(const core_state& s, const model_state& model) {
-  const auto count = std::count_if(model.instances.begin(), model.instances.end(), [&](index at) {
-    return active(s.instances[at]) && !s.instances[at].superseded;
-  });
   return model.spec.replicas_max != 0 && model.spec.replicas_min >= model.spec.replicas_max
-         && static_cast<std::uint64_t>(count) >= model.spec.replicas_max;
+         && count_of(s, model).serving >= model.spec.replicas_max;
 }
 
 } // namespace

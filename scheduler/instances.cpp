@@ -5,6 +5,7 @@
 #include "scheduler/handlers.hpp"
 #include "scheduler/load_bars.hpp"
 #include "scheduler/provenance.hpp"
+#include "scheduler/replica_bounds.hpp"
 #include "scheduler/spending.hpp"
 #include "scheduler/units.hpp"
 #include "scheduler/waiting.hpp"
@@ -573,11 +574,7 @@ void check_instance(pass& p, index instance) {
   if (one.state != instance_state::ready || ttl <= 0)
     return;
   const bool idle = one.idle() && one.used_at + ttl <= p.now;
-  const auto& model = p.s.models[one.model];
-  const auto kept = static_cast<std::size_t>(
-      std::count_if(model.instances.begin(), model.instances.end(),
-                    [&](index other) { return active(p.s.instances[other]); }));
-  if (idle && kept > model.spec.replicas_min)
+  if (idle && spare_of_any_version(p.s, one))
     return retire(p, instance, "idle for " + format_duration(ttl));
   arm(p.s, std::max(one.used_at, idle || !one.idle() ? p.now : 0) + ttl, timer_kind::instance,
       instance);

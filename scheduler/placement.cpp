@@ -4,6 +4,7 @@
 #include "scheduler/adoption.hpp"
 #include "scheduler/modules.hpp"
 #include "scheduler/overlap.hpp"
+#include "scheduler/replica_bounds.hpp"
 #include "scheduler/spending.hpp"
 #include "scheduler/waiting.hpp"
 #include "scheduler/wanting.hpp"
@@ -17,31 +18,9 @@ namespace consort::core {
 
 namespace {
 
-bool under_way(const instance_row& one) {
-  return one.state == instance_state::reserving || one.state == instance_state::loading;
-}
-
-struct counts {
-  std::uint32_t active = 0, under_way = 0;
-};
-
-counts count_of(const core_state& s, const model_state& model) {
-  counts seen;
-  for (const auto at : model.instances) {
-    seen.active += active(s.instances[at]) && !s.instances[at].superseded ? 1 : 0;
-    seen.under_way += under_way(s.instances[at]) ? 1 : 0;
-  }
-  return seen;
-}
-
-bool may_grow(const model_state& model, const counts& seen) {
-  return (model.spec.replicas_max == 0 || seen.active < model.spec.replicas_max)
-         && seen.under_way < limits::warmups_max;
-}
-
 /// As advance_option, by what was counted before. Counts what it starts: nothing else that it does
 /// changes the model's instances, and to count them for each device is quadratic.
-bool advance(pass& p, index at, const option& by, counts& seen) {
+bool advance(pass& p, index at, const option& by, replica_counts& seen) {
   auto& s = p.s;
   const auto& pair = s.pairs[pair_of(s, at, by.device)];
   if (by.artifact != none && s.artifacts[by.artifact].copies.empty())
@@ -50,7 +29,8 @@ bool advance(pass& p, index at, const option& by, counts& seen) {
   if (pair.load_retry_at > p.now || !pair.fuse.admits() || !may_grow(s.models[at], seen)
       || instance_on(s, at, by.device) != none || !start_instance(p, at, by))
     return false;
-  ++seen.active;
+  ++seen.kept;
+  ++seen.serving;
   ++seen.under_way;
   return true;
 }
@@ -85,8 +65,7 @@ std::vector<index> ranked(const model_state& model, const outlook& seen, time_us
 bool may_leave(const core_state& s, const instance_row& one, index model, bool busy_too) {
   const auto& owner = s.models[one.model];
   return one.model != model && one.state == instance_state::ready && !one.retiring
-         && (busy_too || (one.idle() && owner.queue.empty()))
-         && count_of(s, owner).active > owner.spec.replicas_min;
+         && (busy_too || (one.idle() && owner.queue.empty())) && spare(s, one);
 }
 
 std::uint64_t share_bytes(const core_state& s, const instance_row& one, const device_id& device) {
@@ -102,9 +81,8 @@ std::uint64_t share_bytes(const core_state& s, const instance_row& one, const de
 /// As may_leave, of what is on a device that keeps out another. It may be the very model's: what
 /// its replica there does not serve, since that would not wait, is waited for elsewhere.
 bool may_give_way(const core_state& s, const instance_row& one, bool busy_too) {
-  const auto& owner = s.models[one.model];
   return one.state == instance_state::ready && !one.retiring && (busy_too || one.idle())
-         && count_of(s, owner).active > owner.spec.replicas_min;
+         && spare(s, one);
 }
 
 enum class way { clear, clearing, barred };
@@ -133,7 +111,8 @@ way clear_the_way(pass& p, index model, const option& by, bool busy_too) {
   leaving.erase(std::unique(leaving.begin(), leaving.end()), leaving.end());
   for (const auto at : leaving) {
     const auto& owner = s.models[s.instances[at].model];
-    if (count_of(s, owner).active < owner.spec.replicas_min + ++of_model[s.instances[at].model])
+    if (!held(s, s.instances[at])
+        && count_of(s, owner).kept < owner.spec.replicas_min + ++of_model[s.instances[at].model])
       return way::barred;
   }
   for (const auto at : leaving)
@@ -143,20 +122,24 @@ way clear_the_way(pass& p, index model, const option& by, bool busy_too) {
   return holders.empty() ? way::clear : way::clearing;
 }
 
+enum class room { none, coming, made };
+
 /// Unloads others from the device, least recently used first, when that makes room enough. What is
 /// leaving already counts as gone.
-bool make_room(pass& p, index model, const option& by, bool busy_too) {
+room make_room(pass& p, index model, const option& by, bool busy_too) {
   auto& s = p.s;
   if (may_be_told_of(s, by.device)) // It is no lack of room.
-    return false;
+    return room::none;
   if (const auto seen = clear_the_way(p, model, by, busy_too); seen != way::clear)
-    return seen == way::clearing;
+    return seen == way::clearing ? room::made : room::none;
   const auto& device = s.devices[by.device];
   const auto& memory = device.spec.memory_bytes;
   std::vector<std::tuple<time_us, instance_id, index>> order;
   auto used = device.promised_bytes + device.foreign_bytes;
+  std::size_t gone = 0;
   for (const auto at : device.instances) {
     const auto& one = s.instances[at];
+    gone += active(one) ? 0 : 1;
     if (!active(one))
       used -= share_bytes(s, one, device.spec.id);
     else if (may_leave(s, one, model, busy_too))
@@ -172,12 +155,32 @@ bool make_room(pass& p, index model, const option& by, bool busy_too) {
     used -= share_bytes(s, s.instances[at], device.spec.id);
     leaving.push_back(at);
   }
-  const bool alone = memory == 0 && leaving.size() == device.allocations;
+  const bool alone = memory == 0 && leaving.size() + gone == device.allocations;
   if (!enough() && !alone)
-    return false;
+    return room::none;
   for (const auto at : leaving)
     retire(p, at, "makes room for " + s.models[model].spec.name.value);
-  return !leaving.empty();
+  return !leaving.empty() ? room::made : gone > 0 ? room::coming : room::none;
+}
+
+/// Of a model that has as many replicas as it may, of which none may serve those: one is begun that
+/// may, and the spare one leaves for it: not before what is to be loaded is there, and has room.
+bool swap_in(pass& p, index at, const outlook& among, const std::vector<index>& order,
+             replica_counts& seen, index leaving) {
+  auto& s = p.s;
+  for (const auto each : order) {
+    const auto& one = among.prospects[each];
+    const auto by = s.models[at].options[one.option];
+    const auto before = seen.under_way;
+    if (!one.free || !advance(p, at, by, seen))
+      continue;
+    if (seen.under_way != before)
+      retire(p, leaving,
+             "gives its place to one on " + s.devices[by.device].spec.id.value
+                 + ", which may serve who waits");
+    return true;
+  }
+  return false;
 }
 
 /// Starts what they need: the fastest to be ready first, more while the waiting exceed what is
@@ -210,6 +213,11 @@ bool serve_those(pass& p, index at, const wanting& those) {
   }
   if (serving > 0 || coming > 0)
     return true;
+  if (const auto leaving = spare_for(s, model, seen, those); leaving != none) {
+    --seen.serving;
+    if (swap_in(p, at, prospects, order, seen, leaving))
+      return true;
+  }
   // For who was failed only the idle leave: what failed it may, in time, serve it after all.
   const bool failed = those.first != none && was_failed(s.requests[those.first]);
   const auto oldest = oldest_wait(model, those.selector);
@@ -222,7 +230,7 @@ bool serve_those(pass& p, index at, const wanting& those) {
     // What is to be built first needs no room yet.
     if (!one.free
         && (one.compiling ? advance(p, at, by, seen)
-                          : may_grow(model, seen) && make_room(p, at, by, starves)))
+                          : may_grow(model, seen) && make_room(p, at, by, starves) == room::made))
       return true;
   }
   return false;
@@ -300,6 +308,10 @@ void warm_up(pass& p, index at, index selector) {
   }
 }
 
+bool misses(const model_state& model, const replica_counts& seen) {
+  return seen.kept < model.spec.replicas_min && may_grow(model, seen);
+}
+
 /// How many replicas of the model each node has, by row.
 std::vector<std::int64_t> replicas_by_node(const core_state& s, const model_state& model) {
   std::vector<std::int64_t> there(s.nodes.end());
@@ -353,17 +365,15 @@ std::vector<vacancy> vacancies_of(const core_state& s, index at,
 }
 
 /// The best first. Each that starts makes the others of its node look slower, and none faster: what
-/// is on top is the best once its score is of now.
-void keep_replicas(pass& p, index at) {
+/// is on top is the best once its score is of now. Returns: options that lack room, best first.
+/// `waits` says whether one has room and waits for something else.
+std::vector<index> keep_where_free(pass& p, index at, replica_counts& seen, bool& waits) {
   auto& s = p.s;
   auto& model = s.models[at];
-  auto seen = count_of(s, model);
-  const auto missing
-      = [&] { return seen.active < model.spec.replicas_min && may_grow(model, seen); };
-  if (!missing())
-    return;
+  const auto missing = [&] { return misses(model, seen); };
   auto replicas = replicas_by_node(s, model);
   auto heap = vacancies_of(s, at, replicas);
+  std::vector<index> full;
   while (!heap.empty() && missing()) {
     std::pop_heap(heap.begin(), heap.end());
     auto& top = heap.back();
@@ -374,12 +384,77 @@ void keep_replicas(pass& p, index at) {
       std::push_heap(heap.begin(), heap.end());
       continue;
     }
+    const auto option = top.option;
     heap.pop_back();
-    const auto before = seen.active;
-    if (!ranks_for(s, model, by).empty())
-      advance(p, at, by, seen);
-    replicas[node] += seen.active - before;
+    if (ranks_for(s, model, by).empty()) {
+      full.push_back(option);
+      continue;
+    }
+    const auto before = seen.kept;
+    advance(p, at, by, seen);
+    waits = waits || seen.kept == before;
+    replicas[node] += seen.kept - before;
   }
+  return full;
+}
+
+/// Makes room for as many as are missing. Returns: how many have it soon. `waits` as above.
+std::uint32_t keep_where_full(pass& p, index at, const std::vector<index>& full,
+                              std::uint32_t missing, bool& waits) {
+  auto& s = p.s;
+  std::uint32_t coming = 0;
+  for (const auto each : full) {
+    if (coming == missing)
+      break;
+    const auto by = s.models[at].options[each];
+    const auto& pair = s.pairs[pair_of(s, at, by.device)];
+    const bool rests = pair.load_retry_at > p.now || !pair.fuse.admits();
+    waits = waits || rests;
+    // What is to be built first has no use for it yet.
+    if (!rests && (by.artifact == none || !s.artifacts[by.artifact].copies.empty())
+        && make_room(p, at, by, false) != room::none)
+      ++coming;
+  }
+  return coming;
+}
+
+/// Says once that a model has had too few for a while, and nothing is on its way.
+void tell_of_lack(pass& p, index at, std::uint32_t kept) {
+  auto& model = p.s.models[at];
+  if (model.short_since == 0) {
+    model.short_since = p.now;
+    return arm(p.s, p.now + limits::starvation_us, timer_kind::model, at);
+  }
+  if (model.short_told || p.now - model.short_since < limits::starvation_us)
+    return;
+  model.short_told = true;
+  p.tell(note::severity::warning, model.spec.name.value,
+         std::to_string(kept) + " of at least " + std::to_string(model.spec.replicas_min)
+             + " replicas: no other device that may serve it takes work and has room, or can be "
+               "given room by unloading what is idle and beyond its own minimum");
+}
+
+void keep_replicas(pass& p, index at) {
+  auto& model = p.s.models[at];
+  auto seen = count_of(p.s, model);
+  bool waits = false;
+  std::uint32_t coming = 0;
+  if (misses(model, seen)) {
+    const auto full = keep_where_free(p, at, seen, waits);
+    if (misses(model, seen))
+      coming = keep_where_full(p, at, full, model.spec.replicas_min - seen.kept, waits);
+  }
+  if (misses(model, seen) && seen.under_way + coming == 0 && !waits)
+    return tell_of_lack(p, at, seen.kept);
+  model.short_since = 0;
+  model.short_told = model.short_told && misses(model, seen);
+}
+
+/// Replicas beyond the maximum came of those that serve again, or of a lower one that was declared.
+void shed_surplus(pass& p, index at) {
+  auto& model = p.s.models[at];
+  for (auto one = surplus_of(p.s, model); one != none; one = surplus_of(p.s, model))
+    retire(p, one, "others serve, as many as there may be");
 }
 
 /// Unless it went with a node that may be back in a moment, with all that it holds: nobody waits
@@ -560,6 +635,7 @@ void place(pass& p, index at) {
     refresh_options(s, at);
     supersede_engines(p, at);
     roll_out(p, at);
+    shed_surplus(p, at);
     keep_replicas(p, at);
     build_ordered(p, at);
     build_newer_engines(p, at);

@@ -15,7 +15,7 @@ constexpr gateway_id nobody{~std::uint64_t{0}};
 /// Commands in words, one step each; what only tells somebody is none.
 class step_teller {
 public:
-  step_teller(const core_state& s, time_us now) : s_(s), now_(now) {}
+  explicit step_teller(const core_state& s) : s_(s), now_(s.now) {}
 
   void operator()(const reserve_allocation& what) {
     if (!what.grant.owner_instance)
@@ -43,7 +43,13 @@ public:
     add("fetch", device_id{what.node.value}, "an artifact from " + what.from.value);
   }
   void operator()(const unload_replica& what) {
-    add("unload", leader_of(what.instance), what.reason);
+    const auto known = s_.instance_ids.find(what.instance);
+    if (known == s_.instance_ids.end())
+      return;
+    const auto& at = s_.instances[known->second];
+    if (s_.nodes[node_of(s_, at)].id == what.node) // One step, as a load.
+      add("unload", s_.devices[at.devices.front()].spec.id,
+          s_.models[at.model].spec.name.value + ": " + what.reason);
   }
   void operator()(const grant_ticket& what) {
     const auto& id = what.granted.attempt.request;
@@ -53,10 +59,13 @@ public:
                                    + std::to_string(what.granted.attempt.number));
   }
   void operator()(const revoke_attempt& what) { add("stop", what.device, what.reason); }
+  /// The last one tells what is waited for once all else is begun.
   void operator()(const queue_notice& what) {
-    if (what.request.gateway == nobody)
-      add("wait", {},
-          what.reason + (what.eta_us ? ", about " + format_duration(*what.eta_us) : std::string()));
+    if (what.request.gateway != nobody)
+      return;
+    std::erase_if(steps_, [](const decision_view& step) { return step.outcome == "wait"; });
+    add("wait", {},
+        what.reason + (what.eta_us ? ", about " + format_duration(*what.eta_us) : std::string()));
   }
   void operator()(const reject_request& what) { add("refuse", {}, what.reason.message); }
   template <class Other>
@@ -74,15 +83,8 @@ private:
     if (steps_.size() < limits::plan_steps_max)
       steps_.push_back(std::move(step));
   }
-  [[nodiscard]] device_id leader_of(instance_id id) const {
-    const auto known = s_.instance_ids.find(id);
-    return known == s_.instance_ids.end()
-               ? device_id{}
-               : s_.devices[s_.instances[known->second].devices.front()].spec.id;
-  }
-
   const core_state& s_;
-  time_us now_;
+  const time_us& now_;
   std::vector<decision_view> steps_;
 };
 
@@ -100,6 +102,25 @@ void happen(core_state& trial, const event& happened, std::vector<command>& out)
   pass p{trial, trial.now, out};
   std::visit([&](const auto& e) { on(p, e); }, happened);
   settle(p);
+}
+
+/// Tells of what was ordered, and of what follows once all that is to be unloaded is: the load that
+/// it makes room for.
+std::vector<decision_view> told(core_state& trial, std::vector<command> orders) {
+  step_teller teller(trial);
+  for (std::size_t round = 0; !orders.empty() && round < limits::plan_steps_max; ++round) {
+    for (const auto& one : orders)
+      std::visit(teller, one);
+    std::vector<command> next;
+    for (const auto& one : orders)
+      if (const auto* unload = std::get_if<unload_replica>(&one))
+        happen(trial,
+               replica_unloaded{unload->instance,
+                                trial.nodes[find(trial.node_names, unload->node.value)].life},
+               next);
+    orders = std::move(next);
+  }
+  return teller.take();
 }
 
 } // namespace
@@ -132,15 +153,12 @@ result<explanation> plan_of(const core_state& s, const plan_wish& wish, time_us 
     meta.prompt_tokens = limits::prompt_guess_tokens;
     happen(trial, request_submitted{meta}, out);
   }
-  step_teller teller(trial, trial.now);
-  for (const auto& one : out)
-    std::visit(teller, one);
-  explanation told;
-  told.request.external_id = wish.drain.empty() ? wish.model.value : wish.drain;
-  told.request.model = wish.model;
-  told.decisions = teller.take();
-  told.outcome = told.decisions.empty() ? "nothing to do" : "";
-  return told;
+  explanation planned;
+  planned.request.external_id = wish.drain.empty() ? wish.model.value : wish.drain;
+  planned.request.model = wish.model;
+  planned.decisions = told(trial, std::move(out));
+  planned.outcome = planned.decisions.empty() ? "nothing to do" : "";
+  return planned;
 }
 
 } // namespace consort::core

@@ -101,7 +101,9 @@ struct model_state {
   index rollout_engine = none;       ///< That replaces others; none = the model was declared anew.
   std::uint64_t placed_version = 0;
   time_us placed_at = 0;
-  time_us waited_at = 0; ///< Last look at what those who wait need.
+  time_us waited_at = 0;   ///< Last look at what those who wait need.
+  time_us short_since = 0; ///< Too few replicas, and none on its way; 0 = not.
+  bool short_told = false; ///< And said so.
   std::int64_t prompt_tokens = limits::prompt_guess_tokens; ///< Usual.
   std::int64_t output_tokens = limits::output_guess_tokens; ///< Usual length of an answer.
   std::map<tenant_id, std::int64_t> lengths; ///< The same by tenant, at most length_tenants_max.

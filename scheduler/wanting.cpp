@@ -106,6 +106,15 @@ std::uint64_t serving_sequences(const core_state& s, const model_state& model,
   return sequences;
 }
 
+bool may_help(const core_state& s, const model_state& model, const instance_row& one,
+              const wanting& those) {
+  return s.selectors[those.selector].matches[one.devices.front()] != 0
+         && (those.first == none
+             || std::any_of(one.places.begin(), one.places.end(), [&](index place) {
+                  return may_continue(s, s.requests[those.first], model.endpoints.at(place));
+                }));
+}
+
 time_us oldest_wait(const model_state& model, index selector) {
   time_us oldest = 0;
   for (const auto& [key, lane] : model.queue.lanes())

@@ -30,6 +30,9 @@ struct who_want {
 /// Sequences of ready endpoints that may serve them.
 [[nodiscard]] std::uint64_t serving_sequences(const core_state& s, const model_state& model,
                                               const wanting& those);
+/// Whether the replica, which is ready, may serve them at all.
+[[nodiscard]] bool may_help(const core_state& s, const model_state& model, const instance_row& one,
+                            const wanting& those);
 /// Since when the oldest request with the selector waits; 0 = there is none.
 [[nodiscard]] time_us oldest_wait(const model_state& model, index selector);
 /// Whether one of those who wait longest there has a prompt for which no loaded engine has KV.

@@ -52,6 +52,37 @@ TEST(Plan, WeightsAreFetchedNotBuilt) {
   EXPECT_EQ(planned->decisions[0].reason, "the weights of storyteller");
 }
 
+TEST(Plan, SaysWhoMakesRoomAndWhatIsLoadedThen) {
+  core_fixture t;
+  t.join("local");
+  auto small = cpu_spec();
+  small.memory_bytes = 12U << 20U;
+  t.advertise(small);
+  auto other = story_spec("other");
+  other.replicas_max = 1;
+  t.declare(other);
+  t.declare(story_spec());
+  auto meta = t.request();
+  meta.model = other.name;
+  t.submit(meta);
+  t.take_all<queue_notice>();
+  t.finish_load();
+  t.finish(t.expect<grant_ticket>());
+  t.take_all<record_request>();
+  const auto planned = t.tested().plan(asked(), t.now());
+  ASSERT_TRUE(planned);
+  ASSERT_EQ(planned->decisions.size(), 3U);
+  EXPECT_EQ(planned->decisions[0].outcome, "unload");
+  EXPECT_EQ(planned->decisions[0].winner.value, "local/cpu0");
+  EXPECT_EQ(planned->decisions[0].reason, "other: makes room for storyteller");
+  EXPECT_EQ(planned->decisions[1].outcome, "load");
+  EXPECT_EQ(planned->decisions[1].winner.value, "local/cpu0");
+  EXPECT_EQ(planned->decisions[2].outcome, "wait");
+  EXPECT_EQ(planned->decisions[2].reason.rfind("loading for local/cpu0", 0), 0U)
+      << planned->decisions[2].reason;
+  t.expect_empty();
+}
+
 TEST(Plan, SaysWhoServesAtOnceAndWhatIsImpossible) {
   core_fixture t;
   t.two_ready_nodes();
