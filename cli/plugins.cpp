@@ -228,8 +228,9 @@ void add_plugins(CLI::App& root, context& env) {
   const auto wanted = std::make_shared<plugin_init_flags>();
   making->add_option("NAME", wanted->name, "Name of the plugin and its folder");
   making
-      ->add_option("--type", wanted->type,
-                   "gpu, npu, pim, cpu or remote (default gpu; remote for a URL of another host)")
+      ->add_option(
+          "--type", wanted->type,
+          "gpu, npu, pim, cpu, hybrid or remote (default gpu; remote for a URL of another host)")
       ->type_name("TYPE");
   making->add_option("--from-url", wanted->from_url, "A model server that runs already")
       ->type_name("URL");

@@ -64,7 +64,7 @@ std::string render(double value, const std::array<unit, Count>& units, std::size
     ++pick;
   const double scaled = value / units[pick].factor;
   std::array<char, 32> buffer{};
-  std::snprintf(buffer.data(), buffer.size(), scaled < 1000 ? "%.3g" : "%.0f", scaled);
+  std::snprintf(buffer.data(), buffer.size(), scaled < 999.5 ? "%.3g" : "%.0f", scaled);
   return std::string(buffer.data()) + std::string(units[pick].name);
 }
 

@@ -163,7 +163,7 @@ void openai_answer::on_choice(const json& choice) {
     return fail("server_protocol", "one of its choices is no object");
   // Where it says none there is but one.
   const auto said = choice.find("index");
-  if (said != choice.end() && !said->is_null()
+  if (said != choice.end() && said->is_number_integer()
       && (!said->is_number_unsigned() || said->get<std::uint64_t>() >= choices_))
     return fail("server_protocol", "it answers a choice that nobody asked for: "
                                        + server_message(said->dump(-1, ' ', true)));

@@ -140,8 +140,9 @@ bool says_no_money(std::string_view body) {
 } // namespace
 
 attempt_aborted judge_refusal(unsigned status, std::string_view body, bool says_when) {
-  const auto message
-      = "the model server answered " + std::to_string(status) + ": " + server_message(body);
+  const auto said = server_message(body);
+  const auto message = "the model server answered " + std::to_string(status)
+                       + (said.empty() ? " and said nothing" : ": " + said);
   switch (status) {
   case 400:
   case 413:

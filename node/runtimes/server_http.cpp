@@ -176,6 +176,8 @@ task<result<unsigned>> server_http::ask(const std::string& path, const std::stri
     sent();
   const auto [failed, size]
       = co_await http::async_read_header(stream_, buffer_, parser_, as_values);
+  if (failed == http::error::bad_version)
+    co_return lost("server_broke_off", "what it answers is no HTTP");
   if (failed)
     co_return lost("server_broke_off", unsent ? unsent.message() : failed.message());
   co_return parser_.get().result_int();

@@ -236,7 +236,7 @@ test('a made-up accelerator with its own compiler and server', { timeout: 540_00
     const patient = ask();
     await eventually('it was turned away often', async () => (await failed()) > before + 5, 30_000);
     const hasty = await ask({}, { ...pim, 'X-Consort-Wait': '0s' });
-    expect_error(hasty, 503, /full for .*: the model server answered 429: (queue is full|busy)/);
+    expect_error(hasty, 503, /nothing more.*: the model server answered 429: (queue is full|busy)/);
     assert.ok(Number(hasty.headers.get('retry-after')) >= 1, 'no Retry-After');
     fake.faults();
     const served = await patient;

@@ -77,6 +77,8 @@ TEST(Units, ParseWhatPeopleType) {
 
 TEST(Units, FormatWithThreeDigits) {
   EXPECT_EQ(format_duration(12'300), "12.3ms");
+  EXPECT_EQ(format_duration(999'400), "999ms");
+  EXPECT_EQ(format_duration(999'700), "1000ms");
   EXPECT_EQ(format_size(9'810'336), "9.36MiB");
 }
 
