@@ -137,6 +137,26 @@ TEST_F(PluginCheck, WhatItsToolsPrintAsTheyFailIsJudged) {
   EXPECT_THAT(bad.out, ContainsRegex("fixture failures.json +FAIL .*elsewhere, expected refuse"));
 }
 
+TEST_F(PluginCheck, WhatTheCompilerMakesBeginsAsTheFolderSays) {
+  const auto builds = [&](const std::string& begins) {
+    folder_.write("plugin.json", R"({"schema": 1, "name": "a", "version": "1", "vendor": "V",
+      "type": "npu", "probe": {"command": ["echo", "{\"id\": \"Z\", \"model\": \"z\"}"],
+                               "id": "/id", "model": "/model"},
+      "capability": {"max_sequences": 1},
+      "build": [{"profile": "p", "compiler": "zc", "command": ["zc", "{model}", "{output}"],
+                 "begins": ")" + begins
+                                     + "\"}]}");
+    return run_command({"plugin", "check", "--model", folder_ / "kernel.cl", folder_.path()}).out;
+  };
+  folder_.write("kernel.cl", "__kernel");
+  folder_.script("zc", "printf 'ZETA engine' > \"$2\"");
+  EXPECT_THAT(builds("ZETA"), ContainsRegex("build +pass +p: 11 bytes"));
+  EXPECT_THAT(builds("XETA"), ContainsRegex("build +FAIL +what it made begins with `ZETA`, and "
+                                            "`begins` says `XETA`"));
+  folder_.script("zc", "mkdir -p \"$2\"; echo x > \"$2/engine\"");
+  EXPECT_THAT(builds("ZETA"), ContainsRegex("build +FAIL +it made a folder"));
+}
+
 TEST_F(PluginCheck, AServerThatKeepsACacheIsGivenAFolderForIt) {
   folder_.script("server", "[ -d \"$1\" ] && echo \"$1\" > '" + folder_ / "seen" + "'; exit 9");
   folder_.write("plugin.json", R"({"schema": 1, "name": "a", "version": "1", "vendor": "V",
