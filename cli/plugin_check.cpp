@@ -4,13 +4,13 @@
 #include "cli/api.hpp"
 #include "cli/config.hpp"
 #include "cli/plugin_trial.hpp"
+#include "cli/recorded_answers.hpp"
 #include "cli/table.hpp"
 #include "node/child_process.hpp"
-#include "node/failure_samples.hpp"
+#include "node/device_readings.hpp"
 #include "node/placeholders.hpp"
 #include "node/plugin_json.hpp"
 #include "node/probe_answer.hpp"
-#include "node/small_file.hpp"
 
 #include <spdlog/spdlog.h>
 
@@ -91,32 +91,33 @@ error without_model(const std::string& id) {
           id + " has no model: nothing stands where `model` of the probe points"};
 }
 
+/// What the probe is to find and no device has.
+std::string unknown_facts(const node::tool_query& probe, const std::vector<device_spec>& devices) {
+  std::string made;
+  const auto miss = [&](const std::string& name, const auto& known) {
+    if (std::none_of(devices.begin(), devices.end(), known))
+      made += (made.empty() ? "; unknown: " : ", ") + name;
+  };
+  if (probe.fields.contains("memory_bytes"))
+    miss("memory_bytes", [](const auto& device) { return device.memory_bytes > 0; });
+  if (probe.fields.contains("topology_group"))
+    miss("topology_group",
+         [](const auto& device) { return node::says_something(device.topology_group); });
+  for (const auto& [name, source] : probe.attributes)
+    miss("attributes." + name, [&name = name](const auto& device) {
+      const auto found = device.attributes.find(name);
+      return found != device.attributes.end() && node::says_something(found->second);
+    });
+  return made;
+}
+
 /// Devices with their models, which compilers and spec sheets go by.
-result<std::string> judge_devices(const std::vector<device_spec>& devices) {
+result<std::string> judge_devices(const node::tool_query& probe,
+                                  const std::vector<device_spec>& devices) {
   for (const auto& device : devices)
     if (device.model.empty())
       return without_model(device.uuid);
-  return names_of(devices);
-}
-
-/// A recorded answer, by what the same answer would be told of if it came from the tool now.
-result<std::string> judge_recorded(const node::plugin_document& document,
-                                   const node::tool_query& query, const std::string& text) {
-  const auto rows = node::split_answer(query, text);
-  if (!rows)
-    return rows.failure();
-  if (&query == &document.probe)
-    if (const auto who = node::without_model(*rows); !who.empty())
-      return error{recovery::refuse, "plugin_probe", who};
-  return std::to_string(rows->size()) + " devices";
-}
-
-/// What its tools print when they fail.
-result<std::string> judge_failures(const node::plugin_document& document, const std::string& text) {
-  const auto judged = node::check_failure_samples(document, text);
-  if (!judged)
-    return judged.failure();
-  return std::to_string(*judged) + " samples mean what `failures` says";
+  return names_of(devices) + unknown_facts(probe, devices);
 }
 
 std::string hosts_of(const node::plugin_document& document) {
@@ -124,28 +125,6 @@ std::string hosts_of(const node::plugin_document& document) {
   for (const auto& [name, how] : document.runs_on)
     made += (made.empty() ? "" : ", ") + name;
   return made;
-}
-
-/// What a recorded answer is to be read with, by its name: `probe*`, `telemetry*`, and `also1*`,
-/// `also2*` ... for the further questions of telemetry. Null: of no question.
-const node::tool_query* query_for(const node::plugin_document& document, const std::string& name) {
-  if (name.starts_with("probe"))
-    return &document.probe;
-  if (name.starts_with("telemetry"))
-    return document.telemetry ? &*document.telemetry : nullptr;
-  for (std::size_t at = 0; at < document.telemetry_also.size(); ++at)
-    if (name.starts_with("also" + std::to_string(at + 1)))
-      return &document.telemetry_also[at];
-  return nullptr;
-}
-
-std::vector<fs::path> fixtures_in(const fs::path& folder) {
-  std::error_code failed;
-  std::vector<fs::path> files;
-  for (const auto& one : fs::directory_iterator(folder / "fixtures", failed))
-    files.push_back(one.path());
-  std::sort(files.begin(), files.end());
-  return files;
 }
 
 /// Of the longest name among the steps.
@@ -162,18 +141,12 @@ void check_fixtures(report& out, const node::plugin_document& document, const fs
   if (files.empty())
     return out.skip("fixtures", "no recorded answers in fixtures/");
   for (const auto& file : files) {
-    const auto name = file.filename().string();
-    const bool failures = name == "failures.json";
-    const auto* query = query_for(document, name);
-    if (!failures && (query == nullptr || query->parse == node::answer_format::sysfs))
-      continue;
-    const auto text = node::read_whole_file(file);
-    if (!text) {
-      out.fail("fixture " + name, "cannot be read");
-      continue;
-    }
-    out.judge("fixture " + name,
-              failures ? judge_failures(document, *text) : judge_recorded(document, *query, *text));
+    const auto name = "fixture " + file.filename().string();
+    const auto judged = judge_fixture(document, file);
+    if (judged && !judged->ok() && judged->failure().code == "skipped")
+      out.skip(name, judged->failure().message);
+    else if (judged)
+      out.judge(name, *judged);
   }
 }
 
@@ -204,8 +177,35 @@ void check_modes(report& out, const node::plugin_document& document, const std::
         out.fail("tool", wrong);
 }
 
-/// Declared figures that no device's reading has.
-std::string unknown_figures(const node::plugin_document& document,
+/// What the compilers' configurations are made of is a part of the folder, as tools are.
+void check_templates(report& out, const node::plugin_document& document,
+                     const std::string& folder) {
+  std::error_code failed;
+  for (const auto& build : document.builds)
+    if (build.interface == node::build_interface::config)
+      if (const auto path = folder + "/" + build.config_template;
+          !fs::is_regular_file(path, failed))
+        out.fail("template",
+                 path + " is not there: `config.template` of " + build.profile.name + " names it");
+}
+
+/// Whether a tool said it in words; a count of errors may well be left to be unhealthy.
+bool is_word(const std::string& said) {
+  return std::any_of(said.begin(), said.end(),
+                     [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); });
+}
+
+/// Health in a word of the tool's that the plugin makes nothing of.
+std::optional<error> unmapped(const std::map<std::string, device_reading>& readings) {
+  for (const auto& [id, reading] : readings)
+    if (const auto word = node::unmapped_word(reading); word && is_word(*word))
+      return error{recovery::refuse, "plugin_telemetry",
+                   id + " is unhealthy: " + reading.health_reason};
+  return std::nullopt;
+}
+
+/// What is declared and no device's reading has.
+std::string unknown_figures(const node::plugin_document& document, bool health_told,
                             const std::map<std::string, device_reading>& readings) {
   const auto known = [&](auto figure) {
     return std::any_of(readings.begin(), readings.end(),
@@ -216,16 +216,22 @@ std::string unknown_figures(const node::plugin_document& document,
       {"utilization", known(&device_reading::utilization_pm)},
       {"power_watts", known(&device_reading::power_mw)},
       {"energy_joules", known(&device_reading::energy_mj)},
-      {"temperature_celsius", known(&device_reading::temperature_mc)}};
+      {"temperature_celsius", known(&device_reading::temperature_mc)},
+      {"health", health_told}};
+  const auto& also = document.telemetry_also;
   std::string made;
   for (const auto& [name, is_known] : figures)
-    if (!is_known && document.telemetry->fields.contains(name))
+    if (!is_known
+        && (document.telemetry->fields.contains(name)
+            || std::any_of(also.begin(), also.end(), [&name = name](const auto& query) {
+                 return query.fields.contains(name);
+               })))
       made += (made.empty() ? "; unknown: " : ", ") + name;
   return made;
 }
 
 /// Every device needs a reading under its own id; parts of one may have theirs or not.
-result<std::string> judge_readings(const node::plugin_document& document,
+result<std::string> judge_readings(const node::plugin_document& document, bool health_told,
                                    const std::map<std::string, device_reading>& readings,
                                    const std::vector<device_spec>& devices) {
   std::string unread, others;
@@ -243,8 +249,10 @@ result<std::string> judge_readings(const node::plugin_document& document,
     return error{recovery::refuse, "plugin_telemetry",
                  "no row of it is of " + unread
                      + (others.empty() ? "" : "; its rows are of " + others)};
+  if (auto odd = unmapped(readings))
+    return *std::move(odd);
   return std::to_string(read) + " of " + std::to_string(devices.size()) + " devices read"
-         + unknown_figures(document, readings);
+         + unknown_figures(document, health_told, readings);
 }
 
 void check_telemetry(report& out, node::json_plugin& plugin,
@@ -256,8 +264,9 @@ void check_telemetry(report& out, node::json_plugin& plugin,
     return out.skip("telemetry", "plugin.json has none: readings are unknown");
   out.under_way("telemetry");
   const auto readings = plugin.read();
-  out.judge("telemetry", readings ? judge_readings(document, *readings, devices)
-                                  : result<std::string>(readings.failure()));
+  out.judge("telemetry", readings
+                             ? judge_readings(document, plugin.health_told(), *readings, devices)
+                             : result<std::string>(readings.failure()));
 }
 
 void check_compilers(report& out, node::json_plugin& plugin,
@@ -335,6 +344,7 @@ exit_code check_plugin(context& env, const plugin_check_flags& flags) {
   out.pass("plugin.json", about.name + " " + about.version + " (" + about.vendor + ")");
   check_fixtures(out, plugin.document(), folder);
   check_modes(out, plugin.document(), folder);
+  check_templates(out, plugin.document(), folder);
   if (const auto there = plugin.available(); !there) {
     if (there.failure().code == "tool_unusable")
       out.fail("available", there.failure().message);
@@ -348,7 +358,8 @@ exit_code check_plugin(context& env, const plugin_check_flags& flags) {
   if (about.engine)
     out.skip("probe", "an engine: it runs on devices of " + hosts_of(plugin.document()));
   else
-    out.judge("probe", devices ? judge_devices(*devices) : result<std::string>(devices.failure()));
+    out.judge("probe", devices ? judge_devices(plugin.document().probe, *devices)
+                               : result<std::string>(devices.failure()));
   if (devices) {
     check_telemetry(out, plugin, *devices);
     check_compilers(out, plugin, *devices);

@@ -3,6 +3,7 @@
 
 #include "cli/config.hpp"
 #include "cli/exit_code.hpp"
+#include "cli/prebuilt.hpp"
 #include "links/channel.hpp"
 #include "node/file_digest.hpp"
 #include "node/model_files.hpp"
@@ -76,6 +77,20 @@ std::uint64_t bytes_in(const fs::path& output) {
   for (const auto& one : fs::recursive_directory_iterator(output, ignored))
     sum += one.is_regular_file(ignored) ? one.file_size(ignored) : 0;
   return sum;
+}
+
+/// Why `artifacts import` would not take what the compiler made; empty when it would.
+std::string unlike_begins(const std::string& output, const std::string& begins) {
+  std::error_code ignored;
+  if (begins.empty())
+    return {};
+  if (fs::is_directory(output, ignored))
+    return "it made a folder, and `begins` is of a file that begins with " + in_words(begins);
+  const auto head = node::read_file_head(output, begins.size());
+  if (head && head->starts_with(begins))
+    return {};
+  return "what it made begins with " + in_words(head.value_or("")) + ", and `begins` says "
+         + in_words(begins);
 }
 
 /// A folder of ours alone; empty when there is no room for one.
@@ -320,6 +335,10 @@ result<std::string> plugin_trial::build() {
     return failed("the compiler said that it succeeded and wrote nothing to {output}");
   engine_ = order.output_path;
   const auto& rules = plugin_->document().builds;
+  for (const auto& rule : rules)
+    if (rule.profile.name == profiles.front().profile.name)
+      if (const auto unlike = unlike_begins(engine_, rule.begins); !unlike.empty())
+        return failed(unlike);
   const bool tells = std::any_of(rules.begin(), rules.end(),
                                  [](const auto& rule) { return !rule.progress.empty(); });
   return profiles.front().profile.name + ": " + std::to_string(size) + " bytes in " + since(began)

@@ -155,19 +155,6 @@ result<artifact_key> key_of(const prebuilt_import& wanted, const node::build_rul
   return engine_key(variant, by);
 }
 
-/// Bytes as people read them, and as plugin.json has them.
-std::string in_words(const std::string& bytes) {
-  const bool text
-      = std::all_of(bytes.begin(), bytes.end(), [](char c) { return c > ' ' && c < 0x7f; });
-  if (text)
-    return "`" + bytes + "`";
-  constexpr std::string_view digits = "0123456789abcdef";
-  std::string hex = "hex:";
-  for (const unsigned char c : bytes)
-    hex.append({digits[c >> 4U], digits[c & 15U]});
-  return hex;
-}
-
 /// What can be wrong with it before anything loads it.
 std::optional<error> objection_to(const prebuilt_import& wanted, const build_profile& profile,
                                   const digest& weights, const std::string& begins) {
@@ -198,6 +185,18 @@ std::optional<error> objection_to(const prebuilt_import& wanted, const build_pro
 }
 
 } // namespace
+
+std::string in_words(const std::string& bytes) {
+  const bool text
+      = std::all_of(bytes.begin(), bytes.end(), [](char c) { return c > ' ' && c < 0x7f; });
+  if (text)
+    return "`" + bytes + "`";
+  constexpr std::string_view digits = "0123456789abcdef";
+  std::string hex = "hex:";
+  for (const unsigned char c : bytes)
+    hex.append({digits[c >> 4U], digits[c & 15U]});
+  return hex;
+}
 
 result<prebuilt_choice> choose_prebuilt(const prebuilt_import& wanted,
                                         const cluster_config& config) {

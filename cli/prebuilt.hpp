@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Engines that a vendor built: what they are is not written beside them, so it is taken from the
-/// plugin that is to run them. Private to `artifacts import`.
+/// plugin that is to run them. Private to `artifacts import`, but for in_words().
 
 #include "cli/config.hpp"
 #include "node/artifact_store.hpp"
@@ -26,6 +26,9 @@ struct prebuilt_choice {
   artifact_key key;
   std::map<std::string, std::string> quality;
 };
+
+/// Bytes as people read them, and as `begins` of plugin.json has them.
+[[nodiscard]] std::string in_words(const std::string& bytes);
 
 /// Asks the plugins of this host, which may take seconds. Errors: `usage`, which says what is wrong
 /// or what there is to choose from: no such profile, nothing in the file, not what the profile's

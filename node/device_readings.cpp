@@ -10,6 +10,9 @@ namespace consort::node {
 namespace {
 
 constexpr std::uint64_t per_mille = 1000;
+constexpr std::string_view says_words = "its plugin's telemetry says ";
+constexpr std::string_view unmapped_words
+    = ": none of healthy, degraded, unhealthy; map it in the telemetry's health.words";
 
 std::optional<std::uint64_t> whole(const answer_row& row, const char* name) {
   const auto figure = figure_of(row, name);
@@ -34,11 +37,10 @@ bool read_health(const answer_row& row, device_reading& into) {
     return true;
   into.health = health;
   const auto said = row.said.find("health");
-  into.health_reason
-      = "its plugin's telemetry says " + (said == row.said.end() ? word : said->second);
+  into.health_reason = says_words;
+  into.health_reason += said == row.said.end() ? word : said->second;
   if (word != "degraded" && word != "unhealthy")
-    into.health_reason += ": none of healthy, degraded, unhealthy; map it in the telemetry's "
-                          "health.words";
+    into.health_reason += unmapped_words;
   return true;
 }
 
@@ -58,6 +60,14 @@ void split(std::map<std::string, device_reading>& round, const std::vector<std::
 }
 
 } // namespace
+
+std::optional<std::string> unmapped_word(const device_reading& reading) {
+  const std::string_view why = reading.health_reason;
+  if (!why.starts_with(says_words) || !why.ends_with(unmapped_words))
+    return std::nullopt;
+  return std::string(
+      why.substr(says_words.size(), why.size() - says_words.size() - unmapped_words.size()));
+}
 
 void device_readings::devices(const std::vector<device_spec>& found) {
   attributes_.clear();
@@ -180,6 +190,7 @@ std::map<std::string, device_reading> device_readings::take() {
       return !round_.contains(one.first) && !attributes_.contains(one.first);
     });
   boards_.clear();
+  health_told_ = !told_.empty();
   told_.clear();
   over_ = true;
   return std::exchange(round_, {});

@@ -16,6 +16,10 @@
 
 namespace consort::node {
 
+/// What a device's tool called its state where the plugin makes none of the three words of it, so
+/// that it is unhealthy; nothing where it does.
+[[nodiscard]] std::optional<std::string> unmapped_word(const device_reading& reading);
+
 class device_readings {
 public:
   /// What the probe found last; needed by queries with an `id_attribute`.
@@ -31,6 +35,8 @@ public:
   /// Why the round that was taken last says nothing of a device, in one sentence: the id that
   /// `query` was to find it by, and the ids that the tools named instead.
   [[nodiscard]] std::string unread(const tool_query& query, const device_spec& device) const;
+  /// Whether the round that was taken last said how any device is.
+  [[nodiscard]] bool health_told() const { return health_told_; }
   /// The round as it is now, keyed by uuid; the next one begins empty.
   [[nodiscard]] std::map<std::string, device_reading> take();
 
@@ -54,6 +60,7 @@ private:
   std::map<std::string, std::vector<std::string>> boards_; ///< Uuids on each, of this round.
   std::vector<std::string> rows_; ///< Ids as the tools gave them, of this round or the one before.
   std::size_t rows_more_ = 0;     ///< That are not among them.
+  bool health_told_ = false;      ///< Of the round that was taken last.
   bool over_ = false;             ///< The round was taken: the next answer begins another.
 };
 

@@ -228,22 +228,33 @@ std::vector<error> inventory::probe() {
 
 // --- again ---
 
-/// Makes entries_ what the folders hold now. Returns: what it was.
+/// Makes entries_ what the folders hold now. Who is loaded keeps its name, whatever folder with the
+/// same name was put beside it: first come what did not change, then what did, then what is new.
+/// Returns: what it was.
 std::vector<inventory::entry_ref>
 inventory::load_folders(const std::vector<std::string>& directories,
                         const plugin_environment& environment, std::vector<error>& complaints) {
   const auto before = entries_;
   std::erase_if(entries_, [](const auto& one) { return !one->folder.empty(); });
+  std::vector<std::string> fresh;
+  std::vector<entry_ref> changed;
   for (const auto& directory : directories)
     for (const auto& folder : plugin_folders(directory, complaints)) {
       const auto known = std::find_if(before.begin(), before.end(),
                                       [&](const auto& one) { return one->folder == folder; });
-      const bool same = known != before.end() && (*known)->text == text_in(folder);
-      if (!same && take(folder, environment, complaints))
-        continue;
-      if (known != before.end() && entry_named((*known)->status.metadata.name) == nullptr)
-        insert(*known);
+      if (known == before.end())
+        fresh.push_back(folder);
+      else if ((*known)->text != text_in(folder))
+        changed.push_back(*known);
+      else if (entry_named((*known)->status.metadata.name) == nullptr)
+        insert(*known); // Else its folder of folders was named twice.
     }
+  for (const auto& one : changed) // What cannot be loaded goes on as it was.
+    if (!take(one->folder, environment, complaints)
+        && entry_named(one->status.metadata.name) == nullptr)
+      insert(one);
+  for (const auto& folder : fresh)
+    take(folder, environment, complaints);
   return before;
 }
 
@@ -259,6 +270,9 @@ void inventory::compare_plugins(const std::vector<entry_ref>& before,
     if (!known && !one->status.available)
       out.complaints.push_back(
           {recovery::retry_later, "plugin_absent", name + ": " + one->status.reason});
+    if (known && !one->status.available && usable.contains(name))
+      out.complaints.push_back({recovery::retry_later, "plugin_absent",
+                                name + " is of no use any more: " + one->status.reason});
     if (!known || (one->status.available && !usable.contains(name)))
       out.plugins_came.push_back(name);
   }

@@ -44,7 +44,8 @@ struct inventory_change {
   std::vector<device_id> gone;       ///< No longer there, or what ran there must end.
   std::map<device_id, std::string> why_gone;
   bool toolchains = false;       ///< Other compilers than before, or other files of theirs.
-  std::vector<error> complaints; ///< Broken folders, failed probes, new ones of no use here.
+  std::vector<error> complaints; ///< Broken folders, failed probes, what is of no use here
+                                 ///< since now.
   /// Keeps the plugins that went alive: whoever runs something of theirs ends it first.
   std::vector<std::shared_ptr<const void>> retired;
 };

@@ -54,6 +54,8 @@ public:
   [[nodiscard]] runtime* device_runtime() override;
 
   [[nodiscard]] const plugin_document& document() const { return document_; }
+  /// Whether the latest reading said how any device is.
+  [[nodiscard]] bool health_told() const { return readings_.health_told(); }
   /// Of compilers that are on this host and cannot be used: why.
   [[nodiscard]] std::vector<std::string> compiler_faults();
   /// The path of its runtime's library where that is not there, so that its devices run nothing;

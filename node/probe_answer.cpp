@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/probe_answer.hpp"
 
+#include "node/csv_table.hpp"
 #include "node/small_file.hpp"
 
 #include <nlohmann/json.hpp>
@@ -158,9 +159,10 @@ bool wanted(const tool_query& query, const lookup& find) {
   });
 }
 
-void add_row(const tool_query& query, const lookup& find, std::vector<answer_row>& rows) {
+/// Returns: the row, until the next one comes; null when it is none of ours.
+answer_row* add_row(const tool_query& query, const lookup& find, std::vector<answer_row>& rows) {
   if (rows.size() > limits::plugin_devices_max || !wanted(query, find))
-    return;
+    return nullptr;
   answer_row row;
   for (const auto& [name, source] : query.fields)
     if (auto found = read_source(source, find)) {
@@ -173,6 +175,26 @@ void add_row(const tool_query& query, const lookup& find, std::vector<answer_row
     if (auto found = read_source(source, find))
       row.attributes[name] = std::move(found->text);
   rows.push_back(std::move(row));
+  return &rows.back();
+}
+
+/// `a`, or `a` or `b`: where a query looks for one field.
+std::string places_of(const field_source& source) {
+  std::string made = "`" + source.at + "`";
+  for (const auto& other : source.otherwise)
+    made += " or `" + other.at + "`";
+  return made;
+}
+
+/// Names in the order given, as much of them as a message holds.
+std::string listed(const std::vector<std::string>& names) {
+  std::string made;
+  for (const auto& name : names) {
+    if (made.size() > shown_bytes)
+      return made + " ...";
+    made += (made.empty() ? "" : ", ") + clean(std::string_view(name).substr(0, shown_bytes));
+  }
+  return made;
 }
 
 std::optional<std::string> value_text(const json& value) {
@@ -211,6 +233,16 @@ std::optional<std::string> json_text(const json& device, const std::string& at) 
   for (const auto& one : all)
     joined += (joined.empty() ? "" : "\n") + one;
   return joined;
+}
+
+/// What an object has, of which none is what was looked for; empty of anything else.
+std::string fields_words(const json& device) {
+  if (!device.is_object() || device.empty())
+    return {};
+  std::vector<std::string> names;
+  for (const auto& [name, value] : device.items())
+    names.push_back(name);
+  return "it has " + listed(names);
 }
 
 /// A pass over what is no JSON, for the place that makes it none.
@@ -273,8 +305,10 @@ result<std::vector<answer_row>> split_json(const tool_query& query, std::string_
   const auto& devices = root[each];
   std::vector<answer_row> rows;
   const auto add = [&](const json& device) {
-    add_row(
+    auto* const row = add_row(
         query, [&](const std::string& at) { return json_text(device, at); }, rows);
+    if (row != nullptr && text_of(*row, "id").empty())
+      row->came = fields_words(device);
   };
   if (devices.is_array() || (devices.is_object() && !place.empty()))
     std::for_each(devices.begin(), devices.end(), add);
@@ -283,42 +317,47 @@ result<std::vector<answer_row>> split_json(const tool_query& query, std::string_
   return rows;
 }
 
-std::vector<std::string> split_columns(std::string_view line) {
-  std::vector<std::string> columns(1);
-  bool quoted = false;
-  for (std::size_t i = 0; i < line.size(); ++i) {
-    const char c = line[i];
-    if (c == '"' && quoted && i + 1 < line.size() && line[i + 1] == '"')
-      columns.back() += line[++i]; // A doubled quote inside quotes is one.
-    else if (c == '"')
-      quoted = !quoted;
-    else if (c == ',' && !quoted)
-      columns.emplace_back();
-    else
-      columns.back() += c;
+std::string columns_words(const csv_table& table) {
+  return "columns are " + listed(table.header);
+}
+
+/// What a table cannot be read without: `id`, and what `where` goes by. An answer without them is
+/// the tool's complaint or another version's table, and no list of no devices. Returns: empty when
+/// it has all.
+std::string missing_columns(const tool_query& query, const csv_table& table) {
+  const auto has = [&](const std::string& name) {
+    return std::find(table.header.begin(), table.header.end(), name) != table.header.end();
+  };
+  const auto words
+      = [&](const std::string& name) { return "no column " + name + "; " + columns_words(table); };
+  if (const auto id = query.fields.find("id"); id != query.fields.end()) {
+    const auto& places = id->second.otherwise;
+    const auto good = [&](const field_source& from) { return from.constant || has(from.at); };
+    if (!good(id->second) && std::none_of(places.begin(), places.end(), good))
+      return words(places_of(id->second));
   }
-  for (auto& column : columns)
-    column = std::string(trim(column));
-  return columns;
+  for (const auto& [name, pattern] : query.where)
+    if (!has(name))
+      return words("`" + name + "`, which `where` goes by");
+  return {};
 }
 
 result<std::vector<answer_row>> split_csv(const tool_query& query, std::string_view answer) {
-  const auto lines = split_lines(answer);
-  const bool headed = query.columns.empty();
-  if (headed && lines.empty())
+  const auto table = read_csv(answer, query.columns);
+  if (!table)
     return bad_answer(std::string(empty_answer_words) + ": no header line");
-  const auto header = headed ? split_columns(lines.front()) : query.columns;
+  if (const auto missing = missing_columns(query, *table); !missing.empty())
+    return bad_answer(missing);
+  // Of a table without a header nobody knows whether such a line is one of its rows.
+  if (const auto at = query.columns.empty() ? short_row(*table) : std::nullopt)
+    return bad_answer(
+        "row " + std::to_string(*at + 1) + " has " + std::to_string(table->rows[*at].size())
+        + " of " + std::to_string(table->header.size()) + " columns: " + listed(table->rows[*at]));
   std::vector<answer_row> rows;
-  for (std::size_t i = headed ? 1 : 0; i < lines.size(); ++i) {
-    const auto columns = split_columns(lines[i]);
-    const auto column = [&](const std::string& at) -> std::optional<std::string> {
-      const auto found = std::find(header.begin(), header.end(), at);
-      const auto index = static_cast<std::size_t>(found - header.begin());
-      if (found == header.end() || index >= columns.size())
-        return std::nullopt;
-      return columns[index];
-    };
-    add_row(query, column, rows);
+  for (std::size_t i = 0; i < table->rows.size(); ++i) {
+    const auto find = [&](const std::string& at) { return cell(*table, i, at); };
+    if (auto* const row = add_row(query, find, rows); row != nullptr && text_of(*row, "id").empty())
+      row->came = columns_words(*table);
   }
   return rows;
 }
@@ -417,6 +456,14 @@ result<std::vector<answer_row>> split(const tool_query& query, std::string_view 
   return bad_answer("unknown format");
 }
 
+/// ": nothing at `/uuid`; it has name, state": which place was meant, and what the tool gave.
+std::string no_id_words(const tool_query& query, const answer_row& row) {
+  const auto id = query.fields.find("id");
+  if (id == query.fields.end())
+    return {};
+  return ": nothing stands at " + places_of(id->second) + (row.came.empty() ? "" : "; " + row.came);
+}
+
 /// Takes rows without an id out, unless none has one. Returns: the first of them; nothing without.
 std::optional<std::size_t> remove_nameless(std::vector<answer_row>& rows) {
   const auto nameless = [](const answer_row& row) { return text_of(row, "id").empty(); };
@@ -449,7 +496,8 @@ result<std::vector<answer_row>> split_answer(const tool_query& query, std::strin
   for (std::size_t i = 0; i < rows->size(); ++i) {
     const auto id = text_of((*rows)[i], "id");
     if (id.empty())
-      return bad_answer("device " + std::to_string(i) + " has no id");
+      return bad_answer("device " + std::to_string(i) + " has no id"
+                        + no_id_words(query, (*rows)[i]));
     if (!ids.insert(id).second)
       return bad_answer("two devices have the id " + id);
   }

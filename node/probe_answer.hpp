@@ -18,12 +18,15 @@ struct answer_row {
   std::map<std::string, const field_source*> sources; ///< Of the query, which outlives the row.
   std::map<std::string, std::string> attributes;
   std::map<std::string, std::string> said; ///< What the tool printed where `words` replaced it.
+  /// Of a row without an id: the names under which the tool gave values, in words; empty = none.
+  std::string came;
 };
 
 /// Returns: one row per device, ids present and unique. Where `left_out` is given, a row without an
 /// id is left out and said there while others have one; of readings it would be no longer known
-/// which device has none. Errors (`plugin_answer`) say which row and field, or show
-/// the start of an answer that could not be read.
+/// which device has none. A table with a header line has to have the columns of `id` and of
+/// `where`, and no row shorter than the header. Errors (`plugin_answer`) say which row and field,
+/// or show the start of an answer that could not be read.
 [[nodiscard]] result<std::vector<answer_row>>
 split_answer(const tool_query& query, std::string_view answer, std::string* left_out = nullptr);
 

@@ -45,6 +45,82 @@ TEST_F(PluginCheck, ARecordedAnswerWithoutModelsFailsAsTheToolsOwnWould) {
   EXPECT_THAT(bad.out, HasSubstr("not on this host: consort-no-such-tool"));
 }
 
+/// Such an answer is what a newer version of the tool prints: a renamed column is its very use.
+TEST_F(PluginCheck, ARecordedAnswerSaysWhatIsNotInIt) {
+  folder_.write("plugin.json", R"({"schema": 1, "name": "a", "version": "1", "vendor": "V",
+    "type": "npu", "available": {"command": "consort-no-such-tool"},
+    "probe": {"command": ["consort-no-such-tool"], "parse": "csv", "id": "uuid", "model": "model",
+              "memory_bytes": {"at": "mem", "unit": "MiB"}, "attributes": {"slot": "slot"}},
+    "telemetry": {"command": ["consort-no-such-tool"], "parse": "csv", "id": "uuid",
+                  "power_watts": "watts",
+                  "health": {"at": "state", "words": {"ok": "healthy"}}},
+    "capability": {"max_sequences": 1}})");
+  folder_.write("fixtures/probe-1.csv", "uuid,model,mem,slot\nZ-1,z,8,1\n");
+  folder_.write("fixtures/probe-2.csv", "uuid,model,memory\nZ-1,z,8\n");
+  folder_.write("fixtures/telemetry-1.csv", "uuid,watts,state\nZ-1,5,ok\n");
+  folder_.write("fixtures/telemetry-2.csv", "uuid,power,status\nZ-1,5,ok\n");
+  folder_.write("fixtures/telemetry-3.csv", "uuid,watts,state\nZ-1,5,THROTTLED\n");
+  folder_.write("fixtures/proble-3.csv", "uuid,model\nZ-1,z\n");
+  folder_.write("fixtures/README.md", "where they are from\n");
+  folder_.write("fixtures/version-1.txt", "1.0\n");
+  const auto good = check();
+  EXPECT_EQ(good.code, exit_code::done) << good.out << good.err;
+  EXPECT_THAT(good.out, ContainsRegex("probe-1.csv +pass +1 devices\n"));
+  EXPECT_THAT(good.out, ContainsRegex("probe-2.csv +pass +1 devices; unknown: memory_bytes, "
+                                      "attributes.slot\n"));
+  EXPECT_THAT(good.out, ContainsRegex("telemetry-1.csv +pass +1 devices\n"));
+  EXPECT_THAT(good.out,
+              ContainsRegex("telemetry-2.csv +pass +1 devices; unknown: health, power_watts\n"));
+  EXPECT_THAT(good.out, ContainsRegex("telemetry-3.csv +pass +1 devices; unhealthy, since "
+                                      "health.words has no `THROTTLED`\n"));
+  EXPECT_THAT(good.out, ContainsRegex("proble-3.csv +skip +no question of plugin.json has that "
+                                      "name"));
+  EXPECT_THAT(good.out, testing::Not(HasSubstr("README")));
+  EXPECT_THAT(good.out, testing::Not(HasSubstr("version-1")));
+  folder_.write("fixtures/probe-err.csv", "zeta-smi: no device\n");
+  const auto bad = check();
+  EXPECT_EQ(bad.code, exit_code::failed);
+  EXPECT_THAT(bad.out, ContainsRegex("probe-err.csv +FAIL +no column `uuid`; columns are "
+                                     "zeta-smi: no device"));
+}
+
+TEST_F(PluginCheck, ARecordedAnswerOfWhichNoLineMatchesFails) {
+  folder_.write("plugin.json", R"json({"schema": 1, "name": "a", "version": "1", "vendor": "V",
+    "type": "npu", "available": {"command": "consort-no-such-tool"},
+    "probe": {"command": ["consort-no-such-tool"], "parse": "text", "each": "^dev ([0-9]+)",
+              "id": "1", "model": "1"},
+    "capability": {"max_sequences": 1}})json");
+  folder_.write("fixtures/probe.txt", "zeta-smi: no device\n");
+  const auto bad = check();
+  EXPECT_EQ(bad.code, exit_code::failed);
+  EXPECT_THAT(bad.out, ContainsRegex("probe.txt +FAIL +it lists no device: the line that it "
+                                     "printed does not match `each`: zeta-smi: no device"));
+}
+
+TEST_F(PluginCheck, WhatTheToolsSayNowIsJudgedToo) {
+  folder_.write("plugin.json", R"({"schema": 1, "name": "a", "version": "1", "vendor": "V",
+    "type": "npu",
+    "probe": {"command": ["smi"], "parse": "csv", "id": "uuid", "model": "model",
+              "memory_bytes": {"at": "mem", "unit": "MiB"}},
+    "telemetry": {"command": ["smi"], "parse": "csv", "id": "uuid", "power_watts": "watts",
+                  "health": {"at": "state", "words": {"ok": "healthy"}}},
+    "build": [{"profile": "p", "compiler": "cc", "interface": "config",
+               "command": ["consort-no-such-cc", "{config}"], "config": {"template": "nope.in"}}],
+    "capability": {"max_sequences": 1}})");
+  folder_.script("smi", "echo uuid,model,watts,state; echo Z-1,z,5,$(cat says)");
+  const auto says = [&](const char* word) {
+    folder_.write("says", word);
+    return check().out;
+  };
+  EXPECT_THAT(says("ok"), ContainsRegex("telemetry +pass +1 of 1 devices read\n"));
+  const auto odd = says("THROTTLED");
+  EXPECT_THAT(odd, ContainsRegex("probe +pass +Z-1 \\(z\\); unknown: memory_bytes\n"));
+  EXPECT_THAT(odd, ContainsRegex("telemetry +FAIL +Z-1 is unhealthy: .*says THROTTLED: none of"));
+  EXPECT_THAT(odd, ContainsRegex("template +FAIL +.*/nope.in is not there"));
+  EXPECT_THAT(says("3"), ContainsRegex("telemetry +pass")) << "a count of errors";
+  EXPECT_THAT(says("N/A"), ContainsRegex("telemetry +pass +1 of 1 devices read; unknown: health"));
+}
+
 TEST_F(PluginCheck, WhatItsToolsPrintAsTheyFailIsJudged) {
   const auto text = node::test::read_file(folder_ / "plugin.json");
   const auto runs = R"("capability": {"max_sequences": 1, "formats": ["gguf"]},
@@ -59,6 +135,26 @@ TEST_F(PluginCheck, WhatItsToolsPrintAsTheyFailIsJudged) {
   const auto bad = check();
   EXPECT_EQ(bad.code, exit_code::failed);
   EXPECT_THAT(bad.out, ContainsRegex("fixture failures.json +FAIL .*elsewhere, expected refuse"));
+}
+
+TEST_F(PluginCheck, WhatTheCompilerMakesBeginsAsTheFolderSays) {
+  const auto builds = [&](const std::string& begins) {
+    folder_.write("plugin.json", R"({"schema": 1, "name": "a", "version": "1", "vendor": "V",
+      "type": "npu", "probe": {"command": ["echo", "{\"id\": \"Z\", \"model\": \"z\"}"],
+                               "id": "/id", "model": "/model"},
+      "capability": {"max_sequences": 1},
+      "build": [{"profile": "p", "compiler": "zc", "command": ["zc", "{model}", "{output}"],
+                 "begins": ")" + begins
+                                     + "\"}]}");
+    return run_command({"plugin", "check", "--model", folder_ / "kernel.cl", folder_.path()}).out;
+  };
+  folder_.write("kernel.cl", "__kernel");
+  folder_.script("zc", "printf 'ZETA engine' > \"$2\"");
+  EXPECT_THAT(builds("ZETA"), ContainsRegex("build +pass +p: 11 bytes"));
+  EXPECT_THAT(builds("XETA"), ContainsRegex("build +FAIL +what it made begins with `ZETA`, and "
+                                            "`begins` says `XETA`"));
+  folder_.script("zc", "mkdir -p \"$2\"; echo x > \"$2/engine\"");
+  EXPECT_THAT(builds("ZETA"), ContainsRegex("build +FAIL +it made a folder"));
 }
 
 TEST_F(PluginCheck, AServerThatKeepsACacheIsGivenAFolderForIt) {

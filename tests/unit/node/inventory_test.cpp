@@ -461,6 +461,39 @@ TEST_F(InventoryReload, ANewPluginOfNoUseHereSaysWhyAndComesOnceItIs) {
   EXPECT_EQ(reload().plugins_came, std::vector<std::string>{"b"});
 }
 
+/// Such as a copy of the folder that was made before a change.
+TEST_F(InventoryReload, ACopyThatSortsFirstDoesNotTakeOver) {
+  folder.write("0-copy/plugin.json", changed("\"name\": \"fake\"", "\"name\": \"a\""));
+  folder.script("0-copy/fake-smi",
+                "echo '{\"devices\": [{\"uuid\": \"u1\", \"name\": \"fake-1\"}]}'");
+  const auto expect_refused = [&](const inventory_change& change) {
+    ASSERT_EQ(change.complaints.size(), 1U);
+    EXPECT_EQ(change.complaints[0].message,
+              folder / "0-copy" + ": plugin a is already loaded from " + folder / "a");
+    EXPECT_TRUE(change.gone.empty() && change.appeared.empty());
+  };
+  expect_refused(reload());
+  expect_refused(reload());
+  folder.write("a/plugin.json",
+               changed("low-latency", "mended", changed("\"name\": \"fake\"", "\"name\": \"a\"")));
+  const auto change = reload();
+  expect_refused(change);
+  EXPECT_EQ(change.plugins_came, std::vector<std::string>{"a"}) << "as it is written now";
+  EXPECT_EQ(all.devices().at(0).tags, std::vector<std::string>{"mended"});
+  std::filesystem::remove_all(folder / "a");
+  EXPECT_TRUE(reload().complaints.empty()) << "its name is free";
+  EXPECT_EQ(ids_of(all), std::vector<std::string>{"n/npu0=u1"});
+}
+
+TEST_F(InventoryReload, APluginThatBecomesOfNoUseSaysWhyOnce) {
+  monitor("a", "echo '{\"devices\": []}'");
+  const auto change = reload();
+  ASSERT_EQ(change.complaints.size(), 1U);
+  EXPECT_EQ(change.complaints[0].message, "a is of no use any more: no device found");
+  EXPECT_TRUE(change.plugins_came.empty());
+  EXPECT_TRUE(reload().complaints.empty()) << "said once";
+}
+
 /// As after an update of the vendor's tool.
 TEST_F(InventoryReload, AProbeThatPrintsOtherLinesSaysSo) {
   folder.write("a/plugin.json",

@@ -382,7 +382,8 @@ TEST(JsonPlugin, AToolThatMisbehavesIsAnErrorValue) {
       {"echo '{\"devices\": [{\"uuid\": \"u1\", \"mem\": 1e999}]}'",
        "not JSON at byte 40, near `1e999`"},
       {"echo '{\"cards\": []}'", "nothing at /devices"},
-      {"echo '{\"devices\": [{\"name\": \"x\"}]}'", "device 0 has no id"},
+      {"echo '{\"devices\": [{\"name\": \"x\"}]}'",
+       "device 0 has no id: nothing stands at `/uuid`; it has name"},
       {"echo '{\"devices\": [{\"uuid\": \"x\"}, {\"uuid\": \"x\"}]}'", "two devices have the id x"},
       {"head -c 3000000 /dev/zero | tr '\\0' x", "printed more than"},
       {"i=0; while [ $i -lt 70 ]; do printf '['; i=$((i+1)); done", "nested too deep"},
@@ -410,12 +411,39 @@ tool_query query_of(const std::string& parse_and_each, const std::string& id,
 }
 
 TEST(ProbeAnswer, SplitsCsv) {
-  const auto rows = split_answer(query_of("\"parse\": \"csv\",", "\"uuid\"", "\"name\""),
-                                 "index, uuid, name\n0, u1, \"A, \"\"big\"\" one\"\r\n\n1, u2\n");
+  const auto rows
+      = split_answer(query_of("\"parse\": \"csv\",", "\"uuid\"", "\"name\""),
+                     "index, uuid, name,\n0, u1, \"A, \"\"big\"\" one\"\r\n\n1, u2,,\n");
   ASSERT_TRUE(rows.ok()) << rows.failure().message;
   ASSERT_EQ(rows->size(), 2U);
   EXPECT_EQ(text_of((*rows)[0], "model"), "A, \"big\" one");
   EXPECT_EQ(text_of((*rows)[1], "model"), "");
+}
+
+/// A complaint of the tool's, its new format, or a list that was cut is no list of no devices.
+TEST(ProbeAnswer, ATableWithoutItsColumnsIsABadAnswer) {
+  auto query = query_of("\"parse\": \"csv\", \"where\": { \"state\": \"^on\" },",
+                        "[\"uuid\", \"serial\"]", "\"name\"");
+  const auto said = [&](const char* answer) {
+    const auto rows = split_answer(query, answer);
+    return rows ? std::to_string(rows->size()) + " rows" : rows.failure().message;
+  };
+  EXPECT_EQ(said("smi: Driver version mismatch\n"),
+            "no column `uuid` or `serial`; columns are smi: Driver version mismatch");
+  EXPECT_EQ(said("[{\"uuid\": \"u1\", \"name\": \"n\"}]"),
+            "no column `uuid` or `serial`; columns are [{uuid: u1, name: n}]");
+  EXPECT_EQ(said("serail,name,state\ns,n,on\n"),
+            "no column `uuid` or `serial`; columns are serail, name, state");
+  EXPECT_EQ(said("uuid,name\ns,n\n"),
+            "no column `state`, which `where` goes by; columns are uuid, name");
+  EXPECT_EQ(said("serial,name,state\ns,n,on\nt,n"), "row 2 has 2 of 3 columns: t, n");
+  EXPECT_EQ(said("serial,name,state\n"), "0 rows") << "no devices are none";
+  EXPECT_EQ(said("serial,state\ns,on\nt,off\n"), "1 rows") << "its model may be unknown";
+  EXPECT_EQ(said("serial,state\n,on\n"),
+            "device 0 has no id: nothing stands at `uuid` or `serial`; columns are serial, state");
+  EXPECT_LT(said(("x" + std::string(10'000, ',') + "y\n").c_str()).size(), 200U);
+  query.columns = {"serial", "name", "state"};
+  EXPECT_EQ(said("s,n,on\nsmi: card 1 is lost\n"), "1 rows");
 }
 
 TEST(ProbeAnswer, MatchesLinesOfText) {
