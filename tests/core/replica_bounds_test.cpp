@@ -359,6 +359,21 @@ TEST(Minimum, LeavesOthersTheirOwnAndSaysSoOnce) {
   EXPECT_EQ(t.noted_times("storyteller: 1 of at least 2 replicas: no other device"), 2U);
 }
 
+TEST(Minimum, NothingIsSaidWhileWhatIsMissingIsBuilt) {
+  core_fixture t;
+  t.join("local", 1, {refnpu_profile()});
+  t.advertise(npu_spec());
+  auto model = story_spec();
+  model.replicas_min = 1;
+  t.declare(model);
+  const auto order = t.expect<start_compile>();
+  t.pass_time_renewing(2 * limits::starvation_us);
+  t.expect_empty();
+  EXPECT_FALSE(t.noted("of at least"));
+  t.compiled(order);
+  EXPECT_EQ(loads_on(t), "local/npu0");
+}
+
 } // namespace
 
 } // namespace consort::core::testing
