@@ -439,15 +439,17 @@ result<std::string> plugin_trial::cancel() {
   const auto ended = "ended " + since(began) + " after it was asked to";
   if (plugin_->document().runtime.interface != node::runtime_interface::server)
     return ended;
+  const auto lacks = lacking_gauges();
   if (!shown)
-    return ended + ": cancel sent; the server shows no gauge that would prove that it stopped";
+    return ended + ": cancel sent; the server shows no gauge that would prove that it stopped"
+           + lacks;
   const auto left = gauge_below(*shown, cancelled_us);
   // Of a server that others use too, only the last request that ends is surely ours.
   const bool shared = plugin_->document().runtime.server.command.empty();
   if (left && *left < *shown)
     return ended + ": requests in the server fell from " + std::to_string(*shown) + " to "
            + std::to_string(*left) + " within " + since(began)
-           + (shared && *left > 0 ? "; it may have been another's that ended" : "");
+           + (shared && *left > 0 ? "; it may have been another's that ended" : "") + lacks;
   if (!left)
     return ended
            + ": cancel sent; its gauges could not be read since, nothing proves that it stopped";
@@ -456,6 +458,13 @@ result<std::string> plugin_trial::cancel() {
            + " requests, which may be others'";
   return failed("the server goes on although its client has left: its gauges still tell of "
                 + std::to_string(*left) + " requests after " + since(began));
+}
+
+/// What `metrics` names and the server does not tell; empty = nothing.
+std::string plugin_trial::lacking_gauges() const {
+  const auto lacks = session_->stats().engine_lacks;
+  const auto& path = plugin_->document().runtime.server.metrics.path;
+  return lacks.empty() ? "" : "; GET " + path + " has no " + lacks;
 }
 
 /// What the server's own gauges say while an answer of ours runs there. Returns: nothing where they

@@ -55,6 +55,7 @@ private:
   [[nodiscard]] std::string format() const;
   [[nodiscard]] std::vector<std::string> formats_of(const build_profile& built) const;
   [[nodiscard]] attempt_id latest() const;
+  [[nodiscard]] std::string lacking_gauges() const;
   [[nodiscard]] std::optional<std::uint64_t> gauge_of_ours(std::int64_t since_us);
   [[nodiscard]] std::optional<std::uint64_t> gauge_below(std::uint64_t shown,
                                                          std::int64_t since_us);

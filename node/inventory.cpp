@@ -270,15 +270,30 @@ void inventory::compare_plugins(const std::vector<entry_ref>& before,
     if (!known && !one->status.available)
       out.complaints.push_back(
           {recovery::retry_later, "plugin_absent", name + ": " + one->status.reason});
-    if (known && !one->status.available && usable.contains(name))
-      out.complaints.push_back({recovery::retry_later, "plugin_absent",
-                                name + " is of no use any more: " + one->status.reason});
     if (!known || (one->status.available && !usable.contains(name)))
       out.plugins_came.push_back(name);
   }
   for (const auto& one : before)
     if (entry_named(one->status.metadata.name) == nullptr)
       out.plugins_gone.push_back(one->status.metadata.name);
+}
+
+/// Why plugins are of no use any more; of one whose devices another one has now, as where the
+/// vendor's better tool was installed, there is nothing to say. Requires: the mutex is held.
+void inventory::tell_useless(const tables& before, const std::vector<entry_ref>& loaded,
+                             inventory_change& out) const {
+  for (const auto& then : before.statuses) {
+    const auto now = entry_named(then.metadata.name);
+    if (!then.available || now == nullptr || now->status.available
+        || std::find(loaded.begin(), loaded.end(), now) == loaded.end())
+      continue;
+    const bool all_had = std::all_of(then.devices.begin(), then.devices.end(),
+                                     [&](const auto& id) { return seen_.owners.contains(id); });
+    if (then.metadata.engine || !all_had)
+      out.complaints.push_back(
+          {recovery::retry_later, "plugin_absent",
+           then.metadata.name + " is of no use any more: " + now->status.reason});
+  }
 }
 
 /// Whether what the one runs goes on under the other.
@@ -335,6 +350,7 @@ inventory_change inventory::reload(const std::vector<std::string>& directories,
       one->owned->retire();
     }
   const std::lock_guard lock(mutex_);
+  tell_useless(before, entries_before, out);
   const auto profiles = [](const tables& of) {
     std::vector<build_profile> all;
     for (const auto& [profile, by] : of.toolchains)

@@ -139,6 +139,8 @@ private:
   void resolve(std::vector<found_device> found, tables& into);
   void compare_plugins(const std::vector<entry_ref>& before, const std::set<std::string>& usable,
                        inventory_change& out) const;
+  void tell_useless(const tables& before, const std::vector<entry_ref>& loaded,
+                    inventory_change& out) const;
   [[nodiscard]] static bool follows(const entry_ref& now, const entry_ref& before);
   [[nodiscard]] std::string lost_to(const tables& before, const device_spec& device) const;
   [[nodiscard]] device_id id_for(const device_spec& device);

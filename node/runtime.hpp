@@ -42,6 +42,7 @@ struct session_stats {
   /// none. As of `engine_told_us` on the steady clock.
   std::optional<std::uint64_t> engine_requests = std::nullopt;
   std::int64_t engine_told_us = 0;
+  std::string engine_lacks = {}; ///< Gauges that its plugin names and it does not have, in words.
 };
 
 /// One loaded instance. Destroying it unloads: attempts still running end with `attempt_aborted`.

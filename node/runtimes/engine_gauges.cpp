@@ -183,6 +183,31 @@ result<engine_gauges> read_gauges(const metrics_rule& rule, std::string_view tex
   return out;
 }
 
+std::string absent_gauges(const metrics_rule& rule, std::string_view text) {
+  if (text.empty() || text.size() > limits::server_metrics_bytes_max)
+    return {};
+  figures read;
+  if (rule.json) {
+    const auto root = read_server_json(text);
+    if (!root.is_structured() || root.empty())
+      return {};
+    read = from_json(rule, root);
+  } else {
+    read = from_text(rule, text);
+  }
+  std::string made;
+  for (const auto& [what, sources] : rule.figures) {
+    if (read.has(what))
+      continue;
+    std::string names;
+    for (const auto& source : sources)
+      names += (names.empty() ? "`" : " or `") + source.at
+               + (source.label.empty() ? "`" : "{" + source.label + "}`");
+    made += (made.empty() ? "" : ", ") + names;
+  }
+  return made;
+}
+
 namespace {
 
 /// So that their product fits: nothing has as much.

@@ -23,6 +23,11 @@ struct engine_gauges {
 /// (`server_metrics`): too large, or no text of that kind.
 [[nodiscard]] result<engine_gauges> read_gauges(const metrics_rule& rule, std::string_view text);
 
+/// Figures of the rule that the metrics lack, by the names that were looked for: "`a`", or "`a` or
+/// `b`", with commas. Empty = all are there, or the text is no metrics, or a list that reading
+/// emptied.
+[[nodiscard]] std::string absent_gauges(const metrics_rule& rule, std::string_view text);
+
 /// The capacity of an engine of which `ours` attempts are ours: what others run there, and what
 /// they leave of the KV cache. `age_us` since the gauges were read.
 [[nodiscard]] capacity_vector capacity_by(capacity_vector declared, const engine_gauges& gauges,

@@ -472,7 +472,9 @@ task<void> server_link::measure() {
     measuring_.reset();
     const auto read = read_gauges(spec_->metrics, text);
     if (!text.empty() && read) {
+      auto lacks = absent_gauges(spec_->metrics, text);
       const std::lock_guard lock(stats_mutex_);
+      lacks_ = std::move(lacks);
       gauges_ = *read;
       gauged_at_ = links::steady_now_us();
       ours_then_ = stats_.sequences_running;
@@ -633,6 +635,7 @@ session_stats server_link::stats() const {
     out.engine_requests = gauges_->running.value_or(0) + gauges_->waiting.value_or(0);
     out.engine_told_us = gauged_at_;
   }
+  out.engine_lacks = lacks_;
   if (closed_until_ > now)
     out.capacity.foreign_sequences = {all_taken, figure_source::engine, 0};
   return out;

@@ -127,6 +127,7 @@ private:
   mutable std::mutex stats_mutex_;
   session_stats stats_;
   std::optional<engine_gauges> gauges_;
+  std::string lacks_; ///< Gauges that it does not have, as of the latest reading.
   time_us gauged_at_ = 0;
   std::uint64_t ours_then_ = 0; ///< Attempts of ours when they were read.
   time_us closed_until_ = 0;    ///< It takes nothing before.

@@ -48,6 +48,21 @@ TEST(EngineGauges, WhatIsAbsentOrNonsenseIsUnknown) {
   EXPECT_FALSE(read_gauges(vllm_rule(), std::string(limits::server_metrics_bytes_max + 1, '\n')));
 }
 
+TEST(EngineGauges, NamesThatTheMetricsLackAreTold) {
+  EXPECT_EQ(absent_gauges(vllm_rule(), "vllm:num_requests_running 0\nvllm:num_requests_waitin 0\n"
+                                       "vllm:cache_config_info{block_size=\"16\"} 1\n"),
+            "`vllm:cache_config_info{num_gpu_blocks}`, `vllm:kv_cache_usage_perc` or "
+            "`vllm:gpu_cache_usage_perc`, `vllm:num_requests_waiting`");
+  EXPECT_EQ(absent_gauges(vllm_rule(), ""), "") << "nothing was told";
+  metrics_rule rule;
+  rule.json = true;
+  rule.figures["running"] = {{"/active", "", 1}};
+  EXPECT_EQ(absent_gauges(rule, R"([{"busy": 1}])"), "`/active`");
+  EXPECT_EQ(absent_gauges(rule, R"([{"active": 1}])"), "");
+  EXPECT_EQ(absent_gauges(rule, "[]"), "") << "reading emptied it";
+  EXPECT_EQ(absent_gauges(rule, "nothing"), "");
+}
+
 TEST(EngineGauges, OfAListOfIterationsTheLastIsNow) {
   metrics_rule rule;
   rule.json = true;

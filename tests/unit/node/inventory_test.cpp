@@ -494,6 +494,15 @@ TEST_F(InventoryReload, APluginThatBecomesOfNoUseSaysWhyOnce) {
   EXPECT_TRUE(reload().complaints.empty()) << "said once";
 }
 
+TEST_F(InventoryReload, APluginWhoseDevicesAnotherOneHasNowIsNoLoss) {
+  vendor("b", "u1");
+  EXPECT_TRUE(reload().complaints.empty());
+  monitor("a", "echo '{\"devices\": []}'");
+  const auto change = reload();
+  EXPECT_TRUE(change.complaints.empty());
+  EXPECT_EQ(change.why_gone.at(device_id("n/npu0")), "plugin b has it now, no longer a");
+}
+
 /// As after an update of the vendor's tool.
 TEST_F(InventoryReload, AProbeThatPrintsOtherLinesSaysSo) {
   folder.write("a/plugin.json",
