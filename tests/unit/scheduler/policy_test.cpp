@@ -69,7 +69,7 @@ TEST(Filters, EachRefusesItsOwnFactAndSaysWhy) {
          f.kv_free_tokens = 9;
        },
        "needs 10 KV tokens, has 9"},
-      {filter_id::remote, [](auto& f) { f.remote = f.stays = true; }, "budget"},
+      {filter_id::remote, [](auto& f) { f.remote = f.stays = f.remote_spent = true; }, "budget"},
       {filter_id::remote, [](auto& f) { f.remote = f.stays = f.never_remote = true; }, "never"},
       {filter_id::remote, [](auto& f) { f.remote = f.stays = f.remote_overflow = true; }, "first"},
       {filter_id::local, [](auto& f) { f.remote = true; }, "remote API"},
