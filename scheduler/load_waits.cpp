@@ -2,6 +2,7 @@
 // Why a load that somebody waits for is not begun: as many replicas as there may be, a try that
 // failed, a device that others have.
 #include "scheduler/alike.hpp"
+#include "scheduler/replica_bounds.hpp"
 #include "scheduler/units.hpp"
 #include "scheduler/waiting.hpp"
 
@@ -11,28 +12,13 @@ namespace consort::core {
 
 namespace {
 
-bool counts_as_replica(const instance_row& one) {
-  return active(one) && !one.superseded;
-}
-
-/// Of the model's replicas those that could serve somebody: where they are.
-std::vector<std::string> able_replicas(const core_state& s, const model_state& model) {
+/// Of a model at its maximum, where those are that count towards it.
+std::vector<std::string> serving_replicas(const core_state& s, const model_state& model) {
   std::vector<std::string> names;
-  for (const auto at : model.instances) {
-    const auto& one = s.instances[at];
-    const auto device = one.devices.front();
-    const auto pair = model.pairs.find(device);
-    if (counts_as_replica(one) && takes_work(s, device)
-        && (pair == model.pairs.end() || s.pairs[pair->second].fuse.admits()))
-      names.push_back(s.devices[device].spec.id.value);
-  }
+  for (const auto at : model.instances)
+    if (const auto& one = s.instances[at]; serves(s, model, one))
+      names.push_back(s.devices[one.devices.front()].spec.id.value);
   return names;
-}
-
-bool is_kept(const core_state& s, const model_state& model) {
-  const auto count = std::count_if(model.instances.begin(), model.instances.end(),
-                                   [&](index at) { return counts_as_replica(s.instances[at]); });
-  return static_cast<std::uint64_t>(count) <= model.spec.replicas_min;
 }
 
 bool leaves(const instance_row& one) {
@@ -44,11 +30,10 @@ std::string occupants(const core_state& s, index device) {
   alike those(limits::message_devices_max);
   for (const auto at : s.devices[device].instances) {
     const auto& one = s.instances[at];
-    const auto& owner = s.models[one.model];
-    those.add(owner.spec.name.value, one.state != instance_state::ready ? "is loaded"
-                                     : !one.idle()                      ? "is busy"
-                                     : is_kept(s, owner)                ? "is kept there"
-                                                                        : "is idle");
+    those.add(s.models[one.model].spec.name.value, one.state != instance_state::ready ? "is loaded"
+                                                   : !one.idle()                      ? "is busy"
+                                                   : !spare(s, one) ? "is kept there"
+                                                                    : "is idle");
   }
   if (those.empty() && s.devices[device].foreign_bytes > 0)
     return ", of which others use " + format_size(s.devices[device].foreign_bytes);
@@ -106,10 +91,10 @@ std::string led_elsewhere(const core_state& s, index model, index selector) {
 wait_words load_waits(const core_state& s, index model, const std::vector<prospect>& among,
                       time_us now) {
   const auto& row = s.models[model];
-  if (const auto able = able_replicas(s, row);
-      row.spec.replicas_max != 0 && able.size() >= row.spec.replicas_max)
+  const auto most = row.spec.replicas_max;
+  if (most != 0 && count_of(s, row).serving >= most)
     return {"queued", row.spec.name.value + " has as many replicas as it may ("
-                          + std::to_string(row.spec.replicas_max) + "), on " + named_few(able)
+                          + std::to_string(most) + "), on " + named_few(serving_replicas(s, row))
                           + ": none of these may serve it now"};
   auto why = cause::unknown;
   const prospect* first = nullptr;

@@ -413,7 +413,6 @@ candidate_facts facts_of(const core_state& s, index model, index device, const o
     facts.stage_lacks = stage_lack(s, model, device);
   facts.never_remote = s.config.remote == remote_use::never;
   facts.remote_spent = remote_spent(s);
-  facts.remote_overflow = s.config.remote == remote_use::overflow;
   const auto& variants = s.models[model].spec.variants;
   facts.adapters_need = variants.empty() ? 0 : variants.front().adapters.size();
   facts.adapters_max = one.spec.capability.adapters_max;

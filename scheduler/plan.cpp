@@ -15,7 +15,7 @@ constexpr gateway_id nobody{~std::uint64_t{0}};
 /// Commands in words, one step each; what only tells somebody is none.
 class step_teller {
 public:
-  explicit step_teller(const core_state& s) : s_(s), now_(s.now) {}
+  explicit step_teller(const core_state& s) : s_(s) {}
 
   void operator()(const reserve_allocation& what) {
     if (!what.grant.owner_instance)
@@ -30,7 +30,7 @@ public:
     add("load", share.device,
         s_.models[at.model].spec.name.value
             + (share.whole ? ", the whole device" : ", " + format_size(share.memory_bytes))
-            + ", ready in " + format_duration(std::max<duration_us>(at.ready_at - now_, 0)));
+            + ", ready in " + format_duration(std::max<duration_us>(at.ready_at - s_.now, 0)));
   }
   void operator()(const start_compile& what) {
     if (is_weights(what.key.profile))
@@ -76,15 +76,15 @@ public:
 private:
   void add(const char* action, const device_id& where, std::string detail) {
     decision_view step;
-    step.at = now_;
+    step.at = s_.now;
     step.outcome = action;
     step.reason = std::move(detail);
     step.winner = where;
     if (steps_.size() < limits::plan_steps_max)
       steps_.push_back(std::move(step));
   }
+
   const core_state& s_;
-  const time_us& now_;
   std::vector<decision_view> steps_;
 };
 

@@ -20,8 +20,12 @@ bool troubled(const core_state& s, const model_state& model, const instance_row&
   return pair != model.pairs.end() && s.pairs[pair->second].fuse.state() != breaker_state::closed;
 }
 
+bool counts(const instance_row& one) {
+  return active(one) && !one.superseded;
+}
+
 /// What is to be ready is to serve, whatever was there before it.
-bool counts_as_serving(const core_state& s, const model_state& model, const instance_row& one) {
+bool hopeful(const core_state& s, const model_state& model, const instance_row& one) {
   return coming(one) || !troubled(s, model, one);
 }
 
@@ -49,16 +53,20 @@ bool held(const core_state& s, const instance_row& one) {
   });
 }
 
+bool serves(const core_state& s, const model_state& model, const instance_row& one) {
+  return counts(one) && !held(s, one) && hopeful(s, model, one);
+}
+
 replica_counts count_of(const core_state& s, const model_state& model) {
   replica_counts seen;
   const bool bounded = model.spec.replicas_min != 0 || model.spec.replicas_max != 0;
   for (const auto at : model.instances) {
     const auto& one = s.instances[at];
     seen.under_way += coming(one) ? 1 : 0;
-    if (!active(one) || one.superseded || (bounded && held(s, one)))
+    if (!counts(one) || (bounded && held(s, one)))
       continue;
     ++seen.kept;
-    seen.serving += model.spec.replicas_max == 0 || counts_as_serving(s, model, one) ? 1 : 0;
+    seen.serving += model.spec.replicas_max == 0 || hopeful(s, model, one) ? 1 : 0;
   }
   return seen;
 }

@@ -18,6 +18,8 @@ struct replica_counts {
 /// Whether one of its devices is drained, cordoned, about to leave, or unhealthy: it serves nobody
 /// new until somebody sees to that.
 [[nodiscard]] bool held(const core_state& s, const instance_row& one);
+/// Whether it counts towards the maximum, see replica_counts.
+[[nodiscard]] bool serves(const core_state& s, const model_state& model, const instance_row& one);
 [[nodiscard]] replica_counts count_of(const core_state& s, const model_state& model);
 [[nodiscard]] bool may_grow(const model_state& model, const replica_counts& seen);
 /// Whether its model has replicas enough without it.

@@ -154,16 +154,33 @@ figures from_json(const metrics_rule& rule, const json& root) {
   return out;
 }
 
+/// Of the rule's figures those that were not read, by the names that were looked for.
+std::string absent(const metrics_rule& rule, const figures& read) {
+  std::string made;
+  for (const auto& [what, sources] : rule.figures) {
+    if (read.has(what))
+      continue;
+    std::string names;
+    for (const auto& source : sources)
+      names += (names.empty() ? "`" : " or `") + source.at
+               + (source.label.empty() ? "`" : "{" + source.label + "}`");
+    made += (made.empty() ? "" : ", ") + names;
+  }
+  return made;
+}
+
 } // namespace
 
-result<engine_gauges> read_gauges(const metrics_rule& rule, std::string_view text) {
+result<gauge_reading> read_gauges(const metrics_rule& rule, std::string_view text) {
   if (text.size() > limits::server_metrics_bytes_max)
     return error{recovery::retry_later, "server_metrics", "its metrics are too large"};
   figures read;
+  bool silent = text.empty();
   if (rule.json) {
     const auto root = read_server_json(text);
     if (!root.is_structured())
       return error{recovery::retry_later, "server_metrics", "its metrics are no JSON"};
+    silent = root.empty();
     read = from_json(rule, root);
   } else {
     read = from_text(rule, text);
@@ -180,32 +197,7 @@ result<engine_gauges> read_gauges(const metrics_rule& rule, std::string_view tex
     used = *some / *blocks;
   if (used)
     out.kv_used_pm = static_cast<std::uint32_t>(std::min(*used, 1.0) * 1000);
-  return out;
-}
-
-std::string absent_gauges(const metrics_rule& rule, std::string_view text) {
-  if (text.empty() || text.size() > limits::server_metrics_bytes_max)
-    return {};
-  figures read;
-  if (rule.json) {
-    const auto root = read_server_json(text);
-    if (!root.is_structured() || root.empty())
-      return {};
-    read = from_json(rule, root);
-  } else {
-    read = from_text(rule, text);
-  }
-  std::string made;
-  for (const auto& [what, sources] : rule.figures) {
-    if (read.has(what))
-      continue;
-    std::string names;
-    for (const auto& source : sources)
-      names += (names.empty() ? "`" : " or `") + source.at
-               + (source.label.empty() ? "`" : "{" + source.label + "}`");
-    made += (made.empty() ? "" : ", ") + names;
-  }
-  return made;
+  return gauge_reading{out, silent ? std::string() : absent(rule, read)};
 }
 
 namespace {

@@ -7,6 +7,7 @@
 #include "node/server_spec.hpp"
 #include "scheduler/result.hpp"
 
+#include <string>
 #include <string_view>
 
 namespace consort::node {
@@ -19,14 +20,16 @@ struct engine_gauges {
   friend bool operator==(const engine_gauges&, const engine_gauges&) = default;
 };
 
+struct gauge_reading {
+  engine_gauges gauges;
+  /// Figures of the rule that are not there, by the names that were looked for: "`a`", or "`a` or
+  /// `b`", with commas; empty = none, or nothing was told: no text, or a list that reading emptied.
+  std::string absent;
+};
+
 /// Series of one name (ranks, models) are summed; of the KV cache's use the highest counts. Errors
 /// (`server_metrics`): too large, or no text of that kind.
-[[nodiscard]] result<engine_gauges> read_gauges(const metrics_rule& rule, std::string_view text);
-
-/// Figures of the rule that the metrics lack, by the names that were looked for: "`a`", or "`a` or
-/// `b`", with commas. Empty = all are there, or the text is no metrics, or a list that reading
-/// emptied.
-[[nodiscard]] std::string absent_gauges(const metrics_rule& rule, std::string_view text);
+[[nodiscard]] result<gauge_reading> read_gauges(const metrics_rule& rule, std::string_view text);
 
 /// The capacity of an engine of which `ours` attempts are ours: what others run there, and what
 /// they leave of the KV cache. `age_us` since the gauges were read.

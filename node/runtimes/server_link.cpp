@@ -470,12 +470,11 @@ task<void> server_link::measure() {
       text = co_await measuring_->read_text(limits::server_metrics_bytes_max + 1,
                                             limits::server_answer_us);
     measuring_.reset();
-    const auto read = read_gauges(spec_->metrics, text);
+    auto read = read_gauges(spec_->metrics, text);
     if (!text.empty() && read) {
-      auto lacks = absent_gauges(spec_->metrics, text);
       const std::lock_guard lock(stats_mutex_);
-      lacks_ = std::move(lacks);
-      gauges_ = *read;
+      lacks_ = std::move(read->absent);
+      gauges_ = read->gauges;
       gauged_at_ = links::steady_now_us();
       ours_then_ = stats_.sequences_running;
     }

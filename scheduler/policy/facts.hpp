@@ -38,7 +38,6 @@ struct candidate_facts {
   bool stays = false;           ///< The request must not go to one now.
   bool never_remote = false;    ///< Nor ever.
   bool remote_spent = false;    ///< Nor now: their budget is used up.
-  bool remote_overflow = false; ///< Only what starts nowhere else goes there.
   std::uint32_t samples = 0;    ///< Attempts that its speed was learned from.
 
   std::string stage_lacks; ///< Why one of its stages cannot work, in words; empty = both can.

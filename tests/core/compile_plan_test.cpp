@@ -203,8 +203,7 @@ TEST(CompilePlan, WeightsOfElsewhereAreFetchedAheadForWhoRunsThemAsTheyAre) {
   core_fixture t;
   t.join("a", 11, {weights_profile()});
   t.advertise(cpu_spec("a"));
-  auto model = story_spec();
-  model.variants[0].source = "hf:org/repo@0123456789abcdef0123456789abcdef01234567/tiny.gguf";
+  const auto model = hub_spec();
   t.declare(model);
   const auto planned = [&] { return plan(t, "cpu").at(0); };
   EXPECT_EQ(planned().state, "fetch");

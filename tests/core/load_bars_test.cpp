@@ -85,13 +85,17 @@ TEST(RefusedLoad, EndsWhoWaitsForItInTheVendorsWords) {
   EXPECT_TRUE(t.noted("a/cpu0: does not load storyteller"));
 }
 
-TEST(RefusedLoad, IsWhyADeviceThatDoesNothingIsDegraded) {
-  core_fixture t;
-  refused_twice(t);
+void expect_degraded(core_fixture& t, const std::string& why) {
   t.drop_all();
   const auto seen = t.view().devices.at(0).reading;
   EXPECT_EQ(seen.health, device_health::degraded);
-  EXPECT_EQ(seen.health_reason, "storyteller does not load: " + too_old.message);
+  EXPECT_EQ(seen.health_reason, why);
+}
+
+TEST(RefusedLoad, IsWhyADeviceThatDoesNothingIsDegraded) {
+  core_fixture t;
+  refused_twice(t);
+  expect_degraded(t, "storyteller does not load: " + too_old.message);
 }
 
 TEST(BrokenLoads, AreWhyADeviceThatDoesNothingIsDegraded) {
@@ -104,10 +108,7 @@ TEST(BrokenLoads, AreWhyADeviceThatDoesNothingIsDegraded) {
     t.pass_time_renewing(limits::load_backoff_min_us << tries, {"a"});
   }
   fail_next(t, exits);
-  t.drop_all();
-  const auto seen = t.view().devices.at(0).reading;
-  EXPECT_EQ(seen.health, device_health::degraded);
-  EXPECT_EQ(seen.health_reason, "storyteller did not load 3 times in a row: " + exits.message);
+  expect_degraded(t, "storyteller did not load 3 times in a row: " + exits.message);
 }
 
 TEST(RefusedLoad, OfManyDevicesIsToldOnce) {

@@ -41,9 +41,7 @@ TEST(Plan, WeightsAreFetchedNotBuilt) {
   core_fixture t;
   t.join("a", 11, {weights_profile()});
   t.advertise(cpu_spec("a"));
-  auto model = story_spec();
-  model.variants[0].source = "hf:org/repo@0123456789abcdef0123456789abcdef01234567/tiny.gguf";
-  t.declare(model);
+  t.declare(hub_spec());
   const auto planned = t.tested().plan(asked(), t.now());
   ASSERT_TRUE(planned);
   ASSERT_FALSE(planned->decisions.empty());

@@ -319,17 +319,26 @@ TEST(Policies, RequestGoesBeforeTenantBeforeModelBeforeCluster) {
   EXPECT_EQ(t.device_for(tenants), "local/gpu0");
 }
 
-TEST(Policies, ConfiguredProfileWeighsAndFilters) {
+/// With a policy of that name, which stays on the cluster's own devices.
+core_config at_home() {
   auto config = core_fixture::quiet();
   profile_config mine;
   mine.name = policy_name{"at-home"};
   mine.weights = {{"decode", 1}};
   mine.filters = {"local"};
   config.profiles = {mine};
+  return config;
+}
+
+device_spec remote_spec() {
   auto remote = fast_spec();
   remote.id = device_id{"local/remote0"};
   remote.type = resource_type::remote;
-  loaded_cluster t({remote, frugal_spec()}, config);
+  return remote;
+}
+
+TEST(Policies, ConfiguredProfileWeighsAndFilters) {
+  loaded_cluster t({remote_spec(), frugal_spec()}, at_home());
   const auto meta = t.by("at-home");
   EXPECT_EQ(t.device_for(meta), "local/npu0");
   const auto told = t.tested().explain(meta.external_id, t.now());
@@ -342,16 +351,7 @@ TEST(Policies, ConfiguredProfileWeighsAndFilters) {
 }
 
 TEST(Waiting, WhatAPolicyRulesOutIsToldAsThat) {
-  auto config = core_fixture::quiet();
-  profile_config mine;
-  mine.name = policy_name{"at-home"};
-  mine.weights = {{"decode", 1}};
-  mine.filters = {"local"};
-  config.profiles = {mine};
-  auto remote = fast_spec();
-  remote.id = device_id{"local/remote0"};
-  remote.type = resource_type::remote;
-  loaded_cluster t({remote}, config);
+  loaded_cluster t({remote_spec()}, at_home());
   auto meta = t.by("at-home");
   meta.wait_us = 0;
   t.submit(meta);

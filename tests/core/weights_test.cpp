@@ -8,12 +8,6 @@ namespace consort::core::testing {
 
 namespace {
 
-model_spec hub_spec() {
-  auto made = story_spec();
-  made.variants[0].source = "hf:org/repo@0123456789abcdef0123456789abcdef01234567/tiny.gguf";
-  return made;
-}
-
 artifact_record weights_on(const std::string& node) {
   const auto spec = hub_spec();
   artifact_record record;

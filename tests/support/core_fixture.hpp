@@ -70,6 +70,13 @@ inline model_spec story_spec(const std::string& name = "storyteller") {
   return made;
 }
 
+/// The story, of which a node has the weights only once it fetched them.
+inline model_spec hub_spec() {
+  auto made = story_spec();
+  made.variants[0].source = "hf:org/repo@0123456789abcdef0123456789abcdef01234567/tiny.gguf";
+  return made;
+}
+
 /// What an engine of the story's weights, built for that profile, goes by.
 inline artifact_key engine_key(const build_profile& profile = refnpu_profile()) {
   return {artifact_kind::engine_weights, story_spec().variants[0].content.value, profile};

@@ -22,7 +22,12 @@ metrics_rule vllm_rule() {
 engine_gauges read(const metrics_rule& rule, std::string_view text) {
   const auto gauges = read_gauges(rule, text);
   EXPECT_TRUE(gauges) << (gauges ? "" : gauges.failure().message);
-  return gauges ? *gauges : engine_gauges{};
+  return gauges ? gauges->gauges : engine_gauges{};
+}
+
+std::string absent(const metrics_rule& rule, std::string_view text) {
+  const auto gauges = read_gauges(rule, text);
+  return gauges ? gauges->absent : "";
 }
 
 TEST(EngineGauges, PrometheusTextIsReadByItsNames) {
@@ -49,18 +54,18 @@ TEST(EngineGauges, WhatIsAbsentOrNonsenseIsUnknown) {
 }
 
 TEST(EngineGauges, NamesThatTheMetricsLackAreTold) {
-  EXPECT_EQ(absent_gauges(vllm_rule(), "vllm:num_requests_running 0\nvllm:num_requests_waitin 0\n"
-                                       "vllm:cache_config_info{block_size=\"16\"} 1\n"),
+  EXPECT_EQ(absent(vllm_rule(), "vllm:num_requests_running 0\nvllm:num_requests_waitin 0\n"
+                                "vllm:cache_config_info{block_size=\"16\"} 1\n"),
             "`vllm:cache_config_info{num_gpu_blocks}`, `vllm:kv_cache_usage_perc` or "
             "`vllm:gpu_cache_usage_perc`, `vllm:num_requests_waiting`");
-  EXPECT_EQ(absent_gauges(vllm_rule(), ""), "") << "nothing was told";
+  EXPECT_EQ(absent(vllm_rule(), ""), "") << "nothing was told";
   metrics_rule rule;
   rule.json = true;
   rule.figures["running"] = {{"/active", "", 1}};
-  EXPECT_EQ(absent_gauges(rule, R"([{"busy": 1}])"), "`/active`");
-  EXPECT_EQ(absent_gauges(rule, R"([{"active": 1}])"), "");
-  EXPECT_EQ(absent_gauges(rule, "[]"), "") << "reading emptied it";
-  EXPECT_EQ(absent_gauges(rule, "nothing"), "");
+  EXPECT_EQ(absent(rule, R"([{"busy": 1}])"), "`/active`");
+  EXPECT_EQ(absent(rule, R"([{"active": 1}])"), "");
+  EXPECT_EQ(absent(rule, "[]"), "") << "reading emptied it";
+  EXPECT_EQ(absent(rule, "nothing"), "");
 }
 
 TEST(EngineGauges, OfAListOfIterationsTheLastIsNow) {

@@ -71,7 +71,7 @@ TEST(Filters, EachRefusesItsOwnFactAndSaysWhy) {
        "needs 10 KV tokens, has 9"},
       {filter_id::remote, [](auto& f) { f.remote = f.stays = f.remote_spent = true; }, "budget"},
       {filter_id::remote, [](auto& f) { f.remote = f.stays = f.never_remote = true; }, "never"},
-      {filter_id::remote, [](auto& f) { f.remote = f.stays = f.remote_overflow = true; }, "first"},
+      {filter_id::remote, [](auto& f) { f.remote = f.stays = true; }, "first"},
       {filter_id::local, [](auto& f) { f.remote = true; }, "remote API"},
       {filter_id::steady, [](auto& f) { f.health = device_health::degraded; }, "degraded"},
       {filter_id::measured, [](auto& f) { f.loaded = true; }, "only 0 attempts"},
