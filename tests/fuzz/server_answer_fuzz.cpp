@@ -28,7 +28,7 @@ void check_readers(std::string_view text, bool json) {
   rule.figures["running"] = {{json ? "/a" : "a", json ? "" : "b", 1}};
   rule.figures["kv_used"] = {{json ? "/b/c" : "b", "", 100}};
   const auto read = node::read_gauges(rule, text);
-  if (read && read->kv_used_pm.value_or(0) > 1000)
+  if (read && read->gauges.kv_used_pm.value_or(0) > 1000)
     std::abort();
 }
 
