@@ -331,6 +331,18 @@ bool eta_known(const core_state& s, const option& by, time_us now) {
 
 namespace {
 
+/// Where the device serves the model; none when it does not. The model may have many endpoints, the
+/// device has few.
+index open_place(const core_state& s, index model, index device) {
+  for (const auto instance : s.devices[device].instances)
+    if (s.instances[instance].model == model)
+      for (const auto place : s.instances[instance].places)
+        if (const auto& room = s.models[model].endpoints.room(place);
+            room.device == device && room.seq_free >= 0)
+          return place;
+  return none;
+}
+
 /// What it waits for by choice although somebody could begin it; nothing when it does not, or when
 /// that is over.
 std::optional<wait_words> chosen_wait(const core_state& s, const request_row& r,
@@ -350,17 +362,14 @@ std::optional<wait_words> chosen_wait(const core_state& s, const request_row& r,
                 + ": sooner done there than by whoever could begin now",
             eta_known(s, by, now) ? now + setup_left(one, now) : 0};
     }
-  for (index place = 0; place < model.endpoints.size(); ++place) {
-    const auto& room = model.endpoints.room(place);
-    if (room.seq_free < 0 || room.device != r.held_for)
-      continue;
-    const auto& pace = model.endpoints.pace(place);
-    const bool crowded = model.endpoints.at(place).seq_used >= room.slots;
-    return wait_words{"queued",
-                      name() + ", which is busy: sooner done there than by whoever could begin now",
-                      now + (queue_left(pace, now * 1000) + (crowded ? room_in(pace) : 0)) / 1000};
-  }
-  return std::nullopt;
+  const auto place = open_place(s, r.model, r.held_for);
+  if (place == none)
+    return std::nullopt;
+  const auto& pace = model.endpoints.pace(place);
+  const bool crowded = model.endpoints.at(place).seq_used >= model.endpoints.room(place).slots;
+  return wait_words{"queued",
+                    name() + ", which is busy: sooner done there than by whoever could begin now",
+                    now + (queue_left(pace, now * 1000) + (crowded ? room_in(pace) : 0)) / 1000};
 }
 
 /// As chosen_wait, also of who only stands behind the one that chose.
