@@ -303,15 +303,24 @@ void recheck_later(core_state& s, index model, time_us now) {
 namespace {
 
 /// `saved`: tokens of its prompt that are thought to be cached there.
-void issue(pass& p, index slot, index place, bool explored, std::uint32_t saved) {
-  const auto& r = p.s.requests[slot];
+void issue(pass& p, index slot, index place, bool explored, std::uint32_t saved,
+           promised predicted = promised::nothing) {
+  auto& r = p.s.requests[slot];
+  r.predicted = predicted;
+  if (predicted == promised::late)
+    p.s.models[r.model].promises[static_cast<std::size_t>(r.meta.priority)].waive();
   const auto& at = p.s.models[r.model].endpoints.at(place);
   fetch_soon(p.s.pairs[at.pair]);
   fetch_soon(p.s.instances[at.instance]);
   fetch_soon(p.s.devices[at.device].spec.id); // Of a row that is mostly of no interest.
   fetch_soon(p.s.devices[at.device].node);
   charge_remote(p.s, slot, place, finish_of(p.s.models[r.model].endpoints.pace(place)).of(r.size));
-  record_grant(p, slot, place, explored);
+  record_grant(
+      p, slot, place, explored,
+      predicted == promised::late
+          ? "late by choice: more promises were kept than are aimed at, and who is in time "
+            "costs more"
+          : "");
   grant(p, slot, place,
         r.emitted == 0 || resumes_exactly(p.s, r, p.s.models[r.model].endpoints.at(place)), saved);
 }
@@ -347,8 +356,11 @@ verdict try_once(pass& p, index slot, const barriers& blocked) {
     return verdict::blocked;
   }
   const auto explored = explore(s, model, asked);
-  const auto place = explored == none ? found.start.place : explored;
-  issue(p, slot, place, explored != none, explored == none ? found.start.saved : 0);
+  if (explored != none)
+    issue(p, slot, explored, true, 0);
+  else
+    issue(p, slot, found.start.place, false, found.start.saved,
+          r.emitted == 0 ? found.start_is : promised::nothing);
   return verdict::granted;
 }
 

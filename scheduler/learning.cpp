@@ -82,6 +82,18 @@ bool learn_power_of(core_state& s, const request_row& r, const attempt_measureme
   return true;
 }
 
+/// Whether it came as its class is promised, since it was submitted.
+bool was_in_time(const core_state& s, const request_row& r, const attempt_measurement& measured) {
+  const auto& target = s.config.slo[static_cast<std::size_t>(r.meta.priority)];
+  const auto fresh = measured.usage.prompt_tokens
+                     - std::min(measured.usage.prompt_tokens, measured.usage.cached_tokens);
+  const auto first_us = r.granted_at - r.submitted_at + measured.first_token_us;
+  const auto gaps
+      = std::max(measured.usage.completion_tokens / std::max(r.meta.choices, 1U), 2U) - 1;
+  return first_us <= target.ttft_us + target.ttft_per_1000_us * std::int64_t{fresh} / 1000
+         && measured.total_us - measured.first_token_us <= target.itl_us * std::int64_t{gaps};
+}
+
 } // namespace
 
 void learn_from(pass& p, const request_row& r, const attempt_measurement& measured) {
@@ -99,6 +111,9 @@ void learn_from(pass& p, const request_row& r, const attempt_measurement& measur
   auto& model = s.models[r.model];
   if (measured.first_token_us > 0 && r.first_predicted_ns > 0)
     pair.first_error.saw(r.first_predicted_ns / 1000, measured.first_token_us);
+  if (measured.first_token_us > 0)
+    model.promises[static_cast<std::size_t>(r.meta.priority)].ended(r.predicted,
+                                                                    was_in_time(s, r, measured));
   auto& pool = model.pools.at(pair.kind);
   const auto queue_ns = r.queue_seen_ns >= 0 ? r.queue_seen_ns : r.queue_predicted_ns;
   const auto& writes = model.endpoints.at(model.endpoints.writes_at(r.place));

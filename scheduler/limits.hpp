@@ -183,6 +183,13 @@ inline constexpr duration_us breaker_open_max_us = 60 * second_us;
 inline constexpr duration_us hybrid_hold_us
     = 2 * second_us; ///< Between two changes of the preferred kind of device of a size class.
 inline constexpr std::int64_t hybrid_gain_pm = 100; ///< Cheaper by that, to be preferred instead.
+inline constexpr std::int64_t slo_kept_pm = 960;    ///< Of promises that could be kept: aimed at.
+inline constexpr std::int64_t slo_spare_max = 5;    ///< Promises that may be broken in a row.
+inline constexpr std::int64_t slo_debt_max = 20;    ///< Broken ones that are made up for.
+inline constexpr std::int64_t slo_late_times = 3;   ///< Late by choice: at most as late as that.
+/// Of the promised gap between tokens that may be predicted for who begins: with nothing to make up
+/// for, and with as much as there can be.
+inline constexpr std::int64_t slo_gap_pm = 800, slo_gap_pm_min = 600;
 inline constexpr duration_us rate_window_us
     = 30 * second_us;                               ///< In which arrivals of a model are counted.
 inline constexpr std::int64_t rate_change_pm = 250; ///< Of their rate, before scores follow it.

@@ -83,9 +83,11 @@ public:
   /// Only endpoints of these kinds, by bits.
   void among(std::uint32_t kinds) { kinds_ = kinds; }
   /// Only those that are predicted to meet the SLO. Requires: the profile promises times.
-  void within_slo() {
+  /// `late`: as late as may be by choice.
+  void within_slo(bool late) {
     promised_ = true;
-    bounds_ = slo_of(s_, asked_, 0);
+    comes_late_ = late;
+    bounds_ = slo_of(s_, model_, asked_, 0, late);
   }
   /// What was found before, e.g. where the prompt's beginning is cached.
   choice found;
@@ -178,7 +180,7 @@ private:
            + wait_until(finish.ready_ns, finish.behind_ns, now_ns_, wait_ns_max);
   }
   [[nodiscard]] bool meets_slo(index place, std::uint32_t saved, std::int64_t blocked_ns) const {
-    const auto bounds = slo_of(s_, asked_, saved);
+    const auto bounds = slo_of(s_, model_, asked_, saved, comes_late_);
     const auto& finish = by_.finish_of_place(place);
     return finish.per_output <= bounds.itl_ns
            && (asked_.r.emitted > 0
@@ -284,7 +286,7 @@ private:
   const question& asked_;
   const score_view& by_;
   const profile& how_; ///< Whose scores these are.
-  bool promised_ = false;
+  bool promised_ = false, comes_late_ = false;
   slo_bounds bounds_; ///< Without anything cached, which no request beats.
   holder_seen most_;
   std::int64_t others_ = 0;
@@ -368,10 +370,11 @@ void forget_best(core_state& s, const model_state& model, const question& asked)
 // --- slo ---
 
 choice pick_within_slo(core_state& s, model_state& model, const question& asked,
-                       const score_view& by, std::uint32_t kinds) {
+                       const score_view& by, std::uint32_t kinds, promised how) {
   search cheapest(s, model, asked, by);
   cheapest.among(kinds);
-  cheapest.within_slo();
+  cheapest.within_slo(how == promised::late);
+  cheapest.found.start_is = how;
   find_holders(s, asked);
   each_holder(s, [&](index place, std::uint32_t saved) { cheapest.look(place, saved); });
   cheapest.run();
@@ -387,12 +390,27 @@ std::size_t size_class(work_size size, priority_class priority) {
          + rung(size.output_tokens);
 }
 
+bool cheaper_by_far(const pick& one, const pick& other) {
+  return one.place != none && one.score < other.score / 1000 * (1000 - limits::hybrid_gain_pm);
+}
+
+/// The cheapest of these kinds that comes late, but not too late, and keeps the gap between tokens,
+/// which those who run there share; nobody unless a promise may be let off.
+choice pick_late(core_state& s, model_state& model, const question& asked, const score_view& by,
+                 std::uint32_t kinds) {
+  if (asked.r.emitted > 0
+      || !model.promises[static_cast<std::size_t>(asked.r.meta.priority)].spares_one())
+    return {};
+  return pick_within_slo(s, model, asked, by, kinds, promised::late);
+}
+
 /// Cheapest that meets the SLO, staying with the kind of device that its size class prefers: that
 /// one is left for another only when the other is cheaper by limits::hybrid_gain_pm, or when it met
 /// no SLO for limits::hybrid_hold_us, and at most once in that span. Where the preferred kind has
-/// nobody in time, the cheapest other one serves, and the preference stands.
+/// nobody in time, the cheapest other one serves, and the preference stands; while more promises
+/// were kept than are aimed at, it serves late instead where that is cheaper by as much.
 choice pick_slo(core_state& s, model_state& model, const question& asked, const score_view& by) {
-  const auto cheapest = pick_within_slo(s, model, asked, by, ~std::uint32_t{0});
+  const auto cheapest = pick_within_slo(s, model, asked, by, ~std::uint32_t{0}, promised::in_time);
   if (cheapest.start.place == none) {
     forget_best(s, model, asked);
     return pick_best(s, model, asked,
@@ -413,15 +431,17 @@ choice pick_slo(core_state& s, model_state& model, const question& asked, const 
     return cheapest;
   }
   const bool held = asked.now - preferred.since < limits::hybrid_hold_us;
-  const auto stay = pick_within_slo(s, model, asked, by, std::uint32_t{1} << preferred.kind);
+  const auto kinds = std::uint32_t{1} << preferred.kind;
+  const auto stay = pick_within_slo(s, model, asked, by, kinds, promised::in_time);
   if (stay.start.place == none) {
+    const auto late = pick_late(s, model, asked, by, kinds);
+    if (cheaper_by_far(late.start, cheapest.start))
+      return late;
     const bool lost = asked.now - preferred.met_at >= limits::hybrid_hold_us;
     return lost && !held ? prefer() : cheapest;
   }
   preferred.met_at = asked.now;
-  const bool cheaper
-      = cheapest.start.score < stay.start.score / 1000 * (1000 - limits::hybrid_gain_pm);
-  return cheaper && !held ? prefer() : stay;
+  return cheaper_by_far(cheapest.start, stay.start) && !held ? prefer() : stay;
 }
 
 // --- baselines ---
@@ -548,12 +568,14 @@ bool may_begin(const core_state& s, const model_state& model, const question& as
          && usable(s, model, asked, place);
 }
 
-slo_bounds slo_of(const core_state& s, const question& asked, std::uint32_t saved) {
-  const auto& promised = s.config.slo[static_cast<std::size_t>(asked.r.meta.priority)];
+slo_bounds slo_of(const core_state& s, const model_state& model, const question& asked,
+                  std::uint32_t saved, bool late) {
+  const auto of = static_cast<std::size_t>(asked.r.meta.priority);
+  const auto& target = s.config.slo[of];
   const auto fresh = std::int64_t{asked.need.size.prompt_tokens} - saved;
-  const auto ttft_us
-      = promised.ttft_us + promised.ttft_per_1000_us * fresh / 1000 - asked.waited_us;
-  return {ttft_us * 1000, promised.itl_us * slo_gap_pm};
+  const auto ttft_us = target.ttft_us + target.ttft_per_1000_us * fresh / 1000;
+  return {(ttft_us * (late ? limits::slo_late_times : 1) - asked.waited_us) * 1000,
+          target.itl_us * model.promises[of].gap_pm()};
 }
 
 choice choose(core_state& s, model_state& model, const question& asked) {

@@ -40,6 +40,7 @@ struct pick {
 /// Best endpoint that can start it now, and best of those that are full and may be waited for.
 struct choice {
   pick start, full;
+  promised start_is = promised::nothing; ///< Predicted of the start, by a profile that looks at it.
 };
 
 struct question {
@@ -68,13 +69,12 @@ struct question {
 [[nodiscard]] candidate_facts optional_facts(const core_state& s, const model_state& model,
                                              index place);
 
-/// Of the promised gap between tokens, per mille, so much may be predicted for who begins: those
-/// who join later, and prompts that are read in between, make gaps longer than they begin.
-inline constexpr std::int64_t slo_gap_pm = 800;
 /// What may be predicted for a request of its class: its first token and the gap between tokens.
 struct slo_bounds {
   std::int64_t ttft_ns = 0, itl_ns = 0;
 };
-[[nodiscard]] slo_bounds slo_of(const core_state& s, const question& asked, std::uint32_t saved);
+/// `late`: by choice.
+[[nodiscard]] slo_bounds slo_of(const core_state& s, const model_state& model,
+                                const question& asked, std::uint32_t saved, bool late = false);
 
 } // namespace consort::core

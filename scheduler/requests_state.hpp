@@ -7,6 +7,7 @@
 #include "scheduler/labels.hpp"
 #include "scheduler/limits.hpp"
 #include "scheduler/policy/filters.hpp"
+#include "scheduler/promises.hpp"
 #include "scheduler/queue.hpp"
 #include "scheduler/selector.hpp"
 #include "scheduler/tables.hpp"
@@ -114,6 +115,7 @@ struct model_state {
   index turn = 0;                            ///< Where the next turn of round-robin begins.
   index aged_place = 0;                      ///< Whose cache was seen last, see age_next_cache().
   std::vector<preferred_kind> preferred;     ///< By size class; empty until needed.
+  std::array<promise_ledger, 3> promises;    ///< By class.
   bool dirty = false;                        ///< In core_state::dirty_models.
 };
 
@@ -190,31 +192,32 @@ struct request_row : attempt_row {
   time_us deadline_at = 0;   ///< 0 = none.
   time_us not_before = 0;    ///< While parked; while adopted: given up then.
   duration_us queued_us = 0;
-  std::uint64_t round = 0;     ///< Of its gateway, when that last told of it.
-  instance_id sought;          ///< While adopted.
-  std::uint32_t issued = 0;    ///< Number of its latest ticket.
-  bool is_hedge = false;       ///< `twin` is whose.
-  bool hedged = false;         ///< It had its hedge.
-  index twin = none;           ///< Row of the hedge that runs beside its attempt.
-  time_us hedge_at = 0;        ///< When a hedge is looked for; 0 = never.
-  std::uint32_t rival = 0;     ///< Number of the attempt that last ran beside this one and is given
-                               ///< up, which its gateway may have preferred meanwhile; 0 = none.
-  index held_for = none;       ///< Device that it waits for by choice, as was last decided.
-  bool stays = false;          ///< While it is tried on the cluster's own devices only.
-  std::uint32_t preempted = 0; ///< How often it made room for interactive work.
-  std::int64_t charged = 0;    ///< Tokens counted to its tenant so far.
-  std::uint32_t fruitless = 0; ///< Ended attempts in a row that brought no token.
-  std::uint32_t emitted = 0;   ///< Tokens of earlier attempts that the client saw.
-  bool counted = false;        ///< By its gateway; else it may have seen more.
-  std::vector<index> excluded; ///< Devices.
-  time_us excluded_until = 0;  ///< Those that failed it, when nobody else took it by then.
-  std::vector<index> shunned;  ///< Of these, only full; free again when all are, or in time.
-  time_us shunned_until = 0;   ///< While any is.
-  digest content;              ///< Artifact or weights of the last attempt that failed.
-  digest weights;              ///< That it ran; empty = unknown.
-  error failure;               ///< Of the last attempt.
-  const char* told = nullptr;  ///< State in the last notice; compared by content.
-  index explained = none;      ///< Slot of the ring; valid while its sequence is ours.
+  std::uint64_t round = 0;  ///< Of its gateway, when that last told of it.
+  instance_id sought;       ///< While adopted.
+  std::uint32_t issued = 0; ///< Number of its latest ticket.
+  bool is_hedge = false;    ///< `twin` is whose.
+  bool hedged = false;      ///< It had its hedge.
+  index twin = none;        ///< Row of the hedge that runs beside its attempt.
+  time_us hedge_at = 0;     ///< When a hedge is looked for; 0 = never.
+  std::uint32_t rival = 0;  ///< Number of the attempt that last ran beside this one and is given
+                            ///< up, which its gateway may have preferred meanwhile; 0 = none.
+  index held_for = none;    ///< Device that it waits for by choice, as was last decided.
+  promised predicted = promised::nothing; ///< Of its attempt.
+  bool stays = false;                     ///< While it is tried on the cluster's own devices only.
+  std::uint32_t preempted = 0;            ///< How often it made room for interactive work.
+  std::int64_t charged = 0;               ///< Tokens counted to its tenant so far.
+  std::uint32_t fruitless = 0;            ///< Ended attempts in a row that brought no token.
+  std::uint32_t emitted = 0;              ///< Tokens of earlier attempts that the client saw.
+  bool counted = false;                   ///< By its gateway; else it may have seen more.
+  std::vector<index> excluded;            ///< Devices.
+  time_us excluded_until = 0; ///< Those that failed it, when nobody else took it by then.
+  std::vector<index> shunned; ///< Of these, only full; free again when all are, or in time.
+  time_us shunned_until = 0;  ///< While any is.
+  digest content;             ///< Artifact or weights of the last attempt that failed.
+  digest weights;             ///< That it ran; empty = unknown.
+  error failure;              ///< Of the last attempt.
+  const char* told = nullptr; ///< State in the last notice; compared by content.
+  index explained = none;     ///< Slot of the ring; valid while its sequence is ours.
 };
 
 /// Who submits; the anonymous tenant has an empty name.

@@ -81,6 +81,68 @@ TEST(Hybrid, OverflowGoesToTheNextCheapestInTime) {
   EXPECT_EQ(t.device_for(t.request()), "local/gpu0");
 }
 
+/// So many requests one after the other, each as fast as its device is said to be.
+void keep_promises(loaded_cluster& t, int count) {
+  for (int i = 0; i < count; ++i) {
+    const auto ticket = t.ask(t.request());
+    EXPECT_EQ(ticket.granted.device.value, "local/npu0");
+    attempt_measurement measured;
+    measured.usage = {100, 50, 0};
+    measured.first_token_us = 25'000;
+    measured.total_us = 25'000 + 49 * 25'000;
+    measured.batch = 1;
+    t.feed(attempt_finished{ticket.granted.attempt, measured});
+    t.drop_all();
+    t.pass_time(20'000);
+    t.feed(lease_renewed{node_id{"local"}, t.life_of("local")});
+    t.drop_all();
+  }
+}
+
+/// Where three that come at once go: the frugal one reads 25 ms for each.
+std::vector<std::string> devices_of_three(loaded_cluster& t) {
+  std::vector<std::string> devices;
+  for (int i = 0; i < 3; ++i)
+    devices.push_back(t.device_for(t.request()));
+  return devices;
+}
+
+TEST(Hybrid, ComesLateByChoiceWhereMorePromisesWereKeptThanAreAimedAt) {
+  const std::vector<std::string> in_time{"local/npu0", "local/npu0", "local/gpu0"};
+  const std::vector<std::string> one_late{"local/npu0", "local/npu0", "local/npu0"};
+  constexpr int for_one = 1000 / (1000 - limits::slo_kept_pm);
+  loaded_cluster few(fast_and_frugal(), promising(60'000, second));
+  keep_promises(few, for_one - 1);
+  EXPECT_EQ(devices_of_three(few), in_time) << "75 ms is above 60";
+  loaded_cluster enough(fast_and_frugal(), promising(60'000, second));
+  keep_promises(enough, for_one);
+  EXPECT_EQ(devices_of_three(enough), one_late);
+  EXPECT_EQ(enough.device_for(enough.request()), "local/gpu0") << "there was one to let off";
+}
+
+TEST(Hybrid, IsNeverMuchTooLateByChoice) {
+  constexpr int for_one = 1000 / (1000 - limits::slo_kept_pm);
+  // Of 26 ms, thrice as much is above the third one's 75, and not above the fourth one's 100.
+  loaded_cluster t(fast_and_frugal(), promising(26'000, second));
+  keep_promises(t, 3 * for_one);
+  EXPECT_EQ(t.device_for(t.request()), "local/npu0");
+  EXPECT_EQ(t.device_for(t.request()), "local/npu0") << "50 ms";
+  EXPECT_EQ(t.device_for(t.request()), "local/npu0") << "75 ms";
+  EXPECT_EQ(t.device_for(t.request()), "local/gpu0") << "100 ms";
+}
+
+TEST(Hybrid, SaysThatItComesLateByChoice) {
+  loaded_cluster t(fast_and_frugal(), promising(60'000, second));
+  keep_promises(t, 1000 / (1000 - limits::slo_kept_pm));
+  t.device_for(t.request());
+  t.device_for(t.request());
+  const auto meta = t.request();
+  EXPECT_EQ(t.device_for(meta), "local/npu0");
+  const auto told = t.tested().explain(meta.external_id, t.now());
+  ASSERT_TRUE(told);
+  EXPECT_EQ(told->decisions.back().reason.substr(0, 15), "late by choice:");
+}
+
 /// Two kinds that cost about the same, whose learned speeds move by chance.
 struct noisy_run {
   int switches = 0;

@@ -2,6 +2,7 @@
 // The bounds that policies are judged by: nothing that was played beats them, and they are not
 // empty words.
 #include "tests/quality/policy_proofs.hpp"
+#include "tests/quality/policy_search.hpp"
 
 #include <gtest/gtest.h>
 
@@ -39,6 +40,20 @@ TEST(PolicyBounds, TheBestFoundKeepsWhatIsAsked) {
   EXPECT_GE(found.slo_share, 0.95);
   EXPECT_GE(found.joules, joules_floor(fleet, work, 0, found.span_s));
   EXPECT_EQ(best_found(fleet, work, 0, 1.1).joules, 0) << "nobody keeps more than all";
+}
+
+TEST(PolicyBounds, ASearchFindsWhatIsBetterThanItsStarts) {
+  const std::vector<chip> fleet{sleepy_fleet()[0], sleepy_fleet()[2]};
+  const auto work = conversations(100, 1, 5);
+  assignment in_turn;
+  for (std::size_t at = 0; at < work.size(); ++at)
+    in_turn.push_back(at % fleet.size());
+  const auto found = best_searched(fleet, work, 0, 0.9, {in_turn}, 300, 1);
+  const auto start = best_searched(fleet, work, 0, 0.9, {in_turn}, 1, 1);
+  EXPECT_GE(found.slo_share, 0.9);
+  EXPECT_LT(found.joules, 0.9 * start.joules) << "one of them may sleep";
+  EXPECT_GE(found.joules, joules_floor(fleet, work, 0, found.span_s));
+  EXPECT_EQ(best_searched(fleet, work, 0, 1.1, {in_turn}, 20, 1).joules, 0);
 }
 
 TEST(PolicyBounds, TwoEnginesAlikeTakeHalfTheTimeOfOne) {

@@ -2,6 +2,7 @@
 #include "tests/quality/policy_proofs.hpp"
 
 #include "scheduler/prng.hpp"
+#include "tests/quality/policy_search.hpp"
 
 #include <algorithm>
 #include <array>
@@ -11,7 +12,7 @@ namespace consort::quality {
 
 namespace {
 
-constexpr std::uint64_t rate_seed = 7, run_seed = 11;
+constexpr std::uint64_t rate_seed = 7, run_seed = 11; // And of prove_energy.
 /// Requests a second that `throughput` got through on the sleepy fleet when joules were measured
 /// first. A thousandth more or less moves what `hybrid` keeps by some percent, one way or the
 /// other.
@@ -166,16 +167,24 @@ prefix_proof prove_prefix(std::size_t sessions, double rate) {
   return made;
 }
 
-energy_proof prove_energy(double load, std::size_t count, bool search) {
+energy_proof prove_energy(double load, std::size_t count, std::size_t plays, std::uint64_t seed) {
   const auto fleet = sleepy_fleet();
-  const auto work = conversations(count, load * sleepy_rate, run_seed);
+  const auto work = conversations(count, load * sleepy_rate, seed);
   const auto skip = count / 4;
   energy_proof made;
   made.latency = play_policy(fleet, work, "latency", skip);
   made.hybrid = play_policy(fleet, work, "hybrid", skip);
   made.floor_joules = joules_floor(fleet, work, skip, made.hybrid.span_s);
-  if (search)
-    made.found = best_found(fleet, work, skip, 0.95 * made.latency.slo_share);
+  if (plays == 0)
+    return made;
+  std::vector<assignment> starts{made.latency.engine_of, made.hybrid.engine_of,
+                                 play_policy(fleet, work, "energy", skip).engine_of};
+  const auto kept = 0.95 * made.latency.slo_share;
+  for (const auto share : {kept, made.hybrid.slo_share})
+    if (auto by_rule = best_found(fleet, work, skip, share); by_rule.joules > 0)
+      starts.push_back(std::move(by_rule.engine_of));
+  made.found = best_searched(fleet, work, skip, kept, starts, plays, seed);
+  made.found_alike = best_searched(fleet, work, skip, made.hybrid.slo_share, starts, plays, seed);
   return made;
 }
 

@@ -42,9 +42,14 @@ struct prefix_proof {
 [[nodiscard]] prefix_proof prove_prefix(std::size_t sessions, double rate);
 
 struct energy_proof {
-  figures latency, hybrid, found; ///< `found` only when asked for.
-  double floor_joules = 0;        ///< For the span of hybrid's run.
+  figures latency, hybrid;
+  /// The best found of what keeps 0.95 of latency's promises, and of what keeps as many as hybrid;
+  /// only when searched for.
+  figures found, found_alike;
+  double floor_joules = 0; ///< For the span of hybrid's run.
 };
-[[nodiscard]] energy_proof prove_energy(double load, std::size_t count, bool search);
+/// `plays`: of each search; 0 = none.
+[[nodiscard]] energy_proof prove_energy(double load, std::size_t count, std::size_t plays,
+                                        std::uint64_t seed = 11);
 
 } // namespace consort::quality

@@ -69,6 +69,8 @@ figures figures_of(const std::vector<arrival>& arrivals, const std::vector<outco
   std::vector<double> first_ms, gap_ms, rates(tenants), counts(tenants);
   double met = 0, cached = 0, prompts = 0;
   const core::slo_target promised;
+  for (const auto& one : outcomes)
+    made.engine_of.push_back(one.engine);
   for (auto at = skip; at < outcomes.size(); ++at) {
     const auto& one = outcomes[at];
     const auto& work = arrivals[at];

@@ -24,6 +24,7 @@ struct figures {
   /// Of the meters of the whole run: what attempts were told that they drew, and what is idle.
   /// Without a scheduler nobody is told.
   double told_share = 0, idle_share = 0;
+  std::vector<std::size_t> engine_of; ///< By arrival, those that do not count too.
 };
 
 struct outcome {

@@ -124,7 +124,7 @@ private:
 
   choice look_at_all(const question& asked, const profile& how, bool in_time) const {
     choice made;
-    const auto bounds = slo_of(state_, asked, 0);
+    const auto bounds = slo_of(state_, model_, asked, 0);
     const auto now_ns = now_ * 1000;
     const auto prompt = std::int64_t{asked.need.size.prompt_tokens};
     for (index place = 0; place < crowd; ++place) {
