@@ -44,7 +44,7 @@ json header_parameters() {
       one("X-Consort-Hedge", "A second attempt may run beside one whose first token is late",
           words({"false", "true"})),
       one("X-Consort-Session",
-          "Taken, and without effect: what requests share is found by their text", text),
+          "Conversation: where its last turn ended, prompt and answer are believed cached", text),
       one("X-Request-Id", "Echoed; made when absent", text),
   });
 }

@@ -2,6 +2,7 @@
 // Beginning and end of a request: what is taken, what is turned away and with which words, and the
 // one record of how it ended.
 #include "scheduler/alike.hpp"
+#include "scheduler/caches.hpp"
 #include "scheduler/handlers.hpp"
 #include "scheduler/load_bars.hpp"
 #include "scheduler/nearest_name.hpp"
@@ -186,28 +187,13 @@ std::uint32_t usual_length(const model_state& model, const tenant_id& tenant) {
                                                                  : known->second);
 }
 
-/// Text that one adapter has read is of no use to another: its blocks get names of their own.
-void name_blocks(const model_spec& spec, request_meta& meta) {
-  if (spec.variants.empty() || meta.prefix_blocks.empty())
-    return;
-  const auto& adapters = spec.variants.front().adapters;
-  if (std::none_of(adapters.begin(), adapters.end(),
-                   [&](const model_adapter& one) { return one.name == meta.model; }))
-    return;
-  std::uint64_t salt = 0xcbf29ce484222325U; // FNV-1a
-  for (const char c : meta.model.value)
-    salt = (salt ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
-  for (auto& block : meta.prefix_blocks)
-    block ^= salt;
-}
-
 /// What the request is to the core, whether it gets a row of the table or not.
 void describe(const core_state& s, const request_meta& meta, index model, index selector,
               request_row& r) {
   const auto& row = s.models[model];
   r.meta = meta;
-  name_blocks(row.spec, r.meta);
   r.model = model;
+  name_cached(row.spec, r);
   r.selector = selector;
   r.profile = profile_for(s, meta, model);
   r.submitted_at = r.waiting_since = s.now;

@@ -284,6 +284,8 @@ void open_attempt(pass& p, index slot, index place, std::uint32_t saved) {
   auto& at = model.endpoints.at(place);
   auto& pair = s.pairs[at.pair];
   occupy(s, slot, place, saved);
+  if (r.session != 0)
+    note_claim(s, r, place);
   if (!r.meta.prefix_blocks.empty())
     remember_prefix(s, r, at);
   age_next_cache(s, model);

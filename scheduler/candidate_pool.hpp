@@ -38,7 +38,8 @@ struct candidate_record {
   bool limit_is_all : 1 = false; ///< Of KV: `limit` is all that it has, not what is free.
   bool compiling : 1 = false;    ///< Needs an artifact built first.
   bool exact : 1 = true;
-  bool weighed : 1 = true; ///< Else its score says nothing: the decision did not look at it.
+  bool weighed : 1 = true;  ///< Else its score says nothing: the decision did not look at it.
+  bool session : 1 = false; ///< Of `saved` a part is what the request's session tells of.
 };
 static_assert(sizeof(candidate_record) <= 72);
 

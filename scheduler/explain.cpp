@@ -189,6 +189,7 @@ void write_scored(const core_state& s, const request_row& r, const best_places::
   one.running = small_count(hot.running);
   one.forgets_pm = small_count(hot.forgets_pm);
   one.exact = r.emitted == 0 || resumes_exactly(s, r, endpoints.at(best.place));
+  one.session = r.session != 0 && best.saved > 0 && s.claimed.place == best.place;
   if (endpoints.plans() && endpoints.at(best.place).plan)
     std::tie(one.amount, one.limit) = endpoints.transfer_ns(best.place);
 }
@@ -521,6 +522,9 @@ candidate_view render(const core_state& s, index model, const candidate_record& 
     view.reason = one.compiling ? "needs an artifact compiled, then a load" : "needs a load";
   else
     view.reason = stage_words_of(s, one.device);
+  if (one.session)
+    view.reason += (view.reason.empty() ? "" : "; ")
+                   + std::string("its session's last turn is cached there");
   if (token_rates_of(s, model, one.device).guessed)
     view.reason += (view.reason.empty() ? "" : "; ")
                    + std::string("what its tokens cost is not known: believed as dear as the "

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scheduler/learning.hpp"
 
+#include "scheduler/caches.hpp"
 #include "scheduler/handlers.hpp"
 
 #include <algorithm>
@@ -62,11 +63,15 @@ void judge_window(core_state& s, const request_row& r, const attempt_measurement
 void learn_cache(core_state& s, const request_row& r, const token_usage& usage) {
   auto& cache = s.instances[r.instance].cache;
   cache.write(usage.completion_tokens);
-  if (r.meta.prefix_blocks.empty())
+  if (r.meta.prefix_blocks.empty() && r.session == 0)
     return;
   cache.tells = cache.tells || usage.cached_tokens > 0;
-  if (cache.tells)
-    cache.learn(r.saved_age, r.saved, usage.cached_tokens);
+  // What only a session told of is not the cache's fault when it is not there.
+  const auto believed = std::clamp(usage.cached_tokens, r.saved - r.beyond, r.saved);
+  if (cache.tells && !r.meta.prefix_blocks.empty())
+    cache.learn(r.saved_age, believed, usage.cached_tokens);
+  if (r.session != 0)
+    remember_turn(s, r, usage);
 }
 
 /// Returns: whether decisions are to follow. What a plan draws is two devices' business.

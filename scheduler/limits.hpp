@@ -247,6 +247,7 @@ inline constexpr std::uint32_t prompt_tokens_max = 16'777'216; ///< Believed of 
 inline constexpr std::uint32_t prompt_guess_tokens = 256;
 inline constexpr std::uint32_t output_guess_tokens = 128;
 inline constexpr std::size_t prefix_entries_max = 65'536; ///< Blocks remembered.
+inline constexpr std::size_t sessions_max = 65'536;       ///< Conversations remembered: 6 MB.
 inline constexpr duration_us cache_half_life_us
     = 30 * second_us; ///< Of what a cache wrote, and forgot too early.
 inline constexpr std::int64_t cache_written_min = 16'384; ///< Tokens; fewer tell little of a cache.

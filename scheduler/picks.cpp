@@ -3,6 +3,7 @@
 // branch first, and no branch whose floor is no better than what was found.
 #include "scheduler/picks.hpp"
 
+#include "scheduler/caches.hpp"
 #include "scheduler/modules.hpp"
 
 #include <algorithm>
@@ -301,14 +302,9 @@ private:
   bool all_;         ///< Few enough to look at every one.
 };
 
-/// Looks for endpoints that probably hold the prompt's beginning: s.holders, with the tokens that
-/// they hold.
-void find_holders(core_state& s, const question& asked) {
-  s.holders.clear();
-  s.held_tokens.clear();
+/// By the hashes of the prompt's blocks.
+void find_by_blocks(core_state& s, const question& asked) {
   const auto& blocks = asked.r.meta.prefix_blocks;
-  if (blocks.empty() || !asked.how.follows_prefixes())
-    return;
   s.prefixes.match(blocks, s.matches, [&](instance_id id) {
     const auto instance = s.instance_ids.find(id);
     return instance == s.instance_ids.end() ? 0 : s.instances[instance->second].cache.since();
@@ -323,6 +319,40 @@ void find_holders(core_state& s, const question& asked) {
       s.held_tokens.push_back(saved);
     }
   }
+}
+
+/// By the request's session, where that says more.
+void find_by_session(core_state& s, const question& asked) {
+  auto& claim = s.claimed;
+  claim = claim_of(s, asked.r);
+  if (claim.place == none)
+    return;
+  const auto known = std::find(s.holders.begin(), s.holders.end(), claim.place);
+  const auto at = static_cast<std::size_t>(known - s.holders.begin());
+  if (known == s.holders.end()) {
+    s.holders.push_back(claim.place);
+    s.held_tokens.push_back(0);
+  }
+  auto& held = s.held_tokens[at];
+  if (held >= claim.tokens) {
+    claim = {};
+    return;
+  }
+  claim.beyond = claim.tokens - held;
+  held = claim.tokens;
+}
+
+/// Looks for endpoints that probably hold the prompt's beginning: s.holders, with the tokens that
+/// they hold.
+void find_holders(core_state& s, const question& asked) {
+  s.holders.clear();
+  s.held_tokens.clear();
+  if (!asked.how.follows_prefixes())
+    return;
+  if (!asked.r.meta.prefix_blocks.empty())
+    find_by_blocks(s, asked);
+  if (asked.r.session != 0)
+    find_by_session(s, asked);
 }
 
 template <class Use>

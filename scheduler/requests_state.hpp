@@ -167,6 +167,7 @@ struct attempt_row {
   // before it had its first token.
   std::int64_t queue_seen_ns = -1; ///< Until then; -1 = not seen.
   std::uint32_t saved = 0;         ///< Prompt tokens thought to be cached there.
+  std::uint32_t beyond = 0;        ///< Of these, what only the request's session tells of.
   std::int64_t saved_age = 0;      ///< Tokens written there since these were used.
   std::uint32_t batch_begin = 1;   ///< Sequences there, itself included.
   std::int64_t load_begin = 0;     ///< endpoint::load_until then.
@@ -185,6 +186,7 @@ struct request_row : attempt_row {
   request_meta meta;
   index model = none, selector = none, gateway = none, tenant = 0;
   std::uint64_t sequence = 0; ///< Order of submission; never reused.
+  std::uint64_t session = 0;  ///< Of its tenant and model, hashed; 0 = none is named.
   index profile = 0;          ///< In core_state::profiles.
   work_size size;
   time_us submitted_at = 0;

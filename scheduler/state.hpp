@@ -16,6 +16,7 @@
 #include "scheduler/request_hash.hpp"
 #include "scheduler/requests_state.hpp"
 #include "scheduler/resources_state.hpp"
+#include "scheduler/session_index.hpp"
 #include "scheduler/timer_set.hpp"
 
 namespace consort::core {
@@ -36,6 +37,14 @@ struct queue_walk {
     blocked.clear();
     passed.clear();
   }
+};
+
+/// What a request's session adds to what the hashes of its prompt tell of caches.
+struct session_claim {
+  index place = none;       ///< Where its last turn was; none = it adds nothing.
+  std::uint32_t tokens = 0; ///< Of the prompt, believed cached there.
+  std::uint32_t beyond = 0; ///< Of these, more than the hashes tell.
+  std::uint32_t blocks = 0; ///< Whole blocks of the prompt among them.
 };
 
 struct core_state {
@@ -76,6 +85,7 @@ struct core_state {
   due_heap dues;
   timer_set timers;
   prefix_index prefixes;
+  session_index sessions;
   explain_ring explained;
 
   time_us taking_over_until = 0; ///< Before, nothing is loaded or built: others are still to tell
@@ -110,6 +120,7 @@ struct core_state {
   std::vector<prefix_match> matches;     ///< Scratch of a decision.
   std::vector<index> holders;            ///< Scratch of a decision: places that `matches` led to.
   std::vector<std::uint32_t> held_tokens; ///< Of the prompt, by each of them.
+  session_claim claimed;                  ///< Scratch of a decision about a request of a session.
 };
 
 /// One step: the state, the time, and where commands go.

@@ -4,6 +4,8 @@
 #include "scheduler/weights.hpp"
 #include "tests/support/core_fixture.hpp"
 
+#include <functional>
+
 namespace consort::core::testing {
 
 namespace {
@@ -271,8 +273,9 @@ TEST(Adapters, ThatAreNowhereServeNobody) {
   t.drop_all();
 }
 
-/// What one adapter has read is no cache of another, or of the model itself.
-TEST(Adapters, ShareNoPrefix) {
+/// The adapter is served on `b` and its model on `a`, each the same prompt, told of as `tell` does.
+/// Who is asked when it is their turn again must be the one that read for them.
+void expect_nothing_shared(const std::function<void(request_meta&)>& tell) {
   core_fixture t;
   auto spec = adapted({adapter("tales")});
   spec.replicas_min = 2;
@@ -286,7 +289,7 @@ TEST(Adapters, ShareNoPrefix) {
     auto meta = t.request(selector);
     meta.model = model_name{model};
     meta.prompt_tokens = 4'000;
-    meta.prefix_blocks = {1, 2, 3, 4};
+    tell(meta);
     t.submit(meta);
     const auto granted = t.expect<grant_ticket>();
     t.start(granted);
@@ -299,6 +302,15 @@ TEST(Adapters, ShareNoPrefix) {
   EXPECT_EQ(serve("storyteller", "a/*"), "a");
   EXPECT_EQ(serve("tales", "auto"), "b");
   EXPECT_EQ(serve("storyteller", "auto"), "a");
+}
+
+/// What one adapter has read is no cache of another, or of the model itself.
+TEST(Adapters, ShareNoPrefix) {
+  expect_nothing_shared([](request_meta& meta) { meta.prefix_blocks = {1, 2, 3, 4}; });
+}
+
+TEST(Adapters, ShareNoSession) {
+  expect_nothing_shared([](request_meta& meta) { meta.session = "talk"; });
 }
 
 } // namespace

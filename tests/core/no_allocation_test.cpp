@@ -66,9 +66,11 @@ std::size_t allocated_by(core& tested, const event& happened, time_us now,
 
 class DecisionPath : public ::testing::TestWithParam<std::string> {
 protected:
-  /// As many requests are kept there as `kept`, more than run at once: some wait.
-  static void run(const std::vector<device_spec>& devices, const core_config& config,
-                  std::size_t kept) {
+  /// As many requests are kept there as `kept`, more than run at once: some wait. `name` says of
+  /// which session each is, and how its prompt goes on.
+  static void run(
+      const std::vector<device_spec>& devices, const core_config& config, std::size_t kept,
+      void (*name)(request_meta&) = [](request_meta&) {}) {
     loaded_cluster t(devices, config);
     std::vector<command> out;
     out.reserve(64);
@@ -81,6 +83,7 @@ protected:
       request_meta meta = t.by(GetParam());
       meta.id = {gateway_id{7}, ++sequence};
       meta.prefix_blocks = {1 + sequence % 5, 100 + sequence % 50};
+      name(meta);
       out.clear();
       t.tested().step(request_submitted{meta}, now += 100, out);
       collect(out, running);
@@ -114,6 +117,19 @@ TEST_P(DecisionPath, AllocatesNothingWhereDevicesDiffer) {
   devices.push_back(fast_spec());
   devices.push_back(frugal_spec());
   run(devices, {}, 100);
+}
+
+/// Conversations of four turns.
+TEST_P(DecisionPath, AllocatesNothingWhereSessionsGoOn) {
+  run(alike(12), core_fixture::quiet(), 70, [](request_meta& meta) {
+    constexpr std::uint64_t sessions = 100, turns = 4;
+    const auto session = meta.id.sequence % sessions;
+    const auto turn = meta.id.sequence / sessions % turns;
+    meta.session = "s" + std::to_string(session);
+    for (std::uint64_t each = 1; each <= 2 * turn; ++each)
+      meta.prefix_blocks.push_back(1'000 * each + session);
+    meta.prompt_tokens += static_cast<std::uint32_t>(60 * turn);
+  });
 }
 
 INSTANTIATE_TEST_SUITE_P(Policies, DecisionPath,

@@ -375,6 +375,8 @@ private:
       meta.wait_us = static_cast<duration_us>(draw_(3)) * second_us;
     for (std::uint64_t block = draw_(4); block > 0; --block)
       meta.prefix_blocks.push_back(100 + block);
+    if (sequence_ % 2 == 0)
+      meta.session = "s" + std::to_string(sequence_ % 6);
     accepted_.insert(meta.id);
     live_[meta.id] = 0;
     metas_[meta.id] = meta;

@@ -112,12 +112,12 @@ TEST(Filters, AreAskedInTheirOrder) {
   };
   ASSERT_EQ(order.size(), static_cast<std::size_t>(filter_id::local)) << "all that are required";
   for (std::size_t first = 0; first < order.size(); ++first)
-    for (std::size_t second = first; second < order.size(); ++second) {
+    for (std::size_t other = first; other < order.size(); ++other) {
       candidate_facts facts;
-      order[second].second(facts);
+      order[other].second(facts);
       order[first].second(facts);
       EXPECT_EQ(first_refusal(facts), order[first].first)
-          << word(order[first].first) << " before " << word(order[second].first);
+          << word(order[first].first) << " before " << word(order[other].first);
     }
 }
 
