@@ -4,6 +4,7 @@
 #include "scheduler/caches.hpp"
 #include "scheduler/handlers.hpp"
 #include "scheduler/learning.hpp"
+#include "scheduler/preemption.hpp"
 #include "scheduler/spending.hpp"
 #include "scheduler/units.hpp"
 #include "scheduler/waiting.hpp"
@@ -303,7 +304,7 @@ void grant(pass& p, index slot, index place, bool exact, std::uint32_t saved) {
   auto& r = s.requests[slot];
   open_attempt(p, slot, place, saved);
   charge_expected(s, slot);
-  s.counters.retries += r.attempt > 1 ? 1 : 0;
+  s.counters.retries += r.attempt > 1 && r.failure.code != preempted_word ? 1 : 0;
   s.counters.resumes += r.emitted > 0 ? 1 : 0;
   if (r.attempt == 1)
     r.queued_us = p.now - r.submitted_at;

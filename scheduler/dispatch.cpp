@@ -5,6 +5,7 @@
 
 #include "scheduler/modules.hpp"
 #include "scheduler/picks.hpp"
+#include "scheduler/preemption.hpp"
 #include "scheduler/replica_bounds.hpp"
 #include "scheduler/spending.hpp"
 #include "scheduler/waiting.hpp"
@@ -303,7 +304,8 @@ void recheck_later(core_state& s, index model, time_us now) {
 namespace {
 
 /// `saved`: tokens of its prompt that are thought to be cached there.
-void issue(pass& p, index slot, index place, bool explored, std::uint32_t saved) {
+void issue(pass& p, index slot, index place, bool explored, std::uint32_t saved,
+           std::string_view reason = {}) {
   const auto& r = p.s.requests[slot];
   const auto& at = p.s.models[r.model].endpoints.at(place);
   fetch_soon(p.s.pairs[at.pair]);
@@ -311,7 +313,7 @@ void issue(pass& p, index slot, index place, bool explored, std::uint32_t saved)
   fetch_soon(p.s.devices[at.device].spec.id); // Of a row that is mostly of no interest.
   fetch_soon(p.s.devices[at.device].node);
   charge_remote(p.s, slot, place, finish_of(p.s.models[r.model].endpoints.pace(place)).of(r.size));
-  record_grant(p, slot, place, explored);
+  record_grant(p, slot, place, explored, reason);
   grant(p, slot, place,
         r.emitted == 0 || resumes_exactly(p.s, r, p.s.models[r.model].endpoints.at(place)), saved);
 }
@@ -335,8 +337,9 @@ verdict try_once(pass& p, index slot, const barriers& blocked) {
   ++s.counters.decisions;
   const auto& seen = outlook_of(s, r.model, r.selector, p.now);
   if (would_queue(model, r, found.start.place))
-    if (const auto freed = make_place(p, slot); freed != none) {
-      issue(p, slot, freed, false, 0);
+    if (const auto freed = make_place(p, slot); freed.place != none) {
+      weigh_chosen(s, model, asked, freed.place); // It has room now, and so another score.
+      issue(p, slot, freed.place, false, 0, freed.words);
       return verdict::granted;
     }
   if (found.start.place == none)
@@ -379,14 +382,7 @@ dry_verdict dry_once(core_state& s, request_row& r) {
   auto& model = s.models[r.model];
   const barriers nothing;
   const auto asked = question_of(s, r, nothing);
-  // What a pick remembers is not for a request that is not run.
-  const auto random = s.random;
-  const auto turn = model.turn;
-  const auto preferred = model.preferred;
-  const auto found = choose(s, model, asked);
-  s.random = random;
-  model.turn = turn;
-  model.preferred = preferred;
+  const auto found = choose_dry(s, model, asked);
   const auto& seen = outlook_of(s, r.model, r.selector, s.now);
   dry_verdict told;
   told.possible = seen.possible && possible_for(s, r) && fits_somewhere(s, r);

@@ -4,6 +4,7 @@
 
 #include "scheduler/modules.hpp"
 #include "scheduler/policy/filter_kv.hpp"
+#include "scheduler/preemption.hpp"
 #include "scheduler/spending.hpp"
 #include "scheduler/waiting.hpp"
 
@@ -32,6 +33,17 @@ void best_places::offer(index place, std::int64_t score, std::uint32_t saved, st
   for (; at > 0 && before(places_[at - 1]); --at)
     places_[at] = places_[at - 1];
   places_[at] = {score, place, saved, again_ns, room_ns};
+}
+
+void best_places::insist(index place, std::int64_t score) {
+  const auto known
+      = std::any_of(places_.begin(), places_.begin() + static_cast<std::ptrdiff_t>(count_),
+                    [&](const scored& one) { return one.place == place; });
+  if (known)
+    return;
+  if (count_ == wanted_)
+    --count_;
+  offer(place, score, 0);
 }
 
 /// What is kept of so many requests is in no cache, and took as long to reach as a decision to
@@ -284,8 +296,9 @@ void restore_room(const candidate_record& one, candidate_facts& facts) {
   }
 }
 
-/// Devices of the model beside those already there: refused, or lacking a load or compile.
-void add_others(const core_state& s, const request_row& r, time_us now,
+/// Devices of the model beside those already there: refused, or lacking a load or compile, scored
+/// by that profile.
+void add_others(const core_state& s, const request_row& r, time_us now, index by_profile,
                 std::vector<candidate_record>& into) {
   const auto& model = s.models[r.model];
   const auto seen = model.outlooks.find(r.selector);
@@ -313,7 +326,7 @@ void add_others(const core_state& s, const request_row& r, time_us now,
       for (const auto& each : seen->second.prospects)
         if (model.options[each.option].device == by.device) {
           const auto figures = figures_of(s, r.model, by.device, each, now);
-          one.score = s.profiles[r.profile].weigh(figures).of(r.size);
+          one.score = s.profiles[by_profile].weigh(figures).of(r.size);
           one.wait_us = short_span(figures.setup_ns);
           one.prefill_ns = each.prefill_ns;
           one.itl_ns = one.shared_ns = each.decode_ns;
@@ -350,20 +363,22 @@ void begin(const core_state& s, const request_row& r, const char* outcome, time_
   record.at = now;
   record.outcome = outcome;
   record.profile = r.profile;
+  record.scored_by = static_cast<std::uint8_t>(r.profile);
   record.size = r.size;
   record.candidates_total = static_cast<std::uint32_t>(s.models[r.model].options.size());
 }
 
 /// What the decision looked at, best first, then who was refused, where they are few.
-void weigh_candidates(core_state& s, const request_row& r, time_us now,
+void weigh_candidates(core_state& s, const request_row& r, time_us now, decision_record& record,
                       std::vector<candidate_record>& into) {
   into.clear();
+  record.scored_by = static_cast<std::uint8_t>(s.best.scored_by());
   for (std::size_t at = 0; at < s.best.size(); ++at)
     write_scored(s, r, s.best[at], into.emplace_back());
   const auto& model = s.models[r.model];
   if (is_crowd(model) || s.best.size() >= model.options.size())
     return;
-  add_others(s, r, now, into);
+  add_others(s, r, now, s.best.scored_by(), into);
   best_first(into);
 }
 
@@ -373,11 +388,12 @@ void keep_weighed(core_state& s, const request_row& r, time_us now, explained_re
   const auto& model = s.models[r.model];
   if (is_crowd(model) || s.best.size() >= model.options.size())
     if (auto* kept = s.explained.keep_beside(entry, record, s.best.size()); kept != nullptr) {
+      record.scored_by = static_cast<std::uint8_t>(s.best.scored_by());
       for (std::size_t at = 0; at < s.best.size(); ++at)
         write_scored(s, r, s.best[at], kept[at]);
       return;
     }
-  weigh_candidates(s, r, now, s.weighed);
+  weigh_candidates(s, r, now, record, s.weighed);
   s.explained.keep(entry, record, s.weighed);
 }
 
@@ -385,7 +401,7 @@ void keep_weighed(core_state& s, const request_row& r, time_us now, explained_re
 void weigh_others(const core_state& s, const request_row& r, time_us now,
                   std::vector<candidate_record>& into) {
   into.clear();
-  add_others(s, r, now, into);
+  add_others(s, r, now, r.profile, into);
   best_first(into);
 }
 
@@ -441,6 +457,7 @@ void record_refusal(core_state& s, const request_meta& meta, std::string_view re
   record.at = s.now;
   record.outcome = "rejected";
   record.profile = s.cluster_profile;
+  record.scored_by = static_cast<std::uint8_t>(s.cluster_profile);
   record.reason = s.explained.kept(reason);
   s.explained.keep(entry, record, {});
 }
@@ -525,7 +542,7 @@ candidate_view render(const core_state& s, index model, const candidate_record& 
     view.reason += (view.reason.empty() ? "" : "; ")
                    + std::string("what its tokens cost is not known: believed as dear as the "
                                  "dearest there");
-  add_terms(s.profiles[record.profile], figures_of(s, model, one), record.size, one, view);
+  add_terms(s.profiles[record.scored_by], figures_of(s, model, one), record.size, one, view);
   return view;
 }
 
@@ -540,6 +557,10 @@ decision_view render(const core_state& s, index model, const decision_record& re
     view.reason = "sent to measure a device that is known too little";
   else if (record.reason != nullptr)
     view.reason = *record.reason;
+  if (record.scored_by != record.profile)
+    view.reason += (view.reason.empty() ? "" : "; ")
+                   + std::string("nobody is predicted to meet the SLO: scored by ")
+                   + s.profiles[record.scored_by].name.value;
   if (record.winner != none)
     view.winner = s.devices[record.winner].spec.id;
   for (const auto& one : candidates)
@@ -588,7 +609,7 @@ result<explanation> explain_dry(core_state& s, const request_meta& meta) {
   record.reason = s.explained.kept(verdict.reason);
   record.winner = verdict.device;
   if (verdict.device != none)
-    weigh_candidates(s, r, s.now, s.weighed);
+    weigh_candidates(s, r, s.now, record, s.weighed);
   else
     weigh_others(s, r, s.now, s.weighed);
   best_first(s.weighed);
@@ -641,12 +662,14 @@ std::optional<explanation> explain_request(const core_state& s, std::string_view
     s.explained.each_candidate(*entry, record,
                                [&](const candidate_record& one) { candidates.push_back(one); });
     // Of a crowd nothing was kept for it.
-    if (candidates.empty() && waits != none && at + 1 == entry->used)
+    if (candidates.empty() && waits != none && at + 1 == entry->used
+        && std::strcmp(record.outcome, preempted_word) != 0)
       weigh_others(s, s.requests[waits], now, candidates);
     told.decisions.push_back(render(s, entry->model, record, candidates));
   }
   // What it waits for may be another thing than when it was told so.
-  if (waits != none && !told.decisions.empty() && told.decisions.back().winner.empty())
+  if (waits != none && !told.decisions.empty() && told.decisions.back().winner.empty()
+      && told.decisions.back().outcome != preempted_word)
     told.decisions.back().reason = why_waits(s, s.requests[waits], now).reason;
   return told;
 }

@@ -88,7 +88,8 @@ inline constexpr std::uint32_t aged_every = 4; ///< Of a model's grants one goes
 inline constexpr std::uint32_t tenants_max = 4'096; ///< Remembered; more share a row.
 inline constexpr std::uint32_t queue_reserve_share
     = 16; ///< One of so many places in the queue is kept for tenants that hold few.
-inline constexpr std::uint32_t preemptions_max = 3; ///< Of one request.
+inline constexpr std::uint32_t preemptions_max = 3;  ///< Of one request.
+inline constexpr std::size_t preempted_told_max = 8; ///< Named of those whom one request stopped.
 inline constexpr duration_us preempt_wait_us_min
     = second_us / 4; ///< A shorter predicted wait stops nobody.
 inline constexpr duration_us retry_after_min_us = 1 * second_us;

@@ -234,11 +234,6 @@ void run_queue(pass& p, index model);
 /// Whether the request is tried on the cluster's own devices first.
 [[nodiscard]] bool stays_first(const core_state& s, const request_row& r);
 
-// --- preemption.cpp: batch work makes room ---
-/// Stops what gives an interactive request its room at an endpoint. Returns: its place; none when
-/// nothing can or need be stopped.
-index make_place(pass& p, index slot);
-
 // --- placement.cpp: what is loaded where ---
 /// Somebody knew an earlier scheduler: for one lease period nothing is loaded or built that another
 /// may be about to tell of. Only the first to say so counts.
