@@ -197,6 +197,10 @@ json to_json(const core::explanation& view) {
             {"outcome", view.outcome}};
   if (view.starts_in_us)
     made["starts_in_us"] = *view.starts_in_us;
+  if (view.http_status != 0)
+    made["http_status"] = view.http_status;
+  if (view.retry_after_us)
+    made["retry_after_us"] = *view.retry_after_us;
   return made;
 }
 

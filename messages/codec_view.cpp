@@ -350,6 +350,11 @@ void write(wire::Explanation::Builder to, const core::explanation& from, outgoin
   to.setOutcome(out.label(from.outcome, "explanation.outcome"));
   if (from.starts_in_us)
     to.getStartsInUs().setStartsIn(out.duration(*from.starts_in_us, "explanation.starts_in_us"));
+  to.setHttpStatus(out.number<std::uint16_t>(from.http_status, 0, limits::http_status_max,
+                                             "explanation.http_status"));
+  if (from.retry_after_us)
+    to.getRetryAfterUs().setRetryAfter(
+        out.duration(*from.retry_after_us, "explanation.retry_after_us"));
 }
 
 void read(wire::Explanation::Reader from, core::explanation& to, incoming& in) {
@@ -359,6 +364,11 @@ void read(wire::Explanation::Reader from, core::explanation& to, incoming& in) {
   to.outcome = in.label(from.getOutcome(), "explanation.outcome");
   if (from.getStartsInUs().isStartsIn())
     to.starts_in_us = in.duration(from.getStartsInUs().getStartsIn(), "explanation.starts_in_us");
+  to.http_status = in.number<std::uint16_t>(from.getHttpStatus(), 0, limits::http_status_max,
+                                            "explanation.http_status");
+  if (from.getRetryAfterUs().isRetryAfter())
+    to.retry_after_us
+        = in.duration(from.getRetryAfterUs().getRetryAfter(), "explanation.retry_after_us");
 }
 
 } // namespace consort::messages

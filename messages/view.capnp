@@ -130,6 +130,10 @@ struct Explanation {
   decisions @1 :List(DecisionView);  # Oldest first.
   outcome @2 :Text;  # Once it ended.
   startsInUs :union { unknownStart @3 :Void; startsIn @4 :Int64; }  # Of one that waits.
+  # Of a request that is not run: the HTTP status with which it would be refused at once; 0 = it
+  # would not be. And when to come back then, microseconds.
+  httpStatus @5 :UInt16;
+  retryAfterUs :union { noRetryAfter @6 :Void; retryAfter @7 :Int64; }
 }
 
 struct DecisionView {

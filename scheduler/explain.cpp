@@ -5,6 +5,7 @@
 #include "scheduler/modules.hpp"
 #include "scheduler/policy/filter_kv.hpp"
 #include "scheduler/preemption.hpp"
+#include "scheduler/queue_room.hpp"
 #include "scheduler/spending.hpp"
 #include "scheduler/waiting.hpp"
 
@@ -569,41 +570,31 @@ decision_view render(const core_state& s, index model, const decision_record& re
   return view;
 }
 
-} // namespace
-
-time_us expected_start(const core_state& s, const request_row& r, std::uint32_t position,
-                       time_us now) {
-  const auto& model = s.models[r.model];
-  const auto eta_at = why_waits(s, r, now).eta_at;
-  if (eta_at == 0)
-    return 0;
-  // Those ahead are served by all sequences together, each as long as a usual request takes.
-  std::int64_t sequences = 0, service_ns = 0;
-  const work_size usual{static_cast<std::uint32_t>(model.prompt_tokens),
-                        static_cast<std::uint32_t>(model.output_tokens)};
-  for (index place = 0; place < model.endpoints.size(); ++place) {
-    const auto& at = model.endpoints.at(place);
-    if (!at.open || s.selectors[r.selector].matches[at.device] == 0)
-      continue;
-    const auto slots = model.endpoints.room(place).slots;
-    sequences += slots;
-    service_ns += std::min(finish_of(model.endpoints.pace(place)).of(usual)
-                               - model.endpoints.pace(place).queue_ns,
-                           term_ns_max / limits::devices_max)
-                  / 1000 * slots;
+/// What becomes of who would be refused at once, and with which status, instead of a wait.
+dry_verdict refuse_dry(const core_state& s, const request_row& r, dry_verdict decided,
+                       explanation& told) {
+  const bool blocked = decided.device == none && decided.possible;
+  if (const auto full = ends_for_room(s, r, blocked)) {
+    told.http_status = full->http_status;
+    told.retry_after_us = full->retry_after_us;
+    decided.device = none;
+    decided.outcome = "rejected";
+    decided.reason = full->reason.message;
+  } else if (!decided.possible && decided.device == none) {
+    told.http_status = 422;
   }
-  const auto start = std::max(eta_at, now);
-  if (sequences == 0 || position <= 1)
-    return start;
-  return start + service_ns / sequences / sequences * (position - 1);
+  return decided;
 }
+
+} // namespace
 
 result<explanation> explain_dry(core_state& s, const request_meta& meta) {
   auto drafted = draft_request(s, meta);
   if (!drafted)
     return drafted.failure();
   auto& r = *drafted;
-  const auto verdict = decide_dry(s, r);
+  explanation told;
+  const auto verdict = refuse_dry(s, r, decide_dry(s, r), told);
   decision_record record;
   begin(s, r, verdict.outcome, s.now, record);
   record.reason = s.explained.kept(verdict.reason);
@@ -613,15 +604,16 @@ result<explanation> explain_dry(core_state& s, const request_meta& meta) {
   else
     weigh_others(s, r, s.now, s.weighed);
   best_first(s.weighed);
-  explanation told;
   told.request.external_id = meta.external_id;
   told.request.model = s.models[r.model].spec.name;
   told.request.state = "dry-run";
-  if (verdict.device == none && verdict.possible) {
+  if (told.http_status != 0) {
+    // It ends, and begins nowhere.
+  } else if (verdict.device == none) {
     const auto ahead = static_cast<std::uint32_t>(s.models[r.model].queue.before(lane_of(s, r)));
     if (const auto start = expected_start(s, r, ahead + 1, s.now); start != 0)
       told.starts_in_us = start - s.now;
-  } else if (verdict.device != none) {
+  } else {
     told.starts_in_us = 0;
   }
   told.decisions.push_back(render(s, r.model, record, s.weighed));

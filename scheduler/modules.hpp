@@ -343,7 +343,8 @@ struct ending {
 void count_waiting(core_state& s, const request_row& r, bool waits);
 /// Checks a new request and opens its row. Returns: the row; none when it was turned away.
 [[nodiscard]] index admit(pass& p, const request_meta& meta);
-/// The row that the request would have, or why it would be turned away at the door.
+/// The row that the request would have, without a tenant where that is new, or why it would be
+/// turned away at the door.
 [[nodiscard]] result<request_row> draft_request(core_state& s, const request_meta& meta);
 /// Ends the request: releases, records once, forgets.
 void end_request(pass& p, index slot, const ending& how);
@@ -366,8 +367,6 @@ index enter_tenant(core_state& s, const tenant_id& id, time_us now);
 void charge_expected(core_state& s, index slot);
 /// It ends: what it was counted too much or too little is made good.
 void leave_tenant(core_state& s, index slot, const ending& how);
-/// Whether another of its tenant may wait: the last places are kept for those who hold few.
-[[nodiscard]] bool queue_has_room(const core_state& s, const request_row& r);
 
 // --- view.cpp, explain.cpp, digest.cpp, invariants.cpp: looking without touching ---
 [[nodiscard]] request_view view_request(const core_state& s, index slot, time_us now);
@@ -379,9 +378,6 @@ void leave_tenant(core_state& s, index slot, const ending& how);
 /// What would be decided about the request now; it is not run, and nothing that decides about
 /// others changes.
 [[nodiscard]] result<explanation> explain_dry(core_state& s, const request_meta& meta);
-/// When a request at that place of its queue may be expected to start; 0 = nobody knows.
-[[nodiscard]] time_us expected_start(const core_state& s, const request_row& r,
-                                     std::uint32_t position, time_us now);
 [[nodiscard]] result<explanation> plan_of(const core_state& s, const plan_wish& wish, time_us now);
 [[nodiscard]] std::uint64_t digest_of(const core_state& s);
 /// Returns: the first violation in words.

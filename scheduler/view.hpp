@@ -182,6 +182,10 @@ struct explanation {
   std::vector<decision_view> decisions;    ///< At most limits::explain_decisions_max.
   std::string outcome;                     ///< Word of request_outcome once it ended.
   std::optional<duration_us> starts_in_us; ///< Of one that waits, or was not to run: expected.
+  /// Of one that was not to run: the status with which it would be refused at once, and when it
+  /// should come back; 0 = it would not be refused.
+  std::uint16_t http_status = 0;
+  std::optional<duration_us> retry_after_us = {};
   friend bool operator==(const explanation&, const explanation&) = default;
 };
 

@@ -463,6 +463,39 @@ TEST(BackPressure, RetryAfterIsWhenTheQueueWillHaveDrained) {
   t.drop_all();
 }
 
+/// Who would be turned away at once is told so, as the request itself is, and not when it would
+/// start; whoever has a place kept for it is not.
+TEST(BackPressure, ADryRunIsTurnedAwayAsTheRequestWouldBe) {
+  auto config = core_fixture::quiet();
+  config.queue_max = 20;
+  core_fixture t(config);
+  one_device(t, 1);
+  for (int i = 0; i < 22; ++i)
+    t.submit(from(t, "flood"));
+  t.drop_all();
+  const auto before = t.tested().digest();
+  const auto dry
+      = [&](const char* tenant) { return *t.tested().explain(from(t, tenant), t.now()); };
+  const auto kept = dry("flood");
+  EXPECT_EQ(kept.http_status, 429);
+  EXPECT_EQ(kept.decisions.at(0).outcome, "rejected");
+  EXPECT_TRUE(kept.retry_after_us);
+  EXPECT_FALSE(kept.starts_in_us);
+  EXPECT_EQ(dry("other").http_status, 0);
+  EXPECT_TRUE(dry("other").starts_in_us);
+  EXPECT_EQ(t.tested().digest(), before);
+  t.submit(from(t, "flood"));
+  const auto refused = t.take_all<reject_request>().at(0);
+  EXPECT_EQ(refused.http_status, kept.http_status);
+  EXPECT_EQ(refused.retry_after_us, kept.retry_after_us);
+  EXPECT_EQ(refused.reason.message, kept.decisions[0].reason);
+  t.submit(from(t, "other"));
+  EXPECT_TRUE(t.take_all<reject_request>().empty());
+  EXPECT_EQ(dry("third").http_status, 429);
+  EXPECT_EQ(dry("third").decisions.at(0).reason, "20 requests are waiting: the queue is full");
+  t.drop_all();
+}
+
 TEST(BackPressure, OneTenantCannotFillTheQueue) {
   auto config = core_fixture::quiet();
   config.queue_max = 32;

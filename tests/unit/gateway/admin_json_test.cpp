@@ -115,6 +115,16 @@ TEST(AdminJson, ExplanationsShowCandidatesAndTerms) {
   EXPECT_EQ(out["terms"][1]["value"], 30);
 }
 
+TEST(AdminJson, ExplanationsSayWithWhatARequestWouldBeRefused) {
+  core::explanation view;
+  EXPECT_FALSE(to_json(view).contains("http_status"));
+  EXPECT_FALSE(to_json(view).contains("retry_after_us"));
+  view.http_status = 429;
+  view.retry_after_us = 12;
+  EXPECT_EQ(to_json(view)["http_status"], 429);
+  EXPECT_EQ(to_json(view)["retry_after_us"], 12);
+}
+
 TEST(AdminJson, ModelDeclarationsRoundTrip) {
   model_spec spec;
   spec.name = model_name("storyteller");
