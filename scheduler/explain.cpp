@@ -607,6 +607,9 @@ result<explanation> explain_dry(core_state& s, const request_meta& meta) {
   told.request.external_id = meta.external_id;
   told.request.model = s.models[r.model].spec.name;
   told.request.state = "dry-run";
+  told.request.tenant = meta.tenant;
+  told.request.priority = word(meta.priority);
+  told.request.deadline_left_us = meta.deadline_us;
   if (told.http_status != 0) {
     // It ends, and begins nowhere.
   } else if (verdict.device == none) {

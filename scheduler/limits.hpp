@@ -31,7 +31,8 @@ inline constexpr std::size_t explain_crowd_max
     = 4; ///< Kept of one ticket when more than explain_candidates_max passed.
 inline constexpr std::size_t explain_decisions_max
     = 16; ///< Per request; the first and the latest are kept.
-inline constexpr std::size_t snapshot_requests_max = 256;
+inline constexpr std::size_t snapshot_requests_max = 256; ///< The oldest; the rest are counted.
+inline constexpr std::size_t requests_page_max = 1'000;   ///< Listed in one answer.
 inline constexpr duration_us lease_us = 3 * second_us;
 inline constexpr duration_us queue_timeout_us = 60 * second_us;
 inline constexpr duration_us withdraw_grace_us

@@ -373,6 +373,9 @@ void leave_tenant(core_state& s, index slot, const ending& how);
 [[nodiscard]] snapshot_page view_page_of(const core_state& s, const view_cursor& from,
                                          std::size_t bytes_max, time_us now);
 [[nodiscard]] snapshot view_all(const core_state& s, time_us now);
+[[nodiscard]] snapshot_page requests_page(const core_state& s, const requests_wish& wish,
+                                          std::size_t bytes_max, time_us now);
+[[nodiscard]] std::string_view word(priority_class priority);
 [[nodiscard]] std::optional<explanation> explain_request(const core_state& s,
                                                          std::string_view external_id, time_us now);
 /// What would be decided about the request now; it is not run, and nothing that decides about
