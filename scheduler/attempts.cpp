@@ -212,10 +212,7 @@ void judge(pass& p, const request_row& r, bool fault, const std::string& why) {
   if (!fault) {
     pair.fuse.ended_undecided();
   } else if (pair.fuse.failed(p.now)) {
-    arm(p.s, pair.fuse.retry_at(), timer_kind::pair, at);
-    p.tell(note::severity::warning, p.s.devices[pair.device].spec.id.value,
-           "circuit breaker opened for " + p.s.models[pair.model].spec.name.value
-               + (why.empty() ? "" : ": " + why));
+    breaker_opened(p, at, why);
     ++p.s.version;
     mark_dirty(p.s, pair.model);
   }

@@ -61,9 +61,12 @@ void lose_device(pass& p, index device, const std::string& why, bool expected = 
 void check_withdrawn(pass& p, index device);
 void withdraw_device(core_state& s, index device);
 /// Another process speaks for the node's devices, which answer for nothing of its predecessor.
-void forgive_devices(core_state& s, index node);
+void forgive_devices(pass& p, index node);
 /// Recomputes what decisions read of everything led from the device.
 void refresh_device(core_state& s, index device);
+/// A pair's breaker just opened, or is about to close: says so, with the reason.
+void breaker_opened(pass& p, index pair, const std::string& why);
+void breaker_closed(const pass& p, index pair, const char* why);
 /// A breaker's open span is over.
 void check_pair(pass& p, index pair);
 
