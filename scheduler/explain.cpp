@@ -573,14 +573,15 @@ decision_view render(const core_state& s, index model, const decision_record& re
 /// What becomes of who would be refused at once, and with which status, instead of a wait.
 dry_verdict refuse_dry(const core_state& s, const request_row& r, dry_verdict decided,
                        explanation& told) {
-  const bool blocked = decided.device == none && decided.possible;
-  if (const auto full = ends_for_room(s, r, blocked)) {
+  // While nodes are still to say what they have, it would wait for them.
+  const bool never = !decided.possible && s.now >= s.returning_until;
+  if (const auto full = ends_for_room(s, r, decided.device == none && !never)) {
     told.http_status = full->http_status;
     told.retry_after_us = full->retry_after_us;
     decided.device = none;
     decided.outcome = "rejected";
     decided.reason = full->reason.message;
-  } else if (!decided.possible && decided.device == none) {
+  } else if (decided.device == none && never) {
     told.http_status = 422;
   }
   return decided;
@@ -610,14 +611,12 @@ result<explanation> explain_dry(core_state& s, const request_meta& meta) {
   told.request.tenant = meta.tenant;
   told.request.priority = word(meta.priority);
   told.request.deadline_left_us = meta.deadline_us;
-  if (told.http_status != 0) {
-    // It ends, and begins nowhere.
-  } else if (verdict.device == none) {
+  if (verdict.device != none) {
+    told.starts_in_us = 0;
+  } else if (told.http_status == 0 && verdict.possible) {
     const auto ahead = static_cast<std::uint32_t>(s.models[r.model].queue.before(lane_of(s, r)));
     if (const auto start = expected_start(s, r, ahead + 1, s.now); start != 0)
       told.starts_in_us = start - s.now;
-  } else {
-    told.starts_in_us = 0;
   }
   told.decisions.push_back(render(s, r.model, record, s.weighed));
   return told;
