@@ -31,6 +31,8 @@ using pending_query = pending_view;
 const error asks_no_nodes{recovery::refuse, "unsupported",
                           "the scheduler is of an older version, which asks no nodes for this"};
 
+const error no_snapshot{recovery::bug, "no_snapshot", "the scheduler sent no snapshot"};
+
 /// What nodes said, or why none did.
 template <class Reports>
 result<Reports> said_or(const Reports& reports, const error& otherwise) {
@@ -61,6 +63,8 @@ void fail(const pending_query& query, const error& failure) {
     query.on_plugins(said_or(query.plugins, failure));
   if (query.on_taken) // It was passed on before.
     query.on_taken(gateway::admin_taken{});
+  if (query.on_requests)
+    query.on_requests(failure);
 }
 
 /// An older scheduler answers with what it was not asked.
@@ -78,14 +82,24 @@ messages::kept_part kept_of(const gateway::admin_request& wanted) {
                                                                  : messages::kept_part::models;
 }
 
+/// An older scheduler answers with the whole snapshot, whose requests have no numbers to go on
+/// from.
+result<core::snapshot_page> page_of(messages::query_answer& from) {
+  if (!from.snapshot)
+    return no_snapshot;
+  if (from.next && from.next->part != core::view_part::requests)
+    from.next.reset();
+  return core::snapshot_page{std::move(*from.snapshot), std::move(from.next)};
+}
+
 void answer(const pending_query& query, messages::query_answer& from) {
   if (query.on_taken)
     query.on_taken(taken_of(from));
   if (query.on_snapshot)
-    query.on_snapshot(from.snapshot
-                          ? result<core::snapshot>(std::move(*from.snapshot))
-                          : result<core::snapshot>(error{recovery::bug, "no_snapshot",
-                                                         "the scheduler sent no snapshot"}));
+    query.on_snapshot(from.snapshot ? result<core::snapshot>(std::move(*from.snapshot))
+                                    : result<core::snapshot>(no_snapshot));
+  if (query.on_requests)
+    query.on_requests(page_of(from));
   if (query.on_reloads)
     query.on_reloads(said_or(query.reloads, from.refusal.value_or(asks_no_nodes)));
   if (query.on_plugins)
@@ -206,7 +220,7 @@ bool gateway_link::shared::more_to_come(messages::query_answer& reply) {
   if (found == queries.end() || found->second.on_taken)
     return false;
   if (reply.snapshot)
-    return next_page(reply, found->second);
+    return !found->second.on_requests && next_page(reply, found->second);
   if (!reply.reloads.empty())
     return keep(found->second.reloads, reply.reloads);
   return !reply.plugins.empty() && keep(found->second.plugins, reply.plugins);
@@ -456,6 +470,15 @@ void gateway_link::admin(gateway::admin_request wanted,
 
 void gateway_link::snapshot(snapshot_answer answer) {
   ask({}, pending_query{0, std::move(answer), nullptr, {}});
+}
+
+void gateway_link::requests(core::requests_wish wish,
+                            std::function<void(result<core::snapshot_page>)> answer) {
+  messages::query wanted;
+  wanted.requests = std::move(wish);
+  pending_query query;
+  query.on_requests = std::move(answer);
+  ask(std::move(wanted), std::move(query));
 }
 
 void gateway_link::explain(std::string external_id, explain_answer answer) {

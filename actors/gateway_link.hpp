@@ -29,6 +29,7 @@ struct pending_view {
   std::function<void(result<gateway::plugins_reports>)> on_plugins = {};
   gateway::plugins_reports plugins = {}; ///< The same.
   std::function<void(result<gateway::admin_taken>)> on_taken = {};
+  std::function<void(result<core::snapshot_page>)> on_requests = {};
 };
 
 struct gateway_options {
@@ -62,6 +63,8 @@ public:
   void admin(gateway::admin_request wanted,
              std::function<void(result<gateway::admin_taken>)> answer) override;
   void snapshot(std::function<void(result<core::snapshot>)> answer) override;
+  void requests(core::requests_wish wish,
+                std::function<void(result<core::snapshot_page>)> answer) override;
   void explain(std::string external_id,
                std::function<void(result<core::explanation>)> answer) override;
   void explain(request_meta meta, std::function<void(result<core::explanation>)> answer) override;

@@ -204,8 +204,10 @@ void scheduler_state::answer_view(const frame& incoming) {
       answer.explanation = *std::move(told);
     else
       answer.refusal = told.failure();
-  } else if (query->body.explain.empty()) {
-    auto page = core_.view_page(query->body.from, messages::limits::page_bytes_max, now);
+  } else if (query->body.requests || query->body.explain.empty()) {
+    constexpr auto bytes_max = messages::limits::page_bytes_max;
+    auto page = query->body.requests ? core_.requests(*query->body.requests, bytes_max, now)
+                                     : core_.view_page(query->body.from, bytes_max, now);
     answer.snapshot = std::move(page.rows);
     answer.next = std::move(page.next);
   } else {

@@ -16,8 +16,9 @@ namespace consort::cli {
 namespace {
 
 exit_code show_list(context& env, const list_command& command, const std::string& data) {
+  const auto query = command.query ? command.query() : std::string{};
   const auto answer
-      = data.empty() ? fetch(env, "/api/v1/" + command.name) : command.read_store(data);
+      = data.empty() ? fetch(env, "/api/v1/" + command.name + query) : command.read_store(data);
   if (!answer)
     return complain(env, answer.failure());
   if (env.json()) {
@@ -27,7 +28,8 @@ exit_code show_list(context& env, const list_command& command, const std::string
   table rows(command.columns);
   for (const auto& item : answer->value(command.name, json::array()))
     rows.add(command.row(item));
-  env.out << rows.render(env.wide(), env.colour);
+  env.out << rows.render(env.wide(), env.colour)
+          << (command.footer ? command.footer(*answer) : std::string{});
   return exit_code::done;
 }
 
@@ -57,6 +59,8 @@ void add_list_command(CLI::App& root, context& env, list_command command) {
   auto* added = root.add_subcommand(command.name, command.help);
   auto watch = std::make_shared<bool>(false);
   added->add_flag("--watch", *watch, "Repeat every second until interrupted");
+  if (command.add_flags)
+    command.add_flags(*added);
   auto data = std::make_shared<std::string>();
   CLI::App* ls = nullptr;
   if (command.with_ls) {

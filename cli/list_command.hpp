@@ -23,6 +23,12 @@ struct list_command {
   std::vector<column> columns;
   /// Cells of one item. Requires: as many as columns; empty = unknown.
   std::function<std::vector<std::string>(const json& item)> row;
+  /// Adds flags of its own to the subcommand; they outlive it.
+  std::function<void(CLI::App& added)> add_flags = {};
+  /// What these ask for, as `?name=value&...` or nothing.
+  std::function<std::string()> query = {};
+  /// A line below the table; empty = none.
+  std::function<std::string(const json& answer)> footer = {};
   /// The same answer of a data folder of this host, for `NAME ls --data DIR`; unset = no such flag.
   std::function<result<json>(const std::string& data)> read_store;
   bool with_ls = false; ///< Also as `NAME ls`, where people look beside other subcommands.

@@ -40,6 +40,9 @@ task<void> show_explanation(gateway_context&, const http_request&, const std::st
 /// The body and headers of an OpenAI request, which is not run.
 task<void> post_explanation(gateway_context&, const http_request&, const std::string& rest,
                             exchange& out);
+/// Some of the live ones: the query says which, and behind which.
+task<void> show_requests(gateway_context&, const http_request&, const std::string& rest,
+                         exchange& out);
 /// Of every node, or of the one that the query names as `node`.
 task<void> show_plugins(gateway_context&, const http_request&, const std::string& rest,
                         exchange& out);

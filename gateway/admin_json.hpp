@@ -72,9 +72,12 @@ template <class Name>
 /// `/api/v1/cluster`: {cluster, version, policy, now, queue_depth, queue_depth_max, counters,
 /// totals}.
 [[nodiscard]] json cluster_json(const core::snapshot& seen);
-/// `{"<name>": [...]}` for one list of the snapshot: nodes, devices, models, replicas, artifacts,
-/// requests. Null for any other name.
+/// `{"<name>": [...]}` for one list of the snapshot: nodes, devices, models, replicas, artifacts.
+/// Null for any other name.
 [[nodiscard]] json list_json(const core::snapshot& seen, std::string_view name);
+/// `{requests: [...], total, next}`: `next` is what to ask for with `after` to go on, null at the
+/// end.
+[[nodiscard]] json requests_json(const core::snapshot_page& page);
 /// `{nodes: [{node, answered, left_out}], plugins: [...], claims: [...]}`: rows of all nodes, each
 /// with its `node`.
 [[nodiscard]] json plugins_json(const std::vector<messages::plugins_report>& reports);

@@ -144,10 +144,17 @@ json to_json(const core::artifact_view& view) {
 }
 
 json to_json(const core::request_view& view) {
-  return {{"id", to_string(view.id)},    {"external_id", view.external_id},
-          {"model", view.model.value},   {"state", view.state},
-          {"device", view.device.value}, {"attempts", view.attempts},
-          {"age_us", view.age_us}};
+  return {{"id", to_string(view.id)},
+          {"external_id", view.external_id},
+          {"model", view.model.value},
+          {"state", view.state},
+          {"device", view.device.value},
+          {"attempts", view.attempts},
+          {"age_us", view.age_us},
+          {"tenant", view.tenant.value},
+          {"priority", view.priority.empty() ? json(nullptr) : json(view.priority)},
+          {"deadline_left_us", span(view.deadline_left_us)},
+          {"number", view.number}};
 }
 
 json to_json(const core::counters_view& view) {
@@ -197,6 +204,10 @@ json to_json(const core::explanation& view) {
             {"outcome", view.outcome}};
   if (view.starts_in_us)
     made["starts_in_us"] = *view.starts_in_us;
+  if (view.http_status != 0)
+    made["http_status"] = view.http_status;
+  if (view.retry_after_us)
+    made["retry_after_us"] = *view.retry_after_us;
   return made;
 }
 
@@ -278,9 +289,13 @@ json list_json(const core::snapshot& seen, std::string_view name) {
     return wrap(list_of(seen.replicas));
   if (name == "artifacts")
     return wrap(list_of(seen.artifacts));
-  if (name == "requests")
-    return wrap(list_of(seen.requests));
   return nullptr;
+}
+
+json requests_json(const core::snapshot_page& page) {
+  return {{"requests", list_of(page.rows.requests)},
+          {"total", page.rows.requests_total},
+          {"next", page.next ? json(page.next->number) : json(nullptr)}};
 }
 
 } // namespace consort::gateway

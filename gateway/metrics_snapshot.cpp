@@ -190,8 +190,8 @@ std::vector<MetricFamily> snapshot_families(const core::snapshot& seen) {
       single("queue_depth_max", "Most that may wait.", MetricType::Gauge, seen.queue_depth_max));
   out.push_back(
       single("decisions_total", "Placement decisions.", MetricType::Counter, counters.decisions));
-  out.push_back(single("retries_total", "Attempts after a failed one.", MetricType::Counter,
-                       counters.retries));
+  out.push_back(single("retries_total", "Attempts after one that failed or was lost.",
+                       MetricType::Counter, counters.retries));
   out.push_back(single("resumes_total", "Streams continued elsewhere.", MetricType::Counter,
                        counters.resumes));
   out.push_back(single("preemptions_total", "Batch attempts stopped for interactive work.",

@@ -49,6 +49,29 @@ json header_parameters() {
   });
 }
 
+/// Of the list of live requests.
+json page_parameters() {
+  const auto one = [](const char* name, const char* text, json schema) {
+    return json{{"name", name}, {"in", "query"}, {"description", text}, {"schema", schema}};
+  };
+  const json text{{"type", "string"}};
+  const json count{{"type", "integer"},
+                   {"minimum", 1},
+                   {"maximum", core::limits::requests_page_max},
+                   {"default", core::limits::snapshot_requests_max}};
+  return json::array({
+      one("limit", "At most so many", count),
+      one("after", "Only those behind this `number`: the `next` of the page before",
+          json{{"type", "integer"}, {"minimum", 0}}),
+      one("model", "Only of this model, by any of its names", text),
+      one("tenant", "Only of this tenant", text),
+      one("priority", "Only of this class",
+          json{{"type", "string"}, {"enum", {"interactive", "standard", "batch"}}}),
+      one("state", "Only those in this state",
+          json{{"type", "string"}, {"enum", {"queued", "loading", "compiling", "running"}}}),
+  });
+}
+
 json chat_schema() {
   return {{"type", "object"},
           {"required", {"model", "messages"}},
@@ -146,6 +169,8 @@ json operation(const route& row) {
                           {"in", "query"},
                           {"description", "Only that node's; without it every node is asked"},
                           {"schema", {{"type", "string"}}}});
+  if (row.pattern == "/api/v1/requests")
+    parameters = page_parameters();
   if (row.pattern.ends_with('*'))
     parameters.push_back(
         {{"name", "id"}, {"in", "path"}, {"required", true}, {"schema", {{"type", "string"}}}});

@@ -75,7 +75,7 @@ constexpr std::array table{
     route{"GET", "/api/v1/artifacts", show_list, "admin", "Artifacts and builds"},
     route{"GET", "/api/v1/plugins", show_plugins, "admin",
           "Plugins of the nodes and the devices that they found"},
-    route{"GET", "/api/v1/requests", show_list, "admin", "Live requests"},
+    route{"GET", "/api/v1/requests", show_requests, "admin", "Live requests, oldest first"},
     route{"GET", "/api/v1/events", stream_events, "admin", "Notes and finished requests (SSE)"},
     route{"GET", "/api/v1/explain/*", show_explanation, "admin", "Why this device; why it waits"},
     route{"POST", "/api/v1/explain", post_explanation, "admin",

@@ -63,6 +63,10 @@ public:
   virtual void admin(admin_request wanted, std::function<void(result<admin_taken>)> answer) = 0;
   /// Calls back within limits::port_timeout or with an error.
   virtual void snapshot(std::function<void(result<core::snapshot>)> answer) = 0;
+  /// Some of the live requests, in one page: core::core::requests().
+  virtual void requests(core::requests_wish wish,
+                        std::function<void(result<core::snapshot_page>)> answer)
+      = 0;
   virtual void explain(std::string external_id,
                        std::function<void(result<core::explanation>)> answer)
       = 0;

@@ -94,6 +94,24 @@ void read(wire::ViewCursor::Reader from, core::view_cursor& to, incoming& in) {
   to.number = from.getNumber();
 }
 
+void write(wire::RequestsWish::Builder to, const core::requests_wish& from, outgoing& out) {
+  to.setAfter(from.after);
+  to.setLimit(from.limit);
+  to.setModel(out.label(from.model.value, "requests_wish.model"));
+  to.setTenant(out.label(from.tenant.value, "requests_wish.tenant"));
+  to.setPriority(out.label(from.priority, "requests_wish.priority"));
+  to.setState(out.label(from.state, "requests_wish.state"));
+}
+
+void read(wire::RequestsWish::Reader from, core::requests_wish& to, incoming& in) {
+  to.after = from.getAfter();
+  to.limit = from.getLimit();
+  to.model.value = in.label(from.getModel(), "requests_wish.model");
+  to.tenant.value = in.label(from.getTenant(), "requests_wish.tenant");
+  to.priority = in.label(from.getPriority(), "requests_wish.priority");
+  to.state = in.label(from.getState(), "requests_wish.state");
+}
+
 void write(wire::PlanWish::Builder to, const core::plan_wish& from, outgoing& out) {
   to.setModel(out.label(from.model.value, "plan_wish.model"));
   to.setSelector(out.label(from.selector, "plan_wish.selector"));
@@ -231,6 +249,8 @@ void read(wire::Query::Reader from, query& to, incoming& in) {
   if (from.hasPlugins())
     read(from.getPlugins(), to.plugins.emplace(), in);
   to.kept = in.word<kept_part>(from.getKept(), "query.kept");
+  if (from.hasRequests())
+    read(from.getRequests(), to.requests.emplace(), in);
 }
 
 void read(wire::QueryAnswer::Reader from, query_answer& to, incoming& in) {
@@ -312,6 +332,8 @@ encoded encode(const envelope& from, const query& body) {
     if (body.plugins)
       write(query.initPlugins(), *body.plugins, out);
     query.setKept(out.word<wire::KeptPart>(body.kept, "query.kept"));
+    if (body.requests)
+      write(query.initRequests(), *body.requests, out);
   });
 }
 

@@ -292,6 +292,12 @@ void write(wire::RequestView::Builder to, const core::request_view& from, outgoi
   to.setDevice(out.name_or_none(from.device.value, "request_view.device"));
   to.setAttempts(from.attempts);
   to.setAgeUs(out.duration(from.age_us, "request_view.age_us"));
+  to.setTenant(out.label(from.tenant.value, "request_view.tenant"));
+  to.setPriority(out.label(from.priority, "request_view.priority"));
+  if (from.deadline_left_us)
+    to.getDeadlineLeftUs().setDeadlineLeft(
+        out.duration(*from.deadline_left_us, "request_view.deadline_left_us"));
+  to.setNumber(from.number);
 }
 
 void read(wire::RequestView::Reader from, core::request_view& to, incoming& in) {
@@ -303,6 +309,12 @@ void read(wire::RequestView::Reader from, core::request_view& to, incoming& in) 
   to.device.value = in.name_or_none(from.getDevice(), "request_view.device");
   to.attempts = from.getAttempts();
   to.age_us = in.duration(from.getAgeUs(), "request_view.age_us");
+  to.tenant.value = in.label(from.getTenant(), "request_view.tenant");
+  to.priority = in.label(from.getPriority(), "request_view.priority");
+  if (from.getDeadlineLeftUs().isDeadlineLeft())
+    to.deadline_left_us
+        = in.duration(from.getDeadlineLeftUs().getDeadlineLeft(), "request_view.deadline_left_us");
+  to.number = from.getNumber();
 }
 
 void write(wire::Snapshot::Builder to, const core::snapshot& from, outgoing& out) {
@@ -323,6 +335,7 @@ void write(wire::Snapshot::Builder to, const core::snapshot& from, outgoing& out
   write(to.initCounters(), from.counters);
   write_attributes(out, from.pools, "snapshot.pools",
                    [&](unsigned size) { return to.initPools(size); });
+  to.setRequestsTotal(from.requests_total);
 }
 
 void read(wire::Snapshot::Reader from, core::snapshot& to, incoming& in) {
@@ -339,6 +352,7 @@ void read(wire::Snapshot::Reader from, core::snapshot& to, incoming& in) {
   to.queue_depth_max = from.getQueueDepthMax();
   read(from.getCounters(), to.counters);
   read_map(from.getPools(), to.pools, "snapshot.pools", in);
+  to.requests_total = from.getRequestsTotal();
 }
 
 void write(wire::Explanation::Builder to, const core::explanation& from, outgoing& out) {
@@ -350,6 +364,11 @@ void write(wire::Explanation::Builder to, const core::explanation& from, outgoin
   to.setOutcome(out.label(from.outcome, "explanation.outcome"));
   if (from.starts_in_us)
     to.getStartsInUs().setStartsIn(out.duration(*from.starts_in_us, "explanation.starts_in_us"));
+  to.setHttpStatus(out.number<std::uint16_t>(from.http_status, 0, limits::http_status_max,
+                                             "explanation.http_status"));
+  if (from.retry_after_us)
+    to.getRetryAfterUs().setRetryAfter(
+        out.duration(*from.retry_after_us, "explanation.retry_after_us"));
 }
 
 void read(wire::Explanation::Reader from, core::explanation& to, incoming& in) {
@@ -359,6 +378,11 @@ void read(wire::Explanation::Reader from, core::explanation& to, incoming& in) {
   to.outcome = in.label(from.getOutcome(), "explanation.outcome");
   if (from.getStartsInUs().isStartsIn())
     to.starts_in_us = in.duration(from.getStartsInUs().getStartsIn(), "explanation.starts_in_us");
+  to.http_status = in.number<std::uint16_t>(from.getHttpStatus(), 0, limits::http_status_max,
+                                            "explanation.http_status");
+  if (from.getRetryAfterUs().isRetryAfter())
+    to.retry_after_us
+        = in.duration(from.getRetryAfterUs().getRetryAfter(), "explanation.retry_after_us");
 }
 
 } // namespace consort::messages

@@ -68,6 +68,8 @@ struct Query {
                         # for it. Goes before the rest but a reload.
   kept @7 :KeptPart;    # Not none: whether what operators said of it survives a restart. Goes before
                         # the rest but reloads and lists.
+  requests @8 :Views.RequestsWish;  # Present: a snapshot of these alone, in one page, whose `next`
+                                    # says that there are more. Goes before explain.
 }
 
 enum KeptPart {

@@ -128,6 +128,8 @@ struct query {
   std::optional<node_wish> reload = {};     ///< Set: goes before all of them.
   std::optional<node_wish> plugins = {};    ///< Set: goes before all but that.
   kept_part kept = kept_part::none;         ///< Else: goes before all but those two.
+  /// Set: a snapshot of these requests alone, in one page; goes before `explain`.
+  std::optional<core::requests_wish> requests = {};
   friend bool operator==(const query&, const query&) = default;
 };
 

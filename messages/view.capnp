@@ -21,6 +21,7 @@ struct Snapshot {
   queueDepthMax @10 :UInt32;
   counters @11 :CountersView;
   pools @12 :List(Common.Attribute);  # Selectors by the pools' names.
+  requestsTotal @13 :UInt32;  # Live ones; of a RequestsWish those that it wishes for.
 }
 
 struct NodeView {
@@ -101,6 +102,11 @@ struct RequestView {
   device @4 :Text;
   attempts @5 :UInt32;
   ageUs @6 :Int64;
+  # Of one that has not ended:
+  tenant @7 :Text;    # Empty = the anonymous one.
+  priority @8 :Text;  # `interactive`, `standard`, `batch`.
+  deadlineLeftUs :union { noDeadline @9 :Void; deadlineLeft @10 :Int64; }
+  number @11 :UInt64;  # Greater than those of all that came before it.
 }
 
 struct CountersView {
@@ -130,6 +136,10 @@ struct Explanation {
   decisions @1 :List(DecisionView);  # Oldest first.
   outcome @2 :Text;  # Once it ended.
   startsInUs :union { unknownStart @3 :Void; startsIn @4 :Int64; }  # Of one that waits.
+  # Of a request that is not run: the HTTP status with which it would be refused at once; 0 = it
+  # would not be. And when to come back then, microseconds.
+  httpStatus @5 :UInt16;
+  retryAfterUs :union { noRetryAfter @6 :Void; retryAfter @7 :Int64; }
 }
 
 struct DecisionView {
@@ -155,6 +165,16 @@ struct CandidateView {
 struct ScoreTerm {
   name @0 :Text;
   value @1 :Int64;  # Micro-units of the policy's own measure.
+}
+
+struct RequestsWish {
+  # Of the live requests those that all of it says, in order of number; an empty text says nothing.
+  after @0 :UInt64;  # Behind that number.
+  limit @1 :UInt32;  # At most so many, and no more than fit the frame.
+  model @2 :Text;    # By any of its names.
+  tenant @3 :Text;
+  priority @4 :Text;  # Words of RequestView.
+  state @5 :Text;
 }
 
 enum ViewPart { nodes @0; devices @1; replicas @2; models @3; artifacts @4; requests @5; }

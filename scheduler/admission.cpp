@@ -6,6 +6,7 @@
 #include "scheduler/handlers.hpp"
 #include "scheduler/load_bars.hpp"
 #include "scheduler/nearest_name.hpp"
+#include "scheduler/queue_room.hpp"
 #include "scheduler/resting_weights.hpp"
 #include "scheduler/waiting.hpp"
 #include "scheduler/weights.hpp"
@@ -258,26 +259,6 @@ void note_demand(core_state& s, index model, index selector, time_us now) {
   mark_dirty(s, model);
 }
 
-/// When those who wait for the model now will have begun, as an honest Retry-After.
-std::optional<duration_us> drained_in(const model_state& model, time_us now) {
-  const auto drain = model.queue.predicted_drain(model.queue.size() + 1, now);
-  if (!drain)
-    return std::nullopt;
-  return std::clamp(*drain, limits::retry_after_min_us, limits::retry_after_max_us);
-}
-
-ending queue_full_ending(const core_state& s, const request_row& r) {
-  ending how{request_outcome::rejected, 429, {}, {}, {}, {}, {}};
-  how.retry_after_us = drained_in(s.models[r.model], s.now).value_or(limits::retry_after_min_us);
-  how.reason = {recovery::retry_later, "queue_full",
-                std::to_string(s.waiting) + " requests are waiting"
-                    + (s.waiting < s.config.queue_max
-                           ? ", " + std::to_string(s.tenants[r.tenant].waiting)
-                                 + " of this tenant: the last places are kept for others"
-                           : ": the queue is full")};
-  return how;
-}
-
 void start_waiting(pass& p, index slot) {
   auto& s = p.s;
   if (!queue_has_room(s, s.requests[slot]))
@@ -463,6 +444,7 @@ result<request_row> draft_request(core_state& s, const request_meta& meta) {
     return selector.failure();
   request_row r;
   describe(s, meta, model, *selector, r);
+  r.tenant = find(s.tenant_names, meta.tenant.value);
   return r;
 }
 
@@ -484,7 +466,7 @@ index admit(pass& p, const request_meta& meta) {
   if (!selector)
     return refuse(selector.failure().action == recovery::refuse ? 400 : 429, selector.failure());
   if (s.requests.live() >= limits::requests_max)
-    return refuse(429, {recovery::retry_later, "requests_full", "too many live requests"});
+    return refuse(429, requests_full());
   const auto slot = open_request(p, meta, model, *selector);
   note_demand(s, model, *selector, p.now);
   return slot;

@@ -47,7 +47,10 @@ index artifact_with(const core_state& s, const digest& content, index node) {
 
 /// Nobody here wants it: the node that tells gives everything back.
 void dismiss(pass& p, const replica_found& e, index node) {
-  p.send(unload_replica{p.s.nodes[node].id, e.instance, "not wanted any more"});
+  const auto* const why = "not wanted any more";
+  p.tell(note::severity::info, e.grant.shares.front().device.value,
+         "unloads replica of " + e.model.value + ", of an earlier scheduler: " + why);
+  p.send(unload_replica{p.s.nodes[node].id, e.instance, why});
   p.send(release_allocation{p.s.nodes[node].id, e.grant.id, e.grant.fence});
 }
 

@@ -4,6 +4,7 @@
 #include "scheduler/caches.hpp"
 #include "scheduler/handlers.hpp"
 #include "scheduler/learning.hpp"
+#include "scheduler/preemption.hpp"
 #include "scheduler/spending.hpp"
 #include "scheduler/units.hpp"
 #include "scheduler/waiting.hpp"
@@ -211,10 +212,7 @@ void judge(pass& p, const request_row& r, bool fault, const std::string& why) {
   if (!fault) {
     pair.fuse.ended_undecided();
   } else if (pair.fuse.failed(p.now)) {
-    arm(p.s, pair.fuse.retry_at(), timer_kind::pair, at);
-    p.tell(note::severity::warning, p.s.devices[pair.device].spec.id.value,
-           "circuit breaker opened for " + p.s.models[pair.model].spec.name.value
-               + (why.empty() ? "" : ": " + why));
+    breaker_opened(p, at, why);
     ++p.s.version;
     mark_dirty(p.s, pair.model);
   }
@@ -305,7 +303,7 @@ void grant(pass& p, index slot, index place, bool exact, std::uint32_t saved) {
   auto& r = s.requests[slot];
   open_attempt(p, slot, place, saved);
   charge_expected(s, slot);
-  s.counters.retries += r.attempt > 1 ? 1 : 0;
+  s.counters.retries += r.attempt > 1 && r.failure.code != preempted_word ? 1 : 0;
   s.counters.resumes += r.emitted > 0 ? 1 : 0;
   if (r.attempt == 1)
     r.queued_us = p.now - r.submitted_at;

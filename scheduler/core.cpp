@@ -124,6 +124,10 @@ snapshot_page core::view_page(const view_cursor& from, std::size_t bytes_max, ti
   return view_page_of(state_->all, from, bytes_max, now);
 }
 
+snapshot_page core::requests(const requests_wish& wish, std::size_t bytes_max, time_us now) const {
+  return requests_page(state_->all, wish, bytes_max, now);
+}
+
 std::optional<explanation> core::explain(std::string_view external_id, time_us now) const {
   return explain_request(state_->all, external_id, now);
 }

@@ -91,6 +91,11 @@ public:
   [[nodiscard]] snapshot_page view_page(const view_cursor& from, std::size_t bytes_max,
                                         time_us now) const;
 
+  /// The live requests that are wished for, `requests_total` of them in all, as many as `bytes_max`
+  /// holds; `next` says that there are more. The other lists are empty.
+  [[nodiscard]] snapshot_page requests(const requests_wish& wish, std::size_t bytes_max,
+                                       time_us now) const;
+
   /// Why this device, or why it waits. `external_id` as the client saw it; the latest request of
   /// that id.
   [[nodiscard]] std::optional<explanation> explain(std::string_view external_id, time_us now) const;

@@ -69,12 +69,15 @@ void rescale_power(core_state& s, index device, std::uint64_t before_mw) {
 }
 
 /// What answers for it now is another than what failed there or was full.
-void forgive_pairs(core_state& s, index device) {
+void forgive_pairs(pass& p, index device) {
+  auto& s = p.s;
   for (index model = 0; model < s.models.end(); ++model) {
     const auto known = s.models[model].pairs.find(device);
     if (known == s.models[model].pairs.end())
       continue;
     auto& pair = s.pairs[known->second];
+    if (pair.fuse.state() != breaker_state::closed && !s.models[model].removed)
+      breaker_closed(p, known->second, "another process answers for it now");
     pair.fuse = {};
     pair.room = {};
     forgive_loads(pair);
@@ -211,7 +214,7 @@ void on(pass& p, const device_advertised& e) {
   if (!fresh) // What runs there may be another now.
     forgive_loads_on(p.s, at);
   if (other_plugin) {
-    forgive_pairs(p.s, at);
+    forgive_pairs(p, at);
     forgive_requests(p.s, [&](index each) { return each == at; });
   }
   note_plan(p.s, at);
@@ -321,9 +324,10 @@ void lose_device(pass& p, index at, const std::string& why, bool expected) {
                   {{recovery::retry_elsewhere, "device_lost", why}, false, none, expected});
 }
 
-void forgive_devices(core_state& s, index node) {
+void forgive_devices(pass& p, index node) {
+  auto& s = p.s;
   for (const auto device : s.nodes[node].devices)
-    forgive_pairs(s, device);
+    forgive_pairs(p, device);
   // Once for all of them: nodes may come back by the thousand while a million requests wait.
   forgive_requests(s, [&](index device) { return s.devices[device].node == node; });
 }
@@ -331,6 +335,20 @@ void forgive_devices(core_state& s, index node) {
 void refresh_device(core_state& s, index device) {
   for (const auto instance : s.devices[device].instances)
     refresh_instance(s, instance);
+}
+
+void breaker_opened(pass& p, index at, const std::string& why) {
+  const auto& pair = p.s.pairs[at];
+  arm(p.s, pair.fuse.retry_at(), timer_kind::pair, at);
+  p.tell(note::severity::warning, p.s.devices[pair.device].spec.id.value,
+         "circuit breaker opened for " + p.s.models[pair.model].spec.name.value
+             + (why.empty() ? "" : ": " + why));
+}
+
+void breaker_closed(const pass& p, index at, const char* why) {
+  const auto& pair = p.s.pairs[at];
+  p.tell(note::severity::info, p.s.devices[pair.device].spec.id.value,
+         "circuit breaker closed for " + p.s.models[pair.model].spec.name.value + ": " + why);
 }
 
 void check_pair(pass& p, index at) {

@@ -5,6 +5,7 @@
 
 #include "scheduler/modules.hpp"
 #include "scheduler/picks.hpp"
+#include "scheduler/preemption.hpp"
 #include "scheduler/replica_bounds.hpp"
 #include "scheduler/spending.hpp"
 #include "scheduler/waiting.hpp"
@@ -304,25 +305,23 @@ namespace {
 
 /// `saved`: tokens of its prompt that are thought to be cached there.
 void issue(pass& p, index slot, index place, bool explored, std::uint32_t saved,
-           promised predicted = promised::nothing) {
-  auto& r = p.s.requests[slot];
-  r.predicted = predicted;
-  if (predicted == promised::late)
-    p.s.models[r.model].promises[static_cast<std::size_t>(r.meta.priority)].waive();
+           std::string_view reason = {}) {
+  const auto& r = p.s.requests[slot];
   const auto& at = p.s.models[r.model].endpoints.at(place);
   fetch_soon(p.s.pairs[at.pair]);
   fetch_soon(p.s.instances[at.instance]);
   fetch_soon(p.s.devices[at.device].spec.id); // Of a row that is mostly of no interest.
   fetch_soon(p.s.devices[at.device].node);
   charge_remote(p.s, slot, place, finish_of(p.s.models[r.model].endpoints.pace(place)).of(r.size));
-  record_grant(
-      p, slot, place, explored,
-      predicted == promised::late
-          ? "late by choice: more promises were kept than are aimed at, and who is in time "
-            "costs more"
-          : "");
+  record_grant(p, slot, place, explored, reason);
   grant(p, slot, place,
         r.emitted == 0 || resumes_exactly(p.s, r, p.s.models[r.model].endpoints.at(place)), saved);
+}
+
+std::string_view words_of(promised predicted) {
+  return predicted == promised::late ? "late by choice: more promises were kept than are aimed at, "
+                                       "and who is in time costs more"
+                                     : "";
 }
 
 question question_of(const core_state& s, const request_row& r, const barriers& blocked) {
@@ -339,13 +338,15 @@ verdict try_once(pass& p, index slot, const barriers& blocked) {
   auto& r = s.requests[slot];
   auto& model = s.models[r.model];
   r.held_for = none;
+  r.predicted = promised::nothing;
   const auto asked = question_of(s, r, blocked);
   const auto found = choose(s, model, asked);
   ++s.counters.decisions;
   const auto& seen = outlook_of(s, r.model, r.selector, p.now);
   if (would_queue(model, r, found.start.place))
-    if (const auto freed = make_place(p, slot); freed != none) {
-      issue(p, slot, freed, false, 0);
+    if (const auto freed = make_place(p, slot); freed.place != none) {
+      weigh_chosen(s, model, asked, freed.place); // It has room now, and so another score.
+      issue(p, slot, freed.place, false, 0, freed.words);
       return verdict::granted;
     }
   if (found.start.place == none)
@@ -356,11 +357,15 @@ verdict try_once(pass& p, index slot, const barriers& blocked) {
     return verdict::blocked;
   }
   const auto explored = explore(s, model, asked);
-  if (explored != none)
+  if (explored != none) {
     issue(p, slot, explored, true, 0);
-  else
-    issue(p, slot, found.start.place, false, found.start.saved,
-          r.emitted == 0 ? found.start_is : promised::nothing);
+    return verdict::granted;
+  }
+  const auto predicted = r.emitted == 0 ? found.start_is : promised::nothing;
+  issue(p, slot, found.start.place, false, found.start.saved, words_of(predicted));
+  r.predicted = predicted;
+  if (predicted == promised::late)
+    model.promises[static_cast<std::size_t>(r.meta.priority)].waive();
   return verdict::granted;
 }
 
@@ -391,14 +396,7 @@ dry_verdict dry_once(core_state& s, request_row& r) {
   auto& model = s.models[r.model];
   const barriers nothing;
   const auto asked = question_of(s, r, nothing);
-  // What a pick remembers is not for a request that is not run.
-  const auto random = s.random;
-  const auto turn = model.turn;
-  const auto preferred = model.preferred;
-  const auto found = choose(s, model, asked);
-  s.random = random;
-  model.turn = turn;
-  model.preferred = preferred;
+  const auto found = choose_dry(s, model, asked);
   const auto& seen = outlook_of(s, r.model, r.selector, s.now);
   dry_verdict told;
   told.possible = seen.possible && possible_for(s, r) && fits_somewhere(s, r);

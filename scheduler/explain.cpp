@@ -4,6 +4,8 @@
 
 #include "scheduler/modules.hpp"
 #include "scheduler/policy/filter_kv.hpp"
+#include "scheduler/preemption.hpp"
+#include "scheduler/queue_room.hpp"
 #include "scheduler/spending.hpp"
 #include "scheduler/waiting.hpp"
 
@@ -32,6 +34,17 @@ void best_places::offer(index place, std::int64_t score, std::uint32_t saved, st
   for (; at > 0 && before(places_[at - 1]); --at)
     places_[at] = places_[at - 1];
   places_[at] = {score, place, saved, again_ns, room_ns};
+}
+
+void best_places::insist(index place, std::int64_t score) {
+  const auto known
+      = std::any_of(places_.begin(), places_.begin() + static_cast<std::ptrdiff_t>(count_),
+                    [&](const scored& one) { return one.place == place; });
+  if (known)
+    return;
+  if (count_ == wanted_)
+    --count_;
+  offer(place, score, 0);
 }
 
 /// What is kept of so many requests is in no cache, and took as long to reach as a decision to
@@ -285,8 +298,9 @@ void restore_room(const candidate_record& one, candidate_facts& facts) {
   }
 }
 
-/// Devices of the model beside those already there: refused, or lacking a load or compile.
-void add_others(const core_state& s, const request_row& r, time_us now,
+/// Devices of the model beside those already there: refused, or lacking a load or compile, scored
+/// by that profile.
+void add_others(const core_state& s, const request_row& r, time_us now, index by_profile,
                 std::vector<candidate_record>& into) {
   const auto& model = s.models[r.model];
   const auto seen = model.outlooks.find(r.selector);
@@ -314,7 +328,7 @@ void add_others(const core_state& s, const request_row& r, time_us now,
       for (const auto& each : seen->second.prospects)
         if (model.options[each.option].device == by.device) {
           const auto figures = figures_of(s, r.model, by.device, each, now);
-          one.score = s.profiles[r.profile].weigh(figures).of(r.size);
+          one.score = s.profiles[by_profile].weigh(figures).of(r.size);
           one.wait_us = short_span(figures.setup_ns);
           one.prefill_ns = each.prefill_ns;
           one.itl_ns = one.shared_ns = each.decode_ns;
@@ -351,20 +365,22 @@ void begin(const core_state& s, const request_row& r, const char* outcome, time_
   record.at = now;
   record.outcome = outcome;
   record.profile = r.profile;
+  record.scored_by = static_cast<std::uint8_t>(r.profile);
   record.size = r.size;
   record.candidates_total = static_cast<std::uint32_t>(s.models[r.model].options.size());
 }
 
 /// What the decision looked at, best first, then who was refused, where they are few.
-void weigh_candidates(core_state& s, const request_row& r, time_us now,
+void weigh_candidates(core_state& s, const request_row& r, time_us now, decision_record& record,
                       std::vector<candidate_record>& into) {
   into.clear();
+  record.scored_by = static_cast<std::uint8_t>(s.best.scored_by());
   for (std::size_t at = 0; at < s.best.size(); ++at)
     write_scored(s, r, s.best[at], into.emplace_back());
   const auto& model = s.models[r.model];
   if (is_crowd(model) || s.best.size() >= model.options.size())
     return;
-  add_others(s, r, now, into);
+  add_others(s, r, now, s.best.scored_by(), into);
   best_first(into);
 }
 
@@ -374,11 +390,12 @@ void keep_weighed(core_state& s, const request_row& r, time_us now, explained_re
   const auto& model = s.models[r.model];
   if (is_crowd(model) || s.best.size() >= model.options.size())
     if (auto* kept = s.explained.keep_beside(entry, record, s.best.size()); kept != nullptr) {
+      record.scored_by = static_cast<std::uint8_t>(s.best.scored_by());
       for (std::size_t at = 0; at < s.best.size(); ++at)
         write_scored(s, r, s.best[at], kept[at]);
       return;
     }
-  weigh_candidates(s, r, now, s.weighed);
+  weigh_candidates(s, r, now, record, s.weighed);
   s.explained.keep(entry, record, s.weighed);
 }
 
@@ -386,7 +403,7 @@ void keep_weighed(core_state& s, const request_row& r, time_us now, explained_re
 void weigh_others(const core_state& s, const request_row& r, time_us now,
                   std::vector<candidate_record>& into) {
   into.clear();
-  add_others(s, r, now, into);
+  add_others(s, r, now, r.profile, into);
   best_first(into);
 }
 
@@ -442,6 +459,7 @@ void record_refusal(core_state& s, const request_meta& meta, std::string_view re
   record.at = s.now;
   record.outcome = "rejected";
   record.profile = s.cluster_profile;
+  record.scored_by = static_cast<std::uint8_t>(s.cluster_profile);
   record.reason = s.explained.kept(reason);
   s.explained.keep(entry, record, {});
 }
@@ -529,7 +547,7 @@ candidate_view render(const core_state& s, index model, const candidate_record& 
     view.reason += (view.reason.empty() ? "" : "; ")
                    + std::string("what its tokens cost is not known: believed as dear as the "
                                  "dearest there");
-  add_terms(s.profiles[record.profile], figures_of(s, model, one), record.size, one, view);
+  add_terms(s.profiles[record.scored_by], figures_of(s, model, one), record.size, one, view);
   return view;
 }
 
@@ -544,6 +562,10 @@ decision_view render(const core_state& s, index model, const decision_record& re
     view.reason = "sent to measure a device that is known too little";
   else if (record.reason != nullptr)
     view.reason = *record.reason;
+  if (record.scored_by != record.profile)
+    view.reason += (view.reason.empty() ? "" : "; ")
+                   + std::string("nobody is predicted to meet the SLO: scored by ")
+                   + s.profiles[record.scored_by].name.value;
   if (record.winner != none)
     view.winner = s.devices[record.winner].spec.id;
   for (const auto& one : candidates)
@@ -552,60 +574,53 @@ decision_view render(const core_state& s, index model, const decision_record& re
   return view;
 }
 
-} // namespace
-
-time_us expected_start(const core_state& s, const request_row& r, std::uint32_t position,
-                       time_us now) {
-  const auto& model = s.models[r.model];
-  const auto eta_at = why_waits(s, r, now).eta_at;
-  if (eta_at == 0)
-    return 0;
-  // Those ahead are served by all sequences together, each as long as a usual request takes.
-  std::int64_t sequences = 0, service_ns = 0;
-  const work_size usual{static_cast<std::uint32_t>(model.prompt_tokens),
-                        static_cast<std::uint32_t>(model.output_tokens)};
-  for (index place = 0; place < model.endpoints.size(); ++place) {
-    const auto& at = model.endpoints.at(place);
-    if (!at.open || s.selectors[r.selector].matches[at.device] == 0)
-      continue;
-    const auto slots = model.endpoints.room(place).slots;
-    sequences += slots;
-    service_ns += std::min(finish_of(model.endpoints.pace(place)).of(usual)
-                               - model.endpoints.pace(place).queue_ns,
-                           term_ns_max / limits::devices_max)
-                  / 1000 * slots;
+/// What becomes of who would be refused at once, and with which status, instead of a wait.
+dry_verdict refuse_dry(const core_state& s, const request_row& r, dry_verdict decided,
+                       explanation& told) {
+  // While nodes are still to say what they have, it would wait for them.
+  const bool never = !decided.possible && s.now >= s.returning_until;
+  if (const auto full = ends_for_room(s, r, decided.device == none && !never)) {
+    told.http_status = full->http_status;
+    told.retry_after_us = full->retry_after_us;
+    decided.device = none;
+    decided.outcome = "rejected";
+    decided.reason = full->reason.message;
+  } else if (decided.device == none && never) {
+    told.http_status = 422;
   }
-  const auto start = std::max(eta_at, now);
-  if (sequences == 0 || position <= 1)
-    return start;
-  return start + service_ns / sequences / sequences * (position - 1);
+  return decided;
 }
+
+} // namespace
 
 result<explanation> explain_dry(core_state& s, const request_meta& meta) {
   auto drafted = draft_request(s, meta);
   if (!drafted)
     return drafted.failure();
   auto& r = *drafted;
-  const auto verdict = decide_dry(s, r);
+  explanation told;
+  const auto verdict = refuse_dry(s, r, decide_dry(s, r), told);
   decision_record record;
   begin(s, r, verdict.outcome, s.now, record);
   record.reason = s.explained.kept(verdict.reason);
   record.winner = verdict.device;
   if (verdict.device != none)
-    weigh_candidates(s, r, s.now, s.weighed);
+    weigh_candidates(s, r, s.now, record, s.weighed);
   else
     weigh_others(s, r, s.now, s.weighed);
   best_first(s.weighed);
-  explanation told;
   told.request.external_id = meta.external_id;
   told.request.model = s.models[r.model].spec.name;
   told.request.state = "dry-run";
-  if (verdict.device == none && verdict.possible) {
+  told.request.tenant = meta.tenant;
+  told.request.priority = word(meta.priority);
+  told.request.deadline_left_us = meta.deadline_us;
+  if (verdict.device != none) {
+    told.starts_in_us = 0;
+  } else if (told.http_status == 0 && verdict.possible) {
     const auto ahead = static_cast<std::uint32_t>(s.models[r.model].queue.before(lane_of(s, r)));
     if (const auto start = expected_start(s, r, ahead + 1, s.now); start != 0)
       told.starts_in_us = start - s.now;
-  } else if (verdict.device != none) {
-    told.starts_in_us = 0;
   }
   told.decisions.push_back(render(s, r.model, record, s.weighed));
   return told;
@@ -645,12 +660,14 @@ std::optional<explanation> explain_request(const core_state& s, std::string_view
     s.explained.each_candidate(*entry, record,
                                [&](const candidate_record& one) { candidates.push_back(one); });
     // Of a crowd nothing was kept for it.
-    if (candidates.empty() && waits != none && at + 1 == entry->used)
+    if (candidates.empty() && waits != none && at + 1 == entry->used
+        && std::strcmp(record.outcome, preempted_word) != 0)
       weigh_others(s, s.requests[waits], now, candidates);
     told.decisions.push_back(render(s, entry->model, record, candidates));
   }
   // What it waits for may be another thing than when it was told so.
-  if (waits != none && !told.decisions.empty() && told.decisions.back().winner.empty())
+  if (waits != none && !told.decisions.empty() && told.decisions.back().winner.empty()
+      && told.decisions.back().outcome != preempted_word)
     told.decisions.back().reason = why_waits(s, s.requests[waits], now).reason;
   return told;
 }

@@ -16,6 +16,8 @@
 
 namespace consort::core {
 
+static_assert(profiles_max <= std::numeric_limits<std::uint8_t>::max());
+
 /// The best endpoints of one decision by score, ties by place; a scratch reused by all decisions.
 /// Holds at most limits::explain_candidates_max.
 class best_places {
@@ -27,11 +29,13 @@ public:
     std::int64_t again_ns = 0; ///< See endpoint_figures.
     std::int64_t room_ns = 0;  ///< Until there is room for it; part of its wait.
   };
-  void reset(std::size_t wanted, std::uint64_t sequence = 0, time_us now = 0) {
+  /// `by`: the profile whose scores are offered.
+  void reset(std::size_t wanted, std::uint64_t sequence = 0, time_us now = 0, index by = 0) {
     wanted_ = wanted;
     count_ = 0;
     sequence_ = sequence;
     at_ = now;
+    by_ = by;
   }
   /// Whether these are of a decision about that request, made now.
   [[nodiscard]] bool are_of(std::uint64_t sequence, time_us now) const {
@@ -40,6 +44,10 @@ public:
   /// The score of a place, also of one that is there already. Equal scores: lower place first.
   void offer(index place, std::int64_t score, std::uint32_t saved, std::int64_t again_ns = 0,
              std::int64_t room_ns = 0);
+  /// As offer() of what was chosen whatever it scores: where there is no room, the worst leaves.
+  void insist(index place, std::int64_t score);
+  /// The profile whose scores these are, which need not be the request's own.
+  [[nodiscard]] index scored_by() const { return by_; }
   [[nodiscard]] std::size_t size() const { return count_; }
   [[nodiscard]] const scored& operator[](std::size_t rank) const { return places_[rank]; }
 
@@ -48,6 +56,7 @@ private:
   std::size_t count_ = 0, wanted_ = limits::explain_candidates_max;
   std::uint64_t sequence_ = 0; ///< Of the request; 0 = of one that is not run.
   time_us at_ = 0;
+  index by_ = 0;
 };
 
 struct decision_record {
@@ -60,8 +69,9 @@ struct decision_record {
   index profile = 0;
   index winner = none;
   std::uint32_t candidates_total = 0;
-  std::uint32_t beside = 0; ///< So many of the best are kept in the request's own row.
-  bool explored = false;    ///< Sent there to measure it.
+  std::uint32_t beside = 0;   ///< So many of the best are kept in the request's own row.
+  bool explored = false;      ///< Sent there to measure it.
+  std::uint8_t scored_by = 0; ///< Profile, as best_places says.
 };
 
 /// In one piece with the first decision and a few candidates of one decision: most requests have

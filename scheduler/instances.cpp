@@ -250,6 +250,14 @@ void forget(pass& p, index instance) {
   changed(s);
 }
 
+/// For who reads the events, as that it is ready.
+void tell_unload(const pass& p, const instance_row& one) {
+  const bool serves = one.state == instance_state::ready;
+  p.tell(note::severity::info, p.s.devices[one.devices.front()].spec.id.value,
+         (serves ? "unloads replica of " : "stops loading ") + p.s.models[one.model].spec.name.value
+             + ": " + one.retire_reason);
+}
+
 void begin_unload(pass& p, index instance) {
   auto& one = p.s.instances[instance];
   assert(one.idle());
@@ -257,6 +265,7 @@ void begin_unload(pass& p, index instance) {
   if (!awaits_unload(p.s, one))
     return forget(p, instance);
   send_unload(p, one, one.retire_reason);
+  tell_unload(p, one);
   one.state = instance_state::unloading;
   one.deadline = p.now + limits::unload_timeout_us;
   arm(p.s, one.deadline, timer_kind::instance, instance);
@@ -326,7 +335,7 @@ void count_failure(pass& p, const instance_row& one, const instance_failure& how
   if (one.state == instance_state::ready)
     pair.fault_error = cut_text(failure.message, limits::fault_error_bytes_max);
   if (one.state == instance_state::ready && pair.fuse.failed(p.now))
-    arm(p.s, pair.fuse.retry_at(), timer_kind::pair, at);
+    breaker_opened(p, at, failure.message);
 }
 
 index known_instance(const core_state& s, instance_id id, incarnation life) {

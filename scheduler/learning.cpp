@@ -105,6 +105,8 @@ void learn_from(pass& p, const request_row& r, const attempt_measurement& measur
   auto& s = p.s;
   auto& pair = s.pairs[r.pair];
   const bool was_closed = pair.fuse.state() == breaker_state::closed;
+  if (!was_closed)
+    breaker_closed(p, r.pair, "an attempt ended well there");
   pair.fuse.succeeded();
   s.instances[r.instance].proven = true;
   judge_window(s, r, measured);

@@ -31,7 +31,8 @@ inline constexpr std::size_t explain_crowd_max
     = 4; ///< Kept of one ticket when more than explain_candidates_max passed.
 inline constexpr std::size_t explain_decisions_max
     = 16; ///< Per request; the first and the latest are kept.
-inline constexpr std::size_t snapshot_requests_max = 256;
+inline constexpr std::size_t snapshot_requests_max = 256; ///< The oldest; the rest are counted.
+inline constexpr std::size_t requests_page_max = 1'000;   ///< Listed in one answer.
 inline constexpr duration_us lease_us = 3 * second_us;
 inline constexpr duration_us queue_timeout_us = 60 * second_us;
 inline constexpr duration_us withdraw_grace_us
@@ -88,7 +89,8 @@ inline constexpr std::uint32_t aged_every = 4; ///< Of a model's grants one goes
 inline constexpr std::uint32_t tenants_max = 4'096; ///< Remembered; more share a row.
 inline constexpr std::uint32_t queue_reserve_share
     = 16; ///< One of so many places in the queue is kept for tenants that hold few.
-inline constexpr std::uint32_t preemptions_max = 3; ///< Of one request.
+inline constexpr std::uint32_t preemptions_max = 3;  ///< Of one request.
+inline constexpr std::size_t preempted_told_max = 8; ///< Named of those whom one request stopped.
 inline constexpr duration_us preempt_wait_us_min
     = second_us / 4; ///< A shorter predicted wait stops nobody.
 inline constexpr duration_us retry_after_min_us = 1 * second_us;

@@ -61,9 +61,12 @@ void lose_device(pass& p, index device, const std::string& why, bool expected = 
 void check_withdrawn(pass& p, index device);
 void withdraw_device(core_state& s, index device);
 /// Another process speaks for the node's devices, which answer for nothing of its predecessor.
-void forgive_devices(core_state& s, index node);
+void forgive_devices(pass& p, index node);
 /// Recomputes what decisions read of everything led from the device.
 void refresh_device(core_state& s, index device);
+/// A pair's breaker just opened, or is about to close: says so, with the reason.
+void breaker_opened(pass& p, index pair, const std::string& why);
+void breaker_closed(const pass& p, index pair, const char* why);
 /// A breaker's open span is over.
 void check_pair(pass& p, index pair);
 
@@ -234,11 +237,6 @@ void run_queue(pass& p, index model);
 /// Whether the request is tried on the cluster's own devices first.
 [[nodiscard]] bool stays_first(const core_state& s, const request_row& r);
 
-// --- preemption.cpp: batch work makes room ---
-/// Stops what gives an interactive request its room at an endpoint. Returns: its place; none when
-/// nothing can or need be stopped.
-index make_place(pass& p, index slot);
-
 // --- placement.cpp: what is loaded where ---
 /// Somebody knew an earlier scheduler: for one lease period nothing is loaded or built that another
 /// may be about to tell of. Only the first to say so counts.
@@ -348,7 +346,8 @@ struct ending {
 void count_waiting(core_state& s, const request_row& r, bool waits);
 /// Checks a new request and opens its row. Returns: the row; none when it was turned away.
 [[nodiscard]] index admit(pass& p, const request_meta& meta);
-/// The row that the request would have, or why it would be turned away at the door.
+/// The row that the request would have, without a tenant where that is new, or why it would be
+/// turned away at the door.
 [[nodiscard]] result<request_row> draft_request(core_state& s, const request_meta& meta);
 /// Ends the request: releases, records once, forgets.
 void end_request(pass& p, index slot, const ending& how);
@@ -371,22 +370,20 @@ index enter_tenant(core_state& s, const tenant_id& id, time_us now);
 void charge_expected(core_state& s, index slot);
 /// It ends: what it was counted too much or too little is made good.
 void leave_tenant(core_state& s, index slot, const ending& how);
-/// Whether another of its tenant may wait: the last places are kept for those who hold few.
-[[nodiscard]] bool queue_has_room(const core_state& s, const request_row& r);
 
 // --- view.cpp, explain.cpp, digest.cpp, invariants.cpp: looking without touching ---
 [[nodiscard]] request_view view_request(const core_state& s, index slot, time_us now);
 [[nodiscard]] snapshot_page view_page_of(const core_state& s, const view_cursor& from,
                                          std::size_t bytes_max, time_us now);
 [[nodiscard]] snapshot view_all(const core_state& s, time_us now);
+[[nodiscard]] snapshot_page requests_page(const core_state& s, const requests_wish& wish,
+                                          std::size_t bytes_max, time_us now);
+[[nodiscard]] std::string_view word(priority_class priority);
 [[nodiscard]] std::optional<explanation> explain_request(const core_state& s,
                                                          std::string_view external_id, time_us now);
 /// What would be decided about the request now; it is not run, and nothing that decides about
 /// others changes.
 [[nodiscard]] result<explanation> explain_dry(core_state& s, const request_meta& meta);
-/// When a request at that place of its queue may be expected to start; 0 = nobody knows.
-[[nodiscard]] time_us expected_start(const core_state& s, const request_row& r,
-                                     std::uint32_t position, time_us now);
 [[nodiscard]] result<explanation> plan_of(const core_state& s, const plan_wish& wish, time_us now);
 [[nodiscard]] std::uint64_t digest_of(const core_state& s);
 /// Returns: the first violation in words.

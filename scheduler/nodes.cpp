@@ -55,7 +55,7 @@ namespace {
 
 /// Its devices are to be named again: one whose plugin went while it was down never is.
 void await_devices(pass& p, index node) {
-  forgive_devices(p.s, node);
+  forgive_devices(p, node);
   for (const auto at : p.s.nodes[node].devices) {
     auto& device = p.s.devices[at];
     if (device.withdrawn)

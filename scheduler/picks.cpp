@@ -392,9 +392,9 @@ choice pick_best(core_state& s, model_state& model, const question& asked, const
 }
 
 /// What is looked at from here on is what gets explained.
-void forget_best(core_state& s, const model_state& model, const question& asked) {
+void forget_best(core_state& s, const model_state& model, const question& asked, index by) {
   s.best.reset(is_crowd(model) ? limits::explain_crowd_max : limits::explain_candidates_max,
-               asked.r.sequence, s.now);
+               asked.r.sequence, s.now, by);
 }
 
 // --- slo ---
@@ -442,9 +442,10 @@ choice pick_late(core_state& s, model_state& model, const question& asked, const
 choice pick_slo(core_state& s, model_state& model, const question& asked, const score_view& by) {
   const auto cheapest = pick_within_slo(s, model, asked, by, ~std::uint32_t{0}, promised::in_time);
   if (cheapest.start.place == none) {
-    forget_best(s, model, asked);
+    constexpr index fastest = 0; // `latency`
+    forget_best(s, model, asked, fastest);
     return pick_best(s, model, asked,
-                     model.endpoints.scores_by(0, s.profiles[0], asked.now * 1000));
+                     model.endpoints.scores_by(fastest, s.profiles[fastest], asked.now * 1000));
   }
   if (model.preferred.empty())
     model.preferred.resize(size_classes);
@@ -608,9 +609,28 @@ slo_bounds slo_of(const core_state& s, const model_state& model, const question&
           target.itl_us * model.promises[of].gap_pm()};
 }
 
+choice choose_dry(core_state& s, model_state& model, const question& asked) {
+  const auto random = s.random;
+  const auto turn = model.turn;
+  const auto preferred = model.preferred;
+  const auto found = choose(s, model, asked);
+  s.random = random;
+  model.turn = turn;
+  model.preferred = preferred;
+  return found;
+}
+
+void weigh_chosen(core_state& s, model_state& model, const question& asked, index place) {
+  static_cast<void>(choose_dry(s, model, asked));
+  const auto by = s.best.scored_by();
+  const auto& scores = model.endpoints.scores_by(by, s.profiles[by], asked.now * 1000);
+  s.best.insist(place, s.profiles[by].at(scores.score(place), asked.need.size.prompt_tokens,
+                                         asked.need.size.output_tokens, asked.now * 1000));
+}
+
 choice choose(core_state& s, model_state& model, const question& asked) {
   const auto profile = static_cast<index>(&asked.how - s.profiles.data());
-  forget_best(s, model, asked);
+  forget_best(s, model, asked, profile);
   const auto& by = model.endpoints.scores_by(profile, asked.how, asked.now * 1000);
   switch (asked.how.pick) {
   case pick_kind::best: return pick_best(s, model, asked, by);

@@ -54,6 +54,10 @@ struct question {
 };
 
 [[nodiscard]] choice choose(core_state& s, model_state& model, const question& asked);
+/// The same, and what picks remember stays as it was: for a request that is not run, or is decided.
+[[nodiscard]] choice choose_dry(core_state& s, model_state& model, const question& asked);
+/// Weighs all anew, to be explained, of whom that one was chosen whatever it scores.
+void weigh_chosen(core_state& s, model_state& model, const question& asked, index place);
 
 /// Whether the endpoint can start it now.
 [[nodiscard]] bool startable(const endpoint_room& one, const demand& need);

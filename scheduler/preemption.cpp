@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Batch work makes room for interactive work that would wait for it. Engines are black boxes: an
 // attempt is cancelled where it runs and resumed elsewhere, or there again later.
+#include "scheduler/preemption.hpp"
+
 #include "scheduler/modules.hpp"
 
 #include <algorithm>
@@ -57,14 +59,48 @@ bool worth_it(const core_state& s, const model_state& model, const request_row& 
          && may_serve(s, r, at.device) && (r.emitted == 0 || may_resume(s, r, at));
 }
 
+/// So that whoever asks is told why there was another attempt.
+void record_stop(core_state& s, const request_row& r, const request_row& urgent) {
+  auto* entry = s.explained.find(r.explained, r.sequence);
+  if (entry == nullptr)
+    return;
+  const bool raced = r.is_hedge || r.twin != none;
+  const auto words = "attempt " + std::to_string(r.attempt) + " on "
+                     + s.devices[r.last_device].spec.id.value + " was stopped for request "
+                     + urgent.meta.external_id + ", which is interactive and would have waited; "
+                     + (raced ? "the one beside it goes on" : "it goes on later");
+  auto& record = s.explained.add(*entry);
+  record.at = s.now;
+  record.outcome = preempted_word;
+  record.profile = r.profile;
+  record.scored_by = static_cast<std::uint8_t>(r.profile);
+  record.size = r.size;
+  record.reason = s.explained.kept(words);
+  s.explained.keep(*entry, record, {});
+  s.explained.prepare(*entry, candidates_kept(s.models[r.model])); // Another ticket follows.
+}
+
+/// For the explanation of whom they make room for. Requires: they still run.
+std::string words_of(const core_state& s, index device, const std::vector<index>& yielding) {
+  auto words = "stopped " + std::to_string(yielding.size())
+               + (yielding.size() == 1 ? " batch request" : " batch requests") + " on "
+               + s.devices[device].spec.id.value + " to begin at once, to go on later: ";
+  const auto named = std::min(yielding.size(), limits::preempted_told_max);
+  for (std::size_t at = 0; at < named; ++at)
+    words += (at == 0 ? "" : ", ") + s.requests[yielding[at]].meta.external_id;
+  if (named < yielding.size())
+    words += " and " + std::to_string(yielding.size() - named) + " more";
+  return words;
+}
+
 } // namespace
 
-index make_place(pass& p, index slot) {
+freed_place make_place(pass& p, index slot) {
   auto& s = p.s;
   const auto& r = s.requests[slot];
   auto& model = s.models[r.model];
   if (r.meta.priority != priority_class::interactive || model.batch_running == 0)
-    return none;
+    return {};
   const auto need = reservation_for(s, r, 0);
   index best = none;
   std::vector<index> yielding;
@@ -84,17 +120,21 @@ index make_place(pass& p, index slot) {
     best = place;
     yielding = std::move(those);
   }
+  if (best == none)
+    return {};
+  freed_place made{best, words_of(s, model.endpoints.at(best).device, yielding)};
   failover how;
-  how.failure = {recovery::retry_elsewhere, "preempted", "it made room for interactive work"};
+  how.failure = {recovery::retry_elsewhere, preempted_word, "it made room for interactive work"};
   how.fault = false;
   how.revoke = true;
   how.counts = false;
   for (const auto each : yielding) {
     ++s.requests[each].preempted;
     ++s.counters.preemptions;
+    record_stop(s, s.requests[each], r);
     fail_attempt(p, each, how);
   }
-  return best;
+  return made;
 }
 
 } // namespace consort::core

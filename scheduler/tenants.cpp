@@ -79,10 +79,4 @@ void leave_tenant(core_state& s, index slot, const ending& how) {
   --s.tenants[r.tenant].live;
 }
 
-bool queue_has_room(const core_state& s, const request_row& r) {
-  const auto bound = s.config.queue_max;
-  const auto kept = bound / limits::queue_reserve_share;
-  return s.waiting < bound && (s.waiting < bound - kept || s.tenants[r.tenant].waiting < kept);
-}
-
 } // namespace consort::core

@@ -357,21 +357,48 @@ void view_artifacts(const core_state& s, time_us now, page& into) {
       return;
 }
 
+/// Live requests by number.
+using numbered = std::vector<std::pair<std::uint64_t, index>>;
+
+void oldest_first(numbered& live, std::size_t count_max) {
+  const auto kept = std::min(live.size(), count_max);
+  std::partial_sort(live.begin(), live.begin() + static_cast<std::ptrdiff_t>(kept), live.end());
+  live.resize(kept);
+}
+
+void add_requests(const core_state& s, const numbered& those, time_us now, page& into) {
+  for (const auto& [number, slot] : those)
+    if (!into.add(into.made.rows.requests, view_request(s, slot, now),
+                  {view_part::requests, {}, number}))
+      return;
+}
+
+bool has_ticket(const request_row& r) {
+  return r.phase == request_phase::ticketed || r.phase == request_phase::running;
+}
+
+std::string_view state_of(const request_row& r) {
+  return has_ticket(r) ? "running" : r.told == nullptr ? "queued" : r.told;
+}
+
+bool wished(const request_row& r, const requests_wish& wish, index model) {
+  return (wish.model.empty() || model == r.model)
+         && (wish.tenant.empty() || wish.tenant == r.meta.tenant)
+         && (wish.priority.empty() || wish.priority == word(r.meta.priority))
+         && (wish.state.empty() || wish.state == state_of(r));
+}
+
 void view_requests(const core_state& s, time_us now, page& into) {
   const auto after = into.number_of(view_part::requests);
   if (after == std::numeric_limits<std::uint64_t>::max())
     return;
-  std::vector<std::pair<std::uint64_t, index>> live;
+  numbered live;
   for (index slot = 0; slot < s.requests.end(); ++slot)
     if (s.requests.holds(slot) && !s.requests[slot].is_hedge)
       live.emplace_back(s.requests[slot].sequence, slot);
-  const auto shown = std::min(live.size(), limits::snapshot_requests_max);
-  std::partial_sort(live.begin(), live.begin() + static_cast<std::ptrdiff_t>(shown), live.end());
-  for (std::size_t at = 0; at < shown; ++at)
-    if (live[at].first > after
-        && !into.add(into.made.rows.requests, view_request(s, live[at].second, now),
-                     {view_part::requests, {}, live[at].first}))
-      return;
+  oldest_first(live, limits::snapshot_requests_max);
+  std::erase_if(live, [&](const auto& one) { return one.first <= after; });
+  add_requests(s, live, now, into);
 }
 
 bool by_key(const artifact_view& one, const artifact_view& other) {
@@ -392,13 +419,66 @@ request_view view_request(const core_state& s, index slot, time_us now) {
   view.id = r.meta.id;
   view.external_id = cut(r.meta.external_id);
   view.model = s.models[r.model].spec.name;
-  const bool running = r.phase == request_phase::ticketed || r.phase == request_phase::running;
-  view.state = running ? "running" : r.told == nullptr ? "queued" : r.told;
-  if (running)
+  view.state = state_of(r);
+  if (has_ticket(r))
     view.device = s.devices[r.last_device].spec.id;
   view.attempts = r.issued;
   view.age_us = std::max<duration_us>(now - r.submitted_at, 0);
+  view.tenant = r.meta.tenant;
+  view.priority = word(r.meta.priority);
+  if (r.deadline_at != 0)
+    view.deadline_left_us = std::max<duration_us>(r.deadline_at - now, 0);
+  view.number = r.sequence;
   return view;
+}
+
+std::string_view word(priority_class priority) {
+  switch (priority) {
+  case priority_class::interactive: return "interactive";
+  case priority_class::standard: return "standard";
+  case priority_class::batch: return "batch";
+  }
+  return "standard";
+}
+
+namespace {
+
+void write_head(const core_state& s, time_us now, snapshot& head) {
+  head.cluster = s.config.cluster;
+  head.now = now;
+  head.pools = s.config.pools;
+  head.policy = s.profiles[s.cluster_profile].name.value;
+  head.requests_total = static_cast<std::uint32_t>(s.requests.live() - s.hedges);
+  head.queue_depth = s.waiting;
+  head.queue_depth_max = s.waiting_max;
+  head.counters = s.counters;
+}
+
+} // namespace
+
+snapshot_page requests_page(const core_state& s, const requests_wish& wish, std::size_t bytes_max,
+                            time_us now) {
+  page filled;
+  filled.bytes_left = bytes_max;
+  const auto model = find(s.model_names, wish.model.value);
+  numbered behind;
+  std::uint32_t total = 0;
+  for (index slot = 0; slot < s.requests.end(); ++slot) {
+    if (!s.requests.holds(slot) || s.requests[slot].is_hedge
+        || !wished(s.requests[slot], wish, model))
+      continue;
+    ++total;
+    if (s.requests[slot].sequence > wish.after)
+      behind.emplace_back(s.requests[slot].sequence, slot);
+  }
+  const auto left = behind.size();
+  oldest_first(behind, std::clamp<std::size_t>(wish.limit, 1, limits::requests_page_max));
+  add_requests(s, behind, now, filled);
+  if (filled.made.rows.requests.size() < left)
+    filled.made.next = filled.behind;
+  write_head(s, now, filled.made.rows);
+  filled.made.rows.requests_total = total;
+  return std::move(filled.made);
 }
 
 snapshot_page view_page_of(const core_state& s, const view_cursor& from, std::size_t bytes_max,
@@ -406,14 +486,7 @@ snapshot_page view_page_of(const core_state& s, const view_cursor& from, std::si
   page filled;
   filled.from = filled.behind = from;
   filled.bytes_left = bytes_max;
-  auto& head = filled.made.rows;
-  head.cluster = s.config.cluster;
-  head.now = now;
-  head.pools = s.config.pools;
-  head.policy = s.profiles[s.cluster_profile].name.value;
-  head.queue_depth = s.waiting;
-  head.queue_depth_max = s.waiting_max;
-  head.counters = s.counters;
+  write_head(s, now, filled.made.rows);
   view_nodes(s, now, filled);
   view_devices(s, now, filled);
   view_replicas(s, filled);
@@ -434,6 +507,7 @@ void append(snapshot& into, snapshot page) {
   into.now = page.now;
   into.policy = std::move(page.policy);
   into.pools = std::move(page.pools);
+  into.requests_total = page.requests_total;
   into.queue_depth = page.queue_depth;
   into.queue_depth_max = page.queue_depth_max;
   into.counters = page.counters;

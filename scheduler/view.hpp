@@ -4,6 +4,7 @@
 /// Values copied out of the core, in a stable order (by id); they stay valid after the core moves
 /// on. Wire form in messages/, JSON in gateway/.
 
+#include "scheduler/limits.hpp"
 #include "scheduler/selector.hpp"
 #include "scheduler/types.hpp"
 
@@ -93,6 +94,11 @@ struct request_view {
   device_id device;
   std::uint32_t attempts = 0;
   duration_us age_us = 0;
+  // Of one that has not ended:
+  tenant_id tenant = {};                            ///< Empty = the anonymous one.
+  std::string priority = {};                        ///< Word of its class.
+  std::optional<duration_us> deadline_left_us = {}; ///< nullopt = it has no deadline.
+  std::uint64_t number = 0; ///< Greater than those of all that came before it.
   friend bool operator==(const request_view&, const request_view&) = default;
 };
 
@@ -119,6 +125,7 @@ struct snapshot {
   std::vector<artifact_view> artifacts;
   std::vector<request_view>
       requests; ///< Live ones, oldest first; at most limits::snapshot_requests_max.
+  std::uint32_t requests_total = 0; ///< Live ones, whether listed or not.
   std::uint32_t queue_depth = 0;
   std::uint32_t queue_depth_max = 0;
   counters_view counters;
@@ -140,6 +147,16 @@ struct view_cursor {
 struct snapshot_page {
   snapshot rows;
   std::optional<view_cursor> next; ///< Nothing after the last.
+};
+
+/// Of the live requests those that all of it says, in order of submission. Empty = any.
+struct requests_wish {
+  std::uint64_t after = 0;                             ///< Behind that number.
+  std::uint32_t limit = limits::snapshot_requests_max; ///< 1 to limits::requests_page_max.
+  model_name model;                                    ///< By any of its names.
+  tenant_id tenant;
+  std::string priority, state; ///< Words of request_view.
+  friend bool operator==(const requests_wish&, const requests_wish&) = default;
 };
 
 /// Appends a later page to those before it; its head replaces theirs.
@@ -182,6 +199,10 @@ struct explanation {
   std::vector<decision_view> decisions;    ///< At most limits::explain_decisions_max.
   std::string outcome;                     ///< Word of request_outcome once it ended.
   std::optional<duration_us> starts_in_us; ///< Of one that waits, or was not to run: expected.
+  /// Of one that was not to run: the status with which it would be refused at once, and when it
+  /// should come back; 0 = it would not be refused.
+  std::uint16_t http_status = 0;
+  std::optional<duration_us> retry_after_us = {};
   friend bool operator==(const explanation&, const explanation&) = default;
 };
 

@@ -100,7 +100,7 @@ template <class Element>
 }
 [[nodiscard]] inline std::size_t bytes_of(const request_view& row) {
   return sizeof(row) + row.external_id.size() + texts_of(row.model) + row.state.size()
-         + texts_of(row.device);
+         + texts_of(row.device) + texts_of(row.tenant) + row.priority.size();
 }
 
 } // namespace consort::core

@@ -17,14 +17,16 @@ function request_row(one) {
     el('td', {}, one.tokens ?? ''));
 }
 
-/// Those that run first, then the last that ended.
-export function show_requests(live) {
+/// The oldest of those that live, how many more there are, then the last that ended.
+export function show_requests(live, total) {
   const running = live.slice(0, running_max).map((one) => ({
     name: one.external_id, model: one.model, state: one.state, device: one.device, us: one.age_us,
   }));
-  const rows = [...running, ...ended].map(request_row);
-  const none = el('tr', {}, el('td', { colspan: 6, class: 'quiet' }, 'none yet'));
-  fill('requests', rows.length ? rows : [none]);
+  const quiet = (words) => el('tr', {}, el('td', { colspan: 6, class: 'quiet' }, words));
+  const left = (total ?? live.length) - running.length;
+  const more = left > 0 ? [quiet(`and ${left} more, which \`consort requests\` lists`)] : [];
+  const rows = [...running.map(request_row), ...more, ...ended.map(request_row)];
+  fill('requests', rows.length ? rows : [quiet('none yet')]);
 }
 
 /// Neither removed by a filter nor compared: it has no score.

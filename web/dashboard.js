@@ -138,7 +138,7 @@ function show(newer) {
   show_devices(seen.devices, seen.replicas);
   show_models(seen);
   show_artifacts(seen);
-  show_requests(seen.requests);
+  show_requests(seen.requests, seen.requests_total);
   offer_choices(seen.models, seen.devices);
 }
 
@@ -151,6 +151,7 @@ async function round() {
       [get('/api/v1/cluster'), get('/metrics'), ...lists.map((one) => get(`/api/v1/${one}`))]);
     seen = { cluster };
     lists.forEach((name, index) => { seen[name] = rest[index][name]; });
+    seen.requests_total = rest[lists.indexOf('requests')].total;
     show(counters_of(metrics));
     [live.textContent, live.className] = ['live', 'live'];
   } catch (error) {

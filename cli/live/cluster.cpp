@@ -311,7 +311,9 @@ task<scheduler_counts> cluster::read_counts() {
   if (!said.is_object() || !said.contains("counters"))
     co_return made;
   const auto& counters = said["counters"];
-  made.failovers = counters.value("retries", std::uint64_t{0});
+  // All tickets beyond a request's first, as the simulation counts them.
+  made.failovers = counters.value("retries", std::uint64_t{0})
+                   + counters.value("preemptions", std::uint64_t{0});
   made.resumes = counters.value("resumes", std::uint64_t{0});
   made.builds = counters.value("builds_started", std::uint64_t{0});
   made.loads = counters.value("loads", std::uint64_t{0});

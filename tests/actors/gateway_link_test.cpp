@@ -120,6 +120,37 @@ TEST_F(GatewayLink, AnswersSnapshotsAndExplanations) {
   EXPECT_EQ(explained->failure().code, "unknown_request");
 }
 
+/// In one page, which the snapshot's own pages are not mixed with.
+TEST_F(GatewayLink, ListsRequestsByPage) {
+  join(real_scheduler());
+  model_spec model;
+  model.name = model_name{"m"};
+  model.variants.emplace_back().format = "gguf";
+  asked(core::model_declared{model});
+  for (std::uint64_t each = 1; each <= 3; ++each)
+    link_->submit(request(each), std::make_shared<heard>());
+  run();
+  core::requests_wish wish;
+  wish.limit = 2;
+  std::optional<result<core::snapshot_page>> page;
+  const auto ask = [&] {
+    link_->requests(wish, [&](result<core::snapshot_page> got) { page = std::move(got); });
+    run();
+  };
+  ask();
+  ASSERT_TRUE(page && page->ok());
+  EXPECT_EQ((*page)->rows.requests_total, 3u);
+  ASSERT_EQ((*page)->rows.requests.size(), 2u);
+  EXPECT_EQ((*page)->rows.requests[0].external_id, "req-1");
+  ASSERT_TRUE((*page)->next);
+  wish.after = (*page)->next->number;
+  ask();
+  ASSERT_TRUE(page->ok());
+  ASSERT_EQ((*page)->rows.requests.size(), 1u);
+  EXPECT_EQ((*page)->rows.requests[0].external_id, "req-3");
+  EXPECT_FALSE((*page)->next);
+}
+
 TEST_F(GatewayLink, GivesUpOnASchedulerThatIsSilent) {
   auto& mail = open_inbox();
   join(probe(mail));

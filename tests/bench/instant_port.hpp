@@ -27,6 +27,10 @@ public:
   void snapshot(std::function<void(result<core::snapshot>)> answer) override {
     answer(core::snapshot{});
   }
+  void requests(core::requests_wish,
+                std::function<void(result<core::snapshot_page>)> answer) override {
+    answer(core::snapshot_page{});
+  }
   void explain(std::string, std::function<void(result<core::explanation>)> answer) override {
     answer(core::explanation{});
   }

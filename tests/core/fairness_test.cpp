@@ -366,6 +366,76 @@ TEST(Preemption, OfOneRequestIsBounded) {
   t.drop_all();
 }
 
+/// Whom one stopped and for whom another was stopped; what the winner scored is what its terms say,
+/// without the queue that is no more.
+TEST(Preemption, BothSidesAreToldOfIt) {
+  core_fixture t;
+  one_device(t, 1);
+  long_batch(t);
+  const auto urgent = from(t, "", priority_class::interactive);
+  t.submit(urgent);
+  const auto told = t.tested().explain(urgent.external_id, t.now());
+  ASSERT_TRUE(told && told->decisions.size() == 1);
+  EXPECT_EQ(told->decisions[0].reason,
+            "stopped 1 batch request on local/cpu0 to begin at once, to go on later: r1");
+  ASSERT_EQ(told->decisions[0].candidates.size(), 1U);
+  const auto& winner = told->decisions[0].candidates[0];
+  std::int64_t sum = 0;
+  for (const auto& term : winner.terms) {
+    sum += term.value;
+    EXPECT_NE(term.name, "queue");
+  }
+  EXPECT_NEAR(static_cast<double>(sum), static_cast<double>(winner.score), 10);
+  const auto stopped = t.tested().explain("r1", t.now());
+  ASSERT_TRUE(stopped && stopped->decisions.size() == 3);
+  EXPECT_EQ(stopped->decisions[1].outcome, "preempted");
+  EXPECT_EQ(stopped->decisions[1].attempt, 0U);
+  EXPECT_EQ(stopped->decisions[1].reason,
+            "attempt 1 on local/cpu0 was stopped for request r2, which is interactive and would "
+            "have waited; it goes on later");
+  EXPECT_EQ(stopped->decisions[2].attempt, 2U);
+  t.drop_all();
+}
+
+TEST(Preemption, IsNoRetry) {
+  core_fixture t;
+  one_device(t, 1);
+  const auto running = long_batch(t);
+  t.submit(from(t, "", priority_class::interactive));
+  const auto granted = t.take_all<grant_ticket>();
+  ASSERT_EQ(granted.size(), 2U);
+  EXPECT_EQ(granted[1].granted.attempt, (attempt_id{running.granted.attempt.request, 2}));
+  EXPECT_EQ(t.view().counters.preemptions, 1U);
+  EXPECT_EQ(t.view().counters.retries, 0U);
+  t.drop_all();
+}
+
+TEST(Preemption, OfManySomeAreNamed) {
+  constexpr auto count = 2 * limits::preempted_told_max;
+  core_fixture t;
+  one_device(t, count);
+  for (std::size_t each = 0; each < count; ++each) {
+    auto bulk = from(t, "", priority_class::batch);
+    bulk.max_tokens = 4'000;
+    t.submit(bulk);
+  }
+  ASSERT_EQ(t.take_all<grant_ticket>().size(), count);
+  auto urgent = from(t, "", priority_class::interactive);
+  urgent.choices = count;
+  t.submit(urgent);
+  EXPECT_EQ(t.take_all<revoke_attempt>().size(), count);
+  const auto told = t.tested().explain(urgent.external_id, t.now());
+  ASSERT_TRUE(told && told->decisions.size() == 1);
+  const auto& words = told->decisions[0].reason;
+  EXPECT_TRUE(
+      words.ends_with("and " + std::to_string(count - limits::preempted_told_max) + " more"))
+      << words;
+  EXPECT_EQ(static_cast<std::size_t>(std::count(words.begin(), words.end(), ',')),
+            limits::preempted_told_max)
+      << "one of them before `to go on later`";
+  t.drop_all();
+}
+
 // --- back-pressure ---
 
 TEST(BackPressure, RetryAfterIsWhenTheQueueWillHaveDrained) {
@@ -390,6 +460,39 @@ TEST(BackPressure, RetryAfterIsWhenTheQueueWillHaveDrained) {
   ASSERT_TRUE(refused.retry_after_us);
   EXPECT_GE(*refused.retry_after_us, 21 * 2 * second * 8 / 10);
   EXPECT_LE(*refused.retry_after_us, 21 * 2 * second * 12 / 10);
+  t.drop_all();
+}
+
+/// Who would be turned away at once is told so, as the request itself is, and not when it would
+/// start; whoever has a place kept for it is not.
+TEST(BackPressure, ADryRunIsTurnedAwayAsTheRequestWouldBe) {
+  auto config = core_fixture::quiet();
+  config.queue_max = 20;
+  core_fixture t(config);
+  one_device(t, 1);
+  for (int i = 0; i < 22; ++i)
+    t.submit(from(t, "flood"));
+  t.drop_all();
+  const auto before = t.tested().digest();
+  const auto dry
+      = [&](const char* tenant) { return *t.tested().explain(from(t, tenant), t.now()); };
+  const auto kept = dry("flood");
+  EXPECT_EQ(kept.http_status, 429);
+  EXPECT_EQ(kept.decisions.at(0).outcome, "rejected");
+  EXPECT_TRUE(kept.retry_after_us);
+  EXPECT_FALSE(kept.starts_in_us);
+  EXPECT_EQ(dry("other").http_status, 0);
+  EXPECT_TRUE(dry("other").starts_in_us);
+  EXPECT_EQ(t.tested().digest(), before);
+  t.submit(from(t, "flood"));
+  const auto refused = t.take_all<reject_request>().at(0);
+  EXPECT_EQ(refused.http_status, kept.http_status);
+  EXPECT_EQ(refused.retry_after_us, kept.retry_after_us);
+  EXPECT_EQ(refused.reason.message, kept.decisions[0].reason);
+  t.submit(from(t, "other"));
+  EXPECT_TRUE(t.take_all<reject_request>().empty());
+  EXPECT_EQ(dry("third").http_status, 429);
+  EXPECT_EQ(dry("third").decisions.at(0).reason, "20 requests are waiting: the queue is full");
   t.drop_all();
 }
 

@@ -42,6 +42,27 @@ TEST(Hybrid, TakesTheFastestWhenNobodyMeetsIt) {
   EXPECT_EQ(t.device_for(t.request()), "local/gpu0");
 }
 
+/// It goes by another profile's scores then, and shows those.
+TEST(Hybrid, ExplainsByWhatScoresItWentWhenNobodyMeetsIt) {
+  loaded_cluster t(fast_and_frugal(), promising(1'000, 1'000));
+  const auto meta = t.request();
+  t.ask(meta);
+  const auto dry = t.request();
+  for (const auto& told :
+       {*t.tested().explain(meta.external_id, t.now()), *t.tested().explain(dry, t.now())}) {
+    const auto& decision = told.decisions.at(0);
+    EXPECT_EQ(decision.policy, "hybrid");
+    EXPECT_EQ(decision.reason, "nobody is predicted to meet the SLO: scored by latency");
+    ASSERT_EQ(decision.candidates.size(), 2U);
+    for (const auto& one : decision.candidates) {
+      std::int64_t sum = 0;
+      for (const auto& term : one.terms)
+        sum += term.value;
+      EXPECT_NEAR(static_cast<double>(sum), static_cast<double>(one.score), 10) << one.device.value;
+    }
+  }
+}
+
 TEST(Hybrid, ClassesHaveTheirOwnSlo) {
   loaded_cluster t(fast_and_frugal(), promising(10'000, second));
   auto meta = t.request();

@@ -413,6 +413,8 @@ TEST(DryRun, SaysWhyItWouldBeTurnedAway) {
   EXPECT_EQ(told->decisions[0].outcome, "rejected");
   EXPECT_EQ(told->decisions[0].candidates.at(0).removed_by, "selector");
   EXPECT_FALSE(told->starts_in_us);
+  EXPECT_EQ(told->http_status, 422);
+  EXPECT_EQ(t.tested().explain(t.request(), t.now())->http_status, 0);
 }
 
 TEST(DryRun, KnowsThatAPromptFitsNowhere) {

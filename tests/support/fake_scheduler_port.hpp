@@ -43,6 +43,8 @@ public:
   std::function<result<gateway::admin_taken>(const gateway::admin_request&)> on_admin
       = [](const gateway::admin_request&) { return gateway::admin_taken{}; };
   core::snapshot seen;
+  core::requests_wish listed;               ///< The latest.
+  std::optional<core::view_cursor> further; ///< Where the list of requests goes on.
   std::optional<core::explanation> explained;
   error unexplained{recovery::refuse, "model_not_found", "no model of that name"};
   std::optional<request_meta> dry_run; ///< The last that was only to be explained.
@@ -94,6 +96,13 @@ public:
   void snapshot(std::function<void(result<core::snapshot>)> answer) override {
     if (!silent)
       answer(seen);
+  }
+
+  void requests(core::requests_wish wish,
+                std::function<void(result<core::snapshot_page>)> answer) override {
+    listed = std::move(wish);
+    if (!silent)
+      answer(core::snapshot_page{seen, further});
   }
 
   void explain(std::string external_id,

@@ -130,6 +130,27 @@ INSTANTIATE_TEST_SUITE_P(
                   "device":"","attempts":0,"age_us":1500}]})",
                   {"r1", "queued", "1.5ms", "00-1"}}));
 
+TEST_F(CommandsTest, RequestsSayHowManyAreNotShownAndGoOnThere) {
+  const test_server server(
+      {{"GET /api/v1/requests",
+        answer(R"({"requests":[{"external_id":"r1","model":"m","state":"queued","tenant":"team-a",
+               "priority":"batch","deadline_left_us":2500000,"number":7}],"total":330,"next":7})")},
+       {"GET /api/v1/requests?limit=10&after=7&model=a%2Fb&tenant=t&priority=batch&state=queued",
+        answer(R"({"requests":[{"external_id":"r2"}],"total":1,"next":null})")}});
+  const auto first = ask(server, {"requests"});
+  EXPECT_EQ(first.code, exit_code::done) << first.err;
+  for (const auto* part : {"TENANT", "CLASS", "DEADLINE", "team-a", "batch", "2.5s",
+                           "\n1 of 330 requests; `--after 7` shows those behind\n"})
+    EXPECT_THAT(first.out, HasSubstr(part));
+  const auto rest = ask(server, {"requests", "--limit", "10", "--after", "7", "--model", "a/b",
+                                 "--tenant", "t", "--priority", "batch", "--state", "queued"});
+  EXPECT_EQ(rest.code, exit_code::done) << rest.err;
+  EXPECT_THAT(rest.out, HasSubstr("r2"));
+  EXPECT_THAT(rest.out, testing::Not(HasSubstr(" of 1"))) << "all are shown";
+  EXPECT_EQ(ask(server, {"requests", "--limit", "1001"}).code, exit_code::usage);
+  EXPECT_EQ(ask(server, {"requests", "--priority", "high"}).code, exit_code::usage);
+}
+
 TEST_F(CommandsTest, ArtifactsAreListedByLsToo) {
   const test_server server({{"GET /api/v1/artifacts", answer(R"({"artifacts":[]})")}});
   const auto plain = ask(server, {"artifacts"});

@@ -75,12 +75,35 @@ TEST(AdminJson, ListsAreWrappedByTheirName) {
   core::snapshot seen;
   seen.replicas.resize(2);
   seen.artifacts.resize(1);
-  for (const auto* name : {"nodes", "devices", "models", "replicas", "artifacts", "requests"})
+  for (const auto* name : {"nodes", "devices", "models", "replicas", "artifacts"})
     EXPECT_TRUE(list_json(seen, name).at(name).is_array()) << name;
   EXPECT_EQ(list_json(seen, "replicas")["replicas"].size(), 2U);
   EXPECT_EQ(list_json(seen, "artifacts")["artifacts"][0]["state"], "absent");
   EXPECT_TRUE(list_json(seen, "artifacts")["artifacts"][0]["eta_us"].is_null());
   EXPECT_TRUE(list_json(seen, "secrets").is_null());
+}
+
+TEST(AdminJson, RequestsSayHowManyThereAreAndWhereTheyGoOn) {
+  core::snapshot_page page;
+  core::request_view one;
+  one.external_id = "r1";
+  one.tenant = tenant_id("team-a");
+  one.priority = "batch";
+  one.number = 7;
+  page.rows.requests = {one};
+  page.rows.requests_total = 330;
+  auto out = requests_json(page);
+  EXPECT_EQ(out["total"], 330);
+  EXPECT_TRUE(out["next"].is_null());
+  EXPECT_EQ(out["requests"][0]["tenant"], "team-a");
+  EXPECT_EQ(out["requests"][0]["priority"], "batch");
+  EXPECT_TRUE(out["requests"][0]["deadline_left_us"].is_null());
+  EXPECT_EQ(out["requests"][0]["number"], 7);
+  page.rows.requests[0].deadline_left_us = 5;
+  page.next = core::view_cursor{core::view_part::requests, {}, 7};
+  out = requests_json(page);
+  EXPECT_EQ(out["next"], 7);
+  EXPECT_EQ(out["requests"][0]["deadline_left_us"], 5);
 }
 
 TEST(AdminJson, ClusterCountsWhatIsAlive) {
@@ -113,6 +136,16 @@ TEST(AdminJson, ExplanationsShowCandidatesAndTerms) {
   EXPECT_EQ(out["score"], 42);
   EXPECT_EQ(out["terms"][1]["name"], "decode");
   EXPECT_EQ(out["terms"][1]["value"], 30);
+}
+
+TEST(AdminJson, ExplanationsSayWithWhatARequestWouldBeRefused) {
+  core::explanation view;
+  EXPECT_FALSE(to_json(view).contains("http_status"));
+  EXPECT_FALSE(to_json(view).contains("retry_after_us"));
+  view.http_status = 429;
+  view.retry_after_us = 12;
+  EXPECT_EQ(to_json(view)["http_status"], 429);
+  EXPECT_EQ(to_json(view)["retry_after_us"], 12);
 }
 
 TEST(AdminJson, ModelDeclarationsRoundTrip) {

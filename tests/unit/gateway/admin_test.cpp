@@ -88,6 +88,28 @@ TEST_F(Admin, EveryListAnswers) {
   EXPECT_EQ(client.get("/").headers.at("Content-Type"), "text/html; charset=utf-8");
 }
 
+TEST_F(Admin, RequestsAreListedByPageAndKind) {
+  start();
+  http_client client(http_port());
+  EXPECT_EQ(client.get("/api/v1/requests").status, 200);
+  EXPECT_EQ(port_.listed, core::requests_wish{});
+  EXPECT_EQ(client
+                .get("/api/v1/requests?limit=1000&after=7&model=a%2Fb&tenant=team-a&priority=batch"
+                     "&state=queued")
+                .status,
+            200);
+  const core::requests_wish wanted{
+      7,       core::limits::requests_page_max, model_name("a/b"), tenant_id("team-a"), "batch",
+      "queued"};
+  EXPECT_EQ(port_.listed, wanted);
+  for (const std::string bad : {"limit=0", "limit=1001", "limit=x", "after=-1", "priority=high",
+                                "state=gone", "tenant=", "model=%zz", "limits=5"}) {
+    const auto refused = client.get("/api/v1/requests?" + bad);
+    EXPECT_EQ(refused.status, 400) << bad;
+  }
+  EXPECT_EQ(error_of(client.get("/api/v1/requests?limit=1001"))["param"], "limit");
+}
+
 TEST_F(Admin, NodesHeldOffByTheLinkGuardAreListed) {
   config_.held_off = [] {
     return std::vector<links::held_peer>{{links::peer_role::node, "noisy", 700}};
@@ -104,8 +126,8 @@ TEST_F(Admin, SilentSchedulerIs503WithinTheTimeout) {
   config_.limits.plugins_time = 20 * ms;
   start();
   http_client client(http_port());
-  for (const auto* path :
-       {"/v1/models", "/api/v1/cluster", "/readyz", "/api/v1/nodes", "/api/v1/plugins"})
+  for (const auto* path : {"/v1/models", "/api/v1/cluster", "/readyz", "/api/v1/nodes",
+                           "/api/v1/requests", "/api/v1/plugins"})
     EXPECT_EQ(client.get(path).status, 503) << path;
   EXPECT_EQ(client.post("/api/v1/drain", R"({"target":"local"})").status, 503);
   EXPECT_EQ(client.get("/metrics").status, 200) << "what the gateway knows is still shown";

@@ -299,6 +299,11 @@ TEST(BestPlaces, KeepsTheBestInOrderWithTiesByPlace) {
   EXPECT_EQ(best[0].place, 4U);
   EXPECT_EQ(best[0].saved, 7U);
   EXPECT_EQ(best.size(), 3U);
+  best.insist(4, 99);
+  EXPECT_EQ(best[0].score, 0) << "it is among them already";
+  best.insist(9, 99);
+  ASSERT_EQ(best.size(), 3U);
+  EXPECT_EQ(best[2].place, 9U) << "the worst left";
 }
 
 } // namespace
