@@ -128,6 +128,8 @@ void judge_found(pass& p);
 /// Somebody else's machine, or one of its members is.
 [[nodiscard]] bool is_remote(const core_state& s, index device);
 /// What a selector and its labels say of a device; a plan may have what all its members may.
+[[nodiscard]] bool asks_for(const core_state& s, const selector_row& row, index device);
+/// The same, unless its policy keeps requests from it for good.
 [[nodiscard]] bool admits_device(const core_state& s, const selector_row& row, index device);
 /// Its spec sheet; of a plan, its members'.
 [[nodiscard]] speed_spec sheet_of(const core_state& s, index device);
@@ -358,10 +360,12 @@ void enqueue(core_state& s, index slot);
 void dequeue(core_state& s, index slot);
 [[nodiscard]] lane_key lane_of(const core_state& s, const request_row& r);
 [[nodiscard]] queue_place place_of(const request_row& r);
-/// 422: names each device and the filter that removed it; 502 once it had an attempt.
-[[nodiscard]] ending impossible_ending(const core_state& s, index slot);
 /// 503 with state, eta and Retry-After.
 [[nodiscard]] ending unavailable_ending(core_state& s, index slot, time_us now);
+
+// --- impossible.cpp: who can never be served ---
+/// 422: names each device and the filter that removed it; 502 once it had an attempt.
+[[nodiscard]] ending impossible_ending(const core_state& s, const request_row& r);
 
 // --- tenants.cpp: who shares fairly ---
 /// The tenant's row, made on first use; the first one is shared by those for whom there is no room.

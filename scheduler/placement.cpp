@@ -571,10 +571,7 @@ void update_outlook(core_state& s, index at, index selector, time_us now) {
   seen.state = "queued";
   seen.eta_at = seen.again_at = 0;
   const bool spent = remote_spent(s);
-  const auto wait_ns
-      = spent ? own_wait_ns(s, at, selector, now)
-              : model.endpoints.least_wait_ns(now * 1000, s.selectors[selector].matches);
-  if (wait_ns) {
+  if (const auto wait_ns = usable_wait_ns(s, at, selector, now)) {
     seen.reason = "every endpoint that may serve it is busy";
     seen.eta_at = now + *wait_ns / 1000;
     return;
