@@ -4,6 +4,7 @@
 /// function works on the pass given and keeps the invariants of check_invariants() between events.
 
 #include "scheduler/dispatch.hpp"
+#include "scheduler/holds.hpp"
 
 namespace consort::core {
 
@@ -23,16 +24,6 @@ void call_back(pass& p, index node, const std::string& model);
 [[nodiscard]] inline index node_of(const core_state& s, const instance_row& one) {
   return s.devices[one.devices.front()].node;
 }
-
-// --- holds.cpp: drains and cordons ---
-/// Drained: what still runs there at the deadline is moved elsewhere.
-void check_drained_node(pass& p, index node);
-void check_drained_device(pass& p, index device);
-/// A node or device is seen for the first time: what an earlier life was told of it holds.
-void claim_hold(pass& p, const std::string& id, const std::string& identity);
-/// The device row is about to stand for that: a hold stays with the hardware that it is about.
-void rehold(pass& p, index device, const device_spec& now);
-[[nodiscard]] hold_map holds_of(const core_state& s, time_us now);
 
 // --- pauses.cpp: when this process itself stood still ---
 /// Gives everybody the time that we were not there to hear them.
@@ -100,7 +91,7 @@ void open_endpoints(core_state& s, index instance, const std::vector<capacity_ve
 void check_instance(pass& p, index instance);
 /// Repeats orders to a node that may have been lost with its link.
 void repeat_orders(pass& p, index node);
-/// Its last attempt ended: unloads it when it is retiring.
+/// Its last attempt ended: unloads it when it is retiring, or its device drained.
 void became_idle(pass& p, index instance);
 void refresh_instance(core_state& s, index instance);
 /// Power above idle of all its devices, as their spec sheets say.

@@ -95,7 +95,7 @@ TEST(Plan, OfADrainSaysWhereItsWorkGoes) {
   t.submit("a/cpu0|b/cpu0");
   t.start(t.expect<grant_ticket>());
   const auto steps = steps_of(t, {{}, {}, "a"});
-  EXPECT_EQ(steps, (std::vector<std::string>{"stop a/cpu0", "serve b/cpu0"}));
+  EXPECT_EQ(steps, (std::vector<std::string>{"stop a/cpu0", "unload a/cpu0", "serve b/cpu0"}));
   EXPECT_FALSE(t.view().nodes.at(0).draining);
 }
 

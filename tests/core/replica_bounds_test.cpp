@@ -73,12 +73,18 @@ TEST(Maximum, IsOfThoseThatTakeNewWork) {
   for (const auto kind : {hold_kind::drain, hold_kind::cordon}) {
     core_fixture t;
     one_at_most(t);
+    const bool drains = kind == hold_kind::drain;
     t.feed(hold_of("local/cpu0", true, kind));
+    if (drains) {
+      EXPECT_EQ(unloads(t), "local/cpu0 is drained: firmware");
+    }
     t.expect_empty();
     t.submit();
     EXPECT_EQ(loads_on(t), "local/cpu1");
     EXPECT_EQ(served_on(t), "local/cpu1");
-    EXPECT_EQ(unloads(t), "others serve, as many as there may be") << "of the one that is held";
+    if (!drains) {
+      EXPECT_EQ(unloads(t), "others serve, as many as there may be") << "of the one that is held";
+    }
     EXPECT_EQ(t.ready_replicas(), 1U);
     t.feed(hold_of("local/cpu0", false, kind));
     t.expect_empty();
@@ -105,14 +111,14 @@ TEST(Maximum, WhatRunsOnAHeldDeviceEndsThere) {
   EXPECT_EQ(unloads(t), "others serve, as many as there may be");
 }
 
-TEST(Maximum, IsKeptWhenADrainEndsDuringTheLoad) {
+TEST(Maximum, IsKeptWhenACordonEndsDuringTheLoad) {
   core_fixture t;
   one_at_most(t);
-  t.feed(hold_of("local/cpu0", true));
+  t.feed(hold_of("local/cpu0", true, hold_kind::cordon));
   t.submit();
   t.take_all<queue_notice>();
   const auto asked = t.expect<reserve_allocation>();
-  t.feed(hold_of("local/cpu0", false));
+  t.feed(hold_of("local/cpu0", false, hold_kind::cordon));
   EXPECT_EQ(served_on(t), "local/cpu0");
   t.feed(t.reserved(asked));
   t.loaded(t.expect<load_replica>());
@@ -195,10 +201,10 @@ TEST(Maximum, AnIdleReplicaStaysWhereNothingCanBeBegunForIt) {
   t.advertise(small);
   auto other = story_spec("other");
   other.replicas_min = 1;
-  t.feed(hold_of("local/cpu0", true));
+  t.feed(hold_of("local/cpu0", true, hold_kind::cordon));
   t.declare(other);
   EXPECT_EQ(loads_on(t), "local/cpu1");
-  t.feed(hold_of("local/cpu0", false));
+  t.feed(hold_of("local/cpu0", false, hold_kind::cordon));
   t.submit("local/cpu1");
   t.take_all<queue_notice>();
   t.expect_empty();
@@ -235,16 +241,38 @@ void one_at_least(core_fixture& t, duration_us idle_ttl_us = 0) {
   t.expect_empty();
 }
 
-TEST(Minimum, IsKeptElsewhereWhileADeviceIsDrained) {
+TEST(Minimum, IsKeptElsewhereWhileADeviceIsHeld) {
+  for (const auto kind : {hold_kind::drain, hold_kind::cordon}) {
+    core_fixture t;
+    one_at_least(t);
+    t.feed(hold_of("local/cpu0", true, kind));
+    if (kind == hold_kind::drain) {
+      EXPECT_EQ(unloads(t), "local/cpu0 is drained: firmware");
+    }
+    EXPECT_EQ(loads_on(t), "local/cpu1");
+    t.submit();
+    EXPECT_EQ(served_on(t), "local/cpu1");
+    t.feed(hold_of("local/cpu0", false, kind));
+    t.expect_empty();
+    EXPECT_EQ(t.ready_replicas(), kind == hold_kind::drain ? 1U : 2U)
+        << "what a cordon left may stay where there is no maximum";
+  }
+}
+
+TEST(Minimum, IsBackOnceADrainIsOverThatLeftNoOtherDevice) {
   core_fixture t;
-  one_at_least(t);
-  t.feed(hold_of("local/cpu0", true));
-  EXPECT_EQ(loads_on(t), "local/cpu1");
-  t.submit();
-  EXPECT_EQ(served_on(t), "local/cpu1");
-  t.feed(hold_of("local/cpu0", false));
+  t.join("local");
+  auto model = story_spec();
+  model.replicas_min = 1;
+  t.declare(model);
+  t.advertise(cpu_spec());
+  t.finish_load();
+  t.feed(hold_of("local", true));
+  EXPECT_EQ(unloads(t), "local is drained: firmware");
   t.expect_empty();
-  EXPECT_EQ(t.ready_replicas(), 2U) << "without a maximum both may stay";
+  EXPECT_EQ(t.ready_replicas(), 0U);
+  t.feed(hold_of("local", false));
+  EXPECT_EQ(loads_on(t), "local/cpu0");
 }
 
 TEST(Minimum, IsKeptElsewhereWhileADeviceIsUnhealthy) {
@@ -263,7 +291,7 @@ TEST(Minimum, OnlyTheHeldReplicaGoesWhenItIsIdle) {
   one_at_least(t, 5 * second);
   t.pass_time_renewing(6 * second);
   t.expect_empty();
-  t.feed(hold_of("local/cpu0", true));
+  t.feed(hold_of("local/cpu0", true, hold_kind::cordon));
   EXPECT_EQ(loads_on(t), "local/cpu1");
   t.pass_time_renewing(20 * second);
   EXPECT_EQ(unloads(t), "idle for 5s");
@@ -355,6 +383,7 @@ TEST(Minimum, LeavesOthersTheirOwnAndSaysSoOnce) {
   t.advertise(cpu_spec("local", 2));
   loads_on(t);
   t.feed(hold_of("local/cpu2", true));
+  unloads(t);
   t.pass_time_renewing(3 * limits::starvation_us);
   EXPECT_EQ(t.noted_times("storyteller: 1 of at least 2 replicas: no other device"), 2U);
 }

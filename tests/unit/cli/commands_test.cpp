@@ -231,6 +231,18 @@ TEST_F(CommandsTest, DrainStopsNewWorkAndWaitsForTheRest) {
   EXPECT_EQ(ask(server, {"drain", "n", "--deadline", "soon"}).code, exit_code::usage);
 }
 
+/// New firmware is not for a device on which engines are still open.
+TEST_F(CommandsTest, DrainWaitsForWhatIsUnloaded) {
+  auto loaded = answer(R"({"replicas":[{"devices":["n/npu0"],"running":0}]})");
+  loaded.times = 1;
+  const test_server server({{"POST /api/v1/drain", answer("{}", 202)},
+                            {"GET /api/v1/nodes", answer(R"({"nodes":[{"node":"n"}]})")},
+                            {"GET /api/v1/replicas", loaded}});
+  const auto asked = ask(server, {"drain", "n"});
+  EXPECT_NE(asked.code, exit_code::done) << "it looked again";
+  EXPECT_EQ(asked.out, "n: 1 loaded, being unloaded\n");
+}
+
 /// The scheduler's disk is full: what was asked for is done, and the answer says the rest.
 TEST_F(CommandsTest, WhatIsNotKeptOverARestartFailsTheCommandThatDidIt) {
   const auto unkept = answer(
