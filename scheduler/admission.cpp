@@ -426,11 +426,11 @@ void dequeue(core_state& s, index slot) {
 result<request_row> draft_request(core_state& s, const request_meta& meta) {
   if (auto bad = check_form(meta); bad.http_status != 0)
     return std::move(bad.reason);
+  if (meta.policy && profile_named(s, *meta.policy) == none) // Before the model, as of a request.
+    return unknown_policy(s, *meta.policy).reason;
   const auto model = find(s.model_names, meta.model.value);
   if (model == none || s.models[model].removed)
     return unknown_model(s, meta.model).reason;
-  if (meta.policy && profile_named(s, *meta.policy) == none)
-    return unknown_policy(s, *meta.policy).reason;
   if (auto bad = check_context(s, meta); bad.http_status != 0)
     return std::move(bad.reason);
   const auto selector = selector_of(s, meta, barring_profile(s, profile_for(s, meta, model)));
