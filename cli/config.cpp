@@ -477,6 +477,7 @@ std::optional<std::pair<std::string, std::uint16_t>> parse_listen(std::string_vi
 
 core::core_config core_settings(const cluster_config& config, std::uint64_t seed) {
   core::core_config made;
+  made.minima_settle_us = core::limits::minima_settle_us;
   made.cluster = config.cluster;
   made.seed = seed;
   made.policy = config.policy;

@@ -365,8 +365,10 @@ std::vector<vacancy> vacancies_of(const core_state& s, index at,
 }
 
 /// The best first. Each that starts makes the others of its node look slower, and none faster: what
-/// is on top is the best once its score is of now. Returns: options that lack room, best first.
-/// `waits` says whether one has room and waits for something else.
+/// is on top is the best once its score is of now. While other nodes may be about to dial none is
+/// the second of its node: the one that comes next may be the better place. Returns: options that
+/// lack room, best first; none of them where that is waited for. `waits` says whether one has room
+/// and waits for something else.
 std::vector<index> keep_where_free(pass& p, index at, replica_counts& seen, bool& waits) {
   auto& s = p.s;
   auto& model = s.models[at];
@@ -389,6 +391,11 @@ std::vector<index> keep_where_free(pass& p, index at, replica_counts& seen, bool
     if (ranks_for(s, model, by).empty()) {
       full.push_back(option);
       continue;
+    }
+    if (replicas[node] > 0 && p.now < s.settling_until) {
+      waits = true;
+      arm(s, s.settling_until, timer_kind::model, at);
+      return {};
     }
     const auto before = seen.kept;
     advance(p, at, by, seen);

@@ -259,6 +259,53 @@ TEST(Minimum, IsKeptElsewhereWhileADeviceIsHeld) {
   }
 }
 
+core_config settling() {
+  auto config = core_fixture::quiet();
+  config.minima_settle_us = limits::minima_settle_us;
+  return config;
+}
+
+/// A node of two CPUs is there first, and has one replica of the two that are kept.
+void first_of_two(core_fixture& t) {
+  auto model = story_spec();
+  model.replicas_min = 2;
+  t.declare(model);
+  t.join("big", 11);
+  t.advertise(cpu_spec("big", 0));
+  t.advertise(cpu_spec("big", 1));
+  EXPECT_EQ(loads_on(t), "big/cpu0") << "of a node that has none the first begins at once";
+}
+
+TEST(Minimum, IsSpreadOverANodeThatDialsAMomentAfterTheFirst) {
+  core_fixture t(settling());
+  first_of_two(t);
+  t.pass_time(10'000);
+  t.expect_empty();
+  t.join("small", 22);
+  t.advertise(cpu_spec("small"));
+  EXPECT_EQ(loads_on(t), "small/cpu0");
+  t.pass_time_renewing(2 * limits::minima_settle_us, {"big", "small"});
+  t.expect_empty();
+}
+
+TEST(Minimum, IsOnOneNodeWhereNoOtherDialsInTime) {
+  core_fixture t(settling());
+  first_of_two(t);
+  t.pass_time(limits::minima_settle_us - 1);
+  t.expect_empty();
+  t.pass_time(1);
+  EXPECT_EQ(loads_on(t), "big/cpu1");
+  EXPECT_FALSE(t.noted("of at least"));
+}
+
+TEST(Minimum, WhoWaitsHasItLoadedAtOnce) {
+  core_fixture t(settling());
+  first_of_two(t);
+  t.submit("big/cpu1");
+  EXPECT_EQ(loads_on(t), "big/cpu1");
+  EXPECT_EQ(served_on(t), "big/cpu1");
+}
+
 TEST(Minimum, IsBackOnceADrainIsOverThatLeftNoOtherDevice) {
   core_fixture t;
   t.join("local");
