@@ -379,6 +379,9 @@ task<void> post_plan(gateway_context& context, const http_request& request, cons
       {{"model", &wish.model.value}, {"for", &wish.selector}, {"drain", &wish.drain}});
   if (!failure && wish.model.empty() && wish.drain.empty())
     failure = missing_field("model");
+  if (!failure && !wish.drain.empty() && !(wish.model.empty() && wish.selector.empty()))
+    failure = bad_request("invalid_value", "say one of the two: `model`, with `for`, or `drain`",
+                          "drain");
   if (failure) {
     co_await respond_error(out, *failure);
     co_return;

@@ -48,8 +48,8 @@ void set_deadline(pass& p, const hold_target& target, time_us until) {
 /// Whatever has a share of the device ends there: an instance lives and dies as one.
 void move_away(pass& p, index device) {
   failover how;
-  how.failure
-      = {recovery::retry_elsewhere, "drained", p.s.devices[device].spec.id.value + " was drained"};
+  how.failure = {recovery::retry_elsewhere, drained_code,
+                 p.s.devices[device].spec.id.value + " was drained"};
   how.fault = false;
   how.exclude = true; // Nowhere else to go is an end, not a wait for what is being emptied.
   how.revoke = true;

@@ -7,6 +7,7 @@
 
 namespace consort::core {
 
+inline constexpr const char* drained_code = "drained"; ///< Of attempts that a drain ended.
 /// Drained: what still runs there at the deadline is moved elsewhere.
 void check_drained_node(pass& p, index node);
 void check_drained_device(pass& p, index device);

@@ -11,6 +11,7 @@
 #include "scheduler/weights.hpp"
 
 #include <algorithm>
+#include <set>
 
 namespace consort::core {
 
@@ -33,6 +34,23 @@ std::string failing_plugins(const core_state& s) {
   return words;
 }
 
+/// Everything else that selectors name: types, nodes, tags and pools.
+std::vector<std::string> other_terms(const core_state& s) {
+  std::set<std::string> terms;
+  for (const auto& [name, at] : s.device_names) {
+    const auto& device = s.devices[at].spec;
+    if (s.devices[at].withdrawn)
+      continue;
+    terms.emplace(word(device.type));
+    terms.insert("node=" + device.node.value);
+    for (const auto& tag : device.tags)
+      terms.insert("tag=" + tag);
+  }
+  for (const auto& [name, meaning] : s.config.pools)
+    terms.insert("pool=" + name);
+  return {terms.begin(), terms.end()};
+}
+
 /// What may have been meant by a selector that names no device; nothing while some device is named.
 /// Not looked for on a large cluster: the names of all devices are compared.
 std::string suggest_devices(const core_state& s, const request_row& r) {
@@ -51,8 +69,10 @@ std::string suggest_devices(const core_state& s, const request_row& r) {
         known.push_back(key + *value);
   }
   std::string words = " no device matches it";
-  if (s.devices.live() < limits::paced_devices)
-    words += did_you_mean(r.meta.selector, known);
+  if (s.devices.live() < limits::paced_devices) {
+    const auto meant = did_you_mean(r.meta.selector, known);
+    words += meant.empty() ? did_you_mean(r.meta.selector, other_terms(s)) : meant;
+  }
   return words + failing_plugins(s);
 }
 

@@ -627,12 +627,13 @@ ending nobody_left(const core_state& s, const request_row& r, const error& last)
     why = " (" + why + ")";
   const auto who
       = r.last_device == none ? std::string("the device") : s.devices[r.last_device].spec.id.value;
+  const auto what = who + (last.code == drained_code ? " takes no more work" : " failed");
   if (r.emitted > 0 && !any_goes_on(s, r))
     return gateway_502("not_resumable",
                        "text was already sent, and no device that it may use can go on with it"
-                           + why + ": " + who + " failed",
+                           + why + ": " + what,
                        last);
-  return gateway_502("device_failed", who + " failed and no other could take over" + why, last);
+  return gateway_502("device_failed", what + " and no other could take over" + why, last);
 }
 
 ending nobody_in_time(core_state& s, index slot, time_us now) {

@@ -99,6 +99,24 @@ TEST(Plan, OfADrainSaysWhereItsWorkGoes) {
   EXPECT_FALSE(t.view().nodes.at(0).draining);
 }
 
+TEST(Plan, OfADrainThatLeavesNobodyDoesNotSayThatADeviceFailed) {
+  core_fixture t;
+  t.join("local");
+  t.advertise(cpu_spec());
+  t.declare(story_spec());
+  t.submit();
+  t.take_all<queue_notice>();
+  t.finish_load();
+  t.start(t.expect<grant_ticket>());
+  const auto planned = t.tested().plan({{}, {}, "local/cpu0"}, t.now());
+  ASSERT_TRUE(planned);
+  std::string refused;
+  for (const auto& step : planned->decisions)
+    refused += step.outcome == "refuse" ? step.reason : "";
+  EXPECT_EQ(refused, "local/cpu0 takes no more work and no other could take over: local/cpu0 was "
+                     "drained");
+}
+
 TEST(Plan, OfADrainThatNamesNobodyIsAnError) {
   core_fixture t;
   t.two_ready_nodes();

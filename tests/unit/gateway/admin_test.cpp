@@ -334,6 +334,9 @@ TEST_F(Admin, PlanIsAListOfSteps) {
   EXPECT_EQ(steps[0]["where"], "local/npu0");
   EXPECT_EQ(port_.planned, (core::plan_wish{model_name{"m"}, "npu", {}}));
   EXPECT_EQ(client.post("/api/v1/plan", R"({"for":"npu"})").status, 400);
+  const auto both = client.post("/api/v1/plan", R"({"model":"m","drain":"local"})");
+  EXPECT_EQ(both.status, 400) << "neither is overlooked";
+  EXPECT_EQ(error_of(both)["param"], "drain");
 }
 
 TEST_F(Admin, WrongCommandsAre400NamingTheField) {
