@@ -22,14 +22,14 @@ core_config filtered(const std::string& filter) {
   return config;
 }
 
-device_spec remote_spec() {
+device_spec api_spec() {
   auto remote = fast_spec();
   remote.id = device_id{"local/remote0"};
   remote.type = resource_type::remote;
   return remote;
 }
 
-constexpr const char* kept_here
+constexpr const char* told_of_local
     = "no device can serve 'storyteller' for 'auto': local/remote0 local (is a remote API, and the "
       "profile keeps requests here); the policy mine has the filter local: ask by another policy "
       "(X-Consort-Policy), add a device of the cluster, or take that filter out of mine";
@@ -43,12 +43,12 @@ request_meta by_mine(core_fixture& t) {
 TEST(PolicyBars, WhatOnlyARemoteCouldServeIsRefusedAtOnceAndLoadsNothing) {
   core_fixture t(filtered("local"));
   t.join("local");
-  t.advertise(remote_spec());
+  t.advertise(api_spec());
   t.declare(story_spec());
   t.submit(by_mine(t));
   const auto refused = t.expect<reject_request>();
   EXPECT_EQ(refused.http_status, 422);
-  EXPECT_EQ(refused.reason.message, kept_here);
+  EXPECT_EQ(refused.reason.message, told_of_local);
   t.expect<record_request>();
   t.expect_empty();
   t.submit();
@@ -57,7 +57,7 @@ TEST(PolicyBars, WhatOnlyARemoteCouldServeIsRefusedAtOnceAndLoadsNothing) {
 }
 
 TEST(PolicyBars, AlsoWhereTheRemoteServesOthersAlready) {
-  loaded_cluster t({remote_spec()}, filtered("local"));
+  loaded_cluster t({api_spec()}, filtered("local"));
   t.submit(by_mine(t));
   EXPECT_EQ(t.expect<reject_request>().http_status, 422);
   t.expect<record_request>();
@@ -67,18 +67,18 @@ TEST(PolicyBars, AlsoWhereTheRemoteServesOthersAlready) {
 TEST(PolicyBars, ThePolicyOfTheTenantCountsLikeThatOfTheRequest) {
   auto config = filtered("local");
   config.tenant_policy[tenant_id{"careful"}] = policy_name{"mine"};
-  loaded_cluster t({remote_spec()}, config);
+  loaded_cluster t({api_spec()}, config);
   auto meta = t.request();
   meta.tenant = tenant_id{"careful"};
   t.submit(meta);
-  EXPECT_EQ(t.expect<reject_request>().reason.message, kept_here);
+  EXPECT_EQ(t.expect<reject_request>().reason.message, told_of_local);
   t.expect<record_request>();
 }
 
 TEST(PolicyBars, ADeviceOfTheClusterIsLoadedForThemNotTheFasterRemote) {
   core_fixture t(filtered("local"));
   t.join("local");
-  t.advertise(remote_spec());
+  t.advertise(api_spec());
   t.advertise(cpu_spec());
   t.declare(story_spec());
   t.submit(by_mine(t));
@@ -91,22 +91,22 @@ TEST(PolicyBars, ADeviceOfTheClusterIsLoadedForThemNotTheFasterRemote) {
 TEST(PolicyBars, DryRunAndPlanSayTheSame) {
   auto config = filtered("local");
   config.policy = policy_name{"mine"};
-  loaded_cluster t({remote_spec()}, config);
+  loaded_cluster t({api_spec()}, config);
   const auto told = t.tested().explain(t.request(), t.now());
   ASSERT_TRUE(told);
   EXPECT_EQ(told->decisions.at(0).outcome, "rejected");
-  EXPECT_EQ(told->decisions[0].reason, kept_here);
+  EXPECT_EQ(told->decisions[0].reason, told_of_local);
   EXPECT_EQ(told->decisions[0].candidates.at(0).removed_by, "local");
   const auto planned = t.tested().plan({model_name{"storyteller"}, "auto", {}}, t.now());
   ASSERT_TRUE(planned);
   ASSERT_EQ(planned->decisions.size(), 1U);
   EXPECT_EQ(planned->decisions[0].outcome, "refuse");
-  EXPECT_EQ(planned->decisions[0].reason, kept_here);
+  EXPECT_EQ(planned->decisions[0].reason, told_of_local);
   t.expect_empty();
 }
 
 /// Ends as many there as it takes to have been measured.
-void measure(loaded_cluster& t, const std::string& device) {
+void measure_there(loaded_cluster& t, const std::string& device) {
   for (std::uint32_t each = 0; each < limits::explore_samples; ++each) {
     t.submit(t.request(device));
     const auto granted = t.take_all<grant_ticket>();
@@ -120,7 +120,7 @@ void measure(loaded_cluster& t, const std::string& device) {
 TEST(PolicyBars, MeasuredIsAskedOnlyWhileItLeavesSomebody) {
   loaded_cluster t({fast_spec(), frugal_spec()}, filtered("measured"));
   EXPECT_EQ(t.device_for(t.by("mine")), "local/gpu0") << "nobody was measured: all may serve";
-  measure(t, "local/npu0");
+  measure_there(t, "local/npu0");
   const auto meta = t.by("mine");
   EXPECT_EQ(t.device_for(meta), "local/npu0") << "the only one that was";
   const auto told = t.tested().explain(meta.external_id, t.now());
@@ -143,7 +143,7 @@ TEST(PolicyBars, MeasuredAsTheClustersPolicyServesFromTheFirstRequest) {
 /// A measured one whose KV cache is too small for the prompt would be waited for in vain.
 TEST(PolicyBars, WhoCannotTakeThePromptCountsForNobodyAsMeasured) {
   loaded_cluster t({frugal_spec()}, filtered("measured"), 1'000);
-  measure(t, "local/npu0");
+  measure_there(t, "local/npu0");
   t.advertise(fast_spec());
   auto large = t.by("mine");
   large.prompt_tokens = 5'000;
