@@ -5,6 +5,7 @@
 #include "cli/policy_config.hpp"
 #include "cli/price_config.hpp"
 #include "gateway/limits.hpp"
+#include "node/gguf.hpp"
 #include "node/small_file.hpp"
 #include "scenarios/remote_section.hpp"
 #include "scheduler/nearest_name.hpp"
@@ -129,9 +130,11 @@ private:
 
   void read_weights(const value& section) {
     object_reader reader(section, origin_, failure_);
-    for (const auto& [tenant, weight] : section.members)
+    for (const auto& [tenant, weight] : section.members) {
+      check_tenant(reader, tenant);
       made_.tenant_weights[tenant]
           = static_cast<std::uint32_t>(reader.integer(tenant, 1, 1, limits::tenant_weight_max));
+    }
     reader.finish();
   }
 
@@ -385,6 +388,19 @@ const value& place_of(const value& model, std::initializer_list<std::string_view
   return *at;
 }
 
+/// Tokens that the forms of a model were made for at most; nothing unless all say so here.
+std::optional<std::uint32_t> context_of(const std::vector<std::string>& sources) {
+  std::uint32_t most = 0;
+  for (const auto& source : sources) {
+    const auto known
+        = is_reference(source) ? result<node::gguf_info>(error{}) : node::inspect_gguf_file(source);
+    if (!known || known->context_tokens == 0)
+      return std::nullopt;
+    most = std::max(most, known->context_tokens);
+  }
+  return most;
+}
+
 } // namespace
 
 result<done> check_sources(const std::string& path, const environment& lookup) {
@@ -415,6 +431,11 @@ result<done> check_sources(const std::string& path, const environment& lookup) {
     for (const auto& [adapter, source] : model.adapters)
       if (!there(source))
         return absent(place_of(entry, {"adapters", adapter}), source);
+    if (const auto most = context_of(sources); most && model.context_tokens > *most)
+      return strict_json::error_at(path, place_of(entry, {"context"}),
+                                   std::to_string(model.context_tokens)
+                                       + " tokens are more than the " + std::to_string(*most)
+                                       + " that the model was made for");
   }
   return done{};
 }
@@ -477,6 +498,7 @@ std::optional<std::pair<std::string, std::uint16_t>> parse_listen(std::string_vi
 
 core::core_config core_settings(const cluster_config& config, std::uint64_t seed) {
   core::core_config made;
+  made.minima_settle_us = core::limits::minima_settle_us;
   made.cluster = config.cluster;
   made.seed = seed;
   made.policy = config.policy;

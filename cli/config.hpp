@@ -5,6 +5,7 @@
 /// from. `${env.NAME}` in any string is replaced; an unset NAME is an error, `$${` is a literal
 /// `${`.
 
+#include "gateway/limits.hpp"
 #include "scheduler/core.hpp"
 #include "scheduler/result.hpp"
 
@@ -24,7 +25,7 @@ struct model_config {
   std::string name;
   std::string source;
   std::vector<std::string> aliases;
-  duration_us idle_ttl_us = 600'000'000; ///< 0 = never unload.
+  duration_us idle_ttl_us = gateway::limits::model_idle_ttl_us; ///< 0 = never unload.
   std::uint32_t replicas_min = 0;
   std::uint32_t replicas_max = 0;   ///< 0 = as many as devices.
   std::uint32_t context_tokens = 0; ///< 0 = the model's own.

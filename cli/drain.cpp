@@ -42,19 +42,41 @@ bool covers(const std::string& target, const std::string& device) {
   return device == target || device.starts_with(target + "/");
 }
 
-/// Attempts of every instance that has a share of the target.
-result<std::uint64_t> running_on(const context& env, const std::string& target) {
+/// What has a share of the target: instances, and the attempts that they run.
+struct share_left {
+  std::uint64_t running = 0, loaded = 0;
+  friend bool operator==(const share_left&, const share_left&) = default;
+};
+
+result<share_left> left_on(const context& env, const std::string& target) {
   const auto answer = fetch(env, "/api/v1/replicas");
   if (!answer)
     return answer.failure();
-  std::uint64_t running = 0;
+  share_left left;
   for (const auto& replica : answer->value("replicas", json::array())) {
     const auto devices = replica.value("devices", std::vector<std::string>());
-    if (std::any_of(devices.begin(), devices.end(),
-                    [&](const auto& device) { return covers(target, device); }))
-      running += replica.value("running", std::uint64_t{0});
+    if (std::none_of(devices.begin(), devices.end(),
+                     [&](const auto& device) { return covers(target, device); }))
+      continue;
+    left.running += replica.value("running", std::uint64_t{0});
+    ++left.loaded;
   }
-  return running;
+  return left;
+}
+
+std::string words_of(const share_left& left) {
+  return left.running > 0 ? std::to_string(left.running) + " in flight"
+                          : std::to_string(left.loaded) + " loaded, being unloaded";
+}
+
+error still_there(const drain_options& wanted, const share_left& left) {
+  return {recovery::retry_later, "failed",
+          wanted.target
+              + (left.running > 0
+                     ? " still runs " + std::to_string(left.running) + " attempt(s) after "
+                           + wanted.deadline
+                     : " still has " + std::to_string(left.loaded) + " model(s) loaded")
+              + ": see `consort events`; drain again to keep waiting"};
 }
 
 /// Otherwise a typing error would be told as drained.
@@ -70,27 +92,26 @@ std::optional<error> check_known(const context& env, const std::string& target) 
                "no such node or device: `" + target + "`; see `consort " + list + "`"};
 }
 
-/// The scheduler moves what is left at the deadline; a little later nothing runs there.
-exit_code wait_until_idle(context& env, const drain_options& wanted, duration_us span) {
+/// The scheduler moves what is left at the deadline, and unloads what is idle; a little later
+/// nothing of ours is open there.
+exit_code wait_until_empty(context& env, const drain_options& wanted, duration_us span) {
   const auto end
       = std::chrono::steady_clock::now() + std::chrono::microseconds(span) + limits::drain_grace;
-  std::optional<std::uint64_t> running_before;
+  std::optional<share_left> before;
   for (;;) {
-    const auto running = running_on(env, wanted.target);
-    if (!running)
-      return complain(env, running.failure());
-    if (*running == 0) {
+    const auto left = left_on(env, wanted.target);
+    if (!left)
+      return complain(env, left.failure());
+    if (left->loaded == 0) {
       env.out << wanted.target << ": drained\n";
       return exit_code::done;
     }
-    if (running_before != *running)
-      env.out << wanted.target << ": " << *running << " in flight\n" << std::flush;
-    running_before = *running;
-    if (std::chrono::steady_clock::now() >= end)
-      return complain(env, {recovery::retry_later, "failed",
-                            wanted.target + " still runs " + std::to_string(*running)
-                                + " attempt(s) after " + wanted.deadline
-                                + ": see `consort events`; drain again to keep waiting"});
+    if (before != *left)
+      env.out << wanted.target << ": " << words_of(*left) << "\n" << std::flush;
+    before = *left;
+    const auto unloads_for = left->running > 0 ? std::chrono::seconds(0) : limits::drain_unload;
+    if (std::chrono::steady_clock::now() >= end + unloads_for)
+      return complain(env, still_there(wanted, *left));
     std::this_thread::sleep_for(limits::watch_interval);
   }
 }
@@ -108,7 +129,7 @@ exit_code change(context& env, const drain_options& wanted, const char* verb) {
   const auto kept = tell_kept(env, *answer);
   const std::string_view word(verb);
   if (word == "drain") {
-    const auto drained = wait_until_idle(env, wanted, *span);
+    const auto drained = wait_until_empty(env, wanted, *span);
     return drained == exit_code::done ? kept : drained;
   }
   env.out << wanted.target
@@ -134,9 +155,11 @@ void add_one(CLI::App& root, context& env, const char* verb, const char* help) {
 } // namespace
 
 void add_drain(CLI::App& root, context& env) {
-  add_one(root, env, "drain", "Empty a node or device: no new work, the rest ends or moves");
+  add_one(root, env, "drain",
+          "Empty a node or device: no new work, the rest ends or moves, models are unloaded");
   add_one(root, env, "undrain", "End a drain; a cordon stays");
-  add_one(root, env, "cordon", "Stop new work on a node or device; what runs there stays");
+  add_one(root, env, "cordon",
+          "Stop new work on a node or device; what runs and is loaded there stays");
   add_one(root, env, "uncordon", "Allow work on it again: ends a cordon and a drain");
 }
 

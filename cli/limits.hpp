@@ -31,6 +31,8 @@ inline constexpr std::size_t events_followed = 10;    ///< The same, before thos
 inline constexpr std::size_t events_last_max = 1'000; ///< What a gateway keeps.
 inline constexpr std::chrono::milliseconds watch_interval{1'000};
 inline constexpr std::chrono::seconds drain_grace{2}; ///< For what is moved at the deadline.
+/// For engines to end there: as long as the scheduler believes that they may take, and a little.
+inline constexpr std::chrono::seconds drain_unload{32};
 /// Streams may finish for this long after a signal; the rest of the contract's 5 s is for ending
 /// everything else.
 inline constexpr std::chrono::milliseconds stop_drain{3'500};

@@ -25,6 +25,7 @@ struct model_options {
   std::vector<std::string> aliases;
   std::vector<std::string> adapters; ///< `NAME=SOURCE` each.
   std::string ttl;
+  std::string policy;
   std::uint32_t replicas_min = 0;
   std::uint32_t replicas_max = 0;
 };
@@ -81,6 +82,8 @@ exit_code add(context& env, const model_options& wanted) {
                             "--ttl `" + wanted.ttl + "` is not a duration such as 10m"});
     body["idle_ttl_us"] = *ttl;
   }
+  if (!wanted.policy.empty())
+    body["policy"] = wanted.policy;
   for (const auto& source : wanted.sources) {
     auto& form = wanted.sources.size() == 1 ? body : body["variants"].emplace_back();
     form["source"] = resolved(source);
@@ -129,7 +132,10 @@ void add_model(CLI::App& root, context& env) {
   adding->add_option("--alias", wanted->aliases, "Further name; may be repeated");
   adding->add_option("--adapter", wanted->adapters,
                      "NAME=SOURCE of a LoRA adapter, served as NAME; may be repeated");
-  adding->add_option("--ttl", wanted->ttl, "Unload a replica idle this long");
+  adding->add_option("--ttl", wanted->ttl,
+                     "Unload a replica idle this long; 0 = never, 10m unless given");
+  adding->add_option("--policy", wanted->policy,
+                     "Profile of its requests that name none; the cluster's unless given");
   adding->add_option("--replicas-min", wanted->replicas_min, "Replicas kept loaded");
   adding->add_option("--replicas-max", wanted->replicas_max, "Most replicas; 0 = any");
   adding->callback([&env, wanted] { env.action = [&env, wanted] { return add(env, *wanted); }; });

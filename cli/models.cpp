@@ -23,6 +23,11 @@ std::string replica_bounds(const json& model) {
   return count_at(model, "/spec/replicas_min") + ".." + (max == "0" ? "any" : max);
 }
 
+std::string idle_ttl(const json& model) {
+  const auto* const at = "/spec/idle_ttl_us";
+  return count_at(model, at) == "0" ? "never" : duration_at(model, at);
+}
+
 std::string adapters(const json& model) {
   std::string names;
   const json::json_pointer at("/spec/variants/0/adapters");
@@ -61,6 +66,7 @@ void add_models(CLI::App& root, context& env) {
                      {"WEIGHTS", align::right},
                      {"BOUNDS", align::left, true},
                      {"TTL", align::right, true},
+                     {"POLICY", align::left, true},
                      {"FORMAT", align::left, true},
                      {"SOURCE", align::left, true}};
   command.row = [](const json& model) -> std::vector<std::string> {
@@ -74,7 +80,8 @@ void add_models(CLI::App& root, context& env) {
             count_at(model, "/spec/variants/0/context_tokens"),
             weights(model),
             replica_bounds(model),
-            duration_at(model, "/spec/idle_ttl_us"),
+            idle_ttl(model),
+            text_at(model, "/spec/policy"),
             of_variants(model, "format"),
             of_variants(model, "source")};
   };

@@ -12,6 +12,9 @@ namespace consort::cli {
 void read_policies(strict_json::object_reader& reader, std::string_view origin,
                    std::optional<error>& failure, cluster_config& made);
 
+/// A tenant's name, as X-Consort-Tenant can carry it; empty is the anonymous one.
+void check_tenant(strict_json::object_reader& reader, std::string_view tenant);
+
 /// Built-in profiles and those of `made`.
 [[nodiscard]] std::vector<std::string> known_policies(const cluster_config& made);
 

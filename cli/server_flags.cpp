@@ -2,6 +2,7 @@
 #include "cli/server_flags.hpp"
 
 #include "cli/authority_folder.hpp"
+#include "cli/config_changes.hpp"
 #include "cli/foreground.hpp"
 #include "cli/join_token.hpp"
 #include "cli/limits.hpp"
@@ -288,6 +289,16 @@ result<process_config> configured(const context& env, const server_flags& flags,
   return made;
 }
 
+namespace {
+
+void tell_of_reread(const cluster_config& running, const cluster_config& fresh) {
+  const auto waiting = keys_that_need_a_restart(running, fresh);
+  spdlog::log(waiting.empty() ? spdlog::level::info : spdlog::level::warn, "{}",
+              reread_words(waiting));
+}
+
+} // namespace
+
 exit_code serve(context& env, const result<process_config>& config,
                 const std::function<void(std::ostream&, const cluster_process&)>& greet,
                 const std::function<result<process_config>()>& again) {
@@ -305,6 +316,8 @@ exit_code serve(context& env, const result<process_config>& config,
     const auto fresh = again ? again() : config;
     if (!fresh)
       return spdlog::error("kept the old configuration: {}", fresh.failure().message);
+    if (again)
+      tell_of_reread(config->cluster, fresh->cluster);
     (*process)->take_models(fresh->cluster.models);
   };
   serve_until_signalled({[&] { (*process)->stop(); }, [&] { (*process)->stop_now(); }, reload},

@@ -165,6 +165,28 @@ std::optional<api_error> impossible_bounds(const model_spec& wanted) {
   return std::nullopt;
 }
 
+/// Which policies there are only the scheduler knows: it is asked what it would do with a request
+/// by that one.
+task<std::optional<api_error>> unknown_policy(gateway_context& context, exchange& out,
+                                              const model_spec& wanted) {
+  if (wanted.policy.empty())
+    co_return std::nullopt;
+  request_meta meta;
+  meta.id = {gateway_id{1}, 1};
+  meta.model = wanted.name;
+  meta.policy = wanted.policy;
+  const auto start = [&](auto reply) { context.port.explain(meta, std::move(reply)); };
+  const auto told
+      = co_await await_answer<result<core::explanation>>(out, port_deadline(context), start);
+  if (!told)
+    co_return from_admin(scheduler_silent());
+  if (*told || told->failure().code != "policy_not_found")
+    co_return std::nullopt;
+  auto failure = from_admin(told->failure());
+  failure.param = "policy";
+  co_return failure;
+}
+
 /// Parts are taken out by declaring their model without them; who names one does not mean the whole
 /// model, and all else that it serves.
 std::optional<api_error> only_a_part(const core::snapshot& seen, const model_name& name) {
@@ -357,6 +379,9 @@ task<void> post_plan(gateway_context& context, const http_request& request, cons
       {{"model", &wish.model.value}, {"for", &wish.selector}, {"drain", &wish.drain}});
   if (!failure && wish.model.empty() && wish.drain.empty())
     failure = missing_field("model");
+  if (!failure && !wish.drain.empty() && !(wish.model.empty() && wish.selector.empty()))
+    failure = bad_request("invalid_value", "say one of the two: `model`, with `for`, or `drain`",
+                          "drain");
   if (failure) {
     co_await respond_error(out, *failure);
     co_return;
@@ -390,6 +415,10 @@ task<void> post_model(gateway_context& context, const http_request& request, con
     co_return;
   }
   if (const auto failure = impossible_bounds(*spec)) {
+    co_await respond_error(out, *failure);
+    co_return;
+  }
+  if (const auto failure = co_await unknown_policy(context, out, *spec)) {
     co_await respond_error(out, *failure);
     co_return;
   }

@@ -225,13 +225,16 @@ json to_json(const model_spec& spec) {
   auto variants = json::array();
   for (const auto& variant : spec.variants)
     variants.push_back(to_json(variant));
-  return {{"name", spec.name.value},
-          {"aliases", names_json(spec.aliases)},
-          {"variants", std::move(variants)},
-          {"replicas_min", spec.replicas_min},
-          {"replicas_max", spec.replicas_max},
-          {"idle_ttl_us", spec.idle_ttl_us},
-          {"devices_per_instance", spec.devices_per_instance}};
+  json out{{"name", spec.name.value},
+           {"aliases", names_json(spec.aliases)},
+           {"variants", std::move(variants)},
+           {"replicas_min", spec.replicas_min},
+           {"replicas_max", spec.replicas_max},
+           {"idle_ttl_us", spec.idle_ttl_us},
+           {"devices_per_instance", spec.devices_per_instance}};
+  if (!spec.policy.empty())
+    out["policy"] = spec.policy.value;
+  return out;
 }
 
 json to_json(const artifact_key& key) {

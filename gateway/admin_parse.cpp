@@ -177,7 +177,9 @@ result<model_spec> model_spec_from_json(const json& from) {
   in.text("source", source);
   in.number("replicas_min", out.replicas_min);
   in.number("replicas_max", out.replicas_max);
+  out.idle_ttl_us = limits::model_idle_ttl_us;
   in.number("idle_ttl_us", out.idle_ttl_us);
+  in.text("policy", out.policy.value);
   in.number("devices_per_instance", out.devices_per_instance);
   if (const auto* aliases = in.array("aliases"); aliases != nullptr)
     for (const auto& alias : *aliases)
@@ -191,6 +193,9 @@ result<model_spec> model_spec_from_json(const json& from) {
     return invalid("name", "is missing");
   if (const auto wrong = objection_to_name(out.name.value))
     return invalid("name", *wrong);
+  if (out.policy.value.size() > core::limits::policy_bytes_max)
+    return invalid("policy",
+                   "has more than " + std::to_string(core::limits::policy_bytes_max) + " bytes");
   for (const auto& alias : out.aliases)
     if (const auto wrong = objection_to_name(alias.value))
       return invalid("aliases", *wrong);

@@ -8,6 +8,8 @@
 #include "gateway/prompt_blocks.hpp"
 #include "gateway/request_headers.hpp"
 #include "scheduler/limits.hpp"
+#include "scheduler/nearest_name.hpp"
+#include "scheduler/units.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -21,6 +23,41 @@ using document = nlohmann::json; // Field order does not matter here; look-ups d
 
 constexpr std::size_t bytes_per_token = 4;      ///< English text, most tokenizers.
 constexpr std::uint32_t tokens_per_message = 4; ///< Role and separators of a template.
+
+constexpr std::string_view labels_key = "consort_labels"; ///< The only one of ours in `metadata`.
+constexpr std::string_view own_key_prefix = "consort_";
+
+/// As header names are written: `Consort_Wait` is `consort-wait`.
+std::string dashed(std::string_view key) {
+  std::string out(key);
+  for (auto& c : out)
+    c = c == '_' ? '-' : c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return out;
+}
+
+/// Whether a key of `metadata` is meant for us, however it is spelt.
+bool is_ours(std::string_view key) {
+  return dashed(key.substr(0, own_key_prefix.size())) == dashed(own_key_prefix);
+}
+
+/// A mistyped `consort_labels` would let data go where it must not.
+api_error unknown_key(const std::string& whole) {
+  const auto key = cut_text(whole, limits::header_name_bytes_max);
+  const auto end = dashed(key.substr(own_key_prefix.size()));
+  const auto header
+      = std::find_if(request_header_names.begin(), request_header_names.end(), [&](auto name) {
+          return dashed(name.substr(std::string_view("X-Consort-").size())) == end;
+        });
+  const bool labels = end == "labels" || !nearest_names(end, {"labels"}, 1).empty();
+  const std::string meant
+      = labels ? "did you mean " + std::string(labels_key) + "?"
+        : header != request_header_names.end()
+            ? "the header " + std::string(*header) + " says that"
+            : "there is " + std::string(labels_key) + "; all else is asked for by headers";
+  const auto param = "metadata." + key;
+  return bad_request("unknown_field", "`" + param + "` is not a known field (" + meant + ")",
+                     param);
+}
 
 /// Reads the known fields of one body; keeps the first failure.
 class body_reader {
@@ -58,12 +95,16 @@ public:
                           : fail(wrong_type("stream_options.include_usage", "true or false"));
   }
 
-  /// OpenAI's `metadata` is a map of strings that every client library passes on.
+  /// OpenAI's `metadata` is a map of strings that every client library passes on. What is not ours
+  /// there is the client's own.
   void labels(std::vector<std::string>& out) {
     const auto* metadata = member(from_, "metadata");
-    const auto* value = metadata != nullptr && metadata->is_object()
-                            ? member(*metadata, "consort_labels")
-                            : nullptr;
+    if (metadata == nullptr || !metadata->is_object())
+      return;
+    for (const auto& [key, value] : metadata->items())
+      if (key != labels_key && is_ours(key))
+        return fail(unknown_key(key));
+    const auto* value = member(*metadata, labels_key);
     if (value == nullptr)
       return;
     auto parsed

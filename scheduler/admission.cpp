@@ -4,12 +4,11 @@
 #include "scheduler/alike.hpp"
 #include "scheduler/caches.hpp"
 #include "scheduler/handlers.hpp"
-#include "scheduler/load_bars.hpp"
 #include "scheduler/nearest_name.hpp"
+#include "scheduler/policy_bars.hpp"
 #include "scheduler/queue_room.hpp"
 #include "scheduler/resting_weights.hpp"
 #include "scheduler/waiting.hpp"
-#include "scheduler/weights.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -122,15 +121,18 @@ index selector_room(core_state& s) {
   return none;
 }
 
-result<index> selector_of(core_state& s, const request_meta& meta) {
-  // Most have no labels: their selector is their key.
-  if (meta.labels.empty())
+/// `barring`: see selector_row::profile.
+result<index> selector_of(core_state& s, const request_meta& meta, index barring) {
+  // Most have no labels, and no such policy: their selector is their key.
+  if (meta.labels.empty() && barring == none)
     if (const auto known = find(s.selector_texts, meta.selector); known != none)
       return known;
   auto key = meta.selector;
   const auto labels = meta.labels.empty() ? meta.labels : ordered_labels(meta.labels);
   for (const auto& label : labels)
     key += '\n' + label;
+  if (barring != none) // No label begins so.
+    key += "\n\n" + s.profiles[barring].name.value;
   const auto known = find(s.selector_texts, key);
   if (known != none)
     return known;
@@ -145,7 +147,8 @@ result<index> selector_of(core_state& s, const request_meta& meta) {
   row.key = key;
   row.parsed = std::move(*parsed);
   row.labels = labels;
-  row.everything = row.parsed.everything() && labels.empty();
+  row.profile = barring;
+  row.everything = row.parsed.everything() && labels.empty() && barring == none;
   for (index device = 0; device < s.devices.end(); ++device)
     row.matches.push_back(admits_device(s, row, device) ? 1 : 0);
   s.selector_texts.emplace(std::move(key), at);
@@ -336,46 +339,6 @@ void leave(pass& p, index slot, const ending& how) {
     refresh_device(s, probed);
 }
 
-/// Of nodes that are up: plugins that may have the device and could not find it. Why is for who
-/// runs the cluster: what a probe wrote on a host is not told to everybody who asks for a model.
-std::string failing_plugins(const core_state& s) {
-  std::string words;
-  std::size_t named = 0;
-  for (const auto& [name, at] : s.node_names)
-    for (const auto& [key, why] : s.nodes[at].attributes)
-      if (s.nodes[at].alive && key.starts_with(plugin_attribute)
-          && ++named <= limits::message_devices_max)
-        words += (named == 1 ? "; " : ", ") + key + " on " + name;
-  if (named > limits::message_devices_max)
-    words += " and " + std::to_string(named - limits::message_devices_max) + " more";
-  if (named > 0)
-    words += (named == 1 ? " fails" : " fail") + std::string("; `consort plugins` says why");
-  return words;
-}
-
-/// What may have been meant by a selector that names no device; nothing while some device is named.
-/// Not looked for on a large cluster: the names of all devices are compared.
-std::string suggest_devices(const core_state& s, const request_row& r) {
-  std::vector<std::string> known;
-  for (const auto& [name, at] : s.device_names) {
-    const auto& device = s.devices[at].spec;
-    if (s.devices[at].withdrawn)
-      continue;
-    if (s.selectors[r.selector].parsed.matches(device))
-      return {};
-    known.push_back(name);
-    for (const auto& [key, value] :
-         {std::pair("vendor=", &device.vendor), std::pair("model=", &device.model),
-          std::pair("plugin=", &device.plugin)})
-      if (!value->empty() && std::find(known.begin(), known.end(), key + *value) == known.end())
-        known.push_back(key + *value);
-  }
-  std::string words = " no device matches it";
-  if (s.devices.live() < limits::paced_devices)
-    words += did_you_mean(r.meta.selector, known);
-  return words + failing_plugins(s);
-}
-
 } // namespace
 
 lane_key lane_of(const core_state& s, const request_row& r) {
@@ -432,14 +395,14 @@ void dequeue(core_state& s, index slot) {
 result<request_row> draft_request(core_state& s, const request_meta& meta) {
   if (auto bad = check_form(meta); bad.http_status != 0)
     return std::move(bad.reason);
+  if (meta.policy && profile_named(s, *meta.policy) == none) // Before the model, as of a request.
+    return unknown_policy(s, *meta.policy).reason;
   const auto model = find(s.model_names, meta.model.value);
   if (model == none || s.models[model].removed)
     return unknown_model(s, meta.model).reason;
-  if (meta.policy && profile_named(s, *meta.policy) == none)
-    return unknown_policy(s, *meta.policy).reason;
   if (auto bad = check_context(s, meta); bad.http_status != 0)
     return std::move(bad.reason);
-  const auto selector = selector_of(s, meta);
+  const auto selector = selector_of(s, meta, barring_profile(s, profile_for(s, meta, model)));
   if (!selector)
     return selector.failure();
   request_row r;
@@ -462,7 +425,7 @@ index admit(pass& p, const request_meta& meta) {
     auto bad = unknown_model(s, meta.model);
     return refuse(bad.http_status, std::move(bad.reason));
   }
-  const auto selector = selector_of(s, meta);
+  const auto selector = selector_of(s, meta, barring_profile(s, profile_for(s, meta, model)));
   if (!selector)
     return refuse(selector.failure().action == recovery::refuse ? 400 : 429, selector.failure());
   if (s.requests.live() >= limits::requests_max)
@@ -496,7 +459,7 @@ void on(pass& p, const request_submitted& e) {
     return start_waiting(p, slot);
   switch (try_grant(p, slot, {})) {
   case verdict::granted: return;
-  case verdict::impossible: return end_request(p, slot, impossible_ending(s, slot));
+  case verdict::impossible: return end_request(p, slot, impossible_ending(s, s.requests[slot]));
   case verdict::blocked: return start_waiting(p, slot);
   }
 }
@@ -533,101 +496,6 @@ void end_request(pass& p, index slot, const ending& how) {
   const auto gateway = r.gateway;
   s.requests.free(slot);
   leave_gateway(s, gateway);
-}
-
-namespace {
-
-/// Why nobody has it, behind other words; empty when nothing is known. Where a build or a fetch is
-/// to blame that was tried, `code` says so.
-std::string missing_words(const core_state& s, index artifact, const char*& code) {
-  const auto weights = refused_weights(s, s.artifacts[artifact]);
-  const auto& entry = s.artifacts[weights == none ? artifact : weights];
-  if (entry.last_error.empty())
-    return {};
-  if (entry.refused)
-    code = "build_failed";
-  return ": " + entry.last_error + next_try_words(s, entry, s.now);
-}
-
-/// Whatever else removes it: it is none of them any more. Empty while its node has it, or is away.
-std::string gone_words(const core_state& s, index device) {
-  const auto& one = s.devices[device];
-  return one.present || one.gone_why.empty() ? std::string()
-                                             : word(filter_id::alive) + (" (" + one.gone_why + ")");
-}
-
-/// Of a device that could serve it, were it not for a label of its data; else empty.
-std::string label_words(const core_state& s, const request_row& r, const option& by) {
-  const auto& asked = s.selectors[r.selector];
-  const auto& device = s.devices[by.device].spec;
-  return by.removed_by == filter_id::passed && asked.parsed.matches(device)
-             ? label_refusal(asked.labels, device)
-             : std::string();
-}
-
-} // namespace
-
-ending impossible_ending(const core_state& s, index slot) {
-  const auto& r = s.requests[slot];
-  // Who was turned away only has seen no failure, unless one before.
-  if (has_failed(r) || r.fruitless > 0)
-    return nobody_left(s, r, r.failure);
-  ending how{request_outcome::rejected, 422, {}, {}, {}, {}, {}};
-  std::string message = "no device can serve '" + r.meta.model.value + "' for '"
-                        + s.selectors[r.selector].text + "':";
-  if (const auto nobody = suggest_devices(s, r); !nobody.empty()) {
-    how.reason = {recovery::refuse, "no_such_device", message + nobody};
-    return how;
-  }
-  std::size_t unselected = 0;
-  alike refusals(limits::message_devices_max);
-  const char* code = "no_such_device";
-  std::string again; // Of loads, once for all devices: when the first of them is tried.
-  for (const auto& one : s.models[r.model].options) {
-    if (s.selectors[r.selector].matches[one.device] == 0) {
-      if (auto kept = label_words(s, r, one); !kept.empty())
-        refusals.add(s.devices[one.device].spec.id.value, std::move(kept));
-      else
-        ++unselected; // Many, and no reason.
-      continue;
-    }
-    if (auto gone = gone_words(s, one.device); !gone.empty()) {
-      refusals.add(s.devices[one.device].spec.id.value, std::move(gone));
-      continue;
-    }
-    auto facts = facts_of(s, r.model, one.device, &one);
-    facts.embeddings_needed = r.meta.kind == request_kind::embedding;
-    facts.stays = facts.never_remote;
-    for (index place = 0; place < s.models[r.model].endpoints.size(); ++place)
-      if (s.models[r.model].endpoints.at(place).device == one.device)
-        add_endpoint_facts(s, r, s.models[r.model].endpoints.at(place), facts);
-    facts.sequences_used = 0; // What is only busy is no reason.
-    facts.full = false;
-    facts.kv_need_tokens = 0;
-    auto refused = first_refusal(facts);
-    if (refused == filter_id::passed)
-      refused = one.removed_by;
-    if (refused == filter_id::passed)
-      continue;
-    word_refusal(s, r.model, one, refused, facts);
-    auto words = word(refused) + std::string(" (")
-                 + all_filters()[static_cast<std::size_t>(refused)].reason(facts) + ")";
-    if (one.artifact != none && refused == filter_id::artifact)
-      words += missing_words(s, one.artifact, code);
-    if (refused == filter_id::loads) {
-      code = "load_refused";
-      again = again.empty() ? bar_end_words(s, r.model, one.device) : again;
-    }
-    refusals.add(s.devices[one.device].spec.id.value, std::move(words));
-  }
-  if (!refusals.empty())
-    message += " " + refusals.told();
-  if (unselected > 0)
-    message += (refusals.empty() ? " " : "; ") + std::to_string(unselected)
-               + (refusals.empty() ? " device" : " other")
-               + (unselected == 1 ? " is not asked for" : "s are not asked for");
-  how.reason = {recovery::refuse, code, message + again};
-  return how;
 }
 
 namespace {

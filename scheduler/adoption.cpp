@@ -159,6 +159,8 @@ void take_over(pass& p, const replica_found& e, index node) {
          "replica of " + spec.name.value + " is taken over as it is");
   if (spec.idle_ttl_us > 0)
     arm(s, p.now + spec.idle_ttl_us, timer_kind::instance, at);
+  if (on_drained(s, s.instances[at])) // Not before those who stream from it have told of that.
+    arm(s, p.now + limits::return_grace_us, timer_kind::instance, at);
   ++s.models[model].releases;
   changed(s);
   attach_sought(p, e.instance);

@@ -69,7 +69,7 @@ std::optional<ending> no_more(pass& p, index slot, const failover& how) {
     return gateway_502("not_resumable", "text was already sent and cannot be continued elsewhere",
                        last);
   if (!possible_for(p.s, r) && p.now >= p.s.returning_until)
-    return impossible_ending(p.s, slot);
+    return impossible_ending(p.s, r);
   if (!how.costs_credit)
     return std::nullopt;
   if (p.s.retry_credit_pm < limits::retry_cost_pm)

@@ -63,6 +63,9 @@ struct core_config {
   remote_use remote = remote_use::free;
   std::uint64_t remote_budget_micros_per_hour
       = 0; ///< By predicted time and price; used up: barred until it comes back. 0 = unbounded.
+  /// So long after the first node a second replica of a minimum waits for another node than one
+  /// that has one; 0 = it does not, since all nodes are there at once, as simulated ones are.
+  duration_us minima_settle_us = 0;
   hold_map holds; ///< Of an earlier life; apply once their target is seen.
   std::map<std::string, std::uint32_t>
       tenant_weights; ///< Shares of contended models; who is not listed has weight 1.

@@ -253,6 +253,7 @@ std::uint64_t digest_of(const core_state& s) {
   into.number(s.waiting);
   into.number(s.taking_over_until);
   into.number(s.returning_until);
+  into.number(s.settling_until);
   into.number(s.found_early.size());
   into.number(s.retry_credit_pm);
   into.number(s.hedge_credit_pm);

@@ -324,15 +324,6 @@ std::string_view words_of(promised predicted) {
                                      : "";
 }
 
-question question_of(const core_state& s, const request_row& r, const barriers& blocked) {
-  question asked{r, s.profiles[r.profile], demand_of(s, r), blocked};
-  asked.plain = s.selectors[r.selector].everything && r.excluded.empty() && r.emitted == 0
-                && r.meta.kind != request_kind::embedding && !r.stays;
-  asked.waited_us = s.now - r.submitted_at;
-  asked.now = s.now;
-  return asked;
-}
-
 verdict try_once(pass& p, index slot, const barriers& blocked) {
   auto& s = p.s;
   auto& r = s.requests[slot];
@@ -408,7 +399,7 @@ dry_verdict dry_once(core_state& s, request_row& r) {
   }
   update_outlook(s, r.model, r.selector, s.now);
   told.outcome = told.possible ? seen.state : "rejected";
-  told.reason = !told.possible ? std::string("no device can serve it")
+  told.reason = !told.possible ? impossible_ending(s, r).reason.message
                 : before > 0   ? std::to_string(before) + " requests wait before it"
                                : why_waits(s, r, s.now).reason;
   return told;

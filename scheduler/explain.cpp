@@ -4,6 +4,7 @@
 
 #include "scheduler/modules.hpp"
 #include "scheduler/policy/filter_kv.hpp"
+#include "scheduler/policy_bars.hpp"
 #include "scheduler/preemption.hpp"
 #include "scheduler/queue_room.hpp"
 #include "scheduler/spending.hpp"
@@ -228,7 +229,8 @@ endpoint_figures figures_of(const core_state& s, index model, const candidate_re
 
 candidate_facts request_facts(const core_state& s, const request_row& r, const option& by) {
   auto facts = facts_of(s, r.model, by.device, &by);
-  facts.selected = s.selectors[r.selector].matches[by.device] != 0;
+  facts.selected = s.selectors[r.selector].matches[by.device] != 0
+                   || kept_here(s, s.selectors[r.selector], by.device);
   facts.excluded = std::find(r.excluded.begin(), r.excluded.end(), by.device) != r.excluded.end();
   facts.embeddings_needed = r.meta.kind == request_kind::embedding;
   facts.resume_needed = r.emitted > 0;
@@ -304,6 +306,7 @@ void add_others(const core_state& s, const request_row& r, time_us now, index by
                 std::vector<candidate_record>& into) {
   const auto& model = s.models[r.model];
   const auto seen = model.outlooks.find(r.selector);
+  const auto filters = filters_now(s, r);
   for (const auto& by : model.options) {
     if (into.size() >= limits::explain_candidates_max)
       return;
@@ -321,7 +324,7 @@ void add_others(const core_state& s, const request_row& r, time_us now, index by
           add_endpoint_facts(s, r, model.endpoints.at(place), facts);
           one.instance = s.instances[instance].id;
         }
-    one.removed_by = first_refusal(facts, s.profiles[r.profile].filters);
+    one.removed_by = first_refusal(facts, filters);
     keep_room(facts, one);
     one.weighed = false;
     if (one.removed_by == filter_id::passed && seen != model.outlooks.end())

@@ -18,10 +18,7 @@ pick best_beside(core_state& s, request_row& r, const std::vector<index>& taken)
   r.excluded.insert(r.excluded.end(), taken.begin(), taken.end());
   r.stays = true;
   const barriers nothing;
-  question asked{r, s.profiles[r.profile], demand_of(s, r), nothing};
-  asked.plain = false;
-  asked.waited_us = s.now - r.submitted_at;
-  asked.now = s.now;
+  const auto asked = question_of(s, r, nothing);
   const auto found = choose(s, s.models[r.model], asked).start;
   r.stays = false;
   r.excluded = kept;

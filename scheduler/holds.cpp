@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Drains and cordons: what operators stopped, until when, and what is kept of it for the next
 // scheduler life.
+#include "scheduler/holds.hpp"
+
 #include "scheduler/handlers.hpp"
 #include "scheduler/nearest_name.hpp"
 #include "scheduler/units.hpp"
@@ -46,8 +48,8 @@ void set_deadline(pass& p, const hold_target& target, time_us until) {
 /// Whatever has a share of the device ends there: an instance lives and dies as one.
 void move_away(pass& p, index device) {
   failover how;
-  how.failure
-      = {recovery::retry_elsewhere, "drained", p.s.devices[device].spec.id.value + " was drained"};
+  how.failure = {recovery::retry_elsewhere, drained_code,
+                 p.s.devices[device].spec.id.value + " was drained"};
   how.fault = false;
   how.exclude = true; // Nowhere else to go is an end, not a wait for what is being emptied.
   how.revoke = true;
@@ -57,6 +59,28 @@ void move_away(pass& p, index device) {
     if (p.s.instances.holds(instance)) // A retired one goes with its last attempt.
       fail_attempts(p, p.s.instances[instance].staged, how);
   }
+}
+
+/// What of the instance's is drained, and why; empty when nothing is.
+std::string drained_words(const core_state& s, const instance_row& one) {
+  for (const auto at : one.devices) {
+    const auto& device = s.devices[at];
+    const auto& node = s.nodes[device.node];
+    if (!device.draining && !node.draining)
+      continue;
+    const auto& why = device.draining ? device.hold_reason : node.hold_reason;
+    return (device.draining ? device.spec.id.value : node.id.value) + " is drained"
+           + (why.empty() ? std::string() : ": " + why);
+  }
+  return {};
+}
+
+/// What is idle leaves now, the rest with its last attempt.
+void empty_device(pass& p, index device) {
+  const auto there = p.s.devices[device].instances;
+  for (const auto instance : there)
+    if (p.s.instances.holds(instance))
+      empty_drained(p, instance);
 }
 
 std::string words_of(const drain_changed& e, duration_us after) {
@@ -89,6 +113,20 @@ hold_map::iterator kept_of(hold_map& all, const std::string& id, const std::stri
 }
 
 } // namespace
+
+bool on_drained(const core_state& s, const instance_row& one) {
+  return std::any_of(one.devices.begin(), one.devices.end(), [&](index at) {
+    return s.devices[at].draining || s.nodes[s.devices[at].node].draining;
+  });
+}
+
+bool empty_drained(pass& p, index instance) {
+  const auto& one = p.s.instances[instance];
+  if (one.state != instance_state::ready || one.retiring || !one.idle() || !on_drained(p.s, one))
+    return false;
+  retire(p, instance, drained_words(p.s, one));
+  return true;
+}
 
 void claim_hold(pass& p, const std::string& id, const std::string& identity) {
   auto& all = p.s.holds_to_come;
@@ -208,10 +246,14 @@ void apply(pass& p, const drain_changed& e) {
   row.hold_reason = row.stopped() ? e.reason : std::string();
   ++s.holds_version;
   p.tell(note::severity::info, e.target, words_of(e, after));
-  if (target.is_node)
-    return refresh_node(p, target.at);
-  refresh_device(s, target.at);
-  changed(s);
+  if (target.is_node) {
+    refresh_node(p, target.at);
+  } else {
+    refresh_device(s, target.at);
+    changed(s);
+  }
+  for (const auto device : target.is_node ? s.nodes[target.at].devices : std::vector{target.at})
+    empty_device(p, device);
 }
 
 /// Of a board: new firmware is new for them as well.

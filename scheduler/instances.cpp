@@ -544,6 +544,8 @@ void became_idle(pass& p, index instance) {
   one.used_at = p.now;
   if (one.retiring && one.state == instance_state::ready && one.idle())
     begin_unload(p, instance);
+  else
+    empty_drained(p, instance);
 }
 
 void fail_instance(pass& p, index instance, const instance_failure& how) {
@@ -579,6 +581,8 @@ void check_instance(pass& p, index instance) {
                          {{recovery::retry_elsewhere, "load_timeout", "loading took too long"}});
   if (one.state == instance_state::unloading && one.deadline <= p.now)
     return forget(p, instance);
+  if (empty_drained(p, instance))
+    return;
   const auto ttl = p.s.models[one.model].spec.idle_ttl_us;
   if (one.state != instance_state::ready || ttl <= 0)
     return;
@@ -634,6 +638,7 @@ void on(pass& p, const replica_loaded& e) {
     arm(s, p.now + s.models[one.model].spec.idle_ttl_us, timer_kind::instance, at);
   ++s.models[one.model].releases;
   changed(s);
+  empty_drained(p, at); // It was ordered before.
 }
 
 void on(pass& p, const replica_unloaded& e) {

@@ -215,6 +215,9 @@ inline constexpr std::size_t plan_steps_max = 64; ///< Of one plan; as many as f
 inline constexpr std::uint32_t warmups_max = 4;   ///< Loads in progress per model beyond need.
 inline constexpr std::int64_t spread_pm
     = 250; ///< So much slower a node looks for each replica of the model that it has.
+inline constexpr duration_us minima_settle_us
+    = second_us; ///< From the first node on others may be about to dial, which kept replicas of one
+                 ///< model are to be spread over.
 inline constexpr std::int64_t warmup_gain_pm = 900; ///< Worth a load: at most this of the best.
 inline constexpr std::int64_t wait_gain_pm
     = 800; ///< Worth waiting for: at most this share of starting now.

@@ -4,6 +4,7 @@
 /// function works on the pass given and keeps the invariants of check_invariants() between events.
 
 #include "scheduler/dispatch.hpp"
+#include "scheduler/holds.hpp"
 
 namespace consort::core {
 
@@ -23,16 +24,6 @@ void call_back(pass& p, index node, const std::string& model);
 [[nodiscard]] inline index node_of(const core_state& s, const instance_row& one) {
   return s.devices[one.devices.front()].node;
 }
-
-// --- holds.cpp: drains and cordons ---
-/// Drained: what still runs there at the deadline is moved elsewhere.
-void check_drained_node(pass& p, index node);
-void check_drained_device(pass& p, index device);
-/// A node or device is seen for the first time: what an earlier life was told of it holds.
-void claim_hold(pass& p, const std::string& id, const std::string& identity);
-/// The device row is about to stand for that: a hold stays with the hardware that it is about.
-void rehold(pass& p, index device, const device_spec& now);
-[[nodiscard]] hold_map holds_of(const core_state& s, time_us now);
 
 // --- pauses.cpp: when this process itself stood still ---
 /// Gives everybody the time that we were not there to hear them.
@@ -103,7 +94,7 @@ void open_endpoints(core_state& s, index instance, const std::vector<capacity_ve
 void check_instance(pass& p, index instance);
 /// Repeats orders to a node that may have been lost with its link.
 void repeat_orders(pass& p, index node);
-/// Its last attempt ended: unloads it when it is retiring.
+/// Its last attempt ended: unloads it when it is retiring, or its device drained.
 void became_idle(pass& p, index instance);
 void refresh_instance(core_state& s, index instance);
 /// Power above idle of all its devices, as their spec sheets say.
@@ -131,6 +122,8 @@ void judge_found(pass& p);
 /// Somebody else's machine, or one of its members is.
 [[nodiscard]] bool is_remote(const core_state& s, index device);
 /// What a selector and its labels say of a device; a plan may have what all its members may.
+[[nodiscard]] bool asks_for(const core_state& s, const selector_row& row, index device);
+/// The same, unless its policy keeps requests from it for good.
 [[nodiscard]] bool admits_device(const core_state& s, const selector_row& row, index device);
 /// Its spec sheet; of a plan, its members'.
 [[nodiscard]] speed_spec sheet_of(const core_state& s, index device);
@@ -357,10 +350,12 @@ void enqueue(core_state& s, index slot);
 void dequeue(core_state& s, index slot);
 [[nodiscard]] lane_key lane_of(const core_state& s, const request_row& r);
 [[nodiscard]] queue_place place_of(const request_row& r);
-/// 422: names each device and the filter that removed it; 502 once it had an attempt.
-[[nodiscard]] ending impossible_ending(const core_state& s, index slot);
 /// 503 with state, eta and Retry-After.
 [[nodiscard]] ending unavailable_ending(core_state& s, index slot, time_us now);
+
+// --- impossible.cpp: who can never be served ---
+/// 422: names each device and the filter that removed it; 502 once it had an attempt.
+[[nodiscard]] ending impossible_ending(const core_state& s, const request_row& r);
 
 // --- tenants.cpp: who shares fairly ---
 /// The tenant's row, made on first use; the first one is shared by those for whom there is no room.

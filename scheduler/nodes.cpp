@@ -136,6 +136,8 @@ void on(pass& p, const node_joined& e) {
     p.tell(note::severity::info, node.id.value, "linked again, takes work");
   node.suspect = false;
   node.leaving = false; // Said again by one that still does.
+  if (p.s.settling_until == 0)
+    p.s.settling_until = p.now + p.s.config.minima_settle_us;
   if (!node.alive) {
     node.alive = true;
     await_devices(p, at);

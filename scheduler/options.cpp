@@ -4,6 +4,7 @@
 #include "scheduler/formats.hpp"
 #include "scheduler/load_bars.hpp"
 #include "scheduler/modules.hpp"
+#include "scheduler/policy_bars.hpp"
 #include "scheduler/provenance.hpp"
 #include "scheduler/spending.hpp"
 #include "scheduler/versions.hpp"
@@ -355,7 +356,8 @@ void make_outlook(core_state& s, index model, index selector, time_us now, outlo
     if (one.removed_by != filter_id::passed || !s.selectors[selector].matches[one.device])
       continue;
     out.possible = true;
-    add_prospect(s, model, at, now, out);
+    if (!unsteady_for(s, selector, one.device))
+      add_prospect(s, model, at, now, out);
   }
   // What runs a former version serves on, whether the present one loads or not.
   for (const auto at : row.instances)

@@ -5,6 +5,7 @@
 
 #include "scheduler/caches.hpp"
 #include "scheduler/modules.hpp"
+#include "scheduler/policy_bars.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -17,6 +18,7 @@ candidate_facts optional_facts(const core_state& s, const model_state& model, in
   facts.loaded = true;
   facts.remote = is_remote(s, one.device);
   facts.health = s.devices[one.device].reading.health;
+  facts.health_reason = s.devices[one.device].reading.health_reason;
   facts.samples = model.endpoints.room(place).samples;
   return facts;
 }
@@ -43,12 +45,6 @@ std::int64_t inexact(const core_state& s, const model_state& model, const questi
   if (asked.r.emitted == 0 || resumes_exactly(s, asked.r, model.endpoints.at(place)))
     return 0;
   return asked.how.weight(scorer_id::exact) * inexact_penalty_ns;
-}
-
-bool optional_filters_keep(const core_state& s, const model_state& model, const question& asked,
-                           index place) {
-  return first_refusal(optional_facts(s, model, place), asked.how.filters & ~required_filters)
-         == filter_id::passed;
 }
 
 /// Of those who hold most of the prompt, the one whose first token would come first.
@@ -578,6 +574,16 @@ demand demand_of(const core_state& s, const request_row& r) {
           static_cast<std::int64_t>(held.kv_tokens), least_kv(s, r)};
 }
 
+question question_of(const core_state& s, const request_row& r, const barriers& blocked) {
+  question asked{r, s.profiles[r.profile], demand_of(s, r), blocked};
+  asked.plain = s.selectors[r.selector].everything && r.excluded.empty() && r.emitted == 0
+                && r.meta.kind != request_kind::embedding && !r.stays;
+  asked.waited_us = s.now - r.submitted_at;
+  asked.now = s.now;
+  asked.optional = optional_filters_now(s, s.models[r.model], asked);
+  return asked;
+}
+
 bool startable(const endpoint_room& one, const demand& need) {
   return one.seq_free >= need.sequences && one.kv_free >= need.kv_tokens;
 }
@@ -590,7 +596,8 @@ bool admits(const core_state& s, const model_state& model, const question& asked
       && (!may_serve(s, asked.r, device)
           || (asked.r.emitted > 0 && !may_resume(s, asked.r, model.endpoints.at(place)))))
     return false;
-  return !asked.how.has_optional_filters() || optional_filters_keep(s, model, asked, place);
+  return asked.optional == 0
+         || first_refusal(optional_facts(s, model, place), asked.optional) == filter_id::passed;
 }
 
 bool may_begin(const core_state& s, const model_state& model, const question& asked, index place) {

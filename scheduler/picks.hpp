@@ -51,7 +51,11 @@ struct question {
   bool plain = true;         ///< Any open endpoint may serve it.
   duration_us waited_us = 0; ///< Since it was submitted.
   time_us now = 0;
+  std::uint32_t optional = 0; ///< Filters that its profile adds, by bit, as far as they hold now.
 };
+/// `blocked` must outlive what is returned.
+[[nodiscard]] question question_of(const core_state& s, const request_row& r,
+                                   const barriers& blocked);
 
 [[nodiscard]] choice choose(core_state& s, model_state& model, const question& asked);
 /// The same, and what picks remember stays as it was: for a request that is not run, or is decided.

@@ -365,8 +365,10 @@ std::vector<vacancy> vacancies_of(const core_state& s, index at,
 }
 
 /// The best first. Each that starts makes the others of its node look slower, and none faster: what
-/// is on top is the best once its score is of now. Returns: options that lack room, best first.
-/// `waits` says whether one has room and waits for something else.
+/// is on top is the best once its score is of now. While other nodes may be about to dial none is
+/// the second of its node: the one that comes next may be the better place. Returns: options that
+/// lack room, best first; none of them where that is waited for. `waits` says whether one has room
+/// and waits for something else.
 std::vector<index> keep_where_free(pass& p, index at, replica_counts& seen, bool& waits) {
   auto& s = p.s;
   auto& model = s.models[at];
@@ -389,6 +391,11 @@ std::vector<index> keep_where_free(pass& p, index at, replica_counts& seen, bool
     if (ranks_for(s, model, by).empty()) {
       full.push_back(option);
       continue;
+    }
+    if (replicas[node] > 0 && p.now < s.settling_until) {
+      waits = true;
+      arm(s, s.settling_until, timer_kind::model, at);
+      return {};
     }
     const auto before = seen.kept;
     advance(p, at, by, seen);
@@ -571,10 +578,7 @@ void update_outlook(core_state& s, index at, index selector, time_us now) {
   seen.state = "queued";
   seen.eta_at = seen.again_at = 0;
   const bool spent = remote_spent(s);
-  const auto wait_ns
-      = spent ? own_wait_ns(s, at, selector, now)
-              : model.endpoints.least_wait_ns(now * 1000, s.selectors[selector].matches);
-  if (wait_ns) {
+  if (const auto wait_ns = usable_wait_ns(s, at, selector, now)) {
     seen.reason = "every endpoint that may serve it is busy";
     seen.eta_at = now + *wait_ns / 1000;
     return;

@@ -232,8 +232,8 @@ struct tenant_row {
   time_us used_at = 0;
 };
 
-/// A device selector and the labels of the data that goes there: together they say which devices
-/// may serve.
+/// A device selector, the labels of the data that goes there, and where its policy bars devices
+/// that policy: together they say which devices may serve.
 struct selector_row {
   std::string text; ///< For people.
   std::string key;  ///< Of selector_texts.
@@ -242,6 +242,7 @@ struct selector_row {
   bool everything = false;           ///< Every device matches.
   std::vector<std::uint8_t> matches; ///< By device index.
   std::uint32_t users = 0;           ///< Live requests.
+  index profile = none; ///< Whose filters bar devices as well, see policy_bars.hpp; none = of none.
 
   [[nodiscard]] bool admits(const device_spec& device) const {
     return parsed.matches(device) && labels_admit(labels, device);

@@ -103,7 +103,7 @@ void run_queue(pass& p, index at) {
       dequeue(s, slot);
       model.queue.granted(next.aged, p.now);
       break;
-    case verdict::impossible: end_request(p, slot, impossible_ending(s, slot)); break;
+    case verdict::impossible: end_request(p, slot, impossible_ending(s, s.requests[slot])); break;
     case verdict::blocked: // Others of its lane may pass it where they may be served elsewhere.
       if (passed_by(s, s.requests[slot]) && walk.passed.size() < limits::lane_bypass_max)
         walk.passed.push_back(slot);

@@ -5,6 +5,7 @@
 // token. A member that is gone, held or closed for the model takes the plan with it, and with it
 // the attempts that hold anything there.
 #include "scheduler/modules.hpp"
+#include "scheduler/policy_bars.hpp"
 #include "scheduler/spending.hpp"
 
 #include <algorithm>
@@ -179,7 +180,7 @@ bool is_remote(const core_state& s, index device) {
   });
 }
 
-bool admits_device(const core_state& s, const selector_row& row, index device) {
+bool asks_for(const core_state& s, const selector_row& row, index device) {
   const auto& one = s.devices[device];
   if (one.withdrawn || !row.admits(one.spec))
     return false;
@@ -187,6 +188,10 @@ bool admits_device(const core_state& s, const selector_row& row, index device) {
   return std::all_of(members.begin(), members.end(), [&](index member) {
     return member == none || labels_admit(row.labels, s.devices[member].spec);
   });
+}
+
+bool admits_device(const core_state& s, const selector_row& row, index device) {
+  return asks_for(s, row, device) && !kept_here(s, row, device);
 }
 
 speed_spec sheet_of(const core_state& s, index device) {

@@ -91,6 +91,8 @@ struct core_state {
   time_us taking_over_until = 0; ///< Before, nothing is loaded or built: others are still to tell
                                  ///< what they have.
   time_us returning_until = 0;   ///< Before, no request is called impossible: nodes still dial.
+  time_us settling_until = 0;    ///< Before, other nodes may be about to dial for the first time;
+                                 ///< 0 = none did yet.
   time_us rests_until = 0;       ///< Afterwards no node rests for its losses.
   hold_map holds_to_come;        ///< Of an earlier life, whose targets were not seen yet.
   std::uint64_t holds_version = 0;

@@ -6,6 +6,8 @@
 #include "scheduler/alike.hpp"
 #include "scheduler/overlap.hpp"
 #include "scheduler/picks.hpp"
+#include "scheduler/policy/filter_steady.hpp"
+#include "scheduler/policy_bars.hpp"
 #include "scheduler/resting_weights.hpp"
 #include "scheduler/spending.hpp"
 #include "scheduler/units.hpp"
@@ -80,8 +82,8 @@ bool asks_again(const core_state& s, const request_row& r) {
   });
 }
 
-/// What keeps a device that is there from taking work; empty = nothing.
-std::string unfit_words(const core_state& s, index device) {
+/// What keeps a device that is there from taking the selector's work; empty = nothing.
+std::string unfit_words(const core_state& s, index selector, index device) {
   const auto& one = s.devices[device];
   const auto& node = s.nodes[one.node];
   if (!one.present || !node.alive)
@@ -89,8 +91,11 @@ std::string unfit_words(const core_state& s, index device) {
   if (one.reading.health == device_health::unhealthy)
     return "is unhealthy"
            + (one.reading.health_reason.empty() ? "" : ": " + one.reading.health_reason);
-  if (!one.stopped() && !node.stopped())
-    return {};
+  if (!one.stopped() && !node.stopped()) {
+    candidate_facts facts;
+    facts.health_reason = one.reading.health_reason;
+    return unsteady_for(s, selector, device) ? filters::steady::reason(facts) : std::string();
+  }
   const auto& why = one.stopped() ? one.hold_reason : node.hold_reason;
   return std::string(one.draining || node.empties() ? "is draining" : "is cordoned")
          + (why.empty() ? "" : ": " + why);
@@ -149,7 +154,7 @@ std::string unfit_devices(const core_state& s, index model, index selector) {
   for (const auto& by : s.models[model].options) {
     if (by.removed_by != filter_id::passed || s.selectors[selector].matches[by.device] == 0)
       continue;
-    if (auto words = unfit_words(s, by.device); !words.empty())
+    if (auto words = unfit_words(s, selector, by.device); !words.empty())
       unfit.add(s.devices[by.device].spec.id.value, std::move(words));
   }
   return unfit.empty() ? std::string() : ": " + unfit.told();
@@ -245,12 +250,16 @@ std::vector<prospect> affordable(const core_state& s, index model, std::vector<p
   return among;
 }
 
-std::optional<std::int64_t> own_wait_ns(const core_state& s, index model, index selector,
-                                        time_us now) {
-  const auto& endpoints = s.models[model].endpoints;
+std::optional<std::int64_t> usable_wait_ns(core_state& s, index model, index selector,
+                                           time_us now) {
+  auto& endpoints = s.models[model].endpoints;
+  const bool spent = remote_spent(s);
+  if (!spent && !wants_steady(s, selector))
+    return endpoints.least_wait_ns(now * 1000, s.selectors[selector].matches);
   return least_of(endpoints, now, [&](index place) {
     const auto device = endpoints.room(place).device;
-    return s.selectors[selector].matches[device] != 0 && !is_remote(s, device);
+    return s.selectors[selector].matches[device] != 0 && !(spent && is_remote(s, device))
+           && !unsteady_for(s, selector, device);
   });
 }
 
@@ -391,15 +400,17 @@ std::optional<wait_words> chosen_by_first(const core_state& s, const request_row
 std::string barred_by_policy(const core_state& s, const request_row& r, const outlook& seen) {
   const auto& how = s.profiles[r.profile];
   const auto& model = s.models[r.model];
-  if (!how.has_optional_filters() || std::strcmp(seen.state, "queued") != 0)
+  if (!how.has_optional_filters() || std::strcmp(seen.state, "queued") != 0
+      || !seen.prospects.empty())
     return {};
+  const auto asked = filters_now(s, r) & ~required_filters;
   alike those(limits::message_devices_max);
   for (index place = 0; place < model.endpoints.size(); ++place) {
     const auto& room = model.endpoints.room(place);
     if (room.seq_free < 0 || !may_serve(s, r, room.device))
       continue;
     const auto facts = optional_facts(s, model, place);
-    const auto refused = first_refusal(facts, how.filters & ~required_filters);
+    const auto refused = first_refusal(facts, asked);
     if (refused == filter_id::passed)
       return {};
     those.add(s.devices[room.device].spec.id.value,
@@ -625,12 +636,13 @@ ending nobody_left(const core_state& s, const request_row& r, const error& last)
     why = " (" + why + ")";
   const auto who
       = r.last_device == none ? std::string("the device") : s.devices[r.last_device].spec.id.value;
+  const auto what = who + (last.code == drained_code ? " takes no more work" : " failed");
   if (r.emitted > 0 && !any_goes_on(s, r))
     return gateway_502("not_resumable",
                        "text was already sent, and no device that it may use can go on with it"
-                           + why + ": " + who + " failed",
+                           + why + ": " + what,
                        last);
-  return gateway_502("device_failed", who + " failed and no other could take over" + why, last);
+  return gateway_502("device_failed", what + " and no other could take over" + why, last);
 }
 
 ending nobody_in_time(core_state& s, index slot, time_us now) {

@@ -36,9 +36,10 @@ struct wait_words {
 /// Those of the prospects that may be used now: what costs money only while some is left.
 [[nodiscard]] std::vector<prospect> affordable(const core_state& s, index model,
                                                std::vector<prospect> among);
-/// As endpoint_table::least_wait_ns, of the cluster's own devices. O(endpoints).
-[[nodiscard]] std::optional<std::int64_t> own_wait_ns(const core_state& s, index model,
-                                                      index selector, time_us now);
+/// As endpoint_table::least_wait_ns, of those that may be used now: not remote APIs whose budget is
+/// used up, nor degraded devices where the selector's policy wants healthy ones; then O(endpoints).
+[[nodiscard]] std::optional<std::int64_t> usable_wait_ns(core_state& s, index model, index selector,
+                                                         time_us now);
 /// The devices of the selector that are part of an instance which another one leads; empty when
 /// none is.
 [[nodiscard]] std::string led_elsewhere(const core_state& s, index model, index selector);

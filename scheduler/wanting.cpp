@@ -2,6 +2,7 @@
 #include "scheduler/wanting.hpp"
 
 #include "scheduler/modules.hpp"
+#include "scheduler/policy_bars.hpp"
 
 #include <algorithm>
 
@@ -98,7 +99,7 @@ std::uint64_t serving_sequences(const core_state& s, const model_state& model,
   for (index at = 0; at < model.endpoints.size(); ++at) {
     const auto& one = model.endpoints.at(at);
     if (!serves_soon(s, one) || s.selectors[those.selector].matches[one.device] == 0
-        || (stays && one.remote))
+        || (stays && one.remote) || unsteady_for(s, those.selector, one.device))
       continue;
     if (those.first == none || may_continue(s, s.requests[those.first], one))
       sequences += model.endpoints.room(at).slots;
@@ -109,6 +110,7 @@ std::uint64_t serving_sequences(const core_state& s, const model_state& model,
 bool may_help(const core_state& s, const model_state& model, const instance_row& one,
               const wanting& those) {
   return s.selectors[those.selector].matches[one.devices.front()] != 0
+         && !unsteady_for(s, those.selector, one.devices.front())
          && (those.first == none
              || std::any_of(one.places.begin(), one.places.end(), [&](index place) {
                   return may_continue(s, s.requests[those.first], model.endpoints.at(place));

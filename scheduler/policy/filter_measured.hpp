@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Optional: asked only by profiles that name it. Keeps devices whose speed was learned from
-/// limits::explore_samples attempts at least.
+/// limits::explore_samples attempts at least; asked only while there is such a one, see
+/// policy_bars.hpp.
 
 #include "scheduler/limits.hpp"
 #include "scheduler/policy/facts.hpp"

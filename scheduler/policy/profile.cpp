@@ -85,6 +85,13 @@ error unknown(const policy_name& profile, const std::string& what, const std::st
               + did_you_mean(word, known)};
 }
 
+/// As X-Consort-Policy takes it.
+bool fits_header(const std::string& name) {
+  return !name.empty() && name.size() <= limits::policy_bytes_max && name.front() != ' '
+         && name.back() != ' '
+         && std::all_of(name.begin(), name.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
+}
+
 result<done> read_weights(const profile_config& wanted, profile& made) {
   std::vector<std::string> known;
   for (const auto& one : all_scorers())
@@ -122,6 +129,15 @@ result<done> read_filters(const profile_config& wanted, profile& made) {
 
 } // namespace
 
+bool profile::tells_apart() const {
+  if (pick == pick_kind::random || pick == pick_kind::turn)
+    return true;
+  for (std::size_t at = 0; at < weights.size(); ++at)
+    if (weights[at] != 0 && at != static_cast<std::size_t>(scorer_id::prefix))
+      return true;
+  return false;
+}
+
 linear_score profile::weigh(const endpoint_figures& at) const {
   auto sum = weighted_sum(weights, at);
   // A closed endpoint is nobody's choice, also of those to whom queues are nothing.
@@ -155,10 +171,10 @@ result<profile> profile_of(const profile_config& wanted) {
   made.name = wanted.name;
   made.waits = wanted.waits;
   const auto& taken = policy_words();
-  if (wanted.name.empty() || wanted.name.value.size() > limits::policy_bytes_max)
+  if (!fits_header(wanted.name.value))
     return error{recovery::refuse, "profile_invalid",
-                 "a profile's name must have 1 to " + std::to_string(limits::policy_bytes_max)
-                     + " bytes"};
+                 "a profile's name must be one that a header can carry: 1 to "
+                     + std::to_string(limits::policy_bytes_max) + " printable ASCII characters"};
   if (std::find(taken.begin(), taken.end(), wanted.name.value) != taken.end())
     return error{recovery::refuse, "profile_invalid",
                  "profile `" + wanted.name.value + "` has the name of a built-in one"};
@@ -175,6 +191,11 @@ result<profile> profile_of(const profile_config& wanted) {
     return read.failure();
   if (const auto read = read_filters(wanted, made); !read)
     return read.failure();
+  if (!made.tells_apart())
+    return error{recovery::refuse, "profile_invalid",
+                 "profile `" + wanted.name.value
+                     + "` weighs nothing, and would always take the first endpoint: give it "
+                       "`weights`, or `pick` `random` or `turn`"};
   return made;
 }
 

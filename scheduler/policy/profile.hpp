@@ -66,6 +66,9 @@ struct profile {
     return pick == pick_kind::prefix || (scores && weight(scorer_id::prefix) != 0);
   }
   [[nodiscard]] bool has_optional_filters() const { return filters != required_filters; }
+  /// Whether candidates can differ by it: it weighs something beside what is cached, which only
+  /// takes off what others weigh, or draws.
+  [[nodiscard]] bool tells_apart() const;
 };
 
 /// In the order of docs/POLICIES.md: the five of the mission, then baselines to compare with.

@@ -11,6 +11,17 @@ drain_changed hold_of(const std::string& target, bool set, hold_kind kind, durat
   return {target, set, "firmware", after, kind};
 }
 
+/// Ends the one unload that was ordered. Returns: its reason.
+std::string unloads(core_fixture& t) {
+  const auto leaves = t.take_all<unload_replica>();
+  EXPECT_EQ(leaves.size(), 1U);
+  if (leaves.size() != 1)
+    return {};
+  t.feed(replica_unloaded{leaves[0].instance, t.life_of(leaves[0].node.value)});
+  t.take_all<release_allocation>();
+  return leaves[0].reason;
+}
+
 std::string where(core_fixture& t) {
   t.submit();
   const auto granted = t.expect<grant_ticket>();
@@ -24,14 +35,58 @@ TEST(Hold, EndOfADrainLeavesTheCordon) {
   t.two_ready_nodes();
   t.feed(hold_of("a", true, hold_kind::cordon));
   EXPECT_EQ(where(t), "b");
+  t.expect_empty();
   t.feed(hold_of("a", true, hold_kind::drain));
+  EXPECT_EQ(unloads(t), "a is drained: firmware") << "which a cordon does not";
   t.feed(hold_of("a", false, hold_kind::drain));
   EXPECT_EQ(where(t), "b") << "still cordoned";
   EXPECT_FALSE(t.view().nodes.at(0).draining);
   EXPECT_TRUE(t.view().nodes.at(0).cordoned);
   t.feed(hold_of("a", false, hold_kind::cordon));
+  t.finish_load();
   t.submit("node=a");
   EXPECT_EQ(t.expect<grant_ticket>().granted.node.value, "a");
+}
+
+TEST(Hold, WhatWorksOnADrainedDeviceLeavesWithItsLastAttempt) {
+  core_fixture t;
+  t.two_ready_nodes();
+  t.submit("node=a");
+  const auto running = t.expect<grant_ticket>();
+  t.start(running);
+  t.feed(hold_of("a/cpu0", true, hold_kind::drain));
+  t.expect_empty();
+  t.finish(running);
+  EXPECT_EQ(unloads(t), "a/cpu0 is drained: firmware");
+  t.expect<record_request>();
+}
+
+TEST(Hold, ADrainThatIsOverInTimeUnloadsNothing) {
+  core_fixture t;
+  t.two_ready_nodes();
+  t.submit("node=a");
+  const auto running = t.expect<grant_ticket>();
+  t.start(running);
+  t.feed(hold_of("a", true, hold_kind::drain));
+  t.feed(hold_of("a", false, hold_kind::drain));
+  t.finish(running);
+  t.expect<record_request>();
+  t.expect_empty();
+}
+
+TEST(Hold, WhatIsLoadedWhenItsDeviceIsDrainedLeavesOnceItIsThere) {
+  core_fixture t;
+  t.join("a", 11);
+  auto model = story_spec();
+  model.replicas_min = 1;
+  t.declare(model);
+  t.advertise(cpu_spec("a"));
+  t.grant_next_allocation();
+  const auto load = t.expect<load_replica>();
+  t.feed(hold_of("a", true, hold_kind::drain));
+  t.expect_empty();
+  t.loaded(load);
+  EXPECT_EQ(unloads(t), "a is drained: firmware");
 }
 
 TEST(Hold, EndOfACordonLeavesTheDrainAndItsDeadline) {
@@ -48,6 +103,7 @@ TEST(Hold, EndOfACordonLeavesTheDrainAndItsDeadline) {
   t.pass_time(second / 2);
   t.progress(running, 6);
   t.pass_time(second / 2);
+  EXPECT_EQ(t.take_all<unload_replica>().size(), 1U) << "with its last attempt";
   EXPECT_EQ(t.expect<revoke_attempt>().attempt, running.granted.attempt) << "moved at the deadline";
   t.expect<drop_attempt>();
   EXPECT_EQ(t.expect<grant_ticket>().granted.node.value, "b");
@@ -94,7 +150,9 @@ TEST(Hold, BothAreLiftedTogetherWhenNothingElseIsSaid) {
   t.two_ready_nodes();
   t.feed(hold_of("a", true, hold_kind::cordon));
   t.feed(hold_of("a", true, hold_kind::drain));
+  unloads(t);
   t.feed(hold_of("a", false, hold_kind::any));
+  t.finish_load();
   EXPECT_EQ(where(t), "a");
 }
 

@@ -82,7 +82,7 @@ TEST(Hybrid, LongerPromptsMayTakeLonger) {
 
 TEST(Hybrid, WhatWaitedHasLessTimeLeft) {
   loaded_cluster t(fast_and_frugal(), promising(100'000, second));
-  t.feed(drain_changed{"local", true, "", 0});
+  t.feed(drain_changed{"local", true, "", 0, hold_kind::cordon});
   t.submit(t.request());
   t.drop_all();
   t.pass_time(90'000);

@@ -377,8 +377,12 @@ TEST(Lease, DrainedNodeFinishesItsWorkAndGetsNoMore) {
   t.submit();
   EXPECT_EQ(t.expect<grant_ticket>().granted.node.value, "b");
   t.finish(running);
+  const auto leaves = t.expect<unload_replica>();
   t.expect<record_request>();
+  t.feed(replica_unloaded{leaves.instance, t.life_of("a")});
+  t.take_all<release_allocation>();
   t.feed(drain_changed{"a", false, ""});
+  t.finish_load();
   t.submit();
   EXPECT_EQ(t.expect<grant_ticket>().granted.node.value, "a");
   EXPECT_TRUE(t.noted("a: draining: kernel update"));
@@ -397,6 +401,7 @@ TEST(Lease, WhatStillRunsAtTheDeadlineOfADrainIsMoved) {
   }
   t.expect_empty();
   t.pass_time(second / 2);
+  EXPECT_EQ(t.take_all<unload_replica>().size(), 1U);
   EXPECT_EQ(t.expect<revoke_attempt>().attempt, running.granted.attempt);
   EXPECT_EQ(t.expect<drop_attempt>().attempt, running.granted.attempt);
   const auto moved = t.expect<grant_ticket>();
@@ -419,12 +424,14 @@ TEST(Lease, WhatCannotBeMovedEndsAtTheDeadline) {
   t.progress(first, 3);
   t.feed(drain_changed{first.granted.node.value, true, "", 1});
   t.pass_time(1);
+  EXPECT_EQ(t.take_all<unload_replica>().size(), 1U);
   t.expect<revoke_attempt>();
   EXPECT_EQ(t.expect<reject_request>().reason.code, "not_resumable");
   t.expect<record_request>();
   const auto second = start_one(t);
   t.feed(drain_changed{second.granted.node.value, true, "", 1});
   t.pass_time(1);
+  EXPECT_EQ(t.take_all<unload_replica>().size(), 1U);
   t.expect<revoke_attempt>();
   t.take_all<drop_attempt>();
   t.take_all<queue_notice>();
@@ -447,6 +454,7 @@ TEST(Lease, DrainOfADeviceMovesItsWorkAndWaitsAtMostADay) {
   const auto running = start_one(t);
   t.feed(drain_changed{running.granted.device.value, true, "", second});
   t.pass_time(second);
+  EXPECT_EQ(t.take_all<unload_replica>().size(), 1U);
   EXPECT_EQ(t.expect<revoke_attempt>().attempt, running.granted.attempt);
   t.take_all<drop_attempt>();
   EXPECT_NE(t.expect<grant_ticket>().granted.device, running.granted.device);

@@ -426,6 +426,7 @@ TEST(PeerBugs, ADrainWithoutADeadlineWaitsForWhatRuns) {
   t.expect_empty();
   EXPECT_EQ(running_on(t, running.granted.device.value), 1U);
   t.finish(running);
+  EXPECT_EQ(t.take_all<unload_replica>().size(), 1U) << "then nothing is left there";
   EXPECT_EQ(t.expect<record_request>().outcome, request_outcome::finished);
 }
 

@@ -95,8 +95,26 @@ TEST(Plan, OfADrainSaysWhereItsWorkGoes) {
   t.submit("a/cpu0|b/cpu0");
   t.start(t.expect<grant_ticket>());
   const auto steps = steps_of(t, {{}, {}, "a"});
-  EXPECT_EQ(steps, (std::vector<std::string>{"stop a/cpu0", "serve b/cpu0"}));
+  EXPECT_EQ(steps, (std::vector<std::string>{"stop a/cpu0", "unload a/cpu0", "serve b/cpu0"}));
   EXPECT_FALSE(t.view().nodes.at(0).draining);
+}
+
+TEST(Plan, OfADrainThatLeavesNobodyDoesNotSayThatADeviceFailed) {
+  core_fixture t;
+  t.join("local");
+  t.advertise(cpu_spec());
+  t.declare(story_spec());
+  t.submit();
+  t.take_all<queue_notice>();
+  t.finish_load();
+  t.start(t.expect<grant_ticket>());
+  const auto planned = t.tested().plan({{}, {}, "local/cpu0"}, t.now());
+  ASSERT_TRUE(planned);
+  std::string refused;
+  for (const auto& step : planned->decisions)
+    refused += step.outcome == "refuse" ? step.reason : "";
+  EXPECT_EQ(refused, "local/cpu0 takes no more work and no other could take over: local/cpu0 was "
+                     "drained");
 }
 
 TEST(Plan, OfADrainThatNamesNobodyIsAnError) {

@@ -350,21 +350,6 @@ TEST(Policies, ConfiguredProfileWeighsAndFilters) {
   EXPECT_EQ(decision.candidates[1].removed_by, "local");
 }
 
-TEST(Waiting, WhatAPolicyRulesOutIsToldAsThat) {
-  loaded_cluster t({remote_spec()}, at_home());
-  auto meta = t.by("at-home");
-  meta.wait_us = 0;
-  t.submit(meta);
-  t.take_all<queue_notice>();
-  const auto refused = t.take_all<reject_request>();
-  ASSERT_EQ(refused.size(), 1U);
-  EXPECT_EQ(refused[0].reason.message,
-            "not available now: its policy at-home keeps it from all who could serve it: "
-            "local/remote0 is a remote API, and the profile keeps requests here");
-  EXPECT_FALSE(refused[0].eta_us);
-  t.drop_all();
-}
-
 TEST(Policies, ExplanationAddsUpForEveryProfile) {
   for (const auto& policy : policy_words()) {
     loaded_cluster t(fast_and_frugal());

@@ -73,12 +73,18 @@ TEST(Maximum, IsOfThoseThatTakeNewWork) {
   for (const auto kind : {hold_kind::drain, hold_kind::cordon}) {
     core_fixture t;
     one_at_most(t);
+    const bool drains = kind == hold_kind::drain;
     t.feed(hold_of("local/cpu0", true, kind));
+    if (drains) {
+      EXPECT_EQ(unloads(t), "local/cpu0 is drained: firmware");
+    }
     t.expect_empty();
     t.submit();
     EXPECT_EQ(loads_on(t), "local/cpu1");
     EXPECT_EQ(served_on(t), "local/cpu1");
-    EXPECT_EQ(unloads(t), "others serve, as many as there may be") << "of the one that is held";
+    if (!drains) {
+      EXPECT_EQ(unloads(t), "others serve, as many as there may be") << "of the one that is held";
+    }
     EXPECT_EQ(t.ready_replicas(), 1U);
     t.feed(hold_of("local/cpu0", false, kind));
     t.expect_empty();
@@ -105,14 +111,14 @@ TEST(Maximum, WhatRunsOnAHeldDeviceEndsThere) {
   EXPECT_EQ(unloads(t), "others serve, as many as there may be");
 }
 
-TEST(Maximum, IsKeptWhenADrainEndsDuringTheLoad) {
+TEST(Maximum, IsKeptWhenACordonEndsDuringTheLoad) {
   core_fixture t;
   one_at_most(t);
-  t.feed(hold_of("local/cpu0", true));
+  t.feed(hold_of("local/cpu0", true, hold_kind::cordon));
   t.submit();
   t.take_all<queue_notice>();
   const auto asked = t.expect<reserve_allocation>();
-  t.feed(hold_of("local/cpu0", false));
+  t.feed(hold_of("local/cpu0", false, hold_kind::cordon));
   EXPECT_EQ(served_on(t), "local/cpu0");
   t.feed(t.reserved(asked));
   t.loaded(t.expect<load_replica>());
@@ -195,10 +201,10 @@ TEST(Maximum, AnIdleReplicaStaysWhereNothingCanBeBegunForIt) {
   t.advertise(small);
   auto other = story_spec("other");
   other.replicas_min = 1;
-  t.feed(hold_of("local/cpu0", true));
+  t.feed(hold_of("local/cpu0", true, hold_kind::cordon));
   t.declare(other);
   EXPECT_EQ(loads_on(t), "local/cpu1");
-  t.feed(hold_of("local/cpu0", false));
+  t.feed(hold_of("local/cpu0", false, hold_kind::cordon));
   t.submit("local/cpu1");
   t.take_all<queue_notice>();
   t.expect_empty();
@@ -235,16 +241,85 @@ void one_at_least(core_fixture& t, duration_us idle_ttl_us = 0) {
   t.expect_empty();
 }
 
-TEST(Minimum, IsKeptElsewhereWhileADeviceIsDrained) {
-  core_fixture t;
-  one_at_least(t);
-  t.feed(hold_of("local/cpu0", true));
-  EXPECT_EQ(loads_on(t), "local/cpu1");
-  t.submit();
-  EXPECT_EQ(served_on(t), "local/cpu1");
-  t.feed(hold_of("local/cpu0", false));
+TEST(Minimum, IsKeptElsewhereWhileADeviceIsHeld) {
+  for (const auto kind : {hold_kind::drain, hold_kind::cordon}) {
+    core_fixture t;
+    one_at_least(t);
+    t.feed(hold_of("local/cpu0", true, kind));
+    if (kind == hold_kind::drain) {
+      EXPECT_EQ(unloads(t), "local/cpu0 is drained: firmware");
+    }
+    EXPECT_EQ(loads_on(t), "local/cpu1");
+    t.submit();
+    EXPECT_EQ(served_on(t), "local/cpu1");
+    t.feed(hold_of("local/cpu0", false, kind));
+    t.expect_empty();
+    EXPECT_EQ(t.ready_replicas(), kind == hold_kind::drain ? 1U : 2U)
+        << "what a cordon left may stay where there is no maximum";
+  }
+}
+
+core_config settling() {
+  auto config = core_fixture::quiet();
+  config.minima_settle_us = limits::minima_settle_us;
+  return config;
+}
+
+/// A node of two CPUs is there first, and has one replica of the two that are kept.
+void first_of_two(core_fixture& t) {
+  auto model = story_spec();
+  model.replicas_min = 2;
+  t.declare(model);
+  t.join("big", 11);
+  t.advertise(cpu_spec("big", 0));
+  t.advertise(cpu_spec("big", 1));
+  EXPECT_EQ(loads_on(t), "big/cpu0") << "of a node that has none the first begins at once";
+}
+
+TEST(Minimum, IsSpreadOverANodeThatDialsAMomentAfterTheFirst) {
+  core_fixture t(settling());
+  first_of_two(t);
+  t.pass_time(10'000);
   t.expect_empty();
-  EXPECT_EQ(t.ready_replicas(), 2U) << "without a maximum both may stay";
+  t.join("small", 22);
+  t.advertise(cpu_spec("small"));
+  EXPECT_EQ(loads_on(t), "small/cpu0");
+  t.pass_time_renewing(2 * limits::minima_settle_us, {"big", "small"});
+  t.expect_empty();
+}
+
+TEST(Minimum, IsOnOneNodeWhereNoOtherDialsInTime) {
+  core_fixture t(settling());
+  first_of_two(t);
+  t.pass_time(limits::minima_settle_us - 1);
+  t.expect_empty();
+  t.pass_time(1);
+  EXPECT_EQ(loads_on(t), "big/cpu1");
+  EXPECT_FALSE(t.noted("of at least"));
+}
+
+TEST(Minimum, WhoWaitsHasItLoadedAtOnce) {
+  core_fixture t(settling());
+  first_of_two(t);
+  t.submit("big/cpu1");
+  EXPECT_EQ(loads_on(t), "big/cpu1");
+  EXPECT_EQ(served_on(t), "big/cpu1");
+}
+
+TEST(Minimum, IsBackOnceADrainIsOverThatLeftNoOtherDevice) {
+  core_fixture t;
+  t.join("local");
+  auto model = story_spec();
+  model.replicas_min = 1;
+  t.declare(model);
+  t.advertise(cpu_spec());
+  t.finish_load();
+  t.feed(hold_of("local", true));
+  EXPECT_EQ(unloads(t), "local is drained: firmware");
+  t.expect_empty();
+  EXPECT_EQ(t.ready_replicas(), 0U);
+  t.feed(hold_of("local", false));
+  EXPECT_EQ(loads_on(t), "local/cpu0");
 }
 
 TEST(Minimum, IsKeptElsewhereWhileADeviceIsUnhealthy) {
@@ -263,7 +338,7 @@ TEST(Minimum, OnlyTheHeldReplicaGoesWhenItIsIdle) {
   one_at_least(t, 5 * second);
   t.pass_time_renewing(6 * second);
   t.expect_empty();
-  t.feed(hold_of("local/cpu0", true));
+  t.feed(hold_of("local/cpu0", true, hold_kind::cordon));
   EXPECT_EQ(loads_on(t), "local/cpu1");
   t.pass_time_renewing(20 * second);
   EXPECT_EQ(unloads(t), "idle for 5s");
@@ -355,6 +430,7 @@ TEST(Minimum, LeavesOthersTheirOwnAndSaysSoOnce) {
   t.advertise(cpu_spec("local", 2));
   loads_on(t);
   t.feed(hold_of("local/cpu2", true));
+  unloads(t);
   t.pass_time_renewing(3 * limits::starvation_us);
   EXPECT_EQ(t.noted_times("storyteller: 1 of at least 2 replicas: no other device"), 2U);
 }

@@ -178,7 +178,9 @@ TEST(Serving, ASelectorThatNamesNobodyIsToldWhatItMayHaveMeant) {
       = {{"npu1", "no device matches it (did you mean local/npu1?)"},
          {"local/npu9", "no device matches it (did you mean local/npu0, local/npu1"},
          {"vendor=referense", "no device matches it (did you mean vendor=reference"},
-         {"zzz", "for 'zzz': no device matches it"}};
+         {"npuu", "no device matches it (did you mean npu"},
+         {"node=locl", "no device matches it (did you mean node=local?)"},
+         {"zzzzzz", "for 'zzzzzz': no device matches it"}};
   for (const auto& [selector, words] : cases) {
     t.submit(selector);
     const auto reject = t.expect<reject_request>();

@@ -78,7 +78,6 @@ class Boxes {
   /// The next request finds nothing loaded.
   async unload() {
     await this.cluster.cli(['drain', 'local/pim0', '--deadline', '1s']);
-    for (const one of this.containers()) process.kill(-one.pid, 'SIGKILL');
     await this.gone();
     await this.cluster.cli(['uncordon', 'local/pim0']);
   }

@@ -124,6 +124,8 @@ with_cluster('the operator view', {}, async (check, cluster) => {
 
   await check('a drained device takes nothing, an undrained one does', async () => {
     await ok(cluster, ['drain', 'local/cpu0']);
+    const left = await cluster.list('replicas');
+    assert.ok(!left.some((one) => one.devices.includes('local/cpu0')), JSON.stringify(left));
     const waiting = await cluster.complete(
       {},
       { 'X-Consort-Device': 'local/cpu0', 'X-Consort-Wait': '0s' },

@@ -110,9 +110,10 @@ INSTANTIATE_TEST_SUITE_P(
                   "replicas_max":0,"idle_ttl_us":600000000,"variants":[{"context_tokens":512,
                   "weight_bytes":1048576,"format":"gguf","source":"/m.gguf"},
                   {"format":"safetensors","source":"hf:o/n"}]},
-                  "replicas_ready":0,"replicas_loading":1,"waiting":2}]})",
+                  "replicas_ready":0,"replicas_loading":1,"waiting":2},
+                  {"spec":{"name":"n","idle_ttl_us":0,"policy":"cost"}}]})",
                   {"loading", "default", "512", "1MiB", "0..any", "10m", "gguf,safetensors",
-                   "/m.gguf,hf:o/n"}},
+                   "/m.gguf,hf:o/n", "never", "cost"}},
         list_case{"artifacts",
                   R"({"artifacts":[{"key":{"profile":{"name":"refnpu","target":"refnpu-1",
                   "compiler":"refnpu-cc","compiler_version":"1.0","dtype":"q8_0"}},"model":"m",
@@ -252,6 +253,18 @@ TEST_F(CommandsTest, DrainStopsNewWorkAndWaitsForTheRest) {
   EXPECT_EQ(ask(server, {"drain", "n", "--deadline", "soon"}).code, exit_code::usage);
 }
 
+/// New firmware is not for a device on which engines are still open.
+TEST_F(CommandsTest, DrainWaitsForWhatIsUnloaded) {
+  auto loaded = answer(R"({"replicas":[{"devices":["n/npu0"],"running":0}]})");
+  loaded.times = 1;
+  const test_server server({{"POST /api/v1/drain", answer("{}", 202)},
+                            {"GET /api/v1/nodes", answer(R"({"nodes":[{"node":"n"}]})")},
+                            {"GET /api/v1/replicas", loaded}});
+  const auto asked = ask(server, {"drain", "n"});
+  EXPECT_NE(asked.code, exit_code::done) << "it looked again";
+  EXPECT_EQ(asked.out, "n: 1 loaded, being unloaded\n");
+}
+
 /// The scheduler's disk is full: what was asked for is done, and the answer says the rest.
 TEST_F(CommandsTest, WhatIsNotKeptOverARestartFailsTheCommandThatDidIt) {
   const auto unkept = answer(
@@ -284,7 +297,9 @@ TEST_F(CommandsTest, CompileAndModelSendWhatWasAsked) {
                             {"POST /api/v1/models", answer("{}", 202)},
                             {"DELETE /api/v1/models/m", answer("{}", 202)}});
   EXPECT_EQ(ask(server, {"compile", "m", "--for", "npu"}).code, exit_code::done);
-  EXPECT_EQ(ask(server, {"model", "add", "m", "hf:o/n", "--alias", "a", "--ttl", "5s"}).code,
+  EXPECT_EQ(ask(server,
+                {"model", "add", "m", "hf:o/n", "--alias", "a", "--ttl", "5s", "--policy", "cost"})
+                .code,
             exit_code::done);
   EXPECT_EQ(ask(server, {"model", "rm", "m"}).code, exit_code::done);
   const auto seen = server.seen();
@@ -294,6 +309,7 @@ TEST_F(CommandsTest, CompileAndModelSendWhatWasAsked) {
   EXPECT_EQ(model["source"], "hf:o/n");
   EXPECT_EQ(model["aliases"][0], "a");
   EXPECT_EQ(model["idle_ttl_us"], 5'000'000);
+  EXPECT_EQ(model["policy"], "cost");
   EXPECT_EQ(seen.at(3).method, "DELETE");
 }
 

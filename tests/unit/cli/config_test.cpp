@@ -116,6 +116,12 @@ TEST_P(ConfigComplaint, NamesLineAndField) {
 INSTANTIATE_TEST_SUITE_P(
     Fields, ConfigComplaint,
     testing::Values(
+        complaint_case{"{\"scheduler\": {\"tenant_weights\": {\"\xc3\xbcn\": 2}}}",
+                       "a tenant's name must be one that a header can carry"},
+        complaint_case{"{\"scheduler\": {\"tenant_policy\": {\" a\": \"cost\"}}}",
+                       "a tenant's name must be one that a header can carry"},
+        complaint_case{"{\"scheduler\": {\"profiles\":\n{\"p\": {\"filters\": [\"local\"]}}}}",
+                       "profile `p` weighs nothing"},
         complaint_case{"{\n\"schedular\": {}}",
                        "c.json:2: schedular: unknown key (did you mean sch"},
         complaint_case{"{\"remotse\": {}}", "remotse: unknown key (did you mean remotes"},
@@ -349,6 +355,23 @@ TEST_F(ConfigDefaults, CheckCommandRefusesModelsWhoseFilesAreNotThere) {
   const auto part = check("\"a\": {\"source\": \"here.gguf\",\n\"adapters\": {\"t\": \"z\"}}");
   EXPECT_EQ(part.code, exit_code::usage);
   EXPECT_THAT(part.err, HasSubstr("models.json:4: models.a.adapters.t: "));
+}
+
+/// The model would be served with its own context, and nobody told.
+TEST_F(ConfigDefaults, CheckCommandRefusesAContextThatTheModelWasNotMadeFor) {
+  const auto file = (prefix_ / "context.json").string();
+  const std::string model = CONSORT_SOURCE_DIR "/models/storyteller-5m-f16.gguf";
+  const auto check = [&](const std::string& context) {
+    std::ofstream(file) << "{\"models\": {\"m\": {\"source\": \"" << model
+                        << "\",\n\"context\": " << context << "}}}";
+    return run_command({"config", "check", file});
+  };
+  EXPECT_EQ(check("512").code, exit_code::done);
+  const auto refused = check("100000");
+  EXPECT_EQ(refused.code, exit_code::usage);
+  EXPECT_THAT(refused.err,
+              HasSubstr("context.json:2: models.m.context: 100000 tokens are more than "
+                        "the 512 that the model was made for"));
 }
 
 TEST_F(ConfigDefaults, AModelMayHaveSeveralForms) {

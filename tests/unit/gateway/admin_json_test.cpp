@@ -157,6 +157,7 @@ TEST(AdminJson, ModelDeclarationsRoundTrip) {
   spec.variants[0].source = "models/s.gguf";
   spec.variants[0].weight_bytes = 10'000'000;
   spec.replicas_max = 4;
+  spec.policy = policy_name("cost");
   const auto back = model_spec_from_json(to_json(spec));
   ASSERT_TRUE(back.ok()) << back.failure().message;
   EXPECT_EQ(*back, spec);
@@ -186,6 +187,17 @@ TEST(AdminJson, ShortDeclarationsGuessTheFormat) {
   const auto got = model_spec_from_json({{"name", "m"}, {"source", "models/m.gguf"}});
   ASSERT_TRUE(got.ok());
   EXPECT_EQ(got->variants.at(0).format, "gguf");
+}
+
+/// As those of a configuration file.
+TEST(AdminJson, ADeclarationWithoutATimeIsUnloadedAfterTenIdleMinutes) {
+  const auto ttl = [](const json& more) {
+    json from{{"name", "m"}, {"source", "/m"}};
+    from.update(more);
+    return model_spec_from_json(from)->idle_ttl_us;
+  };
+  EXPECT_EQ(ttl(json::object()), 600'000'000);
+  EXPECT_EQ(ttl({{"idle_ttl_us", 0}}), 0) << "never";
 }
 
 TEST(AdminJson, WrongDeclarationsNameTheField) {

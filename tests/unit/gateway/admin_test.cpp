@@ -356,6 +356,9 @@ TEST_F(Admin, PlanIsAListOfSteps) {
   EXPECT_EQ(steps[0]["where"], "local/npu0");
   EXPECT_EQ(port_.planned, (core::plan_wish{model_name{"m"}, "npu", {}}));
   EXPECT_EQ(client.post("/api/v1/plan", R"({"for":"npu"})").status, 400);
+  const auto both = client.post("/api/v1/plan", R"({"model":"m","drain":"local"})");
+  EXPECT_EQ(both.status, 400) << "neither is overlooked";
+  EXPECT_EQ(error_of(both)["param"], "drain");
 }
 
 TEST_F(Admin, WrongCommandsAre400NamingTheField) {
@@ -419,6 +422,27 @@ TEST_F(Admin, ModelsWithABrokenAdapterAreRefusedInItsWords) {
   EXPECT_EQ(error_of(refused)["code"], "bad_adapter");
   EXPECT_EQ(error_of(refused)["message"], why);
   EXPECT_TRUE(port_.admin_requests().empty());
+}
+
+TEST_F(Admin, AModelsPolicyMustBeKnownToTheScheduler) {
+  config_.describe = [](model_spec declared) { return declared; };
+  start();
+  http_client client(http_port());
+  const auto* body = R"({"name":"m","source":"/m.gguf","policy":"cost"})";
+  EXPECT_EQ(client.post("/api/v1/models", body).status, 202);
+  ASSERT_EQ(port_.admin_requests().size(), 1U);
+  const auto declared = std::get<core::model_declared>(port_.admin_requests()[0]).spec;
+  EXPECT_EQ(declared.policy.value, "cost");
+  EXPECT_EQ(port_.dry_run->policy->value, "cost");
+  port_.unexplained
+      = {recovery::refuse, "policy_not_found", "no policy 'cots' (did you mean cost?)"};
+  const auto refused = client.post("/api/v1/models", body);
+  EXPECT_EQ(refused.status, 400) << refused.body;
+  EXPECT_EQ(error_of(refused)["param"], "policy");
+  EXPECT_EQ(error_of(refused)["message"], "no policy 'cots' (did you mean cost?)");
+  EXPECT_EQ(port_.admin_requests().size(), 1U);
+  EXPECT_EQ(client.post("/api/v1/models", R"({"name":"m","source":"/m.gguf","policy":3})").status,
+            400);
 }
 
 TEST_F(Admin, NamesThatOthersHaveAreRefusedByField) {

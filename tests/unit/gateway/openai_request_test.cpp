@@ -154,6 +154,28 @@ TEST(OpenaiRequest, LabelsOfItsDataAreReadFromMetadata) {
     EXPECT_EQ(std::get<api_error>(labels(bad)).param, "metadata.consort_labels");
 }
 
+/// Whoever mistypes a label relies on it, in the body as in a header; other keys are the client's.
+TEST(OpenaiRequest, AMistypedKeyOfOursInMetadataIsRefusedWithWhatWasMeant) {
+  const auto refused = [](const std::string& key) {
+    const auto got = parse_body(text, R"({"model":"m","prompt":"p","metadata":{"user":"u",")" + key
+                                          + R"(":"local-only"}})");
+    return std::holds_alternative<api_error>(got) ? std::get<api_error>(got) : api_error{};
+  };
+  for (const auto* typo : {"consort_label", "Consort_Labels", "consort-labels", "consort_lables"}) {
+    const auto one = refused(typo);
+    EXPECT_EQ(one.status, 400U) << typo;
+    EXPECT_EQ(one.code, "unknown_field") << typo;
+    EXPECT_EQ(one.param, std::string("metadata.") + typo);
+    EXPECT_NE(one.message.find("did you mean consort_labels?"), std::string::npos) << one.message;
+  }
+  EXPECT_NE(refused("consort_policy").message.find("the header X-Consort-Policy says that"),
+            std::string::npos);
+  EXPECT_NE(refused("consort_xyzzyx").message.find("there is consort_labels"), std::string::npos);
+  EXPECT_LE(refused("consort_" + std::string(5'000, 'x')).param.size(), 100U);
+  EXPECT_TRUE(refused("labels").code.empty());
+  EXPECT_TRUE(refused("consorts").code.empty());
+}
+
 TEST(OpenaiRequest, TokenPromptsCountAsTheyAre) {
   EXPECT_EQ(good(text, R"({"model":"m","prompt":[1,2,3,4]})").prompt_tokens, 5U);
   EXPECT_EQ(good(text, R"({"model":"m","prompt":[[1,2],[3]],"n":2})").choices, 4U);

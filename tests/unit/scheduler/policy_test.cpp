@@ -282,6 +282,26 @@ TEST(Profiles, MistakesNameWhatIsNearest) {
             std::string::npos);
 }
 
+/// Nobody could ask for it, or it would be of no use.
+TEST(Profiles, OneThatNoHeaderCarriesOrThatWeighsNothingIsRefused) {
+  const auto taken = [](auto change) {
+    profile_config mine;
+    mine.name = policy_name{"night"};
+    mine.weights = {{"queue", 1}};
+    change(mine);
+    return profile_of(mine).ok();
+  };
+  EXPECT_TRUE(taken([](auto&) {}));
+  EXPECT_FALSE(taken([](auto& c) { c.name.value = "\xc3\xbcn\xc3\xaf"; }));
+  EXPECT_FALSE(taken([](auto& c) { c.name.value = " night"; }));
+  EXPECT_FALSE(taken([](auto& c) { c.weights.clear(); }));
+  EXPECT_FALSE(taken([](auto& c) { c.weights = {{"prefix", 1}, {"queue", 0}}; }));
+  EXPECT_TRUE(taken([](auto& c) {
+    c.weights.clear();
+    c.pick = "turn";
+  }));
+}
+
 } // namespace
 
 } // namespace consort::core
