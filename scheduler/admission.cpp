@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Beginning and end of a request: what is taken, what is turned away and with which words, and the
 // one record of how it ended.
-#include "scheduler/alike.hpp"
 #include "scheduler/caches.hpp"
 #include "scheduler/handlers.hpp"
 #include "scheduler/nearest_name.hpp"
 #include "scheduler/policy_bars.hpp"
 #include "scheduler/queue_room.hpp"
-#include "scheduler/resting_weights.hpp"
 #include "scheduler/waiting.hpp"
 
 #include <algorithm>
