@@ -51,7 +51,7 @@ std::vector<profile> make_builtin() {
       = built("throughput", finish_and({{scorer_id::crowding, 1}}), pick_kind::best, true);
   throughput.late = true;
   return {
-      built("latency", finish_and({{scorer_id::reading, 1}, {scorer_id::forgetting, 5}}),
+      built("latency", finish_and({{scorer_id::reading, 1}, {scorer_id::forgetting, 8}}),
             pick_kind::best, true),
       throughput,
       // A second is worth 100 mJ, or a millionth of the currency unit: it breaks ties.

@@ -214,7 +214,7 @@ const profile& named(const char* name) {
 }
 
 TEST(Profiles, ScoreAsTheirFormulasSay) {
-  EXPECT_EQ(named("latency").weigh(busy()), (linear_score{8, 77, 40}));
+  EXPECT_EQ(named("latency").weigh(busy()), (linear_score{8, 119, 40}));
   EXPECT_EQ(named("throughput").weigh(busy()), (linear_score{8, 28, 70}));
   EXPECT_EQ(named("energy").weigh(busy()), (linear_score{8, 127, 340}));
   EXPECT_EQ(named("cost").weigh(busy()), (linear_score{8, 7'007, 10'040}));
