@@ -7,29 +7,30 @@ namespace consort::cli {
 
 namespace {
 
-using keys = std::vector<std::string>;
+using key_list = std::vector<std::string>;
 
-cluster_config parsed(const std::string& text) {
+cluster_config settings_in(const std::string& text) {
   const auto lookup = [](const std::string&) { return std::optional<std::string>(); };
   auto made = parse_config(text, "c.json", "/", lookup);
   EXPECT_TRUE(made) << made.failure().message;
   return made ? *made : cluster_config{};
 }
 
-keys changed_by(const std::string& text) {
-  return keys_that_need_a_restart(parsed("{}"), parsed(text));
+key_list changed_by(const std::string& text) {
+  return keys_that_need_a_restart(settings_in("{}"), settings_in(text));
 }
 
 TEST(ConfigChanges, NameTheKeysThatARunningProcessDoesNotTakeUp) {
-  EXPECT_EQ(changed_by("{}"), keys{});
-  EXPECT_EQ(changed_by(R"({"models":{"m":{"source":"/m.gguf"}}})"), keys{}) << "which it takes up";
-  EXPECT_EQ(changed_by(R"({"scheduler":{"policy":"energy"}})"), keys{"scheduler.policy"});
+  EXPECT_EQ(changed_by("{}"), key_list{});
+  EXPECT_EQ(changed_by(R"({"models":{"m":{"source":"/m.gguf"}}})"), key_list{})
+      << "which it takes up";
+  EXPECT_EQ(changed_by(R"({"scheduler":{"policy":"energy"}})"), key_list{"scheduler.policy"});
   EXPECT_EQ(changed_by(R"({"cluster":"lab","scheduler":{"lease":"5s","queue_max":9,
       "remote":{"use":"overflow"}},"http":{"listen":"127.0.0.1:1"},"pools":{"p":"cpu"}})"),
-            (keys{"cluster", "scheduler.queue_max", "scheduler.lease", "scheduler.remote.use",
-                  "pools", "http.listen"}));
+            (key_list{"cluster", "scheduler.queue_max", "scheduler.lease", "scheduler.remote.use",
+                      "pools", "http.listen"}));
   EXPECT_EQ(changed_by(R"({"link":{"token":"t"},"plugins":["/p"],"data":"/d"})"),
-            (keys{"link.token", "data", "plugins"}));
+            (key_list{"link.token", "data", "plugins"}));
 }
 
 TEST(ConfigChanges, AreToldWithWhatTookEffect) {
