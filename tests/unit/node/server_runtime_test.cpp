@@ -348,7 +348,7 @@ TEST_F(ServerRuntime, ServersThatWaitForAcknowledgementsAreNotSlow) {
 // --- load and money ---
 
 TEST_F(ServerRuntime, OneThatIsBusyAndNamesNoTimeIsFullAndMayBeAskedAgain) {
-  for (const auto status : {408U, 498U, 503U, 529U}) {
+  for (const auto status : {408, 498, 503, 529}) {
     const test_server server(
         {{"GET /health", {}}, {"POST /v1/completions", json_answer("{}", status)}});
     const auto loaded = attach(server);

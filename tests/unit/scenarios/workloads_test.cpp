@@ -190,7 +190,7 @@ TEST_F(WorkloadsTest, ReadsEveryShapeOfAnOpenAiRequest) {
        R"({"role":"user","content":"four"}])",
        {2, 128}},
       {R"("prompt":["four","four"],"max_tokens":3)", {2, 3}},
-      {R"("messages":[{"content":"counted already"}],"usage":{"input_tokens":40,"output_tokens":6})",
+      {R"("messages":[{"content":"counted"}],"usage":{"input_tokens":40,"output_tokens":6})",
        {40, 6}},
       {R"("prompt":"counted in part","input_length":30,"max_tokens":4)", {30, 4}}};
   for (const auto& [body, tokens] : bodies) {
