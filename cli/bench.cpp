@@ -81,17 +81,18 @@ void print_report(context& env, const std::string& title, const load_report& rep
 }
 
 exit_code learn(context& env, const bench_options& wanted) {
-  const auto points = learn_profile(wanted.load, run_load);
-  if (!points)
-    return complain(env, points.failure());
+  const auto learned = learn_profile(wanted.load, run_load);
+  if (!learned)
+    return complain(env, learned.failure());
+  const auto& points = learned->points;
   std::ofstream file(wanted.profile, std::ios::binary);
-  file << profile_text(*points, "learned by `consort bench --profile` from " + wanted.load.model
-                                    + " on " + wanted.load.device + " at " + wanted.load.url);
+  file << profile_text(points, profile_origin(wanted.load, learned->device));
   if (!file.flush())
     return complain(
         env, {recovery::refuse, "failed", "cannot write " + wanted.profile + ": check --profile"});
-  env.out << wanted.profile << ": " << points->decode.size() << " decode and "
-          << points->prefill.size() << " prefill points\n";
+  env.out << wanted.profile << ": " << points.decode.size() << " decode and "
+          << points.prefill.size() << " prefill points"
+          << (learned->device.empty() ? "" : " of " + learned->device) << '\n';
   return exit_code::done;
 }
 
@@ -154,7 +155,8 @@ void add_bench(CLI::App& root, context& env) {
   command->add_option("--direct", wanted->direct_url, "Another server to put the same load on");
   command->add_option("--profile", wanted->profile,
                       "Learn a device model for the simulator up to --streams and "
-                      "--input-tokens, and write it to this file");
+                      "--input-tokens, and write it to this file; of the one device that answers, "
+                      "so name it with --device where there are several");
   command->callback([&env, wanted, streams] {
     if (wanted->load.rate > 0 && streams->count() == 0)
       wanted->load.streams = limits::bench_rate_streams;

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <iterator>
+#include <set>
 
 namespace consort::cli {
 
@@ -24,19 +26,28 @@ std::vector<std::uint32_t> doubling(std::uint32_t from, std::uint32_t to) {
 }
 
 error nothing_told(const load_options& load, const load_report& seen) {
-  const auto why = seen.errors.empty() ? std::string("answers too short to tell anything")
-                                       : seen.errors.begin()->first;
+  auto why = seen.errors.empty() ? std::string("answers too short to tell anything")
+                                 : seen.errors.begin()->first;
+  if (const auto words = seen.said.find(why); words != seen.said.end())
+    why += ": " + words->second;
   return {recovery::refuse, "failed",
           "no profile: " + std::to_string(load.streams) + " streams of "
               + std::to_string(load.input_tokens) + " tokens gave " + why};
 }
 
+error several_answered(const std::set<std::string>& devices) {
+  return {recovery::refuse, "usage",
+          "no profile: " + *devices.begin() + " and " + *std::next(devices.begin())
+              + " answered, and a profile is of one device: name it with --device"};
+}
+
 } // namespace
 
-result<sim::rate_points>
+result<learned_profile>
 learn_profile(const load_options& load,
               const std::function<result<load_report>(const load_options&)>& run) {
   sim::rate_points made;
+  std::set<std::string> devices;
   const auto measure = [&](load_options now, bool decode) -> result<double> {
     const auto seen = run(now);
     if (!seen)
@@ -45,6 +56,9 @@ learn_profile(const load_options& load,
     // Less than a microsecond is no step of any engine: chunks that came together.
     if (!seen->errors.empty() || !found)
       return nothing_told(now, *seen);
+    devices.insert(seen->devices.begin(), seen->devices.end());
+    if (devices.size() > 1)
+      return several_answered(devices);
     return std::max(static_cast<double>(*found), 1.0);
   };
   for (const auto streams : doubling(1, load.streams)) {
@@ -68,7 +82,14 @@ learn_profile(const load_options& load,
       return us.failure();
     made.prefill.push_back({static_cast<double>(tokens), *us});
   }
-  return made;
+  return learned_profile{std::move(made), devices.empty() ? "" : *devices.begin()};
+}
+
+std::string profile_origin(const load_options& load, const std::string& device) {
+  const auto& on = device.empty() ? load.device : device;
+  return "learned by `consort bench --profile` from " + load.model
+         + (on.empty() ? ", on a device that its server does not name," : " on " + on) + " at "
+         + load.url;
 }
 
 std::string profile_text(const sim::rate_points& points, const std::string& about) {

@@ -12,11 +12,20 @@
 
 namespace consort::cli {
 
+struct learned_profile {
+  sim::rate_points points;
+  std::string device; ///< That answered; empty where the server does not tell.
+};
+
 /// Measures with `load.streams` and `load.input_tokens` as the largest sizes. `run` puts one load
-/// on the server, as run_load() does. Returns: an error when a load failed, or told nothing.
-[[nodiscard]] result<sim::rate_points>
+/// on the server, as run_load() does. Returns: an error when a load failed, or told nothing, or
+/// several devices answered: a profile is of one.
+[[nodiscard]] result<learned_profile>
 learn_profile(const load_options& load,
               const std::function<result<load_report>(const load_options&)>& run);
+
+/// What the file says of itself.
+[[nodiscard]] std::string profile_origin(const load_options& load, const std::string& device);
 
 /// The file's text; `about` is a line of comment.
 [[nodiscard]] std::string profile_text(const sim::rate_points& points, const std::string& about);

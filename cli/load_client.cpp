@@ -3,6 +3,7 @@
 
 #include "cli/api.hpp"
 #include "cli/limits.hpp"
+#include "cli/table.hpp"
 #include "cli/transport.hpp"
 #include "client/limits.hpp"
 #include "links/sse.hpp"
@@ -57,7 +58,11 @@ struct load_state {
     return due += std::chrono::microseconds(next_arrival_us(chance, options.rate));
   }
 
-  void count_error(const std::string& kind) { ++report.errors[kind]; }
+  void count_error(const std::string& kind, const std::string& words = {}) {
+    ++report.errors[kind];
+    if (!words.empty())
+      report.said.emplace(kind, words);
+  }
 };
 
 /// The events of one answer.
@@ -72,8 +77,11 @@ public:
     if (chunk.is_discarded() || chunk.contains("error")) {
       const auto code = chunk.is_discarded() ? "not JSON" : text_at(chunk, "/error/code");
       wrong_ = "error event" + (code.empty() ? "" : ": " + code);
+      words_ = chunk.is_discarded() ? "" : printable(text_at(chunk, "/error/message"));
       return false;
     }
+    if (const auto device = text_at(chunk, "/usage/consort/device"); !device.empty())
+      report_.devices.insert(printable(device));
     if (const auto usage = count_at(chunk, "/usage/completion_tokens"); !usage.empty())
       usage_tokens_ = std::stoull(usage);
     // Role, usage and finish chunks carry no text and are no tokens.
@@ -87,6 +95,14 @@ public:
     last_ = now;
     return true;
   }
+
+  /// The body of an answer that is none, from its beginning.
+  void on_refusal(const std::string& body) {
+    const auto parsed = json::parse(body, nullptr, false);
+    words_ = parsed.is_discarded() ? "" : printable(text_at(parsed, "/error/message"));
+  }
+  /// What the server said of what went wrong; may be empty.
+  [[nodiscard]] const std::string& words() const { return words_; }
 
   /// Returns: what went wrong; empty = nothing.
   std::string finish() {
@@ -109,6 +125,7 @@ private:
   std::optional<std::uint64_t> usage_tokens_;
   bool done_ = false;
   std::string wrong_; ///< What an error event said.
+  std::string words_;
 };
 
 http::request<http::string_body> request_of(const load_state& state, std::uint32_t number) {
@@ -146,6 +163,7 @@ asio::awaitable<std::string> read_answer(beast::tcp_stream& stream, beast::flat_
   links::sse_parser events(
       [&meter](const links::sse_event& event) { return meter.on_event(event); });
   std::array<char, 16 * 1024> piece{};
+  std::string refusal;
   while (!parser.is_done()) {
     parser.get().body().data = piece.data();
     parser.get().body().size = piece.size();
@@ -153,12 +171,18 @@ asio::awaitable<std::string> read_answer(beast::tcp_stream& stream, beast::flat_
     auto [broken, read] = co_await http::async_read_some(stream, buffer, parser, as_values);
     if (broken && broken != http::error::need_buffer)
       co_return broken.message();
+    const std::string_view came(piece.data(), piece.size() - parser.get().body().size);
     if (status == 200)
-      events.feed({piece.data(), piece.size() - parser.get().body().size});
+      events.feed(came);
+    else if (refusal.size() < piece.size())
+      refusal += came;
   }
   // Only after the whole answer: a half-read connection cannot carry another request.
   keep_alive = parser.keep_alive();
-  co_return status == 200 ? meter.finish() : "HTTP " + std::to_string(status);
+  if (status == 200)
+    co_return meter.finish();
+  meter.on_refusal(refusal);
+  co_return "HTTP " + std::to_string(status);
 }
 
 /// One of the concurrent streams: requests one after another until none are left.
@@ -194,7 +218,7 @@ asio::awaitable<void> run_stream(load_state& state) {
     if (!unsent)
       wrong = co_await read_answer(stream, buffer, meter, connected);
     if (!wrong.empty())
-      state.count_error(wrong);
+      state.count_error(wrong, meter.words());
   }
 }
 

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,8 @@ struct load_report {
   std::uint64_t tokens = 0; ///< By the server's usage, else chunks.
   std::uint64_t chunks = 0;
   std::map<std::string, std::uint64_t> errors; ///< By kind, e.g. `HTTP 429`.
+  std::map<std::string, std::string> said; ///< By kind: the server's words at the first of them.
+  std::set<std::string> devices;           ///< That answered, where the server tells which.
   duration_us wall_us = 0;
 };
 

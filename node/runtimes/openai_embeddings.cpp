@@ -57,9 +57,9 @@ result<server_request> render_openai_embeddings(const attempt_body& from,
   return out;
 }
 
-attempt_aborted judge_embeddings_refusal(unsigned status, std::string_view body, bool says_when) {
+attempt_aborted judge_embeddings_refusal(unsigned status, std::string_view body) {
   if (status != 404 && status != 405 && status != 501)
-    return judge_refusal(status, body, says_when);
+    return judge_refusal(status, body);
   return {{recovery::retry_elsewhere, "kind_unsupported",
            "the model server makes no embeddings of this model; it answered "
                + std::to_string(status) + ": " + server_message(body)},

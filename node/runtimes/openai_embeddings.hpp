@@ -24,8 +24,7 @@ inline constexpr std::size_t server_embeddings_piece_bytes = 256 * 1024; ///< Of
 
 /// How an attempt at embeddings ends that was refused so: where there is no such path (404, 405,
 /// 501) the model or its server makes none, which is no fault of the device; else as any other.
-[[nodiscard]] attempt_aborted judge_embeddings_refusal(unsigned status, std::string_view body,
-                                                       bool says_when);
+[[nodiscard]] attempt_aborted judge_embeddings_refusal(unsigned status, std::string_view body);
 
 class openai_embeddings final : public server_answer {
 public:

@@ -125,8 +125,7 @@ task<void> server_attempt::refuse(unsigned status) {
     co_return;
   }
   const auto wait = read_retry_after(http_.headers(), std::time(nullptr));
-  auto judged = embeds_ ? judge_embeddings_refusal(status, said, wait.has_value())
-                        : judge_refusal(status, said, wait.has_value());
+  auto judged = embeds_ ? judge_embeddings_refusal(status, said) : judge_refusal(status, said);
   if (judged.failure.action == recovery::retry_later)
     judged.retry_after_us = wait.value_or(0);
   deliver({std::move(judged)});

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/runtimes/server_errors.hpp"
 
+#include "messages/server_status.hpp"
 #include "node/limits.hpp"
 #include "node/runtimes/host_log.hpp"
 
@@ -139,30 +140,9 @@ bool says_no_money(std::string_view body) {
 
 } // namespace
 
-attempt_aborted judge_refusal(unsigned status, std::string_view body, bool says_when) {
-  const auto said = server_message(body);
-  const auto message = "the model server answered " + std::to_string(status)
-                       + (said.empty() ? " and said nothing" : ": " + said);
-  switch (status) {
-  case 400:
-  case 413:
-  case 422: return {{recovery::refuse, "server_refused", message}, false};
-  case 401:
-  case 403: return {{recovery::retry_elsewhere, "server_key", message}, true};
-  case 404: return {{recovery::retry_elsewhere, "server_model", message}, true};
-  case 402: return {{recovery::retry_elsewhere, "server_quota", message}, false};
-  case 408:
-  case 498: // Groq's and Anthropic's words for too much to do.
-  case 529: return {{recovery::retry_elsewhere, "server_busy", message}, false};
-  case 429:
-    if (says_no_money(body))
-      return {{recovery::retry_elsewhere, "server_quota", message}, false};
-    return {{recovery::retry_later, "server_busy", message}, false};
-  case 503:
-    return {{says_when ? recovery::retry_later : recovery::retry_elsewhere, "server_busy", message},
-            false};
-  default: return {{recovery::retry_elsewhere, "server_failed", message}, true};
-  }
+attempt_aborted judge_refusal(unsigned status, std::string_view body) {
+  const bool poor = status == 429 && says_no_money(body);
+  return judge_server_status(status, server_message(body), poor ? no_money_status : status);
 }
 
 } // namespace consort::node

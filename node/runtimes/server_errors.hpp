@@ -26,12 +26,9 @@ namespace consort::node {
 /// The same of a JSON value; empty when it is in none of those shapes.
 [[nodiscard]] std::string message_in(const nlohmann::json& body);
 
-/// How an attempt ends that was answered with this status. The request's own fault (400, 413, 422)
-/// is refused; an unknown model or key (401, 403, 404), a broken server (5xx) is the device's; a
-/// busy one (429, and 503 where it `says_when`) is to be asked later, one that is out of money
-/// (402, 429 with a code of billing) is not; 408, 498, 529 and other 503 are nobody's fault.
-[[nodiscard]] attempt_aborted judge_refusal(unsigned status, std::string_view body,
-                                            bool says_when = false);
+/// How an attempt ends that was answered with this status (messages/server_status.hpp). Who is out
+/// of money may say so by a code of billing in a 429.
+[[nodiscard]] attempt_aborted judge_refusal(unsigned status, std::string_view body);
 
 /// What came of the last question whether a server is ready: its status, or why there is none.
 /// `started`: by us, and told its port.

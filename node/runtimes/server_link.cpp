@@ -3,6 +3,7 @@
 
 #include "links/address.hpp"
 #include "links/channel.hpp"
+#include "messages/server_status.hpp"
 #include "node/host/limits.hpp"
 #include "node/model_files.hpp"
 #include "node/placeholders.hpp"
@@ -583,7 +584,9 @@ void server_link::heed(const server_word& word) {
   const auto now_s = static_cast<std::int64_t>(std::time(nullptr));
   gate_.heard(now, read_rate_headers(word.headers, now_s));
   const auto wait = read_retry_after(word.headers, now_s);
-  const bool busy = word.status == 503 || word.status == 498 || word.status == 529;
+  const bool busy = word.status != 200
+                    && judge_server_status(word.status, {}).failure.action == recovery::retry_later;
+  // Who names no time is asked again when the scheduler thinks so; of a 429 it may be a limit's.
   if (word.status == 429 || (busy && wait))
     gate_.refused(now, wait);
   else if (word.status == 200)

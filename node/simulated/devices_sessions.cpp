@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Instances on simulated devices: loads, attempts, ends.
+#include "messages/server_status.hpp"
 #include "node/simulated/devices_state.hpp"
 #include "node/simulated/request.hpp"
 
@@ -176,13 +177,8 @@ std::optional<error> simulated_devices::over_limit(device& on, std::uint64_t tok
 
 std::optional<attempt_aborted> simulated_devices::refusal(device& on, const session& in,
                                                           const sim::engine_sequence& asked) {
-  if (on.trouble.status != 0 && chance_.unit() < on.trouble.share) {
-    const auto said = "the model server answered " + std::to_string(on.trouble.status);
-    // As the server runtime judges statuses: busy is nobody's fault.
-    const bool busy = on.trouble.status == 429 || on.trouble.status == 503;
-    return attempt_aborted{
-        {recovery::retry_elsewhere, busy ? "server_busy" : "server_failed", said}, !busy};
-  }
+  if (on.trouble.status != 0 && chance_.unit() < on.trouble.share)
+    return judge_server_status(on.trouble.status, "simulated");
   const auto context = in.order.variant.context_tokens;
   if (context > 0 && asked.prompt_tokens >= context)
     return attempt_aborted{{recovery::refuse, "context_length_exceeded",

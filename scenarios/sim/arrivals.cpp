@@ -4,6 +4,7 @@
 #include "scenarios/limits.hpp"
 #include "scenarios/sim/size_watcher.hpp"
 #include "scheduler/limits.hpp"
+#include "scheduler/units.hpp"
 
 #include <algorithm>
 
@@ -74,15 +75,33 @@ void arrivals::pull(workload_state& of) {
     }
     if (!*next)
       return;
+    const auto at = (**next).at;
     (**next).at += of.work->from;
-    if ((**next).at >= of.work->until)
+    if ((**next).at >= of.work->until) {
+      of.beyond = at;
       return;
+    }
+    ++of.pulled;
     // A closed loop gives all its clients at once; the rest come one after the other.
     const bool open = of.work->drawn.process != arrival_process::closed;
     schedule(of, std::move(**next), open);
     if (open)
       return;
   }
+}
+
+std::vector<std::string> arrivals::notes() const {
+  std::vector<std::string> made;
+  for (std::size_t number = 0; number < workloads_.size(); ++number) {
+    const auto& of = *workloads_[number];
+    if (of.beyond && !of.work->trace_paths.empty())
+      made.push_back("workload[" + std::to_string(number) + "].trace: goes on after its "
+                     + format_duration(of.work->until - of.work->from)
+                     + " are over: " + std::to_string(of.pulled)
+                     + " requests were played, the next came " + format_duration(*of.beyond)
+                     + " after its beginning; see `duration`, `until`, `take` and `speed`");
+  }
+  return made;
 }
 
 void arrivals::schedule(workload_state& of, arrival next, bool then_pull) {

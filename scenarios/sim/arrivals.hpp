@@ -32,6 +32,8 @@ public:
   [[nodiscard]] std::uint64_t submitted() const { return submitted_; }
   /// What is wrong with a trace, found while reading it, or too many requests; arrivals stop there.
   [[nodiscard]] const std::optional<error>& failure() const { return failure_; }
+  /// Which traces go on beyond the time that they were given, so that what follows was left out.
+  [[nodiscard]] std::vector<std::string> notes() const;
 
   void on_answered(const client_answer& ended, time_us now) override;
 
@@ -41,8 +43,10 @@ private:
     const scenario_model* model = nullptr;
     arrival_source_ptr source;
     random_source patience;
-    std::uint64_t salt = 0; ///< Keeps prefixes of different workloads apart.
-    bool listens = false;   ///< Its source wants to know of ends.
+    std::uint64_t salt = 0;                 ///< Keeps prefixes of different workloads apart.
+    bool listens = false;                   ///< Its source wants to know of ends.
+    std::uint64_t pulled = 0;               ///< Requests of its source that came within its time.
+    std::optional<duration_us> beyond = {}; ///< When the first came that did not, by the source.
   };
 
   void pull(workload_state& of);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What can go wrong inside a node, and how a node of ours says so.
+#include "messages/server_status.hpp"
 #include "scenarios/sim/node_state.hpp"
 
 namespace consort::sim {
@@ -101,11 +102,7 @@ bool node_model::verify(const digest& content) {
 std::optional<attempt_aborted> node_model::stormed(const device& on) {
   if (on.storm_status == 0 || chance_.unit() >= on.storm_share)
     return std::nullopt;
-  const auto said = "the model server answered " + std::to_string(on.storm_status);
-  // As the server runtime judges statuses: busy is nobody's fault.
-  if (on.storm_status == 429 || on.storm_status == 503)
-    return attempt_aborted{{recovery::retry_elsewhere, "server_busy", said}, false};
-  return attempt_aborted{{recovery::retry_elsewhere, "server_failed", said}, true};
+  return judge_server_status(on.storm_status, "simulated");
 }
 
 std::optional<std::int32_t> node_model::temperature_of(const device& one) {

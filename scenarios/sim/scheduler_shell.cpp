@@ -25,6 +25,44 @@ const node_id* receiving_node(const core::command& wanted) {
       wanted);
 }
 
+std::uint64_t fold_id(std::uint64_t state, const request_id& id) {
+  return fold(fold(state, id.gateway.value), id.sequence);
+}
+
+/// Which command it is, where it goes, and what of: whom it names, of all kinds of names that
+/// commands have.
+std::uint64_t fold_command(std::uint64_t state, const core::command& wanted) {
+  state = fold(state, std::uint64_t{wanted.index()});
+  return std::visit(
+      [state](const auto& body) mutable {
+        if constexpr (requires { body.node; })
+          state = fold(state, body.node.value);
+        if constexpr (requires { body.instance; })
+          state = fold(state, body.instance.value);
+        if constexpr (requires { body.grant.id; })
+          state = fold(state, body.grant.id.value);
+        if constexpr (requires { body.compile; })
+          state = fold(state, body.compile.value);
+        if constexpr (requires { body.content; })
+          state = fold(state, body.content.value);
+        if constexpr (requires { body.attempt.number; })
+          state = fold(fold_id(state, body.attempt.request), std::uint64_t{body.attempt.number});
+        if constexpr (requires { body.request; })
+          state = fold_id(state, body.request);
+        if constexpr (requires { body.http_status; })
+          state = fold(state, std::uint64_t{body.http_status});
+        if constexpr (requires { body.outcome; })
+          state = fold(state, static_cast<std::uint64_t>(body.outcome));
+        if constexpr (requires { body.granted; }) {
+          const auto& to = body.granted;
+          state = fold(fold_id(state, to.attempt.request), std::uint64_t{to.attempt.number});
+          state = fold(fold(state, to.device.value), to.instance.value);
+        }
+        return state;
+      },
+      wanted);
+}
+
 } // namespace
 
 std::uint64_t steps_between_checks(std::uint32_t wanted, std::size_t rows) {
@@ -123,6 +161,7 @@ void scheduler_shell::apply(const core::event& happened) {
 
 void scheduler_shell::carry_out(core::command& wanted) {
   watchers_.each([&](observer& watcher) { watcher.on_command(wanted, heap_.now()); });
+  decisions_ = fold_command(fold(decisions_, static_cast<std::uint64_t>(heap_.now())), wanted);
   const auto* node = receiving_node(wanted);
   if (!node)
     return send(gateway_address, wanted);

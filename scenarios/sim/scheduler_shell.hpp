@@ -49,6 +49,8 @@ public:
   [[nodiscard]] core::core& brain() { return *core_; }
   /// The first broken invariant of the core, or what a frame could not be decoded for.
   [[nodiscard]] const std::optional<std::string>& broken() const { return broken_; }
+  /// Over the time and content of every command: what was decided, however it crosses the network.
+  [[nodiscard]] std::uint64_t decisions() const { return decisions_; }
 
 private:
   void hear(address from, const core::event& happened);
@@ -70,6 +72,7 @@ private:
   std::optional<time_us> armed_;
   std::optional<std::string> broken_;
   std::uint64_t sequence_ = 0;
+  std::uint64_t decisions_ = fold_start;
 };
 
 } // namespace consort::sim

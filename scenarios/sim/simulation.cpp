@@ -219,6 +219,8 @@ private:
     // All that crossed the wire, and the state it left behind.
     summary_.run_digest
         = fold(links_.digest(), scheduler_.running() ? scheduler_.brain().digest() : 0);
+    summary_.decisions_digest = scheduler_.decisions();
+    summary_.encoded = !links_.plain();
     compute_figures(summary_, plan_.safety_us);
     if (const auto kept = slo_.attainment(); kept && plan_.slo.given())
       summary_.figures["slo_attainment"] = *kept;
@@ -229,6 +231,8 @@ private:
       summary_.notes.emplace_back(
           "no request arrived, so that the run shows nothing: rates are too "
           "low for its length, or what is recorded is over before");
+    for (auto& note : arrivals_.notes())
+      summary_.notes.push_back(std::move(note));
   }
 
   const scenario& plan_;

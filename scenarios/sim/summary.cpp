@@ -262,8 +262,12 @@ std::string render_summary(const run_summary& summary) {
                      : std::string()));
   add_row(made, "builds, loads",
           figure(summary, "builds", "%.0f") + ", " + figure(summary, "loads", "%.0f"));
-  add_row(made, "frames", std::to_string(summary.counts.frames) + " through the codec");
+  add_row(made, "frames",
+          std::to_string(summary.counts.frames)
+              + (summary.encoded ? " through the codec" : " as values, without the codec"));
   add_devices(made, summary);
+  if (summary.decisions_digest != 0)
+    made += "decisions: " + digest_text(summary.decisions_digest) + "\n";
   return made + "digest: " + digest_text(summary.run_digest) + "\n";
 }
 
@@ -275,6 +279,10 @@ std::string summary_json(const run_summary& summary, const run_origin& origin) {
   made["seed"] = summary.seed;
   made["policy"] = summary.policy;
   made["digest"] = digest_text(summary.run_digest);
+  if (summary.decisions_digest != 0) {
+    made["decisions"] = digest_text(summary.decisions_digest);
+    made["encoded"] = summary.encoded;
+  }
   made["passed"] = summary.passed();
   made["notes"] = summary.notes;
   made["violations"] = summary.violations;

@@ -74,8 +74,11 @@ struct run_summary {
   std::string scenario;
   std::uint64_t seed = 0;
   std::string policy;
-  time_us ended_at = 0; ///< When the liveness phase was over.
-  std::uint64_t run_digest = 0;
+  time_us ended_at = 0;         ///< When the liveness phase was over.
+  std::uint64_t run_digest = 0; ///< Of all that crossed the network, byte by byte where encoded.
+  std::uint64_t decisions_digest = 0; ///< Of what the scheduler decided and when; the same encoded
+                                      ///< or not. 0 = no scheduler took part.
+  bool encoded = true;                ///< Whether frames went through the codec.
   run_counts counts;
   run_spending spent;
   std::vector<request_result> requests;  ///< In order of submission; at most records_max.
@@ -86,7 +89,7 @@ struct run_summary {
   std::shared_ptr<const timeline> course;     ///< Null unless it was asked for.
   std::map<std::string, std::uint64_t> codes; ///< Why requests were not served, with counts.
   std::optional<error> input_failure;         ///< A trace that could not be read to its end.
-  std::vector<std::string> notes;             ///< On requests that fit nowhere, with file and line.
+  std::vector<std::string> notes;             ///< On requests that fit nowhere or were left out.
   std::vector<std::string> violations;        ///< Of checkers.
   std::vector<std::string> misses;            ///< Of expectations.
 

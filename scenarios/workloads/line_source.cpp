@@ -16,24 +16,49 @@ constexpr std::string_view xz_magic("\xFD"
                                     "7zXZ\0",
                                     6);
 
-/// How a whole xz file ends, before padding.
-constexpr std::string_view xz_end = "YZ";
+/// Of what else is compressed now and then: how it begins.
+struct other_format {
+  std::string_view magic, name, undo;
+};
+constexpr std::array<other_format, 4> other_formats{{{"\x1F\x8B", "gzip", "gunzip"},
+                                                     {"\x28\xB5\x2F\xFD", "zstd", "unzstd"},
+                                                     {"BZh", "bzip2", "bunzip2"},
+                                                     {"PK\x03\x04", "zip", "unzip"}}};
 
-/// Whether a file of xz data was cut off, without reading it all. What is no file, such as a pipe,
-/// is found out about at its end. Leaves the place where it is.
-bool cut_off(std::FILE* handle) {
+/// The last bytes of a file, up to `most`; leaves the place where it is. Nothing of what is no
+/// file, such as a pipe: what is wrong with its end is found out there.
+std::string end_of(std::FILE* handle, long most) {
   const auto place = std::ftell(handle);
   if (place < 0 || std::fseek(handle, 0, SEEK_END) != 0)
-    return false;
-  std::array<char, 512> end{};
-  const auto wanted = std::min<long>(std::ftell(handle), end.size());
-  std::size_t size = 0;
-  if (std::fseek(handle, -wanted, SEEK_END) == 0)
-    size = std::fread(end.data(), 1, static_cast<std::size_t>(wanted), handle);
+    return {};
+  std::string end(static_cast<std::size_t>(std::min(std::ftell(handle), most)), '\0');
+  const bool there = std::fseek(handle, -static_cast<long>(end.size()), SEEK_END) == 0;
+  end.resize(there ? std::fread(end.data(), 1, end.size(), handle) : 0);
   std::fseek(handle, place, SEEK_SET);
-  std::string_view tail(end.data(), size);
-  const auto last = tail.find_last_not_of('\0');
-  return last != std::string_view::npos && !tail.substr(0, last + 1).ends_with(xz_end);
+  return end;
+}
+
+/// What is wrong with the end of a file of xz data, without reading it all; empty when nothing is.
+/// A whole one ends with the footer of its last stream and zeros.
+std::string wrong_end(std::string_view end) {
+  if (end.empty())
+    return {};
+  for (auto size = end.find_last_not_of('\0') + 1; size >= LZMA_STREAM_HEADER_SIZE; --size) {
+    lzma_stream_flags ignored{};
+    const auto footer = end.substr(size - LZMA_STREAM_HEADER_SIZE, LZMA_STREAM_HEADER_SIZE);
+    if (lzma_stream_footer_decode(&ignored, reinterpret_cast<const std::uint8_t*>(footer.data()))
+        != LZMA_OK)
+      continue;
+    auto rest = end.substr(size);
+    rest.remove_prefix(std::min(rest.find_first_not_of('\0'), rest.size()));
+    if (rest.empty())
+      return {};
+    if (rest.starts_with(xz_magic) || xz_magic.starts_with(rest))
+      break; // The next stream, which is not whole.
+    return "what follows its xz data is none (" + std::to_string(rest.size())
+           + " bytes): cut it off, or fetch the file again";
+  }
+  return "the xz stream is truncated: fetch the file again";
 }
 
 } // namespace
@@ -73,6 +98,11 @@ result<line_source> line_source::open(const std::string& path) {
   const auto size = std::fread(source.input.data(), 1, xz_magic.size(), source.handle);
   const std::string_view start(reinterpret_cast<const char*>(source.input.data()), size);
   source.compressed = start == xz_magic;
+  for (const auto& [magic, name, undo] : other_formats)
+    if (start.starts_with(magic))
+      return error{recovery::refuse, "usage",
+                   path + ": is compressed with " + std::string(name) + ", which is not read: `"
+                       + std::string(undo) + "` it first, or compress it with `xz`"};
   if (!source.compressed && path.ends_with(".xz"))
     return error{recovery::refuse, "usage",
                  path + ": is not xz data, or its beginning is damaged: fetch the file again"};
@@ -80,9 +110,8 @@ result<line_source> line_source::open(const std::string& path) {
     made.text_ = start;
     return made;
   }
-  if (cut_off(source.handle))
-    return error{recovery::refuse, "usage",
-                 path + ": the xz stream is truncated: fetch the file again"};
+  if (const auto wrong = wrong_end(end_of(source.handle, buffer_bytes)); !wrong.empty())
+    return error{recovery::refuse, "usage", path + ": " + wrong};
   if (lzma_stream_decoder(&source.decoder, xz_memory_max, LZMA_CONCATENATED) != LZMA_OK)
     return error{recovery::refuse, "usage", "cannot decompress " + path + ": not enough memory"};
   source.decoder.next_in = source.input.data();

@@ -13,19 +13,21 @@ namespace {
 
 struct time_name {
   std::string_view name;
-  double unit_us; ///< 0 = date and time.
+  double unit_us;        ///< 0 = date and time.
+  bool says_unit = true; ///< Else a Unix time is known by its size.
 };
-constexpr std::array<time_name, 13> time_names{{{"TIMESTAMP", 0},
+constexpr std::array<time_name, 14> time_names{{{"TIMESTAMP", 0},
                                                 {"timestamp_ns", 1e-3},
                                                 {"arrival_ns", 1e-3},
                                                 {"submitted_us", 1},
                                                 {"arrival_us", 1},
-                                                {"timestamp", 1e3},
+                                                {"timestamp", 1e3, false},
                                                 {"timestamp_ms", 1e3},
-                                                {"Timestamp", 1e6},
+                                                {"Timestamp", 1e6, false},
                                                 {"arrival_ms", 1e3},
-                                                {"created", 1e6},
-                                                {"arrived_at", 1e6},
+                                                {"created", 1e6, false},
+                                                {"created_at", 1e6, false},
+                                                {"arrived_at", 1e6, false},
                                                 {"arrival_s", 1e6},
                                                 {"time_s", 1e6}}};
 constexpr std::array<std::string_view, 8> input_names{
@@ -34,10 +36,36 @@ constexpr std::array<std::string_view, 8> input_names{
 constexpr std::array<std::string_view, 8> output_names{
     "GeneratedTokens", "output_length",     "output_toks",     "completion_tokens",
     "output_tokens",   "num_decode_tokens", "response_tokens", "Response tokens"};
+constexpr std::array<std::string_view, 3> bound_names{"max_completion_tokens", "max_output_tokens",
+                                                      "max_tokens"};
+/// Where requests of the OpenAI API have their text, whatever they are wrapped in.
+constexpr std::array<std::string_view, 7> text_places{
+    "messages.content", "messages.content.text", "prompt",      "input",
+    "input.content",    "input.content.text",    "instructions"};
 /// Bytes of text in a token where nothing else is known.
 constexpr double token_bytes = 4;
-/// A Unix time in seconds is larger than any trace's own clock in milliseconds should be.
-constexpr double unix_seconds_min = 1e9;
+/// Of an answer where nothing is known of its length.
+constexpr double output_tokens_unknown = 128;
+
+/// A Unix time of 2001 to 5138 is known by its size: what it counts, and from which number on.
+struct unix_unit {
+  double from, unit_us;
+};
+constexpr std::array<unix_unit, 4> unix_units{{{1e17, 1e-3}, {1e14, 1}, {1e11, 1e3}, {1e9, 1e6}}};
+
+/// How long one of what a column counts is, in microseconds, by its name and the first number.
+double unit_us_of(const time_name& column, double first) {
+  for (const auto& [from, unit_us] : unix_units)
+    if (!column.says_unit && first >= from)
+      return unit_us;
+  return column.unit_us;
+}
+
+/// Whether a path is this one, or ends so.
+bool leads_to(std::string_view path, std::string_view place) {
+  return path.ends_with(place)
+         && (path.size() == place.size() || path[path.size() - place.size() - 1] == '.');
+}
 
 /// Two to the 53rd: 285 years.
 constexpr double time_us_max = 9'007'199'254'740'992;
@@ -180,9 +208,9 @@ std::optional<error> trace_reader::read_header() {
     names_[which] = name;
     return true;
   };
-  for (const auto& [name, unit] : time_names)
-    if (find(time, name))
-      time_unit_us_ = unit;
+  for (std::size_t which = 0; which < time_names.size(); ++which)
+    if (find(time, time_names[which].name))
+      time_column_ = which;
   for (const auto name : input_names)
     find(input, name);
   for (const auto name : output_names)
@@ -233,6 +261,14 @@ std::optional<error> trace_reader::set_tokens(std::string_view name, double valu
   return std::nullopt;
 }
 
+/// By one unit for the whole trace, which its first line tells: a clock may pass any number.
+double trace_reader::in_us(std::size_t column, double value) {
+  if (time_column_ != column || !time_unit_us_)
+    time_unit_us_ = unit_us_of(time_names[column], value);
+  time_column_ = column;
+  return value * *time_unit_us_;
+}
+
 std::optional<error> trace_reader::read_row(arrival& out, double& time_us) {
   const auto row = split(line_);
   for (const auto column : columns_)
@@ -245,8 +281,9 @@ std::optional<error> trace_reader::read_row(arrival& out, double& time_us) {
                                   + std::to_string(header_columns_)
                                   + ": put cells that hold a comma into quotes");
   const auto cell = row[columns_[time]];
-  const auto number = time_unit_us_ == 0 ? std::optional<double>() : number_of(cell);
-  const auto when = number ? *number * time_unit_us_ : date_us(cell);
+  const bool dates = time_names[time_column_].unit_us == 0;
+  const auto number = dates ? std::optional<double>() : number_of(cell);
+  const auto when = number ? in_us(time_column_, *number) : date_us(cell);
   // Beyond that a number tells no microseconds apart.
   if (!when || *when > time_us_max || (number && *number < 0))
     return lines_.wrong(names_[time], "`" + std::string(cell) + "` is not a time");
@@ -275,42 +312,87 @@ std::optional<double> trace_reader::json_number(std::string_view name) const {
   return std::nullopt;
 }
 
+std::optional<error> trace_reader::read_json_time(double& time_us) {
+  std::string wrong = "is missing or no time: a request needs one, as `timestamp`, `created` or "
+                      "`arrival_s`";
+  for (std::size_t which = 0; which < time_names.size(); ++which) {
+    const auto name = time_names[which].name;
+    const bool dates = time_names[which].unit_us == 0;
+    const auto number = dates ? std::optional<double>() : json_number(name);
+    const auto text = json_.texts.find(name);
+    if (!number && text == json_.texts.end())
+      continue;
+    const auto when = number ? in_us(which, *number) : date_us(text->second);
+    names_[time] = name;
+    if (when && *when <= time_us_max && (!number || *number >= 0)) {
+      time_us = *when;
+      return std::nullopt;
+    }
+    // Another name may have the time. Beyond the largest a number tells no microseconds apart.
+    wrong = !number       ? "`" + text->second + "` is not a time"
+            : *number < 0 ? "is negative"
+                          : "is too large for a time";
+  }
+  return lines_.wrong(names_[time].empty() ? "timestamp" : names_[time], wrong);
+}
+
+/// Bytes of what a request says, as the OpenAI API writes it: texts, and the text among the parts
+/// of which a content may consist. Pictures and sound count as nothing.
+double trace_reader::json_text() const {
+  double bytes = 0;
+  for (const auto& [path, size] : json_.text_bytes)
+    for (const auto place : text_places)
+      bytes += leads_to(path, place) ? static_cast<double>(size) : 0;
+  return bytes;
+}
+
+/// The longest answer that a request asks for, wherever its body is.
+std::optional<std::pair<std::string_view, double>> trace_reader::json_bound() const {
+  for (const auto name : bound_names)
+    for (const auto& [path, value] : json_.numbers)
+      if (leads_to(path, name))
+        return std::pair(name, value);
+  return std::nullopt;
+}
+
+/// As counted; else of a request as it was sent, of which nobody counted them, by its text and by
+/// the longest answer that it asks for.
+std::optional<error> trace_reader::read_json_tokens(arrival& out) {
+  const auto counted
+      = [&](const auto& names) -> std::optional<std::pair<std::string_view, double>> {
+    for (const auto name : names)
+      if (const auto found = json_number(name))
+        return std::pair(name, *found);
+    return std::nullopt;
+  };
+  auto prompt = counted(input_names);
+  auto answer = counted(output_names);
+  if (!answer)
+    answer = json_bound();
+  if (const auto text = prompt ? 0 : json_text(); text > 0) {
+    prompt = {"prompt", std::ceil(text / token_bytes)};
+    if (!answer)
+      answer = {bound_names[0], output_tokens_unknown};
+  }
+  if (!prompt)
+    return lines_.wrong(input_names[1], "is missing or no number: a request needs its prompt, as a "
+                                        "count such as `usage.prompt_tokens`, or as text in "
+                                        "`messages`, `prompt` or `input`");
+  if (!answer)
+    return lines_.wrong(output_names[1], "is missing or no number: a request needs its answer's "
+                                         "length, such as `usage.completion_tokens`, or the "
+                                         "longest that it asks for, such as `max_tokens`");
+  if (auto wrong = set_tokens(prompt->first, prompt->second, out.prompt_tokens))
+    return wrong;
+  return set_tokens(answer->first, answer->second, out.output_tokens);
+}
+
 std::optional<error> trace_reader::read_json(arrival& out, double& time_us) {
   if (const auto wrong = json_.read(line_); !wrong.empty())
     return lines_.wrong("", wrong);
-  std::optional<double> when;
-  for (const auto& [name, unit] : time_names)
-    if (const auto found = when ? std::nullopt : json_number(name)) {
-      when = *found * (name == "timestamp" && *found > unix_seconds_min ? 1e6 : unit);
-      names_[time] = name;
-    }
-  if (!when || !(*when >= 0))
-    return lines_.wrong("timestamp", when ? "is negative"
-                                          : "is missing or no number: a request needs its time, "
-                                            "as `timestamp`, `created` or `arrival_s`");
-  time_us = *when;
-  const auto tokens = [&](const auto& names, std::uint32_t& into) -> std::optional<error> {
-    for (const auto name : names)
-      if (const auto found = json_number(name))
-        return set_tokens(name, *found, into);
-    return lines_.wrong(names[1], "is missing or no number");
-  };
-  double text = 0;
-  for (const auto& [path, bytes] : json_.text_bytes)
-    if (path.ends_with("messages.content") || path.ends_with("prompt"))
-      text += static_cast<double>(bytes);
-  if (!json_number("prompt_tokens") && text > 0) {
-    // A request as it was sent: nobody counted its tokens.
-    const auto most = json_.numbers.find("body.max_tokens");
-    const auto bound
-        = most != json_.numbers.end() ? std::optional(most->second) : json_number("max_tokens");
-    if (auto wrong = set_tokens("prompt", std::ceil(text / token_bytes), out.prompt_tokens))
-      return wrong;
-    return set_tokens("max_tokens", bound.value_or(128), out.output_tokens);
-  }
-  if (auto wrong = tokens(input_names, out.prompt_tokens))
+  if (auto wrong = read_json_time(time_us))
     return wrong;
-  if (auto wrong = tokens(output_names, out.output_tokens))
+  if (auto wrong = read_json_tokens(out))
     return wrong;
   for (const auto& [name, block] : {std::pair{"hash_ids", 512U}, std::pair{"hash_ids_blk16", 16U}})
     if (const auto found = json_.arrays.find(name); found != json_.arrays.end()) {

@@ -7,12 +7,19 @@
 ///   Mooncake       timestamp (ms), input_length, output_length, hash_ids (blocks of 512 tokens)
 ///   LLMServingSim  timestamp_ns or arrival_ns, input_length or input_toks, ..., hash_ids_blk16
 ///   Consort        submitted_us, prompt_tokens, completion_tokens: `requests.csv` of a run
-///   OpenAI-style   created or timestamp (s), usage.prompt_tokens, usage.completion_tokens; where
-///                  there is no usage, four bytes of message text are a token, and max_tokens
+///   OpenAI-style   created, created_at or timestamp, usage.prompt_tokens or .input_tokens, and
+///                  usage.completion_tokens or .output_tokens; of a request without usage four
+///                  bytes of text are a token (messages, content parts, prompt, input,
+///                  instructions), and its answer is max_completion_tokens, max_output_tokens or
+///                  max_tokens long, 128 where it says nothing
 ///   BurstGPT       Timestamp (s), Request tokens, Response tokens
 ///   any CSV        a column each of the names above, or arrived_at, time_s, num_prefill_tokens
 ///   ...;
 ///                  cells may be quoted, dates may have a zone
+///
+/// Names that say a unit have it. `timestamp` counts milliseconds, the other names seconds; but a
+/// first number of 1e9 or more is a Unix time, in CSV as in JSON lines: seconds below 1e11,
+/// milliseconds below 1e14, microseconds below 1e17, else nanoseconds.
 ///
 /// Times count from the first line. A line whose time goes back, a figure that is no number, or is
 /// negative, or absurd, is an error that names file, line and field.
@@ -39,6 +46,11 @@ private:
   [[nodiscard]] std::optional<error> read_header();
   [[nodiscard]] std::optional<error> read_row(arrival& out, double& time_us);
   [[nodiscard]] std::optional<error> read_json(arrival& out, double& time_us);
+  [[nodiscard]] std::optional<error> read_json_time(double& time_us);
+  [[nodiscard]] std::optional<error> read_json_tokens(arrival& out);
+  [[nodiscard]] double json_text() const;
+  [[nodiscard]] std::optional<std::pair<std::string_view, double>> json_bound() const;
+  [[nodiscard]] double in_us(std::size_t column, double value);
   [[nodiscard]] std::optional<error> set_tokens(std::string_view name, double value,
                                                 std::uint32_t& out) const;
   [[nodiscard]] std::optional<double> json_number(std::string_view name) const;
@@ -50,7 +62,8 @@ private:
   std::array<std::size_t, fields> columns_{};
   std::size_t header_columns_ = 0; ///< All that there are.
   std::array<std::string, fields> names_;
-  double time_unit_us_ = 1; ///< 0 = date and time, which other columns may hold too.
+  std::size_t time_column_ = 0;        ///< Which of the known names; dates stand in any of them.
+  std::optional<double> time_unit_us_; ///< Of its numbers; unset before the first.
   flat_json json_;
   std::optional<double> first_us_;
   double last_us_ = 0;

@@ -97,6 +97,42 @@ TEST(Full, ManyRefusalsForLoadSpendNoAttempt) {
   EXPECT_EQ(t.view().devices.at(0).breaker, "closed");
 }
 
+/// A server that answers 503 for a minute, beside one that serves: a retry of each request that is
+/// counted would spend the budget of the whole cluster.
+TEST(Full, OneOfTwoThatTurnsAllAwayForAMinuteEndsNobody) {
+  core_fixture t;
+  ready(t, 2, 2);
+  std::uint32_t turned_away = 0, finished = 0, submitted = 0;
+  const auto serve = [&](const std::vector<grant_ticket>& granted) {
+    for (const auto& one : granted) {
+      if (one.granted.device.value == "local/cpu0") {
+        refuse_busy(t, one);
+        ++turned_away;
+        continue;
+      }
+      t.start(one);
+      t.progress(one, 1);
+      t.finish(one);
+    }
+  };
+  const auto budget = limits::retry_credit_max_pm / limits::retry_cost_pm;
+  while (submitted < 10 * budget) {
+    t.submit();
+    ++submitted;
+    serve(t.take_all<grant_ticket>());
+    for (int turn = 0; turn < 3; ++turn)
+      serve(granted_within(t, 20'000));
+    for (const auto& one : t.take_all<record_request>())
+      finished += one.outcome == request_outcome::finished ? 1 : 0;
+    EXPECT_TRUE(t.take_all<reject_request>().empty()) << submitted;
+  }
+  EXPECT_EQ(finished, submitted);
+  EXPECT_GT(turned_away, 0U);
+  EXPECT_LT(turned_away, 30U) << "asked again by one alone, less and less often";
+  EXPECT_EQ(t.view().devices.at(0).breaker, "closed");
+  t.drop_all();
+}
+
 TEST(Full, NobodyElseIsSentThereMeanwhile) {
   core_fixture t;
   ready(t, 1, 1);

@@ -102,6 +102,27 @@ TEST(Fault, AnUpgradeTakesEveryNodeOnceAndCutsNoStream) {
   EXPECT_GE(done.summary.figures.at("loads"), 7) << "every node loads again";
 }
 
+/// One of two devices that turns every request away for a minute: what production does then, with
+/// its core, is to let the other one serve. A retry of each that is counted would end half of them.
+TEST(Fault, AStormAtOneOfTwoDevicesFailsNoRequestWhateverTheStatus) {
+  for (const auto* status : {"429", "500", "503", "529"}) {
+    const auto plan = parse_scenario(R"json({
+      "name": "storm", "seed": 1, "duration": "75s", "settle": "30s",
+      "nodes": [{ "name": "n-{n}", "count": 2, "devices": ["refnpu-1"] }],
+      "models": { "m": { "weights": "10MiB", "kv_bytes_per_token": 3072, "context": 512,
+                         "replicas_min": 2 } },
+      "workload": [{ "poisson": "20/s", "input": 20, "output": 100, "from": "8s" }],
+      "faults": [{ "at": "10s", "storm": "n-0/npu0", "for": "60s", "status": )json"
+                                         + std::string(status) + "}] }",
+                                     "storm.json");
+    ASSERT_TRUE(plan) << plan.failure().message;
+    const auto done = run_scenario(*plan, {}).figures;
+    EXPECT_GT(done.at("requests"), 1'000) << status;
+    EXPECT_EQ(done.at("finished"), done.at("requests")) << status;
+    EXPECT_EQ(done.at("failed"), 0) << status;
+  }
+}
+
 struct refusal {
   const char* fault;
   std::vector<const char*> words;

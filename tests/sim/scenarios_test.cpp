@@ -295,6 +295,15 @@ TEST(Simulation, SkippingTheCodecDecidesTheSame) {
   const auto plain = run(plan, encoded.seed);
   EXPECT_TRUE(plain.passed()) << troubles(plain);
   EXPECT_EQ(requests_csv(encoded), requests_csv(plain));
+  EXPECT_EQ(encoded.decisions_digest, plain.decisions_digest);
+  EXPECT_NE(encoded.decisions_digest, run(plan, encoded.seed + 1).decisions_digest);
+  EXPECT_NE(encoded.run_digest, plain.run_digest) << "one is of bytes";
+  const auto told = [](const run_summary& of) { return render_summary(of); };
+  EXPECT_NE(told(encoded).find(" through the codec\n"), std::string::npos) << told(encoded);
+  EXPECT_NE(told(plain).find(" as values, without the codec\n"), std::string::npos) << told(plain);
+  for (const auto* run : {&encoded, &plain})
+    EXPECT_NE(told(*run).find("decisions: " + digest_text(encoded.decisions_digest)),
+              std::string::npos);
   EXPECT_EQ(encoded.counts.frames, plain.counts.frames);
   EXPECT_EQ(encoded.device_tokens, plain.device_tokens);
 }

@@ -66,6 +66,24 @@ TEST(LoadClient, CountsRefusalsAndBrokenStreamsByKind) {
   EXPECT_EQ(failed->errors.at("error event: model_loading"), 7U);
 }
 
+TEST(LoadClient, TellsWhoAnsweredAndWhatTheServerSaid) {
+  auto told = three_tokens();
+  const std::string usage = "\"completion_tokens\":4";
+  told.body.insert(told.body.find(usage), R"("consort":{"device":"local/npu0"},)");
+  const test_server server({{"POST /v1/completions", told}});
+  const auto report = run_load(small(server.url()));
+  ASSERT_TRUE(report.ok()) << report.failure().message;
+  EXPECT_EQ(report->devices, std::set<std::string>{"local/npu0"});
+  EXPECT_TRUE(report->said.empty());
+  canned_answer nobody;
+  nobody.status = 422;
+  nobody.body = R"({"error":{"message":"no device is a gpu","code":"no_such_device"}})";
+  const test_server refusing({{"POST /v1/completions", nobody}});
+  const auto refused = run_load(small(refusing.url()));
+  ASSERT_TRUE(refused.ok());
+  EXPECT_EQ(refused->said.at("HTTP 422"), "no device is a gpu");
+}
+
 TEST(LoadClient, IsUnreachableWhenNobodyListens) {
   const auto report = run_load(small(dead_url()));
   ASSERT_FALSE(report.ok());

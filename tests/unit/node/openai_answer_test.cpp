@@ -196,20 +196,19 @@ TEST(ServerErrors, StatusDecidesWhoIsToBlame) {
     EXPECT_EQ(at(status).failure.action, recovery::refuse);
     EXPECT_FALSE(at(status).device_fault);
   }
-  for (const auto status : {402U, 408U, 498U, 503U, 529U}) {
-    EXPECT_EQ(at(status).failure.action, recovery::retry_elsewhere);
+  for (const auto status : {408U, 429U, 498U, 503U, 529U}) {
+    EXPECT_EQ(at(status).failure.action, recovery::retry_later) << status;
     EXPECT_FALSE(at(status).device_fault);
   }
-  EXPECT_EQ(at(429).failure.action, recovery::retry_later);
-  EXPECT_FALSE(at(429).device_fault);
-  EXPECT_EQ(judge_refusal(503, "", true).failure.action, recovery::retry_later);
-  const auto poor = judge_refusal(429, R"({"error": {"code": "insufficient_quota"}})", true);
+  const auto poor = judge_refusal(429, R"({"error": {"code": "insufficient_quota"}})");
   EXPECT_EQ(poor.failure.action, recovery::retry_elsewhere) << "waiting brings no money";
   EXPECT_EQ(poor.failure.code, "server_quota");
+  EXPECT_NE(poor.failure.message.find("answered 429"), std::string::npos) << "what it did say";
+  EXPECT_TRUE(poor.device_fault) << "else each request would go there first, at all others' cost";
   for (const auto* code : {"billing_hard_limit_reached", "billing_not_active"})
     EXPECT_EQ(judge_refusal(429, json{{"error", {{"code", code}}}}.dump()).failure.code,
               "server_quota");
-  for (const auto status : {301U, 401U, 403U, 404U, 500U, 502U}) {
+  for (const auto status : {301U, 401U, 402U, 403U, 404U, 500U, 502U, 504U}) {
     EXPECT_EQ(at(status).failure.action, recovery::retry_elsewhere);
     EXPECT_TRUE(at(status).device_fault);
   }

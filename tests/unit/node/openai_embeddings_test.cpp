@@ -127,13 +127,13 @@ TEST(OpenaiEmbeddings, SizeIsBoundedAndFitsWhatMayWait) {
 
 TEST(OpenaiEmbeddings, AServerWithoutThemIsNotBlamed) {
   for (const auto status : {404U, 405U, 501U}) {
-    const auto none = judge_embeddings_refusal(status, R"({"detail": "Not Found"})", false);
+    const auto none = judge_embeddings_refusal(status, R"({"detail": "Not Found"})");
     EXPECT_EQ(none.failure.code, "kind_unsupported");
     EXPECT_EQ(none.failure.action, recovery::retry_elsewhere);
     EXPECT_FALSE(none.device_fault);
   }
-  EXPECT_EQ(judge_embeddings_refusal(400, "{}", false).failure.action, recovery::refuse);
-  EXPECT_TRUE(judge_embeddings_refusal(500, "{}", false).device_fault);
+  EXPECT_EQ(judge_embeddings_refusal(400, "{}").failure.action, recovery::refuse);
+  EXPECT_TRUE(judge_embeddings_refusal(500, "{}").device_fault);
 }
 
 } // namespace

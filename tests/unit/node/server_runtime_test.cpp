@@ -347,6 +347,22 @@ TEST_F(ServerRuntime, ServersThatWaitForAcknowledgementsAreNotSlow) {
 
 // --- load and money ---
 
+TEST_F(ServerRuntime, OneThatIsBusyAndNamesNoTimeIsFullAndMayBeAskedAgain) {
+  for (const auto status : {408, 498, 503, 529}) {
+    const test_server server(
+        {{"GET /health", {}}, {"POST /v1/completions", json_answer("{}", status)}});
+    const auto loaded = attach(server);
+    ASSERT_TRUE(loaded);
+    for (const auto attempt : {1U, 2U}) {
+      const auto said = submit(loaded, attempt)->failure();
+      EXPECT_EQ(said.failure.code, "server_busy") << status << ": it was asked";
+      EXPECT_EQ(said.failure.action, recovery::retry_later) << status;
+      EXPECT_FALSE(said.device_fault) << status;
+      EXPECT_EQ(said.retry_after_us, 0) << status;
+    }
+  }
+}
+
 TEST_F(ServerRuntime, WhatItAsksForIsWaitedForAndToldToTheScheduler) {
   auto busy = json_answer(R"({"error": {"message": "slow down"}})", 429);
   busy.headers["Retry-After"] = "30";

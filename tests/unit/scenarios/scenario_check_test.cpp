@@ -5,6 +5,7 @@
 #include "scenarios/limits.hpp"
 #include "scenarios/sim/scheduler_shell.hpp"
 #include "scenarios/sim/simulation.hpp"
+#include "scheduler/units.hpp"
 
 #include <gtest/gtest.h>
 
@@ -54,6 +55,26 @@ TEST(ScenarioCheck, ARunWithoutRequestsSaysThatItShowsNothing) {
   ASSERT_EQ(notes.size(), 1U);
   EXPECT_NE(notes[0].find("no request arrived"), std::string::npos) << notes[0];
   EXPECT_TRUE(notes_at("10/s").empty());
+}
+
+TEST(ScenarioCheck, ATraceThatIsLongerThanItsTimeSaysWhatIsLeftOut) {
+  const auto path = testing::TempDir() + "long-trace.csv";
+  std::ofstream(path) << "time_s,input_tokens,output_tokens\n0,5,5\n1,5,5\n2000,5,5\n";
+  const auto notes_with = [&](const std::string& lens) {
+    const auto plan = parse_scenario(
+        checked_text(R"({ "trace": ")" + path + R"(", "from": "2s")" + lens + " }"), "s.json");
+    EXPECT_TRUE(plan.ok()) << plan.failure().message;
+    return run_scenario(*plan, {}).notes;
+  };
+  const auto notes = notes_with("");
+  ASSERT_EQ(notes.size(), 1U);
+  EXPECT_EQ(notes[0], "workload[0].trace: goes on after its "
+                          + format_duration(8 * limits::second_us)
+                          + " are over: 2 requests were played, the next came "
+                          + format_duration(2'000 * limits::second_us)
+                          + " after its beginning; see `duration`, `until`, `take` and `speed`");
+  EXPECT_TRUE(notes_with(R"(, "take": "8s")").empty()) << "as much as is meant";
+  EXPECT_TRUE(notes_with(R"(, "speed": 1000)").empty());
 }
 
 /// What is left of a trace is looked at before a run of hours.

@@ -175,6 +175,78 @@ TEST_F(WorkloadsTest, ReadsOpenAiStyleLinesWithUsageAndWithout) {
   EXPECT_EQ(made[1].output_tokens, 50U);
 }
 
+/// As clients send them: content in parts, the Responses API, and all names of the longest answer.
+TEST_F(WorkloadsTest, ReadsEveryShapeOfAnOpenAiRequest) {
+  const std::vector<std::pair<std::string, std::pair<unsigned, unsigned>>> bodies{
+      {R"("messages":[{"role":"system","content":"twelve bytes"},{"role":"user","content":[)"
+       R"({"type":"text","text":"and twenty more bytes"},{"type":"image_url","image_url":)"
+       R"({"url":"data:image/png;base64,AAAA"}}]}],"max_completion_tokens":77)",
+       {9, 77}},
+      {R"("body":{"messages":[{"content":[{"type":"text","text":"eight by"}]}],"max_tokens":5})",
+       {2, 5}},
+      {R"("messages":[{"content":"four"}],"max_tokens":9,"max_completion_tokens":8)", {1, 8}},
+      {R"("instructions":"be brief","input":"eight by","max_output_tokens":70)", {4, 70}},
+      {R"("input":[{"role":"user","content":[{"type":"input_text","text":"four"}]},)"
+       R"({"role":"user","content":"four"}])",
+       {2, 128}},
+      {R"("prompt":["four","four"],"max_tokens":3)", {2, 3}},
+      {R"("messages":[{"content":"counted"}],"usage":{"input_tokens":40,"output_tokens":6})",
+       {40, 6}},
+      {R"("prompt":"counted in part","input_length":30,"max_tokens":4)", {30, 4}}};
+  for (const auto& [body, tokens] : bodies) {
+    const auto made = read(R"({"created_at":1700000000,)" + body + "}");
+    ASSERT_EQ(made.size(), 1U) << body;
+    EXPECT_EQ(made[0].prompt_tokens, tokens.first) << body;
+    EXPECT_EQ(made[0].output_tokens, tokens.second) << body;
+  }
+  EXPECT_NE(complaint(R"({"created":1700000000,"max_tokens":5})").find("or as text in `messages`"),
+            std::string::npos);
+}
+
+/// The same column means the same in both formats: a Unix time by its size, else what it counts.
+TEST_F(WorkloadsTest, TimesMeanTheSameInCsvAndInJsonLines) {
+  struct clock {
+    const char *name, *first, *second;
+    time_us apart;
+  };
+  const std::vector<clock> clocks{
+      {"timestamp", "0", "2000", 2'000'000},
+      {"timestamp", "600000000", "600002000", 2'000'000},
+      {"timestamp", "1700000000", "1700000002.5", 2'500'000},
+      {"timestamp", "1700000000000", "1700000002500", 2'500'000},
+      {"timestamp", "1700000000000000", "1700000002500000", 2'500'000},
+      {"timestamp", "1700000000000000000", "1700000002500000000", 2'500'000},
+      {"created", "1700000000", "1700000002", 2'000'000},
+      {"created", "1700000000000", "1700000002000", 2'000'000},
+      {"Timestamp", "5", "45", 40'000'000},
+      {"arrived_at", "0.25", "1.5", 1'250'000},
+      {"timestamp_ms", "1700000000000", "1700000002500", 2'500'000},
+      {"time_s", "1700000000", "1700000002", 2'000'000},
+      {"timestamp", "999999999", "1000000001", 2'000}}; // One unit for all that a file holds.
+  for (const auto& one : clocks) {
+    const std::string name = one.name;
+    const auto csv = read(name + ",input_tokens,output_tokens\n" + one.first + ",1,1\n" + one.second
+                          + ",1,1\n");
+    const auto line = [&](const std::string& at) {
+      return "{\"" + name + "\":" + at + R"(,"input_tokens":1,"output_tokens":1})" + "\n";
+    };
+    const auto json = read(line(one.first) + line(one.second));
+    ASSERT_EQ(csv.size(), 2U) << name;
+    ASSERT_EQ(json.size(), 2U) << name;
+    EXPECT_NEAR(static_cast<double>(csv[1].at), static_cast<double>(one.apart), 1)
+        << name << ' ' << one.first;
+    EXPECT_EQ(json[1].at, csv[1].at) << name << ' ' << one.first;
+  }
+  const auto dates = read(
+      R"({"timestamp":"2023-11-16T18:15:46Z","input_tokens":1,"output_tokens":1}
+{"timestamp":"2023-11-16T18:15:48.5Z","input_tokens":1,"output_tokens":1})");
+  ASSERT_EQ(dates.size(), 2U);
+  EXPECT_EQ(dates[1].at, 2'500'000);
+  EXPECT_NE(complaint(R"({"timestamp":"soon","input_tokens":1,"output_tokens":1})")
+                .find("trace:1: timestamp: `soon` is not a time"),
+            std::string::npos);
+}
+
 TEST_F(WorkloadsTest, ReadsWhatARunOfOursWrote) {
   const auto made = read("request,model,submitted_us,prompt_tokens,completion_tokens\n"
                          "req-1,m,100,5,6\nreq-2,m,250,7,8\n");
@@ -200,6 +272,12 @@ TEST_F(WorkloadsTest, ReadsXzAndSaysWhenItIsCutOffOrDamaged) {
         << opened.failure().message;
   }
   EXPECT_EQ(read(packed + std::string(4, '\0')).size(), 20'000U) << "padding belongs to a stream";
+  for (const auto& more : {std::string("\n"), std::string("more"), std::string(4, '\0') + "x"})
+    EXPECT_NE(complaint(packed + more).find("what follows its xz data is none"), std::string::npos);
+  EXPECT_NE(complaint(packed + packed.substr(0, 40)).find("the xz stream is truncated"),
+            std::string::npos)
+      << "a second stream that is not whole";
+  EXPECT_EQ(read(packed + compressed("200000,1,1\n")).size(), 20'001U);
   EXPECT_NE(complaint(packed.substr(0, packed.size() / 2) + "YZ").find("xz stream is"),
             std::string::npos)
       << "what only looks whole";
@@ -213,6 +291,20 @@ TEST_F(WorkloadsTest, ReadsXzAndSaysWhenItIsCutOffOrDamaged) {
         opened.failure().message.find("t.csv.xz: is not xz data, or its beginning is damaged"),
         std::string::npos)
         << opened.failure().message;
+  }
+}
+
+TEST_F(WorkloadsTest, NamesWhatElseATraceIsCompressedWith) {
+  const std::vector<std::pair<std::string, const char*>> beginnings{
+      {std::string("\x1F\x8B\x08\x00\x00", 5), "compressed with gzip, which is not read: `gunzip`"},
+      {std::string("\x28\xB5\x2F\xFD\x24"), "compressed with zstd"},
+      {"BZh91AY&SY", "compressed with bzip2"},
+      {std::string("PK\x03\x04\x14"), "compressed with zip"}};
+  for (const auto& [bytes, said] : beginnings) {
+    EXPECT_NE(complaint(bytes).find(said), std::string::npos) << complaint(bytes);
+    const auto opened = trace_reader::open(write("t.csv.xz", bytes));
+    ASSERT_FALSE(opened.ok());
+    EXPECT_NE(opened.failure().message.find(said), std::string::npos) << "whatever its name";
   }
 }
 
