@@ -181,10 +181,26 @@ std::uint16_t small_count(std::uint32_t count) {
       std::min<std::uint32_t>(count, std::numeric_limits<std::uint16_t>::max()));
 }
 
+/// What is the same of all that one decision weighed.
+struct weighed_by {
+  weighed_by(const core_state& state, const request_row& row)
+      : s(state),
+        r(row),
+        endpoints(state.models[row.model].endpoints),
+        now_ns(state.now * 1000),
+        claimed(row.session != 0 ? state.claimed.place : none),
+        plans(endpoints.plans()) {}
+  const core_state& s;
+  const request_row& r;
+  const endpoint_table& endpoints;
+  std::int64_t now_ns;
+  index claimed; ///< Where its session's last turn is cached.
+  bool plans;
+};
+
 /// Written where it is kept: many are.
-void write_scored(const core_state& s, const request_row& r, const best_places::scored& best,
-                  candidate_record& one) {
-  const auto& endpoints = s.models[r.model].endpoints;
+void write_scored(const weighed_by& by, const best_places::scored& best, candidate_record& one) {
+  const auto& endpoints = by.endpoints;
   const auto& hot = endpoints.pace(best.place);
   one = {};
   one.device = endpoints.room(best.place).device;
@@ -192,7 +208,7 @@ void write_scored(const core_state& s, const request_row& r, const best_places::
   one.score = best.score;
   one.saved = best.saved;
   one.again_us = short_span(best.again_ns);
-  one.wait_us = short_span(queue_left(hot, s.now * 1000) + best.room_ns);
+  one.wait_us = short_span(queue_left(hot, by.now_ns) + best.room_ns);
   one.first_ns = hot.first_ns;
   one.prefill_ns = hot.prefill_ns;
   one.itl_ns = hot.itl_ns;
@@ -202,9 +218,9 @@ void write_scored(const core_state& s, const request_row& r, const best_places::
   one.batch = small_count(hot.batch);
   one.running = small_count(hot.running);
   one.forgets_pm = small_count(hot.forgets_pm);
-  one.exact = r.emitted == 0 || resumes_exactly(s, r, endpoints.at(best.place));
-  one.session = r.session != 0 && best.saved > 0 && s.claimed.place == best.place;
-  if (endpoints.plans() && endpoints.at(best.place).plan)
+  one.exact = by.r.emitted == 0 || resumes_exactly(by.s, by.r, endpoints.at(best.place));
+  one.session = best.saved > 0 && by.claimed == best.place;
+  if (by.plans && endpoints.at(best.place).plan)
     std::tie(one.amount, one.limit) = endpoints.transfer_ns(best.place);
 }
 
@@ -378,8 +394,9 @@ void weigh_candidates(core_state& s, const request_row& r, time_us now, decision
                       std::vector<candidate_record>& into) {
   into.clear();
   record.scored_by = static_cast<std::uint8_t>(s.best.scored_by());
+  const weighed_by by(s, r);
   for (std::size_t at = 0; at < s.best.size(); ++at)
-    write_scored(s, r, s.best[at], into.emplace_back());
+    write_scored(by, s.best[at], into.emplace_back());
   const auto& model = s.models[r.model];
   if (is_crowd(model) || s.best.size() >= model.options.size())
     return;
@@ -394,8 +411,9 @@ void keep_weighed(core_state& s, const request_row& r, time_us now, explained_re
   if (is_crowd(model) || s.best.size() >= model.options.size())
     if (auto* kept = s.explained.keep_beside(entry, record, s.best.size()); kept != nullptr) {
       record.scored_by = static_cast<std::uint8_t>(s.best.scored_by());
+      const weighed_by by(s, r);
       for (std::size_t at = 0; at < s.best.size(); ++at)
-        write_scored(s, r, s.best[at], kept[at]);
+        write_scored(by, s.best[at], kept[at]);
       return;
     }
   weigh_candidates(s, r, now, record, s.weighed);
