@@ -446,7 +446,8 @@ std::optional<std::uint64_t> node_model::forget_attempt(const attempt_id& attemp
 
 void node_model::tell_drawn(const attempt_id& attempt,
                             std::optional<std::uint64_t> energy_mj) const {
-  world_.watchers.each([&](observer& watcher) { watcher.on_drawn(attempt, energy_mj); });
+  world_.watchers.each(
+      [&](observer& watcher) { watcher.on_drawn(attempt, energy_mj, world_.heap.now()); });
 }
 
 } // namespace consort::sim
