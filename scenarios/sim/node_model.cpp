@@ -215,8 +215,10 @@ core::device_reported node_model::report_of(device& one) {
   report.reading.idle_mj = one.split.idle_mj();
   report.reading.cost_micros = static_cast<std::uint64_t>(one.cost_micros);
   report.reading.temperature_mc = temperature_of(one);
-  if (one.hot)
+  if (one.hot) {
     report.reading.health = device_health::degraded;
+    report.reading.health_reason = throttled_words;
+  }
   return report;
 }
 
