@@ -2,8 +2,8 @@
 // Fits the roofline's four constants to measured closed-loop points, by chip, engine and model: on
 // the even rows of each group, scored on the odd ones: node tests/fidelity/fit.mjs POINTS.csv
 // Columns used: source, device, n_dev, model, precision, engine, concurrency, isl, osl, tpot_ms, as
-// in aiconfigurator's silicon samples (Apache-2.0). Then those of memory that computes (pim.mjs), of
-// rows that CENT publishes: phase, e2e_ms and power_w beside.
+// in aiconfigurator's silicon samples (Apache-2.0). Then those of memory that computes (pim.mjs),
+// of rows that CENT publishes: phase, e2e_ms and power_w beside.
 import { readFileSync } from 'node:fs';
 import { mape, rows_of, solve } from './least_squares.mjs';
 import { print_pim } from './pim.mjs';
