@@ -2,6 +2,7 @@
 #include "cli/app.hpp"
 
 #include "cli/commands.hpp"
+#include "cli/version.hpp"
 #include "scheduler/nearest_name.hpp"
 
 #include <algorithm>
@@ -128,7 +129,7 @@ std::unique_ptr<CLI::App> make_app(context& env) {
   auto app = std::make_unique<CLI::App>(
       "One cluster of GPUs, NPUs, PIM, CPUs and remote APIs that serves language models.",
       "consort");
-  app->set_version_flag("--version", "consort " CONSORT_VERSION);
+  app->set_version_flag("--version", std::string("consort ") + version_text());
   app->require_subcommand(1);
   app->fallthrough();
   add_global_flags(*app, env.options);

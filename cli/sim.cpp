@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/commands.hpp"
 #include "cli/sim_command.hpp"
+#include "cli/version.hpp"
 #include "scheduler/policy/profile.hpp"
 
 #include <CLI/App.hpp>
@@ -26,7 +27,7 @@ bool run_one(context& env, const sim_options& wanted, const sim::scenario& plan,
   if (wanted.check && sim::run_scenario(plan, options).run_digest != summary.run_digest)
     summary.violations.emplace_back("digest: a second run of the same seed differs");
   const auto replay = replay_command(wanted, summary, {});
-  env.out << (env.json() ? sim::summary_json(summary, {CONSORT_VERSION, replay})
+  env.out << (env.json() ? sim::summary_json(summary, {version_text(), replay})
                          : sim::render_summary(summary));
   return tell_verdict(env, summary, replay);
 }
@@ -47,7 +48,7 @@ exit_code simulate(context& env, const sim_options& wanted) {
     env.out << "scenario " << plan->name << ", seed " << options.seed << ", "
             << (plan->engine_only ? "engine only" : "policy " + options.policy->value) << ", "
             << plan->nodes.size() << " nodes, " << plan->faults.size() << " faults\n"
-            << std::flush;
+            << origin_line(wanted, options.seed) << std::flush;
   sim::run_summary summary;
   const bool well = run_one(env, wanted, *plan, options, summary);
   if (summary.input_failure)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/sim_command.hpp"
 
+#include "cli/version.hpp"
 #include "scheduler/units.hpp"
 
 #include <array>
@@ -88,6 +89,10 @@ std::string command_line(const sim_options& wanted, std::uint64_t seed) {
     made += std::string(" --budget ") + text.data();
   }
   return made;
+}
+
+std::string origin_line(const sim_options& wanted, std::uint64_t seed) {
+  return std::string("consort ") + version_text() + " by: " + command_line(wanted, seed) + "\n";
 }
 
 progress_line::progress_line(context& env, std::string what, std::uint64_t total)

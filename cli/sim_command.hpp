@@ -38,6 +38,8 @@ struct sim_options {
 [[nodiscard]] std::string seed_words(const std::vector<std::uint64_t>& seeds);
 /// The command line of this invocation, as a figure names what made it.
 [[nodiscard]] std::string command_line(const sim_options& wanted, std::uint64_t seed);
+/// A table's second line: `consort 0.1.0 by: consort sim ...`.
+[[nodiscard]] std::string origin_line(const sim_options& wanted, std::uint64_t seed);
 
 /// Of `--policy` with a scenario that has no scheduler.
 [[nodiscard]] error no_policy_for_engines();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What `consort sim --out` leaves, and what it says at the end.
 #include "cli/sim_command.hpp"
+#include "cli/version.hpp"
 
 #include <filesystem>
 #include <fstream>
@@ -42,7 +43,7 @@ result<done> write_run(const fs::path& folder, const sim::report_run& run) {
   const auto& summary = *run.summary;
   if (auto made = make_folder(folder); !made)
     return made;
-  const sim::run_origin origin{CONSORT_VERSION, run.command};
+  const sim::run_origin origin{version_text(), run.command};
   if (auto written = write_result_file(folder / "summary.json", sim::summary_json(summary, origin));
       !written)
     return written;
@@ -67,7 +68,7 @@ result<done> write_results(const sim_options& wanted, const sim::scenario& plan,
   for (const auto& run : runs)
     seeds.push_back(run.summary->seed);
   const sim::report_head head{
-      plan.name, plan.proves, seed_words(seeds), CONSORT_VERSION, command_line(wanted, seed), best};
+      plan.name, plan.proves, seed_words(seeds), version_text(), command_line(wanted, seed), best};
   return write_result_file(folder / "report.html", sim::report_html(head, runs));
 }
 

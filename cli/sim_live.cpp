@@ -4,6 +4,7 @@
 #include "cli/live/report.hpp"
 #include "cli/live/run.hpp"
 #include "cli/sim_command.hpp"
+#include "cli/version.hpp"
 
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
@@ -70,7 +71,7 @@ live::comparison_head head_of(const sim_options& wanted, const sim::run_summary&
   return {simulated.scenario,
           simulated.seed,
           simulated.policy,
-          CONSORT_VERSION,
+          version_text(),
           command_line(wanted, simulated.seed),
           partitions_by};
 }
@@ -126,7 +127,7 @@ exit_code simulate_live(context& env, const sim_options& wanted) {
     env.out << "scenario " << plan->name << ", seed " << options.seed << ", policy "
             << options.policy->value << ": in virtual time, then " << plan->nodes.size() + 2
             << " processes for " << plan->safety_us / sim::limits::second_us << " s\n"
-            << std::flush;
+            << origin_line(wanted, options.seed) << std::flush;
   const auto simulated = sim::run_scenario(*plan, options);
   if (simulated.input_failure)
     return complain(env, *simulated.input_failure);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/sim_command.hpp"
 #include "cli/table.hpp"
+#include "cli/version.hpp"
 #include "scenarios/sim/what_if.hpp"
 
 #include <nlohmann/json.hpp>
@@ -8,27 +9,41 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <functional>
+#include <iterator>
 #include <numeric>
 #include <ostream>
+#include <span>
 
 namespace consort::cli {
 
 namespace {
 
-/// Figures of the table, with their titles and formats.
+/// Figures of a table, with their titles and formats.
 struct shown_figure {
   const char* name;
   const char* title;
   const char* format;
 };
-constexpr std::array<shown_figure, 8> shown_figures{{{"finished", "FINISHED", "%.0f"},
-                                                     {"lost_requests", "LOST", "%.0f"},
-                                                     {"slo_attainment", "SLO", "%.4f"},
-                                                     {"ttft_p50_ms", "TTFT P50", "%.1f"},
-                                                     {"ttft_p99_ms", "TTFT P99", "%.1f"},
-                                                     {"itl_p99_ms", "ITL P99", "%.1f"},
-                                                     {"e2e_p99_ms", "E2E P99", "%.1f"},
-                                                     {"tokens_per_s", "TOKENS/S", "%.1f"}}};
+/// What clients got, and what it took: two tables, since one would be wider than a terminal.
+constexpr std::array<shown_figure, 10> served_figures{{{"finished", "FINISHED", "%.0f"},
+                                                       {"lost_requests", "LOST", "%.0f"},
+                                                       {"slo_attainment", "SLO", "%.4f"},
+                                                       {"ttft_p50_ms", "TTFT P50 MS", "%.1f"},
+                                                       {"ttft_p99_ms", "TTFT P99 MS", "%.1f"},
+                                                       {"itl_p50_ms", "ITL P50 MS", "%.1f"},
+                                                       {"itl_p99_ms", "ITL P99 MS", "%.1f"},
+                                                       {"e2e_p50_ms", "E2E P50 MS", "%.0f"},
+                                                       {"e2e_p99_ms", "E2E P99 MS", "%.0f"},
+                                                       {"tokens_per_s", "TOKENS/S", "%.1f"}}};
+constexpr std::array<shown_figure, 8> spent_figures{{{"energy_wh", "ENERGY WH", "%.1f"},
+                                                     {"joules_per_token", "J/TOKEN", "%.3f"},
+                                                     {"power_max_w", "MOST W", "%.0f"},
+                                                     {"money", "SPENT USD", "%.4f"},
+                                                     {"failovers", "FAILOVERS", "%.0f"},
+                                                     {"resumes", "RESUMED", "%.0f"},
+                                                     {"builds", "BUILDS", "%.0f"},
+                                                     {"loads", "LOADS", "%.0f"}}};
 
 std::string formatted(const char* format, double number) {
   std::array<char, 64> buffer{};
@@ -52,30 +67,47 @@ std::string verdict_word(const sim::run_summary& summary,
   return summary.passed() ? "passed" : "missed";
 }
 
+std::vector<std::string> figures_of(const sim::run_summary& summary,
+                                    std::span<const shown_figure> shown) {
+  std::vector<std::string> cells;
+  for (const auto& figure : shown) {
+    const auto found = summary.figures.find(figure.name);
+    cells.push_back(found == summary.figures.end() ? "" : formatted(figure.format, found->second));
+  }
+  return cells;
+}
+
+/// The runs' names, `first` and its cells, and the figures.
 void print_table(context& env, const std::vector<sim::what_if_case>& cases,
-                 const sweep_outcome& outcome) {
-  const auto best = outcome.best;
-  std::vector<column> columns{{"RUN"},
-                              {outcome.goal ? "GOAL" : "VERDICT", align::left, false, true}};
-  for (const auto& figure : shown_figures)
+                 const sweep_outcome& outcome, column first, std::span<const shown_figure> shown,
+                 const std::function<std::string(const sim::what_if_case&)>& first_of) {
+  std::vector<column> columns{{"RUN"}, std::move(first)};
+  for (const auto& figure : shown)
     columns.push_back({figure.title, align::right});
-  columns.push_back({"COST/H", align::right});
   table rows(std::move(columns));
   for (std::size_t place = 0; place < cases.size(); ++place) {
     const auto& one = cases[place];
     if (!one.ran)
       continue;
-    std::vector<std::string> cells{(best == place ? "* " : "") + one.label(),
-                                   verdict_word(one.summary, outcome.goal)};
-    for (const auto& figure : shown_figures) {
-      const auto found = one.summary.figures.find(figure.name);
-      cells.push_back(found == one.summary.figures.end() ? ""
-                                                         : formatted(figure.format, found->second));
-    }
-    cells.push_back(one.cost_per_h > 0 ? formatted("%.2f", one.cost_per_h) : "");
+    std::vector<std::string> cells{(outcome.best == place ? "* " : "") + one.label(),
+                                   first_of(one)};
+    auto figures = figures_of(one.summary, shown);
+    std::move(figures.begin(), figures.end(), std::back_inserter(cells));
     rows.add(std::move(cells));
   }
   env.out << rows.render(env.wide(), env.colour);
+}
+
+void print_tables(context& env, const std::vector<sim::what_if_case>& cases,
+                  const sweep_outcome& outcome) {
+  print_table(env, cases, outcome, {outcome.goal ? "GOAL" : "VERDICT", align::left, false, true},
+              served_figures,
+              [&](const auto& one) { return verdict_word(one.summary, outcome.goal); });
+  env.out << '\n';
+  print_table(env, cases, outcome, {"COST USD/H", align::right}, spent_figures,
+              [](const auto& one) {
+                return one.cost_per_h > 0 ? formatted("%.2f", one.cost_per_h) : std::string();
+              });
 }
 
 /// Of those that ran.
@@ -87,20 +119,24 @@ std::vector<std::uint64_t> seeds_of(const std::vector<sim::what_if_case>& cases)
   return seeds;
 }
 
-/// `seed`: of all runs; nothing where each has its own.
-void print_json(context& env, const std::vector<sim::what_if_case>& cases,
-                const std::optional<std::uint64_t>& seed, const sweep_outcome& outcome) {
+/// `seed`: of all runs, but where each has its own.
+void print_json(context& env, const sim_options& wanted,
+                const std::vector<sim::what_if_case>& cases, std::uint64_t seed,
+                const sweep_outcome& outcome) {
   const auto best = outcome.best;
   nlohmann::ordered_json made;
   made["scenario"] = cases.front().plan.name;
-  if (seed)
-    made["seed"] = *seed;
+  made["version"] = version_text();
+  made["command"] = command_line(wanted, seed);
+  if (!sweeps_seed(wanted))
+    made["seed"] = seed;
   made["best"] = best ? nlohmann::ordered_json(cases[*best].label()) : nullptr;
   made["runs"] = nlohmann::ordered_json::array();
   for (const auto& one : cases)
     if (one.ran)
       made["runs"].push_back({{"label", one.label()},
                               {"seed", one.summary.seed},
+                              {"command", replay_command(wanted, one.summary, one.settings)},
                               {"verdict", verdict_word(one.summary, outcome.goal)},
                               {"cost_per_h", one.cost_per_h},
                               {"figures", one.summary.figures}});
@@ -214,13 +250,13 @@ exit_code simulate_what_if(context& env, const sim_options& wanted) {
   const auto ran = std::count_if(cases->begin(), cases->end(),
                                  [](const sim::what_if_case& one) { return one.ran; });
   if (env.json()) {
-    print_json(env, *cases, sweeps_seed(wanted) ? std::nullopt : std::optional(options.seed),
-               *done);
+    print_json(env, wanted, *cases, options.seed, *done);
   } else {
     env.out << "scenario " << cases->front().plan.name << ", "
             << (ran > 0 ? seed_words(seeds_of(*cases)) + ", " : "") << ran << " of "
-            << cases->size() << " runs\n";
-    print_table(env, *cases, *done);
+            << cases->size() << " runs\n"
+            << origin_line(wanted, options.seed);
+    print_tables(env, *cases, *done);
     if (done->goal)
       print_found(env, *cases, *done);
   }

@@ -50,7 +50,9 @@ inline constexpr duration_us build_timeout_us = 60 * second_us; ///< Of a compil
 inline constexpr duration_us drain_us = 2 * second_us; ///< Then an upgrade moves what still runs.
 inline constexpr duration_us drain_max_us = 15 * second_us; ///< Then it stops the node anyway.
 inline constexpr duration_us timeline_slices_max = 240;     ///< Of a report's horizontal axis.
-inline constexpr std::size_t timeline_devices_max = 64;     ///< Shown one by one.
+inline constexpr std::size_t timeline_devices_max = 64;     ///< Shown one by one, the busiest.
+inline constexpr std::size_t timeline_courses_max = 8'192;  ///< Devices they are chosen from, of
+                                                            ///< those that ran something; 30 MiB.
 inline constexpr std::size_t table_devices_max = 24;        ///< Rows of the terminal's table.
 inline constexpr std::size_t timeline_spans_max = 20'000;
 inline constexpr std::size_t timeline_events_max = 200'000;

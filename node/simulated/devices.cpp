@@ -17,7 +17,6 @@ namespace consort::node {
 
 namespace {
 
-constexpr std::int32_t hot_mc = 95'000; ///< Of a throttled device, in millidegrees.
 /// Per mille at which a build says how far it is.
 constexpr std::array<std::uint32_t, 3> progress_marks{250, 500, 750};
 
@@ -128,8 +127,9 @@ device_reading simulated_devices::reading_of(device& one) {
       = static_cast<std::uint64_t>(intensity > 0 ? sim::power_mw(model, intensity) : floor_mw);
   made.energy_mj = static_cast<std::uint64_t>(one.energy_mj);
   if (one.trouble.hot) {
-    made.temperature_mc = hot_mc;
+    made.temperature_mc = sim::throttled_mc;
     made.health = device_health::degraded;
+    made.health_reason = sim::throttled_words;
   }
   return made;
 }

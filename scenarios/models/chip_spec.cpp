@@ -56,8 +56,8 @@ constexpr std::array chips{
               "upmem_llm_framework, simulated: 16 chips; memory and power unverified"},
     chip_spec{"aim-gddr6-chip", "pim", "skhynix", 1, 512, 1, 1, 0, 0, 0, 0, "Hot Chips slides"},
     chip_spec{"hbm-pim-stack", "pim", "samsung", 6, 1230, 1.2, 1.2, 15, 0, 0, 0, unverified},
-    chip_spec{"cent-cxl-pim", "pim", "skhynix", 16, 16384, 16, 16, 34, 5, 0, 64,
-              "CENT (ASPLOS'25): 16 GDDR6-PIM chips on a CXL controller; 32 draw 1076 W"},
+    chip_spec{"cent-cxl-pim", "pim", "skhynix", 16, 16384, 16, 16, 39, 5, 0, 64,
+              "CENT (ASPLOS'25), simulated: 16 GDDR6-PIM chips on a CXL controller"},
     chip_spec{"epyc-9654", "cpu", "amd", 384, 460, 5, 20, 360, 120, 3, 0, unverified},
 };
 // clang-format on

@@ -17,6 +17,10 @@
 
 namespace consort::sim {
 
+/// What a throttled device tells: millidegrees Celsius, and why it is not healthy.
+inline constexpr std::int32_t throttled_mc = 95'000;
+inline constexpr std::string_view throttled_words = "throttled at 95 degrees, its clocks are low";
+
 /// Where step times come from.
 enum class fidelity_kind : std::uint8_t {
   rates,    ///< Tokens per second, or points recorded from a live device.

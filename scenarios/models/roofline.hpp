@@ -7,12 +7,15 @@
 ///     + max(2 P T / (F mfu), W / (BW eta_w)) / tp       weights: T tokens through P parameters
 ///     + 4 L d sum(chunk (past + chunk/2)) / (F mfu) / tp attention of prefill
 ///     + sum(context) kv / (BW eta_kv) / tp              attention of decode
-///     + 2 L (hop + 2 (tp-1)/tp T d b / link)            all-reduce, tp > 1
+///     + 2 L (hop + 2 (tp-1)/tp T d b / (link eta_link)) all-reduce, tp > 1
 ///
 /// A pipeline of pp stages keeps pp batches in flight, so each holds 1/pp of the sequences and
 /// takes the whole model's time on one stage's chips, plus pp hops. An NPU computes the padded
-/// shape: the least compiled batch that holds what runs. Constants were fitted on published
-/// measurements (docs/SIMULATION.md says which, and how far off they are).
+/// shape: the least compiled batch that holds what runs. Memory that computes multiplies one vector
+/// at a time: each of T tokens reads its past for every head that asks, on one chip of the tp, a
+/// prompt's like a decoded one's, and a batch shares nothing (its mfu says so of the weights).
+/// Constants were fitted on published measurements (docs/SIMULATION.md says which, and how far off
+/// they are).
 
 #include "scenarios/models/chip_spec.hpp"
 #include "scenarios/models/model_shape.hpp"
@@ -29,6 +32,7 @@ struct roofline_constants {
   double c1_us = 0;     ///< For each layer.
   double c2_us = 5;     ///< For each sequence.
   double hop_us = 10;   ///< One exchange between chips.
+  double eta_link = 1;  ///< Share of the link that exchanges reach.
 };
 
 /// Constants of a kind of device: fitted where measurements exist, else the kind's guess.
@@ -64,8 +68,10 @@ private:
   chip_group group_;
   roofline_constants constants_;
   std::vector<std::uint32_t> batches_;
+  bool by_vector_ = false;  ///< Memory that computes, see above.
   double flops_per_us_ = 0; ///< Reached, over all tp chips.
   double weight_bytes_per_us_ = 0;
+  double kv_bytes_per_token_ = 0; ///< Read for one token of context.
   double kv_bytes_per_us_ = 0;
   double link_bytes_per_us_ = 0;
 };

@@ -60,6 +60,7 @@ ordered_json course_of(const timeline& course) {
   made["tokens"] = course.tokens;
   made["power_w"] = rounded_list(course.power_w);
   made["left_off"] = course.left_off;
+  made["devices_seen"] = course.devices_seen;
   made["devices"] = ordered_json::array();
   for (const auto& one : course.devices)
     made["devices"].push_back({{"id", one.device},

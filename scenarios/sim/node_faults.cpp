@@ -5,13 +5,6 @@
 
 namespace consort::sim {
 
-namespace {
-
-/// Of a throttled device, in millidegrees.
-constexpr std::int32_t hot_mc = 95'000;
-
-} // namespace
-
 void node_model::pause() {
   paused_ = running_;
 }
@@ -106,7 +99,7 @@ std::optional<attempt_aborted> node_model::stormed(const device& on) {
 }
 
 std::optional<std::int32_t> node_model::temperature_of(const device& one) {
-  return one.hot ? std::optional(hot_mc) : std::nullopt;
+  return one.hot ? std::optional(throttled_mc) : std::nullopt;
 }
 
 } // namespace consort::sim

@@ -215,8 +215,10 @@ core::device_reported node_model::report_of(device& one) {
   report.reading.idle_mj = one.split.idle_mj();
   report.reading.cost_micros = static_cast<std::uint64_t>(one.cost_micros);
   report.reading.temperature_mc = temperature_of(one);
-  if (one.hot)
+  if (one.hot) {
     report.reading.health = device_health::degraded;
+    report.reading.health_reason = throttled_words;
+  }
   return report;
 }
 
@@ -446,7 +448,8 @@ std::optional<std::uint64_t> node_model::forget_attempt(const attempt_id& attemp
 
 void node_model::tell_drawn(const attempt_id& attempt,
                             std::optional<std::uint64_t> energy_mj) const {
-  world_.watchers.each([&](observer& watcher) { watcher.on_drawn(attempt, energy_mj); });
+  world_.watchers.each(
+      [&](observer& watcher) { watcher.on_drawn(attempt, energy_mj, world_.heap.now()); });
 }
 
 } // namespace consort::sim

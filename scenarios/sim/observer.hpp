@@ -51,7 +51,7 @@ public:
   /// Where engines gather tokens: so many came after that gap, each behind one of its stream.
   virtual void on_gaps(duration_us, std::uint64_t) {}
   /// An attempt left its engine, however it ended: what its node tells of its energy, millijoules.
-  virtual void on_drawn(const attempt_id&, std::optional<std::uint64_t>) {}
+  virtual void on_drawn(const attempt_id&, std::optional<std::uint64_t>, time_us) {}
   /// A client got its end.
   virtual void on_answered(const client_answer&, time_us) {}
   /// The scheduler died, and its books with it.

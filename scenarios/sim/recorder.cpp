@@ -108,7 +108,7 @@ void recorder::on_gaps(duration_us gap, std::uint64_t count) {
   summary_.token_gaps.add(gap, count);
 }
 
-void recorder::on_drawn(const attempt_id&, std::optional<std::uint64_t> energy_mj) {
+void recorder::on_drawn(const attempt_id&, std::optional<std::uint64_t> energy_mj, time_us) {
   auto& spent = summary_.spent;
   ++(energy_mj ? spent.attempts_told : spent.attempts_unknown);
   spent.told_mj += static_cast<double>(energy_mj.value_or(0));

@@ -23,7 +23,8 @@ public:
   void on_tokens(const request_id& request, const device_id& device, std::uint32_t count,
                  time_us now) override;
   void on_gaps(duration_us gap, std::uint64_t count) override;
-  void on_drawn(const attempt_id& attempt, std::optional<std::uint64_t> energy_mj) override;
+  void on_drawn(const attempt_id& attempt, std::optional<std::uint64_t> energy_mj,
+                time_us now) override;
   void on_answered(const client_answer& ended, time_us now) override;
   void on_end(const core::snapshot& seen, time_us now) override;
 

@@ -161,6 +161,7 @@ private:
     constants.mfu = reader_.number("mfu", constants.mfu, 0.001, 10);
     constants.eta_w = reader_.number("weight_efficiency", constants.eta_w, 0.001, 10);
     constants.eta_kv = reader_.number("kv_efficiency", constants.eta_kv, 0.001, 10);
+    constants.eta_link = reader_.number("link_efficiency", constants.eta_link, 0.001, 10);
   }
 
   void read_recorded(const std::string& path) {

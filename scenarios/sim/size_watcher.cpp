@@ -23,13 +23,25 @@ std::uint64_t largest_kv_tokens(const scenario& plan, const scenario_model& mode
   return most;
 }
 
+std::uint64_t most_replicas(const scenario& plan, const scenario_model& model) {
+  std::uint64_t holders = 0;
+  for (const auto& node : plan.nodes)
+    for (const auto& device : node.devices) {
+      const auto weights = model.weight_bytes / (device->build_profile.empty() ? 1 : 2);
+      // A plan over two devices has no memory of its own.
+      if (!device->stages.empty() || device->memory_bytes * model.devices_per_instance > weights)
+        ++holders;
+    }
+  return holders / model.devices_per_instance;
+}
+
 std::uint32_t answer_within(const scenario_model& model, const arrival& asked) {
   if (asked.prompt_tokens >= model.context_tokens)
     return asked.output_tokens;
   return std::min(asked.output_tokens, model.context_tokens - asked.prompt_tokens);
 }
 
-size_watcher::size_watcher(const scenario& plan) {
+size_watcher::size_watcher(const scenario& plan) : plan_(plan) {
   for (const auto& model : plan.models)
     models_[model.name] = {&model, largest_kv_tokens(plan, model), 0, {}, {}};
 }
@@ -50,9 +62,17 @@ void size_watcher::on_submitted(const request_meta& meta, time_us) {
     note(of.cache, meta, whole);
 }
 
+namespace {
+
+std::string place_of(const scenario_model& model) {
+  return model.where.empty() ? "models." + model.name : model.where;
+}
+
+} // namespace
+
 void size_watcher::explain(const sizes& of, std::vector<std::string>& into) {
   const auto& model = *of.model;
-  const auto where = model.where.empty() ? "models." + model.name : model.where;
+  const auto where = place_of(model);
   const auto tail = [&](const too_large& one) {
     return ": the largest takes " + std::to_string(one.most_tokens) + ", the first was "
            + one.first;
@@ -81,6 +101,14 @@ void size_watcher::tell(run_summary& summary) const {
   if (requests > 0 && unfit == requests)
     summary.violations.push_back("sizes: no request fits, so that the run shows nothing: "
                                  + summary.notes.front());
+  if (plan_.engine_only)
+    return;
+  for (const auto& model : plan_.models)
+    if (const auto most = most_replicas(plan_, model); model.replicas_min > most)
+      summary.notes.push_back(place_of(model) + ".replicas_min: asks for "
+                              + std::to_string(model.replicas_min)
+                              + ", and the cluster has room for " + std::to_string(most)
+                              + ": one on a device that holds its weights");
 }
 
 } // namespace consort::sim

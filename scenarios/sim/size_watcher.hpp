@@ -16,6 +16,10 @@ namespace consort::sim {
 /// less than an engine will say.
 [[nodiscard]] std::uint64_t largest_kv_tokens(const scenario& plan, const scenario_model& model);
 
+/// Instances of the model that the cluster can have at a time, one on each device or group of
+/// devices that holds its weights. Other models' are not subtracted.
+[[nodiscard]] std::uint64_t most_replicas(const scenario& plan, const scenario_model& model);
+
 /// Tokens of the answer, which ends where the model's context does, as engines end it. A prompt
 /// that leaves no room keeps its own: it is refused.
 [[nodiscard]] std::uint32_t answer_within(const scenario_model& model, const arrival& asked);
@@ -27,7 +31,8 @@ public:
 
   void on_submitted(const request_meta& meta, time_us now) override;
 
-  /// Adds a note for each limit that was met; where nothing at all could be served, a violation.
+  /// Adds a note for each limit that was met, and for a `replicas_min` beyond what the cluster
+  /// holds; where nothing at all could be served, a violation.
   void tell(run_summary& summary) const;
 
 private:
@@ -46,6 +51,7 @@ private:
   static void note(too_large& of, const request_meta& meta, std::uint64_t tokens);
   static void explain(const sizes& of, std::vector<std::string>& into);
 
+  const scenario& plan_;
   std::map<std::string, sizes> models_;
 };
 

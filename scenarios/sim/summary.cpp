@@ -40,7 +40,8 @@ void add_percentiles(run_summary& summary, const std::string& name, finished_spa
       summary.figures[name + "_" + suffix + "_ms"] = static_cast<double>(*found) / 1'000;
 }
 
-/// Nothing where no device ever reported: an engine alone tells nobody.
+/// Nothing where no device ever reported: an engine alone tells nobody. Requires: the tokens are
+/// in.
 void add_spending(run_summary& summary) {
   const auto& spent = summary.spent;
   if (spent.reports == 0)
@@ -48,6 +49,8 @@ void add_spending(run_summary& summary) {
   summary.figures["energy_wh"] = spent.energy_mj / 3.6e6;
   summary.figures["energy_requests_wh"] = spent.told_mj / 3.6e6;
   summary.figures["energy_idle_wh"] = spent.idle_mj / 3.6e6;
+  if (const auto tokens = summary.figures["tokens"]; tokens > 0)
+    summary.figures["joules_per_token"] = spent.energy_mj / 1e3 / tokens;
   summary.figures["power_max_w"] = static_cast<double>(spent.power_mw_max) / 1e3;
   summary.figures["money"] = spent.micros / 1e6;
   summary.figures["remote_money"] = spent.remote_micros / 1e6;
@@ -101,9 +104,10 @@ const std::vector<std::string>& summary_metrics() {
                                   "rejected",     "expired",        "lost_requests", "failovers",
                                   "resumes",      "builds",         "loads",         "tokens",
                                   "tokens_per_s", "requests_per_s", "slo_attainment"};
-    made.insert(made.end(), {"hybrid_requests", "hedges", "preemptions", "cached_share",
-                             "ttft_mean_ms", "e2e_mean_ms", "energy_wh", "energy_requests_wh",
-                             "energy_idle_wh", "power_max_w", "money", "remote_money"});
+    made.insert(made.end(),
+                {"hybrid_requests", "hedges", "preemptions", "cached_share", "ttft_mean_ms",
+                 "e2e_mean_ms", "energy_wh", "energy_requests_wh", "energy_idle_wh",
+                 "joules_per_token", "power_max_w", "money", "remote_money"});
     for (const auto* span : spans)
       for (const auto& [suffix, per_mille] : percentiles)
         made.push_back(std::string(span) + "_" + suffix + "_ms");
@@ -175,6 +179,7 @@ void compute_figures(run_summary& summary, duration_us arrivals_us) {
   if (summary.counts.prompt_tokens > 0)
     figures["cached_share"] = static_cast<double>(summary.counts.cached_tokens)
                               / static_cast<double>(summary.counts.prompt_tokens);
+  figures["tokens"] = tokens;
   add_spending(summary);
   // Over the arrivals only: the tail of the liveness phase says nothing about capacity.
   const double seconds = static_cast<double>(arrivals_us) / 1e6;
@@ -190,7 +195,6 @@ void compute_figures(run_summary& summary, duration_us arrivals_us) {
   figures["resumes"] = static_cast<double>(summary.counts.resumes);
   figures["builds"] = static_cast<double>(summary.counts.builds);
   figures["loads"] = static_cast<double>(summary.counts.loads);
-  figures["tokens"] = tokens;
   figures["tokens_per_s"] = tokens / seconds;
   figures["requests_per_s"] = figures["finished"] / seconds;
   add_percentiles(summary, "ttft", finished_spans::what::first_token);
@@ -251,9 +255,11 @@ std::string render_summary(const run_summary& summary) {
     add_row(made, "energy, money",
             figure(summary, "energy_wh", "%.1f") + " Wh (requests "
                 + figure(summary, "energy_requests_wh", "%.1f") + ", idle "
-                + figure(summary, "energy_idle_wh", "%.1f") + "), at most "
+                + figure(summary, "energy_idle_wh", "%.1f") + "), "
+                + figure(summary, "joules_per_token", "%.3f") + " J/token, at most "
                 + figure(summary, "power_max_w", "%.0f") + " W; " + figure(summary, "money", "%.4f")
-                + ", of it " + figure(summary, "remote_money", "%.4f") + " for remote services");
+                + " USD, of it " + figure(summary, "remote_money", "%.4f")
+                + " for remote services");
   add_row(made, "failovers",
           figure(summary, "failovers", "%.0f") + ", of them " + figure(summary, "resumes", "%.0f")
               + " resumed mid-stream"

@@ -26,8 +26,9 @@ std::string compile_key(compile_id compile) {
 
 } // namespace
 
-timeline_recorder::timeline_recorder(timeline& course, duration_us length_us) : course_(course) {
-  // As many whole seconds as it takes: each slice has the same number of a device's reports.
+timeline_recorder::timeline_recorder(timeline& course, duration_us length_us)
+    : course_(course), meter_(course) {
+  // As many whole seconds as it takes.
   const auto part_us = limits::report_every_us * limits::timeline_slices_max;
   const auto reports = std::max<duration_us>((length_us + part_us - 1) / part_us, 1);
   course_.slice_us = reports * limits::report_every_us;
@@ -72,6 +73,7 @@ void timeline_recorder::end(const std::string& key, time_us now, bool failed) {
 
 /// What ran there ended with its process.
 void timeline_recorder::lose_node(const node_id& node, time_us now) {
+  meter_.lose(node, now);
   for (auto at = open_.begin(); at != open_.end();) {
     auto& span = course_.spans[at->second];
     const bool here = span.lane == node.value || span.lane.starts_with(node.value + "/");
@@ -112,34 +114,21 @@ void timeline_recorder::on_answered(const client_answer& ended, time_us now) {
          "request " + std::to_string(ended.request.sequence), ended.code);
 }
 
-void timeline_recorder::see_report(const core::device_reported& report, time_us now) {
-  const auto at = slice(now);
-  if (!at)
-    return;
-  const auto power = static_cast<double>(report.reading.power_mw.value_or(0)) / 1'000;
-  // A mean over the slice, once all reports are in: here it is summed up.
-  course_.power_w[*at] += power;
-  auto found = places_.find(report.device.value);
-  if (found == places_.end()) {
-    if (course_.devices.size() >= limits::timeline_devices_max)
-      return;
-    found = places_.emplace(report.device.value, course_.devices.size()).first;
-    const auto slices = course_.arrivals.size();
-    course_.devices.push_back({report.device.value, types_[report.device.value],
-                               std::vector<double>(slices), std::vector<double>(slices),
-                               std::vector<std::uint32_t>(slices)});
-  }
-  auto& one = course_.devices[found->second];
-  one.running[*at] += static_cast<double>(report.running.size());
-  one.power_w[*at] += power;
-  ++one.reports[*at];
+void timeline_recorder::on_ticket_honoured(const ticket& permission, const ticket_reception&,
+                                           time_us now) {
+  meter_.begin(permission.attempt, permission.device, now);
+}
+
+void timeline_recorder::on_drawn(const attempt_id& attempt, std::optional<std::uint64_t>,
+                                 time_us now) {
+  meter_.end(attempt, now);
 }
 
 void timeline_recorder::on_event(const core::event& happened, time_us now) {
   if (const auto* report = std::get_if<core::device_reported>(&happened)) {
-    see_report(*report, now);
+    meter_.see(*report, now);
   } else if (const auto* device = std::get_if<core::device_advertised>(&happened)) {
-    types_[device->spec.id.value] = type_words[static_cast<std::size_t>(device->spec.type)];
+    meter_.advertise(device->spec.id, type_words[static_cast<std::size_t>(device->spec.type)]);
   } else if (const auto* loaded = std::get_if<core::replica_loaded>(&happened)) {
     end(load_key(loaded->instance), now, false);
     if (const auto found = serving_.find(loaded->instance); found != serving_.end()) {
@@ -217,18 +206,7 @@ void timeline_recorder::on_end(const core::snapshot&, time_us now) {
   for (const auto& [key, place] : open_)
     course_.spans[place].to = now;
   open_.clear();
-  // The last slice is shorter where the run ended within it.
-  for (std::size_t at = 0; at < course_.power_w.size(); ++at) {
-    const auto from = static_cast<time_us>(at) * course_.slice_us;
-    const auto span = std::clamp(now - from, limits::report_every_us, course_.slice_us);
-    course_.power_w[at] *= static_cast<double>(limits::report_every_us) / static_cast<double>(span);
-  }
-  for (auto& one : course_.devices)
-    for (std::size_t at = 0; at < one.reports.size(); ++at)
-      if (one.reports[at] > 0) {
-        one.running[at] /= one.reports[at];
-        one.power_w[at] /= one.reports[at];
-      }
+  meter_.finish(now);
 }
 
 } // namespace consort::sim

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// What happened when: load and power per device in equal slices of the run, what loaded, compiled,
-/// served and failed where, and every event an operator would want to know. Recorded only when a
-/// report is wanted. Bounded by limits::timeline_*; what is left off is counted. Single-threaded.
+/// What happened when: load and power of the busiest devices in equal slices of the run, what
+/// loaded, compiled, served and failed where, and every event an operator would want to know.
+/// Recorded only when a report is wanted. Bounded by limits::timeline_*; what is left off is
+/// counted. Single-threaded.
 
+#include "scenarios/sim/device_meter.hpp"
 #include "scenarios/sim/observer.hpp"
 
 #include <map>
@@ -14,9 +16,8 @@ namespace consort::sim {
 struct device_course {
   std::string device;
   std::string type;
-  std::vector<double> running; ///< Attempts, mean of its reports.
+  std::vector<double> running; ///< Attempts inside it, mean over the slice.
   std::vector<double> power_w; ///< Likewise.
-  std::vector<std::uint32_t> reports;
 };
 
 /// Something that took time: a bar of the Gantt chart.
@@ -41,8 +42,9 @@ struct timeline {
   std::vector<std::uint32_t> arrivals; ///< Per slice.
   std::vector<std::uint32_t> waiting;  ///< Most at once.
   std::vector<std::uint32_t> tokens;
-  std::vector<double> power_w; ///< Of all devices.
-  std::vector<device_course> devices;
+  std::vector<double> power_w;        ///< Of all devices, mean over the slice.
+  std::vector<device_course> devices; ///< The busiest first.
+  std::uint64_t devices_seen = 0;     ///< That reported.
   std::vector<course_span> spans;
   std::vector<course_event> events;
   std::uint64_t left_off = 0; ///< Spans and events beyond the limits.
@@ -57,8 +59,12 @@ public:
   void on_submitted(const request_meta& meta, time_us now) override;
   void on_event(const core::event& happened, time_us now) override;
   void on_command(const core::command& wanted, time_us now) override;
+  void on_ticket_honoured(const ticket& permission, const ticket_reception& how,
+                          time_us now) override;
   void on_tokens(const request_id& request, const device_id& device, std::uint32_t count,
                  time_us now) override;
+  void on_drawn(const attempt_id& attempt, std::optional<std::uint64_t> energy_mj,
+                time_us now) override;
   void on_answered(const client_answer& ended, time_us now) override;
   void on_fault(std::string_view word, const std::string& target, bool begins,
                 time_us now) override;
@@ -66,15 +72,13 @@ public:
 
 private:
   [[nodiscard]] std::optional<std::size_t> slice(time_us now) const;
-  void see_report(const core::device_reported& report, time_us now);
   void note(time_us now, std::string kind, std::string subject, std::string text);
   void begin(const std::string& key, course_span made);
   void end(const std::string& key, time_us now, bool failed);
   void lose_node(const node_id& node, time_us now);
 
   timeline& course_;
-  std::map<std::string, std::size_t> places_;  ///< Of devices, by id.
-  std::map<std::string, std::string> types_;   ///< Of devices, as they said.
+  device_meter meter_;
   std::map<std::string, std::size_t> open_;    ///< Spans under way, by key.
   std::map<instance_id, course_span> serving_; ///< What to show once it is loaded.
   std::map<request_id, bool> waiting_;         ///< Live requests; true = without a ticket.

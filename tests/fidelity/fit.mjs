@@ -2,8 +2,11 @@
 // Fits the roofline's four constants to measured closed-loop points, by chip, engine and model: on
 // the even rows of each group, scored on the odd ones: node tests/fidelity/fit.mjs POINTS.csv
 // Columns used: source, device, n_dev, model, precision, engine, concurrency, isl, osl, tpot_ms, as
-// in aiconfigurator's silicon samples (Apache-2.0).
+// in aiconfigurator's silicon samples (Apache-2.0). Then those of memory that computes (pim.mjs),
+// of rows that CENT publishes: phase, e2e_ms and power_w beside.
 import { readFileSync } from 'node:fs';
+import { mape, rows_of, solve } from './least_squares.mjs';
+import { print_pim } from './pim.mjs';
 
 const path = process.argv[2];
 if (!path) {
@@ -52,37 +55,14 @@ const features = (row) => {
       batch * (isl + osl / 2) * kv / (bandwidth * 1e6 * tp),
       batch / osl * isl * 2 * params / (flops * 1e9 * tp),
     ],
-    reduce,
-    tpot,
+    known: reduce,
+    y: tpot,
   };
 };
 
-/** Non-negative least squares of relative errors, by coordinate descent. */
-const solve = (points) => {
-  const weights = [1, 1, 1, 1];
-  const rows = points.map(({ x, reduce, tpot }) => [x.map((v) => v / tpot), 1 - reduce / tpot]);
-  const sum = (f) => rows.reduce((total, row) => total + f(row), 0);
-  const a = weights.map((_, i) => weights.map((__, j) => sum(([x]) => x[i] * x[j])));
-  const b = weights.map((_, i) => sum(([x, y]) => x[i] * y));
-  for (let round = 0; round < 3000; ++round)
-    for (let i = 0; i < 4; ++i) {
-      const rest = weights.reduce((total, w, j) => (j === i ? total : total + a[i][j] * w), 0);
-      weights[i] = a[i][i] > 0 ? Math.max(0, (b[i] - rest) / a[i][i]) : 0;
-    }
-  return weights;
-};
-
-const mape = (weights, points) => {
-  const errors = points.map(({ x, reduce, tpot }) =>
-    Math.abs(x.reduce((total, v, i) => total + v * weights[i], reduce) - tpot) / tpot);
-  return (100 * errors.reduce((total, one) => total + one, 0) / errors.length).toFixed(1);
-};
-
-const [header, ...lines] = readFileSync(path, 'utf8').trim().split('\n');
-const names = header.split(',');
+const rows = rows_of(readFileSync(path, 'utf8'));
 const groups = new Map();
-for (const line of lines) {
-  const row = Object.fromEntries(line.split(',').map((field, at) => [names[at], field.trim()]));
+for (const row of rows) {
   const point = row.source === 'AIC silicon_sample' ? features(row) : null;
   const key = `${row.device} ${row.engine.split(' ')[0]} ${row.model} ${row.precision}`;
   if (point)
@@ -95,10 +75,11 @@ for (const [key, points] of [...groups].sort()) {
   const weights = solve(points.filter((_, at) => at % 2 === 0));
   const figures = [
     String(points.length).padStart(6),
-    mape(weights, points.filter((_, at) => at % 2 === 0)).padStart(9),
-    mape(weights, points.filter((_, at) => at % 2 === 1)).padStart(11),
+    mape(weights, points.filter((_, at) => at % 2 === 0)).toFixed(1).padStart(9),
+    mape(weights, points.filter((_, at) => at % 2 === 1)).toFixed(1).padStart(11),
     weights[0].toFixed(2).padStart(7),
     ...weights.slice(1).map((w) => (w > 0 ? (1 / w).toFixed(2) : '-').padStart(6)),
   ];
   console.log(`${figures.join(' ')}  ${key}`);
 }
+print_pim(rows);

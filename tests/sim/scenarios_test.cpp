@@ -148,11 +148,16 @@ TEST(ShippedScenarios, APlanWinsForLongPromptsAndLosesForShortOnes) {
   const auto& summary = shipped_run("prefill-decode");
   EXPECT_GT(share_of(summary, "pair/hybrid0", true), 0.9);
   EXPECT_LT(share_of(summary, "pair/hybrid0", false), 0.1);
-  // Without its GPU there is no plan, until the model is there again.
-  for (const auto& one : summary.requests)
-    if (one.submitted_at > 141 * limits::second_us && one.submitted_at < 146 * limits::second_us) {
-      EXPECT_EQ(one.device, "pair/pim0") << one.external_id;
-    }
+  // Without its GPU there is no plan, until the model is there again: the PIM device reads some of
+  // the prompts, which it does slowly, and the rest are back sooner on the GPU.
+  const auto served = [&](const std::string& device) {
+    return std::count_if(summary.requests.begin(), summary.requests.end(), [&](const auto& one) {
+      return one.submitted_at > 141 * limits::second_us
+             && one.submitted_at < 146 * limits::second_us && one.device == device;
+    });
+  };
+  EXPECT_EQ(served("pair/hybrid0"), 0);
+  EXPECT_GT(served("pair/pim0"), 0);
   auto without = load("prefill-decode");
   without.nodes[0].devices.pop_back();
   without.models[0].replicas_min = 2;
@@ -186,6 +191,12 @@ TEST_P(EveryPolicy, ServesAzureOnAMixedFleet) {
   EXPECT_TRUE(summary.passed()) << troubles(summary);
   for (const auto* device : {"gpu-0/gpu0", "npu-0/npu0", "pim-0/pim0"})
     EXPECT_GT(summary.device_tokens.count(device), 0U) << device;
+  // Who sees how slowly the PIM device reads prompts keeps nearly all promises; the file's least is
+  // that of blind choices.
+  if (const auto own = {"latency", "throughput", "energy", "cost", "hybrid"};
+      std::find(own.begin(), own.end(), GetParam()) != own.end()) {
+    EXPECT_GT(summary.figures.at("slo_attainment"), 0.97);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Policies, EveryPolicy, testing::ValuesIn(core::policy_words()),

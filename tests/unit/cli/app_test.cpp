@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <filesystem>
 #include <stdexcept>
 
 namespace consort::cli {
@@ -31,7 +32,14 @@ TEST(App, HelpIsThereOnEveryCommandAndEndsWell) {
 TEST(App, VersionIsOneLine) {
   const auto done = run_command({"--version"});
   EXPECT_EQ(done.code, exit_code::done);
-  EXPECT_THAT(done.out, testing::StartsWith("consort "));
+  EXPECT_THAT(done.out, testing::MatchesRegex("consort [0-9.]+(.[0-9a-f]+(.dirty)?)?\n"));
+}
+
+/// Two builds of one version are told apart where they were made of a checkout.
+TEST(App, VersionNamesTheCommitOfACheckout) {
+  if (!std::filesystem::exists(CONSORT_SOURCE_DIR "/.git"))
+    GTEST_SKIP() << "not built of a checkout";
+  EXPECT_THAT(run_command({"--version"}).out, HasSubstr("+"));
 }
 
 TEST(App, WhatACommandThrowsIsOneLineAndNoAbort) {

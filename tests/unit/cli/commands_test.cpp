@@ -3,6 +3,7 @@
 #include "cli/api.hpp"
 #include "cli/events.hpp"
 #include "cli/sim_command.hpp"
+#include "cli/version.hpp"
 #include "node/artifact_store.hpp"
 #include "scheduler/artifact_model.hpp"
 #include "tests/unit/cli/command_run.hpp"
@@ -597,6 +598,35 @@ TEST_F(CommandsTest, SimDrawsSwarmsAndSweepsClusters) {
   EXPECT_THAT(sweep.out, HasSubstr("4 of 4 runs"));
   EXPECT_THAT(sweep.out, HasSubstr("workload[0].poisson=2/s energy"));
   EXPECT_THAT(sweep.out, HasSubstr("violated"));
+}
+
+/// Goal: what policies differ in is in their tables, with units, and what made them beside.
+TEST_F(CommandsTest, TablesAndJsonOfPoliciesSayWhatEachTookAndWhatMadeThem) {
+  const std::string path = CONSORT_SOURCE_DIR "/scenarios/quickstart.json";
+  const std::vector<std::string> asked{"sim", path, "--seed", "3", "--policy", "latency,cost"};
+  const auto command = "consort sim " + path + " --seed 3 --policy latency,cost";
+  const auto tables = run_command(asked);
+  EXPECT_THAT(tables.out,
+              HasSubstr(std::string("consort ") + version_text() + " by: " + command + "\n"));
+  for (const auto* title : {"TTFT P50 MS", "ITL P50 MS", "E2E P99 MS", "TOKENS/S", "ENERGY WH",
+                            "J/TOKEN", "COST USD/H", "SPENT USD", "FAILOVERS", "BUILDS", "LOADS"})
+    EXPECT_THAT(tables.out, HasSubstr(title));
+  auto in_json = asked;
+  in_json.insert(in_json.end(), {"-o", "json"});
+  const auto document = nlohmann::json::parse(run_command(in_json).out);
+  EXPECT_EQ(document["scenario"], "quickstart");
+  EXPECT_EQ(document["version"], version_text());
+  EXPECT_EQ(document["command"], command);
+  EXPECT_EQ(document["seed"], 3);
+  EXPECT_EQ(document["runs"][1]["command"], "consort sim " + path + " --seed 3 --policy cost");
+  EXPECT_GT(document["runs"][0]["figures"]["joules_per_token"], 0);
+}
+
+TEST_F(CommandsTest, ATableOfOneRunSaysWhatMadeIt) {
+  const std::string path = CONSORT_SOURCE_DIR "/scenarios/quickstart.json";
+  EXPECT_THAT(run_command({"sim", path, "--seed", "3"}).out,
+              HasSubstr(std::string("\nconsort ") + version_text() + " by: consort sim " + path
+                        + " --seed 3\n"));
 }
 
 } // namespace

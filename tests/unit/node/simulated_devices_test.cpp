@@ -192,6 +192,7 @@ TEST_F(SimulatedDevices, RunSlowerWithoutAWordOrHot) {
   EXPECT_FALSE(devices_.read().at("simulated-edge-00").temperature_mc);
   devices_.trouble(on_cpu({.factor = 4, .hot = true}));
   EXPECT_EQ(devices_.read().at("simulated-edge-00").health, device_health::degraded);
+  EXPECT_EQ(devices_.read().at("simulated-edge-00").health_reason, sim::throttled_words);
 }
 
 TEST_F(SimulatedDevices, DieOnceForEachCrash) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 
 namespace consort::sim {
 namespace {
@@ -129,6 +130,54 @@ TEST(DeviceModel, MemoryThatComputesDecodesWellAndPrefillsBadly) {
   const auto& shape = *find_model_shape("llama-2-7b");
   EXPECT_LT(decode_us(pim, shape, 1, 4'000), decode_us(gpu, shape, 1, 4'000));
   EXPECT_LT(claim_of(pim, shape).prefill_tokens_per_s, claim_of(gpu, shape).prefill_tokens_per_s);
+}
+
+/// Published by CENT (ASPLOS'25; Yufeng98/CENT, MIT): Llama 2, 512 tokens in and 3,584 out.
+struct cent_figure {
+  const char* shape;
+  chip_group group;
+  double prompt_ms;      ///< Of one prompt in each stage; 0 = not published.
+  double token_ms;       ///< Mean of a decoded token; 0 = not published.
+  double decoding_w = 0; ///< Of all devices.
+};
+
+TEST(DeviceModel, MemoryThatComputesIsAsFastAndAsFrugalAsPublished) {
+  const std::array<cent_figure, 5> published{{{"llama-2-7b", {1, 8, 0}, 1'199, 3.278, 234},
+                                              {"llama-2-7b", {8, 1, 0}, 534, 1.747, 93},
+                                              {"llama-2-13b", {2, 10, 0}, 1'449, 4.148, 478},
+                                              {"llama-2-70b", {1, 32, 0}, 9'941, 25.03, 1'076},
+                                              {"llama-2-70b", {32, 1, 0}, 2'956, 0}}};
+  for (const auto& one : published) {
+    const auto device = device_of_chips(*find_chip_spec("cent-cxl-pim"), one.group);
+    const auto& shape = *find_model_shape(one.shape);
+    const auto cost = cost_of(device, shape);
+    step_load prompts;
+    prompts.chunks.assign(one.group.pp, {512, 0});
+    prompts.rows = one.group.pp;
+    EXPECT_NEAR(cost->step_us(prompts) / 1e3 / one.prompt_ms, 1, 0.17) << device.name;
+    if (one.token_ms == 0)
+      continue;
+    const double context = 512 + 3'584 / 2.0;
+    EXPECT_NEAR(decode_us(device, shape, one.group.pp, context) / 1e3 / one.token_ms, 1, 0.17)
+        << device.name;
+    step_load decode;
+    decode.decoding = decode.rows = one.group.pp;
+    decode.decode_kv = static_cast<std::uint64_t>(context) * one.group.pp;
+    EXPECT_NEAR(power_mw(device, cost->intensity(decode)) / 1e3 / one.decoding_w, 1, 0.17)
+        << device.name;
+  }
+}
+
+TEST(DeviceModel, MemoryThatComputesGainsNothingByABatch) {
+  const auto pim = *find_device_model("cent-cxl-pim");
+  const double host = pim.constants.c0_us;
+  const double alone = decode_us(pim, llama8, 1, 1'000) - host;
+  EXPECT_NEAR(decode_us(pim, llama8, 8, 1'000) - host, 8 * alone, 0.03 * 8 * alone);
+  // Nor by keeping one head's cache for four that ask.
+  auto every_head = llama8;
+  every_head.kv_heads = every_head.heads;
+  const auto slope = [&](const model_shape& shape) { return cost_of(pim, shape)->line_of(1, 0); };
+  EXPECT_DOUBLE_EQ(slope(llama8).slope_us, slope(every_head).slope_us);
 }
 
 TEST(DeviceModel, PowerRunsFromIdleToTheLimitAndACapSlowsDown) {

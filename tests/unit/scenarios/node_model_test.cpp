@@ -162,5 +162,18 @@ TEST_F(NodeModelTest, ATicketIsGoodOnce) {
   EXPECT_EQ(open(5, 60 * second), "opened");
 }
 
+TEST_F(NodeModelTest, AThrottledDeviceSaysWhyItIsDegraded) {
+  node_->set_slowness(device_id("n/npu0"), 3, true);
+  play(3 * limits::second_us);
+  node_->set_slowness(device_id("n/npu0"), 1, false);
+  play(2 * limits::second_us);
+  const auto reports = scheduler_.all<core::device_reported>();
+  ASSERT_GE(reports.size(), 4U);
+  EXPECT_EQ(reports[1].reading.health, device_health::degraded);
+  EXPECT_EQ(reports[1].reading.health_reason, throttled_words);
+  EXPECT_EQ(reports[1].reading.temperature_mc, throttled_mc);
+  EXPECT_EQ(reports.back().reading.health_reason, "");
+}
+
 } // namespace
 } // namespace consort::sim

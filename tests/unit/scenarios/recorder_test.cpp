@@ -58,9 +58,9 @@ TEST_F(RecorderTest, ANewLifeCountsFromNothingAndALateRepetitionForNothing) {
 }
 
 TEST_F(RecorderTest, AddsUpWhatNodesTellOfAttempts) {
-  recorder_.on_drawn({{gateway_id(1), 1}, 1}, 70);
-  recorder_.on_drawn({{gateway_id(1), 2}, 1}, std::nullopt);
-  recorder_.on_drawn({{gateway_id(1), 2}, 2}, 30);
+  recorder_.on_drawn({{gateway_id(1), 1}, 1}, 70, 0);
+  recorder_.on_drawn({{gateway_id(1), 2}, 1}, std::nullopt, 0);
+  recorder_.on_drawn({{gateway_id(1), 2}, 2}, 30, 0);
   EXPECT_EQ(summary_.spent.told_mj, 100);
   EXPECT_EQ(summary_.spent.attempts_told, 2U);
   EXPECT_EQ(summary_.spent.attempts_unknown, 1U);

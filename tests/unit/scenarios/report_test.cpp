@@ -76,6 +76,22 @@ protected:
     load.model = model_name("m");
     recorder_.on_command(load, 1'000'000);
   }
+  /// A device's report, its energy counter in joules.
+  static core::device_reported report(const char* device, std::uint64_t joules,
+                                      std::vector<attempt_id> running = {}) {
+    core::device_reported made;
+    made.device = device_id(device);
+    made.reading.energy_mj = joules * 1'000;
+    made.running = std::move(running);
+    return made;
+  }
+  static ticket ticket_for(const attempt_id& attempt, const char* device) {
+    ticket made;
+    made.attempt = attempt;
+    made.device = device_id(device);
+    return made;
+  }
+
   timeline course_;
   timeline_recorder recorder_{course_, 10'000'000};
 };
@@ -98,23 +114,90 @@ TEST_F(TimelineTest, ALoadBecomesAServingBarAndEndsWithItsNode) {
   EXPECT_EQ(course_.spans[2].to, 6'000'000);
 }
 
-TEST_F(TimelineTest, CountsWhoWaitsAndTheMeanPower) {
+TEST_F(TimelineTest, CountsWhoWaits) {
   recorder_.on_submitted(meta_of(first_id), 1'000'000);
   recorder_.on_submitted(meta_of(second_id), 1'100'000);
   core::grant_ticket granted;
   granted.granted.attempt = {first_id, 1};
   recorder_.on_command(granted, 1'200'000);
-  core::device_reported report;
-  report.device = device_id("n/npu0");
-  report.reading.power_mw = 20'000;
-  report.running = {{first_id, 1}};
-  recorder_.on_event(report, 3'500'000);
   recorder_.on_end({}, 10'000'000);
   EXPECT_EQ(course_.slice_us, 1'000'000);
   EXPECT_EQ(course_.waiting[1], 2U);
-  EXPECT_EQ(course_.power_w[3], 20);
+}
+
+TEST_F(TimelineTest, LoadIsAMeanOverTheSliceOfWhatReportsDoNotSee) {
+  // Reports see one of the two attempts, and that only once.
+  recorder_.on_event(report("n/npu0", 0), 1'000'000);
+  recorder_.on_ticket_honoured(ticket_for({first_id, 1}, "n/npu0"), {}, 1'300'000);
+  recorder_.on_drawn({first_id, 1}, std::nullopt, 1'500'000);
+  recorder_.on_ticket_honoured(ticket_for({second_id, 1}, "n/npu0"), {}, 1'600'000);
+  recorder_.on_event(report("n/npu0", 0, {{second_id, 1}}), 2'000'000);
+  recorder_.on_drawn({second_id, 1}, std::nullopt, 2'100'000);
+  recorder_.on_event(report("n/npu0", 0), 3'000'000);
+  recorder_.on_end({}, 10'000'000);
   ASSERT_EQ(course_.devices.size(), 1U);
-  EXPECT_EQ(course_.devices[0].running[3], 1);
+  EXPECT_NEAR(course_.devices[0].running[1], 0.6, 1e-9);
+  EXPECT_NEAR(course_.devices[0].running[2], 0.1, 1e-9);
+  EXPECT_EQ(course_.devices[0].running[3], 0);
+}
+
+TEST_F(TimelineTest, LoadEndsWithAProcessAndWhereAReportNoLongerHasIt) {
+  recorder_.on_ticket_honoured(ticket_for({first_id, 1}, "n/npu0"), {}, 1'000'000);
+  recorder_.on_fault("kill", "n", true, 1'500'000);
+  recorder_.on_ticket_honoured(ticket_for({second_id, 1}, "m/npu0"), {}, 1'000'000);
+  recorder_.on_event(report("m/npu0", 0), 3'000'000); // A fence dropped it.
+  recorder_.on_end({}, 10'000'000);
+  ASSERT_EQ(course_.devices.size(), 2U);
+  EXPECT_EQ(course_.devices[0].device, "m/npu0") << "the busiest first";
+  EXPECT_NEAR(course_.devices[0].running[2], 1, 1e-9);
+  EXPECT_EQ(course_.devices[0].running[3], 0);
+  EXPECT_NEAR(course_.devices[1].running[1], 0.5, 1e-9);
+  EXPECT_EQ(course_.devices[1].running[2], 0);
+}
+
+TEST_F(TimelineTest, PowerIsWhatTheEnergyCounterGrewBy) {
+  recorder_.on_event(report("n/npu0", 10), 1'500'000);
+  recorder_.on_event(report("n/npu0", 40), 2'500'000); // Of one moment it could be anything.
+  // A link held four reports: all come at once, and are of four seconds.
+  for (const auto joules : {50, 60, 70, 80})
+    recorder_.on_event(report("n/npu0", static_cast<std::uint64_t>(joules)), 6'500'000);
+  recorder_.on_end({}, 6'500'000);
+  const std::vector<double> wanted{5, 20, 20, 10, 10, 10, 10};
+  ASSERT_EQ(course_.devices.size(), 1U);
+  for (std::size_t at = 0; at < wanted.size(); ++at) {
+    EXPECT_NEAR(course_.power_w[at], wanted[at], 1e-9) << at;
+    EXPECT_NEAR(course_.devices[0].power_w[at], wanted[at], 1e-9) << at;
+  }
+}
+
+TEST_F(TimelineTest, OfManyDevicesTheBusiestAreKept) {
+  constexpr std::size_t count = limits::timeline_devices_max + 6;
+  for (std::size_t at = 0; at < count; ++at)
+    recorder_.on_event(report(("n/npu" + std::to_string(at)).c_str(), 10), 1'000'000);
+  // Those that came last, with no course until they work.
+  for (std::size_t at = count - 3; at < count; ++at) {
+    const auto name = "n/npu" + std::to_string(at);
+    const attempt_id attempt{first_id, static_cast<std::uint32_t>(at)};
+    recorder_.on_ticket_honoured(ticket_for(attempt, name.c_str()), {}, 1'000'000);
+    recorder_.on_drawn(attempt, std::nullopt, static_cast<time_us>(at + 2) * 100'000);
+  }
+  recorder_.on_end({}, 10'000'000);
+  EXPECT_EQ(course_.devices_seen, count);
+  ASSERT_EQ(course_.devices.size(), limits::timeline_devices_max);
+  for (std::size_t place = 0; place < 3; ++place)
+    EXPECT_EQ(course_.devices[place].device, "n/npu" + std::to_string(count - 1 - place));
+  EXPECT_NEAR(course_.devices[0].power_w[0], 10, 1e-9) << "what it drew before it worked";
+}
+
+TEST_F(TimelineTest, NoMoreCoursesThanTheLimit) {
+  for (std::size_t at = 0; at < limits::timeline_courses_max + 5; ++at) {
+    const auto name = "n/npu" + std::to_string(at);
+    recorder_.on_ticket_honoured(
+        ticket_for({first_id, static_cast<std::uint32_t>(at)}, name.c_str()), {}, 1'000'000);
+  }
+  EXPECT_EQ(course_.devices.size(), limits::timeline_courses_max);
+  recorder_.on_end({}, 10'000'000);
+  EXPECT_EQ(course_.devices.size(), limits::timeline_devices_max);
 }
 
 TEST_F(TimelineTest, PowerIsAMeanOverEverySliceAndWhatComesLaterIsInNone) {
@@ -133,7 +216,7 @@ TEST_F(TimelineTest, PowerIsAMeanOverEverySliceAndWhatComesLaterIsInNone) {
   recorder.on_end({}, end);
   EXPECT_LE(course.power_w.size(), limits::timeline_slices_max);
   for (const auto power : course.power_w)
-    EXPECT_DOUBLE_EQ(power, 20);
+    EXPECT_NEAR(power, 20, 1e-9);
   for (const auto tokens : course.tokens)
     EXPECT_EQ(tokens, course.slice_us / limits::report_every_us);
 }

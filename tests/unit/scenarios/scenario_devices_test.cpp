@@ -57,7 +57,8 @@ protected:
 
 TEST_F(ScenarioDevicesTest, ADeviceIsASpecAndWhatDiffersFromIt) {
   const auto made = device(R"({ "spec": "h100-sxm", "tp": 4, "max_sequences": 32, "kv_blocks": 1000,
-    "step_overhead": "2ms", "mfu": 0.3, "power_cap_w": 1000, "load": "3s", "usd_per_h": 12.5 })");
+    "step_overhead": "2ms", "mfu": 0.3, "link_efficiency": 0.5, "power_cap_w": 1000, "load": "3s",
+    "usd_per_h": 12.5 })");
   EXPECT_EQ(made.name, "h100-sxm-tp4");
   EXPECT_EQ(made.type, "gpu");
   EXPECT_EQ(made.memory_bytes, 288'000'000'000U);
@@ -65,6 +66,7 @@ TEST_F(ScenarioDevicesTest, ADeviceIsASpecAndWhatDiffersFromIt) {
   EXPECT_EQ(made.kv_blocks, 1'000U);
   EXPECT_DOUBLE_EQ(made.constants.c0_us, 2'000);
   EXPECT_DOUBLE_EQ(made.constants.mfu, 0.3);
+  EXPECT_DOUBLE_EQ(made.constants.eta_link, 0.5);
   EXPECT_EQ(made.cap_mw, 1'000'000U);
   EXPECT_EQ(made.load_us, 3'000'000);
   EXPECT_EQ(made.cost_micros_per_hour, 12'500'000U);

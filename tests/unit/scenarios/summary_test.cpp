@@ -104,6 +104,7 @@ TEST(Summary, SpendingIsKnownOnlyWhereDevicesReported) {
   summary.spent.power_mw_max = 150'000;
   compute_figures(summary, 2'000'000);
   EXPECT_EQ(summary.figures.at("energy_wh"), 2);
+  EXPECT_EQ(summary.figures.at("joules_per_token"), 7'200 / summary.figures.at("tokens"));
   EXPECT_EQ(summary.figures.at("energy_requests_wh"), 0.5);
   EXPECT_EQ(summary.figures.at("energy_idle_wh"), 1.5);
   EXPECT_EQ(summary.figures.at("power_max_w"), 150);
