@@ -505,8 +505,8 @@ TEST_F(CommandsTest, SimMakesItsFolderBeforeItRuns) {
     const auto& file = way == ways.back() ? CONSORT_SOURCE_DIR "/scenarios/live/kill.json" : canary;
     way.insert(way.begin(), {"sim", file, "--out", canary + "/results"});
     const auto done = run_command(std::move(way));
-    EXPECT_EQ(done.code, exit_code::failed);
-    EXPECT_THAT(done.err, HasSubstr("cannot make " + canary + "/results"));
+    EXPECT_EQ(done.code, exit_code::usage);
+    EXPECT_THAT(done.err, HasSubstr("--out: cannot make " + canary + "/results"));
     EXPECT_EQ(done.out, "") << "nothing ran";
   }
 }
