@@ -4,6 +4,7 @@
 #include "scenarios/limits.hpp"
 #include "scenarios/sim/size_watcher.hpp"
 #include "scheduler/limits.hpp"
+#include "scheduler/units.hpp"
 
 #include <algorithm>
 
@@ -28,6 +29,13 @@ error too_many_requests(std::uint64_t most) {
   return {recovery::refuse, "usage",
           "the workload has more than " + std::to_string(most)
               + " requests: shorten `duration`, lower its rate, or `take` a part of its trace"};
+}
+
+std::string trace_cut_note(const scenario& plan, std::size_t workload) {
+  return "workload[" + std::to_string(workload) + "].trace: goes on beyond `duration`, which is "
+         + format_duration(plan.safety_us)
+         + ": what comes after it was left out; raise `duration`, or say by `take` or `until` that "
+           "a part of it is meant";
 }
 
 namespace {
@@ -75,8 +83,10 @@ void arrivals::pull(workload_state& of) {
     if (!*next)
       return;
     (**next).at += of.work->from;
-    if ((**next).at >= of.work->until)
+    if ((**next).at >= of.work->until) {
+      of.cut = true;
       return;
+    }
     // A closed loop gives all its clients at once; the rest come one after the other.
     const bool open = of.work->drawn.process != arrival_process::closed;
     schedule(of, std::move(**next), open);
@@ -117,9 +127,22 @@ request_meta arrivals::meta_of(const workload_state& of, arrival& now) {
   return meta;
 }
 
+std::vector<std::string> arrivals::left_out() const {
+  std::vector<std::string> made;
+  for (std::size_t number = 0; number < workloads_.size(); ++number) {
+    const auto& work = *workloads_[number]->work;
+    if (workloads_[number]->cut && !work.trace_paths.empty() && !work.ends_early)
+      made.push_back(trace_cut_note(plan_, number));
+  }
+  return made;
+}
+
 void arrivals::arrive(workload_state& of, arrival now) {
+  const auto asked = now.output_tokens;
   now.output_tokens = answer_within(*of.model, now);
   auto meta = meta_of(of, now);
+  if (sizes_ != nullptr)
+    sizes_->on_answer_cut(meta.model.value, meta.external_id, asked, now.output_tokens);
   const auto& work = *of.work;
   // Drawn for every request, so that `cancel` does not shift those of later ones.
   const bool leaves = work.cancel_share > 0 && of.patience.unit() < work.cancel_share;

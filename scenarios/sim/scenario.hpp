@@ -62,6 +62,7 @@ struct scenario_workload {
   double cancel_share = 0; ///< Of requests whose client leaves early.
   time_us from = 0;
   time_us until = 0;
+  bool ends_early = false; ///< The file says so: `until`, which is not after the run's end.
 };
 
 struct scenario_network {
@@ -100,6 +101,7 @@ struct scenario {
   std::uint64_t remote_budget_micros_per_hour = 0; ///< 0 = unbounded.
   scenario_slo slo;
   std::vector<scenario_expectation> expectations;
+  std::vector<std::string> notes; ///< On what was left out in reading it, with file and line.
 };
 
 /// Ids of a node's devices, in its order. They count per type: cpu0, npu0, npu1.
