@@ -1,12 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/context.hpp"
 
+#include "cli/table.hpp"
+
+#include <algorithm>
 #include <ostream>
 
 namespace consort::cli {
 
+namespace {
+
+/// Names come from files and servers. Lines stay lines: some messages have several.
+std::string printable_lines(std::string_view message) {
+  std::string made;
+  for (std::size_t at = 0; at <= message.size();) {
+    const auto end = std::min(message.find('\n', at), message.size());
+    made += (at == 0 ? "" : "\n") + printable(message.substr(at, end - at));
+    at = end + 1;
+  }
+  return made;
+}
+
+} // namespace
+
 exit_code complain(context& env, const error& failure) {
-  env.err << "consort: " << failure.message << '\n';
+  env.err << "consort: " << printable_lines(failure.message) << '\n';
   if (failure.code == "usage" || failure.code == "invalid_file" || failure.code == "invalid_json")
     return exit_code::usage;
   if (failure.code == "unreachable")

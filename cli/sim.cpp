@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/commands.hpp"
 #include "cli/sim_command.hpp"
+#include "cli/table.hpp"
 #include "cli/version.hpp"
 #include "scheduler/policy/profile.hpp"
 
@@ -13,22 +14,33 @@ namespace consort::cli {
 
 namespace {
 
+sim::run_summary run_with_progress(context& env, const sim::scenario& plan,
+                                   sim::run_options options, const std::string& what) {
+  progress_line progress(env, what, 100);
+  options.on_progress
+      = [&](std::uint32_t done_pm) { progress.show(done_pm / 10, 100, done_pm / 1'000.0); };
+  return sim::run_scenario(plan, options);
+}
+
 /// Runs once, and with --check a second time. Returns: whether all was well.
 bool run_one(context& env, const sim_options& wanted, const sim::scenario& plan,
-             sim::run_options options, sim::run_summary& summary) {
-  {
-    progress_line progress(env, "per cent of the arrivals", 100);
-    options.on_progress = [&](std::uint32_t done_pm) { progress.show(done_pm / 10); };
-    summary = sim::run_scenario(plan, options);
-  }
-  options.on_progress = nullptr; // Its line is gone.
+             const sim::run_options& options, sim::run_summary& summary) {
+  summary = run_with_progress(env, plan, options, "per cent of the arrivals");
   if (summary.input_failure)
     return false;
-  if (wanted.check && sim::run_scenario(plan, options).run_digest != summary.run_digest)
-    summary.violations.emplace_back("digest: a second run of the same seed differs");
+  bool same = false;
+  if (wanted.check) {
+    const auto again
+        = run_with_progress(env, plan, options, "per cent of the arrivals, the second time");
+    same = again.run_digest == summary.run_digest;
+    if (!same)
+      summary.violations.emplace_back("digest: a second run of the same seed differs");
+  }
   const auto replay = replay_command(wanted, summary, {});
   env.out << (env.json() ? sim::summary_json(summary, {version_text(), replay})
                          : sim::render_summary(summary));
+  if (same && !env.json())
+    env.out << "checked: two runs, the same digest\n";
   return tell_verdict(env, summary, replay);
 }
 
@@ -45,7 +57,7 @@ exit_code simulate(context& env, const sim_options& wanted) {
   if (const auto made = make_out_folder(wanted); !made)
     return complain(env, made.failure());
   if (!env.json())
-    env.out << "scenario " << plan->name << ", seed " << options.seed << ", "
+    env.out << "scenario " << printable(plan->name) << ", seed " << options.seed << ", "
             << (plan->engine_only ? "engine only" : "policy " + options.policy->value) << ", "
             << plan->nodes.size() << " nodes, " << plan->faults.size() << " faults\n"
             << origin_line(wanted, options.seed) << std::flush;

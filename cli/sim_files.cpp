@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What `consort sim --out` leaves, and what it says at the end.
 #include "cli/sim_command.hpp"
+#include "cli/table.hpp"
 #include "cli/version.hpp"
+
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -28,7 +31,7 @@ result<done> make_folder(const fs::path& folder) {
   if (!failed)
     return done{};
   return error{recovery::refuse, "failed",
-               "cannot make " + folder.string() + ": " + failed.message() + "; check --out"};
+               "cannot make " + folder.string() + ": " + failed.message()};
 }
 
 /// A label as a folder's name.
@@ -88,19 +91,25 @@ std::string replay_command(const sim_options& wanted, const sim::run_summary& su
 bool tell_verdict(context& env, const sim::run_summary& summary, const std::string& replay,
                   const std::string& label) {
   for (const auto& note : summary.notes)
-    env.err << "consort: " << label << "note: " << note << '\n';
+    env.err << "consort: " << printable(label + "note: " + note) << '\n';
   if (summary.passed())
     return true;
   for (const auto& violation : summary.violations)
-    env.err << "consort: " << label << "violated " << violation << '\n';
+    env.err << "consort: " << printable(label + "violated " + violation) << '\n';
   for (const auto& miss : summary.misses)
-    env.err << "consort: " << label << "expectation missed: " << miss << '\n';
-  env.err << "consort: " << label << "replay with: " << replay << '\n';
+    env.err << "consort: " << printable(label + "expectation missed: " + miss) << '\n';
+  env.err << "consort: " << printable(label) << "replay with: " << replay << '\n';
   return false;
 }
 
 result<done> make_out_folder(const sim_options& wanted) {
-  return wanted.out_dir.empty() ? result<done>(done{}) : make_folder(wanted.out_dir);
+  if (wanted.out_dir.empty())
+    return done{};
+  if (const auto made = make_folder(wanted.out_dir); !made)
+    return usage_error("--out: " + made.failure().message);
+  if (::access(wanted.out_dir.c_str(), W_OK | X_OK) != 0)
+    return usage_error("--out: " + wanted.out_dir + " may not be written to");
+  return done{};
 }
 
 } // namespace consort::cli

@@ -4,6 +4,7 @@
 #include "cli/live/report.hpp"
 #include "cli/live/run.hpp"
 #include "cli/sim_command.hpp"
+#include "cli/table.hpp"
 #include "cli/version.hpp"
 
 #include <spdlog/sinks/stdout_sinks.h>
@@ -113,7 +114,10 @@ exit_code simulate_live(context& env, const sim_options& wanted) {
   auto plan = sim::load_scenario(wanted.path);
   if (!plan)
     return complain(env, plan.failure());
-  if (const auto why = live::why_not_live(*plan, wanted.path))
+  const auto root = sim::load_scenario_tree(wanted.path);
+  if (!root)
+    return complain(env, root.failure());
+  if (const auto why = live::why_not_live(*plan, *root, wanted.path))
     return complain(env, *why);
   if (const auto made = make_out_folder(wanted); !made)
     return complain(env, made.failure());
@@ -124,7 +128,7 @@ exit_code simulate_live(context& env, const sim_options& wanted) {
   options.policy = wanted.policies.empty() ? plan->policy : *sim::parse_policy(wanted.policies[0]);
   options.timeline = !wanted.out_dir.empty();
   if (!env.json())
-    env.out << "scenario " << plan->name << ", seed " << options.seed << ", policy "
+    env.out << "scenario " << printable(plan->name) << ", seed " << options.seed << ", policy "
             << options.policy->value << ": in virtual time, then " << plan->nodes.size() + 2
             << " processes for " << plan->safety_us / sim::limits::second_us << " s\n"
             << origin_line(wanted, options.seed) << std::flush;

@@ -54,6 +54,8 @@ std::string formatted(const char* format, double number) {
 struct sweep_outcome {
   std::optional<sim::search_goal> goal; ///< Of a search.
   std::optional<std::size_t> best;
+  sim::search_result searched;
+  std::vector<std::string> notes; ///< On the whole, not on one run.
   bool well = true;
 };
 
@@ -110,6 +112,11 @@ void print_tables(context& env, const std::vector<sim::what_if_case>& cases,
               });
 }
 
+std::ptrdiff_t ran_of(const std::vector<sim::what_if_case>& cases) {
+  return std::count_if(cases.begin(), cases.end(),
+                       [](const sim::what_if_case& one) { return one.ran; });
+}
+
 /// Of those that ran.
 std::vector<std::uint64_t> seeds_of(const std::vector<sim::what_if_case>& cases) {
   std::vector<std::uint64_t> seeds;
@@ -131,6 +138,10 @@ void print_json(context& env, const sim_options& wanted,
   if (!sweeps_seed(wanted))
     made["seed"] = seed;
   made["best"] = best ? nlohmann::ordered_json(cases[*best].label()) : nullptr;
+  if (outcome.goal)
+    made["not_played"] = {{"no_better", outcome.searched.no_better},
+                          {"beyond_budget", outcome.searched.beyond_budget}};
+  made["notes"] = outcome.notes;
   made["runs"] = nlohmann::ordered_json::array();
   for (const auto& one : cases)
     if (one.ran)
@@ -148,7 +159,16 @@ error about_flag(const char* flag, error wrong) {
   return wrong;
 }
 
-result<std::vector<sim::what_if_case>> cases_of(const sim_options& wanted) {
+/// A combination without a node is no run, which whoever counts them is told.
+void note_empty(const sim::empty_cases& empty, std::vector<std::string>& into) {
+  if (empty.count > 0)
+    into.push_back(std::to_string(empty.count)
+                   + " combinations of the sweep have no node and were left out, the first is "
+                   + empty.first);
+}
+
+result<std::vector<sim::what_if_case>> cases_of(const sim_options& wanted,
+                                                std::vector<std::string>& notes) {
   auto root = sim::load_scenario_tree(wanted.path);
   if (!root)
     return root.failure();
@@ -162,7 +182,9 @@ result<std::vector<sim::what_if_case>> cases_of(const sim_options& wanted) {
   std::vector<policy_name> policies;
   for (const auto& word : wanted.policies)
     policies.push_back(*sim::parse_policy(word));
-  auto made = sim::make_cases(*root, wanted.path, axes, policies);
+  sim::empty_cases empty;
+  auto made = sim::make_cases(*root, wanted.path, axes, policies, &empty);
+  note_empty(empty, notes);
   if (!made && made.failure().code == "usage")
     return about_flag("--sweep", made.failure());
   if (made && made->front().plan.engine_only && !policies.empty())
@@ -180,43 +202,68 @@ result<done> write_report(const sim_options& wanted, const std::vector<sim::what
   return write_results(wanted, cases.front().plan, seed, runs, best ? cases[*best].label() : "");
 }
 
-/// All cases, or those that a search needs.
-result<sweep_outcome> run_all(context& env, const sim_options& wanted,
-                              std::vector<sim::what_if_case>& cases, sim::what_if_options options) {
-  sweep_outcome made;
-  progress_line progress(env, "runs", cases.size());
-  options.on_progress
-      = [&](const sim::what_if_progress& now) { progress.show(now.finished, now.most, now.share); };
-  if (wanted.find.empty()) {
-    std::vector<std::size_t> places(cases.size());
-    std::iota(places.begin(), places.end(), 0);
-    sim::run_cases(cases, places, options);
-    for (const auto& one : cases)
-      made.well = made.well && one.summary.passed();
-    return made;
-  }
-  const auto goal = sim::parse_goal(wanted.find);
+/// The goal of `--find`, where there are prices and promises that it can be judged by. What a
+/// search by money does not know is noted.
+result<sim::search_goal> goal_of(const sim_options& wanted,
+                                 const std::vector<sim::what_if_case>& cases,
+                                 std::vector<std::string>& notes) {
+  auto goal = sim::parse_goal(wanted.find);
   if (!goal)
     return about_flag("--find", goal.failure());
   for (const auto& one : goal->wanted)
     if (one.metric == "slo_attainment" && !cases.front().plan.slo.given())
-      return about_flag("--find", {recovery::refuse, "usage",
-                                   "the scenario promises nothing that slo_attainment could be a "
-                                   "share of: add `slo`"});
-  made.goal = *goal;
-  made.best = sim::search_cases(cases, *goal, wanted.budget_per_h, options).best;
-  made.well = made.best.has_value();
-  return made;
+      return about_flag("--find", usage_error("the scenario promises nothing that slo_attainment "
+                                              "could be a share of: add `slo`"));
+  const bool bounded = wanted.budget_per_h > 0;
+  if (goal->fewest && !bounded)
+    return goal;
+  const auto note = sim::unpriced_note(cases);
+  const auto free = [](const sim::what_if_case& one) { return one.cost_per_h <= 0; };
+  if (note && bounded && std::all_of(cases.begin(), cases.end(), free))
+    return about_flag("--budget", usage_error("bounds nothing: " + *note));
+  if (note)
+    notes.push_back(*note);
+  return goal;
+}
+
+/// All cases, or those that a search needs.
+void run_all(context& env, const sim_options& wanted, std::vector<sim::what_if_case>& cases,
+             sim::what_if_options options, sweep_outcome& made) {
+  progress_line progress(env, "runs", cases.size());
+  options.on_progress
+      = [&](const sim::what_if_progress& now) { progress.show(now.finished, now.most, now.share); };
+  if (made.goal) {
+    made.searched = sim::search_cases(cases, *made.goal, wanted.budget_per_h, options);
+    made.best = made.searched.best;
+    made.well = made.best.has_value();
+    return;
+  }
+  std::vector<std::size_t> places(cases.size());
+  std::iota(places.begin(), places.end(), 0);
+  sim::run_cases(cases, places, options);
+  for (const auto& one : cases)
+    made.well = made.well && one.summary.passed();
+}
+
+/// What of the sweep was not played, and why.
+void print_not_played(context& env, const sweep_outcome& outcome) {
+  const auto& searched = outcome.searched;
+  if (searched.no_better > 0)
+    env.out << "  " << searched.no_better << " not played: none of them is "
+            << (outcome.goal->fewest ? "smaller" : "cheaper") << '\n';
+  if (searched.beyond_budget > 0)
+    env.out << "  " << searched.beyond_budget << " not played: beyond the budget\n";
 }
 
 /// What a search came to; of one that found nothing, what the largest cluster lacked.
 void print_found(context& env, const std::vector<sim::what_if_case>& cases,
                  const sweep_outcome& outcome) {
   if (outcome.best) {
-    env.out << "found: " << cases[*outcome.best].label() << '\n';
-    return;
+    env.out << "found: " << printable(cases[*outcome.best].label()) << '\n';
+    return print_not_played(env, outcome);
   }
   env.out << "found: none; widen --sweep or raise --budget\n";
+  print_not_played(env, outcome);
   const sim::what_if_case* largest = nullptr;
   for (const auto& one : cases)
     if (one.ran && (!largest || sim::device_count(one.plan) > sim::device_count(largest->plan)))
@@ -224,50 +271,61 @@ void print_found(context& env, const std::vector<sim::what_if_case>& cases,
   if (largest == nullptr)
     return;
   for (const auto& violation : largest->summary.violations)
-    env.out << "  " << largest->label() << ": violated " << violation << '\n';
+    env.out << "  " << printable(largest->label() + ": violated " + violation) << '\n';
   for (const auto& miss : sim::missed_expectations(largest->summary, outcome.goal->wanted))
-    env.out << "  " << largest->label() << ": " << miss << '\n';
+    env.out << "  " << printable(largest->label() + ": " + miss) << '\n';
+}
+
+/// What was played and found, on stdout.
+void show_outcome(context& env, const sim_options& wanted,
+                  const std::vector<sim::what_if_case>& cases, std::uint64_t seed,
+                  const sweep_outcome& outcome) {
+  if (env.json())
+    return print_json(env, wanted, cases, seed, outcome);
+  const auto ran = ran_of(cases);
+  env.out << "scenario " << printable(cases.front().plan.name) << ", "
+          << (ran > 0 ? seed_words(seeds_of(cases)) + ", " : "") << ran << " of " << cases.size()
+          << " runs\n"
+          << origin_line(wanted, seed);
+  print_tables(env, cases, outcome);
+  if (outcome.goal)
+    print_found(env, cases, outcome);
 }
 
 } // namespace
 
 exit_code simulate_what_if(context& env, const sim_options& wanted) {
-  auto cases = cases_of(wanted);
+  sweep_outcome outcome;
+  auto cases = cases_of(wanted, outcome.notes);
   if (!cases)
     return complain(env, cases.failure());
+  if (!wanted.find.empty()) {
+    const auto goal = goal_of(wanted, *cases, outcome.notes);
+    if (!goal)
+      return complain(env, goal.failure());
+    outcome.goal = *goal;
+  }
   if (const auto made = make_out_folder(wanted); !made)
     return complain(env, made.failure());
+  for (const auto& note : outcome.notes)
+    env.err << "consort: note: " << printable(note) << '\n';
   sim::what_if_options options;
   options.seed = chosen_seed(wanted, cases->front().plan.seed);
   options.jobs = chosen_jobs(wanted);
   options.keep_requests = options.timelines = !wanted.out_dir.empty();
-  const auto done = run_all(env, wanted, *cases, options);
-  if (!done)
-    return complain(env, done.failure());
+  run_all(env, wanted, *cases, options, outcome);
   for (const auto& one : *cases)
     if (one.summary.input_failure)
       return complain(env, *one.summary.input_failure);
-  const auto ran = std::count_if(cases->begin(), cases->end(),
-                                 [](const sim::what_if_case& one) { return one.ran; });
-  if (env.json()) {
-    print_json(env, wanted, *cases, options.seed, *done);
-  } else {
-    env.out << "scenario " << cases->front().plan.name << ", "
-            << (ran > 0 ? seed_words(seeds_of(*cases)) + ", " : "") << ran << " of "
-            << cases->size() << " runs\n"
-            << origin_line(wanted, options.seed);
-    print_tables(env, *cases, *done);
-    if (done->goal)
-      print_found(env, *cases, *done);
-  }
+  show_outcome(env, wanted, *cases, options.seed, outcome);
   if (wanted.find.empty())
     for (const auto& one : *cases)
       tell_verdict(env, one.summary, replay_command(wanted, one.summary, one.settings),
                    one.label() + ": ");
-  if (!wanted.out_dir.empty() && ran > 0)
-    if (const auto written = write_report(wanted, *cases, options.seed, done->best); !written)
+  if (!wanted.out_dir.empty() && ran_of(*cases) > 0)
+    if (const auto written = write_report(wanted, *cases, options.seed, outcome.best); !written)
       return complain(env, written.failure());
-  return done->well ? exit_code::done : exit_code::failed;
+  return outcome.well ? exit_code::done : exit_code::failed;
 }
 
 } // namespace consort::cli

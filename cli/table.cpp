@@ -148,14 +148,15 @@ std::size_t display_width(std::string_view utf8) {
 }
 
 std::string printable(std::string_view text) {
-  std::string made(text);
-  std::replace_if(
-      made.begin(), made.end(),
-      [](char letter) {
-        const auto byte = static_cast<unsigned char>(letter);
-        return byte < 0x20 || byte == 0x7F;
-      },
-      '?');
+  std::string made;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const auto byte = static_cast<unsigned char>(text[at]);
+    const auto next = at + 1 < text.size() ? static_cast<unsigned char>(text[at + 1]) : 0U;
+    // U+0080 to U+009F, among them what begins a sequence as ESC [ does.
+    const bool second_set = byte == 0xC2 && next >= 0x80 && next < 0xA0;
+    at += second_set ? 1 : 0;
+    made += byte < 0x20 || byte == 0x7F || second_set ? '?' : text[at];
+  }
   return made;
 }
 

@@ -15,7 +15,7 @@ remote_settings read_remote(const value& section, std::string_view origin,
   const auto word = reader.text("use", "free");
   const auto known = std::find(words.begin(), words.end(), word);
   if (known == words.end())
-    reader.fail("use", "unknown use `" + word + "`" + did_you_mean(word, words));
+    reader.fail("use", "unknown use `" + word + "`" + did_you_mean_or_list(word, words));
   else
     made.use = static_cast<core::remote_use>(known - words.begin());
   made.budget_micros_per_hour

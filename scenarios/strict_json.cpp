@@ -324,7 +324,13 @@ std::vector<std::string> object_reader::texts(std::string_view name) {
 void object_reader::require(std::string_view name) {
   if (object_.find(name) || first_error_)
     return;
-  fail("", "`" + std::string(name) + "` is missing");
+  fail_missing("`" + std::string(name) + "` is missing");
+}
+
+void object_reader::fail_missing(const std::string& message) {
+  if (first_error_)
+    return;
+  fail("", message);
   noted_missing_ = true;
 }
 

@@ -66,6 +66,9 @@ public:
   [[nodiscard]] std::vector<std::string> texts(std::string_view name);
   /// Notes that a required field is missing.
   void require(std::string_view name);
+  /// Notes that none of several fields is there, of which one is required: finish() tells a
+  /// misspelt one instead.
+  void fail_missing(const std::string& message);
   /// Notes an error about a field (or, with an empty name, about the object itself).
   void fail(std::string_view name, const std::string& message);
 

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <string_view>
 
 namespace consort::live {
 
@@ -18,45 +19,65 @@ using sim::fault_kind;
 constexpr std::array virtual_only{fault_kind::forget,  fault_kind::loss, fault_kind::duplicate,
                                   fault_kind::reorder, fault_kind::skew, fault_kind::corrupt};
 
-std::string nth(const char* list, std::size_t at) {
-  return std::string(list) + "[" + std::to_string(at) + "]";
+/// Where in the file, and why.
+struct objection {
+  const strict_json::value* where;
+  std::string why;
+};
+
+/// The field of that name, or what it would stand in.
+const strict_json::value& field(const strict_json::value& object, std::string_view name) {
+  const auto* found = object.find(name);
+  return found == nullptr ? object : *found;
 }
 
-std::optional<std::string> fault_objection(const sim::scenario& plan) {
+std::optional<objection> fault_objection(const sim::scenario& plan,
+                                         const strict_json::value& root) {
   for (std::size_t at = 0; at < plan.faults.size(); ++at) {
     const auto kind = plan.faults[at].kind;
     if (std::find(virtual_only.begin(), virtual_only.end(), kind) != virtual_only.end())
-      return nth("faults", at) + "." + std::string(word_of(kind).word)
-             + ": no real process or link can be made to do that; play it in virtual time";
+      return objection{&field(field(root, "faults").items[at], word_of(kind).word),
+                       "no real process or link can be made to do that; play it in virtual time"};
   }
   return std::nullopt;
 }
 
-std::optional<std::string> objection(const sim::scenario& plan) {
-  if (plan.engine_only)
-    return "engine_only: there are no processes to start without a scheduler";
-  if (plan.nodes.size() > limits::nodes_max)
-    return "nodes: " + std::to_string(plan.nodes.size()) + " processes are more than "
-           + std::to_string(limits::nodes_max);
+std::optional<objection> model_objection(const sim::scenario& plan,
+                                         const strict_json::value& root) {
   for (const auto& model : plan.models)
     if (model.devices_per_instance > 1)
-      return "models." + model.name
-             + ".devices_per_instance: an instance over several devices is not simulated in real "
-               "time";
+      return objection{&field(field(field(root, "models"), model.name), "devices_per_instance"),
+                       "an instance over several devices is not simulated in real time"};
+  return std::nullopt;
+}
+
+std::optional<objection> find_objection(const sim::scenario& plan, const strict_json::value& root) {
+  if (plan.engine_only)
+    return objection{&field(root, "engine_only"),
+                     "there are no processes to start without a scheduler"};
+  if (plan.nodes.size() > limits::nodes_max)
+    return objection{&field(root, "nodes"), std::to_string(plan.nodes.size())
+                                                + " processes are more than "
+                                                + std::to_string(limits::nodes_max)};
+  if (auto wrong = model_objection(plan, root))
+    return wrong;
   if (plan.network.latency_us > limits::latency_us_max
       || plan.network.jitter_us > limits::latency_us_max)
-    return "network: loopback is not slower than " + format_duration(limits::latency_us_max);
+    return objection{&field(root, "network"),
+                     "loopback is not slower than " + format_duration(limits::latency_us_max)};
   if (plan.lease_us < cli::limits::lease_us_min)
-    return "scheduler.lease: a real node needs " + format_duration(cli::limits::lease_us_min)
-           + " at least";
-  return fault_objection(plan);
+    return objection{&field(field(root, "scheduler"), "lease"),
+                     "a real node needs " + format_duration(cli::limits::lease_us_min)
+                         + " at least"};
+  return fault_objection(plan, root);
 }
 
 } // namespace
 
-std::optional<error> why_not_live(const sim::scenario& plan, const std::string& path) {
-  if (const auto why = objection(plan))
-    return error{recovery::refuse, "usage", path + ": " + *why};
+std::optional<error> why_not_live(const sim::scenario& plan, const strict_json::value& root,
+                                  const std::string& path) {
+  if (const auto found = find_objection(plan, root))
+    return strict_json::error_at(path, *found->where, found->why);
   return std::nullopt;
 }
 

@@ -6,7 +6,9 @@
 
 namespace consort::live {
 
-/// Returns: an error of code `usage` that names file and field, or nothing.
-[[nodiscard]] std::optional<error> why_not_live(const sim::scenario& plan, const std::string& path);
+/// `root` is what `plan` was read from, `path` the file. Returns: an error that names file, line
+/// and field, or nothing.
+[[nodiscard]] std::optional<error>
+why_not_live(const sim::scenario& plan, const strict_json::value& root, const std::string& path);
 
 } // namespace consort::live

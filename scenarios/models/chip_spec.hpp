@@ -21,7 +21,7 @@ struct chip_spec {
   double tops_8 = 0;       ///< fp8 or int8; 0 = no faster than 16 bits.
   double tdp_w = 0;        ///< 0 = not published; then no energy is counted.
   double idle_w = 0;       ///< 0 = a guess of a tenth of `tdp_w` is used.
-  double usd_per_h = 0;    ///< List price of a cloud; 0 = free of charge here.
+  double usd_per_h = 0;    ///< List price of a cloud; 0 = not known.
   double link_gbps = 0;    ///< To its peers in one server, each way; 0 = a PCIe 4.0 x16 slot.
   std::string_view source; ///< Where the figures come from, and what is unsure.
 };

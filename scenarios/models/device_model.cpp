@@ -107,6 +107,7 @@ device_model device_of_chips(const chip_spec& chip, chip_group group) {
   made.tdp_mw = static_cast<std::uint64_t>(chip.tdp_w * 1e3 * chips);
   made.idle_mw = static_cast<std::uint64_t>(number_or(chip.idle_w, chip.tdp_w / 10) * 1e3 * chips);
   made.cost_micros_per_hour = static_cast<std::uint64_t>(chip.usd_per_h * 1e6 * chips);
+  made.priced = chip.usd_per_h > 0;
   if (made.type == "npu")
     become_npu(made);
   if (made.type == "pim" || made.type == "cpu") {

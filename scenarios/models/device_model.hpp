@@ -100,6 +100,7 @@ struct device_model {
   std::int64_t wake_us = 0;        ///< Until it works again.
   std::uint64_t cap_mw = 0;        ///< Power cap; 0 = none. Below its draw it runs slower.
   std::uint64_t cost_micros_per_hour = 0;
+  bool priced = false; ///< Whoever describes it says what it costs, even if that is nothing.
 
   member_stages stages;
 };

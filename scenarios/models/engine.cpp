@@ -12,6 +12,9 @@ namespace consort::sim {
 
 namespace {
 
+/// Behind the end of every run, in microseconds, and far from the end of whole numbers.
+constexpr double never_us = 1e15;
+
 batch batch_for(const device_model& model, const model_shape& shape, std::uint64_t kv_tokens) {
   batch_settings made;
   made.max_sequences = model.max_sequences;
@@ -127,7 +130,9 @@ void engine::begin(lane& at) {
 
 void engine::schedule_end(lane& at, double us) {
   at.free_us = at.began_us + us * at.factor;
-  const auto delay = static_cast<duration_us>(std::llround(at.free_us)) - calls_.now();
+  // As a whole number even of a step that a profile and a fault make longer than any run.
+  const auto ends_at = static_cast<duration_us>(std::llround(std::min(at.free_us, never_us)));
+  const auto delay = ends_at - calls_.now();
   calls_.after(std::max<duration_us>(delay, 0),
                [this, which = &at, generation = ++at.generation, alive = std::weak_ptr(alive_)] {
                  if (!alive.expired() && which->generation == generation)

@@ -61,10 +61,18 @@ std::string read_point(std::string_view line, rate_points& out) {
     field = line.substr(0, comma);
     line = comma == std::string_view::npos ? std::string_view{} : line.substr(comma + 1);
   }
+  if (!line.empty())
+    return "expected three columns, and there is `" + std::string(line.substr(0, 40)) + "` behind";
   rate_point point;
   if (!read_number(fields[1], point.size) || !read_number(fields[2], point.us) || point.size <= 0
       || point.us <= 0)
     return "expected `decode,<sequences>,<us>` or `prefill,<tokens>,<us>`, both above 0";
+  if (point.size > profile_size_max || point.size != std::floor(point.size))
+    return "sizes are whole numbers of sequences or tokens, at most "
+           + std::to_string(static_cast<std::int64_t>(profile_size_max));
+  if (point.us > profile_us_max)
+    return "no step takes longer than " + std::to_string(static_cast<std::int64_t>(profile_us_max))
+           + " us, which are an hour";
   if (fields[0] != "decode" && fields[0] != "prefill")
     return "unknown kind `" + std::string(fields[0]) + "`: expected decode or prefill";
   auto& list = fields[0] == "decode" ? out.decode : out.prefill;

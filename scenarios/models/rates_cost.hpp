@@ -27,6 +27,11 @@ struct rate_points {
 [[nodiscard]] rate_points points_of_rates(std::uint64_t prefill_tokens_per_s,
                                           std::uint64_t decode_tokens_per_s, std::uint32_t gain_pm);
 
+/// Bounds of a profile's points: what goes on in a line from them, up to the longest prompt, is far
+/// from the end of virtual time.
+inline constexpr double profile_size_max = 16'777'216; ///< Sequences or tokens.
+inline constexpr double profile_us_max = 3.6e9;        ///< An hour.
+
 /// What a profile holds, or what is wrong with it.
 struct profile_reading {
   rate_points points;
@@ -35,7 +40,8 @@ struct profile_reading {
 };
 
 /// Reads lines `decode,<sequences>,<us>` and `prefill,<tokens>,<us>` below the header
-/// `kind,size,us`; `#` begins a comment.
+/// `kind,size,us`; `#` begins a comment. Sizes are whole, and at most profile_size_max, times at
+/// most profile_us_max.
 [[nodiscard]] profile_reading read_profile(std::string_view text);
 
 class rates_cost final : public step_cost {

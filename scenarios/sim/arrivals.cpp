@@ -31,6 +31,13 @@ error too_many_requests(std::uint64_t most) {
               + " requests: shorten `duration`, lower its rate, or `take` a part of its trace"};
 }
 
+std::string trace_cut_note(const scenario& plan, std::size_t workload) {
+  return "workload[" + std::to_string(workload) + "].trace: goes on beyond `duration`, which is "
+         + format_duration(plan.safety_us)
+         + ": what comes after it was left out; raise `duration`, or say by `take` or `until` that "
+           "a part of it is meant";
+}
+
 namespace {
 
 /// Requires: the plan was checked, so that every workload's model is in it.
@@ -75,33 +82,17 @@ void arrivals::pull(workload_state& of) {
     }
     if (!*next)
       return;
-    const auto at = (**next).at;
     (**next).at += of.work->from;
     if ((**next).at >= of.work->until) {
-      of.beyond = at;
+      of.cut = true;
       return;
     }
-    ++of.pulled;
     // A closed loop gives all its clients at once; the rest come one after the other.
     const bool open = of.work->drawn.process != arrival_process::closed;
     schedule(of, std::move(**next), open);
     if (open)
       return;
   }
-}
-
-std::vector<std::string> arrivals::notes() const {
-  std::vector<std::string> made;
-  for (std::size_t number = 0; number < workloads_.size(); ++number) {
-    const auto& of = *workloads_[number];
-    if (of.beyond && !of.work->trace_paths.empty())
-      made.push_back("workload[" + std::to_string(number) + "].trace: goes on after its "
-                     + format_duration(of.work->until - of.work->from)
-                     + " are over: " + std::to_string(of.pulled)
-                     + " requests were played, the next came " + format_duration(*of.beyond)
-                     + " after its beginning; see `duration`, `until`, `take` and `speed`");
-  }
-  return made;
 }
 
 void arrivals::schedule(workload_state& of, arrival next, bool then_pull) {
@@ -136,9 +127,22 @@ request_meta arrivals::meta_of(const workload_state& of, arrival& now) {
   return meta;
 }
 
+std::vector<std::string> arrivals::left_out() const {
+  std::vector<std::string> made;
+  for (std::size_t number = 0; number < workloads_.size(); ++number) {
+    const auto& work = *workloads_[number]->work;
+    if (workloads_[number]->cut && !work.trace_paths.empty() && !work.ends_early)
+      made.push_back(trace_cut_note(plan_, number));
+  }
+  return made;
+}
+
 void arrivals::arrive(workload_state& of, arrival now) {
+  const auto asked = now.output_tokens;
   now.output_tokens = answer_within(*of.model, now);
   auto meta = meta_of(of, now);
+  if (sizes_ != nullptr)
+    sizes_->on_answer_cut(meta.model.value, meta.external_id, asked, now.output_tokens);
   const auto& work = *of.work;
   // Drawn for every request, so that `cancel` does not shift those of later ones.
   const bool leaves = work.cancel_share > 0 && of.patience.unit() < work.cancel_share;

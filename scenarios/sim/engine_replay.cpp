@@ -57,7 +57,10 @@ public:
     if (const auto kept = slo_.attainment(); kept && plan_.slo.given())
       summary_.figures["slo_attainment"] = *kept;
     summary_.misses = missed_expectations(summary_, plan_.expectations);
+    summary_.notes = plan_.notes;
     sizes_.tell(summary_);
+    for (const auto number : cut_)
+      summary_.notes.push_back(trace_cut_note(plan_, number));
     return std::move(summary_);
   }
 
@@ -70,8 +73,13 @@ private:
 
   void play() {
     const auto last = plan_.safety_us + plan_.settle_us;
+    std::uint32_t shown_pm = 0;
     while (summary_.passed() && !heap_.empty() && heap_.next_time() <= last) {
       heap_.run_next();
+      const auto now_pm = static_cast<std::uint32_t>(
+          std::min<duration_us>(heap_.now() * 1'000 / plan_.safety_us, 1'000));
+      if (options_.on_progress && now_pm > shown_pm)
+        options_.on_progress(shown_pm = now_pm);
       if (heap_.steps() > options_.steps_max)
         summary_.violations.push_back(too_many_steps(options_.steps_max, heap_.now()));
     }
@@ -129,8 +137,13 @@ private:
       auto next = sources_[number]->next();
       if (!next)
         summary_.input_failure = next.failure();
-      if (!next || !*next || ((**next).at += work.from) >= work.until)
+      if (!next || !*next)
         return;
+      if (((**next).at += work.from) >= work.until) {
+        if (!work.trace_paths.empty() && !work.ends_early)
+          cut_.push_back(number);
+        return;
+      }
       schedule(number, std::move(**next), open);
     } while (!open && !summary_.input_failure);
   }
@@ -149,6 +162,7 @@ private:
   }
 
   void arrive(std::size_t number, arrival now) {
+    const auto asked_tokens = now.output_tokens;
     now.output_tokens = answer_within(plan_.models.front(), now);
     request_meta meta;
     meta.id = {gateway_id(1), ++submitted_};
@@ -157,6 +171,7 @@ private:
     meta.prompt_tokens = now.prompt_tokens;
     meta.max_tokens = now.output_tokens;
     tell([&](observer& one) { one.on_submitted(meta, heap_.now()); });
+    sizes_.on_answer_cut(meta.model.value, meta.external_id, asked_tokens, now.output_tokens);
     core::grant_ticket granted; // As a scheduler with one device would: the recorder notes where.
     granted.granted.attempt = {meta.id, 1};
     granted.granted.device = device_;
@@ -186,6 +201,7 @@ private:
   size_watcher sizes_{plan_};
   observer_list watchers_;
   std::vector<arrival_source_ptr> sources_; ///< By workload.
+  std::vector<std::size_t> cut_;            ///< Workloads whose trace is longer than the run.
   std::map<request_id, asked> live_;
   std::uint64_t drawn_ = 0;
   std::uint64_t submitted_ = 0;

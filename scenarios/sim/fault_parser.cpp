@@ -100,15 +100,34 @@ private:
     if (target == fault_target::link && given.text == gateway_word)
       return made_.targets.emplace_back(given.text), void();
     const bool device = target == fault_target::device;
-    const auto& known = device ? names_.devices : names_.nodes;
-    const bool many = given.text.ends_with('*');
-    const auto begin = std::string_view(given.text).substr(0, given.text.size() - (many ? 1 : 0));
+    if (add_named(given.text, device ? names_.devices : names_.nodes))
+      return;
+    if (elsewhere(given, device))
+      made_.absent.push_back(given.text);
+    else
+      fail_unknown(given, device);
+  }
+
+  /// Returns: whether there is one.
+  bool add_named(std::string_view wanted, const std::vector<std::string>& known) {
     const auto before = made_.targets.size();
     for (const auto& name : known)
-      if (many ? name.starts_with(begin) : name == given.text)
+      if (named_by(wanted, name))
         made_.targets.push_back(name);
-    if (made_.targets.size() == before)
-      fail_unknown(given, device);
+    return made_.targets.size() != before;
+  }
+
+  static bool named_by(std::string_view wanted, std::string_view name) {
+    return wanted.ends_with('*') ? name.starts_with(wanted.substr(0, wanted.size() - 1))
+                                 : name == wanted;
+  }
+
+  bool elsewhere(const value& given, bool device) const {
+    if (names_.elsewhere == nullptr)
+      return false;
+    const auto& known = device ? names_.elsewhere->devices : names_.elsewhere->nodes;
+    return std::any_of(known.begin(), known.end(),
+                       [&](const std::string& name) { return named_by(given.text, name); });
   }
 
   void fail_unknown(const value& given, bool device) {

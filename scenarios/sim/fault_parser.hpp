@@ -17,6 +17,9 @@ struct fault_names {
   std::vector<std::string> nodes;
   std::vector<std::string> devices; ///< Ids, e.g. `edge-0/npu0`.
   duration_us safety_us = 0;
+  /// What other clusters of a sweep have: to name it is no error, and strikes nothing here. May be
+  /// null.
+  const fault_names* elsewhere = nullptr;
 };
 
 /// Notes the first thing wrong in `failure`; what it returns then is of no use.

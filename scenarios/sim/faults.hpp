@@ -53,6 +53,8 @@ struct scenario_fault {
   std::uint32_t status = 429;       ///< Of storm.
   fault_direction direction = fault_direction::both; ///< Of partition.
   bool transient = true;                             ///< Of compile_fail: worth another try.
+  /// Of its targets, as the file says it: what only other clusters of the same sweep have.
+  std::vector<std::string> absent{};
 };
 
 /// One row per kind, in its order: the word in scenario files, and what the word's value names.

@@ -26,10 +26,13 @@
 
 namespace consort::sim {
 
+struct fault_names;
+
 struct scenario_node {
   std::string name;
   std::vector<device_model_ptr> devices; ///< Never null; ids are `<name>/<type><n>`.
   double price_per_h = 0; ///< Beside what its devices cost, in the currency of the file.
+  bool priced = false;    ///< The file says what it costs, even if that is nothing.
 };
 
 struct scenario_model {
@@ -62,6 +65,7 @@ struct scenario_workload {
   double cancel_share = 0; ///< Of requests whose client leaves early.
   time_us from = 0;
   time_us until = 0;
+  bool ends_early = false; ///< The file says so: `until`, which is not after the run's end.
 };
 
 struct scenario_network {
@@ -100,6 +104,7 @@ struct scenario {
   std::uint64_t remote_budget_micros_per_hour = 0; ///< 0 = unbounded.
   scenario_slo slo;
   std::vector<scenario_expectation> expectations;
+  std::vector<std::string> notes; ///< On what was left out in reading it, with file and line.
 };
 
 /// Ids of a node's devices, in its order. They count per type: cpu0, npu0, npu1.
@@ -109,13 +114,21 @@ struct scenario {
 [[nodiscard]] std::size_t device_count(const scenario& plan);
 /// What its nodes and devices cost per hour, in the currency of the file.
 [[nodiscard]] double cost_per_h(const scenario& plan);
+/// Names of its devices that cost_per_h() counts as nothing since neither the file nor their spec
+/// sheet says what they or their node cost, each once, in order of the file. A service that is paid
+/// by the token is among them unless it has a price by the hour: that is all that cost_per_h()
+/// knows.
+[[nodiscard]] std::vector<std::string> unpriced_devices(const scenario& plan);
 
 /// Parses and checks. `origin` names the file in errors, which say line and field.
 [[nodiscard]] result<scenario> parse_scenario(std::string_view text, std::string_view origin);
 [[nodiscard]] result<scenario> load_scenario(const std::string& path);
 /// The same in two steps, for those who change values in between.
 [[nodiscard]] result<strict_json::value> load_scenario_tree(const std::string& path);
+/// `elsewhere`: what other clusters of the same sweep have. A fault on it that this cluster lacks
+/// is left out with a note, not refused.
 [[nodiscard]] result<scenario> read_scenario(const strict_json::value& root,
-                                             std::string_view origin);
+                                             std::string_view origin,
+                                             const fault_names* elsewhere = nullptr);
 
 } // namespace consort::sim

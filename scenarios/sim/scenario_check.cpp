@@ -3,12 +3,14 @@
 
 #include "scenarios/models/device_claims.hpp"
 #include "scenarios/sim/size_watcher.hpp"
+#include "scheduler/nearest_name.hpp"
 #include "scheduler/selector.hpp"
 #include "scheduler/units.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <set>
 
 namespace consort::sim {
 
@@ -46,17 +48,8 @@ private:
       return wrong(entry, "devices_per_instance",
                    "no " + std::to_string(model.devices_per_instance)
                        + " chips of one spec are in the cluster");
-    std::uint64_t most = 0;
-    for (const auto& node : plan_.nodes)
-      for (const auto& device : node.devices) {
-        // What is built for a device may be half of the weights.
-        const auto times = device->build_profile.empty() ? 1U : 2U;
-        most = std::max(most, device->memory_bytes * times * model.devices_per_instance);
-      }
-    if (model.weight_bytes > most)
-      return wrong(entry, "weights",
-                   "fits on no device: it takes " + format_size(model.weight_bytes)
-                       + ", and the largest has room for " + format_size(most));
+    if (!any_device([&](const device_model& one) { return holds(plan_, one, model); }))
+      return unheld(model, entry);
     const auto ready = least_start_us(model);
     if (ready >= plan_.safety_us + plan_.settle_us)
       wrong(entry, "",
@@ -65,9 +58,29 @@ private:
                 + format_duration(plan_.safety_us + plan_.settle_us));
   }
 
-  static bool holds(const device_model& device, const scenario_model& model) {
-    const auto times = device.build_profile.empty() ? 1U : 2U;
-    return device.memory_bytes * times * model.devices_per_instance >= model.weight_bytes;
+  template <class Test>
+  [[nodiscard]] bool any_device(const Test& test) const {
+    return std::any_of(plan_.nodes.begin(), plan_.nodes.end(), [&](const scenario_node& node) {
+      return std::any_of(node.devices.begin(), node.devices.end(),
+                         [&](const auto& one) { return test(*one); });
+    });
+  }
+
+  /// Why no device holds it: its weights alone, or the KV cache beside them.
+  void unheld(const scenario_model& model, const value& entry) {
+    std::uint64_t most = 0;
+    for (const auto& node : plan_.nodes)
+      for (const auto& device : node.devices)
+        most = std::max(most, device->memory_bytes * model.devices_per_instance);
+    const auto largest = ", and the largest has room for " + format_size(most);
+    if (plan_.engine_only || model.weight_bytes > most)
+      return wrong(entry, "weights",
+                   "fits on no device: it takes " + format_size(model.weight_bytes) + largest);
+    const auto all = least_bytes(model) * model.devices_per_instance;
+    wrong(entry, "context",
+          "fits on no device with the KV cache of its context of "
+              + std::to_string(model.context_tokens) + " tokens: it takes " + format_size(all)
+              + largest + "; lower `context`, or use larger devices or several as one");
   }
 
   /// Until an instance runs where that is soonest.
@@ -75,7 +88,7 @@ private:
     auto least = std::numeric_limits<duration_us>::max();
     for (const auto& node : plan_.nodes)
       for (const auto& device : node.devices)
-        if (holds(*device, model))
+        if (holds(plan_, *device, model))
           least = std::min(least, load_us_of(*device, model.weight_bytes)
                                       + (device->build_profile.empty()
                                              ? 0
@@ -141,14 +154,35 @@ private:
     bool any_holds = false;
     each_match(wanted, [&](const device_model& device) {
       any = true;
-      any_holds = any_holds || holds(device, model);
+      // Of stages the members hold it, which are devices themselves.
+      any_holds = any_holds || !device.stages.empty() || holds(plan_, device, model);
     });
     if (!any)
-      wrong(item, "device", "`" + work.device + "` names no device of the cluster");
+      wrong(item, "device",
+            "`" + work.device + "` names no device of the cluster" + near_selector(work.device));
     else if (!any_holds)
       wrong(item, "device",
             "no device that `" + work.device + "` names has room for `" + model.name
-                + "`, which takes " + format_size(model.weight_bytes));
+                + "`, which takes "
+                + format_size(plan_.engine_only ? model.weight_bytes
+                                                : least_bytes(model) * model.devices_per_instance));
+  }
+
+  /// Of kinds and devices the nearest ones, or the kinds that there are.
+  [[nodiscard]] std::string near_selector(const std::string& wanted) const {
+    std::set<std::string> kinds;
+    std::vector<std::string> known;
+    for (const auto& node : plan_.nodes) {
+      for (const auto& device : node.devices)
+        kinds.insert(device->type);
+      for (auto& id : device_ids(node))
+        known.push_back(std::move(id));
+    }
+    const std::vector<std::string> words(kinds.begin(), kinds.end());
+    if (auto near = did_you_mean(wanted, words); !near.empty())
+      return near;
+    const auto near = did_you_mean(wanted, known);
+    return near.empty() ? did_you_mean_or_list(wanted, words) : near;
   }
 
   const scenario_model& model_of(const scenario_workload& work) const {

@@ -197,6 +197,7 @@ private:
     made_.cost_micros_per_hour = static_cast<std::uint64_t>(
         reader_.number("usd_per_h", static_cast<double>(made_.cost_micros_per_hour) / 1e6, 0, 1e6)
         * 1e6);
+    made_.priced = made_.priced || item_.find("usd_per_h") != nullptr;
   }
 
   void read_building() {
@@ -261,6 +262,7 @@ private:
     made_.type = "hybrid";
     made_.tdp_mw += other.tdp_mw;
     made_.idle_mw += other.idle_mw;
+    made_.priced = made_.priced && other.priced; // Else the whole would look cheap.
     made_.cost_micros_per_hour += other.cost_micros_per_hour;
     if (!other.build_profile.empty() || !made_.build_profile.empty())
       reader_.fail("prefill", "a device that runs built artifacts cannot be a side of a hybrid");

@@ -31,7 +31,8 @@ namespace {
 /// One parse. Order matters in one place: models and nodes come before what names them.
 class scenario_reader {
 public:
-  explicit scenario_reader(std::string_view origin) : origin_(origin) {}
+  scenario_reader(std::string_view origin, const fault_names* elsewhere)
+      : origin_(origin), elsewhere_(elsewhere) {}
 
   result<scenario> read(const value& root) {
     object_reader reader(root, origin_, failure_);
@@ -162,6 +163,7 @@ private:
     const auto pattern = reader.text("name");
     const auto count = reader.integer("count", 1, 1, limits::nodes_max);
     const auto price = reader.number("price_per_hour", 0, 0, 1e6);
+    const bool priced = item.find("price_per_hour") != nullptr;
     std::vector<device_model_ptr> devices;
     if (const auto* list = reader.array("devices"))
       for (const auto& device : list->items)
@@ -171,12 +173,12 @@ private:
     if (devices.empty() || devices.size() > limits::devices_per_node_max)
       reader.fail("devices",
                   "must name 1 to " + std::to_string(limits::devices_per_node_max) + " devices");
-    check_stages(reader, {"", devices, price});
+    check_stages(reader, {"", devices, price, priced});
     const auto place = pattern.find("{n}");
     if (count > 1 && place == std::string::npos)
       reader.fail("name", "needs `{n}` when count is above 1");
     for (std::int64_t number = 0; number < count && !failure_; ++number)
-      add_node(item, pattern, place, number, {"", devices, price});
+      add_node(item, pattern, place, number, {"", devices, price, priced});
     reader.finish();
   }
 
@@ -294,13 +296,21 @@ private:
     each(outer, "faults", false, [&](const value& item) {
       if (made_.faults.size() >= limits::faults_max)
         fail(item, "more than " + std::to_string(limits::faults_max) + " faults");
-      made_.faults.push_back(read_fault(item, origin_, names, failure_));
+      auto made = read_fault(item, origin_, names, failure_);
+      for (const auto& name : made.absent)
+        made_.notes.push_back(
+            strict_json::error_at(origin_, item,
+                                  "this cluster of the sweep has no `" + name + "` to strike")
+                .message);
+      if (made.absent.empty() || !made.targets.empty())
+        made_.faults.push_back(std::move(made));
     });
   }
 
   fault_names names_for_faults() const {
     fault_names names;
     names.safety_us = made_.safety_us;
+    names.elsewhere = elsewhere_;
     for (const auto& node : made_.nodes) {
       names.nodes.push_back(node.name);
       for (auto& id : device_ids(node))
@@ -349,6 +359,7 @@ private:
   }
 
   std::string_view origin_;
+  const fault_names* elsewhere_; ///< May be null.
   std::optional<error> failure_;
   std::set<std::string> node_names_;
   std::size_t devices_ = 0;
@@ -384,8 +395,20 @@ double cost_per_h(const scenario& plan) {
   return made;
 }
 
-result<scenario> read_scenario(const value& root, std::string_view origin) {
-  return scenario_reader(origin).read(root);
+std::vector<std::string> unpriced_devices(const scenario& plan) {
+  std::vector<std::string> made;
+  for (const auto& node : plan.nodes)
+    for (const auto& device : node.devices) {
+      const bool known = node.priced || device->priced || !device->stages.empty();
+      if (!known && std::find(made.begin(), made.end(), device->name) == made.end())
+        made.push_back(device->name);
+    }
+  return made;
+}
+
+result<scenario> read_scenario(const value& root, std::string_view origin,
+                               const fault_names* elsewhere) {
+  return scenario_reader(origin, elsewhere).read(root);
 }
 
 namespace {

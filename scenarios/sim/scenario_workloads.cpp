@@ -54,7 +54,9 @@ public:
     made_.hedge = reader_.boolean("hedge", false);
     made_.from = reader_.duration("from", 0);
     // Arrivals belong to the safety phase, whatever `until` says.
-    made_.until = std::min(reader_.duration("until", until_max), until_max);
+    const auto until = reader_.duration("until", until_max);
+    made_.until = std::min(until, until_max);
+    made_.ends_early = item_.find("until") != nullptr && until <= until_max;
     reader_.finish();
     return std::move(made_);
   }
@@ -95,11 +97,15 @@ private:
 
   void read_origin() {
     const auto given = [&](const char* name) { return item_.find(name) != nullptr; };
+    std::string words;
+    for (const auto* name : origins) {
+      static_cast<void>(reader_.member(name)); // Else it is no name that a misspelt one is near to.
+      words += (words.empty() ? "" : ", ") + std::string(name);
+    }
     if (std::none_of(origins.begin(), origins.end(), given))
-      return reader_.require("poisson");
+      return reader_.fail_missing("needs one of " + words);
     if (std::count_if(origins.begin(), origins.end(), given) > 1)
-      return reader_.fail("", "needs exactly one of poisson, gamma, bursts, diurnal, stages, "
-                              "closed, trace, servegen");
+      return reader_.fail("", "needs exactly one of " + words);
     if (given("poisson"))
       made_.rate_per_s = rate(reader_, "poisson");
     else if (given("trace"))

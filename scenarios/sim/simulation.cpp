@@ -94,6 +94,7 @@ public:
     }
     // Last: what it does upon an answer belongs to what comes after it.
     watchers_.add(arrivals_);
+    arrivals_.tell_cuts_to(sizes_);
     summary_.scenario = plan.name;
     summary_.seed = options.seed;
     summary_.policy = policy_.value;
@@ -166,7 +167,7 @@ private:
       heap_.run_next();
       const auto now_pm = static_cast<std::uint32_t>(
           std::min<duration_us>(heap_.now() * 1'000 / plan_.safety_us, 1'000));
-      if (options_.on_progress && now_pm >= shown_pm + 10)
+      if (options_.on_progress && now_pm > shown_pm)
         options_.on_progress(shown_pm = now_pm);
     }
   }
@@ -226,13 +227,14 @@ private:
       summary_.figures["slo_attainment"] = *kept;
     summary_.course = course_;
     summary_.misses = missed_expectations(summary_, plan_.expectations);
+    summary_.notes = plan_.notes;
     sizes_.tell(summary_);
+    for (auto& note : arrivals_.left_out())
+      summary_.notes.push_back(std::move(note));
     if (arrivals_.submitted() == 0 && !summary_.input_failure)
       summary_.notes.emplace_back(
           "no request arrived, so that the run shows nothing: rates are too "
           "low for its length, or what is recorded is over before");
-    for (auto& note : arrivals_.notes())
-      summary_.notes.push_back(std::move(note));
   }
 
   const scenario& plan_;

@@ -1,14 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scenarios/sim/size_watcher.hpp"
 
+#include "scheduler/units.hpp"
+
 #include <algorithm>
 
 namespace consort::sim {
+
+std::uint64_t least_bytes(const scenario_model& model) {
+  constexpr auto most = std::uint64_t{1} << 60U; // As the core's, so that a sum cannot overflow.
+  const auto kv = std::uint64_t{model.kv_bytes_per_token} * model.context_tokens;
+  return (std::min(model.weight_bytes, most) + kv) / model.devices_per_instance;
+}
+
+bool holds(const scenario& plan, const device_model& device, const scenario_model& model) {
+  if (!device.stages.empty())
+    return false;
+  if (!plan.engine_only)
+    return device.memory_bytes >= least_bytes(model);
+  // What is built for a device may be half of the weights.
+  const auto times = device.build_profile.empty() ? 1U : 2U;
+  return device.memory_bytes * times * model.devices_per_instance >= model.weight_bytes;
+}
 
 std::uint64_t largest_kv_tokens(const scenario& plan, const scenario_model& model) {
   std::uint64_t most = 0;
   for (const auto& node : plan.nodes)
     for (const auto& device : node.devices) {
+      if (!holds(plan, *device, model))
+        continue;
       if (device->kv_blocks > 0) {
         most = std::max<std::uint64_t>(most, device->kv_blocks * device->block_tokens);
         continue;
@@ -42,13 +62,20 @@ std::uint32_t answer_within(const scenario_model& model, const arrival& asked) {
 }
 
 size_watcher::size_watcher(const scenario& plan) : plan_(plan) {
-  for (const auto& model : plan.models)
-    models_[model.name] = {&model, largest_kv_tokens(plan, model), 0, {}, {}};
+  for (const auto& model : plan.models) {
+    auto& made = models_[model.name];
+    made.model = &model;
+    made.kv_tokens = largest_kv_tokens(plan, model);
+    made.held = std::any_of(plan.nodes.begin(), plan.nodes.end(), [&](const scenario_node& node) {
+      return std::any_of(node.devices.begin(), node.devices.end(),
+                         [&](const auto& device) { return holds(plan, *device, model); });
+    });
+  }
 }
 
-void size_watcher::note(too_large& of, const request_meta& meta, std::uint64_t tokens) {
+void size_watcher::note(too_large& of, const std::string& external_id, std::uint64_t tokens) {
   if (of.count++ == 0)
-    of.first = meta.external_id;
+    of.first = external_id;
   of.most_tokens = std::max(of.most_tokens, tokens);
 }
 
@@ -57,9 +84,23 @@ void size_watcher::on_submitted(const request_meta& meta, time_us) {
   ++of.requests;
   const auto whole = std::uint64_t{meta.prompt_tokens} + meta.max_tokens;
   if (meta.prompt_tokens >= of.model->context_tokens)
-    note(of.context, meta, meta.prompt_tokens);
-  else if (whole > of.kv_tokens)
-    note(of.cache, meta, whole);
+    note(of.context, meta.external_id, meta.prompt_tokens);
+  else if (!of.held || whole > of.kv_tokens)
+    note(of.cache, meta.external_id, whole);
+}
+
+void size_watcher::on_answer_cut(const std::string& model, const std::string& external_id,
+                                 std::uint32_t asked, std::uint32_t within) {
+  if (within < asked)
+    note(models_.at(model).answers, external_id, asked);
+}
+
+std::string size_watcher::explain_unheld(const sizes& of) {
+  const auto& model = *of.model;
+  return ": no device of the cluster holds it: with the KV cache of its context of "
+         + std::to_string(model.context_tokens) + " tokens it takes "
+         + format_size(least_bytes(model)) + " of each device; " + std::to_string(of.cache.count)
+         + " requests asked for it, the first was " + of.cache.first;
 }
 
 namespace {
@@ -84,23 +125,32 @@ void size_watcher::explain(const sizes& of, std::vector<std::string>& into) {
     into.push_back(where + ".context: " + share(of.context)
                    + " prompts leave no room in its context of "
                    + std::to_string(model.context_tokens) + " tokens" + tail(of.context));
-  if (of.cache.count > 0)
+  if (of.cache.count > 0 && !of.held)
+    into.push_back(where + explain_unheld(of));
+  else if (of.cache.count > 0)
     into.push_back(where + ": " + share(of.cache)
                    + " requests take more KV cache than any device has for it, "
                    + std::to_string(of.kv_tokens) + " tokens" + tail(of.cache));
+  if (of.answers.count > 0)
+    into.push_back(where + ".context: " + share(of.answers) + " answers end where its context of "
+                   + std::to_string(model.context_tokens) + " tokens does: the longest was to have "
+                   + std::to_string(of.answers.most_tokens) + ", the first was "
+                   + of.answers.first);
 }
 
 void size_watcher::tell(run_summary& summary) const {
   std::uint64_t requests = 0;
   std::uint64_t unfit = 0;
+  std::vector<std::string> notes;
   for (const auto& [name, one] : models_) {
     requests += one.requests;
     unfit += one.context.count + one.cache.count;
-    explain(one, summary.notes);
+    explain(one, notes);
   }
   if (requests > 0 && unfit == requests)
     summary.violations.push_back("sizes: no request fits, so that the run shows nothing: "
-                                 + summary.notes.front());
+                                 + notes.front());
+  summary.notes.insert(summary.notes.end(), notes.begin(), notes.end());
   if (plan_.engine_only)
     return;
   for (const auto& model : plan_.models)

@@ -89,7 +89,7 @@ struct run_summary {
   std::shared_ptr<const timeline> course;     ///< Null unless it was asked for.
   std::map<std::string, std::uint64_t> codes; ///< Why requests were not served, with counts.
   std::optional<error> input_failure;         ///< A trace that could not be read to its end.
-  std::vector<std::string> notes;             ///< On requests that fit nowhere or were left out.
+  std::vector<std::string> notes;             ///< On what was refused, cut or left out.
   std::vector<std::string> violations;        ///< Of checkers.
   std::vector<std::string> misses;            ///< Of expectations.
 

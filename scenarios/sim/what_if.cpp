@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scenarios/sim/what_if.hpp"
 
+#include "scenarios/sim/fault_parser.hpp"
 #include "scenarios/sim/parallel.hpp"
 #include "scenarios/sim/simulation.hpp"
 #include "scheduler/nearest_name.hpp"
@@ -220,41 +221,107 @@ std::string what_if_case::label() const {
   return made + (plan.engine_only ? "engine only" : policy.value);
 }
 
+namespace {
+
+/// Adds what a fault may name in this cluster; nothing of one that cannot be read.
+void add_names(strict_json::value tree, std::string_view origin, fault_names& into) {
+  std::erase_if(tree.members, [](const auto& one) { return one.first == "faults"; });
+  const auto plan = read_scenario(tree, origin);
+  if (!plan)
+    return;
+  for (const auto& node : plan->nodes) {
+    into.nodes.push_back(node.name);
+    for (auto& id : device_ids(node))
+      into.devices.push_back(std::move(id));
+  }
+}
+
+/// What the file has, and what the largest cluster of the sweep has.
+fault_names names_of_all(const strict_json::value& root, std::string_view origin,
+                         const std::vector<sweep_axis>& axes) {
+  fault_names made;
+  add_names(root, origin, made);
+  auto largest = root;
+  for (const auto& axis : axes) {
+    const auto most = std::max_element(axis.values.begin(), axis.values.end(),
+                                       [](const std::string& left, const std::string& right) {
+                                         return whole_number(left) < whole_number(right);
+                                       });
+    if (!replace_value(largest, axis.path, *most))
+      return made; // Told where the combinations are made.
+  }
+  add_names(largest, origin, made);
+  return made;
+}
+
+/// Puts one combination's values into the file. Returns: what is left of `number` for policies.
+result<std::size_t> put_values(strict_json::value& tree, std::size_t number,
+                               const std::vector<sweep_axis>& axes, what_if_case& into) {
+  for (const auto& axis : axes) {
+    const auto& value = axis.values[number % axis.values.size()];
+    number /= axis.values.size();
+    if (auto replaced = replace_value(tree, axis.path, value); !replaced)
+      return replaced.failure();
+    into.settings.emplace_back(axis.path, value);
+  }
+  return number;
+}
+
+bool has_faults(const strict_json::value& root) {
+  const auto* faults = root.find("faults");
+  return faults != nullptr && !faults->items.empty();
+}
+
+/// The combination as a run. Returns: what is wrong with it, and with which values.
+result<done> read_case(const strict_json::value& tree, std::string_view origin,
+                       const fault_names& elsewhere, what_if_case& into) {
+  auto plan = read_scenario(tree, origin, &elsewhere);
+  if (!plan) {
+    auto failure = plan.failure();
+    for (const auto& [path, value] : into.settings)
+      failure.message += " (with " + path + "=" + value + ")";
+    return failure;
+  }
+  into.plan = std::move(*plan);
+  into.cost_per_h = cost_per_h(into.plan);
+  for (const auto& [path, value] : into.settings)
+    if (path == "seed")
+      into.seed = into.plan.seed;
+  return done{};
+}
+
+} // namespace
+
 result<std::vector<what_if_case>> make_cases(const strict_json::value& root,
                                              std::string_view origin,
                                              const std::vector<sweep_axis>& axes,
-                                             const std::vector<policy_name>& policies) {
+                                             const std::vector<policy_name>& policies,
+                                             empty_cases* empty) {
   std::size_t count = std::max<std::size_t>(policies.size(), 1);
   for (const auto& axis : axes)
     if ((count *= axis.values.size()) > limits::sweep_runs_max)
       return usage("more than " + std::to_string(limits::sweep_runs_max) + " runs");
+  const auto elsewhere
+      = axes.empty() || !has_faults(root) ? fault_names{} : names_of_all(root, origin, axes);
   std::vector<what_if_case> made;
   for (std::size_t number = 0; number < count; ++number) {
     auto tree = root;
     what_if_case one;
-    auto rest = number;
-    for (const auto& axis : axes) {
-      const auto& value = axis.values[rest % axis.values.size()];
-      rest /= axis.values.size();
-      if (auto replaced = replace_value(tree, axis.path, value); !replaced)
-        return replaced.failure();
-      one.settings.emplace_back(axis.path, value);
-    }
-    if (const auto* nodes = tree.find("nodes"); nodes && nodes->items.empty())
+    const auto rest = put_values(tree, number, axes, one);
+    if (!rest)
+      return rest.failure();
+    if (!policies.empty())
+      one.policy = policies[*rest];
+    if (const auto* nodes = tree.find("nodes"); nodes && nodes->items.empty()) {
+      if (empty != nullptr && empty->count++ == 0)
+        for (const auto& [path, value] : one.settings)
+          empty->first += (empty->first.empty() ? "" : " ") + path + "=" + value;
       continue; // A combination of nothing is no cluster.
-    auto plan = read_scenario(tree, origin);
-    if (!plan) {
-      auto failure = plan.failure();
-      for (const auto& [path, value] : one.settings)
-        failure.message += " (with " + path + "=" + value + ")";
-      return failure;
     }
-    one.plan = std::move(*plan);
-    one.policy = policies.empty() ? one.plan.policy : policies[rest];
-    one.cost_per_h = cost_per_h(one.plan);
-    for (const auto& axis : axes)
-      if (axis.path == "seed")
-        one.seed = one.plan.seed;
+    if (auto read = read_case(tree, origin, elsewhere, one); !read)
+      return read.failure();
+    if (policies.empty())
+      one.policy = one.plan.policy;
     made.push_back(std::move(one));
   }
   if (made.empty())
@@ -363,102 +430,61 @@ result<search_goal> parse_goal(std::string_view text) {
   return made;
 }
 
-namespace {} // namespace
-
 bool keeps_goal(const run_summary& summary, const search_goal& goal) {
   return summary.violations.empty() && missed_expectations(summary, goal.wanted).empty();
 }
 
-namespace {
-
-/// `nodes.gpu` or `nodes[0].count`.
-bool counts_nodes(std::string_view path) {
-  return path.starts_with("nodes.") || (path.starts_with("nodes[") && path.ends_with("].count"));
-}
-
-/// Candidates that are still open, and what is known of them.
-class cluster_search {
-public:
-  cluster_search(std::vector<what_if_case>& cases, const search_goal& goal, double budget_per_h,
-                 const what_if_options& wanted)
-      : cases_(cases), goal_(goal), runs_(wanted) {
-    for (std::size_t place = 0; place < cases.size(); ++place)
-      if (budget_per_h <= 0 || cases[place].cost_per_h <= budget_per_h)
-        open_.push_back(place);
-    std::stable_sort(open_.begin(), open_.end(), [this](std::size_t left, std::size_t right) {
-      return price(left) < price(right);
-    });
-  }
-
-  search_result run() {
-    while (!open_.empty()) {
-      const auto batch = choose();
-      run_some(cases_, batch, runs_, found_.runs, found_.runs + open_.size());
-      found_.runs += batch.size();
-      for (const auto place : batch)
-        judge(place);
-    }
-    return found_;
-  }
-
-private:
-  /// What is to be least, then what decides between equals: where nothing has a price, the smaller
-  /// cluster is the cheaper one.
-  [[nodiscard]] std::pair<double, double> price(std::size_t place) const {
-    const auto devices = static_cast<double>(device_count(cases_[place].plan));
-    const auto cost = cases_[place].cost_per_h;
-    return goal_.fewest ? std::pair(devices, cost) : std::pair(cost, devices);
-  }
-
-  /// Spread evenly over what is open, so that each answer rules out much of it.
-  [[nodiscard]] std::vector<std::size_t> choose() const {
-    const auto count = std::min<std::size_t>(std::max(runs_.jobs, 1U), open_.size());
-    std::vector<std::size_t> batch;
-    for (std::size_t number = 1; number <= count; ++number)
-      batch.push_back(open_[open_.size() * number / (count + 1)]);
-    return batch;
-  }
-
-  /// No more nodes of any kind, and otherwise the same.
-  [[nodiscard]] bool within(std::size_t small, std::size_t large) const {
-    if (cases_[small].policy != cases_[large].policy)
-      return false;
-    for (std::size_t axis = 0; axis < cases_[small].settings.size(); ++axis) {
-      const auto& [path, value] = cases_[small].settings[axis];
-      const auto& other = cases_[large].settings[axis].second;
-      const auto mine = whole_number(value);
-      const auto its = whole_number(other);
-      // Of clients, rates and the like, less is easier: nothing follows from them.
-      const bool fits = counts_nodes(path) && mine && its ? *mine <= *its : value == other;
-      if (!fits)
-        return false;
-    }
-    return true;
-  }
-
-  void judge(std::size_t place) {
-    const auto& summary = cases_[place].summary;
-    const bool keeps = keeps_goal(summary, goal_);
-    if (keeps && (!found_.best || price(place) < price(*found_.best)))
-      found_.best = place;
-    std::erase_if(open_, [&](std::size_t other) {
-      return other == place || (!keeps && within(other, place))
-             || (found_.best && price(other) >= price(*found_.best));
-    });
-  }
-
-  std::vector<what_if_case>& cases_;
-  const search_goal& goal_;
-  what_if_options runs_;
-  std::vector<std::size_t> open_; ///< Cheapest first.
-  search_result found_;
-};
-
-} // namespace
-
 search_result search_cases(std::vector<what_if_case>& cases, const search_goal& goal,
                            double budget_per_h, const what_if_options& wanted) {
-  return cluster_search(cases, goal, budget_per_h, wanted).run();
+  search_result found;
+  std::vector<std::size_t> open; // What may be the answer, best first.
+  for (std::size_t place = 0; place < cases.size(); ++place)
+    if (budget_per_h <= 0 || cases[place].cost_per_h <= budget_per_h)
+      open.push_back(place);
+  found.beyond_budget = cases.size() - open.size();
+  // What is to be least, then what decides between equals: where nothing has a price, the smaller
+  // cluster is the cheaper one.
+  const auto price = [&](std::size_t place) {
+    const auto devices = static_cast<double>(device_count(cases[place].plan));
+    const auto cost = cases[place].cost_per_h;
+    return goal.fewest ? std::pair(devices, cost) : std::pair(cost, devices);
+  };
+  std::stable_sort(open.begin(), open.end(),
+                   [&](std::size_t left, std::size_t right) { return price(left) < price(right); });
+  while (found.runs < open.size() && !found.best) {
+    const auto begin = open.begin() + static_cast<std::ptrdiff_t>(found.runs);
+    const auto count = std::min<std::size_t>(std::max(wanted.jobs, 1U), open.size() - found.runs);
+    const std::vector<std::size_t> batch(begin, begin + static_cast<std::ptrdiff_t>(count));
+    run_some(cases, batch, wanted, found.runs, open.size());
+    found.runs += count;
+    const auto kept = std::find_if(batch.begin(), batch.end(), [&](std::size_t place) {
+      return keeps_goal(cases[place].summary, goal);
+    });
+    if (kept != batch.end())
+      found.best = *kept;
+  }
+  found.no_better = open.size() - found.runs;
+  return found;
+}
+
+std::optional<std::string> unpriced_note(const std::vector<what_if_case>& cases) {
+  std::vector<std::string> names;
+  bool any_price = false;
+  for (const auto& one : cases) {
+    any_price = any_price || one.cost_per_h > 0;
+    for (auto& name : unpriced_devices(one.plan))
+      if (std::find(names.begin(), names.end(), name) == names.end())
+        names.push_back(std::move(name));
+  }
+  if (names.empty())
+    return std::nullopt;
+  std::string listed;
+  for (const auto& name : names)
+    listed += (listed.empty() ? "" : ", ") + name;
+  return "without a price, hence counted as free: " + listed
+         + (any_price ? std::string() : "; so the cluster with the fewest devices is the cheapest")
+         + "; write `usd_per_h` at such a device, or `price_per_hour` at its node (0 if it is "
+           "free)";
 }
 
 } // namespace consort::sim

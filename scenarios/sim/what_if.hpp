@@ -41,11 +41,21 @@ struct what_if_case {
   [[nodiscard]] std::string label() const;
 };
 
-/// Every combination of axes and policies, in order. Returns: the first combination that is no
-/// valid scenario as an error, since half a sweep would mislead.
-[[nodiscard]] result<std::vector<what_if_case>>
-make_cases(const strict_json::value& root, std::string_view origin,
-           const std::vector<sweep_axis>& axes, const std::vector<policy_name>& policies);
+/// Combinations of a sweep that are no cluster: no group of nodes is left.
+struct empty_cases {
+  std::size_t count = 0;
+  std::string first; ///< Its settings, `PATH=VALUE`.
+};
+
+/// Every combination of axes and policies, in order, but for those without a node, which `empty`
+/// counts. A fault on a node that the file, or the largest cluster of the sweep, has and the
+/// combination lacks is left out of it, with a note in its plan. Returns: the first combination
+/// that is no valid scenario as an error, since half a sweep would mislead.
+[[nodiscard]] result<std::vector<what_if_case>> make_cases(const strict_json::value& root,
+                                                           std::string_view origin,
+                                                           const std::vector<sweep_axis>& axes,
+                                                           const std::vector<policy_name>& policies,
+                                                           empty_cases* empty = nullptr);
 
 /// How far a what-if is.
 struct what_if_progress {
@@ -80,13 +90,19 @@ struct search_goal {
 struct search_result {
   std::optional<std::size_t> best; ///< Place of the case; nothing when none does.
   std::size_t runs = 0;
+  std::size_t no_better = 0;     ///< Not played: they cost as much as what was found, or more.
+  std::size_t beyond_budget = 0; ///< Not played either.
 };
 
 /// The best case that keeps the goal within `budget_per_h` (0 = none); of equally cheap ones the
-/// one with the fewest devices. Assumes that more nodes of any kind never serve worse: a cluster
-/// that fails rules out every cluster that has no more of any and is otherwise the same (workload,
-/// policy, devices), and one that succeeds every dearer one.
+/// one with the fewest devices, of equally large ones the first. Plays them in that order, `jobs`
+/// at a time, until one keeps the goal. A cluster is never ruled out by what another one did: more
+/// devices may serve worse.
 [[nodiscard]] search_result search_cases(std::vector<what_if_case>& cases, const search_goal& goal,
                                          double budget_per_h, const what_if_options& wanted);
+
+/// What a search by money, or within a budget, counts as free since nobody said what it costs: a
+/// line with what to write, or nothing.
+[[nodiscard]] std::optional<std::string> unpriced_note(const std::vector<what_if_case>& cases);
 
 } // namespace consort::sim

@@ -422,9 +422,11 @@ TEST(Simulation, RequestsThatFitNowhereAreToldWithTheirLimit) {
   EXPECT_EQ(mixed.figures.at("rejected"), 2);
   EXPECT_EQ(mixed.requests[1].code, "context_length_exceeded");
   EXPECT_EQ(mixed.requests[2].completion_tokens, 1U) << "an engine ends where the context does";
-  ASSERT_EQ(mixed.notes.size(), 1U);
+  ASSERT_EQ(mixed.notes.size(), 2U);
   EXPECT_EQ(mixed.notes[0], "s.json:3: models.m.context: 2 of 4 prompts leave no room in its "
                             "context of 512 tokens: the largest takes 600, the first was req-2");
+  EXPECT_EQ(mixed.notes[1], "s.json:3: models.m.context: 1 of 4 answers end where its context of "
+                            "512 tokens does: the longest was to have 5, the first was req-3");
   const auto none = play("1,100,5\n", R"({ "spec": "l4", "kv_blocks": 4 })");
   ASSERT_EQ(none.violations.size(), 1U) << troubles(none);
   EXPECT_NE(none.violations[0].find("no request fits, so that the run shows nothing: s.json:3: "
@@ -432,6 +434,25 @@ TEST(Simulation, RequestsThatFitNowhereAreToldWithTheirLimit) {
                                     "has for it, 64 tokens: the largest takes 105"),
             std::string::npos)
       << troubles(none);
+}
+
+/// Known ahead where a file is read; a sweep plays such a cluster, and it has failed.
+TEST(Simulation, AModelThatNoDeviceHoldsFailsTheRun) {
+  const auto root = strict_json::parse(R"({ "name": "unheld", "duration": "10s",
+"nodes": [{ "name": "n", "devices": ["rtx-4090"] }],
+"models": { "m": { "shape": "llama-3.1-8b", "context": 131072 } },
+"workload": [{ "poisson": "2/s", "input": 100, "output": 10 }] })",
+                                       "s.json");
+  const auto plan = read_scenario(*root, "s.json");
+  ASSERT_TRUE(plan.ok()) << plan.failure().message;
+  const auto summary = run(*plan, 1);
+  EXPECT_EQ(summary.figures.at("finished"), 0);
+  ASSERT_EQ(summary.violations.size(), 1U) << troubles(summary);
+  EXPECT_NE(summary.violations[0].find("no request fits, so that the run shows nothing: s.json:3: "
+                                       "models.m: no device of the cluster holds it: with the KV "
+                                       "cache of its context of 131072 tokens it takes "),
+            std::string::npos)
+      << troubles(summary);
 }
 
 TEST(Simulation, ATraceThatIsWrongEndsTheRunAndSaysWhere) {

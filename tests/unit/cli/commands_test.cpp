@@ -489,6 +489,60 @@ TEST_F(CommandsTest, SimRunsASecondTimeToCheck) {
   const auto twice
       = run_command({"sim", CONSORT_SOURCE_DIR "/scenarios/quickstart.json", "--check"});
   EXPECT_EQ(twice.code, exit_code::done) << twice.err;
+  EXPECT_THAT(twice.out, HasSubstr("checked: two runs, the same digest\n"));
+}
+
+/// A file from elsewhere cannot write to the terminal what it likes.
+TEST_F(CommandsTest, SimShowsNoControlCharactersOfNames) {
+  const node::test::temp_folder folder;
+  const auto text = [](const std::string& more) {
+    return R"({ "name": "a\u001b[31mb\nc", "duration": "2s", "seed": 1,
+      "nodes": [{ "name": "n", "devices": ["cpu-local"] }],
+      "models": { "m": { "weights": "10MiB" } }, "workload": [{ "poisson": "1/s" }])"
+           + more + "}";
+  };
+  folder.write("s.json", text(""));
+  const auto one = run_command({"sim", folder / "s.json"});
+  EXPECT_THAT(one.out, HasSubstr("scenario a?[31mb?c, seed 1"));
+  const auto sweep = run_command({"sim", folder / "s.json", "--sweep", "seed=1,2"});
+  EXPECT_THAT(sweep.out, HasSubstr("scenario a?[31mb?c, seeds 1, 2"));
+  folder.write("s.json", text(R"(, "x\u001b[2J": 1)"));
+  const auto refused = run_command({"sim", folder / "s.json"});
+  EXPECT_EQ(refused.code, exit_code::usage);
+  EXPECT_THAT(refused.err, HasSubstr("x?[2J: unknown key"));
+  for (const auto& said : {one.out, one.err, sweep.out, sweep.err, refused.err})
+    EXPECT_EQ(said.find('\x1b'), std::string::npos) << said;
+}
+
+TEST_F(CommandsTest, ASearchByMoneyNamesWhatHasNoPriceAndWhatItDidNotPlay) {
+  const std::string quickstart = CONSORT_SOURCE_DIR "/scenarios/quickstart.json";
+  const std::vector<std::string> search{
+      "sim",     quickstart,    "--sweep", "nodes.edge=2..4",
+      "--jobs",  "1",           "--sweep", "faults[0].at=5s",
+      "--sweep", "duration=8s", "--find",  "cheapest cluster with lost_requests <= 0"};
+  const auto found = run_command(search);
+  EXPECT_EQ(found.code, exit_code::done) << found.err;
+  EXPECT_THAT(found.err, HasSubstr("note: without a price, hence counted as free: "));
+  EXPECT_THAT(found.out, HasSubstr("found: nodes.edge=2 "));
+  EXPECT_THAT(found.out, HasSubstr("  2 not played: none of them is cheaper\n"));
+  auto bounded = search;
+  bounded.insert(bounded.end(), {"--budget", "0.01"});
+  const auto refused = run_command(bounded);
+  EXPECT_EQ(refused.code, exit_code::usage);
+  EXPECT_THAT(refused.err, HasSubstr("--budget: bounds nothing: without a price"));
+  auto told = search;
+  told.insert(told.end(), {"-o", "json"});
+  const auto document = nlohmann::json::parse(run_command(told).out);
+  EXPECT_EQ(document["not_played"]["no_better"], 2);
+  EXPECT_THAT(document["notes"].at(0).get<std::string>(), HasSubstr("write `usd_per_h`"));
+}
+
+TEST_F(CommandsTest, ASweepSaysWhichCombinationsAreNoCluster) {
+  const auto done = run_command(
+      {"sim", CONSORT_SOURCE_DIR "/scenarios/canary.json", "--sweep", "nodes.edge-0=0..1"});
+  EXPECT_THAT(done.out, HasSubstr("1 of 1 runs")) << done.err;
+  EXPECT_THAT(done.err, HasSubstr("note: 1 combinations of the sweep have no node and were left "
+                                  "out, the first is nodes.edge-0=0"));
 }
 
 /// Bad input of every way to use it is exit code 2 and names what is wrong.
@@ -543,8 +597,8 @@ TEST_F(CommandsTest, SimMakesItsFolderBeforeItRuns) {
     const auto& file = way == ways.back() ? CONSORT_SOURCE_DIR "/scenarios/live/kill.json" : canary;
     way.insert(way.begin(), {"sim", file, "--out", canary + "/results"});
     const auto done = run_command(std::move(way));
-    EXPECT_EQ(done.code, exit_code::failed);
-    EXPECT_THAT(done.err, HasSubstr("cannot make " + canary + "/results"));
+    EXPECT_EQ(done.code, exit_code::usage);
+    EXPECT_THAT(done.err, HasSubstr("--out: cannot make " + canary + "/results"));
     EXPECT_EQ(done.out, "") << "nothing ran";
   }
 }

@@ -29,20 +29,28 @@ namespace {
 namespace asio = boost::asio;
 using asio::ip::tcp;
 
-sim::scenario parsed(const std::string& middle) {
-  const auto read = sim::parse_scenario(
-      R"({"name": "small", "nodes": [{"name": "edge-{n}", "count": 2, "devices": ["cpu-local"]}],
+struct read_file {
+  strict_json::value root;
+  sim::scenario plan;
+};
+
+/// What is in `middle` begins in line 4.
+read_file parsed(const std::string& middle) {
+  const auto text
+      = R"({"name": "small", "nodes": [{"name": "edge-{n}", "count": 2, "devices": ["cpu-local"]}],
           "models": {"storyteller": {"weights": "10MiB", "kv_bytes_per_token": 3072}},
-          "workload": [{"poisson": "1/s"}])"
-          + middle + "}",
-      "small.json");
+          "workload": [{"poisson": "1/s"}]
+)" + middle
+        + "}";
+  const auto root = strict_json::parse(text, "small.json");
+  const auto read = sim::parse_scenario(text, "small.json");
   EXPECT_TRUE(read.ok()) << read.failure().message;
-  return read ? *read : sim::scenario{};
+  return read ? read_file{*root, *read} : read_file{};
 }
 
-TEST(LivePlan, RefusesWhatProcessesCannotDoByItsField) {
-  const auto why = [](const sim::scenario& plan) {
-    const auto found = why_not_live(plan, "small.json");
+TEST(LivePlan, RefusesWhatProcessesCannotDoByItsLineAndField) {
+  const auto why = [](const read_file& of) {
+    const auto found = why_not_live(of.plan, of.root, "small.json");
     return found ? found->code + ": " + found->message : std::string("nothing");
   };
   EXPECT_EQ(why(parsed("")), "nothing");
@@ -51,18 +59,19 @@ TEST(LivePlan, RefusesWhatProcessesCannotDoByItsField) {
             "nothing");
   EXPECT_THAT(why(parsed(R"(, "faults": [{"at": "1s", "kill": "edge-0"},
       {"at": "1s", "loss": "edge-1", "share": 0.1}])")),
-              testing::StartsWith("usage: small.json: faults[1].loss:"));
+              testing::StartsWith("invalid_file: small.json:5: faults[1].loss: "));
   EXPECT_THAT(why(parsed(R"(, "faults": [{"at": "1s", "skew": "edge-0", "by": "1s"}])")),
-              testing::HasSubstr("faults[0].skew"));
-  EXPECT_THAT(why(parsed(R"(, "network": {"latency": "5ms"})")), testing::HasSubstr("network:"));
+              testing::HasSubstr("small.json:4: faults[0].skew: "));
+  EXPECT_THAT(why(parsed(R"(, "network": {"latency": "5ms"})")),
+              testing::HasSubstr("small.json:4: network: loopback"));
   EXPECT_THAT(why(parsed(R"(, "scheduler": {"lease": "999ms"})")),
-              testing::HasSubstr("scheduler.lease: a real node needs 1s"));
+              testing::HasSubstr("small.json:4: scheduler.lease: a real node needs 1s"));
   auto split = parsed(""); // A file that asks for it names chips that can.
-  split.models.front().devices_per_instance = 2;
-  EXPECT_THAT(why(split), testing::HasSubstr("models.storyteller.devices_per_instance"));
+  split.plan.models.front().devices_per_instance = 2;
+  EXPECT_THAT(why(split), testing::HasSubstr("small.json:2: models.storyteller: an instance"));
   auto many = parsed("");
-  many.nodes.resize(limits::nodes_max + 1);
-  EXPECT_THAT(why(many), testing::HasSubstr("nodes: 65"));
+  many.plan.nodes.resize(limits::nodes_max + 1);
+  EXPECT_THAT(why(many), testing::HasSubstr("small.json:1: nodes: 65"));
 }
 
 TEST(LivePrompts, HaveTheTokensThatTheGatewayCounts) {

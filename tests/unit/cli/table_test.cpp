@@ -19,6 +19,15 @@ TEST(Table, AlignsColumnsAndMarksTheUnknown) {
                                        "-       12345678\n");
 }
 
+TEST(Table, AnEscapeOfWhateverKindReachesNoTerminal) {
+  EXPECT_EQ(printable("a\x1b[31mb\nc\x7f"), "a?[31mb?c?");
+  EXPECT_EQ(printable("\xc2\x9b"
+                      "31m"),
+            "?31m")
+      << "as ESC [ is";
+  EXPECT_EQ(printable("\xc2\xa7 \xec\x95\xbd \xc2"), "\xc2\xa7 \xec\x95\xbd \xc2");
+}
+
 TEST(ShellWord, IsOneWordWhateverIsInIt) {
   EXPECT_EQ(shell_word("server:org/name:tag@1+2=3_4-5.6"), "server:org/name:tag@1+2=3_4-5.6");
   EXPECT_EQ(shell_word(""), "''");

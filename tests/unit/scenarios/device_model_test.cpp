@@ -207,5 +207,22 @@ TEST(DeviceModel, AProfileIsReadWithTheLineOfWhatIsWrong) {
   EXPECT_FALSE(read_profile("").error.empty());
 }
 
+/// An absurd time would leave the range of virtual time, which made it nothing.
+TEST(DeviceModel, AProfileHasNoAbsurdPointAndNoFurtherColumn) {
+  const auto wrong = [](const std::string& row) {
+    const auto read = read_profile("kind,size,us\nprefill,1,1\n" + row + "\n");
+    EXPECT_EQ(read.line, 3U) << row;
+    return read.error;
+  };
+  for (const auto* row : {"decode,1,1e30", "decode,1,1e12", "decode,1,3600000001"})
+    EXPECT_NE(wrong(row).find("no step takes longer than 3600000000 us"), std::string::npos) << row;
+  for (const auto* row : {"decode,1.5,1", "decode,16777217,1", "decode,1e300,1"})
+    EXPECT_NE(wrong(row).find("whole numbers"), std::string::npos) << row;
+  EXPECT_NE(wrong("prefill,5,5,9").find("expected three columns, and there is `9`"),
+            std::string::npos);
+  EXPECT_EQ(read_profile("kind,size,us\nprefill,16777216,3600000000\ndecode,1,3600000000\n").error,
+            "");
+}
+
 } // namespace
 } // namespace consort::sim

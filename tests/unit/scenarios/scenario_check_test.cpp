@@ -57,26 +57,6 @@ TEST(ScenarioCheck, ARunWithoutRequestsSaysThatItShowsNothing) {
   EXPECT_TRUE(notes_at("10/s").empty());
 }
 
-TEST(ScenarioCheck, ATraceThatIsLongerThanItsTimeSaysWhatIsLeftOut) {
-  const auto path = testing::TempDir() + "long-trace.csv";
-  std::ofstream(path) << "time_s,input_tokens,output_tokens\n0,5,5\n1,5,5\n2000,5,5\n";
-  const auto notes_with = [&](const std::string& lens) {
-    const auto plan = parse_scenario(
-        checked_text(R"({ "trace": ")" + path + R"(", "from": "2s")" + lens + " }"), "s.json");
-    EXPECT_TRUE(plan.ok()) << plan.failure().message;
-    return run_scenario(*plan, {}).notes;
-  };
-  const auto notes = notes_with("");
-  ASSERT_EQ(notes.size(), 1U);
-  EXPECT_EQ(notes[0], "workload[0].trace: goes on after its "
-                          + format_duration(8 * limits::second_us)
-                          + " are over: 2 requests were played, the next came "
-                          + format_duration(2'000 * limits::second_us)
-                          + " after its beginning; see `duration`, `until`, `take` and `speed`");
-  EXPECT_TRUE(notes_with(R"(, "take": "8s")").empty()) << "as much as is meant";
-  EXPECT_TRUE(notes_with(R"(, "speed": 1000)").empty());
-}
-
 TEST(ScenarioCheck, MoreReplicasThanDevicesGetANote) {
   const auto notes_of = [](const char* replicas, const char* weights, const char* each) {
     const auto plan = parse_scenario(std::string(R"({ "name": "s", "duration": "2s",
@@ -126,6 +106,34 @@ TEST(ScenarioCheck, AModelMustFitSomewhere) {
   expect_refusal(checked_text(work, R"({ "weights": 0 })"), "models.m.weights: must be above 0");
 }
 
+/// The scheduler keeps room for the KV cache of one whole context, and for the weights as they are.
+TEST(ScenarioCheck, AModelMustFitWithTheKvCacheOfItsContext) {
+  const auto with
+      = [](const char* device, const char* model) {
+          return refusal_of(R"({ "name": "x", "duration": "10m",
+"nodes": [{ "name": "n", "devices": [)"
+                            + std::string(device) + R"(] }],
+"models": { "m": )" + model + R"( },
+"workload": [{ "poisson": "1/s" }] })");
+        };
+  const auto* whole = R"({ "shape": "llama-3.1-8b", "context": 131072 })";
+  EXPECT_EQ(with(R"("rtx-4090")", whole)
+                .find("s.json:3: models.m.context: fits on no device with "
+                      "the KV cache of its context of 131072 tokens"),
+            0U)
+      << with(R"("rtx-4090")", whole);
+  EXPECT_EQ(with(R"({ "spec": "rtx-4090", "tp": 2 })", whole), "");
+  EXPECT_EQ(with(R"("rtx-4090")", R"({ "shape": "llama-3.1-8b", "context": 8192 })"), "");
+  EXPECT_EQ(with(R"({ "spec": "rtx-4090", "count": 2 })",
+                 R"({ "shape": "llama-3.1-8b", "context": 131072, "devices_per_instance": 2 })"),
+            "");
+  // What is built for it may be half of the weights, which the scheduler does not know.
+  EXPECT_NE(with(R"("tpu-v5e")", R"({ "shape": "llama-3.1-8b", "context": 1024 })")
+                .find("models.m: fits on no device: it takes"),
+            std::string::npos);
+  EXPECT_EQ(with(R"("remote-api")", whole), "");
+}
+
 TEST(ScenarioCheck, AModelMustRunBeforeTheRunIsOver) {
   const auto with = [](const std::string& load, const std::string& settle) {
     return R"({ "name": "x", "duration": "10s", "settle": ")" + settle + R"(",
@@ -161,6 +169,12 @@ TEST(ScenarioCheck, ASelectorMustNameADevice) {
   for (const auto* bad : {"pim", "n-1", "n-2/*", "n-0/npu1", "vendor=amd", "!cpu,!npu,!gpu"})
     expect_refusal(checked_text(R"({ "poisson": "1/s", "device": ")" + std::string(bad) + "\" }"),
                    "s.json:4: workload[0].device: `" + std::string(bad) + "` names no device");
+  expect_refusal(checked_text(R"({ "poisson": "1/s", "device": "gpuu" })"),
+                 "`gpuu` names no device of the cluster (did you mean gpu");
+  expect_refusal(checked_text(R"({ "poisson": "1/s", "device": "n-1/gpu7" })"),
+                 "`n-1/gpu7` names no device of the cluster (did you mean n-");
+  expect_refusal(checked_text(R"({ "poisson": "1/s", "device": "warehouse" })"),
+                 "`warehouse` names no device of the cluster (there are cpu, gpu, npu)");
   expect_refusal(checked_text(R"({ "poisson": "1/s", "device": "," })"),
                  "s.json:4: workload[0].device: ");
 }
@@ -199,16 +213,40 @@ TEST(ScenarioCheck, HalfOfTheRequestsMustFitTheContextAndAKvCache) {
               std::string::npos)
         << said(work, model);
   EXPECT_EQ(said(R"j("input": "lognormal(511,1)")j", model), "") << "which is for the run to see";
-  // Of 24 GB 90 % are an engine's, and 4 GiB the weights': 16 tokens on the one device that is
-  // large enough.
-  const std::string wide
-      = R"({ "weights": "4GiB", "kv_bytes_per_token": 1073741824, "context": 9999 })";
-  EXPECT_EQ(said(R"("input": 14, "output": 2)", wide), "");
-  EXPECT_NE(said(R"("input": 14, "output": 3)", wide)
+  // Its own word for it: 16 tokens.
+  const auto small = [](const std::string& work) {
+    return refusal_of(R"({ "name": "x", "duration": "10s",
+"nodes": [{ "name": "n", "devices": [{ "spec": "l4", "kv_blocks": 1, "block_tokens": 16 }] }],
+"models": { "m": { "weights": "10MiB", "kv_bytes_per_token": 3072, "context": 512 } },
+"workload": [{ "poisson": "1/s", )"
+                      + work + " }] }");
+  };
+  EXPECT_EQ(small(R"("input": 14, "output": 2)"), "");
+  EXPECT_NE(small(R"("input": 14, "output": 3)")
                 .find("workload[0].input: half of its requests take 17 tokens of KV cache or more, "
                       "and no device has more than 16 for `m`"),
             std::string::npos)
-      << said(R"("input": 14, "output": 3)", wide);
+      << small(R"("input": 14, "output": 3)");
+}
+
+/// What the whole recording would show is not what was played.
+TEST(ScenarioCheck, ATraceThatIsLongerThanTheRunSaysThatItWasCut) {
+  const auto path = testing::TempDir() + "long-trace.csv";
+  std::ofstream(path) << "time_s,prompt_tokens,output_tokens\n0,5,5\n5,5,5\n60,5,5\n";
+  const auto notes_with = [&](const std::string& more) {
+    const auto plan
+        = parse_scenario(checked_text(R"({ "trace": ")" + path + "\"" + more + " }"), "s.json");
+    EXPECT_TRUE(plan.ok()) << plan.failure().message;
+    return run_scenario(*plan, {}).notes;
+  };
+  const auto notes = notes_with("");
+  ASSERT_EQ(notes.size(), 1U);
+  EXPECT_EQ(notes[0].find("workload[0].trace: goes on beyond `duration`, which is 10"), 0U)
+      << notes[0];
+  EXPECT_TRUE(notes_with(R"(, "take": "10s")").empty()) << "it is meant";
+  EXPECT_TRUE(notes_with(R"(, "until": "8s")").empty()) << "likewise";
+  EXPECT_EQ(notes_with(R"(, "until": "1h", "take": "1h")").size(), 1U) << "that was not played";
+  EXPECT_TRUE(notes_with(R"(, "speed": 10)").empty()) << "it ends before";
 }
 
 TEST(ScenarioCheck, ATraceMustHoldARequest) {

@@ -23,7 +23,7 @@ std::string text(const std::string& device, const std::string& model, const std:
          + work + "] }";
 }
 
-constexpr const char* shape = R"({ "shape": "llama-3.1-8b" })";
+constexpr const char* shape = R"({ "shape": "llama-3.1-8b", "context": 16384 })";
 constexpr const char* work = R"({ "poisson": "1/s" })";
 
 class ScenarioDevicesTest : public testing::Test {
@@ -200,7 +200,14 @@ TEST_F(ScenarioDevicesTest, SaysWhatIsWrongAndWhere) {
   expect(text("\"l4\"", shape, R"({ "trace": "bad.csv" })"), "bad.csv:1: no column");
   expect(text("\"l4\"", shape, R"({ "trace": [] })"), "must name 1 to 100 files");
   expect(text("\"l4\"", shape, R"({ "poisson": "1/s", "trace": "x" })"), "exactly one of");
-  expect(text("\"l4\"", shape, "{}"), "poisson");
+  expect(text("\"l4\"", shape, "{}"), "workload[0]: needs one of poisson, gamma, bursts, diurnal, "
+                                      "stages, closed, trace, servegen");
+  expect(text("\"l4\"", shape, R"({ "poisso": "1/s", "input": 5 })"),
+         "workload[0].poisso: unknown key (did you mean poisson");
+  expect(text("\"l4\"", shape, R"({ "trcae": "x.csv" })"),
+         "workload[0].trcae: unknown key (did you mean trace");
+  expect(text("\"l4\"", shape, R"({ "closd": { "clients": 5 } })"),
+         "workload[0].closd: unknown key (did you mean closed");
   expect(text("\"l4\"", shape, R"({ "servegen": "." })"), "holds no client");
   expect(text("\"l4\"", shape, R"({ "gamma": { "cv": 1 } })"), "gamma: `rate` is missing");
   expect(text("\"l4\"", shape, R"({ "closed": { "clients": 0 } })"), "clients: must be between");

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace consort::sim {
 namespace {
 
@@ -18,19 +20,38 @@ constexpr const char* file = R"({
   "slo": { "ttft": "1s", "itl": "20ms" }
 })";
 
-strict_json::value tree() {
-  auto parsed = strict_json::parse(file, "shop.json");
+strict_json::value tree(const std::string& text = file) {
+  auto parsed = strict_json::parse(text, "shop.json");
   EXPECT_TRUE(parsed.ok());
   return *parsed;
 }
 
-std::vector<what_if_case> cases_of(const std::vector<const char*>& sweeps) {
+std::vector<sweep_axis> axes_of(const std::vector<const char*>& sweeps) {
   std::vector<sweep_axis> axes;
   for (const auto* text : sweeps)
     axes.push_back(*parse_sweep(text));
-  auto made = make_cases(tree(), "shop.json", axes, {});
+  return axes;
+}
+
+std::vector<what_if_case> cases_of(const std::vector<const char*>& sweeps,
+                                   const std::string& text = file) {
+  auto made = make_cases(tree(text), "shop.json", axes_of(sweeps), {});
   EXPECT_TRUE(made.ok()) << made.failure().message;
-  return std::move(*made);
+  return made ? std::move(*made) : std::vector<what_if_case>{};
+}
+
+/// The file with `before` replaced, which is in it.
+std::string changed(const std::string& before, const std::string& after) {
+  std::string made = file;
+  const auto at = made.find(before);
+  EXPECT_NE(at, std::string::npos) << before;
+  return made.replace(at, before.size(), after);
+}
+
+/// The file with a fault in its last line.
+std::string with_fault(const std::string& fault) {
+  return changed(R"("itl": "20ms" })", R"("itl": "20ms" },
+  "faults": [{ "at": "6s", )" + fault + " }]");
 }
 
 TEST(Sweep, ReadsRangesStepsAndLists) {
@@ -70,6 +91,48 @@ TEST(Sweep, NamesWhatDoesNotExistOrDoesNotFit) {
   const auto bad = complaint("workload[0].poisson=5 a second");
   EXPECT_NE(bad.find("shop.json:9: workload[0].poisson"), std::string::npos) << bad;
   EXPECT_NE(bad.find("(with workload[0].poisson=5 a second)"), std::string::npos) << bad;
+}
+
+/// Sizes are compared under one fault, which strikes what there is.
+TEST(Sweep, AFaultOnANodeThatOnlyLargerClustersHaveIsNotedNotRefused) {
+  const auto text = with_fault(R"("kill": "small-1")");
+  const auto cases = cases_of({"nodes.small=1..2"}, text);
+  ASSERT_EQ(cases.size(), 2U);
+  EXPECT_TRUE(cases[0].plan.faults.empty());
+  ASSERT_EQ(cases[0].plan.notes.size(), 1U);
+  EXPECT_EQ(cases[0].plan.notes[0],
+            "shop.json:11: faults[0]: this cluster of the sweep has no `small-1` to strike");
+  EXPECT_EQ(cases[1].plan.faults.size(), 1U);
+  EXPECT_TRUE(cases[1].plan.notes.empty());
+  EXPECT_EQ(cases_of({"nodes.small=0..1"}, with_fault(R"("slow": ["small-*", "big-0/npu0"])"))
+                .at(0)
+                .plan.faults.at(0)
+                .targets,
+            std::vector<std::string>{"big-0/npu0"});
+  const auto alone = make_cases(tree(text), "shop.json", axes_of({"nodes.small=1"}), {});
+  EXPECT_TRUE(alone.ok()) << "the file has the node";
+  const auto never = make_cases(tree(with_fault(R"("kill": "small-7")")), "shop.json",
+                                axes_of({"nodes.small=1..3"}), {});
+  ASSERT_FALSE(never.ok());
+  EXPECT_NE(never.failure().message.find("unknown node `small-7`"), std::string::npos);
+}
+
+/// A run shows what was left out of it.
+TEST(Sweep, TheNoteOfALeftOutFaultIsTheRunsToo) {
+  auto cases = cases_of({"nodes.small=1"}, with_fault(R"("kill": "small-1")"));
+  run_cases(cases, {0}, {});
+  ASSERT_EQ(cases[0].summary.notes.size(), 1U);
+  EXPECT_NE(cases[0].summary.notes[0].find("no `small-1` to strike"), std::string::npos);
+}
+
+TEST(Sweep, CountsCombinationsWithoutANode) {
+  empty_cases empty;
+  const auto made = make_cases(tree(), "shop.json", axes_of({"nodes.small=0..2", "nodes.big=0..1"}),
+                               {}, &empty);
+  ASSERT_TRUE(made.ok());
+  EXPECT_EQ(made->size(), 5U);
+  EXPECT_EQ(empty.count, 1U);
+  EXPECT_EQ(empty.first, "nodes.small=0 nodes.big=0");
 }
 
 TEST(Sweep, OverSeedsRunsEachWithItsOwn) {
@@ -163,15 +226,56 @@ TEST(Search, FindsWhatTryingEverythingFindsWithFewerRuns) {
   EXPECT_FALSE(search_cases(poor, *goal, *cheapest / 2, options).best) << "beyond the budget";
 }
 
-/// That nobody can serve large prompts says nothing of small ones.
-TEST(Search, RulesOutByNodesOnlyWhatIsOtherwiseTheSame) {
+/// What more devices make worse, as here the number of loads, is the smaller cluster's to keep.
+TEST(Search, ASmallerClusterIsNotRuledOutByALargerOneThatMisses) {
+  auto cases = cases_of({"nodes.small=1..3", "nodes.big=0"});
+  const auto found = search_cases(cases, *parse_goal("cheapest cluster with loads <= 1"), 0, {});
+  ASSERT_TRUE(found.best);
+  EXPECT_EQ(cases[*found.best].label(), "nodes.small=1 nodes.big=0 latency");
+}
+
+/// Nothing follows from a cluster that misses, nor from what is otherwise swept.
+TEST(Search, PlaysAllThatMayBeTheAnswer) {
   auto cases = cases_of({"nodes.big=1..2", "workload[0].input=400,20"});
   ASSERT_EQ(cases.size(), 4U);
-  const auto never = parse_goal("cheapest cluster with requests <= 0");
-  const auto found = search_cases(cases, *never, 0, {});
+  const auto found = search_cases(cases, *parse_goal("cheapest cluster with requests <= 0"), 0, {});
   EXPECT_FALSE(found.best);
-  // Two of the larger cluster, each of which rules out the smaller with the same prompts.
-  EXPECT_EQ(found.runs, 2U);
+  EXPECT_EQ(found.runs, 4U);
+}
+
+TEST(Search, SaysWhatWasNotPlayedAndWhy) {
+  auto cases = cases_of({"nodes.small=1..5", "nodes.big=0"});
+  const auto goal = parse_goal("cheapest cluster with lost_requests <= 0");
+  const auto found = search_cases(cases, *goal, 3.5, {});
+  ASSERT_TRUE(found.best);
+  EXPECT_EQ(found.runs, 1U);
+  EXPECT_EQ(found.no_better, 2U);
+  EXPECT_EQ(found.beyond_budget, 2U);
+  EXPECT_EQ(std::count_if(cases.begin(), cases.end(), [](const auto& one) { return one.ran; }), 1);
+}
+
+TEST(Search, NamesTheDevicesThatNobodySaidThePriceOf) {
+  EXPECT_FALSE(unpriced_note(cases_of({"nodes.small=1..2"}))) << "their nodes have prices";
+  const std::string small = R"("devices": ["cpu-local"], "price_per_hour": 1)";
+  const auto said = [&](const std::string& devices) {
+    return unpriced_note(cases_of({"nodes.small=1..2"}, changed(small, devices))).value_or("");
+  };
+  const auto mixed = said(
+      R"("devices": ["l4", "rngd", { "spec": "cent-cxl-pim", "tp": 2 }, { "spec": "rngd" }])");
+  EXPECT_EQ(mixed.find("without a price, hence counted as free: rngd, cent-cxl-pim-tp2; write "
+                       "`usd_per_h` at such a device"),
+            0U)
+      << mixed;
+  EXPECT_EQ(said(R"("devices": [{ "spec": "rngd", "usd_per_h": 0 }])"), "") << "said to be free";
+  EXPECT_EQ(said(R"("devices": ["rngd"], "price_per_hour": 0)"), "") << "likewise";
+  EXPECT_NE(said(R"("devices": ["remote-api"])"), "") << "it is paid by the token";
+  EXPECT_NE(said(R"("devices": [{ "spec": "h100-sxm", "prefill": { "device": "cpu-local" } }])"),
+            "")
+      << "a side of it";
+  auto none = cases_of({"nodes.big=0"}, changed(small, R"("devices": ["cpu-local"])"));
+  EXPECT_NE(unpriced_note(none)->find("the cluster with the fewest devices is the cheapest"),
+            std::string::npos)
+      << *unpriced_note(none);
 }
 
 /// Without prices all cost the same, and one that keeps the goal rules out no smaller one.

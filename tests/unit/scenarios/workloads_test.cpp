@@ -486,7 +486,8 @@ TEST_F(WorkloadsTest, AClosedLoopSendsAgainOnlyAfterAnAnswer) {
 TEST_F(WorkloadsTest, AClientThatIsRefusedWaitsBeforeItAsksAgain) {
   const auto plan = parse_scenario(R"({ "name": "full", "duration": "10s", "seed": 1,
     "nodes": [{ "name": "n", "devices": [{ "spec": "l4", "max_sequences": 1 }] }],
-    "models": { "m": { "shape": "llama-3.1-8b" } }, "scheduler": { "queue_max": 1 },
+    "models": { "m": { "shape": "llama-3.1-8b", "context": 8192 } },
+    "scheduler": { "queue_max": 1 },
     "workload": [{ "closed": { "clients": 50 }, "output": 1000 }] })",
                                    "full.json");
   ASSERT_TRUE(plan.ok()) << plan.failure().message;
