@@ -127,9 +127,14 @@ const backend = {
       process.kill(stand.cluster.pid, 'SIGHUP');
       await eventually('mended, it serves again', async () => (await ask(stand)).status === 200);
     },
-    'an error of the driver takes it out': async (stand) => {
-      scene(stand, 'xid=79');
-      await eventually('XID 79', async () => (await reading(stand)).health === 'unhealthy');
+    'an error of the driver takes it out, whatever follows it': async (stand) => {
+      scene(stand, 'xid=79,43,48,63,154');
+      await eventually('XID 48 and 79', async () => {
+        const { health, health_reason } = await reading(stand);
+        return health === 'unhealthy' && health_reason.endsWith(' unhealthy: XID 48, XID 79');
+      });
+      const { stdout } = await stand.cluster.cli(['events']);
+      assert.match(stdout, /is unhealthy, no new work: .*XID 79/);
     },
   },
   lacks: ['other'],

@@ -101,6 +101,16 @@ TEST(VendorPlugins, BoardsThatNvlinkJoinsAreOneGroup) {
   EXPECT_THAT(text_of(rows[0], "topology_group"), StartsWith("GPU-"));
 }
 
+TEST(VendorPlugins, AnXidIsNamedAsTheReason) {
+  const auto document = document_in("nvidia");
+  device_readings readings;
+  const auto rows = recorded("nvidia", "telemetry-mig.json", *document.telemetry);
+  readings.add(*document.telemetry, rows, 0);
+  const auto round = readings.take();
+  EXPECT_EQ(round.at("GPU-1").health_reason, "its plugin's telemetry says degraded: XID 63");
+  EXPECT_EQ(round.at("MIG-1").health_reason, "its plugin's telemetry says degraded: XID 63");
+}
+
 TEST(VendorPlugins, AmdChipsAreNamedAsTheirRuntimeWantsThem) {
   const auto document = document_in("amd");
   const auto rows = recorded("amd", "probe-mi300x-new.json", document.probe);
