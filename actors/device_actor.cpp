@@ -271,20 +271,30 @@ void device_state::describe(const device_spec& now) {
   unused_by_.clear();
 }
 
-/// What runs here does not run on the device: it is ended, and its engine is not tried again.
+std::set<instance_id> device_state::open_instances() const {
+  std::set<instance_id> open;
+  for (const auto& [instance, held] : instances_)
+    if (held.session)
+      open.insert(instance);
+  return open;
+}
+
+/// What runs here does not run on the device: it is ended, and its engine is not tried again. Those
+/// of whom nothing is asked at the moment are not known to be at fault.
 void device_state::expose() {
   const error why{recovery::retry_elsewhere, "device_unused",
                   device_.id.value
                       + ": its engine generates, and the device does nothing: the "
                         "engine computes elsewhere. Mend its driver or its back-end, "
                         "then send SIGHUP"};
-  spdlog::error("{}", why.message);
   std::vector<instance_id> ended;
   for (const auto& [instance, held] : instances_)
-    if (held.session) {
+    if (held.session && held.session->stats().sequences_running > 0) {
       unused_by_.emplace(held.runtime.get(), why);
       ended.push_back(instance);
     }
+  if (!ended.empty()) // Their last answer may have ended just now.
+    spdlog::error("{}", why.message);
   for (const auto instance : ended)
     died({instance, why});
 }
@@ -329,7 +339,7 @@ void device_state::sample(const device_sample& read) {
   // Readings of what is simulated are made up.
   if (read.fresh && !device_.simulated
       && use_.look(agent_->options().steady(), report.reading.engine.value_or(engine_counters{}),
-                   read.reading, device_.spec.idle_mw))
+                   read.reading, device_.spec.idle_mw, open_instances()))
     expose();
   judge(report.reading, read.known);
   report.running = agent_->attempts().running(device_.id);

@@ -153,6 +153,7 @@ private:
   void unload_all();
   void stop_loading(instance_id instance);
   void describe(const device_spec& now);
+  [[nodiscard]] std::set<instance_id> open_instances() const;
   void expose();
   void sample(const device_sample& read);
   void judge(device_reading& reading, bool known);

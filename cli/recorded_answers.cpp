@@ -37,7 +37,7 @@ std::string unknown_places(const node::tool_query& query,
   if (rows.empty())
     return made;
   for (const auto& [name, source] : query.fields)
-    if (name != "parent" && name != "model")
+    if (name != "parent" && name != "model" && name != "health_reason")
       miss(name, [&name = name](const auto& row) { return says(row, name); });
   for (const auto& [name, source] : query.attributes)
     miss("attributes." + name, [&name = name](const auto& row) {

@@ -24,7 +24,8 @@ void set_known(std::optional<std::uint64_t>& figure, std::optional<std::uint64_t
     figure = now;
 }
 
-/// Takes the worst that was said, with the tool's own word. Returns: whether anything was.
+/// Takes the worst that was said, with the tool's own word and reason. Returns: whether anything
+/// was.
 bool read_health(const answer_row& row, device_reading& into) {
   const auto word = text_of(row, "health");
   if (!says_something(word))
@@ -41,6 +42,8 @@ bool read_health(const answer_row& row, device_reading& into) {
   into.health_reason += said == row.said.end() ? word : said->second;
   if (word != "degraded" && word != "unhealthy")
     into.health_reason += unmapped_words;
+  else if (const auto why = text_of(row, "health_reason"); says_something(why))
+    into.health_reason += ": " + why;
   return true;
 }
 

@@ -69,7 +69,8 @@ std::vector<known_field> telemetry_fields() {
             {"kWh", 3'600'000'000, 1}}},
           {"temperature_celsius", false, {{"C", 1000, 1}, {"mC", 1, 1}}},
           {"board", false, {}},
-          {"health", false, {}}};
+          {"health", false, {}},
+          {"health_reason", false, {}}};
 }
 
 void apply(const unit& picked, field_source& source) {

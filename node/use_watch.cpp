@@ -11,10 +11,11 @@ namespace consort::node {
 namespace {
 
 constexpr std::uint64_t flat_percent = 110; ///< Of the least power: nothing is going on.
+constexpr std::uint64_t held_percent = 105; ///< The same where engines have opened the device.
 constexpr std::uint64_t rest_times_max = 2; ///< Of the spec sheet's idle power: it may rest.
 
-bool at_most(std::uint64_t power_mw, std::uint64_t least_mw) {
-  return power_mw * 100 <= least_mw * flat_percent;
+bool at_most(std::uint64_t power_mw, std::uint64_t least_mw, std::uint64_t percent = flat_percent) {
+  return power_mw * 100 <= least_mw * percent;
 }
 
 } // namespace
@@ -37,7 +38,13 @@ std::optional<std::uint64_t> use_watch::power_of(time_us now, const device_readi
   return read.power_mw.value_or(0) > 0 ? read.power_mw : power;
 }
 
-void use_watch::rests(std::uint64_t power_mw) {
+/// Requires: no engine had anything to do. `unused`: utilization was read, and is zero.
+void use_watch::rests(std::uint64_t power_mw, bool unused) {
+  if (unused && !open_.empty()) {
+    held_mw_.push_back(power_mw);
+    if (held_mw_.size() > limits::rest_readings)
+      held_mw_.pop_front();
+  }
   rest_least_mw_ = rest_readings_ == 0 ? power_mw : std::min(rest_least_mw_, power_mw);
   rest_most_mw_ = std::max(rest_most_mw_, power_mw);
   if (rest_readings_ < limits::rest_readings)
@@ -50,32 +57,46 @@ bool use_watch::flat(std::uint64_t power_mw, std::uint64_t idle_mw) const {
          && rest_least_mw_ <= idle_mw * rest_times_max && at_most(power_mw, rest_least_mw_);
 }
 
+use_watch::proof use_watch::weigh(const device_reading& read, std::optional<std::uint64_t> power,
+                                  std::uint64_t idle_mw) const {
+  if (!read.utilization_pm)
+    return power && flat(*power, idle_mw) ? proof::weak : proof::none;
+  // Some tools round a few short kernels away; they cannot hide what these draw.
+  if (*read.utilization_pm <= idle_pm_max() && (!power || at_most(*power, *power_least_mw_)))
+    return proof::full;
+  const bool held
+      = *read.utilization_pm == 0 && power && held_mw_.size() == limits::rest_readings
+        && at_most(*power, *std::min_element(held_mw_.begin(), held_mw_.end()), held_percent);
+  return held ? proof::weak : proof::none;
+}
+
 void use_watch::begin_anew() {
   since_.reset();
   readings_ = 0;
-  blind_ = false;
+  weak_ = false;
 }
 
 bool use_watch::look(time_us now, const engine_counters& engines, const device_reading& read,
-                     std::uint64_t idle_mw) {
+                     std::uint64_t idle_mw, const std::set<instance_id>& open) {
+  if (open != open_) { // Others draw other power.
+    open_ = open;
+    held_mw_.clear();
+  }
   const auto power = power_of(now, read);
   if (power)
     power_least_mw_ = std::min(power_least_mw_.value_or(*power), *power);
   const bool made = engines.tokens > std::exchange(tokens_, engines.tokens);
   if (power && !made && engines.sequences_running == 0)
-    rests(*power);
-  // Some tools round a few short kernels away; they cannot hide what these draw.
-  const bool unused = read.utilization_pm ? *read.utilization_pm <= idle_pm_max()
-                                                && (!power || at_most(*power, *power_least_mw_))
-                                          : power && flat(*power, idle_mw);
-  if (!made || engines.sequences_running == 0 || !unused) {
+    rests(*power, read.utilization_pm == 0U);
+  const auto unused = weigh(read, power, idle_mw);
+  if (!made || engines.sequences_running == 0 || unused == proof::none) {
     begin_anew();
     return false;
   }
   since_ = since_.value_or(now);
-  blind_ = blind_ || !read.utilization_pm;
-  if (++readings_ < (blind_ ? limits::unused_blind_readings : limits::unused_readings)
-      || now - *since_ < (blind_ ? limits::unused_blind_us : limits::unused_us))
+  weak_ = weak_ || unused == proof::weak;
+  if (++readings_ < (weak_ ? limits::unused_blind_readings : limits::unused_readings)
+      || now - *since_ < (weak_ ? limits::unused_blind_us : limits::unused_us))
     return false;
   begin_anew();
   return true;

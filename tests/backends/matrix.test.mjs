@@ -66,6 +66,29 @@ function check_fixtures(folder, { probe, telemetry }) {
   assert.match(told, /recorded|documented|not verified/);
 }
 
+/// How good a folder's recorded answers to a question are, by the README beside them.
+function grades_of(folder, question) {
+  const told = fs.readFileSync(path.join(shipped, folder, 'fixtures/README.md'), 'utf8');
+  const lines = told.split('\n').filter((line) => line.startsWith('| `'));
+  const cells = lines.map((line) => line.split('|').slice(1, -1));
+  const answers = ([names]) =>
+    [...names.matchAll(/`([^`]+)`/g)].some(([, name]) =>
+      ['*', question].some((begin) => name.startsWith(begin)));
+  return cells.filter(answers).map((cell) => cell.at(-1).trim());
+}
+
+/// No claim of the table goes beyond them.
+function check_grade(folder) {
+  const grade = row_of(folder).split('|')[5].trim();
+  if (!grade.startsWith('recorded')) return;
+  const of = (question) => grades_of(folder, question).filter((one) => /^recorded/.test(one));
+  assert.ok(of('probe').length > 0, `${folder}: no probe was recorded`);
+  const readings = of('telemetry');
+  assert.equal(readings.length === 0, grade.includes('readings documented'), `${folder}: ${grade}`);
+  if ([...of('probe'), ...readings].every((one) => one.includes('changed')))
+    assert.match(grade, /partly changed/, folder);
+}
+
 /// A sample of `fixtures/failures.json`: `plugin check` judges them all by the rules themselves.
 const sample = (one) => ({ line: '', exit: 1, ...(typeof one === 'string' ? { line: one } : one) });
 
@@ -121,6 +144,7 @@ for (const folder of folders)
       assert.ok(document.probe.id && document.probe.model);
       if (document.telemetry) check_readings(folder, document);
       check_fixtures(folder, document);
+      check_grade(folder);
     } else assert.ok(Object.keys(document.runs_on).length > 0);
     check_runtime(folder, document);
     await check_load(folder, document);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // consort-nvml: NVIDIA's devices as one line of JSON, once or every so many seconds. The partitions
 // (MIG) of a board follow it, and name it as their parent; power and energy are the board's. With
-// --watch it hears of the driver's errors (XID) as they happen; what was heard stays until it ends.
+// --watch it hears of the driver's errors (XID) as they happen. Each that matters stays until it
+// ends, whatever else is heard: a board is not reset while somebody holds it, and this does.
 #include "node/plugins/nvidia/nvml.hpp"
 
 #include <nlohmann/json.hpp>
@@ -12,6 +13,7 @@
 #include <cstdlib>
 #include <map>
 #include <set>
+#include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
@@ -29,6 +31,21 @@ const std::set<unsigned long long> xids_fatal{48, 64, 74, 79, 95};
 /// It goes on, and should be looked at: rows remapped at the next reset (63), an error contained
 /// to one process (94). Others are faults of programs.
 const std::set<unsigned long long> xids_bad{63, 94};
+
+constexpr unsigned long long xid_double_bit = 48;
+
+/// What a board's driver said so far, of the two lists.
+struct heard_xids {
+  std::set<unsigned long long> fatal, bad;
+};
+
+/// `XID 48, XID 79`; empty of none.
+std::string xid_words(const std::set<unsigned long long>& xids) {
+  std::string made;
+  for (const auto xid : xids)
+    made += (made.empty() ? "XID " : ", XID ") + std::to_string(xid);
+  return made;
+}
 
 class board_list {
 public:
@@ -74,7 +91,7 @@ public:
         return;
       }
       if ((what.type & (event_xid | event_double_bit)) != 0)
-        heard_[what.device] = what.type == event_xid ? what.data : 48;
+        hear(what.device, what.type == event_xid ? what.data : xid_double_bit);
     }
   }
 
@@ -84,6 +101,14 @@ public:
   }
 
 private:
+  /// A fatal one is mostly followed by those of the programs that it ended.
+  void hear(handle board, unsigned long long xid) {
+    if (xids_fatal.contains(xid))
+      heard_[board].fatal.insert(xid);
+    else if (xids_bad.contains(xid))
+      heard_[board].bad.insert(xid);
+  }
+
   /// Returns: whether there is something to wait for.
   bool listen() {
     unsigned count = 0;
@@ -168,16 +193,13 @@ private:
   void judge(handle board, json& one) const {
     std::string bad, fatal;
     if (const auto heard = heard_.find(board); heard != heard_.end()) {
-      const auto text = "XID " + std::to_string(heard->second);
-      if (xids_fatal.contains(heard->second))
-        fatal = text;
-      else if (xids_bad.contains(heard->second))
-        bad = text;
+      bad = xid_words(heard->second.bad);
+      fatal = xid_words(heard->second.fatal);
     }
     if (memory_info memory{}; nvml_.memory != nullptr) {
       const auto said = nvml_.memory(board, &memory);
       if (said == gpu_is_lost || said == reset_required)
-        fatal = word(said);
+        fatal = fatal.empty() ? word(said) : word(said) + ", " + fatal;
     }
     unsigned long long errors = 0;
     if (nvml_.ecc_errors != nullptr && nvml_.ecc_errors(board, 1, 0, &errors) == ok && errors > 0)
@@ -186,7 +208,8 @@ private:
     if (nvml_.remapped_rows != nullptr
         && nvml_.remapped_rows(board, &corrected, &uncorrected, &pending, &failed) == ok) {
       if (failed != 0)
-        fatal = "rows of its memory could not be remapped";
+        fatal = "rows of its memory could not be remapped"
+                + (fatal.empty() ? std::string() : ", " + fatal);
       else if (pending != 0)
         bad = "rows of its memory are remapped at its next reset";
     }
@@ -239,8 +262,8 @@ private:
 
   const library nvml_;
   event_set events_ = nullptr;
-  bool deaf_ = false;                          ///< Nothing can be listened to.
-  std::map<handle, unsigned long long> heard_; ///< The latest XID of each board.
+  bool deaf_ = false; ///< Nothing can be listened to.
+  std::map<handle, heard_xids> heard_;
   std::map<handle, json> islands_;
 };
 

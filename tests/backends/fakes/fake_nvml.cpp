@@ -2,8 +2,9 @@
 // A stand-in for libnvidia-ml.so.1: the same symbols, the same numbers for what a driver refuses,
 // and figures from the file `nvml` in the folder CONSORT_FAKES, read at every call: lines
 // NAME=VALUE. Without it: one idle H100, as it was recorded. `mig` = 1 parts the board in two;
-// `lost` = 1 is a board off the bus; `xid` is told once to who listens; `na` lists readings that
-// this driver does not support. `boards` = 2 are two such boards, which `nvlink` = 1 joins.
+// `lost` = 1 is a board off the bus; `xid`, one or several with commas between them, is told once
+// to who listens; `na` lists readings that this driver does not support. `boards` = 2 are two such
+// boards, which `nvlink` = 1 joins.
 #include <chrono>
 #include <condition_variable>
 #include <cstdio>
@@ -12,6 +13,7 @@
 #include <fstream>
 #include <map>
 #include <mutex>
+#include <sstream>
 #include <string>
 
 namespace {
@@ -54,6 +56,18 @@ int state_of(const fake_device* device, const char* reading) {
   const auto missing = known.find("na");
   const bool refused = missing != known.end() && missing->second.find(reading) != std::string::npos;
   return refused || (device->part && std::strcmp(reading, "memory") != 0) ? not_supported : ok;
+}
+
+/// The first that was not told yet; 0 = none.
+unsigned long long next_xid() {
+  std::stringstream all(scene()["xid"]);
+  std::string one;
+  for (int at = 0; std::getline(all, one, ',');)
+    if (at++ == events) {
+      ++events;
+      return std::strtoull(one.c_str(), nullptr, 10);
+    }
+  return 0;
 }
 
 int copy(const char* from, char* into, unsigned size) {
@@ -184,8 +198,7 @@ int nvmlDeviceRegisterEvents(fake_device*, unsigned long long, int*) {
 }
 int nvmlEventSetWait_v2(int*, fake_event* event, unsigned ms) {
   const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(ms);
-  const auto xid = figure("xid", 0);
-  if (xid != 0 && events++ == 0) {
+  if (const auto xid = next_xid(); xid != 0) {
     *event = {&board, 0x8, xid, 0, 0};
     return ok;
   }

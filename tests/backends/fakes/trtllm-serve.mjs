@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `trtllm-serve ENGINE-OR-MODEL`: reads an engine folder's config.json and refuses one of another
-// TensorRT or another compute capability with TensorRT's own words; /metrics is a JSON array of
-// iterations that reading empties.
+// TensorRT or another compute capability with TensorRT's own words, and a model that its PyTorch
+// backend has not with that one's; /metrics is a JSON array of iterations that reading empties.
 import fs from 'node:fs';
 import path from 'node:path';
 import { FakeServer, parse_arguments } from './server.mjs';
@@ -29,6 +29,10 @@ const mismatch = {
 }[server.fault()];
 if (mismatch) {
   console.error(`[TensorRT-LLM][ERROR] ${mismatch}`);
+  process.exit(1);
+}
+if (server.fault() === 'no-architecture') {
+  console.error('ValueError: Unknown architecture for AutoModelForCausalLM: MyOwnForCausalLM');
   process.exit(1);
 }
 const config = path.join(engine, 'config.json');

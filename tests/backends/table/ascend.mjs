@@ -39,6 +39,13 @@ const backend = {
       assert.match(env.ASCEND_RT_VISIBLE_DEVICES, /^0,1$/);
       assert.match(words, /--tensor-parallel-size 2/);
     },
+    "the dies of an A3's NPU are two": async () => {
+      const tools = { 'npu-smi': [['info', 'ascend/fixtures/probe-24.1.rc3.7-a3.txt']] };
+      const { env, devices } = await started_over(2, { ...backend, tools });
+      const numbers = devices.map(({ spec }) => Number(spec.attributes.index));
+      assert.deepEqual(numbers.sort((a, b) => a - b), [0, 1, 12, 13, 14, 15]);
+      assert.match(env.ASCEND_RT_VISIBLE_DEVICES, /^(0,1|12,13|14,15)$/);
+    },
   },
 };
 

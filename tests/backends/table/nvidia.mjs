@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { eventually } from '../../system/support.mjs';
 import { nvidia_smi } from '../devices.mjs';
 import { fake_nvml } from '../places.mjs';
@@ -127,9 +128,30 @@ const backend = {
       process.kill(stand.cluster.pid, 'SIGHUP');
       await eventually('mended, it serves again', async () => (await ask(stand)).status === 200);
     },
-    'an error of the driver takes it out': async (stand) => {
-      scene(stand, 'xid=79');
-      await eventually('XID 79', async () => (await reading(stand)).health === 'unhealthy');
+    'one that opens it and computes elsewhere is found out, too': async (stand) => {
+      const before = stand.cluster.output.length;
+      const found = () => /the device does nothing/.test(stand.cluster.output.slice(before));
+      await ask(stand, { max_tokens: 2 }, gpu);
+      scene(stand, 'power=115000'); // As recorded: a context is open, and nothing runs.
+      await setTimeout(10_000); // Four readings, two seconds apart.
+      const stop = Date.now() + 50_000;
+      const streams = [0, 1].map(async () => {
+        while (!found() && Date.now() < stop) await ask(stand, { max_tokens: 400 }, gpu);
+      });
+      await eventually('it is found out', found, 50_000);
+      await Promise.all(streams);
+      assert.equal((await reading(stand)).health, 'degraded');
+      process.kill(stand.cluster.pid, 'SIGHUP');
+      await eventually('mended, it serves again', async () => (await ask(stand)).status === 200);
+    },
+    'an error of the driver takes it out, whatever follows it': async (stand) => {
+      scene(stand, 'xid=79,43,48,63,154');
+      await eventually('XID 48 and 79', async () => {
+        const { health, health_reason } = await reading(stand);
+        return health === 'unhealthy' && health_reason.endsWith(' unhealthy: XID 48, XID 79');
+      });
+      const { stdout } = await stand.cluster.cli(['events']);
+      assert.match(stdout, /is unhealthy, no new work: .*XID 79/);
     },
   },
   lacks: ['other'],

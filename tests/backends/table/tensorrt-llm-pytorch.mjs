@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { nvidia_smi, second_board } from '../devices.mjs';
-import { started_over } from '../suite.mjs';
+import { Stand } from '../stand.mjs';
+import { ask, started_over } from '../suite.mjs';
 
 const backend = {
   ...nvidia_smi,
@@ -22,6 +23,18 @@ const backend = {
       const { env, words } = await started_over(2, backend, second_board);
       assert.equal(env.CUDA_VISIBLE_DEVICES, '0,1');
       assert.match(words, /--tp_size 2 /);
+    },
+    'a model that its PyTorch backend has not is refused': async () => {
+      const stand = new Stand(backend);
+      try {
+        stand.faults('trtllm=no-architecture');
+        await stand.start();
+        const answer = await ask(stand, { max_tokens: 2 });
+        assert.equal(answer.status, 422, answer.text);
+        assert.match(answer.text, /Unknown architecture/);
+      } finally {
+        await stand.destroy();
+      }
     },
   },
 };

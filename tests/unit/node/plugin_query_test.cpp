@@ -356,6 +356,18 @@ TEST_F(DeviceReadings, HealthOutlivesARoundThatLacksItsDevice) {
       << "it may be another one";
 }
 
+TEST_F(DeviceReadings, AToolMaySayWhyADeviceIsUnwell) {
+  const auto said = [&](const char* health, const char* why) {
+    const auto answer
+        = std::string(R"([{"id": "a", "h": ")") + health + R"(", "why": ")" + why + R"("}])";
+    add(R"({ "each": "", "id": "/id", "health": "/h", "health_reason": "/why" })", answer.c_str());
+    return readings_.take().at("a").health_reason;
+  };
+  EXPECT_EQ(said("unhealthy", "XID 79"), "its plugin's telemetry says unhealthy: XID 79");
+  EXPECT_EQ(said("degraded", "N/A"), "its plugin's telemetry says degraded");
+  EXPECT_EQ(said("healthy", "it was mended"), "") << "a reason is of what is wrong";
+}
+
 /// Power by the tool `smi`, utilization by `other`.
 nlohmann::json telemetry_of_two_tools() {
   auto made = query_json(R"({ "each": "", "id": "/id", "power_watts": "/p" })");

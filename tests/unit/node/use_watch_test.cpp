@@ -72,6 +72,73 @@ TEST(UseWatch, ShortOfTheBoundsNothingIsSaid) {
   EXPECT_FALSE(rare.look(100 * second_us, made(2), idle())) << "too few readings";
 }
 
+// --- engines that have opened the device ---
+
+const std::set<instance_id> one_engine{instance_id{7}};
+constexpr std::uint64_t held_mw = 115'000; // With a context open, of 75 W without: as recorded.
+
+/// A device that rests, has an engine open that rests for `rests` readings, and is then read while
+/// that generates, all two seconds apart. Returns: at which of the latter it is found out.
+template <class Work>
+int found_held(int rests, Work work_at, std::uint32_t rest_pm = 0) {
+  use_watch watch;
+  time_us now = 0;
+  for (int i = 0; i < 3; ++i, now += 2 * second_us)
+    EXPECT_FALSE(watch.look(now, engine_counters{}, idle()));
+  for (int i = 0; i < rests; ++i, now += 2 * second_us)
+    EXPECT_FALSE(watch.look(now, made(0, 0), idle(held_mw, rest_pm), 0, one_engine));
+  for (int i = 0; i < 40; ++i, now += 2 * second_us)
+    if (watch.look(now, made(static_cast<std::uint64_t>(i + 1) * 100), work_at(i), 0, one_engine))
+      return i;
+  return -1;
+}
+
+TEST(UseWatch, AnOpenContextIsNoWork) {
+  const auto trembles
+      = [](int i) { return idle(held_mw + 700 * static_cast<std::uint64_t>(i % 3)); };
+  EXPECT_EQ(found_held(4, trembles), 10) << "20 s, eight readings at least";
+  EXPECT_EQ(found_held(4, [](int i) { return idle(held_mw, i == 5 ? 300 : 0); }), 16)
+      << "it worked in between";
+}
+
+TEST(UseWatch, WhatItsContextDrewLastCounts) {
+  use_watch watch;
+  time_us now = 0;
+  for (const auto power_mw : {75'000U, 75'000U, 75'000U, 75'000U, 115'000U, 115'000U, 115'000U})
+    EXPECT_FALSE(watch.look(now += 2 * second_us, made(0, 0), idle(power_mw), 0, one_engine));
+  for (std::uint64_t i = 1; i < 20; ++i)
+    EXPECT_FALSE(watch.look(now += 2 * second_us, made(i * 100), idle(held_mw), 0, one_engine))
+        << "one of the four was lower";
+  EXPECT_FALSE(watch.look(now += 2 * second_us, made(1'900, 0), idle(held_mw), 0, one_engine));
+  int found = -1;
+  for (int i = 0; i < 20 && found < 0; ++i)
+    if (watch.look(now += 2 * second_us, made(2'000 + static_cast<std::uint64_t>(i)), idle(held_mw),
+                   0, one_engine))
+      found = i;
+  EXPECT_EQ(found, 10);
+}
+
+TEST(UseWatch, WhoDrawsMoreThanItsContextIsLeftAlone) {
+  EXPECT_EQ(found_held(4, [](int) { return idle(122'000); }), -1) << "its power says that it works";
+  EXPECT_EQ(found_held(4, [](int) { return idle(held_mw, 10); }), -1) << "a little is enough";
+  EXPECT_EQ(found_held(3, [](int) { return idle(held_mw); }), -1) << "hardly seen at rest";
+  EXPECT_EQ(found_held(
+                4, [](int) { return idle(held_mw); }, 300),
+            -1)
+      << "somebody else worked there";
+}
+
+TEST(UseWatch, WhatOneEngineDrawsSaysNothingOfAnother) {
+  use_watch watch;
+  time_us now = 0;
+  EXPECT_FALSE(watch.look(now, engine_counters{}, idle()));
+  for (int i = 0; i < 4; ++i)
+    EXPECT_FALSE(watch.look(now += 2 * second_us, made(0, 0), idle(held_mw), 0, one_engine));
+  const std::set<instance_id> both{instance_id{7}, instance_id{8}};
+  for (std::uint64_t i = 1; i < 20; ++i)
+    EXPECT_FALSE(watch.look(now += 2 * second_us, made(i * 100), idle(held_mw), 0, both));
+}
+
 // --- without utilization ---
 
 constexpr std::uint64_t idle_mw = 40'000; // As the spec sheet says.

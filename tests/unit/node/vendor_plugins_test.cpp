@@ -101,6 +101,16 @@ TEST(VendorPlugins, BoardsThatNvlinkJoinsAreOneGroup) {
   EXPECT_THAT(text_of(rows[0], "topology_group"), StartsWith("GPU-"));
 }
 
+TEST(VendorPlugins, AnXidIsNamedAsTheReason) {
+  const auto document = document_in("nvidia");
+  device_readings readings;
+  const auto rows = recorded("nvidia", "telemetry-mig.json", *document.telemetry);
+  readings.add(*document.telemetry, rows, 0);
+  const auto round = readings.take();
+  EXPECT_EQ(round.at("GPU-1").health_reason, "its plugin's telemetry says degraded: XID 63");
+  EXPECT_EQ(round.at("MIG-1").health_reason, "its plugin's telemetry says degraded: XID 63");
+}
+
 TEST(VendorPlugins, AmdChipsAreNamedAsTheirRuntimeWantsThem) {
   const auto document = document_in("amd");
   const auto rows = recorded("amd", "probe-mi300x-new.json", document.probe);
@@ -203,8 +213,40 @@ TEST(VendorPlugins, AscendTablesOfBothShapes) {
   EXPECT_EQ(figure_of(card, "memory_used_bytes"), 1'839LL << 20);
   EXPECT_EQ(figure_of(card, "temperature_celsius"), 50'000);
   const auto found = recorded("ascend", "probe-25.3.rc1-310p3.txt", document.probe);
-  EXPECT_EQ(found.at(0).attributes.at("index"), "6");
+  EXPECT_EQ(found.at(0).attributes.at("index"), "0") << "`Device`, whatever its NPU is called";
   EXPECT_EQ(text_of(found.at(0), "model"), "310P3");
+}
+
+TEST(VendorPlugins, AscendNamesMayHaveADash) {
+  const auto document = document_in("ascend");
+  const auto name = std::string("25.0.rc1.1-910b4-1.txt");
+  const auto found = recorded("ascend", "probe-" + name, document.probe);
+  ASSERT_EQ(found.size(), 2U);
+  EXPECT_EQ(text_of(found[1], "model"), "910B4-1");
+  EXPECT_EQ(found[1].attributes.at("index"), "1");
+  const auto read = recorded("ascend", "telemetry-" + name, *document.telemetry);
+  const auto& card = row_of(read, "0000:C2:00.0");
+  EXPECT_EQ(text_of(card, "health"), "healthy");
+  EXPECT_EQ(figure_of(card, "power_watts"), 93'700);
+}
+
+/// An A3's NPU has two dies: its number repeats, and its power stands beside the first.
+TEST(VendorPlugins, DiesOfAnAscendNpuAreToldApart) {
+  const auto document = document_in("ascend");
+  const auto name = std::string("24.1.rc3.7-a3.txt");
+  std::vector<std::string> indices;
+  for (const auto& die : recorded("ascend", "probe-" + name, document.probe))
+    indices.push_back(die.attributes.at("index"));
+  EXPECT_EQ(indices, (std::vector<std::string>{"0", "1", "12", "13", "14", "15"}));
+  const auto rows = recorded("ascend", "telemetry-" + name, *document.telemetry);
+  device_readings readings;
+  readings.add(*document.telemetry, rows, 0);
+  const auto round = readings.take();
+  ASSERT_EQ(round.size(), 6U);
+  EXPECT_EQ(round.at("0000:83:00.0").temperature_mc, 38'000);
+  EXPECT_EQ(round.at("0000:83:00.0").power_mw, 93'300U) << "half of its NPU's";
+  EXPECT_EQ(round.at("0000:81:00.0").power_mw, 93'300U);
+  EXPECT_EQ(round.at("0000:83:00.0").memory_used_bytes, 35'651ULL << 20);
 }
 
 TEST(VendorPlugins, NeuronDevicesAreTheirCores) {
