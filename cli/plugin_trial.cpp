@@ -38,6 +38,9 @@ constexpr int readings_awaited = 2;                   ///< Of a server's gauges:
 constexpr duration_us gauge_grace_us = 1'000'000;     ///< For the reading itself.
 constexpr auto gauge_look = std::chrono::milliseconds(20);
 constexpr std::uint32_t short_tokens = 8, long_tokens = 100'000;
+/// Of a long answer that comes in one piece, whose server may not notice that nobody waits for it.
+constexpr std::uint32_t whole_tokens = 1'000;
+constexpr auto taken_time = std::chrono::milliseconds(500); ///< Until such a server works on it.
 
 error skipped(std::string why) {
   return {recovery::refuse, "skipped", std::move(why)};
@@ -392,12 +395,15 @@ attempt_id plugin_trial::latest() const {
 
 std::shared_ptr<plugin_trial::listener> plugin_trial::submit(std::uint32_t max_tokens) {
   const auto heard = std::make_shared<listener>();
+  constexpr auto prompt = "Once upon a time";
+  const bool chats = !plugin_->document().runtime.server.completions;
+  nlohmann::json asked{{"model", "check"}, {"max_tokens", max_tokens}, {"temperature", 0}};
+  if (chats)
+    asked["messages"] = {{{"role", "user"}, {"content", prompt}}};
+  else
+    asked["prompt"] = prompt;
   attempt_body body;
-  body.kind = request_kind::completion;
-  const nlohmann::json asked{{"model", "check"},
-                             {"prompt", "Once upon a time"},
-                             {"max_tokens", max_tokens},
-                             {"temperature", 0}};
+  body.kind = chats ? request_kind::chat : request_kind::completion;
   body.json = asked.dump();
   ++attempts_;
   session_->submit(latest(), std::move(body), heard);
@@ -420,14 +426,33 @@ result<std::string> plugin_trial::generate() {
          + heard->text().substr(0, 60) + "\"";
 }
 
+std::shared_ptr<plugin_trial::listener> plugin_trial::submit_long() {
+  return submit(plugin_->document().capability.runtime.streaming ? long_tokens : whole_tokens);
+}
+
+/// Waits until a long answer is under way: for its first token, or for a moment where it comes in
+/// one piece. Returns: why it is not.
+std::optional<error> plugin_trial::not_under_way(listener& heard) const {
+  const bool streams = plugin_->document().capability.runtime.streaming;
+  const bool begun = !streams || heard.first_token(answer_time);
+  const auto end = heard.end(streams ? std::chrono::milliseconds(0) : taken_time);
+  const auto* why = end ? std::get_if<attempt_aborted>(&*end) : nullptr;
+  if (why != nullptr)
+    return why->failure;
+  if (!begun)
+    return failed("no token came of a long answer");
+  return std::nullopt;
+}
+
 result<std::string> plugin_trial::cancel() {
   if (!session_)
     return skipped("nothing is loaded");
   const auto submitted_us = links::steady_now_us();
-  const auto heard = submit(long_tokens);
-  if (!heard->first_token(answer_time))
-    return failed("no token came of a long answer");
-  const auto shown = gauge_of_ours(submitted_us);
+  const auto heard = submit_long();
+  if (const auto why = not_under_way(*heard))
+    return *why;
+  const bool cancels = plugin_->document().capability.runtime.cancel;
+  const auto shown = cancels ? gauge_of_ours(submitted_us) : std::nullopt;
   const auto began = steady_clock::now();
   const auto cancelled_us = links::steady_now_us();
   session_->cancel(latest());
@@ -439,6 +464,8 @@ result<std::string> plugin_trial::cancel() {
   const auto ended = "ended " + since(began) + " after it was asked to";
   if (plugin_->document().runtime.interface != node::runtime_interface::server)
     return ended;
+  if (!cancels)
+    return ended + ": its connection was closed; that its server stops, plugin.json does not say";
   const auto lacks = lacking_gauges();
   if (!shown)
     return ended + ": cancel sent; the server shows no gauge that would prove that it stopped"
@@ -504,8 +531,8 @@ result<std::string> plugin_trial::kill() {
   const auto& rule = plugin_->document().runtime;
   if (rule.interface == node::runtime_interface::server && rule.server.command.empty())
     return skipped("the server is not ours to kill");
-  const auto heard = submit(long_tokens);
-  heard->first_token(answer_time);
+  const auto heard = submit_long();
+  [[maybe_unused]] const auto ended = not_under_way(*heard); // It is killed all the same.
   const auto began = steady_clock::now();
   for (const auto pid : descendants())
     ::kill(pid, SIGKILL);

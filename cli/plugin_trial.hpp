@@ -60,6 +60,8 @@ private:
   [[nodiscard]] std::optional<std::uint64_t> gauge_below(std::uint64_t shown,
                                                          std::int64_t since_us);
   [[nodiscard]] std::shared_ptr<listener> submit(std::uint32_t max_tokens);
+  [[nodiscard]] std::shared_ptr<listener> submit_long();
+  [[nodiscard]] std::optional<error> not_under_way(listener& heard) const;
 
   boost::asio::io_context io_;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;

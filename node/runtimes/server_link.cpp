@@ -5,7 +5,6 @@
 #include "links/channel.hpp"
 #include "messages/server_status.hpp"
 #include "node/host/limits.hpp"
-#include "node/model_files.hpp"
 #include "node/placeholders.hpp"
 #include "node/runtimes/linked_session.hpp"
 #include "node/runtimes/server_errors.hpp"
@@ -33,14 +32,6 @@ using std::chrono::microseconds;
 using std::chrono::steady_clock;
 
 namespace {
-
-bool uses(const server_spec& spec, const char* placeholder) {
-  const auto has
-      = [&](const std::string& text) { return text.find(placeholder) != std::string::npos; };
-  return std::any_of(spec.command.begin(), spec.command.end(), has)
-         || std::any_of(spec.env.begin(), spec.env.end(),
-                        [&](const auto& one) { return has(one.second); });
-}
 
 const attempt_aborted cancelled_attempt{
     {recovery::refuse, "cancelled", "the attempt was cancelled"}, false};
@@ -80,6 +71,7 @@ server_link::server_link(asio::io_context& io, std::shared_ptr<const server_spec
       engine_(io, strand_),
       engine_log_(wanted.device.id.value),
       wanted_(std::move(wanted)),
+      slots_(slots_for(wanted_, spec_->sequences)),
       place_(wanted_.place),
       opened_(std::move(opened)),
       died_(std::move(died)),
@@ -87,7 +79,11 @@ server_link::server_link(asio::io_context& io, std::shared_ptr<const server_spec
       failures_(spec_->failures),
       gate_(spec_->rates),
       log_(wanted_.device.id.value) {
-  stats_.capacity.sequences = {spec_->sequences, figure_source::declared, 0};
+  const bool divided = tells("{slots}");
+  stats_.capacity.sequences
+      = {divided ? slots_.count : spec_->sequences, figure_source::declared, 0};
+  if (divided && slots_.context_tokens > 0)
+    stats_.capacity.kv_tokens = {slots_.context_tokens, figure_source::declared, 0};
 }
 
 void server_link::start() {
@@ -222,7 +218,9 @@ std::map<std::string, std::string> server_link::values() const {
       {"index", index == attributes.end() ? "0" : index->second},
       {"context", std::to_string(context)},
       {"memory_share", spec_->memory_share},
-      {"sequences", std::to_string(spec_->sequences)}});
+      {"sequences", std::to_string(spec_->sequences)},
+      {"slots", std::to_string(slots_.count)},
+      {"slots_context", std::to_string(slots_.context_tokens)}});
   return known;
 }
 
@@ -232,7 +230,7 @@ result<child_spec> server_link::plan_server() {
   const auto sound
       = [](const std::string& path) { return path.starts_with('/') || is_plain_word(path); };
   if (!is_plain_word(wanted_.model.value) || !sound(wanted_.path)
-      || (uses(*spec_, "{weights}") && !sound(weights())))
+      || (tells("{weights}") && !sound(weights())))
     return error{recovery::refuse, "bad_name",
                  "a model server is not started with the name `"
                      + server_message(std::string_view(wanted_.model.value))
@@ -392,53 +390,6 @@ task<result<done>> server_link::wait_ready() {
     co_await pause_.async_wait(as_values);
   }
   co_return done{};
-}
-
-/// What the server calls the model: as the plugin says; else NAME of `server:NAME`, unless it was
-/// told our own name for it at its start.
-std::string server_link::name_there() const {
-  if (!spec_->model.empty())
-    return replace_placeholders(spec_->model, values());
-  const auto there = name_at_server(wanted_.variant.source);
-  return there && !uses(*spec_, "{name}") ? *there : wanted_.model.value;
-}
-
-/// Checks the name against the server's list when it has one.
-task<result<done>> server_link::settle_name() {
-  model_ = name_there();
-  asking_ = std::make_unique<server_http>(strand_, at_);
-  const std::string path = asking_->api("/v1/models"), nothing;
-  const auto status = co_await asking_->ask(path, nothing, limits::server_answer_us);
-  std::string text;
-  if (status && *status == 200)
-    text = co_await asking_->read_text(limits::server_refusal_bytes_max, limits::server_answer_us);
-  asking_.reset();
-  const auto body = read_server_json(text);
-  if (!body.is_object() || !body.contains("data") || !body["data"].is_array())
-    co_return done{};
-  std::string listed, only;
-  std::set<std::string> known_there;
-  for (const auto& one : body["data"]) {
-    if (!one.is_object() || !one.contains("id") || !one["id"].is_string())
-      continue;
-    only = one["id"].get<std::string>();
-    known_there.insert(only);
-    listed += (listed.empty() ? "" : ", ") + only;
-  }
-  // A server of our own serves what it was given, whatever it calls it.
-  if (!known_there.contains(model_) && body["data"].size() == 1 && !listed.empty() && process_
-      && spec_->model.empty())
-    model_ = only;
-  auto missing = known_there.contains(model_) ? std::string() : model_;
-  for (const auto& [adapter, name] : adapters_)
-    if (missing.empty() && !known_there.contains(name) && !known_there.contains(adapter))
-      missing = name;
-  if (missing.empty())
-    co_return done{};
-  listed = server_message(std::string_view(listed)); // Printable, and not too long.
-  co_return error{recovery::retry_elsewhere, "server_model",
-                  wanted_.device.id.value + ": the model server serves "
-                      + (listed.empty() ? "nothing" : listed) + ", not " + missing};
 }
 
 task<void> server_link::watch() {

@@ -19,10 +19,9 @@
 #include "node/runtimes/host_log.hpp"
 #include "node/runtimes/rate_gate.hpp"
 #include "node/runtimes/server_attempt.hpp"
+#include "node/runtimes/server_slots.hpp"
 
 #include <boost/asio/strand.hpp>
-
-#include <set>
 
 namespace consort::node {
 
@@ -71,6 +70,8 @@ private:
   [[nodiscard]] result<done> tell_adapters(child_spec& child,
                                            std::map<std::string, std::string> known) const;
   [[nodiscard]] std::string name_of(const local_adapter& one) const;
+  /// Whether its command or environment has this placeholder.
+  [[nodiscard]] bool tells(const char* placeholder) const;
   [[nodiscard]] std::string name_there() const;
   [[nodiscard]] const std::string& asked_of(const attempt_body& body) const;
   void exited(const child_exit& end);
@@ -101,7 +102,8 @@ private:
   awaited_tool engine_;   ///< Of containers.
   host_log engine_log_;   ///< What it said before there was a server to say anything.
   const session_request wanted_;
-  rank_place place_; ///< As wanted, with a place to meet.
+  const server_slots slots_; ///< Of a server that is told of slots.
+  rank_place place_;         ///< As wanted, with a place to meet.
   opened_handler opened_;
   died_handler died_;
   boost::asio::steady_timer pause_;

@@ -7,10 +7,10 @@ namespace consort::node {
 
 const std::vector<std::string>& server_placeholders() {
   static const std::vector<std::string> names{
-      "artifact",  "cache",      "context",    "devices",      "index", "indexes",
-      "master",    "masterhost", "masterport", "memory_share", "model", "name",
-      "partition", "places",     "plugin",     "port",         "rank",  "ranks",
-      "sequences", "tp",         "uuid",       "weights"};
+      "artifact",  "cache",      "context",       "devices",      "index", "indexes",
+      "master",    "masterhost", "masterport",    "memory_share", "model", "name",
+      "partition", "places",     "plugin",        "port",         "rank",  "ranks",
+      "sequences", "slots",      "slots_context", "tp",           "uuid",  "weights"};
   return names;
 }
 

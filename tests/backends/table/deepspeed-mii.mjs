@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
+import path from 'node:path';
 import { nvidia_smi, second_board } from '../devices.mjs';
 import { serve_mii } from '../serve_mii.mjs';
 import { ask, started_over } from '../suite.mjs';
@@ -26,6 +27,15 @@ const backend = {
   breaks: ['cut', 'malformed', 'not-utf8', 'die'],
   lacks: ['stream', 'chat'],
   checks: {
+    'plugin check takes it through its life, although it does not stream': async (stand) => {
+      const folder = path.join(stand.plugins, 'deepspeed-mii');
+      const done = await stand.cli(['plugin', 'check', folder]);
+      assert.equal(done.code, 0, done.stdout + done.stderr);
+      assert.match(done.stdout, /^cancel +pass +.*its connection was closed/m);
+      assert.match(done.stdout, /^kill +pass/m);
+      const ends = stand.journal('end').map(({ how }) => how);
+      assert.ok(ends.includes('abort'), `its answers ended by ${ends}`);
+    },
     'what its gateway cannot do is said': async (stand) => {
       const messages = [{ role: 'user', content: 'Hello' }];
       const body = { model: stand.backend.model, messages, max_tokens: 4 };

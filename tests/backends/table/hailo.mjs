@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
+import path from 'node:path';
 
 const hailo = { 'X-Consort-Device': 'npu', 'X-Consort-Wait': '2s' };
 
@@ -16,6 +17,13 @@ export default {
   moves: ['hailo-500', 'html'],
   breaks: ['cut', 'malformed', 'not-utf8'],
   checks: {
+    'plugin check asks it for chats': async (stand) => {
+      const folder = path.join(stand.plugins, 'hailo');
+      const done = await stand.cli(['plugin', 'check', '--model', 'server:tale', folder]);
+      assert.equal(done.code, 0, done.stdout + done.stderr);
+      assert.match(done.stdout, /^generate +pass/m);
+      assert.match(done.stdout, /^cancel +pass +.*its connection was closed/m);
+    },
     'completions, which it does not answer, are not asked of it': async (stand) => {
       const before = stand.journal('request').length;
       const refused = await stand.cluster.complete({ model: 'tale', prompt: 'x' }, hailo);

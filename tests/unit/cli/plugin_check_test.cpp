@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `plugin check` of folders whose tools are not on this host: what was recorded is left to look at.
 #include "tests/unit/cli/command_run.hpp"
+#include "tests/unit/cli/test_server.hpp"
 #include "tests/unit/node/temp_folder.hpp"
 
 #include <gmock/gmock.h>
@@ -169,6 +170,25 @@ TEST_F(PluginCheck, AServerThatKeepsACacheIsGivenAFolderForIt) {
   const auto seen = node::test::read_file(folder_ / "seen");
   EXPECT_THAT(seen, ContainsRegex("^/.*consort-check-.*/cache\n$"));
   EXPECT_FALSE(std::filesystem::exists(seen.substr(0, seen.find('\n')))) << "left behind";
+}
+
+/// Its answers come in one piece, and are answers of chats.
+TEST_F(PluginCheck, AServerIsAskedForWhatItAnswers) {
+  canned_answer chat;
+  chat.body = R"({"choices": [{"index": 0, "message": {"role": "assistant", "content": "once"},
+                               "finish_reason": "stop"}]})";
+  const test_server server({{"GET /health", {}}, {"POST /v1/chat/completions", chat}});
+  folder_.write("plugin.json", R"({"schema": 1, "name": "a", "version": "1", "vendor": "V",
+    "type": "npu", "probe": {"command": ["echo", "{\"id\": \"Z\", \"model\": \"z\"}"], "id": "/id",
+                             "model": "/model"},
+    "capability": {"max_sequences": 1, "formats": ["server/m"], "runtime": {"streaming": false}},
+    "runtime": {"interface": "server", "answers": ["chats"], "url": ")"
+                                   + server.url() + "\"}}");
+  const auto done = run_command({"plugin", "check", folder_.path()});
+  EXPECT_EQ(done.code, exit_code::done) << done.out << done.err;
+  EXPECT_THAT(done.out, ContainsRegex("generate +pass +[0-9]+ tokens"));
+  EXPECT_THAT(done.out, ContainsRegex("cancel +skip +the answer was complete before"));
+  EXPECT_THAT(server.seen().back().body, HasSubstr("messages"));
 }
 
 } // namespace
