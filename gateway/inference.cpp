@@ -142,8 +142,10 @@ void inference::prefer_hedge(attempt_end reason) {
   opened_at_ = winner.opened_at;
   last_event_at_ = std::chrono::steady_clock::now();
   start_reported_ = winner.opened.has_value();
-  prompt_tokens_ = winner.opened ? winner.opened->prompt_tokens : 0;
-  cached_tokens_ = winner.opened ? winner.opened->cached_tokens : 0;
+  if (earlier_tokens_ == 0)
+    prompt_tokens_ = cached_tokens_ = 0; // It was the first one that had told.
+  if (winner.opened)
+    handle_event(*winner.opened, last_event_at_);
 }
 
 /// What runs beside it goes on; else another ticket may come.
@@ -195,11 +197,18 @@ void inference::handle(attempt_frame& frame) {
   std::visit([&](auto& happened) { handle_event(happened, frame.at); }, frame.happened);
 }
 
+/// A resumed attempt's prompt ends with what earlier ones emitted, which its engine counts as a
+/// part of it and the client as a part of the answer. Returns: the client's own. Nothing is taken
+/// from a count that cannot hold both, as of a server that leaves what it goes on with out.
+std::uint32_t inference::own_prompt(std::uint32_t told) const {
+  return told > earlier_tokens_ ? told - earlier_tokens_ : told;
+}
+
 void inference::handle_event(const attempt_opened& opened, steady_time) {
-  // A resumed attempt's prompt holds emitted tokens too: the first count is the true one.
+  // The first count is the true one: pieces of an answer may be fewer than its tokens.
   if (prompt_tokens_ == 0) {
-    prompt_tokens_ = opened.prompt_tokens;
-    cached_tokens_ = opened.cached_tokens;
+    prompt_tokens_ = own_prompt(opened.prompt_tokens);
+    cached_tokens_ = std::min(opened.cached_tokens, prompt_tokens_);
   }
 }
 
@@ -250,8 +259,9 @@ void inference::handle_event(const attempt_choice_done& ended, steady_time) {
 
 void inference::handle_event(const attempt_completed& completed, steady_time at) {
   auto ended = completed;
-  if (prompt_tokens_ > 0)
-    ended.usage.prompt_tokens = prompt_tokens_;
+  ended.usage.prompt_tokens
+      = prompt_tokens_ > 0 ? prompt_tokens_ : own_prompt(ended.usage.prompt_tokens);
+  ended.usage.cached_tokens = std::min(ended.usage.cached_tokens, ended.usage.prompt_tokens);
   // A server counts what it wrote itself, and may write many tokens as one piece.
   const auto counted = ended.usage.completion_tokens + (told_ids_ ? 0 : earlier_tokens_);
   ended.usage.completion_tokens = std::max(counted, tokens_);

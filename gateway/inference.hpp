@@ -58,6 +58,7 @@ private:
                     std::optional<std::uint64_t> cost_micros = {});
   void close_attempt(attempt_end reason);
   void report_progress(steady_time now);
+  [[nodiscard]] std::uint32_t own_prompt(std::uint32_t told) const;
   void count_tokens(const attempt_tokens& piece, steady_time at);
   void complete(const attempt_completed& ended, steady_time at);
   void charge(const attempt_charge& told, bool& charged);
@@ -119,7 +120,7 @@ private:
   duration_us queued_us_ = 0;
   std::optional<std::uint64_t> energy_mj_ = 0;   ///< Of all attempts; unknown once one is.
   std::optional<std::uint64_t> cost_micros_ = 0; ///< The same.
-  std::uint32_t prompt_tokens_ = 0;              ///< As the first engine counted.
+  std::uint32_t prompt_tokens_ = 0;              ///< As the first that told counted.
   std::uint32_t cached_tokens_ = 0;
   std::uint32_t tokens_ = 0;         ///< Emitted by engines, all choices.
   std::uint32_t earlier_tokens_ = 0; ///< Those before this attempt.

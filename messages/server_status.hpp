@@ -23,7 +23,8 @@ inline constexpr unsigned no_money_status = 402;
 /// Returns: how the attempt ends. `said`: the server's words, on one line; empty = none.
 [[nodiscard]] attempt_aborted judge_server_status(unsigned status, std::string_view said);
 
-/// The same, of a server that answered `status` and means `judged_as`.
+/// The same, of a server that answered `status` and means `judged_as`, as who read its body knows:
+/// no money, or a 404 that is about the request's route and not about the server.
 [[nodiscard]] attempt_aborted judge_server_status(unsigned status, std::string_view said,
                                                   unsigned judged_as);
 

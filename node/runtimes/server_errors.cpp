@@ -138,11 +138,26 @@ bool says_no_money(std::string_view body) {
   });
 }
 
+/// The model is there, and answers other requests than this: OpenAI says so with 404, as of a model
+/// that is missing, and in words alone ("This is a chat model and not supported in the
+/// v1/completions endpoint", "This model is only supported in v1/responses").
+bool says_other_route(std::string_view said) {
+  return said.find("supported in v1/") != std::string_view::npos
+         || said.find("supported in the v1/") != std::string_view::npos;
+}
+
+/// The status that means what was said.
+unsigned meant_by(unsigned status, std::string_view body, std::string_view said) {
+  if (status == 429 && says_no_money(body))
+    return no_money_status;
+  return status == 404 && says_other_route(said) ? 400 : status;
+}
+
 } // namespace
 
 attempt_aborted judge_refusal(unsigned status, std::string_view body) {
-  const bool poor = status == 429 && says_no_money(body);
-  return judge_server_status(status, server_message(body), poor ? no_money_status : status);
+  const auto said = server_message(body);
+  return judge_server_status(status, said, meant_by(status, body, said));
 }
 
 } // namespace consort::node

@@ -134,6 +134,13 @@ if (import.meta.url === pathToFileURL(process.argv[1]).href) {
   });
   server.refusals = {
     'openai-400': [400, openai_error('openai says no', 'invalid_request_error')],
+    'openai-chats-only': [
+      404,
+      openai_error(
+        'This is a chat model and not supported in the v1/completions endpoint. Did you mean to use v1/chat/completions?',
+        'invalid_request_error',
+      ),
+    ],
     'openai-404': [404, openai_error('The model does not exist', 'invalid_request_error')],
     'openai-500': [500, openai_error('The server had an error', 'server_error')],
     'openai-503': [503, openai_error('overloaded', 'server_error')],

@@ -19,7 +19,10 @@ export default {
   fake: 'openai',
   model: 'gpt-4o',
   devices: [{ uuid: 'openai', model: 'OpenAI API' }],
-  refuses: { 'openai-400': [400, /openai says no/] },
+  refuses: {
+    'openai-400': [400, /openai says no/],
+    'openai-chats-only': [400, /is a chat model .* Did you mean to use v1\/chat\/completions/],
+  },
   overload: ['busy-seconds', 'busy-ms', 'busy-date', 'busy-epoch', 'busy-duration', 'busy'],
   moves: ['openai-500', 'openai-503', 'no-quota', 'html'],
   breaks: ['cut', 'malformed', 'not-utf8', 'error-in-stream'],

@@ -110,6 +110,66 @@ TEST_F(Failover, WhatTwoServersWroteIsCountedTogether) {
   EXPECT_EQ(body["usage"]["completion_tokens"], 9);
 }
 
+/// Model servers count the prompt in their last words only, and what they go on with as a part of
+/// it.
+TEST_F(Failover, WhatTheAnswerBeganWithIsNoPartOfThePrompt) {
+  node_.on_open = [](const auto& attempt) {
+    attempt.sink->on_event(attempt_opened{});
+    if (attempt.permission.attempt.number == 1) {
+      attempt.sink->on_event(attempt_tokens{0, "Once ", {}, ""});
+      attempt.sink->on_event(attempt_tokens{0, "upon ", {}, ""});
+      attempt.sink->on_event(attempt_tokens{0, "a ", {}, ""});
+      return attempt.sink->on_event(attempt_aborted{device_died, true});
+    }
+    attempt.sink->on_event(attempt_tokens{0, "time", {}, ""});
+    attempt.sink->on_event(attempt_choice_done{0, "length"});
+    attempt.sink->on_event(attempt_completed{{4 + 3, 1, 6}, 1, 0});
+  };
+  port_.on_report = [this](const auto& happened, const auto& listener) {
+    if (!std::holds_alternative<core::attempt_failed>(happened))
+      return;
+    auto next = make_grant(port_.submitted(), 2, "local/npu0");
+    next.resumed = true;
+    listener->on_ticket(next);
+  };
+  start();
+  http_client client(http_port());
+  const auto body = nlohmann::json::parse(client.post("/v1/chat/completions", chat_body).body);
+  EXPECT_EQ(body["choices"][0]["message"]["content"], "Once upon a time");
+  EXPECT_EQ(body["usage"]["prompt_tokens"], 4);
+  EXPECT_EQ(body["usage"]["completion_tokens"], 4);
+  EXPECT_EQ(body["usage"]["total_tokens"], 8);
+  EXPECT_EQ(body["usage"]["prompt_tokens_details"]["cached_tokens"], 4)
+      << "never more than the prompt";
+}
+
+/// An engine that tells at once may be the second one, after a server that never told.
+TEST_F(Failover, ThePromptIsCountedByWhoeverTellsFirst) {
+  node_.on_open = [](const auto& attempt) {
+    if (attempt.permission.attempt.number == 1) {
+      attempt.sink->on_event(attempt_opened{});
+      attempt.sink->on_event(attempt_tokens{0, "Once ", {}, ""});
+      return attempt.sink->on_event(attempt_aborted{device_died, true});
+    }
+    attempt.sink->on_event(attempt_opened{7 + 1, 0});
+    attempt.sink->on_event(attempt_tokens{0, "upon", {12}, ""});
+    attempt.sink->on_event(attempt_choice_done{0, "length"});
+    attempt.sink->on_event(attempt_completed{{7 + 1, 1, 0}, 1, 0});
+  };
+  port_.on_report = [this](const auto& happened, const auto& listener) {
+    if (!std::holds_alternative<core::attempt_failed>(happened))
+      return;
+    auto next = make_grant(port_.submitted(), 2, "local/npu0");
+    next.resumed = true;
+    listener->on_ticket(next);
+  };
+  start();
+  http_client client(http_port());
+  const auto body = nlohmann::json::parse(client.post("/v1/chat/completions", chat_body).body);
+  EXPECT_EQ(body["usage"]["prompt_tokens"], 7);
+  EXPECT_EQ(body["usage"]["completion_tokens"], 2);
+}
+
 TEST_F(Failover, FramesOfAnOldAttemptAreDropped) {
   node_.on_open = [](const auto&) {};
   start();

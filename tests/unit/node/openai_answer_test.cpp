@@ -214,6 +214,35 @@ TEST(ServerErrors, StatusDecidesWhoIsToBlame) {
   }
 }
 
+/// OpenAI's own words. Were it the provider's fault, one client's completions of a chat model would
+/// open the breaker for everybody's chats.
+TEST(ServerErrors, AModelThatAnswersOtherRoutesIsNotAtFault) {
+  const auto judged = [](unsigned status, const char* said) {
+    return judge_refusal(status, json{{"error",
+                                       {{"message", said},
+                                        {"type", "invalid_request_error"},
+                                        {"param", "model"},
+                                        {"code", nullptr}}}}
+                                     .dump());
+  };
+  for (const auto* said : {"This is a chat model and not supported in the v1/completions endpoint. "
+                           "Did you mean to use v1/chat/completions?",
+                           "This is not a chat model and thus not supported in the "
+                           "v1/chat/completions endpoint. Did you mean to use v1/completions?",
+                           "This model is only supported in v1/responses and not in "
+                           "v1/chat/completions."}) {
+    const auto end = judged(404, said);
+    EXPECT_EQ(end.failure.action, recovery::refuse) << said;
+    EXPECT_EQ(end.failure.code, "server_refused");
+    EXPECT_FALSE(end.device_fault);
+    EXPECT_EQ(end.failure.message, "the model server answered 404: " + std::string(said));
+    EXPECT_TRUE(judged(500, said).device_fault);
+  }
+  for (const auto* said : {"The model `gpt-9` does not exist or you do not have access to it.",
+                           "Invalid URL (POST /v2/completions)", "Not Found"})
+    EXPECT_TRUE(judged(404, said).device_fault) << said;
+}
+
 TEST(ServerErrors, AFieldThatIsRefusedIsToldByStructureAlone) {
   const json place{{"type", "extra_forbidden"},
                    {"loc", {"body", "stream_options", "include_usage"}}};
