@@ -11,7 +11,7 @@ namespace consort::node {
 namespace {
 
 constexpr std::uint64_t flat_percent = 110; ///< Of the least power: nothing is going on.
-constexpr std::uint64_t held_percent = 105; ///< The same where engines have opened the device.
+constexpr std::uint64_t held_percent = 103; ///< The same where engines have opened the device.
 constexpr std::uint64_t rest_times_max = 2; ///< Of the spec sheet's idle power: it may rest.
 
 bool at_most(std::uint64_t power_mw, std::uint64_t least_mw, std::uint64_t percent = flat_percent) {

@@ -133,7 +133,7 @@ const backend = {
       const found = () => /the device does nothing/.test(stand.cluster.output.slice(before));
       await ask(stand, { max_tokens: 2 }, gpu);
       scene(stand, 'power=115000'); // As recorded: a context is open, and nothing runs.
-      await setTimeout(10_000); // Four readings, two seconds apart.
+      await setTimeout(12_000); // Four readings at least, two seconds apart.
       const stop = Date.now() + 50_000;
       const streams = [0, 1].map(async () => {
         while (!found() && Date.now() < stop) await ask(stand, { max_tokens: 400 }, gpu);
