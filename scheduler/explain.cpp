@@ -232,7 +232,7 @@ candidate_facts request_facts(const core_state& s, const request_row& r, const o
   facts.selected = s.selectors[r.selector].matches[by.device] != 0
                    || kept_here(s, s.selectors[r.selector], by.device);
   facts.excluded = std::find(r.excluded.begin(), r.excluded.end(), by.device) != r.excluded.end();
-  facts.embeddings_needed = r.meta.kind == request_kind::embedding;
+  add_asked(s, r, by.device, facts);
   facts.resume_needed = r.emitted > 0;
   facts.resume = s.devices[by.device].spec.capability.runtime.resume;
   facts.stays = facts.remote && (r.stays || remote_barred(s));
@@ -246,6 +246,13 @@ std::size_t candidates_kept(const model_state& model) {
     return limits::explain_crowd_max;
   return std::min(std::max(model.endpoints.size(), model.options.size()),
                   limits::explain_candidates_max);
+}
+
+void add_asked(const core_state& s, const request_row& r, index device, candidate_facts& facts) {
+  const auto& runtime = s.devices[device].spec.capability.runtime;
+  facts.embeddings_needed = r.meta.kind == request_kind::embedding;
+  facts.embeddings = runtime.embeddings;
+  facts.unanswered = asks::of(r.meta) & runtime.refuses & ~asks::embeddings;
 }
 
 void add_endpoint_facts(const core_state& s, const request_row& r, const endpoint& at,
@@ -475,11 +482,11 @@ void tell_waiting(pass& p, index slot) {
   const auto knows
       = [&](const char* state) { return r.told != nullptr && std::strcmp(r.told, state) == 0; };
   if (r.phase != request_phase::waiting || seen == model.outlooks.end()
-      || (!particular(r) && knows(seen->second.state)))
+      || (!particular(s, r) && knows(seen->second.state)))
     return;
   update_outlook(s, r.model, r.selector, p.now);
   const auto words = why_waits(s, r, p.now);
-  if (particular(r) && knows(words.state))
+  if (particular(s, r) && knows(words.state))
     return;
   r.told = words.state;
   record_wait(s, slot, r.told, words.reason, p.now);

@@ -6,6 +6,7 @@
 #include "node/runtimes/openai_answer.hpp"
 #include "node/runtimes/openai_embeddings.hpp"
 #include "node/runtimes/openai_request.hpp"
+#include "node/runtimes/plain_generation.hpp"
 #include "node/runtimes/tgi_dialect.hpp"
 
 namespace consort::node {
@@ -28,6 +29,16 @@ result<server_request> render_server_request(server_protocol protocol, const att
   case server_protocol::mii: return render_mii_request(body, model);
   }
   return error{recovery::bug, "no_protocol", "unknown protocol"};
+}
+
+std::uint32_t refused_asks(const server_spec& server) {
+  switch (server.protocol) {
+  case server_protocol::openai:
+    return (server.completions ? 0U : asks::completions) | (server.chats ? 0U : asks::chats);
+  case server_protocol::tgi: return plain_refuses;
+  case server_protocol::mii: return plain_refuses | asks::chats | asks::penalties;
+  }
+  return 0;
 }
 
 std::unique_ptr<server_answer> make_server_answer(const server_request& asked) {

@@ -24,6 +24,10 @@ struct server_request {
 [[nodiscard]] result<server_request>
 render_server_request(server_protocol protocol, const attempt_body& body, const std::string& model);
 
+/// What a server of that kind is never asked, as bits of asks.hpp: what its protocol has no words
+/// for, and the routes that it has not.
+[[nodiscard]] std::uint32_t refused_asks(const server_spec& server);
+
 /// Never null.
 [[nodiscard]] std::unique_ptr<server_answer> make_server_answer(const server_request& asked);
 

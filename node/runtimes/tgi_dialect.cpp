@@ -41,6 +41,10 @@ result<server_request> render_tgi_request(const attempt_body& body, const std::s
     parameters["top_p"] = *asked->top_p;
   if (asked->top_k && *asked->top_k > 0)
     parameters["top_k"] = *asked->top_k;
+  if (asked->frequency_penalty)
+    parameters["frequency_penalty"] = *asked->frequency_penalty;
+  if (asked->repetition_penalty)
+    parameters["repetition_penalty"] = *asked->repetition_penalty;
   if (asked->seed)
     parameters["seed"] = *asked->seed;
   if (!asked->stops.empty())

@@ -28,6 +28,22 @@ export default {
       assert.equal(text_of(answer), whole.slice(0, whole.indexOf(stop)));
       assert.equal(answer.json.choices[0].finish_reason, 'stop');
     },
+    'what its protocol has no words for is refused by name': async (stand) => {
+      const there = { 'X-Consort-Device': 'remote' };
+      for (const [fields, words] of [
+        [{ n: 2 }, /several choices/],
+        [{ response_format: { type: 'json_object' } }, /a given form/],
+        [{ logprobs: 2 }, /`logprobs`/],
+        [{ echo: true }, /`echo`/],
+        [{ logit_bias: { 5: 1 } }, /`logit_bias`/],
+      ]) {
+        const refused = await ask(stand, fields, there);
+        assert.equal(refused.status, 422, refused.text);
+        assert.match(refused.text, words);
+      }
+      const answer = await ask(stand, { frequency_penalty: 1.5, repetition_penalty: 1.3 }, there);
+      assert.equal(answer.status, 200, answer.text);
+    },
     'what only it refuses is not asked of it': async (stand) => {
       const answer = await ask(stand, { temperature: 0, top_p: 1 });
       assert.equal(answer.status, 200, answer.text);

@@ -3,6 +3,7 @@
 
 #include "node/json_file.hpp"
 #include "node/placeholders.hpp"
+#include "scheduler/asks.hpp"
 
 #include "tests/unit/node/plugin_samples.hpp"
 #include "tests/unit/node/temp_folder.hpp"
@@ -55,6 +56,30 @@ TEST(PluginJson, ReadsTheReferencePlugin) {
   EXPECT_TRUE(read.ok()) << read.failure().message;
 }
 
+/// A request that asks for it is sent to nobody who says so, or whose server has no words for it.
+TEST(PluginJson, SaysWhatItsRuntimeRefuses) {
+  const auto of = [](const std::string& text) {
+    const auto read = parse_plugin_json(text, "x/plugin.json");
+    EXPECT_TRUE(read.ok()) << read.failure().message;
+    return read.ok() ? read->capability.runtime.refuses : 0U;
+  };
+  EXPECT_EQ(of(fake_plugin()), 0U);
+  auto told = fake_plugin();
+  const std::string resume = "\"resume\": \"tokens\"";
+  told.replace(told.find(resume), resume.size(), resume + ", \"refuses\": [\"chats\", \"forms\"]");
+  EXPECT_EQ(of(told), asks::chats | asks::forms);
+  const auto shipped = [](const char* name) {
+    const auto read = load_plugin_json(std::string(CONSORT_SOURCE_DIR) + "/node/plugins/" + name);
+    EXPECT_TRUE(read.ok()) << read.failure().message;
+    return read.ok() ? read->capability.runtime.refuses : 0U;
+  };
+  EXPECT_EQ(shipped("hailo"), asks::completions);
+  EXPECT_NE(shipped("tgi") & asks::forms, 0U);
+  EXPECT_EQ(shipped("tgi") & asks::chats, 0U);
+  EXPECT_NE(shipped("deepspeed-mii") & asks::chats, 0U);
+  EXPECT_EQ(shipped("vllm"), 0U);
+}
+
 struct wrong_case {
   const char* from;
   const char* to;
@@ -97,6 +122,8 @@ TEST(PluginJson, NamesLineColumnFieldAndWhatWasExpected) {
       {"\"requires_artifact\": true", "\"requires_artifact\": true, \"formats\": [\"gguf\"]",
        "/capability/formats: with requires_artifact"},
       {"\"resume\": \"tokens\"", "\"resume\": \"token\"", "(did you mean tokens"},
+      {"\"resume\": \"tokens\"", "\"resume\": \"tokens\", \"refuses\": [\"songs\"]",
+       "/refuses: `songs` is none of completions, chats, choices"},
       {"\"load\": \"50ms\"", "\"load\": 50", "/spec/load: expected a duration"},
       {"\"tdp_watts\": 12.5", "\"tdp_watts\": -1",
        "/spec/tdp_watts: expected a number that is not negative"},

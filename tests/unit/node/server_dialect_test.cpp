@@ -5,6 +5,7 @@
 
 #include "node/limits.hpp"
 #include "node/runtimes/kv_transfer.hpp"
+#include "scheduler/asks.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -91,6 +92,20 @@ TEST(TgiDialect, AsksAsItsValidationWantsIt) {
   EXPECT_EQ(warm["parameters"]["max_new_tokens"], 16) << "as the OpenAI API has it";
 }
 
+TEST(TgiDialect, PassesThePenaltiesThatItKnows) {
+  const auto of = [](const json& more) {
+    auto body = json{{"prompt", "x"}};
+    body.update(more);
+    return json::parse(render(server_protocol::tgi, completion(body)).body)["parameters"];
+  };
+  const auto both = of({{"frequency_penalty", 1.5}, {"repetition_penalty", 1.3}});
+  EXPECT_EQ(both["frequency_penalty"], 1.5);
+  EXPECT_EQ(both["repetition_penalty"], 1.3);
+  EXPECT_EQ(of({{"frequency_penalty", 0}, {"repetition_penalty", 1}, {"presence_penalty", 0}}),
+            of(json::object()))
+      << "what changes nothing is left out";
+}
+
 TEST(TgiDialect, GoesOnAsALongerPrompt) {
   const auto body
       = json::parse(render(server_protocol::tgi,
@@ -108,8 +123,12 @@ TEST(TgiDialect, ChatsGoByItsOpenAiRoute) {
 }
 
 TEST(TgiDialect, WhatItCannotDoIsForOthers) {
-  for (const auto& body : {json{{"prompt", {1, 2}}}, json{{"prompt", "x"}, {"n", 2}},
-                           json{{"prompt", "x"}, {"response_format", {{"type", "json_object"}}}}})
+  for (const auto& body :
+       {json{{"prompt", {1, 2}}}, json{{"prompt", "x"}, {"n", 2}},
+        json{{"prompt", "x"}, {"response_format", {{"type", "json_object"}}}},
+        json{{"prompt", "x"}, {"logprobs", 0}}, json{{"prompt", "x"}, {"echo", true}},
+        json{{"prompt", "x"}, {"logit_bias", {{"5", 1}}}},
+        json{{"prompt", "x"}, {"presence_penalty", 0.5}}})
     for (const auto protocol : {server_protocol::tgi, server_protocol::mii}) {
       const auto made = render_server_request(protocol, completion(body), "m");
       ASSERT_FALSE(made) << body;
@@ -120,6 +139,34 @@ TEST(TgiDialect, WhatItCannotDoIsForOthers) {
                 .failure()
                 .code,
             "bad_body");
+}
+
+TEST(TgiDialect, WhatAsksForNothingMoreIsAnswered) {
+  const json plain{{"prompt", {"Once"}},
+                   {"n", 1},
+                   {"response_format", {{"type", "text"}}},
+                   {"tools", json::array()},
+                   {"logprobs", nullptr},
+                   {"echo", false},
+                   {"logit_bias", json::object()}};
+  EXPECT_EQ(json::parse(render(server_protocol::tgi, completion(plain)).body)["inputs"], "Once");
+  EXPECT_FALSE(render_server_request(server_protocol::mii,
+                                     completion({{"prompt", "x"}, {"frequency_penalty", 1}}), "m"))
+      << "it has none";
+}
+
+/// What the scheduler is told is what the server would be refused for.
+TEST(ServerDialect, WhatIsRefusedIsDeclared) {
+  server_spec server;
+  EXPECT_EQ(refused_asks(server), 0U);
+  server.completions = false;
+  EXPECT_EQ(refused_asks(server), asks::completions);
+  server.protocol = server_protocol::tgi;
+  EXPECT_EQ(refused_asks(server) & (asks::chats | asks::completions | asks::penalties), 0U);
+  EXPECT_NE(refused_asks(server) & asks::forms, 0U);
+  server.protocol = server_protocol::mii;
+  EXPECT_NE(refused_asks(server) & asks::chats, 0U);
+  EXPECT_NE(refused_asks(server) & asks::penalties, 0U);
 }
 
 TEST(TgiDialect, StreamEndsWithTheWholeTextAndNoMark) {
