@@ -72,7 +72,7 @@ std::optional<error> beyond_text(const json& body) {
                            "guided_regex", "guided_choice", "guided_grammar", "structured_outputs"})
     if (says(body, name, {{"type", "text"}}))
       return beyond("in a given form (`" + std::string(name) + "`)");
-  for (const auto* name : {"logprobs", "echo", "logit_bias"})
+  for (const auto* name : {"echo", "logit_bias"})
     if (says(body, name))
       return beyond("with `" + std::string(name) + "`");
   if (says(body, "presence_penalty", 0))
@@ -107,6 +107,8 @@ result<plain_generation> read_generation(const attempt_body& from) {
   out.top_p = number_at(body, "top_p");
   out.frequency_penalty = unless(number_at(body, "frequency_penalty"), 0);
   out.repetition_penalty = unless(number_at(body, "repetition_penalty"), 1);
+  if (says(body, "logprobs"))
+    out.logprobs = whole_at(body, "logprobs");
   out.seed = unsigned_at(body, "seed");
   out.top_k = unsigned_at(body, "top_k");
   out.stops = stops_of(body);

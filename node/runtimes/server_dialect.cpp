@@ -36,7 +36,7 @@ std::uint32_t refused_asks(const server_spec& server) {
   case server_protocol::openai:
     return (server.completions ? 0U : asks::completions) | (server.chats ? 0U : asks::chats);
   case server_protocol::tgi: return plain_refuses;
-  case server_protocol::mii: return plain_refuses | asks::chats | asks::penalties;
+  case server_protocol::mii: return plain_refuses | asks::chats | asks::penalties | asks::logprobs;
   }
   return 0;
 }
@@ -47,7 +47,7 @@ std::unique_ptr<server_answer> make_server_answer(const server_request& asked) {
   switch (asked.answered_in) {
   case server_protocol::openai:
     return std::make_unique<openai_answer>(asked.choices, asked.max_tokens);
-  case server_protocol::tgi: return std::make_unique<tgi_answer>(asked.stops);
+  case server_protocol::tgi: return std::make_unique<tgi_answer>(asked.stops, asked.logprobs);
   case server_protocol::mii: return std::make_unique<mii_answer>();
   }
   return std::make_unique<openai_answer>(asked.choices, asked.max_tokens);

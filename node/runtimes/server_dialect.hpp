@@ -17,6 +17,7 @@ struct server_request {
   std::uint32_t embeddings = 0;   ///< Texts to embed; 0 = text is to be made.
   std::uint32_t max_tokens = 0;   ///< Of each choice, counted from here on; 0 = the server's own.
   std::vector<std::string> stops; ///< Texts that end an answer, for servers that leave them in it.
+  bool logprobs = false; ///< Those of each token are to be told, by servers that always send them.
   server_protocol answered_in = server_protocol::openai;
 };
 

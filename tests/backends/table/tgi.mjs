@@ -33,7 +33,6 @@ export default {
       for (const [fields, words] of [
         [{ n: 2 }, /several choices/],
         [{ response_format: { type: 'json_object' } }, /a given form/],
-        [{ logprobs: 2 }, /`logprobs`/],
         [{ echo: true }, /`echo`/],
         [{ logit_bias: { 5: 1 } }, /`logit_bias`/],
       ]) {
@@ -41,8 +40,12 @@ export default {
         assert.equal(refused.status, 422, refused.text);
         assert.match(refused.text, words);
       }
-      const answer = await ask(stand, { frequency_penalty: 1.5, repetition_penalty: 1.3 }, there);
+      const known = { frequency_penalty: 1.5, repetition_penalty: 1.3, logprobs: 0 };
+      const answer = await ask(stand, known, there);
       assert.equal(answer.status, 200, answer.text);
+      const { logprobs, text } = answer.json.choices[0];
+      assert.equal(logprobs.tokens.join(''), text);
+      assert.equal(logprobs.token_logprobs[0], -0.5);
     },
     'what only it refuses is not asked of it': async (stand) => {
       const answer = await ask(stand, { temperature: 0, top_p: 1 });
