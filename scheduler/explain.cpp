@@ -289,6 +289,8 @@ void keep_room(const candidate_facts& facts, candidate_record& one) {
     one.limit_is_all = filters::kv::too_small(facts);
     one.amount = small_amount(one.limit_is_all ? facts.kv_least_tokens : facts.kv_need_tokens);
     one.limit = small_amount(one.limit_is_all ? facts.kv_all_tokens : facts.kv_free_tokens);
+  } else if (one.removed_by == filter_id::answers) {
+    one.amount = facts.unanswered;
   } else if (one.removed_by == filter_id::remote) {
     one.amount = facts.remote_spent ? 1 : 0;
   }
@@ -302,6 +304,8 @@ void restore_room(const candidate_record& one, candidate_facts& facts) {
   } else if (one.removed_by == filter_id::kv) {
     (one.limit_is_all ? facts.kv_least_tokens : facts.kv_need_tokens) = one.amount;
     (one.limit_is_all ? facts.kv_all_tokens : facts.kv_free_tokens) = one.limit;
+  } else if (one.removed_by == filter_id::answers) {
+    facts.unanswered = one.amount;
   } else if (one.removed_by == filter_id::remote) {
     facts.remote_spent = one.amount != 0;
   }

@@ -92,6 +92,22 @@ TEST(Asks, ThatNobodyAnswersAreRefusedByName) {
   t.drop_all();
 }
 
+TEST(Asks, ThatADeviceRefusesAreNamedWhenItIsExplained) {
+  core_fixture t;
+  refusing_beside_slower(t, asks::echo | asks::logprobs);
+  auto meta = asking(t, asks::echo);
+  t.submit(meta);
+  t.drop_all();
+  const auto told = t.tested().explain(meta.external_id, t.now());
+  ASSERT_TRUE(told);
+  ASSERT_FALSE(told->decisions.empty());
+  std::string why;
+  for (const auto& one : told->decisions.back().candidates)
+    if (one.device.value == "local/cpu0")
+      why = one.removed_by + ": " + one.reason;
+  EXPECT_EQ(why, "answers: its runtime does not answer completions with `echo`");
+}
+
 TEST(Asks, AreNotServedByAReplicaThatRefusesThem) {
   core_fixture t;
   refusing_beside_slower(t, asks::completions);
