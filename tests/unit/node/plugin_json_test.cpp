@@ -64,10 +64,13 @@ TEST(PluginJson, SaysWhatItsRuntimeRefuses) {
     return read.ok() ? read->capability.runtime.refuses : 0U;
   };
   EXPECT_EQ(of(fake_plugin()), 0U);
-  auto told = fake_plugin();
-  const std::string resume = "\"resume\": \"tokens\"";
-  told.replace(told.find(resume), resume.size(), resume + ", \"refuses\": [\"chats\", \"forms\"]");
-  EXPECT_EQ(of(told), asks::chats | asks::forms);
+  const auto with = [](const std::string& words) {
+    return changed("\"resume\": \"tokens\"", "\"resume\": \"tokens\", \"refuses\": " + words);
+  };
+  EXPECT_EQ(of(with(R"(["chats", "forms"])")), asks::chats | asks::forms);
+  for (const auto* wrong : {R"(["songs"])", R"(["embeddings"])", R"([""])"})
+    EXPECT_THAT(complaint(with(wrong)), testing::HasSubstr("is none of completions, chats"))
+        << wrong;
   const auto shipped = [](const char* name) {
     const auto read = load_plugin_json(std::string(CONSORT_SOURCE_DIR) + "/node/plugins/" + name);
     EXPECT_TRUE(read.ok()) << read.failure().message;
@@ -122,8 +125,6 @@ TEST(PluginJson, NamesLineColumnFieldAndWhatWasExpected) {
       {"\"requires_artifact\": true", "\"requires_artifact\": true, \"formats\": [\"gguf\"]",
        "/capability/formats: with requires_artifact"},
       {"\"resume\": \"tokens\"", "\"resume\": \"token\"", "(did you mean tokens"},
-      {"\"resume\": \"tokens\"", "\"resume\": \"tokens\", \"refuses\": [\"songs\"]",
-       "/refuses: `songs` is none of completions, chats, choices"},
       {"\"load\": \"50ms\"", "\"load\": 50", "/spec/load: expected a duration"},
       {"\"tdp_watts\": 12.5", "\"tdp_watts\": -1",
        "/spec/tdp_watts: expected a number that is not negative"},
