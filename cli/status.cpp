@@ -76,7 +76,7 @@ struct status_flags {
 
 /// Until a server answers, or the time is over: then whoever asks it next says so. So a script
 /// starts one and goes on once it is there. Errors: `usage`.
-result<done> await_server(const context& env, const std::string& wait) {
+result<done> await_start(const context& env, const std::string& wait) {
   const auto span = parse_duration(wait);
   if (!span || *span < 0)
     return error{recovery::refuse, "usage", "--wait `" + wait + "` is not a duration such as 1m"};
@@ -93,7 +93,7 @@ result<done> await_server(const context& env, const std::string& wait) {
 
 exit_code run_status(context& env, const status_flags& flags) {
   if (!flags.wait.empty())
-    if (const auto waited = await_server(env, flags.wait); !waited)
+    if (const auto waited = await_start(env, flags.wait); !waited)
       return complain(env, waited.failure());
   return flags.watch ? repeat(env, show_status, limits::watch_interval) : show_status(env);
 }

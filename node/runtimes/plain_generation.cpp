@@ -60,7 +60,7 @@ std::optional<double> unless(std::optional<double> value, double neutral) {
 }
 
 /// Whether the field says anything but what holds without it.
-bool says(const json& body, const char* name, const json& neutral = false) {
+bool says_more(const json& body, const char* name, const json& neutral = false) {
   const auto found = body.find(name);
   return found != body.end() && !found->is_null() && *found != neutral
          && !(found->is_structured() && found->empty());
@@ -70,12 +70,12 @@ bool says(const json& body, const char* name, const json& neutral = false) {
 std::optional<error> beyond_text(const json& body) {
   for (const auto* name : {"response_format", "tools", "functions", "grammar", "guided_json",
                            "guided_regex", "guided_choice", "guided_grammar", "structured_outputs"})
-    if (says(body, name, {{"type", "text"}}))
+    if (says_more(body, name, {{"type", "text"}}))
       return beyond("in a given form (`" + std::string(name) + "`)");
   for (const auto* name : {"echo", "logit_bias"})
-    if (says(body, name))
+    if (says_more(body, name))
       return beyond("with `" + std::string(name) + "`");
-  if (says(body, "presence_penalty", 0))
+  if (says_more(body, "presence_penalty", 0))
     return beyond("with `presence_penalty`");
   return std::nullopt;
 }
@@ -107,7 +107,7 @@ result<plain_generation> read_generation(const attempt_body& from) {
   out.top_p = number_at(body, "top_p");
   out.frequency_penalty = unless(number_at(body, "frequency_penalty"), 0);
   out.repetition_penalty = unless(number_at(body, "repetition_penalty"), 1);
-  if (says(body, "logprobs"))
+  if (says_more(body, "logprobs"))
     out.logprobs = whole_at(body, "logprobs");
   out.seed = unsigned_at(body, "seed");
   out.top_k = unsigned_at(body, "top_k");
