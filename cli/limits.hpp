@@ -25,6 +25,9 @@ inline constexpr std::chrono::seconds answer_timeout{15}; ///< Of an admin call.
 inline constexpr std::chrono::seconds model_add_timeout{600};  ///< The server reads the whole file.
 inline constexpr std::chrono::seconds stream_gap_timeout{600}; ///< Longest silence of a stream.
 inline constexpr std::chrono::milliseconds probe_timeout{500}; ///< Whether a server is up.
+/// Longest that `status --wait` waits for a server, whatever it says, and how often it looks.
+inline constexpr std::chrono::hours server_wait_max{1};
+inline constexpr std::chrono::milliseconds server_wait_look{100};
 inline constexpr std::chrono::seconds reload_grace{10};        ///< Beyond what the nodes are given.
 inline constexpr std::size_t events_shown = 100;               ///< Unless --last says so.
 inline constexpr std::size_t events_followed = 10;    ///< The same, before those that come.

@@ -4,11 +4,15 @@
 #include "cli/limits.hpp"
 #include "cli/list_command.hpp"
 #include "cli/table.hpp"
+#include "scheduler/units.hpp"
 
 #include <CLI/App.hpp>
 
+#include <algorithm>
+#include <chrono>
 #include <memory>
 #include <ostream>
+#include <thread>
 
 namespace consort::cli {
 
@@ -65,17 +69,47 @@ exit_code show_status(context& env) {
   return exit_code::done;
 }
 
+struct status_flags {
+  bool watch = false;
+  std::string wait; ///< Empty = not at all.
+};
+
+/// Until a server answers, or the time is over: then whoever asks it next says so. So a script
+/// starts one and goes on once it is there. Errors: `usage`.
+result<done> await_start(const context& env, const std::string& wait) {
+  const auto span = parse_duration(wait);
+  if (!span || *span < 0)
+    return error{recovery::refuse, "usage", "--wait `" + wait + "` is not a duration such as 1m"};
+  const auto url = server_url(env);
+  if (!url)
+    return url.failure();
+  const auto end = std::chrono::steady_clock::now()
+                   + std::min<std::chrono::microseconds>(std::chrono::microseconds(*span),
+                                                         limits::server_wait_max);
+  while (!answers(*url) && std::chrono::steady_clock::now() < end)
+    std::this_thread::sleep_for(limits::server_wait_look);
+  return done{};
+}
+
+exit_code run_status(context& env, const status_flags& flags) {
+  if (!flags.wait.empty())
+    if (const auto waited = await_start(env, flags.wait); !waited)
+      return complain(env, waited.failure());
+  return flags.watch ? repeat(env, show_status, limits::watch_interval) : show_status(env);
+}
+
 } // namespace
 
 void add_status(CLI::App& root, context& env) {
   auto* command = root.add_subcommand("status", "The cluster at a glance");
-  auto watch = std::make_shared<bool>(false);
-  command->add_flag("--watch", *watch, "Repeat every second until interrupted");
-  command->callback([&env, watch] {
-    env.action = [&env, watch] {
-      return *watch ? repeat(env, show_status, limits::watch_interval) : show_status(env);
-    };
-  });
+  const auto flags = std::make_shared<status_flags>();
+  command->add_flag("--watch", flags->watch, "Repeat every second until interrupted");
+  command
+      ->add_option("--wait", flags->wait,
+                   "First wait so long for a server that is starting (default 0s)")
+      ->type_name("DURATION");
+  command->callback(
+      [&env, flags] { env.action = [&env, flags] { return run_status(env, *flags); }; });
 }
 
 } // namespace consort::cli

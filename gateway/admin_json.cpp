@@ -3,6 +3,8 @@
 // admin_json_views.cpp.
 #include "gateway/admin_json.hpp"
 
+#include "scheduler/asks.hpp"
+
 #include <array>
 #include <cstdio>
 
@@ -100,6 +102,14 @@ json to_json(const build_profile& profile) {
           {"needs_device", profile.needs_device}};
 }
 
+json refused_words(std::uint32_t bits) {
+  auto words = json::array();
+  for (const auto& one : asks::all)
+    if ((bits & one.bit) != 0 && !one.word.empty())
+      words.push_back(one.word);
+  return words;
+}
+
 json to_json(const runtime_capabilities& runtime) {
   return {{"resume", word_of(runtime.resume)},
           {"cancel", runtime.cancel},
@@ -109,7 +119,8 @@ json to_json(const runtime_capabilities& runtime) {
           {"streaming", runtime.streaming},
           {"adapters", runtime.adapters},
           {"embeddings", runtime.embeddings},
-          {"structured_output", runtime.structured_output}};
+          {"structured_output", runtime.structured_output},
+          {"refuses", refused_words(runtime.refuses)}};
 }
 
 json prices_json(const price_list& prices) {

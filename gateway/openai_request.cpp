@@ -7,6 +7,7 @@
 #include "gateway/limits.hpp"
 #include "gateway/prompt_blocks.hpp"
 #include "gateway/request_headers.hpp"
+#include "scheduler/asks.hpp"
 #include "scheduler/limits.hpp"
 #include "scheduler/nearest_name.hpp"
 #include "scheduler/units.hpp"
@@ -14,6 +15,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <initializer_list>
 
 namespace consort::gateway {
 
@@ -145,6 +147,7 @@ public:
       return fail(prompt->is_array() ? wrong_value("prompt", "an array of at least one prompt")
                                      : wrong_type("prompt", "a string or an array"));
     out.choices *= static_cast<std::uint32_t>(count);
+    out.asks |= longest_ids_ > 0 ? asks::token_prompts : 0U;
     out.prompt_tokens = estimate(tokens);
     if (!cuts_prompts()) {
       out.prompt_ids = longest_ids_;
@@ -274,19 +277,52 @@ bool truthy(const document& from, std::string_view field) {
   return value->is_boolean() ? value->get<bool>() : !value->empty();
 }
 
+bool any_truthy(const document& from, std::initializer_list<const char*> fields) {
+  return std::any_of(fields.begin(), fields.end(),
+                     [&](const char* field) { return truthy(from, field); });
+}
+
+/// Whether its answer must have a form.
+bool has_form(const document& from) {
+  const auto* format = member(from, "response_format");
+  const auto* type = format != nullptr && format->is_object() ? member(*format, "type") : nullptr;
+  return (format != nullptr && (type == nullptr || *type != "text"))
+         || any_truthy(from, {"tools", "functions", "grammar", "guided_json", "guided_regex",
+                              "guided_choice", "guided_grammar", "structured_outputs"});
+}
+
+/// Whether more is generated than is told.
+bool picks_best(const document& from) {
+  const auto* best_of = member(from, "best_of");
+  return best_of != nullptr && *best_of != 1;
+}
+
 /// Whether a cut stream may be continued elsewhere: only where another engine's continuation is
 /// still one honest answer. No tools, grammars, log probabilities, echoes or several choices.
 bool is_resumable(const document& from, std::uint32_t choices) {
-  for (const auto* field :
-       {"tools", "functions", "logprobs", "top_logprobs", "echo", "grammar", "guided_json",
-        "guided_regex", "guided_choice", "guided_grammar", "structured_outputs"})
-    if (truthy(from, field))
-      return false;
-  const auto* best_of = member(from, "best_of");
-  const auto* format = member(from, "response_format");
-  const auto* type = format != nullptr && format->is_object() ? member(*format, "type") : nullptr;
-  const bool plain = format == nullptr || (type != nullptr && *type == "text");
-  return choices == 1 && plain && (best_of == nullptr || *best_of == 1);
+  return choices == 1 && !has_form(from) && !picks_best(from)
+         && !any_truthy(from, {"logprobs", "top_logprobs", "echo"});
+}
+
+/// Whether it says a number there that is not the one that changes nothing.
+bool weighs(const document& from, std::string_view field, double neutral) {
+  const auto* value = member(from, field);
+  return value != nullptr && value->is_number() && value->get<double>() != neutral;
+}
+
+/// What the body of a completion asks of a runtime beside text, as bits of asks.hpp. 0 is a number
+/// of log probabilities: of the token alone.
+std::uint32_t asked_besides(const document& from) {
+  const auto* logprobs = member(from, "logprobs");
+  std::uint32_t out = has_form(from) ? asks::forms : 0U;
+  out |= picks_best(from) ? asks::choices : 0U;
+  out |= logprobs != nullptr && *logprobs != false ? asks::logprobs : 0U;
+  out |= truthy(from, "echo") ? asks::echo : 0U;
+  out |= weighs(from, "frequency_penalty", 0) || weighs(from, "repetition_penalty", 1)
+             ? asks::penalties
+             : 0U;
+  out |= weighs(from, "presence_penalty", 0) || truthy(from, "logit_bias") ? asks::biases : 0U;
+  return out;
 }
 
 std::variant<model_name, api_error> read_model(const document& from) {
@@ -358,6 +394,7 @@ std::variant<parsed_body, api_error> parse_body(request_kind kind, std::string_v
     in.messages(out);
   } else {
     in.prompts(out);
+    out.asks |= asked_besides(from);
   }
   if (!in.failure() && out.choices > core::limits::choices_max)
     return wrong_value("n", "at most " + std::to_string(core::limits::choices_max)

@@ -21,6 +21,7 @@ struct parsed_body {
   std::uint32_t max_tokens = 0;                   ///< 0 = not given.
   std::uint32_t choices = 1;                      ///< `n` times the number of prompts.
   bool resumable = true;
+  std::uint32_t asks = 0;   ///< As in request_meta.
   std::uint32_t inputs = 0; ///< Texts to embed.
   std::vector<std::uint64_t> prefix_blocks;
   std::vector<std::string> labels; ///< metadata.consort_labels

@@ -33,6 +33,7 @@ request_meta make_meta(gateway_context& context, request_kind kind, const reques
   out.prompt_bytes = parsed.prompt_bytes;
   out.max_tokens = parsed.max_tokens;
   out.choices = parsed.choices;
+  out.asks = parsed.asks;
   out.streaming = parsed.stream;
   out.resumable = parsed.resumable;
   out.deadline_us = options.deadline_us;

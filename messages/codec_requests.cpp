@@ -80,6 +80,7 @@ void write(wire::RequestMeta::Builder to, const request_meta& from, outgoing& ou
   to.setHedge(from.hedge);
   to.setPromptIds(from.prompt_ids);
   to.setPromptBytes(from.prompt_bytes);
+  to.setAsks(from.asks);
 }
 
 void read(wire::RequestMeta::Reader from, request_meta& to, incoming& in) {
@@ -112,6 +113,7 @@ void read(wire::RequestMeta::Reader from, request_meta& to, incoming& in) {
   to.hedge = from.getHedge();
   to.prompt_ids = from.getPromptIds();
   to.prompt_bytes = from.getPromptBytes();
+  to.asks = from.getAsks();
 }
 
 void write(wire::Ticket::Builder to, const ticket& from, outgoing& out) {

@@ -90,6 +90,7 @@ struct RuntimeCapabilities {
   adapters @6 :Bool;
   embeddings @7 :Bool;
   structuredOutput @8 :Bool;
+  refuses @9 :UInt32;  # What it does not answer: bits of scheduler/asks.hpp.
 }
 
 struct SpeedSpec {
@@ -352,6 +353,7 @@ struct RequestMeta {
   # 0 = nothing is.
   promptIds @23 :UInt32;
   promptBytes @24 :UInt32;
+  asks @25 :UInt32;          # Beside its kind and `choices`: bits of scheduler/asks.hpp.
 }
 
 struct Ticket {

@@ -500,6 +500,7 @@ void join(device_capability& all, const device_capability& more) {
   all.adapters_max = std::max(all.adapters_max, more.adapters_max);
   append(all.dtypes, more.dtypes);
   append(all.optimized_for, more.optimized_for);
+  all.runtime.refuses &= more.runtime.refuses; // What one of them answers is answered there.
   all.load_limit_us = std::max(all.load_limit_us, more.load_limit_us);
 }
 

@@ -2,8 +2,10 @@
 #include "node/plugin_json.hpp"
 
 #include "node/plugin_json_parts.hpp"
+#include "node/runtimes/server_dialect.hpp"
 #include "node/server_spec.hpp"
 #include "node/small_file.hpp"
+#include "scheduler/asks.hpp"
 #include "scheduler/limits.hpp"
 #include "scheduler/units.hpp"
 
@@ -73,6 +75,28 @@ availability_test read_test(json_file& file, const std::string& pointer,
   return test;
 }
 
+std::string asked_words() {
+  std::string words;
+  for (const auto& one : asks::all)
+    if (!one.word.empty())
+      words.append(words.empty() ? "" : ", ").append(one.word);
+  return words;
+}
+
+/// What its runtime answers nobody, whatever the model.
+std::uint32_t read_refuses(json_section& section) {
+  std::uint32_t bits = 0;
+  for (const auto& name : section.texts("refuses")) {
+    const auto known = std::find_if(asks::all.begin(), asks::all.end(),
+                                    [&](const auto& one) { return one.word == name; });
+    if (name.empty() || known == asks::all.end())
+      section.fail("refuses", "`" + name + "` is none of " + asked_words());
+    else
+      bits |= known->bit;
+  }
+  return bits;
+}
+
 device_capability read_capability(json_file& file, json_section& parent,
                                   const nlohmann::json& object, bool has_builds, bool runs) {
   json_section section(file, parent.at("capability"), object);
@@ -117,6 +141,7 @@ device_capability read_capability(json_file& file, json_section& parent,
       can.adapter_formats = can.formats;
     able.embeddings = inner.boolean("embeddings", false);
     able.structured_output = inner.boolean("structured_output", false);
+    able.refuses = read_refuses(inner);
     inner.finish();
   }
   if (can.adapters_max > 0 && !can.runtime.adapters)
@@ -316,6 +341,8 @@ plugin_document read_document(json_file& file) {
   if (const auto* object = root.find("runtime"))
     document.runtime = read_runtime(file, root.at("runtime"), *object);
   const auto& server = document.runtime.server;
+  if (document.runtime.present && document.runtime.interface == runtime_interface::server)
+    document.capability.runtime.refuses |= refused_asks(server);
   const bool told = !server.adapters.arguments.empty() || !server.adapters.each.empty();
   const bool able = document.capability.runtime.adapters;
   if (told && !able)

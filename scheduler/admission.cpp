@@ -203,6 +203,7 @@ void describe(const core_state& s, const request_meta& meta, index model, index 
   r.size.prompt_tokens = std::min(meta.prompt_tokens, limits::prompt_tokens_max);
   const auto bound = meta.max_tokens != 0 ? meta.max_tokens : output_tokens_max;
   r.size.output_tokens = std::min({bound, usual_length(row, meta.tenant), output_tokens_max});
+  r.apart = asks_apart(s, r);
 }
 
 /// What tokens would cost where the model's load went together follows the load.
@@ -340,8 +341,7 @@ void leave(pass& p, index slot, const ending& how) {
 } // namespace
 
 lane_key lane_of(const core_state& s, const request_row& r) {
-  return {r.selector, r.meta.priority, s.profiles[r.profile].late && !impatient(r),
-          r.meta.kind == request_kind::embedding};
+  return {r.selector, r.meta.priority, s.profiles[r.profile].late && !impatient(r), r.apart};
 }
 
 queue_place place_of(const request_row& r) {
@@ -364,6 +364,7 @@ void enqueue(core_state& s, index slot) {
     return;
   }
   r.phase = request_phase::waiting;
+  r.apart = asks_apart(s, r);
   if (r.issued > 0)
     model.again.push_back(slot);
   model.queue.add(lane_of(s, r), key_of_tenant(s, r), place_of(r),

@@ -30,7 +30,7 @@ struct candidate_record {
   std::uint32_t again_us = 0;               ///< See endpoint_figures.
   /// Removed for lack of room: what counted against what; no limit = it said that it is full. Of a
   /// plan that passed: its transfer, nanoseconds each time and for each prompt token.
-  /// Of a REMOTE: whether its budget was used up.
+  /// Of a REMOTE: whether its budget was used up. Of what its runtime refuses: what was asked for.
   std::uint32_t amount = 0, limit = 0;
   std::uint16_t batch = 1, running = 0;
   std::uint16_t forgets_pm = 0; ///< See endpoint_figures.

@@ -94,6 +94,20 @@ void forgive_requests(core_state& s, const Forgiven& forgiven) {
     }
 }
 
+/// Those who ask for what this runtime is the first not to answer wait in lanes of their own from
+/// now on: else they would be taken for served where it is ready.
+void note_refusals(core_state& s, const runtime_capabilities& there) {
+  const auto before = std::exchange(s.refused, s.refused | asks::refused_by(there));
+  for (index slot = 0; s.refused != before && slot < s.requests.end(); ++slot) {
+    if (!s.requests.holds(slot) || s.requests[slot].is_hedge
+        || s.requests[slot].phase != request_phase::waiting
+        || s.requests[slot].apart == asks_apart(s, s.requests[slot]))
+      continue;
+    dequeue(s, slot);
+    enqueue(s, slot);
+  }
+}
+
 /// Whether another attempt of the request took the place of that one.
 bool outlived(const core_state& s, index slot, std::uint32_t number) {
   const auto& r = s.requests[slot];
@@ -197,6 +211,7 @@ void on(pass& p, const device_advertised& e) {
   const bool other_plugin = !fresh && device.spec.plugin != e.spec.plugin;
   const auto active_mw = active_power_mw(device.spec);
   device.spec = e.spec;
+  note_refusals(p.s, e.spec.capability.runtime);
   device.present = true;
   device.withdrawn = false;
   device.withdraw_at = 0;

@@ -119,8 +119,7 @@ bool would_queue(const model_state& model, const request_row& r, index start) {
 bool may_serve(const core_state& s, const request_row& r, index device) {
   return s.selectors[r.selector].matches[device] != 0 && !(r.stays && is_remote(s, device))
          && std::find(r.excluded.begin(), r.excluded.end(), device) == r.excluded.end()
-         && (r.meta.kind != request_kind::embedding
-             || s.devices[device].spec.capability.runtime.embeddings);
+         && (asks::of(r.meta) & asks::refused_by(s.devices[device].spec.capability.runtime)) == 0;
 }
 
 namespace {
@@ -176,7 +175,7 @@ bool resumes_exactly(const core_state& s, const request_row& r, const endpoint& 
 
 bool possible_for(const core_state& s, const request_row& r) {
   const bool streamed = r.emitted > 0;
-  if (r.excluded.empty() && !streamed && !r.stays && r.meta.kind != request_kind::embedding)
+  if (r.excluded.empty() && !streamed && !r.stays && asks_apart(s, r) == 0)
     return true;
   const auto& model = s.models[r.model];
   if (model.options.empty()

@@ -3,6 +3,7 @@
 /// Parts of a decision that others need too: what a request asks of an endpoint and which ones it
 /// may use. Pure functions over the state.
 
+#include "scheduler/asks.hpp"
 #include "scheduler/state.hpp"
 
 namespace consort::core {
@@ -22,13 +23,17 @@ inline constexpr duration_us term_us_max = term_ns_max / 1000;
 /// Whether what would be loaded there may serve the request, and continue its stream once text was
 /// sent: by what its device's plugin says.
 [[nodiscard]] bool may_take_over(const core_state& s, const request_row& r, const option& by);
+/// What it asks for that some device does not answer, as bits.
+[[nodiscard]] inline std::uint32_t asks_apart(const core_state& s, const request_row& r) {
+  return asks::of(r.meta) & s.refused;
+}
 /// Fewer endpoints may serve it than others of its lane.
 [[nodiscard]] inline bool set_apart(const request_row& r) {
   return !r.excluded.empty() || r.emitted > 0;
 }
 /// Fewer endpoints may serve it than its selector says.
-[[nodiscard]] inline bool particular(const request_row& r) {
-  return set_apart(r) || r.meta.kind == request_kind::embedding;
+[[nodiscard]] inline bool particular(const core_state& s, const request_row& r) {
+  return set_apart(r) || asks_apart(s, r) != 0;
 }
 /// Same artifact and device model as the last attempt: the same text is promised.
 [[nodiscard]] bool resumes_exactly(const core_state& s, const request_row& r, const endpoint& at);
@@ -82,6 +87,8 @@ inline void note_kv(model_state& model, std::uint64_t tokens) {
 /// Looks at the model again within limits::recheck_us although nothing may happen by then.
 void recheck_later(core_state& s, index model, time_us now);
 
+/// What filters look at of what it asks of the device's runtime.
+void add_asked(const core_state& s, const request_row& r, index device, candidate_facts& facts);
 /// What filters look at of a loaded endpoint.
 void add_endpoint_facts(const core_state& s, const request_row& r, const endpoint& at,
                         candidate_facts& facts);

@@ -248,7 +248,7 @@ candidate_facts request_facts(const core_state& s, const request_row& r, const o
   facts.selected = s.selectors[r.selector].matches[by.device] != 0
                    || kept_here(s, s.selectors[r.selector], by.device);
   facts.excluded = std::find(r.excluded.begin(), r.excluded.end(), by.device) != r.excluded.end();
-  facts.embeddings_needed = r.meta.kind == request_kind::embedding;
+  add_asked(s, r, by.device, facts);
   facts.resume_needed = r.emitted > 0;
   facts.resume = s.devices[by.device].spec.capability.runtime.resume;
   facts.stays = facts.remote && (r.stays || remote_barred(s));
@@ -262,6 +262,13 @@ std::size_t candidates_kept(const model_state& model) {
     return limits::explain_crowd_max;
   return std::min(std::max(model.endpoints.size(), model.options.size()),
                   limits::explain_candidates_max);
+}
+
+void add_asked(const core_state& s, const request_row& r, index device, candidate_facts& facts) {
+  const auto& runtime = s.devices[device].spec.capability.runtime;
+  facts.embeddings_needed = r.meta.kind == request_kind::embedding;
+  facts.embeddings = runtime.embeddings;
+  facts.unanswered = asks::of(r.meta) & runtime.refuses & ~asks::embeddings;
 }
 
 void add_endpoint_facts(const core_state& s, const request_row& r, const endpoint& at,
@@ -298,6 +305,8 @@ void keep_room(const candidate_facts& facts, candidate_record& one) {
     one.limit_is_all = filters::kv::too_small(facts);
     one.amount = small_amount(one.limit_is_all ? facts.kv_least_tokens : facts.kv_need_tokens);
     one.limit = small_amount(one.limit_is_all ? facts.kv_all_tokens : facts.kv_free_tokens);
+  } else if (one.removed_by == filter_id::answers) {
+    one.amount = facts.unanswered;
   } else if (one.removed_by == filter_id::remote) {
     one.amount = facts.remote_spent ? 1 : 0;
   }
@@ -311,6 +320,8 @@ void restore_room(const candidate_record& one, candidate_facts& facts) {
   } else if (one.removed_by == filter_id::kv) {
     (one.limit_is_all ? facts.kv_least_tokens : facts.kv_need_tokens) = one.amount;
     (one.limit_is_all ? facts.kv_all_tokens : facts.kv_free_tokens) = one.limit;
+  } else if (one.removed_by == filter_id::answers) {
+    facts.unanswered = one.amount;
   } else if (one.removed_by == filter_id::remote) {
     facts.remote_spent = one.amount != 0;
   }
@@ -493,11 +504,11 @@ void tell_waiting(pass& p, index slot) {
   const auto knows
       = [&](const char* state) { return r.told != nullptr && std::strcmp(r.told, state) == 0; };
   if (r.phase != request_phase::waiting || seen == model.outlooks.end()
-      || (!particular(r) && knows(seen->second.state)))
+      || (!particular(s, r) && knows(seen->second.state)))
     return;
   update_outlook(s, r.model, r.selector, p.now);
   const auto words = why_waits(s, r, p.now);
-  if (particular(r) && knows(words.state))
+  if (particular(s, r) && knows(words.state))
     return;
   r.told = words.state;
   record_wait(s, slot, r.told, words.reason, p.now);

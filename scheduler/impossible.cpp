@@ -144,7 +144,7 @@ ending impossible_ending(const core_state& s, const request_row& r) {
       continue;
     }
     auto facts = facts_of(s, r.model, one.device, &one);
-    facts.embeddings_needed = r.meta.kind == request_kind::embedding;
+    add_asked(s, r, one.device, facts);
     facts.stays = facts.never_remote;
     for (index place = 0; place < s.models[r.model].endpoints.size(); ++place)
       if (s.models[r.model].endpoints.at(place).device == one.device)

@@ -407,7 +407,6 @@ candidate_facts facts_of(const core_state& s, index model, index device, const o
   facts.health = one.reading.health;
   facts.health_reason = one.reading.health_reason;
   facts.memory_bytes = one.spec.memory_bytes;
-  facts.embeddings = one.spec.capability.runtime.embeddings;
   facts.ranks_need = s.models[model].spec.devices_per_instance;
   facts.ranks_max = one.spec.capability.devices_max;
   facts.remote = is_remote(s, device);

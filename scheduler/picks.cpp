@@ -35,7 +35,7 @@ bool has_room(const room_floor& some, const demand& need) {
 bool barred(const core_state& s, const question& asked, index device) {
   return std::any_of(asked.blocked.begin(), asked.blocked.end(), [&](const barrier& one) {
     return s.selectors[one.selector].matches[device] != 0
-           && (!one.embeds || s.devices[device].spec.capability.runtime.embeddings);
+           && (one.asks & asks::refused_by(s.devices[device].spec.capability.runtime)) == 0;
   });
 }
 
@@ -577,7 +577,7 @@ demand demand_of(const core_state& s, const request_row& r) {
 question question_of(const core_state& s, const request_row& r, const barriers& blocked) {
   question asked{r, s.profiles[r.profile], demand_of(s, r), blocked};
   asked.plain = s.selectors[r.selector].everything && r.excluded.empty() && r.emitted == 0
-                && r.meta.kind != request_kind::embedding && !r.stays;
+                && asks_apart(s, r) == 0 && !r.stays;
   asked.waited_us = s.now - r.submitted_at;
   asked.now = s.now;
   asked.optional = optional_filters_now(s, s.models[r.model], asked);

@@ -248,7 +248,8 @@ void serve_all(pass& p, index at, wanting all, const wanting& failed) {
 void serve_waiting(pass& p, index at, index selector) {
   const auto all = who_waits(p.s, p.s.models[at], selector);
   serve_all(p, at, all.others, all.failed);
-  serve_all(p, at, all.embedding, all.failed_embedding);
+  for (const auto& those : all.apart)
+    serve_all(p, at, those.all, those.failed);
   if (all.streams.waiting > 0)
     serve_those(p, at, all.streams);
 }
@@ -498,12 +499,13 @@ void tell_all(pass& p, index at, index selector) {
     tell_waiting(p, slot);
 }
 
-/// Those who wait for embeddings, all of them when it is news to who waits longest.
-void tell_embedding(pass& p, index at, index selector) {
+/// Those who ask for what not every device answers, all of a lane when it is news to who waits
+/// longest there.
+void tell_apart(pass& p, index at, index selector) {
   const auto& s = p.s;
   std::vector<index> slots;
   for (const auto& [key, lane] : s.models[at].queue.lanes()) {
-    if (key.selector != selector || !key.embeds)
+    if (key.selector != selector || key.asks == 0)
       continue;
     const auto& first = s.requests[lane.by_age.begin()->second.slot];
     if (first.told == nullptr || std::strcmp(first.told, why_waits(s, first, p.now).state) == 0)
@@ -517,10 +519,10 @@ void tell_embedding(pass& p, index at, index selector) {
 
 /// Those whom the selector's outlook does not speak for. Requires: it is up to date.
 void tell_particular(pass& p, index at, index selector) {
-  tell_embedding(p, at, selector);
+  tell_apart(p, at, selector);
   for (const auto slot : p.s.models[at].again) {
     const auto& r = p.s.requests[slot];
-    if (r.selector == selector && particular(r) && r.told != nullptr
+    if (r.selector == selector && particular(p.s, r) && r.told != nullptr
         && std::strcmp(r.told, why_waits(p.s, r, p.now).state) != 0)
       tell_waiting(p, slot);
   }

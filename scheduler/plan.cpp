@@ -151,6 +151,7 @@ result<explanation> plan_of(const core_state& s, const plan_wish& wish, time_us 
     meta.model = wish.model;
     meta.selector = wish.selector.empty() ? "auto" : wish.selector;
     meta.prompt_tokens = limits::prompt_guess_tokens;
+    meta.asks = asks::anything;
     happen(trial, request_submitted{meta}, out);
   }
   explanation planned;

@@ -2,7 +2,7 @@
 #pragma once
 /// Requests of one model that wait for an endpoint, and the share of it that each tenant had.
 ///
-/// Kept in lanes by (selector, class, late, embeds), so that a request that only an NPU may serve
+/// Kept in lanes by (selector, class, late, asks), so that a request that only an NPU may serve
 /// never blocks one that the CPU can. Order of service: class first; in a class the tenant with the
 /// least use of the model, in tokens over its weight; of one tenant the earliest deadline first,
 /// then first come.
@@ -39,8 +39,8 @@ struct queue_place {
 struct lane_key {
   std::uint32_t selector = 0; ///< Index in the selector table.
   priority_class priority = priority_class::standard;
-  bool late = false;   ///< Of profile::late: it may wait where others of its class need not.
-  bool embeds = false; ///< For embeddings, which not every device of the selector makes.
+  bool late = false;      ///< Of profile::late: it may wait where others of its class need not.
+  std::uint32_t asks = 0; ///< For what not every device answers: bits of asks.hpp.
   friend auto operator<=>(const lane_key&, const lane_key&) = default;
 };
 

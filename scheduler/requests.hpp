@@ -40,6 +40,7 @@ struct request_meta {
   /// What is certain of the longest prompt of a completion: so many tokens if it came as ids, else
   /// so many bytes of text. 0 = nothing is, as of what a template makes of a chat.
   std::uint32_t prompt_ids = 0, prompt_bytes = 0;
+  std::uint32_t asks = 0; ///< Beside its kind and `choices`: bits of asks.hpp.
   friend bool operator==(const request_meta&, const request_meta&) = default;
 };
 

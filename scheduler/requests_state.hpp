@@ -197,6 +197,7 @@ struct request_row : attempt_row {
   std::uint64_t round = 0;  ///< Of its gateway, when that last told of it.
   instance_id sought;       ///< While adopted.
   std::uint32_t issued = 0; ///< Number of its latest ticket.
+  std::uint32_t apart = 0;  ///< Of its lane: what it asks for that some device did not answer then.
   bool is_hedge = false;    ///< `twin` is whose.
   bool hedged = false;      ///< It had its hedge.
   index twin = none;        ///< Row of the hedge that runs beside its attempt.

@@ -57,6 +57,7 @@ struct runtime_capabilities {
   bool adapters = false;
   bool embeddings = false;
   bool structured_output = false;
+  std::uint32_t refuses = 0; ///< What it does not answer, bits of asks.hpp.
   friend bool operator==(const runtime_capabilities&, const runtime_capabilities&) = default;
 };
 

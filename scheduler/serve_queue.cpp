@@ -80,7 +80,7 @@ next_one next_of(const request_queue& queue, const queue_walk& walk, time_us now
 void close_lane(core_state& s, model_state& model, const next_one& next, queue_walk& walk) {
   const auto& head = *next.head;
   if (starving(head.who, s.now) && !model.endpoints.empty() && (!head.key.late || next.aged))
-    walk.blocked.push_back({head.key.selector, head.key.embeds});
+    walk.blocked.push_back({head.key.selector, head.key.asks});
   note_blocked(s, model, head.key.selector, s.now);
   walk.closed.push_back(head.key);
 }

@@ -6,6 +6,7 @@
 ///
 ///   event -> timers due -> on(event) -> settle: queues -> placement -> outlooks -> who gave up
 
+#include "scheduler/asks.hpp"
 #include "scheduler/core.hpp"
 #include "scheduler/due_heap.hpp"
 #include "scheduler/ended_requests.hpp"
@@ -24,7 +25,7 @@ namespace consort::core {
 /// Of a request that starves: nobody starts before it where it might.
 struct barrier {
   index selector = none;
-  bool embeds = false; ///< Only on devices that make embeddings.
+  std::uint32_t asks = 0; ///< Only on devices that answer these bits of asks.hpp.
 };
 
 /// One walk over the lanes of a model, until each is empty or blocked.
@@ -102,9 +103,11 @@ struct core_state {
   std::uint64_t next_number = 0; ///< Of allocations, instances and compiles, shared.
   std::uint64_t next_epoch = 0;  ///< Of leases and fences, shared.
   std::uint64_t next_sequence = 0;
-  std::uint64_t version = 1;        ///< Bumped by whatever is not a request's.
-  std::uint64_t static_version = 1; ///< Bumped when what devices or models are has changed.
-  std::uint32_t waiting = 0;        ///< Requests waiting or parked.
+  std::uint32_t refused = asks::embeddings; ///< Bits of asks.hpp that some device so far did not
+                                            ///< answer; never fewer, since one may come back.
+  std::uint64_t version = 1;                ///< Bumped by whatever is not a request's.
+  std::uint64_t static_version = 1;         ///< Bumped when what devices or models are has changed.
+  std::uint32_t waiting = 0;                ///< Requests waiting or parked.
   std::uint32_t waiting_max = 0;
   std::uint32_t retry_credit_pm = limits::retry_credit_max_pm;
   std::uint32_t hedge_credit_pm = limits::hedge_credit_max_pm;

@@ -432,7 +432,7 @@ wait_words why_waits(const core_state& s, const request_row& r, time_us now) {
     return {"queued", "its policy " + s.profiles[r.profile].name.value
                           + " keeps it from all who could serve it: " + barred};
   // Of a crowd many may serve it, whatever it is.
-  if (!particular(r) || is_crowd(model))
+  if (!particular(s, r) || is_crowd(model))
     return {seen->second.state, seen->second.reason, seen->second.eta_at, seen->second.again_at};
   if (const auto wait_ns = least_wait_ns(s, r, now))
     return {"queued",

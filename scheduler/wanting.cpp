@@ -5,6 +5,7 @@
 #include "scheduler/policy_bars.hpp"
 
 #include <algorithm>
+#include <set>
 
 namespace consort::core {
 
@@ -22,18 +23,13 @@ std::uint32_t waiting_for(const model_state& model, index selector) {
 bool is_stream(const request_row& r) {
   return r.emitted > 0;
 }
-bool wants_embedding(const request_row& r) {
-  return r.meta.kind == request_kind::embedding;
-}
-bool was_failed_embedding(const request_row& r) {
-  return was_failed(r) && wants_embedding(r);
-}
-bool was_failed_text(const request_row& r) {
-  return was_failed(r) && !wants_embedding(r);
+/// Fewer may serve it than what it asks for says.
+bool was_narrowed(const request_row& r) {
+  return is_stream(r) || was_failed(r);
 }
 
-wanting those_who(bool (*are)(const request_row&), const core_state& s, const model_state& model,
-                  index selector) {
+template <class Are>
+wanting those_who(const Are& are, const core_state& s, const model_state& model, index selector) {
   wanting those{selector, none, 0};
   for (const auto slot : model.again) {
     if (s.requests[slot].selector != selector || !are(s.requests[slot]))
@@ -44,24 +40,41 @@ wanting those_who(bool (*are)(const request_row&), const core_state& s, const mo
   return those;
 }
 
-/// All that wait for embeddings. The first is one that no device failed, if such a one is among
-/// those who wait longest.
-wanting those_for_embeddings(const core_state& s, const model_state& model, index selector) {
+/// Those whom a device failed, of those who ask for that.
+wanting failed_of(std::uint32_t asks, const core_state& s, const model_state& model,
+                  index selector) {
+  return those_who([&](const request_row& r) { return was_failed(r) && r.apart == asks; }, s, model,
+                   selector);
+}
+
+/// All that wait for what they ask for. The first is one that all who answer it may serve, if such
+/// a one is among those who wait longest.
+wanting those_apart(std::uint32_t asks, const core_state& s, const model_state& model,
+                    index selector) {
   wanting those{selector, none, 0};
   for (const auto& [key, lane] : model.queue.lanes()) {
-    if (key.selector != selector || !key.embeds)
+    if (key.selector != selector || key.asks != asks)
       continue;
     those.waiting += lane.by_age.size();
     std::size_t seen = 0;
     for (const auto& [age, who] : lane.by_age) {
       if (seen++ == limits::lane_bypass_max
-          || (those.first != none && !was_failed(s.requests[those.first])))
+          || (those.first != none && !was_narrowed(s.requests[those.first])))
         break;
-      if (those.first == none || !was_failed(s.requests[who.slot]))
+      if (those.first == none || !was_narrowed(s.requests[who.slot]))
         those.first = who.slot;
     }
   }
   return those;
+}
+
+/// What those in lanes of their own ask for, in order.
+std::set<std::uint32_t> asked_apart(const model_state& model, index selector) {
+  std::set<std::uint32_t> asked;
+  for (const auto& [key, lane] : model.queue.lanes())
+    if (key.selector == selector && key.asks != 0)
+      asked.insert(key.asks);
+  return asked;
 }
 
 /// What says for a moment that it is full is no reason to load the model elsewhere.
@@ -83,12 +96,16 @@ bool may_continue(const core_state& s, const request_row& r, const endpoint& at)
 who_want who_waits(const core_state& s, const model_state& model, index selector) {
   who_want all;
   all.streams = those_who(is_stream, s, model, selector);
-  all.embedding = those_for_embeddings(s, model, selector);
   const std::uint64_t waiting = waiting_for(model, selector);
-  const auto apart = all.streams.waiting + all.embedding.waiting;
-  all.others = {selector, none, waiting - std::min(waiting, apart)};
-  all.failed = those_who(was_failed_text, s, model, selector);
-  all.failed_embedding = those_who(was_failed_embedding, s, model, selector);
+  const auto plain_stream = [](const request_row& r) { return is_stream(r) && r.apart == 0; };
+  auto elsewhere = those_who(plain_stream, s, model, selector).waiting;
+  for (const auto asks : asked_apart(model, selector)) {
+    all.apart.push_back(
+        {asks, those_apart(asks, s, model, selector), failed_of(asks, s, model, selector)});
+    elsewhere += all.apart.back().all.waiting;
+  }
+  all.others = {selector, none, waiting - std::min(waiting, elsewhere)};
+  all.failed = failed_of(0, s, model, selector);
   return all;
 }
 

@@ -7,19 +7,25 @@
 
 namespace consort::core {
 
-/// Some who wait with one selector. Of those who had an attempt, or want embeddings, fewer devices
-/// may serve some than the selector says: loading others would help nobody, nor does it help them
-/// what others serve.
+/// Some who wait with one selector. Of those who had an attempt, or ask for what not every device
+/// answers, fewer devices may serve some than the selector says: loading others would help nobody,
+/// nor does it help them what others serve.
 struct wanting {
   index selector = none;
   index first = none; ///< The one that waits longest; none = whoever matches may serve them.
   std::uint64_t waiting = 0;
 };
 
-/// All of them. Those who were failed count among the others, or those for embeddings, as well.
+/// Those who ask for the same of what not every device answers (embeddings, chats ...).
+struct wanting_apart {
+  std::uint32_t asks = 0; ///< Bits of asks.hpp; never 0.
+  wanting all, failed;
+};
+
+/// All of them. Those who were failed count among the others, or those apart, as well.
 struct who_want {
-  wanting others, embedding, streams;
-  wanting failed, failed_embedding;
+  wanting others, streams, failed;
+  std::vector<wanting_apart> apart; ///< In order of what they ask for.
 };
 
 [[nodiscard]] who_want who_waits(const core_state& s, const model_state& model, index selector);

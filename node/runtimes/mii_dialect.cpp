@@ -34,6 +34,9 @@ result<server_request> render_mii_request(const attempt_body& body, const std::s
   const auto asked = read_generation(body);
   if (!asked)
     return asked.failure();
+  if (asked->frequency_penalty || asked->repetition_penalty || asked->logprobs)
+    return error{recovery::retry_elsewhere, "kind_unsupported",
+                 "DeepSpeed-MII has no `frequency_penalty`, `repetition_penalty` and `logprobs`"};
   json parameters{{"prompts", {asked->text}},
                   {"max_new_tokens", asked->max_tokens},
                   {"return_full_text", false}};

@@ -6,6 +6,7 @@
 #include "node/runtimes/openai_answer.hpp"
 #include "node/runtimes/openai_embeddings.hpp"
 #include "node/runtimes/openai_request.hpp"
+#include "node/runtimes/plain_generation.hpp"
 #include "node/runtimes/tgi_dialect.hpp"
 
 namespace consort::node {
@@ -30,13 +31,23 @@ result<server_request> render_server_request(server_protocol protocol, const att
   return error{recovery::bug, "no_protocol", "unknown protocol"};
 }
 
+std::uint32_t refused_asks(const server_spec& server) {
+  switch (server.protocol) {
+  case server_protocol::openai:
+    return (server.completions ? 0U : asks::completions) | (server.chats ? 0U : asks::chats);
+  case server_protocol::tgi: return plain_refuses;
+  case server_protocol::mii: return plain_refuses | asks::chats | asks::penalties | asks::logprobs;
+  }
+  return 0;
+}
+
 std::unique_ptr<server_answer> make_server_answer(const server_request& asked) {
   if (asked.embeddings > 0)
     return std::make_unique<openai_embeddings>(asked.embeddings);
   switch (asked.answered_in) {
   case server_protocol::openai:
     return std::make_unique<openai_answer>(asked.choices, asked.max_tokens);
-  case server_protocol::tgi: return std::make_unique<tgi_answer>(asked.stops);
+  case server_protocol::tgi: return std::make_unique<tgi_answer>(asked.stops, asked.logprobs);
   case server_protocol::mii: return std::make_unique<mii_answer>();
   }
   return std::make_unique<openai_answer>(asked.choices, asked.max_tokens);

@@ -17,12 +17,17 @@ struct server_request {
   std::uint32_t embeddings = 0;   ///< Texts to embed; 0 = text is to be made.
   std::uint32_t max_tokens = 0;   ///< Of each choice, counted from here on; 0 = the server's own.
   std::vector<std::string> stops; ///< Texts that end an answer, for servers that leave them in it.
+  bool logprobs = false; ///< Those of each token are to be told, by servers that always send them.
   server_protocol answered_in = server_protocol::openai;
 };
 
 /// Errors: `bad_body` (refuse), `kind_unsupported` and `not_resumable` (retry elsewhere).
 [[nodiscard]] result<server_request>
 render_server_request(server_protocol protocol, const attempt_body& body, const std::string& model);
+
+/// What a server of that kind is never asked, as bits of asks.hpp: what its protocol has no words
+/// for, and the routes that it has not.
+[[nodiscard]] std::uint32_t refused_asks(const server_spec& server);
 
 /// Never null.
 [[nodiscard]] std::unique_ptr<server_answer> make_server_answer(const server_request& asked);

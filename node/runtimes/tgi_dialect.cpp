@@ -41,6 +41,12 @@ result<server_request> render_tgi_request(const attempt_body& body, const std::s
     parameters["top_p"] = *asked->top_p;
   if (asked->top_k && *asked->top_k > 0)
     parameters["top_k"] = *asked->top_k;
+  if (asked->frequency_penalty)
+    parameters["frequency_penalty"] = *asked->frequency_penalty;
+  if (asked->repetition_penalty)
+    parameters["repetition_penalty"] = *asked->repetition_penalty;
+  if (asked->logprobs.value_or(0) > 0)
+    parameters["top_n_tokens"] = *asked->logprobs;
   if (asked->seed)
     parameters["seed"] = *asked->seed;
   if (!asked->stops.empty())
@@ -49,15 +55,17 @@ result<server_request> render_tgi_request(const attempt_body& body, const std::s
   out.path = "/generate_stream";
   out.max_tokens = asked->max_tokens;
   out.stops = asked->stops;
+  out.logprobs = asked->logprobs.has_value();
   out.answered_in = server_protocol::tgi;
   out.body = json{{"inputs", asked->text}, {"parameters", std::move(parameters)}}.dump(
       -1, ' ', false, json::error_handler_t::replace);
   return out;
 }
 
-tgi_answer::tgi_answer(std::vector<std::string> stops)
+tgi_answer::tgi_answer(std::vector<std::string> stops, bool logprobs)
     : stops_(std::move(stops)),
-      events_([this](const links::sse_event& event) { return on_data(event.data); }) {}
+      events_([this](const links::sse_event& event) { return on_data(event.data); }),
+      logprobs_(logprobs) {}
 
 void tgi_answer::feed(std::string_view bytes) {
   if (ended() || !within_bounds(bytes.size()))
@@ -98,8 +106,10 @@ void tgi_answer::on_object(const json& body) {
     const auto special = token->find("special");
     ++tokens_;
     if (piece != token->end() && piece->is_string()
-        && !(special != token->end() && special->is_boolean() && special->get<bool>()))
+        && !(special != token->end() && special->is_boolean() && special->get<bool>())) {
+      note_logprobs(body, piece->get_ref<const std::string&>());
       on_text(piece->get<std::string>());
+    }
   } else if (!last) {
     return fail("server_protocol", "what it sent has neither `token` nor `generated_text`");
   } else if (tokens_ == 0) {
@@ -126,13 +136,45 @@ void tgi_answer::on_text(const std::string& piece) {
     ready -= tail;
   }
   if (ready > 0)
-    say(attempt_tokens{0, held_.substr(0, ready), {}, {}});
+    tell(held_.substr(0, ready));
+  else if (stopped_)
+    noted_ = {}; // Of the text that stopped it.
   held_.erase(0, stopped_ ? std::string::npos : ready);
 }
 
+/// Of a token that is, or may be, a part of the answer.
+void tgi_answer::note_logprobs(const json& event, const std::string& piece) {
+  const auto offset = std::exchange(text_bytes_, text_bytes_ + piece.size());
+  if (!logprobs_ || stopped_)
+    return;
+  const auto of = [](const json& token) {
+    const auto found = token.is_object() ? token.find("logprob") : token.end();
+    return found != token.end() && found->is_number() ? *found : json();
+  };
+  json likely;
+  if (const auto top = event.find("top_tokens"); top != event.end() && top->is_array())
+    for (const auto& one : *top)
+      if (const auto text = one.is_object() ? one.find("text") : one.end();
+          text != one.end() && text->is_string())
+        likely[text->get<std::string>()] = of(one);
+  noted_["tokens"].push_back(piece);
+  noted_["token_logprobs"].push_back(of(event.at("token")));
+  noted_["top_logprobs"].push_back(std::move(likely));
+  noted_["text_offset"].push_back(offset);
+}
+
+/// With the log probabilities of all tokens since the last time.
+void tgi_answer::tell(std::string text) {
+  std::string extra;
+  if (!noted_.empty())
+    extra = json{{"logprobs", std::exchange(noted_, {})}}.dump(-1, ' ', false,
+                                                               json::error_handler_t::replace);
+  say(attempt_tokens{0, std::move(text), {}, std::move(extra)});
+}
+
 void tgi_answer::complete(const json& body) {
-  if (!held_.empty())
-    say(attempt_tokens{0, std::exchange(held_, {}), {}, {}});
+  if (!held_.empty() || !noted_.empty())
+    tell(std::exchange(held_, {}));
   token_usage usage{0, tokens_, 0};
   std::string reason;
   if (const auto details = body.find("details"); details != body.end() && details->is_object()) {

@@ -7,7 +7,7 @@
 #include "links/sse.hpp"
 #include "node/runtimes/server_dialect.hpp"
 
-#include <nlohmann/json_fwd.hpp>
+#include <nlohmann/json.hpp>
 
 namespace consort::node {
 
@@ -19,7 +19,8 @@ namespace consort::node {
 /// may become such a text is held back. Special tokens are no text.
 class tgi_answer final : public server_answer {
 public:
-  explicit tgi_answer(std::vector<std::string> stops);
+  /// `logprobs`: tells those of each token, as OpenAI's completions have them.
+  explicit tgi_answer(std::vector<std::string> stops, bool logprobs = false);
 
   void feed(std::string_view bytes) override;
   void finish() override;
@@ -28,11 +29,16 @@ private:
   bool on_data(std::string_view data);
   void on_object(const nlohmann::json& body);
   void on_text(const std::string& piece);
+  void note_logprobs(const nlohmann::json& event, const std::string& piece);
+  void tell(std::string text);
   void complete(const nlohmann::json& body);
 
   const std::vector<std::string> stops_;
   links::sse_parser events_;
   std::string held_, whole_;
+  const bool logprobs_;
+  nlohmann::json noted_;       ///< Log probabilities that are still to be told: an object of lists.
+  std::size_t text_bytes_ = 0; ///< Of all tokens so far.
   std::uint32_t tokens_ = 0;
   bool stopped_ = false; ///< One of the stop texts came.
 };

@@ -34,6 +34,7 @@ struct candidate_facts {
   std::uint32_t adapters_max = 0;  ///< Of one instance here; 0 = not said.
   bool embeddings_needed = false;
   bool embeddings = false;
+  std::uint32_t unanswered = 0; ///< What the request asks for and its runtime refuses: asks.hpp.
   bool remote = false;          ///< Somebody else's machine.
   bool stays = false;           ///< The request must not go to one now.
   bool never_remote = false;    ///< Nor ever.

@@ -3,6 +3,7 @@
 
 #include "scheduler/policy/filter_adapters.hpp"
 #include "scheduler/policy/filter_alive.hpp"
+#include "scheduler/policy/filter_answers.hpp"
 #include "scheduler/policy/filter_artifact.hpp"
 #include "scheduler/policy/filter_breaker.hpp"
 #include "scheduler/policy/filter_draining.hpp"
@@ -51,10 +52,10 @@ struct filter_list {
 /// In the order of filter_id.
 using filters_in_order
     = filter_list<filters::selector, filters::format, filters::adapters, filters::ranks,
-                  filters::artifact, filters::loads, filters::embeddings, filters::memory,
-                  filters::remote, filters::excluded, filters::alive, filters::draining,
-                  filters::health, filters::breaker, filters::stages, filters::resume,
-                  filters::sequences, filters::kv, filters::local, filters::steady,
+                  filters::artifact, filters::loads, filters::embeddings, filters::answers,
+                  filters::memory, filters::remote, filters::excluded, filters::alive,
+                  filters::draining, filters::health, filters::breaker, filters::stages,
+                  filters::resume, filters::sequences, filters::kv, filters::local, filters::steady,
                   filters::measured>;
 
 } // namespace

@@ -17,6 +17,7 @@ enum class filter_id : std::uint8_t {
   artifact,
   loads,
   embeddings,
+  answers,
   memory,
   remote,
   excluded,

@@ -173,6 +173,23 @@ test('every row has a page', () => {
   }
 });
 
+/// Where docs/OPERATIONS.md installs to.
+const operations = fs.readFileSync(path.join(root, 'docs/OPERATIONS.md'), 'utf8');
+const prefix = /cmake --install \S+ --prefix ([^\s`]+)/.exec(operations)[1];
+
+for (const page of fs.readdirSync(pages).filter((one) => one !== 'README.md'))
+  test(`${page} can be pasted: what it names is installed, what it starts is waited for`, () => {
+    const text = fs.readFileSync(path.join(pages, page), 'utf8');
+    for (const [, block] of text.matchAll(/^```sh\n([^`]*)```/gm)) {
+      for (const [place, name] of block.matchAll(/\S*\/share\/consort\/\w+\/([a-z0-9-]+)/g)) {
+        assert.ok(place.startsWith(`${prefix}/share/consort/`), place);
+        assert.ok(fs.existsSync(path.join(shipped, name, 'plugin.json')), place);
+      }
+      const [, after] = /consort up\b[^&\n]*&(?!&)([^]*)/.exec(block) ?? [];
+      if (/consort /.test(after ?? '')) assert.match(after, /^ consort status --wait /, block);
+    }
+  });
+
 for (const page of fs.readdirSync(pages).filter((one) => one !== 'README.md'))
   test(`${page} begins with three commands that are ours to take`, async () => {
     const text = fs.readFileSync(path.join(pages, page), 'utf8');

@@ -28,6 +28,25 @@ export default {
       assert.equal(text_of(answer), whole.slice(0, whole.indexOf(stop)));
       assert.equal(answer.json.choices[0].finish_reason, 'stop');
     },
+    'what its protocol has no words for is refused by name': async (stand) => {
+      const there = { 'X-Consort-Device': 'remote' };
+      for (const [fields, words] of [
+        [{ n: 2 }, /several choices/],
+        [{ response_format: { type: 'json_object' } }, /a given form/],
+        [{ echo: true }, /`echo`/],
+        [{ logit_bias: { 5: 1 } }, /`logit_bias`/],
+      ]) {
+        const refused = await ask(stand, fields, there);
+        assert.equal(refused.status, 422, refused.text);
+        assert.match(refused.text, words);
+      }
+      const known = { frequency_penalty: 1.5, repetition_penalty: 1.3, logprobs: 0 };
+      const answer = await ask(stand, known, there);
+      assert.equal(answer.status, 200, answer.text);
+      const { logprobs, text } = answer.json.choices[0];
+      assert.equal(logprobs.tokens.join(''), text);
+      assert.equal(logprobs.token_logprobs[0], -0.5);
+    },
     'what only it refuses is not asked of it': async (stand) => {
       const answer = await ask(stand, { temperature: 0, top_p: 1 });
       assert.equal(answer.status, 200, answer.text);

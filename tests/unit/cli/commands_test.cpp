@@ -220,6 +220,23 @@ TEST_F(CommandsTest, StatusShowsTotalsAndCounters) {
     EXPECT_THAT(done.out, HasSubstr(part));
 }
 
+/// What is pasted as a block goes on once the server is there.
+TEST_F(CommandsTest, StatusWaitsForAServerThatStarts) {
+  const test_server server({{"GET /healthz", answer("ok")}, {"GET /api/v1/cluster", answer("{}")}});
+  EXPECT_EQ(ask(server, {"status", "--wait", "1m"}).code, exit_code::done);
+  EXPECT_EQ(server.seen().at(0).target, "/healthz");
+  const auto began = std::chrono::steady_clock::now();
+  const auto nobody = run_command({"--server", dead_url(), "status", "--wait", "50ms"});
+  EXPECT_GE(std::chrono::steady_clock::now() - began, std::chrono::milliseconds(50));
+  EXPECT_EQ(nobody.code, exit_code::unreachable);
+  EXPECT_THAT(nobody.err, HasSubstr("cannot reach"));
+  for (const auto* wrong : {"soon", "-1s"}) {
+    const auto refused = ask(server, {"status", std::string("--wait=") + wrong});
+    EXPECT_EQ(refused.code, exit_code::usage) << wrong;
+    EXPECT_THAT(refused.err, HasSubstr("is not a duration such as 1m"));
+  }
+}
+
 TEST_F(CommandsTest, ExplainAsksForTheRequestByName) {
   const test_server server({{"GET /api/v1/explain/why%20me", answer("{}")}});
   EXPECT_EQ(ask(server, {"explain", "why me"}).code, exit_code::done);

@@ -3,6 +3,7 @@
 
 #include "gateway/limits.hpp"
 #include "gateway/prompt_blocks.hpp"
+#include "scheduler/asks.hpp"
 #include "scheduler/limits.hpp"
 
 #include <gtest/gtest.h>
@@ -200,6 +201,33 @@ TEST(OpenaiRequest, KnowsWhatIsCertainOfTheLongestPrompt) {
         sizes(good(text, R"({"model":"m","prompt":"hello",")" + std::string(field) + "\":7}")),
         both(0, 0))
         << field;
+}
+
+/// The scheduler sends it to nobody who declares that he refuses that.
+TEST(OpenaiRequest, SaysWhatACompletionAsksForBesideText) {
+  const auto with = [](const std::string& field) {
+    return good(text, R"({"model":"m","prompt":"x")" + field + "}").asks;
+  };
+  EXPECT_EQ(with(R"(,"n":1,"best_of":1,"tools":[],"logprobs":null,"echo":false,"logit_bias":{})"),
+            0U);
+  EXPECT_EQ(with(R"(,"frequency_penalty":0,"presence_penalty":0.0,"repetition_penalty":1)"), 0U);
+  EXPECT_EQ(with(R"(,"response_format":{"type":"text"})"), 0U);
+  EXPECT_EQ(with(R"(,"response_format":{"type":"json_object"})"), asks::forms);
+  EXPECT_EQ(with(R"(,"tools":[{}])"), asks::forms);
+  EXPECT_EQ(with(R"(,"guided_regex":"a+")"), asks::forms);
+  EXPECT_EQ(with(R"(,"best_of":2)"), asks::choices);
+  EXPECT_EQ(with(R"(,"logprobs":0)"), asks::logprobs);
+  EXPECT_EQ(with(R"(,"echo":true)"), asks::echo);
+  EXPECT_EQ(with(R"(,"frequency_penalty":-1)"), asks::penalties);
+  EXPECT_EQ(with(R"(,"repetition_penalty":1.2)"), asks::penalties);
+  EXPECT_EQ(with(R"(,"presence_penalty":1)"), asks::biases);
+  EXPECT_EQ(with(R"(,"logit_bias":{"5":1})"), asks::biases);
+  EXPECT_EQ(good(text, R"({"model":"m","prompt":[1,2]})").asks, asks::token_prompts);
+  EXPECT_EQ(
+      good(chat, R"({"model":"m","messages":[{"role":"user","content":"Hi"}],"logprobs":true})")
+          .asks,
+      0U)
+      << "chats go to routes that know it";
 }
 
 TEST(OpenaiRequest, OnlyPlainTextMayBeResumed) {

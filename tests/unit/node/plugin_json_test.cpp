@@ -3,6 +3,7 @@
 
 #include "node/json_file.hpp"
 #include "node/placeholders.hpp"
+#include "scheduler/asks.hpp"
 
 #include "tests/unit/node/plugin_samples.hpp"
 #include "tests/unit/node/temp_folder.hpp"
@@ -53,6 +54,33 @@ TEST(PluginJson, ReadsACompletePlugin) {
 TEST(PluginJson, ReadsTheReferencePlugin) {
   const auto read = load_plugin_json(std::string(CONSORT_SOURCE_DIR) + "/node/plugins/reference");
   EXPECT_TRUE(read.ok()) << read.failure().message;
+}
+
+/// A request that asks for it is sent to nobody who says so, or whose server has no words for it.
+TEST(PluginJson, SaysWhatItsRuntimeRefuses) {
+  const auto of = [](const std::string& text) {
+    const auto read = parse_plugin_json(text, "x/plugin.json");
+    EXPECT_TRUE(read.ok()) << read.failure().message;
+    return read.ok() ? read->capability.runtime.refuses : 0U;
+  };
+  EXPECT_EQ(of(fake_plugin()), 0U);
+  const auto with = [](const std::string& words) {
+    return changed("\"resume\": \"tokens\"", "\"resume\": \"tokens\", \"refuses\": " + words);
+  };
+  EXPECT_EQ(of(with(R"(["chats", "forms"])")), asks::chats | asks::forms);
+  for (const auto* wrong : {R"(["songs"])", R"(["embeddings"])", R"([""])"})
+    EXPECT_THAT(complaint(with(wrong)), testing::HasSubstr("is none of completions, chats"))
+        << wrong;
+  const auto shipped = [](const char* name) {
+    const auto read = load_plugin_json(std::string(CONSORT_SOURCE_DIR) + "/node/plugins/" + name);
+    EXPECT_TRUE(read.ok()) << read.failure().message;
+    return read.ok() ? read->capability.runtime.refuses : 0U;
+  };
+  EXPECT_EQ(shipped("hailo"), asks::completions);
+  EXPECT_NE(shipped("tgi") & asks::forms, 0U);
+  EXPECT_EQ(shipped("tgi") & asks::chats, 0U);
+  EXPECT_NE(shipped("deepspeed-mii") & asks::chats, 0U);
+  EXPECT_EQ(shipped("vllm"), 0U);
 }
 
 struct wrong_case {

@@ -5,6 +5,7 @@
 
 #include "node/limits.hpp"
 #include "node/runtimes/kv_transfer.hpp"
+#include "scheduler/asks.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -91,6 +92,20 @@ TEST(TgiDialect, AsksAsItsValidationWantsIt) {
   EXPECT_EQ(warm["parameters"]["max_new_tokens"], 16) << "as the OpenAI API has it";
 }
 
+TEST(TgiDialect, PassesThePenaltiesThatItKnows) {
+  const auto of = [](const json& more) {
+    auto body = json{{"prompt", "x"}};
+    body.update(more);
+    return json::parse(render(server_protocol::tgi, completion(body)).body)["parameters"];
+  };
+  const auto both = of({{"frequency_penalty", 1.5}, {"repetition_penalty", 1.3}});
+  EXPECT_EQ(both["frequency_penalty"], 1.5);
+  EXPECT_EQ(both["repetition_penalty"], 1.3);
+  EXPECT_EQ(of({{"frequency_penalty", 0}, {"repetition_penalty", 1}, {"presence_penalty", 0}}),
+            of(json::object()))
+      << "what changes nothing is left out";
+}
+
 TEST(TgiDialect, GoesOnAsALongerPrompt) {
   const auto body
       = json::parse(render(server_protocol::tgi,
@@ -108,8 +123,11 @@ TEST(TgiDialect, ChatsGoByItsOpenAiRoute) {
 }
 
 TEST(TgiDialect, WhatItCannotDoIsForOthers) {
-  for (const auto& body : {json{{"prompt", {1, 2}}}, json{{"prompt", "x"}, {"n", 2}},
-                           json{{"prompt", "x"}, {"response_format", {{"type", "json_object"}}}}})
+  for (const auto& body :
+       {json{{"prompt", {1, 2}}}, json{{"prompt", "x"}, {"n", 2}},
+        json{{"prompt", "x"}, {"response_format", {{"type", "json_object"}}}},
+        json{{"prompt", "x"}, {"echo", true}}, json{{"prompt", "x"}, {"logit_bias", {{"5", 1}}}},
+        json{{"prompt", "x"}, {"presence_penalty", 0.5}}})
     for (const auto protocol : {server_protocol::tgi, server_protocol::mii}) {
       const auto made = render_server_request(protocol, completion(body), "m");
       ASSERT_FALSE(made) << body;
@@ -120,6 +138,35 @@ TEST(TgiDialect, WhatItCannotDoIsForOthers) {
                 .failure()
                 .code,
             "bad_body");
+}
+
+TEST(TgiDialect, WhatAsksForNothingMoreIsAnswered) {
+  const json plain{{"prompt", {"Once"}},
+                   {"n", 1},
+                   {"response_format", {{"type", "text"}}},
+                   {"tools", json::array()},
+                   {"logprobs", nullptr},
+                   {"echo", false},
+                   {"logit_bias", json::object()}};
+  EXPECT_EQ(json::parse(render(server_protocol::tgi, completion(plain)).body)["inputs"], "Once");
+  EXPECT_FALSE(render_server_request(server_protocol::mii,
+                                     completion({{"prompt", "x"}, {"frequency_penalty", 1}}), "m"))
+      << "it has none";
+}
+
+/// What the scheduler is told is what the server would be refused for.
+TEST(ServerDialect, WhatIsRefusedIsDeclared) {
+  server_spec server;
+  EXPECT_EQ(refused_asks(server), 0U);
+  server.completions = false;
+  EXPECT_EQ(refused_asks(server), asks::completions);
+  server.protocol = server_protocol::tgi;
+  EXPECT_EQ(refused_asks(server) & (asks::chats | asks::completions | asks::penalties), 0U);
+  EXPECT_NE(refused_asks(server) & asks::forms, 0U);
+  EXPECT_EQ(refused_asks(server) & asks::logprobs, 0U);
+  server.protocol = server_protocol::mii;
+  EXPECT_NE(refused_asks(server) & asks::chats, 0U);
+  EXPECT_NE(refused_asks(server) & asks::penalties, 0U);
 }
 
 TEST(TgiDialect, StreamEndsWithTheWholeTextAndNoMark) {
@@ -159,6 +206,60 @@ b" stop 3+4)");
   EXPECT_EQ(dialect_events(asked, tgi_token("a\n", false, "a\n", tgi_details("length", 1)), true),
             "\"a\" \"\n\" length 3+1")
       << "what was held back comes at the end";
+}
+
+/// Its tokens always come with them; the likely ones only when they are asked for.
+TEST(TgiDialect, TellsLogProbabilitiesAsOpenAisCompletionsDo) {
+  const auto parameters = [](std::uint32_t most) {
+    return json::parse(
+        render(server_protocol::tgi, completion({{"prompt", "x"}, {"logprobs", most}}))
+            .body)["parameters"];
+  };
+  EXPECT_EQ(parameters(2)["top_n_tokens"], 2);
+  EXPECT_FALSE(parameters(0).contains("top_n_tokens"));
+  const auto asked = render(server_protocol::tgi,
+                            completion({{"prompt", "x"}, {"logprobs", 2}, {"stop", {"END"}}}));
+  const auto event = [](const char* text, double logprob, const json& last = nullptr) {
+    const json token{{"id", 7}, {"text", text}, {"logprob", logprob}, {"special", false}};
+    const json other{{"id", 8}, {"text", "b"}, {"logprob", -2.0}, {"special", false}};
+    return "data:"
+           + json{{"token", token},
+                  {"top_tokens", {token, other}},
+                  {"generated_text", last},
+                  {"details", last.is_null() ? json() : tgi_details("length", 3)}}
+                 .dump()
+           + "\n\n";
+  };
+  const auto answer = make_server_answer(asked);
+  answer->begin(true);
+  answer->feed(event("a", -0.5) + event("aE", -0.25) + event("N", -1, "aaEN"));
+  answer->finish();
+  std::vector<std::pair<std::string, json>> told;
+  for (const auto& one : answer->take())
+    if (const auto* text = std::get_if<attempt_tokens>(&one))
+      told.emplace_back(text->text, json::parse(text->extra_json)["logprobs"]);
+  ASSERT_EQ(told.size(), 3U);
+  EXPECT_EQ(told[0].first, "a");
+  const json first{{"tokens", {"a"}},
+                   {"token_logprobs", {-0.5}},
+                   {"top_logprobs", json::array({json{{"a", -0.5}, {"b", -2.0}}})},
+                   {"text_offset", {0}}};
+  EXPECT_EQ(told[0].second, first);
+  EXPECT_EQ(told[1].first, "a") << "the rest may become a stop";
+  EXPECT_EQ(told[2].first, "EN");
+  EXPECT_EQ(told[2].second["text_offset"], json::array({3})) << "each token once";
+  const auto stopped = make_server_answer(asked);
+  stopped->begin(true);
+  stopped->feed(event("a", -0.5) + event("EN", -1) + event("D", -1, "aEND"));
+  std::size_t pieces = 0;
+  for (const auto& one : stopped->take())
+    pieces += std::holds_alternative<attempt_tokens>(one) ? 1 : 0;
+  EXPECT_EQ(pieces, 1U) << "what stopped it is no part of the answer";
+  const auto plain
+      = make_server_answer(render(server_protocol::tgi, completion({{"prompt", "x"}})));
+  plain->begin(true);
+  plain->feed(event("a", -0.5));
+  EXPECT_EQ(std::get<attempt_tokens>(plain->take().at(0)).extra_json, "") << "not asked for";
 }
 
 TEST(TgiDialect, AnAnswerHasABound) {

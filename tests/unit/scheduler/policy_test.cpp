@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One row per filter (a fact that it refuses) and per term (its formula).
+#include "scheduler/asks.hpp"
 #include "scheduler/policy/filters.hpp"
 #include "scheduler/policy/profile.hpp"
 
@@ -35,6 +36,8 @@ TEST(Filters, EachRefusesItsOwnFactAndSaysWhy) {
       {filter_id::loads, [](auto& f) { f.load_barred = true, f.load_refused = "firmware 1.2"; },
        "did not load it: firmware 1.2"},
       {filter_id::embeddings, [](auto& f) { f.embeddings_needed = true; }, "embeddings"},
+      {filter_id::answers, [](auto& f) { f.unanswered = asks::completions | asks::echo; },
+       "does not answer completions, completions with `echo`"},
       {filter_id::memory,
        [](auto& f) {
          f.memory_bytes = 1 << 20U;
@@ -96,6 +99,7 @@ TEST(Filters, AreAskedInTheirOrder) {
       {filter_id::artifact, [](auto& f) { f.artifact_obtainable = false; }},
       {filter_id::loads, [](auto& f) { f.load_barred = true; }},
       {filter_id::embeddings, [](auto& f) { f.embeddings_needed = true; }},
+      {filter_id::answers, [](auto& f) { f.unanswered = asks::chats; }},
       {filter_id::memory, [](auto& f) { f.memory_bytes = 1, f.memory_need_bytes = 2; }},
       {filter_id::remote, [](auto& f) { f.remote = f.stays = true; }},
       {filter_id::excluded, [](auto& f) { f.excluded = true; }},
