@@ -40,6 +40,7 @@ constexpr auto gauge_look = std::chrono::milliseconds(20);
 constexpr std::uint32_t short_tokens = 8, long_tokens = 100'000;
 /// Of a long answer that comes in one piece, whose server may not notice that nobody waits for it.
 constexpr std::uint32_t whole_tokens = 1'000;
+constexpr std::uint32_t prompt_room = 64; ///< Tokens; above those of the prompt, with a template.
 constexpr auto taken_time = std::chrono::milliseconds(500); ///< Until such a server works on it.
 
 error skipped(std::string why) {
@@ -399,7 +400,7 @@ std::shared_ptr<plugin_trial::listener> plugin_trial::submit(std::uint32_t max_t
   const bool chats = !plugin_->document().runtime.server.completions;
   nlohmann::json asked{{"model", "check"}, {"max_tokens", max_tokens}, {"temperature", 0}};
   if (chats)
-    asked["messages"] = {{{"role", "user"}, {"content", prompt}}};
+    asked["messages"] = nlohmann::json::array({{{"role", "user"}, {"content", prompt}}});
   else
     asked["prompt"] = prompt;
   attempt_body body;
@@ -426,8 +427,11 @@ result<std::string> plugin_trial::generate() {
          + heard->text().substr(0, 60) + "\"";
 }
 
+/// As long as may be: a server refuses what is longer than its context.
 std::shared_ptr<plugin_trial::listener> plugin_trial::submit_long() {
-  return submit(plugin_->document().capability.runtime.streaming ? long_tokens : whole_tokens);
+  const auto most = plugin_->document().capability.runtime.streaming ? long_tokens : whole_tokens;
+  const auto context = session_->capabilities().context_tokens;
+  return submit(context > prompt_room ? std::min(most, context - prompt_room) : most);
 }
 
 /// Waits until a long answer is under way: for its first token, or for a moment where it comes in

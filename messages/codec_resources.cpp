@@ -193,6 +193,7 @@ void write(wire::RuntimeCapabilities::Builder to, const runtime_capabilities& fr
   to.setAdapters(from.adapters);
   to.setEmbeddings(from.embeddings);
   to.setStructuredOutput(from.structured_output);
+  to.setContextTokens(from.context_tokens);
 }
 
 void read(wire::RuntimeCapabilities::Reader from, runtime_capabilities& to, incoming& in) {
@@ -205,6 +206,7 @@ void read(wire::RuntimeCapabilities::Reader from, runtime_capabilities& to, inco
   to.adapters = from.getAdapters();
   to.embeddings = from.getEmbeddings();
   to.structured_output = from.getStructuredOutput();
+  to.context_tokens = from.getContextTokens();
 }
 
 void write(wire::BuildProfile::Builder to, const build_profile& from, outgoing& out) {

@@ -90,6 +90,7 @@ struct RuntimeCapabilities {
   adapters @6 :Bool;
   embeddings @7 :Bool;
   structuredOutput @8 :Bool;
+  contextTokens @9 :UInt32;  # That one request may have, answer included; 0 = unknown.
 }
 
 struct SpeedSpec {

@@ -43,7 +43,7 @@ inline constexpr duration_us term_us_max = term_ns_max / 1000;
 /// never more than the model's context, for of what exceeds that its engine says at once by how
 /// much.
 [[nodiscard]] std::int64_t least_kv(const core_state& s, const request_row& r);
-/// Whether no engine that is loaded and may serve it has KV for its prompt.
+/// Whether no engine that is loaded and may serve it has KV for its prompt and a context for it.
 [[nodiscard]] bool stranded(const core_state& s, const request_row& r);
 /// Whether others of its lane may pass it while it is blocked: they may be served elsewhere.
 [[nodiscard]] inline bool passed_by(const core_state& s, const request_row& r) {

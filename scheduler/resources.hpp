@@ -57,6 +57,7 @@ struct runtime_capabilities {
   bool adapters = false;
   bool embeddings = false;
   bool structured_output = false;
+  std::uint32_t context_tokens = 0; ///< That one request may have, answer included; 0 = unknown.
   friend bool operator==(const runtime_capabilities&, const runtime_capabilities&) = default;
 };
 
