@@ -251,6 +251,15 @@ result<std::string> plugin_trial::remove() {
   return "no container is left after " + since(began);
 }
 
+/// Whether the probe looked at devices of a bus, which may be others' alone, and at all that it
+/// needs of them: where no tool of a vendor is, nothing else says that the hardware is there.
+bool plugin_trial::looks_at_bus() const {
+  const auto& asked = plugin_->document().probe;
+  const auto fault = plugin_->fault();
+  return asked.parse == node::answer_format::sysfs && !asked.where.empty()
+         && !(fault && fault->message.starts_with("probe: "));
+}
+
 result<std::vector<device_spec>> plugin_trial::probe() {
   auto devices = plugin_->probe();
   if (const auto& hosts = plugin_->document().runs_on; devices && !hosts.empty()) {
@@ -261,6 +270,8 @@ result<std::vector<device_spec>> plugin_trial::probe() {
     stand_in.capability = plugin_->adds_to(stand_in).value_or(device_capability{});
     devices->push_back(std::move(stand_in));
   }
+  if (devices && devices->empty() && looks_at_bus())
+    return skipped("not on this host: no device of its among " + plugin_->document().probe.each);
   if (devices && devices->empty())
     return failed("it answers, and lists no device"
                   + (plugin_->nothing_found().empty() ? "" : ": " + plugin_->nothing_found()));
@@ -294,6 +305,10 @@ result<std::string> plugin_trial::build() {
                                                       : model_;
   if (profiles.empty() && !format().empty())
     return skipped("it runs " + format() + " as it is");
+  if (const auto idle = plugin_->compilers_without_target();
+      !idle.empty() && plugin_->toolchains().empty())
+    return skipped("no device here says its " + idle.front().second + ", for which "
+                   + idle.front().first.compiler + " builds");
   if (plugin_->toolchains().empty())
     return skipped("no compiler of it is on this host");
   if (profiles.empty() && !plugin_->missing_library().empty())
