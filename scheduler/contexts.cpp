@@ -2,6 +2,7 @@
 #include "scheduler/contexts.hpp"
 
 #include "scheduler/dispatch.hpp"
+#include "scheduler/replica_bounds.hpp"
 
 #include <algorithm>
 #include <limits>
@@ -46,6 +47,14 @@ bool may_have_more(const core_state& s, const model_state& model, const option& 
                          [&](const auto* one) { return alike(*one, s.devices[by.device].spec); });
 }
 
+/// Its prompt, as estimated, and the answer that it asks for; at least one token of that. What is
+/// to be embedded may be many texts, each of which has a context of its own.
+std::int64_t tokens_of(const request_row& r) {
+  if (r.meta.kind == request_kind::embedding)
+    return 0;
+  return std::int64_t{r.size.prompt_tokens} + std::max(r.meta.max_tokens, 1U);
+}
+
 /// Beyond it an engine ends an answer, and need not refuse it.
 std::int64_t own_context(const model_state& model) {
   std::uint32_t context = 0;
@@ -57,6 +66,12 @@ std::int64_t own_context(const model_state& model) {
   return context == 0 ? unlimited : std::int64_t{context};
 }
 
+/// Who stays here for now may go to others later, unless nobody ever may.
+bool could_serve(const core_state& s, const request_row& r, index device) {
+  return s.config.remote == remote_use::never ? may_serve(s, r, device)
+                                              : may_serve_away(s, r, device);
+}
+
 /// The most that anybody has who may serve it.
 std::int64_t largest_context(const core_state& s, const request_row& r) {
   const auto& model = s.models[r.model];
@@ -64,15 +79,19 @@ std::int64_t largest_context(const core_state& s, const request_row& r) {
   std::int64_t largest = 0;
   for (index place = 0; place < model.endpoints.size(); ++place) {
     const auto& at = model.endpoints.at(place);
-    if (at.instance != none && may_serve(s, r, at.device) && takes_work(s, at.device)
+    if (at.instance != none && could_serve(s, r, at.device) && takes_work(s, at.device)
         && model.endpoints.room(place).kv_all >= least && (r.emitted == 0 || may_resume(s, r, at)))
       largest = std::max(largest, context_of(s, model, at));
   }
   if (largest == unlimited || largest == 0)
     return unlimited;
+  const auto replicas_max = model.spec.replicas_max;
+  if (replicas_max != 0 && count_of(s, model).serving >= replicas_max)
+    return largest;
   const auto loaded = kinds_of(s, model);
   const bool more = std::any_of(model.options.begin(), model.options.end(), [&](const option& by) {
-    return may_take_over(s, r, by) && may_have_more(s, model, by, loaded);
+    return could_serve(s, r, by.device) && (r.emitted == 0 || may_take_over(s, r, by))
+           && may_have_more(s, model, by, loaded);
   });
   return more ? unlimited : largest;
 }
@@ -87,11 +106,15 @@ std::int64_t context_of(const core_state& s, const model_state& model, const end
   return least;
 }
 
+bool asks_context(const model_state& model, const request_row& r) {
+  return tokens_of(r) > model.context_smallest && own_context(model) > model.context_smallest;
+}
+
 std::int64_t least_context(const core_state& s, const request_row& r) {
-  const auto answer = r.meta.kind == request_kind::embedding ? 0U : std::max(r.meta.max_tokens, 1U);
   const auto& model = s.models[r.model];
-  const auto asked = std::min(std::int64_t{r.size.prompt_tokens} + answer, own_context(model));
-  return asked <= model.context_smallest ? asked : std::min(asked, largest_context(s, r));
+  if (!asks_context(model, r))
+    return std::min(tokens_of(r), model.context_smallest);
+  return std::min({tokens_of(r), own_context(model), largest_context(s, r)});
 }
 
 } // namespace consort::core

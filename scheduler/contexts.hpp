@@ -12,6 +12,9 @@ namespace consort::core {
 [[nodiscard]] std::int64_t context_of(const core_state& s, const model_state& model,
                                       const endpoint& at);
 
+/// Whether some engine of the model may be too small for the request. Most models have none.
+[[nodiscard]] bool asks_context(const model_state& model, const request_row& r);
+
 /// Tokens of context that an endpoint has to have for the request: its prompt, as estimated, and
 /// the answer that it asks for. Never more than the model's own context, nor than the largest of
 /// those that may serve it have, or may have once they are loaded: what exceeds all of them is for

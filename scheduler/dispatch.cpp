@@ -118,7 +118,11 @@ bool would_queue(const model_state& model, const request_row& r, index start) {
 } // namespace
 
 bool may_serve(const core_state& s, const request_row& r, index device) {
-  return s.selectors[r.selector].matches[device] != 0 && !(r.stays && is_remote(s, device))
+  return !(r.stays && is_remote(s, device)) && may_serve_away(s, r, device);
+}
+
+bool may_serve_away(const core_state& s, const request_row& r, index device) {
+  return s.selectors[r.selector].matches[device] != 0
          && std::find(r.excluded.begin(), r.excluded.end(), device) == r.excluded.end()
          && (r.meta.kind != request_kind::embedding
              || s.devices[device].spec.capability.runtime.embeddings);
@@ -331,7 +335,8 @@ verdict try_once(pass& p, index slot, const barriers& blocked) {
   auto& model = s.models[r.model];
   r.held_for = none;
   r.predicted = promised::nothing;
-  refresh_options(s, r.model); // The question looks at who could be loaded.
+  if (asks_context(model, r)) // The question looks at who could be loaded.
+    refresh_options(s, r.model);
   const auto asked = question_of(s, r, blocked);
   const auto found = choose(s, model, asked);
   ++s.counters.decisions;
@@ -388,7 +393,8 @@ namespace {
 dry_verdict dry_once(core_state& s, request_row& r) {
   auto& model = s.models[r.model];
   const barriers nothing;
-  refresh_options(s, r.model);
+  if (asks_context(model, r))
+    refresh_options(s, r.model);
   const auto asked = question_of(s, r, nothing);
   const auto found = choose_dry(s, model, asked);
   const auto& seen = outlook_of(s, r.model, r.selector, s.now);

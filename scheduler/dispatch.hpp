@@ -15,6 +15,8 @@ inline constexpr duration_us term_us_max = term_ns_max / 1000;
 
 /// Selector, exclusions and kind; nothing about how the device does now.
 [[nodiscard]] bool may_serve(const core_state& s, const request_row& r, index device);
+/// The same, though it stays here for now.
+[[nodiscard]] bool may_serve_away(const core_state& s, const request_row& r, index device);
 /// Whether the endpoint can honestly continue the request's stream, begun elsewhere: its runtime is
 /// able to, and it runs the same weights, or others of the same quantisation, tokenizer and
 /// template.
