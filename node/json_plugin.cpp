@@ -506,6 +506,7 @@ std::unique_ptr<runtime> json_plugin::make_c_abi() const {
   spec.env = rule.env;
   spec.work_path = folder_;
   spec.capabilities = document_.capability.runtime;
+  spec.capabilities.context_tokens = document_.capability.max_context_tokens;
   return environment_.make_c_abi(spec);
 }
 

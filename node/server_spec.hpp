@@ -74,7 +74,7 @@ struct adapters_rule {
 };
 
 /// Where a server says how many tokens one request may have: GET `path`, and there `at`, a JSON
-/// pointer. Empty: `max_model_len` of its list of models, and TGI's /info.
+/// pointer. Empty: only what its list of models says counts.
 struct context_rule {
   std::string path, at;
 };

@@ -87,7 +87,9 @@ links::task<result<done>> server_link::settle_name() {
       continue;
     only = one["id"].get<std::string>();
     known_there.insert(only);
-    contexts[only] = whole_at(one, "max_model_len"); // As vLLM and SGLang have it.
+    // As vLLM and SGLang have it, or furiosa-llm.
+    for (const auto* name : {"max_model_len", "max_context_len"})
+      contexts[only] = std::max(contexts[only], whole_at(one, name));
     listed += (listed.empty() ? "" : ", ") + only;
   }
   // A server of our own serves what it was given, whatever it calls it.

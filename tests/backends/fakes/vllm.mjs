@@ -104,7 +104,7 @@ server.whole = (asked) =>
 // What does not fit into its context with the whole answer that it asks for is refused.
 const max_model_len = Number(flags['--max-model-len'] ?? 4096);
 server.room = (prompt, response, wanted) => {
-  if (count_tokens(prompt) + wanted <= max_model_len) return wanted;
+  if (count_tokens(prompt) + wanted <= max_model_len) return Infinity;
   const message =
     `This model's maximum context length is ${max_model_len} tokens. However, you requested ` +
     `${wanted} tokens in the completion.`;

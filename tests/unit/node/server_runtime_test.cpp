@@ -684,6 +684,10 @@ TEST_F(ServerRuntime, TheServerSaysHowLongARequestMayBe) {
   }
   spec.context.path = "/missing";
   EXPECT_EQ(attach(server)->capabilities().context_tokens, 4'096U);
+  const test_server other(
+      {{"GET /health", {}},
+       {"GET /v1/models", json_answer(R"({"data": [{"id": "tale", "max_context_len": 9}]})")}});
+  EXPECT_EQ(attach(other)->capabilities().context_tokens, 9U);
 }
 
 TEST_F(ServerRuntime, LoadIsGivenUpWhenNobodyWantsIt) {
