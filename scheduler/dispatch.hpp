@@ -3,6 +3,7 @@
 /// Parts of a decision that others need too: what a request asks of an endpoint and which ones it
 /// may use. Pure functions over the state.
 
+#include "scheduler/contexts.hpp"
 #include "scheduler/state.hpp"
 
 namespace consort::core {
@@ -49,7 +50,7 @@ inline constexpr duration_us term_us_max = term_ns_max / 1000;
 [[nodiscard]] bool stranded(const core_state& s, const request_row& r);
 /// Whether others of its lane may pass it while it is blocked: they may be served elsewhere.
 [[nodiscard]] inline bool passed_by(const core_state& s, const request_row& r) {
-  return set_apart(r) || stranded(s, r);
+  return set_apart(r) || asks_context(s.models[r.model], r) || stranded(s, r);
 }
 /// Most tokens of KV that one endpoint of the model has there, or may have once it is loaded; -1
 /// where it is never loaded: the model has all its replicas, and keeps them.

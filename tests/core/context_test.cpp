@@ -22,20 +22,21 @@ device_spec kind(std::uint32_t number, const char* model) {
 }
 
 /// Its engine says that one request may have so many tokens; 0 = it says nothing.
-void finish_load(core_fixture& t, std::uint32_t context) {
+void finish_load(core_fixture& t, std::uint32_t context, std::uint64_t sequences = 64) {
   t.grant_next_allocation();
   const auto load = t.expect<load_replica>();
   capacity_vector capacity;
-  capacity.sequences.value = 64;
+  capacity.sequences.value = sequences;
   capacity.kv_tokens.value = 1'000'000;
   runtime_capabilities runtime;
   runtime.context_tokens = context;
   t.feed(replica_loaded{load.instance, t.life_of("local"), {capacity}, runtime, second / 10});
 }
 
-void add_replica(core_fixture& t, const device_spec& spec, std::uint32_t context) {
+void add_replica(core_fixture& t, const device_spec& spec, std::uint32_t context,
+                 std::uint64_t sequences = 64) {
   t.advertise(spec);
-  finish_load(t, context);
+  finish_load(t, context, sequences);
 }
 
 request_meta of_size(core_fixture& t, std::uint32_t prompt, std::uint32_t answer,
@@ -95,6 +96,19 @@ TEST(Context, AnEngineWithTheModelsOwnContextTakesAnyAnswer) {
   add_replica(t, fast, 1'000);
   add_replica(t, kind(1, "silent"), 0);
   EXPECT_EQ(sent_to(t, of_size(t, 100, 4'000)), "local/cpu0");
+  t.drop_all();
+}
+
+TEST(Context, WhoFitsIntoASmallOnePassesThoseThatWaitForALargeOne) {
+  core_fixture t;
+  cluster_of(t, 2);
+  add_replica(t, kind(0, "small"), 200);
+  add_replica(t, kind(1, "roomy"), 4'000, 1);
+  for (int i = 0; i < 10; ++i)
+    t.submit(of_size(t, 100, 300));
+  for (const auto& granted : t.take_all<grant_ticket>())
+    EXPECT_EQ(granted.granted.device.value, "local/cpu1");
+  EXPECT_EQ(sent_to(t, of_size(t, 50, 50)), "local/cpu0");
   t.drop_all();
 }
 
