@@ -185,6 +185,7 @@ void read(wire::CapacityVector::Reader from, capacity_vector& to, incoming& in) 
 
 void write(wire::RuntimeCapabilities::Builder to, const runtime_capabilities& from, outgoing& out) {
   to.setResume(out.word<wire::ResumeSupport>(from.resume, "runtime_capabilities.resume"));
+  to.setContextTokens(from.context_tokens);
   to.setCancel(from.cancel);
   to.setPriority(from.priority);
   to.setPreempt(from.preempt);
@@ -193,11 +194,11 @@ void write(wire::RuntimeCapabilities::Builder to, const runtime_capabilities& fr
   to.setAdapters(from.adapters);
   to.setEmbeddings(from.embeddings);
   to.setStructuredOutput(from.structured_output);
-  to.setContextTokens(from.context_tokens);
 }
 
 void read(wire::RuntimeCapabilities::Reader from, runtime_capabilities& to, incoming& in) {
   to.resume = in.word<resume_support>(from.getResume(), "runtime_capabilities.resume");
+  to.context_tokens = from.getContextTokens();
   to.cancel = from.getCancel();
   to.priority = from.getPriority();
   to.preempt = from.getPreempt();
@@ -206,7 +207,6 @@ void read(wire::RuntimeCapabilities::Reader from, runtime_capabilities& to, inco
   to.adapters = from.getAdapters();
   to.embeddings = from.getEmbeddings();
   to.structured_output = from.getStructuredOutput();
-  to.context_tokens = from.getContextTokens();
 }
 
 void write(wire::BuildProfile::Builder to, const build_profile& from, outgoing& out) {

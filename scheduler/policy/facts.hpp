@@ -34,11 +34,11 @@ struct candidate_facts {
   std::uint32_t adapters_max = 0;  ///< Of one instance here; 0 = not said.
   bool embeddings_needed = false;
   bool embeddings = false;
-  bool remote = false;       ///< Somebody else's machine.
-  bool stays = false;        ///< The request must not go to one now.
-  bool never_remote = false; ///< Nor ever.
-  bool remote_spent = false; ///< Nor now: their budget is used up.
-  std::uint32_t samples = 0; ///< Attempts that its speed was learned from.
+  bool remote = false;          ///< Somebody else's machine.
+  bool stays = false;           ///< The request must not go to one now.
+  bool never_remote = false;    ///< Nor ever.
+  bool remote_spent = false;    ///< Nor now: their budget is used up.
+  std::uint32_t samples = 0;    ///< Attempts that its speed was learned from.
 
   std::string stage_lacks; ///< Why one of its stages cannot work, in words; empty = both can.
 
