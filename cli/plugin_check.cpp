@@ -279,11 +279,21 @@ void check_compilers(report& out, node::json_plugin& plugin,
   const auto faults = plugin.compiler_faults();
   for (const auto& fault : faults)
     out.fail("compiler", fault);
-  if (tools.empty() && faults.empty())
+  const auto idle = plugin.compilers_without_target();
+  if (tools.empty() && faults.empty() && idle.empty())
     out.skip("compiler", builds.front().profile.compiler + " is not on this host");
+  std::vector<std::string> rows; // Profiles may differ in what no row says.
+  const auto add = [&](const build_profile& by, const std::string& target) {
+    auto row = by.compiler + " " + by.compiler_version + " for " + target;
+    if (std::find(rows.begin(), rows.end(), row) == rows.end())
+      rows.push_back(std::move(row));
+  };
   for (const auto& profile : tools)
-    out.pass("compiler", profile.compiler + " " + profile.compiler_version + " for "
-                             + (profile.target.empty() ? "every device" : profile.target));
+    add(profile, profile.target.empty() ? "every device" : profile.target);
+  for (const auto& [profile, attribute] : idle)
+    add(profile, "the " + attribute + " of a device, which none says here");
+  for (const auto& row : rows)
+    out.pass("compiler", row);
   // Devices whose runtime is not there name no profile of their own.
   const bool runs = plugin.missing_library().empty();
   const bool wanted = std::any_of(devices.begin(), devices.end(), [](const auto& device) {
@@ -357,6 +367,8 @@ exit_code check_plugin(context& env, const plugin_check_flags& flags) {
   const auto devices = trial.probe();
   if (about.engine)
     out.skip("probe", "an engine: it runs on devices of " + hosts_of(plugin.document()));
+  else if (!devices && devices.failure().code == "skipped")
+    out.skip("probe", devices.failure().message);
   else
     out.judge("probe", devices ? judge_devices(plugin.document().probe, *devices)
                                : result<std::string>(devices.failure()));

@@ -40,6 +40,7 @@ constexpr auto gauge_look = std::chrono::milliseconds(20);
 constexpr std::uint32_t short_tokens = 8, long_tokens = 100'000;
 /// Of a long answer that comes in one piece, whose server may not notice that nobody waits for it.
 constexpr std::uint32_t whole_tokens = 1'000;
+constexpr std::uint32_t prompt_room = 64; ///< Tokens; above those of the prompt, with a template.
 constexpr auto taken_time = std::chrono::milliseconds(500); ///< Until such a server works on it.
 
 error skipped(std::string why) {
@@ -250,6 +251,15 @@ result<std::string> plugin_trial::remove() {
   return "no container is left after " + since(began);
 }
 
+/// Whether the probe looked at devices of a bus, which may be others' alone, and at all that it
+/// needs of them: where no tool of a vendor is, nothing else says that the hardware is there.
+bool plugin_trial::looks_at_bus() const {
+  const auto& asked = plugin_->document().probe;
+  const auto fault = plugin_->fault();
+  return asked.parse == node::answer_format::sysfs && !asked.where.empty()
+         && !(fault && fault->message.starts_with("probe: "));
+}
+
 result<std::vector<device_spec>> plugin_trial::probe() {
   auto devices = plugin_->probe();
   if (const auto& hosts = plugin_->document().runs_on; devices && !hosts.empty()) {
@@ -260,6 +270,8 @@ result<std::vector<device_spec>> plugin_trial::probe() {
     stand_in.capability = plugin_->adds_to(stand_in).value_or(device_capability{});
     devices->push_back(std::move(stand_in));
   }
+  if (devices && devices->empty() && looks_at_bus())
+    return skipped("not on this host: no device of its among " + plugin_->document().probe.each);
   if (devices && devices->empty())
     return failed("it answers, and lists no device"
                   + (plugin_->nothing_found().empty() ? "" : ": " + plugin_->nothing_found()));
@@ -293,6 +305,10 @@ result<std::string> plugin_trial::build() {
                                                       : model_;
   if (profiles.empty() && !format().empty())
     return skipped("it runs " + format() + " as it is");
+  if (const auto idle = plugin_->compilers_without_target();
+      !idle.empty() && plugin_->toolchains().empty())
+    return skipped("no device here says its " + idle.front().second + ", for which "
+                   + idle.front().first.compiler + " builds");
   if (plugin_->toolchains().empty())
     return skipped("no compiler of it is on this host");
   if (profiles.empty() && !plugin_->missing_library().empty())
@@ -399,7 +415,7 @@ std::shared_ptr<plugin_trial::listener> plugin_trial::submit(std::uint32_t max_t
   const bool chats = !plugin_->document().runtime.server.completions;
   nlohmann::json asked{{"model", "check"}, {"max_tokens", max_tokens}, {"temperature", 0}};
   if (chats)
-    asked["messages"] = {{{"role", "user"}, {"content", prompt}}};
+    asked["messages"] = nlohmann::json::array({{{"role", "user"}, {"content", prompt}}});
   else
     asked["prompt"] = prompt;
   attempt_body body;
@@ -426,8 +442,11 @@ result<std::string> plugin_trial::generate() {
          + heard->text().substr(0, 60) + "\"";
 }
 
+/// As long as may be: a server refuses what is longer than its context.
 std::shared_ptr<plugin_trial::listener> plugin_trial::submit_long() {
-  return submit(plugin_->document().capability.runtime.streaming ? long_tokens : whole_tokens);
+  const auto most = plugin_->document().capability.runtime.streaming ? long_tokens : whole_tokens;
+  const auto context = session_->capabilities().context_tokens;
+  return submit(context > prompt_room ? std::min(most, context - prompt_room) : most);
 }
 
 /// Waits until a long answer is under way: for its first token, or for a moment where it comes in

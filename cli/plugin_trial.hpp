@@ -52,6 +52,7 @@ private:
   class listener;
   [[noreturn]] void interrupted();
   [[nodiscard]] result<done> remove_containers() const;
+  [[nodiscard]] bool looks_at_bus() const;
   [[nodiscard]] std::string format() const;
   [[nodiscard]] std::vector<std::string> formats_of(const build_profile& built) const;
   [[nodiscard]] attempt_id latest() const;

@@ -91,6 +91,7 @@ struct RuntimeCapabilities {
   embeddings @7 :Bool;
   structuredOutput @8 :Bool;
   refuses @9 :UInt32;  # What it does not answer: bits of scheduler/asks.hpp.
+  contextTokens @10 :UInt32;  # That one request may have, answer included; 0 = unknown.
 }
 
 struct SpeedSpec {

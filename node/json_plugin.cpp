@@ -506,6 +506,7 @@ std::unique_ptr<runtime> json_plugin::make_c_abi() const {
   spec.env = rule.env;
   spec.work_path = folder_;
   spec.capabilities = document_.capability.runtime;
+  spec.capabilities.context_tokens = document_.capability.max_context_tokens;
   return environment_.make_c_abi(spec);
 }
 
@@ -525,6 +526,7 @@ std::unique_ptr<runtime> json_plugin::make_server() const {
   if (const auto share_pm = memory_share_pm(); share_pm > 0)
     spec.memory_share = share_pm < 1000 ? "0." + std::to_string(1000 + share_pm).substr(1) : "1";
   spec.capabilities = document_.capability.runtime;
+  spec.capabilities.context_tokens = document_.capability.max_context_tokens;
   if (spec.container)
     spec.container->owner = environment_.owner.empty() ? trial_owner() : environment_.owner;
   return environment_.make_server(spec);

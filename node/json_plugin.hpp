@@ -58,6 +58,9 @@ public:
   [[nodiscard]] bool health_told() const { return readings_.health_told(); }
   /// Of compilers that are on this host and cannot be used: why.
   [[nodiscard]] std::vector<std::string> compiler_faults();
+  /// Compilers that are there and build for what an attribute of a device says, while no device
+  /// says it: their profiles, and the attribute's name.
+  [[nodiscard]] std::vector<std::pair<build_profile, std::string>> compilers_without_target();
   /// The path of its runtime's library where that is not there, so that its devices run nothing;
   /// empty = it is.
   [[nodiscard]] std::string missing_library() const;

@@ -177,6 +177,15 @@ std::vector<build_profile> json_plugin::toolchains() {
   return profiles;
 }
 
+std::vector<std::pair<build_profile, std::string>> json_plugin::compilers_without_target() {
+  std::vector<std::pair<build_profile, std::string>> found;
+  for (std::size_t i = 0; i < document_.builds.size(); ++i)
+    if (auto attribute = target_attribute(document_.builds[i]);
+        !attribute.empty() && compiler(i).installed && targets_[i].empty())
+      found.emplace_back(effective_profile(i), std::move(attribute));
+  return found;
+}
+
 const build_rule* json_plugin::rule_for(const build_profile& wanted) {
   for (std::size_t i = 0; i < document_.builds.size(); ++i) {
     if (!compiler(i).installed)

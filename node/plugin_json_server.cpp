@@ -75,6 +75,15 @@ void read_ready(json_file& file, json_section& section, server_spec& server) {
   inner.finish();
 }
 
+bool is_pointer(const std::string& text) {
+  try {
+    [[maybe_unused]] const nlohmann::json::json_pointer place(text);
+    return true;
+  } catch (const nlohmann::json::exception&) {
+    return false;
+  }
+}
+
 /// A name, `{"at", "label", "unit"}`, or a list of those.
 std::vector<metric_source> read_sources(json_file& file, json_section& section,
                                         const std::string& name, bool json) {
@@ -94,12 +103,8 @@ std::vector<metric_source> read_sources(json_file& file, json_section& section,
       source.divide = inner.word("unit", {"ratio", "%"}, 0) == 0 ? 1 : 100;
       inner.finish();
     }
-    if (json)
-      try {
-        [[maybe_unused]] const nlohmann::json::json_pointer place(source.at);
-      } catch (const nlohmann::json::exception&) {
-        file.fail(pointer, "expected a JSON pointer such as /numActiveRequests");
-      }
+    if (json && !is_pointer(source.at))
+      file.fail(pointer, "expected a JSON pointer such as /numActiveRequests");
     sources.push_back(std::move(source));
   };
   const auto pointer = section.at(name);
@@ -125,6 +130,22 @@ void read_metrics(json_file& file, json_section& section, metrics_rule& rule) {
                            "kv_block_tokens", "kv_used_blocks"})
     if (auto sources = read_sources(file, inner, name, rule.json); !sources.empty())
       rule.figures[name] = std::move(sources);
+  inner.finish();
+}
+
+void read_context(json_file& file, json_section& section, server_spec& server) {
+  const auto* object = section.find("context");
+  if (server.protocol == server_protocol::tgi)
+    server.context = {"/info", "/max_total_tokens"};
+  if (object == nullptr)
+    return;
+  json_section inner(file, section.at("context"), *object);
+  inner.require("path", "where the server says it");
+  inner.require("at", "where it stands in the answer");
+  server.context.path = read_path(inner, "path", {});
+  server.context.at = inner.text("at");
+  if (!server.context.at.starts_with('/') || !is_pointer(server.context.at))
+    inner.fail("at", "expected a JSON pointer such as /max_total_tokens");
   inner.finish();
 }
 
@@ -281,6 +302,7 @@ void read_server(json_file& file, json_section& section, runtime_rule& rule) {
   server.key_env = section.text("key_env");
   server.key_optional = section.boolean("key_optional", false);
   read_metrics(file, section, server.metrics);
+  read_context(file, section, server);
   read_rates(file, section, server);
   server.silence_us
       = section.duration("silence", limits::server_silence_us, limits::server_silence_us_max);

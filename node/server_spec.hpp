@@ -73,6 +73,12 @@ struct adapters_rule {
   std::string model = "{adapter}"; ///< What a request to the server calls one.
 };
 
+/// Where a server says how many tokens one request may have: GET `path`, and there `at`, a JSON
+/// pointer. Empty: only what its list of models says counts.
+struct context_rule {
+  std::string path, at;
+};
+
 struct server_spec {
   std::string plugin; ///< Name of the plugin it belongs to, for messages.
   server_protocol protocol = server_protocol::openai;
@@ -91,6 +97,7 @@ struct server_spec {
   /// it instead; both empty = the server does it itself.
   std::string prefill_url, prefill_url_env;
   metrics_rule metrics;
+  context_rule context;
   rate_rule rates;
   price_list prices; ///< What is paid there by the token.
   /// What it calls the model; empty = NAME of `server:NAME`, or `{name}`.

@@ -36,6 +36,7 @@ struct candidate_record {
   std::uint16_t forgets_pm = 0; ///< See endpoint_figures.
   filter_id removed_by = filter_id::passed;
   bool limit_is_all : 1 = false; ///< Of KV: `limit` is all that it has, not what is free.
+  bool of_context : 1 = false;   ///< Removed by KV: for its context is too small.
   bool compiling : 1 = false;    ///< Needs an artifact built first.
   bool exact : 1 = true;
   bool weighed : 1 = true;  ///< Else its score says nothing: the decision did not look at it.

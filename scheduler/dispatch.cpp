@@ -3,6 +3,7 @@
 // serve after a load or compile. Late binding: what cannot start now stays in the queue.
 #include "scheduler/dispatch.hpp"
 
+#include "scheduler/contexts.hpp"
 #include "scheduler/modules.hpp"
 #include "scheduler/picks.hpp"
 #include "scheduler/preemption.hpp"
@@ -117,7 +118,11 @@ bool would_queue(const model_state& model, const request_row& r, index start) {
 } // namespace
 
 bool may_serve(const core_state& s, const request_row& r, index device) {
-  return s.selectors[r.selector].matches[device] != 0 && !(r.stays && is_remote(s, device))
+  return !(r.stays && is_remote(s, device)) && may_serve_away(s, r, device);
+}
+
+bool may_serve_away(const core_state& s, const request_row& r, index device) {
+  return s.selectors[r.selector].matches[device] != 0
          && std::find(r.excluded.begin(), r.excluded.end(), device) == r.excluded.end()
          && (asks::of(r.meta) & asks::refused_by(s.devices[device].spec.capability.runtime)) == 0;
 }
@@ -205,13 +210,13 @@ std::int64_t least_kv(const core_state& s, const request_row& r) {
 
 bool stranded(const core_state& s, const request_row& r) {
   const auto& model = s.models[r.model];
-  const auto least = least_kv(s, r);
-  if (least <= model.kv_smallest)
+  const auto least = least_kv(s, r), context = least_context(s, r);
+  if (least <= model.kv_smallest && context <= model.context_smallest)
     return false;
   for (index place = 0; place < model.endpoints.size(); ++place)
-    if (model.endpoints.at(place).instance != none
-        && may_serve(s, r, model.endpoints.at(place).device)
-        && model.endpoints.room(place).kv_all >= least)
+    if (const auto& at = model.endpoints.at(place);
+        at.instance != none && may_serve(s, r, at.device)
+        && model.endpoints.room(place).kv_all >= least && context_of(s, model, at) >= context)
       return false;
   return true;
 }
@@ -329,6 +334,8 @@ verdict try_once(pass& p, index slot, const barriers& blocked) {
   auto& model = s.models[r.model];
   r.held_for = none;
   r.predicted = promised::nothing;
+  if (asks_context(model, r)) // The question looks at who could be loaded.
+    refresh_options(s, r.model);
   const auto asked = question_of(s, r, blocked);
   const auto found = choose(s, model, asked);
   ++s.counters.decisions;
@@ -385,6 +392,8 @@ namespace {
 dry_verdict dry_once(core_state& s, request_row& r) {
   auto& model = s.models[r.model];
   const barriers nothing;
+  if (asks_context(model, r))
+    refresh_options(s, r.model);
   const auto asked = question_of(s, r, nothing);
   const auto found = choose_dry(s, model, asked);
   const auto& seen = outlook_of(s, r.model, r.selector, s.now);

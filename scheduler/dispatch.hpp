@@ -4,6 +4,7 @@
 /// may use. Pure functions over the state.
 
 #include "scheduler/asks.hpp"
+#include "scheduler/contexts.hpp"
 #include "scheduler/state.hpp"
 
 namespace consort::core {
@@ -16,6 +17,8 @@ inline constexpr duration_us term_us_max = term_ns_max / 1000;
 
 /// Selector, exclusions and kind; nothing about how the device does now.
 [[nodiscard]] bool may_serve(const core_state& s, const request_row& r, index device);
+/// The same, though it stays here for now.
+[[nodiscard]] bool may_serve_away(const core_state& s, const request_row& r, index device);
 /// Whether the endpoint can honestly continue the request's stream, begun elsewhere: its runtime is
 /// able to, and it runs the same weights, or others of the same quantisation, tokenizer and
 /// template.
@@ -48,11 +51,11 @@ inline constexpr duration_us term_us_max = term_ns_max / 1000;
 /// never more than the model's context, for of what exceeds that its engine says at once by how
 /// much.
 [[nodiscard]] std::int64_t least_kv(const core_state& s, const request_row& r);
-/// Whether no engine that is loaded and may serve it has KV for its prompt.
+/// Whether no engine that is loaded and may serve it has KV for its prompt and a context for it.
 [[nodiscard]] bool stranded(const core_state& s, const request_row& r);
 /// Whether others of its lane may pass it while it is blocked: they may be served elsewhere.
 [[nodiscard]] inline bool passed_by(const core_state& s, const request_row& r) {
-  return set_apart(r) || stranded(s, r);
+  return set_apart(r) || asks_context(s.models[r.model], r) || stranded(s, r);
 }
 /// Most tokens of KV that one endpoint of the model has there, or may have once it is loaded; -1
 /// where it is never loaded: the model has all its replicas, and keeps them.

@@ -2,6 +2,7 @@
 // Records decisions as raw numbers; words are made when somebody asks.
 #include "scheduler/explain.hpp"
 
+#include "scheduler/contexts.hpp"
 #include "scheduler/modules.hpp"
 #include "scheduler/policy/filter_kv.hpp"
 #include "scheduler/policy_bars.hpp"
@@ -283,6 +284,10 @@ void add_endpoint_facts(const core_state& s, const request_row& r, const endpoin
   facts.kv_need_tokens = at.kv_max == 0 ? 0 : need.kv_tokens;
   facts.kv_all_tokens = at.kv_max;
   facts.kv_least_tokens = static_cast<std::uint64_t>(least_kv(s, r));
+  facts.context_least_tokens = static_cast<std::uint64_t>(least_context(s, r));
+  if (const auto has = context_of(s, s.models[r.model], at);
+      has < static_cast<std::int64_t>(facts.context_least_tokens))
+    facts.context_all_tokens = static_cast<std::uint64_t>(has);
   facts.kv_free_tokens = at.kv_max - std::min(at.kv_used, at.kv_max);
   facts.resume_needed = r.emitted > 0;
   facts.resume = s.instances[at.instance].runtime.resume;
@@ -301,6 +306,10 @@ void keep_room(const candidate_facts& facts, candidate_record& one) {
   if (one.removed_by == filter_id::sequences) {
     one.amount = facts.sequences_used;
     one.limit = facts.full ? 0 : facts.sequences_max;
+  } else if (one.removed_by == filter_id::kv && filters::kv::short_context(facts)) {
+    one.of_context = true;
+    one.amount = small_amount(facts.context_least_tokens);
+    one.limit = small_amount(facts.context_all_tokens);
   } else if (one.removed_by == filter_id::kv) {
     one.limit_is_all = filters::kv::too_small(facts);
     one.amount = small_amount(one.limit_is_all ? facts.kv_least_tokens : facts.kv_need_tokens);
@@ -317,6 +326,9 @@ void restore_room(const candidate_record& one, candidate_facts& facts) {
     facts.full = one.limit == 0;
     facts.sequences_used = one.amount;
     facts.sequences_max = one.limit;
+  } else if (one.removed_by == filter_id::kv && one.of_context) {
+    facts.context_least_tokens = one.amount;
+    facts.context_all_tokens = one.limit;
   } else if (one.removed_by == filter_id::kv) {
     (one.limit_is_all ? facts.kv_least_tokens : facts.kv_need_tokens) = one.amount;
     (one.limit_is_all ? facts.kv_all_tokens : facts.kv_free_tokens) = one.limit;

@@ -2,6 +2,7 @@
 // Replicas: reserving -> loading -> ready -> unloading, or failed at any point. An instance with
 // several ranks lives and dies as one.
 #include "scheduler/adoption.hpp"
+#include "scheduler/contexts.hpp"
 #include "scheduler/handlers.hpp"
 #include "scheduler/load_bars.hpp"
 #include "scheduler/provenance.hpp"
@@ -619,6 +620,7 @@ void on(pass& p, const replica_loaded& e) {
   one.state = instance_state::ready;
   one.ready_at = one.used_at = p.now;
   one.runtime = e.runtime;
+  note_context(s.models[one.model], e.runtime.context_tokens);
   auto& pair = s.pairs[pair_of(s, one.model, one.devices.front())];
   pair.load_failures = pair.engine_failures = pair.broken_loads = 0;
   lift_bars(s, pair, one);

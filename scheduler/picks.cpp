@@ -4,6 +4,7 @@
 #include "scheduler/picks.hpp"
 
 #include "scheduler/caches.hpp"
+#include "scheduler/contexts.hpp"
 #include "scheduler/modules.hpp"
 #include "scheduler/policy_bars.hpp"
 
@@ -571,7 +572,7 @@ choice pick_prefix(core_state& s, model_state& model, const question& asked, con
 demand demand_of(const core_state& s, const request_row& r) {
   const auto held = reservation_for(s, r, 0);
   return {r.size, static_cast<std::int32_t>(held.sequences),
-          static_cast<std::int64_t>(held.kv_tokens), least_kv(s, r)};
+          static_cast<std::int64_t>(held.kv_tokens), least_kv(s, r), least_context(s, r)};
 }
 
 question question_of(const core_state& s, const request_row& r, const barriers& blocked) {
@@ -590,7 +591,9 @@ bool startable(const endpoint_room& one, const demand& need) {
 
 bool admits(const core_state& s, const model_state& model, const question& asked, index place) {
   const auto device = model.endpoints.room(place).device;
-  if (model.endpoints.room(place).kv_all < asked.need.kv_least)
+  if (model.endpoints.room(place).kv_all < asked.need.kv_least
+      || (asked.need.context > model.context_smallest
+          && context_of(s, model, model.endpoints.at(place)) < asked.need.context))
     return false;
   if (!asked.plain
       && (!may_serve(s, asked.r, device)

@@ -20,6 +20,7 @@ struct demand {
   std::int32_t sequences = 1;
   std::int64_t kv_tokens = 0;
   std::int64_t kv_least = 0; ///< Prompt and one token: with less an engine would stop for ever.
+  std::int64_t context = 0;  ///< Prompt and answer: an engine with less context refuses it.
 };
 [[nodiscard]] demand demand_of(const core_state& s, const request_row& r);
 

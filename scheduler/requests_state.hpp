@@ -90,7 +90,8 @@ struct model_state {
   request_queue queue;
   std::vector<index> again; ///< Of those who wait: had an attempt already, in order of coming.
   std::int64_t kv_smallest = std::numeric_limits<std::int64_t>::max(); ///< Any engine ever had.
-  std::uint32_t running = 0;                                           ///< Sequences with a ticket.
+  std::int64_t context_smallest = std::numeric_limits<std::int64_t>::max(); ///< Likewise.
+  std::uint32_t running = 0;       ///< Sequences with a ticket.
   std::uint32_t batch_running = 0; ///< Attempts of batch work with a ticket.
   std::vector<option> options;
   std::uint64_t options_version = 0; ///< 0 = to be made anew whatever their age.

@@ -49,6 +49,7 @@ enum class resume_support : std::uint8_t { none, text, tokens };
 /// What a runtime can do beside generating.
 struct runtime_capabilities {
   resume_support resume = resume_support::none;
+  std::uint32_t context_tokens = 0; ///< That one request may have, answer included; 0 = unknown.
   bool cancel = false;
   bool priority = false;
   bool preempt = false;

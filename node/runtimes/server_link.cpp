@@ -79,6 +79,7 @@ server_link::server_link(asio::io_context& io, std::shared_ptr<const server_spec
       failures_(spec_->failures),
       gate_(spec_->rates),
       log_(wanted_.device.id.value) {
+  capabilities_ = spec_->capabilities;
   const bool divided = tells("{slots}");
   stats_.capacity.sequences
       = {divided ? slots_.count : spec_->sequences, figure_source::declared, 0};
@@ -139,7 +140,10 @@ task<result<done>> server_link::prepare() {
   auto waited = co_await wait_ready();
   if (!waited || phase_ == phase::ended)
     co_return waited;
-  co_return co_await settle_name();
+  auto settled = co_await settle_name();
+  if (settled && phase_ == phase::starting)
+    co_await learn_context();
+  co_return settled;
 }
 
 // --- the server ---

@@ -44,7 +44,8 @@ public:
   void give_up();
   [[nodiscard]] instance_id instance() const { return wanted_.instance; }
   [[nodiscard]] session_stats stats() const;
-  [[nodiscard]] const runtime_capabilities& capabilities() const { return spec_->capabilities; }
+  /// Requires: it has opened. Never changes then.
+  [[nodiscard]] const runtime_capabilities& capabilities() const { return capabilities_; }
 
 private:
   enum class phase { starting, open, ended };
@@ -78,6 +79,9 @@ private:
 
   links::task<result<done>> wait_ready();
   links::task<result<done>> settle_name();
+  links::task<void> learn_context();
+  void note_context(std::uint32_t tokens);
+  links::task<std::string> fetch(const std::string& path, std::size_t bytes_max);
   links::task<void> watch();
   links::task<bool> ready(const std::string& path);
   links::task<void> measure();
@@ -119,6 +123,7 @@ private:
   std::string last_answer_;                     ///< To whether it is ready, for people.
   std::map<std::string, std::string> adapters_; ///< Served name -> what the server calls it.
   std::string model_;                           ///< As the server calls it.
+  runtime_capabilities capabilities_;           ///< The spec's, and what the server says.
   failure_rules<start_failure_rule> failures_;  ///< The spec's, and what it printed.
   rate_gate gate_;
   host_log log_;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a server link does about the model that its server serves: what it is called there.
+// What a server link does about the model that its server serves: what it is called there, and
+// how long a request may be.
 #include "node/model_files.hpp"
 #include "node/placeholders.hpp"
 #include "node/runtimes/server_errors.hpp"
@@ -11,6 +12,19 @@
 #include <set>
 
 namespace consort::node {
+
+namespace {
+
+/// A whole number behind a pointer; 0 when there is none.
+std::uint32_t whole_behind(const nlohmann::json& body, const std::string& pointer) {
+  const nlohmann::json::json_pointer at(pointer);
+  if (at.empty() || !body.is_structured() || !body.contains(at.parent_pointer())
+      || !body.at(at.parent_pointer()).is_object())
+    return 0;
+  return whole_at(body.at(at.parent_pointer()), at.back().c_str());
+}
+
+} // namespace
 
 bool server_link::tells(const char* placeholder) const {
   const auto has
@@ -29,32 +43,61 @@ std::string server_link::name_there() const {
   return there && !tells("{name}") ? *there : wanted_.model.value;
 }
 
+/// Of a path of the protocol, or of the server's own. Returns: nothing where it does not answer.
+links::task<std::string> server_link::fetch(const std::string& path, std::size_t bytes_max) {
+  asking_ = std::make_unique<server_http>(strand_, at_);
+  const std::string there = asking_->api(path), nothing;
+  const auto status = co_await asking_->ask(there, nothing, limits::server_answer_us);
+  std::string text;
+  if (status && *status == 200)
+    text = co_await asking_->read_text(bytes_max, limits::server_answer_us);
+  asking_.reset();
+  co_return text;
+}
+
+/// The least that is known of it counts.
+void server_link::note_context(std::uint32_t tokens) {
+  auto& known = capabilities_.context_tokens;
+  if (tokens > 0)
+    known = known > 0 ? std::min(known, tokens) : tokens;
+}
+
+/// A server that does not say how long a request may be may have any context.
+links::task<void> server_link::learn_context() {
+  const auto& rule = spec_->context;
+  if (rule.path.empty())
+    co_return;
+  const auto text = co_await fetch(rule.path, limits::server_metrics_bytes_max);
+  note_context(whole_behind(read_server_json(text), rule.at));
+}
+
 /// Checks the name against the server's list when it has one.
 links::task<result<done>> server_link::settle_name() {
   model_ = name_there();
-  asking_ = std::make_unique<server_http>(strand_, at_);
-  const std::string path = asking_->api("/v1/models"), nothing;
-  const auto status = co_await asking_->ask(path, nothing, limits::server_answer_us);
-  std::string text;
-  if (status && *status == 200)
-    text = co_await asking_->read_text(limits::server_refusal_bytes_max, limits::server_answer_us);
-  asking_.reset();
+  const std::string path = "/v1/models";
+  const auto text = co_await fetch(path, limits::server_refusal_bytes_max);
   const auto body = read_server_json(text);
   if (!body.is_object() || !body.contains("data") || !body["data"].is_array())
     co_return done{};
   std::string listed, only;
   std::set<std::string> known_there;
+  std::map<std::string, std::uint32_t> contexts;
   for (const auto& one : body["data"]) {
     if (!one.is_object() || !one.contains("id") || !one["id"].is_string())
       continue;
     only = one["id"].get<std::string>();
     known_there.insert(only);
+    // As vLLM and SGLang have it, or furiosa-llm.
+    for (const auto* name : {"max_model_len", "max_context_len"})
+      contexts[only] = std::max(contexts[only], whole_at(one, name));
     listed += (listed.empty() ? "" : ", ") + only;
   }
   // A server of our own serves what it was given, whatever it calls it.
   if (!known_there.contains(model_) && body["data"].size() == 1 && !listed.empty() && process_
       && spec_->model.empty())
     model_ = only;
+  if (const auto told = contexts.find(model_); told != contexts.end())
+    note_context(told->second);
   auto missing = known_there.contains(model_) ? std::string() : model_;
   for (const auto& [adapter, name] : adapters_)
     if (missing.empty() && !known_there.contains(name) && !known_there.contains(adapter))

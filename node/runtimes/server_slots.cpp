@@ -31,10 +31,13 @@ server_slots slots_for(const session_request& wanted, std::uint32_t sequences) {
   const auto degree = std::max(wanted.place.degree, 1U);
   const auto weights = variant.weight_bytes / degree;
   const auto one = context * variant.kv_bytes_per_token / degree;
-  auto count = most;
-  if (memory > 0 && one > 0 && contexts_in(memory, weights, one) < most)
-    count = std::clamp<std::uint64_t>(contexts_in(memory / 1000 * scarce_memory_pm, weights, one),
-                                      1, most);
+  auto fitting = most; // Also where nobody knows what it takes.
+  // What holds the weights is believed to hold as much again.
+  if (one > 0 && memory == 0 && weights > 0)
+    fitting = weights / one;
+  else if (one > 0 && memory > 0 && contexts_in(memory, weights, one) < most)
+    fitting = contexts_in(memory / 1000 * scarce_memory_pm, weights, one);
+  const auto count = std::clamp<std::uint64_t>(fitting, 1, most);
   return {static_cast<std::uint32_t>(count), count * context};
 }
 

@@ -14,8 +14,8 @@ struct server_slots {
 };
 
 /// As many as `sequences`, or as what the instance was granted of its devices' memory holds beside
-/// the weights; at least one. Where the model's context is unknown there is one slot, which then
-/// has it whole.
+/// the weights; at least one. Of memory that nobody knows as much is taken as the weights take.
+/// Where the model's context is unknown there is one slot, which then has it whole.
 [[nodiscard]] server_slots slots_for(const session_request& wanted, std::uint32_t sequences);
 
 } // namespace consort::node

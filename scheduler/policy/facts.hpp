@@ -53,6 +53,8 @@ struct candidate_facts {
   std::uint64_t kv_all_tokens = 0;   ///< 0 = unknown.
   std::uint64_t kv_least_tokens = 0; ///< Of the prompt alone.
   std::uint64_t kv_need_tokens = 0;
+  std::uint64_t context_all_tokens = 0;   ///< Of one request; 0 = unknown, or enough.
+  std::uint64_t context_least_tokens = 0; ///< Of prompt and answer.
   bool resume_needed = false;
   resume_support resume = resume_support::tokens;
 

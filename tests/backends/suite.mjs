@@ -356,6 +356,22 @@ const with_other = {
   },
 };
 
+/// For servers that say how many tokens a request may have, 4,096.
+export const knows_its_context = {
+  'what exceeds its context goes to another, and to it when there is no other': async (stand) => {
+    const fields = { max_tokens: 5000 };
+    const refused = await ask(stand, fields);
+    assert.equal(refused.status, 400, refused.text);
+    assert.match(refused.text, /4096/);
+    stand.faults('other=stop'); // It ends long before.
+    for (let turn = 0; turn < 3; ++turn) {
+      const answer = await ask(stand, fields, {});
+      assert.equal(answer.status, 200, answer.text);
+      assert.ok(answer.headers.get('x-consort-device').includes('/pim'));
+    }
+  },
+};
+
 const type_of = ({ backend }) => ({ 'X-Consort-Device': backend.selector ?? backend.type });
 const lacks = (stand, what) => (stand.backend.lacks ?? []).includes(what);
 

@@ -13,8 +13,8 @@ const chat_prompt = ({ messages }) => messages.map((one) => text_of(one.content)
 
 /// Adds the routes under `prefix`. `guard(request, response)` may answer first: it returns whether
 /// it did. A server's own `reads(asked)` sees each request that is answered, its `whole(asked)`
-/// says what else stands in an answer that is not streamed, and its `room(prompt, response)` how
-/// many tokens an answer has: 0 = none, and it has said so.
+/// says what else stands in an answer that is not streamed, and its `room(prompt, response, wanted)`
+/// how many tokens an answer has: 0 = none, and it has said so.
 export function speak_openai(server, { prefix = '/v1', guard = () => false, model = {} } = {}) {
   server.on('GET', `${prefix}/models`, (request, response) =>
     server.json(response, 200, {
@@ -61,9 +61,10 @@ function answer(server, response, asked, chat) {
     return server.json(response, 422, unknown_field('body', 'stream_options', 'include_usage'));
   server.reads?.(asked);
   const prompt = chat ? chat_prompt(asked) : asked.prompt;
-  const room = server.room?.(prompt, response) ?? Infinity;
+  const wanted = asked.max_completion_tokens ?? asked.max_tokens ?? 16;
+  const room = server.room?.(prompt, response, wanted) ?? Infinity;
   if (room === 0) return;
-  const count = Math.min(asked.max_completion_tokens ?? asked.max_tokens ?? 16, room);
+  const count = Math.min(wanted, room);
   const head = { id: 'fake-1', created: 1, model: asked.model };
   const usage = (made) => ({
     prompt_tokens: count_tokens(prompt),

@@ -39,20 +39,21 @@ server.on('GET', '/metrics', (request, response) => {
     );
 });
 
-const invalid = (parameters) => {
+const max_total_tokens = 4096;
+const invalid = (inputs, parameters) => {
   if (parameters.temperature !== undefined && !(parameters.temperature > 0))
     return '`temperature` must be strictly positive';
   if (parameters.top_p !== undefined && !(parameters.top_p > 0 && parameters.top_p < 1))
     return '`top_p` must be > 0.0 and < 1.0';
-  if (parameters.max_new_tokens > 4096)
-    return `\`inputs\` tokens + \`max_new_tokens\` must be <= 4096`;
+  if (count_tokens(inputs) + parameters.max_new_tokens > max_total_tokens)
+    return `\`inputs\` tokens + \`max_new_tokens\` must be <= ${max_total_tokens}`;
   return '';
 };
 
 server.on('POST', '/generate_stream', (request, response, body) => {
   if (server.refused(response)) return;
   const { inputs, parameters } = JSON.parse(body);
-  const wrong = invalid(parameters);
+  const wrong = invalid(inputs, parameters);
   if (wrong)
     return server.json(response, 422, refusal(`Input validation error: ${wrong}`, 'validation'));
   response.writeHead(200, { 'content-type': 'text/event-stream' });

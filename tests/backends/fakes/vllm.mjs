@@ -8,6 +8,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { FakeServer, compile_into, journal, parse_arguments } from './server.mjs';
 import { openai_error, speak_openai } from './openai.mjs';
+import { count_tokens } from './story.mjs';
 
 const switches = ['--enable-prefix-caching', '--no-enable-prefix-caching'];
 const flags = parse_arguments(process.argv.slice(2), switches);
@@ -100,7 +101,17 @@ server.whole = (asked) =>
       ...{ remote_engine_id: 'fake-engine', remote_host: '127.0.0.1', remote_port: 5600 },
     },
   };
-speak_openai(server, { model: { object: 'model', owned_by: 'vllm', max_model_len: 4096 } });
+// What does not fit into its context with the whole answer that it asks for is refused.
+const max_model_len = Number(flags['--max-model-len'] ?? 4096);
+server.room = (prompt, response, wanted) => {
+  if (count_tokens(prompt) + wanted <= max_model_len) return Infinity;
+  const message =
+    `This model's maximum context length is ${max_model_len} tokens. However, you requested ` +
+    `${wanted} tokens in the completion.`;
+  server.json(response, 400, openai_error(message, 'BadRequestError', 400));
+  return 0;
+};
+speak_openai(server, { model: { object: 'model', owned_by: 'vllm', max_model_len } });
 // Where it compiles to, as its build for each device has it; of several the most particular.
 const { VLLM_XLA_CACHE_PATH, PT_HPU_RECIPE_CACHE_CONFIG, NEURON_COMPILE_CACHE_URL } = process.env;
 const recipes = PT_HPU_RECIPE_CACHE_CONFIG?.split(',')[0];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
-import { ask, text_of, prompt } from '../suite.mjs';
+import { ask, knows_its_context, text_of, prompt } from '../suite.mjs';
 import { story } from '../fakes/story.mjs';
 
 export default {
@@ -19,6 +19,7 @@ export default {
   breaks: ['cut', 'malformed', 'not-utf8', 'error-in-stream'],
   lacks: ['die'],
   checks: {
+    ...knows_its_context,
     'the text that stops an answer is left out of it': async (stand) => {
       const words = story(prompt, 12).trim().split(' ');
       const stop = ` ${words[4]}`;

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import { knows_its_context } from '../suite.mjs';
+
 export default {
   name: 'vllm-server',
   plugins: ['vllm-server'],
@@ -16,4 +18,5 @@ export default {
   moves: ['vllm-404', 'vllm-500', 'vllm-503', 'html'],
   breaks: ['cut', 'malformed', 'not-utf8', 'error-in-stream'],
   lacks: ['die'],
+  checks: knows_its_context,
 };

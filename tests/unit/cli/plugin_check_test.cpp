@@ -191,5 +191,46 @@ TEST_F(PluginCheck, AServerIsAskedForWhatItAnswers) {
   EXPECT_THAT(server.seen().back().body, HasSubstr("messages"));
 }
 
+/// A bus has devices on every host: of those of other vendors nothing follows.
+TEST_F(PluginCheck, ABusWithoutItsDevicesIsAHostWithoutThem) {
+  const auto bus = folder_ / "bus";
+  folder_.write("bus/0/vendor", "0x8086\n");
+  folder_.write("plugin.json", R"({"schema": 1, "name": "a", "version": "1", "vendor": "V",
+    "type": "pim", "available": {"path": ")"
+                                   + bus + R"(/*"},
+    "probe": {"parse": "sysfs", "each": ")"
+                                   + bus + R"(/*", "where": {"vendor": "^0x1ae0$"},
+              "id": "serial", "model": {"value": "z"}},
+    "capability": {"max_sequences": 1}})");
+  const auto others = check();
+  EXPECT_EQ(others.code, exit_code::done) << others.out << others.err;
+  EXPECT_THAT(others.out, ContainsRegex("probe +skip +not on this host: no device of its among "));
+  folder_.write("bus/1/vendor", "0x1ae0\n");
+  const auto unnamed = check();
+  EXPECT_EQ(unnamed.code, exit_code::failed) << "it is there, and has no id: " << unnamed.out;
+  folder_.write("bus/1/serial", "Z-1\n");
+  EXPECT_THAT(check().out, ContainsRegex("probe +pass +Z-1 \\(z\\)"));
+}
+
+/// An engine's devices are on no bus of the check's: its compiler is there all the same.
+TEST_F(PluginCheck, ACompilerForWhatADeviceSaysIsNotMissing) {
+  folder_.script("zc", "echo zc 1.2.3");
+  folder_.write("plugin.json", R"({"schema": 1, "name": "a", "version": "1", "vendor": "V",
+    "type": "engine", "runs_on": {"host": {"env": {}}},
+    "capability": {"max_sequences": 1, "requires_artifact": true},
+    "build": [{"profile": "p", "target": "{cap}", "compiler": "zc",
+               "command": ["zc", "{model}", "{output}"], "version_command": ["zc", "--version"]},
+              {"profile": "p2", "degree": 2, "target": "{cap}", "compiler": "zc",
+               "command": ["zc", "{model}", "{output}"], "version_command": ["zc", "--version"]}],
+    "runtime": {"interface": "server", "command": ["serve", "{artifact}", "{port}"]}})");
+  const auto done = run_command({"plugin", "check", folder_.path()});
+  EXPECT_EQ(done.code, exit_code::done) << done.out << done.err;
+  EXPECT_THAT(done.out, ContainsRegex("compiler +pass +zc 1.2.3 for the cap of a device, which "
+                                      "none says here"));
+  EXPECT_THAT(done.out, ContainsRegex("build +skip +no device here says its cap, for which zc "
+                                      "builds"));
+  EXPECT_EQ(done.out.find("compiler "), done.out.rfind("compiler ")) << "one row says it all";
+}
+
 } // namespace
 } // namespace consort::cli

@@ -616,6 +616,7 @@ TEST(JsonPluginRuntime, IsMadeOnceFromTheFolder) {
   };
   boost::asio::io_context io;
   auto document = parse_plugin_json(fake_plugin(), "x");
+  document->capability.max_context_tokens = 512;
   std::vector<c_abi_spec> asked;
   json_plugin made(*document, "/plugins/fake", {io, [&](const c_abi_spec& spec) {
                                                   asked.push_back(spec);
@@ -626,6 +627,7 @@ TEST(JsonPluginRuntime, IsMadeOnceFromTheFolder) {
   ASSERT_EQ(asked.size(), 1U);
   EXPECT_EQ(asked[0].library, "/plugins/fake/libfake.so");
   EXPECT_EQ(asked[0].sequences, 4U);
+  EXPECT_EQ(asked[0].capabilities.context_tokens, 512U);
   EXPECT_EQ(asked[0].config_json, R"({"tiles":4})");
 }
 

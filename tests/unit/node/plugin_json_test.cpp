@@ -287,6 +287,7 @@ TEST(PluginJson, ServerRuntimeIsStartedOrAttached) {
             {"answers", {"chats"}},
             {"ready", {{"path", "/h"}, {"then", "/info"}, {"every", "5s"}, {"timeout", "25s"}}},
             {"metrics", {{"running", {"a:new", {{"at", "a:old"}, {"label", "n"}, {"unit", "%"}}}}}},
+            {"context", {{"path", "/info"}, {"at", "/max_tokens"}}},
             {"rates", {{"requests_per_min", 60}}},
             {"prices", {{"*", {{"prompt", 2.5}, {"completion", 10}}}}}}),
       "accepted");
@@ -306,6 +307,9 @@ TEST(PluginJson, ServerRuntimeIsStartedOrAttached) {
        "/runtime/metrics/running: expected one to 16 names"},
       {{{"url", "http://h:1"}, {"metrics", {{"format", "json"}, {"running", "x"}}}},
        "/runtime/metrics/running: expected a JSON pointer"},
+      {{{"url", "http://h:1"}, {"context", {{"path", "/info"}}}}, "/runtime/context/at: required"},
+      {{{"url", "http://h:1"}, {"context", {{"path", "/info"}, {"at", "max"}}}},
+       "/runtime/context/at: expected a JSON pointer"},
       {{{"url", "http://h:1"}, {"rates", {{"requests_per_min", 0}}}},
        "/runtime/rates/requests_per_min: expected a whole number"},
       {{{"url", "http://h:1"}, {"prices", {{"*", {{"prompt", -1}}}}}}, "/runtime/prices/*/prompt"},

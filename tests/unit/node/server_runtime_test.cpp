@@ -666,6 +666,30 @@ TEST_F(ServerRuntime, FolderArtifactIsGivenAsItsPath) {
   EXPECT_THAT(ended.failure().message, HasSubstr("tree of /models/weights on npu:0:0-3"));
 }
 
+TEST_F(ServerRuntime, TheServerSaysHowLongARequestMayBe) {
+  const test_server server(
+      {{"GET /health", {}},
+       {"GET /v1/models", json_answer(R"({"data": [{"id": "other", "max_model_len": 7},
+                                 {"id": "tale", "max_model_len": 4096}]})")},
+       {"GET /info", json_answer(R"({"limits": {"max_total_tokens": 2048, "text": "x"}})")}});
+  EXPECT_EQ(attach(server)->capabilities().context_tokens, 4'096U);
+  spec.context = {"/info", "/limits/max_total_tokens"};
+  EXPECT_EQ(attach(server)->capabilities().context_tokens, 2'048U) << "the least counts";
+  spec.capabilities.context_tokens = 1'000;
+  EXPECT_EQ(attach(server)->capabilities().context_tokens, 1'000U) << "as the plugin declares";
+  spec.capabilities.context_tokens = 0;
+  for (const auto* nothing : {"/limits/text", "/limits/none", "/none/at/all", "/limits"}) {
+    spec.context.at = nothing;
+    EXPECT_EQ(attach(server)->capabilities().context_tokens, 4'096U) << nothing;
+  }
+  spec.context.path = "/missing";
+  EXPECT_EQ(attach(server)->capabilities().context_tokens, 4'096U);
+  const test_server other(
+      {{"GET /health", {}},
+       {"GET /v1/models", json_answer(R"({"data": [{"id": "tale", "max_context_len": 9}]})")}});
+  EXPECT_EQ(attach(other)->capabilities().context_tokens, 9U);
+}
+
 TEST_F(ServerRuntime, LoadIsGivenUpWhenNobodyWantsIt) {
   spec.command = {"sleep", "600"};
   spec.start_timeout_us = 600 * limits::second_us;

@@ -20,11 +20,10 @@ session_request model() {
 
 TEST(ServerSlots, EachOfThemHasTheWholeContext) {
   auto wanted = model();
-  const auto unbounded = slots_for(wanted, 8);
-  EXPECT_EQ(unbounded.count, 8U);
-  EXPECT_EQ(unbounded.context_tokens, 8'000U);
   wanted.memory_bytes = 9'000 * mib; // Granted for all of them, on a device that has more.
-  EXPECT_EQ(slots_for(wanted, 8).count, 8U);
+  const auto all = slots_for(wanted, 8);
+  EXPECT_EQ(all.count, 8U);
+  EXPECT_EQ(all.context_tokens, 8'000U);
 }
 
 TEST(ServerSlots, WhereMemoryIsShortThereAreFewerAndNoneIsSmaller) {
@@ -49,6 +48,15 @@ TEST(ServerSlots, ADeclaredContextCounts) {
   wanted.context_tokens = 100;
   EXPECT_EQ(slots_for(wanted, 8).count, 8U);
   EXPECT_EQ(slots_for(wanted, 8).context_tokens, 800U);
+}
+
+TEST(ServerSlots, OfUnknownMemoryAsMuchIsTakenAsTheWeightsTake) {
+  auto wanted = model();
+  EXPECT_EQ(slots_for(wanted, 8).count, 1U);
+  wanted.context_tokens = 250;
+  EXPECT_EQ(slots_for(wanted, 8).count, 4U);
+  wanted.variant.weight_bytes = 0; // Nothing is known at all.
+  EXPECT_EQ(slots_for(wanted, 8).count, 8U);
 }
 
 TEST(ServerSlots, OneSlotHasTheContextOfAModelThatNobodyKnows) {

@@ -72,6 +72,13 @@ TEST(Filters, EachRefusesItsOwnFactAndSaysWhy) {
          f.kv_free_tokens = 9;
        },
        "needs 10 KV tokens, has 9"},
+      {filter_id::kv,
+       [](auto& f) {
+         f.loaded = true;
+         f.context_least_tokens = 10;
+         f.context_all_tokens = 9;
+       },
+       "it may come to 10 tokens, its context has 9"},
       {filter_id::remote, [](auto& f) { f.remote = f.stays = f.remote_spent = true; }, "budget"},
       {filter_id::remote, [](auto& f) { f.remote = f.stays = f.never_remote = true; }, "never"},
       {filter_id::remote, [](auto& f) { f.remote = f.stays = true; }, "first"},
@@ -79,7 +86,7 @@ TEST(Filters, EachRefusesItsOwnFactAndSaysWhy) {
       {filter_id::steady, [](auto& f) { f.health = device_health::degraded; }, "degraded"},
       {filter_id::measured, [](auto& f) { f.loaded = true; }, "only 0 attempts"},
   };
-  ASSERT_EQ(cases.size(), all_filters().size() + 3);
+  ASSERT_EQ(cases.size(), all_filters().size() + 4);
   for (const auto& one : cases) {
     candidate_facts facts;
     one.spoil(facts);
