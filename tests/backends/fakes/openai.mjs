@@ -13,8 +13,8 @@ const chat_prompt = ({ messages }) => messages.map((one) => text_of(one.content)
 
 /// Adds the routes under `prefix`. `guard(request, response)` may answer first: it returns whether
 /// it did. A server's own `reads(asked)` sees each request that is answered, its `whole(asked)`
-/// says what else stands in an answer that is not streamed, and its `room(prompt, response, wanted)`
-/// how many tokens an answer has: 0 = none, and it has said so.
+/// says what else stands in an answer that is not streamed, and its `room(prompt, response,
+/// wanted)` how many tokens an answer has: 0 = none, and it has said so.
 export function speak_openai(server, { prefix = '/v1', guard = () => false, model = {} } = {}) {
   server.on('GET', `${prefix}/models`, (request, response) =>
     server.json(response, 200, {
@@ -138,7 +138,8 @@ if (import.meta.url === pathToFileURL(process.argv[1]).href) {
     'openai-chats-only': [
       404,
       openai_error(
-        'This is a chat model and not supported in the v1/completions endpoint. Did you mean to use v1/chat/completions?',
+        'This is a chat model and not supported in the v1/completions endpoint. ' +
+          'Did you mean to use v1/chat/completions?',
         'invalid_request_error',
       ),
     ],

@@ -19,8 +19,8 @@ struct filter_case {
   std::string says;
 };
 
-TEST(Filters, EachRefusesItsOwnFactAndSaysWhy) {
-  const std::vector<filter_case> cases = {
+std::vector<filter_case> filter_cases() {
+  return {
       {filter_id::selector, [](auto& f) { f.selected = false; }, "selector"},
       {filter_id::format, [](auto& f) { f.format_known = false; }, "format"},
       {filter_id::adapters, [](auto& f) { f.adapters_run = false; }, "no LoRA adapters"},
@@ -86,6 +86,10 @@ TEST(Filters, EachRefusesItsOwnFactAndSaysWhy) {
       {filter_id::steady, [](auto& f) { f.health = device_health::degraded; }, "degraded"},
       {filter_id::measured, [](auto& f) { f.loaded = true; }, "only 0 attempts"},
   };
+}
+
+TEST(Filters, EachRefusesItsOwnFactAndSaysWhy) {
+  const auto cases = filter_cases();
   ASSERT_EQ(cases.size(), all_filters().size() + 4);
   for (const auto& one : cases) {
     candidate_facts facts;
