@@ -22,15 +22,15 @@ constexpr std::string_view weights_ending = ".safetensors";
 constexpr std::size_t length_bytes = 8;
 constexpr std::size_t part_digits = 5;
 constexpr const char* notes_key = "__metadata__"; ///< In a table, of no tensor.
-constexpr std::size_t shown_bytes = 200;          ///< Of a name that a file gives.
+constexpr std::size_t shown_name_bytes = 200;     ///< Of a name that a file gives.
 
 error bad(const std::string& what) {
   return {recovery::refuse, "bad_model", what};
 }
 
 /// What a text of theirs may show in a message.
-std::string clean(std::string_view text) {
-  std::string out(text.substr(0, shown_bytes));
+std::string shown_name(std::string_view text) {
+  std::string out(text.substr(0, shown_name_bytes));
   std::replace_if(
       out.begin(), out.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
   return out;
@@ -169,7 +169,7 @@ result<done> check_index(const std::string& folder, const std::set<std::string>&
   index_pass index(names);
   const bool whole = json::sax_parse(text->begin(), text->end(), &index);
   if (index.missing())
-    return bad(path + ": names `" + clean(*index.missing())
+    return bad(path + ": names `" + shown_name(*index.missing())
                + "`, which is not in the folder: it has to be copied, too");
   if (!whole || !index.found())
     return bad(path + ": expected an object with `weight_map`, tensors' names to files");
@@ -221,7 +221,7 @@ result<done> check_parts(const std::string& folder, const std::set<std::string>&
     const auto next = std::min(one->number + 1, one->total);
     for (const auto& wanted : {name_of(*one, 1), name_of(*one, next)})
       if (!names.contains(wanted))
-        return bad(folder + ": has " + clean(name) + " and not " + clean(wanted)
+        return bad(folder + ": has " + shown_name(name) + " and not " + shown_name(wanted)
                    + ": it has to be copied, too");
   }
   return done{};
@@ -243,7 +243,7 @@ result<done> check_safetensors(std::string_view head, std::uint64_t file_bytes) 
   table_pass tensors;
   if (!json::sax_parse(table.begin(), table.end(), &tensors))
     return bad("offset 8: damaged table: expected an object with the `data_offsets` of each tensor"
-               + (tensors.tensor().empty() ? "" : ", near `" + clean(tensors.tensor()) + "`"));
+               + (tensors.tensor().empty() ? "" : ", near `" + shown_name(tensors.tensor()) + "`"));
   const auto room = file_bytes - length_bytes - table_bytes;
   if (tensors.end() > room)
     return truncated(file_bytes, "its table tells of " + std::to_string(tensors.end())
