@@ -7,7 +7,7 @@ namespace consort::core::testing {
 namespace {
 
 /// The only device, with a replica.
-void ready(core_fixture& t, std::uint64_t sequences = 4) {
+void one_engine(core_fixture& t, std::uint64_t sequences = 4) {
   t.join("local");
   auto model = story_spec();
   model.replicas_min = 1;
@@ -18,7 +18,7 @@ void ready(core_fixture& t, std::uint64_t sequences = 4) {
 
 /// The same, and it has served somebody.
 void proven(core_fixture& t, std::uint64_t sequences = 4) {
-  ready(t, sequences);
+  one_engine(t, sequences);
   t.submit();
   t.finish(t.expect<grant_ticket>());
   t.expect<record_request>();
@@ -33,7 +33,7 @@ grant_ticket running_attempt(core_fixture& t) {
 
 TEST(EngineDeath, CrashedReplicaFailsOverAndIsLoadedAgainAfterABackoff) {
   core_fixture t;
-  ready(t);
+  one_engine(t);
   t.submit();
   const auto first = t.expect<grant_ticket>();
   t.start(first);

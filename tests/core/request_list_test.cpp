@@ -68,7 +68,7 @@ TEST(RequestList, APageEndsWhereItsBytesDo) {
 }
 
 /// One CPU, which takes five at once.
-void one_device(core_fixture& t) {
+void one_busy_device(core_fixture& t) {
   t.join("local");
   t.advertise(cpu_spec());
   auto model = story_spec();
@@ -80,7 +80,7 @@ void one_device(core_fixture& t) {
 
 TEST(RequestList, OfSomeKindsOnly) {
   core_fixture t;
-  one_device(t);
+  one_busy_device(t);
   for (int each = 0; each < 7; ++each) {
     auto meta = t.request();
     meta.tenant = tenant_id{each < 6 ? "team-a" : "team-b"};
@@ -109,7 +109,7 @@ TEST(RequestList, OfSomeKindsOnly) {
 
 TEST(RequestList, SaysWhoseItIsAndByWhenItIsWanted) {
   core_fixture t;
-  one_device(t);
+  one_busy_device(t);
   auto meta = t.request();
   meta.tenant = tenant_id{"team-a"};
   meta.priority = priority_class::interactive;
