@@ -3,8 +3,8 @@
 /// Energy charged to it: power above idle for the engine's time. What a token costs is shared by
 /// those who would decode together if the model's load of late came there, as many as it takes: the
 /// engine that is frugal once it is full is worth filling, which its first request alone never
-/// shows. The other half counts what it costs with those who run there now, so that one engine is
-/// filled while the others rest. A device whose power is unknown has a guess of its kind.
+/// shows. A small part counts what it costs with those who run there now, so that of engines of one
+/// kind one is filled and the others rest. A device whose power is unknown has a guess of its kind.
 
 #include "scheduler/policy/figures.hpp"
 
@@ -12,7 +12,7 @@ namespace consort::core::scores {
 
 struct energy {
   static constexpr const char* name = "energy";
-  static constexpr std::int64_t present_share = 2; ///< One in so many parts is of now.
+  static constexpr std::int64_t present_share = 8; ///< One in so many parts is of now.
   static linear_score of(const endpoint_figures& at) {
     const auto energy_of
         = [](std::int64_t ns, std::uint32_t mw) { return std::min(ns * mw / 1000, per_token_max); };

@@ -191,8 +191,8 @@ TEST(Scorers, FollowTheirFormulas) {
   EXPECT_EQ(scored(scorer_id::prefill), (linear_score{0, 7, 0}));
   EXPECT_EQ(scored(scorer_id::decode), (linear_score{0, 0, 40}));
   EXPECT_EQ(scored(scorer_id::crowding), (linear_score{0, 21, 30}));
-  EXPECT_EQ(scored(scorer_id::energy), (linear_score{0, 12, 30}))
-      << "2 W for 6 ns, alone; 40 for its share of 20 ns, half of the way to a quarter of 80";
+  EXPECT_EQ(scored(scorer_id::energy), (linear_score{0, 12, 38}))
+      << "2 W for 6 ns, alone; 40 for its share of 20 ns, an eighth of the way to a quarter of 80";
   EXPECT_EQ(scored(scorer_id::money), (linear_score{0, 7, 10})) << "3.6 an hour is 1e-12 a ns";
   EXPECT_EQ(scored(scorer_id::load), (linear_score{3'000'000'000, 0, 0}));
   EXPECT_EQ(scored(scorer_id::forgetting), (linear_score{0, 14, 0})) << "half of four times 7";
@@ -231,9 +231,9 @@ const profile& named(const char* name) {
 TEST(Profiles, ScoreAsTheirFormulasSay) {
   EXPECT_EQ(named("latency").weigh(busy()), (linear_score{8, 119, 40}));
   EXPECT_EQ(named("throughput").weigh(busy()), (linear_score{8, 28, 70}));
-  EXPECT_EQ(named("energy").weigh(busy()), (linear_score{8, 127, 340}));
+  EXPECT_EQ(named("energy").weigh(busy()), (linear_score{8, 127, 420}));
   EXPECT_EQ(named("cost").weigh(busy()), (linear_score{8, 7'007, 10'040}));
-  EXPECT_EQ(named("hybrid").weigh(busy()), (linear_score{8, 7'127, 10'340}));
+  EXPECT_EQ(named("hybrid").weigh(busy()), (linear_score{8, 7'127, 10'420}));
   EXPECT_EQ(named("least-loaded").weigh(busy()), (linear_score{3'000'000'000, 0, 0}));
 }
 
