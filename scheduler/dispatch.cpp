@@ -55,6 +55,26 @@ index explore(core_state& s, const model_state& model, const question& asked) {
   return chosen;
 }
 
+/// Predicted, of the request itself: without what it costs others or anybody in money or energy.
+std::int64_t own_end_ns(const question& asked, const pick& at, const endpoint_figures& pace) {
+  auto size = asked.need.size;
+  size.prompt_tokens -= std::min(at.saved, size.prompt_tokens);
+  return finish_of(pace).of(size) + queue_left(pace, asked.now * 1000) - pace.queue_ns;
+}
+
+/// Whoever waits for a better endpoint keeps it from whoever comes next. So where only time counts
+/// a few wait, who take its places as these become free: with a longer line all in it come as late
+/// as if they had begun elsewhere, and who did not begin has wasted that place. What others would
+/// lose is no reason to wait for longer than beginning takes.
+bool line_pays(const question& asked, const choice& found, const endpoint_figures& begins,
+               const endpoint_figures& later, std::int64_t ahead, std::int64_t wait_ns,
+               std::int64_t slots) {
+  return !asked.how.weighs_time_alone()
+         || (ahead * 1000 <= slots * limits::wait_line_pm
+             && own_end_ns(asked, found.full, later) + wait_ns
+                    < own_end_ns(asked, found.start, begins));
+}
+
 /// Waiting is chosen only over a start that is clearly worse, and never longer than that start is
 /// predicted to take: at worst the request ends after twice that time.
 bool better_to_wait(const core_state& s, const model_state& model, const question& asked,
@@ -77,12 +97,14 @@ bool better_to_wait(const core_state& s, const model_state& model, const questio
   const auto& pace = model.endpoints.pace(found.full.place);
   const auto& room = model.endpoints.room(found.full.place);
   const auto blocked_ns = startable(room, asked.need) ? 0 : room_in(pace);
-  const auto each = finish_of(pace).of(asked.need.size) / std::max<std::int64_t>(room.slots, 1);
+  const auto slots = std::max<std::int64_t>(room.slots, 1);
+  const auto each = finish_of(pace).of(asked.need.size) / slots;
   const auto ahead = static_cast<std::int64_t>(model.queue.before(lane_of(s, r)));
   const auto wait_ns = std::min(each, term_ns_max / (ahead + 1)) * ahead;
   const auto delay = std::max<std::int64_t>(asked.how.weight(scorer_id::queue), 1);
   return found.full.score + std::min(wait_ns, term_ns_max / delay) * delay < bar
-         && queue_left(pace, now_ns) + blocked_ns + wait_ns < finish_ns;
+         && queue_left(pace, now_ns) + blocked_ns + wait_ns < finish_ns
+         && line_pays(asked, found, begins, pace, ahead, blocked_ns + wait_ns, slots);
 }
 
 /// The device that it is better to wait for than to begin where it could now; none = it begins.
