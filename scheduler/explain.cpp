@@ -318,7 +318,7 @@ void record_grant(pass& p, index slot, index place, bool explored, std::string_v
 }
 
 void record_wait(core_state& s, index slot, const char* outcome, std::string_view reason,
-                 time_us now) {
+                 time_us now, const awaited_device& awaited) {
   const auto& r = s.requests[slot];
   const auto& model = s.models[r.model];
   auto* entry = s.explained.find(r.explained, r.sequence);
@@ -326,7 +326,9 @@ void record_wait(core_state& s, index slot, const char* outcome, std::string_vie
     return;
   auto& record = s.explained.add(*entry);
   begin(s, r, outcome, now, record);
-  record.reason = s.explained.kept(reason);
+  record.awaited = awaited;
+  if (awaited.device == none)
+    record.reason = s.explained.kept(reason);
   if (is_crowd(model) && s.best.are_of(r.sequence, now)) {
     keep_weighed(s, r, now, *entry, record);
   } else {
@@ -368,16 +370,16 @@ void tell_waiting(pass& p, index slot) {
       || (!particular(s, r) && knows(seen->second.state)))
     return;
   update_outlook(s, r.model, r.selector, p.now);
-  const auto words = why_waits(s, r, p.now);
+  auto words = why_waits(s, r, p.now);
   if (particular(s, r) && knows(words.state))
     return;
   r.told = words.state;
-  record_wait(s, slot, r.told, words.reason, p.now);
+  record_wait(s, slot, r.told, words.reason, p.now, words.awaited);
   queue_notice told{r.meta.id,
                     r.told,
                     model.queue.position(lane_of(s, r), r.tenant, place_of(r)),
                     {},
-                    words.reason};
+                    std::move(words.reason)};
   if (words.eta_at > 0)
     told.eta_us = std::max<duration_us>(words.eta_at - p.now, 0);
   p.send(std::move(told));
@@ -455,6 +457,8 @@ decision_view render(const core_state& s, index model, const decision_record& re
     view.reason = "sent to measure a device that is known too little";
   else if (record.reason != nullptr)
     view.reason = *record.reason;
+  else if (record.awaited.device != none)
+    view.reason = words_of(s, record.awaited);
   if (record.scored_by != record.profile)
     view.reason += (view.reason.empty() ? "" : "; ")
                    + std::string("nobody is predicted to meet the SLO: scored by ")
