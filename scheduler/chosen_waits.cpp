@@ -54,7 +54,7 @@ std::optional<wait_words> own_choice(const core_state& s, const request_row& r, 
 
 } // namespace
 
-std::string words_of(const core_state& s, const awaited_device& awaited) {
+std::string awaited_words(const core_state& s, const awaited_device& awaited) {
   using lack = awaited_device::lack;
   const std::string_view begin
       = awaited.behind ? "behind others, of whom the first waits for " : "waits for ";
@@ -82,7 +82,7 @@ std::optional<wait_words> chosen_wait(const core_state& s, const request_row& r,
       return std::nullopt;
     made->awaited.behind = true;
   }
-  made->reason = words_of(s, made->awaited);
+  made->reason = awaited_words(s, made->awaited);
   return made;
 }
 

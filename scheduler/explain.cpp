@@ -458,7 +458,7 @@ decision_view render(const core_state& s, index model, const decision_record& re
   else if (record.reason != nullptr)
     view.reason = *record.reason;
   else if (record.awaited.device != none)
-    view.reason = words_of(s, record.awaited);
+    view.reason = awaited_words(s, record.awaited);
   if (record.scored_by != record.profile)
     view.reason += (view.reason.empty() ? "" : "; ")
                    + std::string("nobody is predicted to meet the SLO: scored by ")

@@ -26,7 +26,7 @@ struct wait_words {
 [[nodiscard]] std::optional<wait_words> chosen_wait(const core_state& s, const request_row& r,
                                                     const outlook& seen, time_us now);
 /// Requires: there is such a device.
-[[nodiscard]] std::string words_of(const core_state& s, const awaited_device& awaited);
+[[nodiscard]] std::string awaited_words(const core_state& s, const awaited_device& awaited);
 /// Of one model on one device, whose breaker is not closed: which, since what and until when.
 [[nodiscard]] std::string breaker_words(const core_state& s, const pair_state& pair, time_us now);
 /// The same of one that said that it is full.
