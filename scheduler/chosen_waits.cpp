@@ -13,16 +13,14 @@ namespace consort::core {
 
 namespace {
 
-/// Where the device serves the model; none when it does not. The model may have many endpoints, the
-/// device has few.
+/// Where the device serves the model; none when it does not.
 index open_place(const core_state& s, index model, index device) {
-  for (const auto instance : s.devices[device].instances)
-    if (s.instances[instance].model == model)
-      for (const auto place : s.instances[instance].places)
-        if (const auto& room = s.models[model].endpoints.room(place);
-            room.device == device && room.seq_free >= 0)
-          return place;
-  return none;
+  index open = none;
+  each_place_on(s, model, device, [&](index place) {
+    if (open == none && s.models[model].endpoints.room(place).seq_free >= 0)
+      open = place;
+  });
+  return open;
 }
 
 /// Without words; nothing when it does not wait by choice, or when that is over.

@@ -92,6 +92,16 @@ void recheck_later(core_state& s, index model, time_us now);
 
 /// What filters look at of what it asks of the device's runtime.
 void add_asked(const core_state& s, const request_row& r, index device, candidate_facts& facts);
+/// Calls `use(place)` for each endpoint of the model there, of instances that the device leads. Of
+/// these a device has few, and the model may have as many as there are devices.
+template <class Use>
+void each_place_on(const core_state& s, index model, index device, Use&& use) {
+  for (const auto instance : s.devices[device].instances)
+    if (s.instances[instance].model == model)
+      for (const auto place : s.instances[instance].places)
+        if (s.models[model].endpoints.at(place).device == device)
+          use(place);
+}
 /// What filters look at of a loaded endpoint.
 void add_endpoint_facts(const core_state& s, const request_row& r, const endpoint& at,
                         candidate_facts& facts);

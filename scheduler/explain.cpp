@@ -205,13 +205,10 @@ void add_others(const core_state& s, const request_row& r, time_us now, index by
     auto facts = request_facts(s, r, by);
     candidate_record one;
     one.device = by.device;
-    for (const auto instance : s.devices[by.device].instances)
-      for (const auto place : s.instances[instance].places)
-        if (s.instances[instance].model == r.model
-            && model.endpoints.at(place).device == by.device) {
-          add_endpoint_facts(s, r, model.endpoints.at(place), facts);
-          one.instance = s.instances[instance].id;
-        }
+    each_place_on(s, r.model, by.device, [&](index place) {
+      add_endpoint_facts(s, r, model.endpoints.at(place), facts);
+      one.instance = model.endpoints.id_at(place);
+    });
     one.removed_by = first_refusal(facts, filters);
     keep_room(facts, one);
     one.weighed = false;
