@@ -356,6 +356,20 @@ void record_refusal(core_state& s, const request_meta& meta, std::string_view re
   s.explained.keep(entry, record, {});
 }
 
+namespace {
+
+/// Who waits by choice is told of one device: how long others would be waited for, which takes a
+/// look at many, is not asked for it.
+wait_words waits_now(core_state& s, const request_row& r, time_us now) {
+  if (r.held_for != none)
+    if (auto chosen = chosen_wait(s, r, outlook_of(s, r.model, r.selector, now), now))
+      return std::move(*chosen);
+  update_outlook(s, r.model, r.selector, now);
+  return why_waits(s, r, now);
+}
+
+} // namespace
+
 void tell_waiting(pass& p, index slot) {
   auto& s = p.s;
   auto& r = s.requests[slot];
@@ -366,8 +380,7 @@ void tell_waiting(pass& p, index slot) {
   if (r.phase != request_phase::waiting || seen == model.outlooks.end()
       || (!particular(s, r) && knows(seen->second.state)))
     return;
-  update_outlook(s, r.model, r.selector, p.now);
-  auto words = why_waits(s, r, p.now);
+  auto words = waits_now(s, r, p.now);
   if (particular(s, r) && knows(words.state))
     return;
   r.told = words.state;
