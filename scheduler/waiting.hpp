@@ -22,8 +22,8 @@ struct wait_words {
 /// Requires: the outlook is up to date.
 [[nodiscard]] wait_words why_waits(const core_state& s, const request_row& r, time_us now);
 /// What it waits for by choice although somebody could begin it, or what the first of its lane
-/// does; nothing where neither does, or when that is over. Requires: the outlook's
-/// prospects are up to date; its words need not be.
+/// does; nothing where neither does, or when that is over. Requires: the prospects of the outlook
+/// are up to date; its words need not be.
 [[nodiscard]] std::optional<wait_words> chosen_wait(const core_state& s, const request_row& r,
                                                     const outlook& seen, time_us now);
 /// Requires: there is such a device.
