@@ -363,6 +363,9 @@ export const knows_its_context = {
     const refused = await ask(stand, fields);
     assert.equal(refused.status, 400, refused.text);
     assert.match(refused.text, /4096/);
+    const models = await stand.cluster.list('models');
+    const shown = models.find(({ spec }) => spec.name === stand.backend.model);
+    assert.equal(shown.context_tokens, 4096);
     stand.faults('other=stop'); // It ends long before.
     for (let turn = 0; turn < 3; ++turn) {
       const answer = await ask(stand, fields, {});

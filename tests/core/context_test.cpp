@@ -112,6 +112,17 @@ TEST(Context, WhoFitsIntoASmallOnePassesThoseThatWaitForALargeOne) {
   t.drop_all();
 }
 
+TEST(Context, TheLargestThatIsToldIsShown) {
+  core_fixture t;
+  cluster_of(t, 3);
+  const auto shown = [&] { return t.view().models.at(0).context_tokens; };
+  add_replica(t, kind(0, "silent"), 0);
+  EXPECT_EQ(shown(), 0U) << "nobody told any";
+  add_replica(t, kind(1, "roomy"), 4'000);
+  add_replica(t, kind(2, "small"), 200);
+  EXPECT_EQ(shown(), 4'000U);
+}
+
 TEST(Context, AnotherKindOfDeviceIsLoadedForWhatIsTooLong) {
   core_fixture t;
   cluster_of(t, 1);
