@@ -8,9 +8,14 @@
 
 namespace consort::core {
 
-/// Tokens that one request may have there, of a plan at both of its stages; unlimited when unknown.
-[[nodiscard]] std::int64_t context_of(const core_state& s, const model_state& model,
+/// Tokens that the request may have there, of a plan at both of its stages; unlimited when unknown.
+/// Less than it comes to where its prompt alone is longer than one may be.
+[[nodiscard]] std::int64_t context_of(const core_state& s, const request_row& r,
                                       const endpoint& at);
+
+/// The bound on prompts there that the request's exceeds; 0 = none does.
+[[nodiscard]] std::uint32_t short_prompt_of(const core_state& s, const request_row& r,
+                                            const endpoint& at);
 
 /// Whether some engine of the model may be too small for the request. Most models have none.
 [[nodiscard]] bool asks_context(const model_state& model, const request_row& r);
@@ -21,10 +26,11 @@ namespace consort::core {
 /// an engine to refuse, in its words.
 [[nodiscard]] std::int64_t least_context(const core_state& s, const request_row& r);
 
-/// An engine has so many tokens for one request; 0 = unknown.
-inline void note_context(model_state& model, std::uint32_t tokens) {
-  if (tokens != 0)
-    model.context_smallest = std::min(model.context_smallest, std::int64_t{tokens});
+/// An engine has so many tokens for one request, or for its prompt.
+inline void note_context(model_state& model, const runtime_capabilities& engine) {
+  for (const auto tokens : {engine.context_tokens, engine.prompt_tokens})
+    if (tokens != 0)
+      model.context_smallest = std::min(model.context_smallest, std::int64_t{tokens});
 }
 
 } // namespace consort::core
