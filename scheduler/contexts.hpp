@@ -10,8 +10,9 @@
 
 namespace consort::core {
 
-/// Tokens that one request may have there, of a plan at both of its stages; unlimited when unknown.
-[[nodiscard]] std::int64_t context_of(const core_state& s, const model_state& model,
+/// Tokens that the request may have there, of a plan at both of its stages; unlimited when unknown.
+/// Less than it comes to where its prompt alone is longer than one may be.
+[[nodiscard]] std::int64_t context_of(const core_state& s, const request_row& r,
                                       const endpoint& at);
 
 /// Whether the smallest context that an engine of the model ever told of is too small for the
@@ -24,16 +25,21 @@ namespace consort::core {
          && exceeds_smallest(model, r);
 }
 
+/// The bound on prompts there that the request's exceeds; 0 = none does.
+[[nodiscard]] std::uint32_t short_prompt_of(const core_state& s, const request_row& r,
+                                            const endpoint& at);
+
 /// Tokens of context that an endpoint has to have for the request: its prompt, as estimated, and
 /// the answer that it asks for. Never more than the model's own context, nor than the largest of
 /// those that may serve it have, or may have once they are loaded: what exceeds all of them is for
 /// an engine to refuse, in its words.
 [[nodiscard]] std::int64_t least_context(const core_state& s, const request_row& r);
 
-/// An engine has so many tokens for one request; 0 = unknown.
-inline void note_context(model_state& model, std::uint32_t tokens) {
-  if (tokens != 0)
-    model.context_smallest = std::min(model.context_smallest, std::int64_t{tokens});
+/// An engine has so many tokens for one request, or for its prompt.
+inline void note_context(model_state& model, const runtime_capabilities& engine) {
+  for (const auto tokens : {engine.context_tokens, engine.prompt_tokens})
+    if (tokens != 0)
+      model.context_smallest = std::min(model.context_smallest, std::int64_t{tokens});
 }
 
 } // namespace consort::core

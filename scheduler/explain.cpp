@@ -134,9 +134,14 @@ void add_endpoint_facts(const core_state& s, const request_row& r, const endpoin
   facts.kv_all_tokens = at.kv_max;
   facts.kv_least_tokens = static_cast<std::uint64_t>(least_kv(s, r));
   facts.context_least_tokens = static_cast<std::uint64_t>(least_context(s, r));
-  if (const auto has = context_of(s, s.models[r.model], at);
+  if (const auto has = context_of(s, r, at);
       has < static_cast<std::int64_t>(facts.context_least_tokens))
     facts.context_all_tokens = static_cast<std::uint64_t>(has);
+  if (const auto most = facts.context_all_tokens == 0 ? 0 : short_prompt_of(s, r, at); most != 0) {
+    facts.context_of_prompt = true;
+    facts.context_all_tokens = most;
+    facts.context_least_tokens = std::uint64_t{r.size.prompt_tokens} + r.emitted;
+  }
   facts.kv_free_tokens = at.kv_max - std::min(at.kv_used, at.kv_max);
   facts.resume_needed = r.emitted > 0;
   facts.resume = s.instances[at.instance].runtime.resume;
@@ -157,6 +162,7 @@ void keep_room(const candidate_facts& facts, candidate_record& one) {
     one.limit = facts.full ? 0 : facts.sequences_max;
   } else if (one.removed_by == filter_id::kv && filters::kv::short_context(facts)) {
     one.of_context = true;
+    one.of_prompt = facts.context_of_prompt;
     one.amount = small_amount(facts.context_least_tokens);
     one.limit = small_amount(facts.context_all_tokens);
   } else if (one.removed_by == filter_id::kv) {
@@ -176,6 +182,7 @@ void restore_room(const candidate_record& one, candidate_facts& facts) {
     facts.sequences_used = one.amount;
     facts.sequences_max = one.limit;
   } else if (one.removed_by == filter_id::kv && one.of_context) {
+    facts.context_of_prompt = one.of_prompt;
     facts.context_least_tokens = one.amount;
     facts.context_all_tokens = one.limit;
   } else if (one.removed_by == filter_id::kv) {

@@ -249,6 +249,9 @@ model_view view_model(const core_state& s, const model_state& one) {
     view.replicas_ready += state == instance_state::ready ? 1 : 0;
     view.replicas_loading
         += state == instance_state::reserving || state == instance_state::loading ? 1 : 0;
+    if (state == instance_state::ready)
+      view.context_tokens
+          = std::max(view.context_tokens, s.instances[instance].runtime.context_tokens);
   }
   return view;
 }

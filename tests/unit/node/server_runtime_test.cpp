@@ -184,8 +184,13 @@ TEST_F(ServerRuntime, TheServerSaysHowLongARequestMayBe) {
   EXPECT_EQ(attach(server)->capabilities().context_tokens, 4'096U);
   const test_server other(
       {{"GET /health", {}},
-       {"GET /v1/models", json_answer(R"({"data": [{"id": "tale", "max_context_len": 9}]})")}});
+       {"GET /v1/models",
+        json_answer(R"({"data": [{"id": "tale", "max_context_len": 9, "max_prompt_len": 7}]})")},
+       {"GET /info", json_answer(R"({"max_total_tokens": 9, "max_input_tokens": 5})")}});
   EXPECT_EQ(attach(other)->capabilities().context_tokens, 9U);
+  EXPECT_EQ(attach(other)->capabilities().prompt_tokens, 7U) << "of the prompt alone";
+  spec.context = {"/info", "/max_total_tokens", "/max_input_tokens"};
+  EXPECT_EQ(attach(other)->capabilities().prompt_tokens, 5U);
 }
 
 } // namespace
