@@ -62,17 +62,31 @@ std::int64_t own_end_ns(const question& asked, const pick& at, const endpoint_fi
   return finish_of(pace).of(size) + queue_left(pace, asked.now * 1000) - pace.queue_ns;
 }
 
-/// Whoever waits for a better endpoint keeps it from whoever comes next. So where only time counts
-/// a few wait, who take its places as these become free: with a longer line all in it come as late
-/// as if they had begun elsewhere, and who did not begin has wasted that place. What others would
+/// Who waits for an endpoint before one that comes now.
+struct line_ahead {
+  std::int64_t ahead = 0; ///< How many.
+  std::int64_t slots = 1; ///< That serve them.
+  std::int64_t wait_ns = 0;
+};
+
+/// Of the time, per mille, for which requests as often as they come lately keep an endpoint busy
+/// that gets through one in `each_ns`.
+std::int64_t busy_pm(const model_state& model, time_us now, std::int64_t each_ns) {
+  constexpr std::int64_t most = 1'000'000'000;
+  const auto each_us = std::min(each_ns / 1000, most);
+  const auto load = std::min(model.arrivals.per_1000_s(now), most) * each_us / 1'000'000;
+  return std::min<std::int64_t>(load, 1000);
+}
+
+/// Whoever waits for a better endpoint keeps it from all who come while there is a line for it.
+/// Where only time counts, that is a part of the wait: in a line that does not end before others
+/// join it, all come as late as if they had begun elsewhere, and the places where they did not
+/// begin are wasted. A few who take its next free places keep nobody from it. What others would
 /// lose is no reason to wait for longer than beginning takes.
-bool line_pays(const question& asked, const choice& found, const endpoint_figures& begins,
-               const endpoint_figures& later, std::int64_t ahead, std::int64_t wait_ns,
-               std::int64_t slots) {
-  return !asked.how.weighs_time_alone()
-         || (ahead * 1000 <= slots * limits::wait_line_pm
-             && own_end_ns(asked, found.full, later) + wait_ns
-                    < own_end_ns(asked, found.start, begins));
+bool line_pays(const line_ahead& line, std::int64_t gain_ns, std::int64_t idle_pm) {
+  if (line.ahead * 1000 <= line.slots * limits::wait_line_pm)
+    return line.wait_ns < gain_ns;
+  return line.wait_ns < gain_ns / 1000 * idle_pm;
 }
 
 /// Waiting is chosen only over a start that is clearly worse, and never longer than that start is
@@ -104,7 +118,11 @@ bool better_to_wait(const core_state& s, const model_state& model, const questio
   const auto delay = std::max<std::int64_t>(asked.how.weight(scorer_id::queue), 1);
   return found.full.score + std::min(wait_ns, term_ns_max / delay) * delay < bar
          && queue_left(pace, now_ns) + blocked_ns + wait_ns < finish_ns
-         && line_pays(asked, found, begins, pace, ahead, blocked_ns + wait_ns, slots);
+         && (!asked.how.weighs_time_alone()
+             || line_pays({ahead, slots, blocked_ns + wait_ns},
+                          own_end_ns(asked, found.start, begins)
+                              - own_end_ns(asked, found.full, pace),
+                          1000 - busy_pm(model, asked.now, each)));
 }
 
 /// The device that it is better to wait for than to begin where it could now; none = it begins.
