@@ -16,7 +16,7 @@ namespace {
 /// So that no product with a crowd or with places overflows: about a quarter of an hour for one.
 constexpr std::int64_t step_ns_max = 1'000'000'000'000;
 constexpr std::int64_t carried_ns_max = term_ns_max * 2;
-constexpr std::int64_t places_max = limits::requests_max;
+constexpr std::int64_t crowd_max = limits::requests_max;
 /// A time is found to one part in so many.
 constexpr std::int64_t time_parts = 64;
 
@@ -24,7 +24,7 @@ carrier bounded(const carrier& one) {
   return {std::clamp<std::int64_t>(one.first_ns, 1, carried_ns_max),
           std::clamp<std::int64_t>(one.more_ns, 1, step_ns_max),
           std::clamp<std::int64_t>(one.turn_ns, 1, step_ns_max),
-          std::clamp<std::int64_t>(one.places, 0, places_max)};
+          std::clamp<std::int64_t>(one.places, 0, crowd_max)};
 }
 
 std::int64_t scored(std::uint32_t tokens) {
@@ -155,7 +155,7 @@ carrier carrier_at(const core_state& s, index model, index place) {
 
 namespace {
 
-/// Not placement's order of a device that is late by little: it counts as ready now.
+/// Who is late by little counts as ready now.
 duration_us setup_in_order(prospect one, time_us now) {
   if (one.ready_at != 0 && one.ready_at < now && now - one.ready_at <= late_load_us)
     one.ready_at = now;
@@ -193,6 +193,8 @@ bool is_slowed(const core_state& s, const request_row& r) {
 } // namespace
 
 void note_crowd(core_state& s, const request_row& r) {
+  if (asks_apart(s, r) != 0) // Another replica might not answer it.
+    return;
   auto& model = s.models[r.model];
   const bool slowed = is_slowed(s, r);
   if (!slowed && !model.crowded)
@@ -283,10 +285,9 @@ bool clearly_sooner(std::int64_t time_ns, std::int64_t than_ns) {
 /// Of those who come while it is made ready.
 std::int64_t to_come(const core_state& s, const model_state& model, duration_us setup_us) {
   constexpr duration_us far_us = 1'000 * limits::second_us;
-  constexpr std::int64_t most = limits::requests_max;
   return std::min(model.arrivals.per_1000_s(s.now) / 1'000 * std::min(setup_us, far_us)
                       / limits::second_us,
-                  most);
+                  crowd_max);
 }
 
 /// Begins one with which the crowd would end clearly sooner. Whether is a matter of the crowd,
@@ -325,18 +326,23 @@ bool begin_at_last(pass& p, index model, std::int64_t crowd, duration_us lasted_
   return begin_one(p, model, crowd, all.empty, all);
 }
 
+/// Of those who wait, whom any device of the selector may serve.
+std::int64_t plain_waiting(const core_state& s, index model, index selector) {
+  return static_cast<std::int64_t>(who_waits(s, s.models[model], selector).others.waiting);
+}
+
 void relieve_those(pass& p, index model, index selector) {
   auto& s = p.s;
   auto& seen = outlook_of(s, model, selector, p.now);
   const auto all = carriers_of(s, model, selector);
+  const auto waiting = all.more.empty() ? 0 : plain_waiting(s, model, selector);
   // Where nobody serves it is placement's business.
-  if (all.more.empty() || all.there.empty()) {
+  if (all.more.empty() || all.there.empty()
+      || (waiting == 0 && !seen.crowded && seen.crowded_since == 0)) {
     seen.crowded_since = 0;
     return;
   }
-  const auto waiting
-      = static_cast<std::int64_t>(who_waits(s, s.models[model], selector).others.waiting);
-  const auto crowd = std::max<std::int64_t>(all.held + waiting, 1);
+  const auto crowd = std::clamp<std::int64_t>(all.held + waiting, 1, crowd_max);
   const bool lasts = clearly_sooner(best_addition(crowd, all.empty, all.more).time_ns,
                                     time_of(crowd, all.empty));
   if (!lasts)
