@@ -18,6 +18,14 @@ std::string weights(const json& model) {
   return count_at(model, at) == "0" ? std::string{} : size_at(model, at);
 }
 
+/// The model's own, or of one that only servers have what they tell; unknown until one does.
+std::string context_tokens(const json& model) {
+  for (const auto* at : {"/spec/variants/0/context_tokens", "/context_tokens"})
+    if (auto tokens = count_at(model, at); !tokens.empty() && tokens != "0")
+      return tokens;
+  return {};
+}
+
 std::string replica_bounds(const json& model) {
   const auto max = count_at(model, "/spec/replicas_max");
   return count_at(model, "/spec/replicas_min") + ".." + (max == "0" ? "any" : max);
@@ -77,7 +85,7 @@ void add_models(CLI::App& root, context& env) {
             count_at(model, "/waiting"),
             list_at(model, "/spec/aliases"),
             adapters(model),
-            count_at(model, "/spec/variants/0/context_tokens"),
+            context_tokens(model),
             weights(model),
             replica_bounds(model),
             idle_ttl(model),

@@ -120,13 +120,6 @@ result<std::string> judge_devices(const node::tool_query& probe,
   return names_of(devices) + unknown_facts(probe, devices);
 }
 
-std::string hosts_of(const node::plugin_document& document) {
-  std::string made;
-  for (const auto& [name, how] : document.runs_on)
-    made += (made.empty() ? "" : ", ") + name;
-  return made;
-}
-
 /// Of the longest name among the steps.
 std::size_t name_width(const fs::path& folder) {
   auto longest = std::string_view("plugin.json").size();
@@ -299,9 +292,20 @@ void check_compilers(report& out, node::json_plugin& plugin,
   const bool wanted = std::any_of(devices.begin(), devices.end(), [](const auto& device) {
     return !device.capability.build_profiles.empty();
   });
-  if (runs && faults.empty() && !tools.empty() && !devices.empty() && !wanted)
+  // An engine's devices are others', who may have such as it does not build for.
+  if (runs && faults.empty() && !tools.empty() && !devices.empty() && !wanted
+      && !plugin.metadata().engine)
     out.fail("compiler", "it builds for " + tools.front().target
                              + ", which is no device here: " + names_of(devices));
+}
+
+/// Which device an engine is tried on.
+void tell_host(report& out, const plugin_trial& trial, const device_spec& device) {
+  if (trial.hostless().empty())
+    out.pass("probe", "an engine: tried on " + device.uuid + " (" + device.model + "), which "
+                          + device.plugin + " finds");
+  else
+    out.skip("probe", "an engine, and " + trial.hostless());
 }
 
 /// What only a running model shows.
@@ -348,7 +352,10 @@ exit_code check_plugin(context& env, const plugin_check_flags& flags) {
   auto model = flags.model.empty() ? shipped : flags.model;
   if (fs::exists(model, failed)) // Compilers and runtimes run in folders of their own.
     model = fs::absolute(model, failed).string();
-  plugin_trial trial(*std::move(document), folder, model, !flags.model.empty());
+  auto hosts_in = config->plugin_dirs; // And beside one that is not installed yet.
+  hosts_in.push_back((fs::path(folder) / "..").lexically_normal().string());
+  plugin_trial trial(*std::move(document), folder, model, !flags.model.empty(),
+                     std::move(hosts_in));
   auto& plugin = trial.plugin();
   const auto& about = plugin.metadata();
   out.pass("plugin.json", about.name + " " + about.version + " (" + about.vendor + ")");
@@ -365,8 +372,8 @@ exit_code check_plugin(context& env, const plugin_check_flags& flags) {
   out.pass("available", "on this host");
   out.under_way("probe");
   const auto devices = trial.probe();
-  if (about.engine)
-    out.skip("probe", "an engine: it runs on devices of " + hosts_of(plugin.document()));
+  if (about.engine && devices)
+    tell_host(out, trial, devices->front());
   else if (!devices && devices.failure().code == "skipped")
     out.skip("probe", devices.failure().message);
   else

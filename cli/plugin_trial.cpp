@@ -3,6 +3,7 @@
 
 #include "cli/config.hpp"
 #include "cli/exit_code.hpp"
+#include "cli/plugin_hosts.hpp"
 #include "cli/prebuilt.hpp"
 #include "links/channel.hpp"
 #include "node/file_digest.hpp"
@@ -176,12 +177,13 @@ private:
 };
 
 plugin_trial::plugin_trial(node::plugin_document document, const std::string& folder,
-                           std::string model, bool named)
+                           std::string model, bool named, std::vector<std::string> hosts_in)
     : work_(io_.get_executor()),
       scratch_(fresh_folder()),
       model_(std::move(model)),
       named_(named),
       folder_(folder),
+      hosts_in_(std::move(hosts_in)),
       box_(document.runtime.server.container),
       plugin_(std::make_unique<node::json_plugin>(
           std::move(document), folder, node::make_plugin_environment(io_, executable_path()))),
@@ -260,16 +262,28 @@ bool plugin_trial::looks_at_bus() const {
          && !(fault && fault->message.starts_with("probe: "));
 }
 
+/// A device that the engine runs models on: of this host or, where it has none, the first of one of
+/// those plugins, wherever it is.
+device_spec plugin_trial::host_of_engine() {
+  const auto found = find_host(*plugin_, hosts_in_);
+  if (found.device)
+    return *found.device;
+  const auto& hosts = plugin_->document().runs_on;
+  for (const auto& [name, how] : hosts)
+    hostless_ += (hostless_.empty() ? "no device of " : ", ") + name;
+  hostless_ += " is on this host" + (found.why.empty() ? "" : " (" + found.why + ")");
+  device_spec stand_in;
+  stand_in.uuid = "first";
+  stand_in.plugin = hosts.begin()->first;
+  stand_in.attributes["index"] = "0";
+  stand_in.capability = plugin_->adds_to(stand_in).value_or(device_capability{});
+  return stand_in;
+}
+
 result<std::vector<device_spec>> plugin_trial::probe() {
   auto devices = plugin_->probe();
-  if (const auto& hosts = plugin_->document().runs_on; devices && !hosts.empty()) {
-    device_spec stand_in; // The first device of one of those plugins, wherever it is.
-    stand_in.uuid = "first";
-    stand_in.plugin = hosts.begin()->first;
-    stand_in.attributes["index"] = "0";
-    stand_in.capability = plugin_->adds_to(stand_in).value_or(device_capability{});
-    devices->push_back(std::move(stand_in));
-  }
+  if (devices && !plugin_->document().runs_on.empty())
+    devices->push_back(host_of_engine());
   if (devices && devices->empty() && looks_at_bus())
     return skipped("not on this host: no device of its among " + plugin_->document().probe.each);
   if (devices && devices->empty())
@@ -295,6 +309,16 @@ std::vector<std::string> plugin_trial::formats_of(const build_profile& built) co
   return {};
 }
 
+/// A compiler builds for what a device says, and none says it.
+error plugin_trial::without_target(const std::string& compiler,
+                                   const std::string& attribute) const {
+  const auto goal = attribute + ", for which " + compiler + " builds";
+  if (!hostless_.empty())
+    return skipped(hostless_ + ", so that nobody says its " + goal);
+  return skipped("no device here says its " + goal + ": " + device_->uuid + " (" + device_->model
+                 + ") does not");
+}
+
 result<std::string> plugin_trial::build() {
   const auto profiles = device_->capability.build_profiles;
   const bool any = format().find('*') != std::string::npos;
@@ -307,12 +331,15 @@ result<std::string> plugin_trial::build() {
     return skipped("it runs " + format() + " as it is");
   if (const auto idle = plugin_->compilers_without_target();
       !idle.empty() && plugin_->toolchains().empty())
-    return skipped("no device here says its " + idle.front().second + ", for which "
-                   + idle.front().first.compiler + " builds");
+    return without_target(idle.front().first.compiler, idle.front().second);
   if (plugin_->toolchains().empty())
     return skipped("no compiler of it is on this host");
   if (profiles.empty() && !plugin_->missing_library().empty())
     return skipped("the vendor's library is missing: " + plugin_->missing_library());
+  if (profiles.empty() && !hostless_.empty())
+    return skipped(hostless_ + " to build for");
+  if (profiles.empty() && plugin_->metadata().engine)
+    return skipped("it builds nothing for " + device_->uuid + " (" + device_->model + ")");
   if (profiles.empty())
     return failed("no build profile is for " + device_->model);
   if (model_.empty())
@@ -334,6 +361,8 @@ result<std::string> plugin_trial::build() {
   order.model_format = weights->format;
   order.output_path = (scratch_ / "engine").string();
   order.work_path = *work;
+  if (profiles.front().profile.needs_device)
+    order.devices = {*device_};
   auto ended = std::make_shared<std::promise<result<node::compile_outcome>>>();
   auto outcome = ended->get_future();
   const auto began = steady_clock::now();

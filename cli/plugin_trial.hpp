@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// One plugin on trial: builds for its first device, loads, generates, cancels, and kills what it
+/// One plugin on trial: builds for its first device, or an engine's first of those that it runs on,
+/// loads, generates, cancels, and kills what it
 /// started. Owns a scratch folder and the threads that runtimes need; leaves nothing behind.
 /// Blocking; one step at a time, in the order of the functions. A step that makes no sense here
 /// fails with the code `skipped`. SIGINT and SIGTERM end this process with exit_code::failed, after
@@ -20,9 +21,10 @@ namespace consort::cli {
 
 class plugin_trial {
 public:
-  /// `named`: somebody chose the model; else it is the one that ships.
+  /// `named`: somebody chose the model; else it is the one that ships. `hosts_in`: where the
+  /// plugins are looked for whose devices an engine runs on.
   plugin_trial(node::plugin_document document, const std::string& folder, std::string model,
-               bool named);
+               bool named, std::vector<std::string> hosts_in);
   ~plugin_trial();
   plugin_trial(const plugin_trial&) = delete;
   plugin_trial& operator=(const plugin_trial&) = delete;
@@ -32,7 +34,11 @@ public:
   /// Told of a build's progress in per mille, from another thread while build() blocks.
   void on_progress(std::function<void(std::uint32_t)> told) { progress_ = std::move(told); }
 
+  /// Of an engine: the device of this host that it is tried on or, where there is none, a made-up
+  /// one that tells nothing.
   [[nodiscard]] result<std::vector<device_spec>> probe();
+  /// Why an engine is tried on a made-up device, in words; empty = it is not.
+  [[nodiscard]] const std::string& hostless() const { return hostless_; }
   // Each returns what it saw, for people.
   [[nodiscard]] result<std::string> build();
   [[nodiscard]] result<std::string> load();
@@ -53,6 +59,9 @@ private:
   [[noreturn]] void interrupted();
   [[nodiscard]] result<done> remove_containers() const;
   [[nodiscard]] bool looks_at_bus() const;
+  [[nodiscard]] device_spec host_of_engine();
+  [[nodiscard]] error without_target(const std::string& compiler,
+                                     const std::string& attribute) const;
   [[nodiscard]] std::string format() const;
   [[nodiscard]] std::vector<std::string> formats_of(const build_profile& built) const;
   [[nodiscard]] attempt_id latest() const;
@@ -71,6 +80,8 @@ private:
   const std::string model_;
   const bool named_;
   const std::string folder_;
+  const std::vector<std::string> hosts_in_;
+  std::string hostless_;
   /// Apart from the plugin, which a signal may outlive.
   const std::optional<node::container_rule> box_;
   std::atomic<bool> boxed_ = false; ///< A container of ours may be there.

@@ -122,7 +122,8 @@ json to_json(const core::model_view& view) {
   return {{"spec", to_json(view.spec)},
           {"replicas_ready", view.replicas_ready},
           {"replicas_loading", view.replicas_loading},
-          {"waiting", view.waiting}};
+          {"waiting", view.waiting},
+          {"context_tokens", view.context_tokens > 0 ? json(view.context_tokens) : json(nullptr)}};
 }
 
 json to_json(const core::artifact_view& view) {

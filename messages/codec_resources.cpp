@@ -186,6 +186,7 @@ void read(wire::CapacityVector::Reader from, capacity_vector& to, incoming& in) 
 void write(wire::RuntimeCapabilities::Builder to, const runtime_capabilities& from, outgoing& out) {
   to.setResume(out.word<wire::ResumeSupport>(from.resume, "runtime_capabilities.resume"));
   to.setContextTokens(from.context_tokens);
+  to.setPromptTokens(from.prompt_tokens);
   to.setCancel(from.cancel);
   to.setPriority(from.priority);
   to.setPreempt(from.preempt);
@@ -200,6 +201,7 @@ void write(wire::RuntimeCapabilities::Builder to, const runtime_capabilities& fr
 void read(wire::RuntimeCapabilities::Reader from, runtime_capabilities& to, incoming& in) {
   to.resume = in.word<resume_support>(from.getResume(), "runtime_capabilities.resume");
   to.context_tokens = from.getContextTokens();
+  to.prompt_tokens = from.getPromptTokens();
   to.cancel = from.getCancel();
   to.priority = from.getPriority();
   to.preempt = from.getPreempt();

@@ -122,6 +122,7 @@ void write(wire::ModelView::Builder to, const core::model_view& from, outgoing& 
   to.setReplicasReady(from.replicas_ready);
   to.setReplicasLoading(from.replicas_loading);
   to.setWaiting(from.waiting);
+  to.setContextTokens(from.context_tokens);
 }
 
 void read(wire::ModelView::Reader from, core::model_view& to, incoming& in) {
@@ -131,6 +132,7 @@ void read(wire::ModelView::Reader from, core::model_view& to, incoming& in) {
   to.replicas_ready = from.getReplicasReady();
   to.replicas_loading = from.getReplicasLoading();
   to.waiting = from.getWaiting();
+  to.context_tokens = from.getContextTokens();
 }
 
 void write(wire::ArtifactView::Builder to, const core::artifact_view& from, outgoing& out) {

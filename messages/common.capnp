@@ -92,6 +92,7 @@ struct RuntimeCapabilities {
   structuredOutput @8 :Bool;
   refuses @9 :UInt32;  # What it does not answer: bits of scheduler/asks.hpp.
   contextTokens @10 :UInt32;  # That one request may have, answer included; 0 = unknown.
+  promptTokens @11 :UInt32;  # Of these its prompt at most; 0 = no bound of its own.
 }
 
 struct SpeedSpec {

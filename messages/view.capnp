@@ -76,6 +76,7 @@ struct ModelView {
   replicasReady @1 :UInt32;
   replicasLoading @2 :UInt32;
   waiting @3 :UInt32;
+  contextTokens @4 :UInt32;  # Of one request, the most that a ready replica tells; 0 = none.
 }
 
 struct ArtifactView {

@@ -134,14 +134,22 @@ std::unique_ptr<running_compile> agent::build(const build_order& order,
              : compiler_->build(order, std::move(progress), std::move(finished));
 }
 
+namespace {
+
+/// What plugins are lent; outlived by `io`.
+plugin_environment environment_of(boost::asio::io_context& io, const agent_options& options) {
+  return make_plugin_environment(io, options.executable,
+                                 container_owner(options.name, options.data_path), options.prices,
+                                 options.data_path + "/state");
+}
+
+} // namespace
+
 inventory_change agent::reload_plugins() {
   const std::lock_guard lock(reloading_);
   store_->rescan(); // Something may have been imported.
   log_once(store_->complaints());
-  auto change = inventory_.reload(
-      options_.plugin_dirs,
-      make_plugin_environment(io_, options_.executable,
-                              container_owner(options_.name, options_.data_path), options_.prices));
+  auto change = inventory_.reload(options_.plugin_dirs, environment_of(io_, options_));
   log_once(change.complaints);
   log_faults();
   return change;
@@ -190,9 +198,7 @@ void warn_of_unknown(const price_table& prices, const std::vector<plugin_status>
 } // namespace
 
 void agent::load_plugins(std::vector<std::unique_ptr<plugin>> further) {
-  const auto environment = make_plugin_environment(
-      io_, options_.executable, container_owner(options_.name, options_.data_path),
-      options_.prices);
+  const auto environment = environment_of(io_, options_);
   log_once(store_->complaints());
   builtin_config builtin;
   builtin.cpu.llama_library = options_.llama_library;

@@ -99,6 +99,7 @@ private:
 struct tool_place {
   std::string folder;
   std::vector<std::string> search; ///< Whole paths, in order.
+  std::string state = {};          ///< What `{state}` is; empty = what it keeps is forgotten.
 };
 
 /// The absolute path that `name` stands for: as it is when it holds a slash (relative to `folder`),

@@ -37,13 +37,37 @@ std::string host_root() {
   return root == nullptr ? std::string() : std::string(root);
 }
 
+bool keeps_state(const plugin_document& document) {
+  const auto names_it = [](const std::string& word) { return word.find("{state}") != word.npos; };
+  const auto asks = [&](const tool_query& query) {
+    return std::any_of(query.command.begin(), query.command.end(), names_it);
+  };
+  return (document.telemetry && asks(*document.telemetry))
+         || std::any_of(document.telemetry_also.begin(), document.telemetry_also.end(), asks);
+}
+
+/// Returns: the folder, made where it is missing; empty where nothing is kept.
+std::string state_folder(const plugin_document& document, const std::string& below) {
+  if (below.empty() || !keeps_state(document))
+    return {};
+  auto path = below + "/" + document.metadata.name;
+  std::error_code failed;
+  std::filesystem::create_directories(path, failed);
+  if (!failed)
+    return path;
+  spdlog::warn("plugin {}: {}: {}; what its tools keep there is forgotten when they end",
+               document.metadata.name, path, failed.message());
+  return {};
+}
+
 } // namespace
 
 json_plugin::json_plugin(plugin_document document, std::string folder,
                          plugin_environment environment)
     : document_(std::move(document)),
       folder_(std::move(folder)),
-      environment_(std::move(environment)) {
+      environment_(std::move(environment)),
+      state_(state_folder(document_, environment_.state_path)) {
   for (auto& rule : document_.builds)
     if (rule.interface == build_interface::c_abi)
       run_in_host(rule);

@@ -30,6 +30,8 @@ struct plugin_environment {
   std::string executable = {}; ///< The consort binary, for builds by a vendor's shared object.
   std::string owner = {};  ///< What its containers are marked with; empty = a trial, of nobody's.
   price_table prices = {}; ///< Over those of plugin.json.
+  /// Below which a plugin's tools keep what outlives them; empty = nobody keeps anything.
+  std::string state_path = {};
 };
 
 class json_plugin : public plugin {
@@ -78,7 +80,7 @@ private:
     return "its runtime's library is not there: " + library;
   }
   /// Where its tools are.
-  [[nodiscard]] tool_place tools() const { return {folder_, document_.search}; }
+  [[nodiscard]] tool_place tools() const { return {folder_, document_.search, state_}; }
   void run_in_host(build_rule& rule) const;
   [[nodiscard]] bool there(const availability_test& test) const;
   /// Runs the query's tool with `{plugin}` replaced. Returns: its standard output.
@@ -111,6 +113,7 @@ private:
   plugin_document document_;
   std::string folder_;
   plugin_environment environment_;
+  std::string state_; ///< The folder of what its tools keep; empty = they keep nothing.
   std::map<std::vector<std::string>, std::unique_ptr<tool_stream>> streams_; ///< By command.
   device_readings readings_;
   std::map<std::size_t, known_compiler> compilers_;

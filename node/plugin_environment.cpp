@@ -50,13 +50,15 @@ c_abi_factory make_factory(boost::asio::io_context& io, const std::string& execu
 
 plugin_environment make_plugin_environment(boost::asio::io_context& io,
                                            const std::string& executable, const std::string& owner,
-                                           const price_table& prices) {
+                                           const price_table& prices,
+                                           const std::string& state_path) {
   return {io,
           make_factory(io, executable),
           [&io](const server_spec& spec) { return std::make_unique<server_runtime>(io, spec); },
           executable,
           owner,
-          prices};
+          prices,
+          state_path};
 }
 
 } // namespace consort::node

@@ -8,10 +8,11 @@ namespace consort::node {
 
 /// Runtimes behind the C ABI in processes of `executable`, and model servers; all on `io`, which
 /// outlives them. `owner`: of containers (container_owner()); empty where nobody keeps them.
-/// `prices`: as configured.
+/// `prices`: as configured. `state_path`: of what plugins' tools keep; empty where they do not.
 [[nodiscard]] plugin_environment make_plugin_environment(boost::asio::io_context& io,
                                                          const std::string& executable,
                                                          const std::string& owner = {},
-                                                         const price_table& prices = {});
+                                                         const price_table& prices = {},
+                                                         const std::string& state_path = {});
 
 } // namespace consort::node

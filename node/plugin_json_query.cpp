@@ -259,7 +259,7 @@ void read_where(json_file& file, json_section& section, tool_query& query) {
   }
 }
 
-void read_place(json_section& section, tool_query& query) {
+void read_place(json_section& section, tool_query& query, bool telemetry) {
   query.parse = static_cast<answer_format>(
       section.word("parse", {"json", "csv", "text", "sysfs", "blocks"}, 0));
   read_each(section, query);
@@ -269,7 +269,10 @@ void read_place(json_section& section, tool_query& query) {
   query.command = section.texts("command");
   query.timeout_us
       = section.duration("timeout", limits::plugin_call_us_max, limits::plugin_call_us_max);
-  check_placeholders(section, "command", query.command, {"plugin"});
+  // A probe keeps nothing: also who only looks asks it.
+  check_placeholders(section, "command", query.command,
+                     telemetry ? std::vector<std::string>{"plugin", "state"}
+                               : std::vector<std::string>{"plugin"});
   const bool reads_files = query.parse == answer_format::sysfs;
   if (reads_files && section.has("command"))
     section.fail("command", "not used with parse sysfs, which reads files");
@@ -299,7 +302,7 @@ void check_placeholders(json_section& section, const std::string& name,
 
 tool_query read_query(json_file& file, json_section& section, bool telemetry) {
   tool_query query;
-  read_place(section, query);
+  read_place(section, query, telemetry);
   read_where(file, section, query);
   const field_rules rules{file, query.parse, group_count(query)};
   for (const auto& known : telemetry ? telemetry_fields() : probe_fields()) {

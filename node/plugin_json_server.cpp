@@ -136,7 +136,7 @@ void read_metrics(json_file& file, json_section& section, metrics_rule& rule) {
 void read_context(json_file& file, json_section& section, server_spec& server) {
   const auto* object = section.find("context");
   if (server.protocol == server_protocol::tgi)
-    server.context = {"/info", "/max_total_tokens"};
+    server.context = {"/info", "/max_total_tokens", "/max_input_tokens"};
   if (object == nullptr)
     return;
   json_section inner(file, section.at("context"), *object);
@@ -144,8 +144,12 @@ void read_context(json_file& file, json_section& section, server_spec& server) {
   inner.require("at", "where it stands in the answer");
   server.context.path = read_path(inner, "path", {});
   server.context.at = inner.text("at");
-  if (!server.context.at.starts_with('/') || !is_pointer(server.context.at))
+  server.context.prompt_at = inner.text("prompt_at");
+  const auto bad = [](const std::string& at) { return !at.starts_with('/') || !is_pointer(at); };
+  if (bad(server.context.at))
     inner.fail("at", "expected a JSON pointer such as /max_total_tokens");
+  if (inner.has("prompt_at") && bad(server.context.prompt_at))
+    inner.fail("prompt_at", "expected a JSON pointer such as /max_input_tokens");
   inner.finish();
 }
 

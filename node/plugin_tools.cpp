@@ -33,7 +33,8 @@ result<child_spec> tool_of(const std::vector<std::string>& command, const tool_p
                            duration_us timeout_us) {
   child_spec spec;
   for (const auto& argument : command)
-    spec.argv.push_back(replace_placeholders(argument, {{"plugin", place.folder}}));
+    spec.argv.push_back(
+        replace_placeholders(argument, {{"plugin", place.folder}, {"state", place.state}}));
   const auto program = find_program(spec.argv.front(), place);
   if (program.empty())
     return error{recovery::retry_later, "tool_missing", missing_program(spec.argv.front(), place)};

@@ -74,9 +74,9 @@ struct adapters_rule {
 };
 
 /// Where a server says how many tokens one request may have: GET `path`, and there `at`, a JSON
-/// pointer. Empty: only what its list of models says counts.
+/// pointer. Empty: only what its list of models says counts. `prompt_at`: likewise of its prompt.
 struct context_rule {
-  std::string path, at;
+  std::string path = {}, at = {}, prompt_at = {};
 };
 
 struct server_spec {

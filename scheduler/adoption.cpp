@@ -73,7 +73,7 @@ index adopt_instance(pass& p, const replica_found& e, index model, index variant
   one.started_at = one.ready_at = one.used_at = p.now;
   one.state = instance_state::ready;
   one.runtime = e.runtime;
-  note_context(s.models[model], e.runtime.context_tokens);
+  note_context(s.models[model], e.runtime);
   one.grant = e.grant.id;
   adopt_allocation(p, e.grant);
   s.allocations.at(one.grant).grant.owner_instance = one.id;

@@ -37,6 +37,7 @@ struct candidate_record {
   filter_id removed_by = filter_id::passed;
   bool limit_is_all : 1 = false; ///< Of KV: `limit` is all that it has, not what is free.
   bool of_context : 1 = false;   ///< Removed by KV: for its context is too small.
+  bool of_prompt : 1 = false;    ///< Of these: for prompts.
   bool compiling : 1 = false;    ///< Needs an artifact built first.
   bool exact : 1 = true;
   bool weighed : 1 = true;  ///< Else its score says nothing: the decision did not look at it.

@@ -14,9 +14,19 @@ namespace {
 
 constexpr auto unlimited = std::numeric_limits<std::int64_t>::max();
 
-std::int64_t told_by(const core_state& s, index instance) {
+/// The bound on prompts that the request's exceeds, with what it has written so far: whoever goes
+/// on reads that, too. 0 = none.
+std::uint32_t exceeded_by(const core_state& s, const request_row& r, index instance) {
+  const auto most = instance == none ? 0 : s.instances[instance].runtime.prompt_tokens;
+  return std::int64_t{r.size.prompt_tokens} + r.emitted > most ? most : 0;
+}
+
+std::int64_t told_by(const core_state& s, const request_row& r, index instance) {
   const auto tokens = instance == none ? 0 : s.instances[instance].runtime.context_tokens;
-  return tokens == 0 ? unlimited : std::int64_t{tokens};
+  const auto context = tokens == 0 ? unlimited : std::int64_t{tokens};
+  if (exceeded_by(s, r, instance) == 0)
+    return context;
+  return std::min(context, std::max(std::int64_t{r.size.prompt_tokens}, std::int64_t{1}));
 }
 
 bool alike(const device_spec& one, const device_spec& other) {
@@ -81,7 +91,7 @@ std::int64_t largest_context(const core_state& s, const request_row& r) {
     const auto& at = model.endpoints.at(place);
     if (at.instance != none && could_serve(s, r, at.device) && takes_work(s, at.device)
         && model.endpoints.room(place).kv_all >= least && (r.emitted == 0 || may_resume(s, r, at)))
-      largest = std::max(largest, context_of(s, model, at));
+      largest = std::max(largest, context_of(s, r, at));
   }
   if (largest == unlimited || largest == 0)
     return unlimited;
@@ -98,15 +108,23 @@ std::int64_t largest_context(const core_state& s, const request_row& r) {
 
 } // namespace
 
-std::int64_t context_of(const core_state& s, const model_state& model, const endpoint& at) {
-  auto least = told_by(s, at.instance);
+std::int64_t context_of(const core_state& s, const request_row& r, const endpoint& at) {
+  auto least = told_by(s, r, at.instance);
   for (const auto stage : {at.reads_at, at.writes_at})
     if (stage != none)
-      least = std::min(least, told_by(s, model.endpoints.at(stage).instance));
+      least = std::min(least, told_by(s, r, s.models[r.model].endpoints.at(stage).instance));
   return least;
 }
 
-bool asks_context(const model_state& model, const request_row& r) {
+std::uint32_t short_prompt_of(const core_state& s, const request_row& r, const endpoint& at) {
+  auto most = exceeded_by(s, r, at.instance);
+  for (const auto stage : {at.reads_at, at.writes_at})
+    if (stage != none && most == 0)
+      most = exceeded_by(s, r, s.models[r.model].endpoints.at(stage).instance);
+  return most;
+}
+
+bool exceeds_smallest(const model_state& model, const request_row& r) {
   return tokens_of(r) > model.context_smallest && own_context(model) > model.context_smallest;
 }
 

@@ -6,14 +6,28 @@
 
 #include "scheduler/state.hpp"
 
+#include <limits>
+
 namespace consort::core {
 
-/// Tokens that one request may have there, of a plan at both of its stages; unlimited when unknown.
-[[nodiscard]] std::int64_t context_of(const core_state& s, const model_state& model,
+/// Tokens that the request may have there, of a plan at both of its stages; unlimited when unknown.
+/// Less than it comes to where its prompt alone is longer than one may be.
+[[nodiscard]] std::int64_t context_of(const core_state& s, const request_row& r,
                                       const endpoint& at);
 
-/// Whether some engine of the model may be too small for the request. Most models have none.
-[[nodiscard]] bool asks_context(const model_state& model, const request_row& r);
+/// Whether the smallest context that an engine of the model ever told of is too small for the
+/// request, and for the model's own.
+[[nodiscard]] bool exceeds_smallest(const model_state& model, const request_row& r);
+/// Whether some engine of the model may be too small for the request. Of most models none ever told
+/// of a context, and each decision asks several times.
+[[nodiscard]] inline bool asks_context(const model_state& model, const request_row& r) {
+  return model.context_smallest != std::numeric_limits<std::int64_t>::max()
+         && exceeds_smallest(model, r);
+}
+
+/// The bound on prompts there that the request's exceeds; 0 = none does.
+[[nodiscard]] std::uint32_t short_prompt_of(const core_state& s, const request_row& r,
+                                            const endpoint& at);
 
 /// Tokens of context that an endpoint has to have for the request: its prompt, as estimated, and
 /// the answer that it asks for. Never more than the model's own context, nor than the largest of
@@ -21,10 +35,11 @@ namespace consort::core {
 /// an engine to refuse, in its words.
 [[nodiscard]] std::int64_t least_context(const core_state& s, const request_row& r);
 
-/// An engine has so many tokens for one request; 0 = unknown.
-inline void note_context(model_state& model, std::uint32_t tokens) {
-  if (tokens != 0)
-    model.context_smallest = std::min(model.context_smallest, std::int64_t{tokens});
+/// An engine has so many tokens for one request, or for its prompt.
+inline void note_context(model_state& model, const runtime_capabilities& engine) {
+  for (const auto tokens : {engine.context_tokens, engine.prompt_tokens})
+    if (tokens != 0)
+      model.context_smallest = std::min(model.context_smallest, std::int64_t{tokens});
 }
 
 } // namespace consort::core

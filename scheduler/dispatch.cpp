@@ -217,7 +217,7 @@ bool stranded(const core_state& s, const request_row& r) {
   for (index place = 0; place < model.endpoints.size(); ++place)
     if (const auto& at = model.endpoints.at(place);
         at.instance != none && may_serve(s, r, at.device)
-        && model.endpoints.room(place).kv_all >= least && context_of(s, model, at) >= context)
+        && model.endpoints.room(place).kv_all >= least && context_of(s, r, at) >= context)
       return false;
   return true;
 }

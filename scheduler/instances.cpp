@@ -620,7 +620,7 @@ void on(pass& p, const replica_loaded& e) {
   one.state = instance_state::ready;
   one.ready_at = one.used_at = p.now;
   one.runtime = e.runtime;
-  note_context(s.models[one.model], e.runtime.context_tokens);
+  note_context(s.models[one.model], e.runtime);
   auto& pair = s.pairs[pair_of(s, one.model, one.devices.front())];
   pair.load_failures = pair.engine_failures = pair.broken_loads = 0;
   lift_bars(s, pair, one);

@@ -593,7 +593,7 @@ bool admits(const core_state& s, const model_state& model, const question& asked
   const auto device = model.endpoints.room(place).device;
   if (model.endpoints.room(place).kv_all < asked.need.kv_least
       || (asked.need.context > model.context_smallest
-          && context_of(s, model, model.endpoints.at(place)) < asked.need.context))
+          && context_of(s, asked.r, model.endpoints.at(place)) < asked.need.context))
     return false;
   if (!asked.plain
       && (!may_serve(s, asked.r, device)

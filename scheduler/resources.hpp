@@ -50,6 +50,7 @@ enum class resume_support : std::uint8_t { none, text, tokens };
 struct runtime_capabilities {
   resume_support resume = resume_support::none;
   std::uint32_t context_tokens = 0; ///< That one request may have, answer included; 0 = unknown.
+  std::uint32_t prompt_tokens = 0;  ///< Of these its prompt at most; 0 = no bound of its own.
   bool cancel = false;
   bool priority = false;
   bool preempt = false;

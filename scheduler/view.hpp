@@ -65,6 +65,8 @@ struct model_view {
   std::uint32_t replicas_ready = 0;
   std::uint32_t replicas_loading = 0;
   std::uint32_t waiting = 0;
+  std::uint32_t context_tokens
+      = 0; ///< Of one request, the most that a ready replica tells; 0 = none.
   friend bool operator==(const model_view&, const model_view&) = default;
 };
 

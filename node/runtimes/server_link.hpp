@@ -80,7 +80,7 @@ private:
   links::task<result<done>> wait_ready();
   links::task<result<done>> settle_name();
   links::task<void> learn_context();
-  void note_context(std::uint32_t tokens);
+  void note_context(std::uint32_t tokens, std::uint32_t prompt_tokens);
   links::task<std::string> fetch(const std::string& path, std::size_t bytes_max);
   links::task<void> watch();
   links::task<bool> ready(const std::string& path);

@@ -55,11 +55,14 @@ links::task<std::string> server_link::fetch(const std::string& path, std::size_t
   co_return text;
 }
 
-/// The least that is known of it counts.
-void server_link::note_context(std::uint32_t tokens) {
-  auto& known = capabilities_.context_tokens;
-  if (tokens > 0)
-    known = known > 0 ? std::min(known, tokens) : tokens;
+/// The least that is known of each counts.
+void server_link::note_context(std::uint32_t tokens, std::uint32_t prompt_tokens) {
+  const auto note = [](std::uint32_t& known, std::uint32_t told) {
+    if (told > 0)
+      known = known > 0 ? std::min(known, told) : told;
+  };
+  note(capabilities_.context_tokens, tokens);
+  note(capabilities_.prompt_tokens, prompt_tokens);
 }
 
 /// A server that does not say how long a request may be may have any context.
@@ -68,7 +71,8 @@ links::task<void> server_link::learn_context() {
   if (rule.path.empty())
     co_return;
   const auto text = co_await fetch(rule.path, limits::server_metrics_bytes_max);
-  note_context(whole_behind(read_server_json(text), rule.at));
+  const auto body = read_server_json(text);
+  note_context(whole_behind(body, rule.at), whole_behind(body, rule.prompt_at));
 }
 
 /// Checks the name against the server's list when it has one.
@@ -81,15 +85,17 @@ links::task<result<done>> server_link::settle_name() {
     co_return done{};
   std::string listed, only;
   std::set<std::string> known_there;
-  std::map<std::string, std::uint32_t> contexts;
+  std::map<std::string, std::pair<std::uint32_t, std::uint32_t>> contexts; // And of prompts.
   for (const auto& one : body["data"]) {
     if (!one.is_object() || !one.contains("id") || !one["id"].is_string())
       continue;
     only = one["id"].get<std::string>();
     known_there.insert(only);
     // As vLLM and SGLang have it, or furiosa-llm.
+    auto& [context, prompt] = contexts[only];
     for (const auto* name : {"max_model_len", "max_context_len"})
-      contexts[only] = std::max(contexts[only], whole_at(one, name));
+      context = std::max(context, whole_at(one, name));
+    prompt = std::max(prompt, whole_at(one, "max_prompt_len"));
     listed += (listed.empty() ? "" : ", ") + only;
   }
   // A server of our own serves what it was given, whatever it calls it.
@@ -97,7 +103,7 @@ links::task<result<done>> server_link::settle_name() {
       && spec_->model.empty())
     model_ = only;
   if (const auto told = contexts.find(model_); told != contexts.end())
-    note_context(told->second);
+    note_context(told->second.first, told->second.second);
   auto missing = known_there.contains(model_) ? std::string() : model_;
   for (const auto& [adapter, name] : adapters_)
     if (missing.empty() && !known_there.contains(name) && !known_there.contains(adapter))

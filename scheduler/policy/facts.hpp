@@ -55,6 +55,7 @@ struct candidate_facts {
   std::uint64_t kv_need_tokens = 0;
   std::uint64_t context_all_tokens = 0;   ///< Of one request; 0 = unknown, or enough.
   std::uint64_t context_least_tokens = 0; ///< Of prompt and answer.
+  bool context_of_prompt = false; ///< Both are of its prompt alone, which has a bound of its own.
   bool resume_needed = false;
   resume_support resume = resume_support::tokens;
 

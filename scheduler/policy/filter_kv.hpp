@@ -22,6 +22,9 @@ struct kv {
     return one.context_all_tokens != 0 && one.context_least_tokens > one.context_all_tokens;
   }
   static std::string reason(const candidate_facts& one) {
+    if (short_context(one) && one.context_of_prompt)
+      return "its prompt has some " + std::to_string(one.context_least_tokens) + " tokens, "
+             + std::to_string(one.context_all_tokens) + " at most may be there";
     if (short_context(one))
       return "it may come to " + std::to_string(one.context_least_tokens)
              + " tokens, its context has " + std::to_string(one.context_all_tokens);

@@ -131,7 +131,29 @@ async function leave(stand, prompt) {
   return end.at - left;
 }
 
+/// A request that asks for what `refuses` of plugin.json calls so.
+const asking_for = {
+  choices: { n: 2 },
+  forms: { response_format: { type: 'json_object' } },
+  token_prompts: { prompt: [1, 2, 3] },
+  logprobs: { logprobs: 1 },
+  echo: { echo: true },
+  penalties: { repetition_penalty: 1.3 },
+  biases: { logit_bias: { 5: 1 } },
+};
+
 const running = {
+  'what its folder says that it refuses is not asked of it': async (stand) => {
+    const words = documents(stand).flatMap((one) => one.capability.runtime?.refuses ?? []);
+    for (const word of words) {
+      const before = stand.journal('request').length;
+      const refused = await ask(stand, asking_for[word]);
+      assert.equal(refused.status, 422, `${word}: ${refused.text}`);
+      assert.match(refused.text, /does not answer/, word);
+      const asked = stand.journal('request').slice(before);
+      assert.ok(!asked.some((one) => one.method === 'POST'), `${word}: it was asked`);
+    }
+  },
   'probe and telemetry are what its tools print, in our units': async (stand) => {
     const wanted = stand.backend.devices;
     const compare = async () => {
@@ -363,6 +385,9 @@ export const knows_its_context = {
     const refused = await ask(stand, fields);
     assert.equal(refused.status, 400, refused.text);
     assert.match(refused.text, /4096/);
+    const models = await stand.cluster.list('models');
+    const shown = models.find(({ spec }) => spec.name === stand.backend.model);
+    assert.equal(shown.context_tokens, 4096);
     stand.faults('other=stop'); // It ends long before.
     for (let turn = 0; turn < 3; ++turn) {
       const answer = await ask(stand, fields, {});

@@ -21,8 +21,10 @@ device_spec kind(std::uint32_t number, const char* model) {
   return made;
 }
 
-/// Its engine says that one request may have so many tokens; 0 = it says nothing.
-void finish_load(core_fixture& t, std::uint32_t context, std::uint64_t sequences = 64) {
+/// Its engine says that one request, and its prompt alone, may have so many tokens; 0 = it says
+/// nothing.
+void finish_load(core_fixture& t, std::uint32_t context, std::uint64_t sequences = 64,
+                 std::uint32_t prompt = 0) {
   t.grant_next_allocation();
   const auto load = t.expect<load_replica>();
   capacity_vector capacity;
@@ -30,13 +32,14 @@ void finish_load(core_fixture& t, std::uint32_t context, std::uint64_t sequences
   capacity.kv_tokens.value = 1'000'000;
   runtime_capabilities runtime;
   runtime.context_tokens = context;
+  runtime.prompt_tokens = prompt;
   t.feed(replica_loaded{load.instance, t.life_of("local"), {capacity}, runtime, second / 10});
 }
 
 void add_replica(core_fixture& t, const device_spec& spec, std::uint32_t context,
-                 std::uint64_t sequences = 64) {
+                 std::uint64_t sequences = 64, std::uint32_t prompt = 0) {
   t.advertise(spec);
-  finish_load(t, context, sequences);
+  finish_load(t, context, sequences, prompt);
 }
 
 request_meta of_size(core_fixture& t, std::uint32_t prompt, std::uint32_t answer,
@@ -87,6 +90,26 @@ TEST(Context, WhatIsLongerThanAllTakeIsForTheLargestToRefuse) {
   t.drop_all();
 }
 
+TEST(Context, APromptThatIsLongerThanAnEngineTakesGoesToAnother) {
+  core_fixture t;
+  cluster_of(t, 2);
+  auto fast = kind(0, "fast");
+  fast.spec.prefill_tokens_per_s = fast.spec.decode_tokens_per_s = 1'000'000;
+  add_replica(t, fast, 400, 64, 150);
+  add_replica(t, kind(1, "roomy"), 400);
+  EXPECT_EQ(sent_to(t, of_size(t, 150, 250)), "local/cpu0") << "both as long as they may be";
+  EXPECT_EQ(sent_to(t, of_size(t, 151, 1)), "local/cpu1") << "the prompt alone";
+  const auto told = t.tested().explain(of_size(t, 160, 50), t.now());
+  ASSERT_TRUE(told);
+  const auto& candidates = told->decisions.at(0).candidates;
+  EXPECT_TRUE(std::any_of(candidates.begin(), candidates.end(), [](const auto& one) {
+    return one.reason == "its prompt has some 160 tokens, 150 at most may be there";
+  }));
+  EXPECT_EQ(sent_to(t, of_size(t, 160, 50, "local/cpu0")), "local/cpu0")
+      << "whose engine says why not";
+  t.drop_all();
+}
+
 /// An answer that the model cannot end is bounded by the model, wherever it is made.
 TEST(Context, AnEngineWithTheModelsOwnContextTakesAnyAnswer) {
   core_fixture t;
@@ -106,10 +129,23 @@ TEST(Context, WhoFitsIntoASmallOnePassesThoseThatWaitForALargeOne) {
   add_replica(t, kind(1, "roomy"), 4'000, 1);
   for (int i = 0; i < 10; ++i)
     t.submit(of_size(t, 100, 300));
-  for (const auto& granted : t.take_all<grant_ticket>())
+  const auto begun = t.take_all<grant_ticket>();
+  ASSERT_FALSE(begun.empty());
+  for (const auto& granted : begun)
     EXPECT_EQ(granted.granted.device.value, "local/cpu1");
   EXPECT_EQ(sent_to(t, of_size(t, 50, 50)), "local/cpu0");
   t.drop_all();
+}
+
+TEST(Context, TheLargestThatIsToldIsShown) {
+  core_fixture t;
+  cluster_of(t, 3);
+  const auto shown = [&] { return t.view().models.at(0).context_tokens; };
+  add_replica(t, kind(0, "silent"), 0);
+  EXPECT_EQ(shown(), 0U) << "nobody told any";
+  add_replica(t, kind(1, "roomy"), 4'000);
+  add_replica(t, kind(2, "small"), 200);
+  EXPECT_EQ(shown(), 4'000U);
 }
 
 TEST(Context, AnotherKindOfDeviceIsLoadedForWhatIsTooLong) {

@@ -2,7 +2,9 @@
 // consort-nvml: NVIDIA's devices as one line of JSON, once or every so many seconds. The partitions
 // (MIG) of a board follow it, and name it as their parent; power and energy are the board's. With
 // --watch it hears of the driver's errors (XID) as they happen. Each that matters stays until it
-// ends, whatever else is heard: a board is not reset while somebody holds it, and this does.
+// ends, whatever else is heard: a board is not reset while somebody holds it, and this does. With
+// --keep fatal ones stay until the host boots, or the driver says that the board is well again.
+#include "node/plugins/nvidia/kept_xids.hpp"
 #include "node/plugins/nvidia/nvml.hpp"
 
 #include <nlohmann/json.hpp>
@@ -12,7 +14,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <map>
-#include <set>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -27,29 +29,47 @@ constexpr int version_major = 1;
 
 /// After these the board gives wrong results or none: memory that cannot be trusted (48, 64, 95),
 /// NVLink broken (74), off the bus (79).
-const std::set<unsigned long long> xids_fatal{48, 64, 74, 79, 95};
+const xid_set xids_fatal{48, 64, 74, 79, 95};
 /// It goes on, and should be looked at: rows remapped at the next reset (63), an error contained
 /// to one process (94). Others are faults of programs.
-const std::set<unsigned long long> xids_bad{63, 94};
+const xid_set xids_bad{63, 94};
 
 constexpr unsigned long long xid_double_bit = 48;
 
 /// What a board's driver said so far, of the two lists.
 struct heard_xids {
-  std::set<unsigned long long> fatal, bad;
+  xid_set fatal, bad;
+  xid_set earlier; ///< Fatal, since the host booted and before this began.
 };
 
 /// `XID 48, XID 79`; empty of none.
-std::string xid_words(const std::set<unsigned long long>& xids) {
+std::string xid_words(const xid_set& xids) {
   std::string made;
   for (const auto xid : xids)
     made += (made.empty() ? "XID " : ", XID ") + std::to_string(xid);
   return made;
 }
 
+/// One reason behind another.
+std::string both(const std::string& first, const std::string& then) {
+  return first + (first.empty() || then.empty() ? "" : ", ") + then;
+}
+
+/// What a driver asks to be done with a board.
+std::string recovery_words(unsigned action) {
+  switch (action) {
+  case recovery_none: return {};
+  case recovery_board_reset: return "its driver asks for a reset of the board";
+  case recovery_host_reboot: return "its driver asks for a reboot of the host";
+  case recovery_drain_peers: return "its driver asks that traffic between boards ends";
+  case recovery_drain_and_reset: return "works in part, and its driver asks for a reset";
+  default: return "its driver asks for recovery action " + std::to_string(action);
+  }
+}
+
 class board_list {
 public:
-  explicit board_list(library found) : nvml_(found) {}
+  board_list(library found, kept_xids kept) : nvml_(found), kept_(std::move(kept)) {}
 
   [[nodiscard]] json read() {
     json devices = json::array();
@@ -103,10 +123,37 @@ public:
 private:
   /// A fatal one is mostly followed by those of the programs that it ended.
   void hear(handle board, unsigned long long xid) {
-    if (xids_fatal.contains(xid))
+    if (xids_fatal.contains(xid)) {
       heard_[board].fatal.insert(xid);
-    else if (xids_bad.contains(xid))
+      if (const auto known = uuids_.find(board); known != uuids_.end())
+        kept_.add(known->second, xid);
+    } else if (xids_bad.contains(xid))
       heard_[board].bad.insert(xid);
+  }
+
+  /// Seen for the first time: what fell before this began is down still, unless the driver says
+  /// that it is well. Drivers that do not say so leave it to a boot, or to who removes the file.
+  void meet(handle board) {
+    const auto uuid = text_of(nvml_.uuid, board);
+    if (!uuid.is_string() || !uuids_.emplace(board, uuid.get<std::string>()).second)
+      return;
+    const auto earlier = kept_.of(uuids_[board]);
+    if (earlier.empty())
+      return;
+    if (recovery_of(board) == recovery_none)
+      kept_.forget(uuids_[board]);
+    else
+      heard_[board].earlier = earlier;
+  }
+
+  /// Nothing where the driver does not say.
+  [[nodiscard]] std::optional<unsigned> recovery_of(handle board) const {
+    field_value asked{};
+    asked.field = field_recovery_action;
+    if (nvml_.fields == nullptr || nvml_.fields(board, 1, &asked) != ok || asked.status != ok
+        || asked.type != type_unsigned_int)
+      return std::nullopt;
+    return asked.value[0];
   }
 
   /// Returns: whether there is something to wait for.
@@ -189,17 +236,29 @@ private:
     return one;
   }
 
-  /// Health, and why.
-  void judge(handle board, json& one) const {
-    std::string bad, fatal;
+  /// What was heard of a board, and what its driver asks for.
+  void judge_errors(handle board, std::string& bad, std::string& fatal) const {
     if (const auto heard = heard_.find(board); heard != heard_.end()) {
       bad = xid_words(heard->second.bad);
       fatal = xid_words(heard->second.fatal);
+      if (const auto& earlier = heard->second.earlier; !earlier.empty())
+        fatal = both(fatal, xid_words(earlier) + " (earlier: after a reset of the board remove "
+                                + kept_.path() + ")");
     }
+    const auto action = recovery_of(board).value_or(recovery_none);
+    auto& worst
+        = action == recovery_drain_peers || action == recovery_drain_and_reset ? bad : fatal;
+    worst = both(recovery_words(action), worst);
+  }
+
+  /// Health, and why.
+  void judge(handle board, json& one) const {
+    std::string bad, fatal;
+    judge_errors(board, bad, fatal);
     if (memory_info memory{}; nvml_.memory != nullptr) {
       const auto said = nvml_.memory(board, &memory);
       if (said == gpu_is_lost || said == reset_required)
-        fatal = fatal.empty() ? word(said) : word(said) + ", " + fatal;
+        fatal = both(word(said), fatal);
     }
     unsigned long long errors = 0;
     if (nvml_.ecc_errors != nullptr && nvml_.ecc_errors(board, 1, 0, &errors) == ok && errors > 0)
@@ -208,8 +267,7 @@ private:
     if (nvml_.remapped_rows != nullptr
         && nvml_.remapped_rows(board, &corrected, &uncorrected, &pending, &failed) == ok) {
       if (failed != 0)
-        fatal = "rows of its memory could not be remapped"
-                + (fatal.empty() ? std::string() : ", " + fatal);
+        fatal = both("rows of its memory could not be remapped", fatal);
       else if (pending != 0)
         bad = "rows of its memory are remapped at its next reset";
     }
@@ -241,6 +299,7 @@ private:
                         && nvml_.mig_count_max != nullptr
                         && nvml_.mig_mode(board, &now, &pending) == ok && now != 0
                         && nvml_.mig_count_max(board, &most) == ok;
+    meet(board);
     auto common = shared(board, index);
     devices.push_back(common);
     devices.back()["mig"] = parted ? "on" : "no";
@@ -261,9 +320,11 @@ private:
   }
 
   const library nvml_;
+  kept_xids kept_;
   event_set events_ = nullptr;
   bool deaf_ = false; ///< Nothing can be listened to.
   std::map<handle, heard_xids> heard_;
+  std::map<handle, std::string> uuids_; ///< Of boards that were seen: a lost one tells none.
   std::map<handle, json> islands_;
 };
 
@@ -286,16 +347,20 @@ int run(board_list& boards, int every_ms) {
 
 int main(int count, char** words) {
   int every_ms = 0;
+  std::string kept_in; // Empty = nothing outlives this.
   if (count == 2 && std::string_view(words[1]) == "--version") {
     std::printf("consort-nvml %d\n", version_major);
     return 0;
   }
-  if (count == 3 && std::string_view(words[1]) == "--watch")
+  const bool keeps = count == 5 && std::string_view(words[3]) == "--keep";
+  if ((count == 3 || keeps) && std::string_view(words[1]) == "--watch")
     every_ms = static_cast<int>(std::strtod(words[2], nullptr) * 1000);
   else if (count != 1)
     every_ms = -1;
-  if (every_ms < 0 || (count == 3 && every_ms == 0)) {
-    std::fputs("usage: consort-nvml [--watch SECONDS | --version]\n", stderr);
+  if (keeps)
+    kept_in = words[4];
+  if (every_ms < 0 || (count > 1 && every_ms == 0)) {
+    std::fputs("usage: consort-nvml [--watch SECONDS [--keep FOLDER] | --version]\n", stderr);
     return 2;
   }
   const char* chosen = std::getenv("CONSORT_NVML");
@@ -304,7 +369,7 @@ int main(int count, char** words) {
     std::fprintf(stderr, "consort-nvml: %s\n", why.c_str());
     return 1;
   }
-  board_list boards(found);
+  board_list boards(found, kept_xids(kept_in, boot_of_host()));
   if (const auto said = found.init(); said != ok) {
     std::fprintf(stderr, "consort-nvml: %s%s\n", boards.word(said).c_str(),
                  said == version_mismatch ? ": the driver was replaced; restart the host" : "");

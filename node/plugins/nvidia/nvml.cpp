@@ -44,6 +44,7 @@ void find_readings(void* from, library& into) {
        {"nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons"});
   find(from, into.ecc_errors, {"nvmlDeviceGetTotalEccErrors"});
   find(from, into.remapped_rows, {"nvmlDeviceGetRemappedRows"});
+  find(from, into.fields, {"nvmlDeviceGetFieldValues"});
 }
 
 } // namespace

@@ -41,6 +41,26 @@ struct event_data {
   unsigned gpu_instance, compute_instance;
 };
 
+/// One of the many figures that are asked for by number; `value` is a union of 8 bytes.
+struct field_value {
+  unsigned field, scope;
+  long long timestamp, latency_us;
+  int type, status;
+  unsigned value[2];
+};
+static_assert(sizeof(field_value) == 40);
+/// What has to be done with a board before it is well again, since drivers of about 570; a number
+/// of its own for each thing, and 0 where it is well. Its type is an unsigned int.
+constexpr unsigned field_recovery_action = 230;
+constexpr int type_unsigned_int = 1;
+enum recovery_action : unsigned {
+  recovery_none = 0,
+  recovery_board_reset = 1,
+  recovery_host_reboot = 2,
+  recovery_drain_peers = 3,
+  recovery_drain_and_reset = 4,
+};
+
 constexpr unsigned long long event_double_bit = 0x2, event_xid = 0x8;
 /// What two boards are asked whether they have it in common, and the answer that they do.
 constexpr int p2p_by_nvlink = 2, p2p_ok = 0;
@@ -69,6 +89,7 @@ struct library {
   int (*throttle)(handle, unsigned long long*) = nullptr;
   int (*ecc_errors)(handle, int, int, unsigned long long*) = nullptr;
   int (*remapped_rows)(handle, unsigned*, unsigned*, unsigned*, unsigned*) = nullptr;
+  int (*fields)(handle, int, field_value*) = nullptr;
   int (*p2p_status)(handle, handle, int, int*) = nullptr;
   int (*mig_mode)(handle, unsigned*, unsigned*) = nullptr;
   int (*mig_count_max)(handle, unsigned*) = nullptr;

@@ -90,6 +90,15 @@ struct fake_pci {
   unsigned domain, bus, device, id, subsystem;
   char text[32];
 };
+struct fake_field {
+  unsigned field, scope;
+  long long timestamp, latency_us;
+  int type, status;
+  union {
+    unsigned number;
+    double real;
+  } value;
+};
 struct fake_event {
   fake_device* device;
   unsigned long long type, data;
@@ -174,6 +183,17 @@ int nvmlDeviceGetRemappedRows(fake_device* device, unsigned* corrected, unsigned
   *pending = static_cast<unsigned>(figure("remap_pending", 0));
   *failed = static_cast<unsigned>(figure("remap_failed", 0));
   return state_of(device, "remap");
+}
+int nvmlDeviceGetFieldValues(fake_device* device, int count, fake_field* fields) {
+  constexpr unsigned recovery_action = 230;
+  constexpr int unsigned_int = 1, bad_argument = 2;
+  for (int at = 0; at < count; ++at) {
+    const bool known = fields[at].field == recovery_action;
+    fields[at].status = known ? state_of(device, "recovery") : bad_argument;
+    fields[at].type = unsigned_int;
+    fields[at].value.number = static_cast<unsigned>(figure("recovery", 0));
+  }
+  return ok;
 }
 int nvmlDeviceGetMigMode(fake_device*, unsigned* now, unsigned* pending) {
   *now = *pending = static_cast<unsigned>(figure("mig", 0));

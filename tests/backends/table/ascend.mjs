@@ -46,6 +46,24 @@ const backend = {
       assert.deepEqual(numbers.sort((a, b) => a - b), [0, 1, 12, 13, 14, 15]);
       assert.match(env.ASCEND_RT_VISIBLE_DEVICES, /^(0,1|12,13|14,15)$/);
     },
+    'both chips of an Atlas 300I Duo are two, though they share an address': async () => {
+      const tools = { 'npu-smi': [['info', 'ascend/fixtures/probe-25.3.rc1-310p3-duo.txt']] };
+      const { env, devices } = await started_over(2, { ...backend, tools });
+      const numbers = devices.map(({ spec }) => [spec.uuid, Number(spec.attributes.index)]);
+      assert.deepEqual(
+        numbers.sort(([, a], [, b]) => a - b),
+        ['01', '03', '81', '84'].flatMap((bus, at) => [
+          [`0000:${bus}:00.0`, 2 * at],
+          [`chip1@0000:${bus}:00.0`, 2 * at + 1],
+        ]),
+      );
+      assert.match(env.ASCEND_RT_VISIBLE_DEVICES, /^[0-7],[0-7]$/);
+      const used = devices.map(({ reading }) => reading.memory_used_bytes / 1024 / 1024);
+      assert.deepEqual(
+        used.sort((a, b) => a - b),
+        [1242, 1246, 1265, 1658, 1696, 1705, 35270, 35552],
+      );
+    },
   },
 };
 

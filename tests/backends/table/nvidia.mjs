@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
+import readline from 'node:readline';
 import { setTimeout } from 'node:timers/promises';
 import { eventually } from '../../system/support.mjs';
 import { nvidia_smi } from '../devices.mjs';
@@ -22,6 +24,27 @@ async function check(stand, ...lines) {
   const done = await stand.cli(['plugin', 'check', '--no-run', folder]);
   scene(stand);
   return done;
+}
+
+/// The first reading of a new consort-nvml that fits, else its hundredth; it is killed then.
+async function first_reading(stand, kept, lines, fits = () => true) {
+  scene(stand, ...lines);
+  const tool = path.join(stand.plugins, 'nvidia/consort-nvml');
+  const child = spawn(tool, ['--watch', '0.1', '--keep', kept], {
+    env: { ...process.env, ...stand.env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  try {
+    let left = 100;
+    for await (const line of readline.createInterface({ input: child.stdout })) {
+      const [first] = JSON.parse(line).devices;
+      if (--left === 0 || fits(first)) return first;
+    }
+    throw new Error('consort-nvml ended');
+  } finally {
+    child.kill('SIGKILL');
+    scene(stand);
+  }
 }
 
 const reading = async (stand) => (await stand.devices())[0].reading;
@@ -78,6 +101,28 @@ const backend = {
         for (const { spec } of devices) assert.equal(spec.topology_group, group);
       }
     },
+    'a board that fell is down for whoever listens anew, until it was reset': async (stand) => {
+      const kept = path.join(stand.folder, 'kept');
+      fs.mkdirSync(kept);
+      const file = path.join(kept, 'xids.json');
+      const falls = () =>
+        first_reading(stand, kept, ['xid=79', 'na=recovery'], ({ health }) => health !== 'healthy');
+      const now = (...lines) => first_reading(stand, kept, lines);
+      assert.equal((await falls()).reason, 'XID 79');
+      const again = await now('na=recovery');
+      assert.equal(again.health, 'unhealthy');
+      assert.equal(again.reason, `XID 79 (earlier: after a reset of the board remove ${file})`);
+      assert.match((await now('recovery=1')).reason, /asks for a reset of the board, XID 79 /);
+      assert.equal((await now('recovery=0')).health, 'healthy', 'its driver says so');
+      assert.equal((await now('na=recovery')).health, 'healthy', 'which is kept as well');
+      await falls();
+      const { boot, boards } = JSON.parse(fs.readFileSync(file, 'utf8'));
+      assert.deepEqual(boards, { [board.uuid]: [79] });
+      fs.writeFileSync(file, JSON.stringify({ boot: `${boot}x`, boards }));
+      assert.equal((await now('na=recovery')).health, 'healthy', 'the host was booted');
+      fs.writeFileSync(file, '{"boot": "cut');
+      assert.equal((await now('na=recovery')).health, 'healthy', 'a damaged file tells of nothing');
+    },
     'a driver that cannot be asked is said': async (stand) => {
       const done = await check(stand, 'init=18');
       assert.notEqual(done.code, 0);
@@ -100,6 +145,9 @@ const backend = {
         ['throttle=128', 'degraded'],
         ['remap_failed=1', 'unhealthy'],
         ['lost=1', 'unhealthy'],
+        ['recovery=4', 'degraded'],
+        ['recovery=2', 'unhealthy'],
+        ['recovery=9', 'unhealthy'],
         ['x=1', 'healthy'],
       ]) {
         scene(stand, line);
@@ -152,6 +200,8 @@ const backend = {
       });
       const { stdout } = await stand.cluster.cli(['events']);
       assert.match(stdout, /is unhealthy, no new work: .*XID 79/);
+      const kept = fs.readFileSync(path.join(stand.cluster.data, 'state/nvidia/xids.json'), 'utf8');
+      assert.deepEqual(Object.values(JSON.parse(kept).boards), [[48, 79]]);
     },
   },
   lacks: ['other'],

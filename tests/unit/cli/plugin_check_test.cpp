@@ -227,9 +227,41 @@ TEST_F(PluginCheck, ACompilerForWhatADeviceSaysIsNotMissing) {
   EXPECT_EQ(done.code, exit_code::done) << done.out << done.err;
   EXPECT_THAT(done.out, ContainsRegex("compiler +pass +zc 1.2.3 for the cap of a device, which "
                                       "none says here"));
-  EXPECT_THAT(done.out, ContainsRegex("build +skip +no device here says its cap, for which zc "
-                                      "builds"));
+  EXPECT_THAT(done.out, ContainsRegex("probe +skip +an engine, and no device of host is on this "
+                                      "host"));
+  EXPECT_THAT(done.out, ContainsRegex("build +skip +no device of host is on this host, so that "
+                                      "nobody says its cap, for which zc builds"));
   EXPECT_EQ(done.out.find("compiler "), done.out.rfind("compiler ")) << "one row says it all";
+}
+
+/// The plugin whose device it is lies beside it, as it does in a folder of several.
+TEST_F(PluginCheck, AnEnginesCompilerIsTriedOnADeviceOfItsHost) {
+  const auto host_says = [&](const std::string& cap) {
+    folder_.write("host/plugin.json", R"({"schema": 1, "name": "host", "version": "1",
+      "vendor": "V", "type": "gpu", "capability": {"max_sequences": 1},
+      "probe": {"command": ["echo", "{\"id\": \"Z-7\", \"model\": \"zeta\", \"c\": )"
+                                          + cap + R"(}"], "id": "/id", "model": "/model",
+                "attributes": {"cap": "/c"}}})");
+    return run_command({"plugin", "check", "--model", folder_ / "kernel.cl", folder_ / "engine"});
+  };
+  folder_.write("kernel.cl", "__kernel");
+  folder_.script("engine/zc", R"([ "$1" = --version ] && echo zc 1.2.3 && exit
+printf 'for %s on %s' "$3" "$4" > "$2")");
+  folder_.write("engine/plugin.json", R"({"schema": 1, "name": "a", "version": "1", "vendor": "V",
+    "type": "engine", "runs_on": {"host": {"env": {}}},
+    "capability": {"max_sequences": 1, "requires_artifact": true},
+    "build": [{"profile": "p", "target": "{cap}", "compiler": "zc", "needs_device": true,
+               "command": ["zc", "{model}", "{output}", "{target}", "{devices}"],
+               "version_command": ["zc", "--version"]}]})");
+  const auto good = host_says("\\\"9.0\\\"");
+  EXPECT_EQ(good.code, exit_code::done) << good.out << good.err;
+  EXPECT_THAT(good.out, ContainsRegex("probe +pass +an engine: tried on Z-7 \\(zeta\\), which host "
+                                      "finds"));
+  EXPECT_THAT(good.out, ContainsRegex("compiler +pass +zc 1.2.3 for 9.0"));
+  EXPECT_THAT(good.out, ContainsRegex("build +pass +p: 14 bytes")) << "for 9.0 on Z-7";
+  EXPECT_THAT(host_says("null").out,
+              ContainsRegex("build +skip +no device here says its cap, for which zc builds: Z-7 "
+                            "\\(zeta\\) does not"));
 }
 
 } // namespace

@@ -287,7 +287,7 @@ TEST(PluginJson, ServerRuntimeIsStartedOrAttached) {
             {"answers", {"chats"}},
             {"ready", {{"path", "/h"}, {"then", "/info"}, {"every", "5s"}, {"timeout", "25s"}}},
             {"metrics", {{"running", {"a:new", {{"at", "a:old"}, {"label", "n"}, {"unit", "%"}}}}}},
-            {"context", {{"path", "/info"}, {"at", "/max_tokens"}}},
+            {"context", {{"path", "/info"}, {"at", "/max_tokens"}, {"prompt_at", "/most"}}},
             {"rates", {{"requests_per_min", 60}}},
             {"prices", {{"*", {{"prompt", 2.5}, {"completion", 10}}}}}}),
       "accepted");
@@ -311,6 +311,8 @@ TEST(PluginJson, ServerRuntimeIsStartedOrAttached) {
        "/runtime/context/at: expected a JSON pointer"},
       {{{"url", "http://h:1"}, {"context", {{"path", "/info"}, {"at", "max"}}}},
        "/runtime/context/at: expected a JSON pointer"},
+      {{{"url", "http://h:1"}, {"context", {{"path", "/i"}, {"at", "/m"}, {"prompt_at", "p"}}}},
+       "/runtime/context/prompt_at: expected a JSON pointer"},
       {{{"url", "http://h:1"}, {"rates", {{"requests_per_min", 0}}}},
        "/runtime/rates/requests_per_min: expected a whole number"},
       {{{"url", "http://h:1"}, {"prices", {{"*", {{"prompt", -1}}}}}}, "/runtime/prices/*/prompt"},

@@ -394,6 +394,33 @@ TEST(JsonPluginReadings, ARowWithoutAnIdOfAFurtherToolIsNoDevices) {
   EXPECT_EQ(readings->size(), 1U) << "the first question's tool names its devices all";
 }
 
+TEST(JsonPluginReadings, WhatATelemetryToolKeepsOutlivesItsPlugin) {
+  temp_folder folder, data;
+  folder.script("smi", R"([ -z "$2" ] && kept=/dev/null || kept="$2/times"
+echo x >> "$kept"
+echo "[{\"id\": \"a\", \"p\": $(wc -l < "$kept")}]")");
+  const auto document = [] {
+    auto telemetry = query_json(R"({ "each": "", "id": "/id", "power_watts": "/p" })");
+    telemetry["command"] = {"smi", "--keep", "{state}"};
+    return document_of(query_json(R"({ "each": "", "id": "/id", "model": "/id" })"), telemetry);
+  };
+  boost::asio::io_context io;
+  for (const auto& [below, watts] : {std::pair(data / "state", 1U), std::pair(data / "state", 2U),
+                                     std::pair(std::string(), 0U)}) {
+    plugin_environment lent{io, nullptr};
+    lent.state_path = below;
+    json_plugin plugin(document(), folder.path(), lent);
+    const auto readings = plugin.read();
+    ASSERT_TRUE(readings.ok()) << readings.failure().message;
+    EXPECT_EQ(readings->at("a").power_mw, watts * 1000) << "in `" << below << "`";
+  }
+  EXPECT_EQ(test::read_file(data / "state/fake/times"), "x\nx\n");
+  auto probe = query_json(R"({ "each": "", "id": "/id", "model": "/id" })");
+  probe["command"] = {"smi", "{state}"};
+  EXPECT_NE(refusal_of(probe).find("unknown placeholder {state}"), std::string::npos)
+      << "who only looks asks it as well";
+}
+
 TEST(JsonPluginReadings, AFurtherToolThatFailsLeavesItsFieldsUnknown) {
   temp_folder folder;
   folder.script("smi", "echo '[{\"id\": \"a\", \"p\": 3}]'");
