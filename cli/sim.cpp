@@ -3,7 +3,6 @@
 #include "cli/sim_command.hpp"
 #include "cli/table.hpp"
 #include "cli/version.hpp"
-#include "scheduler/policy/profile.hpp"
 
 #include <CLI/App.hpp>
 
@@ -14,24 +13,15 @@ namespace consort::cli {
 
 namespace {
 
-sim::run_summary run_with_progress(context& env, const sim::scenario& plan,
-                                   sim::run_options options, const std::string& what) {
-  progress_line progress(env, what, 100);
-  options.on_progress
-      = [&](std::uint32_t done_pm) { progress.show(done_pm / 10, 100, done_pm / 1'000.0); };
-  return sim::run_scenario(plan, options);
-}
-
 /// Runs once, and with --check a second time. Returns: whether all was well.
 bool run_one(context& env, const sim_options& wanted, const sim::scenario& plan,
              const sim::run_options& options, sim::run_summary& summary) {
-  summary = run_with_progress(env, plan, options, "per cent of the arrivals");
+  summary = run_with_progress(env, plan, options, "");
   if (summary.input_failure)
     return false;
   bool same = false;
   if (wanted.check) {
-    const auto again
-        = run_with_progress(env, plan, options, "per cent of the arrivals, the second time");
+    const auto again = run_with_progress(env, plan, options, ", the second time");
     same = again.run_digest == summary.run_digest;
     if (!same)
       summary.violations.emplace_back("digest: a second run of the same seed differs");
@@ -48,9 +38,11 @@ exit_code simulate(context& env, const sim_options& wanted) {
   auto plan = sim::load_scenario(wanted.path);
   if (!plan)
     return complain(env, plan.failure());
+  if (const auto known = check_policies(wanted, *plan); !known)
+    return complain(env, known.failure());
   sim::run_options options;
   options.seed = chosen_seed(wanted, plan->seed);
-  options.policy = wanted.policies.empty() ? plan->policy : *sim::parse_policy(wanted.policies[0]);
+  options.policy = chosen_policy(wanted, *plan);
   options.timeline = !wanted.out_dir.empty();
   if (plan->engine_only && !wanted.policies.empty())
     return complain(env, no_policy_for_engines());
@@ -118,9 +110,10 @@ void add_sim(CLI::App& root, context& env) {
   command->add_option("SCENARIO", wanted->path, "Scenario file, e.g. scenarios/quickstart.json");
   command->add_option("--seed", wanted->seed, "Same seed, same run; else the file's, else drawn")
       ->check(CLI::Validator(not_negative, "", ""));
-  command->add_option("--policy", wanted->policies, "One run for each policy")
-      ->delimiter(',')
-      ->check(CLI::IsMember(core::policy_words()));
+  command
+      ->add_option("--policy", wanted->policies,
+                   "One run for each: a built-in policy, or a profile of the scenario")
+      ->delimiter(',');
   command
       ->add_option("--sweep", wanted->sweeps,
                    "Runs for every value: nodes.gpu=1..16 or workload[0].poisson=5/s,10/s")

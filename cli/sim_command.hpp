@@ -17,7 +17,7 @@ namespace consort::cli {
 struct sim_options {
   std::string path;
   std::optional<std::uint64_t> seed;
-  std::vector<std::string> policies;
+  std::vector<std::string> policies; ///< Built-in ones, or profiles of the scenario.
   std::string out_dir;
   bool check = false;
   bool live = false;               ///< With real processes, too.
@@ -43,29 +43,41 @@ struct sim_options {
 
 /// Of `--policy` with a scenario that has no scheduler.
 [[nodiscard]] error no_policy_for_engines();
+/// Whether the scenario has all profiles that `--policy` names; else an error with the nearest.
+[[nodiscard]] result<done> check_policies(const sim_options& wanted, const sim::scenario& plan);
+/// Of the flag, else of the file. Requires: check_policies() passed.
+[[nodiscard]] policy_name chosen_policy(const sim_options& wanted, const sim::scenario& plan);
 
-/// `done of all, ETA` on stderr: on a terminal one line that changes, else a line now and then.
+/// `done of all, ETA` on stderr, one line that changes, where that is a terminal; else nothing.
 class progress_line {
 public:
   progress_line(context& env, std::string what, std::uint64_t total);
-  /// Erases a terminal's line.
+  /// Erases the line.
   ~progress_line();
   void show(std::uint64_t done);
   /// Likewise where there may be fewer in all than was thought, and `share` of all is done,
   /// unfinished ones included.
   void show(std::uint64_t done, std::uint64_t total, double share);
+  /// Of the liveness phase: nobody knows how long it takes, only how long at most.
+  void show_settling(duration_us spent, duration_us most, std::uint64_t live);
   progress_line(const progress_line&) = delete;
   progress_line& operator=(const progress_line&) = delete;
 
 private:
   using clock = std::chrono::steady_clock;
+  [[nodiscard]] bool due();
+
   context& env_;
   std::string what_;
   std::uint64_t total_;
   clock::time_point began_ = clock::now();
-  clock::time_point shown_ = began_;
-  bool live_;
+  std::optional<clock::time_point> shown_;
 };
+
+/// A run in virtual time that shows how far it is, `what` behind `12 of 100 per cent of the
+/// arrivals`.
+[[nodiscard]] sim::run_summary run_with_progress(context& env, const sim::scenario& plan,
+                                                 sim::run_options options, const std::string& what);
 
 /// The folder of `--out`: report.html, and of each run summary.json, requests.csv and events.csv,
 /// in a folder of its own when there are several.

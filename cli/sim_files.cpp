@@ -3,6 +3,7 @@
 #include "cli/sim_command.hpp"
 #include "cli/table.hpp"
 #include "cli/version.hpp"
+#include "scenarios/sim/engine_replay.hpp"
 
 #include <unistd.h>
 
@@ -80,7 +81,7 @@ std::string replay_command(const sim_options& wanted, const sim::run_summary& su
   sim_options one;
   one.path = wanted.path;
   // A run of an engine alone was made by no policy.
-  if (sim::parse_policy(summary.policy))
+  if (summary.policy != sim::engine_only_word)
     one.policies = {summary.policy};
   for (const auto& [path, value] : settings)
     if (path != "seed") // Said as the run's seed.

@@ -181,14 +181,19 @@ result<std::vector<sim::what_if_case>> cases_of(const sim_options& wanted,
   }
   std::vector<policy_name> policies;
   for (const auto& word : wanted.policies)
-    policies.push_back(*sim::parse_policy(word));
+    policies.push_back(policy_name{word});
   sim::empty_cases empty;
   auto made = sim::make_cases(*root, wanted.path, axes, policies, &empty);
   note_empty(empty, notes);
   if (!made && made.failure().code == "usage")
     return about_flag("--sweep", made.failure());
-  if (made && made->front().plan.engine_only && !policies.empty())
+  if (!made)
+    return made;
+  if (made->front().plan.engine_only && !policies.empty())
     return no_policy_for_engines();
+  for (const auto& one : *made) // A sweep may make profiles, too.
+    if (auto known = check_policies(wanted, one.plan); !known)
+      return known.failure();
   return made;
 }
 

@@ -134,6 +134,86 @@ TEST(SimCommand, ASweepSaysWhichCombinationsAreNoCluster) {
                                   "out, the first is nodes.edge-0=0"));
 }
 
+/// A scenario with a profile of its own, which nobody names but flags.
+std::string with_profile(const node::test::temp_folder& folder) {
+  folder.write("own.json", R"({ "name": "own", "duration": "3s", "seed": 1,
+    "scheduler": { "profiles": { "mine": { "weights": { "queue": 1, "energy": 3 } } } },
+    "nodes": [{ "name": "n-{n}", "count": 2, "devices": ["cpu-local"] }],
+    "models": { "m": { "weights": "10MiB", "kv_bytes_per_token": 3072, "context": 512 } },
+    "workload": [{ "poisson": "3/s", "input": 20, "output": 10, "until": "2s" }],
+    "expect": { "finished": 0 } })");
+  return folder / "own.json";
+}
+
+TEST(SimCommand, PoliciesAreTheBuiltInOnesAndProfilesOfTheScenario) {
+  const node::test::temp_folder folder;
+  const auto path = with_profile(folder);
+  const auto one = run_command({"sim", path, "--policy", "mine"});
+  EXPECT_EQ(one.code, exit_code::failed);
+  EXPECT_THAT(one.out, HasSubstr("seed 1, policy mine, 2 nodes")) << one.err;
+  EXPECT_THAT(one.err, HasSubstr("replay with: consort sim " + path + " --seed 1 --policy mine\n"));
+  const auto both = run_command({"sim", path, "--policy", "mine,cost", "--sweep",
+                                 "scheduler.profiles.mine.weights.energy=1,9"});
+  EXPECT_THAT(both.out, HasSubstr("4 of 4 runs")) << both.err;
+  EXPECT_THAT(both.out, HasSubstr("scheduler.profiles.mine.weights.energy=9 mine"));
+  const auto again = run_command(replayed(both.err));
+  EXPECT_EQ(again.code, exit_code::failed);
+  EXPECT_THAT(again.out, HasSubstr("1 of 1 runs")) << again.err;
+}
+
+TEST(SimCommand, APolicyThatTheScenarioHasNotIsRefusedWithTheNearest) {
+  const node::test::temp_folder folder;
+  const auto path = with_profile(folder);
+  const std::vector<std::vector<std::string>> ways{
+      {"--policy", "mien"}, {"--policy", "cost,mien"}, {"--policy", "mien", "--live"}};
+  for (auto way : ways) {
+    way.insert(way.begin(), {"sim", path});
+    const auto refused = run_command(std::move(way));
+    EXPECT_EQ(refused.code, exit_code::usage);
+    EXPECT_THAT(refused.err, HasSubstr("--policy: unknown policy `mien` (did you mean mine"));
+    EXPECT_EQ(refused.out, "") << "nothing ran";
+  }
+}
+
+/// What a command in which somebody watches stderr, or nobody, says there.
+std::string told_of_progress(bool watched, std::vector<std::string> arguments) {
+  bare_context run;
+  run.env.err_is_tty = watched;
+  arguments.insert(arguments.begin(), "consort");
+  std::vector<const char*> argv;
+  for (const auto& argument : arguments)
+    argv.push_back(argument.c_str());
+  const auto app = make_app(run.env);
+  parse_and_run(*app, run.env, static_cast<int>(argv.size()), argv.data());
+  return run.err.str();
+}
+
+TEST(SimCommand, ProgressIsShownWhereSomebodyWatchesAndErased) {
+  const std::string quickstart = CONSORT_SOURCE_DIR "/scenarios/quickstart.json";
+  const auto watched = told_of_progress(true, {"sim", quickstart});
+  EXPECT_THAT(watched, HasSubstr("\r\x1b[K  0 of 100 per cent of the arrivals"));
+  EXPECT_THAT(watched, HasSubstr("\r\x1b[Kconsort: note: ")) << "nothing of it stays";
+  EXPECT_THAT(told_of_progress(true, {"sim", quickstart, "-o", "json"}),
+              HasSubstr(" of 100 per cent of the arrivals"))
+      << "stdout is for programs, stderr is not";
+  EXPECT_THAT(told_of_progress(true, {"sim", "--swarm", "1", "--seed", "1"}),
+              HasSubstr("1 of 1 scenarios"));
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"sim", quickstart}, {"sim", "--swarm", "1", "--seed", "1"}}) {
+    const auto unwatched = told_of_progress(false, command);
+    EXPECT_EQ(unwatched.find_first_of("\r\x1b"), std::string::npos) << unwatched;
+    EXPECT_THAT(unwatched, testing::Not(HasSubstr(" of 1")));
+  }
+}
+
+TEST(SimCommand, ProgressOfTheLivenessPhaseSaysWhoIsWaitedFor) {
+  bare_context run;
+  run.env.err_is_tty = true;
+  progress_line(run.env, "runs", 3).show_settling(12'345'000, 180'000'000, 7);
+  EXPECT_EQ(run.err.str(), "\r\x1b[K  settling: 7 requests have not ended, 12s of at most 3m"
+                           "\r\x1b[K");
+}
+
 /// Bad input of every way to use it is exit code 2 and names what is wrong.
 TEST(SimCommand, SimRefusesWhatMakesNoSense) {
   const std::string quickstart = CONSORT_SOURCE_DIR "/scenarios/quickstart.json";

@@ -172,6 +172,28 @@ TEST(Sweep, ReachesFieldsThatTheFileLeavesOutAndNamesWithDots) {
     EXPECT_FALSE(make_cases(tree(), "shop.json", {{path, {"1"}}}, {}).ok()) << path;
 }
 
+/// A profile of one's own is swept like any field, also one that the file does not have.
+TEST(Sweep, WeightsOfAProfileAreSwept) {
+  const auto text = changed(R"("slo":)", R"("policy": "mine", "scheduler": { "profiles": {
+    "mine": { "weights": { "queue": 1, "decode": 1 } } } }, "slo":)");
+  const auto cases = cases_of(
+      {"scheduler.profiles.mine.weights.energy=0,10", "scheduler.profiles.mine.pick=best,slo"},
+      text);
+  ASSERT_EQ(cases.size(), 4U);
+  EXPECT_EQ(cases[0].plan.profiles.at(0).weights.count("energy"), 0U);
+  EXPECT_EQ(cases[1].plan.profiles.at(0).weights.at("energy"), 10U);
+  EXPECT_EQ(cases[3].plan.profiles.at(0).pick, "slo");
+  EXPECT_EQ(cases[3].policy, policy_name{"mine"});
+  EXPECT_EQ(cases_of({"scheduler.profiles.other.pick=turn"}).at(0).plan.profiles.at(0).name,
+            policy_name{"other"});
+  const auto wrong = make_cases(tree(text), "shop.json",
+                                {*parse_sweep("scheduler.profiles.mine.weights.enrgy=1")}, {});
+  ASSERT_FALSE(wrong.ok());
+  EXPECT_NE(wrong.failure().message.find("weights.enrgy: unknown key (did you mean energy"),
+            std::string::npos)
+      << wrong.failure().message;
+}
+
 TEST(Sweep, ShowsHowFarItIsWhileRunsAreUnderWay) {
   auto cases = cases_of({"nodes.small=1..2"});
   std::vector<what_if_progress> seen;
