@@ -67,9 +67,10 @@ policy_name chosen_policy(const sim_options& wanted, const sim::scenario& plan) 
   return wanted.policies.empty() ? plan.policy : policy_name{wanted.policies.front()};
 }
 
-bool sweeps_seed(const sim_options& wanted) {
-  return std::any_of(wanted.sweeps.begin(), wanted.sweeps.end(),
-                     [](const std::string& one) { return one.starts_with("seed="); });
+bool sweeps(const sim_options& wanted, std::string_view field) {
+  return std::any_of(wanted.sweeps.begin(), wanted.sweeps.end(), [&](const std::string& one) {
+    return one.starts_with(field) && one.substr(field.size()).starts_with('=');
+  });
 }
 
 std::string seed_words(const std::vector<std::uint64_t>& seeds) {
@@ -90,7 +91,7 @@ std::string command_line(const sim_options& wanted, std::uint64_t seed) {
   std::string made = "consort sim";
   if (!wanted.path.empty())
     made += " " + shell_word(wanted.path);
-  if (!sweeps_seed(wanted))
+  if (!sweeps(wanted, "seed"))
     made += " --seed " + std::to_string(seed);
   for (const auto& policy : wanted.policies)
     made += (&policy == &wanted.policies.front() ? " --policy " : ",") + shell_word(policy);

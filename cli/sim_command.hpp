@@ -32,8 +32,8 @@ struct sim_options {
 [[nodiscard]] std::uint64_t chosen_seed(const sim_options& wanted,
                                         const std::optional<std::uint64_t>& of_file);
 [[nodiscard]] unsigned chosen_jobs(const sim_options& wanted);
-/// Whether `--sweep seed=...` gives each run a seed of its own.
-[[nodiscard]] bool sweeps_seed(const sim_options& wanted);
+/// Whether `--sweep FIELD=...` gives each run such a field of its own.
+[[nodiscard]] bool sweeps(const sim_options& wanted, std::string_view field);
 /// `seed 4`, or `seeds 4, 5` of runs that have several; of many the first ones and their number.
 [[nodiscard]] std::string seed_words(const std::vector<std::uint64_t>& seeds);
 /// The command line of this invocation, as a figure names what made it.

@@ -135,7 +135,7 @@ void print_json(context& env, const sim_options& wanted,
   made["scenario"] = cases.front().plan.name;
   made["version"] = version_text();
   made["command"] = command_line(wanted, seed);
-  if (!sweeps_seed(wanted))
+  if (!sweeps(wanted, "seed"))
     made["seed"] = seed;
   made["best"] = best ? nlohmann::ordered_json(cases[*best].label()) : nullptr;
   if (outcome.goal)

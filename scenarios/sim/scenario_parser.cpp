@@ -38,6 +38,8 @@ public:
     object_reader reader(root, origin_, failure_);
     reader.require("name");
     made_.name = reader.text("name");
+    if (root.find("name") && made_.name.empty())
+      reader.fail("name", "must not be empty");
     made_.proves = reader.text("proves");
     if (reader.member("seed"))
       made_.seed = static_cast<std::uint64_t>(reader.integer("seed", 0, 0, 1LL << 53));

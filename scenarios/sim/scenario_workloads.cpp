@@ -93,7 +93,10 @@ private:
       return {distribution::kind::constant, fallback, 0};
     if (found->type == strict_json::kind::number)
       return {distribution::kind::constant, reader.number(name, 1, least, limits::tokens_max), 0};
-    auto parsed = parse_distribution(reader.text(name, "1"), limits::tokens_max);
+    const auto text = reader.text(name, "1");
+    auto parsed = parse_distribution(text, limits::tokens_max);
+    if (parsed && parsed->largest() < least)
+      reader.fail(name, "`" + text + "` is never 1 or more");
     if (parsed)
       return *parsed;
     reader.fail(name, parsed.failure().message);

@@ -236,6 +236,19 @@ TEST(SimCommand, SimRefusesWhatMakesNoSense) {
   EXPECT_THAT(complaint({quickstart, "--seed", "-1"}), HasSubstr("--seed"));
   EXPECT_THAT(complaint({quickstart, "--sweep", "nodes.edge=1..2", "--budget", "3"}),
               HasSubstr("add --find"));
+  EXPECT_THAT(complaint({quickstart, "--seed", "18446744073709551616"}),
+              HasSubstr("--seed: `18446744073709551616` is not a whole number from 0 to"));
+  for (const auto* amount : {"nan", "inf", "0", "-1", "1e10", "3 USD"})
+    EXPECT_THAT(
+        complaint({quickstart, "--find", "cheapest cluster with failed <= 0", "--budget", amount}),
+        HasSubstr("--budget: `" + std::string(amount) + "` is not an amount above 0"));
+  EXPECT_THAT(complaint({quickstart, "--find", ""}), HasSubstr("--find: must not be empty"));
+  EXPECT_THAT(complaint({quickstart, "--out", ""}), HasSubstr("--out: must not be empty"));
+  EXPECT_THAT(complaint({quickstart, "--policy", "cost,latency,cost"}),
+              HasSubstr("--policy: `cost` is named twice"));
+  EXPECT_THAT(complaint({quickstart, "--policy", "cost", "--sweep", "policy=latency,cost"}),
+              HasSubstr("--policy: each run of `--sweep policy=...`"));
+  EXPECT_THAT(complaint({quickstart, "--sweep", "seed=1,1"}), HasSubstr("--sweep: `seed=1,1` has"));
 }
 
 TEST(SimCommand, ASearchThatFindsNothingSaysWhatTheLargestLacked) {

@@ -75,6 +75,13 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         complaint_case{"\"nodes\"", "\"nodez\"",
                        "s.json:4: nodez: unknown key (did you mean nodes"},
+        complaint_case{"\"small\"", "\"\"", "s.json:2: name: must not be empty"},
+        complaint_case{"\"input\": 20", "\"input\": \"exponential(0)\"",
+                       "workload[0].input: `exponential(0)` is never 1 or more"},
+        complaint_case{"lognormal(30,0.5)", "uniform(0,0.5)",
+                       "workload[0].output: `uniform(0,0.5)` is never 1 or more"},
+        complaint_case{"\"refnpu-1\"]", "{ \"spec\": \"refnpu-1\", \"memory\": 0 }]",
+                       "s.json:4: nodes[0].devices[1].memory: must be above 0"},
         complaint_case{"\"policy\"", "\"polcy\"",
                        "s.json:9: polcy: unknown key (did you mean policy"},
         complaint_case{"\"latency\",", "\"latncy\",", "s.json:9: policy: unknown policy"},

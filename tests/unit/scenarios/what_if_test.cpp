@@ -62,8 +62,16 @@ TEST(Sweep, ReadsRangesStepsAndLists) {
   EXPECT_EQ(parse_sweep("workload[0].input=lognormal(40,0.6),uniform(1,9),7")->values,
             (std::vector<std::string>{"lognormal(40,0.6)", "uniform(1,9)", "7"}));
   for (const auto* bad :
-       {"", "nodes.small", "=1..2", "a=", "a=3..1", "a=1..x", "a=1..9:0", "a=1..99999"})
+       {"", "nodes.small", "=1..2", "a=", "a=3..1", "a=1..x", "a=1..9:0", "a=1..99999", "a=1,2,1"})
     EXPECT_FALSE(parse_sweep(bad).ok()) << bad;
+}
+
+/// The later one would win, and its runs be told under both values.
+TEST(Sweep, AFieldIsSweptOnce) {
+  const auto twice
+      = make_cases(tree(), "shop.json", axes_of({"nodes.small=1..2", "nodes.small=3..4"}), {});
+  ASSERT_FALSE(twice.ok());
+  EXPECT_NE(twice.failure().message.find("`nodes.small` is swept twice"), std::string::npos);
 }
 
 TEST(Sweep, MakesEveryCombinationWithItsCost) {
