@@ -90,7 +90,9 @@ using sweep_settings = std::vector<std::pair<std::string, std::string>>;
 /// The command that plays one run again, alone.
 [[nodiscard]] std::string replay_command(const sim_options& wanted, const sim::run_summary& summary,
                                          const sweep_settings& settings);
-/// What went wrong and the command that replays it, on stderr, each line with the run's `label` in
+/// What a run says of itself, on stderr, each line with the run's `label` in front.
+void tell_notes(context& env, const sim::run_summary& summary, const std::string& label = {});
+/// Its notes, what went wrong and the command that replays it, on stderr, each line with the run's `label` in
 /// front. Returns: whether nothing did.
 bool tell_verdict(context& env, const sim::run_summary& summary, const std::string& replay,
                   const std::string& label = {});

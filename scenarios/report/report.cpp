@@ -108,16 +108,6 @@ std::string inside_script(const ordered_json& data) {
   return made;
 }
 
-/// A field that may hold commas, quotes and line ends.
-std::string csv_field(const std::string& text) {
-  if (text.find_first_of(",\"\n\r") == std::string::npos)
-    return text;
-  std::string made = "\"";
-  for (const char letter : text)
-    made += letter == '"' ? std::string("\"\"") : std::string(1, letter);
-  return made + "\"";
-}
-
 } // namespace
 
 std::string events_csv(const timeline& course) {

@@ -369,16 +369,6 @@ private:
     }
   }
 
-  /// What no run could keep. Returns: why not, or nothing.
-  static std::optional<std::string> never_kept(const scenario_expectation& wanted) {
-    if (wanted.max && *wanted.max < 0)
-      return "is below 0, as no figure is";
-    const bool share = wanted.metric == "slo_attainment" || wanted.metric == "cached_share";
-    if (share && wanted.min && *wanted.min > 1)
-      return "is above 1, as no share is";
-    return std::nullopt;
-  }
-
   std::string_view origin_;
   const fault_names* elsewhere_; ///< May be null.
   std::optional<error> failure_;

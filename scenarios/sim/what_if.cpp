@@ -432,6 +432,8 @@ result<search_goal> parse_goal(std::string_view text) {
       return usage("unknown figure `" + parts[0] + "`" + did_you_mean(parts[0], known));
     scenario_expectation one{parts[0], {}, {}};
     (parts[1] == ">=" ? one.min : one.max) = bound;
+    if (const auto why = never_kept(one))
+      return usage("`" + term + "` " + *why);
     made.wanted.push_back(std::move(one));
   }
   return made;

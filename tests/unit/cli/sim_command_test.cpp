@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -126,14 +127,6 @@ TEST(SimCommand, ASearchByMoneyNamesWhatHasNoPriceAndWhatItDidNotPlay) {
   EXPECT_THAT(document["notes"].at(0).get<std::string>(), HasSubstr("write `usd_per_h`"));
 }
 
-TEST(SimCommand, ASweepSaysWhichCombinationsAreNoCluster) {
-  const auto done = run_command(
-      {"sim", CONSORT_SOURCE_DIR "/scenarios/canary.json", "--sweep", "nodes.edge-0=0..1"});
-  EXPECT_THAT(done.out, HasSubstr("1 of 1 runs")) << done.err;
-  EXPECT_THAT(done.err, HasSubstr("note: 1 combinations of the sweep have no node and were left "
-                                  "out, the first is nodes.edge-0=0"));
-}
-
 /// A scenario with a profile of its own, which nobody names but flags.
 std::string with_profile(const node::test::temp_folder& folder) {
   folder.write("own.json", R"({ "name": "own", "duration": "3s", "seed": 1,
@@ -143,6 +136,64 @@ std::string with_profile(const node::test::temp_folder& folder) {
     "workload": [{ "poisson": "3/s", "input": 20, "output": 10, "until": "2s" }],
     "expect": { "finished": 0 } })");
   return folder / "own.json";
+}
+
+/// A cluster that a fault does not strike is not as good as one that bears it.
+TEST(SimCommand, ASearchSaysWhichFaultWhatItFoundWasSpared) {
+  const node::test::temp_folder folder;
+  folder.write("s.json", R"({ "name": "spared", "duration": "6s", "seed": 1,
+    "nodes": [{ "name": "n-{n}", "count": 2, "devices": ["cpu-local"], "price_per_hour": 1 }],
+    "models": { "m": { "weights": "10MiB", "kv_bytes_per_token": 3072, "context": 512 } },
+    "workload": [{ "poisson": "2/s", "input": 20, "output": 10 }],
+    "faults": [{ "at": "3s", "kill": "n-1", "for": "1s" }] })");
+  const std::vector<std::string> search{"sim",     folder / "s.json",
+                                        "--sweep", "nodes.n=1..2",
+                                        "--find",  "cheapest cluster with lost_requests <= 0"};
+  const auto found = run_command(search);
+  EXPECT_THAT(found.out, HasSubstr("found: nodes.n=1 latency")) << found.err;
+  const std::string note = "faults[0]: this cluster of the sweep has no `n-1` to strike";
+  EXPECT_THAT(found.err, HasSubstr("nodes.n=1 latency: note: "));
+  EXPECT_THAT(found.err, HasSubstr(note));
+  auto told = search;
+  told.insert(told.end(), {"-o", "json"});
+  const auto run = nlohmann::json::parse(run_command(told).out)["runs"][0];
+  EXPECT_EQ(run["settings"]["nodes.n"], "1");
+  EXPECT_EQ(run["policy"], "latency");
+  EXPECT_THAT(run["notes"].at(0).get<std::string>(), HasSubstr(note));
+  EXPECT_TRUE(run["violations"].empty());
+  EXPECT_TRUE(run["missed"].empty());
+  EXPECT_THAT(run_command({"sim", folder / "s.json", "--sweep", "nodes.n=1", "--find",
+                           "cheapest cluster with requests >= 1e6"})
+                  .out,
+              HasSubstr("found: none; widen --sweep\n"))
+      << "there is no budget to raise";
+}
+
+/// Hours of simulating are not lost to the name of a folder, nor to that of the file.
+TEST(SimCommand, RunsWithLongLabelsAndFilesOfAnyNameAreWritten) {
+  const node::test::temp_folder folder;
+  const auto results = folder / "results";
+  const std::string path = with_profile(folder);
+  const std::string odd = folder / "odd\xff.json";
+  std::filesystem::copy_file(path, odd);
+  const auto done = run_command({"sim", odd, "--out", results, "--sweep",
+                                 "proves=" + std::string(300, 'a') + "," + std::string(300, 'b')});
+  EXPECT_EQ(done.code, exit_code::failed) << done.err;
+  EXPECT_THAT(done.err, testing::Not(HasSubstr("cannot make")));
+  std::size_t summaries = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(results))
+    summaries += entry.path().filename() == "summary.json" ? 1U : 0U;
+  EXPECT_EQ(summaries, 2U);
+  EXPECT_TRUE(std::filesystem::exists(results + "/report.html"));
+  EXPECT_EQ(nlohmann::json::parse(run_command({"sim", odd, "-o", "json"}).out)["scenario"], "own");
+}
+
+TEST(SimCommand, ASweepSaysWhichCombinationsAreNoCluster) {
+  const auto done = run_command(
+      {"sim", CONSORT_SOURCE_DIR "/scenarios/canary.json", "--sweep", "nodes.edge-0=0..1"});
+  EXPECT_THAT(done.out, HasSubstr("1 of 1 runs")) << done.err;
+  EXPECT_THAT(done.err, HasSubstr("note: 1 combinations of the sweep have no node and were left "
+                                  "out, the first is nodes.edge-0=0"));
 }
 
 TEST(SimCommand, PoliciesAreTheBuiltInOnesAndProfilesOfTheScenario) {

@@ -227,7 +227,8 @@ TEST(Goal, ReadsBoundsAndRefusesTheRest) {
   for (const auto* bad :
        {"", "best cluster with failed <= 0", "cheapest cluster", "cheapest cluster with failed < 0",
         "cheapest cluster with failed <= x", "cheapest cluster with failed <= nan",
-        "cheapest cluster with failed >= inf"})
+        "cheapest cluster with failed >= inf", "cheapest cluster with failed <= -1",
+        "smallest cluster with failed <= 0 and slo_attainment >= 1.5"})
     EXPECT_FALSE(parse_goal(bad).ok()) << bad;
   EXPECT_NE(parse_goal("cheapest cluster with slo_atainment >= 1")
                 .failure()
