@@ -215,13 +215,15 @@ result<std::vector<sim::what_if_case>> cases_of(const sim_options& wanted,
 }
 
 result<done> write_report(const sim_options& wanted, const std::vector<sim::what_if_case>& cases,
-                          std::uint64_t seed, const std::optional<std::size_t>& best) {
+                          std::uint64_t seed, const sweep_outcome& outcome) {
   std::vector<sim::report_run> runs;
   for (const auto& one : cases)
     if (one.ran)
       runs.push_back({one.label(), one.cost_per_h, &one.summary,
-                      replay_command(wanted, one.summary, one.settings)});
-  return write_results(wanted, cases.front().plan, seed, runs, best ? cases[*best].label() : "");
+                      replay_command(wanted, one.summary, one.settings),
+                      outcome.goal ? verdict_word(one.summary, outcome.goal) : ""});
+  return write_results(wanted, cases.front().plan, seed, runs,
+                       outcome.best ? cases[*outcome.best].label() : "");
 }
 
 /// The goal of `--find`, where there are prices and promises that it can be judged by. What a
@@ -348,7 +350,7 @@ exit_code simulate_what_if(context& env, const sim_options& wanted) {
       tell_verdict(env, one.summary, replay_command(wanted, one.summary, one.settings),
                    one.label() + ": ");
   if (!wanted.out_dir.empty() && ran_of(*cases) > 0)
-    if (const auto written = write_report(wanted, *cases, options.seed, outcome.best); !written)
+    if (const auto written = write_report(wanted, *cases, options.seed, outcome); !written)
       return complain(env, written.failure());
   return outcome.well ? exit_code::done : exit_code::failed;
 }

@@ -83,6 +83,8 @@ ordered_json run_json(const report_run& run) {
   made["policy"] = summary.policy;
   made["seed"] = summary.seed;
   made["digest"] = digest_text(summary.run_digest);
+  if (!run.goal.empty())
+    made["goal"] = run.goal;
   made["passed"] = summary.passed();
   made["violations"] = summary.violations;
   made["misses"] = summary.misses;
