@@ -92,8 +92,8 @@ using sweep_settings = std::vector<std::pair<std::string, std::string>>;
                                          const sweep_settings& settings);
 /// What a run says of itself, on stderr, each line with the run's `label` in front.
 void tell_notes(context& env, const sim::run_summary& summary, const std::string& label = {});
-/// Its notes, what went wrong and the command that replays it, on stderr, each line with the run's `label` in
-/// front. Returns: whether nothing did.
+/// Its notes, what went wrong and the command that replays it, on stderr, each line with the run's
+/// `label` in front. Returns: whether nothing did.
 bool tell_verdict(context& env, const sim::run_summary& summary, const std::string& replay,
                   const std::string& label = {});
 /// Makes the folder of `--out` before a run of hours is over. Returns: an error when it cannot be.
