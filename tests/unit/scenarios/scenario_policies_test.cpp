@@ -9,7 +9,7 @@
 namespace consort::sim {
 namespace {
 
-/// Line 2 holds the scheduler's section, 3 what else says `more`, 5 the models, 6 the workload.
+/// Line 2 holds the scheduler's section, 3 what else says `more`, 5 the model, 7 the workload.
 std::string text_of(const std::string& scheduler, const std::string& more = {},
                     const std::string& model = {}, const std::string& work = {}) {
   return R"({ "name": "own", "duration": "10s", "seed": 5,
@@ -17,7 +17,8 @@ std::string text_of(const std::string& scheduler, const std::string& more = {},
          + scheduler + R"(,
 )" + more + R"(
 "nodes": [{ "name": "n-{n}", "count": 3, "devices": ["cpu-local"] }],
-"models": { "m": { "weights": "10MiB", "kv_bytes_per_token": 3072, "context": 512)"
+"models": { "m": { "weights": "10MiB", "kv_bytes_per_token": 3072, "context": 512,
+                   "replicas_min": 3)"
          + model + R"( } },
 "workload": [{ "poisson": "8/s", "input": 20, "output": 30)"
          + work + R"( }] })";
@@ -118,13 +119,13 @@ INSTANTIATE_TEST_SUITE_P(
                      "s.json:2: scheduler.tenant_policy: requests of a scenario have no tenant"}));
 
 TEST(ScenarioPolicies, ModelsAndWorkloadsNameNoUnknownOne) {
-  EXPECT_TRUE(refusal_of(text_of(night, {}, R"(, "policy": "nite")"))
-                  .starts_with("s.json:7: models.m.policy: unknown policy `nite` (did you mean "))
-      << refusal_of(text_of(night, {}, R"(, "policy": "nite")"));
+  EXPECT_TRUE(refusal_of(text_of(night, {}, R"(, "policy": "nigth")"))
+                  .starts_with("s.json:8: models.m.policy: unknown policy `nigth` (did you mean "))
+      << refusal_of(text_of(night, {}, R"(, "policy": "nigth")"));
   for (const auto* word : {"nite", ""}) {
     const auto said
         = refusal_of(text_of(night, {}, {}, R"(, "policy": ")" + std::string(word) + "\""));
-    EXPECT_TRUE(said.starts_with("s.json:8: workload[0].policy: unknown policy")) << said;
+    EXPECT_TRUE(said.starts_with("s.json:9: workload[0].policy: unknown policy")) << said;
   }
 }
 
