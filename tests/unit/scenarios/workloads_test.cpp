@@ -580,6 +580,15 @@ TEST_F(WorkloadsTest, ServegensClientsAreMergedInOrderOfTime) {
   // As narrow as a shape may be: gaps that no window holds, and no endless draw.
   write("b-trace.csv", "0,1e-9,1,Weibull,0.001,0\n600,5,1,Gamma,0.001,0\n");
   EXPECT_TRUE(open_servegen(settings).ok());
+  settings.folder = (folder_ / "negative").string();
+  fs::create_directories(settings.folder);
+  write("negative/d-trace.csv", "0,0.2,1,,0,0\n");
+  write("negative/d-dataset.json",
+        R"({"0": {"input_tokens": "{-10: 1.0}", "output_tokens": "{5: 1e-05}"}})");
+  const auto negative = open_servegen(settings);
+  ASSERT_FALSE(negative.ok());
+  EXPECT_NE(negative.failure().message.find("holds no client"), std::string::npos);
+  settings.folder = folder_.string();
   settings.clients_max = 1;
   const auto crowd = open_servegen(settings);
   ASSERT_FALSE(crowd.ok());
