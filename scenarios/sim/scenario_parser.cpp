@@ -125,9 +125,10 @@ private:
         if (const auto* given = item.find(name))
           refuse(*given, "scheduler that would mind it");
     }
-    for (const auto& [name, model] : root.find("models")->members)
-      if (const auto* policy = model.find("policy"))
-        refuse(*policy, "scheduler, so no policy");
+    if (const auto* models = root.find("models"))
+      for (const auto& [name, model] : models->members)
+        if (const auto* policy = model.find("policy"))
+          refuse(*policy, "scheduler, so no policy");
     if (const auto* section = root.find("scheduler"))
       for (const auto* name : {"policy", "profiles", "slo"})
         if (const auto* given = section->find(name))

@@ -193,6 +193,11 @@ TEST(ScenarioPolicies, AnEngineAloneFollowsNone) {
        {refused(night, "", ""), refused(R"({ "policy": "energy" })", "", ""),
         refused("{}", R"(, "policy": "cost")", ""), refused("{}", "", R"(, "policy": "cost")")})
     EXPECT_NE(said.find(why), std::string::npos) << said;
+  for (const auto* poor : {"{}", R"({ "models": 5 })", R"({ "scheduler": 5 })"}) {
+    std::string text = poor;
+    text.insert(1, R"( "engine_only": true)" + std::string(text == "{}" ? "" : ","));
+    EXPECT_NE(refusal_of(text), "nothing") << text;
+  }
 }
 
 } // namespace
