@@ -10,15 +10,17 @@ namespace {
 
 /// Reads `node=NAME` or nothing. Returns: what is wrong with it.
 std::optional<api_error> read_query(std::string_view query, node_id& node) {
-  constexpr std::string_view key = "node=";
-  if (query.empty())
+  const auto pairs = split_query(query);
+  if (!pairs)
+    return bad_request("bad_query", "the query is not percent-encoded as it should be");
+  if (pairs->empty())
     return std::nullopt;
-  if (!query.starts_with(key) || query.find('&') != std::string_view::npos)
+  const auto& [key, name] = pairs->front();
+  if (key != "node" || pairs->size() > 1)
     return bad_request("bad_query", "of plugins one may ask those of one `node`, nothing else");
-  const auto name = percent_decode(query.substr(key.size()));
-  if (!name || name->empty() || name->size() > limits::node_name_bytes_max)
+  if (name.empty() || name.size() > limits::node_name_bytes_max)
     return bad_request("invalid_value", "`node` must be the name of a node", "node");
-  node.value = *name;
+  node.value = name;
   return std::nullopt;
 }
 

@@ -6,18 +6,10 @@
 #include "scheduler/nearest_name.hpp"
 
 #include <algorithm>
-#include <charconv>
 
 namespace consort::gateway {
 
 namespace {
-
-/// All of `text`, in decimal.
-template <class Number>
-bool read_number(std::string_view text, Number& to) {
-  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), to);
-  return failed == std::errc{} && end == text.data() + text.size();
-}
 
 api_error bad_value(const std::string& name, const std::string& what) {
   return bad_request("invalid_value", "`" + name + "` must be " + what, name);
@@ -48,14 +40,19 @@ std::optional<api_error> apply(const std::string& name, const std::string& value
                                core::requests_wish& to) {
   constexpr auto limit_max = core::limits::requests_page_max;
   if (name == "limit") {
-    if (read_number(value, to.limit) && to.limit >= 1 && to.limit <= limit_max)
-      return std::nullopt;
-    return bad_value(name, "a number from 1 to " + std::to_string(limit_max));
+    const auto limit = decimal<decltype(to.limit)>(value);
+    if (!limit || *limit < 1 || *limit > limit_max)
+      return bad_value(name, "a number from 1 to " + std::to_string(limit_max));
+    to.limit = *limit;
+    return std::nullopt;
   }
-  if (name == "after")
-    return read_number(value, to.after)
-               ? std::nullopt
-               : std::optional(bad_value(name, "the `number` of a request"));
+  if (name == "after") {
+    const auto after = decimal<decltype(to.after)>(value);
+    if (!after)
+      return bad_value(name, "the `number` of a request");
+    to.after = *after;
+    return std::nullopt;
+  }
   if (name == "model")
     return read_name(name, value, limits::model_name_bytes_max, to.model.value);
   if (name == "tenant")
@@ -71,17 +68,12 @@ std::optional<api_error> apply(const std::string& name, const std::string& value
 }
 
 std::optional<api_error> read_wish(std::string_view query, core::requests_wish& to) {
-  while (!query.empty()) {
-    const auto pair = query.substr(0, query.find('&'));
-    query.remove_prefix(std::min(query.size(), pair.size() + 1));
-    const auto equals = std::min(pair.find('='), pair.size());
-    const auto name = percent_decode(pair.substr(0, equals));
-    const auto value = percent_decode(pair.substr(std::min(equals + 1, pair.size())));
-    if (!name || !value)
-      return bad_request("bad_query", "the query is not percent-encoded as it should be");
-    if (auto failure = apply(*name, *value, to))
+  const auto pairs = split_query(query);
+  if (!pairs)
+    return bad_request("bad_query", "the query is not percent-encoded as it should be");
+  for (const auto& [name, value] : *pairs)
+    if (auto failure = apply(name, value, to))
       return failure;
-  }
   return std::nullopt;
 }
 

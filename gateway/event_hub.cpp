@@ -2,10 +2,10 @@
 #include "gateway/event_hub.hpp"
 
 #include "gateway/admin_json.hpp"
+#include "gateway/http.hpp"
 #include "gateway/limits.hpp"
 
 #include <algorithm>
-#include <charconv>
 
 namespace consort::gateway {
 
@@ -16,23 +16,13 @@ std::string frame(std::string_view name, const json& data) {
          + "\ndata: " + data.dump(-1, ' ', false, json::error_handler_t::replace) + "\n\n";
 }
 
-/// All of `text`, in decimal.
-template <class Number>
-std::optional<Number> number_of(std::string_view text) {
-  Number out{};
-  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), out);
-  if (failed != std::errc{} || end != text.data() + text.size())
-    return std::nullopt;
-  return out;
-}
-
 error bad_query(const std::string& message) {
   return {recovery::refuse, "bad_query", message};
 }
 
 std::optional<error> apply(std::string_view name, std::string_view value, event_query& to) {
   if (name == "last") {
-    const auto count = number_of<std::size_t>(value);
+    const auto count = decimal<std::size_t>(value);
     if (!count || *count > limits::events_kept_max)
       return bad_query("`last` is a number of events, at most "
                        + std::to_string(limits::events_kept_max));
@@ -57,14 +47,12 @@ std::int64_t unix_ms_now() {
 result<event_query> parse_event_query(std::string_view query, std::string_view last_event_id) {
   event_query out;
   out.after = last_event_id;
-  while (!query.empty()) {
-    const auto pair = query.substr(0, query.find('&'));
-    query.remove_prefix(std::min(query.size(), pair.size() + 1));
-    const auto equals = std::min(pair.find('='), pair.size());
-    const auto value = pair.substr(std::min(equals + 1, pair.size()));
-    if (auto failure = apply(pair.substr(0, equals), value, out))
+  const auto pairs = split_query(query);
+  if (!pairs)
+    return bad_query("the query is not percent-encoded as it should be");
+  for (const auto& [name, value] : *pairs)
+    if (auto failure = apply(name, value, out))
       return *std::move(failure);
-  }
   return out;
 }
 
@@ -85,8 +73,7 @@ std::string event_hub::render(const told_event& told) const {
 std::vector<told_event> event_hub::past(const event_query& wanted) const {
   auto from = kept_.end() - static_cast<std::ptrdiff_t>(std::min(wanted.last, kept_.size()));
   if (wanted.after.starts_with(epoch_)) {
-    const auto after
-        = number_of<std::uint64_t>(std::string_view(wanted.after).substr(epoch_.size()));
+    const auto after = decimal<std::uint64_t>(std::string_view(wanted.after).substr(epoch_.size()));
     if (after)
       from = std::find_if(kept_.begin(), kept_.end(),
                           [&](const told_event& one) { return one.number > *after; });

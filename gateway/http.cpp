@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/http.hpp"
 
+#include <algorithm>
 #include <ctime>
 
 namespace consort::gateway {
@@ -111,6 +112,21 @@ std::optional<std::string> percent_decode(std::string_view text) {
       return std::nullopt;
     out += static_cast<char>(high * 16 + low);
     at += 2;
+  }
+  return out;
+}
+
+std::optional<query_pairs> split_query(std::string_view query) {
+  query_pairs out;
+  while (!query.empty()) {
+    const auto pair = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(query.size(), pair.size() + 1));
+    const auto equals = std::min(pair.find('='), pair.size());
+    auto name = percent_decode(pair.substr(0, equals));
+    auto value = percent_decode(pair.substr(std::min(equals + 1, pair.size())));
+    if (!name || !value)
+      return std::nullopt;
+    out.emplace_back(std::move(*name), std::move(*value));
   }
   return out;
 }

@@ -6,6 +6,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 
+#include <charconv>
 #include <functional>
 #include <optional>
 #include <string>
@@ -87,5 +88,18 @@ public:
                                       bool keep_alive);
 /// Decodes %XX. Returns: nullopt when malformed or when it hides a zero byte.
 [[nodiscard]] std::optional<std::string> percent_decode(std::string_view text);
+/// The `name=value` of a query, decoded, in order; what has no `=` has an empty value. Returns:
+/// nullopt as percent_decode().
+using query_pairs = std::vector<std::pair<std::string, std::string>>;
+[[nodiscard]] std::optional<query_pairs> split_query(std::string_view query);
+/// All of the text, in decimal. Returns: nullopt when it is anything else, or does not fit.
+template <class Number>
+[[nodiscard]] std::optional<Number> decimal(std::string_view text) {
+  Number made{};
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), made);
+  if (failed != std::errc{} || end != text.data() + text.size())
+    return std::nullopt;
+  return made;
+}
 
 } // namespace consort::gateway

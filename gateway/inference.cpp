@@ -276,7 +276,8 @@ void inference::handle_event(const attempt_aborted& aborted, steady_time at) {
   // we would not listen any more.
   if (aborted.failure.code == "cancelled")
     return fail_attempt(
-        {recovery::retry_elsewhere, "attempt_revoked", "its node ended the attempt"}, false);
+        {recovery::retry_elsewhere, "attempt_revoked", "its node ended the attempt"}, false, 0,
+        aborted.cost_micros);
   fail_attempt(aborted.failure, aborted.device_fault, aborted.retry_after_us, aborted.cost_micros);
 }
 
@@ -305,7 +306,7 @@ void inference::complete(const attempt_completed& ended, steady_time at) {
   if (meta_.kind == request_kind::embedding) {
     auto made = embeddings_data(builder_->text(), parsed_.inputs);
     if (!made)
-      return fail_attempt(made.failure(), true);
+      return fail_attempt(made.failure(), true, 0, ended.cost_micros);
     embeddings_ = *std::move(made);
   }
   usage_ = ended.usage;

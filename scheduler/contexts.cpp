@@ -106,7 +106,7 @@ std::int64_t context_of(const core_state& s, const model_state& model, const end
   return least;
 }
 
-bool asks_context(const model_state& model, const request_row& r) {
+bool exceeds_smallest(const model_state& model, const request_row& r) {
   return tokens_of(r) > model.context_smallest && own_context(model) > model.context_smallest;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// One number over everything that can reach a decision, by FNV-1a over fixed-width little-endian
-// fields in order of row or id, so that two runs can be compared step by step.
+// One number over what can reach a decision, by FNV-1a over fixed-width little-endian fields in
+// order of row or id, so that two runs can be compared step by step. What caches are thought to
+// hold is left out, as large as it is: where that differs, what is predicted of attempts soon does.
 #include "scheduler/modules.hpp"
 
 namespace consort::core {
@@ -271,6 +272,8 @@ std::uint64_t digest_of(const core_state& s) {
     into.number(std::uint64_t{s.models[at].queue.size()});
     into.number(s.models[at].batch_running);
     into.number(s.models[at].aged_place);
+    for (const auto& promises : s.models[at].promises)
+      into.number(promises.credit_pm());
   }
   add_requests(s, into);
   add_gateways(s, into);

@@ -92,6 +92,16 @@ void recheck_later(core_state& s, index model, time_us now);
 
 /// What filters look at of what it asks of the device's runtime.
 void add_asked(const core_state& s, const request_row& r, index device, candidate_facts& facts);
+/// Calls `use(place)` for each endpoint of the model there, of instances that the device leads. Of
+/// these a device has few, and the model may have as many as there are devices.
+template <class Use>
+void each_place_on(const core_state& s, index model, index device, Use&& use) {
+  for (const auto instance : s.devices[device].instances)
+    if (s.instances[instance].model == model)
+      for (const auto place : s.instances[instance].places)
+        if (s.models[model].endpoints.at(place).device == device)
+          use(place);
+}
 /// What filters look at of a loaded endpoint.
 void add_endpoint_facts(const core_state& s, const request_row& r, const endpoint& at,
                         candidate_facts& facts);
@@ -104,9 +114,10 @@ void add_endpoint_facts(const core_state& s, const request_row& r, const endpoin
 /// Records a decision that issued a ticket; cheap, words come later unless given.
 void record_grant(pass& p, index slot, index place, bool explored, std::string_view reason = {});
 /// Records why it waits, or why it was turned away. In a crowd only what its own decision weighed:
-/// who asks while it waits is told of the others as they are then.
+/// who asks while it waits is told of the others as they are then. `awaited`: all that the reason
+/// says, which then is not kept.
 void record_wait(core_state& s, index slot, const char* outcome, std::string_view reason,
-                 time_us now);
+                 time_us now, const awaited_device& awaited = {});
 /// Records why a request was turned away that never got a row.
 void record_refusal(core_state& s, const request_meta& meta, std::string_view reason);
 /// Tells the gateway why the request waits, when that changed.

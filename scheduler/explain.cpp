@@ -205,13 +205,10 @@ void add_others(const core_state& s, const request_row& r, time_us now, index by
     auto facts = request_facts(s, r, by);
     candidate_record one;
     one.device = by.device;
-    for (const auto instance : s.devices[by.device].instances)
-      for (const auto place : s.instances[instance].places)
-        if (s.instances[instance].model == r.model
-            && model.endpoints.at(place).device == by.device) {
-          add_endpoint_facts(s, r, model.endpoints.at(place), facts);
-          one.instance = s.instances[instance].id;
-        }
+    each_place_on(s, r.model, by.device, [&](index place) {
+      add_endpoint_facts(s, r, model.endpoints.at(place), facts);
+      one.instance = model.endpoints.id_at(place);
+    });
     one.removed_by = first_refusal(facts, filters);
     keep_room(facts, one);
     one.weighed = false;
@@ -318,7 +315,7 @@ void record_grant(pass& p, index slot, index place, bool explored, std::string_v
 }
 
 void record_wait(core_state& s, index slot, const char* outcome, std::string_view reason,
-                 time_us now) {
+                 time_us now, const awaited_device& awaited) {
   const auto& r = s.requests[slot];
   const auto& model = s.models[r.model];
   auto* entry = s.explained.find(r.explained, r.sequence);
@@ -326,7 +323,9 @@ void record_wait(core_state& s, index slot, const char* outcome, std::string_vie
     return;
   auto& record = s.explained.add(*entry);
   begin(s, r, outcome, now, record);
-  record.reason = s.explained.kept(reason);
+  record.awaited = awaited;
+  if (awaited.device == none)
+    record.reason = s.explained.kept(reason);
   if (is_crowd(model) && s.best.are_of(r.sequence, now)) {
     keep_weighed(s, r, now, *entry, record);
   } else {
@@ -357,6 +356,20 @@ void record_refusal(core_state& s, const request_meta& meta, std::string_view re
   s.explained.keep(entry, record, {});
 }
 
+namespace {
+
+/// Who waits by choice is told of one device: how long others would be waited for, which takes a
+/// look at many, is not asked for it.
+wait_words waits_now(core_state& s, const request_row& r, time_us now) {
+  if (r.held_for != none)
+    if (auto chosen = chosen_wait(s, r, outlook_of(s, r.model, r.selector, now), now))
+      return std::move(*chosen);
+  update_outlook(s, r.model, r.selector, now);
+  return why_waits(s, r, now);
+}
+
+} // namespace
+
 void tell_waiting(pass& p, index slot) {
   auto& s = p.s;
   auto& r = s.requests[slot];
@@ -367,17 +380,16 @@ void tell_waiting(pass& p, index slot) {
   if (r.phase != request_phase::waiting || seen == model.outlooks.end()
       || (!particular(s, r) && knows(seen->second.state)))
     return;
-  update_outlook(s, r.model, r.selector, p.now);
-  const auto words = why_waits(s, r, p.now);
+  auto words = waits_now(s, r, p.now);
   if (particular(s, r) && knows(words.state))
     return;
   r.told = words.state;
-  record_wait(s, slot, r.told, words.reason, p.now);
+  record_wait(s, slot, r.told, words.reason, p.now, words.awaited);
   queue_notice told{r.meta.id,
                     r.told,
                     model.queue.position(lane_of(s, r), r.tenant, place_of(r)),
                     {},
-                    words.reason};
+                    std::move(words.reason)};
   if (words.eta_at > 0)
     told.eta_us = std::max<duration_us>(words.eta_at - p.now, 0);
   p.send(std::move(told));
@@ -455,6 +467,8 @@ decision_view render(const core_state& s, index model, const decision_record& re
     view.reason = "sent to measure a device that is known too little";
   else if (record.reason != nullptr)
     view.reason = *record.reason;
+  else if (record.awaited.device != none)
+    view.reason = awaited_words(s, record.awaited);
   if (record.scored_by != record.profile)
     view.reason += (view.reason.empty() ? "" : "; ")
                    + std::string("nobody is predicted to meet the SLO: scored by ")

@@ -59,6 +59,15 @@ private:
   index by_ = 0;
 };
 
+/// For whom a request waits by choice. Kept as numbers: in a crowd nearly everybody is told of
+/// another device.
+struct awaited_device {
+  enum class lack : std::uint8_t { room, load, build };
+  index device = none; ///< none = it waits for nobody by choice.
+  lack lacks = lack::room;
+  bool behind = false; ///< It only stands behind the first of those who chose.
+};
+
 struct decision_record {
   time_us at = 0;
   const char* outcome = "";
@@ -70,6 +79,7 @@ struct decision_record {
   index winner = none;
   std::uint32_t candidates_total = 0;
   std::uint32_t beside = 0;   ///< So many of the best are kept in the request's own row.
+  awaited_device awaited;     ///< In place of a reason.
   bool explored = false;      ///< Sent there to measure it.
   std::uint8_t scored_by = 0; ///< Profile, as best_places says.
 };

@@ -51,26 +51,38 @@ std::vector<std::string> other_terms(const core_state& s) {
   return {terms.begin(), terms.end()};
 }
 
-/// What may have been meant by a selector that names no device; nothing while some device is named.
-/// Not looked for on a large cluster: the names of all devices are compared.
-std::string suggest_devices(const core_state& s, const request_row& r) {
-  std::vector<std::string> known;
+/// What selectors name of devices themselves: ids, vendors, models and plugins.
+std::vector<std::string> device_terms(const core_state& s) {
+  std::vector<std::string> terms;
+  std::set<std::string> known;
   for (const auto& [name, at] : s.device_names) {
     const auto& device = s.devices[at].spec;
     if (s.devices[at].withdrawn)
       continue;
-    if (s.selectors[r.selector].parsed.matches(device))
-      return {};
-    known.push_back(name);
+    terms.push_back(name);
     for (const auto& [key, value] :
          {std::pair("vendor=", &device.vendor), std::pair("model=", &device.model),
           std::pair("plugin=", &device.plugin)})
-      if (!value->empty() && std::find(known.begin(), known.end(), key + *value) == known.end())
-        known.push_back(key + *value);
+      if (!value->empty() && known.insert(key + *value).second)
+        terms.push_back(key + *value);
   }
+  return terms;
+}
+
+/// What may have been meant by a selector that names no device; nothing while some device is named.
+/// Not looked for on a large cluster: the names of all devices are compared.
+std::string suggest_devices(const core_state& s, const request_row& r) {
+  const auto& wanted = s.selectors[r.selector].parsed;
+  const bool any
+      = std::any_of(s.device_names.begin(), s.device_names.end(), [&](const auto& named) {
+          const auto& device = s.devices[named.second];
+          return !device.withdrawn && wanted.matches(device.spec);
+        });
+  if (any)
+    return {};
   std::string words = " no device matches it";
   if (s.devices.live() < limits::paced_devices) {
-    const auto meant = did_you_mean(r.meta.selector, known);
+    const auto meant = did_you_mean(r.meta.selector, device_terms(s));
     words += meant.empty() ? did_you_mean(r.meta.selector, other_terms(s)) : meant;
   }
   return words + failing_plugins(s);
@@ -146,9 +158,9 @@ ending impossible_ending(const core_state& s, const request_row& r) {
     auto facts = facts_of(s, r.model, one.device, &one);
     add_asked(s, r, one.device, facts);
     facts.stays = facts.never_remote;
-    for (index place = 0; place < s.models[r.model].endpoints.size(); ++place)
-      if (s.models[r.model].endpoints.at(place).device == one.device)
-        add_endpoint_facts(s, r, s.models[r.model].endpoints.at(place), facts);
+    each_place_on(s, r.model, one.device, [&](index place) {
+      add_endpoint_facts(s, r, s.models[r.model].endpoints.at(place), facts);
+    });
     facts.sequences_used = 0; // What is only busy is no reason.
     facts.full = false;
     facts.kv_need_tokens = 0;

@@ -9,10 +9,9 @@
 /// An engine forgets too, what it used longest ago: each holder has a stamp of its own clock, which
 /// counts the tokens that it has written, and who asks says which stamps are believed still.
 
-#include "scheduler/flat_map.hpp"
 #include "scheduler/ids.hpp"
 #include "scheduler/limits.hpp"
-#include "scheduler/prng.hpp"
+#include "scheduler/recent_map.hpp"
 
 #include <algorithm>
 #include <array>
@@ -29,7 +28,8 @@ struct prefix_match {
 
 class prefix_index {
 public:
-  explicit prefix_index(std::size_t entries_max = limits::prefix_entries_max);
+  explicit prefix_index(std::size_t entries_max = limits::prefix_entries_max)
+      : holders_of_(entries_max) {}
 
   /// The blocks of a prompt went to `instance`, when its clock was there.
   void remember(const std::vector<std::uint64_t>& blocks, instance_id instance,
@@ -39,11 +39,10 @@ public:
   template <class Use>
   void each_known(const std::vector<std::uint64_t>& blocks, std::size_t from, Use&& use) const {
     for (auto at = from; at < blocks.size(); ++at) {
-      const auto place = places_.find(blocks[at]);
-      if (place == places_.end())
+      const auto* those = holders_of_.find(blocks[at]);
+      if (those == nullptr)
         return;
-      const auto& last = entries_[place->second].holders.front();
-      use(last.instance, last.stamp);
+      use(those->front().instance, those->front().stamp);
     }
   }
   /// Fills `found` (cleared first) with instances that hold leading blocks, in order of discovery.
@@ -54,31 +53,16 @@ public:
   void match(const std::vector<std::uint64_t>& blocks, std::vector<prefix_match>& found) const {
     match(blocks, found, [](instance_id) { return std::uint64_t{0}; });
   }
-  [[nodiscard]] std::size_t size() const { return places_.size(); }
+  [[nodiscard]] std::size_t size() const { return holders_of_.size(); }
 
 private:
-  using index = std::uint32_t;
-  static constexpr index none = ~index{0};
-  struct block_hash {
-    std::size_t operator()(std::uint64_t block) const { return mix(block); }
-  };
   struct holder {
     instance_id instance;
     std::uint64_t stamp = 0;
   };
-  struct entry {
-    std::uint64_t block = 0;
-    std::array<holder, limits::prefix_holders_max> holders{}; ///< Newest first.
-    index newer = none, older = none;
-  };
-  index touch(std::uint64_t block);
-  void unlink(index at);
-  void link_newest(index at);
+  using holders = std::array<holder, limits::prefix_holders_max>; ///< Newest first.
 
-  std::size_t entries_max_;
-  std::vector<entry> entries_;
-  flat_map<std::uint64_t, index, block_hash> places_;
-  index newest_ = none, oldest_ = none;
+  recent_map<holders> holders_of_; ///< By block.
 };
 
 template <class Since>
@@ -87,11 +71,11 @@ void prefix_index::match(const std::vector<std::uint64_t>& blocks, std::vector<p
   found.clear();
   std::uint32_t depth = 0;
   for (const auto block : blocks) {
-    const auto place = places_.find(block);
-    if (place == places_.end())
+    const auto* those = holders_of_.find(block);
+    if (those == nullptr)
       return;
     bool extended = false;
-    for (const auto& one : entries_[place->second].holders) {
+    for (const auto& one : *those) {
       if (!one.instance)
         break;
       auto known = std::find_if(found.begin(), found.end(), [&](const prefix_match& other) {

@@ -44,9 +44,11 @@ public:
     return most
            + std::min<std::int64_t>(credit_pm_, 0) * (most - least) / (1000 * limits::slo_debt_max);
   }
+  /// Thousandths of promises that may be broken; owed below 0.
+  [[nodiscard]] std::int64_t credit_pm() const { return credit_pm_; }
 
 private:
-  std::int64_t credit_pm_ = 0; ///< Thousandths of promises that may be broken; owed below 0.
+  std::int64_t credit_pm_ = 0;
 };
 
 } // namespace consort::core

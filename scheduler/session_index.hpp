@@ -8,10 +8,9 @@
 /// a session; nothing allocates once it is full. A guess that only enters predicted time, as
 /// prefix_index's. Owned by core_state; single-threaded.
 
-#include "scheduler/flat_map.hpp"
 #include "scheduler/ids.hpp"
 #include "scheduler/limits.hpp"
-#include "scheduler/prng.hpp"
+#include "scheduler/recent_map.hpp"
 
 #include <vector>
 
@@ -36,33 +35,21 @@ struct session_turn {
 
 class session_index {
 public:
-  explicit session_index(std::size_t sessions_max = limits::sessions_max);
+  explicit session_index(std::size_t sessions_max = limits::sessions_max)
+      : last_turns_(sessions_max) {}
 
-  void remember(std::uint64_t conversation, const session_turn& last);
+  void remember(std::uint64_t conversation, const session_turn& last) {
+    last_turns_.touch(conversation) = last;
+  }
   /// Returns: its last turn, or null. Valid until the next change.
-  [[nodiscard]] const session_turn* find(std::uint64_t conversation) const;
-  [[nodiscard]] std::size_t size() const { return places_.size(); }
+  [[nodiscard]] const session_turn* find(std::uint64_t conversation) const {
+    return last_turns_.find(conversation);
+  }
+  [[nodiscard]] std::size_t size() const { return last_turns_.size(); }
 
 private:
-  using index = std::uint32_t;
-  static constexpr index none = ~index{0};
-  struct name_hash {
-    std::size_t operator()(std::uint64_t name) const { return mix(name); }
-  };
-  struct entry {
-    std::uint64_t conversation = 0;
-    session_turn last;
-    index newer = none, older = none;
-  };
-  static_assert(sizeof(entry) <= 64, "with 32 of the map for each: 6 MB");
-  index place_for(std::uint64_t conversation);
-  void unlink(index at);
-  void link_newest(index at);
-
-  std::size_t sessions_max_;
-  std::vector<entry> entries_;
-  flat_map<std::uint64_t, index, name_hash> places_;
-  index newest_ = none, oldest_ = none;
+  recent_map<session_turn> last_turns_; ///< By conversation.
+  static_assert(decltype(last_turns_)::row_bytes <= 64, "with 32 of the map for each: 6 MB");
 };
 
 } // namespace consort::core

@@ -108,15 +108,30 @@ void view_nodes(const core_state& s, time_us now, page& into) {
   }
 }
 
+/// Calls `use(pair)` for each model that is served and was ever at work there, once whatever other
+/// names it has, in order of name, until one returns false.
+template <class Use>
+void each_pair_on(const core_state& s, index device, Use&& use) {
+  for (const auto& [name, at] : s.model_names) {
+    const auto& model = s.models[at];
+    const auto known = model.pairs.find(device);
+    if (model.removed || model.spec.name.value != name || known == model.pairs.end())
+      continue;
+    if (!use(s.pairs[known->second]))
+      return;
+  }
+}
+
+/// The worst of its models: open before half-open.
 std::string breaker_word(const core_state& s, index device) {
   auto worst = breaker_state::closed;
-  for (const auto& [name, model] : s.model_names) {
-    const auto pair = s.models[model].pairs.find(device);
-    if (pair != s.models[model].pairs.end() && !s.models[model].removed)
-      worst = s.pairs[pair->second].fuse.state() == breaker_state::closed
-                  ? worst
-                  : s.pairs[pair->second].fuse.state();
-  }
+  each_pair_on(s, device, [&](const pair_state& pair) {
+    if (worst == breaker_state::closed)
+      worst = pair.fuse.state();
+    else if (pair.fuse.state() == breaker_state::open)
+      worst = breaker_state::open;
+    return worst != breaker_state::open;
+  });
   return std::string(word(worst));
 }
 
@@ -136,23 +151,20 @@ std::string load_words(const core_state& s, const pair_state& pair) {
 bool add_breakers(const core_state& s, index device, time_us now, std::string& why) {
   std::size_t named = 0;
   bool fails = false;
-  for (const auto& [name, model] : s.model_names) {
-    const auto known = s.models[model].pairs.find(device);
-    if (known == s.models[model].pairs.end() || s.models[model].removed)
-      continue;
-    const auto& pair = s.pairs[known->second];
+  each_pair_on(s, device, [&](const pair_state& pair) {
     const bool broken = pair.fuse.state() != breaker_state::closed;
     const auto loads = load_words(s, pair);
     fails = fails || !loads.empty();
     if (!broken && !pair.room.full() && loads.empty())
-      continue;
+      return true;
     if (++named > limits::breakers_told_max)
-      break;
+      return false;
     why += why.empty() ? "" : "; ";
     why += broken             ? breaker_words(s, pair, now)
            : pair.room.full() ? full_words(s, pair, now)
                               : loads;
-  }
+    return true;
+  });
   return fails;
 }
 

@@ -340,61 +340,6 @@ bool eta_known(const core_state& s, const option& by, time_us now) {
 
 namespace {
 
-/// Where the device serves the model; none when it does not. The model may have many endpoints, the
-/// device has few.
-index open_place(const core_state& s, index model, index device) {
-  for (const auto instance : s.devices[device].instances)
-    if (s.instances[instance].model == model)
-      for (const auto place : s.instances[instance].places)
-        if (const auto& room = s.models[model].endpoints.room(place);
-            room.device == device && room.seq_free >= 0)
-          return place;
-  return none;
-}
-
-/// What it waits for by choice although somebody could begin it; nothing when it does not, or when
-/// that is over.
-std::optional<wait_words> chosen_wait(const core_state& s, const request_row& r,
-                                      const outlook& seen, time_us now) {
-  const auto& model = s.models[r.model];
-  if (r.held_for == none || std::strcmp(seen.state, "queued") != 0)
-    return std::nullopt;
-  const auto name = [&] { return "waits for " + s.devices[r.held_for].spec.id.value; };
-  if (seen.options_made == model.options_made)
-    for (const auto at : seen.coming) {
-      const auto& one = seen.prospects[at];
-      const auto& by = model.options[one.option];
-      if (by.device == r.held_for)
-        return wait_words{
-            "queued",
-            name() + (one.compiling ? ", for which it is being compiled" : ", which is loading")
-                + ": sooner done there than by whoever could begin now",
-            eta_known(s, by, now) ? now + setup_left(one, now) : 0};
-    }
-  const auto place = open_place(s, r.model, r.held_for);
-  if (place == none)
-    return std::nullopt;
-  const auto& pace = model.endpoints.pace(place);
-  const bool crowded = model.endpoints.at(place).seq_used >= model.endpoints.room(place).slots;
-  return wait_words{"queued",
-                    name() + ", which is busy: sooner done there than by whoever could begin now",
-                    now + (queue_left(pace, now * 1000) + (crowded ? room_in(pace) : 0)) / 1000};
-}
-
-/// As chosen_wait, also of who only stands behind the one that chose.
-std::optional<wait_words> chosen_by_first(const core_state& s, const request_row& r,
-                                          const outlook& seen, time_us now) {
-  if (auto own = chosen_wait(s, r, seen, now))
-    return own;
-  const auto first = s.models[r.model].queue.head(lane_of(s, r), false, {});
-  if (!first || s.requests[first->who.slot].sequence == r.sequence)
-    return std::nullopt;
-  auto of_first = chosen_wait(s, s.requests[first->who.slot], seen, now);
-  if (of_first)
-    of_first->reason = "behind others, of whom the first " + of_first->reason;
-  return of_first;
-}
-
 /// What the optional filters of its profile say of all who could serve it; empty while one passes,
 /// or somebody is to come.
 std::string barred_by_policy(const core_state& s, const request_row& r, const outlook& seen) {
@@ -426,7 +371,7 @@ wait_words why_waits(const core_state& s, const request_row& r, time_us now) {
   const auto seen = model.outlooks.find(r.selector);
   if (seen == model.outlooks.end())
     return {};
-  if (auto chosen = chosen_by_first(s, r, seen->second, now))
+  if (auto chosen = chosen_wait(s, r, seen->second, now))
     return std::move(*chosen);
   if (const auto barred = barred_by_policy(s, r, seen->second); !barred.empty())
     return {"queued", "its policy " + s.profiles[r.profile].name.value

@@ -14,12 +14,20 @@ namespace consort::core {
 struct wait_words {
   const char* state = "queued";
   std::string reason;
-  time_us eta_at = 0;   ///< When it may start; 0 = unknown.
-  time_us again_at = 0; ///< When what failed, and is told of, is tried again; 0 = nothing is.
+  time_us eta_at = 0;       ///< When it may start; 0 = unknown.
+  time_us again_at = 0;     ///< When what failed, and is told of, is tried again; 0 = nothing is.
+  awaited_device awaited{}; ///< What the reason says, where it waits by choice.
 };
 /// What its selector's outlook says, or what is true of that very request where fewer may serve it.
 /// Requires: the outlook is up to date.
 [[nodiscard]] wait_words why_waits(const core_state& s, const request_row& r, time_us now);
+/// What it waits for by choice although somebody could begin it, or what the first of its lane
+/// does; nothing where neither does, or when that is over. Requires: the prospects of the outlook
+/// are up to date; its words need not be.
+[[nodiscard]] std::optional<wait_words> chosen_wait(const core_state& s, const request_row& r,
+                                                    const outlook& seen, time_us now);
+/// Requires: there is such a device.
+[[nodiscard]] std::string awaited_words(const core_state& s, const awaited_device& awaited);
 /// Of one model on one device, whose breaker is not closed: which, since what and until when.
 [[nodiscard]] std::string breaker_words(const core_state& s, const pair_state& pair, time_us now);
 /// The same of one that said that it is full.

@@ -69,6 +69,7 @@ bool leads_to(std::string_view path, std::string_view place) {
 
 /// Two to the 53rd: 285 years.
 constexpr double time_us_max = 9'007'199'254'740'992;
+constexpr double no_time = 2 * time_us_max; ///< Of a text that is none.
 
 constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
 constexpr std::string_view blanks = " \t";
@@ -326,26 +327,36 @@ std::optional<double> trace_reader::json_number(std::string_view name) const {
   return std::nullopt;
 }
 
+trace_reader::told_time trace_reader::number_time(std::size_t which, double value) {
+  const auto us = in_us(which, value);
+  // Beyond the largest a number tells no microseconds apart.
+  return {us, value < 0 ? "is negative" : us > time_us_max ? "is too large for a time" : ""};
+}
+
+trace_reader::told_time trace_reader::date_time(const std::string& text) {
+  const auto us = date_us(text).value_or(no_time);
+  return {us, us > time_us_max ? "`" + text + "` is not a time" : ""};
+}
+
 std::optional<error> trace_reader::read_json_time(double& time_us) {
   std::string wrong = "is missing or no time: a request needs one, as `timestamp`, `created` or "
                       "`arrival_s`";
   for (std::size_t which = 0; which < time_names.size(); ++which) {
     const auto name = time_names[which].name;
     const bool dates = time_names[which].unit_us == 0;
-    const auto number = dates ? std::optional<double>() : json_number(name);
-    const auto text = json_.texts.find(name);
-    if (!number && text == json_.texts.end())
+    told_time told;
+    if (const auto number = dates ? std::nullopt : json_number(name))
+      told = number_time(which, *number);
+    else if (const auto text = json_.texts.find(name); text != json_.texts.end())
+      told = date_time(text->second);
+    else
       continue;
-    const auto when = number ? in_us(which, *number) : date_us(text->second);
     names_[time] = name;
-    if (when && *when <= time_us_max && (!number || *number >= 0)) {
-      time_us = *when;
+    if (told.wrong.empty()) {
+      time_us = told.us;
       return std::nullopt;
     }
-    // Another name may have the time. Beyond the largest a number tells no microseconds apart.
-    wrong = !number       ? "`" + text->second + "` is not a time"
-            : *number < 0 ? "is negative"
-                          : "is too large for a time";
+    wrong = std::move(told.wrong); // Another name may have the time.
   }
   return lines_.wrong(names_[time].empty() ? "timestamp" : names_[time], wrong);
 }

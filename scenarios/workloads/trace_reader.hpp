@@ -42,11 +42,18 @@ public:
 private:
   enum field : std::size_t { time, input, output, fields };
 
+  struct told_time {
+    double us = 0;
+    std::string wrong; ///< Why it is no time; empty = it is one.
+  };
+
   explicit trace_reader(line_source lines) : lines_(std::move(lines)) {}
   [[nodiscard]] std::optional<error> read_header();
   [[nodiscard]] std::optional<error> read_row(arrival& out, double& time_us);
   [[nodiscard]] std::optional<error> read_json(arrival& out, double& time_us);
   [[nodiscard]] std::optional<error> read_json_time(double& time_us);
+  [[nodiscard]] told_time number_time(std::size_t which, double value);
+  [[nodiscard]] static told_time date_time(const std::string& text);
   [[nodiscard]] std::optional<error> read_json_tokens(arrival& out);
   [[nodiscard]] double json_text() const;
   [[nodiscard]] std::optional<std::pair<std::string_view, double>> json_bound() const;

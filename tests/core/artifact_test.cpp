@@ -263,6 +263,7 @@ TEST(Artifact, SaysWhichServedModelItIsOf) {
   shaped.key.kind = artifact_kind::engine_architecture;
   shaped.key.binds = "llama-64";
   t.feed(artifact_found{shaped, incarnation{11}});
+  ASSERT_EQ(t.view().artifacts.size(), 2U);
   for (const auto& one : t.view().artifacts)
     EXPECT_EQ(one.model.value, "") << "no such model is served";
   auto model = story_spec();

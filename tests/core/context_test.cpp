@@ -106,7 +106,9 @@ TEST(Context, WhoFitsIntoASmallOnePassesThoseThatWaitForALargeOne) {
   add_replica(t, kind(1, "roomy"), 4'000, 1);
   for (int i = 0; i < 10; ++i)
     t.submit(of_size(t, 100, 300));
-  for (const auto& granted : t.take_all<grant_ticket>())
+  const auto begun = t.take_all<grant_ticket>();
+  ASSERT_FALSE(begun.empty());
+  for (const auto& granted : begun)
     EXPECT_EQ(granted.granted.device.value, "local/cpu1");
   EXPECT_EQ(sent_to(t, of_size(t, 50, 50)), "local/cpu0");
   t.drop_all();

@@ -2,6 +2,7 @@
 // Engines that replace each other: by a newer compiler, or another of the same key in the store.
 #include "tests/support/core_fixture.hpp"
 
+#include <algorithm>
 #include <set>
 
 namespace consort::core::testing {
@@ -291,13 +292,14 @@ TEST(EngineRollout, OthersCopyTheNewestFromWhoWentBack) {
   engine_found(t, engine_by("2", 'c', "b"));
   t.take_all<queue_notice>();
   EXPECT_EQ(t.finish_load().artifact->content, instead.own);
-  for (const auto& one : t.view().artifacts)
-    if (one.key == instead.key) {
-      EXPECT_EQ(one.own, instead.own);
-      EXPECT_EQ(one.content, instead.content) << "what was gone back to is told";
-      EXPECT_EQ(one.replicas, 1U);
-      EXPECT_EQ(one.nodes, (std::vector<node_id>{node_id{"a"}, node_id{"b"}}));
-    }
+  const auto artifacts = t.view().artifacts;
+  const auto one = std::find_if(artifacts.begin(), artifacts.end(),
+                                [&](const auto& each) { return each.key == instead.key; });
+  ASSERT_NE(one, artifacts.end());
+  EXPECT_EQ(one->own, instead.own);
+  EXPECT_EQ(one->content, instead.content) << "what was gone back to is told";
+  EXPECT_EQ(one->replicas, 1U);
+  EXPECT_EQ(one->nodes, (std::vector<node_id>{node_id{"a"}, node_id{"b"}}));
   t.drop_all();
 }
 

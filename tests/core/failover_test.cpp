@@ -570,8 +570,10 @@ TEST(Failover, ABreakerOfADrainedDeviceHoldsNobodyUp) {
   t.feed(drain_changed{"local/cpu0", true, ""});
   t.drop_all();
   t.submit("local/cpu0");
-  for (const auto& told : t.take_all<queue_notice>())
-    EXPECT_EQ(told.reason.find("breaker"), std::string::npos) << told.reason;
+  const auto told = t.take_all<queue_notice>();
+  ASSERT_FALSE(told.empty());
+  for (const auto& one : told)
+    EXPECT_EQ(one.reason.find("breaker"), std::string::npos) << one.reason;
   t.drop_all();
 }
 

@@ -130,6 +130,40 @@ TEST(Notes, SayThatABreakerClosedForAnotherProcess) {
   t.drop_all();
 }
 
+TEST(Breakers, AreToldOnceWhateverNamesTheirModelHas) {
+  core_fixture t;
+  auto model = story_spec();
+  model.aliases = {model_name{"default"}, model_name{"tales"}};
+  served_once(t, model);
+  broken(t);
+  const auto why = t.view().devices.at(0).reading.health_reason;
+  EXPECT_EQ(why.rfind("the breaker for storyteller on local/cpu0 is open", 0), 0U) << why;
+  EXPECT_EQ(why.find("the breaker", 1), std::string::npos) << why;
+  t.drop_all();
+}
+
+TEST(Breakers, OfADeviceTheWorstIsShown) {
+  core_fixture t;
+  served_once(t, story_spec());
+  broken(t);
+  t.pass_time(limits::breaker_open_min_us);
+  t.drop_all();
+  EXPECT_EQ(t.view().devices.at(0).breaker, "half-open");
+  auto other = story_spec("anna"); // Before it in order of name.
+  other.replicas_min = 1;
+  t.declare(other);
+  t.finish_load();
+  t.drop_all();
+  for (std::uint32_t each = 0; each < limits::breaker_failures; ++each) {
+    auto meta = t.request();
+    meta.model = other.name;
+    t.submit(meta);
+    t.fail(t.expect<grant_ticket>());
+    t.drop_all();
+  }
+  EXPECT_EQ(t.view().devices.at(0).breaker, "open");
+}
+
 /// An engine that dies may open it too.
 TEST(Notes, SayThatABreakerOpenedOfWhatDied) {
   core_fixture t;

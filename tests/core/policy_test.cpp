@@ -456,6 +456,21 @@ TEST(Waiting, ByChoiceIsToldForWhatAndUntilWhen) {
   t.drop_all();
 }
 
+TEST(Waiting, ByChoiceIsExplainedByWhatWasWaitedForThen) {
+  core_fixture t;
+  const auto meta = held_for_a_load(t);
+  EXPECT_EQ(t.take_all<queue_notice>().size(), 1U);
+  t.finish_load();
+  EXPECT_EQ(t.take_all<grant_ticket>().size(), 1U);
+  const auto told = t.tested().explain(meta.external_id, t.now());
+  ASSERT_EQ(told->decisions.size(), 2U);
+  EXPECT_EQ(told->decisions[0].reason, "waits for local/gpu0, which is loading: sooner done there "
+                                       "than by whoever could begin now");
+  EXPECT_EQ(told->decisions[1].winner.value, "local/gpu0");
+  EXPECT_EQ(told->decisions[1].reason, "");
+  t.drop_all();
+}
+
 TEST(Explain, WhoWasNotWeighedHasNoScoreAndIsNoFirst) {
   core_fixture t;
   const auto meta = held_for_a_load(t);

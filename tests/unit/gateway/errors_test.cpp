@@ -81,6 +81,21 @@ TEST(Http, PercentDecodingRefusesWhatHidesBytes) {
   EXPECT_EQ(percent_decode("%zz"), std::nullopt);
 }
 
+TEST(Http, AQueryIsSplitBeforeItIsDecoded) {
+  EXPECT_EQ(split_query(""), query_pairs{});
+  EXPECT_EQ(split_query("a=1&b=x%26y%3Dz&c&d=e=f"),
+            (query_pairs{{"a", "1"}, {"b", "x&y=z"}, {"c", ""}, {"d", "e=f"}}));
+  EXPECT_EQ(split_query("a=1&&"), (query_pairs{{"a", "1"}, {"", ""}}));
+  EXPECT_EQ(split_query("a=%zz"), std::nullopt);
+}
+
+TEST(Http, ADecimalIsAllOfTheText) {
+  EXPECT_EQ(decimal<std::uint32_t>("12"), 12U);
+  EXPECT_EQ(decimal<std::uint32_t>("4294967296"), std::nullopt);
+  for (const auto* wrong : {"", "1 ", "+1", "-1", "0x1"})
+    EXPECT_EQ(decimal<std::uint32_t>(wrong), std::nullopt) << wrong;
+}
+
 TEST(Http, HeaderValuesCannotBreakTheHead) {
   http_response answer;
   answer.headers.emplace_back("X-Request-Id", "a\r\nSet-Cookie: x");

@@ -33,7 +33,28 @@ protected:
     EXPECT_EQ(got.status, 200);
     return nlohmann::json::parse(got.body)["usage"]["consort"];
   }
+  /// Another attempt follows the first, of which it is kept what it is reported to have cost.
+  void keep_first_cost() {
+    port_.on_report = [this](const auto& happened, const auto& listener) {
+      if (const auto* failed = std::get_if<core::attempt_failed>(&happened)) {
+        first_cost_ = failed->cost_micros;
+        listener->on_ticket(make_grant(port_.submitted(), 2, "local/npu0"));
+      }
+    };
+  }
+  /// The first attempt ends so, the second one answers for 500.
+  void end_first(attempt_aborted how) {
+    how.cost_micros = 250;
+    node_.on_open = [how](const auto& attempt) {
+      if (attempt.permission.attempt.number > 1)
+        return fake_attempt_service::answer_hello(attempt, std::nullopt, 500);
+      attempt.sink->on_event(attempt_opened{7, 0});
+      attempt.sink->on_event(how);
+    };
+  }
   std::string metrics() { return http_client(http_port()).get("/metrics").body; }
+
+  std::optional<std::uint64_t> first_cost_;
 };
 
 TEST_F(Joules, AreInTheAnswerTheReportAndTheMetrics) {
@@ -108,24 +129,34 @@ TEST_F(Joules, AndMoneyAreToldApart) {
 }
 
 TEST_F(Joules, AndMoneyOfAFailedAttemptAreReportedToo) {
-  node_.on_open = [](const auto& attempt) {
-    if (attempt.permission.attempt.number > 1)
-      return fake_attempt_service::answer_hello(attempt, std::nullopt, 500);
-    attempt_aborted failed{gone, true};
-    failed.cost_micros = 250;
-    attempt.sink->on_event(attempt_opened{7, 0});
-    attempt.sink->on_event(failed);
-  };
-  std::optional<std::uint64_t> reported;
-  port_.on_report = [&](const auto& happened, const auto& listener) {
-    if (const auto* failed = std::get_if<core::attempt_failed>(&happened)) {
-      reported = failed->cost_micros;
-      listener->on_ticket(make_grant(port_.submitted(), 2, "local/npu0"));
-    }
-  };
+  end_first({gone, true});
+  keep_first_cost();
   start();
   EXPECT_EQ(usage_of()["cost"], 0.00075);
-  EXPECT_EQ(reported, 250U);
+  EXPECT_EQ(first_cost_, 250U);
+}
+
+TEST_F(Joules, AndMoneyOfWhatItsNodeEndedAreReportedToo) {
+  end_first({{recovery::retry_elsewhere, "cancelled", "it was told to stop"}, false});
+  keep_first_cost();
+  start();
+  EXPECT_EQ(usage_of()["cost"], 0.00075);
+  EXPECT_EQ(first_cost_, 250U);
+}
+
+TEST_F(Joules, AndMoneyOfVectorsThatAreNoneAreReportedToo) {
+  node_.on_open = [](const auto& attempt) {
+    const bool first = attempt.permission.attempt.number == 1;
+    attempt.sink->on_event(attempt_opened{7, 0});
+    attempt.sink->on_event(attempt_tokens{0, first ? "no vectors" : "[[1,2]]", {}, ""});
+    attempt.sink->on_event(attempt_choice_done{0, "stop"});
+    attempt.sink->on_event(attempt_completed{{7, 0, 0}, 1, 0, std::nullopt, 250});
+  };
+  keep_first_cost();
+  start();
+  http_client client(http_port());
+  EXPECT_EQ(client.post("/v1/embeddings", R"({"model":"storyteller","input":"x"})").status, 200);
+  EXPECT_EQ(first_cost_, 250U);
 }
 
 } // namespace

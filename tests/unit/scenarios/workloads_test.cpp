@@ -332,6 +332,12 @@ TEST_F(WorkloadsTest, NamesFileLineAndFieldOfWhatIsWrong) {
   for (const auto* word : {"NaN", "nan", "Infinity", "inf", "-inf", "+1", "1e999"})
     expect("{\"timestamp\": " + std::string(word) + ", \"input_length\": 1}\n",
            "trace:1: is not JSON from column 15 on");
+  const auto timed = [](const std::string& times) {
+    return "{" + times + R"(, "input_length": 1, "output_length": 1})" + "\n";
+  };
+  expect(timed(R"("timestamp": -1)"), "trace:1: timestamp: is negative");
+  expect(timed(R"("timestamp_ms": 9100000000000)"), "timestamp_ms: is too large for a time");
+  expect(timed(R"("timestamp": "soon", "created": "late")"), "trace:1: created: `late` is not");
   expect("{\"input_length\": 1, \"output_length\": 1}\n", "timestamp: is missing");
   for (const auto* hashes : {"[1, \"x\"]", "[-3]", "[1.5]", "[[1]]", "[null]"})
     expect(R"({"timestamp": 1, "input_length": 900, "output_length": 1, "hash_ids": )"

@@ -56,6 +56,14 @@ TEST(PrefixIndex, ForgetsTheLeastRecentlyUsedBlock) {
   EXPECT_EQ(held(index, {1}, 7), 1U);
 }
 
+TEST(PrefixIndex, ABlockWithoutAHashIsHeldByNobodyAndTakesNoPlace) {
+  prefix_index index(1);
+  index.remember({1}, instance_id{7});
+  index.remember({0}, instance_id{7});
+  EXPECT_EQ(held(index, {0}, 7), 0U);
+  EXPECT_EQ(held(index, {1}, 7), 1U);
+}
+
 TEST(PrefixIndex, ForgetsAPromptsEndBeforeItsBeginning) {
   prefix_index index(3);
   index.remember({1, 2, 3}, instance_id{7});

@@ -21,6 +21,7 @@ TEST(Promises, OneMayBeBrokenForSoManyKept) {
   EXPECT_TRUE(ledger.spares_one());
   ledger.waive();
   EXPECT_FALSE(ledger.spares_one()) << "before that one has ended";
+  EXPECT_EQ(ledger.credit_pm(), 0);
 }
 
 TEST(Promises, WhatWasInTimeAfterAllIsGivenBack) {
