@@ -4,6 +4,7 @@
 #include "scheduler/dispatch.hpp"
 
 #include "scheduler/contexts.hpp"
+#include "scheduler/crowds.hpp"
 #include "scheduler/modules.hpp"
 #include "scheduler/picks.hpp"
 #include "scheduler/preemption.hpp"
@@ -360,6 +361,7 @@ void issue(pass& p, index slot, index place, bool explored, std::uint32_t saved,
   record_grant(p, slot, place, explored, reason);
   grant(p, slot, place,
         r.emitted == 0 || resumes_exactly(p.s, r, p.s.models[r.model].endpoints.at(place)), saved);
+  note_crowd(p.s, r);
 }
 
 std::string_view words_of(promised predicted) {
