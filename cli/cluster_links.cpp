@@ -108,10 +108,8 @@ void cluster_process::parts::start_gateway_link() {
   options.join_token = config.links.token;
   options.name = config.links.name;
   options.id = gateway_id{actors::random_incarnation().value};
-  options.clock = [this] { return clock.now(); };
+  options.clock = [this] { return clock.steady(); };
   options.linked = config.joins();
-  if (config.joins())
-    options.on_scheduler_time = [this](time_us now) { clock.set(now); };
   link = std::make_unique<actors::gateway_link>(*actor_system, scheduler, std::move(options));
   if (config.joins())
     actors::post_from_outside(scheduler, actors::uplink_owner{link->actor()});
