@@ -4,6 +4,7 @@
 
 #include "scheduler/handlers.hpp"
 #include "scheduler/resting_weights.hpp"
+#include "scheduler/spending.hpp"
 
 #include <algorithm>
 #include <limits>
@@ -148,6 +149,10 @@ hold_map core::holds(time_us now) const {
 
 std::uint64_t core::holds_version() const {
   return state_->all.holds_version;
+}
+
+std::optional<std::uint64_t> core::remote_spent_to_keep() {
+  return spending_to_keep(state_->all);
 }
 
 std::uint64_t core::digest() const {
