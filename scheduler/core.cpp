@@ -5,6 +5,7 @@
 #include "scheduler/crowds.hpp"
 #include "scheduler/handlers.hpp"
 #include "scheduler/resting_weights.hpp"
+#include "scheduler/spending.hpp"
 
 #include <algorithm>
 #include <limits>
@@ -150,6 +151,10 @@ hold_map core::holds(time_us now) const {
 
 std::uint64_t core::holds_version() const {
   return state_->all.holds_version;
+}
+
+std::optional<std::uint64_t> core::remote_spent_to_keep() {
+  return spending_to_keep(state_->all);
 }
 
 std::uint64_t core::digest() const {

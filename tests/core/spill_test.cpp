@@ -406,6 +406,90 @@ TEST(Spend, MoreThanAnHourOfDebtIsPaidOffInTime) {
   t.drop_all();
 }
 
+/// Keeps what is told, as a scheduler's owner does.
+struct keeper {
+  std::uint64_t micros = 0;
+  int times = 0;
+  void look(core_fixture& t) {
+    const auto told = t.tested().remote_spent_to_keep();
+    if (!told)
+      return;
+    micros = *told;
+    ++times;
+  }
+  [[nodiscard]] core_config next_life(std::uint64_t budget, duration_us away_us) const {
+    auto config = using_remote(remote_use::free, budget);
+    config.remote_spent_micros = micros;
+    config.remote_spent_age_us = away_us;
+    return config;
+  }
+};
+
+TEST(Spend, ARestartGivesNothingBackThatTimeDoesNot) {
+  constexpr std::uint64_t budget
+      = 9'000; // Five answers at 2,001 micros, the last of which overdraws.
+  core_fixture first(using_remote(remote_use::free, budget));
+  only_away(first);
+  const auto begun = static_cast<std::uint64_t>(1 + starts(first));
+  keeper kept;
+  kept.look(first);
+  EXPECT_GT(kept.micros, budget);
+  EXPECT_GE(kept.micros, begun * 2'001);
+  EXPECT_LE(kept.micros, begun * 2'001 + 200) << "a part of 64 more";
+  first.drop_all();
+  for (const auto away : {duration_us{0}, second, 1'800 * second, 100'000 * second}) {
+    core_fixture next(kept.next_life(budget, away));
+    home_and_away(next);
+    const auto* there = away > 60 * second ? "remote0" : "cpu0";
+    EXPECT_EQ(where(next, 1), std::vector<std::string>{there}) << away;
+    next.drop_all();
+  }
+}
+
+TEST(Spend, IsKeptRarelyAndNeverForLessThanItIs) {
+  constexpr std::uint64_t budget = 1'000'000; // A part of 64 is eight answers at 2,001.
+  core_fixture t(using_remote(remote_use::free, budget));
+  EXPECT_FALSE(t.tested().remote_spent_to_keep()) << "nothing was spent";
+  only_away(t);
+  keeper kept;
+  for (std::uint64_t spent = 2'001; spent < 200'000; spent += 2'001) {
+    kept.look(t);
+    EXPECT_GE(kept.micros, spent);
+    const auto one = ask(t);
+    ASSERT_NE(one.granted.attempt.number, 0U);
+    end_paid(t, one, 2'000);
+  }
+  EXPECT_GE(kept.times, 10);
+  EXPECT_LE(kept.times, 14);
+  t.drop_all();
+}
+
+TEST(Spend, WhatCameBackOfAPredictionIsKeptASecondLater) {
+  constexpr std::uint64_t budget = 9'000;
+  core_fixture t(using_remote(remote_use::free, budget));
+  only_away(t);
+  keeper kept;
+  const auto one = ask(t);
+  kept.look(t);
+  EXPECT_GE(kept.micros, 4'000U);
+  end_paid(t, one, 10);
+  kept.look(t);
+  EXPECT_EQ(kept.times, 1) << "a burst is one note";
+  t.pass_time(second + second / 10);
+  kept.look(t);
+  EXPECT_EQ(kept.times, 2);
+  EXPECT_LE(kept.micros, 2'200U) << "the first still runs";
+  t.drop_all();
+}
+
+TEST(Spend, WithoutABudgetNothingIsKept) {
+  core_fixture t(using_remote(remote_use::free));
+  only_away(t);
+  EXPECT_GT(starts(t, 3), 0);
+  EXPECT_FALSE(t.tested().remote_spent_to_keep());
+  t.drop_all();
+}
+
 /// A budget that nobody used is one hour's, not two.
 TEST(Spend, WhatWasNotSpentIsNotSavedUp) {
   core_fixture t(using_remote(remote_use::free, 9'000));
