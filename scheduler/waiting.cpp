@@ -148,6 +148,10 @@ wait_words prospects_of(const core_state& s, const request_row& r, const outlook
 
 } // namespace
 
+duration_us time_left(time_us at, time_us now) {
+  return std::clamp<duration_us>(at - now, 0, limits::told_span_us_max);
+}
+
 std::string unfit_devices(const core_state& s, index model, index selector) {
   constexpr std::size_t reasons_max = 4; // Who waits is told this again and again.
   alike unfit(reasons_max);
