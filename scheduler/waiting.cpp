@@ -4,6 +4,7 @@
 #include "scheduler/waiting.hpp"
 
 #include "scheduler/alike.hpp"
+#include "scheduler/device_waits.hpp"
 #include "scheduler/overlap.hpp"
 #include "scheduler/picks.hpp"
 #include "scheduler/policy/filter_steady.hpp"
@@ -431,7 +432,7 @@ std::string held_up(const core_state& s, index at, time_us now) {
     return std::string(fetched ? "its download" : "its build") + " has to be tried again";
   const auto full = full_makers(s, entry.key.profile);
   if (full.empty())
-    return {};
+    return device_wait_words(s, entry);
   std::uint32_t others = 0;
   for (const auto node : full)
     others += s.nodes[node].compiles;
