@@ -313,12 +313,14 @@ TEST(Anew, WhoCanBeginItIsBetterThanWhoFellSilentInIt) {
   t.start(silent);
   t.progress(silent, 1);
   t.load_stubborn(1);
-  t.pass_time_renewing(limits::first_token_unknown_us + 2 * second);
-  t.take_all<revoke_attempt>();
-  t.take_all<drop_attempt>();
-  const auto again = t.expect<grant_ticket>();
-  EXPECT_EQ(again.granted.device.value, "local/npu1");
-  EXPECT_FALSE(again.resumed);
+  std::vector<grant_ticket> again;
+  for (int waited = 0; again.empty() && waited < 12; ++waited) {
+    t.pass_time_renewing(second);
+    again = t.take_all<grant_ticket>();
+  }
+  ASSERT_EQ(again.size(), 1U);
+  EXPECT_EQ(again[0].granted.device.value, "local/npu1");
+  EXPECT_FALSE(again[0].resumed);
   t.drop_all();
 }
 
