@@ -62,6 +62,7 @@ void inference::open_attempt(const core::grant_ticket& granted) {
     emitted_ = {};
     tokens_ = 0;
     done_choices_.clear();
+    exact_.reset();
     if (builder_)
       builder_->reset();
   }

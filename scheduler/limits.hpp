@@ -206,6 +206,10 @@ inline constexpr std::uint64_t energy_busy_share
 inline constexpr std::uint32_t power_pm_min = 10; ///< Of the spec sheet's active power, learned.
 inline constexpr std::uint32_t power_pm_max = 10'000;
 
+inline constexpr duration_us told_span_us_max
+    = duration_us{100} * 365 * 24 * 3'600 * second_us; ///< Of what is to come, as it is told: 100
+                                                       ///< years, within what a message takes.
+
 // --- placement and artifacts ---
 inline constexpr std::uint64_t money_micros_max
     = std::uint64_t{1} << 40U; ///< An hour's price or budget that is believed.

@@ -27,7 +27,8 @@ void begin_spending(core_state& s);
 [[nodiscard]] std::optional<std::uint64_t> spending_to_keep(core_state& s);
 /// Remote APIs may be used, but what may be spent on them is spent for now.
 [[nodiscard]] bool remote_spent(const core_state& s);
-/// When something may be spent again. Requires: remote_spent().
+/// When something may be spent again, at most limits::told_span_us_max from now. Requires:
+/// remote_spent().
 [[nodiscard]] time_us remote_back_at(const core_state& s);
 /// An attempt is about to begin at a place of its model: takes what it is predicted to cost.
 /// Requires: what its last attempt had taken is settled.

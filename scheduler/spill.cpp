@@ -81,11 +81,13 @@ bool remote_spent(const core_state& s) {
 }
 
 time_us remote_back_at(const core_state& s) {
-  constexpr std::int64_t hours_max = 1'000'000; // Of a debt, so that its end can be told.
+  constexpr std::int64_t hours_max = limits::told_span_us_max / 1000 / hour_ms + 1;
   const auto budget = budget_of(s);
   const auto need = 1 - s.remote_left_micros;
   const auto part_ms = (need % budget * hour_ms + budget - 1) / budget;
-  return s.remote_refilled_at + (std::min(need / budget, hours_max) * hour_ms + part_ms) * 1000;
+  const auto at
+      = s.remote_refilled_at + (std::min(need / budget, hours_max) * hour_ms + part_ms) * 1000;
+  return std::min(at, s.now + limits::told_span_us_max);
 }
 
 bool stays_first(const core_state& s, const request_row& r) {

@@ -346,7 +346,7 @@ TEST(Spend, WhatIsNotToldIsReckonedByItsTokens) {
 }
 
 /// 1,000 an hour, of which one answer took 3,001: two hours and 7.2 seconds of debt.
-void overspend(core_fixture& t) {
+void overspend(core_fixture& t, std::uint64_t cost_micros = 3'000) {
   t.join("local");
   t.declare(story_spec());
   t.advertise(paid_spec());
@@ -356,7 +356,7 @@ void overspend(core_fixture& t) {
   t.loaded(t.expect<load_replica>(), 100);
   const auto granted = t.take_all<grant_ticket>();
   ASSERT_EQ(granted.size(), 1U);
-  end_paid(t, granted[0], 3'000);
+  end_paid(t, granted[0], cost_micros);
 }
 constexpr duration_us debt_us = 7'207'200'000;
 
@@ -384,6 +384,30 @@ TEST(Spend, WhoWaitsForTheBudgetIsToldSoAndUntilWhen) {
               "is a remote API, and the budget for those is used up for now");
     t.drop_all();
   }
+}
+
+/// A debt of more than 100 million years, of a bill that nobody would believe.
+TEST(Spend, TheEndOfAnEndlessDebtCanBeTold) {
+  core_fixture t(using_remote(remote_use::free, 1));
+  overspend(t, std::uint64_t{1} << 60U);
+  t.submit();
+  const auto told = t.take_all<queue_notice>();
+  ASSERT_FALSE(told.empty());
+  EXPECT_EQ(told.back().eta_us, limits::told_span_us_max);
+  EXPECT_NE(
+      told.back().reason.find("some of it is back in " + format_duration(limits::told_span_us_max)),
+      std::string::npos)
+      << told.back().reason;
+  auto meta = t.request();
+  meta.wait_us = 0;
+  t.submit(meta);
+  const auto refused = t.take_all<reject_request>();
+  ASSERT_EQ(refused.size(), 1U);
+  EXPECT_EQ(refused[0].eta_us, limits::told_span_us_max);
+  const auto explained = t.tested().explain(t.request(), t.now());
+  ASSERT_TRUE(explained);
+  EXPECT_EQ(explained->starts_in_us, limits::told_span_us_max);
+  t.drop_all();
 }
 
 TEST(Spend, OfOwnDevicesItIsToldWhatTheyDo) {
