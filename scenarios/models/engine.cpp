@@ -223,7 +223,7 @@ void engine::complete_prefill(batch_sequence& done) {
   }
   const auto bytes = double(sequence.prompt_tokens + sequence.emitted) * kv_bytes_;
   const auto delay = model_.prefill.transfer_us
-                     + static_cast<duration_us>(bytes / (model_.prefill.transfer_gbps * 1e3));
+                     + static_cast<duration_us>(bytes / (model_.prefill.transfer_gb_per_s * 1e3));
   calls_.after(delay, [this, id, alive = std::weak_ptr(alive_)] {
     if (alive.expired() || inside_.count(id) == 0)
       return;

@@ -79,7 +79,7 @@ double table_cost::flat_us(double tokens, double rows) const {
   if (!tables_->experts.empty())
     us += shape_.layers * expert_us(tables_->experts, shape_, tokens);
   if (group_.tp > 1) {
-    const double link = group_.link_gbps > 0 ? group_.link_gbps : slot_gbps;
+    const double link = group_.link_gb_per_s > 0 ? group_.link_gb_per_s : slot_gb_per_s;
     us += 2.0 * shape_.layers
           * (constants_.hop_us
              + 2.0 * (group_.tp - 1) / group_.tp * tokens * shape_.hidden * 2 / (link * 1e3));

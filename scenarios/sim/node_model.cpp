@@ -21,8 +21,9 @@ device_spec spec_of(const device_model& model, const model_shape& usual, const s
   made.node = node_id(node);
   made.uuid = "sim-" + made.id.value;
   if (const auto& members = model.stages; !members.empty())
-    made.stages = {device_id(node + "/" + members.prefill), device_id(node + "/" + members.decode),
-                   static_cast<std::uint64_t>(members.transfer_gbps * 1e9), members.transfer_us};
+    made.stages
+        = {device_id(node + "/" + members.prefill), device_id(node + "/" + members.decode),
+           static_cast<std::uint64_t>(members.transfer_gb_per_s * 1e9), members.transfer_us};
   return made;
 }
 

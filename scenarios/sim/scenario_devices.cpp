@@ -25,6 +25,18 @@ std::uint32_t whole(object_reader& reader, std::string_view name, std::uint32_t 
   return static_cast<std::uint32_t>(reader.integer(name, fallback, 1, max));
 }
 
+/// GB a second. Its name of before (`link_gbps`) said gigabits to whoever buys networks: refused,
+/// so that nobody's transfers come out eight times too fast.
+double gigabytes(object_reader& reader, const value& section, const std::string& what,
+                 double fallback, double min) {
+  const auto name = what + "_gb_per_s";
+  if (const auto former = what + "_gbps"; section.find(former))
+    reader.fail(former, "is now `" + name
+                            + "`, in gigabytes a second, as it always was: a link of 100 "
+                              "Gbit/s has 12.5");
+  return reader.number(name, fallback, min, 1e6);
+}
+
 std::string beside(std::string_view origin, const std::string& path) {
   return (std::filesystem::path(origin).parent_path() / path).string();
 }
@@ -103,7 +115,7 @@ private:
     chip_group group;
     group.tp = whole(reader_, "tp", 1, limits::chips_max);
     group.pp = whole(reader_, "pp", 1, limits::chips_max);
-    group.link_gbps = reader_.number("link_gbps", 0, 0, 1e6);
+    group.link_gb_per_s = gigabytes(reader_, item_, "link", 0, 0);
     const auto* chip = find_chip_spec(spec);
     if (chip)
       made_ = device_of_chips(*chip, group);
@@ -236,7 +248,7 @@ private:
     side.require("decode");
     members.prefill = side.text("prefill");
     members.decode = side.text("decode");
-    members.transfer_gbps = side.number("transfer_gbps", slot_gbps, 0.001, 1e6);
+    members.transfer_gb_per_s = gigabytes(side, section, "transfer", slot_gb_per_s, 0.001);
     members.transfer_us = side.duration("transfer_latency", 0);
     side.finish();
     made_ = plan_of_stages(std::move(members));
@@ -253,7 +265,7 @@ private:
     side.require("device");
     if (const auto* device = side.member("device"))
       made_.prefill.device = read_devices(*device, origin_, failure_).front();
-    made_.prefill.transfer_gbps = side.number("transfer_gbps", slot_gbps, 0.001, 1e6);
+    made_.prefill.transfer_gb_per_s = gigabytes(side, section, "transfer", slot_gb_per_s, 0.001);
     made_.prefill.transfer_us = side.duration("transfer_latency", 0);
     side.finish();
     if (!made_.prefill.device)

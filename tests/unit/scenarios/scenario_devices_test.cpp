@@ -83,8 +83,9 @@ TEST_F(ScenarioDevicesTest, AModelIsItsShape) {
 
 TEST_F(ScenarioDevicesTest, APrefillSideMakesAHybrid) {
   const auto made = device(R"({ "spec": "h100-sxm",
-    "prefill": { "device": { "spec": "h100-sxm", "tp": 2 }, "transfer_gbps": 40 } })");
+    "prefill": { "device": { "spec": "h100-sxm", "tp": 2 }, "transfer_gb_per_s": 40 } })");
   EXPECT_EQ(made.type, "hybrid");
+  EXPECT_DOUBLE_EQ(made.prefill.transfer_gb_per_s, 40);
   EXPECT_EQ(made.prefill.device->group.tp, 2U);
   EXPECT_EQ(made.tdp_mw, 2'100'000U);
 }
@@ -189,8 +190,15 @@ TEST_F(ScenarioDevicesTest, SaysWhatIsWrongAndWhere) {
   expect(stages(R"({ "prefill": "gpu0", "decode": "gpu0" })"), "`stages` must name two devices");
   expect(stages(R"({ "prefill": "gpu0", "decode": "gpu1" })"), "`stages` must name two devices");
   expect(stages(R"({ "prefill": "gpu0", "decode": "hybrid0" })"), "`stages` must name two devices");
-  expect(stages(R"({ "prefill": "gpu0", "decode": "gpu1", "transfer_gbps": 0 })"),
-         "transfer_gbps: must be between");
+  expect(stages(R"({ "prefill": "gpu0", "decode": "gpu1", "transfer_gb_per_s": 0 })"),
+         "transfer_gb_per_s: must be between");
+  // What these were called said gigabits.
+  expect(stages(R"({ "prefill": "gpu0", "decode": "gpu1", "transfer_gbps": 10 })"),
+         "transfer_gbps: is now `transfer_gb_per_s`, in gigabytes a second");
+  expect(device(R"({ "spec": "l4", "prefill": { "device": "l4", "transfer_gbps": 10 } })"),
+         "transfer_gbps: is now `transfer_gb_per_s`, in gigabytes a second");
+  expect(device(R"({ "spec": "l4", "link_gbps": 10 })"),
+         "link_gbps: is now `link_gb_per_s`, in gigabytes a second");
   expect(text("\"l4\"", R"({ "shape": "llama-3.1-8" })", work),
          "unknown shape `llama-3.1-8` (did you mean llama-3.1-8b");
   expect(text("\"l4\"", R"({ "shape": "llama-3.1-8b", "dtype": "bf17" })", work),
