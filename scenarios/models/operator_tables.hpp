@@ -10,7 +10,8 @@
 ///
 /// Between measured points everything is interpolated, beyond them extrapolated in a line. A norm
 /// runs twice in a layer, `embedding` and `final_layernorm` once in a step, the rest once in a
-/// layer. Standard library only; immutable after load.
+/// layer. Of a pipeline of pp stages a step is one of pp batches in flight, as the roofline has it
+/// (roofline.hpp). Standard library only; immutable after load.
 
 #include "scenarios/models/rates_cost.hpp"
 #include "scenarios/models/roofline.hpp"
@@ -64,7 +65,8 @@ public:
 
 class table_cost final : public step_cost {
 public:
-  /// Constants used: c0_us, c2_us, hop_us, and the group's link for all-reduce.
+  /// Constants used: c0_us, c2_us, hop_us, and the group's link for all-reduce. Of the group, `tp`
+  /// exchanges only: the tables are of one of its ranks.
   table_cost(std::shared_ptr<const operator_tables> tables, model_shape shape, chip_group group,
              const roofline_constants& constants);
 

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scenarios/models/device_model.hpp"
+#include "scenarios/models/operator_tables.hpp"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <array>
+#include <map>
+#include <optional>
+#include <string>
 
 namespace consort::sim {
 namespace {
@@ -113,6 +117,54 @@ TEST(DeviceModel, APipelineKeepsABatchInEachStage) {
   const auto four = device_of_chips(*chip, {1, 4, 0});
   // 32 sequences in four batches of 8: a step as long as 8 take on one chip, and the hops.
   EXPECT_NEAR(decode_us(four, big, 32, 1'000), decode_us(alone, big, 8, 1'000), 100);
+}
+
+/// Operators whose times are lines, so that what is expected can be added up by hand.
+std::shared_ptr<const operator_tables> lines() {
+  const std::map<std::string, std::string> files{
+      {"dense.csv", "layer,tokens,time_us\nqkv,1,10\nqkv,1001,1010\n"},
+      {"per_sequence.csv", "layer,sequences,time_us\nlm_head,1,100\nlm_head,101,200\n"},
+      {"attention.csv", "prefill_chunk,kv_prefill,n_decode,kv_decode,time_us\n"
+                        "0,0,0,0,0\n0,0,0,1000,0\n0,0,1,0,1\n0,0,1,1000,11\n"
+                        "1000,0,0,0,50\n1000,0,0,1000,50\n1000,1000,0,0,150\n"
+                        "1000,0,1,0,51\n1000,0,1,1000,61\n"}};
+  std::string wrong;
+  auto made = operator_tables::load(
+      [&](const std::string& name) -> std::optional<std::string> {
+        const auto found = files.find(name);
+        return found == files.end() ? std::nullopt : std::optional(found->second);
+      },
+      wrong);
+  EXPECT_EQ(wrong, "");
+  return made;
+}
+
+TEST(DeviceModel, APipelineOfATableKeepsABatchInEachStage) {
+  auto alone = device_of_chips(*find_chip_spec("a100-80g"), {});
+  alone.fidelity = fidelity_kind::table;
+  alone.constants = {0, 1, 1, 1, 0, 0, 7};
+  alone.tables = lines();
+  auto four = alone;
+  four.group.pp = 4;
+  constexpr double hops_us = 4 * 7;
+  EXPECT_NEAR(decode_us(four, llama8, 32, 500), decode_us(alone, llama8, 8, 500) + hops_us, 1e-6);
+  EXPECT_LT(decode_us(four, llama8, 32, 500), decode_us(alone, llama8, 32, 500));
+  // One sequence alone passes every stage: nothing is gained.
+  EXPECT_NEAR(decode_us(four, llama8, 1, 500), decode_us(alone, llama8, 1, 500) + hops_us, 1e-6);
+  // The line passes through what a step takes.
+  step_load decode;
+  decode.decoding = decode.rows = 32;
+  decode.decode_kv = 32 * 500;
+  EXPECT_NEAR(cost_of(four, llama8)->step_us(decode), decode_us(four, llama8, 32, 500), 1e-6);
+  // A prompt is cut into as many parts, which have its pairs together: 800 tokens are four times
+  // 200 behind a past of 300.
+  step_load whole;
+  whole.chunks = {{800, 0}};
+  whole.rows = 1;
+  auto part = whole;
+  part.chunks = {{200, 300}};
+  EXPECT_NEAR(cost_of(four, llama8)->step_us(whole),
+              cost_of(alone, llama8)->step_us(part) + hops_us, 1e-6);
 }
 
 TEST(DeviceModel, AnNpuComputesTheBatchThatWasCompiled) {
