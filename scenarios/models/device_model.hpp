@@ -75,6 +75,7 @@ struct device_model {
   // --- how fast it is ---
   fidelity_kind fidelity = fidelity_kind::rates;
   rate_points points;                                  ///< Of `rates`.
+  measurement measured;                                ///< Of points or tables from a file.
   chip_spec chip;                                      ///< Of `roofline`.
   chip_group group;                                    ///< Likewise.
   roofline_constants constants;                        ///< Likewise.

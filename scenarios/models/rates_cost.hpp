@@ -11,10 +11,16 @@
 
 namespace consort::sim {
 
-/// A measured point; times between two are interpolated, beyond the last they go on in a line.
+/// A measured point; times between two are interpolated, beyond the last they go on in a line that
+/// never falls.
 struct rate_point {
   double size = 0; ///< Sequences of a decode step, or tokens of a prompt.
   double us = 0;
+};
+
+/// What a device's times were measured with.
+struct measurement {
+  std::string file; ///< Of points, or the folder of tables; empty = it was not measured.
 };
 
 /// Requires: each list has a point, sizes ascend.
@@ -44,19 +50,31 @@ struct profile_reading {
 /// most profile_us_max.
 [[nodiscard]] profile_reading read_profile(std::string_view text);
 
+/// Beyond its last point a curve goes on with the median slope between its last ones, so that the
+/// noise of one measurement is not multiplied. The next two say which ones: those of at least this
+/// part of the largest size, five where sizes double; and how many of these, the largest.
+inline constexpr double tail_span = 16;
+inline constexpr std::size_t tail_points_max = 8;
+
+/// The curve with a point more, at twice the last size, which lies on that line. Two points or one
+/// are left as they are: they have no median. Requires: a point.
+[[nodiscard]] std::vector<rate_point> with_tail(std::vector<rate_point> points);
+
 class rates_cost final : public step_cost {
 public:
-  explicit rates_cost(rate_points points) : points_(std::move(points)) {}
+  explicit rates_cost(rate_points points);
 
   [[nodiscard]] double step_us(const step_load& load) const override;
   [[nodiscard]] decode_line line_of(std::uint32_t decoding, double decode_kv) const override;
   [[nodiscard]] double intensity(const step_load& load) const override;
 
 private:
-  rate_points points_;
+  rate_points points_;         ///< With tails.
+  double decode_measured_ = 0; ///< Most sequences that were.
 };
 
-/// Interpolates; below the first point through the origin when `from_zero`, else flat.
+/// Interpolates; below the first point through the origin when `from_zero`, else flat. Beyond the
+/// last the line of the last two goes on, unless it falls: then the last time stays.
 [[nodiscard]] double interpolate(const std::vector<rate_point>& points, double size,
                                  bool from_zero);
 

@@ -156,6 +156,9 @@ engine::callbacks node_model::engine_calls(const device_id& leader) {
     calls.on_gaps = [this](duration_us gap, std::uint64_t count) {
       world_.watchers.each([&](observer& watcher) { watcher.on_gaps(gap, count); });
     };
+  calls.on_widest = [this](const device_model& on, std::uint32_t sequences, std::uint32_t tokens) {
+    world_.watchers.each([&](observer& watcher) { watcher.on_widest(on, sequences, tokens); });
+  };
   calls.on_energy = [this, leader](double mj) { device_of(leader).energy_mj += mj; };
   calls.on_finished = [this, leader](const engine_sequence& done) {
     auto& served_by = device_of(leader);

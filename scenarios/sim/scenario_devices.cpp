@@ -186,6 +186,7 @@ private:
     if (!read.error.empty())
       return reader_.fail("profile", path + ":" + std::to_string(read.line) + ": " + read.error);
     made_.points = std::move(read.points);
+    made_.measured.file = path;
     made_.fidelity = fidelity_kind::rates;
   }
 

@@ -259,6 +259,37 @@ TEST(DeviceModel, AProfileIsReadWithTheLineOfWhatIsWrong) {
   EXPECT_FALSE(read_profile("").error.empty());
 }
 
+/// A measurement that came out low was once a line down to no time at all.
+TEST(DeviceModel, BeyondWhatWasMeasuredTimesNeverFall) {
+  const rates_cost dip({{{1, 1'000}, {4, 1'100}, {8, 1'020}}, {{100, 20'000}, {1'000, 19'000}}});
+  EXPECT_DOUBLE_EQ(dip.line_of(8, 0).base_us, 1'020);
+  // The median of 33.3, 2.86 and -20 us a stream.
+  EXPECT_NEAR(dip.line_of(64, 0).base_us, 1'020 + 56 * 20.0 / 7, 1e-6);
+  step_load long_prompt;
+  long_prompt.chunks = {{16'000, 0}};
+  EXPECT_DOUBLE_EQ(dip.step_us(long_prompt), 19'000);
+}
+
+/// A tenth too much or too little at the last of doubling sizes is no slope.
+TEST(DeviceModel, NoiseOfTheLastPointIsNotMultiplied) {
+  for (const double noise : {0.9, 1.0, 1.1}) {
+    rate_points points{{}, {{1'000, 100'000}}};
+    for (double streams = 1; streams <= 32; streams *= 2)
+      points.decode.push_back({streams, 5'000 + 50 * streams});
+    points.decode.back().us *= noise;
+    const double last = points.decode.back().us;
+    EXPECT_NEAR(rates_cost(points).line_of(256, 0).base_us, last + 224 * 50, 1) << noise;
+  }
+  // Of two points or one there is no median.
+  EXPECT_EQ(with_tail({{1, 10}, {2, 30}}).size(), 2U);
+  EXPECT_EQ(with_tail({{1, 10}}).size(), 1U);
+  // The largest few only, however many there are.
+  std::vector<rate_point> many;
+  for (int size = 1; size <= 1'000; ++size)
+    many.push_back({double(size), size <= 1'000 - int(tail_points_max) ? 1.0 : 10.0 * size});
+  EXPECT_NEAR(with_tail(many).back().us, 20'000, 1e-6);
+}
+
 /// An absurd time would leave the range of virtual time, which made it nothing.
 TEST(DeviceModel, AProfileHasNoAbsurdPointAndNoFurtherColumn) {
   const auto wrong = [](const std::string& row) {

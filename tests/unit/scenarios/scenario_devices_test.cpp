@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Devices, shapes and workloads as scenario files write them, and what is said about bad ones.
 #include "scenarios/sim/scenario.hpp"
+#include "scenarios/sim/simulation.hpp"
 
 #include <gtest/gtest.h>
 
@@ -108,6 +109,27 @@ TEST_F(ScenarioDevicesTest, ReadsARecordedProfileBesideTheFile) {
   const auto said = complaint(text(R"({ "spec": "cpu-local", "profile": "p.csv" })", shape, work));
   EXPECT_NE(said.find("nodes[0].devices[0].profile: "), std::string::npos) << said;
   EXPECT_NE(said.find("p.csv:2: expected"), std::string::npos) << said;
+}
+
+TEST_F(ScenarioDevicesTest, ARunBeyondTwiceWhatWasMeasuredIsNoted) {
+  const auto notes_of = [&](const std::string& sizes) {
+    write("p.csv", "kind,size,us\n" + sizes);
+    const auto plan = parse(R"({ "name": "x", "duration": "2s", "engine_only": true,
+      "nodes": [{ "name": "n", "devices": [{ "spec": "cpu-local", "profile": "p.csv" }] }],
+      "models": { "m": { "weights": "10MiB" } },
+      "workload": [{ "closed": { "clients": 8, "think_s": 0 }, "input": 64, "output": 8 }] })");
+    EXPECT_TRUE(plan.ok()) << plan.failure().message;
+    return run_scenario(*plan, {}).notes;
+  };
+  EXPECT_TRUE(notes_of("decode,1,1000\ndecode,4,2000\nprefill,300,5000\n").empty());
+  const auto notes = notes_of("decode,1,1000\ndecode,3,2000\nprefill,31,5000\n");
+  ASSERT_EQ(notes.size(), 2U);
+  EXPECT_NE(notes[0].find("p.csv: was measured up to 3 streams in a step, and the run had 8: "),
+            std::string::npos)
+      << notes[0];
+  EXPECT_NE(notes[1].find("p.csv: was measured up to 31 prompt tokens in a step, and the run had "),
+            std::string::npos)
+      << notes[1];
 }
 
 TEST_F(ScenarioDevicesTest, ReadsTablesOfOperatorsBesideTheFile) {
