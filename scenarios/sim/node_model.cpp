@@ -182,6 +182,8 @@ void node_model::report_devices() {
 }
 
 core::device_reported node_model::report_of(device& one) {
+  for (const auto& [number, grant] : loading_)
+    keep_awake(grant);
   core::device_reported report;
   report.device = one.spec.id;
   report.life = life_;
