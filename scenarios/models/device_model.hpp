@@ -92,6 +92,7 @@ struct device_model {
   std::string dtype;
   std::int64_t compile_us = 0;           ///< Of a small model.
   std::uint64_t compile_bytes_per_s = 0; ///< Weights on top; 0 = no time.
+  std::uint64_t compile_mw = 0;          ///< Drawn on top by its host meanwhile.
 
   // --- what it draws and costs ---
   std::uint64_t tdp_mw = 0;

@@ -7,6 +7,7 @@
 #include <cassert>
 #include <cstdio>
 #include <numeric>
+#include <utility>
 
 namespace consort::sim {
 
@@ -273,6 +274,11 @@ void node_model::on(const core::start_compile& wanted) {
   // An order that was repeated.
   if (!compiling_.insert(wanted.compile).second)
     return;
+  const auto wants = std::find_if(devices_.begin(), devices_.end(), [&](const device& one) {
+    return one.model->build_profile == wanted.key.profile.name;
+  });
+  if (wants != devices_.end())
+    wants->building[wanted.compile] = world_.heap.now();
   if (compilers_ == compiler_trouble::hangs) {
     hanging_.insert(wanted.compile);
     return after(limits::build_timeout_us, [this, which = wanted.compile] {
@@ -294,7 +300,7 @@ void node_model::on(const core::start_compile& wanted) {
 
 void node_model::finish_compile(const core::start_compile& wanted, duration_us took_us) {
   // Cancelled in the meantime.
-  if (compiling_.erase(wanted.compile) == 0)
+  if (!end_build(wanted.compile))
     return;
   if (compilers_ == compiler_trouble::fails || compilers_ == compiler_trouble::refuses) {
     const auto action
@@ -313,6 +319,21 @@ void node_model::finish_compile(const core::start_compile& wanted, duration_us t
   tell(core::compile_finished{wanted.compile, life_, record});
 }
 
+void node_model::count_builds(device& one) {
+  const auto now = world_.heap.now();
+  for (auto& [number, counted_at] : one.building)
+    one.building_mj += static_cast<double>(one.model->compile_mw)
+                       * static_cast<double>(now - std::exchange(counted_at, now)) / 1e6;
+}
+
+bool node_model::end_build(compile_id which) {
+  for (auto& one : devices_) {
+    count_builds(one);
+    one.building.erase(which);
+  }
+  return compiling_.erase(which) != 0;
+}
+
 /// Fresh bytes replace whatever was there, rotten or not.
 void node_model::keep(const artifact_record& record) {
   rotten_.erase(record.content);
@@ -320,7 +341,7 @@ void node_model::keep(const artifact_record& record) {
 }
 
 void node_model::on(const core::cancel_compile& cancelled) {
-  compiling_.erase(cancelled.compile);
+  end_build(cancelled.compile);
   hanging_.erase(cancelled.compile);
 }
 

@@ -108,6 +108,8 @@ void node_model::drop_all_work() {
   staged_.clear();
   honoured_.clear();
   compiling_.clear();
+  for (auto& one : devices_)
+    one.building.clear();
   hanging_.clear();
   lease_epoch_ = {};
   lease_until_ = 0;
@@ -118,7 +120,7 @@ void node_model::say_hello() {
   life_ = incarnation(chance_.bits() | 1U);
   greeted_ = false;
   for (auto& one : devices_)
-    one.energy_mj = one.cost_micros = 0;
+    one.energy_mj = one.building_mj = one.cost_micros = 0;
   for (auto& one : devices_)
     one.split = core::energy_split(one.spec.spec.idle_mw);
   advertise(false);
@@ -210,10 +212,14 @@ core::device_reported node_model::report_of(device& one) {
   one.cost_micros += static_cast<double>(model.cost_micros_per_hour) * seconds / 3'600;
   report.reading.memory_used_bytes = used;
   report.reading.utilization_pm = static_cast<std::uint32_t>(intensity * 1'000);
+  const auto builds_mw = model.compile_mw * one.building.size();
+  count_builds(one);
   report.reading.power_mw
-      = static_cast<std::uint64_t>(intensity > 0 ? power_mw(model, intensity) : floor_mw);
-  report.reading.energy_mj = static_cast<std::uint64_t>(one.energy_mj);
-  one.split.read(now, *report.reading.energy_mj);
+      = builds_mw
+        + static_cast<std::uint64_t>(intensity > 0 ? power_mw(model, intensity) : floor_mw);
+  report.reading.energy_mj = static_cast<std::uint64_t>(one.energy_mj + one.building_mj);
+  // A compiler's work is on its host, whatever the device runs meanwhile.
+  one.split.read(now, static_cast<std::uint64_t>(one.energy_mj));
   report.reading.charged_mj = one.split.charged_mj();
   report.reading.idle_mj = one.split.idle_mj();
   report.reading.cost_micros = static_cast<std::uint64_t>(one.cost_micros);

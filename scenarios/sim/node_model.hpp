@@ -132,6 +132,9 @@ private:
   /// Its devices are awake until now, however long nobody asked them for anything.
   void keep_awake(const allocation& grant);
   void finish_compile(const core::start_compile& wanted, duration_us took_us);
+  void count_builds(device& one);
+  /// Returns: whether it was under way.
+  bool end_build(compile_id which);
   void keep(const artifact_record& record);
 
   // --- attempts ---

@@ -220,6 +220,7 @@ private:
       return;
     made_.compile_us = reader_.duration("compile", made_.compile_us);
     made_.compile_bytes_per_s = reader_.size("compile_per_s", made_.compile_bytes_per_s);
+    made_.compile_mw = static_cast<std::uint64_t>(reader_.number("compile_w", 0, 0, 1e6) * 1e3);
   }
 
   void read_remote() {

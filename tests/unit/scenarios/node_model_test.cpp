@@ -212,6 +212,36 @@ TEST_F(NodeModelTest, ADeviceThatLoadsIsAwakeAndEachNodeLoadsItsOwnPart) {
   }
 }
 
+TEST_F(NodeModelTest, ABuildDrawsWhatItsDeviceSaysAndNoRequestPaysForIt) {
+  auto built_for = *find_device_model("refnpu-1"); // Four seconds a build.
+  built_for.compile_mw = 50'000;
+  const auto at = static_cast<address>(first_node_address + 1);
+  const auto node = make("o", at, std::make_shared<const device_model>(built_for));
+  node->start();
+  core::start_compile wanted;
+  wanted.node = node_id("o");
+  wanted.compile = compile_id(1);
+  wanted.key.binds = "weights";
+  wanted.key.profile.name = "refnpu";
+  wanted.model = model_name("m");
+  wanted.source.weight_bytes = 1'000;
+  links_.hand_over(scheduler_address, at, control_channel, core::command(wanted));
+  play(6 * limits::second_us + limits::second_us / 2);
+  std::vector<core::device_reported> told;
+  for (auto& report : scheduler_.all<core::device_reported>())
+    if (report.device.value == "o/npu0")
+      told.push_back(std::move(report));
+  ASSERT_EQ(told.size(), 6U); // Once a second.
+  EXPECT_EQ(told[0].reading.power_mw, built_for.idle_mw + 50'000);
+  EXPECT_EQ(told[5].reading.power_mw, built_for.idle_mw);
+  const double idle_mj = 6.0 * static_cast<double>(built_for.idle_mw);
+  EXPECT_NEAR(static_cast<double>(*told[5].reading.energy_mj), idle_mj + 4 * 50'000, 2);
+  EXPECT_NEAR(static_cast<double>(*told[5].reading.idle_mj), idle_mj, 2);
+  EXPECT_EQ(told[5].reading.charged_mj.value_or(0), 0U);
+  node->kill();
+  play(2 * limits::second_us);
+}
+
 TEST_F(NodeModelTest, AThrottledDeviceSaysWhyItIsDegraded) {
   node_->set_slowness(device_id("n/npu0"), 3, true);
   play(3 * limits::second_us);
