@@ -8,6 +8,9 @@
 ///   attention.csv     prefill_chunk,kv_prefill,n_decode,kv_decode,time_us   kv of each sequence
 ///   moe.csv           tokens,activated_experts,time_us   only of mixtures of experts
 ///
+/// The first line names the columns, in any order. Lines that begin with `#` are comments; those of
+/// dense.csv may say what was measured (read_measurement()).
+///
 /// Between measured points everything is interpolated, beyond them extrapolated in a line. A norm
 /// runs twice in a layer, `embedding` and `final_layernorm` once in a step, the rest once in a
 /// layer. Of a pipeline of pp stages a step is one of pp batches in flight, as the roofline has it
@@ -55,6 +58,7 @@ public:
   [[nodiscard]] static std::shared_ptr<const operator_tables> load(const text_of& file,
                                                                    std::string& error);
 
+  measurement of;
   /// Layer name and time by tokens.
   std::map<std::string, std::vector<rate_point>> dense;
   std::map<std::string, std::vector<rate_point>> per_sequence;

@@ -112,6 +112,35 @@ std::string read_point(std::string_view line, rate_points& out) {
 
 } // namespace
 
+std::string read_measurement(std::string_view comment, measurement& into) {
+  constexpr double chips_max = 4'096;
+  const auto trim = [](std::string_view& text) {
+    while (!text.empty() && text.front() == ' ')
+      text.remove_prefix(1);
+    while (!text.empty() && text.back() == ' ')
+      text.remove_suffix(1);
+  };
+  comment.remove_prefix(std::min<std::size_t>(comment.size(), 1)); // The `#`.
+  const auto colon = comment.find(':');
+  auto key = comment.substr(0, colon);
+  auto said = colon == std::string_view::npos ? std::string_view{} : comment.substr(colon + 1);
+  trim(key);
+  trim(said);
+  if (said.empty())
+    return {};
+  if (key == "model")
+    into.model = said;
+  if (key == "dtype")
+    into.dtype = said;
+  if (key != "chips")
+    return {};
+  double chips = 0;
+  if (!read_number(said, chips) || chips < 1 || chips > chips_max || chips != std::floor(chips))
+    return "expected `# chips: ` and a whole number from 1 on";
+  into.chips = static_cast<std::uint32_t>(chips);
+  return {};
+}
+
 profile_reading read_profile(std::string_view text) {
   profile_reading made;
   std::uint32_t number = 0;
@@ -123,9 +152,11 @@ profile_reading read_profile(std::string_view text) {
     ++number;
     if (!line.empty() && line.back() == '\r')
       line.remove_suffix(1);
-    if (line.empty() || line.front() == '#')
+    if (line.empty())
       continue;
-    if (!header) {
+    if (line.front() == '#') {
+      made.error = read_measurement(line, made.of);
+    } else if (!header) {
       header = true;
       made.error = line == "kind,size,us" ? "" : "expected the header `kind,size,us`";
     } else {

@@ -20,8 +20,16 @@ struct rate_point {
 
 /// What a device's times were measured with.
 struct measurement {
-  std::string file; ///< Of points, or the folder of tables; empty = it was not measured.
+  std::string file;        ///< Of points, or the folder of tables; empty = it was not measured.
+  std::string where;       ///< `file:line: field` that names it.
+  std::string model;       ///< As its server called it; empty = not said, as with the next two.
+  std::string dtype;       ///< Of its weights, in the words of bytes_of_dtype().
+  std::uint32_t chips = 0; ///< That worked as one.
 };
+
+/// Reads a comment `# model: NAME`, `# dtype: fp8` or `# chips: 4` (1 to 4096); any other says
+/// nothing. Returns: what is wrong with it; empty when nothing is.
+[[nodiscard]] std::string read_measurement(std::string_view comment, measurement& into);
 
 /// Requires: each list has a point, sizes ascend.
 struct rate_points {
@@ -41,13 +49,14 @@ inline constexpr double profile_us_max = 3.6e9;        ///< An hour.
 /// What a profile holds, or what is wrong with it.
 struct profile_reading {
   rate_points points;
+  measurement of;         ///< What its comments say.
   std::uint32_t line = 0; ///< Of the error; 0 = none.
   std::string error;
 };
 
 /// Reads lines `decode,<sequences>,<us>` and `prefill,<tokens>,<us>` below the header
-/// `kind,size,us`; `#` begins a comment. Sizes are whole, and at most profile_size_max, times at
-/// most profile_us_max.
+/// `kind,size,us`; `#` begins a comment, see read_measurement(). Sizes are whole, and at most
+/// profile_size_max, times at most profile_us_max.
 [[nodiscard]] profile_reading read_profile(std::string_view text);
 
 /// Beyond its last point a curve goes on with the median slope between its last ones, so that the
