@@ -2,6 +2,7 @@
 // One step: what was due, then what happened, then one pass of decisions.
 #include "scheduler/core.hpp"
 
+#include "scheduler/crowds.hpp"
 #include "scheduler/handlers.hpp"
 #include "scheduler/resting_weights.hpp"
 
@@ -81,6 +82,7 @@ void settle(pass& p) {
     for (const auto model : models) {
       run_queue(p, model);
       place(p, model);
+      relieve(p, model);
     }
   }
   tell_newcomers(p);

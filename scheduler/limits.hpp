@@ -221,6 +221,8 @@ inline constexpr duration_us minima_settle_us
 inline constexpr std::int64_t warmup_gain_pm = 900; ///< Worth a load: at most this of the best.
 inline constexpr std::int64_t wait_gain_pm
     = 800; ///< Worth waiting for: at most this share of starting now.
+inline constexpr std::int64_t wait_line_pm = 50; ///< Of an endpoint's places: so many and one wait
+                                                 ///< for it by choice where only time counts.
 inline constexpr duration_us demand_window_us = 60 * second_us; ///< A model asked for that lately.
 inline constexpr std::size_t paced_devices = 512; ///< From here on a look at all of them has a
                                                   ///< pace; below, it follows every change.
@@ -257,6 +259,6 @@ inline constexpr duration_us cache_half_life_us
     = 30 * second_us; ///< Of what a cache wrote, and forgot too early.
 inline constexpr std::int64_t cache_written_min = 16'384; ///< Tokens; fewer tell little of a cache.
 inline constexpr std::int64_t cache_regret_pm_max = 800;  ///< Of what is written, believed.
-inline constexpr std::size_t prefix_holders_max = 4;      ///< Instances per block, newest first.
+inline constexpr std::size_t prefix_holders_max = 8;      ///< Instances per block, newest first.
 
 } // namespace consort::core::limits

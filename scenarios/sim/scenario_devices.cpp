@@ -135,6 +135,8 @@ private:
 
   void read_memory() {
     made_.memory_bytes = reader_.size("memory", made_.memory_bytes);
+    if (item_.find("memory") && made_.memory_bytes == 0)
+      reader_.fail("memory", "must be above 0");
     made_.kv_blocks = static_cast<std::uint64_t>(reader_.integer("kv_blocks", 0, 0, 1LL << 40));
     made_.block_tokens = whole(reader_, "block_tokens", made_.block_tokens, 65'536);
   }

@@ -318,6 +318,24 @@ std::string render_summary(const run_summary& summary) {
   return made + "digest: " + digest_text(summary.run_digest) + "\n";
 }
 
+std::optional<std::string> never_kept(const scenario_expectation& wanted) {
+  if (wanted.max && *wanted.max < 0)
+    return "is below 0, as no figure is";
+  const bool share = wanted.metric == "slo_attainment" || wanted.metric == "cached_share";
+  if (share && wanted.min && *wanted.min > 1)
+    return "is above 1, as no share is";
+  return std::nullopt;
+}
+
+std::string csv_field(const std::string& text) {
+  if (text.find_first_of(",\"\n\r") == std::string::npos)
+    return text;
+  std::string made = "\"";
+  for (const char letter : text)
+    made += letter == '"' ? std::string("\"\"") : std::string(1, letter);
+  return made + "\"";
+}
+
 std::string summary_json(const run_summary& summary, const run_origin& origin) {
   nlohmann::ordered_json made;
   made["scenario"] = summary.scenario;
@@ -338,7 +356,7 @@ std::string summary_json(const run_summary& summary, const run_origin& origin) {
   made["figures"] = summary.figures;
   made["not_served"] = summary.codes;
   made["device_tokens"] = summary.device_tokens;
-  return made.dump(2) + "\n";
+  return made.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
 std::string requests_csv(const run_summary& summary) {
@@ -347,8 +365,8 @@ std::string requests_csv(const run_summary& summary) {
   const auto time
       = [](const std::optional<time_us>& at) { return at ? std::to_string(*at) : std::string{}; };
   for (const auto& one : summary.requests)
-    made += one.external_id + "," + one.model + "," + outcome_word(one) + "," + one.code + ","
-            + one.device + "," + std::to_string(one.attempts) + ","
+    made += one.external_id + "," + csv_field(one.model) + "," + outcome_word(one) + "," + one.code
+            + "," + one.device + "," + std::to_string(one.attempts) + ","
             + std::to_string(one.submitted_at) + "," + time(one.first_token_at) + ","
             + time(one.ended_at) + "," + std::to_string(one.prompt_tokens) + ","
             + std::to_string(one.completion_tokens) + "\n";

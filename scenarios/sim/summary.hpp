@@ -113,6 +113,9 @@ void compute_figures(run_summary& summary, duration_us arrivals_us);
 missed_expectations(const run_summary& summary,
                     const std::vector<scenario_expectation>& expectations);
 
+/// What no run could keep. Returns: why not, or nothing.
+[[nodiscard]] std::optional<std::string> never_kept(const scenario_expectation& wanted);
+
 /// The value below which `per_mille` of sorted values lie (nearest rank); nullopt when empty.
 [[nodiscard]] std::optional<duration_us> percentile(const std::vector<duration_us>& sorted,
                                                     std::uint32_t per_mille);
@@ -143,7 +146,10 @@ struct run_origin {
   std::string version;
   std::string command; ///< Plays the same run again.
 };
-/// `summary.json` and `requests.csv` of `--out`.
+/// A cell that may hold commas, quotes and line ends.
+[[nodiscard]] std::string csv_field(const std::string& text);
+/// `summary.json` and `requests.csv` of `--out`. What is no UTF-8 is replaced: paths may be any
+/// bytes.
 [[nodiscard]] std::string summary_json(const run_summary& summary, const run_origin& origin);
 [[nodiscard]] std::string requests_csv(const run_summary& summary);
 
