@@ -110,6 +110,9 @@ private:
     made.on_gaps = [this](duration_us gap, std::uint64_t count) {
       tell([&](observer& one) { one.on_gaps(gap, count); });
     };
+    made.on_widest = [this](const device_model& on, std::uint32_t sequences, std::uint32_t tokens) {
+      tell([&](observer& one) { one.on_widest(on, sequences, tokens); });
+    };
     made.on_finished = [this](const engine_sequence& done) {
       summary_.counts.prompt_tokens += done.prompt_tokens;
       summary_.counts.cached_tokens += done.cached_tokens;

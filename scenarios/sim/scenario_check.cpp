@@ -89,10 +89,12 @@ private:
     for (const auto& node : plan_.nodes)
       for (const auto& device : node.devices)
         if (holds(plan_, *device, model))
-          least = std::min(least, load_us_of(*device, model.weight_bytes)
-                                      + (device->build_profile.empty()
-                                             ? 0
-                                             : compile_us_of(*device, model.weight_bytes)));
+          // Each node of an instance loads its own part, which may be one device's.
+          least
+              = std::min(least, load_us_of(*device, model.weight_bytes / model.devices_per_instance)
+                                    + (device->build_profile.empty()
+                                           ? 0
+                                           : compile_us_of(*device, model.weight_bytes)));
     return least;
   }
 

@@ -2,6 +2,7 @@
 #include "messages/wire_check.hpp"
 #include "scenarios/remote_section.hpp"
 #include "scenarios/sim/fault_parser.hpp"
+#include "scenarios/sim/measured_notes.hpp"
 #include "scenarios/sim/scenario.hpp"
 #include "scenarios/sim/scenario_check.hpp"
 #include "scenarios/sim/scenario_devices.hpp"
@@ -70,6 +71,8 @@ public:
     reader.finish();
     if (failure_)
       return *failure_;
+    for (auto& note : measured_notes(made_))
+      made_.notes.push_back(std::move(note));
     return std::move(made_);
   }
 

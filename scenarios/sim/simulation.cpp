@@ -227,6 +227,9 @@ private:
         = fold(links_.digest(), scheduler_.running() ? scheduler_.brain().digest() : 0);
     summary_.decisions_digest = scheduler_.decisions();
     summary_.encoded = !links_.plain();
+    for (const auto& node : plan_.nodes)
+      for (const auto& device : node.devices)
+        summary_.counts.builds_draw = summary_.counts.builds_draw || device->compile_mw > 0;
     compute_figures(summary_, plan_.safety_us);
     if (const auto kept = slo_.attainment(); kept && plan_.slo.given())
       summary_.figures["slo_attainment"] = *kept;

@@ -40,6 +40,9 @@ struct run_counts {
   std::uint64_t preemptions = 0; ///< Attempts that made room, each a ticket more; of the
                                  ///< scheduler's last life.
   std::uint64_t builds = 0;
+  duration_us build_us = 0;      ///< Of all builds together, those under way at the end too.
+  duration_us build_us_most = 0; ///< Of one.
+  bool builds_draw = false;      ///< The scenario says what power a build takes.
   std::uint64_t loads = 0;
   std::uint64_t hedges = 0;        ///< Tickets beside an attempt that was late.
   std::uint64_t prompt_tokens = 0; ///< Of attempts that came to their end.
@@ -86,12 +89,13 @@ struct run_summary {
   span_histogram token_gaps;             ///< Every gap between tokens of one stream.
   std::map<std::string, double> figures; ///< By the names of summary_metrics().
   std::map<std::string, std::uint64_t> device_tokens;
-  std::shared_ptr<const timeline> course;     ///< Null unless it was asked for.
-  std::map<std::string, std::uint64_t> codes; ///< Why requests were not served, with counts.
-  std::optional<error> input_failure;         ///< A trace that could not be read to its end.
-  std::vector<std::string> notes;             ///< On what was refused, cut or left out.
-  std::vector<std::string> violations;        ///< Of checkers.
-  std::vector<std::string> misses;            ///< Of expectations.
+  std::map<std::string, time_us> first_served; ///< When the first device of a kind gave a token.
+  std::shared_ptr<const timeline> course;      ///< Null unless it was asked for.
+  std::map<std::string, std::uint64_t> codes;  ///< Why requests were not served, with counts.
+  std::optional<error> input_failure;          ///< A trace that could not be read to its end.
+  std::vector<std::string> notes;              ///< On what was refused, cut or left out.
+  std::vector<std::string> violations;         ///< Of checkers.
+  std::vector<std::string> misses;             ///< Of expectations.
 
   [[nodiscard]] bool passed() const {
     return violations.empty() && misses.empty() && !input_failure;
