@@ -319,31 +319,38 @@ error plugin_trial::without_target(const std::string& compiler,
                  + ") does not");
 }
 
-result<std::string> plugin_trial::build() {
-  const auto profiles = device_->capability.build_profiles;
+/// Why nothing is to be built, or can be.
+std::optional<error> plugin_trial::builds_nothing(bool any_profile) {
   const bool any = format().find('*') != std::string::npos;
   if (any && !named_)
     return skipped("say with --model what it is to run");
   if (!format().empty())
     engine_ = format().starts_with("server/") && !any ? format().substr(format().find('/') + 1)
                                                       : model_;
-  if (profiles.empty() && !format().empty())
+  if (!any_profile && !format().empty())
     return skipped("it runs " + format() + " as it is");
   if (const auto idle = plugin_->compilers_without_target();
       !idle.empty() && plugin_->toolchains().empty())
     return without_target(idle.front().first.compiler, idle.front().second);
   if (plugin_->toolchains().empty())
     return skipped("no compiler of it is on this host");
-  if (profiles.empty() && !plugin_->missing_library().empty())
+  if (!any_profile && !plugin_->missing_library().empty())
     return skipped("the vendor's library is missing: " + plugin_->missing_library());
-  if (profiles.empty() && !hostless_.empty())
+  if (!any_profile && !hostless_.empty())
     return skipped(hostless_ + " to build for");
-  if (profiles.empty() && plugin_->metadata().engine)
+  if (!any_profile && plugin_->metadata().engine)
     return skipped("it builds nothing for " + device_->uuid + " (" + device_->model + ")");
-  if (profiles.empty())
+  if (!any_profile)
     return failed("no build profile is for " + device_->model);
   if (model_.empty())
     return skipped("no model is there to build: name one with --model");
+  return std::nullopt;
+}
+
+result<std::string> plugin_trial::build() {
+  const auto profiles = device_->capability.build_profiles;
+  if (const auto why = builds_nothing(!profiles.empty()))
+    return *why;
   const auto work = folder_in(scratch_, "work");
   if (!work)
     return work.failure();

@@ -62,6 +62,7 @@ private:
   [[nodiscard]] device_spec host_of_engine();
   [[nodiscard]] error without_target(const std::string& compiler,
                                      const std::string& attribute) const;
+  [[nodiscard]] std::optional<error> builds_nothing(bool any_profile);
   [[nodiscard]] std::string format() const;
   [[nodiscard]] std::vector<std::string> formats_of(const build_profile& built) const;
   [[nodiscard]] attempt_id latest() const;

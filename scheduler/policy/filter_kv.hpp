@@ -18,6 +18,7 @@ struct kv {
   static bool too_small(const candidate_facts& one) {
     return one.kv_all_tokens != 0 && one.kv_least_tokens > one.kv_all_tokens;
   }
+  /// Of the request, or of its prompt alone where that has a bound of its own.
   static bool short_context(const candidate_facts& one) {
     return one.context_all_tokens != 0 && one.context_least_tokens > one.context_all_tokens;
   }
