@@ -29,7 +29,7 @@ std::int64_t told_by(const core_state& s, const request_row& r, index instance) 
   return std::min(context, std::max(std::int64_t{r.size.prompt_tokens}, std::int64_t{1}));
 }
 
-bool alike(const device_spec& one, const device_spec& other) {
+bool same_kind(const device_spec& one, const device_spec& other) {
   return one.plugin == other.plugin && one.model == other.model && one.type == other.type;
 }
 
@@ -40,7 +40,7 @@ std::vector<const device_spec*> kinds_of(const core_state& s, const model_state&
     const auto& device = s.devices[s.instances[at].devices.front()].spec;
     if (s.instances[at].state == instance_state::ready
         && std::none_of(kinds.begin(), kinds.end(),
-                        [&](const auto* one) { return alike(*one, device); }))
+                        [&](const auto* one) { return same_kind(*one, device); }))
       kinds.push_back(&device);
   }
   return kinds;
@@ -54,7 +54,7 @@ bool may_have_more(const core_state& s, const model_state& model, const option& 
   const bool fails = pair != model.pairs.end() && s.pairs[pair->second].load_failures > 0;
   return by.removed_by == filter_id::passed && takes_work(s, by.device) && !fails
          && std::none_of(loaded.begin(), loaded.end(),
-                         [&](const auto* one) { return alike(*one, s.devices[by.device].spec); });
+                         [&](const auto* one) { return same_kind(*one, s.devices[by.device].spec); });
 }
 
 /// Its prompt, as estimated, and the answer that it asks for; at least one token of that. What is
