@@ -124,6 +124,13 @@ task<void> server_attempt::refuse(unsigned status) {
                              false}});
     co_return;
   }
+  if (const auto elsewhere = redirect_words(status, http_.location(), how_.spec.plugin);
+      !elsewhere.empty()) {
+    auto moved = judge_refusal(status, {});
+    moved.failure.message = "the model server answered " + std::to_string(status) + elsewhere;
+    deliver({std::move(moved)});
+    co_return;
+  }
   const auto wait = read_retry_after(http_.headers(), std::time(nullptr));
   auto judged = embeds_ ? judge_embeddings_refusal(status, said) : judge_refusal(status, said);
   if (judged.failure.action == recovery::retry_later)

@@ -362,9 +362,11 @@ task<bool> server_link::ready(const std::string& path) {
   asking_ = std::make_unique<server_http>(strand_, at_);
   const std::string nothing;
   const auto status = co_await asking_->ask(path, nothing, spec_->ready_timeout_us);
+  const auto elsewhere
+      = status ? redirect_words(*status, asking_->location(), spec_->plugin) : std::string();
   asking_.reset();
   unready_ = status ? std::nullopt : std::optional(status.failure());
-  last_answer_ = answer_words(status, !spec_->command.empty());
+  last_answer_ = answer_words(status, !spec_->command.empty()) + elsewhere;
   co_return status&&* status == 200;
 }
 
