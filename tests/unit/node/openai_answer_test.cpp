@@ -159,6 +159,36 @@ TEST(OpenaiAnswer, NonsenseIsTheServersFault) {
             R"(open "a" fail server_protocol)");
 }
 
+TEST(OpenaiAnswer, WhatStandsWhereTextBelongsIsNamed) {
+  const auto of = [](const json& choice) {
+    const auto last = answer_events(sse_data({{"choices", {choice}}})).back();
+    const auto* failed = std::get_if<attempt_aborted>(&last);
+    return failed == nullptr ? std::string() : failed->failure.message;
+  };
+  EXPECT_EQ(of({{"index", 0}, {"text", 42}}),
+            "the model server failed: `text` of one of its choices is no text: 42");
+  EXPECT_EQ(of({{"index", 0}, {"delta", {{"content", {{"a", true}}}}}}),
+            R"(the model server failed: `content` of one of its choices is no text: {"a":true})");
+  EXPECT_EQ(of({{"index", 0}, {"delta", {{"content", nullptr}}}, {"finish_reason", "stop"}}), "");
+}
+
+TEST(OpenaiAnswer, TextInPartsIsTextAndThoughtsAreNot) {
+  const json parts{{{"type", "thinking"}, {"thinking", json::array()}},
+                   {{"type", "text"}, {"text", "so "}},
+                   {{"type", "text"}, {"text", "it is"}}};
+  EXPECT_EQ(
+      heard(answer_events(
+          sse_data({{"choices",
+                     {{{"index", 0}, {"delta", {{"content", parts}}}, {"finish_reason", "stop"}}}}})
+          + stream_end)),
+      R"(open "so it is" done stop end 0+1)");
+}
+
+TEST(OpenaiAnswer, AByteOrderMarkBeforeTheStreamTakesNoText) {
+  EXPECT_EQ(heard(answer_events("\xef\xbb\xbf" + spoken("a") + spoken("b", "stop") + stream_end)),
+            R"(open "a" "b" done stop end 0+2)");
+}
+
 TEST(OpenaiAnswer, SizeIsBounded) {
   openai_answer answer(1, 0);
   answer.begin(true);
