@@ -141,7 +141,9 @@ inline constexpr std::uint32_t unused_blind_readings = 8;
 inline constexpr std::uint32_t rest_readings = 4;
 
 inline constexpr std::size_t server_head_bytes_max = 16 * 1024;
-inline constexpr std::size_t server_interim_heads_max = 16; ///< 1xx, before an answer's own.
+inline constexpr std::size_t key_bytes_min = 4;       ///< Of an API key; shorter is no secret.
+inline constexpr std::size_t key_text_bytes_min = 16; ///< The same where any words may stand.
+inline constexpr std::size_t server_interim_heads_max = 16;        ///< 1xx, before an answer's own.
 inline constexpr std::size_t server_refusal_bytes_max = 64 * 1024; ///< Body of a refusal, kept.
 inline constexpr std::size_t server_message_bytes_max = 512;       ///< Of a message, kept.
 inline constexpr std::uint64_t server_answer_bytes_max = 64 * 1024 * 1024; ///< One whole answer.

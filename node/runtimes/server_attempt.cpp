@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/runtimes/server_attempt.hpp"
 
+#include "node/runtimes/key_mask.hpp"
 #include "node/runtimes/kv_transfer.hpp"
 #include "node/runtimes/openai_embeddings.hpp"
 #include "node/runtimes/openai_request.hpp"
@@ -190,6 +191,17 @@ void server_attempt::tell_cost(attempt_event& end) {
     aborted->cost_micros = 0;
 }
 
+/// All of an attempt's servers are sent the same key.
+void server_attempt::mask(attempt_event& said) const {
+  const auto& key = how_.at.key;
+  if (auto* aborted = std::get_if<attempt_aborted>(&said)) {
+    aborted->failure.message = without_key(std::move(aborted->failure.message), key);
+  } else if (auto* piece = std::get_if<attempt_tokens>(&said)) {
+    piece->text = text_without_key(std::move(piece->text), key);
+    piece->extra_json = text_without_key(std::move(piece->extra_json), key);
+  }
+}
+
 void server_attempt::deliver(std::vector<attempt_event> happened) {
   for (auto& event : happened) {
     if (!sink_)
@@ -198,6 +210,7 @@ void server_attempt::deliver(std::vector<attempt_event> happened) {
       continue; // The answer's own, once it has a head.
     how_.generated += !embeds_ && std::holds_alternative<attempt_tokens>(event) ? 1 : 0;
     tell_cost(event);
+    mask(event);
     const auto* completed = std::get_if<attempt_completed>(&event);
     const bool last = completed != nullptr || std::holds_alternative<attempt_aborted>(event);
     const auto sink = last ? std::move(sink_) : sink_;

@@ -57,6 +57,7 @@ private:
   [[nodiscard]] std::function<void()> taken();
   void deliver(std::vector<attempt_event> happened);
   void tell_cost(attempt_event& end);
+  void mask(attempt_event& said) const;
 
   const server_call how_;
   server_http http_;

@@ -27,7 +27,7 @@ struct server_address {
   std::uint16_t port = 0;
   std::string prefix;       ///< Of every path; empty, or `/` and more.
   std::string base = "/v1"; ///< Stands for `/v1` of the protocol's paths.
-  std::string key;          ///< Bearer token; empty = none. Never logged.
+  std::string key;          ///< Bearer token; empty = none. Never shown (key_mask.hpp).
   bool tls = false;
 };
 

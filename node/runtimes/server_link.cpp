@@ -6,6 +6,7 @@
 #include "messages/server_status.hpp"
 #include "node/host/limits.hpp"
 #include "node/placeholders.hpp"
+#include "node/runtimes/key_mask.hpp"
 #include "node/runtimes/linked_session.hpp"
 #include "node/runtimes/server_errors.hpp"
 #include "scheduler/token_prices.hpp"
@@ -339,7 +340,7 @@ void server_link::exited(const child_exit& end) {
 }
 
 void server_link::heard(const std::string& line) {
-  log_.feed(line + "\n");
+  log_.feed(without_key(line, at_.key) + "\n");
   failures_.hear(line);
 }
 
@@ -366,7 +367,7 @@ task<bool> server_link::ready(const std::string& path) {
       = status ? redirect_words(*status, asking_->location(), spec_->plugin) : std::string();
   asking_.reset();
   unready_ = status ? std::nullopt : std::optional(status.failure());
-  last_answer_ = answer_words(status, !spec_->command.empty()) + elsewhere;
+  last_answer_ = answer_words(status, !spec_->command.empty()) + without_key(elsewhere, at_.key);
   co_return status&&* status == 200;
 }
 
