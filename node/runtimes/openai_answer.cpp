@@ -244,6 +244,8 @@ void openai_answer::complete() {
   const auto counted
       = std::accumulate(pieces_.begin(), pieces_.end(), 0U,
                         [](std::uint32_t sum, const auto& of) { return sum + of.second; });
+  if (usage_ && usage_->completion_tokens == 0)
+    usage_->completion_tokens = counted;
   if (usage_ && text_bytes_max_)
     usage_->completion_tokens = static_cast<std::uint32_t>(
         std::min<std::uint64_t>(usage_->completion_tokens, std::uint64_t{max_tokens_} * choices_));

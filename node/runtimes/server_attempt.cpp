@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/runtimes/server_attempt.hpp"
 
+#include "node/runtimes/believed_usage.hpp"
 #include "node/runtimes/key_mask.hpp"
 #include "node/runtimes/kv_transfer.hpp"
 #include "node/runtimes/openai_embeddings.hpp"
@@ -8,6 +9,7 @@
 #include "node/runtimes/rate_gate.hpp"
 #include "node/runtimes/server_errors.hpp"
 
+#include <cassert>
 #include <ctime>
 
 namespace consort::node {
@@ -53,8 +55,10 @@ void server_attempt::stop(attempt_aborted why) {
 }
 
 task<void> server_attempt::run(const attempt_body& body) {
+  body_ = &body;
   if (!stopped_)
     co_await relay(body);
+  body_ = nullptr;
   http_.cut();
 }
 
@@ -178,15 +182,25 @@ std::function<void()> server_attempt::taken() {
   };
 }
 
+/// Once for each attempt: it completes once.
+void server_attempt::check_usage(attempt_completed& end) {
+  assert(body_ != nullptr);
+  const auto found = believe(end.usage, *body_, pieces_);
+  if (found.doubted)
+    how_.doubt(end.usage);
+  end.usage = found.told;
+  usage_ = found.charged;
+}
+
 /// What was never asked for costs nothing, and neither does what was refused; what was cut off, the
 /// server knows alone.
 void server_attempt::tell_cost(attempt_event& end) {
-  if (const auto* completed = std::get_if<attempt_completed>(&end))
-    usage_ = completed->usage;
+  if (auto* completed = std::get_if<attempt_completed>(&end))
+    check_usage(*completed);
   if (!how_.bill)
     return;
   if (auto* completed = std::get_if<attempt_completed>(&end))
-    completed->cost_micros = how_.bill(completed->usage);
+    completed->cost_micros = how_.bill(usage_.value_or(completed->usage));
   else if (auto* aborted = std::get_if<attempt_aborted>(&end); aborted != nullptr && !asked_)
     aborted->cost_micros = 0;
 }
@@ -208,7 +222,9 @@ void server_attempt::deliver(std::vector<attempt_event> happened) {
       return;
     if (std::holds_alternative<attempt_opened>(event) && std::exchange(opened_, true))
       continue; // The answer's own, once it has a head.
-    how_.generated += !embeds_ && std::holds_alternative<attempt_tokens>(event) ? 1 : 0;
+    const bool piece = !embeds_ && std::holds_alternative<attempt_tokens>(event);
+    pieces_ += piece ? 1 : 0;
+    how_.generated += piece ? 1 : 0;
     tell_cost(event);
     mask(event);
     const auto* completed = std::get_if<attempt_completed>(&event);

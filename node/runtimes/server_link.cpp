@@ -468,10 +468,11 @@ void server_link::submit(const attempt_id& attempt, attempt_body body,
                           self->generated_,
                           self->encode_ ? &*self->encode_ : nullptr,
                           self->plain_,
-                          price == nullptr ? std::function<std::uint64_t(const token_usage&)>()
-                                           : [link = self.get(), price](const token_usage& used) {
-                                               return link->bill(*price, used);
-                                             }};
+                          price == nullptr
+                              ? std::function<std::uint64_t(const token_usage&)>()
+                              : [link = self.get(), price](
+                                    const token_usage& used) { return link->bill(*price, used); },
+                          [link = self.get()](const token_usage& said) { link->doubt(said); }};
     auto running = std::make_shared<server_attempt>(
         self->strand_, how, std::move(sink),
         [link = self.get()](const server_word& word) { link->heed(word); });
@@ -558,6 +559,16 @@ void server_link::heed(const server_word& word) {
 void server_link::account(const server_attempt& ended, time_us admitted_at, std::uint64_t tokens) {
   if (const auto& usage = ended.usage())
     gate_.settle(admitted_at, tokens, usage->prompt_tokens + usage->completion_tokens);
+}
+
+/// A server that tells nonsense does so each time.
+void server_link::doubt(const token_usage& said) {
+  if (!std::exchange(doubted_, true))
+    spdlog::warn(
+        "{}: its server tells a usage that cannot be true ({} tokens of prompt, {} of them "
+        "cached, {} of answer): such counts are bounded by what was asked for and came, or "
+        "estimated. Told once",
+        wanted_.device.id.value, said.prompt_tokens, said.cached_tokens, said.completion_tokens);
 }
 
 /// What is less than a micro is on the next one's bill: all bills are what was paid in all.

@@ -70,6 +70,15 @@ TEST(OpenaiAnswer, WithoutUsagePiecesAreCounted) {
             R"(open "a" "b" done length end 0+2)");
 }
 
+TEST(OpenaiAnswer, UsageOfNothingOrLessIsNoCountOfWhatCame) {
+  for (const auto& none : {json(0), json(-8), json("8"), json(nullptr)}) {
+    const auto usage = sse_data({{"choices", json::array()},
+                                 {"usage", {{"prompt_tokens", 5}, {"completion_tokens", none}}}});
+    EXPECT_EQ(heard(answer_events(spoken("a") + spoken("b", "stop") + usage + stream_end)),
+              R"(open "a" "b" done stop end 5+2)");
+  }
+}
+
 TEST(OpenaiAnswer, EndsWithItsConnectionWhenEveryChoiceEnded) {
   EXPECT_EQ(heard(answer_events(spoken("a", "stop"))), R"(open "a" done stop end 0+1)");
   EXPECT_EQ(heard(answer_events(spoken("a"))), R"(open "a" fail server_broke_off)");
