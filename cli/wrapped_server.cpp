@@ -4,6 +4,7 @@
 #include "cli/api.hpp"
 #include "cli/shell_word.hpp"
 #include "cli/table.hpp"
+#include "node/runtimes/key_mask.hpp"
 #include "node/runtimes/server_http.hpp"
 #include "scheduler/served_name.hpp"
 
@@ -48,9 +49,8 @@ links::task<void> fetch(const node::server_address& at, const std::string& path,
     // On its own: GCC 12 destroys what is awaited inside an aggregate twice.
     auto text = co_await http.read_text(wrapped_list_bytes_max, look_us);
     page got{*status, std::move(text), {}};
-    for (const auto& [name, value] : http.headers())
-      if (name == "Location" || name == "location")
-        got.location = printable(value.substr(0, location_bytes_max));
+    got.location
+        = printable(node::without_key(http.location(), at.key).substr(0, location_bytes_max));
     into = std::move(got);
   } else {
     into = error{status.failure().action,
@@ -60,13 +60,18 @@ links::task<void> fetch(const node::server_address& at, const std::string& path,
   http.cut();
 }
 
+/// The key that a server is sent; empty = none.
+std::string key_for(const wrapped_server& server) {
+  const char* key = std::getenv(server.key_env.c_str());
+  return key == nullptr ? std::string() : std::string(key);
+}
+
 /// GET. Errors: `unreachable`, `failed`.
 result<page> look(const wrapped_server& server, const std::string& path) {
   auto at = node::parse_server_url(server.url);
   if (!at)
     return usage_error(at.failure().message);
-  if (const char* key = std::getenv(server.key_env.c_str()); key != nullptr)
-    at->key = key;
+  at->key = key_for(server);
   boost::asio::io_context io;
   result<page> got(error{recovery::bug, "failed", "nobody looked"});
   boost::asio::co_spawn(io, fetch(*at, path, got), boost::asio::detached);
@@ -125,7 +130,7 @@ result<model_names> models_at(const wrapped_server& server, const std::string& p
     return models;
   for (const auto& one : body["data"])
     if (one.is_object() && one.contains("id") && one["id"].is_string()) {
-      auto id = one["id"].get<std::string>();
+      auto id = node::without_key(one["id"].get<std::string>(), key_for(server));
       if (!can_be_declared(id))
         refused = std::move(id);
       else if (models.all.size() < wrapped_models_max)
@@ -152,7 +157,7 @@ std::string model_by_tgi(const wrapped_server& server) {
   const auto body = json::parse(answer->body, nullptr, false);
   if (!body.is_object() || !body.contains("model_id") || !body["model_id"].is_string())
     return {};
-  auto name = body["model_id"].get<std::string>();
+  auto name = node::without_key(body["model_id"].get<std::string>(), key_for(server));
   return can_be_declared(name) ? name : std::string();
 }
 

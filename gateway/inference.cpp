@@ -311,9 +311,12 @@ void inference::complete(const attempt_completed& ended, steady_time at) {
     embeddings_ = *std::move(made);
   }
   usage_ = ended.usage;
+  prompt_estimated_ = usage_.prompt_tokens == 0;
+  if (prompt_estimated_)
+    usage_.prompt_tokens = parsed_.prompt_tokens;
   const auto first = attempt_first_token_at_.value_or(at);
   context_.port.report(core::attempt_finished{current_->attempt,
-                                              {.usage = ended.usage,
+                                              {.usage = usage_,
                                                .first_token_us = between(opened_at_, first),
                                                .total_us = between(opened_at_, at),
                                                .batch = ended.batch,

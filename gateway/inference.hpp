@@ -122,6 +122,7 @@ private:
   std::optional<std::uint64_t> energy_mj_ = 0;   ///< Of all attempts; unknown once one is.
   std::optional<std::uint64_t> cost_micros_ = 0; ///< The same.
   std::uint32_t prompt_tokens_ = 0;              ///< As the first that told counted.
+  bool prompt_estimated_ = false;                ///< Nobody told.
   std::uint32_t cached_tokens_ = 0;
   std::uint32_t tokens_ = 0;         ///< Emitted by engines, all choices.
   std::uint32_t earlier_tokens_ = 0; ///< Those before this attempt.

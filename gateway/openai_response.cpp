@@ -115,6 +115,8 @@ std::string served_json(const served_by& served) {
     out.append(",\"joules\":").append(joules(*served.energy_mj));
   if (served.cost_micros)
     out.append(",\"cost\":").append(money(*served.cost_micros));
+  if (served.prompt_estimated)
+    out.append(",\"prompt_estimated\":true");
   return out.append("}");
 }
 

@@ -32,6 +32,7 @@ struct served_by {
   std::optional<std::uint64_t> energy_mj; ///< nullopt = unknown.
   /// Paid for its tokens, 1e-6 of the currency unit; nullopt = unknown, or not paid by the token.
   std::optional<std::uint64_t> cost_micros = {};
+  bool prompt_estimated = false; ///< Nobody counted it: its tokens are guessed by its length.
 };
 
 /// The JSON object of `usage.consort`.

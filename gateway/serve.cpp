@@ -281,7 +281,8 @@ http_response inference::head() const {
 }
 
 served_by inference::served() const {
-  return {device_id(device_), attempts_, queued_us_, exact_, energy_mj_, cost_micros_};
+  return {device_id(device_), attempts_,    queued_us_,       exact_,
+          energy_mj_,         cost_micros_, prompt_estimated_};
 }
 
 // --- ends ---

@@ -3,6 +3,8 @@
 
 #include "links/limits.hpp"
 
+#include <utility>
+
 namespace consort::links {
 
 bool sse_parser::feed(std::string_view bytes) {
@@ -26,6 +28,9 @@ bool sse_parser::feed(std::string_view bytes) {
 }
 
 bool sse_parser::end_line() {
+  constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
+  if (std::exchange(first_, false) && line_.starts_with(byte_order_mark))
+    line_.erase(0, byte_order_mark.size());
   if (!line_.empty()) {
     too_long_ = !field(line_);
     line_.clear();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Server-sent events (WHATWG HTML, 9.2) from a byte stream, however it is cut. Pure. Limits: one
+/// Server-sent events (WHATWG HTML, 9.2) from a byte stream, however it is cut; a byte order mark
+/// before the first is passed over. Pure. Limits: one
 /// line at most limits::sse_line_bytes_max bytes, the data of one event, of however many lines, at
 /// most limits::sse_event_bytes_max; beyond either the parser fails and stays failed.
 
@@ -35,6 +36,7 @@ private:
   handler on_event_;
   std::string line_;
   sse_event event_;
+  bool first_ = true; ///< No line has ended yet.
   bool has_data_ = false;
   bool after_return_ = false; ///< The last byte was CR: an LF next belongs to it.
   bool stopped_ = false;

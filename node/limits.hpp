@@ -141,6 +141,13 @@ inline constexpr std::uint32_t unused_blind_readings = 8;
 inline constexpr std::uint32_t rest_readings = 4;
 
 inline constexpr std::size_t server_head_bytes_max = 16 * 1024;
+inline constexpr std::uint64_t usage_added_tokens_max = 65'536;     ///< To a prompt, by its server.
+inline constexpr std::uint64_t usage_media_tokens_max = 1'048'576;  ///< Of pictures, films, files.
+inline constexpr std::uint64_t usage_answer_tokens_max = 1'048'576; ///< Where nobody bounds it.
+inline constexpr std::uint32_t usage_choices_max = 128; ///< Of `n` and `best_of`, believed.
+inline constexpr std::size_t key_bytes_min = 4;         ///< Of an API key; shorter is no secret.
+inline constexpr std::size_t key_text_bytes_min = 16;   ///< The same where any words may stand.
+inline constexpr std::size_t server_interim_heads_max = 16;        ///< 1xx, before an answer's own.
 inline constexpr std::size_t server_refusal_bytes_max = 64 * 1024; ///< Body of a refusal, kept.
 inline constexpr std::size_t server_message_bytes_max = 512;       ///< Of a message, kept.
 inline constexpr std::uint64_t server_answer_bytes_max = 64 * 1024 * 1024; ///< One whole answer.

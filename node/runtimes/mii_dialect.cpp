@@ -14,6 +14,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr std::size_t token_bytes_guessed = 4; ///< Of a text that nobody counted.
+
 /// It becomes one segment of a path.
 std::string escaped(const std::string& name) {
   constexpr std::string_view digits = "0123456789ABCDEF";
@@ -81,8 +83,11 @@ void mii_answer::finish() {
   const auto why = one.find("finish_reason");
   const bool length = why != one.end() && why->is_string() && *why == "length";
   say(attempt_choice_done{0, length ? "length" : "stop"});
-  end(attempt_completed{
-      {whole_at(one, "prompt_length"), whole_at(one, "generated_length"), 0}, 0, 0});
+  const auto& made = text->get_ref<const std::string&>();
+  auto tokens = whole_at(one, "generated_length");
+  if (tokens == 0 && !made.empty())
+    tokens = static_cast<std::uint32_t>(made.size() / token_bytes_guessed) + 1;
+  end(attempt_completed{{whole_at(one, "prompt_length"), tokens, 0}, 0, 0});
 }
 
 } // namespace consort::node

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 namespace consort::node {
 
@@ -40,16 +41,30 @@ std::string extras_of(const json& choice) {
   return extra.empty() ? std::string() : extra.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
-/// The text of a choice, streamed or whole, chat or not.
-std::string text_of(const json& choice) {
+/// Where the text of a choice is, streamed or whole, chat or not, and what that is called; null
+/// when there is none.
+std::pair<const json*, const char*> text_at(const json& choice) {
+  const auto in = [](const json& object, const char* name) {
+    const auto found = object.find(name);
+    return std::pair(found == object.end() || found->is_null() ? nullptr : &*found, name);
+  };
   for (const auto* name : {"delta", "message"})
-    if (const auto inner = choice.find(name); inner != choice.end() && inner->is_object()) {
-      const auto content = inner->find("content");
-      return content != inner->end() && content->is_string() ? content->get<std::string>()
-                                                             : std::string();
-    }
-  const auto text = choice.find("text");
-  return text != choice.end() && text->is_string() ? text->get<std::string>() : std::string();
+    if (const auto inner = choice.find(name); inner != choice.end() && inner->is_object())
+      return in(*inner, "content");
+  return in(choice, "text");
+}
+
+/// Its text; of one in parts (Mistral's models that think) those that are text.
+std::string text_of(const json& choice) {
+  const auto* text = text_at(choice).first;
+  if (text == nullptr || !text->is_array())
+    return text != nullptr && text->is_string() ? text->get<std::string>() : std::string();
+  std::string out;
+  for (const auto& part : *text)
+    if (const auto piece = part.is_object() ? part.find("text") : part.end();
+        piece != part.end() && piece->is_string())
+      out += piece->get_ref<const std::string&>();
+  return out;
 }
 
 /// Tokens of the text, by what the server says of its usage.
@@ -161,6 +176,10 @@ void openai_answer::on_object(const json& body) {
 void openai_answer::on_choice(const json& choice) {
   if (!choice.is_object())
     return fail("server_protocol", "one of its choices is no object");
+  if (const auto [text, name] = text_at(choice);
+      text != nullptr && !text->is_string() && !text->is_array())
+    return fail("server_protocol", "`" + std::string(name) + "` of one of its choices is no text: "
+                                       + server_message(text->dump(-1, ' ', true)));
   // Where it says none there is but one.
   const auto said = choice.find("index");
   if (said != choice.end() && said->is_number_integer()
@@ -225,6 +244,8 @@ void openai_answer::complete() {
   const auto counted
       = std::accumulate(pieces_.begin(), pieces_.end(), 0U,
                         [](std::uint32_t sum, const auto& of) { return sum + of.second; });
+  if (usage_ && usage_->completion_tokens == 0)
+    usage_->completion_tokens = counted;
   if (usage_ && text_bytes_max_)
     usage_->completion_tokens = static_cast<std::uint32_t>(
         std::min<std::uint64_t>(usage_->completion_tokens, std::uint64_t{max_tokens_} * choices_));

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node/runtimes/server_attempt.hpp"
 
+#include "node/runtimes/believed_usage.hpp"
+#include "node/runtimes/key_mask.hpp"
 #include "node/runtimes/kv_transfer.hpp"
 #include "node/runtimes/openai_embeddings.hpp"
 #include "node/runtimes/openai_request.hpp"
 #include "node/runtimes/rate_gate.hpp"
 #include "node/runtimes/server_errors.hpp"
 
+#include <cassert>
 #include <ctime>
 
 namespace consort::node {
@@ -52,8 +55,10 @@ void server_attempt::stop(attempt_aborted why) {
 }
 
 task<void> server_attempt::run(const attempt_body& body) {
+  body_ = &body;
   if (!stopped_)
     co_await relay(body);
+  body_ = nullptr;
   http_.cut();
 }
 
@@ -124,6 +129,13 @@ task<void> server_attempt::refuse(unsigned status) {
                              false}});
     co_return;
   }
+  if (const auto elsewhere = redirect_words(status, http_.location(), how_.spec.plugin);
+      !elsewhere.empty()) {
+    auto moved = judge_refusal(status, {});
+    moved.failure.message = "the model server answered " + std::to_string(status) + elsewhere;
+    deliver({std::move(moved)});
+    co_return;
+  }
   const auto wait = read_retry_after(http_.headers(), std::time(nullptr));
   auto judged = embeds_ ? judge_embeddings_refusal(status, said) : judge_refusal(status, said);
   if (judged.failure.action == recovery::retry_later)
@@ -170,17 +182,38 @@ std::function<void()> server_attempt::taken() {
   };
 }
 
+/// Once for each attempt: it completes once.
+void server_attempt::check_usage(attempt_completed& end) {
+  assert(body_ != nullptr);
+  const auto found = believe(end.usage, *body_, pieces_);
+  if (found.doubted)
+    how_.doubt(end.usage);
+  end.usage = found.told;
+  usage_ = found.charged;
+}
+
 /// What was never asked for costs nothing, and neither does what was refused; what was cut off, the
 /// server knows alone.
 void server_attempt::tell_cost(attempt_event& end) {
-  if (const auto* completed = std::get_if<attempt_completed>(&end))
-    usage_ = completed->usage;
+  if (auto* completed = std::get_if<attempt_completed>(&end))
+    check_usage(*completed);
   if (!how_.bill)
     return;
   if (auto* completed = std::get_if<attempt_completed>(&end))
-    completed->cost_micros = how_.bill(completed->usage);
+    completed->cost_micros = how_.bill(usage_.value_or(completed->usage));
   else if (auto* aborted = std::get_if<attempt_aborted>(&end); aborted != nullptr && !asked_)
     aborted->cost_micros = 0;
+}
+
+/// All of an attempt's servers are sent the same key.
+void server_attempt::mask(attempt_event& said) const {
+  const auto& key = how_.at.key;
+  if (auto* aborted = std::get_if<attempt_aborted>(&said)) {
+    aborted->failure.message = without_key(std::move(aborted->failure.message), key);
+  } else if (auto* piece = std::get_if<attempt_tokens>(&said)) {
+    piece->text = text_without_key(std::move(piece->text), key);
+    piece->extra_json = text_without_key(std::move(piece->extra_json), key);
+  }
 }
 
 void server_attempt::deliver(std::vector<attempt_event> happened) {
@@ -189,8 +222,11 @@ void server_attempt::deliver(std::vector<attempt_event> happened) {
       return;
     if (std::holds_alternative<attempt_opened>(event) && std::exchange(opened_, true))
       continue; // The answer's own, once it has a head.
-    how_.generated += !embeds_ && std::holds_alternative<attempt_tokens>(event) ? 1 : 0;
+    const bool piece = !embeds_ && std::holds_alternative<attempt_tokens>(event);
+    pieces_ += piece ? 1 : 0;
+    how_.generated += piece ? 1 : 0;
     tell_cost(event);
+    mask(event);
     const auto* completed = std::get_if<attempt_completed>(&event);
     const bool last = completed != nullptr || std::holds_alternative<attempt_aborted>(event);
     const auto sink = last ? std::move(sink_) : sink_;

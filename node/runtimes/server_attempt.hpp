@@ -26,6 +26,7 @@ struct server_call {
   /// What so much of the model costs, 1e-6 of the currency unit, which is put on the bill; empty =
   /// nobody knows.
   std::function<std::uint64_t(const token_usage&)> bill;
+  std::function<void(const token_usage&)> doubt; ///< Called with a usage that cannot be true.
 };
 
 /// What an answer's head says beside the answer.
@@ -45,7 +46,8 @@ public:
   /// Ends it with that event, unless it has ended. On the strand.
   void stop(attempt_aborted why);
   [[nodiscard]] bool stopped() const { return stopped_; }
-  /// What was used of the model; nothing unless it completed.
+  /// What was used of the model, as far as its server is believed, with an estimate of a prompt
+  /// that it tells nothing of; nothing unless it completed.
   [[nodiscard]] const std::optional<token_usage>& usage() const { return usage_; }
 
 private:
@@ -56,7 +58,9 @@ private:
   links::task<void> refuse(unsigned status);
   [[nodiscard]] std::function<void()> taken();
   void deliver(std::vector<attempt_event> happened);
+  void check_usage(attempt_completed& end);
   void tell_cost(attempt_event& end);
+  void mask(attempt_event& said) const;
 
   const server_call how_;
   server_http http_;
@@ -64,9 +68,11 @@ private:
   std::shared_ptr<attempt_sink> sink_; ///< Null once its terminal event has been delivered.
   const std::function<void(server_word)> heard_;
   bool stopped_ = false;
-  bool opened_ = false; ///< The sink knows that it runs.
-  bool asked_ = false;  ///< A server may have begun to work on it.
-  bool embeds_ = false; ///< It is asked for embeddings, not for text.
+  bool opened_ = false;                ///< The sink knows that it runs.
+  bool asked_ = false;                 ///< A server may have begun to work on it.
+  bool embeds_ = false;                ///< It is asked for embeddings, not for text.
+  const attempt_body* body_ = nullptr; ///< While it runs.
+  std::uint64_t pieces_ = 0;           ///< Of its answer.
   std::optional<token_usage> usage_;
 };
 

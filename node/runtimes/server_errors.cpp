@@ -100,6 +100,22 @@ std::string server_message(std::string_view body) {
                        : found;
 }
 
+std::string redirect_words(unsigned status, std::string_view location, const std::string& plugin) {
+  if (status / 100 != 3 || location.empty())
+    return {};
+  const auto scheme = location.find("//");
+  const bool elsewhere
+      = scheme != std::string_view::npos && location.find_first_of("/?#") == scheme;
+  const auto host = location.find_first_of("/?#", elsewhere ? scheme + 2 : 0);
+  // A name and password before the host are secrets, too.
+  const auto named = location.substr(0, host).find('@') == std::string_view::npos;
+  const auto where = !elsewhere ? "another path of its own"
+                     : named    ? printable(std::string(location.substr(0, host)))
+                                : "an address with a name or password in it";
+  return ", a redirect to " + where + ", which is not followed: put the address behind it into "
+         + "`url` of plugin " + plugin;
+}
+
 std::string answer_words(const result<unsigned>& status, bool started) {
   if (status)
     return "the last time it answered " + std::to_string(*status);

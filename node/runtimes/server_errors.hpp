@@ -30,6 +30,12 @@ namespace consort::node {
 /// of money may say so by a code of billing in a 429.
 [[nodiscard]] attempt_aborted judge_refusal(unsigned status, std::string_view body);
 
+/// Of a redirect (3xx with a `location`), which none of ours follows: whom it sends its askers to,
+/// and what to do, to be put behind the status; empty of other answers. Tells no more than a scheme
+/// and a host, since queries hold keys.
+[[nodiscard]] std::string redirect_words(unsigned status, std::string_view location,
+                                         const std::string& plugin);
+
 /// What came of the last question whether a server is ready: its status, or why there is none.
 /// `started`: by us, and told its port.
 [[nodiscard]] std::string answer_words(const result<unsigned>& status, bool started);

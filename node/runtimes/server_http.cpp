@@ -88,8 +88,7 @@ server_http::server_http(const asio::any_io_executor& strand, const server_addre
       stream_(asio::ip::tcp::socket(strand)),
       names_(strand),
       deadline_(strand, [this] { cut(); }) {
-  parser_.header_limit(static_cast<std::uint32_t>(limits::server_head_bytes_max));
-  parser_.body_limit(boost::none);
+  await_head();
 }
 
 void server_http::cut() {
@@ -133,6 +132,32 @@ task<boost::system::error_code> server_http::reach() {
   co_return boost::system::error_code{};
 }
 
+void server_http::await_head() {
+  parser_.emplace();
+  parser_->header_limit(static_cast<std::uint32_t>(limits::server_head_bytes_max));
+  parser_->body_limit(boost::none);
+}
+
+/// The answer's own: what comes before it tells nothing that is needed (RFC 9110, 15.2). Nobody
+/// asked for another protocol, so that 101 is an answer, and a wrong one. Returns: why there is
+/// none; empty when there is one.
+task<std::string> server_http::read_head(boost::system::error_code unsent) {
+  for (std::size_t interim = 0; interim <= limits::server_interim_heads_max; ++interim) {
+    const auto [failed, size]
+        = co_await http::async_read_header(stream_, buffer_, *parser_, as_values);
+    if (failed == http::error::bad_version)
+      co_return "what it answers is no HTTP";
+    if (failed)
+      co_return unsent ? unsent.message() : failed.message();
+    const auto status = parser_->get().result_int();
+    if (status / 100 != 1 || status == 101)
+      co_return std::string();
+    await_head();
+  }
+  co_return "more than " + std::to_string(limits::server_interim_heads_max)
+      + " interim answers (1xx) and none of its own";
+}
+
 /// Acknowledges what came at once. A server that leaves Nagle's algorithm on holds its next piece
 /// back until then, for the kernel's 40 ms or more. The kernel forgets it: asked for at each read.
 void server_http::hurry_acknowledgement() {
@@ -174,36 +199,37 @@ task<result<unsigned>> server_http::ask(const std::string& path, const std::stri
   const auto [unsent, bytes] = co_await asio::async_write(stream_, from, as_values);
   if (!unsent && sent)
     sent();
-  const auto [failed, size]
-      = co_await http::async_read_header(stream_, buffer_, parser_, as_values);
-  if (failed == http::error::bad_version)
-    co_return lost("server_broke_off", "what it answers is no HTTP");
-  if (failed)
-    co_return lost("server_broke_off", unsent ? unsent.message() : failed.message());
-  co_return parser_.get().result_int();
+  const auto wrong = co_await read_head(unsent);
+  if (!wrong.empty())
+    co_return lost("server_broke_off", wrong);
+  co_return parser_->get().result_int();
 }
 
 bool server_http::event_stream() const {
-  const auto type = parser_.get()[http::field::content_type];
+  const auto type = parser_->get()[http::field::content_type];
   return boost::beast::iequals(type.substr(0, type.find(';')), "text/event-stream");
+}
+
+std::string server_http::location() const {
+  return std::string(parser_->get()[http::field::location]);
 }
 
 std::vector<std::pair<std::string, std::string>> server_http::headers() const {
   std::vector<std::pair<std::string, std::string>> out;
-  for (const auto& field : parser_.get())
+  for (const auto& field : parser_->get())
     out.emplace_back(field.name_string(), field.value());
   return out;
 }
 
 task<result<std::size_t>> server_http::read(std::span<char> into, duration_us silence_us) {
-  auto& body = parser_.get().body();
+  auto& body = parser_->get().body();
   std::size_t got = 0;
-  while (got == 0 && !parser_.is_done()) {
+  while (got == 0 && !parser_->is_done()) {
     body.data = into.data();
     body.size = into.size();
     deadline_.set(silence_us);
     const auto [failed, size]
-        = co_await http::async_read_some(stream_, buffer_, parser_, as_values);
+        = co_await http::async_read_some(stream_, buffer_, *parser_, as_values);
     hurry_acknowledgement();
     got = into.size() - body.size;
     if (failed == http::error::partial_message)

@@ -27,7 +27,7 @@ struct server_address {
   std::uint16_t port = 0;
   std::string prefix;       ///< Of every path; empty, or `/` and more.
   std::string base = "/v1"; ///< Stands for `/v1` of the protocol's paths.
-  std::string key;          ///< Bearer token; empty = none. Never logged.
+  std::string key;          ///< Bearer token; empty = none. Never shown (key_mask.hpp).
   bool tls = false;
 };
 
@@ -46,8 +46,9 @@ public:
   [[nodiscard]] std::string api(const std::string& path) const;
 
   /// Sends it and reads the answer's head. `body` empty = GET; `sent`: called once the server has
-  /// it, before it says anything. Returns: the status; `server_unreachable`, `server_broke_off` or
-  /// `server_stalled` (retry elsewhere).
+  /// it, before it says anything. Heads that come before the answer's own (100 Continue, 103 Early
+  /// Hints) are passed over, up to limits::server_interim_heads_max within `head_us`. Returns: the
+  /// status; `server_unreachable`, `server_broke_off` or `server_stalled` (retry elsewhere).
   links::task<result<unsigned>> ask(const std::string& path, const std::string& body,
                                     duration_us head_us, const std::function<void()>& sent = {});
   /// Returns: how many bytes of the body came; 0 = it is whole; the errors of ask().
@@ -55,6 +56,8 @@ public:
   /// Up to `bytes_max` bytes of the body; less when it breaks off.
   links::task<std::string> read_text(std::size_t bytes_max, duration_us silence_us);
   [[nodiscard]] bool event_stream() const;
+  /// Where a redirect leads; empty when the answer is none.
+  [[nodiscard]] std::string location() const;
   /// The answer's headers as they came, once there is a head.
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> headers() const;
 
@@ -65,6 +68,8 @@ private:
   using parser = boost::beast::http::response_parser<boost::beast::http::buffer_body>;
   links::task<boost::system::error_code> connect();
   links::task<boost::system::error_code> reach();
+  void await_head();
+  links::task<std::string> read_head(boost::system::error_code unsent);
   void hurry_acknowledgement();
   [[nodiscard]] error lost(const char* code, const std::string& why) const;
 
@@ -73,7 +78,7 @@ private:
   links::name_lookup names_;
   links::moving_deadline deadline_;
   boost::beast::flat_buffer buffer_{limits::http_held_bytes_max};
-  parser parser_;
+  std::optional<parser> parser_; ///< Of one head and what follows it; never empty.
   bool cut_ = false;
   bool no_tls_ = false; ///< It was reached, and greeted in vain.
 };

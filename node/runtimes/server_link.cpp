@@ -6,6 +6,7 @@
 #include "messages/server_status.hpp"
 #include "node/host/limits.hpp"
 #include "node/placeholders.hpp"
+#include "node/runtimes/key_mask.hpp"
 #include "node/runtimes/linked_session.hpp"
 #include "node/runtimes/server_errors.hpp"
 #include "scheduler/token_prices.hpp"
@@ -339,7 +340,7 @@ void server_link::exited(const child_exit& end) {
 }
 
 void server_link::heard(const std::string& line) {
-  log_.feed(line + "\n");
+  log_.feed(without_key(line, at_.key) + "\n");
   failures_.hear(line);
 }
 
@@ -362,9 +363,11 @@ task<bool> server_link::ready(const std::string& path) {
   asking_ = std::make_unique<server_http>(strand_, at_);
   const std::string nothing;
   const auto status = co_await asking_->ask(path, nothing, spec_->ready_timeout_us);
+  const auto elsewhere
+      = status ? redirect_words(*status, asking_->location(), spec_->plugin) : std::string();
   asking_.reset();
   unready_ = status ? std::nullopt : std::optional(status.failure());
-  last_answer_ = answer_words(status, !spec_->command.empty());
+  last_answer_ = answer_words(status, !spec_->command.empty()) + without_key(elsewhere, at_.key);
   co_return status&&* status == 200;
 }
 
@@ -465,10 +468,11 @@ void server_link::submit(const attempt_id& attempt, attempt_body body,
                           self->generated_,
                           self->encode_ ? &*self->encode_ : nullptr,
                           self->plain_,
-                          price == nullptr ? std::function<std::uint64_t(const token_usage&)>()
-                                           : [link = self.get(), price](const token_usage& used) {
-                                               return link->bill(*price, used);
-                                             }};
+                          price == nullptr
+                              ? std::function<std::uint64_t(const token_usage&)>()
+                              : [link = self.get(), price](
+                                    const token_usage& used) { return link->bill(*price, used); },
+                          [link = self.get()](const token_usage& said) { link->doubt(said); }};
     auto running = std::make_shared<server_attempt>(
         self->strand_, how, std::move(sink),
         [link = self.get()](const server_word& word) { link->heed(word); });
@@ -555,6 +559,16 @@ void server_link::heed(const server_word& word) {
 void server_link::account(const server_attempt& ended, time_us admitted_at, std::uint64_t tokens) {
   if (const auto& usage = ended.usage())
     gate_.settle(admitted_at, tokens, usage->prompt_tokens + usage->completion_tokens);
+}
+
+/// A server that tells nonsense does so each time.
+void server_link::doubt(const token_usage& said) {
+  if (!std::exchange(doubted_, true))
+    spdlog::warn(
+        "{}: its server tells a usage that cannot be true ({} tokens of prompt, {} of them "
+        "cached, {} of answer): such counts are bounded by what was asked for and came, or "
+        "estimated. Told once",
+        wanted_.device.id.value, said.prompt_tokens, said.cached_tokens, said.completion_tokens);
 }
 
 /// What is less than a micro is on the next one's bill: all bills are what was paid in all.

@@ -93,6 +93,7 @@ private:
   void heed(const server_word& word);
   void account(const server_attempt& ended, time_us admitted_at, std::uint64_t tokens);
   std::uint64_t bill(const token_price& price, const token_usage& used);
+  void doubt(const token_usage& said);
   void conclude_open(result<std::shared_ptr<runtime_session>> outcome);
   /// The instance is over by itself.
   void end(const error& why);
@@ -130,6 +131,7 @@ private:
   std::map<attempt_id, std::shared_ptr<server_attempt>> attempts_;
 
   std::atomic<std::uint64_t> generated_ = 0;
+  bool doubted_ = false;            ///< It was found to tell a usage that cannot be true.
   std::atomic<bool> plain_ = false; ///< It was found to refuse `stream_options`.
   mutable std::mutex stats_mutex_;
   session_stats stats_;

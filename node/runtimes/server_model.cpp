@@ -3,6 +3,7 @@
 // how long a request may be.
 #include "node/model_files.hpp"
 #include "node/placeholders.hpp"
+#include "node/runtimes/key_mask.hpp"
 #include "node/runtimes/server_errors.hpp"
 #include "node/runtimes/server_link.hpp"
 
@@ -110,6 +111,7 @@ links::task<result<done>> server_link::settle_name() {
       missing = name;
   if (missing.empty())
     co_return done{};
+  listed = without_key(std::move(listed), at_.key);
   listed = server_message(std::string_view(listed)); // Printable, and not too long.
   co_return error{recovery::retry_elsewhere, "server_model",
                   wanted_.device.id.value + ": the model server serves "

@@ -104,6 +104,9 @@ void tgi_answer::on_object(const json& body) {
   if (token != body.end() && token->is_object()) {
     const auto piece = token->find("text");
     const auto special = token->find("special");
+    if (piece != token->end() && !piece->is_string() && !piece->is_null())
+      return fail("server_protocol", "`text` of one of its tokens is no text: "
+                                         + server_message(piece->dump(-1, ' ', true)));
     ++tokens_;
     if (piece != token->end() && piece->is_string()
         && !(special != token->end() && special->is_boolean() && special->get<bool>())) {

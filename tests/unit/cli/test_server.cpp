@@ -36,8 +36,8 @@ std::string lower(std::string text) {
 
 std::string render(const canned_answer& answer) {
   const bool stream = answer.type == "text/event-stream";
-  std::string made
-      = "HTTP/1.1 " + std::to_string(answer.status) + " x\r\nContent-Type: " + answer.type + "\r\n";
+  std::string made = answer.before + "HTTP/1.1 " + std::to_string(answer.status)
+                     + " x\r\nContent-Type: " + answer.type + "\r\n";
   if (!stream || answer.cut_short)
     made += "Content-Length: " + std::to_string(answer.body.size() + (answer.cut_short ? 9U : 0U))
             + "\r\n";

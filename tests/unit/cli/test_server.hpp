@@ -19,10 +19,11 @@ struct canned_answer {
   std::string body;
   std::string type = "application/json";
   std::map<std::string, std::string> headers;
-  bool silent = false;    ///< Reads the request and never answers.
-  bool cut_short = false; ///< Promises more bytes than it sends.
-  int times = 0;          ///< Then 404; 0 = always.
-  bool held = false;      ///< Sends the answer and keeps the connection.
+  bool silent = false;     ///< Reads the request and never answers.
+  bool cut_short = false;  ///< Promises more bytes than it sends.
+  int times = 0;           ///< Then 404; 0 = always.
+  bool held = false;       ///< Sends the answer and keeps the connection.
+  std::string before = {}; ///< Sent as it is before the answer's head.
 };
 
 struct seen_request {

@@ -141,6 +141,26 @@ TEST_F(WrappedProvider, ThatWantsAKeySaysSo) {
   EXPECT_THAT(wrong.failure().message, Not(HasSubstr("sk-secret")));
 }
 
+TEST_F(WrappedProvider, ThatRepeatsTheKeyTellsItNobody) {
+  canned_answer moved;
+  moved.status = 302;
+  moved.headers = {{"Location", "http://elsewhere.example/?key=sk-secret"}};
+  const test_server server(
+      {{"GET /v1/models", moved},
+       {"GET /other/v1/models",
+        listing(R"({"data": [{"id": "of sk-secret"}, {"id": "*sk-secret"}]})")},
+       {"GET /worse/v1/models", listing(R"({"data": [{"id": "*sk-secret"}]})")}});
+  const auto away = look_at_server(server.url(), "CONSORT_TEST_KEY");
+  ASSERT_FALSE(away);
+  EXPECT_THAT(away.failure().message, HasSubstr("to http://elsewhere.example/?key=[key]: name"));
+  const auto named = look_at_server(server.url() + "/other/v1", "CONSORT_TEST_KEY");
+  ASSERT_TRUE(named) << named.failure().message;
+  EXPECT_THAT(named->models, ElementsAre("of [key]"));
+  const auto none = look_at_server(server.url() + "/worse/v1", "CONSORT_TEST_KEY");
+  ASSERT_FALSE(none);
+  EXPECT_THAT(none.failure().message, HasSubstr("of `*[key]`"));
+}
+
 TEST_F(WrappedProvider, KeysAreNotTakenForNamesOfVariables) {
   for (const auto* key : {"sk-secret", "9abc", "a b"}) {
     const auto found = look_at_server("http://127.0.0.1:1", key);

@@ -54,6 +54,13 @@ TEST(StreamRenderer, UsageComesInAChunkOfItsOwnWhenAskedFor) {
             "\n\ndata: [DONE]\n\n");
 }
 
+TEST(ServedBy, SaysWhereAPromptIsEstimated) {
+  served_by served{device_id("n/d"), 1, 0, {}, {}};
+  EXPECT_EQ(served_json(served).find("prompt_estimated"), std::string::npos);
+  served.prompt_estimated = true;
+  EXPECT_NE(served_json(served).find(R"(,"prompt_estimated":true})"), std::string::npos);
+}
+
 TEST(StreamRenderer, TokensWithoutTextWriteNothingButTheRole) {
   stream_renderer renderer({request_kind::completion, "c", 5, "m", false});
   std::string out;

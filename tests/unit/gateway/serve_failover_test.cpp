@@ -143,6 +143,26 @@ TEST_F(Failover, WhatTheAnswerBeganWithIsNoPartOfThePrompt) {
       << "never more than the prompt";
 }
 
+/// There are model servers that count nothing, or what cannot be true.
+TEST_F(Failover, APromptThatNobodyCountedIsEstimatedAndSaidToBe) {
+  node_.on_open = [](const auto& attempt) {
+    attempt.sink->on_event(attempt_opened{});
+    attempt.sink->on_event(attempt_tokens{0, "Once", {}, ""});
+    attempt.sink->on_event(attempt_choice_done{0, "length"});
+    attempt.sink->on_event(attempt_completed{{0, 1, 0}, 1, 0});
+  };
+  start();
+  http_client client(http_port());
+  const auto body = nlohmann::json::parse(client.post("/v1/chat/completions", chat_body).body);
+  const auto estimate = port_.submitted().prompt_tokens;
+  EXPECT_GT(estimate, 0U);
+  EXPECT_EQ(body["usage"]["prompt_tokens"], estimate);
+  EXPECT_EQ(body["usage"]["consort"]["prompt_estimated"], true);
+  const auto finished = port_.wait_report<core::attempt_finished>();
+  ASSERT_TRUE(finished);
+  EXPECT_EQ(finished->measured.usage.prompt_tokens, estimate);
+}
+
 /// An engine that tells at once may be the second one, after a server that never told.
 TEST_F(Failover, ThePromptIsCountedByWhoeverTellsFirst) {
   node_.on_open = [](const auto& attempt) {

@@ -31,6 +31,21 @@ TEST(SseParser, ReadsTheSameEventsHoweverTheStreamIsCut) {
     EXPECT_EQ(read_in_pieces(piece), expected) << piece;
 }
 
+TEST(SseParser, PassesOverAByteOrderMarkAtTheBeginningAndNoOther) {
+  const std::string mark = "\xef\xbb\xbf";
+  const std::string stream = mark + "data: a\n\n" + mark + "data: b\n\ndata: " + mark + "c\n\n";
+  for (std::size_t piece = 1; piece <= stream.size(); ++piece) {
+    std::vector<std::string> seen;
+    sse_parser parser([&](const sse_event& event) {
+      seen.push_back(event.data);
+      return true;
+    });
+    for (std::size_t at = 0; at < stream.size(); at += piece)
+      EXPECT_TRUE(parser.feed(std::string_view(stream).substr(at, piece)));
+    EXPECT_EQ(seen, (std::vector<std::string>{"a", mark + "c"})) << piece;
+  }
+}
+
 TEST(SseParser, StopsWhenItsHandlerStops) {
   int seen = 0;
   sse_parser parser([&](const sse_event&) { return ++seen < 2; });

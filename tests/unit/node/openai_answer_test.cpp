@@ -70,6 +70,15 @@ TEST(OpenaiAnswer, WithoutUsagePiecesAreCounted) {
             R"(open "a" "b" done length end 0+2)");
 }
 
+TEST(OpenaiAnswer, UsageOfNothingOrLessIsNoCountOfWhatCame) {
+  for (const auto& none : {json(0), json(-8), json("8"), json(nullptr)}) {
+    const auto usage = sse_data({{"choices", json::array()},
+                                 {"usage", {{"prompt_tokens", 5}, {"completion_tokens", none}}}});
+    EXPECT_EQ(heard(answer_events(spoken("a") + spoken("b", "stop") + usage + stream_end)),
+              R"(open "a" "b" done stop end 5+2)");
+  }
+}
+
 TEST(OpenaiAnswer, EndsWithItsConnectionWhenEveryChoiceEnded) {
   EXPECT_EQ(heard(answer_events(spoken("a", "stop"))), R"(open "a" done stop end 0+1)");
   EXPECT_EQ(heard(answer_events(spoken("a"))), R"(open "a" fail server_broke_off)");
@@ -157,6 +166,36 @@ TEST(OpenaiAnswer, NonsenseIsTheServersFault) {
                 spoken("a") + "data: " + std::string(links::limits::sse_line_bytes_max, 'x'), true,
                 0, 65'536)),
             R"(open "a" fail server_protocol)");
+}
+
+TEST(OpenaiAnswer, WhatStandsWhereTextBelongsIsNamed) {
+  const auto of = [](const json& choice) {
+    const auto last = answer_events(sse_data({{"choices", {choice}}})).back();
+    const auto* failed = std::get_if<attempt_aborted>(&last);
+    return failed == nullptr ? std::string() : failed->failure.message;
+  };
+  EXPECT_EQ(of({{"index", 0}, {"text", 42}}),
+            "the model server failed: `text` of one of its choices is no text: 42");
+  EXPECT_EQ(of({{"index", 0}, {"delta", {{"content", {{"a", true}}}}}}),
+            R"(the model server failed: `content` of one of its choices is no text: {"a":true})");
+  EXPECT_EQ(of({{"index", 0}, {"delta", {{"content", nullptr}}}, {"finish_reason", "stop"}}), "");
+}
+
+TEST(OpenaiAnswer, TextInPartsIsTextAndThoughtsAreNot) {
+  const json parts{{{"type", "thinking"}, {"thinking", json::array()}},
+                   {{"type", "text"}, {"text", "so "}},
+                   {{"type", "text"}, {"text", "it is"}}};
+  EXPECT_EQ(
+      heard(answer_events(
+          sse_data({{"choices",
+                     {{{"index", 0}, {"delta", {{"content", parts}}}, {"finish_reason", "stop"}}}}})
+          + stream_end)),
+      R"(open "so it is" done stop end 0+1)");
+}
+
+TEST(OpenaiAnswer, AByteOrderMarkBeforeTheStreamTakesNoText) {
+  EXPECT_EQ(heard(answer_events("\xef\xbb\xbf" + spoken("a") + spoken("b", "stop") + stream_end)),
+            R"(open "a" "b" done stop end 0+2)");
 }
 
 TEST(OpenaiAnswer, SizeIsBounded) {

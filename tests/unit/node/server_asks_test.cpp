@@ -123,6 +123,60 @@ TEST_F(ServerRuntime, OneThatRefusesStreamOptionsIsAskedWithout) {
   EXPECT_EQ(second.failure.action, recovery::refuse) << "what it says then it is believed";
 }
 
+TEST_F(ServerRuntime, WhatComesBeforeItsAnswersHeadIsPassedOver) {
+  auto late = story();
+  late.before = "HTTP/1.1 100 Continue\r\n\r\n"
+                "HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n";
+  const test_server server({{"GET /health", {}}, {"POST /v1/completions", late}});
+  const auto loaded = attach(server);
+  ASSERT_TRUE(loaded);
+  EXPECT_EQ(std::get<attempt_completed>(submit(loaded, 1)->wait_end().back()).usage,
+            (token_usage{3, 1, 0}));
+}
+
+TEST_F(ServerRuntime, OneThatNeverComesToItsAnswerHasFailed) {
+  auto endless = story(), other = story();
+  for (std::size_t sent = 0; sent <= limits::server_interim_heads_max; ++sent)
+    endless.before += "HTTP/1.1 103 Early Hints\r\n\r\n";
+  other.status = 101;
+  const test_server server({{"GET /health", {}},
+                            {"POST /v1/completions", endless},
+                            {"POST /v1/chat/completions", other}});
+  const auto loaded = attach(server);
+  ASSERT_TRUE(loaded);
+  const auto failed = submit(loaded, 1)->failure();
+  EXPECT_EQ(failed.failure.code, "server_broke_off");
+  EXPECT_THAT(failed.failure.message, HasSubstr("more than 16 interim answers"));
+  const auto sink = std::make_shared<attempt_recorder>();
+  loaded->submit(attempt(2), {request_kind::chat, R"({"messages": [{"role": "user"}]})", {}}, sink);
+  sink->wait_end();
+  EXPECT_THAT(sink->failure().failure.message, HasSubstr("answered 101"));
+}
+
+TEST_F(ServerRuntime, OneThatSendsItsAskersElsewhereNamesWhere) {
+  auto moved = json_answer("", 308);
+  moved.headers["Location"] = "https://api.example.com:8443/v2/completions?key=x#y";
+  const test_server server({{"GET /health", {}}, {"POST /v1/completions", moved}});
+  const auto loaded = attach(server);
+  ASSERT_TRUE(loaded);
+  const auto failed = submit(loaded, 1)->failure();
+  EXPECT_EQ(failed.failure.message,
+            "the model server answered 308, a redirect to https://api.example.com:8443, which is "
+            "not followed: put the address behind it into `url` of plugin fake");
+  EXPECT_EQ(failed.failure.code, "server_failed");
+  EXPECT_TRUE(failed.device_fault);
+}
+
+TEST_F(ServerRuntime, OneThatIsReadyElsewhereNamesWhere) {
+  auto moved = json_answer("", 301);
+  moved.headers["Location"] = "/elsewhere";
+  const test_server server({{"GET /health", moved}});
+  spec.url = server.url();
+  spec.start_timeout_us = limits::second_us / 5;
+  EXPECT_THAT(open().failure().message,
+              HasSubstr("it answered 301, a redirect to another path of its own, which is not"));
+}
+
 TEST_F(ServerRuntime, OneThatDoesNotStreamIsNotAskedTo) {
   const test_server server(
       {{"GET /health", {}},

@@ -302,6 +302,7 @@ TEST(MiiDialect, TheWholeTextIsOnePiece) {
                       "finish_reason": "length"}])"),
             R"("abc" length 4+3)");
   EXPECT_EQ(said(R"([{"generated_text": "", "finish_reason": "stop"}])"), "stop 0+0");
+  EXPECT_EQ(said(R"([{"generated_text": "12345678"}])"), R"("12345678" stop 0+3)");
   for (const auto* wrong : {"[]", "{}", "<html>", R"([{"text": "x"}])", R"([1])",
                             "[{\"generated_text\": \"\xff\"}]", ""})
     EXPECT_EQ(said(wrong), "server_protocol") << wrong;

@@ -93,6 +93,27 @@ TEST_F(ServerRuntime, BillsAreWhatWasPaidInAllAndNobodyPaysForARefusal) {
   EXPECT_EQ(sink->failure().cost_micros, 0U);
 }
 
+TEST_F(ServerRuntime, WhatNobodyCountedOrCannotBeIsPaidByWhatIsKnown) {
+  auto silent = story(), lying = story();
+  silent.body = "data: {\"choices\": [{\"index\": 0, \"text\": \"once\", \"finish_reason\": "
+                "\"stop\"}]}\n\ndata: [DONE]\n\n";
+  lying.body = "data: {\"choices\": [{\"index\": 0, \"text\": \"once\", \"finish_reason\": "
+               "\"stop\"}], \"usage\": {\"prompt_tokens\": 1000000000000000000, "
+               "\"completion_tokens\": 1000000000000000000}}\n\ndata: [DONE]\n\n";
+  spec.prices["*"] = {1'000'000, 0, 10'000'000}; // 1 and 10 per million tokens.
+  const std::string body = R"({"max_tokens": 2, "prompt": ")" + std::string(36, 'x') + R"("})";
+  for (const auto& [answer, paid] : {std::pair(silent, 20U), std::pair(lying, 30U)}) {
+    const test_server server({{"GET /health", {}}, {"POST /v1/completions", answer}});
+    const auto loaded = attach(server);
+    ASSERT_TRUE(loaded);
+    const auto sink = std::make_shared<attempt_recorder>();
+    loaded->submit(attempt(1), {request_kind::completion, body, {}}, sink);
+    const auto end = std::get<attempt_completed>(sink->wait_end().back());
+    EXPECT_EQ(end.cost_micros, paid) << "36 bytes / 4 and one, and 1 or the 2 that were asked for";
+    EXPECT_EQ(end.usage.prompt_tokens, 0U) << "nobody told what can be true";
+  }
+}
+
 TEST_F(ServerRuntime, WithoutAPriceItIsUnknownWhatAnAnswerCost) {
   const test_server server({{"GET /health", {}}, {"POST /v1/completions", story()}});
   const auto loaded = attach(server);
