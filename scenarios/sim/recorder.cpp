@@ -84,11 +84,24 @@ void recorder::on_command(const core::command& wanted, time_us) {
   counts.resumes += granted->resumed ? 1U : 0U;
 }
 
+/// How many of the tokens that came at once were written while requests arrived. Gathered ones were
+/// written one after the other since the last ones came.
+std::uint64_t recorder::in_time(const live& stream, bool first, std::uint32_t count,
+                                time_us now) const {
+  if (now <= arrivals_until_)
+    return count;
+  if (!gathered_ || first || stream.last_token_at >= arrivals_until_)
+    return 0;
+  const auto span = static_cast<std::uint64_t>(now - stream.last_token_at);
+  return count * static_cast<std::uint64_t>(arrivals_until_ - stream.last_token_at) / span;
+}
+
 void recorder::on_tokens(const request_id& request, const device_id& device, std::uint32_t count,
                          time_us now) {
   auto& stream = live_.at(request);
   auto& one = result_of(stream);
   one.completion_tokens += count;
+  summary_.counts.tokens_in_time += in_time(stream, !one.first_token_at, count, now);
   if (!stream.counted || stream.served_by != device) {
     stream.served_by = device;
     stream.counted = &summary_.device_tokens[device.value];
@@ -120,6 +133,8 @@ void recorder::on_answered(const client_answer& ended, time_us now) {
   one.ended_at = now;
   one.outcome = ended.outcome;
   one.code = ended.code;
+  if (ended.outcome == request_outcome::finished && now <= arrivals_until_)
+    ++summary_.counts.finished_in_time;
   if (ended.outcome != request_outcome::finished && ended.outcome != request_outcome::cancelled)
     ++summary_.codes[ended.code];
   if (found->second.place == limits::records_max)

@@ -107,6 +107,13 @@ struct scenario {
   std::vector<std::string> notes; ///< On what was left out in reading it, with file and line.
 };
 
+/// From the first `from` of its workloads to the last `until`.
+struct arrival_span {
+  time_us from = 0;
+  time_us until = 0; ///< After `from`.
+};
+[[nodiscard]] arrival_span arrivals_of(const scenario& plan);
+
 /// Ids of a node's devices, in its order. They count per type: cpu0, npu0, npu1.
 [[nodiscard]] std::vector<std::string> device_ids(const scenario_node& node);
 

@@ -378,6 +378,16 @@ std::vector<std::string> device_ids(const scenario_node& node) {
   return made;
 }
 
+arrival_span arrivals_of(const scenario& plan) {
+  arrival_span made{plan.safety_us, 0};
+  for (const auto& work : plan.workloads) {
+    made.from = std::min(made.from, work.from);
+    made.until = std::max(made.until, work.until);
+  }
+  // Where nothing can arrive any length does.
+  return made.from < made.until ? made : arrival_span{0, plan.safety_us};
+}
+
 std::size_t device_count(const scenario& plan) {
   std::size_t made = 0;
   for (const auto& node : plan.nodes)

@@ -79,7 +79,7 @@ public:
                    [this, devices = device_count(plan)] { return devices + gateway_.live(); }),
         gateway_(heap_, links_, watchers_),
         arrivals_(heap_, gateway_, plan, options.seed, options.requests_max),
-        recorder_(summary_, plan.gathers_tokens) {
+        recorder_(summary_, plan.gathers_tokens, arrivals_of(plan).until) {
     watchers_.add(recorder_);
     watchers_.add(sizes_);
     // After the recorder, so that a summary already holds what a checker objects to.
@@ -222,7 +222,8 @@ private:
         = fold(links_.digest(), scheduler_.running() ? scheduler_.brain().digest() : 0);
     summary_.decisions_digest = scheduler_.decisions();
     summary_.encoded = !links_.plain();
-    compute_figures(summary_, plan_.safety_us);
+    const auto [from, until] = arrivals_of(plan_);
+    compute_figures(summary_, until - from);
     if (const auto kept = slo_.attainment(); kept && plan_.slo.given())
       summary_.figures["slo_attainment"] = *kept;
     summary_.course = course_;

@@ -41,9 +41,11 @@ struct run_counts {
                                  ///< scheduler's last life.
   std::uint64_t builds = 0;
   std::uint64_t loads = 0;
-  std::uint64_t hedges = 0;        ///< Tickets beside an attempt that was late.
-  std::uint64_t prompt_tokens = 0; ///< Of attempts that came to their end.
-  std::uint64_t cached_tokens = 0; ///< Of these, found in an engine's cache.
+  std::uint64_t hedges = 0;           ///< Tickets beside an attempt that was late.
+  std::uint64_t prompt_tokens = 0;    ///< Of attempts that came to their end.
+  std::uint64_t cached_tokens = 0;    ///< Of these, found in an engine's cache.
+  std::uint64_t tokens_in_time = 0;   ///< Written while requests arrived, not in the drain.
+  std::uint64_t finished_in_time = 0; ///< Requests, likewise.
   std::uint64_t frames = 0;
   std::uint64_t steps = 0; ///< Of virtual time.
 };
@@ -101,7 +103,7 @@ struct run_summary {
 /// Names of the figures that a scenario may bound.
 [[nodiscard]] const std::vector<std::string>& summary_metrics();
 
-/// Computes `figures` from the rest.
+/// Computes `figures` from the rest. `arrivals_us`: for how long requests arrived.
 void compute_figures(run_summary& summary, duration_us arrivals_us);
 
 /// Compares figures with bounds. Returns: one line per missed bound.
