@@ -10,6 +10,7 @@ request_result& recorder::result_of(live& one) {
 }
 
 void recorder::on_submitted(const request_meta& meta, time_us now) {
+  summary_.counts.before_ready += summary_.counts.ready_at ? 0U : 1U;
   auto& one = live_[meta.id];
   one.place = std::min(summary_.requests.size(), limits::records_max);
   if (one.place < limits::records_max)
@@ -23,7 +24,7 @@ void recorder::on_submitted(const request_meta& meta, time_us now) {
   made.prompt_tokens = meta.prompt_tokens;
 }
 
-void recorder::on_event(const core::event& happened, time_us) {
+void recorder::on_event(const core::event& happened, time_us now) {
   if (const auto* finished = std::get_if<core::attempt_finished>(&happened)) {
     summary_.counts.prompt_tokens += finished->measured.usage.prompt_tokens;
     summary_.counts.cached_tokens += finished->measured.usage.cached_tokens;
@@ -33,6 +34,8 @@ void recorder::on_event(const core::event& happened, time_us) {
     auto& known = reports_[device->spec.id.value];
     known.node = device->spec.node;
     known.remote = device->spec.type == resource_type::remote;
+  } else if (std::holds_alternative<core::replica_loaded>(happened)) {
+    summary_.counts.ready_at = summary_.counts.ready_at.value_or(now);
   } else if (const auto* lost = std::get_if<core::node_lost>(&happened)) {
     for (auto& [name, known] : reports_)
       if (known.node == lost->node)

@@ -104,7 +104,8 @@ struct scenario {
   std::uint64_t remote_budget_micros_per_hour = 0; ///< 0 = unbounded.
   scenario_slo slo;
   std::vector<scenario_expectation> expectations;
-  std::vector<std::string> notes; ///< On what was left out in reading it, with file and line.
+  std::size_t faults_left_out = 0; ///< Of a sweep's: this cluster has nothing that they strike.
+  std::vector<std::string> notes;  ///< On what was left out in reading it, with file and line.
 };
 
 /// From the first `from` of its workloads to the last `until`.

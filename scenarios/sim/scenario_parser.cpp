@@ -304,6 +304,8 @@ private:
                 .message);
       if (made.absent.empty() || !made.targets.empty())
         made_.faults.push_back(std::move(made));
+      else
+        ++made_.faults_left_out;
     });
   }
 

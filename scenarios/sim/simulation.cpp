@@ -226,6 +226,9 @@ private:
     compute_figures(summary_, until - from);
     if (const auto kept = slo_.attainment(); kept && plan_.slo.given())
       summary_.figures["slo_attainment"] = *kept;
+    summary_.counts.slo_misses = slo_.misses();
+    summary_.counts.slo_misses_early = slo_.early_misses();
+    summary_.counts.faults_left_out = plan_.faults_left_out;
     summary_.course = course_;
     summary_.misses = missed_expectations(summary_, plan_.expectations);
     summary_.notes = plan_.notes;

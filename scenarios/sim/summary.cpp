@@ -100,10 +100,10 @@ void add_devices(std::string& made, const run_summary& summary) {
 
 const std::vector<std::string>& summary_metrics() {
   static const auto names = [] {
-    std::vector<std::string> made{"requests",     "finished",       "failed",        "cancelled",
-                                  "rejected",     "expired",        "lost_requests", "failovers",
-                                  "resumes",      "builds",         "loads",         "tokens",
-                                  "tokens_per_s", "requests_per_s", "slo_attainment"};
+    std::vector<std::string> made{"requests",     "finished",       "failed",         "cancelled",
+                                  "rejected",     "expired",        "lost_requests",  "failovers",
+                                  "resumes",      "builds",         "loads",          "tokens",
+                                  "tokens_per_s", "requests_per_s", "slo_attainment", "not_served"};
     made.insert(made.end(),
                 {"hybrid_requests", "hedges", "preemptions", "cached_share", "ttft_mean_ms",
                  "e2e_mean_ms", "energy_wh", "energy_requests_wh", "energy_idle_wh",
@@ -186,6 +186,7 @@ void compute_figures(run_summary& summary, duration_us arrivals_us) {
   const double seconds = static_cast<double>(arrivals_us) / 1e6;
   figures["requests"] = static_cast<double>(summary.requests.size() + further.requests);
   figures["lost_requests"] = lost;
+  figures["not_served"] = figures["failed"] + figures["rejected"] + figures["expired"];
   figures["failovers"] = static_cast<double>(summary.counts.failovers);
   figures["hybrid_requests"] = static_cast<double>(
       std::count_if(summary.requests.begin(), summary.requests.end(), [](const auto& one) {

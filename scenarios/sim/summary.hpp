@@ -46,6 +46,11 @@ struct run_counts {
   std::uint64_t cached_tokens = 0;    ///< Of these, found in an engine's cache.
   std::uint64_t tokens_in_time = 0;   ///< Written while requests arrived, not in the drain.
   std::uint64_t finished_in_time = 0; ///< Requests, likewise.
+  std::optional<time_us> ready_at;    ///< When the first replica had loaded.
+  std::uint64_t before_ready = 0;     ///< Requests that came earlier.
+  std::uint64_t slo_misses = 0;
+  std::uint64_t slo_misses_early = 0; ///< Of them, see slo_watcher::early_misses().
+  std::uint64_t faults_left_out = 0;  ///< See scenario.
   std::uint64_t frames = 0;
   std::uint64_t steps = 0; ///< Of virtual time.
 };

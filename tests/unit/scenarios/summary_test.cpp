@@ -50,6 +50,7 @@ TEST(Summary, CountsFailedAndUnansweredRequestsAsLost) {
   EXPECT_EQ(summary.figures.at("requests"), 4);
   EXPECT_EQ(summary.figures.at("finished"), 2);
   EXPECT_EQ(summary.figures.at("lost_requests"), 2);
+  EXPECT_EQ(summary.figures.at("not_served"), 1) << "whoever was told so";
   EXPECT_EQ(summary.figures.at("tokens_per_s"), 10);
   EXPECT_EQ(summary.figures.at("requests_per_s"), 1);
   EXPECT_EQ(summary.figures.at("ttft_p50_ms"), 10);
