@@ -208,7 +208,7 @@ std::optional<std::string> remark_on_loading(const what_if_case& largest, const 
   const auto& counts = largest.summary.counts;
   if (!counts.ready_at)
     return std::nullopt;
-  const auto advice = "; the first replica had loaded after "
+  const auto advice = "; the first replica had loaded at "
                       + text("%.1f s", static_cast<double>(*counts.ready_at) / 1e6)
                       + ": load it before they come, by `replicas_min` of the model and a later "
                         "`from` of the workload";

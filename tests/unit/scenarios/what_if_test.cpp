@@ -371,7 +371,7 @@ TEST(Search, SaysWhereSizeChangesNothingAndLoadingIsWhatIsMissed) {
   EXPECT_EQ(cold[1].find("186 of 187 misses of the SLO came before the first replica had loaded"),
             0U)
       << cold[1];
-  EXPECT_NE(cold[1].find("after 23.0 s: load it before they come, by `replicas_min`"),
+  EXPECT_NE(cold[1].find("at 23.0 s: load it before they come, by `replicas_min`"),
             std::string::npos)
       << cold[1];
   cases = played(std::move(cases), "slo_attainment", {0.5, 0.9});
